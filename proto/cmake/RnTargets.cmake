@@ -1,0 +1,90 @@
+# How this project declares a folder's library, a schema, a program and a test.
+
+add_library(rn_flags INTERFACE)
+target_compile_options(rn_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes
+  $<$<C_COMPILER_ID:Clang>:-Wshorten-64-to-32>
+  $<$<BOOL:${RN_WERROR}>:-Werror>
+  -ffp-contract=off -fno-math-errno -fno-trapping-math)
+target_compile_definitions(rn_flags INTERFACE _GNU_SOURCE)
+target_include_directories(rn_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+if(RN_SANITIZE)
+  target_compile_options(rn_flags INTERFACE
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(rn_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
+# Schemas (.pb-c.h) as a library of their own, free of our warnings: generated code.
+# rn_proto(<name> FILES a.proto b.proto)
+function(rn_proto name)
+  cmake_parse_arguments(ARG "" "" "FILES" ${ARGN})
+  set(sources)
+  foreach(file ${ARG_FILES})
+    get_filename_component(stem ${file} NAME_WE)
+    set(out ${CMAKE_CURRENT_BINARY_DIR}/${stem}.pb-c)
+    add_custom_command(OUTPUT ${out}.c ${out}.h
+      COMMAND ${PROTOC_C} --proto_path=${CMAKE_SOURCE_DIR} --c_out=${CMAKE_BINARY_DIR}
+              ${CMAKE_CURRENT_SOURCE_DIR}/${file}
+      DEPENDS ${file} VERBATIM)
+    list(APPEND sources ${out}.c)
+  endforeach()
+  add_library(${name} STATIC ${sources})
+  target_include_directories(${name} PUBLIC ${CMAKE_BINARY_DIR})
+  target_link_libraries(${name} PUBLIC PkgConfig::PROTOBUF_C)
+endfunction()
+
+# rn_library(<folder> SOURCES ... DEPS targets [DEFINES ...]) makes rn_<folder>.
+function(rn_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;DEFINES" ${ARGN})
+  add_library(rn_${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(rn_${name} PRIVATE rn_flags PUBLIC ${ARG_DEPS})
+  target_compile_definitions(rn_${name} PUBLIC ${ARG_DEFINES})
+endfunction()
+
+# rn_program(<name> SOURCES ... DEPS targets) is built into build/bin and installed.
+function(rn_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE rn_flags ${ARG_DEPS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()
+
+# rn_test(<kind>/<name> DEPS targets [SOURCES ...] [NP 1 2 3 ...] [ARGS ...] [TIMEOUT s] [LABELS ...])
+# Builds tests/<kind>/<name>.c and runs it; with NP once per number of ranks, oversubscribed.
+# PROCESSORS keeps ctest -j honest; TIMEOUT turns a deadlock into a failure.
+function(rn_test path)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "DEPS;SOURCES;NP;ARGS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  if(RN_SANITIZE)
+    math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * 5")
+  endif()
+  get_filename_component(kind ${path} DIRECTORY)
+  string(REPLACE "/" "_" target "test_${path}")
+  add_executable(${target} ${CMAKE_SOURCE_DIR}/tests/${path}.c ${ARG_SOURCES})
+  target_link_libraries(${target} PRIVATE rn_flags rn_test_support ${ARG_DEPS})
+  if(NOT ARG_NP)
+    add_test(NAME ${path} COMMAND ${target} ${ARG_ARGS})
+    set_tests_properties(${path} PROPERTIES
+      TIMEOUT ${ARG_TIMEOUT} LABELS "${kind};${ARG_LABELS}" PROCESSORS 1
+      ENVIRONMENT "${RN_TEST_ENVIRONMENT}")
+  endif()
+  foreach(np ${ARG_NP})
+    add_test(NAME ${path}.np${np}
+             COMMAND ${MPIEXEC_EXECUTABLE} -n ${np} --oversubscribe --bind-to none
+                     $<TARGET_FILE:${target}> ${ARG_ARGS})
+    set_tests_properties(${path}.np${np} PROPERTIES
+      TIMEOUT ${ARG_TIMEOUT} LABELS "${kind};${ARG_LABELS}" PROCESSORS ${np}
+      ENVIRONMENT "${RN_TEST_ENVIRONMENT}")
+  endforeach()
+endfunction()
+
+# Tests run as root in containers, oversubscribed, one thread a rank, and under sanitizers.
+set(RN_TEST_ENVIRONMENT
+  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
+  OMP_NUM_THREADS=2
+  ASAN_OPTIONS=fast_unwind_on_malloc=0
+  LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0)
