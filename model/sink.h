@@ -1,0 +1,23 @@
+/**
+ * Where weight gradients go: fp32 sums for now over the flat parameters of a stage.
+ *
+ * Layers never write a gradient themselves: they hand products dW += dY^T X, vectors and rows to the
+ * sink, which decides how they are summed (exact sums of leaves fit in here without touching layers).
+ */
+#ifndef RN_MODEL_SINK_H
+#define RN_MODEL_SINK_H
+
+#include <stdint.h>
+
+#include "model/names.h"
+#include "proto/real.h"
+
+typedef struct rn_sink {
+  rn_real *gradient; /* [total], as the flat parameters; not owned */
+  int64_t total;
+} rn_sink;
+
+/** Starts a step: the gradient is zero. */
+void rn_sink_start(rn_sink *sink);
+
+#endif

@@ -1,0 +1,100 @@
+/**
+ * The layers of one pipeline rank, worked through unit by unit.
+ *
+ * A unit is (micro-batch, segment): B sequences times the T tokens of one piece. A stage that begins
+ * at layer 0 embeds tokens; one that ends at layer L owns the head. forward leaves a tape; from it
+ * backward_input makes the gradient of the input and backward_weight, later, that of the weights.
+ * Nothing is allocated after create. Everything here is built twice: _f32 and _f64.
+ */
+#ifndef RN_MODEL_STAGE_H
+#define RN_MODEL_STAGE_H
+
+#include <stdint.h>
+
+#include "model/names.h"
+#include "model/param.h"
+#include "model/sink.h"
+#include "model/spec.h"
+#include "proto/scan_port.h"
+
+/** One piece of a few sequences. All arrays are [B, T] unless said; not owned. */
+typedef struct rn_unit {
+  int sequences;                  /* B */
+  int tokens;                     /* T of this piece; may be 0 */
+  const int32_t *input;           /* token ids; read by a first stage only */
+  const int32_t *target;          /* read by a last stage only */
+  const int32_t *since;           /* tokens since the document (or the sequence) began, 0 at its first */
+  const int64_t *sequence_number; /* [B] global sequence numbers: the key of dropout */
+  int64_t position;               /* of the piece's first token in its sequence */
+  int64_t step;                   /* the key of dropout */
+} rn_unit;
+
+typedef struct rn_stage rn_stage;
+typedef struct rn_tape rn_tape;
+
+/**
+ * A stage of layers first .. last-1, with work memory for units of at most B sequences, T tokens.
+ * `seed` is the seed of dropout. Errors: RN_ERR_MEMORY.
+ */
+rn_status rn_stage_create(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
+                          int max_sequences, int max_tokens, uint64_t seed, rn_stage **out);
+void rn_stage_destroy(rn_stage **stage);
+
+/** The stage's parameter table; the stage owns it. */
+const rn_param_table *rn_stage_params(const rn_stage *stage);
+
+/**
+ * What a unit's forward leaves for its backward, for the sizes that the stage was made for.
+ * A tape with `keep` false serves forward passes without a backward: layers share one set of buffers.
+ */
+rn_status rn_tape_create(rn_err *err, const rn_stage *stage, bool keep, rn_tape **out);
+void rn_tape_destroy(rn_tape **tape);
+
+/**
+ * x -> the stage's layers -> y.
+ *
+ * Shapes:     params [total]; x [B, T, D] (NULL on a first stage), y [B, T, D]: for a last stage the
+ *             rows before the final norm.
+ * Collective: over the ranks behind `port` (one FORWARD scan per layer, in layer order).
+ * `train` switches dropout on. PARALLEL and RECURRENT serve evaluation and tests; their backward is
+ * rn_stage_backward_input too (parallel: the plain oracle; recurrent forms have none).
+ */
+rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
+                           rn_form form, bool train, rn_scan_port *port, const rn_real *x,
+                           rn_real *y, rn_tape *tape);
+
+/**
+ * Final norm, vocabulary head and cross-entropy of a last stage, by blocks of tokens: never T x N.
+ *
+ *   loss_sum = sum over rows of -log softmax(head(y))[target];  dy = scale * d loss_sum / d y
+ *
+ * Shapes: y, dy [B, T, D]; token_loss [B, T] or NULL. dy NULL: loss only, `sink` unused. The head's
+ *         and the final norm's weight gradients (times scale) go to the sink here.
+ */
+rn_status rn_stage_loss(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
+                        const rn_real *y, double scale, double *loss_sum, rn_real *token_loss,
+                        rn_real *dy, rn_sink *sink);
+
+/** Logits of given rows: y [rows, D] -> logits [rows, N]; for decoding and tests. */
+rn_status rn_stage_logits(rn_err *err, rn_stage *stage, const rn_real *params, int rows,
+                          const rn_real *y, rn_real *logits);
+
+/**
+ * Gradient of the unit's input, from dy; leaves on the tape what backward_weight needs.
+ * Gradients of vectors (norms) and, on a first stage, of the embedding go to the sink here.
+ *
+ * Shapes:     dy [B, T, D] (overwritten); dx [B, T, D], NULL on a first stage.
+ * Collective: over the ranks behind `port` (one REVERSE scan per layer, last layer first).
+ */
+rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *params,
+                                  const rn_unit *unit, rn_scan_port *port, rn_tape *tape,
+                                  rn_real *dy, rn_real *dx, rn_sink *sink);
+
+/** Weight gradients of the unit's matrices into the sink; local. The tape is free afterwards. */
+void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tape *tape,
+                              rn_sink *sink);
+
+/** Hidden rows [B, T, D] that entered `layer` (L: left the last) in the tape's forward (keep true). */
+const rn_real *rn_stage_hidden(const rn_tape *tape, int layer);
+
+#endif
