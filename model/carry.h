@@ -15,7 +15,8 @@
 
 typedef struct rn_carry rn_carry;
 
-/** States [layers][sequences H, K, V] of zero, for layers and sequences of at most these numbers. */
+/** States [layers][sequences H, K, V] of zero, for layers and sequences of at most these numbers.
+ */
 rn_status rn_carry_create(rn_err *err, const rn_spec *spec, int layers, int sequences,
                           rn_carry **out);
 void rn_carry_destroy(rn_carry **carry);

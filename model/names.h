@@ -22,5 +22,10 @@
 #define rn_tape_create RN_NAME(rn_tape_create)
 #define rn_tape_destroy RN_NAME(rn_tape_destroy)
 #define rn_sink_start RN_NAME(rn_sink_start)
+#define rn_sink_product RN_NAME(rn_sink_product)
+#define rn_sink_vector RN_NAME(rn_sink_vector)
+#define rn_matmul_nt RN_NAME(rn_matmul_nt)
+#define rn_matmul_nn RN_NAME(rn_matmul_nn)
+#define rn_matmul_tn RN_NAME(rn_matmul_tn)
 
 #endif

@@ -26,7 +26,7 @@ typedef struct rn_param {
   bool matrix;    /* the decay group of optimizer.decay: matrices */
   int64_t offset; /* of its first element in the stage's flat parameters */
   rn_init init;
-  double spread;  /* bound of UNIFORM, standard deviation of NORMAL */
+  double spread; /* bound of UNIFORM, standard deviation of NORMAL */
 } rn_param;
 
 /** Offsets of a layer's tensors in the flat parameters; -1 where the model has none. */
@@ -38,12 +38,12 @@ typedef struct rn_layer_params {
 typedef struct rn_param_table {
   rn_param *param; /* [count], by offset, without gaps */
   int count;
-  int64_t total; /* elements */
-  rn_layer_params *layer;           /* [last - first] */
-  int64_t embedding;                /* embed_tokens.weight, -1 if absent */
+  int64_t total;          /* elements */
+  rn_layer_params *layer; /* [last - first] */
+  int64_t embedding;      /* embed_tokens.weight, -1 if absent */
   int64_t embedding_norm, embedding_norm_bias;
   int64_t final_norm, final_norm_bias;
-  int64_t output;                   /* output_projection.weight, = embedding when tied */
+  int64_t output; /* output_projection.weight, = embedding when tied */
 } rn_param_table;
 
 /** Parameters of layers first .. last-1, with the embedding if first = 0, the head if last = L. */
@@ -54,7 +54,8 @@ void rn_param_table_destroy(rn_param_table **table);
 /** The tensor of that name, or NULL. */
 const rn_param *rn_param_find(const rn_param_table *table, const char *name);
 
-/** First values of elements begin .. end-1; element i of a tensor depends on (seed, name, i) only. */
+/** First values of elements begin .. end-1; element i of a tensor depends on (seed, name, i) only.
+ */
 void rn_param_init_values(const rn_param_table *table, uint64_t seed, int64_t begin, int64_t end,
                           rn_real *values /* [end - begin] */);
 

@@ -1,10 +1,10 @@
 /**
  * The layers of one pipeline rank, worked through unit by unit.
  *
- * A unit is (micro-batch, segment): B sequences times the T tokens of one piece. A stage that begins
- * at layer 0 embeds tokens; one that ends at layer L owns the head. forward leaves a tape; from it
- * backward_input makes the gradient of the input and backward_weight, later, that of the weights.
- * Nothing is allocated after create. Everything here is built twice: _f32 and _f64.
+ * A unit is (micro-batch, segment): B sequences times the T tokens of one piece. A stage that
+ * begins at layer 0 embeds tokens; one that ends at layer L owns the head. forward leaves a tape;
+ * from it backward_input makes the gradient of the input and backward_weight, later, that of the
+ * weights. Nothing is allocated after create. Everything here is built twice: _f32 and _f64.
  */
 #ifndef RN_MODEL_STAGE_H
 #define RN_MODEL_STAGE_H
@@ -19,11 +19,11 @@
 
 /** One piece of a few sequences. All arrays are [B, T] unless said; not owned. */
 typedef struct rn_unit {
-  int sequences;                  /* B */
-  int tokens;                     /* T of this piece; may be 0 */
-  const int32_t *input;           /* token ids; read by a first stage only */
-  const int32_t *target;          /* read by a last stage only */
-  const int32_t *since;           /* tokens since the document (or the sequence) began, 0 at its first */
+  int sequences;         /* B */
+  int tokens;            /* T of this piece; may be 0 */
+  const int32_t *input;  /* token ids; read by a first stage only */
+  const int32_t *target; /* read by a last stage only */
+  const int32_t *since;  /* tokens since the document (or the sequence) began, 0 at its first */
   const int64_t *sequence_number; /* [B] global sequence numbers: the key of dropout */
   int64_t position;               /* of the piece's first token in its sequence */
   int64_t step;                   /* the key of dropout */
@@ -45,7 +45,8 @@ const rn_param_table *rn_stage_params(const rn_stage *stage);
 
 /**
  * What a unit's forward leaves for its backward, for the sizes that the stage was made for.
- * A tape with `keep` false serves forward passes without a backward: layers share one set of buffers.
+ * A tape with `keep` false serves forward passes without a backward: layers share one set of
+ * buffers.
  */
 rn_status rn_tape_create(rn_err *err, const rn_stage *stage, bool keep, rn_tape **out);
 void rn_tape_destroy(rn_tape **tape);
@@ -53,11 +54,11 @@ void rn_tape_destroy(rn_tape **tape);
 /**
  * x -> the stage's layers -> y.
  *
- * Shapes:     params [total]; x [B, T, D] (NULL on a first stage), y [B, T, D]: for a last stage the
- *             rows before the final norm.
- * Collective: over the ranks behind `port` (one FORWARD scan per layer, in layer order).
- * `train` switches dropout on. PARALLEL and RECURRENT serve evaluation and tests; their backward is
- * rn_stage_backward_input too (parallel: the plain oracle; recurrent forms have none).
+ * Shapes:     params [total]; x [B, T, D] (NULL on a first stage), y [B, T, D]: for a last stage
+ * the rows before the final norm. Collective: over the ranks behind `port` (one FORWARD scan per
+ * layer, in layer order). `train` switches dropout on. PARALLEL and RECURRENT serve evaluation and
+ * tests; their backward is rn_stage_backward_input too (parallel: the plain oracle; recurrent forms
+ * have none).
  */
 rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
                            rn_form form, bool train, rn_scan_port *port, const rn_real *x,
@@ -94,7 +95,8 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
 void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tape *tape,
                               rn_sink *sink);
 
-/** Hidden rows [B, T, D] that entered `layer` (L: left the last) in the tape's forward (keep true). */
+/** Hidden rows [B, T, D] that entered `layer` (L: left the last) in the tape's forward (keep true).
+ */
 const rn_real *rn_stage_hidden(const rn_tape *tape, int layer);
 
 #endif
