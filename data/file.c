@@ -1,0 +1,247 @@
+/* Whole reads and writes over POSIX files, and the sentences for when they fail. */
+#include "data/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What a person can do about it, for the reasons that happen to people. */
+static const char *advice(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "; free some space there or choose another directory";
+    case EACCES:
+    case EPERM:
+      return "; check its owner and permissions";
+    case EROFS:
+      return "; the file system is mounted read-only, choose another directory";
+    case ENOENT:
+    case ENOTDIR:
+      return "; check the path, and that the directory still exists";
+    case EMFILE:
+    case ENFILE:
+      return "; raise the limit on open files (ulimit -n)";
+    case EIO:
+    case ESTALE:
+      return "; check the disk or the network file system";
+    default:
+      return "";
+  }
+}
+
+rn_status rn_file_fail(rn_err *err, const char *doing, const char *path, int error) {
+  rn_status status = error == ENOENT ? RN_ERR_NOT_FOUND : RN_ERR_IO;
+  return rn_fail(err, status, "cannot %s %s: %s%s", doing, path, strerror(error), advice(error));
+}
+
+char *rn_file_join(const char *folder, const char *name) {
+  char *path = NULL;
+  return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+}
+
+static rn_status open_with(rn_err *err, const char *path, int flags, const char *doing,
+                           rn_file *out) {
+  struct stat info;
+  rn_file file = {.path = strdup(path)};
+  if (file.path == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a file's name");
+  do {
+    file.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0666); /* no waiting on a FIFO */
+  } while (file.fd < 0 && errno == EINTR);
+  if (file.fd < 0 || fstat(file.fd, &info) != 0) {
+    int error = errno;
+    if (file.fd >= 0) close(file.fd);
+    free(file.path);
+    return rn_file_fail(err, doing, path, error);
+  }
+  *out = file;
+  if (!S_ISREG(info.st_mode)) {
+    rn_file_destroy(out);
+    return rn_fail(err, RN_ERR_IO, "cannot %s %s: it is not a regular file", doing, path);
+  }
+  out->size_bytes = (int64_t)info.st_size;
+  return RN_OK;
+}
+
+rn_status rn_file_open(rn_err *err, const char *path, rn_file *out) {
+  return open_with(err, path, O_RDONLY, "open", out);
+}
+
+rn_status rn_file_create(rn_err *err, const char *path, rn_file *out) {
+  return open_with(err, path, O_RDWR | O_CREAT | O_TRUNC, "create", out);
+}
+
+rn_status rn_file_close(rn_err *err, rn_file *file) {
+  rn_status status = RN_OK;
+  if (file->path == NULL) return RN_OK;
+  if (close(file->fd) != 0 && errno != EINTR) {
+    status = rn_file_fail(err, "finish writing", file->path, errno);
+  }
+  free(file->path);
+  memset(file, 0, sizeof *file);
+  return status;
+}
+
+void rn_file_destroy(rn_file *file) {
+  (void)rn_file_close(NULL, file);
+}
+
+rn_status rn_file_read(rn_err *err, const rn_file *file, int64_t offset, void *out, size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    ssize_t got =
+        pread(file->fd, (char *)out + done, bytes - done, (off_t)(offset + (int64_t)done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return rn_file_fail(err, "read", file->path, errno);
+    if (got == 0) {
+      return rn_fail(err, RN_ERR_FORMAT, "%s ends at byte %lld, %lld more are needed: truncated",
+                     file->path, (long long)(offset + (int64_t)done), (long long)(bytes - done));
+    }
+    done += (size_t)got;
+  }
+  return RN_OK;
+}
+
+rn_status rn_file_write(rn_err *err, const rn_file *file, int64_t offset, const void *data,
+                        size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    ssize_t put =
+        pwrite(file->fd, (const char *)data + done, bytes - done, (off_t)(offset + (int64_t)done));
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return rn_file_fail(err, "write", file->path, put < 0 ? errno : ENOSPC);
+    done += (size_t)put;
+  }
+  return RN_OK;
+}
+
+static int sync_fd(int fd) {
+  int result;
+  do {
+    result = fsync(fd);
+  } while (result != 0 && errno == EINTR);
+  return result;
+}
+
+rn_status rn_file_sync(rn_err *err, const rn_file *file) {
+  if (sync_fd(file->fd) != 0) return rn_file_fail(err, "fsync", file->path, errno);
+  return RN_OK;
+}
+
+rn_status rn_file_sync_folder(rn_err *err, const char *folder) {
+  rn_status status = RN_OK;
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return rn_file_fail(err, "open directory", folder, errno);
+  /* Some file systems have nothing to sync in a folder and say EINVAL. */
+  if (sync_fd(fd) != 0 && errno != EINVAL) {
+    status = rn_file_fail(err, "fsync directory", folder, errno);
+  }
+  close(fd);
+  return status;
+}
+
+rn_status rn_file_rename(rn_err *err, const char *from, const char *to) {
+  if (rename(from, to) == 0) return RN_OK;
+  int error = errno;
+  char pair[2048];
+  snprintf(pair, sizeof pair, "%s to %s", from, to);
+  return rn_file_fail(err, "rename", pair, error);
+}
+
+rn_status rn_file_make_folder(rn_err *err, const char *folder) {
+  char *path = strdup(folder);
+  if (path == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a directory's name");
+  int error = 0;
+  for (char *end = path; error == 0 && *end != '\0';) {
+    end += 1 + strcspn(end + 1, "/");
+    char kept = *end;
+    *end = '\0';
+    if (mkdir(path, 0777) != 0 && errno != EEXIST) error = errno;
+    *end = kept;
+  }
+  struct stat info;
+  if (error == 0 && stat(path, &info) != 0) error = errno;
+  if (error == 0 && !S_ISDIR(info.st_mode)) error = ENOTDIR;
+  free(path);
+  return error == 0 ? RN_OK : rn_file_fail(err, "make directory", folder, error);
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
+  (void)info;
+  (void)kind;
+  (void)place;
+  return remove(path);
+}
+
+rn_status rn_file_remove_tree(rn_err *err, const char *path) {
+  enum { OPEN_FOLDERS = 16 };
+  if (nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS) == 0) return RN_OK;
+  return rn_file_fail(err, "remove", path, errno);
+}
+
+bool rn_file_exists(const char *path) {
+  struct stat info;
+  return lstat(path, &info) == 0;
+}
+
+rn_status rn_file_load(rn_err *err, const char *path, size_t most_bytes, void **out,
+                       size_t *bytes) {
+  rn_file file = {0};
+  RN_TRY(err, rn_file_open(err, path, &file));
+  rn_status status;
+  char *data = NULL;
+  size_t size = (size_t)file.size_bytes;
+  if (size > most_bytes) {
+    status = rn_fail(err, RN_ERR_FORMAT, "%s has %zu bytes, at most %zu are expected", path, size,
+                     most_bytes);
+    goto done;
+  }
+  data = malloc(size + 1);
+  if (data == NULL) {
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory for the %zu bytes of %s", size, path);
+    goto done;
+  }
+  if ((status = rn_file_read(err, &file, 0, data, size)) != RN_OK) goto done;
+  data[size] = '\0';
+  *out = data;
+  *bytes = size;
+  data = NULL;
+done:
+  free(data);
+  rn_file_destroy(&file);
+  return status;
+}
+
+static rn_status write_new(rn_err *err, const char *path, const void *data, size_t bytes) {
+  rn_file file = {0};
+  RN_TRY(err, rn_file_create(err, path, &file));
+  rn_status status = rn_file_write(err, &file, 0, data, bytes);
+  if (status == RN_OK) status = rn_file_sync(err, &file);
+  if (status == RN_OK) status = rn_file_close(err, &file);
+  rn_file_destroy(&file);
+  return status;
+}
+
+rn_status rn_file_replace(rn_err *err, const char *path, const void *data, size_t bytes) {
+  char *temporary = NULL, *folder = NULL;
+  rn_status status;
+  const char *slash = strrchr(path, '/');
+  size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+  folder = slash == NULL ? strdup(".") : strndup(path, length == 0 ? 1 : length);
+  if (folder == NULL || asprintf(&temporary, "%s.new", path) < 0) {
+    temporary = NULL;
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory for a file's name");
+    goto done;
+  }
+  if ((status = write_new(err, temporary, data, bytes)) != RN_OK) goto done;
+  if ((status = rn_file_rename(err, temporary, path)) != RN_OK) goto done;
+  status = rn_file_sync_folder(err, folder);
+done:
+  if (status != RN_OK && temporary != NULL) unlink(temporary);
+  free(temporary);
+  free(folder);
+  return status;
+}

@@ -1,0 +1,154 @@
+/* What is written is what is read; what was changed, cut or declared too large is refused. */
+#include "data/blob.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/random.h"
+#include "tests/support/check.h"
+#include "tests/support/temp.h"
+
+static rn_err *err = &(rn_err){0};
+
+static unsigned char *sample_bytes(size_t count) {
+  unsigned char *bytes = malloc(count + 1);
+  rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, 1, "blob");
+  for (size_t i = 0; i < count; i++) {
+    bytes[i] = (unsigned char)(rn_random_bits(key, i) >> (i % 3 == 0 ? 60 : 63));
+  }
+  return bytes;
+}
+
+static void blobs_of_any_size_come_back(void) {
+  static const size_t sizes[] = {0, 1, 2, 1000, 65536, 300001};
+  enum { COUNT = sizeof sizes / sizeof *sizes };
+  const char *path = temp_path("blobs");
+  rn_blob_place places[COUNT];
+  unsigned char *raw = sample_bytes(sizes[COUNT - 1]);
+  rn_file file = {0};
+  int64_t end = 5;
+  CHECK_OK(err, rn_file_create(err, path, &file));
+  for (int i = 0; i < COUNT; i++) {
+    CHECK_OK(err, rn_blob_write(err, &file, end, raw, sizes[i], i - 1, &places[i]));
+    CHECK_EQUAL(places[i].offset, end);
+    end += places[i].stored_bytes;
+  }
+  CHECK_OK(err, rn_file_sync(err, &file));
+  CHECK_OK(err, rn_file_close(err, &file));
+  CHECK_OK(err, rn_file_open(err, path, &file));
+  CHECK_EQUAL(file.size_bytes, end);
+  for (int i = 0; i < COUNT; i++) {
+    void *back = NULL;
+    size_t bytes = 0;
+    if (!CHECK_OK(err, rn_blob_read(err, &file, places[i], sizes[i], &back, &bytes))) continue;
+    CHECK_EQUAL(bytes, sizes[i]);
+    CHECK(memcmp(back, raw, bytes) == 0);
+    free(back);
+    if (sizes[i] > 0) {
+      CHECK_FAILS(err, RN_ERR_FORMAT, "blobs|declares",
+                  rn_blob_read(err, &file, places[i], sizes[i] - 1, &back, &bytes));
+    }
+  }
+  rn_blob_place beyond = places[COUNT - 1];
+  void *back = NULL;
+  size_t bytes = 0;
+  beyond.stored_bytes++;
+  CHECK_FAILS(err, RN_ERR_FORMAT, "blobs|truncated",
+              rn_blob_read(err, &file, beyond, 1 << 20, &back, &bytes));
+  beyond = (rn_blob_place){INT64_MAX, INT64_MAX, 0};
+  CHECK_FAILS(err, RN_ERR_FORMAT, "blobs",
+              rn_blob_read(err, &file, beyond, 1 << 20, &back, &bytes));
+  beyond.offset = -1;
+  CHECK_FAILS(err, RN_ERR_FORMAT, "blobs",
+              rn_blob_read(err, &file, beyond, 1 << 20, &back, &bytes));
+  rn_file_destroy(&file);
+  free(raw);
+}
+
+static void every_flipped_bit_is_found(void) {
+  enum { RAW = 60 };
+  const char *path = temp_path("flipped");
+  unsigned char *raw = sample_bytes(RAW);
+  rn_blob_place place;
+  rn_file file = {0};
+  CHECK_OK(err, rn_file_create(err, path, &file));
+  CHECK_OK(err, rn_blob_write(err, &file, 0, raw, RAW, 3, &place));
+  file.size_bytes = place.stored_bytes;
+  for (int64_t bit = 0; bit < 8 * place.stored_bytes; bit++) {
+    unsigned char byte;
+    void *back = NULL;
+    size_t bytes = 0;
+    CHECK_OK(err, rn_file_read(err, &file, bit / 8, &byte, 1));
+    byte ^= (unsigned char)(1 << bit % 8);
+    CHECK_OK(err, rn_file_write(err, &file, bit / 8, &byte, 1));
+    CHECK_FAILS(err, RN_ERR_FORMAT, "flipped|sum",
+                rn_blob_read(err, &file, place, RAW, &back, &bytes));
+    byte ^= (unsigned char)(1 << bit % 8);
+    CHECK_OK(err, rn_file_write(err, &file, bit / 8, &byte, 1));
+  }
+  rn_file_destroy(&file);
+  free(raw);
+}
+
+static void foreign_frames_are_refused(void) {
+  unsigned char *raw = sample_bytes(5000), stored[8192], back[5000];
+  size_t bytes = 0;
+  CHECK(rn_blob_bound(5000) <= sizeof stored);
+  CHECK_OK(err, rn_blob_pack(err, raw, 5000, 1, stored, &bytes));
+  CHECK_OK(err, rn_blob_unpack(err, "here", stored, bytes, back, 5000));
+  CHECK(memcmp(raw, back, 5000) == 0);
+  CHECK_FAILS(err, RN_ERR_FORMAT, "here", rn_blob_unpack(err, "here", stored, bytes, back, 4999));
+  CHECK_FAILS(err, RN_ERR_FORMAT, "here",
+              rn_blob_unpack(err, "here", stored, bytes - 1, back, 5000));
+  CHECK_FAILS(err, RN_ERR_FORMAT, "here",
+              rn_blob_unpack(err, "here", stored, bytes + 1, back, 5000));
+  CHECK_FAILS(err, RN_ERR_FORMAT, "here", rn_blob_unpack(err, "here", raw, 5000, back, 5000));
+  CHECK_FAILS(err, RN_ERR_FORMAT, "here", rn_blob_unpack(err, "here", stored, 0, back, 5000));
+  free(raw);
+}
+
+static void a_replaced_file_is_whole_and_leaves_nothing_behind(void) {
+  const char *path = temp_path("deep/er/replaced");
+  void *text = NULL;
+  size_t bytes = 0;
+  CHECK_FAILS(err, RN_ERR_NOT_FOUND, "replaced|No such file|check the path",
+              rn_file_replace(err, path, "one", 3));
+  CHECK_OK(err, rn_file_make_folder(err, temp_path("deep/er")));
+  CHECK_OK(err, rn_file_make_folder(err, temp_path("deep/er")));
+  CHECK_OK(err, rn_file_replace(err, path, "one", 3));
+  CHECK_OK(err, rn_file_replace(err, path, "three", 5));
+  CHECK_OK(err, rn_file_load(err, path, 5, &text, &bytes));
+  CHECK_EQUAL(bytes, 5);
+  CHECK(strcmp(text, "three") == 0);
+  free(text);
+  CHECK_FAILS(err, RN_ERR_FORMAT, "replaced", rn_file_load(err, path, 4, &text, &bytes));
+  CHECK(!rn_file_exists(temp_path("deep/er/replaced.new")));
+  CHECK_FAILS(err, RN_ERR_IO, "deep/er/replaced/x|Not a directory",
+              rn_file_make_folder(err, temp_path("deep/er/replaced/x")));
+  CHECK_FAILS(err, RN_ERR_IO, "deep|regular",
+              rn_file_load(err, temp_path("deep"), 9, &text, &bytes));
+  CHECK_OK(err, rn_file_remove_tree(err, temp_path("deep")));
+  CHECK(!rn_file_exists(temp_path("deep")));
+}
+
+static void a_full_disk_is_named(void) {
+  rn_file file = {.path = strdup("/dev/full")};
+  FILE *full = fopen("/dev/full", "w");
+  if (full != NULL) {
+    file.fd = fileno(full);
+    CHECK_FAILS(err, RN_ERR_IO, "/dev/full|No space left on device|free some space",
+                rn_file_write(err, &file, 0, "x", 1));
+    fclose(full);
+  }
+  free(file.path);
+}
+
+int main(void) {
+  blobs_of_any_size_come_back();
+  every_flipped_bit_is_found();
+  foreign_frames_are_refused();
+  a_replaced_file_is_whole_and_leaves_nothing_behind();
+  a_full_disk_is_named();
+  return check_result();
+}
