@@ -1,8 +1,8 @@
 /**
  * How the model asks for "the state before this segment" without knowing who supplies it.
  *
- * The element of the scan is (log a, X): a matrix X that a piece of a sequence adds to the state and
- * the factor a by which the piece fades what came before:
+ * The element of the scan is (log a, X): a matrix X that a piece of a sequence adds to the state
+ * and the factor a by which the piece fades what came before:
  *
  *   (log a1, X1) then (log a2, X2) = (log a1 + log a2, exp(log a2) X1 + X2)
  *

@@ -3,24 +3,24 @@
 #define RN_PROTO_STATUS_H
 
 /* name, exit code of a program that ends with it, the word in messages */
-#define RN_STATUS_LIST(X)                                             \
-  X(RN_OK, 0, "ok")                                                   \
-  X(RN_ERR_USAGE, 2, "wrong usage or configuration")                  \
-  X(RN_ERR_IO, 1, "input or output failed")                           \
-  X(RN_ERR_FORMAT, 1, "damaged or foreign data")                      \
-  X(RN_ERR_NOT_FOUND, 1, "not found")                                 \
-  X(RN_ERR_MEMORY, 1, "out of memory")                                \
-  X(RN_ERR_MPI, 1, "MPI failed")                                      \
-  X(RN_ERR_LIBRARY, 1, "a library failed")                            \
-  X(RN_ERR_MISMATCH, 1, "things that must agree do not")              \
-  X(RN_ERR_WATCHDOG, 3, "no progress")                                \
+#define RN_STATUS_LIST(X)                                \
+  X(RN_OK, 0, "ok")                                      \
+  X(RN_ERR_USAGE, 2, "wrong usage or configuration")     \
+  X(RN_ERR_IO, 1, "input or output failed")              \
+  X(RN_ERR_FORMAT, 1, "damaged or foreign data")         \
+  X(RN_ERR_NOT_FOUND, 1, "not found")                    \
+  X(RN_ERR_MEMORY, 1, "out of memory")                   \
+  X(RN_ERR_MPI, 1, "MPI failed")                         \
+  X(RN_ERR_LIBRARY, 1, "a library failed")               \
+  X(RN_ERR_MISMATCH, 1, "things that must agree do not") \
+  X(RN_ERR_WATCHDOG, 3, "no progress")                   \
   X(RN_ERR_NUMERICS, 4, "the numerics broke down")
 
 typedef enum {
 #define RN_STATUS_ENUM(name, code, word) name,
   RN_STATUS_LIST(RN_STATUS_ENUM)
 #undef RN_STATUS_ENUM
-  RN_STATUS_COUNT
+      RN_STATUS_COUNT
 } rn_status;
 
 enum { RN_ERR_TEXT_BYTES = 2048, RN_ERR_TRACE_BYTES = 2048 };
@@ -46,9 +46,9 @@ const char *rn_status_word(rn_status status);
 int rn_status_exit_code(rn_status status);
 
 /* Returns from a function that holds nothing; one that holds something writes `goto` itself. */
-#define RN_TRY(err, call)                                                  \
-  do {                                                                     \
-    rn_status rn_try_ = (call);                                            \
+#define RN_TRY(err, call)                                                      \
+  do {                                                                         \
+    rn_status rn_try_ = (call);                                                \
     if (rn_try_ != RN_OK) return rn_trace((err), rn_try_, __FILE__, __LINE__); \
   } while (0)
 

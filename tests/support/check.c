@@ -67,22 +67,22 @@ bool check_near(double got, double want, double tolerance, const char *text, con
   return holds;
 }
 
-#define CHECK_ARRAY_BODY                                                                       \
-  double worst = 0, scale = 0;                                                                 \
-  int64_t where = 0;                                                                           \
-  for (int64_t i = 0; i < count; i++) {                                                        \
-    double difference = fabs((double)got[i] - (double)want[i]);                                \
-    if (!(difference <= worst)) {                                                              \
-      worst = difference;                                                                      \
-      where = i;                                                                               \
-    }                                                                                          \
-    if (fabs((double)want[i]) > scale) scale = fabs((double)want[i]);                          \
-  }                                                                                            \
-  bool holds = worst <= tolerance * scale;                                                     \
-  if (!report(holds, file, line)) {                                                            \
-    fprintf(stderr, "%s[%lld] is %.9g, want %.9g: off by %.3g of %.3g, allowed %.3g\n", what,  \
+#define CHECK_ARRAY_BODY                                                                         \
+  double worst = 0, scale = 0;                                                                   \
+  int64_t where = 0;                                                                             \
+  for (int64_t i = 0; i < count; i++) {                                                          \
+    double difference = fabs((double)got[i] - (double)want[i]);                                  \
+    if (!(difference <= worst)) {                                                                \
+      worst = difference;                                                                        \
+      where = i;                                                                                 \
+    }                                                                                            \
+    if (fabs((double)want[i]) > scale) scale = fabs((double)want[i]);                            \
+  }                                                                                              \
+  bool holds = worst <= tolerance * scale;                                                       \
+  if (!report(holds, file, line)) {                                                              \
+    fprintf(stderr, "%s[%lld] is %.9g, want %.9g: off by %.3g of %.3g, allowed %.3g\n", what,    \
             (long long)where, (double)got[where], (double)want[where], worst, scale, tolerance); \
-  }                                                                                            \
+  }                                                                                              \
   return holds
 
 bool check_array_f32(const char *what, const float *got, const float *want, int64_t count,

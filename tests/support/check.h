@@ -31,7 +31,7 @@
   check_near((got), (want), (tolerance), #got, __FILE__, __LINE__)
 
 /** max|got - want| <= tolerance * max|want|, and nothing is NaN. */
-#define CHECK_ARRAY(what, got, want, count, tolerance)                              \
+#define CHECK_ARRAY(what, got, want, count, tolerance) \
   _Generic((got), float *: check_array_f32, const float *: check_array_f32,         \
            double *: check_array_f64, const double *: check_array_f64)(             \
       (what), (got), (want), (count), (tolerance), __FILE__, __LINE__)
