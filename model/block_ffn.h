@@ -1,0 +1,64 @@
+/**
+ * The feed-forward block of a layer, without its norm and residual.
+ *
+ *   glu:  y = fc2 (act(fc1 x) * (gate x))      the activation is on fc1; gate is the linear branch
+ *   mlp:  y = fc2 act(fc1 x)
+ *
+ * Source: torchscale GLU (RetNet), Shazeer, GLU Variants (arXiv 2002.05202). fc1 and gate lie in
+ * one block of the parameters and are one product.
+ */
+#ifndef RN_MODEL_BLOCK_FFN_H
+#define RN_MODEL_BLOCK_FFN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/names.h"
+#include "model/param.h"
+#include "model/sink.h"
+#include "model/spec.h"
+#include "proto/arena.h"
+#include "proto/real.h"
+
+/** One layer's block: sizes, choices, and offsets of its weights in the flat parameters. */
+typedef struct rn_ffn_block {
+  rn_ffn kind;
+  rn_activation activation;
+  int dim, ffn_dim; /* D, F */
+  int inner;        /* outputs of the first product: 2F for glu, F for mlp */
+  int64_t fc1;      /* [F, D]; with glu, gate [F, D] follows */
+  int64_t fc2;      /* [D, F] */
+} rn_ffn_block;
+
+static inline rn_ffn_block rn_ffn_block_make(const rn_spec *spec, const rn_layer_params *layer) {
+  int inner = spec->ffn == RN_FFN_GLU ? 2 * spec->ffn_dim : spec->ffn_dim;
+  return (rn_ffn_block){spec->ffn, spec->activation, spec->dim, spec->ffn_dim,
+                        inner,     layer->fc1,       layer->fc2};
+}
+
+/** What forward leaves: the inner products [R, inner] and the activated product [R, F]. */
+typedef struct rn_ffn_tape {
+  rn_real *inner;   /* backward_input turns it into its own gradient */
+  rn_real *product; /* input of fc2 */
+} rn_ffn_tape;
+
+/** Bytes of a tape in an arena, for at most `rows` rows; and the tape taken from one. */
+size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows);
+rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena);
+
+/** Shapes: params, the stage's; x, y [R, D], different arrays. */
+void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, int64_t rows,
+                    const rn_real *x, rn_ffn_tape *tape, rn_real *y);
+
+/** Shapes: dy, dx [R, D], the same array allowed; work [R, F], overwritten. */
+void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, int64_t rows,
+                           const rn_real *dy, rn_ffn_tape *tape, rn_real *work, rn_real *dx);
+
+/**
+ * Weight gradients into the sink, after backward_input with the same tape.
+ * Shapes: x [R, D] the forward's input, dy [R, D] as backward_input got it.
+ */
+void rn_ffn_backward_weight(const rn_ffn_block *block, int64_t rows, const rn_real *x,
+                            const rn_real *dy, const rn_ffn_tape *tape, rn_sink *sink);
+
+#endif

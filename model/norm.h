@@ -1,0 +1,50 @@
+/**
+ * The norm of rows around blocks: RMS with a weight, or LayerNorm with weight and bias.
+ *
+ *   rms:    y = w x r              r = 1 / sqrt(mean(x^2) + eps)
+ *   layer:  y = w (x - m) r + b    r = 1 / sqrt(mean((x - m)^2) + eps), m = mean(x)
+ */
+#ifndef RN_MODEL_NORM_H
+#define RN_MODEL_NORM_H
+
+#include <stdint.h>
+
+#include "model/names.h"
+#include "model/sink.h"
+#include "model/spec.h"
+#include "proto/real.h"
+
+/** One norm of a stage: what it is, and where its weight (and bias, else -1) lie. */
+typedef struct rn_norm {
+  rn_block_norm kind;
+  int width; /* D */
+  double eps;
+  int64_t weight, bias;
+} rn_norm;
+
+static inline rn_norm rn_norm_make(const rn_spec *spec, int64_t weight, int64_t bias) {
+  return (rn_norm){spec->block_norm, spec->dim, spec->norm_eps, weight, bias};
+}
+
+/**
+ * Shapes: params, the stage's flat parameters; x, y [R, D], the same array allowed; stat [R, 2]: m
+ * (0 for rms) and r of each row, which backward needs.
+ */
+void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
+                     rn_real *y, rn_real *stat);
+
+/**
+ * Gradient by x into dx, gradients of weight and bias into the sink.
+ *
+ *   u = (x - m) r;  g = w dy;  gradient by x = r (g - mean(g) [layer only] - u mean(g u))
+ *   dw = sum over rows of dy u,  db = sum over rows of dy: into the sink
+ *
+ * Shapes: x [R, D] and stat [R, 2] as in forward; dy, dx [R, D], the same array allowed; add
+ *         [R, D]: dx = add + gradient (NULL: the gradient alone); dx may be `add`, too.
+ * Sums over rows run in double and in row order: the same bits for any number of threads.
+ */
+void rn_norm_backward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
+                      const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
+                      rn_sink *sink);
+
+#endif
