@@ -45,6 +45,12 @@ char *rn_file_join(const char *folder, const char *name) {
   return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
+char *rn_file_folder_of(const char *path) {
+  const char *slash = strrchr(path, '/');
+  if (slash == NULL) return strdup(".");
+  return strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
 static rn_status open_with(rn_err *err, const char *path, int flags, const char *doing,
                            rn_file *out) {
   struct stat info;
@@ -215,33 +221,38 @@ done:
   return status;
 }
 
-static rn_status write_new(rn_err *err, const char *path, const void *data, size_t bytes) {
-  rn_file file = {0};
-  RN_TRY(err, rn_file_create(err, path, &file));
-  rn_status status = rn_file_write(err, &file, 0, data, bytes);
-  if (status == RN_OK) status = rn_file_sync(err, &file);
-  if (status == RN_OK) status = rn_file_close(err, &file);
-  rn_file_destroy(&file);
+rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path) {
+  char *temporary = strdup(file->path), *folder = rn_file_folder_of(path);
+  rn_status status = RN_OK;
+  if (temporary == NULL || folder == NULL) {
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory for a file's name");
+  }
+  if (status == RN_OK) status = rn_file_sync(err, file);
+  if (status == RN_OK) status = rn_file_close(err, file);
+  if (status == RN_OK) status = rn_file_rename(err, temporary, path);
+  if (status == RN_OK) status = rn_file_sync_folder(err, folder);
+  if (status != RN_OK && temporary != NULL) unlink(temporary);
+  rn_file_destroy(file);
+  free(temporary);
+  free(folder);
   return status;
 }
 
 rn_status rn_file_replace(rn_err *err, const char *path, const void *data, size_t bytes) {
-  char *temporary = NULL, *folder = NULL;
+  rn_file file = {0};
   rn_status status;
-  const char *slash = strrchr(path, '/');
-  size_t length = slash == NULL ? 0 : (size_t)(slash - path);
-  folder = slash == NULL ? strdup(".") : strndup(path, length == 0 ? 1 : length);
-  if (folder == NULL || asprintf(&temporary, "%s.new", path) < 0) {
-    temporary = NULL;
-    status = rn_fail(err, RN_ERR_MEMORY, "out of memory for a file's name");
+  char *temporary = NULL;
+  if (asprintf(&temporary, "%s.new", path) < 0) {
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory for a file's name");
+  }
+  if ((status = rn_file_create(err, temporary, &file)) != RN_OK) goto done;
+  if ((status = rn_file_write(err, &file, 0, data, bytes)) != RN_OK) {
+    unlink(temporary);
     goto done;
   }
-  if ((status = write_new(err, temporary, data, bytes)) != RN_OK) goto done;
-  if ((status = rn_file_rename(err, temporary, path)) != RN_OK) goto done;
-  status = rn_file_sync_folder(err, folder);
+  status = rn_file_publish(err, &file, path);
 done:
-  if (status != RN_OK && temporary != NULL) unlink(temporary);
+  rn_file_destroy(&file);
   free(temporary);
-  free(folder);
   return status;
 }

@@ -65,6 +65,12 @@ bool rn_file_exists(const char *path);
 rn_status rn_file_load(rn_err *err, const char *path, size_t most_bytes, void **out, size_t *bytes);
 
 /**
+ * Gives a file that was written under a temporary name (beside `path`) its own name, durably:
+ * fsync, close, rename, fsync of the folder. Closes it, and removes it when it fails.
+ */
+rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path);
+
+/**
  * Replaces a file's content durably: temporary file, fsync, rename, fsync of the folder.
  * A reader, or a crash, sees the old content or the new, never a part.
  */
@@ -75,5 +81,8 @@ rn_status rn_file_fail(rn_err *err, const char *doing, const char *path, int err
 
 /** `folder`/`name` in a new string; NULL when memory is out. Ownership: the caller frees it. */
 char *rn_file_join(const char *folder, const char *name);
+
+/** The folder that a path lies in; NULL when memory is out. Ownership: the caller frees it. */
+char *rn_file_folder_of(const char *path);
 
 #endif
