@@ -36,19 +36,24 @@ static const char *advice(int error) {
 }
 
 rn_status rn_file_fail(rn_err *err, const char *doing, const char *path, int error) {
-  rn_status status = error == ENOENT ? RN_ERR_NOT_FOUND : RN_ERR_IO;
+  rn_status status = error == ENOENT || error == ENOTDIR ? RN_ERR_NOT_FOUND : RN_ERR_IO;
   return rn_fail(err, status, "cannot %s %s: %s%s", doing, path, strerror(error), advice(error));
 }
 
-char *rn_file_join(const char *folder, const char *name) {
-  char *path = NULL;
-  return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+rn_path rn_path_join(const char *folder, const char *name) {
+  rn_path path;
+  snprintf(path.text, sizeof path.text, "%s/%s", folder, name);
+  return path;
 }
 
-char *rn_file_folder_of(const char *path) {
+rn_path rn_path_folder(const char *path) {
+  rn_path folder = {"."};
   const char *slash = strrchr(path, '/');
-  if (slash == NULL) return strdup(".");
-  return strndup(path, slash == path ? 1 : (size_t)(slash - path));
+  if (slash == path) return (rn_path){"/"};
+  if (slash != NULL) {
+    snprintf(folder.text, sizeof folder.text, "%.*s", (int)(slash - path), path);
+  }
+  return folder;
 }
 
 static rn_status open_with(rn_err *err, const char *path, int flags, const char *doing,
@@ -68,7 +73,7 @@ static rn_status open_with(rn_err *err, const char *path, int flags, const char 
   *out = file;
   if (!S_ISREG(info.st_mode)) {
     rn_file_destroy(out);
-    return rn_fail(err, RN_ERR_IO, "cannot %s %s: it is not a regular file", doing, path);
+    return rn_fail(err, RN_ERR_FORMAT, "cannot %s %s: it is not a regular file", doing, path);
   }
   out->size_bytes = (int64_t)info.st_size;
   return RN_OK;
@@ -150,28 +155,27 @@ rn_status rn_file_sync_folder(rn_err *err, const char *folder) {
 }
 
 rn_status rn_file_rename(rn_err *err, const char *from, const char *to) {
+  char pair[2 * PATH_MAX];
   if (rename(from, to) == 0) return RN_OK;
   int error = errno;
-  char pair[2048];
   snprintf(pair, sizeof pair, "%s to %s", from, to);
   return rn_file_fail(err, "rename", pair, error);
 }
 
 rn_status rn_file_make_folder(rn_err *err, const char *folder) {
-  char *path = strdup(folder);
-  if (path == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a directory's name");
+  struct stat info;
+  rn_path path;
+  snprintf(path.text, sizeof path.text, "%s", folder);
   int error = 0;
-  for (char *end = path; error == 0 && *end != '\0';) {
+  for (char *end = path.text; error == 0 && *end != '\0';) {
     end += 1 + strcspn(end + 1, "/");
     char kept = *end;
     *end = '\0';
-    if (mkdir(path, 0777) != 0 && errno != EEXIST) error = errno;
+    if (mkdir(path.text, 0777) != 0 && errno != EEXIST) error = errno;
     *end = kept;
   }
-  struct stat info;
-  if (error == 0 && stat(path, &info) != 0) error = errno;
+  if (error == 0 && stat(path.text, &info) != 0) error = errno;
   if (error == 0 && !S_ISDIR(info.st_mode)) error = ENOTDIR;
-  free(path);
   return error == 0 ? RN_OK : rn_file_fail(err, "make directory", folder, error);
 }
 
@@ -222,37 +226,25 @@ done:
 }
 
 rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path) {
-  char *temporary = strdup(file->path), *folder = rn_file_folder_of(path);
-  rn_status status = RN_OK;
-  if (temporary == NULL || folder == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "out of memory for a file's name");
-  }
-  if (status == RN_OK) status = rn_file_sync(err, file);
+  rn_path temporary;
+  snprintf(temporary.text, sizeof temporary.text, "%s", file->path);
+  rn_status status = rn_file_sync(err, file);
   if (status == RN_OK) status = rn_file_close(err, file);
-  if (status == RN_OK) status = rn_file_rename(err, temporary, path);
-  if (status == RN_OK) status = rn_file_sync_folder(err, folder);
-  if (status != RN_OK && temporary != NULL) unlink(temporary);
+  if (status == RN_OK) status = rn_file_rename(err, temporary.text, path);
+  if (status == RN_OK) status = rn_file_sync_folder(err, rn_path_folder(path).text);
+  if (status != RN_OK) unlink(temporary.text);
   rn_file_destroy(file);
-  free(temporary);
-  free(folder);
   return status;
 }
 
 rn_status rn_file_replace(rn_err *err, const char *path, const void *data, size_t bytes) {
   rn_file file = {0};
-  rn_status status;
-  char *temporary = NULL;
-  if (asprintf(&temporary, "%s.new", path) < 0) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for a file's name");
-  }
-  if ((status = rn_file_create(err, temporary, &file)) != RN_OK) goto done;
-  if ((status = rn_file_write(err, &file, 0, data, bytes)) != RN_OK) {
-    unlink(temporary);
-    goto done;
-  }
-  status = rn_file_publish(err, &file, path);
-done:
+  rn_path temporary;
+  snprintf(temporary.text, sizeof temporary.text, "%s.new", path);
+  RN_TRY(err, rn_file_create(err, temporary.text, &file));
+  rn_status status = rn_file_write(err, &file, 0, data, bytes);
+  if (status == RN_OK) return rn_file_publish(err, &file, path);
+  unlink(temporary.text);
   rn_file_destroy(&file);
-  free(temporary);
   return status;
 }

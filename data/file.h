@@ -6,11 +6,19 @@
 #ifndef RN_DATA_FILE_H
 #define RN_DATA_FILE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "proto/status.h"
+
+enum { RN_PATH_BYTES = PATH_MAX + 64 };
+
+/** A path in place; one cut short is longer than the system takes, so never another file's. */
+typedef struct rn_path {
+  char text[RN_PATH_BYTES];
+} rn_path;
 
 /** An open file that knows its name; zero-initialise it. `path` is NULL when it is not open. */
 typedef struct rn_file {
@@ -79,10 +87,10 @@ rn_status rn_file_replace(rn_err *err, const char *path, const void *data, size_
 /** Records "cannot `doing` `path`: reason; what to do", from an errno value. */
 rn_status rn_file_fail(rn_err *err, const char *doing, const char *path, int error);
 
-/** `folder`/`name` in a new string; NULL when memory is out. Ownership: the caller frees it. */
-char *rn_file_join(const char *folder, const char *name);
+/** `folder`/`name`. */
+rn_path rn_path_join(const char *folder, const char *name);
 
-/** The folder that a path lies in; NULL when memory is out. Ownership: the caller frees it. */
-char *rn_file_folder_of(const char *path);
+/** The folder that a path lies in. */
+rn_path rn_path_folder(const char *path);
 
 #endif

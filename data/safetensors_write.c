@@ -13,8 +13,7 @@ enum { LENGTH_BYTES = 8, ALIGNMENT = 8 };
 
 struct rn_safetensors_writer {
   rn_file file;
-  char *path;      /* the name that it gets */
-  char *temporary; /* the name that it has */
+  rn_path path; /* the name that it gets; until then it is .new */
   int64_t written;
   int64_t declared;
 };
@@ -78,13 +77,15 @@ rn_status rn_safetensors_create(rn_err *err, const char *path, const rn_safetens
   int64_t data_bytes = 0;
   char *text = header_text(tensors, count, notes, note_count, &length, &data_bytes);
   rn_safetensors_writer *writer = calloc(1, sizeof *writer);
-  if (writer == NULL || text == NULL || (writer->path = strdup(path)) == NULL ||
-      asprintf(&writer->temporary, "%s.new", path) < 0) {
+  rn_path temporary;
+  if (writer == NULL || text == NULL) {
     status = rn_fail(err, RN_ERR_MEMORY, "cannot make the header of %s: out of memory", path);
     goto fail;
   }
+  snprintf(writer->path.text, sizeof writer->path.text, "%s", path);
+  snprintf(temporary.text, sizeof temporary.text, "%s.new", path);
   writer->declared = LENGTH_BYTES + (int64_t)length + data_bytes;
-  if ((status = rn_file_create(err, writer->temporary, &writer->file)) != RN_OK) goto fail;
+  if ((status = rn_file_create(err, temporary.text, &writer->file)) != RN_OK) goto fail;
   if ((status = write_header(err, writer, text, length)) != RN_OK) goto fail;
   free(text);
   *out = writer;
@@ -105,7 +106,7 @@ rn_status rn_safetensors_append(rn_err *err, rn_safetensors_writer *writer, cons
 rn_status rn_safetensors_finish(rn_err *err, rn_safetensors_writer **writer) {
   rn_safetensors_writer *w = *writer;
   assert(w->written == w->declared && "tensors are missing or too long");
-  rn_status status = rn_file_publish(err, &w->file, w->path);
+  rn_status status = rn_file_publish(err, &w->file, w->path.text);
   rn_safetensors_abandon(writer);
   return status;
 }
@@ -115,8 +116,6 @@ void rn_safetensors_abandon(rn_safetensors_writer **writer) {
   if (w == NULL) return;
   if (w->file.path != NULL) unlink(w->file.path);
   rn_file_destroy(&w->file);
-  free(w->path);
-  free(w->temporary);
   free(w);
   *writer = NULL;
 }

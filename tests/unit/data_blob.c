@@ -124,9 +124,9 @@ static void a_replaced_file_is_whole_and_leaves_nothing_behind(void) {
   free(text);
   CHECK_FAILS(err, RN_ERR_FORMAT, "replaced", rn_file_load(err, path, 4, &text, &bytes));
   CHECK(!rn_file_exists(temp_path("deep/er/replaced.new")));
-  CHECK_FAILS(err, RN_ERR_IO, "deep/er/replaced/x|Not a directory",
+  CHECK_FAILS(err, RN_ERR_NOT_FOUND, "deep/er/replaced/x|Not a directory",
               rn_file_make_folder(err, temp_path("deep/er/replaced/x")));
-  CHECK_FAILS(err, RN_ERR_IO, "deep|regular",
+  CHECK_FAILS(err, RN_ERR_FORMAT, "deep|regular",
               rn_file_load(err, temp_path("deep"), 9, &text, &bytes));
   CHECK_OK(err, rn_file_remove_tree(err, temp_path("deep")));
   CHECK(!rn_file_exists(temp_path("deep")));
