@@ -1,10 +1,11 @@
 /**
- * Multi-scale retention, whole: projections, rotation, core, head norm, gate, out.
+ * The multi-scale retention block of a layer, without its norm and residual.
  *
- *   [k;v] = x [Wk;Wv]^T,  [q;g] = x [Wq;Wg]^T,  q, k rotated, k scaled by K^(-1/2)
- *   out = (silu(g) . head_norm(alpha retention(q, k, v))) Wo^T
+ *   k = rot(x Wk^T / sqrt(K)), v = x Wv^T, q = rot(x Wq^T), g = x Wg^T
+ *   y = (silu(g) * headnorm(alpha * retention(q, k, v))) Wo^T
  *
- * Source: Sun et al., Retentive Network (arXiv 2307.08621), eq. 8; torchscale.
+ * The order of the work is the order of the file: what the scan needs first, then what hides it,
+ * then what needs its result. Source: Sun et al., Retentive Network (2307.08621), eq. 8 and 9.
  */
 #ifndef RN_MODEL_BLOCK_RETENTION_H
 #define RN_MODEL_BLOCK_RETENTION_H
@@ -12,79 +13,71 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/head_norm.h"
 #include "model/names.h"
 #include "model/param.h"
+#include "model/retention.h"
+#include "model/rotary.h"
 #include "model/sink.h"
-#include "model/spec.h"
-#include "model/unit.h"
+#include "model/stage.h"
 #include "proto/arena.h"
-#include "proto/scan_port.h"
 
-/** Tables and work memory for units of at most B sequences, T tokens; shared by layers. */
-typedef struct rn_block_retention rn_block_retention;
+/** What all layers of a stage share: tables and the scratch of one block at work. */
+typedef struct rn_block_retention {
+  int dim, value_dim, heads, key_width, value_width; /* D, H V, H, K, V */
+  int max_sequences, max_tokens;
+  bool gate;
+  rn_head_norm head_norm;
+  double eps;
+  rn_retention core;
+  rn_rotary_table rotary;
+  rn_arena arena;
+  rn_real *own, *state, *adjoints; /* [B, H, K, V] twice; [chunks, B, H, K, V] */
+  rn_real *d_value, *d_kv, *d_q;   /* [R, H V]; [R, D + H V]; [R, D] */
+  rn_real *d_weight;               /* [V] */
+  double *log_decay;               /* [B, H] */
+} rn_block_retention;
 
-/**
- * What a layer's forward leaves behind. G = D + value_dim without a gate's columns if there is
- * none. After backward_input, kv and qg hold the gradients of the unrotated projections.
- */
-typedef struct rn_retention_tape {
+/** What forward leaves; kv and qg hold their own gradients after backward_input. */
+typedef struct rn_block_retention_tape {
+  rn_real *kv, *qg;        /* [R, D + H V]; rotated k and q first */
+  rn_real *normed, *gated; /* [R, H V] */
+  rn_real *alpha, *factor; /* [R, H] */
+  rn_real *states;         /* [chunks, B, H, K, V] before each chunk; [1, ...] in other forms */
   rn_form form;
-  const rn_real *x; /* [R, D] the input; not owned: it must live as long as the tape is used */
-  rn_real *kv;      /* [R, D + value_dim] k (rotated, scaled), v */
-  rn_real *qg;      /* [R, G] q (rotated), g */
-  rn_real *o;       /* [R, value_dim] raw retention */
-  rn_real *alpha;   /* [R, H] row scale */
-  rn_real *factor;  /* [R, H] of the head norm */
-  rn_real *mean;    /* [R, H] group norm only */
-  rn_real *z;       /* [R, value_dim] what out multiplies */
-  rn_real *states;  /* [chunks, B, H, K, V] before every chunk */
-  rn_real *before;  /* [B H, K, V] before the piece */
-  rn_real *dout;    /* [R, D] gradient of the output */
-} rn_retention_tape;
+} rn_block_retention_tape;
 
+/** For units of at most B sequences, T tokens. Errors: RN_ERR_MEMORY. */
 rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
-                                    int max_tokens, rn_block_retention **out);
-void rn_block_retention_destroy(rn_block_retention **block);
+                                    int max_tokens, rn_block_retention *out);
+void rn_block_retention_destroy(rn_block_retention *block);
 
-/** Bytes that one layer's tape takes from an arena, and the taking. */
-size_t rn_retention_tape_bytes(const rn_block_retention *block);
-void rn_retention_tape_take(const rn_block_retention *block, rn_arena *arena,
-                            rn_retention_tape *tape);
-
-/** Bytes [R, D + value_dim + G] of the spare that backward trades for a tape's kv and qg. */
-typedef struct rn_retention_spare {
-  rn_real *kv, *qg;
-} rn_retention_spare;
-size_t rn_retention_spare_bytes(const rn_block_retention *block);
-void rn_retention_spare_take(const rn_block_retention *block, rn_arena *arena,
-                             rn_retention_spare *spare);
+size_t rn_block_retention_tape_bytes(const rn_block_retention *block);
+rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *block,
+                                                     rn_arena *arena);
 
 /**
- * x [R, D] -> out [R, D], R = B T. The layer's weights are params + at->k ... at->out.
- *
- * Collective: over the ranks behind `port`: one FORWARD scan, of `layer`.
- * Errors:     what the port returns; RN_ERR_USAGE for ts_chunkwise in the parallel form.
+ * Shapes:     params, the stage's flat parameters, `at` this layer's places in it; x, y [R, D].
+ * Collective: over the ranks behind `port`: one FORWARD scan of `layer`.
  */
-rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block, int layer,
-                                     const rn_real *params, const rn_layer_params *at,
-                                     const rn_unit *unit, rn_form form, rn_scan_port *port,
-                                     const rn_real *x, rn_real *out, rn_retention_tape *tape);
+rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block, const rn_real *params,
+                                     const rn_layer_params *at, const rn_unit *unit, rn_form form,
+                                     int layer, rn_scan_port *port, const rn_real *x,
+                                     rn_block_retention_tape *tape, rn_real *y);
 
 /**
- * dx [R, D] from tape->dout, which the caller has filled; the head norm's weight goes to the sink.
- *
- * Collective: over the ranks behind `port`: one REVERSE scan, of `layer`. `spare` is traded: what
- *             the tape held becomes the spare of the next call.
+ * Shapes:     dy, dx [R, D], different arrays; dx is overwritten.
+ * Collective: over the ranks behind `port`: one REVERSE scan of `layer`.
  */
-rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *block, int layer,
+rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *block,
                                             const rn_real *params, const rn_layer_params *at,
-                                            const rn_unit *unit, rn_scan_port *port,
-                                            rn_retention_tape *tape, rn_retention_spare *spare,
+                                            const rn_unit *unit, int layer, rn_scan_port *port,
+                                            const rn_real *dy, rn_block_retention_tape *tape,
                                             rn_real *dx, rn_sink *sink);
 
-/** Weight gradients, from what backward_input left on the tape. */
+/** Weight gradients into the sink; x, dy as in forward and backward_input. */
 void rn_block_retention_backward_weight(const rn_block_retention *block, const rn_layer_params *at,
-                                        const rn_unit *unit, const rn_retention_tape *tape,
-                                        rn_sink *sink);
+                                        int64_t rows, const rn_real *x, const rn_real *dy,
+                                        const rn_block_retention_tape *tape, rn_sink *sink);
 
 #endif

@@ -1,12 +1,11 @@
 /**
- * From raw retention to the gated rows: per-head norm of alpha o, then the swish gate.
+ * Norm of each head's retention and the swish gate that follows it.
  *
- *   y = o f . w,  f = (mean(o^2) + eps / alpha^2)^(-1/2)      rms (w = 1), rms_affine
- *   y = (o - mean o) f, the same f of o - mean o              group
- *   y = alpha o                                               none
- *   z = silu(g) . y                                           or z = y without a gate
+ *   o' = alpha o;  rms: y = o' / sqrt(mean(o'^2) + eps) = o rsqrt(mean(o^2) + eps / alpha^2)
+ *   rms_affine: y w;  group: (o' - mean) / sqrt(var + eps);  none: o'
+ *   z = silu(g) y
  *
- * alpha is a constant in gradients. Source: torchscale; with alpha = S_n^(-1/2) the canonical form.
+ * alpha is a constant in gradients. Source: RetNet (2307.08621) eq. 8; torchscale's RMSNorm.
  */
 #ifndef RN_MODEL_HEAD_NORM_H
 #define RN_MODEL_HEAD_NORM_H
@@ -15,37 +14,33 @@
 
 #include "model/names.h"
 #include "model/spec.h"
-#include "proto/real.h"
 
-/** Sizes, choices, inputs; not owned. Rows are [R, H V] with a distance between rows. */
-typedef struct rn_head_norm_rows {
+typedef struct rn_head_norm_shape {
   rn_head_norm kind;
-  int64_t rows; /* R */
-  int heads, value_width;
+  int64_t rows;
+  int heads, width; /* H, V */
   double eps;
-  const rn_real *o; /* raw retention */
-  int64_t ldo;
-  const rn_real *g; /* NULL: no gate */
-  int64_t ldg;
-  const rn_real *alpha;  /* [R, H] */
-  const rn_real *weight; /* [V], rms_affine */
-} rn_head_norm_rows;
-
-/** Shapes: z [R, H V]; factor f (none: alpha), mean [R, H]: for backward; mean for group only. */
-void rn_head_norm_forward(const rn_head_norm_rows *in, rn_real *factor, rn_real *mean, rn_real *z,
-                          int64_t ldz);
-
-/** Elements of `partial` that backward needs for R rows. */
-int64_t rn_head_norm_partial_count(int64_t rows, int value_width);
+} rn_head_norm_shape;
 
 /**
- * Gradients of o, g and the weight from dz; dout may be dz itself.
- *
- * Shapes: dz, dout [R, H V]; dg [R, H V] (unused without a gate); partial: work space and
- *         dweight [V], for rms_affine only, else NULL.
+ * Shapes: x [rows, H, V]: o on entry, on return the normalized rows, without the weight;
+ *         alpha, factor [rows, H]: factor is what backward multiplies by.
  */
-void rn_head_norm_backward(const rn_head_norm_rows *in, const rn_real *factor, const rn_real *mean,
-                           const rn_real *dz, int64_t lddz, rn_real *dout, int64_t lddo,
-                           rn_real *dg, int64_t lddg, rn_real *partial, rn_real *dweight);
+void rn_head_norm_forward(rn_head_norm_shape s, const rn_real *alpha, rn_real *x, rn_real *factor);
+
+/** dy becomes do, in place; y are the rows that forward left. */
+void rn_head_norm_backward(rn_head_norm_shape s, const rn_real *y, const rn_real *factor,
+                           rn_real *dy);
+
+/** z = silu(g) y w; g [rows, H V] rows ldg apart or NULL (no gate), w [V] or NULL. */
+void rn_gate_forward(rn_head_norm_shape s, const rn_real *y, const rn_real *w, const rn_real *g,
+                     int64_t ldg, rn_real *z);
+
+/**
+ * dz becomes dy in place, g becomes dg in place (if a gate), dw [V] is added up over rows and heads
+ * (if a weight) in an order that does not depend on threads.
+ */
+void rn_gate_backward(rn_head_norm_shape s, const rn_real *y, const rn_real *w, rn_real *g,
+                      int64_t ldg, rn_real *dz, rn_real *dw);
 
 #endif

@@ -1,11 +1,17 @@
 /**
- * The retention core of one piece of a few sequences, in three equal forms.
+ * The retention core: three equal forms of one linear recurrence, per sequence and head.
  *
- *   S_n = g S_{n-1} + k_n^T v_n,   o_n = q_n S_n          S_n = k_n^T v_n where a document begins
+ *   parallel    o_n = sum over m <= n of g^(n-m) (q_n . k_m) v_m
+ *   recurrent   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n
+ *   chunkwise   o_i = inner part of the chunk + g^(i+1) q_i R,  R <- g^L R + sum g^(L-1-i) k_i^T
+ * v_i
  *
- * Work goes in phases, so that the transfer of states hides behind the inner part:
- * own -> [port begin] -> inner -> [port end] -> cross; backward is its mirror image.
- * Source: Sun et al., Retentive Network (arXiv 2307.08621), eq. 5 to 7; g is gamma.
+ * Documents: `since` counts tokens from the start of the document; nothing before it is seen.
+ * Chunkwise work comes in phases, so that the transfer of states hides behind the inner part:
+ * begin (contributions of chunks, start of the scan), inner, end (state before each chunk, cross).
+ *
+ * Source: Sun et al., Retentive Network (arXiv 2307.08621), eq. 5-7; g is gamma.
+ * Shapes: q, k [B, T, H, K] and v, o [B, T, H, V] as strided rows; states [chunks, B, H, K, V].
  */
 #ifndef RN_MODEL_RETENTION_H
 #define RN_MODEL_RETENTION_H
@@ -14,105 +20,101 @@
 
 #include "model/names.h"
 #include "model/spec.h"
-#include "proto/real.h"
+#include "proto/scan_port.h"
 
-typedef struct rn_retention_shape {
-  int heads, key_width, value_width; /* H, K, V */
-  int chunk;                         /* C: tokens that the chunkwise form takes together */
-} rn_retention_shape;
+/** Sizes, decay tables and work space of threads, made once for pieces of at most max_tokens. */
+typedef struct rn_retention {
+  int heads, key_width, value_width, chunk, max_tokens;
+  rn_retention_scale scale;
+  double *log_gamma; /* [H] */
+  rn_real *power;    /* [H, max_tokens + 1]: g^i */
+  rn_real *mask;     /* [H, C, C]: g^(i-j), 0 above the diagonal */
+  rn_real *work;     /* [threads, work_each] */
+  int64_t work_each;
+} rn_retention;
 
-/** Rows of a piece: (b, t) of head h begins at q + (b T + t) ldq + h K; not owned. */
-typedef struct rn_retention_rows {
-  int sequences, tokens; /* B, T; T may be 0 */
-  const int32_t *since;  /* [B, T] tokens since the document began: 0, or the one before plus 1 */
+/** One unit's view: `tokens` of `sequences`; rows of q, k, v, o are ld apart. */
+typedef struct rn_retention_view {
+  int sequences, tokens;
+  const int32_t *since; /* [B, T] */
   const rn_real *q, *k, *v;
   int64_t ldq, ldk, ldv;
-} rn_retention_rows;
+} rn_retention_view;
 
-/** Gradients in the layout of the rows. */
-typedef struct rn_retention_grads {
-  rn_real *dq, *dk, *dv;
-  int64_t lddq, lddk, lddv;
-} rn_retention_grads;
+/** Tables for a spec and pieces of at most max_tokens. Errors: RN_ERR_MEMORY. */
+rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out);
+void rn_retention_destroy(rn_retention *r);
 
-typedef struct rn_retention rn_retention;
+/** Chunks of a piece. */
+int rn_retention_chunks(const rn_retention *r, int tokens);
 
-/** Called by the first thread now and then while a phase runs; for the port's poll. */
-typedef struct rn_retention_pulse {
-  void (*beat)(void *self);
-  void *self;
-} rn_retention_pulse;
+/** log of the factor by which the piece fades a state, -inf across a boundary: [B, H]. */
+void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, double *log_decay);
 
-/**
- * Decay tables and work memory, for pieces of at most `max_tokens` (of any number of sequences).
- * log_gamma [H] is copied. Work memory is for the OpenMP threads set now. Errors: RN_ERR_MEMORY.
- */
-rn_status rn_retention_create(rn_err *err, rn_retention_shape shape, const double *log_gamma,
-                              int max_tokens, rn_retention **out);
-void rn_retention_destroy(rn_retention **core);
+/** Contributions of chunks into states, the piece's own [B, H, K, V] folded from them. */
+void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u, rn_real *states,
+                                rn_real *own);
 
-/** Chunks of a piece of T tokens: ceil(T / C). */
-int rn_retention_chunks(const rn_retention *core, int tokens);
-
-/** log a [B H]: what a piece leaves of the state before it, g^T; -inf if a document begins in it.
- */
-void rn_retention_log_decay(const rn_retention *core, const rn_retention_rows *rows,
-                            double *log_decay);
-
-/** S_n = 1 + g + ... + g^n, of head h, in double. */
-double rn_retention_row_sum(const rn_retention *core, int head, int64_t n);
+/** o = inner part; row_abs [B, T, H] = sum |weights| of each row where the scale asks for it. */
+void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *u,
+                                const rn_scan_port *port, rn_real *o, int64_t ldo,
+                                rn_real *row_abs);
 
 /**
- * Phase 1: what the piece adds to the state, own [B H, K, V], as if none came before.
+ * states become those before each chunk; o += cross part; alpha [B, T, H] is the row scale.
+ * state [B, H, K, V]: in, the one before the piece; out, the one after it.
+ */
+void rn_retention_forward_end(const rn_retention *r, const rn_retention_view *u, rn_real *state,
+                              rn_real *states, rn_real *o, int64_t ldo, rn_real *alpha);
+
+/** Contributions of chunks to the adjoint: adjoints [chunks, B, H, K, V], own folded backwards. */
+void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u,
+                                 const rn_real *d_o, int64_t ldo, rn_real *adjoints, rn_real *own);
+
+/** dq, dk, dv = inner parts. */
+void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view *u,
+                                 const rn_scan_port *port, const rn_real *d_o, int64_t ldo,
+                                 rn_real *dq, int64_t lddq, rn_real *dk, rn_real *dv,
+                                 int64_t lddkv);
+
+/**
+ * adjoints become those of each chunk's outgoing state; cross parts are added to dq, dk, dv.
+ * adjoint [B, H, K, V]: in, that of the state after the piece; out, of the one before it.
+ */
+void rn_retention_backward_end(const rn_retention *r, const rn_retention_view *u,
+                               const rn_real *d_o, int64_t ldo, const rn_real *states,
+                               rn_real *adjoint, rn_real *adjoints, rn_real *dq, int64_t lddq,
+                               rn_real *dk, rn_real *dv, int64_t lddkv);
+
+/** The parallel form, token by token and plain: the oracle of the tests. */
+void rn_retention_parallel_own(const rn_retention *r, const rn_retention_view *u, rn_real *own);
+void rn_retention_parallel_forward(const rn_retention *r, const rn_retention_view *u,
+                                   const rn_real *before, rn_real *o, int64_t ldo,
+                                   rn_real *row_abs);
+void rn_retention_parallel_adjoint_own(const rn_retention *r, const rn_retention_view *u,
+                                       const rn_real *d_o, int64_t ldo, rn_real *own);
+void rn_retention_parallel_backward(const rn_retention *r, const rn_retention_view *u,
+                                    const rn_real *d_o, int64_t ldo, const rn_real *before,
+                                    const rn_real *behind, rn_real *dq, int64_t lddq, rn_real *dk,
+                                    rn_real *dv, int64_t lddkv);
+
+/** The recurrent form: state [B, H, K, V] goes on from its value; o may be NULL (state only). */
+void rn_retention_recurrent(const rn_retention *r, const rn_retention_view *u, rn_real *state,
+                            rn_real *o, int64_t ldo);
+
+/** Whether the scale at hand is made from sums of |weights| (torchscale's two training forms). */
+bool rn_retention_scale_needs_weights(const rn_retention *r);
+
+/**
+ * The row scale alpha [B, T, H] that the model's scale gives a form without chunks.
  *
- * Shapes: states [chunks, B, H, K, V]: the same of every chunk (CHUNKWISE only, else NULL).
- */
-void rn_retention_own(rn_retention *core, rn_form form, const rn_retention_rows *rows,
-                      rn_real *states, rn_real *own);
-
-/**
- * Phase 2: o = ((q k^T) . D) v within each chunk (PARALLEL: within the piece; RECURRENT: nothing).
+ *   canonical 1 / sqrt(S_n);  raw 1;  ts_* in the recurrent form 1 / sqrt(S_n), as the official
+ * code; ts_parallel 1 / (sqrt(S_n) clamp(sum |weights| / sqrt(S_n), 1, 5e4)), the sums being in
+ * alpha.
  *
- * Shapes: o as v, ldo; abs_sum [B T, H] or NULL: the rows' sums of |(q k^T) . D|.
+ * Source: torchscale MultiScaleRetention.
  */
-void rn_retention_inner(rn_retention *core, rn_form form, const rn_retention_rows *rows, rn_real *o,
-                        int64_t ldo, rn_real *abs_sum, rn_retention_pulse pulse);
-
-/**
- * Phase 3: o += (q before) . xi, with the state before each chunk (RECURRENT: the whole of o).
- *
- * Shapes: before [B H, K, V]: the state in front of the piece; states: of phase 1, becomes the
- *         states before every chunk; after [B H, K, V] or NULL: the state behind the piece.
- */
-void rn_retention_cross(rn_retention *core, rn_form form, const rn_retention_rows *rows,
-                        const rn_real *before, rn_real *states, rn_real *after, rn_real *o,
-                        int64_t ldo);
-
-/**
- * Backward phase 1: what the piece adds to the adjoint of the state before it, own [B H, K, V].
- *
- * Shapes: dout as v, lddo; adjoints [chunks, B, H, K, V] as `states` (CHUNKWISE only, else NULL).
- *         The forms with a backward are CHUNKWISE and PARALLEL.
- */
-void rn_retention_own_backward(rn_retention *core, rn_form form, const rn_retention_rows *rows,
-                               const rn_real *dout, int64_t lddo, rn_real *adjoints, rn_real *own);
-
-/** Backward phase 2: sets dq, dk, dv to the parts within chunks (PARALLEL: within the piece). */
-void rn_retention_inner_backward(rn_retention *core, rn_form form, const rn_retention_rows *rows,
-                                 const rn_real *dout, int64_t lddo, const rn_retention_grads *grads,
-                                 rn_retention_pulse pulse);
-
-/**
- * Backward phase 3: adds the parts that went through states.
- *
- * Shapes: before [B H, K, V]: of the forward (PARALLEL; else NULL); states: after the forward's
- *         phase 3 (CHUNKWISE; else NULL); behind [B H, K, V]: the adjoint of the state behind the
- *         piece; adjoints: of backward phase 1, becomes the adjoints of the states behind every
- *         chunk; front [B H, K, V] or NULL: the adjoint of the state in front of the piece.
- */
-void rn_retention_cross_backward(rn_retention *core, rn_form form, const rn_retention_rows *rows,
-                                 const rn_real *dout, int64_t lddo, const rn_real *before,
-                                 const rn_real *states, const rn_real *behind, rn_real *adjoints,
-                                 rn_real *front, const rn_retention_grads *grads);
+void rn_retention_row_scale(const rn_retention *r, const rn_retention_view *u, rn_form form,
+                            rn_real *alpha);
 
 #endif

@@ -1,32 +1,43 @@
 /**
- * Rotation of queries and keys by their position: row n of a head turns by n theta_j in plane j.
+ * Rotation of queries and keys by their position: y = R(n theta) x, pairs of channels at a time.
  *
- * torchscale turns pairs (2j, 2j+1); rope_half turns (j, j + K/2). Angles are formed and reduced in
- * double: in fp32, n theta is off by 4e-3 at n = 131071.
+ *   torchscale  pairs (2j, 2j+1), theta_j = 10000^(-j / (K/2 - 1))
+ *   rope_half   pairs (j, j + K/2), theta_j = 10000^(-2j / K)
+ *
+ * Angles are formed in double: in float n theta is off by 4e-3 at n = 131071.
+ * Source: torchscale's RetNetRelPos; Su et al., RoFormer (arXiv 2104.09864).
  */
 #ifndef RN_MODEL_ROTARY_H
 #define RN_MODEL_ROTARY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "model/names.h"
 #include "model/spec.h"
-#include "proto/real.h"
 
-/** cos(n theta_j), sin(n theta_j) for given positions. Shapes: position [n]; cosine, sine [n, K/2].
- */
-void rn_rotary_angles(rn_rotary rotary, int key_width, int n, const int64_t *position,
-                      rn_real *cosine, rn_real *sine);
+/** Cosines and sines of positions first .. first + tokens - 1. */
+typedef struct rn_rotary_table {
+  rn_rotary kind;
+  int half; /* K / 2 */
+  int max_tokens;
+  int64_t first;
+  int tokens;
+  double *theta;          /* [K/2] */
+  rn_real *cosine, *sine; /* [max_tokens, K/2] */
+} rn_rotary_table;
+
+rn_status rn_rotary_create(rn_err *err, rn_rotary kind, int key_width, int max_tokens,
+                           rn_rotary_table *out);
+void rn_rotary_destroy(rn_rotary_table *table);
+
+/** Makes the table that of `tokens` positions from `first` on; nothing to do if it is. */
+void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens);
 
 /**
- * x <- scale R(n theta) x for all heads of all rows, in place; `inverse` turns by -n theta.
- *
- * Shapes: x [B, T, H, K], ld between rows; cosine, sine [T, K/2], the same for every sequence.
- *         RN_ROTARY_NONE scales only.
+ * Rotates rows in place and multiplies by `scale`; `back` rotates the other way (the gradient).
+ * Shapes: x [sequences, tokens, heads, K], rows ld apart.
  */
-void rn_rotary_rows(rn_rotary rotary, int sequences, int tokens, int heads, int key_width,
-                    const rn_real *cosine, const rn_real *sine, rn_real scale, bool inverse,
-                    rn_real *x, int64_t ld);
+void rn_rotary_apply(const rn_rotary_table *table, int sequences, int tokens, int heads, bool back,
+                     rn_real scale, rn_real *x, int64_t ld);
 
 #endif

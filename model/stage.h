@@ -61,13 +61,12 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, 
  * Shapes: y, dy [B, T, D]; token_loss [B, T] or NULL. dy NULL: loss only, `sink` unused. The head's
  *         and the final norm's weight gradients (times scale) go to the sink here.
  */
-rn_status rn_stage_loss(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
-                        const rn_real *y, double scale, double *loss_sum, rn_real *token_loss,
-                        rn_real *dy, rn_sink *sink);
+void rn_stage_loss(rn_stage *stage, const rn_real *params, const rn_unit *unit, const rn_real *y,
+                   double scale, double *loss_sum, rn_real *token_loss, rn_real *dy, rn_sink *sink);
 
 /** Logits of given rows: y [rows, D] -> logits [rows, N]; for decoding and tests. */
-rn_status rn_stage_logits(rn_err *err, rn_stage *stage, const rn_real *params, int rows,
-                          const rn_real *y, rn_real *logits);
+void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_real *y,
+                     rn_real *logits);
 
 /**
  * Gradient of the unit's input, from dy; leaves on the tape what backward_weight needs.

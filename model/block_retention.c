@@ -1,0 +1,261 @@
+#include "model/block_retention.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "model/matmul.h"
+
+static int64_t state_count(const rn_block_retention *b) {
+  return (int64_t)b->max_sequences * b->heads * b->key_width * b->value_width;
+}
+
+static int64_t rows_of(const rn_block_retention *b) {
+  return (int64_t)b->max_sequences * b->max_tokens;
+}
+
+static int pair_width(const rn_block_retention *b) {
+  return b->dim + b->value_dim;
+}
+
+static size_t reals(int64_t count) {
+  return rn_arena_round((size_t)count * sizeof(rn_real));
+}
+
+static rn_real *take(rn_arena *arena, int64_t count) {
+  return rn_arena_take(arena, (size_t)count * sizeof(rn_real));
+}
+
+static int64_t all_states(const rn_block_retention *b) {
+  const int chunks = rn_retention_chunks(&b->core, b->max_tokens);
+  return state_count(b) * (chunks > 0 ? chunks : 1);
+}
+
+rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
+                                    int max_tokens, rn_block_retention *out) {
+  *out = (rn_block_retention){.dim = spec->dim,
+                              .value_dim = spec->value_dim,
+                              .heads = spec->heads,
+                              .key_width = rn_spec_key_width(spec),
+                              .value_width = rn_spec_value_width(spec),
+                              .max_sequences = max_sequences,
+                              .max_tokens = max_tokens,
+                              .gate = spec->gate,
+                              .head_norm = spec->head_norm,
+                              .eps = spec->norm_eps};
+  const int64_t rows = rows_of(out), heads = (int64_t)max_sequences * out->heads;
+  rn_status status = rn_retention_create(err, spec, max_tokens, &out->core);
+  if (status == RN_OK) {
+    status = rn_rotary_create(err, spec->rotary, out->key_width, max_tokens, &out->rotary);
+  }
+  if (status == RN_OK) {
+    size_t bytes = 2 * reals(state_count(out)) + reals(all_states(out)) +
+                   reals(rows * out->value_dim) + reals(rows * pair_width(out)) +
+                   reals(rows * out->dim) + reals(out->value_width) +
+                   rn_arena_round((size_t)heads * sizeof(double));
+    status = rn_arena_create(err, bytes, &out->arena);
+  }
+  if (status != RN_OK) {
+    rn_block_retention_destroy(out);
+    return status;
+  }
+  out->own = take(&out->arena, state_count(out));
+  out->state = take(&out->arena, state_count(out));
+  out->adjoints = take(&out->arena, all_states(out));
+  out->d_value = take(&out->arena, rows * out->value_dim);
+  out->d_kv = take(&out->arena, rows * pair_width(out));
+  out->d_q = take(&out->arena, rows * out->dim);
+  out->d_weight = take(&out->arena, out->value_width);
+  out->log_decay = rn_arena_take(&out->arena, (size_t)heads * sizeof(double));
+  return RN_OK;
+}
+
+void rn_block_retention_destroy(rn_block_retention *block) {
+  rn_retention_destroy(&block->core);
+  rn_rotary_destroy(&block->rotary);
+  rn_arena_destroy(&block->arena);
+}
+
+size_t rn_block_retention_tape_bytes(const rn_block_retention *b) {
+  const int64_t rows = rows_of(b);
+  return 2 * reals(rows * pair_width(b)) + 2 * reals(rows * b->value_dim) +
+         2 * reals(rows * b->heads) + reals(all_states(b));
+}
+
+rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b, rn_arena *arena) {
+  const int64_t rows = rows_of(b);
+  return (rn_block_retention_tape){.kv = take(arena, rows * pair_width(b)),
+                                   .qg = take(arena, rows * pair_width(b)),
+                                   .normed = take(arena, rows * b->value_dim),
+                                   .gated = take(arena, rows * b->value_dim),
+                                   .alpha = take(arena, rows * b->heads),
+                                   .factor = take(arena, rows * b->heads),
+                                   .states = take(arena, all_states(b))};
+}
+
+static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *unit,
+                                 const rn_block_retention_tape *tape) {
+  return (rn_retention_view){.sequences = unit->sequences,
+                             .tokens = unit->tokens,
+                             .since = unit->since,
+                             .q = tape->qg,
+                             .k = tape->kv,
+                             .v = tape->kv + b->dim,
+                             .ldq = pair_width(b),
+                             .ldk = pair_width(b),
+                             .ldv = pair_width(b)};
+}
+
+static rn_head_norm_shape norm_shape(const rn_block_retention *b, int64_t rows) {
+  return (rn_head_norm_shape){b->head_norm, rows, b->heads, b->value_width, b->eps};
+}
+
+static int qg_width(const rn_block_retention *b) {
+  return b->gate ? pair_width(b) : b->dim;
+}
+
+/* The form's own contribution to the state, and the row scale of forms that need no weights. */
+static void contribute(rn_block_retention *b, const rn_retention_view *u, rn_form form,
+                       rn_real *states) {
+  const size_t bytes = (size_t)u->sequences * (size_t)b->heads * (size_t)b->key_width *
+                       (size_t)b->value_width * sizeof(rn_real);
+  switch (form) {
+    case RN_FORM_CHUNKWISE:
+      rn_retention_forward_begin(&b->core, u, states, b->own);
+      break;
+    case RN_FORM_PARALLEL:
+      rn_retention_parallel_own(&b->core, u, b->own);
+      break;
+    case RN_FORM_RECURRENT:
+      memset(b->own, 0, bytes);
+      rn_retention_recurrent(&b->core, u, b->own, NULL, 0);
+      break;
+  }
+}
+
+/* o from the state before the piece, for the forms without chunks; alpha as the scale wants it. */
+static void retain_without_chunks(rn_block_retention *b, const rn_retention_view *u, rn_form form,
+                                  rn_block_retention_tape *tape) {
+  const bool by_weights = form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_PARALLEL;
+  if (form == RN_FORM_RECURRENT) {
+    rn_retention_recurrent(&b->core, u, b->state, tape->normed, b->value_dim);
+  } else {
+    rn_retention_parallel_forward(&b->core, u, tape->states, tape->normed, b->value_dim,
+                                  by_weights ? tape->alpha : NULL);
+  }
+  rn_retention_row_scale(&b->core, u, form, tape->alpha);
+}
+
+rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const rn_real *params,
+                                     const rn_layer_params *at, const rn_unit *unit, rn_form form,
+                                     int layer, rn_scan_port *port, const rn_real *x,
+                                     rn_block_retention_tape *tape, rn_real *y) {
+  const int64_t rows = (int64_t)unit->sequences * unit->tokens;
+  const int D = b->dim, pair = pair_width(b), heads = unit->sequences * b->heads;
+  const int64_t m = (int64_t)b->key_width * b->value_width;
+  const rn_retention_view u = view_of(b, unit, tape);
+  const rn_head_norm_shape norm = norm_shape(b, rows);
+  rn_rotary_move(&b->rotary, unit->position, unit->tokens);
+  tape->form = form;
+
+  rn_matmul_nt(rows, pair, D, x, D, params + at->k, D, 0, tape->kv, pair);
+  rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, false,
+                  (rn_real)(1 / sqrt((double)b->key_width)), tape->kv, pair);
+  contribute(b, &u, form, tape->states);
+  rn_retention_decays(&b->core, &u, b->log_decay);
+  RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer, heads, m, b->log_decay, b->own));
+
+  rn_matmul_nt(rows, qg_width(b), D, x, D, params + at->q, D, 0, tape->qg, pair);
+  port->poll(port->self);
+  rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, false, 1, tape->qg, pair);
+  if (form == RN_FORM_CHUNKWISE) {
+    rn_retention_forward_inner(&b->core, &u, port, tape->normed, b->value_dim,
+                               rn_retention_scale_needs_weights(&b->core) ? tape->alpha : NULL);
+  }
+
+  RN_TRY(err, port->end(port->self, err, b->state));
+  if (form == RN_FORM_CHUNKWISE) {
+    rn_retention_forward_end(&b->core, &u, b->state, tape->states, tape->normed, b->value_dim,
+                             tape->alpha);
+  } else {
+    memcpy(tape->states, b->state, (size_t)(heads * m) * sizeof(rn_real));
+    retain_without_chunks(b, &u, form, tape);
+  }
+  rn_head_norm_forward(norm, tape->alpha, tape->normed, tape->factor);
+  rn_gate_forward(norm, tape->normed, at->head_norm >= 0 ? params + at->head_norm : NULL,
+                  b->gate ? tape->qg + D : NULL, pair, tape->gated);
+  rn_matmul_nt(rows, D, b->value_dim, tape->gated, b->value_dim, params + at->out, b->value_dim, 0,
+               y, D);
+  return RN_OK;
+}
+
+/* From the gradient of the retention's output (in d_value) to those of q, k, v: the scan in it. */
+static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
+                               int layer, rn_scan_port *port, const rn_block_retention_tape *tape) {
+  const int D = b->dim, ldv = b->value_dim, pair = pair_width(b), heads = u->sequences * b->heads;
+  const int64_t m = (int64_t)b->key_width * b->value_width;
+  const bool chunkwise = tape->form == RN_FORM_CHUNKWISE;
+  assert(tape->form != RN_FORM_RECURRENT);
+  if (chunkwise) {
+    rn_retention_backward_begin(&b->core, u, b->d_value, ldv, b->adjoints, b->own);
+  } else {
+    rn_retention_parallel_adjoint_own(&b->core, u, b->d_value, ldv, b->own);
+  }
+  rn_retention_decays(&b->core, u, b->log_decay);
+  RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, layer, heads, m, b->log_decay, b->own));
+  if (chunkwise) {
+    rn_retention_backward_inner(&b->core, u, port, b->d_value, ldv, b->d_q, D, b->d_kv, b->d_kv + D,
+                                pair);
+  }
+  RN_TRY(err, port->end(port->self, err, b->state));
+  if (chunkwise) {
+    rn_retention_backward_end(&b->core, u, b->d_value, ldv, tape->states, b->state, b->adjoints,
+                              b->d_q, D, b->d_kv, b->d_kv + D, pair);
+  } else {
+    rn_retention_parallel_backward(&b->core, u, b->d_value, ldv, tape->states, b->state, b->d_q, D,
+                                   b->d_kv, b->d_kv + D, pair);
+  }
+  return RN_OK;
+}
+
+rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
+                                            const rn_real *params, const rn_layer_params *at,
+                                            const rn_unit *unit, int layer, rn_scan_port *port,
+                                            const rn_real *dy, rn_block_retention_tape *tape,
+                                            rn_real *dx, rn_sink *sink) {
+  const int64_t rows = (int64_t)unit->sequences * unit->tokens;
+  const int D = b->dim, Vd = b->value_dim, pair = pair_width(b);
+  const rn_retention_view u = view_of(b, unit, tape);
+  const rn_head_norm_shape norm = norm_shape(b, rows);
+  const bool weighted = at->head_norm >= 0;
+  rn_rotary_move(&b->rotary, unit->position, unit->tokens);
+
+  rn_matmul_nn(rows, Vd, D, dy, D, params + at->out, Vd, 0, b->d_value, Vd);
+  memset(b->d_weight, 0, (size_t)b->value_width * sizeof(rn_real));
+  rn_gate_backward(norm, tape->normed, weighted ? params + at->head_norm : NULL,
+                   b->gate ? tape->qg + D : NULL, pair, b->d_value, b->d_weight);
+  if (weighted) rn_sink_vector(sink, at->head_norm, b->value_width, b->d_weight);
+  rn_head_norm_backward(norm, tape->normed, tape->factor, b->d_value);
+  RN_TRY(err, core_backward(err, b, &u, layer, port, tape));
+
+  rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, true, 1, b->d_q, D);
+  rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, true,
+                  (rn_real)(1 / sqrt((double)b->key_width)), b->d_kv, pair);
+#pragma omp parallel for schedule(static)
+  for (int64_t row = 0; row < rows; row++) {
+    memcpy(tape->qg + row * pair, b->d_q + row * D, (size_t)D * sizeof(rn_real));
+    memcpy(tape->kv + row * pair, b->d_kv + row * pair, (size_t)pair * sizeof(rn_real));
+  }
+  rn_matmul_nn(rows, D, pair, tape->kv, pair, params + at->k, D, 0, dx, D);
+  rn_matmul_nn(rows, D, qg_width(b), tape->qg, pair, params + at->q, D, 1, dx, D);
+  return RN_OK;
+}
+
+void rn_block_retention_backward_weight(const rn_block_retention *b, const rn_layer_params *at,
+                                        int64_t rows, const rn_real *x, const rn_real *dy,
+                                        const rn_block_retention_tape *tape, rn_sink *sink) {
+  const int D = b->dim, pair = pair_width(b);
+  rn_sink_product(sink, at->k, pair, D, rows, tape->kv, pair, x, D);
+  rn_sink_product(sink, at->q, qg_width(b), D, rows, tape->qg, pair, x, D);
+  rn_sink_product(sink, at->out, D, b->value_dim, rows, dy, D, tape->gated, b->value_dim);
+}

@@ -1,0 +1,59 @@
+/**
+ * One layer: retention block and feed-forward block, each with norm, dropout and residual.
+ *
+ *   pre-norm:   m = a x + ret(norm1 x),   y = a m + ffn(norm2 m)
+ *   post-norm:  m = norm1(a x + ret x),   y = norm2(a m + ffn m)       a: residual factor
+ * (deepnorm)
+ */
+#ifndef RN_MODEL_LAYER_H
+#define RN_MODEL_LAYER_H
+
+#include "model/block_ffn.h"
+#include "model/block_retention.h"
+#include "model/names.h"
+#include "model/norm.h"
+#include "model/stage.h"
+
+/** A layer's places in the parameters, and what it shares with the stage's other layers. */
+typedef struct rn_layer {
+  int number; /* global, the key of dropout and of scans */
+  bool pre_norm;
+  rn_real residual;
+  double dropout;
+  uint64_t seed;
+  rn_layer_params at;
+  rn_norm retention_norm, ffn_norm;
+  rn_ffn_block ffn;
+  rn_block_retention *retention; /* shared */
+  rn_real *scratch, *d_out;      /* shared: [R, D] each */
+  rn_real *ffn_work;             /* shared: [R, F] */
+} rn_layer;
+
+/** Rows [R, D]; norm_in1, norm_in2 hold the gradients of the blocks' outputs after backward_input.
+ */
+typedef struct rn_layer_tape {
+  rn_real *norm_in1, *in1; /* input of the first norm; input of the retention block */
+  rn_real *norm_in2, *in2;
+  rn_real *stat1, *stat2; /* [R, 2] */
+  rn_block_retention_tape retention;
+  rn_ffn_tape ffn;
+  bool train; /* whether forward dropped */
+} rn_layer_tape;
+
+size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows);
+rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, rn_arena *arena);
+
+/** Shapes: x, y [R, D], the same array allowed. Collective: as rn_block_retention_forward. */
+rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *params,
+                           const rn_unit *unit, rn_form form, bool train, rn_scan_port *port,
+                           const rn_real *x, rn_layer_tape *tape, rn_real *y);
+
+/** dy [R, D] becomes dx in place. Collective: as rn_block_retention_backward_input. */
+rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_real *params,
+                                  const rn_unit *unit, rn_scan_port *port, rn_layer_tape *tape,
+                                  rn_real *dy, rn_sink *sink);
+
+void rn_layer_backward_weight(const rn_layer *layer, int64_t rows, const rn_layer_tape *tape,
+                              rn_sink *sink);
+
+#endif

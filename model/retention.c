@@ -1,0 +1,101 @@
+/* Tables of the core, and what all forms share: decays of pieces and constant row scales. */
+#include "model/retention.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+
+#include "proto/arena.h"
+
+static void fill_tables(rn_retention *r) {
+  for (int h = 0; h < r->heads; h++) {
+    rn_real *power = r->power + (int64_t)h * (r->max_tokens + 1);
+    for (int i = 0; i <= r->max_tokens; i++) power[i] = (rn_real)exp(r->log_gamma[h] * i);
+    for (int i = 0; i < r->chunk; i++) {
+      rn_real *row = r->mask + ((int64_t)h * r->chunk + i) * r->chunk;
+      for (int j = 0; j <= i; j++) row[j] = power[i - j];
+    }
+  }
+}
+
+rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out) {
+  const int tokens = max_tokens > 0 ? max_tokens : 1;
+  const bool whole = spec->retention_scale == RN_SCALE_TS_PARALLEL;
+  *out = (rn_retention){.heads = spec->heads,
+                        .key_width = rn_spec_key_width(spec),
+                        .value_width = rn_spec_value_width(spec),
+                        .chunk = whole || spec->chunk > tokens ? tokens : spec->chunk,
+                        .max_tokens = tokens,
+                        .scale = spec->retention_scale};
+  const int64_t c = out->chunk;
+  out->work_each = 2 * c * (c + out->key_width);
+  rn_status status;
+  if ((status = rn_alloc(err, "decays", (size_t)out->heads, sizeof(double), &out->log_gamma)) !=
+          RN_OK ||
+      (status = rn_alloc(err, "decay powers", (size_t)out->heads * (size_t)(tokens + 1),
+                         sizeof(rn_real), &out->power)) != RN_OK ||
+      (status = rn_alloc(err, "decay mask", (size_t)out->heads * (size_t)(c * c), sizeof(rn_real),
+                         &out->mask)) != RN_OK ||
+      (status = rn_alloc(err, "retention work space",
+                         (size_t)omp_get_max_threads() * (size_t)out->work_each, sizeof(rn_real),
+                         &out->work)) != RN_OK) {
+    rn_retention_destroy(out);
+    return status;
+  }
+  rn_spec_log_decay(spec, out->log_gamma);
+  fill_tables(out);
+  return RN_OK;
+}
+
+void rn_retention_destroy(rn_retention *r) {
+  free(r->log_gamma);
+  free(r->power);
+  free(r->mask);
+  free(r->work);
+  *r = (rn_retention){0};
+}
+
+int rn_retention_chunks(const rn_retention *r, int tokens) {
+  return (tokens + r->chunk - 1) / r->chunk;
+}
+
+static bool has_boundary(const int32_t *since, int tokens) {
+  for (int t = 0; t < tokens; t++) {
+    if (since[t] == 0) return true;
+  }
+  return false;
+}
+
+void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, double *log_decay) {
+  for (int b = 0; b < u->sequences; b++) {
+    const bool reset = has_boundary(u->since + (int64_t)b * u->tokens, u->tokens);
+    for (int h = 0; h < r->heads; h++) {
+      log_decay[b * r->heads + h] = reset ? -INFINITY : u->tokens * r->log_gamma[h];
+    }
+  }
+}
+
+/* S_n = 1 + g + ... + g^n. Source: RetNet 2307.08621, the row sums of D. */
+static double row_sum(double log_gamma, int64_t n) {
+  if (log_gamma == 0) return (double)(n + 1);
+  return expm1((double)(n + 1) * log_gamma) / expm1(log_gamma);
+}
+
+bool rn_retention_scale_needs_weights(const rn_retention *r) {
+  return r->scale == RN_SCALE_TS_CHUNKWISE || r->scale == RN_SCALE_TS_PARALLEL;
+}
+
+void rn_retention_row_scale(const rn_retention *r, const rn_retention_view *u, rn_form form,
+                            rn_real *alpha) {
+  const int64_t rows = (int64_t)u->sequences * u->tokens;
+  const bool by_weights = r->scale == RN_SCALE_TS_PARALLEL && form == RN_FORM_PARALLEL;
+#pragma omp parallel for schedule(static)
+  for (int64_t row = 0; row < rows; row++) {
+    for (int h = 0; h < r->heads; h++) {
+      rn_real *a = alpha + row * r->heads + h;
+      const double root = sqrt(row_sum(r->log_gamma[h], u->since[row]));
+      const double weights = by_weights ? fmin(fmax((double)*a / root, 1), 5e4) : 1;
+      *a = r->scale == RN_SCALE_RAW ? (rn_real)1 : (rn_real)(1 / (root * weights));
+    }
+  }
+}

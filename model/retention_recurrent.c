@@ -1,0 +1,28 @@
+/* The recurrent form: one state per head, one token at a time; constant memory for any length. */
+#include <string.h>
+
+#include "model/retention.h"
+
+void rn_retention_recurrent(const rn_retention *r, const rn_retention_view *u, rn_real *state,
+                            rn_real *o, int64_t ldo) {
+  const int K = r->key_width, V = r->value_width;
+#pragma omp parallel for schedule(static)
+  for (int64_t bh = 0; bh < (int64_t)u->sequences * r->heads; bh++) {
+    const int64_t row = bh / r->heads * u->tokens, h = bh % r->heads;
+    const rn_real gamma = r->power[h * (r->max_tokens + 1) + 1];
+    rn_real *s = state + bh * K * V;
+    for (int n = 0; n < u->tokens; n++) {
+      const rn_real *q = u->q + (row + n) * u->ldq + h * K, *k = u->k + (row + n) * u->ldk + h * K;
+      const rn_real *v = u->v + (row + n) * u->ldv + h * V;
+      rn_real *out = o == NULL ? NULL : o + (row + n) * ldo + h * V;
+      const rn_real keep = u->since[row + n] == 0 ? 0 : gamma;
+      if (out != NULL) memset(out, 0, (size_t)V * sizeof *out);
+      for (int d = 0; d < K; d++) {
+        rn_real *s_row = s + (int64_t)d * V;
+        for (int e = 0; e < V; e++) s_row[e] = keep * s_row[e] + k[d] * v[e];
+        if (out == NULL) continue;
+        for (int e = 0; e < V; e++) out[e] += q[d] * s_row[e];
+      }
+    }
+  }
+}

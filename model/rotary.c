@@ -1,0 +1,72 @@
+#include "model/rotary.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "proto/arena.h"
+
+rn_status rn_rotary_create(rn_err *err, rn_rotary kind, int key_width, int max_tokens,
+                           rn_rotary_table *out) {
+  *out = (rn_rotary_table){.kind = kind, .half = key_width / 2, .max_tokens = max_tokens};
+  const size_t angles = (size_t)max_tokens * (size_t)out->half;
+  rn_status status;
+  if ((status = rn_alloc(err, "rotation", (size_t)out->half, sizeof(double), &out->theta)) !=
+          RN_OK ||
+      (status = rn_alloc(err, "rotation", angles, sizeof(rn_real), &out->cosine)) != RN_OK ||
+      (status = rn_alloc(err, "rotation", angles, sizeof(rn_real), &out->sine)) != RN_OK) {
+    rn_rotary_destroy(out);
+    return status;
+  }
+  rn_spec_angles(kind, key_width, out->theta);
+  return RN_OK;
+}
+
+void rn_rotary_destroy(rn_rotary_table *table) {
+  free(table->theta);
+  free(table->cosine);
+  free(table->sine);
+  *table = (rn_rotary_table){0};
+}
+
+void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens) {
+  if (table->first == first && table->tokens >= tokens) return;
+  table->first = first;
+  table->tokens = tokens;
+#pragma omp parallel for schedule(static)
+  for (int t = 0; t < tokens; t++) {
+    for (int j = 0; j < table->half; j++) {
+      const double angle = (double)(first + t) * table->theta[j];
+      table->cosine[(int64_t)t * table->half + j] = (rn_real)cos(angle);
+      table->sine[(int64_t)t * table->half + j] = (rn_real)sin(angle);
+    }
+  }
+}
+
+static void rotate(const rn_rotary_table *table, const rn_real *cosine, const rn_real *sine,
+                   rn_real direction, rn_real scale, rn_real *x) {
+  const bool halves = table->kind == RN_ROTARY_ROPE_HALF;
+  const int partner = halves ? table->half : 1, stride = halves ? 1 : 2;
+  for (int j = 0; j < table->half; j++) {
+    rn_real *pair = x + (int64_t)stride * j;
+    const rn_real a = pair[0], b = pair[partner], s = direction * sine[j];
+    pair[0] = scale * (a * cosine[j] - b * s);
+    pair[partner] = scale * (b * cosine[j] + a * s);
+  }
+}
+
+void rn_rotary_apply(const rn_rotary_table *table, int sequences, int tokens, int heads, bool back,
+                     rn_real scale, rn_real *x, int64_t ld) {
+  const int K = 2 * table->half;
+#pragma omp parallel for schedule(static)
+  for (int64_t row = 0; row < (int64_t)sequences * tokens; row++) {
+    const int64_t at = row % tokens * table->half;
+    for (int h = 0; h < heads; h++) {
+      rn_real *rows = x + row * ld + (int64_t)h * K;
+      if (table->kind == RN_ROTARY_NONE) {
+        for (int e = 0; e < K; e++) rows[e] *= scale;
+      } else {
+        rotate(table, table->cosine + at, table->sine + at, back ? -1 : 1, scale, rows);
+      }
+    }
+  }
+}

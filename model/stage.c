@@ -1,0 +1,231 @@
+#include "model/stage.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/embed.h"
+#include "model/head.h"
+#include "model/layer.h"
+#include "proto/arena.h"
+
+struct rn_stage {
+  rn_spec spec;
+  int first_layer, layer_count;
+  int max_sequences, max_tokens;
+  uint64_t seed;
+  rn_param_table *table;
+  rn_layer *layer; /* [layer_count] */
+  rn_block_retention retention;
+  bool has_embedding, has_head;
+  rn_embed embed;
+  rn_head head;
+  rn_head_work head_work;
+  rn_arena arena;
+  rn_real *embed_work; /* [R, D] */
+};
+
+struct rn_tape {
+  rn_arena arena;
+  int layer_count;
+  bool keep, train;
+  const rn_stage *stage;
+  rn_layer_tape *layer; /* [layer_count], all the same when not kept */
+  rn_real *embed_stat;  /* [R, 2] */
+  rn_real *last;        /* [R, D]: what left the last layer */
+};
+
+static int64_t max_rows(const rn_stage *stage) {
+  const int64_t rows = (int64_t)stage->max_sequences * stage->max_tokens;
+  return rows > 0 ? rows : 1;
+}
+
+static size_t rows_bytes(const rn_stage *stage, int64_t width) {
+  return rn_arena_round((size_t)(max_rows(stage) * width) * sizeof(rn_real));
+}
+
+static rn_layer make_layer(const rn_stage *stage, int index) {
+  const rn_spec *spec = &stage->spec;
+  const rn_layer_params *at = &stage->table->layer[index];
+  return (rn_layer){
+      .number = stage->first_layer + index,
+      .pre_norm = spec->pre_norm,
+      .residual = (rn_real)rn_spec_residual(spec),
+      .dropout = spec->dropout,
+      .seed = stage->seed,
+      .at = *at,
+      .retention_norm = rn_norm_make(spec, at->retention_norm, at->retention_norm_bias),
+      .ffn_norm = rn_norm_make(spec, at->ffn_norm, at->ffn_norm_bias),
+      .ffn = rn_ffn_block_make(spec, at)};
+}
+
+/* Work space of the layers, the embedding and the head, and the layers that share it. */
+static rn_status make_parts(rn_err *err, rn_stage *stage) {
+  const rn_spec *spec = &stage->spec;
+  RN_TRY(err, rn_block_retention_create(err, spec, stage->max_sequences, stage->max_tokens,
+                                        &stage->retention));
+  if (stage->has_embedding) stage->embed = rn_embed_make(spec, stage->table);
+  if (stage->has_head) stage->head = rn_head_make(spec, stage->table);
+  size_t bytes = 3 * rows_bytes(stage, spec->dim) + rows_bytes(stage, spec->ffn_dim);
+  if (stage->has_head) bytes += rn_head_work_bytes(&stage->head, max_rows(stage));
+  RN_TRY(err, rn_arena_create(err, bytes, &stage->arena));
+  stage->embed_work = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
+  rn_real *scratch = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
+  rn_real *d_out = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
+  rn_real *ffn_work = rn_arena_take(&stage->arena, rows_bytes(stage, spec->ffn_dim));
+  if (stage->has_head) {
+    stage->head_work = rn_head_work_take(&stage->head, max_rows(stage), &stage->arena);
+  }
+  for (int i = 0; i < stage->layer_count; i++) {
+    stage->layer[i] = make_layer(stage, i);
+    stage->layer[i].retention = &stage->retention;
+    stage->layer[i].scratch = scratch;
+    stage->layer[i].d_out = d_out;
+    stage->layer[i].ffn_work = ffn_work;
+  }
+  return RN_OK;
+}
+
+rn_status rn_stage_create(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
+                          int max_sequences, int max_tokens, uint64_t seed, rn_stage **out) {
+  assert(0 <= first_layer && first_layer <= last_layer && last_layer <= spec->layers);
+  *out = NULL;
+  rn_stage *stage;
+  RN_TRY(err, rn_alloc(err, "stage", 1, sizeof *stage, &stage));
+  stage->spec = *spec;
+  stage->first_layer = first_layer;
+  stage->layer_count = last_layer - first_layer;
+  stage->max_sequences = max_sequences;
+  stage->max_tokens = max_tokens;
+  stage->seed = seed;
+  stage->has_embedding = first_layer == 0;
+  stage->has_head = last_layer == spec->layers;
+  rn_status status;
+  if ((status = rn_alloc(err, "layers", (size_t)stage->layer_count, sizeof *stage->layer,
+                         &stage->layer)) != RN_OK ||
+      (status = rn_param_table_create(err, spec, first_layer, last_layer, &stage->table)) !=
+          RN_OK ||
+      (status = make_parts(err, stage)) != RN_OK) {
+    rn_stage_destroy(&stage);
+    return status;
+  }
+  *out = stage;
+  return RN_OK;
+}
+
+void rn_stage_destroy(rn_stage **stage) {
+  if (*stage == NULL) return;
+  rn_block_retention_destroy(&(*stage)->retention);
+  rn_arena_destroy(&(*stage)->arena);
+  rn_param_table_destroy(&(*stage)->table);
+  free((*stage)->layer);
+  free(*stage);
+  *stage = NULL;
+}
+
+const rn_param_table *rn_stage_params(const rn_stage *stage) {
+  return stage->table;
+}
+
+rn_status rn_tape_create(rn_err *err, const rn_stage *stage, bool keep, rn_tape **out) {
+  *out = NULL;
+  rn_tape *tape;
+  RN_TRY(err, rn_alloc(err, "tape", 1, sizeof *tape, &tape));
+  tape->layer_count = stage->layer_count;
+  tape->keep = keep;
+  tape->stage = stage;
+  const int sets = keep || stage->layer_count == 0 ? stage->layer_count : 1;
+  size_t bytes = rows_bytes(stage, 2) + rows_bytes(stage, stage->spec.dim);
+  for (int i = 0; i < sets; i++) bytes += rn_layer_tape_bytes(&stage->layer[i], max_rows(stage));
+  rn_status status;
+  if ((status = rn_alloc(err, "tape", (size_t)tape->layer_count, sizeof *tape->layer,
+                         &tape->layer)) != RN_OK ||
+      (status = rn_arena_create(err, bytes, &tape->arena)) != RN_OK) {
+    rn_tape_destroy(&tape);
+    return status;
+  }
+  tape->embed_stat = rn_arena_take(&tape->arena, rows_bytes(stage, 2));
+  tape->last = rn_arena_take(&tape->arena, rows_bytes(stage, stage->spec.dim));
+  for (int i = 0; i < tape->layer_count; i++) {
+    tape->layer[i] = i < sets ? rn_layer_tape_take(&stage->layer[i], max_rows(stage), &tape->arena)
+                              : tape->layer[0];
+  }
+  *out = tape;
+  return RN_OK;
+}
+
+void rn_tape_destroy(rn_tape **tape) {
+  if (*tape == NULL) return;
+  rn_arena_destroy(&(*tape)->arena);
+  free((*tape)->layer);
+  free(*tape);
+  *tape = NULL;
+}
+
+static size_t unit_bytes(const rn_stage *stage, const rn_unit *unit) {
+  return (size_t)unit->sequences * (size_t)unit->tokens * (size_t)stage->spec.dim * sizeof(rn_real);
+}
+
+rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
+                           rn_form form, bool train, rn_scan_port *port, const rn_real *x,
+                           rn_real *y, rn_tape *tape) {
+  assert(unit->sequences <= stage->max_sequences && unit->tokens <= stage->max_tokens);
+  tape->train = train;
+  if (stage->has_embedding) {
+    rn_embed_forward(&stage->embed, params, unit, train, stage->seed, tape->embed_stat, y);
+  } else {
+    memcpy(y, x, unit_bytes(stage, unit));
+  }
+  for (int i = 0; i < stage->layer_count; i++) {
+    RN_TRY(err, rn_layer_forward(err, &stage->layer[i], params, unit, form, train, port, y,
+                                 &tape->layer[i], y));
+  }
+  if (tape->keep) memcpy(tape->last, y, unit_bytes(stage, unit));
+  return RN_OK;
+}
+
+void rn_stage_loss(rn_stage *stage, const rn_real *params, const rn_unit *unit, const rn_real *y,
+                   double scale, double *loss_sum, rn_real *token_loss, rn_real *dy,
+                   rn_sink *sink) {
+  assert(stage->has_head);
+  rn_head_loss(&stage->head, params, (int64_t)unit->sequences * unit->tokens, y, unit->target,
+               scale, &stage->head_work, loss_sum, token_loss, dy, sink);
+}
+
+void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_real *y,
+                     rn_real *logits) {
+  assert(stage->has_head && rows <= max_rows(stage));
+  rn_head_logits(&stage->head, params, rows, y, &stage->head_work, logits);
+}
+
+rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *params,
+                                  const rn_unit *unit, rn_scan_port *port, rn_tape *tape,
+                                  rn_real *dy, rn_real *dx, rn_sink *sink) {
+  assert(tape->keep);
+  for (int i = stage->layer_count - 1; i >= 0; i--) {
+    RN_TRY(err, rn_layer_backward_input(err, &stage->layer[i], params, unit, port, &tape->layer[i],
+                                        dy, sink));
+  }
+  if (stage->has_embedding) {
+    rn_embed_backward(&stage->embed, params, unit, tape->train, stage->seed, tape->embed_stat,
+                      stage->embed_work, dy, sink);
+  } else {
+    memcpy(dx, dy, unit_bytes(stage, unit));
+  }
+  return RN_OK;
+}
+
+void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tape *tape,
+                              rn_sink *sink) {
+  const int64_t rows = (int64_t)unit->sequences * unit->tokens;
+  for (int i = stage->layer_count - 1; i >= 0; i--) {
+    rn_layer_backward_weight(&stage->layer[i], rows, &tape->layer[i], sink);
+  }
+}
+
+const rn_real *rn_stage_hidden(const rn_tape *tape, int layer) {
+  const int index = layer - tape->stage->first_layer;
+  if (index == tape->layer_count) return tape->last;
+  const rn_layer_tape *t = &tape->layer[index];
+  return tape->stage->spec.pre_norm ? t->norm_in1 : t->in1;
+}
