@@ -28,6 +28,7 @@
 #define rn_matmul_nn RN_NAME(rn_matmul_nn)
 #define rn_matmul_tn RN_NAME(rn_matmul_tn)
 #define rn_products_table RN_NAME(rn_products_table)
+#define rn_activation_row RN_NAME(rn_activation_row)
 #define rn_norm_forward RN_NAME(rn_norm_forward)
 #define rn_norm_backward RN_NAME(rn_norm_backward)
 #define rn_ffn_tape_bytes RN_NAME(rn_ffn_tape_bytes)

@@ -1,0 +1,133 @@
+#include "model/head.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "model/kernel/exp.h"
+#include "model/matmul.h"
+
+/* A block's logits take some tens of MB at most, and its products still fill the threads. */
+enum { MANY_TOKENS = 4096, BLOCK_OF_FEW = 1024, BLOCK_OF_MANY = 256 };
+
+/* Summands that are added in rn_real before the sum goes on in double. */
+enum { SUM_PIECE = 512 };
+
+rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table) {
+  return (rn_head){.dim = spec->dim,
+                   .vocab = spec->vocab,
+                   .block = spec->vocab > MANY_TOKENS ? BLOCK_OF_MANY : BLOCK_OF_FEW,
+                   .projection = table->output,
+                   .has_norm = spec->pre_norm,
+                   .norm = rn_norm_make(spec, table->final_norm, table->final_norm_bias)};
+}
+
+static int64_t block_rows(const rn_head *head, int64_t rows) {
+  return rows < head->block ? rows : head->block;
+}
+
+size_t rn_head_work_bytes(const rn_head *head, int64_t rows) {
+  size_t block = (size_t)block_rows(head, rows);
+  return rn_arena_round(block * (size_t)head->vocab * sizeof(rn_real)) +
+         rn_arena_round(block * (size_t)head->dim * sizeof(rn_real)) +
+         rn_arena_round(block * 2 * sizeof(rn_real)) + rn_arena_round(block * sizeof(double));
+}
+
+rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *arena) {
+  size_t block = (size_t)block_rows(head, rows);
+  rn_head_work work;
+  work.logits = rn_arena_take(arena, block * (size_t)head->vocab * sizeof(rn_real));
+  work.normed = rn_arena_take(arena, block * (size_t)head->dim * sizeof(rn_real));
+  work.stat = rn_arena_take(arena, block * 2 * sizeof(rn_real));
+  work.row_loss = rn_arena_take(arena, block * sizeof(double));
+  return work;
+}
+
+/* What the projection reads: normed rows, or y itself. */
+static const rn_real *projected_rows(const rn_head *head, const rn_real *params, int64_t rows,
+                                     const rn_real *y, rn_head_work *work) {
+  if (!head->has_norm) return y;
+  rn_norm_forward(&head->norm, params, rows, y, work->normed, work->stat);
+  return work->normed;
+}
+
+/* x <- exp(x - max(x)); their sum, and the largest x. */
+static double exponentials(int n, rn_real *x, rn_real *largest) {
+  rn_real top = -INFINITY;
+#pragma omp simd reduction(max : top)
+  for (int i = 0; i < n; i++) top = x[i] > top ? x[i] : top;
+  double total = 0;
+  for (int from = 0; from < n; from += SUM_PIECE) {
+    int to = n - from < SUM_PIECE ? n : from + SUM_PIECE;
+    rn_real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int i = from; i < to; i++) {
+      x[i] = rn_exp(x[i] - top);
+      sum += x[i];
+    }
+    total += sum;
+  }
+  *largest = top;
+  return total;
+}
+
+/* Loss of one row of logits, which become scale * (softmax - one at target) if `gradient`. */
+static double cross_entropy_row(int n, rn_real *logits, int32_t target, bool gradient,
+                                double scale) {
+  assert(target >= 0 && target < n);
+  rn_real wanted = logits[target], largest;
+  double sum = exponentials(n, logits, &largest);
+  if (gradient) {
+    rn_real factor = (rn_real)(scale / sum);
+    for (int i = 0; i < n; i++) logits[i] *= factor;
+    logits[target] -= (rn_real)scale;
+  }
+  return log(sum) - ((double)wanted - (double)largest);
+}
+
+static void backward_block(const rn_head *head, const rn_real *params, int64_t rows,
+                           const rn_real *y, const rn_real *normed, const rn_head_work *work,
+                           rn_real *dy, rn_sink *sink) {
+  int dim = head->dim, vocab = head->vocab;
+  rn_sink_product(sink, head->projection, vocab, dim, rows, work->logits, vocab, normed, dim);
+  rn_matmul_nn(rows, dim, vocab, work->logits, vocab, params + head->projection, dim, 0, dy, dim);
+  if (head->has_norm) {
+    rn_norm_backward(&head->norm, params, rows, y, work->stat, dy, NULL, dy, sink);
+  }
+}
+
+void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,
+                  const int32_t *target, double scale, rn_head_work *work, double *loss_sum,
+                  rn_real *token_loss, rn_real *dy, rn_sink *sink) {
+  int dim = head->dim, vocab = head->vocab;
+  *loss_sum = 0;
+  for (int64_t from = 0; from < rows; from += head->block) {
+    int64_t count = block_rows(head, rows - from);
+    const rn_real *y_block = y + from * dim;
+    const rn_real *normed = projected_rows(head, params, count, y_block, work);
+    rn_matmul_nt(count, vocab, dim, normed, dim, params + head->projection, dim, 0, work->logits,
+                 vocab);
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < count; r++) {
+      work->row_loss[r] =
+          cross_entropy_row(vocab, work->logits + r * vocab, target[from + r], dy != NULL, scale);
+    }
+    for (int64_t r = 0; r < count; r++) {
+      *loss_sum += work->row_loss[r];
+      if (token_loss != NULL) token_loss[from + r] = (rn_real)work->row_loss[r];
+    }
+    if (dy != NULL) {
+      backward_block(head, params, count, y_block, normed, work, dy + from * dim, sink);
+    }
+  }
+}
+
+void rn_head_logits(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,
+                    rn_head_work *work, rn_real *logits) {
+  int dim = head->dim, vocab = head->vocab;
+  for (int64_t from = 0; from < rows; from += head->block) {
+    int64_t count = block_rows(head, rows - from);
+    const rn_real *normed = projected_rows(head, params, count, y + from * dim, work);
+    rn_matmul_nt(count, vocab, dim, normed, dim, params + head->projection, dim, 0,
+                 logits + from * vocab, vocab);
+  }
+}

@@ -1,0 +1,97 @@
+#include "model/norm.h"
+
+#include <math.h>
+#include <stddef.h>
+
+/* Channels whose weight gradients one thread sums over all rows. */
+enum { SLICE = 64 };
+
+static rn_real row_mean(int width, const rn_real *x) {
+  rn_real sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int i = 0; i < width; i++) sum += x[i];
+  return sum / (rn_real)width;
+}
+
+static rn_real row_mean_square(int width, const rn_real *x, rn_real mean) {
+  rn_real sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int i = 0; i < width; i++) sum += (x[i] - mean) * (x[i] - mean);
+  return sum / (rn_real)width;
+}
+
+static void forward_row(const rn_norm *norm, const rn_real *weight, const rn_real *bias,
+                        const rn_real *x, rn_real *y, rn_real *stat) {
+  rn_real mean = norm->kind == RN_BLOCK_NORM_LAYER ? row_mean(norm->width, x) : 0;
+  rn_real scale = 1 / (rn_real)sqrt(row_mean_square(norm->width, x, mean) + norm->eps);
+  stat[0] = mean;
+  stat[1] = scale;
+  if (bias == NULL) {
+    for (int i = 0; i < norm->width; i++) y[i] = weight[i] * ((x[i] - mean) * scale);
+  } else {
+    for (int i = 0; i < norm->width; i++) y[i] = weight[i] * ((x[i] - mean) * scale) + bias[i];
+  }
+}
+
+void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
+                     rn_real *y, rn_real *stat) {
+  const rn_real *weight = params + norm->weight;
+  const rn_real *bias = norm->bias >= 0 ? params + norm->bias : NULL;
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < rows; r++) {
+    forward_row(norm, weight, bias, x + r * norm->width, y + r * norm->width, stat + 2 * r);
+  }
+}
+
+/* Gradients of weight and bias of channels from .. from+count-1. */
+static void backward_slice(const rn_norm *norm, int from, int count, int64_t rows, const rn_real *x,
+                           const rn_real *stat, const rn_real *dy, rn_sink *sink) {
+  double weight[SLICE] = {0}, bias[SLICE] = {0};
+  rn_real values[SLICE] = {0};
+  for (int64_t r = 0; r < rows; r++) {
+    const rn_real *x_row = x + r * norm->width + from, *dy_row = dy + r * norm->width + from;
+    rn_real mean = stat[2 * r], scale = stat[2 * r + 1];
+    for (int i = 0; i < count; i++) {
+      weight[i] += dy_row[i] * ((x_row[i] - mean) * scale);
+      bias[i] += dy_row[i];
+    }
+  }
+  for (int i = 0; i < count; i++) values[i] = (rn_real)weight[i];
+  rn_sink_vector(sink, norm->weight + from, count, values);
+  if (norm->bias < 0) return;
+  for (int i = 0; i < count; i++) values[i] = (rn_real)bias[i];
+  rn_sink_vector(sink, norm->bias + from, count, values);
+}
+
+static void backward_row(const rn_norm *norm, const rn_real *weight, const rn_real *x,
+                         const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx) {
+  rn_real mean = stat[0], scale = stat[1], along = 0, sum = 0;
+#pragma omp simd reduction(+ : along, sum)
+  for (int i = 0; i < norm->width; i++) {
+    rn_real g = weight[i] * dy[i];
+    along += g * ((x[i] - mean) * scale);
+    sum += g;
+  }
+  along /= (rn_real)norm->width;
+  rn_real shift = norm->kind == RN_BLOCK_NORM_LAYER ? sum / (rn_real)norm->width : 0;
+  for (int i = 0; i < norm->width; i++) {
+    rn_real g = weight[i] * dy[i] - shift - ((x[i] - mean) * scale) * along;
+    dx[i] = (add != NULL ? add[i] : 0) + scale * g;
+  }
+}
+
+void rn_norm_backward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
+                      const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
+                      rn_sink *sink) {
+#pragma omp parallel for schedule(static)
+  for (int from = 0; from < norm->width; from += SLICE) {
+    int count = norm->width - from < SLICE ? norm->width - from : SLICE;
+    backward_slice(norm, from, count, rows, x, stat, dy, sink);
+  }
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < rows; r++) {
+    int64_t at = r * norm->width;
+    backward_row(norm, params + norm->weight, x + at, stat + 2 * r, dy + at,
+                 add != NULL ? add + at : NULL, dx + at);
+  }
+}
