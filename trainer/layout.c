@@ -1,0 +1,119 @@
+#include "trainer/layout.h"
+
+enum { MIN_TOKENS_CHOSEN = 32, MICROBATCH_TOKENS = 4096 };
+
+static rn_status check_product(rn_err *err, const rn_layout *l, int ranks) {
+  if ((int64_t)l->data * l->pipeline * l->sequence == ranks) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "parallel.data %d x parallel.pipeline %d x parallel.sequence %d is not the number "
+                 "of ranks, %d: change the keys (0 lets a rule choose) or the launch",
+                 l->data, l->pipeline, l->sequence, ranks);
+}
+
+static int largest_common_share(int64_t ranks, int64_t sequences) {
+  for (int64_t d = ranks < sequences ? ranks : sequences; d > 1; d--) {
+    if (ranks % d == 0 && sequences % d == 0) return (int)d;
+  }
+  return 1;
+}
+
+/* Zeros become: pipeline 1, then the largest data that divides the batch, then sequence. */
+static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks, rn_layout *l) {
+  const Retnet__Parallel *p = config->parallel;
+  *l = (rn_layout){.data = p->data, .pipeline = p->pipeline > 0 ? p->pipeline : 1,
+                   .sequence = p->sequence};
+  int64_t given = (int64_t)l->pipeline * (l->data > 0 ? l->data : 1) *
+                  (l->sequence > 0 ? l->sequence : 1);
+  if (given > ranks || ranks % given != 0) {
+    if (l->data == 0) l->data = 1;
+    if (l->sequence == 0) l->sequence = 1;
+    return check_product(err, l, ranks);
+  }
+  int rest = (int)(ranks / given);
+  if (l->data == 0) {
+    l->data = l->sequence > 0 ? rest : largest_common_share(rest, config->data->batch_sequences);
+    rest /= l->data;
+  }
+  if (l->sequence == 0) {
+    l->sequence = rest;
+    if (rest > 1 && config->data->sequence_length / rest < MIN_TOKENS_CHOSEN) {
+      return rn_fail(err, RN_ERR_USAGE,
+                     "%d ranks leave %d a sequence, less than %d tokens a rank: raise "
+                     "data.sequence_length %d or data.batch_sequences %d, start fewer ranks, or "
+                     "give parallel.sequence",
+                     ranks, rest, MIN_TOKENS_CHOSEN, config->data->sequence_length,
+                     config->data->batch_sequences);
+    }
+  }
+  return check_product(err, l, ranks);
+}
+
+static rn_status check_pieces(rn_err *err, const Retnet__Config *config, int layers,
+                              const rn_layout *l) {
+  const Retnet__Data *data = config->data;
+  if (l->data > data->batch_sequences) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.data %d is more than data.batch_sequences %d: each data rank needs a "
+                   "sequence",
+                   l->data, data->batch_sequences);
+  }
+  if ((int64_t)l->sequence * l->segments > data->sequence_length) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.sequence %d x parallel.segments %d is more pieces than "
+                   "data.sequence_length %d has tokens",
+                   l->sequence, l->segments, data->sequence_length);
+  }
+  if (l->pipeline > layers) {
+    return rn_fail(err, RN_ERR_USAGE, "parallel.pipeline %d is more than model.layers %d",
+                   l->pipeline, layers);
+  }
+  return RN_OK;
+}
+
+/* The scales of the official forms depend on where the whole sequence, or its chunks, begin. */
+static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
+  const int pieces = l->sequence * l->segments, chunk = config->model->chunk;
+  switch (config->model->retention_scale) {
+    case RETNET__RETENTION_SCALE__RETENTION_SCALE_TS_PARALLEL:
+      if (pieces == 1) return RN_OK;
+      return rn_fail(err, RN_ERR_USAGE,
+                     "model.retention_scale ts_parallel needs the whole sequence on one rank: set "
+                     "parallel.sequence and parallel.segments to 1 (they are %d and %d)",
+                     l->sequence, l->segments);
+    case RETNET__RETENTION_SCALE__RETENTION_SCALE_TS_CHUNKWISE:
+      if (pieces == 1 || config->data->sequence_length % ((int64_t)pieces * chunk) == 0) {
+        return RN_OK;
+      }
+      return rn_fail(err, RN_ERR_USAGE,
+                     "model.retention_scale ts_chunkwise needs pieces that are multiples of "
+                     "model.chunk %d: data.sequence_length %d in %d pieces is not",
+                     chunk, config->data->sequence_length, pieces);
+    default:
+      return RN_OK;
+  }
+}
+
+static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_layout *l) {
+  const int share = (config->data->batch_sequences + l->data - 1) / l->data;
+  const int given = config->parallel->microbatch;
+  if (given > share) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.microbatch %d is more than the %d sequences of a data rank "
+                   "(data.batch_sequences %d over parallel.data %d)",
+                   given, share, config->data->batch_sequences, l->data);
+  }
+  const int tokens = (config->data->sequence_length + l->sequence - 1) / l->sequence;
+  int fewest = (MICROBATCH_TOKENS + tokens - 1) / tokens;
+  if (l->pipeline > 1) fewest = 1;
+  l->microbatch = given > 0 ? given : fewest < share ? fewest : share;
+  return RN_OK;
+}
+
+rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layers, int ranks,
+                            rn_layout *out) {
+  RN_TRY(err, fill_grid(err, config, ranks, out));
+  out->segments = config->parallel->segments > 0 ? config->parallel->segments : 1;
+  RN_TRY(err, check_pieces(err, config, layers, out));
+  RN_TRY(err, check_scale(err, config, out));
+  return fill_microbatch(err, config, out);
+}

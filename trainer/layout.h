@@ -1,0 +1,30 @@
+/**
+ * Who works on what: the grid of ranks and the sizes of their pieces, filled in by rule.
+ *
+ * A pure function of the configuration and the number of ranks; nothing is measured.
+ */
+#ifndef RN_TRAINER_LAYOUT_H
+#define RN_TRAINER_LAYOUT_H
+
+#include <stdint.h>
+
+#include "proto/config.pb-c.h"
+#include "proto/status.h"
+
+typedef struct rn_layout {
+  int data, pipeline, sequence; /* their product is the number of ranks */
+  int segments;                 /* pieces a rank works through one after the other */
+  int microbatch;               /* sequences of one data rank that go together */
+} rn_layout;
+
+/**
+ * The grid for `ranks` ranks: given keys hold, zeros are filled (data, then sequence).
+ *
+ * Errors: RN_ERR_USAGE naming the keys: a grid that does not multiply to the ranks, more data ranks
+ *         than sequences, more pieces than tokens, more stages than layers, a micro-batch above the
+ *         largest share, a scale mode that cannot be cut.
+ */
+rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layers, int ranks,
+                            rn_layout *out);
+
+#endif
