@@ -20,10 +20,10 @@ static int largest_common_share(int64_t ranks, int64_t sequences) {
 /* Zeros become: pipeline 1, then the largest data that divides the batch, then sequence. */
 static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks, rn_layout *l) {
   const Retnet__Parallel *p = config->parallel;
-  *l = (rn_layout){.data = p->data, .pipeline = p->pipeline > 0 ? p->pipeline : 1,
-                   .sequence = p->sequence};
-  int64_t given = (int64_t)l->pipeline * (l->data > 0 ? l->data : 1) *
-                  (l->sequence > 0 ? l->sequence : 1);
+  *l = (rn_layout){
+      .data = p->data, .pipeline = p->pipeline > 0 ? p->pipeline : 1, .sequence = p->sequence};
+  int64_t given =
+      (int64_t)l->pipeline * (l->data > 0 ? l->data : 1) * (l->sequence > 0 ? l->sequence : 1);
   if (given > ranks || ranks % given != 0) {
     if (l->data == 0) l->data = 1;
     if (l->sequence == 0) l->sequence = 1;
@@ -31,7 +31,7 @@ static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks,
   }
   int rest = (int)(ranks / given);
   if (l->data == 0) {
-    l->data = l->sequence > 0 ? rest : largest_common_share(rest, config->data->batch_sequences);
+    l->data = largest_common_share(rest, config->data->batch_sequences);
     rest /= l->data;
   }
   if (l->sequence == 0) {
