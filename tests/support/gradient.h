@@ -1,0 +1,54 @@
+/**
+ * Gradients against finite differences, in the precision at hand: tight in double, loose in float.
+ */
+#ifndef RN_TESTS_SUPPORT_GRADIENT_H
+#define RN_TESTS_SUPPORT_GRADIENT_H
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proto/random.h"
+#include "proto/real.h"
+#include "tests/support/check.h"
+
+#ifdef RN_REAL_F64
+static const double test_step = 1e-5, test_gradient_tolerance = 1e-8, test_tolerance = 1e-12;
+#else
+static const double test_step = 1.0 / 64, test_gradient_tolerance = 4e-3, test_tolerance = 2e-6;
+#endif
+
+/** Normal numbers times `spread`, told apart by `seed`. */
+static inline void test_fill(rn_real *x, int64_t n, double spread, uint64_t seed) {
+  rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, seed, "values");
+  for (int64_t i = 0; i < n; i++) x[i] = (rn_real)(spread * rn_random_normal(key, (uint64_t)i));
+}
+
+/** Sum of a[i] b[i] in double: a loss whose gradient by a is b. */
+static inline double test_dot(const rn_real *a, const rn_real *b, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+  return sum;
+}
+
+/** Fails unless `gradient` [n] is the slope of loss(context) along every element of x [n]. */
+static inline void test_gradient(const char *what, double (*loss)(void *context), void *context,
+                                 rn_real *x, int64_t n, const rn_real *gradient) {
+  double error = 0, size = 0;
+  for (int64_t i = 0; i < n; i++) {
+    rn_real kept = x[i];
+    x[i] = (rn_real)(kept + test_step);
+    double up = x[i], high = loss(context);
+    x[i] = (rn_real)(kept - test_step);
+    double slope = (high - loss(context)) / (up - (double)x[i]);
+    x[i] = kept;
+    error += (slope - (double)gradient[i]) * (slope - (double)gradient[i]);
+    size += slope * slope;
+  }
+  bool holds = size > 0 && sqrt(error) <= test_gradient_tolerance * sqrt(size);
+  if (!CHECK(holds)) {
+    fprintf(stderr, "  %s: off by %g of %g\n", what, sqrt(error), sqrt(size));
+  }
+}
+
+#endif

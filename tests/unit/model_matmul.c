@@ -1,0 +1,144 @@
+/* Products over tiles equal a triple loop for any shape, with the same bits for any threads. */
+#include "model/matmul.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/sink.h"
+#include "model/threads.h"
+#include "tests/support/gradient.h"
+
+typedef enum { NT, NN, TN } product_kind;
+
+/* c [m, n] = sum over k of op(a) op(b) + beta c, with rows `pad` longer than needed. */
+typedef struct product {
+  product_kind kind;
+  int m, n, k, lda, ldb, ldc;
+  rn_real beta;
+  rn_real *a, *b, *c;
+  int64_t c_count;
+} product;
+
+static product make(product_kind kind, int m, int n, int k, int pad, rn_real beta) {
+  product p = {
+      kind, m,    n,    k, (kind == TN ? m : k) + pad, (kind == NT ? k : n) + pad, n + pad, beta,
+      NULL, NULL, NULL, 0};
+  int64_t a_count = (int64_t)(kind == TN ? k : m) * p.lda;
+  int64_t b_count = (int64_t)(kind == NT ? n : k) * p.ldb;
+  p.c_count = (int64_t)m * p.ldc;
+  p.a = malloc((size_t)(a_count + 1) * sizeof(rn_real));
+  p.b = malloc((size_t)(b_count + 1) * sizeof(rn_real));
+  p.c = malloc((size_t)(p.c_count + 1) * sizeof(rn_real));
+  test_fill(p.a, a_count, 1, 1);
+  test_fill(p.b, b_count, 1, 2);
+  test_fill(p.c, p.c_count, 1, 3);
+  return p;
+}
+
+static void destroy(product *p) {
+  free(p->a);
+  free(p->b);
+  free(p->c);
+}
+
+static void run(product *p) {
+  if (p->kind == NT) {
+    rn_matmul_nt(p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->beta, p->c, p->ldc);
+  } else if (p->kind == NN) {
+    rn_matmul_nn(p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->beta, p->c, p->ldc);
+  } else {
+    rn_matmul_tn(p->k, p->m, p->n, p->a, p->lda, p->b, p->ldb, p->beta, p->c, p->ldc);
+  }
+}
+
+static void triple_loop(product *p) {
+  for (int i = 0; i < p->m; i++) {
+    for (int j = 0; j < p->n; j++) {
+      double sum = 0;
+      for (int l = 0; l < p->k; l++) {
+        double a = p->kind == TN ? p->a[l * p->lda + i] : p->a[i * p->lda + l];
+        double b = p->kind == NT ? p->b[j * p->ldb + l] : p->b[l * p->ldb + j];
+        sum += a * b;
+      }
+      rn_real *c = &p->c[i * p->ldc + j];
+      *c = (rn_real)(sum + (p->beta != 0 ? (double)p->beta * (double)*c : 0));
+    }
+  }
+}
+
+static void equals_a_triple_loop(product_kind kind, int m, int n, int k, int pad, rn_real beta) {
+  product got = make(kind, m, n, k, pad, beta), want = make(kind, m, n, k, pad, beta);
+  run(&got);
+  triple_loop(&want);
+  CHECK_ARRAY("product", got.c, want.c, got.c_count, 10 * test_tolerance);
+  destroy(&got);
+  destroy(&want);
+}
+
+static void threads_do_not_change_bits(product_kind kind, int m, int n, int k) {
+  product one = make(kind, m, n, k, 0, 1), more = make(kind, m, n, k, 0, 1);
+  rn_threads_start(1);
+  run(&one);
+  for (int threads = 2; threads <= 3; threads++) {
+    rn_threads_start(threads);
+    test_fill(more.c, more.c_count, 1, 3);
+    run(&more);
+    CHECK(memcmp(one.c, more.c, (size_t)one.c_count * sizeof one.c[0]) == 0);
+  }
+  destroy(&one);
+  destroy(&more);
+}
+
+static void beta_zero_forgets_what_was_there(void) {
+  product p = make(NT, 3, 4, 5, 0, 0), want = make(NT, 3, 4, 5, 0, 0);
+  for (int i = 0; i < 12; i++) p.c[i] = (rn_real)NAN;
+  run(&p);
+  triple_loop(&want);
+  CHECK_ARRAY("over NaN", p.c, want.c, 12, 10 * test_tolerance);
+  destroy(&p);
+  destroy(&want);
+}
+
+static void a_sink_adds_products_and_vectors(void) {
+  product p = make(TN, 6, 7, 5, 0, 1);
+  rn_real gradient[60];
+  rn_sink sink = {gradient, 60};
+  test_fill(gradient, 60, 1, 9);
+  rn_sink_start(&sink);
+  for (int i = 0; i < 60; i++) CHECK(gradient[i] == 0);
+  rn_sink_product(&sink, 10, 6, 7, 5, p.a, p.lda, p.b, p.ldb);
+  rn_sink_product(&sink, 10, 6, 7, 5, p.a, p.lda, p.b, p.ldb);
+  rn_sink_vector(&sink, 52, 3, p.b);
+  rn_sink_vector(&sink, 52, 3, p.b);
+  memset(p.c, 0, (size_t)p.c_count * sizeof p.c[0]);
+  triple_loop(&p);
+  for (int i = 0; i < 42; i++) p.c[i] *= 2;
+  CHECK_ARRAY("product", gradient + 10, p.c, 42, test_tolerance);
+  for (int i = 0; i < 60; i++) {
+    if (i >= 52 && i < 55) {
+      CHECK(gradient[i] == 2 * p.b[i - 52]);
+    } else if (i < 10 || i >= 52) {
+      CHECK(gradient[i] == 0);
+    }
+  }
+  destroy(&p);
+}
+
+int main(void) {
+  rn_threads_start(2);
+  for (product_kind kind = NT; kind <= TN; kind++) {
+    equals_a_triple_loop(kind, 1, 1, 1, 0, 0);
+    equals_a_triple_loop(kind, 7, 5, 9, 3, 1);
+    equals_a_triple_loop(kind, 131, 70, 40, 1, (rn_real)0.5);
+    equals_a_triple_loop(kind, 257, 515, 30, 0, 0);
+    equals_a_triple_loop(kind, 0, 8, 8, 0, 0);
+    equals_a_triple_loop(kind, 8, 8, 0, 0, 1);
+    threads_do_not_change_bits(kind, 256, 128, 96);
+    threads_do_not_change_bits(kind, 300, 600, 64);
+    threads_do_not_change_bits(kind, 64, 32, 2048);
+  }
+  beta_zero_forgets_what_was_there();
+  a_sink_adds_products_and_vectors();
+  return check_result();
+}

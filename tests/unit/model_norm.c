@@ -1,0 +1,104 @@
+/* Norms of rows: their formula, gradients as finite differences have them, no bit by threads. */
+#include "model/norm.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "tests/support/gradient.h"
+
+enum { ROWS = 5, WIDTH = 70 };
+
+typedef struct fixture {
+  rn_norm norm;
+  rn_real params[2 * WIDTH], gradient[2 * WIDTH];
+  rn_real x[ROWS * WIDTH], y[ROWS * WIDTH], dy[ROWS * WIDTH], dx[ROWS * WIDTH], stat[2 * ROWS];
+  rn_sink sink;
+} fixture;
+
+static void prepare(fixture *f, rn_block_norm kind) {
+  memset(f, 0, sizeof *f);
+  f->norm = (rn_norm){kind, WIDTH, 0.01, 0, kind == RN_BLOCK_NORM_LAYER ? WIDTH : -1};
+  f->sink = (rn_sink){f->gradient, 2 * WIDTH};
+  test_fill(f->params, 2 * WIDTH, 1, 1);
+  test_fill(f->x, ROWS * WIDTH, 1, 2);
+  test_fill(f->dy, ROWS * WIDTH, 1, 3);
+}
+
+static double loss(void *context) {
+  fixture *f = context;
+  rn_norm_forward(&f->norm, f->params, ROWS, f->x, f->y, f->stat);
+  return test_dot(f->y, f->dy, ROWS * WIDTH);
+}
+
+static void forward_is_the_formula(rn_block_norm kind) {
+  fixture f;
+  prepare(&f, kind);
+  rn_real want[ROWS * WIDTH];
+  for (int r = 0; r < ROWS; r++) {
+    const rn_real *x = f.x + r * WIDTH;
+    double mean = 0, square = 0;
+    for (int i = 0; i < WIDTH; i++) mean += (double)x[i] / WIDTH;
+    if (kind == RN_BLOCK_NORM_RMS) mean = 0;
+    for (int i = 0; i < WIDTH; i++) square += (x[i] - mean) * (x[i] - mean) / WIDTH;
+    for (int i = 0; i < WIDTH; i++) {
+      double bias = kind == RN_BLOCK_NORM_LAYER ? (double)f.params[WIDTH + i] : 0;
+      want[r * WIDTH + i] =
+          (rn_real)((double)f.params[i] * (x[i] - mean) / sqrt(square + 0.01) + bias);
+    }
+  }
+  rn_norm_forward(&f.norm, f.params, ROWS, f.x, f.y, f.stat);
+  CHECK_ARRAY("y", f.y, want, ROWS * WIDTH, test_tolerance);
+  rn_norm_forward(&f.norm, f.params, ROWS, f.x, f.x, f.stat);
+  CHECK(memcmp(f.x, f.y, sizeof f.x) == 0);
+}
+
+static void backward_is_the_slope(rn_block_norm kind) {
+  fixture f;
+  prepare(&f, kind);
+  loss(&f);
+  rn_norm_backward(&f.norm, f.params, ROWS, f.x, f.stat, f.dy, NULL, f.dx, &f.sink);
+  test_gradient("x", loss, &f, f.x, ROWS * WIDTH, f.dx);
+  int weights = kind == RN_BLOCK_NORM_LAYER ? 2 * WIDTH : WIDTH;
+  test_gradient("weight and bias", loss, &f, f.params, weights, f.gradient);
+}
+
+static void gradients_add_up_in_place(void) {
+  fixture f;
+  prepare(&f, RN_BLOCK_NORM_RMS);
+  loss(&f);
+  rn_norm_backward(&f.norm, f.params, ROWS, f.x, f.stat, f.dy, NULL, f.dx, &f.sink);
+  rn_real once[WIDTH], both[ROWS * WIDTH];
+  memcpy(once, f.gradient, sizeof once);
+  for (int i = 0; i < ROWS * WIDTH; i++) both[i] = f.x[i] + f.dx[i];
+  rn_real *in_place = f.dy;
+  rn_norm_backward(&f.norm, f.params, ROWS, f.x, f.stat, f.dy, f.x, in_place, &f.sink);
+  CHECK_ARRAY("add + gradient", in_place, both, ROWS * WIDTH, 0);
+  for (int i = 0; i < WIDTH; i++) once[i] *= 2;
+  CHECK_ARRAY("summed weights", f.gradient, once, WIDTH, 0);
+}
+
+static void threads_do_not_change_bits(void) {
+  fixture one, many;
+  prepare(&one, RN_BLOCK_NORM_LAYER);
+  prepare(&many, RN_BLOCK_NORM_LAYER);
+  fixture *both[] = {&one, &many};
+  for (int i = 0; i < 2; i++) {
+    fixture *f = both[i];
+    omp_set_num_threads(1 + 2 * i);
+    loss(f);
+    rn_norm_backward(&f->norm, f->params, ROWS, f->x, f->stat, f->dy, NULL, f->dx, &f->sink);
+  }
+  CHECK(memcmp(one.y, many.y, sizeof one.y) == 0);
+  CHECK(memcmp(one.dx, many.dx, sizeof one.dx) == 0);
+  CHECK(memcmp(one.gradient, many.gradient, sizeof one.gradient) == 0);
+}
+
+int main(void) {
+  for (rn_block_norm kind = RN_BLOCK_NORM_RMS; kind <= RN_BLOCK_NORM_LAYER; kind++) {
+    forward_is_the_formula(kind);
+    backward_is_the_slope(kind);
+  }
+  gradients_add_up_in_place();
+  threads_do_not_change_bits();
+  return check_result();
+}
