@@ -1,0 +1,149 @@
+/* Head and loss by blocks equal the whole at once; gradients are slopes; large logits stay finite.
+ */
+#include "model/head.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/gradient.h"
+
+enum { ROWS = 6, DIM = 8, VOCAB = 11, PARAMS = VOCAB * DIM + 2 * DIM };
+
+typedef struct fixture {
+  rn_head head;
+  rn_arena arena;
+  rn_head_work work;
+  int64_t rows;
+  double scale;
+  int32_t *target;
+  rn_real *params, *gradient, *y, *dy, *token_loss;
+  rn_sink sink;
+} fixture;
+
+static void *take(int64_t count, size_t bytes_each) {
+  return calloc((size_t)count, bytes_each);
+}
+
+static void prepare(fixture *f, int64_t rows, bool pre_norm, rn_block_norm kind) {
+  rn_err err = {0};
+  *f = (fixture){.rows = rows, .scale = 0.125};
+  rn_spec spec = {
+      .dim = DIM, .vocab = VOCAB, .pre_norm = pre_norm, .block_norm = kind, .norm_eps = 0.01};
+  int64_t bias = kind == RN_BLOCK_NORM_LAYER ? VOCAB * DIM + DIM : -1;
+  rn_param_table table = {.output = 0, .final_norm = VOCAB * DIM, .final_norm_bias = bias};
+  f->head = rn_head_make(&spec, &table);
+  CHECK_OK(&err, rn_arena_create(&err, rn_head_work_bytes(&f->head, rows), &f->arena));
+  f->work = rn_head_work_take(&f->head, rows, &f->arena);
+  f->target = take(rows, sizeof f->target[0]);
+  f->params = take(PARAMS, sizeof(rn_real));
+  f->gradient = take(PARAMS, sizeof(rn_real));
+  f->y = take(rows * DIM, sizeof(rn_real));
+  f->dy = take(rows * DIM, sizeof(rn_real));
+  f->token_loss = take(rows, sizeof(rn_real));
+  f->sink = (rn_sink){f->gradient, PARAMS};
+  for (int64_t r = 0; r < rows; r++) f->target[r] = (int32_t)((r * r + 3) % VOCAB);
+  test_fill(f->params, PARAMS, 1, 1);
+  test_fill(f->y, rows * DIM, 1, 2);
+}
+
+static void destroy(fixture *f) {
+  rn_arena_destroy(&f->arena);
+  free(f->target);
+  free(f->params);
+  free(f->gradient);
+  free(f->y);
+  free(f->dy);
+  free(f->token_loss);
+}
+
+static double loss(void *context) {
+  fixture *f = context;
+  double sum;
+  rn_head_loss(&f->head, f->params, f->rows, f->y, f->target, f->scale, &f->work, &sum,
+               f->token_loss, NULL, NULL);
+  return f->scale * sum;
+}
+
+static double loss_with_gradient(fixture *f) {
+  double sum;
+  rn_head_loss(&f->head, f->params, f->rows, f->y, f->target, f->scale, &f->work, &sum,
+               f->token_loss, f->dy, &f->sink);
+  return f->scale * sum;
+}
+
+static void backward_is_the_slope(bool pre_norm, rn_block_norm kind) {
+  fixture f;
+  prepare(&f, ROWS, pre_norm, kind);
+  double with = loss_with_gradient(&f);
+  CHECK(with == loss(&f));
+  test_gradient("y", loss, &f, f.y, ROWS * DIM, f.dy);
+  int params = !pre_norm ? VOCAB * DIM : kind == RN_BLOCK_NORM_RMS ? VOCAB * DIM + DIM : PARAMS;
+  test_gradient("projection and norm", loss, &f, f.params, params, f.gradient);
+  destroy(&f);
+}
+
+/* Loss and logits of many blocks against each row alone; the sum is that of the rows. */
+static void blocks_equal_rows_alone(void) {
+  fixture f;
+  prepare(&f, 2500, true, RN_BLOCK_NORM_RMS);
+  CHECK(f.head.block < f.rows);
+  double whole = loss_with_gradient(&f), sum = 0;
+  rn_real *logits = take(f.rows * VOCAB, sizeof(rn_real));
+  rn_head_logits(&f.head, f.params, f.rows, f.y, &f.work, logits);
+  for (int64_t r = 0; r < f.rows; r++) {
+    double exponentials = 0;
+    for (int i = 0; i < VOCAB; i++) exponentials += exp((double)logits[r * VOCAB + i]);
+    double want = log(exponentials) - (double)logits[r * VOCAB + f.target[r]];
+    CHECK_NEAR((double)f.token_loss[r], want, 4 * test_tolerance);
+    sum += want;
+  }
+  CHECK_NEAR(whole / (f.scale * sum), 1, test_tolerance);
+  fixture tail;
+  prepare(&tail, 1, true, RN_BLOCK_NORM_RMS);
+  memcpy(tail.y, f.y + 2499 * DIM, DIM * sizeof(rn_real));
+  tail.target[0] = f.target[2499];
+  loss_with_gradient(&tail);
+  CHECK_ARRAY("dy of the last row", f.dy + 2499 * DIM, tail.dy, DIM, 10 * test_tolerance);
+  free(logits);
+  destroy(&tail);
+  destroy(&f);
+}
+
+static void extremes_are_finite_and_nan_is_seen(void) {
+  fixture f;
+  prepare(&f, ROWS, false, RN_BLOCK_NORM_RMS);
+  for (int i = 0; i < ROWS * DIM; i++) f.y[i] *= 3000;
+  CHECK(isfinite(loss_with_gradient(&f)));
+  for (int i = 0; i < ROWS * DIM; i++) CHECK(isfinite((double)f.dy[i]));
+  f.y[3] = (rn_real)NAN;
+  CHECK(isnan(loss(&f)));
+  f.y[3] = INFINITY;
+  CHECK(!isfinite(loss(&f)));
+  destroy(&f);
+}
+
+static void threads_do_not_change_bits(void) {
+  fixture f[2];
+  double sums[2];
+  for (int i = 0; i < 2; i++) {
+    omp_set_num_threads(1 + 2 * i);
+    prepare(&f[i], 1300, true, RN_BLOCK_NORM_LAYER);
+    sums[i] = loss_with_gradient(&f[i]);
+  }
+  CHECK(sums[0] == sums[1]);
+  CHECK(memcmp(f[0].dy, f[1].dy, 1300 * DIM * sizeof(rn_real)) == 0);
+  CHECK(memcmp(f[0].gradient, f[1].gradient, PARAMS * sizeof(rn_real)) == 0);
+  destroy(&f[0]);
+  destroy(&f[1]);
+}
+
+int main(void) {
+  backward_is_the_slope(true, RN_BLOCK_NORM_RMS);
+  backward_is_the_slope(true, RN_BLOCK_NORM_LAYER);
+  backward_is_the_slope(false, RN_BLOCK_NORM_RMS);
+  blocks_equal_rows_alone();
+  extremes_are_finite_and_nan_is_seen();
+  threads_do_not_change_bits();
+  return check_result();
+}
