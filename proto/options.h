@@ -1,0 +1,56 @@
+/**
+ * Configurations: YAML and `-s key=value` onto the schema's message, and back.
+ *
+ * The schema (config.proto) is the one definition of keys, types, defaults, ranges and help;
+ * nothing here names a key. Sections are always present and defaults filled in, so readers write
+ * config->train->steps; a has_ flag says that the user gave the key.
+ */
+#ifndef RN_PROTO_OPTIONS_H
+#define RN_PROTO_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "proto/config.pb-c.h"
+#include "proto/status.h"
+
+/** A config of defaults only. The caller owns it: rn_options_free. */
+rn_status rn_options_create(rn_err *err, Retnet__Config **out);
+void rn_options_free(Retnet__Config **config);
+
+/**
+ * The YAML file (NULL: none), then overrides "section.key=value" in order.
+ *
+ * Errors: RN_ERR_USAGE with file and line or "-s key": file missing, no YAML, unknown key (with the
+ *         nearest one), key given twice, value of another type, out of range, unknown word.
+ */
+rn_status rn_options_load(rn_err *err, const char *path, const char *const *overrides, int count,
+                          Retnet__Config **out);
+
+/** Sets one key from text; `where` begins messages ("run.yaml:3", "-s"). */
+rn_status rn_options_set(rn_err *err, Retnet__Config *config, const char *where, const char *key,
+                         const char *value);
+
+/** Whether the user gave "section.key". */
+bool rn_options_given(const Retnet__Config *config, const char *key);
+
+/** The value of "section.key" as YAML text; false if there is no such key. */
+bool rn_options_text(const Retnet__Config *config, const char *key, char *text, size_t bytes);
+
+/** Calls `visit` with every "section.key". */
+void rn_options_each(void (*visit)(void *self, const char *key), void *self);
+
+/** The effective config as YAML that loads back to the same values. */
+void rn_options_write_yaml(const Retnet__Config *config, FILE *file);
+
+/** Errors: RN_ERR_USAGE naming the key if a text key without default is missing. */
+rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const char *key);
+
+/** Errors: RN_ERR_USAGE naming a key whose value asks for what this build does not have. */
+rn_status rn_options_check_landed(rn_err *err, const Retnet__Config *config);
+
+/** All keys with default, words or range, and meaning. */
+void rn_options_print_help(FILE *file);
+
+#endif

@@ -1,0 +1,87 @@
+#include "proto/options_key.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_BYTES = 64 };
+
+static void full_name(const rn_schema_key *key, char name[NAME_BYTES]) {
+  snprintf(name, NAME_BYTES, "%s.%s", key->section, key->name);
+}
+
+bool rn_options_find(const char *name, rn_options_key *out) {
+  char candidate[NAME_BYTES];
+  for (const rn_schema_key *key = rn_schema_table; key->name != NULL; key++) {
+    full_name(key, candidate);
+    if (strcmp(name, candidate) != 0) continue;
+    out->schema = key;
+    out->section =
+        protobuf_c_message_descriptor_get_field_by_name(&retnet__config__descriptor, key->section);
+    out->field =
+        protobuf_c_message_descriptor_get_field_by_name(out->section->descriptor, key->name);
+    return true;
+  }
+  return false;
+}
+
+static int smaller(int a, int b) {
+  return a < b ? a : b;
+}
+
+/* Levenshtein's distance of two names. */
+static int distance(const char *a, const char *b) {
+  int row[NAME_BYTES + 1];
+  const int length = smaller((int)strlen(b), NAME_BYTES);
+  for (int j = 0; j <= length; j++) row[j] = j;
+  for (int i = 1; a[i - 1] != '\0'; i++) {
+    int diagonal = row[0];
+    row[0] = i;
+    for (int j = 1; j <= length; j++) {
+      int replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = smaller(replaced, smaller(row[j], row[j - 1]) + 1);
+    }
+  }
+  return row[length];
+}
+
+void rn_options_nearest(const char *name, char *nearest, size_t bytes) {
+  char candidate[NAME_BYTES];
+  int best = -1;
+  for (const rn_schema_key *key = rn_schema_table; key->name != NULL; key++) {
+    full_name(key, candidate);
+    int d = distance(name, candidate), alone = distance(name, key->name);
+    d = smaller(d, alone + 1);
+    if (best >= 0 && d >= best) continue;
+    best = d;
+    snprintf(nearest, bytes, "%s", candidate);
+  }
+}
+
+ProtobufCMessage *rn_options_section(const Retnet__Config *config, const rn_options_key *key) {
+  ProtobufCMessage *section;
+  memcpy(&section, (const char *)config + key->section->offset, sizeof section);
+  return section;
+}
+
+void *rn_options_member(const Retnet__Config *config, const rn_options_key *key) {
+  return (char *)rn_options_section(config, key) + key->field->offset;
+}
+
+/* All values of an enum share the prefix up to the underscore before they differ: the type's name.
+ */
+static size_t prefix_length(const ProtobufCEnumDescriptor *type) {
+  size_t length = 0;
+  for (const char *c = type->short_name; *c != '\0'; c++) {
+    length += 1 + (c != type->short_name && isupper((unsigned char)*c));
+  }
+  return length + 1;
+}
+
+void rn_options_word(const ProtobufCEnumDescriptor *type, int index, char *word, size_t bytes) {
+  const char *name = type->values[index].name;
+  const size_t skip = prefix_length(type);
+  snprintf(word, bytes, "%s", strlen(name) > skip ? name + skip : name);
+  for (char *c = word; *c != '\0'; c++) *c = (char)tolower((unsigned char)*c);
+}

@@ -1,0 +1,193 @@
+/* The YAML file and the command line's overrides: sections of plain key: value lines. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "proto/arena.h"
+#include "proto/options_key.h"
+
+enum { PLACE_BYTES = 512, NAME_BYTES = 256, MAX_KEYS = 256 };
+
+rn_status rn_options_create(rn_err *err, Retnet__Config **out) {
+  Retnet__Config *config;
+  RN_TRY(err, rn_alloc(err, "configuration", 1, sizeof *config, &config));
+  retnet__config__init(config);
+  for (unsigned i = 0; i < retnet__config__descriptor.n_fields; i++) {
+    const ProtobufCFieldDescriptor *field = &retnet__config__descriptor.fields[i];
+    const ProtobufCMessageDescriptor *type = field->descriptor;
+    ProtobufCMessage *section = calloc(1, type->sizeof_message);
+    if (section == NULL) {
+      rn_options_free(&config);
+      return rn_fail(err, RN_ERR_MEMORY, "no memory for the configuration");
+    }
+    protobuf_c_message_init(type, section);
+    memcpy((char *)config + field->offset, &section, sizeof section);
+  }
+  *out = config;
+  return RN_OK;
+}
+
+void rn_options_free(Retnet__Config **config) {
+  if (*config != NULL) retnet__config__free_unpacked(*config, NULL);
+  *config = NULL;
+}
+
+/* Where the document is read, and which keys it has given so far. */
+typedef struct yaml_reader {
+  yaml_document_t *document;
+  const char *path;
+  Retnet__Config *config;
+  char given[MAX_KEYS][NAME_BYTES];
+  int given_count;
+} yaml_reader;
+
+static void place_of(const yaml_reader *reader, const yaml_node_t *node, char place[PLACE_BYTES]) {
+  snprintf(place, PLACE_BYTES, "%s:%zu", reader->path, node->start_mark.line + 1);
+}
+
+static rn_status note_key(rn_err *err, yaml_reader *reader, const char *place, const char *name) {
+  for (int i = 0; i < reader->given_count; i++) {
+    if (strcmp(reader->given[i], name) != 0) continue;
+    return rn_fail(err, RN_ERR_USAGE, "%s: %s is given twice", place, name);
+  }
+  if (reader->given_count == MAX_KEYS) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: too many keys", place);
+  }
+  snprintf(reader->given[reader->given_count++], NAME_BYTES, "%s", name);
+  return RN_OK;
+}
+
+static bool is_text(const yaml_node_t *node) {
+  return node != NULL && node->type == YAML_SCALAR_NODE &&
+         strlen((const char *)node->data.scalar.value) == node->data.scalar.length;
+}
+
+/* A list of numbers as the text that rn_options_set takes. */
+static rn_status list_text(rn_err *err, yaml_reader *reader, const char *place,
+                           const yaml_node_t *node, char **out) {
+  const yaml_node_item_t *begin = node->data.sequence.items.start;
+  const yaml_node_item_t *end = node->data.sequence.items.top;
+  enum { ITEM_BYTES = 24 };
+  char *text;
+  RN_TRY(err, rn_alloc(err, "list", (size_t)(end - begin) + 1, ITEM_BYTES, &text));
+  for (const yaml_node_item_t *item = begin; item != end; item++) {
+    const yaml_node_t *value = yaml_document_get_node(reader->document, *item);
+    if (!is_text(value) || value->data.scalar.length > ITEM_BYTES - 2) {
+      free(text);
+      return rn_fail(err, RN_ERR_USAGE, "%s: a list of whole numbers is wanted", place);
+    }
+    strcat(strcat(text, (const char *)value->data.scalar.value), ",");
+  }
+  *out = text;
+  return RN_OK;
+}
+
+static rn_status read_key(rn_err *err, yaml_reader *reader, const char *section,
+                          const yaml_node_t *key, const yaml_node_t *value) {
+  char place[PLACE_BYTES], name[NAME_BYTES];
+  place_of(reader, key, place);
+  if (!is_text(key)) return rn_fail(err, RN_ERR_USAGE, "%s: a key is wanted", place);
+  snprintf(name, sizeof name, "%s.%s", section, (const char *)key->data.scalar.value);
+  RN_TRY(err, note_key(err, reader, place, name));
+  if (value != NULL && value->type == YAML_SEQUENCE_NODE) {
+    char *text = NULL;
+    RN_TRY(err, list_text(err, reader, place, value, &text));
+    rn_status status = rn_options_set(err, reader->config, place, name, text);
+    free(text);
+    return status;
+  }
+  if (!is_text(value)) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: %s: one value is wanted", place, name);
+  }
+  return rn_options_set(err, reader->config, place, name, (const char *)value->data.scalar.value);
+}
+
+static rn_status read_section(rn_err *err, yaml_reader *reader, const yaml_node_t *key,
+                              const yaml_node_t *body) {
+  char place[PLACE_BYTES], nearest[NAME_BYTES];
+  place_of(reader, key, place);
+  if (!is_text(key)) return rn_fail(err, RN_ERR_USAGE, "%s: a section is wanted", place);
+  const char *section = (const char *)key->data.scalar.value;
+  if (protobuf_c_message_descriptor_get_field_by_name(&retnet__config__descriptor, section) ==
+      NULL) {
+    rn_options_nearest(section, nearest, sizeof nearest);
+    return rn_fail(err, RN_ERR_USAGE, "%s: unknown section %s; did you mean %s?", place, section,
+                   nearest);
+  }
+  if (is_text(body) && body->data.scalar.length == 0) return RN_OK;
+  if (body == NULL || body->type != YAML_MAPPING_NODE) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: section %s wants lines of key: value", place, section);
+  }
+  for (const yaml_node_pair_t *pair = body->data.mapping.pairs.start;
+       pair != body->data.mapping.pairs.top; pair++) {
+    RN_TRY(err, read_key(err, reader, section, yaml_document_get_node(reader->document, pair->key),
+                         yaml_document_get_node(reader->document, pair->value)));
+  }
+  return RN_OK;
+}
+
+static rn_status read_document(rn_err *err, yaml_reader *reader) {
+  const yaml_node_t *root = yaml_document_get_root_node(reader->document);
+  if (root == NULL) return RN_OK;
+  if (root->type != YAML_MAPPING_NODE) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: sections are wanted, as in \"model: {dim: 256}\"",
+                   reader->path);
+  }
+  for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+       pair != root->data.mapping.pairs.top; pair++) {
+    RN_TRY(err, read_section(err, reader, yaml_document_get_node(reader->document, pair->key),
+                             yaml_document_get_node(reader->document, pair->value)));
+  }
+  return RN_OK;
+}
+
+static rn_status load_yaml(rn_err *err, const char *path, Retnet__Config *config) {
+  FILE *file = fopen(path, "rb");
+  if (file == NULL) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: cannot be read: %s", path, strerror(errno));
+  }
+  yaml_parser_t parser;
+  yaml_document_t document;
+  yaml_reader *reader = calloc(1, sizeof *reader);
+  rn_status status = RN_OK;
+  if (reader == NULL || !yaml_parser_initialize(&parser)) {
+    fclose(file);
+    free(reader);
+    return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to read it", path);
+  }
+  yaml_parser_set_input_file(&parser, file);
+  if (yaml_parser_load(&parser, &document)) {
+    *reader = (yaml_reader){.document = &document, .path = path, .config = config};
+    status = read_document(err, reader);
+    yaml_document_delete(&document);
+  } else {
+    status = rn_fail(err, RN_ERR_USAGE, "%s:%zu: not YAML: %s", path, parser.problem_mark.line + 1,
+                     parser.problem != NULL ? parser.problem : "cannot be read");
+  }
+  yaml_parser_delete(&parser);
+  fclose(file);
+  free(reader);
+  return status;
+}
+
+static rn_status apply_override(rn_err *err, Retnet__Config *config, const char *text) {
+  char name[NAME_BYTES];
+  const char *equals = strchr(text, '=');
+  if (equals == NULL || equals - text >= NAME_BYTES) {
+    return rn_fail(err, RN_ERR_USAGE, "-s %s: section.key=value is wanted", text);
+  }
+  snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
+  return rn_options_set(err, config, "-s", name, equals + 1);
+}
+
+rn_status rn_options_load(rn_err *err, const char *path, const char *const *overrides, int count,
+                          Retnet__Config **out) {
+  RN_TRY(err, rn_options_create(err, out));
+  rn_status status = path != NULL ? load_yaml(err, path, *out) : RN_OK;
+  for (int i = 0; status == RN_OK && i < count; i++) {
+    status = apply_override(err, *out, overrides[i]);
+  }
+  if (status != RN_OK) rn_options_free(out);
+  return status;
+}

@@ -1,0 +1,115 @@
+/* Every key of the schema can be set and read back; what is wrong is refused by file, line and key.
+ */
+#include "proto/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/check.h"
+
+static rn_err err;
+
+static rn_status load_text(const char *yaml, const char *const *overrides, int count,
+                           Retnet__Config **out) {
+  char path[] = "options-XXXXXX";
+  int file = mkstemp(path);
+  CHECK(file >= 0 && write(file, yaml, strlen(yaml)) == (ssize_t)strlen(yaml));
+  close(file);
+  rn_status status = rn_options_load(&err, path, overrides, count, out);
+  unlink(path);
+  return status;
+}
+
+static void refuse(const char *yaml, const char *words) {
+  Retnet__Config *config = NULL;
+  CHECK_FAILS(&err, RN_ERR_USAGE, words, load_text(yaml, NULL, 0, &config));
+  CHECK(config == NULL);
+}
+
+static void what_is_wrong_is_named(void) {
+  refuse("model:\n  layers: 2\n  dimm: 3\n", ":3|model.dimm|model.dim?");
+  refuse("modle: {dim: 3}\n", ":1|modle");
+  refuse("model: {dim: 3.5}\n", "model.dim|whole number");
+  refuse("model: {dim: 0}\n", "model.dim|out of range");
+  refuse("model: {dim: 99999999999999999999}\n", "model.dim");
+  refuse("model: {dim: [1, 2, x]}\n", "model.dim");
+  refuse("model: {decay: eq9}\n", "model.decay|eq8|paper");
+  refuse("model: {gate: yes}\n", "model.gate|true or false");
+  refuse("optimizer: {beta1: 1}\n", "optimizer.beta1|out of range");
+  refuse("optimizer: {lr: nan}\n", "optimizer.lr");
+  refuse("run: {dir: a}\nmodel: {dim: 4, dim: 6}\n", ":2|model.dim|twice");
+  refuse("- 1\n", "sections");
+  refuse("model: {dim: {a: 1}}\n", "model.dim");
+  refuse("model: [\n", "not YAML");
+  Retnet__Config *config = NULL;
+  CHECK_FAILS(&err, RN_ERR_USAGE, "/nowhere/x.yaml",
+              rn_options_load(&err, "/nowhere/x.yaml", NULL, 0, &config));
+  const char *override[] = {"train.stepz=3"};
+  CHECK_FAILS(&err, RN_ERR_USAGE, "-s|train.stepz|train.steps",
+              rn_options_load(&err, NULL, override, 1, &config));
+}
+
+static void overrides_win_and_given_is_known(void) {
+  Retnet__Config *config = NULL;
+  const char *override[] = {"model.dim=128", "parallel.layer_split=5,6"};
+  const char *yaml = "run: {dir: here}\nmodel: {dim: 64, decay: paper}\ntrain: {steps: 7}\ndata:\n";
+  if (!CHECK_OK(&err, load_text(yaml, override, 2, &config))) return;
+  CHECK_EQUAL(config->model->dim, 128);
+  CHECK_EQUAL(config->train->steps, 7);
+  CHECK_EQUAL(config->model->decay, RETNET__DECAY__DECAY_PAPER);
+  CHECK_EQUAL(config->parallel->n_layer_split, 2);
+  CHECK(strcmp(config->run->dir, "here") == 0);
+  CHECK(rn_options_given(config, "model.dim") && !rn_options_given(config, "model.heads"));
+  CHECK(rn_options_given(config, "run.dir") && !rn_options_given(config, "data.dir"));
+  CHECK_OK(&err, rn_options_require(&err, config, "run.dir"));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "data.dir", rn_options_require(&err, config, "data.dir"));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.layer_split", rn_options_check_landed(&err, config));
+  rn_options_free(&config);
+}
+
+static void round_trip_one(void *self, const char *key) {
+  Retnet__Config *config = self;
+  char text[4096], again[4096];
+  CHECK(rn_options_text(config, key, text, sizeof text));
+  size_t length = strlen(text);
+  if (text[0] == '"') {
+    text[length - 1] = '\0';
+    memmove(text, text + 1, length);
+  }
+  if (strcmp(key, "run.dir") == 0 || strcmp(key, "data.dir") == 0) return;
+  CHECK_OK(&err, rn_options_set(&err, config, "test", key, text));
+  CHECK(rn_options_text(config, key, again, sizeof again));
+}
+
+static void the_effective_file_loads_back(void) {
+  Retnet__Config *config = NULL, *again = NULL;
+  const char *override[] = {"optimizer.lr=0.00123456789012345", "run.dir=a \"b\" c",
+                            "model.retention_scale=ts_parallel", "run.seed=9007199254740993"};
+  if (!CHECK_OK(&err, rn_options_load(&err, NULL, override, 4, &config))) return;
+  rn_options_each(round_trip_one, config);
+  char *yaml = NULL, *second = NULL;
+  size_t bytes = 0;
+  FILE *file = open_memstream(&yaml, &bytes);
+  rn_options_write_yaml(config, file);
+  fclose(file);
+  if (CHECK_OK(&err, load_text(yaml, NULL, 0, &again))) {
+    file = open_memstream(&second, &bytes);
+    rn_options_write_yaml(again, file);
+    fclose(file);
+    CHECK(strcmp(yaml, second) == 0);
+    CHECK(again->run->seed == 9007199254740993);
+    CHECK(strcmp(again->run->dir, "a \"b\" c") == 0);
+  }
+  free(yaml);
+  free(second);
+  rn_options_free(&config);
+  rn_options_free(&again);
+}
+
+int main(void) {
+  what_is_wrong_is_named();
+  overrides_win_and_given_is_known();
+  the_effective_file_loads_back();
+  return check_result();
+}
