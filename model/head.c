@@ -50,11 +50,23 @@ static const rn_real *projected_rows(const rn_head *head, const rn_real *params,
   return work->normed;
 }
 
+/* Lanes of their own, as compilers may not reorder a maximum; NaN is passed over. */
+static rn_real largest_of(int n, const rn_real *x) {
+  enum { LANES = 16 };
+  rn_real top[LANES];
+  for (int l = 0; l < LANES; l++) top[l] = -INFINITY;
+  int whole = n - n % LANES;
+  for (int i = 0; i < whole; i += LANES) {
+    for (int l = 0; l < LANES; l++) top[l] = x[i + l] > top[l] ? x[i + l] : top[l];
+  }
+  for (int i = whole; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];
+  for (int l = 1; l < LANES; l++) top[0] = top[l] > top[0] ? top[l] : top[0];
+  return top[0];
+}
+
 /* x <- exp(x - max(x)); their sum, and the largest x. */
 static double exponentials(int n, rn_real *x, rn_real *largest) {
-  rn_real top = -INFINITY;
-#pragma omp simd reduction(max : top)
-  for (int i = 0; i < n; i++) top = x[i] > top ? x[i] : top;
+  rn_real top = largest_of(n, x);
   double total = 0;
   for (int from = 0; from < n; from += SUM_PIECE) {
     int to = n - from < SUM_PIECE ? n : from + SUM_PIECE;
