@@ -6,15 +6,24 @@
 
 #include "model/kernel/products.h"
 
-enum { TILE_ROWS = 128, TILE_COLS = 512 };
+enum { TILE_COLS = 256 };
 
 typedef struct rn_tiling {
   int64_t rows, cols, row_tiles, tiles;
+  int tile_rows;
 } rn_tiling;
 
+/* Large tiles pack their operands less often; a small output is cut finer, so that several threads
+ * find work. A function of the output's shape, never of the threads. */
+static int tile_rows_of(int64_t elements) {
+  return elements > 1 << 18 ? 256 : elements > 1 << 16 ? 128 : 64;
+}
+
 static rn_tiling tiling_of(int64_t rows, int64_t cols) {
-  int64_t row_tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-  return (rn_tiling){rows, cols, row_tiles, row_tiles * ((cols + TILE_COLS - 1) / TILE_COLS)};
+  int tile_rows = tile_rows_of(rows * cols);
+  int64_t row_tiles = (rows + tile_rows - 1) / tile_rows;
+  int64_t tiles = row_tiles * ((cols + TILE_COLS - 1) / TILE_COLS);
+  return (rn_tiling){rows, cols, row_tiles, tiles, tile_rows};
 }
 
 typedef struct rn_tile {
@@ -24,9 +33,10 @@ typedef struct rn_tile {
 
 /* Neighbouring tiles share columns: threads that work side by side read the same weights. */
 static rn_tile tile_at(const rn_tiling *tiling, int64_t index) {
-  int64_t row = index % tiling->row_tiles * TILE_ROWS, col = index / tiling->row_tiles * TILE_COLS;
+  int64_t row = index % tiling->row_tiles * tiling->tile_rows;
+  int64_t col = index / tiling->row_tiles * TILE_COLS;
   int64_t rows = tiling->rows - row, cols = tiling->cols - col;
-  return (rn_tile){row, col, (int)(rows < TILE_ROWS ? rows : TILE_ROWS),
+  return (rn_tile){row, col, (int)(rows < tiling->tile_rows ? rows : tiling->tile_rows),
                    (int)(cols < TILE_COLS ? cols : TILE_COLS)};
 }
 
