@@ -14,10 +14,12 @@
 #include "proto/status.h"
 
 /* name in files, bytes of an element */
-#define RN_SAFETENSORS_TYPES(X)                                                            \
-  X(F32, 4)                                                                                \
-  X(F64, 8) X(I64, 8) X(I32, 4) X(F16, 2) X(BF16, 2) X(I16, 2) X(I8, 1) X(U8, 1) X(U16, 2) \
-      X(U32, 4) X(U64, 8) X(BOOL, 1)
+#define RN_SAFETENSORS_TYPES(X) \
+  X(F32, 4)                     \
+  X(F64, 8)                     \
+  X(I64, 8)                     \
+  X(I32, 4)                     \
+  X(F16, 2) X(BF16, 2) X(I16, 2) X(I8, 1) X(U8, 1) X(U16, 2) X(U32, 4) X(U64, 8) X(BOOL, 1)
 
 typedef enum {
 #define RN_SAFETENSORS_ENUM(name, bytes) RN_SAFETENSORS_##name,

@@ -1,0 +1,113 @@
+#include "tests/support/fake_ckpt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/random.h"
+
+enum { MOST_ELEMENTS = 4096, MOST_SLICES = 4096 };
+
+const fake_tensor fake_tensors[FAKE_TENSORS] = {
+    {"embed_tokens.weight", 2, {13, 8}},
+    {"layers.0.retention.q_proj.weight", 2, {8, 8}},
+    {"layers.0.retention_layer_norm.weight", 1, {8}},
+    {"layers.10.ffn.fc1.weight", 2, {3, 67}},
+    {"layers.2.ffn.fc1.weight", 3, {5, 1, 7}},
+    {"scalar", 0, {0}},
+};
+
+int64_t fake_elements(const fake_tensor *tensor) {
+  int64_t elements = 1;
+  for (int i = 0; i < tensor->dims; i++) elements *= tensor->shape[i];
+  return elements;
+}
+
+float fake_value(uint64_t seed, int kind, int tensor, int64_t index) {
+  uint64_t words[3] = {seed, (uint64_t)kind, (uint64_t)tensor};
+  rn_random_key key = rn_random_key_make(RN_RANDOM_TEST, words, 3);
+  return (float)(rn_random_uniform(key, (uint64_t)index) - 0.5) * (kind == 0 ? 1.0f : 1e-3f);
+}
+
+Retnet__Manifest fake_head(int64_t step) {
+  static Retnet__Config config = RETNET__CONFIG__INIT;
+  static Retnet__Model model = RETNET__MODEL__INIT;
+  static Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
+  model.has_dim = 1;
+  model.dim = 8;
+  config.model = &model;
+  vocabulary.size = 13;
+  Retnet__Manifest head = RETNET__MANIFEST__INIT;
+  head.step = step;
+  head.tokens = step * 100;
+  head.next_sequence = step * 4;
+  head.seed = 1;
+  head.config = &config;
+  head.vocabulary = &vocabulary;
+  return head;
+}
+
+/* The model's slices, cut and dealt to parts by chance; `values` is where their data lies. */
+typedef struct fake_plan {
+  rn_ckpt_slice slice[FAKE_MOST_PARTS][MOST_SLICES];
+  int count[FAKE_MOST_PARTS];
+  float values[FAKE_KINDS][FAKE_TENSORS][MOST_ELEMENTS];
+} fake_plan;
+
+static void deal_tensor(fake_plan *plan, int kind, int tensor, uint64_t seed, int parts,
+                        rn_random_key key, uint64_t *asked) {
+  const fake_tensor *t = &fake_tensors[tensor];
+  int64_t elements = fake_elements(t);
+  float *values = plan->values[kind][tensor];
+  for (int64_t i = 0; i < elements; i++) values[i] = fake_value(seed, kind, tensor, i);
+  for (int64_t first = 0; first < elements;) {
+    int part = (int)(rn_random_bits(key, (*asked)++) % (uint64_t)parts);
+    int64_t count = 1 + (int64_t)(rn_random_bits(key, (*asked)++) % (uint64_t)elements);
+    if (count > elements - first) count = elements - first;
+    rn_ckpt_slice *slice = &plan->slice[part][plan->count[part]++];
+    *slice = (rn_ckpt_slice){
+        (Retnet__TensorKind)kind, t->name, t->dims, {0}, first, count, values + first};
+    memcpy(slice->shape, t->shape, sizeof slice->shape);
+    first += count;
+  }
+}
+
+rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t seed, int parts,
+                    uint64_t cut) {
+  rn_ckpt_report reports[FAKE_MOST_PARTS] = {{NULL, 0}};
+  rn_random_key key = rn_random_key_make(RN_RANDOM_TEST, &cut, 1);
+  uint64_t asked = 0;
+  fake_plan *plan = calloc(1, sizeof *plan);
+  for (int kind = 0; kind < FAKE_KINDS; kind++) {
+    for (int tensor = 0; tensor < FAKE_TENSORS; tensor++) {
+      deal_tensor(plan, kind, tensor, seed, parts, key, &asked);
+    }
+  }
+  Retnet__Manifest head = fake_head(step);
+  rn_path stage = rn_ckpt_stage_path(run_dir, step);
+  rn_status status = rn_ckpt_stage_dir(err, run_dir, step);
+  for (int i = 0; i < parts && status == RN_OK; i++) {
+    status = rn_ckpt_write_part(err, stage.text, i, plan->slice[i], plan->count[i], 1, &reports[i]);
+  }
+  if (status == RN_OK) status = rn_ckpt_commit(err, run_dir, &head, reports, parts);
+  for (int i = 0; i < parts; i++) free(reports[i].bytes);
+  free(plan);
+  return status;
+}
+
+bool fake_is(rn_ckpt *ckpt, uint64_t seed) {
+  static float values[MOST_ELEMENTS];
+  for (int kind = 0; kind < FAKE_KINDS; kind++) {
+    for (int tensor = 0; tensor < FAKE_TENSORS; tensor++) {
+      const fake_tensor *t = &fake_tensors[tensor];
+      int64_t elements = fake_elements(t);
+      rn_status status =
+          rn_ckpt_read(NULL, ckpt, (Retnet__TensorKind)kind, t->name, 0, elements, values);
+      if (status != RN_OK) return false;
+      for (int64_t i = 0; i < elements; i++) {
+        if (values[i] != fake_value(seed, kind, tensor, i)) return false;
+      }
+    }
+  }
+  return rn_ckpt_manifest(ckpt)->n_tensor == (size_t)FAKE_KINDS * FAKE_TENSORS;
+}

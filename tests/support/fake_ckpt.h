@@ -1,0 +1,34 @@
+/** A small made-up model to save and to find again: a few tensors, values that depend on a seed. */
+#ifndef RN_TESTS_SUPPORT_FAKE_CKPT_H
+#define RN_TESTS_SUPPORT_FAKE_CKPT_H
+
+#include <stdint.h>
+
+#include "data/ckpt.h"
+
+enum { FAKE_TENSORS = 6, FAKE_KINDS = 3, FAKE_MOST_PARTS = 8 };
+
+typedef struct fake_tensor {
+  const char *name;
+  int dims;
+  int64_t shape[RN_CKPT_DIMS];
+} fake_tensor;
+
+extern const fake_tensor fake_tensors[FAKE_TENSORS];
+
+int64_t fake_elements(const fake_tensor *tensor);
+
+/** Element `index` of a tensor of the model of that seed. */
+float fake_value(uint64_t seed, int kind, int tensor, int64_t index);
+
+/** A manifest without tensors and parts. Ownership: what it points to is static. */
+Retnet__Manifest fake_head(int64_t step);
+
+/** Stages, writes `parts` parts cut in a way that depends on `cut`, commits. */
+rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t seed, int parts,
+                    uint64_t cut);
+
+/** Whether a checkpoint holds exactly the model of that seed. */
+bool fake_is(rn_ckpt *ckpt, uint64_t seed);
+
+#endif

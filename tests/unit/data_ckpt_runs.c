@@ -1,0 +1,180 @@
+/* The newest good checkpoint is found whatever lies beside it, and pruning never removes it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/ckpt.h"
+#include "data/file.h"
+#include "tests/support/check.h"
+#include "tests/support/fake_ckpt.h"
+#include "tests/support/temp.h"
+
+static rn_err *err = &(rn_err){0};
+
+static rn_path inside(const char *run, const char *name) {
+  return rn_path_join(rn_path_join(run, "checkpoints").text, name);
+}
+
+static void damage(const char *run, const char *step) {
+  rn_file file = {0};
+  rn_path part = rn_path_join(inside(run, step).text, "part-00000.zst");
+  char byte;
+  CHECK_OK(err, rn_file_open(err, part.text, &file));
+  CHECK_OK(err, rn_file_read(err, &file, 20, &byte, 1));
+  rn_file_destroy(&file);
+  FILE *stream = fopen(part.text, "r+b");
+  fseek(stream, 20, SEEK_SET);
+  fputc(byte ^ 4, stream);
+  fclose(stream);
+}
+
+static void count_notes(void *context, const char *line) {
+  int *notes = context;
+  *notes += strstr(line, "damaged") != NULL && strstr(line, "step-") != NULL;
+}
+
+/* Step of what find gives, -1 for none; *notes counts what it told. */
+static int64_t found(const char *path, bool mark_bad, int *notes) {
+  rn_ckpt *ckpt = NULL;
+  rn_ckpt_notes tell = {count_notes, notes};
+  *notes = 0;
+  rn_status status = rn_ckpt_find(err, path, mark_bad, &tell, &ckpt);
+  rn_err_clear(err);
+  if (status != RN_OK) return -1;
+  int64_t step = rn_ckpt_manifest(ckpt)->step;
+  CHECK(fake_is(ckpt, (uint64_t)step));
+  rn_ckpt_close(&ckpt);
+  return step;
+}
+
+static void save(const char *run, int64_t step) {
+  CHECK_OK(err, fake_save(err, run, step, (uint64_t)step, 2, 3));
+}
+
+/* The names in order, each followed by a space. */
+static bool listed(const char *run, const char *want) {
+  rn_ckpt_entry *entries = NULL;
+  int count = 0;
+  char names[1024] = "";
+  CHECK_OK(err, rn_ckpt_list(err, run, &entries, &count));
+  for (int i = 0; i < count; i++) {
+    static const char *const ends[] = {"", "b", "t"};
+    char name[32];
+    snprintf(name, sizeof name, "%d%s ", (int)entries[i].step, ends[entries[i].state]);
+    strcat(names, name);
+  }
+  free(entries);
+  if (strcmp(names, want) != 0) fprintf(stderr, "got %s, want %s\n", names, want);
+  return strcmp(names, want) == 0;
+}
+
+static void damaged_ones_are_passed_by(void) {
+  const char *run = temp_path("a");
+  int notes;
+  CHECK_EQUAL(found(run, true, &notes), -1);
+  for (int step = 10; step <= 40; step += 10) save(run, step);
+  CHECK_EQUAL(found(run, false, &notes), 40);
+  CHECK_EQUAL(notes, 0);
+  CHECK_EQUAL(found(inside(run, "step-00000020/").text, false, &notes), 20);
+  damage(run, "step-00000040");
+  CHECK_OK(err, rn_file_remove_tree(err, inside(run, "step-00000030/manifest.pb").text));
+  CHECK_EQUAL(found(run, false, &notes), 20);
+  CHECK_EQUAL(notes, 2);
+  CHECK(listed(run, "10 20 30 40 "));
+  CHECK_EQUAL(found(inside(run, "step-00000040").text, true, &notes), -1);
+  CHECK(listed(run, "10 20 30 40 "));
+  CHECK_EQUAL(found(run, true, &notes), 20);
+  CHECK_EQUAL(notes, 2);
+  CHECK(listed(run, "10 20 30b 40b "));
+  CHECK_EQUAL(found(run, true, &notes), 20);
+  CHECK_EQUAL(notes, 0);
+  save(run, 30);
+  CHECK(listed(run, "10 20 30 30b 40b "));
+  CHECK_OK(err, rn_ckpt_prune(err, run, 3, 0));
+  CHECK(listed(run, "10 20 30 40b "));
+  save(run, 40);
+  damage(run, "step-00000040");
+  CHECK_EQUAL(found(run, true, &notes), 30);
+  CHECK(listed(run, "10 20 30 40b "));
+  damage(run, "step-00000010");
+  damage(run, "step-00000020");
+  damage(run, "step-00000030");
+  CHECK_EQUAL(found(run, false, &notes), -1);
+  CHECK_EQUAL(notes, 3);
+}
+
+static void latest_is_only_a_hint(void) {
+  const char *run = temp_path("b");
+  int notes;
+  void *text = NULL;
+  size_t bytes = 0;
+  save(run, 5);
+  save(run, 6);
+  CHECK_OK(err, rn_file_load(err, inside(run, "latest").text, 100, &text, &bytes));
+  CHECK(strcmp(text, "step-00000006\n") == 0);
+  free(text);
+  CHECK_OK(err, rn_file_replace(err, inside(run, "latest").text, "step-00000005\n", 14));
+  CHECK_EQUAL(found(run, true, &notes), 6);
+  CHECK_OK(err, rn_file_remove_tree(err, inside(run, "latest").text));
+  CHECK_EQUAL(found(run, true, &notes), 6);
+}
+
+static void a_step_can_be_saved_again(void) {
+  const char *run = temp_path("c");
+  int notes;
+  save(run, 100000000);
+  CHECK_OK(err, fake_save(err, run, 7, 99, 3, 1));
+  save(run, 7);
+  CHECK(listed(run, "7 100000000 "));
+  CHECK_EQUAL(found(inside(run, "step-00000007").text, true, &notes), 7);
+  CHECK_EQUAL(found(run, true, &notes), 100000000);
+  CHECK_OK(err, rn_ckpt_stage_dir(err, run, 8));
+  CHECK_OK(err, rn_file_replace(err, inside(run, "step-00000008.tmp/stale").text, "x", 1));
+  CHECK_OK(err, rn_file_make_folder(err, inside(run, "step-9").text));
+  CHECK_OK(err, rn_file_replace(err, inside(run, "step-00000009").text, "x", 1));
+  CHECK(listed(run, "7 8t 100000000 "));
+  save(run, 8);
+  CHECK(listed(run, "7 8 100000000 "));
+  CHECK(!rn_file_exists(inside(run, "step-00000008/stale").text));
+}
+
+static void pruning_keeps_what_it_should(void) {
+  const char *run = temp_path("d");
+  int notes;
+  for (int step = 10; step <= 80; step += 10) save(run, step);
+  CHECK_OK(err, rn_ckpt_stage_dir(err, run, 75));
+  CHECK_OK(err, rn_ckpt_stage_dir(err, run, 85));
+  CHECK_OK(err, rn_ckpt_prune(err, run, 0, 0));
+  CHECK(listed(run, "10 20 30 40 50 60 70 80 85t "));
+  CHECK_OK(err, rn_ckpt_prune(err, run, 2, 40));
+  CHECK(listed(run, "40 70 80 85t "));
+  CHECK_OK(err, rn_ckpt_prune(err, run, 1, 0));
+  CHECK(listed(run, "80 85t "));
+  save(run, 90);
+  CHECK_OK(err, rn_file_remove_tree(err, inside(run, "step-00000090/part-00001.zst").text));
+  CHECK_OK(err, rn_ckpt_prune(err, run, 1, 0));
+  CHECK(listed(run, "80 85t 90 "));
+  CHECK_EQUAL(found(run, true, &notes), 80);
+  CHECK_OK(err, rn_ckpt_prune(err, temp_path("nowhere"), 1, 0));
+}
+
+static void preflight_names_what_is_wrong(void) {
+  const char *run = temp_path("e/f");
+  CHECK_OK(err, rn_ckpt_preflight(err, run, 1000));
+  CHECK(listed(run, ""));
+  CHECK(!rn_file_exists(inside(run, ".trial").text));
+  CHECK_FAILS(err, RN_ERR_IO, "e/f/checkpoints|GB free|run.dir",
+              rn_ckpt_preflight(err, run, INT64_C(1) << 60));
+  CHECK_OK(err, rn_file_replace(err, temp_path("file"), "x", 1));
+  CHECK_FAILS(err, RN_ERR_NOT_FOUND, "file/run/checkpoints|Not a directory",
+              rn_ckpt_preflight(err, temp_path("file/run"), 1000));
+}
+
+int main(void) {
+  damaged_ones_are_passed_by();
+  latest_is_only_a_hint();
+  a_step_can_be_saved_again();
+  pruning_keeps_what_it_should();
+  preflight_names_what_is_wrong();
+  return check_result();
+}
