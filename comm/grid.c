@@ -1,0 +1,87 @@
+#include "comm/grid.h"
+
+#include <stdlib.h>
+
+#include "comm/mpi_check.h"
+#include "proto/arena.h"
+
+struct rn_grid {
+  int data, pipeline, sequence; /* coordinates */
+  int sequence_size, replica, replica_size;
+  MPI_Comm sequence_comm, replica_comm;
+};
+
+static rn_status split(rn_err *err, MPI_Comm world, int color, int rank, MPI_Comm *out) {
+  RN_MPI(err, MPI_Comm_split(world, color, rank, out));
+  RN_MPI(err, MPI_Comm_set_errhandler(*out, MPI_ERRORS_RETURN));
+  return RN_OK;
+}
+
+rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, int sequence,
+                         rn_grid **out) {
+  const int rank = rn_world_rank(world), size = rn_world_size(world);
+  if (data < 1 || pipeline < 1 || sequence < 1 || (int64_t)data * pipeline * sequence != size) {
+    return rn_fail(err, RN_ERR_USAGE, "a grid of %d x %d x %d is not the world of %d ranks", data,
+                   pipeline, sequence, size);
+  }
+  rn_grid *grid;
+  RN_TRY(err, rn_alloc(err, "grid", 1, sizeof *grid, &grid));
+  *grid = (rn_grid){.data = rank / sequence / pipeline,
+                    .pipeline = rank / sequence % pipeline,
+                    .sequence = rank % sequence,
+                    .sequence_size = sequence,
+                    .replica_size = data * sequence,
+                    .sequence_comm = MPI_COMM_NULL,
+                    .replica_comm = MPI_COMM_NULL};
+  grid->replica = grid->data * sequence + grid->sequence;
+  rn_status status;
+  if ((status = split(err, rn_world_comm(world), rank / sequence, rank, &grid->sequence_comm)) !=
+          RN_OK ||
+      (status = split(err, rn_world_comm(world), grid->pipeline, rank, &grid->replica_comm)) !=
+          RN_OK) {
+    rn_grid_destroy(&grid);
+    return status;
+  }
+  *out = grid;
+  return RN_OK;
+}
+
+void rn_grid_destroy(rn_grid **grid) {
+  if (*grid == NULL) return;
+  if ((*grid)->sequence_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->sequence_comm);
+  if ((*grid)->replica_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->replica_comm);
+  free(*grid);
+  *grid = NULL;
+}
+
+int rn_grid_data(const rn_grid *grid) {
+  return grid->data;
+}
+
+int rn_grid_pipeline(const rn_grid *grid) {
+  return grid->pipeline;
+}
+
+int rn_grid_sequence(const rn_grid *grid) {
+  return grid->sequence;
+}
+
+int rn_grid_sequence_size(const rn_grid *grid) {
+  return grid->sequence_size;
+}
+
+int rn_grid_replica(const rn_grid *grid) {
+  return grid->replica;
+}
+
+int rn_grid_replica_size(const rn_grid *grid) {
+  return grid->replica_size;
+}
+
+MPI_Comm rn_grid_sequence_comm(const rn_grid *grid) {
+  return grid->sequence_comm;
+}
+
+MPI_Comm rn_grid_replica_comm(const rn_grid *grid) {
+  return grid->replica_comm;
+}

@@ -1,0 +1,35 @@
+/**
+ * The grid of ranks: data x pipeline x sequence, sequence innermost, and its communicators.
+ *
+ * Neighbours on the sequence axis are neighbours in the world, so they share a node. The replicas
+ * of a stage (data x sequence) hold the same weights; gradients are summed over them.
+ */
+#ifndef RN_COMM_GRID_H
+#define RN_COMM_GRID_H
+
+#include "comm/world.h"
+
+typedef struct rn_grid rn_grid;
+
+/**
+ * Collective: over the world. Ownership: the world outlives the grid.
+ * Errors: RN_ERR_USAGE naming the three and the world when they do not multiply to it.
+ */
+rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, int sequence,
+                         rn_grid **out);
+void rn_grid_destroy(rn_grid **grid);
+
+/** This rank's coordinates, and the sizes of the axes. */
+int rn_grid_data(const rn_grid *grid);
+int rn_grid_pipeline(const rn_grid *grid);
+int rn_grid_sequence(const rn_grid *grid);
+int rn_grid_sequence_size(const rn_grid *grid);
+int rn_grid_replica(const rn_grid *grid);
+int rn_grid_replica_size(const rn_grid *grid);
+
+/** Communicator of the ranks that share this rank's sequences, in the order of their pieces. */
+MPI_Comm rn_grid_sequence_comm(const rn_grid *grid);
+/** Communicator of the ranks that hold this rank's weights, in world order. */
+MPI_Comm rn_grid_replica_comm(const rn_grid *grid);
+
+#endif

@@ -1,0 +1,16 @@
+/** MPI calls as statuses: RN_MPI(err, MPI_Send(...)) returns with the call's text and MPI's words.
+ */
+#ifndef RN_COMM_MPI_CHECK_H
+#define RN_COMM_MPI_CHECK_H
+
+#include <mpi.h>
+
+#include "proto/status.h"
+
+/** RN_OK, or RN_ERR_MPI with MPI's error text; MPI_ERRORS_RETURN is set at start. */
+rn_status rn_mpi_status(rn_err *err, int code, const char *call, const char *file, int line);
+
+#define RN_MPI_STATUS(err, call) rn_mpi_status((err), (call), #call, __FILE__, __LINE__)
+#define RN_MPI(err, call) RN_TRY(err, RN_MPI_STATUS(err, call))
+
+#endif

@@ -1,0 +1,186 @@
+#include "comm/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "comm/mpi_check.h"
+#include "proto/arena.h"
+
+struct rn_world {
+  MPI_Comm comm;
+  int rank, size, node_ranks;
+  char host[MPI_MAX_PROCESSOR_NAME];
+};
+
+/* A launcher that does not speak this MPI's language starts N jobs of one rank each. */
+static rn_status check_launch(rn_err *err, int size) {
+  static const char *const counts[] = {"SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"};
+  for (size_t i = 0; size == 1 && i < sizeof counts / sizeof counts[0]; i++) {
+    const char *text = getenv(counts[i]);
+    if (text == NULL || atoi(text) <= 1) continue;
+    return rn_fail(err, RN_ERR_USAGE,
+                   "wrong launch: %s says %s ranks, MPI sees one. Start with the mpirun of the MPI "
+                   "that this program was built with, or with srun --mpi=pmix",
+                   counts[i], text);
+  }
+  return RN_OK;
+}
+
+static rn_status open_world(rn_err *err, rn_world *world) {
+  MPI_Comm node = MPI_COMM_NULL;
+  int length = 0;
+  RN_MPI(err, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+  RN_MPI(err, MPI_Comm_dup(MPI_COMM_WORLD, &world->comm));
+  RN_MPI(err, MPI_Comm_set_errhandler(world->comm, MPI_ERRORS_RETURN));
+  RN_MPI(err, MPI_Comm_rank(world->comm, &world->rank));
+  RN_MPI(err, MPI_Comm_size(world->comm, &world->size));
+  RN_MPI(err, MPI_Get_processor_name(world->host, &length));
+  RN_MPI(err,
+         MPI_Comm_split_type(world->comm, MPI_COMM_TYPE_SHARED, world->rank, MPI_INFO_NULL, &node));
+  RN_MPI(err, MPI_Comm_size(node, &world->node_ranks));
+  RN_MPI(err, MPI_Comm_free(&node));
+  return check_launch(err, world->size);
+}
+
+rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out) {
+  int provided = 0;
+  RN_TRY(err, rn_alloc(err, "world", 1, sizeof **out, out));
+  (*out)->comm = MPI_COMM_NULL;
+  RN_MPI(err, MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided));
+  if (provided < MPI_THREAD_FUNNELED) {
+    return rn_fail(err, RN_ERR_LIBRARY, "this MPI has no MPI_THREAD_FUNNELED (it gives level %d)",
+                   provided);
+  }
+  return open_world(err, *out);
+}
+
+static void print_failure(const rn_err *err) {
+  fprintf(stderr, "error: %s\n", err->text);
+  if (getenv("RETNET_TRACE") != NULL) fprintf(stderr, "%s", err->trace);
+}
+
+int rn_world_finish(rn_world **world, rn_status status, const rn_err *err) {
+  int started = 0, rank = 0;
+  MPI_Initialized(&started);
+  if (started) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  const int code = rn_status_exit_code(status);
+  if (status == RN_ERR_MPI) {
+    print_failure(err);
+    if (started) MPI_Abort(MPI_COMM_WORLD, code);
+    return code;
+  }
+  if (status != RN_OK && rank == 0) print_failure(err);
+  if (*world != NULL && (*world)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*world)->comm);
+  if (started) MPI_Finalize();
+  free(*world);
+  *world = NULL;
+  return code;
+}
+
+int rn_world_rank(const rn_world *world) {
+  return world->rank;
+}
+
+int rn_world_size(const rn_world *world) {
+  return world->size;
+}
+
+int rn_world_node_ranks(const rn_world *world) {
+  return world->node_ranks;
+}
+
+const char *rn_world_host(const rn_world *world) {
+  return world->host;
+}
+
+MPI_Comm rn_world_comm(const rn_world *world) {
+  return world->comm;
+}
+
+rn_status rn_agree(rn_err *err, rn_world *world, rn_status status) {
+  struct {
+    int status, rank;
+  } mine = {(int)status, world->rank}, worst;
+  RN_MPI(err, MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, world->comm));
+  if (worst.status == RN_OK) return RN_OK;
+  rn_err told = *err;
+  if (world->rank == worst.rank && world->size > 1) {
+    snprintf(told.text, sizeof told.text, "rank %d on %s: %.1700s", world->rank, world->host,
+             err->text);
+  }
+  RN_MPI(err, MPI_Bcast(&told, (int)sizeof told, MPI_BYTE, worst.rank, world->comm));
+  *err = told;
+  err->status = (rn_status)worst.status;
+  return (rn_status)worst.status;
+}
+
+rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, const void *bytes,
+                              size_t count) {
+  uint64_t mine = XXH3_64bits(bytes, count), first = mine;
+  RN_MPI(err, MPI_Bcast(&first, 1, MPI_UINT64_T, 0, world->comm));
+  rn_status status = RN_OK;
+  if (mine != first) {
+    status =
+        rn_fail(err, RN_ERR_MISMATCH,
+                "%s is not that of rank 0: start all ranks with the same program and files", what);
+  }
+  return rn_agree(err, world, status);
+}
+
+rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, size_t count,
+                                char **all, size_t **sizes) {
+  int own = (int)count, *counts = NULL, *places = NULL, total = 0;
+  rn_status status = RN_OK;
+  *all = NULL;
+  *sizes = NULL;
+  if (world->rank == 0) {
+    counts = calloc((size_t)world->size, sizeof *counts);
+    places = calloc((size_t)world->size, sizeof *places);
+    *sizes = calloc((size_t)world->size, sizeof **sizes);
+  }
+  status = RN_MPI_STATUS(err, MPI_Gather(&own, 1, MPI_INT, counts, 1, MPI_INT, 0, world->comm));
+  for (int r = 0; world->rank == 0 && r < world->size; r++) {
+    places[r] = total;
+    (*sizes)[r] = (size_t)counts[r];
+    total += counts[r];
+  }
+  if (world->rank == 0) *all = calloc((size_t)total + 1, 1);
+  if (status == RN_OK) {
+    status = RN_MPI_STATUS(
+        err, MPI_Gatherv(mine, own, MPI_BYTE, *all, counts, places, MPI_BYTE, 0, world->comm));
+  }
+  free(counts);
+  free(places);
+  return status;
+}
+
+rn_status rn_world_broadcast(rn_err *err, rn_world *world, void *bytes, size_t count) {
+  enum { PIECE = 1 << 30 };
+  for (size_t at = 0; at < count; at += PIECE) {
+    size_t piece = count - at < PIECE ? count - at : PIECE;
+    RN_MPI(err, MPI_Bcast((char *)bytes + at, (int)piece, MPI_BYTE, 0, world->comm));
+  }
+  return RN_OK;
+}
+
+rn_status rn_world_max(rn_err *err, rn_world *world, int64_t *values, int count) {
+  RN_MPI(err, MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_MAX, world->comm));
+  return RN_OK;
+}
+
+rn_status rn_world_sum(rn_err *err, rn_world *world, int64_t *values, int count) {
+  RN_MPI(err, MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_SUM, world->comm));
+  return RN_OK;
+}
+
+rn_status rn_world_gather_number(rn_err *err, rn_world *world, double mine, double *all) {
+  RN_MPI(err, MPI_Allgather(&mine, 1, MPI_DOUBLE, all, 1, MPI_DOUBLE, world->comm));
+  return RN_OK;
+}
+
+rn_status rn_world_barrier(rn_err *err, rn_world *world) {
+  RN_MPI(err, MPI_Barrier(world->comm));
+  return RN_OK;
+}

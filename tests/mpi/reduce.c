@@ -1,0 +1,79 @@
+/* Sums over replicas are those of rank order, bit for bit, and the same on every rank. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/reduce.h"
+#include "proto/cut.h"
+#include "proto/random.h"
+#include "tests/support/check.h"
+
+static rn_err err;
+
+static float value(int rank, int64_t index) {
+  uint64_t word = (uint64_t)rank;
+  return (float)rn_random_normal(rn_random_key_make(RN_RANDOM_TEST, &word, 1), (uint64_t)index);
+}
+
+static float sum_in_order(int size, int64_t index) {
+  float sum = value(0, index);
+  for (int r = 1; r < size; r++) sum += value(r, index);
+  return sum;
+}
+
+static void sums_are_in_rank_order(const rn_grid *grid, int rank, int size, int64_t total) {
+  float *gradient = calloc((size_t)total, sizeof *gradient);
+  float *own = calloc((size_t)total, sizeof *own);
+  for (int64_t i = 0; i < total; i++) gradient[i] = value(rank, i);
+  CHECK_OK(&err, rn_reduce_scatter(&err, grid, gradient, total, own));
+  rn_range cut = rn_cut(total, size, rank);
+  int wrong = 0;
+  for (int64_t i = cut.begin; i < cut.end; i++)
+    wrong += own[i - cut.begin] != sum_in_order(size, i);
+  CHECK_EQUAL(wrong, 0);
+  memset(gradient, 0, (size_t)total * sizeof *gradient);
+  memcpy(gradient + cut.begin, own, (size_t)rn_range_count(cut) * sizeof *own);
+  CHECK_OK(&err, rn_all_gather(&err, grid, gradient, total));
+  for (int64_t i = 0; i < total; i++) wrong += gradient[i] != sum_in_order(size, i);
+  CHECK_EQUAL(wrong, 0);
+  free(gradient);
+  free(own);
+}
+
+static void a_failure_on_one_rank_is_known_to_all(rn_world *world, int rank, int size) {
+  const int culprit = size - 1;
+  rn_status status = RN_OK;
+  if (rank == culprit) status = rn_fail(&err, RN_ERR_IO, "file x is gone");
+  CHECK_FAILS(&err, RN_ERR_IO, "file x is gone", rn_agree(&err, world, status));
+  CHECK_OK(&err, rn_agree(&err, world, RN_OK));
+  CHECK_OK(&err, rn_world_check_same(&err, world, "a number", "1", 1));
+  if (size == 1) return;
+  char own[2] = {(char)('a' + (rank == culprit)), 0};
+  CHECK_FAILS(&err, RN_ERR_MISMATCH, "the letter",
+              rn_world_check_same(&err, world, "the letter", own, 1));
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  rn_grid *grid = NULL;
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  const int size = rn_world_size(world), rank = rn_world_rank(world);
+  CHECK_FAILS(&err, RN_ERR_USAGE, "grid", rn_grid_create(&err, world, 2, 1, size, &grid));
+  const int data = size % 2 == 0 ? 2 : 1;
+  if (CHECK_OK(&err, rn_grid_create(&err, world, data, 1, size / data, &grid))) {
+    CHECK_EQUAL(rn_grid_data(grid) * (size / data) + rn_grid_sequence(grid), rank);
+    CHECK_EQUAL(rn_grid_replica(grid), rank);
+    sums_are_in_rank_order(grid, rank, size, 1000);
+    sums_are_in_rank_order(grid, rank, size, 200003);
+    double numbers[2] = {value(rank, 0), 1}, want = 0;
+    for (int r = 0; r < size; r++) want += value(r, 0);
+    CHECK_OK(&err, rn_sum_doubles(&err, grid, numbers, 2));
+    CHECK(numbers[0] == want && numbers[1] == size);
+    a_failure_on_one_rank_is_known_to_all(world, rank, size);
+  }
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  rn_grid_destroy(&grid);
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}
