@@ -32,34 +32,45 @@ RN_SAME(RN_SCALE_RAW, RETNET__RETENTION_SCALE__RETENTION_SCALE_RAW);
 RN_SAME(RN_INIT_TORCHSCALE, RETNET__INIT__INIT_TORCHSCALE);
 RN_SAME(RN_INIT_NORMAL002, RETNET__INIT__INIT_NORMAL002);
 
+/* Every key of the spec, with its type here and in the schema. */
+#define RN_SPEC_KEYS(X)                                          \
+  X(layers, int, int32_t)                                        \
+  X(dim, int, int32_t)                                           \
+  X(value_dim, int, int32_t)                                     \
+  X(ffn_dim, int, int32_t)                                       \
+  X(heads, int, int32_t)                                         \
+  X(vocab, int, int32_t)                                         \
+  X(decay, rn_decay, Retnet__Decay)                              \
+  X(rotary, rn_rotary, Retnet__Rotary)                           \
+  X(head_norm, rn_head_norm, Retnet__HeadNorm)                   \
+  X(block_norm, rn_block_norm, Retnet__BlockNorm)                \
+  X(ffn, rn_ffn, Retnet__Ffn)                                    \
+  X(activation, rn_activation, Retnet__Activation)               \
+  X(retention_scale, rn_retention_scale, Retnet__RetentionScale) \
+  X(init, rn_init_rule, Retnet__Init)                            \
+  X(gate, bool, protobuf_c_boolean)                              \
+  X(pre_norm, bool, protobuf_c_boolean)                          \
+  X(deepnorm, bool, protobuf_c_boolean)                          \
+  X(embedding_norm, bool, protobuf_c_boolean)                    \
+  X(tie_embeddings, bool, protobuf_c_boolean)                    \
+  X(scale_embedding, bool, protobuf_c_boolean)                   \
+  X(norm_eps, double, double)                                    \
+  X(dropout, double, double)                                     \
+  X(chunk, int, int32_t)
+
 /* Copies the keys of the model section: all of them, or only those that were given. */
 static void take_keys(const Retnet__Model *model, bool all, rn_spec *spec) {
-#define TAKE(key, type) \
-  if (all || model->has_##key) spec->key = (type)model->key
-  TAKE(layers, int);
-  TAKE(dim, int);
-  TAKE(value_dim, int);
-  TAKE(ffn_dim, int);
-  TAKE(heads, int);
-  TAKE(vocab, int);
-  TAKE(decay, rn_decay);
-  TAKE(rotary, rn_rotary);
-  TAKE(head_norm, rn_head_norm);
-  TAKE(block_norm, rn_block_norm);
-  TAKE(ffn, rn_ffn);
-  TAKE(activation, rn_activation);
-  TAKE(retention_scale, rn_retention_scale);
-  TAKE(init, rn_init_rule);
-  TAKE(gate, bool);
-  TAKE(pre_norm, bool);
-  TAKE(deepnorm, bool);
-  TAKE(embedding_norm, bool);
-  TAKE(tie_embeddings, bool);
-  TAKE(scale_embedding, bool);
-  TAKE(norm_eps, double);
-  TAKE(dropout, double);
-  TAKE(chunk, int);
-#undef TAKE
+#define RN_TAKE(key, type, schema_type) \
+  if (all || model->has_##key) spec->key = (type)model->key;
+  RN_SPEC_KEYS(RN_TAKE)
+#undef RN_TAKE
+}
+
+void rn_spec_fill_config(const rn_spec *spec, Retnet__Config *config) {
+  Retnet__Model *model = config->model;
+#define RN_FILL(key, type, schema_type) model->key = (schema_type)spec->key;
+  RN_SPEC_KEYS(RN_FILL)
+#undef RN_FILL
 }
 
 /* A block as wide as the heads: below, the states' products dominate; above, the masked half. */

@@ -117,6 +117,18 @@ static void activations_survive_extremes(void) {
   }
 }
 
+/* What an element becomes does not depend on its place in a row. */
+static void vectors_and_tails_have_the_same_bits(void) {
+  enum { N = 37 };
+  rn_real x[N], value[N], slope[N], one_value, one_slope;
+  test_fill(x, N, 4, 8);
+  rn_activation_row(RN_ACTIVATION_SWISH, N, x, value, slope);
+  for (int i = 0; i < N; i++) {
+    rn_activation_row(RN_ACTIVATION_SWISH, 1, x + i, &one_value, &one_slope);
+    CHECK(value[i] == one_value && slope[i] == one_slope);
+  }
+}
+
 int main(void) {
   for (rn_ffn kind = RN_FFN_GLU; kind <= RN_FFN_MLP; kind++) {
     for (rn_activation a = RN_ACTIVATION_SWISH; a <= RN_ACTIVATION_GELU; a++) {
@@ -127,5 +139,6 @@ int main(void) {
   threads_do_not_change_bits();
   exp_is_exact_to_two_units();
   activations_survive_extremes();
+  vectors_and_tails_have_the_same_bits();
   return check_result();
 }

@@ -83,6 +83,29 @@ static void given_keys_win_over_the_preset(void) {
   CHECK_EQUAL(spec.vocab, 257);
 }
 
+/* The effective config, read back with every key given, describes the same model. */
+static void a_filled_config_reads_back(void) {
+  Retnet__Config config = RETNET__CONFIG__INIT;
+  Retnet__Model model = RETNET__MODEL__INIT;
+  rn_err err = {0};
+  rn_spec spec = preset("retnet_1b3", 257), again = {0};
+  config.model = &model;
+  rn_spec_fill_config(&spec, &config);
+  CHECK(!model.has_layers && model.layers == 24 && model.chunk == 512);
+  model.has_layers = model.has_dim = model.has_value_dim = model.has_ffn_dim = 1;
+  model.has_heads = model.has_vocab = model.has_decay = model.has_rotary = 1;
+  model.has_head_norm = model.has_block_norm = model.has_ffn = model.has_activation = 1;
+  model.has_retention_scale = model.has_init = model.has_gate = model.has_pre_norm = 1;
+  model.has_deepnorm = model.has_embedding_norm = model.has_tie_embeddings = 1;
+  model.has_scale_embedding = model.has_norm_eps = model.has_dropout = model.has_chunk = 1;
+  CHECK_OK(&err, rn_spec_from_config(&err, &config, 257, &again));
+  CHECK_EQUAL(rn_spec_parameters(&again), rn_spec_parameters(&spec));
+  CHECK(again.decay == spec.decay && again.head_norm == spec.head_norm);
+  CHECK(again.block_norm == spec.block_norm && again.ffn == spec.ffn);
+  CHECK(again.activation == spec.activation && again.chunk == spec.chunk);
+  CHECK_NEAR(again.norm_eps, spec.norm_eps, 0);
+}
+
 static void no_section_means_the_defaults(void) {
   Retnet__Config config = RETNET__CONFIG__INIT;
   rn_err err = {0};
@@ -168,6 +191,7 @@ int main(void) {
   presets_have_their_sizes();
   the_table_holds_what_the_spec_counts();
   given_keys_win_over_the_preset();
+  a_filled_config_reads_back();
   no_section_means_the_defaults();
   bad_keys_are_named();
   decays_and_angles_follow_their_formulas();

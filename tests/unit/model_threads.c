@@ -1,0 +1,30 @@
+/* Every thread that is asked for runs, and flushes denormals, whatever the BLAS is. */
+#include "model/threads.h"
+
+#include <float.h>
+#include <omp.h>
+#include <string.h>
+
+#include "tests/support/check.h"
+
+static void denormals_are_zero_in_every_thread(int threads) {
+  rn_threads_start(threads);
+  int ran = 0, kept = 0;
+#pragma omp parallel reduction(+ : ran, kept)
+  {
+    volatile float smallest = FLT_MIN, half = 0.5f;
+    volatile float product = smallest * half;
+    ran += 1;
+    kept += product != 0;
+  }
+  CHECK_EQUAL(ran, threads);
+#if defined(__SSE__) || defined(__aarch64__)
+  CHECK_EQUAL(kept, 0);
+#endif
+}
+
+int main(void) {
+  for (int threads = 1; threads <= 4; threads++) denormals_are_zero_in_every_thread(threads);
+  CHECK(strlen(rn_blas_core()) > 0 && strlen(rn_blas_config()) > 0);
+  return check_result();
+}
