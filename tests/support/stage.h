@@ -1,0 +1,188 @@
+/**
+ * A small model with everything around it that one training step needs, in one piece or in several.
+ */
+#ifndef RN_TESTS_SUPPORT_STAGE_H
+#define RN_TESTS_SUPPORT_STAGE_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/carry.h"
+#include "model/stage.h"
+#include "tests/support/gradient.h"
+
+enum { TEST_PIECES = 8 };
+
+typedef struct test_model {
+  rn_spec spec;
+  int sequences, tokens; /* of whole sequences */
+  int64_t rows;
+  rn_stage *stage;
+  rn_tape *tape[TEST_PIECES];
+  rn_carry *carry;
+  const rn_param_table *table;
+  rn_real *params, *gradient;
+  rn_sink sink;
+  int32_t *input, *target, *since; /* [B, T] */
+  int64_t *sequence_number;        /* [B] */
+  int64_t position;
+  rn_real *y; /* [B, T, D] of the last run */
+  rn_real *piece_y[TEST_PIECES];
+  rn_unit unit[TEST_PIECES];
+  bool train;
+} test_model;
+
+/** Heads of 4 keys and 3 values, two layers, norms that are well away from their eps. */
+static inline rn_spec test_spec(void) {
+  return (rn_spec){.layers = 2,
+                   .dim = 8,
+                   .value_dim = 6,
+                   .ffn_dim = 5,
+                   .heads = 2,
+                   .vocab = 7,
+                   .gate = true,
+                   .pre_norm = true,
+                   .norm_eps = 0.1,
+                   .chunk = 3};
+}
+
+static inline void *test_take(size_t count, size_t bytes) {
+  void *memory = calloc(count > 0 ? count : 1, bytes);
+  if (memory == NULL) abort();
+  return memory;
+}
+
+/** since of documents that begin at the rows where `begins` has a mark, else `offset` rows ago. */
+static inline void test_documents(test_model *m, int offset, const char *const *begins) {
+  for (int b = 0; b < m->sequences; b++) {
+    for (int t = 0; t < m->tokens; t++) {
+      bool begin = begins != NULL && begins[b][t] == '|';
+      int32_t before = t == 0 ? offset - 1 : m->since[b * m->tokens + t - 1];
+      m->since[b * m->tokens + t] = begin ? 0 : before + 1;
+    }
+  }
+}
+
+static inline test_model test_model_open(const rn_spec *spec, int sequences, int tokens) {
+  rn_err err = {0};
+  test_model m = {.spec = *spec, .sequences = sequences, .tokens = tokens, .position = 5};
+  m.rows = (int64_t)sequences * tokens;
+  const size_t rows = (size_t)m.rows, width = (size_t)spec->dim;
+  CHECK_OK(&err, rn_stage_create(&err, spec, 0, spec->layers, sequences, tokens, 11, &m.stage));
+  CHECK_OK(&err, rn_carry_create(&err, spec, spec->layers, sequences, &m.carry));
+  m.table = rn_stage_params(m.stage);
+  m.params = test_take((size_t)m.table->total, sizeof(rn_real));
+  m.gradient = test_take((size_t)m.table->total, sizeof(rn_real));
+  m.sink = (rn_sink){m.gradient, m.table->total};
+  m.input = test_take(rows, sizeof(int32_t));
+  m.target = test_take(rows, sizeof(int32_t));
+  m.since = test_take(rows, sizeof(int32_t));
+  m.sequence_number = test_take((size_t)sequences, sizeof(int64_t));
+  m.y = test_take(rows * width, sizeof(rn_real));
+  for (int p = 0; p < TEST_PIECES; p++) {
+    CHECK_OK(&err, rn_tape_create(&err, m.stage, true, &m.tape[p]));
+    m.piece_y[p] = test_take(2 * rows * width, sizeof(rn_real));
+    m.unit[p].input = test_take(3 * rows, sizeof(int32_t));
+  }
+  test_fill(m.params, m.table->total, 0.5, 3);
+  rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, 5, "tokens");
+  for (uint64_t i = 0; i < rows; i++) {
+    m.input[i] = (int32_t)(rn_random_bits(key, 2 * i) % (uint64_t)spec->vocab);
+    m.target[i] = (int32_t)(rn_random_bits(key, 2 * i + 1) % (uint64_t)spec->vocab);
+  }
+  for (int b = 0; b < sequences; b++) m.sequence_number[b] = 100 + b;
+  test_documents(&m, 0, NULL);
+  return m;
+}
+
+static inline void test_model_close(test_model *m) {
+  for (int p = 0; p < TEST_PIECES; p++) {
+    rn_tape_destroy(&m->tape[p]);
+    free(m->piece_y[p]);
+    free((void *)m->unit[p].input);
+  }
+  rn_stage_destroy(&m->stage);
+  rn_carry_destroy(&m->carry);
+  free(m->params);
+  free(m->gradient);
+  free(m->input);
+  free(m->target);
+  free(m->since);
+  free(m->sequence_number);
+  free(m->y);
+}
+
+/** Makes unit p of tokens begin .. end-1, in memory that was laid by for it. */
+static inline void test_cut(test_model *m, int p, int begin, int end) {
+  int32_t *input = (int32_t *)m->unit[p].input, *target = input + m->rows;
+  int32_t *since = input + 2 * m->rows;
+  int tokens = end - begin;
+  for (int b = 0; b < m->sequences; b++) {
+    size_t bytes = (size_t)tokens * sizeof(int32_t);
+    memcpy(input + b * tokens, m->input + b * m->tokens + begin, bytes);
+    memcpy(target + b * tokens, m->target + b * m->tokens + begin, bytes);
+    memcpy(since + b * tokens, m->since + b * m->tokens + begin, bytes);
+  }
+  m->unit[p] = (rn_unit){.sequences = m->sequences,
+                         .tokens = tokens,
+                         .input = input,
+                         .target = target,
+                         .since = since,
+                         .sequence_number = m->sequence_number,
+                         .position = m->position + begin,
+                         .step = 9};
+}
+
+/** Forward of pieces that end at `ends` [pieces], the last one at T; fills y. */
+static inline void test_forward(test_model *m, rn_form form, const int *ends, int pieces) {
+  rn_err err = {0};
+  const int width = m->spec.dim;
+  rn_carry_reset(m->carry);
+  for (int p = 0, begin = 0; p < pieces; begin = ends[p++]) {
+    test_cut(m, p, begin, ends[p]);
+    CHECK_OK(&err, rn_stage_forward(&err, m->stage, m->params, &m->unit[p], form, m->train,
+                                    rn_carry_port(m->carry), NULL, m->piece_y[p], m->tape[p]));
+    int tokens = ends[p] - begin;
+    for (int b = 0; b < m->sequences; b++) {
+      memcpy(m->y + (int64_t)(b * m->tokens + begin) * width,
+             m->piece_y[p] + (int64_t)b * tokens * width,
+             (size_t)tokens * (size_t)width * sizeof(rn_real));
+    }
+  }
+}
+
+/** Loss, summed over all targets, of the forward before; with `backward` the gradient too. */
+static inline double test_loss(test_model *m, int pieces, bool backward) {
+  rn_err err = {0};
+  double loss = 0;
+  rn_sink_start(&m->sink);
+  for (int p = pieces - 1; p >= 0; p--) {
+    double part = 0;
+    rn_real *dy = backward ? m->piece_y[p] + m->rows * m->spec.dim : NULL;
+    rn_stage_loss(m->stage, m->params, &m->unit[p], m->piece_y[p], 1, &part, NULL, dy, &m->sink);
+    loss += part;
+    if (!backward) continue;
+    CHECK_OK(&err,
+             rn_stage_backward_input(&err, m->stage, m->params, &m->unit[p],
+                                     rn_carry_port(m->carry), m->tape[p], dy, NULL, &m->sink));
+    rn_stage_backward_weight(m->stage, &m->unit[p], m->tape[p], &m->sink);
+  }
+  return loss;
+}
+
+/** One whole step in one piece. */
+static inline double test_step_whole(test_model *m, rn_form form, bool backward) {
+  test_forward(m, form, &m->tokens, 1);
+  return test_loss(m, 1, backward);
+}
+
+/** Fails unless every tensor's gradient is `want` within `tolerance` of its largest element. */
+static inline void test_same_gradient(const test_model *m, const rn_real *want, double tolerance) {
+  for (int i = 0; i < m->table->count; i++) {
+    const rn_param *param = &m->table->param[i];
+    const rn_real *got = m->gradient + param->offset;
+    CHECK_ARRAY(param->name, got, want + param->offset, param->rows * param->cols, tolerance);
+  }
+}
+
+#endif

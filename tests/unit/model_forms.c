@@ -1,0 +1,147 @@
+/* Parallel, recurrent and chunkwise retention are one function, for any chunk, document or cut. */
+#include "tests/support/stage.h"
+
+#ifdef RN_REAL_F64
+static const double close = 1e-11;
+#else
+static const double close = 1e-5;
+#endif
+
+enum { SEQUENCES = 2, TOKENS = 13 };
+
+typedef struct packing {
+  const char *what;
+  int offset; /* tokens of the first document that lie before the sequence at hand */
+  const char *begins[SEQUENCES];
+} packing;
+
+static const packing packings[] = {
+    {"one document", 0, {"-------------", "-------------"}},
+    {"begun before", 40, {"-------------", "-------------"}},
+    {"several, and at chunk edges", 3, {"---|--|------", "|----|-|||---"}},
+    {"one each row, and at the end", 0, {"|||||||||||||", "------------|"}},
+};
+enum { PACKINGS = sizeof packings / sizeof packings[0] };
+
+static test_model open(rn_spec spec, int chunk, const packing *packed) {
+  spec.chunk = chunk;
+  test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
+  test_documents(&m, packed->offset, packed->begins);
+  return m;
+}
+
+static void every_chunk_is_the_parallel_form(const packing *packed) {
+  test_model oracle = open(test_spec(), 1, packed);
+  double want = test_step_whole(&oracle, RN_FORM_PARALLEL, true);
+  for (int chunk = 1; chunk <= TOKENS; chunk++) {
+    test_model m = open(test_spec(), chunk, packed);
+    CHECK_NEAR(test_step_whole(&m, RN_FORM_CHUNKWISE, true), want, close);
+    CHECK_ARRAY(packed->what, m.y, oracle.y, m.rows * m.spec.dim, close);
+    test_same_gradient(&m, oracle.gradient, close);
+    test_model_close(&m);
+  }
+  test_model_close(&oracle);
+}
+
+static void token_by_token_is_the_parallel_form(const packing *packed) {
+  test_model m = open(test_spec(), 1, packed), oracle = open(test_spec(), 1, packed);
+  test_step_whole(&oracle, RN_FORM_PARALLEL, false);
+  test_step_whole(&m, RN_FORM_RECURRENT, false);
+  CHECK_ARRAY(packed->what, m.y, oracle.y, m.rows * m.spec.dim, close);
+  test_model_close(&m);
+  test_model_close(&oracle);
+}
+
+/* Cuts lie inside documents, at their edges, inside chunks and in one place twice: no tokens. */
+static void any_cut_is_the_whole(const packing *packed, rn_form form) {
+  static const int cuts[][TEST_PIECES] = {
+      {6, 13}, {1, 5, 5, 7, 13}, {3, 6, 7, 8, 12, 13}, {13, 13}};
+  static const int pieces[] = {2, 5, 6, 2};
+  bool backward = form != RN_FORM_RECURRENT;
+  test_model whole = open(test_spec(), 4, packed);
+  double want = test_step_whole(&whole, form, backward);
+  for (int i = 0; i < 4; i++) {
+    test_model m = open(test_spec(), 4, packed);
+    test_forward(&m, form, cuts[i], pieces[i]);
+    CHECK_NEAR(test_loss(&m, pieces[i], backward), want, close);
+    CHECK_ARRAY(packed->what, m.y, whole.y, m.rows * m.spec.dim, close);
+    if (backward) test_same_gradient(&m, whole.gradient, close);
+    test_model_close(&m);
+  }
+  test_model_close(&whole);
+}
+
+static void forms_may_follow_each_other(void) {
+  test_model whole = open(test_spec(), 4, &packings[1]), m = open(test_spec(), 4, &packings[1]);
+  test_step_whole(&whole, RN_FORM_PARALLEL, false);
+  rn_err err = {0};
+  static const rn_form forms[] = {RN_FORM_CHUNKWISE, RN_FORM_RECURRENT, RN_FORM_PARALLEL};
+  static const int ends[] = {6, 9, 13};
+  for (int p = 0, begin = 0; p < 3; begin = ends[p++]) {
+    test_cut(&m, p, begin, ends[p]);
+    CHECK_OK(&err, rn_stage_forward(&err, m.stage, m.params, &m.unit[p], forms[p], false,
+                                    rn_carry_port(m.carry), NULL, m.piece_y[p], m.tape[p]));
+    for (int b = 0; b < SEQUENCES; b++) {
+      const int width = m.spec.dim, tokens = ends[p] - begin;
+      CHECK_ARRAY("rows", m.piece_y[p] + (int64_t)b * tokens * width,
+                  whole.y + (int64_t)(b * TOKENS + begin) * width, (int64_t)tokens * width, close);
+    }
+  }
+  test_model_close(&m);
+  test_model_close(&whole);
+}
+
+/* Wide heads and chunks longer than any tile inside the kernels. */
+static void long_chunks_are_the_parallel_form(void) {
+  enum { LONG = 150 };
+  rn_spec spec = test_spec();
+  spec.layers = 1, spec.dim = 32, spec.value_dim = 48;
+  static const int chunks[] = {63, 64, 65, 100, 128, 150};
+  spec.chunk = 1;
+  test_model oracle = test_model_open(&spec, 1, LONG);
+  for (int t = 0; t < LONG; t++) oracle.since[t] = t < 70 ? t + 1000 : t < 81 ? t - 70 : t - 81;
+  test_fill(oracle.params, oracle.table->total, 0.2, 3);
+  double want = test_step_whole(&oracle, RN_FORM_PARALLEL, true);
+  for (int i = 0; i < 6; i++) {
+    spec.chunk = chunks[i];
+    test_model m = test_model_open(&spec, 1, LONG);
+    memcpy(m.since, oracle.since, LONG * sizeof m.since[0]);
+    memcpy(m.params, oracle.params, (size_t)m.table->total * sizeof(rn_real));
+    CHECK_NEAR(test_step_whole(&m, RN_FORM_CHUNKWISE, true), want, close);
+    CHECK_ARRAY("y", m.y, oracle.y, m.rows * m.spec.dim, close);
+    test_same_gradient(&m, oracle.gradient, close);
+    test_model_close(&m);
+  }
+  test_model_close(&oracle);
+}
+
+static void decays_and_scales_do_not_matter(void) {
+  for (rn_decay decay = RN_DECAY_EQ8; decay <= RN_DECAY_NONE; decay++) {
+    rn_spec spec = test_spec();
+    spec.decay = decay;
+    spec.retention_scale = decay == RN_DECAY_EQ8 ? RN_SCALE_RAW : RN_SCALE_CANONICAL;
+    test_model oracle = open(spec, 4, &packings[2]), m = open(spec, 4, &packings[2]);
+    double want = test_step_whole(&oracle, RN_FORM_PARALLEL, true);
+    CHECK_NEAR(test_step_whole(&m, RN_FORM_CHUNKWISE, true), want, close);
+    CHECK_ARRAY("y", m.y, oracle.y, m.rows * m.spec.dim, close);
+    test_same_gradient(&m, oracle.gradient, close);
+    test_step_whole(&m, RN_FORM_RECURRENT, false);
+    CHECK_ARRAY("y", m.y, oracle.y, m.rows * m.spec.dim, close);
+    test_model_close(&m);
+    test_model_close(&oracle);
+  }
+}
+
+int main(void) {
+  for (int i = 0; i < PACKINGS; i++) {
+    every_chunk_is_the_parallel_form(&packings[i]);
+    token_by_token_is_the_parallel_form(&packings[i]);
+    for (rn_form form = RN_FORM_CHUNKWISE; form <= RN_FORM_RECURRENT; form++) {
+      any_cut_is_the_whole(&packings[i], form);
+    }
+  }
+  forms_may_follow_each_other();
+  long_chunks_are_the_parallel_form();
+  decays_and_scales_do_not_matter();
+  return check_result();
+}

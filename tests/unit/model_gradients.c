@@ -1,0 +1,146 @@
+/* Every parameter's gradient is the slope of the loss, whatever the model's choices. */
+#include <omp.h>
+
+#include "tests/support/stage.h"
+
+enum { SEQUENCES = 2, TOKENS = 7 };
+
+typedef struct trial {
+  test_model *model;
+  rn_form form;
+  const int *ends;
+  int pieces;
+} trial;
+
+static double loss_of(void *context) {
+  trial *t = context;
+  test_forward(t->model, t->form, t->ends, t->pieces);
+  return test_loss(t->model, t->pieces, false);
+}
+
+/* A gradient that is nothing but rounding has no slope: a shift that a norm takes out again. */
+static bool is_rounding(const test_model *m, const rn_param *param, const rn_real *gradient) {
+  double own =
+      test_dot(gradient + param->offset, gradient + param->offset, param->rows * param->cols);
+  return own < 1e-24 * test_dot(gradient, gradient, m->table->total);
+}
+
+static void slopes_hold(const char *what, trial *t) {
+  test_model *m = t->model;
+  test_forward(m, t->form, t->ends, t->pieces);
+  test_loss(m, t->pieces, true);
+  size_t bytes = (size_t)m->table->total * sizeof(rn_real);
+  rn_real *gradient = test_take(1, bytes);
+  memcpy(gradient, m->gradient, bytes);
+  for (int i = 0; i < m->table->count; i++) {
+    const rn_param *param = &m->table->param[i];
+    char name[200];
+    snprintf(name, sizeof name, "%s: %s", what, param->name);
+    if (is_rounding(m, param, gradient)) {
+      fprintf(stderr, "  %s: no gradient\n", name);
+      CHECK(false);
+      continue;
+    }
+    test_gradient(name, loss_of, t, m->params + param->offset, param->rows * param->cols,
+                  gradient + param->offset);
+  }
+  free(gradient);
+}
+
+static void whole(const char *what, rn_spec spec, rn_form form) {
+  static const char *const begins[] = {"---|---", "|-|----"};
+  test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
+  m.train = spec.dropout > 0;
+  if (spec.retention_scale < RN_SCALE_TS_PARALLEL || spec.retention_scale > RN_SCALE_TS_CHUNKWISE) {
+    test_documents(&m, 2, begins);
+  }
+  trial t = {&m, form, &m.tokens, 1};
+  slopes_hold(what, &t);
+  test_model_close(&m);
+}
+
+static void pieces(void) {
+  static const int ends[] = {2, 3, 3, 7};
+  static const char *const begins[] = {"---|---", "|-|----"};
+  rn_spec spec = test_spec();
+  spec.dropout = 0.2;
+  test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
+  m.train = true;
+  test_documents(&m, 2, begins);
+  trial t = {&m, RN_FORM_CHUNKWISE, ends, 4};
+  slopes_hold("in pieces", &t);
+  test_model_close(&m);
+}
+
+static void choices_of_the_model(void) {
+  rn_spec spec = test_spec();
+  whole("plain", spec, RN_FORM_CHUNKWISE);
+  whole("parallel form", spec, RN_FORM_PARALLEL);
+  spec = test_spec(), spec.head_norm = RN_HEAD_NORM_RMS_AFFINE;
+  whole("rms_affine", spec, RN_FORM_CHUNKWISE);
+  spec.gate = false;
+  whole("rms_affine without a gate", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.head_norm = RN_HEAD_NORM_GROUP;
+  whole("group", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.head_norm = RN_HEAD_NORM_NONE;
+  whole("no head norm", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.gate = false;
+  whole("no gate", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.block_norm = RN_BLOCK_NORM_LAYER;
+  whole("layer norm", spec, RN_FORM_CHUNKWISE);
+  spec.pre_norm = false;
+  whole("layer norm behind the blocks", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.ffn = RN_FFN_MLP, spec.activation = RN_ACTIVATION_GELU;
+  whole("mlp, gelu", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.activation = RN_ACTIVATION_GELU;
+  whole("gelu", spec, RN_FORM_CHUNKWISE);
+}
+
+static void choices_around_the_blocks(void) {
+  rn_spec spec = test_spec();
+  spec.tie_embeddings = spec.scale_embedding = spec.embedding_norm = true;
+  whole("tied, scaled, normed embedding", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.pre_norm = false, spec.deepnorm = true;
+  whole("post-norm, deepnorm", spec, RN_FORM_CHUNKWISE);
+  spec.dropout = 0.3;
+  whole("post-norm, deepnorm, dropout", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.deepnorm = true;
+  whole("pre-norm, deepnorm", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.dropout = 0.3;
+  whole("dropout", spec, RN_FORM_CHUNKWISE);
+  spec.embedding_norm = true;
+  whole("dropout, embedding norm", spec, RN_FORM_PARALLEL);
+  spec = test_spec(), spec.rotary = RN_ROTARY_ROPE_HALF;
+  whole("rope_half", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.rotary = RN_ROTARY_NONE;
+  whole("no rotation", spec, RN_FORM_CHUNKWISE);
+  for (rn_decay decay = RN_DECAY_PAPER; decay <= RN_DECAY_NONE; decay++) {
+    spec = test_spec(), spec.decay = decay;
+    whole("another decay", spec, RN_FORM_CHUNKWISE);
+  }
+}
+
+/* torchscale's scales depend on q and k, but are constants in gradients: with the norm's eps next
+ * to nothing they fall out of the loss, and slopes are true again. */
+static void choices_of_scale(void) {
+  rn_spec spec = test_spec();
+  spec.retention_scale = RN_SCALE_RAW;
+  whole("raw", spec, RN_FORM_CHUNKWISE);
+  spec.head_norm = RN_HEAD_NORM_NONE;
+  whole("raw, no head norm", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.norm_eps = 1e-24, spec.value_dim = 12;
+  spec.retention_scale = RN_SCALE_TS_PARALLEL;
+  whole("ts_parallel", spec, RN_FORM_CHUNKWISE);
+  whole("ts_parallel, parallel form", spec, RN_FORM_PARALLEL);
+  spec.retention_scale = RN_SCALE_TS_CHUNKWISE;
+  whole("ts_chunkwise", spec, RN_FORM_CHUNKWISE);
+}
+
+int main(void) {
+  omp_set_num_threads(1);
+  choices_of_the_model();
+  choices_around_the_blocks();
+  choices_of_scale();
+  pieces();
+  return check_result();
+}
