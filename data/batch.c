@@ -1,0 +1,60 @@
+#include "data/batch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "proto/arena.h"
+
+rn_status rn_batch_create(rn_err *err, int max_sequences, int max_tokens, int sequence_length,
+                          rn_batch *out) {
+  const size_t count = (size_t)max_sequences * (size_t)max_tokens;
+  *out = (rn_batch){.max_sequences = max_sequences, .max_tokens = max_tokens};
+  rn_status status;
+  if ((status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->input)) != RN_OK ||
+      (status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->target)) != RN_OK ||
+      (status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->since)) != RN_OK ||
+      (status = rn_alloc(err, "batch", (size_t)max_sequences, sizeof(int64_t),
+                         &out->sequence_number)) != RN_OK ||
+      (status = rn_alloc(err, "sequence", (size_t)sequence_length + 1, sizeof(int32_t),
+                         &out->whole)) != RN_OK) {
+    rn_batch_destroy(out);
+  }
+  return status;
+}
+
+void rn_batch_destroy(rn_batch *batch) {
+  free(batch->input);
+  free(batch->target);
+  free(batch->since);
+  free(batch->sequence_number);
+  free(batch->whole);
+  *batch = (rn_batch){0};
+}
+
+void rn_batch_start(rn_batch *batch, int64_t first, int64_t last) {
+  assert(last - first <= batch->max_tokens);
+  batch->sequences = 0;
+  batch->position = first;
+  batch->tokens = (int)(last - first);
+}
+
+rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
+                       int sequence_length, int64_t g, bool reset_at_documents) {
+  assert(batch->sequences < batch->max_sequences);
+  const int64_t last = batch->position + batch->tokens;
+  const int32_t document = (int32_t)rn_split_header(split)->document_token;
+  const int64_t row = (int64_t)batch->sequences * batch->tokens;
+  assert(last <= sequence_length);
+  RN_TRY(err, rn_split_read(err, split, stored * sequence_length, last + 1, batch->whole));
+  int32_t since = -1;
+  for (int64_t t = 0; t < last; t++) {
+    since = reset_at_documents && batch->whole[t] == document ? 0 : since + 1;
+    if (t < batch->position) continue;
+    const int64_t at = row + t - batch->position;
+    batch->input[at] = batch->whole[t];
+    batch->target[at] = batch->whole[t + 1];
+    batch->since[at] = since;
+  }
+  batch->sequence_number[batch->sequences++] = g;
+  return RN_OK;
+}

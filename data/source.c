@@ -1,0 +1,185 @@
+#include "data/source.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zstd.h>
+
+#include "data/file.h"
+
+enum { MAX_DEPTH = 64 };
+static const size_t most_bytes = (size_t)1 << 36;
+
+/* What a walk over one input carries. */
+typedef struct walk {
+  const char *include;
+  rn_document_visit *visit;
+  void *self;
+  int64_t *skipped;
+} walk;
+
+static bool ends_with(const char *text, const char *end) {
+  const size_t length = strlen(text), tail = strlen(end);
+  return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+/* Unpacks all frames of a .zst file. */
+static rn_status unpack(rn_err *err, const char *path, void **bytes, size_t *count) {
+  ZSTD_DCtx *stream = ZSTD_createDCtx();
+  ZSTD_inBuffer in = {*bytes, *count, 0};
+  ZSTD_outBuffer out = {NULL, 0, 0};
+  rn_status status = RN_OK;
+  size_t left = 1;
+  while (status == RN_OK && (in.pos < in.size || out.pos == out.size)) {
+    if (out.pos == out.size) {
+      size_t room = out.size > 0 ? 2 * out.size : 1 << 16;
+      void *grown = room <= most_bytes ? realloc(out.dst, room) : NULL;
+      if (grown == NULL) {
+        status = rn_fail(err, RN_ERR_MEMORY, "%s: too large to unpack", path);
+        break;
+      }
+      out.dst = grown;
+      out.size = room;
+    }
+    left = ZSTD_decompressStream(stream, &out, &in);
+    if (ZSTD_isError(left)) status = rn_fail(err, RN_ERR_FORMAT, "%s: damaged zstd data", path);
+    if (in.pos == in.size && out.pos < out.size) break;
+  }
+  if (status == RN_OK && left != 0) {
+    status = rn_fail(err, RN_ERR_FORMAT, "%s: zstd data cut short", path);
+  }
+  ZSTD_freeDCtx(stream);
+  free(*bytes);
+  *bytes = out.dst;
+  *count = out.pos;
+  return status;
+}
+
+static rn_status visit_line(rn_err *err, const walk *w, const char *path, int64_t number,
+                            const char *line, size_t length) {
+  char name[RN_PATH_BYTES + 32];
+  json_error_t reason;
+  snprintf(name, sizeof name, "%s:%lld", path, (long long)number);
+  json_t *object = json_loadb(line, length, JSON_ALLOW_NUL, &reason);
+  if (object == NULL) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: no JSON: %s", name, reason.text);
+  }
+  const json_t *text = json_object_get(object, "text");
+  rn_status status;
+  if (!json_is_string(text)) {
+    status = rn_fail(err, RN_ERR_FORMAT, "%s: no \"text\" in it", name);
+  } else {
+    status = w->visit(w->self, err, name, json_string_value(text), json_string_length(text));
+  }
+  json_decref(object);
+  return status;
+}
+
+static rn_status visit_lines(rn_err *err, const walk *w, const char *path, const char *bytes,
+                             size_t count) {
+  int64_t number = 0;
+  for (size_t at = 0; at < count;) {
+    const char *end = memchr(bytes + at, '\n', count - at);
+    const size_t length = end != NULL ? (size_t)(end - bytes) - at : count - at;
+    number++;
+    if (length > 0 && !(length == 1 && bytes[at] == '\r')) {
+      RN_TRY(err, visit_line(err, w, path, number, bytes + at, length));
+    }
+    at += length + 1;
+  }
+  return RN_OK;
+}
+
+static rn_status visit_bytes(rn_err *err, const walk *w, const char *path, void **bytes,
+                             size_t count) {
+  const bool packed = ends_with(path, ".zst");
+  if (packed) RN_TRY(err, unpack(err, path, bytes, &count));
+  if (ends_with(path, ".jsonl") || ends_with(path, ".jsonl.zst")) {
+    return visit_lines(err, w, path, *bytes, count);
+  }
+  return w->visit(w->self, err, path, *bytes, count);
+}
+
+static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool named) {
+  void *bytes = NULL;
+  size_t count = 0;
+  RN_TRY(err, rn_file_load(err, path, most_bytes, &bytes, &count));
+  rn_status status = RN_OK;
+  if (count > 0) {
+    status = visit_bytes(err, w, path, &bytes, count);
+  } else if (named) {
+    status = rn_fail(err, RN_ERR_FORMAT, "%s: empty", path);
+  } else {
+    (*w->skipped)++;
+  }
+  free(bytes);
+  return status;
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b) {
+  return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static rn_status visit_folder(rn_err *err, const walk *w, const char *path, int depth) {
+  struct dirent **entry = NULL;
+  const int count = scandir(path, &entry, NULL, by_bytes);
+  if (count < 0) return rn_file_fail(err, "read folder", path, errno);
+  rn_status status = RN_OK;
+  for (int i = 0; i < count; i++) {
+    const char *name = entry[i]->d_name;
+    const rn_path inner = rn_path_join(path, name);
+    struct stat info;
+    if (status == RN_OK && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+        stat(inner.text, &info) == 0) {
+      if (S_ISDIR(info.st_mode) && depth < MAX_DEPTH) {
+        status = visit_folder(err, w, inner.text, depth + 1);
+      } else if (S_ISREG(info.st_mode) &&
+                 (w->include == NULL || fnmatch(w->include, name, 0) == 0)) {
+        status = visit_file(err, w, inner.text, false);
+      }
+    }
+    free(entry[i]);
+  }
+  free(entry);
+  return status;
+}
+
+static rn_status visit_stdin(rn_err *err, const walk *w) {
+  char *bytes = NULL;
+  size_t count = 0, room = 0;
+  for (;;) {
+    if (count == room) {
+      room = room > 0 ? 2 * room : 1 << 16;
+      char *grown = realloc(bytes, room);
+      if (grown == NULL) {
+        free(bytes);
+        return rn_fail(err, RN_ERR_MEMORY, "standard input is too large");
+      }
+      bytes = grown;
+    }
+    const size_t got = fread(bytes + count, 1, room - count, stdin);
+    if (got == 0) break;
+    count += got;
+  }
+  rn_status status = count > 0 ? w->visit(w->self, err, "standard input", bytes, count)
+                               : rn_fail(err, RN_ERR_FORMAT, "standard input: empty");
+  free(bytes);
+  return status;
+}
+
+rn_status rn_source_visit(rn_err *err, const char *input, const char *include,
+                          rn_document_visit *visit, void *self, int64_t *skipped) {
+  const walk w = {include, visit, self, skipped};
+  struct stat info;
+  if (strcmp(input, "-") == 0) return visit_stdin(err, &w);
+  if (stat(input, &info) != 0) {
+    return rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s", input, strerror(errno));
+  }
+  if (S_ISDIR(info.st_mode)) return visit_folder(err, &w, input, 0);
+  return visit_file(err, &w, input, true);
+}

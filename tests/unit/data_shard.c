@@ -1,0 +1,131 @@
+/* A shard gives back its tokens, equal input gives equal bytes, and no flipped bit goes unnoticed.
+ */
+#include "data/shard.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data/sampler.h"
+#include "data/split.h"
+#include "data/tokenizer.h"
+#include "tests/support/check.h"
+
+enum { TOKENS = 2 * RN_SHARD_BLOCK_TOKENS + 77 };
+
+static rn_err err;
+
+static int32_t token(int64_t i) {
+  return i % 1000 == 0 ? RN_BYTES_DOCUMENT : (int32_t)((i * i + i / 7) % 256);
+}
+
+static void write_shard(const char *path, int64_t count) {
+  rn_shard_writer *writer = NULL;
+  CHECK_OK(&err, rn_shard_writer_create(&err, path, rn_tokenizer_kind(), &writer));
+  for (int64_t at = 0; at < count;) {
+    int32_t ids[999];
+    int64_t piece = count - at < 999 ? count - at : 999;
+    for (int64_t i = 0; i < piece; i++) ids[i] = token(at + i);
+    CHECK_OK(&err, rn_shard_append(&err, writer, ids, piece, piece));
+    at += piece;
+  }
+  CHECK_OK(&err, rn_shard_finish(&err, &writer));
+}
+
+static void tokens_come_back_from_any_place(void) {
+  rn_split split;
+  int32_t *ids = calloc(TOKENS, sizeof *ids);
+  if (!CHECK_OK(&err, rn_split_open(&err, "shard-test", "train", &split))) return;
+  CHECK_EQUAL(split.tokens, TOKENS);
+  for (int64_t from = 0; from < TOKENS; from += 30011) {
+    const int64_t count = TOKENS - from < 70001 ? TOKENS - from : 70001;
+    CHECK_OK(&err, rn_split_read(&err, &split, from, count, ids));
+    int wrong = 0;
+    for (int64_t i = 0; i < count; i++) wrong += ids[i] != token(from + i);
+    CHECK_EQUAL(wrong, 0);
+  }
+  CHECK_FAILS(&err, RN_ERR_USAGE, "tokens", rn_split_read(&err, &split, TOKENS, 1, ids));
+  rn_split_close(&split);
+  free(ids);
+}
+
+static void save(const char *path, const void *bytes, size_t count) {
+  CHECK_OK(&err, rn_file_replace(&err, path, bytes, count));
+}
+
+static void every_flipped_bit_is_found(void) {
+  unsigned char *bytes = NULL;
+  size_t count = 0;
+  write_shard("shard-small.rtd", 100);
+  CHECK_OK(&err, rn_shard_verify(&err, "shard-small.rtd"));
+  CHECK_OK(&err, rn_file_load(&err, "shard-small.rtd", 1 << 20, (void **)&bytes, &count));
+  int missed = 0;
+  for (size_t at = 0; at < count; at++) {
+    bytes[at] ^= (unsigned char)(1u << (at % 8));
+    FILE *file = fopen("shard-bad.rtd", "wb");
+    CHECK(file != NULL && fwrite(bytes, 1, count, file) == count);
+    fclose(file);
+    bytes[at] ^= (unsigned char)(1u << (at % 8));
+    missed += rn_shard_verify(&err, "shard-bad.rtd") == RN_OK;
+    rn_err_clear(&err);
+  }
+  CHECK_EQUAL(missed, 0);
+  free(bytes);
+}
+
+static void a_cut_shard_gives_its_whole_blocks(void) {
+  unsigned char *bytes = NULL;
+  size_t count = 0;
+  int64_t tokens = 0, before = 0;
+  CHECK_OK(&err, rn_file_load(&err, "shard-test/train/0.rtd", 1 << 24, (void **)&bytes, &count));
+  for (size_t cut = 0; cut < count; cut += count / 17) {
+    save("shard-cut.rtd", bytes, cut);
+    CHECK(rn_shard_verify(&err, "shard-cut.rtd") != RN_OK);
+    rn_err_clear(&err);
+    if (cut < 1024) continue;
+    CHECK_OK(&err, rn_shard_recover(&err, "shard-cut.rtd", &tokens));
+    CHECK(tokens >= before && (tokens == TOKENS || tokens % RN_SHARD_BLOCK_TOKENS == 0));
+    before = tokens;
+    CHECK_OK(&err, rn_shard_verify(&err, "shard-cut.rtd.recovered"));
+  }
+  CHECK(before > 0);
+  free(bytes);
+}
+
+static void equal_input_gives_equal_bytes(void) {
+  unsigned char *a = NULL, *b = NULL;
+  size_t count_a = 0, count_b = 0;
+  write_shard("shard-again.rtd", TOKENS);
+  CHECK_OK(&err, rn_file_load(&err, "shard-test/train/0.rtd", 1 << 24, (void **)&a, &count_a));
+  CHECK_OK(&err, rn_file_load(&err, "shard-again.rtd", 1 << 24, (void **)&b, &count_b));
+  CHECK(count_a == count_b && memcmp(a, b, count_a) == 0);
+  free(a);
+  free(b);
+}
+
+static void the_order_of_an_epoch_is_a_permutation(void) {
+  for (int64_t n = 1; n < 200; n += 1 + n / 3) {
+    char seen[2][200] = {{0}};
+    int changed = 0;
+    for (int64_t g = 0; g < 2 * n; g++) {
+      const int64_t at = rn_sampler_sequence(5, n, g);
+      CHECK(at >= 0 && at < n && !seen[g / n][at]);
+      seen[g / n][at] = 1;
+      changed += g < n && at != rn_sampler_sequence(5, n, g + n);
+    }
+    CHECK(n < 10 || changed > 0);
+  }
+}
+
+int main(void) {
+  CHECK_OK(&err, rn_file_make_folder(&err, "shard-test/train"));
+  write_shard("shard-test/train/0.rtd", TOKENS);
+  tokens_come_back_from_any_place();
+  every_flipped_bit_is_found();
+  a_cut_shard_gives_its_whole_blocks();
+  equal_input_gives_equal_bytes();
+  the_order_of_an_epoch_is_a_permutation();
+  return check_result();
+}
