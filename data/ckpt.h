@@ -104,9 +104,6 @@ typedef struct rn_ckpt_entry {
  */
 rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, int *count);
 
-/** Whether a path names one checkpoint, not a run: by its name, or by a manifest in it. */
-bool rn_ckpt_is_step_folder(const char *path);
-
 /** Renames a checkpoint to step-N.bad, replacing an older one. */
 rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path);
 

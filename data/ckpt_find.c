@@ -107,29 +107,23 @@ static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
   return status;
 }
 
-/* A path may end in slashes. */
-static rn_path without_end(const char *path) {
+/* A step folder is known by its name, or by a manifest in it. */
+static bool is_step_folder(const char *path) {
+  int64_t step;
+  rn_ckpt_state state;
+  const char *slash = strrchr(path, '/');
+  return rn_ckpt_name_parse(slash == NULL ? path : slash + 1, &step, &state) ||
+         rn_file_exists(rn_path_join(path, RN_CKPT_MANIFEST_FILE).text);
+}
+
+rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
+                       rn_ckpt **out) {
   rn_path plain;
   snprintf(plain.text, sizeof plain.text, "%s", path);
   for (size_t end = strlen(plain.text); end > 1 && plain.text[end - 1] == '/'; end--) {
     plain.text[end - 1] = '\0';
   }
-  return plain;
-}
-
-bool rn_ckpt_is_step_folder(const char *path) {
-  int64_t step;
-  rn_ckpt_state state;
-  rn_path plain = without_end(path);
-  const char *slash = strrchr(plain.text, '/');
-  return rn_ckpt_name_parse(slash == NULL ? plain.text : slash + 1, &step, &state) ||
-         rn_file_exists(rn_path_join(plain.text, RN_CKPT_MANIFEST_FILE).text);
-}
-
-rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
-                       rn_ckpt **out) {
-  rn_path plain = without_end(path);
-  if (rn_ckpt_is_step_folder(plain.text)) return open_and_check(err, plain.text, out);
+  if (is_step_folder(plain.text)) return open_and_check(err, plain.text, out);
   if (!is_folder(plain.text)) {
     return rn_fail(err, RN_ERR_NOT_FOUND, "%s is neither a run directory nor a checkpoint", path);
   }

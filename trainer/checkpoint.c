@@ -1,0 +1,266 @@
+#include "trainer/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/ckpt.h"
+#include "proto/arena.h"
+#include "proto/options.h"
+
+enum { MANIFEST_FORMAT = 1, TEXT_BYTES = 4096 };
+
+/* ---- saving ---- */
+
+/* This rank's slices: its weights and moments, tensor by tensor. */
+static int own_slices(const rn_run *run, rn_ckpt_slice *slices) {
+  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  int count = 0;
+  for (int i = 0; i < table->count; i++) {
+    const rn_param *p = &table->param[i];
+    int64_t begin = p->offset, end = p->offset + p->rows * p->cols;
+    if (begin < run->own.begin) begin = run->own.begin;
+    if (end > run->own.end) end = run->own.end;
+    if (begin >= end) continue;
+    const int64_t at = begin - run->own.begin;
+    const float *const data[] = {run->params + begin, run->exp_avg + at, run->exp_avg_sq + at};
+    for (int kind = RETNET__TENSOR_KIND__KIND_WEIGHT; kind <= RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ;
+         kind++) {
+      slices[count++] = (rn_ckpt_slice){.kind = (Retnet__TensorKind)kind,
+                                        .name = p->name,
+                                        .dims = p->matrix ? 2 : 1,
+                                        .shape = {p->rows, p->matrix ? p->cols : 0},
+                                        .first = begin - p->offset,
+                                        .count = end - begin,
+                                        .data = data[kind]};
+    }
+  }
+  return count;
+}
+
+static rn_status write_own(rn_err *err, const rn_run *run, rn_ckpt_report *report) {
+  rn_ckpt_slice *slices;
+  const int tensors = rn_stage_params(run->pipeline.stage)->count;
+  RN_TRY(err, rn_alloc(err, "slices", 3 * (size_t)tensors, sizeof *slices, &slices));
+  const int count = own_slices(run, slices);
+  const rn_path stage = rn_ckpt_stage_path(run->config->run->dir, run->step);
+  rn_status status = rn_ckpt_write_part(err, stage.text, rn_world_rank(run->world), slices, count,
+                                        run->config->checkpoint->level, report);
+  free(slices);
+  return status;
+}
+
+/* The manifest's head, and the commit, by rank 0. */
+static rn_status commit(rn_err *err, const rn_run *run, char *all, const size_t *sizes) {
+  const Retnet__Config *c = run->config;
+  const rn_layout *l = &run->layout;
+  Retnet__Manifest head = RETNET__MANIFEST__INIT;
+  Retnet__Layout layout = RETNET__LAYOUT__INIT;
+  Retnet__Choices choices = RETNET__CHOICES__INIT;
+  Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
+  Retnet__Split split = RETNET__SPLIT__INIT;
+  layout.has_data = layout.has_pipeline = layout.has_sequence = layout.has_segments = 1;
+  layout.has_microbatch = layout.has_threads = 1;
+  layout.data = l->data;
+  layout.pipeline = l->pipeline;
+  layout.sequence = l->sequence;
+  layout.segments = l->segments;
+  layout.microbatch = l->microbatch;
+  layout.threads = run->threads;
+  choices.scan = (char *)rn_scan_name(run->scan);
+  choices.has_chunk = 1;
+  choices.chunk = run->spec.chunk;
+  choices.products = (char *)"cblas";
+  choices.kernels = (char *)"ref";
+  const Retnet__ShardHeader *header = rn_split_header(&run->train);
+  vocabulary.size = run->spec.vocab;
+  vocabulary.tokenizer = header->tokenizer;
+  vocabulary.has_tokenizer_sum = 1;
+  vocabulary.tokenizer_sum = header->tokenizer_hash;
+  split.has_content_sum = split.has_tokens = 1;
+  split.has_sequence_length = split.has_batch_sequences = 1;
+  split.content_sum = run->train.content;
+  split.tokens = run->train.tokens;
+  split.sequence_length = c->data->sequence_length;
+  split.batch_sequences = c->data->batch_sequences;
+  head.format = MANIFEST_FORMAT;
+  head.step = run->step;
+  head.tokens = run->tokens;
+  head.next_sequence = run->next_sequence;
+  head.seed = c->run->seed;
+  head.has_updates = head.has_bad_steps = 1;
+  head.updates = run->updates;
+  head.bad_steps = run->bad_steps;
+  head.config = run->config;
+  head.layout = &layout;
+  head.choices = &choices;
+  head.vocabulary = &vocabulary;
+  head.split = &split;
+  const int ranks = rn_world_size(run->world);
+  rn_ckpt_report *reports;
+  RN_TRY(err, rn_alloc(err, "reports", (size_t)ranks, sizeof *reports, &reports));
+  size_t at = 0;
+  for (int r = 0; r < ranks; r++) {
+    reports[r] = (rn_ckpt_report){(uint8_t *)all + at, sizes[r]};
+    at += sizes[r];
+  }
+  rn_status status = rn_ckpt_commit(err, c->run->dir, &head, reports, ranks);
+  free(reports);
+  if (status != RN_OK) return status;
+  return rn_ckpt_prune(err, c->run->dir, c->checkpoint->keep_last, c->checkpoint->keep_every);
+}
+
+rn_status rn_checkpoint_save(rn_err *err, rn_run *run) {
+  const bool root = rn_world_rank(run->world) == 0;
+  rn_ckpt_report report = {0};
+  char *all = NULL;
+  size_t *sizes = NULL;
+  RN_TRY(err, rn_agree(err, run->world,
+                       root ? rn_ckpt_stage_dir(err, run->config->run->dir, run->step) : RN_OK));
+  rn_status status = rn_agree(err, run->world, write_own(err, run, &report));
+  if (status == RN_OK) {
+    status = rn_world_gather_bytes(err, run->world, report.bytes, report.size, &all, &sizes);
+  }
+  if (status == RN_OK) {
+    status = rn_agree(err, run->world, root ? commit(err, run, all, sizes) : RN_OK);
+  }
+  free(report.bytes);
+  free(all);
+  free(sizes);
+  return status;
+}
+
+/* ---- resuming ---- */
+
+/* What a visit over the keys compares. */
+typedef struct comparison {
+  rn_err *err;
+  const Retnet__Config *old, *new;
+  rn_status status;
+  bool tell;
+} comparison;
+
+static bool is_fixed(const char *key) {
+  static const char *const free_keys[] = {"model.dropout", "model.chunk", "model.products",
+                                          "data.dir"};
+  for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++) {
+    if (strcmp(key, free_keys[i]) == 0) return false;
+  }
+  return strncmp(key, "model.", 6) == 0 || strncmp(key, "data.", 5) == 0 ||
+         strcmp(key, "run.seed") == 0 || strcmp(key, "run.reproducible") == 0;
+}
+
+static void compare_key(void *self, const char *key) {
+  comparison *c = self;
+  char was[TEXT_BYTES], is[TEXT_BYTES];
+  rn_options_text(c->old, key, was, sizeof was);
+  rn_options_text(c->new, key, is, sizeof is);
+  if (strcmp(was, is) == 0) return;
+  if (!is_fixed(key)) {
+    if (c->tell) printf("resume: %s was %s, is %s\n", key, was, is);
+  } else {
+    c->status = rn_fail(c->err, RN_ERR_USAGE,
+                        "%s was %s in the checkpoint and is %s now: it may not change in a run; "
+                        "start another run.dir (checkpoint.init_from takes the weights along)",
+                        key, was, is);
+  }
+}
+
+static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest *m, bool tell) {
+  comparison c = {err, m->config, run->config, RN_OK, tell};
+  rn_options_each(compare_key, &c);
+  if (c.status != RN_OK) return c.status;
+  if (m->split == NULL || m->split->content_sum == run->train.content) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "data.dir %s does not hold the tokens that this run was trained on so far",
+                 run->config->data->dir);
+}
+
+static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weights_only) {
+  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  for (int i = 0; i < table->count; i++) {
+    const rn_param *p = &table->param[i];
+    int64_t begin = p->offset, end = p->offset + p->rows * p->cols;
+    const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name);
+    if (tensor == NULL || rn_ckpt_elements(tensor) != end - begin) {
+      return rn_fail(err, RN_ERR_USAGE, "%s: not a checkpoint of this model: %s differs",
+                     rn_ckpt_path(ckpt), p->name);
+    }
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name, 0, end - begin,
+                             run->params + begin));
+    if (begin < run->own.begin) begin = run->own.begin;
+    if (end > run->own.end) end = run->own.end;
+    if (weights_only || begin >= end) continue;
+    const int64_t first = begin - p->offset, at = begin - run->own.begin;
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, p->name, first,
+                             end - begin, run->exp_avg + at));
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, p->name, first,
+                             end - begin, run->exp_avg_sq + at));
+  }
+  return RN_OK;
+}
+
+static void tell_note(void *context, const char *line) {
+  (void)context;
+  fprintf(stderr, "warning: %s\n", line);
+}
+
+/* Rank 0 finds the checkpoint and checks it whole; its folder's path goes to all. */
+static rn_status find_checkpoint(rn_err *err, rn_run *run, const char *path, bool mark_bad,
+                                 bool must, rn_path *out) {
+  const rn_ckpt_notes notes = {tell_note, NULL};
+  rn_ckpt *ckpt = NULL;
+  rn_status status = RN_OK;
+  memset(out, 0, sizeof *out);
+  if (rn_world_rank(run->world) == 0) {
+    status = rn_ckpt_find(err, path, mark_bad, &notes, &ckpt);
+    if (status == RN_OK) snprintf(out->text, sizeof out->text, "%s", rn_ckpt_path(ckpt));
+    if (status == RN_ERR_NOT_FOUND && !must) {
+      rn_err_clear(err);
+      status = RN_OK;
+    }
+    rn_ckpt_close(&ckpt);
+  }
+  RN_TRY(err, rn_agree(err, run->world, status));
+  return rn_world_broadcast(err, run->world, out, sizeof *out);
+}
+
+static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_only) {
+  rn_ckpt *ckpt = NULL;
+  rn_status status = rn_ckpt_open(err, path, &ckpt);
+  if (status == RN_OK && !weights_only) {
+    status = compare(err, run, rn_ckpt_manifest(ckpt), rn_world_rank(run->world) == 0);
+  }
+  if (status == RN_OK) status = read_tensors(err, run, ckpt, weights_only);
+  if (status == RN_OK && !weights_only) {
+    const Retnet__Manifest *m = rn_ckpt_manifest(ckpt);
+    run->step = m->step;
+    run->tokens = m->tokens;
+    run->next_sequence = m->next_sequence;
+    run->updates = m->updates;
+    run->bad_steps = m->bad_steps;
+  }
+  rn_ckpt_close(&ckpt);
+  return rn_agree(err, run->world, status);
+}
+
+rn_status rn_checkpoint_resume(rn_err *err, rn_run *run) {
+  const Retnet__Config *c = run->config;
+  const char *resume = c->checkpoint->resume;
+  const bool never = strcmp(resume, "never") == 0, own = never || strcmp(resume, "auto") == 0;
+  rn_path found;
+  RN_TRY(err, find_checkpoint(err, run, c->run->dir, !never, false, &found));
+  if (found.text[0] != '\0' && never) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "checkpoint.resume is never, but %s holds checkpoints: choose another run.dir",
+                   c->run->dir);
+  }
+  if (found.text[0] != '\0') return load(err, run, found.text, false);
+  if (!own) {
+    RN_TRY(err, find_checkpoint(err, run, resume, false, true, &found));
+    return load(err, run, found.text, false);
+  }
+  if (c->checkpoint->init_from[0] == '\0') return RN_OK;
+  RN_TRY(err, find_checkpoint(err, run, c->checkpoint->init_from, false, true, &found));
+  return load(err, run, found.text, true);
+}

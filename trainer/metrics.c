@@ -1,0 +1,148 @@
+#include "trainer/metrics.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "model/kernel/products.h"
+
+/* Bytes of the leading whole lines whose step is at most `step`. */
+static size_t kept_bytes(const char *text, int64_t step) {
+  size_t kept = 0;
+  for (const char *line = text; *line != '\0';) {
+    const char *end = strchr(line, '\n');
+    long long number = 0;
+    if (end == NULL || sscanf(line, "{\"step\": %lld", &number) != 1 || number > step) break;
+    line = end + 1;
+    kept = (size_t)(line - text);
+  }
+  return kept;
+}
+
+rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out) {
+  const rn_path path = rn_path_join(run_dir, "metrics.jsonl");
+  *out = (rn_metrics){.val_loss = NAN, .loss = NAN};
+  if (rn_file_exists(path.text)) {
+    void *text = NULL;
+    size_t bytes = 0;
+    RN_TRY(err, rn_file_load(err, path.text, (size_t)1 << 34, &text, &bytes));
+    const size_t kept = kept_bytes(text, step);
+    free(text);
+    if (kept < bytes && truncate(path.text, (off_t)kept) != 0) {
+      return rn_file_fail(err, "cut", path.text, errno);
+    }
+  }
+  out->file = fopen(path.text, "ab");
+  return out->file != NULL ? RN_OK : rn_file_fail(err, "write", path.text, errno);
+}
+
+void rn_metrics_close(rn_metrics *metrics) {
+  if (metrics->file != NULL) fclose(metrics->file);
+  metrics->file = NULL;
+}
+
+static void put_number(FILE *file, const char *name, double value) {
+  if (isfinite(value)) {
+    fprintf(file, ", \"%s\": %.17g", name, value);
+  } else {
+    fprintf(file, ", \"%s\": null", name);
+  }
+}
+
+static void print_console(const rn_metrics *m, const rn_run *run, const rn_step_result *r,
+                          double tokens_per_s, double val_loss) {
+  const double left = (double)(run->config->train->steps - run->step) * m->total_s /
+                      (double)(m->steps > 0 ? m->steps : 1);
+  printf("step %lld/%lld  loss %.4f  norm %.3f  lr %.2e  %.0f tokens/s  %.2f GFLOP/s  ETA %.0f s",
+         (long long)run->step, (long long)run->config->train->steps, r->loss, r->grad_norm, r->lr,
+         tokens_per_s, tokens_per_s * rn_spec_flops_per_token(&run->spec) / 1e9, left);
+  if (r->skipped) printf("  SKIPPED");
+  if (!isnan(val_loss)) printf("  val_loss %.4f  perplexity %.3f", val_loss, exp(val_loss));
+  printf("\n");
+  fflush(stdout);
+}
+
+rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const rn_step_result *r,
+                          double step_s, double val_loss) {
+  const Retnet__Config *c = run->config;
+  const double tokens_per_s = (double)c->data->batch_sequences * c->data->sequence_length / step_s;
+  m->step_s = step_s;
+  m->total_s += step_s;
+  m->steps++;
+  m->loss = r->loss;
+  if (!isnan(val_loss)) m->val_loss = val_loss;
+  const bool logged = isnan(val_loss) && run->step != c->train->steps && !r->skipped &&
+                      run->step % (c->train->log_every > 0 ? c->train->log_every : 1) != 0;
+  if (logged) return RN_OK;
+  fprintf(m->file, "{\"step\": %lld, \"tokens\": %lld", (long long)run->step,
+          (long long)run->tokens);
+  put_number(m->file, "loss", r->skipped ? NAN : r->loss);
+  put_number(m->file, "lr", r->lr);
+  put_number(m->file, "grad_norm", r->grad_norm);
+  put_number(m->file, "step_s", step_s);
+  put_number(m->file, "tokens_per_s", tokens_per_s);
+  put_number(m->file, "model_flops_per_s", tokens_per_s * rn_spec_flops_per_token(&run->spec));
+  if (r->skipped) fprintf(m->file, ", \"skipped\": true");
+  if (!isnan(val_loss)) {
+    put_number(m->file, "val_loss", val_loss);
+    put_number(m->file, "val_perplexity", exp(val_loss));
+  }
+  fprintf(m->file, "}\n");
+  if (fflush(m->file) != 0) {
+    return rn_file_fail(err, "write", rn_path_join(c->run->dir, "metrics.jsonl").text, errno);
+  }
+  print_console(m, run, r, tokens_per_s, val_loss);
+  return RN_OK;
+}
+
+static void put_list(FILE *file, const char *name, const double *values, int count) {
+  fprintf(file, ",\n \"%s\": [", name);
+  for (int i = 0; i < count; i++) fprintf(file, "%s%.0f", i > 0 ? ", " : "", values[i]);
+  fprintf(file, "]");
+}
+
+static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run, double seconds,
+                        rn_metrics_ranks ranks) {
+  const rn_layout *l = &run->layout;
+  const int size = rn_world_size(run->world);
+  double least = ranks.peak_bytes[0], most = least, sum = 0, scan = 0;
+  for (int i = 0; i < size; i++) {
+    least = fmin(least, ranks.peak_bytes[i]);
+    most = fmax(most, ranks.peak_bytes[i]);
+    sum += ranks.peak_bytes[i];
+    scan += ranks.scan_bytes[i];
+  }
+  fprintf(file, "{\"step\": %lld, \"tokens\": %lld", (long long)run->step, (long long)run->tokens);
+  put_number(file, "loss", m->loss);
+  put_number(file, "val_loss", m->val_loss);
+  put_number(file, "seconds", seconds);
+  fprintf(file,
+          ", \"ranks\": %d,\n \"layout\": {\"data\": %d, \"pipeline\": %d, \"sequence\": %d, "
+          "\"segments\": %d, \"microbatch\": %d, \"threads\": %d}",
+          size, l->data, l->pipeline, l->sequence, l->segments, l->microbatch, run->threads);
+  fprintf(file,
+          ",\n \"choices\": {\"scan\": \"%s\", \"chunk\": %d, \"products\": \"%s\", "
+          "\"kernels\": \"ref\"}",
+          rn_scan_name(run->scan), run->spec.chunk, rn_products_table()->name);
+  put_list(file, "tokens_per_rank_step", ranks.targets, size);
+  fprintf(file, ",\n \"scan_bytes_per_step\": %.0f", m->steps > 0 ? scan / (double)m->steps : 0);
+  fprintf(file, ",\n \"peak_bytes\": {\"min\": %.0f, \"avg\": %.0f, \"max\": %.0f}", least,
+          sum / size, most);
+  fprintf(file, ",\n \"parameters\": %lld}\n", (long long)rn_spec_parameters(&run->spec));
+}
+
+rn_status rn_metrics_summary(rn_err *err, const rn_metrics *m, const rn_run *run, double seconds,
+                             rn_metrics_ranks ranks) {
+  char *text = NULL;
+  size_t bytes = 0;
+  FILE *file = open_memstream(&text, &bytes);
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for summary.json");
+  put_summary(file, m, run, seconds, ranks);
+  fclose(file);
+  rn_status status =
+      rn_file_replace(err, rn_path_join(run->config->run->dir, "summary.json").text, text, bytes);
+  free(text);
+  return status;
+}

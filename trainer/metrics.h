@@ -1,0 +1,38 @@
+/** What a run tells: metrics.jsonl, a line on the console, summary.json. Rank 0 only. */
+#ifndef RN_TRAINER_METRICS_H
+#define RN_TRAINER_METRICS_H
+
+#include <stdio.h>
+
+#include "trainer/run.h"
+#include "trainer/step.h"
+
+typedef struct rn_metrics {
+  FILE *file;
+  double step_s;  /* of the last step */
+  double total_s; /* of all steps of this launch */
+  int64_t steps;
+  double val_loss, loss; /* the last ones; NaN before the first */
+} rn_metrics;
+
+/**
+ * Opens RUN/metrics.jsonl, first cutting off lines of later steps than `step` and a torn last line.
+ * Errors: RN_ERR_IO naming the file.
+ */
+rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out);
+void rn_metrics_close(rn_metrics *metrics);
+
+/** Writes and flushes the line of a step, and the console's; val_loss NaN: no evaluation. */
+rn_status rn_metrics_step(rn_err *err, rn_metrics *metrics, const rn_run *run,
+                          const rn_step_result *result, double step_s, double val_loss);
+
+/** What rn_metrics_summary tells of all ranks: [ranks] each. */
+typedef struct rn_metrics_ranks {
+  const double *targets, *scan_bytes, *peak_bytes;
+} rn_metrics_ranks;
+
+/** Replaces RUN/summary.json. */
+rn_status rn_metrics_summary(rn_err *err, const rn_metrics *metrics, const rn_run *run,
+                             double seconds, rn_metrics_ranks ranks);
+
+#endif

@@ -1,0 +1,194 @@
+#include "trainer/train.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "data/ckpt.h"
+#include "proto/arena.h"
+#include "proto/options.h"
+#include "trainer/checkpoint.h"
+#include "trainer/metrics.h"
+#include "trainer/step.h"
+
+static volatile sig_atomic_t stop_asked;
+
+static void ask_to_stop(int number) {
+  (void)number;
+  stop_asked = 1;
+}
+
+static void catch_signals(void) {
+  struct sigaction action = {.sa_handler = ask_to_stop, .sa_flags = SA_RESTART};
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGUSR1, &action, NULL);
+}
+
+static double now_s(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool divides(int64_t every, int64_t step) {
+  return every > 0 && step % every == 0;
+}
+
+/* Whether any rank was told to stop, or the time is nearly up: known to all. */
+static rn_status agree_to_stop(rn_err *err, const rn_run *run, double since_s, double slowest_s,
+                               bool *stop) {
+  const double limit_s = 3600 * run->config->run->max_hours;
+  int64_t wish = stop_asked;
+  if (limit_s > 0 && now_s() - since_s + 2 * slowest_s > limit_s) wish = 1;
+  RN_TRY(err, rn_world_max(err, run->world, &wish, 1));
+  *stop = wish != 0;
+  return RN_OK;
+}
+
+/* A failed save does not end the training: it is told, and the next one tries again. */
+static rn_status save(rn_err *err, rn_run *run) {
+  rn_status status = rn_checkpoint_save(err, run);
+  if (status == RN_OK || status == RN_ERR_MPI) return status;
+  if (rn_world_rank(run->world) == 0) {
+    fprintf(stderr, "warning: step %lld is not saved: %s\n", (long long)run->step, err->text);
+  }
+  rn_err_clear(err);
+  return status;
+}
+
+static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metrics,
+                               double since_s) {
+  const int ranks = rn_world_size(run->world);
+  struct rusage usage;
+  double *all;
+  getrusage(RUSAGE_SELF, &usage);
+  RN_TRY(err, rn_alloc(err, "summary", 3 * (size_t)ranks, sizeof *all, &all));
+  const double mine[3] = {(double)(rn_range_count(run->share) * rn_range_count(run->piece)),
+                          run->chain != NULL ? (double)rn_chain_bytes_sent(run->chain) : 0,
+                          (double)usage.ru_maxrss * 1024};
+  rn_status status = RN_OK;
+  for (int i = 0; status == RN_OK && i < 3; i++) {
+    status = rn_world_gather_number(err, run->world, mine[i], all + i * ranks);
+  }
+  if (status == RN_OK) {
+    rn_status written = RN_OK;
+    if (rn_world_rank(run->world) == 0) {
+      written = rn_metrics_summary(err, metrics, run, now_s() - since_s,
+                                   (rn_metrics_ranks){all, all + ranks, all + 2 * ranks});
+    }
+    status = rn_agree(err, run->world, written);
+  }
+  free(all);
+  return status;
+}
+
+static rn_status prepare_folder(rn_err *err, const rn_run *run) {
+  const char *dir = run->config->run->dir;
+  char *text = NULL;
+  size_t bytes = 0;
+  RN_TRY(err, rn_file_make_folder(err, dir));
+  RN_TRY(err, rn_ckpt_preflight(err, dir, 3 * run->total * (int64_t)sizeof(float)));
+  FILE *file = open_memstream(&text, &bytes);
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for config.yaml");
+  rn_options_write_yaml(run->config, file);
+  fclose(file);
+  rn_status status = rn_file_replace(err, rn_path_join(dir, "config.yaml").text, text, bytes);
+  free(text);
+  return status;
+}
+
+static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
+  const bool root = rn_world_rank(run->world) == 0;
+  RN_TRY(err, rn_checkpoint_resume(err, run));
+  if (run->step >= run->config->train->steps) {
+    if (root) printf("already at step %lld\n", (long long)run->step);
+    return RN_OK;
+  }
+  rn_status status = RN_OK;
+  if (root) status = prepare_folder(err, run);
+  if (root && status == RN_OK) {
+    status = rn_metrics_open(err, run->config->run->dir, run->step, metrics);
+  }
+  RN_TRY(err, rn_agree(err, run->world, status));
+  if (!root) return RN_OK;
+  const rn_layout *l = &run->layout;
+  printf(
+      "%lld parameters; grid data %d x pipeline %d x sequence %d, micro-batch %d, %d threads a "
+      "rank; scan %s, chunk %d; from step %lld\n",
+      (long long)run->total, l->data, l->pipeline, l->sequence, l->microbatch, run->threads,
+      run->layout.sequence > 1 ? rn_scan_name(run->scan) : "none", run->spec.chunk,
+      (long long)run->step);
+  if (run->config->train->eval_every > 0 && !run->has_val) {
+    fprintf(stderr, "warning: %s has no val split: no evaluations\n", run->config->data->dir);
+  }
+  return RN_OK;
+}
+
+/* One step with what belongs to it: evaluation, its line, its checkpoint. */
+static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, double *slowest_s) {
+  const Retnet__Config *c = run->config;
+  rn_step_result result;
+  double val_loss = NAN;
+  const double begin_s = now_s();
+  const rn_status stepped = rn_step(err, run, &result);
+  if (stepped != RN_OK && stepped != RN_ERR_NUMERICS) return stepped;
+  const double step_s = now_s() - begin_s;
+  const bool last = run->step == c->train->steps;
+  if (stepped == RN_OK && run->has_val && c->train->eval_every > 0 &&
+      (last || divides(c->train->eval_every, run->step))) {
+    RN_TRY(err, rn_validate(err, run, c->train->eval_sequences, &val_loss));
+  }
+  rn_status status = RN_OK;
+  if (rn_world_rank(run->world) == 0) {
+    rn_err told = {0};
+    status = rn_metrics_step(&told, metrics, run, &result, step_s, val_loss);
+    if (status != RN_OK) fprintf(stderr, "warning: %s\n", told.text);
+  }
+  if (stepped != RN_OK) return stepped;
+  if (last || divides(c->checkpoint->every, run->step)) {
+    if (save(err, run) == RN_ERR_MPI) return RN_ERR_MPI;
+  }
+  *slowest_s = fmax(*slowest_s, now_s() - begin_s);
+  return RN_OK;
+}
+
+static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, double since_s,
+                      rn_train_end *end) {
+  double slowest_s = 0;
+  bool stop = false;
+  while (run->step < run->config->train->steps) {
+    RN_TRY(err, one_step(err, run, metrics, &slowest_s));
+    if (run->step == run->config->train->steps) break;
+    RN_TRY(err, agree_to_stop(err, run, since_s, slowest_s, &stop));
+    if (!stop) continue;
+    if (!divides(run->config->checkpoint->every, run->step) && save(err, run) == RN_ERR_MPI) {
+      return RN_ERR_MPI;
+    }
+    if (rn_world_rank(run->world) == 0) {
+      printf("stopped after step %lld\n", (long long)run->step);
+    }
+    *end = RN_TRAIN_STOPPED;
+    break;
+  }
+  return write_summary(err, run, metrics, since_s);
+}
+
+rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_train_end *end) {
+  const double since_s = now_s();
+  rn_run run;
+  rn_metrics metrics = {0};
+  *end = RN_TRAIN_DONE;
+  catch_signals();
+  RN_TRY(err, rn_run_create(err, config, world, &run));
+  rn_status status = start(err, &run, &metrics);
+  if (status == RN_OK && run.step < config->train->steps) {
+    status = loop(err, &run, &metrics, since_s, end);
+  }
+  rn_metrics_close(&metrics);
+  rn_run_destroy(&run);
+  return status;
+}
