@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/nearest.h"
+
 enum { NAME_BYTES = 64 };
 
 static void full_name(const rn_schema_key *key, char name[NAME_BYTES]) {
@@ -25,34 +27,14 @@ bool rn_options_find(const char *name, rn_options_key *out) {
   return false;
 }
 
-static int smaller(int a, int b) {
-  return a < b ? a : b;
-}
-
-/* Levenshtein's distance of two names. */
-static int distance(const char *a, const char *b) {
-  int row[NAME_BYTES + 1];
-  const int length = smaller((int)strlen(b), NAME_BYTES);
-  for (int j = 0; j <= length; j++) row[j] = j;
-  for (int i = 1; a[i - 1] != '\0'; i++) {
-    int diagonal = row[0];
-    row[0] = i;
-    for (int j = 1; j <= length; j++) {
-      int replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = smaller(replaced, smaller(row[j], row[j - 1]) + 1);
-    }
-  }
-  return row[length];
-}
-
 void rn_options_nearest(const char *name, char *nearest, size_t bytes) {
   char candidate[NAME_BYTES];
   int best = -1;
   for (const rn_schema_key *key = rn_schema_table; key->name != NULL; key++) {
     full_name(key, candidate);
-    int d = distance(name, candidate), alone = distance(name, key->name);
-    d = smaller(d, alone + 1);
+    const int full = rn_nearest_distance(name, candidate);
+    const int alone = rn_nearest_distance(name, key->name) + 1;
+    const int d = full < alone ? full : alone;
     if (best >= 0 && d >= best) continue;
     best = d;
     snprintf(nearest, bytes, "%s", candidate);

@@ -1,0 +1,36 @@
+/**
+ * What a program tells its user: lines for people, from one rank only.
+ *
+ * Lines go to stdout, and to stderr in a program whose stdout is one JSON object. Libraries do not
+ * use this: they return an rn_err, and main prints it.
+ */
+#ifndef RN_PROTO_LOG_H
+#define RN_PROTO_LOG_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "proto/status.h"
+
+/** Set once by main: `quiet` on all ranks but the first, `json` when stdout is kept for JSON. */
+void rn_log_setup(bool quiet, bool json);
+
+/** Where lines go, for tables; NULL when quiet. */
+FILE *rn_log_stream(void);
+
+/** One line; the newline is added. */
+void rn_log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** One line "warning: ..." on stderr. */
+void rn_log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/**
+ * A line that the next one replaces, such as a progress bar; nothing when no terminal watches.
+ * An empty text takes it away.
+ */
+void rn_log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** "program: what went wrong" on stderr, quiet or not: main calls it on the rank that speaks. */
+void rn_log_error(const char *program, const rn_err *err);
+
+#endif
