@@ -114,6 +114,19 @@ static int qg_width(const rn_block_retention *b) {
   return b->gate ? pair_width(b) : b->dim;
 }
 
+/* Rows of a projection between two polls of the port. */
+enum { POLL_ROWS = 512 };
+
+/* y = x w^T, and a moment for the port after every few rows. */
+static void project_and_poll(const rn_scan_port *port, int64_t rows, int n, int k, const rn_real *x,
+                             const rn_real *w, rn_real *y, int64_t ldy) {
+  for (int64_t row = 0; row < rows; row += POLL_ROWS) {
+    const int64_t count = rows - row < POLL_ROWS ? rows - row : POLL_ROWS;
+    rn_matmul_nt(count, n, k, x + row * k, k, w, k, 0, y + row * ldy, ldy);
+    port->poll(port->self);
+  }
+}
+
 /* The form's own contribution to the state, and the row scale of forms that need no weights. */
 static void contribute(rn_block_retention *b, const rn_retention_view *u, rn_form form,
                        rn_real *states) {
@@ -157,6 +170,11 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   const rn_head_norm_shape norm = norm_shape(b, rows);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   tape->form = form;
+  if (form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_CHUNKWISE) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "model.retention_scale ts_chunkwise has no parallel form: use chunkwise, or "
+                   "recurrent for generation");
+  }
 
   rn_matmul_nt(rows, pair, D, x, D, params + at->k, D, 0, tape->kv, pair);
   rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, false,
@@ -165,8 +183,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   rn_retention_decays(&b->core, &u, b->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer, heads, m, b->log_decay, b->own));
 
-  rn_matmul_nt(rows, qg_width(b), D, x, D, params + at->q, D, 0, tape->qg, pair);
-  port->poll(port->self);
+  project_and_poll(port, rows, qg_width(b), D, x, params + at->q, tape->qg, pair);
   rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, false, 1, tape->qg, pair);
   if (form == RN_FORM_CHUNKWISE) {
     rn_retention_forward_inner(&b->core, &u, port, tape->normed, b->value_dim,

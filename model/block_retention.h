@@ -59,6 +59,7 @@ rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b
 /**
  * Shapes:     params, the stage's flat parameters, `at` this layer's places in it; x, y [R, D].
  * Collective: over the ranks behind `port`: one FORWARD scan of `layer`.
+ * Errors:     what the port gives; RN_ERR_USAGE for ts_chunkwise in the parallel form.
  */
 rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block, const rn_real *params,
                                      const rn_layer_params *at, const rn_unit *unit, rn_form form,

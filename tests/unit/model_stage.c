@@ -1,0 +1,174 @@
+/* A model cut into stages is the model; a port's failure comes through; nothing is left behind. */
+#include "tests/support/stage.h"
+
+enum { SEQUENCES = 2, TOKENS = 9 };
+
+static test_model open(rn_spec spec) {
+  return test_model_open(&spec, SEQUENCES, TOKENS);
+}
+
+/* Weights of a stage are those of the same names in the whole model. */
+static void take_weights(const test_model *m, const rn_param_table *table, rn_real *params) {
+  for (int i = 0; i < table->count; i++) {
+    const rn_param *param = &table->param[i], *same = rn_param_find(m->table, param->name);
+    if (!CHECK(same != NULL)) continue;
+    memcpy(params + param->offset, m->params + same->offset,
+           (size_t)(param->rows * param->cols) * sizeof(rn_real));
+  }
+}
+
+static void same_as_whole(const test_model *m, const rn_param_table *table,
+                          const rn_real *gradient) {
+  for (int i = 0; i < table->count; i++) {
+    const rn_param *param = &table->param[i], *same = rn_param_find(m->table, param->name);
+    CHECK(memcmp(gradient + param->offset, m->gradient + same->offset,
+                 (size_t)(param->rows * param->cols) * sizeof(rn_real)) == 0);
+  }
+}
+
+static void two_stages_are_one_model(rn_spec spec) {
+  test_model m = open(spec);
+  rn_err err = {0};
+  rn_stage *stage[2];
+  rn_tape *tape[2];
+  rn_carry *carry[2];
+  rn_real *params[2], *gradient[2];
+  rn_sink sink[2];
+  const int cut = 1;
+  rn_real *rows = test_take((size_t)(4 * m.rows * spec.dim), sizeof(rn_real));
+  rn_real *middle = rows, *y = rows + m.rows * spec.dim, *dy = y + m.rows * spec.dim;
+  rn_real *dmiddle = dy + m.rows * spec.dim;
+  m.train = true;
+  double want = test_step_whole(&m, RN_FORM_CHUNKWISE, true), got = 0;
+  for (int s = 0; s < 2; s++) {
+    CHECK_OK(&err, rn_stage_create(&err, &spec, s == 0 ? 0 : cut, s == 0 ? cut : spec.layers,
+                                   SEQUENCES, TOKENS, 11, &stage[s]));
+    CHECK_OK(&err, rn_tape_create(&err, stage[s], true, &tape[s]));
+    CHECK_OK(&err, rn_carry_create(&err, &spec, spec.layers, SEQUENCES, &carry[s]));
+    const rn_param_table *table = rn_stage_params(stage[s]);
+    params[s] = test_take((size_t)table->total, sizeof(rn_real));
+    gradient[s] = test_take((size_t)table->total, sizeof(rn_real));
+    sink[s] = (rn_sink){gradient[s], table->total};
+    take_weights(&m, table, params[s]);
+  }
+  CHECK_OK(&err, rn_stage_forward(&err, stage[0], params[0], &m.unit[0], RN_FORM_CHUNKWISE, true,
+                                  rn_carry_port(carry[0]), NULL, middle, tape[0]));
+  CHECK_OK(&err, rn_stage_forward(&err, stage[1], params[1], &m.unit[0], RN_FORM_CHUNKWISE, true,
+                                  rn_carry_port(carry[1]), middle, y, tape[1]));
+  rn_stage_loss(stage[1], params[1], &m.unit[0], y, 1, &got, NULL, dy, &sink[1]);
+  CHECK_OK(&err, rn_stage_backward_input(&err, stage[1], params[1], &m.unit[0],
+                                         rn_carry_port(carry[1]), tape[1], dy, dmiddle, &sink[1]));
+  CHECK_OK(&err,
+           rn_stage_backward_input(&err, stage[0], params[0], &m.unit[0], rn_carry_port(carry[0]),
+                                   tape[0], dmiddle, NULL, &sink[0]));
+  CHECK(got == want);
+  CHECK(memcmp(y, m.y, (size_t)(m.rows * spec.dim) * sizeof(rn_real)) == 0);
+  for (int s = 0; s < 2; s++) {
+    rn_stage_backward_weight(stage[s], &m.unit[0], tape[s], &sink[s]);
+    same_as_whole(&m, rn_stage_params(stage[s]), gradient[s]);
+    rn_tape_destroy(&tape[s]);
+    rn_stage_destroy(&stage[s]);
+    rn_carry_destroy(&carry[s]);
+    free(params[s]);
+    free(gradient[s]);
+  }
+  free(rows);
+  test_model_close(&m);
+}
+
+static void a_tape_that_keeps_nothing_gives_the_same_rows(void) {
+  test_model m = open(test_spec());
+  rn_err err = {0};
+  rn_tape *tape = NULL;
+  CHECK_OK(&err, rn_tape_create(&err, m.stage, false, &tape));
+  test_forward(&m, RN_FORM_CHUNKWISE, &m.tokens, 1);
+  rn_carry_reset(m.carry);
+  CHECK_OK(&err, rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
+                                  rn_carry_port(m.carry), NULL, m.piece_y[0], tape));
+  CHECK(memcmp(m.y, m.piece_y[0], (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
+  const rn_real *last = rn_stage_hidden(m.tape[0], m.spec.layers);
+  CHECK(memcmp(m.y, last, (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
+  CHECK(memcmp(m.y, rn_stage_hidden(m.tape[0], 1),
+               (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) != 0);
+  rn_tape_destroy(&tape);
+  test_model_close(&m);
+}
+
+/* A step leaves nothing on stage or tape that the next one could see, whatever its size. */
+static void steps_do_not_see_each_other(void) {
+  test_model fresh = open(test_spec()), used = open(test_spec());
+  used.position = 70;
+  test_forward(&used, RN_FORM_CHUNKWISE, (const int[]){4, TOKENS}, 2);
+  test_loss(&used, 2, true);
+  used.position = fresh.position;
+  double want = test_step_whole(&fresh, RN_FORM_CHUNKWISE, true);
+  CHECK(test_step_whole(&used, RN_FORM_CHUNKWISE, true) == want);
+  CHECK(memcmp(used.gradient, fresh.gradient, (size_t)used.table->total * sizeof(rn_real)) == 0);
+  test_model_close(&fresh);
+  test_model_close(&used);
+}
+
+/* A port that fails at its n-th call. */
+typedef struct broken_port {
+  int calls_left;
+} broken_port;
+
+static rn_status count_down(broken_port *port, rn_err *err) {
+  return port->calls_left-- == 0 ? rn_fail(err, RN_ERR_MPI, "the scan failed") : RN_OK;
+}
+static rn_status broken_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
+                              int n, int64_t m, const double *log_decay, const rn_real *own) {
+  (void)direction, (void)layer, (void)n, (void)m, (void)log_decay, (void)own;
+  return count_down(self, err);
+}
+static void broken_poll(void *self) {
+  (void)self;
+}
+static rn_status broken_end(void *self, rn_err *err, rn_real *before) {
+  (void)before;
+  return count_down(self, err);
+}
+
+static void a_failing_port_is_reported(void) {
+  test_model m = open(test_spec());
+  test_step_whole(&m, RN_FORM_CHUNKWISE, false);
+  for (int call = 0; call < 4; call++) {
+    rn_err err = {0};
+    broken_port broken = {call};
+    rn_scan_port port = {&broken, broken_begin, broken_poll, broken_end};
+    CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
+                rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
+                                 &port, NULL, m.piece_y[0], m.tape[0]));
+    rn_err_clear(&err);
+    broken.calls_left = call;
+    CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
+                rn_stage_backward_input(&err, m.stage, m.params, &m.unit[0], &port, m.tape[0],
+                                        m.piece_y[0], NULL, &m.sink));
+  }
+  test_model_close(&m);
+}
+
+static void ts_chunkwise_has_no_parallel_form(void) {
+  rn_spec spec = test_spec();
+  spec.retention_scale = RN_SCALE_TS_CHUNKWISE;
+  test_model m = open(spec);
+  rn_err err = {0};
+  test_cut(&m, 0, 0, TOKENS);
+  CHECK_FAILS(&err, RN_ERR_USAGE, "retention_scale|ts_chunkwise|parallel",
+              rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_PARALLEL, false,
+                               rn_carry_port(m.carry), NULL, m.piece_y[0], m.tape[0]));
+  test_model_close(&m);
+}
+
+int main(void) {
+  rn_spec spec = test_spec();
+  spec.dropout = 0.2;
+  two_stages_are_one_model(spec);
+  spec.pre_norm = false, spec.embedding_norm = true, spec.head_norm = RN_HEAD_NORM_RMS_AFFINE;
+  two_stages_are_one_model(spec);
+  a_tape_that_keeps_nothing_gives_the_same_rows();
+  steps_do_not_see_each_other();
+  a_failing_port_is_reported();
+  ts_chunkwise_has_no_parallel_form();
+  return check_result();
+}
