@@ -36,9 +36,8 @@ rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, 
                          sizeof(rn_real), &out->power)) != RN_OK ||
       (status = rn_alloc(err, "decay mask", (size_t)out->heads * (size_t)(c * c), sizeof(rn_real),
                          &out->mask)) != RN_OK ||
-      (status = rn_alloc(err, "retention work space",
-                         (size_t)omp_get_max_threads() * (size_t)out->work_each, sizeof(rn_real),
-                         &out->work)) != RN_OK) {
+      (status = rn_alloc(err, "retention work space", (size_t)out->threads * (size_t)out->work_each,
+                         sizeof(rn_real), &out->work)) != RN_OK) {
     rn_retention_destroy(out);
     return status;
   }

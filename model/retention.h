@@ -29,6 +29,7 @@ typedef struct rn_retention {
   double *log_gamma; /* [H] */
   rn_real *power;    /* [H, max_tokens + 1]: g^i */
   rn_real *mask;     /* [H, C, C]: g^(i-j), 0 above the diagonal */
+  int threads;       /* set when the core was made; it never uses more */
   rn_real *work;     /* [threads, work_each] */
   int64_t work_each;
 } rn_retention;

@@ -95,7 +95,7 @@ static void fold_states(const rn_retention *r, const rn_retention_view *u,
                         rn_real *out) {
   const int chunks = rn_retention_chunks(r, u->tokens);
   const int64_t m = (int64_t)r->key_width * r->value_width;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(r->threads)
   for (int64_t bh = 0; bh < (int64_t)u->sequences * r->heads; bh++) {
     rn_real *sum = out + bh * m;
     if (start == NULL) {
@@ -121,7 +121,7 @@ void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *
                                 rn_real *own) {
   const rn_products *products = rn_products_table();
   const int K = r->key_width, V = r->value_width;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(r->threads)
   for (int64_t index = 0; index < chunk_count(r, u); index++) {
     const chunk_view w = chunk_at(r, u, index);
     scale_rows(&w, w.k, u->ldk, K, left, w.scaled);
@@ -145,7 +145,7 @@ void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *
                                 rn_real *row_abs) {
   const rn_products *products = rn_products_table();
   const int K = r->key_width, V = r->value_width;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(r->threads)
   for (int64_t index = 0; index < chunk_count(r, u); index++) {
     const chunk_view w = chunk_at(r, u, index);
     const int L = w.length;
@@ -189,7 +189,7 @@ void rn_retention_forward_end(const rn_retention *r, const rn_retention_view *u,
   const int K = r->key_width, V = r->value_width;
   const bool by_weights = rn_retention_scale_needs_weights(r);
   fold_states(r, u, RN_SCAN_FORWARD, state, states, state);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(r->threads)
   for (int64_t index = 0; index < chunk_count(r, u); index++) {
     const chunk_view w = chunk_at(r, u, index);
     scale_rows(&w, w.q, u->ldq, K, seen, w.scaled);
@@ -204,7 +204,7 @@ void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view 
                                  const rn_real *d_o, int64_t ldo, rn_real *adjoints, rn_real *own) {
   const rn_products *products = rn_products_table();
   const int K = r->key_width, V = r->value_width;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(r->threads)
   for (int64_t index = 0; index < chunk_count(r, u); index++) {
     const chunk_view w = chunk_at(r, u, index);
     const rn_real *rows = d_o + ((int64_t)w.b * u->tokens + w.first) * ldo + (int64_t)w.h * V;
@@ -220,7 +220,7 @@ void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view 
                                  int64_t lddkv) {
   const rn_products *products = rn_products_table();
   const int K = r->key_width, V = r->value_width;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(r->threads)
   for (int64_t index = 0; index < chunk_count(r, u); index++) {
     const chunk_view w = chunk_at(r, u, index);
     const int L = w.length;
@@ -244,7 +244,7 @@ void rn_retention_backward_end(const rn_retention *r, const rn_retention_view *u
   const rn_products *products = rn_products_table();
   const int K = r->key_width, V = r->value_width;
   fold_states(r, u, RN_SCAN_REVERSE, adjoint, adjoints, adjoint);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(r->threads)
   for (int64_t index = 0; index < chunk_count(r, u); index++) {
     const chunk_view w = chunk_at(r, u, index);
     const int L = w.length;
