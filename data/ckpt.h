@@ -104,6 +104,9 @@ typedef struct rn_ckpt_entry {
  */
 rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, int *count);
 
+/** Whether a path names one checkpoint, not a run: by its name, or by a manifest in it. */
+bool rn_ckpt_is_step_folder(const char *path);
+
 /** Renames a checkpoint to step-N.bad, replacing an older one. */
 rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path);
 
@@ -117,8 +120,9 @@ typedef struct rn_ckpt_notes {
  * Opens the checkpoint at a path: a step folder, or the newest good one of a run directory.
  *
  * All sums are verified. In a run directory bad ones are told to `notes` and passed by, and renamed
- * step-N.bad when `mark_bad`.
- * Errors: RN_ERR_NOT_FOUND when there is none; the step folder's own damage.
+ * step-N.bad when `mark_bad` and a good one was found.
+ * Errors: RN_ERR_NOT_FOUND when there is none; RN_ERR_FORMAT when all are damaged; the step
+ *         folder's own damage.
  */
 rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
                        rn_ckpt **out);

@@ -1,4 +1,5 @@
 /* A staged folder becomes a checkpoint: manifest, sizes, one rename, and the hint `latest`. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "data/ckpt_manifest.h"
 #include "data/ckpt_merge.h"
 #include "data/ckpt_name.h"
+#include "proto/fault.h"
 
 rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step) {
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
@@ -50,15 +52,23 @@ static rn_status write_latest(rn_err *err, const char *run_dir, int64_t step) {
   return rn_file_replace(err, latest.text, name, strlen(name));
 }
 
+/* One step of publishing, at a site where tests let it fail. */
+#define PASS(err, site, doing, path) \
+  if (rn_fault_now(site)) return rn_file_fail((err), (doing), (path), errno)
+
 static rn_status publish(rn_err *err, const char *run_dir, const Retnet__Manifest *manifest) {
   int64_t step = manifest->step;
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
+  rn_path file = rn_path_join(staged.text, RN_CKPT_MANIFEST_FILE);
   RN_TRY(err, check_sizes(err, staged.text, manifest));
-  RN_TRY(err, rn_ckpt_manifest_write(err, rn_path_join(staged.text, RN_CKPT_MANIFEST_FILE).text,
-                                     manifest));
+  PASS(err, "ckpt.manifest", "write", file.text);
+  RN_TRY(err, rn_ckpt_manifest_write(err, file.text, manifest));
   RN_TRY(err, rn_file_sync_folder(err, staged.text));
+  PASS(err, "ckpt.rename", "rename", staged.text);
   RN_TRY(err, take_place(err, run_dir, step));
   RN_TRY(err, rn_file_sync_folder(err, rn_ckpt_folder(run_dir).text));
+  PASS(err, "ckpt.latest", "write the name of the newest checkpoint in",
+       rn_ckpt_folder(run_dir).text);
   RN_TRY(err, write_latest(err, run_dir, step));
   if (rn_file_exists(staged.text)) return rn_file_remove_tree(err, staged.text);
   return RN_OK;

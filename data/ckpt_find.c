@@ -70,60 +70,86 @@ static rn_status open_and_check(rn_err *err, const char *path, rn_ckpt **out) {
   return RN_OK;
 }
 
-static void pass_by(const rn_ckpt_notes *notes, const char *path, const rn_err *why, bool mark) {
-  rn_err trouble = {0};
-  char line[RN_PATH_BYTES + 2 * RN_ERR_TEXT_BYTES + 32];
-  const char *mark_text = "passed by";
-  if (mark && rn_ckpt_mark_bad(&trouble, path) == RN_OK) mark_text = "renamed .bad";
-  if (trouble.status != RN_OK) mark_text = trouble.text;
+static void pass_by(const rn_ckpt_notes *notes, const rn_ckpt_entry *entry, const rn_err *why) {
+  char line[RN_PATH_BYTES + RN_ERR_TEXT_BYTES + 64];
   if (notes == NULL) return;
-  snprintf(line, sizeof line, "checkpoint %s is damaged (%s): %s", path, why->text, mark_text);
+  snprintf(line, sizeof line, "checkpoint %s is damaged, the one before it is tried: %s",
+           entry->path.text, why->text);
   notes->tell(notes->context, line);
 }
 
+/* Those that were passed by; one that cannot be renamed is told and stays, to be passed by again.
+ */
+static void set_aside(const rn_ckpt_notes *notes, const rn_ckpt_entry *entries, int count) {
+  for (int i = 0; i < count; i++) {
+    rn_err why = {0};
+    if (entries[i].state != RN_CKPT_WHOLE) continue;
+    if (rn_ckpt_mark_bad(&why, entries[i].path.text) == RN_OK || notes == NULL) continue;
+    notes->tell(notes->context, why.text);
+  }
+}
+
+/* Index of the newest good one, opened; -1 for none. *damaged counts those passed by. */
+static rn_status walk_back(rn_err *err, const rn_ckpt_notes *notes, const rn_ckpt_entry *entries,
+                           int count, int *found, int *damaged, rn_ckpt **out) {
+  for (int i = count - 1; i >= 0 && *found < 0; i--) {
+    rn_err why = {0};
+    if (entries[i].state != RN_CKPT_WHOLE) continue;
+    rn_status status = open_and_check(&why, entries[i].path.text, out);
+    if (status == RN_OK) {
+      *found = i;
+    } else if (status == RN_ERR_FORMAT || status == RN_ERR_NOT_FOUND) {
+      (*damaged)++;
+      pass_by(notes, &entries[i], &why);
+    } else {
+      return rn_fail(err, status, "%s", why.text);
+    }
+  }
+  return RN_OK;
+}
+
+/* Damaged ones are set aside only where a good one is left: else the next start would see none. */
 static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
                              const rn_ckpt_notes *notes, rn_ckpt **out) {
   rn_ckpt_entry *entries = NULL;
-  int count = 0, damaged = 0;
+  int count = 0, found = -1, damaged = 0;
   RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
-  rn_status status = RN_ERR_NOT_FOUND;
-  for (int i = count - 1; i >= 0 && status == RN_ERR_NOT_FOUND; i--) {
-    rn_err why = {0};
-    if (entries[i].state != RN_CKPT_WHOLE) continue;
-    status = open_and_check(&why, entries[i].path.text, out);
-    if (status == RN_ERR_FORMAT || status == RN_ERR_NOT_FOUND) {
-      pass_by(notes, entries[i].path.text, &why, mark_bad);
-      damaged++;
-      status = RN_ERR_NOT_FOUND;
-    } else if (status != RN_OK) {
-      rn_fail(err, status, "%s", why.text);
-    }
+  rn_status status = walk_back(err, notes, entries, count, &found, &damaged, out);
+  if (status == RN_OK && found >= 0 && mark_bad) {
+    set_aside(notes, entries + found + 1, count - found - 1);
   }
   free(entries);
-  if (status == RN_ERR_NOT_FOUND && damaged > 0) {
-    return rn_fail(err, status, "%s has no good checkpoint: all %d are damaged", run_dir, damaged);
-  }
-  if (status == RN_ERR_NOT_FOUND) return rn_fail(err, status, "%s has no checkpoint", run_dir);
-  return status;
+  if (status != RN_OK || found >= 0) return status;
+  if (damaged == 0) return rn_fail(err, RN_ERR_NOT_FOUND, "%s has no checkpoint", run_dir);
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s has no good checkpoint left, all %d are damaged: move its checkpoints away to "
+                 "start anew, or name another by checkpoint.resume",
+                 run_dir, damaged);
 }
 
-/* A step folder is known by its name, or by a manifest in it. */
-static bool is_step_folder(const char *path) {
-  int64_t step;
-  rn_ckpt_state state;
-  const char *slash = strrchr(path, '/');
-  return rn_ckpt_name_parse(slash == NULL ? path : slash + 1, &step, &state) ||
-         rn_file_exists(rn_path_join(path, RN_CKPT_MANIFEST_FILE).text);
-}
-
-rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
-                       rn_ckpt **out) {
+/* A path may end in slashes. */
+static rn_path without_end(const char *path) {
   rn_path plain;
   snprintf(plain.text, sizeof plain.text, "%s", path);
   for (size_t end = strlen(plain.text); end > 1 && plain.text[end - 1] == '/'; end--) {
     plain.text[end - 1] = '\0';
   }
-  if (is_step_folder(plain.text)) return open_and_check(err, plain.text, out);
+  return plain;
+}
+
+bool rn_ckpt_is_step_folder(const char *path) {
+  int64_t step;
+  rn_ckpt_state state;
+  rn_path plain = without_end(path);
+  const char *slash = strrchr(plain.text, '/');
+  return rn_ckpt_name_parse(slash == NULL ? plain.text : slash + 1, &step, &state) ||
+         rn_file_exists(rn_path_join(plain.text, RN_CKPT_MANIFEST_FILE).text);
+}
+
+rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
+                       rn_ckpt **out) {
+  rn_path plain = without_end(path);
+  if (rn_ckpt_is_step_folder(plain.text)) return open_and_check(err, plain.text, out);
   if (!is_folder(plain.text)) {
     return rn_fail(err, RN_ERR_NOT_FOUND, "%s is neither a run directory nor a checkpoint", path);
   }

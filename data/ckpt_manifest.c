@@ -37,6 +37,23 @@ rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Ma
   return status;
 }
 
+/* Sections that were not stored are there with their defaults, as in any config. */
+static bool complete_sections(Retnet__Config *config) {
+  const ProtobufCMessageDescriptor *type = &retnet__config__descriptor;
+  for (unsigned i = 0; i < type->n_fields; i++) {
+    void *place = (char *)config + type->fields[i].offset;
+    const ProtobufCMessageDescriptor *section_type = type->fields[i].descriptor;
+    ProtobufCMessage *section;
+    memcpy(&section, place, sizeof section);
+    if (section != NULL) continue;
+    section = malloc(section_type->sizeof_message);
+    if (section == NULL) return false;
+    protobuf_c_message_init(section_type, section);
+    memcpy(place, &section, sizeof section);
+  }
+  return true;
+}
+
 static rn_status unpack(rn_err *err, const char *path, const unsigned char *content, size_t size,
                         Retnet__Manifest **out) {
   unsigned char trailer[TRAILER_BYTES];
@@ -54,6 +71,10 @@ static rn_status unpack(rn_err *err, const char *path, const unsigned char *cont
                                path, manifest->format, RN_CKPT_FORMAT);
     retnet__manifest__free_unpacked(manifest, NULL);
     return status;
+  }
+  if (!complete_sections(manifest->config)) {
+    retnet__manifest__free_unpacked(manifest, NULL);
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory to read %s", path);
   }
   *out = manifest;
   return RN_OK;

@@ -10,6 +10,7 @@ rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Ma
 
 /**
  * Reads and checks the trailer and the message's form; what it says is checked by the index.
+ * The config has all its sections.
  *
  * Ownership: retnet__manifest__free_unpacked.
  * Errors:    RN_ERR_FORMAT; RN_ERR_MISMATCH for a format from a later version.

@@ -1,11 +1,13 @@
 /* One part of a checkpoint: slices cut into frames, one after the other in one file. */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "data/ckpt.h"
 #include "data/ckpt_frame.h"
 #include "data/ckpt_name.h"
+#include "proto/fault.h"
 
 /* A part under way: the file, and what the report will say. */
 typedef struct part_writer {
@@ -57,6 +59,7 @@ static rn_status write_frame(rn_err *err, part_writer *w, uint32_t tensor, int64
   retnet__slice__init(slice);
   RN_TRY(err,
          rn_ckpt_frame_pack(err, &w->desk, data, count, w->level, &slice->encoding, &stored_bytes));
+  if (rn_fault_now("ckpt.write")) return rn_file_fail(err, "write", w->file.path, errno);
   RN_TRY(err, rn_file_write(err, &w->file, w->part.bytes, w->desk.stored, stored_bytes));
   slice->tensor = tensor;
   slice->first = first;
@@ -96,6 +99,7 @@ static rn_status write_slices(rn_err *err, part_writer *w, const rn_ckpt_slice *
   for (int i = 0; i < count; i++) {
     RN_TRY(err, write_slice(err, w, (uint32_t)i, &slices[i]));
   }
+  if (rn_fault_now("ckpt.fsync")) return rn_file_fail(err, "fsync", path, errno);
   RN_TRY(err, rn_file_sync(err, &w->file));
   return rn_file_close(err, &w->file);
 }

@@ -99,8 +99,11 @@ static void damaged_ones_are_passed_by(void) {
   damage(run, "step-00000010");
   damage(run, "step-00000020");
   damage(run, "step-00000030");
-  CHECK_EQUAL(found(run, false, &notes), -1);
+  CHECK_EQUAL(found(run, true, &notes), -1);
   CHECK_EQUAL(notes, 3);
+  CHECK(listed(run, "10 20 30 40b "));
+  rn_ckpt *ckpt = NULL;
+  CHECK_FAILS(err, RN_ERR_FORMAT, "all 3 are damaged", rn_ckpt_find(err, run, false, NULL, &ckpt));
 }
 
 static void latest_is_only_a_hint(void) {

@@ -1,0 +1,89 @@
+/* A save that fails, or is killed, at any place leaves the last checkpoint good and the next whole.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "data/ckpt.h"
+#include "tests/support/check.h"
+#include "tests/support/fake_ckpt.h"
+#include "tests/support/temp.h"
+
+enum { PARTS = 3 };
+
+static rn_err *err = &(rn_err){0};
+static const char *const sites[] = {"ckpt.write", "ckpt.fsync", "ckpt.manifest", "ckpt.rename",
+                                    "ckpt.latest"};
+enum { SITES = sizeof sites / sizeof *sites };
+
+static rn_status save(const char *run, int64_t step) {
+  return fake_save(err, run, step, (uint64_t)step, PARTS, 1);
+}
+
+/* The newest good step, whose values are right; -1 for none. */
+static int64_t newest(const char *run) {
+  rn_ckpt *ckpt = NULL;
+  if (!CHECK_OK(err, rn_ckpt_find(err, run, true, NULL, &ckpt))) return -1;
+  int64_t step = rn_ckpt_manifest(ckpt)->step;
+  CHECK(fake_is(ckpt, (uint64_t)step));
+  CHECK_OK(err, rn_ckpt_verify(err, ckpt));
+  rn_ckpt_close(&ckpt);
+  return step;
+}
+
+/* Saves with a fault at the n-th pass of a site; false when that pass never comes. */
+static bool fails(const char *run, const char *site, int pass, int64_t step) {
+  char order[64];
+  snprintf(order, sizeof order, "%s:%d", site, pass);
+  setenv("RETNET_FAULT", order, 1);
+  rn_status status = save(run, step);
+  unsetenv("RETNET_FAULT");
+  if (status == RN_OK) return false;
+  CHECK_FAILS(err, RN_ERR_IO, "No space left on device|free some space", status);
+  return true;
+}
+
+static bool killed(const char *run, const char *site, int pass, int64_t step) {
+  int how = 0;
+  pid_t child = fork();
+  if (child == 0) {
+    char order[64];
+    snprintf(order, sizeof order, "%s:%d:kill", site, pass);
+    setenv("RETNET_FAULT", order, 1);
+    _exit(save(run, step) == RN_OK ? 0 : 1);
+  }
+  CHECK(waitpid(child, &how, 0) == child);
+  CHECK(WIFSIGNALED(how) || (WIFEXITED(how) && WEXITSTATUS(how) == 0));
+  return WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL;
+}
+
+/* Every third pass of every site; after each, the run is good and the same step can be saved. */
+static int every_site(const char *run, bool (*strike)(const char *, const char *, int, int64_t)) {
+  int64_t step = 1;
+  int struck = 0;
+  CHECK_OK(err, save(run, step));
+  for (int s = 0; s < SITES; s++) {
+    for (int pass = 1;; pass += 3) {
+      bool hit = strike(run, sites[s], pass, step + 1);
+      int64_t found = newest(run);
+      CHECK(found == step || (found == step + 1 && (!hit || s == SITES - 1)));
+      if (!hit) break;
+      struck++;
+      CHECK_OK(err, save(run, step + 1));
+      CHECK_EQUAL(newest(run), step + 1);
+      CHECK_OK(err, rn_ckpt_prune(err, run, 2, 0));
+      CHECK_EQUAL(newest(run), step + 1);
+      step++;
+    }
+    step = newest(run);
+  }
+  return struck;
+}
+
+int main(void) {
+  CHECK(every_site(temp_path("fail"), fails) > SITES);
+  CHECK(every_site(temp_path("kill"), killed) > SITES);
+  return check_result();
+}

@@ -1,0 +1,81 @@
+/* Opening, verifying, pruning: the short commands, and what all commands share. */
+#include "trainer/ckpt_tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void tell_on_stderr(void *context, const char *line) {
+  (void)context;
+  fprintf(stderr, "warning: %s\n", line);
+}
+
+static const rn_ckpt_notes stderr_notes = {tell_on_stderr, NULL};
+
+rn_status rn_ckpt_tool_open(rn_err *err, const char *path, rn_ckpt **out) {
+  return rn_ckpt_find(err, path, false, &stderr_notes, out);
+}
+
+rn_status rn_ckpt_tool_spec(rn_err *err, const rn_ckpt *ckpt, rn_spec *out) {
+  rn_err why = {0};
+  const Retnet__Manifest *manifest = rn_ckpt_manifest(ckpt);
+  if (rn_spec_from_config(&why, manifest->config, manifest->vocabulary->size, out) == RN_OK) {
+    return RN_OK;
+  }
+  return rn_fail(err, RN_ERR_FORMAT, "%s holds no model known here: %s", rn_ckpt_path(ckpt),
+                 why.text);
+}
+
+const char *rn_ckpt_tool_kind(Retnet__TensorKind kind) {
+  static const char *const words[] = {"weight", "exp_avg", "exp_avg_sq", "state"};
+  return words[kind];
+}
+
+static rn_status verify_step(rn_err *err, const char *path, FILE *out) {
+  rn_ckpt *ckpt = NULL;
+  RN_TRY(err, rn_ckpt_open(err, path, &ckpt));
+  rn_status status = rn_ckpt_verify(err, ckpt);
+  if (status == RN_OK) fprintf(out, "%s: ok\n", path);
+  rn_ckpt_close(&ckpt);
+  return status;
+}
+
+/* All steps are looked at, also past a damaged one; the first error is the result. */
+static rn_status verify_run(rn_err *err, const char *run_dir, FILE *out) {
+  rn_ckpt_entry *entries = NULL;
+  int count = 0, verified = 0;
+  RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
+  rn_status status = RN_OK;
+  for (int i = 0; i < count; i++) {
+    rn_err why = {0};
+    if (entries[i].state != RN_CKPT_WHOLE) continue;
+    verified++;
+    rn_status found = verify_step(&why, entries[i].path.text, out);
+    if (found == RN_OK) continue;
+    fprintf(out, "%s: damaged\n", entries[i].path.text);
+    rn_fail(err, found, "%s", why.text);
+    if (status == RN_OK) status = found;
+  }
+  free(entries);
+  if (verified > 0) return status;
+  return rn_fail(err, RN_ERR_NOT_FOUND, "%s has no checkpoint", run_dir);
+}
+
+rn_status rn_ckpt_tool_verify(rn_err *err, const char *path, FILE *out) {
+  if (rn_ckpt_is_step_folder(path)) return verify_step(err, path, out);
+  return verify_run(err, path, out);
+}
+
+rn_status rn_ckpt_tool_prune(rn_err *err, const char *run_dir, int64_t keep_last,
+                             int64_t keep_every) {
+  rn_ckpt *ckpt = NULL;
+  if (rn_ckpt_is_step_folder(run_dir)) {
+    return rn_fail(err, RN_ERR_USAGE, "%s is a checkpoint; prune takes the run's directory",
+                   run_dir);
+  }
+  RN_TRY(err, rn_ckpt_find(err, run_dir, true, &stderr_notes, &ckpt));
+  const Retnet__Checkpoint *rules = rn_ckpt_manifest(ckpt)->config->checkpoint;
+  if (keep_last < 0) keep_last = rules->keep_last;
+  if (keep_every < 0) keep_every = rules->keep_every;
+  rn_ckpt_close(&ckpt);
+  return rn_ckpt_prune(err, run_dir, (int)keep_last, keep_every);
+}
