@@ -9,7 +9,7 @@
 #include "proto/arena.h"
 
 struct rn_world {
-  MPI_Comm comm;
+  MPI_Comm comm, node;
   int rank, size, node_ranks;
   char host[MPI_MAX_PROCESSOR_NAME];
 };
@@ -29,7 +29,6 @@ static rn_status check_launch(rn_err *err, int size) {
 }
 
 static rn_status open_world(rn_err *err, rn_world *world) {
-  MPI_Comm node = MPI_COMM_NULL;
   int length = 0;
   RN_MPI(err, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
   RN_MPI(err, MPI_Comm_dup(MPI_COMM_WORLD, &world->comm));
@@ -37,17 +36,17 @@ static rn_status open_world(rn_err *err, rn_world *world) {
   RN_MPI(err, MPI_Comm_rank(world->comm, &world->rank));
   RN_MPI(err, MPI_Comm_size(world->comm, &world->size));
   RN_MPI(err, MPI_Get_processor_name(world->host, &length));
-  RN_MPI(err,
-         MPI_Comm_split_type(world->comm, MPI_COMM_TYPE_SHARED, world->rank, MPI_INFO_NULL, &node));
-  RN_MPI(err, MPI_Comm_size(node, &world->node_ranks));
-  RN_MPI(err, MPI_Comm_free(&node));
+  RN_MPI(err, MPI_Comm_split_type(world->comm, MPI_COMM_TYPE_SHARED, world->rank, MPI_INFO_NULL,
+                                  &world->node));
+  RN_MPI(err, MPI_Comm_set_errhandler(world->node, MPI_ERRORS_RETURN));
+  RN_MPI(err, MPI_Comm_size(world->node, &world->node_ranks));
   return check_launch(err, world->size);
 }
 
 rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out) {
   int provided = 0;
   RN_TRY(err, rn_alloc(err, "world", 1, sizeof **out, out));
-  (*out)->comm = MPI_COMM_NULL;
+  (*out)->comm = (*out)->node = MPI_COMM_NULL;
   RN_MPI(err, MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided));
   if (provided < MPI_THREAD_FUNNELED) {
     return rn_fail(err, RN_ERR_LIBRARY, "this MPI has no MPI_THREAD_FUNNELED (it gives level %d)",
@@ -72,6 +71,7 @@ int rn_world_finish(rn_world **world, rn_status status, const rn_err *err) {
     return code;
   }
   if (status != RN_OK && rank == 0) print_failure(err);
+  if (*world != NULL && (*world)->node != MPI_COMM_NULL) MPI_Comm_free(&(*world)->node);
   if (*world != NULL && (*world)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*world)->comm);
   if (started) MPI_Finalize();
   free(*world);
@@ -99,7 +99,11 @@ MPI_Comm rn_world_comm(const rn_world *world) {
   return world->comm;
 }
 
-rn_status rn_agree(rn_err *err, rn_world *world, rn_status status) {
+MPI_Comm rn_world_node_comm(const rn_world *world) {
+  return world->node;
+}
+
+rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status) {
   struct {
     int status, rank;
   } mine = {(int)status, world->rank}, worst;

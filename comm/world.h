@@ -33,12 +33,14 @@ int rn_world_size(const rn_world *world);
 int rn_world_node_ranks(const rn_world *world);
 const char *rn_world_host(const rn_world *world);
 MPI_Comm rn_world_comm(const rn_world *world);
+/** Communicator of the ranks on this node, in world order. */
+MPI_Comm rn_world_node_comm(const rn_world *world);
 
 /**
  * The worst status of all ranks, on all ranks, with the text of the first rank that has it.
  * Collective: over the world. Closes local work that may fail on some ranks.
  */
-rn_status rn_agree(rn_err *err, rn_world *world, rn_status status);
+rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status);
 
 /** Errors: RN_ERR_MISMATCH naming the first rank and host whose bytes differ from rank 0's. */
 rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, const void *bytes,

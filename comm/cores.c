@@ -1,0 +1,64 @@
+#include "comm/cores.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/mpi_check.h"
+#include "proto/arena.h"
+
+/* Room for every core that one Linux kernel can have. */
+enum { MASK_CORES = 8192, MASK_BYTES = MASK_CORES / 8, MAX_THREADS = 8192 };
+
+static bool meet(const unsigned char *a, const unsigned char *b) {
+  for (int i = 0; i < MASK_BYTES; i++) {
+    if (a[i] & b[i]) return true;
+  }
+  return false;
+}
+
+static rn_status read_mask(rn_err *err, cpu_set_t *mask) {
+  if (sched_getaffinity(0, MASK_BYTES, mask) == 0) return RN_OK;
+  return rn_fail(err, RN_ERR_LIBRARY,
+                 "the affinity mask cannot be read: %s. Give parallel.threads and bind nothing",
+                 strerror(errno));
+}
+
+/* All ranks of a node show their masks, and each counts those that meet its own. */
+static rn_status count_sharing(rn_err *err, const rn_world *world, const unsigned char *mine,
+                               int *sharing) {
+  const int ranks = rn_world_node_ranks(world);
+  unsigned char *all = calloc((size_t)ranks, MASK_BYTES);
+  if (all == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %d affinity masks", ranks);
+  rn_status status = RN_MPI_STATUS(err, MPI_Allgather(mine, MASK_BYTES, MPI_BYTE, all, MASK_BYTES,
+                                                      MPI_BYTE, rn_world_node_comm(world)));
+  *sharing = 0;
+  for (int r = 0; r < ranks; r++) *sharing += meet(mine, all + (size_t)r * MASK_BYTES);
+  free(all);
+  return status;
+}
+
+rn_status rn_cores_look(rn_err *err, rn_world *world, rn_cores *out) {
+  cpu_set_t *mask = NULL;
+  *out = (rn_cores){1, 1};
+  rn_status status = rn_alloc(err, "affinity mask", 1, MASK_BYTES, &mask);
+  if (status == RN_OK) status = read_mask(err, mask);
+  status = rn_agree(err, world, status);
+  if (status == RN_OK) {
+    out->cores = CPU_COUNT_S(MASK_BYTES, mask);
+    status = count_sharing(err, world, (const unsigned char *)mask, &out->sharing);
+  }
+  free(mask);
+  return status;
+}
+
+int rn_cores_threads(rn_cores cores, int asked) {
+  if (asked > 0) return asked;
+  const char *text = getenv("OMP_NUM_THREADS"); /* may be a list by level: its first is ours */
+  const long given = text == NULL ? 0 : strtol(text, NULL, 10);
+  if (given >= 1 && given <= MAX_THREADS) return (int)given;
+  const int share = cores.cores / (cores.sharing > 0 ? cores.sharing : 1);
+  return share > 1 ? share : 1;
+}

@@ -1,0 +1,59 @@
+/* Threads follow the cores that a rank may use and the ranks that share them; a word wins. */
+#include "comm/cores.h"
+
+#include <sched.h>
+#include <stdlib.h>
+
+#include "tests/support/check.h"
+
+static rn_err err;
+
+static void threads_follow_cores(void) {
+  unsetenv("OMP_NUM_THREADS");
+  CHECK_EQUAL(rn_cores_threads((rn_cores){8, 1}, 0), 8);
+  CHECK_EQUAL(rn_cores_threads((rn_cores){8, 3}, 0), 2);
+  CHECK_EQUAL(rn_cores_threads((rn_cores){2, 64}, 0), 1);
+  setenv("OMP_NUM_THREADS", "3,2", 1);
+  CHECK_EQUAL(rn_cores_threads((rn_cores){8, 1}, 0), 3);
+  CHECK_EQUAL(rn_cores_threads((rn_cores){8, 1}, 5), 5);
+  setenv("OMP_NUM_THREADS", "many", 1);
+  CHECK_EQUAL(rn_cores_threads((rn_cores){8, 2}, 0), 4);
+}
+
+static int nth_core(const cpu_set_t *mask, int number) {
+  int core = 0;
+  for (; core < CPU_SETSIZE; core++) {
+    if (CPU_ISSET(core, mask) && number-- == 0) break;
+  }
+  return core;
+}
+
+/* Unbound ranks share all cores; each bound to one, only those on the same core do. */
+static void sharing_is_by_mask(rn_world *world) {
+  const int size = rn_world_size(world), rank = rn_world_rank(world);
+  rn_cores cores;
+  cpu_set_t all, one;
+  CHECK_EQUAL(sched_getaffinity(0, sizeof all, &all), 0);
+  const int count = CPU_COUNT(&all);
+  CHECK_OK(&err, rn_cores_look(&err, world, &cores));
+  CHECK_EQUAL(cores.cores, count);
+  CHECK_EQUAL(cores.sharing, size);
+  CPU_ZERO(&one);
+  CPU_SET(nth_core(&all, rank % count), &one);
+  CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
+  CHECK_OK(&err, rn_cores_look(&err, world, &cores));
+  CHECK_EQUAL(cores.cores, 1);
+  CHECK_EQUAL(cores.sharing, size / count + (rank % count < size % count));
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  threads_follow_cores();
+  sharing_is_by_mask(world);
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}

@@ -1,0 +1,83 @@
+/* A job that hangs ends with exit code 3 and names the rank and operation; one that ticks goes on.
+ */
+#include "comm/watchdog.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/check.h"
+
+static rn_err err;
+
+enum { RANKS = 3, CULPRIT = 1, STEP = 7 };
+static const double limit_s = 0.8;
+
+/* What one rank of the job under test does, by the word it was started with. */
+static int be_a_rank(int argc, char **argv, const char *how) {
+  rn_world *world = NULL;
+  rn_watchdog *watchdog = NULL;
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status == RN_OK) status = rn_watchdog_start(&err, world, limit_s, &watchdog);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  for (int i = 0; i < 12 && strcmp(how, "ticks") == 0; i++) {
+    rn_watchdog_tick(watchdog, "forward", i);
+    usleep(200000);
+  }
+  const bool culprit = rn_world_rank(world) == CULPRIT;
+  rn_watchdog_tick(watchdog, "forward", STEP);
+  if (culprit && strcmp(how, "hangs") == 0) pause();
+  if (culprit && strcmp(how, "stops") == 0) raise(SIGSTOP);
+  rn_watchdog_tick(watchdog, "sum gradients", STEP);
+  status = rn_world_barrier(&err, world);
+  rn_watchdog_stop(&watchdog);
+  return rn_world_finish(&world, status, &err);
+}
+
+/* Runs RANKS ranks of this program; gives the exit code and what came out. */
+static int run_job(const char *launcher, const char *self, const char *how, char *output,
+                   size_t bytes) {
+  char command[4096];
+  snprintf(command, sizeof command, "'%s' -n %d --oversubscribe --bind-to none '%s' rank %s 2>&1",
+           launcher, RANKS, self, how);
+  FILE *job = popen(command, "r");
+  if (!CHECK(job != NULL)) return -1;
+  const size_t used = fread(output, 1, bytes - 1, job);
+  output[used] = '\0';
+  const int code = pclose(job);
+  return WIFEXITED(code) ? WEXITSTATUS(code) : -1;
+}
+
+static int occurrences(const char *text, const char *word) {
+  int count = 0;
+  for (const char *at = text; (at = strstr(at, word)) != NULL; at++) count++;
+  return count;
+}
+
+static void is_named(const char *launcher, const char *self, const char *how) {
+  static char output[65536];
+  CHECK_EQUAL(run_job(launcher, self, how, output, sizeof output), 3);
+  CHECK(strstr(output, "rank 1 has not gone past \"forward\" of step 7 for ") != NULL);
+  CHECK(strstr(output, "rank 0 has not gone past \"sum gradients\" of step 7 for ") != NULL);
+  CHECK_EQUAL(occurrences(output, "error: no progress"), 1);
+  CHECK_EQUAL(occurrences(output, "<- behind"), 1);
+  if (check_failures() > 0) fputs(output, stderr);
+}
+
+static void goes_on(const char *launcher, const char *self) {
+  static char output[65536];
+  CHECK_EQUAL(run_job(launcher, self, "ticks", output, sizeof output), 0);
+  CHECK_EQUAL(occurrences(output, "no progress"), 0);
+}
+
+int main(int argc, char **argv) {
+  if (argc == 3) return be_a_rank(argc, argv, argv[2]);
+  if (argc != 2) return 2;
+  is_named(argv[1], argv[0], "hangs");
+  is_named(argv[1], argv[0], "stops");
+  goes_on(argv[1], argv[0]);
+  return check_result();
+}
