@@ -82,5 +82,9 @@
 #define rn_layer_tape_take RN_NAME(rn_layer_tape_take)
 #define rn_block_retention_create RN_NAME(rn_block_retention_create)
 #define rn_block_retention_destroy RN_NAME(rn_block_retention_destroy)
+#define rn_chunk_cut RN_NAME(rn_chunk_cut)
+#define rn_kernels_ref RN_NAME(rn_kernels_ref)
+#define rn_kernels_pick RN_NAME(rn_kernels_pick)
+#define rn_retention_row_sum RN_NAME(rn_retention_row_sum)
 
 #endif

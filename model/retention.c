@@ -11,11 +11,18 @@ static void fill_tables(rn_retention *r) {
   for (int h = 0; h < r->heads; h++) {
     rn_real *power = r->power + (int64_t)h * (r->max_tokens + 1);
     for (int i = 0; i <= r->max_tokens; i++) power[i] = (rn_real)exp(r->log_gamma[h] * i);
-    for (int i = 0; i < r->chunk; i++) {
-      rn_real *row = r->mask + ((int64_t)h * r->chunk + i) * r->chunk;
-      for (int j = 0; j <= i; j++) row[j] = power[i - j];
-    }
+    rn_real *one = r->decay + (int64_t)(h + 1) * (r->chunk + 1) - 1;
+    for (int n = 0; n <= r->chunk; n++) one[-n] = power[n];
   }
+}
+
+/* Bands of scores and their gradients, scaled rows of a chunk, a slab of a state. */
+static int64_t work_elements(const rn_retention *r) {
+  const int wide = r->key_width > r->value_width ? r->key_width : r->value_width;
+  const int64_t bands = 2 * (int64_t)RN_CHUNK_BAND * r->chunk, rows = (int64_t)wide * r->chunk;
+  const int64_t slab = (int64_t)RN_SLAB_ROWS * r->value_width;
+  const int64_t most = bands > rows ? bands : rows;
+  return most > slab ? most : slab;
 }
 
 rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out) {
@@ -26,16 +33,17 @@ rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, 
                         .value_width = rn_spec_value_width(spec),
                         .chunk = whole || spec->chunk > tokens ? tokens : spec->chunk,
                         .max_tokens = tokens,
+                        .threads = omp_get_max_threads(),
                         .scale = spec->retention_scale};
-  const int64_t c = out->chunk;
-  out->work_each = 2 * c * (c + out->key_width);
+  out->kernels = rn_kernels_pick();
+  out->work_each = work_elements(out);
   rn_status status;
   if ((status = rn_alloc(err, "decays", (size_t)out->heads, sizeof(double), &out->log_gamma)) !=
           RN_OK ||
       (status = rn_alloc(err, "decay powers", (size_t)out->heads * (size_t)(tokens + 1),
                          sizeof(rn_real), &out->power)) != RN_OK ||
-      (status = rn_alloc(err, "decay mask", (size_t)out->heads * (size_t)(c * c), sizeof(rn_real),
-                         &out->mask)) != RN_OK ||
+      (status = rn_alloc(err, "decays of a chunk", (size_t)out->heads * (size_t)(out->chunk + 1),
+                         sizeof(rn_real), &out->decay)) != RN_OK ||
       (status = rn_alloc(err, "retention work space", (size_t)out->threads * (size_t)out->work_each,
                          sizeof(rn_real), &out->work)) != RN_OK) {
     rn_retention_destroy(out);
@@ -49,7 +57,7 @@ rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, 
 void rn_retention_destroy(rn_retention *r) {
   free(r->log_gamma);
   free(r->power);
-  free(r->mask);
+  free(r->decay);
   free(r->work);
   *r = (rn_retention){0};
 }
@@ -74,8 +82,9 @@ void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, doub
   }
 }
 
-/* S_n = 1 + g + ... + g^n. Source: RetNet 2307.08621, the row sums of D. */
-static double row_sum(double log_gamma, int64_t n) {
+/* Source: RetNet (arXiv 2307.08621), the normalisation of D; expm1 keeps it exact for g near 1. */
+double rn_retention_row_sum(const rn_retention *r, int head, int64_t n) {
+  const double log_gamma = r->log_gamma[head];
   if (log_gamma == 0) return (double)(n + 1);
   return expm1((double)(n + 1) * log_gamma) / expm1(log_gamma);
 }
@@ -92,7 +101,7 @@ void rn_retention_row_scale(const rn_retention *r, const rn_retention_view *u, r
   for (int64_t row = 0; row < rows; row++) {
     for (int h = 0; h < r->heads; h++) {
       rn_real *a = alpha + row * r->heads + h;
-      const double root = sqrt(row_sum(r->log_gamma[h], u->since[row]));
+      const double root = sqrt(rn_retention_row_sum(r, h, u->since[row]));
       const double weights = by_weights ? fmin(fmax((double)*a / root, 1), 5e4) : 1;
       *a = r->scale == RN_SCALE_RAW ? (rn_real)1 : (rn_real)(1 / (root * weights));
     }

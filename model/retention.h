@@ -3,8 +3,8 @@
  *
  *   parallel    o_n = sum over m <= n of g^(n-m) (q_n . k_m) v_m
  *   recurrent   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n
- *   chunkwise   o_i = inner part of the chunk + g^(i+1) q_i R,  R <- g^L R + sum g^(L-1-i) k_i^T
- * v_i
+ *   chunkwise   o_i = inner part of the chunk + g^(i+1) q_i R
+ *               R <- g^L R + sum over i of g^(L-1-i) k_i^T v_i
  *
  * Documents: `since` counts tokens from the start of the document; nothing before it is seen.
  * Chunkwise work comes in phases, so that the transfer of states hides behind the inner part:
@@ -18,9 +18,13 @@
 
 #include <stdint.h>
 
+#include "model/kernel/kernels.h"
 #include "model/names.h"
 #include "model/spec.h"
 #include "proto/scan_port.h"
+
+/** Rows of a state that one thread folds over all chunks at a time. */
+enum { RN_SLAB_ROWS = 16 };
 
 /** Sizes, decay tables and work space of threads, made once for pieces of at most max_tokens. */
 typedef struct rn_retention {
@@ -28,9 +32,10 @@ typedef struct rn_retention {
   rn_retention_scale scale;
   double *log_gamma; /* [H] */
   rn_real *power;    /* [H, max_tokens + 1]: g^i */
-  rn_real *mask;     /* [H, C, C]: g^(i-j), 0 above the diagonal */
-  int threads;       /* set when the core was made; it never uses more */
-  rn_real *work;     /* [threads, work_each] */
+  rn_real *decay;    /* [H, C + 1]: each row from g^C down to g^0 */
+  rn_kernels kernels;
+  int threads;   /* set when the core was made; it never uses more */
+  rn_real *work; /* [threads, work_each] */
   int64_t work_each;
 } rn_retention;
 
@@ -102,6 +107,9 @@ void rn_retention_parallel_backward(const rn_retention *r, const rn_retention_vi
 /** The recurrent form: state [B, H, K, V] goes on from its value; o may be NULL (state only). */
 void rn_retention_recurrent(const rn_retention *r, const rn_retention_view *u, rn_real *state,
                             rn_real *o, int64_t ldo);
+
+/** S_n = 1 + g + ... + g^n of a head, the row sums of D, in double. */
+double rn_retention_row_sum(const rn_retention *r, int head, int64_t n);
 
 /** Whether the scale at hand is made from sums of |weights| (torchscale's two training forms). */
 bool rn_retention_scale_needs_weights(const rn_retention *r);

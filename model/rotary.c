@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "model/kernel/kernels.h"
 #include "proto/arena.h"
 
 rn_status rn_rotary_create(rn_err *err, rn_rotary kind, int key_width, int max_tokens,
@@ -42,31 +43,13 @@ void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens) {
   }
 }
 
-static void rotate(const rn_rotary_table *table, const rn_real *cosine, const rn_real *sine,
-                   rn_real direction, rn_real scale, rn_real *x) {
-  const bool halves = table->kind == RN_ROTARY_ROPE_HALF;
-  const int partner = halves ? table->half : 1, stride = halves ? 1 : 2;
-  for (int j = 0; j < table->half; j++) {
-    rn_real *pair = x + (int64_t)stride * j;
-    const rn_real a = pair[0], b = pair[partner], s = direction * sine[j];
-    pair[0] = scale * (a * cosine[j] - b * s);
-    pair[partner] = scale * (b * cosine[j] + a * s);
-  }
-}
-
 void rn_rotary_apply(const rn_rotary_table *table, int sequences, int tokens, int heads, bool back,
                      rn_real scale, rn_real *x, int64_t ld) {
-  const int K = 2 * table->half;
+  const rn_kernels kernels = rn_kernels_pick();
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < (int64_t)sequences * tokens; row++) {
     const int64_t at = row % tokens * table->half;
-    for (int h = 0; h < heads; h++) {
-      rn_real *rows = x + row * ld + (int64_t)h * K;
-      if (table->kind == RN_ROTARY_NONE) {
-        for (int e = 0; e < K; e++) rows[e] *= scale;
-      } else {
-        rotate(table, table->cosine + at, table->sine + at, back ? -1 : 1, scale, rows);
-      }
-    }
+    kernels.rotate(table->kind, heads, 2 * table->half, table->cosine + at, table->sine + at,
+                   back ? -1 : 1, scale, x + row * ld);
   }
 }

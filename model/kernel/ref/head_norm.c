@@ -1,0 +1,73 @@
+/* One row of one head: its norm, its gate, and their gradients. */
+#include <math.h>
+#include <stddef.h>
+
+#include "model/kernel/exp.h"
+#include "model/kernel/ref/ref.h"
+
+static rn_real mean_of(int n, const rn_real *x) {
+  rn_real sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int e = 0; e < n; e++) sum += x[e];
+  return sum / (rn_real)n;
+}
+
+static rn_real mean_product(int n, const rn_real *x, const rn_real *y) {
+  rn_real sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int e = 0; e < n; e++) sum += x[e] * y[e];
+  return sum / (rn_real)n;
+}
+
+static rn_real factor_of(rn_head_norm kind, int n, double eps, rn_real alpha, const rn_real *x) {
+  if (kind == RN_HEAD_NORM_NONE) return alpha;
+  const double mean_square = (double)mean_product(n, x, x), a = (double)alpha;
+  return (rn_real)(1 / sqrt(mean_square + eps / (a * a)));
+}
+
+rn_real rn_head_norm_ref(rn_head_norm kind, int n, double eps, rn_real alpha, rn_real *x) {
+  if (kind == RN_HEAD_NORM_GROUP) {
+    const rn_real mean = mean_of(n, x);
+#pragma omp simd
+    for (int e = 0; e < n; e++) x[e] -= mean;
+  }
+  const rn_real factor = factor_of(kind, n, eps, alpha, x);
+#pragma omp simd
+  for (int e = 0; e < n; e++) x[e] *= factor;
+  return factor;
+}
+
+void rn_head_norm_backward_ref(rn_head_norm kind, int n, const rn_real *y, rn_real factor,
+                               rn_real *dy) {
+  const rn_real along = kind == RN_HEAD_NORM_NONE ? 0 : mean_product(n, dy, y);
+  const rn_real mean = kind == RN_HEAD_NORM_GROUP ? mean_of(n, dy) : 0;
+#pragma omp simd
+  for (int e = 0; e < n; e++) dy[e] = factor * (dy[e] - mean - y[e] * along);
+}
+
+void rn_gate_ref(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn_real *z) {
+  if (g != NULL) {
+#pragma omp simd
+    for (int e = 0; e < n; e++) z[e] = y[e] * g[e] / (1 + rn_exp(-g[e]));
+  } else {
+#pragma omp simd
+    for (int e = 0; e < n; e++) z[e] = y[e];
+  }
+  if (w == NULL) return;
+#pragma omp simd
+  for (int e = 0; e < n; e++) z[e] *= w[e];
+}
+
+/* silu'(g) = s (1 + g (1 - s)) with s = 1 / (1 + e^-g) */
+void rn_gate_backward_ref(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz) {
+  if (g == NULL) return;
+#pragma omp simd
+  for (int e = 0; e < n; e++) {
+    const rn_real x = g[e], s = 1 / (1 + rn_exp(-x)), d = dz[e];
+    g[e] = d * y[e] * s * (1 + x * (1 - s));
+    dz[e] = d * x * s;
+  }
+  if (w == NULL) return;
+#pragma omp simd
+  for (int e = 0; e < n; e++) g[e] *= w[e];
+}
