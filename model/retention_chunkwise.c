@@ -129,7 +129,7 @@ static void spread_states(const rn_retention *r, const rn_retention_view *u,
 
 void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u, rn_real *states,
                                 rn_real *own) {
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, 0, i);
     r->kernels.chunk_own(&t.chunk, u->k + t.k, u->v + t.v, t.work, states + t.state);
@@ -144,7 +144,7 @@ static void poll_by_first_thread(const rn_scan_port *port) {
 void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *u,
                                 const rn_scan_port *port, rn_real *o, int64_t ldo,
                                 rn_real *row_abs) {
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     rn_real *sums = row_abs != NULL ? row_abs + t.row * r->heads + t.head : NULL;
@@ -184,7 +184,7 @@ void rn_retention_forward_end(const rn_retention *r, const rn_retention_view *u,
                               rn_real *states, rn_real *o, int64_t ldo, rn_real *alpha) {
   const bool by_weights = rn_retention_scale_needs_weights(r);
   spread_states(r, u, RN_SCAN_FORWARD, state, states);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     r->kernels.chunk_cross(&t.chunk, u->q + t.q, states + t.state, t.work, o + t.o);
@@ -195,7 +195,7 @@ void rn_retention_forward_end(const rn_retention *r, const rn_retention_view *u,
 
 void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u,
                                  const rn_real *d_o, int64_t ldo, rn_real *adjoints, rn_real *own) {
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     r->kernels.chunk_own_backward(&t.chunk, u->q + t.q, d_o + t.o, t.work, adjoints + t.state);
@@ -216,7 +216,7 @@ void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view 
                                  const rn_scan_port *port, const rn_real *d_o, int64_t ldo,
                                  rn_real *dq, int64_t lddq, rn_real *dk, rn_real *dv,
                                  int64_t lddkv) {
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     const rn_chunk_grads grads = grads_at(r, &t, dq, lddq, dk, dv, lddkv);
@@ -231,7 +231,7 @@ void rn_retention_backward_end(const rn_retention *r, const rn_retention_view *u
                                rn_real *adjoint, rn_real *adjoints, rn_real *dq, int64_t lddq,
                                rn_real *dk, rn_real *dv, int64_t lddkv) {
   spread_states(r, u, RN_SCAN_REVERSE, adjoint, adjoints);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     const rn_chunk_grads grads = grads_at(r, &t, dq, lddq, dk, dv, lddkv);
