@@ -1,0 +1,119 @@
+/* The next start removes recorded shared memory of dead processes on its host, and nothing else. */
+#include "comm/shm_record.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/check.h"
+
+static rn_err err;
+static char folder[PATH_MAX], record[PATH_MAX + 32];
+
+enum { DEAD, SHARED, UNRECORDED, REPLACED, FILES };
+static char path[FILES][64];
+
+static unsigned long long make_file(const char *name) {
+  struct stat about = {0};
+  const int fd = open(name, O_CREAT | O_RDWR, 0600);
+  CHECK(fd >= 0 && ftruncate(fd, 4096) == 0 && fstat(fd, &about) == 0);
+  close(fd);
+  return (unsigned long long)about.st_ino;
+}
+
+static bool exists(const char *name) {
+  return access(name, F_OK) == 0;
+}
+
+static bool record_has(const char *words) {
+  static char text[1 << 20];
+  FILE *file = fopen(record, "r");
+  if (file == NULL) return false;
+  text[fread(text, 1, sizeof text - 1, file)] = '\0';
+  fclose(file);
+  return strstr(text, words) != NULL;
+}
+
+static long long dead_process(void) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  waitpid(child, NULL, 0);
+  return child;
+}
+
+/* Lines as a killed run left them, and some that no run would write. */
+static void leave_things_behind(const char *host, unsigned long long shared) {
+  const long long pid = dead_process();
+  const unsigned long long dead = make_file(path[DEAD]), replaced = make_file(path[REPLACED]);
+  make_file(path[UNRECORDED]);
+  FILE *file = fopen(record, "a");
+  if (!CHECK(file != NULL)) return;
+  fprintf(file, "%s %lld 5 %llu %s\n", host, pid, dead, path[DEAD]);
+  fprintf(file, "%s %lld 6 %llu %s\n", host, pid, dead, path[DEAD]);
+  fprintf(file, "%s %lld 5 %llu %s\n", host, pid, shared, path[SHARED]);
+  fprintf(file, "%s %lld 5 %llu %s\n", host, pid, replaced + 1, path[REPLACED]);
+  fprintf(file, "elsewhere %lld 5 %llu %s\n", pid, dead, path[UNRECORDED]);
+  fprintf(file, "%s %lld 5 1 /dev/shm/../../%s\n", host, pid, record);
+  fprintf(file, "no such line\n%s 1 torn", host);
+  fclose(file);
+}
+
+static void only_the_dead_go(rn_world *world) {
+  const bool first = rn_world_rank(world) == 0;
+  unsigned long long shared = 0;
+  char owner[64];
+  snprintf(owner, sizeof owner, " %d ", (int)getpid());
+  CHECK_OK(&err, rn_shm_record_clean(&err, world, folder));
+  if (first) shared = make_file(path[SHARED]);
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+  const int fd = open(path[SHARED], O_RDWR);
+  void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+  CHECK(fd >= 0 && map != MAP_FAILED);
+  close(fd);
+  CHECK_OK(&err, rn_shm_record_write(&err, world, folder));
+  CHECK(record_has(owner) && record_has(path[SHARED]));
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+  if (first) leave_things_behind(rn_world_host(world), shared);
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+  CHECK_OK(&err, rn_shm_record_clean(&err, world, folder));
+  CHECK(!exists(path[DEAD]));
+  CHECK(exists(path[SHARED]) && exists(path[UNRECORDED]) && exists(path[REPLACED]));
+  CHECK(exists(record) && record_has(owner) && record_has("elsewhere"));
+  CHECK(!record_has(path[DEAD]) && !record_has(path[REPLACED]));
+  CHECK(!record_has("no such line") && !record_has("torn"));
+  munmap(map, 4096);
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  const bool first = rn_world_rank(world) == 0;
+  snprintf(folder, sizeof folder, "/tmp/rn_shm_record_XXXXXX");
+  if (first) CHECK(mkdtemp(folder) != NULL);
+  CHECK_OK(&err, rn_world_broadcast(&err, world, folder, sizeof folder));
+  snprintf(record, sizeof record, "%s/shared-memory.txt", folder);
+  for (int i = 0; i < FILES; i++) {
+    snprintf(path[i], sizeof path[i], "/dev/shm/%.40s.%d", strrchr(folder, '/') + 1, i);
+  }
+  only_the_dead_go(world);
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+  if (first) {
+    for (int i = 0; i < FILES; i++) unlink(path[i]);
+    unlink(record);
+    rmdir(folder);
+  }
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+  CHECK_FAILS(&err, RN_ERR_IO, "shared-memory.txt",
+              rn_shm_record_write(&err, world, "/no/such/folder"));
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}
