@@ -1,24 +1,10 @@
 #include "trainer/run.h"
 
-#include <omp.h>
-#include <sched.h>
 #include <stdlib.h>
 
+#include "comm/cores.h"
 #include "model/threads.h"
 #include "proto/arena.h"
-
-/* The key, else OMP_NUM_THREADS, else this rank's part of the cores that it may use. */
-static int choose_threads(const Retnet__Config *config, const rn_world *world) {
-  if (config->parallel->threads > 0) return config->parallel->threads;
-  const char *given = getenv("OMP_NUM_THREADS");
-  if (given != NULL && atoi(given) > 0) return atoi(given);
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  if (sched_getaffinity(0, sizeof mask, &mask) != 0) return 1;
-  const int cores = CPU_COUNT(&mask), ranks = rn_world_node_ranks(world);
-  const int sharing = cores < ranks ? cores : ranks; /* a bound rank has its cores alone */
-  return cores / sharing > 0 ? cores / sharing : 1;
-}
 
 static rn_status check_documents(rn_err *err, const rn_run *run) {
   const bool by_weights = run->spec.retention_scale == RN_SCALE_TS_PARALLEL ||
@@ -61,8 +47,6 @@ static rn_status plan_run(rn_err *err, rn_run *run) {
                     .min_lr = o->min_lr,
                     .warmup_steps = o->warmup_steps,
                     .decay_steps = o->decay_steps > 0 ? o->decay_steps : c->train->steps};
-  run->threads = choose_threads(c, run->world);
-  rn_threads_start(run->threads);
   return RN_OK;
 }
 
@@ -116,7 +100,11 @@ static rn_status make_state(rn_err *err, rn_run *run) {
 }
 
 rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn_run *out) {
+  rn_cores cores;
   *out = (rn_run){.config = config, .world = world};
+  RN_TRY(err, rn_cores_look(err, world, &cores));
+  out->threads = rn_cores_threads(cores, config->parallel->threads);
+  rn_threads_start(out->threads);
   rn_status status;
   if ((status = rn_agree(err, world, plan_run(err, out))) != RN_OK ||
       (status = rn_world_check_same(err, world, "the training data", &out->train.content,

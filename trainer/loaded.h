@@ -1,0 +1,24 @@
+/** A trained model from a checkpoint, for evaluation and generation: spec, weights, origin. */
+#ifndef RN_TRAINER_LOADED_H
+#define RN_TRAINER_LOADED_H
+
+#include "data/ckpt.h"
+#include "model/param.h"
+#include "model/spec.h"
+
+typedef struct rn_loaded {
+  rn_ckpt *ckpt;
+  const Retnet__Manifest *manifest; /* the checkpoint's */
+  rn_spec spec;
+  rn_param_table *table;
+  float *params; /* [table->total] */
+} rn_loaded;
+
+/**
+ * Loads the whole model of a step folder or of a run directory's newest good checkpoint.
+ * Errors: RN_ERR_NOT_FOUND, RN_ERR_FORMAT naming the checkpoint. Damaged ones are only passed by.
+ */
+rn_status rn_loaded_open(rn_err *err, const char *path, rn_loaded *out);
+void rn_loaded_close(rn_loaded *loaded);
+
+#endif

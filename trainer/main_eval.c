@@ -1,0 +1,120 @@
+/* retnet-eval: loss, perplexity and bits per byte of a checkpoint on a data folder. */
+#include <math.h>
+#include <stdio.h>
+
+#include "comm/cores.h"
+#include "model/threads.h"
+#include "proto/args.h"
+#include "proto/log.h"
+#include "proto/version.h"
+#include "trainer/evaluate.h"
+
+typedef struct options {
+  const char *checkpoint, *data, *form;
+  int64_t sequence_length;
+  bool json;
+  rn_args_found found;
+} options;
+
+static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
+  const rn_arg table[] = {
+      {0, "checkpoint", "DIR", "step folder or run directory", RN_ARG_TEXT, &o->checkpoint, 0, 0},
+      {0, "data", "DIR", "data folder; its val split is read", RN_ARG_TEXT, &o->data, 0, 0},
+      {0, "form", "FORM", "chunkwise|parallel|recurrent", RN_ARG_TEXT, &o->form, 0, 0},
+      {0, "sequence-length", "T", "instead of the training's", RN_ARG_INTEGER, &o->sequence_length,
+       1, 1 << 30},
+      {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &o->json, 0, 0}};
+  const rn_args args = {"retnet-eval",
+                        "--checkpoint DIR --data DIR [--form FORM] [--json]",
+                        "Loss, perplexity and bits per byte of a trained model.",
+                        table,
+                        (int)(sizeof table / sizeof table[0]),
+                        0,
+                        0};
+  RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
+  if (o->found.help) rn_args_print_help(&args, stdout);
+  if (o->found.version) rn_version_print(stdout, "retnet-eval", NULL, 0);
+  if (o->found.help || o->found.version) return RN_OK;
+  if (o->checkpoint == NULL || o->data == NULL) {
+    return rn_fail(err, RN_ERR_USAGE, "--checkpoint and --data are wanted; see --help");
+  }
+  return RN_OK;
+}
+
+static void print_json(const rn_evaluation *e, const char *form, int64_t step) {
+  printf("{\"loss\": %.17g, \"perplexity\": %.17g, ", e->loss, exp(e->loss));
+  if (isfinite(e->bits_per_byte)) {
+    printf("\"bits_per_byte\": %.17g, ", e->bits_per_byte);
+  } else {
+    printf("\"bits_per_byte\": null, ");
+  }
+  printf(
+      "\"tokens\": %lld, \"sequences\": %lld, \"sequence_length\": %d, \"form\": \"%s\", "
+      "\"step\": %lld, \"by_position\": [",
+      (long long)e->tokens, (long long)e->sequences, e->sequence_length, form, (long long)step);
+  for (int i = 0; i < e->buckets; i++) {
+    const int64_t to = (INT64_C(2) << i) - 1;
+    printf("%s{\"from\": %lld, \"to\": %lld, \"loss\": %.17g}", i > 0 ? ", " : "",
+           (long long)((INT64_C(1) << i) - 1),
+           (long long)(to < e->sequence_length ? to : e->sequence_length), e->bucket_loss[i]);
+  }
+  printf("]}\n");
+}
+
+static void print_table(const rn_evaluation *e, const char *form, int64_t step) {
+  printf(
+      "step %lld, %s: loss %.6f  perplexity %.4f  bits per byte %.4f  (%lld targets, %lld "
+      "sequences of %d)\n",
+      (long long)step, form, e->loss, exp(e->loss), e->bits_per_byte, (long long)e->tokens,
+      (long long)e->sequences, e->sequence_length);
+  for (int i = 0; i < e->buckets; i++) {
+    printf("  positions from %8lld  loss %.4f\n", (long long)((INT64_C(1) << i) - 1),
+           e->bucket_loss[i]);
+  }
+}
+
+static rn_status run(rn_err *err, rn_world *world, const options *o) {
+  static const char *const forms[] = {"chunkwise", "parallel", "recurrent"};
+  rn_loaded model = {0};
+  rn_split split = {0};
+  rn_evaluation e;
+  int form = RN_FORM_CHUNKWISE;
+  rn_cores cores;
+  RN_TRY(err, rn_cores_look(err, world, &cores));
+  rn_threads_start(rn_cores_threads(cores, 0));
+  rn_status status = RN_OK;
+  if (o->form != NULL) status = rn_args_choose(err, "--form", o->form, forms, 3, &form);
+  if (status == RN_OK) status = rn_loaded_open(err, o->checkpoint, &model);
+  if (status == RN_OK) status = rn_split_open(err, o->data, "val", &split);
+  status = rn_agree(err, world, status);
+  if (status == RN_OK) {
+    const int length = o->sequence_length > 0 ? (int)o->sequence_length
+                                              : model.manifest->config->data->sequence_length;
+    status = rn_evaluate(err, world, &model, &split, (rn_form)form, length, &e);
+  }
+  if (status == RN_OK && rn_world_rank(world) == 0) {
+    (o->json ? print_json : print_table)(&e, forms[form], model.manifest->step);
+  }
+  rn_split_close(&split);
+  rn_loaded_close(&model);
+  return status;
+}
+
+int main(int argc, char **argv) {
+  rn_err err = {0};
+  options o = {0};
+  rn_world *world = NULL;
+  rn_status status = parse(&err, argc, argv, &o);
+  if (status == RN_OK && (o.found.help || o.found.version)) return 0;
+  if (status != RN_OK) {
+    rn_log_error("retnet-eval", &err);
+    return rn_status_exit_code(status);
+  }
+  status = rn_world_start(&err, &argc, &argv, &world);
+  if (status == RN_OK) {
+    rn_log_setup(rn_world_rank(world) != 0, o.json);
+    status = run(&err, world, &o);
+  }
+  rn_words_free(&o.found.words);
+  return rn_world_finish(&world, status, &err);
+}
