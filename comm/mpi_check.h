@@ -4,11 +4,15 @@
 #define RN_COMM_MPI_CHECK_H
 
 #include <mpi.h>
+#include <stddef.h>
 
 #include "proto/status.h"
 
 /** RN_OK, or RN_ERR_MPI with MPI's error text; MPI_ERRORS_RETURN is set at start. */
 rn_status rn_mpi_status(rn_err *err, int code, const char *call, const char *file, int line);
+
+/** "MPI: ..." with the library's own first line, for --version; needs no started MPI. */
+void rn_mpi_version_line(char *line, size_t bytes);
 
 #define RN_MPI_STATUS(err, call) rn_mpi_status((err), (call), #call, __FILE__, __LINE__)
 #define RN_MPI(err, call) RN_TRY(err, RN_MPI_STATUS(err, call))

@@ -1,0 +1,45 @@
+/* A launcher that promises more ranks than MPI sees is found out at start, with words that help. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "comm/mpi_check.h"
+#include "comm/world.h"
+#include "tests/support/check.h"
+
+static rn_err err;
+
+static int be_the_program(int argc, char **argv) {
+  rn_world *world = NULL;
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  return rn_world_finish(&world, status, &err);
+}
+
+/* Starts this program alone, as under a launcher that set `environment`. */
+static int start(const char *self, const char *environment, char *output, size_t bytes) {
+  char command[4096];
+  snprintf(command, sizeof command, "%s '%s' program 2>&1", environment, self);
+  FILE *program = popen(command, "r");
+  if (!CHECK(program != NULL)) return -1;
+  output[fread(output, 1, bytes - 1, program)] = '\0';
+  const int code = pclose(program);
+  return WIFEXITED(code) ? WEXITSTATUS(code) : -1;
+}
+
+int main(int argc, char **argv) {
+  static char output[65536];
+  if (argc == 2) return be_the_program(argc, argv);
+  CHECK_EQUAL(start(argv[0], "SLURM_STEP_NUM_TASKS=4", output, sizeof output), 2);
+  CHECK(strstr(output, "wrong launch: SLURM_STEP_NUM_TASKS says 4 ranks") != NULL);
+  CHECK(strstr(output, "srun --mpi=pmix") != NULL);
+  CHECK_EQUAL(start(argv[0], "PMI_SIZE=3", output, sizeof output), 2);
+  CHECK(strstr(output, "wrong launch: PMI_SIZE says 3 ranks") != NULL);
+  CHECK_EQUAL(start(argv[0], "OMPI_COMM_WORLD_SIZE=2", output, sizeof output), 2);
+  CHECK(strstr(output, "wrong launch: OMPI_COMM_WORLD_SIZE says 2 ranks") != NULL);
+  CHECK_EQUAL(start(argv[0], "SLURM_STEP_NUM_TASKS=1 PMI_SIZE=1", output, sizeof output), 0);
+  char line[256];
+  rn_mpi_version_line(line, sizeof line);
+  CHECK(strncmp(line, "MPI: ", 5) == 0 && strlen(line) > 8 && strchr(line, '\n') == NULL);
+  return check_result();
+}
