@@ -15,6 +15,9 @@
 #include "proto/config.pb-c.h"
 #include "proto/status.h"
 
+/** Room for the text of any value. */
+enum { RN_OPTIONS_TEXT_BYTES = 6 * 4096 + 16 };
+
 /** A config of defaults only. The caller owns it: rn_options_free. */
 rn_status rn_options_create(rn_err *err, Retnet__Config **out);
 void rn_options_free(Retnet__Config **config);

@@ -5,6 +5,9 @@
 #include "proto/options.h"
 #include "proto/schema_table.h"
 
+/* A text value takes up to six bytes for each of its own when it is quoted. */
+enum { RN_OPTIONS_STRING_BYTES = 4096 };
+
 /** One key: its section's field in Config, its own field, and what the comments say of it. */
 typedef struct rn_options_key {
   const ProtobufCFieldDescriptor *section, *field;
@@ -23,5 +26,11 @@ void *rn_options_member(const Retnet__Config *config, const rn_options_key *key)
 
 /** The lower-case word of an enum value, without the schema's prefix. */
 void rn_options_word(const ProtobufCEnumDescriptor *type, int index, char *word, size_t bytes);
+
+/** Whether this may be the value of a text key: UTF-8, and shorter than RN_OPTIONS_STRING_BYTES. */
+bool rn_options_is_text(const char *value);
+
+/** The string (NULL: empty) in double quotes, as YAML wants it. */
+void rn_options_quote(const char *string, char *text, size_t bytes);
 
 #endif

@@ -1,13 +1,13 @@
 /* The YAML file and the command line's overrides: sections of plain key: value lines. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
 #include "proto/arena.h"
+#include "proto/options_guard.h"
 #include "proto/options_key.h"
 
-enum { PLACE_BYTES = 512, NAME_BYTES = 256, MAX_KEYS = 256 };
+enum { PLACE_BYTES = 512, NAME_BYTES = 256, MAX_KEYS = 256, MAX_ITEMS = 1024 };
 
 rn_status rn_options_create(rn_err *err, Retnet__Config **out) {
   Retnet__Config *config;
@@ -69,6 +69,9 @@ static rn_status list_text(rn_err *err, yaml_reader *reader, const char *place,
   const yaml_node_item_t *begin = node->data.sequence.items.start;
   const yaml_node_item_t *end = node->data.sequence.items.top;
   enum { ITEM_BYTES = 24 };
+  if (end - begin > MAX_ITEMS) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: a list of more than %d numbers", place, MAX_ITEMS);
+  }
   char *text;
   RN_TRY(err, rn_alloc(err, "list", (size_t)(end - begin) + 1, ITEM_BYTES, &text));
   for (const yaml_node_item_t *item = begin; item != end; item++) {
@@ -90,7 +93,12 @@ static rn_status read_key(rn_err *err, yaml_reader *reader, const char *section,
   if (!is_text(key)) return rn_fail(err, RN_ERR_USAGE, "%s: a key is wanted", place);
   snprintf(name, sizeof name, "%s.%s", section, (const char *)key->data.scalar.value);
   RN_TRY(err, note_key(err, reader, place, name));
-  if (value != NULL && value->type == YAML_SEQUENCE_NODE) {
+  rn_options_key found;
+  if (!rn_options_find(name, &found)) {
+    return rn_options_set(err, reader->config, place, name, "");
+  }
+  if (found.field->label == PROTOBUF_C_LABEL_REPEATED && value != NULL &&
+      value->type == YAML_SEQUENCE_NODE) {
     char *text = NULL;
     RN_TRY(err, list_text(err, reader, place, value, &text));
     rn_status status = rn_options_set(err, reader->config, place, name, text);
@@ -142,32 +150,37 @@ static rn_status read_document(rn_err *err, yaml_reader *reader) {
   return RN_OK;
 }
 
-static rn_status load_yaml(rn_err *err, const char *path, Retnet__Config *config) {
-  FILE *file = fopen(path, "rb");
-  if (file == NULL) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: cannot be read: %s", path, strerror(errno));
-  }
+static rn_status read_text(rn_err *err, const char *path, const char *text, size_t bytes,
+                           Retnet__Config *config) {
   yaml_parser_t parser;
   yaml_document_t document;
-  yaml_reader *reader = calloc(1, sizeof *reader);
+  yaml_reader *reader;
+  RN_TRY(err, rn_alloc(err, "configuration", 1, sizeof *reader, &reader));
   rn_status status = RN_OK;
-  if (reader == NULL || !yaml_parser_initialize(&parser)) {
-    fclose(file);
+  if (!yaml_parser_initialize(&parser)) {
     free(reader);
     return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to read it", path);
   }
-  yaml_parser_set_input_file(&parser, file);
+  yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
   if (yaml_parser_load(&parser, &document)) {
     *reader = (yaml_reader){.document = &document, .path = path, .config = config};
     status = read_document(err, reader);
     yaml_document_delete(&document);
   } else {
-    status = rn_fail(err, RN_ERR_USAGE, "%s:%zu: not YAML: %s", path, parser.problem_mark.line + 1,
-                     parser.problem != NULL ? parser.problem : "cannot be read");
+    status = rn_options_yaml_problem(err, path, &parser);
   }
   yaml_parser_delete(&parser);
-  fclose(file);
   free(reader);
+  return status;
+}
+
+static rn_status load_yaml(rn_err *err, const char *path, Retnet__Config *config) {
+  char *text = NULL;
+  size_t bytes = 0;
+  RN_TRY(err, rn_options_read(err, path, &text, &bytes));
+  rn_status status = rn_options_check_yaml(err, path, text, bytes);
+  if (status == RN_OK) status = read_text(err, path, text, bytes, config);
+  free(text);
   return status;
 }
 

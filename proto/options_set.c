@@ -7,7 +7,7 @@
 
 #include "proto/options_key.h"
 
-enum { TEXT_BYTES = 512, MAX_LIST = 65536 };
+enum { TEXT_BYTES = 512, MAX_LIST = 1024 };
 
 static rn_status wrong(rn_err *err, const char *where, const char *key, const char *value,
                        const char *wanted) {
@@ -71,10 +71,14 @@ static rn_status parse_word(rn_err *err, const char *where, const char *key, con
   return wrong(err, where, key, value, words);
 }
 
-static rn_status set_string(rn_err *err, const rn_options_key *key, const char *value,
-                            char **member) {
+static rn_status set_string(rn_err *err, const char *where, const char *name, const char *value,
+                            const rn_options_key *key, char **member) {
+  if (!rn_options_is_text(value)) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: %s: the value is not UTF-8, or not below %d bytes",
+                   where, name, RN_OPTIONS_STRING_BYTES);
+  }
   char *copy = strdup(value);
-  if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %s", key->field->name);
+  if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %s", name);
   if (*member != key->field->default_value) free(*member);
   *member = copy;
   return RN_OK;
@@ -129,7 +133,7 @@ static rn_status set_scalar(rn_err *err, const char *where, const char *name, co
     case PROTOBUF_C_TYPE_ENUM:
       return parse_word(err, where, name, value, key->field->descriptor, member);
     default:
-      return set_string(err, key, value, member);
+      return set_string(err, where, name, value, key, member);
   }
 }
 

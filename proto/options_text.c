@@ -3,7 +3,7 @@
 
 #include "proto/options_key.h"
 
-enum { NAME_BYTES = 64, TEXT_BYTES = 4096 };
+enum { NAME_BYTES = 64 };
 
 static bool find_schema(const rn_schema_key *schema, char name[NAME_BYTES], rn_options_key *key) {
   snprintf(name, NAME_BYTES, "%s.%s", schema->section, schema->name);
@@ -53,21 +53,6 @@ static void number_text(double number, char *text, size_t bytes) {
   }
 }
 
-static void string_text(const char *string, char *text, size_t bytes) {
-  size_t used = 0;
-  text[used++] = '"';
-  for (const char *c = string != NULL ? string : ""; *c != '\0' && used + 6 < bytes; c++) {
-    if (*c == '"' || *c == '\\') text[used++] = '\\';
-    if ((unsigned char)*c < 0x20) {
-      used += (size_t)snprintf(text + used, bytes - used, "\\x%02x", *c);
-    } else {
-      text[used++] = *c;
-    }
-  }
-  text[used++] = '"';
-  text[used] = '\0';
-}
-
 bool rn_options_text(const Retnet__Config *config, const char *name, char *text, size_t bytes) {
   rn_options_key key;
   if (!rn_options_find(name, &key)) return false;
@@ -93,7 +78,7 @@ bool rn_options_text(const Retnet__Config *config, const char *name, char *text,
       word_text(key.field, *(const int *)member, text, bytes);
       break;
     default:
-      string_text(*(char *const *)member, text, bytes);
+      rn_options_quote(*(char *const *)member, text, bytes);
   }
   return true;
 }
@@ -108,7 +93,7 @@ void rn_options_each(void (*visit)(void *self, const char *key), void *self) {
 
 void rn_options_write_yaml(const Retnet__Config *config, FILE *file) {
   const char *section = "";
-  char name[NAME_BYTES], text[TEXT_BYTES];
+  char name[NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES];
   for (const rn_schema_key *schema = rn_schema_table; schema->name != NULL; schema++) {
     rn_options_key key;
     if (!find_schema(schema, name, &key)) continue;
@@ -139,7 +124,7 @@ static void print_words(const ProtobufCEnumDescriptor *type, FILE *file) {
 
 void rn_options_print_help(FILE *file) {
   const char *section = "";
-  char name[NAME_BYTES], text[TEXT_BYTES];
+  char name[NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES];
   Retnet__Config *defaults = NULL;
   rn_err err = {0};
   if (rn_options_create(&err, &defaults) != RN_OK) return;

@@ -40,6 +40,7 @@ static void what_is_wrong_is_named(void) {
   refuse("optimizer: {lr: nan}\n", "optimizer.lr");
   refuse("run: {dir: a}\nmodel: {dim: 4, dim: 6}\n", ":2|model.dim|twice");
   refuse("- 1\n", "sections");
+  refuse("model: {dimm: [1]}\n", "model.dimm|model.dim?");
   refuse("model: {dim: {a: 1}}\n", "model.dim");
   refuse("model: [\n", "not YAML");
   Retnet__Config *config = NULL;
@@ -107,7 +108,73 @@ static void the_effective_file_loads_back(void) {
   rn_options_free(&again);
 }
 
+/* Breaks, marks and letters of any script survive the way through the file. */
+static void every_text_reads_back(void) {
+  static const char *const texts[] = {"a b",
+                                      " lead",
+                                      "#no: comment",
+                                      "[1]",
+                                      "tab\tline\nend",
+                                      "\x7f",
+                                      "\xc2\x85",
+                                      "\xe2\x80\xa8",
+                                      "\xef\xbb\xbf",
+                                      "\xc3\xa9\xe6\x96\x87",
+                                      "\xf0\x9f\x8c\x8d",
+                                      "back\\slash \"q\"",
+                                      "true",
+                                      ""};
+  char quoted[RN_OPTIONS_TEXT_BYTES], yaml[RN_OPTIONS_TEXT_BYTES + 32];
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    Retnet__Config *config = NULL, *again = NULL;
+    CHECK_OK(&err, rn_options_create(&err, &config));
+    CHECK_OK(&err, rn_options_set(&err, config, "test", "run.dir", texts[i]));
+    CHECK(rn_options_text(config, "run.dir", quoted, sizeof quoted));
+    snprintf(yaml, sizeof yaml, "run: {dir: %s}\n", quoted);
+    if (CHECK_OK(&err, load_text(yaml, NULL, 0, &again))) {
+      CHECK(strcmp(again->run->dir, texts[i]) == 0);
+    }
+    rn_options_free(&config);
+    rn_options_free(&again);
+  }
+}
+
+static void what_yaml_cannot_hold_is_refused(void) {
+  static const char *const texts[] = {"a\xff", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\x80"};
+  Retnet__Config *config = NULL;
+  char longest[5000];
+  memset(longest, 'x', sizeof longest);
+  longest[sizeof longest - 1] = '\0';
+  CHECK_OK(&err, rn_options_create(&err, &config));
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    CHECK_FAILS(&err, RN_ERR_USAGE, "-s|run.dir|UTF-8",
+                rn_options_set(&err, config, "-s", "run.dir", texts[i]));
+  }
+  CHECK_FAILS(&err, RN_ERR_USAGE, "run.dir|4096",
+              rn_options_set(&err, config, "-s", "run.dir", longest));
+  rn_options_free(&config);
+  refuse("run: {dir: [a]}\n", "run.dir|one value");
+  refuse("model: {dim: 3}\n---\nmodel: {dim: 4}\n", ":2|one document");
+}
+
+/* Neither depth nor length makes a file costly. */
+static void a_file_made_to_hurt_is_refused(void) {
+  enum { BYTES = 200000 };
+  static char yaml[BYTES + 1];
+  memset(yaml, '[', BYTES);
+  refuse(yaml, ":1|deeper or longer");
+  int used = snprintf(yaml, BYTES, "parallel:\n  layer_split: [1");
+  while (used < BYTES - 4) used += snprintf(yaml + used, 4, ",1");
+  snprintf(yaml + used, 4, "]\n");
+  refuse(yaml, ":2|deeper or longer");
+  refuse("parallel: {layer_split: [x]}\n", "parallel.layer_split|x");
+  refuse("/dev/null: &a [*a]\n", ":1");
+}
+
 int main(void) {
+  a_file_made_to_hurt_is_refused();
+  every_text_reads_back();
+  what_yaml_cannot_hold_is_refused();
   what_is_wrong_is_named();
   overrides_win_and_given_is_known();
   the_effective_file_loads_back();

@@ -1,0 +1,19 @@
+/** Inside of options: a configuration file's bytes, bounded before they are understood. */
+#ifndef RN_PROTO_OPTIONS_GUARD_H
+#define RN_PROTO_OPTIONS_GUARD_H
+
+#include <stddef.h>
+#include <yaml.h>
+
+#include "proto/status.h"
+
+/** The whole file, also a pipe; the caller frees *text. Errors: RN_ERR_USAGE, at most 1 MiB. */
+rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *bytes);
+
+/** Errors: RN_ERR_USAGE with the line: no YAML, more than one document, too deep or too long. */
+rn_status rn_options_check_yaml(rn_err *err, const char *path, const char *text, size_t bytes);
+
+/** What the parser stumbled over, as an error. */
+rn_status rn_options_yaml_problem(rn_err *err, const char *path, const yaml_parser_t *parser);
+
+#endif
