@@ -1,4 +1,5 @@
 /* From the message to text: single values, the effective YAML, and help. */
+#include <math.h>
 #include <string.h>
 
 #include "proto/options_key.h"
@@ -44,8 +45,12 @@ static void word_text(const ProtobufCFieldDescriptor *field, int value, char *te
   }
 }
 
-/* Shortest text that reads back as the same double. */
+/* Shortest text that reads back as the same double; whole numbers without an exponent. */
 static void number_text(double number, char *text, size_t bytes) {
+  if (fabs(number) < 1e6 && number == nearbyint(number)) {
+    snprintf(text, bytes, "%.0f", number);
+    return;
+  }
   for (int digits = 1; digits <= 17; digits++) {
     snprintf(text, bytes, "%.*g", digits, number);
     double back;
@@ -122,6 +127,20 @@ static void print_words(const ProtobufCEnumDescriptor *type, FILE *file) {
   }
 }
 
+/* The words of `text` in lines of at most 80 columns, six of them empty in front. */
+static void print_wrapped(const char *text, FILE *file) {
+  enum { MARGIN = 6, WIDTH = 80 };
+  int column = 0;
+  for (const char *at = text + strspn(text, " "); *at != '\0'; at += strspn(at, " ")) {
+    const int length = (int)strcspn(at, " ");
+    const bool fits = column > 0 && column + 1 + length <= WIDTH;
+    fprintf(file, "%s%.*s", fits ? " " : "\n      ", length, at);
+    column = fits ? column + 1 + length : MARGIN + length;
+    at += length;
+  }
+  fputc('\n', file);
+}
+
 void rn_options_print_help(FILE *file) {
   const char *section = "";
   char name[NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES];
@@ -142,7 +161,7 @@ void rn_options_print_help(FILE *file) {
     } else if (schema->range[0] != '\0') {
       fprintf(file, "  (%s)", schema->range);
     }
-    fprintf(file, "\n      %s\n", schema->doc);
+    print_wrapped(schema->doc, file);
   }
   rn_options_free(&defaults);
 }

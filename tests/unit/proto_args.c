@@ -6,7 +6,7 @@
 
 #include "tests/support/check.h"
 
-enum { WORDS = 12 };
+enum { WORDS = 32 };
 
 static rn_err err;
 static bool json;

@@ -171,7 +171,27 @@ static void a_file_made_to_hurt_is_refused(void) {
   refuse("/dev/null: &a [*a]\n", ":1");
 }
 
+static void help_holds_every_key_in_narrow_lines(void) {
+  char *text = NULL;
+  size_t bytes = 0;
+  FILE *file = open_memstream(&text, &bytes);
+  rn_options_print_help(file);
+  fclose(file);
+  const char *wanted[] = {"watchdog_s           600",
+                          "lr                   0.0006",
+                          "eq8|paper|single|none",
+                          "train:",
+                          "(>= 0, < 1)",
+                          "reset_lanes"};
+  for (int i = 0; i < 6; i++) CHECK(strstr(text, wanted[i]) != NULL);
+  for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+    if (line[0] == ' ' && line[5] == ' ') CHECK(strlen(line) <= 80);
+  }
+  free(text);
+}
+
 int main(void) {
+  help_holds_every_key_in_narrow_lines();
   a_file_made_to_hurt_is_refused();
   every_text_reads_back();
   what_yaml_cannot_hold_is_refused();
