@@ -14,7 +14,7 @@ case "${1:-}" in
     ;;
 esac
 
-rn_install $all
+rn_install "${all:-build}"
 rn_build release
 rn_say "Tests (release)"
 (cd "$RN_ROOT" && ctest --preset release)
