@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# The programs as users run them: layouts agree, runs resume bit for bit, bad input is named.
+# usage: programs.sh BIN SOURCE CASE
+set -euo pipefail
+bin=$1 source=$2 case=$3
+work=$(mktemp -d "${TMPDIR:-/tmp}/retnet-e2e.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+failures=0
+
+fail() {
+  echo "FAIL: $*" >&2
+  failures=$((failures + 1))
+}
+
+"$bin/retnet-data" build --out data --val-fraction 0.1 --include '*.c' "$source" >/dev/null
+cat >run.yaml <<'EOF'
+run: {dir: RUN}
+model: {layers: 2, dim: 32, value_dim: 64, ffn_dim: 48, heads: 4}
+data: {dir: data, sequence_length: 96, batch_sequences: 6}
+optimizer: {lr: 2e-3, schedule: cosine, warmup_steps: 5, decay_steps: 40}
+train: {steps: 20, eval_every: 0}
+checkpoint: {every: 10}
+EOF
+
+train() { # train NP DIR KEYS...
+  local np=$1 dir=$2
+  shift 2
+  mpirun -n "$np" --oversubscribe --bind-to none "$bin/retnet-train" run.yaml -s "run.dir=$dir" "$@" \
+    >"$dir.log" 2>&1
+}
+
+# Losses (or another number) of the first N lines of two runs agree to a relative tolerance.
+agree() { # agree NAME LINES TOLERANCE A B
+  paste -d' ' <(field "$1" "$4") <(field "$1" "$5") | head -n "$2" |
+    awk -v tolerance="$3" '{d = $1 - $2; if (d < 0) d = -d; if (d > tolerance * $2) exit 1; n++}
+                           END {if (n == 0) exit 1}' || fail "$1 of $4 and $5 differ"
+}
+field() { sed -E "s/.*\"$1\": ([^,}]*).*/\1/" "$2/metrics.jsonl"; }
+
+refuse() { # refuse CODE WORD COMMAND...
+  local code=$1 word=$2 got=0
+  shift 2
+  timeout 60 "$@" >refused.log 2>&1 || got=$?
+  [ "$got" = "$code" ] || fail "$* ended with $got, not $code"
+  grep -qF -- "$word" refused.log || fail "$* does not name $word: $(head -c 300 refused.log)"
+}
+
+case $case in
+  layouts)
+    train 1 one
+    for grid in "2 1 2" "3 1 3" "4 1 4" "8 1 8" "2 2 1" "3 3 1" "4 4 1" "4 2 2" "6 3 2"; do
+      read -r np data sequence <<<"$grid"
+      dir=grid-$data-$sequence
+      train "$np" "$dir" -s "parallel.data=$data" -s "parallel.sequence=$sequence" ||
+        fail "$dir: $(tail -n 3 "$dir.log")"
+      agree loss 1 1e-6 "$dir" one
+      agree loss 20 1e-4 "$dir" one
+      agree grad_norm 5 1e-4 "$dir" one
+      grep -q "\"data\": $data, \"pipeline\": 1, \"sequence\": $sequence" "$dir/summary.json" ||
+        fail "$dir: summary.json does not show the layout"
+    done
+    for scan in chain doubling; do
+      train 5 "$scan" -s parallel.sequence=5 -s parallel.data=1 -s "parallel.scan=$scan"
+      train 5 exscan -s parallel.sequence=5 -s parallel.data=1 -s parallel.scan=exscan
+      agree loss 20 1e-5 "$scan" exscan
+    done
+    ;;
+  resume)
+    sequence=(-s parallel.sequence=2)
+    train 2 whole "${sequence[@]}" -s train.steps=40
+    train 2 parts "${sequence[@]}"
+    train 2 parts "${sequence[@]}" -s train.steps=40
+    same() {
+      cmp -s <(sed 's/, "step_s.*//' whole/metrics.jsonl) <(sed 's/, "step_s.*//' "$1/metrics.jsonl") ||
+        fail "$1: losses differ"
+      "$bin/retnet-ckpt" diff whole "$1" >/dev/null || fail "$1: checkpoints differ"
+    }
+    same parts
+    RETNET_FAULT=ckpt.rename:3:kill train 2 killed "${sequence[@]}" -s train.steps=40 || true
+    train 2 killed "${sequence[@]}" -s train.steps=40
+    same killed
+    newest=whole/checkpoints/step-00000040
+    printf x | dd of="$newest/part-00001.zst" bs=1 seek=100 conv=notrunc status=none
+    refuse 1 part-00001.zst "$bin/retnet-ckpt" verify "$newest"
+    train 3 whole -s parallel.sequence=3 -s parallel.data=1 -s train.steps=40
+    grep -q 'from step 30' whole.log || fail "the run did not fall back: $(tail -n 3 whole.log)"
+    "$bin/retnet-ckpt" verify whole >/dev/null || fail "the step was not saved again"
+    ;;
+  ranks64)
+    long=(-s data.sequence_length=4096 -s data.batch_sequences=1 -s train.steps=5)
+    train 1 one "${long[@]}"
+    train 64 many "${long[@]}" -s parallel.sequence=64
+    agree loss 5 1e-5 many one
+    ;;
+  use)
+    train 2 run -s parallel.sequence=2 -s train.eval_every=10
+    for form in chunkwise parallel recurrent; do
+      "$bin/retnet-eval" --checkpoint run --data data --form "$form" --json >"$form.json"
+      sed -E 's/.*"loss": ([^,]*), "perp.*/\1/' "$form.json"
+    done >losses
+    mpirun -n 3 --oversubscribe "$bin/retnet-eval" --checkpoint run --data data --json |
+      sed -E 's/.*"loss": ([^,]*), "perp.*/\1/' >>losses
+    awk 'NR == 1 {a = $1} {d = $1 - a; if (d < 0) d = -d; if (d > 1e-5 * a) exit 1}
+         END {exit NR != 4}' losses || fail "forms differ: $(tr '\n' ' ' <losses)"
+    [ "$("$bin/retnet-generate" --checkpoint run --prompt 'int ' --tokens 50 --ignore-end |
+      wc -c)" -ge 40 ] || fail "no text"
+    "$bin/retnet-ckpt" export run --format torchscale --out model.safetensors >/dev/null
+    [ -s model.safetensors ] || fail "no export"
+    ;;
+  refused)
+    train 1 run
+    here=("$bin/retnet-train" run.yaml -s run.dir=new)
+    refuse 2 nowhere.yaml "$bin/retnet-train" nowhere.yaml
+    refuse 2 model.dimm "${here[@]}" -s model.dimm=3
+    refuse 2 model.heads "${here[@]}" -s model.heads=5
+    refuse 2 model.dim "${here[@]}" -s model.dim=36 -s model.heads=12 -s model.value_dim=60
+    refuse 2 model.value_dim "${here[@]}" -s model.value_dim=66
+    refuse 2 data.sequence_length "${here[@]}" -s data.sequence_length=100000000
+    refuse 2 parallel.sequence mpirun -n 3 --oversubscribe "${here[@]}" -s parallel.sequence=2 \
+      -s parallel.data=1
+    refuse 2 parallel.pipeline "${here[@]}" -s parallel.pipeline=2
+    refuse 2 model.dim "$bin/retnet-train" run.yaml -s run.dir=run -s model.dim=64 -s train.steps=30
+    refuse 1 nowhere "${here[@]}" -s data.dir=nowhere
+    : >file
+    refuse 1 file "$bin/retnet-train" run.yaml -s run.dir=file/run
+    cp -r data cut
+    truncate -s -10 cut/train/00000.rtd
+    refuse 1 recover "${here[@]}" -s data.dir=cut
+    refuse 1 cut/train/00000.rtd "$bin/retnet-data" verify cut
+    refuse 1 empty "$bin/retnet-data" build --out x file
+    printf '{"text": "a"}\n{"text"\n' >bad.jsonl
+    refuse 1 bad.jsonl:2 "$bin/retnet-data" build --out x bad.jsonl
+    printf '{"text": "\xff\xfe"}\n' >bytes.jsonl
+    refuse 1 bytes.jsonl:1 "$bin/retnet-data" build --out x bytes.jsonl
+    ;;
+  *)
+    fail "no such case: $case"
+    ;;
+esac
+echo "$case: $failures failures"
+exit "$((failures > 0))"
