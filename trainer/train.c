@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "comm/shm_record.h"
+#include "comm/watchdog.h"
 #include "data/ckpt.h"
 #include "proto/arena.h"
 #include "proto/options.h"
@@ -114,6 +116,7 @@ static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
     status = rn_metrics_open(err, run->config->run->dir, run->step, metrics);
   }
   RN_TRY(err, rn_agree(err, run->world, status));
+  RN_TRY(err, rn_shm_record_clean(err, run->world, run->config->run->dir));
   if (!root) return RN_OK;
   const rn_layout *l = &run->layout;
   printf(
@@ -156,11 +159,12 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, double 
   return RN_OK;
 }
 
-static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, double since_s,
-                      rn_train_end *end) {
+static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_watchdog *watchdog,
+                      double since_s, rn_train_end *end) {
   double slowest_s = 0;
   bool stop = false;
   while (run->step < run->config->train->steps) {
+    rn_watchdog_tick(watchdog, "step", run->step + 1);
     RN_TRY(err, one_step(err, run, metrics, &slowest_s));
     if (run->step == run->config->train->steps) break;
     RN_TRY(err, agree_to_stop(err, run, since_s, slowest_s, &stop));
@@ -186,7 +190,11 @@ rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_trai
   RN_TRY(err, rn_run_create(err, config, world, &run));
   rn_status status = start(err, &run, &metrics);
   if (status == RN_OK && run.step < config->train->steps) {
-    status = loop(err, &run, &metrics, since_s, end);
+    rn_watchdog *watchdog = NULL;
+    status = rn_watchdog_start(err, world, config->run->watchdog_s, &watchdog);
+    if (status == RN_OK) status = rn_shm_record_write(err, world, config->run->dir);
+    if (status == RN_OK) status = loop(err, &run, &metrics, watchdog, since_s, end);
+    if (status != RN_ERR_MPI) rn_watchdog_stop(&watchdog);
   }
   rn_metrics_close(&metrics);
   rn_run_destroy(&run);
