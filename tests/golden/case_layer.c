@@ -1,0 +1,281 @@
+/* One retention block: outputs, all gradients and what lies between, in the official forms. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/block_retention.h"
+#include "model/carry.h"
+#include "tests/golden/run.h"
+#include "tests/golden/spec.h"
+
+typedef struct layer_case {
+  golden_case *c;
+  rn_spec spec;
+  int B, T;
+  rn_param_table *table; /* of a model of this one layer */
+  rn_real *params, *gradient;
+  rn_real *x, *dy, *y, *dx; /* [B, T, D] */
+  rn_unit unit;
+  rn_sink sink;
+} layer_case;
+
+static const char *const weights[] = {"q_proj.weight", "k_proj.weight", "v_proj.weight",
+                                      "g_proj.weight", "out_proj.weight"};
+enum { WEIGHTS = 5 };
+
+static const rn_param *weight_of(const layer_case *l, int i) {
+  char name[RN_PARAM_NAME_BYTES];
+  snprintf(name, sizeof name, "layers.0.retention.%s", weights[i]);
+  return rn_param_find(l->table, name);
+}
+
+static rn_status load_weights(rn_err *err, layer_case *l) {
+  char name[RN_PARAM_NAME_BYTES];
+  for (int i = 0; i < rn_safetensors_count(l->c->file); i++) {
+    const char *array = rn_safetensors_at(l->c->file, i)->name;
+    bool known = strncmp(array, "param.", 6) != 0;
+    for (int w = 0; w < WEIGHTS; w++) known = known || strcmp(array + 6, weights[w]) == 0;
+    if (known) continue;
+    return rn_fail(err, RN_ERR_FORMAT, "%s: %s: the layer has no such tensor", l->c->path, array);
+  }
+  RN_TRY(err, golden_take(err, l->c, l->table->total, sizeof(rn_real), &l->params));
+  RN_TRY(err, golden_take(err, l->c, l->table->total, sizeof(rn_real), &l->gradient));
+  for (int i = 0; i < WEIGHTS; i++) {
+    const rn_param *param = weight_of(l, i);
+    rn_real *values;
+    snprintf(name, sizeof name, "param.%s", weights[i]);
+    RN_TRY(err, golden_reals(err, l->c, name, GOLDEN_SHAPE_2(param->rows, param->cols), &values));
+    memcpy(l->params + param->offset, values,
+           (size_t)(param->rows * param->cols) * sizeof(rn_real));
+  }
+  return RN_OK;
+}
+
+static rn_status load_layer(rn_err *err, golden_case *c, layer_case *l) {
+  golden_shape shape;
+  int32_t *since;
+  RN_TRY(err, golden_shape_of(err, c, "in.x", 3, &shape));
+  l->B = (int)shape.n[0];
+  l->T = (int)shape.n[1];
+  shape.n[2] = l->spec.dim;
+  RN_TRY(err, golden_reals(err, c, "in.x", shape, &l->x));
+  RN_TRY(err, golden_reals(err, c, "in.dy", shape, &l->dy));
+  RN_TRY(err, golden_take(err, c, golden_count(shape), sizeof(rn_real), &l->y));
+  RN_TRY(err, golden_take(err, c, golden_count(shape), sizeof(rn_real), &l->dx));
+  RN_TRY(err, golden_take(err, c, (int64_t)l->B * l->T, sizeof *since, &since));
+  for (int i = 0; i < l->B * l->T; i++) since[i] = i % l->T;
+  l->unit = (rn_unit){.sequences = l->B, .tokens = l->T, .since = since};
+  RN_TRY(err, load_weights(err, l));
+  l->sink = (rn_sink){l->gradient, l->table->total};
+  return RN_OK;
+}
+
+/** A block at work, its tape and carried state. */
+typedef struct block_run {
+  rn_block_retention block;
+  rn_block_retention_tape tape;
+  rn_arena arena;
+  rn_carry *carry;
+} block_run;
+
+static void close_run(block_run *run) {
+  rn_block_retention_destroy(&run->block);
+  rn_arena_destroy(&run->arena);
+  rn_carry_destroy(&run->carry);
+}
+
+static rn_status open_run(rn_err *err, const layer_case *l, const rn_spec *spec, block_run *run) {
+  RN_TRY(err, rn_block_retention_create(err, spec, l->B, l->T, &run->block));
+  RN_TRY(err, rn_arena_create(err, rn_block_retention_tape_bytes(&run->block), &run->arena));
+  run->tape = rn_block_retention_tape_take(&run->block, &run->arena);
+  RN_TRY(err, rn_carry_create(err, spec, 1, l->B, &run->carry));
+  return RN_OK;
+}
+
+/* [B, T, count] columns of the tape's rows from `from` on. */
+static rn_status check_columns(rn_err *err, const layer_case *l, const block_run *run,
+                               const char *way, const rn_real *rows, int from, int count,
+                               const char *base) {
+  const int ld = run->block.dim + run->block.value_dim;
+  rn_real *out;
+  RN_TRY(err, golden_take(err, l->c, (int64_t)l->B * l->T * count, sizeof *out, &out));
+  for (int64_t row = 0; row < (int64_t)l->B * l->T; row++) {
+    memcpy(out + row * count, rows + row * ld + from, (size_t)count * sizeof *out);
+  }
+  RN_TRY(err, golden_check(err, l->c, way, out, GOLDEN_SHAPE_3(l->B, l->T, count), "%s", base));
+  return RN_OK;
+}
+
+static rn_status check_rotated(rn_err *err, const layer_case *l, const block_run *run,
+                               const char *way, const rn_real *rows, const char *base) {
+  const int ld = run->block.dim + run->block.value_dim, D = run->block.dim;
+  const int H = run->block.heads, K = run->block.key_width;
+  const int64_t count = (int64_t)l->B * l->T;
+  rn_real *dense, *out;
+  RN_TRY(err, golden_take(err, l->c, count * D, sizeof *dense, &dense));
+  RN_TRY(err, golden_take(err, l->c, count * D, sizeof *out, &out));
+  for (int64_t row = 0; row < count; row++) {
+    memcpy(dense + row * D, rows + row * ld, (size_t)D * sizeof *dense);
+  }
+  golden_swap(l->B, l->T, H, K, dense, out);
+  RN_TRY(err, golden_check(err, l->c, way, out, GOLDEN_SHAPE_4(l->B, H, l->T, K), "%s", base));
+  return RN_OK;
+}
+
+/* Rows before the norm are alpha o = alpha y / factor, for the norm left y = factor o. */
+static rn_status check_norm(rn_err *err, const layer_case *l, const block_run *run, const char *way,
+                            const char *form) {
+  const int H = run->block.heads, V = run->block.value_width, chunk = l->spec.chunk;
+  const int64_t rows = (int64_t)l->B * l->T, chunks = (l->T + chunk - 1) / chunk;
+  const bool by_chunk = strcmp(form, "chunkwise") == 0;
+  const int64_t padded = by_chunk ? chunks * chunk : l->T;
+  rn_real *before;
+  RN_TRY(err, golden_take(err, l->c, l->B * padded * H * V, sizeof *before, &before));
+  for (int64_t i = 0; i < rows * H; i++) {
+    const int64_t row = i / H, at = (row / l->T * padded + row % l->T) * H + i % H;
+    for (int e = 0; e < V; e++) {
+      before[at * V + e] = run->tape.normed[i * V + e] * (run->tape.alpha[i] / run->tape.factor[i]);
+    }
+  }
+  golden_shape shape =
+      by_chunk ? GOLDEN_SHAPE_5(l->B, chunks, chunk, H, V) : GOLDEN_SHAPE_4(l->B, l->T, H, V);
+  RN_TRY(err, golden_check(err, l->c, way, before, shape, "mid.%s.ret_pre_norm", form));
+  RN_TRY(err, golden_check(err, l->c, way, run->tape.normed, GOLDEN_SHAPE_4(l->B, l->T, H, V),
+                           "mid.%s.ret_normed", form));
+  return RN_OK;
+}
+
+/* The official denominator c of alpha = 1 / (sqrt(S_n) c). */
+static rn_status check_denominator(rn_err *err, const layer_case *l, const block_run *run,
+                                   const char *way) {
+  const int H = run->block.heads;
+  const int64_t count = (int64_t)l->B * l->T * H;
+  rn_retention core = run->block.core;
+  rn_real *root, *out;
+  RN_TRY(err, golden_take(err, l->c, count, sizeof *root, &root));
+  RN_TRY(err, golden_take(err, l->c, count, sizeof *out, &out));
+  core.scale = RN_SCALE_CANONICAL;
+  const rn_retention_view view = {.sequences = l->B, .tokens = l->T, .since = l->unit.since};
+  rn_retention_row_scale(&core, &view, RN_FORM_PARALLEL, root);
+  for (int64_t i = 0; i < count; i++) root[i] /= run->tape.alpha[i];
+  golden_swap(l->B, l->T, H, 1, root, out);
+  RN_TRY(err,
+         golden_check(err, l->c, way, out, GOLDEN_SHAPE_3(l->B, H, l->T), "mid.parallel.denom"));
+  return RN_OK;
+}
+
+/* State and scale after the last token of the canonical recurrent form. */
+static rn_status check_final_state(rn_err *err, const layer_case *l, const block_run *run,
+                                   const char *way) {
+  double *scale;
+  const int H = run->block.heads;
+  RN_TRY(err, golden_take(err, l->c, H, sizeof *scale, &scale));
+  for (int h = 0; h < H; h++) {
+    const double alpha = (double)run->tape.alpha[(l->T - 1) * H + h];
+    scale[h] = 1 / (alpha * alpha);
+  }
+  RN_TRY(err, golden_check_state(err, l->c, way, &l->spec, l->B,
+                                 rn_carry_state(run->carry, RN_SCAN_FORWARD, 0), scale,
+                                 "mid.recurrent.state_final", "mid.recurrent.scale_final"));
+  return RN_OK;
+}
+
+static rn_status check_between(rn_err *err, const layer_case *l, const block_run *run,
+                               const char *way, const char *form) {
+  char base[64];
+  const int D = l->spec.dim, Vd = l->spec.value_dim;
+  snprintf(base, sizeof base, "mid.%s.v_lin", form);
+  RN_TRY(err, check_columns(err, l, run, way, run->tape.kv, D, Vd, base));
+  snprintf(base, sizeof base, "mid.%s.g_lin", form);
+  RN_TRY(err, check_columns(err, l, run, way, run->tape.qg, D, Vd, base));
+  snprintf(base, sizeof base, "mid.%s.qr", form);
+  RN_TRY(err, check_rotated(err, l, run, way, run->tape.qg, base));
+  snprintf(base, sizeof base, "mid.%s.kr", form);
+  RN_TRY(err, check_rotated(err, l, run, way, run->tape.kv, base));
+  RN_TRY(err, check_norm(err, l, run, way, form));
+  if (strcmp(form, "parallel") == 0) RN_TRY(err, check_denominator(err, l, run, way));
+  if (strcmp(form, "recurrent") == 0) RN_TRY(err, check_final_state(err, l, run, way));
+  return RN_OK;
+}
+
+static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, const char *way,
+                                const char *form) {
+  const rn_layer_params *at = &l->table->layer[0];
+  rn_sink_start(&l->sink);
+  RN_TRY(err, rn_block_retention_backward_input(err, &run->block, l->params, at, &l->unit, 0,
+                                                rn_carry_port(run->carry), l->dy, &run->tape, l->dx,
+                                                &l->sink));
+  rn_block_retention_backward_weight(&run->block, at, (int64_t)l->B * l->T, l->x, l->dy, &run->tape,
+                                     &l->sink);
+  RN_TRY(err, golden_check(err, l->c, way, l->dx, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim),
+                           "grad.%s.x", form));
+  for (int i = 0; i < WEIGHTS; i++) {
+    const rn_param *param = weight_of(l, i);
+    RN_TRY(err,
+           golden_check(err, l->c, way, l->gradient + param->offset,
+                        GOLDEN_SHAPE_2(param->rows, param->cols), "grad.%s.%s", form, weights[i]));
+  }
+  return RN_OK;
+}
+
+/** One way to an official form: our scale, our form of the core, our chunk. */
+typedef struct layer_way {
+  const char *official;
+  rn_retention_scale scale;
+  rn_form form;
+  int chunk; /* 0: the file's */
+} layer_way;
+
+static rn_status run_way(rn_err *err, layer_case *l, const layer_way *w, block_run *run) {
+  static const char *const words[] = {"chunk", "parallel", "recurrent"};
+  char way[32];
+  rn_spec spec = l->spec;
+  spec.retention_scale = w->scale;
+  if (w->chunk > 0) spec.chunk = w->chunk;
+  if (w->scale == RN_SCALE_TS_PARALLEL && w->form == RN_FORM_CHUNKWISE) spec.chunk = l->T;
+  if (w->form == RN_FORM_CHUNKWISE) {
+    snprintf(way, sizeof way, "chunk %d", spec.chunk);
+  } else {
+    snprintf(way, sizeof way, "%s", words[w->form]);
+  }
+  RN_TRY(err, open_run(err, l, &spec, run));
+  RN_TRY(err,
+         rn_block_retention_forward(err, &run->block, l->params, &l->table->layer[0], &l->unit,
+                                    w->form, 0, rn_carry_port(run->carry), l->x, &run->tape, l->y));
+  RN_TRY(err, golden_check(err, l->c, way, l->y, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim), "out.%s",
+                           w->official));
+  RN_TRY(err, check_between(err, l, run, way, w->official));
+  if (w->form != RN_FORM_RECURRENT) RN_TRY(err, check_backward(err, l, run, way, w->official));
+  return RN_OK;
+}
+
+static rn_status run_ways(rn_err *err, layer_case *l) {
+  const layer_way ways[] = {
+      {"parallel", RN_SCALE_TS_PARALLEL, RN_FORM_PARALLEL, 0},
+      {"parallel", RN_SCALE_TS_PARALLEL, RN_FORM_CHUNKWISE, 0},
+      {"chunkwise", RN_SCALE_TS_CHUNKWISE, RN_FORM_CHUNKWISE, 0},
+      {"recurrent", RN_SCALE_CANONICAL, RN_FORM_RECURRENT, 0},
+      {"recurrent", RN_SCALE_CANONICAL, RN_FORM_PARALLEL, 0},
+      {"recurrent", RN_SCALE_CANONICAL, RN_FORM_CHUNKWISE, 0},
+      {"recurrent", RN_SCALE_CANONICAL, RN_FORM_CHUNKWISE, 1},
+      {"recurrent", RN_SCALE_CANONICAL, RN_FORM_CHUNKWISE, 5},
+      {"recurrent", RN_SCALE_CANONICAL, RN_FORM_CHUNKWISE, l->T},
+  };
+  for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+    block_run run = {0};
+    rn_status status = run_way(err, l, &ways[i], &run);
+    close_run(&run);
+    if (status != RN_OK) return rn_trace(err, status, __FILE__, __LINE__);
+  }
+  return RN_OK;
+}
+
+rn_status RN_NAME(golden_run_layer)(rn_err *err, golden_case *c) {
+  layer_case l = {.c = c};
+  RN_TRY(err, golden_read_layer(err, c, &l.spec));
+  RN_TRY(err, rn_param_table_create(err, &l.spec, 0, 1, &l.table));
+  rn_status status = load_layer(err, c, &l);
+  if (status == RN_OK) status = run_ways(err, &l);
+  rn_param_table_destroy(&l.table);
+  return status;
+}

@@ -1,0 +1,172 @@
+/* Decoding token by token: logits, states and scales of given tokens, and greedy continuation. */
+#include <stdio.h>
+#include <string.h>
+
+#include "model/retention.h"
+#include "tests/golden/run.h"
+
+typedef struct decode_case {
+  golden_case *c;
+  const rn_spec *spec;
+  rn_real *params;
+  const int32_t *input; /* [B, T] */
+  int B, T;
+} decode_case;
+
+/* s of every head after `steps` tokens, from the scale 1 / sqrt(s) that the model gives the last.
+ */
+static rn_status scales_after(rn_err *err, const decode_case *x, int steps, double *scale) {
+  rn_retention core = {0};
+  rn_real *alpha;
+  const int32_t since = steps - 1;
+  const rn_retention_view view = {.sequences = 1, .tokens = 1, .since = &since};
+  RN_TRY(err, golden_take(err, x->c, x->spec->heads, sizeof *alpha, &alpha));
+  RN_TRY(err, rn_retention_create(err, x->spec, 1, &core));
+  rn_retention_row_scale(&core, &view, RN_FORM_RECURRENT, alpha);
+  rn_retention_destroy(&core);
+  for (int h = 0; h < x->spec->heads; h++) scale[h] = 1 / ((double)alpha[h] * (double)alpha[h]);
+  return RN_OK;
+}
+
+static rn_status check_states(rn_err *err, const decode_case *x, golden_model *m, int steps) {
+  char state[32], name[32];
+  double *scale;
+  RN_TRY(err, golden_take(err, x->c, x->spec->heads, sizeof *scale, &scale));
+  RN_TRY(err, scales_after(err, x, steps, scale));
+  for (int layer = 0; layer < x->spec->layers; layer++) {
+    snprintf(state, sizeof state, "decode.state.%d", layer);
+    snprintf(name, sizeof name, "decode.scale.%d", layer);
+    RN_TRY(err, golden_check_state(err, x->c, "recurrent", x->spec, x->B,
+                                   rn_carry_state(m->carry, RN_SCAN_FORWARD, layer), scale, state,
+                                   name));
+  }
+  return RN_OK;
+}
+
+/* Step t's logits [B, N] into place t of [B, steps, N]. */
+static void put_logits(const rn_real *step, int t, int B, int steps, int vocab, rn_real *all) {
+  for (int b = 0; b < B; b++) {
+    memcpy(all + ((int64_t)b * steps + t) * vocab, step + (int64_t)b * vocab,
+           (size_t)vocab * sizeof *all);
+  }
+}
+
+static rn_status decode_steps(rn_err *err, const decode_case *x, golden_model *m, int steps) {
+  const int N = x->spec->vocab;
+  rn_real *step, *all;
+  RN_TRY(err, golden_take(err, x->c, (int64_t)x->B * N, sizeof *step, &step));
+  RN_TRY(err, golden_take(err, x->c, (int64_t)x->B * steps * N, sizeof *all, &all));
+  for (int t = 0; t < steps; t++) {
+    RN_TRY(err, golden_model_forward(err, m, RN_FORM_RECURRENT, x->input, x->T, t, 1));
+    rn_stage_logits(m->stage, m->params, x->B, m->y, step);
+    put_logits(step, t, x->B, steps, N, all);
+  }
+  RN_TRY(err, golden_check(err, x->c, "recurrent", all, GOLDEN_SHAPE_3(x->B, steps, N),
+                           "decode.logits"));
+  RN_TRY(err, check_states(err, x, m, steps));
+  return RN_OK;
+}
+
+/* The same logits from whole sequences in chunks. */
+static rn_status decode_in_chunks(rn_err *err, const decode_case *x, golden_model *m, int steps) {
+  char way[32];
+  snprintf(way, sizeof way, "chunk %d", m->spec.chunk);
+  RN_TRY(err, golden_model_forward(err, m, RN_FORM_CHUNKWISE, x->input, x->T, 0, steps));
+  RN_TRY(err, golden_check_logits(err, x->c, m, way, "decode.logits"));
+  return RN_OK;
+}
+
+static int32_t largest(const rn_real *logits, int vocab) {
+  int32_t best = 0;
+  for (int i = 1; i < vocab; i++) {
+    if (logits[i] > logits[best]) best = i;
+  }
+  return best;
+}
+
+/* Tokens at the head of the file's rows that are the case's own input. */
+static int prompt_of(const decode_case *x, const int32_t *rows, int length) {
+  int common = length - 1 < x->T ? length - 1 : x->T;
+  for (int b = 0; b < x->B; b++) {
+    for (int t = 0; t < common; t++) {
+      if (rows[b * length + t] != x->input[b * x->T + t]) common = t;
+    }
+  }
+  return common > 1 ? common : 1;
+}
+
+static rn_status generate(rn_err *err, const decode_case *x, golden_model *m, int length,
+                          int prompt, int32_t *rows) {
+  rn_real *logits;
+  RN_TRY(err, golden_take(err, x->c, (int64_t)x->B * x->spec->vocab, sizeof *logits, &logits));
+  for (int b = 0; b < x->B; b++) {
+    memcpy(rows + b * length, x->input + b * x->T, (size_t)prompt * sizeof *rows);
+  }
+  for (int t = 0; t < length - 1; t++) {
+    RN_TRY(err, golden_model_forward(err, m, RN_FORM_RECURRENT, rows, length, t, 1));
+    if (t + 1 < prompt) continue;
+    rn_stage_logits(m->stage, m->params, x->B, m->y, logits);
+    for (int b = 0; b < x->B; b++) {
+      rows[b * length + t + 1] = largest(logits + (int64_t)b * x->spec->vocab, x->spec->vocab);
+    }
+  }
+  return RN_OK;
+}
+
+static rn_status check_greedy(rn_err *err, const decode_case *x, golden_model *m) {
+  golden_shape shape;
+  int32_t *want, *got;
+  rn_real *values;
+  RN_TRY(err, golden_shape_of(err, x->c, "generate.greedy.tokens", 2, &shape));
+  const int length = (int)shape.n[1];
+  shape.n[0] = x->B;
+  RN_TRY(err, golden_load_ids(err, x->c, "generate.greedy.tokens", shape, x->spec->vocab, &want));
+  RN_TRY(err, golden_take(err, x->c, golden_count(shape), sizeof *got, &got));
+  RN_TRY(err, golden_take(err, x->c, golden_count(shape), sizeof *values, &values));
+  RN_TRY(err, generate(err, x, m, length, prompt_of(x, want, length), got));
+  for (int64_t i = 0; i < golden_count(shape); i++) values[i] = (rn_real)got[i];
+  RN_TRY(err, golden_check(err, x->c, "recurrent", values, shape, "generate.greedy.tokens"));
+  return RN_OK;
+}
+
+typedef rn_status (*decode_run)(rn_err *err, const decode_case *x, golden_model *m, int steps);
+
+/* One run on a model of its own, with tokens of at most `tokens` at once. */
+static rn_status on_a_model(rn_err *err, const decode_case *x, int chunk, int tokens,
+                            decode_run run) {
+  golden_model m;
+  rn_spec spec = *x->spec;
+  spec.chunk = chunk;
+  rn_status status = golden_model_open(err, x->c, &spec, x->B, tokens, x->params, &m);
+  if (status == RN_OK && run == NULL) status = check_greedy(err, x, &m);
+  if (status == RN_OK && run != NULL) {
+    golden_shape shape = {0};
+    status = golden_shape_of(err, x->c, "decode.logits.f64", 3, &shape);
+    if (status == RN_OK) status = run(err, x, &m, (int)shape.n[1]);
+  }
+  golden_model_close(&m);
+  if (status != RN_OK) return rn_trace(err, status, __FILE__, __LINE__);
+  return RN_OK;
+}
+
+rn_status golden_check_decode(rn_err *err, golden_case *c, const rn_spec *spec, rn_real *params,
+                              const int32_t *input, int sequences, int tokens) {
+  const decode_case x = {c, spec, params, input, sequences, tokens};
+  if (golden_has(c, "decode.logits.f64")) {
+    golden_shape shape;
+    RN_TRY(err, golden_shape_of(err, c, "decode.logits.f64", 3, &shape));
+    const int steps = (int)shape.n[1], chunks[] = {1, 3, spec->chunk, steps};
+    if (steps > tokens) {
+      return rn_fail(err, RN_ERR_FORMAT, "%s: decode.logits.f64 has more steps than in.tokens",
+                     c->path);
+    }
+    RN_TRY(err, on_a_model(err, &x, spec->chunk, 1, decode_steps));
+    for (int i = 0; i < 4; i++) {
+      RN_TRY(err, on_a_model(err, &x, chunks[i], steps, decode_in_chunks));
+    }
+  }
+  if (golden_has(c, "generate.greedy.tokens")) {
+    RN_TRY(err, on_a_model(err, &x, spec->chunk, 1, NULL));
+  }
+  return RN_OK;
+}

@@ -1,0 +1,85 @@
+/* A model of one stage: forward, loss and gradient of whole sequences or of a few tokens. */
+#include <math.h>
+#include <string.h>
+
+#include "tests/golden/run.h"
+
+rn_status golden_model_open(rn_err *err, golden_case *c, const rn_spec *spec, int sequences,
+                            int tokens, rn_real *params, golden_model *out) {
+  *out = (golden_model){.spec = *spec, .sequences = sequences, .tokens = tokens, .params = params};
+  golden_model *m = out;
+  const int64_t rows = (int64_t)sequences * tokens;
+  RN_TRY(err, rn_stage_create(err, spec, 0, spec->layers, sequences, tokens, 0, &m->stage));
+  RN_TRY(err, rn_tape_create(err, m->stage, true, &m->tape));
+  RN_TRY(err, rn_carry_create(err, spec, spec->layers, sequences, &m->carry));
+  m->table = rn_stage_params(m->stage);
+  RN_TRY(err, golden_take(err, c, m->table->total, sizeof(rn_real), &m->gradient));
+  RN_TRY(err, golden_take(err, c, rows * spec->dim, sizeof(rn_real), &m->y));
+  RN_TRY(err, golden_take(err, c, rows * spec->dim, sizeof(rn_real), &m->dy));
+  RN_TRY(err, golden_take(err, c, 2 * rows, sizeof(int32_t), &m->since));
+  RN_TRY(err, golden_take(err, c, sequences, sizeof(int64_t), &m->numbers));
+  m->sink = (rn_sink){m->gradient, m->table->total};
+  return RN_OK;
+}
+
+void golden_model_close(golden_model *m) {
+  rn_tape_destroy(&m->tape);
+  rn_stage_destroy(&m->stage);
+  rn_carry_destroy(&m->carry);
+}
+
+rn_status golden_model_forward(rn_err *err, golden_model *m, rn_form form, const int32_t *input,
+                               int ld, int first, int count) {
+  int32_t *tokens = m->since + (int64_t)m->sequences * m->tokens;
+  for (int b = 0; b < m->sequences; b++) {
+    for (int t = 0; t < count; t++) {
+      m->since[b * count + t] = first + t;
+      tokens[b * count + t] = input[(int64_t)b * ld + first + t];
+    }
+  }
+  m->unit = (rn_unit){.sequences = m->sequences,
+                      .tokens = count,
+                      .input = tokens,
+                      .since = m->since,
+                      .sequence_number = m->numbers,
+                      .position = first};
+  RN_TRY(err, rn_stage_forward(err, m->stage, m->params, &m->unit, form, false,
+                               rn_carry_port(m->carry), NULL, m->y, m->tape));
+  return RN_OK;
+}
+
+rn_status golden_model_loss(rn_err *err, golden_model *m, const int32_t *target, bool backward,
+                            double *loss) {
+  const double rows = (double)m->sequences * m->unit.tokens;
+  double sum = 0;
+  m->unit.target = target;
+  rn_sink_start(&m->sink);
+  rn_stage_loss(m->stage, m->params, &m->unit, m->y, 1 / rows, &sum, NULL, backward ? m->dy : NULL,
+                &m->sink);
+  *loss = sum / rows;
+  if (!backward) return RN_OK;
+  RN_TRY(err, rn_stage_backward_input(err, m->stage, m->params, &m->unit, rn_carry_port(m->carry),
+                                      m->tape, m->dy, NULL, &m->sink));
+  rn_stage_backward_weight(m->stage, &m->unit, m->tape, &m->sink);
+  return RN_OK;
+}
+
+rn_status golden_model_step(rn_err *err, golden_model *m, rn_form form, const int32_t *input,
+                            const int32_t *target, bool backward, double *loss) {
+  rn_carry_reset(m->carry);
+  RN_TRY(err, golden_model_forward(err, m, form, input, m->tokens, 0, m->tokens));
+  RN_TRY(err, golden_model_loss(err, m, target, backward, loss));
+  return RN_OK;
+}
+
+rn_status golden_check_logits(rn_err *err, golden_case *c, golden_model *m, const char *way,
+                              const char *base) {
+  const int rows = m->sequences * m->unit.tokens;
+  rn_real *logits;
+  RN_TRY(err, golden_take(err, c, (int64_t)rows * m->spec.vocab, sizeof *logits, &logits));
+  rn_stage_logits(m->stage, m->params, rows, m->y, logits);
+  RN_TRY(err,
+         golden_check(err, c, way, logits,
+                      GOLDEN_SHAPE_3(m->sequences, m->unit.tokens, m->spec.vocab), "%s", base));
+  return RN_OK;
+}

@@ -1,0 +1,22 @@
+/** From a case's config (torchscale's keys) to the spec of our model. */
+#ifndef RN_TESTS_GOLDEN_SPEC_H
+#define RN_TESTS_GOLDEN_SPEC_H
+
+#include "model/spec.h"
+#include "tests/golden/golden.h"
+
+/** Sizes, chunk and eps of one retention layer. */
+rn_status golden_read_layer(rn_err *err, const golden_case *c, rn_spec *spec);
+
+/** All of a model. */
+rn_status golden_read_model(rn_err *err, const golden_case *c, rn_spec *spec);
+
+rn_status golden_read_activation(rn_err *err, const golden_case *c, const char *key,
+                                 rn_activation *out);
+
+/** The scale and the form of the core that give an official form: parallel, chunkwise, recurrent.
+ */
+rn_status golden_scale_of(rn_err *err, const golden_case *c, const char *form, rn_spec *spec,
+                          rn_form *out);
+
+#endif
