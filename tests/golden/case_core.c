@@ -109,12 +109,10 @@ static rn_status check_gradients(rn_err *err, core *x, const char *prefix) {
 static void set_decays(const core *x, rn_retention *r) {
   for (int h = 0; h < x->H; h++) {
     rn_real *power = r->power + (int64_t)h * (r->max_tokens + 1);
-    rn_real *mask = r->mask + (int64_t)h * r->chunk * r->chunk;
+    rn_real *decay = r->decay + (int64_t)h * (r->chunk + 1);
     r->log_gamma[h] = log(x->gamma[h]);
     for (int i = 0; i <= r->max_tokens; i++) power[i] = (rn_real)exp(r->log_gamma[h] * i);
-    for (int i = 0; i < r->chunk; i++) {
-      for (int j = 0; j <= i; j++) mask[i * r->chunk + j] = power[i - j];
-    }
+    for (int i = 0; i <= r->chunk; i++) decay[i] = power[r->chunk - i];
   }
 }
 
