@@ -3,37 +3,52 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/mpi_check.h"
 #include "comm/world.h"
+#include "model/threads.h"
+#include "proto/args.h"
+#include "proto/log.h"
 #include "proto/options.h"
+#include "proto/version.h"
 #include "trainer/train.h"
 
-enum { MAX_OVERRIDES = 256, EXIT_REQUEUE = 75 };
+enum { EXIT_REQUEUE = 75 };
 
-static const char usage[] = "usage: retnet-train CONFIG.yaml [-s section.key=value]...\n";
+typedef struct options {
+  rn_words overrides;
+  rn_args_found found;
+} options;
 
-typedef struct arguments {
-  const char *config;
-  const char *override[MAX_OVERRIDES];
-  int overrides;
-} arguments;
-
-static rn_status parse(rn_err *err, int argc, char **argv, arguments *out) {
-  for (int i = 1; i < argc; i++) {
-    if (strcmp(argv[i], "-s") == 0 && i + 1 < argc && out->overrides < MAX_OVERRIDES) {
-      out->override[out->overrides++] = argv[++i];
-    } else if (argv[i][0] != '-' && out->config == NULL) {
-      out->config = argv[i];
-    } else {
-      return rn_fail(err, RN_ERR_USAGE, "%s is not understood\n%s", argv[i], usage);
-    }
+/* Whether the program is to run: --help and --version are answered here. */
+static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run) {
+  const rn_arg table[] = {{'s', NULL, "section.key=value", "sets a key over the file", RN_ARG_LIST,
+                           &o->overrides, 0, 0}};
+  const rn_args args = {"retnet-train",
+                        "CONFIG.yaml [-s section.key=value]...",
+                        "Starts, continues and extends the run in run.dir. Keys:",
+                        table,
+                        1,
+                        1,
+                        1};
+  RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
+  *run = !o->found.help && !o->found.version;
+  if (o->found.version) {
+    char mpi[256], blas[256];
+    rn_mpi_version_line(mpi, sizeof mpi);
+    snprintf(blas, sizeof blas, "BLAS: %s, core type %s", rn_blas_config(), rn_blas_core());
+    const char *const lines[] = {mpi, blas};
+    rn_version_print(stdout, "retnet-train", lines, 2);
   }
-  return out->config != NULL ? RN_OK : rn_fail(err, RN_ERR_USAGE, "no CONFIG.yaml\n%s", usage);
+  if (o->found.help) {
+    rn_args_print_help(&args, stdout);
+    rn_options_print_help(stdout);
+  }
+  return RN_OK;
 }
 
-static rn_status load(rn_err *err, int argc, char **argv, Retnet__Config **config) {
-  arguments a = {0};
-  RN_TRY(err, parse(err, argc, argv, &a));
-  RN_TRY(err, rn_options_load(err, a.config, a.override, a.overrides, config));
+static rn_status load(rn_err *err, const options *o, Retnet__Config **config) {
+  RN_TRY(err, rn_options_load(err, o->found.words.word[0], o->overrides.word, o->overrides.count,
+                              config));
   RN_TRY(err, rn_options_require(err, *config, "run.dir"));
   RN_TRY(err, rn_options_require(err, *config, "data.dir"));
   return rn_options_check_landed(err, *config);
@@ -50,22 +65,35 @@ static rn_status check_same(rn_err *err, rn_world *world, const Retnet__Config *
   return status;
 }
 
+/* A step of another binary would be another sum: all ranks run the same one. */
+static rn_status start(rn_err *err, int *argc, char ***argv, const options *o, rn_world **world,
+                       Retnet__Config **config) {
+  const char *build = rn_version_build_id();
+  RN_TRY(err, rn_world_start(err, argc, argv, world));
+  RN_TRY(err, rn_agree(err, *world, load(err, o, config)));
+  RN_TRY(err, rn_world_check_same(err, *world, "the program", build, strlen(build)));
+  return check_same(err, *world, *config);
+}
+
 int main(int argc, char **argv) {
-  if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-    fputs(usage, stdout);
-    rn_options_print_help(stdout);
-    return 0;
-  }
   rn_err err = {0};
+  options o = {0};
+  bool run = false;
   rn_world *world = NULL;
   Retnet__Config *config = NULL;
   rn_train_end end = RN_TRAIN_DONE;
-  rn_status status = rn_world_start(&err, &argc, &argv, &world);
-  if (status == RN_OK) status = rn_agree(&err, world, load(&err, argc, argv, &config));
-  if (status == RN_OK) status = check_same(&err, world, config);
+  rn_status status = parse(&err, argc, argv, &o, &run);
+  if (status == RN_OK && !run) return 0;
+  if (status != RN_OK) {
+    rn_log_error("retnet-train", &err);
+    return rn_status_exit_code(status);
+  }
+  status = start(&err, &argc, &argv, &o, &world, &config);
   if (status == RN_OK) status = rn_train(&err, config, world, &end);
   const bool requeue = config != NULL && config->run->requeue_exit && end == RN_TRAIN_STOPPED;
   rn_options_free(&config);
+  rn_words_free(&o.overrides);
+  rn_words_free(&o.found.words);
   const int code = rn_world_finish(&world, status, &err);
   return status == RN_OK && requeue ? EXIT_REQUEUE : code;
 }
