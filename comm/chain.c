@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <float.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,12 @@ void rn_scan_advance(const rn_chain *chain, int64_t begin, int64_t end) {
   for (int64_t at = begin; at < end;) {
     const int64_t head = at / chain->m, stop = (head + 1) * chain->m;
     const float factor = chain->factor[head];
+    if (factor == 0) { /* a reset: before may still be arriving, and 0 times NaN is NaN */
+      const int64_t count = (stop < end ? stop : end) - at;
+      memcpy(chain->out + at, chain->own + at, (size_t)count * sizeof *chain->out);
+      at += count;
+      continue;
+    }
     for (; at < stop && at < end; at++) {
       chain->out[at] = factor * chain->before[at] + chain->own[at];
     }
@@ -73,6 +80,18 @@ static rn_status chain_end(void *self, rn_err *err, float *before) {
   return RN_OK;
 }
 
+/* Doubling sends the states of all heads in one message, exscan each head as one MPI element. */
+static rn_status check_message(rn_err *err, rn_scan_algorithm algorithm, int max_n, int64_t max_m) {
+  const bool fits = algorithm == RN_SCAN_DOUBLING ? max_m <= INT_MAX / max_n
+                    : algorithm == RN_SCAN_EXSCAN
+                        ? max_m <= (INT_MAX - (int64_t)sizeof(double)) / (int64_t)sizeof(float)
+                        : true;
+  if (fits) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "states of %d heads of %lld elements are too large for the scan %s: use chain",
+                 max_n, (long long)max_m, rn_scan_name(algorithm));
+}
+
 static rn_status make_axes(rn_err *err, const rn_grid *grid, rn_chain *chain) {
   MPI_Comm sequence = rn_grid_sequence_comm(grid);
   const int rank = rn_grid_sequence(grid);
@@ -102,6 +121,8 @@ rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm al
                           int64_t max_m, rn_chain **out) {
   rn_chain *chain;
   *out = NULL;
+  assert(max_n > 0 && max_m > 0);
+  RN_TRY(err, check_message(err, algorithm, max_n, max_m));
   RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *chain, &chain));
   chain->port = (rn_scan_port){chain, chain_begin, chain_poll, chain_end};
   chain->algorithm = algorithm;

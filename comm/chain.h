@@ -23,6 +23,7 @@ typedef struct rn_chain rn_chain;
 /**
  * A scan for at most max_n heads of at most max_m elements. Nothing is allocated afterwards.
  * Collective: over the sequence axis of the grid, which outlives the chain.
+ * Errors:     RN_ERR_USAGE when the algorithm cannot send states of this size in one message.
  */
 rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm algorithm, int max_n,
                           int64_t max_m, rn_chain **out);

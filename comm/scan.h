@@ -33,11 +33,13 @@ struct rn_chain {
 
   int64_t block; /* elements of a block; chain only */
   int blocks, next;
+  rn_err poll_err; /* what went wrong in poll(), for end() to return */
   bool sent[RN_SCAN_MAX_BLOCKS];
   MPI_Request receive[RN_SCAN_MAX_BLOCKS], send[RN_SCAN_MAX_BLOCKS];
 };
 
-/* out = factor before + own, elements begin .. end-1 of [n, m]. */
+/* out = factor before + own, and own alone where the factor is 0; elements begin .. end-1 of [n,
+ * m]. */
 void rn_scan_advance(const rn_chain *chain, int64_t begin, int64_t end);
 
 rn_status rn_scan_chain_begin(rn_err *err, rn_chain *chain);

@@ -44,6 +44,7 @@ rn_status rn_scan_chain_begin(rn_err *err, rn_chain *chain) {
   if (chain->block < RN_SCAN_MIN_BLOCK) chain->block = RN_SCAN_MIN_BLOCK;
   chain->blocks = (int)((total + chain->block - 1) / chain->block);
   chain->next = 0;
+  rn_err_clear(&chain->poll_err);
   memset(chain->before, 0, (size_t)total * sizeof *chain->before);
   for (int b = 0; b < chain->blocks; b++) {
     chain->receive[b] = chain->send[b] = MPI_REQUEST_NULL;
@@ -60,21 +61,24 @@ rn_status rn_scan_chain_begin(rn_err *err, rn_chain *chain) {
   return RN_OK;
 }
 
-/* Passes on the blocks that have come, in order; an error shows up again in end(). */
+/* Passes on the blocks that have come, in order. A failed request is gone, so that asking again
+ * would find nothing wrong: end() returns what is kept here. */
 void rn_scan_chain_poll(rn_chain *chain) {
-  rn_err ignored = {0};
-  while (chain->next < chain->blocks) {
+  rn_err *err = &chain->poll_err;
+  while (err->status == RN_OK && chain->next < chain->blocks) {
     int arrived = 0;
-    if (MPI_Test(&chain->receive[chain->next], &arrived, MPI_STATUS_IGNORE) != MPI_SUCCESS ||
-        !arrived) {
-      return;
-    }
-    if (!chain->sent[chain->next] && send_block(&ignored, chain, chain->next) != RN_OK) return;
+    rn_status status =
+        RN_MPI_STATUS(err, MPI_Test(&chain->receive[chain->next], &arrived, MPI_STATUS_IGNORE));
+    if (status != RN_OK || !arrived) return;
+    if (!chain->sent[chain->next] && send_block(err, chain, chain->next) != RN_OK) return;
     chain->next++;
   }
 }
 
 rn_status rn_scan_chain_end(rn_err *err, rn_chain *chain) {
+  if (chain->poll_err.status != RN_OK) {
+    return rn_fail(err, chain->poll_err.status, "%s", chain->poll_err.text);
+  }
   for (; chain->next < chain->blocks; chain->next++) {
     RN_MPI(err, MPI_Wait(&chain->receive[chain->next], MPI_STATUS_IGNORE));
     if (!chain->sent[chain->next]) RN_TRY(err, send_block(err, chain, chain->next));

@@ -8,10 +8,11 @@
 #include "comm/mpi_check.h"
 #include "comm/scan.h"
 
-/* (log of a piece) `far` in front of x: x += exp(log x) far. */
+/* (log of a piece) `far` in front of x: x += exp(log x) far; a reset keeps out even a NaN. */
 static void put_in_front(int n, int64_t m, const double *log_x, const float *far, float *x) {
   for (int i = 0; i < n; i++) {
     const float factor = (float)exp(log_x[i]);
+    if (factor == 0) continue;
     for (int64_t e = i * m; e < (i + 1) * m; e++) x[e] += factor * far[e];
   }
 }

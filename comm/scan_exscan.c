@@ -23,7 +23,7 @@ static void compose(void *left, void *right, int *count, MPI_Datatype *type) {
     memcpy(&log_a, a, sizeof log_a);
     memcpy(&log_b, b, sizeof log_b);
     const float factor = (float)exp(log_b);
-    for (int64_t e = 0; e < m; e++) {
+    for (int64_t e = 0; factor != 0 && e < m; e++) {
       float x, y;
       memcpy(&x, a + sizeof(double) + (size_t)e * sizeof x, sizeof x);
       memcpy(&y, b + sizeof(double) + (size_t)e * sizeof y, sizeof y);

@@ -61,6 +61,37 @@ static void one_scan(rn_chain *chain, int scan, int size, int rank, int n, int64
   free(want);
 }
 
+/* All decays reset: nothing crosses a boundary, not even what is no number, whenever it arrives. */
+static void a_reset_stops_everything(rn_chain *chain, rn_scan_algorithm algorithm, int size,
+                                     int rank, int polls) {
+  enum { N = 3, M = 9001 };
+  static float own[N * M], got[N * M];
+  double decay[N];
+  rn_scan_port *port = rn_chain_port(chain);
+  for (int h = 0; h < N; h++) decay[h] = -INFINITY;
+  for (int i = 0; i < N * M; i++) own[i] = rank == 0 ? (i % 2 ? NAN : INFINITY) : (float)rank;
+  const int64_t sent = rn_chain_bytes_sent(chain);
+  CHECK_OK(&err, port->begin(port->self, &err, RN_SCAN_FORWARD, 0, N, M, decay, own));
+  if (algorithm == RN_SCAN_CHAIN && rank < size - 1) {
+    CHECK_EQUAL(rn_chain_bytes_sent(chain) - sent, sizeof own);
+  }
+  for (int i = 0; i < polls; i++) port->poll(port->self);
+  CHECK_OK(&err, port->end(port->self, &err, got));
+  int wrong = 0;
+  for (int i = 0; rank != 1 && i < N * M; i++) wrong += got[i] != (float)(rank == 0 ? 0 : rank - 1);
+  CHECK_EQUAL(wrong, 0);
+}
+
+static void a_state_too_large_for_a_message_is_refused(const rn_grid *grid) {
+  rn_chain *chain = NULL;
+  const int64_t large = (int64_t)1 << 31;
+  CHECK_FAILS(&err, RN_ERR_USAGE, "doubling|chain",
+              rn_chain_create(&err, grid, RN_SCAN_DOUBLING, 2, large / 2, &chain));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "exscan|chain",
+              rn_chain_create(&err, grid, RN_SCAN_EXSCAN, 1, large / 4, &chain));
+  CHECK(chain == NULL);
+}
+
 int main(int argc, char **argv) {
   rn_world *world = NULL;
   rn_grid *grid = NULL;
@@ -73,9 +104,13 @@ int main(int argc, char **argv) {
     CHECK_OK(&err, rn_chain_create(&err, grid, (rn_scan_algorithm)algorithm, 7, 20011, &chain));
     for (int scan = 0; scan < 6; scan++) one_scan(chain, scan, size, rank, 3, 35);
     for (int scan = 6; scan < 8; scan++) one_scan(chain, scan, size, rank, 7, 20011);
+    for (int i = 0; i < 4; i++) {
+      a_reset_stops_everything(chain, (rn_scan_algorithm)algorithm, size, rank, 20 * i);
+    }
     CHECK(size == 1 || rn_chain_bytes_sent(chain) > 0);
     rn_chain_destroy(&chain);
   }
+  a_state_too_large_for_a_message_is_refused(grid);
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
   const int result = check_result();
