@@ -1,5 +1,6 @@
 #include "comm/world.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,30 +134,61 @@ rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, co
   return rn_agree(err, world, status);
 }
 
+/* Room on rank 0 for what all ranks bring: places and sizes of one gather. */
+typedef struct gather {
+  int *counts, *places;
+  size_t *sizes;
+  char *all;
+} gather;
+
+static rn_status plan_gather(rn_err *err, const int64_t *counts, int ranks, gather *g) {
+  int64_t total = 0;
+  for (int r = 0; r < ranks; r++) total += counts[r];
+  if (total > INT_MAX) {
+    return rn_fail(err, RN_ERR_MEMORY,
+                   "rank 0 cannot take %lld bytes from %d ranks at once, at most %d",
+                   (long long)total, ranks, INT_MAX);
+  }
+  const size_t count = (size_t)ranks;
+  RN_TRY(err, rn_alloc(err, "counts to gather", count, sizeof *g->counts, &g->counts));
+  RN_TRY(err, rn_alloc(err, "places to gather", count, sizeof *g->places, &g->places));
+  RN_TRY(err, rn_alloc(err, "sizes to gather", count, sizeof *g->sizes, &g->sizes));
+  RN_TRY(err, rn_alloc(err, "bytes to gather", (size_t)total + 1, 1, &g->all));
+  for (int r = 0, place = 0; r < ranks; r++) {
+    g->places[r] = place;
+    g->counts[r] = (int)counts[r];
+    g->sizes[r] = (size_t)counts[r];
+    place += g->counts[r];
+  }
+  return RN_OK;
+}
+
 rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, size_t count,
                                 char **all, size_t **sizes) {
-  int own = (int)count, *counts = NULL, *places = NULL, total = 0;
-  rn_status status = RN_OK;
+  gather g = {0};
+  int64_t *counts = NULL, own = (int64_t)count;
   *all = NULL;
   *sizes = NULL;
-  if (world->rank == 0) {
-    counts = calloc((size_t)world->size, sizeof *counts);
-    places = calloc((size_t)world->size, sizeof *places);
-    *sizes = calloc((size_t)world->size, sizeof **sizes);
-  }
-  status = RN_MPI_STATUS(err, MPI_Gather(&own, 1, MPI_INT, counts, 1, MPI_INT, 0, world->comm));
-  for (int r = 0; world->rank == 0 && r < world->size; r++) {
-    places[r] = total;
-    (*sizes)[r] = (size_t)counts[r];
-    total += counts[r];
-  }
-  if (world->rank == 0) *all = calloc((size_t)total + 1, 1);
-  if (status == RN_OK) {
-    status = RN_MPI_STATUS(
-        err, MPI_Gatherv(mine, own, MPI_BYTE, *all, counts, places, MPI_BYTE, 0, world->comm));
-  }
+  rn_status status = rn_alloc(err, "counts of all ranks", (size_t)world->size, sizeof own, &counts);
+  if ((status = rn_agree(err, world, status)) != RN_OK) goto end;
+  status =
+      RN_MPI_STATUS(err, MPI_Gather(&own, 1, MPI_INT64_T, counts, 1, MPI_INT64_T, 0, world->comm));
+  if (status != RN_OK) goto end;
+  if (world->rank == 0) status = plan_gather(err, counts, world->size, &g);
+  if ((status = rn_agree(err, world, status)) != RN_OK) goto end;
+  status = RN_MPI_STATUS(err, MPI_Gatherv(mine, (int)count, MPI_BYTE, g.all, g.counts, g.places,
+                                          MPI_BYTE, 0, world->comm));
+  if (status != RN_OK) goto end;
+  *all = g.all;
+  *sizes = g.sizes;
+  g.all = NULL;
+  g.sizes = NULL;
+end:
   free(counts);
-  free(places);
+  free(g.counts);
+  free(g.places);
+  free(g.sizes);
+  free(g.all);
   return status;
 }
 

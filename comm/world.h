@@ -46,7 +46,12 @@ rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status);
 rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, const void *bytes,
                               size_t count);
 
-/** Gathers bytes on rank 0: all (allocated there, the caller frees) one after the other, sizes. */
+/**
+ * Gathers bytes on rank 0: all, one rank's after the other, and sizes [ranks]; NULL elsewhere.
+ *
+ * Collective: over the world. Ownership: the caller frees both.
+ * Errors: RN_ERR_MEMORY, agreed: no room on rank 0, or 2^31 bytes and more altogether.
+ */
 rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, size_t count,
                                 char **all, size_t **sizes);
 

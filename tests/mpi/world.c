@@ -1,0 +1,127 @@
+/* Ranks agree on the worst failure and who had it; every grid that multiplies to the world is cut
+ * into the axes that it names; what is gathered arrives whole. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/grid.h"
+#include "comm/reduce.h"
+#include "comm/world.h"
+#include "tests/support/check.h"
+
+static rn_err err;
+
+static void the_worst_status_wins_and_names_its_rank(rn_world *world, int rank, int size) {
+  char words[512];
+  rn_status status = rank == 0 ? rn_fail(&err, RN_ERR_USAGE, "key a") : RN_OK;
+  if (rank == size - 1) {
+    rn_err_clear(&err);
+    status = rn_fail(&err, RN_ERR_FORMAT, "file b");
+  }
+  if (size == 1) {
+    snprintf(words, sizeof words, "file b");
+  } else {
+    snprintf(words, sizeof words, "rank %d on |%s|file b", size - 1, rn_world_host(world));
+  }
+  CHECK_FAILS(&err, RN_ERR_FORMAT, words, rn_agree(&err, world, status));
+  CHECK_EQUAL(err.status, RN_OK);
+}
+
+static void among_equals_the_first_rank_speaks(rn_world *world, int rank, int size) {
+  rn_status status = rn_fail(&err, RN_ERR_IO, "disk of %d", rank);
+  CHECK_FAILS(&err, RN_ERR_IO, size == 1 ? "disk of 0" : "rank 0 on |disk of 0",
+              rn_agree(&err, world, status));
+}
+
+static void gathered_bytes_are_whole(rn_world *world, int rank, int size) {
+  char *mine = malloc((size_t)rank + 1), *all = NULL;
+  size_t *sizes = NULL;
+  memset(mine, 'a' + rank, (size_t)rank + 1);
+  CHECK_OK(&err, rn_world_gather_bytes(&err, world, mine, (size_t)rank, &all, &sizes));
+  CHECK((all != NULL) == (rank == 0) && (sizes != NULL) == (rank == 0));
+  const char *at = all;
+  for (int r = 0; rank == 0 && r < size; r++) {
+    CHECK_EQUAL(sizes[r], r);
+    for (int i = 0; i < r; i++) CHECK_EQUAL(*at++, 'a' + r);
+  }
+  free(all);
+  free(sizes);
+  free(mine);
+}
+
+static void too_much_to_gather_is_refused(rn_world *world, int rank, int size) {
+  char *all = NULL, byte = 0;
+  size_t *sizes = NULL;
+  const size_t count = rank == size - 1 ? (size_t)1 << 31 : 0;
+  CHECK_FAILS(&err, RN_ERR_MEMORY, "2147483648 bytes",
+              rn_world_gather_bytes(&err, world, &byte, count, &all, &sizes));
+  CHECK(all == NULL && sizes == NULL);
+}
+
+static void numbers_meet(rn_world *world, int rank, int size) {
+  int64_t values[2] = {rank, 1 - rank}, sums[1] = {rank};
+  double *all = calloc((size_t)size, sizeof *all);
+  CHECK_OK(&err, rn_world_max(&err, world, values, 2));
+  CHECK_OK(&err, rn_world_sum(&err, world, sums, 1));
+  CHECK(values[0] == size - 1 && values[1] == 1 && sums[0] == size * (size - 1) / 2);
+  CHECK_OK(&err, rn_world_gather_number(&err, world, rank * 0.5, all));
+  for (int r = 0; r < size; r++) CHECK(all[r] == r * 0.5);
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+  free(all);
+}
+
+static void a_grid_is_cut_into_its_axes(rn_world *world, int data, int pipeline, int sequence) {
+  const int rank = rn_world_rank(world);
+  rn_grid *grid = NULL;
+  if (!CHECK_OK(&err, rn_grid_create(&err, world, data, pipeline, sequence, &grid))) return;
+  const int d = rn_grid_data(grid), p = rn_grid_pipeline(grid), s = rn_grid_sequence(grid);
+  CHECK(d < data && p < pipeline && s < sequence);
+  CHECK_EQUAL((d * pipeline + p) * sequence + s, rank);
+  CHECK_EQUAL(rn_grid_sequence_size(grid), sequence);
+  CHECK_EQUAL(rn_grid_replica_size(grid), data * sequence);
+  int place = -1, ranks = -1;
+  MPI_Comm_rank(rn_grid_sequence_comm(grid), &place);
+  MPI_Comm_size(rn_grid_sequence_comm(grid), &ranks);
+  CHECK(place == s && ranks == sequence);
+  MPI_Comm_rank(rn_grid_replica_comm(grid), &place);
+  MPI_Comm_size(rn_grid_replica_comm(grid), &ranks);
+  CHECK(place == rn_grid_replica(grid) && ranks == data * sequence);
+  double sum[2] = {p, 1}; /* a sum that leaves the stage would mix its number with others */
+  CHECK_OK(&err, rn_sum_doubles(&err, grid, sum, 2));
+  CHECK(sum[0] == (double)p * ranks && sum[1] == ranks);
+  rn_grid_destroy(&grid);
+  CHECK(grid == NULL);
+}
+
+static void every_grid(rn_world *world, int size) {
+  for (int data = 1; data <= size; data++) {
+    for (int pipeline = 1; data * pipeline <= size; pipeline++) {
+      if (size % (data * pipeline) != 0) continue;
+      a_grid_is_cut_into_its_axes(world, data, pipeline, size / data / pipeline);
+    }
+  }
+  char words[64];
+  rn_grid *grid = NULL;
+  snprintf(words, sizeof words, "1 x 2 x %d|%d ranks", size, size);
+  CHECK_FAILS(&err, RN_ERR_USAGE, words, rn_grid_create(&err, world, 1, 2, size, &grid));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "-1", rn_grid_create(&err, world, -1, -1, size, &grid));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "65536", rn_grid_create(&err, world, 65536, 65536, size, &grid));
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  const int size = rn_world_size(world), rank = rn_world_rank(world);
+  CHECK_EQUAL(rn_world_node_ranks(world), size);
+  the_worst_status_wins_and_names_its_rank(world, rank, size);
+  among_equals_the_first_rank_speaks(world, rank, size);
+  gathered_bytes_are_whole(world, rank, size);
+  too_much_to_gather_is_refused(world, rank, size);
+  numbers_meet(world, rank, size);
+  every_grid(world, size);
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}
