@@ -7,8 +7,8 @@
 
 struct rn_grid {
   int data, pipeline, sequence; /* coordinates */
-  int sequence_size, replica, replica_size;
-  MPI_Comm sequence_comm, replica_comm;
+  int pipeline_size, sequence_size, replica, replica_size;
+  MPI_Comm world_comm, pipeline_comm, sequence_comm, replica_comm;
 };
 
 static rn_status split(rn_err *err, MPI_Comm world, int color, int rank, MPI_Comm *out) {
@@ -29,8 +29,11 @@ rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, i
   *grid = (rn_grid){.data = rank / sequence / pipeline,
                     .pipeline = rank / sequence % pipeline,
                     .sequence = rank % sequence,
+                    .pipeline_size = pipeline,
                     .sequence_size = sequence,
                     .replica_size = data * sequence,
+                    .world_comm = rn_world_comm(world),
+                    .pipeline_comm = MPI_COMM_NULL,
                     .sequence_comm = MPI_COMM_NULL,
                     .replica_comm = MPI_COMM_NULL};
   grid->replica = grid->data * sequence + grid->sequence;
@@ -38,6 +41,8 @@ rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, i
   if ((status = split(err, rn_world_comm(world), rank / sequence, rank, &grid->sequence_comm)) !=
           RN_OK ||
       (status = split(err, rn_world_comm(world), grid->pipeline, rank, &grid->replica_comm)) !=
+          RN_OK ||
+      (status = split(err, rn_world_comm(world), grid->replica, rank, &grid->pipeline_comm)) !=
           RN_OK) {
     rn_grid_destroy(&grid);
     return status;
@@ -50,6 +55,7 @@ void rn_grid_destroy(rn_grid **grid) {
   if (*grid == NULL) return;
   if ((*grid)->sequence_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->sequence_comm);
   if ((*grid)->replica_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->replica_comm);
+  if ((*grid)->pipeline_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->pipeline_comm);
   free(*grid);
   *grid = NULL;
 }
@@ -60,6 +66,10 @@ int rn_grid_data(const rn_grid *grid) {
 
 int rn_grid_pipeline(const rn_grid *grid) {
   return grid->pipeline;
+}
+
+int rn_grid_pipeline_size(const rn_grid *grid) {
+  return grid->pipeline_size;
 }
 
 int rn_grid_sequence(const rn_grid *grid) {
@@ -76,6 +86,14 @@ int rn_grid_replica(const rn_grid *grid) {
 
 int rn_grid_replica_size(const rn_grid *grid) {
   return grid->replica_size;
+}
+
+MPI_Comm rn_grid_world_comm(const rn_grid *grid) {
+  return grid->world_comm;
+}
+
+MPI_Comm rn_grid_pipeline_comm(const rn_grid *grid) {
+  return grid->pipeline_comm;
 }
 
 MPI_Comm rn_grid_sequence_comm(const rn_grid *grid) {

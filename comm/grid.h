@@ -22,11 +22,16 @@ void rn_grid_destroy(rn_grid **grid);
 /** This rank's coordinates, and the sizes of the axes. */
 int rn_grid_data(const rn_grid *grid);
 int rn_grid_pipeline(const rn_grid *grid);
+int rn_grid_pipeline_size(const rn_grid *grid);
 int rn_grid_sequence(const rn_grid *grid);
 int rn_grid_sequence_size(const rn_grid *grid);
 int rn_grid_replica(const rn_grid *grid);
 int rn_grid_replica_size(const rn_grid *grid);
 
+/** Communicator of all ranks of the grid, in world order. */
+MPI_Comm rn_grid_world_comm(const rn_grid *grid);
+/** Communicator of the stages that this rank's units pass, first stage first. */
+MPI_Comm rn_grid_pipeline_comm(const rn_grid *grid);
 /** Communicator of the ranks that share this rank's sequences, in the order of their pieces. */
 MPI_Comm rn_grid_sequence_comm(const rn_grid *grid);
 /** Communicator of the ranks that hold this rank's weights, in world order. */

@@ -91,12 +91,14 @@ rn_status rn_all_gather(rn_err *err, const rn_grid *grid, float *values, int64_t
 }
 
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count) {
-  const int size = rn_grid_replica_size(grid);
+  const MPI_Comm comm = rn_grid_world_comm(grid);
+  int size = 0;
+  RN_MPI(err, MPI_Comm_size(comm, &size));
   assert(count <= MAX_DOUBLES);
   double *all = malloc((size_t)size * (size_t)count * sizeof *all);
   if (all == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory to sum over %d ranks", size);
-  rn_status status = RN_MPI_STATUS(err, MPI_Allgather(values, count, MPI_DOUBLE, all, count,
-                                                      MPI_DOUBLE, rn_grid_replica_comm(grid)));
+  rn_status status =
+      RN_MPI_STATUS(err, MPI_Allgather(values, count, MPI_DOUBLE, all, count, MPI_DOUBLE, comm));
   for (int i = 0; status == RN_OK && i < count; i++) {
     values[i] = 0;
     for (int r = 0; r < size; r++) values[i] += all[r * count + i];

@@ -24,7 +24,10 @@ rn_status rn_reduce_scatter(rn_err *err, const rn_grid *grid, const float *gradi
 /** values [total]: each replica brings its cut in place, afterwards all have all. */
 rn_status rn_all_gather(rn_err *err, const rn_grid *grid, float *values, int64_t total);
 
-/** Sums doubles over the replicas in rank order: the same bits on every rank. count <= 8. */
+/**
+ * Sums doubles over all ranks of the grid, replicas and stages, in world order: the same bits on
+ * every rank. count <= 8.
+ */
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count);
 
 #endif

@@ -29,10 +29,9 @@ static rn_status check_launch(rn_err *err, int size) {
   return RN_OK;
 }
 
-static rn_status open_world(rn_err *err, rn_world *world) {
+/* What follows from the communicator. */
+static rn_status look_around(rn_err *err, rn_world *world) {
   int length = 0;
-  RN_MPI(err, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
-  RN_MPI(err, MPI_Comm_dup(MPI_COMM_WORLD, &world->comm));
   RN_MPI(err, MPI_Comm_set_errhandler(world->comm, MPI_ERRORS_RETURN));
   RN_MPI(err, MPI_Comm_rank(world->comm, &world->rank));
   RN_MPI(err, MPI_Comm_size(world->comm, &world->size));
@@ -41,7 +40,35 @@ static rn_status open_world(rn_err *err, rn_world *world) {
                                   &world->node));
   RN_MPI(err, MPI_Comm_set_errhandler(world->node, MPI_ERRORS_RETURN));
   RN_MPI(err, MPI_Comm_size(world->node, &world->node_ranks));
+  return RN_OK;
+}
+
+static rn_status open_world(rn_err *err, rn_world *world) {
+  RN_MPI(err, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+  RN_MPI(err, MPI_Comm_dup(MPI_COMM_WORLD, &world->comm));
+  RN_TRY(err, look_around(err, world));
   return check_launch(err, world->size);
+}
+
+void rn_world_close(rn_world **part) {
+  if (*part == NULL) return;
+  if ((*part)->node != MPI_COMM_NULL) MPI_Comm_free(&(*part)->node);
+  if ((*part)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*part)->comm);
+  free(*part);
+  *part = NULL;
+}
+
+rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world **out) {
+  rn_world *part = NULL;
+  RN_TRY(err, rn_agree(err, world, rn_alloc(err, "world", 1, sizeof *part, &part)));
+  part->comm = part->node = MPI_COMM_NULL;
+  rn_status status = RN_MPI_STATUS(
+      err,
+      MPI_Comm_split(world->comm, color < 0 ? MPI_UNDEFINED : color, world->rank, &part->comm));
+  if (status == RN_OK && color >= 0) status = look_around(err, part);
+  if (status != RN_OK || color < 0) rn_world_close(&part);
+  *out = part;
+  return status;
 }
 
 rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out) {
@@ -72,11 +99,8 @@ int rn_world_finish(rn_world **world, rn_status status, const rn_err *err) {
     return code;
   }
   if (status != RN_OK && rank == 0) print_failure(err);
-  if (*world != NULL && (*world)->node != MPI_COMM_NULL) MPI_Comm_free(&(*world)->node);
-  if (*world != NULL && (*world)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*world)->comm);
+  rn_world_close(world);
   if (started) MPI_Finalize();
-  free(*world);
-  *world = NULL;
   return code;
 }
 

@@ -27,6 +27,14 @@ rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out);
  */
 int rn_world_finish(rn_world **world, rn_status status, const rn_err *err);
 
+/**
+ * The ranks of `world` with one color as a world of their own, in their order; a negative color
+ * takes no part (*out NULL). Collective: over the world, which outlives its parts.
+ */
+rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world **out);
+/** Gives a part back; MPI goes on. Collective: over the part. */
+void rn_world_close(rn_world **part);
+
 int rn_world_rank(const rn_world *world);
 int rn_world_size(const rn_world *world);
 /** Ranks on this node; this node's name. */

@@ -98,9 +98,14 @@ void rn_carry_destroy(rn_carry **carry) {
   *carry = NULL;
 }
 
-void rn_carry_reset(rn_carry *carry) {
+void rn_carry_start(rn_carry *carry, rn_scan_direction direction) {
   size_t bytes = (size_t)(carry->layers * layer_elements(carry)) * sizeof(rn_real);
-  for (int d = 0; d < DIRECTIONS; d++) memset(carry->state[d], 0, bytes);
+  memset(carry->state[direction], 0, bytes);
+}
+
+void rn_carry_reset(rn_carry *carry) {
+  rn_carry_start(carry, RN_SCAN_FORWARD);
+  rn_carry_start(carry, RN_SCAN_REVERSE);
 }
 
 rn_scan_port *rn_carry_port(rn_carry *carry) {

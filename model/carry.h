@@ -24,6 +24,9 @@ void rn_carry_destroy(rn_carry **carry);
 /** Back to zero states; to be called between sequences. */
 void rn_carry_reset(rn_carry *carry);
 
+/** Back to zero states in one direction: of states, or of adjoints. */
+void rn_carry_start(rn_carry *carry, rn_scan_direction direction);
+
 /** The port, valid as long as the carry is. */
 rn_scan_port *rn_carry_port(rn_carry *carry);
 

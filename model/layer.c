@@ -62,7 +62,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
     rn_norm_forward(&layer->retention_norm, params, rows, t->norm_in1, t->in1, t->stat1);
   }
   RN_TRY(err, rn_block_retention_forward(err, layer->retention, params, &layer->at, unit, form,
-                                         layer->number, port, t->in1, &t->retention, branch));
+                                         layer->index, port, t->in1, &t->retention, branch));
   drop(layer, unit, RN_DROPOUT_RETENTION, train, branch);
   if (layer->pre_norm) {
     join(layer, t->norm_in1, branch, count, t->norm_in2);
@@ -114,9 +114,8 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_r
   rn_real *d_out = layer->d_out;
   copy(d_out, dy, count);
   drop(layer, unit, RN_DROPOUT_RETENTION, t->train, d_out);
-  RN_TRY(err,
-         rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
-                                           layer->number, port, d_out, &t->retention, d, sink));
+  RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
+                                                layer->index, port, d_out, &t->retention, d, sink));
   if (layer->pre_norm) {
     for (int64_t i = 0; layer->residual != 1 && i < count; i++) dy[i] *= layer->residual;
     rn_norm_backward(&layer->retention_norm, params, rows, t->norm_in1, t->stat1, d, dy, dy, sink);

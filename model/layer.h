@@ -16,7 +16,8 @@
 
 /** A layer's places in the parameters, and what it shares with the stage's other layers. */
 typedef struct rn_layer {
-  int number; /* global, the key of dropout and of scans */
+  int number; /* global, the key of dropout */
+  int index;  /* in its stage, the key of scans */
   bool pre_norm;
   rn_real residual;
   double dropout;

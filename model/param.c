@@ -146,6 +146,7 @@ static void add_head(const rn_spec *spec, rn_param_table *table) {
   }
   if (table->embedding < 0) {
     table->embedding = add_vocabulary(spec, table, "embed_tokens.weight");
+    table->param[table->count - 1].copy = true;
   }
   table->output = table->embedding;
 }
@@ -189,4 +190,11 @@ const rn_param *rn_param_find(const rn_param_table *table, const char *name) {
     if (strcmp(table->param[i].name, name) == 0) return &table->param[i];
   }
   return NULL;
+}
+
+rn_range rn_param_within(const rn_param *param, rn_range range) {
+  const int64_t begin = param->offset, end = begin + param->rows * param->cols;
+  rn_range part = {begin > range.begin ? begin : range.begin, end < range.end ? end : range.end};
+  if (part.begin >= part.end) part = (rn_range){range.begin, range.begin};
+  return part;
 }

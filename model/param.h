@@ -13,6 +13,7 @@
 
 #include "model/names.h"
 #include "model/spec.h"
+#include "proto/cut.h"
 #include "proto/real.h"
 
 enum { RN_PARAM_NAME_BYTES = 96 };
@@ -24,6 +25,7 @@ typedef struct rn_param {
   char name[RN_PARAM_NAME_BYTES];
   int64_t rows, cols;
   bool matrix;    /* the decay group of optimizer.decay: matrices */
+  bool copy;      /* a tied embedding on the head's stage: the first stage holds the original */
   int64_t offset; /* of its first element in the stage's flat parameters */
   rn_init init;
   double spread; /* bound of UNIFORM, standard deviation of NORMAL */
@@ -53,6 +55,9 @@ void rn_param_table_destroy(rn_param_table **table);
 
 /** The tensor of that name, or NULL. */
 const rn_param *rn_param_find(const rn_param_table *table, const char *name);
+
+/** The part of a tensor within a range of the flat parameters; empty where they do not meet. */
+rn_range rn_param_within(const rn_param *param, rn_range range);
 
 /** First values of elements begin .. end-1; element i of a tensor depends on (seed, name, i) only.
  */

@@ -49,6 +49,7 @@ static rn_layer make_layer(const rn_stage *stage, int index) {
   const rn_layer_params *at = &stage->table->layer[index];
   return (rn_layer){
       .number = stage->first_layer + index,
+      .index = index,
       .pre_norm = spec->pre_norm,
       .residual = (rn_real)rn_spec_residual(spec),
       .dropout = spec->dropout,
@@ -162,8 +163,10 @@ void rn_tape_destroy(rn_tape **tape) {
   *tape = NULL;
 }
 
-static size_t unit_bytes(const rn_stage *stage, const rn_unit *unit) {
-  return (size_t)unit->sequences * (size_t)unit->tokens * (size_t)stage->spec.dim * sizeof(rn_real);
+static void copy_rows(const rn_stage *stage, const rn_unit *unit, const rn_real *from,
+                      rn_real *to) {
+  const size_t count = (size_t)unit->sequences * (size_t)unit->tokens * (size_t)stage->spec.dim;
+  if (to != from) memcpy(to, from, count * sizeof *to);
 }
 
 rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
@@ -174,13 +177,13 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, 
   if (stage->has_embedding) {
     rn_embed_forward(&stage->embed, params, unit, train, stage->seed, tape->embed_stat, y);
   } else {
-    memcpy(y, x, unit_bytes(stage, unit));
+    copy_rows(stage, unit, x, y);
   }
   for (int i = 0; i < stage->layer_count; i++) {
     RN_TRY(err, rn_layer_forward(err, &stage->layer[i], params, unit, form, train, port, y,
                                  &tape->layer[i], y));
   }
-  if (tape->keep) memcpy(tape->last, y, unit_bytes(stage, unit));
+  if (tape->keep) copy_rows(stage, unit, y, tape->last);
   return RN_OK;
 }
 
@@ -210,7 +213,7 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
     rn_embed_backward(&stage->embed, params, unit, tape->train, stage->seed, tape->embed_stat,
                       stage->embed_work, dy, sink);
   } else {
-    memcpy(dx, dy, unit_bytes(stage, unit));
+    copy_rows(stage, unit, dy, dx);
   }
   return RN_OK;
 }
@@ -221,6 +224,10 @@ void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tap
   for (int i = stage->layer_count - 1; i >= 0; i--) {
     rn_layer_backward_weight(&stage->layer[i], rows, &tape->layer[i], sink);
   }
+}
+
+rn_real *rn_tape_rows(rn_tape *tape) {
+  return tape->last;
 }
 
 const rn_real *rn_stage_hidden(const rn_tape *tape, int layer) {

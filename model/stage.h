@@ -40,14 +40,18 @@ const rn_param_table *rn_stage_params(const rn_stage *stage);
 rn_status rn_tape_create(rn_err *err, const rn_stage *stage, bool keep, rn_tape **out);
 void rn_tape_destroy(rn_tape **tape);
 
+/** The tape's rows [B, T, D]: what left the stage in a kept forward; free for what will enter it.
+ */
+rn_real *rn_tape_rows(rn_tape *tape);
+
 /**
  * x -> the stage's layers -> y.
  *
- * Shapes:     params [total]; x [B, T, D] (NULL on a first stage), y [B, T, D]: for a last stage
- * the rows before the final norm. Collective: over the ranks behind `port` (one FORWARD scan per
- * layer, in layer order). `train` switches dropout on. PARALLEL and RECURRENT serve evaluation and
- * tests; their backward is rn_stage_backward_input too (parallel: the plain oracle; recurrent forms
- * have none).
+ * Shapes:     params [total]; x [B, T, D] (NULL on a first stage), y [B, T, D], the same array
+ * allowed, or both rn_tape_rows: for a last stage the rows before the final norm. Collective: over
+ * the ranks behind `port` (one FORWARD scan per layer, in layer order). `train` switches dropout
+ * on. PARALLEL and RECURRENT serve evaluation and tests; their backward is rn_stage_backward_input
+ * too (parallel: the plain oracle; recurrent forms have none).
  */
 rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
                            rn_form form, bool train, rn_scan_port *port, const rn_real *x,
@@ -72,7 +76,7 @@ void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_
  * Gradient of the unit's input, from dy; leaves on the tape what backward_weight needs.
  * Gradients of vectors (norms) and, on a first stage, of the embedding go to the sink here.
  *
- * Shapes:     dy [B, T, D] (overwritten); dx [B, T, D], NULL on a first stage.
+ * Shapes:     dy [B, T, D] (overwritten); dx [B, T, D], dy itself allowed, NULL on a first stage.
  * Collective: over the ranks behind `port` (one REVERSE scan per layer, last layer first).
  */
 rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *params,

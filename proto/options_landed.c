@@ -14,8 +14,6 @@ static const struct {
     {"model.arch", {"retnet"}},
     {"model.products", {"auto", "openblas"}},
     {"data.carry_state", {"false"}},
-    {"parallel.pipeline", {"0", "1"}},
-    {"parallel.segments", {"0", "1"}},
     {"parallel.scan_epsilon", {"0"}},
     {"parallel.layer_split", {"[]"}},
     {"parallel.comm_thread", {"auto", "off"}},

@@ -18,20 +18,18 @@ static int own_slices(const rn_run *run, rn_ckpt_slice *slices) {
   int count = 0;
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
-    int64_t begin = p->offset, end = p->offset + p->rows * p->cols;
-    if (begin < run->own.begin) begin = run->own.begin;
-    if (end > run->own.end) end = run->own.end;
-    if (begin >= end) continue;
-    const int64_t at = begin - run->own.begin;
-    const float *const data[] = {run->params + begin, run->exp_avg + at, run->exp_avg_sq + at};
+    const rn_range mine = rn_param_within(p, run->own);
+    if (p->copy || rn_range_count(mine) == 0) continue;
+    const int64_t at = mine.begin - run->own.begin;
+    const float *const data[] = {run->params + mine.begin, run->exp_avg + at, run->exp_avg_sq + at};
     for (int kind = RETNET__TENSOR_KIND__KIND_WEIGHT; kind <= RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ;
          kind++) {
       slices[count++] = (rn_ckpt_slice){.kind = (Retnet__TensorKind)kind,
                                         .name = p->name,
                                         .dims = p->matrix ? 2 : 1,
                                         .shape = {p->rows, p->matrix ? p->cols : 0},
-                                        .first = begin - p->offset,
-                                        .count = end - begin,
+                                        .first = mine.begin - p->offset,
+                                        .count = rn_range_count(mine),
                                         .data = data[kind]};
     }
   }
@@ -67,7 +65,7 @@ static rn_status commit(rn_err *err, const rn_run *run, char *all, const size_t 
   layout.segments = l->segments;
   layout.microbatch = l->microbatch;
   layout.threads = run->threads;
-  choices.scan = (char *)rn_scan_name(run->scan);
+  choices.scan = (char *)rn_scan_name(run->scan.algorithm);
   choices.has_chunk = 1;
   choices.chunk = run->spec.chunk;
   choices.products = (char *)"cblas";
@@ -180,22 +178,21 @@ static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weig
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
-    int64_t begin = p->offset, end = p->offset + p->rows * p->cols;
+    const int64_t elements = p->rows * p->cols;
     const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name);
-    if (tensor == NULL || rn_ckpt_elements(tensor) != end - begin) {
+    if (tensor == NULL || rn_ckpt_elements(tensor) != elements) {
       return rn_fail(err, RN_ERR_USAGE, "%s: not a checkpoint of this model: %s differs",
                      rn_ckpt_path(ckpt), p->name);
     }
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name, 0, end - begin,
-                             run->params + begin));
-    if (begin < run->own.begin) begin = run->own.begin;
-    if (end > run->own.end) end = run->own.end;
-    if (weights_only || begin >= end) continue;
-    const int64_t first = begin - p->offset, at = begin - run->own.begin;
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name, 0, elements,
+                             run->params + p->offset));
+    const rn_range mine = rn_param_within(p, run->own);
+    if (weights_only || rn_range_count(mine) == 0) continue;
+    const int64_t first = mine.begin - p->offset, at = mine.begin - run->own.begin;
     RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, p->name, first,
-                             end - begin, run->exp_avg + at));
+                             rn_range_count(mine), run->exp_avg + at));
     RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, p->name, first,
-                             end - begin, run->exp_avg_sq + at));
+                             rn_range_count(mine), run->exp_avg_sq + at));
   }
   return RN_OK;
 }

@@ -2,10 +2,8 @@
 
 #include <math.h>
 
-#include "comm/chain.h"
 #include "comm/reduce.h"
 #include "data/batch.h"
-#include "model/carry.h"
 #include "proto/cut.h"
 #include "trainer/pipeline.h"
 
@@ -15,8 +13,7 @@ typedef struct evaluator {
   rn_split *split;
   rn_form form;
   rn_grid *grid;
-  rn_chain *chain;
-  rn_carry *alone;
+  rn_scan_source scan;
   rn_batch batch;
   rn_pipeline pipeline;
   double text_bytes; /* of the targets on this rank */
@@ -46,8 +43,7 @@ static rn_status evaluate_one(rn_err *err, evaluator *e, rn_world *world, int64_
                         .since = e->batch.since,
                         .sequence_number = e->batch.sequence_number,
                         .position = e->batch.position};
-  if (e->alone != NULL) rn_carry_reset(e->alone);
-  rn_scan_port *port = e->alone != NULL ? rn_carry_port(e->alone) : rn_chain_port(e->chain);
+  rn_scan_port *port = rn_scan_source_port(&e->scan, RN_SCAN_FORWARD, 0);
   RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->form, port, &out->loss));
   count_rows(e, out);
   return RN_OK;
@@ -56,16 +52,13 @@ static rn_status evaluate_one(rn_err *err, evaluator *e, rn_world *world, int64_
 static rn_status open_evaluator(rn_err *err, evaluator *e, rn_world *world, int length) {
   const rn_spec *spec = &e->model->spec;
   const int ranks = rn_world_size(world);
-  const int64_t m = (int64_t)rn_spec_key_width(spec) * rn_spec_value_width(spec);
   RN_TRY(err, rn_grid_create(err, world, 1, 1, ranks, &e->grid));
-  if (ranks == 1) {
-    RN_TRY(err, rn_carry_create(err, spec, spec->layers, 1, &e->alone));
-  } else {
-    RN_TRY(err, rn_chain_create(err, e->grid, RN_SCAN_CHAIN, spec->heads, m, &e->chain));
-  }
+  RN_TRY(err, rn_scan_source_create(err, e->grid, spec, RETNET__SCAN__SCAN_CHAIN, spec->layers, 1,
+                                    1, &e->scan));
   const int tokens = (length + ranks - 1) / ranks;
   RN_TRY(err, rn_batch_create(err, 1, tokens, length, &e->batch));
-  RN_TRY(err, rn_pipeline_create(err, spec, 1, tokens, 0, false, &e->pipeline));
+  const rn_pipeline_shape shape = {.last_layer = spec->layers, .sequences = 1, .tokens = tokens};
+  RN_TRY(err, rn_pipeline_create(err, spec, shape, NULL, &e->pipeline));
   e->pipeline.params = e->model->params;
   return RN_OK;
 }
@@ -73,8 +66,7 @@ static rn_status open_evaluator(rn_err *err, evaluator *e, rn_world *world, int 
 static void close_evaluator(evaluator *e) {
   rn_pipeline_destroy(&e->pipeline);
   rn_batch_destroy(&e->batch);
-  rn_chain_destroy(&e->chain);
-  rn_carry_destroy(&e->alone);
+  rn_scan_source_destroy(&e->scan);
   rn_grid_destroy(&e->grid);
 }
 

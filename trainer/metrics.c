@@ -125,7 +125,7 @@ static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run, doub
   fprintf(file,
           ",\n \"choices\": {\"scan\": \"%s\", \"chunk\": %d, \"products\": \"%s\", "
           "\"kernels\": \"ref\"}",
-          rn_scan_name(run->scan), run->spec.chunk, rn_products_table()->name);
+          rn_scan_name(run->scan.algorithm), run->spec.chunk, rn_products_table()->name);
   put_list(file, "tokens_per_rank_step", ranks.targets, size);
   fprintf(file, ",\n \"scan_bytes_per_step\": %.0f", m->steps > 0 ? scan / (double)m->steps : 0);
   fprintf(file, ",\n \"peak_bytes\": {\"min\": %.0f, \"avg\": %.0f, \"max\": %.0f}", least,

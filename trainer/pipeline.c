@@ -4,54 +4,191 @@
 
 #include "proto/arena.h"
 
-rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, int max_sequences, int max_tokens,
-                             uint64_t seed, bool train, rn_pipeline *out) {
-  *out = (rn_pipeline){0};
-  const size_t rows = (size_t)max_sequences * (size_t)max_tokens, width = (size_t)spec->dim;
-  rn_status status;
-  if ((status = rn_stage_create(err, spec, 0, spec->layers, max_sequences, max_tokens, seed,
-                                &out->stage)) != RN_OK ||
-      (train && (status = rn_tape_create(err, out->stage, true, &out->tape)) != RN_OK) ||
-      (status = rn_tape_create(err, out->stage, false, &out->loss_tape)) != RN_OK ||
-      (status = rn_alloc(err, "rows", rows * width, sizeof(float), &out->rows)) != RN_OK ||
-      (train && (status = rn_alloc(err, "gradients of rows", rows * width, sizeof(float),
-                                   &out->d_rows)) != RN_OK) ||
-      (status = rn_alloc(err, "losses of tokens", rows, sizeof(float), &out->token_loss)) !=
-          RN_OK) {
-    rn_pipeline_destroy(out);
+static bool is_first(const rn_pipeline *p) {
+  return p->relay == NULL || rn_relay_is_first(p->relay);
+}
+
+static bool is_last(const rn_pipeline *p) {
+  return p->relay == NULL || rn_relay_is_last(p->relay);
+}
+
+static int64_t rows_of(const rn_unit *unit) {
+  return (int64_t)unit->sequences * unit->tokens;
+}
+
+/* ---- making ---- */
+
+static rn_status make_slots(rn_err *err, rn_pipeline *p, int stage, size_t elements) {
+  RN_TRY(err, rn_schedule_make(err, p->schedule, stage, &p->tasks));
+  RN_TRY(err, rn_alloc(err, "slots", (size_t)p->tasks.tapes, sizeof *p->slot, &p->slot));
+  for (int i = 0; i < p->tasks.tapes; i++) {
+    rn_slot *slot = &p->slot[i];
+    slot->rows_in = slot->rows_out = slot->gradient_in = slot->gradient_out = RN_RELAY_NOTHING;
+    RN_TRY(err, rn_tape_create(err, p->stage, true, &slot->tape));
+    RN_TRY(err, rn_alloc(err, "gradients of rows", elements, sizeof(float), &slot->gradient));
   }
-  return status;
-}
-
-void rn_pipeline_destroy(rn_pipeline *pipeline) {
-  rn_tape_destroy(&pipeline->tape);
-  rn_tape_destroy(&pipeline->loss_tape);
-  rn_stage_destroy(&pipeline->stage);
-  free(pipeline->rows);
-  free(pipeline->d_rows);
-  free(pipeline->token_loss);
-  *pipeline = (rn_pipeline){0};
-}
-
-rn_status rn_pipeline_train_unit(rn_err *err, rn_pipeline *p, const rn_unit *unit,
-                                 rn_scan_port *port, double scale, double *loss_sum,
-                                 rn_sink *sink) {
-  double loss = 0;
-  RN_TRY(err, rn_stage_forward(err, p->stage, p->params, unit, RN_FORM_CHUNKWISE, true, port, NULL,
-                               p->rows, p->tape));
-  rn_stage_loss(p->stage, p->params, unit, p->rows, scale, &loss, NULL, p->d_rows, sink);
-  RN_TRY(err, rn_stage_backward_input(err, p->stage, p->params, unit, port, p->tape, p->d_rows,
-                                      NULL, sink));
-  rn_stage_backward_weight(p->stage, unit, p->tape, sink);
-  *loss_sum += loss;
   return RN_OK;
 }
 
+static rn_status make_parts(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
+                            rn_pipeline *p) {
+  const size_t rows = (size_t)shape.sequences * (size_t)shape.tokens;
+  const size_t elements = rows * (size_t)spec->dim;
+  RN_TRY(err, rn_stage_create(err, spec, shape.first_layer, shape.last_layer, shape.sequences,
+                              shape.tokens, shape.seed, &p->stage));
+  if (shape.schedule.microbatches > 0) RN_TRY(err, make_slots(err, p, shape.stage, elements));
+  RN_TRY(err, rn_tape_create(err, p->stage, false, &p->loss_tape));
+  RN_TRY(err, rn_alloc(err, "rows", elements, sizeof(float), &p->rows));
+  return rn_alloc(err, "losses of tokens", rows, sizeof(float), &p->token_loss);
+}
+
+rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
+                             rn_relay *relay, rn_pipeline *out) {
+  *out = (rn_pipeline){.relay = relay, .schedule = shape.schedule};
+  rn_status status = make_parts(err, spec, shape, out);
+  if (status != RN_OK) rn_pipeline_destroy(out);
+  return status;
+}
+
+void rn_pipeline_destroy(rn_pipeline *p) {
+  for (int i = 0; p->slot != NULL && i < p->tasks.tapes; i++) {
+    rn_tape_destroy(&p->slot[i].tape);
+    free(p->slot[i].gradient);
+  }
+  free(p->slot);
+  rn_tape_destroy(&p->loss_tape);
+  rn_stage_destroy(&p->stage);
+  rn_schedule_destroy(&p->tasks);
+  free(p->rows);
+  free(p->token_loss);
+  *p = (rn_pipeline){0};
+}
+
+/* ---- training ---- */
+
+/* One step at work: the pipeline, and what its tasks are about. */
+typedef struct training {
+  rn_pipeline *pipeline;
+  const rn_unit *unit; /* [micro-batches, segments] */
+  rn_scan_source *scan;
+  double scale, *loss_sum;
+  rn_sink *sink;
+} training;
+
+/* The number of a task's unit in the step, the same on every stage. */
+static int number_of(const training *t, const rn_task *task) {
+  return task->microbatch * t->pipeline->schedule.segments + task->segment;
+}
+
+static const rn_unit *unit_of(const training *t, const rn_task *task) {
+  return t->unit + number_of(t, task);
+}
+
+/* Posts the receive of the rows that the next forward of a slot, at or after `from`, will need. */
+static rn_status expect_rows(rn_err *err, training *t, int slot, int from) {
+  rn_pipeline *p = t->pipeline;
+  if (is_first(p)) return RN_OK;
+  for (int i = from; i < p->tasks.count; i++) {
+    const rn_task *task = &p->tasks.task[i];
+    if (task->tape != slot || task->kind != RN_TASK_FORWARD) continue;
+    RN_TRY(err, rn_relay_wait(err, p->relay, &p->slot[slot].rows_out));
+    return rn_relay_receive(err, p->relay, RN_RELAY_ROWS, number_of(t, task),
+                            rows_of(unit_of(t, task)), rn_tape_rows(p->slot[slot].tape),
+                            &p->slot[slot].rows_in);
+  }
+  return RN_OK;
+}
+
+static rn_status forward(rn_err *err, training *t, const rn_task *task) {
+  rn_pipeline *p = t->pipeline;
+  rn_slot *slot = &p->slot[task->tape];
+  const rn_unit *unit = unit_of(t, task);
+  float *rows = rn_tape_rows(slot->tape);
+  rn_scan_port *port = rn_scan_source_port(t->scan, RN_SCAN_FORWARD, task->segment);
+  RN_TRY(err, rn_relay_wait(err, p->relay, &slot->rows_in));
+  RN_TRY(err, rn_relay_wait(err, p->relay, &slot->rows_out));
+  RN_TRY(err, rn_stage_forward(err, p->stage, p->params, unit, RN_FORM_CHUNKWISE, true, port, rows,
+                               rows, slot->tape));
+  if (is_last(p)) return RN_OK;
+  RN_TRY(err, rn_relay_wait(err, p->relay, &slot->gradient_out));
+  RN_TRY(err, rn_relay_receive(err, p->relay, RN_RELAY_GRADIENTS, number_of(t, task), rows_of(unit),
+                               slot->gradient, &slot->gradient_in));
+  return rn_relay_send(err, p->relay, RN_RELAY_ROWS, number_of(t, task), rows_of(unit), rows,
+                       &slot->rows_out);
+}
+
+/* The last stage's gradient comes from the loss, taken here so that rows need no second place. */
+static rn_status backward(rn_err *err, training *t, const rn_task *task) {
+  rn_pipeline *p = t->pipeline;
+  rn_slot *slot = &p->slot[task->tape];
+  const rn_unit *unit = unit_of(t, task);
+  RN_TRY(err, rn_relay_wait(err, p->relay, &slot->gradient_in));
+  if (is_last(p)) {
+    double loss = 0;
+    RN_TRY(err, rn_relay_wait(err, p->relay, &slot->gradient_out));
+    rn_stage_loss(p->stage, p->params, unit, rn_tape_rows(slot->tape), t->scale, &loss, NULL,
+                  slot->gradient, t->sink);
+    *t->loss_sum += loss;
+  }
+  rn_scan_port *port = rn_scan_source_port(t->scan, RN_SCAN_REVERSE, task->segment);
+  RN_TRY(err, rn_stage_backward_input(err, p->stage, p->params, unit, port, slot->tape,
+                                      slot->gradient, slot->gradient, t->sink));
+  if (is_first(p)) return RN_OK;
+  return rn_relay_send(err, p->relay, RN_RELAY_GRADIENTS, number_of(t, task), rows_of(unit),
+                       slot->gradient, &slot->gradient_out);
+}
+
+/* The weight half; the slot is free for the rows of another unit then. */
+static rn_status backward_weight(rn_err *err, training *t, int at) {
+  rn_pipeline *p = t->pipeline;
+  const rn_task *task = &p->tasks.task[at];
+  rn_stage_backward_weight(p->stage, unit_of(t, task), p->slot[task->tape].tape, t->sink);
+  return expect_rows(err, t, task->tape, at + 1);
+}
+
+static rn_status run_task(rn_err *err, training *t, int at) {
+  const rn_task *task = &t->pipeline->tasks.task[at];
+  switch (task->kind) {
+    case RN_TASK_FORWARD:
+      return forward(err, t, task);
+    case RN_TASK_BACKWARD:
+      RN_TRY(err, backward(err, t, task));
+      return t->pipeline->schedule.split_weight ? RN_OK : backward_weight(err, t, at);
+    case RN_TASK_WEIGHT:
+      return backward_weight(err, t, at);
+  }
+  return RN_OK;
+}
+
+rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_scan_source *scan,
+                            double scale, double *loss_sum, rn_sink *sink) {
+  training t = {p, unit, scan, scale, loss_sum, sink};
+  for (int s = 0; s < p->tasks.tapes; s++) RN_TRY(err, expect_rows(err, &t, s, 0));
+  for (int i = 0; i < p->tasks.count; i++) RN_TRY(err, run_task(err, &t, i));
+  for (int s = 0; s < p->tasks.tapes; s++) {
+    RN_TRY(err, rn_relay_wait(err, p->relay, &p->slot[s].rows_out));
+    RN_TRY(err, rn_relay_wait(err, p->relay, &p->slot[s].gradient_out));
+  }
+  return RN_OK;
+}
+
+/* ---- losses only ---- */
+
 rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_form form,
                                    rn_scan_port *port, double *loss_sum) {
-  double loss = 0;
-  RN_TRY(err, rn_stage_forward(err, p->stage, p->params, unit, form, false, port, NULL, p->rows,
+  rn_relay_message message = RN_RELAY_NOTHING;
+  if (!is_first(p)) {
+    RN_TRY(err,
+           rn_relay_receive(err, p->relay, RN_RELAY_ROWS, 0, rows_of(unit), p->rows, &message));
+    RN_TRY(err, rn_relay_wait(err, p->relay, &message));
+  }
+  RN_TRY(err, rn_stage_forward(err, p->stage, p->params, unit, form, false, port, p->rows, p->rows,
                                p->loss_tape));
+  if (!is_last(p)) {
+    RN_TRY(err, rn_relay_send(err, p->relay, RN_RELAY_ROWS, 0, rows_of(unit), p->rows, &message));
+    return rn_relay_wait(err, p->relay, &message);
+  }
+  double loss = 0;
   rn_stage_loss(p->stage, p->params, unit, p->rows, 0, &loss, p->token_loss, NULL, NULL);
   *loss_sum += loss;
   return RN_OK;

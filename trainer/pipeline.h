@@ -1,38 +1,68 @@
 /**
- * Runs a step's units through the stage of this rank: forward, loss, both halves of backward.
+ * Runs a list of tasks through the stage of this rank: forward, both halves of backward, and the
+ * rows that go to the neighbouring stages and come from them.
  *
- * One stage for now: units are micro-batches, one after the other.
+ * Every unit at work has a slot with its tape, its rows and their gradient. A slot's buffers are
+ * also those of its messages: rows are received into a slot as soon as it is free, gradients as
+ * soon as its forward is done, and both are sent from where they were made. So each receive is
+ * posted before its message can be needed, no send waits for another, and nothing is copied.
  */
 #ifndef RN_TRAINER_PIPELINE_H
 #define RN_TRAINER_PIPELINE_H
 
+#include "comm/relay.h"
 #include "model/stage.h"
+#include "trainer/scan_source.h"
+#include "trainer/schedule.h"
 
-/** A stage with its weights and the buffers between its ends. */
+/** What one unit at work holds. */
+typedef struct rn_slot {
+  rn_tape *tape;
+  float *gradient; /* [B, T, D] of the rows that left the stage, then of those that entered it */
+  rn_relay_message rows_in, rows_out, gradient_in, gradient_out;
+} rn_slot;
+
+/** A stage with its weights, its list of tasks, and the slots for it. */
 typedef struct rn_pipeline {
   rn_stage *stage;
-  rn_tape *tape;        /* of training; NULL where only losses are asked for */
-  rn_tape *loss_tape;   /* of evaluation: layers share it */
-  const float *params;  /* [total], not owned */
-  float *rows, *d_rows; /* [B, T, D] */
-  float *token_loss;    /* [B, T] */
+  rn_relay *relay;     /* to the neighbouring stages, not owned; NULL: there are none */
+  const float *params; /* [total], not owned */
+  rn_schedule_shape schedule;
+  rn_task_list tasks; /* of a training step; empty where only losses are asked for */
+  rn_slot *slot;      /* [tasks.tapes] */
+  rn_tape *loss_tape; /* of evaluation: layers share it */
+  float *rows;        /* [B, T, D] of evaluation */
+  float *token_loss;  /* [B, T] */
 } rn_pipeline;
 
-/** A pipeline for units of at most B sequences, T tokens. `train`: with what backward needs. */
-rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, int max_sequences, int max_tokens,
-                             uint64_t seed, bool train, rn_pipeline *out);
+/** A stage's place and layers, its largest unit, and the step that it works on. */
+typedef struct rn_pipeline_shape {
+  int stage, first_layer, last_layer;
+  int sequences, tokens;
+  rn_schedule_shape schedule; /* micro-batches 0: losses only */
+  uint64_t seed;              /* of dropout */
+} rn_pipeline_shape;
+
+/** A pipeline of one stage; `relay` to the others (NULL: there are none). Errors: RN_ERR_MEMORY. */
+rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
+                             rn_relay *relay, rn_pipeline *out);
 void rn_pipeline_destroy(rn_pipeline *pipeline);
 
 /**
- * Adds a unit's loss to *loss_sum and, into `sink`, scale times its gradient.
- * Collective: over the ranks behind `port`: one scan per layer and direction.
+ * A training step's units: adds their loss to *loss_sum (last stage; 0 elsewhere) and, into `sink`,
+ * scale times the gradient of this stage's weights.
+ *
+ * Shapes:     unit [micro-batches, segments], as the tasks count them.
+ * Collective: over the stages of the pipeline and the ranks behind `scan`.
  */
-rn_status rn_pipeline_train_unit(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
-                                 rn_scan_port *port, double scale, double *loss_sum, rn_sink *sink);
+rn_status rn_pipeline_train(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
+                            rn_scan_source *scan, double scale, double *loss_sum, rn_sink *sink);
 
 /**
- * Adds a unit's loss to *loss_sum; the losses of its tokens [B, T] are in token_loss afterwards.
- * Collective: over the ranks behind `port`: one FORWARD scan per layer.
+ * Adds a unit's loss to *loss_sum; on the last stage the losses of its tokens [B, T] are in
+ * token_loss afterwards.
+ *
+ * Collective: over the stages of the pipeline and the ranks behind `port`: a FORWARD scan a layer.
  */
 rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
                                    rn_form form, rn_scan_port *port, double *loss_sum);

@@ -50,41 +50,41 @@ static rn_status plan_run(rn_err *err, rn_run *run) {
   return RN_OK;
 }
 
-static rn_status make_scan(rn_err *err, rn_run *run) {
-  const int heads = run->layout.microbatch * run->spec.heads;
-  const int64_t m = (int64_t)rn_spec_key_width(&run->spec) * rn_spec_value_width(&run->spec);
-  if (run->layout.sequence == 1) {
-    return rn_carry_create(err, &run->spec, run->spec.layers, run->layout.microbatch, &run->alone);
-  }
-  switch (run->config->parallel->scan) {
-    case RETNET__SCAN__SCAN_DOUBLING:
-      run->scan = RN_SCAN_DOUBLING;
-      break;
-    case RETNET__SCAN__SCAN_EXSCAN:
-      run->scan = RN_SCAN_EXSCAN;
-      break;
-    case RETNET__SCAN__SCAN_CHAIN:
-      run->scan = RN_SCAN_CHAIN;
-      break;
-    default:
-      run->scan = rn_scan_choose(run->layout.sequence, heads * m * (int64_t)sizeof(float));
-  }
-  return rn_chain_create(err, run->grid, run->scan, heads, m, &run->chain);
+static int microbatches_of(const rn_run *run, int64_t sequences) {
+  return (int)((sequences + run->layout.microbatch - 1) / run->layout.microbatch);
 }
 
-static rn_status make_state(rn_err *err, rn_run *run) {
-  const int length = run->config->data->sequence_length;
-  const uint64_t seed = (uint64_t)run->config->run->seed;
-  run->share =
-      rn_cut(run->config->data->batch_sequences, run->layout.data, rn_grid_data(run->grid));
-  run->piece = rn_cut(length, run->layout.sequence, rn_grid_sequence(run->grid));
-  const int tokens = (int)rn_range_count(run->piece);
-  const int sequences = (int)rn_range_count(run->share);
-  RN_TRY(err, rn_batch_create(
-                  err, sequences > run->layout.microbatch ? sequences : run->layout.microbatch,
-                  tokens, length, &run->batch));
-  RN_TRY(err, rn_pipeline_create(err, &run->spec, run->layout.microbatch, tokens, seed, true,
-                                 &run->pipeline));
+/* The pieces of this rank's sequences, and the units that are made of them. */
+static rn_status make_bands(rn_err *err, rn_run *run, int most_tokens) {
+  const int length = run->config->data->sequence_length, size = run->layout.microbatch;
+  const int64_t share = rn_range_count(run->share);
+  const int sequences = (int)(share > size ? share : size);
+  const size_t bands = (size_t)run->layout.segments;
+  RN_TRY(err, rn_alloc(err, "batches", bands, sizeof *run->band, &run->band));
+  for (int k = 0; k < run->layout.segments; k++) {
+    RN_TRY(err, rn_batch_create(err, sequences, most_tokens, length, &run->band[k]));
+  }
+  return rn_alloc(err, "units", bands * (size_t)microbatches_of(run, sequences), sizeof *run->unit,
+                  &run->unit);
+}
+
+static rn_status make_pipeline(rn_err *err, rn_run *run, int most_tokens) {
+  const rn_layout *l = &run->layout;
+  const rn_pipeline_shape shape = {
+      .stage = rn_grid_pipeline(run->grid),
+      .first_layer = (int)run->layers.begin,
+      .last_layer = (int)run->layers.end,
+      .sequences = l->microbatch,
+      .tokens = most_tokens,
+      .schedule = {.stages = l->pipeline,
+                   .microbatches = microbatches_of(run, rn_range_count(run->share)),
+                   .segments = l->segments,
+                   .split_weight = l->pipeline > 1},
+      .seed = (uint64_t)run->config->run->seed};
+  return rn_pipeline_create(err, &run->spec, shape, run->relay, &run->pipeline);
+}
+
+static rn_status make_weights(rn_err *err, rn_run *run) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   run->total = table->total;
   run->own = rn_cut(run->total, rn_grid_replica_size(run->grid), rn_grid_replica(run->grid));
@@ -94,9 +94,30 @@ static rn_status make_state(rn_err *err, rn_run *run) {
   RN_TRY(err, rn_alloc(err, "sums of gradients", own, sizeof(float), &run->own_gradient));
   RN_TRY(err, rn_alloc(err, "first moments", own, sizeof(float), &run->exp_avg));
   RN_TRY(err, rn_alloc(err, "second moments", own, sizeof(float), &run->exp_avg_sq));
-  rn_param_init_values(table, seed, 0, run->total, run->params);
+  rn_param_init_values(table, (uint64_t)run->config->run->seed, 0, run->total, run->params);
   run->pipeline.params = run->params;
   return RN_OK;
+}
+
+/* What needs memory of this rank alone. */
+static rn_status make_state(rn_err *err, rn_run *run) {
+  const int pieces = run->layout.sequence * run->layout.segments;
+  const int most_tokens = (run->config->data->sequence_length + pieces - 1) / pieces;
+  RN_TRY(err, make_bands(err, run, most_tokens));
+  RN_TRY(err, make_pipeline(err, run, most_tokens));
+  return make_weights(err, run);
+}
+
+/* The grid, and what talks along its axes. */
+static rn_status make_grid(rn_err *err, rn_run *run) {
+  const rn_layout *l = &run->layout;
+  RN_TRY(err, rn_grid_create(err, run->world, l->data, l->pipeline, l->sequence, &run->grid));
+  run->share = rn_cut(run->config->data->batch_sequences, l->data, rn_grid_data(run->grid));
+  run->layers = rn_cut(run->spec.layers, l->pipeline, rn_grid_pipeline(run->grid));
+  if (l->pipeline > 1) RN_TRY(err, rn_relay_create(err, run->grid, run->spec.dim, &run->relay));
+  return rn_scan_source_create(err, run->grid, &run->spec, run->config->parallel->scan,
+                               (int)rn_range_count(run->layers), l->microbatch, l->segments,
+                               &run->scan);
 }
 
 rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn_run *out) {
@@ -109,9 +130,7 @@ rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn
   if ((status = rn_agree(err, world, plan_run(err, out))) != RN_OK ||
       (status = rn_world_check_same(err, world, "the training data", &out->train.content,
                                     sizeof out->train.content)) != RN_OK ||
-      (status = rn_grid_create(err, world, out->layout.data, out->layout.pipeline,
-                               out->layout.sequence, &out->grid)) != RN_OK ||
-      (status = make_scan(err, out)) != RN_OK ||
+      (status = make_grid(err, out)) != RN_OK ||
       (status = rn_agree(err, world, make_state(err, out))) != RN_OK) {
     rn_run_destroy(out);
   }
@@ -120,11 +139,15 @@ rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn
 
 void rn_run_destroy(rn_run *run) {
   rn_pipeline_destroy(&run->pipeline);
-  rn_batch_destroy(&run->batch);
+  for (int k = 0; run->band != NULL && k < run->layout.segments; k++) {
+    rn_batch_destroy(&run->band[k]);
+  }
+  free(run->band);
+  free(run->unit);
   rn_split_close(&run->train);
   rn_split_close(&run->val);
-  rn_chain_destroy(&run->chain);
-  rn_carry_destroy(&run->alone);
+  rn_scan_source_destroy(&run->scan);
+  rn_relay_destroy(&run->relay);
   rn_grid_destroy(&run->grid);
   free(run->params);
   free(run->gradient);
@@ -134,14 +157,22 @@ void rn_run_destroy(rn_run *run) {
   *run = (rn_run){0};
 }
 
-rn_scan_port *rn_run_port(rn_run *run) {
-  if (run->chain != NULL) return rn_chain_port(run->chain);
-  rn_carry_reset(run->alone);
-  return rn_carry_port(run->alone);
+rn_range rn_run_piece(const rn_run *run, int64_t length, int band) {
+  const int ranks = run->layout.sequence;
+  return rn_cut(length, (int64_t)ranks * run->layout.segments,
+                (int64_t)band * ranks + rn_grid_sequence(run->grid));
 }
 
-rn_unit rn_run_unit(const rn_run *run, int first, int last, int64_t step) {
-  const rn_batch *b = &run->batch;
+int64_t rn_run_targets(const rn_run *run) {
+  int64_t tokens = 0;
+  for (int k = 0; k < run->layout.segments; k++) {
+    tokens += rn_range_count(rn_run_piece(run, run->config->data->sequence_length, k));
+  }
+  return tokens * rn_range_count(run->share);
+}
+
+/* Sequences first .. last-1 of a band. */
+static rn_unit unit_of(const rn_batch *b, int first, int last, int64_t step) {
   const int64_t row = (int64_t)first * b->tokens;
   return (rn_unit){.sequences = last - first,
                    .tokens = b->tokens,
@@ -151,4 +182,15 @@ rn_unit rn_run_unit(const rn_run *run, int first, int last, int64_t step) {
                    .sequence_number = b->sequence_number + first,
                    .position = b->position,
                    .step = step};
+}
+
+void rn_run_set_units(rn_run *run, int sequences, int64_t step) {
+  const int size = run->layout.microbatch, segments = run->layout.segments;
+  run->microbatches = microbatches_of(run, sequences);
+  for (int m = 0; m < run->microbatches; m++) {
+    const int first = m * size, last = first + size < sequences ? first + size : sequences;
+    for (int k = 0; k < segments; k++) {
+      run->unit[m * segments + k] = unit_of(&run->band[k], first, last, step);
+    }
+  }
 }

@@ -5,12 +5,11 @@
 #ifndef RN_TRAINER_RUN_H
 #define RN_TRAINER_RUN_H
 
-#include "comm/chain.h"
 #include "comm/grid.h"
+#include "comm/relay.h"
 #include "comm/world.h"
 #include "data/batch.h"
 #include "data/split.h"
-#include "model/carry.h"
 #include "model/spec.h"
 #include "proto/config.pb-c.h"
 #include "proto/cut.h"
@@ -18,6 +17,7 @@
 #include "trainer/lr.h"
 #include "trainer/optim.h"
 #include "trainer/pipeline.h"
+#include "trainer/scan_source.h"
 
 typedef struct rn_run {
   Retnet__Config *config; /* as given; not owned */
@@ -26,16 +26,17 @@ typedef struct rn_run {
   rn_layout layout;
   int threads;
   rn_grid *grid;
-  rn_chain *chain; /* the scan across ranks; NULL when a rank has whole sequences */
-  rn_carry *alone; /* the scan of one rank; NULL otherwise */
-  rn_scan_algorithm scan;
+  rn_relay *relay; /* between stages; NULL when there is one */
+  rn_scan_source scan;
   rn_split train, val;
   bool has_train, has_val;
   rn_range share; /* of the batch's sequences, this data rank */
-  rn_range piece; /* of a sequence's tokens, this rank */
-  rn_batch batch;
+  rn_batch *band; /* [segments] this rank's pieces of them */
+  rn_unit *unit;  /* [micro-batches, segments] of the batch at hand */
+  int microbatches;
+  rn_range layers; /* of this rank's stage */
   rn_pipeline pipeline;
-  int64_t total;                              /* weights */
+  int64_t total;                              /* weights of the stage */
   rn_range own;                               /* of them: what this rank updates */
   float *params, *gradient;                   /* [total] */
   float *own_gradient, *exp_avg, *exp_avg_sq; /* [own] */
@@ -53,10 +54,16 @@ typedef struct rn_run {
 rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn_run *out);
 void rn_run_destroy(rn_run *run);
 
-/** The scan port for a unit; fresh states where one rank has whole sequences. */
-rn_scan_port *rn_run_port(rn_run *run);
+/**
+ * Sets run->unit to the units of `sequences` sequences in run->band, in micro-batches, and
+ * run->microbatches to their number. `step` is the key of dropout.
+ */
+void rn_run_set_units(rn_run *run, int sequences, int64_t step);
 
-/** Rows first .. last-1 of the run's batch as a unit of `step`. */
-rn_unit rn_run_unit(const rn_run *run, int first, int last, int64_t step);
+/** This rank's piece of band `band` of a sequence of `length` tokens. */
+rn_range rn_run_piece(const rn_run *run, int64_t length, int band);
+
+/** Targets that this rank works on in a step: the same for every stage. */
+int64_t rn_run_targets(const rn_run *run);
 
 #endif

@@ -5,30 +5,59 @@
 #include "comm/reduce.h"
 #include "data/sampler.h"
 
-static rn_status read_batch(rn_err *err, rn_run *run) {
+/* Stored sequence `stored`, global number g, of `length` tokens: its piece in every band. */
+static rn_status read_sequence(rn_err *err, rn_run *run, rn_split *split, int64_t stored,
+                               int64_t g) {
   const Retnet__Data *data = run->config->data;
-  const int64_t stored = rn_split_sequences(&run->train, data->sequence_length);
-  rn_batch_start(&run->batch, run->piece.begin, run->piece.end);
-  for (int64_t i = run->share.begin; i < run->share.end; i++) {
-    const int64_t g = run->next_sequence + i;
-    const int64_t at = rn_sampler_sequence((uint64_t)run->config->run->seed, stored, g);
-    RN_TRY(err, rn_batch_add(err, &run->batch, &run->train, at, data->sequence_length, g,
+  for (int k = 0; k < run->layout.segments; k++) {
+    RN_TRY(err, rn_batch_add(err, &run->band[k], split, stored, data->sequence_length, g,
                              data->reset_at_documents));
   }
   return RN_OK;
 }
 
-static rn_status train_units(rn_err *err, rn_run *run, double scale, double *loss_sum) {
+static void start_batch(rn_run *run, int64_t length) {
+  for (int k = 0; k < run->layout.segments; k++) {
+    const rn_range piece = rn_run_piece(run, length, k);
+    rn_batch_start(&run->band[k], piece.begin, piece.end);
+  }
+}
+
+static rn_status read_batch(rn_err *err, rn_run *run) {
+  const Retnet__Data *data = run->config->data;
+  const int64_t stored = rn_split_sequences(&run->train, data->sequence_length);
+  start_batch(run, data->sequence_length);
+  for (int64_t i = run->share.begin; i < run->share.end; i++) {
+    const int64_t g = run->next_sequence + i;
+    const int64_t at = rn_sampler_sequence((uint64_t)run->config->run->seed, stored, g);
+    RN_TRY(err, read_sequence(err, run, &run->train, at, g));
+  }
+  rn_run_set_units(run, (int)rn_range_count(run->share), run->step + 1);
+  return RN_OK;
+}
+
+/* Loss and gradient of the batch on this rank; a tied embedding's gradient from both its ends. */
+static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *loss_sum) {
   rn_sink sink = {run->gradient, run->total};
   rn_sink_start(&sink);
-  const int size = run->layout.microbatch;
-  for (int first = 0; first < run->batch.sequences; first += size) {
-    const int last = first + size < run->batch.sequences ? first + size : run->batch.sequences;
-    const rn_unit unit = rn_run_unit(run, first, last, run->step + 1);
-    RN_TRY(err, rn_pipeline_train_unit(err, &run->pipeline, &unit, rn_run_port(run), scale,
-                                       loss_sum, &sink));
+  RN_TRY(err,
+         rn_pipeline_train(err, &run->pipeline, run->unit, &run->scan, scale, loss_sum, &sink));
+  if (run->relay == NULL || !run->spec.tie_embeddings) return RN_OK;
+  const int64_t count = (int64_t)run->spec.vocab * run->spec.dim;
+  return rn_relay_sum_ends(err, run->relay, count,
+                           run->gradient + rn_stage_params(run->pipeline.stage)->embedding);
+}
+
+/* Sum of squares of this rank's own gradients, tensor by tensor; a copy counts at its original. */
+static double own_squares(const rn_run *run) {
+  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  double sum = 0;
+  for (int i = 0; i < table->count; i++) {
+    const rn_range mine = rn_param_within(&table->param[i], run->own);
+    if (table->param[i].copy) continue;
+    sum += rn_sum_of_squares(rn_range_count(mine), run->own_gradient + mine.begin - run->own.begin);
   }
-  return RN_OK;
+  return sum;
 }
 
 /* The update of this rank's weights, tensor by tensor for the sake of decay groups. */
@@ -38,14 +67,11 @@ static void update_own(rn_run *run, double lr, double clip) {
       run->config->optimizer->decay == RETNET__DECAYED_WEIGHTS__DECAYED_WEIGHTS_ALL;
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
-    int64_t begin = p->offset, end = p->offset + p->rows * p->cols;
-    if (begin < run->own.begin) begin = run->own.begin;
-    if (end > run->own.end) end = run->own.end;
-    if (begin >= end) continue;
-    const int64_t at = begin - run->own.begin;
-    rn_adamw_update(&run->adamw, lr, run->updates + 1, clip, end - begin, run->own_gradient + at,
-                    run->params + begin, run->exp_avg + at, run->exp_avg_sq + at,
-                    decay_all || p->matrix);
+    const rn_range mine = rn_param_within(p, run->own);
+    const int64_t at = mine.begin - run->own.begin;
+    rn_adamw_update(&run->adamw, lr, run->updates + 1, clip, rn_range_count(mine),
+                    run->own_gradient + at, run->params + mine.begin, run->exp_avg + at,
+                    run->exp_avg_sq + at, decay_all || p->matrix);
   }
 }
 
@@ -68,9 +94,9 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   const double targets = (double)data->batch_sequences * data->sequence_length;
   double loss_sum = 0;
   RN_TRY(err, rn_agree(err, run->world, read_batch(err, run)));
-  RN_TRY(err, train_units(err, run, 1 / targets, &loss_sum));
+  RN_TRY(err, train_batch(err, run, 1 / targets, &loss_sum));
   RN_TRY(err, rn_reduce_scatter(err, run->grid, run->gradient, run->total, run->own_gradient));
-  double sums[2] = {loss_sum, rn_sum_of_squares(rn_range_count(run->own), run->own_gradient)};
+  double sums[2] = {loss_sum, own_squares(run)};
   RN_TRY(err, rn_sum_doubles(err, run->grid, sums, 2));
   *out = (rn_step_result){.loss = sums[0] / targets,
                           .grad_norm = sqrt(sums[1]),
@@ -86,17 +112,16 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
 /* Loss of stored sequences first .. last-1, of `length` tokens each, into *sum. */
 static rn_status validate_some(rn_err *err, rn_run *run, int64_t first, int64_t last,
                                int64_t length, double *sum) {
-  const Retnet__Data *data = run->config->data;
-  const rn_range piece = rn_cut(length, run->layout.sequence, rn_grid_sequence(run->grid));
-  rn_batch_start(&run->batch, piece.begin, piece.end);
-  for (int64_t i = first; i < last; i++) {
-    RN_TRY(err, rn_batch_add(err, &run->batch, &run->val, i, data->sequence_length, i,
-                             data->reset_at_documents));
-  }
-  const rn_unit unit = rn_run_unit(run, 0, run->batch.sequences, 0);
   const rn_form form =
       run->spec.retention_scale == RN_SCALE_TS_PARALLEL ? RN_FORM_PARALLEL : RN_FORM_CHUNKWISE;
-  return rn_pipeline_loss_of_unit(err, &run->pipeline, &unit, form, rn_run_port(run), sum);
+  start_batch(run, length);
+  for (int64_t i = first; i < last; i++) RN_TRY(err, read_sequence(err, run, &run->val, i, i));
+  rn_run_set_units(run, (int)(last - first), 0);
+  for (int k = 0; k < run->layout.segments; k++) {
+    rn_scan_port *port = rn_scan_source_port(&run->scan, RN_SCAN_FORWARD, k);
+    RN_TRY(err, rn_pipeline_loss_of_unit(err, &run->pipeline, &run->unit[k], form, port, sum));
+  }
+  return RN_OK;
 }
 
 rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss) {

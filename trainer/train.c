@@ -69,8 +69,9 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
   double *all;
   getrusage(RUSAGE_SELF, &usage);
   RN_TRY(err, rn_alloc(err, "summary", 3 * (size_t)ranks, sizeof *all, &all));
-  const double mine[3] = {(double)(rn_range_count(run->share) * rn_range_count(run->piece)),
-                          run->chain != NULL ? (double)rn_chain_bytes_sent(run->chain) : 0,
+  const rn_chain *chain = run->scan.chain;
+  const double mine[3] = {(double)rn_run_targets(run),
+                          chain != NULL ? (double)rn_chain_bytes_sent(chain) : 0,
                           (double)usage.ru_maxrss * 1024};
   rn_status status = RN_OK;
   for (int i = 0; status == RN_OK && i < 3; i++) {
@@ -93,7 +94,8 @@ static rn_status prepare_folder(rn_err *err, const rn_run *run) {
   char *text = NULL;
   size_t bytes = 0;
   RN_TRY(err, rn_file_make_folder(err, dir));
-  RN_TRY(err, rn_ckpt_preflight(err, dir, 3 * run->total * (int64_t)sizeof(float)));
+  RN_TRY(err,
+         rn_ckpt_preflight(err, dir, 3 * rn_spec_parameters(&run->spec) * (int64_t)sizeof(float)));
   FILE *file = open_memstream(&text, &bytes);
   if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for config.yaml");
   rn_options_write_yaml(run->config, file);
@@ -120,10 +122,11 @@ static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
   if (!root) return RN_OK;
   const rn_layout *l = &run->layout;
   printf(
-      "%lld parameters; grid data %d x pipeline %d x sequence %d, micro-batch %d, %d threads a "
-      "rank; scan %s, chunk %d; from step %lld\n",
-      (long long)run->total, l->data, l->pipeline, l->sequence, l->microbatch, run->threads,
-      run->layout.sequence > 1 ? rn_scan_name(run->scan) : "none", run->spec.chunk,
+      "%lld parameters; grid data %d x pipeline %d x sequence %d, segments %d, micro-batch %d, %d "
+      "threads a rank; scan %s, chunk %d; from step %lld\n",
+      (long long)rn_spec_parameters(&run->spec), l->data, l->pipeline, l->sequence, l->segments,
+      l->microbatch, run->threads,
+      run->layout.sequence > 1 ? rn_scan_name(run->scan.algorithm) : "none", run->spec.chunk,
       (long long)run->step);
   if (run->config->train->eval_every > 0 && !run->has_val) {
     fprintf(stderr, "warning: %s has no val split: no evaluations\n", run->config->data->dir);

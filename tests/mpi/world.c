@@ -70,6 +70,21 @@ static void numbers_meet(rn_world *world, int rank, int size) {
   free(all);
 }
 
+static void a_part_is_a_world_of_its_own(rn_world *world, int rank, int size) {
+  rn_world *part = NULL;
+  const int members = (size + 1) / 2; /* the even ranks */
+  if (!CHECK_OK(&err, rn_world_split(&err, world, rank % 2 == 0 ? 0 : -1, &part))) return;
+  CHECK((part != NULL) == (rank % 2 == 0));
+  if (part != NULL) {
+    int64_t sum = rank;
+    CHECK(rn_world_rank(part) == rank / 2 && rn_world_size(part) == members);
+    CHECK_OK(&err, rn_world_sum(&err, part, &sum, 1));
+    CHECK_EQUAL(sum, members * (members - 1));
+  }
+  rn_world_close(&part);
+  CHECK(part == NULL);
+}
+
 static void a_grid_is_cut_into_its_axes(rn_world *world, int data, int pipeline, int sequence) {
   const int rank = rn_world_rank(world);
   rn_grid *grid = NULL;
@@ -86,9 +101,13 @@ static void a_grid_is_cut_into_its_axes(rn_world *world, int data, int pipeline,
   MPI_Comm_rank(rn_grid_replica_comm(grid), &place);
   MPI_Comm_size(rn_grid_replica_comm(grid), &ranks);
   CHECK(place == rn_grid_replica(grid) && ranks == data * sequence);
-  double sum[2] = {p, 1}; /* a sum that leaves the stage would mix its number with others */
+  MPI_Comm_rank(rn_grid_pipeline_comm(grid), &place);
+  MPI_Comm_size(rn_grid_pipeline_comm(grid), &ranks);
+  CHECK(place == p && ranks == pipeline && rn_grid_pipeline_size(grid) == pipeline);
+  double sum[2] = {p, 1}; /* over every stage, each replica of it once */
   CHECK_OK(&err, rn_sum_doubles(&err, grid, sum, 2));
-  CHECK(sum[0] == (double)p * ranks && sum[1] == ranks);
+  CHECK(sum[0] == 0.5 * pipeline * (pipeline - 1) * data * sequence);
+  CHECK(sum[1] == (double)data * pipeline * sequence);
   rn_grid_destroy(&grid);
   CHECK(grid == NULL);
 }
@@ -119,6 +138,7 @@ int main(int argc, char **argv) {
   gathered_bytes_are_whole(world, rank, size);
   too_much_to_gather_is_refused(world, rank, size);
   numbers_meet(world, rank, size);
+  a_part_is_a_world_of_its_own(world, rank, size);
   every_grid(world, size);
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));

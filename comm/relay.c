@@ -1,0 +1,116 @@
+#include "comm/relay.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "comm/mpi_check.h"
+#include "proto/arena.h"
+
+/* Values of the two ends that are under way at a time. */
+enum { END_BLOCK = 1 << 16 };
+
+/* Every MPI has this many tags; far fewer units are under way at a time. */
+enum { TAGS = 32767 };
+
+struct rn_relay {
+  int stage, stages, width;
+  MPI_Comm comm[2]; /* by direction: nothing is told apart by tags */
+  MPI_Datatype row;
+  double wait_s;
+  int64_t bytes_sent;
+  float *other_end; /* [END_BLOCK] */
+};
+
+rn_status rn_relay_create(rn_err *err, const rn_grid *grid, int width, rn_relay **out) {
+  rn_relay *relay;
+  *out = NULL;
+  RN_TRY(err, rn_alloc(err, "relay", 1, sizeof *relay, &relay));
+  *relay = (rn_relay){.stage = rn_grid_pipeline(grid),
+                      .stages = rn_grid_pipeline_size(grid),
+                      .width = width,
+                      .comm = {MPI_COMM_NULL, MPI_COMM_NULL},
+                      .row = MPI_DATATYPE_NULL};
+  rn_status status =
+      rn_alloc(err, "the other end's gradient", END_BLOCK, sizeof(float), &relay->other_end);
+  for (int d = 0; status == RN_OK && d < 2; d++) {
+    status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_pipeline_comm(grid), &relay->comm[d]));
+  }
+  if (status == RN_OK) {
+    status = RN_MPI_STATUS(err, MPI_Type_contiguous(width, MPI_FLOAT, &relay->row));
+  }
+  if (status == RN_OK) status = RN_MPI_STATUS(err, MPI_Type_commit(&relay->row));
+  if (status != RN_OK) {
+    rn_relay_destroy(&relay);
+    return status;
+  }
+  *out = relay;
+  return RN_OK;
+}
+
+void rn_relay_destroy(rn_relay **relay) {
+  if (*relay == NULL) return;
+  for (int d = 0; d < 2; d++) {
+    if ((*relay)->comm[d] != MPI_COMM_NULL) MPI_Comm_free(&(*relay)->comm[d]);
+  }
+  if ((*relay)->row != MPI_DATATYPE_NULL) MPI_Type_free(&(*relay)->row);
+  free((*relay)->other_end);
+  free(*relay);
+  *relay = NULL;
+}
+
+bool rn_relay_is_first(const rn_relay *relay) {
+  return relay->stage == 0;
+}
+
+bool rn_relay_is_last(const rn_relay *relay) {
+  return relay->stage == relay->stages - 1;
+}
+
+rn_status rn_relay_send(rn_err *err, rn_relay *relay, rn_relay_direction direction, int unit,
+                        int64_t count, const float *rows, rn_relay_message *out) {
+  const int to = direction == RN_RELAY_ROWS ? relay->stage + 1 : relay->stage - 1;
+  assert(0 <= to && to < relay->stages && count <= INT_MAX);
+  relay->bytes_sent += count * relay->width * (int64_t)sizeof(float);
+  RN_MPI(err, MPI_Isend(rows, (int)count, relay->row, to, unit % TAGS, relay->comm[direction],
+                        &out->request));
+  return RN_OK;
+}
+
+rn_status rn_relay_receive(rn_err *err, rn_relay *relay, rn_relay_direction direction, int unit,
+                           int64_t count, float *rows, rn_relay_message *out) {
+  const int from = direction == RN_RELAY_ROWS ? relay->stage - 1 : relay->stage + 1;
+  assert(0 <= from && from < relay->stages && count <= INT_MAX);
+  RN_MPI(err, MPI_Irecv(rows, (int)count, relay->row, from, unit % TAGS, relay->comm[direction],
+                        &out->request));
+  return RN_OK;
+}
+
+rn_status rn_relay_wait(rn_err *err, rn_relay *relay, rn_relay_message *message) {
+  if (message->request == MPI_REQUEST_NULL) return RN_OK;
+  const double start = MPI_Wtime();
+  RN_MPI(err, MPI_Wait(&message->request, MPI_STATUS_IGNORE));
+  relay->wait_s += MPI_Wtime() - start;
+  return RN_OK;
+}
+
+double rn_relay_wait_s(const rn_relay *relay) {
+  return relay->wait_s;
+}
+
+int64_t rn_relay_bytes_sent(const rn_relay *relay) {
+  return relay->bytes_sent;
+}
+
+rn_status rn_relay_sum_ends(rn_err *err, rn_relay *relay, int64_t count, float *values) {
+  const bool first = rn_relay_is_first(relay);
+  if (relay->stages == 1 || (!first && !rn_relay_is_last(relay))) return RN_OK;
+  const int other = first ? relay->stages - 1 : 0;
+  for (int64_t at = 0; at < count; at += END_BLOCK) {
+    const int block = count - at < END_BLOCK ? (int)(count - at) : END_BLOCK;
+    RN_MPI(err, MPI_Sendrecv(values + at, block, MPI_FLOAT, other, 0, relay->other_end, block,
+                             MPI_FLOAT, other, 0, relay->comm[RN_RELAY_ROWS], MPI_STATUS_IGNORE));
+    for (int i = 0; i < block; i++) values[at + i] += relay->other_end[i];
+  }
+  return RN_OK;
+}

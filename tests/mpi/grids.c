@@ -1,0 +1,246 @@
+/*
+ * Any grid of ranks trains as one rank does: data x pipeline x sequence, segments, micro-batches,
+ * tied embeddings. The first loss is one rank's to 1e-6, the first gradient of every parameter to
+ * 1e-4 of its norm - looked at on every rank, each its own part - and 20 losses to 1e-4.
+ *
+ * One launch walks all grids on parts of its world; what cannot be is refused with the right words.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/build.h"
+#include "proto/options.h"
+#include "tests/support/check.h"
+#include "tests/support/temp.h"
+#include "trainer/step.h"
+
+enum { LAYERS = 6, BATCH = 24, TOKENS = 40, STEPS = 20 };
+
+static rn_err err;
+
+/* One layout of the walk. */
+typedef struct grid_case {
+  int data, pipeline, sequence, segments, microbatches;
+  bool tied;
+} grid_case;
+
+/* What one rank computes by itself. */
+typedef struct reference {
+  int64_t total;
+  float *gradient; /* [total] of the first step */
+  rn_param_table *table;
+  double loss[STEPS];
+} reference;
+
+/* Words that repeat, so that there is something to learn. */
+static void write_data(void) {
+  FILE *file = fopen("text", "w");
+  for (int i = 0; file != NULL && i < 3000; i++) {
+    fprintf(file, "%s ", i * i % 7 < 3 ? "state" : i % 5 == 0 ? "scan\n" : "chunk");
+  }
+  CHECK(file != NULL && fclose(file) == 0);
+  const char *const input[] = {"text"};
+  const rn_build_options options = {
+      .out = "data", .val_fraction = 0.1, .input = input, .inputs = 1};
+  rn_build_report report;
+  CHECK_OK(&err, rn_build(&err, &options, &report));
+}
+
+static void write_config(void) {
+  FILE *file = fopen("run.yaml", "w");
+  CHECK(file != NULL &&
+        fprintf(file,
+                "run: {dir: RUN}\n"
+                "model: {dim: 16, value_dim: 32, ffn_dim: 16, heads: 2, layers: %d}\n"
+                "data: {dir: data, sequence_length: %d, batch_sequences: %d}\n"
+                "optimizer: {lr: 2e-3, warmup_steps: 5, decay_steps: 40}\n",
+                LAYERS, TOKENS, BATCH) > 0 &&
+        fclose(file) == 0);
+}
+
+static rn_status load(const grid_case *c, Retnet__Config **config) {
+  enum { KEYS = 6, KEY_BYTES = 64 };
+  char key[KEYS][KEY_BYTES];
+  const char *keys[KEYS];
+  const int share = (BATCH + c->data - 1) / c->data;
+  const int microbatch = (share + c->microbatches - 1) / c->microbatches;
+  snprintf(key[0], KEY_BYTES, "parallel.data=%d", c->data);
+  snprintf(key[1], KEY_BYTES, "parallel.pipeline=%d", c->pipeline);
+  snprintf(key[2], KEY_BYTES, "parallel.sequence=%d", c->sequence);
+  snprintf(key[3], KEY_BYTES, "parallel.segments=%d", c->segments);
+  snprintf(key[4], KEY_BYTES, "parallel.microbatch=%d", microbatch);
+  snprintf(key[5], KEY_BYTES, "model.tie_embeddings=%s", c->tied ? "true" : "false");
+  for (int i = 0; i < KEYS; i++) keys[i] = key[i];
+  return rn_options_load(&err, "run.yaml", keys, KEYS, config);
+}
+
+/* The gradient that one rank has; the table outlives the run. */
+static void keep_reference(const rn_run *run, reference *r) {
+  r->total = run->total;
+  r->gradient = malloc((size_t)run->total * sizeof *r->gradient);
+  memcpy(r->gradient, run->own_gradient, (size_t)run->total * sizeof *r->gradient);
+  CHECK_OK(&err, rn_param_table_create(&err, &run->spec, 0, run->spec.layers, &r->table));
+}
+
+static void compute_reference(rn_world *alone, bool tied, reference *out) {
+  const grid_case one = {1, 1, 1, 1, 1, tied};
+  Retnet__Config *config = NULL;
+  rn_run run;
+  rn_step_result result;
+  if (!CHECK_OK(&err, load(&one, &config))) return;
+  if (CHECK_OK(&err, rn_run_create(&err, config, alone, &run))) {
+    for (int k = 0; k < STEPS; k++) {
+      CHECK_OK(&err, rn_step(&err, &run, &result));
+      out->loss[k] = result.loss;
+      if (k == 0) keep_reference(&run, out);
+    }
+    rn_run_destroy(&run);
+  }
+  rn_options_free(&config);
+}
+
+/* This rank's part of every tensor's gradient against one rank's, by the norm of the whole. */
+static bool gradients_agree(const rn_run *run, const reference *r) {
+  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  bool agree = true;
+  for (int i = 0; i < table->count; i++) {
+    const rn_param *p = &table->param[i], *whole = rn_param_find(r->table, p->name);
+    const rn_range mine = rn_param_within(p, run->own);
+    double norm = 0, difference = 0;
+    for (int64_t j = 0; j < whole->rows * whole->cols; j++) {
+      norm += pow((double)r->gradient[whole->offset + j], 2);
+    }
+    for (int64_t j = mine.begin; j < mine.end; j++) {
+      const double want = (double)r->gradient[whole->offset + j - p->offset];
+      difference += pow((double)run->own_gradient[j - run->own.begin] - want, 2);
+    }
+    if (sqrt(difference) <= 1e-4 * sqrt(norm)) continue;
+    fprintf(stderr, "%s: off by %.2g of its norm\n", p->name, sqrt(difference / norm));
+    agree = false;
+  }
+  return agree;
+}
+
+static void name_case(const grid_case *c, char *text, size_t bytes) {
+  snprintf(text, bytes, "data %d pipeline %d sequence %d segments %d microbatches %d tied %d",
+           c->data, c->pipeline, c->sequence, c->segments, c->microbatches, c->tied);
+}
+
+/* Steps of one layout on the part of the world that it needs. */
+static void walk_one(rn_world *part, const grid_case *c, int steps, const reference *r) {
+  Retnet__Config *config = NULL;
+  rn_run run;
+  rn_step_result result;
+  char name[200];
+  const int before = check_failures();
+  name_case(c, name, sizeof name);
+  if (!CHECK_OK(&err, load(c, &config))) return;
+  if (CHECK_OK(&err, rn_run_create(&err, config, part, &run))) {
+    for (int k = 0; k < steps && CHECK_OK(&err, rn_step(&err, &run, &result)); k++) {
+      CHECK_NEAR(result.loss, r->loss[k], k == 0 ? 1e-6 : 1e-4);
+      if (k == 0) CHECK(gradients_agree(&run, r));
+    }
+    rn_run_destroy(&run);
+  }
+  rn_options_free(&config);
+  if (check_failures() > before) fprintf(stderr, "  in %s\n", name);
+}
+
+static void walk(rn_world *world, const grid_case *c, int steps, const reference *r) {
+  const int ranks = c->data * c->pipeline * c->sequence;
+  rn_world *part = NULL;
+  if (!CHECK_OK(&err, rn_world_split(&err, world, rn_world_rank(world) < ranks ? 0 : -1, &part))) {
+    return;
+  }
+  if (part != NULL) walk_one(part, c, steps, r);
+  rn_world_close(&part);
+}
+
+static void walk_all(rn_world *world, int size, const reference *by_tied) {
+  int walked = 0;
+  for (int d = 1; d <= size; d++) {
+    for (int p = 1; d * p <= size && p <= LAYERS; p++) {
+      for (int s = 1; d * p * s <= size; s++) {
+        for (int k = 1; k <= (s > 1 ? 1 : 4); k++) {
+          for (int m = 1; m <= 4; m++) {
+            for (int tied = 0; tied < 2; tied++) {
+              const grid_case c = {d, p, s, k, m, tied};
+              walk(world, &c, 1, &by_tied[tied]);
+              walked++;
+            }
+          }
+        }
+      }
+    }
+  }
+  if (rn_world_rank(world) == 0) printf("%d layouts walked\n", walked);
+}
+
+/* A dozen layouts of 20 steps: each axis alone, all together, uneven cuts, tied and untied. */
+static void train_a_dozen(rn_world *world, int size, const reference *by_tied) {
+  static const grid_case dozen[] = {
+      {1, 1, 8, 1, 1, false}, {8, 1, 1, 1, 1, true},  {1, 6, 1, 1, 4, false},
+      {1, 2, 1, 4, 1, true},  {2, 2, 2, 1, 2, true},  {2, 2, 2, 1, 1, false},
+      {1, 3, 2, 1, 3, true},  {1, 1, 3, 1, 2, false}, {5, 1, 1, 1, 2, false},
+      {1, 4, 2, 1, 2, false}, {3, 2, 1, 2, 2, true},  {1, 5, 1, 3, 3, true}};
+  for (size_t i = 0; i < sizeof dozen / sizeof dozen[0]; i++) {
+    if (dozen[i].data * dozen[i].pipeline * dozen[i].sequence > size) continue;
+    walk(world, &dozen[i], STEPS, &by_tied[dozen[i].tied]);
+  }
+}
+
+static void impossible_layouts_are_refused(rn_world *world, int size) {
+  static const struct {
+    grid_case layout;
+    const char *words;
+  } impossible[] = {
+      {{1, 1, 1, 1, 1, false}, "parallel.data 1|the number of ranks"},
+      {{1, 8, 1, 1, 1, false}, "parallel.pipeline 8|model.layers 6"},
+      {{1, 1, 8, 6, 1, false}, "parallel.sequence 8|parallel.segments 6|data.sequence_length 40"},
+  };
+  for (size_t i = size == 8 ? 0 : 3; i < sizeof impossible / sizeof impossible[0]; i++) {
+    Retnet__Config *config = NULL;
+    rn_run run;
+    if (!CHECK_OK(&err, load(&impossible[i].layout, &config))) continue;
+    CHECK_FAILS(&err, RN_ERR_USAGE, impossible[i].words, rn_run_create(&err, config, world, &run));
+    rn_options_free(&config);
+  }
+}
+
+static void free_reference(reference *r) {
+  free(r->gradient);
+  rn_param_table_destroy(&r->table);
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL, *alone = NULL;
+  reference by_tied[2] = {0};
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  const int size = rn_world_size(world), rank = rn_world_rank(world);
+  char folder[1024] = "";
+  if (rank == 0) snprintf(folder, sizeof folder, "%s", temp_folder());
+  CHECK_OK(&err, rn_world_broadcast(&err, world, folder, sizeof folder));
+  CHECK(chdir(folder) == 0);
+  if (rank == 0) {
+    write_data();
+    write_config();
+  }
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+  CHECK_OK(&err, rn_world_split(&err, world, rank, &alone));
+  for (int tied = 0; tied < 2; tied++) compute_reference(alone, tied, &by_tied[tied]);
+  rn_world_close(&alone);
+  if (check_failures() == 0) {
+    impossible_layouts_are_refused(world, size);
+    train_a_dozen(world, size, by_tied);
+    walk_all(world, size, by_tied);
+  }
+  for (int tied = 0; tied < 2; tied++) free_reference(&by_tied[tied]);
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}

@@ -1,0 +1,35 @@
+/**
+ * The scan behind a unit's states, wherever the rest of its sequence is worked on: across the ranks
+ * of the sequence axis, or on this rank alone.
+ *
+ * A sequence is cut into bands x ranks pieces; band k of a rank is its k-th piece. Units of a
+ * micro-batch come band by band, forward from the first, backward from the last.
+ */
+#ifndef RN_TRAINER_SCAN_SOURCE_H
+#define RN_TRAINER_SCAN_SOURCE_H
+
+#include "comm/chain.h"
+#include "model/carry.h"
+#include "model/spec.h"
+
+typedef struct rn_scan_source {
+  rn_chain *chain; /* across ranks; NULL when a rank has whole sequences */
+  rn_carry *alone; /* of one rank; NULL otherwise */
+  rn_scan_algorithm algorithm;
+  int bands;
+} rn_scan_source;
+
+/**
+ * For units of at most `sequences` sequences in `layers` layers. `wanted` is parallel.scan.
+ * Collective: over the sequence axis of the grid, which outlives the source.
+ * Errors:     RN_ERR_MEMORY; RN_ERR_USAGE for states that the scan cannot send.
+ */
+rn_status rn_scan_source_create(rn_err *err, const rn_grid *grid, const rn_spec *spec,
+                                Retnet__Scan wanted, int layers, int sequences, int bands,
+                                rn_scan_source *out);
+void rn_scan_source_destroy(rn_scan_source *source);
+
+/** The port for a unit of `band` in a direction; valid until the next call. */
+rn_scan_port *rn_scan_source_port(rn_scan_source *source, rn_scan_direction direction, int band);
+
+#endif

@@ -1,0 +1,116 @@
+#include "trainer/schedule.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "proto/arena.h"
+
+enum { TASKS_OF_A_UNIT = 3, MIN_PIECE_TOKENS = 256 };
+
+/* A list in the making. Units are numbered from 1 in forward order; slots hold these numbers. */
+typedef struct making {
+  rn_schedule_shape shape;
+  rn_task_list *list;
+  int *unit_in_slot; /* [tapes], 0: free */
+} making;
+
+static int smaller(int a, int b) {
+  return a < b ? a : b;
+}
+
+/* Forwards that run before the first backward, when the step has that many units. */
+static int forwards_ahead(rn_schedule_shape shape, int stage) {
+  return shape.segments - 1 + (shape.stages - 1 - stage);
+}
+
+/* Weight tasks of a stage that wait while there are other tasks. */
+static int weights_waiting(rn_schedule_shape shape, int stage) {
+  return shape.split_weight ? stage : 0;
+}
+
+/* Appends the task that is number `order` of its kind. */
+static void add(making *m, rn_task_kind kind, int order) {
+  const int segments = m->shape.segments, place = order % segments;
+  rn_task *task = &m->list->task[m->list->count++];
+  *task = (rn_task){.kind = kind,
+                    .microbatch = order / segments,
+                    .segment = kind == RN_TASK_FORWARD ? place : segments - 1 - place};
+  const int unit = task->microbatch * segments + task->segment + 1;
+  const int held = kind == RN_TASK_FORWARD ? 0 : unit;
+  while (m->unit_in_slot[task->tape] != held) {
+    task->tape++;
+    assert(task->tape < m->list->tapes);
+  }
+  const bool last = kind == (m->shape.split_weight ? RN_TASK_WEIGHT : RN_TASK_BACKWARD);
+  m->unit_in_slot[task->tape] = last ? 0 : unit;
+}
+
+static void fill(making *m, int stage) {
+  const int units = m->shape.microbatches * m->shape.segments;
+  const int ahead = smaller(units, forwards_ahead(m->shape, stage));
+  const int waiting = weights_waiting(m->shape, stage);
+  int weights = 0;
+  for (int i = 0; i < ahead; i++) add(m, RN_TASK_FORWARD, i);
+  for (int i = 0; i < units; i++) {
+    if (ahead + i < units) add(m, RN_TASK_FORWARD, ahead + i);
+    add(m, RN_TASK_BACKWARD, i);
+    if (m->shape.split_weight && i >= waiting) add(m, RN_TASK_WEIGHT, weights++);
+  }
+  while (m->shape.split_weight && weights < units) add(m, RN_TASK_WEIGHT, weights++);
+}
+
+rn_status rn_schedule_make(rn_err *err, rn_schedule_shape shape, int stage, rn_task_list *out) {
+  assert(shape.stages > 0 && shape.microbatches > 0 && shape.segments > 0);
+  assert(0 <= stage && stage < shape.stages);
+  *out = (rn_task_list){0};
+  const int64_t units = (int64_t)shape.microbatches * shape.segments;
+  if (units + shape.stages > INT_MAX / TASKS_OF_A_UNIT) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%d micro-batches of %d segments are too many units for a step: lower "
+                   "data.batch_sequences or parallel.segments, or raise parallel.microbatch",
+                   shape.microbatches, shape.segments);
+  }
+  making m = {.shape = shape, .list = out};
+  out->tapes =
+      smaller((int)units, forwards_ahead(shape, stage) + 1 + weights_waiting(shape, stage));
+  rn_status status =
+      rn_alloc(err, "schedule", TASKS_OF_A_UNIT * (size_t)units, sizeof *out->task, &out->task);
+  if (status == RN_OK) {
+    status = rn_alloc(err, "schedule", (size_t)out->tapes, sizeof(int), &m.unit_in_slot);
+  }
+  if (status == RN_OK) {
+    fill(&m, stage);
+  } else {
+    rn_schedule_destroy(out);
+  }
+  free(m.unit_in_slot);
+  return status;
+}
+
+void rn_schedule_destroy(rn_task_list *list) {
+  free(list->task);
+  *list = (rn_task_list){0};
+}
+
+/* Whether less than 3 % of the step is idle: idle thirds of a unit's time over all thirds. */
+static bool is_busy(int stages, int microbatches, int64_t segments) {
+  const bool hidden = (microbatches - 1) * segments >= stages - 1;
+  const double idle = (hidden ? 1.0 : 2.0) * (stages - 1) / 3.0;
+  return idle < 0.03 * (idle + (double)(microbatches * segments));
+}
+
+int rn_schedule_segments(int stages, int microbatches, int64_t tokens) {
+  if (stages == 1) return 1;
+  int segments = 1;
+  while (!is_busy(stages, microbatches, segments) &&
+         tokens >= (int64_t)(segments + 1) * MIN_PIECE_TOKENS) {
+    segments++;
+  }
+  return segments;
+}
+
+const char *rn_task_kind_name(rn_task_kind kind) {
+  static const char *const name[] = {"forward", "backward", "weight"};
+  return name[kind];
+}
