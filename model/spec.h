@@ -89,6 +89,11 @@ void rn_spec_angles(rn_rotary rotary, int key_width, double *theta /* [K/2] */);
  */
 double rn_spec_flops_per_token(const rn_spec *spec);
 
+/** One layer's part of it, the head's, and, beside it, what embedding a token is worth. */
+double rn_spec_layer_flops(const rn_spec *spec);
+double rn_spec_head_flops(const rn_spec *spec);
+double rn_spec_embedding_flops(const rn_spec *spec);
+
 /** Number of weights, a tied embedding counted once. */
 int64_t rn_spec_parameters(const rn_spec *spec);
 

@@ -45,13 +45,26 @@ static double matrices_of_a_layer(const rn_spec *spec) {
          (spec->ffn == RN_FFN_GLU ? 3 : 2) * dim * ffn_dim;
 }
 
-double rn_spec_flops_per_token(const rn_spec *spec) {
-  enum { COUNTED_CHUNK = 128, PASSES = 3 };
+enum { PASSES = 3 }; /* forward, gradient of the input, gradient of the weights */
+
+double rn_spec_layer_flops(const rn_spec *spec) {
+  enum { COUNTED_CHUNK = 128 };
   double dim = spec->dim, value_dim = spec->value_dim;
   double inner = COUNTED_CHUNK * (dim + value_dim);
   double states = 4 * dim * value_dim / spec->heads;
-  double layer = 2 * matrices_of_a_layer(spec) + inner + states;
-  return PASSES * (spec->layers * layer + 2 * dim * spec->vocab);
+  return PASSES * (2 * matrices_of_a_layer(spec) + inner + states);
+}
+
+double rn_spec_embedding_flops(const rn_spec *spec) {
+  return PASSES * (double)spec->dim;
+}
+
+double rn_spec_head_flops(const rn_spec *spec) {
+  return PASSES * (2.0 * spec->dim * spec->vocab);
+}
+
+double rn_spec_flops_per_token(const rn_spec *spec) {
+  return spec->layers * rn_spec_layer_flops(spec) + rn_spec_head_flops(spec);
 }
 
 int64_t rn_spec_parameters(const rn_spec *spec) {
