@@ -4,15 +4,17 @@
 #include <float.h>
 #include <limits.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "comm/mpi_check.h"
 #include "comm/scan.h"
+#include "comm/scan_ring.h"
 #include "proto/arena.h"
 
-/* Below this many bytes a message costs its latency, and fewer rounds win. */
-enum { SMALL_STATE_BYTES = 32768 };
+/* Below this many bytes a message costs its latency, and fewer rounds win; elements of a block. */
+enum { SMALL_STATE_BYTES = 32768, BLOCK = 16384 };
 
 rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes) {
   return ranks > 4 && state_bytes <= SMALL_STATE_BYTES ? RN_SCAN_DOUBLING : RN_SCAN_CHAIN;
@@ -23,36 +25,41 @@ const char *rn_scan_name(rn_scan_algorithm algorithm) {
   return names[algorithm];
 }
 
-void rn_scan_advance(const rn_chain *chain, int64_t begin, int64_t end) {
-  for (int64_t at = begin; at < end;) {
-    const int64_t head = at / chain->m, stop = (head + 1) * chain->m;
+float rn_scan_factor(const rn_chain *chain, double log_decay) {
+  const double factor = exp(log_decay);
+  return factor < FLT_MIN || factor < chain->shape.epsilon ? 0 : (float)factor;
+}
+
+void rn_scan_advance(const rn_chain *chain, rn_range elements) {
+  for (int64_t at = elements.begin; at < elements.end;) {
+    const int64_t head = at / chain->shape.matrix, stop = (head + 1) * chain->shape.matrix;
+    const int64_t end = stop < elements.end ? stop : elements.end;
     const float factor = chain->factor[head];
-    if (factor == 0) { /* a reset: before may still be arriving, and 0 times NaN is NaN */
-      const int64_t count = (stop < end ? stop : end) - at;
-      memcpy(chain->out + at, chain->own + at, (size_t)count * sizeof *chain->out);
-      at += count;
+    if (factor == 0 || chain->before == NULL) { /* before may still be on its way, or no number */
+      memcpy(chain->out + at, chain->own + at, (size_t)(end - at) * sizeof *chain->out);
+      at = end;
       continue;
     }
-    for (; at < stop && at < end; at++) {
-      chain->out[at] = factor * chain->before[at] + chain->own[at];
-    }
+    for (; at < end; at++) chain->out[at] = factor * chain->before[at] + chain->own[at];
   }
+}
+
+void rn_scan_advance_all(const rn_chain *chain) {
+  rn_scan_advance(chain, (rn_range){0, chain->n * chain->shape.matrix});
 }
 
 static rn_status chain_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
                              int64_t m, const double *log_decay, const float *own) {
   rn_chain *chain = self;
-  (void)layer;
-  assert(n <= chain->max_n && m <= chain->max_m);
+  assert(n <= chain->shape.heads && m == chain->shape.matrix);
+  assert(layer >= 0 && layer < chain->shape.layers);
+  (void)m;
   chain->direction = direction;
   chain->n = n;
-  chain->m = m;
   chain->log_decay = log_decay;
   chain->own = own;
-  for (int i = 0; i < n; i++) {
-    const double factor = exp(log_decay[i]);
-    chain->factor[i] = factor < FLT_MIN ? 0 : (float)factor;
-  }
+  for (int i = 0; i < n; i++) chain->factor[i] = rn_scan_factor(chain, log_decay[i]);
+  RN_TRY(err, rn_scan_ring_begin(err, chain, layer));
   return chain->algorithm == RN_SCAN_CHAIN ? rn_scan_chain_begin(err, chain) : RN_OK;
 }
 
@@ -61,35 +68,43 @@ static void chain_poll(void *self) {
   if (chain->algorithm == RN_SCAN_CHAIN) rn_scan_chain_poll(chain);
 }
 
-static rn_status chain_end(void *self, rn_err *err, float *before) {
-  rn_chain *chain = self;
-  const double start = MPI_Wtime();
+static rn_status finish(rn_err *err, rn_chain *chain) {
   switch (chain->algorithm) {
     case RN_SCAN_CHAIN:
-      RN_TRY(err, rn_scan_chain_end(err, chain));
-      break;
+      return rn_scan_chain_end(err, chain);
     case RN_SCAN_DOUBLING:
-      RN_TRY(err, rn_scan_doubling(err, chain));
-      break;
+      return rn_scan_doubling(err, chain);
     case RN_SCAN_EXSCAN:
-      RN_TRY(err, rn_scan_exscan(err, chain));
-      break;
+      return rn_scan_exscan(err, chain);
   }
+  return RN_OK;
+}
+
+static rn_status chain_end(void *self, rn_err *err, float *before) {
+  rn_chain *chain = self;
+  const size_t bytes = (size_t)(chain->n * chain->shape.matrix) * sizeof *before;
+  const double start = MPI_Wtime();
+  RN_TRY(err, finish(err, chain));
   chain->wait_s += MPI_Wtime() - start;
-  memcpy(before, chain->before, (size_t)(chain->n * chain->m) * sizeof *before);
+  if (chain->before == NULL) {
+    memset(before, 0, bytes);
+  } else {
+    memcpy(before, chain->before, bytes);
+  }
   return RN_OK;
 }
 
 /* Doubling sends the states of all heads in one message, exscan each head as one MPI element. */
-static rn_status check_message(rn_err *err, rn_scan_algorithm algorithm, int max_n, int64_t max_m) {
-  const bool fits = algorithm == RN_SCAN_DOUBLING ? max_m <= INT_MAX / max_n
-                    : algorithm == RN_SCAN_EXSCAN
-                        ? max_m <= (INT_MAX - (int64_t)sizeof(double)) / (int64_t)sizeof(float)
-                        : true;
+static rn_status check_message(rn_err *err, rn_scan_algorithm algorithm, rn_chain_shape shape) {
+  const bool fits =
+      algorithm == RN_SCAN_DOUBLING ? shape.matrix <= INT_MAX / shape.heads
+      : algorithm == RN_SCAN_EXSCAN
+          ? shape.matrix <= (INT_MAX - (int64_t)sizeof(double)) / (int64_t)sizeof(float)
+          : true;
   if (fits) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
                  "states of %d heads of %lld elements are too large for the scan %s: use chain",
-                 max_n, (long long)max_m, rn_scan_name(algorithm));
+                 shape.heads, (long long)shape.matrix, rn_scan_name(algorithm));
 }
 
 static rn_status make_axes(rn_err *err, const rn_grid *grid, rn_chain *chain) {
@@ -106,30 +121,34 @@ static rn_status make_axes(rn_err *err, const rn_grid *grid, rn_chain *chain) {
 }
 
 static rn_status make_buffers(rn_err *err, rn_chain *chain) {
-  const size_t count = (size_t)chain->max_n * (size_t)chain->max_m, n = (size_t)chain->max_n;
-  RN_TRY(err, rn_alloc(err, "scan factors", n, sizeof(float), &chain->factor));
-  RN_TRY(err, rn_alloc(err, "state before", count, sizeof(float), &chain->before));
-  RN_TRY(err, rn_alloc(err, "state behind", count, sizeof(float), &chain->out));
-  if (chain->algorithm == RN_SCAN_DOUBLING) {
-    RN_TRY(err, rn_alloc(err, "states on the way", count, sizeof(float), &chain->received));
-    RN_TRY(err, rn_alloc(err, "decays on the way", 3 * n, sizeof(double), &chain->log_sum));
+  RN_TRY(err,
+         rn_alloc(err, "scan factors", (size_t)chain->shape.heads, sizeof(float), &chain->factor));
+  RN_TRY(err, rn_scan_ring_create(err, chain));
+  switch (chain->algorithm) {
+    case RN_SCAN_CHAIN:
+      return rn_scan_chain_create(err, chain);
+    case RN_SCAN_DOUBLING:
+      return rn_scan_doubling_create(err, chain);
+    case RN_SCAN_EXSCAN:
+      return rn_scan_exscan_create(err, chain);
   }
-  return chain->algorithm == RN_SCAN_EXSCAN ? rn_scan_exscan_create(err, chain) : RN_OK;
+  return RN_OK;
 }
 
-rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm algorithm, int max_n,
-                          int64_t max_m, rn_chain **out) {
+rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm algorithm,
+                          rn_chain_shape shape, rn_chain **out) {
   rn_chain *chain;
   *out = NULL;
-  assert(max_n > 0 && max_m > 0);
-  RN_TRY(err, check_message(err, algorithm, max_n, max_m));
+  assert(shape.heads > 0 && shape.matrix > 0 && shape.layers > 0 && shape.bands > 0);
+  RN_TRY(err, check_message(err, algorithm, shape));
   RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *chain, &chain));
-  chain->port = (rn_scan_port){chain, chain_begin, chain_poll, chain_end};
-  chain->algorithm = algorithm;
-  chain->axis[0] = chain->axis[1] = MPI_COMM_NULL;
-  chain->compose = MPI_OP_NULL;
-  chain->max_n = max_n;
-  chain->max_m = max_m;
+  *chain = (rn_chain){.port = {chain, chain_begin, chain_poll, chain_end},
+                      .algorithm = algorithm,
+                      .shape = shape,
+                      .blocks = rn_scan_blocks_make(shape.heads, shape.matrix, BLOCK),
+                      .axis = {MPI_COMM_NULL, MPI_COMM_NULL},
+                      .bands = 1,
+                      .compose = MPI_OP_NULL};
   rn_status status = make_axes(err, grid, chain);
   if (status == RN_OK) status = make_buffers(err, chain);
   if (status != RN_OK) {
@@ -142,19 +161,26 @@ rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm al
 
 void rn_chain_destroy(rn_chain **chain) {
   rn_chain *c = *chain;
+  bool ended = true;
   if (c == NULL) return;
-  for (int d = 0; d < 2; d++) {
+  rn_scan_chain_destroy(c, &ended);
+  rn_scan_ring_destroy(c, &ended);
+  for (int d = 0; d < RN_SCAN_DIRECTIONS; d++) {
     if (c->axis[d] != MPI_COMM_NULL) MPI_Comm_free(&c->axis[d]);
   }
   if (c->compose != MPI_OP_NULL) MPI_Op_free(&c->compose);
   free(c->factor);
-  free(c->before);
-  free(c->out);
-  free(c->received);
+  free(c->states);
   free(c->log_sum);
   free(c->elements);
   free(c);
   *chain = NULL;
+}
+
+void rn_chain_unit(rn_chain *chain, int band, int bands) {
+  assert(band >= 0 && band < bands && bands <= chain->shape.bands);
+  chain->band = band;
+  chain->bands = bands;
 }
 
 rn_scan_port *rn_chain_port(rn_chain *chain) {

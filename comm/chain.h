@@ -1,10 +1,15 @@
 /**
  * The scan of states across the ranks that share a sequence, behind the model's port.
  *
- *   before(r) = sum over s < r of (product of the factors between s and r) X(s)
+ *   before(piece) = sum over earlier pieces s of (product of the factors between) X(s)
  *
- * computed as before(r+1) = a(r) before(r) + X(r) from the first piece on; REVERSE runs from the
- * last piece. The element (log a, X) and its order are those of proto/scan_port.h.
+ * computed as before(next) = a before + X from the first piece on; REVERSE runs from the last
+ * piece. The element (log a, X) and its order are those of proto/scan_port.h.
+ *
+ * Bands: a sequence may be cut into K S pieces for S ranks; piece kS + s is worked on by rank s in
+ * band k. The state behind rank S-1 of band k is what rank 0 of band k+1 goes on from, layer by
+ * layer; the adjoint goes from rank 0 of band k+1 to rank S-1 of band k. Between two bands of a
+ * sequence, a rank may work on scans of the other direction; nothing that is sent waits for them.
  */
 #ifndef RN_COMM_CHAIN_H
 #define RN_COMM_CHAIN_H
@@ -18,25 +23,44 @@ typedef enum {
   RN_SCAN_EXSCAN    /* MPI_Exscan with an operation of our own: the oracle */
 } rn_scan_algorithm;
 
+/** What a chain is made for. */
+typedef struct rn_chain_shape {
+  int heads;      /* of all sequences at hand, at most: B H */
+  int64_t matrix; /* elements of a head's state: K V */
+  int layers;     /* that scan: the port's `layer` is below */
+  int bands;      /* at most; memory by layer is taken only if there are several */
+  double epsilon; /* factors below it pass nothing on, as those below FLT_MIN always do */
+} rn_chain_shape;
+
 typedef struct rn_chain rn_chain;
 
 /**
- * A scan for at most max_n heads of at most max_m elements. Nothing is allocated afterwards.
+ * A scan between the ranks of the sequence axis. Nothing is allocated afterwards.
  * Collective: over the sequence axis of the grid, which outlives the chain.
- * Errors:     RN_ERR_USAGE when the algorithm cannot send states of this size in one message.
+ * Errors:     RN_ERR_USAGE when the algorithm cannot send states of this size in one message;
+ *             RN_ERR_MEMORY, not agreed.
  */
-rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm algorithm, int max_n,
-                          int64_t max_m, rn_chain **out);
+rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm algorithm,
+                          rn_chain_shape shape, rn_chain **out);
+/** Collective: the ranks have ended the same scans. */
 void rn_chain_destroy(rn_chain **chain);
 
-/** The port; valid as long as the chain. */
+/** The port; valid as long as the chain. A scan of it has all of the shape's matrix. */
 rn_scan_port *rn_chain_port(rn_chain *chain);
+
+/**
+ * The scans that follow belong to this band of a sequence that has `bands`; 0 of 1 at first.
+ *
+ * Band 0 begins from zero, and so does the last one when REVERSE. All ranks of the axis make the
+ * same scans in the same order; in each direction, the bands of a sequence follow one another.
+ */
+void rn_chain_unit(rn_chain *chain, int band, int bands);
 
 /** The rule of parallel.scan: auto, a function of ranks and bytes of one state alone. */
 rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes);
 const char *rn_scan_name(rn_scan_algorithm algorithm);
 
-/** Bytes that this rank has sent, and seconds that it has waited in end(), since create. */
+/** Bytes that this rank has sent, and seconds that it has waited for others, since create. */
 int64_t rn_chain_bytes_sent(const rn_chain *chain);
 double rn_chain_wait_s(const rn_chain *chain);
 

@@ -6,45 +6,58 @@
 #include <stdbool.h>
 
 #include "comm/chain.h"
+#include "comm/scan_link.h"
 
-enum { RN_SCAN_MAX_BLOCKS = 64, RN_SCAN_MIN_BLOCK = 16384 };
+/* Links by [direction]; a sender has two in turn, so that it need not wait for a slow neighbour. */
+enum { RN_SCAN_DIRECTIONS = 2, RN_SCAN_TURNS = 2 };
 
 struct rn_chain {
   rn_scan_port port;
   rn_scan_algorithm algorithm;
-  MPI_Comm axis[2]; /* by direction: ranks in the order in which the state passes them */
-  int position[2], size;
-  int max_n;
-  int64_t max_m;
+  rn_chain_shape shape;
+  rn_scan_blocks blocks;
+  MPI_Comm axis[RN_SCAN_DIRECTIONS]; /* ranks in the order in which the state passes them */
+  int position[RN_SCAN_DIRECTIONS], size;
+  int band, bands;
   int64_t bytes_sent;
   double wait_s;
 
+  rn_scan_link receive[RN_SCAN_DIRECTIONS], send[RN_SCAN_DIRECTIONS][RN_SCAN_TURNS]; /* chain */
+  int turn[RN_SCAN_DIRECTIONS];
+  rn_scan_link *ring[RN_SCAN_DIRECTIONS][2]; /* by rn_link_way: [layers, RN_SCAN_TURNS] */
+  float *states;                             /* [3, heads, matrix]; not for the chain */
+  double *log_sum;                           /* [3, heads]; doubling only */
+  char *elements;                            /* [2, heads] of {log a, X}; exscan only */
+  MPI_Op compose;                            /* exscan only */
+
   rn_scan_direction direction; /* of the scan at hand */
   int n;
-  int64_t m;
   const double *log_decay;
   const float *own;
-  float *factor;       /* [n] exp(log a), 0 where it is below the smallest normal number */
-  float *before, *out; /* [n, m] */
-  float *received;     /* [n, m]; doubling only */
-  double *log_sum;     /* [2, n]; doubling only */
-  char *elements;      /* [2, n] of {log a, X}; exscan only */
-  MPI_Op compose;      /* exscan only */
-
-  int64_t block; /* elements of a block; chain only */
-  int blocks, next;
-  rn_err poll_err; /* what went wrong in poll(), for end() to return */
-  bool sent[RN_SCAN_MAX_BLOCKS];
-  MPI_Request receive[RN_SCAN_MAX_BLOCKS], send[RN_SCAN_MAX_BLOCKS];
+  float *factor;                     /* [heads]: as rn_scan_factor */
+  const float *before;               /* [n, matrix]; NULL: zero */
+  float *out;                        /* [n, matrix]; NULL: nobody asks for it */
+  rn_scan_link *ring_from, *ring_to; /* the band before and the one behind; NULL: none */
+  rn_scan_link *from, *to;           /* of the chain: a neighbour or a band */
+  int pending, *arrived;             /* blocks to come; [blocks] work space */
+  rn_err poll_err;                   /* what went wrong in poll(), for end() to return */
 };
 
-/* out = factor before + own, and own alone where the factor is 0; elements begin .. end-1 of [n,
- * m]. */
-void rn_scan_advance(const rn_chain *chain, int64_t begin, int64_t end);
+/* exp(log a), and 0 where that is below the smallest normal number or the shape's epsilon: then
+ * nothing passes. */
+float rn_scan_factor(const rn_chain *chain, double log_decay);
 
+/* out = factor before + own, and own alone where the factor is 0; elements of [n, matrix]. */
+void rn_scan_advance(const rn_chain *chain, rn_range elements);
+/* The same for all elements of the scan at hand. */
+void rn_scan_advance_all(const rn_chain *chain);
+
+rn_status rn_scan_chain_create(rn_err *err, rn_chain *chain);
+void rn_scan_chain_destroy(rn_chain *chain, bool *ended);
 rn_status rn_scan_chain_begin(rn_err *err, rn_chain *chain);
 void rn_scan_chain_poll(rn_chain *chain);
 rn_status rn_scan_chain_end(rn_err *err, rn_chain *chain);
+rn_status rn_scan_doubling_create(rn_err *err, rn_chain *chain);
 rn_status rn_scan_doubling(rn_err *err, rn_chain *chain);
 rn_status rn_scan_exscan_create(rn_err *err, rn_chain *chain);
 rn_status rn_scan_exscan(rn_err *err, rn_chain *chain);

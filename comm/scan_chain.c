@@ -2,87 +2,122 @@
  * The pipelined chain: the state goes from neighbour to neighbour in blocks, so that all ranks work
  * on it at once. A block that forgets what came before is sent before anything is received.
  */
-#include <string.h>
+#include <stdbool.h>
+#include <stdlib.h>
 
 #include "comm/mpi_check.h"
+#include "comm/patience.h"
 #include "comm/scan.h"
+#include "proto/arena.h"
 
-static int64_t total_of(const rn_chain *chain) {
-  return (int64_t)chain->n * chain->m;
+rn_status rn_scan_chain_create(rn_err *err, rn_chain *chain) {
+  const rn_scan_blocks *blocks = &chain->blocks;
+  RN_TRY(err, rn_alloc(err, "blocks of states", (size_t)blocks->heads * (size_t)blocks->per_head,
+                       sizeof(int), &chain->arrived));
+  for (int d = 0; d < RN_SCAN_DIRECTIONS; d++) {
+    const int position = chain->position[d];
+    if (position > 0) {
+      RN_TRY(err, rn_scan_link_create(err, blocks, RN_LINK_RECEIVE, position - 1, chain->axis[d],
+                                      &chain->receive[d]));
+    }
+    for (int turn = 0; position < chain->size - 1 && turn < RN_SCAN_TURNS; turn++) {
+      RN_TRY(err, rn_scan_link_create(err, blocks, RN_LINK_SEND, position + 1, chain->axis[d],
+                                      &chain->send[d][turn]));
+    }
+  }
+  return RN_OK;
 }
 
-static int64_t end_of(const rn_chain *chain, int block) {
-  const int64_t end = (block + 1) * chain->block, total = total_of(chain);
-  return end < total ? end : total;
+void rn_scan_chain_destroy(rn_chain *chain, bool *ended) {
+  for (int d = 0; d < RN_SCAN_DIRECTIONS; d++) {
+    rn_scan_link_destroy(&chain->receive[d], ended);
+    for (int t = 0; t < RN_SCAN_TURNS; t++) rn_scan_link_destroy(&chain->send[d][t], ended);
+  }
+  free(chain->arrived);
 }
 
 static bool forgets(const rn_chain *chain, int block) {
-  const int64_t first = block * chain->block / chain->m,
-                last = (end_of(chain, block) - 1) / chain->m;
-  for (int64_t head = first; head <= last; head++) {
-    if (chain->factor[head] != 0) return false;
-  }
-  return true;
+  return chain->factor[rn_scan_block_head(&chain->blocks, block)] == 0;
 }
 
 static rn_status send_block(rn_err *err, rn_chain *chain, int block) {
-  const int position = chain->position[chain->direction];
-  const int64_t begin = block * chain->block, count = end_of(chain, block) - begin;
-  chain->sent[block] = true;
-  if (position == chain->size - 1) return RN_OK;
-  rn_scan_advance(chain, begin, begin + count);
-  chain->bytes_sent += count * (int64_t)sizeof(float);
-  RN_MPI(err, MPI_Isend(chain->out + begin, (int)count, MPI_FLOAT, position + 1, block,
-                        chain->axis[chain->direction], &chain->send[block]));
+  const rn_range range = rn_scan_block_range(&chain->blocks, block);
+  if (chain->to == NULL) return RN_OK;
+  rn_scan_advance(chain, range);
+  chain->bytes_sent += rn_range_count(range) * (int64_t)sizeof(float);
+  RN_MPI(err, MPI_Start(&chain->to->request[block]));
   return RN_OK;
+}
+
+/* Where the scan at hand comes from and goes to: a neighbour, a band, or nowhere. */
+static void choose_ends(rn_chain *chain) {
+  const int d = chain->direction, position = chain->position[d];
+  chain->from = chain->ring_from;
+  chain->to = chain->ring_to;
+  if (position > 0) chain->from = &chain->receive[d];
+  if (position < chain->size - 1) {
+    chain->turn[d] = (chain->turn[d] + 1) % RN_SCAN_TURNS;
+    chain->to = &chain->send[d][chain->turn[d]];
+  }
+  chain->before = chain->from != NULL ? chain->from->buffer : NULL;
+  chain->out = chain->to != NULL ? chain->to->buffer : NULL;
 }
 
 rn_status rn_scan_chain_begin(rn_err *err, rn_chain *chain) {
-  const int64_t total = total_of(chain);
-  const int position = chain->position[chain->direction];
-  chain->block = (total + RN_SCAN_MAX_BLOCKS - 1) / RN_SCAN_MAX_BLOCKS;
-  if (chain->block < RN_SCAN_MIN_BLOCK) chain->block = RN_SCAN_MIN_BLOCK;
-  chain->blocks = (int)((total + chain->block - 1) / chain->block);
-  chain->next = 0;
+  const int blocks = chain->n * chain->blocks.per_head;
+  choose_ends(chain);
   rn_err_clear(&chain->poll_err);
-  memset(chain->before, 0, (size_t)total * sizeof *chain->before);
-  for (int b = 0; b < chain->blocks; b++) {
-    chain->receive[b] = chain->send[b] = MPI_REQUEST_NULL;
-    chain->sent[b] = false;
-    if (position == 0) continue;
-    const int64_t begin = b * chain->block;
-    RN_MPI(err, MPI_Irecv(chain->before + begin, (int)(end_of(chain, b) - begin), MPI_FLOAT,
-                          position - 1, b, chain->axis[chain->direction], &chain->receive[b]));
+  chain->pending = chain->from != NULL ? blocks : 0;
+  if (chain->position[chain->direction] > 0) {
+    RN_MPI(err, MPI_Startall(blocks, chain->from->request));
   }
-  for (int b = 0; b < chain->blocks; b++) {
-    if (position != 0 && !forgets(chain, b)) continue;
-    RN_TRY(err, send_block(err, chain, b));
+  if (chain->to != NULL) RN_TRY(err, rn_scan_link_settle(err, chain->to));
+  for (int b = 0; b < blocks; b++) {
+    if (chain->from == NULL || forgets(chain, b)) RN_TRY(err, send_block(err, chain, b));
   }
   return RN_OK;
 }
 
-/* Passes on the blocks that have come, in order. A failed request is gone, so that asking again
- * would find nothing wrong: end() returns what is kept here. */
+/* Passes on the blocks that have come; `count` is how many. */
+static rn_status pass_on(rn_err *err, rn_chain *chain, int *count) {
+  const int blocks = chain->n * chain->blocks.per_head;
+  RN_MPI(err,
+         MPI_Testsome(blocks, chain->from->request, count, chain->arrived, MPI_STATUSES_IGNORE));
+  for (int i = 0; i < *count; i++) {
+    const int block = chain->arrived[i];
+    if (!forgets(chain, block)) RN_TRY(err, send_block(err, chain, block));
+  }
+  chain->pending -= *count;
+  return RN_OK;
+}
+
+/* A failed request is gone, so that asking again would find nothing wrong: end() returns what is
+ * kept here. Where nothing is to come, what is sent still wants the library to be looked after. */
 void rn_scan_chain_poll(rn_chain *chain) {
   rn_err *err = &chain->poll_err;
-  while (err->status == RN_OK && chain->next < chain->blocks) {
-    int arrived = 0;
-    rn_status status =
-        RN_MPI_STATUS(err, MPI_Test(&chain->receive[chain->next], &arrived, MPI_STATUS_IGNORE));
-    if (status != RN_OK || !arrived) return;
-    if (!chain->sent[chain->next] && send_block(err, chain, chain->next) != RN_OK) return;
-    chain->next++;
+  int count;
+  if (err->status != RN_OK) return;
+  if (chain->pending > 0) {
+    pass_on(err, chain, &count);
+  } else {
+    (void)RN_MPI_STATUS(err, MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, chain->axis[chain->direction],
+                                        &count, MPI_STATUS_IGNORE));
   }
 }
 
 rn_status rn_scan_chain_end(rn_err *err, rn_chain *chain) {
+  rn_patience patience = {0};
   if (chain->poll_err.status != RN_OK) {
     return rn_fail(err, chain->poll_err.status, "%s", chain->poll_err.text);
   }
-  for (; chain->next < chain->blocks; chain->next++) {
-    RN_MPI(err, MPI_Wait(&chain->receive[chain->next], MPI_STATUS_IGNORE));
-    if (!chain->sent[chain->next]) RN_TRY(err, send_block(err, chain, chain->next));
+  while (chain->pending > 0) {
+    int count = 0;
+    RN_TRY(err, pass_on(err, chain, &count));
+    if (count > 0) {
+      patience = (rn_patience){0};
+    } else {
+      rn_patience_wait(&patience);
+    }
   }
-  RN_MPI(err, MPI_Waitall(chain->blocks, chain->send, MPI_STATUSES_IGNORE));
   return RN_OK;
 }

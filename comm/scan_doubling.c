@@ -2,32 +2,59 @@
  * Recursive doubling: in round d a rank passes what it knows of the last d pieces to rank + d.
  * Source: Hillis & Steele, Data Parallel Algorithms (1986), made exclusive.
  */
-#include <math.h>
 #include <string.h>
 
 #include "comm/mpi_check.h"
 #include "comm/scan.h"
+#include "comm/scan_ring.h"
+#include "proto/arena.h"
+
+/* Tags; these messages go up the axis, those between bands from its end to its beginning. */
+enum { LOGS, STATES };
 
 /* (log of a piece) `far` in front of x: x += exp(log x) far; a reset keeps out even a NaN. */
-static void put_in_front(int n, int64_t m, const double *log_x, const float *far, float *x) {
-  for (int i = 0; i < n; i++) {
-    const float factor = (float)exp(log_x[i]);
+static void put_in_front(const rn_chain *chain, const double *log_x, const float *far, float *x) {
+  const int64_t m = chain->shape.matrix;
+  for (int i = 0; i < chain->n; i++) {
+    const float factor = rn_scan_factor(chain, log_x[i]);
     if (factor == 0) continue;
     for (int64_t e = i * m; e < (i + 1) * m; e++) x[e] += factor * far[e];
   }
 }
 
-/* before (with its log) and out (with its log) are what lies in front of this rank, without and
+rn_status rn_scan_doubling_create(rn_err *err, rn_chain *chain) {
+  const size_t heads = (size_t)chain->shape.heads;
+  RN_TRY(err, rn_alloc(err, "decays on the way", 3 * heads, sizeof(double), &chain->log_sum));
+  return rn_alloc(err, "states on the way", 3 * heads * (size_t)chain->shape.matrix, sizeof(float),
+                  &chain->states);
+}
+
+/* What lies in front of the first piece is in the first rank's contribution. */
+static rn_status start(rn_err *err, rn_chain *chain, float *before, float *with) {
+  const size_t bytes = (size_t)(chain->n * chain->shape.matrix) * sizeof *before;
+  memset(before, 0, bytes);
+  chain->before = before;
+  chain->out = with;
+  RN_TRY(err, rn_scan_ring_receive(err, chain));
+  if (chain->position[chain->direction] == 0) {
+    rn_scan_advance_all(chain);
+  } else {
+    memcpy(with, chain->own, bytes);
+  }
+  return RN_OK;
+}
+
+/* before (with its log) and with (with its log) are what lies in front of this rank, without and
  * with it. */
 rn_status rn_scan_doubling(rn_err *err, rn_chain *chain) {
   const int n = chain->n, rank = chain->position[chain->direction];
-  const int64_t m = chain->m, total = n * m;
+  const int64_t m = chain->shape.matrix, total = n * m;
   MPI_Comm axis = chain->axis[chain->direction];
-  double *log_out = chain->log_sum, *log_before = log_out + n, *log_far = log_before + n;
-  memset(chain->before, 0, (size_t)total * sizeof(float));
-  memcpy(chain->out, chain->own, (size_t)total * sizeof(float));
+  float *before = chain->states, *with = before + total, *far = with + total;
+  double *log_with = chain->log_sum, *log_before = log_with + n, *log_far = log_before + n;
+  RN_TRY(err, start(err, chain, before, with));
   for (int i = 0; i < n; i++) {
-    log_out[i] = chain->log_decay[i];
+    log_with[i] = chain->log_decay[i];
     log_before[i] = 0;
   }
   for (int d = 1; d < chain->size; d *= 2) {
@@ -36,17 +63,17 @@ rn_status rn_scan_doubling(rn_err *err, rn_chain *chain) {
     if (to != MPI_PROC_NULL) {
       chain->bytes_sent += total * (int64_t)sizeof(float) + n * (int64_t)sizeof(double);
     }
-    RN_MPI(err, MPI_Sendrecv(log_out, n, MPI_DOUBLE, to, 0, log_far, n, MPI_DOUBLE, from, 0, axis,
-                             MPI_STATUS_IGNORE));
-    RN_MPI(err, MPI_Sendrecv(chain->out, (int)total, MPI_FLOAT, to, 1, chain->received, (int)total,
-                             MPI_FLOAT, from, 1, axis, MPI_STATUS_IGNORE));
+    RN_MPI(err, MPI_Sendrecv(log_with, n, MPI_DOUBLE, to, LOGS, log_far, n, MPI_DOUBLE, from, LOGS,
+                             axis, MPI_STATUS_IGNORE));
+    RN_MPI(err, MPI_Sendrecv(with, (int)total, MPI_FLOAT, to, STATES, far, (int)total, MPI_FLOAT,
+                             from, STATES, axis, MPI_STATUS_IGNORE));
     if (from == MPI_PROC_NULL) continue;
-    put_in_front(n, m, log_before, chain->received, chain->before);
-    put_in_front(n, m, log_out, chain->received, chain->out);
+    put_in_front(chain, log_before, far, before);
+    put_in_front(chain, log_with, far, with);
     for (int i = 0; i < n; i++) {
       log_before[i] += log_far[i];
-      log_out[i] += log_far[i];
+      log_with[i] += log_far[i];
     }
   }
-  return RN_OK;
+  return rn_scan_ring_send(err, chain);
 }

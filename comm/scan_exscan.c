@@ -1,9 +1,11 @@
 /* MPI_Exscan with the scan's own operation: short, slow, and the oracle of the tests. */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "comm/mpi_check.h"
 #include "comm/scan.h"
+#include "comm/scan_ring.h"
 #include "proto/arena.h"
 
 /* One MPI element is one head: {double log a; float X[m]}. */
@@ -36,37 +38,54 @@ static void compose(void *left, void *right, int *count, MPI_Datatype *type) {
 }
 
 rn_status rn_scan_exscan_create(rn_err *err, rn_chain *chain) {
+  const size_t heads = (size_t)chain->shape.heads;
   RN_MPI(err, MPI_Op_create(compose, 0, &chain->compose));
-  return rn_alloc(err, "scan elements", 2 * (size_t)chain->max_n, element_bytes(chain->max_m),
+  RN_TRY(err, rn_alloc(err, "states on the way", 2 * heads * (size_t)chain->shape.matrix,
+                       sizeof(float), &chain->states));
+  return rn_alloc(err, "scan elements", 2 * heads, element_bytes(chain->shape.matrix),
                   &chain->elements);
 }
 
-rn_status rn_scan_exscan(rn_err *err, rn_chain *chain) {
-  const int n = chain->n;
-  const size_t bytes = element_bytes(chain->m), row = (size_t)chain->m * sizeof(float);
-  char *mine = chain->elements, *before = mine + (size_t)n * bytes;
-  MPI_Datatype element;
-  for (int i = 0; i < n; i++) {
-    memcpy(mine + (size_t)i * bytes, &chain->log_decay[i], sizeof(double));
-    memcpy(mine + (size_t)i * bytes + sizeof(double), chain->own + i * chain->m, row);
-  }
-  RN_MPI(err, MPI_Type_contiguous((int)bytes, MPI_BYTE, &element));
-  RN_MPI(err, MPI_Type_commit(&element));
-  rn_status status = RN_MPI_STATUS(
-      err, MPI_Exscan(mine, before, n, element, chain->compose, chain->axis[chain->direction]));
-  MPI_Type_free(&element);
-  if (status != RN_OK) return status;
+/* This rank's elements; what lies in front of the first piece is in the first rank's. */
+static rn_status write_elements(rn_err *err, rn_chain *chain, float *with, char *mine) {
+  const int64_t m = chain->shape.matrix;
+  const size_t bytes = element_bytes(m), row = (size_t)m * sizeof(float);
   const bool first = chain->position[chain->direction] == 0;
-  if (chain->position[chain->direction] < chain->size - 1) {
-    chain->bytes_sent += (int64_t)n * (int64_t)bytes;
-  }
-  for (int i = 0; i < n; i++) {
-    float *to = chain->before + i * chain->m;
-    if (first) {
-      memset(to, 0, row);
-    } else {
-      memcpy(to, before + (size_t)i * bytes + sizeof(double), row);
-    }
+  chain->out = with;
+  RN_TRY(err, rn_scan_ring_receive(err, chain));
+  if (first) rn_scan_advance_all(chain);
+  for (int i = 0; i < chain->n; i++) {
+    memcpy(mine + (size_t)i * bytes, &chain->log_decay[i], sizeof(double));
+    memcpy(mine + (size_t)i * bytes + sizeof(double), (first ? with : chain->own) + i * m, row);
   }
   return RN_OK;
+}
+
+static rn_status scan_elements(rn_err *err, rn_chain *chain, char *mine, char *before) {
+  const int bytes = (int)element_bytes(chain->shape.matrix);
+  MPI_Datatype element;
+  RN_MPI(err, MPI_Type_contiguous(bytes, MPI_BYTE, &element));
+  RN_MPI(err, MPI_Type_commit(&element));
+  rn_status status = RN_MPI_STATUS(err, MPI_Exscan(mine, before, chain->n, element, chain->compose,
+                                                   chain->axis[chain->direction]));
+  MPI_Type_free(&element);
+  if (chain->position[chain->direction] < chain->size - 1) {
+    chain->bytes_sent += (int64_t)chain->n * bytes;
+  }
+  return status;
+}
+
+rn_status rn_scan_exscan(rn_err *err, rn_chain *chain) {
+  const int64_t m = chain->shape.matrix;
+  const size_t bytes = element_bytes(m);
+  float *before = chain->states, *with = before + chain->n * m;
+  char *mine = chain->elements, *scanned = mine + (size_t)chain->n * bytes;
+  RN_TRY(err, write_elements(err, chain, with, mine));
+  RN_TRY(err, scan_elements(err, chain, mine, scanned));
+  for (int i = 0; chain->position[chain->direction] > 0 && i < chain->n; i++) {
+    memcpy(before + i * m, scanned + (size_t)i * bytes + sizeof(double),
+           (size_t)m * sizeof *before);
+    chain->before = before;
+  }
+  return rn_scan_ring_send(err, chain);
 }

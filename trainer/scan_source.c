@@ -23,7 +23,8 @@ rn_status rn_scan_source_create(rn_err *err, const rn_grid *grid, const rn_spec 
     return rn_carry_create(err, spec, layers, sequences, &out->alone);
   }
   out->algorithm = choose(grid, wanted, heads * m * (int64_t)sizeof(float));
-  return rn_chain_create(err, grid, out->algorithm, heads, m, &out->chain);
+  const rn_chain_shape shape = {.heads = heads, .matrix = m, .layers = layers, .bands = bands};
+  return rn_chain_create(err, grid, out->algorithm, shape, &out->chain);
 }
 
 void rn_scan_source_destroy(rn_scan_source *source) {
@@ -32,7 +33,10 @@ void rn_scan_source_destroy(rn_scan_source *source) {
 }
 
 rn_scan_port *rn_scan_source_port(rn_scan_source *source, rn_scan_direction direction, int band) {
-  if (source->chain != NULL) return rn_chain_port(source->chain);
+  if (source->chain != NULL) {
+    rn_chain_unit(source->chain, band, source->bands);
+    return rn_chain_port(source->chain);
+  }
   const int first = direction == RN_SCAN_FORWARD ? 0 : source->bands - 1;
   if (band == first) rn_carry_start(source->alone, direction);
   return rn_carry_port(source->alone);

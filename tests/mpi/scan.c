@@ -1,5 +1,9 @@
-/* Every algorithm of the scan gives what one rank computes piece by piece, in both directions. */
+/*
+ * Every algorithm of the scan gives what one rank computes piece by piece, in both directions, over
+ * any number of ranks and bands, also while several sequences are on their way at once.
+ */
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "comm/chain.h"
@@ -9,51 +13,69 @@
 
 static rn_err err;
 
-static double number(int scan, int rank, int64_t index) {
-  uint64_t words[2] = {(uint64_t)scan, (uint64_t)rank};
-  return 2 * rn_random_uniform(rn_random_key_make(RN_RANDOM_TEST, words, 2), (uint64_t)index) - 1;
+/* A pipeline stage's work: sequences (micro-batches) of B H heads, cut into bands. */
+typedef struct stage_case {
+  int sequences, bands, layers, heads, ahead;
+  int64_t matrix;
+} stage_case;
+
+/* One unit of it in one layer. */
+typedef struct place {
+  rn_scan_direction direction;
+  int sequence, band, layer;
+} place;
+
+static double number(place at, int piece, int64_t index) {
+  uint64_t words[4] = {(uint64_t)at.direction, (uint64_t)at.sequence, (uint64_t)at.layer,
+                       (uint64_t)piece};
+  return 2 * rn_random_uniform(rn_random_key_make(RN_RANDOM_TEST, words, 4), (uint64_t)index) - 1;
 }
 
-/* Unequal factors, a document boundary here and there. */
-static double log_decay(int scan, int rank, int head) {
-  if ((scan + rank + head) % 5 == 0) return -INFINITY;
-  return -0.3 * (1 + number(scan, rank, 1000000 + head));
+/* Unequal factors as of pieces of unequal lengths, a document boundary here and there. */
+static double log_decay(place at, int piece, int head) {
+  if ((at.sequence + piece + head) % 5 == 0) return -INFINITY;
+  return -0.3 * (1 + number(at, piece, 1000000 + head));
 }
 
-static void serial(int scan, rn_scan_direction direction, int size, int rank, int n, int64_t m,
-                   float *before) {
-  for (int h = 0; h < n; h++) {
-    for (int64_t e = 0; e < m; e++) {
+/* The last sequence has fewer heads: a micro-batch may be smaller. */
+static int heads_of(const stage_case *c, int sequence) {
+  return sequence > 0 && sequence == c->sequences - 1 ? (c->heads + 1) / 2 : c->heads;
+}
+
+static void serial(const stage_case *c, place at, int size, int rank, float *before) {
+  const int pieces = c->bands * size, mine = at.band * size + rank;
+  for (int h = 0; h < heads_of(c, at.sequence); h++) {
+    for (int64_t e = 0; e < c->matrix; e++) {
       double state = 0;
-      for (int step = 0; step < size; step++) {
-        const int r = direction == RN_SCAN_FORWARD ? step : size - 1 - step;
-        if (r == rank) break;
-        state = exp(log_decay(scan, r, h)) * state + number(scan, r, h * m + e);
+      for (int step = 0; step < pieces; step++) {
+        const int piece = at.direction == RN_SCAN_FORWARD ? step : pieces - 1 - step;
+        if (piece == mine) break;
+        state = exp(log_decay(at, piece, h)) * state + number(at, piece, h * c->matrix + e);
       }
-      before[h * m + e] = (float)state;
+      before[h * c->matrix + e] = (float)state;
     }
   }
 }
 
-static void one_scan(rn_chain *chain, int scan, int size, int rank, int n, int64_t m) {
-  const size_t count = (size_t)(n * m);
+static void one_scan(const stage_case *c, rn_chain *chain, place at, int size, int rank) {
+  const int n = heads_of(c, at.sequence), piece = at.band * size + rank;
+  const int64_t total = n * c->matrix;
   double *decay = calloc((size_t)n, sizeof *decay);
-  float *own = calloc(count, sizeof *own), *got = calloc(count, sizeof *got),
-        *want = calloc(count, sizeof *want);
-  rn_scan_direction direction = scan % 2 == 0 ? RN_SCAN_FORWARD : RN_SCAN_REVERSE;
+  float *own = calloc((size_t)total, sizeof *own), *got = calloc((size_t)total, sizeof *got),
+        *want = calloc((size_t)total, sizeof *want);
   rn_scan_port *port = rn_chain_port(chain);
-  for (int h = 0; h < n; h++) decay[h] = log_decay(scan, rank, h);
-  for (int64_t i = 0; i < n * m; i++) own[i] = (float)number(scan, rank, i);
-  CHECK_OK(&err, port->begin(port->self, &err, direction, 0, n, m, decay, own));
-  for (int i = 0; i < scan; i++) port->poll(port->self);
+  for (int h = 0; h < n; h++) decay[h] = log_decay(at, piece, h);
+  for (int64_t i = 0; i < total; i++) own[i] = (float)number(at, piece, i);
+  CHECK_OK(&err, port->begin(port->self, &err, at.direction, at.layer, n, c->matrix, decay, own));
+  for (int i = 0; i < (at.layer + rank) % 4; i++) port->poll(port->self);
   CHECK_OK(&err, port->end(port->self, &err, got));
-  serial(scan, direction, size, rank, n, m, want);
+  serial(c, at, size, rank, want);
   double scale = 0;
-  for (int64_t i = 0; i < n * m; i++) scale = fmax(scale, fabs((double)want[i]));
+  for (int64_t i = 0; i < total; i++) scale = fmax(scale, fabs((double)want[i]));
   if (scale > 0) {
-    CHECK_ARRAY("before", got, want, n * m, 1e-6);
+    CHECK_ARRAY("before", got, want, total, 1e-6);
   } else {
-    for (int64_t i = 0; i < n * m; i++) CHECK(got[i] == 0);
+    for (int64_t i = 0; i < total; i++) CHECK(got[i] == 0);
   }
   free(decay);
   free(own);
@@ -61,54 +83,92 @@ static void one_scan(rn_chain *chain, int scan, int size, int rank, int n, int64
   free(want);
 }
 
+static void one_unit(const stage_case *c, rn_chain *chain, rn_scan_direction direction, int unit,
+                     int size, int rank) {
+  const int k = unit % c->bands;
+  const bool forward = direction == RN_SCAN_FORWARD;
+  place at = {direction, unit / c->bands, forward ? k : c->bands - 1 - k, 0};
+  rn_chain_unit(chain, at.band, c->bands);
+  for (int l = 0; l < c->layers; l++) {
+    at.layer = forward ? l : c->layers - 1 - l;
+    one_scan(c, chain, at, size, rank);
+  }
+}
+
+/* Forward runs `ahead` units ahead of backward, as it does on an early stage of a pipeline. */
+static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algorithm algorithm,
+                                             stage_case c, int size, int rank) {
+  const rn_chain_shape shape = {c.heads, c.matrix, c.layers, c.bands, 0};
+  const int units = c.sequences * c.bands;
+  rn_chain *chain = NULL;
+  CHECK_OK(&err, rn_chain_create(&err, grid, algorithm, shape, &chain));
+  for (int f = 0, b = 0; b < units;) {
+    const bool whole = f >= (b / c.bands + 1) * c.bands;
+    if (f < units && (!whole || f - b < c.ahead)) {
+      one_unit(&c, chain, RN_SCAN_FORWARD, f++, size, rank);
+    } else {
+      one_unit(&c, chain, RN_SCAN_REVERSE, b++, size, rank);
+    }
+  }
+  CHECK(size == 1 || rn_chain_bytes_sent(chain) > 0);
+  rn_chain_destroy(&chain);
+}
+
 /* All decays reset: nothing crosses a boundary, not even what is no number, whenever it arrives. */
-static void a_reset_stops_everything(rn_chain *chain, rn_scan_algorithm algorithm, int size,
+static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algorithm, int size,
                                      int rank, int polls) {
   enum { N = 3, M = 9001 };
   static float own[N * M], got[N * M];
   double decay[N];
+  rn_chain *chain = NULL;
+  CHECK_OK(&err, rn_chain_create(&err, grid, algorithm, (rn_chain_shape){N, M, 1, 1, 0}, &chain));
   rn_scan_port *port = rn_chain_port(chain);
   for (int h = 0; h < N; h++) decay[h] = -INFINITY;
   for (int i = 0; i < N * M; i++) own[i] = rank == 0 ? (i % 2 ? NAN : INFINITY) : (float)rank;
-  const int64_t sent = rn_chain_bytes_sent(chain);
   CHECK_OK(&err, port->begin(port->self, &err, RN_SCAN_FORWARD, 0, N, M, decay, own));
   if (algorithm == RN_SCAN_CHAIN && rank < size - 1) {
-    CHECK_EQUAL(rn_chain_bytes_sent(chain) - sent, sizeof own);
+    CHECK_EQUAL(rn_chain_bytes_sent(chain), sizeof own);
   }
   for (int i = 0; i < polls; i++) port->poll(port->self);
   CHECK_OK(&err, port->end(port->self, &err, got));
   int wrong = 0;
   for (int i = 0; rank != 1 && i < N * M; i++) wrong += got[i] != (float)(rank == 0 ? 0 : rank - 1);
   CHECK_EQUAL(wrong, 0);
+  rn_chain_destroy(&chain);
 }
 
 static void a_state_too_large_for_a_message_is_refused(const rn_grid *grid) {
   rn_chain *chain = NULL;
   const int64_t large = (int64_t)1 << 31;
   CHECK_FAILS(&err, RN_ERR_USAGE, "doubling|chain",
-              rn_chain_create(&err, grid, RN_SCAN_DOUBLING, 2, large / 2, &chain));
-  CHECK_FAILS(&err, RN_ERR_USAGE, "exscan|chain",
-              rn_chain_create(&err, grid, RN_SCAN_EXSCAN, 1, large / 4, &chain));
+              rn_chain_create(&err, grid, RN_SCAN_DOUBLING, (rn_chain_shape){2, large / 2, 1, 1, 0},
+                              &chain));
+  CHECK_FAILS(
+      &err, RN_ERR_USAGE, "exscan|chain",
+      rn_chain_create(&err, grid, RN_SCAN_EXSCAN, (rn_chain_shape){1, large / 4, 1, 1, 0}, &chain));
   CHECK(chain == NULL);
 }
 
 int main(int argc, char **argv) {
+  static const stage_case cases[] = {
+      {.sequences = 3, .bands = 1, .layers = 3, .heads = 3, .ahead = 2, .matrix = 35},
+      {.sequences = 1, .bands = 5, .layers = 2, .heads = 4, .ahead = 7, .matrix = 24},
+      {.sequences = 3, .bands = 2, .layers = 3, .heads = 3, .ahead = 4, .matrix = 35},
+      {.sequences = 4, .bands = 3, .layers = 1, .heads = 2, .ahead = 8, .matrix = 12},
+      {.sequences = 2, .bands = 2, .layers = 1, .heads = 3, .ahead = 2, .matrix = 20011},
+  };
   rn_world *world = NULL;
   rn_grid *grid = NULL;
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   const int size = rn_world_size(world), rank = rn_world_rank(world);
   CHECK_OK(&err, rn_grid_create(&err, world, 1, 1, size, &grid));
-  for (int algorithm = RN_SCAN_CHAIN; algorithm <= RN_SCAN_EXSCAN; algorithm++) {
-    rn_chain *chain = NULL;
-    CHECK_OK(&err, rn_chain_create(&err, grid, (rn_scan_algorithm)algorithm, 7, 20011, &chain));
-    for (int scan = 0; scan < 6; scan++) one_scan(chain, scan, size, rank, 3, 35);
-    for (int scan = 6; scan < 8; scan++) one_scan(chain, scan, size, rank, 7, 20011);
-    for (int i = 0; i < 4; i++) {
-      a_reset_stops_everything(chain, (rn_scan_algorithm)algorithm, size, rank, 20 * i);
+  for (int a = RN_SCAN_CHAIN; a <= RN_SCAN_EXSCAN; a++) {
+    const rn_scan_algorithm algorithm = (rn_scan_algorithm)a;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      scans_of_a_stage_are_serial_ones(grid, algorithm, cases[i], size, rank);
     }
-    CHECK(size == 1 || rn_chain_bytes_sent(chain) > 0);
-    rn_chain_destroy(&chain);
+    for (int i = 0; i < 4; i++) a_reset_stops_everything(grid, algorithm, size, rank, 20 * i);
   }
   a_state_too_large_for_a_message_is_refused(grid);
   int64_t failed = check_failures();
