@@ -130,7 +130,7 @@ rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn
   if ((status = rn_agree(err, world, plan_run(err, out))) != RN_OK ||
       (status = rn_world_check_same(err, world, "the training data", &out->train.content,
                                     sizeof out->train.content)) != RN_OK ||
-      (status = make_grid(err, out)) != RN_OK ||
+      (status = rn_agree(err, world, make_grid(err, out))) != RN_OK ||
       (status = rn_agree(err, world, make_state(err, out))) != RN_OK) {
     rn_run_destroy(out);
   }
