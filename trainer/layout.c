@@ -63,12 +63,6 @@ static rn_status check_pieces(rn_err *err, const Retnet__Config *config, int lay
                    "data.sequence_length %d has tokens",
                    l->sequence, l->segments, data->sequence_length);
   }
-  if (l->sequence > 1 && l->segments > 1) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "parallel.segments %d with parallel.sequence %d is not in this version yet; "
-                   "leave one of them at 1",
-                   l->segments, l->sequence);
-  }
   if (l->pipeline > layers) {
     return rn_fail(err, RN_ERR_USAGE, "parallel.pipeline %d is more than model.layers %d",
                    l->pipeline, layers);

@@ -164,7 +164,7 @@ static void walk_all(rn_world *world, int size, const reference *by_tied) {
   for (int d = 1; d <= size; d++) {
     for (int p = 1; d * p <= size && p <= LAYERS; p++) {
       for (int s = 1; d * p * s <= size; s++) {
-        for (int k = 1; k <= (s > 1 ? 1 : 4); k++) {
+        for (int k = 1; k <= 4; k++) {
           for (int m = 1; m <= 4; m++) {
             for (int tied = 0; tied < 2; tied++) {
               const grid_case c = {d, p, s, k, m, tied};
@@ -183,9 +183,9 @@ static void walk_all(rn_world *world, int size, const reference *by_tied) {
 static void train_a_dozen(rn_world *world, int size, const reference *by_tied) {
   static const grid_case dozen[] = {
       {1, 1, 8, 1, 1, false}, {8, 1, 1, 1, 1, true},  {1, 6, 1, 1, 4, false},
-      {1, 2, 1, 4, 1, true},  {2, 2, 2, 1, 2, true},  {2, 2, 2, 1, 1, false},
-      {1, 3, 2, 1, 3, true},  {1, 1, 3, 1, 2, false}, {5, 1, 1, 1, 2, false},
-      {1, 4, 2, 1, 2, false}, {3, 2, 1, 2, 2, true},  {1, 5, 1, 3, 3, true}};
+      {1, 2, 1, 4, 1, true},  {2, 2, 2, 3, 2, true},  {2, 2, 2, 1, 1, false},
+      {1, 3, 2, 2, 3, true},  {1, 1, 3, 4, 2, false}, {5, 1, 1, 1, 2, false},
+      {1, 4, 2, 4, 2, false}, {3, 2, 1, 2, 2, true},  {1, 5, 1, 3, 3, true}};
   for (size_t i = 0; i < sizeof dozen / sizeof dozen[0]; i++) {
     if (dozen[i].data * dozen[i].pipeline * dozen[i].sequence > size) continue;
     walk(world, &dozen[i], STEPS, &by_tied[dozen[i].tied]);
