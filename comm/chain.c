@@ -183,6 +183,11 @@ void rn_chain_unit(rn_chain *chain, int band, int bands) {
   chain->bands = bands;
 }
 
+void rn_chain_carry(rn_chain *chain, const float *initial, float *final) {
+  chain->initial = initial;
+  chain->final = final;
+}
+
 rn_scan_port *rn_chain_port(rn_chain *chain) {
   return &chain->port;
 }

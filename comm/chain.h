@@ -51,10 +51,20 @@ rn_scan_port *rn_chain_port(rn_chain *chain);
 /**
  * The scans that follow belong to this band of a sequence that has `bands`; 0 of 1 at first.
  *
- * Band 0 begins from zero, and so does the last one when REVERSE. All ranks of the axis make the
- * same scans in the same order; in each direction, the bands of a sequence follow one another.
+ * Band 0 begins from zero or rn_chain_carry's state, the last one from zero when REVERSE. All ranks
+ * of the axis make the same scans in the same order; in each direction, the bands of a sequence
+ * follow one another.
  */
 void rn_chain_unit(rn_chain *chain, int band, int bands);
+
+/**
+ * FORWARD scans that follow go on from `initial` in band 0, read on the first rank, and leave what
+ * is behind the last band in `final`, written on the last rank. NULL: zero; nobody asks.
+ *
+ * Shapes:    both [layers, n, matrix], n as in the scans.
+ * Ownership: the caller's, until the chain is told otherwise; final is whole after end().
+ */
+void rn_chain_carry(rn_chain *chain, const float *initial, float *final);
 
 /** The rule of parallel.scan: auto, a function of ranks and bytes of one state alone. */
 rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes);

@@ -19,6 +19,8 @@ struct rn_chain {
   MPI_Comm axis[RN_SCAN_DIRECTIONS]; /* ranks in the order in which the state passes them */
   int position[RN_SCAN_DIRECTIONS], size;
   int band, bands;
+  const float *initial; /* [layers, n, matrix] before band 0; NULL: zero */
+  float *final;         /* [layers, n, matrix] behind the last band; NULL: nobody asks */
   int64_t bytes_sent;
   double wait_s;
 
@@ -38,6 +40,8 @@ struct rn_chain {
   const float *before;               /* [n, matrix]; NULL: zero */
   float *out;                        /* [n, matrix]; NULL: nobody asks for it */
   rn_scan_link *ring_from, *ring_to; /* the band before and the one behind; NULL: none */
+  const float *origin;               /* [n, matrix] that the first rank starts from; NULL: zero */
+  float *remains;                    /* [n, matrix] for the last rank to fill; NULL: nobody asks */
   rn_scan_link *from, *to;           /* of the chain: a neighbour or a band */
   int pending, *arrived;             /* blocks to come; [blocks] work space */
   rn_err poll_err;                   /* what went wrong in poll(), for end() to return */

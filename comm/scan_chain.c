@@ -42,8 +42,9 @@ static bool forgets(const rn_chain *chain, int block) {
 
 static rn_status send_block(rn_err *err, rn_chain *chain, int block) {
   const rn_range range = rn_scan_block_range(&chain->blocks, block);
-  if (chain->to == NULL) return RN_OK;
+  if (chain->out == NULL) return RN_OK;
   rn_scan_advance(chain, range);
+  if (chain->to == NULL) return RN_OK;
   chain->bytes_sent += rn_range_count(range) * (int64_t)sizeof(float);
   RN_MPI(err, MPI_Start(&chain->to->request[block]));
   return RN_OK;
@@ -59,8 +60,8 @@ static void choose_ends(rn_chain *chain) {
     chain->turn[d] = (chain->turn[d] + 1) % RN_SCAN_TURNS;
     chain->to = &chain->send[d][chain->turn[d]];
   }
-  chain->before = chain->from != NULL ? chain->from->buffer : NULL;
-  chain->out = chain->to != NULL ? chain->to->buffer : NULL;
+  chain->before = chain->from != NULL ? chain->from->buffer : chain->origin;
+  chain->out = chain->to != NULL ? chain->to->buffer : chain->remains;
 }
 
 rn_status rn_scan_chain_begin(rn_err *err, rn_chain *chain) {

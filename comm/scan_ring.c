@@ -48,6 +48,10 @@ rn_status rn_scan_ring_begin(rn_err *err, rn_chain *chain, int layer) {
   const bool goes_on = step < chain->bands - 1;
   chain->ring_from = first && step > 0 ? link_of(chain, RN_LINK_RECEIVE, layer, step - 1) : NULL;
   chain->ring_to = last && goes_on ? link_of(chain, RN_LINK_SEND, layer, step) : NULL;
+  const int64_t at = layer * chain->n * chain->blocks.matrix;
+  const bool carries = chain->direction == RN_SCAN_FORWARD;
+  chain->origin = carries && step == 0 && chain->initial != NULL ? chain->initial + at : NULL;
+  chain->remains = carries && !goes_on && chain->final != NULL ? chain->final + at : NULL;
   if (first && goes_on) {
     RN_MPI(err, MPI_Startall(chain->n * chain->blocks.per_head,
                              link_of(chain, RN_LINK_RECEIVE, layer, step)->request));
@@ -57,7 +61,7 @@ rn_status rn_scan_ring_begin(rn_err *err, rn_chain *chain, int layer) {
 
 rn_status rn_scan_ring_receive(rn_err *err, rn_chain *chain) {
   if (chain->position[chain->direction] > 0) return RN_OK;
-  chain->before = NULL;
+  chain->before = chain->origin;
   if (chain->ring_from == NULL) return RN_OK;
   RN_TRY(err, rn_scan_link_settle(err, chain->ring_from));
   chain->before = chain->ring_from->buffer;
@@ -65,12 +69,16 @@ rn_status rn_scan_ring_receive(rn_err *err, rn_chain *chain) {
 }
 
 rn_status rn_scan_ring_send(rn_err *err, rn_chain *chain) {
-  const int count = chain->n * chain->blocks.per_head;
-  if (chain->ring_to == NULL) return RN_OK;
-  RN_TRY(err, rn_scan_link_settle(err, chain->ring_to));
-  chain->out = chain->ring_to->buffer;
+  const bool last = chain->position[chain->direction] == chain->size - 1;
+  chain->out = chain->remains;
+  if (chain->ring_to != NULL) {
+    RN_TRY(err, rn_scan_link_settle(err, chain->ring_to));
+    chain->out = chain->ring_to->buffer;
+  }
+  if (!last || chain->out == NULL) return RN_OK;
   rn_scan_advance_all(chain);
+  if (chain->ring_to == NULL) return RN_OK;
   chain->bytes_sent += chain->n * chain->blocks.matrix * (int64_t)sizeof(float);
-  RN_MPI(err, MPI_Startall(count, chain->ring_to->request));
+  RN_MPI(err, MPI_Startall(chain->n * chain->blocks.per_head, chain->ring_to->request));
   return RN_OK;
 }

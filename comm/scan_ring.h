@@ -15,10 +15,11 @@ void rn_scan_ring_destroy(rn_chain *chain, bool *ended);
 /** Sets where the scan at hand comes from and goes to, and posts the receive of the next band. */
 rn_status rn_scan_ring_begin(rn_err *err, rn_chain *chain, int layer);
 
-/** Waits for the state of the band before, if this rank goes on from one; it is in `before`. */
+/** At the first rank, waits for the state of the band before; sets `before` to what it starts from.
+ */
 rn_status rn_scan_ring_receive(rn_err *err, rn_chain *chain);
 
-/** Sends the state behind this piece to the next band, if one follows. */
+/** At the last rank, sends the state behind its piece to the next band, or leaves what remains. */
 rn_status rn_scan_ring_send(rn_err *err, rn_chain *chain);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * Every algorithm of the scan gives what one rank computes piece by piece, in both directions, over
- * any number of ranks and bands, also while several sequences are on their way at once.
+ * any number of ranks and bands, also while several sequences are on their way at once, and also
+ * where states come from outside.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -17,6 +18,7 @@ static rn_err err;
 typedef struct stage_case {
   int sequences, bands, layers, heads, ahead;
   int64_t matrix;
+  bool carried; /* a state comes from outside, and the one behind is kept */
 } stage_case;
 
 /* One unit of it in one layer. */
@@ -42,11 +44,17 @@ static int heads_of(const stage_case *c, int sequence) {
   return sequence > 0 && sequence == c->sequences - 1 ? (c->heads + 1) / 2 : c->heads;
 }
 
-static void serial(const stage_case *c, place at, int size, int rank, float *before) {
-  const int pieces = c->bands * size, mine = at.band * size + rank;
+/* Piece -1 is what a sequence starts from, where it is carried on. */
+static double start_of(const stage_case *c, place at, int64_t index) {
+  return c->carried && at.direction == RN_SCAN_FORWARD ? number(at, -1, index) : 0;
+}
+
+/* What lies before piece `mine`, or behind all, if it is the number of pieces. */
+static void serial(const stage_case *c, place at, int size, int mine, float *before) {
+  const int pieces = c->bands * size;
   for (int h = 0; h < heads_of(c, at.sequence); h++) {
     for (int64_t e = 0; e < c->matrix; e++) {
-      double state = 0;
+      double state = start_of(c, at, h * c->matrix + e);
       for (int step = 0; step < pieces; step++) {
         const int piece = at.direction == RN_SCAN_FORWARD ? step : pieces - 1 - step;
         if (piece == mine) break;
@@ -69,7 +77,7 @@ static void one_scan(const stage_case *c, rn_chain *chain, place at, int size, i
   CHECK_OK(&err, port->begin(port->self, &err, at.direction, at.layer, n, c->matrix, decay, own));
   for (int i = 0; i < (at.layer + rank) % 4; i++) port->poll(port->self);
   CHECK_OK(&err, port->end(port->self, &err, got));
-  serial(c, at, size, rank, want);
+  serial(c, at, size, piece, want);
   double scale = 0;
   for (int64_t i = 0; i < total; i++) scale = fmax(scale, fabs((double)want[i]));
   if (scale > 0) {
@@ -83,16 +91,50 @@ static void one_scan(const stage_case *c, rn_chain *chain, place at, int size, i
   free(want);
 }
 
+/* Initial and final states [layers, n, matrix] of a sequence. */
+typedef struct ends {
+  float *initial, *final;
+} ends;
+
+static ends make_ends(const stage_case *c, int sequence) {
+  const int64_t each = heads_of(c, sequence) * c->matrix, count = c->layers * each;
+  ends e = {calloc((size_t)count, sizeof(float)), calloc((size_t)count, sizeof(float))};
+  for (int64_t i = 0; i < count; i++) {
+    const place at = {RN_SCAN_FORWARD, sequence, 0, (int)(i / each)};
+    e.initial[i] = (float)number(at, -1, i % each);
+  }
+  return e;
+}
+
+static void check_final(const stage_case *c, int sequence, int size, const float *final) {
+  const int64_t each = heads_of(c, sequence) * c->matrix;
+  float *want = calloc((size_t)each, sizeof *want);
+  for (int l = 0; l < c->layers; l++) {
+    const place at = {RN_SCAN_FORWARD, sequence, 0, l};
+    serial(c, at, size, c->bands * size, want);
+    CHECK_ARRAY("final", final + l * each, want, each, 1e-6);
+  }
+  free(want);
+}
+
 static void one_unit(const stage_case *c, rn_chain *chain, rn_scan_direction direction, int unit,
                      int size, int rank) {
   const int k = unit % c->bands;
   const bool forward = direction == RN_SCAN_FORWARD;
   place at = {direction, unit / c->bands, forward ? k : c->bands - 1 - k, 0};
+  const bool carried = c->carried && forward;
+  ends e = carried ? make_ends(c, at.sequence) : (ends){0};
   rn_chain_unit(chain, at.band, c->bands);
+  rn_chain_carry(chain, e.initial, e.final);
   for (int l = 0; l < c->layers; l++) {
     at.layer = forward ? l : c->layers - 1 - l;
     one_scan(c, chain, at, size, rank);
   }
+  if (carried && rank == size - 1 && at.band == c->bands - 1) {
+    check_final(c, at.sequence, size, e.final);
+  }
+  free(e.initial);
+  free(e.final);
 }
 
 /* Forward runs `ahead` units ahead of backward, as it does on an early stage of a pipeline. */
@@ -155,6 +197,20 @@ int main(int argc, char **argv) {
       {.sequences = 1, .bands = 5, .layers = 2, .heads = 4, .ahead = 7, .matrix = 24},
       {.sequences = 3, .bands = 2, .layers = 3, .heads = 3, .ahead = 4, .matrix = 35},
       {.sequences = 4, .bands = 3, .layers = 1, .heads = 2, .ahead = 8, .matrix = 12},
+      {.sequences = 2,
+       .bands = 1,
+       .layers = 2,
+       .heads = 5,
+       .ahead = 2,
+       .matrix = 8,
+       .carried = true},
+      {.sequences = 3,
+       .bands = 3,
+       .layers = 2,
+       .heads = 3,
+       .ahead = 5,
+       .matrix = 9,
+       .carried = true},
       {.sequences = 2, .bands = 2, .layers = 1, .heads = 3, .ahead = 2, .matrix = 20011},
   };
   rn_world *world = NULL;
