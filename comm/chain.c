@@ -142,13 +142,14 @@ rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm al
   assert(shape.heads > 0 && shape.matrix > 0 && shape.layers > 0 && shape.bands > 0);
   RN_TRY(err, check_message(err, algorithm, shape));
   RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *chain, &chain));
-  *chain = (rn_chain){.port = {chain, chain_begin, chain_poll, chain_end},
-                      .algorithm = algorithm,
-                      .shape = shape,
-                      .blocks = rn_scan_blocks_make(shape.heads, shape.matrix, BLOCK),
-                      .axis = {MPI_COMM_NULL, MPI_COMM_NULL},
-                      .bands = 1,
-                      .compose = MPI_OP_NULL};
+  *chain = (rn_chain){
+      .port = {.self = chain, .begin = chain_begin, .poll = chain_poll, .end = chain_end},
+      .algorithm = algorithm,
+      .shape = shape,
+      .blocks = rn_scan_blocks_make(shape.heads, shape.matrix, BLOCK),
+      .axis = {MPI_COMM_NULL, MPI_COMM_NULL},
+      .bands = 1,
+      .compose = MPI_OP_NULL};
   rn_status status = make_axes(err, grid, chain);
   if (status == RN_OK) status = make_buffers(err, chain);
   if (status != RN_OK) {

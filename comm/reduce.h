@@ -1,8 +1,9 @@
 /**
- * Sums over the replicas of a stage in an order of our own, which the grid fixes: rank 0, 1, 2 ...
+ * Sums over the ranks of a grid whose order is our own, or that have no order at all.
  *
- * MPI's own reductions choose their order by size and load; here the same grid gives the same bits.
- * Weights are cut evenly over the replicas: replica i owns rn_cut(total, replicas, i).
+ * MPI's own reductions choose their order by size and load; here floating-point sums go by rank
+ * 0, 1, 2 ..., and exact sums are of integers. Weights are shared out over the replicas of a stage:
+ * replica r owns elements edge[r] .. edge[r+1]-1.
  */
 #ifndef RN_COMM_REDUCE_H
 #define RN_COMM_REDUCE_H
@@ -11,23 +12,41 @@
 
 #include "comm/grid.h"
 
-/**
- * own[j] = sum over replicas, in rank order, of their gradient's element of this rank's cut.
- *
- * Shapes:     gradient [total], untouched; own [count of the cut].
- * Collective: over the replicas; all pass the same total.
- * Work space: one block at a time, whatever the total.
- */
-rn_status rn_reduce_scatter(rn_err *err, const rn_grid *grid, const float *gradient, int64_t total,
-                            float *own);
+typedef struct rn_reducer rn_reducer;
 
-/** values [total]: each replica brings its cut in place, afterwards all have all. */
-rn_status rn_all_gather(rn_err *err, const rn_grid *grid, float *values, int64_t total);
+/**
+ * For the shares that `edge` [replicas + 1] cuts; it is copied. Takes all memory it will need.
+ * Errors: RN_ERR_MEMORY, of this rank alone.
+ */
+rn_status rn_reducer_create(rn_err *err, const rn_grid *grid, const int64_t *edge,
+                            rn_reducer **out);
+void rn_reducer_destroy(rn_reducer **reducer);
+
+/**
+ * own[j] = sum over replicas, in rank order, of their gradient's element of this rank's share.
+ *
+ * Shapes:     gradient [total], untouched; own [count of the share].
+ * Collective: over the replicas.
+ */
+rn_status rn_reduce_scatter(rn_err *err, rn_reducer *reducer, const float *gradient, float *own);
+
+/** The same for integers, whose sums have no order. */
+rn_status rn_reduce_scatter_exact(rn_err *err, rn_reducer *reducer, const int64_t *gradient,
+                                  int64_t *own);
+
+/** values [total]: each replica brings its share in place, afterwards all have all. */
+rn_status rn_all_gather(rn_err *err, rn_reducer *reducer, float *values);
 
 /**
  * Sums doubles over all ranks of the grid, replicas and stages, in world order: the same bits on
  * every rank. count <= 8.
  */
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count);
+
+/**
+ * values [count] of which each is set (not 0) on one rank of the grid at most: all of them on every
+ * rank, bit for bit. Ranks that hold the same value may both set it.
+ */
+rn_status rn_join_doubles(rn_err *err, const rn_grid *grid, double *values, int64_t count);
 
 #endif

@@ -19,7 +19,7 @@ struct rn_relay {
   MPI_Datatype row;
   double wait_s;
   int64_t bytes_sent;
-  float *other_end; /* [END_BLOCK] */
+  void *other_end; /* [END_BLOCK] floats or integers */
 };
 
 rn_status rn_relay_create(rn_err *err, const rn_grid *grid, int width, rn_relay **out) {
@@ -32,7 +32,7 @@ rn_status rn_relay_create(rn_err *err, const rn_grid *grid, int width, rn_relay 
                       .comm = {MPI_COMM_NULL, MPI_COMM_NULL},
                       .row = MPI_DATATYPE_NULL};
   rn_status status =
-      rn_alloc(err, "the other end's gradient", END_BLOCK, sizeof(float), &relay->other_end);
+      rn_alloc(err, "the other end's gradient", END_BLOCK, sizeof(int64_t), &relay->other_end);
   for (int d = 0; status == RN_OK && d < 2; d++) {
     status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_pipeline_comm(grid), &relay->comm[d]));
   }
@@ -102,15 +102,42 @@ int64_t rn_relay_bytes_sent(const rn_relay *relay) {
   return relay->bytes_sent;
 }
 
+/* The rank at the other end of the pipeline, or -1 between the ends. */
+static int other_end(const rn_relay *relay) {
+  if (relay->stages == 1) return -1;
+  return rn_relay_is_first(relay) ? relay->stages - 1 : rn_relay_is_last(relay) ? 0 : -1;
+}
+
+/* Swaps up to END_BLOCK values with the other end. */
+static rn_status swap(rn_err *err, rn_relay *relay, int other, const void *values, int count,
+                      MPI_Datatype type) {
+  RN_MPI(err, MPI_Sendrecv(values, count, type, other, 0, relay->other_end, count, type, other, 0,
+                           relay->comm[RN_RELAY_ROWS], MPI_STATUS_IGNORE));
+  return RN_OK;
+}
+
+static int block_at(int64_t count, int64_t at) {
+  return count - at < END_BLOCK ? (int)(count - at) : END_BLOCK;
+}
+
 rn_status rn_relay_sum_ends(rn_err *err, rn_relay *relay, int64_t count, float *values) {
-  const bool first = rn_relay_is_first(relay);
-  if (relay->stages == 1 || (!first && !rn_relay_is_last(relay))) return RN_OK;
-  const int other = first ? relay->stages - 1 : 0;
-  for (int64_t at = 0; at < count; at += END_BLOCK) {
-    const int block = count - at < END_BLOCK ? (int)(count - at) : END_BLOCK;
-    RN_MPI(err, MPI_Sendrecv(values + at, block, MPI_FLOAT, other, 0, relay->other_end, block,
-                             MPI_FLOAT, other, 0, relay->comm[RN_RELAY_ROWS], MPI_STATUS_IGNORE));
-    for (int i = 0; i < block; i++) values[at + i] += relay->other_end[i];
+  const int other = other_end(relay);
+  const float *theirs = relay->other_end;
+  for (int64_t at = 0; other >= 0 && at < count; at += END_BLOCK) {
+    const int block = block_at(count, at);
+    RN_TRY(err, swap(err, relay, other, values + at, block, MPI_FLOAT));
+    for (int i = 0; i < block; i++) values[at + i] += theirs[i];
+  }
+  return RN_OK;
+}
+
+rn_status rn_relay_sum_ends_exact(rn_err *err, rn_relay *relay, int64_t count, int64_t *values) {
+  const int other = other_end(relay);
+  const int64_t *theirs = relay->other_end;
+  for (int64_t at = 0; other >= 0 && at < count; at += END_BLOCK) {
+    const int block = block_at(count, at);
+    RN_TRY(err, swap(err, relay, other, values + at, block, MPI_INT64_T));
+    for (int i = 0; i < block; i++) values[at + i] += theirs[i];
   }
   return RN_OK;
 }

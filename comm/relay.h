@@ -63,4 +63,7 @@ int64_t rn_relay_bytes_sent(const rn_relay *relay);
  */
 rn_status rn_relay_sum_ends(rn_err *err, rn_relay *relay, int64_t count, float *values);
 
+/** The same for integers. */
+rn_status rn_relay_sum_ends_exact(rn_err *err, rn_relay *relay, int64_t count, int64_t *values);
+
 #endif

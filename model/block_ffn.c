@@ -25,12 +25,12 @@ static void forward_row(const rn_ffn_block *block, const rn_real *inner, rn_real
   for (int i = 0; i < n; i++) product[i] *= inner[n + i];
 }
 
-void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, int64_t rows,
+void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                     const rn_real *x, rn_ffn_tape *tape, rn_real *y) {
   int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
   rn_matmul_nt(rows, inner, dim, x, dim, params + block->fc1, dim, 0, tape->inner, inner);
 #pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < rows; r++) {
+  for (int64_t r = 0; r < rows.count; r++) {
     forward_row(block, tape->inner + r * inner, tape->product + r * ffn_dim);
   }
   rn_matmul_nt(rows, dim, ffn_dim, tape->product, ffn_dim, params + block->fc2, ffn_dim, 0, y, dim);
@@ -56,18 +56,18 @@ static void backward_row(const rn_ffn_block *block, const rn_real *dproduct, rn_
   }
 }
 
-void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, int64_t rows,
+void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            const rn_real *dy, rn_ffn_tape *tape, rn_real *work, rn_real *dx) {
   int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
   rn_matmul_nn(rows, ffn_dim, dim, dy, dim, params + block->fc2, ffn_dim, 0, work, ffn_dim);
 #pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < rows; r++) {
+  for (int64_t r = 0; r < rows.count; r++) {
     backward_row(block, work + r * ffn_dim, tape->inner + r * inner);
   }
   rn_matmul_nn(rows, dim, inner, tape->inner, inner, params + block->fc1, dim, 0, dx, dim);
 }
 
-void rn_ffn_backward_weight(const rn_ffn_block *block, int64_t rows, const rn_real *x,
+void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, const rn_real *x,
                             const rn_real *dy, const rn_ffn_tape *tape, rn_sink *sink) {
   int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
   rn_sink_product(sink, block->fc2, dim, ffn_dim, rows, dy, dim, tape->product, ffn_dim);

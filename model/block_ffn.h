@@ -47,18 +47,18 @@ size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows);
 rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena);
 
 /** Shapes: params, the stage's; x, y [R, D], different arrays. */
-void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, int64_t rows,
+void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                     const rn_real *x, rn_ffn_tape *tape, rn_real *y);
 
 /** Shapes: dy, dx [R, D], the same array allowed; work [R, F], overwritten. */
-void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, int64_t rows,
+void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            const rn_real *dy, rn_ffn_tape *tape, rn_real *work, rn_real *dx);
 
 /**
  * Weight gradients into the sink, after backward_input with the same tape.
  * Shapes: x [R, D] the forward's input, dy [R, D] as backward_input got it.
  */
-void rn_ffn_backward_weight(const rn_ffn_block *block, int64_t rows, const rn_real *x,
+void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, const rn_real *x,
                             const rn_real *dy, const rn_ffn_tape *tape, rn_sink *sink);
 
 #endif

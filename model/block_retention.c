@@ -51,8 +51,7 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
   if (status == RN_OK) {
     size_t bytes = 2 * reals(state_count(out)) + reals(all_states(out)) +
                    reals(rows * out->value_dim) + reals(rows * pair_width(out)) +
-                   reals(rows * out->dim) + reals(out->value_width) +
-                   rn_arena_round((size_t)heads * sizeof(double));
+                   reals(rows * out->dim) + rn_arena_round((size_t)heads * sizeof(double));
     status = rn_arena_create(err, bytes, &out->arena);
   }
   if (status != RN_OK) {
@@ -65,7 +64,6 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
   out->d_value = take(&out->arena, rows * out->value_dim);
   out->d_kv = take(&out->arena, rows * pair_width(out));
   out->d_q = take(&out->arena, rows * out->dim);
-  out->d_weight = take(&out->arena, out->value_width);
   out->log_decay = rn_arena_take(&out->arena, (size_t)heads * sizeof(double));
   return RN_OK;
 }
@@ -118,11 +116,15 @@ static int qg_width(const rn_block_retention *b) {
 enum { POLL_ROWS = 512 };
 
 /* y = x w^T, and a moment for the port after every few rows. */
-static void project_and_poll(const rn_scan_port *port, int64_t rows, int n, int k, const rn_real *x,
+static void project_and_poll(const rn_scan_port *port, rn_rows rows, int n, int k, const rn_real *x,
                              const rn_real *w, rn_real *y, int64_t ldy) {
-  for (int64_t row = 0; row < rows; row += POLL_ROWS) {
-    const int64_t count = rows - row < POLL_ROWS ? rows - row : POLL_ROWS;
-    rn_matmul_nt(count, n, k, x + row * k, k, w, k, 0, y + row * ldy, ldy);
+  if (rows.leaf > 0) { /* tiles of leaves, which polls must not cut */
+    rn_matmul_nt(rows, n, k, x, k, w, k, 0, y, ldy);
+    return;
+  }
+  for (int64_t row = 0; row < rows.count; row += POLL_ROWS) {
+    const int64_t count = rows.count - row < POLL_ROWS ? rows.count - row : POLL_ROWS;
+    rn_matmul_nt(rn_rows_together(count), n, k, x + row * k, k, w, k, 0, y + row * ldy, ldy);
     port->poll(port->self);
   }
 }
@@ -163,11 +165,11 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
                                      const rn_layer_params *at, const rn_unit *unit, rn_form form,
                                      int layer, rn_scan_port *port, const rn_real *x,
                                      rn_block_retention_tape *tape, rn_real *y) {
-  const int64_t rows = (int64_t)unit->sequences * unit->tokens;
+  const rn_rows rows = rn_rows_of_unit(unit);
   const int D = b->dim, pair = pair_width(b), heads = unit->sequences * b->heads;
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const rn_retention_view u = view_of(b, unit, tape);
-  const rn_head_norm_shape norm = norm_shape(b, rows);
+  const rn_head_norm_shape norm = norm_shape(b, rows.count);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   tape->form = form;
   if (form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_CHUNKWISE) {
@@ -194,6 +196,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   if (form == RN_FORM_CHUNKWISE) {
     rn_retention_forward_end(&b->core, &u, b->state, tape->states, tape->normed, b->value_dim,
                              tape->alpha);
+    if (port->pass != NULL) RN_TRY(err, port->pass(port->self, err, b->state));
   } else {
     memcpy(tape->states, b->state, (size_t)(heads * m) * sizeof(rn_real));
     retain_without_chunks(b, &u, form, tape);
@@ -228,6 +231,7 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
   if (chunkwise) {
     rn_retention_backward_end(&b->core, u, b->d_value, ldv, tape->states, b->state, b->adjoints,
                               b->d_q, D, b->d_kv, b->d_kv + D, pair);
+    if (port->pass != NULL) RN_TRY(err, port->pass(port->self, err, b->state));
   } else {
     rn_retention_parallel_backward(&b->core, u, b->d_value, ldv, tape->states, b->state, b->d_q, D,
                                    b->d_kv, b->d_kv + D, pair);
@@ -240,18 +244,18 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
                                             const rn_unit *unit, int layer, rn_scan_port *port,
                                             const rn_real *dy, rn_block_retention_tape *tape,
                                             rn_real *dx, rn_sink *sink) {
-  const int64_t rows = (int64_t)unit->sequences * unit->tokens;
+  const rn_rows rows = rn_rows_of_unit(unit);
   const int D = b->dim, Vd = b->value_dim, pair = pair_width(b);
   const rn_retention_view u = view_of(b, unit, tape);
-  const rn_head_norm_shape norm = norm_shape(b, rows);
-  const bool weighted = at->head_norm >= 0;
+  const rn_head_norm_shape norm = norm_shape(b, rows.count);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
 
   rn_matmul_nn(rows, Vd, D, dy, D, params + at->out, Vd, 0, b->d_value, Vd);
-  memset(b->d_weight, 0, (size_t)b->value_width * sizeof(rn_real));
-  rn_gate_backward(norm, tape->normed, weighted ? params + at->head_norm : NULL,
-                   b->gate ? tape->qg + D : NULL, pair, b->d_value, b->d_weight);
-  if (weighted) rn_sink_vector(sink, at->head_norm, b->value_width, b->d_weight);
+  const rn_real *weight = at->head_norm >= 0 ? params + at->head_norm : NULL;
+  rn_gate_backward(norm, tape->normed, weight, b->gate ? tape->qg + D : NULL, pair, b->d_value);
+  if (weight != NULL) {
+    rn_head_weight_backward(norm, rows, tape->normed, weight, at->head_norm, b->d_value, sink);
+  }
   rn_head_norm_backward(norm, tape->normed, tape->factor, b->d_value);
   RN_TRY(err, core_backward(err, b, &u, layer, port, tape));
 
@@ -259,7 +263,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
   rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, true,
                   (rn_real)(1 / sqrt((double)b->key_width)), b->d_kv, pair);
 #pragma omp parallel for schedule(static)
-  for (int64_t row = 0; row < rows; row++) {
+  for (int64_t row = 0; row < rows.count; row++) {
     memcpy(tape->qg + row * pair, b->d_q + row * D, (size_t)D * sizeof(rn_real));
     memcpy(tape->kv + row * pair, b->d_kv + row * pair, (size_t)pair * sizeof(rn_real));
   }
@@ -269,7 +273,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
 }
 
 void rn_block_retention_backward_weight(const rn_block_retention *b, const rn_layer_params *at,
-                                        int64_t rows, const rn_real *x, const rn_real *dy,
+                                        rn_rows rows, const rn_real *x, const rn_real *dy,
                                         const rn_block_retention_tape *tape, rn_sink *sink) {
   const int D = b->dim, pair = pair_width(b);
   rn_sink_product(sink, at->k, pair, D, rows, tape->kv, pair, x, D);

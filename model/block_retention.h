@@ -34,7 +34,6 @@ typedef struct rn_block_retention {
   rn_arena arena;
   rn_real *own, *state, *adjoints; /* [B, H, K, V] twice; [chunks, B, H, K, V] */
   rn_real *d_value, *d_kv, *d_q;   /* [R, H V]; [R, D + H V]; [R, D] */
-  rn_real *d_weight;               /* [V] */
   double *log_decay;               /* [B, H] */
 } rn_block_retention;
 
@@ -78,7 +77,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *blo
 
 /** Weight gradients into the sink; x, dy as in forward and backward_input. */
 void rn_block_retention_backward_weight(const rn_block_retention *block, const rn_layer_params *at,
-                                        int64_t rows, const rn_real *x, const rn_real *dy,
+                                        rn_rows rows, const rn_real *x, const rn_real *dy,
                                         const rn_block_retention_tape *tape, rn_sink *sink);
 
 #endif

@@ -63,6 +63,10 @@ static rn_status carry_end(void *self, rn_err *err, rn_real *before) {
   carry->open = false;
   rn_real *state = rn_carry_state(carry, carry->direction, carry->layer);
   int64_t m = carry->matrix;
+  if (carry->port.pass != NULL) {
+    memcpy(before, state, (size_t)(carry->n * m) * sizeof state[0]);
+    return RN_OK;
+  }
 #pragma omp parallel for schedule(static)
   for (int h = 0; h < carry->n; h++) {
     pass_on(exp(carry->log_decay[h]), m, carry->own + h * m, state + h * m, before + h * m);
@@ -70,12 +74,25 @@ static rn_status carry_end(void *self, rn_err *err, rn_real *before) {
   return RN_OK;
 }
 
+static rn_status carry_pass(void *self, rn_err *err, const rn_real *after) {
+  rn_carry *carry = self;
+  (void)err;
+  memcpy(rn_carry_state(carry, carry->direction, carry->layer), after,
+         (size_t)(carry->n * carry->matrix) * sizeof after[0]);
+  return RN_OK;
+}
+
+void rn_carry_fold_by_caller(rn_carry *carry) {
+  carry->port.pass = carry_pass;
+}
+
 rn_status rn_carry_create(rn_err *err, const rn_spec *spec, int layers, int sequences,
                           rn_carry **out) {
   rn_carry *carry = NULL;
   rn_status status = rn_alloc(err, "carried states", 1, sizeof *carry, &carry);
   if (status != RN_OK) goto fail;
-  carry->port = (rn_scan_port){carry, carry_begin, carry_poll, carry_end};
+  carry->port =
+      (rn_scan_port){.self = carry, .begin = carry_begin, .poll = carry_poll, .end = carry_end};
   carry->layers = layers;
   carry->heads = sequences * spec->heads;
   carry->matrix = (int64_t)rn_spec_key_width(spec) * rn_spec_value_width(spec);

@@ -21,6 +21,9 @@ rn_status rn_carry_create(rn_err *err, const rn_spec *spec, int layers, int sequ
                           rn_carry **out);
 void rn_carry_destroy(rn_carry **carry);
 
+/** The port of reproducible mode from now on: states are those that the caller passes. */
+void rn_carry_fold_by_caller(rn_carry *carry);
+
 /** Back to zero states; to be called between sequences. */
 void rn_carry_reset(rn_carry *carry);
 

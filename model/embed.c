@@ -51,7 +51,7 @@ static void scatter_slice(const rn_embed *embed, const rn_unit *unit, int from, 
     const rn_real *row = dx + r * embed->dim + from;
     for (int i = 0; i < count; i++) values[i] = scale * row[i];
     int64_t at = embed->table + (int64_t)unit->input[r] * embed->dim + from;
-    rn_sink_vector(sink, at, count, values);
+    rn_sink_row(sink, at, count, unit->leaf, values);
   }
 }
 
@@ -61,7 +61,7 @@ void rn_embed_backward(const rn_embed *embed, const rn_real *params, const rn_un
   if (train) rn_dropout_rows(embed->dropout, seed, unit, 0, RN_DROPOUT_EMBED, embed->dim, dy);
   if (embed->has_norm) {
     gather(embed, params, unit, work);
-    rn_norm_backward(&embed->norm, params, rows_of(unit), work, stat, dy, NULL, dy, sink);
+    rn_norm_backward(&embed->norm, params, rn_rows_of_unit(unit), work, stat, dy, NULL, dy, sink);
   }
 #pragma omp parallel for schedule(static)
   for (int from = 0; from < embed->dim; from += SLICE) {

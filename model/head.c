@@ -99,11 +99,13 @@ static double cross_entropy_row(int n, rn_real *logits, int32_t target, bool gra
 static void backward_block(const rn_head *head, const rn_real *params, int64_t rows,
                            const rn_real *y, const rn_real *normed, const rn_head_work *work,
                            rn_real *dy, rn_sink *sink) {
-  int dim = head->dim, vocab = head->vocab;
-  rn_sink_product(sink, head->projection, vocab, dim, rows, work->logits, vocab, normed, dim);
-  rn_matmul_nn(rows, dim, vocab, work->logits, vocab, params + head->projection, dim, 0, dy, dim);
+  const int dim = head->dim, vocab = head->vocab;
+  const rn_rows together = rn_rows_together(rows);
+  rn_sink_product(sink, head->projection, vocab, dim, together, work->logits, vocab, normed, dim);
+  rn_matmul_nn(together, dim, vocab, work->logits, vocab, params + head->projection, dim, 0, dy,
+               dim);
   if (head->has_norm) {
-    rn_norm_backward(&head->norm, params, rows, y, work->stat, dy, NULL, dy, sink);
+    rn_norm_backward(&head->norm, params, together, y, work->stat, dy, NULL, dy, sink);
   }
 }
 
@@ -116,8 +118,8 @@ void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, cons
     int64_t count = block_rows(head, rows - from);
     const rn_real *y_block = y + from * dim;
     const rn_real *normed = projected_rows(head, params, count, y_block, work);
-    rn_matmul_nt(count, vocab, dim, normed, dim, params + head->projection, dim, 0, work->logits,
-                 vocab);
+    rn_matmul_nt(rn_rows_together(count), vocab, dim, normed, dim, params + head->projection, dim,
+                 0, work->logits, vocab);
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < count; r++) {
       work->row_loss[r] =
@@ -139,7 +141,7 @@ void rn_head_logits(const rn_head *head, const rn_real *params, int64_t rows, co
   for (int64_t from = 0; from < rows; from += head->block) {
     int64_t count = block_rows(head, rows - from);
     const rn_real *normed = projected_rows(head, params, count, y + from * dim, work);
-    rn_matmul_nt(count, vocab, dim, normed, dim, params + head->projection, dim, 0,
-                 logits + from * vocab, vocab);
+    rn_matmul_nt(rn_rows_together(count), vocab, dim, normed, dim, params + head->projection, dim,
+                 0, logits + from * vocab, vocab);
   }
 }

@@ -38,22 +38,28 @@ void rn_gate_forward(rn_head_norm_shape s, const rn_real *y, const rn_real *w, c
 
 enum { LANES = 16 };
 
-/* dw += sum over rows of dz y: some columns a thread, so that no sum is cut. */
-static void weight_gradient(rn_head_norm_shape s, const rn_real *y, const rn_real *dz,
-                            rn_real *dw) {
+/* dw = sum over a range of rows of dz y, for some columns: no sum is cut by threads. */
+static void weight_gradient(rn_head_norm_shape s, rn_range rows, int first, int lanes,
+                            const rn_real *y, const rn_real *dz, rn_real *dw) {
+  double sum[LANES] = {0};
+  for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
+    const rn_real *d = dz + i * s.width + first, *row = y + i * s.width + first;
+    for (int e = 0; e < lanes; e++) sum[e] += (double)d[e] * (double)row[e];
+  }
+  for (int e = 0; e < lanes; e++) dw[e] = (rn_real)sum[e];
+}
+
+void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_real *y, const rn_real *w,
+                             int64_t offset, rn_real *dz, rn_sink *sink) {
 #pragma omp parallel for schedule(static)
   for (int first = 0; first < s.width; first += LANES) {
     const int lanes = s.width - first < LANES ? s.width - first : LANES;
-    double sum[LANES] = {0};
-    for (int64_t i = 0; i < s.rows * s.heads; i++) {
-      const rn_real *d = dz + i * s.width + first, *row = y + i * s.width + first;
-      for (int e = 0; e < lanes; e++) sum[e] += (double)d[e] * (double)row[e];
+    rn_real dw[LANES];
+    for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
+      weight_gradient(s, rn_rows_part(rows, p), first, lanes, y, dz, dw);
+      rn_sink_vector(sink, offset + first, lanes, dw);
     }
-    for (int e = 0; e < lanes; e++) dw[first + e] += (rn_real)sum[e];
   }
-}
-
-static void multiply_by_weight(rn_head_norm_shape s, const rn_real *w, rn_real *dz) {
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < s.rows * s.heads; i++) {
     for (int e = 0; e < s.width; e++) dz[i * s.width + e] *= w[e];
@@ -61,14 +67,11 @@ static void multiply_by_weight(rn_head_norm_shape s, const rn_real *w, rn_real *
 }
 
 void rn_gate_backward(rn_head_norm_shape s, const rn_real *y, const rn_real *w, rn_real *g,
-                      int64_t ldg, rn_real *dz, rn_real *dw) {
+                      int64_t ldg, rn_real *dz) {
   const rn_kernels kernels = rn_kernels_pick();
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < s.rows * s.heads; i++) {
     kernels.gate_backward(s.width, y + i * s.width, w, g != NULL ? g + gate_at(s, ldg, i) : NULL,
                           dz + i * s.width);
   }
-  if (w == NULL) return;
-  weight_gradient(s, y, dz, dw);
-  multiply_by_weight(s, w, dz);
 }

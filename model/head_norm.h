@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "model/names.h"
+#include "model/sink.h"
 #include "model/spec.h"
 
 typedef struct rn_head_norm_shape {
@@ -36,11 +37,15 @@ void rn_head_norm_backward(rn_head_norm_shape s, const rn_real *y, const rn_real
 void rn_gate_forward(rn_head_norm_shape s, const rn_real *y, const rn_real *w, const rn_real *g,
                      int64_t ldg, rn_real *z);
 
-/**
- * dz becomes dy in place, g becomes dg in place (if a gate), dw [V] is added up over rows and heads
- * (if a weight) in an order that does not depend on threads.
- */
+/** dz becomes that of y w, in place; g becomes dg in place (if a gate); w as in forward. */
 void rn_gate_backward(rn_head_norm_shape s, const rn_real *y, const rn_real *w, rn_real *g,
-                      int64_t ldg, rn_real *dz, rn_real *dw);
+                      int64_t ldg, rn_real *dz);
+
+/**
+ * With dz that of y w: the weight's gradient into the sink at `offset`, summed over rows and heads
+ * in an order that does not depend on threads, and dz becomes dy in place. `rows` are s.rows.
+ */
+void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_real *y, const rn_real *w,
+                             int64_t offset, rn_real *dz, rn_sink *sink);
 
 #endif

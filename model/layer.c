@@ -4,10 +4,6 @@
 
 #include "model/dropout.h"
 
-static int64_t row_count(const rn_unit *unit) {
-  return (int64_t)unit->sequences * unit->tokens;
-}
-
 static size_t row_bytes(const rn_layer *layer, int64_t rows) {
   return rn_arena_round((size_t)(rows * layer->retention_norm.width) * sizeof(rn_real));
 }
@@ -54,22 +50,23 @@ static void drop(const rn_layer *layer, const rn_unit *unit, rn_dropout_place pl
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *params,
                            const rn_unit *unit, rn_form form, bool train, rn_scan_port *port,
                            const rn_real *x, rn_layer_tape *t, rn_real *y) {
-  const int64_t rows = row_count(unit), count = rows * layer->retention_norm.width;
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const int64_t count = rows.count * layer->retention_norm.width;
   rn_real *branch = layer->scratch;
   t->train = train;
   copy(layer->pre_norm ? t->norm_in1 : t->in1, x, count);
   if (layer->pre_norm) {
-    rn_norm_forward(&layer->retention_norm, params, rows, t->norm_in1, t->in1, t->stat1);
+    rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, t->in1, t->stat1);
   }
   RN_TRY(err, rn_block_retention_forward(err, layer->retention, params, &layer->at, unit, form,
                                          layer->index, port, t->in1, &t->retention, branch));
   drop(layer, unit, RN_DROPOUT_RETENTION, train, branch);
   if (layer->pre_norm) {
     join(layer, t->norm_in1, branch, count, t->norm_in2);
-    rn_norm_forward(&layer->ffn_norm, params, rows, t->norm_in2, t->in2, t->stat2);
+    rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2, t->in2, t->stat2);
   } else {
     join(layer, t->in1, branch, count, t->norm_in1);
-    rn_norm_forward(&layer->retention_norm, params, rows, t->norm_in1, t->in2, t->stat1);
+    rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, t->in2, t->stat1);
   }
   rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn, branch);
   drop(layer, unit, RN_DROPOUT_FFN, train, branch);
@@ -77,7 +74,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
     join(layer, t->norm_in2, branch, count, y);
   } else {
     join(layer, t->in2, branch, count, t->norm_in2);
-    rn_norm_forward(&layer->ffn_norm, params, rows, t->norm_in2, y, t->stat2);
+    rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2, y, t->stat2);
   }
   return RN_OK;
 }
@@ -85,7 +82,8 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
 /* dy becomes the gradient of the ffn block's input side; norm_in2 keeps that of its output. */
 static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_unit *unit,
                          rn_layer_tape *t, rn_real *dy, rn_sink *sink) {
-  const int64_t rows = row_count(unit), count = rows * layer->retention_norm.width;
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const int64_t count = rows.count * layer->retention_norm.width;
   rn_real *d = layer->scratch;
   if (layer->pre_norm) {
     rn_real *d_out = layer->d_out;
@@ -108,7 +106,8 @@ static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_real *params,
                                   const rn_unit *unit, rn_scan_port *port, rn_layer_tape *t,
                                   rn_real *dy, rn_sink *sink) {
-  const int64_t rows = row_count(unit), count = rows * layer->retention_norm.width;
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const int64_t count = rows.count * layer->retention_norm.width;
   rn_real *d = layer->scratch;
   ffn_backward(layer, params, unit, t, dy, sink);
   rn_real *d_out = layer->d_out;
@@ -126,7 +125,7 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_r
   return RN_OK;
 }
 
-void rn_layer_backward_weight(const rn_layer *layer, int64_t rows, const rn_layer_tape *tape,
+void rn_layer_backward_weight(const rn_layer *layer, rn_rows rows, const rn_layer_tape *tape,
                               rn_sink *sink) {
   rn_ffn_backward_weight(&layer->ffn, rows, tape->in2, tape->norm_in2, &tape->ffn, sink);
   rn_block_retention_backward_weight(layer->retention, &layer->at, rows, tape->in1, tape->norm_in1,

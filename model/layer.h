@@ -54,7 +54,7 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_r
                                   const rn_unit *unit, rn_scan_port *port, rn_layer_tape *tape,
                                   rn_real *dy, rn_sink *sink);
 
-void rn_layer_backward_weight(const rn_layer *layer, int64_t rows, const rn_layer_tape *tape,
+void rn_layer_backward_weight(const rn_layer *layer, rn_rows rows, const rn_layer_tape *tape,
                               rn_sink *sink);
 
 #endif

@@ -8,8 +8,10 @@
 
 enum { TILE_COLS = 256 };
 
+/* How an output is cut: into parts of its rows, each into tiles of one shape. */
 typedef struct rn_tiling {
-  int64_t rows, cols, row_tiles, tiles;
+  rn_rows rows;
+  int64_t cols, part_tiles, row_tiles, tiles;
   int tile_rows;
 } rn_tiling;
 
@@ -19,11 +21,15 @@ static int tile_rows_of(int64_t elements) {
   return elements > 1 << 18 ? 256 : elements > 1 << 16 ? 128 : 64;
 }
 
-static rn_tiling tiling_of(int64_t rows, int64_t cols) {
-  int tile_rows = tile_rows_of(rows * cols);
-  int64_t row_tiles = (rows + tile_rows - 1) / tile_rows;
-  int64_t tiles = row_tiles * ((cols + TILE_COLS - 1) / TILE_COLS);
-  return (rn_tiling){rows, cols, row_tiles, tiles, tile_rows};
+/* Leaves are tiles of their own: tiles of whole outputs would make shapes depend on their number.
+ */
+static rn_tiling tiling_of(rn_rows rows, int64_t cols) {
+  const int tile_rows = rows.leaf > 0 ? rows.leaf : tile_rows_of(rows.count * cols);
+  const int64_t longest = rows.leaf > 0 ? rows.leaf : rows.count;
+  const int64_t part_tiles = (longest + tile_rows - 1) / tile_rows;
+  const int64_t row_tiles = part_tiles * rn_rows_parts(rows);
+  const int64_t tiles = rows.count == 0 ? 0 : row_tiles * ((cols + TILE_COLS - 1) / TILE_COLS);
+  return (rn_tiling){rows, cols, part_tiles, row_tiles, tiles, tile_rows};
 }
 
 typedef struct rn_tile {
@@ -33,14 +39,16 @@ typedef struct rn_tile {
 
 /* Neighbouring tiles share columns: threads that work side by side read the same weights. */
 static rn_tile tile_at(const rn_tiling *tiling, int64_t index) {
-  int64_t row = index % tiling->row_tiles * tiling->tile_rows;
-  int64_t col = index / tiling->row_tiles * TILE_COLS;
-  int64_t rows = tiling->rows - row, cols = tiling->cols - col;
+  const int64_t row_tile = index % tiling->row_tiles;
+  const rn_range part = rn_rows_part(tiling->rows, row_tile / tiling->part_tiles);
+  const int64_t row = part.begin + row_tile % tiling->part_tiles * tiling->tile_rows;
+  const int64_t col = index / tiling->row_tiles * TILE_COLS;
+  const int64_t rows = part.end - row, cols = tiling->cols - col;
   return (rn_tile){row, col, (int)(rows < tiling->tile_rows ? rows : tiling->tile_rows),
                    (int)(cols < TILE_COLS ? cols : TILE_COLS)};
 }
 
-void rn_matmul_nt(int64_t rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
+void rn_matmul_nt(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
                   int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
   rn_gemm *gemm = rn_products_table()->nt;
   rn_tiling tiling = tiling_of(rows, n);
@@ -52,7 +60,7 @@ void rn_matmul_nt(int64_t rows, int n, int k, const rn_real *x, int64_t ldx, con
   }
 }
 
-void rn_matmul_nn(int64_t rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
+void rn_matmul_nn(rn_rows rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
                   int64_t ldw, rn_real beta, rn_real *dx, int64_t lddx) {
   rn_gemm *gemm = rn_products_table()->nn;
   rn_tiling tiling = tiling_of(rows, k);
@@ -68,7 +76,7 @@ void rn_matmul_tn(int64_t rows, int n, int k, const rn_real *dy, int64_t lddy, c
                   int64_t ldx, rn_real beta, rn_real *dw, int64_t lddw) {
   assert(rows <= INT32_MAX);
   rn_gemm *gemm = rn_products_table()->tn;
-  rn_tiling tiling = tiling_of(n, k);
+  rn_tiling tiling = tiling_of(rn_rows_together(n), k);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
     rn_tile t = tile_at(&tiling, i);

@@ -2,7 +2,8 @@
  * Matrix products of whole activations, cut over threads into tiles of one fixed shape.
  *
  * Each tile is one single-threaded call into the table of products, so no two thread pools fight
- * and the bits do not depend on the number of threads. Row-major; ld is the distance between rows.
+ * and the bits do not depend on the number of threads; no tile reaches across a leaf. Row-major; ld
+ * is the distance between rows.
  */
 #ifndef RN_MODEL_MATMUL_H
 #define RN_MODEL_MATMUL_H
@@ -10,14 +11,15 @@
 #include <stdint.h>
 
 #include "model/names.h"
+#include "model/rows.h"
 #include "proto/real.h"
 
 /** y [R, N] = x [R, K] w^T + beta y,  w [N, K]: a linear layer forward. */
-void rn_matmul_nt(int64_t rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
+void rn_matmul_nt(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
                   int64_t ldw, rn_real beta, rn_real *y, int64_t ldy);
 
 /** dx [R, K] = dy [R, N] w + beta dx,  w [N, K]: its gradient by the input. */
-void rn_matmul_nn(int64_t rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
+void rn_matmul_nn(rn_rows rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
                   int64_t ldw, rn_real beta, rn_real *dx, int64_t lddx);
 
 /** dw [N, K] = dy [R, N]^T x [R, K] + beta dw: its gradient by the weights. */

@@ -43,12 +43,13 @@ void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, c
   }
 }
 
-/* Gradients of weight and bias of channels from .. from+count-1. */
-static void backward_slice(const rn_norm *norm, int from, int count, int64_t rows, const rn_real *x,
-                           const rn_real *stat, const rn_real *dy, rn_sink *sink) {
+/* Gradients of weight and bias of channels from .. from+count-1, of rows that go together. */
+static void backward_slice(const rn_norm *norm, int from, int count, rn_range rows,
+                           const rn_real *x, const rn_real *stat, const rn_real *dy,
+                           rn_sink *sink) {
   double weight[SLICE] = {0}, bias[SLICE] = {0};
   rn_real values[SLICE] = {0};
-  for (int64_t r = 0; r < rows; r++) {
+  for (int64_t r = rows.begin; r < rows.end; r++) {
     const rn_real *x_row = x + r * norm->width + from, *dy_row = dy + r * norm->width + from;
     rn_real mean = stat[2 * r], scale = stat[2 * r + 1];
     for (int i = 0; i < count; i++) {
@@ -80,16 +81,18 @@ static void backward_row(const rn_norm *norm, const rn_real *weight, const rn_re
   }
 }
 
-void rn_norm_backward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
+void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, const rn_real *x,
                       const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
                       rn_sink *sink) {
 #pragma omp parallel for schedule(static)
   for (int from = 0; from < norm->width; from += SLICE) {
     int count = norm->width - from < SLICE ? norm->width - from : SLICE;
-    backward_slice(norm, from, count, rows, x, stat, dy, sink);
+    for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
+      backward_slice(norm, from, count, rn_rows_part(rows, p), x, stat, dy, sink);
+    }
   }
 #pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < rows; r++) {
+  for (int64_t r = 0; r < rows.count; r++) {
     int64_t at = r * norm->width;
     backward_row(norm, params + norm->weight, x + at, stat + 2 * r, dy + at,
                  add != NULL ? add + at : NULL, dx + at);

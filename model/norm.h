@@ -43,7 +43,7 @@ void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, c
  *         [R, D]: dx = add + gradient (NULL: the gradient alone); dx may be `add`, too.
  * Sums over rows run in double and in row order: the same bits for any number of threads.
  */
-void rn_norm_backward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
+void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, const rn_real *x,
                       const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
                       rn_sink *sink);
 

@@ -1,26 +1,91 @@
 #include "model/sink.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
+#include "model/kernel/products.h"
 #include "model/matmul.h"
+
+/* A leaf's part of an exact product, worked out by one thread at a time. */
+enum { EXACT_ROWS = 64, EXACT_COLS = 256 };
 
 void rn_sink_start(rn_sink *sink) {
   enum { PIECE = 1 << 16 };
+  sink->overflowed = false;
 #pragma omp parallel for schedule(static)
   for (int64_t at = 0; at < sink->total; at += PIECE) {
     int64_t count = sink->total - at < PIECE ? sink->total - at : PIECE;
-    memset(sink->gradient + at, 0, (size_t)count * sizeof sink->gradient[0]);
+    if (sink->exact != NULL) {
+      memset(sink->exact + at, 0, (size_t)count * sizeof sink->exact[0]);
+    } else {
+      memset(sink->gradient + at, 0, (size_t)count * sizeof sink->gradient[0]);
+    }
   }
 }
 
-void rn_sink_product(rn_sink *sink, int64_t offset, int n, int k, int64_t rows, const rn_real *dy,
+/* sums += values; `parts` summands of this size must fit. A NaN fails the comparison too. */
+static void add_exactly(rn_sink *sink, double parts, int64_t n, const rn_real *values,
+                        int64_t *sums) {
+  const double limit = 0x1p11 / parts;
+  bool fits = true;
+  for (int64_t i = 0; i < n; i++) {
+    const bool one_fits = fabs((double)values[i]) < limit;
+    fits = fits && one_fits;
+    sums[i] += one_fits ? llrint((double)values[i] * 0x1p52) : 0;
+  }
+  if (fits) return;
+#pragma omp atomic write
+  sink->overflowed = true;
+}
+
+static int least(int a, int b) {
+  return a < b ? a : b;
+}
+
+/* One tile of a product, leaf by leaf. */
+static void product_tile(rn_sink *sink, int64_t offset, int n, int k, int64_t tile, rn_rows rows,
+                         const rn_real *dy, int64_t lddy, const rn_real *x, int64_t ldx) {
+  rn_real part[EXACT_ROWS * EXACT_COLS];
+  const int64_t down = (n + EXACT_ROWS - 1) / EXACT_ROWS;
+  const int row = (int)(tile % down) * EXACT_ROWS, col = (int)(tile / down) * EXACT_COLS;
+  const int height = least(n - row, EXACT_ROWS), width = least(k - col, EXACT_COLS);
+  for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
+    const rn_range leaf = rn_rows_part(rows, p);
+    rn_products_table()->tn(height, width, (int)rn_range_count(leaf), 1,
+                            dy + leaf.begin * lddy + row, lddy, x + leaf.begin * ldx + col, ldx, 0,
+                            part, width);
+    for (int r = 0; r < height; r++) {
+      add_exactly(sink, (double)sink->leaves, width, part + r * width,
+                  sink->exact + offset + (int64_t)(row + r) * k + col);
+    }
+  }
+}
+
+void rn_sink_product(rn_sink *sink, int64_t offset, int n, int k, rn_rows rows, const rn_real *dy,
                      int64_t lddy, const rn_real *x, int64_t ldx) {
   assert(offset >= 0 && offset + (int64_t)n * k <= sink->total);
-  rn_matmul_tn(rows, n, k, dy, lddy, x, ldx, 1, sink->gradient + offset, k);
+  if (sink->exact == NULL) {
+    rn_matmul_tn(rows.count, n, k, dy, lddy, x, ldx, 1, sink->gradient + offset, k);
+    return;
+  }
+  const int64_t tiles =
+      (int64_t)((n + EXACT_ROWS - 1) / EXACT_ROWS) * ((k + EXACT_COLS - 1) / EXACT_COLS);
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t tile = 0; tile < tiles; tile++) {
+    if (rows.count > 0) product_tile(sink, offset, n, k, tile, rows, dy, lddy, x, ldx);
+  }
 }
 
 void rn_sink_vector(rn_sink *sink, int64_t offset, int64_t n, const rn_real *values) {
+  rn_sink_row(sink, offset, n, 1, values);
+}
+
+void rn_sink_row(rn_sink *sink, int64_t offset, int64_t n, int rows, const rn_real *values) {
   assert(offset >= 0 && offset + n <= sink->total);
+  if (sink->exact != NULL) {
+    add_exactly(sink, (double)sink->leaves * rows, n, values, sink->exact + offset);
+    return;
+  }
   for (int64_t i = 0; i < n; i++) sink->gradient[offset + i] += values[i];
 }

@@ -220,7 +220,7 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
 
 void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tape *tape,
                               rn_sink *sink) {
-  const int64_t rows = (int64_t)unit->sequences * unit->tokens;
+  const rn_rows rows = rn_rows_of_unit(unit);
   for (int i = stage->layer_count - 1; i >= 0; i--) {
     rn_layer_backward_weight(&stage->layer[i], rows, &tape->layer[i], sink);
   }

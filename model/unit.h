@@ -8,6 +8,7 @@
 typedef struct rn_unit {
   int sequences;         /* B */
   int tokens;            /* T of this piece; may be 0 */
+  int leaf;              /* reproducible mode: tokens of a leaf; 0 elsewhere */
   const int32_t *input;  /* token ids; read by a first stage only */
   const int32_t *target; /* read by a last stage only */
   const int32_t *since;  /* tokens since the document (or the sequence) began, 0 at its first */

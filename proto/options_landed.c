@@ -8,14 +8,11 @@ static const struct {
   const char *key;
   const char *served[3];
 } limits[] = {
-    {"run.reproducible", {"false"}},
-    {"run.leaf", {"0"}},
     {"run.profile", {"false"}},
     {"model.arch", {"retnet"}},
     {"model.products", {"auto", "openblas"}},
     {"data.carry_state", {"false"}},
     {"parallel.scan_epsilon", {"0"}},
-    {"parallel.layer_split", {"[]"}},
     {"parallel.comm_thread", {"auto", "off"}},
     {"parallel.share_weights", {"auto", "off"}},
     {"train.precision", {"fp32"}},

@@ -37,6 +37,12 @@ typedef struct rn_scan_port {
   void (*poll)(void *self);
   /** Completes the scan: before = what lies in front of this piece (behind it, when REVERSE). */
   rn_status (*end)(void *self, rn_err *err, rn_real *before);
+  /**
+   * NULL, or the port of reproducible mode: it goes by what the caller folds, chunk by chunk, and
+   * not by `own`. Called once after end(); after [n, m] = what lies behind this piece (in front of
+   * it, when REVERSE), free again on return.
+   */
+  rn_status (*pass)(void *self, rn_err *err, const rn_real *after);
 } rn_scan_port;
 
 #endif

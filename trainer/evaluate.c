@@ -53,8 +53,9 @@ static rn_status open_evaluator(rn_err *err, evaluator *e, rn_world *world, int 
   const rn_spec *spec = &e->model->spec;
   const int ranks = rn_world_size(world);
   RN_TRY(err, rn_grid_create(err, world, 1, 1, ranks, &e->grid));
-  RN_TRY(err, rn_scan_source_create(err, e->grid, spec, RETNET__SCAN__SCAN_CHAIN, spec->layers, 1,
-                                    1, &e->scan));
+  const rn_scan_source_shape scan = {
+      .wanted = RETNET__SCAN__SCAN_CHAIN, .layers = spec->layers, .sequences = 1, .bands = 1};
+  RN_TRY(err, rn_scan_source_create(err, e->grid, spec, scan, &e->scan));
   const int tokens = (length + ranks - 1) / ranks;
   RN_TRY(err, rn_batch_create(err, 1, tokens, length, &e->batch));
   const rn_pipeline_shape shape = {.last_layer = spec->layers, .sequences = 1, .tokens = tokens};

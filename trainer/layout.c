@@ -1,5 +1,7 @@
 #include "trainer/layout.h"
 
+#include "trainer/schedule.h"
+
 enum { MIN_TOKENS_CHOSEN = 32, MICROBATCH_TOKENS = 4096 };
 
 static rn_status check_product(rn_err *err, const rn_layout *l, int ranks) {
@@ -48,8 +50,7 @@ static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks,
   return check_product(err, l, ranks);
 }
 
-static rn_status check_pieces(rn_err *err, const Retnet__Config *config, int layers,
-                              const rn_layout *l) {
+static rn_status check_data(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   const Retnet__Data *data = config->data;
   if (l->data > data->batch_sequences) {
     return rn_fail(err, RN_ERR_USAGE,
@@ -57,6 +58,12 @@ static rn_status check_pieces(rn_err *err, const Retnet__Config *config, int lay
                    "sequence",
                    l->data, data->batch_sequences);
   }
+  return RN_OK;
+}
+
+static rn_status check_pieces(rn_err *err, const Retnet__Config *config, int layers,
+                              const rn_layout *l) {
+  const Retnet__Data *data = config->data;
   if ((int64_t)l->sequence * l->segments > data->sequence_length) {
     return rn_fail(err, RN_ERR_USAGE,
                    "parallel.sequence %d x parallel.segments %d is more pieces than "
@@ -93,6 +100,11 @@ static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn
   }
 }
 
+/* The largest share of a sequence that a rank works on, over all its pieces. */
+static int64_t tokens_of_rank(const Retnet__Config *config, const rn_layout *l) {
+  return (config->data->sequence_length + l->sequence - 1) / l->sequence;
+}
+
 static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_layout *l) {
   const int share = (config->data->batch_sequences + l->data - 1) / l->data;
   const int given = config->parallel->microbatch;
@@ -102,18 +114,76 @@ static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_l
                    "(data.batch_sequences %d over parallel.data %d)",
                    given, share, config->data->batch_sequences, l->data);
   }
-  const int tokens = (config->data->sequence_length + l->sequence - 1) / l->sequence;
-  int fewest = (MICROBATCH_TOKENS + tokens - 1) / tokens;
+  const int64_t tokens = tokens_of_rank(config, l);
+  int fewest = (int)((MICROBATCH_TOKENS + tokens - 1) / tokens);
   if (l->pipeline > 1) fewest = 1;
   l->microbatch = given > 0 ? given : fewest < share ? fewest : share;
   return RN_OK;
 }
 
+/* Source of the rule: the largest power of two within T/16, at least 16 and at most 512. */
+static int leaf_of(const Retnet__Config *config) {
+  enum { LEAST = 16, MOST = 512 };
+  if (!config->run->reproducible) return 0;
+  if (config->run->leaf > 0) return config->run->leaf;
+  int leaf = LEAST;
+  while (leaf < MOST && 2 * leaf <= config->data->sequence_length / 16) leaf *= 2;
+  return leaf;
+}
+
+/* Reproducible mode: pieces are whole leaves, and nothing chosen may depend on the layout. */
+static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
+  if (l->leaf == 0) return RN_OK;
+  const int leaves = (config->data->sequence_length + l->leaf - 1) / l->leaf;
+  if (l->sequence * l->segments > leaves) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "run.reproducible: pieces are whole leaves of run.leaf %d tokens, and "
+                   "data.sequence_length %d has %d of them, fewer than parallel.sequence %d x "
+                   "parallel.segments %d",
+                   l->leaf, config->data->sequence_length, leaves, l->sequence, l->segments);
+  }
+  const Retnet__Scan scan = config->parallel->scan;
+  if (scan != RETNET__SCAN__SCAN_AUTO && scan != RETNET__SCAN__SCAN_CHAIN) {
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "run.reproducible sums states in one order: parallel.scan must be auto or chain");
+  }
+  if (config->parallel->scan_epsilon > 0) {
+    return rn_fail(err, RN_ERR_USAGE, "run.reproducible needs parallel.scan_epsilon 0, not %g",
+                   config->parallel->scan_epsilon);
+  }
+  if (config->optimizer->eps < 1e-9) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "run.reproducible rounds gradients to 2^-52: optimizer.eps %g is below 1e-9",
+                   config->optimizer->eps);
+  }
+  return RN_OK;
+}
+
+rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index) {
+  const int pieces = layout->sequence * layout->segments;
+  if (layout->leaf == 0) return rn_cut(length, pieces, index);
+  const rn_range leaves = rn_cut((length + layout->leaf - 1) / layout->leaf, pieces, index);
+  const int64_t begin = leaves.begin * layout->leaf, end = leaves.end * layout->leaf;
+  return (rn_range){begin < length ? begin : length, end < length ? end : length};
+}
+
+/* K by rule needs the number of micro-batches, and their size does not need K. */
+static int segments_of(const Retnet__Config *config, const rn_layout *l) {
+  if (config->parallel->segments > 0) return config->parallel->segments;
+  const int share = (config->data->batch_sequences + l->data - 1) / l->data;
+  const int microbatches = (share + l->microbatch - 1) / l->microbatch;
+  return rn_schedule_segments(l->pipeline, microbatches, tokens_of_rank(config, l));
+}
+
 rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layers, int ranks,
                             rn_layout *out) {
   RN_TRY(err, fill_grid(err, config, ranks, out));
-  out->segments = config->parallel->segments > 0 ? config->parallel->segments : 1;
+  out->leaf = leaf_of(config);
+  RN_TRY(err, check_data(err, config, out));
+  RN_TRY(err, fill_microbatch(err, config, out));
+  out->segments = segments_of(config, out);
   RN_TRY(err, check_pieces(err, config, layers, out));
-  RN_TRY(err, check_scale(err, config, out));
-  return fill_microbatch(err, config, out);
+  RN_TRY(err, check_reproducible(err, config, out));
+  return check_scale(err, config, out);
 }

@@ -9,12 +9,14 @@
 #include <stdint.h>
 
 #include "proto/config.pb-c.h"
+#include "proto/cut.h"
 #include "proto/status.h"
 
 typedef struct rn_layout {
   int data, pipeline, sequence; /* their product is the number of ranks */
   int segments;                 /* pieces a rank works through one after the other */
   int microbatch;               /* sequences of one data rank that go together */
+  int leaf;                     /* tokens, in reproducible mode; 0 elsewhere */
 } rn_layout;
 
 /**
@@ -22,9 +24,15 @@ typedef struct rn_layout {
  *
  * Errors: RN_ERR_USAGE naming the keys: a grid that does not multiply to the ranks, more data ranks
  *         than sequences, more pieces than tokens, more stages than layers, a micro-batch above the
- *         largest share, a scale mode that cannot be cut.
+ *         largest share, a scale mode that cannot be cut, what reproducible mode excludes.
  */
 rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layers, int ranks,
                             rn_layout *out);
+
+/**
+ * Tokens of piece `index` of the sequence x segments pieces of a sequence of `length` tokens: even
+ * cuts, in reproducible mode of whole leaves.
+ */
+rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index);
 
 #endif

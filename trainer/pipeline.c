@@ -44,7 +44,7 @@ static rn_status make_parts(rn_err *err, const rn_spec *spec, rn_pipeline_shape 
 
 rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
                              rn_relay *relay, rn_pipeline *out) {
-  *out = (rn_pipeline){.relay = relay, .schedule = shape.schedule};
+  *out = (rn_pipeline){.relay = relay, .schedule = shape.schedule, .dim = spec->dim};
   rn_status status = make_parts(err, spec, shape, out);
   if (status != RN_OK) rn_pipeline_destroy(out);
   return status;
@@ -71,7 +71,9 @@ typedef struct training {
   rn_pipeline *pipeline;
   const rn_unit *unit; /* [micro-batches, segments] */
   rn_scan_source *scan;
-  double scale, *loss_sum;
+  double scale;
+  const rn_leaf_losses *leaves;
+  double *loss_sum;
   rn_sink *sink;
 } training;
 
@@ -117,6 +119,37 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
                        &slot->rows_out);
 }
 
+/* Loss and its gradient of one leaf: rows first .. of sequence b of a unit. */
+static void loss_of_leaf(training *t, const rn_unit *unit, rn_slot *slot, int b, int first) {
+  rn_pipeline *p = t->pipeline;
+  const int left = unit->tokens - first, dim = p->dim;
+  const int64_t row = (int64_t)b * unit->tokens + first;
+  rn_unit leaf = *unit;
+  leaf.sequences = 1;
+  leaf.tokens = left < unit->leaf ? left : unit->leaf;
+  leaf.target = unit->target + row;
+  const int64_t sequence = unit->sequence_number[b] - t->leaves->first_sequence;
+  const int64_t number = sequence * t->leaves->each + (unit->position + first) / unit->leaf;
+  rn_stage_loss(p->stage, p->params, &leaf, rn_tape_rows(slot->tape) + row * dim, t->scale,
+                &t->leaves->loss[number], NULL, slot->gradient + row * dim, t->sink);
+}
+
+static void take_loss(training *t, const rn_unit *unit, rn_slot *slot) {
+  rn_pipeline *p = t->pipeline;
+  double loss = 0;
+  if (unit->leaf == 0) {
+    rn_stage_loss(p->stage, p->params, unit, rn_tape_rows(slot->tape), t->scale, &loss, NULL,
+                  slot->gradient, t->sink);
+    *t->loss_sum += loss;
+    return;
+  }
+  for (int b = 0; b < unit->sequences; b++) {
+    for (int first = 0; first < unit->tokens; first += unit->leaf) {
+      loss_of_leaf(t, unit, slot, b, first);
+    }
+  }
+}
+
 /* The last stage's gradient comes from the loss, taken here so that rows need no second place. */
 static rn_status backward(rn_err *err, training *t, const rn_task *task) {
   rn_pipeline *p = t->pipeline;
@@ -124,11 +157,8 @@ static rn_status backward(rn_err *err, training *t, const rn_task *task) {
   const rn_unit *unit = unit_of(t, task);
   RN_TRY(err, rn_relay_wait(err, p->relay, &slot->gradient_in));
   if (is_last(p)) {
-    double loss = 0;
     RN_TRY(err, rn_relay_wait(err, p->relay, &slot->gradient_out));
-    rn_stage_loss(p->stage, p->params, unit, rn_tape_rows(slot->tape), t->scale, &loss, NULL,
-                  slot->gradient, t->sink);
-    *t->loss_sum += loss;
+    take_loss(t, unit, slot);
   }
   rn_scan_port *port = rn_scan_source_port(t->scan, RN_SCAN_REVERSE, task->segment);
   RN_TRY(err, rn_stage_backward_input(err, p->stage, p->params, unit, port, slot->tape,
@@ -161,8 +191,9 @@ static rn_status run_task(rn_err *err, training *t, int at) {
 }
 
 rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_scan_source *scan,
-                            double scale, double *loss_sum, rn_sink *sink) {
-  training t = {p, unit, scan, scale, loss_sum, sink};
+                            double scale, const rn_leaf_losses *leaves, double *loss_sum,
+                            rn_sink *sink) {
+  training t = {p, unit, scan, scale, leaves, loss_sum, sink};
   for (int s = 0; s < p->tasks.tapes; s++) RN_TRY(err, expect_rows(err, &t, s, 0));
   for (int i = 0; i < p->tasks.count; i++) RN_TRY(err, run_task(err, &t, i));
   for (int s = 0; s < p->tasks.tapes; s++) {

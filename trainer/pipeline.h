@@ -27,6 +27,7 @@ typedef struct rn_pipeline {
   rn_stage *stage;
   rn_relay *relay;     /* to the neighbouring stages, not owned; NULL: there are none */
   const float *params; /* [total], not owned */
+  int dim;
   rn_schedule_shape schedule;
   rn_task_list tasks; /* of a training step; empty where only losses are asked for */
   rn_slot *slot;      /* [tasks.tapes] */
@@ -48,15 +49,24 @@ rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, rn_pipeline_shape
                              rn_relay *relay, rn_pipeline *out);
 void rn_pipeline_destroy(rn_pipeline *pipeline);
 
+/** Reproducible mode: the losses of a batch, a double a leaf, in the order of sequences. */
+typedef struct rn_leaf_losses {
+  double *loss;           /* [sequences, each] */
+  int64_t first_sequence; /* global number of the batch's first */
+  int64_t each;           /* leaves of a sequence; 0: not in this mode */
+  int leaf;               /* tokens */
+} rn_leaf_losses;
+
 /**
  * A training step's units: adds their loss to *loss_sum (last stage; 0 elsewhere) and, into `sink`,
- * scale times the gradient of this stage's weights.
+ * scale times the gradient of this stage's weights. With leaves, losses go to them instead.
  *
  * Shapes:     unit [micro-batches, segments], as the tasks count them.
  * Collective: over the stages of the pipeline and the ranks behind `scan`.
  */
 rn_status rn_pipeline_train(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
-                            rn_scan_source *scan, double scale, double *loss_sum, rn_sink *sink);
+                            rn_scan_source *scan, double scale, const rn_leaf_losses *leaves,
+                            double *loss_sum, rn_sink *sink);
 
 /**
  * Adds a unit's loss to *loss_sum; on the last stage the losses of its tokens [B, T] are in

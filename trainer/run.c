@@ -5,6 +5,7 @@
 #include "comm/cores.h"
 #include "model/threads.h"
 #include "proto/arena.h"
+#include "trainer/layer_split.h"
 
 static rn_status check_documents(rn_err *err, const rn_run *run) {
   const bool by_weights = run->spec.retention_scale == RN_SCALE_TS_PARALLEL ||
@@ -31,6 +32,22 @@ static rn_status open_data(rn_err *err, rn_run *run) {
   return RN_OK;
 }
 
+static int common_divisor(int a, int b) {
+  return b == 0 ? a : common_divisor(b, a % b);
+}
+
+/* Reproducible mode: chunks do not reach across leaves. */
+static rn_status fit_chunk(rn_err *err, rn_run *run) {
+  const int leaf = run->layout.leaf, given = run->config->model->chunk;
+  if (leaf == 0) return RN_OK;
+  if (given > 0 && leaf % given != 0) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "run.reproducible: model.chunk %d does not divide run.leaf %d", given, leaf);
+  }
+  run->spec.chunk = leaf < run->spec.chunk ? leaf : common_divisor(leaf, run->spec.chunk);
+  return RN_OK;
+}
+
 /* Everything that needs no other rank. */
 static rn_status plan_run(rn_err *err, rn_run *run) {
   const Retnet__Config *c = run->config;
@@ -40,6 +57,7 @@ static rn_status plan_run(rn_err *err, rn_run *run) {
          rn_spec_from_config(err, c, (int)rn_split_header(&run->train)->vocabulary, &run->spec));
   RN_TRY(err, check_documents(err, run));
   RN_TRY(err, rn_layout_resolve(err, c, run->spec.layers, rn_world_size(run->world), &run->layout));
+  RN_TRY(err, fit_chunk(err, run));
   run->adamw = (rn_adamw){o->beta1, o->beta2, o->eps, o->weight_decay, (rn_eps_mode)o->eps_mode};
   run->schedule =
       (rn_schedule){.rule = (rn_lr_rule)o->schedule,
@@ -84,13 +102,44 @@ static rn_status make_pipeline(rn_err *err, rn_run *run, int most_tokens) {
   return rn_pipeline_create(err, &run->spec, shape, run->relay, &run->pipeline);
 }
 
+/* Which weights this rank updates, and what sums their gradients and squares. */
+static rn_status make_shares(rn_err *err, rn_run *run) {
+  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  const int parts = rn_grid_replica_size(run->grid), mine = rn_grid_replica(run->grid);
+  int64_t *edge;
+  run->total = table->total;
+  RN_TRY(err, rn_blocks_create(err, &run->spec, table, &run->blocks));
+  RN_TRY(err, rn_alloc(err, "squares of blocks", (size_t)run->blocks.total, sizeof(double),
+                       &run->block_squares));
+  RN_TRY(err, rn_alloc(err, "shares of ranks", (size_t)parts + 1, sizeof *edge, &edge));
+  rn_blocks_cut(&run->blocks, parts, edge);
+  run->own = (rn_range){edge[mine], edge[mine + 1]};
+  rn_status status = rn_reducer_create(err, run->grid, edge, &run->reducer);
+  free(edge);
+  return status;
+}
+
+/* Where gradients are summed: plain, or exact with losses by leaf. */
+static rn_status make_sink(rn_err *err, rn_run *run) {
+  const size_t own = (size_t)rn_range_count(run->own), total = (size_t)run->total;
+  const int batch = run->config->data->batch_sequences, leaf = run->layout.leaf;
+  run->sink.total = run->total;
+  if (leaf == 0) {
+    return rn_alloc(err, "gradients", total, sizeof(float), &run->sink.gradient);
+  }
+  run->leaves.leaf = leaf;
+  run->leaves.each = (run->config->data->sequence_length + leaf - 1) / leaf;
+  run->sink.leaves = run->leaves.each * batch;
+  RN_TRY(err, rn_alloc(err, "exact gradients", total, sizeof(int64_t), &run->sink.exact));
+  RN_TRY(err, rn_alloc(err, "exact sums", own, sizeof(int64_t), &run->own_exact));
+  return rn_alloc(err, "losses of leaves", (size_t)run->sink.leaves + 1, sizeof(double),
+                  &run->leaves.loss);
+}
+
 static rn_status make_weights(rn_err *err, rn_run *run) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
-  run->total = table->total;
-  run->own = rn_cut(run->total, rn_grid_replica_size(run->grid), rn_grid_replica(run->grid));
   const size_t own = (size_t)rn_range_count(run->own), total = (size_t)run->total;
   RN_TRY(err, rn_alloc(err, "weights", total, sizeof(float), &run->params));
-  RN_TRY(err, rn_alloc(err, "gradients", total, sizeof(float), &run->gradient));
   RN_TRY(err, rn_alloc(err, "sums of gradients", own, sizeof(float), &run->own_gradient));
   RN_TRY(err, rn_alloc(err, "first moments", own, sizeof(float), &run->exp_avg));
   RN_TRY(err, rn_alloc(err, "second moments", own, sizeof(float), &run->exp_avg_sq));
@@ -101,11 +150,24 @@ static rn_status make_weights(rn_err *err, rn_run *run) {
 
 /* What needs memory of this rank alone. */
 static rn_status make_state(rn_err *err, rn_run *run) {
-  const int pieces = run->layout.sequence * run->layout.segments;
-  const int most_tokens = (run->config->data->sequence_length + pieces - 1) / pieces;
+  const int length = run->config->data->sequence_length;
+  const int most_tokens = (int)rn_range_count(rn_layout_piece(&run->layout, length, 0));
   RN_TRY(err, make_bands(err, run, most_tokens));
   RN_TRY(err, make_pipeline(err, run, most_tokens));
+  RN_TRY(err, make_shares(err, run));
+  RN_TRY(err, make_sink(err, run));
   return make_weights(err, run);
+}
+
+/* The layers of this rank's stage. */
+static rn_status choose_layers(rn_err *err, rn_run *run) {
+  const int stages = run->layout.pipeline, stage = rn_grid_pipeline(run->grid);
+  int *first;
+  RN_TRY(err, rn_alloc(err, "layers of stages", (size_t)stages + 1, sizeof *first, &first));
+  rn_status status = rn_layer_split(err, &run->spec, run->config->parallel, stages, first);
+  if (status == RN_OK) run->layers = (rn_range){first[stage], first[stage + 1]};
+  free(first);
+  return status;
 }
 
 /* The grid, and what talks along its axes. */
@@ -113,11 +175,14 @@ static rn_status make_grid(rn_err *err, rn_run *run) {
   const rn_layout *l = &run->layout;
   RN_TRY(err, rn_grid_create(err, run->world, l->data, l->pipeline, l->sequence, &run->grid));
   run->share = rn_cut(run->config->data->batch_sequences, l->data, rn_grid_data(run->grid));
-  run->layers = rn_cut(run->spec.layers, l->pipeline, rn_grid_pipeline(run->grid));
+  RN_TRY(err, choose_layers(err, run));
   if (l->pipeline > 1) RN_TRY(err, rn_relay_create(err, run->grid, run->spec.dim, &run->relay));
-  return rn_scan_source_create(err, run->grid, &run->spec, run->config->parallel->scan,
-                               (int)rn_range_count(run->layers), l->microbatch, l->segments,
-                               &run->scan);
+  const rn_scan_source_shape scan = {.wanted = run->config->parallel->scan,
+                                     .reproducible = l->leaf > 0,
+                                     .layers = (int)rn_range_count(run->layers),
+                                     .sequences = l->microbatch,
+                                     .bands = l->segments};
+  return rn_scan_source_create(err, run->grid, &run->spec, scan, &run->scan);
 }
 
 rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn_run *out) {
@@ -149,8 +214,14 @@ void rn_run_destroy(rn_run *run) {
   rn_scan_source_destroy(&run->scan);
   rn_relay_destroy(&run->relay);
   rn_grid_destroy(&run->grid);
+  rn_reducer_destroy(&run->reducer);
+  rn_blocks_destroy(&run->blocks);
+  free(run->block_squares);
+  free(run->sink.gradient);
+  free(run->sink.exact);
+  free(run->own_exact);
+  free(run->leaves.loss);
   free(run->params);
-  free(run->gradient);
   free(run->own_gradient);
   free(run->exp_avg);
   free(run->exp_avg_sq);
@@ -158,9 +229,8 @@ void rn_run_destroy(rn_run *run) {
 }
 
 rn_range rn_run_piece(const rn_run *run, int64_t length, int band) {
-  const int ranks = run->layout.sequence;
-  return rn_cut(length, (int64_t)ranks * run->layout.segments,
-                (int64_t)band * ranks + rn_grid_sequence(run->grid));
+  return rn_layout_piece(&run->layout, length,
+                         band * run->layout.sequence + rn_grid_sequence(run->grid));
 }
 
 int64_t rn_run_targets(const rn_run *run) {
@@ -172,10 +242,11 @@ int64_t rn_run_targets(const rn_run *run) {
 }
 
 /* Sequences first .. last-1 of a band. */
-static rn_unit unit_of(const rn_batch *b, int first, int last, int64_t step) {
+static rn_unit unit_of(const rn_batch *b, int leaf, int first, int last, int64_t step) {
   const int64_t row = (int64_t)first * b->tokens;
   return (rn_unit){.sequences = last - first,
                    .tokens = b->tokens,
+                   .leaf = leaf,
                    .input = b->input + row,
                    .target = b->target + row,
                    .since = b->since + row,
@@ -190,7 +261,7 @@ void rn_run_set_units(rn_run *run, int sequences, int64_t step) {
   for (int m = 0; m < run->microbatches; m++) {
     const int first = m * size, last = first + size < sequences ? first + size : sequences;
     for (int k = 0; k < segments; k++) {
-      run->unit[m * segments + k] = unit_of(&run->band[k], first, last, step);
+      run->unit[m * segments + k] = unit_of(&run->band[k], run->layout.leaf, first, last, step);
     }
   }
 }

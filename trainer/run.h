@@ -6,6 +6,7 @@
 #define RN_TRAINER_RUN_H
 
 #include "comm/grid.h"
+#include "comm/reduce.h"
 #include "comm/relay.h"
 #include "comm/world.h"
 #include "data/batch.h"
@@ -13,6 +14,7 @@
 #include "model/spec.h"
 #include "proto/config.pb-c.h"
 #include "proto/cut.h"
+#include "trainer/blocks.h"
 #include "trainer/layout.h"
 #include "trainer/lr.h"
 #include "trainer/optim.h"
@@ -36,10 +38,16 @@ typedef struct rn_run {
   int microbatches;
   rn_range layers; /* of this rank's stage */
   rn_pipeline pipeline;
-  int64_t total;                              /* weights of the stage */
-  rn_range own;                               /* of them: what this rank updates */
-  float *params, *gradient;                   /* [total] */
+  int64_t total; /* weights of the stage */
+  rn_blocks blocks;
+  double *block_squares; /* [blocks.total] */
+  rn_reducer *reducer;
+  rn_range own;                               /* of the weights: what this rank updates */
+  float *params;                              /* [total] */
   float *own_gradient, *exp_avg, *exp_avg_sq; /* [own] */
+  rn_sink sink;                               /* sums of the step's gradient on this rank */
+  int64_t *own_exact;                         /* [own] reproducible mode: sums over ranks */
+  rn_leaf_losses leaves;                      /* reproducible mode */
   rn_adamw adamw;
   rn_schedule schedule;
 

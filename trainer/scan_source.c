@@ -14,25 +14,33 @@ static rn_scan_algorithm choose(const rn_grid *grid, Retnet__Scan wanted, int64_
 }
 
 rn_status rn_scan_source_create(rn_err *err, const rn_grid *grid, const rn_spec *spec,
-                                Retnet__Scan wanted, int layers, int sequences, int bands,
-                                rn_scan_source *out) {
-  const int heads = sequences * spec->heads;
+                                rn_scan_source_shape shape, rn_scan_source *out) {
+  const int heads = shape.sequences * spec->heads;
   const int64_t m = (int64_t)rn_spec_key_width(spec) * rn_spec_value_width(spec);
-  *out = (rn_scan_source){.bands = bands};
+  *out = (rn_scan_source){.bands = shape.bands};
   if (rn_grid_sequence_size(grid) == 1) {
-    return rn_carry_create(err, spec, layers, sequences, &out->alone);
+    RN_TRY(err, rn_carry_create(err, spec, shape.layers, shape.sequences, &out->alone));
+    if (shape.reproducible) rn_carry_fold_by_caller(out->alone);
+    return RN_OK;
   }
-  out->algorithm = choose(grid, wanted, heads * m * (int64_t)sizeof(float));
-  const rn_chain_shape shape = {.heads = heads, .matrix = m, .layers = layers, .bands = bands};
-  return rn_chain_create(err, grid, out->algorithm, shape, &out->chain);
+  if (shape.reproducible) {
+    out->algorithm = RN_SCAN_CHAIN;
+    return rn_fold_create(err, grid, shape.layers, heads, m, &out->fold);
+  }
+  out->algorithm = choose(grid, shape.wanted, heads * m * (int64_t)sizeof(float));
+  const rn_chain_shape chain = {
+      .heads = heads, .matrix = m, .layers = shape.layers, .bands = shape.bands};
+  return rn_chain_create(err, grid, out->algorithm, chain, &out->chain);
 }
 
 void rn_scan_source_destroy(rn_scan_source *source) {
   rn_chain_destroy(&source->chain);
+  rn_fold_destroy(&source->fold);
   rn_carry_destroy(&source->alone);
 }
 
 rn_scan_port *rn_scan_source_port(rn_scan_source *source, rn_scan_direction direction, int band) {
+  if (source->fold != NULL) return rn_fold_port(source->fold, band, source->bands);
   if (source->chain != NULL) {
     rn_chain_unit(source->chain, band, source->bands);
     return rn_chain_port(source->chain);
@@ -40,4 +48,14 @@ rn_scan_port *rn_scan_source_port(rn_scan_source *source, rn_scan_direction dire
   const int first = direction == RN_SCAN_FORWARD ? 0 : source->bands - 1;
   if (band == first) rn_carry_start(source->alone, direction);
   return rn_carry_port(source->alone);
+}
+
+int64_t rn_scan_source_bytes_sent(const rn_scan_source *source) {
+  if (source->fold != NULL) return rn_fold_bytes_sent(source->fold);
+  return source->chain != NULL ? rn_chain_bytes_sent(source->chain) : 0;
+}
+
+double rn_scan_source_wait_s(const rn_scan_source *source) {
+  if (source->fold != NULL) return rn_fold_wait_s(source->fold);
+  return source->chain != NULL ? rn_chain_wait_s(source->chain) : 0;
 }

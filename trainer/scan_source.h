@@ -9,25 +9,36 @@
 #define RN_TRAINER_SCAN_SOURCE_H
 
 #include "comm/chain.h"
+#include "comm/fold.h"
 #include "model/carry.h"
 #include "model/spec.h"
 
 typedef struct rn_scan_source {
   rn_chain *chain; /* across ranks; NULL when a rank has whole sequences */
+  rn_fold *fold;   /* the same in reproducible mode */
   rn_carry *alone; /* of one rank; NULL otherwise */
   rn_scan_algorithm algorithm;
   int bands;
 } rn_scan_source;
 
+/** What a source is made for. */
+typedef struct rn_scan_source_shape {
+  Retnet__Scan wanted; /* parallel.scan */
+  bool reproducible;
+  int layers, sequences, bands; /* of units, at most */
+} rn_scan_source_shape;
+
 /**
- * For units of at most `sequences` sequences in `layers` layers. `wanted` is parallel.scan.
  * Collective: over the sequence axis of the grid, which outlives the source.
  * Errors:     RN_ERR_MEMORY; RN_ERR_USAGE for states that the scan cannot send.
  */
 rn_status rn_scan_source_create(rn_err *err, const rn_grid *grid, const rn_spec *spec,
-                                Retnet__Scan wanted, int layers, int sequences, int bands,
-                                rn_scan_source *out);
+                                rn_scan_source_shape shape, rn_scan_source *out);
 void rn_scan_source_destroy(rn_scan_source *source);
+
+/** Bytes that this rank has sent for scans, and seconds that it has waited, since create. */
+int64_t rn_scan_source_bytes_sent(const rn_scan_source *source);
+double rn_scan_source_wait_s(const rn_scan_source *source);
 
 /** The port for a unit of `band` in a direction; valid until the next call. */
 rn_scan_port *rn_scan_source_port(rn_scan_source *source, rn_scan_direction direction, int band);

@@ -1,8 +1,8 @@
 #include "trainer/step.h"
 
 #include <math.h>
+#include <string.h>
 
-#include "comm/reduce.h"
 #include "data/sampler.h"
 
 /* Stored sequence `stored`, global number g, of `length` tokens: its piece in every band. */
@@ -36,28 +36,69 @@ static rn_status read_batch(rn_err *err, rn_run *run) {
   return RN_OK;
 }
 
-/* Loss and gradient of the batch on this rank; a tied embedding's gradient from both its ends. */
-static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *loss_sum) {
-  rn_sink sink = {run->gradient, run->total};
-  rn_sink_start(&sink);
-  RN_TRY(err,
-         rn_pipeline_train(err, &run->pipeline, run->unit, &run->scan, scale, loss_sum, &sink));
+/* A tied embedding's gradient, from both its ends. */
+static rn_status sum_tied(rn_err *err, rn_run *run) {
   if (run->relay == NULL || !run->spec.tie_embeddings) return RN_OK;
+  const int64_t at = rn_stage_params(run->pipeline.stage)->embedding;
   const int64_t count = (int64_t)run->spec.vocab * run->spec.dim;
-  return rn_relay_sum_ends(err, run->relay, count,
-                           run->gradient + rn_stage_params(run->pipeline.stage)->embedding);
+  if (run->sink.exact == NULL) {
+    return rn_relay_sum_ends(err, run->relay, count, run->sink.gradient + at);
+  }
+  return rn_relay_sum_ends_exact(err, run->relay, count, run->sink.exact + at);
 }
 
-/* Sum of squares of this rank's own gradients, tensor by tensor; a copy counts at its original. */
-static double own_squares(const rn_run *run) {
-  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
-  double sum = 0;
-  for (int i = 0; i < table->count; i++) {
-    const rn_range mine = rn_param_within(&table->param[i], run->own);
-    if (table->param[i].copy) continue;
-    sum += rn_sum_of_squares(rn_range_count(mine), run->own_gradient + mine.begin - run->own.begin);
+/* own_gradient = the batch's gradient of this rank's weights, over all ranks. */
+static rn_status sum_gradients(rn_err *err, rn_run *run) {
+  RN_TRY(err, sum_tied(err, run));
+  if (run->sink.exact == NULL) {
+    return rn_reduce_scatter(err, run->reducer, run->sink.gradient, run->own_gradient);
   }
+  RN_TRY(err, rn_reduce_scatter_exact(err, run->reducer, run->sink.exact, run->own_exact));
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < rn_range_count(run->own); i++) {
+    run->own_gradient[i] = rn_sink_value(run->own_exact[i]);
+  }
+  return RN_OK;
+}
+
+static double sum_of(int64_t count, const double *values) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += values[i];
   return sum;
+}
+
+/* Sums over all ranks: of the loss, and of squares of the gradient. */
+static rn_status sum_plainly(rn_err *err, rn_run *run, double loss, double *sums) {
+  sums[0] = loss;
+  sums[1] = sum_of(run->blocks.total, run->block_squares);
+  return rn_sum_doubles(err, run->grid, sums, 2);
+}
+
+/* The same from leaves and blocks in their order. One place more tells that a sum overflowed. */
+static rn_status sum_in_order(rn_err *err, rn_run *run, double *sums) {
+  const int64_t leaves = run->sink.leaves;
+  run->leaves.loss[leaves] = run->sink.overflowed ? 1 : 0;
+  RN_TRY(err, rn_join_doubles(err, run->grid, run->leaves.loss, leaves + 1));
+  RN_TRY(err, rn_join_doubles(err, run->grid, run->block_squares, run->blocks.total));
+  sums[0] = sum_of(leaves, run->leaves.loss);
+  sums[1] =
+      run->leaves.loss[leaves] != 0 ? INFINITY : sum_of(run->blocks.total, run->block_squares);
+  return RN_OK;
+}
+
+/* Loss and gradient of the batch: own_gradient and the two sums, on every rank. */
+static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sums) {
+  double loss = 0;
+  const bool exact = run->sink.exact != NULL;
+  rn_sink_start(&run->sink);
+  if (exact) memset(run->leaves.loss, 0, (size_t)run->sink.leaves * sizeof(double));
+  run->leaves.first_sequence = run->next_sequence;
+  RN_TRY(err, rn_pipeline_train(err, &run->pipeline, run->unit, &run->scan, scale, &run->leaves,
+                                &loss, &run->sink));
+  RN_TRY(err, sum_gradients(err, run));
+  memset(run->block_squares, 0, (size_t)run->blocks.total * sizeof(double));
+  rn_blocks_squares(&run->blocks, run->own, run->own_gradient, run->block_squares);
+  return exact ? sum_in_order(err, run, sums) : sum_plainly(err, run, loss, sums);
 }
 
 /* The update of this rank's weights, tensor by tensor for the sake of decay groups. */
@@ -92,19 +133,16 @@ static rn_status finish_step(rn_err *err, rn_run *run, double targets, const rn_
 rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   const Retnet__Data *data = run->config->data;
   const double targets = (double)data->batch_sequences * data->sequence_length;
-  double loss_sum = 0;
+  double sums[2];
   RN_TRY(err, rn_agree(err, run->world, read_batch(err, run)));
-  RN_TRY(err, train_batch(err, run, 1 / targets, &loss_sum));
-  RN_TRY(err, rn_reduce_scatter(err, run->grid, run->gradient, run->total, run->own_gradient));
-  double sums[2] = {loss_sum, own_squares(run)};
-  RN_TRY(err, rn_sum_doubles(err, run->grid, sums, 2));
+  RN_TRY(err, train_batch(err, run, 1 / targets, sums));
   *out = (rn_step_result){.loss = sums[0] / targets,
                           .grad_norm = sqrt(sums[1]),
                           .lr = rn_lr(&run->schedule, run->step + 1)};
   out->skipped = !isfinite(out->loss) || !isfinite(out->grad_norm);
   if (!out->skipped) {
     update_own(run, out->lr, rn_clip_coefficient(out->grad_norm, run->config->optimizer->clip));
-    RN_TRY(err, rn_all_gather(err, run->grid, run->params, run->total));
+    RN_TRY(err, rn_all_gather(err, run->reducer, run->params));
   }
   return finish_step(err, run, targets, out);
 }

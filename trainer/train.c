@@ -69,9 +69,8 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
   double *all;
   getrusage(RUSAGE_SELF, &usage);
   RN_TRY(err, rn_alloc(err, "summary", 3 * (size_t)ranks, sizeof *all, &all));
-  const rn_chain *chain = run->scan.chain;
   const double mine[3] = {(double)rn_run_targets(run),
-                          chain != NULL ? (double)rn_chain_bytes_sent(chain) : 0,
+                          (double)rn_scan_source_bytes_sent(&run->scan),
                           (double)usage.ru_maxrss * 1024};
   rn_status status = RN_OK;
   for (int i = 0; status == RN_OK && i < 3; i++) {

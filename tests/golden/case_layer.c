@@ -66,7 +66,7 @@ static rn_status load_layer(rn_err *err, golden_case *c, layer_case *l) {
   for (int i = 0; i < l->B * l->T; i++) since[i] = i % l->T;
   l->unit = (rn_unit){.sequences = l->B, .tokens = l->T, .since = since};
   RN_TRY(err, load_weights(err, l));
-  l->sink = (rn_sink){l->gradient, l->table->total};
+  l->sink = (rn_sink){.gradient = l->gradient, .total = l->table->total};
   return RN_OK;
 }
 
@@ -205,8 +205,8 @@ static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, cons
   RN_TRY(err, rn_block_retention_backward_input(err, &run->block, l->params, at, &l->unit, 0,
                                                 rn_carry_port(run->carry), l->dy, &run->tape, l->dx,
                                                 &l->sink));
-  rn_block_retention_backward_weight(&run->block, at, (int64_t)l->B * l->T, l->x, l->dy, &run->tape,
-                                     &l->sink);
+  rn_block_retention_backward_weight(&run->block, at, rn_rows_of_unit(&l->unit), l->x, l->dy,
+                                     &run->tape, &l->sink);
   RN_TRY(err, golden_check(err, l->c, way, l->dx, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim),
                            "grad.%s.x", form));
   for (int i = 0; i < WEIGHTS; i++) {

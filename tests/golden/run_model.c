@@ -18,7 +18,7 @@ rn_status golden_model_open(rn_err *err, golden_case *c, const rn_spec *spec, in
   RN_TRY(err, golden_take(err, c, rows * spec->dim, sizeof(rn_real), &m->dy));
   RN_TRY(err, golden_take(err, c, 2 * rows, sizeof(int32_t), &m->since));
   RN_TRY(err, golden_take(err, c, sequences, sizeof(int64_t), &m->numbers));
-  m->sink = (rn_sink){m->gradient, m->table->total};
+  m->sink = (rn_sink){.gradient = m->gradient, .total = m->table->total};
   return RN_OK;
 }
 

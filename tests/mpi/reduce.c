@@ -20,23 +20,63 @@ static float sum_in_order(int size, int64_t index) {
   return sum;
 }
 
+/* Shares that are not even: the last rank has what the others left. */
+static rn_reducer *make_reducer(const rn_grid *grid, int size, int64_t total, int64_t *edge) {
+  rn_reducer *reducer = NULL;
+  for (int r = 0; r < size; r++) edge[r] = rn_cut(total, size, r).begin / 3 * 2;
+  edge[size] = total;
+  CHECK_OK(&err, rn_reducer_create(&err, grid, edge, &reducer));
+  return reducer;
+}
+
 static void sums_are_in_rank_order(const rn_grid *grid, int rank, int size, int64_t total) {
+  int64_t *edge = calloc((size_t)size + 1, sizeof *edge);
+  rn_reducer *reducer = make_reducer(grid, size, total, edge);
+  const rn_range cut = {edge[rank], edge[rank + 1]};
   float *gradient = calloc((size_t)total, sizeof *gradient);
   float *own = calloc((size_t)total, sizeof *own);
   for (int64_t i = 0; i < total; i++) gradient[i] = value(rank, i);
-  CHECK_OK(&err, rn_reduce_scatter(&err, grid, gradient, total, own));
-  rn_range cut = rn_cut(total, size, rank);
+  CHECK_OK(&err, rn_reduce_scatter(&err, reducer, gradient, own));
   int wrong = 0;
   for (int64_t i = cut.begin; i < cut.end; i++)
     wrong += own[i - cut.begin] != sum_in_order(size, i);
   CHECK_EQUAL(wrong, 0);
   memset(gradient, 0, (size_t)total * sizeof *gradient);
   memcpy(gradient + cut.begin, own, (size_t)rn_range_count(cut) * sizeof *own);
-  CHECK_OK(&err, rn_all_gather(&err, grid, gradient, total));
+  CHECK_OK(&err, rn_all_gather(&err, reducer, gradient));
   for (int64_t i = 0; i < total; i++) wrong += gradient[i] != sum_in_order(size, i);
   CHECK_EQUAL(wrong, 0);
+  rn_reducer_destroy(&reducer);
+  free(edge);
   free(gradient);
   free(own);
+}
+
+static void exact_sums_are_of_all_ranks(const rn_grid *grid, int rank, int size, int64_t total) {
+  int64_t *edge = calloc((size_t)size + 1, sizeof *edge);
+  rn_reducer *reducer = make_reducer(grid, size, total, edge);
+  int64_t *gradient = calloc((size_t)total, sizeof *gradient);
+  int64_t *own = calloc((size_t)total, sizeof *own);
+  for (int64_t i = 0; i < total; i++) gradient[i] = ((int64_t)1 << 52) * (rank + 1) + i;
+  CHECK_OK(&err, rn_reduce_scatter_exact(&err, reducer, gradient, own));
+  int wrong = 0;
+  for (int64_t i = edge[rank]; i < edge[rank + 1]; i++) {
+    wrong += own[i - edge[rank]] != ((int64_t)1 << 52) * size * (size + 1) / 2 + size * i;
+  }
+  CHECK_EQUAL(wrong, 0);
+  rn_reducer_destroy(&reducer);
+  free(edge);
+  free(gradient);
+  free(own);
+}
+
+static void joined_doubles_are_the_bits_of_their_owners(const rn_grid *grid, int rank, int size) {
+  enum { EACH = 5 };
+  double *values = calloc((size_t)size * EACH, sizeof *values);
+  for (int i = 0; i < EACH; i++) values[i * size + rank] = (double)value(rank, i);
+  CHECK_OK(&err, rn_join_doubles(&err, grid, values, (int64_t)size * EACH));
+  for (int i = 0; i < size * EACH; i++) CHECK(values[i] == (double)value(i % size, i / size));
+  free(values);
 }
 
 static void a_failure_on_one_rank_is_known_to_all(rn_world *world, int rank, int size) {
@@ -65,6 +105,8 @@ int main(int argc, char **argv) {
     CHECK_EQUAL(rn_grid_replica(grid), rank);
     sums_are_in_rank_order(grid, rank, size, 1000);
     sums_are_in_rank_order(grid, rank, size, 200003);
+    exact_sums_are_of_all_ranks(grid, rank, size, 200003);
+    joined_doubles_are_the_bits_of_their_owners(grid, rank, size);
     double numbers[2] = {value(rank, 0), 1}, want = 0;
     for (int r = 0; r < size; r++) want += value(r, 0);
     CHECK_OK(&err, rn_sum_doubles(&err, grid, numbers, 2));

@@ -73,7 +73,7 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
   m.table = rn_stage_params(m.stage);
   m.params = test_take((size_t)m.table->total, sizeof(rn_real));
   m.gradient = test_take((size_t)m.table->total, sizeof(rn_real));
-  m.sink = (rn_sink){m.gradient, m.table->total};
+  m.sink = (rn_sink){.gradient = m.gradient, .total = m.table->total};
   m.input = test_take(rows, sizeof(int32_t));
   m.target = test_take(rows, sizeof(int32_t));
   m.since = test_take(rows, sizeof(int32_t));

@@ -37,7 +37,7 @@ static void prepare(fixture *f, bool norm, bool train) {
   f->unit = (rn_unit){
       .sequences = SEQUENCES, .tokens = TOKENS, .input = f->input, .sequence_number = f->numbers};
   f->train = train;
-  f->sink = (rn_sink){f->gradient, PARAMS};
+  f->sink = (rn_sink){.gradient = f->gradient, .total = PARAMS};
   test_fill(f->params, PARAMS, 0.5, 1);
   test_fill(f->dy, ROWS * DIM, 1, 2);
 }

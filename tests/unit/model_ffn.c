@@ -26,7 +26,7 @@ static void prepare(fixture *f, rn_ffn kind, rn_activation activation) {
   rn_layer_params layer = {.fc1 = 0, .gate = DIM * FFN, .fc2 = (int64_t)DIM * inner};
   f->block = rn_ffn_block_make(&spec, &layer);
   f->tape = (rn_ffn_tape){f->inner, f->product};
-  f->sink = (rn_sink){f->gradient, WEIGHTS};
+  f->sink = (rn_sink){.gradient = f->gradient, .total = WEIGHTS};
   test_fill(f->params, WEIGHTS, 0.5, 1);
   test_fill(f->x, ROWS * DIM, 1, 2);
   test_fill(f->dy, ROWS * DIM, 1, 3);
@@ -34,14 +34,15 @@ static void prepare(fixture *f, rn_ffn kind, rn_activation activation) {
 
 static double loss(void *context) {
   fixture *f = context;
-  rn_ffn_forward(&f->block, f->params, ROWS, f->x, &f->tape, f->y);
+  rn_ffn_forward(&f->block, f->params, rn_rows_together(ROWS), f->x, &f->tape, f->y);
   return test_dot(f->y, f->dy, ROWS * DIM);
 }
 
 static void backward(fixture *f) {
   loss(f);
-  rn_ffn_backward_input(&f->block, f->params, ROWS, f->dy, &f->tape, f->work, f->dx);
-  rn_ffn_backward_weight(&f->block, ROWS, f->x, f->dy, &f->tape, &f->sink);
+  rn_ffn_backward_input(&f->block, f->params, rn_rows_together(ROWS), f->dy, &f->tape, f->work,
+                        f->dx);
+  rn_ffn_backward_weight(&f->block, rn_rows_together(ROWS), f->x, f->dy, &f->tape, &f->sink);
 }
 
 static double activate(rn_activation activation, double x) {

@@ -41,7 +41,7 @@ static void prepare(fixture *f, int64_t rows, bool pre_norm, rn_block_norm kind)
   f->y = take(rows * DIM, sizeof(rn_real));
   f->dy = take(rows * DIM, sizeof(rn_real));
   f->token_loss = take(rows, sizeof(rn_real));
-  f->sink = (rn_sink){f->gradient, PARAMS};
+  f->sink = (rn_sink){.gradient = f->gradient, .total = PARAMS};
   for (int64_t r = 0; r < rows; r++) f->target[r] = (int32_t)((r * r + 3) % VOCAB);
   test_fill(f->params, PARAMS, 1, 1);
   test_fill(f->y, rows * DIM, 1, 2);

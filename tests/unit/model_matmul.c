@@ -44,9 +44,11 @@ static void destroy(product *p) {
 
 static void run(product *p) {
   if (p->kind == NT) {
-    rn_matmul_nt(p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->beta, p->c, p->ldc);
+    rn_matmul_nt(rn_rows_together(p->m), p->n, p->k, p->a, p->lda, p->b, p->ldb, p->beta, p->c,
+                 p->ldc);
   } else if (p->kind == NN) {
-    rn_matmul_nn(p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->beta, p->c, p->ldc);
+    rn_matmul_nn(rn_rows_together(p->m), p->n, p->k, p->a, p->lda, p->b, p->ldb, p->beta, p->c,
+                 p->ldc);
   } else {
     rn_matmul_tn(p->k, p->m, p->n, p->a, p->lda, p->b, p->ldb, p->beta, p->c, p->ldc);
   }
@@ -103,12 +105,12 @@ static void beta_zero_forgets_what_was_there(void) {
 static void a_sink_adds_products_and_vectors(void) {
   product p = make(TN, 6, 7, 5, 0, 1);
   rn_real gradient[60];
-  rn_sink sink = {gradient, 60};
+  rn_sink sink = {.gradient = gradient, .total = 60};
   test_fill(gradient, 60, 1, 9);
   rn_sink_start(&sink);
   for (int i = 0; i < 60; i++) CHECK(gradient[i] == 0);
-  rn_sink_product(&sink, 10, 6, 7, 5, p.a, p.lda, p.b, p.ldb);
-  rn_sink_product(&sink, 10, 6, 7, 5, p.a, p.lda, p.b, p.ldb);
+  rn_sink_product(&sink, 10, 6, 7, rn_rows_together(5), p.a, p.lda, p.b, p.ldb);
+  rn_sink_product(&sink, 10, 6, 7, rn_rows_together(5), p.a, p.lda, p.b, p.ldb);
   rn_sink_vector(&sink, 52, 3, p.b);
   rn_sink_vector(&sink, 52, 3, p.b);
   memset(p.c, 0, (size_t)p.c_count * sizeof p.c[0]);

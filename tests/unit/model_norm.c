@@ -18,7 +18,7 @@ typedef struct fixture {
 static void prepare(fixture *f, rn_block_norm kind) {
   memset(f, 0, sizeof *f);
   f->norm = (rn_norm){kind, WIDTH, 0.01, 0, kind == RN_BLOCK_NORM_LAYER ? WIDTH : -1};
-  f->sink = (rn_sink){f->gradient, 2 * WIDTH};
+  f->sink = (rn_sink){.gradient = f->gradient, .total = 2 * WIDTH};
   test_fill(f->params, 2 * WIDTH, 1, 1);
   test_fill(f->x, ROWS * WIDTH, 1, 2);
   test_fill(f->dy, ROWS * WIDTH, 1, 3);
@@ -56,7 +56,8 @@ static void backward_is_the_slope(rn_block_norm kind) {
   fixture f;
   prepare(&f, kind);
   loss(&f);
-  rn_norm_backward(&f.norm, f.params, ROWS, f.x, f.stat, f.dy, NULL, f.dx, &f.sink);
+  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, NULL, f.dx,
+                   &f.sink);
   test_gradient("x", loss, &f, f.x, ROWS * WIDTH, f.dx);
   int weights = kind == RN_BLOCK_NORM_LAYER ? 2 * WIDTH : WIDTH;
   test_gradient("weight and bias", loss, &f, f.params, weights, f.gradient);
@@ -66,12 +67,14 @@ static void gradients_add_up_in_place(void) {
   fixture f;
   prepare(&f, RN_BLOCK_NORM_RMS);
   loss(&f);
-  rn_norm_backward(&f.norm, f.params, ROWS, f.x, f.stat, f.dy, NULL, f.dx, &f.sink);
+  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, NULL, f.dx,
+                   &f.sink);
   rn_real once[WIDTH], both[ROWS * WIDTH];
   memcpy(once, f.gradient, sizeof once);
   for (int i = 0; i < ROWS * WIDTH; i++) both[i] = f.x[i] + f.dx[i];
   rn_real *in_place = f.dy;
-  rn_norm_backward(&f.norm, f.params, ROWS, f.x, f.stat, f.dy, f.x, in_place, &f.sink);
+  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, f.x, in_place,
+                   &f.sink);
   CHECK_ARRAY("add + gradient", in_place, both, ROWS * WIDTH, 0);
   for (int i = 0; i < WIDTH; i++) once[i] *= 2;
   CHECK_ARRAY("summed weights", f.gradient, once, WIDTH, 0);
@@ -86,7 +89,8 @@ static void threads_do_not_change_bits(void) {
     fixture *f = both[i];
     omp_set_num_threads(1 + 2 * i);
     loss(f);
-    rn_norm_backward(&f->norm, f->params, ROWS, f->x, f->stat, f->dy, NULL, f->dx, &f->sink);
+    rn_norm_backward(&f->norm, f->params, rn_rows_together(ROWS), f->x, f->stat, f->dy, NULL, f->dx,
+                     &f->sink);
   }
   CHECK(memcmp(one.y, many.y, sizeof one.y) == 0);
   CHECK(memcmp(one.dx, many.dx, sizeof one.dx) == 0);

@@ -48,7 +48,7 @@ static void two_stages_are_one_model(rn_spec spec) {
     const rn_param_table *table = rn_stage_params(stage[s]);
     params[s] = test_take((size_t)table->total, sizeof(rn_real));
     gradient[s] = test_take((size_t)table->total, sizeof(rn_real));
-    sink[s] = (rn_sink){gradient[s], table->total};
+    sink[s] = (rn_sink){.gradient = gradient[s], .total = table->total};
     take_weights(&m, table, params[s]);
   }
   CHECK_OK(&err, rn_stage_forward(&err, stage[0], params[0], &m.unit[0], RN_FORM_CHUNKWISE, true,
@@ -135,7 +135,8 @@ static void a_failing_port_is_reported(void) {
   for (int call = 0; call < 4; call++) {
     rn_err err = {0};
     broken_port broken = {call};
-    rn_scan_port port = {&broken, broken_begin, broken_poll, broken_end};
+    rn_scan_port port = {
+        .self = &broken, .begin = broken_begin, .poll = broken_poll, .end = broken_end};
     CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
                 rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
                                  &port, NULL, m.piece_y[0], m.tape[0]));

@@ -53,9 +53,9 @@ static void what_is_wrong_is_named(void) {
 
 static void overrides_win_and_given_is_known(void) {
   Retnet__Config *config = NULL;
-  const char *override[] = {"model.dim=128", "parallel.layer_split=5,6"};
+  const char *override[] = {"model.dim=128", "parallel.layer_split=5,6", "model.arch=transformer"};
   const char *yaml = "run: {dir: here}\nmodel: {dim: 64, decay: paper}\ntrain: {steps: 7}\ndata:\n";
-  if (!CHECK_OK(&err, load_text(yaml, override, 2, &config))) return;
+  if (!CHECK_OK(&err, load_text(yaml, override, 3, &config))) return;
   CHECK_EQUAL(config->model->dim, 128);
   CHECK_EQUAL(config->train->steps, 7);
   CHECK_EQUAL(config->model->decay, RETNET__DECAY__DECAY_PAPER);
@@ -65,7 +65,7 @@ static void overrides_win_and_given_is_known(void) {
   CHECK(rn_options_given(config, "run.dir") && !rn_options_given(config, "data.dir"));
   CHECK_OK(&err, rn_options_require(&err, config, "run.dir"));
   CHECK_FAILS(&err, RN_ERR_USAGE, "data.dir", rn_options_require(&err, config, "data.dir"));
-  CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.layer_split", rn_options_check_landed(&err, config));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "model.arch", rn_options_check_landed(&err, config));
   rn_options_free(&config);
 }
 

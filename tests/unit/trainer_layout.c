@@ -4,14 +4,19 @@
 #include "trainer/layout.h"
 
 typedef struct keys {
-  int batch, tokens, data, pipeline, sequence, microbatch;
+  int batch, tokens, data, pipeline, sequence, microbatch, segments;
+  bool reproducible;
 } keys;
 
 static rn_status resolve(rn_err *err, keys k, int ranks, rn_layout *out) {
   Retnet__Config config = RETNET__CONFIG__INIT;
+  Retnet__Run run = RETNET__RUN__INIT;
+  Retnet__Optimizer optimizer = RETNET__OPTIMIZER__INIT;
   Retnet__Model model = RETNET__MODEL__INIT;
   Retnet__Data data = RETNET__DATA__INIT;
   Retnet__Parallel parallel = RETNET__PARALLEL__INIT;
+  config.run = &run;
+  config.optimizer = &optimizer;
   config.model = &model;
   config.data = &data;
   config.parallel = &parallel;
@@ -21,6 +26,8 @@ static rn_status resolve(rn_err *err, keys k, int ranks, rn_layout *out) {
   parallel.pipeline = k.pipeline;
   parallel.sequence = k.sequence;
   parallel.microbatch = k.microbatch;
+  parallel.segments = k.segments;
+  run.reproducible = k.reproducible;
   return rn_layout_resolve(err, &config, 4, ranks, out);
 }
 
@@ -35,33 +42,64 @@ static void check_grid(keys k, int ranks, int data, int sequence, int microbatch
 }
 
 static void zeros_are_filled_data_first_then_sequence(void) {
-  check_grid((keys){8, 2048, 0, 0, 0, 0}, 1, 1, 1, 2);
-  check_grid((keys){8, 2048, 0, 0, 0, 0}, 8, 8, 1, 1);
-  check_grid((keys){8, 2048, 0, 0, 0, 0}, 64, 8, 8, 1);
-  check_grid((keys){8, 2048, 0, 0, 4, 0}, 4, 1, 4, 8);
-  check_grid((keys){6, 2048, 0, 0, 0, 0}, 4, 2, 2, 3);
-  check_grid((keys){5, 100, 3, 0, 0, 0}, 3, 3, 1, 2);
-  check_grid((keys){8, 256, 2, 1, 3, 3}, 6, 2, 3, 3);
+  check_grid((keys){8, 2048, 0, 0, 0, 0, 0, false}, 1, 1, 1, 2);
+  check_grid((keys){8, 2048, 0, 0, 0, 0, 0, false}, 8, 8, 1, 1);
+  check_grid((keys){8, 2048, 0, 0, 0, 0, 0, false}, 64, 8, 8, 1);
+  check_grid((keys){8, 2048, 0, 0, 4, 0, 0, false}, 4, 1, 4, 8);
+  check_grid((keys){6, 2048, 0, 0, 0, 0, 0, false}, 4, 2, 2, 3);
+  check_grid((keys){5, 100, 3, 0, 0, 0, 0, false}, 3, 3, 1, 2);
+  check_grid((keys){8, 256, 2, 1, 3, 3, 0, false}, 6, 2, 3, 3);
+}
+
+/* Every token is in one piece, and pieces of reproducible mode begin on leaves' edges. */
+static void check_pieces(keys k, int ranks, int leaf) {
+  rn_err err = {0};
+  rn_layout l;
+  if (!CHECK_OK(&err, resolve(&err, k, ranks, &l))) return;
+  CHECK_EQUAL(l.leaf, leaf);
+  for (int64_t length = k.tokens; length > 0; length -= 37) {
+    int64_t end = 0;
+    for (int i = 0; i < l.sequence * l.segments; i++) {
+      const rn_range piece = rn_layout_piece(&l, length, i);
+      CHECK(piece.begin == end && piece.end >= end);
+      CHECK(leaf == 0 || piece.begin % leaf == 0 || piece.begin == length);
+      end = piece.end;
+    }
+    CHECK_EQUAL(end, length);
+  }
+}
+
+static void pieces_are_whole_leaves(void) {
+  check_pieces((keys){2, 1000, 1, 1, 3, 0, 2, false}, 3, 0);
+  check_pieces((keys){2, 1000, 1, 1, 3, 0, 2, true}, 3, 32);
+  check_pieces((keys){2, 100, 1, 1, 7, 0, 1, true}, 7, 16);
+  check_pieces((keys){2, 100000, 1, 1, 5, 0, 3, true}, 5, 512);
+  rn_err err = {0};
+  rn_layout l;
+  CHECK_FAILS(&err, RN_ERR_USAGE, "run.leaf 16|data.sequence_length 100|parallel.sequence 8",
+              resolve(&err, (keys){2, 100, 1, 1, 8, 0, 1, true}, 8, &l));
 }
 
 static void misfits_are_refused_by_key(void) {
   rn_err err = {0};
   rn_layout l;
   CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.data 2|parallel.sequence 2|3",
-              resolve(&err, (keys){8, 256, 2, 1, 2, 0}, 3, &l));
+              resolve(&err, (keys){8, 256, 2, 1, 2, 0, 0, false}, 3, &l));
   CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.data|data.batch_sequences",
-              resolve(&err, (keys){2, 256, 3, 1, 1, 0}, 3, &l));
+              resolve(&err, (keys){2, 256, 3, 1, 1, 0, 0, false}, 3, &l));
   CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.sequence|data.sequence_length",
-              resolve(&err, (keys){8, 3, 1, 1, 4, 0}, 4, &l));
+              resolve(&err, (keys){8, 3, 1, 1, 4, 0, 0, false}, 4, &l));
   CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.pipeline 5|model.layers 4",
-              resolve(&err, (keys){8, 256, 1, 5, 1, 0}, 5, &l));
+              resolve(&err, (keys){8, 256, 1, 5, 1, 0, 0, false}, 5, &l));
   CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.microbatch 9",
-              resolve(&err, (keys){8, 256, 1, 1, 1, 9}, 1, &l));
-  CHECK_FAILS(&err, RN_ERR_USAGE, "32 tokens", resolve(&err, (keys){1, 64, 0, 0, 0, 0}, 4, &l));
+              resolve(&err, (keys){8, 256, 1, 1, 1, 9, 0, false}, 1, &l));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "32 tokens",
+              resolve(&err, (keys){1, 64, 0, 0, 0, 0, 0, false}, 4, &l));
 }
 
 int main(void) {
   zeros_are_filled_data_first_then_sequence();
+  pieces_are_whole_leaves();
   misfits_are_refused_by_key();
   return check_result();
 }

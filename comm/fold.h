@@ -1,0 +1,32 @@
+/**
+ * The scan of reproducible mode: one left fold over a whole sequence, whoever holds its pieces.
+ *
+ * A rank takes the state in front of its piece, folds its own chunks onto it one by one (the model
+ * does) and passes the result on, so the order of operations is that of one rank. Pieces are
+ * striped: piece kS + s is band k of rank s; rank 0 goes on where rank S-1 of the band before
+ * stopped. REVERSE runs the other way. Sends have buffers of their own and wait for nobody.
+ */
+#ifndef RN_COMM_FOLD_H
+#define RN_COMM_FOLD_H
+
+#include "comm/grid.h"
+#include "proto/scan_port.h"
+
+typedef struct rn_fold rn_fold;
+
+/**
+ * For `layers` layers and states of at most max_n heads of max_m elements.
+ * Collective: over the sequence axis (of two ranks or more) of the grid, which outlives the fold.
+ */
+rn_status rn_fold_create(rn_err *err, const rn_grid *grid, int layers, int max_n, int64_t max_m,
+                         rn_fold **out);
+void rn_fold_destroy(rn_fold **fold);
+
+/** The port for the next unit, of `band` of `bands`; valid as long as the fold. */
+rn_scan_port *rn_fold_port(rn_fold *fold, int band, int bands);
+
+/** Bytes that this rank has sent, and seconds that it has waited in end(), since create. */
+int64_t rn_fold_bytes_sent(const rn_fold *fold);
+double rn_fold_wait_s(const rn_fold *fold);
+
+#endif

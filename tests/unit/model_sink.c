@@ -1,0 +1,79 @@
+/*
+ * Exact sums do not depend on how leaves come: together, one by one or backwards, they give the
+ * same integers, near the plain sum; what is too large or not finite is noticed.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/sink.h"
+#include "proto/random.h"
+#include "tests/support/check.h"
+
+/* Sequences of TOKENS rows in leaves of LEAF, the last one shorter; weights [N, K]. */
+enum { SEQUENCES = 3, TOKENS = 42, LEAF = 16, EACH = 3, ROWS = SEQUENCES * TOKENS, N = 70, K = 9 };
+
+static rn_real dy[ROWS * N], x[ROWS * K];
+
+static void fill(rn_real *values, int64_t count, uint64_t word) {
+  const rn_random_key key = rn_random_key_make(RN_RANDOM_TEST, &word, 1);
+  for (int64_t i = 0; i < count; i++) values[i] = (rn_real)rn_random_normal(key, (uint64_t)i);
+}
+
+static rn_sink start(int64_t *exact) {
+  rn_sink sink = {.exact = exact, .total = (int64_t)N * K, .leaves = SEQUENCES * EACH};
+  rn_sink_start(&sink);
+  return sink;
+}
+
+/* Leaf number `index`, handed over by itself. */
+static void add_leaf(rn_sink *sink, int index) {
+  const int first = index / EACH * TOKENS + index % EACH * LEAF;
+  const int rows = index % EACH < EACH - 1 ? LEAF : TOKENS - (EACH - 1) * LEAF;
+  rn_sink_product(sink, 0, N, K, (rn_rows){rows, rows, LEAF}, dy + first * N, N, x + first * K, K);
+}
+
+static void order_and_grouping_do_not_matter(void) {
+  static int64_t together[N * K], forward[N * K], backward[N * K];
+  static rn_real plain[N * K];
+  rn_sink sink = start(together);
+  rn_sink_product(&sink, 0, N, K, (rn_rows){ROWS, TOKENS, LEAF}, dy, N, x, K);
+  CHECK(!sink.overflowed);
+  sink = start(forward);
+  for (int i = 0; i < SEQUENCES * EACH; i++) add_leaf(&sink, i);
+  sink = start(backward);
+  for (int i = SEQUENCES * EACH - 1; i >= 0; i--) add_leaf(&sink, i);
+  CHECK(memcmp(together, forward, sizeof forward) == 0);
+  CHECK(memcmp(together, backward, sizeof backward) == 0);
+  sink = (rn_sink){.gradient = plain, .total = (int64_t)N * K};
+  rn_sink_start(&sink);
+  rn_sink_product(&sink, 0, N, K, rn_rows_together(ROWS), dy, N, x, K);
+  for (int i = 0; i < N * K; i++)
+    CHECK_NEAR((double)rn_sink_value(together[i]), (double)plain[i], 1e-5);
+}
+
+static void what_cannot_be_summed_is_noticed(void) {
+  static int64_t exact[N * K];
+  const double limit = 2048.0 / (SEQUENCES * EACH);
+  const rn_real bad[] = {(rn_real)NAN, (rn_real)INFINITY, (rn_real)(1.01 * limit),
+                         (rn_real)(-1.01 * limit)};
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    rn_sink sink = start(exact);
+    const rn_real good = (rn_real)(0.99 * limit);
+    rn_sink_vector(&sink, 3, 1, &good);
+    CHECK(!sink.overflowed);
+    rn_sink_vector(&sink, 3, 1, &bad[i]);
+    CHECK(sink.overflowed);
+    sink = start(exact);
+    CHECK(!sink.overflowed);
+    rn_sink_row(&sink, 3, 1, LEAF, &good);
+    CHECK(sink.overflowed);
+  }
+}
+
+int main(void) {
+  fill(dy, ROWS * N, 1);
+  fill(x, ROWS * K, 2);
+  order_and_grouping_do_not_matter();
+  what_cannot_be_summed_is_noticed();
+  return check_result();
+}
