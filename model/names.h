@@ -21,6 +21,7 @@
 #define rn_stage_backward_input RN_NAME(rn_stage_backward_input)
 #define rn_stage_backward_weight RN_NAME(rn_stage_backward_weight)
 #define rn_stage_hidden RN_NAME(rn_stage_hidden)
+#define rn_replay_port RN_NAME(rn_replay_port)
 #define rn_tape_create RN_NAME(rn_tape_create)
 #define rn_tape_destroy RN_NAME(rn_tape_destroy)
 #define rn_tape_rows RN_NAME(rn_tape_rows)

@@ -7,6 +7,7 @@
 #include "model/embed.h"
 #include "model/head.h"
 #include "model/layer.h"
+#include "model/replay.h"
 #include "proto/arena.h"
 
 struct rn_stage {
@@ -23,14 +24,20 @@ struct rn_stage {
   rn_head_work head_work;
   rn_arena arena;
   rn_real *embed_work; /* [R, D] */
+  rn_arena shared_arena;
+  rn_layer_tape shared; /* of tapes that do not keep all; made with the first of them */
+  rn_real *again;       /* [R, D]: rows of a forward that is done again */
 };
 
 struct rn_tape {
   rn_arena arena;
   int layer_count;
-  bool keep, train;
+  rn_keep keep;
+  bool train;
   const rn_stage *stage;
-  rn_layer_tape *layer; /* [layer_count], all the same when not kept */
+  rn_layer_tape *layer; /* [layer_count], all the same when not all is kept */
+  rn_real *input;       /* [layer_count, R, D] of layers; NULL unless inputs are kept */
+  rn_real *before;      /* [layer_count, B H K V]: states before the piece, likewise */
   rn_real *embed_stat;  /* [R, 2] */
   rn_real *last;        /* [R, D]: what left the last layer */
 };
@@ -118,6 +125,7 @@ void rn_stage_destroy(rn_stage **stage) {
   if (*stage == NULL) return;
   rn_block_retention_destroy(&(*stage)->retention);
   rn_arena_destroy(&(*stage)->arena);
+  rn_arena_destroy(&(*stage)->shared_arena);
   rn_param_table_destroy(&(*stage)->table);
   free((*stage)->layer);
   free(*stage);
@@ -128,29 +136,66 @@ const rn_param_table *rn_stage_params(const rn_stage *stage) {
   return stage->table;
 }
 
-rn_status rn_tape_create(rn_err *err, const rn_stage *stage, bool keep, rn_tape **out) {
+static int64_t state_elements(const rn_stage *stage) {
+  return (int64_t)stage->max_sequences * stage->spec.dim * rn_spec_value_width(&stage->spec);
+}
+
+/* The buffers of one layer for all tapes that do not keep their own. */
+static rn_status make_shared(rn_err *err, rn_stage *stage) {
+  if (stage->shared_arena.base != NULL || stage->layer_count == 0) return RN_OK;
+  const size_t rows = rows_bytes(stage, stage->spec.dim);
+  RN_TRY(err, rn_arena_create(err, rows + rn_layer_tape_bytes(stage->layer, max_rows(stage)),
+                              &stage->shared_arena));
+  stage->again = rn_arena_take(&stage->shared_arena, rows);
+  stage->shared = rn_layer_tape_take(stage->layer, max_rows(stage), &stage->shared_arena);
+  return RN_OK;
+}
+
+static size_t tape_bytes(const rn_stage *stage, rn_keep keep) {
+  size_t bytes = rows_bytes(stage, 2) + rows_bytes(stage, stage->spec.dim);
+  const int64_t layers = stage->layer_count;
+  if (keep == RN_KEEP_INPUTS) {
+    bytes += rows_bytes(stage, layers * stage->spec.dim) +
+             rn_arena_round((size_t)(layers * state_elements(stage)) * sizeof(rn_real));
+  }
+  for (int i = 0; keep == RN_KEEP_ALL && i < layers; i++) {
+    bytes += rn_layer_tape_bytes(&stage->layer[i], max_rows(stage));
+  }
+  return bytes;
+}
+
+static void take_parts(const rn_stage *stage, rn_tape *tape) {
+  const int64_t layers = stage->layer_count;
+  tape->embed_stat = rn_arena_take(&tape->arena, rows_bytes(stage, 2));
+  tape->last = rn_arena_take(&tape->arena, rows_bytes(stage, stage->spec.dim));
+  if (tape->keep == RN_KEEP_INPUTS) {
+    tape->input = rn_arena_take(&tape->arena, rows_bytes(stage, layers * stage->spec.dim));
+    tape->before =
+        rn_arena_take(&tape->arena, (size_t)(layers * state_elements(stage)) * sizeof(rn_real));
+  }
+  for (int i = 0; i < layers; i++) {
+    tape->layer[i] = tape->keep == RN_KEEP_ALL
+                         ? rn_layer_tape_take(&stage->layer[i], max_rows(stage), &tape->arena)
+                         : stage->shared;
+  }
+}
+
+rn_status rn_tape_create(rn_err *err, rn_stage *stage, rn_keep keep, rn_tape **out) {
   *out = NULL;
   rn_tape *tape;
   RN_TRY(err, rn_alloc(err, "tape", 1, sizeof *tape, &tape));
   tape->layer_count = stage->layer_count;
   tape->keep = keep;
   tape->stage = stage;
-  const int sets = keep || stage->layer_count == 0 ? stage->layer_count : 1;
-  size_t bytes = rows_bytes(stage, 2) + rows_bytes(stage, stage->spec.dim);
-  for (int i = 0; i < sets; i++) bytes += rn_layer_tape_bytes(&stage->layer[i], max_rows(stage));
   rn_status status;
   if ((status = rn_alloc(err, "tape", (size_t)tape->layer_count, sizeof *tape->layer,
                          &tape->layer)) != RN_OK ||
-      (status = rn_arena_create(err, bytes, &tape->arena)) != RN_OK) {
+      (keep != RN_KEEP_ALL && (status = make_shared(err, stage)) != RN_OK) ||
+      (status = rn_arena_create(err, tape_bytes(stage, keep), &tape->arena)) != RN_OK) {
     rn_tape_destroy(&tape);
     return status;
   }
-  tape->embed_stat = rn_arena_take(&tape->arena, rows_bytes(stage, 2));
-  tape->last = rn_arena_take(&tape->arena, rows_bytes(stage, stage->spec.dim));
-  for (int i = 0; i < tape->layer_count; i++) {
-    tape->layer[i] = i < sets ? rn_layer_tape_take(&stage->layer[i], max_rows(stage), &tape->arena)
-                              : tape->layer[0];
-  }
+  take_parts(stage, tape);
   *out = tape;
   return RN_OK;
 }
@@ -169,6 +214,31 @@ static void copy_rows(const rn_stage *stage, const rn_unit *unit, const rn_real 
   if (to != from) memcpy(to, from, count * sizeof *to);
 }
 
+static rn_real *input_of(const rn_tape *tape, int layer) {
+  return tape->input + layer * max_rows(tape->stage) * tape->stage->spec.dim;
+}
+
+static rn_real *before_of(const rn_tape *tape, int layer) {
+  return tape->before + layer * state_elements(tape->stage);
+}
+
+/* The state before the piece is the one before its first chunk. */
+static void keep_state(const rn_tape *tape, const rn_unit *unit, int layer) {
+  const rn_spec *spec = &tape->stage->spec;
+  const size_t count =
+      (size_t)unit->sequences * (size_t)spec->dim * (size_t)rn_spec_value_width(spec);
+  memcpy(before_of(tape, layer), tape->layer[layer].retention.states, count * sizeof(rn_real));
+}
+
+/* A layer's forward once more, from its kept input, into the buffers that all layers share. */
+static rn_status forward_again(rn_err *err, rn_stage *stage, const rn_real *params,
+                               const rn_unit *unit, rn_tape *tape, int layer) {
+  rn_replay replay = {.before = before_of(tape, layer)};
+  rn_scan_port port = rn_replay_port(&replay);
+  return rn_layer_forward(err, &stage->layer[layer], params, unit, RN_FORM_CHUNKWISE, tape->train,
+                          &port, input_of(tape, layer), &tape->layer[layer], stage->again);
+}
+
 rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
                            rn_form form, bool train, rn_scan_port *port, const rn_real *x,
                            rn_real *y, rn_tape *tape) {
@@ -180,10 +250,12 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, 
     copy_rows(stage, unit, x, y);
   }
   for (int i = 0; i < stage->layer_count; i++) {
+    if (tape->keep == RN_KEEP_INPUTS) copy_rows(stage, unit, y, input_of(tape, i));
     RN_TRY(err, rn_layer_forward(err, &stage->layer[i], params, unit, form, train, port, y,
                                  &tape->layer[i], y));
+    if (tape->keep == RN_KEEP_INPUTS) keep_state(tape, unit, i);
   }
-  if (tape->keep) copy_rows(stage, unit, y, tape->last);
+  if (tape->keep != RN_KEEP_NOTHING) copy_rows(stage, unit, y, tape->last);
   return RN_OK;
 }
 
@@ -204,10 +276,15 @@ void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_
 rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *params,
                                   const rn_unit *unit, rn_scan_port *port, rn_tape *tape,
                                   rn_real *dy, rn_real *dx, rn_sink *sink) {
-  assert(tape->keep);
+  const bool again = tape->keep == RN_KEEP_INPUTS;
+  assert(tape->keep != RN_KEEP_NOTHING);
   for (int i = stage->layer_count - 1; i >= 0; i--) {
+    if (again) RN_TRY(err, forward_again(err, stage, params, unit, tape, i));
     RN_TRY(err, rn_layer_backward_input(err, &stage->layer[i], params, unit, port, &tape->layer[i],
                                         dy, sink));
+    if (again) {
+      rn_layer_backward_weight(&stage->layer[i], rn_rows_of_unit(unit), &tape->layer[i], sink);
+    }
   }
   if (stage->has_embedding) {
     rn_embed_backward(&stage->embed, params, unit, tape->train, stage->seed, tape->embed_stat,
@@ -221,7 +298,7 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
 void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tape *tape,
                               rn_sink *sink) {
   const rn_rows rows = rn_rows_of_unit(unit);
-  for (int i = stage->layer_count - 1; i >= 0; i--) {
+  for (int i = stage->layer_count - 1; tape->keep == RN_KEEP_ALL && i >= 0; i--) {
     rn_layer_backward_weight(&stage->layer[i], rows, &tape->layer[i], sink);
   }
 }

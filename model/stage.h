@@ -32,12 +32,18 @@ void rn_stage_destroy(rn_stage **stage);
 /** The stage's parameter table; the stage owns it. */
 const rn_param_table *rn_stage_params(const rn_stage *stage);
 
+/** How much of a forward pass a tape keeps. */
+typedef enum {
+  RN_KEEP_NOTHING, /* there is no backward */
+  RN_KEEP_INPUTS,  /* of layers, and the states before the piece: backward computes a layer again */
+  RN_KEEP_ALL
+} rn_keep;
+
 /**
  * What a unit's forward leaves for its backward, for the sizes that the stage was made for.
- * A tape with `keep` false serves forward passes without a backward: layers share one set of
- * buffers.
+ * Tapes that do not keep all share one layer's buffers, which are the stage's.
  */
-rn_status rn_tape_create(rn_err *err, const rn_stage *stage, bool keep, rn_tape **out);
+rn_status rn_tape_create(rn_err *err, rn_stage *stage, rn_keep keep, rn_tape **out);
 void rn_tape_destroy(rn_tape **tape);
 
 /** The tape's rows [B, T, D]: what left the stage in a kept forward; free for what will enter it.
@@ -83,11 +89,15 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
                                   const rn_unit *unit, rn_scan_port *port, rn_tape *tape,
                                   rn_real *dy, rn_real *dx, rn_sink *sink);
 
-/** Weight gradients of the unit's matrices into the sink; local. The tape is free afterwards. */
+/**
+ * Weight gradients of the unit's matrices into the sink; local. The tape is free afterwards. A tape
+ * that kept inputs only had them in backward_input: nothing is left to do.
+ */
 void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tape *tape,
                               rn_sink *sink);
 
-/** Hidden rows [B, T, D] that entered `layer` (L: left the last) in the tape's forward (keep true).
+/** Hidden rows [B, T, D] that entered `layer` (L: left the last) in the tape's forward (all
+ * kept).
  */
 const rn_real *rn_stage_hidden(const rn_tape *tape, int layer);
 

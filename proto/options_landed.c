@@ -16,7 +16,6 @@ static const struct {
     {"parallel.comm_thread", {"auto", "off"}},
     {"parallel.share_weights", {"auto", "off"}},
     {"train.precision", {"fp32"}},
-    {"train.recompute", {"none"}},
     {"checkpoint.reset_lanes", {"false"}},
 };
 

@@ -27,7 +27,7 @@ static rn_status open_decoder(rn_err *err, const rn_loaded *model, decoder *d) {
   const rn_spec *spec = &model->spec;
   *d = (decoder){.model = model};
   RN_TRY(err, rn_stage_create(err, spec, 0, spec->layers, 1, PIECE_TOKENS, 0, &d->stage));
-  RN_TRY(err, rn_tape_create(err, d->stage, false, &d->tape));
+  RN_TRY(err, rn_tape_create(err, d->stage, RN_KEEP_NOTHING, &d->tape));
   RN_TRY(err, rn_carry_create(err, spec, spec->layers, 1, &d->carry));
   RN_TRY(err,
          rn_alloc(err, "rows", (size_t)PIECE_TOKENS * (size_t)spec->dim, sizeof(float), &d->rows));

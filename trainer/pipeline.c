@@ -18,13 +18,13 @@ static int64_t rows_of(const rn_unit *unit) {
 
 /* ---- making ---- */
 
-static rn_status make_slots(rn_err *err, rn_pipeline *p, int stage, size_t elements) {
+static rn_status make_slots(rn_err *err, rn_pipeline *p, int stage, rn_keep keep, size_t elements) {
   RN_TRY(err, rn_schedule_make(err, p->schedule, stage, &p->tasks));
   RN_TRY(err, rn_alloc(err, "slots", (size_t)p->tasks.tapes, sizeof *p->slot, &p->slot));
   for (int i = 0; i < p->tasks.tapes; i++) {
     rn_slot *slot = &p->slot[i];
     slot->rows_in = slot->rows_out = slot->gradient_in = slot->gradient_out = RN_RELAY_NOTHING;
-    RN_TRY(err, rn_tape_create(err, p->stage, true, &slot->tape));
+    RN_TRY(err, rn_tape_create(err, p->stage, keep, &slot->tape));
     RN_TRY(err, rn_alloc(err, "gradients of rows", elements, sizeof(float), &slot->gradient));
   }
   return RN_OK;
@@ -36,8 +36,9 @@ static rn_status make_parts(rn_err *err, const rn_spec *spec, rn_pipeline_shape 
   const size_t elements = rows * (size_t)spec->dim;
   RN_TRY(err, rn_stage_create(err, spec, shape.first_layer, shape.last_layer, shape.sequences,
                               shape.tokens, shape.seed, &p->stage));
-  if (shape.schedule.microbatches > 0) RN_TRY(err, make_slots(err, p, shape.stage, elements));
-  RN_TRY(err, rn_tape_create(err, p->stage, false, &p->loss_tape));
+  if (shape.schedule.microbatches > 0)
+    RN_TRY(err, make_slots(err, p, shape.stage, shape.keep, elements));
+  RN_TRY(err, rn_tape_create(err, p->stage, RN_KEEP_NOTHING, &p->loss_tape));
   RN_TRY(err, rn_alloc(err, "rows", elements, sizeof(float), &p->rows));
   return rn_alloc(err, "losses of tokens", rows, sizeof(float), &p->token_loss);
 }

@@ -41,6 +41,7 @@ typedef struct rn_pipeline_shape {
   int stage, first_layer, last_layer;
   int sequences, tokens;
   rn_schedule_shape schedule; /* micro-batches 0: losses only */
+  rn_keep keep;               /* all, or inputs: train.recompute */
   uint64_t seed;              /* of dropout */
 } rn_pipeline_shape;
 

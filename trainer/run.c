@@ -88,6 +88,7 @@ static rn_status make_bands(rn_err *err, rn_run *run, int most_tokens) {
 
 static rn_status make_pipeline(rn_err *err, rn_run *run, int most_tokens) {
   const rn_layout *l = &run->layout;
+  const bool again = run->config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_BLOCK;
   const rn_pipeline_shape shape = {
       .stage = rn_grid_pipeline(run->grid),
       .first_layer = (int)run->layers.begin,
@@ -97,7 +98,8 @@ static rn_status make_pipeline(rn_err *err, rn_run *run, int most_tokens) {
       .schedule = {.stages = l->pipeline,
                    .microbatches = microbatches_of(run, rn_range_count(run->share)),
                    .segments = l->segments,
-                   .split_weight = l->pipeline > 1},
+                   .split_weight = l->pipeline > 1 && !again},
+      .keep = again ? RN_KEEP_INPUTS : RN_KEEP_ALL,
       .seed = (uint64_t)run->config->run->seed};
   return rn_pipeline_create(err, &run->spec, shape, run->relay, &run->pipeline);
 }

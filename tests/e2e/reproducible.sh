@@ -51,6 +51,8 @@ layout 2 sequence=2 segments=2
 layout 2 sequence=2 segments=3
 for size in 1 2 6; do layout 1 "microbatch=$size"; done
 OMP_NUM_THREADS=2 layout 1 threads=2
+train 4 again parallel.pipeline=2 parallel.sequence=2 train.recompute=block
+same one again
 
 train 8 moved train.steps=7 parallel.sequence=8 optimizer.decay_steps=20
 train 3 moved train.steps=13 parallel.pipeline=3

@@ -10,7 +10,7 @@ rn_status golden_model_open(rn_err *err, golden_case *c, const rn_spec *spec, in
   golden_model *m = out;
   const int64_t rows = (int64_t)sequences * tokens;
   RN_TRY(err, rn_stage_create(err, spec, 0, spec->layers, sequences, tokens, 0, &m->stage));
-  RN_TRY(err, rn_tape_create(err, m->stage, true, &m->tape));
+  RN_TRY(err, rn_tape_create(err, m->stage, RN_KEEP_ALL, &m->tape));
   RN_TRY(err, rn_carry_create(err, spec, spec->layers, sequences, &m->carry));
   m->table = rn_stage_params(m->stage);
   RN_TRY(err, golden_take(err, c, m->table->total, sizeof(rn_real), &m->gradient));

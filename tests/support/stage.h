@@ -80,7 +80,7 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
   m.sequence_number = test_take((size_t)sequences, sizeof(int64_t));
   m.y = test_take(rows * width, sizeof(rn_real));
   for (int p = 0; p < TEST_PIECES; p++) {
-    CHECK_OK(&err, rn_tape_create(&err, m.stage, true, &m.tape[p]));
+    CHECK_OK(&err, rn_tape_create(&err, m.stage, RN_KEEP_ALL, &m.tape[p]));
     m.piece_y[p] = test_take(2 * rows * width, sizeof(rn_real));
     m.unit[p].input = test_take(3 * rows, sizeof(int32_t));
   }

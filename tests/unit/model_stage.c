@@ -43,7 +43,7 @@ static void two_stages_are_one_model(rn_spec spec) {
   for (int s = 0; s < 2; s++) {
     CHECK_OK(&err, rn_stage_create(&err, &spec, s == 0 ? 0 : cut, s == 0 ? cut : spec.layers,
                                    SEQUENCES, TOKENS, 11, &stage[s]));
-    CHECK_OK(&err, rn_tape_create(&err, stage[s], true, &tape[s]));
+    CHECK_OK(&err, rn_tape_create(&err, stage[s], RN_KEEP_ALL, &tape[s]));
     CHECK_OK(&err, rn_carry_create(&err, &spec, spec.layers, SEQUENCES, &carry[s]));
     const rn_param_table *table = rn_stage_params(stage[s]);
     params[s] = test_take((size_t)table->total, sizeof(rn_real));
@@ -80,7 +80,7 @@ static void a_tape_that_keeps_nothing_gives_the_same_rows(void) {
   test_model m = open(test_spec());
   rn_err err = {0};
   rn_tape *tape = NULL;
-  CHECK_OK(&err, rn_tape_create(&err, m.stage, false, &tape));
+  CHECK_OK(&err, rn_tape_create(&err, m.stage, RN_KEEP_NOTHING, &tape));
   test_forward(&m, RN_FORM_CHUNKWISE, &m.tokens, 1);
   rn_carry_reset(m.carry);
   CHECK_OK(&err, rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
@@ -92,6 +92,27 @@ static void a_tape_that_keeps_nothing_gives_the_same_rows(void) {
                (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) != 0);
   rn_tape_destroy(&tape);
   test_model_close(&m);
+}
+
+/* Layers that are computed again in backward give the bits of layers that were kept. */
+static void a_tape_of_inputs_gives_the_same_gradient(void) {
+  enum { FIRST = 5 };
+  static const int ends[] = {FIRST, TOKENS};
+  rn_spec spec = test_spec();
+  spec.dropout = 0.3;
+  test_model kept = open(spec), again = open(spec);
+  rn_err err = {0};
+  kept.train = again.train = true;
+  for (int p = 0; p < 2; p++) {
+    rn_tape_destroy(&again.tape[p]);
+    CHECK_OK(&err, rn_tape_create(&err, again.stage, RN_KEEP_INPUTS, &again.tape[p]));
+  }
+  test_forward(&kept, RN_FORM_CHUNKWISE, ends, 2);
+  test_forward(&again, RN_FORM_CHUNKWISE, ends, 2);
+  CHECK(test_loss(&again, 2, true) == test_loss(&kept, 2, true));
+  CHECK(memcmp(again.gradient, kept.gradient, (size_t)kept.table->total * sizeof(rn_real)) == 0);
+  test_model_close(&kept);
+  test_model_close(&again);
 }
 
 /* A step leaves nothing on stage or tape that the next one could see, whatever its size. */
@@ -168,6 +189,7 @@ int main(void) {
   spec.pre_norm = false, spec.embedding_norm = true, spec.head_norm = RN_HEAD_NORM_RMS_AFFINE;
   two_stages_are_one_model(spec);
   a_tape_that_keeps_nothing_gives_the_same_rows();
+  a_tape_of_inputs_gives_the_same_gradient();
   steps_do_not_see_each_other();
   a_failing_port_is_reported();
   ts_chunkwise_has_no_parallel_form();
