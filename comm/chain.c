@@ -10,11 +10,12 @@
 
 #include "comm/mpi_check.h"
 #include "comm/scan.h"
+#include "comm/scan_cost.h"
 #include "comm/scan_ring.h"
 #include "proto/arena.h"
 
-/* Below this many bytes a message costs its latency, and fewer rounds win; elements of a block. */
-enum { SMALL_STATE_BYTES = 32768, BLOCK = 16384 };
+/* Below this many bytes a message costs its latency, and fewer rounds win. */
+enum { SMALL_STATE_BYTES = 32768 };
 
 rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes) {
   return ranks > 4 && state_bytes <= SMALL_STATE_BYTES ? RN_SCAN_DOUBLING : RN_SCAN_CHAIN;
@@ -120,6 +121,20 @@ static rn_status make_axes(rn_err *err, const rn_grid *grid, rn_chain *chain) {
   return RN_OK;
 }
 
+/* Blocks leave the bits of a state alone, so that a clock may choose them. */
+static rn_status choose_blocks(rn_err *err, rn_chain *chain) {
+  const rn_chain_shape *s = &chain->shape;
+  const int64_t head_bytes = s->matrix * (int64_t)sizeof(float);
+  int64_t block_bytes = RN_SCAN_LEAST_BLOCK;
+  if (chain->size > 1 && head_bytes > block_bytes) {
+    rn_scan_cost cost;
+    RN_TRY(err, rn_scan_cost_measure(err, chain->axis[RN_SCAN_FORWARD], &cost));
+    block_bytes = rn_scan_cost_block(cost, chain->size, s->heads * head_bytes);
+  }
+  chain->blocks = rn_scan_blocks_make(s->heads, s->matrix, block_bytes / (int64_t)sizeof(float));
+  return RN_OK;
+}
+
 static rn_status make_buffers(rn_err *err, rn_chain *chain) {
   RN_TRY(err,
          rn_alloc(err, "scan factors", (size_t)chain->shape.heads, sizeof(float), &chain->factor));
@@ -146,11 +161,11 @@ rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm al
       .port = {.self = chain, .begin = chain_begin, .poll = chain_poll, .end = chain_end},
       .algorithm = algorithm,
       .shape = shape,
-      .blocks = rn_scan_blocks_make(shape.heads, shape.matrix, BLOCK),
       .axis = {MPI_COMM_NULL, MPI_COMM_NULL},
       .bands = 1,
       .compose = MPI_OP_NULL};
   rn_status status = make_axes(err, grid, chain);
+  if (status == RN_OK) status = choose_blocks(err, chain);
   if (status == RN_OK) status = make_buffers(err, chain);
   if (status != RN_OK) {
     rn_chain_destroy(&chain);
@@ -191,6 +206,10 @@ void rn_chain_carry(rn_chain *chain, const float *initial, float *final) {
 
 rn_scan_port *rn_chain_port(rn_chain *chain) {
   return &chain->port;
+}
+
+int64_t rn_chain_block_bytes(const rn_chain *chain) {
+  return chain->blocks.block * (int64_t)sizeof(float);
 }
 
 int64_t rn_chain_bytes_sent(const rn_chain *chain) {
