@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,9 +27,9 @@ const char *rn_scan_name(rn_scan_algorithm algorithm) {
   return names[algorithm];
 }
 
-float rn_scan_factor(const rn_chain *chain, double log_decay) {
+float rn_scan_factor(double log_decay) {
   const double factor = exp(log_decay);
-  return factor < FLT_MIN || factor < chain->shape.epsilon ? 0 : (float)factor;
+  return factor < FLT_MIN ? 0 : (float)factor;
 }
 
 void rn_scan_advance(const rn_chain *chain, rn_range elements) {
@@ -57,9 +58,12 @@ static rn_status chain_begin(void *self, rn_err *err, rn_scan_direction directio
   (void)m;
   chain->direction = direction;
   chain->n = n;
-  chain->log_decay = log_decay;
   chain->own = own;
-  for (int i = 0; i < n; i++) chain->factor[i] = rn_scan_factor(chain, log_decay[i]);
+  for (int i = 0; i < n; i++) {
+    const bool passes = exp(log_decay[i]) >= chain->shape.epsilon;
+    chain->log_decay[i] = passes ? log_decay[i] : -INFINITY;
+    chain->factor[i] = rn_scan_factor(chain->log_decay[i]);
+  }
   RN_TRY(err, rn_scan_ring_begin(err, chain, layer));
   return chain->algorithm == RN_SCAN_CHAIN ? rn_scan_chain_begin(err, chain) : RN_OK;
 }
@@ -127,9 +131,8 @@ static rn_status choose_blocks(rn_err *err, rn_chain *chain) {
   const int64_t head_bytes = s->matrix * (int64_t)sizeof(float);
   int64_t block_bytes = RN_SCAN_LEAST_BLOCK;
   if (chain->size > 1 && head_bytes > block_bytes) {
-    rn_scan_cost cost;
-    RN_TRY(err, rn_scan_cost_measure(err, chain->axis[RN_SCAN_FORWARD], &cost));
-    block_bytes = rn_scan_cost_block(cost, chain->size, s->heads * head_bytes);
+    RN_TRY(err, rn_scan_cost_measure(err, chain->axis[RN_SCAN_FORWARD], &chain->cost));
+    block_bytes = rn_scan_cost_block(chain->cost, chain->size, s->heads * head_bytes);
   }
   chain->blocks = rn_scan_blocks_make(s->heads, s->matrix, block_bytes / (int64_t)sizeof(float));
   return RN_OK;
@@ -138,6 +141,8 @@ static rn_status choose_blocks(rn_err *err, rn_chain *chain) {
 static rn_status make_buffers(rn_err *err, rn_chain *chain) {
   RN_TRY(err,
          rn_alloc(err, "scan factors", (size_t)chain->shape.heads, sizeof(float), &chain->factor));
+  RN_TRY(err, rn_alloc(err, "scan factors", (size_t)chain->shape.heads, sizeof(double),
+                       &chain->log_decay));
   RN_TRY(err, rn_scan_ring_create(err, chain));
   switch (chain->algorithm) {
     case RN_SCAN_CHAIN:
@@ -186,6 +191,7 @@ void rn_chain_destroy(rn_chain **chain) {
   }
   if (c->compose != MPI_OP_NULL) MPI_Op_free(&c->compose);
   free(c->factor);
+  free(c->log_decay);
   free(c->states);
   free(c->log_sum);
   free(c->elements);
@@ -208,8 +214,18 @@ rn_scan_port *rn_chain_port(rn_chain *chain) {
   return &chain->port;
 }
 
-int64_t rn_chain_block_bytes(const rn_chain *chain) {
-  return chain->blocks.block * (int64_t)sizeof(float);
+void rn_chain_describe(const rn_chain *chain, char *text, size_t bytes) {
+  const rn_scan_cost *c = &chain->cost;
+  const char *name = rn_scan_name(chain->algorithm);
+  if (chain->algorithm != RN_SCAN_CHAIN) {
+    snprintf(text, bytes, "%s", name);
+  } else if (c->latency_s == 0) {
+    snprintf(text, bytes, "%s, a block a head", name);
+  } else {
+    snprintf(text, bytes, "%s, blocks of %lld KiB (measured: %.1f us a message, %.1f GB/s)", name,
+             (long long)chain->blocks.block * (long long)sizeof(float) / 1024, 1e6 * c->latency_s,
+             1e-9 / c->byte_s);
+  }
 }
 
 int64_t rn_chain_bytes_sent(const rn_chain *chain) {

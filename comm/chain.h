@@ -70,8 +70,8 @@ void rn_chain_carry(rn_chain *chain, const float *initial, float *final);
 rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes);
 const char *rn_scan_name(rn_scan_algorithm algorithm);
 
-/** Bytes of a block, as measured when the chain was made. */
-int64_t rn_chain_block_bytes(const rn_chain *chain);
+/** The algorithm, its blocks and what they were chosen by, in words: into text [bytes]. */
+void rn_chain_describe(const rn_chain *chain, char *text, size_t bytes);
 
 /** Bytes that this rank has sent, and seconds that it has waited for others, since create. */
 int64_t rn_chain_bytes_sent(const rn_chain *chain);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "comm/chain.h"
+#include "comm/scan_cost.h"
 #include "comm/scan_link.h"
 
 /* Links by [direction]; a sender has two in turn, so that it need not wait for a slow neighbour. */
@@ -23,6 +24,7 @@ struct rn_chain {
   float *final;         /* [layers, n, matrix] behind the last band; NULL: nobody asks */
   int64_t bytes_sent;
   double wait_s;
+  rn_scan_cost cost; /* measured, where there are blocks to choose */
 
   rn_scan_link receive[RN_SCAN_DIRECTIONS], send[RN_SCAN_DIRECTIONS][RN_SCAN_TURNS]; /* chain */
   int turn[RN_SCAN_DIRECTIONS];
@@ -34,8 +36,8 @@ struct rn_chain {
 
   rn_scan_direction direction; /* of the scan at hand */
   int n;
-  const double *log_decay;
   const float *own;
+  double *log_decay;                 /* [heads]; -inf where a factor is below the shape's epsilon */
   float *factor;                     /* [heads]: as rn_scan_factor */
   const float *before;               /* [n, matrix]; NULL: zero */
   float *out;                        /* [n, matrix]; NULL: nobody asks for it */
@@ -47,9 +49,8 @@ struct rn_chain {
   rn_err poll_err;                   /* what went wrong in poll(), for end() to return */
 };
 
-/* exp(log a), and 0 where that is below the smallest normal number or the shape's epsilon: then
- * nothing passes. */
-float rn_scan_factor(const rn_chain *chain, double log_decay);
+/* exp(log a), and 0 where that is below the smallest normal number: then nothing passes. */
+float rn_scan_factor(double log_decay);
 
 /* out = factor before + own, and own alone where the factor is 0; elements of [n, matrix]. */
 void rn_scan_advance(const rn_chain *chain, rn_range elements);

@@ -16,7 +16,7 @@ enum { LOGS, STATES };
 static void put_in_front(const rn_chain *chain, const double *log_x, const float *far, float *x) {
   const int64_t m = chain->shape.matrix;
   for (int i = 0; i < chain->n; i++) {
-    const float factor = rn_scan_factor(chain, log_x[i]);
+    const float factor = rn_scan_factor(log_x[i]);
     if (factor == 0) continue;
     for (int64_t e = i * m; e < (i + 1) * m; e++) x[e] += factor * far[e];
   }

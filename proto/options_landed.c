@@ -12,7 +12,6 @@ static const struct {
     {"model.arch", {"retnet"}},
     {"model.products", {"auto", "openblas"}},
     {"data.carry_state", {"false"}},
-    {"parallel.scan_epsilon", {"0"}},
     {"parallel.comm_thread", {"auto", "off"}},
     {"parallel.share_weights", {"auto", "off"}},
     {"train.precision", {"fp32"}},

@@ -58,6 +58,7 @@ static void print_console(const rn_metrics *m, const rn_run *run, const rn_step_
   printf("step %lld/%lld  loss %.4f  norm %.3f  lr %.2e  %.0f tokens/s  %.2f GFLOP/s  ETA %.0f s",
          (long long)run->step, (long long)run->config->train->steps, r->loss, r->grad_norm, r->lr,
          tokens_per_s, tokens_per_s * rn_spec_flops_per_token(&run->spec) / 1e9, left);
+  if (run->layout.sequence > 1) printf("  scan wait %.1f ms", 1e3 * r->scan_wait_s);
   if (r->skipped) printf("  SKIPPED");
   if (!isnan(val_loss)) printf("  val_loss %.4f  perplexity %.3f", val_loss, exp(val_loss));
   printf("\n");
@@ -70,6 +71,7 @@ rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const r
   const double tokens_per_s = (double)c->data->batch_sequences * c->data->sequence_length / step_s;
   m->step_s = step_s;
   m->total_s += step_s;
+  m->scan_wait_s += r->scan_wait_s;
   m->steps++;
   m->loss = r->loss;
   if (!isnan(val_loss)) m->val_loss = val_loss;
@@ -84,6 +86,7 @@ rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const r
   put_number(m->file, "step_s", step_s);
   put_number(m->file, "tokens_per_s", tokens_per_s);
   put_number(m->file, "model_flops_per_s", tokens_per_s * rn_spec_flops_per_token(&run->spec));
+  if (run->layout.sequence > 1) put_number(m->file, "scan_wait_s", r->scan_wait_s);
   if (r->skipped) fprintf(m->file, ", \"skipped\": true");
   if (!isnan(val_loss)) {
     put_number(m->file, "val_loss", val_loss);
@@ -128,6 +131,7 @@ static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run, doub
           rn_scan_name(run->scan.algorithm), run->spec.chunk, rn_products_table()->name);
   put_list(file, "tokens_per_rank_step", ranks.targets, size);
   fprintf(file, ",\n \"scan_bytes_per_step\": %.0f", m->steps > 0 ? scan / (double)m->steps : 0);
+  put_number(file, "scan_wait_s", m->steps > 0 ? m->scan_wait_s / (double)m->steps : 0);
   fprintf(file, ",\n \"peak_bytes\": {\"min\": %.0f, \"avg\": %.0f, \"max\": %.0f}", least,
           sum / size, most);
   fprintf(file, ",\n \"parameters\": %lld}\n", (long long)rn_spec_parameters(&run->spec));

@@ -9,8 +9,9 @@
 
 typedef struct rn_metrics {
   FILE *file;
-  double step_s;  /* of the last step */
-  double total_s; /* of all steps of this launch */
+  double step_s;      /* of the last step */
+  double total_s;     /* of all steps of this launch */
+  double scan_wait_s; /* in all of them, mean of the ranks */
   int64_t steps;
   double val_loss, loss; /* the last ones; NaN before the first */
 } rn_metrics;

@@ -181,6 +181,7 @@ static rn_status make_grid(rn_err *err, rn_run *run) {
   if (l->pipeline > 1) RN_TRY(err, rn_relay_create(err, run->grid, run->spec.dim, &run->relay));
   const rn_scan_source_shape scan = {.wanted = run->config->parallel->scan,
                                      .reproducible = l->leaf > 0,
+                                     .epsilon = run->config->parallel->scan_epsilon,
                                      .layers = (int)rn_range_count(run->layers),
                                      .sequences = l->microbatch,
                                      .bands = l->segments};

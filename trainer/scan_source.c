@@ -1,5 +1,7 @@
 #include "trainer/scan_source.h"
 
+#include <stdio.h>
+
 static rn_scan_algorithm choose(const rn_grid *grid, Retnet__Scan wanted, int64_t state_bytes) {
   switch (wanted) {
     case RETNET__SCAN__SCAN_CHAIN:
@@ -28,8 +30,11 @@ rn_status rn_scan_source_create(rn_err *err, const rn_grid *grid, const rn_spec 
     return rn_fold_create(err, grid, shape.layers, heads, m, &out->fold);
   }
   out->algorithm = choose(grid, shape.wanted, heads * m * (int64_t)sizeof(float));
-  const rn_chain_shape chain = {
-      .heads = heads, .matrix = m, .layers = shape.layers, .bands = shape.bands};
+  const rn_chain_shape chain = {.heads = heads,
+                                .matrix = m,
+                                .layers = shape.layers,
+                                .bands = shape.bands,
+                                .epsilon = shape.epsilon};
   return rn_chain_create(err, grid, out->algorithm, chain, &out->chain);
 }
 
@@ -58,4 +63,12 @@ int64_t rn_scan_source_bytes_sent(const rn_scan_source *source) {
 double rn_scan_source_wait_s(const rn_scan_source *source) {
   if (source->fold != NULL) return rn_fold_wait_s(source->fold);
   return source->chain != NULL ? rn_chain_wait_s(source->chain) : 0;
+}
+
+void rn_scan_source_describe(const rn_scan_source *source, char *text, size_t bytes) {
+  if (source->chain != NULL) {
+    rn_chain_describe(source->chain, text, bytes);
+  } else {
+    snprintf(text, bytes, "%s", source->fold != NULL ? "chain, in reproducible order" : "none");
+  }
 }

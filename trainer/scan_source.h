@@ -25,6 +25,7 @@ typedef struct rn_scan_source {
 typedef struct rn_scan_source_shape {
   Retnet__Scan wanted; /* parallel.scan */
   bool reproducible;
+  double epsilon;               /* parallel.scan_epsilon */
   int layers, sequences, bands; /* of units, at most */
 } rn_scan_source_shape;
 
@@ -39,6 +40,9 @@ void rn_scan_source_destroy(rn_scan_source *source);
 /** Bytes that this rank has sent for scans, and seconds that it has waited, since create. */
 int64_t rn_scan_source_bytes_sent(const rn_scan_source *source);
 double rn_scan_source_wait_s(const rn_scan_source *source);
+
+/** "none", or the algorithm and its choices in words: into text [bytes]. */
+void rn_scan_source_describe(const rn_scan_source *source, char *text, size_t bytes);
 
 /** The port for a unit of `band` in a direction; valid until the next call. */
 rn_scan_port *rn_scan_source_port(rn_scan_source *source, rn_scan_direction direction, int band);

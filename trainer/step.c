@@ -130,15 +130,27 @@ static rn_status finish_step(rn_err *err, rn_run *run, double targets, const rn_
                  (long long)run->step, run->bad_steps, run->config->run->dir);
 }
 
+/* Mean over all ranks of what they have waited for states since the clock said `since_s`. */
+static rn_status mean_wait(rn_err *err, const rn_run *run, double since_s, double *mean_s) {
+  *mean_s = 0;
+  if (run->layout.sequence == 1) return RN_OK;
+  double sum_s = rn_scan_source_wait_s(&run->scan) - since_s;
+  RN_TRY(err, rn_sum_doubles(err, run->grid, &sum_s, 1));
+  *mean_s = sum_s / rn_world_size(run->world);
+  return RN_OK;
+}
+
 rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   const Retnet__Data *data = run->config->data;
   const double targets = (double)data->batch_sequences * data->sequence_length;
+  const double waited_s = rn_scan_source_wait_s(&run->scan);
   double sums[2];
   RN_TRY(err, rn_agree(err, run->world, read_batch(err, run)));
   RN_TRY(err, train_batch(err, run, 1 / targets, sums));
   *out = (rn_step_result){.loss = sums[0] / targets,
                           .grad_norm = sqrt(sums[1]),
                           .lr = rn_lr(&run->schedule, run->step + 1)};
+  RN_TRY(err, mean_wait(err, run, waited_s, &out->scan_wait_s));
   out->skipped = !isfinite(out->loss) || !isfinite(out->grad_norm);
   if (!out->skipped) {
     update_own(run, out->lr, rn_clip_coefficient(out->grad_norm, run->config->optimizer->clip));

@@ -6,7 +6,8 @@
 
 typedef struct rn_step_result {
   double loss, grad_norm, lr;
-  bool skipped; /* loss or norm were not finite: nothing was updated */
+  double scan_wait_s; /* that a rank waited for states in this step, mean of all */
+  bool skipped;       /* loss or norm were not finite: nothing was updated */
 } rn_step_result;
 
 /**

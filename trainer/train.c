@@ -120,13 +120,13 @@ static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
   RN_TRY(err, rn_shm_record_clean(err, run->world, run->config->run->dir));
   if (!root) return RN_OK;
   const rn_layout *l = &run->layout;
+  char scan[120];
+  rn_scan_source_describe(&run->scan, scan, sizeof scan);
   printf(
       "%lld parameters; grid data %d x pipeline %d x sequence %d, segments %d, micro-batch %d, %d "
       "threads a rank; scan %s, chunk %d; from step %lld\n",
       (long long)rn_spec_parameters(&run->spec), l->data, l->pipeline, l->sequence, l->segments,
-      l->microbatch, run->threads,
-      run->layout.sequence > 1 ? rn_scan_name(run->scan.algorithm) : "none", run->spec.chunk,
-      (long long)run->step);
+      l->microbatch, run->threads, scan, run->spec.chunk, (long long)run->step);
   if (run->config->train->eval_every > 0 && !run->has_val) {
     fprintf(stderr, "warning: %s has no val split: no evaluations\n", run->config->data->dir);
   }

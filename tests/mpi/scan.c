@@ -18,7 +18,8 @@ static rn_err err;
 typedef struct stage_case {
   int sequences, bands, layers, heads, ahead;
   int64_t matrix;
-  bool carried; /* a state comes from outside, and the one behind is kept */
+  bool carried;   /* a state comes from outside, and the one behind is kept */
+  double epsilon; /* factors below it count as 0 */
 } stage_case;
 
 /* One unit of it in one layer. */
@@ -58,7 +59,9 @@ static void serial(const stage_case *c, place at, int size, int mine, float *bef
       for (int step = 0; step < pieces; step++) {
         const int piece = at.direction == RN_SCAN_FORWARD ? step : pieces - 1 - step;
         if (piece == mine) break;
-        state = exp(log_decay(at, piece, h)) * state + number(at, piece, h * c->matrix + e);
+        const double factor = exp(log_decay(at, piece, h));
+        state = factor < c->epsilon ? 0 : factor * state;
+        state += number(at, piece, h * c->matrix + e);
       }
       before[h * c->matrix + e] = (float)state;
     }
@@ -140,7 +143,7 @@ static void one_unit(const stage_case *c, rn_chain *chain, rn_scan_direction dir
 /* Forward runs `ahead` units ahead of backward, as it does on an early stage of a pipeline. */
 static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algorithm algorithm,
                                              stage_case c, int size, int rank) {
-  const rn_chain_shape shape = {c.heads, c.matrix, c.layers, c.bands, 0};
+  const rn_chain_shape shape = {c.heads, c.matrix, c.layers, c.bands, c.epsilon};
   const int units = c.sequences * c.bands;
   rn_chain *chain = NULL;
   CHECK_OK(&err, rn_chain_create(&err, grid, algorithm, shape, &chain));
@@ -211,6 +214,13 @@ int main(int argc, char **argv) {
        .ahead = 5,
        .matrix = 9,
        .carried = true},
+      {.sequences = 2,
+       .bands = 2,
+       .layers = 2,
+       .heads = 5,
+       .ahead = 4,
+       .matrix = 7,
+       .epsilon = 0.7},
       {.sequences = 2, .bands = 2, .layers = 1, .heads = 3, .ahead = 2, .matrix = 20011},
   };
   rn_world *world = NULL;
