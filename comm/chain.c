@@ -132,7 +132,7 @@ static rn_status choose_blocks(rn_err *err, rn_chain *chain) {
   int64_t block_bytes = RN_SCAN_LEAST_BLOCK;
   if (chain->size > 1 && head_bytes > block_bytes) {
     RN_TRY(err, rn_scan_cost_measure(err, chain->axis[RN_SCAN_FORWARD], &chain->cost));
-    block_bytes = rn_scan_cost_block(chain->cost, chain->size, s->heads * head_bytes);
+    block_bytes = rn_scan_cost_block(chain->cost, chain->size * s->bands, s->heads * head_bytes);
   }
   chain->blocks = rn_scan_blocks_make(s->heads, s->matrix, block_bytes / (int64_t)sizeof(float));
   return RN_OK;

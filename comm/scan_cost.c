@@ -6,11 +6,13 @@
 
 enum {
   LARGE = 32768, /* elements of a message in which the latency is small */
-  SMALL_ROUNDS = 20,
-  LARGE_ROUNDS = 6
+  SERIES = 3,
+  SMALL_ROUNDS = 10,
+  LARGE_ROUNDS = 3
 };
 
-/* The least time of several exchanges of `count` elements, each rank with its two neighbours. */
+/* Seconds of an exchange of `count` elements, each rank with its two neighbours; the best of three
+ * series, in each of which a rank can be early for one message, but not for all. */
 static rn_status exchange(rn_err *err, MPI_Comm comm, int count, int rounds, const float *out,
                           float *in, double *least_s) {
   int rank, size;
@@ -18,18 +20,20 @@ static rn_status exchange(rn_err *err, MPI_Comm comm, int count, int rounds, con
   RN_MPI(err, MPI_Comm_size(comm, &size));
   const int to = (rank + 1) % size, from = (rank + size - 1) % size;
   *least_s = INFINITY;
-  for (int i = 0; i < rounds; i++) {
+  for (int series = 0; series < SERIES; series++) {
     const double start = MPI_Wtime();
-    RN_MPI(err, MPI_Sendrecv(out, count, MPI_FLOAT, to, 0, in, count, MPI_FLOAT, from, 0, comm,
-                             MPI_STATUS_IGNORE));
-    *least_s = fmin(*least_s, MPI_Wtime() - start);
+    for (int i = 0; i < rounds; i++) {
+      RN_MPI(err, MPI_Sendrecv(out, count, MPI_FLOAT, to, 0, in, count, MPI_FLOAT, from, 0, comm,
+                               MPI_STATUS_IGNORE));
+    }
+    *least_s = fmin(*least_s, (MPI_Wtime() - start) / rounds);
   }
   return RN_OK;
 }
 
 static double combine(int count, const float *in, float *out) {
   double least_s = INFINITY;
-  for (int i = 0; i < LARGE_ROUNDS; i++) {
+  for (int i = 0; i < SERIES; i++) {
     const double start = MPI_Wtime();
     for (int e = 0; e < count; e++) out[e] = 0.5f * in[e] + out[e];
     least_s = fmin(least_s, MPI_Wtime() - start);
@@ -69,10 +73,13 @@ double rn_scan_cost_s(rn_scan_cost c, rn_scan_algorithm algorithm, int ranks, in
 }
 
 int64_t rn_scan_cost_block(rn_scan_cost c, int ranks, int64_t bytes) {
-  const double hops = ranks > 2 ? ranks - 2 : 1;
-  const double blocks = sqrt(hops * (double)bytes * (c.byte_s + c.combine_s) / c.latency_s);
-  int64_t block = RN_SCAN_LEAST_BLOCK;
-  while (block < RN_SCAN_LARGEST_BLOCK && (double)block < (double)bytes / fmax(blocks, 1))
-    block *= 2;
-  return block;
+  int64_t best = RN_SCAN_LEAST_BLOCK;
+  double least_s = INFINITY;
+  for (int64_t block = best; block <= RN_SCAN_LARGEST_BLOCK; block *= 2) {
+    const double s = rn_scan_cost_s(c, RN_SCAN_CHAIN, ranks, bytes, block);
+    if (s >= least_s) continue;
+    least_s = s;
+    best = block;
+  }
+  return best;
 }

@@ -32,7 +32,7 @@ rn_status rn_scan_cost_measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out);
 double rn_scan_cost_s(rn_scan_cost cost, rn_scan_algorithm algorithm, int ranks, int64_t bytes,
                       int64_t block_bytes);
 
-/** The best block for states of `bytes`: a power of two within the bounds above. */
+/** The power of two within the bounds above that makes a chain for states of `bytes` cheapest. */
 int64_t rn_scan_cost_block(rn_scan_cost cost, int ranks, int64_t bytes);
 
 #endif

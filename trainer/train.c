@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "comm/shm_record.h"
 #include "comm/watchdog.h"
 #include "data/ckpt.h"
 #include "proto/arena.h"
+#include "proto/clock.h"
 #include "proto/options.h"
 #include "trainer/checkpoint.h"
 #include "trainer/metrics.h"
@@ -30,12 +30,6 @@ static void catch_signals(void) {
   sigaction(SIGUSR1, &action, NULL);
 }
 
-static double now_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static bool divides(int64_t every, int64_t step) {
   return every > 0 && step % every == 0;
 }
@@ -45,7 +39,7 @@ static rn_status agree_to_stop(rn_err *err, const rn_run *run, double since_s, d
                                bool *stop) {
   const double limit_s = 3600 * run->config->run->max_hours;
   int64_t wish = stop_asked;
-  if (limit_s > 0 && now_s() - since_s + 2 * slowest_s > limit_s) wish = 1;
+  if (limit_s > 0 && rn_clock_s() - since_s + 2 * slowest_s > limit_s) wish = 1;
   RN_TRY(err, rn_world_max(err, run->world, &wish, 1));
   *stop = wish != 0;
   return RN_OK;
@@ -79,7 +73,7 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
   if (status == RN_OK) {
     rn_status written = RN_OK;
     if (rn_world_rank(run->world) == 0) {
-      written = rn_metrics_summary(err, metrics, run, now_s() - since_s,
+      written = rn_metrics_summary(err, metrics, run, rn_clock_s() - since_s,
                                    (rn_metrics_ranks){all, all + ranks, all + 2 * ranks});
     }
     status = rn_agree(err, run->world, written);
@@ -138,10 +132,10 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, double 
   const Retnet__Config *c = run->config;
   rn_step_result result;
   double val_loss = NAN;
-  const double begin_s = now_s();
+  const double begin_s = rn_clock_s();
   const rn_status stepped = rn_step(err, run, &result);
   if (stepped != RN_OK && stepped != RN_ERR_NUMERICS) return stepped;
-  const double step_s = now_s() - begin_s;
+  const double step_s = rn_clock_s() - begin_s;
   const bool last = run->step == c->train->steps;
   if (stepped == RN_OK && run->has_val && c->train->eval_every > 0 &&
       (last || divides(c->train->eval_every, run->step))) {
@@ -157,7 +151,7 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, double 
   if (last || divides(c->checkpoint->every, run->step)) {
     if (save(err, run) == RN_ERR_MPI) return RN_ERR_MPI;
   }
-  *slowest_s = fmax(*slowest_s, now_s() - begin_s);
+  *slowest_s = fmax(*slowest_s, rn_clock_s() - begin_s);
   return RN_OK;
 }
 
@@ -184,7 +178,7 @@ static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_watchdog
 }
 
 rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_train_end *end) {
-  const double since_s = now_s();
+  const double since_s = rn_clock_s();
   rn_run run;
   rn_metrics metrics = {0};
   *end = RN_TRAIN_DONE;

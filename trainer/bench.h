@@ -1,0 +1,21 @@
+/** The parts of retnet-bench: each measures one thing, prints a table, or one JSON object. */
+#ifndef RN_TRAINER_BENCH_H
+#define RN_TRAINER_BENCH_H
+
+#include "comm/world.h"
+#include "proto/args.h"
+
+/** What the command line says; each part uses what it knows. */
+typedef struct rn_bench_options {
+  bool json;
+} rn_bench_options;
+
+/**
+ * The scan of states over all ranks, by chain, doubling and exscan, for states of 1 KiB to 16 MiB,
+ * and what a model of its cost makes of the measured terms at 64 and at 512 ranks.
+ *
+ * Collective: over the world. Errors: RN_ERR_USAGE with one rank alone.
+ */
+rn_status rn_bench_scan(rn_err *err, rn_world *world, const rn_bench_options *options);
+
+#endif
