@@ -155,6 +155,23 @@ static rn_status make_buffers(rn_err *err, rn_chain *chain) {
   return RN_OK;
 }
 
+/* States that one direction of a scan holds, where this rank is at `position`. */
+static int states_held(rn_scan_algorithm algorithm, rn_chain_shape shape, int position, int ranks) {
+  int ring = 0, links = 0;
+  if (shape.bands > 1 && position == 0) ring += shape.layers * RN_SCAN_TURNS;
+  if (shape.bands > 1 && position == ranks - 1) ring += shape.layers * RN_SCAN_TURNS;
+  if (position > 0) links += 1;
+  if (position < ranks - 1) links += RN_SCAN_TURNS;
+  return ring + (algorithm == RN_SCAN_CHAIN ? links : 0);
+}
+
+size_t rn_chain_bytes(rn_scan_algorithm algorithm, rn_chain_shape shape, int rank, int ranks) {
+  static const int shared[] = {[RN_SCAN_CHAIN] = 0, [RN_SCAN_DOUBLING] = 3, [RN_SCAN_EXSCAN] = 4};
+  const int states = shared[algorithm] + states_held(algorithm, shape, rank, ranks) +
+                     states_held(algorithm, shape, ranks - 1 - rank, ranks);
+  return (size_t)states * (size_t)shape.heads * (size_t)shape.matrix * sizeof(float);
+}
+
 rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm algorithm,
                           rn_chain_shape shape, rn_chain **out) {
   rn_chain *chain;

@@ -66,6 +66,9 @@ void rn_chain_unit(rn_chain *chain, int band, int bands);
  */
 void rn_chain_carry(rn_chain *chain, const float *initial, float *final);
 
+/** Bytes of states that rank `rank` of `ranks` holds for a scan; little else is taken. */
+size_t rn_chain_bytes(rn_scan_algorithm algorithm, rn_chain_shape shape, int rank, int ranks);
+
 /** The rule of parallel.scan: auto, a function of ranks and bytes of one state alone. */
 rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes);
 const char *rn_scan_name(rn_scan_algorithm algorithm);

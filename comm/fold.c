@@ -103,6 +103,11 @@ static rn_status make_buffers(rn_err *err, rn_fold *fold) {
   return RN_OK;
 }
 
+size_t rn_fold_bytes(int layers, int max_n, int64_t max_m) {
+  const size_t states = 1 + (size_t)DIRECTIONS * (size_t)layers * DEPTH;
+  return states * (size_t)max_n * (size_t)max_m * sizeof(float);
+}
+
 rn_status rn_fold_create(rn_err *err, const rn_grid *grid, int layers, int max_n, int64_t max_m,
                          rn_fold **out) {
   rn_fold *fold;

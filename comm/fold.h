@@ -14,6 +14,9 @@
 
 typedef struct rn_fold rn_fold;
 
+/** Bytes of states that a fold holds. */
+size_t rn_fold_bytes(int layers, int max_n, int64_t max_m);
+
 /**
  * For `layers` layers and states of at most max_n heads of max_m elements.
  * Collective: over the sequence axis (of two ranks or more) of the grid, which outlives the fold.

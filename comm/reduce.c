@@ -20,6 +20,12 @@ struct rn_reducer {
   MPI_Request *request; /* [2 size] */
 };
 
+/* Of a block that no message fills, the rest is never touched. */
+size_t rn_reducer_bytes(int replicas, int64_t longest, size_t bytes_each) {
+  const int64_t filled = longest < BLOCK ? longest : BLOCK;
+  return replicas > 1 ? (size_t)replicas * (size_t)filled * bytes_each : 0;
+}
+
 rn_status rn_reducer_create(rn_err *err, const rn_grid *grid, const int64_t *edge,
                             rn_reducer **out) {
   rn_reducer *r;

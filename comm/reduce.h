@@ -14,6 +14,9 @@
 
 typedef struct rn_reducer rn_reducer;
 
+/** Bytes that sums of elements of `bytes_each` over shares of at most `longest` work with. */
+size_t rn_reducer_bytes(int replicas, int64_t longest, size_t bytes_each);
+
 /**
  * For the shares that `edge` [replicas + 1] cuts; it is copied. Takes all memory it will need.
  * Errors: RN_ERR_MEMORY, of this rank alone.

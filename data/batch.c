@@ -5,6 +5,12 @@
 
 #include "proto/arena.h"
 
+size_t rn_batch_bytes(int max_sequences, int max_tokens, int sequence_length) {
+  const size_t tokens = (size_t)max_sequences * (size_t)max_tokens;
+  return (3 * tokens + (size_t)sequence_length + 1) * sizeof(int32_t) +
+         (size_t)max_sequences * sizeof(int64_t);
+}
+
 rn_status rn_batch_create(rn_err *err, int max_sequences, int max_tokens, int sequence_length,
                           rn_batch *out) {
   const size_t count = (size_t)max_sequences * (size_t)max_tokens;

@@ -21,6 +21,9 @@ typedef struct rn_batch {
   int32_t *whole; /* [longest sequence + 1] */
 } rn_batch;
 
+/** Bytes of a batch. */
+size_t rn_batch_bytes(int max_sequences, int max_tokens, int sequence_length);
+
 /** For at most B sequences of sequence_length, pieces of at most max_tokens. */
 rn_status rn_batch_create(rn_err *err, int max_sequences, int max_tokens, int sequence_length,
                           rn_batch *out);

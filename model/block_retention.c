@@ -31,9 +31,9 @@ static int64_t all_states(const rn_block_retention *b) {
   return state_count(b) * (chunks > 0 ? chunks : 1);
 }
 
-rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
-                                    int max_tokens, rn_block_retention *out) {
-  *out = (rn_block_retention){.dim = spec->dim,
+rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequences,
+                                            int max_tokens) {
+  return (rn_block_retention){.dim = spec->dim,
                               .value_dim = spec->value_dim,
                               .heads = spec->heads,
                               .key_width = rn_spec_key_width(spec),
@@ -42,18 +42,34 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
                               .max_tokens = max_tokens,
                               .gate = spec->gate,
                               .head_norm = spec->head_norm,
-                              .eps = spec->norm_eps};
-  const int64_t rows = rows_of(out), heads = (int64_t)max_sequences * out->heads;
+                              .eps = spec->norm_eps,
+                              .core = rn_retention_shape(spec, max_tokens)};
+}
+
+static size_t decays_bytes(const rn_block_retention *b) {
+  return (size_t)b->max_sequences * (size_t)b->heads * sizeof(double);
+}
+
+static size_t arena_bytes(const rn_block_retention *b) {
+  const int64_t rows = rows_of(b);
+  return 2 * reals(state_count(b)) + reals(all_states(b)) + reals(rows * b->value_dim) +
+         reals(rows * pair_width(b)) + reals(rows * b->dim) + rn_arena_round(decays_bytes(b));
+}
+
+size_t rn_block_retention_bytes(const rn_block_retention *b) {
+  return arena_bytes(b) + rn_retention_bytes(&b->core) +
+         rn_rotary_bytes(b->key_width, b->max_tokens);
+}
+
+rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
+                                    int max_tokens, rn_block_retention *out) {
+  *out = rn_block_retention_shape(spec, max_sequences, max_tokens);
+  const int64_t rows = rows_of(out);
   rn_status status = rn_retention_create(err, spec, max_tokens, &out->core);
   if (status == RN_OK) {
     status = rn_rotary_create(err, spec->rotary, out->key_width, max_tokens, &out->rotary);
   }
-  if (status == RN_OK) {
-    size_t bytes = 2 * reals(state_count(out)) + reals(all_states(out)) +
-                   reals(rows * out->value_dim) + reals(rows * pair_width(out)) +
-                   reals(rows * out->dim) + rn_arena_round((size_t)heads * sizeof(double));
-    status = rn_arena_create(err, bytes, &out->arena);
-  }
+  if (status == RN_OK) status = rn_arena_create(err, arena_bytes(out), &out->arena);
   if (status != RN_OK) {
     rn_block_retention_destroy(out);
     return status;
@@ -64,7 +80,7 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
   out->d_value = take(&out->arena, rows * out->value_dim);
   out->d_kv = take(&out->arena, rows * pair_width(out));
   out->d_q = take(&out->arena, rows * out->dim);
-  out->log_decay = rn_arena_take(&out->arena, (size_t)heads * sizeof(double));
+  out->log_decay = rn_arena_take(&out->arena, decays_bytes(out));
   return RN_OK;
 }
 

@@ -46,6 +46,10 @@ typedef struct rn_block_retention_tape {
   rn_form form;
 } rn_block_retention_tape;
 
+/** The sizes alone, for units of at most B sequences, T tokens; and the bytes that they take. */
+rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequences, int max_tokens);
+size_t rn_block_retention_bytes(const rn_block_retention *shape);
+
 /** For units of at most B sequences, T tokens. Errors: RN_ERR_MEMORY. */
 rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
                                     int max_tokens, rn_block_retention *out);

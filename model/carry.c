@@ -86,6 +86,12 @@ void rn_carry_fold_by_caller(rn_carry *carry) {
   carry->port.pass = carry_pass;
 }
 
+size_t rn_carry_bytes(const rn_spec *spec, int layers, int sequences) {
+  const size_t states = (size_t)layers * (size_t)sequences * (size_t)spec->heads;
+  const size_t matrix = (size_t)rn_spec_key_width(spec) * (size_t)rn_spec_value_width(spec);
+  return DIRECTIONS * states * matrix * sizeof(rn_real);
+}
+
 rn_status rn_carry_create(rn_err *err, const rn_spec *spec, int layers, int sequences,
                           rn_carry **out) {
   rn_carry *carry = NULL;

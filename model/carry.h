@@ -15,6 +15,9 @@
 
 typedef struct rn_carry rn_carry;
 
+/** Bytes of the states. */
+size_t rn_carry_bytes(const rn_spec *spec, int layers, int sequences);
+
 /** States [layers][sequences H, K, V] of zero, for layers and sequences of at most these numbers.
  */
 rn_status rn_carry_create(rn_err *err, const rn_spec *spec, int layers, int sequences,

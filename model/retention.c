@@ -25,18 +25,30 @@ static int64_t work_elements(const rn_retention *r) {
   return most > slab ? most : slab;
 }
 
-rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out) {
+rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens) {
   const int tokens = max_tokens > 0 ? max_tokens : 1;
   const bool whole = spec->retention_scale == RN_SCALE_TS_PARALLEL;
-  *out = (rn_retention){.heads = spec->heads,
+  rn_retention shape = {.heads = spec->heads,
                         .key_width = rn_spec_key_width(spec),
                         .value_width = rn_spec_value_width(spec),
                         .chunk = whole || spec->chunk > tokens ? tokens : spec->chunk,
                         .max_tokens = tokens,
                         .threads = omp_get_max_threads(),
                         .scale = spec->retention_scale};
+  shape.work_each = work_elements(&shape);
+  return shape;
+}
+
+size_t rn_retention_bytes(const rn_retention *r) {
+  const size_t heads = (size_t)r->heads, steps = (size_t)r->max_tokens + (size_t)r->chunk + 2;
+  const size_t work = (size_t)r->threads * (size_t)r->work_each;
+  return heads * sizeof(double) + (heads * steps + work) * sizeof(rn_real);
+}
+
+rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out) {
+  *out = rn_retention_shape(spec, max_tokens);
   out->kernels = rn_kernels_pick();
-  out->work_each = work_elements(out);
+  const int tokens = out->max_tokens;
   rn_status status;
   if ((status = rn_alloc(err, "decays", (size_t)out->heads, sizeof(double), &out->log_gamma)) !=
           RN_OK ||

@@ -47,6 +47,10 @@ typedef struct rn_retention_view {
   int64_t ldq, ldk, ldv;
 } rn_retention_view;
 
+/** The sizes alone, for this process's threads, and the bytes that tables of these sizes take. */
+rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens);
+size_t rn_retention_bytes(const rn_retention *shape);
+
 /** Tables for a spec and pieces of at most max_tokens. Errors: RN_ERR_MEMORY. */
 rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out);
 void rn_retention_destroy(rn_retention *r);

@@ -6,6 +6,11 @@
 #include "model/kernel/kernels.h"
 #include "proto/arena.h"
 
+size_t rn_rotary_bytes(int key_width, int max_tokens) {
+  const size_t half = (size_t)(key_width / 2);
+  return half * sizeof(double) + 2 * (size_t)max_tokens * half * sizeof(rn_real);
+}
+
 rn_status rn_rotary_create(rn_err *err, rn_rotary kind, int key_width, int max_tokens,
                            rn_rotary_table *out) {
   *out = (rn_rotary_table){.kind = kind, .half = key_width / 2, .max_tokens = max_tokens};

@@ -26,6 +26,9 @@ typedef struct rn_rotary_table {
   rn_real *cosine, *sine; /* [max_tokens, K/2] */
 } rn_rotary_table;
 
+/** Bytes of the table. */
+size_t rn_rotary_bytes(int key_width, int max_tokens);
+
 rn_status rn_rotary_create(rn_err *err, rn_rotary kind, int key_width, int max_tokens,
                            rn_rotary_table *out);
 void rn_rotary_destroy(rn_rotary_table *table);

@@ -67,16 +67,17 @@ static rn_layer make_layer(const rn_stage *stage, int index) {
       .ffn = rn_ffn_block_make(spec, at)};
 }
 
-/* Work space of the layers, the embedding and the head, and the layers that share it. */
-static rn_status make_parts(rn_err *err, rn_stage *stage) {
+static size_t arena_bytes(const rn_stage *stage) {
+  return 3 * rows_bytes(stage, stage->spec.dim) + rows_bytes(stage, stage->spec.ffn_dim) +
+         (stage->has_head ? rn_head_work_bytes(&stage->head, max_rows(stage)) : 0);
+}
+
+/* Work space of the layers, the embedding and the head; the layers share it. */
+static rn_status take_work(rn_err *err, rn_stage *stage) {
   const rn_spec *spec = &stage->spec;
   RN_TRY(err, rn_block_retention_create(err, spec, stage->max_sequences, stage->max_tokens,
                                         &stage->retention));
-  if (stage->has_embedding) stage->embed = rn_embed_make(spec, stage->table);
-  if (stage->has_head) stage->head = rn_head_make(spec, stage->table);
-  size_t bytes = 3 * rows_bytes(stage, spec->dim) + rows_bytes(stage, spec->ffn_dim);
-  if (stage->has_head) bytes += rn_head_work_bytes(&stage->head, max_rows(stage));
-  RN_TRY(err, rn_arena_create(err, bytes, &stage->arena));
+  RN_TRY(err, rn_arena_create(err, arena_bytes(stage), &stage->arena));
   stage->embed_work = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
   rn_real *scratch = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
   rn_real *d_out = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
@@ -85,8 +86,6 @@ static rn_status make_parts(rn_err *err, rn_stage *stage) {
     stage->head_work = rn_head_work_take(&stage->head, max_rows(stage), &stage->arena);
   }
   for (int i = 0; i < stage->layer_count; i++) {
-    stage->layer[i] = make_layer(stage, i);
-    stage->layer[i].retention = &stage->retention;
     stage->layer[i].scratch = scratch;
     stage->layer[i].d_out = d_out;
     stage->layer[i].ffn_work = ffn_work;
@@ -94,8 +93,9 @@ static rn_status make_parts(rn_err *err, rn_stage *stage) {
   return RN_OK;
 }
 
-rn_status rn_stage_create(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
-                          int max_sequences, int max_tokens, uint64_t seed, rn_stage **out) {
+/* The stage without its work space: enough to know sizes. */
+static rn_status outline(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
+                         int max_sequences, int max_tokens, uint64_t seed, rn_stage **out) {
   assert(0 <= first_layer && first_layer <= last_layer && last_layer <= spec->layers);
   *out = NULL;
   rn_stage *stage;
@@ -112,13 +112,27 @@ rn_status rn_stage_create(rn_err *err, const rn_spec *spec, int first_layer, int
   if ((status = rn_alloc(err, "layers", (size_t)stage->layer_count, sizeof *stage->layer,
                          &stage->layer)) != RN_OK ||
       (status = rn_param_table_create(err, spec, first_layer, last_layer, &stage->table)) !=
-          RN_OK ||
-      (status = make_parts(err, stage)) != RN_OK) {
+          RN_OK) {
     rn_stage_destroy(&stage);
     return status;
   }
+  stage->retention = rn_block_retention_shape(spec, max_sequences, max_tokens);
+  if (stage->has_embedding) stage->embed = rn_embed_make(spec, stage->table);
+  if (stage->has_head) stage->head = rn_head_make(spec, stage->table);
+  for (int i = 0; i < stage->layer_count; i++) {
+    stage->layer[i] = make_layer(stage, i);
+    stage->layer[i].retention = &stage->retention;
+  }
   *out = stage;
   return RN_OK;
+}
+
+rn_status rn_stage_create(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
+                          int max_sequences, int max_tokens, uint64_t seed, rn_stage **out) {
+  RN_TRY(err, outline(err, spec, first_layer, last_layer, max_sequences, max_tokens, seed, out));
+  rn_status status = take_work(err, *out);
+  if (status != RN_OK) rn_stage_destroy(out);
+  return status;
 }
 
 void rn_stage_destroy(rn_stage **stage) {
@@ -140,13 +154,16 @@ static int64_t state_elements(const rn_stage *stage) {
   return (int64_t)stage->max_sequences * stage->spec.dim * rn_spec_value_width(&stage->spec);
 }
 
+static size_t shared_bytes(const rn_stage *stage) {
+  if (stage->layer_count == 0) return 0;
+  return rows_bytes(stage, stage->spec.dim) + rn_layer_tape_bytes(stage->layer, max_rows(stage));
+}
+
 /* The buffers of one layer for all tapes that do not keep their own. */
 static rn_status make_shared(rn_err *err, rn_stage *stage) {
   if (stage->shared_arena.base != NULL || stage->layer_count == 0) return RN_OK;
-  const size_t rows = rows_bytes(stage, stage->spec.dim);
-  RN_TRY(err, rn_arena_create(err, rows + rn_layer_tape_bytes(stage->layer, max_rows(stage)),
-                              &stage->shared_arena));
-  stage->again = rn_arena_take(&stage->shared_arena, rows);
+  RN_TRY(err, rn_arena_create(err, shared_bytes(stage), &stage->shared_arena));
+  stage->again = rn_arena_take(&stage->shared_arena, rows_bytes(stage, stage->spec.dim));
   stage->shared = rn_layer_tape_take(stage->layer, max_rows(stage), &stage->shared_arena);
   return RN_OK;
 }
@@ -162,6 +179,21 @@ static size_t tape_bytes(const rn_stage *stage, rn_keep keep) {
     bytes += rn_layer_tape_bytes(&stage->layer[i], max_rows(stage));
   }
   return bytes;
+}
+
+rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
+                           int max_sequences, int max_tokens, rn_stage_sizes *out) {
+  rn_stage *stage;
+  RN_TRY(err, outline(err, spec, first_layer, last_layer, max_sequences, max_tokens, 0, &stage));
+  *out = (rn_stage_sizes){
+      .parameters = stage->table->total,
+      .work_bytes = arena_bytes(stage) + rn_block_retention_bytes(&stage->retention),
+      .shared_bytes = shared_bytes(stage)};
+  for (int keep = RN_KEEP_NOTHING; keep <= RN_KEEP_ALL; keep++) {
+    out->tape_bytes[keep] = tape_bytes(stage, (rn_keep)keep);
+  }
+  rn_stage_destroy(&stage);
+  return RN_OK;
 }
 
 static void take_parts(const rn_stage *stage, rn_tape *tape) {

@@ -39,6 +39,18 @@ typedef enum {
   RN_KEEP_ALL
 } rn_keep;
 
+/** What a stage takes, beside its weights: elements of these, bytes of memory. */
+typedef struct rn_stage_sizes {
+  int64_t parameters;
+  size_t work_bytes;
+  size_t tape_bytes[RN_KEEP_ALL + 1]; /* of a tape, by what it keeps */
+  size_t shared_bytes;                /* once, where there are tapes that do not keep all */
+} rn_stage_sizes;
+
+/** The sizes of a stage that create would make, for the threads of this process. */
+rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
+                           int max_sequences, int max_tokens, rn_stage_sizes *out);
+
 /**
  * What a unit's forward leaves for its backward, for the sizes that the stage was made for.
  * Tapes that do not keep all share one layer's buffers, which are the stage's.

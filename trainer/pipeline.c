@@ -43,6 +43,27 @@ static rn_status make_parts(rn_err *err, const rn_spec *spec, rn_pipeline_shape 
   return rn_alloc(err, "losses of tokens", rows, sizeof(float), &p->token_loss);
 }
 
+rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
+                              rn_pipeline_sizes *out) {
+  const size_t rows = (size_t)shape.sequences * (size_t)shape.tokens;
+  const size_t rows_bytes = rows * (size_t)spec->dim * sizeof(float);
+  rn_stage_sizes stage;
+  rn_task_list tasks = {0};
+  RN_TRY(err, rn_stage_measure(err, spec, shape.first_layer, shape.last_layer, shape.sequences,
+                               shape.tokens, &stage));
+  if (shape.schedule.microbatches > 0) {
+    RN_TRY(err, rn_schedule_make(err, shape.schedule, shape.stage, &tasks));
+  }
+  *out = (rn_pipeline_sizes){
+      .parameters = stage.parameters,
+      .tapes = tasks.tapes,
+      .activation_bytes = (size_t)tasks.tapes * (stage.tape_bytes[shape.keep] + rows_bytes),
+      .work_bytes = stage.work_bytes + stage.shared_bytes + stage.tape_bytes[RN_KEEP_NOTHING] +
+                    rows_bytes + rows * sizeof(float)};
+  rn_schedule_destroy(&tasks);
+  return RN_OK;
+}
+
 rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
                              rn_relay *relay, rn_pipeline *out) {
   *out = (rn_pipeline){.relay = relay, .schedule = shape.schedule, .dim = spec->dim};

@@ -45,6 +45,18 @@ typedef struct rn_pipeline_shape {
   uint64_t seed;              /* of dropout */
 } rn_pipeline_shape;
 
+/** What a pipeline takes. */
+typedef struct rn_pipeline_sizes {
+  int64_t parameters; /* elements */
+  int tapes;
+  size_t activation_bytes; /* of all tapes and the gradients of their rows */
+  size_t work_bytes;       /* of the stage at work, and of evaluation */
+} rn_pipeline_sizes;
+
+/** The sizes of a pipeline that create would make, for the threads of this process. */
+rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
+                              rn_pipeline_sizes *out);
+
 /** A pipeline of one stage; `relay` to the others (NULL: there are none). Errors: RN_ERR_MEMORY. */
 rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
                              rn_relay *relay, rn_pipeline *out);

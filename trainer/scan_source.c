@@ -2,8 +2,26 @@
 
 #include <stdio.h>
 
-static rn_scan_algorithm choose(const rn_grid *grid, Retnet__Scan wanted, int64_t state_bytes) {
-  switch (wanted) {
+static int64_t matrix_of(const rn_spec *spec) {
+  return (int64_t)rn_spec_key_width(spec) * rn_spec_value_width(spec);
+}
+
+static rn_chain_shape chain_shape(const rn_spec *spec, rn_scan_source_shape shape) {
+  return (rn_chain_shape){.heads = shape.sequences * spec->heads,
+                          .matrix = matrix_of(spec),
+                          .layers = shape.layers,
+                          .bands = shape.bands,
+                          .epsilon = shape.epsilon};
+}
+
+int64_t rn_scan_source_state_bytes(const rn_spec *spec, rn_scan_source_shape shape) {
+  return (int64_t)shape.sequences * spec->heads * matrix_of(spec) * (int64_t)sizeof(float);
+}
+
+rn_scan_algorithm rn_scan_source_choose(const rn_spec *spec, rn_scan_source_shape shape,
+                                        int ranks) {
+  if (shape.reproducible) return RN_SCAN_CHAIN;
+  switch (shape.wanted) {
     case RETNET__SCAN__SCAN_CHAIN:
       return RN_SCAN_CHAIN;
     case RETNET__SCAN__SCAN_DOUBLING:
@@ -11,30 +29,30 @@ static rn_scan_algorithm choose(const rn_grid *grid, Retnet__Scan wanted, int64_
     case RETNET__SCAN__SCAN_EXSCAN:
       return RN_SCAN_EXSCAN;
     default:
-      return rn_scan_choose(rn_grid_sequence_size(grid), state_bytes);
+      return rn_scan_choose(ranks, rn_scan_source_state_bytes(spec, shape));
   }
+}
+
+size_t rn_scan_source_bytes(const rn_spec *spec, rn_scan_source_shape shape, int rank, int ranks) {
+  if (ranks == 1) return rn_carry_bytes(spec, shape.layers, shape.sequences);
+  const rn_chain_shape chain = chain_shape(spec, shape);
+  if (shape.reproducible) return rn_fold_bytes(chain.layers, chain.heads, chain.matrix);
+  return rn_chain_bytes(rn_scan_source_choose(spec, shape, ranks), chain, rank, ranks);
 }
 
 rn_status rn_scan_source_create(rn_err *err, const rn_grid *grid, const rn_spec *spec,
                                 rn_scan_source_shape shape, rn_scan_source *out) {
-  const int heads = shape.sequences * spec->heads;
-  const int64_t m = (int64_t)rn_spec_key_width(spec) * rn_spec_value_width(spec);
+  const rn_chain_shape chain = chain_shape(spec, shape);
   *out = (rn_scan_source){.bands = shape.bands};
   if (rn_grid_sequence_size(grid) == 1) {
     RN_TRY(err, rn_carry_create(err, spec, shape.layers, shape.sequences, &out->alone));
     if (shape.reproducible) rn_carry_fold_by_caller(out->alone);
     return RN_OK;
   }
+  out->algorithm = rn_scan_source_choose(spec, shape, rn_grid_sequence_size(grid));
   if (shape.reproducible) {
-    out->algorithm = RN_SCAN_CHAIN;
-    return rn_fold_create(err, grid, shape.layers, heads, m, &out->fold);
+    return rn_fold_create(err, grid, chain.layers, chain.heads, chain.matrix, &out->fold);
   }
-  out->algorithm = choose(grid, shape.wanted, heads * m * (int64_t)sizeof(float));
-  const rn_chain_shape chain = {.heads = heads,
-                                .matrix = m,
-                                .layers = shape.layers,
-                                .bands = shape.bands,
-                                .epsilon = shape.epsilon};
   return rn_chain_create(err, grid, out->algorithm, chain, &out->chain);
 }
 

@@ -29,6 +29,13 @@ typedef struct rn_scan_source_shape {
   int layers, sequences, bands; /* of units, at most */
 } rn_scan_source_shape;
 
+/** The scan that a source of `ranks` ranks a sequence would use. */
+rn_scan_algorithm rn_scan_source_choose(const rn_spec *spec, rn_scan_source_shape shape, int ranks);
+
+/** Bytes of states that rank `rank` of `ranks` would hold; and one state of all heads, in bytes. */
+size_t rn_scan_source_bytes(const rn_spec *spec, rn_scan_source_shape shape, int rank, int ranks);
+int64_t rn_scan_source_state_bytes(const rn_spec *spec, rn_scan_source_shape shape);
+
 /**
  * Collective: over the sequence axis of the grid, which outlives the source.
  * Errors:     RN_ERR_MEMORY; RN_ERR_USAGE for states that the scan cannot send.

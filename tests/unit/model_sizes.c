@@ -1,0 +1,79 @@
+/* What a stage says that it will take is what it takes, and so for its tapes and carried states. */
+#include <malloc.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/allocator_interface.h>
+#endif
+
+#include "model/carry.h"
+#include "model/stage.h"
+#include "tests/support/check.h"
+
+/* Headers of blocks, and small parts whose size does not grow with the unit's. */
+enum { SMALL_BYTES = 24 << 10 };
+
+static int64_t allocated(void) {
+#if defined(__SANITIZE_ADDRESS__)
+  return (int64_t)__sanitizer_get_current_allocated_bytes();
+#else
+  const struct mallinfo2 info = mallinfo2();
+  return (int64_t)(info.uordblks + info.hblkhd);
+#endif
+}
+
+static void check_taken(int64_t before, size_t said) {
+  const int64_t taken = allocated() - before;
+  CHECK(taken >= (int64_t)said);
+  CHECK(taken <= (int64_t)said + SMALL_BYTES + (int64_t)said / 100);
+}
+
+static rn_spec base(void) {
+  return (rn_spec){.layers = 4,
+                   .dim = 64,
+                   .value_dim = 128,
+                   .ffn_dim = 96,
+                   .heads = 2,
+                   .vocab = 300,
+                   .gate = true,
+                   .pre_norm = true,
+                   .norm_eps = 1e-6,
+                   .chunk = 32};
+}
+
+static void check_stage(rn_spec spec, int first, int last, int sequences, int tokens) {
+  rn_err err = {0};
+  rn_stage_sizes sizes;
+  rn_stage *stage = NULL;
+  rn_tape *tape[RN_KEEP_ALL + 1] = {NULL};
+  rn_carry *carry = NULL;
+  if (!CHECK_OK(&err, rn_stage_measure(&err, &spec, first, last, sequences, tokens, &sizes)))
+    return;
+  int64_t before = allocated();
+  CHECK_OK(&err, rn_stage_create(&err, &spec, first, last, sequences, tokens, 1, &stage));
+  check_taken(before, sizes.work_bytes);
+  CHECK_EQUAL(sizes.parameters, rn_stage_params(stage)->total);
+  for (int keep = RN_KEEP_ALL; keep >= RN_KEEP_NOTHING; keep--) {
+    before = allocated();
+    CHECK_OK(&err, rn_tape_create(&err, stage, (rn_keep)keep, &tape[keep]));
+    check_taken(before, sizes.tape_bytes[keep] + (keep == RN_KEEP_INPUTS ? sizes.shared_bytes : 0));
+  }
+  before = allocated();
+  CHECK_OK(&err, rn_carry_create(&err, &spec, last - first, sequences, &carry));
+  check_taken(before, rn_carry_bytes(&spec, last - first, sequences));
+  rn_carry_destroy(&carry);
+  for (int keep = RN_KEEP_NOTHING; keep <= RN_KEEP_ALL; keep++) rn_tape_destroy(&tape[keep]);
+  rn_stage_destroy(&stage);
+}
+
+int main(void) {
+  rn_spec spec = base();
+  check_stage(spec, 0, 4, 2, 256);
+  check_stage(spec, 0, 1, 1, 100);
+  check_stage(spec, 1, 3, 3, 65);
+  check_stage(spec, 3, 4, 1, 2048);
+  spec.gate = false;
+  spec.ffn = RN_FFN_MLP;
+  check_stage(spec, 0, 4, 2, 256);
+  spec.retention_scale = RN_SCALE_TS_PARALLEL;
+  check_stage(spec, 0, 2, 1, 200);
+  return check_result();
+}
