@@ -28,8 +28,10 @@ struct rn_fold {
   int64_t count; /* elements of the states at work */
   float *before; /* [capacity] */
   MPI_Request arriving;
-  sending *sent; /* [DIRECTIONS, layers, DEPTH] */
-  int *next;     /* [DIRECTIONS, layers]: which of DEPTH is the older */
+  sending *sent;        /* [DIRECTIONS, layers, DEPTH] */
+  int *next;            /* [DIRECTIONS, layers]: which of DEPTH is the older */
+  const float *initial; /* [layers, n, m] before the first place; NULL: zero */
+  float *final;         /* [layers, n, m] behind the last one; NULL: nobody asks */
   int64_t bytes_sent;
   double wait_s;
 };
@@ -46,6 +48,16 @@ static int neighbour(const rn_fold *fold, int step) {
   return (fold->rank + along + fold->size) % fold->size;
 }
 
+/* What is before the first place. */
+static void start(rn_fold *fold) {
+  const size_t bytes = (size_t)fold->count * sizeof *fold->before;
+  if (fold->initial != NULL && fold->direction == RN_SCAN_FORWARD) {
+    memcpy(fold->before, fold->initial + fold->layer * fold->count, bytes);
+  } else {
+    memset(fold->before, 0, bytes);
+  }
+}
+
 static rn_status fold_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
                             int64_t m, const double *log_decay, const float *own) {
   rn_fold *fold = self;
@@ -55,7 +67,7 @@ static rn_status fold_begin(void *self, rn_err *err, rn_scan_direction direction
   fold->layer = layer;
   fold->count = n * m;
   if (place_of(fold) == 0) {
-    memset(fold->before, 0, (size_t)fold->count * sizeof *fold->before);
+    start(fold);
     return RN_OK;
   }
   RN_MPI(err, MPI_Irecv(fold->before, (int)fold->count, MPI_FLOAT, neighbour(fold, -1), 0,
@@ -78,7 +90,12 @@ static rn_status fold_end(void *self, rn_err *err, float *before) {
 
 static rn_status fold_pass(void *self, rn_err *err, const float *after) {
   rn_fold *fold = self;
-  if (place_of(fold) == (int64_t)fold->size * fold->bands - 1) return RN_OK;
+  if (place_of(fold) == (int64_t)fold->size * fold->bands - 1) {
+    if (fold->final != NULL && fold->direction == RN_SCAN_FORWARD) {
+      memcpy(fold->final + fold->layer * fold->count, after, (size_t)fold->count * sizeof *after);
+    }
+    return RN_OK;
+  }
   const int line = fold->direction * fold->layers + fold->layer;
   sending *s = &fold->sent[line * DEPTH + fold->next[line]];
   fold->next[line] = (fold->next[line] + 1) % DEPTH;
@@ -159,6 +176,11 @@ rn_scan_port *rn_fold_port(rn_fold *fold, int band, int bands) {
   fold->band = band;
   fold->bands = bands;
   return &fold->port;
+}
+
+void rn_fold_carry(rn_fold *fold, const float *initial, float *final) {
+  fold->initial = initial;
+  fold->final = final;
 }
 
 int64_t rn_fold_bytes_sent(const rn_fold *fold) {

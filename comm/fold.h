@@ -28,6 +28,9 @@ void rn_fold_destroy(rn_fold **fold);
 /** The port for the next unit, of `band` of `bands`; valid as long as the fold. */
 rn_scan_port *rn_fold_port(rn_fold *fold, int band, int bands);
 
+/** States from outside and for outside, as rn_chain_carry: FORWARD only; NULL: zero, nobody. */
+void rn_fold_carry(rn_fold *fold, const float *initial, float *final);
+
 /** Bytes that this rank has sent, and seconds that it has waited in end(), since create. */
 int64_t rn_fold_bytes_sent(const rn_fold *fold);
 double rn_fold_wait_s(const rn_fold *fold);

@@ -44,23 +44,43 @@ void rn_batch_start(rn_batch *batch, int64_t first, int64_t last) {
   batch->tokens = (int)(last - first);
 }
 
-rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
-                       int sequence_length, int64_t g, bool reset_at_documents) {
-  assert(batch->sequences < batch->max_sequences);
-  const int64_t last = batch->position + batch->tokens;
-  const int32_t document = (int32_t)rn_split_header(split)->document_token;
+/* Tokens up to `last` are read, `since` goes on from token to token; returns that of the end. */
+static int32_t take_piece(rn_batch *batch, int32_t document, int64_t last, int32_t since) {
   const int64_t row = (int64_t)batch->sequences * batch->tokens;
-  assert(last <= sequence_length);
-  RN_TRY(err, rn_split_read(err, split, stored * sequence_length, last + 1, batch->whole));
-  int32_t since = -1;
-  for (int64_t t = 0; t < last; t++) {
-    since = reset_at_documents && batch->whole[t] == document ? 0 : since + 1;
-    if (t < batch->position) continue;
+  for (int64_t t = 0; t < last; t++, since += since < INT32_MAX) {
+    if (batch->whole[t] == document) since = 0;
     const int64_t at = row + t - batch->position;
+    if (t < batch->position || t >= batch->position + batch->tokens) continue;
     batch->input[at] = batch->whole[t];
     batch->target[at] = batch->whole[t + 1];
     batch->since[at] = since;
   }
+  return since;
+}
+
+/* No token is -1: a document that resets nothing. */
+static int32_t document_of(const rn_split *split, bool reset_at_documents) {
+  return reset_at_documents ? (int32_t)rn_split_header(split)->document_token : -1;
+}
+
+rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
+                       int sequence_length, int64_t g, bool reset_at_documents) {
+  assert(batch->sequences < batch->max_sequences);
+  const int64_t last = batch->position + batch->tokens;
+  assert(last <= sequence_length);
+  RN_TRY(err, rn_split_read(err, split, stored * sequence_length, last + 1, batch->whole));
+  take_piece(batch, document_of(split, reset_at_documents), last, 0);
+  batch->sequence_number[batch->sequences++] = g;
+  return RN_OK;
+}
+
+rn_status rn_batch_go_on(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
+                         int sequence_length, int64_t g, bool reset_at_documents, int32_t *since) {
+  assert(batch->sequences < batch->max_sequences);
+  assert(batch->position + batch->tokens <= sequence_length);
+  RN_TRY(err,
+         rn_split_read(err, split, stored * sequence_length, sequence_length + 1, batch->whole));
+  *since = take_piece(batch, document_of(split, reset_at_documents), sequence_length, *since);
   batch->sequence_number[batch->sequences++] = g;
   return RN_OK;
 }

@@ -11,11 +11,9 @@ static const struct {
     {"run.profile", {"false"}},
     {"model.arch", {"retnet"}},
     {"model.products", {"auto", "openblas"}},
-    {"data.carry_state", {"false"}},
     {"parallel.comm_thread", {"auto", "off"}},
     {"parallel.share_weights", {"auto", "off"}},
     {"train.precision", {"fp32"}},
-    {"checkpoint.reset_lanes", {"false"}},
 };
 
 rn_status rn_options_check_landed(rn_err *err, const Retnet__Config *config) {

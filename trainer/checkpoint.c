@@ -7,6 +7,7 @@
 #include "data/ckpt.h"
 #include "proto/arena.h"
 #include "proto/options.h"
+#include "trainer/checkpoint_streams.h"
 
 enum { MANIFEST_FORMAT = 1, TEXT_BYTES = 4096 };
 
@@ -38,18 +39,29 @@ static int own_slices(const rn_run *run, rn_ckpt_slice *slices) {
 
 static rn_status write_own(rn_err *err, const rn_run *run, rn_ckpt_report *report) {
   rn_ckpt_slice *slices;
+  char(*names)[RN_STATE_NAME_BYTES];
   const int tensors = rn_stage_params(run->pipeline.stage)->count;
-  RN_TRY(err, rn_alloc(err, "slices", 3 * (size_t)tensors, sizeof *slices, &slices));
+  const int states = rn_streams_slice_count(run);
+  RN_TRY(err, rn_alloc(err, "names", (size_t)states, sizeof *names, &names));
+  rn_status status =
+      rn_alloc(err, "slices", 3 * (size_t)tensors + (size_t)states, sizeof *slices, &slices);
+  if (status != RN_OK) {
+    free(names);
+    return status;
+  }
   const int count = own_slices(run, slices);
+  rn_streams_slices(run, names, slices + count);
   const rn_path stage = rn_ckpt_stage_path(run->config->run->dir, run->step);
-  rn_status status = rn_ckpt_write_part(err, stage.text, rn_world_rank(run->world), slices, count,
-                                        run->config->checkpoint->level, report);
+  status = rn_ckpt_write_part(err, stage.text, rn_world_rank(run->world), slices, count + states,
+                              run->config->checkpoint->level, report);
   free(slices);
+  free(names);
   return status;
 }
 
 /* The manifest's head, and the commit, by rank 0. */
-static rn_status commit(rn_err *err, const rn_run *run, char *all, const size_t *sizes) {
+static rn_status commit(rn_err *err, const rn_run *run, Retnet__Stream *streams, char *all,
+                        const size_t *sizes) {
   const Retnet__Config *c = run->config;
   const rn_layout *l = &run->layout;
   Retnet__Manifest head = RETNET__MANIFEST__INIT;
@@ -97,13 +109,21 @@ static rn_status commit(rn_err *err, const rn_run *run, char *all, const size_t 
   const int ranks = rn_world_size(run->world);
   rn_ckpt_report *reports;
   RN_TRY(err, rn_alloc(err, "reports", (size_t)ranks, sizeof *reports, &reports));
+  head.n_stream = streams != NULL ? (size_t)c->data->batch_sequences : 0;
+  rn_status status = rn_alloc(err, "streams", head.n_stream, sizeof *head.stream, &head.stream);
+  if (status != RN_OK) {
+    free(reports);
+    return status;
+  }
+  for (size_t b = 0; b < head.n_stream; b++) head.stream[b] = &streams[b];
   size_t at = 0;
   for (int r = 0; r < ranks; r++) {
     reports[r] = (rn_ckpt_report){(uint8_t *)all + at, sizes[r]};
     at += sizes[r];
   }
-  rn_status status = rn_ckpt_commit(err, c->run->dir, &head, reports, ranks);
+  status = rn_ckpt_commit(err, c->run->dir, &head, reports, ranks);
   free(reports);
+  free(head.stream);
   if (status != RN_OK) return status;
   return rn_ckpt_prune(err, c->run->dir, c->checkpoint->keep_last, c->checkpoint->keep_every);
 }
@@ -113,15 +133,18 @@ rn_status rn_checkpoint_save(rn_err *err, rn_run *run) {
   rn_ckpt_report report = {0};
   char *all = NULL;
   size_t *sizes = NULL;
+  Retnet__Stream *streams = NULL;
   RN_TRY(err, rn_agree(err, run->world,
                        root ? rn_ckpt_stage_dir(err, run->config->run->dir, run->step) : RN_OK));
   rn_status status = rn_agree(err, run->world, write_own(err, run, &report));
   if (status == RN_OK) {
     status = rn_world_gather_bytes(err, run->world, report.bytes, report.size, &all, &sizes);
   }
+  if (status == RN_OK) status = rn_streams_gather(err, run, &streams);
   if (status == RN_OK) {
-    status = rn_agree(err, run->world, root ? commit(err, run, all, sizes) : RN_OK);
+    status = rn_agree(err, run->world, root ? commit(err, run, streams, all, sizes) : RN_OK);
   }
+  free(streams);
   free(report.bytes);
   free(all);
   free(sizes);
@@ -138,7 +161,11 @@ typedef struct comparison {
   bool tell;
 } comparison;
 
-static bool is_fixed(const char *key) {
+/* A run whose streams may start anew may change what cuts them. */
+static bool is_fixed(const Retnet__Config *config, const char *key) {
+  const bool cuts_streams =
+      strcmp(key, "data.sequence_length") == 0 || strcmp(key, "data.batch_sequences") == 0;
+  if (cuts_streams && config->data->carry_state && config->checkpoint->reset_lanes) return false;
   static const char *const free_keys[] = {"model.dropout", "model.chunk", "model.products",
                                           "data.dir"};
   for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++) {
@@ -154,7 +181,7 @@ static void compare_key(void *self, const char *key) {
   rn_options_text(c->old, key, was, sizeof was);
   rn_options_text(c->new, key, is, sizeof is);
   if (strcmp(was, is) == 0) return;
-  if (!is_fixed(key)) {
+  if (!is_fixed(c->new, key)) {
     if (c->tell) printf("resume: %s was %s, is %s\n", key, was, is);
   } else {
     c->status = rn_fail(c->err, RN_ERR_USAGE,
@@ -229,6 +256,7 @@ static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_o
     status = compare(err, run, rn_ckpt_manifest(ckpt), rn_world_rank(run->world) == 0);
   }
   if (status == RN_OK) status = read_tensors(err, run, ckpt, weights_only);
+  if (status == RN_OK && !weights_only) status = rn_streams_load(err, run, ckpt);
   if (status == RN_OK && !weights_only) {
     const Retnet__Manifest *m = rn_ckpt_manifest(ckpt);
     run->step = m->step;

@@ -66,6 +66,7 @@ static void compare_positions(comparison *c) {
     compare_number(c, "stream's next sequence", a->stream[i]->next_sequence,
                    b->stream[i]->next_sequence);
     compare_number(c, "stream's position", a->stream[i]->position, b->stream[i]->position);
+    compare_number(c, "stream's tokens since a document", a->stream[i]->since, b->stream[i]->since);
   }
 }
 

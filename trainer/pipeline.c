@@ -128,11 +128,13 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
   rn_slot *slot = &p->slot[task->tape];
   const rn_unit *unit = unit_of(t, task);
   float *rows = rn_tape_rows(slot->tape);
-  rn_scan_port *port = rn_scan_source_port(t->scan, RN_SCAN_FORWARD, task->segment);
+  rn_scan_port *port =
+      rn_scan_source_port(t->scan, RN_SCAN_FORWARD, task->microbatch, task->segment);
   RN_TRY(err, rn_relay_wait(err, p->relay, &slot->rows_in));
   RN_TRY(err, rn_relay_wait(err, p->relay, &slot->rows_out));
   RN_TRY(err, rn_stage_forward(err, p->stage, p->params, unit, RN_FORM_CHUNKWISE, true, port, rows,
                                rows, slot->tape));
+  rn_scan_source_keep(t->scan, task->microbatch, task->segment);
   if (is_last(p)) return RN_OK;
   RN_TRY(err, rn_relay_wait(err, p->relay, &slot->gradient_out));
   RN_TRY(err, rn_relay_receive(err, p->relay, RN_RELAY_GRADIENTS, number_of(t, task), rows_of(unit),
@@ -151,7 +153,8 @@ static void loss_of_leaf(training *t, const rn_unit *unit, rn_slot *slot, int b,
   leaf.tokens = left < unit->leaf ? left : unit->leaf;
   leaf.target = unit->target + row;
   const int64_t sequence = unit->sequence_number[b] - t->leaves->first_sequence;
-  const int64_t number = sequence * t->leaves->each + (unit->position + first) / unit->leaf;
+  const int64_t place = unit->position - t->leaves->first_position + first;
+  const int64_t number = sequence * t->leaves->each + place / unit->leaf;
   rn_stage_loss(p->stage, p->params, &leaf, rn_tape_rows(slot->tape) + row * dim, t->scale,
                 &t->leaves->loss[number], NULL, slot->gradient + row * dim, t->sink);
 }
@@ -182,7 +185,8 @@ static rn_status backward(rn_err *err, training *t, const rn_task *task) {
     RN_TRY(err, rn_relay_wait(err, p->relay, &slot->gradient_out));
     take_loss(t, unit, slot);
   }
-  rn_scan_port *port = rn_scan_source_port(t->scan, RN_SCAN_REVERSE, task->segment);
+  rn_scan_port *port =
+      rn_scan_source_port(t->scan, RN_SCAN_REVERSE, task->microbatch, task->segment);
   RN_TRY(err, rn_stage_backward_input(err, p->stage, p->params, unit, port, slot->tape,
                                       slot->gradient, slot->gradient, t->sink));
   if (is_first(p)) return RN_OK;

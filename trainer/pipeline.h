@@ -66,6 +66,7 @@ void rn_pipeline_destroy(rn_pipeline *pipeline);
 typedef struct rn_leaf_losses {
   double *loss;           /* [sequences, each] */
   int64_t first_sequence; /* global number of the batch's first */
+  int64_t first_position; /* of its sequences' first tokens */
   int64_t each;           /* leaves of a sequence; 0: not in this mode */
   int leaf;               /* tokens */
 } rn_leaf_losses;

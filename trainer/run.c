@@ -10,6 +10,11 @@
 static rn_status check_documents(rn_err *err, const rn_run *run) {
   const bool by_weights = run->spec.retention_scale == RN_SCALE_TS_PARALLEL ||
                           run->spec.retention_scale == RN_SCALE_TS_CHUNKWISE;
+  if (by_weights && run->config->data->carry_state) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "model.retention_scale ts_* belongs to whole sequences: set data.carry_state to "
+                   "false");
+  }
   if (!by_weights || !run->config->data->reset_at_documents) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
                  "model.retention_scale ts_* cannot reset at documents: set "
@@ -150,12 +155,24 @@ static rn_status make_weights(rn_err *err, rn_run *run) {
   return RN_OK;
 }
 
+static rn_status make_streams(rn_err *err, rn_run *run) {
+  const Retnet__Data *data = run->config->data;
+  if (!data->carry_state) return RN_OK;
+  const rn_carried_shape shape = {.stored = rn_split_sequences(&run->train, data->sequence_length),
+                                  .batch = data->batch_sequences,
+                                  .share = run->share,
+                                  .microbatch = run->layout.microbatch,
+                                  .layers = (int)rn_range_count(run->layers)};
+  return rn_carried_create(err, &run->spec, shape, &run->carried);
+}
+
 /* What needs memory of this rank alone. */
 static rn_status make_state(rn_err *err, rn_run *run) {
   const int length = run->config->data->sequence_length;
   const int most_tokens = (int)rn_range_count(rn_layout_piece(&run->layout, length, 0));
   RN_TRY(err, make_bands(err, run, most_tokens));
   RN_TRY(err, make_pipeline(err, run, most_tokens));
+  RN_TRY(err, make_streams(err, run));
   RN_TRY(err, make_shares(err, run));
   RN_TRY(err, make_sink(err, run));
   return make_weights(err, run);
@@ -215,6 +232,7 @@ void rn_run_destroy(rn_run *run) {
   rn_split_close(&run->train);
   rn_split_close(&run->val);
   rn_scan_source_destroy(&run->scan);
+  rn_carried_destroy(&run->carried);
   rn_relay_destroy(&run->relay);
   rn_grid_destroy(&run->grid);
   rn_reducer_destroy(&run->reducer);
@@ -245,7 +263,7 @@ int64_t rn_run_targets(const rn_run *run) {
 }
 
 /* Sequences first .. last-1 of a band. */
-static rn_unit unit_of(const rn_batch *b, int leaf, int first, int last, int64_t step) {
+static rn_unit unit_of(const rn_batch *b, int leaf, int first, int last) {
   const int64_t row = (int64_t)first * b->tokens;
   return (rn_unit){.sequences = last - first,
                    .tokens = b->tokens,
@@ -254,17 +272,19 @@ static rn_unit unit_of(const rn_batch *b, int leaf, int first, int last, int64_t
                    .target = b->target + row,
                    .since = b->since + row,
                    .sequence_number = b->sequence_number + first,
-                   .position = b->position,
-                   .step = step};
+                   .position = b->position};
 }
 
-void rn_run_set_units(rn_run *run, int sequences, int64_t step) {
+void rn_run_set_units(rn_run *run, int sequences, int64_t step, int64_t position) {
   const int size = run->layout.microbatch, segments = run->layout.segments;
   run->microbatches = microbatches_of(run, sequences);
   for (int m = 0; m < run->microbatches; m++) {
     const int first = m * size, last = first + size < sequences ? first + size : sequences;
     for (int k = 0; k < segments; k++) {
-      run->unit[m * segments + k] = unit_of(&run->band[k], run->layout.leaf, first, last, step);
+      rn_unit *unit = &run->unit[m * segments + k];
+      *unit = unit_of(&run->band[k], run->layout.leaf, first, last);
+      unit->position += position;
+      unit->step = step;
     }
   }
 }

@@ -30,6 +30,7 @@ typedef struct rn_run {
   rn_grid *grid;
   rn_relay *relay; /* between stages; NULL when there is one */
   rn_scan_source scan;
+  rn_carried carried; /* data.carry_state; empty otherwise */
   rn_split train, val;
   bool has_train, has_val;
   rn_range share; /* of the batch's sequences, this data rank */
@@ -64,9 +65,10 @@ void rn_run_destroy(rn_run *run);
 
 /**
  * Sets run->unit to the units of `sequences` sequences in run->band, in micro-batches, and
- * run->microbatches to their number. `step` is the key of dropout.
+ * run->microbatches to their number. `step` is the key of dropout, `position` that of the
+ * sequences' first tokens.
  */
-void rn_run_set_units(rn_run *run, int sequences, int64_t step);
+void rn_run_set_units(rn_run *run, int sequences, int64_t step, int64_t position);
 
 /** This rank's piece of band `band` of a sequence of `length` tokens. */
 rn_range rn_run_piece(const rn_run *run, int64_t length, int band);

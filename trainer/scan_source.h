@@ -12,13 +12,15 @@
 #include "comm/fold.h"
 #include "model/carry.h"
 #include "model/spec.h"
+#include "trainer/carried.h"
 
 typedef struct rn_scan_source {
   rn_chain *chain; /* across ranks; NULL when a rank has whole sequences */
   rn_fold *fold;   /* the same in reproducible mode */
   rn_carry *alone; /* of one rank; NULL otherwise */
   rn_scan_algorithm algorithm;
-  int bands;
+  int bands, layers;
+  rn_carried *carried; /* states from step to step, not owned; NULL: sequences begin with zero */
 } rn_scan_source;
 
 /** What a source is made for. */
@@ -51,7 +53,11 @@ double rn_scan_source_wait_s(const rn_scan_source *source);
 /** "none", or the algorithm and its choices in words: into text [bytes]. */
 void rn_scan_source_describe(const rn_scan_source *source, char *text, size_t bytes);
 
-/** The port for a unit of `band` in a direction; valid until the next call. */
-rn_scan_port *rn_scan_source_port(rn_scan_source *source, rn_scan_direction direction, int band);
+/** The port for the scans of a unit in one direction; valid until the next call. */
+rn_scan_port *rn_scan_source_port(rn_scan_source *source, rn_scan_direction direction,
+                                  int microbatch, int band);
+
+/** To be called after a unit's forward: keeps the state behind a last band where it is carried. */
+void rn_scan_source_keep(rn_scan_source *source, int microbatch, int band);
 
 #endif

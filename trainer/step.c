@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/sampler.h"
+#include "proto/log.h"
 
 /* Stored sequence `stored`, global number g, of `length` tokens: its piece in every band. */
 static rn_status read_sequence(rn_err *err, rn_run *run, rn_split *split, int64_t stored,
@@ -23,16 +24,35 @@ static void start_batch(rn_run *run, int64_t length) {
   }
 }
 
+/* The next sequence of stream number i of the batch. */
+static rn_status read_stream(rn_err *err, rn_run *run, int64_t i) {
+  const Retnet__Data *data = run->config->data;
+  int32_t *since = &run->carried.since[i - run->share.begin], after = 0;
+  const int64_t stored = i * run->carried.sequences + run->carried.place;
+  for (int k = 0; k < run->layout.segments; k++) {
+    after = *since;
+    RN_TRY(err, rn_batch_go_on(err, &run->band[k], &run->train, stored, data->sequence_length,
+                               run->next_sequence + i, data->reset_at_documents, &after));
+  }
+  *since = after;
+  return RN_OK;
+}
+
 static rn_status read_batch(rn_err *err, rn_run *run) {
   const Retnet__Data *data = run->config->data;
   const int64_t stored = rn_split_sequences(&run->train, data->sequence_length);
   start_batch(run, data->sequence_length);
   for (int64_t i = run->share.begin; i < run->share.end; i++) {
+    if (data->carry_state) {
+      RN_TRY(err, read_stream(err, run, i));
+      continue;
+    }
     const int64_t g = run->next_sequence + i;
     const int64_t at = rn_sampler_sequence((uint64_t)run->config->run->seed, stored, g);
     RN_TRY(err, read_sequence(err, run, &run->train, at, g));
   }
-  rn_run_set_units(run, (int)rn_range_count(run->share), run->step + 1);
+  const int64_t position = run->carried.place * data->sequence_length;
+  rn_run_set_units(run, (int)rn_range_count(run->share), run->step + 1, position);
   return RN_OK;
 }
 
@@ -93,6 +113,8 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sum
   rn_sink_start(&run->sink);
   if (exact) memset(run->leaves.loss, 0, (size_t)run->sink.leaves * sizeof(double));
   run->leaves.first_sequence = run->next_sequence;
+  run->leaves.first_position = run->carried.place * run->config->data->sequence_length;
+  run->scan.carried = run->config->data->carry_state ? &run->carried : NULL;
   RN_TRY(err, rn_pipeline_train(err, &run->pipeline, run->unit, &run->scan, scale, &run->leaves,
                                 &loss, &run->sink));
   RN_TRY(err, sum_gradients(err, run));
@@ -116,12 +138,22 @@ static void update_own(rn_run *run, double lr, double clip) {
   }
 }
 
+/* A skipped step may have left anything in the states: streams go on from zero. */
+static rn_status advance_streams(rn_err *err, rn_run *run, bool skipped) {
+  if (!run->config->data->carry_state) return RN_OK;
+  if (skipped && rn_world_rank(run->world) == 0) {
+    rn_log_warn("step %lld is skipped: carried states go on from zero", (long long)run->step);
+  }
+  return rn_carried_advance(err, &run->carried, run->grid, skipped);
+}
+
 static rn_status finish_step(rn_err *err, rn_run *run, double targets, const rn_step_result *r) {
   run->step++;
   run->tokens += (int64_t)targets;
   run->next_sequence += run->config->data->batch_sequences;
   run->updates += !r->skipped;
   run->bad_steps = r->skipped ? run->bad_steps + 1 : 0;
+  RN_TRY(err, advance_streams(err, run, r->skipped));
   if (run->bad_steps == 0 || run->bad_steps < run->config->train->max_bad_steps) return RN_OK;
   return rn_fail(err, RN_ERR_NUMERICS,
                  "step %lld: loss or gradient norm were not finite %d times in a row "
@@ -166,9 +198,10 @@ static rn_status validate_some(rn_err *err, rn_run *run, int64_t first, int64_t 
       run->spec.retention_scale == RN_SCALE_TS_PARALLEL ? RN_FORM_PARALLEL : RN_FORM_CHUNKWISE;
   start_batch(run, length);
   for (int64_t i = first; i < last; i++) RN_TRY(err, read_sequence(err, run, &run->val, i, i));
-  rn_run_set_units(run, (int)(last - first), 0);
+  rn_run_set_units(run, (int)(last - first), 0, 0);
+  run->scan.carried = NULL;
   for (int k = 0; k < run->layout.segments; k++) {
-    rn_scan_port *port = rn_scan_source_port(&run->scan, RN_SCAN_FORWARD, k);
+    rn_scan_port *port = rn_scan_source_port(&run->scan, RN_SCAN_FORWARD, 0, k);
     RN_TRY(err, rn_pipeline_loss_of_unit(err, &run->pipeline, &run->unit[k], form, port, sum));
   }
   return RN_OK;

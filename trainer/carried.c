@@ -1,0 +1,64 @@
+#include "trainer/carried.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/hand_over.h"
+#include "proto/arena.h"
+
+static int64_t elements(const rn_carried *c) {
+  return rn_range_count(c->share) * c->layers * c->stream_elements;
+}
+
+rn_status rn_carried_create(rn_err *err, const rn_spec *spec, rn_carried_shape shape,
+                            rn_carried *out) {
+  *out = (rn_carried){.sequences = shape.stored / shape.batch,
+                      .share = shape.share,
+                      .size = shape.microbatch,
+                      .layers = shape.layers,
+                      .stream_elements = (int64_t)spec->dim * rn_spec_value_width(spec)};
+  if (out->sequences < 1) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "data.carry_state: %lld stored sequences are too few for data.batch_sequences "
+                   "%d streams",
+                   (long long)shape.stored, shape.batch);
+  }
+  const size_t count = (size_t)elements(out), share = (size_t)rn_range_count(out->share);
+  rn_status status;
+  if ((status = rn_alloc(err, "carried states", count, sizeof(float), &out->initial)) != RN_OK ||
+      (status = rn_alloc(err, "carried states", count, sizeof(float), &out->final)) != RN_OK ||
+      (status = rn_alloc(err, "carried states", share, sizeof(int32_t), &out->since)) != RN_OK) {
+    rn_carried_destroy(out);
+  }
+  return status;
+}
+
+void rn_carried_destroy(rn_carried *carried) {
+  free(carried->initial);
+  free(carried->final);
+  free(carried->since);
+  *carried = (rn_carried){0};
+}
+
+float *rn_carried_part(const rn_carried *c, float *states, int microbatch) {
+  return states + (int64_t)microbatch * c->size * c->layers * c->stream_elements;
+}
+
+rn_range rn_carried_streams(const rn_carried *c, int microbatch) {
+  const int64_t begin = c->share.begin + (int64_t)microbatch * c->size, end = begin + c->size;
+  return (rn_range){begin, end < c->share.end ? end : c->share.end};
+}
+
+void rn_carried_forget(rn_carried *c) {
+  memset(c->initial, 0, (size_t)elements(c) * sizeof *c->initial);
+  memset(c->since, 0, (size_t)rn_range_count(c->share) * sizeof *c->since);
+}
+
+rn_status rn_carried_advance(rn_err *err, rn_carried *c, const rn_grid *grid, bool forget) {
+  c->place = (c->place + 1) % c->sequences;
+  if (forget || c->place == 0) {
+    rn_carried_forget(c);
+    return RN_OK;
+  }
+  return rn_hand_over(err, grid, elements(c), c->final, c->initial);
+}

@@ -1,0 +1,58 @@
+/**
+ * States that go on from step to step (data.carry_state): training on unbounded contexts by
+ * truncated backpropagation.
+ *
+ * The training split is cut into B contiguous streams in stored order; in every step, stream b
+ * reads its next sequence, which goes on from the state, S_n and rotation position that the one
+ * before left. No gradient crosses the cut. A stream that has ended starts over from zero.
+ */
+#ifndef RN_TRAINER_CARRIED_H
+#define RN_TRAINER_CARRIED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "comm/grid.h"
+#include "model/spec.h"
+#include "proto/cut.h"
+
+typedef struct rn_carried {
+  int64_t sequences;       /* of every stream */
+  int64_t place;           /* in the stream, of the sequence that comes next */
+  rn_range share;          /* of the streams: this rank's */
+  int size, layers;        /* streams of a micro-batch; layers of the stage */
+  int64_t stream_elements; /* of one stream's states in one layer: H K V */
+  float *initial;          /* before the next sequences: on the first rank of the sequence axis */
+  float *final;            /* behind the sequences at work: on the last one */
+  int32_t *since;          /* [share] tokens since a document, or the stream, began */
+} rn_carried;
+
+/** What streams are made of: the split's sequences, and who works on them. */
+typedef struct rn_carried_shape {
+  int64_t stored; /* sequences of the split */
+  int batch;      /* streams: B */
+  rn_range share;
+  int microbatch, layers;
+} rn_carried_shape;
+
+/** Streams at their beginning. Errors: RN_ERR_USAGE for more streams than sequences; memory. */
+rn_status rn_carried_create(rn_err *err, const rn_spec *spec, rn_carried_shape shape,
+                            rn_carried *out);
+void rn_carried_destroy(rn_carried *carried);
+
+/** The states of a micro-batch within `states`: [layers, n, K V] for its n heads. */
+float *rn_carried_part(const rn_carried *carried, float *states, int microbatch);
+
+/** The streams of a micro-batch, by their numbers in the batch. */
+rn_range rn_carried_streams(const rn_carried *carried, int microbatch);
+
+/** Zero states, as at the beginning of a stream, wherever the streams are. */
+void rn_carried_forget(rn_carried *carried);
+
+/**
+ * After a step: what is behind its sequences is before the next ones; `forget` (a skipped step) or
+ * the end of the streams leaves zero instead. Collective: over the sequence axis of the grid.
+ */
+rn_status rn_carried_advance(rn_err *err, rn_carried *carried, const rn_grid *grid, bool forget);
+
+#endif
