@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/arena.h"
+#include "proto/random.h"
 
 size_t rn_batch_bytes(int max_sequences, int max_tokens, int sequence_length) {
   const size_t tokens = (size_t)max_sequences * (size_t)max_tokens;
@@ -83,4 +84,18 @@ rn_status rn_batch_go_on(rn_err *err, rn_batch *batch, rn_split *split, int64_t 
   *since = take_piece(batch, document_of(split, reset_at_documents), sequence_length, *since);
   batch->sequence_number[batch->sequences++] = g;
   return RN_OK;
+}
+
+void rn_batch_make_up(rn_batch *batch, int vocab, int64_t g) {
+  assert(batch->sequences < batch->max_sequences);
+  const uint64_t word = (uint64_t)g;
+  const rn_random_key key = rn_random_key_make(RN_RANDOM_TEST, &word, 1);
+  const int64_t row = (int64_t)batch->sequences * batch->tokens;
+  for (int64_t t = 0; t < batch->tokens; t++) {
+    const uint64_t place = (uint64_t)(batch->position + t);
+    batch->input[row + t] = (int32_t)(rn_random_uniform(key, place) * vocab);
+    batch->target[row + t] = (int32_t)(rn_random_uniform(key, place + 1) * vocab);
+    batch->since[row + t] = (int32_t)place;
+  }
+  batch->sequence_number[batch->sequences++] = g;
 }

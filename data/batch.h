@@ -39,9 +39,13 @@ void rn_batch_start(rn_batch *batch, int64_t first, int64_t last);
 rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
                        int sequence_length, int64_t g, bool reset_at_documents);
 
+/** Adds the piece of a made-up sequence, global number g, one document of random tokens. */
+void rn_batch_make_up(rn_batch *batch, int vocab, int64_t g);
+
 /**
- * The same for a sequence that goes on: *since tokens lie between it and the start of its document
- * or stream. On return *since is that of the sequence behind it, which the whole is read for.
+ * The same as rn_batch_add for a sequence that goes on: *since tokens lie between it and the start
+ * of its document or stream. On return *since is that of the sequence behind it, which the whole is
+ * read for.
  */
 rn_status rn_batch_go_on(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
                          int sequence_length, int64_t g, bool reset_at_documents, int32_t *since);

@@ -8,6 +8,8 @@
 /** What the command line says; each part uses what it knows. */
 typedef struct rn_bench_options {
   bool json;
+  const char *scan; /* "none": pairs of steps, with and without it */
+  rn_words keys;    /* section.key=value */
 } rn_bench_options;
 
 /**
@@ -17,5 +19,13 @@ typedef struct rn_bench_options {
  * Collective: over the world. Errors: RN_ERR_USAGE with one rank alone.
  */
 rn_status rn_bench_scan(rn_err *err, rn_world *world, const rn_bench_options *options);
+
+/**
+ * Steps of the reference model (or as the keys say) on made-up tokens: time, rates, peak memory;
+ * with --scan none, what the scan costs.
+ *
+ * Collective: over the world. Errors: those of the config; RN_ERR_USAGE.
+ */
+rn_status rn_bench_step(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 #endif

@@ -13,6 +13,13 @@ static rn_bench_options given;
 static const rn_arg scan_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0}};
 
+static const rn_arg step_options[] = {
+    {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
+    {0, "scan", "none", "also steps whose scan answers at once, wrongly: what the scan costs",
+     RN_ARG_TEXT, &given.scan, 0, 0},
+    {'s', NULL, "section.key=value", "a key of the run, such as parallel.sequence=2", RN_ARG_LIST,
+     &given.keys, 0, 0}};
+
 static const struct {
   const char *name;
   rn_args args;
@@ -23,6 +30,11 @@ static const struct {
       "The scan of states over the ranks of an mpirun: chain, doubling and exscan side by side.",
       scan_options, 1, 0, 0},
      rn_bench_scan},
+    {"step",
+     {"retnet-bench step", "[--json] [--scan none] [-s section.key=value]...",
+      "Training steps of the reference model: 8 layers, dim 512, 2048 tokens.", step_options, 3, 0,
+      0},
+     rn_bench_step},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -76,5 +88,6 @@ int main(int argc, char **argv) {
     rn_log_setup(rn_world_rank(world) != 0, given.json);
     status = commands[command].run(&err, world, &given);
   }
+  rn_words_free(&given.keys);
   return rn_world_finish(&world, status, &err);
 }

@@ -23,6 +23,7 @@ static rn_status check_documents(rn_err *err, const rn_run *run) {
 
 static rn_status open_data(rn_err *err, rn_run *run) {
   const Retnet__Data *data = run->config->data;
+  if (data->dir == NULL) return RN_OK;
   RN_TRY(err, rn_split_open(err, data->dir, "train", &run->train));
   run->has_train = true;
   if (rn_split_sequences(&run->train, data->sequence_length) < 1) {
@@ -58,8 +59,8 @@ static rn_status plan_run(rn_err *err, rn_run *run) {
   const Retnet__Config *c = run->config;
   const Retnet__Optimizer *o = c->optimizer;
   RN_TRY(err, open_data(err, run));
-  RN_TRY(err,
-         rn_spec_from_config(err, c, (int)rn_split_header(&run->train)->vocabulary, &run->spec));
+  const int vocab = run->has_train ? (int)rn_split_header(&run->train)->vocabulary : 0;
+  RN_TRY(err, rn_spec_from_config(err, c, vocab, &run->spec));
   RN_TRY(err, check_documents(err, run));
   RN_TRY(err, rn_layout_resolve(err, c, run->spec.layers, rn_world_size(run->world), &run->layout));
   RN_TRY(err, fit_chunk(err, run));

@@ -57,8 +57,9 @@ typedef struct rn_run {
 } rn_run;
 
 /**
- * Builds a run with initial weights. `vocab_of_data` comes from the training split, which is
- * opened. Collective: over the world. Errors: those of the config, the data folder, memory; agreed.
+ * Builds a run with initial weights; the training split is opened. Without data.dir, steps work on
+ * made-up tokens: for measuring. Collective: over the world. Errors: those of the config, the data
+ * folder, memory; agreed.
  */
 rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn_run *out);
 void rn_run_destroy(rn_run *run);

@@ -83,6 +83,7 @@ static void copy_states(rn_scan_source *source, int microbatch, bool in) {
 
 rn_scan_port *rn_scan_source_port(rn_scan_source *source, rn_scan_direction direction,
                                   int microbatch, int band) {
+  if (source->instead != NULL) return source->instead;
   const float *initial = carried_part(source, true, microbatch);
   float *final = carried_part(source, false, microbatch);
   if (source->fold != NULL) {

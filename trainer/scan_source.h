@@ -20,7 +20,8 @@ typedef struct rn_scan_source {
   rn_carry *alone; /* of one rank; NULL otherwise */
   rn_scan_algorithm algorithm;
   int bands, layers;
-  rn_carried *carried; /* states from step to step, not owned; NULL: sequences begin with zero */
+  rn_scan_port *instead; /* answers in place of all of them, for measuring; not owned; NULL: none */
+  rn_carried *carried;   /* states from step to step, not owned; NULL: sequences begin with zero */
 } rn_scan_source;
 
 /** What a source is made for. */

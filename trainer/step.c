@@ -38,11 +38,21 @@ static rn_status read_stream(rn_err *err, rn_run *run, int64_t i) {
   return RN_OK;
 }
 
+static void make_up_sequence(rn_run *run, int64_t g) {
+  for (int k = 0; k < run->layout.segments; k++) {
+    rn_batch_make_up(&run->band[k], run->spec.vocab, g);
+  }
+}
+
 static rn_status read_batch(rn_err *err, rn_run *run) {
   const Retnet__Data *data = run->config->data;
   const int64_t stored = rn_split_sequences(&run->train, data->sequence_length);
   start_batch(run, data->sequence_length);
   for (int64_t i = run->share.begin; i < run->share.end; i++) {
+    if (!run->has_train) {
+      make_up_sequence(run, run->next_sequence + i);
+      continue;
+    }
     if (data->carry_state) {
       RN_TRY(err, read_stream(err, run, i));
       continue;

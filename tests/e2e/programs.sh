@@ -134,6 +134,20 @@ case $case in
     printf '{"text": "\xff\xfe"}\n' >bytes.jsonl
     refuse 1 bytes.jsonl:1 "$bin/retnet-data" build --out x bytes.jsonl
     ;;
+  bench)
+    mpirun -n 3 --oversubscribe "$bin/retnet-bench" scan --json >scan.json
+    for name in chain doubling exscan; do
+      [ "$(grep -o "\"${name}_s\"" scan.json | wc -l)" = 24 ] || fail "scan.json: $name is not 8 x 3"
+    done
+    small=(-s model.layers=2 -s model.dim=32 -s model.value_dim=64 -s model.ffn_dim=32)
+    mpirun -n 2 --oversubscribe "$bin/retnet-bench" step --json --scan none "${small[@]}" \
+      -s parallel.sequence=2 -s parallel.segments=2 >step.json
+    grep -q '"scan": "chain".*"pairs": 10.*"scan_cost": ' step.json || fail "$(cat step.json)"
+    refuse 2 mpirun "$bin/retnet-bench" scan
+    refuse 2 parallel.sequence "$bin/retnet-bench" step --scan none "${small[@]}"
+    refuse 2 --scan "$bin/retnet-bench" step --scan chain "${small[@]}"
+    refuse 2 scan "$bin/retnet-bench" scn
+    ;;
   *)
     fail "no such case: $case"
     ;;
