@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/first_token.h"
 #include "model/matmul.h"
 
 static int64_t state_count(const rn_block_retention *b) {
@@ -53,7 +54,8 @@ static size_t decays_bytes(const rn_block_retention *b) {
 static size_t arena_bytes(const rn_block_retention *b) {
   const int64_t rows = rows_of(b);
   return 2 * reals(state_count(b)) + reals(all_states(b)) + reals(rows * b->value_dim) +
-         reals(rows * pair_width(b)) + reals(rows * b->dim) + rn_arena_round(decays_bytes(b));
+         reals(rows * pair_width(b)) + reals(rows * b->dim) + rn_arena_round(decays_bytes(b)) +
+         rn_arena_round((size_t)b->dim * sizeof(double));
 }
 
 size_t rn_block_retention_bytes(const rn_block_retention *b) {
@@ -81,6 +83,7 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
   out->d_kv = take(&out->arena, rows * pair_width(out));
   out->d_q = take(&out->arena, rows * out->dim);
   out->log_decay = rn_arena_take(&out->arena, decays_bytes(out));
+  out->wide_row = rn_arena_take(&out->arena, (size_t)out->dim * sizeof(double));
   return RN_OK;
 }
 
@@ -135,12 +138,12 @@ enum { POLL_ROWS = 512 };
 static void project_and_poll(const rn_scan_port *port, rn_rows rows, int n, int k, const rn_real *x,
                              const rn_real *w, rn_real *y, int64_t ldy) {
   if (rows.leaf > 0) { /* tiles of leaves, which polls must not cut */
-    rn_matmul_nt(rows, n, k, x, k, w, k, 0, y, ldy);
+    rn_matmul_nt_exact(rows, n, k, x, k, w, k, y, ldy);
     return;
   }
   for (int64_t row = 0; row < rows.count; row += POLL_ROWS) {
     const int64_t count = rows.count - row < POLL_ROWS ? rows.count - row : POLL_ROWS;
-    rn_matmul_nt(rn_rows_together(count), n, k, x + row * k, k, w, k, 0, y + row * ldy, ldy);
+    rn_matmul_nt_exact(rn_rows_together(count), n, k, x + row * k, k, w, k, y + row * ldy, ldy);
     port->poll(port->self);
   }
 }
@@ -177,9 +180,28 @@ static void retain_without_chunks(rn_block_retention *b, const rn_retention_view
   rn_retention_row_scale(&b->core, u, form, tape->alpha);
 }
 
+/* Rows that see themselves alone, again and with care. */
+static void retain_first_tokens(rn_block_retention *b, const rn_real *params,
+                                const rn_layer_params *at, const rn_unit *unit, rn_block_input in,
+                                rn_block_retention_tape *tape) {
+  const rn_first_token shape = {b->dim, b->heads, b->key_width, b->value_width};
+  for (int64_t row = 0; row < (int64_t)unit->sequences * unit->tokens; row++) {
+    if (unit->since[row] != 0) continue;
+    const rn_real *raw = in.raw + row * b->dim;
+    if (in.norm != NULL) {
+      rn_norm_row_wide(in.norm, params, raw, b->wide_row);
+    } else {
+      for (int i = 0; i < b->dim; i++) b->wide_row[i] = (double)raw[i];
+    }
+    rn_first_token_retain(shape, b->wide_row, params + at->q, params + at->k,
+                          tape->kv + row * pair_width(b) + b->dim,
+                          tape->normed + row * b->value_dim);
+  }
+}
+
 rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const rn_real *params,
                                      const rn_layer_params *at, const rn_unit *unit, rn_form form,
-                                     int layer, rn_scan_port *port, const rn_real *x,
+                                     int layer, rn_scan_port *port, rn_block_input in,
                                      rn_block_retention_tape *tape, rn_real *y) {
   const rn_rows rows = rn_rows_of_unit(unit);
   const int D = b->dim, pair = pair_width(b), heads = unit->sequences * b->heads;
@@ -194,14 +216,14 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
                    "recurrent for generation");
   }
 
-  rn_matmul_nt(rows, pair, D, x, D, params + at->k, D, 0, tape->kv, pair);
+  rn_matmul_nt_exact(rows, pair, D, in.x, D, params + at->k, D, tape->kv, pair);
   rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, false,
                   (rn_real)(1 / sqrt((double)b->key_width)), tape->kv, pair);
   contribute(b, &u, form, tape->states);
   rn_retention_decays(&b->core, &u, b->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer, heads, m, b->log_decay, b->own));
 
-  project_and_poll(port, rows, qg_width(b), D, x, params + at->q, tape->qg, pair);
+  project_and_poll(port, rows, qg_width(b), D, in.x, params + at->q, tape->qg, pair);
   rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, false, 1, tape->qg, pair);
   if (form == RN_FORM_CHUNKWISE) {
     rn_retention_forward_inner(&b->core, &u, port, tape->normed, b->value_dim,
@@ -217,6 +239,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
     memcpy(tape->states, b->state, (size_t)(heads * m) * sizeof(rn_real));
     retain_without_chunks(b, &u, form, tape);
   }
+  retain_first_tokens(b, params, at, unit, in, tape);
   rn_head_norm_forward(norm, tape->alpha, tape->normed, tape->factor);
   rn_gate_forward(norm, tape->normed, at->head_norm >= 0 ? params + at->head_norm : NULL,
                   b->gate ? tape->qg + D : NULL, pair, tape->gated);

@@ -15,6 +15,7 @@
 
 #include "model/head_norm.h"
 #include "model/names.h"
+#include "model/norm.h"
 #include "model/param.h"
 #include "model/retention.h"
 #include "model/rotary.h"
@@ -35,7 +36,14 @@ typedef struct rn_block_retention {
   rn_real *own, *state, *adjoints; /* [B, H, K, V] twice; [chunks, B, H, K, V] */
   rn_real *d_value, *d_kv, *d_q;   /* [R, H V]; [R, D + H V]; [R, D] */
   double *log_decay;               /* [B, H] */
+  double *wide_row;                /* [D] */
 } rn_block_retention;
+
+/** Rows into the block: x [R, D] = norm(raw), or raw itself where norm is NULL. */
+typedef struct rn_block_input {
+  const rn_real *x, *raw;
+  const rn_norm *norm;
+} rn_block_input;
 
 /** What forward leaves; kv and qg hold their own gradients after backward_input. */
 typedef struct rn_block_retention_tape {
@@ -60,13 +68,13 @@ rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b
                                                      rn_arena *arena);
 
 /**
- * Shapes:     params, the stage's flat parameters, `at` this layer's places in it; x, y [R, D].
+ * Shapes:     params, the stage's flat parameters, `at` this layer's places in it; y [R, D].
  * Collective: over the ranks behind `port`: one FORWARD scan of `layer`.
  * Errors:     what the port gives; RN_ERR_USAGE for ts_chunkwise in the parallel form.
  */
 rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block, const rn_real *params,
                                      const rn_layer_params *at, const rn_unit *unit, rn_form form,
-                                     int layer, rn_scan_port *port, const rn_real *x,
+                                     int layer, rn_scan_port *port, rn_block_input in,
                                      rn_block_retention_tape *tape, rn_real *y);
 
 /**

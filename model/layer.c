@@ -58,8 +58,11 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
   if (layer->pre_norm) {
     rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, t->in1, t->stat1);
   }
+  const rn_block_input in = {.x = t->in1,
+                             .raw = layer->pre_norm ? t->norm_in1 : t->in1,
+                             .norm = layer->pre_norm ? &layer->retention_norm : NULL};
   RN_TRY(err, rn_block_retention_forward(err, layer->retention, params, &layer->at, unit, form,
-                                         layer->index, port, t->in1, &t->retention, branch));
+                                         layer->index, port, in, &t->retention, branch));
   drop(layer, unit, RN_DROPOUT_RETENTION, train, branch);
   if (layer->pre_norm) {
     join(layer, t->norm_in1, branch, count, t->norm_in2);

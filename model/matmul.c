@@ -48,9 +48,8 @@ static rn_tile tile_at(const rn_tiling *tiling, int64_t index) {
                    (int)(cols < TILE_COLS ? cols : TILE_COLS)};
 }
 
-void rn_matmul_nt(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
-                  int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
-  rn_gemm *gemm = rn_products_table()->nt;
+static void multiply_nt(rn_gemm *gemm, rn_rows rows, int n, int k, const rn_real *x, int64_t ldx,
+                        const rn_real *w, int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
   rn_tiling tiling = tiling_of(rows, n);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
@@ -58,6 +57,18 @@ void rn_matmul_nt(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, con
     gemm(t.rows, t.cols, k, 1, x + t.row * ldx, ldx, w + t.col * ldw, ldw, beta,
          y + t.row * ldy + t.col, ldy);
   }
+}
+
+void rn_matmul_nt(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
+                  int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
+  multiply_nt(rn_products_table()->nt, rows, n, k, x, ldx, w, ldw, beta, y, ldy);
+}
+
+void rn_matmul_nt_exact(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
+                        int64_t ldw, rn_real *y, int64_t ldy) {
+  const rn_products *products = rn_products_table();
+  rn_gemm *gemm = k <= RN_EXACT_SUM ? products->nt_exact : products->nt;
+  multiply_nt(gemm, rows, n, k, x, ldx, w, ldw, 0, y, ldy);
 }
 
 void rn_matmul_nn(rn_rows rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,

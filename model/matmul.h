@@ -18,6 +18,17 @@
 void rn_matmul_nt(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
                   int64_t ldw, rn_real beta, rn_real *y, int64_t ldy);
 
+/**
+ * As rn_matmul_nt, but sums of at most RN_EXACT_SUM products are made in double and rounded once:
+ * for q, k, v, whose rounding a head norm may magnify.
+ *
+ * The rule is one of shape. Longer sums are the product library's: in double they would cost a wide
+ * model's step several percent, while narrow models are what results are held against each other
+ * with, and their products are not what takes the time.
+ */
+void rn_matmul_nt_exact(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
+                        int64_t ldw, rn_real *y, int64_t ldy);
+
 /** dx [R, K] = dy [R, N] w + beta dx,  w [N, K]: its gradient by the input. */
 void rn_matmul_nn(rn_rows rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
                   int64_t ldw, rn_real beta, rn_real *dx, int64_t lddx);

@@ -33,6 +33,18 @@ static void forward_row(const rn_norm *norm, const rn_real *weight, const rn_rea
   }
 }
 
+void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y) {
+  const int D = norm->width;
+  double mean = 0, square = 0;
+  for (int i = 0; norm->kind == RN_BLOCK_NORM_LAYER && i < D; i++) mean += (double)x[i] / D;
+  for (int i = 0; i < D; i++) square += ((double)x[i] - mean) * ((double)x[i] - mean) / D;
+  const double scale = 1 / sqrt(square + norm->eps);
+  for (int i = 0; i < D; i++) {
+    const double bias = norm->bias >= 0 ? (double)params[norm->bias + i] : 0;
+    y[i] = (double)params[norm->weight + i] * (((double)x[i] - mean) * scale) + bias;
+  }
+}
+
 void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
                      rn_real *y, rn_real *stat) {
   const rn_real *weight = params + norm->weight;

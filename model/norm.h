@@ -33,6 +33,9 @@ static inline rn_norm rn_norm_make(const rn_spec *spec, int64_t weight, int64_t 
 void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
                      rn_real *y, rn_real *stat);
 
+/** One row in double, for what hangs on its last digits. Shapes: x, y [D]. */
+void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y);
+
 /**
  * Gradient by x into dx, gradients of weight and bias into the sink.
  *

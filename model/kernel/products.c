@@ -1,5 +1,6 @@
 #include "model/kernel/products.h"
 
+#include <assert.h>
 #include <cblas.h>
 
 #ifdef RN_REAL_F64
@@ -26,7 +27,48 @@ static void gemm_tn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_
        (int)ldc);
 }
 
-static const rn_products cblas_products = {"cblas", gemm_nn, gemm_nt, gemm_tn};
+#ifdef RN_REAL_F64
+#define gemm_nt_exact gemm_nt
+#else
+/* Rows and columns of c that are in double at a time: all on the stack. */
+enum { EXACT_BLOCK = 32 };
+
+static int block_at(int at, int n) {
+  return n - at < EXACT_BLOCK ? n - at : EXACT_BLOCK;
+}
+
+static void widen(int rows, int k, const float *x, int64_t ldx, double *wide) {
+  for (int i = 0; i < rows; i++) {
+    for (int l = 0; l < k; l++) wide[i * k + l] = (double)x[i * ldx + l];
+  }
+}
+
+static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int64_t lda,
+                          const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
+  double wide_a[EXACT_BLOCK * RN_EXACT_SUM], wide_b[EXACT_BLOCK * RN_EXACT_SUM];
+  double sum[EXACT_BLOCK * EXACT_BLOCK];
+  assert(k <= RN_EXACT_SUM);
+  for (int col = 0; col < n; col += EXACT_BLOCK) {
+    const int cols = block_at(col, n);
+    widen(cols, k, b + col * ldb, ldb, wide_b);
+    for (int row = 0; row < m; row += EXACT_BLOCK) {
+      const int rows = block_at(row, m);
+      widen(rows, k, a + row * lda, lda, wide_a);
+      cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, cols, k, (double)alpha, wide_a, k,
+                  wide_b, k, 0, sum, cols);
+      for (int i = 0; i < rows; i++) {
+        float *to = c + (row + i) * ldc + col;
+        for (int j = 0; j < cols; j++) {
+          const double before = beta != 0 ? (double)beta * (double)to[j] : 0;
+          to[j] = (float)(sum[i * cols + j] + before);
+        }
+      }
+    }
+  }
+}
+#endif
+
+static const rn_products cblas_products = {"cblas", gemm_nn, gemm_nt, gemm_tn, gemm_nt_exact};
 
 const rn_products *rn_products_table(void) {
   return &cblas_products;

@@ -17,11 +17,16 @@
 typedef void rn_gemm(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
                      const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc);
 
+/** The longest sum that nt_exact makes. */
+enum { RN_EXACT_SUM = 64 };
+
 typedef struct rn_products {
   const char *name;
   rn_gemm *nn; /* a [m, k], b [k, n] */
   rn_gemm *nt; /* a [m, k], b [n, k] */
   rn_gemm *tn; /* a [k, m], b [k, n] */
+  /** As nt for k <= RN_EXACT_SUM, every element summed in double and rounded once. */
+  rn_gemm *nt_exact;
 } rn_products;
 
 /** The provider in use: CBLAS. */

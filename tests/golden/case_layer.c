@@ -239,9 +239,9 @@ static rn_status run_way(rn_err *err, layer_case *l, const layer_way *w, block_r
     snprintf(way, sizeof way, "%s", words[w->form]);
   }
   RN_TRY(err, open_run(err, l, &spec, run));
-  RN_TRY(err,
-         rn_block_retention_forward(err, &run->block, l->params, &l->table->layer[0], &l->unit,
-                                    w->form, 0, rn_carry_port(run->carry), l->x, &run->tape, l->y));
+  RN_TRY(err, rn_block_retention_forward(err, &run->block, l->params, &l->table->layer[0], &l->unit,
+                                         w->form, 0, rn_carry_port(run->carry),
+                                         (rn_block_input){l->x, l->x, NULL}, &run->tape, l->y));
   RN_TRY(err, golden_check(err, l->c, way, l->y, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim), "out.%s",
                            w->official));
   RN_TRY(err, check_between(err, l, run, way, w->official));

@@ -129,6 +129,12 @@ static rn_status check_greedy(rn_err *err, const decode_case *x, golden_model *m
   return RN_OK;
 }
 
+/* The reference logits as the file has them, or NULL. */
+static const char *logits_of(const golden_case *c) {
+  if (golden_has(c, "decode.logits.f64")) return "decode.logits.f64";
+  return golden_has(c, "decode.logits.r32") ? "decode.logits.r32" : NULL;
+}
+
 typedef rn_status (*decode_run)(rn_err *err, const decode_case *x, golden_model *m, int steps);
 
 /* One run on a model of its own, with tokens of at most `tokens` at once. */
@@ -141,7 +147,7 @@ static rn_status on_a_model(rn_err *err, const decode_case *x, int chunk, int to
   if (status == RN_OK && run == NULL) status = check_greedy(err, x, &m);
   if (status == RN_OK && run != NULL) {
     golden_shape shape = {0};
-    status = golden_shape_of(err, x->c, "decode.logits.f64", 3, &shape);
+    status = golden_shape_of(err, x->c, logits_of(x->c), 3, &shape);
     if (status == RN_OK) status = run(err, x, &m, (int)shape.n[1]);
   }
   golden_model_close(&m);
@@ -152,13 +158,13 @@ static rn_status on_a_model(rn_err *err, const decode_case *x, int chunk, int to
 rn_status golden_check_decode(rn_err *err, golden_case *c, const rn_spec *spec, rn_real *params,
                               const int32_t *input, int sequences, int tokens) {
   const decode_case x = {c, spec, params, input, sequences, tokens};
-  if (golden_has(c, "decode.logits.f64")) {
+  const char *logits = logits_of(c);
+  if (logits != NULL) {
     golden_shape shape;
-    RN_TRY(err, golden_shape_of(err, c, "decode.logits.f64", 3, &shape));
+    RN_TRY(err, golden_shape_of(err, c, logits, 3, &shape));
     const int steps = (int)shape.n[1], chunks[] = {1, 3, spec->chunk, steps};
     if (steps > tokens) {
-      return rn_fail(err, RN_ERR_FORMAT, "%s: decode.logits.f64 has more steps than in.tokens",
-                     c->path);
+      return rn_fail(err, RN_ERR_FORMAT, "%s: %s has more steps than in.tokens", c->path, logits);
     }
     RN_TRY(err, on_a_model(err, &x, spec->chunk, 1, decode_steps));
     for (int i = 0; i < 4; i++) {

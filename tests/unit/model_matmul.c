@@ -102,6 +102,22 @@ static void beta_zero_forgets_what_was_there(void) {
   destroy(&want);
 }
 
+/* Element by element, also where the sum nearly cancels: only the result is rounded. */
+static void short_sums_are_rounded_once(int m, int n, int k) {
+  product got = make(NT, m, n, k, 2, 0), want = make(NT, m, n, k, 2, 0);
+  rn_matmul_nt_exact(rn_rows_together(m), n, k, got.a, got.lda, got.b, got.ldb, got.c, got.ldc);
+  triple_loop(&want);
+  const double close = sizeof(rn_real) == 4 ? ldexp(1, -23) : 1e-9;
+  int64_t off = 0;
+  for (int64_t i = 0; i < got.c_count; i++) {
+    const double size = fabs((double)want.c[i]);
+    if (!(fabs((double)got.c[i] - (double)want.c[i]) <= close * size)) off++;
+  }
+  CHECK_EQUAL(off, 0);
+  destroy(&got);
+  destroy(&want);
+}
+
 static void a_sink_adds_products_and_vectors(void) {
   product p = make(TN, 6, 7, 5, 0, 1);
   rn_real gradient[60];
@@ -140,6 +156,9 @@ int main(void) {
     threads_do_not_change_bits(kind, 300, 600, 64);
     threads_do_not_change_bits(kind, 64, 32, 2048);
   }
+  short_sums_are_rounded_once(70, 33, 64);
+  short_sums_are_rounded_once(300, 260, 24);
+  short_sums_are_rounded_once(1, 1, 1);
   beta_zero_forgets_what_was_there();
   a_sink_adds_products_and_vectors();
   return check_result();

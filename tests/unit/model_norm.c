@@ -52,6 +52,20 @@ static void forward_is_the_formula(rn_block_norm kind) {
   CHECK(memcmp(f.x, f.y, sizeof f.x) == 0);
 }
 
+static void a_wide_row_is_the_formula_in_double(rn_block_norm kind) {
+  fixture f;
+  prepare(&f, kind);
+  double wide[WIDTH], mean = 0, square = 0, want[WIDTH];
+  for (int i = 0; i < WIDTH && kind == RN_BLOCK_NORM_LAYER; i++) mean += (double)f.x[i] / WIDTH;
+  for (int i = 0; i < WIDTH; i++) square += (f.x[i] - mean) * (f.x[i] - mean) / WIDTH;
+  for (int i = 0; i < WIDTH; i++) {
+    double bias = kind == RN_BLOCK_NORM_LAYER ? (double)f.params[WIDTH + i] : 0;
+    want[i] = (double)f.params[i] * (f.x[i] - mean) / sqrt(square + 0.01) + bias;
+  }
+  rn_norm_row_wide(&f.norm, f.params, f.x, wide);
+  CHECK_ARRAY("wide row", wide, want, WIDTH, 1e-14);
+}
+
 static void backward_is_the_slope(rn_block_norm kind) {
   fixture f;
   prepare(&f, kind);
@@ -100,6 +114,7 @@ static void threads_do_not_change_bits(void) {
 int main(void) {
   for (rn_block_norm kind = RN_BLOCK_NORM_RMS; kind <= RN_BLOCK_NORM_LAYER; kind++) {
     forward_is_the_formula(kind);
+    a_wide_row_is_the_formula_in_double(kind);
     backward_is_the_slope(kind);
   }
   gradients_add_up_in_place();

@@ -1,0 +1,79 @@
+/* A document's first row keeps its last digits, however nearly its one score cancels. */
+#include <math.h>
+
+#include "tests/support/stage.h"
+
+enum { SEQUENCES = 2, TOKENS = 300, D = 24, H = 2, K = D / H, V = 7 };
+
+#ifdef RN_REAL_F64
+static const double close = 1e-12;
+#else
+static const double close = 5e-6;
+#endif
+
+static double product(const rn_real *w, const double *x) {
+  double sum = 0;
+  for (int i = 0; i < D; i++) sum += (double)w[i] * x[i];
+  return sum;
+}
+
+/* The rms norm of an embedding row with weight 1, as the first layer reads it. */
+static void normed(const rn_real *row, const rn_real *weight, double eps, double *out) {
+  double square = 0;
+  for (int i = 0; i < D; i++) square += (double)row[i] * (double)row[i] / D;
+  for (int i = 0; i < D; i++) out[i] = (double)weight[i] * (double)row[i] / sqrt(square + eps);
+}
+
+/* y = headnorm((q . k) v) Wo of one token of its own document, on top of its embedding. */
+static void one_token(const test_model *m, const rn_real *row, double *y, double *least) {
+  const rn_layer_params *at = &m->table->layer[0];
+  double x[D], z[H * V];
+  normed(row, m->params + at->retention_norm, m->spec.norm_eps, x);
+  for (int h = 0; h < H; h++) {
+    double score = 0, square = 0, o[V];
+    for (int d = h * K; d < (h + 1) * K; d++) {
+      score += product(m->params + at->q + d * D, x) * product(m->params + at->k + d * D, x);
+    }
+    score /= sqrt(K);
+    *least = fmin(*least, fabs(score));
+    for (int e = 0; e < V; e++) {
+      o[e] = score * product(m->params + at->v + (h * V + e) * D, x);
+      square += o[e] * o[e] / V;
+    }
+    for (int e = 0; e < V; e++) z[h * V + e] = o[e] / sqrt(square + m->spec.norm_eps);
+  }
+  for (int i = 0; i < D; i++) {
+    y[i] = (double)row[i];
+    for (int e = 0; e < H * V; e++) y[i] += (double)m->params[at->out + i * H * V + e] * z[e];
+  }
+}
+
+/* Every token begins a document; the feed-forward block adds nothing. */
+static test_model open(void) {
+  rn_spec spec = test_spec();
+  spec.layers = 1, spec.dim = D, spec.heads = H, spec.value_dim = H * V, spec.vocab = 600;
+  spec.gate = false, spec.norm_eps = 1e-6, spec.chunk = 16;
+  test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
+  const rn_layer_params *at = &m.table->layer[0];
+  memset(m.params + at->fc2, 0, (size_t)(D * spec.ffn_dim) * sizeof(rn_real));
+  memset(m.since, 0, (size_t)m.rows * sizeof m.since[0]);
+  return m;
+}
+
+int main(void) {
+  test_model m = open();
+  rn_real *want = test_take((size_t)m.rows * D, sizeof(rn_real));
+  double y[D], least = INFINITY;
+  for (int64_t r = 0; r < m.rows; r++) {
+    one_token(&m, m.params + m.table->embedding + m.input[r] * D, y, &least);
+    for (int i = 0; i < D; i++) want[r * D + i] = (rn_real)y[i];
+  }
+  CHECK(least < 0.01);
+  for (rn_form form = RN_FORM_CHUNKWISE; form <= RN_FORM_RECURRENT; form++) {
+    test_forward(&m, form, &m.tokens, 1);
+    CHECK_ARRAY("rows", m.y, want, m.rows * D, close);
+  }
+  free(want);
+  test_model_close(&m);
+  return check_result();
+}
