@@ -1,16 +1,22 @@
 #include "proto/log.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static struct {
   bool quiet, json;
+  bool launched;     /* by mpirun: streams are this rank's own */
   bool line_pending; /* a progress line stands on the terminal */
 } settings;
 
 void rn_log_setup(bool quiet, bool json) {
   settings.quiet = quiet;
   settings.json = json;
+  settings.launched = getenv("OMPI_COMM_WORLD_SIZE") != NULL;
 }
 
 FILE *rn_log_stream(void) {
@@ -52,15 +58,35 @@ void rn_log_warn(const char *format, ...) {
   fputc('\n', stderr);
 }
 
+/* Launchers give ranks a terminal of their own, wherever their output goes: a person watches only
+ * if the launcher's stream is one too. */
+static bool is_watched(FILE *stream) {
+  char link[64], target[PATH_MAX];
+  if (!isatty(fileno(stream))) return false;
+  if (!settings.launched) return true;
+  snprintf(link, sizeof link, "/proc/%ld/fd/%d", (long)getppid(), fileno(stream));
+  const ssize_t length = readlink(link, target, sizeof target - 1);
+  if (length <= 0) return false;
+  target[length] = '\0';
+  return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+}
+
 void rn_log_progress(const char *format, ...) {
   FILE *stream = rn_log_stream();
-  if (stream == NULL || !isatty(fileno(stream))) return;
+  if (stream == NULL || !is_watched(stream)) return;
   clear_pending();
   va_list args;
   va_start(args, format);
   settings.line_pending = vfprintf(stream, format, args) > 0;
   va_end(args);
   fflush(stream);
+}
+
+void rn_log_do_not_wait(void) {
+  for (int fd = STDOUT_FILENO; settings.launched && fd <= STDERR_FILENO; fd++) {
+    const int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+  }
 }
 
 void rn_log_error(const char *program, const rn_err *err) {

@@ -30,6 +30,13 @@ void rn_log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
  */
 void rn_log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/**
+ * From now on lines that nobody takes are dropped, under a launcher: an mpirun that is told to end
+ * stops reading what its ranks say, and a rank that waits for it would save nothing. May be called
+ * from a signal handler.
+ */
+void rn_log_do_not_wait(void);
+
 /** "program: what went wrong" on stderr, quiet or not: main calls it on the rank that speaks. */
 void rn_log_error(const char *program, const rn_err *err);
 

@@ -6,6 +6,7 @@
 
 #include "data/ckpt.h"
 #include "proto/arena.h"
+#include "proto/log.h"
 #include "proto/options.h"
 #include "trainer/checkpoint_streams.h"
 
@@ -182,7 +183,7 @@ static void compare_key(void *self, const char *key) {
   rn_options_text(c->new, key, is, sizeof is);
   if (strcmp(was, is) == 0) return;
   if (!is_fixed(c->new, key)) {
-    if (c->tell) printf("resume: %s was %s, is %s\n", key, was, is);
+    if (c->tell) rn_log_info("resume: %s was %s, is %s", key, was, is);
   } else {
     c->status = rn_fail(c->err, RN_ERR_USAGE,
                         "%s was %s in the checkpoint and is %s now: it may not change in a run; "
@@ -226,7 +227,7 @@ static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weig
 
 static void tell_note(void *context, const char *line) {
   (void)context;
-  fprintf(stderr, "warning: %s\n", line);
+  rn_log_warn("%s", line);
 }
 
 /* Rank 0 finds the checkpoint and checks it whole; its folder's path goes to all. */

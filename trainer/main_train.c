@@ -70,6 +70,7 @@ static rn_status start(rn_err *err, int *argc, char ***argv, const options *o, r
                        Retnet__Config **config) {
   const char *build = rn_version_build_id();
   RN_TRY(err, rn_world_start(err, argc, argv, world));
+  rn_log_setup(rn_world_rank(*world) != 0, false);
   RN_TRY(err, rn_agree(err, *world, load(err, o, config)));
   RN_TRY(err, rn_world_check_same(err, *world, "the program", build, strlen(build)));
   return check_same(err, *world, *config);

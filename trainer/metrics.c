@@ -1,12 +1,11 @@
 #include "trainer/metrics.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "model/kernel/products.h"
+#include "proto/log.h"
 
 /* Bytes of the leading whole lines whose step is at most `step`. */
 static size_t kept_bytes(const char *text, int64_t step) {
@@ -23,24 +22,20 @@ static size_t kept_bytes(const char *text, int64_t step) {
 
 rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out) {
   const rn_path path = rn_path_join(run_dir, "metrics.jsonl");
+  size_t kept = 0;
   *out = (rn_metrics){.val_loss = NAN, .loss = NAN};
   if (rn_file_exists(path.text)) {
     void *text = NULL;
     size_t bytes = 0;
     RN_TRY(err, rn_file_load(err, path.text, (size_t)1 << 34, &text, &bytes));
-    const size_t kept = kept_bytes(text, step);
+    kept = kept_bytes(text, step);
     free(text);
-    if (kept < bytes && truncate(path.text, (off_t)kept) != 0) {
-      return rn_file_fail(err, "cut", path.text, errno);
-    }
   }
-  out->file = fopen(path.text, "ab");
-  return out->file != NULL ? RN_OK : rn_file_fail(err, "write", path.text, errno);
+  return rn_journal_open(err, path.text, (int64_t)kept, &out->file);
 }
 
-void rn_metrics_close(rn_metrics *metrics) {
-  if (metrics->file != NULL) fclose(metrics->file);
-  metrics->file = NULL;
+rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics) {
+  return rn_journal_close(err, &metrics->file);
 }
 
 static void put_number(FILE *file, const char *name, double value) {
@@ -51,18 +46,53 @@ static void put_number(FILE *file, const char *name, double value) {
   }
 }
 
+/* How far the run is, on the line that the next one replaces. */
+static void show_progress(const rn_run *run, double left_s) {
+  enum { WIDTH = 30 };
+  char bar[WIDTH + 1];
+  const int64_t steps = run->config->train->steps;
+  const int done = (int)(run->step * WIDTH / steps);
+  for (int i = 0; i < WIDTH; i++) bar[i] = i < done ? '#' : '.';
+  bar[WIDTH] = '\0';
+  rn_log_progress("[%s] %lld %%, %.0f s left", bar, (long long)(run->step * 100 / steps), left_s);
+}
+
 static void print_console(const rn_metrics *m, const rn_run *run, const rn_step_result *r,
                           double tokens_per_s, double val_loss) {
-  const double left = (double)(run->config->train->steps - run->step) * m->total_s /
-                      (double)(m->steps > 0 ? m->steps : 1);
-  printf("step %lld/%lld  loss %.4f  norm %.3f  lr %.2e  %.0f tokens/s  %.2f GFLOP/s  ETA %.0f s",
-         (long long)run->step, (long long)run->config->train->steps, r->loss, r->grad_norm, r->lr,
-         tokens_per_s, tokens_per_s * rn_spec_flops_per_token(&run->spec) / 1e9, left);
-  if (run->layout.sequence > 1) printf("  scan wait %.1f ms", 1e3 * r->scan_wait_s);
-  if (r->skipped) printf("  SKIPPED");
-  if (!isnan(val_loss)) printf("  val_loss %.4f  perplexity %.3f", val_loss, exp(val_loss));
-  printf("\n");
-  fflush(stdout);
+  const double left_s = (double)(run->config->train->steps - run->step) * m->total_s /
+                        (double)(m->steps > 0 ? m->steps : 1);
+  char scan[40] = "", val[60] = "";
+  if (run->layout.sequence > 1) {
+    snprintf(scan, sizeof scan, "  scan wait %.1f ms", 1e3 * r->scan_wait_s);
+  }
+  if (!isnan(val_loss)) {
+    snprintf(val, sizeof val, "  val_loss %.4f  perplexity %.3f", val_loss, exp(val_loss));
+  }
+  rn_log_info(
+      "step %lld/%lld  loss %.4f  norm %.3f  lr %.2e  %.0f tokens/s  %.2f GFLOP/s  ETA %.0f "
+      "s%s%s%s",
+      (long long)run->step, (long long)run->config->train->steps, r->loss, r->grad_norm, r->lr,
+      tokens_per_s, tokens_per_s * rn_spec_flops_per_token(&run->spec) / 1e9, left_s, scan,
+      r->skipped ? "  SKIPPED" : "", val);
+  if (run->step < run->config->train->steps) show_progress(run, left_s);
+}
+
+static void put_step(FILE *file, const rn_run *run, const rn_step_result *r, double step_s,
+                     double tokens_per_s, double val_loss) {
+  fprintf(file, "{\"step\": %lld, \"tokens\": %lld", (long long)run->step, (long long)run->tokens);
+  put_number(file, "loss", r->skipped ? NAN : r->loss);
+  put_number(file, "lr", r->lr);
+  put_number(file, "grad_norm", r->grad_norm);
+  put_number(file, "step_s", step_s);
+  put_number(file, "tokens_per_s", tokens_per_s);
+  put_number(file, "model_flops_per_s", tokens_per_s * rn_spec_flops_per_token(&run->spec));
+  if (run->layout.sequence > 1) put_number(file, "scan_wait_s", r->scan_wait_s);
+  if (r->skipped) fprintf(file, ", \"skipped\": true");
+  if (!isnan(val_loss)) {
+    put_number(file, "val_loss", val_loss);
+    put_number(file, "val_perplexity", exp(val_loss));
+  }
+  fprintf(file, "}\n");
 }
 
 rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const rn_step_result *r,
@@ -75,29 +105,19 @@ rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const r
   m->steps++;
   m->loss = r->loss;
   if (!isnan(val_loss)) m->val_loss = val_loss;
-  const bool logged = isnan(val_loss) && run->step != c->train->steps && !r->skipped &&
-                      run->step % (c->train->log_every > 0 ? c->train->log_every : 1) != 0;
-  if (logged) return RN_OK;
-  fprintf(m->file, "{\"step\": %lld, \"tokens\": %lld", (long long)run->step,
-          (long long)run->tokens);
-  put_number(m->file, "loss", r->skipped ? NAN : r->loss);
-  put_number(m->file, "lr", r->lr);
-  put_number(m->file, "grad_norm", r->grad_norm);
-  put_number(m->file, "step_s", step_s);
-  put_number(m->file, "tokens_per_s", tokens_per_s);
-  put_number(m->file, "model_flops_per_s", tokens_per_s * rn_spec_flops_per_token(&run->spec));
-  if (run->layout.sequence > 1) put_number(m->file, "scan_wait_s", r->scan_wait_s);
-  if (r->skipped) fprintf(m->file, ", \"skipped\": true");
-  if (!isnan(val_loss)) {
-    put_number(m->file, "val_loss", val_loss);
-    put_number(m->file, "val_perplexity", exp(val_loss));
-  }
-  fprintf(m->file, "}\n");
-  if (fflush(m->file) != 0) {
-    return rn_file_fail(err, "write", rn_path_join(c->run->dir, "metrics.jsonl").text, errno);
-  }
+  const bool passed_by = isnan(val_loss) && run->step != c->train->steps && !r->skipped &&
+                         run->step % (c->train->log_every > 0 ? c->train->log_every : 1) != 0;
+  if (passed_by) return RN_OK;
   print_console(m, run, r, tokens_per_s, val_loss);
-  return RN_OK;
+  char *line = NULL;
+  size_t bytes = 0;
+  FILE *file = open_memstream(&line, &bytes);
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for a line of metrics.jsonl");
+  put_step(file, run, r, step_s, tokens_per_s, val_loss);
+  fclose(file);
+  rn_status status = rn_journal_add(err, &m->file, line, bytes);
+  free(line);
+  return status;
 }
 
 static void put_list(FILE *file, const char *name, const double *values, int count) {

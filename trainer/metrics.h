@@ -2,13 +2,12 @@
 #ifndef RN_TRAINER_METRICS_H
 #define RN_TRAINER_METRICS_H
 
-#include <stdio.h>
-
+#include "data/journal.h"
 #include "trainer/run.h"
 #include "trainer/step.h"
 
 typedef struct rn_metrics {
-  FILE *file;
+  rn_journal file;    /* metrics.jsonl */
   double step_s;      /* of the last step */
   double total_s;     /* of all steps of this launch */
   double scan_wait_s; /* in all of them, mean of the ranks */
@@ -21,9 +20,10 @@ typedef struct rn_metrics {
  * Errors: RN_ERR_IO naming the file.
  */
 rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out);
-void rn_metrics_close(rn_metrics *metrics);
+/** Errors: RN_ERR_IO when lines could not be written to the end. */
+rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics);
 
-/** Writes and flushes the line of a step, and the console's; val_loss NaN: no evaluation. */
+/** Writes the line of a step, and the console's; val_loss NaN: no evaluation. */
 rn_status rn_metrics_step(rn_err *err, rn_metrics *metrics, const rn_run *run,
                           const rn_step_result *result, double step_s, double val_loss);
 

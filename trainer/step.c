@@ -151,7 +151,7 @@ static void update_own(rn_run *run, double lr, double clip) {
 /* A skipped step may have left anything in the states: streams go on from zero. */
 static rn_status advance_streams(rn_err *err, rn_run *run, bool skipped) {
   if (!run->config->data->carry_state) return RN_OK;
-  if (skipped && rn_world_rank(run->world) == 0) {
+  if (skipped) {
     rn_log_warn("step %lld is skipped: carried states go on from zero", (long long)run->step);
   }
   return rn_carried_advance(err, &run->carried, run->grid, skipped);

@@ -12,6 +12,7 @@
 #include "data/ckpt.h"
 #include "proto/arena.h"
 #include "proto/clock.h"
+#include "proto/log.h"
 #include "proto/options.h"
 #include "trainer/checkpoint.h"
 #include "trainer/metrics.h"
@@ -22,6 +23,7 @@ static volatile sig_atomic_t stop_asked;
 static void ask_to_stop(int number) {
   (void)number;
   stop_asked = 1;
+  rn_log_do_not_wait();
 }
 
 static void catch_signals(void) {
@@ -45,15 +47,14 @@ static rn_status agree_to_stop(rn_err *err, const rn_run *run, double since_s, d
   return RN_OK;
 }
 
-/* A failed save does not end the training: it is told, and the next one tries again. */
-static rn_status save(rn_err *err, rn_run *run) {
+/* A failed save does not end the training: it is told, and the next one tries again. Only the last
+ * one has no next: its failure is the run's. */
+static rn_status save(rn_err *err, rn_run *run, bool last) {
   rn_status status = rn_checkpoint_save(err, run);
-  if (status == RN_OK || status == RN_ERR_MPI) return status;
-  if (rn_world_rank(run->world) == 0) {
-    fprintf(stderr, "warning: step %lld is not saved: %s\n", (long long)run->step, err->text);
-  }
+  if (last || status == RN_OK || status == RN_ERR_MPI) return status;
+  rn_log_warn("step %lld is not saved: %s", (long long)run->step, err->text);
   rn_err_clear(err);
-  return status;
+  return RN_OK;
 }
 
 static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metrics,
@@ -82,6 +83,7 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
   return status;
 }
 
+/* The effective config: a preset's sizes and the vocabulary are written out. */
 static rn_status prepare_folder(rn_err *err, const rn_run *run) {
   const char *dir = run->config->run->dir;
   char *text = NULL;
@@ -91,6 +93,7 @@ static rn_status prepare_folder(rn_err *err, const rn_run *run) {
          rn_ckpt_preflight(err, dir, 3 * rn_spec_parameters(&run->spec) * (int64_t)sizeof(float)));
   FILE *file = open_memstream(&text, &bytes);
   if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for config.yaml");
+  rn_spec_fill_config(&run->spec, run->config);
   rn_options_write_yaml(run->config, file);
   fclose(file);
   rn_status status = rn_file_replace(err, rn_path_join(dir, "config.yaml").text, text, bytes);
@@ -102,7 +105,7 @@ static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
   const bool root = rn_world_rank(run->world) == 0;
   RN_TRY(err, rn_checkpoint_resume(err, run));
   if (run->step >= run->config->train->steps) {
-    if (root) printf("already at step %lld\n", (long long)run->step);
+    rn_log_info("already at step %lld", (long long)run->step);
     return RN_OK;
   }
   rn_status status = RN_OK;
@@ -116,13 +119,13 @@ static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
   const rn_layout *l = &run->layout;
   char scan[120];
   rn_scan_source_describe(&run->scan, scan, sizeof scan);
-  printf(
+  rn_log_info(
       "%lld parameters; grid data %d x pipeline %d x sequence %d, segments %d, micro-batch %d, %d "
-      "threads a rank; scan %s, chunk %d; from step %lld\n",
+      "threads a rank; scan %s, chunk %d; from step %lld",
       (long long)rn_spec_parameters(&run->spec), l->data, l->pipeline, l->sequence, l->segments,
       l->microbatch, run->threads, scan, run->spec.chunk, (long long)run->step);
   if (run->config->train->eval_every > 0 && !run->has_val) {
-    fprintf(stderr, "warning: %s has no val split: no evaluations\n", run->config->data->dir);
+    rn_log_warn("%s has no val split: no evaluations", run->config->data->dir);
   }
   return RN_OK;
 }
@@ -145,11 +148,11 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, double 
   if (rn_world_rank(run->world) == 0) {
     rn_err told = {0};
     status = rn_metrics_step(&told, metrics, run, &result, step_s, val_loss);
-    if (status != RN_OK) fprintf(stderr, "warning: %s\n", told.text);
+    if (status != RN_OK) rn_log_warn("%s", told.text);
   }
   if (stepped != RN_OK) return stepped;
   if (last || divides(c->checkpoint->every, run->step)) {
-    if (save(err, run) == RN_ERR_MPI) return RN_ERR_MPI;
+    RN_TRY(err, save(err, run, last));
   }
   *slowest_s = fmax(*slowest_s, rn_clock_s() - begin_s);
   return RN_OK;
@@ -165,12 +168,8 @@ static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_watchdog
     if (run->step == run->config->train->steps) break;
     RN_TRY(err, agree_to_stop(err, run, since_s, slowest_s, &stop));
     if (!stop) continue;
-    if (!divides(run->config->checkpoint->every, run->step) && save(err, run) == RN_ERR_MPI) {
-      return RN_ERR_MPI;
-    }
-    if (rn_world_rank(run->world) == 0) {
-      printf("stopped after step %lld\n", (long long)run->step);
-    }
+    if (!divides(run->config->checkpoint->every, run->step)) RN_TRY(err, save(err, run, true));
+    rn_log_info("stopped after step %lld", (long long)run->step);
     *end = RN_TRAIN_STOPPED;
     break;
   }
@@ -192,7 +191,8 @@ rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_trai
     if (status == RN_OK) status = loop(err, &run, &metrics, watchdog, since_s, end);
     if (status != RN_ERR_MPI) rn_watchdog_stop(&watchdog);
   }
-  rn_metrics_close(&metrics);
+  rn_err told = {0};
+  if (rn_metrics_close(&told, &metrics) != RN_OK) rn_log_warn("%s", told.text);
   rn_run_destroy(&run);
   return status;
 }

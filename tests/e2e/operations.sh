@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# A run in operation: signals, time limits, kills, a full disk, bad numbers and wrong launches end
+# in the promised way, and nothing that was saved is lost.
+# usage: operations.sh BIN SOURCE CASE
+set -euo pipefail
+bin=$1 source=$2 case=$3
+work=$(mktemp -d "${TMPDIR:-/tmp}/retnet-e2e.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+failures=0
+
+fail() {
+  echo "FAIL: $*" >&2
+  failures=$((failures + 1))
+}
+
+"$bin/retnet-data" build --out data --val-fraction 0 --include '*.c' "$source" >/dev/null
+cat >run.yaml <<'YAML'
+run: {dir: RUN}
+model: {layers: 2, dim: 32, value_dim: 64, ffn_dim: 48, heads: 4}
+data: {dir: data, sequence_length: 96, batch_sequences: 6}
+optimizer: {lr: 2e-3, warmup_steps: 5, decay_steps: 1500}
+train: {steps: 1500, eval_every: 0}
+checkpoint: {every: 20, keep_last: 2}
+YAML
+launch=(mpirun -n 2 --oversubscribe --bind-to none --mca odls_base_sigkill_timeout 5)
+
+# start DIR KEY=VALUE...: two ranks in the background; their launcher is $pid.
+start() {
+  local dir=$1 keys=()
+  shift
+  for key in "$@"; do keys+=(-s "$key"); done
+  "${launch[@]}" "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" >"$dir.log" 2>&1 &
+  pid=$!
+}
+
+ended() { # ended CODE WHAT: waits for $pid
+  local got=0
+  wait "$pid" || got=$?
+  [ "$got" = "$1" ] || fail "$2 ended with $got, not $1: $(tail -n 4 "$work"/*.log)"
+}
+
+steps_of() { if [ -e "$1/metrics.jsonl" ]; then wc -l <"$1/metrics.jsonl"; else echo 0; fi; }
+
+reach() { # reach DIR STEPS: until that many are done
+  for _ in $(seq 600); do
+    [ "$(steps_of "$1")" -ge "$2" ] && return
+    sleep 0.1
+  done
+  fail "$1 did not reach step $2: $(tail -n 3 "$1.log")"
+}
+
+# What a run must look like, however it got there: every step once, and the bits of `whole`.
+same_as_whole() {
+  cmp -s <(sed 's/, "step_s.*//' whole/metrics.jsonl) <(sed 's/, "step_s.*//' "$1/metrics.jsonl") ||
+    fail "$1: other steps or losses than a run never stopped"
+  "$bin/retnet-ckpt" diff whole "$1" >/dev/null || fail "$1: another checkpoint"
+}
+
+refuse() { # refuse CODE WORD COMMAND...
+  local code=$1 word=$2 got=0
+  shift 2
+  timeout 100 "$@" >refused.log 2>&1 || got=$?
+  [ "$got" = "$code" ] || fail "$* ended with $got, not $code: $(head -c 300 refused.log)"
+  grep -qF -- "$word" refused.log || fail "$* does not name $word: $(head -c 300 refused.log)"
+  [ "$(grep -cF -- "$word" refused.log)" = 1 ] || fail "$*: said more than once"
+}
+
+case $case in
+  signals)
+    start whole
+    ended 0 whole
+    start stopped
+    reach stopped 10
+    kill -USR1 "$pid" # mpirun hands it to its ranks
+    ended 0 'after USR1'
+    [ "$(steps_of stopped)" -lt 1500 ] || fail 'USR1 did not stop the run'
+    [ -d "stopped/checkpoints/step-$(printf %08d "$(steps_of stopped)")" ] || fail 'nothing saved'
+    start stopped run.requeue_exit=true
+    reach stopped $(($(steps_of stopped) + 10))
+    kill -USR1 "$pid"
+    ended 75 'USR1 with requeue_exit'
+    start stopped
+    reach stopped $(($(steps_of stopped) + 10))
+    kill -TERM "$pid" # mpirun ends with a code of its own
+    wait "$pid" || true
+    [ -d "stopped/checkpoints/step-$(printf %08d "$(steps_of stopped)")" ] || fail 'TERM: not saved'
+    start stopped
+    reach stopped $(($(steps_of stopped) + 10))
+    kill -TERM "$(pgrep -P "$pid" retnet-train | tail -n 1)" # one rank alone
+    ended 0 'TERM to one rank'
+    start stopped run.max_hours=0.00003 run.requeue_exit=true
+    ended 75 max_hours
+    start stopped
+    ended 0 'the rest'
+    same_as_whole stopped
+    start stopped
+    ended 0 'a finished run'
+    grep -q 'already at step 1500' stopped.log || fail 'a finished run trains on'
+    ;;
+  killed)
+    start whole
+    ended 0 whole
+    for round in 1 2; do
+      start killed
+      reach killed $((round * 50 + 5))
+      ranks=$(pgrep -P "$pid" retnet-train)
+      # shellcheck disable=SC2086
+      kill -KILL "$pid" $ranks
+      wait "$pid" 2>/dev/null || true
+    done
+    left=$(grep -hoE '/dev/shm/.*' killed/shared-memory.txt | sort -u)
+    [ -n "$left" ] || fail 'no shared memory is on record'
+    start killed
+    ended 0 'the rest'
+    for file in $left; do
+      if [ -e "$file" ]; then fail "$file of a killed run was left behind"; fi
+    done
+    same_as_whole killed
+    ;;
+  disk)
+    mkdir small
+    if ! mount -t tmpfs -o size=8m tmpfs small 2>/dev/null; then
+      echo 'skipped: mounting a small file system needs root'
+      exit 0
+    fi
+    trap 'umount "$work/small"; rm -rf "$work"' EXIT
+    start whole
+    ended 0 whole
+    head -c 7900k /dev/zero >small/full
+    refuse 1 'two checkpoints' "$bin/retnet-train" run.yaml -s run.dir=small/run
+    rm -r small/full small/run
+    mkdir small/run
+    ln -s small/run run
+    start run
+    reach run 25
+    head -c 16m /dev/zero >small/full 2>/dev/null || true
+    for _ in $(seq 300); do
+      if grep -q 'step 90/' run.log; then break; fi
+      sleep 0.1
+    done
+    ls run/checkpoints/step-*0 >/dev/null || fail 'an old checkpoint was lost'
+    rm small/full
+    ended 0 'a run whose disk was full for a while'
+    grep -q 'is not saved' run.log || fail 'a failed save is not told'
+    same_as_whole run
+    mount -o remount,ro small
+    refuse 1 small/other "$bin/retnet-train" run.yaml -s run.dir=small/other
+    ;;
+  numbers)
+    start wild optimizer.lr=1e30 optimizer.clip=0 train.max_bad_steps=3
+    ended 4 'a run without finite numbers'
+    grep -q max_bad_steps wild.log || fail 'the guard is not named'
+    grep -q '"skipped": true' wild/metrics.jsonl || fail 'skipped steps are not marked'
+    ;;
+  launches)
+    one=("$bin/retnet-train" run.yaml -s run.dir=new)
+    refuse 2 'wrong launch' env OMPI_COMM_WORLD_SIZE=4 "${one[@]}"
+    refuse 2 'wrong launch' env SLURM_STEP_NUM_TASKS=4 "${one[@]}"
+    OMPI_COMM_WORLD_SIZE=4 "${one[0]}" --help >/dev/null || fail '--help minds the launch'
+    refuse 1 'configuration' mpirun --oversubscribe -n 1 "${one[@]}" : -n 1 "${one[@]}" -s run.seed=2
+    ;;
+  *)
+    fail "no such case: $case"
+    ;;
+esac
+echo "$case: $failures failures"
+exit "$((failures > 0))"
