@@ -30,24 +30,26 @@ static test_model open(rn_spec spec, int chunk, const packing *packed) {
   return m;
 }
 
-static void every_chunk_is_the_parallel_form(const packing *packed) {
-  test_model oracle = open(test_spec(), 1, packed);
+static void every_chunk_is_the_parallel_form(const char *what, rn_spec spec,
+                                             const packing *packed) {
+  test_model oracle = open(spec, 1, packed);
   double want = test_step_whole(&oracle, RN_FORM_PARALLEL, true);
   for (int chunk = 1; chunk <= TOKENS; chunk++) {
-    test_model m = open(test_spec(), chunk, packed);
+    test_model m = open(spec, chunk, packed);
     CHECK_NEAR(test_step_whole(&m, RN_FORM_CHUNKWISE, true), want, close);
-    CHECK_ARRAY(packed->what, m.y, oracle.y, m.rows * m.spec.dim, close);
+    CHECK_ARRAY(what, m.y, oracle.y, m.rows * m.spec.dim, close);
     test_same_gradient(&m, oracle.gradient, close);
     test_model_close(&m);
   }
   test_model_close(&oracle);
 }
 
-static void token_by_token_is_the_parallel_form(const packing *packed) {
-  test_model m = open(test_spec(), 1, packed), oracle = open(test_spec(), 1, packed);
+static void token_by_token_is_the_parallel_form(const char *what, rn_spec spec,
+                                                const packing *packed) {
+  test_model m = open(spec, 1, packed), oracle = open(spec, 1, packed);
   test_step_whole(&oracle, RN_FORM_PARALLEL, false);
   test_step_whole(&m, RN_FORM_RECURRENT, false);
-  CHECK_ARRAY(packed->what, m.y, oracle.y, m.rows * m.spec.dim, close);
+  CHECK_ARRAY(what, m.y, oracle.y, m.rows * m.spec.dim, close);
   test_model_close(&m);
   test_model_close(&oracle);
 }
@@ -115,27 +117,53 @@ static void long_chunks_are_the_parallel_form(void) {
   test_model_close(&oracle);
 }
 
+static void forms_agree(const char *what, rn_spec spec) {
+  every_chunk_is_the_parallel_form(what, spec, &packings[2]);
+  token_by_token_is_the_parallel_form(what, spec, &packings[2]);
+}
+
 static void decays_and_scales_do_not_matter(void) {
   for (rn_decay decay = RN_DECAY_EQ8; decay <= RN_DECAY_NONE; decay++) {
     rn_spec spec = test_spec();
     spec.decay = decay;
-    spec.retention_scale = decay == RN_DECAY_EQ8 ? RN_SCALE_RAW : RN_SCALE_CANONICAL;
-    test_model oracle = open(spec, 4, &packings[2]), m = open(spec, 4, &packings[2]);
-    double want = test_step_whole(&oracle, RN_FORM_PARALLEL, true);
-    CHECK_NEAR(test_step_whole(&m, RN_FORM_CHUNKWISE, true), want, close);
-    CHECK_ARRAY("y", m.y, oracle.y, m.rows * m.spec.dim, close);
-    test_same_gradient(&m, oracle.gradient, close);
-    test_step_whole(&m, RN_FORM_RECURRENT, false);
-    CHECK_ARRAY("y", m.y, oracle.y, m.rows * m.spec.dim, close);
-    test_model_close(&m);
-    test_model_close(&oracle);
+    forms_agree("decay", spec);
+    spec.retention_scale = RN_SCALE_RAW;
+    forms_agree("decay, raw", spec);
   }
+}
+
+static void choices_inside_the_blocks_do_not_matter(void) {
+  for (rn_head_norm norm = RN_HEAD_NORM_RMS; norm <= RN_HEAD_NORM_NONE; norm++) {
+    rn_spec spec = test_spec();
+    spec.head_norm = norm;
+    forms_agree("head norm", spec);
+    spec.gate = false;
+    forms_agree("head norm, no gate", spec);
+  }
+  for (rn_rotary rotary = RN_ROTARY_TORCHSCALE; rotary <= RN_ROTARY_NONE; rotary++) {
+    rn_spec spec = test_spec();
+    spec.rotary = rotary;
+    forms_agree("rotation", spec);
+  }
+  rn_spec spec = test_spec();
+  spec.ffn = RN_FFN_MLP, spec.activation = RN_ACTIVATION_GELU;
+  forms_agree("mlp, gelu", spec);
+}
+
+static void choices_around_the_blocks_do_not_matter(void) {
+  rn_spec spec = test_spec();
+  spec.tie_embeddings = spec.scale_embedding = spec.embedding_norm = true;
+  forms_agree("tied, scaled, normed embedding", spec);
+  spec = test_spec(), spec.block_norm = RN_BLOCK_NORM_LAYER;
+  forms_agree("layer norm", spec);
+  spec.pre_norm = false, spec.deepnorm = true;
+  forms_agree("layer norm behind the blocks, deepnorm", spec);
 }
 
 int main(void) {
   for (int i = 0; i < PACKINGS; i++) {
-    every_chunk_is_the_parallel_form(&packings[i]);
-    token_by_token_is_the_parallel_form(&packings[i]);
+    every_chunk_is_the_parallel_form(packings[i].what, test_spec(), &packings[i]);
+    token_by_token_is_the_parallel_form(packings[i].what, test_spec(), &packings[i]);
     for (rn_form form = RN_FORM_CHUNKWISE; form <= RN_FORM_RECURRENT; form++) {
       any_cut_is_the_whole(&packings[i], form);
     }
@@ -143,5 +171,7 @@ int main(void) {
   forms_may_follow_each_other();
   long_chunks_are_the_parallel_form();
   decays_and_scales_do_not_matter();
+  choices_inside_the_blocks_do_not_matter();
+  choices_around_the_blocks_do_not_matter();
   return check_result();
 }
