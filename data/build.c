@@ -70,6 +70,7 @@ static rn_status take_document(void *self, rn_err *err, const char *name, const 
   builder *b = self;
   const int64_t number = b->report->documents++;
   b->report->bytes += (int64_t)count;
+  if (b->options->progress != NULL) b->options->progress(b->report);
   if (number >= FEW_DOCUMENTS) return put_whole(err, b, number, bytes, count);
   b->early[number] = malloc(count + 1);
   if (b->early[number] == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: no memory", name);
@@ -134,23 +135,25 @@ rn_status rn_build(rn_err *err, const rn_build_options *options, rn_build_report
   if (rn_file_exists(options->out) && !is_empty_folder(options->out)) {
     return rn_fail(err, RN_ERR_USAGE, "--out %s: exists and is not an empty folder", options->out);
   }
-  rn_path temporary;
-  snprintf(temporary.text, sizeof temporary.text, "%.*s.building", RN_PATH_BYTES - 16,
-           options->out);
+  /* Beside the target, and nobody else's: what an earlier build left is not ours to remove. */
+  rn_path out = {""}, temporary;
+  snprintf(out.text, sizeof out.text, "%.*s", RN_PATH_BYTES - 40, options->out);
+  for (size_t n = strlen(out.text); n > 1 && out.text[n - 1] == '/'; n--) out.text[n - 1] = '\0';
+  snprintf(temporary.text, sizeof temporary.text, "%.*s.building-%ld", RN_PATH_BYTES - 40, out.text,
+           (long)getpid());
   unsigned char *early[FEW_DOCUMENTS] = {0};
   size_t early_bytes[FEW_DOCUMENTS] = {0};
   builder b = {.options = options, .report = report, .early = early, .early_bytes = early_bytes};
   rn_err ignored = {0};
-  (void)rn_file_remove_tree(&ignored, temporary.text);
   rn_status status = write_splits(err, &b, temporary.text);
   rn_shard_abandon(&b.train);
   rn_shard_abandon(&b.val);
   for (int i = 0; i < FEW_DOCUMENTS; i++) free(early[i]);
   if (status == RN_OK) {
-    (void)rmdir(options->out);
-    status = rn_file_rename(err, temporary.text, options->out);
+    (void)rmdir(out.text);
+    status = rn_file_rename(err, temporary.text, out.text);
   }
-  if (status == RN_OK) return rn_file_sync_folder(err, rn_path_folder(options->out).text);
+  if (status == RN_OK) return rn_file_sync_folder(err, rn_path_folder(out.text).text);
   (void)rn_file_remove_tree(&ignored, temporary.text);
   return status;
 }

@@ -12,17 +12,18 @@
 
 #include "proto/status.h"
 
+typedef struct rn_build_report {
+  int64_t documents, skipped_empty, bytes, train_tokens, val_tokens;
+} rn_build_report;
+
 typedef struct rn_build_options {
   const char *out;     /* empty or absent */
   const char *include; /* pattern of names inside folders, or NULL: all */
   double val_fraction; /* [0, 1) */
   const char *const *input;
+  void (*progress)(const rn_build_report *so_far); /* after each document, or NULL */
   int inputs; /* files, folders, .jsonl, each also .zst; "-" is standard input */
 } rn_build_options;
-
-typedef struct rn_build_report {
-  int64_t documents, skipped_empty, bytes, train_tokens, val_tokens;
-} rn_build_report;
 
 /**
  * Builds beside `out` and renames at the end: a build that is cut short leaves nothing of its name.

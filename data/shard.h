@@ -56,7 +56,15 @@ rn_status rn_shard_read_block(rn_err *err, const rn_shard *shard, int64_t block,
 /** Every byte of the file: all sums, all postscripts, all blocks against the footer. */
 rn_status rn_shard_verify(rn_err *err, const char *path);
 
-/** Writes `path`.recovered from the whole blocks of a damaged or cut shard; *tokens: how many. */
-rn_status rn_shard_recover(rn_err *err, const char *path, int64_t *tokens);
+/** What a recovery saved, and what lay between header and footer and could not be saved. */
+typedef struct rn_shard_recovery {
+  int64_t tokens, blocks, lost_bytes;
+} rn_shard_recovery;
+
+/**
+ * Writes `path`.recovered from the whole blocks of a damaged or cut shard, also behind damage.
+ * Errors: RN_ERR_FORMAT when neither header nor footer says what the tokens are.
+ */
+rn_status rn_shard_recover(rn_err *err, const char *path, rn_shard_recovery *out);
 
 #endif

@@ -1,4 +1,5 @@
 /* Reading a shard: nothing in it is believed before its sum is checked. */
+#define ZSTD_STATIC_LINKING_ONLY /* the numbers of skippable frames */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "data/blob.h"
 #include "data/shard.h"
 #include "data/shard_frame.h"
+#include "proto/arena.h"
 
 enum { TAIL_BYTES = RN_SHARD_POSTSCRIPTS * RN_SHARD_POSTSCRIPT_BYTES, MAX_FOOTER_BYTES = 1 << 30 };
 
@@ -202,70 +204,125 @@ rn_status rn_shard_verify(rn_err *err, const char *path) {
   return status;
 }
 
-/* Copies the blocks that are whole, from the first on, into a new shard. */
-static rn_status copy_blocks(rn_err *err, const char *path, const unsigned char *bytes,
-                             size_t count, const Retnet__ShardHeader *h, rn_shard_writer *writer,
-                             int64_t *tokens) {
-  int32_t *ids = malloc(h->block_tokens * sizeof *ids);
-  if (ids == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to recover it", path);
-  rn_status status = RN_OK;
-  for (size_t at = RN_SHARD_HEADER_BYTES; status == RN_OK && at < count;) {
-    rn_err ignored = {0};
-    const size_t stored = ZSTD_findFrameCompressedSize(bytes + at, count - at);
-    size_t raw_bytes = 0;
+/* ---- recovery ---- */
+
+/* A damaged shard at work. */
+typedef struct recovery {
+  const char *path;
+  const unsigned char *bytes;
+  size_t count;
+  const Retnet__ShardHeader *header;
+  int32_t *ids; /* [block_tokens] */
+  rn_shard_writer *writer;
+} recovery;
+
+/* Unpacks the block at `at` into ids, if it is whole: its stored bytes, else 0. */
+static size_t whole_block(const recovery *r, size_t at, uint64_t *found) {
+  rn_err ignored = {0};
+  size_t raw_bytes = 0;
+  const size_t stored = ZSTD_findFrameCompressedSize(r->bytes + at, r->count - at);
+  if (ZSTD_isError(stored) || rn_blob_raw_bytes(&ignored, r->path, r->bytes + at, stored,
+                                                RN_SHARD_MAX_BLOCK_BYTES, &raw_bytes) != RN_OK) {
+    return 0;
+  }
+  void *raw = malloc(raw_bytes + 1);
+  const bool whole =
+      raw != NULL &&
+      rn_blob_unpack(&ignored, r->path, r->bytes + at, stored, raw, raw_bytes) == RN_OK &&
+      unpack_block(&ignored, r->path, raw, raw_bytes, r->header, 0, r->ids, found) == RN_OK;
+  free(raw);
+  return whole ? stored : 0;
+}
+
+/* Where a frame may begin, from `at` on: the next magic number of zstd. */
+static size_t next_frame(const recovery *r, size_t at) {
+  while (at + 4 <= r->count && rn_get_u32(r->bytes + at) != ZSTD_MAGICNUMBER) at++;
+  return at + 4 <= r->count ? at : r->count;
+}
+
+static rn_status copy_blocks(rn_err *err, const recovery *r, rn_shard_recovery *out) {
+  for (size_t at = RN_SHARD_HEADER_BYTES; at < r->count;) {
     uint64_t found = 0;
-    if (ZSTD_isError(stored) || rn_blob_raw_bytes(&ignored, path, bytes + at, stored,
-                                                  RN_SHARD_MAX_BLOCK_BYTES, &raw_bytes) != RN_OK) {
-      break;
+    const size_t stored = whole_block(r, at, &found);
+    if (stored == 0) {
+      const bool footer =
+          r->count - at >= 4 &&
+          (rn_get_u32(r->bytes + at) & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START;
+      const size_t next = next_frame(r, at + 1);
+      if (footer && next == r->count) break;
+      out->lost_bytes += (int64_t)(next - at);
+      at = next;
+      continue;
     }
-    void *raw = malloc(raw_bytes + 1);
-    const bool whole =
-        raw != NULL &&
-        rn_blob_unpack(&ignored, path, bytes + at, stored, raw, raw_bytes) == RN_OK &&
-        unpack_block(&ignored, path, raw, raw_bytes, h, 0, ids, &found) == RN_OK;
-    free(raw);
-    if (!whole) break;
     int64_t text = 0;
-    for (uint64_t i = 0; i < found; i++) text += ids[i] != (int32_t)h->document_token;
-    status = rn_shard_append(err, writer, ids, (int64_t)found, text);
-    *tokens += (int64_t)found;
+    for (uint64_t i = 0; i < found; i++) text += r->ids[i] != (int32_t)r->header->document_token;
+    RN_TRY(err, rn_shard_append(err, r->writer, r->ids, (int64_t)found, text));
+    out->tokens += (int64_t)found;
+    out->blocks++;
     at += stored;
   }
-  free(ids);
+  return RN_OK;
+}
+
+/* The header, or what the footer says of it. */
+static rn_status find_header(rn_err *err, const rn_file *file, Retnet__ShardHeader **out) {
+  rn_err ignored = {0};
+  rn_postscript p;
+  int good = 0;
+  Retnet__ShardFooter *footer = NULL;
+  rn_status status = read_header(err, file, out);
+  if (status != RN_OK && read_postscripts(&ignored, file, &p, &good) == RN_OK &&
+      read_footer(&ignored, file, p, &footer) == RN_OK && footer->header != NULL) {
+    *out = footer->header;
+    footer->header = NULL;
+    rn_err_clear(err);
+    status = RN_OK;
+  }
+  if (footer != NULL) retnet__shard_footer__free_unpacked(footer, NULL);
+  if (status == RN_OK && ((*out)->tokenizer == NULL || (*out)->block_tokens == 0 ||
+                          (*out)->block_tokens > RN_SHARD_MAX_BLOCK_BYTES / 8)) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: its header makes no sense", file->path);
+  }
   return status;
 }
 
-rn_status rn_shard_recover(rn_err *err, const char *path, int64_t *tokens) {
-  rn_file file = {0};
-  Retnet__ShardHeader *h = NULL;
-  rn_shard_writer *writer = NULL;
-  unsigned char *bytes = NULL;
+static rn_status recover_into(rn_err *err, recovery *r, const rn_file *file, unsigned char *bytes,
+                              rn_shard_recovery *out) {
+  const Retnet__ShardHeader *h = r->header;
   rn_path target;
-  *tokens = 0;
-  snprintf(target.text, sizeof target.text, "%.*s.recovered", RN_PATH_BYTES - 16, path);
-  RN_TRY(err, rn_file_open(err, path, &file));
-  rn_status status = read_header(err, &file, &h);
-  if (status != RN_OK) goto done;
-  if (h->tokenizer == NULL || h->block_tokens == 0 ||
-      h->block_tokens > RN_SHARD_MAX_BLOCK_BYTES / 8) {
-    status = rn_fail(err, RN_ERR_FORMAT, "%s: its header makes no sense", path);
-    goto done;
-  }
-  bytes = malloc((size_t)file.size_bytes);
-  if (bytes == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "%s: no memory to recover it", path);
-    goto done;
-  }
-  if ((status = rn_file_read(err, &file, 0, bytes, (size_t)file.size_bytes)) != RN_OK) goto done;
   const rn_shard_kind kind = {h->tokenizer, h->tokenizer_hash, (int)h->vocabulary,
                               (int)h->document_token};
-  if ((status = rn_shard_writer_create(err, target.text, kind, &writer)) != RN_OK) goto done;
-  status = copy_blocks(err, path, bytes, (size_t)file.size_bytes, h, writer, tokens);
-  if (status == RN_OK) status = rn_shard_finish(err, &writer);
-done:
-  rn_shard_abandon(&writer);
-  if (h != NULL) retnet__shard_header__free_unpacked(h, NULL);
+  snprintf(target.text, sizeof target.text, "%.*s.recovered", RN_PATH_BYTES - 16, r->path);
+  RN_TRY(err, rn_file_read(err, file, 0, bytes, (size_t)file->size_bytes));
+  RN_TRY(err, rn_shard_writer_create(err, target.text, kind, &r->writer));
+  RN_TRY(err, copy_blocks(err, r, out));
+  return rn_shard_finish(err, &r->writer);
+}
+
+rn_status rn_shard_recover(rn_err *err, const char *path, rn_shard_recovery *out) {
+  rn_file file = {0};
+  Retnet__ShardHeader *header = NULL;
+  unsigned char *bytes = NULL;
+  recovery r = {.path = path};
+  *out = (rn_shard_recovery){0};
+  RN_TRY(err, rn_file_open(err, path, &file));
+  rn_status status = find_header(err, &file, &header);
+  if (status == RN_OK) {
+    status = rn_alloc(err, "a damaged shard", (size_t)file.size_bytes, 1, &bytes);
+  }
+  if (status == RN_OK) {
+    status = rn_alloc(err, "tokens of a block", header->block_tokens, sizeof *r.ids, &r.ids);
+  }
+  if (status == RN_OK) {
+    r.bytes = bytes;
+    r.count = (size_t)file.size_bytes;
+    r.header = header;
+    status = recover_into(err, &r, &file, bytes, out);
+  }
+  rn_shard_abandon(&r.writer);
+  if (header != NULL) retnet__shard_header__free_unpacked(header, NULL);
   rn_file_destroy(&file);
+  free(r.ids);
   free(bytes);
   return status;
 }

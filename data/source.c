@@ -1,6 +1,5 @@
 #include "data/source.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <jansson.h>
@@ -11,8 +10,8 @@
 #include <zstd.h>
 
 #include "data/file.h"
+#include "data/listing.h"
 
-enum { MAX_DEPTH = 64 };
 static const size_t most_bytes = (size_t)1 << 36;
 
 /* What a walk over one input carries. */
@@ -65,7 +64,7 @@ static rn_status visit_line(rn_err *err, const walk *w, const char *path, int64_
   char name[RN_PATH_BYTES + 32];
   json_error_t reason;
   snprintf(name, sizeof name, "%s:%lld", path, (long long)number);
-  json_t *object = json_loadb(line, length, JSON_ALLOW_NUL, &reason);
+  json_t *object = json_loadb(line, length, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &reason);
   if (object == NULL) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: no JSON: %s", name, reason.text);
   }
@@ -86,66 +85,51 @@ static rn_status visit_lines(rn_err *err, const walk *w, const char *path, const
   for (size_t at = 0; at < count;) {
     const char *end = memchr(bytes + at, '\n', count - at);
     const size_t length = end != NULL ? (size_t)(end - bytes) - at : count - at;
-    number++;
-    if (length > 0 && !(length == 1 && bytes[at] == '\r')) {
-      RN_TRY(err, visit_line(err, w, path, number, bytes + at, length));
-    }
+    RN_TRY(err, visit_line(err, w, path, ++number, bytes + at, length));
     at += length + 1;
   }
   return RN_OK;
 }
 
-static rn_status visit_bytes(rn_err *err, const walk *w, const char *path, void **bytes,
-                             size_t count) {
-  const bool packed = ends_with(path, ".zst");
-  if (packed) RN_TRY(err, unpack(err, path, bytes, &count));
-  if (ends_with(path, ".jsonl") || ends_with(path, ".jsonl.zst")) {
-    return visit_lines(err, w, path, *bytes, count);
-  }
-  return w->visit(w->self, err, path, *bytes, count);
-}
-
+/* An empty file is an error where it was named, and counted where it was found. */
 static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool named) {
   void *bytes = NULL;
   size_t count = 0;
   RN_TRY(err, rn_file_load(err, path, most_bytes, &bytes, &count));
   rn_status status = RN_OK;
-  if (count > 0) {
-    status = visit_bytes(err, w, path, &bytes, count);
-  } else if (named) {
+  if (count > 0 && ends_with(path, ".zst")) status = unpack(err, path, &bytes, &count);
+  if (status == RN_OK && count > 0) {
+    const bool lines = ends_with(path, ".jsonl") || ends_with(path, ".jsonl.zst");
+    status = lines ? visit_lines(err, w, path, bytes, count)
+                   : w->visit(w->self, err, path, bytes, count);
+  } else if (status == RN_OK && named) {
     status = rn_fail(err, RN_ERR_FORMAT, "%s: empty", path);
-  } else {
+  } else if (status == RN_OK) {
     (*w->skipped)++;
   }
   free(bytes);
   return status;
 }
 
-static int by_bytes(const struct dirent **a, const struct dirent **b) {
-  return strcmp((*a)->d_name, (*b)->d_name);
+/* The pattern is that of the name, with or without .zst. */
+static bool is_included(const char *include, const char *path) {
+  char name[RN_PATH_BYTES];
+  const char *slash = strrchr(path, '/');
+  snprintf(name, sizeof name, "%s", slash != NULL ? slash + 1 : path);
+  if (include == NULL || fnmatch(include, name, 0) == 0) return true;
+  if (!ends_with(name, ".zst")) return false;
+  name[strlen(name) - strlen(".zst")] = '\0';
+  return fnmatch(include, name, 0) == 0;
 }
 
-static rn_status visit_folder(rn_err *err, const walk *w, const char *path, int depth) {
-  struct dirent **entry = NULL;
-  const int count = scandir(path, &entry, NULL, by_bytes);
-  if (count < 0) return rn_file_fail(err, "read folder", path, errno);
+static rn_status visit_folder(rn_err *err, const walk *w, const char *path) {
+  rn_listing files;
+  RN_TRY(err, rn_listing_make(err, path, &files));
   rn_status status = RN_OK;
-  for (int i = 0; i < count; i++) {
-    const char *name = entry[i]->d_name;
-    const rn_path inner = rn_path_join(path, name);
-    struct stat info;
-    if (status == RN_OK && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-        stat(inner.text, &info) == 0) {
-      if (S_ISDIR(info.st_mode) && depth < MAX_DEPTH) {
-        status = visit_folder(err, w, inner.text, depth + 1);
-      } else if (S_ISREG(info.st_mode) &&
-                 (w->include == NULL || fnmatch(w->include, name, 0) == 0)) {
-        status = visit_file(err, w, inner.text, false);
-      }
-    }
-    free(entry[i]);
+  for (size_t i = 0; status == RN_OK && i < files.count; i++) {
+    if (is_included(w->include, files.path[i])) status = visit_file(err, w, files.path[i], false);
   }
-  free(entry);
+  rn_listing_free(&files);
   return status;
 }
 
@@ -180,6 +164,6 @@ rn_status rn_source_visit(rn_err *err, const char *input, const char *include,
   if (stat(input, &info) != 0) {
     return rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s", input, strerror(errno));
   }
-  if (S_ISDIR(info.st_mode)) return visit_folder(err, &w, input, 0);
+  if (S_ISDIR(info.st_mode)) return visit_folder(err, &w, input);
   return visit_file(err, &w, input, true);
 }

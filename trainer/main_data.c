@@ -2,59 +2,45 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zstd.h>
 
 #include "data/build.h"
 #include "data/split.h"
+#include "proto/args.h"
+#include "proto/log.h"
+#include "proto/version.h"
 
-static const char usage[] =
-    "usage: retnet-data build --out DIR [--tokenizer bytes] [--include GLOB] [--val-fraction F] "
-    "INPUT...\n"
-    "       retnet-data stat DIR\n"
-    "       retnet-data verify DIR\n"
-    "       retnet-data recover SHARD\n"
-    "       retnet-data cat DIR [--text] [--range A:B]\n\n"
-    "INPUT: text files, folders, .jsonl, each also .zst; - is standard input.\n";
+/* Values of options. */
+static struct {
+  const char *out, *tokenizer, *include, *range;
+  double val_fraction;
+  bool text;
+} given = {.tokenizer = "bytes", .val_fraction = 0.01};
 
-static rn_status bad_usage(rn_err *err, const char *what) {
-  return rn_fail(err, RN_ERR_USAGE, "%s\n%s", what, usage);
+static void show_progress(const rn_build_report *so_far) {
+  enum { EVERY = 64 };
+  if (so_far->documents % EVERY != 0) return;
+  rn_log_progress("%lld documents, %.1f MB", (long long)so_far->documents,
+                  (double)so_far->bytes / 1e6);
 }
 
-static rn_status build(rn_err *err, int argc, char **argv) {
-  rn_build_options o = {.val_fraction = 0.01};
-  const char **input = calloc((size_t)argc + 1, sizeof *input);
+static rn_status build(rn_err *err, const rn_words *words) {
+  const rn_build_options options = {.out = given.out,
+                                    .include = given.include,
+                                    .val_fraction = given.val_fraction,
+                                    .progress = show_progress,
+                                    .input = words->word,
+                                    .inputs = words->count};
   rn_build_report report;
-  rn_status status = RN_OK;
-  if (input == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory");
-  for (int i = 0; status == RN_OK && i < argc; i++) {
-    const bool option = strncmp(argv[i], "--", 2) == 0;
-    if (!option) {
-      input[o.inputs++] = argv[i];
-    } else if (i + 1 == argc) {
-      status = bad_usage(err, "an option lacks its value, or is unknown");
-    } else if (strcmp(argv[i], "--out") == 0) {
-      o.out = argv[++i];
-    } else if (strcmp(argv[i], "--include") == 0) {
-      o.include = argv[++i];
-    } else if (strcmp(argv[i], "--val-fraction") == 0) {
-      char *end;
-      o.val_fraction = strtod(argv[++i], &end);
-      if (*end != '\0' || end == argv[i]) status = bad_usage(err, "--val-fraction: no number");
-    } else if (strcmp(argv[i], "--tokenizer") == 0) {
-      if (strcmp(argv[++i], "bytes") != 0) {
-        status = bad_usage(err, "--tokenizer: this version has bytes only");
-      }
-    } else {
-      status = bad_usage(err, "unknown option");
-    }
+  if (given.out == NULL) return rn_fail(err, RN_ERR_USAGE, "--out DIR is missing");
+  if (strcmp(given.tokenizer, "bytes") != 0) {
+    return rn_fail(err, RN_ERR_USAGE, "--tokenizer %s: this version has only bytes",
+                   given.tokenizer);
   }
-  o.input = input;
-  if (status == RN_OK && (o.out == NULL || o.inputs == 0)) {
-    status = bad_usage(err, "build wants --out DIR and INPUT");
-  }
-  if (status == RN_OK) status = rn_build(err, &o, &report);
-  free(input);
+  rn_status status = rn_build(err, &options, &report);
+  rn_log_progress("%s", "");
   if (status != RN_OK) return status;
-  printf("%s: %lld documents, %lld bytes; train %lld tokens, val %lld tokens", o.out,
+  printf("%s: %lld documents, %lld bytes; train %lld tokens, val %lld tokens", given.out,
          (long long)report.documents, (long long)report.bytes, (long long)report.train_tokens,
          (long long)report.val_tokens);
   if (report.skipped_empty > 0) {
@@ -105,10 +91,24 @@ static rn_status verify_split(rn_err *err, const char *name, rn_split *split) {
   return RN_OK;
 }
 
-static rn_status recover(rn_err *err, const char *path) {
-  int64_t tokens = 0;
-  RN_TRY(err, rn_shard_recover(err, path, &tokens));
-  printf("%s.recovered: %lld tokens\n", path, (long long)tokens);
+static rn_status stat_data(rn_err *err, const rn_words *words) {
+  return each_split(err, words->word[0], stat_split);
+}
+
+static rn_status verify(rn_err *err, const rn_words *words) {
+  return each_split(err, words->word[0], verify_split);
+}
+
+static rn_status recover(rn_err *err, const rn_words *words) {
+  const char *path = words->word[0];
+  rn_shard_recovery saved;
+  RN_TRY(err, rn_shard_recover(err, path, &saved));
+  printf("%s.recovered: %lld blocks, %lld tokens", path, (long long)saved.blocks,
+         (long long)saved.tokens);
+  if (saved.lost_bytes > 0) {
+    printf("; %lld bytes were damaged and are left out", (long long)saved.lost_bytes);
+  }
+  printf("\n");
   return RN_OK;
 }
 
@@ -116,7 +116,7 @@ static rn_status print_tokens(rn_err *err, rn_split *split, int64_t from, int64_
   enum { PIECE = 4096 };
   int32_t ids[PIECE];
   const int32_t document = (int32_t)rn_split_header(split)->document_token;
-  for (int64_t at = from; at < to; at += PIECE) {
+  for (int64_t at = from; at < to && !ferror(stdout); at += PIECE) {
     const int64_t piece = to - at < PIECE ? to - at : PIECE;
     RN_TRY(err, rn_split_read(err, split, at, piece, ids));
     for (int64_t i = 0; i < piece; i++) {
@@ -127,49 +127,120 @@ static rn_status print_tokens(rn_err *err, rn_split *split, int64_t from, int64_
   return RN_OK;
 }
 
-static rn_status cat(rn_err *err, int argc, char **argv) {
-  const char *dir = NULL;
-  long long from = 0, to = -1;
-  bool text = false;
-  for (int i = 0; i < argc; i++) {
-    if (strcmp(argv[i], "--text") == 0) {
-      text = true;
-    } else if (strcmp(argv[i], "--range") == 0 && i + 1 < argc) {
-      if (sscanf(argv[++i], "%lld:%lld", &from, &to) != 2 || from < 0 || to < from) {
-        return bad_usage(err, "--range: A:B is wanted");
-      }
-    } else if (dir == NULL && argv[i][0] != '-') {
-      dir = argv[i];
-    } else {
-      return bad_usage(err, "unknown option");
-    }
+/* One end of A:B, up to `stop`; empty: `otherwise`. NULL if it is no number. */
+static const char *read_end(const char *text, char stop, int64_t otherwise, int64_t *out) {
+  char *end = NULL;
+  *out = otherwise;
+  if (*text == stop) return text;
+  if (*text < '0' || *text > '9') return NULL;
+  *out = strtoll(text, &end, 10);
+  return *end == stop ? end : NULL;
+}
+
+static rn_status read_range(rn_err *err, int64_t tokens, int64_t *from, int64_t *to) {
+  const char *colon = read_end(given.range != NULL ? given.range : ":", ':', 0, from);
+  if (colon == NULL || read_end(colon + 1, '\0', tokens, to) == NULL || *to < *from ||
+      *to > tokens) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "--range %s: A:B is wanted, tokens A to B-1 of %lld; either end may be left out",
+                   given.range, (long long)tokens);
   }
-  if (dir == NULL) return bad_usage(err, "cat wants DIR");
+  return RN_OK;
+}
+
+static rn_status cat(rn_err *err, const rn_words *words) {
   rn_split split;
-  RN_TRY(err, rn_split_open(err, dir, "train", &split));
-  rn_status status = print_tokens(err, &split, from, to >= 0 ? to : split.tokens, text);
+  int64_t from = 0, to = 0;
+  RN_TRY(err, rn_split_open(err, words->word[0], "train", &split));
+  rn_status status = read_range(err, split.tokens, &from, &to);
+  if (status == RN_OK) status = print_tokens(err, &split, from, to, given.text);
   rn_split_close(&split);
   return status;
 }
 
-static rn_status run(rn_err *err, int argc, char **argv) {
-  const char *verb = argc > 1 ? argv[1] : "";
-  if (strcmp(verb, "build") == 0) return build(err, argc - 2, argv + 2);
-  if (strcmp(verb, "cat") == 0) return cat(err, argc - 2, argv + 2);
-  if (argc != 3) return bad_usage(err, "a verb and what it works on are wanted");
-  if (strcmp(verb, "stat") == 0) return each_split(err, argv[2], stat_split);
-  if (strcmp(verb, "verify") == 0) return each_split(err, argv[2], verify_split);
-  if (strcmp(verb, "recover") == 0) return recover(err, argv[2]);
-  return bad_usage(err, "unknown verb");
+static const rn_arg build_options[] = {
+    {0, "out", "DIR", "gets train/ and val/; empty or absent", RN_ARG_TEXT, &given.out, 0, 0},
+    {0, "tokenizer", "NAME", "bytes: 256 bytes and the document's token", RN_ARG_TEXT,
+     &given.tokenizer, 0, 0},
+    {0, "include", "GLOB", "names of files inside folders (default: all)", RN_ARG_TEXT,
+     &given.include, 0, 0},
+    {0, "val-fraction", "F", "share of the text for evaluation (default 0.01)", RN_ARG_NUMBER,
+     &given.val_fraction, 0, 1}};
+static const rn_arg cat_options[] = {
+    {0, "text", NULL, "text instead of numbers", RN_ARG_SWITCH, &given.text, 0, 0},
+    {0, "range", "A:B", "tokens A to B-1 (default: all)", RN_ARG_TEXT, &given.range, 0, 0}};
+
+static const struct {
+  const char *name;
+  rn_args args;
+  rn_status (*run)(rn_err *err, const rn_words *words);
+} commands[] = {
+    {"build",
+     {"retnet-data build", "--out DIR INPUT...",
+      "Packs text: files, folders, .jsonl, each also .zst; - is standard input.", build_options, 4,
+      1, -1},
+     build},
+    {"stat", {"retnet-data stat", "DIR", "What a data folder holds.", NULL, 0, 1, 1}, stat_data},
+    {"verify",
+     {"retnet-data verify", "DIR", "Checks every byte of every shard.", NULL, 0, 1, 1},
+     verify},
+    {"recover",
+     {"retnet-data recover", "SHARD", "Saves the whole blocks of a damaged shard beside it.", NULL,
+      0, 1, 1},
+     recover},
+    {"cat",
+     {"retnet-data cat", "DIR [--text] [--range A:B]", "Prints tokens, or their text.", cat_options,
+      2, 1, 1},
+     cat},
+};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_help(FILE *file) {
+  for (int i = 0; i < COMMANDS; i++) {
+    fprintf(file, "%s %s %s\n", i == 0 ? "usage:" : "      ", commands[i].args.program,
+            commands[i].args.form);
+  }
+  fprintf(file, "\nretnet-data COMMAND --help tells more.\n");
+}
+
+static void print_version(void) {
+  char zstd[64];
+  snprintf(zstd, sizeof zstd, "zstd: %s", ZSTD_versionString());
+  const char *const lines[] = {zstd};
+  rn_version_print(stdout, "retnet-data", lines, 1);
+}
+
+static rn_status run(rn_err *err, int command, int argc, char *const *argv) {
+  const rn_args *args = &commands[command].args;
+  rn_args_found found = {0};
+  rn_status status = rn_args_parse(err, args, argc, argv, &found);
+  if (status == RN_OK && found.help) {
+    rn_args_print_help(args, stdout);
+  } else if (status == RN_OK && found.version) {
+    print_version();
+  } else if (status == RN_OK) {
+    status = commands[command].run(err, &found.words);
+  }
+  if (status == RN_OK && (fflush(stdout) != 0 || ferror(stdout))) {
+    status = rn_fail(err, RN_ERR_IO, "cannot write to standard output");
+  }
+  rn_words_free(&found.words);
+  return status;
 }
 
 int main(int argc, char **argv) {
+  static const char *names[COMMANDS];
   rn_err err = {0};
-  if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-    fputs(usage, stdout);
+  int command = 0;
+  if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0)) {
+    if (strcmp(argv[1], "--help") == 0) print_help(stdout);
+    if (strcmp(argv[1], "--version") == 0) print_version();
     return 0;
   }
-  const rn_status status = run(&err, argc, argv);
-  if (status != RN_OK) fprintf(stderr, "error: %s\n", err.text);
+  for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].name;
+  rn_status status =
+      rn_args_choose(&err, "command", argc > 1 ? argv[1] : "", names, COMMANDS, &command);
+  if (status == RN_OK) status = run(&err, command, argc - 1, argv + 1);
+  if (status != RN_OK) rn_log_error("retnet-data", &err);
   return rn_status_exit_code(status);
 }

@@ -102,6 +102,38 @@ static void compute_reference(rn_world *alone, bool tied, reference *out) {
   rn_options_free(&config);
 }
 
+/* Losses by token of this rank's piece, without an update. */
+static void token_losses(rn_run *run, float *loss) {
+  double sum = 0;
+  rn_scan_port *port = rn_scan_source_port(&run->scan, RN_SCAN_FORWARD, 0, 0);
+  CHECK_OK(&err, rn_pipeline_loss_of_unit(&err, &run->pipeline, run->unit, RN_FORM_CHUNKWISE, port,
+                                          &sum));
+  memcpy(loss, run->pipeline.token_loss, (size_t)run->unit->tokens * sizeof *loss);
+}
+
+/* A token changes nothing before it, and what is behind it on the next rank too. */
+static void a_token_changes_only_what_follows(rn_world *part, const grid_case *c) {
+  enum { CULPRIT = 1 };
+  Retnet__Config *config = NULL;
+  rn_run run;
+  rn_step_result result;
+  float before[TOKENS], after[TOKENS];
+  if (!CHECK_OK(&err, load(c, &config))) return;
+  if (CHECK_OK(&err, rn_run_create(&err, config, part, &run))) {
+    const int rank = rn_world_rank(part);
+    CHECK_OK(&err, rn_step(&err, &run, &result));
+    token_losses(&run, before);
+    const int at = run.unit->tokens - 1;
+    if (rank == CULPRIT) run.band[0].input[at] = (run.band[0].input[at] + 1) % 256;
+    token_losses(&run, after);
+    const int same = rank < CULPRIT ? run.unit->tokens : rank == CULPRIT ? at : 0;
+    CHECK(memcmp(before, after, (size_t)same * sizeof *after) == 0);
+    if (rank >= CULPRIT) CHECK(before[same] != after[same]);
+    rn_run_destroy(&run);
+  }
+  rn_options_free(&config);
+}
+
 /* This rank's part of every tensor's gradient against one rank's, by the norm of the whole. */
 static bool gradients_agree(const rn_run *run, const reference *r) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
@@ -179,6 +211,15 @@ static void walk_all(rn_world *world, int size, const reference *by_tied) {
   if (rn_world_rank(world) == 0) printf("%d layouts walked\n", walked);
 }
 
+static void look_across_ranks(rn_world *world, int size) {
+  const grid_case c = {1, 1, 3, 1, BATCH, false};
+  rn_world *part = NULL;
+  if (size < c.sequence) return;
+  CHECK_OK(&err, rn_world_split(&err, world, rn_world_rank(world) < c.sequence ? 0 : -1, &part));
+  if (part != NULL) a_token_changes_only_what_follows(part, &c);
+  rn_world_close(&part);
+}
+
 /* A dozen layouts of 20 steps: each axis alone, all together, uneven cuts, tied and untied. */
 static void train_a_dozen(rn_world *world, int size, const reference *by_tied) {
   static const grid_case dozen[] = {
@@ -235,6 +276,7 @@ int main(int argc, char **argv) {
   rn_world_close(&alone);
   if (check_failures() == 0) {
     impossible_layouts_are_refused(world, size);
+    look_across_ranks(world, size);
     train_a_dozen(world, size, by_tied);
     walk_all(world, size, by_tied);
   }

@@ -78,19 +78,39 @@ static void every_flipped_bit_is_found(void) {
 static void a_cut_shard_gives_its_whole_blocks(void) {
   unsigned char *bytes = NULL;
   size_t count = 0;
-  int64_t tokens = 0, before = 0;
+  int64_t before = 0;
+  rn_shard_recovery saved;
   CHECK_OK(&err, rn_file_load(&err, "shard-test/train/0.rtd", 1 << 24, (void **)&bytes, &count));
   for (size_t cut = 0; cut < count; cut += count / 17) {
     save("shard-cut.rtd", bytes, cut);
     CHECK(rn_shard_verify(&err, "shard-cut.rtd") != RN_OK);
     rn_err_clear(&err);
     if (cut < 1024) continue;
-    CHECK_OK(&err, rn_shard_recover(&err, "shard-cut.rtd", &tokens));
-    CHECK(tokens >= before && (tokens == TOKENS || tokens % RN_SHARD_BLOCK_TOKENS == 0));
-    before = tokens;
+    CHECK_OK(&err, rn_shard_recover(&err, "shard-cut.rtd", &saved));
+    CHECK(saved.tokens >= before);
+    CHECK(saved.tokens == TOKENS || saved.tokens % RN_SHARD_BLOCK_TOKENS == 0);
+    before = saved.tokens;
     CHECK_OK(&err, rn_shard_verify(&err, "shard-cut.rtd.recovered"));
   }
   CHECK(before > 0);
+  free(bytes);
+}
+
+/* One damaged byte costs at most its own block, wherever it lies; header or footer cost nothing. */
+static void damage_costs_one_block(void) {
+  unsigned char *bytes = NULL;
+  size_t count = 0;
+  CHECK_OK(&err, rn_file_load(&err, "shard-test/train/0.rtd", 1 << 24, (void **)&bytes, &count));
+  for (size_t at = 3; at < count; at += count / 41) {
+    rn_shard_recovery saved;
+    bytes[at] ^= 0x40;
+    save("shard-hit.rtd", bytes, count);
+    bytes[at] ^= 0x40;
+    if (!CHECK_OK(&err, rn_shard_recover(&err, "shard-hit.rtd", &saved))) continue;
+    CHECK(saved.tokens >= TOKENS - RN_SHARD_BLOCK_TOKENS);
+    CHECK(saved.tokens == TOKENS || saved.lost_bytes > 0);
+    CHECK_OK(&err, rn_shard_verify(&err, "shard-hit.rtd.recovered"));
+  }
   free(bytes);
 }
 
@@ -125,6 +145,7 @@ int main(void) {
   tokens_come_back_from_any_place();
   every_flipped_bit_is_found();
   a_cut_shard_gives_its_whole_blocks();
+  damage_costs_one_block();
   equal_input_gives_equal_bytes();
   the_order_of_an_epoch_is_a_permutation();
   return check_result();

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# retnet-data takes text as its users have it, in the promised order, and names what it cannot take.
+# usage: data.sh BIN
+set -euo pipefail
+bin=$1
+work=$(mktemp -d "${TMPDIR:-/tmp}/retnet-e2e.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+failures=0
+data="$bin/retnet-data"
+
+fail() {
+  echo "FAIL: $*" >&2
+  failures=$((failures + 1))
+}
+
+refuse() { # refuse CODE WORD ARGUMENTS...
+  local code=$1 word=$2 got=0
+  shift 2
+  "$data" "$@" >refused.log 2>&1 || got=$?
+  [ "$got" = "$code" ] || fail "$* ended with $got, not $code: $(head -c 300 refused.log)"
+  grep -qF -- "$word" refused.log || fail "$* does not name $word: $(head -c 300 refused.log)"
+}
+
+holds() { # holds TEXT ARGUMENTS...: what is built from them reads so
+  local want=$1 n=$((++built))
+  shift
+  "$data" build --out "out$n" --val-fraction 0 "$@" >build.log || fail "$*: not built"
+  [ "$("$data" cat "out$n" --text)" = "$want" ] || fail "$*: $("$data" cat "out$n" --text)"
+}
+built=0
+
+# Byte order of whole paths, links to folders not followed, names with or without .zst.
+mkdir -p in/a in/deep
+printf 1 >in/a.txt
+printf 2 >in/a/b.txt
+printf 3 >in/b.txt
+ln -s .. in/deep/round
+: >in/empty.txt
+holds 123 in
+grep -q '1 empty' build.log || fail 'empty files are not counted'
+holds 123 --include '*.txt' in/
+deep=in
+for _ in $(seq 80); do deep=$deep/d; done
+mkdir -p "$deep"
+printf 4 >"$deep/x.txt"
+holds 1234 in
+zstd -q --rm in/b.txt
+holds 1234 --include '*.txt' in
+printf '{"text": "x\\u0000y", "n": 123456789012345678901234567890}\n{"text": "z"}\n' >lines.jsonl
+"$data" build --out lines --val-fraction 0 lines.jsonl >/dev/null || fail 'lines.jsonl: not built'
+[ "$("$data" cat lines --text | od -An -c | tr -d ' \n')" = 'x\0yz' ] || fail 'lines.jsonl'
+printf 'from a pipe' | "$data" build --out piped/ --val-fraction 0 - >/dev/null
+[ "$("$data" cat piped --text)" = 'from a pipe' ] || fail 'standard input'
+[ "$("$data" cat piped --text --range 1:5)" = from ] || fail '--range A:B'
+[ "$("$data" cat piped --text --range 8:)" = pipe ] || fail '--range A:'
+[ "$("$data" cat piped --text --range :5)" = from ] || fail '--range :B'
+
+# Equal input gives equal bytes; what is there is not overwritten.
+"$data" build --out same --val-fraction 0 in >/dev/null
+cmp -s same/train/00000.rtd out4/train/00000.rtd || fail 'equal input, other bytes'
+refuse 2 same build --out same in
+zstd -dcq same/train/00000.rtd >/dev/null || fail 'zstd does not read a shard'
+
+# Few documents: the end of each is val; many: whole ones go there.
+yes word | head -c 1000 >long.txt || true
+"$data" build --out split --val-fraction 0.1 long.txt >/dev/null
+[ "$("$data" cat split | wc -l)" = 902 ] || fail 'the last tenth of a document is not val'
+
+# What cannot be taken.
+: >none.txt
+zstd -q none.txt
+refuse 1 none.txt build --out x none.txt
+refuse 1 none.txt.zst build --out x none.txt.zst
+printf '{"text": "a"}\n\n{"text": "b"}\n' >blank.jsonl
+refuse 1 blank.jsonl:2 build --out x blank.jsonl
+printf '{"texts": "a"}\n' >other.jsonl
+refuse 1 'other.jsonl:1' build --out x other.jsonl
+head -c 40 in/b.txt.zst | head -c 9 >cut.txt.zst
+refuse 1 cut.txt.zst build --out x cut.txt.zst
+refuse 1 nowhere build --out x nowhere
+refuse 2 --out build in
+refuse 2 include build --out x --inclde '*.c' in
+refuse 2 val-fraction build --out x --val-fraction 2 in
+refuse 2 spm build --out x --tokenizer spm:model in
+refuse 2 build bild
+refuse 2 'of 13' cat piped --range 0:99
+[ ! -e x ] || fail 'a refused build left something behind'
+if "$data" cat piped --text >/dev/full 2>full.log; then fail 'a full disk is not noticed'; fi
+grep -q 'cannot write' full.log || fail 'a full disk is not named'
+
+# A damaged shard is found, and its whole blocks are saved.
+printf x | dd of=same/train/00000.rtd bs=1 seek=1030 conv=notrunc status=none
+refuse 1 same/train/00000.rtd verify same
+"$data" --version | grep -q zstd || fail '--version'
+"$data" build --help | grep -q val-fraction || fail 'build --help'
+echo "data: $failures failures"
+exit "$((failures > 0))"
