@@ -29,13 +29,23 @@ static void count_rows(evaluator *e, rn_evaluation *out) {
   }
 }
 
-static rn_status evaluate_one(rn_err *err, evaluator *e, rn_world *world, int64_t stored,
-                              int64_t length, rn_evaluation *out) {
+/* This rank's piece of stored sequence `stored`; the last one of the split may be shorter. */
+static rn_status read_piece(rn_err *err, evaluator *e, int64_t stored, const rn_evaluation *out) {
+  const int64_t left = out->tokens - stored * out->sequence_length;
+  const int64_t length = left < out->sequence_length ? left : out->sequence_length;
   const rn_range piece = rn_cut(length, rn_grid_sequence_size(e->grid), rn_grid_sequence(e->grid));
   rn_batch_start(&e->batch, piece.begin, piece.end);
-  RN_TRY(err, rn_agree(err, world,
-                       rn_batch_add(err, &e->batch, e->split, stored, out->sequence_length, stored,
-                                    e->model->manifest->config->data->reset_at_documents)));
+  return rn_batch_add(err, &e->batch, e->split, stored, out->sequence_length, stored,
+                      e->model->manifest->config->data->reset_at_documents);
+}
+
+/* One sequence for every group of ranks, from number `first` on; there may be fewer left. */
+static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64_t first,
+                               rn_evaluation *out) {
+  const int64_t stored = first + rn_grid_data(e->grid);
+  const bool mine = stored < out->sequences;
+  RN_TRY(err, rn_agree(err, world, mine ? read_piece(err, e, stored, out) : RN_OK));
+  if (!mine) return RN_OK;
   const rn_unit unit = {.sequences = 1,
                         .tokens = e->batch.tokens,
                         .input = e->batch.input,
@@ -49,12 +59,26 @@ static rn_status evaluate_one(rn_err *err, evaluator *e, rn_world *world, int64_
   return RN_OK;
 }
 
-static rn_status open_evaluator(rn_err *err, evaluator *e, rn_world *world, int length) {
-  const rn_spec *spec = &e->model->spec;
+/* Groups of ranks by the keys: all ranks share each sequence where nothing else is said. */
+static rn_status make_grid(rn_err *err, evaluator *e, rn_world *world, const Retnet__Parallel *p) {
   const int ranks = rn_world_size(world);
-  RN_TRY(err, rn_grid_create(err, world, 1, 1, ranks, &e->grid));
+  const int data = p->data > 0 ? p->data : p->sequence > 0 ? ranks / p->sequence : 1;
+  const int sequence = p->sequence > 0 ? p->sequence : data > 0 ? ranks / data : 0;
+  if (p->pipeline > 1 || data * sequence != ranks) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "evaluation takes parallel.data %d x parallel.sequence %d ranks, without "
+                   "parallel.pipeline; there are %d",
+                   p->data, p->sequence, ranks);
+  }
+  return rn_grid_create(err, world, data, 1, sequence, &e->grid);
+}
+
+static rn_status open_evaluator(rn_err *err, evaluator *e, int length,
+                                const Retnet__Parallel *parallel) {
+  const rn_spec *spec = &e->model->spec;
+  const int ranks = rn_grid_sequence_size(e->grid);
   const rn_scan_source_shape scan = {
-      .wanted = RETNET__SCAN__SCAN_CHAIN, .layers = spec->layers, .sequences = 1, .bands = 1};
+      .wanted = parallel->scan, .layers = spec->layers, .sequences = 1, .bands = 1};
   RN_TRY(err, rn_scan_source_create(err, e->grid, spec, scan, &e->scan));
   const int tokens = (length + ranks - 1) / ranks;
   RN_TRY(err, rn_batch_create(err, 1, tokens, length, &e->batch));
@@ -87,7 +111,8 @@ static rn_status sum_up(rn_err *err, evaluator *e, rn_evaluation *out) {
 }
 
 rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_loaded *model, rn_split *split,
-                      rn_form form, int sequence_length, rn_evaluation *out) {
+                      rn_form form, int sequence_length, const Retnet__Parallel *parallel,
+                      rn_evaluation *out) {
   evaluator e = {.model = model, .split = split, .form = form};
   *out = (rn_evaluation){.sequence_length = sequence_length, .tokens = split->tokens - 1};
   if (split->tokens < 2) return rn_fail(err, RN_ERR_USAGE, "the split holds no target");
@@ -95,12 +120,14 @@ rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_loaded *model, rn_s
     return rn_fail(err, RN_ERR_USAGE, "the data's vocabulary %u is larger than the model's %d",
                    rn_split_header(split)->vocabulary, model->spec.vocab);
   }
-  rn_status status = rn_agree(err, world, open_evaluator(err, &e, world, sequence_length));
-  for (int64_t at = 0; status == RN_OK && at < out->tokens; at += sequence_length) {
-    const int64_t left = out->tokens - at;
-    status = evaluate_one(err, &e, world, at / sequence_length,
-                          left < sequence_length ? left : sequence_length, out);
-    out->sequences++;
+  rn_status status = make_grid(err, &e, world, parallel);
+  if (status == RN_OK) {
+    status = rn_agree(err, world, open_evaluator(err, &e, sequence_length, parallel));
+  }
+  const int groups = status == RN_OK ? rn_world_size(world) / rn_grid_sequence_size(e.grid) : 1;
+  out->sequences = (out->tokens + sequence_length - 1) / sequence_length;
+  for (int64_t i = 0; status == RN_OK && i < out->sequences; i += groups) {
+    status = evaluate_next(err, &e, world, i, out);
   }
   if (status == RN_OK) status = sum_up(err, &e, out);
   close_evaluator(&e);

@@ -19,9 +19,13 @@ typedef struct rn_evaluation {
 
 /**
  * Every target of the split counts once: whole sequences, and the shorter last one.
- * Ranks share each sequence. Collective: over the world. Errors: those of reading, agreed.
+ *
+ * `data` groups of ranks take sequences in turn (0: one group); the ranks of a group share each.
+ * Collective: over the world.
+ * Errors:     those of reading, agreed; RN_ERR_USAGE for groups that do not divide the ranks.
  */
 rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_loaded *model, rn_split *split,
-                      rn_form form, int sequence_length, rn_evaluation *out);
+                      rn_form form, int sequence_length, const Retnet__Parallel *parallel,
+                      rn_evaluation *out);
 
 #endif

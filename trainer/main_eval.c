@@ -1,11 +1,13 @@
 /* retnet-eval: loss, perplexity and bits per byte of a checkpoint on a data folder. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "comm/cores.h"
 #include "model/threads.h"
 #include "proto/args.h"
 #include "proto/log.h"
+#include "proto/options.h"
 #include "proto/version.h"
 #include "trainer/evaluate.h"
 
@@ -13,6 +15,7 @@ typedef struct options {
   const char *checkpoint, *data, *form;
   int64_t sequence_length;
   bool json;
+  rn_words overrides;
   rn_args_found found;
 } options;
 
@@ -23,14 +26,17 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
       {0, "form", "FORM", "chunkwise|parallel|recurrent", RN_ARG_TEXT, &o->form, 0, 0},
       {0, "sequence-length", "T", "instead of the training's", RN_ARG_INTEGER, &o->sequence_length,
        1, 1 << 30},
+      {'s', NULL, "parallel.key=value", "how ranks share the work", RN_ARG_LIST, &o->overrides, 0,
+       0},
       {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &o->json, 0, 0}};
-  const rn_args args = {"retnet-eval",
-                        "--checkpoint DIR --data DIR [--form FORM] [--json]",
-                        "Loss, perplexity and bits per byte of a trained model.",
-                        table,
-                        (int)(sizeof table / sizeof table[0]),
-                        0,
-                        0};
+  const rn_args args = {
+      "retnet-eval",
+      "--checkpoint DIR --data DIR [--form FORM] [-s parallel.key=value]... [--json]",
+      "Loss, perplexity and bits per byte of a trained model.",
+      table,
+      (int)(sizeof table / sizeof table[0]),
+      0,
+      0};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (o->found.help) rn_args_print_help(&args, stdout);
   if (o->found.version) rn_version_print(stdout, "retnet-eval", NULL, 0);
@@ -73,6 +79,17 @@ static void print_table(const rn_evaluation *e, const char *form, int64_t step) 
   }
 }
 
+/* The section `parallel` from the command line; everything else is the checkpoint's. */
+static rn_status read_keys(rn_err *err, const options *o, Retnet__Config **config) {
+  static const char section[] = "parallel.";
+  for (int i = 0; i < o->overrides.count; i++) {
+    if (strncmp(o->overrides.word[i], section, sizeof section - 1) == 0) continue;
+    return rn_fail(err, RN_ERR_USAGE, "-s %s: evaluation takes keys of %s* only",
+                   o->overrides.word[i], section);
+  }
+  return rn_options_load(err, NULL, o->overrides.word, o->overrides.count, config);
+}
+
 static rn_status run(rn_err *err, rn_world *world, const options *o) {
   static const char *const forms[] = {"chunkwise", "parallel", "recurrent"};
   rn_loaded model = {0};
@@ -80,21 +97,24 @@ static rn_status run(rn_err *err, rn_world *world, const options *o) {
   rn_evaluation e;
   int form = RN_FORM_CHUNKWISE;
   rn_cores cores;
-  RN_TRY(err, rn_cores_look(err, world, &cores));
-  rn_threads_start(rn_cores_threads(cores, 0));
-  rn_status status = RN_OK;
-  if (o->form != NULL) status = rn_args_choose(err, "--form", o->form, forms, 3, &form);
+  Retnet__Config *config = NULL;
+  RN_TRY(err, rn_agree(err, world, read_keys(err, o, &config)));
+  rn_status status = rn_cores_look(err, world, &cores);
+  if (status == RN_OK) rn_threads_start(rn_cores_threads(cores, config->parallel->threads));
+  if (status == RN_OK && o->form != NULL)
+    status = rn_args_choose(err, "--form", o->form, forms, 3, &form);
   if (status == RN_OK) status = rn_loaded_open(err, o->checkpoint, &model);
   if (status == RN_OK) status = rn_split_open(err, o->data, "val", &split);
   status = rn_agree(err, world, status);
   if (status == RN_OK) {
     const int length = o->sequence_length > 0 ? (int)o->sequence_length
                                               : model.manifest->config->data->sequence_length;
-    status = rn_evaluate(err, world, &model, &split, (rn_form)form, length, &e);
+    status = rn_evaluate(err, world, &model, &split, (rn_form)form, length, config->parallel, &e);
   }
   if (status == RN_OK && rn_world_rank(world) == 0) {
     (o->json ? print_json : print_table)(&e, forms[form], model.manifest->step);
   }
+  rn_options_free(&config);
   rn_split_close(&split);
   rn_loaded_close(&model);
   return status;
@@ -115,6 +135,7 @@ int main(int argc, char **argv) {
     rn_log_setup(rn_world_rank(world) != 0, o.json);
     status = run(&err, world, &o);
   }
+  rn_words_free(&o.overrides);
   rn_words_free(&o.found.words);
   return rn_world_finish(&world, status, &err);
 }

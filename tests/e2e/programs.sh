@@ -101,10 +101,40 @@ case $case in
     done >losses
     mpirun -n 3 --oversubscribe "$bin/retnet-eval" --checkpoint run --data data --json |
       sed -E 's/.*"loss": ([^,]*), "perp.*/\1/' >>losses
+    for keys in "2 data=2" "4 data=2" "64 sequence=32"; do
+      mpirun -n "${keys%% *}" --oversubscribe "$bin/retnet-eval" --checkpoint run --data data --json \
+        -s "parallel.${keys#* }" | sed -E 's/.*"loss": ([^,]*), "perp.*/\1/' >>losses
+    done
+    refuse 2 parallel.sequence "$bin/retnet-eval" --checkpoint run --data data -s parallel.sequence=2
+    refuse 2 model.dim "$bin/retnet-eval" --checkpoint run --data data -s model.dim=2
     awk 'NR == 1 {a = $1} {d = $1 - a; if (d < 0) d = -d; if (d > 1e-5 * a) exit 1}
-         END {exit NR != 4}' losses || fail "forms differ: $(tr '\n' ' ' <losses)"
+         END {exit NR != 7}' losses || fail "forms differ: $(tr '\n' ' ' <losses)"
     [ "$("$bin/retnet-generate" --checkpoint run --prompt 'int ' --tokens 50 --ignore-end |
       wc -c)" -ge 40 ] || fail "no text"
+    # Prefill and decoding are one: what greedy text goes on with does not depend on where it began.
+    greedy() {
+      "$bin/retnet-generate" --checkpoint run --prompt-file "$1" --tokens "$2" --temperature 0 \
+        --ignore-end
+    }
+    for length in 1 63 64 65 200; do
+      head -c "$length" "$source/stage.c" >prompt
+      greedy prompt 30 >whole
+      head -c $((length + 11)) whole >longer
+      greedy longer 19 | cmp -s - whole || fail "after $length bytes, text depends on the prefill"
+    done
+    peak() { # KiB of memory for N tokens
+      "$bin/retnet-generate" --checkpoint run --prompt x --tokens "$1" --ignore-end --seed 3 \
+        >/dev/null 2>&1 &
+      local most=0 now
+      while now=$(awk '/VmHWM/ {print $2}' "/proc/$!/status" 2>/dev/null) && [ -n "$now" ]; do
+        most=$now
+        sleep 0.02
+      done
+      wait $! || true
+      echo "$most"
+    }
+    few=$(peak 1000) many=$(peak 30000)
+    [ "$many" -lt $((few + 1024)) ] || fail "memory grows with tokens: $few and $many KiB"
     "$bin/retnet-ckpt" export run --format torchscale --out model.safetensors >/dev/null
     [ -s model.safetensors ] || fail "no export"
     ;;
