@@ -31,7 +31,11 @@ static void what_is_wrong_is_named(void) {
   refuse("model:\n  layers: 2\n  dimm: 3\n", ":3|model.dimm|model.dim?");
   refuse("modle: {dim: 3}\n", ":1|modle");
   refuse("model: {dim: 3.5}\n", "model.dim|whole number");
+  refuse("model: {dim: 64x}\n", "model.dim|whole number");
   refuse("model: {dim: 0}\n", "model.dim|out of range");
+  refuse("model: {dim: 2147483712}\n", "model.dim|this key's size");
+  refuse("optimizer: {lr: 1e-3x}\n", "optimizer.lr|finite number");
+  refuse("parallel: {layer_split: [5, -1]}\n", "parallel.layer_split|out of range");
   refuse("model: {dim: 99999999999999999999}\n", "model.dim");
   refuse("model: {dim: [1, 2, x]}\n", "model.dim");
   refuse("model: {decay: eq9}\n", "model.decay|eq8|paper");

@@ -8,7 +8,8 @@ typedef struct keys {
   bool reproducible;
 } keys;
 
-static rn_status resolve(rn_err *err, keys k, int ranks, rn_layout *out) {
+static rn_status resolve_with_scale(rn_err *err, keys k, Retnet__RetentionScale scale, int ranks,
+                                    rn_layout *out) {
   Retnet__Config config = RETNET__CONFIG__INIT;
   Retnet__Run run = RETNET__RUN__INIT;
   Retnet__Optimizer optimizer = RETNET__OPTIMIZER__INIT;
@@ -28,7 +29,13 @@ static rn_status resolve(rn_err *err, keys k, int ranks, rn_layout *out) {
   parallel.microbatch = k.microbatch;
   parallel.segments = k.segments;
   run.reproducible = k.reproducible;
+  model.retention_scale = scale;
+  model.chunk = 16;
   return rn_layout_resolve(err, &config, 4, ranks, out);
+}
+
+static rn_status resolve(rn_err *err, keys k, int ranks, rn_layout *out) {
+  return resolve_with_scale(err, k, RETNET__RETENTION_SCALE__RETENTION_SCALE_CANONICAL, ranks, out);
 }
 
 static void check_grid(keys k, int ranks, int data, int sequence, int microbatch) {
@@ -49,6 +56,29 @@ static void zeros_are_filled_data_first_then_sequence(void) {
   check_grid((keys){6, 2048, 0, 0, 0, 0, 0, false}, 4, 2, 2, 3);
   check_grid((keys){5, 100, 3, 0, 0, 0, 0, false}, 3, 3, 1, 2);
   check_grid((keys){8, 256, 2, 1, 3, 3, 0, false}, 6, 2, 3, 3);
+}
+
+/* Stages are kept busy by many small micro-batches, one rank by few large ones. */
+static void stages_get_single_sequences(void) {
+  rn_err err = {0};
+  rn_layout l;
+  if (!CHECK_OK(&err, resolve(&err, (keys){8, 256, 1, 2, 1, 0, 0, false}, 2, &l))) return;
+  CHECK(l.pipeline == 2 && l.microbatch == 1);
+}
+
+static void official_scales_need_their_chunks_whole(void) {
+  const Retnet__RetentionScale whole = RETNET__RETENTION_SCALE__RETENTION_SCALE_TS_PARALLEL;
+  const Retnet__RetentionScale chunks = RETNET__RETENTION_SCALE__RETENTION_SCALE_TS_CHUNKWISE;
+  const keys one = {8, 96, 1, 1, 1, 0, 0, false}, two = {8, 96, 1, 1, 2, 0, 0, false},
+             four = {8, 96, 1, 1, 4, 0, 0, false};
+  rn_err err = {0};
+  rn_layout l;
+  CHECK_OK(&err, resolve_with_scale(&err, one, whole, 1, &l));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "ts_parallel|parallel.sequence",
+              resolve_with_scale(&err, two, whole, 2, &l));
+  CHECK_OK(&err, resolve_with_scale(&err, two, chunks, 2, &l));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "ts_chunkwise|model.chunk 16",
+              resolve_with_scale(&err, four, chunks, 4, &l));
 }
 
 /* Every token is in one piece, and pieces of reproducible mode begin on leaves' edges. */
@@ -99,6 +129,8 @@ static void misfits_are_refused_by_key(void) {
 
 int main(void) {
   zeros_are_filled_data_first_then_sequence();
+  stages_get_single_sequences();
+  official_scales_need_their_chunks_whole();
   pieces_are_whole_leaves();
   misfits_are_refused_by_key();
   return check_result();
