@@ -114,6 +114,16 @@ static void damage_costs_one_block(void) {
   free(bytes);
 }
 
+static void a_token_that_no_tokenizer_gives_is_refused(void) {
+  rn_shard_writer *writer = NULL;
+  const int32_t ids[] = {1, 300, 2};
+  CHECK_OK(&err, rn_shard_writer_create(&err, "shard-strange.rtd", rn_tokenizer_kind(), &writer));
+  CHECK_OK(&err, rn_shard_append(&err, writer, ids, 3, 3));
+  CHECK_OK(&err, rn_shard_finish(&err, &writer));
+  CHECK_FAILS(&err, RN_ERR_FORMAT, "shard-strange.rtd|vocabulary",
+              rn_shard_verify(&err, "shard-strange.rtd"));
+}
+
 static void equal_input_gives_equal_bytes(void) {
   unsigned char *a = NULL, *b = NULL;
   size_t count_a = 0, count_b = 0;
@@ -128,14 +138,15 @@ static void equal_input_gives_equal_bytes(void) {
 static void the_order_of_an_epoch_is_a_permutation(void) {
   for (int64_t n = 1; n < 200; n += 1 + n / 3) {
     char seen[2][200] = {{0}};
-    int changed = 0;
+    int changed = 0, reseeded = 0;
     for (int64_t g = 0; g < 2 * n; g++) {
       const int64_t at = rn_sampler_sequence(5, n, g);
       CHECK(at >= 0 && at < n && !seen[g / n][at]);
       seen[g / n][at] = 1;
+      reseeded += at != rn_sampler_sequence(6, n, g);
       changed += g < n && at != rn_sampler_sequence(5, n, g + n);
     }
-    CHECK(n < 10 || changed > 0);
+    CHECK(n < 10 || (changed > 0 && reseeded > 0));
   }
 }
 
@@ -146,6 +157,7 @@ int main(void) {
   every_flipped_bit_is_found();
   a_cut_shard_gives_its_whole_blocks();
   damage_costs_one_block();
+  a_token_that_no_tokenizer_gives_is_refused();
   equal_input_gives_equal_bytes();
   the_order_of_an_epoch_is_a_permutation();
   return check_result();
