@@ -13,17 +13,18 @@ static rn_real row_mean(int width, const rn_real *x) {
   return sum / (rn_real)width;
 }
 
-static rn_real row_mean_square(int width, const rn_real *x, rn_real mean) {
-  rn_real sum = 0;
+/* In double: what the rounding of a row's scale does to all its channels, later norms magnify. */
+static double row_mean_square(int width, const rn_real *x, rn_real mean) {
+  double sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int i = 0; i < width; i++) sum += (x[i] - mean) * (x[i] - mean);
-  return sum / (rn_real)width;
+  for (int i = 0; i < width; i++) sum += (double)(x[i] - mean) * (double)(x[i] - mean);
+  return sum / width;
 }
 
 static void forward_row(const rn_norm *norm, const rn_real *weight, const rn_real *bias,
                         const rn_real *x, rn_real *y, rn_real *stat) {
   rn_real mean = norm->kind == RN_BLOCK_NORM_LAYER ? row_mean(norm->width, x) : 0;
-  rn_real scale = 1 / (rn_real)sqrt(row_mean_square(norm->width, x, mean) + norm->eps);
+  rn_real scale = (rn_real)(1 / sqrt(row_mean_square(norm->width, x, mean) + norm->eps));
   stat[0] = mean;
   stat[1] = scale;
   if (bias == NULL) {
