@@ -10,6 +10,11 @@ static int64_t elements(const rn_carried *c) {
   return rn_range_count(c->share) * c->layers * c->stream_elements;
 }
 
+size_t rn_carried_bytes(const rn_spec *spec, int layers, int64_t share) {
+  const size_t stream = (size_t)spec->dim * (size_t)rn_spec_value_width(spec);
+  return (size_t)share * (2 * (size_t)layers * stream * sizeof(float) + sizeof(int32_t));
+}
+
 rn_status rn_carried_create(rn_err *err, const rn_spec *spec, rn_carried_shape shape,
                             rn_carried *out) {
   *out = (rn_carried){.sequences = shape.stored / shape.batch,

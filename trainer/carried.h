@@ -35,6 +35,9 @@ typedef struct rn_carried_shape {
   int microbatch, layers;
 } rn_carried_shape;
 
+/** Bytes of the states of `share` streams in `layers` layers. */
+size_t rn_carried_bytes(const rn_spec *spec, int layers, int64_t share);
+
 /** Streams at their beginning. Errors: RN_ERR_USAGE for more streams than sequences; memory. */
 rn_status rn_carried_create(rn_err *err, const rn_spec *spec, rn_carried_shape shape,
                             rn_carried *out);

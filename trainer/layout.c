@@ -187,3 +187,19 @@ rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layer
   RN_TRY(err, check_reproducible(err, config, out));
   return check_scale(err, config, out);
 }
+
+static int common_divisor(int a, int b) {
+  return b == 0 ? a : common_divisor(b, a % b);
+}
+
+rn_status rn_layout_fit_chunk(rn_err *err, const Retnet__Config *config, const rn_layout *layout,
+                              rn_spec *spec) {
+  const int leaf = layout->leaf, given = config->model->chunk;
+  if (leaf == 0) return RN_OK;
+  if (given > 0 && leaf % given != 0) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "run.reproducible: model.chunk %d does not divide run.leaf %d", given, leaf);
+  }
+  spec->chunk = leaf < spec->chunk ? leaf : common_divisor(leaf, spec->chunk);
+  return RN_OK;
+}

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "model/spec.h"
 #include "proto/config.pb-c.h"
 #include "proto/cut.h"
 #include "proto/status.h"
@@ -34,5 +35,12 @@ rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layer
  * cuts, in reproducible mode of whole leaves.
  */
 rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index);
+
+/**
+ * Reproducible mode: makes the spec's chunk one that does not reach across leaves.
+ * Errors: RN_ERR_USAGE for a given chunk that does.
+ */
+rn_status rn_layout_fit_chunk(rn_err *err, const Retnet__Config *config, const rn_layout *layout,
+                              rn_spec *spec);
 
 #endif

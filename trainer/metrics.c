@@ -126,6 +126,11 @@ static void put_list(FILE *file, const char *name, const double *values, int cou
   fprintf(file, "]");
 }
 
+/* Of the rank that needs most. */
+static size_t predicted_bytes(const rn_run *run) {
+  return rn_memory_total(rn_memory_largest_rank(&run->plan.memory));
+}
+
 static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run, double seconds,
                         rn_metrics_ranks ranks) {
   const rn_layout *l = &run->layout;
@@ -154,6 +159,7 @@ static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run, doub
   put_number(file, "scan_wait_s", m->steps > 0 ? m->scan_wait_s / (double)m->steps : 0);
   fprintf(file, ",\n \"peak_bytes\": {\"min\": %.0f, \"avg\": %.0f, \"max\": %.0f}", least,
           sum / size, most);
+  fprintf(file, ",\n \"predicted_peak_bytes\": %zu", predicted_bytes(run));
   fprintf(file, ",\n \"parameters\": %lld}\n", (long long)rn_spec_parameters(&run->spec));
 }
 

@@ -2,10 +2,10 @@
 
 #include <stdlib.h>
 
-#include "comm/cores.h"
 #include "model/threads.h"
 #include "proto/arena.h"
 #include "trainer/layer_split.h"
+#include "trainer/shapes.h"
 
 static rn_status check_documents(rn_err *err, const rn_run *run) {
   const bool by_weights = run->spec.retention_scale == RN_SCALE_TS_PARALLEL ||
@@ -38,32 +38,17 @@ static rn_status open_data(rn_err *err, rn_run *run) {
   return RN_OK;
 }
 
-static int common_divisor(int a, int b) {
-  return b == 0 ? a : common_divisor(b, a % b);
-}
-
-/* Reproducible mode: chunks do not reach across leaves. */
-static rn_status fit_chunk(rn_err *err, rn_run *run) {
-  const int leaf = run->layout.leaf, given = run->config->model->chunk;
-  if (leaf == 0) return RN_OK;
-  if (given > 0 && leaf % given != 0) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "run.reproducible: model.chunk %d does not divide run.leaf %d", given, leaf);
-  }
-  run->spec.chunk = leaf < run->spec.chunk ? leaf : common_divisor(leaf, run->spec.chunk);
-  return RN_OK;
-}
-
 /* Everything that needs no other rank. */
-static rn_status plan_run(rn_err *err, rn_run *run) {
+static rn_status plan_run(rn_err *err, rn_machine machine, rn_run *run) {
   const Retnet__Config *c = run->config;
   const Retnet__Optimizer *o = c->optimizer;
   RN_TRY(err, open_data(err, run));
   const int vocab = run->has_train ? (int)rn_split_header(&run->train)->vocabulary : 0;
   RN_TRY(err, rn_spec_from_config(err, c, vocab, &run->spec));
   RN_TRY(err, check_documents(err, run));
-  RN_TRY(err, rn_layout_resolve(err, c, run->spec.layers, rn_world_size(run->world), &run->layout));
-  RN_TRY(err, fit_chunk(err, run));
+  RN_TRY(err, rn_plan_create(err, c, &run->spec, rn_world_size(run->world), machine, &run->plan));
+  run->layout = run->plan.layout;
+  RN_TRY(err, rn_layout_fit_chunk(err, c, &run->layout, &run->spec));
   run->adamw = (rn_adamw){o->beta1, o->beta2, o->eps, o->weight_decay, (rn_eps_mode)o->eps_mode};
   run->schedule =
       (rn_schedule){.rule = (rn_lr_rule)o->schedule,
@@ -72,10 +57,6 @@ static rn_status plan_run(rn_err *err, rn_run *run) {
                     .warmup_steps = o->warmup_steps,
                     .decay_steps = o->decay_steps > 0 ? o->decay_steps : c->train->steps};
   return RN_OK;
-}
-
-static int microbatches_of(const rn_run *run, int64_t sequences) {
-  return (int)((sequences + run->layout.microbatch - 1) / run->layout.microbatch);
 }
 
 /* The pieces of this rank's sequences, and the units that are made of them. */
@@ -88,25 +69,14 @@ static rn_status make_bands(rn_err *err, rn_run *run, int most_tokens) {
   for (int k = 0; k < run->layout.segments; k++) {
     RN_TRY(err, rn_batch_create(err, sequences, most_tokens, length, &run->band[k]));
   }
-  return rn_alloc(err, "units", bands * (size_t)microbatches_of(run, sequences), sizeof *run->unit,
-                  &run->unit);
+  return rn_alloc(err, "units", bands * (size_t)rn_shapes_microbatches(&run->layout, sequences),
+                  sizeof *run->unit, &run->unit);
 }
 
-static rn_status make_pipeline(rn_err *err, rn_run *run, int most_tokens) {
-  const rn_layout *l = &run->layout;
-  const bool again = run->config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_BLOCK;
-  const rn_pipeline_shape shape = {
-      .stage = rn_grid_pipeline(run->grid),
-      .first_layer = (int)run->layers.begin,
-      .last_layer = (int)run->layers.end,
-      .sequences = l->microbatch,
-      .tokens = most_tokens,
-      .schedule = {.stages = l->pipeline,
-                   .microbatches = microbatches_of(run, rn_range_count(run->share)),
-                   .segments = l->segments,
-                   .split_weight = l->pipeline > 1 && !again},
-      .keep = again ? RN_KEEP_INPUTS : RN_KEEP_ALL,
-      .seed = (uint64_t)run->config->run->seed};
+static rn_status make_pipeline(rn_err *err, rn_run *run) {
+  const rn_pipeline_shape shape =
+      rn_shapes_pipeline(run->config, &run->layout, rn_grid_pipeline(run->grid), run->layers,
+                         rn_range_count(run->share));
   return rn_pipeline_create(err, &run->spec, shape, run->relay, &run->pipeline);
 }
 
@@ -169,10 +139,8 @@ static rn_status make_streams(rn_err *err, rn_run *run) {
 
 /* What needs memory of this rank alone. */
 static rn_status make_state(rn_err *err, rn_run *run) {
-  const int length = run->config->data->sequence_length;
-  const int most_tokens = (int)rn_range_count(rn_layout_piece(&run->layout, length, 0));
-  RN_TRY(err, make_bands(err, run, most_tokens));
-  RN_TRY(err, make_pipeline(err, run, most_tokens));
+  RN_TRY(err, make_bands(err, run, rn_shapes_tokens(run->config, &run->layout)));
+  RN_TRY(err, make_pipeline(err, run));
   RN_TRY(err, make_streams(err, run));
   RN_TRY(err, make_shares(err, run));
   RN_TRY(err, make_sink(err, run));
@@ -197,23 +165,19 @@ static rn_status make_grid(rn_err *err, rn_run *run) {
   run->share = rn_cut(run->config->data->batch_sequences, l->data, rn_grid_data(run->grid));
   RN_TRY(err, choose_layers(err, run));
   if (l->pipeline > 1) RN_TRY(err, rn_relay_create(err, run->grid, run->spec.dim, &run->relay));
-  const rn_scan_source_shape scan = {.wanted = run->config->parallel->scan,
-                                     .reproducible = l->leaf > 0,
-                                     .epsilon = run->config->parallel->scan_epsilon,
-                                     .layers = (int)rn_range_count(run->layers),
-                                     .sequences = l->microbatch,
-                                     .bands = l->segments};
+  const rn_scan_source_shape scan =
+      rn_shapes_scan(run->config, l, (int)rn_range_count(run->layers));
   return rn_scan_source_create(err, run->grid, &run->spec, scan, &run->scan);
 }
 
 rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn_run *out) {
-  rn_cores cores;
+  rn_machine machine;
   *out = (rn_run){.config = config, .world = world};
-  RN_TRY(err, rn_cores_look(err, world, &cores));
-  out->threads = rn_cores_threads(cores, config->parallel->threads);
+  RN_TRY(err, rn_machine_look(err, world, config, 0, &machine));
+  out->threads = machine.threads;
   rn_threads_start(out->threads);
   rn_status status;
-  if ((status = rn_agree(err, world, plan_run(err, out))) != RN_OK ||
+  if ((status = rn_agree(err, world, plan_run(err, machine, out))) != RN_OK ||
       (status = rn_world_check_same(err, world, "the training data", &out->train.content,
                                     sizeof out->train.content)) != RN_OK ||
       (status = rn_agree(err, world, make_grid(err, out))) != RN_OK ||
@@ -224,6 +188,7 @@ rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn
 }
 
 void rn_run_destroy(rn_run *run) {
+  rn_plan_destroy(&run->plan);
   rn_pipeline_destroy(&run->pipeline);
   for (int k = 0; run->band != NULL && k < run->layout.segments; k++) {
     rn_batch_destroy(&run->band[k]);
@@ -278,7 +243,7 @@ static rn_unit unit_of(const rn_batch *b, int leaf, int first, int last) {
 
 void rn_run_set_units(rn_run *run, int sequences, int64_t step, int64_t position) {
   const int size = run->layout.microbatch, segments = run->layout.segments;
-  run->microbatches = microbatches_of(run, sequences);
+  run->microbatches = rn_shapes_microbatches(&run->layout, sequences);
   for (int m = 0; m < run->microbatches; m++) {
     const int first = m * size, last = first + size < sequences ? first + size : sequences;
     for (int k = 0; k < segments; k++) {

@@ -19,6 +19,7 @@
 #include "trainer/lr.h"
 #include "trainer/optim.h"
 #include "trainer/pipeline.h"
+#include "trainer/plan.h"
 #include "trainer/scan_source.h"
 
 typedef struct rn_run {
@@ -26,6 +27,7 @@ typedef struct rn_run {
   rn_world *world;        /* not owned */
   rn_spec spec;
   rn_layout layout;
+  rn_plan plan; /* what it was foretold to need */
   int threads;
   rn_grid *grid;
   rn_relay *relay; /* between stages; NULL when there is one */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "comm/shm_record.h"
 #include "comm/watchdog.h"
@@ -60,13 +59,11 @@ static rn_status save(rn_err *err, rn_run *run, bool last) {
 static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metrics,
                                double since_s) {
   const int ranks = rn_world_size(run->world);
-  struct rusage usage;
   double *all;
-  getrusage(RUSAGE_SELF, &usage);
   RN_TRY(err, rn_alloc(err, "summary", 3 * (size_t)ranks, sizeof *all, &all));
   const double mine[3] = {(double)rn_run_targets(run),
                           (double)rn_scan_source_bytes_sent(&run->scan),
-                          (double)usage.ru_maxrss * 1024};
+                          (double)rn_machine_peak_bytes()};
   rn_status status = RN_OK;
   for (int i = 0; status == RN_OK && i < 3; i++) {
     status = rn_world_gather_number(err, run->world, mine[i], all + i * ranks);

@@ -1,0 +1,134 @@
+#include "trainer/memory.h"
+
+#include <stdlib.h>
+
+#include "comm/reduce.h"
+#include "data/batch.h"
+#include "data/ckpt.h"
+#include "data/shard.h"
+#include "proto/arena.h"
+#include "trainer/carried.h"
+#include "trainer/layer_split.h"
+#include "trainer/shapes.h"
+
+enum { FIRST, INNER, LAST, PLACES };
+
+size_t rn_memory_total(const rn_memory *m) {
+  return m->weights + m->gradients + m->optimizer + m->activations + m->work + m->states +
+         m->buffers + m->program;
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+/* A number on the sequence axis that stands for a place. */
+static int rank_of_place(const rn_layout *layout, int place) {
+  return place == FIRST ? 0 : place == LAST ? layout->sequence - 1 : layout->sequence / 2;
+}
+
+static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, int64_t share,
+                         int64_t own, size_t gradient_bytes) {
+  const int sequences = (int)(share > layout->microbatch ? share : layout->microbatch);
+  const size_t batches =
+      (size_t)layout->segments *
+      rn_batch_bytes(sequences, rn_shapes_tokens(config, layout), config->data->sequence_length);
+  const size_t frame = (size_t)smaller(own, RN_CKPT_FRAME_ELEMENTS) * sizeof(float);
+  return batches + RN_SHARD_BLOCK_TOKENS * sizeof(int32_t) + 2 * frame +
+         rn_reducer_bytes(layout->data * layout->sequence, own, gradient_bytes);
+}
+
+static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const rn_layout *layout,
+                        int layers, int64_t share, int place) {
+  const rn_scan_source_shape scan = rn_shapes_scan(config, layout, layers);
+  return rn_scan_source_bytes(spec, scan, rank_of_place(layout, place), layout->sequence) +
+         (config->data->carry_state ? rn_carried_bytes(spec, layers, share) : 0);
+}
+
+/* One stage: its ranks differ in the states that they hold. */
+static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
+                               const rn_layout *layout, int stage, rn_memory_plan *plan) {
+  const int replicas = layout->data * layout->sequence;
+  const int64_t share = rn_range_count(rn_cut(config->data->batch_sequences, layout->data, 0));
+  const rn_range layers = {plan->first[stage], plan->first[stage + 1]};
+  const size_t sum_bytes = layout->leaf > 0 ? sizeof(int64_t) : sizeof(float);
+  const size_t exact_bytes = layout->leaf > 0 ? sizeof(int64_t) : 0;
+  rn_pipeline_sizes sizes;
+  RN_TRY(err, rn_pipeline_measure(
+                  err, spec, rn_shapes_pipeline(config, layout, stage, layers, share), &sizes));
+  const int64_t total = sizes.parameters, own = (total + replicas - 1) / replicas;
+  plan->parameters[stage] = total;
+  plan->tapes[stage] = sizes.tapes;
+  for (int place = FIRST; place < PLACES; place++) {
+    rn_memory *m = &plan->memory[stage * PLACES + place];
+    m->weights = (size_t)total * sizeof(float);
+    m->gradients = (size_t)total * sum_bytes;
+    m->optimizer = (size_t)own * (3 * sizeof(float) + exact_bytes);
+    m->activations = sizes.activation_bytes;
+    m->work = sizes.work_bytes;
+    m->states = states_of(config, spec, layout, (int)rn_range_count(layers), share, place);
+    m->buffers = buffers_of(config, layout, share, own, sum_bytes);
+  }
+  return RN_OK;
+}
+
+static rn_status take(rn_err *err, rn_memory_plan *plan) {
+  const size_t stages = (size_t)plan->stages;
+  RN_TRY(err, rn_alloc(err, "plan", stages + 1, sizeof *plan->first, &plan->first));
+  RN_TRY(err, rn_alloc(err, "plan", stages, sizeof *plan->parameters, &plan->parameters));
+  RN_TRY(err, rn_alloc(err, "plan", stages, sizeof *plan->tapes, &plan->tapes));
+  return rn_alloc(err, "plan", stages * PLACES, sizeof *plan->memory, &plan->memory);
+}
+
+rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
+                                const rn_layout *layout, size_t program_bytes,
+                                rn_memory_plan *out) {
+  *out = (rn_memory_plan){.stages = layout->pipeline};
+  rn_status status = take(err, out);
+  if (status == RN_OK) {
+    status = rn_layer_split(err, spec, config->parallel, layout->pipeline, out->first);
+  }
+  for (int s = 0; status == RN_OK && s < layout->pipeline; s++) {
+    status = measure_stage(err, config, spec, layout, s, out);
+  }
+  if (status != RN_OK) {
+    rn_memory_plan_destroy(out);
+    return status;
+  }
+  for (int i = 0; i < out->stages * PLACES; i++) out->memory[i].program = program_bytes;
+  return RN_OK;
+}
+
+void rn_memory_plan_destroy(rn_memory_plan *plan) {
+  free(plan->first);
+  free(plan->parameters);
+  free(plan->tapes);
+  free(plan->memory);
+  *plan = (rn_memory_plan){0};
+}
+
+const rn_memory *rn_memory_of_rank(const rn_memory_plan *plan, const rn_layout *layout, int rank) {
+  const int place = rank % layout->sequence;
+  const int stage = rank / layout->sequence % layout->pipeline;
+  const int kind = place == 0 ? FIRST : place == layout->sequence - 1 ? LAST : INNER;
+  return &plan->memory[stage * PLACES + kind];
+}
+
+const rn_memory *rn_memory_largest_rank(const rn_memory_plan *plan) {
+  const rn_memory *most = plan->memory;
+  for (int i = 1; i < plan->stages * PLACES; i++) {
+    if (rn_memory_total(&plan->memory[i]) > rn_memory_total(most)) most = &plan->memory[i];
+  }
+  return most;
+}
+
+size_t rn_memory_largest_node(const rn_memory_plan *plan, const rn_layout *layout, int node_ranks) {
+  const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
+  size_t most = 0, node = 0;
+  for (int64_t r = 0; r < ranks; r++) {
+    if (r % node_ranks == 0) node = 0;
+    node += rn_memory_total(rn_memory_of_rank(plan, layout, (int)r));
+    if (node > most) most = node;
+  }
+  return most;
+}
