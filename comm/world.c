@@ -46,8 +46,7 @@ static rn_status look_around(rn_err *err, rn_world *world) {
 static rn_status open_world(rn_err *err, rn_world *world) {
   RN_MPI(err, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
   RN_MPI(err, MPI_Comm_dup(MPI_COMM_WORLD, &world->comm));
-  RN_TRY(err, look_around(err, world));
-  return check_launch(err, world->size);
+  return look_around(err, world);
 }
 
 void rn_world_close(rn_world **part) {
@@ -71,7 +70,7 @@ rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world
   return status;
 }
 
-rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out) {
+rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out) {
   int provided = 0;
   RN_TRY(err, rn_alloc(err, "world", 1, sizeof **out, out));
   (*out)->comm = (*out)->node = MPI_COMM_NULL;
@@ -81,6 +80,11 @@ rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out) {
                    provided);
   }
   return open_world(err, *out);
+}
+
+rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out) {
+  RN_TRY(err, rn_world_open(err, argc, argv, out));
+  return check_launch(err, (*out)->size);
 }
 
 static void print_failure(const rn_err *err) {

@@ -21,6 +21,9 @@ typedef struct rn_world rn_world;
  */
 rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out);
 
+/** The same without a look at the launcher, for what does not compute. */
+rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out);
+
 /**
  * Ends MPI and gives the exit code. A status that all ranks agreed on is printed by rank 0; an MPI
  * failure is printed here and takes the job down. Collective unless MPI failed.

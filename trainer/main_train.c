@@ -10,27 +10,35 @@
 #include "proto/log.h"
 #include "proto/options.h"
 #include "proto/version.h"
+#include "trainer/plan_show.h"
 #include "trainer/train.h"
 
 enum { EXIT_REQUEUE = 75 };
 
 typedef struct options {
   rn_words overrides;
+  bool plan;
+  int64_t ranks;
   rn_args_found found;
 } options;
 
 /* Whether the program is to run: --help and --version are answered here. */
 static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run) {
   const rn_arg table[] = {{'s', NULL, "section.key=value", "sets a key over the file", RN_ARG_LIST,
-                           &o->overrides, 0, 0}};
+                           &o->overrides, 0, 0},
+                          {0, "plan", NULL, "tell what the run would do and need; train nothing",
+                           RN_ARG_SWITCH, &o->plan, 0, 0},
+                          {0, "ranks", "N", "with --plan: for so many ranks, without them",
+                           RN_ARG_INTEGER, &o->ranks, 1, 1 << 24}};
   const rn_args args = {"retnet-train",
-                        "CONFIG.yaml [-s section.key=value]...",
+                        "CONFIG.yaml [-s section.key=value]... [--plan [--ranks N]]",
                         "Starts, continues and extends the run in run.dir. Keys:",
                         table,
-                        1,
+                        (int)(sizeof table / sizeof table[0]),
                         1,
                         1};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
+  if (o->ranks > 0 && !o->plan) return rn_fail(err, RN_ERR_USAGE, "--ranks belongs to --plan");
   *run = !o->found.help && !o->found.version;
   if (o->found.version) {
     char mpi[256], blas[256];
@@ -69,7 +77,8 @@ static rn_status check_same(rn_err *err, rn_world *world, const Retnet__Config *
 static rn_status start(rn_err *err, int *argc, char ***argv, const options *o, rn_world **world,
                        Retnet__Config **config) {
   const char *build = rn_version_build_id();
-  RN_TRY(err, rn_world_start(err, argc, argv, world));
+  RN_TRY(err,
+         o->plan ? rn_world_open(err, argc, argv, world) : rn_world_start(err, argc, argv, world));
   rn_log_setup(rn_world_rank(*world) != 0, false);
   RN_TRY(err, rn_agree(err, *world, load(err, o, config)));
   RN_TRY(err, rn_world_check_same(err, *world, "the program", build, strlen(build)));
@@ -90,7 +99,10 @@ int main(int argc, char **argv) {
     return rn_status_exit_code(status);
   }
   status = start(&err, &argc, &argv, &o, &world, &config);
-  if (status == RN_OK) status = rn_train(&err, config, world, &end);
+  if (status == RN_OK) {
+    status = o.plan ? rn_plan_show(&err, config, world, (int)o.ranks)
+                    : rn_train(&err, config, world, &end);
+  }
   const bool requeue = config != NULL && config->run->requeue_exit && end == RN_TRAIN_STOPPED;
   rn_options_free(&config);
   rn_words_free(&o.overrides);

@@ -95,6 +95,19 @@ case $case in
     ;;
   use)
     train 2 run -s parallel.sequence=2 -s train.eval_every=10
+    # A plan needs no ranks; what it foretells of memory is near what runs take (small ones, where
+    # libraries weigh most, are the hardest).
+    OMPI_COMM_WORLD_SIZE=9 "$bin/retnet-train" run.yaml --plan --ranks 64 -s parallel.sequence=32 >plan
+    grep -q 'data 2 x pipeline 1 x sequence 32' plan || fail "the plan's grid: $(cat plan)"
+    big=(-s model.dim=256 -s model.value_dim=512 -s model.ffn_dim=512 -s train.steps=2)
+    for keys in "1 segments=1" "2 sequence=2" "2 pipeline=2" "2 data=2"; do
+      train "${keys%% *}" planned "${big[@]}" -s "parallel.${keys#* }" -s train.eval_every=1
+      sed -E 's/.*"max": ([0-9]+).*/max \1/; s/.*predicted_peak_bytes": ([0-9]+).*/said \1/' \
+        planned/summary.json | awk '$1 == "max" {max = $2} $1 == "said" {said = $2}
+          END {if (!(said > 0.85 * max && said < 1.15 * max)) {print said, max; exit 1}}' >said ||
+        fail "$keys: memory foretold and taken: $(cat said)"
+      rm -r planned
+    done
     for form in chunkwise parallel recurrent; do
       "$bin/retnet-eval" --checkpoint run --data data --form "$form" --json >"$form.json"
       sed -E 's/.*"loss": ([^,]*), "perp.*/\1/' "$form.json"

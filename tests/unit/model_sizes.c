@@ -1,8 +1,6 @@
 /* What a stage says that it will take is what it takes, and so for its tapes and carried states. */
 #include <malloc.h>
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/allocator_interface.h>
-#endif
+#include <stddef.h>
 
 #include "model/carry.h"
 #include "model/stage.h"
@@ -10,6 +8,11 @@
 
 /* Headers of blocks, and small parts whose size does not grow with the unit's. */
 enum { SMALL_BYTES = 24 << 10 };
+
+#if defined(__SANITIZE_ADDRESS__)
+/* Of the sanitizer's run-time library, whose header not every compiler brings. */
+size_t __sanitizer_get_current_allocated_bytes(void);
+#endif
 
 static int64_t allocated(void) {
 #if defined(__SANITIZE_ADDRESS__)
