@@ -6,17 +6,24 @@
 #include <xxhash.h>
 #include <zstd.h>
 
+enum { FRAME_SUM_BYTES = 4 };
+
 uint64_t rn_blob_sum(const void *bytes, size_t count) {
   return XXH3_64bits(bytes, count);
 }
 
 size_t rn_blob_bound(size_t raw_bytes) {
-  return ZSTD_compressBound(raw_bytes);
+  return ZSTD_compressBound(raw_bytes) + FRAME_SUM_BYTES;
 }
 
 rn_status rn_blob_pack(rn_err *err, const void *raw, size_t raw_bytes, int level, void *stored,
                        size_t *stored_bytes) {
-  size_t result = ZSTD_compress(stored, rn_blob_bound(raw_bytes), raw, raw_bytes, level);
+  ZSTD_CCtx *packer = ZSTD_createCCtx();
+  if (packer == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for zstd");
+  ZSTD_CCtx_setParameter(packer, ZSTD_c_compressionLevel, level);
+  ZSTD_CCtx_setParameter(packer, ZSTD_c_checksumFlag, 1);
+  const size_t result = ZSTD_compress2(packer, stored, rn_blob_bound(raw_bytes), raw, raw_bytes);
+  ZSTD_freeCCtx(packer);
   if (ZSTD_isError(result)) {
     return rn_fail(err, RN_ERR_LIBRARY, "zstd cannot compress %zu bytes: %s", raw_bytes,
                    ZSTD_getErrorName(result));

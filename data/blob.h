@@ -28,7 +28,8 @@ uint64_t rn_blob_sum(const void *bytes, size_t count);
 size_t rn_blob_bound(size_t raw_bytes);
 
 /**
- * Compresses into one frame that declares its content size; equal input gives equal bytes.
+ * Compresses into one frame that declares its content size; equal input gives equal bytes. The
+ * frame holds zstd's own sum of its content, so that damage shows where the place's sum is lost.
  *
  * Ownership: `stored` has room for rn_blob_bound(raw_bytes).
  */
