@@ -1,7 +1,6 @@
 #include "comm/chain.h"
 
 #include <assert.h>
-#include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <stdbool.h>
@@ -25,29 +24,6 @@ rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes) {
 const char *rn_scan_name(rn_scan_algorithm algorithm) {
   static const char *const names[] = {"chain", "doubling", "exscan"};
   return names[algorithm];
-}
-
-float rn_scan_factor(double log_decay) {
-  const double factor = exp(log_decay);
-  return factor < FLT_MIN ? 0 : (float)factor;
-}
-
-void rn_scan_advance(const rn_chain *chain, rn_range elements) {
-  for (int64_t at = elements.begin; at < elements.end;) {
-    const int64_t head = at / chain->shape.matrix, stop = (head + 1) * chain->shape.matrix;
-    const int64_t end = stop < elements.end ? stop : elements.end;
-    const float factor = chain->factor[head];
-    if (factor == 0 || chain->before == NULL) { /* before may still be on its way, or no number */
-      memcpy(chain->out + at, chain->own + at, (size_t)(end - at) * sizeof *chain->out);
-      at = end;
-      continue;
-    }
-    for (; at < end; at++) chain->out[at] = factor * chain->before[at] + chain->own[at];
-  }
-}
-
-void rn_scan_advance_all(const rn_chain *chain) {
-  rn_scan_advance(chain, (rn_range){0, chain->n * chain->shape.matrix});
 }
 
 static rn_status chain_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,

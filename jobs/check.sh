@@ -21,7 +21,7 @@ rn_say "Tests (release)"
 [ -n "$all" ] || exit 0
 
 rn_say "Scripts and format"
-(cd "$RN_ROOT" && shellcheck -x jobs/env jobs/*.sh .ci/run)
+(cd "$RN_ROOT" && shellcheck -x jobs/env jobs/*.sh .ci/run tests/e2e/*.sh)
 (cd "$RN_ROOT" && git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror)
 
 rn_build clang

@@ -1,9 +1,8 @@
 /* retnet-bench: measures what this machine does with the parts of a training step. */
 #include <stdio.h>
-#include <string.h>
 
 #include "comm/mpi_check.h"
-#include "proto/args.h"
+#include "proto/commands.h"
 #include "proto/log.h"
 #include "proto/version.h"
 #include "trainer/bench.h"
@@ -20,30 +19,28 @@ static const rn_arg step_options[] = {
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.sequence=2", RN_ARG_LIST,
      &given.keys, 0, 0}};
 
-static const struct {
-  const char *name;
-  rn_args args;
-  rn_status (*run)(rn_err *err, rn_world *world, const rn_bench_options *options);
-} commands[] = {
+static rn_status scan(rn_err *err, void *world, const rn_words *words) {
+  (void)words;
+  return rn_bench_scan(err, world, &given);
+}
+
+static rn_status step(rn_err *err, void *world, const rn_words *words) {
+  (void)words;
+  return rn_bench_step(err, world, &given);
+}
+
+static const rn_command commands[] = {
     {"scan",
      {"retnet-bench scan", "[--json]",
       "The scan of states over the ranks of an mpirun: chain, doubling and exscan side by side.",
       scan_options, 1, 0, 0},
-     rn_bench_scan},
+     scan},
     {"step",
      {"retnet-bench step", "[--json] [--scan none] [-s section.key=value]...",
       "Training steps of the reference model: 8 layers, dim 512, 2048 tokens.", step_options, 3, 0,
       0},
-     rn_bench_step},
+     step},
 };
-enum { COMMANDS = sizeof commands / sizeof commands[0] };
-
-static void print_help(FILE *file) {
-  for (int i = 0; i < COMMANDS; i++) {
-    fprintf(file, "%s %s %s\n", i == 0 ? "usage:" : "      ", commands[i].args.program,
-            commands[i].args.form);
-  }
-}
 
 static void print_version(void) {
   char mpi[256];
@@ -52,33 +49,15 @@ static void print_version(void) {
   rn_version_print(stdout, "retnet-bench", lines, 1);
 }
 
-/* The command and its options; *run: whether there is something to measure. */
-static rn_status parse(rn_err *err, int argc, char **argv, int *command, bool *run) {
-  static const char *names[COMMANDS];
-  const char *word = argc > 1 ? argv[1] : "";
-  rn_args_found found = {0};
-  *run = false;
-  if (strcmp(word, "--help") == 0) print_help(stdout);
-  if (strcmp(word, "--version") == 0) print_version();
-  if (strcmp(word, "--help") == 0 || strcmp(word, "--version") == 0) return RN_OK;
-  for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].name;
-  RN_TRY(err, rn_args_choose(err, "command", word, names, COMMANDS, command));
-  const rn_args *args = &commands[*command].args;
-  rn_status status = rn_args_parse(err, args, argc - 1, argv + 1, &found);
-  if (found.help) rn_args_print_help(args, stdout);
-  if (found.version) print_version();
-  *run = !found.help && !found.version;
-  rn_words_free(&found.words);
-  return status;
-}
-
 int main(int argc, char **argv) {
+  const rn_commands all = {"retnet-bench", "Under mpirun, all ranks measure together.", commands,
+                           (int)(sizeof commands / sizeof commands[0]), print_version};
   rn_err err = {0};
   rn_world *world = NULL;
-  int command = 0;
-  bool run = false;
-  rn_status status = parse(&err, argc, argv, &command, &run);
-  if (status == RN_OK && !run) return 0;
+  rn_words words = {0};
+  const rn_command *command = NULL;
+  rn_status status = rn_commands_parse(&err, &all, argc, argv, &command, &words);
+  if (status == RN_OK && command == NULL) return 0;
   if (status != RN_OK) {
     rn_log_error("retnet-bench", &err);
     return rn_status_exit_code(status);
@@ -86,8 +65,9 @@ int main(int argc, char **argv) {
   status = rn_world_start(&err, &argc, &argv, &world);
   if (status == RN_OK) {
     rn_log_setup(rn_world_rank(world) != 0, given.json);
-    status = commands[command].run(&err, world, &given);
+    status = command->run(&err, world, &words);
   }
   rn_words_free(&given.keys);
+  rn_words_free(&words);
   return rn_world_finish(&world, status, &err);
 }

@@ -2,8 +2,7 @@
 #include <string.h>
 #include <zstd.h>
 
-#include "proto/args.h"
-#include "proto/log.h"
+#include "proto/commands.h"
 #include "proto/version.h"
 #include "trainer/ckpt_tool.h"
 
@@ -18,34 +17,40 @@ static struct {
 
 static bool identical = true;
 
-static rn_status list(rn_err *err, const char *const *word) {
-  return rn_ckpt_tool_list(err, word[0], stdout);
+static rn_status list(rn_err *err, void *context, const rn_words *words) {
+  (void)context;
+  return rn_ckpt_tool_list(err, words->word[0], stdout);
 }
 
-static rn_status show(rn_err *err, const char *const *word) {
-  return rn_ckpt_tool_show(err, word[0], stdout);
+static rn_status show(rn_err *err, void *context, const rn_words *words) {
+  (void)context;
+  return rn_ckpt_tool_show(err, words->word[0], stdout);
 }
 
-static rn_status verify(rn_err *err, const char *const *word) {
-  return rn_ckpt_tool_verify(err, word[0], stdout);
+static rn_status verify(rn_err *err, void *context, const rn_words *words) {
+  (void)context;
+  return rn_ckpt_tool_verify(err, words->word[0], stdout);
 }
 
-static rn_status diff(rn_err *err, const char *const *word) {
-  return rn_ckpt_tool_diff(err, word[0], word[1], given.weights, stdout, &identical);
+static rn_status diff(rn_err *err, void *context, const rn_words *words) {
+  (void)context;
+  return rn_ckpt_tool_diff(err, words->word[0], words->word[1], given.weights, stdout, &identical);
 }
 
-static rn_status prune(rn_err *err, const char *const *word) {
-  return rn_ckpt_tool_prune(err, word[0], given.keep_last, given.keep_every);
+static rn_status prune(rn_err *err, void *context, const rn_words *words) {
+  (void)context;
+  return rn_ckpt_tool_prune(err, words->word[0], given.keep_last, given.keep_every);
 }
 
-static rn_status export_weights(rn_err *err, const char *const *word) {
+static rn_status export_weights(rn_err *err, void *context, const rn_words *words) {
+  (void)context;
   if (given.format == NULL) return rn_fail(err, RN_ERR_USAGE, "--format is missing: torchscale");
   if (given.out == NULL) return rn_fail(err, RN_ERR_USAGE, "--out is missing: FILE.safetensors");
   if (strcmp(given.format, "torchscale") != 0) {
     return rn_fail(err, RN_ERR_USAGE, "--format %s: this version has only torchscale",
                    given.format);
   }
-  return rn_ckpt_tool_export(err, word[0], given.out);
+  return rn_ckpt_tool_export(err, words->word[0], given.out);
 }
 
 static const rn_arg diff_options[] = {
@@ -61,11 +66,7 @@ static const rn_arg export_options[] = {
      &given.out, 0, 0}};
 
 /* CKPT is a step's folder, or a run's directory: its newest good one. */
-static const struct {
-  const char *name;
-  rn_args args;
-  rn_status (*run)(rn_err *err, const char *const *word);
-} commands[] = {
+static const rn_command commands[] = {
     {"list", {"retnet-ckpt list", "DIR", "Checkpoints of a run.", NULL, 0, 1, 1}, list},
     {"show", {"retnet-ckpt show", "CKPT", "What a checkpoint holds.", NULL, 0, 1, 1}, show},
     {"verify",
@@ -87,18 +88,6 @@ static const struct {
       "Writes the weights for other programs.", export_options, 2, 1, 1},
      export_weights},
 };
-enum { COMMANDS = sizeof commands / sizeof commands[0] };
-
-static void print_help(FILE *file) {
-  for (int i = 0; i < COMMANDS; i++) {
-    fprintf(file, "%s %s %s\n", i == 0 ? "usage:" : "      ", commands[i].args.program,
-            commands[i].args.form);
-  }
-  fprintf(file,
-          "\nDIR is a run's directory, CKPT a step's folder or a run's directory (its newest good "
-          "one).\n");
-}
-
 static void print_version(void) {
   char zstd[64];
   snprintf(zstd, sizeof zstd, "zstd: %s", ZSTD_versionString());
@@ -106,38 +95,11 @@ static void print_version(void) {
   rn_version_print(stdout, "retnet-ckpt", lines, 1);
 }
 
-static rn_status run(rn_err *err, int command, int argc, char *const *argv) {
-  const rn_args *args = &commands[command].args;
-  rn_args_found found = {0};
-  rn_status status = rn_args_parse(err, args, argc, argv, &found);
-  if (status == RN_OK && found.help) {
-    rn_args_print_help(args, stdout);
-  } else if (status == RN_OK && found.version) {
-    print_version();
-  } else if (status == RN_OK) {
-    status = commands[command].run(err, found.words.word);
-  }
-  if (status == RN_OK && fflush(stdout) != 0) {
-    status = rn_fail(err, RN_ERR_IO, "cannot write to standard output");
-  }
-  rn_words_free(&found.words);
-  return status;
-}
-
 int main(int argc, char **argv) {
-  static const char *names[COMMANDS];
-  rn_err err = {0};
-  int command = 0;
-  if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0)) {
-    if (strcmp(argv[1], "--help") == 0) print_help(stdout);
-    if (strcmp(argv[1], "--version") == 0) print_version();
-    return 0;
-  }
-  for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].name;
-  rn_status status =
-      rn_args_choose(&err, "command", argc > 1 ? argv[1] : "", names, COMMANDS, &command);
-  if (status == RN_OK) status = run(&err, command, argc - 1, argv + 1);
-  if (status != RN_OK) rn_log_error("retnet-ckpt", &err);
-  if (status == RN_OK && !identical) return DIFFERENT;
-  return rn_status_exit_code(status);
+  const rn_commands all = {
+      "retnet-ckpt",
+      "DIR is a run's directory, CKPT a step's folder or a run's directory (its newest good one).",
+      commands, (int)(sizeof commands / sizeof commands[0]), print_version};
+  const int code = rn_commands_main(&all, argc, argv);
+  return code == 0 && !identical ? DIFFERENT : code;
 }

@@ -6,7 +6,7 @@
 
 #include "data/build.h"
 #include "data/split.h"
-#include "proto/args.h"
+#include "proto/commands.h"
 #include "proto/log.h"
 #include "proto/version.h"
 
@@ -24,7 +24,8 @@ static void show_progress(const rn_build_report *so_far) {
                   (double)so_far->bytes / 1e6);
 }
 
-static rn_status build(rn_err *err, const rn_words *words) {
+static rn_status build(rn_err *err, void *context, const rn_words *words) {
+  (void)context;
   const rn_build_options options = {.out = given.out,
                                     .include = given.include,
                                     .val_fraction = given.val_fraction,
@@ -91,15 +92,18 @@ static rn_status verify_split(rn_err *err, const char *name, rn_split *split) {
   return RN_OK;
 }
 
-static rn_status stat_data(rn_err *err, const rn_words *words) {
+static rn_status stat_data(rn_err *err, void *context, const rn_words *words) {
+  (void)context;
   return each_split(err, words->word[0], stat_split);
 }
 
-static rn_status verify(rn_err *err, const rn_words *words) {
+static rn_status verify(rn_err *err, void *context, const rn_words *words) {
+  (void)context;
   return each_split(err, words->word[0], verify_split);
 }
 
-static rn_status recover(rn_err *err, const rn_words *words) {
+static rn_status recover(rn_err *err, void *context, const rn_words *words) {
+  (void)context;
   const char *path = words->word[0];
   rn_shard_recovery saved;
   RN_TRY(err, rn_shard_recover(err, path, &saved));
@@ -148,7 +152,8 @@ static rn_status read_range(rn_err *err, int64_t tokens, int64_t *from, int64_t 
   return RN_OK;
 }
 
-static rn_status cat(rn_err *err, const rn_words *words) {
+static rn_status cat(rn_err *err, void *context, const rn_words *words) {
+  (void)context;
   rn_split split;
   int64_t from = 0, to = 0;
   RN_TRY(err, rn_split_open(err, words->word[0], "train", &split));
@@ -170,11 +175,7 @@ static const rn_arg cat_options[] = {
     {0, "text", NULL, "text instead of numbers", RN_ARG_SWITCH, &given.text, 0, 0},
     {0, "range", "A:B", "tokens A to B-1 (default: all)", RN_ARG_TEXT, &given.range, 0, 0}};
 
-static const struct {
-  const char *name;
-  rn_args args;
-  rn_status (*run)(rn_err *err, const rn_words *words);
-} commands[] = {
+static const rn_command commands[] = {
     {"build",
      {"retnet-data build", "--out DIR INPUT...",
       "Packs text: files, folders, .jsonl, each also .zst; - is standard input.", build_options, 4,
@@ -193,16 +194,6 @@ static const struct {
       2, 1, 1},
      cat},
 };
-enum { COMMANDS = sizeof commands / sizeof commands[0] };
-
-static void print_help(FILE *file) {
-  for (int i = 0; i < COMMANDS; i++) {
-    fprintf(file, "%s %s %s\n", i == 0 ? "usage:" : "      ", commands[i].args.program,
-            commands[i].args.form);
-  }
-  fprintf(file, "\nretnet-data COMMAND --help tells more.\n");
-}
-
 static void print_version(void) {
   char zstd[64];
   snprintf(zstd, sizeof zstd, "zstd: %s", ZSTD_versionString());
@@ -210,37 +201,8 @@ static void print_version(void) {
   rn_version_print(stdout, "retnet-data", lines, 1);
 }
 
-static rn_status run(rn_err *err, int command, int argc, char *const *argv) {
-  const rn_args *args = &commands[command].args;
-  rn_args_found found = {0};
-  rn_status status = rn_args_parse(err, args, argc, argv, &found);
-  if (status == RN_OK && found.help) {
-    rn_args_print_help(args, stdout);
-  } else if (status == RN_OK && found.version) {
-    print_version();
-  } else if (status == RN_OK) {
-    status = commands[command].run(err, &found.words);
-  }
-  if (status == RN_OK && (fflush(stdout) != 0 || ferror(stdout))) {
-    status = rn_fail(err, RN_ERR_IO, "cannot write to standard output");
-  }
-  rn_words_free(&found.words);
-  return status;
-}
-
 int main(int argc, char **argv) {
-  static const char *names[COMMANDS];
-  rn_err err = {0};
-  int command = 0;
-  if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0)) {
-    if (strcmp(argv[1], "--help") == 0) print_help(stdout);
-    if (strcmp(argv[1], "--version") == 0) print_version();
-    return 0;
-  }
-  for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].name;
-  rn_status status =
-      rn_args_choose(&err, "command", argc > 1 ? argv[1] : "", names, COMMANDS, &command);
-  if (status == RN_OK) status = run(&err, command, argc - 1, argv + 1);
-  if (status != RN_OK) rn_log_error("retnet-data", &err);
-  return rn_status_exit_code(status);
+  const rn_commands all = {"retnet-data", "retnet-data COMMAND --help tells more.", commands,
+                           (int)(sizeof commands / sizeof commands[0]), print_version};
+  return rn_commands_main(&all, argc, argv);
 }

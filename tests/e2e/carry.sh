@@ -4,15 +4,8 @@
 # usage: carry.sh BIN
 set -euo pipefail
 bin=$1
-work=$(mktemp -d "${TMPDIR:-/tmp}/retnet-e2e.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-failures=0
-
-fail() {
-  echo "FAIL: $*" >&2
-  failures=$((failures + 1))
-}
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
 
 # Three documents of 960 tokens in all, and the last target: two streams of 480.
 for i in 1 2 3; do
@@ -28,14 +21,6 @@ train: {steps: 12, eval_every: 0}
 checkpoint: {every: 100}
 YAML
 
-train() { # train NP DIR KEY=VALUE...
-  local np=$1 dir=$2 keys=()
-  shift 2
-  for key in "$@"; do keys+=(-s "$key"); done
-  mpirun -n "$np" --oversubscribe --bind-to none "$bin/retnet-train" run.yaml -s "run.dir=$dir" \
-    "${keys[@]}" >"$dir.log" 2>&1 || fail "$dir: $(tail -n 3 "$dir.log")"
-}
-
 losses() { sed -E 's/.*"loss": ([^,}]*).*/\1/' "$1/metrics.jsonl"; }
 means() { losses "$1" | awk '{sum += $1; if (NR % 4 == 0) {printf "%.15g\n", sum / 4; sum = 0}}'; }
 agree() { # agree A B: numbers of two files, to 1e-6
@@ -43,10 +28,10 @@ agree() { # agree A B: numbers of two files, to 1e-6
                                END {if (n != 3) exit 1}'
 }
 
-train 1 long data.sequence_length=240 train.steps=3
+must_train 1 long data.sequence_length=240 train.steps=3
 losses long >want
 check() { # check NP DIR KEY=VALUE...
-  train "$@"
+  must_train "$@"
   means "$2" >got
   agree got want || fail "$2: $(paste -sd' ' got), not $(paste -sd' ' want)"
 }
@@ -60,24 +45,24 @@ check 2 striped parallel.sequence=2 parallel.segments=2
 check 8 all parallel.data=2 parallel.pipeline=2 parallel.sequence=2
 check 2 exact run.reproducible=true parallel.sequence=2
 
-train 1 none data.carry_state=false
+must_train 1 none data.carry_state=false
 means none >got
 if agree got want; then fail "losses do not depend on carried states: this test sees nothing"; fi
 
-train 4 moved parallel.sequence=4 train.steps=3
-train 2 moved parallel.pipeline=2 train.steps=6
+must_train 4 moved parallel.sequence=4 train.steps=3
+must_train 2 moved parallel.pipeline=2 train.steps=6
 check 2 moved parallel.data=2 train.steps=12
 
 # The same bits with the mode for it, states included.
 exact=(run.reproducible=true optimizer.lr=1e-3 optimizer.decay_steps=9)
-train 1 bits "${exact[@]}" train.steps=7
-train 3 bits3 "${exact[@]}" parallel.sequence=3 train.steps=2
-train 4 bits3 "${exact[@]}" parallel.pipeline=2 parallel.data=2 train.steps=7
-"$bin/retnet-ckpt" diff bits bits3 >diff.log || fail "carried bits: $(head -n 3 diff.log)"
+must_train 1 bits "${exact[@]}" train.steps=7
+must_train 3 bits3 "${exact[@]}" parallel.sequence=3 train.steps=2
+must_train 4 bits3 "${exact[@]}" parallel.pipeline=2 parallel.data=2 train.steps=7
+same_content bits bits3
 "$bin/retnet-ckpt" show bits | grep -q 'streams  *2' || fail "retnet-ckpt show tells no streams"
 
 # Other streams only when asked for.
-(train 1 bits "${exact[@]}" data.batch_sequences=1 train.steps=8) 2>/dev/null || true
+train 1 bits "${exact[@]}" data.batch_sequences=1 train.steps=8 && fail "a changed batch is taken"
 grep -q 'data.batch_sequences was 2' bits.log || fail "a changed batch is not named"
-train 1 bits "${exact[@]}" data.batch_sequences=1 checkpoint.reset_lanes=true train.steps=8
-exit "$failures"
+must_train 1 bits "${exact[@]}" data.batch_sequences=1 checkpoint.reset_lanes=true train.steps=8
+finish

@@ -3,24 +3,9 @@
 # usage: data.sh BIN
 set -euo pipefail
 bin=$1
-work=$(mktemp -d "${TMPDIR:-/tmp}/retnet-e2e.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-failures=0
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
 data="$bin/retnet-data"
-
-fail() {
-  echo "FAIL: $*" >&2
-  failures=$((failures + 1))
-}
-
-refuse() { # refuse CODE WORD ARGUMENTS...
-  local code=$1 word=$2 got=0
-  shift 2
-  "$data" "$@" >refused.log 2>&1 || got=$?
-  [ "$got" = "$code" ] || fail "$* ended with $got, not $code: $(head -c 300 refused.log)"
-  grep -qF -- "$word" refused.log || fail "$* does not name $word: $(head -c 300 refused.log)"
-}
 
 holds() { # holds TEXT ARGUMENTS...: what is built from them reads so
   local want=$1 n=$((++built))
@@ -59,7 +44,7 @@ printf 'from a pipe' | "$data" build --out piped/ --val-fraction 0 - >/dev/null
 # Equal input gives equal bytes; what is there is not overwritten.
 "$data" build --out same --val-fraction 0 in >/dev/null
 cmp -s same/train/00000.rtd out4/train/00000.rtd || fail 'equal input, other bytes'
-refuse 2 same build --out same in
+refuse 2 same "$data" build --out same in
 zstd -dcq same/train/00000.rtd >/dev/null || fail 'zstd does not read a shard'
 
 # Few documents: the end of each is val; many: whole ones go there.
@@ -70,29 +55,28 @@ yes word | head -c 1000 >long.txt || true
 # What cannot be taken.
 : >none.txt
 zstd -q none.txt
-refuse 1 none.txt build --out x none.txt
-refuse 1 none.txt.zst build --out x none.txt.zst
+refuse 1 none.txt "$data" build --out x none.txt
+refuse 1 none.txt.zst "$data" build --out x none.txt.zst
 printf '{"text": "a"}\n\n{"text": "b"}\n' >blank.jsonl
-refuse 1 blank.jsonl:2 build --out x blank.jsonl
+refuse 1 blank.jsonl:2 "$data" build --out x blank.jsonl
 printf '{"texts": "a"}\n' >other.jsonl
-refuse 1 'other.jsonl:1' build --out x other.jsonl
+refuse 1 'other.jsonl:1' "$data" build --out x other.jsonl
 head -c 40 in/b.txt.zst | head -c 9 >cut.txt.zst
-refuse 1 cut.txt.zst build --out x cut.txt.zst
-refuse 1 nowhere build --out x nowhere
-refuse 2 --out build in
-refuse 2 include build --out x --inclde '*.c' in
-refuse 2 val-fraction build --out x --val-fraction 2 in
-refuse 2 spm build --out x --tokenizer spm:model in
-refuse 2 build bild
-refuse 2 'of 13' cat piped --range 0:99
+refuse 1 cut.txt.zst "$data" build --out x cut.txt.zst
+refuse 1 nowhere "$data" build --out x nowhere
+refuse 2 --out "$data" build in
+refuse 2 include "$data" build --out x --inclde '*.c' in
+refuse 2 val-fraction "$data" build --out x --val-fraction 2 in
+refuse 2 spm "$data" build --out x --tokenizer spm:model in
+refuse 2 build "$data" bild
+refuse 2 'of 13' "$data" cat piped --range 0:99
 [ ! -e x ] || fail 'a refused build left something behind'
 if "$data" cat piped --text >/dev/full 2>full.log; then fail 'a full disk is not noticed'; fi
 grep -q 'cannot write' full.log || fail 'a full disk is not named'
 
 # A damaged shard is found, and its whole blocks are saved.
 printf x | dd of=same/train/00000.rtd bs=1 seek=1030 conv=notrunc status=none
-refuse 1 same/train/00000.rtd verify same
+refuse 1 same/train/00000.rtd "$data" verify same
 "$data" --version | grep -q zstd || fail '--version'
 "$data" build --help | grep -q val-fraction || fail 'build --help'
-echo "data: $failures failures"
-exit "$((failures > 0))"
+finish

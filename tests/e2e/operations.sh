@@ -4,15 +4,8 @@
 # usage: operations.sh BIN SOURCE CASE
 set -euo pipefail
 bin=$1 source=$2 case=$3
-work=$(mktemp -d "${TMPDIR:-/tmp}/retnet-e2e.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-failures=0
-
-fail() {
-  echo "FAIL: $*" >&2
-  failures=$((failures + 1))
-}
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
 
 "$bin/retnet-data" build --out data --val-fraction 0 --include '*.c' "$source" >/dev/null
 cat >run.yaml <<'YAML'
@@ -27,9 +20,9 @@ launch=(mpirun -n 2 --oversubscribe --bind-to none --mca odls_base_sigkill_timeo
 
 # start DIR KEY=VALUE...: two ranks in the background; their launcher is $pid.
 start() {
-  local dir=$1 keys=()
+  local dir=$1 keys
   shift
-  for key in "$@"; do keys+=(-s "$key"); done
+  key_options "$@"
   "${launch[@]}" "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" >"$dir.log" 2>&1 &
   pid=$!
 }
@@ -50,20 +43,10 @@ reach() { # reach DIR STEPS: until that many are done
   fail "$1 did not reach step $2: $(tail -n 3 "$1.log")"
 }
 
-# What a run must look like, however it got there: every step once, and the bits of `whole`.
-same_as_whole() {
-  cmp -s <(sed 's/, "step_s.*//' whole/metrics.jsonl) <(sed 's/, "step_s.*//' "$1/metrics.jsonl") ||
-    fail "$1: other steps or losses than a run never stopped"
-  "$bin/retnet-ckpt" diff whole "$1" >/dev/null || fail "$1: another checkpoint"
-}
-
-refuse() { # refuse CODE WORD COMMAND...
-  local code=$1 word=$2 got=0
-  shift 2
-  timeout 100 "$@" >refused.log 2>&1 || got=$?
-  [ "$got" = "$code" ] || fail "$* ended with $got, not $code: $(head -c 300 refused.log)"
-  grep -qF -- "$word" refused.log || fail "$* does not name $word: $(head -c 300 refused.log)"
-  [ "$(grep -cF -- "$word" refused.log)" = 1 ] || fail "$*: said more than once"
+# The message of a failure that all ranks share is told by one of them.
+refuse_once() { # refuse_once CODE WORD COMMAND...
+  refuse "$@"
+  [ "$(grep -cF -- "$2" refused.log)" = 1 ] || fail "$2 is said more than once: ${*:3}"
 }
 
 case $case in
@@ -93,7 +76,7 @@ case $case in
     ended 75 max_hours
     start stopped
     ended 0 'the rest'
-    same_as_whole stopped
+    same_run whole stopped
     start stopped
     ended 0 'a finished run'
     grep -q 'already at step 1500' stopped.log || fail 'a finished run trains on'
@@ -116,7 +99,7 @@ case $case in
     for file in $left; do
       if [ -e "$file" ]; then fail "$file of a killed run was left behind"; fi
     done
-    same_as_whole killed
+    same_run whole killed
     ;;
   disk)
     mkdir small
@@ -128,7 +111,7 @@ case $case in
     start whole
     ended 0 whole
     head -c 7900k /dev/zero >small/full
-    refuse 1 'two checkpoints' "$bin/retnet-train" run.yaml -s run.dir=small/run
+    refuse_once 1 'two checkpoints' "$bin/retnet-train" run.yaml -s run.dir=small/run
     rm -r small/full small/run
     mkdir small/run
     ln -s small/run run
@@ -143,9 +126,9 @@ case $case in
     rm small/full
     ended 0 'a run whose disk was full for a while'
     grep -q 'is not saved' run.log || fail 'a failed save is not told'
-    same_as_whole run
+    same_run whole run
     mount -o remount,ro small
-    refuse 1 small/other "$bin/retnet-train" run.yaml -s run.dir=small/other
+    refuse_once 1 small/other "$bin/retnet-train" run.yaml -s run.dir=small/other
     ;;
   numbers)
     start wild optimizer.lr=1e30 optimizer.clip=0 train.max_bad_steps=3
@@ -155,14 +138,13 @@ case $case in
     ;;
   launches)
     one=("$bin/retnet-train" run.yaml -s run.dir=new)
-    refuse 2 'wrong launch' env OMPI_COMM_WORLD_SIZE=4 "${one[@]}"
-    refuse 2 'wrong launch' env SLURM_STEP_NUM_TASKS=4 "${one[@]}"
+    refuse_once 2 'wrong launch' env OMPI_COMM_WORLD_SIZE=4 "${one[@]}"
+    refuse_once 2 'wrong launch' env SLURM_STEP_NUM_TASKS=4 "${one[@]}"
     OMPI_COMM_WORLD_SIZE=4 "${one[0]}" --help >/dev/null || fail '--help minds the launch'
-    refuse 1 'configuration' mpirun --oversubscribe -n 1 "${one[@]}" : -n 1 "${one[@]}" -s run.seed=2
+    refuse_once 1 'configuration' mpirun --oversubscribe -n 1 "${one[@]}" : -n 1 "${one[@]}" -s run.seed=2
     ;;
   *)
     fail "no such case: $case"
     ;;
 esac
-echo "$case: $failures failures"
-exit "$((failures > 0))"
+finish

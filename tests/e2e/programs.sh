@@ -3,15 +3,8 @@
 # usage: programs.sh BIN SOURCE CASE
 set -euo pipefail
 bin=$1 source=$2 case=$3
-work=$(mktemp -d "${TMPDIR:-/tmp}/retnet-e2e.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-failures=0
-
-fail() {
-  echo "FAIL: $*" >&2
-  failures=$((failures + 1))
-}
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
 
 "$bin/retnet-data" build --out data --val-fraction 0.1 --include '*.c' "$source" >/dev/null
 cat >run.yaml <<'EOF'
@@ -23,13 +16,6 @@ train: {steps: 20, eval_every: 0}
 checkpoint: {every: 10}
 EOF
 
-train() { # train NP DIR KEYS...
-  local np=$1 dir=$2
-  shift 2
-  mpirun -n "$np" --oversubscribe --bind-to none "$bin/retnet-train" run.yaml -s "run.dir=$dir" "$@" \
-    >"$dir.log" 2>&1
-}
-
 # Losses (or another number) of the first N lines of two runs agree to a relative tolerance.
 agree() { # agree NAME LINES TOLERANCE A B
   paste -d' ' <(field "$1" "$4") <(field "$1" "$5") | head -n "$2" |
@@ -38,21 +24,13 @@ agree() { # agree NAME LINES TOLERANCE A B
 }
 field() { sed -E "s/.*\"$1\": ([^,}]*).*/\1/" "$2/metrics.jsonl"; }
 
-refuse() { # refuse CODE WORD COMMAND...
-  local code=$1 word=$2 got=0
-  shift 2
-  timeout 60 "$@" >refused.log 2>&1 || got=$?
-  [ "$got" = "$code" ] || fail "$* ended with $got, not $code"
-  grep -qF -- "$word" refused.log || fail "$* does not name $word: $(head -c 300 refused.log)"
-}
-
 case $case in
   layouts)
     train 1 one
     for grid in "2 1 2" "3 1 3" "4 1 4" "8 1 8" "2 2 1" "3 3 1" "4 4 1" "4 2 2" "6 3 2"; do
       read -r np data sequence <<<"$grid"
       dir=grid-$data-$sequence
-      train "$np" "$dir" -s "parallel.data=$data" -s "parallel.sequence=$sequence" ||
+      train "$np" "$dir" "parallel.data=$data" "parallel.sequence=$sequence" ||
         fail "$dir: $(tail -n 3 "$dir.log")"
       agree loss 1 1e-6 "$dir" one
       agree loss 20 1e-4 "$dir" one
@@ -61,47 +39,42 @@ case $case in
         fail "$dir: summary.json does not show the layout"
     done
     for scan in chain doubling; do
-      train 5 "$scan" -s parallel.sequence=5 -s parallel.data=1 -s "parallel.scan=$scan"
-      train 5 exscan -s parallel.sequence=5 -s parallel.data=1 -s parallel.scan=exscan
+      train 5 "$scan" parallel.sequence=5 parallel.data=1 "parallel.scan=$scan"
+      train 5 exscan parallel.sequence=5 parallel.data=1 parallel.scan=exscan
       agree loss 20 1e-5 "$scan" exscan
     done
     ;;
   resume)
-    sequence=(-s parallel.sequence=2)
-    train 2 whole "${sequence[@]}" -s train.steps=40
+    sequence=(parallel.sequence=2)
+    train 2 whole "${sequence[@]}" train.steps=40
     train 2 parts "${sequence[@]}"
-    train 2 parts "${sequence[@]}" -s train.steps=40
-    same() {
-      cmp -s <(sed 's/, "step_s.*//' whole/metrics.jsonl) <(sed 's/, "step_s.*//' "$1/metrics.jsonl") ||
-        fail "$1: losses differ"
-      "$bin/retnet-ckpt" diff whole "$1" >/dev/null || fail "$1: checkpoints differ"
-    }
-    same parts
-    RETNET_FAULT=ckpt.rename:3:kill train 2 killed "${sequence[@]}" -s train.steps=40 || true
-    train 2 killed "${sequence[@]}" -s train.steps=40
-    same killed
+    train 2 parts "${sequence[@]}" train.steps=40
+    same_run whole parts
+    RETNET_FAULT=ckpt.rename:3:kill train 2 killed "${sequence[@]}" train.steps=40 || true
+    train 2 killed "${sequence[@]}" train.steps=40
+    same_run whole killed
     newest=whole/checkpoints/step-00000040
     printf x | dd of="$newest/part-00001.zst" bs=1 seek=100 conv=notrunc status=none
     refuse 1 part-00001.zst "$bin/retnet-ckpt" verify "$newest"
-    train 3 whole -s parallel.sequence=3 -s parallel.data=1 -s train.steps=40
+    train 3 whole parallel.sequence=3 parallel.data=1 train.steps=40
     grep -q 'from step 30' whole.log || fail "the run did not fall back: $(tail -n 3 whole.log)"
     "$bin/retnet-ckpt" verify whole >/dev/null || fail "the step was not saved again"
     ;;
   ranks64)
-    long=(-s data.sequence_length=4096 -s data.batch_sequences=1 -s train.steps=5)
+    long=(data.sequence_length=4096 data.batch_sequences=1 train.steps=5)
     train 1 one "${long[@]}"
-    train 64 many "${long[@]}" -s parallel.sequence=64
+    train 64 many "${long[@]}" parallel.sequence=64
     agree loss 5 1e-5 many one
     ;;
   use)
-    train 2 run -s parallel.sequence=2 -s train.eval_every=10
+    train 2 run parallel.sequence=2 train.eval_every=10
     # A plan needs no ranks; what it foretells of memory is near what runs take (small ones, where
     # libraries weigh most, are the hardest).
     OMPI_COMM_WORLD_SIZE=9 "$bin/retnet-train" run.yaml --plan --ranks 64 -s parallel.sequence=32 >plan
     grep -q 'data 2 x pipeline 1 x sequence 32' plan || fail "the plan's grid: $(cat plan)"
-    big=(-s model.dim=256 -s model.value_dim=512 -s model.ffn_dim=512 -s train.steps=2)
+    big=(model.dim=256 model.value_dim=512 model.ffn_dim=512 train.steps=2)
     for keys in "1 segments=1" "2 sequence=2" "2 pipeline=2" "2 data=2"; do
-      train "${keys%% *}" planned "${big[@]}" -s "parallel.${keys#* }" -s train.eval_every=1
+      train "${keys%% *}" planned "${big[@]}" "parallel.${keys#* }" train.eval_every=1
       sed -E 's/.*"max": ([0-9]+).*/max \1/; s/.*predicted_peak_bytes": ([0-9]+).*/said \1/' \
         planned/summary.json | awk '$1 == "max" {max = $2} $1 == "said" {said = $2}
           END {if (!(said > 0.85 * max && said < 1.15 * max)) {print said, max; exit 1}}' >said ||
@@ -195,5 +168,4 @@ case $case in
     fail "no such case: $case"
     ;;
 esac
-echo "$case: $failures failures"
-exit "$((failures > 0))"
+finish

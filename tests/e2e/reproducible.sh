@@ -4,10 +4,8 @@
 # usage: reproducible.sh BIN SOURCE
 set -euo pipefail
 bin=$1 source=$2
-work=$(mktemp -d "${TMPDIR:-/tmp}/retnet-e2e.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-failures=0
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
 
 "$bin/retnet-data" build --out data --val-fraction 0.1 --include '*.c' "$source" >/dev/null
 cat >run.yaml <<'YAML'
@@ -19,29 +17,13 @@ train: {steps: 20, eval_every: 0}
 checkpoint: {every: 100}
 YAML
 
-train() { # train NP DIR KEY=VALUE...
-  local np=$1 dir=$2 keys=()
-  shift 2
-  for key in "$@"; do keys+=(-s "$key"); done
-  mpirun -n "$np" --oversubscribe --bind-to none "$bin/retnet-train" run.yaml -s "run.dir=$dir" \
-    "${keys[@]}" >"$dir.log" 2>&1 && return
-  echo "FAIL: $dir: $(tail -n 3 "$dir.log")" >&2
-  failures=$((failures + 1))
-}
-
-same() { # same A B
-  "$bin/retnet-ckpt" diff "$1" "$2" >diff.log 2>&1 && return
-  echo "FAIL: $1 and $2: $(head -n 3 diff.log)" >&2
-  failures=$((failures + 1))
-}
-
-train 1 one
+must_train 1 one
 layout() { # layout NP KEY=VALUE...
   local np=$1 dir
   shift
   dir=$(tr -dc 'a-z0-9' <<<"np$np$*")
-  train "$np" "$dir" "${@/#/parallel.}"
-  same one "$dir"
+  must_train "$np" "$dir" "${@/#/parallel.}"
+  same_content one "$dir"
 }
 for ranks in 2 3 4 5 8; do layout "$ranks" "sequence=$ranks"; done
 for ranks in 2 3 4; do layout "$ranks" "data=$ranks"; done
@@ -51,18 +33,17 @@ layout 2 sequence=2 segments=2
 layout 2 sequence=2 segments=3
 for size in 1 2 6; do layout 1 "microbatch=$size"; done
 OMP_NUM_THREADS=2 layout 1 threads=2
-train 4 again parallel.pipeline=2 parallel.sequence=2 train.recompute=block
-same one again
+must_train 4 again parallel.pipeline=2 parallel.sequence=2 train.recompute=block
+same_content one again
 
-train 8 moved train.steps=7 parallel.sequence=8 optimizer.decay_steps=20
-train 3 moved train.steps=13 parallel.pipeline=3
-train 4 moved parallel.data=2 parallel.sequence=2
-same one moved
+must_train 8 moved train.steps=7 parallel.sequence=8 optimizer.decay_steps=20
+must_train 3 moved train.steps=13 parallel.pipeline=3
+must_train 4 moved parallel.data=2 parallel.sequence=2
+same_content one moved
 
-train 1 plain run.reproducible=false
-train 4 plain4 run.reproducible=false parallel.sequence=4
+must_train 1 plain run.reproducible=false
+must_train 4 plain4 run.reproducible=false parallel.sequence=4
 if "$bin/retnet-ckpt" diff plain plain4 >/dev/null; then
-  echo "FAIL: layouts agree without the mode: this test sees nothing" >&2
-  failures=$((failures + 1))
+  fail 'layouts agree without the mode: this test sees nothing'
 fi
-exit "$failures"
+finish
