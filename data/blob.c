@@ -6,14 +6,12 @@
 #include <xxhash.h>
 #include <zstd.h>
 
-enum { FRAME_SUM_BYTES = 4 };
-
 uint64_t rn_blob_sum(const void *bytes, size_t count) {
   return XXH3_64bits(bytes, count);
 }
 
 size_t rn_blob_bound(size_t raw_bytes) {
-  return ZSTD_compressBound(raw_bytes) + FRAME_SUM_BYTES;
+  return ZSTD_compressBound(raw_bytes);
 }
 
 rn_status rn_blob_pack(rn_err *err, const void *raw, size_t raw_bytes, int level, void *stored,

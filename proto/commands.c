@@ -40,7 +40,7 @@ int rn_commands_main(const rn_commands *c, int argc, char *const *argv) {
   rn_words words = {0};
   const rn_command *command = NULL;
   rn_status status = rn_commands_parse(&err, c, argc, argv, &command, &words);
-  if (status == RN_OK && command != NULL) status = command->run(&err, NULL, &words);
+  if (status == RN_OK && command != NULL) status = command->run(&err, &words);
   if (status == RN_OK && (fflush(stdout) != 0 || ferror(stdout))) {
     status = rn_fail(&err, RN_ERR_IO, "cannot write to standard output");
   }

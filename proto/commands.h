@@ -1,15 +1,14 @@
-/** A program of several commands: one table gives its help, its choice and each command's options.
- */
+/** A program of several commands: one table gives help, choice and each command's options. */
 #ifndef RN_PROTO_COMMANDS_H
 #define RN_PROTO_COMMANDS_H
 
 #include "proto/args.h"
 
-/** One command; `run` gets what its main hands over and the words beside the options. */
+/** One command; `run` gets the words beside the options. */
 typedef struct rn_command {
   const char *name;
   rn_args args;
-  rn_status (*run)(rn_err *err, void *context, const rn_words *words);
+  rn_status (*run)(rn_err *err, const rn_words *words);
 } rn_command;
 
 typedef struct rn_commands {

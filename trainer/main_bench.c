@@ -8,6 +8,7 @@
 #include "trainer/bench.h"
 
 static rn_bench_options given;
+static rn_world *world;
 
 static const rn_arg scan_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0}};
@@ -19,12 +20,12 @@ static const rn_arg step_options[] = {
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.sequence=2", RN_ARG_LIST,
      &given.keys, 0, 0}};
 
-static rn_status scan(rn_err *err, void *world, const rn_words *words) {
+static rn_status scan(rn_err *err, const rn_words *words) {
   (void)words;
   return rn_bench_scan(err, world, &given);
 }
 
-static rn_status step(rn_err *err, void *world, const rn_words *words) {
+static rn_status step(rn_err *err, const rn_words *words) {
   (void)words;
   return rn_bench_step(err, world, &given);
 }
@@ -53,7 +54,6 @@ int main(int argc, char **argv) {
   const rn_commands all = {"retnet-bench", "Under mpirun, all ranks measure together.", commands,
                            (int)(sizeof commands / sizeof commands[0]), print_version};
   rn_err err = {0};
-  rn_world *world = NULL;
   rn_words words = {0};
   const rn_command *command = NULL;
   rn_status status = rn_commands_parse(&err, &all, argc, argv, &command, &words);
@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
   status = rn_world_start(&err, &argc, &argv, &world);
   if (status == RN_OK) {
     rn_log_setup(rn_world_rank(world) != 0, given.json);
-    status = command->run(&err, world, &words);
+    status = command->run(&err, &words);
   }
   rn_words_free(&given.keys);
   rn_words_free(&words);

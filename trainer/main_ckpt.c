@@ -17,33 +17,27 @@ static struct {
 
 static bool identical = true;
 
-static rn_status list(rn_err *err, void *context, const rn_words *words) {
-  (void)context;
+static rn_status list(rn_err *err, const rn_words *words) {
   return rn_ckpt_tool_list(err, words->word[0], stdout);
 }
 
-static rn_status show(rn_err *err, void *context, const rn_words *words) {
-  (void)context;
+static rn_status show(rn_err *err, const rn_words *words) {
   return rn_ckpt_tool_show(err, words->word[0], stdout);
 }
 
-static rn_status verify(rn_err *err, void *context, const rn_words *words) {
-  (void)context;
+static rn_status verify(rn_err *err, const rn_words *words) {
   return rn_ckpt_tool_verify(err, words->word[0], stdout);
 }
 
-static rn_status diff(rn_err *err, void *context, const rn_words *words) {
-  (void)context;
+static rn_status diff(rn_err *err, const rn_words *words) {
   return rn_ckpt_tool_diff(err, words->word[0], words->word[1], given.weights, stdout, &identical);
 }
 
-static rn_status prune(rn_err *err, void *context, const rn_words *words) {
-  (void)context;
+static rn_status prune(rn_err *err, const rn_words *words) {
   return rn_ckpt_tool_prune(err, words->word[0], given.keep_last, given.keep_every);
 }
 
-static rn_status export_weights(rn_err *err, void *context, const rn_words *words) {
-  (void)context;
+static rn_status export_weights(rn_err *err, const rn_words *words) {
   if (given.format == NULL) return rn_fail(err, RN_ERR_USAGE, "--format is missing: torchscale");
   if (given.out == NULL) return rn_fail(err, RN_ERR_USAGE, "--out is missing: FILE.safetensors");
   if (strcmp(given.format, "torchscale") != 0) {
@@ -88,6 +82,7 @@ static const rn_command commands[] = {
       "Writes the weights for other programs.", export_options, 2, 1, 1},
      export_weights},
 };
+
 static void print_version(void) {
   char zstd[64];
   snprintf(zstd, sizeof zstd, "zstd: %s", ZSTD_versionString());

@@ -24,8 +24,7 @@ static void show_progress(const rn_build_report *so_far) {
                   (double)so_far->bytes / 1e6);
 }
 
-static rn_status build(rn_err *err, void *context, const rn_words *words) {
-  (void)context;
+static rn_status build(rn_err *err, const rn_words *words) {
   const rn_build_options options = {.out = given.out,
                                     .include = given.include,
                                     .val_fraction = given.val_fraction,
@@ -92,18 +91,15 @@ static rn_status verify_split(rn_err *err, const char *name, rn_split *split) {
   return RN_OK;
 }
 
-static rn_status stat_data(rn_err *err, void *context, const rn_words *words) {
-  (void)context;
+static rn_status stat_data(rn_err *err, const rn_words *words) {
   return each_split(err, words->word[0], stat_split);
 }
 
-static rn_status verify(rn_err *err, void *context, const rn_words *words) {
-  (void)context;
+static rn_status verify(rn_err *err, const rn_words *words) {
   return each_split(err, words->word[0], verify_split);
 }
 
-static rn_status recover(rn_err *err, void *context, const rn_words *words) {
-  (void)context;
+static rn_status recover(rn_err *err, const rn_words *words) {
   const char *path = words->word[0];
   rn_shard_recovery saved;
   RN_TRY(err, rn_shard_recover(err, path, &saved));
@@ -152,8 +148,7 @@ static rn_status read_range(rn_err *err, int64_t tokens, int64_t *from, int64_t 
   return RN_OK;
 }
 
-static rn_status cat(rn_err *err, void *context, const rn_words *words) {
-  (void)context;
+static rn_status cat(rn_err *err, const rn_words *words) {
   rn_split split;
   int64_t from = 0, to = 0;
   RN_TRY(err, rn_split_open(err, words->word[0], "train", &split));
@@ -194,6 +189,7 @@ static const rn_command commands[] = {
       2, 1, 1},
      cat},
 };
+
 static void print_version(void) {
   char zstd[64];
   snprintf(zstd, sizeof zstd, "zstd: %s", ZSTD_versionString());

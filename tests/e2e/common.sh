@@ -15,7 +15,7 @@ fail() {
 
 # To be called at the end.
 finish() {
-  echo "${0##*/} ${case:-}: $failures failures"
+  echo "${0##*/}${case:+ $case}: $failures failures"
   exit "$((failures > 0))"
 }
 

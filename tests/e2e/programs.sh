@@ -26,55 +26,54 @@ field() { sed -E "s/.*\"$1\": ([^,}]*).*/\1/" "$2/metrics.jsonl"; }
 
 case $case in
   layouts)
-    train 1 one
+    must_train 1 one
     for grid in "2 1 2" "3 1 3" "4 1 4" "8 1 8" "2 2 1" "3 3 1" "4 4 1" "4 2 2" "6 3 2"; do
       read -r np data sequence <<<"$grid"
       dir=grid-$data-$sequence
-      train "$np" "$dir" "parallel.data=$data" "parallel.sequence=$sequence" ||
-        fail "$dir: $(tail -n 3 "$dir.log")"
+      must_train "$np" "$dir" "parallel.data=$data" "parallel.sequence=$sequence"
       agree loss 1 1e-6 "$dir" one
       agree loss 20 1e-4 "$dir" one
       agree grad_norm 5 1e-4 "$dir" one
       grep -q "\"data\": $data, \"pipeline\": 1, \"sequence\": $sequence" "$dir/summary.json" ||
         fail "$dir: summary.json does not show the layout"
     done
+    must_train 5 exscan parallel.sequence=5 parallel.data=1 parallel.scan=exscan
     for scan in chain doubling; do
-      train 5 "$scan" parallel.sequence=5 parallel.data=1 "parallel.scan=$scan"
-      train 5 exscan parallel.sequence=5 parallel.data=1 parallel.scan=exscan
+      must_train 5 "$scan" parallel.sequence=5 parallel.data=1 "parallel.scan=$scan"
       agree loss 20 1e-5 "$scan" exscan
     done
     ;;
   resume)
     sequence=(parallel.sequence=2)
-    train 2 whole "${sequence[@]}" train.steps=40
-    train 2 parts "${sequence[@]}"
-    train 2 parts "${sequence[@]}" train.steps=40
+    must_train 2 whole "${sequence[@]}" train.steps=40
+    must_train 2 parts "${sequence[@]}"
+    must_train 2 parts "${sequence[@]}" train.steps=40
     same_run whole parts
     RETNET_FAULT=ckpt.rename:3:kill train 2 killed "${sequence[@]}" train.steps=40 || true
-    train 2 killed "${sequence[@]}" train.steps=40
+    must_train 2 killed "${sequence[@]}" train.steps=40
     same_run whole killed
     newest=whole/checkpoints/step-00000040
     printf x | dd of="$newest/part-00001.zst" bs=1 seek=100 conv=notrunc status=none
     refuse 1 part-00001.zst "$bin/retnet-ckpt" verify "$newest"
-    train 3 whole parallel.sequence=3 parallel.data=1 train.steps=40
+    must_train 3 whole parallel.sequence=3 parallel.data=1 train.steps=40
     grep -q 'from step 30' whole.log || fail "the run did not fall back: $(tail -n 3 whole.log)"
     "$bin/retnet-ckpt" verify whole >/dev/null || fail "the step was not saved again"
     ;;
   ranks64)
     long=(data.sequence_length=4096 data.batch_sequences=1 train.steps=5)
-    train 1 one "${long[@]}"
-    train 64 many "${long[@]}" parallel.sequence=64
+    must_train 1 one "${long[@]}"
+    must_train 64 many "${long[@]}" parallel.sequence=64
     agree loss 5 1e-5 many one
     ;;
   use)
-    train 2 run parallel.sequence=2 train.eval_every=10
+    must_train 2 run parallel.sequence=2 train.eval_every=10
     # A plan needs no ranks; what it foretells of memory is near what runs take (small ones, where
     # libraries weigh most, are the hardest).
     OMPI_COMM_WORLD_SIZE=9 "$bin/retnet-train" run.yaml --plan --ranks 64 -s parallel.sequence=32 >plan
     grep -q 'data 2 x pipeline 1 x sequence 32' plan || fail "the plan's grid: $(cat plan)"
     big=(model.dim=256 model.value_dim=512 model.ffn_dim=512 train.steps=2)
     for keys in "1 segments=1" "2 sequence=2" "2 pipeline=2" "2 data=2"; do
-      train "${keys%% *}" planned "${big[@]}" "parallel.${keys#* }" train.eval_every=1
+      must_train "${keys%% *}" planned "${big[@]}" "parallel.${keys#* }" train.eval_every=1
       sed -E 's/.*"max": ([0-9]+).*/max \1/; s/.*predicted_peak_bytes": ([0-9]+).*/said \1/' \
         planned/summary.json | awk '$1 == "max" {max = $2} $1 == "said" {said = $2}
           END {if (!(said > 0.85 * max && said < 1.15 * max)) {print said, max; exit 1}}' >said ||
@@ -125,7 +124,7 @@ case $case in
     [ -s model.safetensors ] || fail "no export"
     ;;
   refused)
-    train 1 run
+    must_train 1 run
     here=("$bin/retnet-train" run.yaml -s run.dir=new)
     refuse 2 nowhere.yaml "$bin/retnet-train" nowhere.yaml
     refuse 2 model.dimm "${here[@]}" -s model.dimm=3
