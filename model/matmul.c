@@ -6,30 +6,41 @@
 
 #include "model/kernel/products.h"
 
-enum { TILE_COLS = 256 };
-
 /* How an output is cut: into parts of its rows, each into tiles of one shape. */
 typedef struct rn_tiling {
   rn_rows rows;
   int64_t cols, part_tiles, row_tiles, tiles;
-  int tile_rows;
+  int tile_rows, tile_cols;
 } rn_tiling;
 
 /* Large tiles pack their operands less often; a small output is cut finer, so that several threads
  * find work. A function of the output's shape, never of the threads. */
-static int tile_rows_of(int64_t elements) {
-  return elements > 1 << 18 ? 256 : elements > 1 << 16 ? 128 : 64;
+static int tile_rows_of(int64_t rows) {
+  return rows >= 1024 ? 256 : rows >= 256 ? 128 : 64;
 }
 
 /* Leaves are tiles of their own: tiles of whole outputs would make shapes depend on their number.
  */
-static rn_tiling tiling_of(rn_rows rows, int64_t cols) {
-  const int tile_rows = rows.leaf > 0 ? rows.leaf : tile_rows_of(rows.count * cols);
+static rn_tiling tiling_of(rn_rows rows, int64_t cols, int tile_rows, int tile_cols) {
   const int64_t longest = rows.leaf > 0 ? rows.leaf : rows.count;
+  if (rows.leaf > 0) tile_rows = rows.leaf;
   const int64_t part_tiles = (longest + tile_rows - 1) / tile_rows;
   const int64_t row_tiles = part_tiles * rn_rows_parts(rows);
-  const int64_t tiles = rows.count == 0 ? 0 : row_tiles * ((cols + TILE_COLS - 1) / TILE_COLS);
-  return (rn_tiling){rows, cols, part_tiles, row_tiles, tiles, tile_rows};
+  const int64_t tiles = rows.count == 0 ? 0 : row_tiles * ((cols + tile_cols - 1) / tile_cols);
+  return (rn_tiling){rows, cols, part_tiles, row_tiles, tiles, tile_rows, tile_cols};
+}
+
+/* Of activations: as wide as packing the weights for so few rows is worth. */
+static rn_tiling tiling_of_rows(rn_rows rows, int64_t cols) {
+  enum { TILE_COLS = 2048 };
+  return tiling_of(rows, cols, tile_rows_of(rows.count), TILE_COLS);
+}
+
+/* Of weights: square. */
+static rn_tiling tiling_of_weights(int64_t rows, int64_t cols) {
+  const int64_t elements = rows * cols;
+  const int side = elements >= 1 << 19 ? 512 : elements >= 1 << 16 ? 256 : 64;
+  return tiling_of(rn_rows_together(rows), cols, side, side);
 }
 
 typedef struct rn_tile {
@@ -42,15 +53,15 @@ static rn_tile tile_at(const rn_tiling *tiling, int64_t index) {
   const int64_t row_tile = index % tiling->row_tiles;
   const rn_range part = rn_rows_part(tiling->rows, row_tile / tiling->part_tiles);
   const int64_t row = part.begin + row_tile % tiling->part_tiles * tiling->tile_rows;
-  const int64_t col = index / tiling->row_tiles * TILE_COLS;
+  const int64_t col = index / tiling->row_tiles * tiling->tile_cols;
   const int64_t rows = part.end - row, cols = tiling->cols - col;
   return (rn_tile){row, col, (int)(rows < tiling->tile_rows ? rows : tiling->tile_rows),
-                   (int)(cols < TILE_COLS ? cols : TILE_COLS)};
+                   (int)(cols < tiling->tile_cols ? cols : tiling->tile_cols)};
 }
 
 static void multiply_nt(rn_gemm *gemm, rn_rows rows, int n, int k, const rn_real *x, int64_t ldx,
                         const rn_real *w, int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
-  rn_tiling tiling = tiling_of(rows, n);
+  const rn_tiling tiling = tiling_of_rows(rows, n);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
     rn_tile t = tile_at(&tiling, i);
@@ -74,7 +85,7 @@ void rn_matmul_nt_exact(rn_rows rows, int n, int k, const rn_real *x, int64_t ld
 void rn_matmul_nn(rn_rows rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
                   int64_t ldw, rn_real beta, rn_real *dx, int64_t lddx) {
   rn_gemm *gemm = rn_products_table()->nn;
-  rn_tiling tiling = tiling_of(rows, k);
+  const rn_tiling tiling = tiling_of_rows(rows, k);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
     rn_tile t = tile_at(&tiling, i);
@@ -87,7 +98,7 @@ void rn_matmul_tn(int64_t rows, int n, int k, const rn_real *dy, int64_t lddy, c
                   int64_t ldx, rn_real beta, rn_real *dw, int64_t lddw) {
   assert(rows <= INT32_MAX);
   rn_gemm *gemm = rn_products_table()->tn;
-  rn_tiling tiling = tiling_of(rn_rows_together(n), k);
+  const rn_tiling tiling = tiling_of_weights(n, k);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
     rn_tile t = tile_at(&tiling, i);

@@ -36,6 +36,8 @@
 #define rn_matmul_nn RN_NAME(rn_matmul_nn)
 #define rn_matmul_tn RN_NAME(rn_matmul_tn)
 #define rn_products_table RN_NAME(rn_products_table)
+#define rn_products_use RN_NAME(rn_products_use)
+#define rn_products_provider RN_NAME(rn_products_provider)
 #define rn_activation_row RN_NAME(rn_activation_row)
 #define rn_norm_forward RN_NAME(rn_norm_forward)
 #define rn_norm_row_wide RN_NAME(rn_norm_row_wide)

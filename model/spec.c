@@ -102,9 +102,6 @@ rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int dat
   if (model->arch != RETNET__ARCH__ARCH_RETNET) {
     return rn_fail(err, RN_ERR_USAGE, "model.arch: only retnet is in this version");
   }
-  if (model->products == RETNET__PRODUCTS__PRODUCTS_ONEDNN) {
-    return rn_fail(err, RN_ERR_USAGE, "model.products: onednn is not in this version");
-  }
   rn_spec spec = {0};
   take_keys(&defaults, true, &spec);
   if (model->preset != NULL && model->preset[0] != '\0') {

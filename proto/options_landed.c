@@ -10,7 +10,6 @@ static const struct {
 } limits[] = {
     {"run.profile", {"false"}},
     {"model.arch", {"retnet"}},
-    {"model.products", {"auto", "openblas"}},
     {"parallel.comm_thread", {"auto", "off"}},
     {"parallel.share_weights", {"auto", "off"}},
     {"train.precision", {"fp32"}},

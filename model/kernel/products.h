@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 #include "model/names.h"
+#include "proto/config.pb-c.h"
 #include "proto/real.h"
+#include "proto/status.h"
 
 /** c [m, n] = alpha op(a) op(b) + beta c, summed over k; row-major, ld = distance between rows. */
 typedef void rn_gemm(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
@@ -29,7 +31,20 @@ typedef struct rn_products {
   rn_gemm *nt_exact;
 } rn_products;
 
-/** The provider in use: CBLAS. */
+/** The provider in use: that of rn_products_use, else the rule's. */
 const rn_products *rn_products_table(void);
+
+/**
+ * Chooses the provider for this process, before any product is made.
+ *
+ * AUTO is a rule of the build, the precision and the CPU type alone: oneDNN where the CPU has
+ * AVX2 and oneDNN is in the build, with the long sums of weight gradients by CBLAS, which packs
+ * them better; CBLAS elsewhere.
+ * Errors: RN_ERR_USAGE, naming model.products, for a provider that this build lacks.
+ */
+rn_status rn_products_use(rn_err *err, Retnet__Products products);
+
+/** A provider by number, for tests and measuring; NULL beyond the last one of this build. */
+const rn_products *rn_products_provider(int number);
 
 #endif

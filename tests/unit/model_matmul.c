@@ -1,10 +1,12 @@
-/* Products over tiles equal a triple loop for any shape, with the same bits for any threads. */
+/* Products over tiles equal a triple loop for any shape and provider, with the same bits for any
+ * threads. */
 #include "model/matmul.h"
 
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/kernel/products.h"
 #include "model/sink.h"
 #include "model/threads.h"
 #include "tests/support/gradient.h"
@@ -143,13 +145,13 @@ static void a_sink_adds_products_and_vectors(void) {
   destroy(&p);
 }
 
-int main(void) {
-  rn_threads_start(2);
+static void products_are_right(void) {
   for (product_kind kind = NT; kind <= TN; kind++) {
     equals_a_triple_loop(kind, 1, 1, 1, 0, 0);
     equals_a_triple_loop(kind, 7, 5, 9, 3, 1);
     equals_a_triple_loop(kind, 131, 70, 40, 1, (rn_real)0.5);
     equals_a_triple_loop(kind, 257, 515, 30, 0, 0);
+    equals_a_triple_loop(kind, 70, 2100, 300, 0, 0);
     equals_a_triple_loop(kind, 0, 8, 8, 0, 0);
     equals_a_triple_loop(kind, 8, 8, 0, 0, 1);
     threads_do_not_change_bits(kind, 256, 128, 96);
@@ -161,5 +163,22 @@ int main(void) {
   short_sums_are_rounded_once(1, 1, 1);
   beta_zero_forgets_what_was_there();
   a_sink_adds_products_and_vectors();
+}
+
+int main(void) {
+  rn_err err = {0};
+  rn_threads_start(2);
+  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_OPENBLAS));
+  CHECK(strcmp(rn_products_table()->name, "openblas") == 0);
+  products_are_right();
+  if (rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_ONEDNN) == RN_OK) {
+    CHECK(strcmp(rn_products_table()->name, "onednn") == 0);
+    products_are_right();
+  } else {
+    CHECK(strstr(err.text, "model.products") != NULL);
+    rn_err_clear(&err);
+  }
+  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO));
+  products_are_right();
   return check_result();
 }

@@ -1,0 +1,42 @@
+/* Products by oneDNN: code made for the shape and the CPU at hand, at its first call. */
+#include <oneapi/dnnl/dnnl.h>
+
+#include "model/kernel/providers.h"
+
+/* Memory for packing may be lacking: then CBLAS does it. */
+static void gemm_nn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
+                    int64_t ldb, float beta, float *c, int64_t ldc) {
+  if (dnnl_sgemm('N', 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) == dnnl_success) return;
+  rn_products_cblas.nn(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+static void gemm_nt(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
+                    int64_t ldb, float beta, float *c, int64_t ldc) {
+  if (dnnl_sgemm('N', 'T', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) == dnnl_success) return;
+  rn_products_cblas.nt(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+static void gemm_tn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
+                    int64_t ldb, float beta, float *c, int64_t ldc) {
+  if (dnnl_sgemm('T', 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) == dnnl_success) return;
+  rn_products_cblas.tn(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+/* Sums longer than this are CBLAS's where the first factor is transposed: it packs that better. */
+enum { LONG_SUM = 256 };
+
+static void gemm_tn_by_length(int m, int n, int k, float alpha, const float *a, int64_t lda,
+                              const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
+  rn_gemm *gemm = k > LONG_SUM ? rn_products_cblas.tn : gemm_tn;
+  gemm(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int64_t lda,
+                          const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
+  rn_products_cblas.nt_exact(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+const rn_products rn_products_onednn = {"onednn", gemm_nn, gemm_nt, gemm_tn, gemm_nt_exact};
+
+const rn_products rn_products_mixed = {"onednn+openblas", gemm_nn, gemm_nt, gemm_tn_by_length,
+                                       gemm_nt_exact};
