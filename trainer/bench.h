@@ -8,8 +8,10 @@
 /** What the command line says; each part uses what it knows. */
 typedef struct rn_bench_options {
   bool json;
-  const char *scan; /* "none": pairs of steps, with and without it */
-  rn_words keys;    /* section.key=value */
+  const char *scan;      /* "none": pairs of steps, with and without it */
+  const char *precision; /* train.precision; NULL: as the keys say */
+  int64_t steps;         /* that are timed; 0: the part's own number */
+  rn_words keys;         /* section.key=value */
 } rn_bench_options;
 
 /**
@@ -22,7 +24,8 @@ rn_status rn_bench_scan(rn_err *err, rn_world *world, const rn_bench_options *op
 
 /**
  * Steps of the reference model (or as the keys say) on made-up tokens: time, rates, peak memory;
- * with --scan none, what the scan costs.
+ * what the step's products take alone, and the machine's best rate of products; with --scan none,
+ * what the scan costs.
  *
  * Collective: over the world. Errors: those of the config; RN_ERR_USAGE.
  */

@@ -1,27 +1,44 @@
 /*
- * retnet-bench step: training steps on made-up tokens, and what the scan adds to one.
+ * retnet-bench step: training steps on made-up tokens, and what is lost in one.
  *
- * The scan's cost comes from pairs of steps in one run, with it and with a port that answers at
- * once: the machine's moods hit both. Such an answer is wrong, and good for timing only.
+ * What a step costs beside its products comes from those products, recorded in one step and made
+ * again alone after every other; what the products lose, from the machine's best rate, sampled
+ * between the steps; what the scan costs, from pairs of steps with it and with a port that answers
+ * at once (which is wrong, and good for timing only). All in one run: the machine's moods hit all.
  */
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
+#include "model/kernel/products_replay.h"
 #include "proto/clock.h"
 #include "proto/options.h"
 #include "trainer/bench.h"
+#include "trainer/bench_rate.h"
 #include "trainer/step.h"
 
-enum { WARM_UP = 2, PAIRS = 10, MOST_KEYS = 64 };
+enum { WARM_UP = 2, STEPS = 10, MOST_KEYS = 64, PRECISION_BYTES = 40 };
 
 /* The reference step; keys of the command line come behind. */
 static const char *const reference[] = {
     "model.layers=8", "model.dim=512",   "model.value_dim=1024",      "model.ffn_dim=1024",
     "model.heads=4",  "model.vocab=256", "data.sequence_length=2048", "data.batch_sequences=1"};
 enum { REFERENCE_KEYS = sizeof reference / sizeof reference[0] };
+
+/* Steps at work, and what was seen of them; `none` where the scan answered at once. */
+typedef struct bench {
+  rn_run run;
+  bool pairs;
+  rn_rate rate;
+  rn_products_replay products;
+  int64_t calls; /* products of a step on this rank, and their work */
+  double flops;
+  double peak_bytes; /* of the steps alone */
+  int count;
+  double step_s[RN_BENCH_MOST], none_s[RN_BENCH_MOST], wait_s[RN_BENCH_MOST];
+  double products_s[RN_BENCH_MOST];
+} bench;
+
+/* ---- a scan that answers at once ---- */
 
 static rn_status zero_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
                             int64_t m, const double *log_decay, const float *own) {
@@ -40,31 +57,7 @@ static rn_status zero_end(void *self, rn_err *err, float *before) {
   return RN_OK;
 }
 
-/* Seconds of steps; `none` where the scan answered at once. */
-typedef struct timing {
-  int count;
-  double step_s[PAIRS], none_s[PAIRS], wait_s[PAIRS];
-} timing;
-
-static int compare(const void *a, const void *b) {
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-/* The value that a share of the others is below: 0.5 gives the median. */
-static double quantile(const double *values, int count, double share) {
-  double sorted[PAIRS];
-  memcpy(sorted, values, (size_t)count * sizeof *values);
-  qsort(sorted, (size_t)count, sizeof *sorted, compare);
-  const int low = (int)floor(share * (count - 1)), high = (int)ceil(share * (count - 1));
-  return (sorted[low] + sorted[high]) / 2;
-}
-
-static double cost_quantile(const timing *t, double share) {
-  double cost[PAIRS];
-  for (int i = 0; i < t->count; i++) cost[i] = 1 - t->none_s[i] / t->step_s[i];
-  return quantile(cost, t->count, share);
-}
+/* ---- timing ---- */
 
 /* One step of all ranks, from a common start to the last one's end. */
 static rn_status time_step(rn_err *err, rn_run *run, rn_scan_port *instead, double *step_s,
@@ -80,75 +73,162 @@ static rn_status time_step(rn_err *err, rn_run *run, rn_scan_port *instead, doub
   return RN_OK;
 }
 
-/* Every other pair begins with the step that has no scan. */
-static rn_status time_pair(rn_err *err, rn_run *run, rn_scan_port *none, timing *t) {
-  const int i = t->count++;
-  double unused;
-  if (i % 2 != 0) RN_TRY(err, time_step(err, run, none, &t->none_s[i], &unused));
-  RN_TRY(err, time_step(err, run, NULL, &t->step_s[i], &t->wait_s[i]));
-  return i % 2 != 0 ? RN_OK : time_step(err, run, none, &t->none_s[i], &unused);
+static rn_status time_products(rn_err *err, bench *b, double *products_s) {
+  RN_TRY(err, rn_world_barrier(err, b->run.world));
+  const double start_s = rn_clock_s();
+  rn_products_replay_run(&b->products);
+  RN_TRY(err, rn_world_barrier(err, b->run.world));
+  *products_s = rn_clock_s() - start_s;
+  return RN_OK;
 }
 
-static rn_status time_steps(rn_err *err, rn_run *run, bool pairs, timing *t) {
+/* Every other pair begins with the step that has no scan. */
+static rn_status time_pair(rn_err *err, bench *b, rn_scan_port *none) {
+  const int i = b->count;
+  double unused;
+  if (i % 2 != 0) RN_TRY(err, time_step(err, &b->run, none, &b->none_s[i], &unused));
+  RN_TRY(err, time_step(err, &b->run, NULL, &b->step_s[i], &b->wait_s[i]));
+  return i % 2 != 0 ? RN_OK : time_step(err, &b->run, none, &b->none_s[i], &unused);
+}
+
+/* One more step, of which the products are noted. */
+static rn_status record_products(rn_err *err, bench *b) {
+  rn_products_record record = {0};
+  rn_step_result unused;
+  rn_products_record_start(&record);
+  rn_status stepped = rn_step(err, &b->run, &unused);
+  rn_status status = rn_products_record_stop(err, &record);
+  if (stepped == RN_OK && status == RN_OK) {
+    status = rn_products_replay_create(err, &record, &b->products);
+  }
+  b->calls = record.count;
+  b->flops = record.flops;
+  rn_products_record_destroy(&record);
+  return stepped != RN_OK ? stepped : rn_agree(err, b->run.world, status);
+}
+
+/* Memory of the steps is looked at before that of the measuring itself is taken. */
+static rn_status warm_up(rn_err *err, bench *b) {
+  rn_run *run = &b->run;
+  double unused;
+  for (int i = 0; i < WARM_UP; i++) {
+    RN_TRY(err, time_step(err, run, NULL, &unused, &unused));
+  }
+  b->peak_bytes = (double)rn_machine_peak_bytes();
+  RN_TRY(err, record_products(err, b));
+  RN_TRY(err, time_products(err, b, &unused));
+  RN_TRY(err, rn_agree(err, run->world, rn_rate_create(err, run->world, run->threads, &b->rate)));
+  return RN_OK;
+}
+
+static rn_status time_steps(rn_err *err, bench *b, int steps) {
   size_t bytes = 0;
   rn_scan_port none = {.self = &bytes, .begin = zero_begin, .poll = zero_poll, .end = zero_end};
-  double unused[2];
-  for (int i = 0; i < WARM_UP; i++) {
-    RN_TRY(err, time_step(err, run, NULL, &unused[0], &unused[1]));
-  }
-  for (int i = 0; i < PAIRS; i++) {
-    if (pairs) {
-      RN_TRY(err, time_pair(err, run, &none, t));
+  RN_TRY(err, warm_up(err, b));
+  for (b->count = 0; b->count < steps; b->count++) {
+    const int i = b->count;
+    if (b->pairs) {
+      RN_TRY(err, time_pair(err, b, &none));
     } else {
-      RN_TRY(err, time_step(err, run, NULL, &t->step_s[i], &t->wait_s[i]));
-      t->count++;
+      RN_TRY(err, time_step(err, &b->run, NULL, &b->step_s[i], &b->wait_s[i]));
     }
+    RN_TRY(err, time_products(err, b, &b->products_s[i]));
+    RN_TRY(err, rn_rate_sample(err, &b->rate));
   }
   return RN_OK;
 }
 
-static void print(const rn_run *run, const timing *t, bool json, bool pairs) {
-  const Retnet__Data *data = run->config->data;
-  const double step_s = quantile(t->step_s, t->count, 0.5);
-  const double tokens_per_s = (double)data->batch_sequences * data->sequence_length / step_s;
-  const double flops_per_s = tokens_per_s * rn_spec_flops_per_token(&run->spec);
-  const double wait_s = quantile(t->wait_s, t->count, 0.5);
-  struct rusage usage;
-  char scan[120];
-  getrusage(RUSAGE_SELF, &usage);
-  rn_scan_source_describe(&run->scan, scan, sizeof scan);
-  if (json) {
-    printf("{\"ranks\": %d, \"precision\": \"fp32\", \"threads\": %d, \"step_s\": %.9g, ",
-           rn_world_size(run->world), run->threads, step_s);
-    printf("\"tokens_per_s\": %.9g, \"model_flops_per_s\": %.9g, \"peak_bytes\": %.0f, ",
-           tokens_per_s, flops_per_s, (double)usage.ru_maxrss * 1024);
-    printf("\"scan\": \"%s\", \"scan_wait_s\": %.9g", rn_scan_name(run->scan.algorithm), wait_s);
-    if (pairs) {
-      printf(", \"pairs\": %d, \"step_without_scan_s\": %.9g, \"scan_cost\": %.9g", t->count,
-             quantile(t->none_s, t->count, 0.5), cost_quantile(t, 0.5));
-    }
-    printf("}\n");
-    return;
+/* ---- telling ---- */
+
+/* Medians, and what follows from them. */
+typedef struct result {
+  double step_s, products_s, wait_s, tokens_per_s, flops_per_s, gemm_flops_per_s;
+  char gemm[80];
+  double none_s, cost, cost_low, cost_high; /* of the scan, with pairs */
+} result;
+
+static result result_of(const bench *b) {
+  const Retnet__Data *data = b->run.config->data;
+  result r = {.step_s = rn_bench_median(b->step_s, b->count),
+              .products_s = rn_bench_median(b->products_s, b->count),
+              .wait_s = rn_bench_median(b->wait_s, b->count)};
+  r.tokens_per_s = (double)data->batch_sequences * data->sequence_length / r.step_s;
+  r.flops_per_s = r.tokens_per_s * rn_spec_flops_per_token(&b->run.spec);
+  r.gemm_flops_per_s = rn_rate_best(&b->rate, r.gemm, sizeof r.gemm);
+  if (!b->pairs) return r;
+  double cost[RN_BENCH_MOST];
+  for (int i = 0; i < b->count; i++) cost[i] = 1 - b->none_s[i] / b->step_s[i];
+  r.none_s = rn_bench_median(b->none_s, b->count);
+  r.cost = rn_bench_median(cost, b->count);
+  r.cost_low = rn_bench_quantile(cost, b->count, 0.25);
+  r.cost_high = rn_bench_quantile(cost, b->count, 0.75);
+  return r;
+}
+
+static void precision_of(const bench *b, char *text) {
+  rn_options_text(b->run.config, "train.precision", text, PRECISION_BYTES);
+}
+
+static void print_json(const bench *b) {
+  const result r = result_of(b);
+  char precision[PRECISION_BYTES];
+  precision_of(b, precision);
+  printf(
+      "{\"ranks\": %d, \"precision\": \"%s\", \"threads\": %d, \"steps\": %d, \"step_s\": %.9g, ",
+      rn_world_size(b->run.world), precision, b->run.threads, b->count, r.step_s);
+  printf("\"tokens_per_s\": %.9g, \"products_s\": %.9g, \"products_share\": %.9g, ", r.tokens_per_s,
+         r.products_s, r.products_s / r.step_s);
+  printf("\"products\": \"%s\", \"product_calls\": %lld, \"product_flops\": %.9g, ",
+         b->products.table->name, (long long)b->calls, b->flops);
+  printf("\"model_flops_per_s\": %.9g, \"gemm_flops_per_s\": %.9g, \"gemm\": \"%s\", ",
+         r.flops_per_s, r.gemm_flops_per_s, r.gemm);
+  printf("\"gemm_share\": %.9g, \"peak_bytes\": %.0f, ", r.flops_per_s / r.gemm_flops_per_s,
+         b->peak_bytes);
+  printf("\"scan\": \"%s\", \"scan_wait_s\": %.9g", rn_scan_name(b->run.scan.algorithm), r.wait_s);
+  if (b->pairs) {
+    printf(", \"pairs\": %d, \"step_without_scan_s\": %.9g, \"scan_cost\": %.9g", b->count,
+           r.none_s, r.cost);
   }
-  printf("%d ranks of %d threads: step %.1f ms, %.0f tokens/s, %.1f GFLOP/s; median of %d\n",
-         rn_world_size(run->world), run->threads, 1e3 * step_s, tokens_per_s, 1e-9 * flops_per_s,
-         t->count);
-  printf("scan %s: a rank waits %.2f ms a step\n", scan, 1e3 * wait_s);
-  if (pairs) {
-    printf("the scan costs %.2f %% of the step, median of %d pairs (quarters %.2f and %.2f %%)\n",
-           100 * cost_quantile(t, 0.5), t->count, 100 * cost_quantile(t, 0.25),
-           100 * cost_quantile(t, 0.75));
+  printf("}\n");
+}
+
+static void print_table(const bench *b) {
+  const result r = result_of(b);
+  char scan[120], precision[PRECISION_BYTES];
+  rn_scan_source_describe(&b->run.scan, scan, sizeof scan);
+  precision_of(b, precision);
+  printf("%d ranks of %d threads, %s; medians of %d\n", rn_world_size(b->run.world), b->run.threads,
+         precision, b->count);
+  printf("step          %10.1f ms  %8.0f tokens/s, peak memory %.0f MiB a rank\n", 1e3 * r.step_s,
+         r.tokens_per_s, b->peak_bytes / (1 << 20));
+  printf("its products  %10.1f ms  %8.1f %% of the step; %lld by %s, %.1f GFLOP (rank 0)\n",
+         1e3 * r.products_s, 100 * r.products_s / r.step_s, (long long)b->calls,
+         b->products.table->name, 1e-9 * b->flops);
+  printf("model         %10.1f GFLOP/s\n", 1e-9 * r.flops_per_s);
+  printf("best product  %10.1f GFLOP/s, of which the model reaches %.1f %%; %s\n",
+         1e-9 * r.gemm_flops_per_s, 100 * r.flops_per_s / r.gemm_flops_per_s, r.gemm);
+  printf("scan          %10.2f ms  a rank waits for it in a step; %s\n", 1e3 * r.wait_s, scan);
+  if (b->pairs) {
+    printf("scan's cost   %10.2f %% of the step, median of pairs (quarters %.2f and %.2f %%)\n",
+           100 * r.cost, 100 * r.cost_low, 100 * r.cost_high);
   }
 }
 
+/* ---- what is asked for ---- */
+
 static rn_status load(rn_err *err, const rn_bench_options *options, Retnet__Config **config) {
   const char *keys[MOST_KEYS];
+  char precision[PRECISION_BYTES];
   int count = 0;
-  if (options->keys.count > MOST_KEYS - REFERENCE_KEYS) {
-    return rn_fail(err, RN_ERR_USAGE, "more than %d keys", MOST_KEYS - REFERENCE_KEYS);
+  if (options->keys.count > MOST_KEYS - REFERENCE_KEYS - 1) {
+    return rn_fail(err, RN_ERR_USAGE, "more than %d keys", MOST_KEYS - REFERENCE_KEYS - 1);
   }
   for (int i = 0; i < REFERENCE_KEYS; i++) keys[count++] = reference[i];
   for (int i = 0; i < options->keys.count; i++) keys[count++] = options->keys.word[i];
+  if (options->precision != NULL) {
+    snprintf(precision, sizeof precision, "train.precision=%s", options->precision);
+    keys[count++] = precision;
+  }
   RN_TRY(err, rn_options_load(err, NULL, keys, count, config));
   return rn_options_check_landed(err, *config);
 }
@@ -159,22 +239,32 @@ static rn_status check(rn_err *err, const rn_bench_options *options) {
                  options->scan);
 }
 
+static rn_status measure(rn_err *err, bench *b, const rn_bench_options *options) {
+  if (b->pairs && b->run.layout.sequence == 1) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "--scan none: there is no scan, since no sequence is cut over ranks: use "
+                   "mpirun, and -s parallel.sequence=2 for example");
+  }
+  RN_TRY(err, time_steps(err, b, options->steps > 0 ? (int)options->steps : STEPS));
+  if (rn_world_rank(b->run.world) != 0) return RN_OK;
+  if (options->json) {
+    print_json(b);
+  } else {
+    print_table(b);
+  }
+  return RN_OK;
+}
+
 rn_status rn_bench_step(rn_err *err, rn_world *world, const rn_bench_options *options) {
-  const bool pairs = options->scan != NULL;
   Retnet__Config *config = NULL;
-  rn_run run = {0};
-  timing t = {0};
+  bench b = {.pairs = options->scan != NULL};
   RN_TRY(err, check(err, options));
   rn_status status = rn_agree(err, world, load(err, options, &config));
-  if (status == RN_OK && (status = rn_run_create(err, config, world, &run)) == RN_OK) {
-    if (pairs && run.layout.sequence == 1) {
-      status = rn_fail(err, RN_ERR_USAGE,
-                       "--scan none: there is no scan, since no sequence is cut over ranks: use "
-                       "mpirun, and -s parallel.sequence=2 for example");
-    }
-    if (status == RN_OK) status = time_steps(err, &run, pairs, &t);
-    if (status == RN_OK && rn_world_rank(world) == 0) print(&run, &t, options->json, pairs);
-    rn_run_destroy(&run);
+  if (status == RN_OK && (status = rn_run_create(err, config, world, &b.run)) == RN_OK) {
+    status = measure(err, &b, options);
+    rn_rate_destroy(&b.rate);
+    rn_products_replay_destroy(&b.products);
+    rn_run_destroy(&b.run);
   }
   rn_options_free(&config);
   return status;

@@ -6,6 +6,9 @@
 #include "proto/log.h"
 #include "proto/version.h"
 #include "trainer/bench.h"
+#include "trainer/bench_quantile.h"
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
 static rn_bench_options given;
 static rn_world *world;
@@ -15,6 +18,9 @@ static const rn_arg scan_options[] = {
 
 static const rn_arg step_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
+    {0, "precision", "fp32|bf16", "of activations and products", RN_ARG_TEXT, &given.precision, 0,
+     0},
+    {0, "steps", "N", "steps that are timed (10)", RN_ARG_INTEGER, &given.steps, 1, RN_BENCH_MOST},
     {0, "scan", "none", "also steps whose scan answers at once, wrongly: what the scan costs",
      RN_ARG_TEXT, &given.scan, 0, 0},
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.sequence=2", RN_ARG_LIST,
@@ -34,12 +40,13 @@ static const rn_command commands[] = {
     {"scan",
      {"retnet-bench scan", "[--json]",
       "The scan of states over the ranks of an mpirun: chain, doubling and exscan side by side.",
-      scan_options, 1, 0, 0},
+      scan_options, COUNT(scan_options), 0, 0},
      scan},
     {"step",
-     {"retnet-bench step", "[--json] [--scan none] [-s section.key=value]...",
-      "Training steps of the reference model: 8 layers, dim 512, 2048 tokens.", step_options, 3, 0,
-      0},
+     {"retnet-bench step",
+      "[--json] [--precision fp32|bf16] [--steps N] [--scan none] [-s section.key=value]...",
+      "Training steps of the reference model: 8 layers, dim 512, 2048 tokens.", step_options,
+      COUNT(step_options), 0, 0},
      step},
 };
 
@@ -52,7 +59,7 @@ static void print_version(void) {
 
 int main(int argc, char **argv) {
   const rn_commands all = {"retnet-bench", "Under mpirun, all ranks measure together.", commands,
-                           (int)(sizeof commands / sizeof commands[0]), print_version};
+                           COUNT(commands), print_version};
   rn_err err = {0};
   rn_words words = {0};
   const rn_command *command = NULL;

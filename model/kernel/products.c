@@ -51,3 +51,9 @@ const rn_products *rn_products_provider(int number) {
   const int count = (int)(sizeof providers / sizeof providers[0]);
   return number < count ? providers[number] : NULL;
 }
+
+const rn_products *rn_products_exchange(const rn_products *table) {
+  const rn_products *before = rn_products_table();
+  in_use = table;
+  return before;
+}

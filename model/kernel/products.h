@@ -47,4 +47,7 @@ rn_status rn_products_use(rn_err *err, Retnet__Products products);
 /** A provider by number, for tests and measuring; NULL beyond the last one of this build. */
 const rn_products *rn_products_provider(int number);
 
+/** Uses another table from now on, for tests and measuring; gives back the one before it. */
+const rn_products *rn_products_exchange(const rn_products *table);
+
 #endif

@@ -158,6 +158,12 @@ case $case in
     mpirun -n 2 --oversubscribe "$bin/retnet-bench" step --json --scan none "${small[@]}" \
       -s parallel.sequence=2 -s parallel.segments=2 >step.json
     grep -q '"scan": "chain".*"pairs": 10.*"scan_cost": ' step.json || fail "$(cat step.json)"
+    "$bin/retnet-bench" step --json --steps 3 "${small[@]}" >step.json
+    for name in precision threads tokens_per_s step_s products_s model_flops_per_s \
+      gemm_flops_per_s peak_bytes; do
+      grep -qE "\"$name\": (\"fp32\"|[1-9][0-9.e+-]*|0\.[0-9e-]*[1-9])[,}]" step.json ||
+        fail "no $name: $(cat step.json)"
+    done
     refuse 2 mpirun "$bin/retnet-bench" scan
     refuse 2 parallel.sequence "$bin/retnet-bench" step --scan none "${small[@]}"
     refuse 2 --scan "$bin/retnet-bench" step --scan chain "${small[@]}"

@@ -1,0 +1,109 @@
+/* A record holds every product that is made while it is on, and changes none; its replay makes the
+ * same ones, on memory of its own in which operands lie to each other as they did. */
+#include "model/kernel/products_record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/kernel/products_replay.h"
+#include "model/matmul.h"
+#include "model/threads.h"
+#include "tests/support/gradient.h"
+
+enum { ROWS = 300, WIDTH = 520, INNER = 70, LONG = 32 };
+
+/* x [ROWS, INNER], y = x w^T [ROWS, WIDTH], dx = y w, dw = y^T x, and a product of short sums. */
+typedef struct arrays {
+  rn_real x[ROWS * INNER], w[WIDTH * INNER], y[ROWS * WIDTH], dx[ROWS * INNER], dw[WIDTH * INNER];
+  rn_real exact[ROWS * WIDTH];
+} arrays;
+
+static void work(arrays *a) {
+  const rn_rows rows = rn_rows_together(ROWS);
+  test_fill(a->x, ROWS * INNER, 1, 1);
+  test_fill(a->w, WIDTH * INNER, 1, 2);
+  memset(a->dw, 0, sizeof a->dw);
+  rn_matmul_nt(rows, WIDTH, INNER, a->x, INNER, a->w, INNER, 0, a->y, WIDTH);
+  rn_matmul_nn(rows, INNER, WIDTH, a->y, WIDTH, a->w, INNER, 0, a->dx, INNER);
+  rn_matmul_tn(ROWS, WIDTH, INNER, a->y, WIDTH, a->x, INNER, 1, a->dw, INNER);
+  rn_matmul_nt_exact(rows, WIDTH, LONG, a->x, INNER, a->w, INNER, a->exact, WIDTH);
+}
+
+/* Each of the four products is complete: its calls add up to 2 m n k. */
+static void every_product_is_noted(const rn_products_record *record) {
+  const double whole = 2.0 * ROWS * WIDTH;
+  double of_kind[RN_PRODUCT_NT_EXACT + 1] = {0};
+  for (int64_t i = 0; i < record->count; i++) {
+    const rn_product *p = &record->product[i];
+    of_kind[p->kind] += 2.0 * p->m * p->n * p->k;
+    CHECK(p->thread >= 0 && p->thread < 2);
+  }
+  CHECK_NEAR(of_kind[RN_PRODUCT_NT], whole * INNER, 0);
+  CHECK_NEAR(of_kind[RN_PRODUCT_NN], whole * INNER, 0);
+  CHECK_NEAR(of_kind[RN_PRODUCT_TN], whole * INNER, 0);
+  CHECK_NEAR(of_kind[RN_PRODUCT_NT_EXACT], whole * LONG, 0);
+  CHECK_NEAR(record->flops, whole * (3 * INNER + LONG), 0);
+}
+
+/* Where the products' first operands begin: x in all cases, as it is the first array. */
+static const rn_real *least_a(const rn_product *product, int64_t count) {
+  const rn_real *least = product[0].a;
+  for (int64_t i = 1; i < count; i++) least = product[i].a < least ? product[i].a : least;
+  return least;
+}
+
+/* How many of `all` are p, operands at the same distance from where the arrays begin. */
+static int times_found(const rn_product *all, int64_t count, const rn_product *p,
+                       const rn_real *begin) {
+  const rn_real *moved = least_a(all, count);
+  int found = 0;
+  for (int64_t i = 0; i < count; i++) {
+    const rn_product *r = &all[i];
+    found += r->kind == p->kind && r->m == p->m && r->n == p->n && r->k == p->k &&
+             r->beta == p->beta && r->lda == p->lda && r->ldb == p->ldb && r->ldc == p->ldc &&
+             r->a - moved == p->a - begin && r->b - moved == p->b - begin &&
+             r->c - moved == p->c - begin;
+  }
+  return found;
+}
+
+static void replay_makes_the_same(const rn_products_record *record, const arrays *live) {
+  rn_err err = {0};
+  rn_products_replay replay = {0};
+  arrays *before = malloc(sizeof *before);
+  memcpy(before, live, sizeof *before);
+  CHECK_OK(&err, rn_products_replay_create(&err, record, &replay));
+  CHECK_EQUAL(replay.first[0], 0);
+  CHECK_EQUAL(replay.first[replay.groups], record->count);
+  for (int64_t i = 0; i < record->count; i++) {
+    CHECK_EQUAL(times_found(replay.product, record->count, &record->product[i], live->x), 1);
+  }
+  rn_products_replay_run(&replay);
+  CHECK(memcmp(before, live, sizeof *before) == 0);
+  rn_products_replay_destroy(&replay);
+  free(before);
+}
+
+int main(void) {
+  rn_err err = {0};
+  rn_products_record record = {0};
+  arrays *plain = calloc(1, sizeof *plain), *noted = calloc(1, sizeof *noted);
+  rn_threads_start(2);
+  const rn_products *table = rn_products_table();
+  work(plain);
+  CHECK_EQUAL(record.count, 0);
+  rn_products_record_start(&record);
+  work(noted);
+  CHECK_OK(&err, rn_products_record_stop(&err, &record));
+  CHECK(rn_products_table() == table);
+  CHECK(memcmp(plain, noted, sizeof *plain) == 0);
+  every_product_is_noted(&record);
+  const int64_t count = record.count;
+  work(plain);
+  CHECK_EQUAL(record.count, count);
+  replay_makes_the_same(&record, noted);
+  rn_products_record_destroy(&record);
+  free(plain);
+  free(noted);
+  return check_result();
+}
