@@ -10,7 +10,7 @@ typedef struct rn_bench_options {
   bool json;
   const char *scan;      /* "none": pairs of steps, with and without it */
   const char *precision; /* train.precision; NULL: as the keys say */
-  int64_t steps;         /* that are timed; 0: the part's own number */
+  int64_t rounds;        /* steps, or samples, that are timed; 0: the part's own number */
   rn_words keys;         /* section.key=value */
 } rn_bench_options;
 
@@ -21,6 +21,13 @@ typedef struct rn_bench_options {
  * Collective: over the world. Errors: RN_ERR_USAGE with one rank alone.
  */
 rn_status rn_bench_scan(rn_err *err, rn_world *world, const rn_bench_options *options);
+
+/**
+ * Matrix products by every provider, small and large, on 1 to all threads.
+ *
+ * Collective: over the world, whose ranks measure at once. Errors: those of the config.
+ */
+rn_status rn_bench_gemm(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
  * Steps of the reference model (or as the keys say) on made-up tokens: time, rates, peak memory;

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <omp.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "model/matmul.h"
@@ -10,105 +9,157 @@
 #include "proto/clock.h"
 #include "proto/cut.h"
 
-/* y [m, n] = x [m, k] w^T. */
-static const struct {
-  int m, n, k;
-} shapes[] = {{512, 512, 512}, {2048, 512, 512}, {2048, 1024, 512}};
-
-enum { SHAPES = sizeof shapes / sizeof shapes[0], LARGEST = 2048 * 1024 };
-
 /* Work of one sample: some tens of milliseconds. */
 static const double sample_flops = 4e9;
 
-static double flops_of(const rn_rate_candidate *c) {
-  return 2.0 * c->m * c->n * c->k;
-}
-
-static int repeats_of(const rn_rate_candidate *c) {
-  return flops_of(c) < sample_flops ? (int)(sample_flops / flops_of(c)) : 1;
-}
-
-static void add_provider(rn_rate *rate, const rn_products *table) {
-  for (int s = 0; s < SHAPES; s++) {
-    for (int tiles = 0; tiles < 2; tiles++) {
-      assert(rate->candidates < RN_RATE_CANDIDATES);
-      rate->candidate[rate->candidates++] =
-          (rn_rate_candidate){table, shapes[s].m, shapes[s].n, shapes[s].k, tiles == 1, {0}};
-    }
-  }
-}
-
-/* Whether an earlier provider makes these products in the same way. */
-static bool is_known(const rn_rate *rate, const rn_products *table) {
-  bool known = false;
-  for (int i = 0; i < rate->candidates; i++) {
-    known = known || rate->candidate[i].table->nt == table->nt;
-  }
-  return known;
-}
+/* ---- the set ---- */
 
 rn_status rn_rate_create(rn_err *err, rn_world *world, int threads, rn_rate *out) {
+  const int64_t parts = threads > 4 ? threads : 4, elements = 3 * parts * (RN_RATE_LARGEST / 4);
   *out = (rn_rate){.world = world, .threads = threads};
-  for (int p = 0; rn_products_provider(p) != NULL; p++) {
-    if (!is_known(out, rn_products_provider(p))) add_provider(out, rn_products_provider(p));
-  }
-  RN_TRY(err, rn_alloc(err, "products", 3 * (size_t)LARGEST, sizeof(float), &out->memory));
-  for (int i = 0; i < 2 * LARGEST; i++) out->memory[i] = (float)(i % 1021) / 10210 - 0.05f;
+  RN_TRY(err, rn_alloc(err, "products", (size_t)elements, sizeof(float), &out->memory));
+  for (int64_t i = 0; i < elements; i++) out->memory[i] = (float)(i % 1021) / 10210 - 0.05f;
   return RN_OK;
 }
 
 void rn_rate_destroy(rn_rate *rate) {
   free(rate->memory);
+  free(rate->product);
   *rate = (rn_rate){0};
 }
 
-static void multiply(const rn_rate *rate, const rn_rate_candidate *c) {
-  const float *x = rate->memory, *w = rate->memory + LARGEST;
-  float *y = rate->memory + 2 * LARGEST;
-  if (c->tiles) {
-    rn_matmul_nt(rn_rows_together(c->m), c->n, c->k, x, c->k, w, c->k, 0, y, c->n);
-    return;
+rn_status rn_rate_add(rn_err *err, rn_rate *rate, rn_rate_product product) {
+  assert(product.threads <= rate->threads && rate->samples == 0);
+  assert(product.m * product.k <= RN_RATE_LARGEST / (product.way == RN_RATE_EACH ? 4 : 1));
+  assert(product.n * product.k <= RN_RATE_LARGEST / (product.way == RN_RATE_EACH ? 4 : 1));
+  assert(product.m * product.n <= RN_RATE_LARGEST / (product.way == RN_RATE_EACH ? 4 : 1));
+  if (rate->count == rate->room) {
+    const int room = rate->room > 0 ? 2 * rate->room : 16;
+    rn_rate_product *grown = realloc(rate->product, (size_t)room * sizeof *grown);
+    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %d products", room);
+    rate->product = grown;
+    rate->room = room;
   }
-#pragma omp parallel num_threads(rate->threads)
-  {
-    const rn_range rows = rn_cut(c->m, omp_get_num_threads(), omp_get_thread_num());
-    c->table->nt((int)rn_range_count(rows), c->n, c->k, 1, x + rows.begin * c->k, c->k, w, c->k, 0,
-                 y + rows.begin * c->n, c->n);
+  rate->product[rate->count++] = product;
+  return RN_OK;
+}
+
+/* Whether an earlier provider makes products x w^T in the same way. */
+static bool is_known(const rn_rate *rate, const rn_products *table) {
+  bool known = false;
+  for (int i = 0; i < rate->count; i++) {
+    known = known || rate->product[i].table->nt == table->nt;
+  }
+  return known;
+}
+
+static rn_status add_provider(rn_err *err, rn_rate *rate, const rn_products *table) {
+  static const int shapes[][3] = {{512, 512, 512}, {2048, 512, 512}, {2048, 1024, 512}};
+  for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+    const int *s = shapes[i];
+    rn_rate_product product = {table, false, s[0], s[1], s[2], rate->threads, RN_RATE_ROWS, {0}};
+    RN_TRY(err, rn_rate_add(err, rate, product));
+    product.way = RN_RATE_TILES;
+    RN_TRY(err, rn_rate_add(err, rate, product));
+  }
+  return RN_OK;
+}
+
+rn_status rn_rate_add_best(rn_err *err, rn_rate *rate) {
+  for (int i = 0; rn_products_provider(i) != NULL; i++) {
+    const rn_products *table = rn_products_provider(i);
+    if (!is_known(rate, table)) RN_TRY(err, add_provider(err, rate, table));
+  }
+  return RN_OK;
+}
+
+/* ---- samples ---- */
+
+/* Rows of y by one call. */
+static void multiply_rows(const rn_rate_product *p, rn_range rows, float *x, float *w, float *y) {
+  const int count = (int)rn_range_count(rows);
+  float *to = y + rows.begin * p->n;
+  if (p->turned) {
+    p->table->tn(count, p->n, p->k, 1, x + rows.begin, p->m, w, p->n, 0, to, p->n);
+  } else {
+    p->table->nt(count, p->n, p->k, 1, x + rows.begin * p->k, p->k, w, p->k, 0, to, p->n);
   }
 }
 
-static rn_status sample(rn_err *err, rn_rate *rate, rn_rate_candidate *c) {
-  const int repeats = repeats_of(c);
+static void multiply_in_tiles(const rn_rate_product *p, float *x, float *w, float *y) {
+  if (p->turned) {
+    rn_matmul_tn(p->k, p->m, p->n, x, p->m, w, p->n, 0, y, p->n);
+  } else {
+    rn_matmul_nt(rn_rows_together(p->m), p->n, p->k, x, p->k, w, p->k, 0, y, p->n);
+  }
+}
+
+static void multiply(const rn_rate *rate, const rn_rate_product *p) {
+  const int64_t each = RN_RATE_LARGEST / 4;
+  float *x = rate->memory, *w = x + RN_RATE_LARGEST, *y = w + RN_RATE_LARGEST;
+  if (p->way == RN_RATE_TILES) {
+    multiply_in_tiles(p, x, w, y);
+    return;
+  }
+#pragma omp parallel
+  {
+    const int thread = omp_get_thread_num();
+    if (p->way == RN_RATE_EACH) {
+      float *own = rate->memory + 3 * thread * each;
+      multiply_rows(p, (rn_range){0, p->m}, own, own + each, own + 2 * each);
+    } else {
+      multiply_rows(p, rn_cut(p->m, omp_get_num_threads(), thread), x, w, y);
+    }
+  }
+}
+
+/* FLOP of one round of a rank's threads. */
+static double flops_of(const rn_rate_product *p) {
+  return 2.0 * p->m * p->n * p->k * (p->way == RN_RATE_EACH ? p->threads : 1);
+}
+
+static rn_status sample(rn_err *err, rn_rate *rate, rn_rate_product *p) {
+  const int rounds = flops_of(p) < sample_flops ? (int)(sample_flops / flops_of(p)) : 1;
   RN_TRY(err, rn_world_barrier(err, rate->world));
   const double begin_s = rn_clock_s();
-  for (int i = 0; i < repeats; i++) multiply(rate, c);
+  for (int i = 0; i < rounds; i++) multiply(rate, p);
   RN_TRY(err, rn_world_barrier(err, rate->world));
-  c->sample_s[rate->samples] = (rn_clock_s() - begin_s) / repeats;
+  p->sample_s[rate->samples] = (rn_clock_s() - begin_s) / rounds;
   return RN_OK;
 }
 
 rn_status rn_rate_sample(rn_err *err, rn_rate *rate) {
-  assert(rate->samples < RN_BENCH_MOST);
+  const int threads = omp_get_max_threads();
+  const rn_products *const in_use = rn_products_table();
   rn_status status = RN_OK;
-  for (int i = 0; status == RN_OK && i < rate->candidates; i++) {
-    const rn_products *before = rn_products_exchange(rate->candidate[i].table);
-    status = sample(err, rate, &rate->candidate[i]);
-    rn_products_exchange(before);
+  assert(rate->samples < RN_BENCH_MOST);
+  for (int i = 0; status == RN_OK && i < rate->count; i++) {
+    omp_set_num_threads(rate->product[i].threads);
+    rn_products_exchange(rate->product[i].table);
+    status = sample(err, rate, &rate->product[i]);
   }
+  omp_set_num_threads(threads);
+  rn_products_exchange(in_use);
   rate->samples++;
   return status;
 }
 
-double rn_rate_best(const rn_rate *rate, char *text, size_t bytes) {
-  double best = 0;
-  for (int i = 0; i < rate->candidates; i++) {
-    const rn_rate_candidate *c = &rate->candidate[i];
-    const double median_s = rn_bench_median(c->sample_s, rate->samples);
-    const double flops_per_s = rn_world_size(rate->world) * flops_of(c) / median_s;
-    if (flops_per_s <= best) continue;
-    best = flops_per_s;
-    snprintf(text, bytes, "%dx%dx%d by %s in %s", c->m, c->n, c->k, c->table->name,
-             c->tiles ? "tiles" : "rows");
+/* ---- results ---- */
+
+double rn_rate_flops_per_s(const rn_rate *rate, const rn_rate_product *p) {
+  return rn_world_size(rate->world) * flops_of(p) / rn_bench_median(p->sample_s, rate->samples);
+}
+
+const rn_rate_product *rn_rate_best(const rn_rate *rate) {
+  const rn_rate_product *best = &rate->product[0];
+  for (int i = 1; i < rate->count; i++) {
+    const rn_rate_product *p = &rate->product[i];
+    if (rn_rate_flops_per_s(rate, p) > rn_rate_flops_per_s(rate, best)) best = p;
   }
   return best;
+}
+
+const char *rn_rate_way_name(rn_rate_way way) {
+  static const char *const names[] = {"rows", "tiles", "each"};
+  return names[way];
 }

@@ -13,16 +13,11 @@
 #include "proto/clock.h"
 #include "proto/options.h"
 #include "trainer/bench.h"
+#include "trainer/bench_config.h"
 #include "trainer/bench_rate.h"
 #include "trainer/step.h"
 
-enum { WARM_UP = 2, STEPS = 10, MOST_KEYS = 64, PRECISION_BYTES = 40 };
-
-/* The reference step; keys of the command line come behind. */
-static const char *const reference[] = {
-    "model.layers=8", "model.dim=512",   "model.value_dim=1024",      "model.ffn_dim=1024",
-    "model.heads=4",  "model.vocab=256", "data.sequence_length=2048", "data.batch_sequences=1"};
-enum { REFERENCE_KEYS = sizeof reference / sizeof reference[0] };
+enum { WARM_UP = 2, STEPS = 10 };
 
 /* Steps at work, and what was seen of them; `none` where the scan answered at once. */
 typedef struct bench {
@@ -107,6 +102,11 @@ static rn_status record_products(rn_err *err, bench *b) {
   return stepped != RN_OK ? stepped : rn_agree(err, b->run.world, status);
 }
 
+static rn_status make_rate(rn_err *err, bench *b) {
+  RN_TRY(err, rn_rate_create(err, b->run.world, b->run.threads, &b->rate));
+  return rn_rate_add_best(err, &b->rate);
+}
+
 /* Memory of the steps is looked at before that of the measuring itself is taken. */
 static rn_status warm_up(rn_err *err, bench *b) {
   rn_run *run = &b->run;
@@ -117,8 +117,7 @@ static rn_status warm_up(rn_err *err, bench *b) {
   b->peak_bytes = (double)rn_machine_peak_bytes();
   RN_TRY(err, record_products(err, b));
   RN_TRY(err, time_products(err, b, &unused));
-  RN_TRY(err, rn_agree(err, run->world, rn_rate_create(err, run->world, run->threads, &b->rate)));
-  return RN_OK;
+  return rn_agree(err, run->world, make_rate(err, b));
 }
 
 static rn_status time_steps(rn_err *err, bench *b, int steps) {
@@ -154,7 +153,10 @@ static result result_of(const bench *b) {
               .wait_s = rn_bench_median(b->wait_s, b->count)};
   r.tokens_per_s = (double)data->batch_sequences * data->sequence_length / r.step_s;
   r.flops_per_s = r.tokens_per_s * rn_spec_flops_per_token(&b->run.spec);
-  r.gemm_flops_per_s = rn_rate_best(&b->rate, r.gemm, sizeof r.gemm);
+  const rn_rate_product *best = rn_rate_best(&b->rate);
+  r.gemm_flops_per_s = rn_rate_flops_per_s(&b->rate, best);
+  snprintf(r.gemm, sizeof r.gemm, "%dx%dx%d by %s in %s", best->m, best->n, best->k,
+           best->table->name, rn_rate_way_name(best->way));
   if (!b->pairs) return r;
   double cost[RN_BENCH_MOST];
   for (int i = 0; i < b->count; i++) cost[i] = 1 - b->none_s[i] / b->step_s[i];
@@ -165,14 +167,10 @@ static result result_of(const bench *b) {
   return r;
 }
 
-static void precision_of(const bench *b, char *text) {
-  rn_options_text(b->run.config, "train.precision", text, PRECISION_BYTES);
-}
-
 static void print_json(const bench *b) {
   const result r = result_of(b);
-  char precision[PRECISION_BYTES];
-  precision_of(b, precision);
+  char precision[40];
+  rn_bench_precision(b->run.config, precision, sizeof precision);
   printf(
       "{\"ranks\": %d, \"precision\": \"%s\", \"threads\": %d, \"steps\": %d, \"step_s\": %.9g, ",
       rn_world_size(b->run.world), precision, b->run.threads, b->count, r.step_s);
@@ -194,9 +192,9 @@ static void print_json(const bench *b) {
 
 static void print_table(const bench *b) {
   const result r = result_of(b);
-  char scan[120], precision[PRECISION_BYTES];
+  char scan[120], precision[40];
   rn_scan_source_describe(&b->run.scan, scan, sizeof scan);
-  precision_of(b, precision);
+  rn_bench_precision(b->run.config, precision, sizeof precision);
   printf("%d ranks of %d threads, %s; medians of %d\n", rn_world_size(b->run.world), b->run.threads,
          precision, b->count);
   printf("step          %10.1f ms  %8.0f tokens/s, peak memory %.0f MiB a rank\n", 1e3 * r.step_s,
@@ -216,23 +214,6 @@ static void print_table(const bench *b) {
 
 /* ---- what is asked for ---- */
 
-static rn_status load(rn_err *err, const rn_bench_options *options, Retnet__Config **config) {
-  const char *keys[MOST_KEYS];
-  char precision[PRECISION_BYTES];
-  int count = 0;
-  if (options->keys.count > MOST_KEYS - REFERENCE_KEYS - 1) {
-    return rn_fail(err, RN_ERR_USAGE, "more than %d keys", MOST_KEYS - REFERENCE_KEYS - 1);
-  }
-  for (int i = 0; i < REFERENCE_KEYS; i++) keys[count++] = reference[i];
-  for (int i = 0; i < options->keys.count; i++) keys[count++] = options->keys.word[i];
-  if (options->precision != NULL) {
-    snprintf(precision, sizeof precision, "train.precision=%s", options->precision);
-    keys[count++] = precision;
-  }
-  RN_TRY(err, rn_options_load(err, NULL, keys, count, config));
-  return rn_options_check_landed(err, *config);
-}
-
 static rn_status check(rn_err *err, const rn_bench_options *options) {
   if (options->scan == NULL || strcmp(options->scan, "none") == 0) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE, "--scan %s: only none; -s parallel.scan=... chooses one",
@@ -245,7 +226,7 @@ static rn_status measure(rn_err *err, bench *b, const rn_bench_options *options)
                    "--scan none: there is no scan, since no sequence is cut over ranks: use "
                    "mpirun, and -s parallel.sequence=2 for example");
   }
-  RN_TRY(err, time_steps(err, b, options->steps > 0 ? (int)options->steps : STEPS));
+  RN_TRY(err, time_steps(err, b, options->rounds > 0 ? (int)options->rounds : STEPS));
   if (rn_world_rank(b->run.world) != 0) return RN_OK;
   if (options->json) {
     print_json(b);
@@ -259,7 +240,7 @@ rn_status rn_bench_step(rn_err *err, rn_world *world, const rn_bench_options *op
   Retnet__Config *config = NULL;
   bench b = {.pairs = options->scan != NULL};
   RN_TRY(err, check(err, options));
-  rn_status status = rn_agree(err, world, load(err, options, &config));
+  rn_status status = rn_agree(err, world, rn_bench_config(err, options, &config));
   if (status == RN_OK && (status = rn_run_create(err, config, world, &b.run)) == RN_OK) {
     status = measure(err, &b, options);
     rn_rate_destroy(&b.rate);

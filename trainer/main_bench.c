@@ -16,15 +16,28 @@ static rn_world *world;
 static const rn_arg scan_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0}};
 
+static const rn_arg gemm_options[] = {
+    {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
+    {0, "precision", "fp32|bf16", "of operands", RN_ARG_TEXT, &given.precision, 0, 0},
+    {0, "rounds", "N", "samples of each product (7)", RN_ARG_INTEGER, &given.rounds, 1,
+     RN_BENCH_MOST},
+    {'s', NULL, "section.key=value", "a key of the run, such as parallel.threads=2", RN_ARG_LIST,
+     &given.keys, 0, 0}};
+
 static const rn_arg step_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
     {0, "precision", "fp32|bf16", "of activations and products", RN_ARG_TEXT, &given.precision, 0,
      0},
-    {0, "steps", "N", "steps that are timed (10)", RN_ARG_INTEGER, &given.steps, 1, RN_BENCH_MOST},
+    {0, "steps", "N", "steps that are timed (10)", RN_ARG_INTEGER, &given.rounds, 1, RN_BENCH_MOST},
     {0, "scan", "none", "also steps whose scan answers at once, wrongly: what the scan costs",
      RN_ARG_TEXT, &given.scan, 0, 0},
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.sequence=2", RN_ARG_LIST,
      &given.keys, 0, 0}};
+
+static rn_status gemm(rn_err *err, const rn_words *words) {
+  (void)words;
+  return rn_bench_gemm(err, world, &given);
+}
 
 static rn_status scan(rn_err *err, const rn_words *words) {
   (void)words;
@@ -37,6 +50,12 @@ static rn_status step(rn_err *err, const rn_words *words) {
 }
 
 static const rn_command commands[] = {
+    {"gemm",
+     {"retnet-bench gemm",
+      "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
+      "Matrix products by every library of this build, small and large.", gemm_options,
+      COUNT(gemm_options), 0, 0},
+     gemm},
     {"scan",
      {"retnet-bench scan", "[--json]",
       "The scan of states over the ranks of an mpirun: chain, doubling and exscan side by side.",

@@ -164,6 +164,13 @@ case $case in
       grep -qE "\"$name\": (\"fp32\"|[1-9][0-9.e+-]*|0\.[0-9e-]*[1-9])[,}]" step.json ||
         fail "no $name: $(cat step.json)"
     done
+    "$bin/retnet-bench" gemm --json --rounds 1 -s parallel.threads=2 >gemm.json
+    for shape in 64 128 256 512; do
+      for threads in 1 2; do
+        grep -q "\"m\": $shape, \"n\": $shape, \"k\": $shape, \"threads\": $threads, \"way\": \"each\"" \
+          gemm.json || fail "gemm.json: no $shape by $threads threads"
+      done
+    done
     refuse 2 mpirun "$bin/retnet-bench" scan
     refuse 2 parallel.sequence "$bin/retnet-bench" step --scan none "${small[@]}"
     refuse 2 --scan "$bin/retnet-bench" step --scan chain "${small[@]}"
