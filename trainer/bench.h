@@ -11,6 +11,7 @@ typedef struct rn_bench_options {
   const char *scan;      /* "none": pairs of steps, with and without it */
   const char *precision; /* train.precision; NULL: as the keys say */
   int64_t rounds;        /* steps, or samples, that are timed; 0: the part's own number */
+  const char *dir;       /* where files are written */
   rn_words keys;         /* section.key=value */
 } rn_bench_options;
 
@@ -28,6 +29,14 @@ rn_status rn_bench_scan(rn_err *err, rn_world *world, const rn_bench_options *op
  * Collective: over the world, whose ranks measure at once. Errors: those of the config.
  */
 rn_status rn_bench_gemm(rn_err *err, rn_world *world, const rn_bench_options *options);
+
+/**
+ * Shards and checkpoint parts, written and read, beside plain files of the same bytes.
+ *
+ * Collective: over the world, whose ranks measure at once. Errors: those of the config and of
+ * files.
+ */
+rn_status rn_bench_io(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
  * Steps of the reference model (or as the keys say) on made-up tokens: time, rates, peak memory;

@@ -24,6 +24,13 @@ static const rn_arg gemm_options[] = {
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.threads=2", RN_ARG_LIST,
      &given.keys, 0, 0}};
 
+static const rn_arg io_options[] = {
+    {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
+    {0, "dir", "DIR", "folder to write in (here)", RN_ARG_TEXT, &given.dir, 0, 0},
+    {0, "rounds", "N", "samples (3)", RN_ARG_INTEGER, &given.rounds, 1, RN_BENCH_MOST},
+    {'s', NULL, "section.key=value", "a key of the run, such as checkpoint.level=3", RN_ARG_LIST,
+     &given.keys, 0, 0}};
+
 static const rn_arg step_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
     {0, "precision", "fp32|bf16", "of activations and products", RN_ARG_TEXT, &given.precision, 0,
@@ -37,6 +44,11 @@ static const rn_arg step_options[] = {
 static rn_status gemm(rn_err *err, const rn_words *words) {
   (void)words;
   return rn_bench_gemm(err, world, &given);
+}
+
+static rn_status io(rn_err *err, const rn_words *words) {
+  (void)words;
+  return rn_bench_io(err, world, &given);
 }
 
 static rn_status scan(rn_err *err, const rn_words *words) {
@@ -56,6 +68,10 @@ static const rn_command commands[] = {
       "Matrix products by every library of this build, small and large.", gemm_options,
       COUNT(gemm_options), 0, 0},
      gemm},
+    {"io",
+     {"retnet-bench io", "[--json] [--dir DIR] [--rounds N] [-s section.key=value]...",
+      "Shards and checkpoints, written and read.", io_options, COUNT(io_options), 0, 0},
+     io},
     {"scan",
      {"retnet-bench scan", "[--json]",
       "The scan of states over the ranks of an mpirun: chain, doubling and exscan side by side.",

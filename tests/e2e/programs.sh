@@ -171,6 +171,12 @@ case $case in
           gemm.json || fail "gemm.json: no $shape by $threads threads"
       done
     done
+    mkdir files
+    mpirun -n 2 --oversubscribe "$bin/retnet-bench" io --json --dir files --rounds 1 "${small[@]}" \
+      >io.json
+    [ "$(grep -oE '"(write|read)_bytes_per_s": [1-9]' io.json | wc -l)" = 6 ] || fail "$(cat io.json)"
+    [ -z "$(ls files)" ] || fail "retnet-bench io leaves files behind"
+    refuse 1 nowhere "$bin/retnet-bench" io --dir nowhere "${small[@]}"
     refuse 2 mpirun "$bin/retnet-bench" scan
     refuse 2 parallel.sequence "$bin/retnet-bench" step --scan none "${small[@]}"
     refuse 2 --scan "$bin/retnet-bench" step --scan chain "${small[@]}"
