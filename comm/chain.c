@@ -13,6 +13,7 @@
 #include "comm/scan_cost.h"
 #include "comm/scan_ring.h"
 #include "proto/arena.h"
+#include "proto/span.h"
 
 /* Below this many bytes a message costs its latency, and fewer rounds win. */
 enum { SMALL_STATE_BYTES = 32768 };
@@ -65,7 +66,9 @@ static rn_status chain_end(void *self, rn_err *err, float *before) {
   rn_chain *chain = self;
   const size_t bytes = (size_t)(chain->n * chain->shape.matrix) * sizeof *before;
   const double start = MPI_Wtime();
+  rn_span_begin("wait for a state");
   RN_TRY(err, finish(err, chain));
+  rn_span_end();
   chain->wait_s += MPI_Wtime() - start;
   if (chain->before == NULL) {
     memset(before, 0, bytes);

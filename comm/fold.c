@@ -7,6 +7,7 @@
 
 #include "comm/mpi_check.h"
 #include "proto/arena.h"
+#include "proto/span.h"
 
 /* Units whose states of one layer and direction may be under way at a time. */
 enum { DEPTH = 2, DIRECTIONS = 2 };
@@ -82,7 +83,9 @@ static void fold_poll(void *self) {
 static rn_status fold_end(void *self, rn_err *err, float *before) {
   rn_fold *fold = self;
   const double start = MPI_Wtime();
+  rn_span_begin("wait for a state");
   RN_MPI(err, MPI_Wait(&fold->arriving, MPI_STATUS_IGNORE));
+  rn_span_end();
   fold->wait_s += MPI_Wtime() - start;
   memcpy(before, fold->before, (size_t)fold->count * sizeof *before);
   return RN_OK;

@@ -6,6 +6,7 @@
 
 #include "comm/mpi_check.h"
 #include "proto/arena.h"
+#include "proto/span.h"
 
 /* Values of the two ends that are under way at a time. */
 enum { END_BLOCK = 1 << 16 };
@@ -89,7 +90,9 @@ rn_status rn_relay_receive(rn_err *err, rn_relay *relay, rn_relay_direction dire
 rn_status rn_relay_wait(rn_err *err, rn_relay *relay, rn_relay_message *message) {
   if (message->request == MPI_REQUEST_NULL) return RN_OK;
   const double start = MPI_Wtime();
+  rn_span_begin("wait for a stage");
   RN_MPI(err, MPI_Wait(&message->request, MPI_STATUS_IGNORE));
+  rn_span_end();
   relay->wait_s += MPI_Wtime() - start;
   return RN_OK;
 }

@@ -8,7 +8,6 @@ static const struct {
   const char *key;
   const char *served[3];
 } limits[] = {
-    {"run.profile", {"false"}},
     {"model.arch", {"retnet"}},
     {"parallel.comm_thread", {"auto", "off"}},
     {"parallel.share_weights", {"auto", "off"}},

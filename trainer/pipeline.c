@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "proto/arena.h"
+#include "proto/span.h"
 
 static bool is_first(const rn_pipeline *p) {
   return p->relay == NULL || rn_relay_is_first(p->relay);
@@ -202,18 +203,31 @@ static rn_status backward_weight(rn_err *err, training *t, int at) {
   return expect_rows(err, t, task->tape, at + 1);
 }
 
-static rn_status run_task(rn_err *err, training *t, int at) {
+static rn_status run_half(rn_err *err, training *t, int at, rn_task_kind kind) {
   const rn_task *task = &t->pipeline->tasks.task[at];
-  switch (task->kind) {
+  rn_status status = RN_OK;
+  rn_span_begin_unit(rn_task_kind_name(kind), task->microbatch, task->segment);
+  switch (kind) {
     case RN_TASK_FORWARD:
-      return forward(err, t, task);
+      status = forward(err, t, task);
+      break;
     case RN_TASK_BACKWARD:
-      RN_TRY(err, backward(err, t, task));
-      return t->pipeline->schedule.split_weight ? RN_OK : backward_weight(err, t, at);
+      status = backward(err, t, task);
+      break;
     case RN_TASK_WEIGHT:
-      return backward_weight(err, t, at);
+      status = backward_weight(err, t, at);
+      break;
   }
-  return RN_OK;
+  rn_span_end();
+  return status;
+}
+
+/* Where the weight half of backward is no task of its own, it follows the other half. */
+static rn_status run_task(rn_err *err, training *t, int at) {
+  const rn_task_kind kind = t->pipeline->tasks.task[at].kind;
+  RN_TRY(err, run_half(err, t, at, kind));
+  if (kind != RN_TASK_BACKWARD || t->pipeline->schedule.split_weight) return RN_OK;
+  return run_half(err, t, at, RN_TASK_WEIGHT);
 }
 
 rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_scan_source *scan,

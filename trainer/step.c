@@ -5,6 +5,7 @@
 
 #include "data/sampler.h"
 #include "proto/log.h"
+#include "proto/span.h"
 
 /* Stored sequence `stored`, global number g, of `length` tokens: its piece in every band. */
 static rn_status read_sequence(rn_err *err, rn_run *run, rn_split *split, int64_t stored,
@@ -125,11 +126,15 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sum
   run->leaves.first_sequence = run->next_sequence;
   run->leaves.first_position = run->carried.place * run->config->data->sequence_length;
   run->scan.carried = run->config->data->carry_state ? &run->carried : NULL;
+  rn_span_phase("pipeline");
   RN_TRY(err, rn_pipeline_train(err, &run->pipeline, run->unit, &run->scan, scale, &run->leaves,
                                 &loss, &run->sink));
+  rn_span_phase("sum of gradients");
   RN_TRY(err, sum_gradients(err, run));
+  rn_span_phase("gradient norm");
   memset(run->block_squares, 0, (size_t)run->blocks.total * sizeof(double));
   rn_blocks_squares(&run->blocks, run->own, run->own_gradient, run->block_squares);
+  rn_span_phase("wait for sums of all");
   return exact ? sum_in_order(err, run, sums) : sum_plainly(err, run, loss, sums);
 }
 
@@ -187,7 +192,10 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   const double targets = (double)data->batch_sequences * data->sequence_length;
   const double waited_s = rn_scan_source_wait_s(&run->scan);
   double sums[2];
+  rn_span_begin("step");
+  rn_span_phase("data");
   RN_TRY(err, rn_agree(err, run->world, read_batch(err, run)));
+  rn_span_phase("zero gradients");
   RN_TRY(err, train_batch(err, run, 1 / targets, sums));
   *out = (rn_step_result){.loss = sums[0] / targets,
                           .grad_norm = sqrt(sums[1]),
@@ -195,9 +203,12 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   RN_TRY(err, mean_wait(err, run, waited_s, &out->scan_wait_s));
   out->skipped = !isfinite(out->loss) || !isfinite(out->grad_norm);
   if (!out->skipped) {
+    rn_span_phase("update");
     update_own(run, out->lr, rn_clip_coefficient(out->grad_norm, run->config->optimizer->clip));
+    rn_span_phase("gather of weights");
     RN_TRY(err, rn_all_gather(err, run->reducer, run->params));
   }
+  rn_span_end();
   return finish_step(err, run, targets, out);
 }
 

@@ -13,8 +13,10 @@
 #include "proto/clock.h"
 #include "proto/log.h"
 #include "proto/options.h"
+#include "proto/span.h"
 #include "trainer/checkpoint.h"
 #include "trainer/metrics.h"
+#include "trainer/profile.h"
 #include "trainer/step.h"
 
 static volatile sig_atomic_t stop_asked;
@@ -49,7 +51,9 @@ static rn_status agree_to_stop(rn_err *err, const rn_run *run, double since_s, d
 /* A failed save does not end the training: it is told, and the next one tries again. Only the last
  * one has no next: its failure is the run's. */
 static rn_status save(rn_err *err, rn_run *run, bool last) {
+  rn_span_begin("checkpoint");
   rn_status status = rn_checkpoint_save(err, run);
+  rn_span_end();
   if (last || status == RN_OK || status == RN_ERR_MPI) return status;
   rn_log_warn("step %lld is not saved: %s", (long long)run->step, err->text);
   rn_err_clear(err);
@@ -139,7 +143,9 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, double 
   const bool last = run->step == c->train->steps;
   if (stepped == RN_OK && run->has_val && c->train->eval_every > 0 &&
       (last || divides(c->train->eval_every, run->step))) {
+    rn_span_begin("evaluation");
     RN_TRY(err, rn_validate(err, run, c->train->eval_sequences, &val_loss));
+    rn_span_end();
   }
   rn_status status = RN_OK;
   if (rn_world_rank(run->world) == 0) {
@@ -157,11 +163,15 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, double 
 
 static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_watchdog *watchdog,
                       double since_s, rn_train_end *end) {
+  const bool profiled = run->config->run->profile;
   double slowest_s = 0;
   bool stop = false;
+  rn_profile profile;
+  if (profiled) RN_TRY(err, rn_profile_start(err, run, &profile));
   while (run->step < run->config->train->steps) {
     rn_watchdog_tick(watchdog, "step", run->step + 1);
     RN_TRY(err, one_step(err, run, metrics, &slowest_s));
+    if (profiled) rn_profile_step(&profile);
     if (run->step == run->config->train->steps) break;
     RN_TRY(err, agree_to_stop(err, run, since_s, slowest_s, &stop));
     if (!stop) continue;
@@ -170,6 +180,7 @@ static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_watchdog
     *end = RN_TRAIN_STOPPED;
     break;
   }
+  if (profiled) RN_TRY(err, rn_profile_finish(err, run, &profile));
   return write_summary(err, run, metrics, since_s);
 }
 
@@ -190,6 +201,7 @@ rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_trai
   }
   rn_err told = {0};
   if (rn_metrics_close(&told, &metrics) != RN_OK) rn_log_warn("%s", told.text);
+  rn_spans_stop();
   rn_run_destroy(&run);
   return status;
 }

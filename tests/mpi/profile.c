@@ -1,0 +1,154 @@
+/* A profiled run computes what any run computes; in its trace the spans of each rank lie inside
+ * each other, every unit of every traced step is there, and parts are no longer than the whole. */
+#include "trainer/profile.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/log.h"
+#include "proto/options.h"
+#include "proto/span.h"
+#include "tests/support/check.h"
+#include "tests/support/temp.h"
+#include "trainer/step.h"
+
+enum { STEPS = 12, SEQUENCES = 3, SEGMENTS = 2, DEPTH = 16 };
+
+static rn_err err;
+
+static void load(int ranks, Retnet__Config **config) {
+  char dir[600], pipeline[40], sequence[40];
+  snprintf(dir, sizeof dir, "run.dir=%s", temp_folder());
+  snprintf(pipeline, sizeof pipeline, "parallel.pipeline=%d", ranks > 1 ? 2 : 1);
+  snprintf(sequence, sizeof sequence, "parallel.sequence=%d", ranks > 1 ? ranks / 2 : 1);
+  const char *const keys[] = {dir,
+                              pipeline,
+                              sequence,
+                              "parallel.segments=2",
+                              "parallel.microbatch=1",
+                              "model.layers=2",
+                              "model.dim=16",
+                              "model.value_dim=32",
+                              "model.ffn_dim=16",
+                              "model.heads=2",
+                              "model.vocab=20",
+                              "data.sequence_length=64",
+                              "data.batch_sequences=3"};
+  CHECK_OK(&err, rn_options_load(&err, NULL, keys, (int)(sizeof keys / sizeof keys[0]), config));
+}
+
+/* Losses and norms of STEPS steps of a fresh run. */
+static void train(rn_world *world, Retnet__Config *config, bool profiled, double *told) {
+  rn_run run;
+  rn_profile profile;
+  if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
+  if (profiled) CHECK_OK(&err, rn_profile_start(&err, &run, &profile));
+  for (int i = 0; i < STEPS; i++) {
+    rn_step_result result = {0};
+    CHECK_OK(&err, rn_step(&err, &run, &result));
+    if (profiled) rn_profile_step(&profile);
+    told[2 * i] = result.loss;
+    told[2 * i + 1] = result.grad_norm;
+  }
+  if (profiled) CHECK_OK(&err, rn_profile_finish(&err, &run, &profile));
+  rn_spans_stop();
+  rn_run_destroy(&run);
+}
+
+/* One complete span of the trace, in microseconds. */
+typedef struct span {
+  const char *name;
+  double begin, end, inner;
+  int unit; /* microbatch SEGMENTS + segment, or -1 */
+} span;
+
+static int by_begin(const void *a, const void *b) {
+  const span *x = a, *y = b;
+  if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+  return (x->end < y->end) - (x->end > y->end);
+}
+
+static int read_spans(const json_t *events, int rank, span *out) {
+  int count = 0;
+  for (size_t i = 0; i < json_array_size(events); i++) {
+    const json_t *e = json_array_get(events, i), *args = json_object_get(e, "args");
+    const char *kind = json_string_value(json_object_get(e, "ph"));
+    if (strcmp(kind, "X") != 0 || json_integer_value(json_object_get(e, "pid")) != rank) continue;
+    const double begin = json_number_value(json_object_get(e, "ts"));
+    span *s = &out[count++];
+    *s = (span){.name = json_string_value(json_object_get(e, "name")),
+                .begin = begin,
+                .end = begin + json_number_value(json_object_get(e, "dur")),
+                .unit = -1};
+    if (args == NULL) continue;
+    s->unit = SEGMENTS * (int)json_integer_value(json_object_get(args, "microbatch")) +
+              (int)json_integer_value(json_object_get(args, "segment"));
+  }
+  return count;
+}
+
+/* Times are told in thousandths. */
+static const double rounding = 0.01;
+
+static void spans_nest(span *s, int count) {
+  span *open[DEPTH] = {NULL};
+  int depth = 0;
+  qsort(s, (size_t)count, sizeof *s, by_begin);
+  for (int i = 0; i < count; i++) {
+    while (depth > 0 && s[i].begin >= open[depth - 1]->end - rounding) depth--;
+    if (depth > 0) {
+      CHECK(s[i].end <= open[depth - 1]->end + rounding);
+      open[depth - 1]->inner += s[i].end - s[i].begin;
+    }
+    if (CHECK(depth < DEPTH)) open[depth++] = &s[i];
+  }
+  for (int i = 0; i < count; i++) CHECK(s[i].inner <= s[i].end - s[i].begin + count * rounding);
+}
+
+static int count_of(const span *s, int count, const char *name, int unit) {
+  int found = 0;
+  for (int i = 0; i < count; i++) found += strcmp(s[i].name, name) == 0 && s[i].unit == unit;
+  return found;
+}
+
+static void trace_is_whole(int ranks) {
+  static const char *const tasks[] = {"forward", "backward", "weight"};
+  json_error_t where;
+  json_t *trace = json_load_file(temp_path("trace.json"), JSON_REJECT_DUPLICATES, &where);
+  if (!CHECK(trace != NULL)) return;
+  const json_t *events = json_object_get(trace, "traceEvents");
+  span *s = calloc(json_array_size(events) + 1, sizeof *s);
+  for (int rank = 0; rank < ranks; rank++) {
+    const int count = read_spans(events, rank, s);
+    spans_nest(s, count);
+    CHECK_EQUAL(count_of(s, count, "step", -1), RN_PROFILE_TRACED);
+    for (int unit = 0; unit < SEQUENCES * SEGMENTS; unit++) {
+      for (int t = 0; t < 3; t++) {
+        CHECK_EQUAL(count_of(s, count, tasks[t], unit), RN_PROFILE_TRACED);
+      }
+    }
+  }
+  free(s);
+  json_decref(trace);
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  Retnet__Config *config = NULL;
+  double plain[2 * STEPS] = {0}, profiled[2 * STEPS] = {0};
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  const int ranks = rn_world_size(world);
+  rn_log_setup(rn_world_rank(world) != 0, false);
+  load(ranks, &config);
+  train(world, config, false, plain);
+  train(world, config, true, profiled);
+  CHECK(memcmp(plain, profiled, sizeof plain) == 0 && plain[0] > 0);
+  if (rn_world_rank(world) == 0) trace_is_whole(ranks);
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  rn_options_free(&config);
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}
