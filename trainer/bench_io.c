@@ -20,7 +20,7 @@
 #include "proto/random.h"
 #include "trainer/bench.h"
 #include "trainer/bench_config.h"
-#include "trainer/bench_quantile.h"
+#include "trainer/quantile.h"
 
 enum { ROUNDS = 3, TEXT_BYTES = 8 << 20, WORDS = 4096, STEP = 1 };
 
@@ -183,7 +183,7 @@ typedef struct thing {
   rn_status (*write)(rn_err *err, bench *b), (*read)(rn_err *err, bench *b);
   bool is_text;
   int64_t stored_bytes;
-  double write_s[RN_BENCH_MOST], read_s[RN_BENCH_MOST];
+  double write_s[RN_QUANTILE_MOST], read_s[RN_QUANTILE_MOST];
 } thing;
 
 static int64_t bytes_of(const bench *b, const thing *t) {
@@ -231,8 +231,8 @@ static void print_json(const bench *b, const thing *things, int count, int round
     printf("%s{\"what\": \"%s\", \"bytes\": %.0f, \"stored_bytes\": %lld, ", i == 0 ? "" : ", ",
            t->what, bytes, (long long)t->stored_bytes);
     printf("\"ratio\": %.9g, \"write_bytes_per_s\": %.9g, \"read_bytes_per_s\": %.9g}",
-           bytes / (double)t->stored_bytes, ranks * bytes / rn_bench_median(t->write_s, rounds),
-           ranks * bytes / rn_bench_median(t->read_s, rounds));
+           bytes / (double)t->stored_bytes, ranks * bytes / rn_median(t->write_s, rounds),
+           ranks * bytes / rn_median(t->read_s, rounds));
   }
   printf("]}\n");
 }
@@ -246,8 +246,7 @@ static void print_table(const bench *b, const thing *things, int count, int roun
     const thing *t = &things[i];
     const double mb = 1e-6 * (double)bytes_of(b, t), stored_mb = 1e-6 * (double)t->stored_bytes;
     printf("%-18s %10.1f %10.1f %8.2f %10.1f %10.1f\n", t->what, mb, stored_mb, mb / stored_mb,
-           ranks * mb / rn_bench_median(t->write_s, rounds),
-           ranks * mb / rn_bench_median(t->read_s, rounds));
+           ranks * mb / rn_median(t->write_s, rounds), ranks * mb / rn_median(t->read_s, rounds));
   }
 }
 

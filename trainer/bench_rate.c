@@ -132,7 +132,7 @@ rn_status rn_rate_sample(rn_err *err, rn_rate *rate) {
   const int threads = omp_get_max_threads();
   const rn_products *const in_use = rn_products_table();
   rn_status status = RN_OK;
-  assert(rate->samples < RN_BENCH_MOST);
+  assert(rate->samples < RN_QUANTILE_MOST);
   for (int i = 0; status == RN_OK && i < rate->count; i++) {
     omp_set_num_threads(rate->product[i].threads);
     rn_products_exchange(rate->product[i].table);
@@ -147,7 +147,7 @@ rn_status rn_rate_sample(rn_err *err, rn_rate *rate) {
 /* ---- results ---- */
 
 double rn_rate_flops_per_s(const rn_rate *rate, const rn_rate_product *p) {
-  return rn_world_size(rate->world) * flops_of(p) / rn_bench_median(p->sample_s, rate->samples);
+  return rn_world_size(rate->world) * flops_of(p) / rn_median(p->sample_s, rate->samples);
 }
 
 const rn_rate_product *rn_rate_best(const rn_rate *rate) {

@@ -11,7 +11,7 @@
 
 #include "comm/world.h"
 #include "model/kernel/products.h"
-#include "trainer/bench_quantile.h"
+#include "trainer/quantile.h"
 
 /** How threads share a product: a range of rows each, in tiles as a model's products are, or not
  * at all: each makes one of its own. */
@@ -24,7 +24,7 @@ typedef struct rn_rate_product {
   int m, n, k;
   int threads;
   rn_rate_way way;
-  double sample_s[RN_BENCH_MOST];
+  double sample_s[RN_QUANTILE_MOST];
 } rn_rate_product;
 
 typedef struct rn_rate {

@@ -29,8 +29,8 @@ typedef struct bench {
   double flops;
   double peak_bytes; /* of the steps alone */
   int count;
-  double step_s[RN_BENCH_MOST], none_s[RN_BENCH_MOST], wait_s[RN_BENCH_MOST];
-  double products_s[RN_BENCH_MOST];
+  double step_s[RN_QUANTILE_MOST], none_s[RN_QUANTILE_MOST], wait_s[RN_QUANTILE_MOST];
+  double products_s[RN_QUANTILE_MOST];
 } bench;
 
 /* ---- a scan that answers at once ---- */
@@ -148,9 +148,9 @@ typedef struct result {
 
 static result result_of(const bench *b) {
   const Retnet__Data *data = b->run.config->data;
-  result r = {.step_s = rn_bench_median(b->step_s, b->count),
-              .products_s = rn_bench_median(b->products_s, b->count),
-              .wait_s = rn_bench_median(b->wait_s, b->count)};
+  result r = {.step_s = rn_median(b->step_s, b->count),
+              .products_s = rn_median(b->products_s, b->count),
+              .wait_s = rn_median(b->wait_s, b->count)};
   r.tokens_per_s = (double)data->batch_sequences * data->sequence_length / r.step_s;
   r.flops_per_s = r.tokens_per_s * rn_spec_flops_per_token(&b->run.spec);
   const rn_rate_product *best = rn_rate_best(&b->rate);
@@ -158,12 +158,12 @@ static result result_of(const bench *b) {
   snprintf(r.gemm, sizeof r.gemm, "%dx%dx%d by %s in %s", best->m, best->n, best->k,
            best->table->name, rn_rate_way_name(best->way));
   if (!b->pairs) return r;
-  double cost[RN_BENCH_MOST];
+  double cost[RN_QUANTILE_MOST];
   for (int i = 0; i < b->count; i++) cost[i] = 1 - b->none_s[i] / b->step_s[i];
-  r.none_s = rn_bench_median(b->none_s, b->count);
-  r.cost = rn_bench_median(cost, b->count);
-  r.cost_low = rn_bench_quantile(cost, b->count, 0.25);
-  r.cost_high = rn_bench_quantile(cost, b->count, 0.75);
+  r.none_s = rn_median(b->none_s, b->count);
+  r.cost = rn_median(cost, b->count);
+  r.cost_low = rn_quantile(cost, b->count, 0.25);
+  r.cost_high = rn_quantile(cost, b->count, 0.75);
   return r;
 }
 

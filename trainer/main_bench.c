@@ -6,7 +6,7 @@
 #include "proto/log.h"
 #include "proto/version.h"
 #include "trainer/bench.h"
-#include "trainer/bench_quantile.h"
+#include "trainer/quantile.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
@@ -20,14 +20,14 @@ static const rn_arg gemm_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
     {0, "precision", "fp32|bf16", "of operands", RN_ARG_TEXT, &given.precision, 0, 0},
     {0, "rounds", "N", "samples of each product (7)", RN_ARG_INTEGER, &given.rounds, 1,
-     RN_BENCH_MOST},
+     RN_QUANTILE_MOST},
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.threads=2", RN_ARG_LIST,
      &given.keys, 0, 0}};
 
 static const rn_arg io_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
     {0, "dir", "DIR", "folder to write in (here)", RN_ARG_TEXT, &given.dir, 0, 0},
-    {0, "rounds", "N", "samples (3)", RN_ARG_INTEGER, &given.rounds, 1, RN_BENCH_MOST},
+    {0, "rounds", "N", "samples (3)", RN_ARG_INTEGER, &given.rounds, 1, RN_QUANTILE_MOST},
     {'s', NULL, "section.key=value", "a key of the run, such as checkpoint.level=3", RN_ARG_LIST,
      &given.keys, 0, 0}};
 
@@ -35,7 +35,8 @@ static const rn_arg step_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
     {0, "precision", "fp32|bf16", "of activations and products", RN_ARG_TEXT, &given.precision, 0,
      0},
-    {0, "steps", "N", "steps that are timed (10)", RN_ARG_INTEGER, &given.rounds, 1, RN_BENCH_MOST},
+    {0, "steps", "N", "steps that are timed (10)", RN_ARG_INTEGER, &given.rounds, 1,
+     RN_QUANTILE_MOST},
     {0, "scan", "none", "also steps whose scan answers at once, wrongly: what the scan costs",
      RN_ARG_TEXT, &given.scan, 0, 0},
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.sequence=2", RN_ARG_LIST,

@@ -18,12 +18,15 @@ rn_status rn_profile_start(rn_err *err, rn_run *run, rn_profile *out) {
 }
 
 void rn_profile_step(rn_profile *profile) {
+  rn_profile_sample_step(profile);
   profile->steps++;
   rn_spans_get()->keep_events = profile->steps < RN_PROFILE_TRACED;
 }
 
 rn_status rn_profile_finish(rn_err *err, rn_run *run, const rn_profile *profile) {
+  rn_profile_idle idle;
   RN_TRY(err, rn_profile_table(err, run, profile));
+  RN_TRY(err, rn_profile_pipeline(err, run, profile, &idle));
   RN_TRY(err, rn_profile_trace(err, run, profile));
   return RN_OK;
 }

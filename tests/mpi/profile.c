@@ -1,5 +1,6 @@
 /* A profiled run computes what any run computes; in its trace the spans of each rank lie inside
- * each other, every unit of every traced step is there, and parts are no longer than the whole. */
+ * each other, every unit of every traced step is there, and parts are no longer than the whole.
+ * A pipeline whose tasks all take one second is as idle as its schedule's formula says. */
 #include "trainer/profile.h"
 
 #include <jansson.h>
@@ -38,6 +39,22 @@ static void load(int ranks, Retnet__Config **config) {
   CHECK_OK(&err, rn_options_load(&err, NULL, keys, (int)(sizeof keys / sizeof keys[0]), config));
 }
 
+/* Idle time of two stages is F + B - W of m K (F + B + W) busy ones. */
+static void idle_time_is_the_schedules(rn_run *run) {
+  enum { UNITS = SEQUENCES * SEGMENTS };
+  rn_profile profile = {.steps = 3};
+  rn_profile_idle idle;
+  for (int i = 0; i < 3; i++) {
+    profile.sample[i] = (rn_profile_sample){3 * UNITS + 1, {UNITS, UNITS, UNITS}};
+  }
+  CHECK_OK(&err, rn_profile_pipeline(&err, run, &profile, &idle));
+  if (rn_world_rank(run->world) != 0) return;
+  const double want = run->layout.pipeline == 2 ? 1.0 / (3 * UNITS + 1) : 0;
+  CHECK_NEAR(idle.seen, want, 1e-9);
+  if (run->layout.sequence == 1) CHECK_NEAR(idle.simulated, want, 1e-9);
+  CHECK(idle.simulated >= want - 1e-9 && idle.simulated < 1);
+}
+
 /* Losses and norms of STEPS steps of a fresh run. */
 static void train(rn_world *world, Retnet__Config *config, bool profiled, double *told) {
   rn_run run;
@@ -53,6 +70,7 @@ static void train(rn_world *world, Retnet__Config *config, bool profiled, double
   }
   if (profiled) CHECK_OK(&err, rn_profile_finish(&err, &run, &profile));
   rn_spans_stop();
+  idle_time_is_the_schedules(&run);
   rn_run_destroy(&run);
 }
 

@@ -1,4 +1,4 @@
-#include "trainer/bench_quantile.h"
+#include "trainer/quantile.h"
 
 #include <assert.h>
 #include <math.h>
@@ -10,9 +10,9 @@ static int compare(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-double rn_bench_quantile(const double *values, int count, double share) {
-  double sorted[RN_BENCH_MOST];
-  assert(0 < count && count <= RN_BENCH_MOST);
+double rn_quantile(const double *values, int count, double share) {
+  double sorted[RN_QUANTILE_MOST];
+  assert(0 < count && count <= RN_QUANTILE_MOST);
   memcpy(sorted, values, (size_t)count * sizeof *values);
   qsort(sorted, (size_t)count, sizeof *sorted, compare);
   const int low = (int)floor(share * (count - 1)), high = (int)ceil(share * (count - 1));
