@@ -1,10 +1,7 @@
 #include "model/block_ffn.h"
 
-#include "model/kernel/activation.h"
+#include "model/kernel/kernels.h"
 #include "model/matmul.h"
-
-/* Elements that are activated at a time in backward: value and slope stay near. */
-enum { PIECE = 256 };
 
 size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows) {
   return rn_arena_round((size_t)(rows * block->inner) * sizeof(rn_real)) +
@@ -18,51 +15,28 @@ rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, rn_arena *
   return tape;
 }
 
-static void forward_row(const rn_ffn_block *block, const rn_real *inner, rn_real *product) {
-  int n = block->ffn_dim;
-  rn_activation_row(block->activation, n, inner, product, NULL);
-  if (block->kind == RN_FFN_MLP) return;
-  for (int i = 0; i < n; i++) product[i] *= inner[n + i];
-}
-
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                     const rn_real *x, rn_ffn_tape *tape, rn_real *y) {
-  int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
+  const int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
+  const rn_kernels *kernels = rn_kernels_table();
   rn_matmul_nt(rows, inner, dim, x, dim, params + block->fc1, dim, 0, tape->inner, inner);
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < rows.count; r++) {
-    forward_row(block, tape->inner + r * inner, tape->product + r * ffn_dim);
+    kernels->ffn(block->kind, block->activation, ffn_dim, tape->inner + r * inner,
+                 tape->product + r * ffn_dim);
   }
   rn_matmul_nt(rows, dim, ffn_dim, tape->product, ffn_dim, params + block->fc2, ffn_dim, 0, y, dim);
 }
 
-/* inner [inner] becomes its gradient; dproduct [F]. */
-static void backward_row(const rn_ffn_block *block, const rn_real *dproduct, rn_real *inner) {
-  rn_real value[PIECE], slope[PIECE];
-  for (int from = 0; from < block->ffn_dim; from += PIECE) {
-    int n = block->ffn_dim - from < PIECE ? block->ffn_dim - from : PIECE;
-    rn_real *first = inner + from;
-    const rn_real *dp = dproduct + from;
-    rn_activation_row(block->activation, n, first, value, slope);
-    if (block->kind == RN_FFN_MLP) {
-      for (int i = 0; i < n; i++) first[i] = dp[i] * slope[i];
-      continue;
-    }
-    rn_real *gate = first + block->ffn_dim;
-    for (int i = 0; i < n; i++) {
-      first[i] = dp[i] * gate[i] * slope[i];
-      gate[i] = dp[i] * value[i];
-    }
-  }
-}
-
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            const rn_real *dy, rn_ffn_tape *tape, rn_real *work, rn_real *dx) {
-  int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
+  const int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
+  const rn_kernels *kernels = rn_kernels_table();
   rn_matmul_nn(rows, ffn_dim, dim, dy, dim, params + block->fc2, ffn_dim, 0, work, ffn_dim);
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < rows.count; r++) {
-    backward_row(block, work + r * ffn_dim, tape->inner + r * inner);
+    kernels->ffn_backward(block->kind, block->activation, ffn_dim, work + r * ffn_dim,
+                          tape->inner + r * inner);
   }
   rn_matmul_nn(rows, dim, inner, tape->inner, inner, params + block->fc1, dim, 0, dx, dim);
 }

@@ -1,16 +1,10 @@
 #include "model/head.h"
 
-#include <assert.h>
-#include <math.h>
-
-#include "model/kernel/exp.h"
+#include "model/kernel/kernels.h"
 #include "model/matmul.h"
 
 /* A block's logits take some tens of MB at most, and its products still fill the threads. */
 enum { MANY_TOKENS = 4096, BLOCK_OF_FEW = 1024, BLOCK_OF_MANY = 256 };
-
-/* Summands that are added in rn_real before the sum goes on in double. */
-enum { SUM_PIECE = 512 };
 
 rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table) {
   return (rn_head){.dim = spec->dim,
@@ -50,52 +44,6 @@ static const rn_real *projected_rows(const rn_head *head, const rn_real *params,
   return work->normed;
 }
 
-/* Lanes of their own, as compilers may not reorder a maximum; NaN is passed over. */
-static rn_real largest_of(int n, const rn_real *x) {
-  enum { LANES = 16 };
-  rn_real top[LANES];
-  for (int l = 0; l < LANES; l++) top[l] = -INFINITY;
-  int whole = n - n % LANES;
-  for (int i = 0; i < whole; i += LANES) {
-    for (int l = 0; l < LANES; l++) top[l] = x[i + l] > top[l] ? x[i + l] : top[l];
-  }
-  for (int i = whole; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];
-  for (int l = 1; l < LANES; l++) top[0] = top[l] > top[0] ? top[l] : top[0];
-  return top[0];
-}
-
-/* x <- exp(x - max(x)); their sum, and the largest x. */
-static double exponentials(int n, rn_real *x, rn_real *largest) {
-  rn_real top = largest_of(n, x);
-  double total = 0;
-  for (int from = 0; from < n; from += SUM_PIECE) {
-    int to = n - from < SUM_PIECE ? n : from + SUM_PIECE;
-    rn_real sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int i = from; i < to; i++) {
-      x[i] = rn_exp(x[i] - top);
-      sum += x[i];
-    }
-    total += sum;
-  }
-  *largest = top;
-  return total;
-}
-
-/* Loss of one row of logits, which become scale * (softmax - one at target) if `gradient`. */
-static double cross_entropy_row(int n, rn_real *logits, int32_t target, bool gradient,
-                                double scale) {
-  assert(target >= 0 && target < n);
-  rn_real wanted = logits[target], largest;
-  double sum = exponentials(n, logits, &largest);
-  if (gradient) {
-    rn_real factor = (rn_real)(scale / sum);
-    for (int i = 0; i < n; i++) logits[i] *= factor;
-    logits[target] -= (rn_real)scale;
-  }
-  return log(sum) - ((double)wanted - (double)largest);
-}
-
 static void backward_block(const rn_head *head, const rn_real *params, int64_t rows,
                            const rn_real *y, const rn_real *normed, const rn_head_work *work,
                            rn_real *dy, rn_sink *sink) {
@@ -112,7 +60,8 @@ static void backward_block(const rn_head *head, const rn_real *params, int64_t r
 void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,
                   const int32_t *target, double scale, rn_head_work *work, double *loss_sum,
                   rn_real *token_loss, rn_real *dy, rn_sink *sink) {
-  int dim = head->dim, vocab = head->vocab;
+  const int dim = head->dim, vocab = head->vocab;
+  const rn_kernels *kernels = rn_kernels_table();
   *loss_sum = 0;
   for (int64_t from = 0; from < rows; from += head->block) {
     int64_t count = block_rows(head, rows - from);
@@ -122,8 +71,8 @@ void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, cons
                  0, work->logits, vocab);
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < count; r++) {
-      work->row_loss[r] =
-          cross_entropy_row(vocab, work->logits + r * vocab, target[from + r], dy != NULL, scale);
+      work->row_loss[r] = kernels->cross_entropy(vocab, work->logits + r * vocab, target[from + r],
+                                                 dy != NULL, scale);
     }
     for (int64_t r = 0; r < count; r++) {
       *loss_sum += work->row_loss[r];

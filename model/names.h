@@ -46,7 +46,6 @@
 #define rn_products_replay_create RN_NAME(rn_products_replay_create)
 #define rn_products_replay_destroy RN_NAME(rn_products_replay_destroy)
 #define rn_products_replay_run RN_NAME(rn_products_replay_run)
-#define rn_activation_row RN_NAME(rn_activation_row)
 #define rn_norm_forward RN_NAME(rn_norm_forward)
 #define rn_norm_row_wide RN_NAME(rn_norm_row_wide)
 #define rn_norm_backward RN_NAME(rn_norm_backward)
@@ -109,8 +108,8 @@
 #define rn_block_retention_shape RN_NAME(rn_block_retention_shape)
 #define rn_block_retention_destroy RN_NAME(rn_block_retention_destroy)
 #define rn_chunk_cut RN_NAME(rn_chunk_cut)
-#define rn_kernels_ref RN_NAME(rn_kernels_ref)
-#define rn_kernels_pick RN_NAME(rn_kernels_pick)
+#define rn_kernels_table RN_NAME(rn_kernels_table)
+#define rn_kernels_use RN_NAME(rn_kernels_use)
 #define rn_retention_row_sum RN_NAME(rn_retention_row_sum)
 
 #endif

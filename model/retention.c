@@ -47,7 +47,7 @@ size_t rn_retention_bytes(const rn_retention *r) {
 
 rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out) {
   *out = rn_retention_shape(spec, max_tokens);
-  out->kernels = rn_kernels_pick();
+  out->kernels = rn_kernels_table();
   const int tokens = out->max_tokens;
   rn_status status;
   if ((status = rn_alloc(err, "decays", (size_t)out->heads, sizeof(double), &out->log_gamma)) !=

@@ -33,7 +33,7 @@ typedef struct rn_retention {
   double *log_gamma; /* [H] */
   rn_real *power;    /* [H, max_tokens + 1]: g^i */
   rn_real *decay;    /* [H, C + 1]: each row from g^C down to g^0 */
-  rn_kernels kernels;
+  const rn_kernels *kernels;
   int threads;   /* set when the core was made; it never uses more */
   rn_real *work; /* [threads, work_each] */
   int64_t work_each;

@@ -80,16 +80,6 @@ static scan_step step_at(const rn_retention *r, const rn_retention_view *u,
   return (scan_step){whole ? t.chunk.decay[-t.chunk.tokens] : 0, t.state};
 }
 
-/* sum = fading sum + part; beyond a document's end the sum is replaced, whatever it holds. */
-static void fade_and_add(rn_real fading, int64_t n, const rn_real *part, rn_real *sum) {
-  if (fading == 0) {
-    memcpy(sum, part, (size_t)n * sizeof *sum);
-    return;
-  }
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++) sum[i] = fading * sum[i] + part[i];
-}
-
 /* own = what all chunks add to the state of the piece, in the direction of the scan. */
 static void fold_states(const rn_retention *r, const rn_retention_view *u,
                         rn_scan_direction direction, const rn_real *parts, rn_real *own) {
@@ -102,7 +92,7 @@ static void fold_states(const rn_retention *r, const rn_retention_view *u,
     memset(sum, 0, (size_t)s.length * sizeof *sum);
     for (int n = 0; n < chunks; n++) {
       const scan_step step = step_at(r, u, direction, s.head, n);
-      fade_and_add(step.fading, s.length, parts + step.state + s.at, sum);
+      r->kernels->fade_and_add(step.fading, s.length, parts + step.state + s.at, sum);
     }
   }
 }
@@ -122,7 +112,7 @@ static void spread_states(const rn_retention *r, const rn_retention_view *u,
       const scan_step step = step_at(r, u, direction, s.head, n);
       memcpy(part, parts + step.state + s.at, bytes);
       memcpy(parts + step.state + s.at, sum, bytes);
-      fade_and_add(step.fading, s.length, part, sum);
+      r->kernels->fade_and_add(step.fading, s.length, part, sum);
     }
   }
 }
@@ -132,7 +122,7 @@ void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, 0, i);
-    r->kernels.chunk_own(&t.chunk, u->k + t.k, u->v + t.v, t.work, states + t.state);
+    r->kernels->chunk_own(&t.chunk, u->k + t.k, u->v + t.v, t.work, states + t.state);
   }
   fold_states(r, u, RN_SCAN_FORWARD, states, own);
 }
@@ -148,8 +138,8 @@ void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     rn_real *sums = row_abs != NULL ? row_abs + t.row * r->heads + t.head : NULL;
-    r->kernels.chunk_inner(&t.chunk, u->q + t.q, u->k + t.k, u->v + t.v, t.work, o + t.o, sums,
-                           r->heads);
+    r->kernels->chunk_inner(&t.chunk, u->q + t.q, u->k + t.k, u->v + t.v, t.work, o + t.o, sums,
+                            r->heads);
     poll_by_first_thread(port);
   }
 }
@@ -187,7 +177,7 @@ void rn_retention_forward_end(const rn_retention *r, const rn_retention_view *u,
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
-    r->kernels.chunk_cross(&t.chunk, u->q + t.q, states + t.state, t.work, o + t.o);
+    r->kernels->chunk_cross(&t.chunk, u->q + t.q, states + t.state, t.work, o + t.o);
     if (by_weights) scale_by_weights(r, &t, states + t.state, alpha);
   }
   if (!by_weights) rn_retention_row_scale(r, u, RN_FORM_CHUNKWISE, alpha);
@@ -198,7 +188,7 @@ void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view 
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
-    r->kernels.chunk_own_backward(&t.chunk, u->q + t.q, d_o + t.o, t.work, adjoints + t.state);
+    r->kernels->chunk_own_backward(&t.chunk, u->q + t.q, d_o + t.o, t.work, adjoints + t.state);
   }
   fold_states(r, u, RN_SCAN_REVERSE, adjoints, own);
 }
@@ -220,8 +210,8 @@ void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view 
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     const rn_chunk_grads grads = grads_at(r, &t, dq, lddq, dk, dv, lddkv);
-    r->kernels.chunk_inner_backward(&t.chunk, u->q + t.q, u->k + t.k, u->v + t.v, d_o + t.o, t.work,
-                                    &grads);
+    r->kernels->chunk_inner_backward(&t.chunk, u->q + t.q, u->k + t.k, u->v + t.v, d_o + t.o,
+                                     t.work, &grads);
     poll_by_first_thread(port);
   }
 }
@@ -235,7 +225,7 @@ void rn_retention_backward_end(const rn_retention *r, const rn_retention_view *u
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     const rn_chunk_grads grads = grads_at(r, &t, dq, lddq, dk, dv, lddkv);
-    r->kernels.chunk_cross_backward(&t.chunk, u->k + t.k, u->v + t.v, d_o + t.o, states + t.state,
-                                    adjoints + t.state, t.work, &grads);
+    r->kernels->chunk_cross_backward(&t.chunk, u->k + t.k, u->v + t.v, d_o + t.o, states + t.state,
+                                     adjoints + t.state, t.work, &grads);
   }
 }

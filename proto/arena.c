@@ -1,27 +1,40 @@
 #include "proto/arena.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT_BYTES = 64 };
+enum { ALIGNMENT_BYTES = 64, HUGE_PAGE_BYTES = 2 << 20, LARGE_BYTES = 16 << 20 };
 
 size_t rn_arena_round(size_t bytes) {
   return (bytes + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES;
 }
 
+/*
+ * Zeroed memory; in huge pages where it is large: matrix products walk down columns, and with
+ * small pages every row of a column is another entry of the address cache.
+ */
+static void *take_zeroed(size_t bytes) {
+  const bool huge = bytes >= LARGE_BYTES;
+  void *memory = NULL;
+  if (posix_memalign(&memory, huge ? HUGE_PAGE_BYTES : ALIGNMENT_BYTES, bytes) != 0) return NULL;
+  if (huge) madvise(memory, bytes, MADV_HUGEPAGE);
+  return memset(memory, 0, bytes);
+}
+
 rn_status rn_arena_create(rn_err *err, size_t size_bytes, rn_arena *out) {
   *out = (rn_arena){0};
   size_t rounded = rn_arena_round(size_bytes > 0 ? size_bytes : 1);
-  out->base = aligned_alloc(ALIGNMENT_BYTES, rounded);
+  out->base = take_zeroed(rounded);
   if (out->base == NULL) {
     return rn_fail(err, RN_ERR_MEMORY,
                    "work memory of %zu MiB is not to be had; use more ranks, a smaller "
                    "parallel.microbatch or a shorter data.sequence_length",
                    rounded >> 20);
   }
-  memset(out->base, 0, rounded);
   out->size_bytes = rounded;
   return RN_OK;
 }
@@ -49,7 +62,9 @@ void rn_arena_release(rn_arena *arena, size_t mark) {
 }
 
 rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_each, void *out) {
-  void *memory = calloc(count > 0 ? count : 1, bytes_each);
+  size_t bytes;
+  const bool fits = !__builtin_mul_overflow(count > 0 ? count : 1, bytes_each, &bytes);
+  void *memory = fits ? take_zeroed(bytes) : NULL;
   memcpy(out, &memory, sizeof memory);
   if (memory != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_MEMORY, "%s: no memory for %zu x %zu bytes", what, count, bytes_each);

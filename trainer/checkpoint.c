@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/ckpt.h"
+#include "model/kernel/kernels.h"
 #include "model/kernel/products.h"
 #include "proto/arena.h"
 #include "proto/log.h"
@@ -83,7 +84,7 @@ static rn_status commit(rn_err *err, const rn_run *run, Retnet__Stream *streams,
   choices.has_chunk = 1;
   choices.chunk = run->spec.chunk;
   choices.products = (char *)rn_products_table()->name;
-  choices.kernels = (char *)"ref";
+  choices.kernels = (char *)rn_kernels_table()->name;
   const Retnet__ShardHeader *header = rn_split_header(&run->train);
   vocabulary.size = run->spec.vocab;
   vocabulary.tokenizer = header->tokenizer;

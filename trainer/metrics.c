@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/kernel/kernels.h"
 #include "model/kernel/products.h"
 #include "proto/log.h"
 
@@ -152,8 +153,9 @@ static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run, doub
           size, l->data, l->pipeline, l->sequence, l->segments, l->microbatch, run->threads);
   fprintf(file,
           ",\n \"choices\": {\"scan\": \"%s\", \"chunk\": %d, \"products\": \"%s\", "
-          "\"kernels\": \"ref\"}",
-          rn_scan_name(run->scan.algorithm), run->spec.chunk, rn_products_table()->name);
+          "\"kernels\": \"%s\"}",
+          rn_scan_name(run->scan.algorithm), run->spec.chunk, rn_products_table()->name,
+          rn_kernels_table()->name);
   put_list(file, "tokens_per_rank_step", ranks.targets, size);
   fprintf(file, ",\n \"scan_bytes_per_step\": %.0f", m->steps > 0 ? scan / (double)m->steps : 0);
   put_number(file, "scan_wait_s", m->steps > 0 ? m->scan_wait_s / (double)m->steps : 0);

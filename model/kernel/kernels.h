@@ -15,7 +15,7 @@
 #include "proto/real.h"
 
 /** Rows of scores that are at work together: the causal half above a band is never computed. */
-enum { RN_CHUNK_BAND = 64 };
+enum { RN_CHUNK_BAND = 128 };
 
 /**
  * One chunk of L tokens of one head.
@@ -87,12 +87,46 @@ typedef struct rn_kernels {
   void (*gate)(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn_real *z);
   /** dz [n] becomes that of y w, g that of the gate's input. */
   void (*gate_backward)(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz);
+
+  /** sum [n] = fading sum + part; beyond a document's end (fading 0) it is replaced, whatever it
+   * holds. */
+  void (*fade_and_add)(rn_real fading, int64_t n, const rn_real *part, rn_real *sum);
+
+  /** One row: y [n] = w (x - m) r + b, stat = {m, r}; b NULL: none. See model/norm.h. */
+  void (*norm)(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
+               const rn_real *x, rn_real *y, rn_real *stat);
+  /** dx [n] = add + gradient by x; add NULL: none; dx may be dy or add. */
+  void (*norm_backward)(rn_block_norm kind, int n, const rn_real *w, const rn_real *x,
+                        const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx);
+  /** What one row adds to the gradients of w and b [n]. */
+  void (*norm_weight)(int n, const rn_real *x, const rn_real *stat, const rn_real *dy, double *dw,
+                      double *db);
+
+  /**
+   * value [n] = activation(x), and its slope unless NULL; value may be x.
+   *
+   *   swish(x) = x s(x),  s(x) = 1 / (1 + exp(-x));   slope s (1 + x (1 - s))
+   *   gelu(x)  = x F(x),  F the normal distribution;  slope F + x exp(-x^2/2) / sqrt(2 pi)
+   */
+  void (*activate)(rn_activation activation, int n, const rn_real *x, rn_real *value,
+                   rn_real *slope);
+  /** product [n] = act(inner [n]), times inner [n .. 2n] with glu. */
+  void (*ffn)(rn_ffn kind, rn_activation activation, int n, const rn_real *inner, rn_real *product);
+  /** inner becomes its own gradient. */
+  void (*ffn_backward)(rn_ffn kind, rn_activation activation, int n, const rn_real *dproduct,
+                       rn_real *inner);
+
+  /** Loss of one row of logits [n], which become scale (softmax - one at target) if `gradient`. */
+  double (*cross_entropy)(int n, rn_real *logits, int32_t target, bool gradient, double scale);
 } rn_kernels;
 
-/** The plain C set, complete. */
-void rn_kernels_ref(rn_kernels *table);
+/** The set in use: the widest that this CPU has, or the one chosen for a test. */
+const rn_kernels *rn_kernels_table(void);
 
-/** The set for this machine: ref, then what each instruction set overrides. */
-rn_kernels rn_kernels_pick(void);
+/**
+ * Chooses a set for this process, before any model is made: 0 is ref, the plain C one; higher
+ * numbers are wider. False where this build or CPU has no such set.
+ */
+bool rn_kernels_use(int number);
 
 #endif

@@ -1,7 +1,50 @@
+/* The set of kernels for this CPU. */
+#include <stddef.h>
+
 #include "model/kernel/kernels.h"
 
-rn_kernels rn_kernels_pick(void) {
-  rn_kernels table;
-  rn_kernels_ref(&table);
-  return table;
+#define rn_kernels_ref RN_NAME(rn_kernels_ref)
+void rn_kernels_ref(rn_kernels *table);
+
+#ifdef RN_HAVE_X86_SETS
+void rn_kernels_avx2_f32(rn_kernels *table);
+void rn_kernels_avx512_f32(rn_kernels *table);
+
+static bool has_avx2(void) {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool has_avx512(void) {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+static bool always(void) {
+  return true;
+}
+
+static const struct {
+  bool (*serves)(void);
+  void (*enter)(rn_kernels *table);
+} sets[] = {
+    {always, rn_kernels_ref},
+#ifdef RN_HAVE_X86_SETS
+    {has_avx2, rn_kernels_avx2_f32},
+    {has_avx512, rn_kernels_avx512_f32},
+#endif
+};
+enum { SETS = sizeof sets / sizeof sets[0] };
+
+static rn_kernels in_use;
+
+bool rn_kernels_use(int number) {
+  if (number < 0 || number >= SETS || !sets[number].serves()) return false;
+  sets[number].enter(&in_use);
+  return true;
+}
+
+const rn_kernels *rn_kernels_table(void) {
+  for (int i = SETS - 1; in_use.name == NULL && i >= 0; i--) rn_kernels_use(i);
+  return &in_use;
 }

@@ -4,8 +4,8 @@
 #include <omp.h>
 #include <string.h>
 
-#include "model/kernel/activation.h"
 #include "model/kernel/exp.h"
+#include "model/kernel/kernels.h"
 #include "tests/support/gradient.h"
 
 enum { ROWS = 6, DIM = 10, FFN = 14, WEIGHTS = 3 * DIM * FFN };
@@ -104,7 +104,7 @@ static void exp_is_exact_to_two_units(void) {
 static void activations_survive_extremes(void) {
   rn_real x[4] = {-3000, 3000, -30, 0}, value[4], slope[4];
   for (rn_activation a = RN_ACTIVATION_SWISH; a <= RN_ACTIVATION_GELU; a++) {
-    rn_activation_row(a, 4, x, value, slope);
+    rn_kernels_table()->activate(a, 4, x, value, slope);
     CHECK_NEAR(value[0], 0, 1e-30);
     CHECK_NEAR(value[1], 3000, 1e-7);
     CHECK(fabs((double)value[2]) < 1e-10);
@@ -112,7 +112,7 @@ static void activations_survive_extremes(void) {
     CHECK_NEAR(slope[1], 1, 0);
     CHECK_NEAR(slope[3], 0.5, 0);
     x[0] = (rn_real)NAN;
-    rn_activation_row(a, 1, x, value, NULL);
+    rn_kernels_table()->activate(a, 1, x, value, NULL);
     CHECK(isnan((double)value[0]));
     x[0] = -3000;
   }
@@ -123,9 +123,9 @@ static void vectors_and_tails_have_the_same_bits(void) {
   enum { N = 37 };
   rn_real x[N], value[N], slope[N], one_value, one_slope;
   test_fill(x, N, 4, 8);
-  rn_activation_row(RN_ACTIVATION_SWISH, N, x, value, slope);
+  rn_kernels_table()->activate(RN_ACTIVATION_SWISH, N, x, value, slope);
   for (int i = 0; i < N; i++) {
-    rn_activation_row(RN_ACTIVATION_SWISH, 1, x + i, &one_value, &one_slope);
+    rn_kernels_table()->activate(RN_ACTIVATION_SWISH, 1, x + i, &one_value, &one_slope);
     CHECK(value[i] == one_value && slope[i] == one_slope);
   }
 }

@@ -1,9 +1,9 @@
 /* One chunk of one head, backward: the adjoints of chunk_forward.c in the same order. */
 #include "model/kernel/products.h"
 #include "model/kernel/ref/chunk.h"
-#include "model/kernel/ref/ref.h"
+#include "model/kernel/ref/set.h"
 
-void rn_chunk_own_backward_ref(const rn_chunk *c, const rn_real *q, const rn_real *dout,
+static void chunk_own_backward(const rn_chunk *c, const rn_real *q, const rn_real *dout,
                                rn_real *work, rn_real *own) {
   int key = c->key_width, value = c->value_width;
   if (c->lead == 0) {
@@ -27,7 +27,7 @@ static void add_columns(rn_band band, int width, const rn_real *scores, const rn
                grad + band.begin * ldg, ldg);
 }
 
-void rn_chunk_inner_backward_ref(const rn_chunk *c, const rn_real *q, const rn_real *k,
+static void chunk_inner_backward(const rn_chunk *c, const rn_real *q, const rn_real *k,
                                  const rn_real *v, const rn_real *dout, rn_real *work,
                                  const rn_chunk_grads *grads) {
   const rn_products *products = rn_products_table();
@@ -48,7 +48,7 @@ void rn_chunk_inner_backward_ref(const rn_chunk *c, const rn_real *q, const rn_r
   }
 }
 
-void rn_chunk_cross_backward_ref(const rn_chunk *c, const rn_real *k, const rn_real *v,
+static void chunk_cross_backward(const rn_chunk *c, const rn_real *k, const rn_real *v,
                                  const rn_real *dout, const rn_real *state, const rn_real *adjoint,
                                  rn_real *work, const rn_chunk_grads *grads) {
   const rn_products *products = rn_products_table();
@@ -63,4 +63,10 @@ void rn_chunk_cross_backward_ref(const rn_chunk *c, const rn_real *k, const rn_r
   rn_rows_zeta(c, key, k, c->ldk, work);
   products->nn(going_on, value, key, 1, work, key, adjoint, value, 1,
                grads->dv + c->last * grads->lddkv, grads->lddkv);
+}
+
+void RN_SET(rn_enter_chunk_backward)(rn_kernels *table) {
+  table->chunk_own_backward = chunk_own_backward;
+  table->chunk_inner_backward = chunk_inner_backward;
+  table->chunk_cross_backward = chunk_cross_backward;
 }

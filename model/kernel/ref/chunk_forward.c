@@ -3,9 +3,9 @@
 
 #include "model/kernel/products.h"
 #include "model/kernel/ref/chunk.h"
-#include "model/kernel/ref/ref.h"
+#include "model/kernel/ref/set.h"
 
-void rn_chunk_own_ref(const rn_chunk *c, const rn_real *k, const rn_real *v, rn_real *work,
+static void chunk_own(const rn_chunk *c, const rn_real *k, const rn_real *v, rn_real *work,
                       rn_real *own) {
   int key = c->key_width, value = c->value_width;
   rn_rows_zeta(c, key, k, c->ldk, work);
@@ -22,7 +22,7 @@ static void sum_abs(rn_band band, const rn_real *scores, rn_real *abs_sum, int64
   }
 }
 
-void rn_chunk_inner_ref(const rn_chunk *c, const rn_real *q, const rn_real *k, const rn_real *v,
+static void chunk_inner(const rn_chunk *c, const rn_real *q, const rn_real *k, const rn_real *v,
                         rn_real *work, rn_real *o, rn_real *abs_sum, int64_t ld_sum) {
   const rn_products *products = rn_products_table();
   for (int begin = 0; begin < c->tokens; begin += RN_CHUNK_BAND) {
@@ -37,10 +37,16 @@ void rn_chunk_inner_ref(const rn_chunk *c, const rn_real *q, const rn_real *k, c
   }
 }
 
-void rn_chunk_cross_ref(const rn_chunk *c, const rn_real *q, const rn_real *state, rn_real *work,
+static void chunk_cross(const rn_chunk *c, const rn_real *q, const rn_real *state, rn_real *work,
                         rn_real *o) {
   if (c->lead == 0) return;
   int key = c->key_width, value = c->value_width;
   rn_rows_xi(c, key, q, c->ldq, work);
   rn_products_table()->nn(c->lead, value, key, 1, work, key, state, value, 1, o, c->ldo);
+}
+
+void RN_SET(rn_enter_chunk_forward)(rn_kernels *table) {
+  table->chunk_own = chunk_own;
+  table->chunk_inner = chunk_inner;
+  table->chunk_cross = chunk_cross;
 }

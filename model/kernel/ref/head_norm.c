@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 #include "model/kernel/exp.h"
-#include "model/kernel/ref/ref.h"
+#include "model/kernel/ref/set.h"
 
 static rn_real mean_of(int n, const rn_real *x) {
   rn_real sum = 0;
@@ -25,7 +25,7 @@ static rn_real factor_of(rn_head_norm kind, int n, double eps, rn_real alpha, co
   return (rn_real)(1 / sqrt(mean_square + eps / (a * a)));
 }
 
-rn_real rn_head_norm_ref(rn_head_norm kind, int n, double eps, rn_real alpha, rn_real *x) {
+static rn_real head_norm(rn_head_norm kind, int n, double eps, rn_real alpha, rn_real *x) {
   if (kind == RN_HEAD_NORM_GROUP) {
     const rn_real mean = mean_of(n, x);
 #pragma omp simd
@@ -37,7 +37,7 @@ rn_real rn_head_norm_ref(rn_head_norm kind, int n, double eps, rn_real alpha, rn
   return factor;
 }
 
-void rn_head_norm_backward_ref(rn_head_norm kind, int n, const rn_real *y, rn_real factor,
+static void head_norm_backward(rn_head_norm kind, int n, const rn_real *y, rn_real factor,
                                rn_real *dy) {
   const rn_real along = kind == RN_HEAD_NORM_NONE ? 0 : mean_product(n, dy, y);
   const rn_real mean = kind == RN_HEAD_NORM_GROUP ? mean_of(n, dy) : 0;
@@ -45,7 +45,7 @@ void rn_head_norm_backward_ref(rn_head_norm kind, int n, const rn_real *y, rn_re
   for (int e = 0; e < n; e++) dy[e] = factor * (dy[e] - mean - y[e] * along);
 }
 
-void rn_gate_ref(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn_real *z) {
+static void gate(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn_real *z) {
   if (g != NULL) {
 #pragma omp simd
     for (int e = 0; e < n; e++) z[e] = y[e] * g[e] / (1 + rn_exp(-g[e]));
@@ -59,7 +59,7 @@ void rn_gate_ref(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn
 }
 
 /* silu'(g) = s (1 + g (1 - s)) with s = 1 / (1 + e^-g) */
-void rn_gate_backward_ref(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz) {
+static void gate_backward(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz) {
   if (g == NULL) return;
 #pragma omp simd
   for (int e = 0; e < n; e++) {
@@ -70,4 +70,11 @@ void rn_gate_backward_ref(int n, const rn_real *y, const rn_real *w, rn_real *g,
   if (w == NULL) return;
 #pragma omp simd
   for (int e = 0; e < n; e++) g[e] *= w[e];
+}
+
+void RN_SET(rn_enter_head_norm)(rn_kernels *table) {
+  table->head_norm = head_norm;
+  table->head_norm_backward = head_norm_backward;
+  table->gate = gate;
+  table->gate_backward = gate_backward;
 }

@@ -1,4 +1,4 @@
-#include "model/kernel/ref/ref.h"
+#include "model/kernel/ref/set.h"
 
 static void rotate_pairs(int half, const rn_real *cosine, const rn_real *sine, rn_real turn,
                          rn_real scale, rn_real *x) {
@@ -20,7 +20,7 @@ static void rotate_halves(int half, const rn_real *cosine, const rn_real *sine, 
   }
 }
 
-void rn_rotate_ref(rn_rotary rotary, int heads, int key_width, const rn_real *cosine,
+static void rotate(rn_rotary rotary, int heads, int key_width, const rn_real *cosine,
                    const rn_real *sine, rn_real turn, rn_real scale, rn_real *x) {
   int half = key_width / 2;
   for (int h = 0; h < heads; h++, x += key_width) {
@@ -37,4 +37,8 @@ void rn_rotate_ref(rn_rotary rotary, int heads, int key_width, const rn_real *co
         break;
     }
   }
+}
+
+void RN_SET(rn_enter_rotate)(rn_kernels *table) {
+  table->rotate = rotate;
 }

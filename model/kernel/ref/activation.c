@@ -1,0 +1,78 @@
+/* The nonlinearities, over rows; alone and as the middle of a feed-forward block. */
+#include <math.h>
+#include <stddef.h>
+
+#include "model/kernel/exp.h"
+#include "model/kernel/ref/set.h"
+
+static void swish_row(int n, const rn_real *x, rn_real *value) {
+#pragma omp simd
+  for (int i = 0; i < n; i++) value[i] = x[i] / (1 + rn_exp(-x[i]));
+}
+
+static void swish_row_with_slope(int n, const rn_real *x, rn_real *value, rn_real *slope) {
+#pragma omp simd
+  for (int i = 0; i < n; i++) {
+    rn_real s = 1 / (1 + rn_exp(-x[i]));
+    slope[i] = s * (1 + x[i] * (1 - s));
+    value[i] = x[i] * s;
+  }
+}
+
+static void gelu_row(int n, const rn_real *x, rn_real *value, rn_real *slope) {
+  const double inverse_sqrt_2 = 0.70710678118654752440, inverse_sqrt_2pi = 0.39894228040143267794;
+  for (int i = 0; i < n; i++) {
+    double at = x[i], share = 0.5 * erfc(-at * inverse_sqrt_2);
+    if (slope != NULL) slope[i] = (rn_real)(share + at * inverse_sqrt_2pi * exp(-0.5 * at * at));
+    value[i] = (rn_real)(at * share);
+  }
+}
+
+static void activate(rn_activation activation, int n, const rn_real *x, rn_real *value,
+                     rn_real *slope) {
+  if (activation == RN_ACTIVATION_GELU) {
+    gelu_row(n, x, value, slope);
+  } else if (slope == NULL) {
+    swish_row(n, x, value);
+  } else {
+    swish_row_with_slope(n, x, value, slope);
+  }
+}
+
+static void ffn(rn_ffn kind, rn_activation activation, int n, const rn_real *inner,
+                rn_real *product) {
+  activate(activation, n, inner, product, NULL);
+  if (kind == RN_FFN_MLP) return;
+#pragma omp simd
+  for (int i = 0; i < n; i++) product[i] *= inner[n + i];
+}
+
+/* Elements that are activated at a time in backward: value and slope stay near. */
+enum { PIECE = 256 };
+
+static void ffn_backward(rn_ffn kind, rn_activation activation, int width, const rn_real *dproduct,
+                         rn_real *inner) {
+  rn_real value[PIECE], slope[PIECE];
+  for (int from = 0; from < width; from += PIECE) {
+    const int n = width - from < PIECE ? width - from : PIECE;
+    rn_real *first = inner + from, *gate = first + width;
+    const rn_real *dp = dproduct + from;
+    activate(activation, n, first, value, slope);
+    if (kind == RN_FFN_MLP) {
+#pragma omp simd
+      for (int i = 0; i < n; i++) first[i] = dp[i] * slope[i];
+      continue;
+    }
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+      first[i] = dp[i] * gate[i] * slope[i];
+      gate[i] = dp[i] * value[i];
+    }
+  }
+}
+
+void RN_SET(rn_enter_activation)(rn_kernels *table) {
+  table->activate = activate;
+  table->ffn = ffn;
+  table->ffn_backward = ffn_backward;
+}

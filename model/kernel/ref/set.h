@@ -1,0 +1,34 @@
+/**
+ * The kernels' sources are plain C, compiled once as they are (ref) and once more for each
+ * instruction set that compilers can make vectors for; RN_KERNEL_SET says which one is at hand.
+ *
+ * Every file exports one function, which enters its kernels into the table.
+ */
+#ifndef RN_MODEL_KERNEL_REF_SET_H
+#define RN_MODEL_KERNEL_REF_SET_H
+
+#include "model/kernel/kernels.h"
+
+#ifndef RN_KERNEL_SET
+#define RN_KERNEL_SET ref
+#endif
+
+#define RN_SET_JOIN(name, set) RN_NAME(name##_##set)
+#define RN_SET_OF(name, set) RN_SET_JOIN(name, set)
+
+/** The name of this set's copy of a function. */
+#define RN_SET(name) RN_SET_OF(name, RN_KERNEL_SET)
+
+void RN_SET(rn_enter_chunk_forward)(rn_kernels *table);
+void RN_SET(rn_enter_chunk_backward)(rn_kernels *table);
+void RN_SET(rn_enter_states)(rn_kernels *table);
+void RN_SET(rn_enter_rotate)(rn_kernels *table);
+void RN_SET(rn_enter_head_norm)(rn_kernels *table);
+void RN_SET(rn_enter_norm)(rn_kernels *table);
+void RN_SET(rn_enter_activation)(rn_kernels *table);
+void RN_SET(rn_enter_softmax)(rn_kernels *table);
+
+/** All of them: a whole table. */
+void RN_SET(rn_kernels)(rn_kernels *table);
+
+#endif

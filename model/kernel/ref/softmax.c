@@ -1,0 +1,59 @@
+/* Softmax and the loss of one row of logits. */
+#include <assert.h>
+#include <math.h>
+
+#include "model/kernel/exp.h"
+#include "model/kernel/ref/set.h"
+
+/* Summands that are added in rn_real before the sum goes on in double. */
+enum { SUM_PIECE = 512 };
+
+/* Lanes of their own, as compilers may not reorder a maximum; NaN is passed over. */
+static rn_real largest_of(int n, const rn_real *x) {
+  enum { LANES = 16 };
+  rn_real top[LANES];
+  for (int l = 0; l < LANES; l++) top[l] = -INFINITY;
+  int whole = n - n % LANES;
+  for (int i = 0; i < whole; i += LANES) {
+    for (int l = 0; l < LANES; l++) top[l] = x[i + l] > top[l] ? x[i + l] : top[l];
+  }
+  for (int i = whole; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];
+  for (int l = 1; l < LANES; l++) top[0] = top[l] > top[0] ? top[l] : top[0];
+  return top[0];
+}
+
+/* x <- exp(x - max(x)); their sum, and the largest x. */
+static double exponentials(int n, rn_real *x, rn_real *largest) {
+  rn_real top = largest_of(n, x);
+  double total = 0;
+  for (int from = 0; from < n; from += SUM_PIECE) {
+    int to = n - from < SUM_PIECE ? n : from + SUM_PIECE;
+    rn_real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int i = from; i < to; i++) {
+      x[i] = rn_exp(x[i] - top);
+      sum += x[i];
+    }
+    total += sum;
+  }
+  *largest = top;
+  return total;
+}
+
+/* Loss of one row of logits, which become scale * (softmax - one at target) if `gradient`. */
+static double cross_entropy(int n, rn_real *logits, int32_t target, bool gradient, double scale) {
+  assert(target >= 0 && target < n);
+  rn_real wanted = logits[target], largest;
+  double sum = exponentials(n, logits, &largest);
+  if (gradient) {
+    rn_real factor = (rn_real)(scale / sum);
+#pragma omp simd
+    for (int i = 0; i < n; i++) logits[i] *= factor;
+    logits[target] -= (rn_real)scale;
+  }
+  return log(sum) - ((double)wanted - (double)largest);
+}
+
+void RN_SET(rn_enter_softmax)(rn_kernels *table) {
+  table->cross_entropy = cross_entropy;
+}

@@ -1,0 +1,153 @@
+/* Every set of kernels does what the plain C set does, within rounding, whatever the sizes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/kernel/kernels.h"
+#include "model/threads.h"
+#include "tests/support/gradient.h"
+
+enum { K = 40, V = 72, TOKENS = 150, LD = K + V + 3, N = 531 };
+
+/* What a set left, to be held against what ref left. */
+typedef struct results {
+  rn_real own[K * V], o[TOKENS * LD], sums[TOKENS], d_own[K * V];
+  rn_real dq[TOKENS * LD], dk[TOKENS * LD], dv[TOKENS * LD];
+  rn_real turned[N], normed[N], factor, d_normed[N], gated[N], dz[N], dg[N];
+  rn_real faded[N], y[N], stat[2], dx[N], value[N], slope[N], product[N], d_inner[2 * N];
+  double dw[N], db[N], loss;
+  rn_real logits[N];
+} results;
+
+static void run_chunk(const rn_kernels *kernels, const rn_chunk *c, results *r) {
+  static rn_real q[TOKENS * LD], k[TOKENS * LD], v[TOKENS * LD], dout[TOKENS * LD];
+  static rn_real state[K * V], adjoint[K * V], work[2 * RN_CHUNK_BAND * TOKENS + TOKENS * V];
+  const rn_chunk_grads grads = {r->dq, r->dk, r->dv, LD, LD};
+  test_fill(q, TOKENS * LD, 1, 1);
+  test_fill(k, TOKENS * LD, 1, 2);
+  test_fill(v, TOKENS * LD, 1, 3);
+  test_fill(dout, TOKENS * LD, 1, 4);
+  test_fill(state, K * V, 1, 5);
+  test_fill(adjoint, K * V, 1, 6);
+  kernels->chunk_own(c, k, v, work, r->own);
+  kernels->chunk_inner(c, q, k, v, work, r->o, r->sums, 1);
+  kernels->chunk_cross(c, q, state, work, r->o);
+  kernels->chunk_own_backward(c, q, dout, work, r->d_own);
+  kernels->chunk_inner_backward(c, q, k, v, dout, work, &grads);
+  kernels->chunk_cross_backward(c, k, v, dout, state, adjoint, work, &grads);
+}
+
+static void run_rows(const rn_kernels *kernels, int n, rn_head_norm head_norm, rn_block_norm norm,
+                     rn_rotary rotary, rn_activation activation, results *r) {
+  static rn_real x[2 * N], w[N], b[N], dy[N], cosine[N], sine[N];
+  test_fill(x, 2 * N, 2, 7);
+  test_fill(w, N, 1, 8);
+  test_fill(b, N, 1, 9);
+  test_fill(dy, N, 1, 10);
+  test_fill(cosine, N, 1, 11);
+  test_fill(sine, N, 1, 12);
+  const size_t bytes = (size_t)n * sizeof *x;
+  memcpy(r->turned, x, bytes);
+  kernels->rotate(rotary, 1, n / 2 * 2, cosine, sine, -1, (rn_real)0.5, r->turned);
+  memcpy(r->normed, x, bytes);
+  r->factor = kernels->head_norm(head_norm, n, 1e-5, (rn_real)0.25, r->normed);
+  memcpy(r->d_normed, dy, bytes);
+  kernels->head_norm_backward(head_norm, n, r->normed, r->factor, r->d_normed);
+  kernels->gate(n, r->normed, w, x, r->gated);
+  memcpy(r->dz, dy, bytes);
+  memcpy(r->dg, x, bytes);
+  kernels->gate_backward(n, r->normed, w, r->dg, r->dz);
+  memcpy(r->faded, x, bytes);
+  kernels->fade_and_add((rn_real)0.75, n, b, r->faded);
+  kernels->norm(norm, n, 1e-5, w, b, x, r->y, r->stat);
+  kernels->norm_backward(norm, n, w, x, r->stat, dy, b, r->dx);
+  kernels->norm_weight(n, x, r->stat, dy, r->dw, r->db);
+  kernels->activate(activation, n, x, r->value, r->slope);
+  kernels->ffn(RN_FFN_GLU, activation, n, x, r->product);
+  memcpy(r->d_inner, x, 2 * bytes);
+  kernels->ffn_backward(RN_FFN_GLU, activation, n, dy, r->d_inner);
+  memcpy(r->logits, x, bytes);
+  r->loss = kernels->cross_entropy(n, r->logits, n / 2, true, 0.125);
+}
+
+#define SAME(field, count) CHECK_ARRAY(#field, got->field, want->field, count, 4 * test_tolerance)
+
+static void compare_chunks(const results *got, const results *want) {
+  SAME(own, K * V);
+  SAME(o, TOKENS * LD);
+  SAME(sums, TOKENS);
+  SAME(d_own, K * V);
+  SAME(dq, TOKENS * LD);
+  SAME(dk, TOKENS * LD);
+  SAME(dv, TOKENS * LD);
+}
+
+static void compare_rows(const results *got, const results *want) {
+  SAME(turned, N);
+  SAME(normed, N);
+  CHECK_NEAR((double)got->factor, (double)want->factor, test_tolerance);
+  SAME(d_normed, N);
+  SAME(gated, N);
+  SAME(dz, N);
+  SAME(dg, N);
+  SAME(faded, N);
+  SAME(y, N);
+  SAME(dx, N);
+  SAME(dw, N);
+  SAME(db, N);
+  SAME(value, N);
+  SAME(slope, N);
+  SAME(product, N);
+  SAME(d_inner, 2 * N);
+  SAME(logits, N);
+  CHECK_NEAR(got->loss, want->loss, test_tolerance);
+}
+
+/* A document begins in the middle, or the whole chunk goes on. */
+static void chunks_agree(int set, bool boundary) {
+  static rn_real powers[TOKENS + 1];
+  static int32_t since[TOKENS];
+  results *got = calloc(1, sizeof *got), *want = calloc(1, sizeof *want);
+  for (int i = 0; i < TOKENS; i++) since[i] = boundary && i >= 70 ? i - 70 : 500 + i;
+  for (int i = 0; i <= TOKENS; i++) powers[TOKENS - i] = (rn_real)pow(0.97, i);
+  rn_chunk chunk = {TOKENS, K, V, LD, LD, LD, LD, powers + TOKENS, since, 0, 0};
+  rn_chunk_cut(&chunk);
+  CHECK(rn_kernels_use(0));
+  run_chunk(rn_kernels_table(), &chunk, want);
+  CHECK(rn_kernels_use(set));
+  run_chunk(rn_kernels_table(), &chunk, got);
+  compare_chunks(got, want);
+  free(got);
+  free(want);
+}
+
+static void rows_agree(int set, int n, int choice) {
+  results *got = calloc(1, sizeof *got), *want = calloc(1, sizeof *want);
+  const rn_head_norm head_norm = (rn_head_norm)(choice % 4);
+  const rn_block_norm norm = (rn_block_norm)(choice % 2);
+  const rn_rotary rotary = (rn_rotary)(choice % 3);
+  const rn_activation activation = (rn_activation)(choice % 2);
+  CHECK(rn_kernels_use(0));
+  run_rows(rn_kernels_table(), n, head_norm, norm, rotary, activation, want);
+  CHECK(rn_kernels_use(set));
+  run_rows(rn_kernels_table(), n, head_norm, norm, rotary, activation, got);
+  compare_rows(got, want);
+  free(got);
+  free(want);
+}
+
+int main(void) {
+  rn_threads_start(1);
+  int sets = 0;
+  while (rn_kernels_use(sets)) {
+    chunks_agree(sets, false);
+    chunks_agree(sets, true);
+    for (int choice = 0; choice < 12; choice++) {
+      rows_agree(sets, N, choice);
+      rows_agree(sets, 2 + choice, choice);
+    }
+    sets++;
+  }
+  CHECK(sets >= 1 && !rn_kernels_use(-1));
+  printf("%d sets of kernels, the widest %s\n", sets, rn_kernels_table()->name);
+  return check_result();
+}
