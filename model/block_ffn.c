@@ -1,5 +1,7 @@
 #include "model/block_ffn.h"
 
+#include <stddef.h>
+
 #include "model/kernel/kernels.h"
 #include "model/matmul.h"
 
@@ -15,30 +17,53 @@ rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, rn_arena *
   return tape;
 }
 
+/* What a block of rows goes through: arrays of all rows. */
+typedef struct ffn_pass {
+  const rn_ffn_block *block;
+  const rn_kernels *kernels;
+  const rn_real *fc1, *fc2, *in;
+  rn_ffn_tape tape;
+  rn_real *work, *out;
+} ffn_pass;
+
+static ffn_pass pass_of(const rn_ffn_block *block, const rn_real *params, const rn_real *in,
+                        const rn_ffn_tape *tape, rn_real *work, rn_real *out) {
+  return (ffn_pass){
+      block, rn_kernels_table(), params + block->fc1, params + block->fc2, in, *tape, work, out};
+}
+
+static void forward_rows(const void *self, rn_range rows) {
+  const ffn_pass *p = self;
+  const rn_ffn_block *b = p->block;
+  const int D = b->dim, F = b->ffn_dim, inner = b->inner;
+  rn_block_nt(rows, inner, D, p->in, D, p->fc1, D, 0, p->tape.inner, inner);
+  for (int64_t r = rows.begin; r < rows.end; r++) {
+    p->kernels->ffn(b->kind, b->activation, F, p->tape.inner + r * inner, p->tape.product + r * F);
+  }
+  rn_block_nt(rows, D, F, p->tape.product, F, p->fc2, F, 0, p->out, D);
+}
+
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                     const rn_real *x, rn_ffn_tape *tape, rn_real *y) {
-  const int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
-  const rn_kernels *kernels = rn_kernels_table();
-  rn_matmul_nt(rows, inner, dim, x, dim, params + block->fc1, dim, 0, tape->inner, inner);
-#pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < rows.count; r++) {
-    kernels->ffn(block->kind, block->activation, ffn_dim, tape->inner + r * inner,
-                 tape->product + r * ffn_dim);
+  const ffn_pass pass = pass_of(block, params, x, tape, NULL, y);
+  rn_each_block(rows, NULL, forward_rows, &pass);
+}
+
+static void backward_rows(const void *self, rn_range rows) {
+  const ffn_pass *p = self;
+  const rn_ffn_block *b = p->block;
+  const int D = b->dim, F = b->ffn_dim, inner = b->inner;
+  rn_block_nn(rows, F, D, p->in, D, p->fc2, F, 0, p->work, F);
+  for (int64_t r = rows.begin; r < rows.end; r++) {
+    p->kernels->ffn_backward(b->kind, b->activation, F, p->work + r * F, p->tape.inner + r * inner);
   }
-  rn_matmul_nt(rows, dim, ffn_dim, tape->product, ffn_dim, params + block->fc2, ffn_dim, 0, y, dim);
+  rn_block_nn(rows, D, inner, p->tape.inner, inner, p->fc1, D, 0, p->out, D);
 }
 
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            const rn_real *dy, rn_ffn_tape *tape, rn_real *work, rn_real *dx) {
-  const int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
-  const rn_kernels *kernels = rn_kernels_table();
-  rn_matmul_nn(rows, ffn_dim, dim, dy, dim, params + block->fc2, ffn_dim, 0, work, ffn_dim);
-#pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < rows.count; r++) {
-    kernels->ffn_backward(block->kind, block->activation, ffn_dim, work + r * ffn_dim,
-                          tape->inner + r * inner);
-  }
-  rn_matmul_nn(rows, dim, inner, tape->inner, inner, params + block->fc1, dim, 0, dx, dim);
+  const ffn_pass pass = pass_of(block, params, dy, tape, work, dx);
+  rn_each_block(rows, NULL, backward_rows, &pass);
 }
 
 void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, const rn_real *x,

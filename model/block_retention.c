@@ -123,29 +123,61 @@ static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *uni
                              .ldv = pair_width(b)};
 }
 
-static rn_head_norm_shape norm_shape(const rn_block_retention *b, int64_t rows) {
-  return (rn_head_norm_shape){b->head_norm, rows, b->heads, b->value_width, b->eps};
+static rn_head_norm_shape norm_shape(const rn_block_retention *b) {
+  return (rn_head_norm_shape){b->head_norm, b->heads, b->value_width, b->eps};
 }
 
 static int qg_width(const rn_block_retention *b) {
   return b->gate ? pair_width(b) : b->dim;
 }
 
-/* Rows of a projection between two polls of the port. */
-enum { POLL_ROWS = 512 };
+/* Keys are scaled, queries are not: their product is then that of RetNet's eq. 5. */
+static rn_real key_scale(const rn_block_retention *b) {
+  return (rn_real)(1 / sqrt((double)b->key_width));
+}
 
-/* y = x w^T, and a moment for the port after every few rows. */
-static void project_and_poll(const rn_scan_port *port, rn_rows rows, int n, int k, const rn_real *x,
-                             const rn_real *w, rn_real *y, int64_t ldy) {
-  if (rows.leaf > 0) { /* tiles of leaves, which polls must not cut */
-    rn_matmul_nt_exact(rows, n, k, x, k, w, k, y, ldy);
-    return;
-  }
-  for (int64_t row = 0; row < rows.count; row += POLL_ROWS) {
-    const int64_t count = rows.count - row < POLL_ROWS ? rows.count - row : POLL_ROWS;
-    rn_matmul_nt_exact(rn_rows_together(count), n, k, x + row * k, k, w, k, y + row * ldy, ldy);
-    port->poll(port->self);
-  }
+/* What blocks of rows go through, forward or backward: arrays of all rows. */
+typedef struct rows_pass {
+  const rn_block_retention *b;
+  const rn_real *params;
+  const rn_layer_params *at;
+  int tokens;
+  const rn_block_retention_tape *tape;
+  const rn_real *in; /* x forward, dy backward */
+  rn_real *out;      /* y forward, dx backward */
+} rows_pass;
+
+static const rn_real *head_weight(const rows_pass *p) {
+  return p->at->head_norm >= 0 ? p->params + p->at->head_norm : NULL;
+}
+
+static rn_real *gate_of(const rows_pass *p) {
+  return p->b->gate ? p->tape->qg + p->b->dim : NULL;
+}
+
+static void project_kv(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  const int D = p->b->dim, pair = pair_width(p->b);
+  rn_block_nt_exact(rows, pair, D, p->in, D, p->params + p->at->k, D, p->tape->kv, pair);
+  rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, key_scale(p->b), p->tape->kv,
+                  pair);
+}
+
+static void project_qg(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  const int D = p->b->dim, pair = pair_width(p->b);
+  rn_block_nt_exact(rows, qg_width(p->b), D, p->in, D, p->params + p->at->q, D, p->tape->qg, pair);
+  rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, 1, p->tape->qg, pair);
+}
+
+static void norm_gate_and_project(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  const rn_block_retention_tape *t = p->tape;
+  const int D = p->b->dim, Vd = p->b->value_dim;
+  rn_head_norm_forward(norm_shape(p->b), rows, t->alpha, t->normed, t->factor);
+  rn_gate_forward(norm_shape(p->b), rows, t->normed, head_weight(p), gate_of(p), pair_width(p->b),
+                  t->gated);
+  rn_block_nt(rows, D, Vd, t->gated, Vd, p->params + p->at->out, Vd, 0, p->out, D);
 }
 
 /* The form's own contribution to the state, and the row scale of forms that need no weights. */
@@ -204,10 +236,10 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
                                      int layer, rn_scan_port *port, rn_block_input in,
                                      rn_block_retention_tape *tape, rn_real *y) {
   const rn_rows rows = rn_rows_of_unit(unit);
-  const int D = b->dim, pair = pair_width(b), heads = unit->sequences * b->heads;
+  const int heads = unit->sequences * b->heads;
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const rn_retention_view u = view_of(b, unit, tape);
-  const rn_head_norm_shape norm = norm_shape(b, rows.count);
+  const rows_pass pass = {b, params, at, unit->tokens, tape, in.x, y};
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   tape->form = form;
   if (form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_CHUNKWISE) {
@@ -216,15 +248,12 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
                    "recurrent for generation");
   }
 
-  rn_matmul_nt_exact(rows, pair, D, in.x, D, params + at->k, D, tape->kv, pair);
-  rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, false,
-                  (rn_real)(1 / sqrt((double)b->key_width)), tape->kv, pair);
+  rn_each_block(rows, NULL, project_kv, &pass);
   contribute(b, &u, form, tape->states);
   rn_retention_decays(&b->core, &u, b->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer, heads, m, b->log_decay, b->own));
 
-  project_and_poll(port, rows, qg_width(b), D, in.x, params + at->q, tape->qg, pair);
-  rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, false, 1, tape->qg, pair);
+  rn_each_block(rows, port, project_qg, &pass);
   if (form == RN_FORM_CHUNKWISE) {
     rn_retention_forward_inner(&b->core, &u, port, tape->normed, b->value_dim,
                                rn_retention_scale_needs_weights(&b->core) ? tape->alpha : NULL);
@@ -240,11 +269,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
     retain_without_chunks(b, &u, form, tape);
   }
   retain_first_tokens(b, params, at, unit, in, tape);
-  rn_head_norm_forward(norm, tape->alpha, tape->normed, tape->factor);
-  rn_gate_forward(norm, tape->normed, at->head_norm >= 0 ? params + at->head_norm : NULL,
-                  b->gate ? tape->qg + D : NULL, pair, tape->gated);
-  rn_matmul_nt(rows, D, b->value_dim, tape->gated, b->value_dim, params + at->out, b->value_dim, 0,
-               y, D);
+  rn_each_block(rows, NULL, norm_gate_and_project, &pass);
   return RN_OK;
 }
 
@@ -278,36 +303,57 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
   return RN_OK;
 }
 
+/* From dy to the gradient of the normed rows' gate and weight, and without a weight of o. */
+static void project_and_gate_backward(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  const rn_block_retention *b = p->b;
+  const int D = b->dim, Vd = b->value_dim;
+  rn_block_nn(rows, Vd, D, p->in, D, p->params + p->at->out, Vd, 0, b->d_value, Vd);
+  rn_gate_backward(norm_shape(b), rows, p->tape->normed, head_weight(p), gate_of(p), pair_width(b),
+                   b->d_value);
+  if (head_weight(p) != NULL) return;
+  rn_head_norm_backward(norm_shape(b), rows, p->tape->normed, p->tape->factor, b->d_value);
+}
+
+static void norm_backward(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  rn_head_norm_backward(norm_shape(p->b), rows, p->tape->normed, p->tape->factor, p->b->d_value);
+}
+
+/* From the gradients of q, k, v, which go on the tape beside that of g, to dx. */
+static void project_qkvg_backward(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  const rn_block_retention *b = p->b;
+  const rn_block_retention_tape *t = p->tape;
+  const int D = b->dim, pair = pair_width(b);
+  for (int64_t row = rows.begin; row < rows.end; row++) {
+    memcpy(t->qg + row * pair, b->d_q + row * D, (size_t)D * sizeof(rn_real));
+    memcpy(t->kv + row * pair, b->d_kv + row * pair, (size_t)pair * sizeof(rn_real));
+  }
+  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, 1, t->qg, pair);
+  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, key_scale(b), t->kv, pair);
+  rn_block_nn(rows, D, pair, t->kv, pair, p->params + p->at->k, D, 0, p->out, D);
+  rn_block_nn(rows, D, qg_width(b), t->qg, pair, p->params + p->at->q, D, 1, p->out, D);
+}
+
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
                                             const rn_real *params, const rn_layer_params *at,
                                             const rn_unit *unit, int layer, rn_scan_port *port,
                                             const rn_real *dy, rn_block_retention_tape *tape,
                                             rn_real *dx, rn_sink *sink) {
   const rn_rows rows = rn_rows_of_unit(unit);
-  const int D = b->dim, Vd = b->value_dim, pair = pair_width(b);
   const rn_retention_view u = view_of(b, unit, tape);
-  const rn_head_norm_shape norm = norm_shape(b, rows.count);
+  const rows_pass pass = {b, params, at, unit->tokens, tape, dy, dx};
+  const rn_real *weight = head_weight(&pass);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
-
-  rn_matmul_nn(rows, Vd, D, dy, D, params + at->out, Vd, 0, b->d_value, Vd);
-  const rn_real *weight = at->head_norm >= 0 ? params + at->head_norm : NULL;
-  rn_gate_backward(norm, tape->normed, weight, b->gate ? tape->qg + D : NULL, pair, b->d_value);
+  rn_each_block(rows, NULL, project_and_gate_backward, &pass);
   if (weight != NULL) {
-    rn_head_weight_backward(norm, rows, tape->normed, weight, at->head_norm, b->d_value, sink);
+    rn_head_weight_backward(norm_shape(b), rows, tape->normed, weight, at->head_norm, b->d_value,
+                            sink);
+    rn_each_block(rows, NULL, norm_backward, &pass);
   }
-  rn_head_norm_backward(norm, tape->normed, tape->factor, b->d_value);
   RN_TRY(err, core_backward(err, b, &u, layer, port, tape));
-
-  rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, true, 1, b->d_q, D);
-  rn_rotary_apply(&b->rotary, unit->sequences, unit->tokens, b->heads, true,
-                  (rn_real)(1 / sqrt((double)b->key_width)), b->d_kv, pair);
-#pragma omp parallel for schedule(static)
-  for (int64_t row = 0; row < rows.count; row++) {
-    memcpy(tape->qg + row * pair, b->d_q + row * D, (size_t)D * sizeof(rn_real));
-    memcpy(tape->kv + row * pair, b->d_kv + row * pair, (size_t)pair * sizeof(rn_real));
-  }
-  rn_matmul_nn(rows, D, pair, tape->kv, pair, params + at->k, D, 0, dx, D);
-  rn_matmul_nn(rows, D, qg_width(b), tape->qg, pair, params + at->q, D, 1, dx, D);
+  rn_each_block(rows, NULL, project_qkvg_backward, &pass);
   return RN_OK;
 }
 

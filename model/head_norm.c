@@ -4,19 +4,18 @@
 
 #include "model/kernel/kernels.h"
 
-void rn_head_norm_forward(rn_head_norm_shape s, const rn_real *alpha, rn_real *x, rn_real *factor) {
+void rn_head_norm_forward(rn_head_norm_shape s, rn_range rows, const rn_real *alpha, rn_real *x,
+                          rn_real *factor) {
   const rn_kernels *kernels = rn_kernels_table();
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < s.rows * s.heads; i++) {
+  for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
     factor[i] = kernels->head_norm(s.kind, s.width, s.eps, alpha[i], x + i * s.width);
   }
 }
 
-void rn_head_norm_backward(rn_head_norm_shape s, const rn_real *y, const rn_real *factor,
-                           rn_real *dy) {
+void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, const rn_real *y,
+                           const rn_real *factor, rn_real *dy) {
   const rn_kernels *kernels = rn_kernels_table();
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < s.rows * s.heads; i++) {
+  for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
     kernels->head_norm_backward(s.kind, s.width, y + i * s.width, factor[i], dy + i * s.width);
   }
 }
@@ -26,13 +25,21 @@ static int64_t gate_at(rn_head_norm_shape s, int64_t ldg, int64_t i) {
   return i / s.heads * ldg + i % s.heads * s.width;
 }
 
-void rn_gate_forward(rn_head_norm_shape s, const rn_real *y, const rn_real *w, const rn_real *g,
-                     int64_t ldg, rn_real *z) {
+void rn_gate_forward(rn_head_norm_shape s, rn_range rows, const rn_real *y, const rn_real *w,
+                     const rn_real *g, int64_t ldg, rn_real *z) {
   const rn_kernels *kernels = rn_kernels_table();
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < s.rows * s.heads; i++) {
+  for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
     kernels->gate(s.width, y + i * s.width, w, g != NULL ? g + gate_at(s, ldg, i) : NULL,
                   z + i * s.width);
+  }
+}
+
+void rn_gate_backward(rn_head_norm_shape s, rn_range rows, const rn_real *y, const rn_real *w,
+                      rn_real *g, int64_t ldg, rn_real *dz) {
+  const rn_kernels *kernels = rn_kernels_table();
+  for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
+    kernels->gate_backward(s.width, y + i * s.width, w, g != NULL ? g + gate_at(s, ldg, i) : NULL,
+                           dz + i * s.width);
   }
 }
 
@@ -61,17 +68,7 @@ void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_real *
     }
   }
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < s.rows * s.heads; i++) {
+  for (int64_t i = 0; i < rows.count * s.heads; i++) {
     for (int e = 0; e < s.width; e++) dz[i * s.width + e] *= w[e];
-  }
-}
-
-void rn_gate_backward(rn_head_norm_shape s, const rn_real *y, const rn_real *w, rn_real *g,
-                      int64_t ldg, rn_real *dz) {
-  const rn_kernels *kernels = rn_kernels_table();
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < s.rows * s.heads; i++) {
-    kernels->gate_backward(s.width, y + i * s.width, w, g != NULL ? g + gate_at(s, ldg, i) : NULL,
-                           dz + i * s.width);
   }
 }

@@ -18,32 +18,34 @@
 
 typedef struct rn_head_norm_shape {
   rn_head_norm kind;
-  int64_t rows;
   int heads, width; /* H, V */
   double eps;
 } rn_head_norm_shape;
 
 /**
- * Shapes: x [rows, H, V]: o on entry, on return the normalized rows, without the weight;
- *         alpha, factor [rows, H]: factor is what backward multiplies by.
+ * The calling thread's part: all functions but the last work on the rows of a range.
+ *
+ * Shapes: x [R, H, V]: o on entry, on return the normalized rows, without the weight;
+ *         alpha, factor [R, H]: factor is what backward multiplies by.
  */
-void rn_head_norm_forward(rn_head_norm_shape s, const rn_real *alpha, rn_real *x, rn_real *factor);
+void rn_head_norm_forward(rn_head_norm_shape s, rn_range rows, const rn_real *alpha, rn_real *x,
+                          rn_real *factor);
 
 /** dy becomes do, in place; y are the rows that forward left. */
-void rn_head_norm_backward(rn_head_norm_shape s, const rn_real *y, const rn_real *factor,
-                           rn_real *dy);
+void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, const rn_real *y,
+                           const rn_real *factor, rn_real *dy);
 
-/** z = silu(g) y w; g [rows, H V] rows ldg apart or NULL (no gate), w [V] or NULL. */
-void rn_gate_forward(rn_head_norm_shape s, const rn_real *y, const rn_real *w, const rn_real *g,
-                     int64_t ldg, rn_real *z);
+/** z = silu(g) y w; g [R, H V] rows ldg apart or NULL (no gate), w [V] or NULL. */
+void rn_gate_forward(rn_head_norm_shape s, rn_range rows, const rn_real *y, const rn_real *w,
+                     const rn_real *g, int64_t ldg, rn_real *z);
 
 /** dz becomes that of y w, in place; g becomes dg in place (if a gate); w as in forward. */
-void rn_gate_backward(rn_head_norm_shape s, const rn_real *y, const rn_real *w, rn_real *g,
-                      int64_t ldg, rn_real *dz);
+void rn_gate_backward(rn_head_norm_shape s, rn_range rows, const rn_real *y, const rn_real *w,
+                      rn_real *g, int64_t ldg, rn_real *dz);
 
 /**
  * With dz that of y w: the weight's gradient into the sink at `offset`, summed over rows and heads
- * in an order that does not depend on threads, and dz becomes dy in place. `rows` are s.rows.
+ * in an order that does not depend on threads, and dz becomes dy in place.
  */
 void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_real *y, const rn_real *w,
                              int64_t offset, rn_real *dz, rn_sink *sink);

@@ -2,6 +2,8 @@
 #include "model/matmul.h"
 
 #include <assert.h>
+#include <omp.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "model/kernel/products.h"
@@ -30,9 +32,10 @@ static rn_tiling tiling_of(rn_rows rows, int64_t cols, int tile_rows, int tile_c
   return (rn_tiling){rows, cols, part_tiles, row_tiles, tiles, tile_rows, tile_cols};
 }
 
-/* Of activations: as wide as packing the weights for so few rows is worth. */
+/* As wide as packing the weights for so few rows is worth. */
+enum { TILE_COLS = 2048 };
+
 static rn_tiling tiling_of_rows(rn_rows rows, int64_t cols) {
-  enum { TILE_COLS = 2048 };
   return tiling_of(rows, cols, tile_rows_of(rows.count), TILE_COLS);
 }
 
@@ -59,8 +62,9 @@ static rn_tile tile_at(const rn_tiling *tiling, int64_t index) {
                    (int)(cols < tiling->tile_cols ? cols : tiling->tile_cols)};
 }
 
-static void multiply_nt(rn_gemm *gemm, rn_rows rows, int n, int k, const rn_real *x, int64_t ldx,
-                        const rn_real *w, int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
+void rn_matmul_nt(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
+                  int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
+  rn_gemm *gemm = rn_products_table()->nt;
   const rn_tiling tiling = tiling_of_rows(rows, n);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
@@ -68,18 +72,6 @@ static void multiply_nt(rn_gemm *gemm, rn_rows rows, int n, int k, const rn_real
     gemm(t.rows, t.cols, k, 1, x + t.row * ldx, ldx, w + t.col * ldw, ldw, beta,
          y + t.row * ldy + t.col, ldy);
   }
-}
-
-void rn_matmul_nt(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
-                  int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
-  multiply_nt(rn_products_table()->nt, rows, n, k, x, ldx, w, ldw, beta, y, ldy);
-}
-
-void rn_matmul_nt_exact(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
-                        int64_t ldw, rn_real *y, int64_t ldy) {
-  const rn_products *products = rn_products_table();
-  rn_gemm *gemm = k <= RN_EXACT_SUM ? products->nt_exact : products->nt;
-  multiply_nt(gemm, rows, n, k, x, ldx, w, ldw, 0, y, ldy);
 }
 
 void rn_matmul_nn(rn_rows rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
@@ -94,6 +86,9 @@ void rn_matmul_nn(rn_rows rows, int k, int n, const rn_real *dy, int64_t lddy, c
   }
 }
 
+/* Rows that one call sums over: what packing them takes stays in cache. */
+enum { SUM_ROWS = 512 };
+
 void rn_matmul_tn(int64_t rows, int n, int k, const rn_real *dy, int64_t lddy, const rn_real *x,
                   int64_t ldx, rn_real beta, rn_real *dw, int64_t lddw) {
   assert(rows <= INT32_MAX);
@@ -102,7 +97,55 @@ void rn_matmul_tn(int64_t rows, int n, int k, const rn_real *dy, int64_t lddy, c
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
     rn_tile t = tile_at(&tiling, i);
-    gemm(t.rows, t.cols, (int)rows, 1, dy + t.row, lddy, x + t.col, ldx, beta,
-         dw + t.row * lddw + t.col, lddw);
+    for (int64_t row = 0; row == 0 || row < rows; row += SUM_ROWS) {
+      gemm(t.rows, t.cols, (int)(rows - row < SUM_ROWS ? rows - row : SUM_ROWS), 1,
+           dy + row * lddy + t.row, lddy, x + row * ldx + t.col, ldx, row == 0 ? beta : 1,
+           dw + t.row * lddw + t.col, lddw);
+    }
+  }
+}
+
+/* ---- blocks ---- */
+
+void rn_each_block(rn_rows rows, const rn_scan_port *port, rn_block_work *work, const void *self) {
+  const rn_tiling tiling = tiling_of_rows(rows, 1);
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t i = 0; i < tiling.tiles; i++) {
+    const rn_tile t = tile_at(&tiling, i);
+    work(self, (rn_range){t.row, t.row + t.rows});
+    if (port != NULL && omp_get_thread_num() == 0) port->poll(port->self);
+  }
+}
+
+static int width_at(int col, int cols) {
+  return cols - col < TILE_COLS ? cols - col : TILE_COLS;
+}
+
+static void block_nt(rn_gemm *gemm, rn_range rows, int n, int k, const rn_real *x, int64_t ldx,
+                     const rn_real *w, int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
+  for (int col = 0; col < n; col += TILE_COLS) {
+    gemm((int)rn_range_count(rows), width_at(col, n), k, 1, x + rows.begin * ldx, ldx,
+         w + col * ldw, ldw, beta, y + rows.begin * ldy + col, ldy);
+  }
+}
+
+void rn_block_nt(rn_range rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
+                 int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
+  block_nt(rn_products_table()->nt, rows, n, k, x, ldx, w, ldw, beta, y, ldy);
+}
+
+void rn_block_nt_exact(rn_range rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
+                       int64_t ldw, rn_real *y, int64_t ldy) {
+  const rn_products *products = rn_products_table();
+  block_nt(k <= RN_EXACT_SUM ? products->nt_exact : products->nt, rows, n, k, x, ldx, w, ldw, 0, y,
+           ldy);
+}
+
+void rn_block_nn(rn_range rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
+                 int64_t ldw, rn_real beta, rn_real *dx, int64_t lddx) {
+  rn_gemm *gemm = rn_products_table()->nn;
+  for (int col = 0; col < k; col += TILE_COLS) {
+    gemm((int)rn_range_count(rows), width_at(col, k), n, 1, dy + rows.begin * lddy, lddy, w + col,
+         ldw, beta, dx + rows.begin * lddx + col, lddx);
   }
 }

@@ -13,21 +13,11 @@
 #include "model/names.h"
 #include "model/rows.h"
 #include "proto/real.h"
+#include "proto/scan_port.h"
 
 /** y [R, N] = x [R, K] w^T + beta y,  w [N, K]: a linear layer forward. */
 void rn_matmul_nt(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
                   int64_t ldw, rn_real beta, rn_real *y, int64_t ldy);
-
-/**
- * As rn_matmul_nt, but sums of at most RN_EXACT_SUM products are made in double and rounded once:
- * for q, k, v, whose rounding a head norm may magnify.
- *
- * The rule is one of shape. Longer sums are the product library's: in double they would cost a wide
- * model's step several percent, while narrow models are what results are held against each other
- * with, and their products are not what takes the time.
- */
-void rn_matmul_nt_exact(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
-                        int64_t ldw, rn_real *y, int64_t ldy);
 
 /** dx [R, K] = dy [R, N] w + beta dx,  w [N, K]: its gradient by the input. */
 void rn_matmul_nn(rn_rows rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
@@ -36,5 +26,34 @@ void rn_matmul_nn(rn_rows rows, int k, int n, const rn_real *dy, int64_t lddy, c
 /** dw [N, K] = dy [R, N]^T x [R, K] + beta dw: its gradient by the weights. */
 void rn_matmul_tn(int64_t rows, int n, int k, const rn_real *dy, int64_t lddy, const rn_real *x,
                   int64_t ldx, rn_real beta, rn_real *dw, int64_t lddw);
+
+/* ---- blocks of rows that go through several steps while they are near ---- */
+
+/** Work on some rows, by the thread that calls it. */
+typedef void rn_block_work(const void *self, rn_range rows);
+
+/**
+ * Calls work(self, rows) for blocks of rows, over all threads: no block reaches across a leaf, and
+ * their height is a function of the number of rows alone. The first thread polls `port`, unless
+ * NULL, between its blocks.
+ */
+void rn_each_block(rn_rows rows, const rn_scan_port *port, rn_block_work *work, const void *self);
+
+/** As rn_matmul_nt and rn_matmul_nn, for one block; x, y, dy, dx are the arrays of all rows. */
+void rn_block_nt(rn_range rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
+                 int64_t ldw, rn_real beta, rn_real *y, int64_t ldy);
+void rn_block_nn(rn_range rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
+                 int64_t ldw, rn_real beta, rn_real *dx, int64_t lddx);
+
+/**
+ * As rn_block_nt, but sums of at most RN_EXACT_SUM products are made in double and rounded once:
+ * for q, k, v, whose rounding a head norm may magnify.
+ *
+ * The rule is one of shape. Longer sums are the product library's: in double they would cost a wide
+ * model's step several percent, while narrow models are what results are held against each other
+ * with, and their products are not what takes the time.
+ */
+void rn_block_nt_exact(rn_range rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
+                       int64_t ldw, rn_real *y, int64_t ldy);
 
 #endif

@@ -48,11 +48,10 @@ void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens) {
   }
 }
 
-void rn_rotary_apply(const rn_rotary_table *table, int sequences, int tokens, int heads, bool back,
+void rn_rotary_apply(const rn_rotary_table *table, int tokens, rn_range rows, int heads, bool back,
                      rn_real scale, rn_real *x, int64_t ld) {
   const rn_kernels *kernels = rn_kernels_table();
-#pragma omp parallel for schedule(static)
-  for (int64_t row = 0; row < (int64_t)sequences * tokens; row++) {
+  for (int64_t row = rows.begin; row < rows.end; row++) {
     const int64_t at = row % tokens * table->half;
     kernels->rotate(table->kind, heads, 2 * table->half, table->cosine + at, table->sine + at,
                     back ? -1 : 1, scale, x + row * ld);

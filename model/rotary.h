@@ -14,6 +14,7 @@
 
 #include "model/names.h"
 #include "model/spec.h"
+#include "proto/cut.h"
 
 /** Cosines and sines of positions first .. first + tokens - 1. */
 typedef struct rn_rotary_table {
@@ -37,10 +38,11 @@ void rn_rotary_destroy(rn_rotary_table *table);
 void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens);
 
 /**
- * Rotates rows in place and multiplies by `scale`; `back` rotates the other way (the gradient).
- * Shapes: x [sequences, tokens, heads, K], rows ld apart.
+ * Rotates the rows of a range in place and multiplies by `scale`; `back` rotates the other way (the
+ * gradient). The calling thread does it; row r is of position r mod `tokens`.
+ * Shapes: x [R, heads, K], rows ld apart.
  */
-void rn_rotary_apply(const rn_rotary_table *table, int sequences, int tokens, int heads, bool back,
+void rn_rotary_apply(const rn_rotary_table *table, int tokens, rn_range rows, int heads, bool back,
                      rn_real scale, rn_real *x, int64_t ld);
 
 #endif

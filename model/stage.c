@@ -34,6 +34,7 @@ struct rn_tape {
   int layer_count;
   rn_keep keep;
   bool train;
+  bool weights_done; /* backward_input had the weights' gradients too */
   const rn_stage *stage;
   rn_layer_tape *layer; /* [layer_count], all the same when not all is kept */
   rn_real *input;       /* [layer_count, R, D] of layers; NULL unless inputs are kept */
@@ -307,14 +308,15 @@ void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_
 
 rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *params,
                                   const rn_unit *unit, rn_scan_port *port, rn_tape *tape,
-                                  rn_real *dy, rn_real *dx, rn_sink *sink) {
+                                  bool weights, rn_real *dy, rn_real *dx, rn_sink *sink) {
   const bool again = tape->keep == RN_KEEP_INPUTS;
   assert(tape->keep != RN_KEEP_NOTHING);
+  tape->weights_done = weights || again;
   for (int i = stage->layer_count - 1; i >= 0; i--) {
     if (again) RN_TRY(err, forward_again(err, stage, params, unit, tape, i));
     RN_TRY(err, rn_layer_backward_input(err, &stage->layer[i], params, unit, port, &tape->layer[i],
                                         dy, sink));
-    if (again) {
+    if (tape->weights_done) {
       rn_layer_backward_weight(&stage->layer[i], rn_rows_of_unit(unit), &tape->layer[i], sink);
     }
   }
@@ -330,7 +332,7 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
 void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tape *tape,
                               rn_sink *sink) {
   const rn_rows rows = rn_rows_of_unit(unit);
-  for (int i = stage->layer_count - 1; tape->keep == RN_KEEP_ALL && i >= 0; i--) {
+  for (int i = stage->layer_count - 1; !tape->weights_done && i >= 0; i--) {
     rn_layer_backward_weight(&stage->layer[i], rows, &tape->layer[i], sink);
   }
 }

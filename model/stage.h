@@ -92,18 +92,20 @@ void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_
 
 /**
  * Gradient of the unit's input, from dy; leaves on the tape what backward_weight needs.
- * Gradients of vectors (norms) and, on a first stage, of the embedding go to the sink here.
+ * Gradients of vectors (norms) and, on a first stage, of the embedding go to the sink here;
+ * with `weights` those of matrices too, layer by layer while the layer's rows are near.
  *
  * Shapes:     dy [B, T, D] (overwritten); dx [B, T, D], dy itself allowed, NULL on a first stage.
  * Collective: over the ranks behind `port` (one REVERSE scan per layer, last layer first).
  */
 rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *params,
                                   const rn_unit *unit, rn_scan_port *port, rn_tape *tape,
-                                  rn_real *dy, rn_real *dx, rn_sink *sink);
+                                  bool weights, rn_real *dy, rn_real *dx, rn_sink *sink);
 
 /**
- * Weight gradients of the unit's matrices into the sink; local. The tape is free afterwards. A tape
- * that kept inputs only had them in backward_input: nothing is left to do.
+ * Weight gradients of the unit's matrices into the sink; local. The tape is free afterwards. Where
+ * backward_input had them already - asked to, or from a tape that kept inputs only - nothing is
+ * left to do.
  */
 void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tape *tape,
                               rn_sink *sink);

@@ -36,6 +36,7 @@ double rn_sum_of_squares(int64_t n, const rn_real *x) {
   for (int64_t b = 0; b < blocks; b++) {
     const int64_t end = (b + 1) * BLOCK < n ? (b + 1) * BLOCK : n;
     double sum = 0;
+#pragma omp simd reduction(+ : sum)
     for (int64_t i = b * BLOCK; i < end; i++) sum += (double)x[i] * (double)x[i];
 #pragma omp ordered
     total += sum;

@@ -189,13 +189,14 @@ static rn_status backward(rn_err *err, training *t, const rn_task *task) {
   rn_scan_port *port =
       rn_scan_source_port(t->scan, RN_SCAN_REVERSE, task->microbatch, task->segment);
   RN_TRY(err, rn_stage_backward_input(err, p->stage, p->params, unit, port, slot->tape,
-                                      slot->gradient, slot->gradient, t->sink));
+                                      !p->schedule.split_weight, slot->gradient, slot->gradient,
+                                      t->sink));
   if (is_first(p)) return RN_OK;
   return rn_relay_send(err, p->relay, RN_RELAY_GRADIENTS, number_of(t, task), rows_of(unit),
                        slot->gradient, &slot->gradient_out);
 }
 
-/* The weight half; the slot is free for the rows of another unit then. */
+/* The weight half, unless backward had it; the slot is free for the rows of another unit then. */
 static rn_status backward_weight(rn_err *err, training *t, int at) {
   rn_pipeline *p = t->pipeline;
   const rn_task *task = &p->tasks.task[at];

@@ -59,7 +59,7 @@ rn_status golden_model_loss(rn_err *err, golden_model *m, const int32_t *target,
   *loss = sum / rows;
   if (!backward) return RN_OK;
   RN_TRY(err, rn_stage_backward_input(err, m->stage, m->params, &m->unit, rn_carry_port(m->carry),
-                                      m->tape, m->dy, NULL, &m->sink));
+                                      m->tape, false, m->dy, NULL, &m->sink));
   rn_stage_backward_weight(m->stage, &m->unit, m->tape, &m->sink);
   return RN_OK;
 }

@@ -26,7 +26,7 @@ static void work(arrays *a) {
   rn_matmul_nt(rows, WIDTH, INNER, a->x, INNER, a->w, INNER, 0, a->y, WIDTH);
   rn_matmul_nn(rows, INNER, WIDTH, a->y, WIDTH, a->w, INNER, 0, a->dx, INNER);
   rn_matmul_tn(ROWS, WIDTH, INNER, a->y, WIDTH, a->x, INNER, 1, a->dw, INNER);
-  rn_matmul_nt_exact(rows, WIDTH, LONG, a->x, INNER, a->w, INNER, a->exact, WIDTH);
+  rn_block_nt_exact((rn_range){0, ROWS}, WIDTH, LONG, a->x, INNER, a->w, INNER, a->exact, WIDTH);
 }
 
 /* Each of the four products is complete: its calls add up to 2 m n k. */

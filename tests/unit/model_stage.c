@@ -56,11 +56,12 @@ static void two_stages_are_one_model(rn_spec spec) {
   CHECK_OK(&err, rn_stage_forward(&err, stage[1], params[1], &m.unit[0], RN_FORM_CHUNKWISE, true,
                                   rn_carry_port(carry[1]), middle, y, tape[1]));
   rn_stage_loss(stage[1], params[1], &m.unit[0], y, 1, &got, NULL, dy, &sink[1]);
-  CHECK_OK(&err, rn_stage_backward_input(&err, stage[1], params[1], &m.unit[0],
-                                         rn_carry_port(carry[1]), tape[1], dy, dmiddle, &sink[1]));
+  CHECK_OK(&err,
+           rn_stage_backward_input(&err, stage[1], params[1], &m.unit[0], rn_carry_port(carry[1]),
+                                   tape[1], false, dy, dmiddle, &sink[1]));
   CHECK_OK(&err,
            rn_stage_backward_input(&err, stage[0], params[0], &m.unit[0], rn_carry_port(carry[0]),
-                                   tape[0], dmiddle, NULL, &sink[0]));
+                                   tape[0], false, dmiddle, NULL, &sink[0]));
   CHECK(got == want);
   CHECK(memcmp(y, m.y, (size_t)(m.rows * spec.dim) * sizeof(rn_real)) == 0);
   for (int s = 0; s < 2; s++) {
@@ -165,7 +166,7 @@ static void a_failing_port_is_reported(void) {
     broken.calls_left = call;
     CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
                 rn_stage_backward_input(&err, m.stage, m.params, &m.unit[0], &port, m.tape[0],
-                                        m.piece_y[0], NULL, &m.sink));
+                                        false, m.piece_y[0], NULL, &m.sink));
   }
   test_model_close(&m);
 }
