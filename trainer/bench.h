@@ -39,6 +39,13 @@ rn_status rn_bench_gemm(rn_err *err, rn_world *world, const rn_bench_options *op
 rn_status rn_bench_io(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
+ * Every kernel of a model of these keys, in every set that this machine can run, beside its limit.
+ *
+ * Collective: over the world; rank 0 tells of itself. Errors: those of the config.
+ */
+rn_status rn_bench_kernels(rn_err *err, rn_world *world, const rn_bench_options *options);
+
+/**
  * Steps of the reference model (or as the keys say) on made-up tokens: time, rates, peak memory;
  * what the step's products take alone, and the machine's best rate of products; with --scan none,
  * what the scan costs.

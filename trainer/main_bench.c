@@ -31,6 +31,13 @@ static const rn_arg io_options[] = {
     {'s', NULL, "section.key=value", "a key of the run, such as checkpoint.level=3", RN_ARG_LIST,
      &given.keys, 0, 0}};
 
+static const rn_arg kernels_options[] = {
+    {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
+    {0, "rounds", "N", "samples of each kernel (5)", RN_ARG_INTEGER, &given.rounds, 1,
+     RN_QUANTILE_MOST},
+    {'s', NULL, "section.key=value", "a key of the run, such as model.chunk=256", RN_ARG_LIST,
+     &given.keys, 0, 0}};
+
 static const rn_arg step_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
     {0, "precision", "fp32|bf16", "of activations and products", RN_ARG_TEXT, &given.precision, 0,
@@ -50,6 +57,11 @@ static rn_status gemm(rn_err *err, const rn_words *words) {
 static rn_status io(rn_err *err, const rn_words *words) {
   (void)words;
   return rn_bench_io(err, world, &given);
+}
+
+static rn_status kernels(rn_err *err, const rn_words *words) {
+  (void)words;
+  return rn_bench_kernels(err, world, &given);
 }
 
 static rn_status scan(rn_err *err, const rn_words *words) {
@@ -73,6 +85,11 @@ static const rn_command commands[] = {
      {"retnet-bench io", "[--json] [--dir DIR] [--rounds N] [-s section.key=value]...",
       "Shards and checkpoints, written and read.", io_options, COUNT(io_options), 0, 0},
      io},
+    {"kernels",
+     {"retnet-bench kernels", "[--json] [--rounds N] [-s section.key=value]...",
+      "Each kernel of a model, beside what limits it.", kernels_options, COUNT(kernels_options), 0,
+      0},
+     kernels},
     {"scan",
      {"retnet-bench scan", "[--json]",
       "The scan of states over the ranks of an mpirun: chain, doubling and exscan side by side.",

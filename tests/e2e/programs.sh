@@ -171,6 +171,8 @@ case $case in
           gemm.json || fail "gemm.json: no $shape by $threads threads"
       done
     done
+    "$bin/retnet-bench" kernels --json --rounds 1 "${small[@]}" >kernels.json
+    [ "$(grep -o '"set": "ref"' kernels.json | wc -l)" = 19 ] || fail "$(cat kernels.json)"
     mkdir files
     mpirun -n 2 --oversubscribe "$bin/retnet-bench" io --json --dir files --rounds 1 "${small[@]}" \
       >io.json
