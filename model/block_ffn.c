@@ -4,6 +4,7 @@
 
 #include "model/kernel/kernels.h"
 #include "model/matmul.h"
+#include "proto/span.h"
 
 size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows) {
   return rn_arena_round((size_t)(rows * block->inner) * sizeof(rn_real)) +
@@ -46,6 +47,7 @@ static void forward_rows(const void *self, rn_range rows) {
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                     const rn_real *x, rn_ffn_tape *tape, rn_real *y) {
   const ffn_pass pass = pass_of(block, params, x, tape, NULL, y);
+  rn_span_phase("feed-forward");
   rn_each_block(rows, NULL, forward_rows, &pass);
 }
 
@@ -63,12 +65,14 @@ static void backward_rows(const void *self, rn_range rows) {
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            const rn_real *dy, rn_ffn_tape *tape, rn_real *work, rn_real *dx) {
   const ffn_pass pass = pass_of(block, params, dy, tape, work, dx);
+  rn_span_phase("feed-forward");
   rn_each_block(rows, NULL, backward_rows, &pass);
 }
 
 void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, const rn_real *x,
                             const rn_real *dy, const rn_ffn_tape *tape, rn_sink *sink) {
   int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
+  rn_span_phase("weight products");
   rn_sink_product(sink, block->fc2, dim, ffn_dim, rows, dy, dim, tape->product, ffn_dim);
   rn_sink_product(sink, block->fc1, inner, dim, rows, tape->inner, inner, x, dim);
 }

@@ -6,6 +6,7 @@
 
 #include "model/first_token.h"
 #include "model/matmul.h"
+#include "proto/span.h"
 
 static int64_t state_count(const rn_block_retention *b) {
   return (int64_t)b->max_sequences * b->heads * b->key_width * b->value_width;
@@ -248,17 +249,22 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
                    "recurrent for generation");
   }
 
+  rn_span_phase("k, v projection");
   rn_each_block(rows, NULL, project_kv, &pass);
+  rn_span_phase("states of chunks");
   contribute(b, &u, form, tape->states);
   rn_retention_decays(&b->core, &u, b->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer, heads, m, b->log_decay, b->own));
 
+  rn_span_phase("q, g projection");
   rn_each_block(rows, port, project_qg, &pass);
+  rn_span_phase("retention inside chunks");
   if (form == RN_FORM_CHUNKWISE) {
     rn_retention_forward_inner(&b->core, &u, port, tape->normed, b->value_dim,
                                rn_retention_scale_needs_weights(&b->core) ? tape->alpha : NULL);
   }
 
+  rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
   if (form == RN_FORM_CHUNKWISE) {
     rn_retention_forward_end(&b->core, &u, b->state, tape->states, tape->normed, b->value_dim,
@@ -268,7 +274,9 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
     memcpy(tape->states, b->state, (size_t)(heads * m) * sizeof(rn_real));
     retain_without_chunks(b, &u, form, tape);
   }
+  rn_span_phase("first tokens");
   retain_first_tokens(b, params, at, unit, in, tape);
+  rn_span_phase("head norm, gate, out projection");
   rn_each_block(rows, NULL, norm_gate_and_project, &pass);
   return RN_OK;
 }
@@ -280,6 +288,7 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = tape->form == RN_FORM_CHUNKWISE;
   assert(tape->form != RN_FORM_RECURRENT);
+  rn_span_phase("states of chunks");
   if (chunkwise) {
     rn_retention_backward_begin(&b->core, u, b->d_value, ldv, b->adjoints, b->own);
   } else {
@@ -287,10 +296,12 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
   }
   rn_retention_decays(&b->core, u, b->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, layer, heads, m, b->log_decay, b->own));
+  rn_span_phase("retention inside chunks");
   if (chunkwise) {
     rn_retention_backward_inner(&b->core, u, port, b->d_value, ldv, b->d_q, D, b->d_kv, b->d_kv + D,
                                 pair);
   }
+  rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
   if (chunkwise) {
     rn_retention_backward_end(&b->core, u, b->d_value, ldv, tape->states, b->state, b->adjoints,
@@ -346,6 +357,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
   const rows_pass pass = {b, params, at, unit->tokens, tape, dy, dx};
   const rn_real *weight = head_weight(&pass);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
+  rn_span_phase("head norm, gate, out projection");
   rn_each_block(rows, NULL, project_and_gate_backward, &pass);
   if (weight != NULL) {
     rn_head_weight_backward(norm_shape(b), rows, tape->normed, weight, at->head_norm, b->d_value,
@@ -353,6 +365,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
     rn_each_block(rows, NULL, norm_backward, &pass);
   }
   RN_TRY(err, core_backward(err, b, &u, layer, port, tape));
+  rn_span_phase("k, v, q, g projections");
   rn_each_block(rows, NULL, project_qkvg_backward, &pass);
   return RN_OK;
 }
@@ -361,6 +374,7 @@ void rn_block_retention_backward_weight(const rn_block_retention *b, const rn_la
                                         rn_rows rows, const rn_real *x, const rn_real *dy,
                                         const rn_block_retention_tape *tape, rn_sink *sink) {
   const int D = b->dim, pair = pair_width(b);
+  rn_span_phase("weight products");
   rn_sink_product(sink, at->k, pair, D, rows, tape->kv, pair, x, D);
   rn_sink_product(sink, at->q, qg_width(b), D, rows, tape->qg, pair, x, D);
   rn_sink_product(sink, at->out, D, b->value_dim, rows, dy, D, tape->gated, b->value_dim);

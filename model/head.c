@@ -2,6 +2,7 @@
 
 #include "model/kernel/kernels.h"
 #include "model/matmul.h"
+#include "proto/span.h"
 
 /* A block's logits take some tens of MB at most, and its products still fill the threads. */
 enum { MANY_TOKENS = 4096, BLOCK_OF_FEW = 1024, BLOCK_OF_MANY = 256 };
@@ -66,9 +67,11 @@ void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, cons
   for (int64_t from = 0; from < rows; from += head->block) {
     int64_t count = block_rows(head, rows - from);
     const rn_real *y_block = y + from * dim;
+    rn_span_phase("head");
     const rn_real *normed = projected_rows(head, params, count, y_block, work);
     rn_matmul_nt(rn_rows_together(count), vocab, dim, normed, dim, params + head->projection, dim,
                  0, work->logits, vocab);
+    rn_span_phase("softmax and loss");
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < count; r++) {
       work->row_loss[r] = kernels->cross_entropy(vocab, work->logits + r * vocab, target[from + r],
@@ -78,6 +81,7 @@ void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, cons
       *loss_sum += work->row_loss[r];
       if (token_loss != NULL) token_loss[from + r] = (rn_real)work->row_loss[r];
     }
+    rn_span_phase("head");
     if (dy != NULL) {
       backward_block(head, params, count, y_block, normed, work, dy + from * dim, sink);
     }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "model/dropout.h"
+#include "proto/span.h"
 
 static size_t row_bytes(const rn_layer *layer, int64_t rows) {
   return rn_arena_round((size_t)(rows * layer->retention_norm.width) * sizeof(rn_real));
@@ -54,6 +55,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
   const int64_t count = rows.count * layer->retention_norm.width;
   rn_real *branch = layer->scratch;
   t->train = train;
+  rn_span_phase("norms, residual");
   copy(layer->pre_norm ? t->norm_in1 : t->in1, x, count);
   if (layer->pre_norm) {
     rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, t->in1, t->stat1);
@@ -63,6 +65,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
                              .norm = layer->pre_norm ? &layer->retention_norm : NULL};
   RN_TRY(err, rn_block_retention_forward(err, layer->retention, params, &layer->at, unit, form,
                                          layer->index, port, in, &t->retention, branch));
+  rn_span_phase("norms, residual");
   drop(layer, unit, RN_DROPOUT_RETENTION, train, branch);
   if (layer->pre_norm) {
     join(layer, t->norm_in1, branch, count, t->norm_in2);
@@ -72,6 +75,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
     rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, t->in2, t->stat1);
   }
   rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn, branch);
+  rn_span_phase("norms, residual");
   drop(layer, unit, RN_DROPOUT_FFN, train, branch);
   if (layer->pre_norm) {
     join(layer, t->norm_in2, branch, count, y);
@@ -88,11 +92,13 @@ static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_
   const rn_rows rows = rn_rows_of_unit(unit);
   const int64_t count = rows.count * layer->retention_norm.width;
   rn_real *d = layer->scratch;
+  rn_span_phase("norms, residual");
   if (layer->pre_norm) {
     rn_real *d_out = layer->d_out;
     copy(d_out, dy, count);
     drop(layer, unit, RN_DROPOUT_FFN, t->train, d_out);
     rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, layer->ffn_work, d);
+    rn_span_phase("norms, residual");
     for (int64_t i = 0; layer->residual != 1 && i < count; i++) dy[i] *= layer->residual;
     rn_norm_backward(&layer->ffn_norm, params, rows, t->norm_in2, t->stat2, d, dy, dy, sink);
     copy(t->norm_in2, d_out, count);
@@ -102,6 +108,7 @@ static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_
   copy(t->norm_in2, dy, count);
   drop(layer, unit, RN_DROPOUT_FFN, t->train, t->norm_in2);
   rn_ffn_backward_input(&layer->ffn, params, rows, t->norm_in2, &t->ffn, layer->ffn_work, d);
+  rn_span_phase("norms, residual");
   join(layer, dy, d, count, dy);
   rn_norm_backward(&layer->retention_norm, params, rows, t->norm_in1, t->stat1, dy, NULL, dy, sink);
 }
@@ -118,6 +125,7 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_r
   drop(layer, unit, RN_DROPOUT_RETENTION, t->train, d_out);
   RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
                                                 layer->index, port, d_out, &t->retention, d, sink));
+  rn_span_phase("norms, residual");
   if (layer->pre_norm) {
     for (int64_t i = 0; layer->residual != 1 && i < count; i++) dy[i] *= layer->residual;
     rn_norm_backward(&layer->retention_norm, params, rows, t->norm_in1, t->stat1, d, dy, dy, sink);

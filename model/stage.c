@@ -9,6 +9,7 @@
 #include "model/layer.h"
 #include "model/replay.h"
 #include "proto/arena.h"
+#include "proto/span.h"
 
 struct rn_stage {
   rn_spec spec;
@@ -268,8 +269,13 @@ static rn_status forward_again(rn_err *err, rn_stage *stage, const rn_real *para
                                const rn_unit *unit, rn_tape *tape, int layer) {
   rn_replay replay = {.before = before_of(tape, layer)};
   rn_scan_port port = rn_replay_port(&replay);
-  return rn_layer_forward(err, &stage->layer[layer], params, unit, RN_FORM_CHUNKWISE, tape->train,
-                          &port, input_of(tape, layer), &tape->layer[layer], stage->again);
+  rn_span_phase("forward again");
+  rn_span_begin("layer");
+  RN_TRY(err,
+         rn_layer_forward(err, &stage->layer[layer], params, unit, RN_FORM_CHUNKWISE, tape->train,
+                          &port, input_of(tape, layer), &tape->layer[layer], stage->again));
+  rn_span_end();
+  return RN_OK;
 }
 
 rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
@@ -277,6 +283,7 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, 
                            rn_real *y, rn_tape *tape) {
   assert(unit->sequences <= stage->max_sequences && unit->tokens <= stage->max_tokens);
   tape->train = train;
+  rn_span_phase("embedding");
   if (stage->has_embedding) {
     rn_embed_forward(&stage->embed, params, unit, train, stage->seed, tape->embed_stat, y);
   } else {
@@ -320,6 +327,7 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
       rn_layer_backward_weight(&stage->layer[i], rn_rows_of_unit(unit), &tape->layer[i], sink);
     }
   }
+  rn_span_phase("embedding");
   if (stage->has_embedding) {
     rn_embed_backward(&stage->embed, params, unit, tape->train, stage->seed, tape->embed_stat,
                       stage->embed_work, dy, sink);
