@@ -12,6 +12,7 @@
 #include "data/split.h"
 #include "data/tokenizer.h"
 #include "tests/support/check.h"
+#include "tests/support/temp.h"
 
 enum { TOKENS = 2 * RN_SHARD_BLOCK_TOKENS + 77 };
 
@@ -172,6 +173,7 @@ static void the_order_of_an_epoch_is_a_permutation(void) {
 }
 
 int main(void) {
+  CHECK(chdir(temp_folder()) == 0);
   CHECK_OK(&err, rn_file_make_folder(&err, "shard-test/train"));
   write_shard("shard-test/train/0.rtd", TOKENS);
   tokens_come_back_from_any_place();
