@@ -18,7 +18,7 @@ typedef struct rn_tiling {
 /* Large tiles pack their operands less often; a small output is cut finer, so that several threads
  * find work. A function of the output's shape, never of the threads. */
 static int tile_rows_of(int64_t rows) {
-  return rows >= 1024 ? 256 : rows >= 256 ? 128 : 64;
+  return rows >= 2048 ? 512 : rows >= 1024 ? 256 : rows >= 256 ? 128 : 64;
 }
 
 /* Leaves are tiles of their own: tiles of whole outputs would make shapes depend on their number.
