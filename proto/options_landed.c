@@ -11,7 +11,6 @@ static const struct {
     {"model.arch", {"retnet"}},
     {"parallel.comm_thread", {"auto", "off"}},
     {"parallel.share_weights", {"auto", "off"}},
-    {"train.precision", {"fp32"}},
 };
 
 rn_status rn_options_check_landed(rn_err *err, const Retnet__Config *config) {

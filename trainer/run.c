@@ -47,7 +47,7 @@ static rn_status plan_run(rn_err *err, rn_machine machine, rn_run *run) {
   const int vocab = run->has_train ? (int)rn_split_header(&run->train)->vocabulary : 0;
   RN_TRY(err, rn_spec_from_config(err, c, vocab, &run->spec));
   RN_TRY(err, check_documents(err, run));
-  RN_TRY(err, rn_products_use(err, c->model->products));
+  RN_TRY(err, rn_products_use(err, c->model->products, c->train->precision));
   RN_TRY(err, rn_plan_create(err, c, &run->spec, rn_world_size(run->world), machine, &run->plan));
   run->layout = run->plan.layout;
   RN_TRY(err, rn_layout_fit_chunk(err, c, &run->layout, &run->spec));

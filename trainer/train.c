@@ -9,6 +9,8 @@
 #include "comm/shm_record.h"
 #include "comm/watchdog.h"
 #include "data/ckpt.h"
+#include "model/kernel/kernels.h"
+#include "model/kernel/products.h"
 #include "proto/arena.h"
 #include "proto/clock.h"
 #include "proto/log.h"
@@ -122,9 +124,10 @@ static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
   rn_scan_source_describe(&run->scan, scan, sizeof scan);
   rn_log_info(
       "%lld parameters; grid data %d x pipeline %d x sequence %d, segments %d, micro-batch %d, %d "
-      "threads a rank; scan %s, chunk %d; from step %lld",
+      "threads a rank; scan %s, chunk %d, products by %s, kernels %s; from step %lld",
       (long long)rn_spec_parameters(&run->spec), l->data, l->pipeline, l->sequence, l->segments,
-      l->microbatch, run->threads, scan, run->spec.chunk, (long long)run->step);
+      l->microbatch, run->threads, scan, run->spec.chunk, rn_products_table()->name,
+      rn_kernels_table()->name, (long long)run->step);
   if (run->config->train->eval_every > 0 && !run->has_val) {
     rn_log_warn("%s has no val split: no evaluations", run->config->data->dir);
   }

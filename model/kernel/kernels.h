@@ -118,6 +118,9 @@ typedef struct rn_kernels {
 
   /** Loss of one row of logits [n], which become scale (softmax - one at target) if `gradient`. */
   double (*cross_entropy)(int n, rn_real *logits, int32_t target, bool gradient, double scale);
+
+  /** y [n] = x rounded to bf16, to nearest and ties to even; NaN stays. */
+  void (*round_bf16)(int64_t n, const rn_real *x, uint16_t *y);
 } rn_kernels;
 
 /** The set in use: the widest that this CPU has, or the one chosen for a test. */

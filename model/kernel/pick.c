@@ -1,5 +1,6 @@
 /* The set of kernels for this CPU. */
 #include <stddef.h>
+#include <threads.h>
 
 #include "model/kernel/kernels.h"
 
@@ -38,13 +39,24 @@ enum { SETS = sizeof sets / sizeof sets[0] };
 
 static rn_kernels in_use;
 
-bool rn_kernels_use(int number) {
+static bool enter(int number) {
   if (number < 0 || number >= SETS || !sets[number].serves()) return false;
   sets[number].enter(&in_use);
   return true;
 }
 
+static void enter_widest(void) {
+  for (int i = SETS - 1; i >= 0 && !enter(i); i--) continue;
+}
+
+/* The first to ask may be several threads at once. */
 const rn_kernels *rn_kernels_table(void) {
-  for (int i = SETS - 1; in_use.name == NULL && i >= 0; i--) rn_kernels_use(i);
+  static once_flag entered = ONCE_FLAG_INIT;
+  call_once(&entered, enter_widest);
   return &in_use;
+}
+
+bool rn_kernels_use(int number) {
+  rn_kernels_table();
+  return enter(number);
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "model/kernel/providers.h"
+#include "proto/log.h"
 
 static const rn_products *const providers[] = {
     &rn_products_cblas,
@@ -26,28 +27,49 @@ const rn_products *rn_products_table(void) {
   return in_use != NULL ? in_use : by_rule();
 }
 
-rn_status rn_products_use(rn_err *err, Retnet__Products products) {
-  switch (products) {
-    case RETNET__PRODUCTS__PRODUCTS_OPENBLAS:
-      in_use = &rn_products_cblas;
-      return RN_OK;
-    case RETNET__PRODUCTS__PRODUCTS_ONEDNN:
+/* bf16, or NULL with the reason why not. */
+static const rn_products *in_bf16(const char **why) {
 #ifdef RN_ONEDNN_SERVES
-      in_use = &rn_products_onednn;
-      return RN_OK;
+  *why = "this CPU has no instructions for it";
+  return rn_products_bf16_serves() ? &rn_products_bf16 : NULL;
 #else
-      return rn_fail(err, RN_ERR_USAGE,
-                     "model.products: onednn is not in this build; leave it at auto, or install "
-                     "oneDNN (libdnnl-dev) and build again");
+  *why = "this build lacks oneDNN (libdnnl-dev)";
+  return NULL;
 #endif
-    default:
-      (void)err;
-      in_use = by_rule();
-      return RN_OK;
+}
+
+static rn_status use_bf16(rn_err *err, Retnet__Products products) {
+  const char *why = NULL;
+  if (products == RETNET__PRODUCTS__PRODUCTS_OPENBLAS) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "train.precision: bf16 is not OpenBLAS's: leave model.products at auto");
   }
+  in_use = in_bf16(&why);
+  if (in_use != NULL) return RN_OK;
+  rn_log_warn("train.precision bf16: %s; products are in fp32", why);
+  in_use = by_rule();
+  return RN_OK;
+}
+
+rn_status rn_products_use(rn_err *err, Retnet__Products products, Retnet__Precision precision) {
+  if (precision == RETNET__PRECISION__PRECISION_BF16) return use_bf16(err, products);
+  in_use = by_rule();
+  if (products == RETNET__PRODUCTS__PRODUCTS_OPENBLAS) in_use = &rn_products_cblas;
+  if (products != RETNET__PRODUCTS__PRODUCTS_ONEDNN) return RN_OK;
+#ifdef RN_ONEDNN_SERVES
+  in_use = &rn_products_onednn;
+  return RN_OK;
+#else
+  return rn_fail(err, RN_ERR_USAGE,
+                 "model.products: onednn is not in this build; leave it at auto, or install "
+                 "oneDNN (libdnnl-dev) and build again");
+#endif
 }
 
 const rn_products *rn_products_provider(int number) {
+#ifdef RN_ONEDNN_SERVES
+  if (in_use == &rn_products_bf16) return number == 0 ? in_use : NULL;
+#endif
   const int count = (int)(sizeof providers / sizeof providers[0]);
   return number < count ? providers[number] : NULL;
 }

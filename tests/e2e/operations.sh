@@ -136,6 +136,18 @@ case $case in
     grep -q max_bad_steps wild.log || fail 'the guard is not named'
     grep -q '"skipped": true' wild/metrics.jsonl || fail 'skipped steps are not marked'
     ;;
+  precision)
+    small=(train.steps=60 run.seed=3 checkpoint.every=0)
+    must_train 1 fp32 "${small[@]}"
+    must_train 2 bf16 "${small[@]}" train.precision=bf16
+    loss_of() { tail -n 1 "$1/metrics.jsonl" | sed 's/.*"loss": \([0-9.]*\).*/\1/'; }
+    awk -v a="$(loss_of fp32)" -v b="$(loss_of bf16)" \
+      'BEGIN { exit !(a > 0 && b > 0.99 * a && b < 1.01 * a) }' ||
+      fail "loss $(loss_of bf16) in bf16, $(loss_of fp32) in fp32"
+    grep -q 'bf16' bf16.log || fail 'neither bf16 nor its lack is named'
+    refuse 2 train.precision "$bin/retnet-train" run.yaml -s run.dir=no -s train.precision=bf16 \
+      -s model.products=openblas
+    ;;
   launches)
     one=("$bin/retnet-train" run.yaml -s run.dir=new)
     refuse_once 2 'wrong launch' env OMPI_COMM_WORLD_SIZE=4 "${one[@]}"

@@ -135,10 +135,22 @@ static void rows_agree(int set, int n, int choice) {
   free(want);
 }
 
+/* To nearest and ties to even, as bits say; infinities and NaN stay what they are. */
+static void rounding_is_to_nearest(int set) {
+  const rn_real x[] = {1, (rn_real)1.00390625, (rn_real)1.01171875, (rn_real)-1.005, INFINITY, NAN};
+  const uint16_t want[] = {0x3f80, 0x3f80, 0x3f82, 0xbf81, 0x7f80};
+  uint16_t y[6];
+  CHECK(rn_kernels_use(set));
+  rn_kernels_table()->round_bf16(6, x, y);
+  for (int i = 0; i < 5; i++) CHECK_EQUAL(y[i], want[i]);
+  CHECK((y[5] & 0x7fff) > 0x7f80);
+}
+
 int main(void) {
   rn_threads_start(1);
   int sets = 0;
   while (rn_kernels_use(sets)) {
+    rounding_is_to_nearest(sets);
     chunks_agree(sets, false);
     chunks_agree(sets, true);
     for (int choice = 0; choice < 12; choice++) {

@@ -27,6 +27,7 @@ void RN_SET(rn_enter_head_norm)(rn_kernels *table);
 void RN_SET(rn_enter_norm)(rn_kernels *table);
 void RN_SET(rn_enter_activation)(rn_kernels *table);
 void RN_SET(rn_enter_softmax)(rn_kernels *table);
+void RN_SET(rn_enter_round)(rn_kernels *table);
 
 /** All of them: a whole table. */
 void RN_SET(rn_kernels)(rn_kernels *table);
