@@ -39,11 +39,15 @@ static rn_tiling tiling_of_rows(rn_rows rows, int64_t cols) {
   return tiling_of(rows, cols, tile_rows_of(rows.count), TILE_COLS);
 }
 
-/* Of weights: square. */
+/* Of weights: about square; more than one row of tiles are an even number of them, as threads are:
+ * three tiles for two threads would take the time of four. */
 static rn_tiling tiling_of_weights(int64_t rows, int64_t cols) {
+  enum { ROUND = 64 };
   const int64_t elements = rows * cols;
   const int side = elements >= 1 << 19 ? 512 : elements >= 1 << 16 ? 256 : 64;
-  return tiling_of(rn_rows_together(rows), cols, side, side);
+  const int64_t down = (rows + side - 1) / side, even = down > 1 ? down + down % 2 : 1;
+  const int64_t unit = even * ROUND, tile_rows = (rows + unit - 1) / unit * ROUND;
+  return tiling_of(rn_rows_together(rows), cols, rows > 0 ? (int)tile_rows : side, side);
 }
 
 typedef struct rn_tile {
