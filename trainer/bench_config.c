@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "model/kernel/products.h"
 #include "model/threads.h"
 #include "proto/options.h"
 #include "trainer/machine.h"
@@ -31,10 +32,15 @@ rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__
   return rn_options_check_landed(err, *out);
 }
 
+static rn_status load(rn_err *err, const rn_bench_options *options, Retnet__Config **out) {
+  RN_TRY(err, rn_bench_config(err, options, out));
+  return rn_products_use(err, (*out)->model->products, (*out)->train->precision);
+}
+
 rn_status rn_bench_start(rn_err *err, rn_world *world, const rn_bench_options *options,
                          Retnet__Config **config, int *threads) {
   rn_machine machine;
-  RN_TRY(err, rn_agree(err, world, rn_bench_config(err, options, config)));
+  RN_TRY(err, rn_agree(err, world, load(err, options, config)));
   RN_TRY(err, rn_machine_look(err, world, *config, 0, &machine));
   *threads = machine.threads;
   rn_threads_start(machine.threads);

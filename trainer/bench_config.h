@@ -8,7 +8,10 @@
 /** Ownership: rn_options_free. Errors: RN_ERR_USAGE naming the key. */
 rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__Config **out);
 
-/** The same on all ranks, and threads as the config says; their number in *threads. Collective. */
+/**
+ * The same on all ranks, with products and threads as it says; their number in *threads.
+ * Collective: over the world.
+ */
 rn_status rn_bench_start(rn_err *err, rn_world *world, const rn_bench_options *options,
                          Retnet__Config **config, int *threads);
 
