@@ -28,7 +28,8 @@ void rn_reducer_destroy(rn_reducer **reducer);
 /**
  * own[j] = sum over replicas, in rank order, of their gradient's element of this rank's share.
  *
- * Shapes:     gradient [total], untouched; own [count of the share].
+ * Shapes:     gradient [total], untouched; own [count of the share], for one replica alone also
+ *             the gradient itself.
  * Collective: over the replicas.
  */
 rn_status rn_reduce_scatter(rn_err *err, rn_reducer *reducer, const float *gradient, float *own);

@@ -53,6 +53,7 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
   const rn_range layers = {plan->first[stage], plan->first[stage + 1]};
   const size_t sum_bytes = layout->leaf > 0 ? sizeof(int64_t) : sizeof(float);
   const size_t exact_bytes = layout->leaf > 0 ? sizeof(int64_t) : 0;
+  const size_t own_sum_bytes = layout->leaf > 0 || replicas > 1 ? sizeof(float) : 0;
   rn_pipeline_sizes sizes;
   RN_TRY(err, rn_pipeline_measure(
                   err, spec, rn_shapes_pipeline(config, layout, stage, layers, share), &sizes));
@@ -63,7 +64,7 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
     rn_memory *m = &plan->memory[stage * PLACES + place];
     m->weights = (size_t)total * sizeof(float);
     m->gradients = (size_t)total * sum_bytes;
-    m->optimizer = (size_t)own * (3 * sizeof(float) + exact_bytes);
+    m->optimizer = (size_t)own * (2 * sizeof(float) + own_sum_bytes + exact_bytes);
     m->activations = sizes.activation_bytes;
     m->work = sizes.work_bytes;
     m->states = states_of(config, spec, layout, (int)rn_range_count(layers), share, place);

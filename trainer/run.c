@@ -116,11 +116,21 @@ static rn_status make_sink(rn_err *err, rn_run *run) {
                   &run->leaves.loss);
 }
 
+/* Alone, a rank's gradient is the sum over ranks as it is. */
+static rn_status make_own_gradient(rn_err *err, rn_run *run) {
+  if (run->sink.exact == NULL && rn_grid_replica_size(run->grid) == 1) {
+    run->own_gradient = run->sink.gradient;
+    return RN_OK;
+  }
+  return rn_alloc(err, "sums of gradients", (size_t)rn_range_count(run->own), sizeof(float),
+                  &run->own_gradient);
+}
+
 static rn_status make_weights(rn_err *err, rn_run *run) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   const size_t own = (size_t)rn_range_count(run->own), total = (size_t)run->total;
   RN_TRY(err, rn_alloc(err, "weights", total, sizeof(float), &run->params));
-  RN_TRY(err, rn_alloc(err, "sums of gradients", own, sizeof(float), &run->own_gradient));
+  RN_TRY(err, make_own_gradient(err, run));
   RN_TRY(err, rn_alloc(err, "first moments", own, sizeof(float), &run->exp_avg));
   RN_TRY(err, rn_alloc(err, "second moments", own, sizeof(float), &run->exp_avg_sq));
   rn_param_init_values(table, (uint64_t)run->config->run->seed, 0, run->total, run->params);
@@ -206,12 +216,12 @@ void rn_run_destroy(rn_run *run) {
   rn_reducer_destroy(&run->reducer);
   rn_blocks_destroy(&run->blocks);
   free(run->block_squares);
+  if (run->own_gradient != run->sink.gradient) free(run->own_gradient);
   free(run->sink.gradient);
   free(run->sink.exact);
   free(run->own_exact);
   free(run->leaves.loss);
   free(run->params);
-  free(run->own_gradient);
   free(run->exp_avg);
   free(run->exp_avg_sq);
   *run = (rn_run){0};

@@ -45,12 +45,13 @@ typedef struct rn_run {
   rn_blocks blocks;
   double *block_squares; /* [blocks.total] */
   rn_reducer *reducer;
-  rn_range own;                               /* of the weights: what this rank updates */
-  float *params;                              /* [total] */
-  float *own_gradient, *exp_avg, *exp_avg_sq; /* [own] */
-  rn_sink sink;                               /* sums of the step's gradient on this rank */
-  int64_t *own_exact;                         /* [own] reproducible mode: sums over ranks */
-  rn_leaf_losses leaves;                      /* reproducible mode */
+  rn_range own;                /* of the weights: what this rank updates */
+  float *params;               /* [total] */
+  float *own_gradient;         /* [own] sums over ranks; sink.gradient itself where there is one */
+  float *exp_avg, *exp_avg_sq; /* [own] */
+  rn_sink sink;                /* sums of the step's gradient on this rank */
+  int64_t *own_exact;          /* [own] reproducible mode: sums over ranks */
+  rn_leaf_losses leaves;       /* reproducible mode */
   rn_adamw adamw;
   rn_schedule schedule;
 
