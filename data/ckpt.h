@@ -40,6 +40,7 @@ typedef struct rn_ckpt_slice {
 typedef struct rn_ckpt_report {
   uint8_t *bytes;
   size_t size;
+  int64_t stored_bytes; /* of the part in its file; known to its writer */
 } rn_ckpt_report;
 
 /* ---- saving ---- */

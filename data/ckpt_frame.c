@@ -28,11 +28,22 @@ void rn_ckpt_desk_destroy(rn_ckpt_desk *desk) {
   *desk = (rn_ckpt_desk){0};
 }
 
+/* Numbers whose bytes are sorted together: they stay near while each plane takes its own. */
+enum { NEAR = 4096 };
+
+static void shuffle_piece(const uint32_t *bits, int64_t n, int64_t plane, unsigned char *out) {
+  for (int k = 0; k < FLOAT_BYTES; k++) {
+    unsigned char *to = out + k * plane;
+    for (int64_t i = 0; i < n; i++) to[i] = (unsigned char)(bits[i] >> 8 * k);
+  }
+}
+
 static void shuffle(const float *data, int64_t count, unsigned char *out) {
-  for (int64_t i = 0; i < count; i++) {
-    uint32_t bits;
-    memcpy(&bits, &data[i], sizeof bits);
-    for (int k = 0; k < FLOAT_BYTES; k++) out[k * count + i] = (unsigned char)(bits >> 8 * k);
+  uint32_t bits[NEAR];
+  for (int64_t first = 0; first < count; first += NEAR) {
+    const int64_t n = count - first < NEAR ? count - first : NEAR;
+    memcpy(bits, data + first, (size_t)n * FLOAT_BYTES);
+    shuffle_piece(bits, n, count, out + first);
   }
 }
 

@@ -116,7 +116,7 @@ static rn_status make_report(rn_err *err, part_writer *w, int count, rn_ckpt_rep
     return rn_fail(err, RN_ERR_MEMORY, "out of memory for the report of %s", w->part.file);
   }
   retnet__part_report__pack(&report, bytes);
-  *out = (rn_ckpt_report){bytes, size};
+  *out = (rn_ckpt_report){bytes, size, w->part.bytes};
   return RN_OK;
 }
 

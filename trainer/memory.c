@@ -34,7 +34,8 @@ static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, 
       (size_t)layout->segments *
       rn_batch_bytes(sequences, rn_shapes_tokens(config, layout), config->data->sequence_length);
   const size_t frame = (size_t)smaller(own, RN_CKPT_FRAME_ELEMENTS) * sizeof(float);
-  return batches + RN_SHARD_BLOCK_TOKENS * sizeof(int32_t) + 2 * frame +
+  const size_t copy = config->checkpoint->async ? (size_t)own * 3 * sizeof(float) : 0;
+  return batches + RN_SHARD_BLOCK_TOKENS * sizeof(int32_t) + 2 * frame + copy +
          rn_reducer_bytes(layout->data * layout->sequence, own, gradient_bytes);
 }
 

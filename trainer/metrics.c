@@ -132,8 +132,19 @@ static size_t predicted_bytes(const rn_run *run) {
   return rn_memory_total(rn_memory_largest_rank(&run->plan.memory));
 }
 
-static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run, double seconds,
-                        rn_metrics_ranks ranks) {
+static void put_saves(FILE *file, const rn_save_costs *c) {
+  const double saves = c->saves > 0 ? (double)c->saves : 1;
+  fprintf(file, ",\n \"checkpoint\": {\"saves\": %lld", (long long)c->saves);
+  put_number(file, "stop_s", c->stop_s / saves);
+  put_number(file, "copy_s", c->copy_s / saves);
+  put_number(file, "wait_s", c->wait_s / saves);
+  put_number(file, "write_s", c->write_s / saves);
+  put_number(file, "ratio", c->stored_bytes > 0 ? c->raw_bytes / c->stored_bytes : 1);
+  fprintf(file, "}");
+}
+
+static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run,
+                        const rn_save_costs *saves, double seconds, rn_metrics_ranks ranks) {
   const rn_layout *l = &run->layout;
   const int size = rn_world_size(run->world);
   double least = ranks.peak_bytes[0], most = least, sum = 0, scan = 0;
@@ -162,16 +173,17 @@ static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run, doub
   fprintf(file, ",\n \"peak_bytes\": {\"min\": %.0f, \"avg\": %.0f, \"max\": %.0f}", least,
           sum / size, most);
   fprintf(file, ",\n \"predicted_peak_bytes\": %zu", predicted_bytes(run));
+  put_saves(file, saves);
   fprintf(file, ",\n \"parameters\": %lld}\n", (long long)rn_spec_parameters(&run->spec));
 }
 
-rn_status rn_metrics_summary(rn_err *err, const rn_metrics *m, const rn_run *run, double seconds,
-                             rn_metrics_ranks ranks) {
+rn_status rn_metrics_summary(rn_err *err, const rn_metrics *m, const rn_run *run,
+                             const rn_save_costs *saves, double seconds, rn_metrics_ranks ranks) {
   char *text = NULL;
   size_t bytes = 0;
   FILE *file = open_memstream(&text, &bytes);
   if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for summary.json");
-  put_summary(file, m, run, seconds, ranks);
+  put_summary(file, m, run, saves, seconds, ranks);
   fclose(file);
   rn_status status =
       rn_file_replace(err, rn_path_join(run->config->run->dir, "summary.json").text, text, bytes);

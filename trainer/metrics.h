@@ -4,6 +4,7 @@
 
 #include "data/journal.h"
 #include "trainer/run.h"
+#include "trainer/saver.h"
 #include "trainer/step.h"
 
 typedef struct rn_metrics {
@@ -34,6 +35,6 @@ typedef struct rn_metrics_ranks {
 
 /** Replaces RUN/summary.json. */
 rn_status rn_metrics_summary(rn_err *err, const rn_metrics *metrics, const rn_run *run,
-                             double seconds, rn_metrics_ranks ranks);
+                             const rn_save_costs *saves, double seconds, rn_metrics_ranks ranks);
 
 #endif

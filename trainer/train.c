@@ -19,6 +19,7 @@
 #include "trainer/checkpoint.h"
 #include "trainer/metrics.h"
 #include "trainer/profile.h"
+#include "trainer/saver.h"
 #include "trainer/step.h"
 
 static volatile sig_atomic_t stop_asked;
@@ -39,31 +40,51 @@ static bool divides(int64_t every, int64_t step) {
   return every > 0 && step % every == 0;
 }
 
-/* Whether any rank was told to stop, or the time is nearly up: known to all. */
-static rn_status agree_to_stop(rn_err *err, const rn_run *run, double since_s, double slowest_s,
-                               bool *stop) {
+/* What the ranks agree on between two steps. */
+typedef struct agreement {
+  bool stop;  /* some rank was told to, or the time is nearly up */
+  bool saved; /* all writers of the save under way are done */
+} agreement;
+
+static rn_status agree_between_steps(rn_err *err, const rn_run *run, const rn_saver *saver,
+                                     double since_s, double slowest_s, agreement *out) {
   const double limit_s = 3600 * run->config->run->max_hours;
-  int64_t wish = stop_asked;
-  if (limit_s > 0 && rn_clock_s() - since_s + 2 * slowest_s > limit_s) wish = 1;
-  RN_TRY(err, rn_world_max(err, run->world, &wish, 1));
-  *stop = wish != 0;
+  const rn_save_costs *saves = rn_saver_costs(saver);
+  const double save_s = saves->saves > 0 ? saves->write_s / (double)saves->saves : 0;
+  int64_t wish[2] = {stop_asked, rn_saver_is_writing(saver)};
+  if (limit_s > 0 && rn_clock_s() - since_s + 2 * (slowest_s + save_s) > limit_s) wish[0] = 1;
+  RN_TRY(err, rn_world_max(err, run->world, wish, 2));
+  *out = (agreement){wish[0] != 0, rn_saver_step(saver) >= 0 && wish[1] == 0};
   return RN_OK;
 }
 
-/* A failed save does not end the training: it is told, and the next one tries again. Only the last
- * one has no next: its failure is the run's. */
-static rn_status save(rn_err *err, rn_run *run, bool last) {
-  rn_span_begin("checkpoint");
-  rn_status status = rn_checkpoint_save(err, run);
-  rn_span_end();
-  if (last || status == RN_OK || status == RN_ERR_MPI) return status;
-  rn_log_warn("step %lld is not saved: %s", (long long)run->step, err->text);
+/* A failed save does not end the training: it is told, and the next one tries again. */
+static rn_status survive(rn_err *err, int64_t step, rn_status status) {
+  if (status == RN_OK || status == RN_ERR_MPI) return status;
+  rn_log_warn("step %lld is not saved: %s", (long long)step, err->text);
   rn_err_clear(err);
   return RN_OK;
 }
 
+static rn_status finish_save(rn_err *err, rn_saver *saver) {
+  const int64_t step = rn_saver_step(saver);
+  return survive(err, step, rn_saver_finish(err, saver));
+}
+
+/* Only the last save has no next: its failure is the run's. */
+static rn_status save(rn_err *err, rn_run *run, rn_saver *saver, bool last) {
+  RN_TRY(err, finish_save(err, saver));
+  rn_span_begin("save");
+  rn_status status = rn_saver_start(err, saver);
+  if (status == RN_OK && (last || !run->config->checkpoint->async)) {
+    status = rn_saver_finish(err, saver);
+  }
+  rn_span_end();
+  return last ? status : survive(err, run->step, status);
+}
+
 static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metrics,
-                               double since_s) {
+                               const rn_saver *saver, double since_s) {
   const int ranks = rn_world_size(run->world);
   double *all;
   RN_TRY(err, rn_alloc(err, "summary", 3 * (size_t)ranks, sizeof *all, &all));
@@ -77,7 +98,7 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
   if (status == RN_OK) {
     rn_status written = RN_OK;
     if (rn_world_rank(run->world) == 0) {
-      written = rn_metrics_summary(err, metrics, run, rn_clock_s() - since_s,
+      written = rn_metrics_summary(err, metrics, run, rn_saver_costs(saver), rn_clock_s() - since_s,
                                    (rn_metrics_ranks){all, all + ranks, all + 2 * ranks});
     }
     status = rn_agree(err, run->world, written);
@@ -135,7 +156,8 @@ static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
 }
 
 /* One step with what belongs to it: evaluation, its line, its checkpoint. */
-static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, double *slowest_s) {
+static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saver *saver,
+                          double *slowest_s) {
   const Retnet__Config *c = run->config;
   rn_step_result result;
   double val_loss = NAN;
@@ -158,33 +180,57 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, double 
   }
   if (stepped != RN_OK) return stepped;
   if (last || divides(c->checkpoint->every, run->step)) {
-    RN_TRY(err, save(err, run, last));
+    RN_TRY(err, save(err, run, saver, last));
   }
   *slowest_s = fmax(*slowest_s, rn_clock_s() - begin_s);
   return RN_OK;
 }
 
-static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_watchdog *watchdog,
-                      double since_s, rn_train_end *end) {
+/* The save under way may be that of the step it stops at. */
+static rn_status stop_here(rn_err *err, rn_run *run, rn_saver *saver) {
+  if (rn_saver_step(saver) == run->step) return rn_saver_finish(err, saver);
+  if (divides(run->config->checkpoint->every, run->step)) return RN_OK;
+  return save(err, run, saver, true);
+}
+
+static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saver *saver,
+                      rn_watchdog *watchdog, double since_s, rn_train_end *end) {
   const bool profiled = run->config->run->profile;
   double slowest_s = 0;
-  bool stop = false;
+  agreement agreed = {0};
   rn_profile profile;
   if (profiled) RN_TRY(err, rn_profile_start(err, run, &profile));
   while (run->step < run->config->train->steps) {
     rn_watchdog_tick(watchdog, "step", run->step + 1);
-    RN_TRY(err, one_step(err, run, metrics, &slowest_s));
+    RN_TRY(err, one_step(err, run, metrics, saver, &slowest_s));
     if (profiled) rn_profile_step(&profile);
     if (run->step == run->config->train->steps) break;
-    RN_TRY(err, agree_to_stop(err, run, since_s, slowest_s, &stop));
-    if (!stop) continue;
-    if (!divides(run->config->checkpoint->every, run->step)) RN_TRY(err, save(err, run, true));
+    RN_TRY(err, agree_between_steps(err, run, saver, since_s, slowest_s, &agreed));
+    if (agreed.saved && !agreed.stop) RN_TRY(err, finish_save(err, saver));
+    if (!agreed.stop) continue;
+    RN_TRY(err, stop_here(err, run, saver));
     rn_log_info("stopped after step %lld", (long long)run->step);
     *end = RN_TRAIN_STOPPED;
     break;
   }
   if (profiled) RN_TRY(err, rn_profile_finish(err, run, &profile));
-  return write_summary(err, run, metrics, since_s);
+  return write_summary(err, run, metrics, saver, since_s);
+}
+
+/* The steps, with what stands beside them. A save that is under way when they fail is made whole.
+ */
+static rn_status train_steps(rn_err *err, rn_run *run, rn_metrics *metrics, double since_s,
+                             rn_train_end *end) {
+  rn_watchdog *watchdog = NULL;
+  rn_saver *saver = NULL;
+  RN_TRY(err, rn_agree(err, run->world, rn_saver_create(err, run, &saver)));
+  rn_status status = rn_watchdog_start(err, run->world, run->config->run->watchdog_s, &watchdog);
+  if (status == RN_OK) status = rn_shm_record_write(err, run->world, run->config->run->dir);
+  if (status == RN_OK) status = loop(err, run, metrics, saver, watchdog, since_s, end);
+  rn_err told = {0};
+  if (status != RN_ERR_MPI && finish_save(&told, saver) == RN_OK) rn_watchdog_stop(&watchdog);
+  rn_saver_destroy(&saver);
+  return status;
 }
 
 rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_train_end *end) {
@@ -196,11 +242,7 @@ rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_trai
   RN_TRY(err, rn_run_create(err, config, world, &run));
   rn_status status = start(err, &run, &metrics);
   if (status == RN_OK && run.step < config->train->steps) {
-    rn_watchdog *watchdog = NULL;
-    status = rn_watchdog_start(err, world, config->run->watchdog_s, &watchdog);
-    if (status == RN_OK) status = rn_shm_record_write(err, world, config->run->dir);
-    if (status == RN_OK) status = loop(err, &run, &metrics, watchdog, since_s, end);
-    if (status != RN_ERR_MPI) rn_watchdog_stop(&watchdog);
+    status = train_steps(err, &run, &metrics, since_s, end);
   }
   rn_err told = {0};
   if (rn_metrics_close(&told, &metrics) != RN_OK) rn_log_warn("%s", told.text);

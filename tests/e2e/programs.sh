@@ -49,6 +49,16 @@ case $case in
     must_train 2 parts "${sequence[@]}"
     must_train 2 parts "${sequence[@]}" train.steps=40
     same_run whole parts
+    # Saves that are due faster than they are written wait for each other: none is dropped.
+    often=("${sequence[@]}" train.steps=12 checkpoint.every=1 checkpoint.keep_last=0)
+    must_train 2 beside "${often[@]}"
+    must_train 2 between "${often[@]}" checkpoint.async=false
+    for step in $(seq -f 'step-%08.0f' 12); do
+      same_content "beside/checkpoints/$step" "between/checkpoints/$step"
+    done
+    RETNET_FAULT=ckpt.write:2 must_train 2 missed "${often[@]}"
+    grep -q 'is not saved' missed.log || fail "a save that failed is not told: $(cat missed.log)"
+    same_content missed beside
     RETNET_FAULT=ckpt.rename:3:kill train 2 killed "${sequence[@]}" train.steps=40 || true
     must_train 2 killed "${sequence[@]}" train.steps=40
     same_run whole killed

@@ -74,7 +74,7 @@ static void deal_tensor(fake_plan *plan, int kind, int tensor, uint64_t seed, in
 
 rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t seed, int parts,
                     uint64_t cut) {
-  rn_ckpt_report reports[FAKE_MOST_PARTS] = {{NULL, 0}};
+  rn_ckpt_report reports[FAKE_MOST_PARTS] = {{.bytes = NULL}};
   rn_random_key key = rn_random_key_make(RN_RANDOM_TEST, &cut, 1);
   uint64_t asked = 0;
   fake_plan *plan = calloc(1, sizeof *plan);

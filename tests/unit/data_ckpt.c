@@ -108,7 +108,7 @@ static rn_status save_two(int64_t first0, int64_t count0, int64_t first1, int64_
   rn_ckpt_slice slices[2] = {
       {RETNET__TENSOR_KIND__KIND_WEIGHT, "w", 1, {10}, first0, count0, values},
       {RETNET__TENSOR_KIND__KIND_WEIGHT, "w", 1, {size1}, first1, count1, values}};
-  rn_ckpt_report reports[2] = {{NULL, 0}};
+  rn_ckpt_report reports[2] = {{.bytes = NULL}};
   Retnet__Manifest head = fake_head(1);
   other.name = "other";
   head.n_tensor = expect_more ? 1 : 0;

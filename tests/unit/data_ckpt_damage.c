@@ -21,7 +21,7 @@ static rn_status save(const char *run_dir, int64_t step) {
       {RETNET__TENSOR_KIND__KIND_WEIGHT, "a", 2, {3, 20}, 0, 25, values},
       {RETNET__TENSOR_KIND__KIND_WEIGHT, "a", 2, {3, 20}, 25, 35, values + 25},
       {RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, "a", 2, {3, 20}, 0, 60, (float[60]){0}}};
-  rn_ckpt_report reports[PARTS] = {{NULL, 0}};
+  rn_ckpt_report reports[PARTS] = {{.bytes = NULL}};
   Retnet__Manifest head = fake_head(step);
   rn_path stage = rn_ckpt_stage_path(run_dir, step);
   CHECK_OK(err, rn_ckpt_stage_dir(err, run_dir, step));

@@ -31,7 +31,7 @@ static rn_status save_slices(const char *run, const recipe *r, const Retnet__Man
                              const rn_param_table *table, float *values) {
   enum { KINDS = 3, MOST_SLICES = 256 };
   static rn_ckpt_slice slices[MOST_SLICES];
-  rn_ckpt_report reports[4] = {{NULL, 0}};
+  rn_ckpt_report reports[4] = {{.bytes = NULL}};
   rn_path stage = rn_ckpt_stage_path(run, r->step);
   int count = 0;
   for (int kind = 0; kind < KINDS; kind++) {

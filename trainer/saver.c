@@ -1,0 +1,341 @@
+#include "trainer/saver.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "data/ckpt.h"
+#include "model/kernel/kernels.h"
+#include "model/kernel/products.h"
+#include "proto/arena.h"
+#include "proto/clock.h"
+#include "proto/log.h"
+#include "trainer/checkpoint_streams.h"
+
+enum { MANIFEST_FORMAT = 1, KINDS = 3, POLITE = 10 };
+
+/* A save under way: what the writer needs, and what the manifest will say. */
+struct rn_saver {
+  rn_run *run; /* not owned */
+  float *copy; /* this rank's slices one after the other; NULL without checkpoint.async */
+  int64_t copy_room;
+  rn_ckpt_slice *slice; /* [slices] */
+  char (*name)[RN_STATE_NAME_BYTES];
+  int slices;
+  int64_t step, tokens, next_sequence,
+      updates; /* of the state that is being saved; step -1: none */
+  int bad_steps;
+  Retnet__Stream *stream;
+  pthread_t thread;
+  bool has_thread;
+  atomic_bool writing;
+  rn_status status; /* the writer's, with its cause and its report: to be read when it is done */
+  rn_err err;
+  rn_ckpt_report report;
+  double write_s, stop_s; /* of this save */
+  rn_save_costs costs;
+};
+
+/* ---- making ---- */
+
+static int64_t elements_of(const rn_saver *s) {
+  int64_t count = 0;
+  for (int i = 0; i < s->slices; i++) count += s->slice[i].count;
+  return count;
+}
+
+/* This rank's slices where they lie: its weights and moments, tensor by tensor. */
+static int own_slices(const rn_run *run, rn_ckpt_slice *slices) {
+  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  int count = 0;
+  for (int i = 0; i < table->count; i++) {
+    const rn_param *p = &table->param[i];
+    const rn_range mine = rn_param_within(p, run->own);
+    if (p->copy || rn_range_count(mine) == 0) continue;
+    const int64_t at = mine.begin - run->own.begin;
+    const float *const data[KINDS] = {run->params + mine.begin, run->exp_avg + at,
+                                      run->exp_avg_sq + at};
+    for (int kind = 0; kind < KINDS; kind++) {
+      slices[count++] = (rn_ckpt_slice){.kind = (Retnet__TensorKind)kind,
+                                        .name = p->name,
+                                        .dims = p->matrix ? 2 : 1,
+                                        .shape = {p->rows, p->matrix ? p->cols : 0},
+                                        .first = mine.begin - p->offset,
+                                        .count = rn_range_count(mine),
+                                        .data = data[kind]};
+    }
+  }
+  return count;
+}
+
+static void collect_slices(rn_saver *s) {
+  s->slices = own_slices(s->run, s->slice);
+  rn_streams_slices(s->run, s->name, s->slice + s->slices);
+  s->slices += rn_streams_slice_count(s->run);
+}
+
+static rn_status take_memory(rn_err *err, rn_saver *s) {
+  const size_t tensors = (size_t)rn_stage_params(s->run->pipeline.stage)->count;
+  const size_t states = (size_t)rn_streams_slice_count(s->run);
+  RN_TRY(err, rn_alloc(err, "slices", KINDS * tensors + states, sizeof *s->slice, &s->slice));
+  RN_TRY(err, rn_alloc(err, "names of states", states, sizeof *s->name, &s->name));
+  if (!s->run->config->checkpoint->async) return RN_OK;
+  collect_slices(s);
+  s->copy_room = elements_of(s);
+  return rn_alloc(err, "copy of a checkpoint", (size_t)s->copy_room, sizeof *s->copy, &s->copy);
+}
+
+rn_status rn_saver_create(rn_err *err, rn_run *run, rn_saver **out) {
+  *out = NULL;
+  rn_saver *s;
+  RN_TRY(err, rn_alloc(err, "saver", 1, sizeof *s, &s));
+  s->run = run;
+  s->step = -1;
+  rn_status status = take_memory(err, s);
+  if (status != RN_OK) {
+    rn_saver_destroy(&s);
+    return status;
+  }
+  *out = s;
+  return RN_OK;
+}
+
+static void join(rn_saver *s) {
+  if (s->has_thread) pthread_join(s->thread, NULL);
+  s->has_thread = false;
+}
+
+/* What a save holds beside the memory that all use. */
+static void forget_save(rn_saver *s) {
+  free(s->report.bytes);
+  free(s->stream);
+  s->report = (rn_ckpt_report){0};
+  s->stream = NULL;
+  s->step = -1;
+}
+
+void rn_saver_destroy(rn_saver **saver) {
+  rn_saver *s = *saver;
+  if (s == NULL) return;
+  join(s);
+  forget_save(s);
+  free(s->copy);
+  free(s->slice);
+  free(s->name);
+  free(s);
+  *saver = NULL;
+}
+
+/* ---- starting ---- */
+
+/* The writer gives way to the threads that train. */
+static void *write_part(void *self) {
+  rn_saver *s = self;
+  const double begin_s = rn_clock_s();
+  if (s->has_thread) setpriority(PRIO_PROCESS, (id_t)gettid(), POLITE);
+  const rn_path stage = rn_ckpt_stage_path(s->run->config->run->dir, s->step);
+  s->status = rn_ckpt_write_part(&s->err, stage.text, rn_world_rank(s->run->world), s->slice,
+                                 s->slices, s->run->config->checkpoint->level, &s->report);
+  s->write_s = rn_clock_s() - begin_s;
+  atomic_store(&s->writing, false);
+  return NULL;
+}
+
+static void copy_slices(rn_saver *s) {
+  float *to = s->copy;
+  for (int i = 0; i < s->slices; i++) {
+    memcpy(to, s->slice[i].data, (size_t)s->slice[i].count * sizeof *to);
+    s->slice[i].data = to;
+    to += s->slice[i].count;
+  }
+}
+
+static void keep_state(rn_saver *s) {
+  const rn_run *run = s->run;
+  s->step = run->step;
+  s->tokens = run->tokens;
+  s->next_sequence = run->next_sequence;
+  s->updates = run->updates;
+  s->bad_steps = run->bad_steps;
+  collect_slices(s);
+}
+
+/* Where no thread is to be had the caller writes: it takes longer and is as good. */
+static void start_writing(rn_saver *s) {
+  atomic_store(&s->writing, true);
+  s->has_thread = s->copy != NULL;
+  if (s->has_thread && pthread_create(&s->thread, NULL, write_part, s) == 0) return;
+  s->has_thread = false;
+  write_part(s);
+}
+
+rn_status rn_saver_start(rn_err *err, rn_saver *s) {
+  const double begin_s = rn_clock_s();
+  const bool root = rn_world_rank(s->run->world) == 0;
+  RN_TRY(err,
+         rn_agree(err, s->run->world,
+                  root ? rn_ckpt_stage_dir(err, s->run->config->run->dir, s->run->step) : RN_OK));
+  RN_TRY(err, rn_streams_gather(err, s->run, &s->stream));
+  keep_state(s);
+  if (s->copy != NULL) {
+    const double copy_s = rn_clock_s();
+    copy_slices(s);
+    s->costs.copy_s += rn_clock_s() - copy_s;
+  }
+  start_writing(s);
+  s->stop_s = rn_clock_s() - begin_s;
+  return RN_OK;
+}
+
+int64_t rn_saver_step(const rn_saver *s) {
+  return s->step;
+}
+
+bool rn_saver_is_writing(const rn_saver *s) {
+  return s->step >= 0 && atomic_load(&s->writing);
+}
+
+const rn_save_costs *rn_saver_costs(const rn_saver *s) {
+  return &s->costs;
+}
+
+/* ---- finishing ---- */
+
+static rn_status commit_with(rn_err *err, const rn_saver *s, Retnet__Manifest *head, char *all,
+                             const size_t *sizes) {
+  const Retnet__Config *c = s->run->config;
+  const int ranks = rn_world_size(s->run->world);
+  rn_ckpt_report *reports;
+  RN_TRY(err, rn_alloc(err, "reports", (size_t)ranks, sizeof *reports, &reports));
+  size_t at = 0;
+  for (int r = 0; r < ranks; r++) {
+    reports[r] = (rn_ckpt_report){.bytes = (uint8_t *)all + at, .size = sizes[r]};
+    at += sizes[r];
+  }
+  rn_status status = rn_ckpt_commit(err, c->run->dir, head, reports, ranks);
+  free(reports);
+  if (status != RN_OK) return status;
+  return rn_ckpt_prune(err, c->run->dir, c->checkpoint->keep_last, c->checkpoint->keep_every);
+}
+
+/* The manifest's head, and the commit, by rank 0. */
+static rn_status commit(rn_err *err, const rn_saver *s, char *all, const size_t *sizes) {
+  const rn_run *run = s->run;
+  const Retnet__Config *c = run->config;
+  const rn_layout *l = &run->layout;
+  const Retnet__ShardHeader *header = rn_split_header(&run->train);
+  Retnet__Manifest head = RETNET__MANIFEST__INIT;
+  Retnet__Layout layout = RETNET__LAYOUT__INIT;
+  Retnet__Choices choices = RETNET__CHOICES__INIT;
+  Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
+  Retnet__Split split = RETNET__SPLIT__INIT;
+  layout.has_data = layout.has_pipeline = layout.has_sequence = layout.has_segments = 1;
+  layout.has_microbatch = layout.has_threads = 1;
+  layout.data = l->data;
+  layout.pipeline = l->pipeline;
+  layout.sequence = l->sequence;
+  layout.segments = l->segments;
+  layout.microbatch = l->microbatch;
+  layout.threads = run->threads;
+  choices.scan = (char *)rn_scan_name(run->scan.algorithm);
+  choices.has_chunk = 1;
+  choices.chunk = run->spec.chunk;
+  choices.products = (char *)rn_products_table()->name;
+  choices.kernels = (char *)rn_kernels_table()->name;
+  vocabulary.size = run->spec.vocab;
+  vocabulary.tokenizer = header->tokenizer;
+  vocabulary.has_tokenizer_sum = 1;
+  vocabulary.tokenizer_sum = header->tokenizer_hash;
+  split.has_content_sum = split.has_tokens = 1;
+  split.has_sequence_length = split.has_batch_sequences = 1;
+  split.content_sum = run->train.content;
+  split.tokens = run->train.tokens;
+  split.sequence_length = c->data->sequence_length;
+  split.batch_sequences = c->data->batch_sequences;
+  head.format = MANIFEST_FORMAT;
+  head.step = s->step;
+  head.tokens = s->tokens;
+  head.next_sequence = s->next_sequence;
+  head.seed = c->run->seed;
+  head.has_updates = head.has_bad_steps = 1;
+  head.updates = s->updates;
+  head.bad_steps = s->bad_steps;
+  head.config = run->config;
+  head.layout = &layout;
+  head.choices = &choices;
+  head.vocabulary = &vocabulary;
+  head.split = &split;
+  head.n_stream = s->stream != NULL ? (size_t)c->data->batch_sequences : 0;
+  RN_TRY(err, rn_alloc(err, "streams", head.n_stream, sizeof *head.stream, &head.stream));
+  for (size_t b = 0; b < head.n_stream; b++) head.stream[b] = &s->stream[b];
+  rn_status status = commit_with(err, s, &head, all, sizes);
+  free(head.stream);
+  return status;
+}
+
+/* Bytes of all ranks, before and after compression: on rank 0. */
+static rn_status count_bytes(rn_err *err, rn_saver *s) {
+  const int ranks = rn_world_size(s->run->world);
+  const double mine[2] = {(double)elements_of(s) * sizeof(float), (double)s->report.stored_bytes};
+  double sum[2] = {0}, *all;
+  RN_TRY(err, rn_agree(err, s->run->world,
+                       rn_alloc(err, "bytes of ranks", (size_t)ranks, sizeof *all, &all)));
+  rn_status status = RN_OK;
+  for (int i = 0; status == RN_OK && i < 2; i++) {
+    status = rn_world_gather_number(err, s->run->world, mine[i], all);
+    for (int r = 0; status == RN_OK && rn_world_rank(s->run->world) == 0 && r < ranks; r++) {
+      sum[i] += all[r];
+    }
+  }
+  free(all);
+  s->costs.raw_bytes = sum[0];
+  s->costs.stored_bytes = sum[1];
+  return status;
+}
+
+static rn_status publish(rn_err *err, rn_saver *s) {
+  char *all = NULL;
+  size_t *sizes = NULL;
+  RN_TRY(err,
+         rn_world_gather_bytes(err, s->run->world, s->report.bytes, s->report.size, &all, &sizes));
+  rn_status status = count_bytes(err, s);
+  if (status == RN_OK) {
+    const bool root = rn_world_rank(s->run->world) == 0;
+    status = rn_agree(err, s->run->world, root ? commit(err, s, all, sizes) : RN_OK);
+  }
+  free(all);
+  free(sizes);
+  return status;
+}
+
+static void tell(const rn_saver *s) {
+  const rn_save_costs *c = &s->costs;
+  const double copies = c->copy_s > 0 ? c->stop_s / c->copy_s : 0;
+  rn_log_info(
+      "step %lld saved: %.1f MB as %.1f MB (%.2f : 1), written in %.2f s; the loop stood "
+      "%.3f s (%.1f copies of a rank's share a save)",
+      (long long)s->step, 1e-6 * c->raw_bytes, 1e-6 * c->stored_bytes,
+      c->stored_bytes > 0 ? c->raw_bytes / c->stored_bytes : 1, s->write_s, s->stop_s, copies);
+}
+
+rn_status rn_saver_finish(rn_err *err, rn_saver *s) {
+  if (s->step < 0) return RN_OK;
+  const double begin_s = rn_clock_s();
+  join(s);
+  *err = s->err;
+  s->err = (rn_err){0};
+  rn_status status = rn_agree(err, s->run->world, s->status);
+  const double written_s = rn_clock_s();
+  if (status == RN_OK) status = publish(err, s);
+  s->stop_s += rn_clock_s() - written_s;
+  s->costs.wait_s += written_s - begin_s;
+  s->costs.write_s += s->write_s;
+  s->costs.stop_s += s->stop_s;
+  s->costs.saves++;
+  if (status == RN_OK) tell(s);
+  forget_save(s);
+  return status;
+}

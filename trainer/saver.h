@@ -1,0 +1,55 @@
+/**
+ * Saves beside the training: the state is copied, a thread compresses and writes the copy, and the
+ * loop goes on.
+ *
+ * Every rank writes its share of weights, moments and carried states. Only the calling thread
+ * speaks MPI: it starts a save, asks at step boundaries whether writers are done, and then finishes
+ * it, which gives the checkpoint its name. There is one save at a time and none is dropped. Without
+ * checkpoint.async nothing is copied, and the caller finishes at once what it started.
+ */
+#ifndef RN_TRAINER_SAVER_H
+#define RN_TRAINER_SAVER_H
+
+#include "trainer/run.h"
+
+typedef struct rn_saver rn_saver;
+
+/** What saves have cost this rank so far. */
+typedef struct rn_save_costs {
+  int64_t saves;
+  double stop_s;                  /* the loop stood still, all saves together */
+  double copy_s;                  /* of that: copying this rank's share */
+  double wait_s;                  /* for a save that was not done when the next was due */
+  double write_s;                 /* of the threads */
+  double raw_bytes, stored_bytes; /* of the last whole save, all ranks; on rank 0 */
+} rn_save_costs;
+
+/** Memory for the staged copy is taken here. Errors: RN_ERR_MEMORY, of this rank alone. */
+rn_status rn_saver_create(rn_err *err, rn_run *run, rn_saver **out);
+
+/** Waits for the thread; a save that was not finished stays without a name. Takes NULL too. */
+void rn_saver_destroy(rn_saver **saver);
+
+/**
+ * Starts a save of the run's state as it is now; none may be under way.
+ *
+ * Collective: over the world. Errors: RN_ERR_IO and its like, agreed; no save is under way then.
+ */
+rn_status rn_saver_start(rn_err *err, rn_saver *saver);
+
+/** The step of the save under way, -1 for none; and whether this rank's writer is at work. */
+int64_t rn_saver_step(const rn_saver *saver);
+bool rn_saver_is_writing(const rn_saver *saver);
+
+/**
+ * Waits for all writers, names the checkpoint, removes what the keep keys no longer want, tells
+ * what the save cost. Nothing under way: nothing to do.
+ *
+ * Collective: over the world. Errors: of any writer, agreed; nothing old is removed before the new
+ * is whole.
+ */
+rn_status rn_saver_finish(rn_err *err, rn_saver *saver);
+
+const rn_save_costs *rn_saver_costs(const rn_saver *saver);
+
+#endif
