@@ -34,7 +34,10 @@ rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__
 
 static rn_status load(rn_err *err, const rn_bench_options *options, Retnet__Config **out) {
   RN_TRY(err, rn_bench_config(err, options, out));
-  return rn_products_use(err, (*out)->model->products, (*out)->train->precision);
+  const char *lack = NULL;
+  RN_TRY(err, rn_products_use(err, (*out)->model->products, (*out)->train->precision, &lack));
+  if (lack == NULL) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE, "train.precision bf16: %s: nothing to measure", lack);
 }
 
 rn_status rn_bench_start(rn_err *err, rn_world *world, const rn_bench_options *options,

@@ -6,6 +6,7 @@
 #include "proto/log.h"
 #include "proto/version.h"
 #include "trainer/bench.h"
+#include "trainer/blas_care.h"
 #include "trainer/quantile.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
@@ -122,9 +123,11 @@ int main(int argc, char **argv) {
     rn_log_error("retnet-bench", &err);
     return rn_status_exit_code(status);
   }
+  rn_blas_care(argv);
   status = rn_world_start(&err, &argc, &argv, &world);
   if (status == RN_OK) {
     rn_log_setup(rn_world_rank(world) != 0, given.json);
+    rn_blas_tell();
     status = command->run(&err, &words);
   }
   rn_words_free(&given.keys);

@@ -9,6 +9,7 @@
 #include "proto/log.h"
 #include "proto/options.h"
 #include "proto/version.h"
+#include "trainer/blas_care.h"
 #include "trainer/evaluate.h"
 
 typedef struct options {
@@ -130,9 +131,11 @@ int main(int argc, char **argv) {
     rn_log_error("retnet-eval", &err);
     return rn_status_exit_code(status);
   }
+  rn_blas_care(argv);
   status = rn_world_start(&err, &argc, &argv, &world);
   if (status == RN_OK) {
     rn_log_setup(rn_world_rank(world) != 0, o.json);
+    rn_blas_tell();
     status = run(&err, world, &o);
   }
   rn_words_free(&o.overrides);

@@ -11,6 +11,7 @@
 #include "proto/args.h"
 #include "proto/log.h"
 #include "proto/version.h"
+#include "trainer/blas_care.h"
 #include "trainer/generate.h"
 
 typedef struct options {
@@ -134,6 +135,7 @@ int main(int argc, char **argv) {
   rn_status status = parse(&err, argc, argv, &o);
   if (status == RN_OK && (o.found.help || o.found.version)) return 0;
   rn_log_setup(false, o.json);
+  rn_blas_care(argv);
   if (status == RN_OK) status = run(&err, &o);
   rn_words_free(&o.found.words);
   if (status != RN_OK) rn_log_error("retnet-generate", &err);

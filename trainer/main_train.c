@@ -10,6 +10,7 @@
 #include "proto/log.h"
 #include "proto/options.h"
 #include "proto/version.h"
+#include "trainer/blas_care.h"
 #include "trainer/plan_show.h"
 #include "trainer/train.h"
 
@@ -80,6 +81,7 @@ static rn_status start(rn_err *err, int *argc, char ***argv, const options *o, r
   RN_TRY(err,
          o->plan ? rn_world_open(err, argc, argv, world) : rn_world_start(err, argc, argv, world));
   rn_log_setup(rn_world_rank(*world) != 0, false);
+  rn_blas_tell();
   RN_TRY(err, rn_agree(err, *world, load(err, o, config)));
   RN_TRY(err, rn_world_check_same(err, *world, "the program", build, strlen(build)));
   return check_same(err, *world, *config);
@@ -98,6 +100,7 @@ int main(int argc, char **argv) {
     rn_log_error("retnet-train", &err);
     return rn_status_exit_code(status);
   }
+  rn_blas_care(argv);
   status = start(&err, &argc, &argv, &o, &world, &config);
   if (status == RN_OK) {
     status = o.plan ? rn_plan_show(&err, config, world, (int)o.ranks)

@@ -5,6 +5,7 @@
 #include "model/kernel/products.h"
 #include "model/threads.h"
 #include "proto/arena.h"
+#include "proto/log.h"
 #include "trainer/layer_split.h"
 #include "trainer/shapes.h"
 
@@ -47,7 +48,9 @@ static rn_status plan_run(rn_err *err, rn_machine machine, rn_run *run) {
   const int vocab = run->has_train ? (int)rn_split_header(&run->train)->vocabulary : 0;
   RN_TRY(err, rn_spec_from_config(err, c, vocab, &run->spec));
   RN_TRY(err, check_documents(err, run));
-  RN_TRY(err, rn_products_use(err, c->model->products, c->train->precision));
+  const char *lack = NULL;
+  RN_TRY(err, rn_products_use(err, c->model->products, c->train->precision, &lack));
+  if (lack != NULL) rn_log_warn("train.precision bf16: %s; products are in fp32", lack);
   RN_TRY(err, rn_plan_create(err, c, &run->spec, rn_world_size(run->world), machine, &run->plan));
   run->layout = run->plan.layout;
   RN_TRY(err, rn_layout_fit_chunk(err, c, &run->layout, &run->spec));

@@ -4,7 +4,6 @@
 #include <stddef.h>
 
 #include "model/kernel/providers.h"
-#include "proto/log.h"
 
 static const rn_products *const providers[] = {
     &rn_products_cblas,
@@ -28,31 +27,30 @@ const rn_products *rn_products_table(void) {
 }
 
 /* bf16, or NULL with the reason why not. */
-static const rn_products *in_bf16(const char **why) {
+static const rn_products *in_bf16(const char **lack) {
 #ifdef RN_ONEDNN_SERVES
-  *why = "this CPU has no instructions for it";
-  return rn_products_bf16_serves() ? &rn_products_bf16 : NULL;
+  if (rn_products_bf16_serves()) return &rn_products_bf16;
+  *lack = "this CPU has no instructions for it";
 #else
-  *why = "this build lacks oneDNN (libdnnl-dev)";
-  return NULL;
+  *lack = "this build lacks oneDNN (libdnnl-dev)";
 #endif
+  return NULL;
 }
 
-static rn_status use_bf16(rn_err *err, Retnet__Products products) {
-  const char *why = NULL;
+static rn_status use_bf16(rn_err *err, Retnet__Products products, const char **lack) {
   if (products == RETNET__PRODUCTS__PRODUCTS_OPENBLAS) {
     return rn_fail(err, RN_ERR_USAGE,
                    "train.precision: bf16 is not OpenBLAS's: leave model.products at auto");
   }
-  in_use = in_bf16(&why);
-  if (in_use != NULL) return RN_OK;
-  rn_log_warn("train.precision bf16: %s; products are in fp32", why);
-  in_use = by_rule();
+  in_use = in_bf16(lack);
+  if (in_use == NULL) in_use = by_rule();
   return RN_OK;
 }
 
-rn_status rn_products_use(rn_err *err, Retnet__Products products, Retnet__Precision precision) {
-  if (precision == RETNET__PRECISION__PRECISION_BF16) return use_bf16(err, products);
+rn_status rn_products_use(rn_err *err, Retnet__Products products, Retnet__Precision precision,
+                          const char **lack) {
+  *lack = NULL;
+  if (precision == RETNET__PRECISION__PRECISION_BF16) return use_bf16(err, products, lack);
   in_use = by_rule();
   if (products == RETNET__PRODUCTS__PRODUCTS_OPENBLAS) in_use = &rn_products_cblas;
   if (products != RETNET__PRODUCTS__PRODUCTS_ONEDNN) return RN_OK;

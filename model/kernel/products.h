@@ -40,10 +40,11 @@ const rn_products *rn_products_table(void);
  * AUTO is a rule of the build, the precision and the CPU type alone: oneDNN where the CPU has
  * AVX2 and oneDNN is in the build, with the long sums of weight gradients by CBLAS, which packs
  * them better; CBLAS elsewhere. BF16 rounds operands and is oneDNN's; where the build or the CPU
- * lacks it, a warning says so and products are in single precision.
+ * lacks it products are in single precision, and *lack says why (else it is NULL).
  * Errors: RN_ERR_USAGE, naming the key, for a provider that this build lacks, or bf16 by OpenBLAS.
  */
-rn_status rn_products_use(rn_err *err, Retnet__Products products, Retnet__Precision precision);
+rn_status rn_products_use(rn_err *err, Retnet__Products products, Retnet__Precision precision,
+                          const char **lack);
 
 /**
  * A provider of the precision in use by number, for tests and measuring; NULL beyond the last one

@@ -152,6 +152,11 @@ case $case in
     one=("$bin/retnet-train" run.yaml -s run.dir=new)
     refuse_once 2 'wrong launch' env OMPI_COMM_WORLD_SIZE=4 "${one[@]}"
     refuse_once 2 'wrong launch' env SLURM_STEP_NUM_TASKS=4 "${one[@]}"
+    # OpenBLAS on a CPU that it does not know: the programs start anew, once, and say so.
+    RETNET_FAULT=blas.core:1 must_train 2 anew train.steps=3
+    [ "$(grep -c 'started anew' anew.log)" = 1 ] || fail "not told once: $(cat anew.log)"
+    OPENBLAS_CORETYPE=Prescott must_train 1 slow train.steps=3
+    grep -q 'unset OPENBLAS_CORETYPE' slow.log || fail "a slow core type is not named: $(cat slow.log)"
     OMPI_COMM_WORLD_SIZE=4 "${one[0]}" --help >/dev/null || fail '--help minds the launch'
     refuse_once 1 'configuration' mpirun --oversubscribe -n 1 "${one[@]}" : -n 1 "${one[@]}" -s run.seed=2
     ;;

@@ -186,25 +186,27 @@ static void products_in_bf16_are_near(void) {
 
 int main(void) {
   const Retnet__Precision fp32 = RETNET__PRECISION__PRECISION_FP32;
+  const char *lack = NULL;
   rn_err err = {0};
   rn_threads_start(2);
-  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_OPENBLAS, fp32));
+  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_OPENBLAS, fp32, &lack));
   CHECK(strcmp(rn_products_table()->name, "openblas") == 0);
   products_are_right();
-  if (rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_ONEDNN, fp32) == RN_OK) {
+  if (rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_ONEDNN, fp32, &lack) == RN_OK) {
     CHECK(strcmp(rn_products_table()->name, "onednn") == 0);
     products_are_right();
   } else {
     CHECK(strstr(err.text, "model.products") != NULL);
     rn_err_clear(&err);
   }
-  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO, fp32));
+  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO, fp32, &lack));
   products_are_right();
   CHECK_FAILS(&err, RN_ERR_USAGE, "train.precision|model.products",
               rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_OPENBLAS,
-                              RETNET__PRECISION__PRECISION_BF16));
+                              RETNET__PRECISION__PRECISION_BF16, &lack));
   CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO,
-                                 RETNET__PRECISION__PRECISION_BF16));
+                                 RETNET__PRECISION__PRECISION_BF16, &lack));
+  CHECK((lack == NULL) == (strcmp(rn_products_table()->name, "onednn bf16") == 0));
   products_in_bf16_are_near();
   return check_result();
 }
