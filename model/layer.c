@@ -1,7 +1,5 @@
 #include "model/layer.h"
 
-#include <string.h>
-
 #include "model/dropout.h"
 #include "proto/span.h"
 
@@ -31,7 +29,9 @@ rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, rn_arena *
 }
 
 static void copy(rn_real *to, const rn_real *from, int64_t count) {
-  if (to != from) memcpy(to, from, (size_t)count * sizeof *to);
+  if (to == from) return;
+#pragma omp parallel for simd schedule(static)
+  for (int64_t i = 0; i < count; i++) to[i] = from[i];
 }
 
 /* to = residual x + branch */
@@ -56,7 +56,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
   rn_real *branch = layer->scratch;
   t->train = train;
   rn_span_phase("norms, residual");
-  copy(layer->pre_norm ? t->norm_in1 : t->in1, x, count);
+  copy(rn_layer_tape_input(layer, t), x, count);
   if (layer->pre_norm) {
     rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, t->in1, t->stat1);
   }

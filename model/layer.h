@@ -44,7 +44,15 @@ typedef struct rn_layer_tape {
 size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows);
 rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, rn_arena *arena);
 
-/** Shapes: x, y [R, D], the same array allowed. Collective: as rn_block_retention_forward. */
+/** Where the tape keeps forward's x: who puts it there saves a copy. */
+static inline rn_real *rn_layer_tape_input(const rn_layer *layer, const rn_layer_tape *tape) {
+  return layer->pre_norm ? tape->norm_in1 : tape->in1;
+}
+
+/**
+ * Shapes: x, y [R, D], the same array allowed, and for both the tape's input. Collective: as
+ *         rn_block_retention_forward.
+ */
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *params,
                            const rn_unit *unit, rn_form form, bool train, rn_scan_port *port,
                            const rn_real *x, rn_layer_tape *tape, rn_real *y);

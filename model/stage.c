@@ -278,22 +278,31 @@ static rn_status forward_again(rn_err *err, rn_stage *stage, const rn_real *para
   return RN_OK;
 }
 
+/* Where the rows that enter layer `index` of the stage, or leave the last one, are made. */
+static rn_real *rows_before(const rn_stage *stage, const rn_tape *tape, int index, rn_real *y) {
+  if (index == stage->layer_count) return y;
+  return rn_layer_tape_input(&stage->layer[index], &tape->layer[index]);
+}
+
 rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
                            rn_form form, bool train, rn_scan_port *port, const rn_real *x,
                            rn_real *y, rn_tape *tape) {
   assert(unit->sequences <= stage->max_sequences && unit->tokens <= stage->max_tokens);
   tape->train = train;
   rn_span_phase("embedding");
+  rn_real *rows = rows_before(stage, tape, 0, y);
   if (stage->has_embedding) {
-    rn_embed_forward(&stage->embed, params, unit, train, stage->seed, tape->embed_stat, y);
+    rn_embed_forward(&stage->embed, params, unit, train, stage->seed, tape->embed_stat, rows);
   } else {
-    copy_rows(stage, unit, x, y);
+    copy_rows(stage, unit, x, rows);
   }
   for (int i = 0; i < stage->layer_count; i++) {
-    if (tape->keep == RN_KEEP_INPUTS) copy_rows(stage, unit, y, input_of(tape, i));
-    RN_TRY(err, rn_layer_forward(err, &stage->layer[i], params, unit, form, train, port, y,
-                                 &tape->layer[i], y));
+    rn_real *next = rows_before(stage, tape, i + 1, y);
+    if (tape->keep == RN_KEEP_INPUTS) copy_rows(stage, unit, rows, input_of(tape, i));
+    RN_TRY(err, rn_layer_forward(err, &stage->layer[i], params, unit, form, train, port, rows,
+                                 &tape->layer[i], next));
     if (tape->keep == RN_KEEP_INPUTS) keep_state(tape, unit, i);
+    rows = next;
   }
   if (tape->keep != RN_KEEP_NOTHING) copy_rows(stage, unit, y, tape->last);
   return RN_OK;

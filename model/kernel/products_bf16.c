@@ -8,6 +8,7 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <threads.h>
 
 #include "model/kernel/kernels.h"
 #include "model/kernel/providers.h"
@@ -26,7 +27,7 @@ typedef struct made_product {
 
 enum { KEPT = 256 };
 
-/* What a thread works with. It lives as long as the thread. */
+/* What a thread works with, as long as it lives. */
 typedef struct desk {
   dnnl_engine_t engine;
   dnnl_stream_t stream;
@@ -35,25 +36,10 @@ typedef struct desk {
   size_t a_room, b_room;
 } desk;
 
-static _Thread_local desk *own_desk;
-
 bool rn_products_bf16_serves(void) {
   const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
   const unsigned needed = (unsigned)dnnl_cpu_isa_avx512_core_bf16;
   return (isa & needed) == needed;
-}
-
-/* NULL where memory is lacking. */
-static desk *desk_of_thread(void) {
-  if (own_desk != NULL) return own_desk;
-  desk *d = calloc(1, sizeof *d);
-  if (d == NULL) return NULL;
-  if (dnnl_engine_create(&d->engine, dnnl_cpu, 0) != dnnl_success ||
-      dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) != dnnl_success) {
-    free(d);
-    return NULL;
-  }
-  return own_desk = d;
 }
 
 static void forget(made_product *p) {
@@ -62,6 +48,42 @@ static void forget(made_product *p) {
   dnnl_memory_destroy(p->b);
   dnnl_memory_destroy(p->c);
   *p = (made_product){0};
+}
+
+static void destroy_desk(void *desk_of_ending_thread) {
+  desk *d = desk_of_ending_thread;
+  for (int i = 0; i < KEPT; i++) {
+    if (d->kept[i].code != NULL) forget(&d->kept[i]);
+  }
+  if (d->stream != NULL) dnnl_stream_destroy(d->stream);
+  if (d->engine != NULL) dnnl_engine_destroy(d->engine);
+  free(d->a);
+  free(d->b);
+  free(d);
+}
+
+static tss_t desk_key;
+static bool has_desk_key;
+
+static void make_desk_key(void) {
+  has_desk_key = tss_create(&desk_key, destroy_desk) == thrd_success;
+}
+
+/* NULL where memory is lacking. */
+static desk *desk_of_thread(void) {
+  static once_flag made = ONCE_FLAG_INIT;
+  call_once(&made, make_desk_key);
+  desk *d = has_desk_key ? tss_get(desk_key) : NULL;
+  if (d != NULL || !has_desk_key) return d;
+  d = calloc(1, sizeof *d);
+  if (d == NULL) return NULL;
+  if (dnnl_engine_create(&d->engine, dnnl_cpu, 0) == dnnl_success &&
+      dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) == dnnl_success &&
+      tss_set(desk_key, d) == thrd_success) {
+    return d;
+  }
+  destroy_desk(d);
+  return NULL;
 }
 
 /* A matrix [rows, cols] in memory of that type: its elements lie row by row, or column by column.
