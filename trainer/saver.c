@@ -8,14 +8,13 @@
 #include <unistd.h>
 
 #include "data/ckpt.h"
-#include "model/kernel/kernels.h"
-#include "model/kernel/products.h"
 #include "proto/arena.h"
 #include "proto/clock.h"
 #include "proto/log.h"
 #include "trainer/checkpoint_streams.h"
+#include "trainer/manifest.h"
 
-enum { MANIFEST_FORMAT = 1, KINDS = 3, POLITE = 10 };
+enum { KINDS = 3, POLITE = 10 };
 
 /* A save under way: what the writer needs, and what the manifest will say. */
 struct rn_saver {
@@ -25,10 +24,7 @@ struct rn_saver {
   rn_ckpt_slice *slice; /* [slices] */
   char (*name)[RN_STATE_NAME_BYTES];
   int slices;
-  int64_t step, tokens, next_sequence,
-      updates; /* of the state that is being saved; step -1: none */
-  int bad_steps;
-  Retnet__Stream *stream;
+  rn_saved_state state; /* step -1: no save is under way */
   pthread_t thread;
   bool has_thread;
   atomic_bool writing;
@@ -93,7 +89,7 @@ rn_status rn_saver_create(rn_err *err, rn_run *run, rn_saver **out) {
   rn_saver *s;
   RN_TRY(err, rn_alloc(err, "saver", 1, sizeof *s, &s));
   s->run = run;
-  s->step = -1;
+  s->state.step = -1;
   rn_status status = take_memory(err, s);
   if (status != RN_OK) {
     rn_saver_destroy(&s);
@@ -111,10 +107,10 @@ static void join(rn_saver *s) {
 /* What a save holds beside the memory that all use. */
 static void forget_save(rn_saver *s) {
   free(s->report.bytes);
-  free(s->stream);
+  free(s->state.stream);
   s->report = (rn_ckpt_report){0};
-  s->stream = NULL;
-  s->step = -1;
+  s->state.stream = NULL;
+  s->state.step = -1;
 }
 
 void rn_saver_destroy(rn_saver **saver) {
@@ -136,7 +132,7 @@ static void *write_part(void *self) {
   rn_saver *s = self;
   const double begin_s = rn_clock_s();
   if (s->has_thread) setpriority(PRIO_PROCESS, (id_t)gettid(), POLITE);
-  const rn_path stage = rn_ckpt_stage_path(s->run->config->run->dir, s->step);
+  const rn_path stage = rn_ckpt_stage_path(s->run->config->run->dir, s->state.step);
   s->status = rn_ckpt_write_part(&s->err, stage.text, rn_world_rank(s->run->world), s->slice,
                                  s->slices, s->run->config->checkpoint->level, &s->report);
   s->write_s = rn_clock_s() - begin_s;
@@ -155,11 +151,11 @@ static void copy_slices(rn_saver *s) {
 
 static void keep_state(rn_saver *s) {
   const rn_run *run = s->run;
-  s->step = run->step;
-  s->tokens = run->tokens;
-  s->next_sequence = run->next_sequence;
-  s->updates = run->updates;
-  s->bad_steps = run->bad_steps;
+  s->state.step = run->step;
+  s->state.tokens = run->tokens;
+  s->state.next_sequence = run->next_sequence;
+  s->state.updates = run->updates;
+  s->state.bad_steps = run->bad_steps;
   collect_slices(s);
 }
 
@@ -178,7 +174,7 @@ rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   RN_TRY(err,
          rn_agree(err, s->run->world,
                   root ? rn_ckpt_stage_dir(err, s->run->config->run->dir, s->run->step) : RN_OK));
-  RN_TRY(err, rn_streams_gather(err, s->run, &s->stream));
+  RN_TRY(err, rn_streams_gather(err, s->run, &s->state.stream));
   keep_state(s);
   if (s->copy != NULL) {
     const double copy_s = rn_clock_s();
@@ -191,11 +187,11 @@ rn_status rn_saver_start(rn_err *err, rn_saver *s) {
 }
 
 int64_t rn_saver_step(const rn_saver *s) {
-  return s->step;
+  return s->state.step;
 }
 
 bool rn_saver_is_writing(const rn_saver *s) {
-  return s->step >= 0 && atomic_load(&s->writing);
+  return s->state.step >= 0 && atomic_load(&s->writing);
 }
 
 const rn_save_costs *rn_saver_costs(const rn_saver *s) {
@@ -204,9 +200,8 @@ const rn_save_costs *rn_saver_costs(const rn_saver *s) {
 
 /* ---- finishing ---- */
 
-static rn_status commit_with(rn_err *err, const rn_saver *s, Retnet__Manifest *head, char *all,
-                             const size_t *sizes) {
-  const Retnet__Config *c = s->run->config;
+/* By rank 0, from the reports of all ranks, one after the other. */
+static rn_status commit(rn_err *err, const rn_saver *s, char *all, const size_t *sizes) {
   const int ranks = rn_world_size(s->run->world);
   rn_ckpt_report *reports;
   RN_TRY(err, rn_alloc(err, "reports", (size_t)ranks, sizeof *reports, &reports));
@@ -215,64 +210,8 @@ static rn_status commit_with(rn_err *err, const rn_saver *s, Retnet__Manifest *h
     reports[r] = (rn_ckpt_report){.bytes = (uint8_t *)all + at, .size = sizes[r]};
     at += sizes[r];
   }
-  rn_status status = rn_ckpt_commit(err, c->run->dir, head, reports, ranks);
+  rn_status status = rn_manifest_commit(err, s->run, &s->state, reports, ranks);
   free(reports);
-  if (status != RN_OK) return status;
-  return rn_ckpt_prune(err, c->run->dir, c->checkpoint->keep_last, c->checkpoint->keep_every);
-}
-
-/* The manifest's head, and the commit, by rank 0. */
-static rn_status commit(rn_err *err, const rn_saver *s, char *all, const size_t *sizes) {
-  const rn_run *run = s->run;
-  const Retnet__Config *c = run->config;
-  const rn_layout *l = &run->layout;
-  const Retnet__ShardHeader *header = rn_split_header(&run->train);
-  Retnet__Manifest head = RETNET__MANIFEST__INIT;
-  Retnet__Layout layout = RETNET__LAYOUT__INIT;
-  Retnet__Choices choices = RETNET__CHOICES__INIT;
-  Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
-  Retnet__Split split = RETNET__SPLIT__INIT;
-  layout.has_data = layout.has_pipeline = layout.has_sequence = layout.has_segments = 1;
-  layout.has_microbatch = layout.has_threads = 1;
-  layout.data = l->data;
-  layout.pipeline = l->pipeline;
-  layout.sequence = l->sequence;
-  layout.segments = l->segments;
-  layout.microbatch = l->microbatch;
-  layout.threads = run->threads;
-  choices.scan = (char *)rn_scan_name(run->scan.algorithm);
-  choices.has_chunk = 1;
-  choices.chunk = run->spec.chunk;
-  choices.products = (char *)rn_products_table()->name;
-  choices.kernels = (char *)rn_kernels_table()->name;
-  vocabulary.size = run->spec.vocab;
-  vocabulary.tokenizer = header->tokenizer;
-  vocabulary.has_tokenizer_sum = 1;
-  vocabulary.tokenizer_sum = header->tokenizer_hash;
-  split.has_content_sum = split.has_tokens = 1;
-  split.has_sequence_length = split.has_batch_sequences = 1;
-  split.content_sum = run->train.content;
-  split.tokens = run->train.tokens;
-  split.sequence_length = c->data->sequence_length;
-  split.batch_sequences = c->data->batch_sequences;
-  head.format = MANIFEST_FORMAT;
-  head.step = s->step;
-  head.tokens = s->tokens;
-  head.next_sequence = s->next_sequence;
-  head.seed = c->run->seed;
-  head.has_updates = head.has_bad_steps = 1;
-  head.updates = s->updates;
-  head.bad_steps = s->bad_steps;
-  head.config = run->config;
-  head.layout = &layout;
-  head.choices = &choices;
-  head.vocabulary = &vocabulary;
-  head.split = &split;
-  head.n_stream = s->stream != NULL ? (size_t)c->data->batch_sequences : 0;
-  RN_TRY(err, rn_alloc(err, "streams", head.n_stream, sizeof *head.stream, &head.stream));
-  for (size_t b = 0; b < head.n_stream; b++) head.stream[b] = &s->stream[b];
-  rn_status status = commit_with(err, s, &head, all, sizes);
-  free(head.stream);
   return status;
 }
 
@@ -317,12 +256,12 @@ static void tell(const rn_saver *s) {
   rn_log_info(
       "step %lld saved: %.1f MB as %.1f MB (%.2f : 1), written in %.2f s; the loop stood "
       "%.3f s (%.1f copies of a rank's share a save)",
-      (long long)s->step, 1e-6 * c->raw_bytes, 1e-6 * c->stored_bytes,
+      (long long)s->state.step, 1e-6 * c->raw_bytes, 1e-6 * c->stored_bytes,
       c->stored_bytes > 0 ? c->raw_bytes / c->stored_bytes : 1, s->write_s, s->stop_s, copies);
 }
 
 rn_status rn_saver_finish(rn_err *err, rn_saver *s) {
-  if (s->step < 0) return RN_OK;
+  if (s->state.step < 0) return RN_OK;
   const double begin_s = rn_clock_s();
   join(s);
   *err = s->err;
