@@ -6,10 +6,14 @@
  * between the steps; what the scan costs, from pairs of steps with it and with a port that answers
  * at once (which is wrong, and good for timing only). All in one run: the machine's moods hit all.
  */
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "model/kernel/products_replay.h"
+#include "proto/arena.h"
 #include "proto/clock.h"
 #include "proto/options.h"
 #include "trainer/bench.h"
@@ -27,7 +31,11 @@ typedef struct bench {
   rn_products_replay products;
   int64_t calls; /* products of a step on this rank, and their work */
   double flops;
-  double peak_bytes; /* of the steps alone */
+  double peak_bytes;  /* of the steps alone, of the rank that needs most */
+  double *of_ranks;   /* [ranks] */
+  double cpu_s;       /* processor time of this rank in the steps that are timed */
+  double cpu_all_s;   /* that of all ranks, a step */
+  int64_t scan_bytes; /* sent by this rank in a step */
   int count;
   double step_s[RN_QUANTILE_MOST], none_s[RN_QUANTILE_MOST], wait_s[RN_QUANTILE_MOST];
   double products_s[RN_QUANTILE_MOST];
@@ -54,6 +62,13 @@ static rn_status zero_end(void *self, rn_err *err, float *before) {
 
 /* ---- timing ---- */
 
+/* Processor time of this process, all threads. */
+static double processor_s(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 /* One step of all ranks, from a common start to the last one's end. */
 static rn_status time_step(rn_err *err, rn_run *run, rn_scan_port *instead, double *step_s,
                            double *wait_s) {
@@ -77,12 +92,22 @@ static rn_status time_products(rn_err *err, bench *b, double *products_s) {
   return RN_OK;
 }
 
+/* A step as it is: the one whose figures are told. */
+static rn_status time_real_step(rn_err *err, bench *b) {
+  const double cpu_s = processor_s();
+  const int64_t sent = rn_scan_source_bytes_sent(&b->run.scan);
+  RN_TRY(err, time_step(err, &b->run, NULL, &b->step_s[b->count], &b->wait_s[b->count]));
+  b->cpu_s += processor_s() - cpu_s;
+  b->scan_bytes = rn_scan_source_bytes_sent(&b->run.scan) - sent;
+  return RN_OK;
+}
+
 /* Every other pair begins with the step that has no scan. */
 static rn_status time_pair(rn_err *err, bench *b, rn_scan_port *none) {
   const int i = b->count;
   double unused;
   if (i % 2 != 0) RN_TRY(err, time_step(err, &b->run, none, &b->none_s[i], &unused));
-  RN_TRY(err, time_step(err, &b->run, NULL, &b->step_s[i], &b->wait_s[i]));
+  RN_TRY(err, time_real_step(err, b));
   return i % 2 != 0 ? RN_OK : time_step(err, &b->run, none, &b->none_s[i], &unused);
 }
 
@@ -107,6 +132,16 @@ static rn_status make_rate(rn_err *err, bench *b) {
   return rn_rate_add_best(err, &b->rate);
 }
 
+static rn_status gather_peak(rn_err *err, bench *b) {
+  const int ranks = rn_world_size(b->run.world);
+  rn_status status = rn_alloc(err, "ranks", (size_t)ranks, sizeof *b->of_ranks, &b->of_ranks);
+  RN_TRY(err, rn_agree(err, b->run.world, status));
+  RN_TRY(err,
+         rn_world_gather_number(err, b->run.world, (double)rn_machine_peak_bytes(), b->of_ranks));
+  for (int r = 0; r < ranks; r++) b->peak_bytes = fmax(b->peak_bytes, b->of_ranks[r]);
+  return RN_OK;
+}
+
 /* Memory of the steps is looked at before that of the measuring itself is taken. */
 static rn_status warm_up(rn_err *err, bench *b) {
   rn_run *run = &b->run;
@@ -114,10 +149,18 @@ static rn_status warm_up(rn_err *err, bench *b) {
   for (int i = 0; i < WARM_UP; i++) {
     RN_TRY(err, time_step(err, run, NULL, &unused, &unused));
   }
-  b->peak_bytes = (double)rn_machine_peak_bytes();
+  RN_TRY(err, gather_peak(err, b));
   RN_TRY(err, record_products(err, b));
   RN_TRY(err, time_products(err, b, &unused));
   return rn_agree(err, run->world, make_rate(err, b));
+}
+
+static rn_status gather_processor_time(rn_err *err, bench *b) {
+  RN_TRY(err, rn_world_gather_number(err, b->run.world, b->cpu_s, b->of_ranks));
+  for (int r = 0; r < rn_world_size(b->run.world); r++) {
+    b->cpu_all_s += b->of_ranks[r] / b->count;
+  }
+  return RN_OK;
 }
 
 static rn_status time_steps(rn_err *err, bench *b, int steps) {
@@ -125,16 +168,11 @@ static rn_status time_steps(rn_err *err, bench *b, int steps) {
   rn_scan_port none = {.self = &bytes, .begin = zero_begin, .poll = zero_poll, .end = zero_end};
   RN_TRY(err, warm_up(err, b));
   for (b->count = 0; b->count < steps; b->count++) {
-    const int i = b->count;
-    if (b->pairs) {
-      RN_TRY(err, time_pair(err, b, &none));
-    } else {
-      RN_TRY(err, time_step(err, &b->run, NULL, &b->step_s[i], &b->wait_s[i]));
-    }
-    RN_TRY(err, time_products(err, b, &b->products_s[i]));
+    RN_TRY(err, b->pairs ? time_pair(err, b, &none) : time_real_step(err, b));
+    RN_TRY(err, time_products(err, b, &b->products_s[b->count]));
     RN_TRY(err, rn_rate_sample(err, &b->rate));
   }
-  return RN_OK;
+  return gather_processor_time(err, b);
 }
 
 /* ---- telling ---- */
@@ -182,7 +220,8 @@ static void print_json(const bench *b) {
          r.flops_per_s, r.gemm_flops_per_s, r.gemm);
   printf("\"gemm_share\": %.9g, \"peak_bytes\": %.0f, ", r.flops_per_s / r.gemm_flops_per_s,
          b->peak_bytes);
-  printf("\"scan\": \"%s\", \"scan_wait_s\": %.9g", rn_scan_name(b->run.scan.algorithm), r.wait_s);
+  printf("\"cpu_s\": %.9g, \"scan\": \"%s\", \"scan_wait_s\": %.9g, \"scan_bytes\": %lld",
+         b->cpu_all_s, rn_scan_name(b->run.scan.algorithm), r.wait_s, (long long)b->scan_bytes);
   if (b->pairs) {
     printf(", \"pairs\": %d, \"step_without_scan_s\": %.9g, \"scan_cost\": %.9g", b->count,
            r.none_s, r.cost);
@@ -199,6 +238,7 @@ static void print_table(const bench *b) {
          precision, b->count);
   printf("step          %10.1f ms  %8.0f tokens/s, peak memory %.0f MiB a rank\n", 1e3 * r.step_s,
          r.tokens_per_s, b->peak_bytes / (1 << 20));
+  printf("processor     %10.1f ms  of all ranks together\n", 1e3 * b->cpu_all_s);
   printf("its products  %10.1f ms  %8.1f %% of the step; %lld by %s, %.1f GFLOP (rank 0)\n",
          1e3 * r.products_s, 100 * r.products_s / r.step_s, (long long)b->calls,
          b->products.table->name, 1e-9 * b->flops);
@@ -243,6 +283,7 @@ rn_status rn_bench_step(rn_err *err, rn_world *world, const rn_bench_options *op
   rn_status status = rn_agree(err, world, rn_bench_config(err, options, &config));
   if (status == RN_OK && (status = rn_run_create(err, config, world, &b.run)) == RN_OK) {
     status = measure(err, &b, options);
+    free(b.of_ranks);
     rn_rate_destroy(&b.rate);
     rn_products_replay_destroy(&b.products);
     rn_run_destroy(&b.run);

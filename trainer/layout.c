@@ -168,6 +168,17 @@ rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index) {
   return (rn_range){begin < length ? begin : length, end < length ? end : length};
 }
 
+/* A layer that is computed again has its activations only while both halves of backward follow. */
+static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
+  if (config->parallel->split_weight != RETNET__SWITCH__SWITCH_ON ||
+      config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_NONE) {
+    return RN_OK;
+  }
+  return rn_fail(err, RN_ERR_USAGE,
+                 "parallel.split_weight on needs kept activations: use train.recompute none, or "
+                 "parallel.split_weight auto");
+}
+
 /* K by rule needs the number of micro-batches, and their size does not need K. */
 static int segments_of(const Retnet__Config *config, const rn_layout *l) {
   if (config->parallel->segments > 0) return config->parallel->segments;
@@ -185,6 +196,7 @@ rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layer
   out->segments = segments_of(config, out);
   RN_TRY(err, check_pieces(err, config, layers, out));
   RN_TRY(err, check_reproducible(err, config, out));
+  RN_TRY(err, check_split_weight(err, config));
   return check_scale(err, config, out);
 }
 

@@ -8,6 +8,18 @@ int rn_shapes_tokens(const Retnet__Config *config, const rn_layout *layout) {
   return (int)rn_range_count(rn_layout_piece(layout, config->data->sequence_length, 0));
 }
 
+/* Where activations are made again, the weight half needs them at once. */
+static bool splits_weight(const Retnet__Config *config, const rn_layout *layout) {
+  switch (config->parallel->split_weight) {
+    case RETNET__SWITCH__SWITCH_ON:
+      return true;
+    case RETNET__SWITCH__SWITCH_OFF:
+      return false;
+    default:
+      return layout->pipeline > 1 && config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_NONE;
+  }
+}
+
 rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layout *layout,
                                      int stage, rn_range layers, int64_t share) {
   const bool again = config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_BLOCK;
@@ -19,7 +31,7 @@ rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layo
                              .schedule = {.stages = layout->pipeline,
                                           .microbatches = rn_shapes_microbatches(layout, share),
                                           .segments = layout->segments,
-                                          .split_weight = layout->pipeline > 1 && !again},
+                                          .split_weight = splits_weight(config, layout)},
                              .keep = again ? RN_KEEP_INPUTS : RN_KEEP_ALL,
                              .seed = (uint64_t)config->run->seed};
 }

@@ -127,11 +127,34 @@ static void misfits_are_refused_by_key(void) {
               resolve(&err, (keys){1, 64, 0, 0, 0, 0, 0, false}, 4, &l));
 }
 
+/* Layers that are computed again have their activations once. */
+static void split_weight_needs_kept_activations(void) {
+  Retnet__Config config = RETNET__CONFIG__INIT;
+  Retnet__Run run = RETNET__RUN__INIT;
+  Retnet__Model model = RETNET__MODEL__INIT;
+  Retnet__Data data = RETNET__DATA__INIT;
+  Retnet__Parallel parallel = RETNET__PARALLEL__INIT;
+  Retnet__Train train = RETNET__TRAIN__INIT;
+  rn_err err = {0};
+  rn_layout l;
+  config.run = &run;
+  config.model = &model;
+  config.data = &data;
+  config.parallel = &parallel;
+  config.train = &train;
+  parallel.split_weight = RETNET__SWITCH__SWITCH_ON;
+  CHECK_OK(&err, rn_layout_resolve(&err, &config, 4, 1, &l));
+  train.recompute = RETNET__RECOMPUTE__RECOMPUTE_BLOCK;
+  CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.split_weight|train.recompute",
+              rn_layout_resolve(&err, &config, 4, 1, &l));
+}
+
 int main(void) {
   zeros_are_filled_data_first_then_sequence();
   stages_get_single_sequences();
   official_scales_need_their_chunks_whole();
   pieces_are_whole_leaves();
   misfits_are_refused_by_key();
+  split_weight_needs_kept_activations();
   return check_result();
 }

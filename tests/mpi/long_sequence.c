@@ -1,0 +1,107 @@
+/*
+ * One sequence of 65 536 tokens over many ranks has the gradient of one rank: every parameter to
+ * 1e-4 of its norm, looked at on every rank, each its own part. Heads that remember thousands of
+ * tokens carry states through all pieces.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/options.h"
+#include "tests/support/check.h"
+#include "trainer/step.h"
+
+static rn_err err;
+
+/* Tokens are made up from their place alone: the same on every layout. */
+static rn_status load(int sequence, Retnet__Config **config) {
+  char key[64];
+  snprintf(key, sizeof key, "parallel.sequence=%d", sequence);
+  const char *keys[] = {"model.layers=2",
+                        "model.dim=64",
+                        "model.value_dim=128",
+                        "model.ffn_dim=128",
+                        "model.heads=4",
+                        "model.vocab=257",
+                        "parallel.data=1",
+                        "data.batch_sequences=1",
+                        "data.sequence_length=65536",
+                        "run.dir=RUN",
+                        "parallel.threads=1",
+                        "train.recompute=block",
+                        key};
+  return rn_options_load(&err, NULL, keys, sizeof keys / sizeof keys[0], config);
+}
+
+/* The first step's gradient of this rank's own weights; and its loss. */
+static double step_on(rn_world *world, int sequence, rn_run *run) {
+  Retnet__Config *config = NULL;
+  rn_step_result result = {.loss = NAN};
+  *run = (rn_run){0};
+  if (CHECK_OK(&err, load(sequence, &config)) &&
+      CHECK_OK(&err, rn_run_create(&err, config, world, run))) {
+    CHECK_OK(&err, rn_step(&err, run, &result));
+  }
+  rn_options_free(&config);
+  return result.loss;
+}
+
+/* Of every tensor the part that this rank sums, against the whole that one rank has. */
+static void compare(const rn_run *run, const float *whole) {
+  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  for (int i = 0; i < table->count; i++) {
+    const rn_param *p = &table->param[i];
+    const rn_range mine = rn_param_within(p, run->own);
+    double norm = 0, difference = 0;
+    for (int64_t j = p->offset; j < p->offset + p->rows * p->cols; j++) {
+      norm += (double)whole[j] * (double)whole[j];
+    }
+    for (int64_t j = mine.begin; j < mine.end; j++) {
+      difference += pow((double)run->own_gradient[j - run->own.begin] - (double)whole[j], 2);
+    }
+    CHECK(norm > 0);
+    if (!CHECK(sqrt(difference) <= 1e-4 * sqrt(norm))) {
+      fprintf(stderr, "%s: off by %.2g of its norm\n", p->name, sqrt(difference / norm));
+    }
+  }
+}
+
+static float *gradient_of_one(rn_world *world, int64_t *total, double *loss) {
+  rn_world *alone = NULL;
+  rn_run run = {0};
+  float *gradient = NULL;
+  const int rank = rn_world_rank(world);
+  CHECK_OK(&err, rn_world_split(&err, world, rank == 0 ? 0 : -1, &alone));
+  if (rank == 0) {
+    *loss = step_on(alone, 1, &run);
+    *total = run.total;
+    gradient = malloc((size_t)run.total * sizeof *gradient);
+    memcpy(gradient, run.own_gradient, (size_t)run.total * sizeof *gradient);
+    rn_run_destroy(&run);
+  }
+  rn_world_close(&alone);
+  CHECK_OK(&err, rn_world_broadcast(&err, world, loss, sizeof *loss));
+  CHECK_OK(&err, rn_world_broadcast(&err, world, total, sizeof *total));
+  if (rank != 0) gradient = malloc((size_t)*total * sizeof *gradient);
+  CHECK_OK(&err, rn_world_broadcast(&err, world, gradient, (size_t)*total * sizeof *gradient));
+  return gradient;
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  rn_run run;
+  double loss = NAN;
+  int64_t total = 0;
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  float *whole = gradient_of_one(world, &total, &loss);
+  CHECK_NEAR(step_on(world, rn_world_size(world), &run), loss, 1e-6);
+  if (check_failures() == 0) compare(&run, whole);
+  rn_run_destroy(&run);
+  free(whole);
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}
