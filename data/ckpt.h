@@ -40,7 +40,7 @@ typedef struct rn_ckpt_slice {
 typedef struct rn_ckpt_report {
   uint8_t *bytes;
   size_t size;
-  int64_t stored_bytes; /* of the part in its file; known to its writer */
+  int64_t stored_bytes; /* what was written; known to its writer */
 } rn_ckpt_report;
 
 /* ---- saving ---- */
@@ -59,13 +59,21 @@ rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step);
 /** That folder. */
 rn_path rn_ckpt_stage_path(const char *run_dir, int64_t step);
 
+/** Where a writer begins: in the file of that number, any from 0, after so many bytes of others. */
+typedef struct rn_ckpt_place {
+  int part;
+  int64_t at; /* 0: the file is made; else it ends there */
+} rn_ckpt_place;
+
 /**
- * Writes one part into the staging folder: slices compressed at zstd `level`, then fsync.
+ * Writes a part, or goes on with one, in the staging folder: slices compressed at zstd `level`,
+ * then fsync.
  *
- * `part` numbers the parts of a checkpoint from 0; every writer has its own. No slices: no file.
+ * A part has one writer at a time; the next begins where it ended. No slices: no file.
  * Ownership: the caller frees out->bytes.
+ * Errors:    RN_ERR_IO; RN_ERR_MISMATCH when the file does not end at place.at.
  */
-rn_status rn_ckpt_write_part(rn_err *err, const char *stage_path, int part,
+rn_status rn_ckpt_write_part(rn_err *err, const char *stage_path, rn_ckpt_place place,
                              const rn_ckpt_slice *slices, int count, int level,
                              rn_ckpt_report *out);
 
@@ -111,10 +119,14 @@ bool rn_ckpt_is_step_folder(const char *path);
 /** Renames a checkpoint to step-N.bad, replacing an older one. */
 rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path);
 
-/** How rn_ckpt_find reports what it passes by: one line, without newline. */
+/**
+ * How rn_ckpt_find reports what it passes by, one line without newline; and how sums are verified:
+ * `check` is NULL where the caller does it alone.
+ */
 typedef struct rn_ckpt_notes {
   void (*tell)(void *context, const char *line);
   void *context;
+  rn_status (*check)(void *context, rn_err *err, rn_ckpt *ckpt);
 } rn_ckpt_notes;
 
 /**
@@ -153,8 +165,8 @@ rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, cons
                        int64_t first, int64_t count, float *out);
 
 /**
- * Checks size, sums and frames of every part, or of every `share_count`-th from `share` on, so that
- * several readers divide the work.
+ * Checks size, sums and frames of all parts, or one of `share_count` equal shares of the frames, so
+ * that several readers divide the work.
  */
 rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int share, int share_count);
 

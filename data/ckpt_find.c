@@ -58,10 +58,13 @@ rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path) {
   return rn_file_sync_folder(err, rn_path_folder(step_path).text);
 }
 
-static rn_status open_and_check(rn_err *err, const char *path, rn_ckpt **out) {
+static rn_status open_and_check(rn_err *err, const char *path, const rn_ckpt_notes *notes,
+                                rn_ckpt **out) {
   rn_ckpt *ckpt = NULL;
   RN_TRY(err, rn_ckpt_open(err, path, &ckpt));
-  rn_status status = rn_ckpt_check(err, ckpt, 0, 1);
+  const bool alone = notes == NULL || notes->check == NULL;
+  rn_status status =
+      alone ? rn_ckpt_check(err, ckpt, 0, 1) : notes->check(notes->context, err, ckpt);
   if (status != RN_OK) {
     rn_ckpt_close(&ckpt);
     return status;
@@ -95,7 +98,7 @@ static rn_status walk_back(rn_err *err, const rn_ckpt_notes *notes, const rn_ckp
   for (int i = count - 1; i >= 0 && *found < 0; i--) {
     rn_err why = {0};
     if (entries[i].state != RN_CKPT_WHOLE) continue;
-    rn_status status = open_and_check(&why, entries[i].path.text, out);
+    rn_status status = open_and_check(&why, entries[i].path.text, notes, out);
     if (status == RN_OK) {
       *found = i;
     } else if (status == RN_ERR_FORMAT || status == RN_ERR_NOT_FOUND) {
@@ -149,7 +152,7 @@ bool rn_ckpt_is_step_folder(const char *path) {
 rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
                        rn_ckpt **out) {
   rn_path plain = without_end(path);
-  if (rn_ckpt_is_step_folder(plain.text)) return open_and_check(err, plain.text, out);
+  if (rn_ckpt_is_step_folder(plain.text)) return open_and_check(err, plain.text, notes, out);
   if (!is_folder(plain.text)) {
     return rn_fail(err, RN_ERR_NOT_FOUND, "%s is neither a run directory nor a checkpoint", path);
   }

@@ -1,4 +1,5 @@
-/* Reports of parts become one manifest: one table of tensors, slices renumbered to it. */
+/* Reports become one manifest: one table of tensors, slices renumbered to it and put together by
+ * file. */
 #include "data/ckpt_merge.h"
 
 #include <stdlib.h>
@@ -11,10 +12,12 @@ static int by_order(const void *a, const void *b) {
   return rn_ckpt_tensor_order(*(Retnet__Tensor *const *)a, *(Retnet__Tensor *const *)b);
 }
 
-static int by_number(const void *a, const void *b) {
-  int x = rn_ckpt_part_number((*(Retnet__Part *const *)a)->file);
-  int y = rn_ckpt_part_number((*(Retnet__Part *const *)b)->file);
-  return (x > y) - (x < y);
+/* Files by number; those who wrote one file in the order of their turns. */
+static int by_place(const void *a, const void *b) {
+  const Retnet__Part *x = *(Retnet__Part *const *)a, *y = *(Retnet__Part *const *)b;
+  const int m = rn_ckpt_part_number(x->file), n = rn_ckpt_part_number(y->file);
+  if (m != n) return m < n ? -1 : 1;
+  return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
 static bool same_shape(const Retnet__Tensor *a, const Retnet__Tensor *b) {
@@ -63,26 +66,65 @@ static rn_status collect_tensors(rn_err *err, const char *where, rn_ckpt_merge *
   return RN_OK;
 }
 
+/* Slices count in the manifest's table from now on. */
+static rn_status renumber(rn_err *err, const char *where, const Retnet__PartReport *report,
+                          const Retnet__Manifest *m) {
+  for (size_t k = 0; k < report->part->n_slice; k++) {
+    Retnet__Slice *slice = report->part->slice[k];
+    if (slice->tensor >= report->n_tensor) {
+      return rn_fail(err, RN_ERR_MISMATCH, "%s: a report of %s contradicts itself", where,
+                     report->part->file);
+    }
+    const Retnet__Tensor *tensor = report->tensor[slice->tensor];
+    slice->tensor = (uint32_t)rn_ckpt_tensor_number(m, tensor->kind, tensor->name);
+  }
+  return RN_OK;
+}
+
+static rn_status take_parts(rn_err *err, const char *where, rn_ckpt_merge *merge) {
+  Retnet__Manifest *m = &merge->manifest;
+  size_t slices = 1;
+  for (int i = 0; i < merge->count; i++) slices += merge->report[i]->part->n_slice;
+  m->part = calloc((size_t)merge->count + 1, sizeof(Retnet__Part *));
+  merge->part = calloc((size_t)merge->count + 1, sizeof(Retnet__Part));
+  merge->slice = calloc(slices, sizeof(Retnet__Slice *));
+  if (m->part != NULL && merge->part != NULL && merge->slice != NULL) return RN_OK;
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
+}
+
+/* Whether what they wrote follows each other in a file is the index's to check. */
+static void join_parts(rn_ckpt_merge *merge, size_t count) {
+  Retnet__Manifest *m = &merge->manifest;
+  Retnet__Slice **next = merge->slice;
+  m->n_part = 0;
+  for (size_t i = 0; i < count; i++) {
+    const Retnet__Part *one = m->part[i];
+    Retnet__Part *last = m->n_part == 0 ? NULL : &merge->part[m->n_part - 1];
+    if (last == NULL || strcmp(last->file, one->file) != 0) {
+      last = &merge->part[m->n_part++];
+      *last = *one;
+      last->slice = next;
+      last->n_slice = 0;
+    }
+    for (size_t k = 0; k < one->n_slice; k++) *next++ = one->slice[k];
+    last->n_slice += one->n_slice;
+    last->bytes = one->bytes;
+  }
+  for (size_t i = 0; i < m->n_part; i++) m->part[i] = &merge->part[i];
+}
+
 static rn_status collect_parts(rn_err *err, const char *where, rn_ckpt_merge *merge) {
   Retnet__Manifest *m = &merge->manifest;
+  size_t count = 0;
   m->n_part = 0;
-  m->part = calloc((size_t)merge->count + 1, sizeof(Retnet__Part *));
-  if (m->part == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
+  RN_TRY(err, take_parts(err, where, merge));
   for (int i = 0; i < merge->count; i++) {
-    const Retnet__PartReport *report = merge->report[i];
-    if (report->n_tensor == 0) continue;
-    m->part[m->n_part++] = report->part;
-    for (size_t k = 0; k < report->part->n_slice; k++) {
-      Retnet__Slice *slice = report->part->slice[k];
-      if (slice->tensor >= report->n_tensor) {
-        return rn_fail(err, RN_ERR_MISMATCH, "%s: report %d of %d contradicts itself", where, i,
-                       merge->count);
-      }
-      const Retnet__Tensor *tensor = report->tensor[slice->tensor];
-      slice->tensor = (uint32_t)rn_ckpt_tensor_number(m, tensor->kind, tensor->name);
-    }
+    if (merge->report[i]->n_tensor == 0) continue;
+    RN_TRY(err, renumber(err, where, merge->report[i], m));
+    m->part[count++] = merge->report[i]->part;
   }
-  if (m->n_part > 0) qsort(m->part, m->n_part, sizeof(Retnet__Part *), by_number);
+  if (count > 0) qsort(m->part, count, sizeof(Retnet__Part *), by_place);
+  join_parts(merge, count);
   return RN_OK;
 }
 
@@ -130,5 +172,7 @@ void rn_ckpt_merge_destroy(rn_ckpt_merge *merge) {
   free(merge->report);
   free(merge->manifest.tensor);
   free(merge->manifest.part);
+  free(merge->part);
+  free(merge->slice);
   *merge = (rn_ckpt_merge){0};
 }

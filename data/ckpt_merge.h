@@ -9,6 +9,8 @@ typedef struct rn_ckpt_merge {
   Retnet__Manifest manifest;
   Retnet__PartReport **report;
   int count;
+  Retnet__Part *part;    /* files: what their writers wrote, put together */
+  Retnet__Slice **slice; /* of all of them */
 } rn_ckpt_merge;
 
 /**

@@ -10,6 +10,7 @@
 #include "data/ckpt_index.h"
 #include "data/ckpt_manifest.h"
 #include "data/ckpt_name.h"
+#include "proto/cut.h"
 
 struct rn_ckpt {
   rn_path path;
@@ -127,20 +128,29 @@ rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, cons
   return RN_OK;
 }
 
-static rn_status check_part(rn_err *err, rn_ckpt *ckpt, int number) {
+/* Frames begin .. end-1 of a part, as far as it has them. */
+static rn_status check_frames(rn_err *err, rn_ckpt *ckpt, int number, int64_t begin, int64_t end) {
   const Retnet__Part *part = ckpt->manifest->part[number];
   RN_TRY(err, take_desk(err, ckpt));
   RN_TRY(err, open_part(err, ckpt, number));
   ckpt->held = -1;
-  for (size_t i = 0; i < part->n_slice; i++) {
+  for (int64_t i = begin < 0 ? 0 : begin; i < (int64_t)part->n_slice && i < end; i++) {
     RN_TRY(err, rn_ckpt_frame_read(err, &ckpt->desk, &ckpt->file, part->slice[i], ckpt->frame));
   }
   return RN_OK;
 }
 
+/* The first share sees the size of every file; the others of those that their frames lie in. */
 rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int share, int share_count) {
-  for (int i = share; i < (int)ckpt->manifest->n_part; i += share_count) {
-    RN_TRY(err, check_part(err, ckpt, i));
+  const rn_range mine = rn_cut(ckpt->index.count, share_count, share);
+  int64_t first = 0; /* frame of part i */
+  for (int i = 0; i < (int)ckpt->manifest->n_part; i++) {
+    const int64_t next = first + (int64_t)ckpt->manifest->part[i]->n_slice;
+    const bool meets = first < mine.end && mine.begin < next;
+    if (share == 0 || meets) {
+      RN_TRY(err, check_frames(err, ckpt, i, mine.begin - first, mine.end - first));
+    }
+    first = next;
   }
   return RN_OK;
 }

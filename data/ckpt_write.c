@@ -1,4 +1,5 @@
-/* One part of a checkpoint: slices cut into frames, one after the other in one file. */
+/* Slices cut into frames, one after the other in one file: a part, or what one writer adds to it.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 /* A part under way: the file, and what the report will say. */
 typedef struct part_writer {
   rn_file file;
+  int64_t begin; /* bytes of those before */
   rn_ckpt_desk desk;
   int level;
   Retnet__Part part;
@@ -93,9 +95,17 @@ static void describe_tensor(Retnet__Tensor *tensor, const rn_ckpt_slice *slice) 
   tensor->shape = (int64_t *)slice->shape;
 }
 
+static rn_status open_part(rn_err *err, part_writer *w, const char *path) {
+  if (w->begin == 0) return rn_file_create(err, path, &w->file);
+  RN_TRY(err, rn_file_open_to_write(err, path, &w->file));
+  if (w->file.size_bytes == w->begin) return RN_OK;
+  return rn_fail(err, RN_ERR_MISMATCH, "%s has %lld bytes, its writers so far wrote %lld", path,
+                 (long long)w->file.size_bytes, (long long)w->begin);
+}
+
 static rn_status write_slices(rn_err *err, part_writer *w, const rn_ckpt_slice *slices, int count,
                               const char *path) {
-  RN_TRY(err, rn_file_create(err, path, &w->file));
+  RN_TRY(err, open_part(err, w, path));
   for (int i = 0; i < count; i++) {
     RN_TRY(err, write_slice(err, w, (uint32_t)i, &slices[i]));
   }
@@ -116,17 +126,18 @@ static rn_status make_report(rn_err *err, part_writer *w, int count, rn_ckpt_rep
     return rn_fail(err, RN_ERR_MEMORY, "out of memory for the report of %s", w->part.file);
   }
   retnet__part_report__pack(&report, bytes);
-  *out = (rn_ckpt_report){bytes, size, w->part.bytes};
+  *out = (rn_ckpt_report){bytes, size, w->part.bytes - w->begin};
   return RN_OK;
 }
 
-rn_status rn_ckpt_write_part(rn_err *err, const char *stage_path, int part,
+rn_status rn_ckpt_write_part(rn_err *err, const char *stage_path, rn_ckpt_place place,
                              const rn_ckpt_slice *slices, int count, int level,
                              rn_ckpt_report *out) {
-  part_writer w = {.level = level, .part = RETNET__PART__INIT};
+  part_writer w = {.begin = place.at, .level = level, .part = RETNET__PART__INIT};
   char name[RN_CKPT_NAME_BYTES];
-  rn_ckpt_part_name(name, part);
+  rn_ckpt_part_name(name, place.part);
   w.part.file = name;
+  w.part.bytes = place.at;
   rn_status status = take_memory(err, &w, slices, count);
   if (status != RN_OK) goto done;
   for (int i = 0; i < count; i++) {

@@ -87,6 +87,10 @@ rn_status rn_file_create(rn_err *err, const char *path, rn_file *out) {
   return open_with(err, path, O_RDWR | O_CREAT | O_TRUNC, "create", out);
 }
 
+rn_status rn_file_open_to_write(rn_err *err, const char *path, rn_file *out) {
+  return open_with(err, path, O_RDWR, "open", out);
+}
+
 rn_status rn_file_close(rn_err *err, rn_file *file) {
   rn_status status = RN_OK;
   if (file->path == NULL) return RN_OK;

@@ -24,7 +24,7 @@ typedef struct rn_path {
 typedef struct rn_file {
   int fd;
   char *path;
-  int64_t size_bytes; /* when it was opened; 0 for one opened to write */
+  int64_t size_bytes; /* when it was opened */
 } rn_file;
 
 /** Opens a regular file to read. Errors: RN_ERR_NOT_FOUND, RN_ERR_IO. */
@@ -32,6 +32,9 @@ rn_status rn_file_open(rn_err *err, const char *path, rn_file *out);
 
 /** Creates a file to write, emptying one that is there. Errors: RN_ERR_IO. */
 rn_status rn_file_create(rn_err *err, const char *path, rn_file *out);
+
+/** Opens a file that is there to write more of it. Errors: RN_ERR_NOT_FOUND, RN_ERR_IO. */
+rn_status rn_file_open_to_write(rn_err *err, const char *path, rn_file *out);
 
 /** Closes; an error counts, for some file systems report a full disk only here. */
 rn_status rn_file_close(rn_err *err, rn_file *file);

@@ -154,8 +154,9 @@ static rn_status write_checkpoint(rn_err *err, bench *b) {
   head.vocabulary = &vocabulary;
   RN_TRY(err, rn_ckpt_stage_dir(err, dir, STEP));
   RN_TRY(err, fill_slices(err, b, &slices));
-  rn_status status = rn_ckpt_write_part(err, rn_ckpt_stage_path(dir, STEP).text, 0, slices,
-                                        b->table->count, b->config->checkpoint->level, &report);
+  rn_status status =
+      rn_ckpt_write_part(err, rn_ckpt_stage_path(dir, STEP).text, (rn_ckpt_place){0}, slices,
+                         b->table->count, b->config->checkpoint->level, &report);
   if (status == RN_OK) status = rn_ckpt_commit(err, dir, &head, &report, 1);
   free(report.bytes);
   free(slices);

@@ -7,6 +7,7 @@
 #include "data/ckpt.h"
 #include "proto/log.h"
 #include "proto/options.h"
+#include "trainer/checkpoint_find.h"
 #include "trainer/checkpoint_streams.h"
 
 enum { TEXT_BYTES = 4096 };
@@ -82,31 +83,6 @@ static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weig
   return RN_OK;
 }
 
-static void tell_note(void *context, const char *line) {
-  (void)context;
-  rn_log_warn("%s", line);
-}
-
-/* Rank 0 finds the checkpoint and checks it whole; its folder's path goes to all. */
-static rn_status find_checkpoint(rn_err *err, rn_run *run, const char *path, bool mark_bad,
-                                 bool must, rn_path *out) {
-  const rn_ckpt_notes notes = {tell_note, NULL};
-  rn_ckpt *ckpt = NULL;
-  rn_status status = RN_OK;
-  memset(out, 0, sizeof *out);
-  if (rn_world_rank(run->world) == 0) {
-    status = rn_ckpt_find(err, path, mark_bad, &notes, &ckpt);
-    if (status == RN_OK) snprintf(out->text, sizeof out->text, "%s", rn_ckpt_path(ckpt));
-    if (status == RN_ERR_NOT_FOUND && !must) {
-      rn_err_clear(err);
-      status = RN_OK;
-    }
-    rn_ckpt_close(&ckpt);
-  }
-  RN_TRY(err, rn_agree(err, run->world, status));
-  return rn_world_broadcast(err, run->world, out, sizeof *out);
-}
-
 static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_only) {
   rn_ckpt *ckpt = NULL;
   rn_status status = rn_ckpt_open(err, path, &ckpt);
@@ -132,7 +108,7 @@ rn_status rn_checkpoint_resume(rn_err *err, rn_run *run) {
   const char *resume = c->checkpoint->resume;
   const bool never = strcmp(resume, "never") == 0, own = never || strcmp(resume, "auto") == 0;
   rn_path found;
-  RN_TRY(err, find_checkpoint(err, run, c->run->dir, !never, false, &found));
+  RN_TRY(err, rn_checkpoint_find(err, run->world, c->run->dir, !never, false, &found));
   if (found.text[0] != '\0' && never) {
     return rn_fail(err, RN_ERR_USAGE,
                    "checkpoint.resume is never, but %s holds checkpoints: choose another run.dir",
@@ -140,10 +116,10 @@ rn_status rn_checkpoint_resume(rn_err *err, rn_run *run) {
   }
   if (found.text[0] != '\0') return load(err, run, found.text, false);
   if (!own) {
-    RN_TRY(err, find_checkpoint(err, run, resume, false, true, &found));
+    RN_TRY(err, rn_checkpoint_find(err, run->world, resume, false, true, &found));
     return load(err, run, found.text, false);
   }
   if (c->checkpoint->init_from[0] == '\0') return RN_OK;
-  RN_TRY(err, find_checkpoint(err, run, c->checkpoint->init_from, false, true, &found));
+  RN_TRY(err, rn_checkpoint_find(err, run->world, c->checkpoint->init_from, false, true, &found));
   return load(err, run, found.text, true);
 }

@@ -11,7 +11,7 @@ static void warn(void *context, const char *line) {
 }
 
 static rn_status load(rn_err *err, const char *path, rn_loaded *l) {
-  const rn_ckpt_notes notes = {warn, NULL};
+  const rn_ckpt_notes notes = {.tell = warn};
   RN_TRY(err, rn_ckpt_find(err, path, false, &notes, &l->ckpt));
   l->manifest = rn_ckpt_manifest(l->ckpt);
   RN_TRY(err,

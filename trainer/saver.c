@@ -18,8 +18,9 @@ enum { KINDS = 3, POLITE = 10 };
 
 /* A save under way: what the writer needs, and what the manifest will say. */
 struct rn_saver {
-  rn_run *run; /* not owned */
-  float *copy; /* this rank's slices one after the other; NULL without checkpoint.async */
+  rn_run *run;     /* not owned, */
+  rn_turns *turns; /* nor are these */
+  float *copy;     /* this rank's slices one after the other; NULL without checkpoint.async */
   int64_t copy_room;
   rn_ckpt_slice *slice; /* [slices] */
   char (*name)[RN_STATE_NAME_BYTES];
@@ -84,11 +85,12 @@ static rn_status take_memory(rn_err *err, rn_saver *s) {
   return rn_alloc(err, "copy of a checkpoint", (size_t)s->copy_room, sizeof *s->copy, &s->copy);
 }
 
-rn_status rn_saver_create(rn_err *err, rn_run *run, rn_saver **out) {
+rn_status rn_saver_create(rn_err *err, rn_run *run, rn_turns *turns, rn_saver **out) {
   *out = NULL;
   rn_saver *s;
   RN_TRY(err, rn_alloc(err, "saver", 1, sizeof *s, &s));
   s->run = run;
+  s->turns = turns;
   s->state.step = -1;
   rn_status status = take_memory(err, s);
   if (status != RN_OK) {
@@ -116,6 +118,7 @@ static void forget_save(rn_saver *s) {
 void rn_saver_destroy(rn_saver **saver) {
   rn_saver *s = *saver;
   if (s == NULL) return;
+  rn_turns_give_up(s->turns);
   join(s);
   forget_save(s);
   free(s->copy);
@@ -127,14 +130,25 @@ void rn_saver_destroy(rn_saver **saver) {
 
 /* ---- starting ---- */
 
+/* After the neighbour before, in its file. */
+static rn_status write_in_turn(rn_saver *s) {
+  const rn_path stage = rn_ckpt_stage_path(s->run->config->run->dir, s->state.step);
+  rn_ckpt_place place = {.part = rn_turns_first(s->turns)};
+  rn_status status = rn_turns_wait(&s->err, s->turns, &place.at);
+  if (status == RN_OK) {
+    status = rn_ckpt_write_part(&s->err, stage.text, place, s->slice, s->slices,
+                                s->run->config->checkpoint->level, &s->report);
+  }
+  rn_turns_pass(s->turns, status, place.at + s->report.stored_bytes);
+  return status;
+}
+
 /* The writer gives way to the threads that train. */
 static void *write_part(void *self) {
   rn_saver *s = self;
   const double begin_s = rn_clock_s();
   if (s->has_thread) setpriority(PRIO_PROCESS, (id_t)gettid(), POLITE);
-  const rn_path stage = rn_ckpt_stage_path(s->run->config->run->dir, s->state.step);
-  s->status = rn_ckpt_write_part(&s->err, stage.text, rn_world_rank(s->run->world), s->slice,
-                                 s->slices, s->run->config->checkpoint->level, &s->report);
+  s->status = write_in_turn(s);
   s->write_s = rn_clock_s() - begin_s;
   atomic_store(&s->writing, false);
   return NULL;

@@ -2,14 +2,17 @@
  * Saves beside the training: the state is copied, a thread compresses and writes the copy, and the
  * loop goes on.
  *
- * Every rank writes its share of weights, moments and carried states. Only the calling thread
- * speaks MPI: it starts a save, asks at step boundaries whether writers are done, and then finishes
- * it, which gives the checkpoint its name. There is one save at a time and none is dropped. Without
- * checkpoint.async nothing is copied, and the caller finishes at once what it started.
+ * Every rank writes its share of weights, moments and carried states; the ranks of a node write a
+ * few files, neighbours one after the other (comm/turns.h). So shares never travel and nobody holds
+ * another's, whatever the number of ranks. Only the calling thread speaks MPI: it starts a save,
+ * asks at step boundaries whether writers are done, and then finishes it, which gives the
+ * checkpoint its name. There is one save at a time and none is dropped. Without checkpoint.async
+ * nothing is copied, and the caller finishes at once what it started.
  */
 #ifndef RN_TRAINER_SAVER_H
 #define RN_TRAINER_SAVER_H
 
+#include "comm/turns.h"
 #include "trainer/run.h"
 
 typedef struct rn_saver rn_saver;
@@ -24,10 +27,13 @@ typedef struct rn_save_costs {
   double raw_bytes, stored_bytes; /* of the last whole save, all ranks; on rank 0 */
 } rn_save_costs;
 
-/** Memory for the staged copy is taken here. Errors: RN_ERR_MEMORY, of this rank alone. */
-rn_status rn_saver_create(rn_err *err, rn_run *run, rn_saver **out);
+/**
+ * Memory for the staged copy is taken here. Ownership: `turns` outlives it, and is its alone.
+ * Errors: RN_ERR_MEMORY, of this rank alone.
+ */
+rn_status rn_saver_create(rn_err *err, rn_run *run, rn_turns *turns, rn_saver **out);
 
-/** Waits for the thread; a save that was not finished stays without a name. Takes NULL too. */
+/** Ends the thread; a save that was not finished stays without a name. Takes NULL too. */
 void rn_saver_destroy(rn_saver **saver);
 
 /**

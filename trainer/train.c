@@ -67,6 +67,7 @@ static rn_status survive(rn_err *err, int64_t step, rn_status status) {
 }
 
 static rn_status finish_save(rn_err *err, rn_saver *saver) {
+  if (saver == NULL) return RN_OK;
   const int64_t step = rn_saver_step(saver);
   return survive(err, step, rn_saver_finish(err, saver));
 }
@@ -222,14 +223,19 @@ static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saver *s
 static rn_status train_steps(rn_err *err, rn_run *run, rn_metrics *metrics, double since_s,
                              rn_train_end *end) {
   rn_watchdog *watchdog = NULL;
+  rn_turns *turns = NULL;
   rn_saver *saver = NULL;
-  RN_TRY(err, rn_agree(err, run->world, rn_saver_create(err, run, &saver)));
-  rn_status status = rn_watchdog_start(err, run->world, run->config->run->watchdog_s, &watchdog);
+  RN_TRY(err, rn_turns_create(err, run->world, &turns));
+  rn_status status = rn_agree(err, run->world, rn_saver_create(err, run, turns, &saver));
+  if (status == RN_OK)
+    status = rn_watchdog_start(err, run->world, run->config->run->watchdog_s, &watchdog);
   if (status == RN_OK) status = rn_shm_record_write(err, run->world, run->config->run->dir);
   if (status == RN_OK) status = loop(err, run, metrics, saver, watchdog, since_s, end);
   rn_err told = {0};
-  if (status != RN_ERR_MPI && finish_save(&told, saver) == RN_OK) rn_watchdog_stop(&watchdog);
+  const bool whole = status != RN_ERR_MPI && finish_save(&told, saver) == RN_OK;
+  if (whole) rn_watchdog_stop(&watchdog);
   rn_saver_destroy(&saver);
+  if (whole) rn_turns_destroy(&turns);
   return status;
 }
 

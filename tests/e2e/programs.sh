@@ -67,6 +67,8 @@ case $case in
     refuse 1 part-00001.zst "$bin/retnet-ckpt" verify "$newest"
     must_train 3 whole parallel.sequence=3 parallel.data=1 train.steps=40
     grep -q 'from step 30' whole.log || fail "the run did not fall back: $(tail -n 3 whole.log)"
+    grep -q 'step-00000040 is damaged.*rank [12] on .*part-00001.zst' whole.log ||
+      fail "who met which damage is not told: $(cat whole.log)"
     "$bin/retnet-ckpt" verify whole >/dev/null || fail "the step was not saved again"
     ;;
   ranks64)
@@ -74,6 +76,8 @@ case $case in
     must_train 1 one "${long[@]}"
     must_train 64 many "${long[@]}" parallel.sequence=64
     agree loss 5 1e-5 many one
+    files=$(find many/checkpoints/step-00000005 -name 'part-*' | wc -l)
+    [ "$files" = 4 ] || fail "64 ranks of a node wrote $files files"
     ;;
   use)
     must_train 2 run parallel.sequence=2 train.eval_every=10

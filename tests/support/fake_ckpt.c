@@ -86,8 +86,13 @@ rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t see
   Retnet__Manifest head = fake_head(step);
   rn_path stage = rn_ckpt_stage_path(run_dir, step);
   rn_status status = rn_ckpt_stage_dir(err, run_dir, step);
+  rn_ckpt_place place = {0};
   for (int i = 0; i < parts && status == RN_OK; i++) {
-    status = rn_ckpt_write_part(err, stage.text, i, plan->slice[i], plan->count[i], 1, &reports[i]);
+    const bool goes_on = cut % 2 == 1 && rn_random_bits(key, asked++) % 2 == 0;
+    if (!goes_on) place = (rn_ckpt_place){.part = i};
+    status =
+        rn_ckpt_write_part(err, stage.text, place, plan->slice[i], plan->count[i], 1, &reports[i]);
+    place.at += reports[i].stored_bytes;
   }
   if (status == RN_OK) status = rn_ckpt_commit(err, run_dir, &head, reports, parts);
   for (int i = 0; i < parts; i++) free(reports[i].bytes);

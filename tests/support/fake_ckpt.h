@@ -24,7 +24,10 @@ float fake_value(uint64_t seed, int kind, int tensor, int64_t index);
 /** A manifest without tensors and parts. Ownership: what it points to is static. */
 Retnet__Manifest fake_head(int64_t step);
 
-/** Stages, writes `parts` parts cut in a way that depends on `cut`, commits. */
+/**
+ * Stages, writes with `parts` writers, commits. `cut` says how tensors are cut and who writes what,
+ * and, where it is odd, that some go on in the file of the one before.
+ */
 rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t seed, int parts,
                     uint64_t cut);
 

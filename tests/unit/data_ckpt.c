@@ -84,7 +84,8 @@ static void a_tensor_longer_than_a_frame_comes_back(void) {
   Retnet__Manifest head = fake_head(7);
   rn_ckpt *ckpt = NULL;
   CHECK_OK(err, rn_ckpt_stage_dir(err, run, 7));
-  CHECK_OK(err, rn_ckpt_write_part(err, rn_ckpt_stage_path(run, 7).text, 0, &slice, 1, 1, &report));
+  CHECK_OK(err, rn_ckpt_write_part(err, rn_ckpt_stage_path(run, 7).text, (rn_ckpt_place){0}, &slice,
+                                   1, 1, &report));
   CHECK_OK(err, rn_ckpt_commit(err, run, &head, &report, 1));
   CHECK_OK(err, rn_ckpt_find(err, run, false, NULL, &ckpt));
   CHECK_EQUAL(rn_ckpt_manifest(ckpt)->part[0]->n_slice, 3);
@@ -116,7 +117,8 @@ static rn_status save_two(int64_t first0, int64_t count0, int64_t first1, int64_
   CHECK_OK(err, rn_ckpt_stage_dir(err, run, 1));
   for (int i = 0; i < 2; i++) {
     rn_path stage = rn_ckpt_stage_path(run, 1);
-    CHECK_OK(err, rn_ckpt_write_part(err, stage.text, i, &slices[i], 1, 1, &reports[i]));
+    CHECK_OK(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){.part = i}, &slices[i], 1, 1,
+                                     &reports[i]));
   }
   rn_status status = rn_ckpt_commit(err, run, &head, reports, 2);
   for (int i = 0; i < 2; i++) free(reports[i].bytes);
@@ -136,10 +138,30 @@ static void slices_that_do_not_cover_are_refused(void) {
   CHECK_FAILS(err, RN_ERR_MISMATCH, "\"other\"", save_two(0, 4, 4, 6, 10, true));
 }
 
+/* A file that does not end where the next writer was told to begin is not gone on with. */
+static void a_writer_begins_where_the_last_one_ended(void) {
+  static const float values[10] = {0};
+  const rn_ckpt_slice slice = {RETNET__TENSOR_KIND__KIND_WEIGHT, "w", 1, {10}, 0, 10, values};
+  const char *run = temp_path("turns");
+  rn_path stage = rn_ckpt_stage_path(run, 1);
+  rn_ckpt_report report = {0}, none = {0};
+  CHECK_OK(err, rn_ckpt_stage_dir(err, run, 1));
+  CHECK_OK(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){0, 0}, &slice, 1, 1, &report));
+  const int64_t end = report.stored_bytes;
+  free(report.bytes);
+  for (int64_t at = end - 1; at <= end + 1; at += 2) {
+    CHECK_FAILS(err, RN_ERR_MISMATCH, "part-00000",
+                rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){0, at}, &slice, 1, 1, &none));
+  }
+  CHECK_FAILS(err, RN_ERR_NOT_FOUND, "part-00001",
+              rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){1, end}, &slice, 1, 1, &none));
+}
+
 int main(void) {
   any_cut_over_any_parts_comes_back();
   what_a_checkpoint_lacks_is_named();
   a_tensor_longer_than_a_frame_comes_back();
   slices_that_do_not_cover_are_refused();
+  a_writer_begins_where_the_last_one_ended();
   return check_result();
 }

@@ -25,8 +25,10 @@ static rn_status save(const char *run_dir, int64_t step) {
   Retnet__Manifest head = fake_head(step);
   rn_path stage = rn_ckpt_stage_path(run_dir, step);
   CHECK_OK(err, rn_ckpt_stage_dir(err, run_dir, step));
-  CHECK_OK(err, rn_ckpt_write_part(err, stage.text, 0, &slices[0], 1, 1, &reports[0]));
-  CHECK_OK(err, rn_ckpt_write_part(err, stage.text, 1, &slices[1], 2, 1, &reports[1]));
+  for (int i = 0; i < PARTS; i++) {
+    CHECK_OK(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){.part = i}, &slices[i], 1 + i,
+                                     1, &reports[i]));
+  }
   rn_status status = rn_ckpt_commit(err, run_dir, &head, reports, PARTS);
   for (int i = 0; i < PARTS; i++) free(reports[i].bytes);
   return status;
@@ -98,12 +100,42 @@ static void damage_file(const char *step_path, const char *name) {
   free(content);
 }
 
+/* Readers that divide the work: one meets the damage, whatever their number. */
+static void shares_cover_all_frames_once(const char *step_path) {
+  static const char *const names[PARTS] = {"part-00000.zst", "part-00001.zst"};
+  for (int i = 0; i < PARTS; i++) {
+    rn_path path = rn_path_join(step_path, names[i]);
+    unsigned char *content = NULL;
+    size_t bytes = 0;
+    CHECK_OK(err, rn_file_load(err, path.text, MOST_BYTES, (void **)&content, &bytes));
+    for (size_t at = 0; at < bytes; at += bytes - 1) {
+      content[at] ^= 1;
+      write_back(path.text, content, bytes);
+      content[at] ^= 1;
+      for (int shares = 1; shares <= 5; shares++) {
+        int noticed_by = 0;
+        for (int share = 0; share < shares; share++) {
+          rn_ckpt *ckpt = NULL;
+          CHECK_OK(err, rn_ckpt_open(err, step_path, &ckpt));
+          noticed_by += rn_ckpt_check(err, ckpt, share, shares) == RN_ERR_FORMAT;
+          rn_err_clear(err);
+          rn_ckpt_close(&ckpt);
+        }
+        CHECK_EQUAL(noticed_by, 1);
+      }
+    }
+    write_back(path.text, content, bytes);
+    free(content);
+  }
+}
+
 int main(void) {
   const char *run = temp_path("run"), *step = temp_path("run/checkpoints/step-00000003");
   CHECK_OK(err, save(run, 3));
   damage_file(step, "manifest.pb");
   damage_file(step, "part-00000.zst");
   damage_file(step, "part-00001.zst");
+  shares_cover_all_frames_once(step);
   write_back(temp_path("run/checkpoints/step-00000003/stranger"), "", 0);
   CHECK(noticed(step, "stranger"));
   return check_result();

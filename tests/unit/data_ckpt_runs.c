@@ -36,7 +36,7 @@ static void count_notes(void *context, const char *line) {
 /* Step of what find gives, -1 for none; *notes counts what it told. */
 static int64_t found(const char *path, bool mark_bad, int *notes) {
   rn_ckpt *ckpt = NULL;
-  rn_ckpt_notes tell = {count_notes, notes};
+  rn_ckpt_notes tell = {.tell = count_notes, .context = notes};
   *notes = 0;
   rn_status status = rn_ckpt_find(err, path, mark_bad, &tell, &ckpt);
   rn_err_clear(err);

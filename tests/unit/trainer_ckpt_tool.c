@@ -52,8 +52,8 @@ static rn_status save_slices(const char *run, const recipe *r, const Retnet__Man
   RN_TRY(err, rn_ckpt_stage_dir(err, run, r->step));
   for (int i = 0; i < r->parts; i++) {
     int begin = count * i / r->parts, end = count * (i + 1) / r->parts;
-    RN_TRY(err,
-           rn_ckpt_write_part(err, stage.text, i, slices + begin, end - begin, 1, &reports[i]));
+    RN_TRY(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){.part = i}, slices + begin,
+                                   end - begin, 1, &reports[i]));
   }
   rn_status status = rn_ckpt_commit(err, run, head, reports, r->parts);
   for (int i = 0; i < r->parts; i++) free(reports[i].bytes);
