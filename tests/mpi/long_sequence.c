@@ -22,7 +22,7 @@ static rn_status load(int sequence, Retnet__Config **config) {
                         "model.dim=64",
                         "model.value_dim=128",
                         "model.ffn_dim=128",
-                        "model.heads=4",
+                        "model.heads=8",
                         "model.vocab=257",
                         "parallel.data=1",
                         "data.batch_sequences=1",
