@@ -1,33 +1,9 @@
 #include "trainer/plan_show.h"
 
-#include <stdlib.h>
-
 #include "data/split.h"
-#include "model/kernel/products.h"
-#include "proto/arena.h"
-#include "proto/clock.h"
 #include "proto/log.h"
-#include "trainer/plan.h"
+#include "trainer/plan_time.h"
 #include "trainer/shapes.h"
-
-/* FLOP/s of one thread's products, from a few of middling size. */
-static rn_status measure_products(rn_err *err, double *flops_per_s) {
-  enum { SIDE = 512, ROUNDS = 5 };
-  const double flops = 2.0 * SIDE * SIDE * SIDE;
-  float *a;
-  RN_TRY(err, rn_alloc(err, "a product", 3 * (size_t)SIDE * SIDE, sizeof *a, &a));
-  double best_s = 1e9;
-  for (int i = 0; i < ROUNDS; i++) {
-    const double begin_s = rn_clock_s();
-    rn_products_table()->nt(SIDE, SIDE, SIDE, 1, a, SIDE, a + SIDE * SIDE, SIDE, 0,
-                            a + 2 * SIDE * SIDE, SIDE);
-    const double took_s = rn_clock_s() - begin_s;
-    if (took_s < best_s) best_s = took_s;
-  }
-  free(a);
-  *flops_per_s = flops / best_s;
-  return RN_OK;
-}
 
 /* The vocabulary is the data's where the model's key leaves it open. */
 static rn_status read_spec(rn_err *err, const Retnet__Config *config, rn_spec *spec) {
@@ -91,27 +67,23 @@ static void show_messages(const Retnet__Config *config, const rn_plan *plan, con
   }
 }
 
-/* Idle share of the pipeline for F = B = W, weights apart; see trainer/schedule.h. */
-static double idle_share(const Retnet__Config *config, const rn_layout *l) {
-  const int64_t share = (config->data->batch_sequences + l->data - 1) / l->data;
-  const double units = (double)rn_shapes_microbatches(l, share) * l->segments;
-  const double idle = (l->pipeline - 1) * (units > l->segments ? 1.0 : 2.0);
-  return idle / (idle + 3 * units);
-}
-
 static void show_time(const Retnet__Config *config, const rn_plan *plan, const rn_spec *spec,
-                      double flops_per_s) {
+                      rn_plan_time t) {
   const double tokens = (double)config->data->batch_sequences * config->data->sequence_length;
-  const double flops = tokens * rn_spec_flops_per_token(spec);
-  const double rate = flops_per_s * plan->machine.threads, idle = idle_share(config, &plan->layout);
-  const double step_s = flops / (rate * plan->ranks) / (1 - idle);
-  rn_log_info("a step       %.3g model FLOP; at least %.3g s with products at %.1f GFLOP/s a rank",
-              flops, step_s, rate / 1e9);
-  if (idle > 0.03) {
+  const double flops = tokens * rn_spec_flops_per_token(spec), step_s = rn_plan_time_total(t);
+  rn_log_info(
+      "a step       about %.3g s: %.3g s of units, %.3g s idle, %.3g s for sums over ranks, "
+      "%.3g s for the update",
+      step_s, t.units_s, t.idle_s, t.sums_s, t.update_s);
+  rn_log_info("  %.0f tokens/s, %.1f GFLOP/s a rank of the model's %.3g FLOP", tokens / step_s,
+              1e-9 * flops / step_s / plan->ranks, flops);
+  if (t.idle_s > 0.03 * step_s) {
     rn_log_info("limit        the pipeline idles for %.0f %%: more micro-batches or segments help",
-                100 * idle);
+                100 * t.idle_s / step_s);
+  } else if (t.sums_s + t.update_s > 0.3 * step_s) {
+    rn_log_info("limit        sums and update of the weights: more tokens a step help");
   } else {
-    rn_log_info("limit        matrix products%s", idle > 0 ? ", and the pipeline's ends" : "");
+    rn_log_info("limit        matrix products");
   }
 }
 
@@ -119,10 +91,9 @@ rn_status rn_plan_show(rn_err *err, const Retnet__Config *config, rn_world *worl
   rn_machine machine;
   rn_plan plan = {0};
   rn_spec spec;
-  double flops_per_s = 0;
+  rn_plan_time time;
   RN_TRY(err, rn_machine_look(err, world, config, ranks, &machine));
-  rn_status status = measure_products(err, &flops_per_s);
-  if (status == RN_OK) status = read_spec(err, config, &spec);
+  rn_status status = read_spec(err, config, &spec);
   if (status == RN_OK) {
     status = rn_plan_create(err, config, &spec, ranks > 0 ? ranks : rn_world_size(world), machine,
                             &plan);
@@ -131,7 +102,8 @@ rn_status rn_plan_show(rn_err *err, const Retnet__Config *config, rn_world *worl
   show_layout(&plan, &spec);
   show_memory(&plan);
   show_messages(config, &plan, &spec);
-  show_time(config, &plan, &spec, flops_per_s);
+  status = rn_plan_time_look(err, config, world, &plan, &spec, &time);
+  if (status == RN_OK) show_time(config, &plan, &spec, time);
   rn_plan_destroy(&plan);
-  return RN_OK;
+  return status;
 }
