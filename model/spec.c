@@ -73,6 +73,13 @@ void rn_spec_fill_config(const rn_spec *spec, Retnet__Config *config) {
 #undef RN_FILL
 }
 
+void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config) {
+  rn_spec_fill_config(spec, config);
+#define RN_GIVE(key, type, schema_type) config->model->has_##key = true;
+  RN_SPEC_KEYS(RN_GIVE)
+#undef RN_GIVE
+}
+
 /* A block as wide as the heads: below, the states' products dominate; above, the masked half. */
 static int chunk_by_table(const rn_spec *spec) {
   int widths = rn_spec_key_width(spec) + rn_spec_value_width(spec);

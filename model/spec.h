@@ -64,6 +64,9 @@ rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int dat
  */
 void rn_spec_fill_config(const rn_spec *spec, Retnet__Config *config);
 
+/** The same, and every key counts as given: the config means this spec wherever it is read. */
+void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config);
+
 /** Errors: as rn_spec_from_config, for a spec made by hand. */
 rn_status rn_spec_check(rn_err *err, const rn_spec *spec);
 

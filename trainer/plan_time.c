@@ -45,7 +45,7 @@ static void make_small(const Retnet__Config *config, const rn_plan *plan, const 
   out->config.data = &out->data;
   out->config.parallel = &out->parallel;
   small.layers = layers;
-  rn_spec_fill_config(&small, &out->config);
+  rn_spec_give_keys(&small, &out->config);
   out->model.preset = NULL;
   out->run.leaf = l->leaf;
   out->data.dir = NULL;

@@ -92,12 +92,7 @@ static void a_filled_config_reads_back(void) {
   config.model = &model;
   rn_spec_fill_config(&spec, &config);
   CHECK(!model.has_layers && model.layers == 24 && model.chunk == 512);
-  model.has_layers = model.has_dim = model.has_value_dim = model.has_ffn_dim = 1;
-  model.has_heads = model.has_vocab = model.has_decay = model.has_rotary = 1;
-  model.has_head_norm = model.has_block_norm = model.has_ffn = model.has_activation = 1;
-  model.has_retention_scale = model.has_init = model.has_gate = model.has_pre_norm = 1;
-  model.has_deepnorm = model.has_embedding_norm = model.has_tie_embeddings = 1;
-  model.has_scale_embedding = model.has_norm_eps = model.has_dropout = model.has_chunk = 1;
+  rn_spec_give_keys(&spec, &config);
   CHECK_OK(&err, rn_spec_from_config(&err, &config, 257, &again));
   CHECK_EQUAL(rn_spec_parameters(&again), rn_spec_parameters(&spec));
   CHECK(again.decay == spec.decay && again.head_norm == spec.head_norm);
