@@ -9,7 +9,17 @@ struct rn_grid {
   int data, pipeline, sequence; /* coordinates */
   int pipeline_size, sequence_size, replica, replica_size;
   MPI_Comm world_comm, pipeline_comm, sequence_comm, replica_comm;
+  double *room; /* [ranks, RN_GRID_ROOM] */
 };
+
+static rn_status take_memory(rn_err *err, int ranks, rn_grid **out) {
+  RN_TRY(err, rn_alloc(err, "grid", 1, sizeof **out, out));
+  **out = (rn_grid){.pipeline_comm = MPI_COMM_NULL,
+                    .sequence_comm = MPI_COMM_NULL,
+                    .replica_comm = MPI_COMM_NULL};
+  return rn_alloc(err, "sums over ranks", (size_t)ranks * RN_GRID_ROOM, sizeof *(*out)->room,
+                  &(*out)->room);
+}
 
 static rn_status split(rn_err *err, MPI_Comm world, int color, int rank, MPI_Comm *out) {
   RN_MPI(err, MPI_Comm_split(world, color, rank, out));
@@ -24,20 +34,20 @@ rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, i
     return rn_fail(err, RN_ERR_USAGE, "a grid of %d x %d x %d is not the world of %d ranks", data,
                    pipeline, sequence, size);
   }
-  rn_grid *grid;
-  RN_TRY(err, rn_alloc(err, "grid", 1, sizeof *grid, &grid));
-  *grid = (rn_grid){.data = rank / sequence / pipeline,
-                    .pipeline = rank / sequence % pipeline,
-                    .sequence = rank % sequence,
-                    .pipeline_size = pipeline,
-                    .sequence_size = sequence,
-                    .replica_size = data * sequence,
-                    .world_comm = rn_world_comm(world),
-                    .pipeline_comm = MPI_COMM_NULL,
-                    .sequence_comm = MPI_COMM_NULL,
-                    .replica_comm = MPI_COMM_NULL};
+  rn_grid *grid = NULL;
+  rn_status status = rn_agree(err, world, take_memory(err, size, &grid));
+  if (status != RN_OK) {
+    rn_grid_destroy(&grid);
+    return status;
+  }
+  grid->data = rank / sequence / pipeline;
+  grid->pipeline = rank / sequence % pipeline;
+  grid->sequence = rank % sequence;
+  grid->pipeline_size = pipeline;
+  grid->sequence_size = sequence;
   grid->replica = grid->data * sequence + grid->sequence;
-  rn_status status;
+  grid->replica_size = data * sequence;
+  grid->world_comm = rn_world_comm(world);
   if ((status = split(err, rn_world_comm(world), rank / sequence, rank, &grid->sequence_comm)) !=
           RN_OK ||
       (status = split(err, rn_world_comm(world), grid->pipeline, rank, &grid->replica_comm)) !=
@@ -56,6 +66,7 @@ void rn_grid_destroy(rn_grid **grid) {
   if ((*grid)->sequence_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->sequence_comm);
   if ((*grid)->replica_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->replica_comm);
   if ((*grid)->pipeline_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->pipeline_comm);
+  free((*grid)->room);
   free(*grid);
   *grid = NULL;
 }
@@ -102,4 +113,8 @@ MPI_Comm rn_grid_sequence_comm(const rn_grid *grid) {
 
 MPI_Comm rn_grid_replica_comm(const rn_grid *grid) {
   return grid->replica_comm;
+}
+
+double *rn_grid_room(const rn_grid *grid) {
+  return grid->room;
 }

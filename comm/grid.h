@@ -11,9 +11,13 @@
 
 typedef struct rn_grid rn_grid;
 
+/* Doubles of each rank that a grid has room for. */
+enum { RN_GRID_ROOM = 8 };
+
 /**
  * Collective: over the world. Ownership: the world outlives the grid.
- * Errors: RN_ERR_USAGE naming the three and the world when they do not multiply to it.
+ * Errors: RN_ERR_MEMORY, agreed; RN_ERR_USAGE naming the three and the world when they do not
+ * multiply to it.
  */
 rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, int sequence,
                          rn_grid **out);
@@ -36,5 +40,8 @@ MPI_Comm rn_grid_pipeline_comm(const rn_grid *grid);
 MPI_Comm rn_grid_sequence_comm(const rn_grid *grid);
 /** Communicator of the ranks that hold this rank's weights, in world order. */
 MPI_Comm rn_grid_replica_comm(const rn_grid *grid);
+
+/** Room [ranks of the grid, RN_GRID_ROOM] for small sums, free between two of them. */
+double *rn_grid_room(const rn_grid *grid);
 
 #endif

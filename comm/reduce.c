@@ -9,7 +9,7 @@
 #include "proto/cut.h"
 
 /* Elements of a share that are exchanged at a time; the largest element has 8 bytes. */
-enum { BLOCK = 1 << 16, MAX_DOUBLES = 8, LARGEST = 8, JOIN_BLOCK = 1 << 20 };
+enum { BLOCK = 1 << 16, LARGEST = 8, JOIN_BLOCK = 1 << 20 };
 
 struct rn_reducer {
   MPI_Comm comm;
@@ -121,34 +121,18 @@ rn_status rn_reduce_scatter_exact(rn_err *err, rn_reducer *r, const int64_t *gra
   return RN_OK;
 }
 
-rn_status rn_all_gather(rn_err *err, rn_reducer *r, float *values) {
-  if (r->size == 1) return RN_OK;
-  for (int64_t block = 0; block * BLOCK < r->longest; block++) {
-    for (int i = 0; i < r->size; i++) {
-      const rn_range piece = block_of(r, i, block);
-      RN_MPI(err, MPI_Ibcast(values + piece.begin, (int)rn_range_count(piece), MPI_FLOAT, i,
-                             r->comm, &r->request[i]));
-    }
-    RN_MPI(err, MPI_Waitall(r->size, r->request, MPI_STATUSES_IGNORE));
-  }
-  return RN_OK;
-}
-
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count) {
   const MPI_Comm comm = rn_grid_world_comm(grid);
+  double *all = rn_grid_room(grid);
   int size = 0;
+  assert(count <= RN_GRID_ROOM);
   RN_MPI(err, MPI_Comm_size(comm, &size));
-  assert(count <= MAX_DOUBLES);
-  double *all = malloc((size_t)size * (size_t)count * sizeof *all);
-  if (all == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory to sum over %d ranks", size);
-  rn_status status =
-      RN_MPI_STATUS(err, MPI_Allgather(values, count, MPI_DOUBLE, all, count, MPI_DOUBLE, comm));
-  for (int i = 0; status == RN_OK && i < count; i++) {
+  RN_MPI(err, MPI_Allgather(values, count, MPI_DOUBLE, all, count, MPI_DOUBLE, comm));
+  for (int i = 0; i < count; i++) {
     values[i] = 0;
     for (int r = 0; r < size; r++) values[i] += all[r * count + i];
   }
-  free(all);
-  return status;
+  return RN_OK;
 }
 
 rn_status rn_join_doubles(rn_err *err, const rn_grid *grid, double *values, int64_t count) {

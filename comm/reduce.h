@@ -38,12 +38,9 @@ rn_status rn_reduce_scatter(rn_err *err, rn_reducer *reducer, const float *gradi
 rn_status rn_reduce_scatter_exact(rn_err *err, rn_reducer *reducer, const int64_t *gradient,
                                   int64_t *own);
 
-/** values [total]: each replica brings its share in place, afterwards all have all. */
-rn_status rn_all_gather(rn_err *err, rn_reducer *reducer, float *values);
-
 /**
  * Sums doubles over all ranks of the grid, replicas and stages, in world order: the same bits on
- * every rank. count <= 8.
+ * every rank. count <= RN_GRID_ROOM.
  */
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count);
 

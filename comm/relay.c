@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "comm/mpi_check.h"
+#include "comm/patience.h"
 #include "proto/arena.h"
 #include "proto/span.h"
 
@@ -91,7 +92,11 @@ rn_status rn_relay_wait(rn_err *err, rn_relay *relay, rn_relay_message *message)
   if (message->request == MPI_REQUEST_NULL) return RN_OK;
   const double start = MPI_Wtime();
   rn_span_begin("wait for a stage");
-  RN_MPI(err, MPI_Wait(&message->request, MPI_STATUS_IGNORE));
+  rn_patience patience = {0};
+  for (int done = 0; !done;) {
+    RN_MPI(err, MPI_Test(&message->request, &done, MPI_STATUS_IGNORE));
+    if (!done) rn_patience_wait(&patience);
+  }
   rn_span_end();
   relay->wait_s += MPI_Wtime() - start;
   return RN_OK;

@@ -239,6 +239,12 @@ rn_status rn_world_sum(rn_err *err, rn_world *world, int64_t *values, int count)
   return RN_OK;
 }
 
+rn_status rn_world_largest_node(rn_err *err, rn_world *world, int64_t mine, int64_t *out) {
+  *out = mine;
+  RN_MPI(err, MPI_Allreduce(MPI_IN_PLACE, out, 1, MPI_INT64_T, MPI_SUM, world->node));
+  return rn_world_max(err, world, out, 1);
+}
+
 rn_status rn_world_gather_number(rn_err *err, rn_world *world, double mine, double *all) {
   RN_MPI(err, MPI_Allgather(&mine, 1, MPI_DOUBLE, all, 1, MPI_DOUBLE, world->comm));
   return RN_OK;

@@ -73,6 +73,9 @@ rn_status rn_world_broadcast(rn_err *err, rn_world *world, void *bytes, size_t c
 rn_status rn_world_max(rn_err *err, rn_world *world, int64_t *values, int count);
 rn_status rn_world_sum(rn_err *err, rn_world *world, int64_t *values, int count);
 
+/** Sum of the ranks' numbers on the node where it is largest, on all ranks. */
+rn_status rn_world_largest_node(rn_err *err, rn_world *world, int64_t mine, int64_t *out);
+
 /** Everyone's number, on all ranks: all [size]. */
 rn_status rn_world_gather_number(rn_err *err, rn_world *world, double mine, double *all);
 

@@ -10,7 +10,6 @@ static const struct {
 } limits[] = {
     {"model.arch", {"retnet"}},
     {"parallel.comm_thread", {"auto", "off"}},
-    {"parallel.share_weights", {"auto", "off"}},
 };
 
 rn_status rn_options_check_landed(rn_err *err, const Retnet__Config *config) {

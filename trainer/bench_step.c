@@ -286,7 +286,7 @@ rn_status rn_bench_step(rn_err *err, rn_world *world, const rn_bench_options *op
     free(b.of_ranks);
     rn_rate_destroy(&b.rate);
     rn_products_replay_destroy(&b.products);
-    rn_run_destroy(&b.run);
+    if (status != RN_ERR_MPI) rn_run_destroy(&b.run);
   }
   rn_options_free(&config);
   return status;

@@ -60,25 +60,27 @@ static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest 
                  run->config->data->dir);
 }
 
+/* This rank's shares; the others' weights are theirs to read. */
 static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weights_only) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
-    const int64_t elements = p->rows * p->cols;
     const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name);
-    if (tensor == NULL || rn_ckpt_elements(tensor) != elements) {
+    if (tensor == NULL || rn_ckpt_elements(tensor) != p->rows * p->cols) {
       return rn_fail(err, RN_ERR_USAGE, "%s: not a checkpoint of this model: %s differs",
                      rn_ckpt_path(ckpt), p->name);
     }
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name, 0, elements,
-                             run->params + p->offset));
     const rn_range mine = rn_param_within(p, run->own);
-    if (weights_only || rn_range_count(mine) == 0) continue;
     const int64_t first = mine.begin - p->offset, at = mine.begin - run->own.begin;
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, p->name, first,
-                             rn_range_count(mine), run->exp_avg + at));
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, p->name, first,
-                             rn_range_count(mine), run->exp_avg_sq + at));
+    const int64_t count = rn_range_count(mine);
+    if (count == 0) continue;
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name, first, count,
+                             run->params + mine.begin));
+    if (weights_only) continue;
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, p->name, first, count,
+                             run->exp_avg + at));
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, p->name, first, count,
+                             run->exp_avg_sq + at));
   }
   return RN_OK;
 }
@@ -100,7 +102,8 @@ static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_o
     run->bad_steps = m->bad_steps;
   }
   rn_ckpt_close(&ckpt);
-  return rn_agree(err, run->world, status);
+  RN_TRY(err, rn_agree(err, run->world, status));
+  return rn_run_bring_weights(err, run);
 }
 
 rn_status rn_checkpoint_resume(rn_err *err, rn_run *run) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "comm/cores.h"
+#include "comm/shared.h"
 
 /* The first number of a file; -1 where there is none ("max" is none). */
 static int64_t number_in(const char *path) {
@@ -41,9 +42,11 @@ rn_status rn_machine_look(rn_err *err, rn_world *world, const Retnet__Config *co
                           rn_machine *out) {
   rn_cores cores;
   RN_TRY(err, rn_cores_look(err, world, &cores));
-  int64_t most[] = {-memory_of_node(), rn_machine_resident_bytes(), rn_world_node_ranks(world)};
-  RN_TRY(err, rn_world_max(err, world, most, 3));
-  *out = (rn_machine){.memory_bytes = -most[0], .program_bytes = (size_t)most[1]};
+  int64_t most[] = {-memory_of_node(), rn_machine_resident_bytes(), rn_world_node_ranks(world),
+                    -rn_shared_room_bytes()};
+  RN_TRY(err, rn_world_max(err, world, most, 4));
+  *out = (rn_machine){
+      .memory_bytes = -most[0], .program_bytes = (size_t)most[1], .shared_bytes = -most[3]};
   if (ranks == 0) {
     out->ranks = (int)most[2];
     out->threads = rn_cores_threads(cores, config->parallel->threads);
@@ -64,6 +67,18 @@ int64_t rn_machine_resident_bytes(void) {
   if (fscanf(file, "%*d %lld", &pages) != 1) pages = 0;
   fclose(file);
   return pages * sysconf(_SC_PAGESIZE);
+}
+
+int64_t rn_machine_shared_bytes(void) {
+  char line[256];
+  long long kib = 0;
+  FILE *file = fopen("/proc/self/status", "r");
+  if (file == NULL) return 0;
+  while (fgets(line, sizeof line, file) != NULL) {
+    if (sscanf(line, "RssShmem: %lld", &kib) == 1) break;
+  }
+  fclose(file);
+  return kib * 1024;
 }
 
 int64_t rn_machine_peak_bytes(void) {

@@ -10,6 +10,7 @@ typedef struct rn_machine {
   int ranks;            /* of a node */
   int threads;          /* of a rank */
   int64_t memory_bytes; /* of a node; 0: unknown */
+  int64_t shared_bytes; /* that ranks of a node can share */
   size_t program_bytes; /* of a process now, before a run is made */
 } rn_machine;
 
@@ -26,5 +27,8 @@ rn_status rn_machine_look(rn_err *err, rn_world *world, const Retnet__Config *co
 /** Memory that this process holds now, and that it held at most, in bytes. */
 int64_t rn_machine_resident_bytes(void);
 int64_t rn_machine_peak_bytes(void);
+
+/** What of the memory that this process holds now is shared with others, in bytes. */
+int64_t rn_machine_shared_bytes(void);
 
 #endif

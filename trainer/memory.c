@@ -74,6 +74,32 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
   return RN_OK;
 }
 
+/* Whether a rank of the same stage stands before rank r among those of its node, from `begin` on.
+ */
+static bool has_elder(const rn_layout *layout, int64_t r, int64_t begin) {
+  const int64_t last_of_row_before =
+      (r / layout->sequence - layout->pipeline + 1) * layout->sequence - 1;
+  return (r % layout->sequence > 0 && r > begin) || last_of_row_before >= begin;
+}
+
+/* Some ranks have company of their stage, and each node has room for one copy of its stages. */
+static bool can_share(const rn_memory_plan *plan, const rn_layout *layout, rn_machine machine) {
+  const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
+  bool company = false;
+  size_t node = 0;
+  for (int64_t r = 0; r < ranks; r++) {
+    const int64_t begin = r / machine.ranks * machine.ranks;
+    if (r == begin) node = 0;
+    if (has_elder(layout, r, begin)) {
+      company = true;
+    } else {
+      node += rn_memory_of_rank(plan, layout, (int)r)->weights;
+    }
+    if (node > (size_t)machine.shared_bytes) return false;
+  }
+  return company;
+}
+
 static rn_status take(rn_err *err, rn_memory_plan *plan) {
   const size_t stages = (size_t)plan->stages;
   RN_TRY(err, rn_alloc(err, "plan", stages + 1, sizeof *plan->first, &plan->first));
@@ -83,8 +109,7 @@ static rn_status take(rn_err *err, rn_memory_plan *plan) {
 }
 
 rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
-                                const rn_layout *layout, size_t program_bytes,
-                                rn_memory_plan *out) {
+                                const rn_layout *layout, rn_machine machine, rn_memory_plan *out) {
   *out = (rn_memory_plan){.stages = layout->pipeline};
   rn_status status = take(err, out);
   if (status == RN_OK) {
@@ -97,7 +122,9 @@ rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const
     rn_memory_plan_destroy(out);
     return status;
   }
-  for (int i = 0; i < out->stages * PLACES; i++) out->memory[i].program = program_bytes;
+  for (int i = 0; i < out->stages * PLACES; i++) out->memory[i].program = machine.program_bytes;
+  out->shared = config->parallel->share_weights != RETNET__SWITCH__SWITCH_OFF &&
+                can_share(out, layout, machine);
   return RN_OK;
 }
 
@@ -128,8 +155,11 @@ size_t rn_memory_largest_node(const rn_memory_plan *plan, const rn_layout *layou
   const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
   size_t most = 0, node = 0;
   for (int64_t r = 0; r < ranks; r++) {
-    if (r % node_ranks == 0) node = 0;
-    node += rn_memory_total(rn_memory_of_rank(plan, layout, (int)r));
+    const rn_memory *m = rn_memory_of_rank(plan, layout, (int)r);
+    const int64_t begin = r / node_ranks * node_ranks;
+    if (r == begin) node = 0;
+    node += rn_memory_total(m);
+    if (plan->shared && has_elder(layout, r, begin)) node -= m->weights;
     if (node > most) most = node;
   }
   return most;

@@ -9,6 +9,7 @@
 #include "model/spec.h"
 #include "proto/config.pb-c.h"
 #include "trainer/layout.h"
+#include "trainer/machine.h"
 
 /** Bytes by part. */
 typedef struct rn_memory {
@@ -30,20 +31,22 @@ typedef struct rn_memory_plan {
   int64_t *parameters; /* [stages] */
   int *tapes;          /* [stages] units whose activations are held */
   rn_memory *memory;   /* [stages, 3]: the first rank of a sequence, inner ones, the last */
+  bool shared;         /* ranks of a node and stage hold one copy of the weights together */
 } rn_memory_plan;
 
 /**
- * For ranks of the threads that this process has. `program_bytes` is what a process of the program
- * holds before its run is made. Errors: RN_ERR_USAGE of the layer split; memory.
+ * For ranks of the threads that this process has, machine.ranks of them on a node in a row. Errors:
+ * RN_ERR_USAGE of the layer split; memory.
  */
 rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
-                                const rn_layout *layout, size_t program_bytes, rn_memory_plan *out);
+                                const rn_layout *layout, rn_machine machine, rn_memory_plan *out);
 void rn_memory_plan_destroy(rn_memory_plan *plan);
 
-/** The memory of a rank of the layout, by its number in the world. */
+/** The memory of a rank of the layout, by its number in the world; shared weights in full. */
 const rn_memory *rn_memory_of_rank(const rn_memory_plan *plan, const rn_layout *layout, int rank);
 
-/** The memory of the rank, and of the node of `node_ranks` ranks in a row, that hold most. */
+/** The memory of the rank, and of the node of `node_ranks` ranks in a row, that hold most: a node
+ * holds shared weights once. */
 const rn_memory *rn_memory_largest_rank(const rn_memory_plan *plan);
 size_t rn_memory_largest_node(const rn_memory_plan *plan, const rn_layout *layout, int node_ranks);
 

@@ -172,7 +172,10 @@ static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run,
   put_number(file, "scan_wait_s", m->steps > 0 ? m->scan_wait_s / (double)m->steps : 0);
   fprintf(file, ",\n \"peak_bytes\": {\"min\": %.0f, \"avg\": %.0f, \"max\": %.0f}", least,
           sum / size, most);
+  fprintf(file, ",\n \"peak_node_bytes\": %lld", (long long)ranks.node_peak_bytes);
   fprintf(file, ",\n \"predicted_peak_bytes\": %zu", predicted_bytes(run));
+  fprintf(file, ",\n \"predicted_peak_node_bytes\": %zu", rn_plan_node_bytes(&run->plan));
+  fprintf(file, ",\n \"weights_shared_by\": %d", run->weights.together);
   put_saves(file, saves);
   fprintf(file, ",\n \"parameters\": %lld}\n", (long long)rn_spec_parameters(&run->spec));
 }

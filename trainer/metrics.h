@@ -28,9 +28,13 @@ rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics);
 rn_status rn_metrics_step(rn_err *err, rn_metrics *metrics, const rn_run *run,
                           const rn_step_result *result, double step_s, double val_loss);
 
-/** What rn_metrics_summary tells of all ranks: [ranks] each. */
+/**
+ * What rn_metrics_summary tells of all ranks: [ranks] each. A rank's peak counts all memory that it
+ * mapped, as the system does; the fullest node's counts what its ranks share once.
+ */
 typedef struct rn_metrics_ranks {
   const double *targets, *scan_bytes, *peak_bytes;
+  int64_t node_peak_bytes;
 } rn_metrics_ranks;
 
 /** Replaces RUN/summary.json. */

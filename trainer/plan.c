@@ -11,8 +11,7 @@ static rn_status measure(rn_err *err, const Retnet__Config *config, const rn_spe
   *out = (rn_plan){.ranks = ranks, .machine = machine};
   RN_TRY(err, rn_layout_resolve(err, config, spec->layers, ranks, &out->layout));
   RN_TRY(err, rn_layout_fit_chunk(err, config, &out->layout, &fitted));
-  return rn_memory_plan_create(err, config, &fitted, &out->layout, machine.program_bytes,
-                               &out->memory);
+  return rn_memory_plan_create(err, config, &fitted, &out->layout, machine, &out->memory);
 }
 
 size_t rn_plan_node_bytes(const rn_plan *plan) {

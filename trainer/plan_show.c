@@ -40,6 +40,9 @@ static void show_memory(const rn_plan *plan) {
   rn_log_info("memory       %.1f MiB a rank at most, %.1f MiB a node of %.1f",
               mib(rn_memory_total(m)), mib(rn_plan_node_bytes(plan)),
               mib((size_t)plan->machine.memory_bytes));
+  if (plan->memory.shared) {
+    rn_log_info("  a node holds the weights of a stage once: its ranks share them");
+  }
   rn_log_info("  weights %.1f  gradients %.1f  optimizer %.1f  activations %.1f", mib(m->weights),
               mib(m->gradients), mib(m->optimizer), mib(m->activations));
   rn_log_info("  work %.1f  states %.1f  buffers %.1f  program %.1f", mib(m->work), mib(m->states),

@@ -88,18 +88,18 @@ static rn_status make_pipeline(rn_err *err, rn_run *run) {
 /* Which weights this rank updates, and what sums their gradients and squares. */
 static rn_status make_shares(rn_err *err, rn_run *run) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
-  const int parts = rn_grid_replica_size(run->grid), mine = rn_grid_replica(run->grid);
-  int64_t *edge;
+  const int replicas = rn_grid_replica_size(run->grid);
   run->total = table->total;
   RN_TRY(err, rn_blocks_create(err, &run->spec, table, &run->blocks));
   RN_TRY(err, rn_alloc(err, "squares of blocks", (size_t)run->blocks.total, sizeof(double),
                        &run->block_squares));
-  RN_TRY(err, rn_alloc(err, "shares of ranks", (size_t)parts + 1, sizeof *edge, &edge));
-  rn_blocks_cut(&run->blocks, parts, edge);
-  run->own = (rn_range){edge[mine], edge[mine + 1]};
-  rn_status status = rn_reducer_create(err, run->grid, edge, &run->reducer);
-  free(edge);
-  return status;
+  RN_TRY(err, rn_alloc(err, "shares of ranks", (size_t)replicas + 1, sizeof(int64_t),
+                       &run->shares.edge));
+  run->shares.parts = 1;
+  run->shares.replicas = replicas;
+  rn_blocks_cut(&run->blocks, replicas, run->shares.edge);
+  run->own = rn_shares_of(&run->shares, 0, rn_grid_replica(run->grid));
+  return rn_reducer_create(err, run->grid, run->shares.edge, &run->reducer);
 }
 
 /* Where gradients are summed: plain, or exact with losses by leaf. */
@@ -129,16 +129,28 @@ static rn_status make_own_gradient(rn_err *err, rn_run *run) {
                   &run->own_gradient);
 }
 
-static rn_status make_weights(rn_err *err, rn_run *run) {
-  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
-  const size_t own = (size_t)rn_range_count(run->own), total = (size_t)run->total;
-  RN_TRY(err, rn_alloc(err, "weights", total, sizeof(float), &run->params));
+static rn_status make_moments(rn_err *err, rn_run *run) {
+  const size_t own = (size_t)rn_range_count(run->own);
   RN_TRY(err, make_own_gradient(err, run));
   RN_TRY(err, rn_alloc(err, "first moments", own, sizeof(float), &run->exp_avg));
-  RN_TRY(err, rn_alloc(err, "second moments", own, sizeof(float), &run->exp_avg_sq));
-  rn_param_init_values(table, (uint64_t)run->config->run->seed, 0, run->total, run->params);
+  return rn_alloc(err, "second moments", own, sizeof(float), &run->exp_avg_sq);
+}
+
+rn_status rn_run_bring_weights(rn_err *err, rn_run *run) {
+  RN_TRY(err, rn_gather_start(err, run->weights.gather));
+  return rn_gather_finish(err, run->weights.gather);
+}
+
+/* Every rank makes its own share. */
+static rn_status make_weights(rn_err *err, rn_run *run) {
+  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  RN_TRY(err, rn_weights_create(err, run->config, run->world, run->grid, &run->shares, run->total,
+                                &run->weights));
+  run->params = rn_shared_memory(run->weights.memory);
   run->pipeline.params = run->params;
-  return RN_OK;
+  rn_param_init_values(table, (uint64_t)run->config->run->seed, run->own.begin, run->own.end,
+                       run->params + run->own.begin);
+  return rn_run_bring_weights(err, run);
 }
 
 static rn_status make_streams(rn_err *err, rn_run *run) {
@@ -159,7 +171,7 @@ static rn_status make_state(rn_err *err, rn_run *run) {
   RN_TRY(err, make_streams(err, run));
   RN_TRY(err, make_shares(err, run));
   RN_TRY(err, make_sink(err, run));
-  return make_weights(err, run);
+  return make_moments(err, run);
 }
 
 /* The layers of this rank's stage. */
@@ -196,8 +208,9 @@ rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn
       (status = rn_world_check_same(err, world, "the training data", &out->train.content,
                                     sizeof out->train.content)) != RN_OK ||
       (status = rn_agree(err, world, make_grid(err, out))) != RN_OK ||
-      (status = rn_agree(err, world, make_state(err, out))) != RN_OK) {
-    rn_run_destroy(out);
+      (status = rn_agree(err, world, make_state(err, out))) != RN_OK ||
+      (status = make_weights(err, out)) != RN_OK) {
+    if (status != RN_ERR_MPI) rn_run_destroy(out);
   }
   return status;
 }
@@ -215,6 +228,7 @@ void rn_run_destroy(rn_run *run) {
   rn_scan_source_destroy(&run->scan);
   rn_carried_destroy(&run->carried);
   rn_relay_destroy(&run->relay);
+  rn_weights_destroy(&run->weights);
   rn_grid_destroy(&run->grid);
   rn_reducer_destroy(&run->reducer);
   rn_blocks_destroy(&run->blocks);
@@ -224,7 +238,7 @@ void rn_run_destroy(rn_run *run) {
   free(run->sink.exact);
   free(run->own_exact);
   free(run->leaves.loss);
-  free(run->params);
+  free(run->shares.edge);
   free(run->exp_avg);
   free(run->exp_avg_sq);
   *run = (rn_run){0};

@@ -21,6 +21,7 @@
 #include "trainer/pipeline.h"
 #include "trainer/plan.h"
 #include "trainer/scan_source.h"
+#include "trainer/weights.h"
 
 typedef struct rn_run {
   Retnet__Config *config; /* as given; not owned */
@@ -45,8 +46,10 @@ typedef struct rn_run {
   rn_blocks blocks;
   double *block_squares; /* [blocks.total] */
   rn_reducer *reducer;
-  rn_range own;                /* of the weights: what this rank updates */
-  float *params;               /* [total] */
+  rn_shares shares; /* of the weights over the replicas of the stage */
+  rn_range own;     /* of the weights: what this rank updates */
+  rn_weights weights;
+  float *params;               /* [total] of weights, whole between two steps */
   float *own_gradient;         /* [own] sums over ranks; sink.gradient itself where there is one */
   float *exp_avg, *exp_avg_sq; /* [own] */
   rn_sink sink;                /* sums of the step's gradient on this rank */
@@ -65,7 +68,11 @@ typedef struct rn_run {
  * folder, memory; agreed.
  */
 rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn_run *out);
+/** Collective: over the world; so not to be called after RN_ERR_MPI. */
 void rn_run_destroy(rn_run *run);
+
+/** Brings every rank's shares of run->params to all. Collective: over the world. */
+rn_status rn_run_bring_weights(rn_err *err, rn_run *run);
 
 /**
  * Sets run->unit to the units of `sequences` sequences in run->band, in micro-batches, and

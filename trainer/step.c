@@ -206,7 +206,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
     rn_span_phase("update");
     update_own(run, out->lr, rn_clip_coefficient(out->grad_norm, run->config->optimizer->clip));
     rn_span_phase("gather of weights");
-    RN_TRY(err, rn_all_gather(err, run->reducer, run->params));
+    RN_TRY(err, rn_run_bring_weights(err, run));
   }
   rn_span_end();
   return finish_step(err, run, targets, out);

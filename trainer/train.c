@@ -84,6 +84,13 @@ static rn_status save(rn_err *err, rn_run *run, rn_saver *saver, bool last) {
   return last ? status : survive(err, run->step, status);
 }
 
+/* What this rank adds to its node: memory of its own, and shared weights where it is the first. */
+static int64_t own_peak_bytes(const rn_run *run) {
+  const bool holds = rn_node_size(run->weights.node) > 1 && rn_node_place(run->weights.node) == 0;
+  return rn_machine_peak_bytes() - rn_machine_shared_bytes() +
+         (holds ? run->total * (int64_t)sizeof(float) : 0);
+}
+
 static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metrics,
                                const rn_saver *saver, double since_s) {
   const int ranks = rn_world_size(run->world);
@@ -92,7 +99,8 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
   const double mine[3] = {(double)rn_run_targets(run),
                           (double)rn_scan_source_bytes_sent(&run->scan),
                           (double)rn_machine_peak_bytes()};
-  rn_status status = RN_OK;
+  int64_t node = 0;
+  rn_status status = rn_world_largest_node(err, run->world, own_peak_bytes(run), &node);
   for (int i = 0; status == RN_OK && i < 3; i++) {
     status = rn_world_gather_number(err, run->world, mine[i], all + i * ranks);
   }
@@ -100,7 +108,7 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
     rn_status written = RN_OK;
     if (rn_world_rank(run->world) == 0) {
       written = rn_metrics_summary(err, metrics, run, rn_saver_costs(saver), rn_clock_s() - since_s,
-                                   (rn_metrics_ranks){all, all + ranks, all + 2 * ranks});
+                                   (rn_metrics_ranks){all, all + ranks, all + 2 * ranks, node});
     }
     status = rn_agree(err, run->world, written);
   }
@@ -139,16 +147,18 @@ static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
     status = rn_metrics_open(err, run->config->run->dir, run->step, metrics);
   }
   RN_TRY(err, rn_agree(err, run->world, status));
-  RN_TRY(err, rn_shm_record_clean(err, run->world, run->config->run->dir));
   if (!root) return RN_OK;
   const rn_layout *l = &run->layout;
-  char scan[120];
+  char scan[120], weights[60] = "of each rank's own";
+  if (run->weights.together > 1) {
+    snprintf(weights, sizeof weights, "shared by up to %d ranks of a node", run->weights.together);
+  }
   rn_scan_source_describe(&run->scan, scan, sizeof scan);
   rn_log_info(
       "%lld parameters; grid data %d x pipeline %d x sequence %d, segments %d, micro-batch %d, %d "
-      "threads a rank; scan %s, chunk %d, products by %s, kernels %s; from step %lld",
+      "threads a rank; weights %s; scan %s, chunk %d, products by %s, kernels %s; from step %lld",
       (long long)rn_spec_parameters(&run->spec), l->data, l->pipeline, l->sequence, l->segments,
-      l->microbatch, run->threads, scan, run->spec.chunk, rn_products_table()->name,
+      l->microbatch, run->threads, weights, scan, run->spec.chunk, rn_products_table()->name,
       rn_kernels_table()->name, (long long)run->step);
   if (run->config->train->eval_every > 0 && !run->has_val) {
     rn_log_warn("%s has no val split: no evaluations", run->config->data->dir);
@@ -245,6 +255,7 @@ rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_trai
   rn_metrics metrics = {0};
   *end = RN_TRAIN_DONE;
   catch_signals();
+  RN_TRY(err, rn_shm_record_clean(err, world, config->run->dir));
   RN_TRY(err, rn_run_create(err, config, world, &run));
   rn_status status = start(err, &run, &metrics);
   if (status == RN_OK && run.step < config->train->steps) {
@@ -253,6 +264,6 @@ rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_trai
   rn_err told = {0};
   if (rn_metrics_close(&told, &metrics) != RN_OK) rn_log_warn("%s", told.text);
   rn_spans_stop();
-  rn_run_destroy(&run);
+  if (status != RN_ERR_MPI) rn_run_destroy(&run);
   return status;
 }

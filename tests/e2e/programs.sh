@@ -43,6 +43,32 @@ case $case in
       agree loss 20 1e-5 "$scan" exscan
     done
     ;;
+  weights)
+    # Who holds the weights, and how they pass between nodes, changes no bit; nor over a resume.
+    keys=(parallel.data=3 parallel.sequence=2 train.eval_every=7)
+    must_train 6 off "${keys[@]}" parallel.share_weights=off
+    must_train 6 on "${keys[@]}" parallel.share_weights=on
+    grep -q 'weights shared by up to 6 ranks' on.log || fail "nothing is shared: $(head -n 3 on.log)"
+    same_run off on
+    for ranks in 1 2 4; do
+      RETNET_NODE_RANKS=$ranks must_train 6 "node$ranks" "${keys[@]}" train.steps=10
+      RETNET_NODE_RANKS=$((5 - ranks)) must_train 6 "node$ranks" "${keys[@]}"
+      same_run off "node$ranks"
+    done
+    refuse 2 parallel.share_weights "$bin/retnet-train" run.yaml -s run.dir=alone \
+      -s parallel.share_weights=on
+    # A command behind this runs where /dev/shm is too small for anything.
+    # shellcheck disable=SC2016
+    small=(unshare --mount sh -c 'mount -t tmpfs -o size=8m tmpfs /dev/shm && "$@"' small)
+    if "${small[@]}" true 2>/dev/null; then
+      "${small[@]}" mpirun -n 6 --oversubscribe "$bin/retnet-train" run.yaml -s run.dir=small \
+        "${keys[@]/#/-s}" >small.log 2>&1 || fail "small /dev/shm: $(tail -n 3 small.log)"
+      grep -q 'weights are not shared.*/dev/shm' small.log || fail "no word: $(head -n 3 small.log)"
+      same_run off small
+      refuse 2 parallel.share_weights "${small[@]}" mpirun -n 2 --oversubscribe \
+        "$bin/retnet-train" run.yaml -s run.dir=none -s parallel.share_weights=on
+    fi
+    ;;
   resume)
     sequence=(parallel.sequence=2)
     must_train 2 whole "${sequence[@]}" train.steps=40
@@ -88,9 +114,11 @@ case $case in
     big=(model.dim=256 model.value_dim=512 model.ffn_dim=512 train.steps=2)
     for keys in "1 segments=1" "2 sequence=2" "2 pipeline=2" "2 data=2"; do
       must_train "${keys%% *}" planned "${big[@]}" "parallel.${keys#* }" train.eval_every=1
-      sed -E 's/.*"max": ([0-9]+).*/max \1/; s/.*predicted_peak_bytes": ([0-9]+).*/said \1/' \
-        planned/summary.json | awk '$1 == "max" {max = $2} $1 == "said" {said = $2}
-          END {if (!(said > 0.85 * max && said < 1.15 * max)) {print said, max; exit 1}}' >said ||
+      sed -E 's/.*"max": ([0-9]+).*/max \1/; s/.*"(predicted_|)peak_(node_|)bytes": ([0-9]+).*/\1\2 \3/' \
+        planned/summary.json | awk '{is[$1] = $2}
+          function near(a, b) {return a > 0.85 * b && a < 1.15 * b}
+          END {if (!near(is["predicted_"], is["max"]) || !near(is["predicted_node_"], is["node_"])) {
+                 print is["predicted_"], is["max"], is["predicted_node_"], is["node_"]; exit 1}}' >said ||
         fail "$keys: memory foretold and taken: $(cat said)"
       rm -r planned
     done

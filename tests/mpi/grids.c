@@ -161,6 +161,12 @@ static void name_case(const grid_case *c, char *text, size_t bytes) {
            c->data, c->pipeline, c->sequence, c->segments, c->microbatches, c->tied);
 }
 
+/* Nodes of one, two, three ranks of a stage, or all: what passes between nodes is walked too. */
+static void choose_nodes(const grid_case *c) {
+  const char number[] = {(char)('0' + c->segments % 4), '\0'};
+  setenv("RETNET_NODE_RANKS", number, 1);
+}
+
 /* Steps of one layout on the part of the world that it needs. */
 static void walk_one(rn_world *part, const grid_case *c, int steps, const reference *r) {
   Retnet__Config *config = NULL;
@@ -169,6 +175,7 @@ static void walk_one(rn_world *part, const grid_case *c, int steps, const refere
   char name[200];
   const int before = check_failures();
   name_case(c, name, sizeof name);
+  choose_nodes(c);
   if (!CHECK_OK(&err, load(c, &config))) return;
   if (CHECK_OK(&err, rn_run_create(&err, config, part, &run))) {
     for (int k = 0; k < steps && CHECK_OK(&err, rn_step(&err, &run, &result)); k++) {

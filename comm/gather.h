@@ -1,0 +1,47 @@
+/**
+ * Shares of an array that all replicas of a stage read are brought to every copy of it.
+ *
+ * A node holds one copy (comm/shared.h). Inside it nothing is moved: a part is whole when each rank
+ * of the node has said that its share is written and that what it takes for all has come. Between
+ * nodes each share goes once to each node, to the rank that rn_node_receiver names. Parts arrive
+ * in their order, while the ranks go on with what they have.
+ */
+#ifndef RN_COMM_GATHER_H
+#define RN_COMM_GATHER_H
+
+#include "comm/node.h"
+#include "comm/shares.h"
+
+typedef struct rn_gather rn_gather;
+
+/**
+ * For the array `values` of elements of `bytes_each`, one a node.
+ *
+ * Collective: over the world. Ownership: node, shares and values outlive it.
+ * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
+ */
+rn_status rn_gather_create(rn_err *err, const rn_world *world, const rn_grid *grid,
+                           const rn_node *node, const rn_shares *shares, void *values,
+                           size_t bytes_each, rn_gather **out);
+/** Ends what is under way. Collective: over the replicas. */
+void rn_gather_destroy(rn_gather **gather);
+
+/**
+ * This rank's shares are written: they go out, and the others' come in. From here to
+ * rn_gather_finish the array is read only.
+ *
+ * Collective: over the replicas, none of which reads the values of before any more.
+ */
+rn_status rn_gather_start(rn_err *err, rn_gather *gather);
+
+/**
+ * Waits until parts 0 .. part are whole.
+ *
+ * Collective: each replica of the node waits for every part, or finishes, sooner or later.
+ */
+rn_status rn_gather_wait(rn_err *err, rn_gather *gather, int part);
+
+/** All parts are whole, and this rank's shares have gone: they may be written again. */
+rn_status rn_gather_finish(rn_err *err, rn_gather *gather);
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * Whatever ranks share a node, all have every share afterwards, round after round; a node holds one
+ * copy, and parts come in their order. Room that no host has is refused by name.
+ */
+#include "comm/gather.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/shared.h"
+#include "tests/support/check.h"
+
+enum { PARTS = 3, ROUNDS = 4 };
+
+static rn_err err;
+
+/* Uneven parts and shares, some of them empty; messages of more than one piece. */
+static rn_shares make_shares(int replicas, int64_t total) {
+  rn_shares s = {PARTS, replicas, calloc((size_t)PARTS * ((size_t)replicas + 1), sizeof(int64_t))};
+  for (int p = 0; p < PARTS; p++) {
+    const rn_range part = {total * p * p / 9, total * (p + 1) * (p + 1) / 9};
+    for (int r = 0; r <= replicas; r++) {
+      const int64_t cut = rn_range_count(part) * r * (p + 1) / (replicas * 3) / 3 * 3;
+      s.edge[p * (replicas + 1) + r] = part.begin + (r == replicas ? rn_range_count(part) : cut);
+    }
+  }
+  return s;
+}
+
+static float value(int round, int64_t index) {
+  return (float)(index % 1000003) + (float)round / 8;
+}
+
+static void write_own(const rn_shares *shares, int replica, int round, float *values) {
+  for (int p = 0; p < PARTS; p++) {
+    const rn_range own = rn_shares_of(shares, p, replica);
+    for (int64_t i = own.begin; i < own.end; i++) values[i] = value(round, i);
+  }
+}
+
+static int64_t wrong_in(rn_range range, int round, const float *values) {
+  int64_t wrong = 0;
+  for (int64_t i = range.begin; i < range.end; i++) wrong += values[i] != value(round, i);
+  return wrong;
+}
+
+/* What one rank writes, the others of its node see; those of other nodes do not. */
+static void a_node_holds_one_copy(const rn_world *world, const rn_node *node) {
+  rn_shared *shared = NULL;
+  if (!CHECK_OK(&err, rn_shared_create(&err, world, node, "numbers", 1000 * sizeof(int), &shared)))
+    return;
+  int *number = rn_shared_memory(shared);
+  CHECK_EQUAL((uintptr_t)number % 64, 0);
+  CHECK_EQUAL(number[rn_node_place(node)], 0);
+  MPI_Barrier(rn_node_comm(node));
+  number[rn_node_place(node)] = 1 + rn_world_rank(world);
+  MPI_Barrier(rn_node_comm(node));
+  int ranks = 0, seen = 0;
+  for (int i = 0; i < 1000; i++) seen += number[i] != 0;
+  MPI_Comm_size(rn_node_comm(node), &ranks);
+  CHECK_EQUAL(seen, ranks);
+  CHECK_EQUAL(ranks, rn_node_size(node));
+  rn_shared_destroy(&shared);
+}
+
+static void all_have_every_share(const rn_world *world, const rn_grid *grid, const rn_node *node,
+                                 int64_t total) {
+  rn_shares shares = make_shares(rn_grid_replica_size(grid), total);
+  const int replica = rn_grid_replica(grid);
+  rn_shared *shared = NULL;
+  rn_gather *gather = NULL;
+  const size_t bytes = (size_t)total * sizeof(float);
+  CHECK_OK(&err, rn_shared_create(&err, world, node, "values", bytes, &shared));
+  float *values = rn_shared_memory(shared);
+  CHECK_OK(&err,
+           rn_gather_create(&err, world, grid, node, &shares, values, sizeof *values, &gather));
+  for (int round = 0; round < ROUNDS; round++) {
+    write_own(&shares, replica, round, values);
+    CHECK_OK(&err, rn_gather_start(&err, gather));
+    for (int p = 0; p < PARTS && round % 2 == 0; p++) {
+      CHECK_OK(&err, rn_gather_wait(&err, gather, p));
+      CHECK_EQUAL(wrong_in(rn_shares_part(&shares, p), round, values), 0);
+    }
+    CHECK_OK(&err, rn_gather_finish(&err, gather));
+    CHECK_EQUAL(wrong_in((rn_range){0, total}, round, values), 0);
+    MPI_Barrier(rn_grid_replica_comm(grid)); /* as a step's sums: nobody reads any more */
+  }
+  rn_gather_destroy(&gather);
+  rn_shared_destroy(&shared);
+  free(shares.edge);
+}
+
+static void nodes_are_as_large_as_asked(const rn_grid *grid, const rn_node *node, int most) {
+  const int replicas = rn_grid_replica_size(grid), own = rn_node_of(node, rn_grid_replica(grid));
+  int together = 0;
+  for (int r = 0; r < replicas; r++) together += rn_node_of(node, r) == own;
+  CHECK_EQUAL(together, rn_node_size(node));
+  CHECK_EQUAL(rn_node_count(node), most == 0 ? 1 : (replicas + most - 1) / most);
+  CHECK_EQUAL(rn_node_fullest(node), most == 0 || most > replicas ? replicas : most);
+}
+
+static void walk_nodes(rn_world *world, int pipeline) {
+  const int size = rn_world_size(world);
+  rn_grid *grid = NULL;
+  if (!CHECK_OK(&err, rn_grid_create(&err, world, size / pipeline, pipeline, 1, &grid))) return;
+  for (int most = 0; most <= 4; most++) {
+    rn_node *node = NULL;
+    if (!CHECK_OK(&err, rn_node_create(&err, world, grid, most, &node))) continue;
+    nodes_are_as_large_as_asked(grid, node, most);
+    a_node_holds_one_copy(world, node);
+    all_have_every_share(world, grid, node, 7);
+    all_have_every_share(world, grid, node, 100003);
+    if (most == 2) all_have_every_share(world, grid, node, 9 << 20);
+    const bool shares = rn_node_fullest(node) > 1;
+    CHECK_OK(&err, rn_shared_check_room(&err, world, node, 1000));
+    const rn_status room = rn_shared_check_room(&err, world, node, (size_t)1 << 60);
+    if (shares) CHECK_FAILS(&err, RN_ERR_MEMORY, "/dev/shm", room);
+    if (!shares) CHECK_OK(&err, room);
+    rn_node_destroy(&node);
+  }
+  rn_grid_destroy(&grid);
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  walk_nodes(world, 1);
+  if (rn_world_size(world) % 2 == 0) walk_nodes(world, 2);
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}

@@ -1,0 +1,36 @@
+/**
+ * The weights of this rank's stage: one copy a node where that can be (parallel.share_weights).
+ *
+ * Each replica writes its own shares only; the others' are brought by comm/gather.h.
+ */
+#ifndef RN_TRAINER_WEIGHTS_H
+#define RN_TRAINER_WEIGHTS_H
+
+#include "comm/gather.h"
+#include "comm/shared.h"
+#include "proto/config.pb-c.h"
+
+typedef struct rn_weights {
+  rn_node *node; /* who shares with whom */
+  rn_shared *memory;
+  rn_gather *gather;
+  int together; /* ranks that share a copy, on the fullest node of all stages; 1: nobody shares */
+} rn_weights;
+
+/**
+ * Zeroed weights for a stage of `total`, owned as `shares` says (not owned, outlives them).
+ *
+ * auto shares where the ranks of a stage have company on a node and every node has room, else says
+ * why not. RETNET_NODE_RANKS in the environment makes a host look like several nodes, of so many
+ * ranks of a stage each: for tests of what passes between nodes.
+ *
+ * Collective: over the world.
+ * Errors:     RN_ERR_USAGE naming the key where it is on and cannot be; RN_ERR_MEMORY; agreed.
+ */
+rn_status rn_weights_create(rn_err *err, const Retnet__Config *config, rn_world *world,
+                            const rn_grid *grid, const rn_shares *shares, int64_t total,
+                            rn_weights *out);
+/** Collective: over the world. */
+void rn_weights_destroy(rn_weights *weights);
+
+#endif
