@@ -24,6 +24,9 @@ typedef enum {
   GOLDEN_FLA     /* a model in fla's names and mathematics */
 } golden_kind;
 
+/** Kernels and products as the environment asks (tests/support/sets.h). */
+void golden_use_sets(void);
+
 typedef enum { GOLDEN_F32, GOLDEN_F64, GOLDEN_PRECISIONS } golden_precision;
 
 /** How an error is measured and what it is held against. */

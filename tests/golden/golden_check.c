@@ -101,6 +101,7 @@ int main(int argc, char **argv) {
             "(.safetensors), in float and in double.\n");
     return argc < 2 ? 2 : 0;
   }
+  golden_use_sets();
   rn_threads_start(omp_get_max_threads());
   int bad = 0;
   for (int i = 1; i < argc; i++) {

@@ -1,6 +1,7 @@
 /* Tokens change nothing before themselves nor in other documents, threads change nothing at all. */
 #include <omp.h>
 
+#include "tests/support/sets.h"
 #include "tests/support/stage.h"
 
 enum { SEQUENCES = 2, TOKENS = 13 };
@@ -62,6 +63,7 @@ static void threads_do_not_change_bits(rn_spec spec) {
 }
 
 int main(void) {
+  test_use_sets();
   static const int one[] = {TOKENS}, four[] = {3, 4, 9, TOKENS};
   for (rn_form form = RN_FORM_CHUNKWISE; form <= RN_FORM_RECURRENT; form++) {
     a_token_reaches_its_own_future_only(form, one, 1);

@@ -1,4 +1,5 @@
 /* Parallel, recurrent and chunkwise retention are one function, for any chunk, document or cut. */
+#include "tests/support/sets.h"
 #include "tests/support/stage.h"
 
 #ifdef RN_REAL_F64
@@ -161,6 +162,7 @@ static void choices_around_the_blocks_do_not_matter(void) {
 }
 
 int main(void) {
+  test_use_sets();
   for (int i = 0; i < PACKINGS; i++) {
     every_chunk_is_the_parallel_form(packings[i].what, test_spec(), &packings[i]);
     token_by_token_is_the_parallel_form(packings[i].what, test_spec(), &packings[i]);

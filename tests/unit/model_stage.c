@@ -1,4 +1,5 @@
 /* A model cut into stages is the model; a port's failure comes through; nothing is left behind. */
+#include "tests/support/sets.h"
 #include "tests/support/stage.h"
 
 enum { SEQUENCES = 2, TOKENS = 9 };
@@ -184,6 +185,7 @@ static void ts_chunkwise_has_no_parallel_form(void) {
 }
 
 int main(void) {
+  test_use_sets();
   rn_spec spec = test_spec();
   spec.dropout = 0.2;
   two_stages_are_one_model(spec);

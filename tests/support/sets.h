@@ -1,0 +1,46 @@
+/**
+ * The set of kernels and the provider of products that a test is to run with.
+ *
+ * RN_TEST_KERNELS and RN_TEST_PRODUCTS name them; without, the test takes what programs take.
+ */
+#ifndef RN_TESTS_SUPPORT_SETS_H
+#define RN_TESTS_SUPPORT_SETS_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/kernel/kernels.h"
+#include "model/kernel/products.h"
+
+/** The exit code of a test that ctest is to count as skipped. */
+enum { TEST_SKIPPED = 77 };
+
+static inline bool test_use_kernels(const char *name) {
+  for (int i = 0; rn_kernels_use(i); i++) {
+    if (strcmp(rn_kernels_table()->name, name) == 0) return true;
+  }
+  return false;
+}
+
+static inline bool test_use_products(const char *name) {
+  for (int i = 0; rn_products_provider(i) != NULL; i++) {
+    rn_products_exchange(rn_products_provider(i));
+    if (strcmp(rn_products_table()->name, name) == 0) return true;
+  }
+  return false;
+}
+
+static inline void test_need(const char *what, const char *name, bool (*use)(const char *name)) {
+  if (name == NULL || use(name)) return;
+  printf("skipped: this CPU or this build lacks the %s \"%s\"\n", what, name);
+  exit(TEST_SKIPPED);
+}
+
+/** Uses what the environment asks for, or ends the process as skipped; before any other work. */
+static inline void test_use_sets(void) {
+  test_need("kernels", getenv("RN_TEST_KERNELS"), test_use_kernels);
+  test_need("products", getenv("RN_TEST_PRODUCTS"), test_use_products);
+}
+
+#endif
