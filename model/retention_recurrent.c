@@ -14,15 +14,9 @@ void rn_retention_recurrent(const rn_retention *r, const rn_retention_view *u, r
     for (int n = 0; n < u->tokens; n++) {
       const rn_real *q = u->q + (row + n) * u->ldq + h * K, *k = u->k + (row + n) * u->ldk + h * K;
       const rn_real *v = u->v + (row + n) * u->ldv + h * V;
-      rn_real *out = o == NULL ? NULL : o + (row + n) * ldo + h * V;
       if (u->since[row + n] == 0) memset(s, 0, (size_t)K * (size_t)V * sizeof *s);
-      if (out != NULL) memset(out, 0, (size_t)V * sizeof *out);
-      for (int d = 0; d < K; d++) {
-        rn_real *s_row = s + (int64_t)d * V;
-        for (int e = 0; e < V; e++) s_row[e] = gamma * s_row[e] + k[d] * v[e];
-        if (out == NULL) continue;
-        for (int e = 0; e < V; e++) out[e] += q[d] * s_row[e];
-      }
+      rn_real *out = o == NULL ? NULL : o + (row + n) * ldo + h * V;
+      r->kernels->recur(K, V, gamma, q, k, v, s, out);
     }
   }
 }

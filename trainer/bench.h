@@ -46,6 +46,15 @@ rn_status rn_bench_io(rn_err *err, rn_world *world, const rn_bench_options *opti
 rn_status rn_bench_kernels(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
+ * Decoding, one sequence and several, beside the rate at which memory is read; time and memory of a
+ * token far out, and of a long run.
+ *
+ * Collective: over the world, whose ranks measure at once; rank 0 tells of itself. Errors: those of
+ * the config.
+ */
+rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *options);
+
+/**
  * Steps of the reference model (or as the keys say) on made-up tokens: time, rates, peak memory;
  * what the step's products take alone, and the machine's best rate of products; with --scan none,
  * what the scan costs.

@@ -198,6 +198,25 @@ ROWS(ffn_backward, b->spec.ffn_dim, 5,
 ROWS(cross_entropy, b->spec.vocab, 2,
      b->kernels->cross_entropy(s->vocab, p->area[0] + at, 0, true, 1e-3))
 
+/* ---- decoding: a state, and weights for one row, which are read once ---- */
+
+static void recurrence(const rn_kernel_bench *b, const rn_kernel_place *p) {
+  b->kernels->recur(b->key_width, b->value_width, 0.5f, Q(p), K(b, p), V(p), p->state, O(p));
+}
+
+static double recurrence_bytes(const rn_kernel_bench *b) {
+  return 2.0 * b->key_width * b->value_width * sizeof(float);
+}
+
+static void one_row(const rn_kernel_bench *b, const rn_kernel_place *p) {
+  const int k = b->spec.dim;
+  b->kernels->few_rows(1, rows_of(k), k, p->area[1], k, p->area[0], k, 0, p->area[2], rows_of(k));
+}
+
+static double one_row_bytes(const rn_kernel_bench *b) {
+  return (double)rows_of(b->spec.dim) * b->spec.dim * sizeof(float);
+}
+
 enum { PLAINEST = 6 };
 
 static const rn_kernel_case cases[] = {
@@ -220,6 +239,8 @@ static const rn_kernel_case cases[] = {
     {"gated activation", ffn, NULL, ffn_bytes},
     {"gated activation, back", ffn_backward, NULL, ffn_backward_bytes},
     {"softmax and loss", cross_entropy, NULL, cross_entropy_bytes},
+    {"recurrence", recurrence, NULL, recurrence_bytes},
+    {"weights for one row", one_row, NULL, one_row_bytes},
 };
 
 const rn_kernel_case *rn_kernel_case_at(int number) {

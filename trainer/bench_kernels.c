@@ -17,6 +17,7 @@
 #include "trainer/bench_config.h"
 #include "trainer/bench_kernel_list.h"
 #include "trainer/bench_rate.h"
+#include "trainer/bench_sweep.h"
 #include "trainer/optim.h"
 
 enum { ROUNDS = 5, SETS = 4, MOST_LINES = 100, MEMORY_ELEMENTS = 1 << 24, MEMORY_ARRAYS = 4 };
@@ -89,20 +90,11 @@ static void time_kernels(bench *b) {
 /* ---- kernels over memory ---- */
 
 static void scale_and_add(float *const *x) {
-#pragma omp parallel for simd schedule(static)
-  for (int64_t i = 0; i < MEMORY_ELEMENTS; i++) x[0][i] = 0.5f * x[0][i] + x[1][i];
+  rn_sweep_scale_and_add(MEMORY_ELEMENTS, x[1], x[0]);
 }
 
-/* Many sums side by side: none waits for another. */
 static void read_all(float *const *x) {
-  enum { LANES = 64 };
-  float sum[LANES] = {0};
-#pragma omp parallel for schedule(static) reduction(+ : sum)
-  for (int64_t i = 0; i < MEMORY_ELEMENTS; i += LANES) {
-#pragma omp simd
-    for (int l = 0; l < LANES; l++) sum[l] += x[0][i + l];
-  }
-  for (int l = 0; l < LANES; l++) x[1][l] = sum[l];
+  rn_sweep_read(MEMORY_ELEMENTS, x[0], x[1]);
 }
 
 static void adamw(float *const *x) {

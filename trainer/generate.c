@@ -1,114 +1,148 @@
 #include "trainer/generate.h"
 
-#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "model/carry.h"
+#include "model/decode.h"
 #include "model/stage.h"
 #include "proto/arena.h"
-#include "proto/random.h"
 
 enum { PIECE_TOKENS = 256, SINCE_LIMIT = INT32_MAX };
 
-/* A model at work on one sequence: its states, and how far it has come. */
-typedef struct decoder {
+/* ---- prompts ---- */
+
+/* A model at work on one prompt, piece by piece. */
+typedef struct prefill {
   const rn_loaded *model;
   rn_stage *stage;
   rn_tape *tape;
   rn_carry *carry;
-  float *rows;   /* [PIECE_TOKENS, D] */
-  float *logits; /* [N] */
-  int32_t *order;
-  int64_t position;
+  float *rows; /* [PIECE_TOKENS, D] */
   int32_t since[PIECE_TOKENS];
-} decoder;
+} prefill;
 
-static rn_status open_decoder(rn_err *err, const rn_loaded *model, decoder *d) {
+static rn_status open_prefill(rn_err *err, const rn_loaded *model, prefill *p) {
   const rn_spec *spec = &model->spec;
-  *d = (decoder){.model = model};
-  RN_TRY(err, rn_stage_create(err, spec, 0, spec->layers, 1, PIECE_TOKENS, 0, &d->stage));
-  RN_TRY(err, rn_tape_create(err, d->stage, RN_KEEP_NOTHING, &d->tape));
-  RN_TRY(err, rn_carry_create(err, spec, spec->layers, 1, &d->carry));
-  RN_TRY(err,
-         rn_alloc(err, "rows", (size_t)PIECE_TOKENS * (size_t)spec->dim, sizeof(float), &d->rows));
-  RN_TRY(err, rn_alloc(err, "logits", (size_t)spec->vocab, sizeof(float), &d->logits));
-  return rn_alloc(err, "order", (size_t)spec->vocab, sizeof(int32_t), &d->order);
+  *p = (prefill){.model = model};
+  RN_TRY(err, rn_stage_create(err, spec, 0, spec->layers, 1, PIECE_TOKENS, 0, &p->stage));
+  RN_TRY(err, rn_tape_create(err, p->stage, RN_KEEP_NOTHING, &p->tape));
+  RN_TRY(err, rn_carry_create(err, spec, spec->layers, 1, &p->carry));
+  return rn_alloc(err, "rows", (size_t)PIECE_TOKENS * (size_t)spec->dim, sizeof(float), &p->rows);
 }
 
-static void close_decoder(decoder *d) {
-  rn_stage_destroy(&d->stage);
-  rn_tape_destroy(&d->tape);
-  rn_carry_destroy(&d->carry);
-  free(d->rows);
-  free(d->logits);
-  free(d->order);
+static void close_prefill(prefill *p) {
+  rn_stage_destroy(&p->stage);
+  rn_tape_destroy(&p->tape);
+  rn_carry_destroy(&p->carry);
+  free(p->rows);
 }
 
-/* Takes in tokens and leaves the logits that follow the last. */
-static rn_status feed(rn_err *err, decoder *d, const int32_t *tokens, int count, rn_form form) {
+static rn_status take_in(rn_err *err, prefill *p, const int32_t *tokens, int count,
+                         int64_t position) {
   const int64_t number = 0;
   for (int i = 0; i < count; i++) {
-    const int64_t since = d->position + i;
-    d->since[i] = since < SINCE_LIMIT ? (int32_t)since : SINCE_LIMIT;
+    const int64_t since = position + i;
+    p->since[i] = since < SINCE_LIMIT ? (int32_t)since : SINCE_LIMIT;
   }
   const rn_unit unit = {.sequences = 1,
                         .tokens = count,
                         .input = tokens,
-                        .since = d->since,
+                        .since = p->since,
                         .sequence_number = &number,
-                        .position = d->position};
-  RN_TRY(err, rn_stage_forward(err, d->stage, d->model->params, &unit, form, false,
-                               rn_carry_port(d->carry), NULL, d->rows, d->tape));
-  rn_stage_logits(d->stage, d->model->params, 1,
-                  d->rows + (int64_t)(count - 1) * d->model->spec.dim, d->logits);
-  d->position += count;
+                        .position = position};
+  return rn_stage_forward(err, p->stage, p->model->params, &unit, RN_FORM_CHUNKWISE, false,
+                          rn_carry_port(p->carry), NULL, p->rows, p->tape);
+}
+
+/* The decoder's slot, and the logits that follow the prompt. */
+static rn_status take_in_prompt(rn_err *err, prefill *p, rn_prompt prompt, rn_decoder *decoder,
+                                int slot, float *logits) {
+  const rn_spec *spec = &p->model->spec;
+  const size_t state = (size_t)spec->dim * (size_t)rn_spec_value_width(spec) * sizeof(float);
+  int64_t piece = 0;
+  rn_carry_reset(p->carry);
+  for (int64_t at = 0; at < prompt.count; at += piece) {
+    piece = prompt.count - at < PIECE_TOKENS ? prompt.count - at : PIECE_TOKENS;
+    RN_TRY(err, take_in(err, p, prompt.token + at, (int)piece, at));
+  }
+  rn_stage_logits(p->stage, p->model->params, 1, p->rows + (piece - 1) * spec->dim, logits);
+  for (int layer = 0; layer < spec->layers; layer++) {
+    memcpy(rn_decoder_state(decoder, slot, layer), rn_carry_state(p->carry, RN_SCAN_FORWARD, layer),
+           state);
+  }
+  rn_decoder_place(decoder, slot, prompt.count);
   return RN_OK;
 }
 
-static rn_status draw(rn_err *err, decoder *d, const int32_t *prompt, int64_t count, int64_t most,
-                      rn_sampling sampling, rn_token_visit *visit, void *self) {
-  for (int64_t at = 0; at < count; at += PIECE_TOKENS) {
-    const int64_t piece = count - at < PIECE_TOKENS ? count - at : PIECE_TOKENS;
-    RN_TRY(err, feed(err, d, prompt + at, (int)piece, RN_FORM_CHUNKWISE));
+static rn_status take_in_prompts(rn_err *err, const rn_loaded *model, const rn_prompt *prompt,
+                                 int prompts, rn_decoder *decoder, float *logits) {
+  prefill p;
+  rn_status status = open_prefill(err, model, &p);
+  for (int i = 0; status == RN_OK && i < prompts; i++) {
+    status =
+        take_in_prompt(err, &p, prompt[i], decoder, i, logits + (int64_t)i * model->spec.vocab);
   }
-  for (int64_t i = 0; i < most; i++) {
-    const int32_t token =
-        rn_sample(sampling, d->model->spec.vocab, d->logits, d->order, (uint64_t)i);
-    if (!visit(self, token)) return RN_OK;
-    RN_TRY(err, feed(err, d, &token, 1, RN_FORM_RECURRENT));
-  }
-  return RN_OK;
-}
-
-rn_status rn_generate(rn_err *err, const rn_loaded *model, const int32_t *prompt, int64_t count,
-                      int64_t most, rn_sampling sampling, rn_token_visit *visit, void *self) {
-  decoder d;
-  rn_status status = open_decoder(err, model, &d);
-  if (status == RN_OK) status = draw(err, &d, prompt, count, most, sampling, visit, self);
-  close_decoder(&d);
+  close_prefill(&p);
   return status;
 }
 
-static int by_logit(const void *a, const void *b, void *logits) {
-  const float x = ((const float *)logits)[*(const int32_t *)a];
-  const float y = ((const float *)logits)[*(const int32_t *)b];
-  return (x < y) - (x > y);
+/* ---- what follows them ---- */
+
+/* The prompts whose texts still grow, and what follows them. */
+typedef struct growing {
+  const rn_loaded *model;
+  rn_decoder *decoder;
+  int count;
+  int *slot;      /* [prompts]; of them `count` */
+  int32_t *token; /* [prompts], likewise */
+  float *logits;  /* [prompts, N], likewise */
+  int32_t *order; /* [N] */
+} growing;
+
+static rn_status open_growing(rn_err *err, const rn_loaded *model, int prompts, growing *g) {
+  const size_t count = (size_t)prompts, vocab = (size_t)model->spec.vocab;
+  *g = (growing){.model = model, .count = prompts};
+  RN_TRY(err, rn_decoder_create(err, &model->spec, prompts, &g->decoder));
+  RN_TRY(err, rn_alloc(err, "prompts", count, sizeof *g->slot, &g->slot));
+  RN_TRY(err, rn_alloc(err, "prompts", count, sizeof *g->token, &g->token));
+  RN_TRY(err, rn_alloc(err, "logits", count * vocab, sizeof *g->logits, &g->logits));
+  for (int i = 0; i < prompts; i++) g->slot[i] = i;
+  return rn_alloc(err, "order", vocab, sizeof *g->order, &g->order);
 }
 
-int32_t rn_sample(rn_sampling s, int n, const float *logits, int32_t *order, uint64_t index) {
-  for (int i = 0; i < n; i++) order[i] = i;
-  qsort_r(order, (size_t)n, sizeof *order, by_logit, (void *)(uintptr_t)logits);
-  if (s.temperature <= 0) return order[0];
-  const int kept = s.top_k > 0 && s.top_k < n ? (int)s.top_k : n;
-  const double top = logits[order[0]];
-  double whole = 0, mass = 0;
-  for (int i = 0; i < kept; i++) whole += exp((logits[order[i]] - top) / s.temperature);
-  const uint64_t words[1] = {s.seed};
-  const rn_random_key key = rn_random_key_make(RN_RANDOM_SAMPLE, words, 1);
-  const double target = rn_random_uniform(key, index) * fmin(1, s.top_p) * whole;
-  for (int i = 0; i < kept; i++) {
-    mass += exp((logits[order[i]] - top) / s.temperature);
-    if (mass > target) return order[i];
+static void close_growing(growing *g) {
+  rn_decoder_destroy(&g->decoder);
+  free(g->slot);
+  free(g->token);
+  free(g->logits);
+  free(g->order);
+}
+
+/* A token for each; texts that end make room. */
+static void draw(growing *g, rn_sampling sampling, uint64_t index, rn_token_visit *visit,
+                 void *self) {
+  int going_on = 0;
+  for (int i = 0; i < g->count; i++) {
+    const int vocab = g->model->spec.vocab;
+    const int32_t token =
+        rn_sample(sampling, vocab, g->logits + (int64_t)i * vocab, g->order, index);
+    if (!visit(self, g->slot[i], token)) continue;
+    g->slot[going_on] = g->slot[i];
+    g->token[going_on++] = token;
   }
-  return order[kept - 1];
+  g->count = going_on;
+}
+
+rn_status rn_generate(rn_err *err, const rn_loaded *model, const rn_prompt *prompt, int prompts,
+                      int64_t most, rn_sampling sampling, rn_token_visit *visit, void *self) {
+  growing g;
+  rn_status status = open_growing(err, model, prompts, &g);
+  if (status == RN_OK) status = take_in_prompts(err, model, prompt, prompts, g.decoder, g.logits);
+  for (int64_t i = 0; status == RN_OK && i < most && g.count > 0; i++) {
+    if (i > 0) rn_decoder_step(g.decoder, model->params, g.count, g.slot, g.token, g.logits);
+    draw(&g, sampling, (uint64_t)i, visit, self);
+  }
+  close_growing(&g);
+  return status;
 }

@@ -1,27 +1,26 @@
 /**
- * Text from a trained model: the prompt chunkwise, then one token at a time in the recurrent form,
- * with the same memory for any length.
+ * Text from a trained model: prompts chunkwise, one after the other, then all of them one token at
+ * a time in the recurrent form, by one pass over the weights a token and with the same memory for
+ * any length. What a prompt goes on with does not depend on the others.
  */
 #ifndef RN_TRAINER_GENERATE_H
 #define RN_TRAINER_GENERATE_H
 
+#include <stdbool.h>
+
 #include "trainer/loaded.h"
+#include "trainer/sample.h"
 
-typedef struct rn_sampling {
-  double temperature; /* 0: the likeliest token */
-  int64_t top_k;      /* 0: all */
-  double top_p;       /* 1: all */
-  uint64_t seed;
-} rn_sampling;
+typedef struct rn_prompt {
+  const int32_t *token; /* [count] */
+  int64_t count;        /* at least one */
+} rn_prompt;
 
-/** Called with each token; false ends the generation. */
-typedef bool rn_token_visit(void *self, int32_t token);
+/** Called with each token of a prompt's text; false ends that text. */
+typedef bool rn_token_visit(void *self, int prompt, int32_t token);
 
-/** Feeds `count` tokens of a prompt, then draws up to `most` tokens. Errors: RN_ERR_MEMORY. */
-rn_status rn_generate(rn_err *err, const rn_loaded *model, const int32_t *prompt, int64_t count,
+/** Draws up to `most` tokens behind each prompt. Errors: RN_ERR_MEMORY. */
+rn_status rn_generate(rn_err *err, const rn_loaded *model, const rn_prompt *prompt, int prompts,
                       int64_t most, rn_sampling sampling, rn_token_visit *visit, void *self);
-
-/** One token drawn from logits [n]; `order` [n] is work space. `index` is the draw's number. */
-int32_t rn_sample(rn_sampling sampling, int n, const float *logits, int32_t *order, uint64_t index);
 
 #endif

@@ -1,4 +1,4 @@
-/* retnet-bench: measures what this machine does with the parts of a training step. */
+/* retnet-bench: measures what this machine does with the parts of a step, and with decoding. */
 #include <stdio.h>
 
 #include "comm/mpi_check.h"
@@ -39,6 +39,13 @@ static const rn_arg kernels_options[] = {
     {'s', NULL, "section.key=value", "a key of the run, such as model.chunk=256", RN_ARG_LIST,
      &given.keys, 0, 0}};
 
+static const rn_arg decode_options[] = {
+    {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
+    {0, "precision", "fp32", "of weights", RN_ARG_TEXT, &given.precision, 0, 0},
+    {0, "rounds", "N", "samples (11)", RN_ARG_INTEGER, &given.rounds, 1, RN_QUANTILE_MOST},
+    {'s', NULL, "section.key=value", "a key of the run, such as parallel.threads=2", RN_ARG_LIST,
+     &given.keys, 0, 0}};
+
 static const rn_arg step_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
     {0, "precision", "fp32|bf16", "of activations and products", RN_ARG_TEXT, &given.precision, 0,
@@ -49,6 +56,11 @@ static const rn_arg step_options[] = {
      RN_ARG_TEXT, &given.scan, 0, 0},
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.sequence=2", RN_ARG_LIST,
      &given.keys, 0, 0}};
+
+static rn_status decode(rn_err *err, const rn_words *words) {
+  (void)words;
+  return rn_bench_decode(err, world, &given);
+}
 
 static rn_status gemm(rn_err *err, const rn_words *words) {
   (void)words;
@@ -76,6 +88,11 @@ static rn_status step(rn_err *err, const rn_words *words) {
 }
 
 static const rn_command commands[] = {
+    {"decode",
+     {"retnet-bench decode", "[--json] [--precision fp32] [--rounds N] [-s section.key=value]...",
+      "Tokens drawn one by one, beside the rate at which memory is read.", decode_options,
+      COUNT(decode_options), 0, 0},
+     decode},
     {"gemm",
      {"retnet-bench gemm",
       "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",

@@ -1,42 +1,35 @@
-/* retnet-generate: continues a prompt. */
-#include <jansson.h>
+/* retnet-generate: continues prompts. */
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/file.h"
 #include "data/tokenizer.h"
 #include "model/threads.h"
+#include "proto/arena.h"
 #include "proto/args.h"
 #include "proto/log.h"
 #include "proto/version.h"
 #include "trainer/blas_care.h"
 #include "trainer/generate.h"
+#include "trainer/texts.h"
 
 typedef struct options {
-  const char *checkpoint, *prompt, *prompt_file;
+  const char *checkpoint;
+  rn_words prompts, prompt_files, line_files;
   int64_t tokens, top_k, seed;
   double temperature, top_p;
   bool json, ignore_end;
   rn_args_found found;
 } options;
 
-/* The continuation as it grows. */
-typedef struct output {
-  const options *o;
-  unsigned char *text;
-  size_t count;
-  int64_t drawn;
-  bool ended;
-} output;
-
 static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   const double most = 9e15;
   const rn_arg table[] = {
       {0, "checkpoint", "DIR", "step folder or run directory", RN_ARG_TEXT, &o->checkpoint, 0, 0},
-      {0, "prompt", "TEXT", "what to continue", RN_ARG_TEXT, &o->prompt, 0, 0},
-      {0, "prompt-file", "FILE", "the prompt's bytes", RN_ARG_TEXT, &o->prompt_file, 0, 0},
+      {0, "prompt", "TEXT", "what to continue", RN_ARG_LIST, &o->prompts, 0, 0},
+      {0, "prompt-file", "FILE", "a prompt's bytes", RN_ARG_LIST, &o->prompt_files, 0, 0},
+      {0, "prompt-lines", "FILE", "a prompt a line", RN_ARG_LIST, &o->line_files, 0, 0},
       {0, "tokens", "N", "how many at most (128)", RN_ARG_INTEGER, &o->tokens, 0, most},
       {0, "temperature", "X", "0: the likeliest (1)", RN_ARG_NUMBER, &o->temperature, 0, 1e6},
       {0, "top-k", "K", "of the K likeliest; 0: all", RN_ARG_INTEGER, &o->top_k, 0, most},
@@ -44,13 +37,16 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
       {0, "seed", "S", "of the draws (1)", RN_ARG_INTEGER, &o->seed, 0, most},
       {0, "ignore-end", NULL, "go on past a document's end", RN_ARG_SWITCH, &o->ignore_end, 0, 0},
       {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &o->json, 0, 0}};
-  const rn_args args = {"retnet-generate",
-                        "--checkpoint DIR [--prompt TEXT]",
-                        "Text from a trained model.",
-                        table,
-                        (int)(sizeof table / sizeof table[0]),
-                        0,
-                        0};
+  const rn_args args = {
+      "retnet-generate",
+      "--checkpoint DIR [--prompt TEXT]...",
+      "Text from a trained model. Several prompts are continued together, each as if it were "
+      "alone;\n"
+      "they are told in the order of --prompt, --prompt-file, --prompt-lines, when all are done.",
+      table,
+      (int)(sizeof table / sizeof table[0]),
+      0,
+      0};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (o->found.help) rn_args_print_help(&args, stdout);
   if (o->found.version) rn_version_print(stdout, "retnet-generate", NULL, 0);
@@ -58,74 +54,100 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   return rn_fail(err, RN_ERR_USAGE, "--checkpoint is wanted; see --help");
 }
 
-static bool take_token(void *self, int32_t token) {
+static rn_status read_prompts(rn_err *err, const options *o, rn_texts *texts) {
+  for (int i = 0; i < o->prompts.count; i++) {
+    const char *prompt = o->prompts.word[i];
+    RN_TRY(err, rn_texts_add(err, texts, prompt, strlen(prompt)));
+  }
+  for (int i = 0; i < o->prompt_files.count; i++) {
+    RN_TRY(err, rn_texts_add_file(err, texts, o->prompt_files.word[i]));
+  }
+  for (int i = 0; i < o->line_files.count; i++) {
+    RN_TRY(err, rn_texts_add_lines(err, texts, o->line_files.word[i]));
+  }
+  if (texts->count > 0) return RN_OK;
+  if (o->line_files.count > 0) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: no line with a prompt", o->line_files.word[0]);
+  }
+  return rn_texts_add(err, texts, "", 0);
+}
+
+/* ---- generation ---- */
+
+/* Where texts grow: one alone is told as it does, unless in JSON. */
+typedef struct output {
+  const options *o;
+  rn_texts texts;
+  bool at_once, full;
+} output;
+
+static bool take_token(void *self, int prompt, int32_t token) {
   output *out = self;
-  out->drawn++;
+  rn_text *t = &out->texts.text[prompt];
+  t->tokens++;
   if (token == RN_BYTES_DOCUMENT) {
-    out->ended = true;
+    t->ended = true;
     return out->o->ignore_end;
   }
-  out->text[out->count++] = (unsigned char)token;
-  if (!out->o->json) {
+  if (out->at_once) {
     putchar(token);
     fflush(stdout);
+    return true;
   }
-  if (out->o->json) return true;
-  out->count = 0;
-  return true;
+  out->full = !rn_bytes_add(&t->text, (unsigned char)token) || out->full;
+  return !out->full;
 }
 
-static void print_json(const char *prompt, size_t prompt_bytes, const output *out) {
-  json_t *object = json_object();
-  json_t *p = json_stringn(prompt, prompt_bytes);
-  json_t *t = json_stringn((const char *)out->text, out->count);
-  json_object_set_new(object, "prompt", p != NULL ? p : json_string(""));
-  json_object_set_new(object, "text", t != NULL ? t : json_null());
-  json_object_set_new(object, "tokens", json_integer(out->drawn));
-  json_object_set_new(object, "stop", json_string(out->ended ? "document" : "length"));
-  json_dumpf(object, stdout, JSON_COMPACT);
-  printf("\n");
-  json_decref(object);
+/* A document's end, then the bytes, of every prompt. */
+static rn_status tokens_of(rn_err *err, const rn_texts *texts, int32_t **token,
+                           rn_prompt **prompt) {
+  size_t count = 0;
+  for (int i = 0; i < texts->count; i++) count += texts->text[i].prompt.count + 1;
+  RN_TRY(err, rn_alloc(err, "prompts", count, sizeof **token, token));
+  RN_TRY(err, rn_alloc(err, "prompts", (size_t)texts->count, sizeof **prompt, prompt));
+  int32_t *at = *token;
+  for (int i = 0; i < texts->count; i++) {
+    const rn_bytes *bytes = &texts->text[i].prompt;
+    (*prompt)[i] = (rn_prompt){at, (int64_t)bytes->count + 1};
+    *at++ = RN_BYTES_DOCUMENT;
+    for (size_t b = 0; b < bytes->count; b++) *at++ = bytes->byte[b];
+  }
+  return RN_OK;
 }
 
-static rn_status generate(rn_err *err, const options *o, const rn_loaded *model, const char *prompt,
-                          size_t prompt_bytes) {
-  int32_t *ids = calloc(prompt_bytes + 1, sizeof *ids);
-  output out = {.o = o, .text = malloc(o->json ? (size_t)o->tokens + 1 : 1)};
-  if (ids == NULL || out.text == NULL) {
-    free(ids);
-    free(out.text);
-    return rn_fail(err, RN_ERR_MEMORY, "no memory for the text");
-  }
-  ids[0] = RN_BYTES_DOCUMENT;
-  for (size_t i = 0; i < prompt_bytes; i++) ids[i + 1] = (unsigned char)prompt[i];
-  if (!o->json) fwrite(prompt, 1, prompt_bytes, stdout);
+static rn_status generate(rn_err *err, const rn_loaded *model, output *out) {
+  const options *o = out->o;
   const rn_sampling sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed};
-  rn_status status = rn_generate(err, model, ids, (int64_t)prompt_bytes + 1, o->tokens, sampling,
-                                 take_token, &out);
-  if (status == RN_OK && o->json) print_json(prompt, prompt_bytes, &out);
-  free(ids);
-  free(out.text);
+  const rn_text *first = &out->texts.text[0];
+  int32_t *token = NULL;
+  rn_prompt *prompt = NULL;
+  out->at_once = !o->json && out->texts.count == 1;
+  if (out->at_once) fwrite(first->prompt.byte, 1, first->prompt.count, stdout);
+  rn_status status = tokens_of(err, &out->texts, &token, &prompt);
+  if (status == RN_OK) {
+    status =
+        rn_generate(err, model, prompt, out->texts.count, o->tokens, sampling, take_token, out);
+  }
+  if (status == RN_OK && out->full) status = rn_fail(err, RN_ERR_MEMORY, "no memory for the text");
+  free(token);
+  free(prompt);
   return status;
 }
 
 static rn_status run(rn_err *err, const options *o) {
   rn_loaded model = {0};
-  void *file = NULL;
-  const char *prompt = o->prompt != NULL ? o->prompt : "";
-  size_t bytes = strlen(prompt);
+  output out = {.o = o};
   rn_threads_start(omp_get_max_threads());
-  if (o->prompt_file != NULL) {
-    RN_TRY(err, rn_file_load(err, o->prompt_file, (size_t)1 << 32, &file, &bytes));
-    prompt = file;
-  }
-  rn_status status = rn_loaded_open(err, o->checkpoint, &model);
+  rn_status status = read_prompts(err, o, &out.texts);
+  if (status == RN_OK) status = rn_loaded_open(err, o->checkpoint, &model);
   if (status == RN_OK && model.spec.vocab < RN_BYTES_VOCABULARY) {
     status = rn_fail(err, RN_ERR_USAGE, "%s: not a model of bytes", o->checkpoint);
   }
-  if (status == RN_OK) status = generate(err, o, &model, prompt, bytes);
+  if (status == RN_OK) status = generate(err, &model, &out);
+  if (status == RN_OK && o->json) rn_texts_print_json(&out.texts);
+  if (status == RN_OK && !o->json && !out.at_once) rn_texts_print(&out.texts);
   rn_loaded_close(&model);
-  free(file);
+  rn_texts_destroy(&out.texts);
   return status;
 }
 
@@ -138,6 +160,9 @@ int main(int argc, char **argv) {
   rn_blas_care(argv);
   if (status == RN_OK) status = run(&err, &o);
   rn_words_free(&o.found.words);
+  rn_words_free(&o.prompts);
+  rn_words_free(&o.prompt_files);
+  rn_words_free(&o.line_files);
   if (status != RN_OK) rn_log_error("retnet-generate", &err);
   return rn_status_exit_code(status);
 }

@@ -17,6 +17,9 @@
 /** Rows of scores that are at work together: the causal half above a band is never computed. */
 enum { RN_CHUNK_BAND = 128 };
 
+/** The longest sum that few_rows makes in double: that of the products' nt_exact. */
+enum { RN_SHORT_SUM = 64 };
+
 /**
  * One chunk of L tokens of one head.
  *
@@ -73,6 +76,17 @@ typedef struct rn_kernels {
   void (*chunk_cross_backward)(const rn_chunk *c, const rn_real *k, const rn_real *v,
                                const rn_real *dout, const rn_real *state, const rn_real *adjoint,
                                rn_real *work, const rn_chunk_grads *grads);
+
+  /** One token of one head: state [K, V] <- decay state + k^T v, o [V] = q state; o NULL: none. */
+  void (*recur)(int key_width, int value_width, rn_real decay, const rn_real *q, const rn_real *k,
+                const rn_real *v, rn_real *state, rn_real *o);
+  /**
+   * y [m, n] = x [m, k] w^T + beta y, w [n, k]: each weight is read once. Sums of at most
+   * RN_SHORT_SUM are made in double and rounded once. An element's bits depend on its own row,
+   * weights and k alone: not on m, n, nor on how they are cut.
+   */
+  void (*few_rows)(int m, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
+                   int64_t ldw, rn_real beta, rn_real *y, int64_t ldy);
 
   /** One row of all heads: x <- scale R x; `turn` -1 turns back. Shapes: cosine, sine [K/2]. */
   void (*rotate)(rn_rotary rotary, int heads, int key_width, const rn_real *cosine,

@@ -149,6 +149,38 @@ case $case in
       head -c $((length + 11)) whole >longer
       greedy longer 19 | cmp -s - whole || fail "after $length bytes, text depends on the prefill"
     done
+    # Prompts that are continued together go on as each does alone, whatever the threads.
+    printf 'static void\n\n#include <\r\nint n = \377\n' >lines
+    given=(--prompt '' --prompt 'return ' --prompt-file prompt --prompt-lines lines)
+    printf 'static void' >0.line
+    printf '#include <' >1.line
+    printf 'int n = \377' >2.line
+    alone=("--prompt=" "--prompt=return " "--prompt-file=prompt" "--prompt-file=0.line"
+      "--prompt-file=1.line" "--prompt-file=2.line")
+    generate() {
+      OMP_NUM_THREADS=$1 "$bin/retnet-generate" --checkpoint run --tokens 60 --seed 5 "${@:2}"
+    }
+    generate 2 --json "${given[@]}" >together.json
+    generate 1 "${given[@]}" >together.text
+    { printf '{"results":[' && for i in "${!alone[@]}"; do
+      if [ "$i" -gt 0 ]; then printf ,; fi
+      generate 1 --json "${alone[$i]}" | tr -d '\n'
+    done && printf ']}\n'; } >apart.json
+    cmp together.json apart.json || fail "a prompt's text depends on those beside it"
+    for i in "${!alone[@]}"; do
+      if [ "$i" -gt 0 ]; then printf '\n\n'; fi
+      printf '==> %d <==\n' $((i + 1))
+      generate 2 "${alone[$i]}"
+    done >apart.text
+    echo >>apart.text
+    cmp together.text apart.text || fail "texts as bytes depend on the prompts beside them"
+    # JSON is text: bytes that are none are replaced, and given in hex beside it.
+    grep -qF '"prompt":"int n = �","prompt_hex":"696e74206e203d20ff"' together.json ||
+      fail "bytes in JSON: $(cat together.json)"
+    grep -q '"prompt":"return ","text":' together.json || fail "$(cat together.json)"
+    refuse 1 nowhere "$bin/retnet-generate" --checkpoint run --prompt-lines nowhere
+    : >empty.lines
+    refuse 2 empty "$bin/retnet-generate" --checkpoint run --prompt-lines empty.lines
     peak() { # KiB of memory for N tokens
       "$bin/retnet-generate" --checkpoint run --prompt x --tokens "$1" --ignore-end --seed 3 \
         >/dev/null 2>&1 &
@@ -206,6 +238,14 @@ case $case in
       grep -qE "\"$name\": (\"fp32\"|[1-9][0-9.e+-]*|0\.[0-9e-]*[1-9])[,}]" step.json ||
         fail "no $name: $(cat step.json)"
     done
+    "$bin/retnet-bench" decode --json --rounds 2 "${small[@]}" >decode.json
+    for place in 1 1000 100000 1000000; do
+      grep -qE "\"position\": $place, \"token_s\": [0-9.e-]+, \"resident_bytes\": [1-9]" decode.json ||
+        fail "decode.json: nothing at $place: $(cat decode.json)"
+    done
+    [ "$(grep -oE '"sequences": (1|4|16), "step_s": [0-9.e-]+, "tokens_per_s": [1-9]' decode.json |
+      wc -l)" = 3 ] || fail "$(cat decode.json)"
+    refuse 2 train.precision "$bin/retnet-bench" decode --precision bf16 "${small[@]}"
     "$bin/retnet-bench" gemm --json --rounds 1 -s parallel.threads=2 >gemm.json
     for shape in 64 128 256 512; do
       for threads in 1 2; do
@@ -214,7 +254,7 @@ case $case in
       done
     done
     "$bin/retnet-bench" kernels --json --rounds 1 "${small[@]}" >kernels.json
-    [ "$(grep -o '"set": "ref"' kernels.json | wc -l)" = 19 ] || fail "$(cat kernels.json)"
+    [ "$(grep -o '"set": "ref"' kernels.json | wc -l)" = 21 ] || fail "$(cat kernels.json)"
     mkdir files
     mpirun -n 2 --oversubscribe "$bin/retnet-bench" io --json --dir files --rounds 1 "${small[@]}" \
       >io.json

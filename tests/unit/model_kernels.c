@@ -146,11 +146,86 @@ static void rounding_is_to_nearest(int set) {
   CHECK((y[5] & 0x7fff) > 0x7f80);
 }
 
+/* Rows through weights, whole and cut in any way: the same bits; and the sums themselves. */
+static void few_rows_are_products(int set, int k, rn_real beta) {
+  enum { MOST_ROWS = 9, COLS = 23, LDX = 150, LDY = 29 };
+  static rn_real x[MOST_ROWS * LDX], w[COLS * LDX], before[MOST_ROWS * LDY];
+  rn_real whole[MOST_ROWS * LDY], cut[MOST_ROWS * LDY];
+  double want[COLS];
+  test_fill(x, MOST_ROWS * LDX, 1, 13);
+  test_fill(w, COLS * LDX, 1, 14);
+  test_fill(before, MOST_ROWS * LDY, 1, 15);
+  CHECK(rn_kernels_use(set));
+  const rn_kernels *kernels = rn_kernels_table();
+  memcpy(whole, before, sizeof whole);
+  kernels->few_rows(MOST_ROWS, COLS, k, x, LDX, w, LDX, beta, whole, LDY);
+  for (int i = 0; i < MOST_ROWS; i++) {
+    for (int j = 0; j < COLS; j++) {
+      want[j] = (double)beta * (double)before[i * LDY + j] + test_dot(x + i * LDX, w + j * LDX, k);
+      CHECK_NEAR((double)whole[i * LDY + j], want[j], 1e-5);
+    }
+  }
+  for (int rows = 1; rows < 6; rows++) {
+    for (int cols = 1; cols < 7; cols++) {
+      memcpy(cut, before, sizeof cut);
+      for (int i = 0; i < MOST_ROWS; i += rows) {
+        for (int j = 0; j < COLS; j += cols) {
+          const int m = i + rows < MOST_ROWS ? rows : MOST_ROWS - i;
+          const int n = j + cols < COLS ? cols : COLS - j;
+          kernels->few_rows(m, n, k, x + i * LDX, LDX, w + j * LDX, LDX, beta, cut + i * LDY + j,
+                            LDY);
+        }
+      }
+      CHECK(memcmp(cut, whole, sizeof cut) == 0);
+    }
+  }
+}
+
+/* Short sums are made in double, whatever cancels in them. */
+static void short_sums_are_exact(int set) {
+  const rn_real x[4] = {1, 1, -1, 1}, w[4] = {1 << 26, 1, 1 << 26, (rn_real)0.5};
+  rn_real y = 0;
+  CHECK(rn_kernels_use(set));
+  rn_kernels_table()->few_rows(1, 1, 4, x, 4, w, 4, 0, &y, 1);
+  CHECK_NEAR((double)y, 1.5, 0);
+}
+
+/* A head's token: the state fades and takes in k^T v, and q reads it. */
+static void recurrence_is_its_formula(int set, int key_width, int value_width) {
+  static rn_real state[K * V], before[K * V], alone[K * V];
+  rn_real q[K], k[K], v[V], o[V];
+  const double decay = 0.875;
+  test_fill(q, K, 1, 16);
+  test_fill(k, K, 1, 17);
+  test_fill(v, V, 1, 18);
+  test_fill(before, K * V, 1, 19);
+  memcpy(state, before, sizeof state);
+  memcpy(alone, before, sizeof alone);
+  CHECK(rn_kernels_use(set));
+  rn_kernels_table()->recur(key_width, value_width, (rn_real)decay, q, k, v, state, o);
+  rn_kernels_table()->recur(key_width, value_width, (rn_real)decay, q, k, v, alone, NULL);
+  CHECK(memcmp(alone, state, sizeof alone) == 0);
+  for (int e = 0; e < value_width; e++) {
+    double sum = 0;
+    for (int d = 0; d < key_width; d++) {
+      const int at = d * value_width + e;
+      const double want = decay * (double)before[at] + (double)k[d] * (double)v[e];
+      CHECK_NEAR((double)state[at], want, 1e-6);
+      sum += (double)q[d] * want;
+    }
+    CHECK_NEAR((double)o[e], sum, 1e-5);
+  }
+}
+
 int main(void) {
   rn_threads_start(1);
   int sets = 0;
   while (rn_kernels_use(sets)) {
     rounding_is_to_nearest(sets);
+    for (int k = 62; k < 150; k += 7) few_rows_are_products(sets, k, (rn_real)(k % 3 / 2.0));
+    short_sums_are_exact(sets);
+    recurrence_is_its_formula(sets, K, V);
+    recurrence_is_its_formula(sets, 6, 7);
     chunks_agree(sets, false);
     chunks_agree(sets, true);
     for (int choice = 0; choice < 12; choice++) {

@@ -8,6 +8,8 @@ void RN_SET(rn_kernels)(rn_kernels *table) {
   RN_SET(rn_enter_chunk_forward)(table);
   RN_SET(rn_enter_chunk_backward)(table);
   RN_SET(rn_enter_states)(table);
+  RN_SET(rn_enter_recurrence)(table);
+  RN_SET(rn_enter_few_rows)(table);
   RN_SET(rn_enter_rotate)(table);
   RN_SET(rn_enter_head_norm)(table);
   RN_SET(rn_enter_norm)(table);

@@ -1,0 +1,47 @@
+/**
+ * Decoding: a step takes in one token of each of some sequences, by one pass over the weights.
+ *
+ *   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n     per layer and head; the same memory for any n
+ *
+ * Sequences have slots; a step is for any of them, each at a position of its own. A sequence's
+ * logits have the same bits whatever others the step is for, and on any number of threads.
+ *
+ * Source: Sun et al., Retentive Network (arXiv 2307.08621), the recurrent form (eq. 6).
+ */
+#ifndef RN_MODEL_DECODE_H
+#define RN_MODEL_DECODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/names.h"
+#include "model/spec.h"
+#include "proto/real.h"
+#include "proto/status.h"
+
+typedef struct rn_decoder rn_decoder;
+
+/** All of a model, for at most `slots` sequences at once, each at its start. Errors: RN_ERR_MEMORY.
+ */
+rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, rn_decoder **out);
+void rn_decoder_destroy(rn_decoder **decoder);
+
+/** Bytes of states, and of weights that a step of `count` sequences reads. */
+size_t rn_decoder_state_bytes(const rn_decoder *decoder);
+size_t rn_decoder_weight_bytes(const rn_decoder *decoder, int count);
+
+/** State [H, K, V] of a slot before its next token: zero at a start; may be written. */
+rn_real *rn_decoder_state(rn_decoder *decoder, int slot, int layer);
+
+/** The slot's next token is number `position` of its sequence, which is one document. */
+void rn_decoder_place(rn_decoder *decoder, int slot, int64_t position);
+
+/**
+ * Takes in the next token of `count` different slots, and gives what follows each.
+ *
+ * Shapes: params, all of the model's; slot, token [count]; logits [count, N].
+ */
+void rn_decoder_step(rn_decoder *decoder, const rn_real *params, int count, const int *slot,
+                     const int32_t *token, rn_real *logits);
+
+#endif

@@ -1,0 +1,172 @@
+/* Token by token, alone or beside others, a decoder gives what the stage gives for whole sequences.
+ */
+#include <omp.h>
+
+#include "model/decode.h"
+#include "model/threads.h"
+#include "tests/support/stage.h"
+
+#ifdef RN_REAL_F64
+static const double close = 1e-11;
+#else
+static const double close = 1e-5;
+#endif
+
+enum { SEQUENCES = 3, TOKENS = 7, VOCAB = 7 };
+
+/* Logits of the recurrent form of whole sequences that begin at `position`, with empty states. */
+static test_model whole_sequences(rn_spec spec, int position, rn_real *logits) {
+  test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
+  m.position = position;
+  test_documents(&m, position, NULL);
+  test_step_whole(&m, RN_FORM_RECURRENT, false);
+  rn_stage_logits(m.stage, m.params, (int)m.rows, m.y, logits);
+  return m;
+}
+
+static rn_decoder *decoder_of(const test_model *m, int slots, int position) {
+  rn_err err = {0};
+  rn_decoder *d = NULL;
+  CHECK_OK(&err, rn_decoder_create(&err, &m->spec, slots, &d));
+  for (int slot = 0; slot < slots; slot++) rn_decoder_place(d, slot, position);
+  return d;
+}
+
+static void decoding_is_the_recurrent_form(const char *what, rn_spec spec, int position) {
+  rn_real want[SEQUENCES * TOKENS * VOCAB], got[SEQUENCES * VOCAB];
+  test_model m = whole_sequences(spec, position, want);
+  rn_decoder *d = decoder_of(&m, SEQUENCES, position);
+  const int slot[SEQUENCES] = {2, 0, 1};
+  for (int t = 0; t < TOKENS; t++) {
+    int32_t token[SEQUENCES];
+    for (int b = 0; b < SEQUENCES; b++) token[b] = m.input[b * TOKENS + t];
+    rn_decoder_step(d, m.params, SEQUENCES, slot, token, got);
+    for (int b = 0; b < SEQUENCES; b++) {
+      CHECK_ARRAY(what, got + b * VOCAB, want + (b * TOKENS + t) * VOCAB, VOCAB, close);
+    }
+  }
+  rn_decoder_destroy(&d);
+  test_model_close(&m);
+}
+
+/* Decoding goes on where a piece in chunks left off. */
+static void states_may_come_from_chunks(void) {
+  enum { PROMPT = 4 };
+  rn_real want[SEQUENCES * TOKENS * VOCAB], got[VOCAB];
+  const rn_spec spec = test_spec();
+  test_model m = whole_sequences(spec, 0, want);
+  rn_err err = {0};
+  rn_carry_reset(m.carry);
+  test_cut(&m, 0, 0, PROMPT);
+  CHECK_OK(&err, rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
+                                  rn_carry_port(m.carry), NULL, m.piece_y[0], m.tape[0]));
+  rn_decoder *d = decoder_of(&m, 1, 0);
+  const size_t each = (size_t)spec.dim * (size_t)rn_spec_value_width(&spec);
+  for (int b = 0, slot = 0; b < SEQUENCES; b++) {
+    for (int l = 0; l < spec.layers; l++) {
+      memcpy(rn_decoder_state(d, 0, l),
+             rn_carry_state(m.carry, RN_SCAN_FORWARD, l) + (size_t)b * each,
+             each * sizeof(rn_real));
+    }
+    rn_decoder_place(d, 0, PROMPT);
+    for (int t = PROMPT; t < TOKENS; t++) {
+      rn_decoder_step(d, m.params, 1, &slot, &m.input[b * TOKENS + t], got);
+      CHECK_ARRAY("behind chunks", got, want + (b * TOKENS + t) * VOCAB, VOCAB, close);
+    }
+  }
+  rn_decoder_destroy(&d);
+  test_model_close(&m);
+}
+
+/* `lengths` tokens of each sequence, in one step for all that are not at their end. */
+static void decode(const test_model *m, const int *lengths, int threads, rn_real *logits) {
+  rn_decoder *d = decoder_of(m, SEQUENCES, 0);
+  const int vocab = m->spec.vocab;
+  rn_real *step = test_take((size_t)(SEQUENCES * vocab), sizeof *step);
+  rn_threads_start(threads);
+  for (int t = 0; t < TOKENS; t++) {
+    int slot[SEQUENCES], count = 0;
+    int32_t token[SEQUENCES];
+    for (int b = 0; b < SEQUENCES; b++) {
+      if (t >= lengths[b]) continue;
+      slot[count] = b;
+      token[count++] = m->input[b * TOKENS + t];
+    }
+    rn_decoder_step(d, m->params, count, slot, token, step);
+    for (int i = 0; i < count; i++) {
+      memcpy(logits + (slot[i] * TOKENS + t) * vocab, step + i * vocab,
+             (size_t)vocab * sizeof *step);
+    }
+  }
+  free(step);
+  rn_decoder_destroy(&d);
+}
+
+/* Widths at which products are cut over threads, with lanes and columns left over. */
+static void bits_do_not_depend_on_others_nor_on_threads(void) {
+  rn_spec spec = test_spec();
+  spec.dim = 76, spec.value_dim = 92, spec.ffn_dim = 67, spec.vocab = 35;
+  test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
+  const int together[SEQUENCES] = {TOKENS, 3, 5};
+  const size_t count = (size_t)(SEQUENCES * TOKENS * spec.vocab);
+  rn_real *want = test_take(count, sizeof *want), *got = test_take(count, sizeof *got);
+  decode(&m, together, 1, want);
+  for (int threads = 1; threads <= 3; threads++) {
+    memset(got, 0, count * sizeof *got);
+    for (int b = 0; b < SEQUENCES; b++) {
+      int alone[SEQUENCES] = {0};
+      alone[b] = together[b];
+      decode(&m, alone, threads, got);
+    }
+    CHECK(memcmp(got, want, count * sizeof *got) == 0);
+    decode(&m, together, threads, got);
+    CHECK(memcmp(got, want, count * sizeof *got) == 0);
+  }
+  free(want);
+  free(got);
+  test_model_close(&m);
+}
+
+static void choices_inside_the_blocks(void) {
+  for (rn_head_norm norm = RN_HEAD_NORM_RMS; norm <= RN_HEAD_NORM_NONE; norm++) {
+    rn_spec spec = test_spec();
+    spec.head_norm = norm;
+    decoding_is_the_recurrent_form("head norm", spec, 0);
+    spec.gate = false;
+    decoding_is_the_recurrent_form("head norm, no gate", spec, 3);
+  }
+  for (int i = 0; i <= RN_ROTARY_NONE; i++) {
+    rn_spec spec = test_spec();
+    spec.rotary = (rn_rotary)i, spec.decay = (rn_decay)i;
+    decoding_is_the_recurrent_form("rotation, decay", spec, 17);
+  }
+  for (rn_retention_scale scale = RN_SCALE_CANONICAL; scale <= RN_SCALE_RAW; scale++) {
+    rn_spec spec = test_spec();
+    spec.retention_scale = scale;
+    decoding_is_the_recurrent_form("scale", spec, 0);
+  }
+}
+
+static void choices_around_the_blocks(void) {
+  rn_spec spec = test_spec();
+  spec.ffn = RN_FFN_MLP, spec.activation = RN_ACTIVATION_GELU;
+  decoding_is_the_recurrent_form("mlp, gelu", spec, 0);
+  spec = test_spec();
+  spec.tie_embeddings = spec.scale_embedding = spec.embedding_norm = true;
+  decoding_is_the_recurrent_form("tied, scaled, normed embedding", spec, 0);
+  spec = test_spec(), spec.block_norm = RN_BLOCK_NORM_LAYER;
+  decoding_is_the_recurrent_form("layer norm", spec, 0);
+  spec.pre_norm = false, spec.deepnorm = true;
+  decoding_is_the_recurrent_form("layer norm behind the blocks, deepnorm", spec, 0);
+}
+
+int main(void) {
+  rn_threads_start(2);
+  decoding_is_the_recurrent_form("from the start", test_spec(), 0);
+  decoding_is_the_recurrent_form("far out", test_spec(), 1000000);
+  states_may_come_from_chunks();
+  choices_inside_the_blocks();
+  choices_around_the_blocks();
+  bits_do_not_depend_on_others_nor_on_threads();
+  return check_result();
+}
