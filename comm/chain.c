@@ -13,6 +13,7 @@
 #include "comm/scan_cost.h"
 #include "comm/scan_ring.h"
 #include "proto/arena.h"
+#include "proto/clock.h"
 #include "proto/span.h"
 
 /* Below this many bytes a message costs its latency, and fewer rounds win. */
@@ -27,12 +28,8 @@ const char *rn_scan_name(rn_scan_algorithm algorithm) {
   return names[algorithm];
 }
 
-static rn_status chain_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
-                             int64_t m, const double *log_decay, const float *own) {
-  rn_chain *chain = self;
-  assert(n <= chain->shape.heads && m == chain->shape.matrix);
-  assert(layer >= 0 && layer < chain->shape.layers);
-  (void)m;
+static rn_status begin(rn_err *err, rn_chain *chain, rn_scan_direction direction, int layer, int n,
+                       const double *log_decay, const float *own) {
   chain->direction = direction;
   chain->n = n;
   chain->own = own;
@@ -45,9 +42,26 @@ static rn_status chain_begin(void *self, rn_err *err, rn_scan_direction directio
   return chain->algorithm == RN_SCAN_CHAIN ? rn_scan_chain_begin(err, chain) : RN_OK;
 }
 
+/* Begin and end leave MPI with whom they found it. */
+static rn_status chain_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
+                             int64_t m, const double *log_decay, const float *own) {
+  rn_chain *chain = self;
+  assert(n <= chain->shape.heads && m == chain->shape.matrix);
+  assert(layer >= 0 && layer < chain->shape.layers);
+  (void)m;
+  const bool lent = rn_comm_thread_take_back(chain->thread);
+  rn_status status = begin(err, chain, direction, layer, n, log_decay, own);
+  if (lent) rn_comm_thread_lend(chain->thread);
+  return status;
+}
+
 static void chain_poll(void *self) {
   rn_chain *chain = self;
-  if (chain->algorithm == RN_SCAN_CHAIN) rn_scan_chain_poll(chain);
+  if (chain->algorithm == RN_SCAN_CHAIN && chain->thread == NULL) rn_scan_chain_poll(chain);
+}
+
+static rn_errand_state chain_look(void *self) {
+  return rn_scan_chain_look(self);
 }
 
 static rn_status finish(rn_err *err, rn_chain *chain) {
@@ -62,20 +76,26 @@ static rn_status finish(rn_err *err, rn_chain *chain) {
   return RN_OK;
 }
 
-static rn_status chain_end(void *self, rn_err *err, float *before) {
-  rn_chain *chain = self;
+static void take_before(const rn_chain *chain, float *before) {
   const size_t bytes = (size_t)(chain->n * chain->shape.matrix) * sizeof *before;
-  const double start = MPI_Wtime();
-  rn_span_begin("wait for a state");
-  RN_TRY(err, finish(err, chain));
-  rn_span_end();
-  chain->wait_s += MPI_Wtime() - start;
   if (chain->before == NULL) {
     memset(before, 0, bytes);
   } else {
     memcpy(before, chain->before, bytes);
   }
-  return RN_OK;
+}
+
+static rn_status chain_end(void *self, rn_err *err, float *before) {
+  rn_chain *chain = self;
+  const double start_s = rn_clock_s();
+  rn_span_begin("wait for a state");
+  const bool lent = rn_comm_thread_take_back(chain->thread);
+  rn_status status = finish(err, chain);
+  rn_span_end();
+  chain->wait_s += rn_clock_s() - start_s;
+  if (status == RN_OK) take_before(chain, before);
+  if (lent) rn_comm_thread_lend(chain->thread);
+  return status;
 }
 
 /* Doubling sends the states of all heads in one message, exscan each head as one MPI element. */
@@ -204,6 +224,11 @@ void rn_chain_unit(rn_chain *chain, int band, int bands) {
 void rn_chain_carry(rn_chain *chain, const float *initial, float *final) {
   chain->initial = initial;
   chain->final = final;
+}
+
+void rn_chain_use_thread(rn_chain *chain, rn_comm_thread *thread) {
+  chain->thread = thread;
+  if (thread != NULL) rn_comm_thread_add(thread, (rn_errand){chain, chain_look});
 }
 
 rn_scan_port *rn_chain_port(rn_chain *chain) {

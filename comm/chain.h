@@ -14,6 +14,7 @@
 #ifndef RN_COMM_CHAIN_H
 #define RN_COMM_CHAIN_H
 
+#include "comm/comm_thread.h"
 #include "comm/grid.h"
 #include "proto/scan_port.h"
 
@@ -44,6 +45,12 @@ rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm al
                           rn_chain_shape shape, rn_chain **out);
 /** Collective: the ranks have ended the same scans. */
 void rn_chain_destroy(rn_chain **chain);
+
+/**
+ * From now on `thread` moves the blocks of the algorithm chain while the main thread computes, in
+ * place of poll(); the other algorithms work in end(). NULL: nobody does.
+ */
+void rn_chain_use_thread(rn_chain *chain, rn_comm_thread *thread);
 
 /** The port; valid as long as the chain. A scan of it has all of the shape's matrix. */
 rn_scan_port *rn_chain_port(rn_chain *chain);

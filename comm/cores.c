@@ -54,11 +54,32 @@ rn_status rn_cores_look(rn_err *err, rn_world *world, rn_cores *out) {
   return status;
 }
 
+/* OMP_NUM_THREADS may be a list by level: its first is ours. 0: it does not say. */
+static int threads_of_environment(void) {
+  const char *text = getenv("OMP_NUM_THREADS");
+  const long given = text == NULL ? 0 : strtol(text, NULL, 10);
+  return given >= 1 && given <= MAX_THREADS ? (int)given : 0;
+}
+
 int rn_cores_threads(rn_cores cores, int asked) {
   if (asked > 0) return asked;
-  const char *text = getenv("OMP_NUM_THREADS"); /* may be a list by level: its first is ours */
-  const long given = text == NULL ? 0 : strtol(text, NULL, 10);
-  if (given >= 1 && given <= MAX_THREADS) return (int)given;
+  const int given = threads_of_environment();
+  if (given > 0) return given;
   const int share = cores.cores / (cores.sharing > 0 ? cores.sharing : 1);
   return share > 1 ? share : 1;
+}
+
+bool rn_cores_left_over(rn_cores cores, int threads) {
+  return (int64_t)cores.sharing * (threads + 1) <= cores.cores;
+}
+
+bool rn_cores_may_be_left_over(int asked) {
+  const int threads = asked > 0 ? asked : threads_of_environment();
+  cpu_set_t *mask = calloc(1, MASK_BYTES);
+  bool may = false;
+  if (mask != NULL && threads > 0 && sched_getaffinity(0, MASK_BYTES, mask) == 0) {
+    may = CPU_COUNT_S(MASK_BYTES, mask) > threads;
+  }
+  free(mask);
+  return may;
 }

@@ -2,6 +2,8 @@
 #ifndef RN_COMM_CORES_H
 #define RN_COMM_CORES_H
 
+#include <stdbool.h>
+
 #include "comm/world.h"
 
 typedef struct rn_cores {
@@ -14,5 +16,14 @@ rn_status rn_cores_look(rn_err *err, rn_world *world, rn_cores *out);
 
 /** parallel.threads: `asked` if not 0, else OMP_NUM_THREADS, else cores / sharing; at least 1. */
 int rn_cores_threads(rn_cores cores, int asked);
+
+/** Whether each rank that shares these cores has one for a thread beside its `threads`. */
+bool rn_cores_left_over(rn_cores cores, int threads);
+
+/**
+ * Whether that may be so, as far as a rank can tell before MPI is started: more cores in its mask
+ * than threads are asked for, by the key or by OMP_NUM_THREADS.
+ */
+bool rn_cores_may_be_left_over(int asked);
 
 #endif

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "comm/mpi_check.h"
+#include "comm/patience.h"
 #include "proto/arena.h"
+#include "proto/clock.h"
 #include "proto/span.h"
 
 /* Units whose states of one layer and direction may be under way at a time. */
@@ -20,19 +22,21 @@ typedef struct sending {
 
 struct rn_fold {
   rn_scan_port port;
+  rn_comm_thread *thread; /* polls; NULL: the main thread does */
   int rank, size, layers;
   MPI_Comm comm[DIRECTIONS];
   int64_t capacity; /* elements of the largest states */
   int band, bands;  /* of the unit at work */
   rn_scan_direction direction;
   int layer;
-  int64_t count; /* elements of the states at work */
-  float *before; /* [capacity] */
-  MPI_Request arriving;
-  sending *sent;        /* [DIRECTIONS, layers, DEPTH] */
-  int *next;            /* [DIRECTIONS, layers]: which of DEPTH is the older */
-  const float *initial; /* [layers, n, m] before the first place; NULL: zero */
-  float *final;         /* [layers, n, m] behind the last one; NULL: nobody asks */
+  int64_t count;                  /* elements of the states at work */
+  float *before;                  /* [capacity] */
+  MPI_Request arriving, *leaving; /* of the state that was passed on last; NULL: none yet */
+  rn_err poll_err;                /* what went wrong in a poll, for the next call to return */
+  sending *sent;                  /* [DIRECTIONS, layers, DEPTH] */
+  int *next;                      /* [DIRECTIONS, layers]: which of DEPTH is the older */
+  const float *initial;           /* [layers, n, m] before the first place; NULL: zero */
+  float *final;                   /* [layers, n, m] behind the last one; NULL: nobody asks */
   int64_t bytes_sent;
   double wait_s;
 };
@@ -59,35 +63,89 @@ static void start(rn_fold *fold) {
   }
 }
 
-static rn_status fold_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
-                            int64_t m, const double *log_decay, const float *own) {
-  rn_fold *fold = self;
-  (void)log_decay, (void)own;
-  assert(n * m <= fold->capacity && n * m <= INT_MAX && layer < fold->layers);
-  fold->direction = direction;
-  fold->layer = layer;
-  fold->count = n * m;
+/* What went wrong while nobody could be told. */
+static rn_status found_before(rn_err *err, const rn_fold *fold) {
+  if (fold->poll_err.status == RN_OK) return RN_OK;
+  return rn_fail(err, fold->poll_err.status, "%s", fold->poll_err.text);
+}
+
+static rn_status begin(rn_err *err, rn_fold *fold) {
+  RN_TRY(err, found_before(err, fold));
   if (place_of(fold) == 0) {
     start(fold);
     return RN_OK;
   }
   RN_MPI(err, MPI_Irecv(fold->before, (int)fold->count, MPI_FLOAT, neighbour(fold, -1), 0,
-                        fold->comm[direction], &fold->arriving));
+                        fold->comm[fold->direction], &fold->arriving));
   return RN_OK;
 }
 
+/* Each call of the port leaves MPI with whom it found it. */
+static rn_status fold_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
+                            int64_t m, const double *log_decay, const float *own) {
+  rn_fold *fold = self;
+  (void)log_decay, (void)own;
+  assert(n * m <= fold->capacity && n * m <= INT_MAX && layer < fold->layers);
+  const bool lent = rn_comm_thread_take_back(fold->thread);
+  fold->direction = direction;
+  fold->layer = layer;
+  fold->count = n * m;
+  rn_status status = begin(err, fold);
+  if (lent) rn_comm_thread_lend(fold->thread);
+  return status;
+}
+
+/* Looks after what comes, and after what goes: both may be large, and then move only inside MPI. */
+static rn_errand_state fold_look(void *self) {
+  rn_fold *fold = self;
+  rn_err *err = &fold->poll_err;
+  int come = 1, gone = 1;
+  if (err->status != RN_OK) return RN_ERRAND_DONE;
+  (void)RN_MPI_STATUS(err, MPI_Test(&fold->arriving, &come, MPI_STATUS_IGNORE));
+  if (fold->leaving != NULL && err->status == RN_OK) {
+    (void)RN_MPI_STATUS(err, MPI_Test(fold->leaving, &gone, MPI_STATUS_IGNORE));
+  }
+  return come && gone ? RN_ERRAND_DONE : RN_ERRAND_WAITS;
+}
+
 static void fold_poll(void *self) {
-  (void)self;
+  const rn_fold *fold = self;
+  if (fold->thread == NULL) fold_look(self);
+}
+
+static rn_status wait_for_state(rn_err *err, rn_fold *fold) {
+  RN_TRY(err, found_before(err, fold));
+  rn_patience patience = {0};
+  for (int come = 0;; rn_patience_wait(&patience)) {
+    RN_MPI(err, MPI_Test(&fold->arriving, &come, MPI_STATUS_IGNORE));
+    if (come) return RN_OK;
+  }
 }
 
 static rn_status fold_end(void *self, rn_err *err, float *before) {
   rn_fold *fold = self;
-  const double start = MPI_Wtime();
+  const double start_s = rn_clock_s();
   rn_span_begin("wait for a state");
-  RN_MPI(err, MPI_Wait(&fold->arriving, MPI_STATUS_IGNORE));
+  const bool lent = rn_comm_thread_take_back(fold->thread);
+  rn_status status = wait_for_state(err, fold);
   rn_span_end();
-  fold->wait_s += MPI_Wtime() - start;
-  memcpy(before, fold->before, (size_t)fold->count * sizeof *before);
+  fold->wait_s += rn_clock_s() - start_s;
+  if (status == RN_OK) memcpy(before, fold->before, (size_t)fold->count * sizeof *before);
+  if (lent) rn_comm_thread_lend(fold->thread);
+  return status;
+}
+
+static rn_status send_on(rn_err *err, rn_fold *fold, const float *after) {
+  const int line = fold->direction * fold->layers + fold->layer;
+  sending *s = &fold->sent[line * DEPTH + fold->next[line]];
+  fold->next[line] = (fold->next[line] + 1) % DEPTH;
+  RN_TRY(err, found_before(err, fold));
+  RN_MPI(err, MPI_Wait(&s->request, MPI_STATUS_IGNORE));
+  memcpy(s->state, after, (size_t)fold->count * sizeof *after);
+  fold->bytes_sent += fold->count * (int64_t)sizeof *after;
+  fold->leaving = &s->request;
+  RN_MPI(err, MPI_Isend(s->state, (int)fold->count, MPI_FLOAT, neighbour(fold, 1), 0,
+                        fold->comm[fold->direction], &s->request));
   return RN_OK;
 }
 
@@ -99,15 +157,10 @@ static rn_status fold_pass(void *self, rn_err *err, const float *after) {
     }
     return RN_OK;
   }
-  const int line = fold->direction * fold->layers + fold->layer;
-  sending *s = &fold->sent[line * DEPTH + fold->next[line]];
-  fold->next[line] = (fold->next[line] + 1) % DEPTH;
-  RN_MPI(err, MPI_Wait(&s->request, MPI_STATUS_IGNORE));
-  memcpy(s->state, after, (size_t)fold->count * sizeof *after);
-  fold->bytes_sent += fold->count * (int64_t)sizeof *after;
-  RN_MPI(err, MPI_Isend(s->state, (int)fold->count, MPI_FLOAT, neighbour(fold, 1), 0,
-                        fold->comm[fold->direction], &s->request));
-  return RN_OK;
+  const bool lent = rn_comm_thread_take_back(fold->thread);
+  rn_status status = send_on(err, fold, after);
+  if (lent) rn_comm_thread_lend(fold->thread);
+  return status;
 }
 
 static rn_status make_buffers(rn_err *err, rn_fold *fold) {
@@ -139,7 +192,11 @@ rn_status rn_fold_create(rn_err *err, const rn_grid *grid, int layers, int max_n
                    max_n, (long long)max_m);
   }
   RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *fold, &fold));
-  *fold = (rn_fold){.port = {fold, fold_begin, fold_poll, fold_end, fold_pass},
+  *fold = (rn_fold){.port = {.self = fold,
+                             .begin = fold_begin,
+                             .poll = fold_poll,
+                             .end = fold_end,
+                             .pass = fold_pass},
                     .rank = rn_grid_sequence(grid),
                     .size = rn_grid_sequence_size(grid),
                     .layers = layers,
@@ -173,6 +230,11 @@ void rn_fold_destroy(rn_fold **out) {
   free(fold->next);
   free(fold);
   *out = NULL;
+}
+
+void rn_fold_use_thread(rn_fold *fold, rn_comm_thread *thread) {
+  fold->thread = thread;
+  if (thread != NULL) rn_comm_thread_add(thread, (rn_errand){fold, fold_look});
 }
 
 rn_scan_port *rn_fold_port(rn_fold *fold, int band, int bands) {

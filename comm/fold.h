@@ -9,6 +9,7 @@
 #ifndef RN_COMM_FOLD_H
 #define RN_COMM_FOLD_H
 
+#include "comm/comm_thread.h"
 #include "comm/grid.h"
 #include "proto/scan_port.h"
 
@@ -24,6 +25,9 @@ size_t rn_fold_bytes(int layers, int max_n, int64_t max_m);
 rn_status rn_fold_create(rn_err *err, const rn_grid *grid, int layers, int max_n, int64_t max_m,
                          rn_fold **out);
 void rn_fold_destroy(rn_fold **fold);
+
+/** As rn_chain_use_thread. */
+void rn_fold_use_thread(rn_fold *fold, rn_comm_thread *thread);
 
 /** The port for the next unit, of `band` of `bands`; valid as long as the fold. */
 rn_scan_port *rn_fold_port(rn_fold *fold, int band, int bands);

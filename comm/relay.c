@@ -17,6 +17,7 @@ enum { TAGS = 32767 };
 
 struct rn_relay {
   int stage, stages, width;
+  int under_way;    /* messages, until they are waited for */
   MPI_Comm comm[2]; /* by direction: nothing is told apart by tags */
   MPI_Datatype row;
   double wait_s;
@@ -61,6 +62,19 @@ void rn_relay_destroy(rn_relay **relay) {
   *relay = NULL;
 }
 
+/* The library moves all it has at any call; what fails shows in rn_relay_wait. */
+static rn_errand_state relay_look(void *self) {
+  const rn_relay *relay = self;
+  int there;
+  if (relay->under_way == 0) return RN_ERRAND_DONE;
+  MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, relay->comm[0], &there, MPI_STATUS_IGNORE);
+  return RN_ERRAND_WAITS;
+}
+
+void rn_relay_use_thread(rn_relay *relay, rn_comm_thread *thread) {
+  if (thread != NULL) rn_comm_thread_add(thread, (rn_errand){relay, relay_look});
+}
+
 bool rn_relay_is_first(const rn_relay *relay) {
   return relay->stage == 0;
 }
@@ -73,6 +87,7 @@ rn_status rn_relay_send(rn_err *err, rn_relay *relay, rn_relay_direction directi
                         int64_t count, const float *rows, rn_relay_message *out) {
   const int to = direction == RN_RELAY_ROWS ? relay->stage + 1 : relay->stage - 1;
   assert(0 <= to && to < relay->stages && count <= INT_MAX);
+  relay->under_way++;
   relay->bytes_sent += count * relay->width * (int64_t)sizeof(float);
   RN_MPI(err, MPI_Isend(rows, (int)count, relay->row, to, unit % TAGS, relay->comm[direction],
                         &out->request));
@@ -83,6 +98,7 @@ rn_status rn_relay_receive(rn_err *err, rn_relay *relay, rn_relay_direction dire
                            int64_t count, float *rows, rn_relay_message *out) {
   const int from = direction == RN_RELAY_ROWS ? relay->stage - 1 : relay->stage + 1;
   assert(0 <= from && from < relay->stages && count <= INT_MAX);
+  relay->under_way++;
   RN_MPI(err, MPI_Irecv(rows, (int)count, relay->row, from, unit % TAGS, relay->comm[direction],
                         &out->request));
   return RN_OK;
@@ -90,6 +106,7 @@ rn_status rn_relay_receive(rn_err *err, rn_relay *relay, rn_relay_direction dire
 
 rn_status rn_relay_wait(rn_err *err, rn_relay *relay, rn_relay_message *message) {
   if (message->request == MPI_REQUEST_NULL) return RN_OK;
+  relay->under_way--;
   const double start = MPI_Wtime();
   rn_span_begin("wait for a stage");
   rn_patience patience = {0};

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "comm/comm_thread.h"
 #include "comm/grid.h"
 
 typedef struct rn_relay rn_relay;
@@ -31,6 +32,9 @@ typedef enum {
 /** For rows of `width` floats. Collective: over the grid, which outlives the relay. */
 rn_status rn_relay_create(rn_err *err, const rn_grid *grid, int width, rn_relay **out);
 void rn_relay_destroy(rn_relay **relay);
+
+/** From now on `thread` moves messages that are under way while the main thread computes. */
+void rn_relay_use_thread(rn_relay *relay, rn_comm_thread *thread);
 
 /** Whether this rank's stage has none before it, none behind it. */
 bool rn_relay_is_first(const rn_relay *relay);

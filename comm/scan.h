@@ -14,6 +14,7 @@ enum { RN_SCAN_DIRECTIONS = 2, RN_SCAN_TURNS = 2 };
 
 struct rn_chain {
   rn_scan_port port;
+  rn_comm_thread *thread; /* polls; NULL: the main thread does */
   rn_scan_algorithm algorithm;
   rn_chain_shape shape;
   rn_scan_blocks blocks;
@@ -61,6 +62,7 @@ rn_status rn_scan_chain_create(rn_err *err, rn_chain *chain);
 void rn_scan_chain_destroy(rn_chain *chain, bool *ended);
 rn_status rn_scan_chain_begin(rn_err *err, rn_chain *chain);
 void rn_scan_chain_poll(rn_chain *chain);
+rn_errand_state rn_scan_chain_look(rn_chain *chain);
 rn_status rn_scan_chain_end(rn_err *err, rn_chain *chain);
 rn_status rn_scan_doubling_create(rn_err *err, rn_chain *chain);
 rn_status rn_scan_doubling(rn_err *err, rn_chain *chain);

@@ -64,10 +64,16 @@ static void choose_ends(rn_chain *chain) {
   chain->out = chain->to != NULL ? chain->to->buffer : chain->remains;
 }
 
+/* What went wrong while nobody could be told. */
+static rn_status found_before(rn_err *err, const rn_chain *chain) {
+  if (chain->poll_err.status == RN_OK) return RN_OK;
+  return rn_fail(err, chain->poll_err.status, "%s", chain->poll_err.text);
+}
+
 rn_status rn_scan_chain_begin(rn_err *err, rn_chain *chain) {
   const int blocks = chain->n * chain->blocks.per_head;
+  RN_TRY(err, found_before(err, chain));
   choose_ends(chain);
-  rn_err_clear(&chain->poll_err);
   chain->pending = chain->from != NULL ? blocks : 0;
   if (chain->position[chain->direction] > 0) {
     RN_MPI(err, MPI_Startall(blocks, chain->from->request));
@@ -106,11 +112,25 @@ void rn_scan_chain_poll(rn_chain *chain) {
   }
 }
 
+/* Here the library is looked after until all that is sent has gone, also behind end(). */
+rn_errand_state rn_scan_chain_look(rn_chain *chain) {
+  rn_err *err = &chain->poll_err;
+  int gone = 1, count = 0;
+  if (err->status != RN_OK) return RN_ERRAND_DONE;
+  if (chain->pending > 0) {
+    pass_on(err, chain, &count);
+    return count > 0 ? RN_ERRAND_MOVED : RN_ERRAND_WAITS;
+  }
+  if (chain->to != NULL) {
+    (void)RN_MPI_STATUS(
+        err, MPI_Testall(chain->to->blocks, chain->to->request, &gone, MPI_STATUSES_IGNORE));
+  }
+  return gone ? RN_ERRAND_DONE : RN_ERRAND_WAITS;
+}
+
 rn_status rn_scan_chain_end(rn_err *err, rn_chain *chain) {
   rn_patience patience = {0};
-  if (chain->poll_err.status != RN_OK) {
-    return rn_fail(err, chain->poll_err.status, "%s", chain->poll_err.text);
-  }
+  RN_TRY(err, found_before(err, chain));
   while (chain->pending > 0) {
     int count = 0;
     RN_TRY(err, pass_on(err, chain, &count));

@@ -8,10 +8,11 @@
 
 #include "comm/mpi_check.h"
 #include "proto/arena.h"
+#include "proto/fault.h"
 
 struct rn_world {
   MPI_Comm comm, node;
-  int rank, size, node_ranks;
+  int rank, size, node_ranks, level;
   char host[MPI_MAX_PROCESSOR_NAME];
 };
 
@@ -64,26 +65,38 @@ rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world
   rn_status status = RN_MPI_STATUS(
       err,
       MPI_Comm_split(world->comm, color < 0 ? MPI_UNDEFINED : color, world->rank, &part->comm));
+  part->level = world->level;
   if (status == RN_OK && color >= 0) status = look_around(err, part);
   if (status != RN_OK || color < 0) rn_world_close(&part);
   *out = part;
   return status;
 }
 
-rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out) {
+static rn_status start_mpi(rn_err *err, int *argc, char ***argv, int level, rn_world **out) {
   int provided = 0;
   RN_TRY(err, rn_alloc(err, "world", 1, sizeof **out, out));
   (*out)->comm = (*out)->node = MPI_COMM_NULL;
-  RN_MPI(err, MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided));
+  RN_MPI(err, MPI_Init_thread(argc, argv, level, &provided));
+  if (rn_fault_now("mpi.level")) provided = MPI_THREAD_FUNNELED;
   if (provided < MPI_THREAD_FUNNELED) {
     return rn_fail(err, RN_ERR_LIBRARY, "this MPI has no MPI_THREAD_FUNNELED (it gives level %d)",
                    provided);
   }
+  (*out)->level = provided < level ? provided : level;
   return open_world(err, *out);
+}
+
+rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out) {
+  return start_mpi(err, argc, argv, MPI_THREAD_FUNNELED, out);
 }
 
 rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out) {
   RN_TRY(err, rn_world_open(err, argc, argv, out));
+  return check_launch(err, (*out)->size);
+}
+
+rn_status rn_world_start_serialized(rn_err *err, int *argc, char ***argv, rn_world **out) {
+  RN_TRY(err, start_mpi(err, argc, argv, MPI_THREAD_SERIALIZED, out));
   return check_launch(err, (*out)->size);
 }
 
@@ -122,6 +135,14 @@ int rn_world_node_ranks(const rn_world *world) {
 
 const char *rn_world_host(const rn_world *world) {
   return world->host;
+}
+
+int rn_world_level(const rn_world *world) {
+  return world->level;
+}
+
+const char *rn_world_level_name(const rn_world *world) {
+  return world->level >= MPI_THREAD_SERIALIZED ? "MPI_THREAD_SERIALIZED" : "MPI_THREAD_FUNNELED";
 }
 
 MPI_Comm rn_world_comm(const rn_world *world) {

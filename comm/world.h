@@ -21,6 +21,12 @@ typedef struct rn_world rn_world;
  */
 rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out);
 
+/**
+ * The same, and asks for MPI_THREAD_SERIALIZED, which comm/comm_thread.h needs; rn_world_level
+ * tells whether the library gives it.
+ */
+rn_status rn_world_start_serialized(rn_err *err, int *argc, char ***argv, rn_world **out);
+
 /** The same without a look at the launcher, for what does not compute. */
 rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out);
 
@@ -43,6 +49,9 @@ int rn_world_size(const rn_world *world);
 /** Ranks on this node; this node's name. */
 int rn_world_node_ranks(const rn_world *world);
 const char *rn_world_host(const rn_world *world);
+/** MPI_THREAD_FUNNELED or above: what MPI gives, but never more than was asked for; its name. */
+int rn_world_level(const rn_world *world);
+const char *rn_world_level_name(const rn_world *world);
 MPI_Comm rn_world_comm(const rn_world *world);
 /** Communicator of the ranks on this node, in world order. */
 MPI_Comm rn_world_node_comm(const rn_world *world);

@@ -267,9 +267,9 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
   if (form == RN_FORM_CHUNKWISE) {
-    rn_retention_forward_end(&b->core, &u, b->state, tape->states, tape->normed, b->value_dim,
-                             tape->alpha);
+    rn_retention_forward_states(&b->core, &u, b->state, tape->states);
     if (port->pass != NULL) RN_TRY(err, port->pass(port->self, err, b->state));
+    rn_retention_forward_cross(&b->core, &u, tape->states, tape->normed, b->value_dim, tape->alpha);
   } else {
     memcpy(tape->states, b->state, (size_t)(heads * m) * sizeof(rn_real));
     retain_without_chunks(b, &u, form, tape);
@@ -304,9 +304,10 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
   rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
   if (chunkwise) {
-    rn_retention_backward_end(&b->core, u, b->d_value, ldv, tape->states, b->state, b->adjoints,
-                              b->d_q, D, b->d_kv, b->d_kv + D, pair);
+    rn_retention_backward_states(&b->core, u, b->state, b->adjoints);
     if (port->pass != NULL) RN_TRY(err, port->pass(port->self, err, b->state));
+    rn_retention_backward_cross(&b->core, u, b->d_value, ldv, tape->states, b->adjoints, b->d_q, D,
+                                b->d_kv, b->d_kv + D, pair);
   } else {
     rn_retention_parallel_backward(&b->core, u, b->d_value, ldv, tape->states, b->state, b->d_q, D,
                                    b->d_kv, b->d_kv + D, pair);

@@ -71,11 +71,15 @@ void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *
                                 rn_real *row_abs);
 
 /**
- * states become those before each chunk; o += cross part; alpha [B, T, H] is the row scale.
- * state [B, H, K, V]: in, the one before the piece; out, the one after it.
+ * states become those before each chunk. state [B, H, K, V]: in, the one before the piece; out, the
+ * one after it.
  */
-void rn_retention_forward_end(const rn_retention *r, const rn_retention_view *u, rn_real *state,
-                              rn_real *states, rn_real *o, int64_t ldo, rn_real *alpha);
+void rn_retention_forward_states(const rn_retention *r, const rn_retention_view *u, rn_real *state,
+                                 rn_real *states);
+
+/** o += cross part, from the states before each chunk; alpha [B, T, H] is the row scale. */
+void rn_retention_forward_cross(const rn_retention *r, const rn_retention_view *u,
+                                const rn_real *states, rn_real *o, int64_t ldo, rn_real *alpha);
 
 /** Contributions of chunks to the adjoint: adjoints [chunks, B, H, K, V], own folded backwards. */
 void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u,
@@ -88,13 +92,17 @@ void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view 
                                  int64_t lddkv);
 
 /**
- * adjoints become those of each chunk's outgoing state; cross parts are added to dq, dk, dv.
- * adjoint [B, H, K, V]: in, that of the state after the piece; out, of the one before it.
+ * adjoints become those of each chunk's outgoing state. adjoint [B, H, K, V]: in, that of the state
+ * after the piece; out, of the one before it.
  */
-void rn_retention_backward_end(const rn_retention *r, const rn_retention_view *u,
-                               const rn_real *d_o, int64_t ldo, const rn_real *states,
-                               rn_real *adjoint, rn_real *adjoints, rn_real *dq, int64_t lddq,
-                               rn_real *dk, rn_real *dv, int64_t lddkv);
+void rn_retention_backward_states(const rn_retention *r, const rn_retention_view *u,
+                                  rn_real *adjoint, rn_real *adjoints);
+
+/** Cross parts are added to dq, dk, dv. */
+void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
+                                 const rn_real *d_o, int64_t ldo, const rn_real *states,
+                                 const rn_real *adjoints, rn_real *dq, int64_t lddq, rn_real *dk,
+                                 rn_real *dv, int64_t lddkv);
 
 /** The parallel form, token by token and plain: the oracle of the tests. */
 void rn_retention_parallel_own(const rn_retention *r, const rn_retention_view *u, rn_real *own);

@@ -170,10 +170,14 @@ static void scale_by_weights(const rn_retention *r, const chunk_task *t, const r
   }
 }
 
-void rn_retention_forward_end(const rn_retention *r, const rn_retention_view *u, rn_real *state,
-                              rn_real *states, rn_real *o, int64_t ldo, rn_real *alpha) {
-  const bool by_weights = rn_retention_scale_needs_weights(r);
+void rn_retention_forward_states(const rn_retention *r, const rn_retention_view *u, rn_real *state,
+                                 rn_real *states) {
   spread_states(r, u, RN_SCAN_FORWARD, state, states);
+}
+
+void rn_retention_forward_cross(const rn_retention *r, const rn_retention_view *u,
+                                const rn_real *states, rn_real *o, int64_t ldo, rn_real *alpha) {
+  const bool by_weights = rn_retention_scale_needs_weights(r);
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
@@ -216,11 +220,15 @@ void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view 
   }
 }
 
-void rn_retention_backward_end(const rn_retention *r, const rn_retention_view *u,
-                               const rn_real *d_o, int64_t ldo, const rn_real *states,
-                               rn_real *adjoint, rn_real *adjoints, rn_real *dq, int64_t lddq,
-                               rn_real *dk, rn_real *dv, int64_t lddkv) {
+void rn_retention_backward_states(const rn_retention *r, const rn_retention_view *u,
+                                  rn_real *adjoint, rn_real *adjoints) {
   spread_states(r, u, RN_SCAN_REVERSE, adjoint, adjoints);
+}
+
+void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
+                                 const rn_real *d_o, int64_t ldo, const rn_real *states,
+                                 const rn_real *adjoints, rn_real *dq, int64_t lddq, rn_real *dk,
+                                 rn_real *dv, int64_t lddkv) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);

@@ -39,6 +39,10 @@ void rn_threads_start(int threads) {
   flush_denormals();
 }
 
+int rn_threads(void) {
+  return omp_get_max_threads();
+}
+
 const char *rn_blas_core(void) {
   return openblas_get_corename != NULL ? openblas_get_corename() : "unknown";
 }

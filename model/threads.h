@@ -8,6 +8,9 @@
  */
 void rn_threads_start(int threads);
 
+/** The OpenMP threads that a parallel region of this thread gets. */
+int rn_threads(void);
+
 /** Name of the BLAS core type in use ("SkylakeX"), or "unknown"; the library's config string. */
 const char *rn_blas_core(void);
 const char *rn_blas_config(void);

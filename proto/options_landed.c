@@ -9,7 +9,6 @@ static const struct {
   const char *served[3];
 } limits[] = {
     {"model.arch", {"retnet"}},
-    {"parallel.comm_thread", {"auto", "off"}},
 };
 
 rn_status rn_options_check_landed(rn_err *err, const Retnet__Config *config) {

@@ -19,6 +19,7 @@
 #include "trainer/bench.h"
 #include "trainer/bench_config.h"
 #include "trainer/bench_rate.h"
+#include "trainer/launch.h"
 #include "trainer/step.h"
 
 enum { WARM_UP = 2, STEPS = 10 };
@@ -220,8 +221,9 @@ static void print_json(const bench *b) {
          r.flops_per_s, r.gemm_flops_per_s, r.gemm);
   printf("\"gemm_share\": %.9g, \"peak_bytes\": %.0f, ", r.flops_per_s / r.gemm_flops_per_s,
          b->peak_bytes);
-  printf("\"cpu_s\": %.9g, \"scan\": \"%s\", \"scan_wait_s\": %.9g, \"scan_bytes\": %lld",
+  printf("\"cpu_s\": %.9g, \"scan\": \"%s\", \"scan_wait_s\": %.9g, \"scan_bytes\": %lld, ",
          b->cpu_all_s, rn_scan_name(b->run.scan.algorithm), r.wait_s, (long long)b->scan_bytes);
+  printf("\"comm_thread\": %s", b->run.comm_thread != NULL ? "true" : "false");
   if (b->pairs) {
     printf(", \"pairs\": %d, \"step_without_scan_s\": %.9g, \"scan_cost\": %.9g", b->count,
            r.none_s, r.cost);
@@ -231,11 +233,12 @@ static void print_json(const bench *b) {
 
 static void print_table(const bench *b) {
   const result r = result_of(b);
-  char scan[120], precision[40];
+  char scan[120], precision[40], messages[80];
   rn_scan_source_describe(&b->run.scan, scan, sizeof scan);
+  rn_launch_describe(b->run.world, b->run.comm_thread, messages, sizeof messages);
   rn_bench_precision(b->run.config, precision, sizeof precision);
-  printf("%d ranks of %d threads, %s; medians of %d\n", rn_world_size(b->run.world), b->run.threads,
-         precision, b->count);
+  printf("%d ranks of %d threads, %s, %s; medians of %d\n", rn_world_size(b->run.world),
+         b->run.threads, precision, messages, b->count);
   printf("step          %10.1f ms  %8.0f tokens/s, peak memory %.0f MiB a rank\n", 1e3 * r.step_s,
          r.tokens_per_s, b->peak_bytes / (1 << 20));
   printf("processor     %10.1f ms  of all ranks together\n", 1e3 * b->cpu_all_s);

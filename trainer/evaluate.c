@@ -4,7 +4,9 @@
 
 #include "comm/reduce.h"
 #include "data/batch.h"
+#include "model/threads.h"
 #include "proto/cut.h"
+#include "trainer/launch.h"
 #include "trainer/pipeline.h"
 
 /* What one evaluation works with. */
@@ -14,6 +16,7 @@ typedef struct evaluator {
   rn_form form;
   rn_grid *grid;
   rn_scan_source scan;
+  rn_comm_thread *comm_thread; /* NULL: there is none */
   rn_batch batch;
   rn_pipeline pipeline;
   double text_bytes; /* of the targets on this rank */
@@ -88,7 +91,17 @@ static rn_status open_evaluator(rn_err *err, evaluator *e, int length,
   return RN_OK;
 }
 
+static rn_status start_comm_thread(rn_err *err, evaluator *e, rn_world *world,
+                                   const Retnet__Parallel *parallel) {
+  RN_TRY(err,
+         rn_launch_comm_thread(err, world, parallel->comm_thread, rn_threads(), &e->comm_thread));
+  rn_scan_source_use_thread(&e->scan, e->comm_thread);
+  e->pipeline.comm_thread = e->comm_thread;
+  return RN_OK;
+}
+
 static void close_evaluator(evaluator *e) {
+  rn_comm_thread_stop(&e->comm_thread);
   rn_pipeline_destroy(&e->pipeline);
   rn_batch_destroy(&e->batch);
   rn_scan_source_destroy(&e->scan);
@@ -124,6 +137,7 @@ rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_loaded *model, rn_s
   if (status == RN_OK) {
     status = rn_agree(err, world, open_evaluator(err, &e, sequence_length, parallel));
   }
+  if (status == RN_OK) status = start_comm_thread(err, &e, world, parallel);
   const int groups = status == RN_OK ? rn_world_size(world) / rn_grid_sequence_size(e.grid) : 1;
   out->sequences = (out->tokens + sequence_length - 1) / sequence_length;
   for (int64_t i = 0; status == RN_OK && i < out->sequences; i += groups) {

@@ -7,6 +7,7 @@
 #include "proto/version.h"
 #include "trainer/bench.h"
 #include "trainer/blas_care.h"
+#include "trainer/launch.h"
 #include "trainer/quantile.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
@@ -141,7 +142,7 @@ int main(int argc, char **argv) {
     return rn_status_exit_code(status);
   }
   rn_blas_care(argv);
-  status = rn_world_start(&err, &argc, &argv, &world);
+  status = rn_launch(&err, &argc, &argv, NULL, &given.keys, &world);
   if (status == RN_OK) {
     rn_log_setup(rn_world_rank(world) != 0, given.json);
     rn_blas_tell();

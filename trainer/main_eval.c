@@ -11,6 +11,7 @@
 #include "proto/version.h"
 #include "trainer/blas_care.h"
 #include "trainer/evaluate.h"
+#include "trainer/launch.h"
 
 typedef struct options {
   const char *checkpoint, *data, *form;
@@ -132,7 +133,7 @@ int main(int argc, char **argv) {
     return rn_status_exit_code(status);
   }
   rn_blas_care(argv);
-  status = rn_world_start(&err, &argc, &argv, &world);
+  status = rn_launch(&err, &argc, &argv, NULL, &o.overrides, &world);
   if (status == RN_OK) {
     rn_log_setup(rn_world_rank(world) != 0, o.json);
     rn_blas_tell();

@@ -11,6 +11,7 @@
 #include "proto/options.h"
 #include "proto/version.h"
 #include "trainer/blas_care.h"
+#include "trainer/launch.h"
 #include "trainer/plan_show.h"
 #include "trainer/train.h"
 
@@ -78,8 +79,8 @@ static rn_status check_same(rn_err *err, rn_world *world, const Retnet__Config *
 static rn_status start(rn_err *err, int *argc, char ***argv, const options *o, rn_world **world,
                        Retnet__Config **config) {
   const char *build = rn_version_build_id();
-  RN_TRY(err,
-         o->plan ? rn_world_open(err, argc, argv, world) : rn_world_start(err, argc, argv, world));
+  RN_TRY(err, o->plan ? rn_world_open(err, argc, argv, world)
+                      : rn_launch(err, argc, argv, o->found.words.word[0], &o->overrides, world));
   rn_log_setup(rn_world_rank(*world) != 0, false);
   rn_blas_tell();
   RN_TRY(err, rn_agree(err, *world, load(err, o, config)));

@@ -133,8 +133,11 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
       rn_scan_source_port(t->scan, RN_SCAN_FORWARD, task->microbatch, task->segment);
   RN_TRY(err, rn_relay_wait(err, p->relay, &slot->rows_in));
   RN_TRY(err, rn_relay_wait(err, p->relay, &slot->rows_out));
-  RN_TRY(err, rn_stage_forward(err, p->stage, p->params, unit, RN_FORM_CHUNKWISE, true, port, rows,
-                               rows, slot->tape));
+  rn_comm_thread_lend(p->comm_thread);
+  rn_status status = rn_stage_forward(err, p->stage, p->params, unit, RN_FORM_CHUNKWISE, true, port,
+                                      rows, rows, slot->tape);
+  (void)rn_comm_thread_take_back(p->comm_thread);
+  if (status != RN_OK) return status;
   rn_scan_source_keep(t->scan, task->microbatch, task->segment);
   if (is_last(p)) return RN_OK;
   RN_TRY(err, rn_relay_wait(err, p->relay, &slot->gradient_out));
@@ -176,21 +179,29 @@ static void take_loss(training *t, const rn_unit *unit, rn_slot *slot) {
   }
 }
 
+/* What backward computes: the loss, which is the last stage's, and what follows from it. */
+static rn_status compute_backward(rn_err *err, training *t, const rn_task *task, rn_slot *slot) {
+  rn_pipeline *p = t->pipeline;
+  const rn_unit *unit = unit_of(t, task);
+  if (is_last(p)) take_loss(t, unit, slot);
+  rn_scan_port *port =
+      rn_scan_source_port(t->scan, RN_SCAN_REVERSE, task->microbatch, task->segment);
+  return rn_stage_backward_input(err, p->stage, p->params, unit, port, slot->tape,
+                                 !p->schedule.split_weight, slot->gradient, slot->gradient,
+                                 t->sink);
+}
+
 /* The last stage's gradient comes from the loss, taken here so that rows need no second place. */
 static rn_status backward(rn_err *err, training *t, const rn_task *task) {
   rn_pipeline *p = t->pipeline;
   rn_slot *slot = &p->slot[task->tape];
   const rn_unit *unit = unit_of(t, task);
   RN_TRY(err, rn_relay_wait(err, p->relay, &slot->gradient_in));
-  if (is_last(p)) {
-    RN_TRY(err, rn_relay_wait(err, p->relay, &slot->gradient_out));
-    take_loss(t, unit, slot);
-  }
-  rn_scan_port *port =
-      rn_scan_source_port(t->scan, RN_SCAN_REVERSE, task->microbatch, task->segment);
-  RN_TRY(err, rn_stage_backward_input(err, p->stage, p->params, unit, port, slot->tape,
-                                      !p->schedule.split_weight, slot->gradient, slot->gradient,
-                                      t->sink));
+  if (is_last(p)) RN_TRY(err, rn_relay_wait(err, p->relay, &slot->gradient_out));
+  rn_comm_thread_lend(p->comm_thread);
+  rn_status status = compute_backward(err, t, task, slot);
+  (void)rn_comm_thread_take_back(p->comm_thread);
+  if (status != RN_OK) return status;
   if (is_first(p)) return RN_OK;
   return rn_relay_send(err, p->relay, RN_RELAY_GRADIENTS, number_of(t, task), rows_of(unit),
                        slot->gradient, &slot->gradient_out);
@@ -200,7 +211,9 @@ static rn_status backward(rn_err *err, training *t, const rn_task *task) {
 static rn_status backward_weight(rn_err *err, training *t, int at) {
   rn_pipeline *p = t->pipeline;
   const rn_task *task = &p->tasks.task[at];
+  rn_comm_thread_lend(p->comm_thread);
   rn_stage_backward_weight(p->stage, unit_of(t, task), p->slot[task->tape].tape, t->sink);
+  (void)rn_comm_thread_take_back(p->comm_thread);
   return expect_rows(err, t, task->tape, at + 1);
 }
 
@@ -254,8 +267,11 @@ rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *u
            rn_relay_receive(err, p->relay, RN_RELAY_ROWS, 0, rows_of(unit), p->rows, &message));
     RN_TRY(err, rn_relay_wait(err, p->relay, &message));
   }
-  RN_TRY(err, rn_stage_forward(err, p->stage, p->params, unit, form, false, port, p->rows, p->rows,
-                               p->loss_tape));
+  rn_comm_thread_lend(p->comm_thread);
+  rn_status status = rn_stage_forward(err, p->stage, p->params, unit, form, false, port, p->rows,
+                                      p->rows, p->loss_tape);
+  (void)rn_comm_thread_take_back(p->comm_thread);
+  if (status != RN_OK) return status;
   if (!is_last(p)) {
     RN_TRY(err, rn_relay_send(err, p->relay, RN_RELAY_ROWS, 0, rows_of(unit), p->rows, &message));
     return rn_relay_wait(err, p->relay, &message);

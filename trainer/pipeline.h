@@ -25,7 +25,9 @@ typedef struct rn_slot {
 /** A stage with its weights, its list of tasks, and the slots for it. */
 typedef struct rn_pipeline {
   rn_stage *stage;
-  rn_relay *relay;     /* to the neighbouring stages, not owned; NULL: there are none */
+  rn_relay *relay; /* to the neighbouring stages, not owned; NULL: there are none */
+  rn_comm_thread
+      *comm_thread;    /* has MPI while the stage computes, not owned; NULL: there is none */
   const float *params; /* [total], not owned */
   int dim;
   rn_schedule_shape schedule;

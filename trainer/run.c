@@ -6,6 +6,7 @@
 #include "model/threads.h"
 #include "proto/arena.h"
 #include "proto/log.h"
+#include "trainer/launch.h"
 #include "trainer/layer_split.h"
 #include "trainer/shapes.h"
 
@@ -197,6 +198,16 @@ static rn_status make_grid(rn_err *err, rn_run *run) {
   return rn_scan_source_create(err, run->grid, &run->spec, scan, &run->scan);
 }
 
+/* Last, when all that it looks after is there. */
+static rn_status start_comm_thread(rn_err *err, rn_run *run) {
+  RN_TRY(err, rn_launch_comm_thread(err, run->world, run->config->parallel->comm_thread,
+                                    run->threads, &run->comm_thread));
+  rn_scan_source_use_thread(&run->scan, run->comm_thread);
+  if (run->relay != NULL) rn_relay_use_thread(run->relay, run->comm_thread);
+  run->pipeline.comm_thread = run->comm_thread;
+  return RN_OK;
+}
+
 rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn_run *out) {
   rn_machine machine;
   *out = (rn_run){.config = config, .world = world};
@@ -209,13 +220,15 @@ rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn
                                     sizeof out->train.content)) != RN_OK ||
       (status = rn_agree(err, world, make_grid(err, out))) != RN_OK ||
       (status = rn_agree(err, world, make_state(err, out))) != RN_OK ||
-      (status = make_weights(err, out)) != RN_OK) {
+      (status = make_weights(err, out)) != RN_OK ||
+      (status = start_comm_thread(err, out)) != RN_OK) {
     if (status != RN_ERR_MPI) rn_run_destroy(out);
   }
   return status;
 }
 
 void rn_run_destroy(rn_run *run) {
+  rn_comm_thread_stop(&run->comm_thread);
   rn_plan_destroy(&run->plan);
   rn_pipeline_destroy(&run->pipeline);
   for (int k = 0; run->band != NULL && k < run->layout.segments; k++) {

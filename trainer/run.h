@@ -30,6 +30,7 @@ typedef struct rn_run {
   rn_layout layout;
   rn_plan plan; /* what it was foretold to need */
   int threads;
+  rn_comm_thread *comm_thread; /* NULL: there is none */
   rn_grid *grid;
   rn_relay *relay; /* between stages; NULL when there is one */
   rn_scan_source scan;

@@ -63,6 +63,11 @@ void rn_scan_source_destroy(rn_scan_source *source) {
   rn_carry_destroy(&source->alone);
 }
 
+void rn_scan_source_use_thread(rn_scan_source *source, rn_comm_thread *thread) {
+  if (source->chain != NULL) rn_chain_use_thread(source->chain, thread);
+  if (source->fold != NULL) rn_fold_use_thread(source->fold, thread);
+}
+
 /* Where a micro-batch's carried states begin, or NULL. */
 static float *carried_part(const rn_scan_source *source, bool initial, int microbatch) {
   rn_carried *c = source->carried;

@@ -47,6 +47,9 @@ rn_status rn_scan_source_create(rn_err *err, const rn_grid *grid, const rn_spec 
                                 rn_scan_source_shape shape, rn_scan_source *out);
 void rn_scan_source_destroy(rn_scan_source *source);
 
+/** As rn_chain_use_thread. */
+void rn_scan_source_use_thread(rn_scan_source *source, rn_comm_thread *thread);
+
 /** Bytes that this rank has sent for scans, and seconds that it has waited, since create. */
 int64_t rn_scan_source_bytes_sent(const rn_scan_source *source);
 double rn_scan_source_wait_s(const rn_scan_source *source);

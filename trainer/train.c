@@ -17,6 +17,7 @@
 #include "proto/options.h"
 #include "proto/span.h"
 #include "trainer/checkpoint.h"
+#include "trainer/launch.h"
 #include "trainer/metrics.h"
 #include "trainer/profile.h"
 #include "trainer/saver.h"
@@ -149,17 +150,19 @@ static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
   RN_TRY(err, rn_agree(err, run->world, status));
   if (!root) return RN_OK;
   const rn_layout *l = &run->layout;
-  char scan[120], weights[60] = "of each rank's own";
+  char scan[120], messages[80], weights[60] = "of each rank's own";
   if (run->weights.together > 1) {
     snprintf(weights, sizeof weights, "shared by up to %d ranks of a node", run->weights.together);
   }
   rn_scan_source_describe(&run->scan, scan, sizeof scan);
+  rn_launch_describe(run->world, run->comm_thread, messages, sizeof messages);
   rn_log_info(
       "%lld parameters; grid data %d x pipeline %d x sequence %d, segments %d, micro-batch %d, %d "
-      "threads a rank; weights %s; scan %s, chunk %d, products by %s, kernels %s; from step %lld",
+      "threads a rank; weights %s; scan %s, %s; chunk %d, products by %s, kernels %s; from step "
+      "%lld",
       (long long)rn_spec_parameters(&run->spec), l->data, l->pipeline, l->sequence, l->segments,
-      l->microbatch, run->threads, weights, scan, run->spec.chunk, rn_products_table()->name,
-      rn_kernels_table()->name, (long long)run->step);
+      l->microbatch, run->threads, weights, scan, messages, run->spec.chunk,
+      rn_products_table()->name, rn_kernels_table()->name, (long long)run->step);
   if (run->config->train->eval_every > 0 && !run->has_val) {
     rn_log_warn("%s has no val split: no evaluations", run->config->data->dir);
   }

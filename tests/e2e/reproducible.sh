@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Reproducible mode: the checkpoint after 20 steps has the same bits on any layout, also when the
-# layout changes twice by resuming; without the mode, layouts differ in the last digits.
+# layout changes twice by resuming; without the mode, layouts differ in the last digits. A thread for
+# messages changes no bits in either mode.
 # usage: reproducible.sh BIN SOURCE
 set -euo pipefail
 bin=$1 source=$2
@@ -36,6 +37,11 @@ OMP_NUM_THREADS=2 layout 1 threads=2
 must_train 4 again parallel.pipeline=2 parallel.sequence=2 train.recompute=block
 same_content one again
 
+layout 4 sequence=4 comm_thread=on
+layout 4 pipeline=2 sequence=2 segments=2 comm_thread=on
+grep -q 'a thread of their own, MPI_THREAD_SERIALIZED' np4sequence4commthreadon.log ||
+  fail "the thread is not named: $(cat np4sequence4commthreadon.log)"
+
 must_train 8 moved train.steps=7 parallel.sequence=8 optimizer.decay_steps=20
 must_train 3 moved train.steps=13 parallel.pipeline=3
 must_train 4 moved parallel.data=2 parallel.sequence=2
@@ -43,6 +49,8 @@ same_content one moved
 
 must_train 1 plain run.reproducible=false
 must_train 4 plain4 run.reproducible=false parallel.sequence=4
+must_train 4 threaded run.reproducible=false parallel.sequence=4 parallel.comm_thread=on
+same_run plain4 threaded
 if "$bin/retnet-ckpt" diff plain plain4 >/dev/null; then
   fail 'layouts agree without the mode: this test sees nothing'
 fi

@@ -20,6 +20,18 @@ static void threads_follow_cores(void) {
   CHECK_EQUAL(rn_cores_threads((rn_cores){8, 2}, 0), 4);
 }
 
+/* A thread beside others needs a core that none of them uses. */
+static void cores_are_left_over_beside_threads(void) {
+  CHECK(rn_cores_left_over((rn_cores){2, 1}, 1));
+  CHECK(!rn_cores_left_over((rn_cores){2, 1}, 2));
+  CHECK(!rn_cores_left_over((rn_cores){2, 2}, 1));
+  CHECK(!rn_cores_left_over((rn_cores){8, 3}, 2)); /* two are, for three ranks */
+  CHECK(rn_cores_left_over((rn_cores){9, 3}, 2));
+  unsetenv("OMP_NUM_THREADS");
+  CHECK(!rn_cores_may_be_left_over(0)); /* then each core gets a thread */
+  CHECK(!rn_cores_may_be_left_over(8000));
+}
+
 static int nth_core(const cpu_set_t *mask, int number) {
   int core = 0;
   for (; core < CPU_SETSIZE; core++) {
@@ -51,6 +63,7 @@ int main(int argc, char **argv) {
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   threads_follow_cores();
+  cores_are_left_over_beside_threads();
   sharing_is_by_mask(world);
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));

@@ -1,11 +1,13 @@
 /*
  * Every algorithm of the scan gives what one rank computes piece by piece, in both directions, over
  * any number of ranks and bands, also while several sequences are on their way at once, and also
- * where states come from outside.
+ * where states come from outside. Where a thread moves the blocks, the bits are the same.
  */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "comm/chain.h"
 #include "comm/grid.h"
@@ -13,6 +15,8 @@
 #include "tests/support/check.h"
 
 static rn_err err;
+static rn_comm_thread *thread; /* that moves blocks; NULL: nobody does */
+static uint64_t bits;          /* of all that scans have given so far */
 
 /* A pipeline stage's work: sequences (micro-batches) of B H heads, cut into bands. */
 typedef struct stage_case {
@@ -68,6 +72,19 @@ static void serial(const stage_case *c, place at, int size, int mine, float *bef
   }
 }
 
+/* As others do while a thread moves the blocks. */
+static void compute(void) {
+  nanosleep(&(struct timespec){.tv_nsec = 30000}, NULL);
+}
+
+static void note_bits(const float *values, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    uint32_t word;
+    memcpy(&word, values + i, sizeof word);
+    bits = (bits ^ word) * UINT64_C(0x100000001b3);
+  }
+}
+
 static void one_scan(const stage_case *c, rn_chain *chain, place at, int size, int rank) {
   const int n = heads_of(c, at.sequence), piece = at.band * size + rank;
   const int64_t total = n * c->matrix;
@@ -77,9 +94,13 @@ static void one_scan(const stage_case *c, rn_chain *chain, place at, int size, i
   rn_scan_port *port = rn_chain_port(chain);
   for (int h = 0; h < n; h++) decay[h] = log_decay(at, piece, h);
   for (int64_t i = 0; i < total; i++) own[i] = (float)number(at, piece, i);
+  rn_comm_thread_lend(thread);
   CHECK_OK(&err, port->begin(port->self, &err, at.direction, at.layer, n, c->matrix, decay, own));
+  if (thread != NULL && (at.layer + rank) % 3 == 0) compute();
   for (int i = 0; i < (at.layer + rank) % 4; i++) port->poll(port->self);
   CHECK_OK(&err, port->end(port->self, &err, got));
+  (void)rn_comm_thread_take_back(thread);
+  note_bits(got, total);
   serial(c, at, size, piece, want);
   double scale = 0;
   for (int64_t i = 0; i < total; i++) scale = fmax(scale, fabs((double)want[i]));
@@ -147,6 +168,7 @@ static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algori
   const int units = c.sequences * c.bands;
   rn_chain *chain = NULL;
   CHECK_OK(&err, rn_chain_create(&err, grid, algorithm, shape, &chain));
+  rn_chain_use_thread(chain, thread);
   for (int f = 0, b = 0; b < units;) {
     const bool whole = f >= (b / c.bands + 1) * c.bands;
     if (f < units && (!whole || f - b < c.ahead)) {
@@ -157,6 +179,16 @@ static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algori
   }
   CHECK(size == 1 || rn_chain_bytes_sent(chain) > 0);
   rn_chain_destroy(&chain);
+}
+
+/* `without`: the bits of the same scans where the main thread polls. */
+static void a_thread_changes_no_bits(const rn_world *world, const rn_grid *grid, stage_case c,
+                                     int size, int rank, uint64_t without) {
+  if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread))) return;
+  bits = 0;
+  scans_of_a_stage_are_serial_ones(grid, RN_SCAN_CHAIN, c, size, rank);
+  rn_comm_thread_stop(&thread);
+  CHECK(bits == without);
 }
 
 /* All decays reset: nothing crosses a boundary, not even what is no number, whenever it arrives. */
@@ -225,14 +257,18 @@ int main(int argc, char **argv) {
   };
   rn_world *world = NULL;
   rn_grid *grid = NULL;
-  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  rn_status status = rn_world_start_serialized(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   const int size = rn_world_size(world), rank = rn_world_rank(world);
   CHECK_OK(&err, rn_grid_create(&err, world, 1, 1, size, &grid));
   for (int a = RN_SCAN_CHAIN; a <= RN_SCAN_EXSCAN; a++) {
     const rn_scan_algorithm algorithm = (rn_scan_algorithm)a;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      bits = 0;
       scans_of_a_stage_are_serial_ones(grid, algorithm, cases[i], size, rank);
+      if (a == RN_SCAN_CHAIN && cases[i].bands == 2) {
+        a_thread_changes_no_bits(world, grid, cases[i], size, rank, bits);
+      }
     }
     for (int i = 0; i < 4; i++) a_reset_stops_everything(grid, algorithm, size, rank, 20 * i);
   }

@@ -1,0 +1,112 @@
+/*
+ * A rank's threads are inside MPI one at a time: the communication thread only while MPI is lent,
+ * and not once more after it is taken back. It sleeps where nothing is under way, calculates as the
+ * thread that started it does, and is refused by name where the library was not asked to allow it.
+ */
+#include "comm/comm_thread.h"
+
+#include <fenv.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/support/check.h"
+
+enum { TURNS = 200 };
+
+static rn_err err;
+
+/* Messages that need so many looks; who is inside is told by the main thread. */
+typedef struct fake {
+  atomic_int main_inside, together, looks, left;
+  float sum;
+} fake;
+
+static rn_errand_state look(void *self) {
+  fake *f = self;
+  volatile float one = 1, little = 1e-10f;
+  if (atomic_load(&f->main_inside)) atomic_fetch_add(&f->together, 1);
+  for (int i = 0; i < 20; i++) sched_yield();
+  if (atomic_load(&f->main_inside)) atomic_fetch_add(&f->together, 1);
+  f->sum = one + little;
+  atomic_fetch_add(&f->looks, 1);
+  if (atomic_load(&f->left) == 0) return RN_ERRAND_DONE;
+  return atomic_fetch_sub(&f->left, 1) % 2 == 0 ? RN_ERRAND_WAITS : RN_ERRAND_MOVED;
+}
+
+static void rest(long us) {
+  nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
+}
+
+static void one_thread_is_inside_at_a_time(const rn_world *world) {
+  fake f = {.left = 1 << 30};
+  rn_comm_thread *thread = NULL;
+  atomic_store(&f.main_inside, 1);
+  if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread))) return;
+  rn_comm_thread_add(thread, (rn_errand){&f, look});
+  CHECK(!rn_comm_thread_take_back(thread));
+  for (int i = 0; i < TURNS; i++) {
+    atomic_store(&f.main_inside, 0);
+    rn_comm_thread_lend(thread);
+    rest(i % 7 == 0 ? 300 : 1);
+    CHECK(rn_comm_thread_take_back(thread));
+    atomic_store(&f.main_inside, 1);
+    for (int k = 0; k < 20; k++) sched_yield();
+  }
+  CHECK_EQUAL(atomic_load(&f.together), 0);
+  CHECK(atomic_load(&f.looks) > 0);
+  rn_comm_thread_stop(&thread);
+  CHECK(thread == NULL);
+}
+
+static void nothing_under_way_is_not_looked_at(const rn_world *world) {
+  fake f = {.left = 5};
+  rn_comm_thread *thread = NULL;
+  if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread))) return;
+  rn_comm_thread_add(thread, (rn_errand){&f, look});
+  for (int i = 1; i <= 3; i++) {
+    rn_comm_thread_lend(thread);
+    for (int wait = 0; wait < 1000 && atomic_load(&f.looks) < 5 + i; wait++) rest(5000);
+    rest(20000);
+    CHECK_EQUAL(atomic_load(&f.looks),
+                5 + i); /* the last one found nothing, and so did later ones */
+    CHECK(rn_comm_thread_take_back(thread));
+  }
+  rn_comm_thread_stop(&thread);
+}
+
+static void it_calculates_as_its_starter_does(const rn_world *world) {
+  fake f = {0};
+  rn_comm_thread *thread = NULL;
+  CHECK_EQUAL(fesetround(FE_UPWARD), 0);
+  const bool started = CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread));
+  fesetround(FE_TONEAREST);
+  if (!started) return;
+  rn_comm_thread_add(thread, (rn_errand){&f, look});
+  rn_comm_thread_lend(thread);
+  for (int wait = 0; wait < 1000 && atomic_load(&f.looks) == 0; wait++) rest(5000);
+  CHECK(rn_comm_thread_take_back(thread));
+  CHECK(f.sum > 1);
+  rn_comm_thread_stop(&thread);
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  rn_comm_thread *thread = NULL;
+  const bool asked = argc < 2 || strcmp(argv[1], "unasked") != 0;
+  rn_status status = asked ? rn_world_start_serialized(&err, &argc, &argv, &world)
+                           : rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  if (asked) {
+    one_thread_is_inside_at_a_time(world);
+    nothing_under_way_is_not_looked_at(world);
+    it_calculates_as_its_starter_does(world);
+  } else {
+    CHECK_FAILS(&err, RN_ERR_LIBRARY, "parallel.comm_thread|MPI_THREAD_FUNNELED|off",
+                rn_comm_thread_start(&err, world, &thread));
+    CHECK(thread == NULL);
+  }
+  const int result = check_result();
+  return rn_world_finish(&world, RN_OK, &err) + result;
+}
