@@ -192,6 +192,7 @@ rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm al
     rn_chain_destroy(&chain);
     return status;
   }
+  if (algorithm == RN_SCAN_CHAIN) chain->port.hops = chain->size - 1;
   *out = chain;
   return RN_OK;
 }

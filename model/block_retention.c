@@ -269,7 +269,8 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   if (form == RN_FORM_CHUNKWISE) {
     rn_retention_forward_states(&b->core, &u, b->state, tape->states);
     if (port->pass != NULL) RN_TRY(err, port->pass(port->self, err, b->state));
-    rn_retention_forward_cross(&b->core, &u, tape->states, tape->normed, b->value_dim, tape->alpha);
+    rn_retention_forward_cross(&b->core, &u, port, tape->states, tape->normed, b->value_dim,
+                               tape->alpha);
   } else {
     memcpy(tape->states, b->state, (size_t)(heads * m) * sizeof(rn_real));
     retain_without_chunks(b, &u, form, tape);
@@ -277,7 +278,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   rn_span_phase("first tokens");
   retain_first_tokens(b, params, at, unit, in, tape);
   rn_span_phase("head norm, gate, out projection");
-  rn_each_block(rows, NULL, norm_gate_and_project, &pass);
+  rn_each_block(rows, port, norm_gate_and_project, &pass);
   return RN_OK;
 }
 
@@ -306,8 +307,8 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
   if (chunkwise) {
     rn_retention_backward_states(&b->core, u, b->state, b->adjoints);
     if (port->pass != NULL) RN_TRY(err, port->pass(port->self, err, b->state));
-    rn_retention_backward_cross(&b->core, u, b->d_value, ldv, tape->states, b->adjoints, b->d_q, D,
-                                b->d_kv, b->d_kv + D, pair);
+    rn_retention_backward_cross(&b->core, u, port, b->d_value, ldv, tape->states, b->adjoints,
+                                b->d_q, D, b->d_kv, b->d_kv + D, pair);
   } else {
     rn_retention_parallel_backward(&b->core, u, b->d_value, ldv, tape->states, b->state, b->d_q, D,
                                    b->d_kv, b->d_kv + D, pair);

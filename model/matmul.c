@@ -111,8 +111,19 @@ void rn_matmul_tn(int64_t rows, int n, int k, const rn_real *dy, int64_t lddy, c
 
 /* ---- blocks ---- */
 
+/* Rows enough for products to run well. */
+enum { LEAST_POLLED_ROWS = 128 };
+
+/* A state that passes many ranks in the time of these rows is looked after at each of its hops; so
+ * whether a thread of its own does that changes no tile. */
+static rn_tiling tiling_of_polled_rows(rn_rows rows, int hops) {
+  int tile_rows = tile_rows_of(rows.count);
+  while (tile_rows > LEAST_POLLED_ROWS && (int64_t)tile_rows * hops > rows.count) tile_rows /= 2;
+  return tiling_of(rows, 1, tile_rows, TILE_COLS);
+}
+
 void rn_each_block(rn_rows rows, const rn_scan_port *port, rn_block_work *work, const void *self) {
-  const rn_tiling tiling = tiling_of_rows(rows, 1);
+  const rn_tiling tiling = tiling_of_polled_rows(rows, port != NULL ? port->hops : 0);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
     const rn_tile t = tile_at(&tiling, i);

@@ -77,9 +77,13 @@ void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *
 void rn_retention_forward_states(const rn_retention *r, const rn_retention_view *u, rn_real *state,
                                  rn_real *states);
 
-/** o += cross part, from the states before each chunk; alpha [B, T, H] is the row scale. */
+/**
+ * o += cross part, from the states before each chunk; alpha [B, T, H] is the row scale.
+ * Overlap: `port` (NULL: none) is polled for the sake of what was sent last.
+ */
 void rn_retention_forward_cross(const rn_retention *r, const rn_retention_view *u,
-                                const rn_real *states, rn_real *o, int64_t ldo, rn_real *alpha);
+                                const rn_scan_port *port, const rn_real *states, rn_real *o,
+                                int64_t ldo, rn_real *alpha);
 
 /** Contributions of chunks to the adjoint: adjoints [chunks, B, H, K, V], own folded backwards. */
 void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u,
@@ -98,11 +102,11 @@ void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view 
 void rn_retention_backward_states(const rn_retention *r, const rn_retention_view *u,
                                   rn_real *adjoint, rn_real *adjoints);
 
-/** Cross parts are added to dq, dk, dv. */
+/** Cross parts are added to dq, dk, dv; `port` as in forward_cross. */
 void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_real *d_o, int64_t ldo, const rn_real *states,
-                                 const rn_real *adjoints, rn_real *dq, int64_t lddq, rn_real *dk,
-                                 rn_real *dv, int64_t lddkv);
+                                 const rn_scan_port *port, const rn_real *d_o, int64_t ldo,
+                                 const rn_real *states, const rn_real *adjoints, rn_real *dq,
+                                 int64_t lddq, rn_real *dk, rn_real *dv, int64_t lddkv);
 
 /** The parallel form, token by token and plain: the oracle of the tests. */
 void rn_retention_parallel_own(const rn_retention *r, const rn_retention_view *u, rn_real *own);

@@ -176,13 +176,15 @@ void rn_retention_forward_states(const rn_retention *r, const rn_retention_view 
 }
 
 void rn_retention_forward_cross(const rn_retention *r, const rn_retention_view *u,
-                                const rn_real *states, rn_real *o, int64_t ldo, rn_real *alpha) {
+                                const rn_scan_port *port, const rn_real *states, rn_real *o,
+                                int64_t ldo, rn_real *alpha) {
   const bool by_weights = rn_retention_scale_needs_weights(r);
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     r->kernels->chunk_cross(&t.chunk, u->q + t.q, states + t.state, t.work, o + t.o);
     if (by_weights) scale_by_weights(r, &t, states + t.state, alpha);
+    poll_by_first_thread(port);
   }
   if (!by_weights) rn_retention_row_scale(r, u, RN_FORM_CHUNKWISE, alpha);
 }
@@ -226,14 +228,15 @@ void rn_retention_backward_states(const rn_retention *r, const rn_retention_view
 }
 
 void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_real *d_o, int64_t ldo, const rn_real *states,
-                                 const rn_real *adjoints, rn_real *dq, int64_t lddq, rn_real *dk,
-                                 rn_real *dv, int64_t lddkv) {
+                                 const rn_scan_port *port, const rn_real *d_o, int64_t ldo,
+                                 const rn_real *states, const rn_real *adjoints, rn_real *dq,
+                                 int64_t lddq, rn_real *dk, rn_real *dv, int64_t lddkv) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     const rn_chunk_grads grads = grads_at(r, &t, dq, lddq, dk, dv, lddkv);
     r->kernels->chunk_cross_backward(&t.chunk, u->k + t.k, u->v + t.v, d_o + t.o, states + t.state,
                                      adjoints + t.state, t.work, &grads);
+    poll_by_first_thread(port);
   }
 }

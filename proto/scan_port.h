@@ -30,6 +30,9 @@ typedef enum {
  */
 typedef struct rn_scan_port {
   void *self;
+  /** Ranks that a state passes one after the other: work that hides them polls at least so often.
+   */
+  int hops;
   /** Starts one scan; `layer` tells scans apart for ports that keep a state by layer. */
   rn_status (*begin)(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
                      int64_t m, const double *log_decay, const rn_real *own);

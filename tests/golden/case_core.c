@@ -166,7 +166,7 @@ static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const r
   rn_retention_forward_begin(r, &u, out->states, own);
   rn_retention_forward_inner(r, &u, &no_port, x->o, ldo, NULL);
   rn_retention_forward_states(r, &u, x->state, out->states);
-  rn_retention_forward_cross(r, &u, out->states, x->o, ldo, x->alpha);
+  rn_retention_forward_cross(r, &u, &no_port, out->states, x->o, ldo, x->alpha);
   memcpy(out->states + out->chunks * each, x->state, bytes);
 
   rn_real *behind_it = out->adjoints + each; /* of the outgoing states, one behind the incoming */
@@ -174,7 +174,7 @@ static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const r
   rn_retention_backward_begin(r, &u, x->d_o, ldo, behind_it, own);
   rn_retention_backward_inner(r, &u, &no_port, x->d_o, ldo, x->dq, ldk, dkv, dkv + ldk, ldk + ldo);
   rn_retention_backward_states(r, &u, out->adjoints, behind_it);
-  rn_retention_backward_cross(r, &u, x->d_o, ldo, out->states, behind_it, x->dq, ldk, dkv,
+  rn_retention_backward_cross(r, &u, &no_port, x->d_o, ldo, out->states, behind_it, x->dq, ldk, dkv,
                               dkv + ldk, ldk + ldo);
   for (int64_t row = 0; row < rows; row++) {
     const rn_real *from = dkv + row * (ldk + ldo);
