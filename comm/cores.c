@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "comm/mpi_check.h"
 #include "proto/arena.h"
@@ -26,29 +27,41 @@ static rn_status read_mask(rn_err *err, cpu_set_t *mask) {
                  strerror(errno));
 }
 
-/* All ranks of a node show their masks, and each counts those that meet its own. */
-static rn_status count_sharing(rn_err *err, const rn_world *world, const unsigned char *mine,
-                               int *sharing) {
-  const int ranks = rn_world_node_ranks(world);
-  unsigned char *all = calloc((size_t)ranks, MASK_BYTES);
-  if (all == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %d affinity masks", ranks);
-  rn_status status = RN_MPI_STATUS(err, MPI_Allgather(mine, MASK_BYTES, MPI_BYTE, all, MASK_BYTES,
+/* What mpirun, which started this process, binds its ranks within. */
+static int cores_of_launcher(cpu_set_t *work) {
+  if (getenv("OMPI_COMM_WORLD_SIZE") == NULL) return 0;
+  return sched_getaffinity(getppid(), MASK_BYTES, work) == 0 ? CPU_COUNT_S(MASK_BYTES, work) : 0;
+}
+
+static void join(const unsigned char *from, unsigned char *to) {
+  for (int i = 0; i < MASK_BYTES; i++) to[i] |= from[i];
+}
+
+/* All ranks of a node show their masks; each counts those that meet its own, and joins all. */
+static rn_status compare(rn_err *err, const rn_world *world, cpu_set_t *mine, rn_cores *out) {
+  unsigned char *own = (unsigned char *)mine, *all = calloc((size_t)out->ranks, MASK_BYTES);
+  if (all == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "no memory for %d affinity masks", out->ranks);
+  rn_status status = RN_MPI_STATUS(err, MPI_Allgather(own, MASK_BYTES, MPI_BYTE, all, MASK_BYTES,
                                                       MPI_BYTE, rn_world_node_comm(world)));
-  *sharing = 0;
-  for (int r = 0; r < ranks; r++) *sharing += meet(mine, all + (size_t)r * MASK_BYTES);
+  out->sharing = 0;
+  for (int r = 0; r < out->ranks; r++) out->sharing += meet(own, all + (size_t)r * MASK_BYTES);
+  for (int r = 0; r < out->ranks; r++) join(all + (size_t)r * MASK_BYTES, own);
+  out->used = CPU_COUNT_S(MASK_BYTES, mine);
   free(all);
   return status;
 }
 
 rn_status rn_cores_look(rn_err *err, rn_world *world, rn_cores *out) {
   cpu_set_t *mask = NULL;
-  *out = (rn_cores){1, 1};
+  *out = (rn_cores){.cores = 1, .sharing = 1, .ranks = rn_world_node_ranks(world), .used = 1};
   rn_status status = rn_alloc(err, "affinity mask", 1, MASK_BYTES, &mask);
+  if (status == RN_OK) out->offered = cores_of_launcher(mask);
   if (status == RN_OK) status = read_mask(err, mask);
   status = rn_agree(err, world, status);
   if (status == RN_OK) {
     out->cores = CPU_COUNT_S(MASK_BYTES, mask);
-    status = count_sharing(err, world, (const unsigned char *)mask, &out->sharing);
+    status = compare(err, world, mask, out);
   }
   free(mask);
   return status;

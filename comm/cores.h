@@ -9,6 +9,9 @@
 typedef struct rn_cores {
   int cores;   /* in this process's affinity mask, as the launcher bound it */
   int sharing; /* ranks of the node whose masks meet this one, itself included */
+  int ranks;   /* of the node */
+  int used;    /* cores of the node that are in the mask of some rank */
+  int offered; /* cores that mpirun may use here; 0 where it did not start this process */
 } rn_cores;
 
 /** Collective: over the world. Errors: RN_ERR_LIBRARY when the system does not show the mask. */

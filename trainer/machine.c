@@ -7,6 +7,7 @@
 
 #include "comm/cores.h"
 #include "comm/shared.h"
+#include "trainer/core_care.h"
 
 /* The first number of a file; -1 where there is none ("max" is none). */
 static int64_t number_in(const char *path) {
@@ -48,6 +49,7 @@ rn_status rn_machine_look(rn_err *err, rn_world *world, const Retnet__Config *co
   *out = (rn_machine){
       .memory_bytes = -most[0], .program_bytes = (size_t)most[1], .shared_bytes = -most[3]};
   if (ranks == 0) {
+    rn_core_care(cores, config->parallel->threads);
     out->ranks = (int)most[2];
     out->threads = rn_cores_threads(cores, config->parallel->threads);
     out->cores = cores.cores * ((out->ranks + cores.sharing - 1) / cores.sharing);

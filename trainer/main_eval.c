@@ -10,6 +10,7 @@
 #include "proto/options.h"
 #include "proto/version.h"
 #include "trainer/blas_care.h"
+#include "trainer/core_care.h"
 #include "trainer/evaluate.h"
 #include "trainer/launch.h"
 
@@ -102,7 +103,10 @@ static rn_status run(rn_err *err, rn_world *world, const options *o) {
   Retnet__Config *config = NULL;
   RN_TRY(err, rn_agree(err, world, read_keys(err, o, &config)));
   rn_status status = rn_cores_look(err, world, &cores);
-  if (status == RN_OK) rn_threads_start(rn_cores_threads(cores, config->parallel->threads));
+  if (status == RN_OK) {
+    rn_core_care(cores, config->parallel->threads);
+    rn_threads_start(rn_cores_threads(cores, config->parallel->threads));
+  }
   if (status == RN_OK && o->form != NULL)
     status = rn_args_choose(err, "--form", o->form, forms, 3, &form);
   if (status == RN_OK) status = rn_loaded_open(err, o->checkpoint, &model);

@@ -158,6 +158,14 @@ case $case in
     OPENBLAS_CORETYPE=Prescott must_train 1 slow train.steps=3
     grep -q 'unset OPENBLAS_CORETYPE' slow.log || fail "a slow core type is not named: $(cat slow.log)"
     OMPI_COMM_WORLD_SIZE=4 "${one[0]}" --help >/dev/null || fail '--help minds the launch'
+    # Threads that mpirun binds to one core: told, with the mend; what it was told to leave alone is not.
+    if [ "$(nproc)" -gt 1 ]; then
+      mpirun -n 1 --bind-to core "$bin/retnet-train" run.yaml -s run.dir=bound -s train.steps=1 \
+        -s parallel.threads=2 >bound.log 2>&1 || fail "bound: $(tail -n 3 bound.log)"
+      grep -q -- '--bind-to none' bound.log || fail "a binding is not named: $(cat bound.log)"
+    fi
+    must_train 1 unbound train.steps=1 parallel.threads=1
+    if grep -q -- '--bind-to' unbound.log; then fail "a binding where there is none: $(cat unbound.log)"; fi
     RETNET_FAULT=mpi.level:1 refuse_once 1 'parallel.comm_thread' "${one[@]}" -s parallel.comm_thread=on
     refuse_once 1 'configuration' mpirun --oversubscribe -n 1 "${one[@]}" : -n 1 "${one[@]}" -s run.seed=2
     ;;

@@ -8,25 +8,29 @@
 
 static rn_err err;
 
+static rn_cores shared(int cores, int ranks) {
+  return (rn_cores){.cores = cores, .sharing = ranks};
+}
+
 static void threads_follow_cores(void) {
   unsetenv("OMP_NUM_THREADS");
-  CHECK_EQUAL(rn_cores_threads((rn_cores){8, 1}, 0), 8);
-  CHECK_EQUAL(rn_cores_threads((rn_cores){8, 3}, 0), 2);
-  CHECK_EQUAL(rn_cores_threads((rn_cores){2, 64}, 0), 1);
+  CHECK_EQUAL(rn_cores_threads(shared(8, 1), 0), 8);
+  CHECK_EQUAL(rn_cores_threads(shared(8, 3), 0), 2);
+  CHECK_EQUAL(rn_cores_threads(shared(2, 64), 0), 1);
   setenv("OMP_NUM_THREADS", "3,2", 1);
-  CHECK_EQUAL(rn_cores_threads((rn_cores){8, 1}, 0), 3);
-  CHECK_EQUAL(rn_cores_threads((rn_cores){8, 1}, 5), 5);
+  CHECK_EQUAL(rn_cores_threads(shared(8, 1), 0), 3);
+  CHECK_EQUAL(rn_cores_threads(shared(8, 1), 5), 5);
   setenv("OMP_NUM_THREADS", "many", 1);
-  CHECK_EQUAL(rn_cores_threads((rn_cores){8, 2}, 0), 4);
+  CHECK_EQUAL(rn_cores_threads(shared(8, 2), 0), 4);
 }
 
 /* A thread beside others needs a core that none of them uses. */
 static void cores_are_left_over_beside_threads(void) {
-  CHECK(rn_cores_left_over((rn_cores){2, 1}, 1));
-  CHECK(!rn_cores_left_over((rn_cores){2, 1}, 2));
-  CHECK(!rn_cores_left_over((rn_cores){2, 2}, 1));
-  CHECK(!rn_cores_left_over((rn_cores){8, 3}, 2)); /* two are, for three ranks */
-  CHECK(rn_cores_left_over((rn_cores){9, 3}, 2));
+  CHECK(rn_cores_left_over(shared(2, 1), 1));
+  CHECK(!rn_cores_left_over(shared(2, 1), 2));
+  CHECK(!rn_cores_left_over(shared(2, 2), 1));
+  CHECK(!rn_cores_left_over(shared(8, 3), 2)); /* two are, for three ranks */
+  CHECK(rn_cores_left_over(shared(9, 3), 2));
   unsetenv("OMP_NUM_THREADS");
   CHECK(!rn_cores_may_be_left_over(0)); /* then each core gets a thread */
   CHECK(!rn_cores_may_be_left_over(8000));
@@ -50,11 +54,14 @@ static void sharing_is_by_mask(rn_world *world) {
   CHECK_OK(&err, rn_cores_look(&err, world, &cores));
   CHECK_EQUAL(cores.cores, count);
   CHECK_EQUAL(cores.sharing, size);
+  CHECK_EQUAL(cores.used, count);
   CPU_ZERO(&one);
   CPU_SET(nth_core(&all, rank % count), &one);
   CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
   CHECK_OK(&err, rn_cores_look(&err, world, &cores));
   CHECK_EQUAL(cores.cores, 1);
+  CHECK_EQUAL(cores.ranks, size);
+  CHECK_EQUAL(cores.used, size < count ? size : count);
   CHECK_EQUAL(cores.sharing, size / count + (rank % count < size % count));
 }
 

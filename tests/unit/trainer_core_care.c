@@ -1,0 +1,34 @@
+/* A launch that gives threads too few cores is told with the mend that helps; any other is not. */
+#include "trainer/core_care.h"
+
+#include <string.h>
+
+#include "tests/support/check.h"
+
+static char text[300];
+
+/* A node of `offered` cores where each of `ranks` ranks is bound to `each`, or to all (0). */
+static bool find(int offered, int ranks, int each, int threads, bool given) {
+  const int used = each == 0 || ranks * each > offered ? offered : ranks * each;
+  const rn_cores cores = {.cores = each == 0 ? offered : each,
+                          .sharing = each == 0 ? ranks : 1,
+                          .ranks = ranks,
+                          .used = used,
+                          .offered = offered};
+  return rn_core_care_find(cores, threads, given, text, sizeof text);
+}
+
+int main(void) {
+  CHECK(find(8, 1, 1, 4, true) && strstr(text, "--bind-to none") && strstr(text, "PE=8"));
+  CHECK(find(8, 2, 1, 4, true) && strstr(text, "PE=4"));
+  CHECK(find(8, 2, 1, 1, false) && strstr(text, "idle") && strstr(text, "PE=4"));
+  CHECK(find(8, 4, 1, 4, true) && strstr(text, "parallel.threads") && strstr(text, "to 2"));
+  CHECK(find(2, 2, 0, 2, true) && strstr(text, "parallel.threads") && strstr(text, "to 1"));
+  CHECK(!find(8, 2, 1, 1, true)); /* one thread is what was asked for */
+  CHECK(!find(8, 8, 1, 1, false));
+  CHECK(!find(8, 2, 4, 4, true));
+  CHECK(!find(8, 2, 0, 4, true));
+  CHECK(!find(8, 3, 0, 2, false));
+  CHECK(!find(2, 8, 0, 1, true)); /* ranks share cores because they are meant to */
+  return check_result();
+}
