@@ -4,17 +4,22 @@
 
 #include "model/kernel/kernels.h"
 #include "model/matmul.h"
+#include "model/open_row.h"
 #include "proto/span.h"
 
+static size_t bytes_of(const rn_ffn_block *block, int64_t rows, int width) {
+  return rn_arena_round((size_t)(rows * width) * rn_element_bytes(block->half));
+}
+
 size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows) {
-  return rn_arena_round((size_t)(rows * block->inner) * sizeof(rn_real)) +
-         rn_arena_round((size_t)(rows * block->ffn_dim) * sizeof(rn_real));
+  return bytes_of(block, rows, block->inner) + bytes_of(block, rows, block->ffn_dim);
 }
 
 rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena) {
   rn_ffn_tape tape;
-  tape.inner = rn_arena_take(arena, (size_t)(rows * block->inner) * sizeof(rn_real));
-  tape.product = rn_arena_take(arena, (size_t)(rows * block->ffn_dim) * sizeof(rn_real));
+  tape.inner = (rn_array){rn_arena_take(arena, bytes_of(block, rows, block->inner)), block->half};
+  tape.product =
+      (rn_array){rn_arena_take(arena, bytes_of(block, rows, block->ffn_dim)), block->half};
   return tape;
 }
 
@@ -22,55 +27,116 @@ rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, rn_arena *
 typedef struct ffn_pass {
   const rn_ffn_block *block;
   const rn_kernels *kernels;
-  const rn_real *fc1, *fc2, *in;
+  rn_array fc1, fc2, in;
   rn_ffn_tape tape;
-  rn_real *work, *out;
+  rn_array work;
+  rn_real *out;
 } ffn_pass;
 
-static ffn_pass pass_of(const rn_ffn_block *block, const rn_real *params, const rn_real *in,
-                        const rn_ffn_tape *tape, rn_real *work, rn_real *out) {
-  return (ffn_pass){
-      block, rn_kernels_table(), params + block->fc1, params + block->fc2, in, *tape, work, out};
+static ffn_pass pass_of(const rn_ffn_block *block, const rn_real *params, rn_array in,
+                        const rn_ffn_tape *tape, rn_array work, rn_real *out) {
+  return (ffn_pass){block,
+                    rn_kernels_table(),
+                    rn_array_of_weights(block->weights, params, block->fc1),
+                    rn_array_of_weights(block->weights, params, block->fc2),
+                    in,
+                    *tape,
+                    work,
+                    out};
+}
+
+/* Elements of a row in bf16 that are in rn_real at a time, with those of the gate behind them. */
+enum { PIECE = 512 };
+
+static void widen_inner(const ffn_pass *p, int64_t at, int n, rn_real *inner) {
+  const rn_half *from = rn_array_halves(p->tape.inner) + at;
+  p->kernels->widen_bf16(n, from, inner);
+  if (p->block->kind == RN_FFN_GLU) p->kernels->widen_bf16(n, from + p->block->ffn_dim, inner + n);
+}
+
+static void round_inner(const ffn_pass *p, int64_t at, int n, const rn_real *inner) {
+  rn_half *to = rn_array_halves(p->tape.inner) + at;
+  p->kernels->round_bf16(n, inner, to);
+  if (p->block->kind == RN_FFN_GLU) p->kernels->round_bf16(n, inner + n, to + p->block->ffn_dim);
+}
+
+static void activate_half(const ffn_pass *p, int64_t row) {
+  const rn_ffn_block *b = p->block;
+  rn_real inner[2 * PIECE], product[PIECE];
+  for (int from = 0; from < b->ffn_dim; from += PIECE) {
+    const int n = b->ffn_dim - from < PIECE ? b->ffn_dim - from : PIECE;
+    widen_inner(p, row * b->inner + from, n, inner);
+    p->kernels->ffn(b->kind, b->activation, n, inner, product);
+    p->kernels->round_bf16(n, product, rn_array_halves(p->tape.product) + row * b->ffn_dim + from);
+  }
+}
+
+static void activate_half_backward(const ffn_pass *p, int64_t row) {
+  const rn_ffn_block *b = p->block;
+  rn_real inner[2 * PIECE], dproduct[PIECE];
+  for (int from = 0; from < b->ffn_dim; from += PIECE) {
+    const int n = b->ffn_dim - from < PIECE ? b->ffn_dim - from : PIECE;
+    widen_inner(p, row * b->inner + from, n, inner);
+    p->kernels->widen_bf16(n, rn_array_halves(p->work) + row * b->ffn_dim + from, dproduct);
+    p->kernels->ffn_backward(b->kind, b->activation, n, dproduct, inner);
+    round_inner(p, row * b->inner + from, n, inner);
+  }
+}
+
+static void activate(const ffn_pass *p, int64_t row) {
+  const rn_ffn_block *b = p->block;
+  if (b->half) {
+    activate_half(p, row);
+  } else {
+    p->kernels->ffn(b->kind, b->activation, b->ffn_dim,
+                    rn_array_reals(p->tape.inner) + row * b->inner,
+                    rn_array_reals(p->tape.product) + row * b->ffn_dim);
+  }
+}
+
+static void activate_backward(const ffn_pass *p, int64_t row) {
+  const rn_ffn_block *b = p->block;
+  if (b->half) {
+    activate_half_backward(p, row);
+  } else {
+    p->kernels->ffn_backward(b->kind, b->activation, b->ffn_dim,
+                             rn_array_reals(p->work) + row * b->ffn_dim,
+                             rn_array_reals(p->tape.inner) + row * b->inner);
+  }
 }
 
 static void forward_rows(const void *self, rn_range rows) {
   const ffn_pass *p = self;
-  const rn_ffn_block *b = p->block;
-  const int D = b->dim, F = b->ffn_dim, inner = b->inner;
+  const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
   rn_block_nt(rows, inner, D, p->in, D, p->fc1, D, 0, p->tape.inner, inner);
-  for (int64_t r = rows.begin; r < rows.end; r++) {
-    p->kernels->ffn(b->kind, b->activation, F, p->tape.inner + r * inner, p->tape.product + r * F);
-  }
-  rn_block_nt(rows, D, F, p->tape.product, F, p->fc2, F, 0, p->out, D);
+  for (int64_t r = rows.begin; r < rows.end; r++) activate(p, r);
+  rn_block_nt(rows, D, F, p->tape.product, F, p->fc2, F, 0, rn_reals(p->out), D);
 }
 
-void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
-                    const rn_real *x, rn_ffn_tape *tape, rn_real *y) {
-  const ffn_pass pass = pass_of(block, params, x, tape, NULL, y);
+void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
+                    rn_ffn_tape *tape, rn_real *y) {
+  const ffn_pass pass = pass_of(block, params, x, tape, rn_reals(NULL), y);
   rn_span_phase("feed-forward");
   rn_each_block(rows, NULL, forward_rows, &pass);
 }
 
 static void backward_rows(const void *self, rn_range rows) {
   const ffn_pass *p = self;
-  const rn_ffn_block *b = p->block;
-  const int D = b->dim, F = b->ffn_dim, inner = b->inner;
+  const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
   rn_block_nn(rows, F, D, p->in, D, p->fc2, F, 0, p->work, F);
-  for (int64_t r = rows.begin; r < rows.end; r++) {
-    p->kernels->ffn_backward(b->kind, b->activation, F, p->work + r * F, p->tape.inner + r * inner);
-  }
-  rn_block_nn(rows, D, inner, p->tape.inner, inner, p->fc1, D, 0, p->out, D);
+  for (int64_t r = rows.begin; r < rows.end; r++) activate_backward(p, r);
+  rn_block_nn(rows, D, inner, p->tape.inner, inner, p->fc1, D, 0, rn_reals(p->out), D);
 }
 
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
-                           const rn_real *dy, rn_ffn_tape *tape, rn_real *work, rn_real *dx) {
+                           rn_array dy, rn_ffn_tape *tape, rn_array work, rn_real *dx) {
   const ffn_pass pass = pass_of(block, params, dy, tape, work, dx);
   rn_span_phase("feed-forward");
   rn_each_block(rows, NULL, backward_rows, &pass);
 }
 
-void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, const rn_real *x,
-                            const rn_real *dy, const rn_ffn_tape *tape, rn_sink *sink) {
+void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x, rn_array dy,
+                            const rn_ffn_tape *tape, rn_sink *sink) {
   int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
   rn_span_phase("weight products");
   rn_sink_product(sink, block->fc2, dim, ffn_dim, rows, dy, dim, tape->product, ffn_dim);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/array.h"
 #include "model/names.h"
 #include "model/param.h"
 #include "model/sink.h"
@@ -24,41 +25,53 @@
 typedef struct rn_ffn_block {
   rn_ffn kind;
   rn_activation activation;
-  int dim, ffn_dim; /* D, F */
-  int inner;        /* outputs of the first product: 2F for glu, F for mlp */
-  int64_t fc1;      /* [F, D]; with glu, gate [F, D] follows */
-  int64_t fc2;      /* [D, F] */
+  int dim, ffn_dim;       /* D, F */
+  int inner;              /* outputs of the first product: 2F for glu, F for mlp */
+  int64_t fc1;            /* [F, D]; with glu, gate [F, D] follows */
+  int64_t fc2;            /* [D, F] */
+  bool half;              /* rows are kept, and multiplied, in bf16 */
+  const rn_half *weights; /* the stage's weights in bf16, or NULL; not owned */
 } rn_ffn_block;
 
-static inline rn_ffn_block rn_ffn_block_make(const rn_spec *spec, const rn_layer_params *layer) {
+static inline rn_ffn_block rn_ffn_block_make(const rn_spec *spec, const rn_layer_params *layer,
+                                             bool half) {
   int inner = spec->ffn == RN_FFN_GLU ? 2 * spec->ffn_dim : spec->ffn_dim;
-  return (rn_ffn_block){spec->ffn, spec->activation, spec->dim, spec->ffn_dim,
-                        inner,     layer->fc1,       layer->fc2};
+  return (rn_ffn_block){.kind = spec->ffn,
+                        .activation = spec->activation,
+                        .dim = spec->dim,
+                        .ffn_dim = spec->ffn_dim,
+                        .inner = inner,
+                        .fc1 = layer->fc1,
+                        .fc2 = layer->fc2,
+                        .half = half};
 }
 
 /** What forward leaves: the inner products [R, inner] and the activated product [R, F]. */
 typedef struct rn_ffn_tape {
-  rn_real *inner;   /* backward_input turns it into its own gradient */
-  rn_real *product; /* input of fc2 */
+  rn_array inner;   /* backward_input turns it into its own gradient */
+  rn_array product; /* input of fc2 */
 } rn_ffn_tape;
 
 /** Bytes of a tape in an arena, for at most `rows` rows; and the tape taken from one. */
 size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows);
 rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena);
 
-/** Shapes: params, the stage's; x, y [R, D], different arrays. */
-void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
-                    const rn_real *x, rn_ffn_tape *tape, rn_real *y);
+/** Shapes: params, the stage's; x, y [R, D], different arrays; x is of the tape's type. */
+void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
+                    rn_ffn_tape *tape, rn_real *y);
 
-/** Shapes: dy, dx [R, D], the same array allowed; work [R, F], overwritten. */
+/**
+ * Shapes: dy, dx [R, D], the same array allowed; work [R, F], overwritten; dy and work are of the
+ *         tape's type.
+ */
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
-                           const rn_real *dy, rn_ffn_tape *tape, rn_real *work, rn_real *dx);
+                           rn_array dy, rn_ffn_tape *tape, rn_array work, rn_real *dx);
 
 /**
  * Weight gradients into the sink, after backward_input with the same tape.
  * Shapes: x [R, D] the forward's input, dy [R, D] as backward_input got it.
  */
-void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, const rn_real *x,
-                            const rn_real *dy, const rn_ffn_tape *tape, rn_sink *sink);
+void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x, rn_array dy,
+                            const rn_ffn_tape *tape, rn_sink *sink);
 
 #endif

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "model/first_token.h"
+#include "model/kernel/products.h"
 #include "model/matmul.h"
+#include "model/open_row.h"
 #include "proto/span.h"
 
 static int64_t state_count(const rn_block_retention *b) {
@@ -28,6 +30,15 @@ static rn_real *take(rn_arena *arena, int64_t count) {
   return rn_arena_take(arena, (size_t)count * sizeof(rn_real));
 }
 
+/* Of what is kept in the block's type. */
+static size_t kept(const rn_block_retention *b, int64_t count) {
+  return rn_arena_round((size_t)count * rn_element_bytes(b->half));
+}
+
+static rn_array take_kept(const rn_block_retention *b, rn_arena *arena, int64_t count) {
+  return (rn_array){rn_arena_take(arena, kept(b, count)), b->half};
+}
+
 static int64_t all_states(const rn_block_retention *b) {
   const int chunks = rn_retention_chunks(&b->core, b->max_tokens);
   return state_count(b) * (chunks > 0 ? chunks : 1);
@@ -43,6 +54,7 @@ rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequenc
                               .max_sequences = max_sequences,
                               .max_tokens = max_tokens,
                               .gate = spec->gate,
+                              .half = rn_products_in_half(),
                               .head_norm = spec->head_norm,
                               .eps = spec->norm_eps,
                               .core = rn_retention_shape(spec, max_tokens)};
@@ -56,7 +68,7 @@ static size_t arena_bytes(const rn_block_retention *b) {
   const int64_t rows = rows_of(b);
   return 2 * reals(state_count(b)) + reals(all_states(b)) + reals(rows * b->value_dim) +
          reals(rows * pair_width(b)) + reals(rows * b->dim) + rn_arena_round(decays_bytes(b)) +
-         rn_arena_round((size_t)b->dim * sizeof(double));
+         (b->half ? kept(b, all_states(b)) : 0) + rn_arena_round((size_t)b->dim * sizeof(double));
 }
 
 size_t rn_block_retention_bytes(const rn_block_retention *b) {
@@ -79,8 +91,10 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
   }
   out->own = take(&out->arena, state_count(out));
   out->state = take(&out->arena, state_count(out));
-  out->adjoints = take(&out->arena, all_states(out));
-  out->d_value = take(&out->arena, rows * out->value_dim);
+  out->parts = take(&out->arena, all_states(out));
+  out->adjoints = rn_reals(out->parts);
+  if (out->half) out->adjoints = take_kept(out, &out->arena, all_states(out));
+  out->values = take(&out->arena, rows * out->value_dim);
   out->d_kv = take(&out->arena, rows * pair_width(out));
   out->d_q = take(&out->arena, rows * out->dim);
   out->log_decay = rn_arena_take(&out->arena, decays_bytes(out));
@@ -96,19 +110,19 @@ void rn_block_retention_destroy(rn_block_retention *block) {
 
 size_t rn_block_retention_tape_bytes(const rn_block_retention *b) {
   const int64_t rows = rows_of(b);
-  return 2 * reals(rows * pair_width(b)) + 2 * reals(rows * b->value_dim) +
-         2 * reals(rows * b->heads) + reals(all_states(b));
+  return 2 * kept(b, rows * pair_width(b)) + 2 * kept(b, rows * b->value_dim) +
+         2 * reals(rows * b->heads) + kept(b, all_states(b));
 }
 
 rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b, rn_arena *arena) {
   const int64_t rows = rows_of(b);
-  return (rn_block_retention_tape){.kv = take(arena, rows * pair_width(b)),
-                                   .qg = take(arena, rows * pair_width(b)),
-                                   .normed = take(arena, rows * b->value_dim),
-                                   .gated = take(arena, rows * b->value_dim),
+  return (rn_block_retention_tape){.kv = take_kept(b, arena, rows * pair_width(b)),
+                                   .qg = take_kept(b, arena, rows * pair_width(b)),
+                                   .normed = take_kept(b, arena, rows * b->value_dim),
+                                   .gated = take_kept(b, arena, rows * b->value_dim),
                                    .alpha = take(arena, rows * b->heads),
                                    .factor = take(arena, rows * b->heads),
-                                   .states = take(arena, all_states(b))};
+                                   .states = take_kept(b, arena, all_states(b))};
 }
 
 static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *unit,
@@ -118,10 +132,47 @@ static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *uni
                              .since = unit->since,
                              .q = tape->qg,
                              .k = tape->kv,
-                             .v = tape->kv + b->dim,
+                             .v = rn_array_from(tape->kv, b->dim),
                              .ldq = pair_width(b),
                              .ldk = pair_width(b),
                              .ldv = pair_width(b)};
+}
+
+/* The forms without chunks work in rn_real: for them q, k, v lie where backward has its gradients.
+ */
+static rn_retention_view view_without_chunks(const rn_block_retention *b, const rn_unit *unit,
+                                             const rn_block_retention_tape *tape) {
+  rn_retention_view u = view_of(b, unit, tape);
+  if (!b->half) return u;
+  u.q = rn_reals(b->d_q);
+  u.ldq = b->dim;
+  u.k = rn_reals(b->d_kv);
+  u.v = rn_reals(b->d_kv + b->dim);
+  return u;
+}
+
+static void widen_kv(const rn_block_retention *b, const rn_block_retention_tape *tape,
+                     int64_t rows) {
+  if (!b->half) return;
+  b->core.kernels->widen_bf16(rows * pair_width(b), rn_array_halves(tape->kv), b->d_kv);
+}
+
+static void widen_q(const rn_block_retention *b, const rn_block_retention_tape *tape,
+                    int64_t rows) {
+  for (int64_t row = 0; b->half && row < rows; row++) {
+    b->core.kernels->widen_bf16(b->dim, rn_array_halves(tape->qg) + row * pair_width(b),
+                                b->d_q + row * b->dim);
+  }
+}
+
+/* Where forward makes o, which becomes its norm there. */
+static rn_real *o_of(const rn_block_retention *b, const rn_block_retention_tape *tape) {
+  return b->half ? b->values : rn_array_reals(tape->normed);
+}
+
+/* The gradient of o, from that of its norm. */
+static rn_array d_value_of(const rn_block_retention *b) {
+  return (rn_array){b->values, b->half};
 }
 
 static rn_head_norm_shape norm_shape(const rn_block_retention *b) {
@@ -144,51 +195,57 @@ typedef struct rows_pass {
   const rn_layer_params *at;
   int tokens;
   const rn_block_retention_tape *tape;
-  const rn_real *in; /* x forward, dy backward */
-  rn_real *out;      /* y forward, dx backward */
+  rn_array in;  /* x forward, dy backward */
+  rn_real *out; /* y forward, dx backward */
 } rows_pass;
+
+static rn_array weights_at(const rows_pass *p, int64_t at) {
+  return rn_array_of_weights(p->b->weights, p->params, at);
+}
 
 static const rn_real *head_weight(const rows_pass *p) {
   return p->at->head_norm >= 0 ? p->params + p->at->head_norm : NULL;
 }
 
-static rn_real *gate_of(const rows_pass *p) {
-  return p->b->gate ? p->tape->qg + p->b->dim : NULL;
+static rn_gate_rows gate_of(const rows_pass *p) {
+  return (rn_gate_rows){rn_array_from(p->tape->qg, p->b->dim), pair_width(p->b), p->b->gate};
 }
 
 static void project_kv(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const int D = p->b->dim, pair = pair_width(p->b);
-  rn_block_nt_exact(rows, pair, D, p->in, D, p->params + p->at->k, D, p->tape->kv, pair);
+  rn_block_nt_exact(rows, pair, D, p->in, D, weights_at(p, p->at->k), D, p->tape->kv, pair);
   rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, key_scale(p->b), p->tape->kv,
-                  pair);
+                  pair, rn_retention_room(&p->b->core));
 }
 
 static void project_qg(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const int D = p->b->dim, pair = pair_width(p->b);
-  rn_block_nt_exact(rows, qg_width(p->b), D, p->in, D, p->params + p->at->q, D, p->tape->qg, pair);
-  rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, 1, p->tape->qg, pair);
+  rn_block_nt_exact(rows, qg_width(p->b), D, p->in, D, weights_at(p, p->at->q), D, p->tape->qg,
+                    pair);
+  rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, 1, p->tape->qg, pair,
+                  rn_retention_room(&p->b->core));
 }
 
 static void norm_gate_and_project(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const rn_block_retention_tape *t = p->tape;
   const int D = p->b->dim, Vd = p->b->value_dim;
-  rn_head_norm_forward(norm_shape(p->b), rows, t->alpha, t->normed, t->factor);
-  rn_gate_forward(norm_shape(p->b), rows, t->normed, head_weight(p), gate_of(p), pair_width(p->b),
-                  t->gated);
-  rn_block_nt(rows, D, Vd, t->gated, Vd, p->params + p->at->out, Vd, 0, p->out, D);
+  rn_head_norm_forward(norm_shape(p->b), rows, t->alpha, o_of(p->b, t), t->normed, t->factor);
+  rn_gate_forward(norm_shape(p->b), rows, t->normed, head_weight(p), gate_of(p), t->gated,
+                  rn_retention_room(&p->b->core));
+  rn_block_nt(rows, D, Vd, t->gated, Vd, weights_at(p, p->at->out), Vd, 0, rn_reals(p->out), D);
 }
 
 /* The form's own contribution to the state, and the row scale of forms that need no weights. */
 static void contribute(rn_block_retention *b, const rn_retention_view *u, rn_form form,
-                       rn_real *states) {
+                       rn_real *parts) {
   const size_t bytes = (size_t)u->sequences * (size_t)b->heads * (size_t)b->key_width *
                        (size_t)b->value_width * sizeof(rn_real);
   switch (form) {
     case RN_FORM_CHUNKWISE:
-      rn_retention_forward_begin(&b->core, u, states, b->own);
+      rn_retention_forward_begin(&b->core, u, parts, b->own);
       break;
     case RN_FORM_PARALLEL:
       rn_retention_parallel_own(&b->core, u, b->own);
@@ -205,9 +262,9 @@ static void retain_without_chunks(rn_block_retention *b, const rn_retention_view
                                   rn_block_retention_tape *tape) {
   const bool by_weights = form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_PARALLEL;
   if (form == RN_FORM_RECURRENT) {
-    rn_retention_recurrent(&b->core, u, b->state, tape->normed, b->value_dim);
+    rn_retention_recurrent(&b->core, u, b->state, o_of(b, tape), b->value_dim);
   } else {
-    rn_retention_parallel_forward(&b->core, u, tape->states, tape->normed, b->value_dim,
+    rn_retention_parallel_forward(&b->core, u, b->own, o_of(b, tape), b->value_dim,
                                   by_weights ? tape->alpha : NULL);
   }
   rn_retention_row_scale(&b->core, u, form, tape->alpha);
@@ -226,9 +283,10 @@ static void retain_first_tokens(rn_block_retention *b, const rn_real *params,
     } else {
       for (int i = 0; i < b->dim; i++) b->wide_row[i] = (double)raw[i];
     }
-    rn_first_token_retain(shape, b->wide_row, params + at->q, params + at->k,
-                          tape->kv + row * pair_width(b) + b->dim,
-                          tape->normed + row * b->value_dim);
+    rn_real *o = o_of(b, tape) + row * b->value_dim;
+    const rn_real *v =
+        rn_row_open(b->core.kernels, tape->kv, row * pair_width(b) + b->dim, b->value_dim, o);
+    rn_first_token_retain(shape, b->wide_row, params + at->q, params + at->k, v, o);
   }
 }
 
@@ -239,8 +297,11 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   const rn_rows rows = rn_rows_of_unit(unit);
   const int heads = unit->sequences * b->heads;
   const int64_t m = (int64_t)b->key_width * b->value_width;
-  const rn_retention_view u = view_of(b, unit, tape);
+  const bool chunkwise = form == RN_FORM_CHUNKWISE;
+  const rn_retention_view u =
+      chunkwise ? view_of(b, unit, tape) : view_without_chunks(b, unit, tape);
   const rows_pass pass = {b, params, at, unit->tokens, tape, in.x, y};
+  rn_real *parts = b->half ? b->parts : rn_array_reals(tape->states);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   tape->form = form;
   if (form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_CHUNKWISE) {
@@ -252,27 +313,30 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   rn_span_phase("k, v projection");
   rn_each_block(rows, NULL, project_kv, &pass);
   rn_span_phase("states of chunks");
-  contribute(b, &u, form, tape->states);
+  if (!chunkwise) widen_kv(b, tape, rows.count);
+  contribute(b, &u, form, parts);
   rn_retention_decays(&b->core, &u, b->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer, heads, m, b->log_decay, b->own));
 
   rn_span_phase("q, g projection");
   rn_each_block(rows, port, project_qg, &pass);
   rn_span_phase("retention inside chunks");
-  if (form == RN_FORM_CHUNKWISE) {
-    rn_retention_forward_inner(&b->core, &u, port, tape->normed, b->value_dim,
+  if (chunkwise) {
+    rn_retention_forward_inner(&b->core, &u, port, o_of(b, tape), b->value_dim,
                                rn_retention_scale_needs_weights(&b->core) ? tape->alpha : NULL);
   }
 
   rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
-  if (form == RN_FORM_CHUNKWISE) {
-    rn_retention_forward_states(&b->core, &u, b->state, tape->states);
+  memcpy(b->own, b->state, (size_t)(heads * m) * sizeof(rn_real));
+  if (chunkwise) {
+    rn_retention_forward_states(&b->core, &u, b->state, parts, tape->states);
     if (port->pass != NULL) RN_TRY(err, port->pass(port->self, err, b->state));
-    rn_retention_forward_cross(&b->core, &u, port, tape->states, tape->normed, b->value_dim,
+    rn_retention_forward_cross(&b->core, &u, port, tape->states, o_of(b, tape), b->value_dim,
                                tape->alpha);
   } else {
-    memcpy(tape->states, b->state, (size_t)(heads * m) * sizeof(rn_real));
+    if (!b->half) memcpy(parts, b->state, (size_t)(heads * m) * sizeof(rn_real));
+    widen_q(b, tape, rows.count);
     retain_without_chunks(b, &u, form, tape);
   }
   rn_span_phase("first tokens");
@@ -282,36 +346,37 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   return RN_OK;
 }
 
-/* From the gradient of the retention's output (in d_value) to those of q, k, v: the scan in it. */
+/* From the gradient of the retention's output (in `values`) to those of q, k, v: the scan in it. */
 static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
                                int layer, rn_scan_port *port, const rn_block_retention_tape *tape) {
   const int D = b->dim, ldv = b->value_dim, pair = pair_width(b), heads = u->sequences * b->heads;
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = tape->form == RN_FORM_CHUNKWISE;
-  assert(tape->form != RN_FORM_RECURRENT);
+  const rn_array d_value = d_value_of(b);
+  assert(chunkwise || (tape->form == RN_FORM_PARALLEL && !b->half));
   rn_span_phase("states of chunks");
   if (chunkwise) {
-    rn_retention_backward_begin(&b->core, u, b->d_value, ldv, b->adjoints, b->own);
+    rn_retention_backward_begin(&b->core, u, d_value, ldv, b->parts, b->own);
   } else {
-    rn_retention_parallel_adjoint_own(&b->core, u, b->d_value, ldv, b->own);
+    rn_retention_parallel_adjoint_own(&b->core, u, b->values, ldv, b->own);
   }
   rn_retention_decays(&b->core, u, b->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, layer, heads, m, b->log_decay, b->own));
   rn_span_phase("retention inside chunks");
   if (chunkwise) {
-    rn_retention_backward_inner(&b->core, u, port, b->d_value, ldv, b->d_q, D, b->d_kv, b->d_kv + D,
+    rn_retention_backward_inner(&b->core, u, port, d_value, ldv, b->d_q, D, b->d_kv, b->d_kv + D,
                                 pair);
   }
   rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
   if (chunkwise) {
-    rn_retention_backward_states(&b->core, u, b->state, b->adjoints);
+    rn_retention_backward_states(&b->core, u, b->state, b->parts, b->adjoints);
     if (port->pass != NULL) RN_TRY(err, port->pass(port->self, err, b->state));
-    rn_retention_backward_cross(&b->core, u, port, b->d_value, ldv, tape->states, b->adjoints,
-                                b->d_q, D, b->d_kv, b->d_kv + D, pair);
+    rn_retention_backward_cross(&b->core, u, port, d_value, ldv, tape->states, b->adjoints, b->d_q,
+                                D, b->d_kv, b->d_kv + D, pair);
   } else {
-    rn_retention_parallel_backward(&b->core, u, b->d_value, ldv, tape->states, b->state, b->d_q, D,
-                                   b->d_kv, b->d_kv + D, pair);
+    rn_retention_parallel_backward(&b->core, u, b->values, ldv, rn_array_reals(tape->states),
+                                   b->state, b->d_q, D, b->d_kv, b->d_kv + D, pair);
   }
   return RN_OK;
 }
@@ -321,16 +386,18 @@ static void project_and_gate_backward(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const rn_block_retention *b = p->b;
   const int D = b->dim, Vd = b->value_dim;
-  rn_block_nn(rows, Vd, D, p->in, D, p->params + p->at->out, Vd, 0, b->d_value, Vd);
-  rn_gate_backward(norm_shape(b), rows, p->tape->normed, head_weight(p), gate_of(p), pair_width(b),
-                   b->d_value);
+  rn_real *room = rn_retention_room(&b->core);
+  rn_block_nn(rows, Vd, D, p->in, D, weights_at(p, p->at->out), Vd, 0, d_value_of(b), Vd);
+  rn_gate_backward(norm_shape(b), rows, p->tape->normed, head_weight(p), gate_of(p), d_value_of(b),
+                   room);
   if (head_weight(p) != NULL) return;
-  rn_head_norm_backward(norm_shape(b), rows, p->tape->normed, p->tape->factor, b->d_value);
+  rn_head_norm_backward(norm_shape(b), rows, p->tape->normed, p->tape->factor, d_value_of(b), room);
 }
 
 static void norm_backward(const void *self, rn_range rows) {
   const rows_pass *p = self;
-  rn_head_norm_backward(norm_shape(p->b), rows, p->tape->normed, p->tape->factor, p->b->d_value);
+  rn_head_norm_backward(norm_shape(p->b), rows, p->tape->normed, p->tape->factor, d_value_of(p->b),
+                        rn_retention_room(&p->b->core));
 }
 
 /* From the gradients of q, k, v, which go on the tape beside that of g, to dx. */
@@ -339,21 +406,23 @@ static void project_qkvg_backward(const void *self, rn_range rows) {
   const rn_block_retention *b = p->b;
   const rn_block_retention_tape *t = p->tape;
   const int D = b->dim, pair = pair_width(b);
+  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, 1, rn_reals(b->d_q), D, NULL);
+  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, key_scale(b), rn_reals(b->d_kv),
+                  pair, NULL);
   for (int64_t row = rows.begin; row < rows.end; row++) {
-    memcpy(t->qg + row * pair, b->d_q + row * D, (size_t)D * sizeof(rn_real));
-    memcpy(t->kv + row * pair, b->d_kv + row * pair, (size_t)pair * sizeof(rn_real));
+    rn_row_put(b->core.kernels, t->qg, row * pair, D, b->d_q + row * D);
+    rn_row_put(b->core.kernels, t->kv, row * pair, pair, b->d_kv + row * pair);
   }
-  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, 1, t->qg, pair);
-  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, key_scale(b), t->kv, pair);
-  rn_block_nn(rows, D, pair, t->kv, pair, p->params + p->at->k, D, 0, p->out, D);
-  rn_block_nn(rows, D, qg_width(b), t->qg, pair, p->params + p->at->q, D, 1, p->out, D);
+  const rn_array out = rn_reals(p->out);
+  rn_block_nn(rows, D, pair, t->kv, pair, weights_at(p, p->at->k), D, 0, out, D);
+  rn_block_nn(rows, D, qg_width(b), t->qg, pair, weights_at(p, p->at->q), D, 1, out, D);
 }
 
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
                                             const rn_real *params, const rn_layer_params *at,
                                             const rn_unit *unit, int layer, rn_scan_port *port,
-                                            const rn_real *dy, rn_block_retention_tape *tape,
-                                            rn_real *dx, rn_sink *sink) {
+                                            rn_array dy, rn_block_retention_tape *tape, rn_real *dx,
+                                            rn_sink *sink) {
   const rn_rows rows = rn_rows_of_unit(unit);
   const rn_retention_view u = view_of(b, unit, tape);
   const rows_pass pass = {b, params, at, unit->tokens, tape, dy, dx};
@@ -362,7 +431,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
   rn_span_phase("head norm, gate, out projection");
   rn_each_block(rows, NULL, project_and_gate_backward, &pass);
   if (weight != NULL) {
-    rn_head_weight_backward(norm_shape(b), rows, tape->normed, weight, at->head_norm, b->d_value,
+    rn_head_weight_backward(norm_shape(b), rows, tape->normed, weight, at->head_norm, d_value_of(b),
                             sink);
     rn_each_block(rows, NULL, norm_backward, &pass);
   }
@@ -373,7 +442,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
 }
 
 void rn_block_retention_backward_weight(const rn_block_retention *b, const rn_layer_params *at,
-                                        rn_rows rows, const rn_real *x, const rn_real *dy,
+                                        rn_rows rows, rn_array x, rn_array dy,
                                         const rn_block_retention_tape *tape, rn_sink *sink) {
   const int D = b->dim, pair = pair_width(b);
   rn_span_phase("weight products");

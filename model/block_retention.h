@@ -28,29 +28,35 @@ typedef struct rn_block_retention {
   int dim, value_dim, heads, key_width, value_width; /* D, H V, H, K, V */
   int max_sequences, max_tokens;
   bool gate;
+  bool half; /* rows and states are kept, and multiplied, in bf16 */
   rn_head_norm head_norm;
   double eps;
   rn_retention core;
   rn_rotary_table rotary;
   rn_arena arena;
-  rn_real *own, *state, *adjoints; /* [B, H, K, V] twice; [chunks, B, H, K, V] */
-  rn_real *d_value, *d_kv, *d_q;   /* [R, H V]; [R, D + H V]; [R, D] */
-  double *log_decay;               /* [B, H] */
-  double *wide_row;                /* [D] */
+  const rn_half *weights; /* the stage's weights in bf16, or NULL; not owned */
+  rn_real *own, *state;   /* [B, H, K, V]; after forward `own` is the state before the piece */
+  rn_real *parts;         /* [chunks, B, H, K, V]: what chunks add to states, in rn_real */
+  rn_array adjoints;      /* [chunks, B, H, K, V]: parts themselves, if not in bf16 */
+  rn_real *values;        /* [R, H V]: o, where the tape keeps its norm in bf16; d_value */
+  rn_real *d_kv, *d_q;    /* [R, D + H V]; [R, D] */
+  double *log_decay;      /* [B, H] */
+  double *wide_row;       /* [D] */
 } rn_block_retention;
 
 /** Rows into the block: x [R, D] = norm(raw), or raw itself where norm is NULL. */
 typedef struct rn_block_input {
-  const rn_real *x, *raw;
+  rn_array x;
+  const rn_real *raw;
   const rn_norm *norm;
 } rn_block_input;
 
 /** What forward leaves; kv and qg hold their own gradients after backward_input. */
 typedef struct rn_block_retention_tape {
-  rn_real *kv, *qg;        /* [R, D + H V]; rotated k and q first */
-  rn_real *normed, *gated; /* [R, H V] */
+  rn_array kv, qg;         /* [R, D + H V]; rotated k and q first */
+  rn_array normed, gated;  /* [R, H V] */
   rn_real *alpha, *factor; /* [R, H] */
-  rn_real *states;         /* [chunks, B, H, K, V] before each chunk; [1, ...] in other forms */
+  rn_array states;         /* [chunks, B, H, K, V] before each chunk; [1, ...] in other forms */
   rn_form form;
 } rn_block_retention_tape;
 
@@ -78,18 +84,20 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block, con
                                      rn_block_retention_tape *tape, rn_real *y);
 
 /**
+ * The parallel form has no backward in bf16.
+ *
  * Shapes:     dy, dx [R, D], different arrays; dx is overwritten.
  * Collective: over the ranks behind `port`: one REVERSE scan of `layer`.
  */
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *block,
                                             const rn_real *params, const rn_layer_params *at,
                                             const rn_unit *unit, int layer, rn_scan_port *port,
-                                            const rn_real *dy, rn_block_retention_tape *tape,
-                                            rn_real *dx, rn_sink *sink);
+                                            rn_array dy, rn_block_retention_tape *tape, rn_real *dx,
+                                            rn_sink *sink);
 
 /** Weight gradients into the sink; x, dy as in forward and backward_input. */
 void rn_block_retention_backward_weight(const rn_block_retention *block, const rn_layer_params *at,
-                                        rn_rows rows, const rn_real *x, const rn_real *dy,
+                                        rn_rows rows, rn_array x, rn_array dy,
                                         const rn_block_retention_tape *tape, rn_sink *sink);
 
 #endif

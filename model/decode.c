@@ -181,7 +181,7 @@ static void norm_rows(const step *s, rn_norm norm, rn_real *to) {
   for (int r = 0; r < s->count; r++) {
     const int64_t at = (int64_t)r * norm.width;
     s->kernels->norm(norm.kind, norm.width, norm.eps, s->params + norm.weight, bias, d->stream + at,
-                     to + at, d->stat + 2 * r);
+                     rn_reals(to + at), d->stat + 2 * r);
   }
 }
 

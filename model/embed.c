@@ -38,7 +38,7 @@ static void gather(const rn_embed *embed, const rn_real *params, const rn_unit *
 void rn_embed_forward(const rn_embed *embed, const rn_real *params, const rn_unit *unit, bool train,
                       uint64_t seed, rn_real *stat, rn_real *y) {
   gather(embed, params, unit, y);
-  if (embed->has_norm) rn_norm_forward(&embed->norm, params, rows_of(unit), y, y, stat);
+  if (embed->has_norm) rn_norm_forward(&embed->norm, params, rows_of(unit), y, rn_reals(y), stat);
   if (train) rn_dropout_rows(embed->dropout, seed, unit, 0, RN_DROPOUT_EMBED, embed->dim, y);
 }
 

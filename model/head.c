@@ -1,5 +1,7 @@
 #include "model/head.h"
 
+#include <string.h>
+
 #include "model/kernel/kernels.h"
 #include "model/matmul.h"
 #include "proto/span.h"
@@ -23,7 +25,7 @@ static int64_t block_rows(const rn_head *head, int64_t rows) {
 size_t rn_head_work_bytes(const rn_head *head, int64_t rows) {
   size_t block = (size_t)block_rows(head, rows);
   return rn_arena_round(block * (size_t)head->vocab * sizeof(rn_real)) +
-         rn_arena_round(block * (size_t)head->dim * sizeof(rn_real)) +
+         rn_arena_round(block * (size_t)head->dim * rn_element_bytes(head->half)) +
          rn_arena_round(block * 2 * sizeof(rn_real)) + rn_arena_round(block * sizeof(double));
 }
 
@@ -31,27 +33,55 @@ rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *aren
   size_t block = (size_t)block_rows(head, rows);
   rn_head_work work;
   work.logits = rn_arena_take(arena, block * (size_t)head->vocab * sizeof(rn_real));
-  work.normed = rn_arena_take(arena, block * (size_t)head->dim * sizeof(rn_real));
+  const size_t normed = block * (size_t)head->dim * rn_element_bytes(head->half);
+  work.normed = (rn_array){rn_arena_take(arena, normed), head->half};
   work.stat = rn_arena_take(arena, block * 2 * sizeof(rn_real));
   work.row_loss = rn_arena_take(arena, block * sizeof(double));
   return work;
 }
 
 /* What the projection reads: normed rows, or y itself. */
-static const rn_real *projected_rows(const rn_head *head, const rn_real *params, int64_t rows,
-                                     const rn_real *y, rn_head_work *work) {
-  if (!head->has_norm) return y;
-  rn_norm_forward(&head->norm, params, rows, y, work->normed, work->stat);
+static rn_array projected_rows(const rn_head *head, const rn_real *params, int64_t rows,
+                               const rn_real *y, rn_head_work *work) {
+  if (head->has_norm) {
+    rn_norm_forward(&head->norm, params, rows, y, work->normed, work->stat);
+    return work->normed;
+  }
+  if (!head->half) return rn_reals(y);
+  rn_kernels_table()->round_bf16(rows * head->dim, y, rn_array_halves(work->normed));
   return work->normed;
 }
 
-static void backward_block(const rn_head *head, const rn_real *params, int64_t rows,
-                           const rn_real *y, const rn_real *normed, const rn_head_work *work,
-                           rn_real *dy, rn_sink *sink) {
+static void project(const rn_head *head, const rn_real *params, int64_t rows, rn_array normed,
+                    rn_real *logits) {
   const int dim = head->dim, vocab = head->vocab;
+  rn_matmul_nt(rn_rows_together(rows), vocab, dim, normed, dim,
+               rn_array_of_weights(head->weights, params, head->projection), dim, 0,
+               rn_reals(logits), vocab);
+}
+
+/* A row in bf16 at the front of its own memory. */
+static void round_in_place(int n, rn_real *row) {
+  enum { PIECE = 256 };
+  const rn_kernels *kernels = rn_kernels_table();
+  rn_real piece[PIECE];
+  for (int from = 0; from < n; from += PIECE) {
+    const int count = n - from < PIECE ? n - from : PIECE;
+    memcpy(piece, row + from, (size_t)count * sizeof *piece);
+    kernels->round_bf16(count, piece, (rn_half *)(void *)row + from);
+  }
+}
+
+static void backward_block(const rn_head *head, const rn_real *params, int64_t rows,
+                           const rn_real *y, rn_array normed, const rn_head_work *work, rn_real *dy,
+                           rn_sink *sink) {
+  const int dim = head->dim, vocab = head->vocab;
+  const int64_t ld = head->half ? (int64_t)vocab * 2 : vocab;
+  const rn_array d_logits = {work->logits, head->half};
   const rn_rows together = rn_rows_together(rows);
-  rn_sink_product(sink, head->projection, vocab, dim, together, work->logits, vocab, normed, dim);
-  rn_matmul_nn(together, dim, vocab, work->logits, vocab, params + head->projection, dim, 0, dy,
+  rn_sink_product(sink, head->projection, vocab, dim, together, d_logits, ld, normed, dim);
+  rn_matmul_nn(together, dim, vocab, d_logits, ld,
+               rn_array_of_weights(head->weights, params, head->projection), dim, 0, rn_reals(dy),
                dim);
   if (head->has_norm) {
     rn_norm_backward(&head->norm, params, together, y, work->stat, dy, NULL, dy, sink);
@@ -63,19 +93,20 @@ void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, cons
                   rn_real *token_loss, rn_real *dy, rn_sink *sink) {
   const int dim = head->dim, vocab = head->vocab;
   const rn_kernels *kernels = rn_kernels_table();
+  const bool round = head->half && dy != NULL;
   *loss_sum = 0;
   for (int64_t from = 0; from < rows; from += head->block) {
     int64_t count = block_rows(head, rows - from);
     const rn_real *y_block = y + from * dim;
     rn_span_phase("head");
-    const rn_real *normed = projected_rows(head, params, count, y_block, work);
-    rn_matmul_nt(rn_rows_together(count), vocab, dim, normed, dim, params + head->projection, dim,
-                 0, work->logits, vocab);
+    const rn_array normed = projected_rows(head, params, count, y_block, work);
+    project(head, params, count, normed, work->logits);
     rn_span_phase("softmax and loss");
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < count; r++) {
       work->row_loss[r] = kernels->cross_entropy(vocab, work->logits + r * vocab, target[from + r],
                                                  dy != NULL, scale);
+      if (round) round_in_place(vocab, work->logits + r * vocab);
     }
     for (int64_t r = 0; r < count; r++) {
       *loss_sum += work->row_loss[r];
@@ -93,8 +124,7 @@ void rn_head_logits(const rn_head *head, const rn_real *params, int64_t rows, co
   int dim = head->dim, vocab = head->vocab;
   for (int64_t from = 0; from < rows; from += head->block) {
     int64_t count = block_rows(head, rows - from);
-    const rn_real *normed = projected_rows(head, params, count, y + from * dim, work);
-    rn_matmul_nt(rn_rows_together(count), vocab, dim, normed, dim, params + head->projection, dim,
-                 0, logits + from * vocab, vocab);
+    const rn_array normed = projected_rows(head, params, count, y + from * dim, work);
+    project(head, params, count, normed, logits + from * vocab);
   }
 }

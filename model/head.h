@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/array.h"
 #include "model/names.h"
 #include "model/norm.h"
 #include "model/param.h"
@@ -24,14 +25,16 @@ typedef struct rn_head {
   int64_t projection; /* [N, D] */
   bool has_norm;
   rn_norm norm;
+  bool half;              /* products are of bf16 */
+  const rn_half *weights; /* the stage's weights in bf16, or NULL; not owned */
 } rn_head;
 
 rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table);
 
 /** Work space of one block. */
 typedef struct rn_head_work {
-  rn_real *logits;  /* [block, N], then their gradient */
-  rn_real *normed;  /* [block, D] */
+  rn_real *logits;  /* [block, N], then their gradient, in bf16 each row at its front */
+  rn_array normed;  /* [block, D] */
   rn_real *stat;    /* [block, 2] */
   double *row_loss; /* [block] */
 } rn_head_work;

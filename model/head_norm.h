@@ -10,8 +10,10 @@
 #ifndef RN_MODEL_HEAD_NORM_H
 #define RN_MODEL_HEAD_NORM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "model/array.h"
 #include "model/names.h"
 #include "model/sink.h"
 #include "model/spec.h"
@@ -23,31 +25,39 @@ typedef struct rn_head_norm_shape {
 } rn_head_norm_shape;
 
 /**
- * The calling thread's part: all functions but the last work on the rows of a range.
+ * The calling thread's part: all functions but the last work on the rows of a range, and take room
+ * [3 V] of this thread, used where rows are in bf16.
  *
- * Shapes: x [R, H, V]: o on entry, on return the normalized rows, without the weight;
- *         alpha, factor [R, H]: factor is what backward multiplies by.
+ * Shapes: o [R, H, V]: the retention, overwritten; y [R, H, V]: the normalized rows, without the
+ *         weight, o itself allowed; alpha, factor [R, H]: factor is what backward multiplies by.
  */
-void rn_head_norm_forward(rn_head_norm_shape s, rn_range rows, const rn_real *alpha, rn_real *x,
-                          rn_real *factor);
+void rn_head_norm_forward(rn_head_norm_shape s, rn_range rows, const rn_real *alpha, rn_real *o,
+                          rn_array y, rn_real *factor);
 
 /** dy becomes do, in place; y are the rows that forward left. */
-void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, const rn_real *y,
-                           const rn_real *factor, rn_real *dy);
+void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *factor,
+                           rn_array dy, rn_real *room);
 
-/** z = silu(g) y w; g [R, H V] rows ldg apart or NULL (no gate), w [V] or NULL. */
-void rn_gate_forward(rn_head_norm_shape s, rn_range rows, const rn_real *y, const rn_real *w,
-                     const rn_real *g, int64_t ldg, rn_real *z);
+/** Rows [R, H V] of a gate, ld apart; `is` false: there is none. */
+typedef struct rn_gate_rows {
+  rn_array x;
+  int64_t ld;
+  bool is;
+} rn_gate_rows;
+
+/** z = silu(g) y w; w [V] or NULL. */
+void rn_gate_forward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
+                     rn_gate_rows g, rn_array z, rn_real *room);
 
 /** dz becomes that of y w, in place; g becomes dg in place (if a gate); w as in forward. */
-void rn_gate_backward(rn_head_norm_shape s, rn_range rows, const rn_real *y, const rn_real *w,
-                      rn_real *g, int64_t ldg, rn_real *dz);
+void rn_gate_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
+                      rn_gate_rows g, rn_array dz, rn_real *room);
 
 /**
  * With dz that of y w: the weight's gradient into the sink at `offset`, summed over rows and heads
  * in an order that does not depend on threads, and dz becomes dy in place.
  */
-void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_real *y, const rn_real *w,
-                             int64_t offset, rn_real *dz, rn_sink *sink);
+void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, rn_array y, const rn_real *w,
+                             int64_t offset, rn_array dz, rn_sink *sink);
 
 #endif

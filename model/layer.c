@@ -1,37 +1,83 @@
 #include "model/layer.h"
 
 #include "model/dropout.h"
+#include "model/kernel/kernels.h"
 #include "proto/span.h"
 
-static size_t row_bytes(const rn_layer *layer, int64_t rows) {
-  return rn_arena_round((size_t)(rows * layer->retention_norm.width) * sizeof(rn_real));
+static size_t row_bytes(const rn_layer *layer, int64_t rows, bool half) {
+  return rn_arena_round((size_t)(rows * layer->retention_norm.width) * rn_element_bytes(half));
 }
 
 static size_t stat_bytes(int64_t rows) {
   return rn_arena_round((size_t)(2 * rows) * sizeof(rn_real));
 }
 
+/* Post-norm rows go past a block as they are; a block's input in bf16 is then a copy. */
+static bool has_own_input(const rn_layer *layer) {
+  return layer->pre_norm || layer->half;
+}
+
 size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows) {
-  return 4 * row_bytes(layer, rows) + 2 * stat_bytes(rows) +
-         rn_block_retention_tape_bytes(layer->retention) + rn_ffn_tape_bytes(&layer->ffn, rows);
+  const size_t norms = 2 * row_bytes(layer, rows, false) + 2 * stat_bytes(rows);
+  const size_t past = layer->pre_norm ? 0 : 2 * row_bytes(layer, rows, false);
+  const size_t inputs = has_own_input(layer) ? 2 * row_bytes(layer, rows, layer->half) : 0;
+  return norms + past + inputs + rn_block_retention_tape_bytes(layer->retention) +
+         rn_ffn_tape_bytes(&layer->ffn, rows);
+}
+
+static rn_real *take_rows(const rn_layer *layer, int64_t rows, rn_arena *arena) {
+  return rn_arena_take(arena, row_bytes(layer, rows, false));
+}
+
+static rn_array take_input(const rn_layer *layer, int64_t rows, rn_real *past, rn_arena *arena) {
+  if (!has_own_input(layer)) return rn_reals(past);
+  return (rn_array){rn_arena_take(arena, row_bytes(layer, rows, layer->half)), layer->half};
 }
 
 rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, rn_arena *arena) {
-  rn_layer_tape tape = {.norm_in1 = rn_arena_take(arena, row_bytes(layer, rows)),
-                        .in1 = rn_arena_take(arena, row_bytes(layer, rows)),
-                        .norm_in2 = rn_arena_take(arena, row_bytes(layer, rows)),
-                        .in2 = rn_arena_take(arena, row_bytes(layer, rows)),
-                        .stat1 = rn_arena_take(arena, stat_bytes(rows)),
-                        .stat2 = rn_arena_take(arena, stat_bytes(rows))};
-  tape.retention = rn_block_retention_tape_take(layer->retention, arena);
-  tape.ffn = rn_ffn_tape_take(&layer->ffn, rows, arena);
-  return tape;
+  rn_layer_tape t = {.norm_in1 = take_rows(layer, rows, arena),
+                     .norm_in2 = take_rows(layer, rows, arena)};
+  t.past1 = layer->pre_norm ? t.norm_in1 : take_rows(layer, rows, arena);
+  t.past2 = layer->pre_norm ? t.norm_in2 : take_rows(layer, rows, arena);
+  t.in1 = take_input(layer, rows, t.past1, arena);
+  t.in2 = take_input(layer, rows, t.past2, arena);
+  t.stat1 = rn_arena_take(arena, stat_bytes(rows));
+  t.stat2 = rn_arena_take(arena, stat_bytes(rows));
+  t.retention = rn_block_retention_tape_take(layer->retention, arena);
+  t.ffn = rn_ffn_tape_take(&layer->ffn, rows, arena);
+  return t;
 }
 
 static void copy(rn_real *to, const rn_real *from, int64_t count) {
   if (to == from) return;
 #pragma omp parallel for simd schedule(static)
   for (int64_t i = 0; i < count; i++) to[i] = from[i];
+}
+
+static void copy_array(rn_array to, rn_array from, int64_t count) {
+  if (!to.half) {
+    copy(rn_array_reals(to), rn_array_reals(from), count);
+    return;
+  }
+  rn_half *y = rn_array_halves(to);
+  const rn_half *x = rn_array_halves(from);
+#pragma omp parallel for simd schedule(static)
+  for (int64_t i = 0; i < count; i++) y[i] = x[i];
+}
+
+/* to = x, in the type of `to` */
+static void put(rn_array to, const rn_real *x, int64_t count) {
+  enum { PIECE = 1 << 14 };
+  const rn_kernels *kernels = rn_kernels_table();
+  if (!to.half) {
+    copy(rn_array_reals(to), x, count);
+    return;
+  }
+#pragma omp parallel for schedule(static)
+  for (int64_t at = 0; at < count; at += PIECE) {
+    const int64_t left = count - at;
+    kernels->round_bf16(left < PIECE ? left : PIECE, x + at, rn_array_halves(to) + at);
+  }
 }
 
 /* to = residual x + branch */
@@ -48,6 +94,20 @@ static void drop(const rn_layer *layer, const rn_unit *unit, rn_dropout_place pl
                   layer->retention_norm.width, rows);
 }
 
+/* The gradient of a block's output, from dy behind its dropout. */
+static void take_gradient(const rn_layer *layer, const rn_unit *unit, rn_dropout_place place,
+                          bool train, const rn_real *dy, rn_array d_out) {
+  const int64_t count = rn_rows_of_unit(unit).count * layer->retention_norm.width;
+  if (!train || layer->dropout == 0) {
+    put(d_out, dy, count);
+    return;
+  }
+  rn_real *dropped = d_out.half ? layer->scratch : rn_array_reals(d_out);
+  copy(dropped, dy, count);
+  drop(layer, unit, place, train, dropped);
+  put(d_out, dropped, count);
+}
+
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *params,
                            const rn_unit *unit, rn_form form, bool train, rn_scan_port *port,
                            const rn_real *x, rn_layer_tape *t, rn_real *y) {
@@ -56,34 +116,42 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
   rn_real *branch = layer->scratch;
   t->train = train;
   rn_span_phase("norms, residual");
-  copy(rn_layer_tape_input(layer, t), x, count);
+  copy(rn_layer_tape_input(t), x, count);
   if (layer->pre_norm) {
     rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, t->in1, t->stat1);
+  } else {
+    put(t->in1, t->past1, count);
   }
-  const rn_block_input in = {.x = t->in1,
-                             .raw = layer->pre_norm ? t->norm_in1 : t->in1,
-                             .norm = layer->pre_norm ? &layer->retention_norm : NULL};
+  const rn_block_input in = {
+      .x = t->in1, .raw = t->past1, .norm = layer->pre_norm ? &layer->retention_norm : NULL};
   RN_TRY(err, rn_block_retention_forward(err, layer->retention, params, &layer->at, unit, form,
                                          layer->index, port, in, &t->retention, branch));
   rn_span_phase("norms, residual");
   drop(layer, unit, RN_DROPOUT_RETENTION, train, branch);
   if (layer->pre_norm) {
-    join(layer, t->norm_in1, branch, count, t->norm_in2);
+    join(layer, t->past1, branch, count, t->norm_in2);
     rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2, t->in2, t->stat2);
   } else {
-    join(layer, t->in1, branch, count, t->norm_in1);
-    rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, t->in2, t->stat1);
+    join(layer, t->past1, branch, count, t->norm_in1);
+    rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, rn_reals(t->past2),
+                    t->stat1);
+    put(t->in2, t->past2, count);
   }
   rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn, branch);
   rn_span_phase("norms, residual");
   drop(layer, unit, RN_DROPOUT_FFN, train, branch);
   if (layer->pre_norm) {
-    join(layer, t->norm_in2, branch, count, y);
+    join(layer, t->past2, branch, count, y);
   } else {
-    join(layer, t->in2, branch, count, t->norm_in2);
-    rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2, y, t->stat2);
+    join(layer, t->past2, branch, count, t->norm_in2);
+    rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2, rn_reals(y), t->stat2);
   }
   return RN_OK;
+}
+
+/* Where the gradient of a block's output goes, in place of the norm's input. */
+static rn_array gradient_at(const rn_layer *layer, rn_real *norm_in) {
+  return (rn_array){norm_in, layer->half};
 }
 
 /* dy becomes the gradient of the ffn block's input side; norm_in2 keeps that of its output. */
@@ -94,20 +162,18 @@ static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_
   rn_real *d = layer->scratch;
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
-    rn_real *d_out = layer->d_out;
-    copy(d_out, dy, count);
-    drop(layer, unit, RN_DROPOUT_FFN, t->train, d_out);
-    rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, layer->ffn_work, d);
+    take_gradient(layer, unit, RN_DROPOUT_FFN, t->train, dy, layer->d_out);
+    rn_ffn_backward_input(&layer->ffn, params, rows, layer->d_out, &t->ffn, layer->ffn_work, d);
     rn_span_phase("norms, residual");
     for (int64_t i = 0; layer->residual != 1 && i < count; i++) dy[i] *= layer->residual;
     rn_norm_backward(&layer->ffn_norm, params, rows, t->norm_in2, t->stat2, d, dy, dy, sink);
-    copy(t->norm_in2, d_out, count);
+    copy_array(gradient_at(layer, t->norm_in2), layer->d_out, count);
     return;
   }
   rn_norm_backward(&layer->ffn_norm, params, rows, t->norm_in2, t->stat2, dy, NULL, dy, sink);
-  copy(t->norm_in2, dy, count);
-  drop(layer, unit, RN_DROPOUT_FFN, t->train, t->norm_in2);
-  rn_ffn_backward_input(&layer->ffn, params, rows, t->norm_in2, &t->ffn, layer->ffn_work, d);
+  const rn_array d_out = gradient_at(layer, t->norm_in2);
+  take_gradient(layer, unit, RN_DROPOUT_FFN, t->train, dy, d_out);
+  rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, layer->ffn_work, d);
   rn_span_phase("norms, residual");
   join(layer, dy, d, count, dy);
   rn_norm_backward(&layer->retention_norm, params, rows, t->norm_in1, t->stat1, dy, NULL, dy, sink);
@@ -120,11 +186,10 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_r
   const int64_t count = rows.count * layer->retention_norm.width;
   rn_real *d = layer->scratch;
   ffn_backward(layer, params, unit, t, dy, sink);
-  rn_real *d_out = layer->d_out;
-  copy(d_out, dy, count);
-  drop(layer, unit, RN_DROPOUT_RETENTION, t->train, d_out);
+  take_gradient(layer, unit, RN_DROPOUT_RETENTION, t->train, dy, layer->d_out);
   RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
-                                                layer->index, port, d_out, &t->retention, d, sink));
+                                                layer->index, port, layer->d_out, &t->retention, d,
+                                                sink));
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
     for (int64_t i = 0; layer->residual != 1 && i < count; i++) dy[i] *= layer->residual;
@@ -132,13 +197,14 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_r
   } else {
     join(layer, dy, d, count, dy);
   }
-  copy(t->norm_in1, d_out, count);
+  copy_array(gradient_at(layer, t->norm_in1), layer->d_out, count);
   return RN_OK;
 }
 
 void rn_layer_backward_weight(const rn_layer *layer, rn_rows rows, const rn_layer_tape *tape,
                               rn_sink *sink) {
-  rn_ffn_backward_weight(&layer->ffn, rows, tape->in2, tape->norm_in2, &tape->ffn, sink);
-  rn_block_retention_backward_weight(layer->retention, &layer->at, rows, tape->in1, tape->norm_in1,
-                                     &tape->retention, sink);
+  rn_ffn_backward_weight(&layer->ffn, rows, tape->in2, gradient_at(layer, tape->norm_in2),
+                         &tape->ffn, sink);
+  rn_block_retention_backward_weight(layer->retention, &layer->at, rows, tape->in1,
+                                     gradient_at(layer, tape->norm_in1), &tape->retention, sink);
 }

@@ -8,6 +8,7 @@
 #ifndef RN_MODEL_LAYER_H
 #define RN_MODEL_LAYER_H
 
+#include "model/array.h"
 #include "model/block_ffn.h"
 #include "model/block_retention.h"
 #include "model/names.h"
@@ -26,16 +27,21 @@ typedef struct rn_layer {
   rn_norm retention_norm, ffn_norm;
   rn_ffn_block ffn;
   rn_block_retention *retention; /* shared */
-  rn_real *scratch, *d_out;      /* shared: [R, D] each */
-  rn_real *ffn_work;             /* shared: [R, F] */
+  bool half;                     /* blocks are fed in bf16 */
+  rn_real *scratch;              /* shared: [R, D] */
+  rn_array d_out;                /* shared: [R, D], in the blocks' type */
+  rn_array ffn_work;             /* shared: [R, F], likewise */
 } rn_layer;
 
-/** Rows [R, D]; norm_in1, norm_in2 hold the gradients of the blocks' outputs after backward_input.
+/**
+ * Rows [R, D]; 1 is of the retention block, 2 of the feed-forward one. norm_in1, norm_in2 hold the
+ * gradients of the blocks' outputs after backward_input, in the blocks' type.
  */
 typedef struct rn_layer_tape {
-  rn_real *norm_in1, *in1; /* input of the first norm; input of the retention block */
-  rn_real *norm_in2, *in2;
-  rn_real *stat1, *stat2; /* [R, 2] */
+  rn_real *norm_in1, *norm_in2; /* inputs of the norms */
+  rn_real *past1, *past2;       /* what goes past the blocks; with pre-norm the norms' inputs */
+  rn_array in1, in2;            /* inputs of the blocks; in rn_real and post-norm what goes past */
+  rn_real *stat1, *stat2;       /* [R, 2] */
   rn_block_retention_tape retention;
   rn_ffn_tape ffn;
   bool train; /* whether forward dropped */
@@ -45,8 +51,8 @@ size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows);
 rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, rn_arena *arena);
 
 /** Where the tape keeps forward's x: who puts it there saves a copy. */
-static inline rn_real *rn_layer_tape_input(const rn_layer *layer, const rn_layer_tape *tape) {
-  return layer->pre_norm ? tape->norm_in1 : tape->in1;
+static inline rn_real *rn_layer_tape_input(const rn_layer_tape *tape) {
+  return tape->past1;
 }
 
 /**

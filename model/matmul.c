@@ -66,45 +66,44 @@ static rn_tile tile_at(const rn_tiling *tiling, int64_t index) {
                    (int)(cols < tiling->tile_cols ? cols : tiling->tile_cols)};
 }
 
-void rn_matmul_nt(rn_rows rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
-                  int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
-  rn_gemm *gemm = rn_products_table()->nt;
+void rn_matmul_nt(rn_rows rows, int n, int k, rn_array x, int64_t ldx, rn_array w, int64_t ldw,
+                  rn_real beta, rn_array y, int64_t ldy) {
   const rn_tiling tiling = tiling_of_rows(rows, n);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
     rn_tile t = tile_at(&tiling, i);
-    gemm(t.rows, t.cols, k, 1, x + t.row * ldx, ldx, w + t.col * ldw, ldw, beta,
-         y + t.row * ldy + t.col, ldy);
+    rn_multiply(RN_PRODUCT_NT, t.rows, t.cols, k, rn_array_from(x, t.row * ldx), ldx,
+                rn_array_from(w, t.col * ldw), ldw, beta, rn_array_from(y, t.row * ldy + t.col),
+                ldy);
   }
 }
 
-void rn_matmul_nn(rn_rows rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
-                  int64_t ldw, rn_real beta, rn_real *dx, int64_t lddx) {
-  rn_gemm *gemm = rn_products_table()->nn;
+void rn_matmul_nn(rn_rows rows, int k, int n, rn_array dy, int64_t lddy, rn_array w, int64_t ldw,
+                  rn_real beta, rn_array dx, int64_t lddx) {
   const rn_tiling tiling = tiling_of_rows(rows, k);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
     rn_tile t = tile_at(&tiling, i);
-    gemm(t.rows, t.cols, n, 1, dy + t.row * lddy, lddy, w + t.col, ldw, beta,
-         dx + t.row * lddx + t.col, lddx);
+    rn_multiply(RN_PRODUCT_NN, t.rows, t.cols, n, rn_array_from(dy, t.row * lddy), lddy,
+                rn_array_from(w, t.col), ldw, beta, rn_array_from(dx, t.row * lddx + t.col), lddx);
   }
 }
 
 /* Rows that one call sums over: what packing them takes stays in cache. */
 enum { SUM_ROWS = 512 };
 
-void rn_matmul_tn(int64_t rows, int n, int k, const rn_real *dy, int64_t lddy, const rn_real *x,
-                  int64_t ldx, rn_real beta, rn_real *dw, int64_t lddw) {
+void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_array x, int64_t ldx,
+                  rn_real beta, rn_array dw, int64_t lddw) {
   assert(rows <= INT32_MAX);
-  rn_gemm *gemm = rn_products_table()->tn;
   const rn_tiling tiling = tiling_of_weights(n, k);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
     rn_tile t = tile_at(&tiling, i);
     for (int64_t row = 0; row == 0 || row < rows; row += SUM_ROWS) {
-      gemm(t.rows, t.cols, (int)(rows - row < SUM_ROWS ? rows - row : SUM_ROWS), 1,
-           dy + row * lddy + t.row, lddy, x + row * ldx + t.col, ldx, row == 0 ? beta : 1,
-           dw + t.row * lddw + t.col, lddw);
+      rn_multiply(RN_PRODUCT_TN, t.rows, t.cols,
+                  (int)(rows - row < SUM_ROWS ? rows - row : SUM_ROWS),
+                  rn_array_from(dy, row * lddy + t.row), lddy, rn_array_from(x, row * ldx + t.col),
+                  ldx, row == 0 ? beta : 1, rn_array_from(dw, t.row * lddw + t.col), lddw);
     }
   }
 }
@@ -136,31 +135,31 @@ static int width_at(int col, int cols) {
   return cols - col < TILE_COLS ? cols - col : TILE_COLS;
 }
 
-static void block_nt(rn_gemm *gemm, rn_range rows, int n, int k, const rn_real *x, int64_t ldx,
-                     const rn_real *w, int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
+static void block_nt(rn_product_kind kind, rn_range rows, int n, int k, rn_array x, int64_t ldx,
+                     rn_array w, int64_t ldw, rn_real beta, rn_array y, int64_t ldy) {
   for (int col = 0; col < n; col += TILE_COLS) {
-    gemm((int)rn_range_count(rows), width_at(col, n), k, 1, x + rows.begin * ldx, ldx,
-         w + col * ldw, ldw, beta, y + rows.begin * ldy + col, ldy);
+    rn_multiply(kind, (int)rn_range_count(rows), width_at(col, n), k,
+                rn_array_from(x, rows.begin * ldx), ldx, rn_array_from(w, col * ldw), ldw, beta,
+                rn_array_from(y, rows.begin * ldy + col), ldy);
   }
 }
 
-void rn_block_nt(rn_range rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
-                 int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
-  block_nt(rn_products_table()->nt, rows, n, k, x, ldx, w, ldw, beta, y, ldy);
+void rn_block_nt(rn_range rows, int n, int k, rn_array x, int64_t ldx, rn_array w, int64_t ldw,
+                 rn_real beta, rn_array y, int64_t ldy) {
+  block_nt(RN_PRODUCT_NT, rows, n, k, x, ldx, w, ldw, beta, y, ldy);
 }
 
-void rn_block_nt_exact(rn_range rows, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
-                       int64_t ldw, rn_real *y, int64_t ldy) {
-  const rn_products *products = rn_products_table();
-  block_nt(k <= RN_EXACT_SUM ? products->nt_exact : products->nt, rows, n, k, x, ldx, w, ldw, 0, y,
-           ldy);
+void rn_block_nt_exact(rn_range rows, int n, int k, rn_array x, int64_t ldx, rn_array w,
+                       int64_t ldw, rn_array y, int64_t ldy) {
+  block_nt(k <= RN_EXACT_SUM ? RN_PRODUCT_NT_EXACT : RN_PRODUCT_NT, rows, n, k, x, ldx, w, ldw, 0,
+           y, ldy);
 }
 
-void rn_block_nn(rn_range rows, int k, int n, const rn_real *dy, int64_t lddy, const rn_real *w,
-                 int64_t ldw, rn_real beta, rn_real *dx, int64_t lddx) {
-  rn_gemm *gemm = rn_products_table()->nn;
+void rn_block_nn(rn_range rows, int k, int n, rn_array dy, int64_t lddy, rn_array w, int64_t ldw,
+                 rn_real beta, rn_array dx, int64_t lddx) {
   for (int col = 0; col < k; col += TILE_COLS) {
-    gemm((int)rn_range_count(rows), width_at(col, k), n, 1, dy + rows.begin * lddy, lddy, w + col,
-         ldw, beta, dx + rows.begin * lddx + col, lddx);
+    rn_multiply(RN_PRODUCT_NN, (int)rn_range_count(rows), width_at(col, k), n,
+                rn_array_from(dy, rows.begin * lddy), lddy, rn_array_from(w, col), ldw, beta,
+                rn_array_from(dx, rows.begin * lddx + col), lddx);
   }
 }

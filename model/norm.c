@@ -21,14 +21,14 @@ void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real 
 }
 
 void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
-                     rn_real *y, rn_real *stat) {
+                     rn_array y, rn_real *stat) {
   const rn_real *weight = params + norm->weight;
   const rn_real *bias = norm->bias >= 0 ? params + norm->bias : NULL;
   const rn_kernels *kernels = rn_kernels_table();
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < rows; r++) {
     kernels->norm(norm->kind, norm->width, norm->eps, weight, bias, x + r * norm->width,
-                  y + r * norm->width, stat + 2 * r);
+                  rn_array_from(y, r * norm->width), stat + 2 * r);
   }
 }
 

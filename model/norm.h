@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "model/array.h"
 #include "model/names.h"
 #include "model/sink.h"
 #include "model/spec.h"
@@ -31,7 +32,7 @@ static inline rn_norm rn_norm_make(const rn_spec *spec, int64_t weight, int64_t 
  * (0 for rms) and r of each row, which backward needs.
  */
 void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
-                     rn_real *y, rn_real *stat);
+                     rn_array y, rn_real *stat);
 
 /** One row in double, for what hangs on its last digits. Shapes: x, y [D]. */
 void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y);

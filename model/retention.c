@@ -1,10 +1,12 @@
 /* Tables of the core, and what all forms share: decays of pieces and constant row scales. */
 #include "model/retention.h"
 
+#include <assert.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 
+#include "model/kernel/products.h"
 #include "proto/arena.h"
 
 static void fill_tables(rn_retention *r) {
@@ -16,13 +18,16 @@ static void fill_tables(rn_retention *r) {
   }
 }
 
-/* Bands of scores and their gradients, scaled rows of a chunk, a slab of a state. */
+static int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+/* Bands of scores and their gradients, scaled rows of a chunk, a slab of a state, rows of a head.
+ */
 static int64_t work_elements(const rn_retention *r) {
-  const int wide = r->key_width > r->value_width ? r->key_width : r->value_width;
-  const int64_t bands = 2 * (int64_t)RN_CHUNK_BAND * r->chunk, rows = (int64_t)wide * r->chunk;
-  const int64_t slab = (int64_t)RN_SLAB_ROWS * r->value_width;
-  const int64_t most = bands > rows ? bands : rows;
-  return most > slab ? most : slab;
+  const int64_t wide = larger(r->key_width, r->value_width), bands = r->half ? 3 : 2;
+  const int64_t rows = larger(r->chunk, 3) * wide, slab = (int64_t)RN_SLAB_ROWS * r->value_width;
+  return larger(bands * RN_CHUNK_BAND * r->chunk, larger(rows, slab));
 }
 
 rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens) {
@@ -34,6 +39,7 @@ rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens) {
                         .chunk = whole || spec->chunk > tokens ? tokens : spec->chunk,
                         .max_tokens = tokens,
                         .threads = omp_get_max_threads(),
+                        .half = rn_products_in_half(),
                         .scale = spec->retention_scale};
   shape.work_each = work_elements(&shape);
   return shape;
@@ -72,6 +78,11 @@ void rn_retention_destroy(rn_retention *r) {
   free(r->decay);
   free(r->work);
   *r = (rn_retention){0};
+}
+
+rn_real *rn_retention_room(const rn_retention *r) {
+  assert(omp_get_thread_num() < r->threads);
+  return r->work + omp_get_thread_num() * r->work_each;
 }
 
 int rn_retention_chunks(const rn_retention *r, int tokens) {

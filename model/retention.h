@@ -37,13 +37,15 @@ typedef struct rn_retention {
   int threads;   /* set when the core was made; it never uses more */
   rn_real *work; /* [threads, work_each] */
   int64_t work_each;
+  bool half; /* operands of chunks are in bf16 */
 } rn_retention;
 
-/** One unit's view: `tokens` of `sequences`; rows of q, k, v, o are ld apart. */
+/** One unit's view: `tokens` of `sequences`; rows of q, k, v, o are ld apart, in the core's type.
+ */
 typedef struct rn_retention_view {
   int sequences, tokens;
   const int32_t *since; /* [B, T] */
-  const rn_real *q, *k, *v;
+  rn_array q, k, v;
   int64_t ldq, ldk, ldv;
 } rn_retention_view;
 
@@ -61,8 +63,11 @@ int rn_retention_chunks(const rn_retention *r, int tokens);
 /** log of the factor by which the piece fades a state, -inf across a boundary: [B, H]. */
 void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, double *log_decay);
 
-/** Contributions of chunks into states, the piece's own [B, H, K, V] folded from them. */
-void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u, rn_real *states,
+/** Room of the calling thread for three rows of a head, between chunks. */
+rn_real *rn_retention_room(const rn_retention *r);
+
+/** Contributions of chunks into parts, the piece's own [B, H, K, V] folded from them. */
+void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u, rn_real *parts,
                                 rn_real *own);
 
 /** o = inner part; row_abs [B, T, H] = sum |weights| of each row where the scale asks for it. */
@@ -71,44 +76,44 @@ void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *
                                 rn_real *row_abs);
 
 /**
- * states become those before each chunk. state [B, H, K, V]: in, the one before the piece; out, the
- * one after it.
+ * states from parts are those before each chunk. state [B, H, K, V]: in, the one before the piece;
+ * out, the one after it. states in rn_real may be parts themselves.
  */
 void rn_retention_forward_states(const rn_retention *r, const rn_retention_view *u, rn_real *state,
-                                 rn_real *states);
+                                 rn_real *parts, rn_array states);
 
 /**
  * o += cross part, from the states before each chunk; alpha [B, T, H] is the row scale.
  * Overlap: `port` (NULL: none) is polled for the sake of what was sent last.
  */
 void rn_retention_forward_cross(const rn_retention *r, const rn_retention_view *u,
-                                const rn_scan_port *port, const rn_real *states, rn_real *o,
-                                int64_t ldo, rn_real *alpha);
+                                const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
+                                rn_real *alpha);
 
-/** Contributions of chunks to the adjoint: adjoints [chunks, B, H, K, V], own folded backwards. */
-void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_real *d_o, int64_t ldo, rn_real *adjoints, rn_real *own);
+/** Contributions of chunks to the adjoint: parts [chunks, B, H, K, V], own folded backwards. */
+void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_array d_o,
+                                 int64_t ldo, rn_real *parts, rn_real *own);
 
 /** dq, dk, dv = inner parts. */
 void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, const rn_real *d_o, int64_t ldo,
-                                 rn_real *dq, int64_t lddq, rn_real *dk, rn_real *dv,
-                                 int64_t lddkv);
+                                 const rn_scan_port *port, rn_array d_o, int64_t ldo, rn_real *dq,
+                                 int64_t lddq, rn_real *dk, rn_real *dv, int64_t lddkv);
 
 /**
- * adjoints become those of each chunk's outgoing state. adjoint [B, H, K, V]: in, that of the state
- * after the piece; out, of the one before it.
+ * adjoints from parts are those of each chunk's outgoing state. adjoint [B, H, K, V]: in, that of
+ * the state after the piece; out, of the one before it. adjoints in rn_real may be parts
+ * themselves.
  */
 void rn_retention_backward_states(const rn_retention *r, const rn_retention_view *u,
-                                  rn_real *adjoint, rn_real *adjoints);
+                                  rn_real *adjoint, rn_real *parts, rn_array adjoints);
 
 /** Cross parts are added to dq, dk, dv; `port` as in forward_cross. */
 void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, const rn_real *d_o, int64_t ldo,
-                                 const rn_real *states, const rn_real *adjoints, rn_real *dq,
-                                 int64_t lddq, rn_real *dk, rn_real *dv, int64_t lddkv);
+                                 const rn_scan_port *port, rn_array d_o, int64_t ldo,
+                                 rn_array states, rn_array adjoints, rn_real *dq, int64_t lddq,
+                                 rn_real *dk, rn_real *dv, int64_t lddkv);
 
-/** The parallel form, token by token and plain: the oracle of the tests. */
+/** The parallel form, token by token and plain, in rn_real only: the oracle of the tests. */
 void rn_retention_parallel_own(const rn_retention *r, const rn_retention_view *u, rn_real *own);
 void rn_retention_parallel_forward(const rn_retention *r, const rn_retention_view *u,
                                    const rn_real *before, rn_real *o, int64_t ldo,
@@ -120,7 +125,8 @@ void rn_retention_parallel_backward(const rn_retention *r, const rn_retention_vi
                                     const rn_real *behind, rn_real *dq, int64_t lddq, rn_real *dk,
                                     rn_real *dv, int64_t lddkv);
 
-/** The recurrent form: state [B, H, K, V] goes on from its value; o may be NULL (state only). */
+/** The recurrent form, in rn_real only: state [B, H, K, V] goes on from its value; o may be NULL
+ * (state only). */
 void rn_retention_recurrent(const rn_retention *r, const rn_retention_view *u, rn_real *state,
                             rn_real *o, int64_t ldo);
 

@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "model/open_row.h"
 #include "model/retention.h"
 
 /* One chunk of one head of one sequence: what the kernels ask for, and where its rows begin. */
@@ -97,34 +98,36 @@ static void fold_states(const rn_retention *r, const rn_retention_view *u,
   }
 }
 
-/* parts become the states in front of every chunk, `state` goes from one end of the piece to the
+/* From parts the states in front of every chunk; `state` goes from one end of the piece to the
  * other. */
 static void spread_states(const rn_retention *r, const rn_retention_view *u,
-                          rn_scan_direction direction, rn_real *state, rn_real *parts) {
+                          rn_scan_direction direction, rn_real *state, rn_real *parts,
+                          rn_array states) {
   const int chunks = rn_retention_chunks(r, u->tokens);
   const int64_t m = (int64_t)r->key_width * r->value_width;
 #pragma omp parallel for schedule(static) num_threads(r->threads)
   for (int64_t i = 0; i < (int64_t)u->sequences * r->heads * slabs_per_head(r); i++) {
     const slab s = slab_at(r, i);
     const size_t bytes = (size_t)s.length * sizeof *state;
-    rn_real *sum = state + s.head * m + s.at, *part = r->work + omp_get_thread_num() * r->work_each;
+    rn_real *sum = state + s.head * m + s.at, *part = rn_retention_room(r);
     for (int n = 0; n < chunks; n++) {
       const scan_step step = step_at(r, u, direction, s.head, n);
       memcpy(part, parts + step.state + s.at, bytes);
-      memcpy(parts + step.state + s.at, sum, bytes);
+      rn_row_put(r->kernels, states, step.state + s.at, s.length, sum);
       r->kernels->fade_and_add(step.fading, s.length, part, sum);
     }
   }
 }
 
-void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u, rn_real *states,
+void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u, rn_real *parts,
                                 rn_real *own) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, 0, i);
-    r->kernels->chunk_own(&t.chunk, u->k + t.k, u->v + t.v, t.work, states + t.state);
+    r->kernels->chunk_own(&t.chunk, rn_array_from(u->k, t.k), rn_array_from(u->v, t.v), t.work,
+                          parts + t.state);
   }
-  fold_states(r, u, RN_SCAN_FORWARD, states, own);
+  fold_states(r, u, RN_SCAN_FORWARD, parts, own);
 }
 
 static void poll_by_first_thread(const rn_scan_port *port) {
@@ -138,19 +141,19 @@ void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     rn_real *sums = row_abs != NULL ? row_abs + t.row * r->heads + t.head : NULL;
-    r->kernels->chunk_inner(&t.chunk, u->q + t.q, u->k + t.k, u->v + t.v, t.work, o + t.o, sums,
-                            r->heads);
+    r->kernels->chunk_inner(&t.chunk, rn_array_from(u->q, t.q), rn_array_from(u->k, t.k),
+                            rn_array_from(u->v, t.v), t.work, o + t.o, sums, r->heads);
     poll_by_first_thread(port);
   }
 }
 
 /* torchscale's b: the largest column sum of |state|, per S_(C-1). */
-static double cross_weight(const rn_retention *r, int head, const rn_real *state) {
+static double cross_weight(const rn_retention *r, int head, rn_array state) {
   double largest = 0;
   for (int e = 0; e < r->value_width; e++) {
     double sum = 0;
     for (int d = 0; d < r->key_width; d++) {
-      sum += fabs((double)state[(int64_t)d * r->value_width + e]);
+      sum += fabs((double)rn_array_value(state, (int64_t)d * r->value_width + e));
     }
     largest = fmax(largest, sum);
   }
@@ -158,7 +161,7 @@ static double cross_weight(const rn_retention *r, int head, const rn_real *state
 }
 
 /* alpha of torchscale's chunkwise and parallel forms, from the sums of |weights| left in it. */
-static void scale_by_weights(const rn_retention *r, const chunk_task *t, const rn_real *state,
+static void scale_by_weights(const rn_retention *r, const chunk_task *t, rn_array state,
                              rn_real *alpha) {
   const bool chunkwise = r->scale == RN_SCALE_TS_CHUNKWISE;
   const double least = chunkwise ? fmax(1, cross_weight(r, t->head, state)) : 1;
@@ -171,32 +174,34 @@ static void scale_by_weights(const rn_retention *r, const chunk_task *t, const r
 }
 
 void rn_retention_forward_states(const rn_retention *r, const rn_retention_view *u, rn_real *state,
-                                 rn_real *states) {
-  spread_states(r, u, RN_SCAN_FORWARD, state, states);
+                                 rn_real *parts, rn_array states) {
+  spread_states(r, u, RN_SCAN_FORWARD, state, parts, states);
 }
 
 void rn_retention_forward_cross(const rn_retention *r, const rn_retention_view *u,
-                                const rn_scan_port *port, const rn_real *states, rn_real *o,
-                                int64_t ldo, rn_real *alpha) {
+                                const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
+                                rn_real *alpha) {
   const bool by_weights = rn_retention_scale_needs_weights(r);
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
-    r->kernels->chunk_cross(&t.chunk, u->q + t.q, states + t.state, t.work, o + t.o);
-    if (by_weights) scale_by_weights(r, &t, states + t.state, alpha);
+    const rn_array before = rn_array_from(states, t.state);
+    r->kernels->chunk_cross(&t.chunk, rn_array_from(u->q, t.q), before, t.work, o + t.o);
+    if (by_weights) scale_by_weights(r, &t, before, alpha);
     poll_by_first_thread(port);
   }
   if (!by_weights) rn_retention_row_scale(r, u, RN_FORM_CHUNKWISE, alpha);
 }
 
-void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_real *d_o, int64_t ldo, rn_real *adjoints, rn_real *own) {
+void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_array d_o,
+                                 int64_t ldo, rn_real *parts, rn_real *own) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
-    r->kernels->chunk_own_backward(&t.chunk, u->q + t.q, d_o + t.o, t.work, adjoints + t.state);
+    r->kernels->chunk_own_backward(&t.chunk, rn_array_from(u->q, t.q), rn_array_from(d_o, t.o),
+                                   t.work, parts + t.state);
   }
-  fold_states(r, u, RN_SCAN_REVERSE, adjoints, own);
+  fold_states(r, u, RN_SCAN_REVERSE, parts, own);
 }
 
 static rn_chunk_grads grads_at(const rn_retention *r, const chunk_task *t, rn_real *dq,
@@ -209,34 +214,35 @@ static rn_chunk_grads grads_at(const rn_retention *r, const chunk_task *t, rn_re
 }
 
 void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, const rn_real *d_o, int64_t ldo,
-                                 rn_real *dq, int64_t lddq, rn_real *dk, rn_real *dv,
-                                 int64_t lddkv) {
-#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
-  for (int64_t i = 0; i < task_count(r, u); i++) {
-    const chunk_task t = task_at(r, u, ldo, i);
-    const rn_chunk_grads grads = grads_at(r, &t, dq, lddq, dk, dv, lddkv);
-    r->kernels->chunk_inner_backward(&t.chunk, u->q + t.q, u->k + t.k, u->v + t.v, d_o + t.o,
-                                     t.work, &grads);
-    poll_by_first_thread(port);
-  }
-}
-
-void rn_retention_backward_states(const rn_retention *r, const rn_retention_view *u,
-                                  rn_real *adjoint, rn_real *adjoints) {
-  spread_states(r, u, RN_SCAN_REVERSE, adjoint, adjoints);
-}
-
-void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, const rn_real *d_o, int64_t ldo,
-                                 const rn_real *states, const rn_real *adjoints, rn_real *dq,
+                                 const rn_scan_port *port, rn_array d_o, int64_t ldo, rn_real *dq,
                                  int64_t lddq, rn_real *dk, rn_real *dv, int64_t lddkv) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
     const rn_chunk_grads grads = grads_at(r, &t, dq, lddq, dk, dv, lddkv);
-    r->kernels->chunk_cross_backward(&t.chunk, u->k + t.k, u->v + t.v, d_o + t.o, states + t.state,
-                                     adjoints + t.state, t.work, &grads);
+    r->kernels->chunk_inner_backward(&t.chunk, rn_array_from(u->q, t.q), rn_array_from(u->k, t.k),
+                                     rn_array_from(u->v, t.v), rn_array_from(d_o, t.o), t.work,
+                                     &grads);
+    poll_by_first_thread(port);
+  }
+}
+
+void rn_retention_backward_states(const rn_retention *r, const rn_retention_view *u,
+                                  rn_real *adjoint, rn_real *parts, rn_array adjoints) {
+  spread_states(r, u, RN_SCAN_REVERSE, adjoint, parts, adjoints);
+}
+
+void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
+                                 const rn_scan_port *port, rn_array d_o, int64_t ldo,
+                                 rn_array states, rn_array adjoints, rn_real *dq, int64_t lddq,
+                                 rn_real *dk, rn_real *dv, int64_t lddkv) {
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
+  for (int64_t i = 0; i < task_count(r, u); i++) {
+    const chunk_task t = task_at(r, u, ldo, i);
+    const rn_chunk_grads grads = grads_at(r, &t, dq, lddq, dk, dv, lddkv);
+    r->kernels->chunk_cross_backward(&t.chunk, rn_array_from(u->k, t.k), rn_array_from(u->v, t.v),
+                                     rn_array_from(d_o, t.o), rn_array_from(states, t.state),
+                                     rn_array_from(adjoints, t.state), t.work, &grads);
     poll_by_first_thread(port);
   }
 }

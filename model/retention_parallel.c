@@ -15,9 +15,9 @@ typedef struct head_view {
 static head_view head_at(const rn_retention *r, const rn_retention_view *u, int64_t bh) {
   const int64_t b = bh / r->heads, h = bh % r->heads, row = b * u->tokens;
   return (head_view){.since = u->since + row,
-                     .q = u->q + row * u->ldq + h * r->key_width,
-                     .k = u->k + row * u->ldk + h * r->key_width,
-                     .v = u->v + row * u->ldv + h * r->value_width,
+                     .q = rn_array_reals(u->q) + row * u->ldq + h * r->key_width,
+                     .k = rn_array_reals(u->k) + row * u->ldk + h * r->key_width,
+                     .v = rn_array_reals(u->v) + row * u->ldv + h * r->value_width,
                      .power = r->power + h * (r->max_tokens + 1),
                      .tokens = u->tokens,
                      .K = r->key_width,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "model/kernel/kernels.h"
+#include "model/open_row.h"
 #include "proto/arena.h"
 
 size_t rn_rotary_bytes(int key_width, int max_tokens) {
@@ -48,12 +49,19 @@ void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens) {
   }
 }
 
+/* In bf16 head by head, to need room for one. */
 void rn_rotary_apply(const rn_rotary_table *table, int tokens, rn_range rows, int heads, bool back,
-                     rn_real scale, rn_real *x, int64_t ld) {
+                     rn_real scale, rn_array x, int64_t ld, rn_real *room) {
   const rn_kernels *kernels = rn_kernels_table();
+  const int width = 2 * table->half, together = x.half ? 1 : heads;
   for (int64_t row = rows.begin; row < rows.end; row++) {
     const int64_t at = row % tokens * table->half;
-    kernels->rotate(table->kind, heads, 2 * table->half, table->cosine + at, table->sine + at,
-                    back ? -1 : 1, scale, x + row * ld);
+    for (int h = 0; h < heads; h += together) {
+      const int64_t from = row * ld + h * width;
+      rn_real *turned = rn_row_open(kernels, x, from, width, room);
+      kernels->rotate(table->kind, together, width, table->cosine + at, table->sine + at,
+                      back ? -1 : 1, scale, turned);
+      rn_row_close(kernels, x, from, width, turned);
+    }
   }
 }

@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "model/array.h"
 #include "model/names.h"
 #include "model/spec.h"
 #include "proto/cut.h"
@@ -40,9 +41,9 @@ void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens);
 /**
  * Rotates the rows of a range in place and multiplies by `scale`; `back` rotates the other way (the
  * gradient). The calling thread does it; row r is of position r mod `tokens`.
- * Shapes: x [R, heads, K], rows ld apart.
+ * Shapes: x [R, heads, K], rows ld apart; room [K] of this thread where x is in bf16.
  */
 void rn_rotary_apply(const rn_rotary_table *table, int tokens, rn_range rows, int heads, bool back,
-                     rn_real scale, rn_real *x, int64_t ld);
+                     rn_real scale, rn_array x, int64_t ld, rn_real *room);
 
 #endif

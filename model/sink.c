@@ -45,16 +45,16 @@ static int least(int a, int b) {
 
 /* One tile of a product, leaf by leaf. */
 static void product_tile(rn_sink *sink, int64_t offset, int n, int k, int64_t tile, rn_rows rows,
-                         const rn_real *dy, int64_t lddy, const rn_real *x, int64_t ldx) {
+                         rn_array dy, int64_t lddy, rn_array x, int64_t ldx) {
   rn_real part[EXACT_ROWS * EXACT_COLS];
   const int64_t down = (n + EXACT_ROWS - 1) / EXACT_ROWS;
   const int row = (int)(tile % down) * EXACT_ROWS, col = (int)(tile / down) * EXACT_COLS;
   const int height = least(n - row, EXACT_ROWS), width = least(k - col, EXACT_COLS);
   for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
     const rn_range leaf = rn_rows_part(rows, p);
-    rn_products_table()->tn(height, width, (int)rn_range_count(leaf), 1,
-                            dy + leaf.begin * lddy + row, lddy, x + leaf.begin * ldx + col, ldx, 0,
-                            part, width);
+    rn_multiply(RN_PRODUCT_TN, height, width, (int)rn_range_count(leaf),
+                rn_array_from(dy, leaf.begin * lddy + row), lddy,
+                rn_array_from(x, leaf.begin * ldx + col), ldx, 0, rn_reals(part), width);
     for (int r = 0; r < height; r++) {
       add_exactly(sink, (double)sink->leaves, width, part + r * width,
                   sink->exact + offset + (int64_t)(row + r) * k + col);
@@ -62,11 +62,11 @@ static void product_tile(rn_sink *sink, int64_t offset, int n, int k, int64_t ti
   }
 }
 
-void rn_sink_product(rn_sink *sink, int64_t offset, int n, int k, rn_rows rows, const rn_real *dy,
-                     int64_t lddy, const rn_real *x, int64_t ldx) {
+void rn_sink_product(rn_sink *sink, int64_t offset, int n, int k, rn_rows rows, rn_array dy,
+                     int64_t lddy, rn_array x, int64_t ldx) {
   assert(offset >= 0 && offset + (int64_t)n * k <= sink->total);
   if (sink->exact == NULL) {
-    rn_matmul_tn(rows.count, n, k, dy, lddy, x, ldx, 1, sink->gradient + offset, k);
+    rn_matmul_tn(rows.count, n, k, dy, lddy, x, ldx, 1, rn_reals(sink->gradient + offset), k);
     return;
   }
   const int64_t tiles =

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/array.h"
 #include "model/names.h"
 #include "model/rows.h"
 #include "proto/real.h"
@@ -33,8 +34,8 @@ static inline float rn_sink_value(int64_t exact) {
 void rn_sink_start(rn_sink *sink);
 
 /** gradient[offset ...] as [N, K] += dy [R, N]^T x [R, K]: a matrix's gradient of a unit. */
-void rn_sink_product(rn_sink *sink, int64_t offset, int n, int k, rn_rows rows, const rn_real *dy,
-                     int64_t lddy, const rn_real *x, int64_t ldx);
+void rn_sink_product(rn_sink *sink, int64_t offset, int n, int k, rn_rows rows, rn_array dy,
+                     int64_t lddy, rn_array x, int64_t ldx);
 
 /** gradient[offset ...] += values [n]: a vector's gradient of a leaf, or of all rows together. */
 void rn_sink_vector(rn_sink *sink, int64_t offset, int64_t n, const rn_real *values);

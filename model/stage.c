@@ -6,6 +6,8 @@
 
 #include "model/embed.h"
 #include "model/head.h"
+#include "model/kernel/kernels.h"
+#include "model/kernel/products.h"
 #include "model/layer.h"
 #include "model/replay.h"
 #include "proto/arena.h"
@@ -25,6 +27,8 @@ struct rn_stage {
   rn_head_work head_work;
   rn_arena arena;
   rn_real *embed_work; /* [R, D] */
+  bool half;           /* products are of bf16, and what they read is kept so */
+  rn_half *weights;    /* [total] in bf16, or NULL */
   rn_arena shared_arena;
   rn_layer_tape shared; /* of tapes that do not keep all; made with the first of them */
   rn_real *again;       /* [R, D]: rows of a forward that is done again */
@@ -66,11 +70,22 @@ static rn_layer make_layer(const rn_stage *stage, int index) {
       .at = *at,
       .retention_norm = rn_norm_make(spec, at->retention_norm, at->retention_norm_bias),
       .ffn_norm = rn_norm_make(spec, at->ffn_norm, at->ffn_norm_bias),
-      .ffn = rn_ffn_block_make(spec, at)};
+      .half = stage->half,
+      .ffn = rn_ffn_block_make(spec, at, stage->half)};
+}
+
+/* Rows of what the blocks are fed with. */
+static size_t fed_bytes(const rn_stage *stage, int64_t width) {
+  return rn_arena_round((size_t)(max_rows(stage) * width) * rn_element_bytes(stage->half));
+}
+
+static size_t weights_bytes(const rn_stage *stage) {
+  return stage->half ? rn_arena_round((size_t)stage->table->total * sizeof(rn_half)) : 0;
 }
 
 static size_t arena_bytes(const rn_stage *stage) {
-  return 3 * rows_bytes(stage, stage->spec.dim) + rows_bytes(stage, stage->spec.ffn_dim) +
+  return 2 * rows_bytes(stage, stage->spec.dim) + fed_bytes(stage, stage->spec.dim) +
+         fed_bytes(stage, stage->spec.ffn_dim) + weights_bytes(stage) +
          (stage->has_head ? rn_head_work_bytes(&stage->head, max_rows(stage)) : 0);
 }
 
@@ -82,15 +97,19 @@ static rn_status take_work(rn_err *err, rn_stage *stage) {
   RN_TRY(err, rn_arena_create(err, arena_bytes(stage), &stage->arena));
   stage->embed_work = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
   rn_real *scratch = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
-  rn_real *d_out = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
-  rn_real *ffn_work = rn_arena_take(&stage->arena, rows_bytes(stage, spec->ffn_dim));
+  rn_array d_out = {rn_arena_take(&stage->arena, fed_bytes(stage, spec->dim)), stage->half};
+  rn_array ffn_work = {rn_arena_take(&stage->arena, fed_bytes(stage, spec->ffn_dim)), stage->half};
+  if (stage->half) stage->weights = rn_arena_take(&stage->arena, weights_bytes(stage));
   if (stage->has_head) {
     stage->head_work = rn_head_work_take(&stage->head, max_rows(stage), &stage->arena);
   }
+  stage->head.weights = stage->weights;
+  stage->retention.weights = stage->weights;
   for (int i = 0; i < stage->layer_count; i++) {
     stage->layer[i].scratch = scratch;
     stage->layer[i].d_out = d_out;
     stage->layer[i].ffn_work = ffn_work;
+    stage->layer[i].ffn.weights = stage->weights;
   }
   return RN_OK;
 }
@@ -108,6 +127,7 @@ static rn_status outline(rn_err *err, const rn_spec *spec, int first_layer, int 
   stage->max_sequences = max_sequences;
   stage->max_tokens = max_tokens;
   stage->seed = seed;
+  stage->half = rn_products_in_half();
   stage->has_embedding = first_layer == 0;
   stage->has_head = last_layer == spec->layers;
   rn_status status;
@@ -121,6 +141,7 @@ static rn_status outline(rn_err *err, const rn_spec *spec, int first_layer, int 
   stage->retention = rn_block_retention_shape(spec, max_sequences, max_tokens);
   if (stage->has_embedding) stage->embed = rn_embed_make(spec, stage->table);
   if (stage->has_head) stage->head = rn_head_make(spec, stage->table);
+  stage->head.half = stage->half;
   for (int i = 0; i < stage->layer_count; i++) {
     stage->layer[i] = make_layer(stage, i);
     stage->layer[i].retention = &stage->retention;
@@ -150,6 +171,17 @@ void rn_stage_destroy(rn_stage **stage) {
 
 const rn_param_table *rn_stage_params(const rn_stage *stage) {
   return stage->table;
+}
+
+void rn_stage_round_weights(rn_stage *stage, const rn_real *params) {
+  enum { PIECE = 1 << 14 };
+  const rn_kernels *kernels = rn_kernels_table();
+  const int64_t total = stage->half ? stage->table->total : 0;
+#pragma omp parallel for schedule(static)
+  for (int64_t at = 0; at < total; at += PIECE) {
+    const int64_t left = total - at;
+    kernels->round_bf16(left < PIECE ? left : PIECE, params + at, stage->weights + at);
+  }
 }
 
 static int64_t state_elements(const rn_stage *stage) {
@@ -256,12 +288,12 @@ static rn_real *before_of(const rn_tape *tape, int layer) {
   return tape->before + layer * state_elements(tape->stage);
 }
 
-/* The state before the piece is the one before its first chunk. */
+/* The state before the piece, which the layer at work has left behind. */
 static void keep_state(const rn_tape *tape, const rn_unit *unit, int layer) {
   const rn_spec *spec = &tape->stage->spec;
   const size_t count =
       (size_t)unit->sequences * (size_t)spec->dim * (size_t)rn_spec_value_width(spec);
-  memcpy(before_of(tape, layer), tape->layer[layer].retention.states, count * sizeof(rn_real));
+  memcpy(before_of(tape, layer), tape->stage->retention.own, count * sizeof(rn_real));
 }
 
 /* A layer's forward once more, from its kept input, into the buffers that all layers share. */
@@ -281,7 +313,7 @@ static rn_status forward_again(rn_err *err, rn_stage *stage, const rn_real *para
 /* Where the rows that enter layer `index` of the stage, or leave the last one, are made. */
 static rn_real *rows_before(const rn_stage *stage, const rn_tape *tape, int index, rn_real *y) {
   if (index == stage->layer_count) return y;
-  return rn_layer_tape_input(&stage->layer[index], &tape->layer[index]);
+  return rn_layer_tape_input(&tape->layer[index]);
 }
 
 rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
@@ -361,6 +393,5 @@ rn_real *rn_tape_rows(rn_tape *tape) {
 const rn_real *rn_stage_hidden(const rn_tape *tape, int layer) {
   const int index = layer - tape->stage->first_layer;
   if (index == tape->layer_count) return tape->last;
-  const rn_layer_tape *t = &tape->layer[index];
-  return tape->stage->spec.pre_norm ? t->norm_in1 : t->in1;
+  return rn_layer_tape_input(&tape->layer[index]);
 }

@@ -29,6 +29,12 @@ rn_status rn_stage_create(rn_err *err, const rn_spec *spec, int first_layer, int
                           int max_sequences, int max_tokens, uint64_t seed, rn_stage **out);
 void rn_stage_destroy(rn_stage **stage);
 
+/**
+ * Where products are of bf16 (model/kernel/products.h), makes the weights' copy in it: to be called
+ * whenever params [total] have changed, before they are used. Elsewhere there is nothing to do.
+ */
+void rn_stage_round_weights(rn_stage *stage, const rn_real *params);
+
 /** The stage's parameter table; the stage owns it. */
 const rn_param_table *rn_stage_params(const rn_stage *stage);
 

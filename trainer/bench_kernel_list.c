@@ -75,10 +75,10 @@ static rn_chunk_grads grads_of(const rn_kernel_bench *b, const rn_kernel_place *
 }
 
 /* q, k and v lie in one area side by side, as heads do: rows are pair apart. */
-#define Q(p) ((p)->area[0])
-#define K(b, p) ((p)->area[0] + (b)->key_width)
-#define V(p) ((p)->area[1])
-#define O(p) ((p)->area[2])
+#define Q(p) rn_reals((p)->area[0])
+#define K(b, p) rn_reals((p)->area[0] + (b)->key_width)
+#define V(p) rn_reals((p)->area[1])
+#define O(p) rn_reals((p)->area[2])
 #define WORK(p) ((p)->area[3])
 
 static void own(const rn_kernel_bench *b, const rn_kernel_place *p) {
@@ -88,12 +88,12 @@ static void own(const rn_kernel_bench *b, const rn_kernel_place *p) {
 
 static void inner(const rn_kernel_bench *b, const rn_kernel_place *p) {
   const rn_chunk c = chunk_of(b, p);
-  b->kernels->chunk_inner(&c, Q(p), K(b, p), V(p), WORK(p), O(p), NULL, 0);
+  b->kernels->chunk_inner(&c, Q(p), K(b, p), V(p), WORK(p), p->area[2], NULL, 0);
 }
 
 static void cross(const rn_kernel_bench *b, const rn_kernel_place *p) {
   const rn_chunk c = chunk_of(b, p);
-  b->kernels->chunk_cross(&c, Q(p), p->state, WORK(p), O(p));
+  b->kernels->chunk_cross(&c, Q(p), rn_reals(p->state), WORK(p), p->area[2]);
 }
 
 static void own_backward(const rn_kernel_bench *b, const rn_kernel_place *p) {
@@ -110,7 +110,8 @@ static void inner_backward(const rn_kernel_bench *b, const rn_kernel_place *p) {
 static void cross_backward(const rn_kernel_bench *b, const rn_kernel_place *p) {
   const rn_chunk c = chunk_of(b, p);
   const rn_chunk_grads grads = grads_of(b, p);
-  b->kernels->chunk_cross_backward(&c, K(b, p), V(p), O(p), p->state, p->adjoint, WORK(p), &grads);
+  b->kernels->chunk_cross_backward(&c, K(b, p), V(p), O(p), rn_reals(p->state),
+                                   rn_reals(p->adjoint), WORK(p), &grads);
 }
 
 /* FLOP of a product of a chunk's rows with a state. */
@@ -181,7 +182,7 @@ ROWS(fade_and_add, b->value_width, 3,
      b->kernels->fade_and_add(0.5f, b->value_width, p->area[0] + at, p->area[1] + at))
 ROWS(norm, b->spec.dim, 2,
      b->kernels->norm(s->block_norm, s->dim, s->norm_eps, p->area[3], p->area[3], p->area[0] + at,
-                      p->area[1] + at, p->area[4]))
+                      rn_reals(p->area[1] + at), p->area[4]))
 ROWS(norm_backward, b->spec.dim, 4,
      b->kernels->norm_backward(s->block_norm, s->dim, p->area[3], p->area[0] + at, p->area[4],
                                p->area[1] + at, p->area[2] + at, p->area[2] + at))
@@ -201,7 +202,8 @@ ROWS(cross_entropy, b->spec.vocab, 2,
 /* ---- decoding: a state, and weights for one row, which are read once ---- */
 
 static void recurrence(const rn_kernel_bench *b, const rn_kernel_place *p) {
-  b->kernels->recur(b->key_width, b->value_width, 0.5f, Q(p), K(b, p), V(p), p->state, O(p));
+  b->kernels->recur(b->key_width, b->value_width, 0.5f, p->area[0], p->area[0] + b->key_width,
+                    p->area[1], p->state, p->area[2]);
 }
 
 static double recurrence_bytes(const rn_kernel_bench *b) {

@@ -18,7 +18,9 @@ rn_status rn_rate_create(rn_err *err, rn_world *world, int threads, rn_rate *out
   const int64_t parts = threads > 4 ? threads : 4, elements = 3 * parts * (RN_RATE_LARGEST / 4);
   *out = (rn_rate){.world = world, .threads = threads};
   RN_TRY(err, rn_alloc(err, "products", (size_t)elements, sizeof(float), &out->memory));
-  for (int64_t i = 0; i < elements; i++) out->memory[i] = (float)(i % 1021) / 10210 - 0.05f;
+  for (int64_t i = 0; i < elements; i++) {
+    out->memory[i] = rn_real_of_halves((float)(i % 1021) / 10210 - 0.05f);
+  }
   return RN_OK;
 }
 
@@ -75,40 +77,51 @@ rn_status rn_rate_add_best(rn_err *err, rn_rate *rate) {
 
 /* ---- samples ---- */
 
+/* Operands lie in memory in the type that the table in use multiplies. */
+typedef struct operands {
+  rn_array x, w, y;
+} operands;
+
+static operands operands_at(float *memory, int64_t each) {
+  const bool half = rn_products_in_half();
+  return (operands){{memory, half}, {memory + each, half}, rn_reals(memory + 2 * each)};
+}
+
 /* Rows of y by one call. */
-static void multiply_rows(const rn_rate_product *p, rn_range rows, float *x, float *w, float *y) {
+static void multiply_rows(const rn_rate_product *p, rn_range rows, operands o) {
   const int count = (int)rn_range_count(rows);
-  float *to = y + rows.begin * p->n;
+  const rn_array to = rn_array_from(o.y, rows.begin * p->n);
   if (p->turned) {
-    p->table->tn(count, p->n, p->k, 1, x + rows.begin, p->m, w, p->n, 0, to, p->n);
+    rn_multiply(RN_PRODUCT_TN, count, p->n, p->k, rn_array_from(o.x, rows.begin), p->m, o.w, p->n,
+                0, to, p->n);
   } else {
-    p->table->nt(count, p->n, p->k, 1, x + rows.begin * p->k, p->k, w, p->k, 0, to, p->n);
+    rn_multiply(RN_PRODUCT_NT, count, p->n, p->k, rn_array_from(o.x, rows.begin * p->k), p->k, o.w,
+                p->k, 0, to, p->n);
   }
 }
 
-static void multiply_in_tiles(const rn_rate_product *p, float *x, float *w, float *y) {
+static void multiply_in_tiles(const rn_rate_product *p, operands o) {
   if (p->turned) {
-    rn_matmul_tn(p->k, p->m, p->n, x, p->m, w, p->n, 0, y, p->n);
+    rn_matmul_tn(p->k, p->m, p->n, o.x, p->m, o.w, p->n, 0, o.y, p->n);
   } else {
-    rn_matmul_nt(rn_rows_together(p->m), p->n, p->k, x, p->k, w, p->k, 0, y, p->n);
+    rn_matmul_nt(rn_rows_together(p->m), p->n, p->k, o.x, p->k, o.w, p->k, 0, o.y, p->n);
   }
 }
 
 static void multiply(const rn_rate *rate, const rn_rate_product *p) {
   const int64_t each = RN_RATE_LARGEST / 4;
-  float *x = rate->memory, *w = x + RN_RATE_LARGEST, *y = w + RN_RATE_LARGEST;
+  const operands shared = operands_at(rate->memory, RN_RATE_LARGEST);
   if (p->way == RN_RATE_TILES) {
-    multiply_in_tiles(p, x, w, y);
+    multiply_in_tiles(p, shared);
     return;
   }
 #pragma omp parallel
   {
     const int thread = omp_get_thread_num();
     if (p->way == RN_RATE_EACH) {
-      float *own = rate->memory + 3 * thread * each;
-      multiply_rows(p, (rn_range){0, p->m}, own, own + each, own + 2 * each);
+      multiply_rows(p, (rn_range){0, p->m}, operands_at(rate->memory + 3 * thread * each, each));
     } else {
-      multiply_rows(p, rn_cut(p->m, omp_get_num_threads(), thread), x, w, y);
+      multiply_rows(p, rn_cut(p->m, omp_get_num_threads(), thread), shared);
     }
   }
 }

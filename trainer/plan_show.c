@@ -1,6 +1,7 @@
 #include "trainer/plan_show.h"
 
 #include "data/split.h"
+#include "model/kernel/products.h"
 #include "proto/log.h"
 #include "trainer/plan_time.h"
 #include "trainer/shapes.h"
@@ -95,8 +96,10 @@ rn_status rn_plan_show(rn_err *err, const Retnet__Config *config, rn_world *worl
   rn_plan plan = {0};
   rn_spec spec;
   rn_plan_time time;
+  const char *lack = NULL;
   RN_TRY(err, rn_machine_look(err, world, config, ranks, &machine));
-  rn_status status = read_spec(err, config, &spec);
+  rn_status status = rn_products_use(err, config->model->products, config->train->precision, &lack);
+  if (status == RN_OK) status = read_spec(err, config, &spec);
   if (status == RN_OK) {
     status = rn_plan_create(err, config, &spec, ranks > 0 ? ranks : rn_world_size(world), machine,
                             &plan);

@@ -122,6 +122,8 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sum
   double loss = 0;
   const bool exact = run->sink.exact != NULL;
   rn_sink_start(&run->sink);
+  rn_span_phase("round weights");
+  rn_stage_round_weights(run->pipeline.stage, run->params);
   if (exact) memset(run->leaves.loss, 0, (size_t)run->sink.leaves * sizeof(double));
   run->leaves.first_sequence = run->next_sequence;
   run->leaves.first_position = run->carried.place * run->config->data->sequence_length;
@@ -236,6 +238,7 @@ rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss)
       rn_cut(all ? stored : sequences, run->layout.data, rn_grid_data(run->grid));
   const int64_t tail = all ? run->val.tokens - 1 - stored * length : 0;
   double sum = 0;
+  rn_stage_round_weights(run->pipeline.stage, run->params);
   for (int64_t first = share.begin; first < share.end; first += run->layout.microbatch) {
     int64_t last = first + run->layout.microbatch;
     RN_TRY(err, validate_some(err, run, first, last < share.end ? last : share.end, length, &sum));

@@ -2,7 +2,8 @@
  * The table of inner loops: complete in plain C, to be overridden by what the machine can do.
  *
  * Kernels are single-threaded and work on what fits into a core's cache: one chunk of one head, or
- * a range of rows. Whoever calls them cuts the work over threads.
+ * a range of rows. Whoever calls them cuts the work over threads. Operands of a chunk's products
+ * are in rn_real, or all in bf16; what products give, and rows, are in rn_real.
  */
 #ifndef RN_MODEL_KERNEL_KERNELS_H
 #define RN_MODEL_KERNEL_KERNELS_H
@@ -10,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/array.h"
 #include "model/names.h"
 #include "model/spec.h"
 #include "proto/real.h"
@@ -49,33 +51,32 @@ typedef struct rn_kernels {
   const char *name;
 
   /** own [K, V] = k^T (v . zeta); work [L K]. */
-  void (*chunk_own)(const rn_chunk *c, const rn_real *k, const rn_real *v, rn_real *work,
-                    rn_real *own);
-  /** o = ((q k^T) . D) v; abs_sum [i ld_sum] = sum_j |(q k^T) . D|[i][j], or NULL; work [band L].
+  void (*chunk_own)(const rn_chunk *c, rn_array k, rn_array v, rn_real *work, rn_real *own);
+  /**
+   * o = ((q k^T) . D) v; abs_sum [i ld_sum] = sum_j |(q k^T) . D|[i][j], or NULL; work [band L],
+   * twice that in bf16.
    */
-  void (*chunk_inner)(const rn_chunk *c, const rn_real *q, const rn_real *k, const rn_real *v,
-                      rn_real *work, rn_real *o, rn_real *abs_sum, int64_t ld_sum);
+  void (*chunk_inner)(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_real *work,
+                      rn_real *o, rn_real *abs_sum, int64_t ld_sum);
   /** o += (q state) . xi; work [L K]. */
-  void (*chunk_cross)(const rn_chunk *c, const rn_real *q, const rn_real *state, rn_real *work,
-                      rn_real *o);
+  void (*chunk_cross)(const rn_chunk *c, rn_array q, rn_array state, rn_real *work, rn_real *o);
 
   /** own [K, V] = q^T (dout . xi); work [L K]. dout has the rows of o. */
-  void (*chunk_own_backward)(const rn_chunk *c, const rn_real *q, const rn_real *dout,
-                             rn_real *work, rn_real *own);
+  void (*chunk_own_backward)(const rn_chunk *c, rn_array q, rn_array dout, rn_real *work,
+                             rn_real *own);
   /**
    * P = (q k^T) . D, dP = (dout v^T) . D:  dq = dP k, dk = dP^T q, dv = P^T dout;
-   * work [2 band L].
+   * work [2 band L], [3 band L] in bf16.
    */
-  void (*chunk_inner_backward)(const rn_chunk *c, const rn_real *q, const rn_real *k,
-                               const rn_real *v, const rn_real *dout, rn_real *work,
-                               const rn_chunk_grads *grads);
+  void (*chunk_inner_backward)(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_array dout,
+                               rn_real *work, const rn_chunk_grads *grads);
   /**
    * dq += xi . (dout state^T), dk += zeta . (v adjoint^T), dv += zeta . (k adjoint), with the state
    * before the chunk and the adjoint of the one behind it; work [L max(K, V)].
    */
-  void (*chunk_cross_backward)(const rn_chunk *c, const rn_real *k, const rn_real *v,
-                               const rn_real *dout, const rn_real *state, const rn_real *adjoint,
-                               rn_real *work, const rn_chunk_grads *grads);
+  void (*chunk_cross_backward)(const rn_chunk *c, rn_array k, rn_array v, rn_array dout,
+                               rn_array state, rn_array adjoint, rn_real *work,
+                               const rn_chunk_grads *grads);
 
   /** One token of one head: state [K, V] <- decay state + k^T v, o [V] = q state; o NULL: none. */
   void (*recur)(int key_width, int value_width, rn_real decay, const rn_real *q, const rn_real *k,
@@ -108,7 +109,7 @@ typedef struct rn_kernels {
 
   /** One row: y [n] = w (x - m) r + b, stat = {m, r}; b NULL: none. See model/norm.h. */
   void (*norm)(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
-               const rn_real *x, rn_real *y, rn_real *stat);
+               const rn_real *x, rn_array y, rn_real *stat);
   /** dx [n] = add + gradient by x; add NULL: none; dx may be dy or add. */
   void (*norm_backward)(rn_block_norm kind, int n, const rn_real *w, const rn_real *x,
                         const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx);
@@ -133,8 +134,9 @@ typedef struct rn_kernels {
   /** Loss of one row of logits [n], which become scale (softmax - one at target) if `gradient`. */
   double (*cross_entropy)(int n, rn_real *logits, int32_t target, bool gradient, double scale);
 
-  /** y [n] = x rounded to bf16, to nearest and ties to even; NaN stays. */
-  void (*round_bf16)(int64_t n, const rn_real *x, uint16_t *y);
+  /** y [n] = x rounded to bf16, to nearest and ties to even; NaN stays. And x as rn_real. */
+  void (*round_bf16)(int64_t n, const rn_real *x, rn_half *y);
+  void (*widen_bf16)(int64_t n, const rn_half *x, rn_real *y);
 } rn_kernels;
 
 /** The set in use: the widest that this CPU has, or the one chosen for a test. */

@@ -1,22 +1,21 @@
 /*
- * Products of operands that are rounded to bf16, summed in single precision, by oneDNN.
+ * Products of bf16 operands, summed in single precision, by oneDNN.
  *
- * Both operands are packed into memory of the calling thread. A product's code is made for its
- * shape at the first call and kept by each thread in a table of fixed size, where a newcomer takes
- * the place of what hashes alike.
+ * A product's code is made for its shape at the first call and kept by each thread in a table of
+ * fixed size, where a newcomer takes the place of what hashes alike.
  */
+#include <assert.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <threads.h>
 
-#include "model/kernel/kernels.h"
 #include "model/kernel/providers.h"
 
 /* Which product it is: everything that the code depends on. */
 typedef struct shape {
-  int64_t m, n, k, ldc;
-  bool a_transposed, b_transposed, add;
+  int64_t m, n, k, lda, ldb, ldc;
+  bool a_transposed, b_transposed, add, c_half;
 } shape;
 
 typedef struct made_product {
@@ -32,8 +31,6 @@ typedef struct desk {
   dnnl_engine_t engine;
   dnnl_stream_t stream;
   made_product kept[KEPT];
-  uint16_t *a, *b;
-  size_t a_room, b_room;
 } desk;
 
 bool rn_products_bf16_serves(void) {
@@ -57,8 +54,6 @@ static void destroy_desk(void *desk_of_ending_thread) {
   }
   if (d->stream != NULL) dnnl_stream_destroy(d->stream);
   if (d->engine != NULL) dnnl_engine_destroy(d->engine);
-  free(d->a);
-  free(d->b);
   free(d);
 }
 
@@ -115,9 +110,9 @@ static bool make(dnnl_engine_t engine, shape s, made_product *p) {
   dnnl_memory_desc_t a, b, c;
   dnnl_matmul_desc_t product;
   p->of = s;
-  const bool made = describe(s.m, s.k, s.a_transposed, s.a_transposed ? s.m : s.k, dnnl_bf16, &a) &&
-                    describe(s.k, s.n, s.b_transposed, s.b_transposed ? s.k : s.n, dnnl_bf16, &b) &&
-                    describe(s.m, s.n, false, s.ldc, dnnl_f32, &c) &&
+  const bool made = describe(s.m, s.k, s.a_transposed, s.lda, dnnl_bf16, &a) &&
+                    describe(s.k, s.n, s.b_transposed, s.ldb, dnnl_bf16, &b) &&
+                    describe(s.m, s.n, false, s.ldc, s.c_half ? dnnl_bf16 : dnnl_f32, &c) &&
                     dnnl_matmul_desc_init(&product, &a, &b, NULL, &c) == dnnl_success &&
                     make_code(engine, &product, s.add, &p->code) &&
                     dnnl_memory_create(&p->a, &a, engine, DNNL_MEMORY_NONE) == dnnl_success &&
@@ -128,13 +123,15 @@ static bool make(dnnl_engine_t engine, shape s, made_product *p) {
 }
 
 static bool same(shape a, shape b) {
-  return a.m == b.m && a.n == b.n && a.k == b.k && a.ldc == b.ldc &&
-         a.a_transposed == b.a_transposed && a.b_transposed == b.b_transposed && a.add == b.add;
+  return a.m == b.m && a.n == b.n && a.k == b.k && a.lda == b.lda && a.ldb == b.ldb &&
+         a.ldc == b.ldc && a.a_transposed == b.a_transposed && a.b_transposed == b.b_transposed &&
+         a.add == b.add && a.c_half == b.c_half;
 }
 
 static size_t hash(shape s) {
-  const uint64_t flags = (uint64_t)(s.a_transposed + 2 * s.b_transposed + 4 * s.add);
-  const uint64_t parts[] = {(uint64_t)s.m, (uint64_t)s.n, (uint64_t)s.k, (uint64_t)s.ldc, flags};
+  const int flags = s.a_transposed + 2 * s.b_transposed + 4 * s.add + 8 * s.c_half;
+  const uint64_t parts[] = {(uint64_t)s.m,   (uint64_t)s.n,   (uint64_t)s.k,  (uint64_t)s.lda,
+                            (uint64_t)s.ldb, (uint64_t)s.ldc, (uint64_t)flags};
   uint64_t sum = 0;
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
     sum = (sum ^ parts[i]) * UINT64_C(0x9E3779B97F4A7C15);
@@ -150,70 +147,75 @@ static made_product *product_of(desk *d, shape s) {
   return make(d->engine, s, p) ? p : NULL;
 }
 
-static bool make_room(size_t elements, uint16_t **buffer, size_t *room) {
-  if (*room >= elements) return true;
-  free(*buffer);
-  *buffer = aligned_alloc(64, (elements * sizeof **buffer + 63) / 64 * 64);
-  *room = *buffer != NULL ? elements : 0;
-  return *buffer != NULL;
-}
-
-static void pack(int64_t rows, int64_t cols, const float *x, int64_t ld, uint16_t *to) {
-  const rn_kernels *kernels = rn_kernels_table();
-  for (int64_t row = 0; row < rows; row++) {
-    kernels->round_bf16(cols, x + row * ld, to + row * cols);
-  }
-}
-
-/* False where it cannot be done this way: then single precision does it. */
-static bool multiply(shape s, const float *a, int64_t lda, const float *b, int64_t ldb, float *c) {
+/* False where memory is lacking. */
+static bool multiply(shape s, const rn_half *a, const rn_half *b, rn_array c) {
   desk *d = desk_of_thread();
-  if (d == NULL || s.m == 0 || s.n == 0 || s.k == 0) return false;
-  made_product *p = product_of(d, s);
-  if (p == NULL || !make_room((size_t)(s.m * s.k), &d->a, &d->a_room) ||
-      !make_room((size_t)(s.n * s.k), &d->b, &d->b_room)) {
-    return false;
-  }
-  pack(s.a_transposed ? s.k : s.m, s.a_transposed ? s.m : s.k, a, lda, d->a);
-  pack(s.b_transposed ? s.n : s.k, s.b_transposed ? s.k : s.n, b, ldb, d->b);
-  dnnl_memory_set_data_handle(p->a, d->a);
-  dnnl_memory_set_data_handle(p->b, d->b);
-  dnnl_memory_set_data_handle(p->c, c);
+  made_product *p = d != NULL ? product_of(d, s) : NULL;
+  if (p == NULL) return false;
+  dnnl_memory_set_data_handle(p->a, rn_halves(a).at);
+  dnnl_memory_set_data_handle(p->b, rn_halves(b).at);
+  dnnl_memory_set_data_handle(p->c, c.at);
   const dnnl_exec_arg_t arrays[] = {
       {DNNL_ARG_SRC, p->a}, {DNNL_ARG_WEIGHTS, p->b}, {DNNL_ARG_DST, p->c}};
   return dnnl_primitive_execute(p->code, d->stream, 3, arrays) == dnnl_success &&
          dnnl_stream_wait(d->stream) == dnnl_success;
 }
 
-static bool is_plain(float alpha, float beta) {
-  return alpha == 1 && (beta == 0 || beta == 1);
+static float sum_at(shape s, const rn_half *a, const rn_half *b, int64_t i, int64_t j) {
+  float sum = 0;
+  for (int64_t l = 0; l < s.k; l++) {
+    const rn_half x = s.a_transposed ? a[l * s.lda + i] : a[i * s.lda + l];
+    const rn_half y = s.b_transposed ? b[j * s.ldb + l] : b[l * s.ldb + j];
+    sum += rn_half_value(x) * rn_half_value(y);
+  }
+  return sum;
 }
 
-static void gemm_nn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
-                    int64_t ldb, float beta, float *c, int64_t ldc) {
-  const shape s = {m, n, k, ldc, false, false, beta != 0};
-  if (is_plain(alpha, beta) && multiply(s, a, lda, b, ldb, c)) return;
-  rn_products_onednn.nn(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+/* Slow, and never without memory. */
+static void multiply_plainly(shape s, const rn_half *a, const rn_half *b, rn_array c) {
+  for (int64_t i = 0; i < s.m; i++) {
+    for (int64_t j = 0; j < s.n; j++) {
+      const int64_t at = i * s.ldc + j;
+      const float value = sum_at(s, a, b, i, j) + (s.add ? rn_array_value(c, at) : 0);
+      if (s.c_half) {
+        rn_array_halves(c)[at] = rn_half_of(value);
+      } else {
+        rn_array_reals(c)[at] = value;
+      }
+    }
+  }
 }
 
-static void gemm_nt(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
-                    int64_t ldb, float beta, float *c, int64_t ldc) {
-  const shape s = {m, n, k, ldc, false, true, beta != 0};
-  if (is_plain(alpha, beta) && multiply(s, a, lda, b, ldb, c)) return;
-  rn_products_onednn.nt(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+static void product(shape s, const rn_half *a, const rn_half *b, float beta, rn_array c) {
+  assert(beta == 0 || beta == 1);
+  s.add = beta != 0;
+  s.c_half = c.half;
+  if (s.m == 0 || s.n == 0) return;
+  if (s.k == 0 || !multiply(s, a, b, c)) multiply_plainly(s, a, b, c);
 }
 
-static void gemm_tn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
-                    int64_t ldb, float beta, float *c, int64_t ldc) {
-  const shape s = {m, n, k, ldc, true, false, beta != 0};
-  if (is_plain(alpha, beta) && multiply(s, a, lda, b, ldb, c)) return;
-  rn_products_onednn.tn(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+static void half_nn(int m, int n, int k, const rn_half *a, int64_t lda, const rn_half *b,
+                    int64_t ldb, float beta, rn_array c, int64_t ldc) {
+  product((shape){.m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc}, a, b, beta, c);
 }
 
-/* Sums that are so short are made in double in any precision. */
-static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int64_t lda,
-                          const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
-  rn_products_cblas.nt_exact(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+static void half_nt(int m, int n, int k, const rn_half *a, int64_t lda, const rn_half *b,
+                    int64_t ldb, float beta, rn_array c, int64_t ldc) {
+  const shape s = {
+      .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc, .b_transposed = true};
+  product(s, a, b, beta, c);
 }
 
-const rn_products rn_products_bf16 = {"onednn bf16", gemm_nn, gemm_nt, gemm_tn, gemm_nt_exact};
+static void half_tn(int m, int n, int k, const rn_half *a, int64_t lda, const rn_half *b,
+                    int64_t ldb, float beta, rn_array c, int64_t ldc) {
+  const shape s = {
+      .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc, .a_transposed = true};
+  product(s, a, b, beta, c);
+}
+
+void rn_products_bf16_enter(rn_products *table) {
+  table->name = "onednn bf16";
+  table->half_nn = half_nn;
+  table->half_nt = half_nt;
+  table->half_tn = half_tn;
+}

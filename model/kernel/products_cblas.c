@@ -69,4 +69,5 @@ static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int6
 }
 #endif
 
-const rn_products rn_products_cblas = {"openblas", gemm_nn, gemm_nt, gemm_tn, gemm_nt_exact};
+const rn_products rn_products_cblas = {
+    .name = "openblas", .nn = gemm_nn, .nt = gemm_nt, .tn = gemm_tn, .nt_exact = gemm_nt_exact};

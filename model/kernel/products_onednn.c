@@ -36,7 +36,11 @@ static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int6
   rn_products_cblas.nt_exact(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
-const rn_products rn_products_onednn = {"onednn", gemm_nn, gemm_nt, gemm_tn, gemm_nt_exact};
+const rn_products rn_products_onednn = {
+    .name = "onednn", .nn = gemm_nn, .nt = gemm_nt, .tn = gemm_tn, .nt_exact = gemm_nt_exact};
 
-const rn_products rn_products_mixed = {"onednn+openblas", gemm_nn, gemm_nt, gemm_tn_by_length,
-                                       gemm_nt_exact};
+const rn_products rn_products_mixed = {.name = "onednn+openblas",
+                                       .nn = gemm_nn,
+                                       .nt = gemm_nt,
+                                       .tn = gemm_tn_by_length,
+                                       .nt_exact = gemm_nt_exact};

@@ -22,11 +22,8 @@ static void append(const rn_product *product) {
 }
 
 void rn_product_make(const rn_products *table, const rn_product *p) {
-  rn_gemm *const gemm[] = {[RN_PRODUCT_NN] = table->nn,
-                           [RN_PRODUCT_NT] = table->nt,
-                           [RN_PRODUCT_TN] = table->tn,
-                           [RN_PRODUCT_NT_EXACT] = table->nt_exact};
-  gemm[p->kind](p->m, p->n, p->k, p->alpha, p->a, p->lda, p->b, p->ldb, p->beta, p->c, p->ldc);
+  rn_multiply_by(table, p->kind, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->beta, p->c,
+                 p->ldc);
 }
 
 static void note_and_make(rn_product product) {
@@ -39,29 +36,57 @@ static void note_and_make(rn_product product) {
 #define NOTED(name, its_kind)                                                              \
   static void name(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,      \
                    const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc) { \
+    (void)alpha; /* always 1 */                                                            \
     note_and_make((rn_product){.kind = (its_kind),                                         \
                                .m = m,                                                     \
                                .n = n,                                                     \
                                .k = k,                                                     \
-                               .alpha = alpha,                                             \
                                .beta = beta,                                               \
-                               .a = a,                                                     \
-                               .b = b,                                                     \
-                               .c = c,                                                     \
+                               .a = rn_reals(a),                                           \
+                               .b = rn_reals(b),                                           \
+                               .c = rn_reals(c),                                           \
                                .lda = lda,                                                 \
                                .ldb = ldb,                                                 \
                                .ldc = ldc});                                               \
+  }
+
+#define NOTED_HALF(name, its_kind)                                                       \
+  static void name(int m, int n, int k, const rn_half *a, int64_t lda, const rn_half *b, \
+                   int64_t ldb, rn_real beta, rn_array c, int64_t ldc) {                 \
+    note_and_make((rn_product){.kind = (its_kind),                                       \
+                               .m = m,                                                   \
+                               .n = n,                                                   \
+                               .k = k,                                                   \
+                               .beta = beta,                                             \
+                               .a = rn_halves(a),                                        \
+                               .b = rn_halves(b),                                        \
+                               .c = c,                                                   \
+                               .lda = lda,                                               \
+                               .ldb = ldb,                                               \
+                               .ldc = ldc});                                             \
   }
 
 NOTED(note_nn, RN_PRODUCT_NN)
 NOTED(note_nt, RN_PRODUCT_NT)
 NOTED(note_tn, RN_PRODUCT_TN)
 NOTED(note_nt_exact, RN_PRODUCT_NT_EXACT)
+NOTED_HALF(note_half_nn, RN_PRODUCT_NN)
+NOTED_HALF(note_half_nt, RN_PRODUCT_NT)
+NOTED_HALF(note_half_tn, RN_PRODUCT_TN)
 
-static rn_products noting = {
+static const rn_products reals_noted = {
     .nn = note_nn, .nt = note_nt, .tn = note_tn, .nt_exact = note_nt_exact};
+static const rn_products halves_noted = {.nn = note_nn,
+                                         .nt = note_nt,
+                                         .tn = note_tn,
+                                         .nt_exact = note_nt_exact,
+                                         .half_nn = note_half_nn,
+                                         .half_nt = note_half_nt,
+                                         .half_tn = note_half_tn};
+static rn_products noting;
 
 void rn_products_record_start(rn_products_record *record) {
+  noting = rn_products_in_half() ? halves_noted : reals_noted;
   record->table = rn_products_exchange(&noting);
   noting.name = record->table->name;
   recording = record;

@@ -12,16 +12,13 @@
 #include "model/kernel/products.h"
 #include "proto/status.h"
 
-typedef enum { RN_PRODUCT_NN, RN_PRODUCT_NT, RN_PRODUCT_TN, RN_PRODUCT_NT_EXACT } rn_product_kind;
-
 /** One call, and the thread that made it. */
 typedef struct rn_product {
   rn_product_kind kind;
   int thread;
   int m, n, k;
-  rn_real alpha, beta;
-  const rn_real *a, *b;
-  rn_real *c;
+  rn_real beta;
+  rn_array a, b, c;
   int64_t lda, ldb, ldc;
 } rn_product;
 

@@ -71,12 +71,11 @@ typedef struct piece {
   int64_t place;
 } piece;
 
-static piece piece_of(const rn_real *at, int rows, int cols, int64_t ld) {
-  const uintptr_t begin = (uintptr_t)at;
+static piece piece_of(rn_array x, int rows, int cols, int64_t ld) {
+  const uintptr_t begin = (uintptr_t)x.at, bytes = rn_element_bytes(x.half);
   if (rows == 0 || cols == 0) return (piece){begin, begin, 0};
-  return (piece){
-      begin, begin + ((uintptr_t)(rows - 1) * (uintptr_t)ld + (uintptr_t)cols) * sizeof(rn_real),
-      0};
+  return (piece){begin, begin + ((uintptr_t)(rows - 1) * (uintptr_t)ld + (uintptr_t)cols) * bytes,
+                 0};
 }
 
 static void pieces_of(const rn_product *p, piece *out) {
@@ -119,19 +118,19 @@ static int64_t place_pieces(int64_t count, piece *all) {
   return place;
 }
 
-static rn_real *moved(const rn_products_replay *r, int64_t count, const piece *all,
-                      const rn_real *at) {
+static rn_array moved(const rn_products_replay *r, int64_t count, const piece *all, rn_array x) {
+  const uintptr_t at = (uintptr_t)x.at;
   int64_t low = 0, high = count;
   while (high - low > 1) {
     const int64_t middle = (low + high) / 2;
-    if (all[middle].begin <= (uintptr_t)at) {
+    if (all[middle].begin <= at) {
       low = middle;
     } else {
       high = middle;
     }
   }
-  const int64_t place = all[low].place + (int64_t)((uintptr_t)at - all[low].begin);
-  return (rn_real *)(void *)(r->memory.base + place % most_bytes);
+  const int64_t place = all[low].place + (int64_t)(at - all[low].begin);
+  return (rn_array){r->memory.base + place % most_bytes, x.half};
 }
 
 /* Numbers of about 1/20, whose products neither grow nor fade away. */
@@ -141,7 +140,7 @@ static void fill(rn_arena *memory) {
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < count; i++) {
     const uint32_t mixed = (uint32_t)i * UINT32_C(2654435761);
-    x[i] = (rn_real)((double)(mixed >> 16) / 655360 - 0.05);
+    x[i] = rn_real_of_halves((rn_real)((double)(mixed >> 16) / 655360 - 0.05));
   }
 }
 

@@ -20,9 +20,9 @@ extern const rn_products rn_products_onednn;
 /** Each product by the one of the two that is faster at it. */
 extern const rn_products rn_products_mixed;
 
-/** Operands rounded to bf16, sums in single precision, by oneDNN; and whether this CPU has it. */
-extern const rn_products rn_products_bf16;
+/** Whether oneDNN multiplies bf16 operands on this CPU; and enters its products into the table. */
 bool rn_products_bf16_serves(void);
+void rn_products_bf16_enter(rn_products *table);
 #endif
 
 #endif

@@ -128,9 +128,9 @@ static rn_retention_view view_of(const core *x) {
   return (rn_retention_view){.sequences = x->B,
                              .tokens = x->T,
                              .since = x->since,
-                             .q = x->q,
-                             .k = x->k,
-                             .v = x->v,
+                             .q = rn_reals(x->q),
+                             .k = rn_reals(x->k),
+                             .v = rn_reals(x->v),
                              .ldq = x->H * x->K,
                              .ldk = x->H * x->K,
                              .ldv = x->H * x->V};
@@ -165,17 +165,18 @@ static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const r
   memcpy(x->state, before, bytes);
   rn_retention_forward_begin(r, &u, out->states, own);
   rn_retention_forward_inner(r, &u, &no_port, x->o, ldo, NULL);
-  rn_retention_forward_states(r, &u, x->state, out->states);
-  rn_retention_forward_cross(r, &u, &no_port, out->states, x->o, ldo, x->alpha);
+  rn_retention_forward_states(r, &u, x->state, out->states, rn_reals(out->states));
+  rn_retention_forward_cross(r, &u, &no_port, rn_reals(out->states), x->o, ldo, x->alpha);
   memcpy(out->states + out->chunks * each, x->state, bytes);
 
   rn_real *behind_it = out->adjoints + each; /* of the outgoing states, one behind the incoming */
   memcpy(out->adjoints, behind, bytes);
-  rn_retention_backward_begin(r, &u, x->d_o, ldo, behind_it, own);
-  rn_retention_backward_inner(r, &u, &no_port, x->d_o, ldo, x->dq, ldk, dkv, dkv + ldk, ldk + ldo);
-  rn_retention_backward_states(r, &u, out->adjoints, behind_it);
-  rn_retention_backward_cross(r, &u, &no_port, x->d_o, ldo, out->states, behind_it, x->dq, ldk, dkv,
-                              dkv + ldk, ldk + ldo);
+  rn_retention_backward_begin(r, &u, rn_reals(x->d_o), ldo, behind_it, own);
+  rn_retention_backward_inner(r, &u, &no_port, rn_reals(x->d_o), ldo, x->dq, ldk, dkv, dkv + ldk,
+                              ldk + ldo);
+  rn_retention_backward_states(r, &u, out->adjoints, behind_it, rn_reals(behind_it));
+  rn_retention_backward_cross(r, &u, &no_port, rn_reals(x->d_o), ldo, rn_reals(out->states),
+                              rn_reals(behind_it), x->dq, ldk, dkv, dkv + ldk, ldk + ldo);
   for (int64_t row = 0; row < rows; row++) {
     const rn_real *from = dkv + row * (ldk + ldo);
     memcpy(x->dk + row * ldk, from, (size_t)ldk * sizeof(rn_real));

@@ -134,14 +134,15 @@ static rn_status check_norm(rn_err *err, const layer_case *l, const block_run *r
   for (int64_t i = 0; i < rows * H; i++) {
     const int64_t row = i / H, at = (row / l->T * padded + row % l->T) * H + i % H;
     for (int e = 0; e < V; e++) {
-      before[at * V + e] = run->tape.normed[i * V + e] * (run->tape.alpha[i] / run->tape.factor[i]);
+      before[at * V + e] =
+          rn_array_value(run->tape.normed, i * V + e) * (run->tape.alpha[i] / run->tape.factor[i]);
     }
   }
   golden_shape shape =
       by_chunk ? GOLDEN_SHAPE_5(l->B, chunks, chunk, H, V) : GOLDEN_SHAPE_4(l->B, l->T, H, V);
   RN_TRY(err, golden_check(err, l->c, way, before, shape, "mid.%s.ret_pre_norm", form));
-  RN_TRY(err, golden_check(err, l->c, way, run->tape.normed, GOLDEN_SHAPE_4(l->B, l->T, H, V),
-                           "mid.%s.ret_normed", form));
+  RN_TRY(err, golden_check(err, l->c, way, rn_array_reals(run->tape.normed),
+                           GOLDEN_SHAPE_4(l->B, l->T, H, V), "mid.%s.ret_normed", form));
   return RN_OK;
 }
 
@@ -185,13 +186,13 @@ static rn_status check_between(rn_err *err, const layer_case *l, const block_run
   char base[64];
   const int D = l->spec.dim, Vd = l->spec.value_dim;
   snprintf(base, sizeof base, "mid.%s.v_lin", form);
-  RN_TRY(err, check_columns(err, l, run, way, run->tape.kv, D, Vd, base));
+  RN_TRY(err, check_columns(err, l, run, way, rn_array_reals(run->tape.kv), D, Vd, base));
   snprintf(base, sizeof base, "mid.%s.g_lin", form);
-  RN_TRY(err, check_columns(err, l, run, way, run->tape.qg, D, Vd, base));
+  RN_TRY(err, check_columns(err, l, run, way, rn_array_reals(run->tape.qg), D, Vd, base));
   snprintf(base, sizeof base, "mid.%s.qr", form);
-  RN_TRY(err, check_rotated(err, l, run, way, run->tape.qg, base));
+  RN_TRY(err, check_rotated(err, l, run, way, rn_array_reals(run->tape.qg), base));
   snprintf(base, sizeof base, "mid.%s.kr", form);
-  RN_TRY(err, check_rotated(err, l, run, way, run->tape.kv, base));
+  RN_TRY(err, check_rotated(err, l, run, way, rn_array_reals(run->tape.kv), base));
   RN_TRY(err, check_norm(err, l, run, way, form));
   if (strcmp(form, "parallel") == 0) RN_TRY(err, check_denominator(err, l, run, way));
   if (strcmp(form, "recurrent") == 0) RN_TRY(err, check_final_state(err, l, run, way));
@@ -203,10 +204,10 @@ static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, cons
   const rn_layer_params *at = &l->table->layer[0];
   rn_sink_start(&l->sink);
   RN_TRY(err, rn_block_retention_backward_input(err, &run->block, l->params, at, &l->unit, 0,
-                                                rn_carry_port(run->carry), l->dy, &run->tape, l->dx,
-                                                &l->sink));
-  rn_block_retention_backward_weight(&run->block, at, rn_rows_of_unit(&l->unit), l->x, l->dy,
-                                     &run->tape, &l->sink);
+                                                rn_carry_port(run->carry), rn_reals(l->dy),
+                                                &run->tape, l->dx, &l->sink));
+  rn_block_retention_backward_weight(&run->block, at, rn_rows_of_unit(&l->unit), rn_reals(l->x),
+                                     rn_reals(l->dy), &run->tape, &l->sink);
   RN_TRY(err, golden_check(err, l->c, way, l->dx, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim),
                            "grad.%s.x", form));
   for (int i = 0; i < WEIGHTS; i++) {
@@ -241,7 +242,8 @@ static rn_status run_way(rn_err *err, layer_case *l, const layer_way *w, block_r
   RN_TRY(err, open_run(err, l, &spec, run));
   RN_TRY(err, rn_block_retention_forward(err, &run->block, l->params, &l->table->layer[0], &l->unit,
                                          w->form, 0, rn_carry_port(run->carry),
-                                         (rn_block_input){l->x, l->x, NULL}, &run->tape, l->y));
+                                         (rn_block_input){rn_reals(l->x), l->x, NULL}, &run->tape,
+                                         l->y));
   RN_TRY(err, golden_check(err, l->c, way, l->y, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim), "out.%s",
                            w->official));
   RN_TRY(err, check_between(err, l, run, way, w->official));

@@ -24,8 +24,8 @@ static void prepare(fixture *f, rn_ffn kind, rn_activation activation) {
   rn_spec spec = {.ffn = kind, .activation = activation, .dim = DIM, .ffn_dim = FFN};
   int inner = kind == RN_FFN_GLU ? 2 * FFN : FFN;
   rn_layer_params layer = {.fc1 = 0, .gate = DIM * FFN, .fc2 = (int64_t)DIM * inner};
-  f->block = rn_ffn_block_make(&spec, &layer);
-  f->tape = (rn_ffn_tape){f->inner, f->product};
+  f->block = rn_ffn_block_make(&spec, &layer, false);
+  f->tape = (rn_ffn_tape){rn_reals(f->inner), rn_reals(f->product)};
   f->sink = (rn_sink){.gradient = f->gradient, .total = WEIGHTS};
   test_fill(f->params, WEIGHTS, 0.5, 1);
   test_fill(f->x, ROWS * DIM, 1, 2);
@@ -34,15 +34,16 @@ static void prepare(fixture *f, rn_ffn kind, rn_activation activation) {
 
 static double loss(void *context) {
   fixture *f = context;
-  rn_ffn_forward(&f->block, f->params, rn_rows_together(ROWS), f->x, &f->tape, f->y);
+  rn_ffn_forward(&f->block, f->params, rn_rows_together(ROWS), rn_reals(f->x), &f->tape, f->y);
   return test_dot(f->y, f->dy, ROWS * DIM);
 }
 
 static void backward(fixture *f) {
   loss(f);
-  rn_ffn_backward_input(&f->block, f->params, rn_rows_together(ROWS), f->dy, &f->tape, f->work,
-                        f->dx);
-  rn_ffn_backward_weight(&f->block, rn_rows_together(ROWS), f->x, f->dy, &f->tape, &f->sink);
+  rn_ffn_backward_input(&f->block, f->params, rn_rows_together(ROWS), rn_reals(f->dy), &f->tape,
+                        rn_reals(f->work), f->dx);
+  rn_ffn_backward_weight(&f->block, rn_rows_together(ROWS), rn_reals(f->x), rn_reals(f->dy),
+                         &f->tape, &f->sink);
 }
 
 static double activate(rn_activation activation, double x) {

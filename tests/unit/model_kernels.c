@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "model/kernel/kernels.h"
+#include "model/kernel/products.h"
 #include "model/threads.h"
 #include "tests/support/gradient.h"
 
@@ -18,22 +19,38 @@ typedef struct results {
   rn_real logits[N];
 } results;
 
-static void run_chunk(const rn_kernels *kernels, const rn_chunk *c, results *r) {
-  static rn_real q[TOKENS * LD], k[TOKENS * LD], v[TOKENS * LD], dout[TOKENS * LD];
-  static rn_real state[K * V], adjoint[K * V], work[2 * RN_CHUNK_BAND * TOKENS + TOKENS * V];
+enum { WORK = 3 * RN_CHUNK_BAND * TOKENS + TOKENS * V };
+
+/* A chunk's operands, and the same in bf16. */
+typedef struct operands {
+  rn_array q, k, v, dout, state, adjoint;
+} operands;
+
+static rn_array operand(bool half, int count, uint64_t seed) {
+  static rn_real reals[6][TOKENS * LD];
+  static rn_half halves[6][TOKENS * LD];
+  test_fill(reals[seed], count, 1, seed + 1);
+  if (!half) return rn_reals(reals[seed]);
+  for (int i = 0; i < count; i++) halves[seed][i] = rn_half_of(reals[seed][i]);
+  return rn_halves(halves[seed]);
+}
+
+static operands operands_of_type(bool half) {
+  return (operands){operand(half, TOKENS * LD, 0), operand(half, TOKENS * LD, 1),
+                    operand(half, TOKENS * LD, 2), operand(half, TOKENS * LD, 3),
+                    operand(half, K * V, 4),       operand(half, K * V, 5)};
+}
+
+static void run_chunk(const rn_kernels *kernels, const rn_chunk *c, bool half, results *r) {
+  static rn_real work[WORK];
   const rn_chunk_grads grads = {r->dq, r->dk, r->dv, LD, LD};
-  test_fill(q, TOKENS * LD, 1, 1);
-  test_fill(k, TOKENS * LD, 1, 2);
-  test_fill(v, TOKENS * LD, 1, 3);
-  test_fill(dout, TOKENS * LD, 1, 4);
-  test_fill(state, K * V, 1, 5);
-  test_fill(adjoint, K * V, 1, 6);
-  kernels->chunk_own(c, k, v, work, r->own);
-  kernels->chunk_inner(c, q, k, v, work, r->o, r->sums, 1);
-  kernels->chunk_cross(c, q, state, work, r->o);
-  kernels->chunk_own_backward(c, q, dout, work, r->d_own);
-  kernels->chunk_inner_backward(c, q, k, v, dout, work, &grads);
-  kernels->chunk_cross_backward(c, k, v, dout, state, adjoint, work, &grads);
+  const operands x = operands_of_type(half);
+  kernels->chunk_own(c, x.k, x.v, work, r->own);
+  kernels->chunk_inner(c, x.q, x.k, x.v, work, r->o, r->sums, 1);
+  kernels->chunk_cross(c, x.q, x.state, work, r->o);
+  kernels->chunk_own_backward(c, x.q, x.dout, work, r->d_own);
+  kernels->chunk_inner_backward(c, x.q, x.k, x.v, x.dout, work, &grads);
+  kernels->chunk_cross_backward(c, x.k, x.v, x.dout, x.state, x.adjoint, work, &grads);
 }
 
 static void run_rows(const rn_kernels *kernels, int n, rn_head_norm head_norm, rn_block_norm norm,
@@ -58,7 +75,7 @@ static void run_rows(const rn_kernels *kernels, int n, rn_head_norm head_norm, r
   kernels->gate_backward(n, r->normed, w, r->dg, r->dz);
   memcpy(r->faded, x, bytes);
   kernels->fade_and_add((rn_real)0.75, n, b, r->faded);
-  kernels->norm(norm, n, 1e-5, w, b, x, r->y, r->stat);
+  kernels->norm(norm, n, 1e-5, w, b, x, rn_reals(r->y), r->stat);
   kernels->norm_backward(norm, n, w, x, r->stat, dy, b, r->dx);
   kernels->norm_weight(n, x, r->stat, dy, r->dw, r->db);
   kernels->activate(activation, n, x, r->value, r->slope);
@@ -69,16 +86,17 @@ static void run_rows(const rn_kernels *kernels, int n, rn_head_norm head_norm, r
   r->loss = kernels->cross_entropy(n, r->logits, n / 2, true, 0.125);
 }
 
-#define SAME(field, count) CHECK_ARRAY(#field, got->field, want->field, count, 4 * test_tolerance)
+#define NEAR(field, count, within) CHECK_ARRAY(#field, got->field, want->field, count, within)
+#define SAME(field, count) NEAR(field, count, 4 * test_tolerance)
 
-static void compare_chunks(const results *got, const results *want) {
-  SAME(own, K * V);
-  SAME(o, TOKENS * LD);
-  SAME(sums, TOKENS);
-  SAME(d_own, K * V);
-  SAME(dq, TOKENS * LD);
-  SAME(dk, TOKENS * LD);
-  SAME(dv, TOKENS * LD);
+static void compare_chunks(const results *got, const results *want, double within) {
+  NEAR(own, K * V, within);
+  NEAR(o, TOKENS * LD, within);
+  NEAR(sums, TOKENS, within);
+  NEAR(d_own, K * V, within);
+  NEAR(dq, TOKENS * LD, within);
+  NEAR(dk, TOKENS * LD, within);
+  NEAR(dv, TOKENS * LD, within);
 }
 
 static void compare_rows(const results *got, const results *want) {
@@ -102,8 +120,8 @@ static void compare_rows(const results *got, const results *want) {
   CHECK_NEAR(got->loss, want->loss, test_tolerance);
 }
 
-/* A document begins in the middle, or the whole chunk goes on. */
-static void chunks_agree(int set, bool boundary) {
+/* A document begins in the middle, or the whole chunk goes on; in bf16 operands have 8 bits. */
+static void chunks_agree(int set, bool boundary, bool half) {
   static rn_real powers[TOKENS + 1];
   static int32_t since[TOKENS];
   results *got = calloc(1, sizeof *got), *want = calloc(1, sizeof *want);
@@ -112,10 +130,10 @@ static void chunks_agree(int set, bool boundary) {
   rn_chunk chunk = {TOKENS, K, V, LD, LD, LD, LD, powers + TOKENS, since, 0, 0};
   rn_chunk_cut(&chunk);
   CHECK(rn_kernels_use(0));
-  run_chunk(rn_kernels_table(), &chunk, want);
+  run_chunk(rn_kernels_table(), &chunk, false, want);
   CHECK(rn_kernels_use(set));
-  run_chunk(rn_kernels_table(), &chunk, got);
-  compare_chunks(got, want);
+  run_chunk(rn_kernels_table(), &chunk, half, got);
+  compare_chunks(got, want, half ? 1.0 / 64 : 4 * test_tolerance);
   free(got);
   free(want);
 }
@@ -217,8 +235,35 @@ static void recurrence_is_its_formula(int set, int key_width, int value_width) {
   }
 }
 
+/* A row's norm rounded is the norm, rounded; and widening undoes no rounding. */
+static void rows_in_half_are_rounded(int set, int n, rn_block_norm kind) {
+  rn_real x[N], w[N], b[N], y[N], wide[N], stat[2];
+  rn_half rounded[N], half[N];
+  test_fill(x, N, 1, 1);
+  test_fill(w, N, 1, 2);
+  test_fill(b, N, 1, 3);
+  CHECK(rn_kernels_use(set));
+  const rn_kernels *kernels = rn_kernels_table();
+  kernels->norm(kind, n, 1e-5, w, kind == RN_BLOCK_NORM_LAYER ? b : NULL, x, rn_reals(y), stat);
+  kernels->norm(kind, n, 1e-5, w, kind == RN_BLOCK_NORM_LAYER ? b : NULL, x, rn_halves(half), stat);
+  kernels->round_bf16(n, y, rounded);
+  kernels->widen_bf16(n, half, wide);
+  for (int i = 0; i < n; i++) {
+    CHECK_EQUAL(half[i], rounded[i]);
+    CHECK(wide[i] == rn_half_value(rounded[i]));
+  }
+}
+
+static void use_bf16_where_it_is(void) {
+  rn_err err = {0};
+  const char *lack = NULL;
+  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO,
+                                 RETNET__PRECISION__PRECISION_BF16, &lack));
+}
+
 int main(void) {
   rn_threads_start(1);
+  use_bf16_where_it_is();
   int sets = 0;
   while (rn_kernels_use(sets)) {
     rounding_is_to_nearest(sets);
@@ -226,8 +271,12 @@ int main(void) {
     short_sums_are_exact(sets);
     recurrence_is_its_formula(sets, K, V);
     recurrence_is_its_formula(sets, 6, 7);
-    chunks_agree(sets, false);
-    chunks_agree(sets, true);
+    for (int half = 0; half <= rn_products_in_half(); half++) {
+      chunks_agree(sets, false, half != 0);
+      chunks_agree(sets, true, half != 0);
+    }
+    rows_in_half_are_rounded(sets, N, RN_BLOCK_NORM_RMS);
+    rows_in_half_are_rounded(sets, 7, RN_BLOCK_NORM_LAYER);
     for (int choice = 0; choice < 12; choice++) {
       rows_agree(sets, N, choice);
       rows_agree(sets, 2 + choice, choice);

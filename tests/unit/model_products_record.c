@@ -20,13 +20,15 @@ typedef struct arrays {
 
 static void work(arrays *a) {
   const rn_rows rows = rn_rows_together(ROWS);
+  const rn_array x = rn_reals(a->x), w = rn_reals(a->w), y = rn_reals(a->y);
   test_fill(a->x, ROWS * INNER, 1, 1);
   test_fill(a->w, WIDTH * INNER, 1, 2);
   memset(a->dw, 0, sizeof a->dw);
-  rn_matmul_nt(rows, WIDTH, INNER, a->x, INNER, a->w, INNER, 0, a->y, WIDTH);
-  rn_matmul_nn(rows, INNER, WIDTH, a->y, WIDTH, a->w, INNER, 0, a->dx, INNER);
-  rn_matmul_tn(ROWS, WIDTH, INNER, a->y, WIDTH, a->x, INNER, 1, a->dw, INNER);
-  rn_block_nt_exact((rn_range){0, ROWS}, WIDTH, LONG, a->x, INNER, a->w, INNER, a->exact, WIDTH);
+  rn_matmul_nt(rows, WIDTH, INNER, x, INNER, w, INNER, 0, y, WIDTH);
+  rn_matmul_nn(rows, INNER, WIDTH, y, WIDTH, w, INNER, 0, rn_reals(a->dx), INNER);
+  rn_matmul_tn(ROWS, WIDTH, INNER, y, WIDTH, x, INNER, 1, rn_reals(a->dw), INNER);
+  rn_block_nt_exact((rn_range){0, ROWS}, WIDTH, LONG, x, INNER, w, INNER, rn_reals(a->exact),
+                    WIDTH);
 }
 
 /* Each of the four products is complete: its calls add up to 2 m n k. */
@@ -47,9 +49,16 @@ static void every_product_is_noted(const rn_products_record *record) {
 
 /* Where the products' first operands begin: x in all cases, as it is the first array. */
 static const rn_real *least_a(const rn_product *product, int64_t count) {
-  const rn_real *least = product[0].a;
-  for (int64_t i = 1; i < count; i++) least = product[i].a < least ? product[i].a : least;
+  const rn_real *least = rn_array_reals(product[0].a);
+  for (int64_t i = 1; i < count; i++) {
+    const rn_real *a = rn_array_reals(product[i].a);
+    least = a < least ? a : least;
+  }
   return least;
+}
+
+static bool lies_alike(rn_array x, const rn_real *begin, rn_array y, const rn_real *other_begin) {
+  return rn_array_reals(x) - begin == rn_array_reals(y) - other_begin;
 }
 
 /* How many of `all` are p, operands at the same distance from where the arrays begin. */
@@ -61,8 +70,8 @@ static int times_found(const rn_product *all, int64_t count, const rn_product *p
     const rn_product *r = &all[i];
     found += r->kind == p->kind && r->m == p->m && r->n == p->n && r->k == p->k &&
              r->beta == p->beta && r->lda == p->lda && r->ldb == p->ldb && r->ldc == p->ldc &&
-             r->a - moved == p->a - begin && r->b - moved == p->b - begin &&
-             r->c - moved == p->c - begin;
+             lies_alike(r->a, moved, p->a, begin) && lies_alike(r->b, moved, p->b, begin) &&
+             lies_alike(r->c, moved, p->c, begin);
   }
   return found;
 }

@@ -29,14 +29,15 @@ static rn_sink start(int64_t *exact) {
 static void add_leaf(rn_sink *sink, int index) {
   const int first = index / EACH * TOKENS + index % EACH * LEAF;
   const int rows = index % EACH < EACH - 1 ? LEAF : TOKENS - (EACH - 1) * LEAF;
-  rn_sink_product(sink, 0, N, K, (rn_rows){rows, rows, LEAF}, dy + first * N, N, x + first * K, K);
+  rn_sink_product(sink, 0, N, K, (rn_rows){rows, rows, LEAF}, rn_reals(dy + first * N), N,
+                  rn_reals(x + first * K), K);
 }
 
 static void order_and_grouping_do_not_matter(void) {
   static int64_t together[N * K], forward[N * K], backward[N * K];
   static rn_real plain[N * K];
   rn_sink sink = start(together);
-  rn_sink_product(&sink, 0, N, K, (rn_rows){ROWS, TOKENS, LEAF}, dy, N, x, K);
+  rn_sink_product(&sink, 0, N, K, (rn_rows){ROWS, TOKENS, LEAF}, rn_reals(dy), N, rn_reals(x), K);
   CHECK(!sink.overflowed);
   sink = start(forward);
   for (int i = 0; i < SEQUENCES * EACH; i++) add_leaf(&sink, i);
@@ -46,7 +47,7 @@ static void order_and_grouping_do_not_matter(void) {
   CHECK(memcmp(together, backward, sizeof backward) == 0);
   sink = (rn_sink){.gradient = plain, .total = (int64_t)N * K};
   rn_sink_start(&sink);
-  rn_sink_product(&sink, 0, N, K, rn_rows_together(ROWS), dy, N, x, K);
+  rn_sink_product(&sink, 0, N, K, rn_rows_together(ROWS), rn_reals(dy), N, rn_reals(x), K);
   for (int i = 0; i < N * K; i++)
     CHECK_NEAR((double)rn_sink_value(together[i]), (double)plain[i], 1e-5);
 }

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "model/carry.h"
+#include "model/kernel/products.h"
 #include "model/stage.h"
 #include "tests/support/check.h"
 
@@ -71,7 +72,7 @@ static void check_stage(rn_spec spec, int first, int last, int sequences, int to
   rn_stage_destroy(&stage);
 }
 
-int main(void) {
+static void check_stages(void) {
   rn_spec spec = base();
   check_stage(spec, 0, 4, 2, 256);
   check_stage(spec, 0, 1, 1, 100);
@@ -82,5 +83,17 @@ int main(void) {
   check_stage(spec, 0, 4, 2, 256);
   spec.retention_scale = RN_SCALE_TS_PARALLEL;
   check_stage(spec, 0, 2, 1, 200);
+  spec.pre_norm = false;
+  check_stage(spec, 0, 2, 1, 2048);
+}
+
+/* In bf16 too, where there is such a thing. */
+int main(void) {
+  rn_err err = {0};
+  const char *lack = NULL;
+  check_stages();
+  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO,
+                                 RETNET__PRECISION__PRECISION_BF16, &lack));
+  if (lack == NULL) check_stages();
   return check_result();
 }

@@ -14,34 +14,66 @@ static inline rn_band rn_band_next(const rn_chunk *c, int begin) {
   return (rn_band){begin, end < c->tokens ? end : c->tokens};
 }
 
-/** scores [rows of the band, end] <- scores . D */
-static inline void rn_band_decay(const rn_chunk *c, rn_band band, rn_real *scores) {
+static inline void rn_row_decay(const rn_chunk *c, int i, int first, rn_real *row) {
+  for (int j = first; j <= i; j++) row[j] *= c->decay[j - i];
+}
+
+static inline void rn_row_decay_round(const rn_chunk *c, int i, int first, const rn_real *row,
+                                      rn_half *to) {
+#pragma omp simd
+  for (int j = first; j <= i; j++) to[j] = rn_half_of(row[j] * c->decay[j - i]);
+}
+
+/** to [rows of the band, end] = scores . D; to is scores itself, or in bf16. */
+static inline void rn_band_decay(const rn_chunk *c, rn_band band, rn_real *scores, rn_array to) {
+  const size_t bytes = rn_element_bytes(to.half);
   for (int i = band.begin; i < band.end; i++) {
-    rn_real *row = scores + (int64_t)(i - band.begin) * band.end;
-    int first = c->since[i] < i ? i - c->since[i] : 0;
-    for (int j = 0; j < first; j++) row[j] = 0;
-    for (int j = first; j <= i; j++) row[j] *= c->decay[j - i];
-    for (int j = i + 1; j < band.end; j++) row[j] = 0;
+    const int64_t at = (int64_t)(i - band.begin) * band.end;
+    const int first = c->since[i] < i ? i - c->since[i] : 0;
+    memset(rn_array_from(to, at).at, 0, (size_t)first * bytes);
+    if (to.half) {
+      rn_row_decay_round(c, i, first, scores + at, rn_array_halves(to) + at);
+    } else {
+      rn_row_decay(c, i, first, scores + at);
+    }
+    memset(rn_array_from(to, at + i + 1).at, 0, (size_t)(band.end - i - 1) * bytes);
   }
 }
 
-/** to [i] = xi[i] from [i], i < lead; to is dense. */
-static inline void rn_rows_xi(const rn_chunk *c, int width, const rn_real *from, int64_t ld,
-                              rn_real *to) {
+/** to [n] = factor from [n] */
+static inline void rn_row_scaled(rn_real factor, int n, rn_array from, int64_t at, rn_array to,
+                                 int64_t to_at) {
+  if (from.half) {
+    const rn_half *x = rn_array_halves(from) + at;
+    rn_half *y = rn_array_halves(to) + to_at;
+#pragma omp simd
+    for (int e = 0; e < n; e++) y[e] = rn_half_of(factor * rn_half_value(x[e]));
+  } else {
+    const rn_real *x = rn_array_reals(from) + at;
+    rn_real *y = rn_array_reals(to) + to_at;
+    for (int e = 0; e < n; e++) y[e] = factor * x[e];
+  }
+}
+
+/** [i] = xi[i] from [i], i < lead: dense rows in `work`, of the type of `from`. */
+static inline rn_array rn_rows_xi(const rn_chunk *c, int width, rn_array from, int64_t ld,
+                                  rn_real *work) {
+  const rn_array to = {work, from.half};
   for (int i = 0; i < c->lead; i++) {
-    rn_real xi = c->decay[-(i + 1)];
-    for (int e = 0; e < width; e++) to[(int64_t)i * width + e] = xi * from[i * ld + e];
+    rn_row_scaled(c->decay[-(i + 1)], width, from, i * ld, to, (int64_t)i * width);
   }
+  return to;
 }
 
-/** to [m - last] = zeta[m] from [m], m >= last; to is dense. */
-static inline void rn_rows_zeta(const rn_chunk *c, int width, const rn_real *from, int64_t ld,
-                                rn_real *to) {
+/** [m - last] = zeta[m] from [m], m >= last: dense rows in `work`, of the type of `from`. */
+static inline rn_array rn_rows_zeta(const rn_chunk *c, int width, rn_array from, int64_t ld,
+                                    rn_real *work) {
+  const rn_array to = {work, from.half};
   for (int m = c->last; m < c->tokens; m++) {
-    rn_real zeta = c->decay[m - (c->tokens - 1)];
-    rn_real *row = to + (int64_t)(m - c->last) * width;
-    for (int e = 0; e < width; e++) row[e] = zeta * from[m * ld + e];
+    rn_row_scaled(c->decay[m - (c->tokens - 1)], width, from, m * ld, to,
+                  (int64_t)(m - c->last) * width);
   }
+  return to;
 }
 
 #endif

@@ -5,44 +5,43 @@
 #include "model/kernel/ref/chunk.h"
 #include "model/kernel/ref/set.h"
 
-static void chunk_own(const rn_chunk *c, const rn_real *k, const rn_real *v, rn_real *work,
-                      rn_real *own) {
+static void chunk_own(const rn_chunk *c, rn_array k, rn_array v, rn_real *work, rn_real *own) {
   int key = c->key_width, value = c->value_width;
-  rn_rows_zeta(c, key, k, c->ldk, work);
-  rn_products_table()->tn(key, value, c->tokens - c->last, 1, work, key, v + c->last * c->ldv,
-                          c->ldv, 0, own, value);
+  const rn_array scaled = rn_rows_zeta(c, key, k, c->ldk, work);
+  rn_multiply(RN_PRODUCT_TN, key, value, c->tokens - c->last, scaled, key,
+              rn_array_from(v, c->last * c->ldv), c->ldv, 0, rn_reals(own), value);
 }
 
-static void sum_abs(rn_band band, const rn_real *scores, rn_real *abs_sum, int64_t ld_sum) {
+static void sum_abs(rn_band band, rn_array scores, rn_real *abs_sum, int64_t ld_sum) {
   for (int i = band.begin; i < band.end; i++) {
-    const rn_real *row = scores + (int64_t)(i - band.begin) * band.end;
+    const rn_array row = rn_array_from(scores, (int64_t)(i - band.begin) * band.end);
     rn_real sum = 0;
-    for (int j = 0; j <= i; j++) sum += (rn_real)fabs(row[j]);
+    for (int j = 0; j <= i; j++) sum += (rn_real)fabs(rn_array_value(row, j));
     abs_sum[i * ld_sum] = sum;
   }
 }
 
-static void chunk_inner(const rn_chunk *c, const rn_real *q, const rn_real *k, const rn_real *v,
-                        rn_real *work, rn_real *o, rn_real *abs_sum, int64_t ld_sum) {
-  const rn_products *products = rn_products_table();
+static void chunk_inner(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_real *work,
+                        rn_real *o, rn_real *abs_sum, int64_t ld_sum) {
+  const rn_array p = {q.half ? work + (int64_t)RN_CHUNK_BAND * c->tokens : work, q.half};
   for (int begin = 0; begin < c->tokens; begin += RN_CHUNK_BAND) {
     rn_band band = rn_band_next(c, begin);
     int rows = band.end - band.begin;
-    products->nt(rows, band.end, c->key_width, 1, q + begin * c->ldq, c->ldq, k, c->ldk, 0, work,
-                 band.end);
-    rn_band_decay(c, band, work);
-    if (abs_sum != NULL) sum_abs(band, work, abs_sum, ld_sum);
-    products->nn(rows, c->value_width, band.end, 1, work, band.end, v, c->ldv, 0,
-                 o + begin * c->ldo, c->ldo);
+    rn_multiply(RN_PRODUCT_NT, rows, band.end, c->key_width, rn_array_from(q, begin * c->ldq),
+                c->ldq, k, c->ldk, 0, rn_reals(work), band.end);
+    rn_band_decay(c, band, work, p);
+    if (abs_sum != NULL) sum_abs(band, p, abs_sum, ld_sum);
+    rn_multiply(RN_PRODUCT_NN, rows, c->value_width, band.end, p, band.end, v, c->ldv, 0,
+                rn_reals(o + begin * c->ldo), c->ldo);
   }
 }
 
-static void chunk_cross(const rn_chunk *c, const rn_real *q, const rn_real *state, rn_real *work,
-                        rn_real *o) {
+static void chunk_cross(const rn_chunk *c, rn_array q, rn_array state, rn_real *work, rn_real *o) {
   if (c->lead == 0) return;
   int key = c->key_width, value = c->value_width;
-  rn_rows_xi(c, key, q, c->ldq, work);
-  rn_products_table()->nn(c->lead, value, key, 1, work, key, state, value, 1, o, c->ldo);
+  const rn_array scaled = rn_rows_xi(c, key, q, c->ldq, work);
+  rn_multiply(RN_PRODUCT_NN, c->lead, value, key, scaled, key, state, value, 1, rn_reals(o),
+              c->ldo);
 }
 
 void RN_SET(rn_enter_chunk_forward)(rn_kernels *table) {

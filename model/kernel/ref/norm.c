@@ -19,16 +19,33 @@ static double row_mean_square(int width, const rn_real *x, rn_real mean) {
   return sum / width;
 }
 
-static void norm(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
-                 const rn_real *x, rn_real *y, rn_real *stat) {
-  const rn_real mean = kind == RN_BLOCK_NORM_LAYER ? row_mean(n, x) : 0;
-  const rn_real scale = (rn_real)(1 / sqrt(row_mean_square(n, x, mean) + eps));
-  stat[0] = mean;
-  stat[1] = scale;
+static void scale_row(int n, const rn_real *w, const rn_real *b, const rn_real *x, rn_real mean,
+                      rn_real scale, rn_real *y) {
   if (b == NULL) {
     for (int i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * scale);
   } else {
     for (int i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * scale) + b[i];
+  }
+}
+
+static void scale_row_and_round(int n, const rn_real *w, const rn_real *b, const rn_real *x,
+                                rn_real mean, rn_real scale, rn_half *y) {
+#pragma omp simd
+  for (int i = 0; i < n; i++) {
+    y[i] = rn_half_of(w[i] * ((x[i] - mean) * scale) + (b != NULL ? b[i] : 0));
+  }
+}
+
+static void norm(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
+                 const rn_real *x, rn_array y, rn_real *stat) {
+  const rn_real mean = kind == RN_BLOCK_NORM_LAYER ? row_mean(n, x) : 0;
+  const rn_real scale = (rn_real)(1 / sqrt(row_mean_square(n, x, mean) + eps));
+  stat[0] = mean;
+  stat[1] = scale;
+  if (y.half) {
+    scale_row_and_round(n, w, b, x, mean, scale, rn_array_halves(y));
+  } else {
+    scale_row(n, w, b, x, mean, scale, rn_array_reals(y));
   }
 }
 

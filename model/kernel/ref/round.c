@@ -1,19 +1,17 @@
-/* Rounding to bf16: the upper half of a float, to nearest, ties to even; NaN stays NaN. */
-#include <string.h>
-
+/* From rn_real to bf16 and back. */
 #include "model/kernel/ref/set.h"
 
-static void round_bf16(int64_t n, const rn_real *x, uint16_t *y) {
+static void round_bf16(int64_t n, const rn_real *x, rn_half *y) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; i++) {
-    const float value = (float)x[i];
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    const uint32_t nearest = bits + 0x7fff + (bits >> 16 & 1);
-    y[i] = (uint16_t)((value == value ? nearest : bits | 0x400000) >> 16);
-  }
+  for (int64_t i = 0; i < n; i++) y[i] = rn_half_of(x[i]);
+}
+
+static void widen_bf16(int64_t n, const rn_half *x, rn_real *y) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) y[i] = rn_half_value(x[i]);
 }
 
 void RN_SET(rn_enter_round)(rn_kernels *table) {
   table->round_bf16 = round_bf16;
+  table->widen_bf16 = widen_bf16;
 }

@@ -1,0 +1,132 @@
+/* A stage that keeps rows and weights in bf16 makes what one in fp32 makes, within that rounding:
+ * in every form, with every norm, in one piece or several, kept or computed again. */
+#include "model/kernel/products.h"
+#include "model/threads.h"
+#include "tests/support/stage.h"
+
+enum { SEQUENCES = 2, TOKENS = 75 };
+
+/* Of what is largest: some roundings to 8 bits follow one another. */
+static const double near_it = 0.03;
+
+static void use(Retnet__Precision precision) {
+  rn_err err = {0};
+  const char *lack = NULL;
+  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO, precision, &lack));
+}
+
+static test_model open_in(Retnet__Precision precision, const rn_spec *spec) {
+  static const char with_document[TOKENS] = {[33] = '|'}, without[TOKENS];
+  static const char *const begins[SEQUENCES] = {with_document, without};
+  use(precision);
+  test_model m = test_model_open(spec, SEQUENCES, TOKENS);
+  test_fill(m.params, m.table->total, 0.25, 3);
+  rn_stage_round_weights(m.stage, m.params);
+  test_documents(&m, 1, begins);
+  m.train = true;
+  return m;
+}
+
+static rn_spec base(void) {
+  rn_spec spec = test_spec();
+  spec.dim = 32;
+  spec.value_dim = 48;
+  spec.ffn_dim = 40;
+  spec.vocab = 50;
+  spec.chunk = 16;
+  return spec;
+}
+
+static double step(test_model *m, Retnet__Precision precision, const int *ends, int pieces) {
+  use(precision);
+  test_forward(m, RN_FORM_CHUNKWISE, ends, pieces);
+  return test_loss(m, pieces, true);
+}
+
+static void same_as_fp32(rn_spec spec) {
+  static const int whole[] = {TOKENS}, cut[] = {20, TOKENS};
+  test_model want = open_in(RETNET__PRECISION__PRECISION_FP32, &spec);
+  test_model got = open_in(RETNET__PRECISION__PRECISION_BF16, &spec);
+  const double loss = step(&want, RETNET__PRECISION__PRECISION_FP32, whole, 1);
+  for (int pieces = 1; pieces <= 2; pieces++) {
+    const double in_half =
+        step(&got, RETNET__PRECISION__PRECISION_BF16, pieces == 1 ? whole : cut, pieces);
+    CHECK_NEAR(in_half, loss, 0.01 * loss);
+    CHECK(in_half != loss);
+    CHECK_ARRAY("rows", got.y, want.y, got.rows * spec.dim, near_it);
+    test_same_gradient(&got, want.gradient, 2 * near_it);
+  }
+  test_model_close(&want);
+  test_model_close(&got);
+}
+
+static void forms_agree(rn_spec spec) {
+  test_model want = open_in(RETNET__PRECISION__PRECISION_FP32, &spec);
+  want.train = false;
+  test_forward(&want, RN_FORM_CHUNKWISE, &want.tokens, 1);
+  test_model got = open_in(RETNET__PRECISION__PRECISION_BF16, &spec);
+  got.train = false;
+  for (rn_form form = RN_FORM_CHUNKWISE; form <= RN_FORM_RECURRENT; form++) {
+    test_forward(&got, form, &got.tokens, 1);
+    CHECK_ARRAY("rows", got.y, want.y, got.rows * spec.dim, near_it);
+  }
+  test_model_close(&want);
+  test_model_close(&got);
+}
+
+static void layers_computed_again_give_the_same_bits(rn_spec spec) {
+  static const int cut[] = {20, TOKENS};
+  const Retnet__Precision bf16 = RETNET__PRECISION__PRECISION_BF16;
+  rn_err err = {0};
+  test_model kept = open_in(bf16, &spec), again = open_in(bf16, &spec);
+  for (int p = 0; p < 2; p++) {
+    rn_tape_destroy(&again.tape[p]);
+    CHECK_OK(&err, rn_tape_create(&err, again.stage, RN_KEEP_INPUTS, &again.tape[p]));
+  }
+  CHECK(step(&kept, bf16, cut, 2) == step(&again, bf16, cut, 2));
+  CHECK(memcmp(again.gradient, kept.gradient, (size_t)kept.table->total * sizeof(rn_real)) == 0);
+  test_model_close(&kept);
+  test_model_close(&again);
+}
+
+/* What was rounded before the weights changed must not be used. */
+static void weights_are_rounded_anew(rn_spec spec) {
+  const Retnet__Precision bf16 = RETNET__PRECISION__PRECISION_BF16;
+  test_model fresh = open_in(bf16, &spec), used = open_in(bf16, &spec);
+  test_fill(used.params, used.table->total, 0.5, 8);
+  rn_stage_round_weights(used.stage, used.params);
+  step(&used, bf16, &used.tokens, 1);
+  memcpy(used.params, fresh.params, (size_t)fresh.table->total * sizeof(rn_real));
+  rn_stage_round_weights(used.stage, used.params);
+  CHECK(step(&used, bf16, &used.tokens, 1) == step(&fresh, bf16, &fresh.tokens, 1));
+  test_model_close(&fresh);
+  test_model_close(&used);
+}
+
+int main(void) {
+  rn_threads_start(2);
+  use(RETNET__PRECISION__PRECISION_BF16);
+  if (!rn_products_in_half()) return 77;
+  rn_spec spec = base();
+  same_as_fp32(spec);
+  forms_agree(spec);
+  layers_computed_again_give_the_same_bits(spec);
+  weights_are_rounded_anew(spec);
+  spec.dropout = 0.2;
+  spec.head_norm = RN_HEAD_NORM_RMS_AFFINE;
+  spec.tie_embeddings = true;
+  same_as_fp32(spec);
+  layers_computed_again_give_the_same_bits(spec);
+  spec = base();
+  spec.pre_norm = false;
+  spec.block_norm = RN_BLOCK_NORM_LAYER;
+  spec.head_norm = RN_HEAD_NORM_GROUP;
+  spec.rotary = RN_ROTARY_ROPE_HALF;
+  same_as_fp32(spec);
+  layers_computed_again_give_the_same_bits(spec);
+  spec.dropout = 0.2;
+  spec.gate = false;
+  spec.ffn = RN_FFN_MLP;
+  same_as_fp32(spec);
+  return check_result();
+}
