@@ -296,6 +296,11 @@ static rn_status recover_into(rn_err *err, recovery *r, const rn_file *file, uns
   RN_TRY(err, rn_file_read(err, file, 0, bytes, (size_t)file->size_bytes));
   RN_TRY(err, rn_shard_writer_create(err, target.text, kind, &r->writer));
   RN_TRY(err, copy_blocks(err, r, out));
+  if (out->blocks == 0) {
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: no whole block is left in it, so nothing is saved; build the data again",
+                   r->path);
+  }
   return rn_shard_finish(err, &r->writer);
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <glob.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +134,39 @@ static rn_status visit_folder(rn_err *err, const walk *w, const char *path) {
   return status;
 }
 
+static int by_bytes(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* What a path that was given, or found by a pattern, stands for. */
+static rn_status visit_path(rn_err *err, const walk *w, const char *path, bool named) {
+  struct stat info;
+  if (stat(path, &info) != 0) {
+    return rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+  }
+  return S_ISDIR(info.st_mode) ? visit_folder(err, w, path) : visit_file(err, w, path, named);
+}
+
+/* What a pattern matches, in byte order: for those who quote it, or whose shell gives up. */
+static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) {
+  glob_t found;
+  rn_status status = RN_OK;
+  switch (glob(pattern, GLOB_NOSORT | GLOB_ERR, NULL, &found)) {
+    case 0:
+      break;
+    case GLOB_NOMATCH:
+      return rn_fail(err, RN_ERR_NOT_FOUND, "%s: no such file, and no name matches it", pattern);
+    default:
+      return rn_fail(err, RN_ERR_IO, "%s: the folders of the pattern cannot be read", pattern);
+  }
+  qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, by_bytes);
+  for (size_t i = 0; status == RN_OK && i < found.gl_pathc; i++) {
+    status = visit_path(err, w, found.gl_pathv[i], false);
+  }
+  globfree(&found);
+  return status;
+}
+
 static rn_status visit_stdin(rn_err *err, const walk *w) {
   char *bytes = NULL;
   size_t count = 0, room = 0;
@@ -159,11 +193,7 @@ static rn_status visit_stdin(rn_err *err, const walk *w) {
 rn_status rn_source_visit(rn_err *err, const char *input, const char *include,
                           rn_document_visit *visit, void *self, int64_t *skipped) {
   const walk w = {include, visit, self, skipped};
-  struct stat info;
   if (strcmp(input, "-") == 0) return visit_stdin(err, &w);
-  if (stat(input, &info) != 0) {
-    return rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s", input, strerror(errno));
-  }
-  if (S_ISDIR(info.st_mode)) return visit_folder(err, &w, input);
-  return visit_file(err, &w, input, true);
+  const bool pattern = strpbrk(input, "*?[") != NULL && !rn_file_exists(input);
+  return pattern ? visit_pattern(err, &w, input) : visit_path(err, &w, input, true);
 }

@@ -13,10 +13,11 @@ typedef rn_status rn_document_visit(void *self, rn_err *err, const char *name, c
                                     size_t count);
 
 /**
- * Visits the documents of an input; empty files inside folders are counted in *skipped.
+ * Visits the documents of an input; empty files in folders and patterns are counted in *skipped.
  *
- * A folder is read in the byte order of its paths; .zst is unpacked; each line of a .jsonl is an
- * object whose "text" is the document.
+ * A folder is read in the byte order of its paths, and so is what a pattern (*, ?, [) matches that
+ * is no file's name; .zst is unpacked; each line of a .jsonl is an object whose "text" is the
+ * document.
  * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line; an empty named file.
  */
 rn_status rn_source_visit(rn_err *err, const char *input, const char *include,

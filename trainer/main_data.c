@@ -50,16 +50,21 @@ static rn_status build(rn_err *err, const rn_words *words) {
   return RN_OK;
 }
 
-static void print_split(const char *name, const rn_split *split) {
+/* A split ends in a document's token that no document follows. */
+static rn_status print_split(rn_err *err, const char *name, rn_split *split) {
   int64_t documents = 0, text = 0, stored = 0;
+  int32_t last = -1;
+  if (split->tokens > 0) RN_TRY(err, rn_split_read(err, split, split->tokens - 1, 1, &last));
   for (int i = 0; i < split->shards; i++) {
     documents += (int64_t)split->shard[i].footer->documents;
     text += (int64_t)split->shard[i].footer->text_bytes;
     stored += split->shard[i].file.size_bytes;
   }
+  documents -= last == (int32_t)rn_split_header(split)->document_token;
   printf("%-6s %d shards, %lld tokens, %lld documents, %lld bytes of text, %lld bytes stored\n",
          name, split->shards, (long long)split->tokens, (long long)documents, (long long)text,
          (long long)stored);
+  return RN_OK;
 }
 
 /* Calls `each` with the splits that the folder has: train and val, or itself. */
@@ -77,12 +82,6 @@ static rn_status each_split(rn_err *err, const char *dir,
   return RN_OK;
 }
 
-static rn_status stat_split(rn_err *err, const char *name, rn_split *split) {
-  (void)err;
-  print_split(name, split);
-  return RN_OK;
-}
-
 static rn_status verify_split(rn_err *err, const char *name, rn_split *split) {
   for (int i = 0; i < split->shards; i++) {
     RN_TRY(err, rn_shard_verify(err, split->shard[i].file.path));
@@ -92,7 +91,7 @@ static rn_status verify_split(rn_err *err, const char *name, rn_split *split) {
 }
 
 static rn_status stat_data(rn_err *err, const rn_words *words) {
-  return each_split(err, words->word[0], stat_split);
+  return each_split(err, words->word[0], print_split);
 }
 
 static rn_status verify(rn_err *err, const rn_words *words) {
@@ -173,8 +172,8 @@ static const rn_arg cat_options[] = {
 static const rn_command commands[] = {
     {"build",
      {"retnet-data build", "--out DIR INPUT...",
-      "Packs text: files, folders, .jsonl, each also .zst; - is standard input.", build_options, 4,
-      1, -1},
+      "Packs text: files, folders, patterns, .jsonl, each also .zst; - is standard input.",
+      build_options, 4, 1, -1},
      build},
     {"stat", {"retnet-data stat", "DIR", "What a data folder holds.", NULL, 0, 1, 1}, stat_data},
     {"verify",

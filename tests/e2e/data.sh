@@ -41,10 +41,20 @@ printf 'from a pipe' | "$data" build --out piped/ --val-fraction 0 - >/dev/null
 [ "$("$data" cat piped --text --range 8:)" = pipe ] || fail '--range A:'
 [ "$("$data" cat piped --text --range :5)" = from ] || fail '--range :B'
 
+# A pattern that the shell left alone: byte order, folders walked, empty files passed by.
+holds 213 'in/[ab]*'
+holds 34 --include '*.txt' 'in/[!a]*'
+grep -q '1 empty' build.log || fail 'empty files that a pattern matches are not counted'
+printf 5 >'in/a*.txt'
+holds 5 'in/a*.txt'
+rm 'in/a*.txt'
+refuse 1 'in/none*' "$data" build --out x 'in/none*'
+
 # Equal input gives equal bytes; what is there is not overwritten.
 "$data" build --out same --val-fraction 0 in >/dev/null
 cmp -s same/train/00000.rtd out4/train/00000.rtd || fail 'equal input, other bytes'
 refuse 2 same "$data" build --out same in
+"$data" stat same | grep -q ' 4 documents' || fail "stat: $("$data" stat same)"
 zstd -dcq same/train/00000.rtd >/dev/null || fail 'zstd does not read a shard'
 
 # Few documents: the end of each is val; many: whole ones go there.
@@ -77,6 +87,9 @@ grep -q 'cannot write' full.log || fail 'a full disk is not named'
 # A damaged shard is found, and its whole blocks are saved.
 printf x | dd of=same/train/00000.rtd bs=1 seek=1030 conv=notrunc status=none
 refuse 1 same/train/00000.rtd "$data" verify same
+head -c 1100 same/train/00000.rtd >none.rtd
+refuse 1 'no whole block' "$data" recover none.rtd
+[ ! -e none.rtd.recovered ] || fail 'a recovery of nothing leaves a shard'
 "$data" --version | grep -q zstd || fail '--version'
 "$data" build --help | grep -q val-fraction || fail 'build --help'
 finish
