@@ -88,11 +88,17 @@ bool rn_cores_left_over(rn_cores cores, int threads) {
 
 bool rn_cores_may_be_left_over(int asked) {
   const int threads = asked > 0 ? asked : threads_of_environment();
+  const char *text = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  const int64_t ranks = text == NULL ? 1 : strtol(text, NULL, 10);
   cpu_set_t *mask = calloc(1, MASK_BYTES);
-  bool may = false;
-  if (mask != NULL && threads > 0 && sched_getaffinity(0, MASK_BYTES, mask) == 0) {
-    may = CPU_COUNT_S(MASK_BYTES, mask) > threads;
+  if (mask == NULL || threads == 0) {
+    free(mask);
+    return false;
   }
+  const int offered = cores_of_launcher(mask);
+  bool may = offered == 0 || ranks * (threads + 1) <= offered;
+  may =
+      may && sched_getaffinity(0, MASK_BYTES, mask) == 0 && CPU_COUNT_S(MASK_BYTES, mask) > threads;
   free(mask);
   return may;
 }

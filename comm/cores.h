@@ -25,7 +25,8 @@ bool rn_cores_left_over(rn_cores cores, int threads);
 
 /**
  * Whether that may be so, as far as a rank can tell before MPI is started: more cores in its mask
- * than threads are asked for, by the key or by OMP_NUM_THREADS.
+ * than threads are asked for, by the key or by OMP_NUM_THREADS, and, by mpirun's own mask, for all
+ * its ranks on this node.
  */
 bool rn_cores_may_be_left_over(int asked);
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ struct rn_fold {
   int64_t count;                  /* elements of the states at work */
   float *before;                  /* [capacity] */
   MPI_Request arriving, *leaving; /* of the state that was passed on last; NULL: none yet */
+  atomic_bool here;               /* the state before, as far as the last look knows */
   rn_err poll_err;                /* what went wrong in a poll, for the next call to return */
   sending *sent;                  /* [DIRECTIONS, layers, DEPTH] */
   int *next;                      /* [DIRECTIONS, layers]: which of DEPTH is the older */
@@ -71,8 +73,10 @@ static rn_status found_before(rn_err *err, const rn_fold *fold) {
 
 static rn_status begin(rn_err *err, rn_fold *fold) {
   RN_TRY(err, found_before(err, fold));
+  atomic_store(&fold->here, false);
   if (place_of(fold) == 0) {
     start(fold);
+    atomic_store(&fold->here, true);
     return RN_OK;
   }
   RN_MPI(err, MPI_Irecv(fold->before, (int)fold->count, MPI_FLOAT, neighbour(fold, -1), 0,
@@ -102,6 +106,7 @@ static rn_errand_state fold_look(void *self) {
   int come = 1, gone = 1;
   if (err->status != RN_OK) return RN_ERRAND_DONE;
   (void)RN_MPI_STATUS(err, MPI_Test(&fold->arriving, &come, MPI_STATUS_IGNORE));
+  if (come) atomic_store(&fold->here, true);
   if (fold->leaving != NULL && err->status == RN_OK) {
     (void)RN_MPI_STATUS(err, MPI_Test(fold->leaving, &gone, MPI_STATUS_IGNORE));
   }
@@ -111,6 +116,11 @@ static rn_errand_state fold_look(void *self) {
 static void fold_poll(void *self) {
   const rn_fold *fold = self;
   if (fold->thread == NULL) fold_look(self);
+}
+
+static bool fold_has_come(void *self) {
+  const rn_fold *fold = self;
+  return atomic_load(&fold->here);
 }
 
 static rn_status wait_for_state(rn_err *err, rn_fold *fold) {
@@ -196,7 +206,8 @@ rn_status rn_fold_create(rn_err *err, const rn_grid *grid, int layers, int max_n
                              .begin = fold_begin,
                              .poll = fold_poll,
                              .end = fold_end,
-                             .pass = fold_pass},
+                             .pass = fold_pass,
+                             .has_come = fold_has_come},
                     .rank = rn_grid_sequence(grid),
                     .size = rn_grid_sequence_size(grid),
                     .layers = layers,

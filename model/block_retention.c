@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/early_fold.h"
 #include "model/first_token.h"
 #include "model/kernel/products.h"
 #include "model/matmul.h"
@@ -290,6 +291,25 @@ static void retain_first_tokens(rn_block_retention *b, const rn_real *params,
   }
 }
 
+/* Q and G, and the chunks' inner parts, while the scan is under way; then what is across chunks. */
+static rn_status retain_in_chunks(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
+                                  rn_scan_port *port, rn_rows rows, const rows_pass *pass,
+                                  rn_real *parts, rn_block_retention_tape *tape) {
+  rn_real *o = o_of(b, tape);
+  rn_early_fold fold;
+  rn_early_fold_start(&fold, port, RN_SCAN_FORWARD, &b->core, u, b->own, b->state, parts,
+                      tape->states);
+  rn_span_phase("q, g projection");
+  rn_each_block(rows, &fold.port, project_qg, pass);
+  rn_span_phase("retention inside chunks");
+  rn_retention_forward_inner(&b->core, u, &fold.port, o, b->value_dim,
+                             rn_retention_scale_needs_weights(&b->core) ? tape->alpha : NULL);
+  rn_span_phase("retention across chunks");
+  RN_TRY(err, rn_early_fold_finish(err, &fold));
+  rn_retention_forward_cross(&b->core, u, port, tape->states, o, b->value_dim, tape->alpha);
+  return RN_OK;
+}
+
 rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const rn_real *params,
                                      const rn_layer_params *at, const rn_unit *unit, rn_form form,
                                      int layer, rn_scan_port *port, rn_block_input in,
@@ -318,23 +338,14 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   rn_retention_decays(&b->core, &u, b->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer, heads, m, b->log_decay, b->own));
 
-  rn_span_phase("q, g projection");
-  rn_each_block(rows, port, project_qg, &pass);
-  rn_span_phase("retention inside chunks");
   if (chunkwise) {
-    rn_retention_forward_inner(&b->core, &u, port, o_of(b, tape), b->value_dim,
-                               rn_retention_scale_needs_weights(&b->core) ? tape->alpha : NULL);
-  }
-
-  rn_span_phase("retention across chunks");
-  RN_TRY(err, port->end(port->self, err, b->state));
-  memcpy(b->own, b->state, (size_t)(heads * m) * sizeof(rn_real));
-  if (chunkwise) {
-    rn_retention_forward_states(&b->core, &u, b->state, parts, tape->states);
-    if (port->pass != NULL) RN_TRY(err, port->pass(port->self, err, b->state));
-    rn_retention_forward_cross(&b->core, &u, port, tape->states, o_of(b, tape), b->value_dim,
-                               tape->alpha);
+    RN_TRY(err, retain_in_chunks(err, b, &u, port, rows, &pass, parts, tape));
   } else {
+    rn_span_phase("q, g projection");
+    rn_each_block(rows, port, project_qg, &pass);
+    rn_span_phase("retention across chunks");
+    RN_TRY(err, port->end(port->self, err, b->state));
+    memcpy(b->own, b->state, (size_t)(heads * m) * sizeof(rn_real));
     if (!b->half) memcpy(parts, b->state, (size_t)(heads * m) * sizeof(rn_real));
     widen_q(b, tape, rows.count);
     retain_without_chunks(b, &u, form, tape);
@@ -343,6 +354,24 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   retain_first_tokens(b, params, at, unit, in, tape);
   rn_span_phase("head norm, gate, out projection");
   rn_each_block(rows, port, norm_gate_and_project, &pass);
+  return RN_OK;
+}
+
+/* The chunkwise form of core_backward, from the scan's begin() on. */
+static rn_status chunks_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
+                                 rn_scan_port *port, const rn_block_retention_tape *tape) {
+  const int D = b->dim, ldv = b->value_dim, pair = pair_width(b);
+  const rn_array d_value = d_value_of(b);
+  rn_early_fold fold;
+  rn_early_fold_start(&fold, port, RN_SCAN_REVERSE, &b->core, u, NULL, b->state, b->parts,
+                      b->adjoints);
+  rn_span_phase("retention inside chunks");
+  rn_retention_backward_inner(&b->core, u, &fold.port, d_value, ldv, b->d_q, D, b->d_kv,
+                              b->d_kv + D, pair);
+  rn_span_phase("retention across chunks");
+  RN_TRY(err, rn_early_fold_finish(err, &fold));
+  rn_retention_backward_cross(&b->core, u, port, d_value, ldv, tape->states, b->adjoints, b->d_q, D,
+                              b->d_kv, b->d_kv + D, pair);
   return RN_OK;
 }
 
@@ -362,22 +391,11 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
   }
   rn_retention_decays(&b->core, u, b->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, layer, heads, m, b->log_decay, b->own));
-  rn_span_phase("retention inside chunks");
-  if (chunkwise) {
-    rn_retention_backward_inner(&b->core, u, port, d_value, ldv, b->d_q, D, b->d_kv, b->d_kv + D,
-                                pair);
-  }
+  if (chunkwise) return chunks_backward(err, b, u, port, tape);
   rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
-  if (chunkwise) {
-    rn_retention_backward_states(&b->core, u, b->state, b->parts, b->adjoints);
-    if (port->pass != NULL) RN_TRY(err, port->pass(port->self, err, b->state));
-    rn_retention_backward_cross(&b->core, u, port, d_value, ldv, tape->states, b->adjoints, b->d_q,
-                                D, b->d_kv, b->d_kv + D, pair);
-  } else {
-    rn_retention_parallel_backward(&b->core, u, b->values, ldv, rn_array_reals(tape->states),
-                                   b->state, b->d_q, D, b->d_kv, b->d_kv + D, pair);
-  }
+  rn_retention_parallel_backward(&b->core, u, b->values, ldv, rn_array_reals(tape->states),
+                                 b->state, b->d_q, D, b->d_kv, b->d_kv + D, pair);
   return RN_OK;
 }
 

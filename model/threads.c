@@ -34,6 +34,7 @@ void rn_threads_start(int threads) {
   if (bli_thread_set_num_threads != NULL) bli_thread_set_num_threads(1);
   omp_set_dynamic(0);
   omp_set_num_threads(threads);
+  omp_set_max_active_levels(1); /* what a thread calls inside a parallel part is its own */
   flush_denormals();
 #pragma omp parallel
   flush_denormals();

@@ -12,6 +12,7 @@
 #ifndef RN_PROTO_SCAN_PORT_H
 #define RN_PROTO_SCAN_PORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/real.h"
@@ -46,6 +47,8 @@ typedef struct rn_scan_port {
    * it, when REVERSE), free again on return.
    */
   rn_status (*pass)(void *self, rn_err *err, const rn_real *after);
+  /** NULL, or whether end() would not wait, as far as the last poll knows; no call to a library. */
+  bool (*has_come)(void *self);
 } rn_scan_port;
 
 #endif

@@ -1,0 +1,100 @@
+/* Whenever the state before a piece comes - at once, in the middle of other work, at its end - rows
+ * and gradients have the same bits, and the state is taken and passed on once. */
+#include "model/early_fold.h"
+
+#include <stdbool.h>
+
+#include "model/threads.h"
+#include "tests/support/check.h"
+#include "tests/support/stage.h"
+
+enum { SEQUENCES = 2, TOKENS = 29, NEVER = 1 << 20, STATE = 2 * 2 * 4 * 3 };
+
+/* A rank in the middle of a sequence: what comes is made up, what is passed on is kept. */
+typedef struct fake {
+  int polls_until, polls, ends, passes, early; /* early: passed on before all polls were over */
+  int64_t count;
+  rn_real passed[8][STATE];
+} fake;
+
+static rn_status begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
+                       int64_t m, const double *log_decay, const rn_real *own) {
+  fake *f = self;
+  (void)err, (void)direction, (void)layer, (void)log_decay, (void)own;
+  f->polls = 0;
+  f->count = n * m;
+  return RN_OK;
+}
+
+static void poll(void *self) {
+  fake *f = self;
+  f->polls++;
+}
+
+static bool has_come(void *self) {
+  const fake *f = self;
+  return f->polls >= f->polls_until;
+}
+
+static rn_status end(void *self, rn_err *err, rn_real *before) {
+  fake *f = self;
+  (void)err;
+  test_fill(before, f->count, 0.5, (uint64_t)(20 + f->ends));
+  f->ends++;
+  f->early += has_come(f);
+  return RN_OK;
+}
+
+static rn_status pass(void *self, rn_err *err, const rn_real *after) {
+  fake *f = self;
+  (void)err;
+  memcpy(f->passed[f->passes++], after, (size_t)f->count * sizeof *after);
+  return RN_OK;
+}
+
+/* Forward and backward of a piece whose state comes at the n-th poll. */
+static void run(test_model *m, fake *f, int polls_until) {
+  rn_err err = {0};
+  *f = (fake){.polls_until = polls_until};
+  rn_scan_port port = {
+      .self = f, .begin = begin, .poll = poll, .end = end, .pass = pass, .has_come = has_come};
+  rn_real *dy = m->piece_y[0] + m->rows * m->spec.dim;
+  double loss = 0;
+  test_cut(m, 0, 0, TOKENS);
+  rn_sink_start(&m->sink);
+  CHECK_OK(&err, rn_stage_forward(&err, m->stage, m->params, &m->unit[0], RN_FORM_CHUNKWISE, false,
+                                  &port, NULL, m->piece_y[0], m->tape[0]));
+  rn_stage_loss(m->stage, m->params, &m->unit[0], m->piece_y[0], 1, &loss, NULL, dy, &m->sink);
+  CHECK_OK(&err, rn_stage_backward_input(&err, m->stage, m->params, &m->unit[0], &port, m->tape[0],
+                                         true, dy, NULL, &m->sink));
+  rn_stage_backward_weight(m->stage, &m->unit[0], m->tape[0], &m->sink);
+  CHECK_EQUAL(f->ends, 2 * m->spec.layers);
+  CHECK_EQUAL(f->passes, 2 * m->spec.layers);
+}
+
+static void bits_do_not_depend_on_when_a_state_comes(int threads) {
+  static const int times[] = {0, 1, 2, 5};
+  rn_spec spec = test_spec();
+  fake late, f;
+  rn_threads_start(threads);
+  test_model want = test_model_open(&spec, SEQUENCES, TOKENS);
+  run(&want, &late, NEVER);
+  CHECK_EQUAL(late.early, 0);
+  for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+    test_model got = test_model_open(&spec, SEQUENCES, TOKENS);
+    run(&got, &f, times[i]);
+    CHECK(times[i] > 0 || f.early == f.ends);
+    CHECK(memcmp(got.piece_y[0], want.piece_y[0],
+                 (size_t)(got.rows * spec.dim) * sizeof(rn_real)) == 0);
+    CHECK(memcmp(got.gradient, want.gradient, (size_t)got.table->total * sizeof(rn_real)) == 0);
+    CHECK(memcmp(f.passed, late.passed, sizeof f.passed) == 0);
+    test_model_close(&got);
+  }
+  test_model_close(&want);
+}
+
+int main(void) {
+  bits_do_not_depend_on_when_a_state_comes(1);
+  bits_do_not_depend_on_when_a_state_comes(2);
+  return check_result();
+}
