@@ -243,6 +243,40 @@ static void products_in_bf16_are_right(void) {
   result_in_half_is_rounded(NN, 300, 515, 130);
 }
 
+/* Rows that blocks were made of, and looks at a scan in between. */
+typedef struct blocks {
+  int rows, least, polls;
+} blocks;
+
+static void note_block(const void *self, rn_range rows) {
+  blocks *b = *(blocks *const *)self;
+  const int count = (int)rn_range_count(rows);
+  b->rows += count;
+  if (count < b->least) b->least = count;
+}
+
+static void note_poll(void *self) {
+  blocks *b = self;
+  b->polls++;
+}
+
+/* A scan that passes more ranks is polled more often, in blocks that are still worth a product. */
+static void rows_are_cut_for_the_hops_of_a_scan(void) {
+  enum { ROWS = 2048 };
+  static const struct {
+    int hops, polls, least;
+  } cases[] = {{0, 4, 512}, {1, 4, 512}, {4, 4, 512}, {7, 8, 256}, {15, 16, 128}, {511, 16, 128}};
+  rn_threads_start(1);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    blocks b = {.least = ROWS}, *self = &b;
+    const rn_scan_port port = {.self = &b, .hops = cases[i].hops, .poll = note_poll};
+    rn_each_block(rn_rows_together(ROWS), &port, note_block, &self);
+    CHECK_EQUAL(b.rows, ROWS);
+    CHECK_EQUAL(b.polls, cases[i].polls);
+    CHECK_EQUAL(b.least, cases[i].least);
+  }
+}
+
 int main(void) {
   const Retnet__Precision fp32 = RETNET__PRECISION__PRECISION_FP32;
   const char *lack = NULL;
@@ -268,5 +302,6 @@ int main(void) {
   CHECK((lack == NULL) == (strcmp(rn_products_table()->name, "onednn bf16") == 0));
   CHECK((lack == NULL) == rn_products_in_half());
   if (rn_products_in_half()) products_in_bf16_are_right();
+  rows_are_cut_for_the_hops_of_a_scan();
   return check_result();
 }
