@@ -12,8 +12,8 @@ cat >run.yaml <<'YAML'
 run: {dir: RUN}
 model: {layers: 2, dim: 32, value_dim: 64, ffn_dim: 48, heads: 4}
 data: {dir: data, sequence_length: 96, batch_sequences: 6}
-optimizer: {lr: 2e-3, warmup_steps: 5, decay_steps: 1500}
-train: {steps: 1500, eval_every: 0}
+optimizer: {lr: 2e-3, warmup_steps: 5, decay_steps: 700}
+train: {steps: 700, eval_every: 0}
 checkpoint: {every: 20, keep_last: 2}
 YAML
 launch=(mpirun -n 2 --oversubscribe --bind-to none --mca odls_base_sigkill_timeout 5)
@@ -57,7 +57,7 @@ case $case in
     reach stopped 10
     kill -USR1 "$pid" # mpirun hands it to its ranks
     ended 0 'after USR1'
-    [ "$(steps_of stopped)" -lt 1500 ] || fail 'USR1 did not stop the run'
+    [ "$(steps_of stopped)" -lt 700 ] || fail 'USR1 did not stop the run'
     [ -d "stopped/checkpoints/step-$(printf %08d "$(steps_of stopped)")" ] || fail 'nothing saved'
     start stopped run.requeue_exit=true
     reach stopped $(($(steps_of stopped) + 10))
@@ -79,7 +79,7 @@ case $case in
     same_run whole stopped
     start stopped
     ended 0 'a finished run'
-    grep -q 'already at step 1500' stopped.log || fail 'a finished run trains on'
+    grep -q 'already at step 700' stopped.log || fail 'a finished run trains on'
     ;;
   killed)
     start whole

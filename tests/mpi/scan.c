@@ -32,10 +32,18 @@ typedef struct place {
   int sequence, band, layer;
 } place;
 
-static double number(place at, int piece, int64_t index) {
+static rn_random_key key_of(place at, int piece) {
   uint64_t words[4] = {(uint64_t)at.direction, (uint64_t)at.sequence, (uint64_t)at.layer,
                        (uint64_t)piece};
-  return 2 * rn_random_uniform(rn_random_key_make(RN_RANDOM_TEST, words, 4), (uint64_t)index) - 1;
+  return rn_random_key_make(RN_RANDOM_TEST, words, 4);
+}
+
+static double drawn(rn_random_key key, int64_t index) {
+  return 2 * rn_random_uniform(key, (uint64_t)index) - 1;
+}
+
+static double number(place at, int piece, int64_t index) {
+  return drawn(key_of(at, piece), index);
 }
 
 /* Unequal factors as of pieces of unequal lengths, a document boundary here and there. */
@@ -57,19 +65,23 @@ static double start_of(const stage_case *c, place at, int64_t index) {
 /* What lies before piece `mine`, or behind all, if it is the number of pieces. */
 static void serial(const stage_case *c, place at, int size, int mine, float *before) {
   const int pieces = c->bands * size;
+  double *state = calloc((size_t)c->matrix, sizeof *state);
   for (int h = 0; h < heads_of(c, at.sequence); h++) {
-    for (int64_t e = 0; e < c->matrix; e++) {
-      double state = start_of(c, at, h * c->matrix + e);
-      for (int step = 0; step < pieces; step++) {
-        const int piece = at.direction == RN_SCAN_FORWARD ? step : pieces - 1 - step;
-        if (piece == mine) break;
-        const double factor = exp(log_decay(at, piece, h));
-        state = factor < c->epsilon ? 0 : factor * state;
-        state += number(at, piece, h * c->matrix + e);
+    const int64_t first = h * c->matrix;
+    for (int64_t e = 0; e < c->matrix; e++) state[e] = start_of(c, at, first + e);
+    for (int step = 0; step < pieces; step++) {
+      const int piece = at.direction == RN_SCAN_FORWARD ? step : pieces - 1 - step;
+      if (piece == mine) break;
+      const rn_random_key key = key_of(at, piece);
+      double factor = exp(log_decay(at, piece, h));
+      if (factor < c->epsilon) factor = 0;
+      for (int64_t e = 0; e < c->matrix; e++) {
+        state[e] = factor * state[e] + drawn(key, first + e);
       }
-      before[h * c->matrix + e] = (float)state;
     }
+    for (int64_t e = 0; e < c->matrix; e++) before[first + e] = (float)state[e];
   }
+  free(state);
 }
 
 /* As others do while a thread moves the blocks. */
@@ -91,9 +103,10 @@ static void one_scan(const stage_case *c, rn_chain *chain, place at, int size, i
   double *decay = calloc((size_t)n, sizeof *decay);
   float *own = calloc((size_t)total, sizeof *own), *got = calloc((size_t)total, sizeof *got),
         *want = calloc((size_t)total, sizeof *want);
+  const rn_random_key key = key_of(at, piece);
   rn_scan_port *port = rn_chain_port(chain);
   for (int h = 0; h < n; h++) decay[h] = log_decay(at, piece, h);
-  for (int64_t i = 0; i < total; i++) own[i] = (float)number(at, piece, i);
+  for (int64_t i = 0; i < total; i++) own[i] = (float)drawn(key, i);
   rn_comm_thread_lend(thread);
   CHECK_OK(&err, port->begin(port->self, &err, at.direction, at.layer, n, c->matrix, decay, own));
   if (thread != NULL && (at.layer + rank) % 3 == 0) compute();
