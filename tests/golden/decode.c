@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/decode.h"
 #include "model/retention.h"
 #include "tests/golden/run.h"
 
@@ -28,7 +29,19 @@ static rn_status scales_after(rn_err *err, const decode_case *x, int steps, doub
   return RN_OK;
 }
 
-static rn_status check_states(rn_err *err, const decode_case *x, golden_model *m, int steps) {
+/* State [B, H, K, V] of a layer. */
+typedef rn_real *state_of_layer(void *self, int layer);
+
+static rn_real *carried_state(void *self, int layer) {
+  return rn_carry_state(self, RN_SCAN_FORWARD, layer);
+}
+
+static rn_real *decoder_state(void *self, int layer) {
+  return rn_decoder_state(self, 0, layer);
+}
+
+static rn_status check_states(rn_err *err, const decode_case *x, const char *way,
+                              state_of_layer *state_at, void *self, int steps) {
   char state[32], name[32];
   double *scale;
   RN_TRY(err, golden_take(err, x->c, x->spec->heads, sizeof *scale, &scale));
@@ -36,9 +49,8 @@ static rn_status check_states(rn_err *err, const decode_case *x, golden_model *m
   for (int layer = 0; layer < x->spec->layers; layer++) {
     snprintf(state, sizeof state, "decode.state.%d", layer);
     snprintf(name, sizeof name, "decode.scale.%d", layer);
-    RN_TRY(err, golden_check_state(err, x->c, "recurrent", x->spec, x->B,
-                                   rn_carry_state(m->carry, RN_SCAN_FORWARD, layer), scale, state,
-                                   name));
+    RN_TRY(err, golden_check_state(err, x->c, way, x->spec, x->B, state_at(self, layer), scale,
+                                   state, name));
   }
   return RN_OK;
 }
@@ -63,8 +75,37 @@ static rn_status decode_steps(rn_err *err, const decode_case *x, golden_model *m
   }
   RN_TRY(err, golden_check(err, x->c, "recurrent", all, GOLDEN_SHAPE_3(x->B, steps, N),
                            "decode.logits"));
-  RN_TRY(err, check_states(err, x, m, steps));
+  RN_TRY(err, check_states(err, x, "recurrent", carried_state, m->carry, steps));
   return RN_OK;
+}
+
+/* The same by a decoder, slot b for sequence b. */
+static rn_status step_decoder(rn_err *err, const decode_case *x, rn_decoder *decoder, int steps) {
+  const int N = x->spec->vocab;
+  rn_real *step, *all;
+  int *slot;
+  int32_t *token;
+  RN_TRY(err, golden_take(err, x->c, x->B, sizeof *slot, &slot));
+  RN_TRY(err, golden_take(err, x->c, x->B, sizeof *token, &token));
+  RN_TRY(err, golden_take(err, x->c, (int64_t)x->B * N, sizeof *step, &step));
+  RN_TRY(err, golden_take(err, x->c, (int64_t)x->B * steps * N, sizeof *all, &all));
+  for (int b = 0; b < x->B; b++) slot[b] = b;
+  for (int t = 0; t < steps; t++) {
+    for (int b = 0; b < x->B; b++) token[b] = x->input[b * x->T + t];
+    rn_decoder_step(decoder, x->params, x->B, slot, token, step);
+    put_logits(step, t, x->B, steps, N, all);
+  }
+  RN_TRY(err,
+         golden_check(err, x->c, "decoder", all, GOLDEN_SHAPE_3(x->B, steps, N), "decode.logits"));
+  return check_states(err, x, "decoder", decoder_state, decoder, steps);
+}
+
+static rn_status decode_by_decoder(rn_err *err, const decode_case *x, golden_model *m, int steps) {
+  rn_decoder *decoder = NULL;
+  RN_TRY(err, rn_decoder_create(err, &m->spec, x->B, &decoder));
+  rn_status status = step_decoder(err, x, decoder, steps);
+  rn_decoder_destroy(&decoder);
+  return status;
 }
 
 /* The same logits from whole sequences in chunks. */
@@ -167,6 +208,7 @@ rn_status golden_check_decode(rn_err *err, golden_case *c, const rn_spec *spec, 
       return rn_fail(err, RN_ERR_FORMAT, "%s: %s has more steps than in.tokens", c->path, logits);
     }
     RN_TRY(err, on_a_model(err, &x, spec->chunk, 1, decode_steps));
+    RN_TRY(err, on_a_model(err, &x, spec->chunk, 1, decode_by_decoder));
     for (int i = 0; i < 4; i++) {
       RN_TRY(err, on_a_model(err, &x, chunks[i], steps, decode_in_chunks));
     }
