@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/array.h"
 #include "model/first_token.h"
 #include "model/kernel/kernels.h"
 #include "model/norm.h"
@@ -27,6 +28,7 @@ struct rn_decoder {
   double *theta;     /* [K/2] */
   int64_t *position; /* [slots] */
   rn_arena arena;
+  rn_half *halves; /* [total]: matrices in bf16, or NULL */
   rn_real *states; /* [layers, slots, H, K, V] */
   /* rows of a step, [slots, ...] each */
   rn_real *stream, *normed, *stat; /* [D], [D], [2] */
@@ -73,7 +75,7 @@ static int64_t slot_elements(const rn_decoder *d) {
   return (int64_t)d->spec.dim * d->value_width;
 }
 
-static rn_status take_memory(rn_err *err, rn_decoder *d) {
+static rn_status take_memory(rn_err *err, bool half, rn_decoder *d) {
   const size_t states = (size_t)d->spec.layers * (size_t)d->slots * (size_t)slot_elements(d);
   RN_TRY(err, rn_param_table_create(err, &d->spec, 0, d->spec.layers, &d->table));
   RN_TRY(err, rn_retention_create(err, &d->spec, 1, &d->core));
@@ -81,12 +83,17 @@ static rn_status take_memory(rn_err *err, rn_decoder *d) {
   RN_TRY(err, rn_alloc(err, "positions", (size_t)d->slots, sizeof(int64_t), &d->position));
   RN_TRY(err, rn_alloc(err, "states", states, sizeof(rn_real), &d->states));
   RN_TRY(err, rn_arena_create(err, arena_bytes(d), &d->arena));
+  if (half) {
+    RN_TRY(err, rn_alloc(err, "weights in bf16", (size_t)d->table->total, sizeof *d->halves,
+                         &d->halves));
+  }
   rn_spec_angles(d->spec.rotary, d->key_width, d->theta);
   take_rows(d);
   return RN_OK;
 }
 
-rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, rn_decoder **out) {
+rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool half,
+                            rn_decoder **out) {
   *out = NULL;
   rn_decoder *d;
   RN_TRY(err, rn_alloc(err, "decoder", 1, sizeof *d, &d));
@@ -97,7 +104,7 @@ rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, rn_deco
   d->half = d->key_width / 2;
   d->keys = 2 * spec->dim + (spec->gate ? 2 : 1) * spec->value_dim;
   d->inner = (spec->ffn == RN_FFN_GLU ? 2 : 1) * spec->ffn_dim;
-  rn_status status = take_memory(err, d);
+  rn_status status = take_memory(err, half, d);
   if (status != RN_OK) {
     rn_decoder_destroy(&d);
     return status;
@@ -115,6 +122,7 @@ void rn_decoder_destroy(rn_decoder **decoder) {
   free(d->theta);
   free(d->position);
   free(d->states);
+  free(d->halves);
   free(d);
   *decoder = NULL;
 }
@@ -126,10 +134,26 @@ size_t rn_decoder_state_bytes(const rn_decoder *d) {
 }
 
 size_t rn_decoder_weight_bytes(const rn_decoder *d, int count) {
-  const int64_t rows = (int64_t)count * d->spec.dim;
-  const int64_t all = d->table->total;
-  const int64_t unread = d->spec.tie_embeddings ? 0 : (int64_t)d->spec.vocab * d->spec.dim - rows;
-  return (size_t)(all - unread) * sizeof(rn_real);
+  size_t bytes = d->spec.tie_embeddings ? 0 : (size_t)count * (size_t)d->spec.dim * sizeof(rn_real);
+  for (int i = 0; i < d->table->count; i++) {
+    const rn_param *p = &d->table->param[i];
+    const bool looked_up = p->offset == d->table->embedding && !d->spec.tie_embeddings;
+    const size_t each = rn_element_bytes(d->halves != NULL && p->matrix);
+    if (!looked_up) bytes += (size_t)(p->rows * p->cols) * each;
+  }
+  return bytes;
+}
+
+void rn_decoder_round(rn_decoder *d, rn_real *params) {
+  assert(d->halves != NULL);
+#pragma omp parallel for schedule(dynamic)
+  for (int i = 0; i < d->table->count; i++) {
+    const rn_param *p = &d->table->param[i];
+    for (int64_t at = p->offset; p->matrix && at < p->offset + p->rows * p->cols; at++) {
+      d->halves[at] = rn_half_of(params[at]);
+      params[at] = rn_half_value(d->halves[at]);
+    }
+  }
 }
 
 rn_real *rn_decoder_state(rn_decoder *d, int slot, int layer) {
@@ -171,7 +195,8 @@ static rn_range own_columns(int columns) {
 static void multiply(const step *s, rn_range columns, int k, const rn_real *x, int64_t w,
                      rn_real beta, rn_real *y, int n) {
   s->kernels->few_rows(s->count, (int)rn_range_count(columns), k, x, k,
-                       s->params + w + columns.begin * k, k, beta, y + columns.begin, n);
+                       rn_array_of_weights(s->d->halves, s->params, w + columns.begin * k), k, beta,
+                       y + columns.begin, n);
 }
 
 static void norm_rows(const step *s, rn_norm norm, rn_real *to) {

@@ -11,6 +11,7 @@
 #ifndef RN_MODEL_DECODE_H
 #define RN_MODEL_DECODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,10 +22,21 @@
 
 typedef struct rn_decoder rn_decoder;
 
-/** All of a model, for at most `slots` sequences at once, each at its start. Errors: RN_ERR_MEMORY.
+/**
+ * All of a model, for at most `slots` sequences at once, each at its start; with `half` its
+ * products read matrices in bf16, half the bytes: rn_decoder_round makes them. Errors:
+ * RN_ERR_MEMORY.
  */
-rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, rn_decoder **out);
+rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool half,
+                            rn_decoder **out);
 void rn_decoder_destroy(rn_decoder **decoder);
+
+/**
+ * Rounds all matrices in params [total] to bf16, and keeps them for a decoder with `half`: to be
+ * called before its first step. Whatever computes with params from then on computes with the same
+ * model.
+ */
+void rn_decoder_round(rn_decoder *decoder, rn_real *params);
 
 /** Bytes of states, and of weights that a step of `count` sequences reads. */
 size_t rn_decoder_state_bytes(const rn_decoder *decoder);

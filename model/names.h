@@ -25,6 +25,7 @@
 #define rn_stage_backward_weight RN_NAME(rn_stage_backward_weight)
 #define rn_stage_hidden RN_NAME(rn_stage_hidden)
 #define rn_decoder_create RN_NAME(rn_decoder_create)
+#define rn_decoder_round RN_NAME(rn_decoder_round)
 #define rn_decoder_destroy RN_NAME(rn_decoder_destroy)
 #define rn_decoder_state_bytes RN_NAME(rn_decoder_state_bytes)
 #define rn_decoder_weight_bytes RN_NAME(rn_decoder_weight_bytes)

@@ -36,6 +36,7 @@ static const int64_t places[PLACES] = {1, 1000, 100000, 1000000};
 
 typedef struct bench {
   int threads, rounds, vocab;
+  bool half; /* weights in bf16 */
   rn_decoder *decoder;
   float *params, *logits; /* [total], [MOST_SLOTS, N] */
   int32_t *order;         /* [N] */
@@ -100,6 +101,18 @@ static double limit_s(const bench *b, int count, double read_s) {
   return (double)rn_decoder_weight_bytes(b->decoder, count) * read_s / sweep_bytes(1);
 }
 
+/* Bytes of a sequence's states: a step reads them and writes them back. */
+static double state_bytes(const bench *b) {
+  return (double)rn_decoder_state_bytes(b->decoder) / MOST_SLOTS;
+}
+
+/* The share of all bytes that are moved, states too. */
+static double share_with_states(const bench *b, int batch) {
+  const double weights = (double)rn_decoder_weight_bytes(b->decoder, batches[batch]);
+  return rn_median(b->share[batch], b->rounds) *
+         (1 + 2 * batches[batch] * state_bytes(b) / weights);
+}
+
 static void time_round(bench *b, int round) {
   double before_s = time_read(b);
   b->triad_s[round] = time_triad(b);
@@ -147,10 +160,11 @@ static void print_json(const bench *b) {
   double first_s, last_s;
   long_medians(b, &first_s, &last_s);
   const double read_s = rn_median(b->read_s, b->rounds), triad_s = rn_median(b->triad_s, b->rounds);
-  printf("{\"precision\": \"fp32\", \"threads\": %d, \"rounds\": %d, ", b->threads, b->rounds);
+  printf("{\"precision\": \"%s\", \"threads\": %d, \"rounds\": %d, ", b->half ? "bf16" : "fp32",
+         b->threads, b->rounds);
   printf("\"read_bytes_per_s\": %.9g, \"triad_bytes_per_s\": %.9g, \"sweep_bytes\": %.0f, ",
          sweep_bytes(1) / read_s, sweep_bytes(SWEEP_ARRAYS) / triad_s, sweep_bytes(1));
-  printf("\"state_bytes\": %zu, \"batches\": [", rn_decoder_state_bytes(b->decoder) / MOST_SLOTS);
+  printf("\"state_bytes\": %.0f, \"batches\": [", state_bytes(b));
   for (int i = 0; i < BATCHES; i++) {
     const double step_s = rn_median(b->batch_s[i], b->rounds);
     printf("%s{\"sequences\": %d, \"step_s\": %.9g, \"tokens_per_s\": %.9g, ", i > 0 ? ", " : "",
@@ -171,18 +185,20 @@ static void print_json(const bench *b) {
 static void print_table(const bench *b) {
   double first_s, last_s;
   long_medians(b, &first_s, &last_s);
-  printf("%d threads, fp32; medians of %d samples of %d tokens\n", b->threads, b->rounds, TOKENS);
+  printf("%d threads, %s weights; medians of %d samples of %d tokens\n", b->threads,
+         b->half ? "bf16" : "fp32", b->rounds, TOKENS);
   printf("memory is read at %.1f GB/s (a sweep over %.0f MiB: the limit); triad %.1f GB/s\n",
          1e-9 * sweep_bytes(1) / rn_median(b->read_s, b->rounds), sweep_bytes(1) / (1 << 20),
          1e-9 * sweep_bytes(SWEEP_ARRAYS) / rn_median(b->triad_s, b->rounds));
-  printf("a sequence's states take %.2f MiB\n\n%9s %10s %10s %12s %8s\n",
-         (double)rn_decoder_state_bytes(b->decoder) / MOST_SLOTS / (1 << 20), "sequences", "ms",
-         "tokens/s", "MB weights", "% limit");
+  printf("a sequence's states take %.2f MiB, which are read and written back\n\n",
+         state_bytes(b) / (1 << 20));
+  printf("%9s %10s %10s %12s %8s %12s\n", "sequences", "ms", "tokens/s", "MB weights", "% limit",
+         "with states");
   for (int i = 0; i < BATCHES; i++) {
     const double step_s = rn_median(b->batch_s[i], b->rounds);
-    printf("%9d %10.3f %10.1f %12.1f %8.1f\n", batches[i], 1e3 * step_s, batches[i] / step_s,
+    printf("%9d %10.3f %10.1f %12.1f %8.1f %12.1f\n", batches[i], 1e3 * step_s, batches[i] / step_s,
            1e-6 * (double)rn_decoder_weight_bytes(b->decoder, batches[i]),
-           100 * rn_median(b->share[i], b->rounds));
+           100 * rn_median(b->share[i], b->rounds), 100 * share_with_states(b, i));
   }
   printf("\n%9s %10s %10s\n", "position", "ms a token", "MiB");
   for (int i = 0; i < PLACES; i++) {
@@ -207,7 +223,8 @@ static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
   if (status == RN_OK) rn_param_init_values(table, 1, 0, table->total, b->params);
   rn_param_table_destroy(&table);
   if (status != RN_OK) return status;
-  RN_TRY(err, rn_decoder_create(err, &spec, MOST_SLOTS, &b->decoder));
+  RN_TRY(err, rn_decoder_create(err, &spec, MOST_SLOTS, b->half, &b->decoder));
+  if (b->half) rn_decoder_round(b->decoder, b->params);
   RN_TRY(err, rn_alloc(err, "logits", MOST_SLOTS * (size_t)spec.vocab, sizeof(float), &b->logits));
   RN_TRY(err, rn_alloc(err, "order", (size_t)spec.vocab, sizeof(int32_t), &b->order));
   for (int i = 0; i < SWEEP_ARRAYS; i++) {
@@ -226,10 +243,20 @@ static void destroy(bench *b) {
   free(b);
 }
 
-static rn_status check(rn_err *err, const Retnet__Config *config) {
-  if (config->train->precision == RETNET__PRECISION__PRECISION_FP32) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE,
-                 "train.precision: decoding is in fp32 whatever a model was trained in");
+/* Weights in bf16 need no instructions of it: what other parts refuse on some CPUs is for all here.
+ */
+static rn_status start(rn_err *err, rn_world *world, const rn_bench_options *options,
+                       Retnet__Config **config, bench *b) {
+  static const char *const names[] = {"fp32", "bf16"};
+  rn_bench_options rest = *options;
+  int half = 0;
+  rest.precision = NULL;
+  if (options->precision != NULL) {
+    RN_TRY(err, rn_args_choose(err, "--precision", options->precision, names, 2, &half));
+  }
+  RN_TRY(err, rn_bench_start(err, world, &rest, config, &b->threads));
+  b->half = half == 1 || (*config)->train->precision == RETNET__PRECISION__PRECISION_BF16;
+  return RN_OK;
 }
 
 rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *options) {
@@ -237,8 +264,7 @@ rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *
   bench *b = NULL;
   RN_TRY(err, rn_agree(err, world, rn_alloc(err, "bench", 1, sizeof *b, &b)));
   b->rounds = options->rounds > 0 ? (int)options->rounds : ROUNDS;
-  rn_status status = rn_bench_start(err, world, options, &config, &b->threads);
-  if (status == RN_OK) status = rn_agree(err, world, check(err, config));
+  rn_status status = start(err, world, options, &config, b);
   if (status == RN_OK) status = rn_agree(err, world, make(err, config, b));
   if (status == RN_OK) measure(b);
   if (status == RN_OK && rn_world_rank(world) == 0) (options->json ? print_json : print_table)(b);

@@ -212,7 +212,18 @@ static double recurrence_bytes(const rn_kernel_bench *b) {
 
 static void one_row(const rn_kernel_bench *b, const rn_kernel_place *p) {
   const int k = b->spec.dim;
-  b->kernels->few_rows(1, rows_of(k), k, p->area[1], k, p->area[0], k, 0, p->area[2], rows_of(k));
+  b->kernels->few_rows(1, rows_of(k), k, p->area[1], k, rn_reals(p->area[0]), k, 0, p->area[2],
+                       rows_of(k));
+}
+
+static void one_row_in_half(const rn_kernel_bench *b, const rn_kernel_place *p) {
+  const int k = b->spec.dim;
+  const rn_array w = rn_halves((const rn_half *)(const void *)p->area[0]);
+  b->kernels->few_rows(1, rows_of(k), k, p->area[1], k, w, k, 0, p->area[2], rows_of(k));
+}
+
+static double one_row_in_half_bytes(const rn_kernel_bench *b) {
+  return (double)rows_of(b->spec.dim) * b->spec.dim * sizeof(rn_half);
 }
 
 static double one_row_bytes(const rn_kernel_bench *b) {
@@ -243,6 +254,7 @@ static const rn_kernel_case cases[] = {
     {"softmax and loss", cross_entropy, NULL, cross_entropy_bytes},
     {"recurrence", recurrence, NULL, recurrence_bytes},
     {"weights for one row", one_row, NULL, one_row_bytes},
+    {"bf16 weights for one row", one_row_in_half, NULL, one_row_in_half_bytes},
 };
 
 const rn_kernel_case *rn_kernel_case_at(int number) {

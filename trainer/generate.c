@@ -101,10 +101,11 @@ typedef struct growing {
   int32_t *order; /* [N] */
 } growing;
 
-static rn_status open_growing(rn_err *err, const rn_loaded *model, int prompts, growing *g) {
+static rn_status open_growing(rn_err *err, const rn_loaded *model, bool half, int prompts,
+                              growing *g) {
   const size_t count = (size_t)prompts, vocab = (size_t)model->spec.vocab;
   *g = (growing){.model = model, .count = prompts};
-  RN_TRY(err, rn_decoder_create(err, &model->spec, prompts, &g->decoder));
+  RN_TRY(err, rn_decoder_create(err, &model->spec, prompts, half, &g->decoder));
   RN_TRY(err, rn_alloc(err, "prompts", count, sizeof *g->slot, &g->slot));
   RN_TRY(err, rn_alloc(err, "prompts", count, sizeof *g->token, &g->token));
   RN_TRY(err, rn_alloc(err, "logits", count * vocab, sizeof *g->logits, &g->logits));
@@ -135,10 +136,12 @@ static void draw(growing *g, rn_sampling sampling, uint64_t index, rn_token_visi
   g->count = going_on;
 }
 
-rn_status rn_generate(rn_err *err, const rn_loaded *model, const rn_prompt *prompt, int prompts,
-                      int64_t most, rn_sampling sampling, rn_token_visit *visit, void *self) {
+rn_status rn_generate(rn_err *err, rn_loaded *model, bool half, const rn_prompt *prompt,
+                      int prompts, int64_t most, rn_sampling sampling, rn_token_visit *visit,
+                      void *self) {
   growing g;
-  rn_status status = open_growing(err, model, prompts, &g);
+  rn_status status = open_growing(err, model, half, prompts, &g);
+  if (status == RN_OK && half) rn_decoder_round(g.decoder, model->params);
   if (status == RN_OK) status = take_in_prompts(err, model, prompt, prompts, g.decoder, g.logits);
   for (int64_t i = 0; status == RN_OK && i < most && g.count > 0; i++) {
     if (i > 0) rn_decoder_step(g.decoder, model->params, g.count, g.slot, g.token, g.logits);

@@ -19,8 +19,12 @@ typedef struct rn_prompt {
 /** Called with each token of a prompt's text; false ends that text. */
 typedef bool rn_token_visit(void *self, int prompt, int32_t token);
 
-/** Draws up to `most` tokens behind each prompt. Errors: RN_ERR_MEMORY. */
-rn_status rn_generate(rn_err *err, const rn_loaded *model, const rn_prompt *prompt, int prompts,
-                      int64_t most, rn_sampling sampling, rn_token_visit *visit, void *self);
+/**
+ * Draws up to `most` tokens behind each prompt; with `half` the model's matrices are rounded to
+ * bf16 first, and read as such. Errors: RN_ERR_MEMORY.
+ */
+rn_status rn_generate(rn_err *err, rn_loaded *model, bool half, const rn_prompt *prompt,
+                      int prompts, int64_t most, rn_sampling sampling, rn_token_visit *visit,
+                      void *self);
 
 #endif

@@ -42,7 +42,7 @@ static const rn_arg kernels_options[] = {
 
 static const rn_arg decode_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
-    {0, "precision", "fp32", "of weights", RN_ARG_TEXT, &given.precision, 0, 0},
+    {0, "precision", "fp32|bf16", "of weights", RN_ARG_TEXT, &given.precision, 0, 0},
     {0, "rounds", "N", "samples (11)", RN_ARG_INTEGER, &given.rounds, 1, RN_QUANTILE_MOST},
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.threads=2", RN_ARG_LIST,
      &given.keys, 0, 0}};
@@ -90,7 +90,8 @@ static rn_status step(rn_err *err, const rn_words *words) {
 
 static const rn_command commands[] = {
     {"decode",
-     {"retnet-bench decode", "[--json] [--precision fp32] [--rounds N] [-s section.key=value]...",
+     {"retnet-bench decode",
+      "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
       "Tokens drawn one by one, beside the rate at which memory is read.", decode_options,
       COUNT(decode_options), 0, 0},
      decode},

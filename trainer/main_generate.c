@@ -15,13 +15,16 @@
 #include "trainer/texts.h"
 
 typedef struct options {
-  const char *checkpoint;
+  const char *checkpoint, *precision;
+  int half; /* place of precision among `precisions` */
   rn_words prompts, prompt_files, line_files;
   int64_t tokens, top_k, seed;
   double temperature, top_p;
   bool json, ignore_end;
   rn_args_found found;
 } options;
+
+static const char *const precisions[] = {"fp32", "bf16"};
 
 static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   const double most = 9e15;
@@ -35,6 +38,8 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
       {0, "top-k", "K", "of the K likeliest; 0: all", RN_ARG_INTEGER, &o->top_k, 0, most},
       {0, "top-p", "P", "of the likeliest that make P", RN_ARG_NUMBER, &o->top_p, 0, 1},
       {0, "seed", "S", "of the draws (1)", RN_ARG_INTEGER, &o->seed, 0, most},
+      {0, "precision", "fp32|bf16", "weights as they are, or rounded: half the bytes (fp32)",
+       RN_ARG_TEXT, &o->precision, 0, 0},
       {0, "ignore-end", NULL, "go on past a document's end", RN_ARG_SWITCH, &o->ignore_end, 0, 0},
       {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &o->json, 0, 0}};
   const rn_args args = {
@@ -50,7 +55,9 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (o->found.help) rn_args_print_help(&args, stdout);
   if (o->found.version) rn_version_print(stdout, "retnet-generate", NULL, 0);
-  if (o->found.help || o->found.version || o->checkpoint != NULL) return RN_OK;
+  if (o->found.help || o->found.version) return RN_OK;
+  RN_TRY(err, rn_args_choose(err, "--precision", o->precision, precisions, 2, &o->half));
+  if (o->checkpoint != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE, "--checkpoint is wanted; see --help");
 }
 
@@ -115,7 +122,7 @@ static rn_status tokens_of(rn_err *err, const rn_texts *texts, int32_t **token,
   return RN_OK;
 }
 
-static rn_status generate(rn_err *err, const rn_loaded *model, output *out) {
+static rn_status generate(rn_err *err, rn_loaded *model, output *out) {
   const options *o = out->o;
   const rn_sampling sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed};
   const rn_text *first = &out->texts.text[0];
@@ -125,8 +132,8 @@ static rn_status generate(rn_err *err, const rn_loaded *model, output *out) {
   if (out->at_once) fwrite(first->prompt.byte, 1, first->prompt.count, stdout);
   rn_status status = tokens_of(err, &out->texts, &token, &prompt);
   if (status == RN_OK) {
-    status =
-        rn_generate(err, model, prompt, out->texts.count, o->tokens, sampling, take_token, out);
+    status = rn_generate(err, model, o->half == 1, prompt, out->texts.count, o->tokens, sampling,
+                         take_token, out);
   }
   if (status == RN_OK && out->full) status = rn_fail(err, RN_ERR_MEMORY, "no memory for the text");
   free(token);
@@ -153,7 +160,7 @@ static rn_status run(rn_err *err, const options *o) {
 
 int main(int argc, char **argv) {
   rn_err err = {0};
-  options o = {.tokens = 128, .temperature = 1, .top_p = 1, .seed = 1};
+  options o = {.precision = "fp32", .tokens = 128, .temperature = 1, .top_p = 1, .seed = 1};
   rn_status status = parse(&err, argc, argv, &o);
   if (status == RN_OK && (o.found.help || o.found.version)) return 0;
   rn_log_setup(false, o.json);

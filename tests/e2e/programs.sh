@@ -141,7 +141,7 @@ case $case in
     # Prefill and decoding are one: what greedy text goes on with does not depend on where it began.
     greedy() {
       "$bin/retnet-generate" --checkpoint run --prompt-file "$1" --tokens "$2" --temperature 0 \
-        --ignore-end
+        --ignore-end "${@:3}"
     }
     for length in 1 63 64 65 200; do
       head -c "$length" "$source/stage.c" >prompt
@@ -149,6 +149,10 @@ case $case in
       head -c $((length + 11)) whole >longer
       greedy longer 19 | cmp -s - whole || fail "after $length bytes, text depends on the prefill"
     done
+    # So it is with weights in bf16: prefill and decoding round the same model.
+    greedy prompt 30 --precision bf16 >whole
+    head -c 211 whole >longer
+    greedy longer 19 --precision bf16 | cmp -s - whole || fail "in bf16, text depends on the prefill"
     # Prompts that are continued together go on as each does alone, whatever the threads.
     printf 'static void\n\n#include <\r\nint n = \377\n' >lines
     given=(--prompt '' --prompt 'return ' --prompt-file prompt --prompt-lines lines)
@@ -245,7 +249,11 @@ case $case in
     done
     [ "$(grep -oE '"sequences": (1|4|16), "step_s": [0-9.e-]+, "tokens_per_s": [1-9]' decode.json |
       wc -l)" = 3 ] || fail "$(cat decode.json)"
-    refuse 2 train.precision "$bin/retnet-bench" decode --precision bf16 "${small[@]}"
+    "$bin/retnet-bench" decode --json --rounds 1 --precision bf16 "${small[@]}" >half.json
+    grep -q '"precision": "bf16"' half.json || fail "$(cat half.json)"
+    bytes() { sed -E 's/.*"sequences": 1,[^}]*"weight_bytes": ([0-9]+).*/\1/' "$1"; }
+    [ "$(bytes half.json)" -lt $(($(bytes decode.json) * 51 / 100)) ] || fail "bf16 weights are not half"
+    refuse 2 --precision "$bin/retnet-bench" decode --precision fp8 "${small[@]}"
     "$bin/retnet-bench" gemm --json --rounds 1 -s parallel.threads=2 >gemm.json
     for shape in 64 128 256 512; do
       for threads in 1 2; do
@@ -254,7 +262,7 @@ case $case in
       done
     done
     "$bin/retnet-bench" kernels --json --rounds 1 "${small[@]}" >kernels.json
-    [ "$(grep -o '"set": "ref"' kernels.json | wc -l)" = 21 ] || fail "$(cat kernels.json)"
+    [ "$(grep -o '"set": "ref"' kernels.json | wc -l)" = 22 ] || fail "$(cat kernels.json)"
     mkdir files
     mpirun -n 2 --oversubscribe "$bin/retnet-bench" io --json --dir files --rounds 1 "${small[@]}" \
       >io.json

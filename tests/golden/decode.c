@@ -102,7 +102,7 @@ static rn_status step_decoder(rn_err *err, const decode_case *x, rn_decoder *dec
 
 static rn_status decode_by_decoder(rn_err *err, const decode_case *x, golden_model *m, int steps) {
   rn_decoder *decoder = NULL;
-  RN_TRY(err, rn_decoder_create(err, &m->spec, x->B, &decoder));
+  RN_TRY(err, rn_decoder_create(err, &m->spec, x->B, false, &decoder));
   rn_status status = step_decoder(err, x, decoder, steps);
   rn_decoder_destroy(&decoder);
   return status;

@@ -2,6 +2,7 @@
  */
 #include <omp.h>
 
+#include "model/array.h"
 #include "model/decode.h"
 #include "model/threads.h"
 #include "tests/support/stage.h"
@@ -14,29 +15,29 @@ static const double close = 1e-5;
 
 enum { SEQUENCES = 3, TOKENS = 7, VOCAB = 7 };
 
-/* Logits of the recurrent form of whole sequences that begin at `position`, with empty states. */
-static test_model whole_sequences(rn_spec spec, int position, rn_real *logits) {
-  test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
-  m.position = position;
-  test_documents(&m, position, NULL);
-  test_step_whole(&m, RN_FORM_RECURRENT, false);
-  rn_stage_logits(m.stage, m.params, (int)m.rows, m.y, logits);
-  return m;
-}
-
-static rn_decoder *decoder_of(const test_model *m, int slots, int position) {
+static rn_decoder *decoder_of(const rn_spec *spec, int slots, int position, bool half) {
   rn_err err = {0};
   rn_decoder *d = NULL;
-  CHECK_OK(&err, rn_decoder_create(&err, &m->spec, slots, &d));
+  CHECK_OK(&err, rn_decoder_create(&err, spec, slots, half, &d));
   for (int slot = 0; slot < slots; slot++) rn_decoder_place(d, slot, position);
   return d;
 }
 
-static void decoding_is_the_recurrent_form(const char *what, rn_spec spec, int position) {
+/* Logits of the recurrent form of whole sequences that begin at `position`, with empty states. */
+static void whole_sequences(test_model *m, int position, rn_real *logits) {
+  m->position = position;
+  test_documents(m, position, NULL);
+  test_step_whole(m, RN_FORM_RECURRENT, false);
+  rn_stage_logits(m->stage, m->params, (int)m->rows, m->y, logits);
+}
+
+static void decoding_is_the_form(const char *what, rn_spec spec, int position, bool half) {
   rn_real want[SEQUENCES * TOKENS * VOCAB], got[SEQUENCES * VOCAB];
-  test_model m = whole_sequences(spec, position, want);
-  rn_decoder *d = decoder_of(&m, SEQUENCES, position);
+  test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
+  rn_decoder *d = decoder_of(&spec, SEQUENCES, position, half);
   const int slot[SEQUENCES] = {2, 0, 1};
+  if (half) rn_decoder_round(d, m.params);
+  whole_sequences(&m, position, want);
   for (int t = 0; t < TOKENS; t++) {
     int32_t token[SEQUENCES];
     for (int b = 0; b < SEQUENCES; b++) token[b] = m.input[b * TOKENS + t];
@@ -49,18 +50,41 @@ static void decoding_is_the_recurrent_form(const char *what, rn_spec spec, int p
   test_model_close(&m);
 }
 
+static void decoding_is_the_recurrent_form(const char *what, rn_spec spec, int position) {
+  decoding_is_the_form(what, spec, position, false);
+}
+
+/* Matrices are rounded for whoever uses them; the decoder reads half the bytes of them. */
+static void so_it_is_with_weights_in_bf16(void) {
+  rn_spec spec = test_spec();
+  decoding_is_the_form("bf16", spec, 0, true);
+  spec.tie_embeddings = true;
+  spec.dim = 76, spec.value_dim = 92, spec.ffn_dim = 67;
+  decoding_is_the_form("bf16, wide", spec, 4, true);
+  rn_decoder *whole = decoder_of(&spec, 1, 0, false), *half = decoder_of(&spec, 1, 0, true);
+  const int64_t vectors = (2 * spec.layers + 1) * spec.dim;
+  const size_t bytes = rn_decoder_weight_bytes(whole, 1);
+  CHECK_EQUAL(bytes, (size_t)rn_spec_parameters(&spec) * sizeof(rn_real));
+  CHECK_EQUAL(rn_decoder_weight_bytes(half, 1),
+              (bytes / sizeof(rn_real) - (size_t)vectors) * sizeof(rn_half) +
+                  (size_t)vectors * sizeof(rn_real));
+  rn_decoder_destroy(&whole);
+  rn_decoder_destroy(&half);
+}
+
 /* Decoding goes on where a piece in chunks left off. */
 static void states_may_come_from_chunks(void) {
   enum { PROMPT = 4 };
   rn_real want[SEQUENCES * TOKENS * VOCAB], got[VOCAB];
   const rn_spec spec = test_spec();
-  test_model m = whole_sequences(spec, 0, want);
+  test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
   rn_err err = {0};
+  whole_sequences(&m, 0, want);
   rn_carry_reset(m.carry);
   test_cut(&m, 0, 0, PROMPT);
   CHECK_OK(&err, rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
                                   rn_carry_port(m.carry), NULL, m.piece_y[0], m.tape[0]));
-  rn_decoder *d = decoder_of(&m, 1, 0);
+  rn_decoder *d = decoder_of(&spec, 1, 0, false);
   const size_t each = (size_t)spec.dim * (size_t)rn_spec_value_width(&spec);
   for (int b = 0, slot = 0; b < SEQUENCES; b++) {
     for (int l = 0; l < spec.layers; l++) {
@@ -80,7 +104,7 @@ static void states_may_come_from_chunks(void) {
 
 /* `lengths` tokens of each sequence, in one step for all that are not at their end. */
 static void decode(const test_model *m, const int *lengths, int threads, rn_real *logits) {
-  rn_decoder *d = decoder_of(m, SEQUENCES, 0);
+  rn_decoder *d = decoder_of(&m->spec, SEQUENCES, 0, false);
   const int vocab = m->spec.vocab;
   rn_real *step = test_take((size_t)(SEQUENCES * vocab), sizeof *step);
   rn_threads_start(threads);
@@ -164,6 +188,7 @@ int main(void) {
   rn_threads_start(2);
   decoding_is_the_recurrent_form("from the start", test_spec(), 0);
   decoding_is_the_recurrent_form("far out", test_spec(), 1000000);
+  so_it_is_with_weights_in_bf16();
   states_may_come_from_chunks();
   choices_inside_the_blocks();
   choices_around_the_blocks();

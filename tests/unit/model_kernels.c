@@ -165,18 +165,21 @@ static void rounding_is_to_nearest(int set) {
 }
 
 /* Rows through weights, whole and cut in any way: the same bits; and the sums themselves. */
-static void few_rows_are_products(int set, int k, rn_real beta) {
+static void few_rows_are_products(int set, int k, rn_real beta, bool half) {
   enum { MOST_ROWS = 9, COLS = 23, LDX = 150, LDY = 29 };
   static rn_real x[MOST_ROWS * LDX], w[COLS * LDX], before[MOST_ROWS * LDY];
   rn_real whole[MOST_ROWS * LDY], cut[MOST_ROWS * LDY];
   double want[COLS];
   test_fill(x, MOST_ROWS * LDX, 1, 13);
   test_fill(w, COLS * LDX, 1, 14);
+  static rn_half halves[COLS * LDX];
+  for (int i = 0; i < COLS * LDX && half; i++) w[i] = rn_half_value(halves[i] = rn_half_of(w[i]));
+  const rn_array weights = half ? rn_halves(halves) : rn_reals(w);
   test_fill(before, MOST_ROWS * LDY, 1, 15);
   CHECK(rn_kernels_use(set));
   const rn_kernels *kernels = rn_kernels_table();
   memcpy(whole, before, sizeof whole);
-  kernels->few_rows(MOST_ROWS, COLS, k, x, LDX, w, LDX, beta, whole, LDY);
+  kernels->few_rows(MOST_ROWS, COLS, k, x, LDX, weights, LDX, beta, whole, LDY);
   for (int i = 0; i < MOST_ROWS; i++) {
     for (int j = 0; j < COLS; j++) {
       want[j] = (double)beta * (double)before[i * LDY + j] + test_dot(x + i * LDX, w + j * LDX, k);
@@ -190,8 +193,8 @@ static void few_rows_are_products(int set, int k, rn_real beta) {
         for (int j = 0; j < COLS; j += cols) {
           const int m = i + rows < MOST_ROWS ? rows : MOST_ROWS - i;
           const int n = j + cols < COLS ? cols : COLS - j;
-          kernels->few_rows(m, n, k, x + i * LDX, LDX, w + j * LDX, LDX, beta, cut + i * LDY + j,
-                            LDY);
+          kernels->few_rows(m, n, k, x + i * LDX, LDX, rn_array_from(weights, j * LDX), LDX, beta,
+                            cut + i * LDY + j, LDY);
         }
       }
       CHECK(memcmp(cut, whole, sizeof cut) == 0);
@@ -204,7 +207,7 @@ static void short_sums_are_exact(int set) {
   const rn_real x[4] = {1, 1, -1, 1}, w[4] = {1 << 26, 1, 1 << 26, (rn_real)0.5};
   rn_real y = 0;
   CHECK(rn_kernels_use(set));
-  rn_kernels_table()->few_rows(1, 1, 4, x, 4, w, 4, 0, &y, 1);
+  rn_kernels_table()->few_rows(1, 1, 4, x, 4, rn_reals(w), 4, 0, &y, 1);
   CHECK_NEAR((double)y, 1.5, 0);
 }
 
@@ -267,7 +270,10 @@ int main(void) {
   int sets = 0;
   while (rn_kernels_use(sets)) {
     rounding_is_to_nearest(sets);
-    for (int k = 62; k < 150; k += 7) few_rows_are_products(sets, k, (rn_real)(k % 3 / 2.0));
+    for (int k = 62; k < 150; k += 7) {
+      few_rows_are_products(sets, k, (rn_real)(k % 3 / 2.0), false);
+      few_rows_are_products(sets, k, (rn_real)(k % 3 / 2.0), true);
+    }
     short_sums_are_exact(sets);
     recurrence_is_its_formula(sets, K, V);
     recurrence_is_its_formula(sets, 6, 7);

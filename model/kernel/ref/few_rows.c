@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "model/array.h"
 #include "model/kernel/ref/set.h"
 
 #if defined(__AVX512F__)
@@ -21,7 +22,7 @@ enum { LANES = LANE_BYTES / sizeof(rn_real), ROWS = 4, COLS = 4 };
 
 /* Columns are read side by side, which is no order that a CPU foresees: weights are asked for so
  * far ahead, in the order in which they lie in memory. */
-enum { AHEAD = 8192 / sizeof(rn_real) };
+enum { AHEAD_BYTES = 8192 };
 
 enum { QUAD_BYTES = 16, QUADS = LANE_BYTES / QUAD_BYTES, IN_QUAD = QUAD_BYTES / sizeof(rn_real) };
 
@@ -51,10 +52,25 @@ static inline rn_real sum_of(const lanes *x) {
   return last[0];
 }
 
+/* As many bf16 numbers, which are the upper halves of floats. */
+typedef uint16_t halves __attribute__((vector_size(LANES * sizeof(uint16_t))));
+typedef uint32_t words __attribute__((vector_size(LANES * sizeof(uint32_t))));
+typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
+
+static inline void widen(const rn_half *from, int count, lanes *to) {
+  halves half = {0};
+  floats value;
+  memcpy(&half, from, (size_t)count * sizeof *from);
+  const words bits = __builtin_convertvector(half, words) << 16;
+  memcpy(&value, &bits, sizeof value);
+  *to = __builtin_convertvector(value, lanes);
+}
+
 /* The operands of a product; ld as in the table. */
 typedef struct product {
   int k;
-  const rn_real *x, *w;
+  const rn_real *x;
+  rn_array w;
   int64_t ldx, ldw, ldy;
   rn_real beta;
   rn_real *y;
@@ -66,13 +82,21 @@ static inline void put(const product *p, int row, int col, rn_real sum) {
 }
 
 /* `count` summands, from `at` on, of all sums of a block. */
-__attribute__((always_inline)) static inline void add_lanes(const product *p, int rows, int cols,
-                                                            int at, int count, lanes (*sum)[COLS]) {
+__attribute__((always_inline)) static inline void add_lanes(const product *p, bool half, int rows,
+                                                            int cols, int at, int count,
+                                                            lanes (*sum)[COLS]) {
+  const rn_real *reals = p->w.at;
+  const rn_half *bf16 = p->w.at;
   lanes w[COLS], x;
 #pragma GCC unroll 4
   for (int j = 0; j < cols; j++) {
-    load(p->w + j * p->ldw + at, count, &w[j]);
-    __builtin_prefetch(p->w + AHEAD + at * cols + j * LANES);
+    if (half) {
+      widen(bf16 + j * p->ldw + at, count, &w[j]);
+    } else {
+      load(reals + j * p->ldw + at, count, &w[j]);
+    }
+    __builtin_prefetch((const char *)p->w.at + AHEAD_BYTES +
+                       (at * cols + j * LANES) * (int)rn_element_bytes(half));
   }
 #pragma GCC unroll 4
   for (int i = 0; i < rows; i++) {
@@ -83,11 +107,12 @@ __attribute__((always_inline)) static inline void add_lanes(const product *p, in
 }
 
 /* A block of rows and columns, both numbers known to the compiler. */
-__attribute__((always_inline)) static inline void block(const product *p, int rows, int cols) {
+__attribute__((always_inline)) static inline void block(const product *p, bool half, int rows,
+                                                        int cols) {
   lanes sum[ROWS][COLS] = {0};
   int at = 0;
-  for (; at + LANES <= p->k; at += LANES) add_lanes(p, rows, cols, at, LANES, sum);
-  if (at < p->k) add_lanes(p, rows, cols, at, p->k - at, sum);
+  for (; at + LANES <= p->k; at += LANES) add_lanes(p, half, rows, cols, at, LANES, sum);
+  if (at < p->k) add_lanes(p, half, rows, cols, at, p->k - at, sum);
 #pragma GCC unroll 4
   for (int i = 0; i < rows; i++) {
 #pragma GCC unroll 4
@@ -96,50 +121,57 @@ __attribute__((always_inline)) static inline void block(const product *p, int ro
 }
 
 /* All rows times `cols` columns, which stay in cache meanwhile. */
-__attribute__((always_inline)) static inline void columns(const product *p, int m, int cols) {
+__attribute__((always_inline)) static inline void columns(const product *p, bool half, int m,
+                                                          int cols) {
   product part = *p;
   int left = m;
   for (; left >= ROWS; left -= ROWS) {
-    block(&part, ROWS, cols);
+    block(&part, half, ROWS, cols);
     part.x += ROWS * part.ldx;
     part.y += ROWS * part.ldy;
   }
-  if (left == 3) block(&part, 3, cols);
-  if (left == 2) block(&part, 2, cols);
-  if (left == 1) block(&part, 1, cols);
+  if (left == 3) block(&part, half, 3, cols);
+  if (left == 2) block(&part, half, 2, cols);
+  if (left == 1) block(&part, half, 1, cols);
 }
 
-static double wide_dot(int k, const rn_real *x, const rn_real *w) {
+static double wide_dot(int k, const rn_real *x, rn_array w) {
   double sum = 0;
-  for (int l = 0; l < k; l++) sum += (double)x[l] * (double)w[l];
+  for (int l = 0; l < k; l++) sum += (double)x[l] * (double)rn_array_value(w, l);
   return sum;
 }
 
 static void short_sums(const product *p, int m, int n) {
   for (int j = 0; j < n; j++) {
     for (int i = 0; i < m; i++) {
-      put(p, i, j, (rn_real)wide_dot(p->k, p->x + i * p->ldx, p->w + j * p->ldw));
+      put(p, i, j, (rn_real)wide_dot(p->k, p->x + i * p->ldx, rn_array_from(p->w, j * p->ldw)));
     }
   }
 }
 
-static void few_rows(int m, int n, int k, const rn_real *x, int64_t ldx, const rn_real *w,
-                     int64_t ldw, rn_real beta, rn_real *y, int64_t ldy) {
-  product p = {k, x, w, ldx, ldw, ldy, beta, y};
-  if (k <= RN_SHORT_SUM) {
-    short_sums(&p, m, n);
-    return;
-  }
+__attribute__((always_inline)) static inline void all_columns(product p, bool half, int m, int n) {
   int col = 0;
   for (; col + COLS <= n; col += COLS) {
-    columns(&p, m, COLS);
-    p.w += COLS * ldw;
+    columns(&p, half, m, COLS);
+    p.w = rn_array_from(p.w, COLS * p.ldw);
     p.y += COLS;
   }
   for (; col < n; col++) {
-    columns(&p, m, 1);
-    p.w += ldw;
+    columns(&p, half, m, 1);
+    p.w = rn_array_from(p.w, p.ldw);
     p.y++;
+  }
+}
+
+static void few_rows(int m, int n, int k, const rn_real *x, int64_t ldx, rn_array w, int64_t ldw,
+                     rn_real beta, rn_real *y, int64_t ldy) {
+  const product p = {k, x, w, ldx, ldw, ldy, beta, y};
+  if (k <= RN_SHORT_SUM) {
+    short_sums(&p, m, n);
+  } else if (w.half) {
+    all_columns(p, true, m, n);
+  } else {
+    all_columns(p, false, m, n);
   }
 }
 
