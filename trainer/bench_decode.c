@@ -23,6 +23,7 @@
 enum {
   ROUNDS = 11,
   TOKENS = 16, /* of a sample */
+  SWEEPS = 7,  /* of a sample */
   LONG = 128,  /* samples of the long run, on end */
   BATCHES = 3, /* 1, 4, 16 */
   MOST_SLOTS = 16,
@@ -58,12 +59,17 @@ static double sweep_bytes(int arrays) {
   return (double)arrays * SWEEP_ELEMENTS * sizeof(float);
 }
 
+/* The median of some, as of a sample's tokens. */
 static double time_read(bench *b) {
   float sum[RN_SWEEP_LANES];
-  const double begin_s = rn_clock_s();
-  rn_sweep_read(SWEEP_ELEMENTS, b->memory[0], sum);
-  b->memory[2][0] = sum[0];
-  return rn_clock_s() - begin_s;
+  double sweep_s[SWEEPS];
+  for (int i = 0; i < SWEEPS; i++) {
+    const double begin_s = rn_clock_s();
+    rn_sweep_read(SWEEP_ELEMENTS, b->memory[0], sum);
+    sweep_s[i] = rn_clock_s() - begin_s;
+    b->memory[2][0] = sum[0];
+  }
+  return rn_median(sweep_s, SWEEPS);
 }
 
 static double time_triad(bench *b) {
@@ -85,11 +91,15 @@ static void step(bench *b, int count) {
   }
 }
 
-/* Seconds of a step, of TOKENS that go on. */
+/* Seconds of a step, the median of TOKENS that go on: what else runs stops a few now and then. */
 static double time_tokens(bench *b, int count) {
-  const double begin_s = rn_clock_s();
-  for (int i = 0; i < TOKENS; i++) step(b, count);
-  return (rn_clock_s() - begin_s) / TOKENS;
+  double step_s[TOKENS];
+  for (int i = 0; i < TOKENS; i++) {
+    const double begin_s = rn_clock_s();
+    step(b, count);
+    step_s[i] = rn_clock_s() - begin_s;
+  }
+  return rn_median(step_s, TOKENS);
 }
 
 static double time_steps(bench *b, int count, int64_t position) {

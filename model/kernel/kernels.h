@@ -86,8 +86,8 @@ typedef struct rn_kernels {
    * RN_SHORT_SUM are made in double and rounded once. An element's bits depend on its own row,
    * weights and k alone: not on m, n, nor on how they are cut.
    */
-  void (*few_rows)(int m, int n, int k, const rn_real *x, int64_t ldx, rn_array w,
-                   int64_t ldw, rn_real beta, rn_real *y, int64_t ldy);
+  void (*few_rows)(int m, int n, int k, const rn_real *x, int64_t ldx, rn_array w, int64_t ldw,
+                   rn_real beta, rn_real *y, int64_t ldy);
 
   /** One row of all heads: x <- scale R x; `turn` -1 turns back. Shapes: cosine, sine [K/2]. */
   void (*rotate)(rn_rotary rotary, int heads, int key_width, const rn_real *cosine,
