@@ -34,6 +34,7 @@
 #define rn_decoder_step RN_NAME(rn_decoder_step)
 #define rn_replay_port RN_NAME(rn_replay_port)
 #define rn_tape_create RN_NAME(rn_tape_create)
+#define rn_tape_create_on RN_NAME(rn_tape_create_on)
 #define rn_tape_destroy RN_NAME(rn_tape_destroy)
 #define rn_tape_rows RN_NAME(rn_tape_rows)
 #define rn_sink_start RN_NAME(rn_sink_start)

@@ -266,6 +266,26 @@ rn_status rn_tape_create(rn_err *err, rn_stage *stage, rn_keep keep, rn_tape **o
   return RN_OK;
 }
 
+rn_status rn_tape_create_on(rn_err *err, const rn_tape *lender, rn_tape **out) {
+  *out = NULL;
+  rn_tape *tape;
+  RN_TRY(err, rn_alloc(err, "tape", 1, sizeof *tape, &tape));
+  *tape = (rn_tape){.layer_count = lender->layer_count,
+                    .keep = RN_KEEP_NOTHING,
+                    .stage = lender->stage,
+                    .embed_stat = lender->embed_stat,
+                    .last = lender->last};
+  rn_status status =
+      rn_alloc(err, "tape", (size_t)tape->layer_count, sizeof *tape->layer, &tape->layer);
+  if (status != RN_OK) {
+    rn_tape_destroy(&tape);
+    return status;
+  }
+  for (int i = 0; i < tape->layer_count; i++) tape->layer[i] = lender->layer[0];
+  *out = tape;
+  return RN_OK;
+}
+
 void rn_tape_destroy(rn_tape **tape) {
   if (*tape == NULL) return;
   rn_arena_destroy(&(*tape)->arena);

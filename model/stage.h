@@ -64,6 +64,12 @@ rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, int first_layer, in
 rn_status rn_tape_create(rn_err *err, rn_stage *stage, rn_keep keep, rn_tape **out);
 void rn_tape_destroy(rn_tape **tape);
 
+/**
+ * A tape that keeps nothing, in the memory of another one of the same stage, which must outlive it:
+ * a forward with either makes what the other holds worthless. Errors: RN_ERR_MEMORY.
+ */
+rn_status rn_tape_create_on(rn_err *err, const rn_tape *lender, rn_tape **out);
+
 /** The tape's rows [B, T, D]: what left the stage in a kept forward; free for what will enter it.
  */
 rn_real *rn_tape_rows(rn_tape *tape);

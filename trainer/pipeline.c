@@ -37,10 +37,12 @@ static rn_status make_parts(rn_err *err, const rn_spec *spec, rn_pipeline_shape 
   const size_t elements = rows * (size_t)spec->dim;
   RN_TRY(err, rn_stage_create(err, spec, shape.first_layer, shape.last_layer, shape.sequences,
                               shape.tokens, shape.seed, &p->stage));
-  if (shape.schedule.microbatches > 0)
+  if (shape.schedule.microbatches > 0) {
     RN_TRY(err, make_slots(err, p, shape.stage, shape.keep, elements));
-  RN_TRY(err, rn_tape_create(err, p->stage, RN_KEEP_NOTHING, &p->loss_tape));
-  RN_TRY(err, rn_alloc(err, "rows", elements, sizeof(float), &p->rows));
+    RN_TRY(err, rn_tape_create_on(err, p->slot[0].tape, &p->loss_tape));
+  } else {
+    RN_TRY(err, rn_tape_create(err, p->stage, RN_KEEP_NOTHING, &p->loss_tape));
+  }
   return rn_alloc(err, "losses of tokens", rows, sizeof(float), &p->token_loss);
 }
 
@@ -59,8 +61,9 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
       .parameters = stage.parameters,
       .tapes = tasks.tapes,
       .activation_bytes = (size_t)tasks.tapes * (stage.tape_bytes[shape.keep] + rows_bytes),
-      .work_bytes = stage.work_bytes + stage.shared_bytes + stage.tape_bytes[RN_KEEP_NOTHING] +
-                    rows_bytes + rows * sizeof(float)};
+      .work_bytes = stage.work_bytes + rows * sizeof(float)};
+  if (tasks.tapes == 0 || shape.keep != RN_KEEP_ALL) out->work_bytes += stage.shared_bytes;
+  if (tasks.tapes == 0) out->work_bytes += stage.tape_bytes[RN_KEEP_NOTHING];
   rn_schedule_destroy(&tasks);
   return RN_OK;
 }
@@ -82,7 +85,6 @@ void rn_pipeline_destroy(rn_pipeline *p) {
   rn_tape_destroy(&p->loss_tape);
   rn_stage_destroy(&p->stage);
   rn_schedule_destroy(&p->tasks);
-  free(p->rows);
   free(p->token_loss);
   *p = (rn_pipeline){0};
 }
@@ -262,22 +264,22 @@ rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn
 rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_form form,
                                    rn_scan_port *port, double *loss_sum) {
   rn_relay_message message = RN_RELAY_NOTHING;
+  float *rows = rn_tape_rows(p->loss_tape);
   if (!is_first(p)) {
-    RN_TRY(err,
-           rn_relay_receive(err, p->relay, RN_RELAY_ROWS, 0, rows_of(unit), p->rows, &message));
+    RN_TRY(err, rn_relay_receive(err, p->relay, RN_RELAY_ROWS, 0, rows_of(unit), rows, &message));
     RN_TRY(err, rn_relay_wait(err, p->relay, &message));
   }
   rn_comm_thread_lend(p->comm_thread);
-  rn_status status = rn_stage_forward(err, p->stage, p->params, unit, form, false, port, p->rows,
-                                      p->rows, p->loss_tape);
+  rn_status status =
+      rn_stage_forward(err, p->stage, p->params, unit, form, false, port, rows, rows, p->loss_tape);
   (void)rn_comm_thread_take_back(p->comm_thread);
   if (status != RN_OK) return status;
   if (!is_last(p)) {
-    RN_TRY(err, rn_relay_send(err, p->relay, RN_RELAY_ROWS, 0, rows_of(unit), p->rows, &message));
+    RN_TRY(err, rn_relay_send(err, p->relay, RN_RELAY_ROWS, 0, rows_of(unit), rows, &message));
     return rn_relay_wait(err, p->relay, &message);
   }
   double loss = 0;
-  rn_stage_loss(p->stage, p->params, unit, p->rows, 0, &loss, p->token_loss, NULL, NULL);
+  rn_stage_loss(p->stage, p->params, unit, rows, 0, &loss, p->token_loss, NULL, NULL);
   *loss_sum += loss;
   return RN_OK;
 }

@@ -33,9 +33,9 @@ typedef struct rn_pipeline {
   rn_schedule_shape schedule;
   rn_task_list tasks; /* of a training step; empty where only losses are asked for */
   rn_slot *slot;      /* [tasks.tapes] */
-  rn_tape *loss_tape; /* of evaluation: layers share it */
-  float *rows;        /* [B, T, D] of evaluation */
-  float *token_loss;  /* [B, T] */
+  rn_tape
+      *loss_tape; /* of evaluation, between steps: in the first slot's memory, if there are any */
+  float *token_loss; /* [B, T] */
 } rn_pipeline;
 
 /** A stage's place and layers, its largest unit, and the step that it works on. */
