@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Reproducible mode: the checkpoint after 20 steps has the same bits on any layout, also when the
-# layout changes twice by resuming; without the mode, layouts differ in the last digits. A thread for
-# messages changes no bits in either mode.
+# layout changes twice by resuming, and in bf16; without the mode, layouts differ in the last digits.
+# A thread for messages changes no bits in either mode.
 # usage: reproducible.sh BIN SOURCE
 set -euo pipefail
 bin=$1 source=$2
@@ -46,6 +46,11 @@ must_train 8 moved train.steps=7 parallel.sequence=8 optimizer.decay_steps=20
 must_train 3 moved train.steps=13 parallel.pipeline=3
 must_train 4 moved parallel.data=2 parallel.sequence=2
 same_content one moved
+
+half=(train.precision=bf16 train.steps=8)
+must_train 1 half "${half[@]}"
+must_train 8 half8 "${half[@]}" parallel.data=2 parallel.pipeline=2 parallel.sequence=2
+same_content half half8
 
 must_train 1 plain run.reproducible=false
 must_train 4 plain4 run.reproducible=false parallel.sequence=4
