@@ -11,15 +11,27 @@ static size_t bytes_of(const rn_ffn_block *block, int64_t rows, int width) {
   return rn_arena_round((size_t)(rows * width) * rn_element_bytes(block->half));
 }
 
-size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows) {
-  return bytes_of(block, rows, block->inner) + bytes_of(block, rows, block->ffn_dim);
+size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows, bool lent) {
+  return bytes_of(block, rows, block->inner) + (lent ? 0 : bytes_of(block, rows, block->ffn_dim));
 }
 
-rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena) {
+static rn_array take(const rn_ffn_block *block, int64_t rows, int width, rn_arena *arena) {
+  return (rn_array){rn_arena_take(arena, bytes_of(block, rows, width)), block->half};
+}
+
+size_t rn_ffn_lent_bytes(const rn_ffn_block *block, int64_t rows) {
+  return bytes_of(block, rows, block->ffn_dim);
+}
+
+rn_ffn_tape rn_ffn_lender_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena) {
+  return (rn_ffn_tape){.product = take(block, rows, block->ffn_dim, arena)};
+}
+
+rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, const rn_ffn_tape *lender,
+                             rn_arena *arena) {
   rn_ffn_tape tape;
-  tape.inner = (rn_array){rn_arena_take(arena, bytes_of(block, rows, block->inner)), block->half};
-  tape.product =
-      (rn_array){rn_arena_take(arena, bytes_of(block, rows, block->ffn_dim)), block->half};
+  tape.inner = take(block, rows, block->inner, arena);
+  tape.product = lender != NULL ? lender->product : take(block, rows, block->ffn_dim, arena);
   return tape;
 }
 
@@ -73,13 +85,14 @@ static void activate_half(const ffn_pass *p, int64_t row) {
 
 static void activate_half_backward(const ffn_pass *p, int64_t row) {
   const rn_ffn_block *b = p->block;
-  rn_real inner[2 * PIECE], dproduct[PIECE];
+  rn_real inner[2 * PIECE], dproduct[PIECE], product[PIECE];
   for (int from = 0; from < b->ffn_dim; from += PIECE) {
     const int n = b->ffn_dim - from < PIECE ? b->ffn_dim - from : PIECE;
     widen_inner(p, row * b->inner + from, n, inner);
     p->kernels->widen_bf16(n, rn_array_halves(p->work) + row * b->ffn_dim + from, dproduct);
-    p->kernels->ffn_backward(b->kind, b->activation, n, dproduct, inner);
+    p->kernels->ffn_backward(b->kind, b->activation, n, dproduct, inner, product);
     round_inner(p, row * b->inner + from, n, inner);
+    p->kernels->round_bf16(n, product, rn_array_halves(p->tape.product) + row * b->ffn_dim + from);
   }
 }
 
@@ -101,7 +114,8 @@ static void activate_backward(const ffn_pass *p, int64_t row) {
   } else {
     p->kernels->ffn_backward(b->kind, b->activation, b->ffn_dim,
                              rn_array_reals(p->work) + row * b->ffn_dim,
-                             rn_array_reals(p->tape.inner) + row * b->inner);
+                             rn_array_reals(p->tape.inner) + row * b->inner,
+                             rn_array_reals(p->tape.product) + row * b->ffn_dim);
   }
 }
 

@@ -49,12 +49,21 @@ static inline rn_ffn_block rn_ffn_block_make(const rn_spec *spec, const rn_layer
 /** What forward leaves: the inner products [R, inner] and the activated product [R, F]. */
 typedef struct rn_ffn_tape {
   rn_array inner;   /* backward_input turns it into its own gradient */
-  rn_array product; /* input of fc2 */
+  rn_array product; /* input of fc2; backward_input makes it once more */
 } rn_ffn_tape;
 
-/** Bytes of a tape in an arena, for at most `rows` rows; and the tape taken from one. */
-size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows);
-rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena);
+/**
+ * Bytes of a tape in an arena, for at most `rows` rows; and the tape taken from one. Where there is
+ * a lender the product lies in the lender's: many tapes may do that, since none needs it between
+ * forward and backward_input.
+ */
+size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows, bool lent);
+rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, const rn_ffn_tape *lender,
+                             rn_arena *arena);
+
+/** The same of a lender, which has a product and nothing else. */
+size_t rn_ffn_lent_bytes(const rn_ffn_block *block, int64_t rows);
+rn_ffn_tape rn_ffn_lender_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena);
 
 /** Shapes: params, the stage's; x, y [R, D], different arrays; x is of the tape's type. */
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,

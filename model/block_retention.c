@@ -109,21 +109,33 @@ void rn_block_retention_destroy(rn_block_retention *block) {
   rn_arena_destroy(&block->arena);
 }
 
-size_t rn_block_retention_tape_bytes(const rn_block_retention *b) {
+size_t rn_block_retention_tape_bytes(const rn_block_retention *b, bool lent) {
   const int64_t rows = rows_of(b);
-  return 2 * kept(b, rows * pair_width(b)) + 2 * kept(b, rows * b->value_dim) +
+  return 2 * kept(b, rows * pair_width(b)) + (lent ? 1 : 2) * kept(b, rows * b->value_dim) +
          2 * reals(rows * b->heads) + kept(b, all_states(b));
 }
 
-rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b, rn_arena *arena) {
+rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b,
+                                                     const rn_block_retention_tape *lender,
+                                                     rn_arena *arena) {
   const int64_t rows = rows_of(b);
-  return (rn_block_retention_tape){.kv = take_kept(b, arena, rows * pair_width(b)),
-                                   .qg = take_kept(b, arena, rows * pair_width(b)),
-                                   .normed = take_kept(b, arena, rows * b->value_dim),
-                                   .gated = take_kept(b, arena, rows * b->value_dim),
-                                   .alpha = take(arena, rows * b->heads),
-                                   .factor = take(arena, rows * b->heads),
-                                   .states = take_kept(b, arena, all_states(b))};
+  rn_block_retention_tape t = {.kv = take_kept(b, arena, rows * pair_width(b)),
+                               .qg = take_kept(b, arena, rows * pair_width(b)),
+                               .normed = take_kept(b, arena, rows * b->value_dim),
+                               .alpha = take(arena, rows * b->heads),
+                               .factor = take(arena, rows * b->heads),
+                               .states = take_kept(b, arena, all_states(b))};
+  t.gated = lender != NULL ? lender->gated : take_kept(b, arena, rows * b->value_dim);
+  return t;
+}
+
+size_t rn_block_retention_lent_bytes(const rn_block_retention *b) {
+  return kept(b, rows_of(b) * b->value_dim);
+}
+
+rn_block_retention_tape rn_block_retention_lender_take(const rn_block_retention *b,
+                                                       rn_arena *arena) {
+  return (rn_block_retention_tape){.gated = take_kept(b, arena, rows_of(b) * b->value_dim)};
 }
 
 static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *unit,
@@ -407,7 +419,7 @@ static void project_and_gate_backward(const void *self, rn_range rows) {
   rn_real *room = rn_retention_room(&b->core);
   rn_block_nn(rows, Vd, D, p->in, D, weights_at(p, p->at->out), Vd, 0, d_value_of(b), Vd);
   rn_gate_backward(norm_shape(b), rows, p->tape->normed, head_weight(p), gate_of(p), d_value_of(b),
-                   room);
+                   p->tape->gated, room);
   if (head_weight(p) != NULL) return;
   rn_head_norm_backward(norm_shape(b), rows, p->tape->normed, p->tape->factor, d_value_of(b), room);
 }

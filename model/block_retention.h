@@ -54,7 +54,7 @@ typedef struct rn_block_input {
 /** What forward leaves; kv and qg hold their own gradients after backward_input. */
 typedef struct rn_block_retention_tape {
   rn_array kv, qg;         /* [R, D + H V]; rotated k and q first */
-  rn_array normed, gated;  /* [R, H V] */
+  rn_array normed, gated;  /* [R, H V]; backward_input makes gated once more */
   rn_real *alpha, *factor; /* [R, H] */
   rn_array states;         /* [chunks, B, H, K, V] before each chunk; [1, ...] in other forms */
   rn_form form;
@@ -69,9 +69,16 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
                                     int max_tokens, rn_block_retention *out);
 void rn_block_retention_destroy(rn_block_retention *block);
 
-size_t rn_block_retention_tape_bytes(const rn_block_retention *block);
+/** Where there is a lender, gated lies in the lender's: as in rn_ffn_tape_take. */
+size_t rn_block_retention_tape_bytes(const rn_block_retention *block, bool lent);
 rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *block,
+                                                     const rn_block_retention_tape *lender,
                                                      rn_arena *arena);
+
+/** The same of a lender, which has gated and nothing else. */
+size_t rn_block_retention_lent_bytes(const rn_block_retention *block);
+rn_block_retention_tape rn_block_retention_lender_take(const rn_block_retention *block,
+                                                       rn_arena *arena);
 
 /**
  * Shapes:     params, the stage's flat parameters, `at` this layer's places in it; y [R, D].

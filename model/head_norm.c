@@ -51,17 +51,18 @@ void rn_gate_forward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_r
 }
 
 void rn_gate_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
-                      rn_gate_rows g, rn_array dz, rn_real *room) {
+                      rn_gate_rows g, rn_array dz, rn_array z, rn_real *room) {
   const rn_kernels *kernels = rn_kernels_table();
-  if (!g.is) return;
   for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
     const int64_t at = i * s.width;
     const rn_real *y_row = rn_row_open(kernels, y, at, s.width, room);
     rn_real *g_row = open_gate(kernels, s, g, i, room + s.width);
     rn_real *dz_row = rn_row_open(kernels, dz, at, s.width, room + 2 * s.width);
-    kernels->gate_backward(s.width, y_row, w, g_row, dz_row);
+    rn_real *z_row = rn_row_place(z, at, room + 3 * s.width);
+    kernels->gate_backward(s.width, y_row, w, g_row, dz_row, z_row);
     rn_row_close(kernels, dz, at, s.width, dz_row);
-    rn_row_close(kernels, g.x, gate_at(s, g, i), s.width, g_row);
+    rn_row_close(kernels, z, at, s.width, z_row);
+    if (g.is) rn_row_close(kernels, g.x, gate_at(s, g, i), s.width, g_row);
   }
 }
 

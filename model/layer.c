@@ -17,12 +17,12 @@ static bool has_own_input(const rn_layer *layer) {
   return layer->pre_norm || layer->half;
 }
 
-size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows) {
+size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows, bool lent) {
   const size_t norms = 2 * row_bytes(layer, rows, false) + 2 * stat_bytes(rows);
   const size_t past = layer->pre_norm ? 0 : 2 * row_bytes(layer, rows, false);
   const size_t inputs = has_own_input(layer) ? 2 * row_bytes(layer, rows, layer->half) : 0;
-  return norms + past + inputs + rn_block_retention_tape_bytes(layer->retention) +
-         rn_ffn_tape_bytes(&layer->ffn, rows);
+  return norms + past + inputs + rn_block_retention_tape_bytes(layer->retention, lent) +
+         rn_ffn_tape_bytes(&layer->ffn, rows, lent);
 }
 
 static rn_real *take_rows(const rn_layer *layer, int64_t rows, rn_arena *arena) {
@@ -34,7 +34,8 @@ static rn_array take_input(const rn_layer *layer, int64_t rows, rn_real *past, r
   return (rn_array){rn_arena_take(arena, row_bytes(layer, rows, layer->half)), layer->half};
 }
 
-rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, rn_arena *arena) {
+rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_layer_tape *lender,
+                                 rn_arena *arena) {
   rn_layer_tape t = {.norm_in1 = take_rows(layer, rows, arena),
                      .norm_in2 = take_rows(layer, rows, arena)};
   t.past1 = layer->pre_norm ? t.norm_in1 : take_rows(layer, rows, arena);
@@ -43,9 +44,19 @@ rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, rn_arena *
   t.in2 = take_input(layer, rows, t.past2, arena);
   t.stat1 = rn_arena_take(arena, stat_bytes(rows));
   t.stat2 = rn_arena_take(arena, stat_bytes(rows));
-  t.retention = rn_block_retention_tape_take(layer->retention, arena);
-  t.ffn = rn_ffn_tape_take(&layer->ffn, rows, arena);
+  t.retention = rn_block_retention_tape_take(layer->retention,
+                                             lender != NULL ? &lender->retention : NULL, arena);
+  t.ffn = rn_ffn_tape_take(&layer->ffn, rows, lender != NULL ? &lender->ffn : NULL, arena);
   return t;
+}
+
+size_t rn_layer_lent_bytes(const rn_layer *layer, int64_t rows) {
+  return rn_block_retention_lent_bytes(layer->retention) + rn_ffn_lent_bytes(&layer->ffn, rows);
+}
+
+rn_layer_tape rn_layer_lender_take(const rn_layer *layer, int64_t rows, rn_arena *arena) {
+  return (rn_layer_tape){.retention = rn_block_retention_lender_take(layer->retention, arena),
+                         .ffn = rn_ffn_lender_take(&layer->ffn, rows, arena)};
 }
 
 static void copy(rn_real *to, const rn_real *from, int64_t count) {

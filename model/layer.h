@@ -47,8 +47,18 @@ typedef struct rn_layer_tape {
   bool train; /* whether forward dropped */
 } rn_layer_tape;
 
-size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows);
-rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, rn_arena *arena);
+/**
+ * Bytes of a tape in an arena, and the tape taken from one. Where there is a lender, what
+ * backward_input makes once more lies in the lender's buffers: many tapes may share them, as long
+ * as backward_weight follows backward_input before any other layer's work.
+ */
+size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows, bool lent);
+rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_layer_tape *lender,
+                                 rn_arena *arena);
+
+/** The same of a lender, which has what it lends and nothing else. */
+size_t rn_layer_lent_bytes(const rn_layer *layer, int64_t rows);
+rn_layer_tape rn_layer_lender_take(const rn_layer *layer, int64_t rows, rn_arena *arena);
 
 /** Where the tape keeps forward's x: who puts it there saves a copy. */
 static inline rn_real *rn_layer_tape_input(const rn_layer_tape *tape) {

@@ -26,7 +26,7 @@ static int64_t larger(int64_t a, int64_t b) {
  */
 static int64_t work_elements(const rn_retention *r) {
   const int64_t wide = larger(r->key_width, r->value_width), bands = r->half ? 3 : 2;
-  const int64_t rows = larger(r->chunk, 3) * wide, slab = (int64_t)RN_SLAB_ROWS * r->value_width;
+  const int64_t rows = larger(r->chunk, 4) * wide, slab = (int64_t)RN_SLAB_ROWS * r->value_width;
   return larger(bands * RN_CHUNK_BAND * r->chunk, larger(rows, slab));
 }
 

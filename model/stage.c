@@ -29,6 +29,8 @@ struct rn_stage {
   rn_real *embed_work; /* [R, D] */
   bool half;           /* products are of bf16, and what they read is kept so */
   rn_half *weights;    /* [total] in bf16, or NULL */
+  rn_arena lent_arena;
+  rn_layer_tape lender; /* to tapes that keep most */
   rn_arena shared_arena;
   rn_layer_tape shared; /* of tapes that do not keep all; made with the first of them */
   rn_real *again;       /* [R, D]: rows of a forward that is done again */
@@ -163,6 +165,7 @@ void rn_stage_destroy(rn_stage **stage) {
   rn_block_retention_destroy(&(*stage)->retention);
   rn_arena_destroy(&(*stage)->arena);
   rn_arena_destroy(&(*stage)->shared_arena);
+  rn_arena_destroy(&(*stage)->lent_arena);
   rn_param_table_destroy(&(*stage)->table);
   free((*stage)->layer);
   free(*stage);
@@ -188,17 +191,26 @@ static int64_t state_elements(const rn_stage *stage) {
   return (int64_t)stage->max_sequences * stage->spec.dim * rn_spec_value_width(&stage->spec);
 }
 
-static size_t shared_bytes(const rn_stage *stage) {
-  if (stage->layer_count == 0) return 0;
-  return rows_bytes(stage, stage->spec.dim) + rn_layer_tape_bytes(stage->layer, max_rows(stage));
+/* Of what all tapes of a kind work in. */
+static size_t shared_bytes(const rn_stage *stage, rn_keep keep) {
+  if (stage->layer_count == 0 || keep == RN_KEEP_ALL) return 0;
+  if (keep == RN_KEEP_MOST) return rn_layer_lent_bytes(stage->layer, max_rows(stage));
+  return rows_bytes(stage, stage->spec.dim) +
+         rn_layer_tape_bytes(stage->layer, max_rows(stage), false);
 }
 
 /* The buffers of one layer for all tapes that do not keep their own. */
-static rn_status make_shared(rn_err *err, rn_stage *stage) {
-  if (stage->shared_arena.base != NULL || stage->layer_count == 0) return RN_OK;
-  RN_TRY(err, rn_arena_create(err, shared_bytes(stage), &stage->shared_arena));
-  stage->again = rn_arena_take(&stage->shared_arena, rows_bytes(stage, stage->spec.dim));
-  stage->shared = rn_layer_tape_take(stage->layer, max_rows(stage), &stage->shared_arena);
+static rn_status make_shared(rn_err *err, rn_stage *stage, rn_keep keep) {
+  const size_t bytes = shared_bytes(stage, keep);
+  rn_arena *arena = keep == RN_KEEP_MOST ? &stage->lent_arena : &stage->shared_arena;
+  if (bytes == 0 || arena->base != NULL) return RN_OK;
+  RN_TRY(err, rn_arena_create(err, bytes, arena));
+  if (keep == RN_KEEP_MOST) {
+    stage->lender = rn_layer_lender_take(stage->layer, max_rows(stage), arena);
+    return RN_OK;
+  }
+  stage->again = rn_arena_take(arena, rows_bytes(stage, stage->spec.dim));
+  stage->shared = rn_layer_tape_take(stage->layer, max_rows(stage), NULL, arena);
   return RN_OK;
 }
 
@@ -209,8 +221,8 @@ static size_t tape_bytes(const rn_stage *stage, rn_keep keep) {
     bytes += rows_bytes(stage, layers * stage->spec.dim) +
              rn_arena_round((size_t)(layers * state_elements(stage)) * sizeof(rn_real));
   }
-  for (int i = 0; keep == RN_KEEP_ALL && i < layers; i++) {
-    bytes += rn_layer_tape_bytes(&stage->layer[i], max_rows(stage));
+  for (int i = 0; keep >= RN_KEEP_MOST && i < layers; i++) {
+    bytes += rn_layer_tape_bytes(&stage->layer[i], max_rows(stage), keep == RN_KEEP_MOST);
   }
   return bytes;
 }
@@ -221,10 +233,10 @@ rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, int first_layer, in
   RN_TRY(err, outline(err, spec, first_layer, last_layer, max_sequences, max_tokens, 0, &stage));
   *out = (rn_stage_sizes){
       .parameters = stage->table->total,
-      .work_bytes = arena_bytes(stage) + rn_block_retention_bytes(&stage->retention),
-      .shared_bytes = shared_bytes(stage)};
+      .work_bytes = arena_bytes(stage) + rn_block_retention_bytes(&stage->retention)};
   for (int keep = RN_KEEP_NOTHING; keep <= RN_KEEP_ALL; keep++) {
     out->tape_bytes[keep] = tape_bytes(stage, (rn_keep)keep);
+    out->shared_bytes[keep] = shared_bytes(stage, (rn_keep)keep);
   }
   rn_stage_destroy(&stage);
   return RN_OK;
@@ -239,10 +251,12 @@ static void take_parts(const rn_stage *stage, rn_tape *tape) {
     tape->before =
         rn_arena_take(&tape->arena, (size_t)(layers * state_elements(stage)) * sizeof(rn_real));
   }
+  const rn_layer_tape *lender = tape->keep == RN_KEEP_MOST ? &stage->lender : NULL;
   for (int i = 0; i < layers; i++) {
-    tape->layer[i] = tape->keep == RN_KEEP_ALL
-                         ? rn_layer_tape_take(&stage->layer[i], max_rows(stage), &tape->arena)
-                         : stage->shared;
+    tape->layer[i] =
+        tape->keep < RN_KEEP_MOST
+            ? stage->shared
+            : rn_layer_tape_take(&stage->layer[i], max_rows(stage), lender, &tape->arena);
   }
 }
 
@@ -256,7 +270,7 @@ rn_status rn_tape_create(rn_err *err, rn_stage *stage, rn_keep keep, rn_tape **o
   rn_status status;
   if ((status = rn_alloc(err, "tape", (size_t)tape->layer_count, sizeof *tape->layer,
                          &tape->layer)) != RN_OK ||
-      (keep != RN_KEEP_ALL && (status = make_shared(err, stage)) != RN_OK) ||
+      (status = make_shared(err, stage, keep)) != RN_OK ||
       (status = rn_arena_create(err, tape_bytes(stage, keep), &tape->arena)) != RN_OK) {
     rn_tape_destroy(&tape);
     return status;
@@ -378,7 +392,7 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
                                   const rn_unit *unit, rn_scan_port *port, rn_tape *tape,
                                   bool weights, rn_real *dy, rn_real *dx, rn_sink *sink) {
   const bool again = tape->keep == RN_KEEP_INPUTS;
-  assert(tape->keep != RN_KEEP_NOTHING);
+  assert(tape->keep != RN_KEEP_NOTHING && (weights || tape->keep != RN_KEEP_MOST));
   tape->weights_done = weights || again;
   for (int i = stage->layer_count - 1; i >= 0; i--) {
     if (again) RN_TRY(err, forward_again(err, stage, params, unit, tape, i));

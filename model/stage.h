@@ -42,6 +42,7 @@ const rn_param_table *rn_stage_params(const rn_stage *stage);
 typedef enum {
   RN_KEEP_NOTHING, /* there is no backward */
   RN_KEEP_INPUTS,  /* of layers, and the states before the piece: backward computes a layer again */
+  RN_KEEP_MOST,    /* all but what backward makes on its way: its weight half must follow at once */
   RN_KEEP_ALL
 } rn_keep;
 
@@ -49,8 +50,8 @@ typedef enum {
 typedef struct rn_stage_sizes {
   int64_t parameters;
   size_t work_bytes;
-  size_t tape_bytes[RN_KEEP_ALL + 1]; /* of a tape, by what it keeps */
-  size_t shared_bytes;                /* once, where there are tapes that do not keep all */
+  size_t tape_bytes[RN_KEEP_ALL + 1];   /* of a tape, by what it keeps */
+  size_t shared_bytes[RN_KEEP_ALL + 1]; /* once, where there are tapes of that kind */
 } rn_stage_sizes;
 
 /** The sizes of a stage that create would make, for the threads of this process. */

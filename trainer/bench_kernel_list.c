@@ -175,9 +175,9 @@ ROWS(head_norm_backward, b->value_width, 3,
                                     p->area[1] + at))
 ROWS(gate, b->value_width, 3,
      b->kernels->gate(b->value_width, p->area[0] + at, NULL, p->area[1] + at, p->area[2] + at))
-ROWS(gate_backward, b->value_width, 5,
+ROWS(gate_backward, b->value_width, 6,
      b->kernels->gate_backward(b->value_width, p->area[0] + at, NULL, p->area[1] + at,
-                               p->area[2] + at))
+                               p->area[2] + at, p->area[3] + at))
 ROWS(fade_and_add, b->value_width, 3,
      b->kernels->fade_and_add(0.5f, b->value_width, p->area[0] + at, p->area[1] + at))
 ROWS(norm, b->spec.dim, 2,
@@ -193,9 +193,9 @@ ROWS(activation, b->spec.ffn_dim, 2,
      b->kernels->activate(s->activation, s->ffn_dim, p->area[0] + at, p->area[1] + at, NULL))
 ROWS(ffn, b->spec.ffn_dim, 3,
      b->kernels->ffn(RN_FFN_GLU, s->activation, s->ffn_dim, p->area[0] + 2 * at, p->area[1] + at))
-ROWS(ffn_backward, b->spec.ffn_dim, 5,
+ROWS(ffn_backward, b->spec.ffn_dim, 6,
      b->kernels->ffn_backward(RN_FFN_GLU, s->activation, s->ffn_dim, p->area[1] + at,
-                              p->area[0] + 2 * at))
+                              p->area[0] + 2 * at, p->area[2] + at))
 ROWS(cross_entropy, b->spec.vocab, 2,
      b->kernels->cross_entropy(s->vocab, p->area[0] + at, 0, true, 1e-3))
 

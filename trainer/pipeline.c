@@ -62,7 +62,7 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
       .tapes = tasks.tapes,
       .activation_bytes = (size_t)tasks.tapes * (stage.tape_bytes[shape.keep] + rows_bytes),
       .work_bytes = stage.work_bytes + rows * sizeof(float)};
-  if (tasks.tapes == 0 || shape.keep != RN_KEEP_ALL) out->work_bytes += stage.shared_bytes;
+  out->work_bytes += stage.shared_bytes[tasks.tapes > 0 ? shape.keep : RN_KEEP_NOTHING];
   if (tasks.tapes == 0) out->work_bytes += stage.tape_bytes[RN_KEEP_NOTHING];
   rn_schedule_destroy(&tasks);
   return RN_OK;

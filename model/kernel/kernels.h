@@ -100,8 +100,9 @@ typedef struct rn_kernels {
                              rn_real *dy);
   /** z [n] = silu(g) y w; g NULL: no gate, w NULL: no weight. */
   void (*gate)(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn_real *z);
-  /** dz [n] becomes that of y w, g that of the gate's input. */
-  void (*gate_backward)(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz);
+  /** dz [n] becomes that of y w, g that of the gate's input; z [n] is made once more. */
+  void (*gate_backward)(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz,
+                        rn_real *z);
 
   /** sum [n] = fading sum + part; beyond a document's end (fading 0) it is replaced, whatever it
    * holds. */
@@ -127,9 +128,9 @@ typedef struct rn_kernels {
                    rn_real *slope);
   /** product [n] = act(inner [n]), times inner [n .. 2n] with glu. */
   void (*ffn)(rn_ffn kind, rn_activation activation, int n, const rn_real *inner, rn_real *product);
-  /** inner becomes its own gradient. */
+  /** inner becomes its own gradient; product [n] is made once more. */
   void (*ffn_backward)(rn_ffn kind, rn_activation activation, int n, const rn_real *dproduct,
-                       rn_real *inner);
+                       rn_real *inner, rn_real *product);
 
   /** Loss of one row of logits [n], which become scale (softmax - one at target) if `gradient`. */
   double (*cross_entropy)(int n, rn_real *logits, int32_t target, bool gradient, double scale);

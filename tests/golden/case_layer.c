@@ -86,8 +86,8 @@ static void close_run(block_run *run) {
 
 static rn_status open_run(rn_err *err, const layer_case *l, const rn_spec *spec, block_run *run) {
   RN_TRY(err, rn_block_retention_create(err, spec, l->B, l->T, &run->block));
-  RN_TRY(err, rn_arena_create(err, rn_block_retention_tape_bytes(&run->block), &run->arena));
-  run->tape = rn_block_retention_tape_take(&run->block, &run->arena);
+  RN_TRY(err, rn_arena_create(err, rn_block_retention_tape_bytes(&run->block, false), &run->arena));
+  run->tape = rn_block_retention_tape_take(&run->block, NULL, &run->arena);
   RN_TRY(err, rn_carry_create(err, spec, 1, l->B, &run->carry));
   return RN_OK;
 }

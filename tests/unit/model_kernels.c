@@ -13,8 +13,9 @@ enum { K = 40, V = 72, TOKENS = 150, LD = K + V + 3, N = 531 };
 typedef struct results {
   rn_real own[K * V], o[TOKENS * LD], sums[TOKENS], d_own[K * V];
   rn_real dq[TOKENS * LD], dk[TOKENS * LD], dv[TOKENS * LD];
-  rn_real turned[N], normed[N], factor, d_normed[N], gated[N], dz[N], dg[N];
-  rn_real faded[N], y[N], stat[2], dx[N], value[N], slope[N], product[N], d_inner[2 * N];
+  rn_real turned[N], normed[N], factor, d_normed[N], gated[N], dz[N], dg[N], gated_again[N];
+  rn_real faded[N], y[N], stat[2], dx[N], value[N], slope[N], product[N], d_inner[2 * N],
+      product_again[N];
   double dw[N], db[N], loss;
   rn_real logits[N];
 } results;
@@ -72,7 +73,8 @@ static void run_rows(const rn_kernels *kernels, int n, rn_head_norm head_norm, r
   kernels->gate(n, r->normed, w, x, r->gated);
   memcpy(r->dz, dy, bytes);
   memcpy(r->dg, x, bytes);
-  kernels->gate_backward(n, r->normed, w, r->dg, r->dz);
+  kernels->gate_backward(n, r->normed, w, r->dg, r->dz, r->gated_again);
+  CHECK_ARRAY("gated, again", r->gated_again, r->gated, n, 4 * test_tolerance);
   memcpy(r->faded, x, bytes);
   kernels->fade_and_add((rn_real)0.75, n, b, r->faded);
   kernels->norm(norm, n, 1e-5, w, b, x, rn_reals(r->y), r->stat);
@@ -81,7 +83,8 @@ static void run_rows(const rn_kernels *kernels, int n, rn_head_norm head_norm, r
   kernels->activate(activation, n, x, r->value, r->slope);
   kernels->ffn(RN_FFN_GLU, activation, n, x, r->product);
   memcpy(r->d_inner, x, 2 * bytes);
-  kernels->ffn_backward(RN_FFN_GLU, activation, n, dy, r->d_inner);
+  kernels->ffn_backward(RN_FFN_GLU, activation, n, dy, r->d_inner, r->product_again);
+  CHECK_ARRAY("product, again", r->product_again, r->product, n, 4 * test_tolerance);
   memcpy(r->logits, x, bytes);
   r->loss = kernels->cross_entropy(n, r->logits, n / 2, true, 0.125);
 }
@@ -105,6 +108,7 @@ static void compare_rows(const results *got, const results *want) {
   CHECK_NEAR((double)got->factor, (double)want->factor, test_tolerance);
   SAME(d_normed, N);
   SAME(gated, N);
+  SAME(gated_again, N);
   SAME(dz, N);
   SAME(dg, N);
   SAME(faded, N);
@@ -115,6 +119,7 @@ static void compare_rows(const results *got, const results *want) {
   SAME(value, N);
   SAME(slope, N);
   SAME(product, N);
+  SAME(product_again, N);
   SAME(d_inner, 2 * N);
   SAME(logits, N);
   CHECK_NEAR(got->loss, want->loss, test_tolerance);

@@ -62,7 +62,8 @@ static void check_stage(rn_spec spec, int first, int last, int sequences, int to
   for (int keep = RN_KEEP_ALL; keep >= RN_KEEP_NOTHING; keep--) {
     before = allocated();
     CHECK_OK(&err, rn_tape_create(&err, stage, (rn_keep)keep, &tape[keep]));
-    check_taken(before, sizes.tape_bytes[keep] + (keep == RN_KEEP_INPUTS ? sizes.shared_bytes : 0));
+    check_taken(before,
+                sizes.tape_bytes[keep] + (keep == RN_KEEP_NOTHING ? 0 : sizes.shared_bytes[keep]));
   }
   before = allocated();
   CHECK_OK(&err, rn_carry_create(&err, &spec, last - first, sequences, &carry));

@@ -125,6 +125,21 @@ static void a_tape_of_inputs_gives_the_same_gradient(void) {
   test_model_close(&again);
 }
 
+/* What backward makes on its way is what forward would have kept, whoever's buffers it lies in. */
+static void a_tape_of_most_gives_the_same_gradient(rn_spec spec) {
+  test_model kept = open(spec), most = open(spec);
+  rn_err err = {0};
+  kept.train = most.train = true;
+  rn_tape_destroy(&most.tape[0]);
+  CHECK_OK(&err, rn_tape_create(&err, most.stage, RN_KEEP_MOST, &most.tape[0]));
+  test_forward(&kept, RN_FORM_CHUNKWISE, &kept.tokens, 1);
+  test_forward(&most, RN_FORM_CHUNKWISE, &most.tokens, 1);
+  CHECK(test_loss(&most, 1, true) == test_loss(&kept, 1, true));
+  CHECK(memcmp(most.gradient, kept.gradient, (size_t)kept.table->total * sizeof(rn_real)) == 0);
+  test_model_close(&kept);
+  test_model_close(&most);
+}
+
 /* A step leaves nothing on stage or tape that the next one could see, whatever its size. */
 static void steps_do_not_see_each_other(void) {
   test_model fresh = open(test_spec()), used = open(test_spec());
@@ -201,6 +216,9 @@ int main(void) {
   two_stages_are_one_model(spec);
   a_tape_that_keeps_nothing_gives_the_same_rows();
   a_tape_of_inputs_gives_the_same_gradient();
+  a_tape_of_most_gives_the_same_gradient(test_spec());
+  spec.gate = false, spec.ffn = RN_FFN_MLP;
+  a_tape_of_most_gives_the_same_gradient(spec);
   steps_do_not_see_each_other();
   a_failing_port_is_reported();
   ts_chunkwise_has_no_parallel_form();

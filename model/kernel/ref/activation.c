@@ -51,20 +51,25 @@ static void ffn(rn_ffn kind, rn_activation activation, int n, const rn_real *inn
 enum { PIECE = 256 };
 
 static void ffn_backward(rn_ffn kind, rn_activation activation, int width, const rn_real *dproduct,
-                         rn_real *inner) {
+                         rn_real *inner, rn_real *product) {
   rn_real value[PIECE], slope[PIECE];
   for (int from = 0; from < width; from += PIECE) {
     const int n = width - from < PIECE ? width - from : PIECE;
     rn_real *first = inner + from, *gate = first + width;
     const rn_real *dp = dproduct + from;
+    rn_real *again = product + from;
     activate(activation, n, first, value, slope);
     if (kind == RN_FFN_MLP) {
 #pragma omp simd
-      for (int i = 0; i < n; i++) first[i] = dp[i] * slope[i];
+      for (int i = 0; i < n; i++) {
+        first[i] = dp[i] * slope[i];
+        again[i] = value[i];
+      }
       continue;
     }
 #pragma omp simd
     for (int i = 0; i < n; i++) {
+      again[i] = value[i] * gate[i];
       first[i] = dp[i] * gate[i] * slope[i];
       gate[i] = dp[i] * value[i];
     }

@@ -59,17 +59,25 @@ static void gate(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn
 }
 
 /* silu'(g) = s (1 + g (1 - s)) with s = 1 / (1 + e^-g) */
-static void gate_backward(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz) {
-  if (g == NULL) return;
+static void gate_backward(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz,
+                          rn_real *z) {
+  if (g == NULL) {
+    gate(n, y, w, NULL, z);
+    return;
+  }
 #pragma omp simd
   for (int e = 0; e < n; e++) {
     const rn_real x = g[e], s = 1 / (1 + rn_exp(-x)), d = dz[e];
     g[e] = d * y[e] * s * (1 + x * (1 - s));
     dz[e] = d * x * s;
+    z[e] = y[e] * x * s;
   }
   if (w == NULL) return;
 #pragma omp simd
-  for (int e = 0; e < n; e++) g[e] *= w[e];
+  for (int e = 0; e < n; e++) {
+    g[e] *= w[e];
+    z[e] *= w[e];
+  }
 }
 
 void RN_SET(rn_enter_head_norm)(rn_kernels *table) {
