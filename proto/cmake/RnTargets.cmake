@@ -10,7 +10,7 @@ target_compile_definitions(rn_flags INTERFACE _GNU_SOURCE)
 target_include_directories(rn_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
 if(RN_SANITIZE)
   target_compile_options(rn_flags INTERFACE
-    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+    -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(rn_flags INTERFACE -fsanitize=address,undefined)
 endif()
 
