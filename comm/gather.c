@@ -1,7 +1,6 @@
 #include "comm/gather.h"
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "comm/mpi_check.h"
@@ -13,7 +12,8 @@
 /* Elements of one message: far below what an int counts, in bytes. */
 enum { MESSAGE = 1 << 22 };
 
-/* How many ranks of the node have done their work on a part, over all rounds; a cache line each. */
+/* How many ranks of the node have done their work on a bucket, over all rounds; a cache line each.
+ */
 typedef struct tally {
   _Alignas(64) _Atomic int64_t done;
 } tally;
@@ -25,12 +25,12 @@ struct rn_gather {
   char *values;
   size_t bytes_each;
   int replica;
-  MPI_Request *request; /* receives by part, then sends */
-  int *first;           /* [parts + 1] receives of a part; the last is where sends begin */
+  MPI_Request *request; /* receives by bucket, then sends */
+  int *first;           /* [buckets + 1] receives of a bucket; the last is where sends begin */
   int receives, sends;
-  rn_shared *tallies; /* [parts] of the node */
+  rn_shared *tallies; /* [buckets] of the node */
   int64_t round;
-  int arrived, whole; /* parts: whose receives are done here; that are whole */
+  int arrived, whole; /* buckets: whose receives are done here; that are whole */
   bool under_way;
 };
 
@@ -46,7 +46,7 @@ static bool takes(const rn_gather *g, int from) {
 
 static void count_messages(rn_gather *g) {
   const int others = rn_node_count(g->node) - 1;
-  for (int p = 0; p < g->shares->parts; p++) {
+  for (int p = 0; p < g->shares->buckets; p++) {
     for (int r = 0; r < g->shares->replicas; r++) {
       if (takes(g, r)) g->receives += messages_of(rn_shares_of(g->shares, p, r));
     }
@@ -59,7 +59,7 @@ static rn_status take_memory(rn_err *err, rn_gather *g) {
   const size_t messages = (size_t)g->receives + (size_t)g->sends;
   RN_TRY(err, rn_alloc(err, "messages of weights", messages, sizeof *g->request, &g->request));
   for (size_t i = 0; i < messages; i++) g->request[i] = MPI_REQUEST_NULL;
-  return rn_alloc(err, "messages of weights", (size_t)g->shares->parts + 1, sizeof *g->first,
+  return rn_alloc(err, "messages of weights", (size_t)g->shares->buckets + 1, sizeof *g->first,
                   &g->first);
 }
 
@@ -80,11 +80,11 @@ static rn_status prepare(rn_err *err, rn_gather *g, rn_range range, bool receive
   return RN_OK;
 }
 
-/* Between two ranks messages meet in the order of parts, and within a part of their places. */
+/* Between two ranks messages meet in the order of buckets, and within a bucket of their places. */
 static rn_status prepare_all(rn_err *err, rn_gather *g) {
   const int here = rn_node_of(g->node, g->replica);
   int receive = 0, send = g->receives;
-  for (int p = 0; p < g->shares->parts; p++) {
+  for (int p = 0; p < g->shares->buckets; p++) {
     for (int r = 0; r < g->shares->replicas; r++) {
       if (!takes(g, r)) continue;
       RN_TRY(err, prepare(err, g, rn_shares_of(g->shares, p, r), true, r, &receive));
@@ -115,7 +115,7 @@ rn_status rn_gather_create(rn_err *err, const rn_world *world, const rn_grid *gr
     status = take_memory(err, g);
   }
   if ((status = rn_agree(err, world, status)) == RN_OK) {
-    status = rn_shared_create(err, world, node, "tallies", (size_t)shares->parts * sizeof(tally),
+    status = rn_shared_create(err, world, node, "tallies", (size_t)shares->buckets * sizeof(tally),
                               &g->tallies);
   }
   if (status == RN_OK) {
@@ -143,14 +143,14 @@ void rn_gather_destroy(rn_gather **gather) {
   *gather = NULL;
 }
 
-static tally *tally_of(const rn_gather *g, int part) {
-  return (tally *)rn_shared_memory(g->tallies) + part;
+static tally *tally_of(const rn_gather *g, int bucket) {
+  return (tally *)rn_shared_memory(g->tallies) + bucket;
 }
 
-/* Tells the node of the parts, in their order, whose receives are done; looks after all messages.
+/* Tells the node of the buckets, in their order, whose receives are done; looks after all messages.
  */
 static rn_status look(rn_err *err, rn_gather *g, bool *sent) {
-  for (int done = 1; done && g->arrived < g->shares->parts;) {
+  for (int done = 1; done && g->arrived < g->shares->buckets;) {
     const int first = g->first[g->arrived], count = g->first[g->arrived + 1] - first;
     RN_MPI(err, MPI_Testall(count, g->request + first, &done, MPI_STATUSES_IGNORE));
     if (!done) break;
@@ -163,9 +163,9 @@ static rn_status look(rn_err *err, rn_gather *g, bool *sent) {
   return RN_OK;
 }
 
-static bool is_whole(const rn_gather *g, int part) {
+static bool is_whole(const rn_gather *g, int bucket) {
   const int64_t want = g->round * rn_node_size(g->node);
-  return atomic_load_explicit(&tally_of(g, part)->done, memory_order_acquire) >= want;
+  return atomic_load_explicit(&tally_of(g, bucket)->done, memory_order_acquire) >= want;
 }
 
 rn_status rn_gather_start(rn_err *err, rn_gather *g) {
@@ -180,13 +180,17 @@ rn_status rn_gather_start(rn_err *err, rn_gather *g) {
   return look(err, g, &sent);
 }
 
-rn_status rn_gather_wait(rn_err *err, rn_gather *g, int part) {
+bool rn_gather_has(const rn_gather *g, int bucket) {
+  return !g->under_way || bucket < g->whole;
+}
+
+rn_status rn_gather_wait(rn_err *err, rn_gather *g, int bucket) {
   rn_patience patience = {0};
   bool sent;
-  if (!g->under_way || part < g->whole) return RN_OK;
+  if (rn_gather_has(g, bucket)) return RN_OK;
   rn_span_begin("wait for weights");
   RN_TRY(err, look(err, g, &sent));
-  while (g->whole <= part) {
+  while (g->whole <= bucket) {
     if (is_whole(g, g->whole)) {
       g->whole++;
       continue;
@@ -202,7 +206,7 @@ rn_status rn_gather_finish(rn_err *err, rn_gather *g) {
   rn_patience patience = {0};
   bool sent = false;
   if (!g->under_way) return RN_OK;
-  RN_TRY(err, rn_gather_wait(err, g, g->shares->parts - 1));
+  RN_TRY(err, rn_gather_wait(err, g, g->shares->buckets - 1));
   RN_TRY(err, look(err, g, &sent));
   while (!sent) {
     rn_patience_wait(&patience);

@@ -1,13 +1,15 @@
 /**
  * Shares of an array that all replicas of a stage read are brought to every copy of it.
  *
- * A node holds one copy (comm/shared.h). Inside it nothing is moved: a part is whole when each rank
- * of the node has said that its share is written and that what it takes for all has come. Between
- * nodes each share goes once to each node, to the rank that rn_node_receiver names. Parts arrive
- * in their order, while the ranks go on with what they have.
+ * A node holds one copy (comm/shared.h). Inside it nothing is moved: a bucket is whole when each
+ * rank of the node has said that its share is written and that what it takes for all has come.
+ * Between nodes each share goes once to each node, to the rank that rn_node_receiver names. Buckets
+ * arrive in their order, while the ranks go on with what they have.
  */
 #ifndef RN_COMM_GATHER_H
 #define RN_COMM_GATHER_H
+
+#include <stdbool.h>
 
 #include "comm/node.h"
 #include "comm/shares.h"
@@ -35,13 +37,16 @@ void rn_gather_destroy(rn_gather **gather);
 rn_status rn_gather_start(rn_err *err, rn_gather *gather);
 
 /**
- * Waits until parts 0 .. part are whole.
+ * Waits until buckets 0 .. bucket are whole.
  *
- * Collective: each replica of the node waits for every part, or finishes, sooner or later.
+ * Collective: each replica of the node waits for every bucket, or finishes, sooner or later.
  */
-rn_status rn_gather_wait(rn_err *err, rn_gather *gather, int part);
+rn_status rn_gather_wait(rn_err *err, rn_gather *gather, int bucket);
 
-/** All parts are whole, and this rank's shares have gone: they may be written again. */
+/** Whether buckets 0 .. bucket were seen to be whole: then nobody need wait. */
+bool rn_gather_has(const rn_gather *gather, int bucket);
+
+/** All buckets are whole, and this rank's shares have gone: they may be written again. */
 rn_status rn_gather_finish(rn_err *err, rn_gather *gather);
 
 #endif

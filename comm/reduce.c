@@ -1,123 +1,189 @@
 #include "comm/reduce.h"
 
-#include <assert.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "comm/mpi_check.h"
+#include "comm/patience.h"
 #include "proto/arena.h"
-#include "proto/cut.h"
+#include "proto/span.h"
 
-/* Elements of a share that are exchanged at a time; the largest element has 8 bytes. */
-enum { BLOCK = 1 << 16, LARGEST = 8, JOIN_BLOCK = 1 << 20 };
+/* Buckets under way at a time; elements that are summed over all ranks before the next ones. */
+enum { SLOTS = 4, TURN = 4096, JOIN_BLOCK = 1 << 20 };
 
 struct rn_reducer {
   MPI_Comm comm;
+  const rn_shares *shares;
+  rn_reduce_kind kind;
+  MPI_Datatype type;
+  size_t bytes_each;
   int rank, size;
-  int64_t *edge;        /* [size + 1] */
-  int64_t longest;      /* share */
-  char *received;       /* [size, BLOCK] elements */
-  MPI_Request *request; /* [2 size] */
+  const char *gradient;
+  char *own;
+  int64_t *at;                   /* [buckets] where a bucket's share is in `own` */
+  int64_t longest;               /* share of this rank */
+  char *room;                    /* [SLOTS, size - 1, longest] what comes from the others */
+  MPI_Request *request;          /* [SLOTS, 2 size] */
+  int *order;                    /* [buckets] in the order of their starts */
+  int started, under_way, ended; /* how many of `order`: each at most the one before */
 };
 
-/* Of a block that no message fills, the rest is never touched. */
-size_t rn_reducer_bytes(int replicas, int64_t longest, size_t bytes_each) {
-  const int64_t filled = longest < BLOCK ? longest : BLOCK;
-  return replicas > 1 ? (size_t)replicas * (size_t)filled * bytes_each : 0;
+static size_t bytes_of(rn_reduce_kind kind) {
+  return kind == RN_REDUCE_EXACT ? sizeof(int64_t) : sizeof(float);
 }
 
-rn_status rn_reducer_create(rn_err *err, const rn_grid *grid, const int64_t *edge,
-                            rn_reducer **out) {
+size_t rn_reducer_bytes(int replicas, int64_t longest, rn_reduce_kind kind) {
+  return SLOTS * (size_t)(replicas - 1) * (size_t)longest * bytes_of(kind);
+}
+
+/* Places of this rank's shares, and the room for the others' parts of them. */
+static rn_status take_memory(rn_err *err, rn_reducer *r) {
+  const size_t buckets = (size_t)r->shares->buckets, requests = SLOTS * 2 * (size_t)r->size;
+  RN_TRY(err, rn_alloc(err, "sums over ranks", buckets, sizeof *r->at, &r->at));
+  RN_TRY(err, rn_alloc(err, "sums over ranks", buckets, sizeof *r->order, &r->order));
+  RN_TRY(err, rn_alloc(err, "sums over ranks", requests, sizeof *r->request, &r->request));
+  for (size_t i = 0; i < requests; i++) r->request[i] = MPI_REQUEST_NULL;
+  int64_t at = 0;
+  for (int b = 0; b < r->shares->buckets; b++) {
+    const int64_t count = rn_range_count(rn_shares_of(r->shares, b, r->rank));
+    r->at[b] = at;
+    at += count;
+    if (count > r->longest) r->longest = count;
+  }
+  return rn_alloc(err, "sums over ranks", rn_reducer_bytes(r->size, r->longest, r->kind), 1,
+                  &r->room);
+}
+
+rn_status rn_reducer_create(rn_err *err, const rn_world *world, const rn_grid *grid,
+                            const rn_shares *shares, rn_reduce_kind kind, const void *gradient,
+                            void *own, rn_reducer **out) {
   rn_reducer *r;
   *out = NULL;
-  RN_TRY(err, rn_alloc(err, "sums over ranks", 1, sizeof *r, &r));
-  r->comm = rn_grid_replica_comm(grid);
-  r->rank = rn_grid_replica(grid);
-  r->size = rn_grid_replica_size(grid);
-  const size_t size = (size_t)r->size;
-  rn_status status;
-  if ((status = rn_alloc(err, "shares of ranks", size + 1, sizeof *edge, &r->edge)) != RN_OK ||
-      (status = rn_alloc(err, "sums over ranks", size > 1 ? size * BLOCK : 1, LARGEST,
-                         &r->received)) != RN_OK ||
-      (status = rn_alloc(err, "sums over ranks", 2 * size, sizeof *r->request, &r->request)) !=
-          RN_OK) {
-    rn_reducer_destroy(&r);
-    return status;
+  rn_status status = rn_alloc(err, "sums over ranks", 1, sizeof *r, &r);
+  if (status == RN_OK) {
+    *r = (rn_reducer){.comm = MPI_COMM_NULL,
+                      .shares = shares,
+                      .kind = kind,
+                      .type = kind == RN_REDUCE_EXACT ? MPI_INT64_T : MPI_FLOAT,
+                      .bytes_each = bytes_of(kind),
+                      .rank = rn_grid_replica(grid),
+                      .size = rn_grid_replica_size(grid),
+                      .gradient = gradient,
+                      .own = own};
+    status = take_memory(err, r);
   }
-  memcpy(r->edge, edge, (size + 1) * sizeof *edge);
-  for (int i = 0; i < r->size; i++) {
-    assert(edge[i] <= edge[i + 1]);
-    if (edge[i + 1] - edge[i] > r->longest) r->longest = edge[i + 1] - edge[i];
+  if ((status = rn_agree(err, world, status)) == RN_OK) {
+    status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_replica_comm(grid), &r->comm));
   }
+  if (status != RN_OK) rn_reducer_destroy(&r);
   *out = r;
-  return RN_OK;
+  return status;
 }
 
 void rn_reducer_destroy(rn_reducer **reducer) {
   if (*reducer == NULL) return;
-  free((*reducer)->edge);
-  free((*reducer)->received);
+  if ((*reducer)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*reducer)->comm);
+  free((*reducer)->at);
+  free((*reducer)->order);
+  free((*reducer)->room);
   free((*reducer)->request);
   free(*reducer);
   *reducer = NULL;
 }
 
-/* Block number `block` of a share: empty past its end. */
-static rn_range block_of(const rn_reducer *r, int rank, int64_t block) {
-  const int64_t end = r->edge[rank + 1], begin = r->edge[rank] + block * BLOCK;
-  if (begin >= end) return (rn_range){end, end};
-  return (rn_range){begin, begin + BLOCK < end ? begin + BLOCK : end};
+/* Where the part of rank i comes to, of the bucket that is number `number` of the round. */
+static char *room_of(const rn_reducer *r, int number, int i) {
+  const int64_t place = (int64_t)(number % SLOTS) * (r->size - 1) + (i < r->rank ? i : i - 1);
+  return r->room + (size_t)(place * r->longest) * r->bytes_each;
 }
 
-/* Exchanges block `block` of every share; what came from rank i is at received[i BLOCK]. */
-static rn_status exchange_block(rn_err *err, rn_reducer *r, const char *gradient, MPI_Datatype type,
-                                size_t bytes_each, int64_t block) {
-  const int count = (int)rn_range_count(block_of(r, r->rank, block));
-  int pending = 0;
+static MPI_Request *requests_of(const rn_reducer *r, int number) {
+  return r->request + (int64_t)(number % SLOTS) * 2 * r->size;
+}
+
+/* Every pair of ranks meets in the order of starts: nothing is told apart by tags. Shares without
+ * elements are no message. */
+static rn_status exchange(rn_err *err, rn_reducer *r, int number) {
+  const int bucket = r->order[number];
+  const int count = (int)rn_range_count(rn_shares_of(r->shares, bucket, r->rank));
+  MPI_Request *request = requests_of(r, number);
   for (int i = 0; i < r->size; i++) {
     if (i == r->rank) continue;
-    const rn_range theirs = block_of(r, i, block);
-    RN_MPI(err, MPI_Irecv(r->received + (size_t)i * BLOCK * bytes_each, count, type, i, 0, r->comm,
-                          &r->request[pending++]));
-    RN_MPI(err, MPI_Isend(gradient + (size_t)theirs.begin * bytes_each, (int)rn_range_count(theirs),
-                          type, i, 0, r->comm, &r->request[pending++]));
-  }
-  RN_MPI(err, MPI_Waitall(pending, r->request, MPI_STATUSES_IGNORE));
-  return RN_OK;
-}
-
-rn_status rn_reduce_scatter(rn_err *err, rn_reducer *r, const float *gradient, float *own) {
-  assert(r->size == 1 || own != gradient);
-  if (own == gradient) return RN_OK;
-  for (int64_t block = 0; block * BLOCK < r->longest; block++) {
-    const rn_range mine = block_of(r, r->rank, block);
-    float *sum = own + block * BLOCK;
-    RN_TRY(err, exchange_block(err, r, (const char *)gradient, MPI_FLOAT, sizeof *own, block));
-    for (int i = 0; i < r->size; i++) {
-      const float *part =
-          i == r->rank ? gradient + mine.begin : (const float *)r->received + (int64_t)i * BLOCK;
-      for (int64_t j = 0; j < rn_range_count(mine); j++) {
-        sum[j] = i == 0 ? part[j] : sum[j] + part[j];
-      }
+    const rn_range theirs = rn_shares_of(r->shares, bucket, i);
+    if (count > 0) {
+      RN_MPI(err, MPI_Irecv(room_of(r, number, i), count, r->type, i, 0, r->comm, &request[2 * i]));
     }
+    if (rn_range_count(theirs) == 0) continue;
+    RN_MPI(err,
+           MPI_Isend(r->gradient + (size_t)theirs.begin * r->bytes_each,
+                     (int)rn_range_count(theirs), r->type, i, 0, r->comm, &request[2 * i + 1]));
   }
   return RN_OK;
 }
 
-rn_status rn_reduce_scatter_exact(rn_err *err, rn_reducer *r, const int64_t *gradient,
-                                  int64_t *own) {
-  for (int64_t block = 0; block * BLOCK < r->longest; block++) {
-    const rn_range mine = block_of(r, r->rank, block);
-    int64_t *sum = own + block * BLOCK;
-    RN_TRY(err, exchange_block(err, r, (const char *)gradient, MPI_INT64_T, sizeof *own, block));
+static void add_floats(bool first, int64_t count, const float *part, float *sum) {
+  for (int64_t j = 0; j < count; j++) sum[j] = first ? part[j] : sum[j] + part[j];
+}
+
+static void add_integers(bool first, int64_t count, const int64_t *part, int64_t *sum) {
+  for (int64_t j = 0; j < count; j++) sum[j] = first ? part[j] : sum[j] + part[j];
+}
+
+/* own = the parts of all ranks, in their order, element by element. */
+static void sum_up(const rn_reducer *r, int number) {
+  const int bucket = r->order[number];
+  const rn_range mine = rn_shares_of(r->shares, bucket, r->rank);
+  const size_t begin = (size_t)mine.begin * r->bytes_each;
+  char *own = r->own + (size_t)r->at[bucket] * r->bytes_each;
+  if (own == r->gradient + begin) return;
+#pragma omp parallel for schedule(static)
+  for (int64_t at = 0; at < rn_range_count(mine); at += TURN) {
+    const int64_t left = rn_range_count(mine) - at, count = left < TURN ? left : TURN;
+    const size_t here = (size_t)at * r->bytes_each;
     for (int i = 0; i < r->size; i++) {
-      const int64_t *part =
-          i == r->rank ? gradient + mine.begin : (const int64_t *)r->received + (int64_t)i * BLOCK;
-      for (int64_t j = 0; j < rn_range_count(mine); j++) {
-        sum[j] = i == 0 ? part[j] : sum[j] + part[j];
+      const char *part = (i == r->rank ? r->gradient + begin : room_of(r, number, i)) + here;
+      if (r->kind == RN_REDUCE_EXACT) {
+        add_integers(i == 0, count, (const int64_t *)part, (int64_t *)(own + here));
+      } else {
+        add_floats(i == 0, count, (const float *)part, (float *)(own + here));
       }
     }
   }
+}
+
+/* Goes on with what can go on: buckets that have come are summed, others take their slots. */
+static rn_status look(rn_err *err, rn_reducer *r) {
+  for (int done = 1; done && r->ended < r->started;) {
+    while (r->under_way < r->started && r->under_way < r->ended + SLOTS) {
+      RN_TRY(err, exchange(err, r, r->under_way++));
+    }
+    RN_MPI(err, MPI_Testall(2 * r->size, requests_of(r, r->ended), &done, MPI_STATUSES_IGNORE));
+    if (!done) break;
+    rn_span_begin("sum of a bucket");
+    sum_up(r, r->ended++);
+    rn_span_end();
+  }
+  return RN_OK;
+}
+
+rn_status rn_reduce_start(rn_err *err, rn_reducer *r, int bucket) {
+  assert(r->started < r->shares->buckets);
+  r->order[r->started++] = bucket;
+  return look(err, r);
+}
+
+rn_status rn_reduce_finish(rn_err *err, rn_reducer *r) {
+  rn_patience patience = {0};
+  assert(r->started == r->shares->buckets);
+  RN_TRY(err, look(err, r));
+  for (int seen = r->ended; r->ended < r->started; seen = r->ended) {
+    rn_patience_wait(&patience);
+    RN_TRY(err, look(err, r));
+    if (r->ended > seen) patience = (rn_patience){0};
+  }
+  r->started = r->under_way = r->ended = 0;
   return RN_OK;
 }
 

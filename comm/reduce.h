@@ -2,8 +2,8 @@
  * Sums over the ranks of a grid whose order is our own, or that have no order at all.
  *
  * MPI's own reductions choose their order by size and load; here floating-point sums go by rank
- * 0, 1, 2 ..., and exact sums are of integers. Weights are shared out over the replicas of a stage:
- * replica r owns elements edge[r] .. edge[r+1]-1.
+ * 0, 1, 2 ..., and exact sums are of integers. Gradients are summed bucket by bucket while the
+ * ranks still work on others: what arrives when changes nothing in a sum.
  */
 #ifndef RN_COMM_REDUCE_H
 #define RN_COMM_REDUCE_H
@@ -11,32 +11,39 @@
 #include <stdint.h>
 
 #include "comm/grid.h"
+#include "comm/shares.h"
 
 typedef struct rn_reducer rn_reducer;
 
-/** Bytes that sums of elements of `bytes_each` over shares of at most `longest` work with. */
-size_t rn_reducer_bytes(int replicas, int64_t longest, size_t bytes_each);
+/** What is summed: floats in rank order, or integers. */
+typedef enum { RN_REDUCE_FLOAT, RN_REDUCE_EXACT } rn_reduce_kind;
+
+/** Bytes that sums over `replicas` work with, whose shares have `longest` elements at most. */
+size_t rn_reducer_bytes(int replicas, int64_t longest, rn_reduce_kind kind);
 
 /**
- * For the shares that `edge` [replicas + 1] cuts; it is copied. Takes all memory it will need.
- * Errors: RN_ERR_MEMORY, of this rank alone.
+ * own = sum over replicas, in rank order, of their gradients' elements of this rank's shares.
+ *
+ * Shapes:     gradient [total]; own [this rank's shares, one bucket's behind the other's], for one
+ *             replica alone also the gradient itself.
+ * Collective: over the world. Ownership: grid, shares and arrays outlive it.
+ * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
-rn_status rn_reducer_create(rn_err *err, const rn_grid *grid, const int64_t *edge,
-                            rn_reducer **out);
+rn_status rn_reducer_create(rn_err *err, const rn_world *world, const rn_grid *grid,
+                            const rn_shares *shares, rn_reduce_kind kind, const void *gradient,
+                            void *own, rn_reducer **out);
 void rn_reducer_destroy(rn_reducer **reducer);
 
 /**
- * own[j] = sum over replicas, in rank order, of their gradient's element of this rank's share.
+ * This rank's gradient of the bucket is whole and stays untouched until the round is finished.
+ * Waits for nobody.
  *
- * Shapes:     gradient [total], untouched; own [count of the share], for one replica alone also
- *             the gradient itself.
- * Collective: over the replicas.
+ * Collective: over the replicas; all start the buckets in the same order.
  */
-rn_status rn_reduce_scatter(rn_err *err, rn_reducer *reducer, const float *gradient, float *own);
+rn_status rn_reduce_start(rn_err *err, rn_reducer *reducer, int bucket);
 
-/** The same for integers, whose sums have no order. */
-rn_status rn_reduce_scatter_exact(rn_err *err, rn_reducer *reducer, const int64_t *gradient,
-                                  int64_t *own);
+/** Ends the round, in which every bucket was started: own is whole. */
+rn_status rn_reduce_finish(rn_err *err, rn_reducer *reducer);
 
 /**
  * Sums doubles over all ranks of the grid, replicas and stages, in world order: the same bits on

@@ -1,6 +1,6 @@
 /**
- * Who owns what of a stage's weights: the flat array is cut into parts that follow one another, and
- * each part into shares, one for each replica of the stage.
+ * Who owns what of a stage's weights: the flat array is cut into buckets that follow one another,
+ * and each bucket into shares, one for each replica of the stage.
  */
 #ifndef RN_COMM_SHARES_H
 #define RN_COMM_SHARES_H
@@ -9,23 +9,27 @@
 
 #include "proto/cut.h"
 
-/** edge [parts, replicas + 1]: replica r owns edge[p][r] .. edge[p][r + 1] - 1 of part p. */
+/** edge [buckets, replicas + 1]: slice i of bucket b is edge[b][i] .. edge[b][i + 1] - 1. */
 typedef struct rn_shares {
-  int parts, replicas;
+  int buckets, replicas;
   int64_t *edge;
 } rn_shares;
 
-/** What a replica owns of a part; a whole part. */
-static inline rn_range rn_shares_of(const rn_shares *shares, int part, int replica) {
-  assert(0 <= part && part < shares->parts && 0 <= replica && replica < shares->replicas);
-  const int64_t *edge = shares->edge + (int64_t)part * (shares->replicas + 1) + replica;
-  assert(edge[0] <= edge[1]);
-  return (rn_range){edge[0], edge[1]};
+/**
+ * What a replica owns of a bucket. Slices go round from bucket to bucket, so that uneven ones even
+ * out.
+ */
+static inline rn_range rn_shares_of(const rn_shares *shares, int bucket, int replica) {
+  assert(0 <= bucket && bucket < shares->buckets && 0 <= replica && replica < shares->replicas);
+  const int64_t *edge = shares->edge + (int64_t)bucket * (shares->replicas + 1);
+  const int slice = (int)(((int64_t)replica + bucket) % shares->replicas);
+  assert(edge[slice] <= edge[slice + 1]);
+  return (rn_range){edge[slice], edge[slice + 1]};
 }
 
-static inline rn_range rn_shares_part(const rn_shares *shares, int part) {
-  return (rn_range){rn_shares_of(shares, part, 0).begin,
-                    rn_shares_of(shares, part, shares->replicas - 1).end};
+static inline rn_range rn_shares_bucket(const rn_shares *shares, int bucket) {
+  const int64_t *edge = shares->edge + (int64_t)bucket * (shares->replicas + 1);
+  return (rn_range){edge[0], edge[shares->replicas]};
 }
 
 #endif

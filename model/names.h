@@ -17,6 +17,7 @@
 #define rn_stage_destroy RN_NAME(rn_stage_destroy)
 #define rn_stage_measure RN_NAME(rn_stage_measure)
 #define rn_stage_round_weights RN_NAME(rn_stage_round_weights)
+#define rn_stage_attach RN_NAME(rn_stage_attach)
 #define rn_stage_params RN_NAME(rn_stage_params)
 #define rn_stage_forward RN_NAME(rn_stage_forward)
 #define rn_stage_loss RN_NAME(rn_stage_loss)

@@ -18,6 +18,7 @@ struct rn_stage {
   int first_layer, layer_count;
   int max_sequences, max_tokens;
   uint64_t seed;
+  rn_part_port port;
   rn_param_table *table;
   rn_layer *layer; /* [layer_count] */
   rn_block_retention retention;
@@ -170,6 +171,18 @@ void rn_stage_destroy(rn_stage **stage) {
   free((*stage)->layer);
   free(*stage);
   *stage = NULL;
+}
+
+void rn_stage_attach(rn_stage *stage, rn_part_port port) {
+  stage->port = port;
+}
+
+static rn_status wait_for(rn_err *err, const rn_stage *stage, int part) {
+  return stage->port.wait == NULL ? RN_OK : stage->port.wait(err, stage->port.self, part);
+}
+
+static void tell_of(const rn_stage *stage, int part) {
+  if (stage->port.added != NULL) stage->port.added(stage->port.self, part);
 }
 
 const rn_param_table *rn_stage_params(const rn_stage *stage) {
@@ -358,6 +371,7 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, 
   rn_span_phase("embedding");
   rn_real *rows = rows_before(stage, tape, 0, y);
   if (stage->has_embedding) {
+    RN_TRY(err, wait_for(err, stage, 0));
     rn_embed_forward(&stage->embed, params, unit, train, stage->seed, tape->embed_stat, rows);
   } else {
     copy_rows(stage, unit, x, rows);
@@ -365,6 +379,7 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, 
   for (int i = 0; i < stage->layer_count; i++) {
     rn_real *next = rows_before(stage, tape, i + 1, y);
     if (tape->keep == RN_KEEP_INPUTS) copy_rows(stage, unit, rows, input_of(tape, i));
+    RN_TRY(err, wait_for(err, stage, 1 + i));
     RN_TRY(err, rn_layer_forward(err, &stage->layer[i], params, unit, form, train, port, rows,
                                  &tape->layer[i], next));
     if (tape->keep == RN_KEEP_INPUTS) keep_state(tape, unit, i);
@@ -400,12 +415,14 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
                                         dy, sink));
     if (tape->weights_done) {
       rn_layer_backward_weight(&stage->layer[i], rn_rows_of_unit(unit), &tape->layer[i], sink);
+      tell_of(stage, 1 + i);
     }
   }
   rn_span_phase("embedding");
   if (stage->has_embedding) {
     rn_embed_backward(&stage->embed, params, unit, tape->train, stage->seed, tape->embed_stat,
                       stage->embed_work, dy, sink);
+    tell_of(stage, 0);
   } else {
     copy_rows(stage, unit, dy, dx);
   }
@@ -417,6 +434,7 @@ void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tap
   const rn_rows rows = rn_rows_of_unit(unit);
   for (int i = stage->layer_count - 1; !tape->weights_done && i >= 0; i--) {
     rn_layer_backward_weight(&stage->layer[i], rows, &tape->layer[i], sink);
+    tell_of(stage, 1 + i);
   }
 }
 

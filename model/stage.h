@@ -16,6 +16,7 @@
 #include "model/sink.h"
 #include "model/spec.h"
 #include "model/unit.h"
+#include "proto/part_port.h"
 #include "proto/scan_port.h"
 
 typedef struct rn_stage rn_stage;
@@ -34,6 +35,13 @@ void rn_stage_destroy(rn_stage **stage);
  * whenever params [total] have changed, before they are used. Elsewhere there is nothing to do.
  */
 void rn_stage_round_weights(rn_stage *stage, const rn_real *params);
+
+/**
+ * From now on forwards wait at `port` for each part before they read it, and backwards tell it of
+ * each part that they have added the gradient of: from the last layer on, the embedding at the end.
+ * The head's part is the caller's to wait for and to tell of.
+ */
+void rn_stage_attach(rn_stage *stage, rn_part_port port);
 
 /** The stage's parameter table; the stage owns it. */
 const rn_param_table *rn_stage_params(const rn_stage *stage);

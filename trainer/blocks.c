@@ -39,36 +39,20 @@ void rn_blocks_destroy(rn_blocks *blocks) {
   *blocks = (rn_blocks){0};
 }
 
-/* The start of the block that element `at` lies in. */
-static int64_t start_of_block(const rn_param_table *table, int64_t at) {
-  for (int i = table->count - 1; i >= 0; i--) {
-    const int64_t offset = table->param[i].offset;
-    if (offset <= at) return offset + (at - offset) / RN_BLOCK * RN_BLOCK;
-  }
-  return 0;
-}
-
-void rn_blocks_cut(const rn_blocks *blocks, int parts, int64_t *edge) {
-  const int64_t total = blocks->table->total;
-  for (int i = 0; i < parts; i++) {
-    edge[i] = start_of_block(blocks->table, rn_cut(total, parts, i).begin);
-  }
-  edge[parts] = total;
-}
-
-void rn_blocks_squares(const rn_blocks *blocks, rn_range own, const float *values, double *sum) {
-  for (int i = 0; i < blocks->table->count; i++) {
-    const rn_param *p = &blocks->table->param[i];
-    const rn_range mine = rn_param_within(p, own);
-    if (p->copy || rn_range_count(mine) == 0) continue;
-    assert((mine.begin - p->offset) % RN_BLOCK == 0);
-    const int64_t first = blocks->first[i] + (mine.begin - p->offset) / RN_BLOCK;
-    const int64_t count = (rn_range_count(mine) + RN_BLOCK - 1) / RN_BLOCK;
+void rn_blocks_squares(const rn_blocks *blocks, const rn_ownership *own, const float *values,
+                       double *sum) {
+  for (int i = 0; i < own->pieces; i++) {
+    const rn_piece *p = &own->piece[i];
+    const int64_t within = p->range.begin - p->param->offset, elements = rn_range_count(p->range);
+    if (p->param->copy) continue;
+    assert(within % RN_BLOCK == 0);
+    const int64_t first = blocks->first[p->param - blocks->table->param] + within / RN_BLOCK;
+    const int64_t count = (elements + RN_BLOCK - 1) / RN_BLOCK;
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < count; b++) {
-      const int64_t begin = mine.begin + b * RN_BLOCK;
-      const int64_t length = mine.end - begin < RN_BLOCK ? mine.end - begin : RN_BLOCK;
-      sum[first + b] = rn_sum_of_squares(length, values + begin - own.begin);
+      const int64_t left = elements - b * RN_BLOCK;
+      sum[first + b] =
+          rn_sum_of_squares(left < RN_BLOCK ? left : RN_BLOCK, values + p->at + b * RN_BLOCK);
     }
   }
 }

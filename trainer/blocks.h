@@ -10,8 +10,7 @@
 
 #include "model/param.h"
 #include "model/spec.h"
-
-enum { RN_BLOCK = 16384 };
+#include "trainer/ownership.h"
 
 /** A stage's tensors among the blocks of the whole model. */
 typedef struct rn_blocks {
@@ -25,13 +24,11 @@ rn_status rn_blocks_create(rn_err *err, const rn_spec *spec, const rn_param_tabl
                            rn_blocks *out);
 void rn_blocks_destroy(rn_blocks *blocks);
 
-/** edge [parts + 1]: the stage's elements in nearly equal parts of whole blocks. */
-void rn_blocks_cut(const rn_blocks *blocks, int parts, int64_t *edge);
-
 /**
  * sum[b] = sum of squares of block b, for the blocks of `own` that are no copies; others stay.
  * Shapes: values [count of own]; sum [total].
  */
-void rn_blocks_squares(const rn_blocks *blocks, rn_range own, const float *values, double *sum);
+void rn_blocks_squares(const rn_blocks *blocks, const rn_ownership *own, const float *values,
+                       double *sum);
 
 #endif

@@ -60,27 +60,33 @@ static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest 
                  run->config->data->dir);
 }
 
-/* This rank's shares; the others' weights are theirs to read. */
-static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weights_only) {
+static rn_status check_tensors(rn_err *err, const rn_run *run, rn_ckpt *ckpt) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
     const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name);
-    if (tensor == NULL || rn_ckpt_elements(tensor) != p->rows * p->cols) {
-      return rn_fail(err, RN_ERR_USAGE, "%s: not a checkpoint of this model: %s differs",
-                     rn_ckpt_path(ckpt), p->name);
-    }
-    const rn_range mine = rn_param_within(p, run->own);
-    const int64_t first = mine.begin - p->offset, at = mine.begin - run->own.begin;
-    const int64_t count = rn_range_count(mine);
-    if (count == 0) continue;
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name, first, count,
-                             run->params + mine.begin));
+    if (tensor != NULL && rn_ckpt_elements(tensor) == p->rows * p->cols) continue;
+    return rn_fail(err, RN_ERR_USAGE, "%s: not a checkpoint of this model: %s differs",
+                   rn_ckpt_path(ckpt), p->name);
+  }
+  return RN_OK;
+}
+
+/* This rank's shares; the others' weights are theirs to read. */
+static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weights_only) {
+  RN_TRY(err, check_tensors(err, run, ckpt));
+  for (int i = 0; i < run->ownership.pieces; i++) {
+    const rn_piece *piece = &run->ownership.piece[i];
+    const char *name = piece->param->name;
+    const int64_t first = piece->range.begin - piece->param->offset;
+    const int64_t count = rn_range_count(piece->range);
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, name, first, count,
+                             run->params + piece->range.begin));
     if (weights_only) continue;
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, p->name, first, count,
-                             run->exp_avg + at));
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, p->name, first, count,
-                             run->exp_avg_sq + at));
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, name, first, count,
+                             run->exp_avg + piece->at));
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, name, first, count,
+                             run->exp_avg_sq + piece->at));
   }
   return RN_OK;
 }

@@ -9,6 +9,7 @@
 #include "proto/arena.h"
 #include "trainer/carried.h"
 #include "trainer/layer_split.h"
+#include "trainer/ownership.h"
 #include "trainer/shapes.h"
 
 enum { FIRST, INNER, LAST, PLACES };
@@ -28,7 +29,7 @@ static int rank_of_place(const rn_layout *layout, int place) {
 }
 
 static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, int64_t share,
-                         int64_t own, size_t gradient_bytes) {
+                         int64_t own, int64_t longest) {
   const int sequences = (int)(share > layout->microbatch ? share : layout->microbatch);
   const size_t batches =
       (size_t)layout->segments *
@@ -36,7 +37,8 @@ static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, 
   const size_t frame = (size_t)smaller(own, RN_CKPT_FRAME_ELEMENTS) * sizeof(float);
   const size_t copy = config->checkpoint->async ? (size_t)own * 3 * sizeof(float) : 0;
   return batches + RN_SHARD_BLOCK_TOKENS * sizeof(int32_t) + 2 * frame + copy +
-         rn_reducer_bytes(layout->data * layout->sequence, own, gradient_bytes);
+         rn_reducer_bytes(layout->data * layout->sequence, longest,
+                          layout->leaf > 0 ? RN_REDUCE_EXACT : RN_REDUCE_FLOAT);
 }
 
 static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const rn_layout *layout,
@@ -53,12 +55,13 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
   const int64_t share = rn_range_count(rn_cut(config->data->batch_sequences, layout->data, 0));
   const rn_range layers = {plan->first[stage], plan->first[stage + 1]};
   const size_t sum_bytes = layout->leaf > 0 ? sizeof(int64_t) : sizeof(float);
-  const size_t exact_bytes = layout->leaf > 0 ? sizeof(int64_t) : 0;
+  const size_t exact_bytes = layout->leaf > 0 && replicas > 1 ? sizeof(int64_t) : 0;
   const size_t own_sum_bytes = layout->leaf > 0 || replicas > 1 ? sizeof(float) : 0;
   rn_pipeline_sizes sizes;
   RN_TRY(err, rn_pipeline_measure(
                   err, spec, rn_shapes_pipeline(config, layout, stage, layers, share), &sizes));
-  const int64_t total = sizes.parameters, own = (total + replicas - 1) / replicas;
+  const int64_t total = sizes.parameters, own = rn_ownership_most(total, replicas);
+  const int64_t longest = rn_ownership_longest(total, replicas);
   plan->parameters[stage] = total;
   plan->tapes[stage] = sizes.tapes;
   for (int place = FIRST; place < PLACES; place++) {
@@ -69,7 +72,7 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
     m->activations = sizes.activation_bytes;
     m->work = sizes.work_bytes;
     m->states = states_of(config, spec, layout, (int)rn_range_count(layers), share, place);
-    m->buffers = buffers_of(config, layout, share, own, sum_bytes);
+    m->buffers = buffers_of(config, layout, share, own, longest);
   }
   return RN_OK;
 }

@@ -13,6 +13,19 @@ static bool is_last(const rn_pipeline *p) {
   return p->relay == NULL || rn_relay_is_last(p->relay);
 }
 
+/* The stage waits for its other parts itself. */
+static rn_status wait_for_head(rn_err *err, rn_pipeline *p) {
+  if (p->exchange == NULL) return RN_OK;
+  const rn_part_port port = rn_exchange_port(p->exchange);
+  return port.wait(err, port.self, p->head);
+}
+
+static void tell_of_head(rn_pipeline *p) {
+  if (p->exchange == NULL) return;
+  const rn_part_port port = rn_exchange_port(p->exchange);
+  port.added(port.self, p->head);
+}
+
 static int64_t rows_of(const rn_unit *unit) {
   return (int64_t)unit->sequences * unit->tokens;
 }
@@ -70,10 +83,18 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
 
 rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
                              rn_relay *relay, rn_pipeline *out) {
-  *out = (rn_pipeline){.relay = relay, .schedule = shape.schedule, .dim = spec->dim};
+  *out = (rn_pipeline){.relay = relay,
+                       .dim = spec->dim,
+                       .head = 1 + shape.last_layer - shape.first_layer,
+                       .schedule = shape.schedule};
   rn_status status = make_parts(err, spec, shape, out);
   if (status != RN_OK) rn_pipeline_destroy(out);
   return status;
+}
+
+void rn_pipeline_attach(rn_pipeline *p, rn_exchange *exchange) {
+  p->exchange = exchange;
+  rn_stage_attach(p->stage, rn_exchange_port(exchange));
 }
 
 void rn_pipeline_destroy(rn_pipeline *p) {
@@ -185,7 +206,11 @@ static void take_loss(training *t, const rn_unit *unit, rn_slot *slot) {
 static rn_status compute_backward(rn_err *err, training *t, const rn_task *task, rn_slot *slot) {
   rn_pipeline *p = t->pipeline;
   const rn_unit *unit = unit_of(t, task);
-  if (is_last(p)) take_loss(t, unit, slot);
+  if (is_last(p)) {
+    RN_TRY(err, wait_for_head(err, p));
+    take_loss(t, unit, slot);
+    tell_of_head(p);
+  }
   rn_scan_port *port =
       rn_scan_source_port(t->scan, RN_SCAN_REVERSE, task->microbatch, task->segment);
   return rn_stage_backward_input(err, p->stage, p->params, unit, port, slot->tape,
@@ -219,9 +244,19 @@ static rn_status backward_weight(rn_err *err, training *t, int at) {
   return expect_rows(err, t, task->tape, at + 1);
 }
 
+/* What such a task adds to gradients is the last that the step does. */
+static bool is_last_of_kind(const training *t, int at) {
+  const rn_task_list *tasks = &t->pipeline->tasks;
+  for (int i = at + 1; i < tasks->count; i++) {
+    if (tasks->task[i].kind == tasks->task[at].kind) return false;
+  }
+  return true;
+}
+
 static rn_status run_half(rn_err *err, training *t, int at, rn_task_kind kind) {
   const rn_task *task = &t->pipeline->tasks.task[at];
   rn_status status = RN_OK;
+  if (t->pipeline->exchange != NULL) t->pipeline->exchange->last = is_last_of_kind(t, at);
   rn_span_begin_unit(rn_task_kind_name(kind), task->microbatch, task->segment);
   switch (kind) {
     case RN_TASK_FORWARD:
@@ -279,6 +314,7 @@ rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *u
     return rn_relay_wait(err, p->relay, &message);
   }
   double loss = 0;
+  RN_TRY(err, wait_for_head(err, p));
   rn_stage_loss(p->stage, p->params, unit, rows, 0, &loss, p->token_loss, NULL, NULL);
   *loss_sum += loss;
   return RN_OK;

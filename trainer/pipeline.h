@@ -12,6 +12,7 @@
 
 #include "comm/relay.h"
 #include "model/stage.h"
+#include "trainer/exchange.h"
 #include "trainer/scan_source.h"
 #include "trainer/schedule.h"
 
@@ -27,9 +28,10 @@ typedef struct rn_pipeline {
   rn_stage *stage;
   rn_relay *relay; /* to the neighbouring stages, not owned; NULL: there are none */
   rn_comm_thread
-      *comm_thread;    /* has MPI while the stage computes, not owned; NULL: there is none */
-  const float *params; /* [total], not owned */
-  int dim;
+      *comm_thread;      /* has MPI while the stage computes, not owned; NULL: there is none */
+  const float *params;   /* [total], not owned */
+  rn_exchange *exchange; /* of weights and gradients, not owned; NULL: all is whole */
+  int dim, head;         /* the number of the head's part */
   rn_schedule_shape schedule;
   rn_task_list tasks; /* of a training step; empty where only losses are asked for */
   rn_slot *slot;      /* [tasks.tapes] */
@@ -63,6 +65,9 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
 rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
                              rn_relay *relay, rn_pipeline *out);
 void rn_pipeline_destroy(rn_pipeline *pipeline);
+
+/** From now on weights come, and gradients go, by `exchange`, which outlives the pipeline. */
+void rn_pipeline_attach(rn_pipeline *pipeline, rn_exchange *exchange);
 
 /** Reproducible mode: the losses of a batch, a double a leaf, in the order of sequences. */
 typedef struct rn_leaf_losses {

@@ -86,53 +86,53 @@ static rn_status make_pipeline(rn_err *err, rn_run *run) {
   return rn_pipeline_create(err, &run->spec, shape, run->relay, &run->pipeline);
 }
 
-/* Which weights this rank updates, and what sums their gradients and squares. */
+/* Which weights this rank updates, and what sums their squares. */
 static rn_status make_shares(rn_err *err, rn_run *run) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
-  const int replicas = rn_grid_replica_size(run->grid);
   run->total = table->total;
   RN_TRY(err, rn_blocks_create(err, &run->spec, table, &run->blocks));
   RN_TRY(err, rn_alloc(err, "squares of blocks", (size_t)run->blocks.total, sizeof(double),
                        &run->block_squares));
-  RN_TRY(err, rn_alloc(err, "shares of ranks", (size_t)replicas + 1, sizeof(int64_t),
-                       &run->shares.edge));
-  run->shares.parts = 1;
-  run->shares.replicas = replicas;
-  rn_blocks_cut(&run->blocks, replicas, run->shares.edge);
-  run->own = rn_shares_of(&run->shares, 0, rn_grid_replica(run->grid));
-  return rn_reducer_create(err, run->grid, run->shares.edge, &run->reducer);
+  return rn_ownership_create(err, table, (int)rn_range_count(run->layers),
+                             rn_grid_replica_size(run->grid), rn_grid_replica(run->grid),
+                             &run->ownership);
 }
 
-/* Where gradients are summed: plain, or exact with losses by leaf. */
-static rn_status make_sink(rn_err *err, rn_run *run) {
-  const size_t own = (size_t)rn_range_count(run->own), total = (size_t)run->total;
+static bool is_alone(const rn_run *run) {
+  return rn_grid_replica_size(run->grid) == 1;
+}
+
+/* Losses by leaf, and sums that are exact. Alone, a rank's sums are those over ranks as they are.
+ */
+static rn_status make_exact_sink(rn_err *err, rn_run *run) {
+  const size_t own = (size_t)run->ownership.count, total = (size_t)run->total;
   const int batch = run->config->data->batch_sequences, leaf = run->layout.leaf;
-  run->sink.total = run->total;
-  if (leaf == 0) {
-    return rn_alloc(err, "gradients", total, sizeof(float), &run->sink.gradient);
-  }
   run->leaves.leaf = leaf;
   run->leaves.each = (run->config->data->sequence_length + leaf - 1) / leaf;
   run->sink.leaves = run->leaves.each * batch;
   RN_TRY(err, rn_alloc(err, "exact gradients", total, sizeof(int64_t), &run->sink.exact));
-  RN_TRY(err, rn_alloc(err, "exact sums", own, sizeof(int64_t), &run->own_exact));
+  run->own_exact = run->sink.exact;
+  if (!is_alone(run)) {
+    RN_TRY(err, rn_alloc(err, "exact sums", own, sizeof(int64_t), &run->own_exact));
+  }
+  RN_TRY(err, rn_alloc(err, "sums of gradients", own, sizeof(float), &run->own_gradient));
   return rn_alloc(err, "losses of leaves", (size_t)run->sink.leaves + 1, sizeof(double),
                   &run->leaves.loss);
 }
 
-/* Alone, a rank's gradient is the sum over ranks as it is. */
-static rn_status make_own_gradient(rn_err *err, rn_run *run) {
-  if (run->sink.exact == NULL && rn_grid_replica_size(run->grid) == 1) {
-    run->own_gradient = run->sink.gradient;
-    return RN_OK;
-  }
-  return rn_alloc(err, "sums of gradients", (size_t)rn_range_count(run->own), sizeof(float),
+/* Where gradients are summed: plain, or exact. */
+static rn_status make_sink(rn_err *err, rn_run *run) {
+  run->sink.total = run->total;
+  if (run->layout.leaf > 0) return make_exact_sink(err, run);
+  RN_TRY(err, rn_alloc(err, "gradients", (size_t)run->total, sizeof(float), &run->sink.gradient));
+  run->own_gradient = run->sink.gradient;
+  if (is_alone(run)) return RN_OK;
+  return rn_alloc(err, "sums of gradients", (size_t)run->ownership.count, sizeof(float),
                   &run->own_gradient);
 }
 
 static rn_status make_moments(rn_err *err, rn_run *run) {
-  const size_t own = (size_t)rn_range_count(run->own);
-  RN_TRY(err, make_own_gradient(err, run));
+  const size_t own = (size_t)run->ownership.count;
   RN_TRY(err, rn_alloc(err, "first moments", own, sizeof(float), &run->exp_avg));
   return rn_alloc(err, "second moments", own, sizeof(float), &run->exp_avg_sq);
 }
@@ -145,13 +145,37 @@ rn_status rn_run_bring_weights(rn_err *err, rn_run *run) {
 /* Every rank makes its own share. */
 static rn_status make_weights(rn_err *err, rn_run *run) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
-  RN_TRY(err, rn_weights_create(err, run->config, run->world, run->grid, &run->shares, run->total,
-                                &run->weights));
+  const uint64_t seed = (uint64_t)run->config->run->seed;
+  RN_TRY(err, rn_weights_create(err, run->config, run->world, run->grid, &run->ownership.shares,
+                                run->total, &run->weights));
   run->params = rn_shared_memory(run->weights.memory);
   run->pipeline.params = run->params;
-  rn_param_init_values(table, (uint64_t)run->config->run->seed, run->own.begin, run->own.end,
-                       run->params + run->own.begin);
+  for (int i = 0; i < run->ownership.pieces; i++) {
+    const rn_range mine = run->ownership.piece[i].range;
+    rn_param_init_values(table, seed, mine.begin, mine.end, run->params + mine.begin);
+  }
   return rn_run_bring_weights(err, run);
+}
+
+/* The part that is summed later, since the other end of the pipeline adds to it: its tied weights.
+ */
+static int tied_part(const rn_run *run) {
+  if (run->relay == NULL || !run->spec.tie_embeddings) return -1;
+  if (rn_relay_is_first(run->relay)) return 0;
+  return rn_relay_is_last(run->relay) ? run->pipeline.head : -1;
+}
+
+static rn_status make_exchange(rn_err *err, rn_run *run) {
+  const bool exact = run->sink.exact != NULL;
+  run->exchange = (rn_exchange){
+      .ownership = &run->ownership, .gather = run->weights.gather, .held = tied_part(run)};
+  RN_TRY(err, rn_reducer_create(err, run->world, run->grid, &run->ownership.shares,
+                                exact ? RN_REDUCE_EXACT : RN_REDUCE_FLOAT,
+                                exact ? (void *)run->sink.exact : (void *)run->sink.gradient,
+                                exact ? (void *)run->own_exact : (void *)run->own_gradient,
+                                &run->exchange.reducer));
+  rn_pipeline_attach(&run->pipeline, &run->exchange);
+  return RN_OK;
 }
 
 static rn_status make_streams(rn_err *err, rn_run *run) {
@@ -204,7 +228,7 @@ static rn_status start_comm_thread(rn_err *err, rn_run *run) {
                                     run->threads, &run->comm_thread));
   rn_scan_source_use_thread(&run->scan, run->comm_thread);
   if (run->relay != NULL) rn_relay_use_thread(run->relay, run->comm_thread);
-  run->pipeline.comm_thread = run->comm_thread;
+  run->pipeline.comm_thread = run->exchange.comm_thread = run->comm_thread;
   return RN_OK;
 }
 
@@ -220,7 +244,7 @@ rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn
                                     sizeof out->train.content)) != RN_OK ||
       (status = rn_agree(err, world, make_grid(err, out))) != RN_OK ||
       (status = rn_agree(err, world, make_state(err, out))) != RN_OK ||
-      (status = make_weights(err, out)) != RN_OK ||
+      (status = make_weights(err, out)) != RN_OK || (status = make_exchange(err, out)) != RN_OK ||
       (status = start_comm_thread(err, out)) != RN_OK) {
     if (status != RN_ERR_MPI) rn_run_destroy(out);
   }
@@ -241,17 +265,17 @@ void rn_run_destroy(rn_run *run) {
   rn_scan_source_destroy(&run->scan);
   rn_carried_destroy(&run->carried);
   rn_relay_destroy(&run->relay);
+  rn_reducer_destroy(&run->exchange.reducer);
   rn_weights_destroy(&run->weights);
   rn_grid_destroy(&run->grid);
-  rn_reducer_destroy(&run->reducer);
+  rn_ownership_destroy(&run->ownership);
   rn_blocks_destroy(&run->blocks);
   free(run->block_squares);
   if (run->own_gradient != run->sink.gradient) free(run->own_gradient);
   free(run->sink.gradient);
+  if (run->own_exact != run->sink.exact) free(run->own_exact);
   free(run->sink.exact);
-  free(run->own_exact);
   free(run->leaves.loss);
-  free(run->shares.edge);
   free(run->exp_avg);
   free(run->exp_avg_sq);
   *run = (rn_run){0};

@@ -15,9 +15,11 @@
 #include "proto/config.pb-c.h"
 #include "proto/cut.h"
 #include "trainer/blocks.h"
+#include "trainer/exchange.h"
 #include "trainer/layout.h"
 #include "trainer/lr.h"
 #include "trainer/optim.h"
+#include "trainer/ownership.h"
 #include "trainer/pipeline.h"
 #include "trainer/plan.h"
 #include "trainer/scan_source.h"
@@ -45,16 +47,15 @@ typedef struct rn_run {
   rn_pipeline pipeline;
   int64_t total; /* weights of the stage */
   rn_blocks blocks;
-  double *block_squares; /* [blocks.total] */
-  rn_reducer *reducer;
-  rn_shares shares; /* of the weights over the replicas of the stage */
-  rn_range own;     /* of the weights: what this rank updates */
+  double *block_squares;  /* [blocks.total] */
+  rn_ownership ownership; /* what of the weights this rank updates */
+  rn_exchange exchange;   /* of gradients and weights between the replicas of the stage */
   rn_weights weights;
-  float *params;               /* [total] of weights, whole between two steps */
-  float *own_gradient;         /* [own] sums over ranks; sink.gradient itself where there is one */
+  float *params;               /* [total] of weights; parts come while a step begins */
+  float *own_gradient;         /* [own] sums over ranks; sink.gradient where there is one */
   float *exp_avg, *exp_avg_sq; /* [own] */
   rn_sink sink;                /* sums of the step's gradient on this rank */
-  int64_t *own_exact;          /* [own] reproducible mode: sums over ranks */
+  int64_t *own_exact;          /* [own] reproducible mode: sums over ranks, likewise */
   rn_leaf_losses leaves;       /* reproducible mode */
   rn_adamw adamw;
   rn_schedule schedule;
@@ -72,7 +73,7 @@ rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn
 /** Collective: over the world; so not to be called after RN_ERR_MPI. */
 void rn_run_destroy(rn_run *run);
 
-/** Brings every rank's shares of run->params to all. Collective: over the world. */
+/** Brings every rank's shares of run->params to all, and waits. Collective: over the world. */
 rn_status rn_run_bring_weights(rn_err *err, rn_run *run);
 
 /**

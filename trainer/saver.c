@@ -46,22 +46,20 @@ static int64_t elements_of(const rn_saver *s) {
 
 /* This rank's slices where they lie: its weights and moments, tensor by tensor. */
 static int own_slices(const rn_run *run, rn_ckpt_slice *slices) {
-  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   int count = 0;
-  for (int i = 0; i < table->count; i++) {
-    const rn_param *p = &table->param[i];
-    const rn_range mine = rn_param_within(p, run->own);
-    if (p->copy || rn_range_count(mine) == 0) continue;
-    const int64_t at = mine.begin - run->own.begin;
-    const float *const data[KINDS] = {run->params + mine.begin, run->exp_avg + at,
-                                      run->exp_avg_sq + at};
+  for (int i = 0; i < run->ownership.pieces; i++) {
+    const rn_piece *piece = &run->ownership.piece[i];
+    const rn_param *p = piece->param;
+    if (p->copy) continue;
+    const float *const data[KINDS] = {run->params + piece->range.begin, run->exp_avg + piece->at,
+                                      run->exp_avg_sq + piece->at};
     for (int kind = 0; kind < KINDS; kind++) {
       slices[count++] = (rn_ckpt_slice){.kind = (Retnet__TensorKind)kind,
                                         .name = p->name,
                                         .dims = p->matrix ? 2 : 1,
                                         .shape = {p->rows, p->matrix ? p->cols : 0},
-                                        .first = mine.begin - p->offset,
-                                        .count = rn_range_count(mine),
+                                        .first = piece->range.begin - p->offset,
+                                        .count = rn_range_count(piece->range),
                                         .data = data[kind]};
     }
   }
@@ -75,9 +73,9 @@ static void collect_slices(rn_saver *s) {
 }
 
 static rn_status take_memory(rn_err *err, rn_saver *s) {
-  const size_t tensors = (size_t)rn_stage_params(s->run->pipeline.stage)->count;
+  const size_t pieces = (size_t)s->run->ownership.pieces;
   const size_t states = (size_t)rn_streams_slice_count(s->run);
-  RN_TRY(err, rn_alloc(err, "slices", KINDS * tensors + states, sizeof *s->slice, &s->slice));
+  RN_TRY(err, rn_alloc(err, "slices", KINDS * pieces + states, sizeof *s->slice, &s->slice));
   RN_TRY(err, rn_alloc(err, "names of states", states, sizeof *s->name, &s->name));
   if (!s->run->config->checkpoint->async) return RN_OK;
   collect_slices(s);

@@ -78,15 +78,18 @@ static rn_status sum_tied(rn_err *err, rn_run *run) {
   return rn_relay_sum_ends_exact(err, run->relay, count, run->sink.exact + at);
 }
 
-/* own_gradient = the batch's gradient of this rank's weights, over all ranks. */
+/*
+ * own_gradient = the batch's gradient of this rank's weights, over all ranks: what is left of the
+ * exchange that began under the last unit.
+ */
 static rn_status sum_gradients(rn_err *err, rn_run *run) {
   RN_TRY(err, sum_tied(err, run));
-  if (run->sink.exact == NULL) {
-    return rn_reduce_scatter(err, run->reducer, run->sink.gradient, run->own_gradient);
-  }
-  RN_TRY(err, rn_reduce_scatter_exact(err, run->reducer, run->sink.exact, run->own_exact));
+  if (run->exchange.held >= 0)
+    RN_TRY(err, rn_exchange_add(err, &run->exchange, run->exchange.held));
+  RN_TRY(err, rn_exchange_finish(err, &run->exchange));
+  if (run->sink.exact == NULL) return RN_OK;
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < rn_range_count(run->own); i++) {
+  for (int64_t i = 0; i < run->ownership.count; i++) {
     run->own_gradient[i] = rn_sink_value(run->own_exact[i]);
   }
   return RN_OK;
@@ -122,6 +125,10 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sum
   double loss = 0;
   const bool exact = run->sink.exact != NULL;
   rn_sink_start(&run->sink);
+  if (run->config->train->precision == RETNET__PRECISION__PRECISION_BF16) {
+    rn_span_phase("gather of weights"); /* all are rounded at once */
+    RN_TRY(err, rn_gather_finish(err, run->weights.gather));
+  }
   rn_span_phase("round weights");
   rn_stage_round_weights(run->pipeline.stage, run->params);
   if (exact) memset(run->leaves.loss, 0, (size_t)run->sink.leaves * sizeof(double));
@@ -135,23 +142,20 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sum
   RN_TRY(err, sum_gradients(err, run));
   rn_span_phase("gradient norm");
   memset(run->block_squares, 0, (size_t)run->blocks.total * sizeof(double));
-  rn_blocks_squares(&run->blocks, run->own, run->own_gradient, run->block_squares);
+  rn_blocks_squares(&run->blocks, &run->ownership, run->own_gradient, run->block_squares);
   rn_span_phase("wait for sums of all");
   return exact ? sum_in_order(err, run, sums) : sum_plainly(err, run, loss, sums);
 }
 
 /* The update of this rank's weights, tensor by tensor for the sake of decay groups. */
 static void update_own(rn_run *run, double lr, double clip) {
-  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   const bool decay_all =
       run->config->optimizer->decay == RETNET__DECAYED_WEIGHTS__DECAYED_WEIGHTS_ALL;
-  for (int i = 0; i < table->count; i++) {
-    const rn_param *p = &table->param[i];
-    const rn_range mine = rn_param_within(p, run->own);
-    const int64_t at = mine.begin - run->own.begin;
-    rn_adamw_update(&run->adamw, lr, run->updates + 1, clip, rn_range_count(mine),
-                    run->own_gradient + at, run->params + mine.begin, run->exp_avg + at,
-                    run->exp_avg_sq + at, decay_all || p->matrix);
+  for (int i = 0; i < run->ownership.pieces; i++) {
+    const rn_piece *p = &run->ownership.piece[i];
+    rn_adamw_update(&run->adamw, lr, run->updates + 1, clip, rn_range_count(p->range),
+                    run->own_gradient + p->at, run->params + p->range.begin, run->exp_avg + p->at,
+                    run->exp_avg_sq + p->at, decay_all || p->param->matrix);
   }
 }
 
@@ -208,7 +212,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
     rn_span_phase("update");
     update_own(run, out->lr, rn_clip_coefficient(out->grad_norm, run->config->optimizer->clip));
     rn_span_phase("gather of weights");
-    RN_TRY(err, rn_run_bring_weights(err, run));
+    RN_TRY(err, rn_gather_start(err, run->weights.gather));
   }
   rn_span_end();
   return finish_step(err, run, targets, out);
@@ -238,6 +242,7 @@ rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss)
       rn_cut(all ? stored : sequences, run->layout.data, rn_grid_data(run->grid));
   const int64_t tail = all ? run->val.tokens - 1 - stored * length : 0;
   double sum = 0;
+  RN_TRY(err, rn_gather_finish(err, run->weights.gather)); /* not every rank has a sequence */
   rn_stage_round_weights(run->pipeline.stage, run->params);
   for (int64_t first = share.begin; first < share.end; first += run->layout.microbatch) {
     int64_t last = first + run->layout.microbatch;

@@ -1,6 +1,6 @@
 /*
  * Whatever ranks share a node, all have every share afterwards, round after round; a node holds one
- * copy, and parts come in their order. Room that no host has is refused by name.
+ * copy, and buckets come in their order. Room that no host has is refused by name.
  */
 #include "comm/gather.h"
 
@@ -10,18 +10,20 @@
 #include "comm/shared.h"
 #include "tests/support/check.h"
 
-enum { PARTS = 3, ROUNDS = 4 };
+enum { BUCKETS = 3, ROUNDS = 4 };
 
 static rn_err err;
 
-/* Uneven parts and shares, some of them empty; messages of more than one piece. */
+/* Uneven buckets and shares, some of them empty; messages of more than one piece. */
 static rn_shares make_shares(int replicas, int64_t total) {
-  rn_shares s = {PARTS, replicas, calloc((size_t)PARTS * ((size_t)replicas + 1), sizeof(int64_t))};
-  for (int p = 0; p < PARTS; p++) {
-    const rn_range part = {total * p * p / 9, total * (p + 1) * (p + 1) / 9};
+  rn_shares s = {BUCKETS, replicas,
+                 calloc((size_t)BUCKETS * ((size_t)replicas + 1), sizeof(int64_t))};
+  for (int p = 0; p < BUCKETS; p++) {
+    const rn_range bucket = {total * p * p / 9, total * (p + 1) * (p + 1) / 9};
     for (int r = 0; r <= replicas; r++) {
-      const int64_t cut = rn_range_count(part) * r * (p + 1) / (replicas * 3) / 3 * 3;
-      s.edge[p * (replicas + 1) + r] = part.begin + (r == replicas ? rn_range_count(part) : cut);
+      const int64_t cut = rn_range_count(bucket) * r * (p + 1) / (replicas * 3) / 3 * 3;
+      s.edge[p * (replicas + 1) + r] =
+          bucket.begin + (r == replicas ? rn_range_count(bucket) : cut);
     }
   }
   return s;
@@ -32,7 +34,7 @@ static float value(int round, int64_t index) {
 }
 
 static void write_own(const rn_shares *shares, int replica, int round, float *values) {
-  for (int p = 0; p < PARTS; p++) {
+  for (int p = 0; p < BUCKETS; p++) {
     const rn_range own = rn_shares_of(shares, p, replica);
     for (int64_t i = own.begin; i < own.end; i++) values[i] = value(round, i);
   }
@@ -77,9 +79,9 @@ static void all_have_every_share(const rn_world *world, const rn_grid *grid, con
   for (int round = 0; round < ROUNDS; round++) {
     write_own(&shares, replica, round, values);
     CHECK_OK(&err, rn_gather_start(&err, gather));
-    for (int p = 0; p < PARTS && round % 2 == 0; p++) {
+    for (int p = 0; p < BUCKETS && round % 2 == 0; p++) {
       CHECK_OK(&err, rn_gather_wait(&err, gather, p));
-      CHECK_EQUAL(wrong_in(rn_shares_part(&shares, p), round, values), 0);
+      CHECK_EQUAL(wrong_in(rn_shares_bucket(&shares, p), round, values), 0);
     }
     CHECK_OK(&err, rn_gather_finish(&err, gather));
     CHECK_EQUAL(wrong_in((rn_range){0, total}, round, values), 0);

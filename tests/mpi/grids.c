@@ -165,17 +165,21 @@ static void a_token_changes_only_what_follows(rn_world *part, const grid_case *c
 /* This rank's part of every tensor's gradient against one rank's, by the norm of the whole. */
 static bool gradients_agree(const rn_run *run, const reference *r) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  const rn_ownership *own = &run->ownership;
   bool agree = true;
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i], *whole = rn_param_find(r->table, p->name);
-    const rn_range mine = rn_param_within(p, run->own);
     double norm = 0, difference = 0;
     for (int64_t j = 0; j < whole->rows * whole->cols; j++) {
       norm += pow((double)r->gradient[whole->offset + j], 2);
     }
-    for (int64_t j = mine.begin; j < mine.end; j++) {
-      const double want = (double)r->gradient[whole->offset + j - p->offset];
-      difference += pow((double)run->own_gradient[j - run->own.begin] - want, 2);
+    for (int k = 0; k < own->pieces; k++) {
+      if (own->piece[k].param != p) continue;
+      const float *mine = run->own_gradient + own->piece[k].at;
+      const float *want = r->gradient + whole->offset + own->piece[k].range.begin - p->offset;
+      for (int64_t j = 0; j < rn_range_count(own->piece[k].range); j++) {
+        difference += pow((double)mine[j] - (double)want[j], 2);
+      }
     }
     if (sqrt(difference) <= 1e-4 * sqrt(norm)) continue;
     fprintf(stderr, "%s: off by %.2g of its norm\n", p->name, sqrt(difference / norm));
@@ -247,6 +251,7 @@ static void exact_on(rn_world *part, const grid_case *c, const reference *r) {
   if (!CHECK_OK(&err, load(c, &config))) return;
   if (CHECK_OK(&err, rn_run_create(&err, config, part, &run))) {
     for (int k = 0; k < EXACT_STEPS; k++) CHECK_OK(&err, rn_step(&err, &run, &result));
+    CHECK_OK(&err, rn_gather_finish(&err, run.weights.gather));
     if (!CHECK(weights_are(&run, r))) fprintf(stderr, "  in %s\n", name);
     rn_run_destroy(&run);
   }

@@ -52,13 +52,17 @@ static void compare(const rn_run *run, const float *whole) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
-    const rn_range mine = rn_param_within(p, run->own);
     double norm = 0, difference = 0;
     for (int64_t j = p->offset; j < p->offset + p->rows * p->cols; j++) {
       norm += (double)whole[j] * (double)whole[j];
     }
-    for (int64_t j = mine.begin; j < mine.end; j++) {
-      difference += pow((double)run->own_gradient[j - run->own.begin] - (double)whole[j], 2);
+    for (int k = 0; k < run->ownership.pieces; k++) {
+      const rn_piece *piece = &run->ownership.piece[k];
+      if (piece->param != p) continue;
+      for (int64_t j = piece->range.begin; j < piece->range.end; j++) {
+        const float mine = run->own_gradient[piece->at + j - piece->range.begin];
+        difference += pow((double)mine - (double)whole[j], 2);
+      }
     }
     CHECK(norm > 0);
     if (!CHECK(sqrt(difference) <= 1e-4 * sqrt(norm))) {

@@ -1,11 +1,12 @@
-/* Sums over replicas are those of rank order, bit for bit. */
+/* Sums over replicas are those of rank order, bit for bit, whatever order buckets start in. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "comm/reduce.h"
 #include "proto/cut.h"
 #include "proto/random.h"
 #include "tests/support/check.h"
+
+enum { BUCKETS = 7 };
 
 static rn_err err;
 
@@ -20,49 +21,89 @@ static float sum_in_order(int size, int64_t index) {
   return sum;
 }
 
-/* Shares that are not even: the last rank has what the others left. */
-static rn_reducer *make_reducer(const rn_grid *grid, int size, int64_t total, int64_t *edge) {
-  rn_reducer *reducer = NULL;
-  for (int r = 0; r < size; r++) edge[r] = rn_cut(total, size, r).begin / 3 * 2;
-  edge[size] = total;
-  CHECK_OK(&err, rn_reducer_create(&err, grid, edge, &reducer));
-  return reducer;
+/* Buckets and shares that are not even, some empty. */
+static rn_shares make_shares(int size, int64_t total) {
+  rn_shares s = {BUCKETS, size, calloc(BUCKETS * ((size_t)size + 1), sizeof(int64_t))};
+  for (int b = 0; b < BUCKETS; b++) {
+    const rn_range bucket = {total * b * b / (BUCKETS * BUCKETS),
+                             total * (b + 1) * (b + 1) / (BUCKETS * BUCKETS)};
+    for (int r = 0; r <= size; r++) {
+      const int64_t cut = rn_cut(rn_range_count(bucket), size, r).begin / 3 * 2;
+      s.edge[b * (size + 1) + r] = r == size ? bucket.end : bucket.begin + cut;
+    }
+  }
+  return s;
 }
 
-static void sums_are_in_rank_order(const rn_grid *grid, int rank, int size, int64_t total) {
-  int64_t *edge = calloc((size_t)size + 1, sizeof *edge);
-  rn_reducer *reducer = make_reducer(grid, size, total, edge);
-  const rn_range cut = {edge[rank], edge[rank + 1]};
+/* Two rounds, in which buckets start in different orders; work between the starts is as it comes.
+ */
+static void sum_twice(rn_reducer *reducer) {
+  for (int round = 0; round < 2; round++) {
+    for (int b = 0; b < BUCKETS; b++) {
+      CHECK_OK(&err, rn_reduce_start(&err, reducer, round == 0 ? BUCKETS - 1 - b : b));
+    }
+    CHECK_OK(&err, rn_reduce_finish(&err, reducer));
+  }
+}
+
+static void sums_are_in_rank_order(const rn_world *world, const rn_grid *grid, int rank, int size,
+                                   int64_t total) {
+  rn_shares shares = make_shares(size, total);
+  rn_reducer *reducer = NULL;
   float *gradient = calloc((size_t)total, sizeof *gradient);
   float *own = calloc((size_t)total, sizeof *own);
+  int64_t at = 0, wrong = 0;
   for (int64_t i = 0; i < total; i++) gradient[i] = value(rank, i);
-  CHECK_OK(&err, rn_reduce_scatter(&err, reducer, gradient, own));
-  int wrong = 0;
-  for (int64_t i = cut.begin; i < cut.end; i++)
-    wrong += own[i - cut.begin] != sum_in_order(size, i);
-  CHECK_EQUAL(wrong, 0);
-  rn_reducer_destroy(&reducer);
-  free(edge);
-  free(gradient);
-  free(own);
-}
-
-static void exact_sums_are_of_all_ranks(const rn_grid *grid, int rank, int size, int64_t total) {
-  int64_t *edge = calloc((size_t)size + 1, sizeof *edge);
-  rn_reducer *reducer = make_reducer(grid, size, total, edge);
-  int64_t *gradient = calloc((size_t)total, sizeof *gradient);
-  int64_t *own = calloc((size_t)total, sizeof *own);
-  for (int64_t i = 0; i < total; i++) gradient[i] = ((int64_t)1 << 52) * (rank + 1) + i;
-  CHECK_OK(&err, rn_reduce_scatter_exact(&err, reducer, gradient, own));
-  int wrong = 0;
-  for (int64_t i = edge[rank]; i < edge[rank + 1]; i++) {
-    wrong += own[i - edge[rank]] != ((int64_t)1 << 52) * size * (size + 1) / 2 + size * i;
+  CHECK_OK(&err,
+           rn_reducer_create(&err, world, grid, &shares, RN_REDUCE_FLOAT, gradient, own, &reducer));
+  sum_twice(reducer);
+  for (int b = 0; b < BUCKETS; b++) {
+    const rn_range mine = rn_shares_of(&shares, b, rank);
+    for (int64_t i = mine.begin; i < mine.end; i++) wrong += own[at++] != sum_in_order(size, i);
   }
   CHECK_EQUAL(wrong, 0);
   rn_reducer_destroy(&reducer);
-  free(edge);
+  free(shares.edge);
   free(gradient);
   free(own);
+}
+
+static void exact_sums_are_of_all_ranks(const rn_world *world, const rn_grid *grid, int rank,
+                                        int size, int64_t total) {
+  rn_shares shares = make_shares(size, total);
+  rn_reducer *reducer = NULL;
+  int64_t *gradient = calloc((size_t)total, sizeof *gradient);
+  int64_t *own = calloc((size_t)total, sizeof *own);
+  int64_t at = 0, wrong = 0;
+  for (int64_t i = 0; i < total; i++) gradient[i] = ((int64_t)1 << 52) * (rank + 1) + i;
+  CHECK_OK(&err,
+           rn_reducer_create(&err, world, grid, &shares, RN_REDUCE_EXACT, gradient, own, &reducer));
+  sum_twice(reducer);
+  for (int b = 0; b < BUCKETS; b++) {
+    const rn_range mine = rn_shares_of(&shares, b, rank);
+    for (int64_t i = mine.begin; i < mine.end; i++) {
+      wrong += own[at++] != ((int64_t)1 << 52) * size * (size + 1) / 2 + size * i;
+    }
+  }
+  CHECK_EQUAL(wrong, 0);
+  rn_reducer_destroy(&reducer);
+  free(shares.edge);
+  free(gradient);
+  free(own);
+}
+
+/* What a rank sums alone is its gradient, where it lies. */
+static void alone_nothing_moves(const rn_world *world, const rn_grid *grid) {
+  rn_shares shares = make_shares(1, 1000);
+  rn_reducer *reducer = NULL;
+  float gradient[1000];
+  for (int i = 0; i < 1000; i++) gradient[i] = (float)i;
+  CHECK_OK(&err, rn_reducer_create(&err, world, grid, &shares, RN_REDUCE_FLOAT, gradient, gradient,
+                                   &reducer));
+  sum_twice(reducer);
+  for (int i = 0; i < 1000; i++) CHECK(gradient[i] == (float)i);
+  rn_reducer_destroy(&reducer);
+  free(shares.edge);
 }
 
 static void joined_doubles_are_the_bits_of_their_owners(const rn_grid *grid, int rank, int size) {
@@ -98,9 +139,10 @@ int main(int argc, char **argv) {
   if (CHECK_OK(&err, rn_grid_create(&err, world, data, 1, size / data, &grid))) {
     CHECK_EQUAL(rn_grid_data(grid) * (size / data) + rn_grid_sequence(grid), rank);
     CHECK_EQUAL(rn_grid_replica(grid), rank);
-    sums_are_in_rank_order(grid, rank, size, 1000);
-    sums_are_in_rank_order(grid, rank, size, 200003);
-    exact_sums_are_of_all_ranks(grid, rank, size, 200003);
+    sums_are_in_rank_order(world, grid, rank, size, 1000);
+    sums_are_in_rank_order(world, grid, rank, size, 200003);
+    exact_sums_are_of_all_ranks(world, grid, rank, size, 200003);
+    if (size == 1) alone_nothing_moves(world, grid);
     joined_doubles_are_the_bits_of_their_owners(grid, rank, size);
     double numbers[2] = {value(rank, 0), 1}, want = 0;
     for (int r = 0; r < size; r++) want += value(r, 0);

@@ -1,0 +1,98 @@
+/* Whatever the number of replicas, each element of a stage has one owner; shares are whole blocks
+ * of one tensor, parts begin with their layers, and no replica has much more than its even share.
+ */
+#include <stdlib.h>
+
+#include "tests/support/check.h"
+#include "trainer/ownership.h"
+
+static rn_err err;
+
+static rn_spec model(int dim, int vocab, bool tied) {
+  return (rn_spec){.layers = 5,
+                   .dim = dim,
+                   .value_dim = 2 * dim,
+                   .ffn_dim = 2 * dim,
+                   .heads = 2,
+                   .vocab = vocab,
+                   .gate = true,
+                   .pre_norm = true,
+                   .tie_embeddings = tied};
+}
+
+/* Buckets follow one another without gaps, and a part's first one begins with its layer. */
+static void buckets_cover_the_stage(const rn_param_table *table, int layers,
+                                    const rn_ownership *o) {
+  int64_t end = 0;
+  for (int b = 0; b < o->shares.buckets; b++) {
+    const rn_range bucket = rn_shares_bucket(&o->shares, b);
+    CHECK_EQUAL(bucket.begin, end);
+    CHECK(bucket.end > bucket.begin && rn_range_count(bucket) <= RN_BUCKET + RN_BLOCK);
+    end = bucket.end;
+  }
+  CHECK_EQUAL(end, table->total);
+  CHECK_EQUAL(o->parts, layers + 2);
+  CHECK_EQUAL(o->first[o->parts], o->shares.buckets);
+  for (int i = 0; i < layers; i++) {
+    const rn_range bucket = rn_shares_bucket(&o->shares, o->first[1 + i]);
+    CHECK_EQUAL(bucket.begin, table->layer[i].retention_norm);
+  }
+}
+
+/* Adds this replica's pieces to the owners of all elements. */
+static void mark(const rn_param_table *table, const rn_ownership *o, int *owners) {
+  int64_t count = 0, longest = 0;
+  for (int i = 0; i < o->pieces; i++) {
+    const rn_piece *p = &o->piece[i];
+    const int64_t within = p->range.begin - p->param->offset,
+                  left = p->range.end - p->param->offset;
+    CHECK_EQUAL(p->at, count);
+    CHECK_EQUAL(within % RN_BLOCK, 0);
+    CHECK(left == p->param->rows * p->param->cols || left % RN_BLOCK == 0);
+    for (int64_t j = p->range.begin; j < p->range.end; j++) owners[j]++;
+    count += rn_range_count(p->range);
+  }
+  CHECK_EQUAL(count, o->count);
+  for (int b = 0; b < o->shares.buckets; b++) {
+    for (int r = 0; r < o->shares.replicas; r++) {
+      const int64_t share = rn_range_count(rn_shares_of(&o->shares, b, r));
+      if (share > longest) longest = share;
+    }
+  }
+  CHECK(longest <= rn_ownership_longest(table->total, o->shares.replicas) + RN_BLOCK);
+}
+
+static void each_element_has_one_owner(const rn_spec *spec, int first, int last, int replicas) {
+  rn_param_table *table = NULL;
+  if (!CHECK_OK(&err, rn_param_table_create(&err, spec, first, last, &table))) return;
+  int *owners = calloc((size_t)table->total, sizeof *owners);
+  int64_t wrong = 0;
+  for (int mine = 0; mine < replicas; mine++) {
+    rn_ownership o;
+    if (!CHECK_OK(&err, rn_ownership_create(&err, table, last - first, replicas, mine, &o)))
+      continue;
+    if (mine == 0) buckets_cover_the_stage(table, last - first, &o);
+    mark(table, &o, owners);
+    CHECK(o.count <= rn_ownership_most(table->total, replicas) + (o.parts + 1) * RN_BLOCK / 2);
+    rn_ownership_destroy(&o);
+  }
+  for (int64_t i = 0; i < table->total; i++) wrong += owners[i] != 1;
+  CHECK_EQUAL(wrong, 0);
+  free(owners);
+  rn_param_table_destroy(&table);
+}
+
+int main(void) {
+  static const int replicas[] = {1, 2, 3, 5, 8, 33};
+  for (size_t i = 0; i < sizeof replicas / sizeof replicas[0]; i++) {
+    for (int tied = 0; tied < 2; tied++) {
+      const rn_spec small = model(16, 257, tied), large = model(192, 9000, tied);
+      each_element_has_one_owner(&small, 0, 5, replicas[i]);
+      each_element_has_one_owner(&large, 0, 5, replicas[i]);
+      each_element_has_one_owner(&large, 0, 2, replicas[i]);
+      each_element_has_one_owner(&large, 1, 3, replicas[i]);
+      each_element_has_one_owner(&large, 4, 5, replicas[i]);
+    }
+  }
+  return check_result();
+}
