@@ -133,6 +133,11 @@ MPI_Comm rn_node_comm(const rn_node *node) {
   return node->comm;
 }
 
+rn_status rn_node_barrier(rn_err *err, const rn_node *node) {
+  RN_MPI(err, MPI_Barrier(node->comm));
+  return RN_OK;
+}
+
 int rn_node_count(const rn_node *node) {
   return node->nodes;
 }

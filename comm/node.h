@@ -26,6 +26,9 @@ int rn_node_size(const rn_node *node);
 int rn_node_place(const rn_node *node);
 MPI_Comm rn_node_comm(const rn_node *node);
 
+/** Until all ranks of the node are there: what each has written before, all see. */
+rn_status rn_node_barrier(rn_err *err, const rn_node *node);
+
 /** Nodes of the stage, the one that a replica lives on, and how many the fullest one holds. */
 int rn_node_count(const rn_node *node);
 int rn_node_of(const rn_node *node, int replica);

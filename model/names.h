@@ -16,6 +16,8 @@
 #define rn_stage_create RN_NAME(rn_stage_create)
 #define rn_stage_destroy RN_NAME(rn_stage_destroy)
 #define rn_stage_measure RN_NAME(rn_stage_measure)
+#define rn_stage_copy_bytes RN_NAME(rn_stage_copy_bytes)
+#define rn_stage_use_copy RN_NAME(rn_stage_use_copy)
 #define rn_stage_round_weights RN_NAME(rn_stage_round_weights)
 #define rn_stage_attach RN_NAME(rn_stage_attach)
 #define rn_stage_params RN_NAME(rn_stage_params)

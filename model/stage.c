@@ -30,6 +30,7 @@ struct rn_stage {
   rn_real *embed_work; /* [R, D] */
   bool half;           /* products are of bf16, and what they read is kept so */
   rn_half *weights;    /* [total] in bf16, or NULL */
+  rn_half *own;        /* the same, unless it is somebody else's */
   rn_arena lent_arena;
   rn_layer_tape lender; /* to tapes that keep most */
   rn_arena shared_arena;
@@ -82,14 +83,26 @@ static size_t fed_bytes(const rn_stage *stage, int64_t width) {
   return rn_arena_round((size_t)(max_rows(stage) * width) * rn_element_bytes(stage->half));
 }
 
-static size_t weights_bytes(const rn_stage *stage) {
-  return stage->half ? rn_arena_round((size_t)stage->table->total * sizeof(rn_half)) : 0;
-}
-
 static size_t arena_bytes(const rn_stage *stage) {
   return 2 * rows_bytes(stage, stage->spec.dim) + fed_bytes(stage, stage->spec.dim) +
-         fed_bytes(stage, stage->spec.ffn_dim) + weights_bytes(stage) +
+         fed_bytes(stage, stage->spec.ffn_dim) +
          (stage->has_head ? rn_head_work_bytes(&stage->head, max_rows(stage)) : 0);
+}
+
+/* What reads the weights' copy is told where it is. */
+static void place_copy(rn_stage *stage, rn_half *copy) {
+  stage->weights = copy;
+  stage->head.weights = copy;
+  stage->retention.weights = copy;
+  for (int i = 0; i < stage->layer_count; i++) stage->layer[i].ffn.weights = copy;
+}
+
+static rn_status take_copy(rn_err *err, rn_stage *stage) {
+  if (!stage->half) return RN_OK;
+  RN_TRY(err, rn_alloc(err, "weights in bf16", (size_t)stage->table->total, sizeof *stage->own,
+                       &stage->own));
+  place_copy(stage, stage->own);
+  return RN_OK;
 }
 
 /* Work space of the layers, the embedding and the head; the layers share it. */
@@ -102,19 +115,15 @@ static rn_status take_work(rn_err *err, rn_stage *stage) {
   rn_real *scratch = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
   rn_array d_out = {rn_arena_take(&stage->arena, fed_bytes(stage, spec->dim)), stage->half};
   rn_array ffn_work = {rn_arena_take(&stage->arena, fed_bytes(stage, spec->ffn_dim)), stage->half};
-  if (stage->half) stage->weights = rn_arena_take(&stage->arena, weights_bytes(stage));
   if (stage->has_head) {
     stage->head_work = rn_head_work_take(&stage->head, max_rows(stage), &stage->arena);
   }
-  stage->head.weights = stage->weights;
-  stage->retention.weights = stage->weights;
   for (int i = 0; i < stage->layer_count; i++) {
     stage->layer[i].scratch = scratch;
     stage->layer[i].d_out = d_out;
     stage->layer[i].ffn_work = ffn_work;
-    stage->layer[i].ffn.weights = stage->weights;
   }
-  return RN_OK;
+  return take_copy(err, stage);
 }
 
 /* The stage without its work space: enough to know sizes. */
@@ -169,6 +178,7 @@ void rn_stage_destroy(rn_stage **stage) {
   rn_arena_destroy(&(*stage)->lent_arena);
   rn_param_table_destroy(&(*stage)->table);
   free((*stage)->layer);
+  free((*stage)->own);
   free(*stage);
   *stage = NULL;
 }
@@ -189,13 +199,25 @@ const rn_param_table *rn_stage_params(const rn_stage *stage) {
   return stage->table;
 }
 
-void rn_stage_round_weights(rn_stage *stage, const rn_real *params) {
+size_t rn_stage_copy_bytes(const rn_stage *stage) {
+  return stage->half ? (size_t)stage->table->total * sizeof(rn_half) : 0;
+}
+
+void rn_stage_use_copy(rn_stage *stage, rn_half *copy) {
+  assert(stage->half);
+  free(stage->own);
+  stage->own = NULL;
+  place_copy(stage, copy);
+}
+
+void rn_stage_round_weights(rn_stage *stage, const rn_real *params, rn_range range) {
   enum { PIECE = 1 << 14 };
   const rn_kernels *kernels = rn_kernels_table();
-  const int64_t total = stage->half ? stage->table->total : 0;
+  assert(0 <= range.begin && range.end <= stage->table->total);
+  if (!stage->half) return;
 #pragma omp parallel for schedule(static)
-  for (int64_t at = 0; at < total; at += PIECE) {
-    const int64_t left = total - at;
+  for (int64_t at = range.begin; at < range.end; at += PIECE) {
+    const int64_t left = range.end - at;
     kernels->round_bf16(left < PIECE ? left : PIECE, params + at, stage->weights + at);
   }
 }
@@ -246,7 +268,8 @@ rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, int first_layer, in
   RN_TRY(err, outline(err, spec, first_layer, last_layer, max_sequences, max_tokens, 0, &stage));
   *out = (rn_stage_sizes){
       .parameters = stage->table->total,
-      .work_bytes = arena_bytes(stage) + rn_block_retention_bytes(&stage->retention)};
+      .work_bytes = arena_bytes(stage) + rn_block_retention_bytes(&stage->retention),
+      .copy_bytes = rn_stage_copy_bytes(stage)};
   for (int keep = RN_KEEP_NOTHING; keep <= RN_KEEP_ALL; keep++) {
     out->tape_bytes[keep] = tape_bytes(stage, (rn_keep)keep);
     out->shared_bytes[keep] = shared_bytes(stage, (rn_keep)keep);

@@ -31,10 +31,17 @@ rn_status rn_stage_create(rn_err *err, const rn_spec *spec, int first_layer, int
 void rn_stage_destroy(rn_stage **stage);
 
 /**
- * Where products are of bf16 (model/kernel/products.h), makes the weights' copy in it: to be called
- * whenever params [total] have changed, before they are used. Elsewhere there is nothing to do.
+ * Where products are of bf16 (model/kernel/products.h), makes elements `range` of the weights' copy
+ * in it: all are to be made whenever params [total] have changed, before they are used. Elsewhere
+ * there is nothing to do.
  */
-void rn_stage_round_weights(rn_stage *stage, const rn_real *params);
+void rn_stage_round_weights(rn_stage *stage, const rn_real *params, rn_range range);
+
+/** Bytes of the copy; 0 where there is none. */
+size_t rn_stage_copy_bytes(const rn_stage *stage);
+
+/** The copy lies at `copy` from now on, which outlives the stage; the stage's own is given back. */
+void rn_stage_use_copy(rn_stage *stage, rn_half *copy);
 
 /**
  * From now on forwards wait at `port` for each part before they read it, and backwards tell it of
@@ -58,6 +65,7 @@ typedef enum {
 typedef struct rn_stage_sizes {
   int64_t parameters;
   size_t work_bytes;
+  size_t copy_bytes;                    /* of the weights, in bf16 */
   size_t tape_bytes[RN_KEEP_ALL + 1];   /* of a tape, by what it keeps */
   size_t shared_bytes[RN_KEEP_ALL + 1]; /* once, where there are tapes of that kind */
 } rn_stage_sizes;

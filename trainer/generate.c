@@ -26,7 +26,7 @@ static rn_status open_prefill(rn_err *err, const rn_loaded *model, prefill *p) {
   const rn_spec *spec = &model->spec;
   *p = (prefill){.model = model};
   RN_TRY(err, rn_stage_create(err, spec, 0, spec->layers, 1, PIECE_TOKENS, 0, &p->stage));
-  rn_stage_round_weights(p->stage, model->params);
+  rn_stage_round_weights(p->stage, model->params, (rn_range){0, model->table->total});
   RN_TRY(err, rn_tape_create(err, p->stage, RN_KEEP_NOTHING, &p->tape));
   RN_TRY(err, rn_carry_create(err, spec, spec->layers, 1, &p->carry));
   return rn_alloc(err, "rows", (size_t)PIECE_TOKENS * (size_t)spec->dim, sizeof(float), &p->rows);

@@ -63,10 +63,11 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
   const int64_t total = sizes.parameters, own = rn_ownership_most(total, replicas);
   const int64_t longest = rn_ownership_longest(total, replicas);
   plan->parameters[stage] = total;
+  plan->weights[stage] = (size_t)total * sizeof(float) + sizes.copy_bytes;
   plan->tapes[stage] = sizes.tapes;
   for (int place = FIRST; place < PLACES; place++) {
     rn_memory *m = &plan->memory[stage * PLACES + place];
-    m->weights = (size_t)total * sizeof(float);
+    m->weights = plan->weights[stage];
     m->gradients = (size_t)total * sum_bytes;
     m->optimizer = (size_t)own * (2 * sizeof(float) + own_sum_bytes + exact_bytes);
     m->activations = sizes.activation_bytes;
@@ -103,10 +104,26 @@ static bool can_share(const rn_memory_plan *plan, const rn_layout *layout, rn_ma
   return company;
 }
 
+/*
+ * Where products read a copy in bf16, a rank sees of the shared fp32 weights only those that it
+ * updates and those that it rounds for its node.
+ */
+static void see_less(const rn_layout *layout, rn_machine machine, rn_memory_plan *plan) {
+  const int64_t replicas = (int64_t)layout->data * layout->sequence;
+  int64_t together = smaller(replicas, machine.ranks / layout->pipeline);
+  if (together < 2) return;
+  for (int i = 0; i < plan->stages * PLACES; i++) {
+    const size_t whole = (size_t)plan->parameters[i / PLACES] * sizeof(float);
+    const size_t seen = whole / (size_t)replicas + whole / (size_t)together;
+    if (plan->memory[i].weights > whole && seen < whole) plan->memory[i].weights -= whole - seen;
+  }
+}
+
 static rn_status take(rn_err *err, rn_memory_plan *plan) {
   const size_t stages = (size_t)plan->stages;
   RN_TRY(err, rn_alloc(err, "plan", stages + 1, sizeof *plan->first, &plan->first));
   RN_TRY(err, rn_alloc(err, "plan", stages, sizeof *plan->parameters, &plan->parameters));
+  RN_TRY(err, rn_alloc(err, "plan", stages, sizeof *plan->weights, &plan->weights));
   RN_TRY(err, rn_alloc(err, "plan", stages, sizeof *plan->tapes, &plan->tapes));
   return rn_alloc(err, "plan", stages * PLACES, sizeof *plan->memory, &plan->memory);
 }
@@ -128,12 +145,14 @@ rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const
   for (int i = 0; i < out->stages * PLACES; i++) out->memory[i].program = machine.program_bytes;
   out->shared = config->parallel->share_weights != RETNET__SWITCH__SWITCH_OFF &&
                 can_share(out, layout, machine);
+  if (out->shared) see_less(layout, machine, out);
   return RN_OK;
 }
 
 void rn_memory_plan_destroy(rn_memory_plan *plan) {
   free(plan->first);
   free(plan->parameters);
+  free(plan->weights);
   free(plan->tapes);
   free(plan->memory);
   *plan = (rn_memory_plan){0};
@@ -162,7 +181,10 @@ size_t rn_memory_largest_node(const rn_memory_plan *plan, const rn_layout *layou
     const int64_t begin = r / node_ranks * node_ranks;
     if (r == begin) node = 0;
     node += rn_memory_total(m);
-    if (plan->shared && has_elder(layout, r, begin)) node -= m->weights;
+    if (plan->shared) {
+      const size_t once = plan->weights[r / layout->sequence % layout->pipeline];
+      node += (has_elder(layout, r, begin) ? 0 : once) - m->weights;
+    }
     if (node > most) most = node;
   }
   return most;

@@ -13,7 +13,7 @@
 
 /** Bytes by part. */
 typedef struct rn_memory {
-  size_t weights, gradients; /* of the stage: used, and summed over the step's units */
+  size_t weights, gradients; /* of the stage: used (bf16 copy too), and summed over the units */
   size_t optimizer;          /* of this rank's share: sums over ranks, and both moments */
   size_t activations;        /* of units between forward and backward */
   size_t work;               /* of the unit at work, and of evaluation */
@@ -31,6 +31,7 @@ typedef struct rn_memory_plan {
   int64_t *parameters; /* [stages] */
   int *tapes;          /* [stages] units whose activations are held */
   rn_memory *memory;   /* [stages, 3]: the first rank of a sequence, inner ones, the last */
+  size_t *weights;     /* [stages] bytes of a copy, that in bf16 counted */
   bool shared;         /* ranks of a node and stage hold one copy of the weights together */
 } rn_memory_plan;
 
@@ -42,7 +43,9 @@ rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const
                                 const rn_layout *layout, rn_machine machine, rn_memory_plan *out);
 void rn_memory_plan_destroy(rn_memory_plan *plan);
 
-/** The memory of a rank of the layout, by its number in the world; shared weights in full. */
+/**
+ * The memory of a rank of the layout, by its number in the world, as its system counts it: what it
+ * looks at of shared weights in full. */
 const rn_memory *rn_memory_of_rank(const rn_memory_plan *plan, const rn_layout *layout, int rank);
 
 /** The memory of the rank, and of the node of `node_ranks` ranks in a row, that hold most: a node

@@ -73,6 +73,7 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
   *out = (rn_pipeline_sizes){
       .parameters = stage.parameters,
       .tapes = tasks.tapes,
+      .copy_bytes = stage.copy_bytes,
       .activation_bytes = (size_t)tasks.tapes * (stage.tape_bytes[shape.keep] + rows_bytes),
       .work_bytes = stage.work_bytes + rows * sizeof(float)};
   out->work_bytes += stage.shared_bytes[tasks.tapes > 0 ? shape.keep : RN_KEEP_NOTHING];

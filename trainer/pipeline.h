@@ -53,6 +53,7 @@ typedef struct rn_pipeline_shape {
 typedef struct rn_pipeline_sizes {
   int64_t parameters; /* elements */
   int tapes;
+  size_t copy_bytes;       /* of the weights, in bf16 */
   size_t activation_bytes; /* of all tapes and the gradients of their rows */
   size_t work_bytes;       /* of the stage at work, and of evaluation */
 } rn_pipeline_sizes;

@@ -138,17 +138,32 @@ static rn_status make_moments(rn_err *err, rn_run *run) {
 }
 
 rn_status rn_run_bring_weights(rn_err *err, rn_run *run) {
+  run->weights.rounded = false;
   RN_TRY(err, rn_gather_start(err, run->weights.gather));
   return rn_gather_finish(err, run->weights.gather);
+}
+
+rn_status rn_run_round_weights(rn_err *err, rn_run *run) {
+  const rn_node *node = run->weights.node;
+  if (rn_stage_copy_bytes(run->pipeline.stage) == 0 || run->weights.rounded) return RN_OK;
+  RN_TRY(err, rn_gather_finish(err, run->weights.gather));
+  rn_stage_round_weights(run->pipeline.stage, run->params,
+                         rn_cut(run->total, rn_node_size(node), rn_node_place(node)));
+  run->weights.rounded = true;
+  return rn_node_barrier(err, node);
 }
 
 /* Every rank makes its own share. */
 static rn_status make_weights(rn_err *err, rn_run *run) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   const uint64_t seed = (uint64_t)run->config->run->seed;
-  RN_TRY(err, rn_weights_create(err, run->config, run->world, run->grid, &run->ownership.shares,
-                                run->total, &run->weights));
+  RN_TRY(err,
+         rn_weights_create(err, run->config, run->world, run->grid, &run->ownership.shares,
+                           run->total, rn_stage_copy_bytes(run->pipeline.stage), &run->weights));
   run->params = rn_shared_memory(run->weights.memory);
+  if (run->weights.copy != NULL) {
+    rn_stage_use_copy(run->pipeline.stage, rn_shared_memory(run->weights.copy));
+  }
   run->pipeline.params = run->params;
   for (int i = 0; i < run->ownership.pieces; i++) {
     const rn_range mine = run->ownership.piece[i].range;

@@ -77,6 +77,12 @@ void rn_run_destroy(rn_run *run);
 rn_status rn_run_bring_weights(rn_err *err, rn_run *run);
 
 /**
+ * Where products are of bf16 and weights have changed, makes the copy that they read, once a node:
+ * its ranks share the work. Collective: over the replicas.
+ */
+rn_status rn_run_round_weights(rn_err *err, rn_run *run);
+
+/**
  * Sets run->unit to the units of `sequences` sequences in run->band, in micro-batches, and
  * run->microbatches to their number. `step` is the key of dropout, `position` that of the
  * sequences' first tokens.

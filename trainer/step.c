@@ -125,12 +125,8 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sum
   double loss = 0;
   const bool exact = run->sink.exact != NULL;
   rn_sink_start(&run->sink);
-  if (run->config->train->precision == RETNET__PRECISION__PRECISION_BF16) {
-    rn_span_phase("gather of weights"); /* all are rounded at once */
-    RN_TRY(err, rn_gather_finish(err, run->weights.gather));
-  }
   rn_span_phase("round weights");
-  rn_stage_round_weights(run->pipeline.stage, run->params);
+  RN_TRY(err, rn_run_round_weights(err, run));
   if (exact) memset(run->leaves.loss, 0, (size_t)run->sink.leaves * sizeof(double));
   run->leaves.first_sequence = run->next_sequence;
   run->leaves.first_position = run->carried.place * run->config->data->sequence_length;
@@ -212,6 +208,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
     rn_span_phase("update");
     update_own(run, out->lr, rn_clip_coefficient(out->grad_norm, run->config->optimizer->clip));
     rn_span_phase("gather of weights");
+    run->weights.rounded = false;
     RN_TRY(err, rn_gather_start(err, run->weights.gather));
   }
   rn_span_end();
@@ -243,7 +240,7 @@ rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss)
   const int64_t tail = all ? run->val.tokens - 1 - stored * length : 0;
   double sum = 0;
   RN_TRY(err, rn_gather_finish(err, run->weights.gather)); /* not every rank has a sequence */
-  rn_stage_round_weights(run->pipeline.stage, run->params);
+  RN_TRY(err, rn_run_round_weights(err, run));
   for (int64_t first = share.begin; first < share.end; first += run->layout.microbatch) {
     int64_t last = first + run->layout.microbatch;
     RN_TRY(err, validate_some(err, run, first, last < share.end ? last : share.end, length, &sum));

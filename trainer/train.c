@@ -87,9 +87,8 @@ static rn_status save(rn_err *err, rn_run *run, rn_saver *saver, bool last) {
 
 /* What this rank adds to its node: memory of its own, and shared weights where it is the first. */
 static int64_t own_peak_bytes(const rn_run *run) {
-  const bool holds = rn_node_size(run->weights.node) > 1 && rn_node_place(run->weights.node) == 0;
   return rn_machine_peak_bytes() - rn_machine_shared_bytes() +
-         (holds ? run->total * (int64_t)sizeof(float) : 0);
+         rn_weights_shared_bytes(&run->weights);
 }
 
 static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metrics,

@@ -47,9 +47,14 @@ static rn_status choose_nodes(rn_err *err, const Retnet__Config *config, rn_worl
 }
 
 static rn_status make(rn_err *err, const Retnet__Config *config, rn_world *world,
-                      const rn_grid *grid, const rn_shares *shares, int64_t total, rn_weights *w) {
+                      const rn_grid *grid, const rn_shares *shares, int64_t total,
+                      size_t copy_bytes, rn_weights *w) {
   const size_t bytes = (size_t)total * sizeof(float);
-  RN_TRY(err, choose_nodes(err, config, world, grid, bytes, w));
+  RN_TRY(err, choose_nodes(err, config, world, grid, bytes + copy_bytes, w));
+  w->shared_bytes = (int64_t)(bytes + copy_bytes);
+  if (w->together > 1 && copy_bytes > 0) {
+    RN_TRY(err, rn_shared_create(err, world, w->node, "weights in bf16", copy_bytes, &w->copy));
+  }
   RN_TRY(err, rn_shared_create(err, world, w->node, "weights", bytes, &w->memory));
   return rn_gather_create(err, world, grid, w->node, shares, rn_shared_memory(w->memory),
                           sizeof(float), &w->gather);
@@ -57,15 +62,20 @@ static rn_status make(rn_err *err, const Retnet__Config *config, rn_world *world
 
 rn_status rn_weights_create(rn_err *err, const Retnet__Config *config, rn_world *world,
                             const rn_grid *grid, const rn_shares *shares, int64_t total,
-                            rn_weights *out) {
+                            size_t copy_bytes, rn_weights *out) {
   *out = (rn_weights){0};
-  rn_status status = make(err, config, world, grid, shares, total, out);
+  rn_status status = make(err, config, world, grid, shares, total, copy_bytes, out);
   if (status != RN_OK && status != RN_ERR_MPI) rn_weights_destroy(out);
   return status;
 }
 
+int64_t rn_weights_shared_bytes(const rn_weights *w) {
+  return rn_node_size(w->node) > 1 && rn_node_place(w->node) == 0 ? w->shared_bytes : 0;
+}
+
 void rn_weights_destroy(rn_weights *weights) {
   rn_gather_destroy(&weights->gather);
+  rn_shared_destroy(&weights->copy);
   rn_shared_destroy(&weights->memory);
   rn_node_destroy(&weights->node);
   *weights = (rn_weights){0};

@@ -6,6 +6,8 @@
 #ifndef RN_TRAINER_WEIGHTS_H
 #define RN_TRAINER_WEIGHTS_H
 
+#include <stdbool.h>
+
 #include "comm/gather.h"
 #include "comm/shared.h"
 #include "proto/config.pb-c.h"
@@ -13,12 +15,16 @@
 typedef struct rn_weights {
   rn_node *node; /* who shares with whom */
   rn_shared *memory;
+  rn_shared *copy; /* in bf16; NULL where products read none, or nobody shares */
+  bool rounded;    /* the copy is of the weights as they are */
   rn_gather *gather;
+  int64_t shared_bytes; /* of the arrays that a node's ranks share */
   int together; /* ranks that share a copy, on the fullest node of all stages; 1: nobody shares */
 } rn_weights;
 
 /**
- * Zeroed weights for a stage of `total`, owned as `shares` says (not owned, outlives them).
+ * Zeroed weights for a stage of `total`, and room of `copy_bytes` for a copy in bf16, owned as
+ * `shares` says (not owned, outlives them).
  *
  * auto shares where the ranks of a stage have company on a node and every node has room, else says
  * why not. RETNET_NODE_RANKS in the environment makes a host look like several nodes, of so many
@@ -29,7 +35,11 @@ typedef struct rn_weights {
  */
 rn_status rn_weights_create(rn_err *err, const Retnet__Config *config, rn_world *world,
                             const rn_grid *grid, const rn_shares *shares, int64_t total,
-                            rn_weights *out);
+                            size_t copy_bytes, rn_weights *out);
+/** Bytes that this rank's node holds once for all its ranks, counted at one of them; 0 elsewhere.
+ */
+int64_t rn_weights_shared_bytes(const rn_weights *weights);
+
 /** Collective: over the world. */
 void rn_weights_destroy(rn_weights *weights);
 

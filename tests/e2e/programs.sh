@@ -50,6 +50,10 @@ case $case in
     must_train 6 on "${keys[@]}" parallel.share_weights=on
     grep -q 'weights shared by up to 6 ranks' on.log || fail "nothing is shared: $(head -n 3 on.log)"
     same_run off on
+    half=("${keys[@]}" train.precision=bf16)
+    must_train 6 half-off "${half[@]}" parallel.share_weights=off
+    RETNET_NODE_RANKS=4 must_train 6 half-on "${half[@]}"
+    same_run half-off half-on
     for ranks in 1 2 4; do
       RETNET_NODE_RANKS=$ranks must_train 6 "node$ranks" "${keys[@]}" train.steps=10
       RETNET_NODE_RANKS=$((5 - ranks)) must_train 6 "node$ranks" "${keys[@]}"

@@ -57,7 +57,7 @@ static void check_stage(rn_spec spec, int first, int last, int sequences, int to
     return;
   int64_t before = allocated();
   CHECK_OK(&err, rn_stage_create(&err, &spec, first, last, sequences, tokens, 1, &stage));
-  check_taken(before, sizes.work_bytes);
+  check_taken(before, sizes.work_bytes + sizes.copy_bytes);
   CHECK_EQUAL(sizes.parameters, rn_stage_params(stage)->total);
   for (int keep = RN_KEEP_ALL; keep >= RN_KEEP_NOTHING; keep--) {
     before = allocated();
