@@ -32,7 +32,7 @@ struct rn_saver {
   rn_status status; /* the writer's, with its cause and its report: to be read when it is done */
   rn_err err;
   rn_ckpt_report report;
-  double write_s, stop_s; /* of this save */
+  double write_s, stop_s, copy_s; /* of this save */
   rn_save_costs costs;
 };
 
@@ -189,9 +189,10 @@ rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   RN_TRY(err, rn_streams_gather(err, s->run, &s->state.stream));
   keep_state(s);
   if (s->copy != NULL) {
-    const double copy_s = rn_clock_s();
+    const double copied_s = rn_clock_s();
     copy_slices(s);
-    s->costs.copy_s += rn_clock_s() - copy_s;
+    s->copy_s = rn_clock_s() - copied_s;
+    s->costs.copy_s += s->copy_s;
   }
   start_writing(s);
   s->stop_s = rn_clock_s() - begin_s;
@@ -264,10 +265,10 @@ static rn_status publish(rn_err *err, rn_saver *s) {
 
 static void tell(const rn_saver *s) {
   const rn_save_costs *c = &s->costs;
-  const double copies = c->copy_s > 0 ? c->stop_s / c->copy_s : 0;
+  const double copies = s->copy_s > 0 ? s->stop_s / s->copy_s : 0;
   rn_log_info(
       "step %lld saved: %.1f MB as %.1f MB (%.2f : 1), written in %.2f s; the loop stood "
-      "%.3f s (%.1f copies of a rank's share a save)",
+      "%.3f s (%.1f copies of the first rank's share)",
       (long long)s->state.step, 1e-6 * c->raw_bytes, 1e-6 * c->stored_bytes,
       c->stored_bytes > 0 ? c->raw_bytes / c->stored_bytes : 1, s->write_s, s->stop_s, copies);
 }
