@@ -1,5 +1,5 @@
 /**
- * How long a step of a plan will take: from steps of one and of two of its layers that are made
+ * How long a step of a plan will take: from steps of one and of a few of its layers that are made
  * here, on as many threads, and from its schedule, simulated.
  */
 #ifndef RN_TRAINER_PLAN_TIME_H
