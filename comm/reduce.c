@@ -28,6 +28,7 @@ struct rn_reducer {
   MPI_Request *request;          /* [SLOTS, 2 size] */
   int *order;                    /* [buckets] in the order of their starts */
   int started, under_way, ended; /* how many of `order`: each at most the one before */
+  int64_t bytes_sent;
 };
 
 static size_t bytes_of(rn_reduce_kind kind) {
@@ -119,8 +120,13 @@ static rn_status exchange(rn_err *err, rn_reducer *r, int number) {
     RN_MPI(err,
            MPI_Isend(r->gradient + (size_t)theirs.begin * r->bytes_each,
                      (int)rn_range_count(theirs), r->type, i, 0, r->comm, &request[2 * i + 1]));
+    r->bytes_sent += rn_range_count(theirs) * (int64_t)r->bytes_each;
   }
   return RN_OK;
+}
+
+int64_t rn_reducer_bytes_sent(const rn_reducer *reducer) {
+  return reducer->bytes_sent;
 }
 
 static void add_floats(bool first, int64_t count, const float *part, float *sum) {

@@ -34,6 +34,9 @@ rn_status rn_reducer_create(rn_err *err, const rn_world *world, const rn_grid *g
                             void *own, rn_reducer **out);
 void rn_reducer_destroy(rn_reducer **reducer);
 
+/** Bytes of gradients that this rank has sent since create. */
+int64_t rn_reducer_bytes_sent(const rn_reducer *reducer);
+
 /**
  * This rank's gradient of the bucket is whole and stays untouched until the round is finished.
  * Waits for nobody.

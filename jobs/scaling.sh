@@ -8,7 +8,8 @@
 # vs alone   the same against as many runs of one rank at the same time, each with its own sequence
 #            of a rank's length: what is lost to talking, and not to a shared memory or a busy machine
 # wait       share of the step that a rank waits for states, mean of all
-# sent       KiB of states that the first rank sends in a step
+# states     KiB that the first rank sends in a step, of states
+# sums       and of gradients; weights come back through memory that the ranks of a node share
 # peak       MiB, of the rank that needs most
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
@@ -51,7 +52,7 @@ mean() {
   while read -r line; do number "$1" "$line"; done | awk '{s += $1} END {print s / NR}'
 }
 
-printf '%5s %9s %9s %7s %8s %6s %9s %8s\n' ranks wall cpu 'vs one' 'vs alone' wait sent peak
+printf '%5s %9s %9s %7s %8s %6s %7s %8s %6s\n' ranks wall cpu 'vs one' 'vs alone' wait states sums peak
 one_wall='' one_cpu=''
 for p in "${ranks[@]}"; do
   all=$(step "$p" "$tokens")
@@ -65,9 +66,9 @@ for p in "${ranks[@]}"; do
   alone_wall=$(mean step_s <<<"$each") alone_cpu=$(mean cpu_s <<<"$each")
   awk -v p="$p" -v cores="$RN_JOBS" -v w="$wall" -v c="$cpu" -v w1="$one_wall" -v c1="$one_cpu" \
     -v wa="$alone_wall" -v ca="$alone_cpu" -v wait="$(number scan_wait_s "$all")" \
-    -v sent="$(number scan_bytes "$all")" -v peak="$(number peak_bytes "$all")" 'BEGIN {
+    -v states="$(number scan_bytes "$all")" -v sums="$(number sum_bytes "$all")" -v peak="$(number peak_bytes "$all")" 'BEGIN {
       one = p <= cores ? w1 / p / w : c1 / c
       alone = p <= cores ? wa / w : p * ca / c
-      printf "%5d %9.3f %9.3f %6.1f%% %7.1f%% %5.1f%% %9.0f %8.0f\n", p, w, c, 100 * one,
-             100 * alone, 100 * wait / w, sent / 1024, peak / 1048576 }'
+      printf "%5d %9.3f %9.3f %6.1f%% %7.1f%% %5.1f%% %7.0f %8.0f %6.0f\n", p, w, c, 100 * one,
+             100 * alone, 100 * wait / w, states / 1024, sums / 1024, peak / 1048576 }'
 done

@@ -37,7 +37,8 @@ typedef struct bench {
   double *of_ranks;   /* [ranks] */
   double cpu_s;       /* processor time of this rank in the steps that are timed */
   double cpu_all_s;   /* that of all ranks, a step */
-  int64_t scan_bytes; /* sent by this rank in a step */
+  int64_t scan_bytes; /* sent by this rank in a step: of states, */
+  int64_t sum_bytes;  /* and of gradients */
   int count;
   double step_s[RN_QUANTILE_MOST], none_s[RN_QUANTILE_MOST], wait_s[RN_QUANTILE_MOST];
   int products_count;
@@ -99,9 +100,11 @@ static rn_status time_products(rn_err *err, bench *b, double *products_s) {
 static rn_status time_real_step(rn_err *err, bench *b) {
   const double cpu_s = processor_s();
   const int64_t sent = rn_scan_source_bytes_sent(&b->run.scan);
+  const int64_t sums = rn_reducer_bytes_sent(b->run.exchange.reducer);
   RN_TRY(err, time_step(err, &b->run, NULL, &b->step_s[b->count], &b->wait_s[b->count]));
   b->cpu_s += processor_s() - cpu_s;
   b->scan_bytes = rn_scan_source_bytes_sent(&b->run.scan) - sent;
+  b->sum_bytes = rn_reducer_bytes_sent(b->run.exchange.reducer) - sums;
   return RN_OK;
 }
 
@@ -226,6 +229,7 @@ static void print_json(const bench *b) {
          b->peak_bytes);
   printf("\"cpu_s\": %.9g, \"scan\": \"%s\", \"scan_wait_s\": %.9g, \"scan_bytes\": %lld, ",
          b->cpu_all_s, rn_scan_name(b->run.scan.algorithm), r.wait_s, (long long)b->scan_bytes);
+  printf("\"sum_bytes\": %lld, ", (long long)b->sum_bytes);
   printf("\"comm_thread\": %s", b->run.comm_thread != NULL ? "true" : "false");
   if (b->pairs) {
     printf(", \"pairs\": %d, \"step_without_scan_s\": %.9g, \"scan_cost\": %.9g, ", b->count,
