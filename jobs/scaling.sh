@@ -28,17 +28,24 @@ done
 [ ${#ranks[@]} -gt 0 ] || ranks=(1 2 4 8 16)
 options=("$@")
 
+# What went wrong in the last step, told only if it did.
+errors=$(mktemp)
+trap 'rm -f "$errors"' EXIT
+
 # step RANKS TOKENS: one JSON object.
 step() {
   mpirun -n "$1" --bind-to none "$bin/retnet-bench" step --json --steps "$steps" \
     -s data.sequence_length="$2" -s parallel.sequence="$1" -s parallel.threads=1 \
-    "${options[@]}" 2>/dev/null
+    "${options[@]}" 2>"$errors" || {
+    cat "$errors" >&2
+    return 1
+  }
 }
 
 # number NAME JSON
 number() { printf '%s\n' "$2" | sed -n "s/.*\"$1\": \([-+.0-9e]*\).*/\1/p"; }
 
-# alone RANKS TOKENS: runs of one rank at the same time; mean of NAME in them.
+# alone RANKS TOKENS: as many runs of one rank at the same time, a JSON object each.
 alone() {
   local i out
   out=$(mktemp -d)
@@ -48,6 +55,7 @@ alone() {
   rm -r "$out"
 }
 
+# mean NAME: of the objects on stdin.
 mean() {
   while read -r line; do number "$1" "$line"; done | awk '{s += $1} END {print s / NR}'
 }
