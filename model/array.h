@@ -47,6 +47,16 @@ static inline size_t rn_element_bytes(bool half) {
   return half ? sizeof(rn_half) : sizeof(rn_real);
 }
 
+/**
+ * The distance between rows of `width` elements that are read across: of whole pages it would send
+ * all elements of a column to the same few lines of the caches.
+ */
+static inline int rn_row_distance(int width, bool half) {
+  enum { PAGE = 4096, LINE = 64 };
+  const size_t bytes = rn_element_bytes(half);
+  return (size_t)width * bytes % PAGE == 0 ? width + (int)(LINE / bytes) : width;
+}
+
 /** The array that begins with element `first` of a. */
 static inline rn_array rn_array_from(rn_array a, int64_t first) {
   return (rn_array){(char *)a.at + first * (int64_t)rn_element_bytes(a.half), a.half};

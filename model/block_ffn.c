@@ -12,7 +12,7 @@ static size_t bytes_of(const rn_ffn_block *block, int64_t rows, int width) {
 }
 
 size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows, bool lent) {
-  return bytes_of(block, rows, block->inner) + (lent ? 0 : bytes_of(block, rows, block->ffn_dim));
+  return bytes_of(block, rows, block->ld_inner) + (lent ? 0 : bytes_of(block, rows, block->ffn_dim));
 }
 
 static rn_array take(const rn_ffn_block *block, int64_t rows, int width, rn_arena *arena) {
@@ -30,7 +30,7 @@ rn_ffn_tape rn_ffn_lender_take(const rn_ffn_block *block, int64_t rows, rn_arena
 rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, const rn_ffn_tape *lender,
                              rn_arena *arena) {
   rn_ffn_tape tape;
-  tape.inner = take(block, rows, block->inner, arena);
+  tape.inner = take(block, rows, block->ld_inner, arena);
   tape.product = lender != NULL ? lender->product : take(block, rows, block->ffn_dim, arena);
   return tape;
 }
@@ -77,7 +77,7 @@ static void activate_half(const ffn_pass *p, int64_t row) {
   rn_real inner[2 * PIECE], product[PIECE];
   for (int from = 0; from < b->ffn_dim; from += PIECE) {
     const int n = b->ffn_dim - from < PIECE ? b->ffn_dim - from : PIECE;
-    widen_inner(p, row * b->inner + from, n, inner);
+    widen_inner(p, row * b->ld_inner + from, n, inner);
     p->kernels->ffn(b->kind, b->activation, n, inner, product);
     p->kernels->round_bf16(n, product, rn_array_halves(p->tape.product) + row * b->ffn_dim + from);
   }
@@ -88,10 +88,10 @@ static void activate_half_backward(const ffn_pass *p, int64_t row) {
   rn_real inner[2 * PIECE], dproduct[PIECE], product[PIECE];
   for (int from = 0; from < b->ffn_dim; from += PIECE) {
     const int n = b->ffn_dim - from < PIECE ? b->ffn_dim - from : PIECE;
-    widen_inner(p, row * b->inner + from, n, inner);
+    widen_inner(p, row * b->ld_inner + from, n, inner);
     p->kernels->widen_bf16(n, rn_array_halves(p->work) + row * b->ffn_dim + from, dproduct);
     p->kernels->ffn_backward(b->kind, b->activation, n, dproduct, inner, product);
-    round_inner(p, row * b->inner + from, n, inner);
+    round_inner(p, row * b->ld_inner + from, n, inner);
     p->kernels->round_bf16(n, product, rn_array_halves(p->tape.product) + row * b->ffn_dim + from);
   }
 }
@@ -102,7 +102,7 @@ static void activate(const ffn_pass *p, int64_t row) {
     activate_half(p, row);
   } else {
     p->kernels->ffn(b->kind, b->activation, b->ffn_dim,
-                    rn_array_reals(p->tape.inner) + row * b->inner,
+                    rn_array_reals(p->tape.inner) + row * b->ld_inner,
                     rn_array_reals(p->tape.product) + row * b->ffn_dim);
   }
 }
@@ -114,7 +114,7 @@ static void activate_backward(const ffn_pass *p, int64_t row) {
   } else {
     p->kernels->ffn_backward(b->kind, b->activation, b->ffn_dim,
                              rn_array_reals(p->work) + row * b->ffn_dim,
-                             rn_array_reals(p->tape.inner) + row * b->inner,
+                             rn_array_reals(p->tape.inner) + row * b->ld_inner,
                              rn_array_reals(p->tape.product) + row * b->ffn_dim);
   }
 }
@@ -122,7 +122,7 @@ static void activate_backward(const ffn_pass *p, int64_t row) {
 static void forward_rows(const void *self, rn_range rows) {
   const ffn_pass *p = self;
   const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
-  rn_block_nt(rows, inner, D, p->in, D, p->fc1, D, 0, p->tape.inner, inner);
+  rn_block_nt(rows, inner, D, p->in, D, p->fc1, D, 0, p->tape.inner, p->block->ld_inner);
   for (int64_t r = rows.begin; r < rows.end; r++) activate(p, r);
   rn_block_nt(rows, D, F, p->tape.product, F, p->fc2, F, 0, rn_reals(p->out), D);
 }
@@ -139,7 +139,7 @@ static void backward_rows(const void *self, rn_range rows) {
   const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
   rn_block_nn(rows, F, D, p->in, D, p->fc2, F, 0, p->work, F);
   for (int64_t r = rows.begin; r < rows.end; r++) activate_backward(p, r);
-  rn_block_nn(rows, D, inner, p->tape.inner, inner, p->fc1, D, 0, rn_reals(p->out), D);
+  rn_block_nn(rows, D, inner, p->tape.inner, p->block->ld_inner, p->fc1, D, 0, rn_reals(p->out), D);
 }
 
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
@@ -154,5 +154,5 @@ void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x,
   int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
   rn_span_phase("weight products");
   rn_sink_product(sink, block->fc2, dim, ffn_dim, rows, dy, dim, tape->product, ffn_dim);
-  rn_sink_product(sink, block->fc1, inner, dim, rows, tape->inner, inner, x, dim);
+  rn_sink_product(sink, block->fc1, inner, dim, rows, tape->inner, block->ld_inner, x, dim);
 }

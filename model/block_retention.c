@@ -23,6 +23,11 @@ static int pair_width(const rn_block_retention *b) {
   return b->dim + b->value_dim;
 }
 
+/* Distance of the rows of kv and qg, and of their gradients. */
+static int pair_distance(const rn_block_retention *b) {
+  return rn_row_distance(pair_width(b), b->half);
+}
+
 static size_t reals(int64_t count) {
   return rn_arena_round((size_t)count * sizeof(rn_real));
 }
@@ -68,7 +73,7 @@ static size_t decays_bytes(const rn_block_retention *b) {
 static size_t arena_bytes(const rn_block_retention *b) {
   const int64_t rows = rows_of(b);
   return 2 * reals(state_count(b)) + reals(all_states(b)) + reals(rows * b->value_dim) +
-         reals(rows * pair_width(b)) + reals(rows * b->dim) + rn_arena_round(decays_bytes(b)) +
+         reals(rows * pair_distance(b)) + reals(rows * b->dim) + rn_arena_round(decays_bytes(b)) +
          (b->half ? kept(b, all_states(b)) : 0) + rn_arena_round((size_t)b->dim * sizeof(double));
 }
 
@@ -96,7 +101,7 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
   out->adjoints = rn_reals(out->parts);
   if (out->half) out->adjoints = take_kept(out, &out->arena, all_states(out));
   out->values = take(&out->arena, rows * out->value_dim);
-  out->d_kv = take(&out->arena, rows * pair_width(out));
+  out->d_kv = take(&out->arena, rows * pair_distance(out));
   out->d_q = take(&out->arena, rows * out->dim);
   out->log_decay = rn_arena_take(&out->arena, decays_bytes(out));
   out->wide_row = rn_arena_take(&out->arena, (size_t)out->dim * sizeof(double));
@@ -111,7 +116,7 @@ void rn_block_retention_destroy(rn_block_retention *block) {
 
 size_t rn_block_retention_tape_bytes(const rn_block_retention *b, bool lent) {
   const int64_t rows = rows_of(b);
-  return 2 * kept(b, rows * pair_width(b)) + (lent ? 1 : 2) * kept(b, rows * b->value_dim) +
+  return 2 * kept(b, rows * pair_distance(b)) + (lent ? 1 : 2) * kept(b, rows * b->value_dim) +
          2 * reals(rows * b->heads) + kept(b, all_states(b));
 }
 
@@ -119,8 +124,8 @@ rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b
                                                      const rn_block_retention_tape *lender,
                                                      rn_arena *arena) {
   const int64_t rows = rows_of(b);
-  rn_block_retention_tape t = {.kv = take_kept(b, arena, rows * pair_width(b)),
-                               .qg = take_kept(b, arena, rows * pair_width(b)),
+  rn_block_retention_tape t = {.kv = take_kept(b, arena, rows * pair_distance(b)),
+                               .qg = take_kept(b, arena, rows * pair_distance(b)),
                                .normed = take_kept(b, arena, rows * b->value_dim),
                                .alpha = take(arena, rows * b->heads),
                                .factor = take(arena, rows * b->heads),
@@ -146,9 +151,9 @@ static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *uni
                              .q = tape->qg,
                              .k = tape->kv,
                              .v = rn_array_from(tape->kv, b->dim),
-                             .ldq = pair_width(b),
-                             .ldk = pair_width(b),
-                             .ldv = pair_width(b)};
+                             .ldq = pair_distance(b),
+                             .ldk = pair_distance(b),
+                             .ldv = pair_distance(b)};
 }
 
 /* The forms without chunks work in rn_real: for them q, k, v lie where backward has its gradients.
@@ -167,13 +172,13 @@ static rn_retention_view view_without_chunks(const rn_block_retention *b, const 
 static void widen_kv(const rn_block_retention *b, const rn_block_retention_tape *tape,
                      int64_t rows) {
   if (!b->half) return;
-  b->core.kernels->widen_bf16(rows * pair_width(b), rn_array_halves(tape->kv), b->d_kv);
+  b->core.kernels->widen_bf16(rows * pair_distance(b), rn_array_halves(tape->kv), b->d_kv);
 }
 
 static void widen_q(const rn_block_retention *b, const rn_block_retention_tape *tape,
                     int64_t rows) {
   for (int64_t row = 0; b->half && row < rows; row++) {
-    b->core.kernels->widen_bf16(b->dim, rn_array_halves(tape->qg) + row * pair_width(b),
+    b->core.kernels->widen_bf16(b->dim, rn_array_halves(tape->qg) + row * pair_distance(b),
                                 b->d_q + row * b->dim);
   }
 }
@@ -221,23 +226,24 @@ static const rn_real *head_weight(const rows_pass *p) {
 }
 
 static rn_gate_rows gate_of(const rows_pass *p) {
-  return (rn_gate_rows){rn_array_from(p->tape->qg, p->b->dim), pair_width(p->b), p->b->gate};
+  return (rn_gate_rows){rn_array_from(p->tape->qg, p->b->dim), pair_distance(p->b), p->b->gate};
 }
 
 static void project_kv(const void *self, rn_range rows) {
   const rows_pass *p = self;
-  const int D = p->b->dim, pair = pair_width(p->b);
-  rn_block_nt_exact(rows, pair, D, p->in, D, weights_at(p, p->at->k), D, p->tape->kv, pair);
+  const int D = p->b->dim, ld = pair_distance(p->b);
+  rn_block_nt_exact(rows, pair_width(p->b), D, p->in, D, weights_at(p, p->at->k), D, p->tape->kv,
+                    ld);
   rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, key_scale(p->b), p->tape->kv,
-                  pair, rn_retention_room(&p->b->core));
+                  ld, rn_retention_room(&p->b->core));
 }
 
 static void project_qg(const void *self, rn_range rows) {
   const rows_pass *p = self;
-  const int D = p->b->dim, pair = pair_width(p->b);
+  const int D = p->b->dim, ld = pair_distance(p->b);
   rn_block_nt_exact(rows, qg_width(p->b), D, p->in, D, weights_at(p, p->at->q), D, p->tape->qg,
-                    pair);
-  rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, 1, p->tape->qg, pair,
+                    ld);
+  rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, 1, p->tape->qg, ld,
                   rn_retention_room(&p->b->core));
 }
 
@@ -298,7 +304,7 @@ static void retain_first_tokens(rn_block_retention *b, const rn_real *params,
     }
     rn_real *o = o_of(b, tape) + row * b->value_dim;
     const rn_real *v =
-        rn_row_open(b->core.kernels, tape->kv, row * pair_width(b) + b->dim, b->value_dim, o);
+        rn_row_open(b->core.kernels, tape->kv, row * pair_distance(b) + b->dim, b->value_dim, o);
     rn_first_token_retain(shape, b->wide_row, params + at->q, params + at->k, v, o);
   }
 }
@@ -372,25 +378,25 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
 /* The chunkwise form of core_backward, from the scan's begin() on. */
 static rn_status chunks_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
                                  rn_scan_port *port, const rn_block_retention_tape *tape) {
-  const int D = b->dim, ldv = b->value_dim, pair = pair_width(b);
+  const int D = b->dim, ldv = b->value_dim, ld = pair_distance(b);
   const rn_array d_value = d_value_of(b);
   rn_early_fold fold;
   rn_early_fold_start(&fold, port, RN_SCAN_REVERSE, &b->core, u, NULL, b->state, b->parts,
                       b->adjoints);
   rn_span_phase("retention inside chunks");
   rn_retention_backward_inner(&b->core, u, &fold.port, d_value, ldv, b->d_q, D, b->d_kv,
-                              b->d_kv + D, pair);
+                              b->d_kv + D, ld);
   rn_span_phase("retention across chunks");
   RN_TRY(err, rn_early_fold_finish(err, &fold));
   rn_retention_backward_cross(&b->core, u, port, d_value, ldv, tape->states, b->adjoints, b->d_q, D,
-                              b->d_kv, b->d_kv + D, pair);
+                              b->d_kv, b->d_kv + D, ld);
   return RN_OK;
 }
 
 /* From the gradient of the retention's output (in `values`) to those of q, k, v: the scan in it. */
 static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
                                int layer, rn_scan_port *port, const rn_block_retention_tape *tape) {
-  const int D = b->dim, ldv = b->value_dim, pair = pair_width(b), heads = u->sequences * b->heads;
+  const int D = b->dim, ldv = b->value_dim, heads = u->sequences * b->heads;
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = tape->form == RN_FORM_CHUNKWISE;
   const rn_array d_value = d_value_of(b);
@@ -407,7 +413,8 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
   rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
   rn_retention_parallel_backward(&b->core, u, b->values, ldv, rn_array_reals(tape->states),
-                                 b->state, b->d_q, D, b->d_kv, b->d_kv + D, pair);
+                                 b->state, b->d_q, D, b->d_kv, b->d_kv + D,
+                                 pair_distance(b));
   return RN_OK;
 }
 
@@ -435,17 +442,17 @@ static void project_qkvg_backward(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const rn_block_retention *b = p->b;
   const rn_block_retention_tape *t = p->tape;
-  const int D = b->dim, pair = pair_width(b);
+  const int D = b->dim, pair = pair_width(b), ld = pair_distance(b);
   rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, 1, rn_reals(b->d_q), D, NULL);
-  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, key_scale(b), rn_reals(b->d_kv),
-                  pair, NULL);
+  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, key_scale(b), rn_reals(b->d_kv), ld,
+                  NULL);
   for (int64_t row = rows.begin; row < rows.end; row++) {
-    rn_row_put(b->core.kernels, t->qg, row * pair, D, b->d_q + row * D);
-    rn_row_put(b->core.kernels, t->kv, row * pair, pair, b->d_kv + row * pair);
+    rn_row_put(b->core.kernels, t->qg, row * ld, D, b->d_q + row * D);
+    rn_row_put(b->core.kernels, t->kv, row * ld, pair, b->d_kv + row * ld);
   }
   const rn_array out = rn_reals(p->out);
-  rn_block_nn(rows, D, pair, t->kv, pair, weights_at(p, p->at->k), D, 0, out, D);
-  rn_block_nn(rows, D, qg_width(b), t->qg, pair, weights_at(p, p->at->q), D, 1, out, D);
+  rn_block_nn(rows, D, pair, t->kv, ld, weights_at(p, p->at->k), D, 0, out, D);
+  rn_block_nn(rows, D, qg_width(b), t->qg, ld, weights_at(p, p->at->q), D, 1, out, D);
 }
 
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
@@ -474,9 +481,9 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
 void rn_block_retention_backward_weight(const rn_block_retention *b, const rn_layer_params *at,
                                         rn_rows rows, rn_array x, rn_array dy,
                                         const rn_block_retention_tape *tape, rn_sink *sink) {
-  const int D = b->dim, pair = pair_width(b);
+  const int D = b->dim, pair = pair_width(b), ld = pair_distance(b);
   rn_span_phase("weight products");
-  rn_sink_product(sink, at->k, pair, D, rows, tape->kv, pair, x, D);
-  rn_sink_product(sink, at->q, qg_width(b), D, rows, tape->qg, pair, x, D);
+  rn_sink_product(sink, at->k, pair, D, rows, tape->kv, ld, x, D);
+  rn_sink_product(sink, at->q, qg_width(b), D, rows, tape->qg, ld, x, D);
   rn_sink_product(sink, at->out, D, b->value_dim, rows, dy, D, tape->gated, b->value_dim);
 }

@@ -9,7 +9,6 @@ static const rn_products *const providers[] = {
     &rn_products_cblas,
 #ifdef RN_ONEDNN_SERVES
     &rn_products_onednn,
-    &rn_products_mixed,
 #endif
 };
 
@@ -22,7 +21,7 @@ static rn_products with_halves;
 
 static const rn_products *by_rule(void) {
 #if defined(RN_ONEDNN_SERVES) && defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) return &rn_products_mixed;
+  if (__builtin_cpu_supports("avx2")) return &rn_products_onednn;
 #endif
   return &rn_products_cblas;
 }

@@ -22,15 +22,6 @@ static void gemm_tn(int m, int n, int k, float alpha, const float *a, int64_t ld
   rn_products_cblas.tn(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
-/* Sums longer than this are CBLAS's where the first factor is transposed: it packs that better. */
-enum { LONG_SUM = 256 };
-
-static void gemm_tn_by_length(int m, int n, int k, float alpha, const float *a, int64_t lda,
-                              const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
-  rn_gemm *gemm = k > LONG_SUM ? rn_products_cblas.tn : gemm_tn;
-  gemm(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
-
 static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int64_t lda,
                           const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
   rn_products_cblas.nt_exact(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
@@ -38,9 +29,3 @@ static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int6
 
 const rn_products rn_products_onednn = {
     .name = "onednn", .nn = gemm_nn, .nt = gemm_nt, .tn = gemm_tn, .nt_exact = gemm_nt_exact};
-
-const rn_products rn_products_mixed = {.name = "onednn+openblas",
-                                       .nn = gemm_nn,
-                                       .nt = gemm_nt,
-                                       .tn = gemm_tn_by_length,
-                                       .nt_exact = gemm_nt_exact};

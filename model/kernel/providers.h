@@ -17,9 +17,6 @@ extern const rn_products rn_products_cblas;
 /** oneDNN's dnnl_sgemm; what it lacks is CBLAS's. */
 extern const rn_products rn_products_onednn;
 
-/** Each product by the one of the two that is faster at it. */
-extern const rn_products rn_products_mixed;
-
 /** Whether oneDNN multiplies bf16 operands on this CPU; and enters its products into the table. */
 bool rn_products_bf16_serves(void);
 void rn_products_bf16_enter(rn_products *table);
