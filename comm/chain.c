@@ -60,6 +60,13 @@ static void chain_poll(void *self) {
   if (chain->algorithm == RN_SCAN_CHAIN && chain->thread == NULL) rn_scan_chain_poll(chain);
 }
 
+/* What the thread counts is its own. */
+static bool chain_has_come(void *self) {
+  const rn_chain *chain = self;
+  if (chain->algorithm != RN_SCAN_CHAIN) return chain->size == 1;
+  return chain->from == NULL || (chain->thread == NULL && chain->pending == 0);
+}
+
 static rn_errand_state chain_look(void *self) {
   return rn_scan_chain_look(self);
 }
@@ -178,13 +185,16 @@ rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm al
   assert(shape.heads > 0 && shape.matrix > 0 && shape.layers > 0 && shape.bands > 0);
   RN_TRY(err, check_message(err, algorithm, shape));
   RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *chain, &chain));
-  *chain = (rn_chain){
-      .port = {.self = chain, .begin = chain_begin, .poll = chain_poll, .end = chain_end},
-      .algorithm = algorithm,
-      .shape = shape,
-      .axis = {MPI_COMM_NULL, MPI_COMM_NULL},
-      .bands = 1,
-      .compose = MPI_OP_NULL};
+  *chain = (rn_chain){.port = {.self = chain,
+                               .begin = chain_begin,
+                               .poll = chain_poll,
+                               .end = chain_end,
+                               .has_come = chain_has_come},
+                      .algorithm = algorithm,
+                      .shape = shape,
+                      .axis = {MPI_COMM_NULL, MPI_COMM_NULL},
+                      .bands = 1,
+                      .compose = MPI_OP_NULL};
   rn_status status = make_axes(err, grid, chain);
   if (status == RN_OK) status = choose_blocks(err, chain);
   if (status == RN_OK) status = make_buffers(err, chain);

@@ -12,7 +12,8 @@ static size_t bytes_of(const rn_ffn_block *block, int64_t rows, int width) {
 }
 
 size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows, bool lent) {
-  return bytes_of(block, rows, block->ld_inner) + (lent ? 0 : bytes_of(block, rows, block->ffn_dim));
+  return bytes_of(block, rows, block->ld_inner) +
+         (lent ? 0 : bytes_of(block, rows, block->ffn_dim));
 }
 
 static rn_array take(const rn_ffn_block *block, int64_t rows, int width, rn_arena *arena) {

@@ -6,142 +6,9 @@
 
 #include "model/early_fold.h"
 #include "model/first_token.h"
-#include "model/kernel/products.h"
 #include "model/matmul.h"
 #include "model/open_row.h"
 #include "proto/span.h"
-
-static int64_t state_count(const rn_block_retention *b) {
-  return (int64_t)b->max_sequences * b->heads * b->key_width * b->value_width;
-}
-
-static int64_t rows_of(const rn_block_retention *b) {
-  return (int64_t)b->max_sequences * b->max_tokens;
-}
-
-static int pair_width(const rn_block_retention *b) {
-  return b->dim + b->value_dim;
-}
-
-/* Distance of the rows of kv and qg, and of their gradients. */
-static int pair_distance(const rn_block_retention *b) {
-  return rn_row_distance(pair_width(b), b->half);
-}
-
-static size_t reals(int64_t count) {
-  return rn_arena_round((size_t)count * sizeof(rn_real));
-}
-
-static rn_real *take(rn_arena *arena, int64_t count) {
-  return rn_arena_take(arena, (size_t)count * sizeof(rn_real));
-}
-
-/* Of what is kept in the block's type. */
-static size_t kept(const rn_block_retention *b, int64_t count) {
-  return rn_arena_round((size_t)count * rn_element_bytes(b->half));
-}
-
-static rn_array take_kept(const rn_block_retention *b, rn_arena *arena, int64_t count) {
-  return (rn_array){rn_arena_take(arena, kept(b, count)), b->half};
-}
-
-static int64_t all_states(const rn_block_retention *b) {
-  const int chunks = rn_retention_chunks(&b->core, b->max_tokens);
-  return state_count(b) * (chunks > 0 ? chunks : 1);
-}
-
-rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequences,
-                                            int max_tokens) {
-  return (rn_block_retention){.dim = spec->dim,
-                              .value_dim = spec->value_dim,
-                              .heads = spec->heads,
-                              .key_width = rn_spec_key_width(spec),
-                              .value_width = rn_spec_value_width(spec),
-                              .max_sequences = max_sequences,
-                              .max_tokens = max_tokens,
-                              .gate = spec->gate,
-                              .half = rn_products_in_half(),
-                              .head_norm = spec->head_norm,
-                              .eps = spec->norm_eps,
-                              .core = rn_retention_shape(spec, max_tokens)};
-}
-
-static size_t decays_bytes(const rn_block_retention *b) {
-  return (size_t)b->max_sequences * (size_t)b->heads * sizeof(double);
-}
-
-static size_t arena_bytes(const rn_block_retention *b) {
-  const int64_t rows = rows_of(b);
-  return 2 * reals(state_count(b)) + reals(all_states(b)) + reals(rows * b->value_dim) +
-         reals(rows * pair_distance(b)) + reals(rows * b->dim) + rn_arena_round(decays_bytes(b)) +
-         (b->half ? kept(b, all_states(b)) : 0) + rn_arena_round((size_t)b->dim * sizeof(double));
-}
-
-size_t rn_block_retention_bytes(const rn_block_retention *b) {
-  return arena_bytes(b) + rn_retention_bytes(&b->core) +
-         rn_rotary_bytes(b->key_width, b->max_tokens);
-}
-
-rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
-                                    int max_tokens, rn_block_retention *out) {
-  *out = rn_block_retention_shape(spec, max_sequences, max_tokens);
-  const int64_t rows = rows_of(out);
-  rn_status status = rn_retention_create(err, spec, max_tokens, &out->core);
-  if (status == RN_OK) {
-    status = rn_rotary_create(err, spec->rotary, out->key_width, max_tokens, &out->rotary);
-  }
-  if (status == RN_OK) status = rn_arena_create(err, arena_bytes(out), &out->arena);
-  if (status != RN_OK) {
-    rn_block_retention_destroy(out);
-    return status;
-  }
-  out->own = take(&out->arena, state_count(out));
-  out->state = take(&out->arena, state_count(out));
-  out->parts = take(&out->arena, all_states(out));
-  out->adjoints = rn_reals(out->parts);
-  if (out->half) out->adjoints = take_kept(out, &out->arena, all_states(out));
-  out->values = take(&out->arena, rows * out->value_dim);
-  out->d_kv = take(&out->arena, rows * pair_distance(out));
-  out->d_q = take(&out->arena, rows * out->dim);
-  out->log_decay = rn_arena_take(&out->arena, decays_bytes(out));
-  out->wide_row = rn_arena_take(&out->arena, (size_t)out->dim * sizeof(double));
-  return RN_OK;
-}
-
-void rn_block_retention_destroy(rn_block_retention *block) {
-  rn_retention_destroy(&block->core);
-  rn_rotary_destroy(&block->rotary);
-  rn_arena_destroy(&block->arena);
-}
-
-size_t rn_block_retention_tape_bytes(const rn_block_retention *b, bool lent) {
-  const int64_t rows = rows_of(b);
-  return 2 * kept(b, rows * pair_distance(b)) + (lent ? 1 : 2) * kept(b, rows * b->value_dim) +
-         2 * reals(rows * b->heads) + kept(b, all_states(b));
-}
-
-rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b,
-                                                     const rn_block_retention_tape *lender,
-                                                     rn_arena *arena) {
-  const int64_t rows = rows_of(b);
-  rn_block_retention_tape t = {.kv = take_kept(b, arena, rows * pair_distance(b)),
-                               .qg = take_kept(b, arena, rows * pair_distance(b)),
-                               .normed = take_kept(b, arena, rows * b->value_dim),
-                               .alpha = take(arena, rows * b->heads),
-                               .factor = take(arena, rows * b->heads),
-                               .states = take_kept(b, arena, all_states(b))};
-  t.gated = lender != NULL ? lender->gated : take_kept(b, arena, rows * b->value_dim);
-  return t;
-}
-
-size_t rn_block_retention_lent_bytes(const rn_block_retention *b) {
-  return kept(b, rows_of(b) * b->value_dim);
-}
-
-rn_block_retention_tape rn_block_retention_lender_take(const rn_block_retention *b,
-                                                       rn_arena *arena) {
-  return (rn_block_retention_tape){.gated = take_kept(b, arena, rows_of(b) * b->value_dim)};
-}
 
 static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *unit,
                                  const rn_block_retention_tape *tape) {
@@ -151,9 +18,9 @@ static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *uni
                              .q = tape->qg,
                              .k = tape->kv,
                              .v = rn_array_from(tape->kv, b->dim),
-                             .ldq = pair_distance(b),
-                             .ldk = pair_distance(b),
-                             .ldv = pair_distance(b)};
+                             .ldq = b->ld_pair,
+                             .ldk = b->ld_pair,
+                             .ldv = b->ld_pair};
 }
 
 /* The forms without chunks work in rn_real: for them q, k, v lie where backward has its gradients.
@@ -172,13 +39,13 @@ static rn_retention_view view_without_chunks(const rn_block_retention *b, const 
 static void widen_kv(const rn_block_retention *b, const rn_block_retention_tape *tape,
                      int64_t rows) {
   if (!b->half) return;
-  b->core.kernels->widen_bf16(rows * pair_distance(b), rn_array_halves(tape->kv), b->d_kv);
+  b->core.kernels->widen_bf16(rows * b->ld_pair, rn_array_halves(tape->kv), b->d_kv);
 }
 
 static void widen_q(const rn_block_retention *b, const rn_block_retention_tape *tape,
                     int64_t rows) {
   for (int64_t row = 0; b->half && row < rows; row++) {
-    b->core.kernels->widen_bf16(b->dim, rn_array_halves(tape->qg) + row * pair_distance(b),
+    b->core.kernels->widen_bf16(b->dim, rn_array_halves(tape->qg) + row * b->ld_pair,
                                 b->d_q + row * b->dim);
   }
 }
@@ -198,7 +65,7 @@ static rn_head_norm_shape norm_shape(const rn_block_retention *b) {
 }
 
 static int qg_width(const rn_block_retention *b) {
-  return b->gate ? pair_width(b) : b->dim;
+  return b->gate ? b->pair : b->dim;
 }
 
 /* Keys are scaled, queries are not: their product is then that of RetNet's eq. 5. */
@@ -226,23 +93,21 @@ static const rn_real *head_weight(const rows_pass *p) {
 }
 
 static rn_gate_rows gate_of(const rows_pass *p) {
-  return (rn_gate_rows){rn_array_from(p->tape->qg, p->b->dim), pair_distance(p->b), p->b->gate};
+  return (rn_gate_rows){rn_array_from(p->tape->qg, p->b->dim), p->b->ld_pair, p->b->gate};
 }
 
 static void project_kv(const void *self, rn_range rows) {
   const rows_pass *p = self;
-  const int D = p->b->dim, ld = pair_distance(p->b);
-  rn_block_nt_exact(rows, pair_width(p->b), D, p->in, D, weights_at(p, p->at->k), D, p->tape->kv,
-                    ld);
+  const int D = p->b->dim, ld = p->b->ld_pair;
+  rn_block_nt_exact(rows, p->b->pair, D, p->in, D, weights_at(p, p->at->k), D, p->tape->kv, ld);
   rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, key_scale(p->b), p->tape->kv,
                   ld, rn_retention_room(&p->b->core));
 }
 
 static void project_qg(const void *self, rn_range rows) {
   const rows_pass *p = self;
-  const int D = p->b->dim, ld = pair_distance(p->b);
-  rn_block_nt_exact(rows, qg_width(p->b), D, p->in, D, weights_at(p, p->at->q), D, p->tape->qg,
-                    ld);
+  const int D = p->b->dim, ld = p->b->ld_pair;
+  rn_block_nt_exact(rows, qg_width(p->b), D, p->in, D, weights_at(p, p->at->q), D, p->tape->qg, ld);
   rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, 1, p->tape->qg, ld,
                   rn_retention_room(&p->b->core));
 }
@@ -304,12 +169,13 @@ static void retain_first_tokens(rn_block_retention *b, const rn_real *params,
     }
     rn_real *o = o_of(b, tape) + row * b->value_dim;
     const rn_real *v =
-        rn_row_open(b->core.kernels, tape->kv, row * pair_distance(b) + b->dim, b->value_dim, o);
+        rn_row_open(b->core.kernels, tape->kv, row * b->ld_pair + b->dim, b->value_dim, o);
     rn_first_token_retain(shape, b->wide_row, params + at->q, params + at->k, v, o);
   }
 }
 
-/* Q and G, and the chunks' inner parts, while the scan is under way; then what is across chunks. */
+/* Q and G, and the chunks' inner parts, while the scan is under way; then what is across chunks:
+ * at once with the inner part, where the state has come by then. */
 static rn_status retain_in_chunks(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
                                   rn_scan_port *port, rn_rows rows, const rows_pass *pass,
                                   rn_real *parts, rn_block_retention_tape *tape) {
@@ -319,6 +185,12 @@ static rn_status retain_in_chunks(rn_err *err, rn_block_retention *b, const rn_r
                       tape->states);
   rn_span_phase("q, g projection");
   rn_each_block(rows, &fold.port, project_qg, pass);
+  if (fold.done) {
+    rn_span_phase("retention in chunks");
+    RN_TRY(err, rn_early_fold_finish(err, &fold));
+    rn_retention_forward_chunks(&b->core, u, port, tape->states, o, b->value_dim, tape->alpha);
+    return RN_OK;
+  }
   rn_span_phase("retention inside chunks");
   rn_retention_forward_inner(&b->core, u, &fold.port, o, b->value_dim,
                              rn_retention_scale_needs_weights(&b->core) ? tape->alpha : NULL);
@@ -375,21 +247,32 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   return RN_OK;
 }
 
+static rn_retention_grads grads_of(const rn_block_retention *b) {
+  return (rn_retention_grads){
+      .dq = b->d_q, .dk = b->d_kv, .dv = b->d_kv + b->dim, .lddq = b->dim, .lddkv = b->ld_pair};
+}
+
 /* The chunkwise form of core_backward, from the scan's begin() on. */
 static rn_status chunks_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
                                  rn_scan_port *port, const rn_block_retention_tape *tape) {
-  const int D = b->dim, ldv = b->value_dim, ld = pair_distance(b);
   const rn_array d_value = d_value_of(b);
+  const rn_retention_grads grads = grads_of(b);
   rn_early_fold fold;
   rn_early_fold_start(&fold, port, RN_SCAN_REVERSE, &b->core, u, NULL, b->state, b->parts,
                       b->adjoints);
+  if (fold.done) {
+    rn_span_phase("retention in chunks");
+    RN_TRY(err, rn_early_fold_finish(err, &fold));
+    rn_retention_backward_chunks(&b->core, u, port, d_value, b->value_dim, tape->states,
+                                 b->adjoints, &grads);
+    return RN_OK;
+  }
   rn_span_phase("retention inside chunks");
-  rn_retention_backward_inner(&b->core, u, &fold.port, d_value, ldv, b->d_q, D, b->d_kv,
-                              b->d_kv + D, ld);
+  rn_retention_backward_inner(&b->core, u, &fold.port, d_value, b->value_dim, &grads);
   rn_span_phase("retention across chunks");
   RN_TRY(err, rn_early_fold_finish(err, &fold));
-  rn_retention_backward_cross(&b->core, u, port, d_value, ldv, tape->states, b->adjoints, b->d_q, D,
-                              b->d_kv, b->d_kv + D, ld);
+  rn_retention_backward_cross(&b->core, u, port, d_value, b->value_dim, tape->states, b->adjoints,
+                              &grads);
   return RN_OK;
 }
 
@@ -413,8 +296,7 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
   rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
   rn_retention_parallel_backward(&b->core, u, b->values, ldv, rn_array_reals(tape->states),
-                                 b->state, b->d_q, D, b->d_kv, b->d_kv + D,
-                                 pair_distance(b));
+                                 b->state, b->d_q, D, b->d_kv, b->d_kv + D, b->ld_pair);
   return RN_OK;
 }
 
@@ -442,7 +324,7 @@ static void project_qkvg_backward(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const rn_block_retention *b = p->b;
   const rn_block_retention_tape *t = p->tape;
-  const int D = b->dim, pair = pair_width(b), ld = pair_distance(b);
+  const int D = b->dim, pair = b->pair, ld = b->ld_pair;
   rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, 1, rn_reals(b->d_q), D, NULL);
   rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, key_scale(b), rn_reals(b->d_kv), ld,
                   NULL);
@@ -481,7 +363,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
 void rn_block_retention_backward_weight(const rn_block_retention *b, const rn_layer_params *at,
                                         rn_rows rows, rn_array x, rn_array dy,
                                         const rn_block_retention_tape *tape, rn_sink *sink) {
-  const int D = b->dim, pair = pair_width(b), ld = pair_distance(b);
+  const int D = b->dim, pair = b->pair, ld = b->ld_pair;
   rn_span_phase("weight products");
   rn_sink_product(sink, at->k, pair, D, rows, tape->kv, ld, x, D);
   rn_sink_product(sink, at->q, qg_width(b), D, rows, tape->qg, ld, x, D);

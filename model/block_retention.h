@@ -26,6 +26,7 @@
 /** What all layers of a stage share: tables and the scratch of one block at work. */
 typedef struct rn_block_retention {
   int dim, value_dim, heads, key_width, value_width; /* D, H V, H, K, V */
+  int pair, ld_pair; /* columns of kv and of qg, D + H V, and the distance of their rows */
   int max_sequences, max_tokens;
   bool gate;
   bool half; /* rows and states are kept, and multiplied, in bf16 */
@@ -39,7 +40,7 @@ typedef struct rn_block_retention {
   rn_real *parts;         /* [chunks, B, H, K, V]: what chunks add to states, in rn_real */
   rn_array adjoints;      /* [chunks, B, H, K, V]: parts themselves, if not in bf16 */
   rn_real *values;        /* [R, H V]: o, where the tape keeps its norm in bf16; d_value */
-  rn_real *d_kv, *d_q;    /* [R, D + H V]; [R, D] */
+  rn_real *d_kv, *d_q;    /* [R, D + H V], ld_pair apart; [R, D] */
   double *log_decay;      /* [B, H] */
   double *wide_row;       /* [D] */
 } rn_block_retention;
@@ -53,7 +54,7 @@ typedef struct rn_block_input {
 
 /** What forward leaves; kv and qg hold their own gradients after backward_input. */
 typedef struct rn_block_retention_tape {
-  rn_array kv, qg;         /* [R, D + H V]; rotated k and q first */
+  rn_array kv, qg;         /* [R, D + H V], ld_pair apart; rotated k and q first */
   rn_array normed, gated;  /* [R, H V]; backward_input makes gated once more */
   rn_real *alpha, *factor; /* [R, H] */
   rn_array states;         /* [chunks, B, H, K, V] before each chunk; [1, ...] in other forms */

@@ -46,6 +46,11 @@ static void carry_poll(void *self) {
 }
 
 /* A faded or reset state is replaced, never multiplied by 0: what was in it cannot come through. */
+static bool carry_has_come(void *self) {
+  (void)self;
+  return true;
+}
+
 static void pass_on(double decay, int64_t m, const rn_real *own, rn_real *state, rn_real *before) {
   memcpy(before, state, (size_t)m * sizeof state[0]);
   if (decay == 0) {
@@ -97,8 +102,11 @@ rn_status rn_carry_create(rn_err *err, const rn_spec *spec, int layers, int sequ
   rn_carry *carry = NULL;
   rn_status status = rn_alloc(err, "carried states", 1, sizeof *carry, &carry);
   if (status != RN_OK) goto fail;
-  carry->port =
-      (rn_scan_port){.self = carry, .begin = carry_begin, .poll = carry_poll, .end = carry_end};
+  carry->port = (rn_scan_port){.self = carry,
+                               .begin = carry_begin,
+                               .poll = carry_poll,
+                               .end = carry_end,
+                               .has_come = carry_has_come};
   carry->layers = layers;
   carry->heads = sequences * spec->heads;
   carry->matrix = (int64_t)rn_spec_key_width(spec) * rn_spec_value_width(spec);

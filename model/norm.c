@@ -6,7 +6,7 @@
 #include "model/kernel/kernels.h"
 
 /* Channels whose weight gradients one thread sums over all rows. */
-enum { SLICE = 64 };
+enum { SLICE = 256 };
 
 void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y) {
   const int D = norm->width;

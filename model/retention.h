@@ -90,14 +90,25 @@ void rn_retention_forward_cross(const rn_retention *r, const rn_retention_view *
                                 const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
                                 rn_real *alpha);
 
+/** forward_inner and forward_cross at once, while a chunk is near: where the state has come. */
+void rn_retention_forward_chunks(const rn_retention *r, const rn_retention_view *u,
+                                 const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
+                                 rn_real *alpha);
+
 /** Contributions of chunks to the adjoint: parts [chunks, B, H, K, V], own folded backwards. */
 void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_array d_o,
                                  int64_t ldo, rn_real *parts, rn_real *own);
 
-/** dq, dk, dv = inner parts. */
+/** Gradients of q [B, T, H, K], k, v as strided rows; those of dk and dv are lddkv apart. */
+typedef struct rn_retention_grads {
+  rn_real *dq, *dk, *dv;
+  int64_t lddq, lddkv;
+} rn_retention_grads;
+
+/** The gradients are inner parts. */
 void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, rn_array d_o, int64_t ldo, rn_real *dq,
-                                 int64_t lddq, rn_real *dk, rn_real *dv, int64_t lddkv);
+                                 const rn_scan_port *port, rn_array d_o, int64_t ldo,
+                                 const rn_retention_grads *grads);
 
 /**
  * adjoints from parts are those of each chunk's outgoing state. adjoint [B, H, K, V]: in, that of
@@ -107,11 +118,17 @@ void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view 
 void rn_retention_backward_states(const rn_retention *r, const rn_retention_view *u,
                                   rn_real *adjoint, rn_real *parts, rn_array adjoints);
 
-/** Cross parts are added to dq, dk, dv; `port` as in forward_cross. */
+/** Cross parts are added to the gradients; `port` as in forward_cross. */
 void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
                                  const rn_scan_port *port, rn_array d_o, int64_t ldo,
-                                 rn_array states, rn_array adjoints, rn_real *dq, int64_t lddq,
-                                 rn_real *dk, rn_real *dv, int64_t lddkv);
+                                 rn_array states, rn_array adjoints,
+                                 const rn_retention_grads *grads);
+
+/** backward_inner and backward_cross at once, as forward_chunks. */
+void rn_retention_backward_chunks(const rn_retention *r, const rn_retention_view *u,
+                                  const rn_scan_port *port, rn_array d_o, int64_t ldo,
+                                  rn_array states, rn_array adjoints,
+                                  const rn_retention_grads *grads);
 
 /** The parallel form, token by token and plain, in rn_real only: the oracle of the tests. */
 void rn_retention_parallel_own(const rn_retention *r, const rn_retention_view *u, rn_real *own);

@@ -134,15 +134,20 @@ static void poll_by_first_thread(const rn_scan_port *port) {
   if (port != NULL && omp_get_thread_num() == 0) port->poll(port->self);
 }
 
+static void inner_of(const rn_retention *r, const rn_retention_view *u, const chunk_task *t,
+                     rn_real *o, rn_real *row_abs) {
+  rn_real *sums = row_abs != NULL ? row_abs + t->row * r->heads + t->head : NULL;
+  r->kernels->chunk_inner(&t->chunk, rn_array_from(u->q, t->q), rn_array_from(u->k, t->k),
+                          rn_array_from(u->v, t->v), t->work, o + t->o, sums, r->heads);
+}
+
 void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *u,
                                 const rn_scan_port *port, rn_real *o, int64_t ldo,
                                 rn_real *row_abs) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
-    rn_real *sums = row_abs != NULL ? row_abs + t.row * r->heads + t.head : NULL;
-    r->kernels->chunk_inner(&t.chunk, rn_array_from(u->q, t.q), rn_array_from(u->k, t.k),
-                            rn_array_from(u->v, t.v), t.work, o + t.o, sums, r->heads);
+    inner_of(r, u, &t, o, row_abs);
     poll_by_first_thread(port);
   }
 }
@@ -178,16 +183,36 @@ void rn_retention_forward_states(const rn_retention *r, const rn_retention_view 
   spread_states(r, u, RN_SCAN_FORWARD, state, parts, states);
 }
 
+static void cross_of(const rn_retention *r, const rn_retention_view *u, const chunk_task *t,
+                     rn_array states, rn_real *o, rn_real *alpha) {
+  const rn_array before = rn_array_from(states, t->state);
+  r->kernels->chunk_cross(&t->chunk, rn_array_from(u->q, t->q), before, t->work, o + t->o);
+  if (rn_retention_scale_needs_weights(r)) scale_by_weights(r, t, before, alpha);
+}
+
 void rn_retention_forward_cross(const rn_retention *r, const rn_retention_view *u,
                                 const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
                                 rn_real *alpha) {
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
+  for (int64_t i = 0; i < task_count(r, u); i++) {
+    const chunk_task t = task_at(r, u, ldo, i);
+    cross_of(r, u, &t, states, o, alpha);
+    poll_by_first_thread(port);
+  }
+  if (!rn_retention_scale_needs_weights(r)) {
+    rn_retention_row_scale(r, u, RN_FORM_CHUNKWISE, alpha);
+  }
+}
+
+void rn_retention_forward_chunks(const rn_retention *r, const rn_retention_view *u,
+                                 const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
+                                 rn_real *alpha) {
   const bool by_weights = rn_retention_scale_needs_weights(r);
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
-    const rn_array before = rn_array_from(states, t.state);
-    r->kernels->chunk_cross(&t.chunk, rn_array_from(u->q, t.q), before, t.work, o + t.o);
-    if (by_weights) scale_by_weights(r, &t, before, alpha);
+    inner_of(r, u, &t, o, by_weights ? alpha : NULL);
+    cross_of(r, u, &t, states, o, alpha);
     poll_by_first_thread(port);
   }
   if (!by_weights) rn_retention_row_scale(r, u, RN_FORM_CHUNKWISE, alpha);
@@ -204,25 +229,30 @@ void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view 
   fold_states(r, u, RN_SCAN_REVERSE, parts, own);
 }
 
-static rn_chunk_grads grads_at(const rn_retention *r, const chunk_task *t, rn_real *dq,
-                               int64_t lddq, rn_real *dk, rn_real *dv, int64_t lddkv) {
-  return (rn_chunk_grads){.dq = dq + t->row * lddq + (int64_t)t->head * r->key_width,
-                          .dk = dk + t->row * lddkv + (int64_t)t->head * r->key_width,
-                          .dv = dv + t->row * lddkv + (int64_t)t->head * r->value_width,
-                          .lddq = lddq,
-                          .lddkv = lddkv};
+static rn_chunk_grads grads_at(const rn_retention *r, const chunk_task *t,
+                               const rn_retention_grads *g) {
+  return (rn_chunk_grads){.dq = g->dq + t->row * g->lddq + (int64_t)t->head * r->key_width,
+                          .dk = g->dk + t->row * g->lddkv + (int64_t)t->head * r->key_width,
+                          .dv = g->dv + t->row * g->lddkv + (int64_t)t->head * r->value_width,
+                          .lddq = g->lddq,
+                          .lddkv = g->lddkv};
+}
+
+static void inner_backward_of(const rn_retention *r, const rn_retention_view *u,
+                              const chunk_task *t, rn_array d_o, const rn_retention_grads *g) {
+  const rn_chunk_grads grads = grads_at(r, t, g);
+  r->kernels->chunk_inner_backward(&t->chunk, rn_array_from(u->q, t->q), rn_array_from(u->k, t->k),
+                                   rn_array_from(u->v, t->v), rn_array_from(d_o, t->o), t->work,
+                                   &grads);
 }
 
 void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, rn_array d_o, int64_t ldo, rn_real *dq,
-                                 int64_t lddq, rn_real *dk, rn_real *dv, int64_t lddkv) {
+                                 const rn_scan_port *port, rn_array d_o, int64_t ldo,
+                                 const rn_retention_grads *grads) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
-    const rn_chunk_grads grads = grads_at(r, &t, dq, lddq, dk, dv, lddkv);
-    r->kernels->chunk_inner_backward(&t.chunk, rn_array_from(u->q, t.q), rn_array_from(u->k, t.k),
-                                     rn_array_from(u->v, t.v), rn_array_from(d_o, t.o), t.work,
-                                     &grads);
+    inner_backward_of(r, u, &t, d_o, grads);
     poll_by_first_thread(port);
   }
 }
@@ -232,17 +262,36 @@ void rn_retention_backward_states(const rn_retention *r, const rn_retention_view
   spread_states(r, u, RN_SCAN_REVERSE, adjoint, parts, adjoints);
 }
 
+static void cross_backward_of(const rn_retention *r, const rn_retention_view *u,
+                              const chunk_task *t, rn_array d_o, rn_array states, rn_array adjoints,
+                              const rn_retention_grads *g) {
+  const rn_chunk_grads grads = grads_at(r, t, g);
+  r->kernels->chunk_cross_backward(&t->chunk, rn_array_from(u->k, t->k), rn_array_from(u->v, t->v),
+                                   rn_array_from(d_o, t->o), rn_array_from(states, t->state),
+                                   rn_array_from(adjoints, t->state), t->work, &grads);
+}
+
 void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
                                  const rn_scan_port *port, rn_array d_o, int64_t ldo,
-                                 rn_array states, rn_array adjoints, rn_real *dq, int64_t lddq,
-                                 rn_real *dk, rn_real *dv, int64_t lddkv) {
+                                 rn_array states, rn_array adjoints,
+                                 const rn_retention_grads *grads) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, ldo, i);
-    const rn_chunk_grads grads = grads_at(r, &t, dq, lddq, dk, dv, lddkv);
-    r->kernels->chunk_cross_backward(&t.chunk, rn_array_from(u->k, t.k), rn_array_from(u->v, t.v),
-                                     rn_array_from(d_o, t.o), rn_array_from(states, t.state),
-                                     rn_array_from(adjoints, t.state), t.work, &grads);
+    cross_backward_of(r, u, &t, d_o, states, adjoints, grads);
+    poll_by_first_thread(port);
+  }
+}
+
+void rn_retention_backward_chunks(const rn_retention *r, const rn_retention_view *u,
+                                  const rn_scan_port *port, rn_array d_o, int64_t ldo,
+                                  rn_array states, rn_array adjoints,
+                                  const rn_retention_grads *grads) {
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
+  for (int64_t i = 0; i < task_count(r, u); i++) {
+    const chunk_task t = task_at(r, u, ldo, i);
+    inner_backward_of(r, u, &t, d_o, grads);
+    cross_backward_of(r, u, &t, d_o, states, adjoints, grads);
     poll_by_first_thread(port);
   }
 }

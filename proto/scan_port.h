@@ -7,7 +7,7 @@
  *   (log a1, X1) then (log a2, X2) = (log a1 + log a2, exp(log a2) X1 + X2)
  *
  * It is associative and not commutative; log a = -inf marks a document boundary inside the piece.
- * comm/ supplies a port across ranks, rn_scan_alone serves one rank, tests supply fakes.
+ * comm/ supplies ports across ranks, model/carry.h that of a rank alone, tests supply fakes.
  */
 #ifndef RN_PROTO_SCAN_PORT_H
 #define RN_PROTO_SCAN_PORT_H

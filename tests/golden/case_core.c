@@ -172,11 +172,12 @@ static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const r
   rn_real *behind_it = out->adjoints + each; /* of the outgoing states, one behind the incoming */
   memcpy(out->adjoints, behind, bytes);
   rn_retention_backward_begin(r, &u, rn_reals(x->d_o), ldo, behind_it, own);
-  rn_retention_backward_inner(r, &u, &no_port, rn_reals(x->d_o), ldo, x->dq, ldk, dkv, dkv + ldk,
-                              ldk + ldo);
+  const rn_retention_grads grads = {
+      .dq = x->dq, .dk = dkv, .dv = dkv + ldk, .lddq = ldk, .lddkv = ldk + ldo};
+  rn_retention_backward_inner(r, &u, &no_port, rn_reals(x->d_o), ldo, &grads);
   rn_retention_backward_states(r, &u, out->adjoints, behind_it, rn_reals(behind_it));
   rn_retention_backward_cross(r, &u, &no_port, rn_reals(x->d_o), ldo, rn_reals(out->states),
-                              rn_reals(behind_it), x->dq, ldk, dkv, dkv + ldk, ldk + ldo);
+                              rn_reals(behind_it), &grads);
   for (int64_t row = 0; row < rows; row++) {
     const rn_real *from = dkv + row * (ldk + ldo);
     memcpy(x->dk + row * ldk, from, (size_t)ldk * sizeof(rn_real));

@@ -1,0 +1,129 @@
+/* What a retention block takes: its scratch, and the tapes that forward leaves. */
+#include "model/block_retention.h"
+#include "model/kernel/products.h"
+
+static int64_t state_count(const rn_block_retention *b) {
+  return (int64_t)b->max_sequences * b->heads * b->key_width * b->value_width;
+}
+
+static int64_t rows_of(const rn_block_retention *b) {
+  return (int64_t)b->max_sequences * b->max_tokens;
+}
+
+static size_t reals(int64_t count) {
+  return rn_arena_round((size_t)count * sizeof(rn_real));
+}
+
+static rn_real *take(rn_arena *arena, int64_t count) {
+  return rn_arena_take(arena, (size_t)count * sizeof(rn_real));
+}
+
+/* Of what is kept in the block's type. */
+static size_t kept(const rn_block_retention *b, int64_t count) {
+  return rn_arena_round((size_t)count * rn_element_bytes(b->half));
+}
+
+static rn_array take_kept(const rn_block_retention *b, rn_arena *arena, int64_t count) {
+  return (rn_array){rn_arena_take(arena, kept(b, count)), b->half};
+}
+
+static int64_t all_states(const rn_block_retention *b) {
+  const int chunks = rn_retention_chunks(&b->core, b->max_tokens);
+  return state_count(b) * (chunks > 0 ? chunks : 1);
+}
+
+rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequences,
+                                            int max_tokens) {
+  const bool half = rn_products_in_half();
+  return (rn_block_retention){.dim = spec->dim,
+                              .value_dim = spec->value_dim,
+                              .heads = spec->heads,
+                              .key_width = rn_spec_key_width(spec),
+                              .value_width = rn_spec_value_width(spec),
+                              .max_sequences = max_sequences,
+                              .max_tokens = max_tokens,
+                              .gate = spec->gate,
+                              .half = half,
+                              .pair = spec->dim + spec->value_dim,
+                              .ld_pair = rn_row_distance(spec->dim + spec->value_dim, half),
+                              .head_norm = spec->head_norm,
+                              .eps = spec->norm_eps,
+                              .core = rn_retention_shape(spec, max_tokens)};
+}
+
+static size_t decays_bytes(const rn_block_retention *b) {
+  return (size_t)b->max_sequences * (size_t)b->heads * sizeof(double);
+}
+
+static size_t arena_bytes(const rn_block_retention *b) {
+  const int64_t rows = rows_of(b);
+  return 2 * reals(state_count(b)) + reals(all_states(b)) + reals(rows * b->value_dim) +
+         reals(rows * b->ld_pair) + reals(rows * b->dim) + rn_arena_round(decays_bytes(b)) +
+         (b->half ? kept(b, all_states(b)) : 0) + rn_arena_round((size_t)b->dim * sizeof(double));
+}
+
+size_t rn_block_retention_bytes(const rn_block_retention *b) {
+  return arena_bytes(b) + rn_retention_bytes(&b->core) +
+         rn_rotary_bytes(b->key_width, b->max_tokens);
+}
+
+rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
+                                    int max_tokens, rn_block_retention *out) {
+  *out = rn_block_retention_shape(spec, max_sequences, max_tokens);
+  const int64_t rows = rows_of(out);
+  rn_status status = rn_retention_create(err, spec, max_tokens, &out->core);
+  if (status == RN_OK) {
+    status = rn_rotary_create(err, spec->rotary, out->key_width, max_tokens, &out->rotary);
+  }
+  if (status == RN_OK) status = rn_arena_create(err, arena_bytes(out), &out->arena);
+  if (status != RN_OK) {
+    rn_block_retention_destroy(out);
+    return status;
+  }
+  out->own = take(&out->arena, state_count(out));
+  out->state = take(&out->arena, state_count(out));
+  out->parts = take(&out->arena, all_states(out));
+  out->adjoints = rn_reals(out->parts);
+  if (out->half) out->adjoints = take_kept(out, &out->arena, all_states(out));
+  out->values = take(&out->arena, rows * out->value_dim);
+  out->d_kv = take(&out->arena, rows * out->ld_pair);
+  out->d_q = take(&out->arena, rows * out->dim);
+  out->log_decay = rn_arena_take(&out->arena, decays_bytes(out));
+  out->wide_row = rn_arena_take(&out->arena, (size_t)out->dim * sizeof(double));
+  return RN_OK;
+}
+
+void rn_block_retention_destroy(rn_block_retention *block) {
+  rn_retention_destroy(&block->core);
+  rn_rotary_destroy(&block->rotary);
+  rn_arena_destroy(&block->arena);
+}
+
+size_t rn_block_retention_tape_bytes(const rn_block_retention *b, bool lent) {
+  const int64_t rows = rows_of(b);
+  return 2 * kept(b, rows * b->ld_pair) + (lent ? 1 : 2) * kept(b, rows * b->value_dim) +
+         2 * reals(rows * b->heads) + kept(b, all_states(b));
+}
+
+rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b,
+                                                     const rn_block_retention_tape *lender,
+                                                     rn_arena *arena) {
+  const int64_t rows = rows_of(b);
+  rn_block_retention_tape t = {.kv = take_kept(b, arena, rows * b->ld_pair),
+                               .qg = take_kept(b, arena, rows * b->ld_pair),
+                               .normed = take_kept(b, arena, rows * b->value_dim),
+                               .alpha = take(arena, rows * b->heads),
+                               .factor = take(arena, rows * b->heads),
+                               .states = take_kept(b, arena, all_states(b))};
+  t.gated = lender != NULL ? lender->gated : take_kept(b, arena, rows * b->value_dim);
+  return t;
+}
+
+size_t rn_block_retention_lent_bytes(const rn_block_retention *b) {
+  return kept(b, rows_of(b) * b->value_dim);
+}
+
+rn_block_retention_tape rn_block_retention_lender_take(const rn_block_retention *b,
+                                                       rn_arena *arena) {
+  return (rn_block_retention_tape){.gated = take_kept(b, arena, rows_of(b) * b->value_dim)};
+}
