@@ -48,13 +48,18 @@ static inline size_t rn_element_bytes(bool half) {
 }
 
 /**
- * The distance between rows of `width` elements that are read across: of whole pages it would send
- * all elements of a column to the same few lines of the caches.
+ * The distance between rows of `width` elements that products read across: where rows are whole
+ * pages apart, in bf16 whole kilobytes, a column's elements would share a few lines of the caches.
  */
 static inline int rn_row_distance(int width, bool half) {
-  enum { PAGE = 4096, LINE = 64 };
-  const size_t bytes = rn_element_bytes(half);
-  return (size_t)width * bytes % PAGE == 0 ? width + (int)(LINE / bytes) : width;
+  enum { PAGE = 4096, KILOBYTE = 1024, LINE = 64 };
+  const size_t bytes = rn_element_bytes(half), whole = half ? KILOBYTE : PAGE;
+  return (size_t)width * bytes % whole == 0 ? width + (int)(LINE / bytes) : width;
+}
+
+/** That of a linear layer's input: oneDNN multiplies rows in rn_real faster as they are. */
+static inline int rn_input_distance(int width, bool half) {
+  return half ? rn_row_distance(width, true) : width;
 }
 
 /** The array that begins with element `first` of a. */

@@ -13,7 +13,7 @@ static size_t bytes_of(const rn_ffn_block *block, int64_t rows, int width) {
 
 size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows, bool lent) {
   return bytes_of(block, rows, block->ld_inner) +
-         (lent ? 0 : bytes_of(block, rows, block->ffn_dim));
+         (lent ? 0 : bytes_of(block, rows, block->ld_product));
 }
 
 static rn_array take(const rn_ffn_block *block, int64_t rows, int width, rn_arena *arena) {
@@ -21,18 +21,18 @@ static rn_array take(const rn_ffn_block *block, int64_t rows, int width, rn_aren
 }
 
 size_t rn_ffn_lent_bytes(const rn_ffn_block *block, int64_t rows) {
-  return bytes_of(block, rows, block->ffn_dim);
+  return bytes_of(block, rows, block->ld_product);
 }
 
 rn_ffn_tape rn_ffn_lender_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena) {
-  return (rn_ffn_tape){.product = take(block, rows, block->ffn_dim, arena)};
+  return (rn_ffn_tape){.product = take(block, rows, block->ld_product, arena)};
 }
 
 rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, const rn_ffn_tape *lender,
                              rn_arena *arena) {
   rn_ffn_tape tape;
   tape.inner = take(block, rows, block->ld_inner, arena);
-  tape.product = lender != NULL ? lender->product : take(block, rows, block->ffn_dim, arena);
+  tape.product = lender != NULL ? lender->product : take(block, rows, block->ld_product, arena);
   return tape;
 }
 
@@ -80,7 +80,8 @@ static void activate_half(const ffn_pass *p, int64_t row) {
     const int n = b->ffn_dim - from < PIECE ? b->ffn_dim - from : PIECE;
     widen_inner(p, row * b->ld_inner + from, n, inner);
     p->kernels->ffn(b->kind, b->activation, n, inner, product);
-    p->kernels->round_bf16(n, product, rn_array_halves(p->tape.product) + row * b->ffn_dim + from);
+    p->kernels->round_bf16(n, product,
+                           rn_array_halves(p->tape.product) + row * b->ld_product + from);
   }
 }
 
@@ -93,7 +94,8 @@ static void activate_half_backward(const ffn_pass *p, int64_t row) {
     p->kernels->widen_bf16(n, rn_array_halves(p->work) + row * b->ffn_dim + from, dproduct);
     p->kernels->ffn_backward(b->kind, b->activation, n, dproduct, inner, product);
     round_inner(p, row * b->ld_inner + from, n, inner);
-    p->kernels->round_bf16(n, product, rn_array_halves(p->tape.product) + row * b->ffn_dim + from);
+    p->kernels->round_bf16(n, product,
+                           rn_array_halves(p->tape.product) + row * b->ld_product + from);
   }
 }
 
@@ -104,7 +106,7 @@ static void activate(const ffn_pass *p, int64_t row) {
   } else {
     p->kernels->ffn(b->kind, b->activation, b->ffn_dim,
                     rn_array_reals(p->tape.inner) + row * b->ld_inner,
-                    rn_array_reals(p->tape.product) + row * b->ffn_dim);
+                    rn_array_reals(p->tape.product) + row * b->ld_product);
   }
 }
 
@@ -116,7 +118,7 @@ static void activate_backward(const ffn_pass *p, int64_t row) {
     p->kernels->ffn_backward(b->kind, b->activation, b->ffn_dim,
                              rn_array_reals(p->work) + row * b->ffn_dim,
                              rn_array_reals(p->tape.inner) + row * b->ld_inner,
-                             rn_array_reals(p->tape.product) + row * b->ffn_dim);
+                             rn_array_reals(p->tape.product) + row * b->ld_product);
   }
 }
 
@@ -125,7 +127,7 @@ static void forward_rows(const void *self, rn_range rows) {
   const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
   rn_block_nt(rows, inner, D, p->in, D, p->fc1, D, 0, p->tape.inner, p->block->ld_inner);
   for (int64_t r = rows.begin; r < rows.end; r++) activate(p, r);
-  rn_block_nt(rows, D, F, p->tape.product, F, p->fc2, F, 0, rn_reals(p->out), D);
+  rn_block_nt(rows, D, F, p->tape.product, p->block->ld_product, p->fc2, F, 0, rn_reals(p->out), D);
 }
 
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
@@ -154,6 +156,6 @@ void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x,
                             const rn_ffn_tape *tape, rn_sink *sink) {
   int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
   rn_span_phase("weight products");
-  rn_sink_product(sink, block->fc2, dim, ffn_dim, rows, dy, dim, tape->product, ffn_dim);
+  rn_sink_product(sink, block->fc2, dim, ffn_dim, rows, dy, dim, tape->product, block->ld_product);
   rn_sink_product(sink, block->fc1, inner, dim, rows, tape->inner, block->ld_inner, x, dim);
 }

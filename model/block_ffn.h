@@ -27,7 +27,8 @@ typedef struct rn_ffn_block {
   rn_activation activation;
   int dim, ffn_dim;       /* D, F */
   int inner;              /* outputs of the first product: 2F for glu, F for mlp */
-  int ld_inner;           /* distance of its rows */
+  int ld_inner;           /* distance of their rows */
+  int ld_product;         /* distance of the activated rows */
   int64_t fc1;            /* [F, D]; with glu, gate [F, D] follows */
   int64_t fc2;            /* [D, F] */
   bool half;              /* rows are kept, and multiplied, in bf16 */
@@ -43,12 +44,14 @@ static inline rn_ffn_block rn_ffn_block_make(const rn_spec *spec, const rn_layer
                         .ffn_dim = spec->ffn_dim,
                         .inner = inner,
                         .ld_inner = rn_row_distance(inner, half),
+                        .ld_product = rn_input_distance(spec->ffn_dim, half),
                         .fc1 = layer->fc1,
                         .fc2 = layer->fc2,
                         .half = half};
 }
 
-/** What forward leaves: the inner products [R, inner], ld_inner apart, and the activated product [R, F]. */
+/** What forward leaves: the inner products [R, inner], ld_inner apart, and the activated product
+ * [R, F], ld_product apart. */
 typedef struct rn_ffn_tape {
   rn_array inner;   /* backward_input turns it into its own gradient */
   rn_array product; /* input of fc2; backward_input makes it once more */

@@ -118,8 +118,9 @@ static void norm_gate_and_project(const void *self, rn_range rows) {
   const int D = p->b->dim, Vd = p->b->value_dim;
   rn_head_norm_forward(norm_shape(p->b), rows, t->alpha, o_of(p->b, t), t->normed, t->factor);
   rn_gate_forward(norm_shape(p->b), rows, t->normed, head_weight(p), gate_of(p), t->gated,
-                  rn_retention_room(&p->b->core));
-  rn_block_nt(rows, D, Vd, t->gated, Vd, weights_at(p, p->at->out), Vd, 0, rn_reals(p->out), D);
+                  p->b->ld_gated, rn_retention_room(&p->b->core));
+  rn_block_nt(rows, D, Vd, t->gated, p->b->ld_gated, weights_at(p, p->at->out), Vd, 0,
+              rn_reals(p->out), D);
 }
 
 /* The form's own contribution to the state, and the row scale of forms that need no weights. */
@@ -308,7 +309,7 @@ static void project_and_gate_backward(const void *self, rn_range rows) {
   rn_real *room = rn_retention_room(&b->core);
   rn_block_nn(rows, Vd, D, p->in, D, weights_at(p, p->at->out), Vd, 0, d_value_of(b), Vd);
   rn_gate_backward(norm_shape(b), rows, p->tape->normed, head_weight(p), gate_of(p), d_value_of(b),
-                   p->tape->gated, room);
+                   p->tape->gated, b->ld_gated, room);
   if (head_weight(p) != NULL) return;
   rn_head_norm_backward(norm_shape(b), rows, p->tape->normed, p->tape->factor, d_value_of(b), room);
 }
@@ -367,5 +368,5 @@ void rn_block_retention_backward_weight(const rn_block_retention *b, const rn_la
   rn_span_phase("weight products");
   rn_sink_product(sink, at->k, pair, D, rows, tape->kv, ld, x, D);
   rn_sink_product(sink, at->q, qg_width(b), D, rows, tape->qg, ld, x, D);
-  rn_sink_product(sink, at->out, D, b->value_dim, rows, dy, D, tape->gated, b->value_dim);
+  rn_sink_product(sink, at->out, D, b->value_dim, rows, dy, D, tape->gated, b->ld_gated);
 }

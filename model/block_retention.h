@@ -27,6 +27,7 @@
 typedef struct rn_block_retention {
   int dim, value_dim, heads, key_width, value_width; /* D, H V, H, K, V */
   int pair, ld_pair; /* columns of kv and of qg, D + H V, and the distance of their rows */
+  int ld_gated;      /* distance of gated's rows */
   int max_sequences, max_tokens;
   bool gate;
   bool half; /* rows and states are kept, and multiplied, in bf16 */
@@ -55,7 +56,7 @@ typedef struct rn_block_input {
 /** What forward leaves; kv and qg hold their own gradients after backward_input. */
 typedef struct rn_block_retention_tape {
   rn_array kv, qg;         /* [R, D + H V], ld_pair apart; rotated k and q first */
-  rn_array normed, gated;  /* [R, H V]; backward_input makes gated once more */
+  rn_array normed, gated;  /* [R, H V]; gated ld_gated apart: backward_input makes it again */
   rn_real *alpha, *factor; /* [R, H] */
   rn_array states;         /* [chunks, B, H, K, V] before each chunk; [1, ...] in other forms */
   rn_form form;

@@ -40,6 +40,7 @@ rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequenc
                               .heads = spec->heads,
                               .key_width = rn_spec_key_width(spec),
                               .value_width = rn_spec_value_width(spec),
+                              .ld_gated = rn_input_distance(spec->value_dim, half),
                               .max_sequences = max_sequences,
                               .max_tokens = max_tokens,
                               .gate = spec->gate,
@@ -101,8 +102,9 @@ void rn_block_retention_destroy(rn_block_retention *block) {
 
 size_t rn_block_retention_tape_bytes(const rn_block_retention *b, bool lent) {
   const int64_t rows = rows_of(b);
-  return 2 * kept(b, rows * b->ld_pair) + (lent ? 1 : 2) * kept(b, rows * b->value_dim) +
-         2 * reals(rows * b->heads) + kept(b, all_states(b));
+  return 2 * kept(b, rows * b->ld_pair) + kept(b, rows * b->value_dim) +
+         (lent ? 0 : kept(b, rows * b->ld_gated)) + 2 * reals(rows * b->heads) +
+         kept(b, all_states(b));
 }
 
 rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b,
@@ -115,15 +117,15 @@ rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b
                                .alpha = take(arena, rows * b->heads),
                                .factor = take(arena, rows * b->heads),
                                .states = take_kept(b, arena, all_states(b))};
-  t.gated = lender != NULL ? lender->gated : take_kept(b, arena, rows * b->value_dim);
+  t.gated = lender != NULL ? lender->gated : take_kept(b, arena, rows * b->ld_gated);
   return t;
 }
 
 size_t rn_block_retention_lent_bytes(const rn_block_retention *b) {
-  return kept(b, rows_of(b) * b->value_dim);
+  return kept(b, rows_of(b) * b->ld_gated);
 }
 
 rn_block_retention_tape rn_block_retention_lender_take(const rn_block_retention *b,
                                                        rn_arena *arena) {
-  return (rn_block_retention_tape){.gated = take_kept(b, arena, rows_of(b) * b->value_dim)};
+  return (rn_block_retention_tape){.gated = take_kept(b, arena, rows_of(b) * b->ld_gated)};
 }

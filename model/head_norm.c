@@ -27,42 +27,42 @@ void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, rn_array y, cons
   }
 }
 
-/* Where row i / H, head i % H of the gate lies. */
-static int64_t gate_at(rn_head_norm_shape s, rn_gate_rows g, int64_t i) {
-  return i / s.heads * g.ld + i % s.heads * s.width;
+/* Where row i / H, head i % H lies, of rows that are ld apart. */
+static int64_t head_at(rn_head_norm_shape s, int64_t ld, int64_t i) {
+  return i / s.heads * ld + i % s.heads * s.width;
 }
 
 static rn_real *open_gate(const rn_kernels *kernels, rn_head_norm_shape s, rn_gate_rows g,
                           int64_t i, rn_real *room) {
-  return g.is ? rn_row_open(kernels, g.x, gate_at(s, g, i), s.width, room) : NULL;
+  return g.is ? rn_row_open(kernels, g.x, head_at(s, g.ld, i), s.width, room) : NULL;
 }
 
 void rn_gate_forward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
-                     rn_gate_rows g, rn_array z, rn_real *room) {
+                     rn_gate_rows g, rn_array z, int64_t ldz, rn_real *room) {
   const rn_kernels *kernels = rn_kernels_table();
   for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
     const int64_t at = i * s.width;
     const rn_real *y_row = rn_row_open(kernels, y, at, s.width, room);
     const rn_real *g_row = open_gate(kernels, s, g, i, room + s.width);
-    rn_real *z_row = rn_row_place(z, at, room + 2 * s.width);
+    rn_real *z_row = rn_row_place(z, head_at(s, ldz, i), room + 2 * s.width);
     kernels->gate(s.width, y_row, w, g_row, z_row);
-    rn_row_close(kernels, z, at, s.width, z_row);
+    rn_row_close(kernels, z, head_at(s, ldz, i), s.width, z_row);
   }
 }
 
 void rn_gate_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
-                      rn_gate_rows g, rn_array dz, rn_array z, rn_real *room) {
+                      rn_gate_rows g, rn_array dz, rn_array z, int64_t ldz, rn_real *room) {
   const rn_kernels *kernels = rn_kernels_table();
   for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
     const int64_t at = i * s.width;
     const rn_real *y_row = rn_row_open(kernels, y, at, s.width, room);
     rn_real *g_row = open_gate(kernels, s, g, i, room + s.width);
     rn_real *dz_row = rn_row_open(kernels, dz, at, s.width, room + 2 * s.width);
-    rn_real *z_row = rn_row_place(z, at, room + 3 * s.width);
+    rn_real *z_row = rn_row_place(z, head_at(s, ldz, i), room + 3 * s.width);
     kernels->gate_backward(s.width, y_row, w, g_row, dz_row, z_row);
     rn_row_close(kernels, dz, at, s.width, dz_row);
-    rn_row_close(kernels, z, at, s.width, z_row);
-    if (g.is) rn_row_close(kernels, g.x, gate_at(s, g, i), s.width, g_row);
+    rn_row_close(kernels, z, head_at(s, ldz, i), s.width, z_row);
+    if (g.is) rn_row_close(kernels, g.x, head_at(s, g.ld, i), s.width, g_row);
   }
 }
 

@@ -45,16 +45,16 @@ typedef struct rn_gate_rows {
   bool is;
 } rn_gate_rows;
 
-/** z = silu(g) y w; w [V] or NULL. */
+/** z = silu(g) y w, its rows ldz apart; w [V] or NULL. */
 void rn_gate_forward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
-                     rn_gate_rows g, rn_array z, rn_real *room);
+                     rn_gate_rows g, rn_array z, int64_t ldz, rn_real *room);
 
 /**
  * dz becomes that of y w, in place; g becomes dg in place (if a gate); z is made once more; w as in
  * forward.
  */
 void rn_gate_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
-                      rn_gate_rows g, rn_array dz, rn_array z, rn_real *room);
+                      rn_gate_rows g, rn_array dz, rn_array z, int64_t ldz, rn_real *room);
 
 /**
  * With dz that of y w: the weight's gradient into the sink at `offset`, summed over rows and heads

@@ -90,7 +90,7 @@ void rn_matmul_nn(rn_rows rows, int k, int n, rn_array dy, int64_t lddy, rn_arra
 }
 
 /* Rows that one call sums over: what packing them takes stays in cache. */
-enum { SUM_ROWS = 512 };
+enum { SUM_ROWS = 1024 };
 
 void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_array x, int64_t ldx,
                   rn_real beta, rn_array dw, int64_t lddw) {
