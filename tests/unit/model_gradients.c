@@ -1,4 +1,5 @@
 /* Every parameter's gradient is the slope of the loss, whatever the model's choices. */
+#include <math.h>
 #include <omp.h>
 
 #include "tests/support/stage.h"
@@ -72,6 +73,48 @@ static void pieces(void) {
   test_model_close(&m);
 }
 
+static void move(test_model *m, const rn_param *param, const rn_real *way, double by) {
+  const int64_t n = param->rows * param->cols;
+  for (int64_t i = 0; i < n; i++) m->params[param->offset + i] += (rn_real)by * way[i];
+}
+
+/* (loss(x + h way) - loss(x - h way)) / 2 h */
+static double slope_along(trial *t, const rn_param *param, const rn_real *way, double h) {
+  move(t->model, param, way, h);
+  const double ahead = loss_of(t);
+  move(t->model, param, way, -2 * h);
+  const double behind = loss_of(t);
+  move(t->model, param, way, h);
+  return (ahead - behind) / (2 * h);
+}
+
+/* Rows of whole pages, which lie further apart than they are wide: one direction a parameter. */
+static void wide_rows(void) {
+  enum { PAGE = 4096 / sizeof(double) };
+  rn_spec spec = test_spec();
+  spec.value_dim = PAGE - spec.dim, spec.ffn_dim = PAGE / 2;
+  test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
+  trial t = {&m, RN_FORM_CHUNKWISE, &m.tokens, 1};
+  loss_of(&t);
+  test_loss(&m, 1, true);
+  const size_t total = (size_t)m.table->total;
+  rn_real *gradient = test_take(total, sizeof *gradient), *way = test_take(total, sizeof *way);
+  memcpy(gradient, m.gradient, total * sizeof *gradient);
+  test_fill(way, (int64_t)total, 1, 77);
+  for (int i = 0; i < m.table->count; i++) {
+    const rn_param *param = &m.table->param[i];
+    const double want = test_dot(gradient + param->offset, way, param->rows * param->cols);
+    const double near = slope_along(&t, param, way, test_step / 8);
+    const double far = slope_along(&t, param, way, test_step / 4);
+    if (!CHECK_NEAR((4 * near - far) / 3, want, 1e-6 * fabs(want))) {
+      fprintf(stderr, "  of %s\n", param->name);
+    }
+  }
+  free(gradient);
+  free(way);
+  test_model_close(&m);
+}
+
 static void choices_of_the_model(void) {
   rn_spec spec = test_spec();
   whole("plain", spec, RN_FORM_CHUNKWISE);
@@ -142,5 +185,6 @@ int main(void) {
   choices_around_the_blocks();
   choices_of_scale();
   pieces();
+  wide_rows();
   return check_result();
 }

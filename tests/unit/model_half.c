@@ -117,6 +117,13 @@ int main(void) {
   spec.tie_embeddings = true;
   same_as_fp32(spec);
   layers_computed_again_give_the_same_bits(spec);
+  /* rows of whole kilobytes, which lie further apart than they are wide: gated, or k and v */
+  spec = base();
+  spec.ffn_dim = 512;
+  spec.value_dim = 512;
+  same_as_fp32(spec);
+  spec.value_dim = 512 - spec.dim;
+  same_as_fp32(spec);
   spec = base();
   spec.pre_norm = false;
   spec.block_norm = RN_BLOCK_NORM_LAYER;
