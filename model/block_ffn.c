@@ -126,6 +126,7 @@ static void forward_rows(const void *self, rn_range rows) {
   const ffn_pass *p = self;
   const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
   rn_block_nt(rows, inner, D, p->in, D, p->fc1, D, 0, p->tape.inner, p->block->ld_inner);
+  if (p->out == NULL) return;
   for (int64_t r = rows.begin; r < rows.end; r++) activate(p, r);
   rn_block_nt(rows, D, F, p->tape.product, p->block->ld_product, p->fc2, F, 0, rn_reals(p->out), D);
 }

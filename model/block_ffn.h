@@ -70,7 +70,10 @@ rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, const rn_f
 size_t rn_ffn_lent_bytes(const rn_ffn_block *block, int64_t rows);
 rn_ffn_tape rn_ffn_lender_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena);
 
-/** Shapes: params, the stage's; x, y [R, D], different arrays; x is of the tape's type. */
+/**
+ * Shapes: params, the stage's; x, y [R, D], different arrays; x is of the tape's type. y NULL:
+ *         nobody asks for it, and of the tape only what backward_input reads is made.
+ */
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
                     rn_ffn_tape *tape, rn_real *y);
 

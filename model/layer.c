@@ -105,18 +105,20 @@ static void drop(const rn_layer *layer, const rn_unit *unit, rn_dropout_place pl
                   layer->retention_norm.width, rows);
 }
 
-/* The gradient of a block's output, from dy behind its dropout. */
-static void take_gradient(const rn_layer *layer, const rn_unit *unit, rn_dropout_place place,
-                          bool train, const rn_real *dy, rn_array d_out) {
+/* The gradient of a block's output, from dy behind its dropout: dy itself, where it may be. */
+static rn_array gradient_of(const rn_layer *layer, const rn_unit *unit, rn_dropout_place place,
+                            bool train, bool weights, rn_real *dy) {
   const int64_t count = rn_rows_of_unit(unit).count * layer->retention_norm.width;
-  if (!train || layer->dropout == 0) {
-    put(d_out, dy, count);
-    return;
+  const bool drops = train && layer->dropout != 0;
+  if (!layer->half && !drops && weights) return rn_reals(dy);
+  if (drops) {
+    rn_real *dropped = layer->half ? layer->scratch : rn_array_reals(layer->d_out);
+    copy(dropped, dy, count);
+    drop(layer, unit, place, train, dropped);
+    dy = dropped;
   }
-  rn_real *dropped = d_out.half ? layer->scratch : rn_array_reals(d_out);
-  copy(dropped, dy, count);
-  drop(layer, unit, place, train, dropped);
-  put(d_out, dropped, count);
+  put(layer->d_out, dy, count);
+  return layer->d_out;
 }
 
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *params,
@@ -148,59 +150,66 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
                     t->stat1);
     put(t->in2, t->past2, count);
   }
-  rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn, branch);
+  const bool asked = y != NULL;
+  rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn,
+                 asked || !layer->pre_norm ? branch : NULL);
+  if (!asked && layer->pre_norm) return RN_OK;
   rn_span_phase("norms, residual");
   drop(layer, unit, RN_DROPOUT_FFN, train, branch);
   if (layer->pre_norm) {
     join(layer, t->past2, branch, count, y);
   } else {
     join(layer, t->past2, branch, count, t->norm_in2);
-    rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2, rn_reals(y), t->stat2);
+    rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2, rn_reals(asked ? y : branch),
+                    t->stat2);
   }
   return RN_OK;
 }
 
-/* Where the gradient of a block's output goes, in place of the norm's input. */
+/* Where the gradient of a block's output is kept for the weights: in place of the norm's input. */
 static rn_array gradient_at(const rn_layer *layer, rn_real *norm_in) {
   return (rn_array){norm_in, layer->half};
 }
 
-/* dy becomes the gradient of the ffn block's input side; norm_in2 keeps that of its output. */
+/* dy becomes the gradient of the ffn block's input side. */
 static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_unit *unit,
-                         rn_layer_tape *t, rn_real *dy, rn_sink *sink) {
+                         rn_layer_tape *t, bool weights, rn_real *dy, rn_sink *sink) {
   const rn_rows rows = rn_rows_of_unit(unit);
   const int64_t count = rows.count * layer->retention_norm.width;
   rn_real *d = layer->scratch;
   rn_span_phase("norms, residual");
+  if (!layer->pre_norm) {
+    rn_norm_backward(&layer->ffn_norm, params, rows, t->norm_in2, t->stat2, dy, NULL, dy, sink);
+  }
+  const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_FFN, t->train, weights, dy);
+  rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, layer->ffn_work, d);
+  if (weights) rn_ffn_backward_weight(&layer->ffn, rows, t->in2, d_out, &t->ffn, sink);
+  rn_span_phase("norms, residual");
   if (layer->pre_norm) {
-    take_gradient(layer, unit, RN_DROPOUT_FFN, t->train, dy, layer->d_out);
-    rn_ffn_backward_input(&layer->ffn, params, rows, layer->d_out, &t->ffn, layer->ffn_work, d);
-    rn_span_phase("norms, residual");
     for (int64_t i = 0; layer->residual != 1 && i < count; i++) dy[i] *= layer->residual;
     rn_norm_backward(&layer->ffn_norm, params, rows, t->norm_in2, t->stat2, d, dy, dy, sink);
-    copy_array(gradient_at(layer, t->norm_in2), layer->d_out, count);
-    return;
+  } else {
+    join(layer, dy, d, count, dy);
+    rn_norm_backward(&layer->retention_norm, params, rows, t->norm_in1, t->stat1, dy, NULL, dy,
+                     sink);
   }
-  rn_norm_backward(&layer->ffn_norm, params, rows, t->norm_in2, t->stat2, dy, NULL, dy, sink);
-  const rn_array d_out = gradient_at(layer, t->norm_in2);
-  take_gradient(layer, unit, RN_DROPOUT_FFN, t->train, dy, d_out);
-  rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, layer->ffn_work, d);
-  rn_span_phase("norms, residual");
-  join(layer, dy, d, count, dy);
-  rn_norm_backward(&layer->retention_norm, params, rows, t->norm_in1, t->stat1, dy, NULL, dy, sink);
+  if (!weights) copy_array(gradient_at(layer, t->norm_in2), d_out, count);
 }
 
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_real *params,
                                   const rn_unit *unit, rn_scan_port *port, rn_layer_tape *t,
-                                  rn_real *dy, rn_sink *sink) {
+                                  bool weights, rn_real *dy, rn_sink *sink) {
   const rn_rows rows = rn_rows_of_unit(unit);
   const int64_t count = rows.count * layer->retention_norm.width;
   rn_real *d = layer->scratch;
-  ffn_backward(layer, params, unit, t, dy, sink);
-  take_gradient(layer, unit, RN_DROPOUT_RETENTION, t->train, dy, layer->d_out);
+  ffn_backward(layer, params, unit, t, weights, dy, sink);
+  const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_RETENTION, t->train, weights, dy);
   RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
-                                                layer->index, port, layer->d_out, &t->retention, d,
-                                                sink));
+                                                layer->index, port, d_out, &t->retention, d, sink));
+  if (weights) {
+    rn_block_retention_backward_weight(layer->retention, &layer->at, rows, t->in1, d_out,
+                                       &t->retention, sink);
+  }
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
     for (int64_t i = 0; layer->residual != 1 && i < count; i++) dy[i] *= layer->residual;
@@ -208,7 +217,7 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_r
   } else {
     join(layer, dy, d, count, dy);
   }
-  copy_array(gradient_at(layer, t->norm_in1), layer->d_out, count);
+  if (!weights) copy_array(gradient_at(layer, t->norm_in1), d_out, count);
   return RN_OK;
 }
 

@@ -35,7 +35,7 @@ typedef struct rn_layer {
 
 /**
  * Rows [R, D]; 1 is of the retention block, 2 of the feed-forward one. norm_in1, norm_in2 hold the
- * gradients of the blocks' outputs after backward_input, in the blocks' type.
+ * gradients of the blocks' outputs after a backward_input without weights, in the blocks' type.
  */
 typedef struct rn_layer_tape {
   rn_real *norm_in1, *norm_in2; /* inputs of the norms */
@@ -50,7 +50,7 @@ typedef struct rn_layer_tape {
 /**
  * Bytes of a tape in an arena, and the tape taken from one. Where there is a lender, what
  * backward_input makes once more lies in the lender's buffers: many tapes may share them, as long
- * as backward_weight follows backward_input before any other layer's work.
+ * as backward_input makes the weights' gradients too.
  */
 size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows, bool lent);
 rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_layer_tape *lender,
@@ -66,17 +66,20 @@ static inline rn_real *rn_layer_tape_input(const rn_layer_tape *tape) {
 }
 
 /**
- * Shapes: x, y [R, D], the same array allowed, and for both the tape's input. Collective: as
- *         rn_block_retention_forward.
+ * Shapes: x, y [R, D], the same array allowed, and for both the tape's input; y NULL: nobody asks
+ *         for it, the tape is all that is wanted. Collective: as rn_block_retention_forward.
  */
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *params,
                            const rn_unit *unit, rn_form form, bool train, rn_scan_port *port,
                            const rn_real *x, rn_layer_tape *tape, rn_real *y);
 
-/** dy [R, D] becomes dx in place. Collective: as rn_block_retention_backward_input. */
+/**
+ * dy [R, D] becomes dx in place; with `weights` their gradients go into the sink as well, else
+ * rn_layer_backward_weight makes them. Collective: as rn_block_retention_backward_input.
+ */
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_real *params,
                                   const rn_unit *unit, rn_scan_port *port, rn_layer_tape *tape,
-                                  rn_real *dy, rn_sink *sink);
+                                  bool weights, rn_real *dy, rn_sink *sink);
 
 void rn_layer_backward_weight(const rn_layer *layer, rn_rows rows, const rn_layer_tape *tape,
                               rn_sink *sink);

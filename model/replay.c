@@ -21,7 +21,15 @@ static rn_status replay_end(void *self, rn_err *err, rn_real *before) {
   return RN_OK;
 }
 
+static bool replay_has_come(void *self) {
+  (void)self;
+  return true;
+}
+
 rn_scan_port rn_replay_port(rn_replay *replay) {
-  return (rn_scan_port){
-      .self = replay, .begin = replay_begin, .poll = replay_poll, .end = replay_end};
+  return (rn_scan_port){.self = replay,
+                        .begin = replay_begin,
+                        .poll = replay_poll,
+                        .end = replay_end,
+                        .has_come = replay_has_come};
 }

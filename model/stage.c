@@ -35,7 +35,6 @@ struct rn_stage {
   rn_layer_tape lender; /* to tapes that keep most */
   rn_arena shared_arena;
   rn_layer_tape shared; /* of tapes that do not keep all; made with the first of them */
-  rn_real *again;       /* [R, D]: rows of a forward that is done again */
 };
 
 struct rn_tape {
@@ -230,8 +229,7 @@ static int64_t state_elements(const rn_stage *stage) {
 static size_t shared_bytes(const rn_stage *stage, rn_keep keep) {
   if (stage->layer_count == 0 || keep == RN_KEEP_ALL) return 0;
   if (keep == RN_KEEP_MOST) return rn_layer_lent_bytes(stage->layer, max_rows(stage));
-  return rows_bytes(stage, stage->spec.dim) +
-         rn_layer_tape_bytes(stage->layer, max_rows(stage), false);
+  return rn_layer_tape_bytes(stage->layer, max_rows(stage), false);
 }
 
 /* The buffers of one layer for all tapes that do not keep their own. */
@@ -244,7 +242,6 @@ static rn_status make_shared(rn_err *err, rn_stage *stage, rn_keep keep) {
     stage->lender = rn_layer_lender_take(stage->layer, max_rows(stage), arena);
     return RN_OK;
   }
-  stage->again = rn_arena_take(arena, rows_bytes(stage, stage->spec.dim));
   stage->shared = rn_layer_tape_take(stage->layer, max_rows(stage), NULL, arena);
   return RN_OK;
 }
@@ -375,7 +372,7 @@ static rn_status forward_again(rn_err *err, rn_stage *stage, const rn_real *para
   rn_span_begin("layer");
   RN_TRY(err,
          rn_layer_forward(err, &stage->layer[layer], params, unit, RN_FORM_CHUNKWISE, tape->train,
-                          &port, input_of(tape, layer), &tape->layer[layer], stage->again));
+                          &port, input_of(tape, layer), &tape->layer[layer], NULL));
   rn_span_end();
   return RN_OK;
 }
@@ -435,11 +432,8 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
   for (int i = stage->layer_count - 1; i >= 0; i--) {
     if (again) RN_TRY(err, forward_again(err, stage, params, unit, tape, i));
     RN_TRY(err, rn_layer_backward_input(err, &stage->layer[i], params, unit, port, &tape->layer[i],
-                                        dy, sink));
-    if (tape->weights_done) {
-      rn_layer_backward_weight(&stage->layer[i], rn_rows_of_unit(unit), &tape->layer[i], sink);
-      tell_of(stage, 1 + i);
-    }
+                                        tape->weights_done, dy, sink));
+    if (tape->weights_done) tell_of(stage, 1 + i);
   }
   rn_span_phase("embedding");
   if (stage->has_embedding) {
