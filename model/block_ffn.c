@@ -11,27 +11,27 @@ static size_t bytes_of(const rn_ffn_block *block, int64_t rows, int width) {
   return rn_arena_round((size_t)(rows * width) * rn_element_bytes(block->half));
 }
 
+size_t rn_ffn_inner_bytes(const rn_ffn_block *block, int64_t rows) {
+  return bytes_of(block, rows, block->ld_inner);
+}
+
+size_t rn_ffn_product_bytes(const rn_ffn_block *block, int64_t rows) {
+  return bytes_of(block, rows, block->ld_product);
+}
+
 size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows, bool lent) {
-  return bytes_of(block, rows, block->ld_inner) +
-         (lent ? 0 : bytes_of(block, rows, block->ld_product));
+  return rn_ffn_inner_bytes(block, rows) + (lent ? 0 : rn_ffn_product_bytes(block, rows));
 }
 
 static rn_array take(const rn_ffn_block *block, int64_t rows, int width, rn_arena *arena) {
   return (rn_array){rn_arena_take(arena, bytes_of(block, rows, width)), block->half};
 }
 
-size_t rn_ffn_lent_bytes(const rn_ffn_block *block, int64_t rows) {
-  return bytes_of(block, rows, block->ld_product);
-}
-
-rn_ffn_tape rn_ffn_lender_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena) {
-  return (rn_ffn_tape){.product = take(block, rows, block->ld_product, arena)};
-}
-
 rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, const rn_ffn_tape *lender,
                              rn_arena *arena) {
   rn_ffn_tape tape;
-  tape.inner = take(block, rows, block->ld_inner, arena);
+  const bool has_inner = lender != NULL && lender->inner.at != NULL;
+  tape.inner = has_inner ? lender->inner : take(block, rows, block->ld_inner, arena);
   tape.product = lender != NULL ? lender->product : take(block, rows, block->ld_product, arena);
   return tape;
 }
@@ -42,19 +42,17 @@ typedef struct ffn_pass {
   const rn_kernels *kernels;
   rn_array fc1, fc2, in;
   rn_ffn_tape tape;
-  rn_array work;
   rn_real *out;
 } ffn_pass;
 
 static ffn_pass pass_of(const rn_ffn_block *block, const rn_real *params, rn_array in,
-                        const rn_ffn_tape *tape, rn_array work, rn_real *out) {
+                        const rn_ffn_tape *tape, rn_real *out) {
   return (ffn_pass){block,
                     rn_kernels_table(),
                     rn_array_of_weights(block->weights, params, block->fc1),
                     rn_array_of_weights(block->weights, params, block->fc2),
                     in,
                     *tape,
-                    work,
                     out};
 }
 
@@ -91,7 +89,8 @@ static void activate_half_backward(const ffn_pass *p, int64_t row) {
   for (int from = 0; from < b->ffn_dim; from += PIECE) {
     const int n = b->ffn_dim - from < PIECE ? b->ffn_dim - from : PIECE;
     widen_inner(p, row * b->ld_inner + from, n, inner);
-    p->kernels->widen_bf16(n, rn_array_halves(p->work) + row * b->ffn_dim + from, dproduct);
+    p->kernels->widen_bf16(n, rn_array_halves(p->tape.product) + row * b->ld_product + from,
+                           dproduct);
     p->kernels->ffn_backward(b->kind, b->activation, n, dproduct, inner, product);
     round_inner(p, row * b->ld_inner + from, n, inner);
     p->kernels->round_bf16(n, product,
@@ -110,15 +109,15 @@ static void activate(const ffn_pass *p, int64_t row) {
   }
 }
 
+/* In the product's place lies its gradient. */
 static void activate_backward(const ffn_pass *p, int64_t row) {
   const rn_ffn_block *b = p->block;
   if (b->half) {
     activate_half_backward(p, row);
   } else {
-    p->kernels->ffn_backward(b->kind, b->activation, b->ffn_dim,
-                             rn_array_reals(p->work) + row * b->ffn_dim,
-                             rn_array_reals(p->tape.inner) + row * b->ld_inner,
-                             rn_array_reals(p->tape.product) + row * b->ld_product);
+    rn_real *product = rn_array_reals(p->tape.product) + row * b->ld_product;
+    p->kernels->ffn_backward(b->kind, b->activation, b->ffn_dim, product,
+                             rn_array_reals(p->tape.inner) + row * b->ld_inner, product);
   }
 }
 
@@ -133,7 +132,7 @@ static void forward_rows(const void *self, rn_range rows) {
 
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
                     rn_ffn_tape *tape, rn_real *y) {
-  const ffn_pass pass = pass_of(block, params, x, tape, rn_reals(NULL), y);
+  const ffn_pass pass = pass_of(block, params, x, tape, y);
   rn_span_phase("feed-forward");
   rn_each_block(rows, NULL, forward_rows, &pass);
 }
@@ -141,14 +140,14 @@ void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows ro
 static void backward_rows(const void *self, rn_range rows) {
   const ffn_pass *p = self;
   const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
-  rn_block_nn(rows, F, D, p->in, D, p->fc2, F, 0, p->work, F);
+  rn_block_nn(rows, F, D, p->in, D, p->fc2, F, 0, p->tape.product, p->block->ld_product);
   for (int64_t r = rows.begin; r < rows.end; r++) activate_backward(p, r);
   rn_block_nn(rows, D, inner, p->tape.inner, p->block->ld_inner, p->fc1, D, 0, rn_reals(p->out), D);
 }
 
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
-                           rn_array dy, rn_ffn_tape *tape, rn_array work, rn_real *dx) {
-  const ffn_pass pass = pass_of(block, params, dy, tape, work, dx);
+                           rn_array dy, rn_ffn_tape *tape, rn_real *dx) {
+  const ffn_pass pass = pass_of(block, params, dy, tape, dx);
   rn_span_phase("feed-forward");
   rn_each_block(rows, NULL, backward_rows, &pass);
 }

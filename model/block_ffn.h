@@ -60,15 +60,15 @@ typedef struct rn_ffn_tape {
 /**
  * Bytes of a tape in an arena, for at most `rows` rows; and the tape taken from one. Where there is
  * a lender the product lies in the lender's: many tapes may do that, since none needs it between
- * forward and backward_input.
+ * forward and backward_input. So does inner, if the lender has it: for tapes at work one by one.
  */
 size_t rn_ffn_tape_bytes(const rn_ffn_block *block, int64_t rows, bool lent);
 rn_ffn_tape rn_ffn_tape_take(const rn_ffn_block *block, int64_t rows, const rn_ffn_tape *lender,
                              rn_arena *arena);
 
-/** The same of a lender, which has a product and nothing else. */
-size_t rn_ffn_lent_bytes(const rn_ffn_block *block, int64_t rows);
-rn_ffn_tape rn_ffn_lender_take(const rn_ffn_block *block, int64_t rows, rn_arena *arena);
+/** Bytes of inner, and of a product. */
+size_t rn_ffn_inner_bytes(const rn_ffn_block *block, int64_t rows);
+size_t rn_ffn_product_bytes(const rn_ffn_block *block, int64_t rows);
 
 /**
  * Shapes: params, the stage's; x, y [R, D], different arrays; x is of the tape's type. y NULL:
@@ -77,12 +77,9 @@ rn_ffn_tape rn_ffn_lender_take(const rn_ffn_block *block, int64_t rows, rn_arena
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
                     rn_ffn_tape *tape, rn_real *y);
 
-/**
- * Shapes: dy, dx [R, D], the same array allowed; work [R, F], overwritten; dy and work are of the
- *         tape's type.
- */
+/** Shapes: dy, dx [R, D], the same array allowed; dy is of the tape's type. */
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
-                           rn_array dy, rn_ffn_tape *tape, rn_array work, rn_real *dx);
+                           rn_array dy, rn_ffn_tape *tape, rn_real *dx);
 
 /**
  * Weight gradients into the sink, after backward_input with the same tape.

@@ -77,10 +77,13 @@ rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b
                                                      const rn_block_retention_tape *lender,
                                                      rn_arena *arena);
 
-/** The same of a lender, which has gated and nothing else. */
-size_t rn_block_retention_lent_bytes(const rn_block_retention *block);
-rn_block_retention_tape rn_block_retention_lender_take(const rn_block_retention *block,
-                                                       rn_arena *arena);
+size_t rn_block_retention_gated_bytes(const rn_block_retention *block);
+
+/** What the block works in, and the bytes of it: anybody's, whenever the block is not at work. */
+size_t rn_block_retention_spare_bytes(const rn_block_retention *shape);
+static inline void *rn_block_retention_spare(const rn_block_retention *block) {
+  return block->parts;
+}
 
 /**
  * Shapes:     params, the stage's flat parameters, `at` this layer's places in it; y [R, D].

@@ -56,11 +56,16 @@ static size_t decays_bytes(const rn_block_retention *b) {
   return (size_t)b->max_sequences * (size_t)b->heads * sizeof(double);
 }
 
-static size_t arena_bytes(const rn_block_retention *b) {
+/* From parts to d_q, one behind the other. */
+size_t rn_block_retention_spare_bytes(const rn_block_retention *b) {
   const int64_t rows = rows_of(b);
-  return 2 * reals(state_count(b)) + reals(all_states(b)) + reals(rows * b->value_dim) +
-         reals(rows * b->ld_pair) + reals(rows * b->dim) + rn_arena_round(decays_bytes(b)) +
-         (b->half ? kept(b, all_states(b)) : 0) + rn_arena_round((size_t)b->dim * sizeof(double));
+  return reals(all_states(b)) + (b->half ? kept(b, all_states(b)) : 0) +
+         reals(rows * b->value_dim) + reals(rows * b->ld_pair) + reals(rows * b->dim);
+}
+
+static size_t arena_bytes(const rn_block_retention *b) {
+  return 2 * reals(state_count(b)) + rn_block_retention_spare_bytes(b) +
+         rn_arena_round(decays_bytes(b)) + rn_arena_round((size_t)b->dim * sizeof(double));
 }
 
 size_t rn_block_retention_bytes(const rn_block_retention *b) {
@@ -121,11 +126,6 @@ rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b
   return t;
 }
 
-size_t rn_block_retention_lent_bytes(const rn_block_retention *b) {
+size_t rn_block_retention_gated_bytes(const rn_block_retention *b) {
   return kept(b, rows_of(b) * b->ld_gated);
-}
-
-rn_block_retention_tape rn_block_retention_lender_take(const rn_block_retention *b,
-                                                       rn_arena *arena) {
-  return (rn_block_retention_tape){.gated = take_kept(b, arena, rows_of(b) * b->ld_gated)};
 }

@@ -51,12 +51,14 @@ rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_l
 }
 
 size_t rn_layer_lent_bytes(const rn_layer *layer, int64_t rows) {
-  return rn_block_retention_lent_bytes(layer->retention) + rn_ffn_lent_bytes(&layer->ffn, rows);
+  const size_t gated = rn_block_retention_gated_bytes(layer->retention);
+  const size_t product = rn_ffn_product_bytes(&layer->ffn, rows);
+  return gated > product ? gated : product;
 }
 
 rn_layer_tape rn_layer_lender_take(const rn_layer *layer, int64_t rows, rn_arena *arena) {
-  return (rn_layer_tape){.retention = rn_block_retention_lender_take(layer->retention, arena),
-                         .ffn = rn_ffn_lender_take(&layer->ffn, rows, arena)};
+  const rn_array lent = {rn_arena_take(arena, rn_layer_lent_bytes(layer, rows)), layer->half};
+  return (rn_layer_tape){.retention = {.gated = lent}, .ffn = {.product = lent}};
 }
 
 static void copy(rn_real *to, const rn_real *from, int64_t count) {
@@ -182,7 +184,7 @@ static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_
     rn_norm_backward(&layer->ffn_norm, params, rows, t->norm_in2, t->stat2, dy, NULL, dy, sink);
   }
   const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_FFN, t->train, weights, dy);
-  rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, layer->ffn_work, d);
+  rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, d);
   if (weights) rn_ffn_backward_weight(&layer->ffn, rows, t->in2, d_out, &t->ffn, sink);
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {

@@ -30,7 +30,6 @@ typedef struct rn_layer {
   bool half;                     /* blocks are fed in bf16 */
   rn_real *scratch;              /* shared: [R, D] */
   rn_array d_out;                /* shared: [R, D], in the blocks' type */
-  rn_array ffn_work;             /* shared: [R, F], likewise */
 } rn_layer;
 
 /**
@@ -56,7 +55,10 @@ size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows, bool lent);
 rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_layer_tape *lender,
                                  rn_arena *arena);
 
-/** The same of a lender, which has what it lends and nothing else. */
+/**
+ * The same of a lender, which has what it lends and nothing else: gated or the activated product,
+ * since the blocks take turns.
+ */
 size_t rn_layer_lent_bytes(const rn_layer *layer, int64_t rows);
 rn_layer_tape rn_layer_lender_take(const rn_layer *layer, int64_t rows, rn_arena *arena);
 

@@ -27,10 +27,10 @@ struct rn_stage {
   rn_head head;
   rn_head_work head_work;
   rn_arena arena;
-  rn_real *embed_work; /* [R, D] */
-  bool half;           /* products are of bf16, and what they read is kept so */
-  rn_half *weights;    /* [total] in bf16, or NULL */
-  rn_half *own;        /* the same, unless it is somebody else's */
+  rn_real *scratch; /* [R, D]: of the layers, and then of the embedding */
+  bool half;        /* products are of bf16, and what they read is kept so */
+  rn_half *weights; /* [total] in bf16, or NULL */
+  rn_half *own;     /* the same, unless it is somebody else's */
   rn_arena lent_arena;
   rn_layer_tape lender; /* to tapes that keep most */
   rn_arena shared_arena;
@@ -83,8 +83,7 @@ static size_t fed_bytes(const rn_stage *stage, int64_t width) {
 }
 
 static size_t arena_bytes(const rn_stage *stage) {
-  return 2 * rows_bytes(stage, stage->spec.dim) + fed_bytes(stage, stage->spec.dim) +
-         fed_bytes(stage, stage->spec.ffn_dim) +
+  return rows_bytes(stage, stage->spec.dim) + fed_bytes(stage, stage->spec.dim) +
          (stage->has_head ? rn_head_work_bytes(&stage->head, max_rows(stage)) : 0);
 }
 
@@ -110,17 +109,14 @@ static rn_status take_work(rn_err *err, rn_stage *stage) {
   RN_TRY(err, rn_block_retention_create(err, spec, stage->max_sequences, stage->max_tokens,
                                         &stage->retention));
   RN_TRY(err, rn_arena_create(err, arena_bytes(stage), &stage->arena));
-  stage->embed_work = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
-  rn_real *scratch = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
+  stage->scratch = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
   rn_array d_out = {rn_arena_take(&stage->arena, fed_bytes(stage, spec->dim)), stage->half};
-  rn_array ffn_work = {rn_arena_take(&stage->arena, fed_bytes(stage, spec->ffn_dim)), stage->half};
   if (stage->has_head) {
     stage->head_work = rn_head_work_take(&stage->head, max_rows(stage), &stage->arena);
   }
   for (int i = 0; i < stage->layer_count; i++) {
-    stage->layer[i].scratch = scratch;
+    stage->layer[i].scratch = stage->scratch;
     stage->layer[i].d_out = d_out;
-    stage->layer[i].ffn_work = ffn_work;
   }
   return take_copy(err, stage);
 }
@@ -225,11 +221,19 @@ static int64_t state_elements(const rn_stage *stage) {
   return (int64_t)stage->max_sequences * stage->spec.dim * rn_spec_value_width(&stage->spec);
 }
 
+/* Where one layer's buffers serve all tapes, inner lies where retention works, if it fits. */
+static bool inner_fits(const rn_stage *stage) {
+  return rn_ffn_inner_bytes(&stage->layer[0].ffn, max_rows(stage)) <=
+         rn_block_retention_spare_bytes(&stage->retention);
+}
+
 /* Of what all tapes of a kind work in. */
 static size_t shared_bytes(const rn_stage *stage, rn_keep keep) {
   if (stage->layer_count == 0 || keep == RN_KEEP_ALL) return 0;
-  if (keep == RN_KEEP_MOST) return rn_layer_lent_bytes(stage->layer, max_rows(stage));
-  return rn_layer_tape_bytes(stage->layer, max_rows(stage), false);
+  const size_t lent = rn_layer_lent_bytes(stage->layer, max_rows(stage));
+  if (keep == RN_KEEP_MOST) return lent;
+  return lent + rn_layer_tape_bytes(stage->layer, max_rows(stage), true) -
+         (inner_fits(stage) ? rn_ffn_inner_bytes(&stage->layer[0].ffn, max_rows(stage)) : 0);
 }
 
 /* The buffers of one layer for all tapes that do not keep their own. */
@@ -238,11 +242,15 @@ static rn_status make_shared(rn_err *err, rn_stage *stage, rn_keep keep) {
   rn_arena *arena = keep == RN_KEEP_MOST ? &stage->lent_arena : &stage->shared_arena;
   if (bytes == 0 || arena->base != NULL) return RN_OK;
   RN_TRY(err, rn_arena_create(err, bytes, arena));
+  rn_layer_tape lender = rn_layer_lender_take(stage->layer, max_rows(stage), arena);
   if (keep == RN_KEEP_MOST) {
-    stage->lender = rn_layer_lender_take(stage->layer, max_rows(stage), arena);
+    stage->lender = lender;
     return RN_OK;
   }
-  stage->shared = rn_layer_tape_take(stage->layer, max_rows(stage), NULL, arena);
+  if (inner_fits(stage)) {
+    lender.ffn.inner = (rn_array){rn_block_retention_spare(&stage->retention), stage->half};
+  }
+  stage->shared = rn_layer_tape_take(stage->layer, max_rows(stage), &lender, arena);
   return RN_OK;
 }
 
@@ -438,7 +446,7 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
   rn_span_phase("embedding");
   if (stage->has_embedding) {
     rn_embed_backward(&stage->embed, params, unit, tape->train, stage->seed, tape->embed_stat,
-                      stage->embed_work, dy, sink);
+                      stage->scratch, dy, sink);
     tell_of(stage, 0);
   } else {
     copy_rows(stage, unit, dy, dx);

@@ -13,7 +13,7 @@ enum { ROWS = 6, DIM = 10, FFN = 14, WEIGHTS = 3 * DIM * FFN };
 typedef struct fixture {
   rn_ffn_block block;
   rn_real params[WEIGHTS], gradient[WEIGHTS];
-  rn_real x[ROWS * DIM], y[ROWS * DIM], dy[ROWS * DIM], dx[ROWS * DIM], work[ROWS * FFN];
+  rn_real x[ROWS * DIM], y[ROWS * DIM], dy[ROWS * DIM], dx[ROWS * DIM];
   rn_real inner[ROWS * 2 * FFN], product[ROWS * FFN];
   rn_ffn_tape tape;
   rn_sink sink;
@@ -41,7 +41,7 @@ static double loss(void *context) {
 static void backward(fixture *f) {
   loss(f);
   rn_ffn_backward_input(&f->block, f->params, rn_rows_together(ROWS), rn_reals(f->dy), &f->tape,
-                        rn_reals(f->work), f->dx);
+                        f->dx);
   rn_ffn_backward_weight(&f->block, rn_rows_together(ROWS), rn_reals(f->x), rn_reals(f->dy),
                          &f->tape, &f->sink);
 }

@@ -62,16 +62,18 @@ static void ffn_backward(rn_ffn kind, rn_activation activation, int width, const
     if (kind == RN_FFN_MLP) {
 #pragma omp simd
       for (int i = 0; i < n; i++) {
-        first[i] = dp[i] * slope[i];
+        const rn_real d = dp[i];
+        first[i] = d * slope[i];
         again[i] = value[i];
       }
       continue;
     }
 #pragma omp simd
     for (int i = 0; i < n; i++) {
+      const rn_real d = dp[i];
       again[i] = value[i] * gate[i];
-      first[i] = dp[i] * gate[i] * slope[i];
-      gate[i] = dp[i] * value[i];
+      first[i] = d * gate[i] * slope[i];
+      gate[i] = d * value[i];
     }
   }
 }
