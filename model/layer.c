@@ -20,7 +20,7 @@ static bool has_own_input(const rn_layer *layer) {
 size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows, bool lent) {
   const size_t norms = 2 * row_bytes(layer, rows, false) + 2 * stat_bytes(rows);
   const size_t past = layer->pre_norm ? 0 : 2 * row_bytes(layer, rows, false);
-  const size_t inputs = has_own_input(layer) ? 2 * row_bytes(layer, rows, layer->half) : 0;
+  const size_t inputs = has_own_input(layer) && !lent ? 2 * row_bytes(layer, rows, layer->half) : 0;
   return norms + past + inputs + rn_block_retention_tape_bytes(layer->retention, lent) +
          rn_ffn_tape_bytes(&layer->ffn, rows, lent);
 }
@@ -29,8 +29,10 @@ static rn_real *take_rows(const rn_layer *layer, int64_t rows, rn_arena *arena) 
   return rn_arena_take(arena, row_bytes(layer, rows, false));
 }
 
-static rn_array take_input(const rn_layer *layer, int64_t rows, rn_real *past, rn_arena *arena) {
+static rn_array take_input(const rn_layer *layer, int64_t rows, rn_real *past,
+                           const rn_layer_tape *lender, rn_arena *arena) {
   if (!has_own_input(layer)) return rn_reals(past);
+  if (lender != NULL) return lender->in1;
   return (rn_array){rn_arena_take(arena, row_bytes(layer, rows, layer->half)), layer->half};
 }
 
@@ -40,8 +42,9 @@ rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_l
                      .norm_in2 = take_rows(layer, rows, arena)};
   t.past1 = layer->pre_norm ? t.norm_in1 : take_rows(layer, rows, arena);
   t.past2 = layer->pre_norm ? t.norm_in2 : take_rows(layer, rows, arena);
-  t.in1 = take_input(layer, rows, t.past1, arena);
-  t.in2 = take_input(layer, rows, t.past2, arena);
+  t.in1 = take_input(layer, rows, t.past1, lender, arena);
+  t.in2 = take_input(layer, rows, t.past2, lender, arena);
+  t.lent = lender != NULL;
   t.stat1 = rn_arena_take(arena, stat_bytes(rows));
   t.stat2 = rn_arena_take(arena, stat_bytes(rows));
   t.retention = rn_block_retention_tape_take(layer->retention,
@@ -53,12 +56,16 @@ rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_l
 size_t rn_layer_lent_bytes(const rn_layer *layer, int64_t rows) {
   const size_t gated = rn_block_retention_gated_bytes(layer->retention);
   const size_t product = rn_ffn_product_bytes(&layer->ffn, rows);
-  return gated > product ? gated : product;
+  const size_t input = has_own_input(layer) ? row_bytes(layer, rows, layer->half) : 0;
+  return (gated > product ? gated : product) + input;
 }
 
 rn_layer_tape rn_layer_lender_take(const rn_layer *layer, int64_t rows, rn_arena *arena) {
-  const rn_array lent = {rn_arena_take(arena, rn_layer_lent_bytes(layer, rows)), layer->half};
-  return (rn_layer_tape){.retention = {.gated = lent}, .ffn = {.product = lent}};
+  const size_t input = has_own_input(layer) ? row_bytes(layer, rows, layer->half) : 0;
+  const size_t bytes = rn_layer_lent_bytes(layer, rows) - input;
+  const rn_array wide = {rn_arena_take(arena, bytes), layer->half};
+  const rn_array in = {input > 0 ? rn_arena_take(arena, input) : NULL, layer->half};
+  return (rn_layer_tape){.in1 = in, .retention = {.gated = wide}, .ffn = {.product = wide}};
 }
 
 static void copy(rn_real *to, const rn_real *from, int64_t count) {
@@ -123,6 +130,25 @@ static rn_array gradient_of(const rn_layer *layer, const rn_unit *unit, rn_dropo
   return layer->d_out;
 }
 
+/* A block's input, from what goes past it. */
+static void feed(const rn_layer *layer, const rn_real *params, const rn_norm *norm, int64_t rows,
+                 const rn_real *past, rn_array in, rn_real *stat) {
+  if (layer->pre_norm) {
+    rn_norm_forward(norm, params, rows, past, in, stat);
+  } else {
+    put(in, past, rows * norm->width);
+  }
+}
+
+static void feed_retention(const rn_layer *layer, const rn_real *params, int64_t rows,
+                           rn_layer_tape *t) {
+  feed(layer, params, &layer->retention_norm, rows, t->past1, t->in1, t->stat1);
+}
+
+static void feed_ffn(const rn_layer *layer, const rn_real *params, int64_t rows, rn_layer_tape *t) {
+  feed(layer, params, &layer->ffn_norm, rows, t->past2, t->in2, t->stat2);
+}
+
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *params,
                            const rn_unit *unit, rn_form form, bool train, rn_scan_port *port,
                            const rn_real *x, rn_layer_tape *t, rn_real *y) {
@@ -132,11 +158,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
   t->train = train;
   rn_span_phase("norms, residual");
   copy(rn_layer_tape_input(t), x, count);
-  if (layer->pre_norm) {
-    rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, t->in1, t->stat1);
-  } else {
-    put(t->in1, t->past1, count);
-  }
+  feed_retention(layer, params, rows.count, t);
   const rn_block_input in = {
       .x = t->in1, .raw = t->past1, .norm = layer->pre_norm ? &layer->retention_norm : NULL};
   RN_TRY(err, rn_block_retention_forward(err, layer->retention, params, &layer->at, unit, form,
@@ -145,13 +167,12 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
   drop(layer, unit, RN_DROPOUT_RETENTION, train, branch);
   if (layer->pre_norm) {
     join(layer, t->past1, branch, count, t->norm_in2);
-    rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2, t->in2, t->stat2);
   } else {
     join(layer, t->past1, branch, count, t->norm_in1);
     rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, rn_reals(t->past2),
                     t->stat1);
-    put(t->in2, t->past2, count);
   }
+  feed_ffn(layer, params, rows.count, t);
   const bool asked = y != NULL;
   rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn,
                  asked || !layer->pre_norm ? branch : NULL);
@@ -185,6 +206,8 @@ static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_
   }
   const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_FFN, t->train, weights, dy);
   rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, d);
+  rn_span_phase("norms, residual");
+  if (weights && t->lent) feed_ffn(layer, params, rows.count, t);
   if (weights) rn_ffn_backward_weight(&layer->ffn, rows, t->in2, d_out, &t->ffn, sink);
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
@@ -208,6 +231,8 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_r
   const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_RETENTION, t->train, weights, dy);
   RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
                                                 layer->index, port, d_out, &t->retention, d, sink));
+  rn_span_phase("norms, residual");
+  if (weights && t->lent) feed_retention(layer, params, rows.count, t);
   if (weights) {
     rn_block_retention_backward_weight(layer->retention, &layer->at, rows, t->in1, d_out,
                                        &t->retention, sink);

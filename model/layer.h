@@ -40,6 +40,7 @@ typedef struct rn_layer_tape {
   rn_real *norm_in1, *norm_in2; /* inputs of the norms */
   rn_real *past1, *past2;       /* what goes past the blocks; with pre-norm the norms' inputs */
   rn_array in1, in2;            /* inputs of the blocks; in rn_real and post-norm what goes past */
+  bool lent;                    /* they are a lender's: backward_input makes them once more */
   rn_real *stat1, *stat2;       /* [R, 2] */
   rn_block_retention_tape retention;
   rn_ffn_tape ffn;
@@ -56,8 +57,8 @@ rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_l
                                  rn_arena *arena);
 
 /**
- * The same of a lender, which has what it lends and nothing else: gated or the activated product,
- * since the blocks take turns.
+ * The same of a lender, which has what it lends and nothing else: an input, and gated or the
+ * activated product, since the blocks take turns.
  */
 size_t rn_layer_lent_bytes(const rn_layer *layer, int64_t rows);
 rn_layer_tape rn_layer_lender_take(const rn_layer *layer, int64_t rows, rn_arena *arena);
