@@ -1,8 +1,7 @@
 /*
  * Any grid of ranks trains as one rank does: data x pipeline x sequence, segments, micro-batches,
  * tied embeddings. The first loss is one rank's to 1e-6, the first gradient of every parameter to
- * 1e-4 of its norm - looked at on every rank, each its own part - and 20 losses to 1e-4. In
- * reproducible mode the weights have one rank's bits.
+ * 1e-4 of its norm - looked at on every rank, each its own part - and 20 losses to 1e-4.
  *
  * One launch walks all grids on parts of its world; what cannot be is refused with the right words.
  * The argument "thin": a few grids, for the sets of kernels and products (tests/support/sets.h).
@@ -20,21 +19,20 @@
 #include "tests/support/temp.h"
 #include "trainer/step.h"
 
-enum { LAYERS = 6, BATCH = 24, TOKENS = 40, STEPS = 20, EXACT_STEPS = 3, THIN_STEPS = 3 };
+enum { LAYERS = 6, BATCH = 24, TOKENS = 40, STEPS = 20, THIN_STEPS = 3 };
 
 static rn_err err;
 
 /* One layout of the walk. */
 typedef struct grid_case {
   int data, pipeline, sequence, segments, microbatches;
-  bool tied, exact; /* exact: reproducible mode */
+  bool tied;
 } grid_case;
 
 /* What one rank computes by itself. */
 typedef struct reference {
   int64_t total;
   float *gradient; /* [total] of the first step */
-  float *exact;    /* [total] weights after EXACT_STEPS in reproducible mode */
   rn_param_table *table;
   double loss[STEPS];
 } reference;
@@ -65,14 +63,8 @@ static void write_config(void) {
         fclose(file) == 0);
 }
 
-/* The key for the provider in use, which a run would choose by itself. */
-static const char *products_key(void) {
-  const char *name = rn_products_table()->name;
-  return strcmp(name, "openblas") == 0 || strcmp(name, "onednn") == 0 ? name : "auto";
-}
-
 static rn_status load(const grid_case *c, Retnet__Config **config) {
-  enum { KEYS = 8, KEY_BYTES = 64 };
+  enum { KEYS = 7, KEY_BYTES = 64 };
   char key[KEYS][KEY_BYTES];
   const char *keys[KEYS];
   const int share = (BATCH + c->data - 1) / c->data;
@@ -83,8 +75,7 @@ static rn_status load(const grid_case *c, Retnet__Config **config) {
   snprintf(key[3], KEY_BYTES, "parallel.segments=%d", c->segments);
   snprintf(key[4], KEY_BYTES, "parallel.microbatch=%d", microbatch);
   snprintf(key[5], KEY_BYTES, "model.tie_embeddings=%s", c->tied ? "true" : "false");
-  snprintf(key[6], KEY_BYTES, "model.products=%s", products_key());
-  snprintf(key[7], KEY_BYTES, "run.reproducible=%s", c->exact ? "true" : "false");
+  snprintf(key[6], KEY_BYTES, "model.products=%s", test_products_key());
   for (int i = 0; i < KEYS; i++) keys[i] = key[i];
   return rn_options_load(&err, "run.yaml", keys, KEYS, config);
 }
@@ -98,7 +89,7 @@ static void keep_reference(const rn_run *run, reference *r) {
 }
 
 static void compute_reference(rn_world *alone, bool tied, int steps, reference *out) {
-  const grid_case one = {1, 1, 1, 1, 1, tied, false};
+  const grid_case one = {1, 1, 1, 1, 1, tied};
   Retnet__Config *config = NULL;
   rn_run run;
   rn_step_result result;
@@ -109,22 +100,6 @@ static void compute_reference(rn_world *alone, bool tied, int steps, reference *
       out->loss[k] = result.loss;
       if (k == 0) keep_reference(&run, out);
     }
-    rn_run_destroy(&run);
-  }
-  rn_options_free(&config);
-}
-
-/* Weights of one rank after some steps in reproducible mode. */
-static void compute_exact(rn_world *alone, bool tied, reference *out) {
-  const grid_case one = {1, 1, 1, 1, 1, tied, true};
-  Retnet__Config *config = NULL;
-  rn_run run;
-  rn_step_result result;
-  if (!CHECK_OK(&err, load(&one, &config))) return;
-  if (CHECK_OK(&err, rn_run_create(&err, config, alone, &run))) {
-    for (int k = 0; k < EXACT_STEPS; k++) CHECK_OK(&err, rn_step(&err, &run, &result));
-    out->exact = malloc((size_t)run.total * sizeof *out->exact);
-    memcpy(out->exact, run.params, (size_t)run.total * sizeof *out->exact);
     rn_run_destroy(&run);
   }
   rn_options_free(&config);
@@ -230,49 +205,6 @@ static void walk(rn_world *world, const grid_case *c, int steps, const reference
   rn_world_close(&part);
 }
 
-/* Every bit of the weights that this rank holds is one rank's. */
-static bool weights_are(const rn_run *run, const reference *r) {
-  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
-  for (int i = 0; i < table->count; i++) {
-    const rn_param *p = &table->param[i];
-    const int64_t at = rn_param_find(r->table, p->name)->offset;
-    const size_t bytes = (size_t)(p->rows * p->cols) * sizeof(float);
-    if (memcmp(run->params + p->offset, r->exact + at, bytes) != 0) return false;
-  }
-  return true;
-}
-
-static void exact_on(rn_world *part, const grid_case *c, const reference *r) {
-  Retnet__Config *config = NULL;
-  rn_run run;
-  rn_step_result result;
-  char name[200];
-  name_case(c, name, sizeof name);
-  if (!CHECK_OK(&err, load(c, &config))) return;
-  if (CHECK_OK(&err, rn_run_create(&err, config, part, &run))) {
-    for (int k = 0; k < EXACT_STEPS; k++) CHECK_OK(&err, rn_step(&err, &run, &result));
-    CHECK_OK(&err, rn_gather_finish(&err, run.weights.gather));
-    if (!CHECK(weights_are(&run, r))) fprintf(stderr, "  in %s\n", name);
-    rn_run_destroy(&run);
-  }
-  rn_options_free(&config);
-}
-
-static void reproducible_mode_leaves_no_trace(rn_world *world, int size, const reference *by_tied) {
-  static const grid_case grids[] = {{1, 1, 4, 1, 1, false, true}, {4, 1, 1, 1, 2, true, true},
-                                    {1, 3, 1, 2, 3, false, true}, {1, 2, 2, 1, 2, true, true},
-                                    {2, 1, 2, 2, 1, true, true},  {1, 1, 1, 2, 4, false, true}};
-  for (size_t i = 0; i < sizeof grids / sizeof grids[0]; i++) {
-    const grid_case *c = &grids[i];
-    const int ranks = c->data * c->pipeline * c->sequence;
-    rn_world *part = NULL;
-    if (ranks > size) continue;
-    CHECK_OK(&err, rn_world_split(&err, world, rn_world_rank(world) < ranks ? 0 : -1, &part));
-    if (part != NULL) exact_on(part, c, &by_tied[c->tied]);
-    rn_world_close(&part);
-  }
-}
-
 static void walk_all(rn_world *world, int size, const reference *by_tied) {
   int walked = 0;
   for (int d = 1; d <= size; d++) {
@@ -281,7 +213,7 @@ static void walk_all(rn_world *world, int size, const reference *by_tied) {
         for (int k = 1; k <= 4; k++) {
           for (int m = 1; m <= 4; m++) {
             for (int tied = 0; tied < 2; tied++) {
-              const grid_case c = {d, p, s, k, m, tied, false};
+              const grid_case c = {d, p, s, k, m, tied};
               walk(world, &c, 1, &by_tied[tied]);
               walked++;
             }
@@ -294,7 +226,7 @@ static void walk_all(rn_world *world, int size, const reference *by_tied) {
 }
 
 static void look_across_ranks(rn_world *world, int size) {
-  const grid_case c = {1, 1, 3, 1, BATCH, false, false};
+  const grid_case c = {1, 1, 3, 1, BATCH, false};
   rn_world *part = NULL;
   if (size < c.sequence) return;
   CHECK_OK(&err, rn_world_split(&err, world, rn_world_rank(world) < c.sequence ? 0 : -1, &part));
@@ -305,10 +237,10 @@ static void look_across_ranks(rn_world *world, int size) {
 /* A dozen layouts of 20 steps: each axis alone, all together, uneven cuts, tied and untied. */
 static void train_a_dozen(rn_world *world, int size, int steps, const reference *by_tied) {
   static const grid_case dozen[] = {
-      {1, 1, 8, 1, 1, false, false}, {8, 1, 1, 1, 1, true, false},  {1, 6, 1, 1, 4, false, false},
-      {1, 2, 1, 4, 1, true, false},  {2, 2, 2, 3, 2, true, false},  {2, 2, 2, 1, 1, false, false},
-      {1, 3, 2, 2, 3, true, false},  {1, 1, 3, 4, 2, false, false}, {5, 1, 1, 1, 2, false, false},
-      {1, 4, 2, 4, 2, false, false}, {3, 2, 1, 2, 2, true, false},  {1, 5, 1, 3, 3, true, false}};
+      {1, 1, 8, 1, 1, false}, {8, 1, 1, 1, 1, true},  {1, 6, 1, 1, 4, false},
+      {1, 2, 1, 4, 1, true},  {2, 2, 2, 3, 2, true},  {2, 2, 2, 1, 1, false},
+      {1, 3, 2, 2, 3, true},  {1, 1, 3, 4, 2, false}, {5, 1, 1, 1, 2, false},
+      {1, 4, 2, 4, 2, false}, {3, 2, 1, 2, 2, true},  {1, 5, 1, 3, 3, true}};
   for (size_t i = 0; i < sizeof dozen / sizeof dozen[0]; i++) {
     if (dozen[i].data * dozen[i].pipeline * dozen[i].sequence > size) continue;
     walk(world, &dozen[i], steps, &by_tied[dozen[i].tied]);
@@ -320,10 +252,9 @@ static void impossible_layouts_are_refused(rn_world *world, int size) {
     grid_case layout;
     const char *words;
   } impossible[] = {
-      {{1, 1, 1, 1, 1, false, false}, "parallel.data 1|the number of ranks"},
-      {{1, 8, 1, 1, 1, false, false}, "parallel.pipeline 8|model.layers 6"},
-      {{1, 1, 8, 6, 1, false, false},
-       "parallel.sequence 8|parallel.segments 6|data.sequence_length 40"},
+      {{1, 1, 1, 1, 1, false}, "parallel.data 1|the number of ranks"},
+      {{1, 8, 1, 1, 1, false}, "parallel.pipeline 8|model.layers 6"},
+      {{1, 1, 8, 6, 1, false}, "parallel.sequence 8|parallel.segments 6|data.sequence_length 40"},
   };
   for (size_t i = size == 8 ? 0 : 3; i < sizeof impossible / sizeof impossible[0]; i++) {
     Retnet__Config *config = NULL;
@@ -336,7 +267,6 @@ static void impossible_layouts_are_refused(rn_world *world, int size) {
 
 static void free_reference(reference *r) {
   free(r->gradient);
-  free(r->exact);
   rn_param_table_destroy(&r->table);
 }
 
@@ -361,13 +291,11 @@ int main(int argc, char **argv) {
   CHECK_OK(&err, rn_world_split(&err, world, rank, &alone));
   for (int tied = 0; tied < 2; tied++) {
     compute_reference(alone, tied, steps, &by_tied[tied]);
-    compute_exact(alone, tied, &by_tied[tied]);
   }
   rn_world_close(&alone);
   if (check_failures() == 0) {
     impossible_layouts_are_refused(world, size);
     look_across_ranks(world, size);
-    reproducible_mode_leaves_no_trace(world, size, by_tied);
     train_a_dozen(world, size, steps, by_tied);
     if (!thin) walk_all(world, size, by_tied);
   }

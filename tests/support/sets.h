@@ -43,4 +43,10 @@ static inline void test_use_sets(void) {
   test_need("products", getenv("RN_TEST_PRODUCTS"), test_use_products);
 }
 
+/** The value of model.products for the provider in use, which a run would choose by itself. */
+static inline const char *test_products_key(void) {
+  const char *name = rn_products_table()->name;
+  return strcmp(name, "openblas") == 0 || strcmp(name, "onednn") == 0 ? name : "auto";
+}
+
 #endif

@@ -1,0 +1,187 @@
+/*
+ * Reproducible mode: losses, norms, gradients and weights have one rank's bits on any layout of
+ * ranks, segments, micro-batches and threads; tied embeddings, dropout and bf16 included. Without
+ * the mode, layouts differ in the last digits.
+ *
+ * For every set of kernels and products (tests/support/sets.h), whose bits must not depend on where
+ * in memory a leaf lies, nor on what is computed beside it. Widths are no multiple of a register's.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/options.h"
+#include "tests/support/check.h"
+#include "tests/support/sets.h"
+#include "trainer/step.h"
+
+enum { STEPS = 2, RANKS = 4 };
+
+static rn_err err;
+static const char *products;
+
+/* What is trained. */
+typedef struct task {
+  bool exact, tied, half;
+} task;
+
+typedef struct layout {
+  int data, pipeline, sequence, segments, microbatch, threads;
+} layout;
+
+/* What one rank computes by itself; and its weights' places. */
+typedef struct reference {
+  double told[2 * STEPS];
+  float *gradient, *params; /* [total] of the last step, and behind it */
+  rn_param_table *table;
+} reference;
+
+/* Tokens are made up from their place alone: the same on every layout. */
+static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
+  char keys[2000];
+  const char *key[40];
+  int count = 0;
+  snprintf(keys, sizeof keys,
+           "run.dir=RUN run.leaf=32 model.layers=3 model.dim=40 model.value_dim=72 "
+           "model.ffn_dim=56 model.heads=2 model.vocab=61 model.dropout=0.1 "
+           "data.sequence_length=150 data.batch_sequences=6 optimizer.lr=2e-3 "
+           "optimizer.warmup_steps=1 run.reproducible=%s model.tie_embeddings=%s "
+           "model.products=%s train.precision=%s parallel.data=%d parallel.pipeline=%d "
+           "parallel.sequence=%d parallel.segments=%d parallel.microbatch=%d parallel.threads=%d",
+           t->exact ? "true" : "false", t->tied ? "true" : "false", products,
+           t->half ? "bf16" : "fp32", l->data, l->pipeline, l->sequence, l->segments, l->microbatch,
+           l->threads);
+  for (char *word = strtok(keys, " "); word != NULL; word = strtok(NULL, " ")) key[count++] = word;
+  return rn_options_load(&err, NULL, key, count, config);
+}
+
+/* Steps of a fresh run, whose weights are whole behind them; told: loss and norm of each. */
+static bool train(rn_world *world, const task *t, Retnet__Config *config, rn_run *run,
+                  double *told) {
+  if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
+  CHECK((run->sink.exact != NULL) == t->exact);
+  for (int k = 0; k < STEPS; k++) {
+    rn_step_result result = {0};
+    CHECK_OK(&err, rn_step(&err, run, &result));
+    CHECK(!result.skipped && result.grad_norm > 0);
+    told[2 * k] = result.loss;
+    told[2 * k + 1] = result.grad_norm;
+  }
+  return CHECK_OK(&err, rn_gather_finish(&err, run->weights.gather));
+}
+
+static float *copy_of(const float *values, int64_t count) {
+  float *copy = malloc((size_t)count * sizeof *copy);
+  if (copy == NULL) abort();
+  memcpy(copy, values, (size_t)count * sizeof *copy);
+  return copy;
+}
+
+static bool compute_reference(rn_world *alone, const task *t, reference *out) {
+  static const layout one = {1, 1, 1, 1, 6, 1};
+  Retnet__Config *config = NULL;
+  rn_run run = {0};
+  if (!CHECK_OK(&err, load(t, &one, &config))) return false;
+  const bool done = train(alone, t, config, &run, out->told);
+  if (done) {
+    out->gradient = copy_of(run.own_gradient, run.total);
+    out->params = copy_of(run.params, run.total);
+    CHECK_OK(&err, rn_param_table_create(&err, &run.spec, 0, run.spec.layers, &out->table));
+    rn_run_destroy(&run);
+  }
+  rn_options_free(&config);
+  return done;
+}
+
+static void free_reference(reference *r) {
+  free(r->gradient);
+  free(r->params);
+  rn_param_table_destroy(&r->table);
+}
+
+/* All weights of this rank's stage are the reference's, and its part of the gradients. */
+static bool has_bits_of(const rn_run *run, const reference *r) {
+  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  bool same = true;
+  for (int i = 0; i < table->count; i++) {
+    const rn_param *p = &table->param[i];
+    const int64_t at = rn_param_find(r->table, p->name)->offset;
+    const size_t bytes = (size_t)(p->rows * p->cols) * sizeof(float);
+    same = same && memcmp(run->params + p->offset, r->params + at, bytes) == 0;
+  }
+  for (int k = 0; k < run->ownership.pieces; k++) {
+    const rn_piece *piece = &run->ownership.piece[k];
+    const int64_t at = rn_param_find(r->table, piece->param->name)->offset + piece->range.begin -
+                       piece->param->offset;
+    const size_t bytes = (size_t)rn_range_count(piece->range) * sizeof(float);
+    same = same && memcmp(run->own_gradient + piece->at, r->gradient + at, bytes) == 0;
+  }
+  return same;
+}
+
+/* Whether some rank of the part has another bit than one rank alone: with the mode none has. */
+static void compare(rn_world *part, const task *t, const layout *l, const reference *r) {
+  Retnet__Config *config = NULL;
+  rn_run run = {0};
+  double told[2 * STEPS];
+  if (!CHECK_OK(&err, load(t, l, &config))) return;
+  if (train(part, t, config, &run, told)) {
+    int64_t differs = memcmp(told, r->told, sizeof told) != 0 || !has_bits_of(&run, r);
+    CHECK_OK(&err, rn_world_max(&err, part, &differs, 1));
+    if (!CHECK(differs == !t->exact)) {
+      fprintf(stderr,
+              "  in data %d pipeline %d sequence %d segments %d microbatch %d threads %d, "
+              "reproducible %d tied %d bf16 %d\n",
+              l->data, l->pipeline, l->sequence, l->segments, l->microbatch, l->threads, t->exact,
+              t->tied, t->half);
+    }
+    rn_run_destroy(&run);
+  }
+  rn_options_free(&config);
+}
+
+/* The task on each layout, on the part of the world that it needs. */
+static void walk(rn_world *world, const task *t, const layout *layouts, int count) {
+  const int rank = rn_world_rank(world);
+  rn_world *alone = NULL;
+  reference r = {0};
+  CHECK_OK(&err, rn_world_split(&err, world, rank, &alone));
+  int64_t failed = !compute_reference(alone, t, &r);
+  rn_world_close(&alone);
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  for (int i = 0; i < count && failed == 0; i++) {
+    const layout *l = &layouts[i];
+    rn_world *part = NULL;
+    const bool mine = rank < l->data * l->pipeline * l->sequence;
+    CHECK_OK(&err, rn_world_split(&err, world, mine ? 0 : -1, &part));
+    if (part != NULL) compare(part, t, l, &r);
+    rn_world_close(&part);
+  }
+  free_reference(&r);
+}
+
+static void walk_all(rn_world *world) {
+  static const layout exact[] = {{1, 1, 4, 1, 6, 1}, {4, 1, 1, 1, 1, 1}, {2, 1, 2, 2, 2, 1},
+                                 {1, 2, 2, 2, 1, 1}, {1, 3, 1, 2, 3, 1}, {1, 1, 3, 1, 4, 2},
+                                 {1, 1, 1, 3, 5, 2}};
+  static const layout plain[] = {{1, 1, 4, 1, 6, 1}, {4, 1, 1, 1, 1, 1}};
+  const int exacts = sizeof exact / sizeof exact[0], plains = sizeof plain / sizeof plain[0];
+  walk(world, &(task){.exact = true}, exact, exacts);
+  walk(world, &(task){.exact = true, .tied = true}, exact, exacts);
+  walk(world, &(task){.exact = false}, plain, plains);
+  if (strcmp(products, "openblas") == 0) return; /* which has no products of bf16 */
+  walk(world, &(task){.exact = true, .tied = true, .half = true}, exact, exacts);
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  test_use_sets();
+  products = test_products_key();
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  if (CHECK_EQUAL(rn_world_size(world), RANKS)) walk_all(world);
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}
