@@ -60,10 +60,10 @@ void rn_multiply_by(const rn_products *table, rn_product_kind kind, int m, int n
  * Chooses the provider for this process, before any product is made.
  *
  * AUTO is a rule of the build, the precision and the CPU type alone: oneDNN where the CPU has
- * AVX2 and oneDNN is in the build; CBLAS elsewhere. BF16 adds products of bf16 operands, which are oneDNN's; where the
- * build or the CPU lacks them operands stay in single precision, and *lack says why (else it is
- * NULL). Errors: RN_ERR_USAGE, naming the key, for a provider that this build lacks, or bf16 by
- * OpenBLAS.
+ * AVX2 and oneDNN is in the build; CBLAS elsewhere. BF16 adds products of bf16 operands, which are
+ * oneDNN's; where the build or the CPU lacks them operands stay in single precision, and *lack says
+ * why (else it is NULL). Errors: RN_ERR_USAGE, naming the key, for a provider that this build
+ * lacks, or bf16 by OpenBLAS.
  */
 rn_status rn_products_use(rn_err *err, Retnet__Products products, Retnet__Precision precision,
                           const char **lack);
