@@ -13,15 +13,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/array.h"
 #include "model/head_norm.h"
 #include "model/names.h"
 #include "model/norm.h"
 #include "model/param.h"
 #include "model/retention.h"
 #include "model/rotary.h"
+#include "model/rows.h"
 #include "model/sink.h"
-#include "model/stage.h"
+#include "model/unit.h"
 #include "proto/arena.h"
+#include "proto/scan_port.h"
+#include "proto/status.h"
 
 /** What all layers of a stage share: tables and the scratch of one block at work. */
 typedef struct rn_block_retention {

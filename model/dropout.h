@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "model/names.h"
-#include "model/stage.h"
+#include "model/unit.h"
 #include "proto/real.h"
 
 typedef enum { RN_DROPOUT_EMBED, RN_DROPOUT_RETENTION, RN_DROPOUT_FFN } rn_dropout_place;

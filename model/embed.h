@@ -13,7 +13,7 @@
 #include "model/norm.h"
 #include "model/param.h"
 #include "model/sink.h"
-#include "model/stage.h"
+#include "model/unit.h"
 #include "proto/real.h"
 
 typedef struct rn_embed {

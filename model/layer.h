@@ -13,7 +13,9 @@
 #include "model/block_retention.h"
 #include "model/names.h"
 #include "model/norm.h"
-#include "model/stage.h"
+#include "model/rows.h"
+#include "model/sink.h"
+#include "model/unit.h"
 
 /** A layer's places in the parameters, and what it shares with the stage's other layers. */
 typedef struct rn_layer {
