@@ -81,6 +81,7 @@ rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b
                                                      const rn_block_retention_tape *lender,
                                                      rn_arena *arena);
 
+/** Bytes of gated. */
 size_t rn_block_retention_gated_bytes(const rn_block_retention *block);
 
 /** What the block works in, and the bytes of it: anybody's, whenever the block is not at work. */

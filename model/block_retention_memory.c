@@ -1,5 +1,6 @@
 /* What a retention block takes: its scratch, and the tapes that forward leaves. */
 #include "model/block_retention.h"
+
 #include "model/kernel/products.h"
 
 static int64_t state_count(const rn_block_retention *b) {

@@ -45,12 +45,12 @@ static void carry_poll(void *self) {
   (void)self;
 }
 
-/* A faded or reset state is replaced, never multiplied by 0: what was in it cannot come through. */
 static bool carry_has_come(void *self) {
   (void)self;
   return true;
 }
 
+/* A faded or reset state is replaced, never multiplied by 0: what was in it cannot come through. */
 static void pass_on(double decay, int64_t m, const rn_real *own, rn_real *state, rn_real *before) {
   memcpy(before, state, (size_t)m * sizeof state[0]);
   if (decay == 0) {

@@ -53,17 +53,24 @@ rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_l
   return t;
 }
 
-size_t rn_layer_lent_bytes(const rn_layer *layer, int64_t rows) {
+/* Of gated, or the activated product. */
+static size_t wide_bytes(const rn_layer *layer, int64_t rows) {
   const size_t gated = rn_block_retention_gated_bytes(layer->retention);
   const size_t product = rn_ffn_product_bytes(&layer->ffn, rows);
-  const size_t input = has_own_input(layer) ? row_bytes(layer, rows, layer->half) : 0;
-  return (gated > product ? gated : product) + input;
+  return gated > product ? gated : product;
+}
+
+static size_t input_bytes(const rn_layer *layer, int64_t rows) {
+  return has_own_input(layer) ? row_bytes(layer, rows, layer->half) : 0;
+}
+
+size_t rn_layer_lent_bytes(const rn_layer *layer, int64_t rows) {
+  return wide_bytes(layer, rows) + input_bytes(layer, rows);
 }
 
 rn_layer_tape rn_layer_lender_take(const rn_layer *layer, int64_t rows, rn_arena *arena) {
-  const size_t input = has_own_input(layer) ? row_bytes(layer, rows, layer->half) : 0;
-  const size_t bytes = rn_layer_lent_bytes(layer, rows) - input;
-  const rn_array wide = {rn_arena_take(arena, bytes), layer->half};
+  const size_t input = input_bytes(layer, rows);
+  const rn_array wide = {rn_arena_take(arena, wide_bytes(layer, rows)), layer->half};
   const rn_array in = {input > 0 ? rn_arena_take(arena, input) : NULL, layer->half};
   return (rn_layer_tape){.in1 = in, .retention = {.gated = wide}, .ffn = {.product = wide}};
 }
@@ -206,9 +213,11 @@ static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_
   }
   const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_FFN, t->train, weights, dy);
   rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, d);
-  rn_span_phase("norms, residual");
-  if (weights && t->lent) feed_ffn(layer, params, rows.count, t);
-  if (weights) rn_ffn_backward_weight(&layer->ffn, rows, t->in2, d_out, &t->ffn, sink);
+  if (weights) {
+    rn_span_phase("norms, residual");
+    if (t->lent) feed_ffn(layer, params, rows.count, t);
+    rn_ffn_backward_weight(&layer->ffn, rows, t->in2, d_out, &t->ffn, sink);
+  }
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
     for (int64_t i = 0; layer->residual != 1 && i < count; i++) dy[i] *= layer->residual;
@@ -231,9 +240,9 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_r
   const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_RETENTION, t->train, weights, dy);
   RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
                                                 layer->index, port, d_out, &t->retention, d, sink));
-  rn_span_phase("norms, residual");
-  if (weights && t->lent) feed_retention(layer, params, rows.count, t);
   if (weights) {
+    rn_span_phase("norms, residual");
+    if (t->lent) feed_retention(layer, params, rows.count, t);
     rn_block_retention_backward_weight(layer->retention, &layer->at, rows, t->in1, d_out,
                                        &t->retention, sink);
   }

@@ -128,8 +128,7 @@ typedef struct rn_kernels {
                    rn_real *slope);
   /** product [n] = act(inner [n]), times inner [n .. 2n] with glu. */
   void (*ffn)(rn_ffn kind, rn_activation activation, int n, const rn_real *inner, rn_real *product);
-  /** inner becomes its own gradient; product [n] is made once more, in place of dproduct if it is
-   * it. */
+  /** inner becomes its own gradient; product [n], which may be dproduct, is made once more. */
   void (*ffn_backward)(rn_ffn kind, rn_activation activation, int n, const rn_real *dproduct,
                        rn_real *inner, rn_real *product);
 
