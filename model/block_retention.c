@@ -23,13 +23,14 @@ static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *uni
                              .ldv = b->ld_pair};
 }
 
-/* The forms without chunks work in rn_real: for them q, k, v lie where backward has its gradients.
+/* The forms without chunks work in rn_real: for them k, v lie where backward has their gradients,
+ * and q where y will be.
  */
 static rn_retention_view view_without_chunks(const rn_block_retention *b, const rn_unit *unit,
-                                             const rn_block_retention_tape *tape) {
+                                             const rn_block_retention_tape *tape, rn_real *y) {
   rn_retention_view u = view_of(b, unit, tape);
   if (!b->half) return u;
-  u.q = rn_reals(b->d_q);
+  u.q = rn_reals(y);
   u.ldq = b->dim;
   u.k = rn_reals(b->d_kv);
   u.v = rn_reals(b->d_kv + b->dim);
@@ -42,11 +43,11 @@ static void widen_kv(const rn_block_retention *b, const rn_block_retention_tape 
   b->core.kernels->widen_bf16(rows * b->ld_pair, rn_array_halves(tape->kv), b->d_kv);
 }
 
-static void widen_q(const rn_block_retention *b, const rn_block_retention_tape *tape,
-                    int64_t rows) {
+static void widen_q(const rn_block_retention *b, const rn_block_retention_tape *tape, int64_t rows,
+                    rn_real *q) {
   for (int64_t row = 0; b->half && row < rows; row++) {
     b->core.kernels->widen_bf16(b->dim, rn_array_halves(tape->qg) + row * b->ld_pair,
-                                b->d_q + row * b->dim);
+                                q + row * b->dim);
   }
 }
 
@@ -210,7 +211,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = form == RN_FORM_CHUNKWISE;
   const rn_retention_view u =
-      chunkwise ? view_of(b, unit, tape) : view_without_chunks(b, unit, tape);
+      chunkwise ? view_of(b, unit, tape) : view_without_chunks(b, unit, tape, y);
   const rows_pass pass = {b, params, at, unit->tokens, tape, in.x, y};
   rn_real *parts = b->half ? b->parts : rn_array_reals(tape->states);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
@@ -238,7 +239,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
     RN_TRY(err, port->end(port->self, err, b->state));
     memcpy(b->own, b->state, (size_t)(heads * m) * sizeof(rn_real));
     if (!b->half) memcpy(parts, b->state, (size_t)(heads * m) * sizeof(rn_real));
-    widen_q(b, tape, rows.count);
+    widen_q(b, tape, rows.count, y);
     retain_without_chunks(b, &u, form, tape);
   }
   rn_span_phase("first tokens");
@@ -248,16 +249,17 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   return RN_OK;
 }
 
-static rn_retention_grads grads_of(const rn_block_retention *b) {
+/* The gradient of q lies where dx will be. */
+static rn_retention_grads grads_of(const rn_block_retention *b, rn_real *dx) {
   return (rn_retention_grads){
-      .dq = b->d_q, .dk = b->d_kv, .dv = b->d_kv + b->dim, .lddq = b->dim, .lddkv = b->ld_pair};
+      .dq = dx, .dk = b->d_kv, .dv = b->d_kv + b->dim, .lddq = b->dim, .lddkv = b->ld_pair};
 }
 
 /* The chunkwise form of core_backward, from the scan's begin() on. */
 static rn_status chunks_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
-                                 rn_scan_port *port, const rn_block_retention_tape *tape) {
+                                 rn_scan_port *port, const rn_block_retention_tape *tape,
+                                 const rn_retention_grads *grads) {
   const rn_array d_value = d_value_of(b);
-  const rn_retention_grads grads = grads_of(b);
   rn_early_fold fold;
   rn_early_fold_start(&fold, port, RN_SCAN_REVERSE, &b->core, u, NULL, b->state, b->parts,
                       b->adjoints);
@@ -265,22 +267,23 @@ static rn_status chunks_backward(rn_err *err, rn_block_retention *b, const rn_re
     rn_span_phase("retention in chunks");
     RN_TRY(err, rn_early_fold_finish(err, &fold));
     rn_retention_backward_chunks(&b->core, u, port, d_value, b->value_dim, tape->states,
-                                 b->adjoints, &grads);
+                                 b->adjoints, grads);
     return RN_OK;
   }
   rn_span_phase("retention inside chunks");
-  rn_retention_backward_inner(&b->core, u, &fold.port, d_value, b->value_dim, &grads);
+  rn_retention_backward_inner(&b->core, u, &fold.port, d_value, b->value_dim, grads);
   rn_span_phase("retention across chunks");
   RN_TRY(err, rn_early_fold_finish(err, &fold));
   rn_retention_backward_cross(&b->core, u, port, d_value, b->value_dim, tape->states, b->adjoints,
-                              &grads);
+                              grads);
   return RN_OK;
 }
 
 /* From the gradient of the retention's output (in `values`) to those of q, k, v: the scan in it. */
 static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
-                               int layer, rn_scan_port *port, const rn_block_retention_tape *tape) {
-  const int D = b->dim, ldv = b->value_dim, heads = u->sequences * b->heads;
+                               int layer, rn_scan_port *port, const rn_block_retention_tape *tape,
+                               const rn_retention_grads *grads) {
+  const int ldv = b->value_dim, heads = u->sequences * b->heads;
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = tape->form == RN_FORM_CHUNKWISE;
   const rn_array d_value = d_value_of(b);
@@ -293,11 +296,12 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
   }
   rn_retention_decays(&b->core, u, b->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, layer, heads, m, b->log_decay, b->own));
-  if (chunkwise) return chunks_backward(err, b, u, port, tape);
+  if (chunkwise) return chunks_backward(err, b, u, port, tape, grads);
   rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
   rn_retention_parallel_backward(&b->core, u, b->values, ldv, rn_array_reals(tape->states),
-                                 b->state, b->d_q, D, b->d_kv, b->d_kv + D, b->ld_pair);
+                                 b->state, grads->dq, grads->lddq, grads->dk, grads->dv,
+                                 grads->lddkv);
   return RN_OK;
 }
 
@@ -320,17 +324,18 @@ static void norm_backward(const void *self, rn_range rows) {
                         rn_retention_room(&p->b->core));
 }
 
-/* From the gradients of q, k, v, which go on the tape beside that of g, to dx. */
+/* From the gradients of q, k, v, which go on the tape beside that of g, to dx in the place of q's.
+ */
 static void project_qkvg_backward(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const rn_block_retention *b = p->b;
   const rn_block_retention_tape *t = p->tape;
   const int D = b->dim, pair = b->pair, ld = b->ld_pair;
-  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, 1, rn_reals(b->d_q), D, NULL);
+  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, 1, rn_reals(p->out), D, NULL);
   rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, key_scale(b), rn_reals(b->d_kv), ld,
                   NULL);
   for (int64_t row = rows.begin; row < rows.end; row++) {
-    rn_row_put(b->core.kernels, t->qg, row * ld, D, b->d_q + row * D);
+    rn_row_put(b->core.kernels, t->qg, row * ld, D, p->out + row * D);
     rn_row_put(b->core.kernels, t->kv, row * ld, pair, b->d_kv + row * ld);
   }
   const rn_array out = rn_reals(p->out);
@@ -341,11 +346,12 @@ static void project_qkvg_backward(const void *self, rn_range rows) {
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
                                             const rn_real *params, const rn_layer_params *at,
                                             const rn_unit *unit, int layer, rn_scan_port *port,
-                                            rn_array dy, rn_block_retention_tape *tape, rn_real *dx,
-                                            rn_sink *sink) {
+                                            rn_array dy, rn_block_retention_tape *tape,
+                                            bool weights, rn_real *dx, rn_sink *sink) {
   const rn_rows rows = rn_rows_of_unit(unit);
   const rn_retention_view u = view_of(b, unit, tape);
   const rows_pass pass = {b, params, at, unit->tokens, tape, dy, dx};
+  const rn_retention_grads grads = grads_of(b, dx);
   const rn_real *weight = head_weight(&pass);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   rn_span_phase("head norm, gate, out projection");
@@ -355,18 +361,25 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
                             sink);
     rn_each_block(rows, NULL, norm_backward, &pass);
   }
-  RN_TRY(err, core_backward(err, b, &u, layer, port, tape));
+  if (weights) rn_block_retention_backward_weight_out(b, at, rows, dy, tape, sink);
+  RN_TRY(err, core_backward(err, b, &u, layer, port, tape, &grads));
   rn_span_phase("k, v, q, g projections");
   rn_each_block(rows, NULL, project_qkvg_backward, &pass);
   return RN_OK;
 }
 
-void rn_block_retention_backward_weight(const rn_block_retention *b, const rn_layer_params *at,
-                                        rn_rows rows, rn_array x, rn_array dy,
-                                        const rn_block_retention_tape *tape, rn_sink *sink) {
+void rn_block_retention_backward_weight_out(const rn_block_retention *b, const rn_layer_params *at,
+                                            rn_rows rows, rn_array dy,
+                                            const rn_block_retention_tape *tape, rn_sink *sink) {
+  rn_span_phase("weight products");
+  rn_sink_product(sink, at->out, b->dim, b->value_dim, rows, dy, b->dim, tape->gated, b->ld_gated);
+}
+
+void rn_block_retention_backward_weight_in(const rn_block_retention *b, const rn_layer_params *at,
+                                           rn_rows rows, rn_array x,
+                                           const rn_block_retention_tape *tape, rn_sink *sink) {
   const int D = b->dim, pair = b->pair, ld = b->ld_pair;
   rn_span_phase("weight products");
   rn_sink_product(sink, at->k, pair, D, rows, tape->kv, ld, x, D);
   rn_sink_product(sink, at->q, qg_width(b), D, rows, tape->qg, ld, x, D);
-  rn_sink_product(sink, at->out, D, b->value_dim, rows, dy, D, tape->gated, b->ld_gated);
 }

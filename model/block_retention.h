@@ -45,7 +45,7 @@ typedef struct rn_block_retention {
   rn_real *parts;         /* [chunks, B, H, K, V]: what chunks add to states, in rn_real */
   rn_array adjoints;      /* [chunks, B, H, K, V]: parts themselves, if not in bf16 */
   rn_real *values;        /* [R, H V]: o, where the tape keeps its norm in bf16; d_value */
-  rn_real *d_kv, *d_q;    /* [R, D + H V], ld_pair apart; [R, D] */
+  rn_real *d_kv;          /* [R, D + H V], ld_pair apart */
   double *log_decay;      /* [B, H] */
   double *wide_row;       /* [D] */
 } rn_block_retention;
@@ -75,14 +75,15 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
                                     int max_tokens, rn_block_retention *out);
 void rn_block_retention_destroy(rn_block_retention *block);
 
-/** Where there is a lender, gated lies in the lender's: as in rn_ffn_tape_take. */
+/** With `lent`, gated lies where the block works: many tapes may do that, as in rn_ffn_tape_take.
+ */
 size_t rn_block_retention_tape_bytes(const rn_block_retention *block, bool lent);
-rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *block,
-                                                     const rn_block_retention_tape *lender,
+rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *block, bool lent,
                                                      rn_arena *arena);
 
-/** Bytes of gated. */
-size_t rn_block_retention_gated_bytes(const rn_block_retention *block);
+/** Where x [R, D] may lie, in the block's type: forward reads it there, backward_input spoils it.
+ */
+rn_array rn_block_retention_lent_input(const rn_block_retention *block);
 
 /** What the block works in, and the bytes of it: anybody's, whenever the block is not at work. */
 size_t rn_block_retention_spare_bytes(const rn_block_retention *shape);
@@ -101,7 +102,8 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block, con
                                      rn_block_retention_tape *tape, rn_real *y);
 
 /**
- * The parallel form has no backward in bf16.
+ * The parallel form has no backward in bf16. With `weights`, the gradient of the out projection's
+ * goes to the sink on the way, as long as gated is there.
  *
  * Shapes:     dy, dx [R, D], different arrays; dx is overwritten.
  * Collective: over the ranks behind `port`: one REVERSE scan of `layer`.
@@ -109,12 +111,17 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block, con
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *block,
                                             const rn_real *params, const rn_layer_params *at,
                                             const rn_unit *unit, int layer, rn_scan_port *port,
-                                            rn_array dy, rn_block_retention_tape *tape, rn_real *dx,
-                                            rn_sink *sink);
+                                            rn_array dy, rn_block_retention_tape *tape,
+                                            bool weights, rn_real *dx, rn_sink *sink);
 
-/** Weight gradients into the sink; x, dy as in forward and backward_input. */
-void rn_block_retention_backward_weight(const rn_block_retention *block, const rn_layer_params *at,
-                                        rn_rows rows, rn_array x, rn_array dy,
-                                        const rn_block_retention_tape *tape, rn_sink *sink);
+/** After backward_input, into the sink: weight gradients of the out projection, dy as it got it. */
+void rn_block_retention_backward_weight_out(const rn_block_retention *block,
+                                            const rn_layer_params *at, rn_rows rows, rn_array dy,
+                                            const rn_block_retention_tape *tape, rn_sink *sink);
+
+/** And of the projections in front, x as in forward. */
+void rn_block_retention_backward_weight_in(const rn_block_retention *block,
+                                           const rn_layer_params *at, rn_rows rows, rn_array x,
+                                           const rn_block_retention_tape *tape, rn_sink *sink);
 
 #endif

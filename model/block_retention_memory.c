@@ -57,11 +57,23 @@ static size_t decays_bytes(const rn_block_retention *b) {
   return (size_t)b->max_sequences * (size_t)b->heads * sizeof(double);
 }
 
-/* From parts to d_q, one behind the other. */
+static size_t larger(size_t a, size_t b) {
+  return a > b ? a : b;
+}
+
+/* Of values, where x may lie too, and of d_kv, where gated may. */
+static size_t values_bytes(const rn_block_retention *b) {
+  return larger(reals(rows_of(b) * b->value_dim), kept(b, rows_of(b) * b->dim));
+}
+
+static size_t d_kv_bytes(const rn_block_retention *b) {
+  return larger(reals(rows_of(b) * b->ld_pair), kept(b, rows_of(b) * b->ld_gated));
+}
+
+/* From parts to d_kv, one behind the other. */
 size_t rn_block_retention_spare_bytes(const rn_block_retention *b) {
-  const int64_t rows = rows_of(b);
-  return reals(all_states(b)) + (b->half ? kept(b, all_states(b)) : 0) +
-         reals(rows * b->value_dim) + reals(rows * b->ld_pair) + reals(rows * b->dim);
+  return reals(all_states(b)) + (b->half ? kept(b, all_states(b)) : 0) + values_bytes(b) +
+         d_kv_bytes(b);
 }
 
 static size_t arena_bytes(const rn_block_retention *b) {
@@ -77,7 +89,6 @@ size_t rn_block_retention_bytes(const rn_block_retention *b) {
 rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
                                     int max_tokens, rn_block_retention *out) {
   *out = rn_block_retention_shape(spec, max_sequences, max_tokens);
-  const int64_t rows = rows_of(out);
   rn_status status = rn_retention_create(err, spec, max_tokens, &out->core);
   if (status == RN_OK) {
     status = rn_rotary_create(err, spec->rotary, out->key_width, max_tokens, &out->rotary);
@@ -92,9 +103,8 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
   out->parts = take(&out->arena, all_states(out));
   out->adjoints = rn_reals(out->parts);
   if (out->half) out->adjoints = take_kept(out, &out->arena, all_states(out));
-  out->values = take(&out->arena, rows * out->value_dim);
-  out->d_kv = take(&out->arena, rows * out->ld_pair);
-  out->d_q = take(&out->arena, rows * out->dim);
+  out->values = rn_arena_take(&out->arena, values_bytes(out));
+  out->d_kv = rn_arena_take(&out->arena, d_kv_bytes(out));
   out->log_decay = rn_arena_take(&out->arena, decays_bytes(out));
   out->wide_row = rn_arena_take(&out->arena, (size_t)out->dim * sizeof(double));
   return RN_OK;
@@ -113,8 +123,7 @@ size_t rn_block_retention_tape_bytes(const rn_block_retention *b, bool lent) {
          kept(b, all_states(b));
 }
 
-rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b,
-                                                     const rn_block_retention_tape *lender,
+rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b, bool lent,
                                                      rn_arena *arena) {
   const int64_t rows = rows_of(b);
   rn_block_retention_tape t = {.kv = take_kept(b, arena, rows * b->ld_pair),
@@ -123,10 +132,10 @@ rn_block_retention_tape rn_block_retention_tape_take(const rn_block_retention *b
                                .alpha = take(arena, rows * b->heads),
                                .factor = take(arena, rows * b->heads),
                                .states = take_kept(b, arena, all_states(b))};
-  t.gated = lender != NULL ? lender->gated : take_kept(b, arena, rows * b->ld_gated);
+  t.gated = lent ? (rn_array){b->d_kv, b->half} : take_kept(b, arena, rows * b->ld_gated);
   return t;
 }
 
-size_t rn_block_retention_gated_bytes(const rn_block_retention *b) {
-  return kept(b, rows_of(b) * b->ld_gated);
+rn_array rn_block_retention_lent_input(const rn_block_retention *b) {
+  return (rn_array){b->values, b->half};
 }

@@ -4,77 +4,6 @@
 #include "model/kernel/kernels.h"
 #include "proto/span.h"
 
-static size_t row_bytes(const rn_layer *layer, int64_t rows, bool half) {
-  return rn_arena_round((size_t)(rows * layer->retention_norm.width) * rn_element_bytes(half));
-}
-
-static size_t stat_bytes(int64_t rows) {
-  return rn_arena_round((size_t)(2 * rows) * sizeof(rn_real));
-}
-
-/* Post-norm rows go past a block as they are; a block's input in bf16 is then a copy. */
-static bool has_own_input(const rn_layer *layer) {
-  return layer->pre_norm || layer->half;
-}
-
-size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows, bool lent) {
-  const size_t norms = 2 * row_bytes(layer, rows, false) + 2 * stat_bytes(rows);
-  const size_t past = layer->pre_norm ? 0 : 2 * row_bytes(layer, rows, false);
-  const size_t inputs = has_own_input(layer) && !lent ? 2 * row_bytes(layer, rows, layer->half) : 0;
-  return norms + past + inputs + rn_block_retention_tape_bytes(layer->retention, lent) +
-         rn_ffn_tape_bytes(&layer->ffn, rows, lent);
-}
-
-static rn_real *take_rows(const rn_layer *layer, int64_t rows, rn_arena *arena) {
-  return rn_arena_take(arena, row_bytes(layer, rows, false));
-}
-
-static rn_array take_input(const rn_layer *layer, int64_t rows, rn_real *past,
-                           const rn_layer_tape *lender, rn_arena *arena) {
-  if (!has_own_input(layer)) return rn_reals(past);
-  if (lender != NULL) return lender->in1;
-  return (rn_array){rn_arena_take(arena, row_bytes(layer, rows, layer->half)), layer->half};
-}
-
-rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_layer_tape *lender,
-                                 rn_arena *arena) {
-  rn_layer_tape t = {.norm_in1 = take_rows(layer, rows, arena),
-                     .norm_in2 = take_rows(layer, rows, arena)};
-  t.past1 = layer->pre_norm ? t.norm_in1 : take_rows(layer, rows, arena);
-  t.past2 = layer->pre_norm ? t.norm_in2 : take_rows(layer, rows, arena);
-  t.in1 = take_input(layer, rows, t.past1, lender, arena);
-  t.in2 = take_input(layer, rows, t.past2, lender, arena);
-  t.lent = lender != NULL;
-  t.stat1 = rn_arena_take(arena, stat_bytes(rows));
-  t.stat2 = rn_arena_take(arena, stat_bytes(rows));
-  t.retention = rn_block_retention_tape_take(layer->retention,
-                                             lender != NULL ? &lender->retention : NULL, arena);
-  t.ffn = rn_ffn_tape_take(&layer->ffn, rows, lender != NULL ? &lender->ffn : NULL, arena);
-  return t;
-}
-
-/* Of gated, or the activated product. */
-static size_t wide_bytes(const rn_layer *layer, int64_t rows) {
-  const size_t gated = rn_block_retention_gated_bytes(layer->retention);
-  const size_t product = rn_ffn_product_bytes(&layer->ffn, rows);
-  return gated > product ? gated : product;
-}
-
-static size_t input_bytes(const rn_layer *layer, int64_t rows) {
-  return has_own_input(layer) ? row_bytes(layer, rows, layer->half) : 0;
-}
-
-size_t rn_layer_lent_bytes(const rn_layer *layer, int64_t rows) {
-  return wide_bytes(layer, rows) + input_bytes(layer, rows);
-}
-
-rn_layer_tape rn_layer_lender_take(const rn_layer *layer, int64_t rows, rn_arena *arena) {
-  const size_t input = input_bytes(layer, rows);
-  const rn_array wide = {rn_arena_take(arena, wide_bytes(layer, rows)), layer->half};
-  const rn_array in = {input > 0 ? rn_arena_take(arena, input) : NULL, layer->half};
-  return (rn_layer_tape){.in1 = in, .retention = {.gated = wide}, .ffn = {.product = wide}};
-}
-
 static void copy(rn_real *to, const rn_real *from, int64_t count) {
   if (to == from) return;
 #pragma omp parallel for simd schedule(static)
@@ -121,12 +50,20 @@ static void drop(const rn_layer *layer, const rn_unit *unit, rn_dropout_place pl
                   layer->retention_norm.width, rows);
 }
 
+static bool needs_d_out(const rn_layer *layer, bool drops, bool weights) {
+  return layer->half || drops || !weights;
+}
+
+bool rn_layer_needs_d_out(const rn_layer *layer, bool weights) {
+  return needs_d_out(layer, layer->dropout != 0, weights);
+}
+
 /* The gradient of a block's output, from dy behind its dropout: dy itself, where it may be. */
 static rn_array gradient_of(const rn_layer *layer, const rn_unit *unit, rn_dropout_place place,
                             bool train, bool weights, rn_real *dy) {
   const int64_t count = rn_rows_of_unit(unit).count * layer->retention_norm.width;
   const bool drops = train && layer->dropout != 0;
-  if (!layer->half && !drops && weights) return rn_reals(dy);
+  if (!needs_d_out(layer, drops, weights)) return rn_reals(dy);
   if (drops) {
     rn_real *dropped = layer->half ? layer->scratch : rn_array_reals(layer->d_out);
     copy(dropped, dy, count);
@@ -239,12 +176,13 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_r
   ffn_backward(layer, params, unit, t, weights, dy, sink);
   const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_RETENTION, t->train, weights, dy);
   RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
-                                                layer->index, port, d_out, &t->retention, d, sink));
+                                                layer->index, port, d_out, &t->retention, weights,
+                                                d, sink));
   if (weights) {
     rn_span_phase("norms, residual");
     if (t->lent) feed_retention(layer, params, rows.count, t);
-    rn_block_retention_backward_weight(layer->retention, &layer->at, rows, t->in1, d_out,
-                                       &t->retention, sink);
+    rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, t->in1, &t->retention,
+                                          sink);
   }
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
@@ -261,6 +199,9 @@ void rn_layer_backward_weight(const rn_layer *layer, rn_rows rows, const rn_laye
                               rn_sink *sink) {
   rn_ffn_backward_weight(&layer->ffn, rows, tape->in2, gradient_at(layer, tape->norm_in2),
                          &tape->ffn, sink);
-  rn_block_retention_backward_weight(layer->retention, &layer->at, rows, tape->in1,
-                                     gradient_at(layer, tape->norm_in1), &tape->retention, sink);
+  rn_block_retention_backward_weight_out(layer->retention, &layer->at, rows,
+                                         gradient_at(layer, tape->norm_in1), &tape->retention,
+                                         sink);
+  rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, tape->in1,
+                                        &tape->retention, sink);
 }

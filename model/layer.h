@@ -31,7 +31,7 @@ typedef struct rn_layer {
   rn_block_retention *retention; /* shared */
   bool half;                     /* blocks are fed in bf16 */
   rn_real *scratch;              /* shared: [R, D] */
-  rn_array d_out;                /* shared: [R, D], in the blocks' type */
+  rn_array d_out;                /* shared: [R, D], in the blocks' type; where it is needed */
 } rn_layer;
 
 /**
@@ -50,25 +50,37 @@ typedef struct rn_layer_tape {
 } rn_layer_tape;
 
 /**
- * Bytes of a tape in an arena, and the tape taken from one. Where there is a lender, what
- * backward_input makes once more lies in the lender's buffers: many tapes may share them, as long
- * as backward_input makes the weights' gradients too.
+ * What tapes may share, since blocks take turns: the blocks' inputs and the input of fc2, which
+ * backward_input makes once more; and for tapes at work one by one the ffn block's inner products.
+ * They lie where retention works, and if that has no room for them in memory of their own.
  */
-size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows, bool lent);
-rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_layer_tape *lender,
-                                 rn_arena *arena);
+typedef struct rn_layer_lender {
+  rn_array in1, in2;
+  rn_ffn_tape ffn;
+} rn_layer_lender;
+
+/** Bytes of a lender in an arena, and the lender taken from one. */
+size_t rn_layer_lender_bytes(const rn_layer *layer, int64_t rows, bool inner);
+rn_layer_lender rn_layer_lender_take(const rn_layer *layer, int64_t rows, bool inner,
+                                     rn_arena *arena);
 
 /**
- * The same of a lender, which has what it lends and nothing else: an input, and gated or the
- * activated product, since the blocks take turns.
+ * Bytes of a tape in an arena, and the tape taken from one; a tape with a lender wants
+ * backward_input to make the weights' gradients too. `inner`: whether the lender has it.
  */
-size_t rn_layer_lent_bytes(const rn_layer *layer, int64_t rows);
-rn_layer_tape rn_layer_lender_take(const rn_layer *layer, int64_t rows, rn_arena *arena);
+size_t rn_layer_tape_bytes(const rn_layer *layer, int64_t rows, bool lent, bool inner);
+rn_layer_tape rn_layer_tape_take(const rn_layer *layer, int64_t rows, const rn_layer_lender *lender,
+                                 rn_arena *arena);
 
-/** Where the tape keeps forward's x: who puts it there saves a copy. */
+/** Where the tape keeps forward's x [R, D], from now on; not the tape's: who puts x there saves a
+ * copy. */
+void rn_layer_tape_keep_at(const rn_layer *layer, rn_layer_tape *tape, rn_real *input);
 static inline rn_real *rn_layer_tape_input(const rn_layer_tape *tape) {
   return tape->past1;
 }
+
+/** Whether backward_input needs d_out: with `weights` it often does without. */
+bool rn_layer_needs_d_out(const rn_layer *layer, bool weights);
 
 /**
  * Shapes: x, y [R, D], the same array allowed, and for both the tape's input; y NULL: nobody asks

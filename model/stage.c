@@ -31,24 +31,7 @@ struct rn_stage {
   bool half;        /* products are of bf16, and what they read is kept so */
   rn_half *weights; /* [total] in bf16, or NULL */
   rn_half *own;     /* the same, unless it is somebody else's */
-  rn_arena lent_arena;
-  rn_layer_tape lender; /* to tapes that keep most */
-  rn_arena shared_arena;
-  rn_layer_tape shared; /* of tapes that do not keep all; made with the first of them */
-};
-
-struct rn_tape {
-  rn_arena arena;
-  int layer_count;
-  rn_keep keep;
-  bool train;
-  bool weights_done; /* backward_input had the weights' gradients too */
-  const rn_stage *stage;
-  rn_layer_tape *layer; /* [layer_count], all the same when not all is kept */
-  rn_real *input;       /* [layer_count, R, D] of layers; NULL unless inputs are kept */
-  rn_real *before;      /* [layer_count, B H K V]: states before the piece, likewise */
-  rn_real *embed_stat;  /* [R, 2] */
-  rn_real *last;        /* [R, D]: what left the last layer */
+  rn_tapes tapes;
 };
 
 static int64_t max_rows(const rn_stage *stage) {
@@ -58,6 +41,10 @@ static int64_t max_rows(const rn_stage *stage) {
 
 static size_t rows_bytes(const rn_stage *stage, int64_t width) {
   return rn_arena_round((size_t)(max_rows(stage) * width) * sizeof(rn_real));
+}
+
+static int64_t state_elements(const rn_stage *stage) {
+  return (int64_t)stage->max_sequences * stage->spec.dim * rn_spec_value_width(&stage->spec);
 }
 
 static rn_layer make_layer(const rn_stage *stage, int index) {
@@ -77,14 +64,23 @@ static rn_layer make_layer(const rn_stage *stage, int index) {
       .ffn = rn_ffn_block_make(spec, at, stage->half)};
 }
 
-/* Rows of what the blocks are fed with. */
-static size_t fed_bytes(const rn_stage *stage, int64_t width) {
-  return rn_arena_round((size_t)(max_rows(stage) * width) * rn_element_bytes(stage->half));
+/* The head has the memory in which retention works, where that is enough. */
+static bool head_is_guest(const rn_stage *stage) {
+  return rn_head_work_bytes(&stage->head, max_rows(stage)) <=
+         rn_block_retention_spare_bytes(&stage->retention);
 }
 
 static size_t arena_bytes(const rn_stage *stage) {
-  return rows_bytes(stage, stage->spec.dim) + fed_bytes(stage, stage->spec.dim) +
-         (stage->has_head ? rn_head_work_bytes(&stage->head, max_rows(stage)) : 0);
+  const bool room_for_head = stage->has_head && !head_is_guest(stage);
+  return rows_bytes(stage, stage->spec.dim) +
+         (room_for_head ? rn_head_work_bytes(&stage->head, max_rows(stage)) : 0);
+}
+
+static void place_head_work(rn_stage *stage) {
+  rn_arena guest = {.base = rn_block_retention_spare(&stage->retention),
+                    .size_bytes = rn_block_retention_spare_bytes(&stage->retention)};
+  stage->head_work = rn_head_work_take(&stage->head, max_rows(stage),
+                                       head_is_guest(stage) ? &guest : &stage->arena);
 }
 
 /* What reads the weights' copy is told where it is. */
@@ -110,14 +106,8 @@ static rn_status take_work(rn_err *err, rn_stage *stage) {
                                         &stage->retention));
   RN_TRY(err, rn_arena_create(err, arena_bytes(stage), &stage->arena));
   stage->scratch = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
-  rn_array d_out = {rn_arena_take(&stage->arena, fed_bytes(stage, spec->dim)), stage->half};
-  if (stage->has_head) {
-    stage->head_work = rn_head_work_take(&stage->head, max_rows(stage), &stage->arena);
-  }
-  for (int i = 0; i < stage->layer_count; i++) {
-    stage->layer[i].scratch = stage->scratch;
-    stage->layer[i].d_out = d_out;
-  }
+  if (stage->has_head) place_head_work(stage);
+  for (int i = 0; i < stage->layer_count; i++) stage->layer[i].scratch = stage->scratch;
   return take_copy(err, stage);
 }
 
@@ -153,6 +143,12 @@ static rn_status outline(rn_err *err, const rn_spec *spec, int first_layer, int 
     stage->layer[i] = make_layer(stage, i);
     stage->layer[i].retention = &stage->retention;
   }
+  stage->tapes = (rn_tapes){.layer = stage->layer,
+                            .first_layer = first_layer,
+                            .layer_count = stage->layer_count,
+                            .rows = max_rows(stage),
+                            .dim = spec->dim,
+                            .states = state_elements(stage)};
   *out = stage;
   return RN_OK;
 }
@@ -169,8 +165,7 @@ void rn_stage_destroy(rn_stage **stage) {
   if (*stage == NULL) return;
   rn_block_retention_destroy(&(*stage)->retention);
   rn_arena_destroy(&(*stage)->arena);
-  rn_arena_destroy(&(*stage)->shared_arena);
-  rn_arena_destroy(&(*stage)->lent_arena);
+  rn_tapes_destroy(&(*stage)->tapes);
   rn_param_table_destroy(&(*stage)->table);
   free((*stage)->layer);
   free((*stage)->own);
@@ -217,56 +212,6 @@ void rn_stage_round_weights(rn_stage *stage, const rn_real *params, rn_range ran
   }
 }
 
-static int64_t state_elements(const rn_stage *stage) {
-  return (int64_t)stage->max_sequences * stage->spec.dim * rn_spec_value_width(&stage->spec);
-}
-
-/* Where one layer's buffers serve all tapes, inner lies where retention works, if it fits. */
-static bool inner_fits(const rn_stage *stage) {
-  return rn_ffn_inner_bytes(&stage->layer[0].ffn, max_rows(stage)) <=
-         rn_block_retention_spare_bytes(&stage->retention);
-}
-
-/* Of what all tapes of a kind work in. */
-static size_t shared_bytes(const rn_stage *stage, rn_keep keep) {
-  if (stage->layer_count == 0 || keep == RN_KEEP_ALL) return 0;
-  const size_t lent = rn_layer_lent_bytes(stage->layer, max_rows(stage));
-  if (keep == RN_KEEP_MOST) return lent;
-  return lent + rn_layer_tape_bytes(stage->layer, max_rows(stage), true) -
-         (inner_fits(stage) ? rn_ffn_inner_bytes(&stage->layer[0].ffn, max_rows(stage)) : 0);
-}
-
-/* The buffers of one layer for all tapes that do not keep their own. */
-static rn_status make_shared(rn_err *err, rn_stage *stage, rn_keep keep) {
-  const size_t bytes = shared_bytes(stage, keep);
-  rn_arena *arena = keep == RN_KEEP_MOST ? &stage->lent_arena : &stage->shared_arena;
-  if (bytes == 0 || arena->base != NULL) return RN_OK;
-  RN_TRY(err, rn_arena_create(err, bytes, arena));
-  rn_layer_tape lender = rn_layer_lender_take(stage->layer, max_rows(stage), arena);
-  if (keep == RN_KEEP_MOST) {
-    stage->lender = lender;
-    return RN_OK;
-  }
-  if (inner_fits(stage)) {
-    lender.ffn.inner = (rn_array){rn_block_retention_spare(&stage->retention), stage->half};
-  }
-  stage->shared = rn_layer_tape_take(stage->layer, max_rows(stage), &lender, arena);
-  return RN_OK;
-}
-
-static size_t tape_bytes(const rn_stage *stage, rn_keep keep) {
-  size_t bytes = rows_bytes(stage, 2) + rows_bytes(stage, stage->spec.dim);
-  const int64_t layers = stage->layer_count;
-  if (keep == RN_KEEP_INPUTS) {
-    bytes += rows_bytes(stage, layers * stage->spec.dim) +
-             rn_arena_round((size_t)(layers * state_elements(stage)) * sizeof(rn_real));
-  }
-  for (int i = 0; keep >= RN_KEEP_MOST && i < layers; i++) {
-    bytes += rn_layer_tape_bytes(&stage->layer[i], max_rows(stage), keep == RN_KEEP_MOST);
-  }
-  return bytes;
-}
-
 rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
                            int max_sequences, int max_tokens, rn_stage_sizes *out) {
   rn_stage *stage;
@@ -276,77 +221,15 @@ rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, int first_layer, in
       .work_bytes = arena_bytes(stage) + rn_block_retention_bytes(&stage->retention),
       .copy_bytes = rn_stage_copy_bytes(stage)};
   for (int keep = RN_KEEP_NOTHING; keep <= RN_KEEP_ALL; keep++) {
-    out->tape_bytes[keep] = tape_bytes(stage, (rn_keep)keep);
-    out->shared_bytes[keep] = shared_bytes(stage, (rn_keep)keep);
+    out->tape_bytes[keep] = rn_tape_bytes(&stage->tapes, (rn_keep)keep);
+    out->shared_bytes[keep] = rn_tapes_shared_bytes(&stage->tapes, (rn_keep)keep);
   }
   rn_stage_destroy(&stage);
   return RN_OK;
 }
 
-static void take_parts(const rn_stage *stage, rn_tape *tape) {
-  const int64_t layers = stage->layer_count;
-  tape->embed_stat = rn_arena_take(&tape->arena, rows_bytes(stage, 2));
-  tape->last = rn_arena_take(&tape->arena, rows_bytes(stage, stage->spec.dim));
-  if (tape->keep == RN_KEEP_INPUTS) {
-    tape->input = rn_arena_take(&tape->arena, rows_bytes(stage, layers * stage->spec.dim));
-    tape->before =
-        rn_arena_take(&tape->arena, (size_t)(layers * state_elements(stage)) * sizeof(rn_real));
-  }
-  const rn_layer_tape *lender = tape->keep == RN_KEEP_MOST ? &stage->lender : NULL;
-  for (int i = 0; i < layers; i++) {
-    tape->layer[i] =
-        tape->keep < RN_KEEP_MOST
-            ? stage->shared
-            : rn_layer_tape_take(&stage->layer[i], max_rows(stage), lender, &tape->arena);
-  }
-}
-
 rn_status rn_tape_create(rn_err *err, rn_stage *stage, rn_keep keep, rn_tape **out) {
-  *out = NULL;
-  rn_tape *tape;
-  RN_TRY(err, rn_alloc(err, "tape", 1, sizeof *tape, &tape));
-  tape->layer_count = stage->layer_count;
-  tape->keep = keep;
-  tape->stage = stage;
-  rn_status status;
-  if ((status = rn_alloc(err, "tape", (size_t)tape->layer_count, sizeof *tape->layer,
-                         &tape->layer)) != RN_OK ||
-      (status = make_shared(err, stage, keep)) != RN_OK ||
-      (status = rn_arena_create(err, tape_bytes(stage, keep), &tape->arena)) != RN_OK) {
-    rn_tape_destroy(&tape);
-    return status;
-  }
-  take_parts(stage, tape);
-  *out = tape;
-  return RN_OK;
-}
-
-rn_status rn_tape_create_on(rn_err *err, const rn_tape *lender, rn_tape **out) {
-  *out = NULL;
-  rn_tape *tape;
-  RN_TRY(err, rn_alloc(err, "tape", 1, sizeof *tape, &tape));
-  *tape = (rn_tape){.layer_count = lender->layer_count,
-                    .keep = RN_KEEP_NOTHING,
-                    .stage = lender->stage,
-                    .embed_stat = lender->embed_stat,
-                    .last = lender->last};
-  rn_status status =
-      rn_alloc(err, "tape", (size_t)tape->layer_count, sizeof *tape->layer, &tape->layer);
-  if (status != RN_OK) {
-    rn_tape_destroy(&tape);
-    return status;
-  }
-  for (int i = 0; i < tape->layer_count; i++) tape->layer[i] = lender->layer[0];
-  *out = tape;
-  return RN_OK;
-}
-
-void rn_tape_destroy(rn_tape **tape) {
-  if (*tape == NULL) return;
-  rn_arena_destroy(&(*tape)->arena);
-  free((*tape)->layer);
-  free(*tape);
-  *tape = NULL;
+  return rn_tapes_create_tape(err, &stage->tapes, keep, out);
 }
 
 static void copy_rows(const rn_stage *stage, const rn_unit *unit, const rn_real *from,
@@ -355,32 +238,24 @@ static void copy_rows(const rn_stage *stage, const rn_unit *unit, const rn_real 
   if (to != from) memcpy(to, from, count * sizeof *to);
 }
 
-static rn_real *input_of(const rn_tape *tape, int layer) {
-  return tape->input + layer * max_rows(tape->stage) * tape->stage->spec.dim;
-}
-
-static rn_real *before_of(const rn_tape *tape, int layer) {
-  return tape->before + layer * state_elements(tape->stage);
-}
-
 /* The state before the piece, which the layer at work has left behind. */
-static void keep_state(const rn_tape *tape, const rn_unit *unit, int layer) {
-  const rn_spec *spec = &tape->stage->spec;
+static void keep_state(const rn_stage *stage, const rn_tape *tape, const rn_unit *unit, int layer) {
+  const rn_spec *spec = &stage->spec;
   const size_t count =
       (size_t)unit->sequences * (size_t)spec->dim * (size_t)rn_spec_value_width(spec);
-  memcpy(before_of(tape, layer), tape->stage->retention.own, count * sizeof(rn_real));
+  memcpy(rn_tape_before(tape, layer), stage->retention.own, count * sizeof(rn_real));
 }
 
 /* A layer's forward once more, from its kept input, into the buffers that all layers share. */
 static rn_status forward_again(rn_err *err, rn_stage *stage, const rn_real *params,
                                const rn_unit *unit, rn_tape *tape, int layer) {
-  rn_replay replay = {.before = before_of(tape, layer)};
+  rn_replay replay = {.before = rn_tape_before(tape, layer)};
   rn_scan_port port = rn_replay_port(&replay);
   rn_span_phase("forward again");
   rn_span_begin("layer");
-  RN_TRY(err,
-         rn_layer_forward(err, &stage->layer[layer], params, unit, RN_FORM_CHUNKWISE, tape->train,
-                          &port, input_of(tape, layer), &tape->layer[layer], NULL));
+  RN_TRY(err, rn_layer_forward(err, &stage->layer[layer], params, unit, RN_FORM_CHUNKWISE,
+                               tape->train, &port, rn_layer_tape_input(&tape->layer[layer]),
+                               &tape->layer[layer], NULL));
   rn_span_end();
   return RN_OK;
 }
@@ -406,11 +281,10 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, 
   }
   for (int i = 0; i < stage->layer_count; i++) {
     rn_real *next = rows_before(stage, tape, i + 1, y);
-    if (tape->keep == RN_KEEP_INPUTS) copy_rows(stage, unit, rows, input_of(tape, i));
     RN_TRY(err, wait_for(err, stage, 1 + i));
     RN_TRY(err, rn_layer_forward(err, &stage->layer[i], params, unit, form, train, port, rows,
                                  &tape->layer[i], next));
-    if (tape->keep == RN_KEEP_INPUTS) keep_state(tape, unit, i);
+    if (tape->keep == RN_KEEP_INPUTS) keep_state(stage, tape, unit, i);
     rows = next;
   }
   if (tape->keep != RN_KEEP_NOTHING) copy_rows(stage, unit, y, tape->last);
@@ -463,12 +337,8 @@ void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tap
   }
 }
 
-rn_real *rn_tape_rows(rn_tape *tape) {
-  return tape->last;
-}
-
 const rn_real *rn_stage_hidden(const rn_tape *tape, int layer) {
-  const int index = layer - tape->stage->first_layer;
+  const int index = layer - tape->first_layer;
   if (index == tape->layer_count) return tape->last;
   return rn_layer_tape_input(&tape->layer[index]);
 }

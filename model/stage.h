@@ -15,12 +15,12 @@
 #include "model/param.h"
 #include "model/sink.h"
 #include "model/spec.h"
+#include "model/tape.h"
 #include "model/unit.h"
 #include "proto/part_port.h"
 #include "proto/scan_port.h"
 
 typedef struct rn_stage rn_stage;
-typedef struct rn_tape rn_tape;
 
 /**
  * A stage of layers first .. last-1, with work memory for units of at most B sequences, T tokens.
@@ -53,14 +53,6 @@ void rn_stage_attach(rn_stage *stage, rn_part_port port);
 /** The stage's parameter table; the stage owns it. */
 const rn_param_table *rn_stage_params(const rn_stage *stage);
 
-/** How much of a forward pass a tape keeps. */
-typedef enum {
-  RN_KEEP_NOTHING, /* there is no backward */
-  RN_KEEP_INPUTS,  /* of layers, and the states before the piece: backward computes a layer again */
-  RN_KEEP_MOST,    /* all but what backward makes on its way: its weight half must follow at once */
-  RN_KEEP_ALL
-} rn_keep;
-
 /** What a stage takes, beside its weights: elements of these, bytes of memory. */
 typedef struct rn_stage_sizes {
   int64_t parameters;
@@ -75,21 +67,10 @@ rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, int first_layer, in
                            int max_sequences, int max_tokens, rn_stage_sizes *out);
 
 /**
- * What a unit's forward leaves for its backward, for the sizes that the stage was made for.
- * Tapes that do not keep all share one layer's buffers, which are the stage's.
+ * A tape of the stage's layers, for the sizes that the stage was made for; what tapes share is the
+ * stage's, which outlives them. rn_tape_destroy gives it back. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_tape_create(rn_err *err, rn_stage *stage, rn_keep keep, rn_tape **out);
-void rn_tape_destroy(rn_tape **tape);
-
-/**
- * A tape that keeps nothing, in the memory of another one of the same stage, which must outlive it:
- * a forward with either makes what the other holds worthless. Errors: RN_ERR_MEMORY.
- */
-rn_status rn_tape_create_on(rn_err *err, const rn_tape *lender, rn_tape **out);
-
-/** The tape's rows [B, T, D]: what left the stage in a kept forward; free for what will enter it.
- */
-rn_real *rn_tape_rows(rn_tape *tape);
 
 /**
  * x -> the stage's layers -> y.

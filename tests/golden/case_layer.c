@@ -87,7 +87,7 @@ static void close_run(block_run *run) {
 static rn_status open_run(rn_err *err, const layer_case *l, const rn_spec *spec, block_run *run) {
   RN_TRY(err, rn_block_retention_create(err, spec, l->B, l->T, &run->block));
   RN_TRY(err, rn_arena_create(err, rn_block_retention_tape_bytes(&run->block, false), &run->arena));
-  run->tape = rn_block_retention_tape_take(&run->block, NULL, &run->arena);
+  run->tape = rn_block_retention_tape_take(&run->block, false, &run->arena);
   RN_TRY(err, rn_carry_create(err, spec, 1, l->B, &run->carry));
   return RN_OK;
 }
@@ -205,9 +205,9 @@ static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, cons
   rn_sink_start(&l->sink);
   RN_TRY(err, rn_block_retention_backward_input(err, &run->block, l->params, at, &l->unit, 0,
                                                 rn_carry_port(run->carry), rn_reals(l->dy),
-                                                &run->tape, l->dx, &l->sink));
-  rn_block_retention_backward_weight(&run->block, at, rn_rows_of_unit(&l->unit), rn_reals(l->x),
-                                     rn_reals(l->dy), &run->tape, &l->sink);
+                                                &run->tape, true, l->dx, &l->sink));
+  rn_block_retention_backward_weight_in(&run->block, at, rn_rows_of_unit(&l->unit), rn_reals(l->x),
+                                        &run->tape, &l->sink);
   RN_TRY(err, golden_check(err, l->c, way, l->dx, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim),
                            "grad.%s.x", form));
   for (int i = 0; i < WEIGHTS; i++) {

@@ -162,9 +162,10 @@ static inline double test_loss(test_model *m, int pieces, bool backward) {
     rn_stage_loss(m->stage, m->params, &m->unit[p], m->piece_y[p], 1, &part, NULL, dy, &m->sink);
     loss += part;
     if (!backward) continue;
+    const bool at_once = p % 2 == 0 || m->tape[p]->keep == RN_KEEP_MOST;
     CHECK_OK(&err, rn_stage_backward_input(&err, m->stage, m->params, &m->unit[p],
-                                           rn_carry_port(m->carry), m->tape[p], p % 2 == 0, dy,
-                                           NULL, &m->sink));
+                                           rn_carry_port(m->carry), m->tape[p], at_once, dy, NULL,
+                                           &m->sink));
     rn_stage_backward_weight(m->stage, &m->unit[p], m->tape[p], &m->sink);
   }
   return loss;

@@ -50,27 +50,30 @@ static rn_spec base(void) {
 static void check_stage(rn_spec spec, int first, int last, int sequences, int tokens) {
   rn_err err = {0};
   rn_stage_sizes sizes;
-  rn_stage *stage = NULL;
-  rn_tape *tape[RN_KEEP_ALL + 1] = {NULL};
   rn_carry *carry = NULL;
   if (!CHECK_OK(&err, rn_stage_measure(&err, &spec, first, last, sequences, tokens, &sizes)))
     return;
-  int64_t before = allocated();
-  CHECK_OK(&err, rn_stage_create(&err, &spec, first, last, sequences, tokens, 1, &stage));
-  check_taken(before, sizes.work_bytes + sizes.copy_bytes);
-  CHECK_EQUAL(sizes.parameters, rn_stage_params(stage)->total);
-  for (int keep = RN_KEEP_ALL; keep >= RN_KEEP_NOTHING; keep--) {
+  for (int keep = RN_KEEP_NOTHING; keep <= RN_KEEP_ALL; keep++) {
+    rn_stage *stage = NULL;
+    rn_tape *one = NULL, *two = NULL;
+    int64_t before = allocated();
+    CHECK_OK(&err, rn_stage_create(&err, &spec, first, last, sequences, tokens, 1, &stage));
+    check_taken(before, sizes.work_bytes + sizes.copy_bytes);
+    CHECK_EQUAL(sizes.parameters, rn_stage_params(stage)->total);
     before = allocated();
-    CHECK_OK(&err, rn_tape_create(&err, stage, (rn_keep)keep, &tape[keep]));
-    check_taken(before,
-                sizes.tape_bytes[keep] + (keep == RN_KEEP_NOTHING ? 0 : sizes.shared_bytes[keep]));
+    CHECK_OK(&err, rn_tape_create(&err, stage, (rn_keep)keep, &one));
+    check_taken(before, sizes.tape_bytes[keep] + sizes.shared_bytes[keep]);
+    before = allocated();
+    CHECK_OK(&err, rn_tape_create(&err, stage, (rn_keep)keep, &two));
+    check_taken(before, sizes.tape_bytes[keep]);
+    rn_tape_destroy(&two);
+    rn_tape_destroy(&one);
+    rn_stage_destroy(&stage);
   }
-  before = allocated();
+  const int64_t before = allocated();
   CHECK_OK(&err, rn_carry_create(&err, &spec, last - first, sequences, &carry));
   check_taken(before, rn_carry_bytes(&spec, last - first, sequences));
   rn_carry_destroy(&carry);
-  for (int keep = RN_KEEP_NOTHING; keep <= RN_KEEP_ALL; keep++) rn_tape_destroy(&tape[keep]);
-  rn_stage_destroy(&stage);
 }
 
 static void check_stages(void) {
@@ -79,6 +82,13 @@ static void check_stages(void) {
   check_stage(spec, 0, 1, 1, 100);
   check_stage(spec, 1, 3, 3, 65);
   check_stage(spec, 3, 4, 1, 2048);
+  spec.ffn_dim = 4 * spec.dim;
+  check_stage(spec, 0, 4, 2, 256);
+  spec.ffn_dim = 20 * spec.dim;
+  check_stage(spec, 0, 4, 2, 256);
+  spec = base();
+  spec.dropout = 0.1;
+  check_stage(spec, 0, 2, 1, 256);
   spec.gate = false;
   spec.ffn = RN_FFN_MLP;
   check_stage(spec, 0, 4, 2, 256);
