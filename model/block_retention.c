@@ -97,6 +97,12 @@ static rn_gate_rows gate_of(const rows_pass *p) {
   return (rn_gate_rows){rn_array_from(p->tape->qg, p->b->dim), p->b->ld_pair, p->b->gate};
 }
 
+/* Some rows of a block from `begin` on: few enough to stay in cache from one kernel to the next. */
+static rn_range few_rows(rn_range rows, int64_t begin) {
+  enum { FEW = 32 };
+  return (rn_range){begin, rows.end - begin < FEW ? rows.end : begin + FEW};
+}
+
 static void project_kv(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const int D = p->b->dim, ld = p->b->ld_pair;
@@ -117,9 +123,12 @@ static void norm_gate_and_project(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const rn_block_retention_tape *t = p->tape;
   const int D = p->b->dim, Vd = p->b->value_dim;
-  rn_head_norm_forward(norm_shape(p->b), rows, t->alpha, o_of(p->b, t), t->normed, t->factor);
-  rn_gate_forward(norm_shape(p->b), rows, t->normed, head_weight(p), gate_of(p), t->gated,
-                  p->b->ld_gated, rn_retention_room(&p->b->core));
+  for (rn_range few = few_rows(rows, rows.begin); few.begin < rows.end;
+       few = few_rows(rows, few.end)) {
+    rn_head_norm_forward(norm_shape(p->b), few, t->alpha, o_of(p->b, t), t->normed, t->factor);
+    rn_gate_forward(norm_shape(p->b), few, t->normed, head_weight(p), gate_of(p), t->gated,
+                    p->b->ld_gated, rn_retention_room(&p->b->core));
+  }
   rn_block_nt(rows, D, Vd, t->gated, p->b->ld_gated, weights_at(p, p->at->out), Vd, 0,
               rn_reals(p->out), D);
 }
@@ -312,10 +321,14 @@ static void project_and_gate_backward(const void *self, rn_range rows) {
   const int D = b->dim, Vd = b->value_dim;
   rn_real *room = rn_retention_room(&b->core);
   rn_block_nn(rows, Vd, D, p->in, D, weights_at(p, p->at->out), Vd, 0, d_value_of(b), Vd);
-  rn_gate_backward(norm_shape(b), rows, p->tape->normed, head_weight(p), gate_of(p), d_value_of(b),
-                   p->tape->gated, b->ld_gated, room);
-  if (head_weight(p) != NULL) return;
-  rn_head_norm_backward(norm_shape(b), rows, p->tape->normed, p->tape->factor, d_value_of(b), room);
+  for (rn_range few = few_rows(rows, rows.begin); few.begin < rows.end;
+       few = few_rows(rows, few.end)) {
+    rn_gate_backward(norm_shape(b), few, p->tape->normed, head_weight(p), gate_of(p), d_value_of(b),
+                     p->tape->gated, b->ld_gated, room);
+    if (head_weight(p) != NULL) continue;
+    rn_head_norm_backward(norm_shape(b), few, p->tape->normed, p->tape->factor, d_value_of(b),
+                          room);
+  }
 }
 
 static void norm_backward(const void *self, rn_range rows) {
@@ -331,12 +344,15 @@ static void project_qkvg_backward(const void *self, rn_range rows) {
   const rn_block_retention *b = p->b;
   const rn_block_retention_tape *t = p->tape;
   const int D = b->dim, pair = b->pair, ld = b->ld_pair;
-  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, 1, rn_reals(p->out), D, NULL);
-  rn_rotary_apply(&b->rotary, p->tokens, rows, b->heads, true, key_scale(b), rn_reals(b->d_kv), ld,
-                  NULL);
-  for (int64_t row = rows.begin; row < rows.end; row++) {
-    rn_row_put(b->core.kernels, t->qg, row * ld, D, p->out + row * D);
-    rn_row_put(b->core.kernels, t->kv, row * ld, pair, b->d_kv + row * ld);
+  for (rn_range few = few_rows(rows, rows.begin); few.begin < rows.end;
+       few = few_rows(rows, few.end)) {
+    rn_rotary_apply(&b->rotary, p->tokens, few, b->heads, true, 1, rn_reals(p->out), D, NULL);
+    rn_rotary_apply(&b->rotary, p->tokens, few, b->heads, true, key_scale(b), rn_reals(b->d_kv), ld,
+                    NULL);
+    for (int64_t row = few.begin; row < few.end; row++) {
+      rn_row_put(b->core.kernels, t->qg, row * ld, D, p->out + row * D);
+      rn_row_put(b->core.kernels, t->kv, row * ld, pair, b->d_kv + row * ld);
+    }
   }
   const rn_array out = rn_reals(p->out);
   rn_block_nn(rows, D, pair, t->kv, ld, weights_at(p, p->at->k), D, 0, out, D);
