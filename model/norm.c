@@ -2,11 +2,12 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "model/kernel/kernels.h"
 
-/* Channels whose weight gradients one thread sums over all rows. */
-enum { SLICE = 256 };
+/* Rows that are worth a part of their own. */
+enum { LEAST_ROWS = 32 };
 
 void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y) {
   const int D = norm->width;
@@ -32,39 +33,82 @@ void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, c
   }
 }
 
-/* Gradients of weight and bias of channels from .. from+count-1, of rows that go together. */
-static void backward_slice(const rn_norm *norm, int from, int count, rn_range rows,
-                           const rn_real *x, const rn_real *stat, const rn_real *dy,
-                           rn_sink *sink) {
-  double weight[SLICE] = {0}, bias[SLICE] = {0};
-  rn_real values[SLICE] = {0};
+/* Rows in parts that threads take: leaves, or as many as sums are at work on. */
+typedef struct row_parts {
+  rn_rows rows;
+  int64_t count, each; /* each: rows of one without leaves */
+} row_parts;
+
+static row_parts parts_of(rn_rows rows) {
+  const int64_t even = (rows.count + RN_NORM_PARTS - 1) / RN_NORM_PARTS;
+  const int64_t each = even > LEAST_ROWS ? even : LEAST_ROWS;
+  if (rows.leaf > 0) return (row_parts){rows, rn_rows_parts(rows), 0};
+  return (row_parts){rows, (rows.count + each - 1) / each, each};
+}
+
+static rn_range part_at(row_parts parts, int64_t index) {
+  if (parts.rows.leaf > 0) return rn_rows_part(parts.rows, index);
+  const int64_t end = (index + 1) * parts.each;
+  return (rn_range){index * parts.each, end < parts.rows.count ? end : parts.rows.count};
+}
+
+/* What a pass back goes over: arrays of all rows. */
+typedef struct back_pass {
+  const rn_norm *norm;
+  const rn_real *weight, *x, *stat, *dy, *add;
+  rn_real *dx;
+} back_pass;
+
+/* Rows of a part, while they are in cache: dx, and sums [2, D] for weight and bias. */
+static void backward_part(const back_pass *p, rn_range rows, double *sums) {
+  const rn_norm *norm = p->norm;
+  const int D = norm->width;
   const rn_kernels *kernels = rn_kernels_table();
+  memset(sums, 0, 2 * (size_t)D * sizeof *sums);
   for (int64_t r = rows.begin; r < rows.end; r++) {
-    const int64_t at = r * norm->width + from;
-    kernels->norm_weight(count, x + at, stat + 2 * r, dy + at, weight, bias);
+    const int64_t at = r * D;
+    kernels->norm_weight(D, p->x + at, p->stat + 2 * r, p->dy + at, sums,
+                         norm->bias >= 0 ? sums + D : NULL);
+    kernels->norm_backward(norm->kind, D, p->weight, p->x + at, p->stat + 2 * r, p->dy + at,
+                           p->add != NULL ? p->add + at : NULL, p->dx + at);
   }
-  for (int i = 0; i < count; i++) values[i] = (rn_real)weight[i];
-  rn_sink_vector(sink, norm->weight + from, count, values);
-  if (norm->bias < 0) return;
-  for (int i = 0; i < count; i++) values[i] = (rn_real)bias[i];
-  rn_sink_vector(sink, norm->bias + from, count, values);
+}
+
+/* gradient[offset ...] += the sum of `count` parts' sums. */
+static void hand_in(const rn_norm *norm, const double *sums, int64_t count, int64_t offset,
+                    rn_sink *sink) {
+  enum { SLICE = 64 };
+  const int D = norm->width;
+  for (int from = 0; from < D; from += SLICE) {
+    const int channels = D - from < SLICE ? D - from : SLICE;
+    double total[SLICE] = {0};
+    rn_real values[SLICE] = {0};
+    for (int64_t p = 0; p < count; p++) {
+      for (int i = 0; i < channels; i++) total[i] += sums[p * 2 * D + from + i];
+    }
+    for (int i = 0; i < channels; i++) values[i] = (rn_real)total[i];
+    rn_sink_vector(sink, offset + from, channels, values);
+  }
 }
 
 void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, const rn_real *x,
                       const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
                       rn_sink *sink) {
-  const rn_kernels *kernels = rn_kernels_table();
+  const back_pass pass = {norm, params + norm->weight, x, stat, dy, add, dx};
+  const row_parts parts = parts_of(rows);
+  const int D = norm->width;
+  for (int64_t first = 0; first < parts.count; first += RN_NORM_PARTS) {
+    const int64_t left = parts.count - first, count = left < RN_NORM_PARTS ? left : RN_NORM_PARTS;
 #pragma omp parallel for schedule(static)
-  for (int from = 0; from < norm->width; from += SLICE) {
-    int count = norm->width - from < SLICE ? norm->width - from : SLICE;
-    for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
-      backward_slice(norm, from, count, rn_rows_part(rows, p), x, stat, dy, sink);
+    for (int64_t p = 0; p < count; p++) {
+      backward_part(&pass, part_at(parts, first + p), norm->sums + p * 2 * D);
     }
-  }
-#pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < rows.count; r++) {
-    int64_t at = r * norm->width;
-    kernels->norm_backward(norm->kind, norm->width, params + norm->weight, x + at, stat + 2 * r,
-                           dy + at, add != NULL ? add + at : NULL, dx + at);
+    /* leaves are handed in one by one */
+    const int64_t together = rows.leaf > 0 ? 1 : count;
+    for (int64_t p = 0; p < count; p += together) {
+      const double *sums = norm->sums + p * 2 * D;
+      hand_in(norm, sums, together, norm->weight, sink);
+      if (norm->bias >= 0) hand_in(norm, sums + D, together, norm->bias, sink);
+    }
   }
 }

@@ -7,12 +7,14 @@
 #ifndef RN_MODEL_NORM_H
 #define RN_MODEL_NORM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "model/array.h"
 #include "model/names.h"
 #include "model/sink.h"
 #include "model/spec.h"
+#include "proto/arena.h"
 #include "proto/real.h"
 
 /** One norm of a stage: what it is, and where its weight (and bias, else -1) lie. */
@@ -21,10 +23,18 @@ typedef struct rn_norm {
   int width; /* D */
   double eps;
   int64_t weight, bias;
+  double *sums; /* [RN_NORM_PARTS, 2, D] for backward to work in; not owned */
 } rn_norm;
 
+/** Parts of the rows that backward sums over at the same time, at most. */
+enum { RN_NORM_PARTS = 64 };
+
+static inline size_t rn_norm_sums_bytes(int width) {
+  return rn_arena_round((size_t)RN_NORM_PARTS * 2 * (size_t)width * sizeof(double));
+}
+
 static inline rn_norm rn_norm_make(const rn_spec *spec, int64_t weight, int64_t bias) {
-  return (rn_norm){spec->block_norm, spec->dim, spec->norm_eps, weight, bias};
+  return (rn_norm){spec->block_norm, spec->dim, spec->norm_eps, weight, bias, NULL};
 }
 
 /**
@@ -45,7 +55,8 @@ void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real 
  *
  * Shapes: x [R, D] and stat [R, 2] as in forward; dy, dx [R, D], the same array allowed; add
  *         [R, D]: dx = add + gradient (NULL: the gradient alone); dx may be `add`, too.
- * Sums over rows run in double and in row order: the same bits for any number of threads.
+ * Sums over rows run in double, over parts of the rows and then over the parts, which are cut by
+ * the number of rows alone: the same bits for any number of threads.
  */
 void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, const rn_real *x,
                       const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,

@@ -72,7 +72,7 @@ static bool head_is_guest(const rn_stage *stage) {
 
 static size_t arena_bytes(const rn_stage *stage) {
   const bool room_for_head = stage->has_head && !head_is_guest(stage);
-  return rows_bytes(stage, stage->spec.dim) +
+  return rows_bytes(stage, stage->spec.dim) + rn_norm_sums_bytes(stage->spec.dim) +
          (room_for_head ? rn_head_work_bytes(&stage->head, max_rows(stage)) : 0);
 }
 
@@ -99,6 +99,16 @@ static rn_status take_copy(rn_err *err, rn_stage *stage) {
   return RN_OK;
 }
 
+/* Norms take turns, too. */
+static void place_norm_sums(rn_stage *stage, double *sums) {
+  stage->embed.norm.sums = sums;
+  stage->head.norm.sums = sums;
+  for (int i = 0; i < stage->layer_count; i++) {
+    stage->layer[i].retention_norm.sums = sums;
+    stage->layer[i].ffn_norm.sums = sums;
+  }
+}
+
 /* Work space of the layers, the embedding and the head; the layers share it. */
 static rn_status take_work(rn_err *err, rn_stage *stage) {
   const rn_spec *spec = &stage->spec;
@@ -108,6 +118,7 @@ static rn_status take_work(rn_err *err, rn_stage *stage) {
   stage->scratch = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
   if (stage->has_head) place_head_work(stage);
   for (int i = 0; i < stage->layer_count; i++) stage->layer[i].scratch = stage->scratch;
+  place_norm_sums(stage, rn_arena_take(&stage->arena, rn_norm_sums_bytes(spec->dim)));
   return take_copy(err, stage);
 }
 

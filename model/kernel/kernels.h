@@ -114,7 +114,7 @@ typedef struct rn_kernels {
   /** dx [n] = add + gradient by x; add NULL: none; dx may be dy or add. */
   void (*norm_backward)(rn_block_norm kind, int n, const rn_real *w, const rn_real *x,
                         const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx);
-  /** What one row adds to the gradients of w and b [n]. */
+  /** What one row adds to the gradients of w and b [n]; db NULL: none. */
   void (*norm_weight)(int n, const rn_real *x, const rn_real *stat, const rn_real *dy, double *dw,
                       double *db);
 

@@ -17,6 +17,7 @@ typedef struct fixture {
   int64_t numbers[SEQUENCES];
   rn_real params[PARAMS], gradient[PARAMS];
   rn_real y[ROWS * DIM], dy[ROWS * DIM], work[ROWS * DIM], stat[2 * ROWS];
+  double sums[RN_NORM_PARTS * 2 * DIM];
   rn_sink sink;
 } fixture;
 
@@ -32,6 +33,7 @@ static void prepare(fixture *f, bool norm, bool train) {
   rn_param_table table = {
       .embedding = 0, .embedding_norm = VOCAB * DIM, .embedding_norm_bias = VOCAB * DIM + DIM};
   f->embed = rn_embed_make(&spec, &table);
+  f->embed.norm.sums = f->sums;
   for (int r = 0; r < ROWS; r++) f->input[r] = (r * r + 1) % VOCAB;
   f->numbers[1] = 1;
   f->unit = (rn_unit){

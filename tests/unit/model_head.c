@@ -18,6 +18,7 @@ typedef struct fixture {
   double scale;
   int32_t *target;
   rn_real *params, *gradient, *y, *dy, *token_loss;
+  double sums[RN_NORM_PARTS * 2 * DIM];
   rn_sink sink;
 } fixture;
 
@@ -33,6 +34,7 @@ static void prepare(fixture *f, int64_t rows, bool pre_norm, rn_block_norm kind)
   int64_t bias = kind == RN_BLOCK_NORM_LAYER ? VOCAB * DIM + DIM : -1;
   rn_param_table table = {.output = 0, .final_norm = VOCAB * DIM, .final_norm_bias = bias};
   f->head = rn_head_make(&spec, &table);
+  f->head.norm.sums = f->sums;
   CHECK_OK(&err, rn_arena_create(&err, rn_head_work_bytes(&f->head, rows), &f->arena));
   f->work = rn_head_work_take(&f->head, rows, &f->arena);
   f->target = take(rows, sizeof f->target[0]);

@@ -6,18 +6,20 @@
 
 #include "tests/support/gradient.h"
 
-enum { ROWS = 5, WIDTH = 70 };
+/* Rows of several parts, the last one short. */
+enum { ROWS = 75, WIDTH = 70 };
 
 typedef struct fixture {
   rn_norm norm;
   rn_real params[2 * WIDTH], gradient[2 * WIDTH];
   rn_real x[ROWS * WIDTH], y[ROWS * WIDTH], dy[ROWS * WIDTH], dx[ROWS * WIDTH], stat[2 * ROWS];
+  double sums[RN_NORM_PARTS * 2 * WIDTH];
   rn_sink sink;
 } fixture;
 
 static void prepare(fixture *f, rn_block_norm kind) {
   memset(f, 0, sizeof *f);
-  f->norm = (rn_norm){kind, WIDTH, 0.01, 0, kind == RN_BLOCK_NORM_LAYER ? WIDTH : -1};
+  f->norm = (rn_norm){kind, WIDTH, 0.01, 0, kind == RN_BLOCK_NORM_LAYER ? WIDTH : -1, f->sums};
   f->sink = (rn_sink){.gradient = f->gradient, .total = 2 * WIDTH};
   test_fill(f->params, 2 * WIDTH, 1, 1);
   test_fill(f->x, ROWS * WIDTH, 1, 2);
@@ -111,6 +113,31 @@ static void threads_do_not_change_bits(void) {
   CHECK(memcmp(one.gradient, many.gradient, sizeof one.gradient) == 0);
 }
 
+/* More leaves than there are parts at work at a time; how rows are shared changes no bit. */
+static void leaves_are_handed_in_one_by_one(void) {
+  fixture f;
+  prepare(&f, RN_BLOCK_NORM_LAYER);
+  int64_t exact[2 * WIDTH] = {0};
+  rn_sink sink = {.exact = exact, .total = 2 * WIDTH, .leaves = ROWS};
+  rn_real dx[ROWS * WIDTH], got[2 * WIDTH];
+  loss(&f);
+  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, NULL, f.dx,
+                   &f.sink);
+  rn_norm_backward(&f.norm, f.params, (rn_rows){ROWS, ROWS, 1}, f.x, f.stat, f.dy, NULL, dx, &sink);
+  for (int i = 0; i < 2 * WIDTH; i++) got[i] = (rn_real)rn_sink_value(exact[i]);
+  CHECK(!sink.overflowed);
+  int64_t of_two[2 * WIDTH] = {0};
+  rn_sink apart = {.exact = of_two, .total = 2 * WIDTH, .leaves = ROWS};
+  const int first = 40, left = ROWS - first, at = first * WIDTH;
+  rn_norm_backward(&f.norm, f.params, (rn_rows){first, first, 1}, f.x, f.stat, f.dy, NULL, dx,
+                   &apart);
+  rn_norm_backward(&f.norm, f.params, (rn_rows){left, left, 1}, f.x + at, f.stat + 2 * first,
+                   f.dy + at, NULL, dx + at, &apart);
+  CHECK(memcmp(exact, of_two, sizeof exact) == 0);
+  CHECK_ARRAY("sums of leaves", got, f.gradient, 2 * WIDTH, 1e-5);
+  CHECK(memcmp(dx, f.dx, sizeof dx) == 0);
+}
+
 int main(void) {
   for (rn_block_norm kind = RN_BLOCK_NORM_RMS; kind <= RN_BLOCK_NORM_LAYER; kind++) {
     forward_is_the_formula(kind);
@@ -119,5 +146,6 @@ int main(void) {
   }
   gradients_add_up_in_place();
   threads_do_not_change_bits();
+  leaves_are_handed_in_one_by_one();
   return check_result();
 }

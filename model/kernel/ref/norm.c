@@ -72,10 +72,10 @@ static void norm_weight(int n, const rn_real *x, const rn_real *stat, const rn_r
                         double *db) {
   const rn_real mean = stat[0], scale = stat[1];
 #pragma omp simd
-  for (int i = 0; i < n; i++) {
-    dw[i] += (double)(dy[i] * ((x[i] - mean) * scale));
-    db[i] += (double)dy[i];
-  }
+  for (int i = 0; i < n; i++) dw[i] += (double)(dy[i] * ((x[i] - mean) * scale));
+  if (db == NULL) return;
+#pragma omp simd
+  for (int i = 0; i < n; i++) db[i] += (double)dy[i];
 }
 
 void RN_SET(rn_enter_norm)(rn_kernels *table) {
