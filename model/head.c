@@ -22,11 +22,16 @@ static int64_t block_rows(const rn_head *head, int64_t rows) {
   return rows < head->block ? rows : head->block;
 }
 
+static size_t back_bytes(const rn_head *head, size_t block) {
+  return head->has_norm ? block * (size_t)head->dim * sizeof(rn_real) : 0;
+}
+
 size_t rn_head_work_bytes(const rn_head *head, int64_t rows) {
   size_t block = (size_t)block_rows(head, rows);
   return rn_arena_round(block * (size_t)head->vocab * sizeof(rn_real)) +
          rn_arena_round(block * (size_t)head->dim * rn_element_bytes(head->half)) +
-         rn_arena_round(block * 2 * sizeof(rn_real)) + rn_arena_round(block * sizeof(double));
+         rn_arena_round(back_bytes(head, block)) + rn_arena_round(block * 2 * sizeof(rn_real)) +
+         rn_arena_round(block * sizeof(double));
 }
 
 rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *arena) {
@@ -35,6 +40,7 @@ rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *aren
   work.logits = rn_arena_take(arena, block * (size_t)head->vocab * sizeof(rn_real));
   const size_t normed = block * (size_t)head->dim * rn_element_bytes(head->half);
   work.normed = (rn_array){rn_arena_take(arena, normed), head->half};
+  work.back = head->has_norm ? rn_arena_take(arena, back_bytes(head, block)) : NULL;
   work.stat = rn_arena_take(arena, block * 2 * sizeof(rn_real));
   work.row_loss = rn_arena_take(arena, block * sizeof(double));
   return work;
@@ -79,12 +85,13 @@ static void backward_block(const rn_head *head, const rn_real *params, int64_t r
   const int64_t ld = head->half ? (int64_t)vocab * 2 : vocab;
   const rn_array d_logits = {work->logits, head->half};
   const rn_rows together = rn_rows_together(rows);
+  rn_real *back = head->has_norm ? work->back : dy;
   rn_sink_product(sink, head->projection, vocab, dim, together, d_logits, ld, normed, dim);
   rn_matmul_nn(together, dim, vocab, d_logits, ld,
-               rn_array_of_weights(head->weights, params, head->projection), dim, 0, rn_reals(dy),
+               rn_array_of_weights(head->weights, params, head->projection), dim, 0, rn_reals(back),
                dim);
   if (head->has_norm) {
-    rn_norm_backward(&head->norm, params, together, y, work->stat, dy, NULL, dy, sink);
+    rn_norm_backward(&head->norm, params, together, y, work->stat, back, NULL, dy, sink);
   }
 }
 

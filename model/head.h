@@ -35,6 +35,7 @@ rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table);
 typedef struct rn_head_work {
   rn_real *logits;  /* [block, N], then their gradient, in bf16 each row at its front */
   rn_array normed;  /* [block, D] */
+  rn_real *back;    /* [block, D]: the gradient by normed; NULL without a norm */
   rn_real *stat;    /* [block, 2] */
   double *row_loss; /* [block] */
 } rn_head_work;
@@ -46,7 +47,7 @@ rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *aren
 /**
  * loss_sum of the rows; dy = scale * gradient by y, weight gradients (times scale) into the sink.
  *
- * Shapes: y, dy [R, D], different arrays; target [R], each in [0, N); token_loss [R] or NULL.
+ * Shapes: y, dy [R, D], the same array allowed; target [R], each in [0, N); token_loss [R] or NULL.
  *         dy NULL: loss only, `sink` unused. loss_sum is in double, in row order.
  */
 void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,

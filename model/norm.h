@@ -53,8 +53,8 @@ void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real 
  *   u = (x - m) r;  g = w dy;  gradient by x = r (g - mean(g) [layer only] - u mean(g u))
  *   dw = sum over rows of dy u,  db = sum over rows of dy: into the sink
  *
- * Shapes: x [R, D] and stat [R, 2] as in forward; dy, dx [R, D], the same array allowed; add
- *         [R, D]: dx = add + gradient (NULL: the gradient alone); dx may be `add`, too.
+ * Shapes: x [R, D] and stat [R, 2] as in forward; dy, dx [R, D]; add [R, D]: dx = add + gradient
+ *         (NULL: the gradient alone). dx may be dy, add or x, each row of which is read before.
  * Sums over rows run in double, over parts of the rows and then over the parts, which are cut by
  * the number of rows alone: the same bits for any number of threads.
  */

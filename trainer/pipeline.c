@@ -32,13 +32,20 @@ static int64_t rows_of(const rn_unit *unit) {
 
 /* ---- making ---- */
 
-static rn_status make_slots(rn_err *err, rn_pipeline *p, int stage, rn_keep keep, size_t elements) {
-  RN_TRY(err, rn_schedule_make(err, p->schedule, stage, &p->tasks));
+/* One stage alone receives no rows, so their gradient may take their place. */
+static bool is_alone(rn_pipeline_shape shape) {
+  return shape.schedule.stages == 1;
+}
+
+static rn_status make_slots(rn_err *err, rn_pipeline *p, rn_pipeline_shape shape, size_t elements) {
+  RN_TRY(err, rn_schedule_make(err, p->schedule, shape.stage, &p->tasks));
   RN_TRY(err, rn_alloc(err, "slots", (size_t)p->tasks.tapes, sizeof *p->slot, &p->slot));
   for (int i = 0; i < p->tasks.tapes; i++) {
     rn_slot *slot = &p->slot[i];
     slot->rows_in = slot->rows_out = slot->gradient_in = slot->gradient_out = RN_RELAY_NOTHING;
-    RN_TRY(err, rn_tape_create(err, p->stage, keep, &slot->tape));
+    RN_TRY(err, rn_tape_create(err, p->stage, shape.keep, &slot->tape));
+    slot->gradient = rn_tape_rows(slot->tape);
+    if (is_alone(shape)) continue;
     RN_TRY(err, rn_alloc(err, "gradients of rows", elements, sizeof(float), &slot->gradient));
   }
   return RN_OK;
@@ -51,7 +58,7 @@ static rn_status make_parts(rn_err *err, const rn_spec *spec, rn_pipeline_shape 
   RN_TRY(err, rn_stage_create(err, spec, shape.first_layer, shape.last_layer, shape.sequences,
                               shape.tokens, shape.seed, &p->stage));
   if (shape.schedule.microbatches > 0) {
-    RN_TRY(err, make_slots(err, p, shape.stage, shape.keep, elements));
+    RN_TRY(err, make_slots(err, p, shape, elements));
     RN_TRY(err, rn_tape_create_on(err, p->slot[0].tape, &p->loss_tape));
   } else {
     RN_TRY(err, rn_tape_create(err, p->stage, RN_KEEP_NOTHING, &p->loss_tape));
@@ -70,11 +77,12 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
   if (shape.schedule.microbatches > 0) {
     RN_TRY(err, rn_schedule_make(err, shape.schedule, shape.stage, &tasks));
   }
+  const size_t gradient_bytes = is_alone(shape) ? 0 : rows_bytes;
   *out = (rn_pipeline_sizes){
       .parameters = stage.parameters,
       .tapes = tasks.tapes,
       .copy_bytes = stage.copy_bytes,
-      .activation_bytes = (size_t)tasks.tapes * (stage.tape_bytes[shape.keep] + rows_bytes),
+      .activation_bytes = (size_t)tasks.tapes * (stage.tape_bytes[shape.keep] + gradient_bytes),
       .work_bytes = stage.work_bytes + rows * sizeof(float)};
   out->work_bytes += stage.shared_bytes[tasks.tapes > 0 ? shape.keep : RN_KEEP_NOTHING];
   if (tasks.tapes == 0) out->work_bytes += stage.tape_bytes[RN_KEEP_NOTHING];
@@ -100,8 +108,9 @@ void rn_pipeline_attach(rn_pipeline *p, rn_exchange *exchange) {
 
 void rn_pipeline_destroy(rn_pipeline *p) {
   for (int i = 0; p->slot != NULL && i < p->tasks.tapes; i++) {
-    rn_tape_destroy(&p->slot[i].tape);
-    free(p->slot[i].gradient);
+    rn_slot *slot = &p->slot[i];
+    if (slot->tape != NULL && slot->gradient != rn_tape_rows(slot->tape)) free(slot->gradient);
+    rn_tape_destroy(&slot->tape);
   }
   free(p->slot);
   rn_tape_destroy(&p->loss_tape);

@@ -19,7 +19,8 @@
 /** What one unit at work holds. */
 typedef struct rn_slot {
   rn_tape *tape;
-  float *gradient; /* [B, T, D] of the rows that left the stage, then of those that entered it */
+  float *gradient; /* [B, T, D] of the rows that left the stage, then of those that entered it; in
+                      the place of the rows where these need not wait for a message with it */
   rn_relay_message rows_in, rows_out, gradient_in, gradient_out;
 } rn_slot;
 

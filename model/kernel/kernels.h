@@ -111,7 +111,7 @@ typedef struct rn_kernels {
   /** One row: y [n] = w (x - m) r + b, stat = {m, r}; b NULL: none. See model/norm.h. */
   void (*norm)(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
                const rn_real *x, rn_array y, rn_real *stat);
-  /** dx [n] = add + gradient by x; add NULL: none; dx may be dy or add. */
+  /** dx [n] = add + gradient by x; add NULL: none; dx may be dy, add or x. */
   void (*norm_backward)(rn_block_norm kind, int n, const rn_real *w, const rn_real *x,
                         const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx);
   /** What one row adds to the gradients of w and b [n]; db NULL: none. */

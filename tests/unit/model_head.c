@@ -82,6 +82,11 @@ static void backward_is_the_slope(bool pre_norm, rn_block_norm kind) {
   test_gradient("y", loss, &f, f.y, ROWS * DIM, f.dy);
   int params = !pre_norm ? VOCAB * DIM : kind == RN_BLOCK_NORM_RMS ? VOCAB * DIM + DIM : PARAMS;
   test_gradient("projection and norm", loss, &f, f.params, params, f.gradient);
+  double again;
+  rn_head_loss(&f.head, f.params, f.rows, f.y, f.target, f.scale, &f.work, &again, NULL, f.y,
+               &f.sink);
+  CHECK(f.scale * again == with);
+  CHECK_ARRAY("gradient in y's place", f.y, f.dy, ROWS * DIM, 0);
   destroy(&f);
 }
 
