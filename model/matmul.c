@@ -32,8 +32,8 @@ static rn_tiling tiling_of(rn_rows rows, int64_t cols, int tile_rows, int tile_c
   return (rn_tiling){rows, cols, part_tiles, row_tiles, tiles, tile_rows, tile_cols};
 }
 
-/* As wide as packing the weights for so few rows is worth. */
-enum { TILE_COLS = 2048 };
+/* As wide as packing the rows once more for each is not seen; what packing takes, is. */
+enum { TILE_COLS = 1024 };
 
 static rn_tiling tiling_of_rows(rn_rows rows, int64_t cols) {
   return tiling_of(rows, cols, tile_rows_of(rows.count), TILE_COLS);
