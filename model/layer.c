@@ -50,25 +50,26 @@ static void drop(const rn_layer *layer, const rn_unit *unit, rn_dropout_place pl
                   layer->retention_norm.width, rows);
 }
 
-static bool needs_d_out(const rn_layer *layer, bool drops, bool weights) {
-  return layer->half || drops || !weights;
+static bool drops(const rn_layer *layer, bool train) {
+  return train && layer->dropout != 0;
 }
 
-bool rn_layer_needs_d_out(const rn_layer *layer, bool weights) {
-  return needs_d_out(layer, layer->dropout != 0, weights);
+bool rn_layer_needs_d_out(const rn_layer *layer) {
+  return layer->half || drops(layer, true);
 }
 
-/* The gradient of a block's output, from dy behind its dropout: dy itself, where it may be. */
+/* The gradient of a block's output, from dy behind its dropout, with room for as many rows: dy
+ * itself, where it is that. */
 static rn_array gradient_of(const rn_layer *layer, const rn_unit *unit, rn_dropout_place place,
-                            bool train, bool weights, rn_real *dy) {
+                            bool train, rn_real *dy, rn_real *room) {
   const int64_t count = rn_rows_of_unit(unit).count * layer->retention_norm.width;
-  const bool drops = train && layer->dropout != 0;
-  if (!needs_d_out(layer, drops, weights)) return rn_reals(dy);
-  if (drops) {
-    rn_real *dropped = layer->half ? layer->scratch : rn_array_reals(layer->d_out);
-    copy(dropped, dy, count);
-    drop(layer, unit, place, train, dropped);
-    dy = dropped;
+  const bool dropped = drops(layer, train);
+  if (!layer->half && !dropped) return rn_reals(dy);
+  if (dropped) {
+    rn_real *rows = layer->half ? room : rn_array_reals(layer->d_out);
+    copy(rows, dy, count);
+    drop(layer, unit, place, train, rows);
+    dy = rows;
   }
   put(layer->d_out, dy, count);
   return layer->d_out;
@@ -84,15 +85,6 @@ static void feed(const rn_layer *layer, const rn_real *params, const rn_norm *no
   }
 }
 
-static void feed_retention(const rn_layer *layer, const rn_real *params, int64_t rows,
-                           rn_layer_tape *t) {
-  feed(layer, params, &layer->retention_norm, rows, t->past1, t->in1, t->stat1);
-}
-
-static void feed_ffn(const rn_layer *layer, const rn_real *params, int64_t rows, rn_layer_tape *t) {
-  feed(layer, params, &layer->ffn_norm, rows, t->past2, t->in2, t->stat2);
-}
-
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *params,
                            const rn_unit *unit, rn_form form, bool train, rn_scan_port *port,
                            const rn_real *x, rn_layer_tape *t, rn_real *y) {
@@ -102,7 +94,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
   t->train = train;
   rn_span_phase("norms, residual");
   copy(rn_layer_tape_input(t), x, count);
-  feed_retention(layer, params, rows.count, t);
+  feed(layer, params, &layer->retention_norm, rows.count, t->past1, t->in1, t->stat1);
   const rn_block_input in = {
       .x = t->in1, .raw = t->past1, .norm = layer->pre_norm ? &layer->retention_norm : NULL};
   RN_TRY(err, rn_block_retention_forward(err, layer->retention, params, &layer->at, unit, form,
@@ -116,7 +108,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
     rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, rn_reals(t->past2),
                     t->stat1);
   }
-  feed_ffn(layer, params, rows.count, t);
+  feed(layer, params, &layer->ffn_norm, rows.count, t->past2, t->in2, t->stat2);
   const bool asked = y != NULL;
   rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn,
                  asked || !layer->pre_norm ? branch : NULL);
@@ -138,61 +130,82 @@ static rn_array gradient_at(const rn_layer *layer, rn_real *norm_in) {
   return (rn_array){norm_in, layer->half};
 }
 
-/* dy becomes the gradient of the ffn block's input side. */
-static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_unit *unit,
-                         rn_layer_tape *t, bool weights, rn_real *dy, rn_sink *sink) {
-  const rn_rows rows = rn_rows_of_unit(unit);
-  const int64_t count = rows.count * layer->retention_norm.width;
-  rn_real *d = layer->scratch;
-  rn_span_phase("norms, residual");
-  if (!layer->pre_norm) {
-    rn_norm_backward(&layer->ffn_norm, params, rows, t->norm_in2, t->stat2, dy, NULL, dy, sink);
-  }
-  const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_FFN, t->train, weights, dy);
-  rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, d);
-  if (weights) {
-    rn_span_phase("norms, residual");
-    if (t->lent) feed_ffn(layer, params, rows.count, t);
-    rn_ffn_backward_weight(&layer->ffn, rows, t->in2, d_out, &t->ffn, sink);
-  }
+/* d, the gradient of a block's input, becomes that of the rows in front of its norm, with pre-norm;
+ * and the input, if it was lent, is there again. */
+static void back_through_feed(const rn_layer *layer, const rn_real *params, const rn_norm *norm,
+                              rn_rows rows, const rn_real *past, rn_array in, bool again,
+                              const rn_real *stat, const rn_real *dy, rn_real *d, rn_sink *sink) {
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
-    for (int64_t i = 0; layer->residual != 1 && i < count; i++) dy[i] *= layer->residual;
-    rn_norm_backward(&layer->ffn_norm, params, rows, t->norm_in2, t->stat2, d, dy, dy, sink);
-  } else {
-    join(layer, dy, d, count, dy);
-    rn_norm_backward(&layer->retention_norm, params, rows, t->norm_in1, t->stat1, dy, NULL, dy,
-                     sink);
+    const rn_real *add = layer->residual == 1 ? dy : NULL;
+    rn_norm_backward_again(norm, params, rows, past, stat, d, add, d, again ? in : rn_reals(NULL),
+                           sink);
+  } else if (again) {
+    put(in, past, rows.count * norm->width);
   }
-  if (!weights) copy_array(gradient_at(layer, t->norm_in2), d_out, count);
+}
+
+/* d += residual dy, where back_through_feed has not done it. */
+static void back_past(const rn_layer *layer, const rn_real *dy, int64_t count, rn_real *d) {
+  rn_span_phase("norms, residual");
+  if (!layer->pre_norm || layer->residual != 1) join(layer, dy, d, count, d);
+}
+
+/* From dy, the gradient of the layer's rows, to that of the rows between its blocks, in d. */
+static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_unit *unit,
+                         rn_layer_tape *t, bool weights, rn_real *dy, rn_real *d, rn_sink *sink) {
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const rn_norm *norm = &layer->ffn_norm;
+  const int64_t count = rows.count * norm->width;
+  rn_span_phase("norms, residual");
+  if (!layer->pre_norm) {
+    rn_norm_backward(norm, params, rows, t->norm_in2, t->stat2, dy, NULL, dy, sink);
+  }
+  const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_FFN, t->train, dy, d);
+  rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, d);
+  back_through_feed(layer, params, norm, rows, t->past2, t->in2, t->lent && weights, t->stat2, dy,
+                    d, sink);
+  if (weights) {
+    rn_ffn_backward_weight(&layer->ffn, rows, t->in2, d_out, &t->ffn, sink);
+  } else {
+    copy_array(gradient_at(layer, t->norm_in2), d_out, count);
+  }
+  back_past(layer, dy, count, d);
+}
+
+/* From dy, the gradient of the rows between the blocks, to that of the layer's input, in d. */
+static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn_real *params,
+                                    const rn_unit *unit, rn_scan_port *port, rn_layer_tape *t,
+                                    bool weights, rn_real *dy, rn_real *d, rn_sink *sink) {
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const rn_norm *norm = &layer->retention_norm;
+  const int64_t count = rows.count * norm->width;
+  rn_span_phase("norms, residual");
+  if (!layer->pre_norm) {
+    rn_norm_backward(norm, params, rows, t->norm_in1, t->stat1, dy, NULL, dy, sink);
+  }
+  const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_RETENTION, t->train, dy, d);
+  RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
+                                                layer->index, port, d_out, &t->retention, weights,
+                                                d, sink));
+  back_through_feed(layer, params, norm, rows, t->past1, t->in1, t->lent && weights, t->stat1, dy,
+                    d, sink);
+  if (weights) {
+    rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, t->in1, &t->retention,
+                                          sink);
+  } else {
+    copy_array(gradient_at(layer, t->norm_in1), d_out, count);
+  }
+  back_past(layer, dy, count, d);
+  return RN_OK;
 }
 
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_real *params,
                                   const rn_unit *unit, rn_scan_port *port, rn_layer_tape *t,
                                   bool weights, rn_real *dy, rn_sink *sink) {
-  const rn_rows rows = rn_rows_of_unit(unit);
-  const int64_t count = rows.count * layer->retention_norm.width;
-  rn_real *d = layer->scratch;
-  ffn_backward(layer, params, unit, t, weights, dy, sink);
-  const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_RETENTION, t->train, weights, dy);
-  RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
-                                                layer->index, port, d_out, &t->retention, weights,
-                                                d, sink));
-  if (weights) {
-    rn_span_phase("norms, residual");
-    if (t->lent) feed_retention(layer, params, rows.count, t);
-    rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, t->in1, &t->retention,
-                                          sink);
-  }
-  rn_span_phase("norms, residual");
-  if (layer->pre_norm) {
-    for (int64_t i = 0; layer->residual != 1 && i < count; i++) dy[i] *= layer->residual;
-    rn_norm_backward(&layer->retention_norm, params, rows, t->norm_in1, t->stat1, d, dy, dy, sink);
-  } else {
-    join(layer, dy, d, count, dy);
-  }
-  if (!weights) copy_array(gradient_at(layer, t->norm_in1), d_out, count);
-  return RN_OK;
+  rn_real *between = layer->scratch;
+  ffn_backward(layer, params, unit, t, weights, dy, between, sink);
+  return retention_backward(err, layer, params, unit, port, t, weights, between, dy, sink);
 }
 
 void rn_layer_backward_weight(const rn_layer *layer, rn_rows rows, const rn_layer_tape *tape,

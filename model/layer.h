@@ -79,8 +79,8 @@ static inline rn_real *rn_layer_tape_input(const rn_layer_tape *tape) {
   return tape->past1;
 }
 
-/** Whether backward_input needs d_out: with `weights` it often does without. */
-bool rn_layer_needs_d_out(const rn_layer *layer, bool weights);
+/** Whether backward_input needs d_out. */
+bool rn_layer_needs_d_out(const rn_layer *layer);
 
 /**
  * Shapes: x, y [R, D], the same array allowed, and for both the tape's input; y NULL: nobody asks

@@ -21,15 +21,18 @@ void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real 
   }
 }
 
+static void forward_row(const rn_norm *norm, const rn_real *params, const rn_real *x, rn_array y,
+                        rn_real *stat) {
+  rn_kernels_table()->norm(norm->kind, norm->width, norm->eps, params + norm->weight,
+                           norm->bias >= 0 ? params + norm->bias : NULL, x, y, stat);
+}
+
 void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
                      rn_array y, rn_real *stat) {
-  const rn_real *weight = params + norm->weight;
-  const rn_real *bias = norm->bias >= 0 ? params + norm->bias : NULL;
-  const rn_kernels *kernels = rn_kernels_table();
+  const int D = norm->width;
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < rows; r++) {
-    kernels->norm(norm->kind, norm->width, norm->eps, weight, bias, x + r * norm->width,
-                  rn_array_from(y, r * norm->width), stat + 2 * r);
+    forward_row(norm, params, x + r * D, rn_array_from(y, r * D), stat + 2 * r);
   }
 }
 
@@ -55,21 +58,25 @@ static rn_range part_at(row_parts parts, int64_t index) {
 /* What a pass back goes over: arrays of all rows. */
 typedef struct back_pass {
   const rn_norm *norm;
-  const rn_real *weight, *x, *stat, *dy, *add;
+  const rn_real *params, *x, *stat, *dy, *add;
   rn_real *dx;
+  rn_array y; /* forward's once more; NULL: nobody asks */
 } back_pass;
 
 /* Rows of a part, while they are in cache: dx, and sums [2, D] for weight and bias. */
 static void backward_part(const back_pass *p, rn_range rows, double *sums) {
   const rn_norm *norm = p->norm;
   const int D = norm->width;
+  const rn_real *weight = p->params + norm->weight;
   const rn_kernels *kernels = rn_kernels_table();
   memset(sums, 0, 2 * (size_t)D * sizeof *sums);
   for (int64_t r = rows.begin; r < rows.end; r++) {
     const int64_t at = r * D;
+    rn_real again[2];
     kernels->norm_weight(D, p->x + at, p->stat + 2 * r, p->dy + at, sums,
                          norm->bias >= 0 ? sums + D : NULL);
-    kernels->norm_backward(norm->kind, D, p->weight, p->x + at, p->stat + 2 * r, p->dy + at,
+    if (p->y.at != NULL) forward_row(norm, p->params, p->x + at, rn_array_from(p->y, at), again);
+    kernels->norm_backward(norm->kind, D, weight, p->x + at, p->stat + 2 * r, p->dy + at,
                            p->add != NULL ? p->add + at : NULL, p->dx + at);
   }
 }
@@ -91,10 +98,8 @@ static void hand_in(const rn_norm *norm, const double *sums, int64_t count, int6
   }
 }
 
-void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, const rn_real *x,
-                      const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
-                      rn_sink *sink) {
-  const back_pass pass = {norm, params + norm->weight, x, stat, dy, add, dx};
+static void backward(back_pass pass, rn_rows rows, rn_sink *sink) {
+  const rn_norm *norm = pass.norm;
   const row_parts parts = parts_of(rows);
   const int D = norm->width;
   for (int64_t first = 0; first < parts.count; first += RN_NORM_PARTS) {
@@ -111,4 +116,16 @@ void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, 
       if (norm->bias >= 0) hand_in(norm, sums + D, together, norm->bias, sink);
     }
   }
+}
+
+void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, const rn_real *x,
+                      const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
+                      rn_sink *sink) {
+  backward((back_pass){norm, params, x, stat, dy, add, dx, {0}}, rows, sink);
+}
+
+void rn_norm_backward_again(const rn_norm *norm, const rn_real *params, rn_rows rows,
+                            const rn_real *x, const rn_real *stat, const rn_real *dy,
+                            const rn_real *add, rn_real *dx, rn_array y, rn_sink *sink) {
+  backward((back_pass){norm, params, x, stat, dy, add, dx, y}, rows, sink);
 }

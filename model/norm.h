@@ -62,4 +62,9 @@ void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, 
                       const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
                       rn_sink *sink);
 
+/** The same, and forward's y [R, D] once more, while x is at hand; y is none of the others. */
+void rn_norm_backward_again(const rn_norm *norm, const rn_real *params, rn_rows rows,
+                            const rn_real *x, const rn_real *stat, const rn_real *dy,
+                            const rn_real *add, rn_real *dx, rn_array y, rn_sink *sink);
+
 #endif

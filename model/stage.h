@@ -90,8 +90,9 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, 
  *
  *   loss_sum = sum over rows of -log softmax(head(y))[target];  dy = scale * d loss_sum / d y
  *
- * Shapes: y, dy [B, T, D], the same array allowed; token_loss [B, T] or NULL. dy NULL: loss only, `sink` unused. The head's
- *         and the final norm's weight gradients (times scale) go to the sink here.
+ * Shapes: y, dy [B, T, D], the same array allowed; token_loss [B, T] or NULL. dy NULL: loss only,
+ * `sink` unused. The head's and the final norm's weight gradients (times scale) go to the sink
+ * here.
  */
 void rn_stage_loss(rn_stage *stage, const rn_real *params, const rn_unit *unit, const rn_real *y,
                    double scale, double *loss_sum, rn_real *token_loss, rn_real *dy, rn_sink *sink);

@@ -15,7 +15,7 @@ static size_t states_bytes(const rn_tapes *tapes) {
 static size_t d_out_bytes(const rn_tapes *tapes, rn_keep keep) {
   const rn_layer *layer = tapes->layer;
   if (keep == RN_KEEP_NOTHING || tapes->layer_count == 0) return 0;
-  if (!rn_layer_needs_d_out(layer, keep != RN_KEEP_ALL)) return 0;
+  if (!rn_layer_needs_d_out(layer)) return 0;
   return rn_arena_round((size_t)(tapes->rows * tapes->dim) * rn_element_bytes(layer->half));
 }
 

@@ -96,6 +96,18 @@ static void gradients_add_up_in_place(void) {
   CHECK_ARRAY("summed weights", f.gradient, once, WIDTH, 0);
 }
 
+static void forward_once_more_on_the_way_back(rn_block_norm kind) {
+  fixture f;
+  prepare(&f, kind);
+  rn_real dx[ROWS * WIDTH], again[ROWS * WIDTH];
+  loss(&f);
+  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, f.y, dx, &f.sink);
+  rn_norm_backward_again(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, f.y, f.dx,
+                         rn_reals(again), &f.sink);
+  CHECK(memcmp(again, f.y, sizeof again) == 0);
+  CHECK(memcmp(dx, f.dx, sizeof dx) == 0);
+}
+
 static void threads_do_not_change_bits(void) {
   fixture one, many;
   prepare(&one, RN_BLOCK_NORM_LAYER);
@@ -143,6 +155,7 @@ int main(void) {
     forward_is_the_formula(kind);
     a_wide_row_is_the_formula_in_double(kind);
     backward_is_the_slope(kind);
+    forward_once_more_on_the_way_back(kind);
   }
   gradients_add_up_in_place();
   threads_do_not_change_bits();
