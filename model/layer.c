@@ -58,30 +58,30 @@ bool rn_layer_needs_d_out(const rn_layer *layer) {
   return layer->half || drops(layer, true);
 }
 
-/* The gradient of a block's output, from dy behind its dropout, with room for as many rows: dy
- * itself, where it is that. */
-static rn_array gradient_of(const rn_layer *layer, const rn_unit *unit, rn_dropout_place place,
-                            bool train, rn_real *dy, rn_real *room) {
-  const int64_t count = rn_rows_of_unit(unit).count * layer->retention_norm.width;
-  const bool dropped = drops(layer, train);
-  if (!layer->half && !dropped) return rn_reals(dy);
-  if (dropped) {
-    rn_real *rows = layer->half ? room : rn_array_reals(layer->d_out);
-    copy(rows, dy, count);
-    drop(layer, unit, place, train, rows);
-    dy = rows;
-  }
-  put(layer->d_out, dy, count);
-  return layer->d_out;
+/* A block with what stands around it: norm, dropout, what goes past it, and rows of a tape. */
+typedef struct half {
+  const rn_norm *norm;
+  rn_dropout_place place;
+  rn_real *norm_in, *stat;
+  rn_real *past;
+  rn_array in;
+} half;
+
+static half retention_half(const rn_layer *layer, const rn_layer_tape *t) {
+  return (half){
+      &layer->retention_norm, RN_DROPOUT_RETENTION, t->norm_in1, t->stat1, t->past1, t->in1};
+}
+
+static half ffn_half(const rn_layer *layer, const rn_layer_tape *t) {
+  return (half){&layer->ffn_norm, RN_DROPOUT_FFN, t->norm_in2, t->stat2, t->past2, t->in2};
 }
 
 /* A block's input, from what goes past it. */
-static void feed(const rn_layer *layer, const rn_real *params, const rn_norm *norm, int64_t rows,
-                 const rn_real *past, rn_array in, rn_real *stat) {
+static void feed(const rn_layer *layer, const rn_real *params, int64_t rows, half h) {
   if (layer->pre_norm) {
-    rn_norm_forward(norm, params, rows, past, in, stat);
+    rn_norm_forward(h.norm, params, rows, h.past, h.in, h.stat);
   } else {
-    put(in, past, rows * norm->width);
+    put(h.in, h.past, rows * h.norm->width);
   }
 }
 
@@ -94,7 +94,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
   t->train = train;
   rn_span_phase("norms, residual");
   copy(rn_layer_tape_input(t), x, count);
-  feed(layer, params, &layer->retention_norm, rows.count, t->past1, t->in1, t->stat1);
+  feed(layer, params, rows.count, retention_half(layer, t));
   const rn_block_input in = {
       .x = t->in1, .raw = t->past1, .norm = layer->pre_norm ? &layer->retention_norm : NULL};
   RN_TRY(err, rn_block_retention_forward(err, layer->retention, params, &layer->at, unit, form,
@@ -108,7 +108,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
     rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, rn_reals(t->past2),
                     t->stat1);
   }
-  feed(layer, params, &layer->ffn_norm, rows.count, t->past2, t->in2, t->stat2);
+  feed(layer, params, rows.count, ffn_half(layer, t));
   const bool asked = y != NULL;
   rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn,
                  asked || !layer->pre_norm ? branch : NULL);
@@ -130,18 +130,39 @@ static rn_array gradient_at(const rn_layer *layer, rn_real *norm_in) {
   return (rn_array){norm_in, layer->half};
 }
 
+/* The gradient of a block's output, from dy of the half behind its norm and dropout, with room for
+ * as many rows: dy itself, where it is that. */
+static rn_array back_to_block(const rn_layer *layer, const rn_real *params, const rn_unit *unit,
+                              half h, bool train, rn_real *dy, rn_real *room, rn_sink *sink) {
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const int64_t count = rows.count * h.norm->width;
+  const bool dropped = drops(layer, train);
+  rn_span_phase("norms, residual");
+  if (!layer->pre_norm) {
+    rn_norm_backward(h.norm, params, rows, h.norm_in, h.stat, dy, NULL, dy, sink);
+  }
+  if (!layer->half && !dropped) return rn_reals(dy);
+  if (dropped) {
+    rn_real *behind = layer->half ? room : rn_array_reals(layer->d_out);
+    copy(behind, dy, count);
+    drop(layer, unit, h.place, train, behind);
+    dy = behind;
+  }
+  put(layer->d_out, dy, count);
+  return layer->d_out;
+}
+
 /* d, the gradient of a block's input, becomes that of the rows in front of its norm, with pre-norm;
  * and the input, if it was lent, is there again. */
-static void back_through_feed(const rn_layer *layer, const rn_real *params, const rn_norm *norm,
-                              rn_rows rows, const rn_real *past, rn_array in, bool again,
-                              const rn_real *stat, const rn_real *dy, rn_real *d, rn_sink *sink) {
+static void back_through_feed(const rn_layer *layer, const rn_real *params, rn_rows rows, half h,
+                              bool again, const rn_real *dy, rn_real *d, rn_sink *sink) {
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
     const rn_real *add = layer->residual == 1 ? dy : NULL;
-    rn_norm_backward_again(norm, params, rows, past, stat, d, add, d, again ? in : rn_reals(NULL),
-                           sink);
+    rn_norm_backward_again(h.norm, params, rows, h.past, h.stat, d, add, d,
+                           again ? h.in : rn_reals(NULL), sink);
   } else if (again) {
-    put(in, past, rows.count * norm->width);
+    put(h.in, h.past, rows.count * h.norm->width);
   }
 }
 
@@ -155,20 +176,15 @@ static void back_past(const rn_layer *layer, const rn_real *dy, int64_t count, r
 static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_unit *unit,
                          rn_layer_tape *t, bool weights, rn_real *dy, rn_real *d, rn_sink *sink) {
   const rn_rows rows = rn_rows_of_unit(unit);
-  const rn_norm *norm = &layer->ffn_norm;
-  const int64_t count = rows.count * norm->width;
-  rn_span_phase("norms, residual");
-  if (!layer->pre_norm) {
-    rn_norm_backward(norm, params, rows, t->norm_in2, t->stat2, dy, NULL, dy, sink);
-  }
-  const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_FFN, t->train, dy, d);
+  const half h = ffn_half(layer, t);
+  const int64_t count = rows.count * h.norm->width;
+  const rn_array d_out = back_to_block(layer, params, unit, h, t->train, dy, d, sink);
   rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, d);
-  back_through_feed(layer, params, norm, rows, t->past2, t->in2, t->lent && weights, t->stat2, dy,
-                    d, sink);
+  back_through_feed(layer, params, rows, h, t->lent && weights, dy, d, sink);
   if (weights) {
-    rn_ffn_backward_weight(&layer->ffn, rows, t->in2, d_out, &t->ffn, sink);
+    rn_ffn_backward_weight(&layer->ffn, rows, h.in, d_out, &t->ffn, sink);
   } else {
-    copy_array(gradient_at(layer, t->norm_in2), d_out, count);
+    copy_array(gradient_at(layer, h.norm_in), d_out, count);
   }
   back_past(layer, dy, count, d);
 }
@@ -178,23 +194,18 @@ static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn
                                     const rn_unit *unit, rn_scan_port *port, rn_layer_tape *t,
                                     bool weights, rn_real *dy, rn_real *d, rn_sink *sink) {
   const rn_rows rows = rn_rows_of_unit(unit);
-  const rn_norm *norm = &layer->retention_norm;
-  const int64_t count = rows.count * norm->width;
-  rn_span_phase("norms, residual");
-  if (!layer->pre_norm) {
-    rn_norm_backward(norm, params, rows, t->norm_in1, t->stat1, dy, NULL, dy, sink);
-  }
-  const rn_array d_out = gradient_of(layer, unit, RN_DROPOUT_RETENTION, t->train, dy, d);
+  const half h = retention_half(layer, t);
+  const int64_t count = rows.count * h.norm->width;
+  const rn_array d_out = back_to_block(layer, params, unit, h, t->train, dy, d, sink);
   RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
                                                 layer->index, port, d_out, &t->retention, weights,
                                                 d, sink));
-  back_through_feed(layer, params, norm, rows, t->past1, t->in1, t->lent && weights, t->stat1, dy,
-                    d, sink);
+  back_through_feed(layer, params, rows, h, t->lent && weights, dy, d, sink);
   if (weights) {
-    rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, t->in1, &t->retention,
+    rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, h.in, &t->retention,
                                           sink);
   } else {
-    copy_array(gradient_at(layer, t->norm_in1), d_out, count);
+    copy_array(gradient_at(layer, h.norm_in), d_out, count);
   }
   back_past(layer, dy, count, d);
   return RN_OK;
