@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@ static struct {
   bool quiet, json;
   bool launched;     /* by mpirun: streams are this rank's own */
   bool line_pending; /* a progress line stands on the terminal */
+  sigset_t let_in;   /* while a text is written */
 } settings;
 
 void rn_log_setup(bool quiet, bool json) {
@@ -26,8 +28,8 @@ FILE *rn_log_stream(void) {
 
 /* Takes the progress line off the terminal, so that the next text starts on a clean one. */
 static void clear_pending(void) {
-  if (!settings.line_pending) return;
   FILE *stream = rn_log_stream();
+  if (!settings.line_pending) return;
   if (stream != NULL) {
     fputs("\r\033[K", stream);
     fflush(stream);
@@ -35,27 +37,33 @@ static void clear_pending(void) {
   settings.line_pending = false;
 }
 
-void rn_log_info(const char *format, ...) {
-  FILE *stream = rn_log_stream();
-  if (stream == NULL) return;
+/* One text, whole; the progress line is off the terminal. */
+static bool say(FILE *stream, const char *before, const char *format, va_list args,
+                const char *after) {
+  sigset_t held;
+  if (stream == NULL) return false;
+  pthread_sigmask(SIG_UNBLOCK, &settings.let_in, &held);
   clear_pending();
+  fputs(before, stream);
+  const bool said = vfprintf(stream, format, args) > 0;
+  fputs(after, stream);
+  fflush(stream);
+  pthread_sigmask(SIG_SETMASK, &held, NULL);
+  return said;
+}
+
+void rn_log_info(const char *format, ...) {
   va_list args;
   va_start(args, format);
-  vfprintf(stream, format, args);
+  say(rn_log_stream(), "", format, args, "\n");
   va_end(args);
-  fputc('\n', stream);
-  fflush(stream);
 }
 
 void rn_log_warn(const char *format, ...) {
-  if (settings.quiet) return;
-  clear_pending();
-  fputs("warning: ", stderr);
   va_list args;
   va_start(args, format);
-  vfprintf(stderr, format, args);
+  say(settings.quiet ? NULL : stderr, "warning: ", format, args, "\n");
   va_end(args);
-  fputc('\n', stderr);
 }
 
 /* Launchers give ranks a terminal of their own, wherever their output goes: a person watches only
@@ -74,12 +82,14 @@ static bool is_watched(FILE *stream) {
 void rn_log_progress(const char *format, ...) {
   FILE *stream = rn_log_stream();
   if (stream == NULL || !is_watched(stream)) return;
-  clear_pending();
   va_list args;
   va_start(args, format);
-  settings.line_pending = vfprintf(stream, format, args) > 0;
+  settings.line_pending = say(stream, "", format, args, "");
   va_end(args);
-  fflush(stream);
+}
+
+void rn_log_let_in(const sigset_t *signals) {
+  settings.let_in = *signals;
 }
 
 void rn_log_do_not_wait(void) {
@@ -90,7 +100,7 @@ void rn_log_do_not_wait(void) {
 }
 
 void rn_log_error(const char *program, const rn_err *err) {
-  clear_pending();
   const char *text = err->text[0] != '\0' ? err->text : rn_status_word(err->status);
+  clear_pending();
   fprintf(stderr, "%s: %s\n", program, text);
 }

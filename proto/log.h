@@ -7,6 +7,7 @@
 #ifndef RN_PROTO_LOG_H
 #define RN_PROTO_LOG_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -29,6 +30,12 @@ void rn_log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * An empty text takes it away.
  */
 void rn_log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/**
+ * Signals that the callers hold back are let in while a line is written: a handler that calls
+ * rn_log_do_not_wait() ends the wait for a reader who is gone.
+ */
+void rn_log_let_in(const sigset_t *signals);
 
 /**
  * From now on lines that nobody takes are dropped, under a launcher: an mpirun that is told to end

@@ -1,7 +1,6 @@
 #include "trainer/train.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,20 +21,7 @@
 #include "trainer/profile.h"
 #include "trainer/saver.h"
 #include "trainer/step.h"
-
-static volatile sig_atomic_t stop_asked;
-
-static void ask_to_stop(int number) {
-  (void)number;
-  stop_asked = 1;
-  rn_log_do_not_wait();
-}
-
-static void catch_signals(void) {
-  struct sigaction action = {.sa_handler = ask_to_stop, .sa_flags = SA_RESTART};
-  sigaction(SIGTERM, &action, NULL);
-  sigaction(SIGUSR1, &action, NULL);
-}
+#include "trainer/stop_request.h"
 
 static bool divides(int64_t every, int64_t step) {
   return every > 0 && step % every == 0;
@@ -52,7 +38,7 @@ static rn_status agree_between_steps(rn_err *err, const rn_run *run, const rn_sa
   const double limit_s = 3600 * run->config->run->max_hours;
   const rn_save_costs *saves = rn_saver_costs(saver);
   const double save_s = saves->saves > 0 ? saves->write_s / (double)saves->saves : 0;
-  int64_t wish[2] = {stop_asked, rn_saver_is_writing(saver)};
+  int64_t wish[2] = {rn_stop_request_heard(), rn_saver_is_writing(saver)};
   if (limit_s > 0 && rn_clock_s() - since_s + 2 * (slowest_s + save_s) > limit_s) wish[0] = 1;
   RN_TRY(err, rn_world_max(err, run->world, wish, 2));
   *out = (agreement){wish[0] != 0, rn_saver_step(saver) >= 0 && wish[1] == 0};
@@ -256,7 +242,7 @@ rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_trai
   rn_run run;
   rn_metrics metrics = {0};
   *end = RN_TRAIN_DONE;
-  catch_signals();
+  rn_stop_request_listen();
   RN_TRY(err, rn_shm_record_clean(err, world, config->run->dir));
   RN_TRY(err, rn_run_create(err, config, world, &run));
   rn_status status = start(err, &run, &metrics);

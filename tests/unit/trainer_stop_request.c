@@ -1,0 +1,89 @@
+/* A request to stop is held back while threads compute, heard between two steps whichever thread
+ * got it, and ends the wait for a reader of lines who is gone. */
+#include "trainer/stop_request.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "proto/log.h"
+#include "tests/support/check.h"
+
+enum { PIPE_BYTES = 1 << 16, LINE_BYTES = 64 };
+
+static void all_threads_hold_back(int number) {
+  int holding = 0;
+#pragma omp parallel num_threads(3) reduction(+ : holding)
+  {
+    sigset_t held;
+    pthread_sigmask(SIG_BLOCK, NULL, &held);
+    holding += sigismember(&held, number);
+  }
+  CHECK_EQUAL(holding, 3);
+}
+
+static bool is_pending(int number) {
+  sigset_t pending;
+  sigpending(&pending);
+  return sigismember(&pending, number) == 1;
+}
+
+static void is_heard(int number, bool earlier) {
+  CHECK_EQUAL(rn_stop_request_heard(), earlier);
+  pthread_kill(pthread_self(), number);
+  CHECK(is_pending(number));
+  CHECK(rn_stop_request_heard());
+  CHECK(!is_pending(number));
+  CHECK(rn_stop_request_heard());
+  all_threads_hold_back(number);
+}
+
+/* Threads of libraries are older than the listener and hold nothing back. */
+static pthread_barrier_t listening;
+static int line_pipe[2];
+
+static void *library_thread(void *unused) {
+  int waiting = 0;
+  pthread_barrier_wait(&listening);
+  pthread_kill(pthread_self(), SIGTERM);
+  pthread_barrier_wait(&listening);
+  while (waiting < PIPE_BYTES) {
+    ioctl(line_pipe[0], FIONREAD, &waiting);
+    usleep(1000);
+  }
+  pthread_kill(pthread_self(), SIGTERM);
+  return unused;
+}
+
+/* More lines than the pipe takes: without the handler this waits for ever. */
+static void lines_that_nobody_reads_are_dropped(void) {
+  const int kept = dup(STDOUT_FILENO);
+  if (!CHECK(kept >= 0 && dup2(line_pipe[1], STDOUT_FILENO) >= 0)) return;
+  pthread_barrier_wait(&listening);
+  for (int i = 0; i < 2 * PIPE_BYTES / LINE_BYTES; i++) rn_log_info("%*d", LINE_BYTES - 1, i);
+  dup2(kept, STDOUT_FILENO);
+  close(kept);
+}
+
+int main(void) {
+  pthread_t thread;
+  setenv("OMPI_COMM_WORLD_SIZE", "1", 1);
+  rn_log_setup(false, false);
+  pthread_barrier_init(&listening, NULL, 2);
+  if (!CHECK(pipe(line_pipe) == 0)) return check_result();
+  if (!CHECK(pthread_create(&thread, NULL, library_thread, NULL) == 0)) return check_result();
+  rn_stop_request_listen();
+  all_threads_hold_back(SIGUSR1);
+  all_threads_hold_back(SIGTERM);
+  is_heard(SIGUSR1, false);
+  is_heard(SIGTERM, true);
+  pthread_barrier_wait(&listening);
+  while (!is_pending(SIGTERM)) usleep(1000);
+  CHECK(rn_stop_request_heard());
+  lines_that_nobody_reads_are_dropped();
+  pthread_join(thread, NULL);
+  return check_result();
+}
