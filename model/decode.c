@@ -1,172 +1,19 @@
 /*
  * All threads go through a step together, in one parallel region: each has a range of the columns
- * of a product, or some of its rows and heads, and they wait for each other in between.
+ * of a product, or some of its rows and heads, and they meet in between. Norms are made by each
+ * thread for itself: that is sooner done than waited for.
  */
-#include "model/decode.h"
-
 #include <assert.h>
 #include <math.h>
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "model/array.h"
+#include "model/decoder.h"
 #include "model/first_token.h"
 #include "model/kernel/kernels.h"
 #include "model/norm.h"
-#include "model/param.h"
-#include "model/retention.h"
-#include "proto/arena.h"
 #include "proto/cut.h"
-
-struct rn_decoder {
-  rn_spec spec;
-  int slots, key_width, value_width, half; /* K, V, K/2 */
-  int keys, inner; /* width of k, v, q and g together; of the feed-forward's first product */
-  rn_param_table *table;
-  rn_retention core; /* decays and row scales */
-  double *theta;     /* [K/2] */
-  int64_t *position; /* [slots] */
-  rn_arena arena;
-  rn_half *halves; /* [total]: matrices in bf16, or NULL */
-  rn_real *states; /* [layers, slots, H, K, V] */
-  /* rows of a step, [slots, ...] each */
-  rn_real *stream, *normed, *stat; /* [D], [D], [2] */
-  double *wide;                    /* [D]: a first token's normed row */
-  rn_real *kvqg, *o, *gated;       /* [keys], [H V], [H V] */
-  rn_real *ffn, *product;          /* [inner], [F] */
-  rn_real *cosine, *sine;          /* [K/2] */
-  rn_real *alpha;                  /* [H] */
-  int32_t *since;
-};
-
-/* ---- making ---- */
-
-static size_t reals(const rn_decoder *d, int width) {
-  return rn_arena_round((size_t)d->slots * (size_t)width * sizeof(rn_real));
-}
-
-static size_t arena_bytes(const rn_decoder *d) {
-  const int D = d->spec.dim, Vd = d->spec.value_dim;
-  return 2 * reals(d, D) + reals(d, 2) + reals(d, d->keys) + 2 * reals(d, Vd) + reals(d, d->inner) +
-         reals(d, d->spec.ffn_dim) + 2 * reals(d, d->half) + reals(d, d->spec.heads) +
-         rn_arena_round((size_t)d->slots * (size_t)D * sizeof(double)) +
-         rn_arena_round((size_t)d->slots * sizeof(int32_t));
-}
-
-static void take_rows(rn_decoder *d) {
-  const int D = d->spec.dim, Vd = d->spec.value_dim;
-  d->stream = rn_arena_take(&d->arena, reals(d, D));
-  d->normed = rn_arena_take(&d->arena, reals(d, D));
-  d->stat = rn_arena_take(&d->arena, reals(d, 2));
-  d->kvqg = rn_arena_take(&d->arena, reals(d, d->keys));
-  d->o = rn_arena_take(&d->arena, reals(d, Vd));
-  d->gated = rn_arena_take(&d->arena, reals(d, Vd));
-  d->ffn = rn_arena_take(&d->arena, reals(d, d->inner));
-  d->product = rn_arena_take(&d->arena, reals(d, d->spec.ffn_dim));
-  d->cosine = rn_arena_take(&d->arena, reals(d, d->half));
-  d->sine = rn_arena_take(&d->arena, reals(d, d->half));
-  d->alpha = rn_arena_take(&d->arena, reals(d, d->spec.heads));
-  d->wide = rn_arena_take(&d->arena, (size_t)d->slots * (size_t)D * sizeof(double));
-  d->since = rn_arena_take(&d->arena, (size_t)d->slots * sizeof(int32_t));
-}
-
-static int64_t slot_elements(const rn_decoder *d) {
-  return (int64_t)d->spec.dim * d->value_width;
-}
-
-static rn_status take_memory(rn_err *err, bool half, rn_decoder *d) {
-  const size_t states = (size_t)d->spec.layers * (size_t)d->slots * (size_t)slot_elements(d);
-  RN_TRY(err, rn_param_table_create(err, &d->spec, 0, d->spec.layers, &d->table));
-  RN_TRY(err, rn_retention_create(err, &d->spec, 1, &d->core));
-  RN_TRY(err, rn_alloc(err, "rotation", (size_t)d->half, sizeof(double), &d->theta));
-  RN_TRY(err, rn_alloc(err, "positions", (size_t)d->slots, sizeof(int64_t), &d->position));
-  RN_TRY(err, rn_alloc(err, "states", states, sizeof(rn_real), &d->states));
-  RN_TRY(err, rn_arena_create(err, arena_bytes(d), &d->arena));
-  if (half) {
-    RN_TRY(err, rn_alloc(err, "weights in bf16", (size_t)d->table->total, sizeof *d->halves,
-                         &d->halves));
-  }
-  rn_spec_angles(d->spec.rotary, d->key_width, d->theta);
-  take_rows(d);
-  return RN_OK;
-}
-
-rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool half,
-                            rn_decoder **out) {
-  *out = NULL;
-  rn_decoder *d;
-  RN_TRY(err, rn_alloc(err, "decoder", 1, sizeof *d, &d));
-  d->spec = *spec;
-  d->slots = slots;
-  d->key_width = rn_spec_key_width(spec);
-  d->value_width = rn_spec_value_width(spec);
-  d->half = d->key_width / 2;
-  d->keys = 2 * spec->dim + (spec->gate ? 2 : 1) * spec->value_dim;
-  d->inner = (spec->ffn == RN_FFN_GLU ? 2 : 1) * spec->ffn_dim;
-  rn_status status = take_memory(err, half, d);
-  if (status != RN_OK) {
-    rn_decoder_destroy(&d);
-    return status;
-  }
-  *out = d;
-  return RN_OK;
-}
-
-void rn_decoder_destroy(rn_decoder **decoder) {
-  rn_decoder *d = *decoder;
-  if (d == NULL) return;
-  rn_param_table_destroy(&d->table);
-  rn_retention_destroy(&d->core);
-  rn_arena_destroy(&d->arena);
-  free(d->theta);
-  free(d->position);
-  free(d->states);
-  free(d->halves);
-  free(d);
-  *decoder = NULL;
-}
-
-/* ---- slots ---- */
-
-size_t rn_decoder_state_bytes(const rn_decoder *d) {
-  return (size_t)d->spec.layers * (size_t)d->slots * (size_t)slot_elements(d) * sizeof(rn_real);
-}
-
-size_t rn_decoder_weight_bytes(const rn_decoder *d, int count) {
-  size_t bytes = d->spec.tie_embeddings ? 0 : (size_t)count * (size_t)d->spec.dim * sizeof(rn_real);
-  for (int i = 0; i < d->table->count; i++) {
-    const rn_param *p = &d->table->param[i];
-    const bool looked_up = p->offset == d->table->embedding && !d->spec.tie_embeddings;
-    const size_t each = rn_element_bytes(d->halves != NULL && p->matrix);
-    if (!looked_up) bytes += (size_t)(p->rows * p->cols) * each;
-  }
-  return bytes;
-}
-
-void rn_decoder_round(rn_decoder *d, rn_real *params) {
-  assert(d->halves != NULL);
-#pragma omp parallel for schedule(dynamic)
-  for (int i = 0; i < d->table->count; i++) {
-    const rn_param *p = &d->table->param[i];
-    for (int64_t at = p->offset; p->matrix && at < p->offset + p->rows * p->cols; at++) {
-      d->halves[at] = rn_half_of(params[at]);
-      params[at] = rn_half_value(d->halves[at]);
-    }
-  }
-}
-
-rn_real *rn_decoder_state(rn_decoder *d, int slot, int layer) {
-  assert(slot >= 0 && slot < d->slots && layer >= 0 && layer < d->spec.layers);
-  return d->states + ((int64_t)layer * d->slots + slot) * slot_elements(d);
-}
-
-void rn_decoder_place(rn_decoder *d, int slot, int64_t position) {
-  assert(slot >= 0 && slot < d->slots && position >= 0);
-  d->position[slot] = position;
-}
-
-/* ---- a step, as each thread goes through it ---- */
 
 typedef struct step {
   rn_decoder *d;
@@ -177,37 +24,92 @@ typedef struct step {
   const int32_t *token;
   rn_real *logits;
   bool begins;       /* a slot is at position 0 */
-  const rn_real *in; /* [count, D]: what the blocks read */
+  rn_real *normed;   /* [count, D]: this thread's own */
+  const rn_real *in; /* [count, D]: what a block reads: those, or the stream */
   int layer;
   const rn_layer_params *at;
+  int64_t met;
 } step;
 
-/* Columns of this thread, whole lines of memory each. */
-static rn_range own_columns(int columns) {
+/* A product's weights [n, k], in params. */
+typedef struct weights {
+  int64_t at;
+  int n, k;
+} weights;
+
+/* Rows of this thread, whose sums are whole lines of memory. */
+static rn_range own_part(weights w) {
   enum { LINE = 64 / sizeof(rn_real) };
   const rn_range lines =
-      rn_cut((columns + LINE - 1) / LINE, omp_get_num_threads(), omp_get_thread_num());
-  const int64_t end = lines.end * LINE;
-  return (rn_range){lines.begin * LINE, end < columns ? end : columns};
+      rn_cut((w.n + LINE - 1) / LINE, omp_get_num_threads(), omp_get_thread_num());
+  const int64_t begin = lines.begin * LINE, end = lines.end * LINE;
+  return (rn_range){begin < w.n ? begin : w.n, end < w.n ? end : w.n};
 }
 
-/* y [count, n] = x [count, k] w^T + beta y, for some columns. */
-static void multiply(const step *s, rn_range columns, int k, const rn_real *x, int64_t w,
-                     rn_real beta, rn_real *y, int n) {
-  s->kernels->few_rows(s->count, (int)rn_range_count(columns), k, x, k,
-                       rn_array_of_weights(s->d->halves, s->params, w + columns.begin * k), k, beta,
-                       y + columns.begin, n);
+static rn_array own_weights(const step *s, weights w) {
+  return rn_array_of_weights(s->d->halves, s->params, w.at + own_part(w).begin * w.k);
 }
 
-static void norm_rows(const step *s, rn_norm norm, rn_real *to) {
+/* y [count, n] = x [count, k] w^T + beta y: this thread's part. */
+static void multiply(const step *s, weights w, const rn_real *x, rn_real beta, rn_real *y,
+                     int64_t ldy) {
+  const rn_range own = own_part(w);
+  s->kernels->few_rows(s->count, (int)rn_range_count(own), w.k, x, w.k, own_weights(s, w), w.k,
+                       beta, y + own.begin, ldy);
+}
+
+/* The threads meet before a product with w. */
+static void meet_before(step *s, weights w) {
+  const rn_array own = own_weights(s, w);
+  rn_meet(&s->d->meeting, &s->met, own.at,
+          (size_t)(rn_range_count(own_part(w)) * w.k) * rn_element_bytes(own.half));
+}
+
+/* The same, before states of rows and heads, the first of which lie in memory on end. */
+static void meet_before_states(step *s, rn_range own) {
   const rn_decoder *d = s->d;
-  const rn_real *bias = norm.bias >= 0 ? s->params + norm.bias : NULL;
-#pragma omp for schedule(static)
+  const int heads = d->spec.heads, row = (int)(own.begin / heads), head = (int)(own.begin % heads);
+  const int64_t each = (int64_t)d->key_width * d->value_width;
+  const rn_real *from = NULL;
+  int64_t count = rn_range_count(own);
+  if (count > heads - head) count = heads - head;
+  if (count > 0) from = rn_decoder_state(s->d, s->slot[row], s->layer) + head * each;
+  rn_meet(&s->d->meeting, &s->met, from, (size_t)(count * each) * sizeof *from);
+}
+
+static weights weights_in(const step *s) {
+  return (weights){s->at->k, s->d->keys, s->d->spec.dim};
+}
+
+static weights weights_out(const step *s) {
+  return (weights){s->at->out, s->d->spec.dim, s->d->spec.value_dim};
+}
+
+static weights weights_first(const step *s) {
+  return (weights){s->at->fc1, s->d->spec.ffn_dim, s->d->spec.dim};
+}
+
+static weights weights_second(const step *s) {
+  return (weights){s->at->fc2, s->d->spec.dim, s->d->spec.ffn_dim};
+}
+
+static weights weights_head(const step *s) {
+  return (weights){s->d->table->output, s->d->spec.vocab, s->d->spec.dim};
+}
+
+static void norm_row(const step *s, rn_norm norm, const rn_real *x, rn_real *y) {
+  rn_real stat[2];
+  s->kernels->norm(norm.kind, norm.width, norm.eps, s->params + norm.weight,
+                   norm.bias >= 0 ? s->params + norm.bias : NULL, x, rn_reals(y), stat);
+}
+
+/* What the next block reads is the stream's rows, normed. */
+static void norm_rows(step *s, rn_norm norm) {
   for (int r = 0; r < s->count; r++) {
     const int64_t at = (int64_t)r * norm.width;
-    s->kernels->norm(norm.kind, norm.width, norm.eps, s->params + norm.weight, bias, d->stream + at,
-                     rn_reals(to + at), d->stat + 2 * r);
+    norm_row(s, norm, s->d->stream + at, s->normed + at);
   }
+  s->in = s->normed;
 }
 
 /* Rows at position 0 see themselves alone: their scores hang on the last digits of what goes in. */
@@ -215,15 +117,14 @@ static void widen_first_rows(const step *s) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;
   const rn_norm norm = rn_norm_make(&d->spec, s->at->retention_norm, s->at->retention_norm_bias);
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
   for (int r = 0; r < s->count; r++) {
     double *wide = d->wide + (int64_t)r * D;
-    const rn_real *raw = d->stream + (int64_t)r * D;
     if (d->since[r] != 0) continue;
     if (d->spec.pre_norm) {
-      rn_norm_row_wide(&norm, s->params, raw, wide);
+      rn_norm_row_wide(&norm, s->params, d->stream + (int64_t)r * D, wide);
     } else {
-      for (int i = 0; i < D; i++) wide[i] = (double)raw[i];
+      for (int i = 0; i < D; i++) wide[i] = (double)s->in[(int64_t)r * D + i];
     }
   }
 }
@@ -240,14 +141,15 @@ static void begin_rows(const step *s) {
     rn_real *to = d->stream + (int64_t)r * D;
     const double position = (double)d->position[s->slot[r]];
     for (int i = 0; i < D; i++) to[i] = scale * from[i];
+    if (d->spec.embedding_norm) {
+      norm_row(s, rn_norm_make(&d->spec, d->table->embedding_norm, d->table->embedding_norm_bias),
+               to, to);
+    }
     for (int j = 0; j < d->half; j++) {
       d->cosine[r * d->half + j] = (rn_real)cos(position * d->theta[j]);
       d->sine[r * d->half + j] = (rn_real)sin(position * d->theta[j]);
     }
   }
-  if (!d->spec.embedding_norm) return;
-  norm_rows(s, rn_norm_make(&d->spec, d->table->embedding_norm, d->table->embedding_norm_bias),
-            d->stream);
 }
 
 /* One head of one row, from its k, v, q and g to what goes to the out projection. */
@@ -265,9 +167,9 @@ static void retain(const step *s, int row, int h) {
   s->kernels->recur(K, V, (rn_real)exp(d->core.log_gamma[h]), q, k, v, state, o);
   if (d->since[row] == 0) {
     const rn_first_token shape = {D, 1, K, V};
-    const int64_t weights = (int64_t)h * K * D;
-    rn_first_token_retain(shape, d->wide + (int64_t)row * D, s->params + s->at->q + weights,
-                          s->params + s->at->k + weights, v, o);
+    const int64_t head = (int64_t)h * K * D;
+    rn_first_token_retain(shape, d->wide + (int64_t)row * D, s->params + s->at->q + head,
+                          s->params + s->at->k + head, v, o);
   }
   s->kernels->head_norm(d->spec.head_norm, V, d->spec.norm_eps, d->alpha[row * d->spec.heads + h],
                         o);
@@ -276,37 +178,46 @@ static void retain(const step *s, int row, int h) {
                    d->gated + (int64_t)row * Vd + h * V);
 }
 
-static void retention_block(const step *s) {
+/* The stream's rows <- residual + x w^T; with norms after the blocks the residual is normed. */
+static void add_to_stream(const step *s, weights w, const rn_real *x) {
   const rn_decoder *d = s->d;
-  const int D = d->spec.dim, Vd = d->spec.value_dim;
-  multiply(s, own_columns(d->keys), D, s->in, s->at->k, 0, d->kvqg, d->keys);
-#pragma omp barrier
-#pragma omp for schedule(static)
-  for (int i = 0; i < s->count * d->spec.heads; i++) {
-    retain(s, i / d->spec.heads, i % d->spec.heads);
+  const int D = d->spec.dim;
+  const rn_range own = own_part(w);
+  for (int r = 0; !d->spec.pre_norm && s->in == s->normed && r < s->count; r++) {
+    const int64_t at = (int64_t)r * D + own.begin;
+    memcpy(d->stream + at, s->in + at, (size_t)rn_range_count(own) * sizeof *x);
   }
-  multiply(s, own_columns(D), Vd, d->gated, s->at->out, (rn_real)rn_spec_residual(&d->spec),
-           d->stream, D);
-#pragma omp barrier
+  multiply(s, w, x, (rn_real)rn_spec_residual(&d->spec), d->stream, D);
 }
 
-static void ffn_block(const step *s) {
+static void retention_block(step *s) {
   const rn_decoder *d = s->d;
-  const int D = d->spec.dim, F = d->spec.ffn_dim;
-  const rn_range own = own_columns(F);
+  const int heads = d->spec.heads;
+  const rn_range own = rn_cut(s->count * heads, omp_get_num_threads(), omp_get_thread_num());
+  multiply(s, weights_in(s), s->in, 0, d->kvqg, d->keys);
+  meet_before_states(s, own);
+  for (int64_t i = own.begin; i < own.end; i++) retain(s, (int)(i / heads), (int)(i % heads));
+  meet_before(s, weights_out(s));
+  add_to_stream(s, weights_out(s), d->gated);
+}
+
+static void ffn_block(step *s) {
+  const rn_decoder *d = s->d;
+  const int F = d->spec.ffn_dim;
+  const bool glu = d->spec.ffn == RN_FFN_GLU;
+  const weights first = weights_first(s), gate = {s->at->gate, first.n, first.k};
+  const rn_range own = own_part(first);
   const int count = (int)rn_range_count(own);
-  multiply(s, own, D, s->in, s->at->fc1, 0, d->ffn, d->inner);
-  if (d->spec.ffn == RN_FFN_GLU) multiply(s, own, D, s->in, s->at->gate, 0, d->ffn + F, d->inner);
+  multiply(s, first, s->in, 0, d->ffn, d->inner);
+  if (glu) multiply(s, gate, s->in, 0, d->ffn + F, d->inner);
   for (int r = 0; r < s->count; r++) {
-    const rn_real *inner = d->ffn + (int64_t)r * d->inner + own.begin, *gate = inner + F;
+    const rn_real *inner = d->ffn + (int64_t)r * d->inner + own.begin;
     rn_real *product = d->product + (int64_t)r * F + own.begin;
     s->kernels->activate(d->spec.activation, count, inner, product, NULL);
-    for (int i = 0; d->spec.ffn == RN_FFN_GLU && i < count; i++) product[i] *= gate[i];
+    for (int i = 0; glu && i < count; i++) product[i] *= inner[F + i];
   }
-#pragma omp barrier
-  multiply(s, own_columns(D), F, d->product, s->at->fc2, (rn_real)rn_spec_residual(&d->spec),
-           d->stream, D);
-#pragma omp barrier
+  meet_before(s, weights_second(s));
+  add_to_stream(s, weights_second(s), d->product);
 }
 
 static void layer(step *s) {
@@ -314,28 +225,29 @@ static void layer(step *s) {
   const rn_norm first = rn_norm_make(&d->spec, s->at->retention_norm, s->at->retention_norm_bias);
   const rn_norm second = rn_norm_make(&d->spec, s->at->ffn_norm, s->at->ffn_norm_bias);
   if (s->begins) widen_first_rows(s);
-  if (d->spec.pre_norm) norm_rows(s, first, d->normed);
+  if (d->spec.pre_norm) norm_rows(s, first);
   retention_block(s);
-  norm_rows(s, d->spec.pre_norm ? second : first, d->spec.pre_norm ? d->normed : d->stream);
+  meet_before(s, weights_first(s));
+  norm_rows(s, d->spec.pre_norm ? second : first);
   ffn_block(s);
-  if (!d->spec.pre_norm) norm_rows(s, second, d->stream);
+  s->layer++;
+  s->at++;
+  meet_before(s, s->layer < d->spec.layers ? weights_in(s) : weights_head(s));
+  if (!d->spec.pre_norm) norm_rows(s, second);
 }
 
 static void all_layers(const step *of) {
   step s = *of;
   const rn_decoder *d = s.d;
-  s.in = d->spec.pre_norm ? d->normed : d->stream;
+  s.normed = d->normed + (int64_t)omp_get_thread_num() * d->slots * d->spec.dim;
+  s.in = d->stream;
+  s.at = d->table->layer;
   begin_rows(&s);
-  for (s.layer = 0; s.layer < d->spec.layers; s.layer++) {
-    s.at = &d->table->layer[s.layer];
-    layer(&s);
-  }
+  while (s.layer < d->spec.layers) layer(&s);
   if (d->spec.pre_norm) {
-    norm_rows(&s, rn_norm_make(&d->spec, d->table->final_norm, d->table->final_norm_bias),
-              d->normed);
+    norm_rows(&s, rn_norm_make(&d->spec, d->table->final_norm, d->table->final_norm_bias));
   }
-  multiply(&s, own_columns(d->spec.vocab), d->spec.dim, s.in, d->table->output, 0, s.logits,
-           d->spec.vocab);
+  multiply(&s, weights_head(&s), s.in, 0, s.logits, d->spec.vocab);
 }
 
 void rn_decoder_step(rn_decoder *d, const rn_real *params, int count, const int *slot,
@@ -355,7 +267,8 @@ void rn_decoder_step(rn_decoder *d, const rn_real *params, int count, const int 
   }
   const rn_retention_view view = {.sequences = count, .tokens = 1, .since = d->since};
   rn_retention_row_scale(&d->core, &view, RN_FORM_RECURRENT, d->alpha);
-#pragma omp parallel
+  atomic_store(&d->meeting.arrivals, 0);
+#pragma omp parallel num_threads(d->threads)
   all_layers(&s);
   for (int r = 0; r < count; r++) d->position[slot[r]]++;
 }

@@ -23,9 +23,9 @@
 typedef struct rn_decoder rn_decoder;
 
 /**
- * All of a model, for at most `slots` sequences at once, each at its start; with `half` its
- * products read matrices in bf16, half the bytes: rn_decoder_round makes them. Errors:
- * RN_ERR_MEMORY.
+ * All of a model, for at most `slots` sequences at once, each at its start, with as many threads
+ * as there are now; with `half` its products read matrices in bf16, half the bytes:
+ * rn_decoder_round makes them. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool half,
                             rn_decoder **out);

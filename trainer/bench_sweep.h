@@ -6,7 +6,7 @@
 
 /** Reads x [n], n a multiple of RN_SWEEP_LANES, and leaves sums of it: 4 n bytes. */
 void rn_sweep_read(int64_t n, const float *x, float *sum /* [RN_SWEEP_LANES] */);
-enum { RN_SWEEP_LANES = 64 };
+enum { RN_SWEEP_LANES = 16 };
 
 /** y [n] = y / 2 + x: 12 n bytes. */
 void rn_sweep_scale_and_add(int64_t n, const float *x, float *y);

@@ -104,10 +104,10 @@ static void states_may_come_from_chunks(void) {
 
 /* `lengths` tokens of each sequence, in one step for all that are not at their end. */
 static void decode(const test_model *m, const int *lengths, int threads, rn_real *logits) {
+  rn_threads_start(threads);
   rn_decoder *d = decoder_of(&m->spec, SEQUENCES, 0, false);
   const int vocab = m->spec.vocab;
   rn_real *step = test_take((size_t)(SEQUENCES * vocab), sizeof *step);
-  rn_threads_start(threads);
   for (int t = 0; t < TOKENS; t++) {
     int slot[SEQUENCES], count = 0;
     int32_t token[SEQUENCES];
@@ -127,9 +127,10 @@ static void decode(const test_model *m, const int *lengths, int threads, rn_real
 }
 
 /* Widths at which products are cut over threads, with lanes and columns left over. */
-static void bits_do_not_depend_on_others_nor_on_threads(void) {
+static void bits_do_not_depend_on_others_nor_on_threads(bool pre_norm) {
   rn_spec spec = test_spec();
   spec.dim = 76, spec.value_dim = 92, spec.ffn_dim = 67, spec.vocab = 35;
+  spec.pre_norm = pre_norm;
   test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
   const int together[SEQUENCES] = {TOKENS, 3, 5};
   const size_t count = (size_t)(SEQUENCES * TOKENS * spec.vocab);
@@ -192,6 +193,7 @@ int main(void) {
   states_may_come_from_chunks();
   choices_inside_the_blocks();
   choices_around_the_blocks();
-  bits_do_not_depend_on_others_nor_on_threads();
+  bits_do_not_depend_on_others_nor_on_threads(true);
+  bits_do_not_depend_on_others_nor_on_threads(false);
   return check_result();
 }

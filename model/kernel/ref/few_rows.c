@@ -20,9 +20,11 @@ enum { LANE_BYTES = 16 };
 #endif
 enum { LANES = LANE_BYTES / sizeof(rn_real), ROWS = 4, COLS = 4 };
 
-/* Columns are read side by side, which is no order that a CPU foresees: weights are asked for so
- * far ahead, in the order in which they lie in memory. */
-enum { AHEAD_BYTES = 8192 };
+/* One row reads column after column, in the order of memory; its lines are asked for so early that
+ * they come to the second cache, and no later than a page ahead. More rows make more of what they
+ * have at hand: columns are read side by side, which is no order that a CPU foresees, and asked for
+ * in the order of memory. */
+enum { AHEAD_BYTES = 3072, AHEAD_SIDE_BY_SIDE_BYTES = 8192 };
 
 enum { QUAD_BYTES = 16, QUADS = LANE_BYTES / QUAD_BYTES, IN_QUAD = QUAD_BYTES / sizeof(rn_real) };
 
@@ -95,8 +97,13 @@ __attribute__((always_inline)) static inline void add_lanes(const product *p, bo
     } else {
       load(reals + j * p->ldw + at, count, &w[j]);
     }
-    __builtin_prefetch((const char *)p->w.at + AHEAD_BYTES +
-                       (at * cols + j * LANES) * (int)rn_element_bytes(half));
+    if (cols == 1) {
+      __builtin_prefetch((const char *)p->w.at + AHEAD_BYTES + at * (int)rn_element_bytes(half), 0,
+                         2);
+    } else {
+      __builtin_prefetch((const char *)p->w.at + AHEAD_SIDE_BY_SIDE_BYTES +
+                         (at * cols + j * LANES) * (int)rn_element_bytes(half));
+    }
   }
 #pragma GCC unroll 4
   for (int i = 0; i < rows; i++) {
@@ -111,6 +118,10 @@ __attribute__((always_inline)) static inline void block(const product *p, bool h
                                                         int cols) {
   lanes sum[ROWS][COLS] = {0};
   int at = 0;
+  for (; cols == 1 && at + 2 * LANES <= p->k; at += 2 * LANES) {
+    add_lanes(p, half, rows, cols, at, LANES, sum);
+    add_lanes(p, half, rows, cols, at + LANES, LANES, sum);
+  }
   for (; at + LANES <= p->k; at += LANES) add_lanes(p, half, rows, cols, at, LANES, sum);
   if (at < p->k) add_lanes(p, half, rows, cols, at, p->k - at, sum);
 #pragma GCC unroll 4
@@ -151,7 +162,7 @@ static void short_sums(const product *p, int m, int n) {
 
 __attribute__((always_inline)) static inline void all_columns(product p, bool half, int m, int n) {
   int col = 0;
-  for (; col + COLS <= n; col += COLS) {
+  for (; m > 1 && col + COLS <= n; col += COLS) {
     columns(&p, half, m, COLS);
     p.w = rn_array_from(p.w, COLS * p.ldw);
     p.y += COLS;

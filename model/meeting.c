@@ -1,0 +1,24 @@
+#include "model/meeting.h"
+
+#include <omp.h>
+
+enum {
+  LINE_BYTES = 64,
+  LOOK_BYTES = 512,      /* between two looks for who else has come */
+  FIRST_BYTES = 4096,    /* asked for in any case: the next reading starts at once */
+  MOST_BYTES = 256 << 10 /* of a cache of one core's own */
+};
+
+void rn_meet(rn_meeting *meeting, int64_t *met, const void *next, size_t bytes) {
+  const char *from = next;
+  const int64_t all = ++*met * omp_get_num_threads();
+  const size_t most = bytes < MOST_BYTES ? bytes : MOST_BYTES;
+  atomic_fetch_add(&meeting->arrivals, 1);
+  for (size_t at = 0; at < most; at += LOOK_BYTES) {
+    if (at >= FIRST_BYTES && atomic_load(&meeting->arrivals) >= all) break;
+    for (size_t line = at; line < at + LOOK_BYTES; line += LINE_BYTES) {
+      __builtin_prefetch(from + line, 0, 2);
+    }
+  }
+#pragma omp barrier
+}

@@ -1,0 +1,21 @@
+/** Threads that wait for each other, and read ahead meanwhile. */
+#ifndef RN_MODEL_MEETING_H
+#define RN_MODEL_MEETING_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** How many arrivals there have been at all meetings of a parallel region; zero before it. */
+typedef struct rn_meeting {
+  atomic_int_least64_t arrivals;
+} rn_meeting;
+
+/**
+ * A barrier: returns once all threads of the region have called it as often as this one, `met`
+ * times with this one, which it counts. Until the last has come, memory from `next` on that this
+ * thread reads afterwards is brought near, at most `bytes` of it: a wait costs no bandwidth.
+ */
+void rn_meet(rn_meeting *meeting, int64_t *met, const void *next, size_t bytes);
+
+#endif
