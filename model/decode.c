@@ -28,7 +28,6 @@ typedef struct step {
   const rn_real *in; /* [count, D]: what a block reads: those, or the stream */
   int layer;
   const rn_layer_params *at;
-  int64_t met;
 } step;
 
 /* A product's weights [n, k], in params. */
@@ -59,14 +58,14 @@ static void multiply(const step *s, weights w, const rn_real *x, rn_real beta, r
 }
 
 /* The threads meet before a product with w. */
-static void meet_before(step *s, weights w) {
+static void meet_before(const step *s, weights w) {
   const rn_array own = own_weights(s, w);
-  rn_meet(&s->d->meeting, &s->met, own.at,
+  rn_meet(&s->d->meeting, own.at,
           (size_t)(rn_range_count(own_part(w)) * w.k) * rn_element_bytes(own.half));
 }
 
 /* The same, before states of rows and heads, the first of which lie in memory on end. */
-static void meet_before_states(step *s, rn_range own) {
+static void meet_before_states(const step *s, rn_range own) {
   const rn_decoder *d = s->d;
   const int heads = d->spec.heads, row = (int)(own.begin / heads), head = (int)(own.begin % heads);
   const int64_t each = (int64_t)d->key_width * d->value_width;
@@ -74,7 +73,7 @@ static void meet_before_states(step *s, rn_range own) {
   int64_t count = rn_range_count(own);
   if (count > heads - head) count = heads - head;
   if (count > 0) from = rn_decoder_state(s->d, s->slot[row], s->layer) + head * each;
-  rn_meet(&s->d->meeting, &s->met, from, (size_t)(count * each) * sizeof *from);
+  rn_meet(&s->d->meeting, from, (size_t)(count * each) * sizeof *from);
 }
 
 static weights weights_in(const step *s) {
@@ -190,7 +189,7 @@ static void add_to_stream(const step *s, weights w, const rn_real *x) {
   multiply(s, w, x, (rn_real)rn_spec_residual(&d->spec), d->stream, D);
 }
 
-static void retention_block(step *s) {
+static void retention_block(const step *s) {
   const rn_decoder *d = s->d;
   const int heads = d->spec.heads;
   const rn_range own = rn_cut(s->count * heads, omp_get_num_threads(), omp_get_thread_num());
@@ -201,7 +200,7 @@ static void retention_block(step *s) {
   add_to_stream(s, weights_out(s), d->gated);
 }
 
-static void ffn_block(step *s) {
+static void ffn_block(const step *s) {
   const rn_decoder *d = s->d;
   const int F = d->spec.ffn_dim;
   const bool glu = d->spec.ffn == RN_FFN_GLU;

@@ -42,8 +42,9 @@ static rn_status take_memory(rn_err *err, bool half, rn_decoder *d) {
   RN_TRY(err, rn_param_table_create(err, &d->spec, 0, d->spec.layers, &d->table));
   RN_TRY(err, rn_retention_create(err, &d->spec, 1, &d->core));
   RN_TRY(err, rn_alloc(err, "rotation", (size_t)d->half, sizeof(double), &d->theta));
-  RN_TRY(err, rn_alloc(err, "normed rows", (size_t)(d->threads * d->slots) * (size_t)d->spec.dim,
-                       sizeof(rn_real), &d->normed));
+  RN_TRY(err,
+         rn_alloc(err, "normed rows", (size_t)d->threads * (size_t)d->slots * (size_t)d->spec.dim,
+                  sizeof(rn_real), &d->normed));
   RN_TRY(err, rn_alloc(err, "positions", (size_t)d->slots, sizeof(int64_t), &d->position));
   RN_TRY(err, rn_alloc(err, "states", states, sizeof(rn_real), &d->states));
   RN_TRY(err, rn_arena_create(err, arena_bytes(d), &d->arena));

@@ -9,11 +9,12 @@ enum {
   MOST_BYTES = 256 << 10 /* of a cache of one core's own */
 };
 
-void rn_meet(rn_meeting *meeting, int64_t *met, const void *next, size_t bytes) {
+void rn_meet(rn_meeting *meeting, const void *next, size_t bytes) {
   const char *from = next;
-  const int64_t all = ++*met * omp_get_num_threads();
+  const int64_t threads = omp_get_num_threads();
+  const int64_t before = atomic_fetch_add(&meeting->arrivals, 1);
+  const int64_t all = (before / threads + 1) * threads;
   const size_t most = bytes < MOST_BYTES ? bytes : MOST_BYTES;
-  atomic_fetch_add(&meeting->arrivals, 1);
   for (size_t at = 0; at < most; at += LOOK_BYTES) {
     if (at >= FIRST_BYTES && atomic_load(&meeting->arrivals) >= all) break;
     for (size_t line = at; line < at + LOOK_BYTES; line += LINE_BYTES) {

@@ -12,10 +12,10 @@ typedef struct rn_meeting {
 } rn_meeting;
 
 /**
- * A barrier: returns once all threads of the region have called it as often as this one, `met`
- * times with this one, which it counts. Until the last has come, memory from `next` on that this
- * thread reads afterwards is brought near, at most `bytes` of it: a wait costs no bandwidth.
+ * A barrier: returns once all threads of the region have called it as often as this one. Until the
+ * last has come, memory from `next` on that this thread reads afterwards is brought near, at most
+ * `bytes` of it: a wait costs no bandwidth.
  */
-void rn_meet(rn_meeting *meeting, int64_t *met, const void *next, size_t bytes);
+void rn_meet(rn_meeting *meeting, const void *next, size_t bytes);
 
 #endif

@@ -21,15 +21,16 @@ void rn_log_setup(bool quiet, bool json) {
   settings.launched = getenv("OMPI_COMM_WORLD_SIZE") != NULL;
 }
 
-FILE *rn_log_stream(void) {
+/* NULL when quiet. */
+static FILE *stream_of_lines(void) {
   if (settings.quiet) return NULL;
   return settings.json ? stderr : stdout;
 }
 
 /* Takes the progress line off the terminal, so that the next text starts on a clean one. */
 static void clear_pending(void) {
-  FILE *stream = rn_log_stream();
   if (!settings.line_pending) return;
+  FILE *stream = stream_of_lines();
   if (stream != NULL) {
     fputs("\r\033[K", stream);
     fflush(stream);
@@ -55,7 +56,7 @@ static bool say(FILE *stream, const char *before, const char *format, va_list ar
 void rn_log_info(const char *format, ...) {
   va_list args;
   va_start(args, format);
-  say(rn_log_stream(), "", format, args, "\n");
+  say(stream_of_lines(), "", format, args, "\n");
   va_end(args);
 }
 
@@ -80,7 +81,7 @@ static bool is_watched(FILE *stream) {
 }
 
 void rn_log_progress(const char *format, ...) {
-  FILE *stream = rn_log_stream();
+  FILE *stream = stream_of_lines();
   if (stream == NULL || !is_watched(stream)) return;
   va_list args;
   va_start(args, format);
@@ -100,7 +101,7 @@ void rn_log_do_not_wait(void) {
 }
 
 void rn_log_error(const char *program, const rn_err *err) {
-  const char *text = err->text[0] != '\0' ? err->text : rn_status_word(err->status);
   clear_pending();
+  const char *text = err->text[0] != '\0' ? err->text : rn_status_word(err->status);
   fprintf(stderr, "%s: %s\n", program, text);
 }

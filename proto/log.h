@@ -16,9 +16,6 @@
 /** Set once by main: `quiet` on all ranks but the first, `json` when stdout is kept for JSON. */
 void rn_log_setup(bool quiet, bool json);
 
-/** Where lines go, for tables; NULL when quiet. */
-FILE *rn_log_stream(void);
-
 /** One line; the newline is added. */
 void rn_log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

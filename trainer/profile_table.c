@@ -59,15 +59,15 @@ static void add_rank(table *t, const sent *path, int paths) {
   }
 }
 
-static void print_row(FILE *file, const table *t, int index, int depth) {
+static void print_row(const table *t, int index, int depth) {
   const row *r = &t->row[index];
   const double each = 1e3 / t->steps, mean_s = r->sum_s / t->ranks / t->steps;
-  fprintf(file, "%*s%-*s %8.1f %10.3f %10.3f %10.3f %8.1f %8.1f\n", 2 * depth, "",
-          NAME_WIDTH - 2 * depth, r->name, (double)r->count / t->ranks / t->steps,
-          r->seen < t->ranks ? 0 : each * r->least_s, 1e3 * mean_s, each * r->most_s,
-          100 * mean_s / t->step_s, 100 * r->own_s / t->ranks / t->steps / t->step_s);
+  rn_log_info("%*s%-*s %8.1f %10.3f %10.3f %10.3f %8.1f %8.1f", 2 * depth, "",
+              NAME_WIDTH - 2 * depth, r->name, (double)r->count / t->ranks / t->steps,
+              r->seen < t->ranks ? 0 : each * r->least_s, 1e3 * mean_s, each * r->most_s,
+              100 * mean_s / t->step_s, 100 * r->own_s / t->ranks / t->steps / t->step_s);
   for (int i = index + 1; i < t->rows; i++) {
-    if (t->row[i].parent == index) print_row(file, t, i, depth + 1);
+    if (t->row[i].parent == index) print_row(t, i, depth + 1);
   }
 }
 
@@ -80,16 +80,16 @@ static double waiting_s(const table *t) {
   return sum_s / t->ranks / t->steps;
 }
 
-static void print_table(FILE *file, const table *t) {
-  fprintf(file, "profile: ms a step, %d ranks, %.0f steps; shares of the step, mean of the ranks\n",
-          t->ranks, t->steps);
-  fprintf(file, "%-*s %8s %10s %10s %10s %8s %8s\n", NAME_WIDTH, "", "times", "least", "mean",
-          "most", "%", "own %");
+static void print_table(const table *t) {
+  rn_log_info("profile: ms a step, %d ranks, %.0f steps; shares of the step, mean of the ranks",
+              t->ranks, t->steps);
+  rn_log_info("%-*s %8s %10s %10s %10s %8s %8s", NAME_WIDTH, "", "times", "least", "mean", "most",
+              "%", "own %");
   for (int i = 0; i < t->rows; i++) {
-    if (t->row[i].parent < 0) print_row(file, t, i, 0);
+    if (t->row[i].parent < 0) print_row(t, i, 0);
   }
-  fprintf(file, "waiting for other ranks: %.3f ms a step, %.1f %%\n", 1e3 * waiting_s(t),
-          100 * waiting_s(t) / t->step_s);
+  rn_log_info("waiting for other ranks: %.3f ms a step, %.1f %%", 1e3 * waiting_s(t),
+              100 * waiting_s(t) / t->step_s);
 }
 
 static int fill(sent *path) {
@@ -117,7 +117,7 @@ static rn_status show(rn_err *err, const rn_profile *profile, const char *all, c
     all += sizes[r];
   }
   t->step_s = t->row[find_row(t, -1, "step")].sum_s / ranks / t->steps;
-  print_table(rn_log_stream(), t);
+  print_table(t);
   free(t);
   return RN_OK;
 }

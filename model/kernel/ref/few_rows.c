@@ -118,6 +118,7 @@ __attribute__((always_inline)) static inline void block(const product *p, bool h
                                                         int cols) {
   lanes sum[ROWS][COLS] = {0};
   int at = 0;
+  /* Two at a time: that loop is as fast wherever it comes to lie. */
   for (; cols == 1 && at + 2 * LANES <= p->k; at += 2 * LANES) {
     add_lanes(p, half, rows, cols, at, LANES, sum);
     add_lanes(p, half, rows, cols, at + LANES, LANES, sum);
