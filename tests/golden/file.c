@@ -81,6 +81,7 @@ rn_status golden_open(rn_err *err, const char *path, golden_case *out) {
   *out = (golden_case){.path = path};
   RN_TRY(err, rn_safetensors_open(err, path, &out->file));
   RN_TRY(err, read_config(err, out));
+  RN_TRY(err, golden_read_tolerances(err, out));
   RN_TRY(err, tell_kind(err, out));
   for (int p = 0; p < GOLDEN_PRECISIONS; p++) {
     RN_TRY(err,
@@ -91,6 +92,8 @@ rn_status golden_open(rn_err *err, const char *path, golden_case *out) {
 
 void golden_close(golden_case *c) {
   rn_safetensors_close(&c->file);
+  json_decref(c->own_bounds);
+  json_decref(c->table_bounds);
   json_decref(c->config);
   while (c->blocks != NULL) {
     struct golden_block *next = c->blocks->next;

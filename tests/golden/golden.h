@@ -49,7 +49,7 @@ typedef enum {
 typedef struct golden_meaning {
   golden_role role;
   golden_measure measure;
-  double tolerance; /* in float */
+  double tolerance; /* in float, where no bound was measured for the array (golden_bound) */
 } golden_meaning;
 
 enum { GOLDEN_DIMS = 6 };
@@ -71,7 +71,8 @@ typedef struct golden_case {
   golden_kind kind;
   rn_safetensors *file;
   json_t *config;
-  bool *reached[GOLDEN_PRECISIONS]; /* [arrays]: compared in that precision */
+  json_t *own_bounds, *table_bounds; /* by array name, or NULL: golden_read_tolerances */
+  bool *reached[GOLDEN_PRECISIONS];  /* [arrays]: compared in that precision */
   int lines, misses;
   struct golden_block *blocks; /* memory taken */
 } golden_case;
@@ -79,6 +80,18 @@ typedef struct golden_case {
 /** Opens the file, reads its config and tells its kind. Errors name the file and what is wrong. */
 rn_status golden_open(rn_err *err, const char *path, golden_case *out);
 void golden_close(golden_case *c);
+
+/**
+ * The measured bounds on a float run's errors: config.tolerance, and what tolerances.json in the
+ * file's folder lists for __metadata__.case. Part of golden_open. Errors: either is malformed.
+ */
+rn_status golden_read_tolerances(rn_err *err, golden_case *c);
+
+/**
+ * The bound on a float run's largest error in that array: config.tolerance, else tolerances.json.
+ * Nothing is multiplied with it. False where neither lists the array: the meaning's then counts.
+ */
+bool golden_bound(const golden_case *c, const char *name, double *bound);
 
 /** The kind's word in messages. */
 const char *golden_kind_word(golden_kind kind);

@@ -1,7 +1,9 @@
 /*
  * golden_check notices: one value a little off in any kind of array, an array of another name, a
- * file cut short or without its config. Arguments: the program, a file of golden vectors.
+ * file cut short or without its config. A float run is held to the bound that config.tolerance
+ * gives for an array, else to that of tolerances.json. Arguments: the program, a file of vectors.
  */
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@ static rn_err *err = &(rn_err){0};
 
 typedef struct vectors {
   const char *program;
+  json_t *table; /* tolerances.json */
   unsigned char *bytes;
   size_t size;
   rn_safetensors *file;
@@ -168,15 +171,116 @@ static void a_file_cut_short_is_an_error(const vectors *v) {
   }
 }
 
+/* ---- bounds ---- */
+
+/* The table that lies beside the changed copies; not_json: something else. */
+static void write_table(const json_t *table, const char *not_json) {
+  const char *path = temp_path("tolerances.json");
+  FILE *out = fopen(path, "wb");
+  if (out == NULL) abort();
+  if (not_json != NULL ? fputs(not_json, out) < 0 : json_dumpf(table, out, 0) != 0) abort();
+  if (fclose(out) != 0) abort();
+}
+
+/* The table with another bound for one array of this case. */
+static json_t *table_with(const vectors *v, const char *array, json_t *bound) {
+  json_t *table = json_deep_copy(v->table);
+  const char *name = rn_safetensors_metadata(v->file, "case");
+  json_t *bounds = json_object_get(json_object_get(table, "tolerances"), name);
+  if (json_object_set_new(bounds, array, bound) != 0) abort();
+  return table;
+}
+
+/* An array that a float run cannot reach exactly, and that the table lists. */
+static const char *inexact_array(const vectors *v) {
+  const char *name = rn_safetensors_metadata(v->file, "case"), *array;
+  json_t *bound, *bounds = json_object_get(json_object_get(v->table, "tolerances"), name);
+  json_object_foreach(bounds, array, bound) {
+    if (is_compared(array) && strcmp(array, "lr.f64") != 0) return array;
+  }
+  return NULL;
+}
+
+/* The file's bytes with config.tolerance set; the header is written anew. */
+static unsigned char *with_own_bound(const vectors *v, const char *array, json_t *bound,
+                                     size_t *size) {
+  uint64_t length;
+  memcpy(&length, v->bytes, sizeof length);
+  json_t *header = json_loadb((const char *)v->bytes + 8, length, 0, NULL);
+  json_t *metadata = json_object_get(header, "__metadata__");
+  json_t *config = json_loads(json_string_value(json_object_get(metadata, "config")), 0, NULL);
+  json_t *bounds = json_object();
+  json_object_set_new(bounds, array, bound);
+  json_object_set_new(config, "tolerance", bounds);
+  char *text = json_dumps(config, JSON_COMPACT);
+  json_object_set_new(metadata, "config", json_string(text));
+  char *head = json_dumps(header, JSON_COMPACT | JSON_PRESERVE_ORDER);
+  const uint64_t used = strlen(head), padded = (used + 7) / 8 * 8;
+  const size_t data = v->size - 8 - length;
+  *size = 8 + padded + data;
+  unsigned char *out = malloc(*size);
+  if (out == NULL) abort();
+  memcpy(out, &padded, 8);
+  memset(out + 8, ' ', padded);
+  memcpy(out + 8, head, used);
+  memcpy(out + 8 + padded, v->bytes + 8 + length, data);
+  free(head);
+  free(text);
+  json_decref(config);
+  json_decref(header);
+  return out;
+}
+
+static void check_own_bound(const vectors *v, const char *array, json_t *bound, int code) {
+  size_t size;
+  unsigned char *bytes = with_own_bound(v, array, bound, &size);
+  CHECK_EQUAL(code_of(v, bytes, size), code);
+  free(bytes);
+}
+
+static void check_table(const vectors *v, json_t *table, int code) {
+  write_table(table, NULL);
+  CHECK_EQUAL(code_of(v, v->bytes, v->size), code);
+  json_decref(table);
+}
+
+/* No float run is exact: a bound of 0 is missed, one of 1000 held, whichever the table's rows say.
+ */
+static void bounds_are_the_files(const vectors *v) {
+  const char *array = inexact_array(v);
+  if (!CHECK(array != NULL)) return;
+  check_table(v, table_with(v, array, json_real(0)), 1);
+  check_own_bound(v, array, json_real(1000), 0); /* the file's own bound wins */
+  check_table(v, table_with(v, array, json_string("1")), 1);
+  write_table(NULL, "{");
+  fails(v, "a table that is no JSON", v->bytes, v->size);
+  write_table(v->table, NULL);
+  check_own_bound(v, array, json_real(0), 1);
+  check_own_bound(v, array, json_real(-1), 1);
+}
+
+static void load_table(const char *file, vectors *v) {
+  char path[4096];
+  const char *slash = strrchr(file, '/');
+  const int folder = slash == NULL ? 0 : (int)(slash - file) + 1;
+  snprintf(path, sizeof path, "%.*stolerances.json", folder, file);
+  v->table = json_load_file(path, 0, NULL);
+  if (!CHECK(v->table != NULL)) exit(check_result());
+  write_table(v->table, NULL);
+}
+
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
   vectors v = {.program = argv[1]};
   read_bytes(argv[2], &v);
+  load_table(argv[2], &v);
   CHECK_OK(err, rn_safetensors_open(err, argv[2], &v.file));
   CHECK_EQUAL(code_of(&v, v.bytes, v.size), 0);
   a_value_off_is_a_miss(&v);
   another_name_is_an_error(&v);
   a_file_cut_short_is_an_error(&v);
+  bounds_are_the_files(&v);
+  json_decref(v.table);
   rn_safetensors_close(&v.file);
   free(v.bytes);
   return check_result();

@@ -1,4 +1,5 @@
-/* What every array name means, by kind of case: the role, and the tolerance in float. */
+/* What every array name means, by kind of case: the role, and the tolerance in float that counts
+ * where no bound was measured for the array. */
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
