@@ -13,6 +13,19 @@ fail() {
   failures=$((failures + 1))
 }
 
+# Ends a test that this machine cannot run; ctest counts it as skipped. Never hides a failure.
+skip() { # skip REASON
+  echo "skipped: $*"
+  [ "$failures" = 0 ] || exit 1
+  exit 77
+}
+
+# A run with train.precision=bf16 whose products fell back to fp32 shows nothing of bf16.
+need_bf16() { # need_bf16 DIR
+  grep -q '"products": "[a-z]* bf16"' "$1/summary.json" ||
+    skip "$(grep -o 'bf16: .*' "$1.log" || echo 'this machine computes bf16 in fp32')"
+}
+
 # To be called at the end.
 finish() {
   echo "${0##*/}${case:+ $case}: $failures failures"

@@ -50,10 +50,6 @@ case $case in
     must_train 6 on "${keys[@]}" parallel.share_weights=on
     grep -q 'weights shared by up to 6 ranks' on.log || fail "nothing is shared: $(head -n 3 on.log)"
     same_run off on
-    half=("${keys[@]}" train.precision=bf16)
-    must_train 6 half-off "${half[@]}" parallel.share_weights=off
-    RETNET_NODE_RANKS=4 must_train 6 half-on "${half[@]}"
-    same_run half-off half-on
     for ranks in 1 2 4; do
       RETNET_NODE_RANKS=$ranks must_train 6 "node$ranks" "${keys[@]}" train.steps=10
       RETNET_NODE_RANKS=$((5 - ranks)) must_train 6 "node$ranks" "${keys[@]}"
@@ -61,17 +57,27 @@ case $case in
     done
     refuse 2 parallel.share_weights "$bin/retnet-train" run.yaml -s run.dir=alone \
       -s parallel.share_weights=on
+    ;;
+  weights_bf16)
+    half=(parallel.data=3 parallel.sequence=2 train.eval_every=7 train.precision=bf16)
+    must_train 6 half-off "${half[@]}" parallel.share_weights=off
+    need_bf16 half-off
+    RETNET_NODE_RANKS=4 must_train 6 half-on "${half[@]}"
+    same_run half-off half-on
+    ;;
+  weights_small_shm)
     # A command behind this runs where /dev/shm is too small for anything.
     # shellcheck disable=SC2016
     small=(unshare --mount sh -c 'mount -t tmpfs -o size=8m tmpfs /dev/shm && "$@"' small)
-    if "${small[@]}" true 2>/dev/null; then
-      "${small[@]}" mpirun -n 6 --oversubscribe "$bin/retnet-train" run.yaml -s run.dir=small \
-        "${keys[@]/#/-s}" >small.log 2>&1 || fail "small /dev/shm: $(tail -n 3 small.log)"
-      grep -q 'weights are not shared.*/dev/shm' small.log || fail "no word: $(head -n 3 small.log)"
-      same_run off small
-      refuse 2 parallel.share_weights "${small[@]}" mpirun -n 2 --oversubscribe \
-        "$bin/retnet-train" run.yaml -s run.dir=none -s parallel.share_weights=on
-    fi
+    "${small[@]}" true 2>/dev/null || skip 'mounting a small /dev/shm needs root'
+    keys=(parallel.data=3 parallel.sequence=2 train.eval_every=7)
+    must_train 6 off "${keys[@]}" parallel.share_weights=off
+    "${small[@]}" mpirun -n 6 --oversubscribe "$bin/retnet-train" run.yaml -s run.dir=small \
+      "${keys[@]/#/-s}" >small.log 2>&1 || fail "small /dev/shm: $(tail -n 3 small.log)"
+    grep -q 'weights are not shared.*/dev/shm' small.log || fail "no word: $(head -n 3 small.log)"
+    same_run off small
+    refuse 2 parallel.share_weights "${small[@]}" mpirun -n 2 --oversubscribe \
+      "$bin/retnet-train" run.yaml -s run.dir=none -s parallel.share_weights=on
     ;;
   resume)
     sequence=(parallel.sequence=2)
