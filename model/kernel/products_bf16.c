@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <threads.h>
 
+#include "model/kernel/onednn_matmul.h"
 #include "model/kernel/providers.h"
 
 /* Which product it is: everything that the code depends on. */
@@ -20,8 +21,7 @@ typedef struct shape {
 
 typedef struct made_product {
   shape of;
-  dnnl_primitive_t code;
-  dnnl_memory_t a, b, c;
+  rn_onednn_matmul by;
 } made_product;
 
 enum { KEPT = 256 };
@@ -39,19 +39,9 @@ bool rn_products_bf16_serves(void) {
   return (isa & needed) == needed;
 }
 
-static void forget(made_product *p) {
-  dnnl_primitive_destroy(p->code);
-  dnnl_memory_destroy(p->a);
-  dnnl_memory_destroy(p->b);
-  dnnl_memory_destroy(p->c);
-  *p = (made_product){0};
-}
-
 static void destroy_desk(void *desk_of_ending_thread) {
   desk *d = desk_of_ending_thread;
-  for (int i = 0; i < KEPT; i++) {
-    if (d->kept[i].code != NULL) forget(&d->kept[i]);
-  }
+  for (int i = 0; i < KEPT; i++) rn_onednn_matmul_destroy(&d->kept[i].by);
   if (d->stream != NULL) dnnl_stream_destroy(d->stream);
   if (d->engine != NULL) dnnl_engine_destroy(d->engine);
   free(d);
@@ -81,45 +71,18 @@ static desk *desk_of_thread(void) {
   return NULL;
 }
 
-/* A matrix [rows, cols] in memory of that type: its elements lie row by row, or column by column.
- */
-static bool describe(int64_t rows, int64_t cols, bool transposed, int64_t ld, dnnl_data_type_t type,
-                     dnnl_memory_desc_t *out) {
-  const dnnl_dims_t dims = {rows, cols}, strides = {transposed ? 1 : ld, transposed ? ld : 1};
-  return dnnl_memory_desc_init_by_strides(out, 2, dims, type, strides) == dnnl_success;
-}
-
-static bool make_code(dnnl_engine_t engine, const dnnl_matmul_desc_t *product, bool add,
-                      dnnl_primitive_t *out) {
-  dnnl_primitive_attr_t attr = NULL;
-  dnnl_post_ops_t sum = NULL;
-  dnnl_primitive_desc_t plan = NULL;
-  bool made = dnnl_primitive_attr_create(&attr) == dnnl_success &&
-              dnnl_post_ops_create(&sum) == dnnl_success &&
-              (!add || dnnl_post_ops_append_sum(sum, 1) == dnnl_success) &&
-              dnnl_primitive_attr_set_post_ops(attr, sum) == dnnl_success &&
-              dnnl_primitive_desc_create(&plan, product, attr, engine, NULL) == dnnl_success;
-  made = made && dnnl_primitive_create(out, plan) == dnnl_success;
-  if (plan != NULL) dnnl_primitive_desc_destroy(plan);
-  if (sum != NULL) dnnl_post_ops_destroy(sum);
-  if (attr != NULL) dnnl_primitive_attr_destroy(attr);
-  return made;
+/* A matrix [rows, cols]: its elements lie row by row, or column by column. */
+static rn_onednn_matrix matrix(int64_t rows, int64_t cols, bool transposed, int64_t ld,
+                               dnnl_data_type_t type) {
+  return (rn_onednn_matrix){rows, cols, transposed ? 1 : ld, transposed ? ld : 1, type};
 }
 
 static bool make(dnnl_engine_t engine, shape s, made_product *p) {
-  dnnl_memory_desc_t a, b, c;
-  dnnl_matmul_desc_t product;
   p->of = s;
-  const bool made = describe(s.m, s.k, s.a_transposed, s.lda, dnnl_bf16, &a) &&
-                    describe(s.k, s.n, s.b_transposed, s.ldb, dnnl_bf16, &b) &&
-                    describe(s.m, s.n, false, s.ldc, s.c_half ? dnnl_bf16 : dnnl_f32, &c) &&
-                    dnnl_matmul_desc_init(&product, &a, &b, NULL, &c) == dnnl_success &&
-                    make_code(engine, &product, s.add, &p->code) &&
-                    dnnl_memory_create(&p->a, &a, engine, DNNL_MEMORY_NONE) == dnnl_success &&
-                    dnnl_memory_create(&p->b, &b, engine, DNNL_MEMORY_NONE) == dnnl_success &&
-                    dnnl_memory_create(&p->c, &c, engine, DNNL_MEMORY_NONE) == dnnl_success;
-  if (!made) forget(p);
-  return made;
+  return rn_onednn_matmul_create(engine, matrix(s.m, s.k, s.a_transposed, s.lda, dnnl_bf16),
+                                 matrix(s.k, s.n, s.b_transposed, s.ldb, dnnl_bf16),
+                                 matrix(s.m, s.n, false, s.ldc, s.c_half ? dnnl_bf16 : dnnl_f32),
+                                 s.add, &p->by);
 }
 
 static bool same(shape a, shape b) {
@@ -142,8 +105,8 @@ static size_t hash(shape s) {
 
 static made_product *product_of(desk *d, shape s) {
   made_product *p = &d->kept[hash(s)];
-  if (p->code != NULL && same(p->of, s)) return p;
-  if (p->code != NULL) forget(p);
+  if (p->by.code != NULL && same(p->of, s)) return p;
+  rn_onednn_matmul_destroy(&p->by);
   return make(d->engine, s, p) ? p : NULL;
 }
 
@@ -152,12 +115,12 @@ static bool multiply(shape s, const rn_half *a, const rn_half *b, rn_array c) {
   desk *d = desk_of_thread();
   made_product *p = d != NULL ? product_of(d, s) : NULL;
   if (p == NULL) return false;
-  dnnl_memory_set_data_handle(p->a, rn_halves(a).at);
-  dnnl_memory_set_data_handle(p->b, rn_halves(b).at);
-  dnnl_memory_set_data_handle(p->c, c.at);
+  dnnl_memory_set_data_handle(p->by.a, rn_halves(a).at);
+  dnnl_memory_set_data_handle(p->by.b, rn_halves(b).at);
+  dnnl_memory_set_data_handle(p->by.c, c.at);
   const dnnl_exec_arg_t arrays[] = {
-      {DNNL_ARG_SRC, p->a}, {DNNL_ARG_WEIGHTS, p->b}, {DNNL_ARG_DST, p->c}};
-  return dnnl_primitive_execute(p->code, d->stream, 3, arrays) == dnnl_success &&
+      {DNNL_ARG_SRC, p->by.a}, {DNNL_ARG_WEIGHTS, p->by.b}, {DNNL_ARG_DST, p->by.c}};
+  return dnnl_primitive_execute(p->by.code, d->stream, 3, arrays) == dnnl_success &&
          dnnl_stream_wait(d->stream) == dnnl_success;
 }
 
