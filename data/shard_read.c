@@ -157,7 +157,7 @@ static rn_status unpack_block(rn_err *err, const char *path, const void *raw, si
   return status;
 }
 
-rn_status rn_shard_read_block(rn_err *err, const rn_shard *shard, int64_t block, int32_t *tokens) {
+static rn_status read_block(rn_err *err, const rn_shard *shard, int64_t block, int32_t *tokens) {
   const Retnet__BlockPlace *b = shard->footer->block[block];
   const rn_blob_place place = {(int64_t)b->offset, (int64_t)b->stored_bytes, b->sum};
   void *raw = NULL;
@@ -168,6 +168,13 @@ rn_status rn_shard_read_block(rn_err *err, const rn_shard *shard, int64_t block,
                                   b->tokens, tokens, &count);
   free(raw);
   return status;
+}
+
+rn_status rn_shard_read_block(rn_err *err, const rn_shard *shard, int64_t block, int32_t *tokens) {
+  rn_err why = {0};
+  const rn_status status = read_block(&why, shard, block, tokens);
+  if (status == RN_OK) return RN_OK;
+  return rn_fail(err, status, "block %lld: %s", (long long)block, why.text);
 }
 
 static bool same_header(const Retnet__ShardHeader *a, const Retnet__ShardHeader *b) {

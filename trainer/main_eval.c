@@ -10,6 +10,7 @@
 #include "proto/options.h"
 #include "proto/version.h"
 #include "trainer/blas_care.h"
+#include "trainer/checkpoint_find.h"
 #include "trainer/core_care.h"
 #include "trainer/evaluate.h"
 #include "trainer/launch.h"
@@ -93,6 +94,12 @@ static rn_status read_keys(rn_err *err, const options *o, Retnet__Config **confi
   return rn_options_load(err, NULL, o->overrides.word, o->overrides.count, config);
 }
 
+/* How many sequences there are decides what the ranks do. */
+static rn_status check_same_split(rn_err *err, rn_world *world, const rn_split *split) {
+  const uint64_t val[2] = {split->content, (uint64_t)split->tokens};
+  return rn_world_check_same(err, world, "the validation data", val, sizeof val);
+}
+
 static rn_status run(rn_err *err, rn_world *world, const options *o) {
   static const char *const forms[] = {"chunkwise", "parallel", "recurrent"};
   rn_loaded model = {0};
@@ -100,6 +107,7 @@ static rn_status run(rn_err *err, rn_world *world, const options *o) {
   rn_evaluation e;
   int form = RN_FORM_CHUNKWISE;
   rn_cores cores;
+  rn_path found;
   Retnet__Config *config = NULL;
   RN_TRY(err, rn_agree(err, world, read_keys(err, o, &config)));
   rn_status status = rn_cores_look(err, world, &cores);
@@ -109,9 +117,12 @@ static rn_status run(rn_err *err, rn_world *world, const options *o) {
   }
   if (status == RN_OK && o->form != NULL)
     status = rn_args_choose(err, "--form", o->form, forms, 3, &form);
-  if (status == RN_OK) status = rn_loaded_open(err, o->checkpoint, &model);
+  /* Found once for all: beside a live run the newest one may change while the ranks look. */
+  if (status == RN_OK) status = rn_checkpoint_find(err, world, o->checkpoint, false, true, &found);
+  if (status == RN_OK) status = rn_loaded_open(err, found.text, &model);
   if (status == RN_OK) status = rn_split_open(err, o->data, "val", &split);
   status = rn_agree(err, world, status);
+  if (status == RN_OK) status = check_same_split(err, world, &split);
   if (status == RN_OK) {
     const int length = o->sequence_length > 0 ? (int)o->sequence_length
                                               : model.manifest->config->data->sequence_length;

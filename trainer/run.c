@@ -24,6 +24,21 @@ static rn_status check_documents(rn_err *err, const rn_run *run) {
                  "data.reset_at_documents to false");
 }
 
+/* The model has rows for the tokens of the train split only. */
+static rn_status check_val_kind(rn_err *err, const rn_run *run) {
+  const Retnet__ShardHeader *train = rn_split_header(&run->train),
+                            *val = rn_split_header(&run->val);
+  if (val->tokenizer_hash == train->tokenizer_hash && val->vocabulary == train->vocabulary &&
+      val->document_token == train->document_token) {
+    return RN_OK;
+  }
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s: its val split has another tokenizer or vocabulary than its train split; build "
+      "both by one `retnet-data build`",
+      run->config->data->dir);
+}
+
 static rn_status open_data(rn_err *err, rn_run *run) {
   const Retnet__Data *data = run->config->data;
   if (data->dir == NULL) return RN_OK;
@@ -37,8 +52,17 @@ static rn_status open_data(rn_err *err, rn_run *run) {
   if (rn_file_exists(rn_path_join(data->dir, "val").text)) {
     RN_TRY(err, rn_split_open(err, data->dir, "val", &run->val));
     run->has_val = true;
+    RN_TRY(err, check_val_kind(err, run));
   }
   return RN_OK;
+}
+
+/* What the ranks do follows from these: they must be the same everywhere. */
+static rn_status check_same_data(rn_err *err, rn_run *run) {
+  const uint64_t train[2] = {run->train.content, (uint64_t)run->train.tokens};
+  const uint64_t val[3] = {run->has_val, run->val.content, (uint64_t)run->val.tokens};
+  RN_TRY(err, rn_world_check_same(err, run->world, "the training data", train, sizeof train));
+  return rn_world_check_same(err, run->world, "the validation data", val, sizeof val);
 }
 
 /* Everything that needs no other rank. */
@@ -255,8 +279,7 @@ rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn
   rn_threads_start(out->threads);
   rn_status status;
   if ((status = rn_agree(err, world, plan_run(err, machine, out))) != RN_OK ||
-      (status = rn_world_check_same(err, world, "the training data", &out->train.content,
-                                    sizeof out->train.content)) != RN_OK ||
+      (status = check_same_data(err, out)) != RN_OK ||
       (status = rn_agree(err, world, make_grid(err, out))) != RN_OK ||
       (status = rn_agree(err, world, make_state(err, out))) != RN_OK ||
       (status = make_weights(err, out)) != RN_OK || (status = make_exchange(err, out)) != RN_OK ||

@@ -215,14 +215,38 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   return finish_step(err, run, targets, out);
 }
 
-/* Loss of stored sequences first .. last-1, of `length` tokens each, into *sum. */
-static rn_status validate_some(rn_err *err, rn_run *run, int64_t first, int64_t last,
-                               int64_t length, double *sum) {
+/*
+ * Sequence i of the val split in every band. A piece that cannot be read is filled with synthetic
+ * tokens, so that the messages between ranks go on; returns the first failure, for the agreement
+ * that follows.
+ */
+static rn_status read_or_fill(rn_err *err, rn_run *run, int64_t i) {
+  const Retnet__Data *data = run->config->data;
+  rn_status worst = RN_OK;
+  for (int k = 0; k < run->layout.segments; k++) {
+    rn_status status = rn_batch_add(err, &run->band[k], &run->val, i, data->sequence_length, i,
+                                    data->reset_at_documents);
+    if (status == RN_OK) continue;
+    rn_batch_make_up(&run->band[k], run->spec.vocab, i);
+    if (worst == RN_OK) worst = status;
+  }
+  return worst;
+}
+
+/*
+ * Loss of stored sequences first .. last-1, of `length` tokens each, into *sum. *read keeps the
+ * first failure to read; what is returned is a failure of messages.
+ */
+static rn_status validate_some(rn_err *err, rn_run *run, rn_range stored, int64_t length,
+                               rn_status *read, double *sum) {
   const rn_form form =
       run->spec.retention_scale == RN_SCALE_TS_PARALLEL ? RN_FORM_PARALLEL : RN_FORM_CHUNKWISE;
   start_batch(run, length);
-  for (int64_t i = first; i < last; i++) RN_TRY(err, read_sequence(err, run, &run->val, i, i));
-  rn_run_set_units(run, (int)(last - first), 0, 0);
+  for (int64_t i = stored.begin; i < stored.end; i++) {
+    const rn_status status = read_or_fill(err, run, i);
+    if (*read == RN_OK) *read = status;
+  }
+  rn_run_set_units(run, (int)rn_range_count(stored), 0, 0);
   run->scan.carried = NULL;
   for (int k = 0; k < run->layout.segments; k++) {
     rn_scan_port *port = rn_scan_source_port(&run->scan, RN_SCAN_FORWARD, 0, k);
@@ -231,23 +255,48 @@ static rn_status validate_some(rn_err *err, rn_run *run, int64_t first, int64_t 
   return RN_OK;
 }
 
+/* Rounds between two agreements: many where stages would wait for each other at each. */
+static int64_t rounds_between(const rn_run *run) {
+  enum { PER_STAGE = 8 };
+  return run->layout.pipeline > 1 ? PER_STAGE * run->layout.pipeline : 1;
+}
+
+/* All data ranks go through as many rounds as the one with the largest share has micro-batches. */
+static rn_status validate_share(rn_err *err, rn_run *run, int64_t sequences, double *sum) {
+  const int64_t length = run->config->data->sequence_length, size = run->layout.microbatch;
+  const int64_t rounds = (rn_range_count(rn_cut(sequences, run->layout.data, 0)) + size - 1) / size;
+  const rn_range share = rn_cut(sequences, run->layout.data, rn_grid_data(run->grid));
+  rn_status read = RN_OK;
+  for (int64_t r = 0; r < rounds; r++) {
+    rn_range some = {share.begin + r * size, share.begin + (r + 1) * size};
+    if (some.end > share.end) some.end = share.end;
+    if (some.begin < some.end) RN_TRY(err, validate_some(err, run, some, length, &read, sum));
+    if ((r + 1) % rounds_between(run) != 0 && r + 1 < rounds) continue;
+    RN_TRY(err, rn_agree(err, run->world, read));
+  }
+  return RN_OK;
+}
+
+/* The shorter sequence at the end of the split, by the last data rank. */
+static rn_status validate_tail(rn_err *err, rn_run *run, int64_t stored, int64_t tail,
+                               double *sum) {
+  rn_status read = RN_OK;
+  if (rn_grid_data(run->grid) == run->layout.data - 1) {
+    RN_TRY(err, validate_some(err, run, (rn_range){stored, stored + 1}, tail, &read, sum));
+  }
+  return rn_agree(err, run->world, read);
+}
+
 rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss) {
   const int64_t length = run->config->data->sequence_length;
   const int64_t stored = rn_split_sequences(&run->val, (int)length);
   const bool all = sequences == 0 || sequences > stored;
-  const rn_range share =
-      rn_cut(all ? stored : sequences, run->layout.data, rn_grid_data(run->grid));
   const int64_t tail = all ? run->val.tokens - 1 - stored * length : 0;
   double sum = 0;
   RN_TRY(err, rn_gather_finish(err, run->weights.gather)); /* not every rank has a sequence */
   RN_TRY(err, rn_run_round_weights(err, run));
-  for (int64_t first = share.begin; first < share.end; first += run->layout.microbatch) {
-    int64_t last = first + run->layout.microbatch;
-    RN_TRY(err, validate_some(err, run, first, last < share.end ? last : share.end, length, &sum));
-  }
-  if (tail > 0 && rn_grid_data(run->grid) == run->layout.data - 1) {
-    RN_TRY(err, validate_some(err, run, stored, stored + 1, tail, &sum));
-  }
+  RN_TRY(err, validate_share(err, run, all ? stored : sequences, &sum));
+  if (tail > 0) RN_TRY(err, validate_tail(err, run, stored, tail, &sum));
   RN_TRY(err, rn_sum_doubles(err, run->grid, &sum, 1));
   *loss = sum / (double)((all ? stored : sequences) * length + tail);
   return RN_OK;

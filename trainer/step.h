@@ -21,7 +21,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out);
 
 /**
  * Mean loss of the first `sequences` (0: all, and the shorter last one) of the validation split.
- * Collective: over the world.
+ * Collective: over the world. Errors: data that cannot be read (agreed), RN_ERR_MPI.
  */
 rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss);
 

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# What fails on one rank of two ends the job with exit code 1 and one message that names it; no rank
+# is left waiting.
+# usage: one_rank.sh BIN CASE
+set -euo pipefail
+bin=$1 case=$2
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
+
+seq -f 'line %g of some plain text for a tiny model' 1 900 >text.txt
+"$bin/retnet-data" build --out data --val-fraction 0.2 text.txt >/dev/null
+cat >run.yaml <<'YAML'
+run: {dir: RUN}
+model: {layers: 2, dim: 32, value_dim: 64, ffn_dim: 48, heads: 4}
+data: {dir: data, sequence_length: 96, batch_sequences: 6}
+optimizer: {lr: 2e-3, warmup_steps: 2}
+train: {steps: 8, eval_every: 4}
+checkpoint: {every: 4}
+YAML
+
+# Rank 1 works in a folder of its own, with what rank1.sh sets there; a deadlock ends by timeout.
+cat >launch.sh <<'EOF'
+if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then source ./rank1.sh; fi
+exec "$@"
+EOF
+on_two() { # on_two COMMAND...: its exit code is $code, what it says is in two.log
+  code=0
+  timeout -k 5 60 mpirun -n 2 --oversubscribe --bind-to none bash launch.sh "$@" \
+    >two.log 2>&1 || code=$?
+}
+
+must_name() { # must_name WHAT WORD...: on_two ended with 1 and one error line that has all words
+  local what=$1 word
+  shift
+  [ "$code" = 1 ] || fail "$what ended with $code, not 1: $(tail -n 4 two.log)"
+  [ "$(grep -c '^error: ' two.log)" = 1 ] || fail "$what: not one error: $(tail -n 6 two.log)"
+  for word in "$@"; do
+    grep '^error: ' two.log | grep -qF -- "$word" || fail "$what: no $word: $(tail -n 3 two.log)"
+  done
+}
+
+case $case in
+  val)
+    header_bytes=1024 # of a shard: its first block follows
+    # Rank 1 sees another copy of the data, whose only val block has one byte changed.
+    mkdir other
+    cp -r data run.yaml other/
+    shard=$(find other/data/val -name '*.rtd')
+    at=$((header_bytes + 100))
+    byte=$(od -An -tu1 -j $at -N 1 "$shard")
+    printf "%b" "\\x$(printf %02x $((byte ^ 85)))" | dd of="$shard" bs=1 seek=$at conv=notrunc 2>/dev/null
+    echo "cd other" >rank1.sh
+    ln -s ../RUN other/RUN
+    for grid in data=2 sequence=2 pipeline=2 'sequence=2 segments=2' 'pipeline=2 microbatch=1'; do
+      rm -rf RUN
+      keys=()
+      for key in $grid; do keys+=(-s "parallel.$key"); done
+      on_two "$bin/retnet-train" run.yaml "${keys[@]}"
+      must_name "a damaged val block with $grid" 'rank 1 on' data/val block
+    done
+    rm -rf RUN
+    "$bin/retnet-train" run.yaml -s train.eval_every=0 >whole.log 2>&1 || fail "$(tail -n 3 whole.log)"
+    for grid in data=2 sequence=2; do
+      on_two "$bin/retnet-eval" --checkpoint RUN --data data -s "parallel.$grid"
+      must_name "retnet-eval with $grid" 'rank 1 on' data/val block
+    done
+    ;;
+  differ)
+    # Rank 1 sees other validation data, or none: what ranks do would follow from it.
+    mkdir other
+    cp run.yaml other/
+    ln -s ../RUN other/RUN
+    echo "cd other" >rank1.sh
+    "$bin/retnet-data" build --out other/data --val-fraction 0.2 text.txt >/dev/null
+    "$bin/retnet-data" build --out more --val-fraction 0.3 text.txt >/dev/null
+    rm -r other/data/val
+    on_two "$bin/retnet-train" run.yaml
+    must_name 'no val split on rank 1' 'rank 1 on' 'the validation data'
+    cp -r more/val other/data/
+    on_two "$bin/retnet-train" run.yaml
+    must_name 'another val split on rank 1' 'rank 1 on' 'the validation data'
+    "$bin/retnet-train" run.yaml -s train.eval_every=0 >whole.log 2>&1 || fail "$(tail -n 3 whole.log)"
+    on_two "$bin/retnet-eval" --checkpoint RUN --data data
+    must_name 'retnet-eval with another val split on rank 1' 'rank 1 on' 'the validation data'
+    ;;
+  *)
+    fail "no such case: $case"
+    ;;
+esac
+finish
