@@ -14,7 +14,11 @@ enum { MOST_BYTES = 1 << 20, MOST_EVENTS = 4096, MOST_DEPTH = 16 };
 rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *bytes) {
   FILE *file = fopen(path, "rb");
   if (file == NULL) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: cannot be read: %s", path, strerror(errno));
+    const bool of_shell = strncmp(path, "/dev/fd/", 8) == 0;
+    return rn_fail(err, RN_ERR_USAGE, "%s: cannot be read: %s%s", path, strerror(errno),
+                   of_shell ? " (mpirun does not hand <(...) on to its ranks: use a file, or "
+                              "/dev/stdin)"
+                            : "");
   }
   rn_status status = rn_alloc(err, "configuration", MOST_BYTES + 1, 1, text);
   if (status == RN_OK) {
@@ -63,8 +67,10 @@ rn_status rn_options_yaml_problem(rn_err *err, const char *path, const yaml_pars
   if (parser->error == YAML_MEMORY_ERROR) {
     return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to read it", path);
   }
-  return rn_fail(err, RN_ERR_USAGE, "%s:%zu: not YAML: %s", path, parser->problem_mark.line + 1,
-                 parser->problem != NULL ? parser->problem : "cannot be read");
+  const char *problem = parser->problem != NULL ? parser->problem : "cannot be read";
+  const bool by_tab = strstr(problem, "cannot start any token") != NULL;
+  return rn_fail(err, RN_ERR_USAGE, "%s:%zu: not YAML: %s%s", path, parser->problem_mark.line + 1,
+                 problem, by_tab ? " (indent by spaces, not by tabs; quote a leading @ or `)" : "");
 }
 
 rn_status rn_options_check_yaml(rn_err *err, const char *path, const char *text, size_t bytes) {

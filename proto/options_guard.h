@@ -5,10 +5,7 @@
 #include <stddef.h>
 #include <yaml.h>
 
-#include "proto/status.h"
-
-/** The whole file, also a pipe; the caller frees *text. Errors: RN_ERR_USAGE, at most 1 MiB. */
-rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *bytes);
+#include "proto/options.h"
 
 /** Errors: RN_ERR_USAGE with the line: no YAML, more than one document, too deep or too long. */
 rn_status rn_options_check_yaml(rn_err *err, const char *path, const char *text, size_t bytes);

@@ -1,5 +1,6 @@
 #include "proto/options_key.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,17 @@ bool rn_options_find(const char *name, rn_options_key *out) {
     return true;
   }
   return false;
+}
+
+int rn_options_index(const rn_options_key *key) {
+  const int index = (int)(key->schema - rn_schema_table);
+  assert(0 <= index && index < RN_OPTIONS_MOST_KEYS);
+  return index;
+}
+
+int rn_options_number(const char *name) {
+  rn_options_key key;
+  return rn_options_find(name, &key) ? rn_options_index(&key) : -1;
 }
 
 void rn_options_nearest(const char *name, char *nearest, size_t bytes) {

@@ -17,6 +17,9 @@ typedef struct rn_options_key {
 /** The key of that full name ("model.dim"); false if there is none. */
 bool rn_options_find(const char *name, rn_options_key *out);
 
+/** Its number: keys count in the schema's order. */
+int rn_options_index(const rn_options_key *key);
+
 /** The full name nearest to `name`. */
 void rn_options_nearest(const char *name, char *nearest, size_t bytes);
 

@@ -1,4 +1,5 @@
 /* From text to a member of the message, with every check that the schema asks for. */
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -25,12 +26,21 @@ static rn_status check_range(rn_err *err, const char *where, const char *key, co
                  schema->range);
 }
 
+/* Digits as people write them: no space, no octal, no hexadecimal, which YAMLs read differently. */
+static bool is_decimal(const char *value) {
+  const char *digits = value + (*value == '+' || *value == '-');
+  if (digits[0] == '0' && isdigit((unsigned char)digits[1])) return false;
+  return digits[0] != '\0' && digits[strspn(digits, "0123456789.eE+-")] == '\0';
+}
+
 static rn_status parse_integer(rn_err *err, const char *where, const char *key, const char *value,
                                const rn_schema_key *schema, int64_t limit, int64_t *out) {
   char *end;
   errno = 0;
   long long number = strtoll(value, &end, 10);
-  if (end == value || *end != '\0') return wrong(err, where, key, value, "a whole number");
+  if (end == value || *end != '\0' || !is_decimal(value)) {
+    return wrong(err, where, key, value, "a whole number in plain decimal digits");
+  }
   if (errno == ERANGE || number > limit || number < -limit) {
     return wrong(err, where, key, value, "a number of this key's size");
   }
@@ -42,8 +52,8 @@ static rn_status parse_number(rn_err *err, const char *where, const char *key, c
                               const rn_schema_key *schema, double *out) {
   char *end;
   double number = strtod(value, &end);
-  if (end == value || *end != '\0' || !isfinite(number)) {
-    return wrong(err, where, key, value, "a finite number");
+  if (end == value || *end != '\0' || !isfinite(number) || !is_decimal(value)) {
+    return wrong(err, where, key, value, "a finite number in plain decimal digits");
   }
   *out = number;
   return check_range(err, where, key, value, schema, number);
@@ -51,9 +61,13 @@ static rn_status parse_number(rn_err *err, const char *where, const char *key, c
 
 static rn_status parse_bool(rn_err *err, const char *where, const char *key, const char *value,
                             protobuf_c_boolean *out) {
-  *out = strcmp(value, "true") == 0;
-  if (*out || strcmp(value, "false") == 0) return RN_OK;
-  return wrong(err, where, key, value, "true or false");
+  static const char *const words[] = {"false", "true", "False", "True", "FALSE", "TRUE"};
+  for (int i = 0; i < 6; i++) {
+    if (strcmp(value, words[i]) != 0) continue;
+    *out = i % 2;
+    return RN_OK;
+  }
+  return wrong(err, where, key, value, "true or false (yes, no, on, off, 1 and 0 are not taken)");
 }
 
 static rn_status parse_word(rn_err *err, const char *where, const char *key, const char *value,
@@ -77,6 +91,13 @@ static rn_status set_string(rn_err *err, const char *where, const char *name, co
     return rn_fail(err, RN_ERR_USAGE, "%s: %s: the value is not UTF-8, or not below %d bytes",
                    where, name, RN_OPTIONS_STRING_BYTES);
   }
+  /* No shell has seen this tilde, and a folder of that name is what nobody wants. */
+  if (value[0] == '~' && (value[1] == '\0' || value[1] == '/')) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s: %s: the ~ in %s is not expanded: write the whole path, or ./%s for a file "
+                   "of that name",
+                   where, name, value, value);
+  }
   char *copy = strdup(value);
   if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %s", name);
   if (*member != key->field->default_value) free(*member);
@@ -96,7 +117,8 @@ static rn_status set_list(rn_err *err, const char *where, const char *name, cons
   while (*at != '\0' && *at != ']') {
     char *end;
     long item = strtol(at, &end, 10);
-    if (end == at || item < INT_MIN || item > INT_MAX || n >= MAX_LIST) {
+    const bool octal = at[0] == '0' && isdigit((unsigned char)at[1]);
+    if (end == at || octal || item < INT_MIN || item > INT_MAX || n >= MAX_LIST) {
       free(items);
       return wrong(err, where, name, value, "a list of whole numbers");
     }
@@ -107,6 +129,10 @@ static rn_status set_list(rn_err *err, const char *where, const char *name, cons
     }
     items[n++] = (int32_t)item;
     at = end + strspn(end, ", ");
+  }
+  if (*at == ']' && at[1 + strspn(at + 1, " ")] != '\0') {
+    free(items);
+    return wrong(err, where, name, value, "a list of whole numbers");
   }
   free(*list);
   *list = items;

@@ -114,7 +114,14 @@ void rn_options_write_yaml(const Retnet__Config *config, FILE *file) {
 }
 
 rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const char *name) {
-  if (rn_options_given(config, name)) return RN_OK;
+  if (rn_options_given(config, name)) {
+    rn_options_key key;
+    const char *text = "";
+    if (rn_options_find(name, &key)) memcpy(&text, rn_options_member(config, &key), sizeof text);
+    if (text[0] != '\0') return RN_OK;
+    return rn_fail(err, RN_ERR_USAGE, "%s is empty: a path is wanted (is a shell variable unset?)",
+                   name);
+  }
   return rn_fail(err, RN_ERR_USAGE, "%s is not given: set it in the file or by -s %s=...", name,
                  name);
 }

@@ -112,6 +112,21 @@ static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_o
   return rn_run_bring_weights(err, run);
 }
 
+/* A word in place of a path is what a user of other programs would write. */
+static rn_status find_given(rn_err *err, const rn_run *run, const char *key, const char *path,
+                            rn_path *out) {
+  rn_status status = RN_OK;
+  if (rn_world_rank(run->world) == 0 && !rn_file_exists(path)) {
+    status = rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s does not exist%s", key, path,
+                     strcmp(key, "checkpoint.resume") == 0
+                         ? ": auto goes on from the newest checkpoint in run.dir, never starts "
+                           "anew, else a checkpoint's path is wanted"
+                         : "");
+  }
+  RN_TRY(err, rn_agree(err, run->world, status));
+  return rn_checkpoint_find(err, run->world, path, false, true, out);
+}
+
 rn_status rn_checkpoint_resume(rn_err *err, rn_run *run) {
   const Retnet__Config *c = run->config;
   const char *resume = c->checkpoint->resume;
@@ -125,10 +140,10 @@ rn_status rn_checkpoint_resume(rn_err *err, rn_run *run) {
   }
   if (found.text[0] != '\0') return load(err, run, found.text, false);
   if (!own) {
-    RN_TRY(err, rn_checkpoint_find(err, run->world, resume, false, true, &found));
+    RN_TRY(err, find_given(err, run, "checkpoint.resume", resume, &found));
     return load(err, run, found.text, false);
   }
   if (c->checkpoint->init_from[0] == '\0') return RN_OK;
-  RN_TRY(err, rn_checkpoint_find(err, run->world, c->checkpoint->init_from, false, true, &found));
+  RN_TRY(err, find_given(err, run, "checkpoint.init_from", c->checkpoint->init_from, &found));
   return load(err, run, found.text, true);
 }

@@ -16,13 +16,17 @@ static bool may_need_thread(const Retnet__Parallel *parallel) {
   }
 }
 
-rn_status rn_launch(rn_err *err, int *argc, char ***argv, const char *file, const rn_words *keys,
-                    rn_world **out) {
+rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *text,
+                    const rn_words *keys, rn_world **out) {
   rn_err untold = {0};
   Retnet__Config *config = NULL;
-  const bool serialized =
-      rn_options_load(&untold, file, keys->word, keys->count, &config) == RN_OK &&
-      may_need_thread(config->parallel);
+  const bool loaded = rn_options_load_text(&untold, "CONFIG.yaml", text != NULL ? text->text : NULL,
+                                           text != NULL ? text->bytes : 0, keys->word, keys->count,
+                                           NULL, &config) == RN_OK;
+  bool serialized = loaded && may_need_thread(config->parallel);
+  if (text != NULL && text->text == NULL && loaded) {
+    serialized = config->parallel->comm_thread != RETNET__SWITCH__SWITCH_OFF;
+  }
   rn_options_free(&config);
   return serialized ? rn_world_start_serialized(err, argc, argv, out)
                     : rn_world_start(err, argc, argv, out);

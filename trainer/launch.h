@@ -10,16 +10,17 @@
 #include "comm/comm_thread.h"
 #include "proto/args.h"
 #include "proto/config.pb-c.h"
+#include "trainer/config_text.h"
 
 /**
  * Starts MPI: MPI_THREAD_SERIALIZED where parallel.comm_thread is on, or auto and cores may be left
- * over, else MPI_THREAD_FUNNELED. `file` (NULL: none) and `keys` that are no config are no matter
- * here: whoever loads them tells.
+ * over, else MPI_THREAD_FUNNELED. A `text` that is not read yet may ask for it. Text (NULL: none)
+ * and `keys` that are no config are no matter here: whoever loads them tells.
  *
  * Collective: over all ranks of the job. Errors: those of rn_world_start.
  */
-rn_status rn_launch(rn_err *err, int *argc, char ***argv, const char *file, const rn_words *keys,
-                    rn_world **out);
+rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *text,
+                    const rn_words *keys, rn_world **out);
 
 /**
  * The communication thread of this rank; *out is NULL where none is to be: the key is off, or it is

@@ -8,6 +8,7 @@
 #include "comm/cores.h"
 #include "comm/shared.h"
 #include "trainer/core_care.h"
+#include "trainer/thread_limit.h"
 
 /* The first number of a file; -1 where there is none ("max" is none). */
 static int64_t number_in(const char *path) {
@@ -53,13 +54,13 @@ rn_status rn_machine_look(rn_err *err, rn_world *world, const Retnet__Config *co
     out->ranks = (int)most[2];
     out->threads = rn_cores_threads(cores, config->parallel->threads);
     out->cores = cores.cores * ((out->ranks + cores.sharing - 1) / cores.sharing);
-    return RN_OK;
+    return rn_agree(err, world, rn_thread_limit_check(err, out->threads));
   }
   cores.sharing = ranks < cores.cores ? ranks : cores.cores;
   out->cores = cores.cores;
   out->threads = rn_cores_threads(cores, config->parallel->threads);
   out->ranks = ranks_of_node(out->cores, out->threads, ranks);
-  return RN_OK;
+  return rn_agree(err, world, rn_thread_limit_check(err, out->threads));
 }
 
 int64_t rn_machine_resident_bytes(void) {

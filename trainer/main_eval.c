@@ -14,6 +14,7 @@
 #include "trainer/core_care.h"
 #include "trainer/evaluate.h"
 #include "trainer/launch.h"
+#include "trainer/thread_limit.h"
 
 typedef struct options {
   const char *checkpoint, *data, *form;
@@ -111,6 +112,10 @@ static rn_status run(rn_err *err, rn_world *world, const options *o) {
   Retnet__Config *config = NULL;
   RN_TRY(err, rn_agree(err, world, read_keys(err, o, &config)));
   rn_status status = rn_cores_look(err, world, &cores);
+  if (status == RN_OK) {
+    status = rn_agree(
+        err, world, rn_thread_limit_check(err, rn_cores_threads(cores, config->parallel->threads)));
+  }
   if (status == RN_OK) {
     rn_core_care(cores, config->parallel->threads);
     rn_threads_start(rn_cores_threads(cores, config->parallel->threads));

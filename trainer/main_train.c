@@ -11,6 +11,8 @@
 #include "proto/options.h"
 #include "proto/version.h"
 #include "trainer/blas_care.h"
+#include "trainer/config_check.h"
+#include "trainer/config_text.h"
 #include "trainer/launch.h"
 #include "trainer/plan_show.h"
 #include "trainer/train.h"
@@ -22,6 +24,7 @@ typedef struct options {
   bool plan;
   int64_t ranks;
   rn_args_found found;
+  rn_config_text text;
 } options;
 
 /* Whether the program is to run: --help and --version are answered here. */
@@ -57,11 +60,11 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
 }
 
 static rn_status load(rn_err *err, const options *o, Retnet__Config **config) {
-  RN_TRY(err, rn_options_load(err, o->found.words.word[0], o->overrides.word, o->overrides.count,
-                              config));
+  RN_TRY(err, rn_options_load_text(err, o->text.path, o->text.text, o->text.bytes,
+                                   o->overrides.word, o->overrides.count, NULL, config));
   RN_TRY(err, rn_options_require(err, *config, "run.dir"));
   RN_TRY(err, rn_options_require(err, *config, "data.dir"));
-  return rn_options_check_landed(err, *config);
+  return rn_config_check(err, *config);
 }
 
 /* All ranks must have been given the same configuration. */
@@ -76,13 +79,15 @@ static rn_status check_same(rn_err *err, rn_world *world, const Retnet__Config *
 }
 
 /* A step of another binary would be another sum: all ranks run the same one. */
-static rn_status start(rn_err *err, int *argc, char ***argv, const options *o, rn_world **world,
+static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_world **world,
                        Retnet__Config **config) {
   const char *build = rn_version_build_id();
+  rn_config_text_peek(o->found.words.word[0], &o->text);
   RN_TRY(err, o->plan ? rn_world_open(err, argc, argv, world)
-                      : rn_launch(err, argc, argv, o->found.words.word[0], &o->overrides, world));
+                      : rn_launch(err, argc, argv, &o->text, &o->overrides, world));
   rn_log_setup(rn_world_rank(*world) != 0, false);
   rn_blas_tell();
+  RN_TRY(err, rn_config_text_share(err, *world, &o->text));
   RN_TRY(err, rn_agree(err, *world, load(err, o, config)));
   RN_TRY(err, rn_world_check_same(err, *world, "the program", build, strlen(build)));
   return check_same(err, *world, *config);
@@ -109,6 +114,7 @@ int main(int argc, char **argv) {
   }
   const bool requeue = config != NULL && config->run->requeue_exit && end == RN_TRAIN_STOPPED;
   rn_options_free(&config);
+  rn_config_text_free(&o.text);
   rn_words_free(&o.overrides);
   rn_words_free(&o.found.words);
   const int code = rn_world_finish(&world, status, &err);

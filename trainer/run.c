@@ -6,6 +6,7 @@
 #include "model/threads.h"
 #include "proto/arena.h"
 #include "proto/log.h"
+#include "trainer/config_check.h"
 #include "trainer/launch.h"
 #include "trainer/layer_split.h"
 #include "trainer/shapes.h"
@@ -69,6 +70,7 @@ static rn_status check_same_data(rn_err *err, rn_run *run) {
 static rn_status plan_run(rn_err *err, rn_machine machine, rn_run *run) {
   const Retnet__Config *c = run->config;
   const Retnet__Optimizer *o = c->optimizer;
+  RN_TRY(err, rn_config_check(err, c));
   RN_TRY(err, open_data(err, run));
   const int vocab = run->has_train ? (int)rn_split_header(&run->train)->vocabulary : 0;
   RN_TRY(err, rn_spec_from_config(err, c, vocab, &run->spec));

@@ -39,7 +39,7 @@ static void what_is_wrong_is_named(void) {
   refuse("model: {dim: 99999999999999999999}\n", "model.dim");
   refuse("model: {dim: [1, 2, x]}\n", "model.dim");
   refuse("model: {decay: eq9}\n", "model.decay|eq8|paper");
-  refuse("model: {gate: yes}\n", "model.gate|true or false");
+  refuse("model: {gate: yes}\n", "model.gate|true or false|yes, no, on, off");
   refuse("optimizer: {beta1: 1}\n", "optimizer.beta1|out of range");
   refuse("optimizer: {lr: nan}\n", "optimizer.lr");
   refuse("run: {dir: a}\nmodel: {dim: 4, dim: 6}\n", ":2|model.dim|twice");
@@ -161,6 +161,102 @@ static void what_yaml_cannot_hold_is_refused(void) {
   refuse("model: {dim: 3}\n---\nmodel: {dim: 4}\n", ":2|one document");
 }
 
+/* A plain null, ~ or nothing leaves a key, or a section, at its default; a quoted one is a name. */
+static void null_is_no_value(void) {
+  static const char *const nulls[] = {"null", "~", "", "Null", "NULL"};
+  char yaml[300];
+  for (int i = 0; i < 5; i++) {
+    Retnet__Config *config = NULL;
+    snprintf(yaml, sizeof yaml,
+             "run: {dir: %s, seed: %s}\nmodel: %s\nparallel:\n  layer_split: %s\n"
+             "checkpoint: {init_from: %s, resume: %s}\ntrain: {precision: %s}\n",
+             nulls[i], nulls[i], nulls[i], nulls[i], nulls[i], nulls[i], nulls[i]);
+    if (!CHECK_OK(&err, load_text(yaml, NULL, 0, &config))) continue;
+    CHECK(!rn_options_given(config, "run.dir") && !rn_options_given(config, "run.seed"));
+    CHECK_EQUAL(config->run->seed, 1);
+    CHECK_EQUAL(config->parallel->n_layer_split, 0);
+    CHECK(config->checkpoint->init_from[0] == '\0' && !config->train->has_precision);
+    CHECK(strcmp(config->checkpoint->resume, "auto") == 0);
+    CHECK_FAILS(&err, RN_ERR_USAGE, "run.dir", rn_options_require(&err, config, "run.dir"));
+    rn_options_free(&config);
+  }
+  Retnet__Config *config = NULL;
+  if (CHECK_OK(&err, load_text("run: {dir: 'null'}\n", NULL, 0, &config))) {
+    CHECK(strcmp(config->run->dir, "null") == 0);
+  }
+  rn_options_free(&config);
+  CHECK_OK(&err, load_text("~\n", NULL, 0, &config));
+  rn_options_free(&config);
+  refuse("run: {seed: null, seed: 3}\n", "run.seed|twice");
+  refuse("parallel: {layer_split: [1, null]}\n", "parallel.layer_split|whole numbers");
+  refuse("run: {dir: ~/runs}\n", "run.dir|not expanded");
+  const char *override[] = {"run.dir=null"}, *home[] = {"data.dir=~"}, *empty[] = {"run.dir="};
+  CHECK_FAILS(&err, RN_ERR_USAGE, "run.dir|./null",
+              rn_options_load(&err, NULL, override, 1, &config));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "data.dir|not expanded",
+              rn_options_load(&err, NULL, home, 1, &config));
+  if (CHECK_OK(&err, rn_options_load(&err, NULL, empty, 1, &config))) {
+    CHECK_FAILS(&err, RN_ERR_USAGE, "run.dir is empty",
+                rn_options_require(&err, config, "run.dir"));
+  }
+  rn_options_free(&config);
+}
+
+/* Where YAMLs and their users differ, a value is taken if it can only mean one thing. */
+static void surprises_of_yaml_are_settled(void) {
+  static const char *const taken[] = {
+      "model: {dim: \"64\", gate: False, pre_norm: FALSE}\n",
+      "model: &m {dim: &d 64, gate: false, pre_norm: false}\nrun: {leaf: *d}\n",
+      "\xef\xbb\xbfmodel:\r\n  dim: 64\r\n  gate: false\r\n  pre_norm: false\r\n",
+      "--- # one document\nmodel: {dim: 64, gate: false, pre_norm: !!bool false}\n...\n",
+      "{\"model\": {\"dim\": 64, \"gate\": false, \"pre_norm\": false}}\n"};
+  for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+    Retnet__Config *config = NULL;
+    if (!CHECK_OK(&err, load_text(taken[i], NULL, 0, &config))) continue;
+    CHECK_EQUAL(config->model->dim, 64);
+    CHECK(!config->model->gate && !config->model->pre_norm);
+    rn_options_free(&config);
+  }
+  refuse("model: {gate: on}\n", "model.gate|true or false");
+  refuse("model: {gate: 1}\n", "model.gate|true or false");
+  refuse("model: {dim: 0100}\n", "model.dim|plain decimal");
+  refuse("model: {dim: 0x40}\n", "model.dim|plain decimal");
+  refuse("model: {dim: 0o100}\n", "model.dim|plain decimal");
+  refuse("model: {dim: 1_024}\n", "model.dim|plain decimal");
+  refuse("model: {dim: 1e3}\n", "model.dim|plain decimal");
+  refuse("model: {dim: ' 64'}\n", "model.dim|plain decimal");
+  refuse("optimizer: {lr: 0x1p-9}\n", "optimizer.lr|plain decimal");
+  refuse("optimizer: {lr: .inf}\n", "optimizer.lr|finite");
+  refuse("optimizer:\n  lr: 1,5\n", ":2|optimizer.lr|plain decimal");
+  refuse("parallel: {layer_split: [01, 2]}\n", "parallel.layer_split|whole numbers");
+  refuse("data: &d {seed: 1}\nrun:\n  <<: *d\n", ":1|data.seed");
+  refuse("run: &d {seed: 1}\ndata:\n  <<: *d\n", ":3|merge keys");
+  refuse("<<: {run: {seed: 1}}\n", ":1|merge keys");
+  refuse("model: {dim: 64}\nrun: {seed: 1}\nmodel: {heads: 2}\n", ":3|model|twice");
+  refuse("model:\n\tdim: 64\n", ":2|by spaces");
+  refuse("model: {dim: 64}\n--- \nmodel: {dim: 64}\n", "only one document");
+}
+
+/* Each key knows its line, or that -s has set it last. */
+static void the_places_of_keys_are_kept(void) {
+  static const char yaml[] = "run: {dir: a}\nmodel:\n  dim: 64\n  heads: null\ntrain: {steps: 3}\n";
+  const char *override[] = {"train.steps=4", "run.seed=5"};
+  Retnet__Config *config = NULL;
+  rn_options_places places;
+  if (!CHECK_OK(&err, rn_options_load_text(&err, "x", yaml, sizeof yaml - 1, override, 2, &places,
+                                           &config))) {
+    return;
+  }
+  CHECK_EQUAL(places.line[rn_options_number("run.dir")], 1);
+  CHECK_EQUAL(places.line[rn_options_number("model.dim")], 3);
+  CHECK_EQUAL(places.line[rn_options_number("model.heads")], 0);
+  CHECK_EQUAL(places.line[rn_options_number("train.steps")], RN_OPTIONS_BY_S);
+  CHECK_EQUAL(places.line[rn_options_number("run.seed")], RN_OPTIONS_BY_S);
+  CHECK_EQUAL(places.line[rn_options_number("train.log_every")], 0);
+  CHECK_EQUAL(rn_options_number("train.none"), -1);
+  rn_options_free(&config);
+}
+
 /* Neither depth nor length makes a file costly. */
 static void a_file_made_to_hurt_is_refused(void) {
   enum { BYTES = 200000 };
@@ -196,6 +292,9 @@ static void help_holds_every_key_in_narrow_lines(void) {
 
 int main(void) {
   help_holds_every_key_in_narrow_lines();
+  null_is_no_value();
+  surprises_of_yaml_are_settled();
+  the_places_of_keys_are_kept();
   a_file_made_to_hurt_is_refused();
   every_text_reads_back();
   what_yaml_cannot_hold_is_refused();

@@ -1,0 +1,59 @@
+/* Keys that contradict each other are refused by their names, and so are more threads than a system
+ * can start. */
+#include "trainer/config_check.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "proto/options.h"
+#include "tests/support/check.h"
+#include "trainer/thread_limit.h"
+
+static rn_err err;
+
+static rn_status check(const char *const *keys, int count) {
+  Retnet__Config *config = NULL;
+  if (!CHECK_OK(&err, rn_options_load(&err, NULL, keys, count, &config))) return RN_ERR_USAGE;
+  const rn_status status = rn_config_check(&err, config);
+  rn_options_free(&config);
+  return status;
+}
+
+static void contradictions_are_named(void) {
+  const char *min_lr[] = {"optimizer.min_lr=1"};
+  CHECK_FAILS(&err, RN_ERR_USAGE, "optimizer.min_lr|optimizer.lr", check(min_lr, 1));
+  const char *equal[] = {"optimizer.min_lr=0.5", "optimizer.lr=0.5"};
+  CHECK_OK(&err, check(equal, 2));
+  const char *early[] = {"optimizer.decay_steps=99"}, *edge[] = {"optimizer.decay_steps=100"};
+  CHECK_FAILS(&err, RN_ERR_USAGE, "optimizer.decay_steps|optimizer.warmup_steps", check(early, 1));
+  CHECK_OK(&err, check(edge, 1));
+  const char *constant[] = {"optimizer.decay_steps=99", "optimizer.schedule=constant"};
+  CHECK_OK(&err, check(constant, 2));
+  const char *leaf[] = {"run.reproducible=true", "run.leaf=65", "data.sequence_length=64"};
+  CHECK_FAILS(&err, RN_ERR_USAGE, "run.leaf|data.sequence_length", check(leaf, 3));
+  leaf[1] = "run.leaf=64";
+  CHECK_OK(&err, check(leaf, 3));
+  const char *resume[] = {"checkpoint.resume="}, *arch[] = {"model.arch=transformer"};
+  CHECK_FAILS(&err, RN_ERR_USAGE, "checkpoint.resume", check(resume, 1));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "model.arch", check(arch, 1));
+}
+
+/* Where memory for their stacks is lacking, a number of threads is refused, not tried by OpenMP. */
+static void threads_that_cannot_be_started_are_refused(void) {
+  CHECK_OK(&err, rn_thread_limit_check(&err, 1));
+  CHECK_OK(&err, rn_thread_limit_check(&err, 64));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.threads 65536|8192",
+              rn_thread_limit_check(&err, 65536));
+#ifndef __SANITIZE_ADDRESS__ /* its own memory is beyond any limit */
+  const struct rlimit little = {256 << 20, 256 << 20};
+  if (setrlimit(RLIMIT_AS, &little) != 0) return;
+  CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.threads 8000|smaller number",
+              rn_thread_limit_check(&err, 8000));
+#endif
+}
+
+int main(void) {
+  contradictions_are_named();
+  threads_that_cannot_be_started_are_refused();
+  return check_result();
+}
