@@ -9,6 +9,7 @@
 #include "comm/mpi_check.h"
 #include "proto/arena.h"
 #include "proto/fault.h"
+#include "proto/program.h"
 
 struct rn_world {
   MPI_Comm comm, node;
@@ -109,13 +110,15 @@ int rn_world_finish(rn_world **world, rn_status status, const rn_err *err) {
   int started = 0, rank = 0;
   MPI_Initialized(&started);
   if (started) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  rn_err told = *err;
+  status = rn_program_check_output(&told, status);
   const int code = rn_status_exit_code(status);
   if (status == RN_ERR_MPI) {
-    print_failure(err);
+    print_failure(&told);
     if (started) MPI_Abort(MPI_COMM_WORLD, code);
     return code;
   }
-  if (status != RN_OK && rank == 0) print_failure(err);
+  if (status != RN_OK && rank == 0) print_failure(&told);
   rn_world_close(world);
   if (started) MPI_Finalize();
   return code;

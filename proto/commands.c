@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "proto/log.h"
+#include "proto/program.h"
 
 static void print_help(const rn_commands *c) {
   for (int i = 0; i < c->count; i++) {
@@ -39,12 +39,9 @@ int rn_commands_main(const rn_commands *c, int argc, char *const *argv) {
   rn_err err = {0};
   rn_words words = {0};
   const rn_command *command = NULL;
+  rn_program_start();
   rn_status status = rn_commands_parse(&err, c, argc, argv, &command, &words);
   if (status == RN_OK && command != NULL) status = command->run(&err, &words);
-  if (status == RN_OK && (fflush(stdout) != 0 || ferror(stdout))) {
-    status = rn_fail(&err, RN_ERR_IO, "cannot write to standard output");
-  }
   rn_words_free(&words);
-  if (status != RN_OK) rn_log_error(c->program, &err);
-  return rn_status_exit_code(status);
+  return rn_program_finish(c->program, status, &err);
 }

@@ -12,7 +12,8 @@ static struct {
   bool quiet, json;
   bool launched;     /* by mpirun: streams are this rank's own */
   bool line_pending; /* a progress line stands on the terminal */
-  sigset_t let_in;   /* while a text is written */
+  volatile sig_atomic_t may_drop;
+  sigset_t let_in; /* while a text is written */
 } settings;
 
 void rn_log_setup(bool quiet, bool json) {
@@ -97,7 +98,12 @@ void rn_log_do_not_wait(void) {
   for (int fd = STDOUT_FILENO; settings.launched && fd <= STDERR_FILENO; fd++) {
     const int flags = fcntl(fd, F_GETFL);
     if (flags >= 0) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    settings.may_drop = 1;
   }
+}
+
+bool rn_log_may_drop(void) {
+  return settings.may_drop != 0;
 }
 
 void rn_log_error(const char *program, const rn_err *err) {

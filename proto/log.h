@@ -41,6 +41,9 @@ void rn_log_let_in(const sigset_t *signals);
  */
 void rn_log_do_not_wait(void);
 
+/** Whether lines may have been dropped on purpose, after rn_log_do_not_wait(). */
+bool rn_log_may_drop(void);
+
 /** "program: what went wrong" on stderr, quiet or not: main calls it on the rank that speaks. */
 void rn_log_error(const char *program, const rn_err *err);
 

@@ -4,6 +4,7 @@
 #include "comm/mpi_check.h"
 #include "proto/commands.h"
 #include "proto/log.h"
+#include "proto/program.h"
 #include "proto/version.h"
 #include "trainer/bench.h"
 #include "trainer/blas_care.h"
@@ -136,12 +137,9 @@ int main(int argc, char **argv) {
   rn_err err = {0};
   rn_words words = {0};
   const rn_command *command = NULL;
+  rn_program_start();
   rn_status status = rn_commands_parse(&err, &all, argc, argv, &command, &words);
-  if (status == RN_OK && command == NULL) return 0;
-  if (status != RN_OK) {
-    rn_log_error("retnet-bench", &err);
-    return rn_status_exit_code(status);
-  }
+  if (status != RN_OK || command == NULL) return rn_program_finish("retnet-bench", status, &err);
   rn_blas_care(argv);
   status = rn_launch(&err, &argc, &argv, NULL, &given.keys, &world);
   if (status == RN_OK) {

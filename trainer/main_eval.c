@@ -8,6 +8,7 @@
 #include "proto/args.h"
 #include "proto/log.h"
 #include "proto/options.h"
+#include "proto/program.h"
 #include "proto/version.h"
 #include "trainer/blas_care.h"
 #include "trainer/checkpoint_find.h"
@@ -146,11 +147,10 @@ int main(int argc, char **argv) {
   rn_err err = {0};
   options o = {0};
   rn_world *world = NULL;
+  rn_program_start();
   rn_status status = parse(&err, argc, argv, &o);
-  if (status == RN_OK && (o.found.help || o.found.version)) return 0;
-  if (status != RN_OK) {
-    rn_log_error("retnet-eval", &err);
-    return rn_status_exit_code(status);
+  if (status != RN_OK || o.found.help || o.found.version) {
+    return rn_program_finish("retnet-eval", status, &err);
   }
   rn_blas_care(argv);
   status = rn_launch(&err, &argc, &argv, NULL, &o.overrides, &world);

@@ -9,6 +9,7 @@
 #include "proto/arena.h"
 #include "proto/args.h"
 #include "proto/log.h"
+#include "proto/program.h"
 #include "proto/version.h"
 #include "trainer/blas_care.h"
 #include "trainer/generate.h"
@@ -98,8 +99,7 @@ static bool take_token(void *self, int prompt, int32_t token) {
   }
   if (out->at_once) {
     putchar(token);
-    fflush(stdout);
-    return true;
+    return fflush(stdout) == 0;
   }
   out->full = !rn_bytes_add(&t->text, (unsigned char)token) || out->full;
   return !out->full;
@@ -161,8 +161,11 @@ static rn_status run(rn_err *err, const options *o) {
 int main(int argc, char **argv) {
   rn_err err = {0};
   options o = {.precision = "fp32", .tokens = 128, .temperature = 1, .top_p = 1, .seed = 1};
+  rn_program_start();
   rn_status status = parse(&err, argc, argv, &o);
-  if (status == RN_OK && (o.found.help || o.found.version)) return 0;
+  if (status == RN_OK && (o.found.help || o.found.version)) {
+    return rn_program_finish("retnet-generate", status, &err);
+  }
   rn_log_setup(false, o.json);
   rn_blas_care(argv);
   if (status == RN_OK) status = run(&err, &o);
@@ -170,6 +173,5 @@ int main(int argc, char **argv) {
   rn_words_free(&o.prompts);
   rn_words_free(&o.prompt_files);
   rn_words_free(&o.line_files);
-  if (status != RN_OK) rn_log_error("retnet-generate", &err);
-  return rn_status_exit_code(status);
+  return rn_program_finish("retnet-generate", status, &err);
 }

@@ -9,6 +9,7 @@
 #include "proto/args.h"
 #include "proto/log.h"
 #include "proto/options.h"
+#include "proto/program.h"
 #include "proto/version.h"
 #include "trainer/blas_care.h"
 #include "trainer/config_check.h"
@@ -100,12 +101,9 @@ int main(int argc, char **argv) {
   rn_world *world = NULL;
   Retnet__Config *config = NULL;
   rn_train_end end = RN_TRAIN_DONE;
+  rn_program_start();
   rn_status status = parse(&err, argc, argv, &o, &run);
-  if (status == RN_OK && !run) return 0;
-  if (status != RN_OK) {
-    rn_log_error("retnet-train", &err);
-    return rn_status_exit_code(status);
-  }
+  if (status != RN_OK || !run) return rn_program_finish("retnet-train", status, &err);
   rn_blas_care(argv);
   status = start(&err, &argc, &argv, &o, &world, &config);
   if (status == RN_OK) {
