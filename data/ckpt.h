@@ -3,8 +3,9 @@
  *
  * RUN/checkpoints/step-00000100/ holds parts (zstd frames of tensor slices) and a manifest; the
  * schema is proto/checkpoint.proto. A save is: rn_ckpt_stage_dir, rn_ckpt_write_part by every
- * writer, rn_ckpt_commit by one, rn_ckpt_prune. Until the rename in commit nothing that was there
- * is touched, and a save that failed anywhere leaves a .tmp folder that everyone ignores. A damaged
+ * writer, rn_ckpt_commit by one; then rn_ckpt_point_latest and rn_ckpt_prune, whose failure does
+ * not change that the checkpoint is on disk. Until the rename in commit nothing that was there is
+ * touched, and a save that failed anywhere leaves a .tmp folder that everyone ignores. A damaged
  * checkpoint gives RN_ERR_FORMAT or RN_ERR_NOT_FOUND; other failures do not speak of it.
  */
 #ifndef RN_DATA_CKPT_H
@@ -86,6 +87,12 @@ rn_status rn_ckpt_write_part(rn_err *err, const char *stage_path, rn_ckpt_place 
  */
 rn_status rn_ckpt_commit(rn_err *err, const char *run_dir, const Retnet__Manifest *head,
                          const rn_ckpt_report *reports, int count);
+
+/**
+ * Writes the name of a committed checkpoint into `latest`, a hint, and removes what an older one of
+ * the same step has left in its staging folder.
+ */
+rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step);
 
 /**
  * Removes what is no longer needed: all but the newest `keep_last` (0: all stay) and those whose

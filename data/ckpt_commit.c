@@ -1,4 +1,4 @@
-/* A staged folder becomes a checkpoint: manifest, sizes, one rename, and the hint `latest`. */
+/* A staged folder becomes a checkpoint: manifest, sizes, one rename; then the hint `latest`. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -40,16 +40,11 @@ static rn_status take_place(rn_err *err, const char *run_dir, int64_t step) {
   rn_path final = rn_ckpt_step_path(run_dir, step, RN_CKPT_WHOLE);
   if (!rn_file_exists(final.text)) return rn_file_rename(err, staged.text, final.text);
   if (renameat2(AT_FDCWD, staged.text, AT_FDCWD, final.text, RENAME_EXCHANGE) == 0) return RN_OK;
+  if (errno != EINVAL && errno != ENOSYS) {
+    return rn_file_fail(err, "rename", staged.text, errno);
+  }
   RN_TRY(err, rn_ckpt_mark_bad(err, final.text));
   return rn_file_rename(err, staged.text, final.text);
-}
-
-static rn_status write_latest(rn_err *err, const char *run_dir, int64_t step) {
-  char name[RN_CKPT_NAME_BYTES];
-  rn_ckpt_name(name, step, RN_CKPT_WHOLE);
-  strcat(name, "\n");
-  rn_path latest = rn_path_join(rn_ckpt_folder(run_dir).text, "latest");
-  return rn_file_replace(err, latest.text, name, strlen(name));
 }
 
 /* One step of publishing, at a site where tests let it fail. */
@@ -66,12 +61,7 @@ static rn_status publish(rn_err *err, const char *run_dir, const Retnet__Manifes
   RN_TRY(err, rn_file_sync_folder(err, staged.text));
   PASS(err, "ckpt.rename", "rename", staged.text);
   RN_TRY(err, take_place(err, run_dir, step));
-  RN_TRY(err, rn_file_sync_folder(err, rn_ckpt_folder(run_dir).text));
-  PASS(err, "ckpt.latest", "write the name of the newest checkpoint in",
-       rn_ckpt_folder(run_dir).text);
-  RN_TRY(err, write_latest(err, run_dir, step));
-  if (rn_file_exists(staged.text)) return rn_file_remove_tree(err, staged.text);
-  return RN_OK;
+  return rn_file_sync_folder(err, rn_ckpt_folder(run_dir).text);
 }
 
 rn_status rn_ckpt_commit(rn_err *err, const char *run_dir, const Retnet__Manifest *head,
@@ -82,4 +72,16 @@ rn_status rn_ckpt_commit(rn_err *err, const char *run_dir, const Retnet__Manifes
   rn_status status = publish(err, run_dir, &merge.manifest);
   rn_ckpt_merge_destroy(&merge);
   return status;
+}
+
+rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step) {
+  char name[RN_CKPT_NAME_BYTES];
+  rn_path latest = rn_path_join(rn_ckpt_folder(run_dir).text, "latest");
+  rn_path staged = rn_ckpt_stage_path(run_dir, step);
+  PASS(err, "ckpt.latest", "write", latest.text);
+  rn_ckpt_name(name, step, RN_CKPT_WHOLE);
+  strcat(name, "\n");
+  RN_TRY(err, rn_file_replace(err, latest.text, name, strlen(name)));
+  if (rn_file_exists(staged.text)) return rn_file_remove_tree(err, staged.text);
+  return RN_OK;
 }

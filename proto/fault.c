@@ -1,6 +1,7 @@
 #include "proto/fault.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,13 +34,35 @@ static long count_pass(const char *order) {
   return pass;
 }
 
+/* "5", "5-7" or "5-": whether pass number `pass` is meant; *kind is what follows. */
+static bool is_meant(const char *range, long pass, char **kind) {
+  const long first = strtol(range, kind, 10);
+  long last = first;
+  if (**kind == '-') {
+    const char *end = *kind + 1;
+    last = strtol(end, kind, 10);
+    if (*kind == end) last = LONG_MAX;
+  }
+  return first <= pass && pass <= last;
+}
+
+static int error_of(const char *kind) {
+  static const struct {
+    const char *name;
+    int error;
+  } errors[] = {{":EIO", EIO}, {":EDQUOT", EDQUOT}, {":EROFS", EROFS}, {":EFBIG", EFBIG}};
+  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+    if (strcmp(kind, errors[i].name) == 0) return errors[i].error;
+  }
+  return ENOSPC;
+}
+
 bool rn_fault_now(const char *site) {
   const char *order = getenv("RETNET_FAULT");
   if (order == NULL || !names_site(order, site)) return false;
   char *kind;
-  const long wanted = strtol(order + strlen(site) + 1, &kind, 10);
-  if (count_pass(order) != wanted) return false;
+  if (!is_meant(order + strlen(site) + 1, count_pass(order), &kind)) return false;
   if (strcmp(kind, ":kill") == 0) raise(SIGKILL);
-  errno = ENOSPC;
+  errno = error_of(kind);
   return true;
 }

@@ -152,11 +152,9 @@ static rn_status commit(rn_err *err, const rn_run *run, const rn_saved_state *st
 
 rn_status rn_manifest_commit(rn_err *err, const rn_run *run, const rn_saved_state *state,
                              const rn_ckpt_report *reports, int count) {
-  const Retnet__Checkpoint *keep = run->config->checkpoint;
   expected e = {0};
   rn_status status = expect(err, run, &e);
   if (status == RN_OK) status = commit(err, run, state, &e, reports, count);
   forget(&e);
-  if (status != RN_OK) return status;
-  return rn_ckpt_prune(err, run->config->run->dir, keep->keep_last, keep->keep_every);
+  return status;
 }

@@ -13,8 +13,7 @@ typedef struct rn_saved_state {
 } rn_saved_state;
 
 /**
- * Gives the staged folder of state->step its manifest and its name, then removes what the keep keys
- * no longer want; by one rank, after all parts.
+ * Gives the staged folder of state->step its manifest and its name; by one rank, after all parts.
  *
  * Errors: RN_ERR_MISMATCH when any tensor of the model, or any carried state, is not whole in the
  *         parts; RN_ERR_IO and its like.

@@ -134,7 +134,8 @@ static size_t predicted_bytes(const rn_run *run) {
 
 static void put_saves(FILE *file, const rn_save_costs *c) {
   const double saves = c->saves > 0 ? (double)c->saves : 1;
-  fprintf(file, ",\n \"checkpoint\": {\"saves\": %lld", (long long)c->saves);
+  fprintf(file, ",\n \"checkpoint\": {\"saves\": %lld, \"failed\": %lld", (long long)c->saves,
+          (long long)c->failed);
   put_number(file, "stop_s", c->stop_s / saves);
   put_number(file, "copy_s", c->copy_s / saves);
   put_number(file, "wait_s", c->wait_s / saves);

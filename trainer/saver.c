@@ -1,5 +1,6 @@
 #include "trainer/saver.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -10,9 +11,11 @@
 #include "data/ckpt.h"
 #include "proto/arena.h"
 #include "proto/clock.h"
+#include "proto/fault.h"
 #include "proto/log.h"
 #include "trainer/checkpoint_streams.h"
 #include "trainer/manifest.h"
+#include "trainer/repeated.h"
 
 enum { KINDS = 3, POLITE = 10 };
 
@@ -33,6 +36,8 @@ struct rn_saver {
   rn_err err;
   rn_ckpt_report report;
   double write_s, stop_s, copy_s; /* of this save */
+  int64_t saved_step;             /* of the last save that succeeded; -1: none */
+  rn_repeated untidy;             /* saves after which old checkpoints could not be removed */
   rn_save_costs costs;
 };
 
@@ -89,7 +94,8 @@ rn_status rn_saver_create(rn_err *err, rn_run *run, rn_turns *turns, rn_saver **
   RN_TRY(err, rn_alloc(err, "saver", 1, sizeof *s, &s));
   s->run = run;
   s->turns = turns;
-  s->state.step = -1;
+  s->state.step = s->saved_step = -1;
+  s->untidy.what = "checkpoints that could not be pruned";
   rn_status status = take_memory(err, s);
   if (status != RN_OK) {
     rn_saver_destroy(&s);
@@ -203,6 +209,10 @@ int64_t rn_saver_step(const rn_saver *s) {
   return s->state.step;
 }
 
+int64_t rn_saver_saved_step(const rn_saver *s) {
+  return s->saved_step;
+}
+
 bool rn_saver_is_writing(const rn_saver *s) {
   return s->state.step >= 0 && atomic_load(&s->writing);
 }
@@ -273,21 +283,66 @@ static void tell(const rn_saver *s) {
       c->stored_bytes > 0 ? c->raw_bytes / c->stored_bytes : 1, s->write_s, s->stop_s, copies);
 }
 
-rn_status rn_saver_finish(rn_err *err, rn_saver *s) {
-  if (s->state.step < 0) return RN_OK;
+/* After the checkpoint is on disk; a failure here leaves more than is wanted, never less. */
+static rn_status tidy(rn_err *err, const rn_saver *s, int keep_last) {
+  const Retnet__Config *c = s->run->config;
+  RN_TRY(err, rn_ckpt_point_latest(err, c->run->dir, s->state.step));
+  if (rn_fault_now("ckpt.prune")) return rn_file_fail(err, "remove", c->run->dir, errno);
+  return rn_ckpt_prune(err, c->run->dir, keep_last, c->checkpoint->keep_every);
+}
+
+static void tidy_up(rn_saver *s, int keep_last) {
+  rn_err told = {0};
+  if (rn_world_rank(s->run->world) != 0) return;
+  if (tidy(&told, s, keep_last) == RN_OK) {
+    rn_repeated_end(&s->untidy);
+  } else {
+    rn_repeated_warn(&s->untidy,
+                     "step %lld is saved, but older checkpoints could not be pruned: %s",
+                     (long long)s->state.step, told.text);
+  }
+}
+
+/* Waits for the writers of all ranks: the worst of their statuses. */
+static rn_status wait_for_writers(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
   join(s);
   *err = s->err;
   s->err = (rn_err){0};
   rn_status status = rn_agree(err, s->run->world, s->status);
+  s->costs.wait_s += rn_clock_s() - begin_s;
+  return status;
+}
+
+rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
+  if (s->state.step < 0) return RN_OK;
+  rn_status status = wait_for_writers(err, s);
   const double written_s = rn_clock_s();
   if (status == RN_OK) status = publish(err, s);
+  if (status == RN_OK) tidy_up(s, keep_last);
   s->stop_s += rn_clock_s() - written_s;
-  s->costs.wait_s += written_s - begin_s;
   s->costs.write_s += s->write_s;
   s->costs.stop_s += s->stop_s;
-  s->costs.saves++;
-  if (status == RN_OK) tell(s);
+  if (status == RN_OK) {
+    s->costs.saves++;
+    s->saved_step = s->state.step;
+    tell(s);
+  } else {
+    s->costs.failed++;
+  }
   forget_save(s);
   return status;
+}
+
+rn_status rn_saver_drop(rn_err *err, rn_saver *s) {
+  if (s->state.step < 0) return RN_OK;
+  const rn_path stage = rn_ckpt_stage_path(s->run->config->run->dir, s->state.step);
+  rn_err told = {0};
+  if (wait_for_writers(&told, s) == RN_ERR_MPI) {
+    *err = told;
+    return RN_ERR_MPI;
+  }
+  forget_save(s);
+  if (rn_world_rank(s->run->world) != 0) return RN_OK;
+  return rn_file_remove_tree(err, stage.text);
 }

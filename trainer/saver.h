@@ -6,8 +6,8 @@
  * few files, neighbours one after the other (comm/turns.h). So shares never travel and nobody holds
  * another's, whatever the number of ranks. Only the calling thread speaks MPI: it starts a save,
  * asks at step boundaries whether writers are done, and then finishes it, which gives the
- * checkpoint its name. There is one save at a time and none is dropped. Without checkpoint.async
- * nothing is copied, and the caller finishes at once what it started.
+ * checkpoint its name. There is one save at a time. Without checkpoint.async nothing is copied, and
+ * all is written when rn_saver_start returns. trainer/saving.h decides when.
  */
 #ifndef RN_TRAINER_SAVER_H
 #define RN_TRAINER_SAVER_H
@@ -19,7 +19,7 @@ typedef struct rn_saver rn_saver;
 
 /** What saves have cost this rank so far. */
 typedef struct rn_save_costs {
-  int64_t saves;
+  int64_t saves, failed;          /* that are on disk; that are not */
   double stop_s;                  /* the loop stood still, all saves together */
   double copy_s;                  /* of that: copying this rank's share */
   double wait_s;                  /* for a save that was not done when the next was due */
@@ -47,14 +47,25 @@ rn_status rn_saver_start(rn_err *err, rn_saver *saver);
 int64_t rn_saver_step(const rn_saver *saver);
 bool rn_saver_is_writing(const rn_saver *saver);
 
+/** The step of the last save that succeeded, -1 for none. */
+int64_t rn_saver_saved_step(const rn_saver *saver);
+
 /**
- * Waits for all writers, names the checkpoint, removes what the keep keys no longer want, tells
- * what the save cost. Nothing under way: nothing to do.
+ * Waits for all writers, names the checkpoint, then removes all but the newest `keep_last` (0: all
+ * stay; checkpoint.keep_every holds too), and tells what the save cost. Nothing under way: nothing
+ * to do.
  *
+ * RN_OK means that the state is on disk; that older checkpoints could not be removed is a warning.
  * Collective: over the world. Errors: of any writer, agreed; nothing old is removed before the new
  * is whole.
  */
-rn_status rn_saver_finish(rn_err *err, rn_saver *saver);
+rn_status rn_saver_finish(rn_err *err, rn_saver *saver, int keep_last);
+
+/**
+ * Waits for all writers and removes what they wrote: the save under way is not wanted.
+ * Collective: over the world. Errors: RN_ERR_IO on rank 0 alone; RN_ERR_MPI.
+ */
+rn_status rn_saver_drop(rn_err *err, rn_saver *saver);
 
 const rn_save_costs *rn_saver_costs(const rn_saver *saver);
 

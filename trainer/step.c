@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/sampler.h"
+#include "proto/fault.h"
 #include "proto/log.h"
 #include "proto/span.h"
 
@@ -158,7 +159,7 @@ static void update_own(rn_run *run, double lr, double clip) {
 /* A skipped step may have left anything in the states: streams go on from zero. */
 static rn_status advance_streams(rn_err *err, rn_run *run, bool skipped) {
   if (!run->config->data->carry_state) return RN_OK;
-  if (skipped) {
+  if (skipped && run->bad_steps == 1) {
     rn_log_warn("step %lld is skipped: carried states go on from zero", (long long)run->step);
   }
   return rn_carried_advance(err, &run->carried, run->grid, skipped);
@@ -174,9 +175,8 @@ static rn_status finish_step(rn_err *err, rn_run *run, double targets, const rn_
   if (run->bad_steps == 0 || run->bad_steps < run->config->train->max_bad_steps) return RN_OK;
   return rn_fail(err, RN_ERR_NUMERICS,
                  "step %lld: loss or gradient norm were not finite %d times in a row "
-                 "(train.max_bad_steps); go on from the last checkpoint in %s/checkpoints with a "
-                 "smaller optimizer.lr",
-                 (long long)run->step, run->bad_steps, run->config->run->dir);
+                 "(train.max_bad_steps)",
+                 (long long)run->step, run->bad_steps);
 }
 
 /* Mean over all ranks of what they have waited for states since the clock said `since_s`. */
@@ -199,6 +199,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   RN_TRY(err, rn_agree(err, run->world, read_batch(err, run)));
   rn_span_phase("zero gradients");
   RN_TRY(err, train_batch(err, run, 1 / targets, sums));
+  if (rn_fault_now("step.loss")) sums[0] = NAN;
   *out = (rn_step_result){.loss = sums[0] / targets,
                           .grad_norm = sqrt(sums[1]),
                           .lr = rn_lr(&run->schedule, run->step + 1)};

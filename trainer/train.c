@@ -19,7 +19,7 @@
 #include "trainer/launch.h"
 #include "trainer/metrics.h"
 #include "trainer/profile.h"
-#include "trainer/saver.h"
+#include "trainer/saving.h"
 #include "trainer/step.h"
 #include "trainer/stop_request.h"
 
@@ -43,32 +43,6 @@ static rn_status agree_between_steps(rn_err *err, const rn_run *run, const rn_sa
   RN_TRY(err, rn_world_max(err, run->world, wish, 2));
   *out = (agreement){wish[0] != 0, rn_saver_step(saver) >= 0 && wish[1] == 0};
   return RN_OK;
-}
-
-/* A failed save does not end the training: it is told, and the next one tries again. */
-static rn_status survive(rn_err *err, int64_t step, rn_status status) {
-  if (status == RN_OK || status == RN_ERR_MPI) return status;
-  rn_log_warn("step %lld is not saved: %s", (long long)step, err->text);
-  rn_err_clear(err);
-  return RN_OK;
-}
-
-static rn_status finish_save(rn_err *err, rn_saver *saver) {
-  if (saver == NULL) return RN_OK;
-  const int64_t step = rn_saver_step(saver);
-  return survive(err, step, rn_saver_finish(err, saver));
-}
-
-/* Only the last save has no next: its failure is the run's. */
-static rn_status save(rn_err *err, rn_run *run, rn_saver *saver, bool last) {
-  RN_TRY(err, finish_save(err, saver));
-  rn_span_begin("save");
-  rn_status status = rn_saver_start(err, saver);
-  if (status == RN_OK && (last || !run->config->checkpoint->async)) {
-    status = rn_saver_finish(err, saver);
-  }
-  rn_span_end();
-  return last ? status : survive(err, run->step, status);
 }
 
 /* What this rank adds to its node: memory of its own, and shared weights where it is the first. */
@@ -155,7 +129,7 @@ static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
 }
 
 /* One step with what belongs to it: evaluation, its line, its checkpoint. */
-static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saver *saver,
+static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saving *saving,
                           double *slowest_s) {
   const Retnet__Config *c = run->config;
   rn_step_result result;
@@ -178,21 +152,12 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, rn_save
     if (status != RN_OK) rn_log_warn("%s", told.text);
   }
   if (stepped != RN_OK) return stepped;
-  if (last || divides(c->checkpoint->every, run->step)) {
-    RN_TRY(err, save(err, run, saver, last));
-  }
+  RN_TRY(err, last ? rn_saving_last(err, saving) : rn_saving_step(err, saving));
   *slowest_s = fmax(*slowest_s, rn_clock_s() - begin_s);
   return RN_OK;
 }
 
-/* The save under way may be that of the step it stops at. */
-static rn_status stop_here(rn_err *err, rn_run *run, rn_saver *saver) {
-  if (rn_saver_step(saver) == run->step) return rn_saver_finish(err, saver);
-  if (divides(run->config->checkpoint->every, run->step)) return RN_OK;
-  return save(err, run, saver, true);
-}
-
-static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saver *saver,
+static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saving *saving,
                       rn_watchdog *watchdog, double since_s, rn_train_end *end) {
   const bool profiled = run->config->run->profile;
   double slowest_s = 0;
@@ -201,23 +166,22 @@ static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saver *s
   if (profiled) RN_TRY(err, rn_profile_start(err, run, &profile));
   while (run->step < run->config->train->steps) {
     rn_watchdog_tick(watchdog, "step", run->step + 1);
-    RN_TRY(err, one_step(err, run, metrics, saver, &slowest_s));
+    RN_TRY(err, one_step(err, run, metrics, saving, &slowest_s));
     if (profiled) rn_profile_step(&profile);
     if (run->step == run->config->train->steps) break;
-    RN_TRY(err, agree_between_steps(err, run, saver, since_s, slowest_s, &agreed));
-    if (agreed.saved && !agreed.stop) RN_TRY(err, finish_save(err, saver));
+    RN_TRY(err, agree_between_steps(err, run, saving->saver, since_s, slowest_s, &agreed));
+    if (agreed.saved && !agreed.stop) RN_TRY(err, rn_saving_written(err, saving));
     if (!agreed.stop) continue;
-    RN_TRY(err, stop_here(err, run, saver));
+    RN_TRY(err, rn_saving_last(err, saving));
     rn_log_info("stopped after step %lld", (long long)run->step);
     *end = RN_TRAIN_STOPPED;
     break;
   }
   if (profiled) RN_TRY(err, rn_profile_finish(err, run, &profile));
-  return write_summary(err, run, metrics, saver, since_s);
+  return write_summary(err, run, metrics, saving->saver, since_s);
 }
 
-/* The steps, with what stands beside them. A save that is under way when they fail is made whole.
- */
+/* The steps, with what stands beside them. */
 static rn_status train_steps(rn_err *err, rn_run *run, rn_metrics *metrics, double since_s,
                              rn_train_end *end) {
   rn_watchdog *watchdog = NULL;
@@ -228,9 +192,12 @@ static rn_status train_steps(rn_err *err, rn_run *run, rn_metrics *metrics, doub
   if (status == RN_OK)
     status = rn_watchdog_start(err, run->world, run->config->run->watchdog_s, &watchdog);
   if (status == RN_OK) status = rn_shm_record_write(err, run->world, run->config->run->dir);
-  if (status == RN_OK) status = loop(err, run, metrics, saver, watchdog, since_s, end);
-  rn_err told = {0};
-  const bool whole = status != RN_ERR_MPI && finish_save(&told, saver) == RN_OK;
+  if (status == RN_OK) {
+    rn_saving saving = rn_saving_create(run, saver);
+    status = loop(err, run, metrics, &saving, watchdog, since_s, end);
+    if (status != RN_ERR_MPI && rn_saving_end(err, &saving, status) != RN_OK) status = RN_ERR_MPI;
+  }
+  const bool whole = status != RN_ERR_MPI;
   if (whole) rn_watchdog_stop(&watchdog);
   rn_saver_destroy(&saver);
   if (whole) rn_turns_destroy(&turns);

@@ -95,6 +95,7 @@ rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t see
     place.at += reports[i].stored_bytes;
   }
   if (status == RN_OK) status = rn_ckpt_commit(err, run_dir, &head, reports, parts);
+  if (status == RN_OK) status = rn_ckpt_point_latest(err, run_dir, step);
   for (int i = 0; i < parts; i++) free(reports[i].bytes);
   free(plan);
   return status;

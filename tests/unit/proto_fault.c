@@ -1,4 +1,4 @@
-/* A fault strikes at the pass that was asked for, once, at its own site only, and can kill. */
+/* A fault strikes at the passes that were asked for, at its own site only, and can kill. */
 #include "proto/fault.h"
 
 #include <errno.h>
@@ -33,6 +33,17 @@ static void another_order_counts_anew(void) {
   CHECK(!rn_fault_now("nonsense"));
 }
 
+static void a_range_of_passes_fails(void) {
+  setenv("RETNET_FAULT", "step.loss:2-3:EROFS", 1);
+  for (int pass = 1; pass <= 5; pass++) {
+    errno = 0;
+    CHECK(rn_fault_now("step.loss") == (pass == 2 || pass == 3));
+    CHECK_EQUAL(errno, pass == 2 || pass == 3 ? EROFS : 0);
+  }
+  setenv("RETNET_FAULT", "step.loss:3-", 1);
+  for (int pass = 1; pass <= 9; pass++) CHECK(rn_fault_now("step.loss") == (pass >= 3));
+}
+
 static void a_kill_is_a_kill(void) {
   setenv("RETNET_FAULT", "ckpt.rename:2:kill", 1);
   const pid_t child = fork();
@@ -50,6 +61,7 @@ int main(void) {
   without_the_variable_nothing_happens();
   only_the_named_pass_fails();
   another_order_counts_anew();
+  a_range_of_passes_fails();
   a_kill_is_a_kill();
   return check_result();
 }

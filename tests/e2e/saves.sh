@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# What is reported of a save is true: nothing is saved or pruned while steps are skipped, a stop ends
+# with success only if its state is on disk, and a save that fails ends nothing else.
+# usage: saves.sh BIN CASE
+set -euo pipefail
+bin=$1 case=$2
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
+
+seq -f 'line %g of some plain text for a tiny model' 1 900 >text.txt
+"$bin/retnet-data" build --out data --val-fraction 0 text.txt >/dev/null
+cat >run.yaml <<'YAML'
+run: {dir: RUN}
+model: {layers: 1, dim: 32, value_dim: 64, ffn_dim: 48, heads: 2}
+data: {dir: data, sequence_length: 64, batch_sequences: 4}
+optimizer: {lr: 2e-3, warmup_steps: 2, schedule: constant}
+train: {steps: 8, eval_every: 0, max_bad_steps: 4}
+checkpoint: {every: 4}
+YAML
+
+# ends CODE FAULT DIR KEY=VALUE...: one rank with RETNET_FAULT, told in DIR.log.
+ends() {
+  local code=$1 order=$2 dir=$3 got=0 keys
+  shift 3
+  key_options "$@"
+  RETNET_FAULT=$order timeout 120 "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" \
+    >"$dir.log" 2>&1 || got=$?
+  [ "$got" = "$code" ] || fail "$dir with $order ended with $got, not $code: $(tail -n 3 "$dir.log")"
+}
+
+says() { # says DIR WORD...: each is in the log
+  local dir=$1 word
+  shift
+  for word in "$@"; do
+    grep -qF -- "$word" "$dir.log" || fail "$dir does not say \"$word\": $(tail -n 3 "$dir.log")"
+  done
+}
+
+has() { # has DIR "STEP STEP ...": exactly these checkpoints, all of them whole
+  local dir=$1 got
+  got=$(find "$dir/checkpoints" -name 'step-????????' -printf '%f\n' | sort |
+    sed 's/step-0*//' | tr '\n' ' ')
+  [ "$got" = "${2:+$2 }" ] || fail "$dir has checkpoints of $got, not of $2"
+  [ -z "$2" ] || "$bin/retnet-ckpt" verify "$dir" >verify.log 2>&1 || fail "$dir: $(cat verify.log)"
+}
+
+case $case in
+  skipped)
+    # Without a writer beside the training it is certain which step removes an older checkpoint.
+    every2=(train.steps=100 checkpoint.every=2 checkpoint.keep_last=1 checkpoint.async=false)
+    # Step 8 is the first bad one: 6 is good, for step 7 was.
+    ends 4 step.loss:8- guard "${every2[@]}"
+    says guard 'max_bad_steps' 'the last good checkpoint is guard/checkpoints/step-00000006'
+    has guard 6
+    ends 0 none guard "${every2[@]}" train.steps=12 optimizer.lr=1e-4
+    # Step 9 is: the weights of step 8 gave its numbers, so that they are no checkpoint.
+    for async in true false; do
+      dir=held$async
+      ends 4 step.loss:9- "$dir" "${every2[@]}" "checkpoint.async=$async"
+      says "$dir" "the last good checkpoint is $dir/checkpoints/step-00000006"
+      [ ! -e "$dir/checkpoints/step-00000008" ] || fail "$dir: a bad state is a checkpoint"
+      ends 0 none "$dir" "${every2[@]}" train.steps=12 optimizer.lr=1e-4
+    done
+    # A stop saves weights before any step has shown that they are good: they never stand alone.
+    ends 0 none stopped train.steps=8 checkpoint.every=0
+    ends 0 none stopped train.steps=9 checkpoint.every=0 checkpoint.keep_last=1
+    has stopped '8 9'
+    ends 4 step.loss:1- stopped "${every2[@]}"
+    says stopped 'the last good checkpoint is stopped/checkpoints/step-00000008' \
+      'remove those after it (up to stopped/checkpoints/step-00000009)'
+    rm -r stopped/checkpoints/step-00000009
+    ends 0 none stopped "${every2[@]}" train.steps=12
+    ends 4 step.loss:1- none "${every2[@]}"
+    says none 'no checkpoint in none is known to be good'
+    # A save that is due while steps are skipped is made after the next good one.
+    ends 0 step.loss:4-5 later
+    has later '6 8'
+    # A run that ends among skipped steps has not saved its state; carried states go on as they were.
+    carried=(data.carry_state=true data.reset_at_documents=false train.steps=12)
+    ends 0 none straight "${carried[@]}"
+    ends 1 step.loss:10- cut "${carried[@]}"
+    says cut 'step 12 is not saved; the newest checkpoint on disk is cut/checkpoints/step-00000008'
+    has cut '4 8'
+    ends 1 step.loss:1 cut "${carried[@]}" run.max_hours=1e-7 run.requeue_exit=true
+    says cut 'step 9 is not saved; the newest checkpoint on disk is cut/checkpoints/step-00000008'
+    has cut '4 8'
+    ends 0 none cut "${carried[@]}"
+    same_run straight cut
+    ;;
+  stops)
+    stop=(checkpoint.every=1 run.max_hours=1e-7 run.requeue_exit=true)
+    for async in true false; do
+      for site in write fsync manifest rename; do
+        # The save of the step at which it stops has failed: there is one more try.
+        dir=again$site$async
+        ends 75 "ckpt.$site:1" "$dir" "${stop[@]}" "checkpoint.async=$async"
+        has "$dir" 1
+        ends 1 "ckpt.$site:1-" "$dir" "${stop[@]}" "checkpoint.async=$async"
+        says "$dir" "step 2 is not saved; the newest checkpoint on disk is $dir/checkpoints/step-00000001"
+        has "$dir" 1
+      done
+    done
+    ends 1 ckpt.write:1- nothing "${stop[@]}"
+    says nothing 'step 1 is not saved, and no checkpoint is in nothing' 'free some space'
+    ends 1 ckpt.write:1- end train.steps=2
+    says end 'step 2 is not saved, and no checkpoint is in end'
+    # On disk, although what is old could not be removed: success, and a warning.
+    for site in latest prune; do
+      ends 75 "ckpt.$site:1-" "$site" "${stop[@]}"
+      says "$site" 'warning: step 1 is saved, but older checkpoints could not be pruned'
+      has "$site" 1
+    done
+    RETNET_FAULT=ckpt.write:1- train 2 two "${stop[@]}" && fail 'two ranks: success without a save'
+    says two 'step 1 is not saved, and no checkpoint is in two'
+    [ "$(grep -c 'is not saved, and' two.log)" = 1 ] || fail "said twice: $(cat two.log)"
+    ;;
+  failing)
+    for error in EIO EDQUOT EROFS EFBIG; do
+      ends 0 "ckpt.write:1-25:$error" "$error" checkpoint.every=1 train.steps=40
+      [ "$(grep -c 'is not saved' "$error.log")" = 2 ] ||
+        fail "$error: not the 1st and the 10th: $(grep 'is not saved' "$error.log")"
+      says "$error" 'warning: step 1 is not saved' '10 failed saves so far' 'failed saves in a row: 25'
+      has "$error" '38 39 40'
+    done
+    ends 0 ckpt.fsync:1:EIO fsync
+    says fsync 'step 4 is not saved: cannot fsync' 'check the disk'
+    ends 0 ckpt.prune:1-11 prune checkpoint.every=1 train.steps=14
+    [ "$(grep -c 'could not be pruned: ' prune.log)" = 2 ] || fail "prune: $(cat prune.log)"
+    has prune '12 13 14'
+    ;;
+  *)
+    fail "no such case: $case"
+    ;;
+esac
+finish

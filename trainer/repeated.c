@@ -1,0 +1,33 @@
+#include "trainer/repeated.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "proto/log.h"
+#include "proto/status.h"
+
+static bool is_power_of_ten(int64_t count) {
+  while (count % 10 == 0) count /= 10;
+  return count == 1;
+}
+
+void rn_repeated_warn(rn_repeated *r, const char *format, ...) {
+  char text[RN_ERR_TEXT_BYTES + 256];
+  va_list list;
+  r->count++;
+  if (!is_power_of_ten(r->count)) return;
+  va_start(list, format);
+  vsnprintf(text, sizeof text, format, list);
+  va_end(list);
+  if (r->count == 1) {
+    rn_log_warn("%s", text);
+  } else {
+    rn_log_warn("%s (%lld %s so far)", text, (long long)r->count, r->what);
+  }
+}
+
+void rn_repeated_end(rn_repeated *r) {
+  if (r->count > 1) rn_log_warn("%s in a row: %lld", r->what, (long long)r->count);
+  r->count = 0;
+}
