@@ -21,12 +21,9 @@ train: {steps: 12, eval_every: 0}
 checkpoint: {every: 100}
 YAML
 
-losses() { sed -E 's/.*"loss": ([^,}]*).*/\1/' "$1/metrics.jsonl"; }
+losses() { numbers loss "$1/metrics.jsonl"; }
 means() { losses "$1" | awk '{sum += $1; if (NR % 4 == 0) {printf "%.15g\n", sum / 4; sum = 0}}'; }
-agree() { # agree A B: numbers of two files, to 1e-6
-  paste -d' ' "$1" "$2" | awk '{d = $1 - $2; if (d < 0) d = -d; if (d > 1e-6 * $2) exit 1; n++}
-                               END {if (n != 3) exit 1}'
-}
+agree() { close_to 3 1e-6 "$@"; } # agree A B: the numbers of two files
 
 must_train 1 long data.sequence_length=240 train.steps=3
 losses long >want

@@ -18,11 +18,10 @@ EOF
 
 # Losses (or another number) of the first N lines of two runs agree to a relative tolerance.
 agree() { # agree NAME LINES TOLERANCE A B
-  paste -d' ' <(field "$1" "$4") <(field "$1" "$5") | head -n "$2" |
-    awk -v tolerance="$3" '{d = $1 - $2; if (d < 0) d = -d; if (d > tolerance * $2) exit 1; n++}
-                           END {if (n == 0) exit 1}' || fail "$1 of $4 and $5 differ"
+  numbers "$1" "$4/metrics.jsonl" | head -n "$2" >agree.a
+  numbers "$1" "$5/metrics.jsonl" | head -n "$2" >agree.b
+  close_to "$2" "$3" agree.a agree.b || fail "$1 of $4 and $5 differ"
 }
-field() { sed -E "s/.*\"$1\": ([^,}]*).*/\1/" "$2/metrics.jsonl"; }
 
 case $case in
   layouts)
@@ -132,20 +131,21 @@ case $case in
         fail "$keys: memory foretold and taken: $(cat said)"
       rm -r planned
     done
+    eval_loss() { sed -nE 's/.*"loss": ([^,]*), "perp.*/\1/p'; }
     for form in chunkwise parallel recurrent; do
       "$bin/retnet-eval" --checkpoint run --data data --form "$form" --json >"$form.json"
-      sed -E 's/.*"loss": ([^,]*), "perp.*/\1/' "$form.json"
+      eval_loss <"$form.json"
     done >losses
     mpirun -n 3 --oversubscribe "$bin/retnet-eval" --checkpoint run --data data --json |
-      sed -E 's/.*"loss": ([^,]*), "perp.*/\1/' >>losses
+      eval_loss >>losses
     for keys in "2 data=2" "4 data=2" "64 sequence=32"; do
       mpirun -n "${keys%% *}" --oversubscribe "$bin/retnet-eval" --checkpoint run --data data --json \
-        -s "parallel.${keys#* }" | sed -E 's/.*"loss": ([^,]*), "perp.*/\1/' >>losses
+        -s "parallel.${keys#* }" | eval_loss >>losses
     done
     refuse 2 parallel.sequence "$bin/retnet-eval" --checkpoint run --data data -s parallel.sequence=2
     refuse 2 model.dim "$bin/retnet-eval" --checkpoint run --data data -s model.dim=2
-    awk 'NR == 1 {a = $1} {d = $1 - a; if (d < 0) d = -d; if (d > 1e-5 * a) exit 1}
-         END {exit NR != 7}' losses || fail "forms differ: $(tr '\n' ' ' <losses)"
+    for _ in $(seq 7); do head -n 1 losses; done >first
+    close_to 7 1e-5 losses first || fail "forms differ: $(tr '\n' ' ' <losses)"
     [ "$("$bin/retnet-generate" --checkpoint run --prompt 'int ' --tokens 50 --ignore-end |
       wc -c)" -ge 40 ] || fail "no text"
     # Prefill and decoding are one: what greedy text goes on with does not depend on where it began.

@@ -87,10 +87,11 @@ int main(int argc, char **argv) {
     turns_follow_each_other(turns, rank, row);
     failures_are_passed_on(turns, rank, row);
     giving_up_ends_waits(turns, rank, row);
-    int64_t failures = check_failures();
-    if (status == RN_OK) status = rn_world_max(&err, world, &failures, 1);
     rn_turns_destroy(&turns);
-    if (failures > 0 && status == RN_OK) status = rn_fail(&err, RN_ERR_LIBRARY, "checks failed");
   }
-  return rn_world_finish(&world, status, &err);
+  CHECK(status == RN_OK);
+  int64_t failed = check_failures();
+  if (status == RN_OK) status = rn_world_max(&err, world, &failed, 1);
+  const int result = check_result();
+  return rn_world_finish(&world, status, &err) + (failed > 0 ? 1 : result);
 }

@@ -67,12 +67,21 @@ bool check_near(double got, double want, double tolerance, const char *text, con
   return holds;
 }
 
+bool check_relative(double got, double want, double tolerance, const char *text, const char *file,
+                    int line) {
+  bool holds = fabs(got - want) <= tolerance * fabs(want);
+  if (!report(holds, file, line)) {
+    fprintf(stderr, "%s is %.17g, want %.17g within %g of it\n", text, got, want, tolerance);
+  }
+  return holds;
+}
+
 #define CHECK_ARRAY_BODY                                                                         \
   double worst = 0, scale = 0;                                                                   \
   int64_t where = 0;                                                                             \
   for (int64_t i = 0; i < count; i++) {                                                          \
     double difference = fabs((double)got[i] - (double)want[i]);                                  \
-    if (!(difference <= worst)) {                                                                \
+    if (!isnan(worst) && !(difference <= worst)) {                                               \
       worst = difference;                                                                        \
       where = i;                                                                                 \
     }                                                                                            \

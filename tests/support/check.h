@@ -30,6 +30,10 @@
 #define CHECK_NEAR(got, want, tolerance) \
   check_near((got), (want), (tolerance), #got, __FILE__, __LINE__)
 
+/** |got - want| <= tolerance * |want|: also where |want| is small. */
+#define CHECK_RELATIVE(got, want, tolerance) \
+  check_relative((got), (want), (tolerance), #got, __FILE__, __LINE__)
+
 /** max|got - want| <= tolerance * max|want|, and nothing is NaN. */
 #define CHECK_ARRAY(what, got, want, count, tolerance) \
   _Generic((got), float *: check_array_f32, const float *: check_array_f32,         \
@@ -43,6 +47,8 @@ bool check_fails(rn_err *err, rn_status want, const char *words, rn_status got, 
 bool check_equal(int64_t got, int64_t want, const char *text, const char *file, int line);
 bool check_near(double got, double want, double tolerance, const char *text, const char *file,
                 int line);
+bool check_relative(double got, double want, double tolerance, const char *text, const char *file,
+                    int line);
 bool check_array_f32(const char *what, const float *got, const float *want, int64_t count,
                      double tolerance, const char *file, int line);
 bool check_array_f64(const char *what, const double *got, const double *want, int64_t count,

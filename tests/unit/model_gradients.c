@@ -106,7 +106,7 @@ static void wide_rows(void) {
     const double want = test_dot(gradient + param->offset, way, param->rows * param->cols);
     const double near = slope_along(&t, param, way, test_step / 8);
     const double far = slope_along(&t, param, way, test_step / 4);
-    if (!CHECK_NEAR((4 * near - far) / 3, want, 1e-6 * fabs(want))) {
+    if (!CHECK_RELATIVE((4 * near - far) / 3, want, 1e-6)) {
       fprintf(stderr, "  of %s\n", param->name);
     }
   }

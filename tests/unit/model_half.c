@@ -55,7 +55,7 @@ static void same_as_fp32(rn_spec spec) {
   for (int pieces = 1; pieces <= 2; pieces++) {
     const double in_half =
         step(&got, RETNET__PRECISION__PRECISION_BF16, pieces == 1 ? whole : cut, pieces);
-    CHECK_NEAR(in_half, loss, 0.01 * loss);
+    CHECK_RELATIVE(in_half, loss, 0.01);
     CHECK(in_half != loss);
     CHECK_ARRAY("rows", got.y, want.y, got.rows * spec.dim, near_it);
     test_same_gradient(&got, want.gradient, 2 * near_it);

@@ -105,7 +105,7 @@ static void compare_chunks(const results *got, const results *want, double withi
 static void compare_rows(const results *got, const results *want) {
   SAME(turned, N);
   SAME(normed, N);
-  CHECK_NEAR((double)got->factor, (double)want->factor, test_tolerance);
+  CHECK_RELATIVE((double)got->factor, (double)want->factor, test_tolerance);
   SAME(d_normed, N);
   SAME(gated, N);
   SAME(gated_again, N);
@@ -122,7 +122,7 @@ static void compare_rows(const results *got, const results *want) {
   SAME(product_again, N);
   SAME(d_inner, 2 * N);
   SAME(logits, N);
-  CHECK_NEAR(got->loss, want->loss, test_tolerance);
+  CHECK_RELATIVE(got->loss, want->loss, test_tolerance);
 }
 
 /* A document begins in the middle, or the whole chunk goes on; in bf16 operands have 8 bits. */

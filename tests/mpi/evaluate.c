@@ -1,0 +1,171 @@
+/*
+ * An evaluation is the mean over every target of the split, the shorter last sequence included and
+ * counted: ln V where all weights are zero, and otherwise what the model gives for each sequence
+ * by itself. Training's val_loss and retnet-eval agree with that on any grid, in every form.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "proto/options.h"
+#include "tests/support/check.h"
+#include "tests/support/stage.h"
+#include "tests/support/tokens.h"
+#include "trainer/evaluate.h"
+#include "trainer/step.h"
+
+enum { T = 40, B = 4, VOCAB = 300 };
+
+static rn_err err;
+static rn_path folder;
+
+typedef struct grid_case {
+  int ranks, data, pipeline, sequence, segments;
+} grid_case;
+
+static rn_status load(grid_case g, Retnet__Config **config) {
+  char keys[2 * RN_PATH_BYTES + 1024];
+  const char *key[40];
+  int count = 0;
+  snprintf(keys, sizeof keys,
+           "run.dir=%s/run data.dir=%s/data model.layers=2 model.dim=32 model.value_dim=48 "
+           "model.ffn_dim=40 model.heads=2 model.vocab=%d data.sequence_length=%d "
+           "data.batch_sequences=%d parallel.data=%d parallel.pipeline=%d parallel.sequence=%d "
+           "parallel.segments=%d parallel.threads=1 parallel.share_weights=off "
+           "parallel.comm_thread=off",
+           folder.text, folder.text, VOCAB, T, B, g.data, g.pipeline, g.sequence, g.segments);
+  for (char *word = strtok(keys, " "); word != NULL; word = strtok(NULL, " ")) key[count++] = word;
+  return rn_options_load(&err, NULL, key, count, config);
+}
+
+/* Sum of the losses of val's targets first .. last-1, a sequence by itself, by initial weights. */
+static double loss_of(const rn_spec *spec, int64_t first, int64_t last) {
+  const int tokens = (int)(last - first);
+  test_model m = test_model_open(spec, 1, tokens);
+  rn_param_init_values(m.table, 1, 0, m.table->total, m.params);
+  m.position = 0;
+  for (int t = 0; t < tokens; t++) {
+    m.input[t] = test_token(first + t);
+    m.target[t] = test_token(first + t + 1);
+    m.since[t] = m.input[t] == RN_BYTES_DOCUMENT ? 0 : t == 0 ? 0 : m.since[t - 1] + 1;
+  }
+  const double loss = test_step_whole(&m, RN_FORM_CHUNKWISE, false);
+  test_model_close(&m);
+  return loss;
+}
+
+/* The mean over the first `targets` targets. */
+static double oracle(const rn_spec *spec, int64_t targets) {
+  double sum = 0;
+  for (int64_t first = 0; first < targets; first += T) {
+    sum += loss_of(spec, first, first + T < targets ? first + T : targets);
+  }
+  return sum / (double)targets;
+}
+
+static void validations_are_right(grid_case g, rn_world *part, int64_t targets) {
+  Retnet__Config *config = NULL;
+  rn_run run;
+  double loss = NAN;
+  if (!CHECK_OK(&err, load(g, &config))) return;
+  if (!CHECK_OK(&err, rn_run_create(&err, config, part, &run))) return;
+  CHECK_OK(&err, rn_gather_finish(&err, run.weights.gather));
+  const int64_t some = targets > 2 * T ? 2 : 0;
+  CHECK_OK(&err, rn_validate(&err, &run, 0, &loss));
+  CHECK_RELATIVE(loss, oracle(&run.spec, targets), 2e-6);
+  CHECK_OK(&err, rn_validate(&err, &run, 99, &loss));
+  CHECK_RELATIVE(loss, oracle(&run.spec, targets), 2e-6);
+  CHECK_OK(&err, rn_validate(&err, &run, some, &loss));
+  CHECK_RELATIVE(loss, oracle(&run.spec, some > 0 ? some * T : targets), 2e-6);
+  memset(run.params, 0, (size_t)run.total * sizeof *run.params);
+  for (int64_t n = 0; n <= some; n++) {
+    CHECK_OK(&err, rn_validate(&err, &run, n, &loss));
+    CHECK_RELATIVE(loss, log(VOCAB), 1e-6);
+  }
+  rn_run_destroy(&run);
+  rn_options_free(&config);
+}
+
+static void one_evaluation(rn_world *part, const rn_loaded *model, rn_split *split, rn_form form,
+                           const Retnet__Parallel *parallel, int64_t targets, double want) {
+  rn_evaluation e;
+  double by_position = 0, counted = 0;
+  if (!CHECK_OK(&err, rn_evaluate(&err, part, model, split, form, T, parallel, &e))) return;
+  CHECK_RELATIVE(e.loss, want, 2e-6);
+  CHECK_EQUAL(e.tokens, targets);
+  CHECK_EQUAL(e.sequences, (targets + T - 1) / T);
+  for (int i = 0; i < e.buckets; i++) {
+    by_position += e.bucket_loss[i] * e.bucket_tokens[i];
+    counted += e.bucket_tokens[i];
+  }
+  CHECK_EQUAL(counted, targets);
+  CHECK_RELATIVE(by_position / (double)targets, want, 2e-6);
+  int64_t bytes = 0;
+  for (int64_t i = 1; i <= targets; i++) bytes += test_token(i) != RN_BYTES_DOCUMENT;
+  CHECK_RELATIVE(e.bits_per_byte, want * (double)targets / log(2) / (double)bytes, 2e-6);
+}
+
+static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) {
+  Retnet__Config *config = NULL;
+  Retnet__Manifest manifest = RETNET__MANIFEST__INIT;
+  rn_loaded model = {.manifest = &manifest};
+  rn_split split;
+  if (!CHECK_OK(&err, load(g, &config))) return;
+  manifest.config = config;
+  CHECK_OK(&err, rn_spec_from_config(&err, config, VOCAB, &model.spec));
+  CHECK_OK(&err, rn_param_table_create(&err, &model.spec, 0, 2, &model.table));
+  CHECK_OK(&err, rn_split_open(&err, rn_path_join(folder.text, "data").text, "val", &split));
+  model.params = test_take((size_t)model.table->total, sizeof(float));
+  for (rn_form form = RN_FORM_CHUNKWISE; form <= RN_FORM_RECURRENT; form++) {
+    if (form == RN_FORM_PARALLEL && g.sequence > 1) continue;
+    rn_param_init_values(model.table, 1, 0, model.table->total, model.params);
+    one_evaluation(part, &model, &split, form, config->parallel, targets,
+                   oracle(&model.spec, targets));
+    memset(model.params, 0, (size_t)model.table->total * sizeof(float));
+    one_evaluation(part, &model, &split, form, config->parallel, targets, log(VOCAB));
+  }
+  free(model.params);
+  rn_split_close(&split);
+  rn_param_table_destroy(&model.table);
+  rn_options_free(&config);
+}
+
+/* Whole sequences; a tail; one of a single target, fewer than ranks; nothing but a tail. */
+static const int64_t targets_of[] = {3 * T, 3 * T + 7, 2 * T + 1, T - 11};
+enum { LENGTHS = sizeof targets_of / sizeof targets_of[0] };
+
+static void on_grid(rn_world *world, grid_case g, int64_t targets) {
+  rn_world *part = NULL;
+  const bool mine = rn_world_rank(world) < g.ranks;
+  CHECK_OK(&err, rn_world_split(&err, world, mine ? 0 : -1, &part));
+  if (part == NULL) return;
+  validations_are_right(g, part, targets);
+  if (g.pipeline == 1 && g.segments == 1) evaluations_are_right(g, part, targets);
+  rn_world_close(&part);
+}
+
+int main(int argc, char **argv) {
+  static const grid_case grids[] = {{1, 1, 1, 1, 1}, {1, 1, 1, 1, 2}, {4, 4, 1, 1, 1},
+                                    {4, 1, 1, 4, 1}, {4, 2, 1, 2, 1}, {4, 2, 2, 1, 1},
+                                    {4, 1, 2, 2, 2}, {3, 1, 1, 3, 2}};
+  rn_world *world = NULL;
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  folder = test_shared_folder(world, "evaluate");
+  for (int l = 0; l < LENGTHS; l++) {
+    const rn_path data = rn_path_join(folder.text, "data");
+    if (rn_world_rank(world) == 0) {
+      test_write_shard(rn_path_join(data.text, "train").text, "00000.rtd", 0, 4 * B * T + 1);
+      test_write_shard(rn_path_join(data.text, "val").text, "00000.rtd", 0, targets_of[l] + 1);
+    }
+    CHECK_OK(&err, rn_world_barrier(&err, world));
+    for (size_t i = 0; i < sizeof grids / sizeof grids[0]; i++) {
+      if (grids[i].ranks <= rn_world_size(world)) on_grid(world, grids[i], targets_of[l]);
+      CHECK_OK(&err, rn_world_barrier(&err, world));
+    }
+  }
+  test_remove_shared_folder(world, &folder);
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}

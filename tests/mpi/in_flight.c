@@ -1,0 +1,120 @@
+/*
+ * What a rank has sent stays what it was until the receiver has taken it: scans follow each other
+ * while a receiver is late, with states far beyond what a library copies away by itself.
+ *
+ * In every round another rank is late; nothing that is right depends on how late it is.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "comm/chain.h"
+#include "comm/fold.h"
+#include "comm/grid.h"
+#include "comm/hand_over.h"
+#include "tests/support/check.h"
+
+/* A state of 512 KiB: libraries send messages above some 4 to 64 KiB from the sender's memory. */
+enum { HEADS = 2, MATRIX = 65536, TOTAL = HEADS * MATRIX, SCANS = 6, LAYERS = 2 };
+
+static rn_err err;
+static float own[TOTAL], got[TOTAL];
+
+static void be_late(int rank, int round, int size) {
+  if (rank == round % size) nanosleep(&(struct timespec){.tv_nsec = 40000000}, NULL);
+}
+
+/* What rank `rank` adds in scan number `scan`: small whole numbers, whose sums are exact. */
+static float number(int scan, int rank, int64_t i) {
+  return (float)((i * 7 + scan * 31 + rank * 5) % 13);
+}
+
+static int64_t not_the_sum(const float *values, int scan, int from, int to) {
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < TOTAL; i++) {
+    float want = 0;
+    for (int r = from; r < to; r++) want += number(scan, r, i);
+    wrong += values[i] != want;
+  }
+  return wrong;
+}
+
+/* Ranks before this one along the direction: from .. to-1. */
+static int first_before(rn_scan_direction d, int rank) {
+  return d == RN_SCAN_FORWARD ? 0 : rank + 1;
+}
+static int last_before(rn_scan_direction d, int rank, int size) {
+  return d == RN_SCAN_FORWARD ? rank : size;
+}
+
+static void states_of_a_scan_stay(const rn_grid *grid, rn_scan_algorithm algorithm, int rank,
+                                  int size) {
+  static const double decay[HEADS] = {0, 0};
+  rn_chain *chain = NULL;
+  const rn_chain_shape shape = {HEADS, MATRIX, LAYERS, 1, 0};
+  if (!CHECK_OK(&err, rn_chain_create(&err, grid, algorithm, shape, &chain))) return;
+  rn_scan_port *port = rn_chain_port(chain);
+  for (int round = 0; round < 2 * size; round++) {
+    const rn_scan_direction d = round < size ? RN_SCAN_FORWARD : RN_SCAN_REVERSE;
+    be_late(rank, round, size);
+    for (int scan = 0; scan < SCANS; scan++) {
+      for (int64_t i = 0; i < TOTAL; i++) own[i] = number(scan, rank, i);
+      CHECK_OK(&err, port->begin(port->self, &err, d, scan % LAYERS, HEADS, MATRIX, decay, own));
+      CHECK_OK(&err, port->end(port->self, &err, got));
+      CHECK_EQUAL(not_the_sum(got, scan, first_before(d, rank), last_before(d, rank, size)), 0);
+    }
+  }
+  rn_chain_destroy(&chain);
+}
+
+static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int size) {
+  static float after[TOTAL];
+  rn_fold *fold = NULL;
+  if (!CHECK_OK(&err, rn_fold_create(&err, grid, LAYERS, HEADS, MATRIX, &fold))) return;
+  rn_scan_port *port = rn_fold_port(fold, 0, 1);
+  for (int round = 0; round < 2 * size; round++) {
+    const rn_scan_direction d = round < size ? RN_SCAN_FORWARD : RN_SCAN_REVERSE;
+    be_late(rank, round, size);
+    for (int scan = 0; scan < SCANS; scan++) {
+      CHECK_OK(&err, port->begin(port->self, &err, d, 0, HEADS, MATRIX, NULL, NULL));
+      CHECK_OK(&err, port->end(port->self, &err, got));
+      CHECK_EQUAL(not_the_sum(got, scan, first_before(d, rank), last_before(d, rank, size)), 0);
+      for (int64_t i = 0; i < TOTAL; i++) after[i] = got[i] + number(scan, rank, i);
+      CHECK_OK(&err, port->pass(port->self, &err, after));
+      for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* is free again */
+    }
+  }
+  rn_fold_destroy(&fold);
+}
+
+/* The state behind the last rank goes to the first, from memory that is then written again. */
+static void a_handed_over_state_stays(const rn_grid *grid, int rank, int size) {
+  for (int round = 0; round < size; round++) {
+    be_late(rank, round, size);
+    for (int scan = 0; scan < SCANS; scan++) {
+      for (int64_t i = 0; i < TOTAL; i++) own[i] = number(scan, rank, i);
+      CHECK_OK(&err, rn_hand_over(&err, grid, TOTAL, own, got));
+      for (int64_t i = 0; i < TOTAL; i++) own[i] = NAN;
+      if (rank == 0) CHECK_EQUAL(not_the_sum(got, scan, size - 1, size), 0);
+    }
+  }
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  rn_grid *grid = NULL;
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  const int size = rn_world_size(world), rank = rn_world_rank(world);
+  CHECK_OK(&err, rn_grid_create(&err, world, 1, 1, size, &grid));
+  for (int a = RN_SCAN_CHAIN; a <= RN_SCAN_EXSCAN; a++) {
+    states_of_a_scan_stay(grid, (rn_scan_algorithm)a, rank, size);
+  }
+  states_of_the_ordered_scan_stay(grid, rank, size);
+  a_handed_over_state_stays(grid, rank, size);
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  rn_grid_destroy(&grid);
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}

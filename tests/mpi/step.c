@@ -1,0 +1,304 @@
+/*
+ * What a step does to weights is AdamW as written here by hand in double precision: decay on
+ * matrices only, the learning rate by steps, the bias correction by updates, also behind skipped
+ * steps and after a resume; bad steps count in a row, and leave nothing in carried states.
+ *
+ * The gradient is the slope of the loss that is told, and its norm the norm that is told.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "proto/options.h"
+#include "tests/support/check.h"
+#include "tests/support/tokens.h"
+#include "trainer/checkpoint.h"
+#include "trainer/saver.h"
+#include "trainer/step.h"
+
+enum { T = 48, B = 4, BAD_STEPS = 3 };
+
+static rn_err err;
+static rn_path folder;
+
+static const double peak = 1e-2, lowest = 1e-3, beta1 = 0.8, beta2 = 0.95, eps = 1e-7,
+                    weight_decay = 0.5, clip = 0.25;
+enum { WARMUP = 4, DECAYED = 12 };
+
+/* This rank's weights and moments as they should be. */
+typedef struct oracle {
+  int64_t count, updates;
+  double *weight, *m, *v;
+} oracle;
+
+static double learning_rate(int64_t step) {
+  if (step <= WARMUP) return peak * (double)step / WARMUP;
+  const double x = (double)(step - 1 - WARMUP) / (DECAYED - WARMUP);
+  return lowest + (peak - lowest) * (1 - fmin(x, 1));
+}
+
+static rn_status load(int ranks, bool carry, bool decay_all, Retnet__Config **config) {
+  char keys[2 * RN_PATH_BYTES + 1024];
+  const char *key[40];
+  int count = 0;
+  snprintf(keys, sizeof keys,
+           "run.dir=%s/run data.dir=%s/data model.layers=2 model.dim=32 model.value_dim=48 "
+           "model.ffn_dim=40 model.heads=2 data.sequence_length=%d data.batch_sequences=%d "
+           "optimizer.lr=%g optimizer.min_lr=%g optimizer.beta1=%g optimizer.beta2=%g "
+           "optimizer.eps=%g optimizer.weight_decay=%g optimizer.clip=%g "
+           "optimizer.schedule=linear optimizer.warmup_steps=%d optimizer.decay_steps=%d "
+           "optimizer.decay=%s train.max_bad_steps=%d parallel.data=%d parallel.threads=1 "
+           "parallel.share_weights=off parallel.comm_thread=off data.carry_state=%s "
+           "train.steps=50",
+           folder.text, folder.text, T, B, peak, lowest, beta1, beta2, eps, weight_decay, clip,
+           WARMUP, DECAYED, decay_all ? "all" : "matrices", BAD_STEPS, ranks,
+           carry ? "true" : "false");
+  for (char *word = strtok(keys, " "); word != NULL; word = strtok(NULL, " ")) key[count++] = word;
+  return rn_options_load(&err, NULL, key, count, config);
+}
+
+static double *take(int64_t count) {
+  double *values = calloc((size_t)count + 1, sizeof *values);
+  if (values == NULL) abort();
+  return values;
+}
+
+static void start(oracle *o, const rn_run *run) {
+  *o = (oracle){.count = run->ownership.count};
+  o->weight = take(o->count);
+  o->m = take(o->count);
+  o->v = take(o->count);
+  for (int i = 0; i < run->ownership.pieces; i++) {
+    const rn_piece *p = &run->ownership.piece[i];
+    for (int64_t j = p->range.begin; j < p->range.end; j++) {
+      o->weight[p->at + j - p->range.begin] = (double)run->params[j];
+    }
+  }
+}
+
+static void end(oracle *o) {
+  free(o->weight);
+  free(o->m);
+  free(o->v);
+}
+
+/* By the name of the tensor, not by what the code says of it. */
+static bool decays(const rn_param *param, bool all) {
+  return all || strstr(param->name, "norm") == NULL;
+}
+
+/* Loshchilov & Hutter, algorithm 2, with PyTorch's eps. */
+static void update(oracle *o, const rn_run *run, bool decay_all, double lr, double norm) {
+  const double coefficient = fmin(1, clip / (norm + 1e-6));
+  const double t = (double)++o->updates;
+  for (int i = 0; i < run->ownership.pieces; i++) {
+    const rn_piece *p = &run->ownership.piece[i];
+    const bool decay = decays(p->param, decay_all);
+    for (int64_t j = p->at; j < p->at + rn_range_count(p->range); j++) {
+      const double g = coefficient * (double)run->own_gradient[j];
+      o->m[j] = beta1 * o->m[j] + (1 - beta1) * g;
+      o->v[j] = beta2 * o->v[j] + (1 - beta2) * g * g;
+      const double m = o->m[j] / (1 - pow(beta1, t)), v = o->v[j] / (1 - pow(beta2, t));
+      if (decay) o->weight[j] -= lr * weight_decay * o->weight[j];
+      o->weight[j] -= lr * m / (sqrt(v) + eps);
+    }
+  }
+}
+
+/* Every element to the rounding of a few float operations on numbers of its size and of lr. */
+static void compare(const oracle *o, const rn_run *run, double lr) {
+  int64_t seen = 0, wrong = 0;
+  for (int i = 0; i < run->ownership.pieces; i++) {
+    const rn_piece *p = &run->ownership.piece[i];
+    for (int64_t j = p->range.begin; j < p->range.end; j++, seen++) {
+      const double want = o->weight[p->at + j - p->range.begin];
+      const double off = fabs((double)run->params[j] - want);
+      wrong += !(off <= 2e-6 * fabs(want) + 2e-5 * lr);
+    }
+  }
+  CHECK_EQUAL(wrong, 0);
+  CHECK_EQUAL(seen, o->count);
+}
+
+/* One step whose gradient is no number where `bad`: then the weights stay. */
+static rn_status step(rn_run *run, oracle *o, bool bad, bool decay_all) {
+  rn_step_result result = {0};
+  CHECK_OK(&err, rn_gather_finish(&err, run->weights.gather));
+  const size_t bytes = (size_t)run->total * sizeof(float);
+  float *kept = malloc(bytes);
+  if (kept == NULL) abort();
+  memcpy(kept, run->params, bytes);
+  for (int64_t i = 0; bad && i < run->total; i++) run->params[i] = NAN;
+  rn_status status = rn_step(&err, run, &result);
+  if (bad) memcpy(run->params, kept, bytes);
+  free(kept);
+  CHECK(result.skipped == bad);
+  CHECK_NEAR(result.lr, learning_rate(run->step), 1e-15);
+  if (!bad) update(o, run, decay_all, learning_rate(run->step), result.grad_norm);
+  compare(o, run, learning_rate(run->step));
+  CHECK_EQUAL(run->updates, o->updates);
+  return status;
+}
+
+static void save(rn_world *world, rn_run *run) {
+  rn_turns *turns = NULL;
+  rn_saver *saver = NULL;
+  if (!CHECK_OK(&err, rn_turns_create(&err, world, &turns))) return;
+  CHECK_OK(&err, rn_saver_create(&err, run, turns, &saver));
+  CHECK_OK(&err, rn_saver_start(&err, saver));
+  CHECK_OK(&err, rn_saver_finish(&err, saver, 3));
+  rn_saver_destroy(&saver);
+  rn_turns_destroy(&turns);
+}
+
+/* The rank's run, fresh or from the newest checkpoint in run.dir. */
+static bool open_run(rn_world *world, Retnet__Config *config, rn_run *run) {
+  if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
+  return CHECK_OK(&err, rn_checkpoint_resume(&err, run));
+}
+
+static void weights_follow_the_oracle(rn_world *world, bool decay_all) {
+  static const bool bad[] = {false, true, false, false, true, true, false};
+  Retnet__Config *config = NULL;
+  rn_run run;
+  oracle o;
+  if (!CHECK_OK(&err, load(rn_world_size(world), false, decay_all, &config))) return;
+  if (!open_run(world, config, &run)) return;
+  start(&o, &run);
+  for (int i = 0; i < 7; i++) CHECK_OK(&err, step(&run, &o, bad[i], decay_all));
+  CHECK_EQUAL(run.step, 7);
+  CHECK_EQUAL(run.next_sequence, 7 * B);
+  save(world, &run);
+  rn_run_destroy(&run);
+  if (!open_run(world, config, &run)) return;
+  CHECK_EQUAL(run.step, 7);
+  CHECK_EQUAL(run.updates, 4);
+  CHECK_EQUAL(run.next_sequence, 7 * B);
+  for (int i = 0; i < 8; i++) CHECK_OK(&err, step(&run, &o, false, decay_all));
+  rn_run_destroy(&run);
+  rn_options_free(&config);
+  end(&o);
+}
+
+static void bad_steps_count_in_a_row(rn_world *world) {
+  Retnet__Config *config = NULL;
+  rn_run run;
+  oracle o;
+  if (!CHECK_OK(&err, load(rn_world_size(world), false, false, &config))) return;
+  if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
+  start(&o, &run);
+  for (int i = 0; i < 3; i++) {
+    for (int n = 0; n < BAD_STEPS - 1; n++) CHECK_OK(&err, step(&run, &o, true, false));
+    CHECK_OK(&err, step(&run, &o, false, false));
+  }
+  for (int n = 0; n < BAD_STEPS - 1; n++) CHECK_OK(&err, step(&run, &o, true, false));
+  CHECK_FAILS(&err, RN_ERR_NUMERICS, "train.max_bad_steps", step(&run, &o, true, false));
+  rn_run_destroy(&run);
+  rn_options_free(&config);
+  end(&o);
+}
+
+static int64_t not_zero(const float *values, int64_t count) {
+  int64_t found = 0;
+  for (int64_t i = 0; i < count; i++) found += values[i] != 0;
+  return found;
+}
+
+/* A bad step fills the states behind it with what is no number; the next step goes on from zero. */
+static void a_skipped_step_leaves_no_state(rn_world *world) {
+  Retnet__Config *config = NULL;
+  rn_run run;
+  oracle o;
+  if (!CHECK_OK(&err, load(rn_world_size(world), true, false, &config))) return;
+  if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
+  start(&o, &run);
+  const int64_t states =
+      rn_range_count(run.carried.share) * run.carried.layers * run.carried.stream_elements;
+  CHECK(states > 0);
+  CHECK_OK(&err, step(&run, &o, false, false));
+  CHECK(not_zero(run.carried.initial, states) > states / 2);
+  CHECK_OK(&err, step(&run, &o, true, false));
+  CHECK_EQUAL(run.carried.place, 2);
+  CHECK_EQUAL(not_zero(run.carried.initial, states), 0);
+  for (int64_t i = 0; i < rn_range_count(run.carried.share); i++) {
+    CHECK_EQUAL(run.carried.since[i], 0);
+  }
+  CHECK_OK(&err, step(&run, &o, false, false));
+  CHECK(not_zero(run.carried.initial, states) > states / 2);
+  rn_run_destroy(&run);
+  rn_options_free(&config);
+  end(&o);
+}
+
+/* val holds the very batch, so its loss along the gradient rises by the square of the norm. */
+static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
+  Retnet__Config *config = NULL;
+  rn_run run;
+  rn_step_result result = {0};
+  double loss[3];
+  if (!CHECK_OK(&err, load(1, false, false, &config))) return;
+  config->optimizer->lr = 0;
+  if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
+  CHECK_OK(&err, rn_step(&err, &run, &result));
+  CHECK_OK(&err, rn_gather_finish(&err, run.weights.gather));
+  double squares = 0;
+  for (int64_t i = 0; i < run.total; i++) {
+    squares += (double)run.own_gradient[i] * (double)run.own_gradient[i];
+  }
+  CHECK_RELATIVE(result.grad_norm, sqrt(squares), 1e-6);
+  float *kept = malloc((size_t)run.total * sizeof *kept);
+  if (kept == NULL) abort();
+  memcpy(kept, run.params, (size_t)run.total * sizeof *kept);
+  const double way = 5e-3 / squares;
+  for (int side = -1; side <= 1; side++) {
+    for (int64_t i = 0; i < run.total; i++) {
+      run.params[i] = kept[i] + (float)(side * way * (double)run.own_gradient[i]);
+    }
+    CHECK_OK(&err, rn_validate(&err, &run, 0, &loss[side + 1]));
+  }
+  CHECK_RELATIVE(loss[1], result.loss, 1e-6);
+  CHECK_RELATIVE((loss[2] - loss[0]) / (2 * way), squares, 5e-3);
+  free(kept);
+  rn_run_destroy(&run);
+  rn_options_free(&config);
+}
+
+/* Of four batches; val is what the first step of one batch would read. */
+static void make_data(rn_world *world, int64_t tokens) {
+  const rn_path data = rn_path_join(folder.text, "data");
+  if (rn_world_rank(world) == 0) {
+    test_write_shard(rn_path_join(data.text, "train").text, "00000.rtd", 0, tokens);
+    test_write_shard(rn_path_join(data.text, "val").text, "00000.rtd", 0, tokens);
+  }
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+}
+
+static void remove_run(rn_world *world) {
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+  if (rn_world_rank(world) == 0) {
+    CHECK_OK(&err, rn_file_remove_tree(&err, rn_path_join(folder.text, "run").text));
+  }
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  folder = test_shared_folder(world, "step");
+  make_data(world, 4 * B * T + 1);
+  for (int decay_all = 0; decay_all <= 1; decay_all++) {
+    weights_follow_the_oracle(world, decay_all != 0);
+    remove_run(world);
+  }
+  bad_steps_count_in_a_row(world);
+  a_skipped_step_leaves_no_state(world);
+  if (rn_world_size(world) == 1) {
+    make_data(world, B * T + 1);
+    the_gradient_is_the_slope_of_the_loss(world);
+  }
+  test_remove_shared_folder(world, &folder);
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}
