@@ -8,6 +8,7 @@
 
 #include "proto/options.h"
 #include "tests/support/check.h"
+#include "tests/support/shared_folder.h"
 #include "tests/support/stage.h"
 #include "tests/support/tokens.h"
 #include "trainer/evaluate.h"

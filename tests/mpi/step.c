@@ -10,6 +10,7 @@
 
 #include "proto/options.h"
 #include "tests/support/check.h"
+#include "tests/support/shared_folder.h"
 #include "tests/support/tokens.h"
 #include "trainer/checkpoint.h"
 #include "trainer/saver.h"
@@ -236,7 +237,7 @@ static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
   rn_step_result result = {0};
   double loss[3];
   if (!CHECK_OK(&err, load(1, false, false, &config))) return;
-  config->optimizer->lr = 0;
+  config->optimizer->lr = config->optimizer->min_lr = 0;
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
   CHECK_OK(&err, rn_step(&err, &run, &result));
   CHECK_OK(&err, rn_gather_finish(&err, run.weights.gather));

@@ -4,11 +4,7 @@
 #define RN_TESTS_SUPPORT_TOKENS_H
 
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include "comm/world.h"
 #include "data/shard.h"
 #include "data/tokenizer.h"
 #include "tests/support/check.h"
@@ -32,30 +28,6 @@ static inline void test_write_shard(const char *folder, const char *name, int64_
     CHECK_OK(&err, rn_shard_append(&err, writer, &token, 1, token != RN_BYTES_DOCUMENT));
   }
   CHECK_OK(&err, rn_shard_finish(&err, &writer));
-}
-
-/**
- * A folder that all ranks of one mpirun share, without what an earlier test left in it; they have
- * one parent. Collective: over the world.
- */
-static inline rn_path test_shared_folder(rn_world *world, const char *name) {
-  rn_err err = {0};
-  rn_path path;
-  const char *base = getenv("TMPDIR");
-  snprintf(path.text, sizeof path.text, "%s/retnet-%s-%ld", base != NULL ? base : "/tmp", name,
-           (long)getppid());
-  if (rn_world_rank(world) == 0) {
-    if (rn_file_exists(path.text)) CHECK_OK(&err, rn_file_remove_tree(&err, path.text));
-    CHECK_OK(&err, rn_file_make_folder(&err, path.text));
-  }
-  CHECK_OK(&err, rn_world_barrier(&err, world));
-  return path;
-}
-
-static inline void test_remove_shared_folder(rn_world *world, const rn_path *path) {
-  rn_err err = {0};
-  CHECK_OK(&err, rn_world_barrier(&err, world));
-  if (rn_world_rank(world) == 0) CHECK_OK(&err, rn_file_remove_tree(&err, path->text));
 }
 
 #endif

@@ -1,0 +1,147 @@
+/*
+ * A batch is tokens, targets and the distance to where each document began, also for documents
+ * that began in an earlier piece of the sequence, or in an earlier sequence of a stream; and a
+ * split of several shards is one row of tokens, whatever their lengths.
+ */
+#include "data/batch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "data/tokenizer.h"
+#include "tests/support/temp.h"
+#include "tests/support/tokens.h"
+
+enum { T = 50 };
+
+static rn_err err;
+static rn_split split;
+
+/* Shards that end within a document, at a block's edge, and behind a single token. */
+static const int64_t shard_tokens[] = {100, RN_SHARD_BLOCK_TOKENS + 5, 1, 37,
+                                       RN_SHARD_BLOCK_TOKENS};
+enum { SHARDS = sizeof shard_tokens / sizeof shard_tokens[0] };
+
+static void make_shards(void) {
+  int64_t first = 0;
+  for (int i = 0; i < SHARDS; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "%05d.rtd", i);
+    test_write_shard("many/train", name, first, shard_tokens[i]);
+    first += shard_tokens[i];
+  }
+}
+
+static void several_shards_are_one_row(void) {
+  int64_t total = 0, wrong = 0;
+  for (int i = 0; i < SHARDS; i++) total += shard_tokens[i];
+  CHECK_EQUAL(split.shards, SHARDS);
+  CHECK_EQUAL(split.tokens, total);
+  CHECK_EQUAL(rn_split_sequences(&split, T), (total - 1) / T);
+  int32_t *ids = calloc((size_t)total, sizeof *ids);
+  if (ids == NULL) abort();
+  CHECK_OK(&err, rn_split_read(&err, &split, 0, total, ids));
+  for (int64_t i = 0; i < total; i++) wrong += ids[i] != test_token(i);
+  CHECK_EQUAL(wrong, 0);
+  for (int64_t edge = 0, i = 0; i < SHARDS; edge += shard_tokens[i++]) {
+    for (int64_t first = edge > 3 ? edge - 3 : 0; first <= edge; first++) {
+      const int64_t count = total - first < 45 ? total - first : 45;
+      CHECK_OK(&err, rn_split_read(&err, &split, first, count, ids));
+      for (int64_t k = 0; k < count; k++) wrong += ids[k] != test_token(first + k);
+    }
+  }
+  CHECK_EQUAL(wrong, 0);
+  CHECK_FAILS(&err, RN_ERR_USAGE, "tokens", rn_split_read(&err, &split, total - 1, 2, ids));
+  free(ids);
+}
+
+/* Other content, another hash: also where only the order of shards or the last one is another. */
+static void the_content_is_that_of_all_shards(void) {
+  const uint64_t content = split.content;
+  rn_split other;
+  CHECK(rename("many/train/00004.rtd", "many/00004.rtd") == 0);
+  CHECK_OK(&err, rn_split_open(&err, "many", "train", &other));
+  CHECK(other.content != content);
+  rn_split_close(&other);
+  CHECK(rename("many/00004.rtd", "many/train/00004.rtd") == 0);
+  CHECK(rename("many/train/00002.rtd", "many/train/00009.rtd") == 0);
+  CHECK_OK(&err, rn_split_open(&err, "many", "train", &other));
+  CHECK(other.content != content);
+  rn_split_close(&other);
+  CHECK(rename("many/train/00009.rtd", "many/train/00002.rtd") == 0);
+}
+
+/* Tokens since a document began, or since `begin`. */
+static int32_t distance(int64_t at, int64_t begin, bool reset) {
+  int64_t start = begin;
+  for (int64_t i = begin; i <= at && reset; i++) {
+    if (test_token(i) == RN_BYTES_DOCUMENT) start = i;
+  }
+  return (int32_t)(at - start);
+}
+
+static int64_t not_as_wanted(const rn_batch *b, int row, int64_t at, int64_t begin, bool reset) {
+  int64_t wrong = 0;
+  for (int t = 0; t < b->tokens; t++) {
+    const int64_t i = (int64_t)row * b->tokens + t;
+    wrong += b->input[i] != test_token(at + t) || b->target[i] != test_token(at + t + 1) ||
+             b->since[i] != distance(at + t, begin, reset);
+  }
+  return wrong;
+}
+
+/* Every piece of a few sequences, which hold documents that began before the piece. */
+static void pieces_know_where_documents_began(bool reset) {
+  static const int64_t cuts[] = {0, 1, 13, 24, 25, T};
+  static const int64_t stored[] = {0, 1, 7, 1310, 1311};
+  rn_batch batch;
+  if (!CHECK_OK(&err, rn_batch_create(&err, 5, T, T, &batch))) return;
+  for (int c = 0; c + 1 < 6; c++) {
+    rn_batch_start(&batch, cuts[c], cuts[c + 1]);
+    for (int i = 0; i < 5; i++) {
+      CHECK_OK(&err, rn_batch_add(&err, &batch, &split, stored[i], T, 100 + i, reset));
+    }
+    CHECK_EQUAL(batch.sequences, 5);
+    for (int i = 0; i < 5; i++) {
+      const int64_t begin = stored[i] * T;
+      CHECK_EQUAL(batch.sequence_number[i], 100 + i);
+      CHECK_EQUAL(not_as_wanted(&batch, i, begin + cuts[c], begin, reset), 0);
+    }
+  }
+  rn_batch_destroy(&batch);
+}
+
+/* A stream of sequences: a document goes on from one into the next, in whichever piece. */
+static void streams_go_on(bool reset) {
+  rn_batch batch;
+  int32_t since = 0;
+  if (!CHECK_OK(&err, rn_batch_create(&err, 1, T, T, &batch))) return;
+  for (int64_t stored = 3; stored < 9; stored++) {
+    int32_t after = since;
+    for (int half = 0; half < 2; half++) {
+      after = since;
+      rn_batch_start(&batch, half * 20, half == 0 ? 20 : T);
+      CHECK_OK(&err, rn_batch_go_on(&err, &batch, &split, stored, T, stored, reset, &after));
+      CHECK_EQUAL(not_as_wanted(&batch, 0, stored * T + half * 20, 3 * T, reset), 0);
+    }
+    since = after;
+    CHECK_EQUAL(since, distance((stored + 1) * T - 1, 3 * T, reset) + 1);
+  }
+  rn_batch_destroy(&batch);
+}
+
+int main(void) {
+  CHECK(chdir(temp_folder()) == 0);
+  make_shards();
+  if (CHECK_OK(&err, rn_split_open(&err, "many", "train", &split))) {
+    several_shards_are_one_row();
+    the_content_is_that_of_all_shards();
+    for (int reset = 0; reset < 2; reset++) {
+      pieces_know_where_documents_began(reset != 0);
+      streams_go_on(reset != 0);
+    }
+    rn_split_close(&split);
+  }
+  return check_result();
+}
