@@ -35,19 +35,25 @@ static double work(const rn_spec *spec, int stages, int stage, int layers) {
          (stage == stages - 1 ? rn_spec_head_flops(spec) : 0);
 }
 
-/* Layers are equal, so giving each to the stage that has least with it makes the most loaded stage
- * as light as it can be. */
+/*
+ * Layers are equal, so giving each to the stage that has least with it makes the most loaded stage
+ * as light as it can be. Inner stages are alike and take turns, so that three candidates are
+ * compared: the first stage, the inner one whose turn it is, the last; of equals the foremost.
+ */
 static void even_split(const rn_spec *spec, int stages, int *first) {
-  int *count = first + 1;
+  int *count = first + 1, inner = 1;
   for (int s = 0; s < stages; s++) count[s] = 1;
   for (int l = stages; l < spec->layers; l++) {
+    const int candidate[] = {inner, stages - 1};
     int least = 0;
-    for (int s = 1; s < stages; s++) {
+    for (int i = stages > 2 ? 0 : 1; stages > 1 && i < 2; i++) {
+      const int s = candidate[i];
       if (work(spec, stages, s, count[s] + 1) < work(spec, stages, least, count[least] + 1)) {
         least = s;
       }
     }
     count[least]++;
+    if (least > 0 && least == inner) inner = inner + 1 < stages - 1 ? inner + 1 : 1;
   }
   first[0] = 0;
   for (int s = 0; s < stages; s++) first[s + 1] += first[s];

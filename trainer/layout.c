@@ -12,11 +12,8 @@ static rn_status check_product(rn_err *err, const rn_layout *l, int ranks) {
                  l->data, l->pipeline, l->sequence, ranks);
 }
 
-static int largest_common_share(int64_t ranks, int64_t sequences) {
-  for (int64_t d = ranks < sequences ? ranks : sequences; d > 1; d--) {
-    if (ranks % d == 0 && sequences % d == 0) return (int)d;
-  }
-  return 1;
+static int common_divisor(int a, int b) {
+  return b == 0 ? a : common_divisor(b, a % b);
 }
 
 /* Zeros become: pipeline 1, then the largest data that divides the batch, then sequence. */
@@ -33,7 +30,7 @@ static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks,
   }
   int rest = (int)(ranks / given);
   if (l->data == 0) {
-    l->data = largest_common_share(rest, config->data->batch_sequences);
+    l->data = common_divisor(rest, config->data->batch_sequences);
     rest /= l->data;
   }
   if (l->sequence == 0) {
@@ -198,10 +195,6 @@ rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layer
   RN_TRY(err, check_reproducible(err, config, out));
   RN_TRY(err, check_split_weight(err, config));
   return check_scale(err, config, out);
-}
-
-static int common_divisor(int a, int b) {
-  return b == 0 ? a : common_divisor(b, a % b);
 }
 
 rn_status rn_layout_fit_chunk(rn_err *err, const Retnet__Config *config, const rn_layout *layout,

@@ -86,18 +86,44 @@ static bool has_elder(const rn_layout *layout, int64_t r, int64_t begin) {
   return (r % layout->sequence > 0 && r > begin) || last_of_row_before >= begin;
 }
 
+static int64_t common_divisor(int64_t a, int64_t b) {
+  return b == 0 ? a : common_divisor(b, a % b);
+}
+
+/*
+ * The first rank of the next node to look at, after that of the node at `begin`; what the nodes
+ * left out hold, others hold too: nodes inside one sequence are alike, and the sequence of nodes
+ * repeats after the least common multiple of a node's ranks and those of all stages of a sequence.
+ * Past the last rank when there is none: so nodes are few, however many ranks there are.
+ */
+static int64_t next_node(const rn_layout *layout, int64_t node_ranks, int64_t begin) {
+  const int64_t S = layout->sequence, all = S * layout->pipeline, ranks = all * layout->data;
+  const int64_t period = node_ranks / common_divisor(node_ranks, all) * all;
+  const int64_t row_end = (begin / S + 1) * S - 1, next = begin + node_ranks;
+  const bool inner = begin % S != 0 && next - 1 < row_end;
+  const int64_t last = row_end / node_ranks * node_ranks;
+  const int64_t found = inner && last > next ? last : next;
+  return found < period ? found : ranks;
+}
+
+static int64_t node_end(const rn_layout *layout, int64_t node_ranks, int64_t begin) {
+  const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
+  return smaller(begin + node_ranks, ranks);
+}
+
 /* Some ranks have company of their stage, and each node has room for one copy of its stages. */
 static bool can_share(const rn_memory_plan *plan, const rn_layout *layout, rn_machine machine) {
   const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
+  const int64_t n = machine.ranks;
   bool company = false;
-  size_t node = 0;
-  for (int64_t r = 0; r < ranks; r++) {
-    const int64_t begin = r / machine.ranks * machine.ranks;
-    if (r == begin) node = 0;
-    if (has_elder(layout, r, begin)) {
-      company = true;
-    } else {
-      node += rn_memory_of_rank(plan, layout, (int)r)->weights;
+  for (int64_t begin = 0; begin < ranks; begin = next_node(layout, n, begin)) {
+    size_t node = 0;
+    for (int64_t r = begin; r < node_end(layout, n, begin); r++) {
+      if (has_elder(layout, r, begin)) {
+        company = true;
+      } else {
+        node += rn_memory_of_rank(plan, layout, (int)r)->weights;
+      }
     }
     if (node > (size_t)machine.shared_bytes) return false;
   }
@@ -175,15 +201,16 @@ const rn_memory *rn_memory_largest_rank(const rn_memory_plan *plan) {
 
 size_t rn_memory_largest_node(const rn_memory_plan *plan, const rn_layout *layout, int node_ranks) {
   const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
-  size_t most = 0, node = 0;
-  for (int64_t r = 0; r < ranks; r++) {
-    const rn_memory *m = rn_memory_of_rank(plan, layout, (int)r);
-    const int64_t begin = r / node_ranks * node_ranks;
-    if (r == begin) node = 0;
-    node += rn_memory_total(m);
-    if (plan->shared) {
-      const size_t once = plan->weights[r / layout->sequence % layout->pipeline];
-      node += (has_elder(layout, r, begin) ? 0 : once) - m->weights;
+  size_t most = 0;
+  for (int64_t begin = 0; begin < ranks; begin = next_node(layout, node_ranks, begin)) {
+    size_t node = 0;
+    for (int64_t r = begin; r < node_end(layout, node_ranks, begin); r++) {
+      const rn_memory *m = rn_memory_of_rank(plan, layout, (int)r);
+      node += rn_memory_total(m);
+      if (plan->shared) {
+        const size_t once = plan->weights[r / layout->sequence % layout->pipeline];
+        node += (has_elder(layout, r, begin) ? 0 : once) - m->weights;
+      }
     }
     if (node > most) most = node;
   }

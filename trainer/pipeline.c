@@ -71,22 +71,21 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
   const size_t rows = (size_t)shape.sequences * (size_t)shape.tokens;
   const size_t rows_bytes = rows * (size_t)spec->dim * sizeof(float);
   rn_stage_sizes stage;
-  rn_task_list tasks = {0};
+  int tapes = 0;
   RN_TRY(err, rn_stage_measure(err, spec, shape.first_layer, shape.last_layer, shape.sequences,
                                shape.tokens, &stage));
   if (shape.schedule.microbatches > 0) {
-    RN_TRY(err, rn_schedule_make(err, shape.schedule, shape.stage, &tasks));
+    RN_TRY(err, rn_schedule_tapes(err, shape.schedule, shape.stage, &tapes));
   }
   const size_t gradient_bytes = is_alone(shape) ? 0 : rows_bytes;
   *out = (rn_pipeline_sizes){
       .parameters = stage.parameters,
-      .tapes = tasks.tapes,
+      .tapes = tapes,
       .copy_bytes = stage.copy_bytes,
-      .activation_bytes = (size_t)tasks.tapes * (stage.tape_bytes[shape.keep] + gradient_bytes),
+      .activation_bytes = (size_t)tapes * (stage.tape_bytes[shape.keep] + gradient_bytes),
       .work_bytes = stage.work_bytes + rows * sizeof(float)};
-  out->work_bytes += stage.shared_bytes[tasks.tapes > 0 ? shape.keep : RN_KEEP_NOTHING];
-  if (tasks.tapes == 0) out->work_bytes += stage.tape_bytes[RN_KEEP_NOTHING];
-  rn_schedule_destroy(&tasks);
+  out->work_bytes += stage.shared_bytes[tapes > 0 ? shape.keep : RN_KEEP_NOTHING];
+  if (tapes == 0) out->work_bytes += stage.tape_bytes[RN_KEEP_NOTHING];
   return RN_OK;
 }
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 /* How often the ranks are doubled in search of a number that would do. */
-enum { DOUBLINGS = 12 };
+enum { DOUBLINGS = 12, MOST_RANKS = 1 << 24 };
 
 static rn_status measure(rn_err *err, const Retnet__Config *config, const rn_spec *spec, int ranks,
                          rn_machine machine, rn_plan *out) {
@@ -53,13 +53,24 @@ static bool find_stages(const Retnet__Config *config, const rn_spec *spec, rn_pl
   return false;
 }
 
+/* The largest divisor of n below `below`; 0 where there is none. */
+static int divisor_below(int n, int below) {
+  int most = 0;
+  for (int i = 1; (int64_t)i * i <= n; i++) {
+    if (n % i != 0) continue;
+    if (n / i < below) return n / i;
+    if (i < below) most = i;
+  }
+  return most;
+}
+
 /* Any grid of `ranks` ranks that fits, in the planner's order: few stages, then much data. */
 static bool find_any(const Retnet__Config *config, const rn_spec *spec, int ranks,
                      rn_machine machine, rn_plan *found) {
   for (int p = 1; p <= ranks && p <= spec->layers; p++) {
     if (ranks % p != 0) continue;
-    for (int d = ranks / p; d >= 1; d--) {
-      if (ranks / p % d != 0 || d > config->data->batch_sequences) continue;
+    for (int d = ranks / p; d >= 1; d = divisor_below(ranks / p, d)) {
+      if (d > config->data->batch_sequences) continue;
       Retnet__Parallel wish = *config->parallel;
       wish.data = d;
       wish.pipeline = p;
@@ -73,15 +84,15 @@ static bool find_any(const Retnet__Config *config, const rn_spec *spec, int rank
   return false;
 }
 
-static rn_status refuse(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
-                        const rn_plan *plan) {
+/* What a node lacks, and a layout that fits, into out->lack. */
+static void describe_lack(const Retnet__Config *config, const rn_spec *spec, rn_plan *plan) {
   const long long need = (long long)(rn_plan_node_bytes(plan) >> 20);
   const long long have = (long long)(plan->machine.memory_bytes >> 20);
   const rn_layout *l = &plan->layout;
   char advice[RN_PLAN_REASON_BYTES] =
       "no number of ranks helps: use train.recompute block or a smaller model";
   int ranks = plan->ranks;
-  for (int i = 0; i <= DOUBLINGS && ranks <= (1 << 20); i++, ranks *= 2) {
+  for (int i = 0; i <= DOUBLINGS && ranks <= MOST_RANKS; i++, ranks *= 2) {
     rn_plan found;
     if (!find_any(config, spec, ranks, plan->machine, &found)) continue;
     snprintf(advice, sizeof advice,
@@ -91,21 +102,31 @@ static rn_status refuse(rn_err *err, const Retnet__Config *config, const rn_spec
     rn_plan_destroy(&found);
     break;
   }
-  return rn_fail(err, RN_ERR_USAGE,
-                 "parallel.data %d x pipeline %d x sequence %d, microbatch %d needs %lld MiB on a "
-                 "node of %d ranks, which has %lld: %s",
-                 l->data, l->pipeline, l->sequence, l->microbatch, need, plan->machine.ranks, have,
-                 advice);
+  snprintf(plan->lack, sizeof plan->lack,
+           "parallel.data %d x pipeline %d x sequence %d, microbatch %d needs %lld MiB on a "
+           "node of %d ranks, which has %lld: %s",
+           l->data, l->pipeline, l->sequence, l->microbatch, need, plan->machine.ranks, have,
+           advice);
+}
+
+rn_status rn_plan_create_any(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
+                             int ranks, rn_machine machine, rn_plan *out) {
+  RN_TRY(err, measure(err, config, spec, ranks, machine, out));
+  snprintf(out->pipeline_reason, sizeof out->pipeline_reason, "%s",
+           config->parallel->pipeline != 0 ? "given" : "all layers fit on each rank");
+  if (fits(out) || find_stages(config, spec, out)) return RN_OK;
+  if (config->parallel->pipeline == 0) {
+    snprintf(out->pipeline_reason, sizeof out->pipeline_reason, "no number of stages fits");
+  }
+  describe_lack(config, spec, out);
+  return RN_OK;
 }
 
 rn_status rn_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec, int ranks,
                          rn_machine machine, rn_plan *out) {
-  rn_status status = measure(err, config, spec, ranks, machine, out);
-  if (status != RN_OK) return status;
-  snprintf(out->pipeline_reason, sizeof out->pipeline_reason, "%s",
-           config->parallel->pipeline != 0 ? "given" : "all layers fit on each rank");
-  if (fits(out) || find_stages(config, spec, out)) return RN_OK;
-  status = refuse(err, config, spec, out);
+  RN_TRY(err, rn_plan_create_any(err, config, spec, ranks, machine, out));
+  if (out->lack[0] == '\0') return RN_OK;
+  const rn_status status = rn_fail(err, RN_ERR_USAGE, "%s", out->lack);
   rn_plan_destroy(out);
   return status;
 }

@@ -7,7 +7,7 @@
 #include "trainer/machine.h"
 #include "trainer/memory.h"
 
-enum { RN_PLAN_REASON_BYTES = 256 };
+enum { RN_PLAN_REASON_BYTES = 256, RN_PLAN_LACK_BYTES = 512 };
 
 typedef struct rn_plan {
   int ranks;
@@ -15,6 +15,7 @@ typedef struct rn_plan {
   rn_layout layout;
   rn_memory_plan memory;
   char pipeline_reason[RN_PLAN_REASON_BYTES]; /* why there are so many stages */
+  char lack[RN_PLAN_LACK_BYTES]; /* what memory a node lacks, and a layout that fits; "": none */
 } rn_plan;
 
 /**
@@ -26,6 +27,9 @@ typedef struct rn_plan {
  */
 rn_status rn_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec, int ranks,
                          rn_machine machine, rn_plan *out);
+/** The same for nodes that are only supposed: a layout that does not fit is told in `lack`. */
+rn_status rn_plan_create_any(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
+                             int ranks, rn_machine machine, rn_plan *out);
 void rn_plan_destroy(rn_plan *plan);
 
 /** Bytes of the node that holds most. */

@@ -95,20 +95,26 @@ rn_status rn_plan_show(rn_err *err, const Retnet__Config *config, rn_world *worl
   rn_machine machine;
   rn_plan plan = {0};
   rn_spec spec;
+  rn_plan_sample sample;
   rn_plan_time time;
   const char *lack = NULL;
   RN_TRY(err, rn_machine_look(err, world, config, ranks, &machine));
   rn_status status = rn_products_use(err, config->model->products, config->train->precision, &lack);
   if (status == RN_OK) status = read_spec(err, config, &spec);
   if (status == RN_OK) {
-    status = rn_plan_create(err, config, &spec, ranks > 0 ? ranks : rn_world_size(world), machine,
-                            &plan);
+    status = ranks > 0 ? rn_plan_create_any(err, config, &spec, ranks, machine, &plan)
+                       : rn_plan_create(err, config, &spec, rn_world_size(world), machine, &plan);
   }
   RN_TRY(err, rn_agree(err, world, status));
   show_layout(&plan, &spec);
   show_memory(&plan);
+  if (plan.lack[0] != '\0') rn_log_warn("memory: %s", plan.lack);
   show_messages(config, &plan, &spec);
-  status = rn_plan_time_look(err, config, world, &plan, &spec, &time);
+  status = rn_plan_sample_take(err, config, world, &plan, &spec, &sample);
+  if (status == RN_OK) {
+    rn_log_info("measured     %s", sample.text);
+    status = rn_agree(err, world, rn_plan_time_estimate(err, config, &plan, &sample, &time));
+  }
   if (status == RN_OK) show_time(config, &plan, &spec, time);
   rn_plan_destroy(&plan);
   return status;

@@ -1,11 +1,12 @@
 /**
- * How long a step of a plan will take: from steps of one and of a few of its layers that are made
- * here, on as many threads, and from its schedule, simulated.
+ * How long a step of a plan will take: from small steps that are measured here, on as many threads
+ * (plan_sample.h), and from its schedule, simulated. Seconds of time and some hundred MiB, whatever
+ * the model, the batch and the number of ranks.
  */
 #ifndef RN_TRAINER_PLAN_TIME_H
 #define RN_TRAINER_PLAN_TIME_H
 
-#include "trainer/plan.h"
+#include "trainer/plan_sample.h"
 
 /** Seconds of one step, of the rank that has most to do. */
 typedef struct rn_plan_time {
@@ -20,12 +21,13 @@ static inline double rn_plan_time_total(rn_plan_time t) {
 }
 
 /**
- * Measures for some seconds and foretells; states of scans and rows between stages are taken as
- * hidden. Ranks of the world measure at once, as they will train; the slowest one's time counts.
+ * The time of a step by a sample; states of scans and rows between stages are taken as hidden.
  *
- * Collective: over the world. Errors: those of making a run of one layer.
+ * A schedule of more units than can be simulated at once is simulated with fewer micro-batches, or
+ * fewer and longer segments: its idle time is that of its beginning and end.
+ * Errors: memory.
  */
-rn_status rn_plan_time_look(rn_err *err, const Retnet__Config *config, rn_world *world,
-                            const rn_plan *plan, const rn_spec *spec, rn_plan_time *out);
+rn_status rn_plan_time_estimate(rn_err *err, const Retnet__Config *config, const rn_plan *plan,
+                                const rn_plan_sample *sample, rn_plan_time *out);
 
 #endif

@@ -8,11 +8,13 @@
 
 enum { TASKS_OF_A_UNIT = 3, MIN_PIECE_TOKENS = 256 };
 
-/* A list in the making. Units are numbered from 1 in forward order; slots hold these numbers. */
+/* A list in the making. Units are numbered in forward order. */
 typedef struct making {
   rn_schedule_shape shape;
   rn_task_list *list;
-  int *unit_in_slot; /* [tapes], 0: free */
+  int *slot_of_unit; /* [units] */
+  int *free_slot;    /* [tapes], a stack */
+  int free_slots;
 } making;
 
 static int smaller(int a, int b) {
@@ -36,18 +38,19 @@ static void add(making *m, rn_task_kind kind, int order) {
   *task = (rn_task){.kind = kind,
                     .microbatch = order / segments,
                     .segment = kind == RN_TASK_FORWARD ? place : segments - 1 - place};
-  const int unit = task->microbatch * segments + task->segment + 1;
-  const int held = kind == RN_TASK_FORWARD ? 0 : unit;
-  while (m->unit_in_slot[task->tape] != held) {
-    task->tape++;
-    assert(task->tape < m->list->tapes);
+  const int unit = task->microbatch * segments + task->segment;
+  if (kind == RN_TASK_FORWARD) {
+    assert(m->free_slots > 0);
+    m->slot_of_unit[unit] = m->free_slot[--m->free_slots];
   }
+  task->tape = m->slot_of_unit[unit];
   const bool last = kind == (m->shape.split_weight ? RN_TASK_WEIGHT : RN_TASK_BACKWARD);
-  m->unit_in_slot[task->tape] = last ? 0 : unit;
+  if (last) m->free_slot[m->free_slots++] = task->tape;
 }
 
 static void fill(making *m, int stage) {
   const int units = m->shape.microbatches * m->shape.segments;
+  for (int i = m->list->tapes; i > 0; i--) m->free_slot[m->free_slots++] = i - 1;
   const int ahead = smaller(units, forwards_ahead(m->shape, stage));
   const int waiting = weights_waiting(m->shape, stage);
   int weights = 0;
@@ -60,10 +63,10 @@ static void fill(making *m, int stage) {
   while (m->shape.split_weight && weights < units) add(m, RN_TASK_WEIGHT, weights++);
 }
 
-rn_status rn_schedule_make(rn_err *err, rn_schedule_shape shape, int stage, rn_task_list *out) {
+rn_status rn_schedule_tapes(rn_err *err, rn_schedule_shape shape, int stage, int *tapes) {
   assert(shape.stages > 0 && shape.microbatches > 0 && shape.segments > 0);
   assert(0 <= stage && stage < shape.stages);
-  *out = (rn_task_list){0};
+  *tapes = 0;
   const int64_t units = (int64_t)shape.microbatches * shape.segments;
   if (units + shape.stages > INT_MAX / TASKS_OF_A_UNIT) {
     return rn_fail(err, RN_ERR_USAGE,
@@ -71,20 +74,29 @@ rn_status rn_schedule_make(rn_err *err, rn_schedule_shape shape, int stage, rn_t
                    "data.batch_sequences or parallel.segments, or raise parallel.microbatch",
                    shape.microbatches, shape.segments);
   }
+  *tapes = smaller((int)units, forwards_ahead(shape, stage) + 1 + weights_waiting(shape, stage));
+  return RN_OK;
+}
+
+rn_status rn_schedule_make(rn_err *err, rn_schedule_shape shape, int stage, rn_task_list *out) {
   making m = {.shape = shape, .list = out};
-  out->tapes =
-      smaller((int)units, forwards_ahead(shape, stage) + 1 + weights_waiting(shape, stage));
-  rn_status status =
-      rn_alloc(err, "schedule", TASKS_OF_A_UNIT * (size_t)units, sizeof *out->task, &out->task);
+  const size_t units = (size_t)shape.microbatches * (size_t)shape.segments;
+  *out = (rn_task_list){0};
+  rn_status status = rn_schedule_tapes(err, shape, stage, &out->tapes);
   if (status == RN_OK) {
-    status = rn_alloc(err, "schedule", (size_t)out->tapes, sizeof(int), &m.unit_in_slot);
+    status = rn_alloc(err, "schedule", TASKS_OF_A_UNIT * units, sizeof *out->task, &out->task);
+  }
+  if (status == RN_OK) status = rn_alloc(err, "schedule", units, sizeof(int), &m.slot_of_unit);
+  if (status == RN_OK) {
+    status = rn_alloc(err, "schedule", (size_t)out->tapes, sizeof(int), &m.free_slot);
   }
   if (status == RN_OK) {
     fill(&m, stage);
   } else {
     rn_schedule_destroy(out);
   }
-  free(m.unit_in_slot);
+  free(m.slot_of_unit);
+  free(m.free_slot);
   return status;
 }
 

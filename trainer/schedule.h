@@ -51,6 +51,12 @@ typedef struct rn_schedule_shape {
  *            count, RN_ERR_MEMORY.
  */
 rn_status rn_schedule_make(rn_err *err, rn_schedule_shape shape, int stage, rn_task_list *out);
+/**
+ * The slots of activations that this list will need, without making it.
+ *
+ * Errors: as rn_schedule_make, memory excepted.
+ */
+rn_status rn_schedule_tapes(rn_err *err, rn_schedule_shape shape, int stage, int *tapes);
 void rn_schedule_destroy(rn_task_list *list);
 
 /**

@@ -1,0 +1,233 @@
+/*
+ * A plan answers for any number of ranks, layers and units: nodes that are alike are looked at once
+ * and give what all nodes give; the steps that are measured are as large as their bounds allow, the
+ * model's own sizes where those fit; long schedules keep their idle time. TIMEOUT holds the bound.
+ */
+#include "tests/support/check.h"
+#include "trainer/plan_time.h"
+
+#include <stdlib.h>
+
+#include "proto/options.h"
+#include "proto/random.h"
+#include "trainer/shapes.h"
+
+enum { MOST_STAGES = 6, PLACES = 3 };
+
+static rn_err err;
+
+/* ---- nodes ---- */
+
+/* Memory of a node by going through all of them, rank by rank, as the definition says. */
+static size_t largest_of_all_nodes(const rn_memory_plan *plan, const rn_layout *l, int node_ranks) {
+  const int ranks = l->data * l->pipeline * l->sequence;
+  size_t most = 0;
+  for (int begin = 0; begin < ranks; begin += node_ranks) {
+    bool seen[MOST_STAGES] = {false};
+    size_t node = 0;
+    for (int r = begin; r < begin + node_ranks && r < ranks; r++) {
+      const rn_memory *m = rn_memory_of_rank(plan, l, r);
+      const int stage = r / l->sequence % l->pipeline;
+      node += rn_memory_total(m);
+      if (plan->shared) node += (seen[stage] ? 0 : plan->weights[stage]) - m->weights;
+      seen[stage] = true;
+    }
+    if (node > most) most = node;
+  }
+  return most;
+}
+
+static void fill_randomly(uint64_t seed, rn_memory_plan *plan) {
+  const rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, seed, "node");
+  for (int i = 0; i < plan->stages * PLACES; i++) {
+    const size_t weights = 1000 * (size_t)(i / PLACES + 1);
+    plan->weights[i / PLACES] = weights;
+    plan->memory[i] = (rn_memory){.weights = weights,
+                                  .work = (size_t)(rn_random_uniform(key, (uint64_t)i) * 5000)};
+  }
+}
+
+static void all_nodes_are_like_those_looked_at(void) {
+  rn_memory memory[MOST_STAGES * PLACES];
+  size_t weights[MOST_STAGES];
+  uint64_t seed = 0;
+  for (int pipeline = 1; pipeline <= MOST_STAGES; pipeline++) {
+    for (int sequence = 1; sequence <= 13; sequence++) {
+      for (int data = 1; data <= 5; data += 2) {
+        const rn_layout l = {.data = data, .pipeline = pipeline, .sequence = sequence};
+        rn_memory_plan plan = {.stages = pipeline, .memory = memory, .weights = weights};
+        fill_randomly(seed, &plan);
+        plan.shared = seed++ % 2 == 0;
+        for (int n = 1; n <= 17; n++) {
+          CHECK_EQUAL(rn_memory_largest_node(&plan, &l, n), largest_of_all_nodes(&plan, &l, n));
+        }
+      }
+    }
+  }
+}
+
+/* ---- sizes ---- */
+
+static void load(const char *const *keys, int count, Retnet__Config **config, rn_spec *spec) {
+  CHECK_OK(&err, rn_options_load(&err, NULL, keys, count, config));
+  CHECK_OK(&err, rn_spec_from_config(&err, *config, 0, spec));
+}
+
+/* What a run of three layers of these sizes holds, counted part by part. */
+static double bytes_of_run(const rn_plan_sizes *sizes) {
+  char key[9][64];
+  const char *keys[9];
+  Retnet__Config *config = NULL;
+  rn_spec spec;
+  rn_layout layout;
+  rn_memory_plan memory;
+  snprintf(key[0], sizeof key[0], "model.dim=%d", sizes->spec.dim);
+  snprintf(key[1], sizeof key[1], "model.value_dim=%d", sizes->spec.value_dim);
+  snprintf(key[2], sizeof key[2], "model.ffn_dim=%d", sizes->spec.ffn_dim);
+  snprintf(key[3], sizeof key[3], "model.heads=%d", sizes->spec.heads);
+  snprintf(key[4], sizeof key[4], "model.vocab=%d", sizes->spec.vocab);
+  snprintf(key[5], sizeof key[5], "model.layers=3");
+  snprintf(key[6], sizeof key[6], "data.sequence_length=%d", sizes->tokens);
+  snprintf(key[7], sizeof key[7], "data.batch_sequences=%d", sizes->sequences);
+  snprintf(key[8], sizeof key[8], "parallel.microbatch=%d", sizes->sequences);
+  for (int i = 0; i < 9; i++) keys[i] = key[i];
+  double bytes = 0;
+  load(keys, 9, &config, &spec);
+  if (CHECK_OK(&err, rn_layout_resolve(&err, config, 3, 1, &layout)) &&
+      CHECK_OK(&err, rn_memory_plan_create(&err, config, &spec, &layout, (rn_machine){.ranks = 1},
+                                           &memory))) {
+    const rn_memory *m = rn_memory_largest_rank(&memory);
+    bytes = (double)(rn_memory_total(m) - m->buffers);
+    rn_memory_plan_destroy(&memory);
+  }
+  rn_options_free(&config);
+  return bytes;
+}
+
+static void check_sizes_within(const char *const *keys, int count, int tokens, int sequences,
+                               double flops) {
+  const double bytes = 320 << 20;
+  Retnet__Config *config = NULL;
+  rn_spec spec;
+  load(keys, count, &config, &spec);
+  const rn_plan_sizes s = rn_plan_sizes_within(&spec, tokens, sequences, false, flops, bytes);
+  CHECK_OK(&err, rn_spec_check(&err, &s.spec));
+  CHECK(s.spec.dim <= spec.dim && s.spec.ffn_dim <= spec.ffn_dim && s.spec.vocab <= spec.vocab);
+  CHECK(1 <= s.tokens && s.tokens <= tokens && 1 <= s.sequences && s.sequences <= sequences);
+  if (!CHECK(bytes_of_run(&s) <= bytes)) {
+    fprintf(
+        stderr,
+        "  %s: %.0f bytes, dim %d, value_dim %d, ffn_dim %d, heads %d, vocab %d, rows %d x %d\n",
+        keys[0], bytes_of_run(&s), s.spec.dim, s.spec.value_dim, s.spec.ffn_dim, s.spec.heads,
+        s.spec.vocab, s.sequences, s.tokens);
+  }
+  rn_options_free(&config);
+}
+
+/* On a slow machine, and on one where memory alone bounds them. */
+static void check_sizes(const char *const *keys, int count, int tokens, int sequences) {
+  check_sizes_within(keys, count, tokens, sequences, 1e11);
+  check_sizes_within(keys, count, tokens, sequences, 1e17);
+}
+
+static void sizes_are_within_their_bounds(void) {
+  static const char *const preset[] = {"model.preset=retnet_base", "model.preset=retnet_1b3",
+                                       "model.preset=retnet_3b",   "model.preset=retnet_6b7",
+                                       "model.preset=retnet_13b",  "model.preset=retnet_65b"};
+  for (int i = 0; i < 6; i++) {
+    const char *const keys[] = {preset[i], "model.vocab=50304"};
+    check_sizes(keys, 2, 8192, 1);
+    check_sizes(keys, 2, 7, 1 << 20);
+    check_sizes(keys, 2, 1 << 30, 1 << 20);
+  }
+  static const char *const one_head[] = {"model.dim=1048574", "model.value_dim=999999",
+                                         "model.ffn_dim=4194304", "model.heads=1",
+                                         "model.vocab=16777216"};
+  static const char *const many_heads[] = {"model.dim=131072", "model.value_dim=983040",
+                                           "model.heads=65536", "model.vocab=3"};
+  check_sizes(one_head, 5, 3000, 3);
+  check_sizes(many_heads, 4, 3000, 3);
+}
+
+static void what_fits_is_measured_as_it_is(void) {
+  static const char *const keys[] = {"model.dim=64", "model.value_dim=128", "model.ffn_dim=96",
+                                     "model.heads=2", "model.vocab=257"};
+  Retnet__Config *config = NULL;
+  rn_spec spec;
+  load(keys, 5, &config, &spec);
+  const rn_plan_sizes s = rn_plan_sizes_within(&spec, 100, 3, false, 1e12, 1 << 30);
+  CHECK(s.spec.dim == 64 && s.spec.value_dim == 128 && s.spec.ffn_dim == 96);
+  CHECK(s.spec.heads == 2 && s.spec.vocab == 257 && s.tokens == 100 && s.sequences == 3);
+  rn_options_free(&config);
+}
+
+/* ---- time ---- */
+
+/* The plan of these keys, its time by a sample in which all parts of a unit are one second. */
+static rn_plan_time time_of(const char *const *keys, int count, int ranks) {
+  const rn_machine machine = {.cores = 128, .ranks = 128, .threads = 1};
+  Retnet__Config *config = NULL;
+  rn_spec spec;
+  rn_plan plan;
+  rn_plan_time time = {0};
+  load(keys, count, &config, &spec);
+  if (CHECK_OK(&err, rn_plan_create_any(&err, config, &spec, ranks, machine, &plan))) {
+    rn_plan_sample sample = {.layer = {1, 1, 1}};
+    sample.rows = (double)plan.layout.microbatch * rn_shapes_tokens(config, &plan.layout);
+    CHECK_OK(&err, rn_plan_time_estimate(&err, config, &plan, &sample, &time));
+    rn_plan_destroy(&plan);
+  }
+  rn_options_free(&config);
+  return time;
+}
+
+/* Four stages of a layer each: (p-1)(F+B-W) once m is large, however many micro-batches follow. */
+static void idle_time_does_not_grow_with_microbatches(void) {
+  static const char *const batch[] = {"data.batch_sequences=64", "data.batch_sequences=100000",
+                                      "data.batch_sequences=100000000"};
+  for (int i = 0; i < 3; i++) {
+    const char *const keys[] = {
+        batch[i],         "data.sequence_length=64", "model.vocab=50",     "parallel.pipeline=4",
+        "model.layers=4", "parallel.microbatch=1",   "parallel.segments=1"};
+    const rn_plan_time t = time_of(keys, 7, 4);
+    CHECK_NEAR(t.idle_s, 3, 1e-6);
+    CHECK_NEAR(t.units_s, 3.0 * atof(batch[i] + sizeof "data.batch_sequences"), 1e-9);
+  }
+}
+
+/* With one micro-batch (p-1)(F+B) units of 1/K of the sequence. */
+static void many_segments_are_told_as_well(void) {
+  static const char *const segments[] = {"parallel.segments=64", "parallel.segments=1048576"};
+  static const double count[] = {64, 1048576};
+  for (int i = 0; i < 2; i++) {
+    const char *const keys[] = {"data.batch_sequences=1", "data.sequence_length=1048576",
+                                "model.vocab=50",         "parallel.pipeline=4",
+                                "model.layers=4",         segments[i]};
+    const rn_plan_time t = time_of(keys, 6, 4);
+    CHECK_NEAR(t.units_s, 3 * count[i], 1e-9);
+    CHECK(t.idle_s >= 5.9 && t.idle_s < 0.001 * t.units_s + 6.1);
+  }
+}
+
+static void the_largest_worlds_are_planned(void) {
+  const char *const large[] = {"data.batch_sequences=1048576", "data.sequence_length=131072",
+                               "model.preset=retnet_65b", "model.vocab=50304"};
+  const rn_plan_time t = time_of(large, 4, 1 << 24);
+  CHECK(t.units_s > 0);
+  const char *const deep[] = {
+      "data.batch_sequences=256", "data.sequence_length=64", "model.layers=4096", "model.dim=2",
+      "model.value_dim=2",        "model.heads=1",           "model.ffn_dim=1",   "model.vocab=2",
+      "parallel.pipeline=4096"};
+  const rn_plan_time d = time_of(deep, 9, 4096);
+  CHECK(d.units_s > 0 && d.idle_s > 0);
+}
+
+int main(void) {
+  all_nodes_are_like_those_looked_at();
+  sizes_are_within_their_bounds();
+  what_fits_is_measured_as_it_is();
+  idle_time_does_not_grow_with_microbatches();
+  many_segments_are_told_as_well();
+  the_largest_worlds_are_planned();
+  return check_result();
+}
