@@ -166,6 +166,17 @@ rn_status rn_file_rename(rn_err *err, const char *from, const char *to) {
   return rn_file_fail(err, "rename", pair, error);
 }
 
+/* A new folder is there after a power failure if the one that holds its name was synced; one that
+ * may be written to and not read cannot be. */
+static int make_one_folder(const char *folder) {
+  if (mkdir(folder, 0777) != 0) return errno == EEXIST ? 0 : errno;
+  const int fd = open(rn_path_folder(folder).text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  const int error = sync_fd(fd) == 0 || errno == EINVAL ? 0 : errno;
+  close(fd);
+  return error;
+}
+
 rn_status rn_file_make_folder(rn_err *err, const char *folder) {
   struct stat info;
   rn_path path;
@@ -175,7 +186,7 @@ rn_status rn_file_make_folder(rn_err *err, const char *folder) {
     end += 1 + strcspn(end + 1, "/");
     char kept = *end;
     *end = '\0';
-    if (mkdir(path.text, 0777) != 0 && errno != EEXIST) error = errno;
+    error = make_one_folder(path.text);
     *end = kept;
   }
   if (error == 0 && stat(path.text, &info) != 0) error = errno;

@@ -57,10 +57,53 @@ refuse 2 same "$data" build --out same in
 "$data" stat same | grep -q ' 4 documents' || fail "stat: $("$data" stat same)"
 zstd -dcq same/train/00000.rtd >/dev/null || fail 'zstd does not read a shard'
 
-# Few documents: the end of each is val; many: whole ones go there.
+# Few documents: the end of each is val.
 yes word | head -c 1000 >long.txt || true
 "$data" build --out split --val-fraction 0.1 long.txt >/dev/null
 [ "$("$data" cat split | wc -l)" = 902 ] || fail 'the last tenth of a document is not val'
+
+# 20 and more: whole ones go there, each to one split and to no other, whatever stands beside it.
+for i in $(seq 60); do printf 'document %d and its text\n' "$i" >"numbered.$(printf %02d "$i")"; done
+split() { # split OUT DOCUMENTS: train and val, a line a document, in OUT.train and OUT.val
+  # shellcheck disable=SC2046
+  "$data" build --out "$1" --val-fraction 0.25 $(seq -f 'numbered.%02.0f' "$2") >/dev/null
+  "$data" cat "$1/train" --text >"$1.train"
+  "$data" cat "$1/val" --text >"$1.val"
+}
+for count in 20 21 60; do
+  split "many$count" "$count"
+  for split in train val; do
+    [ -s "many$count.$split" ] || fail "$count documents: $split is empty"
+  done
+  sort "many$count.train" "many$count.val" >whole
+  seq "$count" | sed 's/.*/document & and its text/' | sort | cmp -s - whole ||
+    fail "$count documents: not each in one split: $(head -n 3 whole)"
+done
+head -n "$(wc -l <many20.val)" many60.val | cmp -s - many20.val || fail 'val depends on other documents'
+case $(wc -l <many60.val) in
+  [6-9] | 1? | 2[0-6]) ;;
+  *) fail "$(wc -l <many60.val) of 60 documents are val, not about 15" ;;
+esac
+split few 19
+[ "$(grep -o document few.train | wc -l)" = 19 ] || fail 'with 19 documents, each has its end in val'
+[ "$(cat few.train few.val | tr -d '\n' | wc -c)" = "$(cat numbered.0? numbered.1? | tr -d '\n' | wc -c)" ] ||
+  fail 'with 19 documents, text is lost or doubled'
+
+# Several shards are one text, in the order of their names; each is looked at.
+mkdir -p both/train
+cp piped/train/00000.rtd both/train/00001.rtd
+cp lines/train/00000.rtd both/train/00000.rtd
+cp piped/train/00000.rtd both/train/00010.rtd
+[ "$("$data" cat both --text | tr -d '\0')" = 'xyzfrom a pipefrom a pipe' ] ||
+  fail "several shards: $("$data" cat both --text | od -An -c)"
+"$data" cat both >all
+for range in 0:3 4:9 5:7 6:20 17:33; do
+  "$data" cat both --range "$range" >got
+  sed -n "$((${range%:*} + 1)),${range#*:}p" all | cmp -s - got || fail "several shards: tokens $range"
+done
+"$data" verify both >/dev/null || fail 'several shards: verify'
+printf x | dd of=both/train/00001.rtd bs=1 seek=1030 conv=notrunc status=none
+refuse 1 both/train/00001.rtd "$data" verify both
 
 # What cannot be taken.
 : >none.txt

@@ -1,0 +1,201 @@
+/*
+ * Between a program and its C library (LD_PRELOAD): records what it does to files, in the order in
+ * which it does it, and makes transfers short or the disk full. Only below RETNET_IO_UNDER.
+ *
+ *   RETNET_IO_LOG=FILE    lines "create PATH", "mkdir PATH", "write PATH", "fsync PATH",
+ *                         "rename FROM TO", "exchange FROM TO", "unlink PATH", all from the root
+ *   RETNET_IO_SHORT=1     every read and write of two bytes or more transfers half
+ *   RETNET_IO_FULL=BYTES  this process can write so many, then there is no space left
+ *
+ * A line is written before a rename and after anything else: so what a line before a rename says
+ * has happened by then, whichever process said it.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static atomic_llong written;
+
+#define REAL(name, ...) ((__typeof__(&name))(size_t)dlsym(RTLD_NEXT, #name))(__VA_ARGS__)
+
+/* What REAL needs, of functions that the headers may hide or rename. */
+int open64(const char *path, int flags, ...);
+ssize_t pwrite64(int fd, const void *data, size_t bytes, off_t at);
+ssize_t pread64(int fd, void *data, size_t bytes, off_t at);
+
+static bool is_ours(const char *path) {
+  const char *under = getenv("RETNET_IO_UNDER");
+  return under != NULL && strncmp(path, under, strlen(under)) == 0;
+}
+
+static void note(const char *what, const char *path, const char *other) {
+  const char *log = getenv("RETNET_IO_LOG");
+  char line[3 * PATH_MAX];
+  if (log == NULL || !is_ours(path)) return;
+  const int kept = errno;
+  const int length =
+      snprintf(line, sizeof line, "%s %s%s%s\n", what, path, other[0] != '\0' ? " " : "", other);
+  const int fd = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_APPEND | O_CREAT, 0666);
+  if (fd < 0 || syscall(SYS_write, fd, line, length) != length) abort();
+  syscall(SYS_close, fd);
+  errno = kept;
+}
+
+/* A path from the root; its last part may not exist. */
+static void absolute(const char *path, char out[PATH_MAX]) {
+  char folder[PATH_MAX], real[PATH_MAX];
+  const char *slash = strrchr(path, '/');
+  snprintf(folder, sizeof folder, "%.*s", slash != NULL ? (int)(slash - path + 1) : 1,
+           slash != NULL ? path : ".");
+  if (realpath(folder, real) == NULL) snprintf(real, sizeof real, "?");
+  if (snprintf(out, PATH_MAX, "%s/%s", real, slash != NULL ? slash + 1 : path) >= PATH_MAX) abort();
+}
+
+static bool path_of(int fd, char out[PATH_MAX]) {
+  char link[64];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  const ssize_t length = readlink(link, out, PATH_MAX - 1);
+  if (length <= 0 || out[0] != '/') return false;
+  out[length] = '\0';
+  return is_ours(out);
+}
+
+static void note_fd(const char *what, int fd) {
+  char path[PATH_MAX];
+  if (path_of(fd, path)) note(what, path, "");
+}
+
+/* Bytes of a transfer that the environment leaves of `bytes`; -1: no space left. */
+static ssize_t left_of(int fd, size_t bytes, bool writes) {
+  char path[PATH_MAX];
+  const char *full = getenv("RETNET_IO_FULL");
+  if (!path_of(fd, path)) return (ssize_t)bytes;
+  if (getenv("RETNET_IO_SHORT") != NULL && bytes > 1) bytes /= 2;
+  if (full == NULL || !writes) return (ssize_t)bytes;
+  const long long room = atoll(full) - atomic_load(&written);
+  if (room <= 0) {
+    errno = ENOSPC;
+    return -1;
+  }
+  if ((long long)bytes > room) bytes = (size_t)room;
+  atomic_fetch_add(&written, (long long)bytes);
+  return (ssize_t)bytes;
+}
+
+ssize_t write(int fd, const void *data, size_t bytes) {
+  const ssize_t left = left_of(fd, bytes, true);
+  if (left < 0) return -1;
+  const ssize_t done = REAL(write, fd, data, (size_t)left);
+  note_fd("write", fd);
+  return done;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at) {
+  const ssize_t left = left_of(fd, bytes, true);
+  if (left < 0) return -1;
+  const ssize_t done = REAL(pwrite, fd, data, (size_t)left, at);
+  note_fd("write", fd);
+  return done;
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t bytes, off_t at) {
+  return pwrite(fd, data, bytes, at);
+}
+
+ssize_t read(int fd, void *data, size_t bytes) {
+  return REAL(read, fd, data, (size_t)left_of(fd, bytes, false));
+}
+
+ssize_t pread(int fd, void *data, size_t bytes, off_t at) {
+  return REAL(pread, fd, data, (size_t)left_of(fd, bytes, false), at);
+}
+
+ssize_t pread64(int fd, void *data, size_t bytes, off_t at) {
+  return pread(fd, data, bytes, at);
+}
+
+int open(const char *path, int flags, ...) {
+  va_list arguments;
+  struct stat info;
+  char whole[PATH_MAX];
+  va_start(arguments, flags);
+  const mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
+  va_end(arguments);
+  const bool is_new = (flags & O_CREAT) != 0 && lstat(path, &info) != 0;
+  const int fd = REAL(open, path, flags, mode);
+  if (fd >= 0 && is_new) {
+    absolute(path, whole);
+    note("create", whole, "");
+  }
+  return fd;
+}
+
+int open64(const char *path, int flags, ...) {
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
+  va_end(arguments);
+  return open(path, flags, mode);
+}
+
+int mkdir(const char *path, mode_t mode) {
+  char whole[PATH_MAX];
+  const int result = REAL(mkdir, path, mode);
+  if (result == 0) {
+    absolute(path, whole);
+    note("mkdir", whole, "");
+  }
+  return result;
+}
+
+int fsync(int fd) {
+  const int result = REAL(fsync, fd);
+  if (result == 0) note_fd("fsync", fd);
+  return result;
+}
+
+int fdatasync(int fd) {
+  const int result = REAL(fdatasync, fd);
+  if (result == 0) note_fd("fsync", fd);
+  return result;
+}
+
+int rename(const char *from, const char *to) {
+  char a[PATH_MAX], b[PATH_MAX];
+  absolute(from, a);
+  absolute(to, b);
+  note("rename", a, b);
+  return REAL(rename, from, to);
+}
+
+int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags) {
+  char a[PATH_MAX], b[PATH_MAX];
+  absolute(from, a);
+  absolute(to, b);
+  note(flags == RENAME_EXCHANGE ? "exchange" : "rename", a, b);
+  return REAL(renameat2, from_fd, from, to_fd, to, flags);
+}
+
+int remove(const char *path) {
+  char whole[PATH_MAX];
+  absolute(path, whole);
+  note("unlink", whole, "");
+  return REAL(remove, path);
+}
+
+int unlink(const char *path) {
+  char whole[PATH_MAX];
+  absolute(path, whole);
+  note("unlink", whole, "");
+  return REAL(unlink, path);
+}
