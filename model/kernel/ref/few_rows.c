@@ -2,23 +2,18 @@
  * A few rows times a matrix of weights, which stream from memory once.
  *
  * Sums run in lanes, all of them in one order whatever the numbers of rows and columns at hand, so
- * that a row's results do not depend on the rows beside it, nor on how columns are shared out. This
- * file alone is compiled with fused multiply-add where the CPU has it: every way through it fuses
- * the same operations.
+ * that a row's results do not depend on the rows beside it, nor on how columns are shared out:
+ *
+ *   lane[l] = x[l] w[l], then fused with x[l + RN_VEC] w[l + RN_VEC] and so on; see rn_vec_sum()
+ *   y = beta y + sum of the lanes, rounded twice
  */
 #include <string.h>
 
 #include "model/array.h"
+#include "model/kernel/ref/lanes.h"
 #include "model/kernel/ref/set.h"
 
-#if defined(__AVX512F__)
-enum { LANE_BYTES = 64 };
-#elif defined(__AVX__)
-enum { LANE_BYTES = 32 };
-#else
-enum { LANE_BYTES = 16 };
-#endif
-enum { LANES = LANE_BYTES / sizeof(rn_real), ROWS = 4, COLS = 4 };
+enum { ROWS = 4, COLS = 4 };
 
 /* One row reads column after column, in the order of memory; its lines are asked for so early that
  * they come to the second cache, and no later than a page ahead. More rows make more of what they
@@ -26,46 +21,27 @@ enum { LANES = LANE_BYTES / sizeof(rn_real), ROWS = 4, COLS = 4 };
  * in the order of memory. */
 enum { AHEAD_BYTES = 3072, AHEAD_SIDE_BY_SIDE_BYTES = 8192 };
 
-enum { QUAD_BYTES = 16, QUADS = LANE_BYTES / QUAD_BYTES, IN_QUAD = QUAD_BYTES / sizeof(rn_real) };
-
-typedef rn_real lanes __attribute__((vector_size(LANE_BYTES)));
-typedef rn_real quad __attribute__((vector_size(QUAD_BYTES)));
-
-static inline void load(const rn_real *from, int count, lanes *to) {
-  if (count == LANES) {
-    memcpy(to, from, LANE_BYTES);
+static inline void load(const rn_real *from, int count, rn_vec *to) {
+  if (count == RN_VEC) {
+    memcpy(to, from, sizeof *to);
     return;
   }
-  *to = (lanes){0};
+  *to = (rn_vec){0};
   memcpy(to, from, (size_t)count * sizeof *from);
 }
 
-static inline rn_real sum_of(const lanes *x) {
-  quad part[QUADS];
-  rn_real last[IN_QUAD];
-  memcpy(part, x, sizeof part);
-  for (int width = QUADS / 2; width > 0; width /= 2) {
-    for (int l = 0; l < width; l++) part[l] += part[l + width];
-  }
-  memcpy(last, part, sizeof last);
-  for (int width = IN_QUAD / 2; width > 0; width /= 2) {
-    for (int l = 0; l < width; l++) last[l] += last[l + width];
-  }
-  return last[0];
-}
-
 /* As many bf16 numbers, which are the upper halves of floats. */
-typedef uint16_t halves __attribute__((vector_size(LANES * sizeof(uint16_t))));
-typedef uint32_t words __attribute__((vector_size(LANES * sizeof(uint32_t))));
-typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
+typedef uint16_t halves __attribute__((vector_size(RN_VEC * sizeof(uint16_t))));
+typedef uint32_t words __attribute__((vector_size(RN_VEC * sizeof(uint32_t))));
+typedef float floats __attribute__((vector_size(RN_VEC * sizeof(float))));
 
-static inline void widen(const rn_half *from, int count, lanes *to) {
+static inline void widen(const rn_half *from, int count, rn_vec *to) {
   halves half = {0};
   floats value;
   memcpy(&half, from, (size_t)count * sizeof *from);
   const words bits = __builtin_convertvector(half, words) << 16;
   memcpy(&value, &bits, sizeof value);
-  *to = __builtin_convertvector(value, lanes);
+  *to = __builtin_convertvector(value, rn_vec);
 }
 
 /* The operands of a product; ld as in the table. */
@@ -86,10 +62,10 @@ static inline void put(const product *p, int row, int col, rn_real sum) {
 /* `count` summands, from `at` on, of all sums of a block. */
 __attribute__((always_inline)) static inline void add_lanes(const product *p, bool half, int rows,
                                                             int cols, int at, int count,
-                                                            lanes (*sum)[COLS]) {
+                                                            rn_vec (*sum)[COLS]) {
   const rn_real *reals = p->w.at;
   const rn_half *bf16 = p->w.at;
-  lanes w[COLS], x;
+  rn_vec w[COLS], x;
 #pragma GCC unroll 4
   for (int j = 0; j < cols; j++) {
     if (half) {
@@ -102,33 +78,33 @@ __attribute__((always_inline)) static inline void add_lanes(const product *p, bo
                          2);
     } else {
       __builtin_prefetch((const char *)p->w.at + AHEAD_SIDE_BY_SIDE_BYTES +
-                         (at * cols + j * LANES) * (int)rn_element_bytes(half));
+                         (at * cols + j * RN_VEC) * (int)rn_element_bytes(half));
     }
   }
 #pragma GCC unroll 4
   for (int i = 0; i < rows; i++) {
     load(p->x + i * p->ldx + at, count, &x);
 #pragma GCC unroll 4
-    for (int j = 0; j < cols; j++) sum[i][j] += x * w[j];
+    for (int j = 0; j < cols; j++) rn_vec_fma(&x, &w[j], &sum[i][j]);
   }
 }
 
 /* A block of rows and columns, both numbers known to the compiler. */
 __attribute__((always_inline)) static inline void block(const product *p, bool half, int rows,
                                                         int cols) {
-  lanes sum[ROWS][COLS] = {0};
+  rn_vec sum[ROWS][COLS] = {0};
   int at = 0;
   /* Two at a time: that loop is as fast wherever it comes to lie. */
-  for (; cols == 1 && at + 2 * LANES <= p->k; at += 2 * LANES) {
-    add_lanes(p, half, rows, cols, at, LANES, sum);
-    add_lanes(p, half, rows, cols, at + LANES, LANES, sum);
+  for (; cols == 1 && at + 2 * RN_VEC <= p->k; at += 2 * RN_VEC) {
+    add_lanes(p, half, rows, cols, at, RN_VEC, sum);
+    add_lanes(p, half, rows, cols, at + RN_VEC, RN_VEC, sum);
   }
-  for (; at + LANES <= p->k; at += LANES) add_lanes(p, half, rows, cols, at, LANES, sum);
+  for (; at + RN_VEC <= p->k; at += RN_VEC) add_lanes(p, half, rows, cols, at, RN_VEC, sum);
   if (at < p->k) add_lanes(p, half, rows, cols, at, p->k - at, sum);
 #pragma GCC unroll 4
   for (int i = 0; i < rows; i++) {
 #pragma GCC unroll 4
-    for (int j = 0; j < cols; j++) put(p, i, j, sum_of(&sum[i][j]));
+    for (int j = 0; j < cols; j++) put(p, i, j, rn_vec_sum(&sum[i][j]));
   }
 }
 

@@ -3,20 +3,15 @@
 #include <stddef.h>
 
 #include "model/kernel/exp.h"
+#include "model/kernel/ref/lanes.h"
 #include "model/kernel/ref/set.h"
 
 static rn_real mean_of(int n, const rn_real *x) {
-  rn_real sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int e = 0; e < n; e++) sum += x[e];
-  return sum / (rn_real)n;
+  return rn_row_sum(n, x) / (rn_real)n;
 }
 
 static rn_real mean_product(int n, const rn_real *x, const rn_real *y) {
-  rn_real sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int e = 0; e < n; e++) sum += x[e] * y[e];
-  return sum / (rn_real)n;
+  return rn_row_dot(n, x, y) / (rn_real)n;
 }
 
 static rn_real factor_of(rn_head_norm kind, int n, double eps, rn_real alpha, const rn_real *x) {

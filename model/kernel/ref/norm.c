@@ -2,22 +2,8 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "model/kernel/ref/lanes.h"
 #include "model/kernel/ref/set.h"
-
-static rn_real row_mean(int width, const rn_real *x) {
-  rn_real sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int i = 0; i < width; i++) sum += x[i];
-  return sum / (rn_real)width;
-}
-
-/* In double: what the rounding of a row's scale does to all its channels, later norms magnify. */
-static double row_mean_square(int width, const rn_real *x, rn_real mean) {
-  double sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int i = 0; i < width; i++) sum += (double)(x[i] - mean) * (double)(x[i] - mean);
-  return sum / width;
-}
 
 static void scale_row(int n, const rn_real *w, const rn_real *b, const rn_real *x, rn_real mean,
                       rn_real scale, rn_real *y) {
@@ -38,8 +24,10 @@ static void scale_row_and_round(int n, const rn_real *w, const rn_real *b, const
 
 static void norm(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
                  const rn_real *x, rn_array y, rn_real *stat) {
-  const rn_real mean = kind == RN_BLOCK_NORM_LAYER ? row_mean(n, x) : 0;
-  const rn_real scale = (rn_real)(1 / sqrt(row_mean_square(n, x, mean) + eps));
+  const rn_real mean = kind == RN_BLOCK_NORM_LAYER ? rn_row_sum(n, x) / (rn_real)n : 0;
+  /* In double: what the rounding of a row's scale does to all its channels, later norms magnify. */
+  const double mean_square = rn_row_squares(n, x, mean) / n;
+  const rn_real scale = (rn_real)(1 / sqrt(mean_square + eps));
   stat[0] = mean;
   stat[1] = scale;
   if (y.half) {
@@ -49,16 +37,38 @@ static void norm(rn_block_norm kind, int n, double eps, const rn_real *w, const 
   }
 }
 
+/* Of 16 elements, g = w dy:  along += g (x - mean) scale, sum += g */
+static inline void add_gradients(const rn_real *w, const rn_real *dy, const rn_real *x,
+                                 const rn_real *stat, rn_vec *along, rn_vec *sum) {
+#pragma GCC unroll 8
+  for (int p = 0; p < RN_PARTS; p++) {
+    const rn_vec g = rn_vec_load(w + p * RN_VEC) * rn_vec_load(dy + p * RN_VEC);
+    along[p] += g * ((rn_vec_load(x + p * RN_VEC) - stat[0]) * stat[1]);
+    sum[p] += g;
+  }
+}
+
+static void sum_gradients(int n, const rn_real *w, const rn_real *dy, const rn_real *x,
+                          const rn_real *stat, rn_real *along, rn_real *sum) {
+  rn_vec along_lane[RN_PARTS] = {0}, lane[RN_PARTS] = {0};
+  rn_real rest[3][RN_LANES];
+  int at = 0;
+  for (; at + RN_LANES <= n; at += RN_LANES) {
+    add_gradients(w + at, dy + at, x + at, stat, along_lane, lane);
+  }
+  if (at < n) {
+    add_gradients(rn_row_rest(n - at, w + at, 0, rest[0]), rn_row_rest(n - at, dy + at, 0, rest[1]),
+                  rn_row_rest(n - at, x + at, stat[0], rest[2]), stat, along_lane, lane);
+  }
+  *along = rn_lanes_sum(along_lane);
+  *sum = rn_lanes_sum(lane);
+}
+
 static void norm_backward(rn_block_norm kind, int n, const rn_real *w, const rn_real *x,
                           const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx) {
   const rn_real mean = stat[0], scale = stat[1];
-  rn_real along = 0, sum = 0;
-#pragma omp simd reduction(+ : along, sum)
-  for (int i = 0; i < n; i++) {
-    const rn_real g = w[i] * dy[i];
-    along += g * ((x[i] - mean) * scale);
-    sum += g;
-  }
+  rn_real along, sum;
+  sum_gradients(n, w, dy, x, stat, &along, &sum);
   along /= (rn_real)n;
   const rn_real shift = kind == RN_BLOCK_NORM_LAYER ? sum / (rn_real)n : 0;
 #pragma omp simd

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "model/kernel/exp.h"
+#include "model/kernel/ref/lanes.h"
 #include "model/kernel/ref/set.h"
 
 /* Summands that are added in rn_real before the sum goes on in double. */
@@ -27,14 +28,11 @@ static double exponentials(int n, rn_real *x, rn_real *largest) {
   rn_real top = largest_of(n, x);
   double total = 0;
   for (int from = 0; from < n; from += SUM_PIECE) {
-    int to = n - from < SUM_PIECE ? n : from + SUM_PIECE;
-    rn_real sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int i = from; i < to; i++) {
-      x[i] = rn_exp(x[i] - top);
-      sum += x[i];
-    }
-    total += sum;
+    const int count = n - from < SUM_PIECE ? n - from : SUM_PIECE;
+    rn_real *piece = x + from;
+#pragma omp simd
+    for (int i = 0; i < count; i++) piece[i] = rn_exp(piece[i] - top);
+    total += rn_row_sum(count, piece);
   }
   *largest = top;
   return total;

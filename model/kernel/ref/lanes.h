@@ -1,0 +1,161 @@
+/**
+ * Vectors of the instruction set at hand, and sums over a row in an order that is written down.
+ *
+ *   lane[l] = ((x[l] + x[l + 16]) + x[l + 32]) + ...       l = 0 .. 15; a missing element is 0
+ *   lane[l] += lane[l + width]                             width = 8, 4, 2, 1, for l < width
+ *   sum = lane[0]
+ *
+ * The bits of such a sum depend on its elements only: not on the compiler or its optimizations, on
+ * the instruction set, nor on where the row lies. A loop that a compiler may reorder (an OpenMP
+ * reduction, -ffast-math) or fuse (-ffp-contract=fast) promises none of this, so the kernels have
+ * no such loop and no such flag: where products and sums are to be fused, rn_vec_fma() says so.
+ */
+#ifndef RN_MODEL_KERNEL_REF_LANES_H
+#define RN_MODEL_KERNEL_REF_LANES_H
+
+#include <string.h>
+
+#include "proto/real.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+enum { RN_VEC_BYTES = 64 };
+#elif defined(__AVX__)
+#include <immintrin.h>
+enum { RN_VEC_BYTES = 32 };
+#else
+enum { RN_VEC_BYTES = 16 };
+#endif
+
+/* Lanes of a vector of rn_real, and of one of double. */
+enum { RN_VEC = RN_VEC_BYTES / sizeof(rn_real), RN_VEC_WIDE = RN_VEC_BYTES / sizeof(double) };
+
+typedef rn_real rn_vec __attribute__((vector_size(RN_VEC_BYTES)));
+typedef double rn_vec_wide __attribute__((vector_size(RN_VEC_BYTES)));
+/** As many rn_real as rn_vec_wide has doubles. */
+typedef rn_real rn_vec_narrow __attribute__((vector_size(RN_VEC_WIDE * sizeof(rn_real))));
+
+/** sum += x y, lane by lane: rounded once where the instruction set can, else twice. */
+static inline void rn_vec_fma(const rn_vec *x, const rn_vec *y, rn_vec *sum) {
+#if defined(RN_REAL_F64)
+  *sum += *x * *y;
+#elif defined(__AVX512F__)
+  *sum = (rn_vec)_mm512_fmadd_ps((__m512)*x, (__m512)*y, (__m512)*sum);
+#elif defined(__FMA__)
+  *sum = (rn_vec)_mm256_fmadd_ps((__m256)*x, (__m256)*y, (__m256)*sum);
+#elif defined(__aarch64__)
+  for (int l = 0; l < RN_VEC; l++) (*sum)[l] = __builtin_fmaf((*x)[l], (*y)[l], (*sum)[l]);
+#else
+  *sum += *x * *y;
+#endif
+}
+
+/* Halves are added until one quad of 16 bytes is left, then its elements: any vector width adds the
+ * same pairs. */
+enum { RN_QUAD_BYTES = 16 };
+
+/** lane[l] += lane[l + width] for width = lanes / 2, lanes / 4, ... 1; returns lane[0]. */
+#define RN_LANES_FOLD(type, bytes, lanes)                                             \
+  do {                                                                                \
+    typedef type quad __attribute__((vector_size(RN_QUAD_BYTES)));                    \
+    enum { QUADS = (bytes) / RN_QUAD_BYTES, IN_QUAD = RN_QUAD_BYTES / sizeof(type) }; \
+    quad part[QUADS];                                                                 \
+    type last[IN_QUAD];                                                               \
+    memcpy(part, (lanes), sizeof part);                                               \
+    for (int width = QUADS / 2; width > 0; width /= 2) {                              \
+      for (int i = 0; i < width; i++) part[i] += part[i + width];                     \
+    }                                                                                 \
+    memcpy(last, part, sizeof last);                                                  \
+    for (int width = IN_QUAD / 2; width > 0; width /= 2) {                            \
+      for (int i = 0; i < width; i++) last[i] += last[i + width];                     \
+    }                                                                                 \
+    return last[0];                                                                   \
+  } while (0)
+
+/** The sum of one vector's lanes. */
+static inline rn_real rn_vec_sum(const rn_vec *x) {
+  RN_LANES_FOLD(rn_real, RN_VEC_BYTES, x);
+}
+
+/* ---- sums over rows ---- */
+
+enum { RN_LANES = 16, RN_PARTS = RN_LANES / RN_VEC, RN_PARTS_WIDE = RN_LANES / RN_VEC_WIDE };
+
+static inline rn_vec rn_vec_load(const rn_real *x) {
+  rn_vec v;
+  memcpy(&v, x, sizeof v);
+  return v;
+}
+
+/** Fewer than 16 elements, which end a row: copied to rest [16], with `missing` for the others. */
+static inline const rn_real *rn_row_rest(int count, const rn_real *x, rn_real missing,
+                                         rn_real *rest) {
+  for (int l = 0; l < RN_LANES; l++) rest[l] = l < count ? x[l] : missing;
+  return rest;
+}
+
+/** The sum of 16 lanes. */
+static inline rn_real rn_lanes_sum(const rn_vec *lane) {
+  RN_LANES_FOLD(rn_real, RN_LANES * sizeof(rn_real), lane);
+}
+
+static inline double rn_lanes_sum_wide(const rn_vec_wide *lane) {
+  RN_LANES_FOLD(double, RN_LANES * sizeof(double), lane);
+}
+
+static inline void rn_lanes_add(const rn_real *x, rn_vec *lane) {
+#pragma GCC unroll 8
+  for (int p = 0; p < RN_PARTS; p++) lane[p] += rn_vec_load(x + p * RN_VEC);
+}
+
+/** The sum of x [n]. */
+static inline rn_real rn_row_sum(int n, const rn_real *x) {
+  rn_vec lane[RN_PARTS] = {0};
+  rn_real rest[RN_LANES];
+  int at = 0;
+  for (; at + RN_LANES <= n; at += RN_LANES) rn_lanes_add(x + at, lane);
+  if (at < n) rn_lanes_add(rn_row_rest(n - at, x + at, 0, rest), lane);
+  return rn_lanes_sum(lane);
+}
+
+static inline void rn_lanes_add_products(const rn_real *x, const rn_real *y, rn_vec *lane) {
+#pragma GCC unroll 8
+  for (int p = 0; p < RN_PARTS; p++) {
+    lane[p] += rn_vec_load(x + p * RN_VEC) * rn_vec_load(y + p * RN_VEC);
+  }
+}
+
+/** The sum of x [n] y, whose products are rounded before they are added. */
+static inline rn_real rn_row_dot(int n, const rn_real *x, const rn_real *y) {
+  rn_vec lane[RN_PARTS] = {0};
+  rn_real rest_x[RN_LANES], rest_y[RN_LANES];
+  int at = 0;
+  for (; at + RN_LANES <= n; at += RN_LANES) rn_lanes_add_products(x + at, y + at, lane);
+  if (at < n) {
+    rn_lanes_add_products(rn_row_rest(n - at, x + at, 0, rest_x),
+                          rn_row_rest(n - at, y + at, 0, rest_y), lane);
+  }
+  return rn_lanes_sum(lane);
+}
+
+static inline void rn_lanes_add_squares(const rn_real *x, rn_real mean, rn_vec_wide *lane) {
+#pragma GCC unroll 8
+  for (int p = 0; p < RN_PARTS_WIDE; p++) {
+    rn_vec_narrow v;
+    memcpy(&v, x + p * RN_VEC_WIDE, sizeof v);
+    const rn_vec_wide d = __builtin_convertvector(v - mean, rn_vec_wide);
+    lane[p] += d * d;
+  }
+}
+
+/** The sum of (x [n] - mean)^2 in double; the differences are rounded to rn_real. */
+static inline double rn_row_squares(int n, const rn_real *x, rn_real mean) {
+  rn_vec_wide lane[RN_PARTS_WIDE] = {0};
+  rn_real rest[RN_LANES];
+  int at = 0;
+  for (; at + RN_LANES <= n; at += RN_LANES) rn_lanes_add_squares(x + at, mean, lane);
+  if (at < n) rn_lanes_add_squares(rn_row_rest(n - at, x + at, mean, rest), mean, lane);
+  return rn_lanes_sum_wide(lane);
+}
+
+#endif
