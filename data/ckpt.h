@@ -158,6 +158,11 @@ void rn_ckpt_close(rn_ckpt **ckpt);
 const Retnet__Manifest *rn_ckpt_manifest(const rn_ckpt *ckpt);
 const char *rn_ckpt_path(const rn_ckpt *ckpt);
 
+/** What the keys came to; in older checkpoints the keys as they were given. */
+static inline const Retnet__Config *rn_ckpt_config(const Retnet__Manifest *manifest) {
+  return manifest->effective != NULL ? manifest->effective : manifest->config;
+}
+
 /** The tensor, or NULL; and its number of elements. */
 const Retnet__Tensor *rn_ckpt_tensor(const rn_ckpt *ckpt, Retnet__TensorKind kind,
                                      const char *name);

@@ -7,6 +7,7 @@
 #include "data/blob.h"
 #include "data/ckpt_index.h"
 #include "data/file.h"
+#include "proto/options.h"
 
 enum { MAGIC_BYTES = 8, TRAILER_BYTES = 24, MOST_BYTES = 1 << 30 };
 
@@ -38,20 +39,9 @@ rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Ma
 }
 
 /* Sections that were not stored are there with their defaults, as in any config. */
-static bool complete_sections(Retnet__Config *config) {
-  const ProtobufCMessageDescriptor *type = &retnet__config__descriptor;
-  for (unsigned i = 0; i < type->n_fields; i++) {
-    void *place = (char *)config + type->fields[i].offset;
-    const ProtobufCMessageDescriptor *section_type = type->fields[i].descriptor;
-    ProtobufCMessage *section;
-    memcpy(&section, place, sizeof section);
-    if (section != NULL) continue;
-    section = malloc(section_type->sizeof_message);
-    if (section == NULL) return false;
-    protobuf_c_message_init(section_type, section);
-    memcpy(place, &section, sizeof section);
-  }
-  return true;
+static rn_status complete(rn_err *err, Retnet__Manifest *manifest) {
+  RN_TRY(err, rn_options_complete(err, manifest->config));
+  return manifest->effective != NULL ? rn_options_complete(err, manifest->effective) : RN_OK;
 }
 
 static rn_status unpack(rn_err *err, const char *path, const unsigned char *content, size_t size,
@@ -72,9 +62,10 @@ static rn_status unpack(rn_err *err, const char *path, const unsigned char *cont
     retnet__manifest__free_unpacked(manifest, NULL);
     return status;
   }
-  if (!complete_sections(manifest->config)) {
+  const rn_status status = complete(err, manifest);
+  if (status != RN_OK) {
     retnet__manifest__free_unpacked(manifest, NULL);
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory to read %s", path);
+    return status;
   }
   *out = manifest;
   return RN_OK;

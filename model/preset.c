@@ -1,5 +1,6 @@
 #include "model/preset.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,27 +36,34 @@ static rn_status fail_unknown(rn_err *err, const char *name) {
   return rn_fail(err, RN_ERR_USAGE, "model.preset: there is no \"%s\"; there are %s", name, names);
 }
 
-rn_status rn_preset_apply(rn_err *err, const char *name, rn_spec *spec) {
+#define GIVE(key, value) (out->has_##key = true, out->key = (value))
+
+static void give_family(family which, Retnet__Model *out) {
+  if (which == FAMILY_TORCHSCALE) {
+    GIVE(activation, RETNET__ACTIVATION__ACTIVATION_SWISH);
+    GIVE(scale_embedding, true);
+    return;
+  }
+  GIVE(decay, RETNET__DECAY__DECAY_PAPER);
+  GIVE(head_norm, RETNET__HEAD_NORM__HEAD_NORM_GROUP);
+  GIVE(block_norm, RETNET__BLOCK_NORM__BLOCK_NORM_LAYER);
+  GIVE(ffn, RETNET__FFN__FFN_MLP);
+  GIVE(activation, RETNET__ACTIVATION__ACTIVATION_GELU);
+}
+
+rn_status rn_preset_keys(rn_err *err, const char *name, Retnet__Model *out) {
   const preset *found = NULL;
   for (int i = 0; i < PRESETS; i++) {
     if (strcmp(presets[i].name, name) == 0) found = &presets[i];
   }
   if (found == NULL) return fail_unknown(err, name);
-  spec->layers = found->layers;
-  spec->dim = found->dim;
-  spec->value_dim = found->value_dim;
-  spec->ffn_dim = found->ffn_dim;
-  spec->heads = found->heads;
-  spec->chunk = 512;
-  if (found->family == FAMILY_TORCHSCALE) {
-    spec->activation = RN_ACTIVATION_SWISH;
-    spec->scale_embedding = true;
-  } else {
-    spec->decay = RN_DECAY_PAPER;
-    spec->head_norm = RN_HEAD_NORM_GROUP;
-    spec->block_norm = RN_BLOCK_NORM_LAYER;
-    spec->ffn = RN_FFN_MLP;
-    spec->activation = RN_ACTIVATION_GELU;
-  }
+  retnet__model__init(out);
+  GIVE(layers, found->layers);
+  GIVE(dim, found->dim);
+  GIVE(value_dim, found->value_dim);
+  GIVE(ffn_dim, found->ffn_dim);
+  GIVE(heads, found->heads);
+  GIVE(chunk, 512);
+  give_family(found->family, out);
   return RN_OK;
 }

@@ -2,13 +2,14 @@
 #ifndef RN_MODEL_PRESET_H
 #define RN_MODEL_PRESET_H
 
-#include "model/spec.h"
+#include "proto/config.pb-c.h"
+#include "proto/status.h"
 
 /**
- * Sets in `spec` what the preset decides, leaves the rest.
+ * The keys that the preset decides, as if they were given; all others are absent.
  * Source: torchscale examples/fairseq/models/retnet.py; RetNet (arXiv 2307.08621) tables 2 and 7.
  * Errors: RN_ERR_USAGE naming model.preset and the names there are.
  */
-rn_status rn_preset_apply(rn_err *err, const char *name, rn_spec *spec);
+rn_status rn_preset_keys(rn_err *err, const char *name, Retnet__Model *out);
 
 #endif

@@ -66,16 +66,11 @@ static void take_keys(const Retnet__Model *model, bool all, rn_spec *spec) {
 #undef RN_TAKE
 }
 
-void rn_spec_fill_config(const rn_spec *spec, Retnet__Config *config) {
-  Retnet__Model *model = config->model;
-#define RN_FILL(key, type, schema_type) model->key = (schema_type)spec->key;
-  RN_SPEC_KEYS(RN_FILL)
-#undef RN_FILL
-}
-
 void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config) {
-  rn_spec_fill_config(spec, config);
-#define RN_GIVE(key, type, schema_type) config->model->has_##key = true;
+  Retnet__Model *model = config->model;
+#define RN_GIVE(key, type, schema_type) \
+  model->has_##key = true;              \
+  model->key = (schema_type)spec->key;
   RN_SPEC_KEYS(RN_GIVE)
 #undef RN_GIVE
 }
@@ -112,7 +107,9 @@ rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int dat
   rn_spec spec = {0};
   take_keys(&defaults, true, &spec);
   if (model->preset != NULL && model->preset[0] != '\0') {
-    RN_TRY(err, rn_preset_apply(err, model->preset, &spec));
+    Retnet__Model preset;
+    RN_TRY(err, rn_preset_keys(err, model->preset, &preset));
+    take_keys(&preset, false, &spec);
   }
   take_keys(model, false, &spec);
   RN_TRY(err, resolve_vocab(err, data_vocab, &spec));

@@ -58,13 +58,8 @@ typedef struct rn_spec {
 rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int data_vocab,
                               rn_spec *out);
 
-/**
- * Writes the spec's values over the model section, which must be there, so that the effective
- * config can be shown and read back; which keys count as given stays as it was.
+/** Writes the spec's values over the model section, which must be there; all keys count as given.
  */
-void rn_spec_fill_config(const rn_spec *spec, Retnet__Config *config);
-
-/** The same, and every key counts as given: the config means this spec wherever it is read. */
 void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config);
 
 /** Errors: as rn_spec_from_config, for a spec made by hand. */

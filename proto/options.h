@@ -23,6 +23,7 @@ enum { RN_OPTIONS_MOST_KEYS = 128, RN_OPTIONS_BY_S = -1 };
 
 /** Where each key was given, in the schema's order: its line in the file, -1: by -s, 0: nowhere. */
 typedef struct rn_options_places {
+  const char *file; /* not owned */
   int line[RN_OPTIONS_MOST_KEYS];
 } rn_options_places;
 
@@ -65,11 +66,28 @@ bool rn_options_given(const Retnet__Config *config, const char *key);
 /** The value of "section.key" as YAML text; false if there is no such key. */
 bool rn_options_text(const Retnet__Config *config, const char *key, char *text, size_t bytes);
 
+/** A copy of all that is given. The caller owns it: rn_options_free. */
+rn_status rn_options_copy(rn_err *err, const Retnet__Config *config, Retnet__Config **out);
+
+/** Makes the sections that are NULL, with their defaults, as readers want them. */
+rn_status rn_options_complete(rn_err *err, Retnet__Config *config);
+
+/** Takes over what `from` gives and `config` does not; numbers, words and switches only. */
+void rn_options_merge(Retnet__Config *config, const Retnet__Config *from);
+
+/** Every number, word and switch counts as given from now on: its value stands for itself. */
+void rn_options_give_all(Retnet__Config *config);
+
 /** Calls `visit` with every "section.key". */
 void rn_options_each(void (*visit)(void *self, const char *key), void *self);
 
-/** The effective config as YAML that loads back to the same values. */
+/** What a comment behind "section.key" says; "" for none. */
+typedef void rn_options_note(const void *self, const char *key, char *text, size_t bytes);
+
+/** The config as YAML that loads back to the same values, with comments unless `note` is NULL. */
 void rn_options_write_yaml(const Retnet__Config *config, FILE *file);
+void rn_options_write_yaml_noted(const Retnet__Config *config, rn_options_note *note,
+                                 const void *self, FILE *file);
 
 /** Errors: RN_ERR_USAGE naming the key if a text key is missing or empty. */
 rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const char *key);

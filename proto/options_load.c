@@ -9,30 +9,6 @@
 
 enum { PLACE_BYTES = 512, NAME_BYTES = 256, MAX_KEYS = 256, MAX_ITEMS = 1024 };
 
-rn_status rn_options_create(rn_err *err, Retnet__Config **out) {
-  Retnet__Config *config;
-  RN_TRY(err, rn_alloc(err, "configuration", 1, sizeof *config, &config));
-  retnet__config__init(config);
-  for (unsigned i = 0; i < retnet__config__descriptor.n_fields; i++) {
-    const ProtobufCFieldDescriptor *field = &retnet__config__descriptor.fields[i];
-    const ProtobufCMessageDescriptor *type = field->descriptor;
-    ProtobufCMessage *section = calloc(1, type->sizeof_message);
-    if (section == NULL) {
-      rn_options_free(&config);
-      return rn_fail(err, RN_ERR_MEMORY, "no memory for the configuration");
-    }
-    protobuf_c_message_init(type, section);
-    memcpy((char *)config + field->offset, &section, sizeof section);
-  }
-  *out = config;
-  return RN_OK;
-}
-
-void rn_options_free(Retnet__Config **config) {
-  if (*config != NULL) retnet__config__free_unpacked(*config, NULL);
-  *config = NULL;
-}
-
 /* Where the document is read, and which keys it has given so far. */
 typedef struct yaml_reader {
   yaml_document_t *document;
@@ -229,7 +205,7 @@ rn_status rn_options_load_text(rn_err *err, const char *name, const char *text, 
                                Retnet__Config **out) {
   rn_options_places unused;
   if (places == NULL) places = &unused;
-  *places = (rn_options_places){{0}};
+  *places = (rn_options_places){.file = name};
   RN_TRY(err, rn_options_create(err, out));
   rn_status status = RN_OK;
   if (text != NULL) status = rn_options_check_yaml(err, name, text, bytes);

@@ -4,7 +4,7 @@
 
 #include "proto/options_key.h"
 
-enum { NAME_BYTES = 64 };
+enum { NAME_BYTES = 64, NOTE_BYTES = 512 };
 
 static bool find_schema(const rn_schema_key *schema, char name[NAME_BYTES], rn_options_key *key) {
   snprintf(name, NAME_BYTES, "%s.%s", schema->section, schema->name);
@@ -97,8 +97,13 @@ void rn_options_each(void (*visit)(void *self, const char *key), void *self) {
 }
 
 void rn_options_write_yaml(const Retnet__Config *config, FILE *file) {
+  rn_options_write_yaml_noted(config, NULL, NULL, file);
+}
+
+void rn_options_write_yaml_noted(const Retnet__Config *config, rn_options_note *note,
+                                 const void *self, FILE *file) {
   const char *section = "";
-  char name[NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES];
+  char name[NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES], comment[NOTE_BYTES];
   for (const rn_schema_key *schema = rn_schema_table; schema->name != NULL; schema++) {
     rn_options_key key;
     if (!find_schema(schema, name, &key)) continue;
@@ -109,7 +114,11 @@ void rn_options_write_yaml(const Retnet__Config *config, FILE *file) {
       continue;
     }
     rn_options_text(config, name, text, sizeof text);
-    fprintf(file, "  %s: %s\n", schema->name, text);
+    comment[0] = '\0';
+    if (note != NULL) note(self, name, comment, sizeof comment);
+    fprintf(file, "  %s: %s", schema->name, text);
+    if (comment[0] != '\0') fprintf(file, "  # %s", comment);
+    fputc('\n', file);
   }
 }
 

@@ -5,6 +5,7 @@
 #include "model/kernel/products.h"
 #include "model/threads.h"
 #include "proto/options.h"
+#include "trainer/config_check.h"
 #include "trainer/machine.h"
 
 enum { MOST_KEYS = 64, PRECISION_BYTES = 40 };
@@ -29,7 +30,7 @@ rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__
     keys[count++] = precision;
   }
   RN_TRY(err, rn_options_load(err, NULL, keys, count, out));
-  return rn_options_check_landed(err, *out);
+  return rn_config_check(err, *out);
 }
 
 static rn_status load(rn_err *err, const rn_bench_options *options, Retnet__Config **out) {

@@ -10,8 +10,6 @@
 #include "trainer/checkpoint_find.h"
 #include "trainer/checkpoint_streams.h"
 
-enum { TEXT_BYTES = 4096 };
-
 /* What a visit over the keys compares. */
 typedef struct comparison {
   rn_err *err;
@@ -25,8 +23,8 @@ static bool is_fixed(const Retnet__Config *config, const char *key) {
   const bool cuts_streams =
       strcmp(key, "data.sequence_length") == 0 || strcmp(key, "data.batch_sequences") == 0;
   if (cuts_streams && config->data->carry_state && config->checkpoint->reset_lanes) return false;
-  static const char *const free_keys[] = {"model.dropout", "model.chunk", "model.products",
-                                          "data.dir"};
+  static const char *const free_keys[] = {"model.preset", "model.dropout", "model.chunk",
+                                          "model.products", "data.dir"};
   for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++) {
     if (strcmp(key, free_keys[i]) == 0) return false;
   }
@@ -36,7 +34,7 @@ static bool is_fixed(const Retnet__Config *config, const char *key) {
 
 static void compare_key(void *self, const char *key) {
   comparison *c = self;
-  char was[TEXT_BYTES], is[TEXT_BYTES];
+  char was[RN_OPTIONS_TEXT_BYTES], is[RN_OPTIONS_TEXT_BYTES];
   rn_options_text(c->old, key, was, sizeof was);
   rn_options_text(c->new, key, is, sizeof is);
   if (strcmp(was, is) == 0) return;
@@ -50,10 +48,22 @@ static void compare_key(void *self, const char *key) {
   }
 }
 
-static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest *m, bool tell) {
-  comparison c = {err, m->config, run->config, RN_OK, tell};
+/* Values count, not the words that they came from: an older checkpoint has the words alone. */
+static rn_status compare_keys(rn_err *err, const rn_run *run, const Retnet__Manifest *m,
+                              bool tell) {
+  rn_effective resolved = {0};
+  if (m->effective == NULL) {
+    RN_TRY(err, rn_effective_create(err, m->config, m->vocabulary->size, &resolved));
+  }
+  comparison c = {err, m->effective != NULL ? m->effective : resolved.config, run->config, RN_OK,
+                  tell};
   rn_options_each(compare_key, &c);
-  if (c.status != RN_OK) return c.status;
+  rn_effective_destroy(&resolved);
+  return c.status;
+}
+
+static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest *m, bool tell) {
+  RN_TRY(err, compare_keys(err, run, m, tell));
   if (m->split == NULL || m->split->content_sum == run->train.content) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
                  "data.dir %s does not hold the tokens that this run was trained on so far",

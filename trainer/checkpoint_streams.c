@@ -100,7 +100,7 @@ static rn_status read_states(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
 
 rn_status rn_streams_load(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
   const Retnet__Manifest *m = rn_ckpt_manifest(ckpt);
-  const Retnet__Data *data = run->config->data, *was = m->config->data;
+  const Retnet__Data *data = run->config->data, *was = rn_ckpt_config(m)->data;
   rn_carried *c = &run->carried;
   if (!data->carry_state) return RN_OK;
   if (was->batch_sequences != data->batch_sequences ||

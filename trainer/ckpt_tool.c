@@ -18,7 +18,8 @@ rn_status rn_ckpt_tool_open(rn_err *err, const char *path, rn_ckpt **out) {
 rn_status rn_ckpt_tool_spec(rn_err *err, const rn_ckpt *ckpt, rn_spec *out) {
   rn_err why = {0};
   const Retnet__Manifest *manifest = rn_ckpt_manifest(ckpt);
-  if (rn_spec_from_config(&why, manifest->config, manifest->vocabulary->size, out) == RN_OK) {
+  if (rn_spec_from_config(&why, rn_ckpt_config(manifest), manifest->vocabulary->size, out) ==
+      RN_OK) {
     return RN_OK;
   }
   return rn_fail(err, RN_ERR_FORMAT, "%s holds no model known here: %s", rn_ckpt_path(ckpt),

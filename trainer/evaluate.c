@@ -39,7 +39,7 @@ static rn_status read_piece(rn_err *err, evaluator *e, int64_t stored, const rn_
   const rn_range piece = rn_cut(length, rn_grid_sequence_size(e->grid), rn_grid_sequence(e->grid));
   rn_batch_start(&e->batch, piece.begin, piece.end);
   return rn_batch_add(err, &e->batch, e->split, stored, out->sequence_length, stored,
-                      e->model->manifest->config->data->reset_at_documents);
+                      rn_ckpt_config(e->model->manifest)->data->reset_at_documents);
 }
 
 /* One sequence for every group of ranks, from number `first` on; there may be fewer left. */

@@ -118,8 +118,8 @@ static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_l
   return RN_OK;
 }
 
-/* Source of the rule: the largest power of two within T/16, at least 16 and at most 512. */
-static int leaf_of(const Retnet__Config *config) {
+/* The rule: the largest power of two within T/16, at least 16 and at most 512. */
+int rn_layout_leaf(const Retnet__Config *config) {
   enum { LEAST = 16, MOST = 512 };
   if (!config->run->reproducible) return 0;
   if (config->run->leaf > 0) return config->run->leaf;
@@ -187,7 +187,7 @@ static int segments_of(const Retnet__Config *config, const rn_layout *l) {
 rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layers, int ranks,
                             rn_layout *out) {
   RN_TRY(err, fill_grid(err, config, ranks, out));
-  out->leaf = leaf_of(config);
+  out->leaf = rn_layout_leaf(config);
   RN_TRY(err, check_data(err, config, out));
   RN_TRY(err, fill_microbatch(err, config, out));
   out->segments = segments_of(config, out);
@@ -195,6 +195,10 @@ rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layer
   RN_TRY(err, check_reproducible(err, config, out));
   RN_TRY(err, check_split_weight(err, config));
   return check_scale(err, config, out);
+}
+
+int rn_layout_chunk_within(int leaf, int chunk) {
+  return leaf < chunk ? leaf : common_divisor(leaf, chunk);
 }
 
 rn_status rn_layout_fit_chunk(rn_err *err, const Retnet__Config *config, const rn_layout *layout,
@@ -205,6 +209,6 @@ rn_status rn_layout_fit_chunk(rn_err *err, const Retnet__Config *config, const r
     return rn_fail(err, RN_ERR_USAGE,
                    "run.reproducible: model.chunk %d does not divide run.leaf %d", given, leaf);
   }
-  spec->chunk = leaf < spec->chunk ? leaf : common_divisor(leaf, spec->chunk);
+  spec->chunk = rn_layout_chunk_within(leaf, spec->chunk);
   return RN_OK;
 }

@@ -20,8 +20,15 @@ typedef struct rn_layout {
   int leaf;                     /* tokens, in reproducible mode; 0 elsewhere */
 } rn_layout;
 
+/** Tokens of a leaf: run.leaf, or by rule from data.sequence_length; 0 elsewhere. */
+int rn_layout_leaf(const Retnet__Config *config);
+
+/** The chunk nearest to `chunk` that does not reach across a leaf. */
+int rn_layout_chunk_within(int leaf, int chunk);
+
 /**
- * The grid for `ranks` ranks: given keys hold, zeros are filled (data, then sequence).
+ * The grid for `ranks` ranks: given keys hold, zeros are filled (data, then sequence). The config
+ * is an effective one.
  *
  * Errors: RN_ERR_USAGE naming the keys: a grid that does not multiply to the ranks, more data ranks
  *         than sequences, more pieces than tokens, more stages than layers, a micro-batch above the

@@ -14,8 +14,8 @@ static rn_status load(rn_err *err, const char *path, rn_loaded *l) {
   const rn_ckpt_notes notes = {.tell = warn};
   RN_TRY(err, rn_ckpt_find(err, path, false, &notes, &l->ckpt));
   l->manifest = rn_ckpt_manifest(l->ckpt);
-  RN_TRY(err,
-         rn_spec_from_config(err, l->manifest->config, l->manifest->vocabulary->size, &l->spec));
+  RN_TRY(err, rn_spec_from_config(err, rn_ckpt_config(l->manifest), l->manifest->vocabulary->size,
+                                  &l->spec));
   RN_TRY(err, rn_param_table_create(err, &l->spec, 0, l->spec.layers, &l->table));
   RN_TRY(err, rn_alloc(err, "weights", (size_t)l->table->total, sizeof(float), &l->params));
   for (int i = 0; i < l->table->count; i++) {

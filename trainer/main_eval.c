@@ -130,8 +130,9 @@ static rn_status run(rn_err *err, rn_world *world, const options *o) {
   status = rn_agree(err, world, status);
   if (status == RN_OK) status = check_same_split(err, world, &split);
   if (status == RN_OK) {
-    const int length = o->sequence_length > 0 ? (int)o->sequence_length
-                                              : model.manifest->config->data->sequence_length;
+    const int length = o->sequence_length > 0
+                           ? (int)o->sequence_length
+                           : rn_ckpt_config(model.manifest)->data->sequence_length;
     status = rn_evaluate(err, world, &model, &split, (rn_form)form, length, config->parallel, &e);
   }
   if (status == RN_OK && rn_world_rank(world) == 0) {

@@ -26,6 +26,7 @@ typedef struct options {
   int64_t ranks;
   rn_args_found found;
   rn_config_text text;
+  rn_options_places places;
 } options;
 
 /* Whether the program is to run: --help and --version are answered here. */
@@ -36,13 +37,17 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
                            RN_ARG_SWITCH, &o->plan, 0, 0},
                           {0, "ranks", "N", "with --plan: for so many ranks, without them",
                            RN_ARG_INTEGER, &o->ranks, 1, 1 << 24}};
-  const rn_args args = {"retnet-train",
-                        "CONFIG.yaml [-s section.key=value]... [--plan [--ranks N]]",
-                        "Starts, continues and extends the run in run.dir. Keys:",
-                        table,
-                        (int)(sizeof table / sizeof table[0]),
-                        1,
-                        1};
+  const rn_args args = {
+      "retnet-train",
+      "CONFIG.yaml [-s section.key=value]... [--plan [--ranks N]]",
+      "Starts, continues and extends the run in run.dir. RUN/config.yaml then holds the\n"
+      "effective configuration, and serves as CONFIG.yaml too; one that was written\n"
+      "or edited by hand is not overwritten: RUN/effective.yaml is written beside\n"
+      "it. --plan shows where each value comes from. Keys:",
+      table,
+      (int)(sizeof table / sizeof table[0]),
+      1,
+      1};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (o->ranks > 0 && !o->plan) return rn_fail(err, RN_ERR_USAGE, "--ranks belongs to --plan");
   *run = !o->found.help && !o->found.version;
@@ -60,9 +65,9 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
   return RN_OK;
 }
 
-static rn_status load(rn_err *err, const options *o, Retnet__Config **config) {
+static rn_status load(rn_err *err, options *o, Retnet__Config **config) {
   RN_TRY(err, rn_options_load_text(err, o->text.path, o->text.text, o->text.bytes,
-                                   o->overrides.word, o->overrides.count, NULL, config));
+                                   o->overrides.word, o->overrides.count, &o->places, config));
   RN_TRY(err, rn_options_require(err, *config, "run.dir"));
   RN_TRY(err, rn_options_require(err, *config, "data.dir"));
   return rn_config_check(err, *config);
@@ -107,8 +112,8 @@ int main(int argc, char **argv) {
   rn_blas_care(argv);
   status = start(&err, &argc, &argv, &o, &world, &config);
   if (status == RN_OK) {
-    status = o.plan ? rn_plan_show(&err, config, world, (int)o.ranks)
-                    : rn_train(&err, config, world, &end);
+    status = o.plan ? rn_plan_show(&err, config, &o.places, world, (int)o.ranks)
+                    : rn_train(&err, config, &o.places, world, &end);
   }
   const bool requeue = config != NULL && config->run->requeue_exit && end == RN_TRAIN_STOPPED;
   rn_options_free(&config);

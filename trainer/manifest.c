@@ -125,7 +125,8 @@ static void put_state(const rn_run *run, const rn_saved_state *state, Retnet__Ma
   head->has_updates = head->has_bad_steps = 1;
   head->updates = state->updates;
   head->bad_steps = state->bad_steps;
-  head->config = run->config;
+  head->config = (Retnet__Config *)run->given; /* packed, and not changed by it */
+  head->effective = (Retnet__Config *)run->config;
 }
 
 static rn_status commit(rn_err *err, const rn_run *run, const rn_saved_state *state,

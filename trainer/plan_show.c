@@ -3,18 +3,37 @@
 #include "data/split.h"
 #include "model/kernel/products.h"
 #include "proto/log.h"
+#include "trainer/decisions.h"
 #include "trainer/plan_time.h"
 #include "trainer/shapes.h"
 
 /* The vocabulary is the data's where the model's key leaves it open. */
-static rn_status read_spec(rn_err *err, const Retnet__Config *config, rn_spec *spec) {
+static rn_status resolve(rn_err *err, const Retnet__Config *given, rn_effective *out) {
   rn_split split = {0};
-  if (config->model->vocab > 0) return rn_spec_from_config(err, config, 0, spec);
-  RN_TRY(err, rn_split_open(err, config->data->dir, "train", &split));
-  rn_status status =
-      rn_spec_from_config(err, config, (int)rn_split_header(&split)->vocabulary, spec);
+  if (given->model->vocab > 0) return rn_effective_create(err, given, 0, out);
+  RN_TRY(err, rn_split_open(err, given->data->dir, "train", &split));
+  rn_status status = rn_effective_create(err, given, (int)rn_split_header(&split)->vocabulary, out);
   rn_split_close(&split);
   return status;
+}
+
+static void show_key(void *self, const char *key) {
+  const rn_config_notes *notes = self;
+  char value[RN_OPTIONS_TEXT_BYTES], origin[512];
+  const bool is_default = notes->effective->origin[rn_options_number(key)] == RN_ORIGIN_DEFAULT;
+  if (is_default && rn_decisions_find(notes->decisions, key) == NULL) return;
+  rn_options_text(notes->effective->config, key, value, sizeof value);
+  rn_config_notes_describe(notes, key, origin, sizeof origin);
+  rn_log_info("  %-24s %-12s %s", key, value, origin);
+}
+
+static void show_config(const rn_effective *effective, const rn_options_places *places,
+                        const rn_plan *plan, const rn_spec *spec) {
+  rn_decisions decisions;
+  rn_decisions_make(effective->config, plan, spec, &decisions);
+  rn_config_notes notes = {effective, places, &decisions};
+  rn_log_info("keys         with their origins; all others are at their defaults");
+  rn_options_each(show_key, &notes);
 }
 
 static double mib(size_t bytes) {
@@ -91,31 +110,47 @@ static void show_time(const Retnet__Config *config, const rn_plan *plan, const r
   }
 }
 
-rn_status rn_plan_show(rn_err *err, const Retnet__Config *config, rn_world *world, int ranks) {
+/* What there is to show, by every rank for itself. */
+static rn_status make(rn_err *err, const Retnet__Config *given, rn_world *world, int ranks,
+                      rn_machine machine, rn_effective *effective, rn_plan *plan, rn_spec *spec) {
+  const char *lack = NULL;
+  RN_TRY(err, rn_products_use(err, given->model->products, given->train->precision, &lack));
+  RN_TRY(err, resolve(err, given, effective));
+  *spec = effective->spec;
+  if (ranks > 0) {
+    RN_TRY(err, rn_plan_create_any(err, effective->config, spec, ranks, machine, plan));
+  } else {
+    RN_TRY(err, rn_plan_create(err, effective->config, spec, rn_world_size(world), machine, plan));
+  }
+  return rn_layout_fit_chunk(err, effective->config, &plan->layout, spec);
+}
+
+rn_status rn_plan_show(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
+                       rn_world *world, int ranks) {
   rn_machine machine;
+  rn_effective effective = {0};
   rn_plan plan = {0};
   rn_spec spec;
   rn_plan_sample sample;
   rn_plan_time time;
-  const char *lack = NULL;
-  RN_TRY(err, rn_machine_look(err, world, config, ranks, &machine));
-  rn_status status = rn_products_use(err, config->model->products, config->train->precision, &lack);
-  if (status == RN_OK) status = read_spec(err, config, &spec);
+  RN_TRY(err, rn_machine_look(err, world, given, ranks, &machine));
+  rn_status status =
+      rn_agree(err, world, make(err, given, world, ranks, machine, &effective, &plan, &spec));
   if (status == RN_OK) {
-    status = ranks > 0 ? rn_plan_create_any(err, config, &spec, ranks, machine, &plan)
-                       : rn_plan_create(err, config, &spec, rn_world_size(world), machine, &plan);
+    show_config(&effective, places, &plan, &spec);
+    show_layout(&plan, &spec);
+    show_memory(&plan);
+    if (plan.lack[0] != '\0') rn_log_warn("memory: %s", plan.lack);
+    show_messages(effective.config, &plan, &spec);
+    status = rn_plan_sample_take(err, effective.config, world, &plan, &spec, &sample);
   }
-  RN_TRY(err, rn_agree(err, world, status));
-  show_layout(&plan, &spec);
-  show_memory(&plan);
-  if (plan.lack[0] != '\0') rn_log_warn("memory: %s", plan.lack);
-  show_messages(config, &plan, &spec);
-  status = rn_plan_sample_take(err, config, world, &plan, &spec, &sample);
   if (status == RN_OK) {
     rn_log_info("measured     %s", sample.text);
-    status = rn_agree(err, world, rn_plan_time_estimate(err, config, &plan, &sample, &time));
+    status =
+        rn_agree(err, world, rn_plan_time_estimate(err, effective.config, &plan, &sample, &time));
   }
-  if (status == RN_OK) show_time(config, &plan, &spec, time);
+  if (status == RN_OK) show_time(effective.config, &plan, &spec, time);
   rn_plan_destroy(&plan);
+  rn_effective_destroy(&effective);
   return status;
 }

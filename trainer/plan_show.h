@@ -3,16 +3,18 @@
 #define RN_TRAINER_PLAN_SHOW_H
 
 #include "comm/world.h"
-#include "proto/config.pb-c.h"
+#include "proto/options.h"
 
 /**
- * Prints layout, parameters, memory, messages and the expected time of a step for `ranks` ranks
- * (0: those of this launch) on nodes like this one.
+ * Prints the effective configuration with where its values come from (`places`), layout,
+ * parameters, memory, messages and the expected time of a step for `ranks` ranks (0: those of this
+ * launch) on nodes like this one.
  *
  * The time is that of the products at the rate of this machine, measured in a moment, and of the
  * pipeline's idle share; other costs are not in it.
  * Collective: over the world. Errors: those of the config and of rn_plan_create, agreed.
  */
-rn_status rn_plan_show(rn_err *err, const Retnet__Config *config, rn_world *world, int ranks);
+rn_status rn_plan_show(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
+                       rn_world *world, int ranks);
 
 #endif

@@ -6,7 +6,6 @@
 #include "model/threads.h"
 #include "proto/arena.h"
 #include "proto/log.h"
-#include "trainer/config_check.h"
 #include "trainer/launch.h"
 #include "trainer/layer_split.h"
 #include "trainer/shapes.h"
@@ -41,7 +40,7 @@ static rn_status check_val_kind(rn_err *err, const rn_run *run) {
 }
 
 static rn_status open_data(rn_err *err, rn_run *run) {
-  const Retnet__Data *data = run->config->data;
+  const Retnet__Data *data = run->given->data;
   if (data->dir == NULL) return RN_OK;
   RN_TRY(err, rn_split_open(err, data->dir, "train", &run->train));
   run->has_train = true;
@@ -68,12 +67,12 @@ static rn_status check_same_data(rn_err *err, rn_run *run) {
 
 /* Everything that needs no other rank. */
 static rn_status plan_run(rn_err *err, rn_machine machine, rn_run *run) {
-  const Retnet__Config *c = run->config;
-  const Retnet__Optimizer *o = c->optimizer;
-  RN_TRY(err, rn_config_check(err, c));
   RN_TRY(err, open_data(err, run));
   const int vocab = run->has_train ? (int)rn_split_header(&run->train)->vocabulary : 0;
-  RN_TRY(err, rn_spec_from_config(err, c, vocab, &run->spec));
+  RN_TRY(err, rn_effective_create(err, run->given, vocab, &run->effective));
+  const Retnet__Config *c = run->config = run->effective.config;
+  const Retnet__Optimizer *o = c->optimizer;
+  run->spec = run->effective.spec;
   RN_TRY(err, check_documents(err, run));
   const char *lack = NULL;
   RN_TRY(err, rn_products_use(err, c->model->products, c->train->precision, &lack));
@@ -273,10 +272,10 @@ static rn_status start_comm_thread(rn_err *err, rn_run *run) {
   return RN_OK;
 }
 
-rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn_run *out) {
+rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *world, rn_run *out) {
   rn_machine machine;
-  *out = (rn_run){.config = config, .world = world};
-  RN_TRY(err, rn_machine_look(err, world, config, 0, &machine));
+  *out = (rn_run){.given = given, .world = world};
+  RN_TRY(err, rn_machine_look(err, world, given, 0, &machine));
   out->threads = machine.threads;
   rn_threads_start(out->threads);
   rn_status status;
@@ -318,6 +317,7 @@ void rn_run_destroy(rn_run *run) {
   free(run->leaves.loss);
   free(run->exp_avg);
   free(run->exp_avg_sq);
+  rn_effective_destroy(&run->effective);
   *run = (rn_run){0};
 }
 

@@ -15,6 +15,7 @@
 #include "proto/config.pb-c.h"
 #include "proto/cut.h"
 #include "trainer/blocks.h"
+#include "trainer/effective.h"
 #include "trainer/exchange.h"
 #include "trainer/layout.h"
 #include "trainer/lr.h"
@@ -26,8 +27,10 @@
 #include "trainer/weights.h"
 
 typedef struct rn_run {
-  Retnet__Config *config; /* as given; not owned */
-  rn_world *world;        /* not owned */
+  const Retnet__Config *given; /* as given; not owned */
+  rn_effective effective;
+  const Retnet__Config *config; /* the effective one's */
+  rn_world *world;              /* not owned */
   rn_spec spec;
   rn_layout layout;
   rn_plan plan; /* what it was foretold to need */
@@ -65,11 +68,11 @@ typedef struct rn_run {
 } rn_run;
 
 /**
- * Builds a run with initial weights; the training split is opened. Without data.dir, steps work on
- * made-up tokens: for measuring. Collective: over the world. Errors: those of the config, the data
- * folder, memory; agreed.
+ * Builds a run with initial weights from what was given, which outlives it; the training split is
+ * opened. Without data.dir, steps work on made-up tokens: for measuring. Collective: over the
+ * world. Errors: those of the config, the data folder, memory; agreed.
  */
-rn_status rn_run_create(rn_err *err, Retnet__Config *config, rn_world *world, rn_run *out);
+rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *world, rn_run *out);
 /** Collective: over the world; so not to be called after RN_ERR_MPI. */
 void rn_run_destroy(rn_run *run);
 

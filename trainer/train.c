@@ -13,12 +13,12 @@
 #include "proto/arena.h"
 #include "proto/clock.h"
 #include "proto/log.h"
-#include "proto/options.h"
 #include "proto/span.h"
 #include "trainer/checkpoint.h"
 #include "trainer/launch.h"
 #include "trainer/metrics.h"
 #include "trainer/profile.h"
+#include "trainer/run_config.h"
 #include "trainer/saving.h"
 #include "trainer/step.h"
 #include "trainer/stop_request.h"
@@ -76,25 +76,23 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
   return status;
 }
 
-/* The effective config: a preset's sizes and the vocabulary are written out. */
-static rn_status prepare_folder(rn_err *err, const rn_run *run) {
+/* What this layout has come to, and the run with it, beside the keys in config.yaml. */
+static rn_status prepare_folder(rn_err *err, const rn_run *run, const rn_options_places *places) {
   const char *dir = run->config->run->dir;
-  char *text = NULL;
-  size_t bytes = 0;
+  rn_decisions decisions;
   RN_TRY(err, rn_file_make_folder(err, dir));
   RN_TRY(err,
          rn_ckpt_preflight(err, dir, 3 * rn_spec_parameters(&run->spec) * (int64_t)sizeof(float)));
-  FILE *file = open_memstream(&text, &bytes);
-  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for config.yaml");
-  rn_spec_fill_config(&run->spec, run->config);
-  rn_options_write_yaml(run->config, file);
-  fclose(file);
-  rn_status status = rn_file_replace(err, rn_path_join(dir, "config.yaml").text, text, bytes);
-  free(text);
-  return status;
+  rn_decisions_make(run->config, &run->plan, &run->spec, &decisions);
+  if (run->config->parallel->comm_thread == RETNET__SWITCH__SWITCH_AUTO) {
+    rn_decisions_set(&decisions, "parallel.comm_thread", run->comm_thread != NULL ? "on" : "off");
+  }
+  const rn_config_notes notes = {&run->effective, places, &decisions};
+  return rn_run_config_write(err, dir, &notes);
 }
 
-static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
+static rn_status start(rn_err *err, rn_run *run, const rn_options_places *places,
+                       rn_metrics *metrics) {
   const bool root = rn_world_rank(run->world) == 0;
   RN_TRY(err, rn_checkpoint_resume(err, run));
   if (run->step >= run->config->train->steps) {
@@ -102,7 +100,7 @@ static rn_status start(rn_err *err, rn_run *run, rn_metrics *metrics) {
     return RN_OK;
   }
   rn_status status = RN_OK;
-  if (root) status = prepare_folder(err, run);
+  if (root) status = prepare_folder(err, run, places);
   if (root && status == RN_OK) {
     status = rn_metrics_open(err, run->config->run->dir, run->step, metrics);
   }
@@ -204,16 +202,17 @@ static rn_status train_steps(rn_err *err, rn_run *run, rn_metrics *metrics, doub
   return status;
 }
 
-rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_train_end *end) {
+rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
+                   rn_world *world, rn_train_end *end) {
   const double since_s = rn_clock_s();
   rn_run run;
   rn_metrics metrics = {0};
   *end = RN_TRAIN_DONE;
   rn_stop_request_listen();
-  RN_TRY(err, rn_shm_record_clean(err, world, config->run->dir));
-  RN_TRY(err, rn_run_create(err, config, world, &run));
-  rn_status status = start(err, &run, &metrics);
-  if (status == RN_OK && run.step < config->train->steps) {
+  RN_TRY(err, rn_shm_record_clean(err, world, given->run->dir));
+  RN_TRY(err, rn_run_create(err, given, world, &run));
+  rn_status status = start(err, &run, places, &metrics);
+  if (status == RN_OK && run.step < given->train->steps) {
     status = train_steps(err, &run, &metrics, since_s, end);
   }
   rn_err told = {0};

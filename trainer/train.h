@@ -2,6 +2,7 @@
 #ifndef RN_TRAINER_TRAIN_H
 #define RN_TRAINER_TRAIN_H
 
+#include "proto/options.h"
 #include "trainer/run.h"
 
 /** Why a training ended in order. */
@@ -13,6 +14,7 @@ typedef enum { RN_TRAIN_DONE, RN_TRAIN_STOPPED } rn_train_end;
  * Stops early, saved, on TERM or USR1 to any rank and before run.max_hours.
  * Collective: over the world. Errors: agreed.
  */
-rn_status rn_train(rn_err *err, Retnet__Config *config, rn_world *world, rn_train_end *end);
+rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
+                   rn_world *world, rn_train_end *end);
 
 #endif

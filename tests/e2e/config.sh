@@ -11,7 +11,7 @@ cat >run.yaml <<'EOF'
 run: {dir: RUN}
 model: {layers: 1, dim: 32, value_dim: 64, ffn_dim: 48, heads: 2}
 data: {dir: data, sequence_length: 64, batch_sequences: 4}
-optimizer: {lr: 2e-3, warmup_steps: 2}
+optimizer: {lr: 2e-3, warmup_steps: 2, decay_steps: 9}
 train: {steps: 4, eval_every: 0}
 checkpoint: {every: 2}
 EOF
@@ -61,6 +61,71 @@ case $case in
     sed 's/{dir: RUN}/{dir: null}/' run.yaml >null.yaml
     refuse 2 run.dir "$bin/retnet-train" null.yaml
     [ ! -e null ] || fail "null became a folder"
+    ;;
+  own)
+    # A run is started, continued and extended from its own config.yaml, a preset and the data's
+    # vocabulary included, and ends in the bits of one that was never interrupted.
+    small=(model.preset=retnet_base model.layers=1 model.dim=32 model.value_dim=64 model.ffn_dim=48
+      model.heads=2)
+    for keys in "" "${small[*]}" "${small[*]} run.reproducible=true"; do
+      read -ra keys <<<"$keys"
+      must_train 1 whole "${keys[@]}" train.steps=6
+      must_train 1 parts "${keys[@]}"
+      "$bin/retnet-train" parts/config.yaml -s train.steps=6 >log 2>&1 || fail "extended: $(cat log)"
+      same_content whole parts
+      grep -q 'steps: 6  # -s' parts/config.yaml || fail "the extension is not in config.yaml"
+      "$bin/retnet-train" parts/config.yaml >log 2>&1 || fail "finished: $(cat log)"
+      grep -q 'already at step 6' log || fail "$(cat log)"
+      "$bin/retnet-train" whole/config.yaml -s run.dir=again >log 2>&1 || fail "started: $(cat log)"
+      same_content whole again
+      [ ! -e parts/effective.yaml ] || fail "effective.yaml beside a config.yaml of our own"
+      rm -r whole parts again
+    done
+    # Another number of ranks finds its own layout by the same file.
+    must_train 2 pair
+    grep -q '  data: 0  # default; by rule: 2' pair/config.yaml || fail "$(cat pair/config.yaml)"
+    "$bin/retnet-train" pair/config.yaml -s train.steps=6 >log 2>&1 || fail "one rank: $(cat log)"
+    # One that is edited by hand, or was put there, is read and stays as it is.
+    sed -i 's/steps: 6 .*/steps: 8/' pair/config.yaml
+    cp pair/config.yaml edited
+    "$bin/retnet-train" pair/config.yaml >log 2>&1 || fail "edited: $(cat log)"
+    cmp -s edited pair/config.yaml || fail "an edited config.yaml was overwritten"
+    grep -q 'config.yaml was written or edited by hand.*effective.yaml' log || fail "$(cat log)"
+    "$bin/retnet-train" pair/effective.yaml -s train.steps=9 >log 2>&1 || fail "effective: $(cat log)"
+    grep -q 'steps: 9' pair/effective.yaml || fail "effective.yaml is not the last launch's"
+    mkdir linked
+    sed 's/dir: RUN/dir: linked/' run.yaml >linked.yaml
+    ln linked.yaml linked/config.yaml
+    "$bin/retnet-train" linked/config.yaml >log 2>&1 || fail "linked: $(cat log)"
+    cmp -s linked.yaml linked/config.yaml || fail "a linked config.yaml was overwritten"
+    [ -s linked/effective.yaml ] || fail "nothing beside a linked config.yaml"
+    # Where keys come from is shown before any training.
+    "$bin/retnet-train" run.yaml --plan -s model.preset=retnet_base -s train.steps=5 >plan 2>&1
+    for line in 'model.layers +1 +run.yaml:2' 'model.scale_embedding +true +preset retnet_base' \
+      'model.vocab +257 +data' 'train.steps +5 +-s' 'parallel.data +0 +default; by rule: 1'; do
+      grep -qE "$line" plan || fail "--plan does not show $line: $(cat plan)"
+    done
+    ;;
+  values)
+    # On resume values are compared, whatever words they came from.
+    preset=(model.preset=retnet_base model.layers=1 model.dim=32 model.value_dim=64 model.ffn_dim=48
+      model.heads=2)
+    must_train 1 run "${preset[@]}"
+    again=("$bin/retnet-train" run.yaml -s run.dir=run -s train.steps=6)
+    refuse 2 'model.scale_embedding was true' "${again[@]}" "${preset[@]/#/-s}" \
+      -s model.scale_embedding=false
+    refuse 2 'model.scale_embedding was true' "${again[@]}"
+    refuse 2 'model.decay was eq8' "${again[@]}" "${preset[@]/#/-s}" -s model.decay=paper
+    refuse 2 'run.seed was 1' "${again[@]}" "${preset[@]/#/-s}" -s run.seed=2
+    refuse 2 'data.sequence_length was 64' "${again[@]}" "${preset[@]/#/-s}" -s data.sequence_length=32
+    refuse 2 model.vocab "${again[@]}" "${preset[@]/#/-s}" -s model.vocab=300
+    # The same values by other words are the same run; what may change is told.
+    "${again[@]}" -s model.scale_embedding=true -s model.vocab=257 -s optimizer.lr=1e-3 \
+      -s model.chunk=32 >log 2>&1 || fail "by other words: $(cat log)"
+    for line in 'optimizer.lr was 0.002, is 0.001' 'train.steps was 4, is 6' \
+      'model.chunk was 512, is 32' 'model.preset was "retnet_base", is ""'; do
+      grep -qF "$line" log || fail "not told: $line: $(cat log)"
+    done
     ;;
   *)
     fail "no such case: $case"
