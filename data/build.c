@@ -1,11 +1,9 @@
 #include "data/build.h"
 
-#include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "data/build_target.h"
 #include "data/shard.h"
 #include "data/source.h"
 #include "data/tokenizer.h"
@@ -17,6 +15,7 @@ enum { FEW_DOCUMENTS = 20 };
 typedef struct builder {
   const rn_build_options *options;
   rn_build_report *report;
+  rn_build_target target;
   rn_shard_writer *train, *val;
   int64_t first_pass; /* documents counted, up to FEW_DOCUMENTS */
   unsigned char **early;
@@ -81,13 +80,17 @@ static rn_status take_document(void *self, rn_err *err, const char *name, const 
 }
 
 static rn_status read_inputs(rn_err *err, builder *b) {
+  const rn_source_options source = {
+      .include = b->options->include, .never = b->target.never, .nevers = b->target.nevers};
   for (int i = 0; i < b->options->inputs; i++) {
-    RN_TRY(err, rn_source_visit(err, b->options->input[i], b->options->include, take_document, b,
-                                &b->report->skipped_empty));
+    RN_TRY(err, rn_source_visit(err, b->options->input[i], &source, take_document, b,
+                                &b->report->passed_by));
   }
   if (b->report->documents == 0) {
-    return rn_fail(err, RN_ERR_NOT_FOUND, "no text in the inputs (%lld empty files skipped)",
-                   (long long)b->report->skipped_empty);
+    return rn_fail(err, RN_ERR_NOT_FOUND,
+                   "no text in the inputs (%lld empty files skipped, %lld other entries left out)",
+                   (long long)b->report->passed_by.empty_files,
+                   (long long)b->report->passed_by.left_out);
   }
   for (int64_t i = 0; b->report->documents < FEW_DOCUMENTS && i < b->first_pass; i++) {
     RN_TRY(err, put_parts(err, b, b->early[i], b->early_bytes[i]));
@@ -119,41 +122,20 @@ static rn_status write_splits(rn_err *err, builder *b, const char *folder) {
   return close_split(err, &b->val, &b->report->val_tokens);
 }
 
-static bool is_empty_folder(const char *path) {
-  DIR *folder = opendir(path);
-  int entries = 0;
-  while (folder != NULL && readdir(folder) != NULL) entries++;
-  if (folder != NULL) closedir(folder);
-  return folder != NULL && entries <= 2;
-}
-
 rn_status rn_build(rn_err *err, const rn_build_options *options, rn_build_report *report) {
   *report = (rn_build_report){0};
   if (!(options->val_fraction >= 0 && options->val_fraction < 1)) {
     return rn_fail(err, RN_ERR_USAGE, "--val-fraction: a number from 0 to below 1 is wanted");
   }
-  if (rn_file_exists(options->out) && !is_empty_folder(options->out)) {
-    return rn_fail(err, RN_ERR_USAGE, "--out %s: exists and is not an empty folder", options->out);
-  }
-  /* Beside the target, and nobody else's: what an earlier build left is not ours to remove. */
-  rn_path out = {""}, temporary;
-  snprintf(out.text, sizeof out.text, "%.*s", RN_PATH_BYTES - 40, options->out);
-  for (size_t n = strlen(out.text); n > 1 && out.text[n - 1] == '/'; n--) out.text[n - 1] = '\0';
-  snprintf(temporary.text, sizeof temporary.text, "%.*s.building-%ld", RN_PATH_BYTES - 40, out.text,
-           (long)getpid());
   unsigned char *early[FEW_DOCUMENTS] = {0};
   size_t early_bytes[FEW_DOCUMENTS] = {0};
   builder b = {.options = options, .report = report, .early = early, .early_bytes = early_bytes};
-  rn_err ignored = {0};
-  rn_status status = write_splits(err, &b, temporary.text);
+  rn_status status = rn_build_target_open(err, options->out, &b.target);
+  if (status == RN_OK) status = write_splits(err, &b, b.target.work.text);
   rn_shard_abandon(&b.train);
   rn_shard_abandon(&b.val);
   for (int i = 0; i < FEW_DOCUMENTS; i++) free(early[i]);
-  if (status == RN_OK) {
-    (void)rmdir(out.text);
-    status = rn_file_rename(err, temporary.text, out.text);
-  }
-  if (status == RN_OK) return rn_file_sync_folder(err, rn_path_folder(out.text).text);
-  (void)rn_file_remove_tree(&ignored, temporary.text);
+  if (status == RN_OK) status = rn_build_target_publish(err, &b.target);
+  rn_build_target_abandon(&b.target);
   return status;
 }

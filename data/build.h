@@ -10,10 +10,11 @@
 
 #include <stdint.h>
 
-#include "proto/status.h"
+#include "data/source.h"
 
 typedef struct rn_build_report {
-  int64_t documents, skipped_empty, bytes, train_tokens, val_tokens;
+  int64_t documents, bytes, train_tokens, val_tokens;
+  rn_source_counts passed_by;
 } rn_build_report;
 
 typedef struct rn_build_options {
@@ -26,8 +27,9 @@ typedef struct rn_build_options {
 } rn_build_options;
 
 /**
- * Builds beside `out` and renames at the end: a build that is cut short leaves nothing of its name.
- * Errors: RN_ERR_USAGE for options; RN_ERR_NOT_FOUND, RN_ERR_IO, RN_ERR_FORMAT name file and line.
+ * Builds the splits under another name and renames them at the end: a build that is cut short
+ * leaves no split. What is being built is never read as input, wherever `out` lies. Errors:
+ * RN_ERR_USAGE for options; RN_ERR_NOT_FOUND, RN_ERR_IO, RN_ERR_FORMAT name file and line.
  */
 rn_status rn_build(rn_err *err, const rn_build_options *options, rn_build_report *report);
 

@@ -24,6 +24,26 @@ static void show_progress(const rn_build_report *so_far) {
                   (double)so_far->bytes / 1e6);
 }
 
+static void print_passed_by(const rn_source_counts *counts) {
+  if (counts->empty_files > 0) {
+    printf("; %lld empty files skipped", (long long)counts->empty_files);
+  }
+  if (counts->blank_lines > 0) {
+    printf("; %lld blank lines skipped", (long long)counts->blank_lines);
+  }
+  if (counts->left_out > 0) {
+    printf("; %lld entries left out (folders read already, broken links, no files)",
+           (long long)counts->left_out);
+  }
+  printf("\n");
+  if (counts->compressed > 0) {
+    rn_log_warn(
+        "%lld files, %s the first, look compressed and were packed as they are; only .zst "
+        "is unpacked",
+        (long long)counts->compressed, counts->first_compressed);
+  }
+}
+
 static rn_status build(rn_err *err, const rn_words *words) {
   const rn_build_options options = {.out = given.out,
                                     .include = given.include,
@@ -43,10 +63,7 @@ static rn_status build(rn_err *err, const rn_words *words) {
   printf("%s: %lld documents, %lld bytes; train %lld tokens, val %lld tokens", given.out,
          (long long)report.documents, (long long)report.bytes, (long long)report.train_tokens,
          (long long)report.val_tokens);
-  if (report.skipped_empty > 0) {
-    printf("; %lld empty files skipped", (long long)report.skipped_empty);
-  }
-  printf("\n");
+  print_passed_by(&report.passed_by);
   return RN_OK;
 }
 
