@@ -44,12 +44,13 @@ static rn_errand_state look(rn_comm_thread *t) {
 /* Looks until nothing is under way, or MPI is wanted back; with the lock before and after. Where
  * something has begun or has moved, more may come at once. */
 static void look_after(rn_comm_thread *t) {
-  rn_patience patience = {0};
+  const rn_patience start = {.other_thread = true};
+  rn_patience patience = start;
   while (t->lent) {
-    if (t->fresh) patience = (rn_patience){0};
+    if (t->fresh) patience = start;
     const rn_errand_state state = look(t);
     if (state == RN_ERRAND_DONE) return;
-    if (state == RN_ERRAND_MOVED) patience = (rn_patience){0};
+    if (state == RN_ERRAND_MOVED) patience = start;
     pthread_mutex_unlock(&t->lock);
     rn_patience_wait(&patience);
     pthread_mutex_lock(&t->lock);

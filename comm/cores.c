@@ -42,8 +42,9 @@ static rn_status compare(rn_err *err, const rn_world *world, cpu_set_t *mine, rn
   unsigned char *own = (unsigned char *)mine, *all = calloc((size_t)out->ranks, MASK_BYTES);
   if (all == NULL)
     return rn_fail(err, RN_ERR_MEMORY, "no memory for %d affinity masks", out->ranks);
-  rn_status status = RN_MPI_STATUS(err, MPI_Allgather(own, MASK_BYTES, MPI_BYTE, all, MASK_BYTES,
-                                                      MPI_BYTE, rn_world_node_comm(world)));
+  rn_status status =
+      RN_MPI_WAIT_STATUS(err, MPI_Allgather(own, MASK_BYTES, MPI_BYTE, all, MASK_BYTES, MPI_BYTE,
+                                            rn_world_node_comm(world)));
   out->sharing = 0;
   for (int r = 0; r < out->ranks; r++) out->sharing += meet(own, all + (size_t)r * MASK_BYTES);
   for (int r = 0; r < out->ranks; r++) join(all + (size_t)r * MASK_BYTES, own);

@@ -150,7 +150,7 @@ static rn_status send_on(rn_err *err, rn_fold *fold, const float *after) {
   sending *s = &fold->sent[line * DEPTH + fold->next[line]];
   fold->next[line] = (fold->next[line] + 1) % DEPTH;
   RN_TRY(err, found_before(err, fold));
-  RN_MPI(err, MPI_Wait(&s->request, MPI_STATUS_IGNORE));
+  RN_MPI_WAIT(err, MPI_Wait(&s->request, MPI_STATUS_IGNORE));
   memcpy(s->state, after, (size_t)fold->count * sizeof *after);
   fold->bytes_sent += fold->count * (int64_t)sizeof *after;
   fold->leaving = &s->request;

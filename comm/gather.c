@@ -7,6 +7,7 @@
 #include "comm/patience.h"
 #include "comm/shared.h"
 #include "proto/arena.h"
+#include "proto/progress.h"
 #include "proto/span.h"
 
 /* Elements of one message: far below what an int counts, in bytes. */
@@ -156,6 +157,7 @@ static rn_status look(rn_err *err, rn_gather *g, bool *sent) {
     if (!done) break;
     atomic_fetch_add_explicit(&tally_of(g, g->arrived)->done, 1, memory_order_release);
     g->arrived++;
+    rn_progress_unit();
   }
   int gone = 0;
   RN_MPI(err, MPI_Testall(g->sends, g->request + g->receives, &gone, MPI_STATUSES_IGNORE));

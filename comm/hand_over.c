@@ -17,9 +17,10 @@ rn_status rn_hand_over(rn_err *err, const rn_grid *grid, int64_t count, const fl
   }
   for (int64_t at = 0; at < count; at += PIECE) {
     const int piece = (int)(count - at < PIECE ? count - at : PIECE);
-    if (rank == size - 1) RN_MPI(err, MPI_Send(last + at, piece, MPI_FLOAT, 0, 0, comm));
+    if (rank == size - 1) RN_MPI_WAIT(err, MPI_Send(last + at, piece, MPI_FLOAT, 0, 0, comm));
     if (rank == 0) {
-      RN_MPI(err, MPI_Recv(first + at, piece, MPI_FLOAT, size - 1, 0, comm, MPI_STATUS_IGNORE));
+      RN_MPI_WAIT(err,
+                  MPI_Recv(first + at, piece, MPI_FLOAT, size - 1, 0, comm, MPI_STATUS_IGNORE));
     }
   }
   return RN_OK;

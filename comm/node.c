@@ -134,7 +134,7 @@ MPI_Comm rn_node_comm(const rn_node *node) {
 }
 
 rn_status rn_node_barrier(rn_err *err, const rn_node *node) {
-  RN_MPI(err, MPI_Barrier(node->comm));
+  RN_MPI_WAIT(err, MPI_Barrier(node->comm));
   return RN_OK;
 }
 

@@ -7,9 +7,12 @@
 #ifndef RN_COMM_PATIENCE_H
 #define RN_COMM_PATIENCE_H
 
-/** Zeroed at the start of a wait. */
+#include <stdbool.h>
+
+/** Zeroed at the start of a wait, but for who waits. */
 typedef struct rn_patience {
   int turns;
+  bool other_thread; /* not the main one: the rank as such may be at work meanwhile */
 } rn_patience;
 
 /** One turn between two looks. */

@@ -8,6 +8,7 @@
 #include "comm/mpi_check.h"
 #include "comm/patience.h"
 #include "proto/arena.h"
+#include "proto/progress.h"
 #include "proto/span.h"
 
 /* Buckets under way at a time; elements that are summed over all ranks before the next ones. */
@@ -169,6 +170,7 @@ static rn_status look(rn_err *err, rn_reducer *r) {
     if (!done) break;
     rn_span_begin("sum of a bucket");
     sum_up(r, r->ended++);
+    rn_progress_unit();
     rn_span_end();
   }
   return RN_OK;
@@ -199,7 +201,7 @@ rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int c
   int size = 0;
   assert(count <= RN_GRID_ROOM);
   RN_MPI(err, MPI_Comm_size(comm, &size));
-  RN_MPI(err, MPI_Allgather(values, count, MPI_DOUBLE, all, count, MPI_DOUBLE, comm));
+  RN_MPI_WAIT(err, MPI_Allgather(values, count, MPI_DOUBLE, all, count, MPI_DOUBLE, comm));
   for (int i = 0; i < count; i++) {
     values[i] = 0;
     for (int r = 0; r < size; r++) values[i] += all[r * count + i];
@@ -211,8 +213,8 @@ rn_status rn_join_doubles(rn_err *err, const rn_grid *grid, double *values, int6
   static_assert(sizeof(double) == sizeof(uint64_t), "bits of a double");
   for (int64_t at = 0; at < count; at += JOIN_BLOCK) {
     const int block = (int)(count - at < JOIN_BLOCK ? count - at : JOIN_BLOCK);
-    RN_MPI(err, MPI_Allreduce(MPI_IN_PLACE, values + at, block, MPI_UINT64_T, MPI_BOR,
-                              rn_grid_world_comm(grid)));
+    RN_MPI_WAIT(err, MPI_Allreduce(MPI_IN_PLACE, values + at, block, MPI_UINT64_T, MPI_BOR,
+                                   rn_grid_world_comm(grid)));
   }
   return RN_OK;
 }

@@ -136,8 +136,8 @@ static int other_end(const rn_relay *relay) {
 /* Swaps up to END_BLOCK values with the other end. */
 static rn_status swap(rn_err *err, rn_relay *relay, int other, const void *values, int count,
                       MPI_Datatype type) {
-  RN_MPI(err, MPI_Sendrecv(values, count, type, other, 0, relay->other_end, count, type, other, 0,
-                           relay->comm[RN_RELAY_ROWS], MPI_STATUS_IGNORE));
+  RN_MPI_WAIT(err, MPI_Sendrecv(values, count, type, other, 0, relay->other_end, count, type, other,
+                                0, relay->comm[RN_RELAY_ROWS], MPI_STATUS_IGNORE));
   return RN_OK;
 }
 

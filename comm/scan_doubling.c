@@ -63,10 +63,10 @@ rn_status rn_scan_doubling(rn_err *err, rn_chain *chain) {
     if (to != MPI_PROC_NULL) {
       chain->bytes_sent += total * (int64_t)sizeof(float) + n * (int64_t)sizeof(double);
     }
-    RN_MPI(err, MPI_Sendrecv(log_with, n, MPI_DOUBLE, to, LOGS, log_far, n, MPI_DOUBLE, from, LOGS,
-                             axis, MPI_STATUS_IGNORE));
-    RN_MPI(err, MPI_Sendrecv(with, (int)total, MPI_FLOAT, to, STATES, far, (int)total, MPI_FLOAT,
-                             from, STATES, axis, MPI_STATUS_IGNORE));
+    RN_MPI_WAIT(err, MPI_Sendrecv(log_with, n, MPI_DOUBLE, to, LOGS, log_far, n, MPI_DOUBLE, from,
+                                  LOGS, axis, MPI_STATUS_IGNORE));
+    RN_MPI_WAIT(err, MPI_Sendrecv(with, (int)total, MPI_FLOAT, to, STATES, far, (int)total,
+                                  MPI_FLOAT, from, STATES, axis, MPI_STATUS_IGNORE));
     if (from == MPI_PROC_NULL) continue;
     put_in_front(chain, log_before, far, before);
     put_in_front(chain, log_with, far, with);

@@ -65,8 +65,9 @@ static rn_status scan_elements(rn_err *err, rn_chain *chain, char *mine, char *b
   MPI_Datatype element;
   RN_MPI(err, MPI_Type_contiguous(bytes, MPI_BYTE, &element));
   RN_MPI(err, MPI_Type_commit(&element));
-  rn_status status = RN_MPI_STATUS(err, MPI_Exscan(mine, before, chain->n, element, chain->compose,
-                                                   chain->axis[chain->direction]));
+  rn_status status = RN_MPI_WAIT_STATUS(
+      err,
+      MPI_Exscan(mine, before, chain->n, element, chain->compose, chain->axis[chain->direction]));
   MPI_Type_free(&element);
   if (chain->position[chain->direction] < chain->size - 1) {
     chain->bytes_sent += (int64_t)chain->n * bytes;

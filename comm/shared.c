@@ -30,8 +30,8 @@ rn_status rn_shared_check_room(rn_err *err, const rn_world *world, const rn_node
                                size_t bytes) {
   const bool counts = rn_node_size(node) > 1 && rn_node_place(node) == 0;
   int64_t need = counts ? (int64_t)bytes : 0;
-  RN_MPI(err,
-         MPI_Allreduce(MPI_IN_PLACE, &need, 1, MPI_INT64_T, MPI_SUM, rn_world_node_comm(world)));
+  RN_MPI_WAIT(
+      err, MPI_Allreduce(MPI_IN_PLACE, &need, 1, MPI_INT64_T, MPI_SUM, rn_world_node_comm(world)));
   const int64_t room = rn_shared_room_bytes();
   rn_status status = RN_OK;
   if (need > room) {

@@ -12,15 +12,16 @@
 
 #include "comm/mpi_check.h"
 #include "proto/arena.h"
+#include "proto/progress.h"
 
 /* The limit is counted in looks, so that a process that slept through them loses one only. */
-enum { LOOKS = 8, NAME_WORDS = 6, LINE_BYTES = 160, GRACE_S = 1 };
+enum { LOOKS = 8, LINE_BYTES = 192, GRACE_S = 1 };
 
-/* One rank's last tick, in memory that the ranks of its node share. */
+/* One rank's marks, in memory that the ranks of its node share. */
 typedef struct pulse {
-  _Atomic int64_t ticks, step, last_ns;
-  _Atomic uint64_t name[NAME_WORDS];
-  _Atomic int told; /* of the node's first rank: somebody prints the table */
+  rn_progress progress;
+  _Atomic int64_t looked_ns; /* the last look of its watchdog: old, when the process is stopped */
+  _Atomic int told;          /* of the node's first rank: somebody prints the table */
   int rank;
 } pulse;
 
@@ -35,19 +36,43 @@ struct rn_watchdog {
   bool stopping, running;
 };
 
-static int64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+static double since_s(int64_t ns) {
+  return (double)(rn_progress_now_ns() - ns) * 1e-9;
 }
 
-static int print_pulse(char *line, size_t bytes, pulse *p, int64_t most_ticks) {
-  uint64_t words[NAME_WORDS];
-  for (int i = 0; i < NAME_WORDS; i++) words[i] = atomic_load(&p->name[i]);
-  const double idle_s = (double)(now_ns() - atomic_load(&p->last_ns)) * 1e-9;
-  return snprintf(line, bytes, "  rank %d has not gone past \"%.*s\" of step %lld for %.1f s%s\n",
-                  p->rank, (int)sizeof words, (const char *)words, (long long)atomic_load(&p->step),
-                  idle_s, atomic_load(&p->ticks) < most_ticks ? " <- behind" : "");
+/* A process whose watchdog does not look any more is stopped as a whole. */
+static bool is_stopped(const rn_watchdog *w, pulse *p) {
+  return since_s(atomic_load(&p->looked_ns)) > 3 * w->limit_s / LOOKS;
+}
+
+/* Whether others may wait for this rank: it waits for nobody, as far as it said. */
+static bool is_late(const rn_watchdog *w, pulse *p) {
+  return is_stopped(w, p) || !rn_progress_is_waiting(&p->progress);
+}
+
+/* The rank that others wait for: of those that are late the one whose last mark is the oldest. */
+static int find_behind(const rn_watchdog *w) {
+  int behind = 0;
+  for (int r = 1; r < rn_world_node_ranks(w->world); r++) {
+    pulse *now = &w->node[r], *best = &w->node[behind];
+    const bool late = is_late(w, now), was = is_late(w, best);
+    const bool older = atomic_load(&now->progress.last_ns) < atomic_load(&best->progress.last_ns);
+    if (late != was ? late : older) behind = r;
+  }
+  return behind;
+}
+
+static int print_pulse(const rn_watchdog *w, char *line, size_t bytes, int r, bool behind) {
+  pulse *p = &w->node[r];
+  char name[RN_PROGRESS_NAME_BYTES];
+  rn_progress_name(&p->progress, name);
+  return snprintf(line, bytes, "  rank %d has not gone past \"%s\" of step %lld for %.1f s%s%s\n",
+                  p->rank, name, (long long)atomic_load(&p->progress.step),
+                  since_s(atomic_load(&p->progress.last_ns)),
+                  is_stopped(w, p)                       ? "; the process is stopped"
+                  : rn_progress_is_waiting(&p->progress) ? "; it waits for others"
+                                                         : "",
+                  behind ? " <- behind" : "");
 }
 
 /* Not by stdio: the main thread may hang while it holds the lock of stderr. */
@@ -56,15 +81,11 @@ static void print_node(const rn_watchdog *watchdog) {
   const size_t bytes = (size_t)(ranks + 1) * LINE_BYTES + MPI_MAX_PROCESSOR_NAME;
   char *text = calloc(bytes, 1);
   if (text == NULL) return;
-  int64_t most_ticks = 0;
-  for (int r = 0; r < ranks; r++) {
-    const int64_t ticks = atomic_load(&watchdog->node[r].ticks);
-    if (ticks > most_ticks) most_ticks = ticks;
-  }
+  const int behind = find_behind(watchdog);
   int used = snprintf(text, bytes, "error: no progress for run.watchdog_s = %g s; on host %s:\n",
                       watchdog->limit_s, rn_world_host(watchdog->world));
   for (int r = 0; r < ranks; r++) {
-    used += print_pulse(text + used, bytes - (size_t)used, &watchdog->node[r], most_ticks);
+    used += print_pulse(watchdog, text + used, bytes - (size_t)used, r, r == behind);
   }
   for (ssize_t at = 0, wrote; at < used; at += wrote) {
     wrote = write(STDERR_FILENO, text + at, (size_t)(used - at));
@@ -81,8 +102,17 @@ static void give_up(rn_watchdog *watchdog) {
 }
 
 static struct timespec after(int64_t wait_ns) {
-  const int64_t at = now_ns() + wait_ns;
+  const int64_t at = rn_progress_now_ns() + wait_ns;
   return (struct timespec){.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
+}
+
+/* Units of all ranks of the node: while one of them works, the others may wait for it. */
+static int64_t units_of_node(const rn_watchdog *w) {
+  int64_t sum = 0;
+  for (int r = 0; r < rn_world_node_ranks(w->world); r++) {
+    sum += atomic_load(&w->node[r].progress.units);
+  }
+  return sum;
 }
 
 static void *watch(void *argument) {
@@ -92,10 +122,11 @@ static void *watch(void *argument) {
   pthread_mutex_lock(&watchdog->lock);
   for (int still = 0; !watchdog->stopping;) {
     const struct timespec until = after(look_ns);
+    atomic_store(&watchdog->mine->looked_ns, rn_progress_now_ns());
     pthread_cond_timedwait(&watchdog->wake, &watchdog->lock, &until);
-    const int64_t ticks = atomic_load(&watchdog->mine->ticks);
-    still = ticks == seen ? still + 1 : 0;
-    seen = ticks;
+    const int64_t units = units_of_node(watchdog);
+    still = units == seen ? still + 1 : 0;
+    seen = units;
     if (still >= LOOKS && !watchdog->stopping) give_up(watchdog);
   }
   pthread_mutex_unlock(&watchdog->lock);
@@ -111,7 +142,9 @@ static rn_status share_pulses(rn_err *err, rn_watchdog *watchdog) {
   RN_MPI(err, MPI_Win_shared_query(watchdog->window, 0, &bytes, &unit, &watchdog->node));
   memset(watchdog->mine, 0, sizeof(pulse));
   watchdog->mine->rank = rn_world_rank(watchdog->world);
-  rn_watchdog_tick(watchdog, "start", 0);
+  atomic_store(&watchdog->mine->looked_ns, rn_progress_now_ns());
+  rn_progress_use(&watchdog->mine->progress);
+  rn_progress_begin("start", 0);
   RN_MPI(err, MPI_Barrier(comm));
   return RN_OK;
 }
@@ -139,11 +172,15 @@ rn_status rn_watchdog_start(rn_err *err, const rn_world *world, double limit_s, 
   *out = NULL;
   if (!(limit_s > 0)) return RN_OK;
   rn_watchdog *watchdog;
-  RN_TRY(err, rn_alloc(err, "watchdog", 1, sizeof *watchdog, &watchdog));
+  rn_status status = rn_alloc(err, "watchdog", 1, sizeof *watchdog, &watchdog);
+  if ((status = rn_agree(err, world, status)) != RN_OK) {
+    free(watchdog);
+    return status;
+  }
   watchdog->world = world;
   watchdog->limit_s = limit_s;
   watchdog->window = MPI_WIN_NULL;
-  rn_status status = share_pulses(err, watchdog);
+  status = share_pulses(err, watchdog);
   if (status == RN_OK) status = rn_agree(err, world, start_thread(err, watchdog));
   if (status == RN_OK) {
     *out = watchdog;
@@ -151,18 +188,6 @@ rn_status rn_watchdog_start(rn_err *err, const rn_world *world, double limit_s, 
     rn_watchdog_stop(&watchdog);
   }
   return status;
-}
-
-void rn_watchdog_tick(rn_watchdog *watchdog, const char *operation, int64_t step) {
-  if (watchdog == NULL) return;
-  uint64_t words[NAME_WORDS] = {0};
-  const size_t length = strnlen(operation, sizeof words - 1);
-  memcpy(words, operation, length);
-  pulse *mine = watchdog->mine;
-  for (int i = 0; i < NAME_WORDS; i++) atomic_store(&mine->name[i], words[i]);
-  atomic_store(&mine->step, step);
-  atomic_store(&mine->last_ns, now_ns());
-  atomic_fetch_add(&mine->ticks, 1);
 }
 
 void rn_watchdog_stop(rn_watchdog **watchdog) {
@@ -177,6 +202,7 @@ void rn_watchdog_stop(rn_watchdog **watchdog) {
   }
   pthread_mutex_destroy(&w->lock);
   pthread_cond_destroy(&w->wake);
+  rn_progress_use(NULL);
   if (w->window != MPI_WIN_NULL) MPI_Win_free(&w->window);
   free(w);
   *watchdog = NULL;

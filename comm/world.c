@@ -160,14 +160,14 @@ rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status) {
   struct {
     int status, rank;
   } mine = {(int)status, world->rank}, worst;
-  RN_MPI(err, MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, world->comm));
+  RN_MPI_WAIT(err, MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, world->comm));
   if (worst.status == RN_OK) return RN_OK;
   rn_err told = *err;
   if (world->rank == worst.rank && world->size > 1) {
     snprintf(told.text, sizeof told.text, "rank %d on %s: %.1700s", world->rank, world->host,
              err->text);
   }
-  RN_MPI(err, MPI_Bcast(&told, (int)sizeof told, MPI_BYTE, worst.rank, world->comm));
+  RN_MPI_WAIT(err, MPI_Bcast(&told, (int)sizeof told, MPI_BYTE, worst.rank, world->comm));
   *err = told;
   err->status = (rn_status)worst.status;
   return (rn_status)worst.status;
@@ -176,7 +176,7 @@ rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status) {
 rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, const void *bytes,
                               size_t count) {
   uint64_t mine = XXH3_64bits(bytes, count), first = mine;
-  RN_MPI(err, MPI_Bcast(&first, 1, MPI_UINT64_T, 0, world->comm));
+  RN_MPI_WAIT(err, MPI_Bcast(&first, 1, MPI_UINT64_T, 0, world->comm));
   rn_status status = RN_OK;
   if (mine != first) {
     status =
@@ -223,13 +223,13 @@ rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, 
   *sizes = NULL;
   rn_status status = rn_alloc(err, "counts of all ranks", (size_t)world->size, sizeof own, &counts);
   if ((status = rn_agree(err, world, status)) != RN_OK) goto end;
-  status =
-      RN_MPI_STATUS(err, MPI_Gather(&own, 1, MPI_INT64_T, counts, 1, MPI_INT64_T, 0, world->comm));
+  status = RN_MPI_WAIT_STATUS(
+      err, MPI_Gather(&own, 1, MPI_INT64_T, counts, 1, MPI_INT64_T, 0, world->comm));
   if (status != RN_OK) goto end;
   if (world->rank == 0) status = plan_gather(err, counts, world->size, &g);
   if ((status = rn_agree(err, world, status)) != RN_OK) goto end;
-  status = RN_MPI_STATUS(err, MPI_Gatherv(mine, (int)count, MPI_BYTE, g.all, g.counts, g.places,
-                                          MPI_BYTE, 0, world->comm));
+  status = RN_MPI_WAIT_STATUS(err, MPI_Gatherv(mine, (int)count, MPI_BYTE, g.all, g.counts,
+                                               g.places, MPI_BYTE, 0, world->comm));
   if (status != RN_OK) goto end;
   *all = g.all;
   *sizes = g.sizes;
@@ -248,33 +248,33 @@ rn_status rn_world_broadcast(rn_err *err, rn_world *world, void *bytes, size_t c
   enum { PIECE = 1 << 30 };
   for (size_t at = 0; at < count; at += PIECE) {
     size_t piece = count - at < PIECE ? count - at : PIECE;
-    RN_MPI(err, MPI_Bcast((char *)bytes + at, (int)piece, MPI_BYTE, 0, world->comm));
+    RN_MPI_WAIT(err, MPI_Bcast((char *)bytes + at, (int)piece, MPI_BYTE, 0, world->comm));
   }
   return RN_OK;
 }
 
 rn_status rn_world_max(rn_err *err, rn_world *world, int64_t *values, int count) {
-  RN_MPI(err, MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_MAX, world->comm));
+  RN_MPI_WAIT(err, MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_MAX, world->comm));
   return RN_OK;
 }
 
 rn_status rn_world_sum(rn_err *err, rn_world *world, int64_t *values, int count) {
-  RN_MPI(err, MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_SUM, world->comm));
+  RN_MPI_WAIT(err, MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_SUM, world->comm));
   return RN_OK;
 }
 
 rn_status rn_world_largest_node(rn_err *err, rn_world *world, int64_t mine, int64_t *out) {
   *out = mine;
-  RN_MPI(err, MPI_Allreduce(MPI_IN_PLACE, out, 1, MPI_INT64_T, MPI_SUM, world->node));
+  RN_MPI_WAIT(err, MPI_Allreduce(MPI_IN_PLACE, out, 1, MPI_INT64_T, MPI_SUM, world->node));
   return rn_world_max(err, world, out, 1);
 }
 
 rn_status rn_world_gather_number(rn_err *err, rn_world *world, double mine, double *all) {
-  RN_MPI(err, MPI_Allgather(&mine, 1, MPI_DOUBLE, all, 1, MPI_DOUBLE, world->comm));
+  RN_MPI_WAIT(err, MPI_Allgather(&mine, 1, MPI_DOUBLE, all, 1, MPI_DOUBLE, world->comm));
   return RN_OK;
 }
 
 rn_status rn_world_barrier(rn_err *err, rn_world *world) {
-  RN_MPI(err, MPI_Barrier(world->comm));
+  RN_MPI_WAIT(err, MPI_Barrier(world->comm));
   return RN_OK;
 }

@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/fault.h"
+#include "proto/progress.h"
+
 /* What a person can do about it, for the reasons that happen to people. */
 static const char *advice(int error) {
   switch (error) {
@@ -108,6 +111,7 @@ void rn_file_destroy(rn_file *file) {
 
 rn_status rn_file_read(rn_err *err, const rn_file *file, int64_t offset, void *out, size_t bytes) {
   for (size_t done = 0; done < bytes;) {
+    if (rn_fault_now("file.read")) return rn_file_fail(err, "read", file->path, EIO);
     ssize_t got =
         pread(file->fd, (char *)out + done, bytes - done, (off_t)(offset + (int64_t)done));
     if (got < 0 && errno == EINTR) continue;
@@ -117,6 +121,7 @@ rn_status rn_file_read(rn_err *err, const rn_file *file, int64_t offset, void *o
                      file->path, (long long)(offset + (int64_t)done), (long long)(bytes - done));
     }
     done += (size_t)got;
+    rn_progress_unit();
   }
   return RN_OK;
 }
@@ -124,11 +129,13 @@ rn_status rn_file_read(rn_err *err, const rn_file *file, int64_t offset, void *o
 rn_status rn_file_write(rn_err *err, const rn_file *file, int64_t offset, const void *data,
                         size_t bytes) {
   for (size_t done = 0; done < bytes;) {
+    if (rn_fault_now("file.write")) return rn_file_fail(err, "write", file->path, errno);
     ssize_t put =
         pwrite(file->fd, (const char *)data + done, bytes - done, (off_t)(offset + (int64_t)done));
     if (put < 0 && errno == EINTR) continue;
     if (put <= 0) return rn_file_fail(err, "write", file->path, put < 0 ? errno : ENOSPC);
     done += (size_t)put;
+    rn_progress_unit();
   }
   return RN_OK;
 }

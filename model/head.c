@@ -4,6 +4,7 @@
 
 #include "model/kernel/kernels.h"
 #include "model/matmul.h"
+#include "proto/progress.h"
 #include "proto/span.h"
 
 /* A block's logits take some tens of MB at most, and its products still fill the threads. */
@@ -123,6 +124,7 @@ void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, cons
     if (dy != NULL) {
       backward_block(head, params, count, y_block, normed, work, dy + from * dim, sink);
     }
+    rn_progress_unit();
   }
 }
 

@@ -11,6 +11,7 @@
 #include "model/layer.h"
 #include "model/replay.h"
 #include "proto/arena.h"
+#include "proto/progress.h"
 #include "proto/span.h"
 
 struct rn_stage {
@@ -267,6 +268,7 @@ static rn_status forward_again(rn_err *err, rn_stage *stage, const rn_real *para
   RN_TRY(err, rn_layer_forward(err, &stage->layer[layer], params, unit, RN_FORM_CHUNKWISE,
                                tape->train, &port, rn_layer_tape_input(&tape->layer[layer]),
                                &tape->layer[layer], NULL));
+  rn_progress_unit();
   rn_span_end();
   return RN_OK;
 }
@@ -296,6 +298,7 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, 
     RN_TRY(err, rn_layer_forward(err, &stage->layer[i], params, unit, form, train, port, rows,
                                  &tape->layer[i], next));
     if (tape->keep == RN_KEEP_INPUTS) keep_state(stage, tape, unit, i);
+    rn_progress_unit();
     rows = next;
   }
   if (tape->keep != RN_KEEP_NOTHING) copy_rows(stage, unit, y, tape->last);
@@ -326,6 +329,7 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *p
     if (again) RN_TRY(err, forward_again(err, stage, params, unit, tape, i));
     RN_TRY(err, rn_layer_backward_input(err, &stage->layer[i], params, unit, port, &tape->layer[i],
                                         tape->weights_done, dy, sink));
+    rn_progress_unit();
     if (tape->weights_done) tell_of(stage, 1 + i);
   }
   rn_span_phase("embedding");
@@ -344,6 +348,7 @@ void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit, const rn_tap
   const rn_rows rows = rn_rows_of_unit(unit);
   for (int i = stage->layer_count - 1; !tape->weights_done && i >= 0; i--) {
     rn_layer_backward_weight(&stage->layer[i], rows, &tape->layer[i], sink);
+    rn_progress_unit();
     tell_of(stage, 1 + i);
   }
 }

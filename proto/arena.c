@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "proto/progress.h"
+
 enum { ALIGNMENT_BYTES = 64, HUGE_PAGE_BYTES = 2 << 20, LARGE_BYTES = 16 << 20 };
 
 size_t rn_arena_round(size_t bytes) {
@@ -22,7 +24,9 @@ static void *take_zeroed(size_t bytes) {
   void *memory = NULL;
   if (posix_memalign(&memory, huge ? HUGE_PAGE_BYTES : ALIGNMENT_BYTES, bytes) != 0) return NULL;
   if (huge) madvise(memory, bytes, MADV_HUGEPAGE);
-  return memset(memory, 0, bytes);
+  memset(memory, 0, bytes);
+  rn_progress_unit();
+  return memory;
 }
 
 rn_status rn_arena_create(rn_err *err, size_t size_bytes, rn_arena *out) {

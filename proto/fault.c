@@ -7,8 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { ORDER_BYTES = 128 };
+
+static const char slow[] = ":slow=";
 
 /* What the environment asked for when it was last looked at, and the passes counted since. */
 static struct {
@@ -57,12 +61,23 @@ static int error_of(const char *kind) {
   return ENOSPC;
 }
 
+static void sleep_ms(long ms) {
+  struct timespec left = {ms / 1000, ms % 1000 * 1000000};
+  while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
+}
+
 bool rn_fault_now(const char *site) {
   const char *order = getenv("RETNET_FAULT");
   if (order == NULL || !names_site(order, site)) return false;
   char *kind;
   if (!is_meant(order + strlen(site) + 1, count_pass(order), &kind)) return false;
+  if (strncmp(kind, slow, sizeof slow - 1) == 0) {
+    sleep_ms(strtol(kind + sizeof slow - 1, NULL, 10));
+    return false;
+  }
   if (strcmp(kind, ":kill") == 0) raise(SIGKILL);
+  if (strcmp(kind, ":stop") == 0) raise(SIGSTOP);
+  while (strcmp(kind, ":loop") == 0) pause();
   errno = error_of(kind);
   return true;
 }

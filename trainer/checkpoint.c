@@ -7,6 +7,7 @@
 #include "data/ckpt.h"
 #include "proto/log.h"
 #include "proto/options.h"
+#include "proto/progress.h"
 #include "trainer/checkpoint_find.h"
 #include "trainer/checkpoint_streams.h"
 
@@ -103,6 +104,7 @@ static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weig
 
 static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_only) {
   rn_ckpt *ckpt = NULL;
+  rn_progress_begin("load checkpoint", run->step);
   rn_status status = rn_ckpt_open(err, path, &ckpt);
   if (status == RN_OK && !weights_only) {
     status = compare(err, run, rn_ckpt_manifest(ckpt), rn_world_rank(run->world) == 0);
@@ -142,6 +144,7 @@ rn_status rn_checkpoint_resume(rn_err *err, rn_run *run) {
   const char *resume = c->checkpoint->resume;
   const bool never = strcmp(resume, "never") == 0, own = never || strcmp(resume, "auto") == 0;
   rn_path found;
+  rn_progress_begin("find checkpoint", run->step);
   RN_TRY(err, rn_checkpoint_find(err, run->world, c->run->dir, !never, false, &found));
   if (found.text[0] != '\0' && never) {
     return rn_fail(err, RN_ERR_USAGE,

@@ -6,6 +6,7 @@
 #include "data/batch.h"
 #include "model/threads.h"
 #include "proto/cut.h"
+#include "proto/progress.h"
 #include "trainer/launch.h"
 #include "trainer/pipeline.h"
 
@@ -45,6 +46,7 @@ static rn_status read_piece(rn_err *err, evaluator *e, int64_t stored, const rn_
 /* One sequence for every group of ranks, from number `first` on; there may be fewer left. */
 static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64_t first,
                                rn_evaluation *out) {
+  rn_progress_begin("evaluation", e->model->manifest->step);
   const int64_t stored = first + rn_grid_data(e->grid);
   const bool mine = stored < out->sequences;
   RN_TRY(err, rn_agree(err, world, mine ? read_piece(err, e, stored, out) : RN_OK));

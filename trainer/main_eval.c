@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "comm/cores.h"
+#include "comm/watchdog.h"
 #include "model/threads.h"
 #include "proto/args.h"
 #include "proto/log.h"
 #include "proto/options.h"
 #include "proto/program.h"
+#include "proto/progress.h"
 #include "proto/version.h"
 #include "trainer/blas_care.h"
 #include "trainer/checkpoint_find.h"
@@ -32,17 +34,16 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
       {0, "form", "FORM", "chunkwise|parallel|recurrent", RN_ARG_TEXT, &o->form, 0, 0},
       {0, "sequence-length", "T", "instead of the training's", RN_ARG_INTEGER, &o->sequence_length,
        1, 1 << 30},
-      {'s', NULL, "parallel.key=value", "how ranks share the work", RN_ARG_LIST, &o->overrides, 0,
-       0},
+      {'s', NULL, "parallel.key=value", "how ranks share the work; run.watchdog_s too", RN_ARG_LIST,
+       &o->overrides, 0, 0},
       {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &o->json, 0, 0}};
-  const rn_args args = {
-      "retnet-eval",
-      "--checkpoint DIR --data DIR [--form FORM] [-s parallel.key=value]... [--json]",
-      "Loss, perplexity and bits per byte of a trained model.",
-      table,
-      (int)(sizeof table / sizeof table[0]),
-      0,
-      0};
+  const rn_args args = {"retnet-eval",
+                        "--checkpoint DIR --data DIR [--form FORM] [-s key=value]... [--json]",
+                        "Loss, perplexity and bits per byte of a trained model.",
+                        table,
+                        (int)(sizeof table / sizeof table[0]),
+                        0,
+                        0};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (o->found.help) rn_args_print_help(&args, stdout);
   if (o->found.version) rn_version_print(stdout, "retnet-eval", NULL, 0);
@@ -85,12 +86,13 @@ static void print_table(const rn_evaluation *e, const char *form, int64_t step) 
   }
 }
 
-/* The section `parallel` from the command line; everything else is the checkpoint's. */
+/* How ranks share the work, and how long they may stand; all else is the checkpoint's. */
 static rn_status read_keys(rn_err *err, const options *o, Retnet__Config **config) {
-  static const char section[] = "parallel.";
+  static const char section[] = "parallel.", watchdog[] = "run.watchdog_s=";
   for (int i = 0; i < o->overrides.count; i++) {
     if (strncmp(o->overrides.word[i], section, sizeof section - 1) == 0) continue;
-    return rn_fail(err, RN_ERR_USAGE, "-s %s: evaluation takes keys of %s* only",
+    if (strncmp(o->overrides.word[i], watchdog, sizeof watchdog - 1) == 0) continue;
+    return rn_fail(err, RN_ERR_USAGE, "-s %s: evaluation takes keys of %s* and run.watchdog_s only",
                    o->overrides.word[i], section);
   }
   return rn_options_load(err, NULL, o->overrides.word, o->overrides.count, config);
@@ -102,45 +104,66 @@ static rn_status check_same_split(rn_err *err, rn_world *world, const rn_split *
   return rn_world_check_same(err, world, "the validation data", val, sizeof val);
 }
 
-static rn_status run(rn_err *err, rn_world *world, const options *o) {
+static rn_status start_threads(rn_err *err, rn_world *world, int asked) {
+  rn_cores cores;
+  RN_TRY(err, rn_cores_look(err, world, &cores));
+  const int threads = rn_cores_threads(cores, asked);
+  RN_TRY(err, rn_agree(err, world, rn_thread_limit_check(err, threads)));
+  rn_core_care(cores, asked);
+  rn_threads_start(threads);
+  return RN_OK;
+}
+
+/*
+ * The checkpoint is found once for all: beside a live run the newest one may change while the ranks
+ * look.
+ */
+static rn_status open_input(rn_err *err, rn_world *world, const options *o, rn_loaded *model,
+                            rn_split *split) {
+  rn_path found;
+  rn_progress_begin("find checkpoint", 0);
+  RN_TRY(err, rn_checkpoint_find(err, world, o->checkpoint, false, true, &found));
+  rn_progress_begin("load checkpoint", 0);
+  rn_status status = rn_loaded_open(err, found.text, model);
+  if (status == RN_OK) status = rn_split_open(err, o->data, "val", split);
+  RN_TRY(err, rn_agree(err, world, status));
+  return check_same_split(err, world, split);
+}
+
+static rn_status evaluate(rn_err *err, rn_world *world, const options *o,
+                          const Retnet__Parallel *parallel) {
   static const char *const forms[] = {"chunkwise", "parallel", "recurrent"};
   rn_loaded model = {0};
   rn_split split = {0};
   rn_evaluation e;
   int form = RN_FORM_CHUNKWISE;
-  rn_cores cores;
-  rn_path found;
-  Retnet__Config *config = NULL;
-  RN_TRY(err, rn_agree(err, world, read_keys(err, o, &config)));
-  rn_status status = rn_cores_look(err, world, &cores);
-  if (status == RN_OK) {
-    status = rn_agree(
-        err, world, rn_thread_limit_check(err, rn_cores_threads(cores, config->parallel->threads)));
-  }
-  if (status == RN_OK) {
-    rn_core_care(cores, config->parallel->threads);
-    rn_threads_start(rn_cores_threads(cores, config->parallel->threads));
-  }
-  if (status == RN_OK && o->form != NULL)
-    status = rn_args_choose(err, "--form", o->form, forms, 3, &form);
-  /* Found once for all: beside a live run the newest one may change while the ranks look. */
-  if (status == RN_OK) status = rn_checkpoint_find(err, world, o->checkpoint, false, true, &found);
-  if (status == RN_OK) status = rn_loaded_open(err, found.text, &model);
-  if (status == RN_OK) status = rn_split_open(err, o->data, "val", &split);
-  status = rn_agree(err, world, status);
-  if (status == RN_OK) status = check_same_split(err, world, &split);
+  if (o->form != NULL) RN_TRY(err, rn_args_choose(err, "--form", o->form, forms, 3, &form));
+  rn_status status = open_input(err, world, o, &model, &split);
   if (status == RN_OK) {
     const int length = o->sequence_length > 0
                            ? (int)o->sequence_length
                            : rn_ckpt_config(model.manifest)->data->sequence_length;
-    status = rn_evaluate(err, world, &model, &split, (rn_form)form, length, config->parallel, &e);
+    status = rn_evaluate(err, world, &model, &split, (rn_form)form, length, parallel, &e);
   }
   if (status == RN_OK && rn_world_rank(world) == 0) {
     (o->json ? print_json : print_table)(&e, forms[form], model.manifest->step);
   }
-  rn_options_free(&config);
   rn_split_close(&split);
   rn_loaded_close(&model);
+  return status;
+}
+
+static rn_status run(rn_err *err, rn_world *world, const options *o) {
+  Retnet__Config *config = NULL;
+  rn_watchdog *watchdog = NULL;
+  rn_status status = rn_agree(err, world, read_keys(err, o, &config));
+  if (status == RN_OK) status = start_threads(err, world, config->parallel->threads);
+  if (status == RN_OK) {
+    status = rn_watchdog_start(err, world, config->run->watchdog_s, &watchdog);
+  }
+  if (status == RN_OK) status = evaluate(err, world, o, config->parallel);
+  if (status != RN_ERR_MPI) rn_watchdog_stop(&watchdog);
+  rn_options_free(&config);
   return status;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "proto/arena.h"
+#include "proto/progress.h"
 #include "proto/span.h"
 
 static bool is_first(const rn_pipeline *p) {
@@ -266,6 +267,7 @@ static rn_status run_half(rn_err *err, training *t, int at, rn_task_kind kind) {
   const rn_task *task = &t->pipeline->tasks.task[at];
   rn_status status = RN_OK;
   if (t->pipeline->exchange != NULL) t->pipeline->exchange->last = is_last_of_kind(t, at);
+  rn_progress_begin(rn_task_kind_name(kind), unit_of(t, task)->step);
   rn_span_begin_unit(rn_task_kind_name(kind), task->microbatch, task->segment);
   switch (kind) {
     case RN_TASK_FORWARD:

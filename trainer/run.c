@@ -6,6 +6,7 @@
 #include "model/threads.h"
 #include "proto/arena.h"
 #include "proto/log.h"
+#include "proto/progress.h"
 #include "trainer/launch.h"
 #include "trainer/layer_split.h"
 #include "trainer/shapes.h"
@@ -182,6 +183,7 @@ rn_status rn_run_round_weights(rn_err *err, rn_run *run) {
 static rn_status make_weights(rn_err *err, rn_run *run) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   const uint64_t seed = (uint64_t)run->config->run->seed;
+  rn_progress_begin("initial weights", 0);
   RN_TRY(err,
          rn_weights_create(err, run->config, run->world, run->grid, &run->ownership.shares,
                            run->total, rn_stage_copy_bytes(run->pipeline.stage), &run->weights));
@@ -193,6 +195,7 @@ static rn_status make_weights(rn_err *err, rn_run *run) {
   for (int i = 0; i < run->ownership.pieces; i++) {
     const rn_range mine = run->ownership.piece[i].range;
     rn_param_init_values(table, seed, mine.begin, mine.end, run->params + mine.begin);
+    rn_progress_unit();
   }
   return rn_run_bring_weights(err, run);
 }
@@ -275,6 +278,7 @@ static rn_status start_comm_thread(rn_err *err, rn_run *run) {
 rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *world, rn_run *out) {
   rn_machine machine;
   *out = (rn_run){.given = given, .world = world};
+  rn_progress_begin("plan", 0);
   RN_TRY(err, rn_machine_look(err, world, given, 0, &machine));
   out->threads = machine.threads;
   rn_threads_start(out->threads);

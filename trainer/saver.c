@@ -13,6 +13,7 @@
 #include "proto/clock.h"
 #include "proto/fault.h"
 #include "proto/log.h"
+#include "proto/progress.h"
 #include "trainer/checkpoint_streams.h"
 #include "trainer/manifest.h"
 #include "trainer/repeated.h"
@@ -189,6 +190,7 @@ static void start_writing(rn_saver *s) {
 rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
   const bool root = rn_world_rank(s->run->world) == 0;
+  rn_progress_begin("start of a save", s->run->step);
   RN_TRY(err,
          rn_agree(err, s->run->world,
                   root ? rn_ckpt_stage_dir(err, s->run->config->run->dir, s->run->step) : RN_OK));
@@ -306,6 +308,7 @@ static void tidy_up(rn_saver *s, int keep_last) {
 /* Waits for the writers of all ranks: the worst of their statuses. */
 static rn_status wait_for_writers(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
+  rn_progress_begin("save", s->state.step);
   join(s);
   *err = s->err;
   s->err = (rn_err){0};

@@ -6,6 +6,7 @@
 #include "data/sampler.h"
 #include "proto/fault.h"
 #include "proto/log.h"
+#include "proto/progress.h"
 #include "proto/span.h"
 
 /* Stored sequence `stored`, global number g, of `length` tokens: its piece in every band. */
@@ -136,6 +137,7 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sum
   RN_TRY(err, rn_pipeline_train(err, &run->pipeline, run->unit, &run->scan, scale, &run->leaves,
                                 &loss, &run->sink));
   rn_span_phase("sum of gradients");
+  rn_progress_phase("sum gradients");
   RN_TRY(err, sum_gradients(err, run));
   rn_span_phase("gradient norm");
   memset(run->block_squares, 0, (size_t)run->blocks.total * sizeof(double));
@@ -196,6 +198,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   double sums[2];
   rn_span_begin("step");
   rn_span_phase("data");
+  rn_progress_begin("read data", run->step + 1);
   RN_TRY(err, rn_agree(err, run->world, read_batch(err, run)));
   rn_span_phase("zero gradients");
   RN_TRY(err, train_batch(err, run, 1 / targets, sums));
@@ -207,6 +210,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   out->skipped = !isfinite(out->loss) || !isfinite(out->grad_norm);
   if (!out->skipped) {
     rn_span_phase("update");
+    rn_progress_phase("update");
     update_own(run, out->lr, rn_clip_coefficient(out->grad_norm, run->config->optimizer->clip));
     rn_span_phase("gather of weights");
     run->weights.rounded = false;
@@ -242,6 +246,7 @@ static rn_status validate_some(rn_err *err, rn_run *run, rn_range stored, int64_
                                rn_status *read, double *sum) {
   const rn_form form =
       run->spec.retention_scale == RN_SCALE_TS_PARALLEL ? RN_FORM_PARALLEL : RN_FORM_CHUNKWISE;
+  rn_progress_begin("evaluation", run->step);
   start_batch(run, length);
   for (int64_t i = stored.begin; i < stored.end; i++) {
     const rn_status status = read_or_fill(err, run, i);
@@ -294,6 +299,7 @@ rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss)
   const bool all = sequences == 0 || sequences > stored;
   const int64_t tail = all ? run->val.tokens - 1 - stored * length : 0;
   double sum = 0;
+  rn_progress_begin("evaluation", run->step);
   RN_TRY(err, rn_gather_finish(err, run->weights.gather)); /* not every rank has a sequence */
   RN_TRY(err, rn_run_round_weights(err, run));
   RN_TRY(err, validate_share(err, run, all ? stored : sequences, &sum));

@@ -13,6 +13,7 @@
 #include "proto/arena.h"
 #include "proto/clock.h"
 #include "proto/log.h"
+#include "proto/progress.h"
 #include "proto/span.h"
 #include "trainer/checkpoint.h"
 #include "trainer/launch.h"
@@ -38,6 +39,7 @@ static rn_status agree_between_steps(rn_err *err, const rn_run *run, const rn_sa
   const double limit_s = 3600 * run->config->run->max_hours;
   const rn_save_costs *saves = rn_saver_costs(saver);
   const double save_s = saves->saves > 0 ? saves->write_s / (double)saves->saves : 0;
+  rn_progress_phase("agreement between steps");
   int64_t wish[2] = {rn_stop_request_heard(), rn_saver_is_writing(saver)};
   if (limit_s > 0 && rn_clock_s() - since_s + 2 * (slowest_s + save_s) > limit_s) wish[0] = 1;
   RN_TRY(err, rn_world_max(err, run->world, wish, 2));
@@ -55,12 +57,17 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
                                const rn_saver *saver, double since_s) {
   const int ranks = rn_world_size(run->world);
   double *all;
-  RN_TRY(err, rn_alloc(err, "summary", 3 * (size_t)ranks, sizeof *all, &all));
+  rn_progress_phase("summary");
+  rn_status status = rn_alloc(err, "summary", 3 * (size_t)ranks, sizeof *all, &all);
+  if ((status = rn_agree(err, run->world, status)) != RN_OK) {
+    free(all);
+    return status;
+  }
   const double mine[3] = {(double)rn_run_targets(run),
                           (double)rn_scan_source_bytes_sent(&run->scan),
                           (double)rn_machine_peak_bytes()};
   int64_t node = 0;
-  rn_status status = rn_world_largest_node(err, run->world, own_peak_bytes(run), &node);
+  status = rn_world_largest_node(err, run->world, own_peak_bytes(run), &node);
   for (int i = 0; status == RN_OK && i < 3; i++) {
     status = rn_world_gather_number(err, run->world, mine[i], all + i * ranks);
   }
@@ -156,14 +163,13 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, rn_savi
 }
 
 static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saving *saving,
-                      rn_watchdog *watchdog, double since_s, rn_train_end *end) {
+                      double since_s, rn_train_end *end) {
   const bool profiled = run->config->run->profile;
   double slowest_s = 0;
   agreement agreed = {0};
   rn_profile profile;
   if (profiled) RN_TRY(err, rn_profile_start(err, run, &profile));
   while (run->step < run->config->train->steps) {
-    rn_watchdog_tick(watchdog, "step", run->step + 1);
     RN_TRY(err, one_step(err, run, metrics, saving, &slowest_s));
     if (profiled) rn_profile_step(&profile);
     if (run->step == run->config->train->steps) break;
@@ -182,33 +188,26 @@ static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saving *
 /* The steps, with what stands beside them. */
 static rn_status train_steps(rn_err *err, rn_run *run, rn_metrics *metrics, double since_s,
                              rn_train_end *end) {
-  rn_watchdog *watchdog = NULL;
   rn_turns *turns = NULL;
   rn_saver *saver = NULL;
   RN_TRY(err, rn_turns_create(err, run->world, &turns));
   rn_status status = rn_agree(err, run->world, rn_saver_create(err, run, turns, &saver));
-  if (status == RN_OK)
-    status = rn_watchdog_start(err, run->world, run->config->run->watchdog_s, &watchdog);
   if (status == RN_OK) status = rn_shm_record_write(err, run->world, run->config->run->dir);
   if (status == RN_OK) {
     rn_saving saving = rn_saving_create(run, saver);
-    status = loop(err, run, metrics, &saving, watchdog, since_s, end);
+    status = loop(err, run, metrics, &saving, since_s, end);
     if (status != RN_ERR_MPI && rn_saving_end(err, &saving, status) != RN_OK) status = RN_ERR_MPI;
   }
   const bool whole = status != RN_ERR_MPI;
-  if (whole) rn_watchdog_stop(&watchdog);
   rn_saver_destroy(&saver);
   if (whole) rn_turns_destroy(&turns);
   return status;
 }
 
-rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
-                   rn_world *world, rn_train_end *end) {
-  const double since_s = rn_clock_s();
+static rn_status train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
+                       rn_world *world, double since_s, rn_train_end *end) {
   rn_run run;
   rn_metrics metrics = {0};
-  *end = RN_TRAIN_DONE;
-  rn_stop_request_listen();
   RN_TRY(err, rn_shm_record_clean(err, world, given->run->dir));
   RN_TRY(err, rn_run_create(err, given, world, &run));
   rn_status status = start(err, &run, places, &metrics);
@@ -219,5 +218,17 @@ rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_pl
   if (rn_metrics_close(&told, &metrics) != RN_OK) rn_log_warn("%s", told.text);
   rn_spans_stop();
   if (status != RN_ERR_MPI) rn_run_destroy(&run);
+  return status;
+}
+
+rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
+                   rn_world *world, rn_train_end *end) {
+  const double since_s = rn_clock_s();
+  rn_watchdog *watchdog = NULL;
+  *end = RN_TRAIN_DONE;
+  rn_stop_request_listen();
+  RN_TRY(err, rn_watchdog_start(err, world, given->run->watchdog_s, &watchdog));
+  const rn_status status = train(err, given, places, world, since_s, end);
+  if (status != RN_ERR_MPI) rn_watchdog_stop(&watchdog);
   return status;
 }

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proto/progress.h"
 #include "tests/support/check.h"
 
 static rn_err err;
@@ -24,14 +25,14 @@ static int be_a_rank(int argc, char **argv, const char *how) {
   if (status == RN_OK) status = rn_watchdog_start(&err, world, limit_s, &watchdog);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   for (int i = 0; i < 12 && strcmp(how, "ticks") == 0; i++) {
-    rn_watchdog_tick(watchdog, "forward", i);
+    rn_progress_begin("forward", i);
     usleep(200000);
   }
   const bool culprit = rn_world_rank(world) == CULPRIT;
-  rn_watchdog_tick(watchdog, "forward", STEP);
+  rn_progress_begin("forward", STEP);
   if (culprit && strcmp(how, "hangs") == 0) pause();
   if (culprit && strcmp(how, "stops") == 0) raise(SIGSTOP);
-  rn_watchdog_tick(watchdog, "sum gradients", STEP);
+  rn_progress_begin("sum gradients", STEP);
   status = rn_world_barrier(&err, world);
   rn_watchdog_stop(&watchdog);
   return rn_world_finish(&world, status, &err);
