@@ -30,6 +30,8 @@ static const char *advice(int error) {
     case EMFILE:
     case ENFILE:
       return "; raise the limit on open files (ulimit -n)";
+    case EFBIG:
+      return "; raise the limit on the size of files (ulimit -f), or of the file system";
     case EIO:
     case ESTALE:
       return "; check the disk or the network file system";

@@ -44,6 +44,40 @@ has() { # has DIR "STEP STEP ...": exactly these checkpoints, all of them whole
   [ -z "$2" ] || "$bin/retnet-ckpt" verify "$dir" >verify.log 2>&1 || fail "$dir: $(cat verify.log)"
 }
 
+# start DIR KEY=VALUE...: a long run in the background; its process is $pid.
+start() {
+  local dir=$1 keys
+  shift
+  key_options "run.dir=$dir" train.steps=1000000 train.log_every=100 run.requeue_exit=true "$@"
+  "$bin/retnet-train" run.yaml "${keys[@]}" >"$dir.log" 2>&1 &
+  pid=$!
+}
+
+reach() { # reach DIR WORDS: until DIR.log says so
+  for _ in $(seq 900); do
+    if grep -q "$2" "$1.log"; then return; fi
+    sleep 0.1
+  done
+  fail "$1 does not say \"$2\": $(tail -n 3 "$1.log")"
+}
+
+block() { # block DIR: a file takes the place of its checkpoints, also where a save is quicker
+  local count=0
+  touch blocked
+  until [ -f "$1/checkpoints" ]; do
+    count=$((count + 1))
+    mv "$1/checkpoints" "away$count"
+    ln -T blocked "$1/checkpoints" 2>/dev/null || true
+  done
+}
+
+stop() { # stop CODE DIR
+  local got=0
+  kill -USR1 "$pid"
+  wait "$pid" || got=$?
+  [ "$got" = "$1" ] || fail "$2 ended with $got, not $1: $(tail -n 3 "$2.log")"
+}
+
 case $case in
   skipped)
     # Without a writer beside the training it is certain which step removes an older checkpoint.
@@ -127,6 +161,33 @@ case $case in
     ends 0 ckpt.prune:1-11 prune checkpoint.every=1 train.steps=14
     [ "$(grep -c 'could not be pruned: ' prune.log)" = 2 ] || fail "prune: $(cat prune.log)"
     has prune '12 13 14'
+    ;;
+  limits)
+    # Files of 16 MB at most (ulimit -f), a checkpoint of 32 MB: failed saves, not the end by SIGXFSZ.
+    large=(model.dim=512 model.value_dim=512 model.ffn_dim=1024 data.sequence_length=16)
+    key_options run.dir=limited "${large[@]}" train.steps=6 checkpoint.every=2
+    got=0
+    (ulimit -f 16384 && exec timeout 120 "$bin/retnet-train" run.yaml "${keys[@]}") >limited.log 2>&1 || got=$?
+    [ "$got" = 1 ] || fail "limited ended with $got, not 1: $(tail -n 2 limited.log)"
+    says limited 'step 2 is not saved: cannot write limited/checkpoints/step-00000002.tmp/part' \
+      'File too large' 'ulimit -f' 'step 6 is not saved, and no checkpoint is in limited'
+    has limited ''
+    # Nothing can be made in the checkpoints folder for a while; then it can.
+    start lost checkpoint.every=5
+    reach lost 'step 5 saved'
+    block lost
+    reach lost 'failed saves so far'
+    [ "$(grep -c '^warning' lost.log)" -lt 5 ] || fail "a warning a step: $(grep '^warning' lost.log)"
+    rm lost/checkpoints && mv away1 lost/checkpoints
+    reach lost 'failed saves in a row'
+    stop 75 lost
+    rm -rf away*
+    start lost checkpoint.every=5
+    reach lost 'step [0-9]*[05] saved'
+    block lost
+    reach lost 'is not saved'
+    stop 1 lost
+    says lost 'is not saved, and no checkpoint is in lost: cannot make directory'
     ;;
   *)
     fail "no such case: $case"
