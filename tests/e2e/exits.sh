@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# What a program ends with is what batch scripts go by: 0 done or stopped in order, 1 a named
+# failure, 2 wrong usage, 3 the watchdog, 4 the numerics guard, 75 to be queued again.
+# usage: exits.sh BIN SOURCE
+set -euo pipefail
+bin=$1 source=$2
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
+
+"$bin/retnet-data" build --out data --val-fraction 0.1 --include '*.c' "$source" >/dev/null
+cat >run.yaml <<'YAML'
+run: {dir: RUN}
+model: {layers: 1, dim: 16, value_dim: 16, ffn_dim: 16, heads: 2}
+data: {dir: data, sequence_length: 64, batch_sequences: 4}
+train: {steps: 4, eval_every: 0}
+checkpoint: {every: 100}
+YAML
+soon=run.max_hours=1e-7 # after the first step
+
+ends() { # ends CODE NP DIR KEY=VALUE...
+  local code=$1 got=0
+  shift
+  train "$@" || got=$?
+  [ "$got" = "$code" ] || fail "$* ended with $got, not $code: $(tail -n 3 "$2.log")"
+}
+at_step() { # at_step DIR STEP: and no further
+  [ "$(numbers step "$1/metrics.jsonl" | tail -n 1)" = "$2" ] || fail "$1 is not at step $2"
+  [ -e "$1/checkpoints/step-$(printf %08d "$2")/manifest.pb" ] || fail "$1: step $2 is not saved"
+}
+
+for ranks in 1 2; do
+  # In order: stopped, queued again until done; what is done is not queued again.
+  ends 0 "$ranks" "stopped$ranks" "$soon"
+  at_step "stopped$ranks" 1
+  ends 75 "$ranks" "queue$ranks" "$soon" run.requeue_exit=true
+  at_step "queue$ranks" 1
+  ends 0 "$ranks" "queue$ranks" run.requeue_exit=true
+  at_step "queue$ranks" 4
+  ends 0 "$ranks" "queue$ranks" run.requeue_exit=true
+  grep -q 'already at step 4' "queue$ranks.log" || fail "a finished run: $(cat "queue$ranks.log")"
+  ends 0 "$ranks" "last$ranks" "$soon" run.requeue_exit=true train.steps=1
+done
+# What fails is not queued again.
+ends 1 1 bad run.requeue_exit=true data.dir=nowhere
+ends 2 1 bad run.requeue_exit=true model.heads=3
+ends 2 1 bad run.requeue_exit=true model.hedas=3
+ends 2 1 queue1 run.requeue_exit=true run.seed=2 train.steps=9
+ends 4 2 wild run.requeue_exit=true train.max_bad_steps=2 train.steps=50 optimizer.lr=1e30 \
+  optimizer.clip=0 optimizer.warmup_steps=0
+
+# A save at the stop that fails: not done, and not to be taken for it.
+RETNET_FAULT=ckpt.rename:1 ends 1 2 lost "$soon" run.requeue_exit=true
+if [ -e lost/checkpoints/step-00000001 ]; then fail 'the fault did not strike'; fi
+
+# A rank that stands still.
+key_options run.dir=hung run.watchdog_s=2 train.steps=1000000
+mpirun -n 2 --oversubscribe --bind-to none "$bin/retnet-train" run.yaml "${keys[@]}" >hung.log 2>&1 &
+pid=$!
+for _ in $(seq 600); do
+  if [ -s hung/metrics.jsonl ]; then break; fi
+  sleep 0.1
+done
+kill -STOP "$(pgrep -P "$pid" retnet-train | tail -n 1)"
+code=0
+wait "$pid" || code=$?
+[ "$code" = 3 ] || fail "a rank that stands still: $code: $(tail -n 3 hung.log)"
+
+# The other programs.
+for program in train data eval generate ckpt bench; do
+  "$bin/retnet-$program" --help >out || fail "retnet-$program --help: $?"
+  [ -s out ] || fail "retnet-$program --help says nothing"
+  "$bin/retnet-$program" --version >out || fail "retnet-$program --version: $?"
+  grep -q protobuf-c out || fail "retnet-$program --version: $(cat out)"
+  refuse 2 --nonsense "$bin/retnet-$program" --nonsense
+done
+run=queue1 other=stopped1
+refuse 0 identical "$bin/retnet-ckpt" diff "$run" "$run"
+refuse 1 embed_tokens "$bin/retnet-ckpt" diff "$run" "$other"
+refuse 2 diff "$bin/retnet-ckpt" diff "$run"
+refuse 1 nowhere "$bin/retnet-ckpt" verify nowhere
+refuse 1 nowhere "$bin/retnet-eval" --checkpoint nowhere --data data
+refuse 1 nowhere "$bin/retnet-eval" --checkpoint "$run" --data nowhere
+refuse 2 form "$bin/retnet-eval" --checkpoint "$run" --data data --form chunky
+refuse 1 nowhere "$bin/retnet-generate" --checkpoint nowhere --prompt x
+refuse 2 temperature "$bin/retnet-generate" --checkpoint "$run" --prompt x --temperature -1
+refuse 1 nowhere "$bin/retnet-data" verify nowhere
+finish
