@@ -43,6 +43,17 @@ static inline void test_use_sets(void) {
   test_need("products", getenv("RN_TEST_PRODUCTS"), test_use_products);
 }
 
+/** Products of bf16 from here on, or the end of the process as skipped. */
+static inline void test_use_bf16(void) {
+  rn_err err = {0};
+  const char *lack = NULL;
+  const rn_status status = rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO,
+                                           RETNET__PRECISION__PRECISION_BF16, &lack);
+  if (status == RN_OK && lack == NULL) return;
+  printf("skipped: bf16: %s\n", lack != NULL ? lack : err.text);
+  exit(TEST_SKIPPED);
+}
+
 /** The value of model.products for the provider in use, which a run would choose by itself. */
 static inline const char *test_products_key(void) {
   const char *name = rn_products_table()->name;
