@@ -124,39 +124,56 @@ static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_o
   return rn_run_bring_weights(err, run);
 }
 
+rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, rn_run *run) {
+  if (source->path.text[0] == '\0') return RN_OK;
+  return load(err, run, source->path.text, source->weights_only);
+}
+
 /* A word in place of a path is what a user of other programs would write. */
-static rn_status find_given(rn_err *err, const rn_run *run, const char *key, const char *path,
+static rn_status find_given(rn_err *err, rn_world *world, const char *key, const char *path,
                             rn_path *out) {
   rn_status status = RN_OK;
-  if (rn_world_rank(run->world) == 0 && !rn_file_exists(path)) {
+  if (rn_world_rank(world) == 0 && !rn_file_exists(path)) {
     status = rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s does not exist%s", key, path,
                      strcmp(key, "checkpoint.resume") == 0
                          ? ": auto goes on from the newest checkpoint in run.dir, never starts "
                            "anew, else a checkpoint's path is wanted"
                          : "");
   }
-  RN_TRY(err, rn_agree(err, run->world, status));
-  return rn_checkpoint_find(err, run->world, path, false, true, out);
+  RN_TRY(err, rn_agree(err, world, status));
+  return rn_checkpoint_find(err, world, path, false, true, out);
 }
 
-rn_status rn_checkpoint_resume(rn_err *err, rn_run *run) {
-  const Retnet__Config *c = run->config;
+static rn_status find(rn_err *err, const Retnet__Config *c, rn_world *world,
+                      rn_checkpoint_source *out) {
   const char *resume = c->checkpoint->resume;
   const bool never = strcmp(resume, "never") == 0, own = never || strcmp(resume, "auto") == 0;
-  rn_path found;
-  rn_progress_begin("find checkpoint", run->step);
-  RN_TRY(err, rn_checkpoint_find(err, run->world, c->run->dir, !never, false, &found));
-  if (found.text[0] != '\0' && never) {
+  rn_progress_begin("find checkpoint", 0);
+  RN_TRY(err, rn_checkpoint_find(err, world, c->run->dir, !never, false, &out->path));
+  if (out->path.text[0] != '\0' && never) {
     return rn_fail(err, RN_ERR_USAGE,
                    "checkpoint.resume is never, but %s holds checkpoints: choose another run.dir",
                    c->run->dir);
   }
-  if (found.text[0] != '\0') return load(err, run, found.text, false);
-  if (!own) {
-    RN_TRY(err, find_given(err, run, "checkpoint.resume", resume, &found));
-    return load(err, run, found.text, false);
-  }
+  if (out->path.text[0] != '\0') return RN_OK;
+  if (!own) return find_given(err, world, "checkpoint.resume", resume, &out->path);
   if (c->checkpoint->init_from[0] == '\0') return RN_OK;
-  RN_TRY(err, find_given(err, run, "checkpoint.init_from", c->checkpoint->init_from, &found));
-  return load(err, run, found.text, true);
+  out->weights_only = true;
+  return find_given(err, world, "checkpoint.init_from", c->checkpoint->init_from, &out->path);
+}
+
+rn_status rn_checkpoint_look(rn_err *err, const Retnet__Config *config, rn_world *world,
+                             rn_checkpoint_source *out) {
+  memset(out, 0, sizeof *out);
+  RN_TRY(err, find(err, config, world, out));
+  if (out->path.text[0] == '\0' || out->weights_only) return RN_OK;
+  rn_status status = RN_OK;
+  if (rn_world_rank(world) == 0) {
+    rn_ckpt *ckpt = NULL;
+    status = rn_ckpt_open(err, out->path.text, &ckpt);
+    if (status == RN_OK) rn_choices_read(rn_ckpt_manifest(ckpt), &out->choices);
+    rn_ckpt_close(&ckpt);
+  }
+  RN_TRY(err, rn_agree(err, world, status));
+  return rn_world_broadcast(err, world, &out->choices, sizeof out->choices);
 }

@@ -91,6 +91,21 @@ static rn_status plan_run(rn_err *err, rn_machine machine, rn_run *run) {
   return RN_OK;
 }
 
+/* What a checkpoint has of choices; another chunk needs other work memory, so another plan. */
+static rn_status apply_choices(rn_err *err, rn_machine machine, const rn_choices *choices,
+                               rn_run *run) {
+  const Retnet__Config *c = run->config;
+  int chunk = run->spec.chunk;
+  RN_TRY(err,
+         rn_choices_apply(err, run->world, choices, (rn_choices_now){c, &run->layout}, &chunk));
+  if (chunk == run->spec.chunk) return RN_OK;
+  run->spec.chunk = chunk;
+  rn_plan_destroy(&run->plan);
+  return rn_agree(
+      err, run->world,
+      rn_plan_create(err, c, &run->spec, rn_world_size(run->world), machine, &run->plan));
+}
+
 /* The pieces of this rank's sequences, and the units that are made of them. */
 static rn_status make_bands(rn_err *err, rn_run *run, int most_tokens) {
   const int length = run->config->data->sequence_length, size = run->layout.microbatch;
@@ -254,14 +269,18 @@ static rn_status choose_layers(rn_err *err, rn_run *run) {
 }
 
 /* The grid, and what talks along its axes. */
-static rn_status make_grid(rn_err *err, rn_run *run) {
+static rn_status make_grid(rn_err *err, const rn_choices *choices, rn_run *run) {
   const rn_layout *l = &run->layout;
   RN_TRY(err, rn_grid_create(err, run->world, l->data, l->pipeline, l->sequence, &run->grid));
   run->share = rn_cut(run->config->data->batch_sequences, l->data, rn_grid_data(run->grid));
   RN_TRY(err, choose_layers(err, run));
   if (l->pipeline > 1) RN_TRY(err, rn_relay_create(err, run->grid, run->spec.dim, &run->relay));
-  const rn_scan_source_shape scan =
-      rn_shapes_scan(run->config, l, (int)rn_range_count(run->layers));
+  rn_scan_source_shape scan = rn_shapes_scan(run->config, l, (int)rn_range_count(run->layers));
+  if (choices != NULL) {
+    rn_choices_scan(choices, (rn_choices_now){run->config, l},
+                    rn_scan_name(rn_scan_source_choose(&run->spec, scan, l->sequence)),
+                    &scan.wanted);
+  }
   return rn_scan_source_create(err, run->grid, &run->spec, scan, &run->scan);
 }
 
@@ -276,6 +295,11 @@ static rn_status start_comm_thread(rn_err *err, rn_run *run) {
 }
 
 rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *world, rn_run *out) {
+  return rn_run_create_from(err, given, NULL, world, out);
+}
+
+rn_status rn_run_create_from(rn_err *err, const Retnet__Config *given, const rn_choices *choices,
+                             rn_world *world, rn_run *out) {
   rn_machine machine;
   *out = (rn_run){.given = given, .world = world};
   rn_progress_begin("plan", 0);
@@ -285,7 +309,8 @@ rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *worl
   rn_status status;
   if ((status = rn_agree(err, world, plan_run(err, machine, out))) != RN_OK ||
       (status = check_same_data(err, out)) != RN_OK ||
-      (status = rn_agree(err, world, make_grid(err, out))) != RN_OK ||
+      (choices != NULL && (status = apply_choices(err, machine, choices, out)) != RN_OK) ||
+      (status = rn_agree(err, world, make_grid(err, choices, out))) != RN_OK ||
       (status = rn_agree(err, world, make_state(err, out))) != RN_OK ||
       (status = make_weights(err, out)) != RN_OK || (status = make_exchange(err, out)) != RN_OK ||
       (status = start_comm_thread(err, out)) != RN_OK) {

@@ -15,6 +15,7 @@
 #include "proto/config.pb-c.h"
 #include "proto/cut.h"
 #include "trainer/blocks.h"
+#include "trainer/choices.h"
 #include "trainer/effective.h"
 #include "trainer/exchange.h"
 #include "trainer/layout.h"
@@ -73,6 +74,9 @@ typedef struct rn_run {
  * world. Errors: those of the config, the data folder, memory; agreed.
  */
 rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *world, rn_run *out);
+/** The same, with what a checkpoint says of choices where that holds; NULL: rules decide. */
+rn_status rn_run_create_from(rn_err *err, const Retnet__Config *given, const rn_choices *choices,
+                             rn_world *world, rn_run *out);
 /** Collective: over the world; so not to be called after RN_ERR_MPI. */
 void rn_run_destroy(rn_run *run);
 

@@ -91,6 +91,9 @@ static rn_status prepare_folder(rn_err *err, const rn_run *run, const rn_options
   RN_TRY(err,
          rn_ckpt_preflight(err, dir, 3 * rn_spec_parameters(&run->spec) * (int64_t)sizeof(float)));
   rn_decisions_make(run->config, &run->plan, &run->spec, &decisions);
+  if (run->config->parallel->scan == RETNET__SCAN__SCAN_AUTO && run->layout.sequence > 1) {
+    rn_decisions_set(&decisions, "parallel.scan", rn_scan_name(run->scan.algorithm));
+  }
   if (run->config->parallel->comm_thread == RETNET__SWITCH__SWITCH_AUTO) {
     rn_decisions_set(&decisions, "parallel.comm_thread", run->comm_thread != NULL ? "on" : "off");
   }
@@ -98,10 +101,10 @@ static rn_status prepare_folder(rn_err *err, const rn_run *run, const rn_options
   return rn_run_config_write(err, dir, &notes);
 }
 
-static rn_status start(rn_err *err, rn_run *run, const rn_options_places *places,
-                       rn_metrics *metrics) {
+static rn_status start(rn_err *err, const rn_checkpoint_source *source,
+                       const rn_options_places *places, rn_run *run, rn_metrics *metrics) {
   const bool root = rn_world_rank(run->world) == 0;
-  RN_TRY(err, rn_checkpoint_resume(err, run));
+  RN_TRY(err, rn_checkpoint_resume(err, source, run));
   if (run->step >= run->config->train->steps) {
     rn_log_info("already at step %lld", (long long)run->step);
     return RN_OK;
@@ -207,10 +210,12 @@ static rn_status train_steps(rn_err *err, rn_run *run, rn_metrics *metrics, doub
 static rn_status train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
                        rn_world *world, double since_s, rn_train_end *end) {
   rn_run run;
+  rn_checkpoint_source source;
   rn_metrics metrics = {0};
   RN_TRY(err, rn_shm_record_clean(err, world, given->run->dir));
-  RN_TRY(err, rn_run_create(err, given, world, &run));
-  rn_status status = start(err, &run, places, &metrics);
+  RN_TRY(err, rn_checkpoint_look(err, given, world, &source));
+  RN_TRY(err, rn_run_create_from(err, given, &source.choices, world, &run));
+  rn_status status = start(err, &source, places, &run, &metrics);
   if (status == RN_OK && run.step < given->train->steps) {
     status = train_steps(err, &run, &metrics, since_s, end);
   }

@@ -154,7 +154,9 @@ static void save(rn_world *world, rn_run *run) {
 /* The rank's run, fresh or from the newest checkpoint in run.dir. */
 static bool open_run(rn_world *world, Retnet__Config *config, rn_run *run) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
-  return CHECK_OK(&err, rn_checkpoint_resume(&err, run));
+  rn_checkpoint_source source;
+  return CHECK_OK(&err, rn_checkpoint_look(&err, run->config, run->world, &source)) &&
+         CHECK_OK(&err, rn_checkpoint_resume(&err, &source, run));
 }
 
 static void weights_follow_the_oracle(rn_world *world, bool decay_all) {

@@ -1,0 +1,197 @@
+/*
+ * A resumed run keeps what rules had decided and its checkpoint has stored, as long as layout and
+ * keys are the same; else rules decide anew, an explicit key wins, and what the machine lacks is
+ * told. Each of these is printed.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "model/kernel/kernels.h"
+#include "model/kernel/products.h"
+#include "proto/log.h"
+#include "proto/options.h"
+#include "tests/support/check.h"
+#include "tests/support/temp.h"
+#include "trainer/step.h"
+
+enum { TEXT_BYTES = 8192 };
+
+static rn_err err;
+static char printed[TEXT_BYTES];
+
+/* What a checkpoint says of a run, and what another one does with it. */
+typedef struct stored {
+  const char *scan, *products, *kernels;
+  int chunk;
+} stored;
+
+static Retnet__Config *load(const char *more) {
+  char keys[1000];
+  const char *key[30];
+  int count = 0;
+  Retnet__Config *config = NULL;
+  snprintf(keys, sizeof keys,
+           "run.dir=RUN model.layers=1 model.dim=32 model.value_dim=64 model.ffn_dim=48 "
+           "model.heads=2 model.vocab=61 data.sequence_length=128 data.batch_sequences=4 "
+           "parallel.data=1 parallel.threads=1 %s",
+           more);
+  for (char *word = strtok(keys, " "); word != NULL; word = strtok(NULL, " ")) key[count++] = word;
+  if (!CHECK_OK(&err, rn_options_load(&err, NULL, key, count, &config))) exit(check_result());
+  return config;
+}
+
+/* The choices of a checkpoint whose run had these keys, at the layout of `run`. */
+static rn_choices read_stored(Retnet__Config *config, const rn_layout *l, stored s) {
+  Retnet__Manifest manifest = RETNET__MANIFEST__INIT;
+  Retnet__Layout layout = RETNET__LAYOUT__INIT;
+  Retnet__Choices choices = RETNET__CHOICES__INIT;
+  rn_choices out;
+  layout.data = l->data;
+  layout.pipeline = l->pipeline;
+  layout.sequence = l->sequence;
+  layout.segments = l->segments;
+  layout.microbatch = l->microbatch;
+  choices.scan = (char *)s.scan;
+  choices.products = (char *)s.products;
+  choices.kernels = (char *)s.kernels;
+  choices.chunk = s.chunk;
+  manifest.config = config;
+  manifest.layout = &layout;
+  manifest.choices = &choices;
+  rn_choices_read(&manifest, &out);
+  return out;
+}
+
+/* Creates a run with its words in `printed`. */
+static bool create(rn_world *world, Retnet__Config *config, const rn_choices *choices,
+                   rn_run *run) {
+  const char *path = temp_path("printed");
+  fflush(NULL);
+  const int out = dup(1), errors = dup(2), file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+  dup2(file, 1);
+  dup2(file, 2);
+  const rn_status status = rn_run_create_from(&err, config, choices, world, run);
+  fflush(NULL);
+  dup2(out, 1);
+  dup2(errors, 2);
+  const ssize_t bytes = pread(file, printed, sizeof printed - 1, 0);
+  printed[bytes > 0 ? bytes : 0] = '\0';
+  close(out);
+  close(errors);
+  close(file);
+  return CHECK_OK(&err, status);
+}
+
+static void check_printed(rn_world *world, const char *words) {
+  if (rn_world_rank(world) != 0 || words == NULL) return;
+  const bool found =
+      words[0] == '\0' ? strstr(printed, "resume:") == NULL : strstr(printed, words) != NULL;
+  if (!CHECK(found)) fprintf(stderr, "want \"%s\", got \"%s\"\n", words, printed);
+}
+
+/* What rules come to: the layout, and a chunk, a scan and kernels that they do not choose. */
+typedef struct rules {
+  rn_layout layout;
+  int chunk;
+  rn_scan_algorithm scan;
+  stored other;
+} rules;
+
+static rules find_rules(rn_world *world) {
+  rules r = {.chunk = 0};
+  rn_run run;
+  Retnet__Config *config = load("");
+  if (!create(world, config, NULL, &run)) exit(check_result());
+  r.layout = run.layout;
+  r.chunk = run.spec.chunk;
+  r.scan = run.scan.algorithm;
+  r.other = (stored){r.scan == RN_SCAN_CHAIN ? "doubling" : "chain", "openblas", "ref", 16};
+  CHECK(r.chunk != 16);
+  rn_run_destroy(&run);
+  rn_options_free(&config);
+  return r;
+}
+
+/* What happens with `keys` now after `then` at the checkpoint, whose layout may be changed. */
+static void resume(rn_world *world, const rules *r, rn_layout layout, const char *then,
+                   const char *keys, bool keeps_chunk, bool keeps_sets, const char *words) {
+  rn_run run;
+  Retnet__Config *before = load(then), *config = load(keys);
+  const rn_choices choices = read_stored(before, &layout, r->other);
+  if (create(world, config, &choices, &run)) {
+    rn_step_result result;
+    const int given = config->model->chunk;
+    CHECK_EQUAL(run.spec.chunk, given > 0 ? given : keeps_chunk ? 16 : r->chunk);
+    CHECK((strcmp(rn_kernels_table()->name, "ref") == 0) == keeps_sets);
+    if (rn_world_size(world) > 1 && config->parallel->scan == RETNET__SCAN__SCAN_AUTO) {
+      CHECK((run.scan.algorithm != r->scan) == (layout.microbatch == r->layout.microbatch));
+    }
+    check_printed(world, words);
+    CHECK_OK(&err, rn_step(&err, &run, &result));
+    rn_run_destroy(&run);
+  }
+  for (int i = 8; i >= 0 && !rn_kernels_use(i); i--) continue;
+  rn_options_free(&before);
+  rn_options_free(&config);
+}
+
+static void stored_choices_hold(rn_world *world, const rules *r) {
+  resume(world, r, r->layout, "", "", true, true,
+         "the chunk is 16 as in the checkpoint; the rule would take");
+  check_printed(world, "the set of kernels is ref as in the checkpoint");
+  CHECK(rn_world_size(world) == 1 || rn_world_rank(world) != 0 ||
+        strstr(printed, "the scan is") != NULL);
+}
+
+static void another_layout_or_key_asks_the_rule(rn_world *world, const rules *r) {
+  rn_layout other = r->layout;
+  other.microbatch = 1;
+  resume(world, r, other, "", "", false, false, "the rule decides the chunk anew");
+  check_printed(world, "the rule decides the set of kernels anew");
+  resume(world, r, r->layout, "model.chunk=16", "", false, true, "the rule decides the chunk anew");
+  resume(world, r, r->layout, "", "model.chunk=32", true, true, NULL);
+  CHECK(strstr(printed, "chunk") == NULL);
+}
+
+static void what_is_lacking_is_told(rn_world *world, const rules *r) {
+  rules alien = *r;
+  alien.other.kernels = "sve2";
+  resume(world, &alien, r->layout, "", "", true, false, "written with kernels sve2");
+  check_printed(world, "no longer bit for bit");
+}
+
+/* What the rules say themselves is no news. */
+static void the_same_choices_are_silent(rn_world *world, const rules *r) {
+  rn_run run;
+  Retnet__Config *config = load("");
+  const stored own = {rn_scan_name(r->scan), rn_products_table()->name, rn_kernels_table()->name,
+                      r->chunk};
+  const rn_choices choices = read_stored(config, &r->layout, own);
+  if (create(world, config, &choices, &run)) {
+    check_printed(world, "");
+    rn_run_destroy(&run);
+  }
+  rn_options_free(&config);
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  if (rn_world_start(&err, &argc, &argv, &world) != RN_OK) return 1;
+  rn_log_setup(rn_world_rank(world) != 0, false);
+  const rules r = find_rules(world);
+  if (strcmp(rn_kernels_table()->name, "ref") == 0) {
+    printf("skipped: this CPU has no kernels but ref\n");
+    rn_world_finish(&world, RN_OK, &err);
+    return 77;
+  }
+  the_same_choices_are_silent(world, &r);
+  stored_choices_hold(world, &r);
+  another_layout_or_key_asks_the_rule(world, &r);
+  what_is_lacking_is_told(world, &r);
+  int64_t failed = check_result();
+  rn_world_max(&err, world, &failed, 1);
+  rn_world_finish(&world, RN_OK, &err);
+  return (int)failed;
+}
