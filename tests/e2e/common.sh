@@ -51,6 +51,11 @@ must_train() { # must_train NP DIR KEY=VALUE...
   train "$@" || fail "$2: $(tail -n 3 "$2.log")"
 }
 
+# Two ranks with a command each: "${mpmd[@]}" COMMAND... + COMMAND...
+# shellcheck disable=SC2034
+mpmd=(mpirun -n 2 --oversubscribe --bind-to none bash
+  "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/mpmd.sh")
+
 refuse() { # refuse CODE WORD COMMAND...
   local code=$1 word=$2 got=0
   shift 2

@@ -42,12 +42,12 @@ case $case in
     # Ranks that were started with other files or keys are caught, whatever the files are.
     sed 's/steps: 4/steps: 5/' run.yaml >other.yaml
     cp run.yaml copy.yaml
-    refuse 1 'not that of rank 0' mpirun --oversubscribe -n 1 "$bin/retnet-train" run.yaml : \
-      -n 1 "$bin/retnet-train" other.yaml
-    refuse 1 'not that of rank 0' mpirun --oversubscribe -n 1 "$bin/retnet-train" run.yaml : \
-      -n 1 "$bin/retnet-train" run.yaml -s train.steps=5
-    mpirun --oversubscribe -n 1 "$bin/retnet-train" run.yaml -s run.dir=copy : \
-      -n 1 "$bin/retnet-train" copy.yaml -s run.dir=copy >log 2>&1 || fail "a copy: $(cat log)"
+    refuse 1 'not that of rank 0' "${mpmd[@]}" "$bin/retnet-train" run.yaml + \
+      "$bin/retnet-train" other.yaml
+    refuse 1 'not that of rank 0' "${mpmd[@]}" "$bin/retnet-train" run.yaml + \
+      "$bin/retnet-train" run.yaml -s train.steps=5
+    "${mpmd[@]}" "$bin/retnet-train" run.yaml -s run.dir=copy + \
+      "$bin/retnet-train" copy.yaml -s run.dir=copy >log 2>&1 || fail "a copy: $(cat log)"
     # What has no name or no sense is refused by its key.
     new=("$bin/retnet-train" run.yaml -s run.dir=new)
     refuse 2 run.dir "$bin/retnet-train" run.yaml -s run.dir=

@@ -159,7 +159,7 @@ case $case in
     grep -q 'unset OPENBLAS_CORETYPE' slow.log || fail "a slow core type is not named: $(cat slow.log)"
     OMPI_COMM_WORLD_SIZE=4 "${one[0]}" --help >/dev/null || fail '--help minds the launch'
     RETNET_FAULT=mpi.level:1 refuse_once 1 'parallel.comm_thread' "${one[@]}" -s parallel.comm_thread=on
-    refuse_once 1 'configuration' mpirun --oversubscribe -n 1 "${one[@]}" : -n 1 "${one[@]}" -s run.seed=2
+    refuse_once 1 'configuration' "${mpmd[@]}" "${one[@]}" + "${one[@]}" -s run.seed=2
     ;;
   binding)
     # Threads that mpirun binds to one core: told, with the mend; what it was told to leave alone is not.
