@@ -15,13 +15,14 @@ case "${1:-}" in
 esac
 
 rn_install "${all:-build}"
+[ -z "$all" ] || rn_install_slurm
 rn_build release
 rn_say "Tests (release)"
 (cd "$RN_ROOT" && ctest --preset release)
 [ -n "$all" ] || exit 0
 
 rn_say "Scripts and format"
-(cd "$RN_ROOT" && shellcheck -x jobs/env jobs/*.sh .ci/run tests/e2e/*.sh)
+(cd "$RN_ROOT" && shellcheck -x jobs/env jobs/*.sh jobs/*.sbatch .ci/run tests/*/*.sh)
 (cd "$RN_ROOT" && git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror)
 
 rn_build clang

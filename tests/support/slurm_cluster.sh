@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# Runs a command on a real SLURM cluster of virtual nodes that lives on this machine, as long as the
+# command does. usage: slurm_cluster.sh DIR NODES COMMAND...
+#
+# DIR     empty folder for configuration, logs and state
+# NODES   n1, n2, ... of two CPUs each: a slurmd with its own host name and its own /dev/shm, so that
+#         MPI sees as many hosts
+# Exit:   the command's; 77 where this machine cannot hold such a cluster, with the reason on stdout
+#
+# Everything runs in mount, host name and process namespaces of its own: /etc/hosts is changed for
+# these processes only, and the kernel ends the last daemon when this script ends, however it ends.
+# Neither systemd nor cgroups are needed. The command finds the cluster by SLURM_CONF.
+set -euo pipefail
+
+skip() {
+  echo "skipped: $*"
+  exit 77
+}
+
+if [ -z "${RN_SLURM_INSIDE:-}" ]; then
+  [ "$(id -u)" = 0 ] || skip 'virtual nodes of SLURM need root'
+  PATH=$PATH:/usr/sbin:/sbin
+  for program in munged slurmctld slurmd sbatch srun setpriv unshare; do
+    command -v "$program" >/dev/null || skip "no $program here (jobs/check.sh --all installs SLURM)"
+  done
+  spaces=(--mount --uts --ipc --pid --fork --kill-child --mount-proc)
+  unshare "${spaces[@]}" true 2>/dev/null || skip 'this machine does not let root make namespaces'
+  RN_SLURM_INSIDE=1 exec unshare "${spaces[@]}" bash "$0" "$@"
+fi
+
+dir=$(realpath "$1") nodes=$2
+shift 2
+export SLURM_CONF=$dir/slurm.conf
+
+# The logs of all daemons, for the reader of a failed test.
+die() {
+  echo "slurm_cluster.sh: $*" >&2
+  tail -n 20 "$dir"/*.log >&2 || true
+  exit 1
+}
+
+# The first of NODES + 1 ports in a row that nobody listens on.
+free_ports() {
+  local base i
+  while :; do
+    base=$((20000 + RANDOM % 10000))
+    for ((i = 0; i <= nodes; i++)); do
+      if (: </dev/tcp/127.0.0.1/$((base + i))) 2>/dev/null; then continue 2; fi
+    done
+    echo "$base"
+    return
+  done
+}
+
+write_configuration() {
+  local port binding=task/none
+  port=$(free_ports)
+  # CPUs of a node are numbered from 0: tasks can be bound where this process may use 0 and 1.
+  if grep -q '^Cpus_allowed_list:[[:space:]]*0-' /proc/self/status; then binding=task/affinity; fi
+  # Timeouts are those of a machine that is much too busy.
+  cat >"$SLURM_CONF" <<CONF
+ClusterName=retnet
+SlurmctldHost=n0(127.0.0.1)
+SlurmctldPort=$port
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket=$dir/munge.socket
+CredType=cred/munge
+StateSaveLocation=$dir/state
+SlurmctldPidFile=$dir/slurmctld.pid
+SlurmctldLogFile=$dir/slurmctld.log
+SlurmdPidFile=$dir/%n.pid
+SlurmdLogFile=$dir/%n.log
+SlurmdSpoolDir=$dir/%n.spool
+TmpFS=$dir/%n.tmp
+ProctrackType=proctrack/linuxproc
+TaskPlugin=$binding
+SwitchType=switch/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SchedulerType=sched/builtin
+SchedulerParameters=sched_interval=1
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
+MpiDefault=none
+JobRequeue=1
+ReturnToService=2
+KillWait=60
+MinJobAge=3600
+MessageTimeout=100
+TCPTimeout=30
+BatchStartTimeout=120
+SlurmctldTimeout=300
+SlurmdTimeout=300
+UnkillableStepTimeout=300
+NodeName=n[1-$nodes] NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=2 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+CONF
+}
+
+start_munge() {
+  mkdir -m 700 "$dir/munge"
+  head -c 1024 /dev/urandom >"$dir/munge/key"
+  chmod 600 "$dir/munge/key"
+  munged --force --socket="$dir/munge.socket" --key-file="$dir/munge/key" \
+    --pid-file="$dir/munge/pid" --seed-file="$dir/munge/seed" --log-file="$dir/munge/log" ||
+    die 'munged does not start'
+}
+
+start_node() { # start_node NAME
+  mkdir "$dir/$1.spool" "$dir/$1.tmp"
+  # shellcheck disable=SC2016
+  unshare --mount --uts bash -c '
+    hostname "$1" && mount -t tmpfs -o size=1g tmpfs /dev/shm && exec slurmd -N "$1" -f "$SLURM_CONF"
+  ' - "$1" || die "$1 does not start"
+}
+
+await_nodes() {
+  local i
+  for ((i = 0; i < 600; i++)); do
+    [ "$(sinfo -h -t idle -o %D 2>/dev/null | head -n 1)" = "$nodes" ] && return
+    sleep 0.2
+  done
+  die "only $(sinfo -h -o '%D nodes are %T,' | tr '\n' ' ') of $nodes"
+}
+
+hostname n0
+{
+  cat /etc/hosts
+  for ((i = 0; i <= nodes; i++)); do echo "127.0.0.1 n$i"; done
+} >"$dir/hosts"
+mount --bind "$dir/hosts" /etc/hosts
+mkdir -p "$dir/state"
+write_configuration
+start_munge
+slurmctld -c -f "$SLURM_CONF" || die 'slurmctld does not start'
+for ((i = 1; i <= nodes; i++)); do start_node "n$i"; done
+await_nodes
+code=0
+"$@" || code=$?
+[ "$code" = 0 ] || tail -n 20 "$dir"/*.log >&2
+exit "$code"
