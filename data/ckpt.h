@@ -127,22 +127,22 @@ bool rn_ckpt_is_step_folder(const char *path);
 rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path);
 
 /**
- * How rn_ckpt_find reports what it passes by, one line without newline; and how sums are verified:
- * `check` is NULL where the caller does it alone.
+ * How rn_ckpt_find reports what it passes by, one line without newline; and how a step folder is
+ * opened and its sums are verified: `open` is NULL where the caller does it alone.
  */
 typedef struct rn_ckpt_notes {
   void (*tell)(void *context, const char *line);
   void *context;
-  rn_status (*check)(void *context, rn_err *err, rn_ckpt *ckpt);
+  rn_status (*open)(void *context, rn_err *err, const char *path, rn_ckpt **out);
 } rn_ckpt_notes;
 
 /**
  * Opens the checkpoint at a path: a step folder, or the newest good one of a run directory.
  *
- * All sums are verified. In a run directory bad ones are told to `notes` and passed by, and renamed
- * step-N.bad when `mark_bad` and a good one was found.
- * Errors: RN_ERR_NOT_FOUND when there is none; RN_ERR_FORMAT when all are damaged; the step
- *         folder's own damage.
+ * All sums are verified. In a run directory bad ones are told to `notes` and passed by. Those whose
+ * content was read and is wrong are renamed step-N.bad when `mark_bad` and a good one was found;
+ * one with a file missing keeps its name. Errors: RN_ERR_NOT_FOUND when there is none;
+ * RN_ERR_FORMAT when all are damaged; the step folder's own damage.
  */
 rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
                        rn_ckpt **out);

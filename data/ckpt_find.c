@@ -8,6 +8,7 @@
 
 #include "data/ckpt.h"
 #include "data/ckpt_name.h"
+#include "proto/fault.h"
 
 static int by_step(const void *a, const void *b) {
   const rn_ckpt_entry *x = a, *y = b;
@@ -36,6 +37,7 @@ rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, in
   const struct dirent *item;
   *out = NULL;
   *count = 0;
+  if (rn_fault_now("ckpt.list")) return RN_OK;
   DIR *folder = opendir(path.text);
   if (folder == NULL && errno == ENOENT) return RN_OK;
   if (folder == NULL) return rn_file_fail(err, "open directory", path.text, errno);
@@ -61,10 +63,9 @@ rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path) {
 static rn_status open_and_check(rn_err *err, const char *path, const rn_ckpt_notes *notes,
                                 rn_ckpt **out) {
   rn_ckpt *ckpt = NULL;
+  if (notes != NULL && notes->open != NULL) return notes->open(notes->context, err, path, out);
   RN_TRY(err, rn_ckpt_open(err, path, &ckpt));
-  const bool alone = notes == NULL || notes->check == NULL;
-  rn_status status =
-      alone ? rn_ckpt_check(err, ckpt, 0, 1) : notes->check(notes->context, err, ckpt);
+  rn_status status = rn_ckpt_check(err, ckpt, 0, 1);
   if (status != RN_OK) {
     rn_ckpt_close(&ckpt);
     return status;
@@ -76,25 +77,32 @@ static rn_status open_and_check(rn_err *err, const char *path, const rn_ckpt_not
 static void pass_by(const rn_ckpt_notes *notes, const rn_ckpt_entry *entry, const rn_err *why) {
   char line[RN_PATH_BYTES + RN_ERR_TEXT_BYTES + 64];
   if (notes == NULL) return;
-  snprintf(line, sizeof line, "checkpoint %s is damaged, the one before it is tried: %s",
-           entry->path.text, why->text);
+  snprintf(line, sizeof line, "checkpoint %s is %s, the one before it is tried: %s",
+           entry->path.text, why->status == RN_ERR_NOT_FOUND ? "not whole" : "damaged", why->text);
   notes->tell(notes->context, line);
 }
 
-/* Those that were passed by; one that cannot be renamed is told and stays, to be passed by again.
+/*
+ * Those whose content is wrong. One with a file missing stays under its name: a file system that is
+ * slow to show files to this host may be why. So does one that cannot be renamed, which is
+ * reported.
  */
-static void set_aside(const rn_ckpt_notes *notes, const rn_ckpt_entry *entries, int count) {
+static void set_aside(const rn_ckpt_notes *notes, const rn_ckpt_entry *entries, const bool *wrong,
+                      int count) {
   for (int i = 0; i < count; i++) {
     rn_err why = {0};
-    if (entries[i].state != RN_CKPT_WHOLE) continue;
+    if (!wrong[i]) continue;
     if (rn_ckpt_mark_bad(&why, entries[i].path.text) == RN_OK || notes == NULL) continue;
     notes->tell(notes->context, why.text);
   }
 }
 
-/* Index of the newest good one, opened; -1 for none. *damaged counts those passed by. */
+/*
+ * Index of the newest good one, opened; -1 for none. *damaged counts those passed by; wrong [count]
+ * tells those whose content was read and is not what was written.
+ */
 static rn_status walk_back(rn_err *err, const rn_ckpt_notes *notes, const rn_ckpt_entry *entries,
-                           int count, int *found, int *damaged, rn_ckpt **out) {
+                           int count, int *found, int *damaged, bool *wrong, rn_ckpt **out) {
   for (int i = count - 1; i >= 0 && *found < 0; i--) {
     rn_err why = {0};
     if (entries[i].state != RN_CKPT_WHOLE) continue;
@@ -103,6 +111,7 @@ static rn_status walk_back(rn_err *err, const rn_ckpt_notes *notes, const rn_ckp
       *found = i;
     } else if (status == RN_ERR_FORMAT || status == RN_ERR_NOT_FOUND) {
       (*damaged)++;
+      wrong[i] = status == RN_ERR_FORMAT;
       pass_by(notes, &entries[i], &why);
     } else {
       return rn_fail(err, status, "%s", why.text);
@@ -117,10 +126,12 @@ static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
   rn_ckpt_entry *entries = NULL;
   int count = 0, found = -1, damaged = 0;
   RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
-  rn_status status = walk_back(err, notes, entries, count, &found, &damaged, out);
-  if (status == RN_OK && found >= 0 && mark_bad) {
-    set_aside(notes, entries + found + 1, count - found - 1);
-  }
+  bool *wrong = calloc((size_t)count + 1, sizeof *wrong);
+  rn_status status = wrong == NULL
+                         ? rn_fail(err, RN_ERR_MEMORY, "out of memory to list %s", run_dir)
+                         : walk_back(err, notes, entries, count, &found, &damaged, wrong, out);
+  if (status == RN_OK && found >= 0 && mark_bad) set_aside(notes, entries, wrong, count);
+  free(wrong);
   free(entries);
   if (status != RN_OK || found >= 0) return status;
   if (damaged == 0) return rn_fail(err, RN_ERR_NOT_FOUND, "%s has no checkpoint", run_dir);

@@ -11,6 +11,7 @@
 #include "data/ckpt_manifest.h"
 #include "data/ckpt_name.h"
 #include "proto/cut.h"
+#include "proto/fault.h"
 
 struct rn_ckpt {
   rn_path path;
@@ -28,6 +29,10 @@ rn_status rn_ckpt_open(rn_err *err, const char *step_path, rn_ckpt **out) {
   rn_ckpt *ckpt = calloc(1, sizeof *ckpt);
   if (ckpt == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory to open %s", step_path);
   rn_path manifest = rn_path_join(step_path, RN_CKPT_MANIFEST_FILE);
+  if (rn_fault_now("ckpt.open")) {
+    free(ckpt);
+    return rn_file_fail(err, "open", manifest.text, errno);
+  }
   snprintf(ckpt->path.text, sizeof ckpt->path.text, "%s", step_path);
   ckpt->part = -1;
   ckpt->held = -1;

@@ -54,7 +54,11 @@ static int error_of(const char *kind) {
   static const struct {
     const char *name;
     int error;
-  } errors[] = {{":EIO", EIO}, {":EDQUOT", EDQUOT}, {":EROFS", EROFS}, {":EFBIG", EFBIG}};
+  } errors[] = {{":EIO", EIO},
+                {":EDQUOT", EDQUOT},
+                {":EROFS", EROFS},
+                {":EFBIG", EFBIG},
+                {":ENOENT", ENOENT}};
   for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
     if (strcmp(kind, errors[i].name) == 0) return errors[i].error;
   }

@@ -3,10 +3,10 @@
  *
  * RETNET_FAULT="site:n[:kind]" strikes at the n-th pass (from 1) of that site, "site:n-m" at passes
  * n to m, "site:n-" at the n-th and all later ones. Kinds: `fail` (the default) lets the caller
- * behave as if its system call had failed with ENOSPC; EIO, EDQUOT, EROFS and EFBIG likewise with
- * that error; `kill` ends the process there and then, as kill -9 does; `stop` suspends it; `loop`
- * keeps the calling thread there for ever; `slow=MS` lets the pass take MS milliseconds longer and
- * succeed. Without the variable a pass costs a look into the environment.
+ * behave as if its system call had failed with ENOSPC; EIO, EDQUOT, EROFS, EFBIG and ENOENT
+ * likewise with that error; `kill` ends the process there and then, as kill -9 does; `stop`
+ * suspends it; `loop` keeps the calling thread there for ever; `slow=MS` lets the pass take MS
+ * milliseconds longer and succeed. Without the variable a pass costs a look into the environment.
  */
 #ifndef RN_PROTO_FAULT_H
 #define RN_PROTO_FAULT_H

@@ -141,7 +141,8 @@ static rn_status find_given(rn_err *err, rn_world *world, const char *key, const
                          : "");
   }
   RN_TRY(err, rn_agree(err, world, status));
-  return rn_checkpoint_find(err, world, path, false, true, out);
+  return rn_checkpoint_find(err, world, path,
+                            (rn_find_how){.must = true, .patience_s = RN_FIND_PATIENCE_S}, out);
 }
 
 static rn_status find(rn_err *err, const Retnet__Config *c, rn_world *world,
@@ -149,7 +150,9 @@ static rn_status find(rn_err *err, const Retnet__Config *c, rn_world *world,
   const char *resume = c->checkpoint->resume;
   const bool never = strcmp(resume, "never") == 0, own = never || strcmp(resume, "auto") == 0;
   rn_progress_begin("find checkpoint", 0);
-  RN_TRY(err, rn_checkpoint_find(err, world, c->run->dir, !never, false, &out->path));
+  RN_TRY(err, rn_checkpoint_find(
+                  err, world, c->run->dir,
+                  (rn_find_how){.mark_bad = !never, .patience_s = RN_FIND_PATIENCE_S}, &out->path));
   if (out->path.text[0] != '\0' && never) {
     return rn_fail(err, RN_ERR_USAGE,
                    "checkpoint.resume is never, but %s holds checkpoints: choose another run.dir",

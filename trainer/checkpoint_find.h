@@ -8,13 +8,26 @@
 #include "data/file.h"
 
 /**
+ * How long ranks wait for what others see: longer than network file systems keep what they know of
+ * a folder (NFS: 60 s).
+ */
+enum { RN_FIND_PATIENCE_S = 75 };
+
+typedef struct rn_find_how {
+  bool mark_bad; /* as of rn_ckpt_find */
+  bool must;     /* that there is none is an error */
+  double patience_s;
+} rn_find_how;
+
+/**
  * As rn_ckpt_find, for all: *out is the folder, empty where there is none and none `must` be.
  *
- * A folder whose files another rank does not see is damaged for all.
- * Collective: over the world. Errors: those of rn_ckpt_find, agreed; a damage is told with the rank
- *             that met it.
+ * A checkpoint that some ranks see and others do not (a shared file system that is slow to show new
+ * files) is not damaged: they wait, and say so. It counts as damaged when a share of it is right
+ * for no rank. Collective: over the world. Errors: those of rn_ckpt_find, agreed; RN_ERR_MISMATCH
+ * naming the rank that does not see, after `patience_s`, what others see; nothing was renamed then.
  */
-rn_status rn_checkpoint_find(rn_err *err, rn_world *world, const char *path, bool mark_bad,
-                             bool must, rn_path *out);
+rn_status rn_checkpoint_find(rn_err *err, rn_world *world, const char *path, rn_find_how how,
+                             rn_path *out);
 
 #endif

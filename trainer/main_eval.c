@@ -122,7 +122,9 @@ static rn_status open_input(rn_err *err, rn_world *world, const options *o, rn_l
                             rn_split *split) {
   rn_path found;
   rn_progress_begin("find checkpoint", 0);
-  RN_TRY(err, rn_checkpoint_find(err, world, o->checkpoint, false, true, &found));
+  RN_TRY(err,
+         rn_checkpoint_find(err, world, o->checkpoint,
+                            (rn_find_how){.must = true, .patience_s = RN_FIND_PATIENCE_S}, &found));
   rn_progress_begin("load checkpoint", 0);
   rn_status status = rn_loaded_open(err, found.text, model);
   if (status == RN_OK) status = rn_split_open(err, o->data, "val", split);

@@ -1,0 +1,121 @@
+/*
+ * A checkpoint that one rank does not see is waited for, and is never renamed: found when the file
+ * system shows it in time, an error that names the rank when it does not. Only what all ranks have
+ * read and found wrong is renamed step-N.bad; one with a file missing for all is passed by.
+ */
+#include "trainer/checkpoint_find.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/ckpt.h"
+#include "tests/support/check.h"
+#include "tests/support/fake_ckpt.h"
+#include "tests/support/temp.h"
+
+static rn_err err;
+static rn_world *world;
+static rn_path run;
+
+/* RETNET_FAULT of one rank; the others have none. */
+static void blind(int rank, const char *order) {
+  unsetenv("RETNET_FAULT");
+  if (rn_world_rank(world) == rank) setenv("RETNET_FAULT", order, 1);
+}
+
+static void make_run(void) {
+  rn_status status = RN_OK;
+  if (rn_world_rank(world) == 0) {
+    run = (rn_path){""};
+    snprintf(run.text, sizeof run.text, "%s", temp_path("run"));
+    for (int step = 10; status == RN_OK && step <= 30; step += 10) {
+      status = fake_save(&err, run.text, step, (uint64_t)step, 2, 2);
+    }
+  }
+  CHECK_OK(&err, rn_agree(&err, world, status));
+  CHECK_OK(&err, rn_world_broadcast(&err, world, &run, sizeof run));
+}
+
+static rn_path step_path(const char *name) {
+  return rn_path_join(rn_path_join(run.text, "checkpoints").text, name);
+}
+
+static rn_status find(double patience_s, rn_path *out) {
+  const rn_find_how how = {.mark_bad = true, .patience_s = patience_s};
+  return rn_checkpoint_find(&err, world, run.text, how, out);
+}
+
+static void is_found(const char *name) {
+  rn_path out;
+  if (!CHECK_OK(&err, find(60, &out))) return;
+  CHECK(strcmp(out.text, step_path(name).text) == 0);
+}
+
+/* Passes of the site that a blind rank fails before it sees: more than one, less than the time. */
+static void what_comes_late_is_found(int rank) {
+  blind(rank, "ckpt.open:1-3:ENOENT");
+  is_found("step-00000030");
+  blind(rank, "ckpt.list:1-3");
+  is_found("step-00000030");
+  CHECK(rn_file_exists(step_path("step-00000030").text));
+}
+
+static void what_never_comes_is_an_error(int rank) {
+  static const char *const orders[] = {"ckpt.open:1-:ENOENT", "ckpt.list:1-"};
+  char words[64];
+  rn_path out;
+  snprintf(words, sizeof words, "rank %d on |does not see", rank);
+  for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+    blind(rank, orders[i]);
+    CHECK_FAILS(&err, RN_ERR_MISMATCH, words, find(0.5, &out));
+    CHECK(rn_file_exists(step_path("step-00000030").text));
+    CHECK(!rn_file_exists(step_path("step-00000030.bad").text));
+  }
+  blind(-1, "");
+  is_found("step-00000030");
+}
+
+static void damage(const char *name) {
+  if (rn_world_rank(world) == 0) {
+    FILE *file = fopen(rn_path_join(step_path(name).text, "part-00001.zst").text, "r+b");
+    if (CHECK(file != NULL)) {
+      for (int i = 0; i < 8; i++) {
+        fseek(file, 20 + 40 * i, SEEK_SET);
+        fputc(0x5a + i, file);
+      }
+      fclose(file);
+    }
+  }
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+}
+
+static void what_is_wrong_is_renamed(void) {
+  blind(-1, "");
+  damage("step-00000030");
+  is_found("step-00000020");
+  CHECK(rn_file_exists(step_path("step-00000030.bad").text));
+  rn_status status = RN_OK;
+  if (rn_world_rank(world) == 0) {
+    status = rn_file_remove_tree(
+        &err, rn_path_join(step_path("step-00000020").text, "part-00000.zst").text);
+  }
+  CHECK_OK(&err, rn_agree(&err, world, status));
+  is_found("step-00000010");
+  CHECK(rn_file_exists(step_path("step-00000020").text));
+}
+
+int main(int argc, char **argv) {
+  rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  if (status != RN_OK) return rn_world_finish(&world, status, &err);
+  make_run();
+  for (int rank = 0; rank < rn_world_size(world) && rn_world_size(world) > 1; rank++) {
+    what_comes_late_is_found(rank);
+    what_never_comes_is_an_error(rank);
+  }
+  what_is_wrong_is_renamed();
+  int64_t failed = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
+  const int result = check_result();
+  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+}
