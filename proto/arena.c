@@ -34,10 +34,11 @@ rn_status rn_arena_create(rn_err *err, size_t size_bytes, rn_arena *out) {
   size_t rounded = rn_arena_round(size_bytes > 0 ? size_bytes : 1);
   out->base = take_zeroed(rounded);
   if (out->base == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY,
-                   "work memory of %zu MiB is not to be had; use more ranks, a smaller "
-                   "parallel.microbatch or a shorter data.sequence_length",
-                   rounded >> 20);
+    return rn_fail(
+        err, RN_ERR_MEMORY,
+        "work memory of %zu MiB is not to be had; use more ranks, a smaller "
+        "parallel.microbatch, or shorter sequences (data.sequence_length, --sequence-length)",
+        rounded >> 20);
   }
   out->size_bytes = rounded;
   return RN_OK;

@@ -12,6 +12,7 @@
 #include "model/param.h"
 #include "proto/arena.h"
 #include "proto/clock.h"
+#include "proto/json.h"
 #include "proto/options.h"
 #include "trainer/bench.h"
 #include "trainer/bench_config.h"
@@ -172,23 +173,25 @@ static void print_json(const bench *b) {
   const double read_s = rn_median(b->read_s, b->rounds), triad_s = rn_median(b->triad_s, b->rounds);
   printf("{\"precision\": \"%s\", \"threads\": %d, \"rounds\": %d, ", b->half ? "bf16" : "fp32",
          b->threads, b->rounds);
-  printf("\"read_bytes_per_s\": %.9g, \"triad_bytes_per_s\": %.9g, \"sweep_bytes\": %.0f, ",
-         sweep_bytes(1) / read_s, sweep_bytes(SWEEP_ARRAYS) / triad_s, sweep_bytes(1));
+  printf("\"read_bytes_per_s\": %s, \"triad_bytes_per_s\": %s, \"sweep_bytes\": %.0f, ",
+         RN_JSON(sweep_bytes(1) / read_s), RN_JSON(sweep_bytes(SWEEP_ARRAYS) / triad_s),
+         sweep_bytes(1));
   printf("\"state_bytes\": %.0f, \"batches\": [", state_bytes(b));
   for (int i = 0; i < BATCHES; i++) {
     const double step_s = rn_median(b->batch_s[i], b->rounds);
-    printf("%s{\"sequences\": %d, \"step_s\": %.9g, \"tokens_per_s\": %.9g, ", i > 0 ? ", " : "",
-           batches[i], step_s, batches[i] / step_s);
-    printf("\"weight_bytes\": %zu, \"share\": %.9g}",
-           rn_decoder_weight_bytes(b->decoder, batches[i]), rn_median(b->share[i], b->rounds));
+    printf("%s{\"sequences\": %d, \"step_s\": %s, \"tokens_per_s\": %s, ", i > 0 ? ", " : "",
+           batches[i], RN_JSON(step_s), RN_JSON(batches[i] / step_s));
+    printf("\"weight_bytes\": %zu, \"share\": %s}", rn_decoder_weight_bytes(b->decoder, batches[i]),
+           RN_JSON(rn_median(b->share[i], b->rounds)));
   }
   printf("], \"positions\": [");
   for (int i = 0; i < PLACES; i++) {
-    printf("%s{\"position\": %lld, \"token_s\": %.9g, \"resident_bytes\": %lld}", i > 0 ? ", " : "",
-           (long long)places[i], rn_median(b->place_s[i], b->rounds), (long long)b->place_bytes[i]);
+    printf("%s{\"position\": %lld, \"token_s\": %s, \"resident_bytes\": %lld}", i > 0 ? ", " : "",
+           (long long)places[i], RN_JSON(rn_median(b->place_s[i], b->rounds)),
+           (long long)b->place_bytes[i]);
   }
-  printf("], \"long_run\": {\"tokens\": %d, \"first_token_s\": %.9g, \"last_token_s\": %.9g, ",
-         LONG * TOKENS, first_s, last_s);
+  printf("], \"long_run\": {\"tokens\": %d, \"first_token_s\": %s, \"last_token_s\": %s, ",
+         LONG * TOKENS, RN_JSON(first_s), RN_JSON(last_s));
   printf("\"grown_bytes\": %lld}}\n", (long long)(b->long_bytes[1] - b->long_bytes[0]));
 }
 

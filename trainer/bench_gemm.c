@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 
+#include "proto/json.h"
 #include "proto/options.h"
 #include "trainer/bench.h"
 #include "trainer/bench_config.h"
@@ -66,16 +67,16 @@ static rn_status add_all(rn_err *err, rn_rate *rate) {
 }
 
 static void print_json(const rn_rate *rate, const char *precision) {
-  printf("{\"ranks\": %d, \"precision\": \"%s\", \"threads\": %d, \"gemm_flops_per_s\": %.9g, ",
+  printf("{\"ranks\": %d, \"precision\": \"%s\", \"threads\": %d, \"gemm_flops_per_s\": %s, ",
          rn_world_size(rate->world), precision, rate->threads,
-         rn_rate_flops_per_s(rate, rn_rate_best(rate)));
+         RN_JSON(rn_rate_flops_per_s(rate, rn_rate_best(rate))));
   printf("\"products\": [");
   for (int i = 0; i < rate->count; i++) {
     const rn_rate_product *p = &rate->product[i];
     printf("%s{\"provider\": \"%s\", \"kind\": \"%s\", \"m\": %d, \"n\": %d, \"k\": %d, ",
            i == 0 ? "" : ", ", p->table->name, p->turned ? "TN" : "NT", p->m, p->n, p->k);
-    printf("\"threads\": %d, \"way\": \"%s\", \"flops_per_s\": %.9g}", p->threads,
-           rn_rate_way_name(p->way), rn_rate_flops_per_s(rate, p));
+    printf("\"threads\": %d, \"way\": \"%s\", \"flops_per_s\": %s}", p->threads,
+           rn_rate_way_name(p->way), RN_JSON(rn_rate_flops_per_s(rate, p)));
   }
   printf("]}\n");
 }

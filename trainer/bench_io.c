@@ -16,6 +16,7 @@
 #include "model/param.h"
 #include "proto/arena.h"
 #include "proto/clock.h"
+#include "proto/json.h"
 #include "proto/options.h"
 #include "proto/random.h"
 #include "trainer/bench.h"
@@ -231,9 +232,10 @@ static void print_json(const bench *b, const thing *things, int count, int round
     const double bytes = (double)bytes_of(b, t);
     printf("%s{\"what\": \"%s\", \"bytes\": %.0f, \"stored_bytes\": %lld, ", i == 0 ? "" : ", ",
            t->what, bytes, (long long)t->stored_bytes);
-    printf("\"ratio\": %.9g, \"write_bytes_per_s\": %.9g, \"read_bytes_per_s\": %.9g}",
-           bytes / (double)t->stored_bytes, ranks * bytes / rn_median(t->write_s, rounds),
-           ranks * bytes / rn_median(t->read_s, rounds));
+    printf("\"ratio\": %s, \"write_bytes_per_s\": %s, \"read_bytes_per_s\": %s}",
+           RN_JSON(bytes / (double)t->stored_bytes),
+           RN_JSON(ranks * bytes / rn_median(t->write_s, rounds)),
+           RN_JSON(ranks * bytes / rn_median(t->read_s, rounds)));
   }
   printf("]}\n");
 }

@@ -12,6 +12,7 @@
 
 #include "proto/arena.h"
 #include "proto/clock.h"
+#include "proto/json.h"
 #include "proto/options.h"
 #include "trainer/bench.h"
 #include "trainer/bench_config.h"
@@ -150,16 +151,16 @@ static rn_status find_limits(rn_err *err, bench *b) {
 /* ---- telling ---- */
 
 static void print_json(const bench *b) {
-  printf("{\"threads\": %d, \"products_flops_per_s\": %.9g, \"cache_bytes_per_s\": %.9g, ",
-         b->threads, b->product_limit, b->cache_limit);
-  printf("\"memory_bytes_per_s\": %.9g, \"read_bytes_per_s\": %.9g, \"kernels\": [",
-         b->memory_limit, b->read_limit);
+  printf("{\"threads\": %d, \"products_flops_per_s\": %s, \"cache_bytes_per_s\": %s, ", b->threads,
+         RN_JSON(b->product_limit), RN_JSON(b->cache_limit));
+  printf("\"memory_bytes_per_s\": %s, \"read_bytes_per_s\": %s, \"kernels\": [",
+         RN_JSON(b->memory_limit), RN_JSON(b->read_limit));
   for (int i = 0; i < b->lines; i++) {
     const line *l = &b->line[i];
-    printf("%s{\"kernel\": \"%s\", \"set\": \"%s\", \"seconds\": %.9g, \"%s\": %.9g, ",
-           i == 0 ? "" : ", ", l->name, l->set, l->call_s,
-           l->products ? "flops_per_s" : "bytes_per_s", l->rate);
-    printf("\"share\": %.9g}", l->rate / *l->limit);
+    printf("%s{\"kernel\": \"%s\", \"set\": \"%s\", \"seconds\": %s, \"%s\": %s, ",
+           i == 0 ? "" : ", ", l->name, l->set, RN_JSON(l->call_s),
+           l->products ? "flops_per_s" : "bytes_per_s", RN_JSON(l->rate));
+    printf("\"share\": %s}", RN_JSON(l->rate / *l->limit));
   }
   printf("]}\n");
 }

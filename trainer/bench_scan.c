@@ -6,6 +6,7 @@
 #include "comm/scan_cost.h"
 #include "proto/arena.h"
 #include "proto/clock.h"
+#include "proto/json.h"
 #include "trainer/bench.h"
 
 enum {
@@ -118,13 +119,15 @@ static void print_table(const bench *b) {
 
 static void print_members(const double *seconds) {
   for (int a = 0; a < ALGORITHMS; a++) {
-    printf("%s\"%s_s\": %.9g", a > 0 ? ", " : "", rn_scan_name((rn_scan_algorithm)a), seconds[a]);
+    printf("%s\"%s_s\": %s", a > 0 ? ", " : "", rn_scan_name((rn_scan_algorithm)a),
+           RN_JSON(seconds[a]));
   }
 }
 
 static void print_json(const bench *b) {
-  printf("{\"ranks\": %d, \"latency_s\": %.9g, \"byte_s\": %.9g, \"combine_byte_s\": %.9g",
-         rn_world_size(b->world), b->cost.latency_s, b->cost.byte_s, b->cost.combine_s);
+  printf("{\"ranks\": %d, \"latency_s\": %s, \"byte_s\": %s, \"combine_byte_s\": %s",
+         rn_world_size(b->world), RN_JSON(b->cost.latency_s), RN_JSON(b->cost.byte_s),
+         RN_JSON(b->cost.combine_s));
   printf(",\n \"states\": [");
   for (int i = 0; i < SIZES; i++) {
     printf("%s\n  {\"bytes\": %lld, \"measured\": {", i > 0 ? "," : "",

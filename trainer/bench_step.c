@@ -15,6 +15,7 @@
 #include "model/kernel/products_replay.h"
 #include "proto/arena.h"
 #include "proto/clock.h"
+#include "proto/json.h"
 #include "proto/options.h"
 #include "trainer/bench.h"
 #include "trainer/bench_config.h"
@@ -216,25 +217,25 @@ static void print_json(const bench *b) {
   const result r = result_of(b);
   char precision[40];
   rn_bench_precision(b->run.config, precision, sizeof precision);
-  printf(
-      "{\"ranks\": %d, \"precision\": \"%s\", \"threads\": %d, \"steps\": %d, \"step_s\": %.9g, ",
-      rn_world_size(b->run.world), precision, b->run.threads, b->count, r.step_s);
-  printf("\"tokens_per_s\": %.9g, \"products_s\": %.9g, \"products_share\": %.9g, ", r.tokens_per_s,
-         r.products_s, r.products_s / r.step_s);
-  printf("\"products\": \"%s\", \"product_calls\": %lld, \"product_flops\": %.9g, ",
-         b->products.table->name, (long long)b->calls, b->flops);
-  printf("\"model_flops_per_s\": %.9g, \"gemm_flops_per_s\": %.9g, \"gemm\": \"%s\", ",
-         r.flops_per_s, r.gemm_flops_per_s, r.gemm);
-  printf("\"gemm_share\": %.9g, \"peak_bytes\": %.0f, ", r.flops_per_s / r.gemm_flops_per_s,
+  printf("{\"ranks\": %d, \"precision\": \"%s\", \"threads\": %d, \"steps\": %d, \"step_s\": %s, ",
+         rn_world_size(b->run.world), precision, b->run.threads, b->count, RN_JSON(r.step_s));
+  printf("\"tokens_per_s\": %s, \"products_s\": %s, \"products_share\": %s, ",
+         RN_JSON(r.tokens_per_s), RN_JSON(r.products_s), RN_JSON(r.products_s / r.step_s));
+  printf("\"products\": \"%s\", \"product_calls\": %lld, \"product_flops\": %s, ",
+         b->products.table->name, (long long)b->calls, RN_JSON(b->flops));
+  printf("\"model_flops_per_s\": %s, \"gemm_flops_per_s\": %s, \"gemm\": \"%s\", ",
+         RN_JSON(r.flops_per_s), RN_JSON(r.gemm_flops_per_s), r.gemm);
+  printf("\"gemm_share\": %s, \"peak_bytes\": %.0f, ", RN_JSON(r.flops_per_s / r.gemm_flops_per_s),
          b->peak_bytes);
-  printf("\"cpu_s\": %.9g, \"scan\": \"%s\", \"scan_wait_s\": %.9g, \"scan_bytes\": %lld, ",
-         b->cpu_all_s, rn_scan_name(b->run.scan.algorithm), r.wait_s, (long long)b->scan_bytes);
+  printf("\"cpu_s\": %s, \"scan\": \"%s\", \"scan_wait_s\": %s, \"scan_bytes\": %lld, ",
+         RN_JSON(b->cpu_all_s), rn_scan_name(b->run.scan.algorithm), RN_JSON(r.wait_s),
+         (long long)b->scan_bytes);
   printf("\"sum_bytes\": %lld, ", (long long)b->sum_bytes);
   printf("\"comm_thread\": %s", b->run.comm_thread != NULL ? "true" : "false");
   if (b->pairs) {
-    printf(", \"pairs\": %d, \"step_without_scan_s\": %.9g, \"scan_cost\": %.9g, ", b->count,
-           r.none_s, r.cost);
-    printf("\"scan_cost_quarters\": [%.9g, %.9g]", r.cost_low, r.cost_high);
+    printf(", \"pairs\": %d, \"step_without_scan_s\": %s, \"scan_cost\": %s, ", b->count,
+           RN_JSON(r.none_s), RN_JSON(r.cost));
+    printf("\"scan_cost_quarters\": [%s, %s]", RN_JSON(r.cost_low), RN_JSON(r.cost_high));
   }
   printf("}\n");
 }

@@ -139,7 +139,10 @@ rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_loaded *model, rn_s
   }
   rn_status status = make_grid(err, &e, world, parallel);
   if (status == RN_OK) {
-    status = rn_agree(err, world, open_evaluator(err, &e, sequence_length, parallel));
+    /* Memory by what there is, however long sequences might be. */
+    const int64_t most = split->tokens - 1;
+    const int length = most < sequence_length ? (int)most : sequence_length;
+    status = rn_agree(err, world, open_evaluator(err, &e, length, parallel));
   }
   if (status == RN_OK) status = start_comm_thread(err, &e, world, parallel);
   const int groups = status == RN_OK ? rn_world_size(world) / rn_grid_sequence_size(e.grid) : 1;

@@ -1,5 +1,6 @@
 #include "trainer/generate.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,31 +122,44 @@ static void close_growing(growing *g) {
   free(g->order);
 }
 
+static bool are_finite(const float *x, int count) {
+  for (int i = 0; i < count; i++) {
+    if (!isfinite(x[i])) return false;
+  }
+  return true;
+}
+
 /* A token for each; texts that end make room. */
-static void draw(growing *g, rn_sampling sampling, uint64_t index, rn_token_visit *visit,
-                 void *self) {
+static rn_status draw(rn_err *err, growing *g, int drawn, rn_sampling sampling, uint64_t index,
+                      rn_token_visit *visit, void *self) {
   int going_on = 0;
   for (int i = 0; i < g->count; i++) {
-    const int vocab = g->model->spec.vocab;
-    const int32_t token =
-        rn_sample(sampling, vocab, g->logits + (int64_t)i * vocab, g->order, index);
+    const float *logits = g->logits + (int64_t)i * g->model->spec.vocab;
+    if (!are_finite(logits, g->model->spec.vocab)) {
+      return rn_fail(err, RN_ERR_FORMAT,
+                     "%s gives no finite numbers for token %llu: the run had diverged; use an "
+                     "earlier checkpoint",
+                     rn_ckpt_path(g->model->ckpt), (unsigned long long)index + 1);
+    }
+    const int32_t token = rn_sample(sampling, drawn, logits, g->order, index);
     if (!visit(self, g->slot[i], token)) continue;
     g->slot[going_on] = g->slot[i];
     g->token[going_on++] = token;
   }
   g->count = going_on;
+  return RN_OK;
 }
 
 rn_status rn_generate(rn_err *err, rn_loaded *model, bool half, const rn_prompt *prompt,
-                      int prompts, int64_t most, rn_sampling sampling, rn_token_visit *visit,
-                      void *self) {
+                      int prompts, int64_t most, int drawn, rn_sampling sampling,
+                      rn_token_visit *visit, void *self) {
   growing g;
   rn_status status = open_growing(err, model, half, prompts, &g);
   if (status == RN_OK && half) rn_decoder_round(g.decoder, model->params);
   if (status == RN_OK) status = take_in_prompts(err, model, prompt, prompts, g.decoder, g.logits);
   for (int64_t i = 0; status == RN_OK && i < most && g.count > 0; i++) {
     if (i > 0) rn_decoder_step(g.decoder, model->params, g.count, g.slot, g.token, g.logits);
-    draw(&g, sampling, (uint64_t)i, visit, self);
+    status = draw(err, &g, drawn, sampling, (uint64_t)i, visit, self);
   }
   close_growing(&g);
   return status;

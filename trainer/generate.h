@@ -20,11 +20,13 @@ typedef struct rn_prompt {
 typedef bool rn_token_visit(void *self, int prompt, int32_t token);
 
 /**
- * Draws up to `most` tokens behind each prompt; with `half` the model's matrices are rounded to
- * bf16 first, and read as such. Errors: RN_ERR_MEMORY.
+ * Draws up to `most` tokens behind each prompt, of 0 .. drawn - 1 alone: a model's vocabulary may
+ * be larger than its tokenizer's, and the ids beyond stand for nothing. With `half` the model's
+ * matrices are rounded to bf16 first, and read as such. Errors: RN_ERR_MEMORY; RN_ERR_FORMAT where
+ * the model gives no finite numbers.
  */
 rn_status rn_generate(rn_err *err, rn_loaded *model, bool half, const rn_prompt *prompt,
-                      int prompts, int64_t most, rn_sampling sampling, rn_token_visit *visit,
-                      void *self);
+                      int prompts, int64_t most, int drawn, rn_sampling sampling,
+                      rn_token_visit *visit, void *self);
 
 #endif

@@ -1,5 +1,6 @@
 #include "trainer/loaded.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "proto/arena.h"
@@ -8,6 +9,23 @@
 static void warn(void *context, const char *line) {
   (void)context;
   rn_log_warn("%s", line);
+}
+
+/* A run that diverges may have been saved; what it gives is no answer, and nobody would see why. */
+static void count_not_finite(rn_loaded *l) {
+  const char *first = NULL;
+  for (int i = 0; i < l->table->count; i++) {
+    const rn_param *p = &l->table->param[i];
+    for (int64_t n = 0; n < p->rows * p->cols; n++) {
+      if (isfinite(l->params[p->offset + n])) continue;
+      if (l->not_finite++ == 0) first = p->name;
+    }
+  }
+  if (first == NULL) return;
+  rn_log_warn(
+      "%s: %lld of %lld weights are not finite numbers, the first in %s: the run had "
+      "diverged; use an earlier checkpoint",
+      rn_ckpt_path(l->ckpt), (long long)l->not_finite, (long long)l->table->total, first);
 }
 
 static rn_status load(rn_err *err, const char *path, rn_loaded *l) {
@@ -23,6 +41,7 @@ static rn_status load(rn_err *err, const char *path, rn_loaded *l) {
     RN_TRY(err, rn_ckpt_read(err, l->ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name, 0,
                              p->rows * p->cols, l->params + p->offset));
   }
+  count_not_finite(l);
   return RN_OK;
 }
 

@@ -11,12 +11,14 @@ typedef struct rn_loaded {
   const Retnet__Manifest *manifest; /* the checkpoint's */
   rn_spec spec;
   rn_param_table *table;
-  float *params; /* [table->total] */
+  float *params;      /* [table->total] */
+  int64_t not_finite; /* weights that are NaN or infinite: a model that has diverged */
 } rn_loaded;
 
 /**
  * Loads the whole model of a step folder or of a run directory's newest good checkpoint.
  * Errors: RN_ERR_NOT_FOUND, RN_ERR_FORMAT naming the checkpoint. Damaged ones are only passed by.
+ * A warning tells of weights that are no finite numbers.
  */
 rn_status rn_loaded_open(rn_err *err, const char *path, rn_loaded *out);
 void rn_loaded_close(rn_loaded *loaded);

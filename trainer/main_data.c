@@ -6,6 +6,7 @@
 
 #include "data/build.h"
 #include "data/split.h"
+#include "data/tokenizer.h"
 #include "proto/commands.h"
 #include "proto/log.h"
 #include "proto/version.h"
@@ -168,6 +169,14 @@ static rn_status cat(rn_err *err, const rn_words *words) {
   rn_split split;
   int64_t from = 0, to = 0;
   RN_TRY(err, rn_split_open(err, words->word[0], "train", &split));
+  const Retnet__ShardHeader *header = rn_split_header(&split);
+  if (given.text && strcmp(header->tokenizer, rn_tokenizer_kind().tokenizer) != 0) {
+    const rn_status status =
+        rn_fail(err, RN_ERR_USAGE, "%s: tokens of the tokenizer %s, --text knows only %s",
+                words->word[0], header->tokenizer, rn_tokenizer_kind().tokenizer);
+    rn_split_close(&split);
+    return status;
+  }
   rn_status status = read_range(err, split.tokens, &from, &to);
   if (status == RN_OK) status = print_tokens(err, &split, from, to, given.text);
   rn_split_close(&split);

@@ -7,6 +7,7 @@
 #include "comm/watchdog.h"
 #include "model/threads.h"
 #include "proto/args.h"
+#include "proto/json.h"
 #include "proto/log.h"
 #include "proto/options.h"
 #include "proto/program.h"
@@ -55,21 +56,18 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
 }
 
 static void print_json(const rn_evaluation *e, const char *form, int64_t step) {
-  printf("{\"loss\": %.17g, \"perplexity\": %.17g, ", e->loss, exp(e->loss));
-  if (isfinite(e->bits_per_byte)) {
-    printf("\"bits_per_byte\": %.17g, ", e->bits_per_byte);
-  } else {
-    printf("\"bits_per_byte\": null, ");
-  }
+  const int64_t longest = e->tokens < e->sequence_length ? e->tokens : e->sequence_length;
+  printf("{\"loss\": %s, \"perplexity\": %s, \"bits_per_byte\": %s, ", RN_JSON_EXACT(e->loss),
+         RN_JSON_EXACT(exp(e->loss)), RN_JSON_EXACT(e->bits_per_byte));
   printf(
       "\"tokens\": %lld, \"sequences\": %lld, \"sequence_length\": %d, \"form\": \"%s\", "
       "\"step\": %lld, \"by_position\": [",
       (long long)e->tokens, (long long)e->sequences, e->sequence_length, form, (long long)step);
   for (int i = 0; i < e->buckets; i++) {
     const int64_t to = (INT64_C(2) << i) - 1;
-    printf("%s{\"from\": %lld, \"to\": %lld, \"loss\": %.17g}", i > 0 ? ", " : "",
-           (long long)((INT64_C(1) << i) - 1),
-           (long long)(to < e->sequence_length ? to : e->sequence_length), e->bucket_loss[i]);
+    printf("%s{\"from\": %lld, \"to\": %lld, \"loss\": %s}", i > 0 ? ", " : "",
+           (long long)((INT64_C(1) << i) - 1), (long long)(to < longest ? to : longest),
+           RN_JSON_EXACT(e->bucket_loss[i]));
   }
   printf("]}\n");
 }
@@ -146,6 +144,10 @@ static rn_status evaluate(rn_err *err, rn_world *world, const options *o,
                            ? (int)o->sequence_length
                            : rn_ckpt_config(model.manifest)->data->sequence_length;
     status = rn_evaluate(err, world, &model, &split, (rn_form)form, length, parallel, &e);
+  }
+  if (status == RN_OK && !isfinite(e.loss)) {
+    rn_log_warn("the loss is not a finite number: the model of step %lld has diverged",
+                (long long)model.manifest->step);
   }
   if (status == RN_OK && rn_world_rank(world) == 0) {
     (o->json ? print_json : print_table)(&e, forms[form], model.manifest->step);

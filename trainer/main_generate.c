@@ -132,13 +132,26 @@ static rn_status generate(rn_err *err, rn_loaded *model, output *out) {
   if (out->at_once) fwrite(first->prompt.byte, 1, first->prompt.count, stdout);
   rn_status status = tokens_of(err, &out->texts, &token, &prompt);
   if (status == RN_OK) {
-    status = rn_generate(err, model, o->half == 1, prompt, out->texts.count, o->tokens, sampling,
-                         take_token, out);
+    status = rn_generate(err, model, o->half == 1, prompt, out->texts.count, o->tokens,
+                         RN_BYTES_VOCABULARY, sampling, take_token, out);
   }
   if (status == RN_OK && out->full) status = rn_fail(err, RN_ERR_MEMORY, "no memory for the text");
   free(token);
   free(prompt);
   return status;
+}
+
+/* Prompts and texts are bytes. */
+static rn_status check_tokenizer(rn_err *err, const options *o, const rn_loaded *model) {
+  const char *name = model->manifest->vocabulary->tokenizer;
+  const char *bytes = rn_tokenizer_kind().tokenizer;
+  if (model->spec.vocab >= RN_BYTES_VOCABULARY && (name == NULL || strcmp(name, bytes) == 0)) {
+    return RN_OK;
+  }
+  return rn_fail(
+      err, RN_ERR_USAGE,
+      "%s: a model of %d tokens of the tokenizer %s; this version generates only with %s",
+      o->checkpoint, model->spec.vocab, name != NULL ? name : "unknown", bytes);
 }
 
 static rn_status run(rn_err *err, const options *o) {
@@ -147,9 +160,7 @@ static rn_status run(rn_err *err, const options *o) {
   rn_threads_start(omp_get_max_threads());
   rn_status status = read_prompts(err, o, &out.texts);
   if (status == RN_OK) status = rn_loaded_open(err, o->checkpoint, &model);
-  if (status == RN_OK && model.spec.vocab < RN_BYTES_VOCABULARY) {
-    status = rn_fail(err, RN_ERR_USAGE, "%s: not a model of bytes", o->checkpoint);
-  }
+  if (status == RN_OK) status = check_tokenizer(err, o, &model);
   if (status == RN_OK) status = generate(err, &model, &out);
   if (status == RN_OK && o->json) rn_texts_print_json(&out.texts);
   if (status == RN_OK && !o->json && !out.at_once) rn_texts_print(&out.texts);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/file.h"
+#include "data/stream.h"
 #include "trainer/utf8.h"
 
 /* ---- prompts ---- */
@@ -30,7 +30,7 @@ static const size_t most_file_bytes = (size_t)1 << 32;
 rn_status rn_texts_add_file(rn_err *err, rn_texts *texts, const char *path) {
   void *file = NULL;
   size_t bytes = 0;
-  RN_TRY(err, rn_file_load(err, path, most_file_bytes, &file, &bytes));
+  RN_TRY(err, rn_stream_load(err, path, most_file_bytes, &file, &bytes));
   rn_status status = rn_texts_add(err, texts, file, bytes);
   free(file);
   return status;
@@ -39,7 +39,7 @@ rn_status rn_texts_add_file(rn_err *err, rn_texts *texts, const char *path) {
 rn_status rn_texts_add_lines(rn_err *err, rn_texts *texts, const char *path) {
   void *file = NULL;
   size_t bytes = 0;
-  RN_TRY(err, rn_file_load(err, path, most_file_bytes, &file, &bytes));
+  RN_TRY(err, rn_stream_load(err, path, most_file_bytes, &file, &bytes));
   const char *line = file, *end = line + bytes;
   rn_status status = RN_OK;
   while (status == RN_OK && line < end) {
