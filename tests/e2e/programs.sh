@@ -94,7 +94,9 @@ case $case in
     RETNET_FAULT=ckpt.write:2 must_train 2 missed "${often[@]}"
     grep -q 'is not saved' missed.log || fail "a save that failed is not told: $(cat missed.log)"
     same_content missed beside
-    RETNET_FAULT=ckpt.rename:3:kill train 2 killed "${sequence[@]}" train.steps=40 || true
+    if RETNET_FAULT=ckpt.rename:3:kill train 2 killed "${sequence[@]}" train.steps=40; then
+      fail 'the fault did not strike'
+    fi
     must_train 2 killed "${sequence[@]}" train.steps=40
     same_run whole killed
     newest=whole/checkpoints/step-00000040
@@ -200,6 +202,7 @@ case $case in
       echo "$most"
     }
     few=$(peak 1000) many=$(peak 30000)
+    [ "$few" -gt 0 ] || fail 'the memory of a short run was not seen'
     [ "$many" -lt $((few + 1024)) ] || fail "memory grows with tokens: $few and $many KiB"
     "$bin/retnet-ckpt" export run --format torchscale --out model.safetensors >/dev/null
     [ -s model.safetensors ] || fail "no export"

@@ -64,7 +64,7 @@ static result measure_error(golden_meaning m, const double *got, const double *w
 /* In double all arrays are held alike, but for those that were stored rounded. */
 static golden_meaning in_precision(golden_meaning m, golden_precision precision, bool rounded) {
   if (precision == GOLDEN_F32 || m.measure == GOLDEN_EQUAL) return m;
-  m.measure = rounded ? GOLDEN_ULP : GOLDEN_SCALED;
+  m.measure = rounded ? GOLDEN_ULP : GOLDEN_OWN_SIZE;
   m.tolerance = rounded ? 1 : 1e-11;
   return m;
 }
