@@ -4,35 +4,43 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/journal_filter.h"
 #include "model/kernel/kernels.h"
 #include "model/kernel/products.h"
 #include "proto/log.h"
 
-/* Bytes of the leading whole lines whose step is at most `step`. */
-static size_t kept_bytes(const char *text, int64_t step) {
-  size_t kept = 0;
-  for (const char *line = text; *line != '\0';) {
-    const char *end = strchr(line, '\n');
-    long long number = 0;
-    if (end == NULL || sscanf(line, "{\"step\": %lld", &number) != 1 || number > step) break;
-    line = end + 1;
-    kept = (size_t)(line - text);
-  }
-  return kept;
+/* The step of a line of ours, {"step": N, ...; -1 for any other line. */
+static int64_t step_of(const rn_line *line) {
+  const char *text = line->head;
+  char *end;
+  int used = 0;
+  if (sscanf(text, " { \"step\" : %n", &used) != 0 || used == 0) return -1;
+  if (text[used] < '0' || text[used] > '9') return -1;
+  const long long step = strtoll(text + used, &end, 10);
+  return *end == ',' || *end == '}' ? step : -1;
+}
+
+/* A last line without newline: torn while it was written, or only its newline is missing. */
+static bool is_torn(const rn_line *line) {
+  static const char beginning[] = "{\"step\": ";
+  size_t same = sizeof beginning - 1;
+  if (line->head_bytes < same) same = line->head_bytes;
+  const bool ours = memcmp(line->head, beginning, same) == 0;
+  return !line->ended && (line->blank || (ours && !(line->closed && step_of(line) >= 0)));
+}
+
+static bool is_kept(const void *self, const rn_line *line) {
+  const int64_t *step = self;
+  return !is_torn(line) && step_of(line) <= *step;
 }
 
 rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out) {
   const rn_path path = rn_path_join(run_dir, "metrics.jsonl");
-  size_t kept = 0;
-  *out = (rn_metrics){.val_loss = NAN, .loss = NAN};
-  if (rn_file_exists(path.text)) {
-    void *text = NULL;
-    size_t bytes = 0;
-    RN_TRY(err, rn_file_load(err, path.text, (size_t)1 << 34, &text, &bytes));
-    kept = kept_bytes(text, step);
-    free(text);
-  }
-  return rn_journal_open(err, path.text, (int64_t)kept, &out->file);
+  int64_t kept = 0;
+  *out = (rn_metrics){
+      .val_loss = NAN, .loss = NAN, .failures = {.what = "failed writes of metrics.jsonl"}};
+  RN_TRY(err, rn_journal_filter(err, path.text, is_kept, &step, &kept));
+  return rn_journal_open(err, path.text, kept, &out->file);
 }
 
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics) {

@@ -3,6 +3,7 @@
 #define RN_TRAINER_METRICS_H
 
 #include "data/journal.h"
+#include "trainer/repeated.h"
 #include "trainer/run.h"
 #include "trainer/saver.h"
 #include "trainer/step.h"
@@ -13,11 +14,13 @@ typedef struct rn_metrics {
   double total_s;     /* of all steps of this launch */
   double scan_wait_s; /* in all of them, mean of the ranks */
   int64_t steps;
+  rn_repeated failures;  /* lines that could not be written yet */
   double val_loss, loss; /* the last ones; NaN before the first */
 } rn_metrics;
 
 /**
- * Opens RUN/metrics.jsonl, first cutting off lines of later steps than `step` and a torn last line.
+ * Opens RUN/metrics.jsonl, first removing lines of later steps than `step` and a torn last line; a
+ * line that is not ours stays where it is.
  * Errors: RN_ERR_IO naming the file.
  */
 rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out);

@@ -64,6 +64,8 @@ typedef struct rn_run {
   rn_adamw adamw;
   rn_schedule schedule;
 
+  int64_t scan_bytes; /* that this rank has sent for scans, in steps alone */
+
   int64_t step, tokens, next_sequence, updates; /* the state, beside weights and moments */
   int bad_steps;
 } rn_run;

@@ -195,6 +195,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   const Retnet__Data *data = run->config->data;
   const double targets = (double)data->batch_sequences * data->sequence_length;
   const double waited_s = rn_scan_source_wait_s(&run->scan);
+  const int64_t sent_bytes = rn_scan_source_bytes_sent(&run->scan);
   double sums[2];
   rn_span_begin("step");
   rn_span_phase("data");
@@ -202,6 +203,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   RN_TRY(err, rn_agree(err, run->world, read_batch(err, run)));
   rn_span_phase("zero gradients");
   RN_TRY(err, train_batch(err, run, 1 / targets, sums));
+  run->scan_bytes += rn_scan_source_bytes_sent(&run->scan) - sent_bytes;
   if (rn_fault_now("step.loss")) sums[0] = NAN;
   *out = (rn_step_result){.loss = sums[0] / targets,
                           .grad_norm = sqrt(sums[1]),

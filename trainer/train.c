@@ -63,8 +63,7 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
     free(all);
     return status;
   }
-  const double mine[3] = {(double)rn_run_targets(run),
-                          (double)rn_scan_source_bytes_sent(&run->scan),
+  const double mine[3] = {(double)rn_run_targets(run), (double)run->scan_bytes,
                           (double)rn_machine_peak_bytes()};
   int64_t node = 0;
   status = rn_world_largest_node(err, run->world, own_peak_bytes(run), &node);
@@ -157,7 +156,11 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, rn_savi
   if (rn_world_rank(run->world) == 0) {
     rn_err told = {0};
     status = rn_metrics_step(&told, metrics, run, &result, step_s, val_loss);
-    if (status != RN_OK) rn_log_warn("%s", told.text);
+    if (status == RN_OK) {
+      rn_repeated_end(&metrics->failures);
+    } else {
+      rn_repeated_warn(&metrics->failures, "%s", told.text);
+    }
   }
   if (stepped != RN_OK) return stepped;
   RN_TRY(err, last ? rn_saving_last(err, saving) : rn_saving_step(err, saving));
@@ -207,6 +210,20 @@ static rn_status train_steps(rn_err *err, rn_run *run, rn_metrics *metrics, doub
   return status;
 }
 
+/* Lines that could not be written to the end are a failure of the run, if nothing else is. */
+static rn_status close_metrics(rn_err *err, const rn_world *world, rn_metrics *metrics,
+                               rn_status status) {
+  rn_err told = {0};
+  const rn_status closed = rn_metrics_close(&told, metrics);
+  if (status == RN_ERR_MPI) return status;
+  if (status != RN_OK) {
+    if (closed != RN_OK) rn_log_warn("%s", told.text);
+    return status;
+  }
+  *err = told;
+  return rn_agree(err, world, closed);
+}
+
 static rn_status train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
                        rn_world *world, double since_s, rn_train_end *end) {
   rn_run run;
@@ -219,8 +236,7 @@ static rn_status train(rn_err *err, const Retnet__Config *given, const rn_option
   if (status == RN_OK && run.step < given->train->steps) {
     status = train_steps(err, &run, &metrics, since_s, end);
   }
-  rn_err told = {0};
-  if (rn_metrics_close(&told, &metrics) != RN_OK) rn_log_warn("%s", told.text);
+  status = close_metrics(err, world, &metrics, status);
   rn_spans_stop();
   if (status != RN_ERR_MPI) rn_run_destroy(&run);
   return status;

@@ -189,6 +189,25 @@ case $case in
     stop 1 lost
     says lost 'is not saved, and no checkpoint is in lost: cannot make directory'
     ;;
+  metrics)
+    # A line that is not ours costs itself at most: every step is there once, and so are all remarks.
+    ends 0 none run
+    sed -i '3i {"note": "moved to the new queue here"}' run/metrics.jsonl
+    rm -r run/checkpoints/step-00000008
+    echo 'a remark' >>run/metrics.jsonl
+    printf '{"step": 9, "tok' >>run/metrics.jsonl
+    ends 0 none run train.steps=12
+    got=$(sed 's/^{"step": \([0-9]*\),.*/\1/; s/^{"note.*/note/; s/^a .*/remark/' run/metrics.jsonl | tr '\n' ' ')
+    [ "$got" = '1 2 note 3 4 remark 5 6 7 8 9 10 11 12 ' ] || fail "lines after a resume: $got"
+    # Evaluations send states too, which are no part of a step.
+    "$bin/retnet-data" build --out valued --val-fraction 0.1 text.txt >/dev/null
+    for every in 0 2; do
+      must_train 2 "eval$every" parallel.sequence=2 data.dir=valued "train.eval_every=$every"
+    done
+    scanned() { grep -o '"scan_bytes_per_step": [0-9]*' "$1/summary.json"; }
+    [ "$(scanned eval0)" = "$(scanned eval2)" ] || fail "$(scanned eval0), with evaluations $(scanned eval2)"
+    if scanned eval0 | grep -q ' 0$'; then fail 'no states are sent: this test sees nothing'; fi
+    ;;
   *)
     fail "no such case: $case"
     ;;

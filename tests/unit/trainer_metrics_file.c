@@ -1,0 +1,140 @@
+/*
+ * A resume removes from metrics.jsonl the lines of later steps and a torn last line, and nothing
+ * else: lines that are not ours stay where they are, whatever they hold and however long they are.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/support/check.h"
+#include "tests/support/temp.h"
+#include "trainer/metrics.h"
+
+static rn_err *err = &(rn_err){0};
+
+#define STEP(n) "{\"step\": " #n ", \"tokens\": 64}\n"
+#define TEXT(text) (text), sizeof(text) - 1
+
+/* A resume at step 2: the file before and after. */
+typedef struct example {
+  const char *before;
+  size_t before_bytes;
+  const char *after;
+  size_t after_bytes;
+} example;
+
+static const example examples[] = {
+    {TEXT(""), TEXT("")},
+    {TEXT(STEP(1) STEP(2)), TEXT(STEP(1) STEP(2))},
+    {TEXT(STEP(1) STEP(2) STEP(3) STEP(4)), TEXT(STEP(1) STEP(2))},
+    {TEXT(STEP(3)), TEXT("")},
+    {TEXT(STEP(1) "{\"note\": \"moved\"}\n" STEP(2) STEP(3)),
+     TEXT(STEP(1) "{\"note\": \"moved\"}\n" STEP(2))},
+    {TEXT(STEP(1) STEP(2) STEP(3) "a remark\n" STEP(4) "\n" STEP(5)),
+     TEXT(STEP(1) STEP(2) "a remark\n\n")},
+    {TEXT(STEP(1) "\0\0\0\n" STEP(2) "x\0y\n" STEP(3)), TEXT(STEP(1) "\0\0\0\n" STEP(2) "x\0y\n")},
+    {TEXT("{\"step\": 1}\r\n{\"step\": 2}\r\n{\"step\": 3}\r\n"),
+     TEXT("{\"step\": 1}\r\n{\"step\": 2}\r\n")},
+    {TEXT(STEP(1) STEP(1) STEP(2) STEP(2)), TEXT(STEP(1) STEP(1) STEP(2) STEP(2))},
+    {TEXT(STEP(4) STEP(1) STEP(5) STEP(2)), TEXT(STEP(1) STEP(2))},
+    {TEXT("{\"step\":1}\n{ \"step\" : 3 }\n"), TEXT("{\"step\":1}\n{ \"step\" : 3 }\n")},
+    {TEXT("{\"step\":1}\n{ \"step\" : 3}\n"), TEXT("{\"step\":1}\n")},
+    {TEXT("{\"step\": 9.5}\n{\"step\": \"9\"}\n{\"steps\": 9}\n" STEP(2)),
+     TEXT("{\"step\": 9.5}\n{\"step\": \"9\"}\n{\"steps\": 9}\n" STEP(2))},
+    /* The last line has no newline. */
+    {TEXT(STEP(1) "{\"step\": 2, \"tok"), TEXT(STEP(1))},
+    {TEXT(STEP(1) "{\"st"), TEXT(STEP(1))},
+    {TEXT(STEP(1) "{\"step\": 1"), TEXT(STEP(1))},
+    {TEXT(STEP(1) "\0\0\0\0\0"), TEXT(STEP(1))},
+    {TEXT(STEP(1) "{\"step\": 2, \"tokens\": 64}"), TEXT(STEP(1) STEP(2))},
+    {TEXT(STEP(1) "{\"step\": 3, \"tokens\": 64}"), TEXT(STEP(1))},
+    {TEXT(STEP(1) STEP(3) "a remark"), TEXT(STEP(1) "a remark\n")},
+    {TEXT(STEP(1) "a remark"), TEXT(STEP(1) "a remark\n")},
+};
+
+static rn_path path(void) {
+  return rn_path_join(temp_path("run"), "metrics.jsonl");
+}
+
+static bool holds(const char *want, size_t bytes) {
+  void *got = NULL;
+  size_t got_bytes = 0;
+  if (!CHECK_OK(err, rn_file_load(err, path().text, (size_t)1 << 30, &got, &got_bytes)))
+    return false;
+  const bool same = got_bytes == bytes && memcmp(got, want, bytes) == 0;
+  if (!same) fprintf(stderr, "got %zu bytes: %.200s\n", got_bytes, (const char *)got);
+  free(got);
+  return same;
+}
+
+static void resume_at_2(void) {
+  rn_metrics metrics = {0};
+  CHECK_OK(err, rn_metrics_open(err, temp_path("run"), 2, &metrics));
+  CHECK_OK(err, rn_metrics_close(err, &metrics));
+}
+
+static void lines_of_later_steps_go(void) {
+  for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+    const example *e = &examples[i];
+    CHECK_OK(err, rn_file_replace(err, path().text, e->before, e->before_bytes));
+    resume_at_2();
+    if (!CHECK(holds(e->after, e->after_bytes))) fprintf(stderr, "in example %zu\n", i);
+    resume_at_2();
+    CHECK(holds(e->after, e->after_bytes));
+  }
+}
+
+/* Lines around the size of the buffer, and beyond it: each between two of ours. */
+static void long_lines_stay(void) {
+  static const size_t lengths[] = {(1 << 20) - 60, (1 << 20) - 30, 1 << 20, (5 << 20) + 7};
+  const size_t room = (size_t)9 << 20;
+  char *before = malloc(room), *after = malloc(room);
+  size_t had = 0, has = 0;
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+    had += (size_t)sprintf(before + had, STEP(1) STEP(3));
+    has += (size_t)sprintf(after + has, STEP(1));
+    memset(before + had, 'x', lengths[i]);
+    memset(after + has, 'x', lengths[i]);
+    had += lengths[i];
+    has += lengths[i];
+    before[had++] = after[has++] = '\n';
+  }
+  CHECK_OK(err, rn_file_replace(err, path().text, before, had));
+  resume_at_2();
+  CHECK(holds(after, has));
+  free(before);
+  free(after);
+}
+
+/* Only what must be written is: a file that stays as it is, or is shortened, is the same file. */
+static void a_link_stays_one(void) {
+  struct stat info;
+  const rn_path target = rn_path_join(temp_path("run"), "elsewhere");
+  CHECK_OK(err, rn_file_replace(err, target.text, TEXT(STEP(3) "a remark\n" STEP(1))));
+  CHECK_OK(err, rn_file_remove_tree(err, path().text));
+  CHECK(symlink("elsewhere", path().text) == 0);
+  resume_at_2();
+  CHECK(lstat(path().text, &info) == 0 && S_ISLNK(info.st_mode));
+  CHECK(holds(TEXT("a remark\n" STEP(1))));
+}
+
+static void what_is_no_file_is_refused(void) {
+  rn_metrics metrics = {0};
+  CHECK_OK(err, rn_file_remove_tree(err, path().text));
+  CHECK_OK(err, rn_file_make_folder(err, path().text));
+  CHECK_FAILS(err, RN_ERR_FORMAT, "metrics.jsonl|not a regular file",
+              rn_metrics_open(err, temp_path("run"), 2, &metrics));
+}
+
+int main(void) {
+  CHECK_OK(err, rn_file_make_folder(err, temp_path("run")));
+  resume_at_2();
+  CHECK(holds(TEXT("")));
+  lines_of_later_steps_go();
+  long_lines_stay();
+  a_link_stays_one();
+  what_is_no_file_is_refused();
+  return check_result();
+}
