@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "comm/patience.h"
+#include "proto/affinity.h"
 #include "proto/arena.h"
 
 struct rn_comm_thread {
@@ -73,7 +74,7 @@ static rn_status start_thread(rn_err *err, rn_comm_thread *t) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int code = pthread_create(&t->thread, NULL, run, t);
+  const int code = rn_thread_create(&t->thread, run, t);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (code == 0) return RN_OK;
   return rn_fail(err, RN_ERR_LIBRARY,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "comm/mpi_check.h"
+#include "proto/affinity.h"
 #include "proto/arena.h"
 #include "proto/progress.h"
 
@@ -160,7 +161,7 @@ static rn_status start_thread(rn_err *err, rn_watchdog *watchdog) {
   pthread_condattr_destroy(&clock);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int code = pthread_create(&watchdog->thread, NULL, watch, watchdog);
+  const int code = rn_thread_create(&watchdog->thread, watch, watchdog);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   watchdog->running = code == 0;
   if (code == 0) return RN_OK;

@@ -20,6 +20,7 @@
 #include "trainer/bench.h"
 #include "trainer/bench_config.h"
 #include "trainer/bench_rate.h"
+#include "trainer/binding.h"
 #include "trainer/launch.h"
 #include "trainer/step.h"
 
@@ -242,12 +243,13 @@ static void print_json(const bench *b) {
 
 static void print_table(const bench *b) {
   const result r = result_of(b);
-  char scan[120], precision[40], messages[80];
+  char scan[120], precision[40], messages[80], bound[160];
   rn_scan_source_describe(&b->run.scan, scan, sizeof scan);
   rn_launch_describe(b->run.world, b->run.comm_thread, messages, sizeof messages);
   rn_bench_precision(b->run.config, precision, sizeof precision);
-  printf("%d ranks of %d threads, %s, %s; medians of %d\n", rn_world_size(b->run.world),
-         b->run.threads, precision, messages, b->count);
+  rn_binding_describe(bound, sizeof bound);
+  printf("%d ranks of %d threads, %s; %s, %s; medians of %d\n", rn_world_size(b->run.world),
+         b->run.threads, bound, precision, messages, b->count);
   printf("step          %10.1f ms  %8.0f tokens/s, peak memory %.0f MiB a rank\n", 1e3 * r.step_s,
          r.tokens_per_s, b->peak_bytes / (1 << 20));
   printf("processor     %10.1f ms  of all ranks together\n", 1e3 * b->cpu_all_s);

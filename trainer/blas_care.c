@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "model/threads.h"
+#include "proto/affinity.h"
 #include "proto/fault.h"
 #include "proto/log.h"
 
@@ -41,6 +42,7 @@ void rn_blas_care(char **argv) {
   if (getenv(core_key) != NULL || !fell_back()) return;
   setenv(was_key, rn_blas_core(), 1);
   setenv(core_key, fitting_core(), 1);
+  rn_affinity_restore(); /* OMP_PROC_BIND has narrowed the first thread's */
   execv("/proc/self/exe", argv);
   unsetenv(core_key);
 }

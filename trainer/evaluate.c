@@ -97,8 +97,8 @@ static rn_status open_evaluator(rn_err *err, evaluator *e, int length,
 
 static rn_status start_comm_thread(rn_err *err, evaluator *e, rn_world *world,
                                    const Retnet__Parallel *parallel) {
-  RN_TRY(err,
-         rn_launch_comm_thread(err, world, parallel->comm_thread, rn_threads(), &e->comm_thread));
+  RN_TRY(err, rn_launch_comm_thread(err, world, parallel->comm_thread, rn_threads(),
+                                    rn_grid_sequence_size(e->grid) > 1, &e->comm_thread));
   rn_scan_source_use_thread(&e->scan, e->comm_thread);
   e->pipeline.comm_thread = e->comm_thread;
   return RN_OK;

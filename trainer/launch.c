@@ -44,9 +44,10 @@ static rn_status is_free_for_all(rn_err *err, rn_world *world, int threads, bool
 }
 
 rn_status rn_launch_comm_thread(rn_err *err, rn_world *world, Retnet__Switch wanted, int threads,
-                                rn_comm_thread **out) {
+                                bool sends, rn_comm_thread **out) {
   bool start = wanted == RETNET__SWITCH__SWITCH_ON;
   *out = NULL;
+  if (!sends) return RN_OK;
   if (wanted == RETNET__SWITCH__SWITCH_AUTO) {
     RN_TRY(err, is_free_for_all(err, world, threads, &start));
   }
@@ -55,6 +56,8 @@ rn_status rn_launch_comm_thread(rn_err *err, rn_world *world, Retnet__Switch wan
 
 void rn_launch_describe(const rn_world *world, const rn_comm_thread *thread, char *text,
                         size_t bytes) {
-  snprintf(text, bytes, "messages moved by %s, %s",
-           thread != NULL ? "a thread of their own" : "polls", rn_world_level_name(world));
+  const char *how = thread != NULL              ? "messages moved by a thread of their own"
+                    : rn_world_size(world) == 1 ? "no messages"
+                                                : "messages moved by polls";
+  snprintf(text, bytes, "%s, %s", how, rn_world_level_name(world));
 }

@@ -23,14 +23,15 @@ rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *
                     const rn_words *keys, rn_world **out);
 
 /**
- * The communication thread of this rank; *out is NULL where none is to be: the key is off, or it is
- * auto and some rank has no core left over beside its `threads`, or the library does not allow it.
+ * The communication thread of this rank; *out is NULL where none is to be: ranks send each other
+ * nothing while they compute (`sends` false, the same on all), the key is off, or it is auto and
+ * some rank has no core left over beside its `threads`, or the library does not allow it.
  *
  * Collective: over the world. Errors: RN_ERR_LIBRARY naming the key when it is on and cannot be;
  * agreed.
  */
 rn_status rn_launch_comm_thread(rn_err *err, rn_world *world, Retnet__Switch wanted, int threads,
-                                rn_comm_thread **out);
+                                bool sends, rn_comm_thread **out);
 
 /** Who moves messages, and MPI's level, in words: into text [bytes]. */
 void rn_launch_describe(const rn_world *world, const rn_comm_thread *thread, char *text,

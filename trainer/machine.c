@@ -7,6 +7,7 @@
 
 #include "comm/cores.h"
 #include "comm/shared.h"
+#include "trainer/binding.h"
 #include "trainer/core_care.h"
 #include "trainer/thread_limit.h"
 
@@ -44,6 +45,7 @@ rn_status rn_machine_look(rn_err *err, rn_world *world, const Retnet__Config *co
                           rn_machine *out) {
   rn_cores cores;
   RN_TRY(err, rn_cores_look(err, world, &cores));
+  rn_binding_decide(cores, rn_cores_threads(cores, config->parallel->threads));
   int64_t most[] = {-memory_of_node(), rn_machine_resident_bytes(), rn_world_node_ranks(world),
                     -rn_shared_room_bytes()};
   RN_TRY(err, rn_world_max(err, world, most, 4));

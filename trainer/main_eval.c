@@ -13,6 +13,7 @@
 #include "proto/program.h"
 #include "proto/progress.h"
 #include "proto/version.h"
+#include "trainer/binding.h"
 #include "trainer/blas_care.h"
 #include "trainer/checkpoint_find.h"
 #include "trainer/core_care.h"
@@ -108,6 +109,7 @@ static rn_status start_threads(rn_err *err, rn_world *world, int asked) {
   const int threads = rn_cores_threads(cores, asked);
   RN_TRY(err, rn_agree(err, world, rn_thread_limit_check(err, threads)));
   rn_core_care(cores, asked);
+  rn_binding_decide(cores, threads);
   rn_threads_start(threads);
   return RN_OK;
 }

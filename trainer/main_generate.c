@@ -11,6 +11,7 @@
 #include "proto/log.h"
 #include "proto/program.h"
 #include "proto/version.h"
+#include "trainer/binding.h"
 #include "trainer/blas_care.h"
 #include "trainer/generate.h"
 #include "trainer/texts.h"
@@ -154,9 +155,16 @@ static rn_status check_tokenizer(rn_err *err, const options *o, const rn_loaded 
       o->checkpoint, model->spec.vocab, name != NULL ? name : "unknown", bytes);
 }
 
+static void bind_threads(int threads) {
+  rn_mask mask;
+  if (!rn_affinity_launcher(&mask)) return;
+  rn_binding_decide((rn_cores){.cores = rn_mask_count(&mask), .sharing = 1}, threads);
+}
+
 static rn_status run(rn_err *err, const options *o) {
   rn_loaded model = {0};
   output out = {.o = o};
+  bind_threads(omp_get_max_threads());
   rn_threads_start(omp_get_max_threads());
   rn_status status = read_prompts(err, o, &out.texts);
   if (status == RN_OK) status = rn_loaded_open(err, o->checkpoint, &model);

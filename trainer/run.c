@@ -286,8 +286,9 @@ static rn_status make_grid(rn_err *err, const rn_choices *choices, rn_run *run) 
 
 /* Last, when all that it looks after is there. */
 static rn_status start_comm_thread(rn_err *err, rn_run *run) {
-  RN_TRY(err, rn_launch_comm_thread(err, run->world, run->config->parallel->comm_thread,
-                                    run->threads, &run->comm_thread));
+  RN_TRY(err,
+         rn_launch_comm_thread(err, run->world, run->config->parallel->comm_thread, run->threads,
+                               rn_world_size(run->world) > 1, &run->comm_thread));
   rn_scan_source_use_thread(&run->scan, run->comm_thread);
   if (run->relay != NULL) rn_relay_use_thread(run->relay, run->comm_thread);
   run->pipeline.comm_thread = run->exchange.comm_thread = run->comm_thread;

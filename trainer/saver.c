@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "data/ckpt.h"
+#include "proto/affinity.h"
 #include "proto/arena.h"
 #include "proto/clock.h"
 #include "proto/fault.h"
@@ -182,7 +183,7 @@ static void keep_state(rn_saver *s) {
 static void start_writing(rn_saver *s) {
   atomic_store(&s->writing, true);
   s->has_thread = s->copy != NULL;
-  if (s->has_thread && pthread_create(&s->thread, NULL, write_part, s) == 0) return;
+  if (s->has_thread && rn_thread_create(&s->thread, write_part, s) == 0) return;
   s->has_thread = false;
   write_part(s);
 }

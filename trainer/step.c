@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/sampler.h"
+#include "model/threads.h"
 #include "proto/fault.h"
 #include "proto/log.h"
 #include "proto/progress.h"
@@ -197,6 +198,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   const double waited_s = rn_scan_source_wait_s(&run->scan);
   const int64_t sent_bytes = rn_scan_source_bytes_sent(&run->scan);
   double sums[2];
+  rn_threads_keep_bound();
   rn_span_begin("step");
   rn_span_phase("data");
   rn_progress_begin("read data", run->step + 1);

@@ -15,6 +15,7 @@
 #include "proto/log.h"
 #include "proto/progress.h"
 #include "proto/span.h"
+#include "trainer/binding.h"
 #include "trainer/checkpoint.h"
 #include "trainer/launch.h"
 #include "trainer/metrics.h"
@@ -116,18 +117,20 @@ static rn_status start(rn_err *err, const rn_checkpoint_source *source,
   RN_TRY(err, rn_agree(err, run->world, status));
   if (!root) return RN_OK;
   const rn_layout *l = &run->layout;
-  char scan[120], messages[80], weights[60] = "of each rank's own";
+  char scan[120], messages[80], bound[160], weights[60] = "of each rank's own";
   if (run->weights.together > 1) {
     snprintf(weights, sizeof weights, "shared by up to %d ranks of a node", run->weights.together);
   }
   rn_scan_source_describe(&run->scan, scan, sizeof scan);
   rn_launch_describe(run->world, run->comm_thread, messages, sizeof messages);
+  rn_binding_describe(bound, sizeof bound);
   rn_log_info(
       "%lld parameters; grid data %d x pipeline %d x sequence %d, segments %d, micro-batch %d, %d "
-      "threads a rank; weights %s; scan %s, %s; chunk %d, products by %s, kernels %s; from step "
+      "threads a rank, %s; weights %s; scan %s, %s; chunk %d, products by %s, kernels %s; from "
+      "step "
       "%lld",
       (long long)rn_spec_parameters(&run->spec), l->data, l->pipeline, l->sequence, l->segments,
-      l->microbatch, run->threads, weights, scan, messages, run->spec.chunk,
+      l->microbatch, run->threads, bound, weights, scan, messages, run->spec.chunk,
       rn_products_table()->name, rn_kernels_table()->name, (long long)run->step);
   if (run->config->train->eval_every > 0 && !run->has_val) {
     rn_log_warn("%s has no val split: no evaluations", run->config->data->dir);

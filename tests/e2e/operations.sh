@@ -155,10 +155,13 @@ case $case in
     # OpenBLAS on a CPU that it does not know: the programs start anew, once, and say so.
     RETNET_FAULT=blas.core:1 must_train 2 anew train.steps=3
     [ "$(grep -c 'started anew' anew.log)" = 1 ] || fail "not told once: $(cat anew.log)"
+    # One rank sends nothing: it starts no thread for messages, though it be asked for one.
+    must_train 1 alone train.steps=1 parallel.comm_thread=on
+    grep -q ', no messages, MPI_' alone.log || fail "messages of one rank: $(cat alone.log)"
     OPENBLAS_CORETYPE=Prescott must_train 1 slow train.steps=3
     grep -q 'unset OPENBLAS_CORETYPE' slow.log || fail "a slow core type is not named: $(cat slow.log)"
     OMPI_COMM_WORLD_SIZE=4 "${one[0]}" --help >/dev/null || fail '--help minds the launch'
-    RETNET_FAULT=mpi.level:1 refuse_once 1 'parallel.comm_thread' "${one[@]}" -s parallel.comm_thread=on
+    RETNET_FAULT=mpi.level:1 refuse_once 1 'parallel.comm_thread' "${launch[@]}" "${one[@]}" -s parallel.comm_thread=on
     refuse_once 1 'configuration' "${mpmd[@]}" "${one[@]}" + "${one[@]}" -s run.seed=2
     ;;
   binding)
@@ -169,6 +172,25 @@ case $case in
     mpirun -n 1 --bind-to core "$bin/retnet-train" run.yaml -s run.dir=bound -s train.steps=1 \
       -s parallel.threads=2 >bound.log 2>&1 || fail "bound: $(tail -n 3 bound.log)"
     grep -q -- '--bind-to none' bound.log || fail "a binding is not named: $(cat bound.log)"
+    # Two threads have a core each: by default, and where OpenMP binds them, although the kernels of
+    # OpenBLAS had to be chosen anew.
+    spread() { # spread NAME VARIABLE=VALUE...: a run of two threads, and the cores they are bound to
+      env "${@:2}" "$bin/retnet-train" run.yaml -s run.dir="$1" -s parallel.threads=2 >"$1.log" 2>&1 &
+      pid=$!
+      reach "$1" 3
+      cores=$(cat /proc/"$pid"/task/*/status | sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\)$/\1/p' |
+        sort -u | wc -l)
+      kill -TERM "$pid"
+      ended 0 "$1"
+      [ "$cores" = 2 ] || fail "two threads of $1 are bound to $cores cores"
+    }
+    spread default
+    grep -q 'bound to cores' default.log || fail "where threads are is not told: $(cat default.log)"
+    spread close OMP_PROC_BIND=close OMP_NUM_THREADS=2
+    grep -q 'placed by OMP_PROC_BIND=close' close.log || fail "who places threads is not told: $(cat close.log)"
+    spread forced OMP_PROC_BIND=close OMP_NUM_THREADS=2 RETNET_FAULT=blas.core:1
+    must_train 2 shared train.steps=1 parallel.threads=2
+    grep -q 'not bound: 2 ranks share' shared.log || fail "ranks that share cores: $(cat shared.log)"
     ;;
   *)
     fail "no such case: $case"

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "proto/affinity.h"
 #include "tests/support/check.h"
 
 static rn_err err;
@@ -58,6 +59,9 @@ static void sharing_is_by_mask(rn_world *world) {
   CPU_ZERO(&one);
   CPU_SET(nth_core(&all, rank % count), &one);
   CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
+  CHECK_OK(&err, rn_cores_look(&err, world, &cores));
+  CHECK_EQUAL(cores.cores, count); /* what the launcher left, whoever narrows it afterwards */
+  rn_affinity_remember();
   CHECK_OK(&err, rn_cores_look(&err, world, &cores));
   CHECK_EQUAL(cores.cores, 1);
   CHECK_EQUAL(cores.ranks, size);

@@ -1,0 +1,137 @@
+/*
+ * Threads get cores of their own: the ones they run on where those are free, no two on one physical
+ * core while another is idle, none outside of what the launcher left. Cores are told as a list.
+ */
+#include "proto/affinity.h"
+
+#include <string.h>
+
+#include "tests/support/check.h"
+
+enum { CORES = 16, MOST_THREADS = 16 };
+
+static int sibling[RN_MASK_CORES];
+
+/* Cores c and c + apart are one physical core; 0: each is its own. */
+static void set_topology(int apart) {
+  for (int c = 0; c < RN_MASK_CORES; c++) {
+    sibling[c] = apart > 0 && c % (2 * apart) >= apart ? c - apart : c;
+  }
+}
+
+static rn_mask mask_of(int first, int last) {
+  rn_mask mask = {0};
+  for (int c = first; c <= last; c++) rn_mask_add(&mask, c);
+  return mask;
+}
+
+static void text_is(const rn_mask *mask, const char *want) {
+  char text[64];
+  rn_mask_text(mask, text, sizeof text);
+  if (!CHECK(strcmp(text, want) == 0)) check_that(false, text, __FILE__, __LINE__);
+}
+
+static void cores_are_told_as_a_list(void) {
+  rn_mask mask = {0};
+  char small[6];
+  text_is(&mask, "");
+  rn_mask_add(&mask, 5);
+  text_is(&mask, "5");
+  for (int c = 0; c < 3; c++) rn_mask_add(&mask, c);
+  rn_mask_add(&mask, RN_MASK_CORES - 1);
+  text_is(&mask, "0-2,5,8191");
+  rn_mask_text(&mask, small, sizeof small);
+  CHECK(strcmp(small, "0-2,5") == 0);
+}
+
+/* The properties of any assignment; `shared`: physical cores with two threads. */
+static void check_cores(const rn_mask *mask, const int *core, int threads, int shared) {
+  rn_mask taken = {0}, busy = {0};
+  int twice = 0;
+  for (int t = 0; t < threads; t++) {
+    CHECK(rn_mask_has(mask, core[t]) && !rn_mask_has(&taken, core[t]));
+    twice += rn_mask_has(&busy, sibling[core[t]]);
+    rn_mask_add(&taken, core[t]);
+    rn_mask_add(&busy, sibling[core[t]]);
+  }
+  CHECK_EQUAL(twice, shared);
+}
+
+static void no_two_share_while_one_is_idle(void) {
+  static const int aparts[] = {0, 1, 8};
+  int running[MOST_THREADS], core[MOST_THREADS];
+  const rn_mask mask = mask_of(0, CORES - 1);
+  for (int a = 0; a < 3; a++) {
+    set_topology(aparts[a]);
+    const int physical = aparts[a] == 0 ? CORES : CORES / 2;
+    for (int threads = 1; threads <= CORES; threads++) {
+      for (int kind = 0; kind < 3; kind++) {
+        for (int t = 0; t < threads; t++) running[t] = kind == 0 ? -1 : kind == 1 ? 3 : 15 - t;
+        CHECK(rn_affinity_assign(&mask, sibling, running, threads, core));
+        check_cores(&mask, core, threads, threads > physical ? threads - physical : 0);
+      }
+    }
+  }
+}
+
+static void a_thread_stays_where_it_runs(void) {
+  const int running[] = {6, 9, 6, 200}, want_first = 6, want_second = 9;
+  int core[4];
+  const rn_mask mask = mask_of(4, 11);
+  set_topology(0);
+  CHECK(rn_affinity_assign(&mask, sibling, running, 4, core));
+  CHECK_EQUAL(core[0], want_first);
+  CHECK_EQUAL(core[1], want_second);
+  check_cores(&mask, core, 4, 0);
+}
+
+static void too_few_cores_are_no_assignment(void) {
+  const int running[] = {0, 1, 2};
+  int core[3];
+  const rn_mask mask = mask_of(0, 1);
+  CHECK(!rn_affinity_assign(&mask, sibling, running, 3, core));
+  CHECK(rn_affinity_assign(&mask, sibling, running, 2, core));
+}
+
+static void *note_mask(void *mask) {
+  sched_getaffinity(0, RN_MASK_BYTES, ((rn_mask *)mask)->set);
+  return NULL;
+}
+
+/* A thread beside the computing ones runs on what they leave, or anywhere if they leave nothing. */
+static void check_helper(const rn_mask *claimed, const rn_mask *want) {
+  pthread_t thread;
+  rn_mask got = {0};
+  rn_affinity_claim(claimed);
+  if (!CHECK_EQUAL(rn_thread_create(&thread, note_mask, &got), 0)) return;
+  pthread_join(thread, NULL);
+  CHECK(memcmp(&got, want, sizeof got) == 0);
+  rn_affinity_claim(NULL);
+}
+
+static void other_threads_run_elsewhere(void) {
+  rn_mask all, one = {0}, rest = {0};
+  int first = 0;
+  CHECK(rn_affinity_launcher(&all) && rn_mask_count(&all) > 0);
+  while (!rn_mask_has(&all, first)) first++;
+  rn_mask_add(&one, first);
+  for (int c = first + 1; c < RN_MASK_CORES; c++) {
+    if (rn_mask_has(&all, c)) rn_mask_add(&rest, c);
+  }
+  sched_setaffinity(0, RN_MASK_BYTES, one.set); /* as a bound thread that makes another */
+  check_helper(&one, rn_mask_count(&rest) > 0 ? &rest : &all);
+  check_helper(&all, &all);
+  check_helper(NULL, &all);
+  rn_affinity_restore();
+  CHECK_EQUAL(sched_getaffinity(0, RN_MASK_BYTES, rest.set), 0);
+  CHECK(memcmp(&rest, &all, sizeof all) == 0);
+}
+
+int main(void) {
+  cores_are_told_as_a_list();
+  no_two_share_while_one_is_idle();
+  a_thread_stays_where_it_runs();
+  too_few_cores_are_no_assignment();
+  other_threads_run_elsewhere();
+  return check_result();
+}
