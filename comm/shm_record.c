@@ -131,11 +131,15 @@ rn_status rn_shm_record_write(rn_err *err, rn_world *world, const char *run_dir)
 static rn_status load(rn_err *err, const char *path, char **text, int64_t *bytes) {
   struct stat about;
   *bytes = 0;
-  if (stat(path, &about) != 0 && errno == ENOENT) return RN_OK;
+  if (stat(path, &about) != 0) {
+    if (errno == ENOENT) return RN_OK;
+    return rn_fail(err, RN_ERR_IO, "run.dir cannot be used: %s: %s", path, strerror(errno));
+  }
   FILE *file = fopen(path, "r");
   if (file == NULL || fstat(fileno(file), &about) != 0 || about.st_size > MAX_RECORD_BYTES) {
     if (file != NULL) fclose(file);
-    return rn_fail(err, RN_ERR_IO, "%s cannot be read. Remove it if no run of it is alive", path);
+    return rn_fail(err, RN_ERR_IO, "%s cannot be read: %s. Remove it if no run of it is alive",
+                   path, file == NULL ? strerror(errno) : "too large");
   }
   rn_status status = rn_alloc(err, path, (size_t)about.st_size + 1, 1, text);
   if (status == RN_OK) *bytes = (int64_t)fread(*text, 1, (size_t)about.st_size, file);

@@ -56,7 +56,6 @@ static void cut_end(char *path) {
 rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *target) {
   enum { ROOM = RN_PATH_BYTES - 64 };
   *target = (rn_build_target){0};
-  if (out[0] == '\0') return rn_fail(err, RN_ERR_USAGE, "--out: the name is empty");
   snprintf(target->out.text, sizeof target->out.text, "%.*s", ROOM, out);
   cut_end(target->out.text);
   target->exists = rn_file_exists(target->out.text);

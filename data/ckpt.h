@@ -156,6 +156,13 @@ rn_status rn_ckpt_open(rn_err *err, const char *step_path, rn_ckpt **out);
 void rn_ckpt_close(rn_ckpt **ckpt);
 
 const Retnet__Manifest *rn_ckpt_manifest(const rn_ckpt *ckpt);
+/**
+ * Records why `path` gives no checkpoint (it is absent, a file, a folder of checkpoints instead of
+ * the run's directory, a checkpoint where a run is needed, or a folder without any).
+ * Errors: always RN_ERR_NOT_FOUND, or RN_ERR_IO where it cannot be looked at.
+ */
+rn_status rn_ckpt_none(rn_err *err, const char *path);
+
 const char *rn_ckpt_path(const rn_ckpt *ckpt);
 
 /** What the keys came to; in older checkpoints the keys as they were given. */

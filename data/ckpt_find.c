@@ -40,6 +40,7 @@ rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, in
   if (rn_fault_now("ckpt.list")) return RN_OK;
   DIR *folder = opendir(path.text);
   if (folder == NULL && errno == ENOENT) return RN_OK;
+  if (folder == NULL && errno == ENOTDIR && !is_folder(run_dir)) return rn_ckpt_none(err, run_dir);
   if (folder == NULL) return rn_file_fail(err, "open directory", path.text, errno);
   while (status == RN_OK && (item = readdir(folder)) != NULL) {
     if (!rn_ckpt_name_parse(item->d_name, &entry.step, &entry.state)) continue;
@@ -120,6 +121,45 @@ static rn_status walk_back(rn_err *err, const rn_ckpt_notes *notes, const rn_ckp
   return RN_OK;
 }
 
+/* Whether checkpoints lie directly in a folder. */
+static bool holds_steps(const char *path) {
+  DIR *folder = opendir(path);
+  int64_t step;
+  rn_ckpt_state state;
+  bool found = false;
+  for (const struct dirent *e; folder != NULL && !found && (e = readdir(folder)) != NULL;) {
+    found = rn_ckpt_name_parse(e->d_name, &step, &state);
+  }
+  if (folder != NULL) closedir(folder);
+  return found;
+}
+
+rn_status rn_ckpt_none(rn_err *err, const char *path) {
+  const rn_status none = RN_ERR_NOT_FOUND;
+  struct stat info;
+  if (stat(path, &info) != 0) {
+    return errno == ENOENT ? rn_fail(err, none,
+                                     "%s: no such file or directory: it is neither a run directory "
+                                     "nor a checkpoint",
+                                     path)
+                           : rn_file_fail(err, "open", path, errno);
+  }
+  if (!S_ISDIR(info.st_mode)) {
+    return rn_fail(err, none, "%s is a file, and neither a run directory nor a checkpoint's folder",
+                   path);
+  }
+  if (rn_ckpt_is_step_folder(path)) {
+    return rn_fail(err, none, "%s is a checkpoint; this takes the run's directory", path);
+  }
+  if (holds_steps(path)) {
+    return rn_fail(err, none,
+                   "%s holds checkpoints, but it is not the run directory: give the folder that it "
+                   "lies in, or one of its step folders",
+                   path);
+  }
+  return rn_fail(err, none, "%s has no checkpoint: there is no checkpoints/step-... in it", path);
+}
+
 /* Damaged ones are set aside only where a good one is left: else the next start would see none. */
 static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
                              const rn_ckpt_notes *notes, rn_ckpt **out) {
@@ -134,7 +174,7 @@ static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
   free(wrong);
   free(entries);
   if (status != RN_OK || found >= 0) return status;
-  if (damaged == 0) return rn_fail(err, RN_ERR_NOT_FOUND, "%s has no checkpoint", run_dir);
+  if (damaged == 0) return rn_ckpt_none(err, run_dir);
   return rn_fail(err, RN_ERR_FORMAT,
                  "%s has no good checkpoint left, all %d are damaged: move its checkpoints away to "
                  "start anew, or name another by checkpoint.resume",
@@ -164,8 +204,6 @@ rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ck
                        rn_ckpt **out) {
   rn_path plain = without_end(path);
   if (rn_ckpt_is_step_folder(plain.text)) return open_and_check(err, plain.text, notes, out);
-  if (!is_folder(plain.text)) {
-    return rn_fail(err, RN_ERR_NOT_FOUND, "%s is neither a run directory nor a checkpoint", path);
-  }
+  if (!is_folder(plain.text)) return rn_ckpt_none(err, path);
   return find_newest(err, plain.text, mark_bad, notes, out);
 }

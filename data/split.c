@@ -1,6 +1,7 @@
 #include "data/split.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -54,13 +55,17 @@ rn_status rn_split_open(rn_err *err, const char *dir, const char *name, rn_split
   struct dirent **names = NULL;
   rn_path folder = rn_path_join(dir, name);
   int count = scandir(folder.text, &names, is_shard, by_bytes);
-  if (count <= 0) {
+  const bool unreadable = count < 0 && errno != ENOENT && errno != ENOTDIR;
+  if (count <= 0 && !unreadable) {
     free(names);
+    names = NULL;
     folder = rn_path_join(dir, ".");
     count = scandir(dir, &names, is_shard, by_bytes);
   }
   rn_status status = RN_OK;
-  if (count <= 0) {
+  if (count < 0) {
+    status = rn_file_fail(err, "open the data folder", unreadable ? folder.text : dir, errno);
+  } else if (count == 0) {
     status = rn_fail(err, RN_ERR_NOT_FOUND,
                      "%s: no shards (.rtd) in it nor in its folder %s; `retnet-data build --out %s "
                      "TEXT` makes them",

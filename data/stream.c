@@ -78,6 +78,9 @@ rn_status rn_stream_load(rn_err *err, const char *path, size_t most_bytes, void 
                          size_t *bytes) {
   stream s = {
       .name = path != NULL ? path : "standard input", .fd = STDIN_FILENO, .most_bytes = most_bytes};
+  if (path != NULL && path[0] == '\0') {
+    return rn_fail(err, RN_ERR_USAGE, "a file's name is empty (is a shell variable unset?)");
+  }
   if (path != NULL) {
     do {
       s.fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -12,8 +12,9 @@
  * was made non-blocking.
  *
  * Ownership: the caller frees *out; a zero byte follows the last one.
- * Errors:    RN_ERR_NOT_FOUND, RN_ERR_IO when a read fails, RN_ERR_FORMAT for a folder or when
- * there are more than `most_bytes`, RN_ERR_MEMORY; all name the path.
+ * Errors:    RN_ERR_USAGE for an empty name; RN_ERR_NOT_FOUND, RN_ERR_IO when a read fails,
+ * RN_ERR_FORMAT for a folder or when there are more than `most_bytes`, RN_ERR_MEMORY; all name the
+ * path.
  */
 rn_status rn_stream_load(rn_err *err, const char *path, size_t most_bytes, void **out,
                          size_t *bytes);

@@ -76,10 +76,16 @@ static rn_status check_bounds(rn_err *err, const rn_arg *arg, const char *name, 
                  arg->high);
 }
 
+static rn_status empty(rn_err *err, const char *name) {
+  return rn_fail(err, RN_ERR_USAGE, "%s is empty: a path is wanted (is a shell variable unset?)",
+                 name);
+}
+
 static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, const char *text) {
   char *end;
   errno = 0;
-  if (arg->kind == RN_ARG_TEXT) {
+  if (arg->kind == RN_ARG_PATH && text[0] == '\0') return empty(err, name);
+  if (arg->kind == RN_ARG_TEXT || arg->kind == RN_ARG_PATH) {
     *(const char **)arg->out = text;
     return RN_OK;
   }
@@ -135,6 +141,9 @@ static rn_status read_option(rn_err *err, const rn_args *args, int argc, char *c
 static rn_status check_words(rn_err *err, const rn_args *args, const rn_words *words) {
   if (words->count < args->least_words) {
     return rn_fail(err, RN_ERR_USAGE, "too few arguments; usage: %s %s", args->program, args->form);
+  }
+  for (int i = 0; i < words->count; i++) {
+    if (words->word[i][0] == '\0') return empty(err, "an argument");
   }
   if (args->most_words >= 0 && words->count > args->most_words) {
     return rn_fail(err, RN_ERR_USAGE, "%s is one argument too many; usage: %s %s",

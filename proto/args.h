@@ -24,6 +24,7 @@ void rn_words_free(rn_words *words);
 typedef enum {
   RN_ARG_SWITCH,  /* out is bool *, set to true */
   RN_ARG_TEXT,    /* const char ** */
+  RN_ARG_PATH,    /* const char **, not empty: as it is where a shell variable is unset */
   RN_ARG_LIST,    /* rn_words *, one more for each time it is given */
   RN_ARG_INTEGER, /* int64_t * */
   RN_ARG_NUMBER   /* double *, finite */
@@ -60,7 +61,7 @@ typedef struct rn_args_found {
  * Reads argv[1] and what follows.
  *
  * Errors: RN_ERR_USAGE naming the option (an unknown one with the nearest), its value and bounds,
- *         too many or too few words.
+ *         too many, too few or empty words.
  */
 rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const *argv,
                         rn_args_found *out);

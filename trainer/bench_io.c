@@ -5,6 +5,7 @@
  * asked to forget the file, so that reads come from the disk where it obeys. Under mpirun every
  * rank has files of its own.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,8 +68,8 @@ static rn_status make(rn_err *err, const rn_bench_options *options, bench *b) {
   make_up_text(b->text);
   b->made = mkdtemp(b->folder.text) != NULL;
   if (b->made) return RN_OK;
-  return rn_fail(err, RN_ERR_IO, "cannot make a folder %s: give another one by --dir",
-                 b->folder.text);
+  return rn_fail(err, RN_ERR_IO, "cannot make a folder %s: %s; give another one by --dir",
+                 b->folder.text, strerror(errno));
 }
 
 static void destroy(bench *b) {

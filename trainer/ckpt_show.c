@@ -46,7 +46,7 @@ rn_status rn_ckpt_tool_list(rn_err *err, const char *run_dir, FILE *out) {
   for (int i = 0; i < count; i++) list_entry(&entries[i], out);
   free(entries);
   if (count > 0) return RN_OK;
-  return rn_fail(err, RN_ERR_NOT_FOUND, "%s has no checkpoint", run_dir);
+  return rn_ckpt_none(err, run_dir);
 }
 
 static void show_position(const Retnet__Manifest *m, FILE *out) {

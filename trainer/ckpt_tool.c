@@ -58,7 +58,7 @@ static rn_status verify_run(rn_err *err, const char *run_dir, FILE *out) {
   }
   free(entries);
   if (verified > 0) return status;
-  return rn_fail(err, RN_ERR_NOT_FOUND, "%s has no checkpoint", run_dir);
+  return rn_ckpt_none(err, run_dir);
 }
 
 rn_status rn_ckpt_tool_verify(rn_err *err, const char *path, FILE *out) {

@@ -29,7 +29,7 @@ static const rn_arg gemm_options[] = {
 
 static const rn_arg io_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
-    {0, "dir", "DIR", "folder to write in (here)", RN_ARG_TEXT, &given.dir, 0, 0},
+    {0, "dir", "DIR", "folder to write in (here)", RN_ARG_PATH, &given.dir, 0, 0},
     {0, "rounds", "N", "samples (3)", RN_ARG_INTEGER, &given.rounds, 1, RN_QUANTILE_MOST},
     {'s', NULL, "section.key=value", "a key of the run, such as checkpoint.level=3", RN_ARG_LIST,
      &given.keys, 0, 0}};

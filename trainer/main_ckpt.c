@@ -56,7 +56,7 @@ static const rn_arg prune_options[] = {
      RN_ARG_INTEGER, &given.keep_every, 0, MOST_KEPT}};
 static const rn_arg export_options[] = {
     {0, "format", "FORMAT", "torchscale", RN_ARG_TEXT, &given.format, 0, 0},
-    {0, "out", "FILE", "X.safetensors, or a folder that gets model.safetensors", RN_ARG_TEXT,
+    {0, "out", "FILE", "X.safetensors, or a folder that gets model.safetensors", RN_ARG_PATH,
      &given.out, 0, 0}};
 
 /* CKPT is a step's folder, or a run's directory: its newest good one. */

@@ -184,7 +184,7 @@ static rn_status cat(rn_err *err, const rn_words *words) {
 }
 
 static const rn_arg build_options[] = {
-    {0, "out", "DIR", "gets train/ and val/; empty or absent", RN_ARG_TEXT, &given.out, 0, 0},
+    {0, "out", "DIR", "gets train/ and val/; empty or absent", RN_ARG_PATH, &given.out, 0, 0},
     {0, "tokenizer", "NAME", "bytes: 256 bytes and the document's token", RN_ARG_TEXT,
      &given.tokenizer, 0, 0},
     {0, "include", "GLOB", "names of files inside folders (default: all)", RN_ARG_TEXT,

@@ -31,8 +31,8 @@ typedef struct options {
 
 static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   const rn_arg table[] = {
-      {0, "checkpoint", "DIR", "step folder or run directory", RN_ARG_TEXT, &o->checkpoint, 0, 0},
-      {0, "data", "DIR", "data folder; its val split is read", RN_ARG_TEXT, &o->data, 0, 0},
+      {0, "checkpoint", "DIR", "step folder or run directory", RN_ARG_PATH, &o->checkpoint, 0, 0},
+      {0, "data", "DIR", "data folder; its val split is read", RN_ARG_PATH, &o->data, 0, 0},
       {0, "form", "FORM", "chunkwise|parallel|recurrent", RN_ARG_TEXT, &o->form, 0, 0},
       {0, "sequence-length", "T", "instead of the training's", RN_ARG_INTEGER, &o->sequence_length,
        1, 1 << 30},

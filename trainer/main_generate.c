@@ -31,7 +31,7 @@ static const char *const precisions[] = {"fp32", "bf16"};
 static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   const double most = 9e15;
   const rn_arg table[] = {
-      {0, "checkpoint", "DIR", "step folder or run directory", RN_ARG_TEXT, &o->checkpoint, 0, 0},
+      {0, "checkpoint", "DIR", "step folder or run directory", RN_ARG_PATH, &o->checkpoint, 0, 0},
       {0, "prompt", "TEXT", "what to continue", RN_ARG_LIST, &o->prompts, 0, 0},
       {0, "prompt-file", "FILE", "a prompt's bytes", RN_ARG_LIST, &o->prompt_files, 0, 0},
       {0, "prompt-lines", "FILE", "a prompt a line", RN_ARG_LIST, &o->line_files, 0, 0},
