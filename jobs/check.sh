@@ -14,11 +14,50 @@ case "${1:-}" in
     ;;
 esac
 
+# What every run of ctest came to, and which tests it skipped for which reason: printed at the end.
+summary=$(mktemp)
+finish() {
+  rn_say "Summary"
+  cat "$summary"
+  rm -f "$summary"
+}
+trap finish EXIT
+
+# reason LOG TEST: why a test was skipped, from ctest's LastTest.log: the line that says so, else its
+# last one.
+reason() {
+  awk -v test="$2" '
+    /^[0-9]+\/[0-9]+ Test: / { here = $3 == test }
+    here && /^<end of output>/ { exit }
+    here && /^skipped: / { said = substr($0, 10) }
+    here && NF { last = $0 }
+    END { print said != "" ? said : last }' "$1"
+}
+
+# run_tests PRESET [OPTION of ctest ...]
+run_tests() {
+  local preset=$1 build=$RN_ROOT/build out code=0 test
+  shift
+  [ "$preset" = release ] || build=$build-$preset
+  out=$(mktemp)
+  (cd "$RN_ROOT" && ctest --preset "$preset" "$@") | tee "$out" || code=$?
+  {
+    printf '%s: ' "$preset"
+    grep -E '^[0-9]+% tests passed' "$out" || echo 'no test was run'
+    sed -nE 's/^\t +[0-9]+ - (.*) \((Failed|Timeout|SEGFAULT|Subprocess aborted|Not Run)\).*/  \2: \1/p' "$out"
+    sed -nE 's/^\t +[0-9]+ - (.*) \(Skipped\).*/\1/p' "$out" | while read -r test; do
+      echo "  skipped: $test: $(reason "$build/Testing/Temporary/LastTest.log" "$test")"
+    done
+  } >>"$summary"
+  rm -f "$out"
+  return "$code"
+}
+
 rn_install "${all:-build}"
 [ -z "$all" ] || rn_install_slurm
 rn_build release
 rn_say "Tests (release)"
-(cd "$RN_ROOT" && ctest --preset release)
+run_tests release
 [ -n "$all" ] || exit 0
 
 rn_say "Scripts and format"
@@ -27,8 +66,8 @@ rn_say "Scripts and format"
 
 rn_build clang
 rn_say "Tests (clang)"
-(cd "$RN_ROOT" && ctest --preset clang -L 'unit|lint|golden')
+run_tests clang -L 'unit|lint|golden'
 
 rn_build debug
 rn_say "Tests (address and undefined-behaviour sanitizers)"
-(cd "$RN_ROOT" && ctest --preset debug)
+run_tests debug

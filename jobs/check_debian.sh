@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Both commands of the README on another release of Debian, from nothing: a fresh root made by
+# debootstrap, a copy of the last commit in it, jobs/quickstart.sh and jobs/check.sh there.
+# usage: jobs/check_debian.sh [SUITE]     (default: trixie, Debian 13)
+#
+# Needs root and debootstrap. Packages come from the mirror that this machine's apt takes its own
+# from. The root (about 2 GB) lies in TMPDIR, or /var/tmp, and is removed at the end.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=env
+. "$(dirname "$0")/env"
+suite=${1:-trixie}
+
+die() {
+  echo "jobs/check_debian.sh: $*" >&2
+  exit 1
+}
+
+# The repository that this machine's apt takes its own release from.
+mirror() {
+  # shellcheck source=/dev/null disable=SC2016
+  . /etc/os-release
+  # shellcheck disable=SC2016
+  apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)' \
+    'Created-By: Packages' | awk -v own="$VERSION_CODENAME" '
+      $1 == "Debian" && $2 == own && $3 == "main" { print $4; exit }'
+}
+
+# in_root COMMAND...: with the file systems that programs expect. They are mounted in a namespace of
+# this command's own, with its processes: none of them is left, however it ends.
+in_root() {
+  # shellcheck disable=SC2016
+  unshare --mount --pid --fork --kill-child bash -euc '
+    root=$1
+    shift
+    mount -t proc proc "$root/proc"
+    mount --rbind /sys "$root/sys" || true # where a container does not allow it: for the topology only
+    mkdir -p "$root/dev/shm" "$root/dev/pts"
+    mount -t tmpfs tmpfs "$root/dev/shm"
+    mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts" || true
+    exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CI=true \
+      "$@"
+  ' - "$root" "$@" </dev/null
+}
+
+[ "$(id -u)" = 0 ] || die 'needs root, to make a root of another release'
+command -v debootstrap >/dev/null || die 'needs debootstrap'
+uri=$(mirror)
+[ -n "$uri" ] || die 'apt knows no repository of Debian here: run apt-get update'
+root=$(mktemp -d "${TMPDIR:-/var/tmp}/retnet-$suite.XXXXXX")
+trap 'rm -rf --one-file-system "$root"' EXIT
+
+rn_say "A root of Debian $suite from $uri"
+debootstrap --variant=minbase "$suite" "$root" "$uri" >"$root.log" 2>&1 || {
+  tail -n 20 "$root.log" >&2
+  rm -f "$root.log"
+  die "debootstrap failed"
+}
+rm -f "$root.log"
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+grep -q localhost "$root/etc/hosts" 2>/dev/null || echo '127.0.0.1 localhost' >>"$root/etc/hosts"
+apt-config dump 'Acquire::http::Proxy' 'Acquire::https::Proxy' >"$root/etc/apt/apt.conf.d/01proxy"
+
+[ -z "$(git -C "$RN_ROOT" status --porcelain)" ] ||
+  rn_say "Changes that are not committed are not checked"
+mkdir "$root/retnet"
+git -C "$RN_ROOT" archive HEAD | tar -x -C "$root/retnet"
+
+rn_say "jobs/quickstart.sh on Debian $suite"
+in_root /retnet/jobs/quickstart.sh
+rn_say "jobs/check.sh on Debian $suite"
+in_root /retnet/jobs/check.sh
+rn_say "Debian $suite ($(cat "$root/etc/debian_version")): both commands succeeded"
