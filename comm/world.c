@@ -73,10 +73,21 @@ rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world
   return status;
 }
 
+/*
+ * Ranks that the launcher put on one host talk through shared memory. Open MPI opens TCP all the
+ * same, and version 5 prints a line a rank where it cannot pair this host's interfaces. A choice of
+ * the user's own stands.
+ */
+static void leave_out_tcp(void) {
+  const char *ranks = getenv("OMPI_COMM_WORLD_SIZE"), *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  if (ranks != NULL && here != NULL && strcmp(ranks, here) == 0) setenv("OMPI_MCA_btl", "^tcp", 0);
+}
+
 static rn_status start_mpi(rn_err *err, int *argc, char ***argv, int level, rn_world **out) {
   int provided = 0;
   RN_TRY(err, rn_alloc(err, "world", 1, sizeof **out, out));
   (*out)->comm = (*out)->node = MPI_COMM_NULL;
+  leave_out_tcp();
   RN_MPI(err, MPI_Init_thread(argc, argv, level, &provided));
   if (rn_fault_now("mpi.level")) provided = MPI_THREAD_FUNNELED;
   if (provided < MPI_THREAD_FUNNELED) {

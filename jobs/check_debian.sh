@@ -56,6 +56,7 @@ debootstrap --variant=minbase "$suite" "$root" "$uri" >"$root.log" 2>&1 || {
   die "debootstrap failed"
 }
 rm -f "$root.log"
+chmod 755 "$root" # apt downloads as a user of its own
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 grep -q localhost "$root/etc/hosts" 2>/dev/null || echo '127.0.0.1 localhost' >>"$root/etc/hosts"
 apt-config dump 'Acquire::http::Proxy' 'Acquire::https::Proxy' >"$root/etc/apt/apt.conf.d/01proxy"

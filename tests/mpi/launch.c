@@ -1,4 +1,7 @@
-/* A launcher that promises more ranks than MPI sees is found out at start, with words that help. */
+/*
+ * A launcher that promises more ranks than MPI sees is found out at start, with words that help.
+ * TCP is left out where all ranks are on one host, and only there.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +16,8 @@ static rn_err err;
 static int be_the_program(int argc, char **argv) {
   rn_world *world = NULL;
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
+  const char *btl = getenv("OMPI_MCA_btl");
+  printf("btl: %s\n", btl != NULL ? btl : "not set");
   return rn_world_finish(&world, status, &err);
 }
 
@@ -38,6 +43,14 @@ int main(int argc, char **argv) {
   CHECK_EQUAL(start(argv[0], "OMPI_COMM_WORLD_SIZE=2", output, sizeof output), 2);
   CHECK(strstr(output, "wrong launch: OMPI_COMM_WORLD_SIZE says 2 ranks") != NULL);
   CHECK_EQUAL(start(argv[0], "SLURM_STEP_NUM_TASKS=1 PMI_SIZE=1", output, sizeof output), 0);
+#define OF_ONE "OMPI_COMM_WORLD_SIZE=1 OMPI_COMM_WORLD_LOCAL_SIZE=1 "
+  CHECK(strstr(output, "btl: not set") != NULL);
+  CHECK_EQUAL(start(argv[0], OF_ONE, output, sizeof output), 0);
+  CHECK(strstr(output, "btl: ^tcp\n") != NULL);
+  CHECK_EQUAL(start(argv[0], OF_ONE "OMPI_MCA_btl=self", output, sizeof output), 0);
+  CHECK(strstr(output, "btl: self\n") != NULL);
+  start(argv[0], "OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_LOCAL_SIZE=2", output, sizeof output);
+  CHECK(strstr(output, "btl: not set") != NULL);
   char line[256];
   rn_mpi_version_line(line, sizeof line);
   CHECK(strncmp(line, "MPI: ", 5) == 0 && strlen(line) > 8 && strchr(line, '\n') == NULL);
