@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "model/kernel/products.h"
 #include "model/kernel/products_replay.h"
 #include "proto/clock.h"
 #include "proto/span.h"
@@ -37,6 +38,7 @@ typedef struct small_config {
   Retnet__Model model;
   Retnet__Data data;
   Retnet__Parallel parallel;
+  Retnet__Train train;
 } small_config;
 
 static int common_divisor(int a, int b) {
@@ -53,11 +55,15 @@ static void make_small(const Retnet__Config *config, const rn_plan *plan,
                        const rn_plan_sizes *sizes, int layers, small_config *out) {
   const rn_layout *l = &plan->layout;
   rn_spec small = sizes->spec;
-  *out = (small_config){*config, *config->run, *config->model, *config->data, *config->parallel};
+  *out = (small_config){*config, *config->run, *config->model, *config->data, *config->parallel,
+                        *config->train};
   out->config.run = &out->run;
   out->config.model = &out->model;
   out->config.data = &out->data;
   out->config.parallel = &out->parallel;
+  out->config.train = &out->train;
+  /* Where bf16 falls back, the plan has told so once. */
+  if (!rn_products_in_half()) out->train.precision = RETNET__PRECISION__PRECISION_FP32;
   small.layers = layers;
   set_leaf(l->leaf, sizes, &small, &out->run);
   rn_spec_give_keys(&small, &out->config);

@@ -1,6 +1,7 @@
 #include "trainer/plan_show.h"
 
 #include "data/split.h"
+#include "model/kernel/kernels.h"
 #include "model/kernel/products.h"
 #include "proto/log.h"
 #include "trainer/decisions.h"
@@ -53,6 +54,13 @@ static void show_layout(const rn_plan *plan, const rn_spec *spec) {
                 plan->memory.first[s], plan->memory.first[s + 1] - 1,
                 (long long)plan->memory.parameters[s], plan->memory.tapes[s]);
   }
+}
+
+/* What a CPU like this one computes with, and where that is not what was asked for. */
+static void show_cpu(const char *lack) {
+  rn_log_info("computes     products by %s%s, kernels %s", rn_products_table()->name,
+              rn_products_in_half() ? " in bf16" : "", rn_kernels_table()->name);
+  if (lack != NULL) rn_log_warn("train.precision bf16: %s; products are in fp32", lack);
 }
 
 static void show_memory(const rn_plan *plan) {
@@ -112,9 +120,9 @@ static void show_time(const Retnet__Config *config, const rn_plan *plan, const r
 
 /* What there is to show, by every rank for itself. */
 static rn_status make(rn_err *err, const Retnet__Config *given, rn_world *world, int ranks,
-                      rn_machine machine, rn_effective *effective, rn_plan *plan, rn_spec *spec) {
-  const char *lack = NULL;
-  RN_TRY(err, rn_products_use(err, given->model->products, given->train->precision, &lack));
+                      rn_machine machine, rn_effective *effective, rn_plan *plan, rn_spec *spec,
+                      const char **lack) {
+  RN_TRY(err, rn_products_use(err, given->model->products, given->train->precision, lack));
   RN_TRY(err, resolve(err, given, effective));
   *spec = effective->spec;
   if (ranks > 0) {
@@ -133,12 +141,14 @@ rn_status rn_plan_show(rn_err *err, const Retnet__Config *given, const rn_option
   rn_spec spec;
   rn_plan_sample sample;
   rn_plan_time time;
+  const char *lack = NULL;
   RN_TRY(err, rn_machine_look(err, world, given, ranks, &machine));
   rn_status status =
-      rn_agree(err, world, make(err, given, world, ranks, machine, &effective, &plan, &spec));
+      rn_agree(err, world, make(err, given, world, ranks, machine, &effective, &plan, &spec, &lack));
   if (status == RN_OK) {
     show_config(&effective, places, &plan, &spec);
     show_layout(&plan, &spec);
+    show_cpu(lack);
     show_memory(&plan);
     if (plan.lack[0] != '\0') rn_log_warn("memory: %s", plan.lack);
     show_messages(effective.config, &plan, &spec);

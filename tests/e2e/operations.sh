@@ -141,6 +141,12 @@ case $case in
     small=(train.steps=60 run.seed=3 checkpoint.every=0)
     must_train 2 bf16 "${small[@]}" train.precision=bf16
     grep -q 'bf16' bf16.log || fail 'neither bf16 nor its lack is named'
+    # A plan tells of the lack as well, once; here every CPU lacks it.
+    ONEDNN_MAX_CPU_ISA=AVX2 "$bin/retnet-train" run.yaml --plan -s train.precision=bf16 >plan 2>&1 ||
+      fail "a plan without bf16: $(cat plan)"
+    [ "$(grep -c 'train.precision bf16: .*products are in fp32' plan)" = 1 ] ||
+      fail "a plan does not tell of missing bf16 once: $(cat plan)"
+    grep -q '^computes .*products by .*, kernels ' plan || fail "what a plan computes with: $(cat plan)"
     need_bf16 bf16
     must_train 1 fp32 "${small[@]}"
     loss_of() { tail -n 1 "$1/metrics.jsonl" | sed 's/.*"loss": \([0-9.]*\).*/\1/'; }
