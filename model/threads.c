@@ -9,12 +9,7 @@
 #include <xmmintrin.h>
 #endif
 
-/* Present in OpenBLAS only: weak, so that any other CBLAS links as well. */
-extern void openblas_set_num_threads(int threads) __attribute__((weak));
-extern char *openblas_get_corename(void) __attribute__((weak));
-extern char *openblas_get_config(void) __attribute__((weak));
-/* Present in BLIS only. */
-extern void bli_thread_set_num_threads(int64_t threads) __attribute__((weak));
+#include "model/blas.h"
 
 static void flush_denormals(void) {
 #if defined(__SSE__)
@@ -111,9 +106,10 @@ bool rn_threads_bound(rn_mask *cores) {
 
 /* The OpenMP flavour of OpenBLAS resets OpenMP's own number of threads, so ours is set last. */
 void rn_threads_start(int threads) {
+  const rn_blas *blas = rn_blas_table();
   assert(threads >= 1);
-  if (openblas_set_num_threads != NULL) openblas_set_num_threads(1);
-  if (bli_thread_set_num_threads != NULL) bli_thread_set_num_threads(1);
+  if (blas->set_threads != NULL) blas->set_threads(1);
+  if (blas->set_blis_threads != NULL) blas->set_blis_threads(1);
   if (binding.active) unbind_all(); /* new threads inherit the mask of this one */
   omp_set_dynamic(0);
   omp_set_num_threads(threads);
@@ -126,12 +122,4 @@ void rn_threads_start(int threads) {
 
 int rn_threads(void) {
   return omp_get_max_threads();
-}
-
-const char *rn_blas_core(void) {
-  return openblas_get_corename != NULL ? openblas_get_corename() : "unknown";
-}
-
-const char *rn_blas_config(void) {
-  return openblas_get_config != NULL ? openblas_get_config() : "unknown";
 }

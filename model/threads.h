@@ -30,8 +30,4 @@ bool rn_threads_bound(rn_mask *cores);
 /** The OpenMP threads that a parallel region of this thread gets. */
 int rn_threads(void);
 
-/** Name of the BLAS core type in use ("SkylakeX"), or "unknown"; the library's config string. */
-const char *rn_blas_core(void);
-const char *rn_blas_config(void);
-
 #endif

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "comm/mpi_check.h"
+#include "model/blas.h"
 #include "proto/commands.h"
 #include "proto/log.h"
 #include "proto/program.h"
@@ -140,8 +141,8 @@ int main(int argc, char **argv) {
   rn_program_start();
   rn_status status = rn_commands_parse(&err, &all, argc, argv, &command, &words);
   if (status != RN_OK || command == NULL) return rn_program_finish("retnet-bench", status, &err);
-  rn_blas_care(argv);
-  status = rn_launch(&err, &argc, &argv, NULL, &given.keys, &world);
+  status = rn_blas_load(&err);
+  if (status == RN_OK) status = rn_launch(&err, &argc, &argv, NULL, &given.keys, &world);
   if (status == RN_OK) {
     rn_log_setup(rn_world_rank(world) != 0, given.json);
     rn_blas_tell();

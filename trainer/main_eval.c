@@ -5,6 +5,7 @@
 
 #include "comm/cores.h"
 #include "comm/watchdog.h"
+#include "model/blas.h"
 #include "model/threads.h"
 #include "proto/args.h"
 #include "proto/json.h"
@@ -182,8 +183,8 @@ int main(int argc, char **argv) {
   if (status != RN_OK || o.found.help || o.found.version) {
     return rn_program_finish("retnet-eval", status, &err);
   }
-  rn_blas_care(argv);
-  status = rn_launch(&err, &argc, &argv, NULL, &o.overrides, &world);
+  status = rn_blas_load(&err);
+  if (status == RN_OK) status = rn_launch(&err, &argc, &argv, NULL, &o.overrides, &world);
   if (status == RN_OK) {
     rn_log_setup(rn_world_rank(world) != 0, o.json);
     rn_blas_tell();

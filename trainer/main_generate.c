@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/tokenizer.h"
+#include "model/blas.h"
 #include "model/threads.h"
 #include "proto/arena.h"
 #include "proto/args.h"
@@ -12,7 +13,6 @@
 #include "proto/program.h"
 #include "proto/version.h"
 #include "trainer/binding.h"
-#include "trainer/blas_care.h"
 #include "trainer/generate.h"
 #include "trainer/texts.h"
 
@@ -186,7 +186,7 @@ int main(int argc, char **argv) {
     return rn_program_finish("retnet-generate", status, &err);
   }
   rn_log_setup(false, o.json);
-  rn_blas_care(argv);
+  if (status == RN_OK) status = rn_blas_load(&err);
   if (status == RN_OK) status = run(&err, &o);
   rn_words_free(&o.found.words);
   rn_words_free(&o.prompts);

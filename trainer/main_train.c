@@ -5,6 +5,7 @@
 
 #include "comm/mpi_check.h"
 #include "comm/world.h"
+#include "model/blas.h"
 #include "model/threads.h"
 #include "proto/args.h"
 #include "proto/log.h"
@@ -89,6 +90,7 @@ static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_worl
                        Retnet__Config **config) {
   const char *build = rn_version_build_id();
   rn_config_text_peek(o->found.words.word[0], &o->text);
+  RN_TRY(err, rn_blas_load(err));
   RN_TRY(err, o->plan ? rn_world_open(err, argc, argv, world)
                       : rn_launch(err, argc, argv, &o->text, &o->overrides, world));
   rn_log_setup(rn_world_rank(*world) != 0, false);
@@ -109,7 +111,6 @@ int main(int argc, char **argv) {
   rn_program_start();
   rn_status status = parse(&err, argc, argv, &o, &run);
   if (status != RN_OK || !run) return rn_program_finish("retnet-train", status, &err);
-  rn_blas_care(argv);
   status = start(&err, &argc, &argv, &o, &world, &config);
   if (status == RN_OK) {
     status = o.plan ? rn_plan_show(&err, config, &o.places, world, (int)o.ranks)

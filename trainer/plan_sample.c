@@ -55,8 +55,8 @@ static void make_small(const Retnet__Config *config, const rn_plan *plan,
                        const rn_plan_sizes *sizes, int layers, small_config *out) {
   const rn_layout *l = &plan->layout;
   rn_spec small = sizes->spec;
-  *out = (small_config){*config, *config->run, *config->model, *config->data, *config->parallel,
-                        *config->train};
+  *out = (small_config){*config,       *config->run,      *config->model,
+                        *config->data, *config->parallel, *config->train};
   out->config.run = &out->run;
   out->config.model = &out->model;
   out->config.data = &out->data;

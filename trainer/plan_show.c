@@ -143,8 +143,8 @@ rn_status rn_plan_show(rn_err *err, const Retnet__Config *given, const rn_option
   rn_plan_time time;
   const char *lack = NULL;
   RN_TRY(err, rn_machine_look(err, world, given, ranks, &machine));
-  rn_status status =
-      rn_agree(err, world, make(err, given, world, ranks, machine, &effective, &plan, &spec, &lack));
+  rn_status status = rn_agree(
+      err, world, make(err, given, world, ranks, machine, &effective, &plan, &spec, &lack));
   if (status == RN_OK) {
     show_config(&effective, places, &plan, &spec);
     show_layout(&plan, &spec);

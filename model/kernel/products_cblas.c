@@ -1,13 +1,13 @@
 /* Products by any CBLAS, and short sums in double by the same library. */
 #include <assert.h>
-#include <cblas.h>
 
+#include "model/blas.h"
 #include "model/kernel/providers.h"
 
 #ifdef RN_REAL_F64
-#define GEMM cblas_dgemm
+#define GEMM rn_blas_table()->dgemm
 #else
-#define GEMM cblas_sgemm
+#define GEMM rn_blas_table()->sgemm
 #endif
 
 static void gemm_nn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
@@ -55,8 +55,8 @@ static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int6
     for (int row = 0; row < m; row += EXACT_BLOCK) {
       const int rows = block_at(row, m);
       widen(rows, k, a + row * lda, lda, wide_a);
-      cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, cols, k, (double)alpha, wide_a, k,
-                  wide_b, k, 0, sum, cols);
+      rn_blas_table()->dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, cols, k, (double)alpha,
+                             wide_a, k, wide_b, k, 0, sum, cols);
       for (int i = 0; i < rows; i++) {
         float *to = c + (row + i) * ldc + col;
         for (int j = 0; j < cols; j++) {

@@ -5,6 +5,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "model/blas.h"
 #include "tests/support/check.h"
 
 static void denormals_are_zero_in_every_thread(int threads) {

@@ -1,0 +1,16 @@
+# How programs get their CBLAS: loaded at run time by the name that the dynamic linker knows it by, so
+# that kernels can be chosen before it is loaded (model/blas.h); linked where there is no such name,
+# as of a static library.
+set(RN_BLAS_LINK PkgConfig::CBLAS)
+set(RN_BLAS_DEFINITIONS)
+list(GET CBLAS_LINK_LIBRARIES 0 library)
+if(CMAKE_OBJDUMP AND EXISTS "${library}")
+  execute_process(COMMAND ${CMAKE_OBJDUMP} -p ${library} OUTPUT_VARIABLE headers ERROR_QUIET)
+  if(headers MATCHES "SONAME +([^ \n]+)")
+    get_filename_component(folder ${library} DIRECTORY)
+    set(RN_BLAS_LINK ${CMAKE_DL_LIBS})
+    set(RN_BLAS_DEFINITIONS RN_BLAS_LIBRARY="${CMAKE_MATCH_1}"
+                            RN_BLAS_PATH="${folder}/${CMAKE_MATCH_1}")
+  endif()
+endif()
+message(STATUS "CBLAS: ${library}, ${RN_BLAS_DEFINITIONS}")
