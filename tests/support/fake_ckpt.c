@@ -94,6 +94,11 @@ rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t see
         rn_ckpt_write_part(err, stage.text, place, plan->slice[i], plan->count[i], 1, &reports[i]);
     place.at += reports[i].stored_bytes;
   }
+  for (int i = 0; cut % 2 == 1 && i < parts / 2; i++) { /* reports may come in any order */
+    const rn_ckpt_report kept = reports[i];
+    reports[i] = reports[parts - 1 - i];
+    reports[parts - 1 - i] = kept;
+  }
   if (status == RN_OK) status = rn_ckpt_commit(err, run_dir, &head, reports, parts);
   if (status == RN_OK) status = rn_ckpt_point_latest(err, run_dir, step);
   for (int i = 0; i < parts; i++) free(reports[i].bytes);

@@ -26,7 +26,8 @@ Retnet__Manifest fake_head(int64_t step);
 
 /**
  * Stages, writes with `parts` writers, commits. `cut` says how tensors are cut and who writes what,
- * and, where it is odd, that some go on in the file of the one before.
+ * and, where it is odd, that some go on in the file of the one before and that their reports come
+ * in the opposite order.
  */
 rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t seed, int parts,
                     uint64_t cut);

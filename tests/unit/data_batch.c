@@ -39,6 +39,8 @@ static void several_shards_are_one_row(void) {
   CHECK_EQUAL(split.shards, SHARDS);
   CHECK_EQUAL(split.tokens, total);
   CHECK_EQUAL(rn_split_sequences(&split, T), (total - 1) / T);
+  CHECK_EQUAL(rn_split_sequences(&split, (int)total), 0); /* the last target is no input */
+  CHECK_EQUAL(rn_split_sequences(&split, (int)total - 1), 1);
   int32_t *ids = calloc((size_t)total, sizeof *ids);
   if (ids == NULL) abort();
   CHECK_OK(&err, rn_split_read(&err, &split, 0, total, ids));
@@ -56,10 +58,16 @@ static void several_shards_are_one_row(void) {
   free(ids);
 }
 
-/* Other content, another hash: also where only the order of shards or the last one is another. */
+/* Other content, another hash: also where only the order of shards, or one of them, is another. */
 static void the_content_is_that_of_all_shards(void) {
   const uint64_t content = split.content;
   rn_split other;
+  CHECK(rename("many/train/00000.rtd", "many/00000.rtd") == 0);
+  test_write_shard("many/train", "00000.rtd", 1, shard_tokens[0]);
+  CHECK_OK(&err, rn_split_open(&err, "many", "train", &other));
+  CHECK(other.content != content);
+  rn_split_close(&other);
+  CHECK(rename("many/00000.rtd", "many/train/00000.rtd") == 0);
   CHECK(rename("many/train/00004.rtd", "many/00004.rtd") == 0);
   CHECK_OK(&err, rn_split_open(&err, "many", "train", &other));
   CHECK(other.content != content);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/random.h"
 #include "tests/support/check.h"
@@ -157,7 +158,31 @@ static void a_writer_begins_where_the_last_one_ended(void) {
               rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){1, end}, &slice, 1, 1, &none));
 }
 
+/* A part must have the size that its writer reported: neither less nor more. */
+static void a_part_of_another_size_is_refused(void) {
+  static const float values[10] = {0};
+  const rn_ckpt_slice slice = {RETNET__TENSOR_KIND__KIND_WEIGHT, "w", 1, {10}, 0, 10, values};
+  for (int off = -1; off <= 1; off++) {
+    const char *run = temp_path("size");
+    rn_path stage = rn_ckpt_stage_path(run, 1);
+    rn_ckpt_report report = {0};
+    Retnet__Manifest head = fake_head(1);
+    CHECK_OK(err, rn_ckpt_stage_dir(err, run, 1));
+    CHECK_OK(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){0}, &slice, 1, 1, &report));
+    const rn_path part = rn_path_join(stage.text, "part-00000.zst");
+    CHECK(truncate(part.text, report.stored_bytes + off) == 0);
+    const rn_status status = rn_ckpt_commit(err, run, &head, &report, 1);
+    if (off == 0) {
+      CHECK_OK(err, status);
+    } else {
+      CHECK_FAILS(err, RN_ERR_MISMATCH, "part-00000|its writer wrote", status);
+    }
+    free(report.bytes);
+  }
+}
+
 int main(void) {
+  a_part_of_another_size_is_refused();
   any_cut_over_any_parts_comes_back();
   what_a_checkpoint_lacks_is_named();
   a_tensor_longer_than_a_frame_comes_back();
