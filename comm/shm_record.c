@@ -12,6 +12,7 @@
 
 #include "comm/mpi_check.h"
 #include "proto/arena.h"
+#include "proto/process.h"
 
 #define SHM_FOLDER "/dev/shm/"
 enum { LINE_BYTES = 1024, HOST_BYTES = 256, MAX_RECORD_BYTES = 1 << 28 };
@@ -24,27 +25,6 @@ typedef struct entry {
 
 static void record_path(const char *run_dir, const char *suffix, char *path) {
   snprintf(path, PATH_MAX, "%s/shared-memory.txt%s", run_dir, suffix);
-}
-
-/* Start time of a living process, in the kernel's ticks since boot; 0 when there is none. */
-static unsigned long long start_of(long long pid) {
-  char path[64], text[1024] = "";
-  snprintf(path, sizeof path, "/proc/%lld/stat", pid);
-  FILE *file = fopen(path, "r");
-  if (file == NULL) return 0;
-  const size_t used = fread(text, 1, sizeof text - 1, file);
-  fclose(file);
-  text[used] = '\0';
-  const char *at = strrchr(text, ')'); /* the name before it may hold anything */
-  char state = 0;
-  unsigned long long start = 0;
-  if (at == NULL || sscanf(at + 1,
-                           " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-                           "%*s %*s %llu",
-                           &state, &start) != 2) {
-    return 0;
-  }
-  return state == 'Z' || state == 'X' ? 0 : start;
 }
 
 /* A file directly in /dev/shm, by a printable name: nothing else is ever touched. */
@@ -90,7 +70,7 @@ static rn_status look_at_own(rn_err *err, const char *host, char **text, size_t 
     path[strcspn(path, "\n")] = '\0';
     if (strcmp(path, last) == 0 || !is_shm_path(path) || stat(path, &file) != 0) continue;
     snprintf(last, sizeof last, "%s", path);
-    fprintf(out, "%s %lld %llu %llu %s\n", host, pid, start_of(pid),
+    fprintf(out, "%s %lld %llu %llu %s\n", host, pid, rn_process_start(pid),
             (unsigned long long)file.st_ino, path);
   }
   fclose(maps);
@@ -182,7 +162,7 @@ static void clean_host(const char *host, const entry *entries, bool *alive, int6
                        int64_t *done) {
   for (int64_t i = 0; i < lines; i++) {
     const bool here = strcmp(entries[i].host, host) == 0;
-    alive[i] = here && start_of(entries[i].pid) == entries[i].start;
+    alive[i] = here && rn_process_start(entries[i].pid) == entries[i].start;
   }
   for (int64_t i = 0; i < lines; i++) {
     if (strcmp(entries[i].host, host) != 0 || alive[i]) continue;

@@ -13,6 +13,7 @@
   X(RN_ERR_MPI, 1, "MPI failed")                         \
   X(RN_ERR_LIBRARY, 1, "a library failed")               \
   X(RN_ERR_MISMATCH, 1, "things that must agree do not") \
+  X(RN_ERR_BUSY, 1, "in use by another job")             \
   X(RN_ERR_WATCHDOG, 3, "no progress")                   \
   X(RN_ERR_NUMERICS, 4, "the numerics broke down")
 

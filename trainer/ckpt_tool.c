@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/run_lock.h"
+
 static void tell_on_stderr(void *context, const char *line) {
   (void)context;
   fprintf(stderr, "warning: %s\n", line);
@@ -66,17 +68,27 @@ rn_status rn_ckpt_tool_verify(rn_err *err, const char *path, FILE *out) {
   return verify_run(err, path, out);
 }
 
-rn_status rn_ckpt_tool_prune(rn_err *err, const char *run_dir, int64_t keep_last,
-                             int64_t keep_every) {
+static rn_status prune(rn_err *err, const char *run_dir, int64_t keep_last, int64_t keep_every) {
   rn_ckpt *ckpt = NULL;
-  if (rn_ckpt_is_step_folder(run_dir)) {
-    return rn_fail(err, RN_ERR_USAGE, "%s is a checkpoint; prune takes the run's directory",
-                   run_dir);
-  }
   RN_TRY(err, rn_ckpt_find(err, run_dir, true, &stderr_notes, &ckpt));
   const Retnet__Checkpoint *rules = rn_ckpt_manifest(ckpt)->config->checkpoint;
   if (keep_last < 0) keep_last = rules->keep_last;
   if (keep_every < 0) keep_every = rules->keep_every;
   rn_ckpt_close(&ckpt);
   return rn_ckpt_prune(err, run_dir, (int)keep_last, keep_every);
+}
+
+rn_status rn_ckpt_tool_prune(rn_err *err, const char *run_dir, int64_t keep_last,
+                             int64_t keep_every) {
+  rn_run_lock *lock = NULL;
+  if (rn_ckpt_is_step_folder(run_dir)) {
+    return rn_fail(err, RN_ERR_USAGE, "%s is a checkpoint; prune takes the run's directory",
+                   run_dir);
+  }
+  if (rn_file_exists(run_dir)) {
+    RN_TRY(err, rn_run_lock_take(err, run_dir, rn_run_lock_default, &lock));
+  }
+  const rn_status status = prune(err, run_dir, keep_last, keep_every);
+  rn_run_lock_release(&lock);
+  return status;
 }

@@ -43,7 +43,8 @@ rn_status rn_ckpt_tool_diff(rn_err *err, const char *a, const char *b, bool weig
 
 /**
  * Removes old checkpoints of a run. A rule that is negative is taken from the newest one's config.
- * Errors: RN_ERR_NOT_FOUND when no checkpoint is good; nothing is removed then.
+ * Errors: RN_ERR_NOT_FOUND when no checkpoint is good, RN_ERR_BUSY when a job trains in the run;
+ *         nothing is removed then.
  */
 rn_status rn_ckpt_tool_prune(rn_err *err, const char *run_dir, int64_t keep_last,
                              int64_t keep_every);

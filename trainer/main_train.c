@@ -44,7 +44,11 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
       "Starts, continues and extends the run in run.dir. RUN/config.yaml then holds the\n"
       "effective configuration, and serves as CONFIG.yaml too; one that was written\n"
       "or edited by hand is not overwritten: RUN/effective.yaml is written beside\n"
-      "it. --plan shows where each value comes from. Keys:",
+      "it. --plan shows where each value comes from.\n"
+      "One job at a time writes in run.dir: RUN/lock names its owner and holds a\n"
+      "heartbeat. A second job is refused; the lock of a process of this host that is gone\n"
+      "is taken over at once, that of another host when its heartbeat has stood still for\n"
+      "60 s. Programs that only read need no lock. Keys:",
       table,
       (int)(sizeof table / sizeof table[0]),
       1,

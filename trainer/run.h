@@ -10,6 +10,7 @@
 #include "comm/relay.h"
 #include "comm/world.h"
 #include "data/batch.h"
+#include "data/run_lock.h"
 #include "data/split.h"
 #include "model/spec.h"
 #include "proto/config.pb-c.h"
@@ -32,6 +33,7 @@ typedef struct rn_run {
   rn_effective effective;
   const Retnet__Config *config; /* the effective one's */
   rn_world *world;              /* not owned */
+  rn_run_lock *lock;            /* of run.dir, on rank 0; not owned; NULL: nothing is written */
   rn_spec spec;
   rn_layout layout;
   rn_plan plan; /* what it was foretold to need */

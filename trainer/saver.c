@@ -188,13 +188,16 @@ static void start_writing(rn_saver *s) {
   write_part(s);
 }
 
+static rn_status stage(rn_err *err, const rn_run *run) {
+  RN_TRY(err, rn_run_lock_check(err, run->lock));
+  return rn_ckpt_stage_dir(err, run->config->run->dir, run->step);
+}
+
 rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
   const bool root = rn_world_rank(s->run->world) == 0;
   rn_progress_begin("start of a save", s->run->step);
-  RN_TRY(err,
-         rn_agree(err, s->run->world,
-                  root ? rn_ckpt_stage_dir(err, s->run->config->run->dir, s->run->step) : RN_OK));
+  RN_TRY(err, rn_agree(err, s->run->world, root ? stage(err, s->run) : RN_OK));
   RN_TRY(err, rn_streams_gather(err, s->run, &s->state.stream));
   keep_state(s);
   if (s->copy != NULL) {
@@ -230,6 +233,7 @@ const rn_save_costs *rn_saver_costs(const rn_saver *s) {
 static rn_status commit(rn_err *err, const rn_saver *s, char *all, const size_t *sizes) {
   const int ranks = rn_world_size(s->run->world);
   rn_ckpt_report *reports;
+  RN_TRY(err, rn_run_lock_check(err, s->run->lock));
   RN_TRY(err, rn_alloc(err, "reports", (size_t)ranks, sizeof *reports, &reports));
   size_t at = 0;
   for (int r = 0; r < ranks; r++) {

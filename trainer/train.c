@@ -21,6 +21,7 @@
 #include "trainer/metrics.h"
 #include "trainer/profile.h"
 #include "trainer/run_config.h"
+#include "trainer/run_owner.h"
 #include "trainer/saving.h"
 #include "trainer/step.h"
 #include "trainer/stop_request.h"
@@ -35,16 +36,22 @@ typedef struct agreement {
   bool saved; /* all writers of the save under way are done */
 } agreement;
 
+enum { WISH_STOP, WISH_WRITE, WISH_LEAVE, WISHES };
+
 static rn_status agree_between_steps(rn_err *err, const rn_run *run, const rn_saver *saver,
                                      double since_s, double slowest_s, agreement *out) {
   const double limit_s = 3600 * run->config->run->max_hours;
   const rn_save_costs *saves = rn_saver_costs(saver);
   const double save_s = saves->saves > 0 ? saves->write_s / (double)saves->saves : 0;
   rn_progress_phase("agreement between steps");
-  int64_t wish[2] = {rn_stop_request_heard(), rn_saver_is_writing(saver)};
-  if (limit_s > 0 && rn_clock_s() - since_s + 2 * (slowest_s + save_s) > limit_s) wish[0] = 1;
-  RN_TRY(err, rn_world_max(err, run->world, wish, 2));
-  *out = (agreement){wish[0] != 0, rn_saver_step(saver) >= 0 && wish[1] == 0};
+  const rn_status owned = rn_run_lock_check(err, run->lock);
+  int64_t wish[WISHES] = {rn_stop_request_heard(), rn_saver_is_writing(saver), owned != RN_OK};
+  if (limit_s > 0 && rn_clock_s() - since_s + 2 * (slowest_s + save_s) > limit_s) {
+    wish[WISH_STOP] = 1;
+  }
+  RN_TRY(err, rn_world_max(err, run->world, wish, WISHES));
+  if (wish[WISH_LEAVE] != 0) RN_TRY(err, rn_agree(err, run->world, owned));
+  *out = (agreement){wish[WISH_STOP] != 0, rn_saver_step(saver) >= 0 && wish[WISH_WRITE] == 0};
   return RN_OK;
 }
 
@@ -87,7 +94,6 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
 static rn_status prepare_folder(rn_err *err, const rn_run *run, const rn_options_places *places) {
   const char *dir = run->config->run->dir;
   rn_decisions decisions;
-  RN_TRY(err, rn_file_make_folder(err, dir));
   RN_TRY(err,
          rn_ckpt_preflight(err, dir, 3 * rn_spec_parameters(&run->spec) * (int64_t)sizeof(float)));
   rn_decisions_make(run->config, &run->plan, &run->spec, &decisions);
@@ -110,7 +116,8 @@ static rn_status start(rn_err *err, const rn_checkpoint_source *source,
     return RN_OK;
   }
   rn_status status = RN_OK;
-  if (root) status = prepare_folder(err, run, places);
+  if (root) status = rn_run_owner_take(err, run->config->run->dir, &run->lock);
+  if (root && status == RN_OK) status = prepare_folder(err, run, places);
   if (root && status == RN_OK) {
     status = rn_metrics_open(err, run->config->run->dir, run->step, metrics);
   }
@@ -156,7 +163,7 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, rn_savi
     rn_span_end();
   }
   rn_status status = RN_OK;
-  if (rn_world_rank(run->world) == 0) {
+  if (rn_world_rank(run->world) == 0 && rn_run_lock_check(NULL, run->lock) == RN_OK) {
     rn_err told = {0};
     status = rn_metrics_step(&told, metrics, run, &result, step_s, val_loss);
     if (status == RN_OK) {
@@ -228,14 +235,16 @@ static rn_status close_metrics(rn_err *err, const rn_world *world, rn_metrics *m
 }
 
 static rn_status train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
-                       rn_world *world, double since_s, rn_train_end *end) {
+                       rn_world *world, double since_s, rn_run_lock **lock, rn_train_end *end) {
   rn_run run;
   rn_checkpoint_source source;
   rn_metrics metrics = {0};
   RN_TRY(err, rn_shm_record_clean(err, world, given->run->dir));
   RN_TRY(err, rn_checkpoint_look(err, given, world, &source));
   RN_TRY(err, rn_run_create_from(err, given, &source.choices, world, &run));
+  run.lock = *lock;
   rn_status status = start(err, &source, places, &run, &metrics);
+  *lock = run.lock;
   if (status == RN_OK && run.step < given->train->steps) {
     status = train_steps(err, &run, &metrics, since_s, end);
   }
@@ -249,10 +258,14 @@ rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_pl
                    rn_world *world, rn_train_end *end) {
   const double since_s = rn_clock_s();
   rn_watchdog *watchdog = NULL;
+  rn_run_lock *lock = NULL;
   *end = RN_TRAIN_DONE;
   rn_stop_request_listen();
   RN_TRY(err, rn_watchdog_start(err, world, given->run->watchdog_s, &watchdog));
-  const rn_status status = train(err, given, places, world, since_s, end);
-  if (status != RN_ERR_MPI) rn_watchdog_stop(&watchdog);
+  rn_status status = rn_run_owner_look(err, world, given->run->dir, &lock);
+  if (status == RN_OK) status = train(err, given, places, world, since_s, &lock, end);
+  if (status == RN_ERR_MPI) return status;
+  rn_run_lock_release(&lock);
+  rn_watchdog_stop(&watchdog);
   return status;
 }

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# One job at a time writes in a run.dir: a second one is refused with who holds it, readers work
+# beside it, a killed owner is succeeded at once, and who lost the lock stops without writing.
+# usage: owner.sh BIN
+set -euo pipefail
+bin=$1
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
+
+seq -f 'line %g of some plain text for a tiny model' 1 900 >text.txt
+"$bin/retnet-data" build --out data --val-fraction 0.1 text.txt >/dev/null
+cat >run.yaml <<'YAML'
+run: {dir: RUN}
+model: {layers: 1, dim: 32, value_dim: 64, ffn_dim: 48, heads: 2}
+data: {dir: data, sequence_length: 64, batch_sequences: 4}
+optimizer: {lr: 2e-3, warmup_steps: 2, decay_steps: 40}
+train: {steps: 40, eval_every: 0}
+checkpoint: {every: 5}
+YAML
+must_train 1 whole
+
+# A run that takes its time: every step half a second longer, until it is told to stop.
+start() { # start STEPS: in the background, as $owner
+  RETNET_FAULT='read data:6-:slow=500' "$bin/retnet-train" run.yaml -s "train.steps=$1" >owner.log 2>&1 &
+  owner=$!
+  for _ in $(seq 600); do
+    [ -d RUN/checkpoints/step-00000005 ] && return
+    sleep 0.1
+  done
+  fail "no checkpoint: $(tail -n 3 owner.log)"
+}
+
+start 40
+one=("$bin/retnet-train" run.yaml)
+refuse 1 "process $owner on " "${one[@]}"
+refuse 1 "process $owner on " mpirun -n 2 --oversubscribe "${one[@]}"
+[ "$(grep -c 'is in use by' refused.log)" = 1 ] || fail "told more than once: $(cat refused.log)"
+refuse 1 "process $owner on " "$bin/retnet-ckpt" prune RUN --keep-last 1
+for reader in "retnet-eval --checkpoint RUN --data data" "retnet-ckpt show RUN" \
+  "retnet-ckpt verify RUN" "retnet-ckpt list RUN" "retnet-train run.yaml --plan" \
+  "retnet-generate --checkpoint RUN --prompt a --tokens 3" \
+  "retnet-ckpt export RUN --format torchscale --out exported.safetensors"; do
+  # shellcheck disable=SC2086
+  "$bin"/$reader >reader.log 2>&1 || fail "$reader beside a live run: $(tail -n 2 reader.log)"
+done
+wait "$owner" || fail "the first job: $(tail -n 3 owner.log)"
+[ "$(wc -l <RUN/metrics.jsonl)" = 40 ] || fail 'lines are missing or doubled'
+same_run whole RUN
+[ -z "$(find RUN -name 'lock*')" ] || fail "a lock is left: $(find RUN -name 'lock*')"
+
+# Killed: the next start has it at once (not after the 60 s that another host would wait).
+rm -r RUN
+start 40
+kill -KILL "$owner"
+wait "$owner" 2>/dev/null || true
+[ -e RUN/lock ] || fail 'a killed run leaves no lock'
+timeout 50 "${one[@]}" >next.log 2>&1 || fail "after a kill: $(tail -n 3 next.log)"
+same_run whole RUN
+
+# The lock is removed, or another's: the job ends with exit code 1 and saves no more.
+for how in removed taken; do
+  rm -r RUN
+  start 4000
+  case $how in
+    removed) rm RUN/lock ;;
+    taken)
+      sed 's/^kernel .*/kernel elsewhere/; s/^host .*/host far/' RUN/lock >RUN/lock.other
+      mv RUN/lock.other RUN/lock
+      ;;
+  esac
+  got=0
+  wait "$owner" || got=$?
+  [ "$got" = 1 ] || fail "$how: ended with $got: $(tail -n 3 owner.log)"
+  grep '^error: ' owner.log | grep -q 'lost RUN/lock' || fail "$how: $(tail -n 3 owner.log)"
+done
+grep -q 'on far, since' owner.log || fail "the new owner is not named: $(tail -n 3 owner.log)"
+[ -e RUN/lock ] || fail "another's lock was removed"
+
+# A finished run on a disk that cannot be written says so, as before.
+rm -r RUN
+"${one[@]}" >whole.log 2>&1
+"${one[@]}" >again.log 2>&1 || fail "a finished run: $(tail -n 3 again.log)"
+grep -q 'already at step 40' again.log || fail "a finished run: $(cat again.log)"
+finish

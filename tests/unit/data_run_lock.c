@@ -1,0 +1,219 @@
+/* A run directory has one owner: a living one is kept, a dead one succeeded by exactly one. */
+#include "data/run_lock.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "data/file.h"
+#include "tests/support/check.h"
+#include "tests/support/temp.h"
+
+static rn_err err;
+static const char *folder;
+
+/* Where a heartbeat is expected it has long to come; where none comes nobody waits for long. */
+static const rn_run_lock_rule lively = {.beat_s = 0.05, .dead_s = 60},
+                              brief = {.beat_s = 0.05, .dead_s = 0.5};
+
+static rn_path lock_file(void) {
+  return rn_path_join(folder, "lock");
+}
+
+/* A lock of a process that cannot be looked up: another kernel's. */
+static void write_foreign(const char *name, int beat) {
+  char text[512];
+  const int bytes = snprintf(text, sizeof text,
+                             "host far\nkernel elsewhere/pid:[1]\nprocess 7\nstart 5\njob 42\n"
+                             "since 2026-01-02 03:04:05.000000000\nbeat %012d\n",
+                             beat);
+  CHECK_OK(&err, rn_file_replace(&err, rn_path_join(folder, name).text, text, (size_t)bytes));
+}
+
+/* A child that takes the lock, tells so by a byte, and holds it until it is killed. */
+static pid_t hold(void) {
+  int ends[2];
+  char byte = 0;
+  CHECK_EQUAL(pipe(ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    rn_run_lock *lock = NULL;
+    byte = rn_run_lock_take(&err, folder, lively, &lock) == RN_OK ? 'y' : 'n';
+    if (write(ends[1], &byte, 1) != 1) _exit(1);
+    for (;;) pause();
+  }
+  CHECK_EQUAL(read(ends[0], &byte, 1), 1);
+  CHECK_EQUAL(byte, 'y');
+  close(ends[0]);
+  close(ends[1]);
+  return child;
+}
+
+static void take_and_release(rn_run_lock_rule rule) {
+  rn_run_lock *lock = NULL;
+  CHECK_OK(&err, rn_run_lock_take(&err, folder, rule, &lock));
+  CHECK(rn_file_exists(lock_file().text));
+  CHECK_OK(&err, rn_run_lock_check(&err, lock));
+  rn_run_lock_release(&lock);
+  CHECK(!rn_file_exists(lock_file().text));
+}
+
+static void refused(const char *word) {
+  rn_run_lock *lock = NULL;
+  rn_err_clear(&err);
+  CHECK_EQUAL(rn_run_lock_take(&err, folder, lively, &lock), RN_ERR_BUSY);
+  CHECK(lock == NULL);
+  CHECK(strstr(err.text, word) != NULL);
+  rn_err_clear(&err);
+}
+
+static void living_owner_is_kept(void) {
+  char word[64];
+  const pid_t child = hold();
+  snprintf(word, sizeof word, "process %d on ", (int)child);
+  refused(word);
+  CHECK(rn_file_exists(lock_file().text));
+  kill(child, SIGKILL);
+  waitpid(child, NULL, 0);
+}
+
+/* Well within the time after which a silent owner would be given up. */
+static void killed_owner_is_succeeded_at_once(void) {
+  const pid_t child = hold();
+  kill(child, SIGKILL);
+  take_and_release(lively);
+  waitpid(child, NULL, 0);
+}
+
+/* Of another host, whose heartbeat stands still. */
+static void silent_owner_is_succeeded(void) {
+  write_foreign("lock", 3);
+  take_and_release(brief);
+}
+
+/* The heartbeat of another host moves. */
+static void moving_heartbeat_is_refused(void) {
+  write_foreign("lock", 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    for (int beat = 1;; beat++) {
+      write_foreign("lock", beat);
+      usleep(20000);
+    }
+  }
+  refused("process 7 on far (SLURM job 42)");
+  kill(child, SIGKILL);
+  waitpid(child, NULL, 0);
+  unlink(lock_file().text);
+  unlink(rn_path_join(folder, "lock.new").text);
+}
+
+/* What a crash left half done: an empty file, and a successor that died before it took over. */
+static void remains_are_succeeded(void) {
+  CHECK_OK(&err, rn_file_replace(&err, lock_file().text, "", 0));
+  take_and_release(brief);
+  rn_run_lock *lock = NULL;
+  write_foreign("lock.after-0123456789abcdef", 0);
+  CHECK_OK(&err, rn_run_lock_take(&err, folder, brief, &lock));
+  CHECK(!rn_file_exists(rn_path_join(folder, "lock.after-0123456789abcdef").text));
+  rn_run_lock_release(&lock);
+}
+
+/* One of many processes that want the lock of a dead owner; exit code 0: it got it. */
+static int contend(int start, int end) {
+  char byte;
+  rn_run_lock *lock = NULL;
+  if (read(start, &byte, 1) < 0) return 9;
+  const rn_status status = rn_run_lock_take(&err, folder, brief, &lock);
+  if (status != RN_OK) return status == RN_ERR_BUSY ? 1 : 9;
+  if (read(end, &byte, 1) < 0) return 9; /* holds it until the others are done */
+  const bool kept = rn_run_lock_check(&err, lock) == RN_OK;
+  rn_run_lock_release(&lock);
+  return kept ? 0 : 9;
+}
+
+static void exactly_one_succeeds(bool links) {
+  enum { ROUNDS = 5, CONTENDERS = 8 };
+  if (!links) setenv("RETNET_FAULT", "lock.link:1-", 1);
+  for (int round = 0; round < ROUNDS; round++) {
+    int start[2], end[2], winners = 0, refused_ones = 0, code;
+    pid_t child[CONTENDERS];
+    write_foreign("lock", round);
+    CHECK_EQUAL(pipe(start) + pipe(end), 0);
+    for (int i = 0; i < CONTENDERS; i++) {
+      if ((child[i] = fork()) != 0) continue;
+      close(start[1]);
+      close(end[1]);
+      _exit(contend(start[0], end[0]));
+    }
+    close(start[1]); /* all of them go now */
+    for (int i = 0; i < CONTENDERS - 1; i++) {
+      wait(&code);
+      refused_ones += WIFEXITED(code) && WEXITSTATUS(code) == 1;
+    }
+    close(end[1]);
+    wait(&code);
+    winners += WIFEXITED(code) && WEXITSTATUS(code) == 0;
+    CHECK_EQUAL(refused_ones, CONTENDERS - 1);
+    CHECK_EQUAL(winners, 1);
+    CHECK(!rn_file_exists(lock_file().text));
+    close(start[0]);
+    close(end[0]);
+  }
+  unsetenv("RETNET_FAULT");
+}
+
+/* The owner notices, by itself, that its lock is gone or another's; and leaves that one alone. */
+static void lost_lock_is_noticed(bool taken) {
+  rn_run_lock *lock = NULL;
+  CHECK_OK(&err, rn_run_lock_take(&err, folder, lively, &lock));
+  if (taken) {
+    write_foreign("lock", 0);
+  } else {
+    unlink(lock_file().text);
+  }
+  rn_status status = RN_OK;
+  for (int i = 0; i < 1000 && status == RN_OK; i++) {
+    status = rn_run_lock_check(&err, lock);
+    usleep(20000);
+  }
+  CHECK_EQUAL(status, RN_ERR_BUSY);
+  CHECK(strstr(err.text, taken ? "process 7 on far" : "removed") != NULL);
+  rn_err_clear(&err);
+  rn_run_lock_release(&lock);
+  CHECK_EQUAL(rn_file_exists(lock_file().text), taken);
+  unlink(lock_file().text);
+}
+
+static void folder_that_cannot_be_written(void) {
+  rn_run_lock *lock = NULL;
+  rn_err_clear(&err);
+  CHECK(rn_run_lock_take(&err, "/proc/self", brief, &lock) != RN_OK);
+  CHECK(strstr(err.text, "/proc/self/lock") != NULL);
+  rn_err_clear(&err);
+  CHECK_EQUAL(rn_run_lock_take(&err, rn_path_join(folder, "none").text, brief, &lock),
+              RN_ERR_NOT_FOUND);
+  rn_err_clear(&err);
+}
+
+int main(void) {
+  folder = temp_folder();
+  take_and_release(lively);
+  living_owner_is_kept();
+  take_and_release(lively);
+  killed_owner_is_succeeded_at_once();
+  silent_owner_is_succeeded();
+  moving_heartbeat_is_refused();
+  remains_are_succeeded();
+  exactly_one_succeeds(true);
+  exactly_one_succeeds(false);
+  lost_lock_is_noticed(false);
+  lost_lock_is_noticed(true);
+  folder_that_cannot_be_written();
+  return check_result();
+}
