@@ -59,7 +59,7 @@ static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64
                         .sequence_number = e->batch.sequence_number,
                         .position = e->batch.position};
   rn_scan_port *port = rn_scan_source_port(&e->scan, RN_SCAN_FORWARD, 0, 0);
-  RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->form, port, &out->loss));
+  RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->form, port, &out->loss, NULL));
   count_rows(e, out);
   return RN_OK;
 }

@@ -180,15 +180,23 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
                        &slot->rows_out);
 }
 
+/* The leaf of a unit at rows first .. of sequence b, for its loss; *row is its first row. */
+static rn_unit leaf_of(const rn_unit *unit, int b, int first, int64_t *row) {
+  const int left = unit->tokens - first;
+  rn_unit leaf = *unit;
+  *row = (int64_t)b * unit->tokens + first;
+  leaf.sequences = 1;
+  leaf.tokens = left < unit->leaf ? left : unit->leaf;
+  leaf.target = unit->target + *row;
+  return leaf;
+}
+
 /* Loss and its gradient of one leaf: rows first .. of sequence b of a unit. */
 static void loss_of_leaf(training *t, const rn_unit *unit, rn_slot *slot, int b, int first) {
   rn_pipeline *p = t->pipeline;
-  const int left = unit->tokens - first, dim = p->dim;
-  const int64_t row = (int64_t)b * unit->tokens + first;
-  rn_unit leaf = *unit;
-  leaf.sequences = 1;
-  leaf.tokens = left < unit->leaf ? left : unit->leaf;
-  leaf.target = unit->target + row;
+  const int dim = p->dim;
+  int64_t row;
+  const rn_unit leaf = leaf_of(unit, b, first, &row);
   const int64_t sequence = unit->sequence_number[b] - t->leaves->first_sequence;
   const int64_t place = unit->position - t->leaves->first_position + first;
   const int64_t number = sequence * t->leaves->each + place / unit->leaf;
@@ -307,8 +315,29 @@ rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn
 
 /* ---- losses only ---- */
 
+/* Losses of a unit's rows: their sum, or in reproducible mode each leaf's. */
+static void add_losses(rn_pipeline *p, const rn_unit *unit, const float *rows, double *loss_sum,
+                       rn_exact_sum *leaf_sum) {
+  double loss = 0;
+  if (unit->leaf == 0) {
+    rn_stage_loss(p->stage, p->params, unit, rows, 0, &loss, p->token_loss, NULL, NULL);
+    *loss_sum += loss;
+    return;
+  }
+  for (int b = 0; b < unit->sequences; b++) {
+    for (int first = 0; first < unit->tokens; first += unit->leaf) {
+      int64_t row;
+      const rn_unit leaf = leaf_of(unit, b, first, &row);
+      loss = 0;
+      rn_stage_loss(p->stage, p->params, &leaf, rows + row * p->dim, 0, &loss, p->token_loss + row,
+                    NULL, NULL);
+      rn_exact_sum_add(leaf_sum, loss);
+    }
+  }
+}
+
 rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_form form,
-                                   rn_scan_port *port, double *loss_sum) {
+                                   rn_scan_port *port, double *loss_sum, rn_exact_sum *leaf_sum) {
   rn_relay_message message = RN_RELAY_NOTHING;
   float *rows = rn_tape_rows(p->loss_tape);
   if (!is_first(p)) {
@@ -324,9 +353,7 @@ rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *u
     RN_TRY(err, rn_relay_send(err, p->relay, RN_RELAY_ROWS, 0, rows_of(unit), rows, &message));
     return rn_relay_wait(err, p->relay, &message);
   }
-  double loss = 0;
   RN_TRY(err, wait_for_head(err, p));
-  rn_stage_loss(p->stage, p->params, unit, rows, 0, &loss, p->token_loss, NULL, NULL);
-  *loss_sum += loss;
+  add_losses(p, unit, rows, loss_sum, leaf_sum);
   return RN_OK;
 }

@@ -12,6 +12,7 @@
 
 #include "comm/relay.h"
 #include "model/stage.h"
+#include "trainer/exact_sum.h"
 #include "trainer/exchange.h"
 #include "trainer/scan_source.h"
 #include "trainer/schedule.h"
@@ -93,11 +94,13 @@ rn_status rn_pipeline_train(rn_err *err, rn_pipeline *pipeline, const rn_unit *u
 
 /**
  * Adds a unit's loss to *loss_sum; on the last stage the losses of its tokens [B, T] are in
- * token_loss afterwards.
+ * token_loss afterwards. In reproducible mode the losses of its leaves are added to *leaf_sum
+ * instead (NULL elsewhere), so that no layout changes a bit of it.
  *
  * Collective: over the stages of the pipeline and the ranks behind `port`: a FORWARD scan a layer.
  */
 rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
-                                   rn_form form, rn_scan_port *port, double *loss_sum);
+                                   rn_form form, rn_scan_port *port, double *loss_sum,
+                                   rn_exact_sum *leaf_sum);
 
 #endif

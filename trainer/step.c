@@ -242,12 +242,18 @@ static rn_status read_or_fill(rn_err *err, rn_run *run, int64_t i) {
   return worst;
 }
 
+/* Losses of this rank: their sum, or in reproducible mode that of its leaves. */
+typedef struct loss_sums {
+  double plain;
+  rn_exact_sum exact;
+} loss_sums;
+
 /*
- * Loss of stored sequences first .. last-1, of `length` tokens each, into *sum. *read keeps the
+ * Losses of stored sequences, of `length` tokens each, are added to *sums. *read keeps the
  * first failure to read; what is returned is a failure of messages.
  */
 static rn_status validate_some(rn_err *err, rn_run *run, rn_range stored, int64_t length,
-                               rn_status *read, double *sum) {
+                               rn_status *read, loss_sums *sums) {
   const rn_form form =
       run->spec.retention_scale == RN_SCALE_TS_PARALLEL ? RN_FORM_PARALLEL : RN_FORM_CHUNKWISE;
   rn_progress_begin("evaluation", run->step);
@@ -260,7 +266,8 @@ static rn_status validate_some(rn_err *err, rn_run *run, rn_range stored, int64_
   run->scan.carried = NULL;
   for (int k = 0; k < run->layout.segments; k++) {
     rn_scan_port *port = rn_scan_source_port(&run->scan, RN_SCAN_FORWARD, 0, k);
-    RN_TRY(err, rn_pipeline_loss_of_unit(err, &run->pipeline, &run->unit[k], form, port, sum));
+    RN_TRY(err, rn_pipeline_loss_of_unit(err, &run->pipeline, &run->unit[k], form, port,
+                                         &sums->plain, &sums->exact));
   }
   return RN_OK;
 }
@@ -272,7 +279,7 @@ static int64_t rounds_between(const rn_run *run) {
 }
 
 /* All data ranks go through as many rounds as the one with the largest share has micro-batches. */
-static rn_status validate_share(rn_err *err, rn_run *run, int64_t sequences, double *sum) {
+static rn_status validate_share(rn_err *err, rn_run *run, int64_t sequences, loss_sums *sums) {
   const int64_t length = run->config->data->sequence_length, size = run->layout.microbatch;
   const int64_t rounds = (rn_range_count(rn_cut(sequences, run->layout.data, 0)) + size - 1) / size;
   const rn_range share = rn_cut(sequences, run->layout.data, rn_grid_data(run->grid));
@@ -280,7 +287,7 @@ static rn_status validate_share(rn_err *err, rn_run *run, int64_t sequences, dou
   for (int64_t r = 0; r < rounds; r++) {
     rn_range some = {share.begin + r * size, share.begin + (r + 1) * size};
     if (some.end > share.end) some.end = share.end;
-    if (some.begin < some.end) RN_TRY(err, validate_some(err, run, some, length, &read, sum));
+    if (some.begin < some.end) RN_TRY(err, validate_some(err, run, some, length, &read, sums));
     if ((r + 1) % rounds_between(run) != 0 && r + 1 < rounds) continue;
     RN_TRY(err, rn_agree(err, run->world, read));
   }
@@ -289,12 +296,24 @@ static rn_status validate_share(rn_err *err, rn_run *run, int64_t sequences, dou
 
 /* The shorter sequence at the end of the split, by the last data rank. */
 static rn_status validate_tail(rn_err *err, rn_run *run, int64_t stored, int64_t tail,
-                               double *sum) {
+                               loss_sums *sums) {
   rn_status read = RN_OK;
   if (rn_grid_data(run->grid) == run->layout.data - 1) {
-    RN_TRY(err, validate_some(err, run, (rn_range){stored, stored + 1}, tail, &read, sum));
+    RN_TRY(err, validate_some(err, run, (rn_range){stored, stored + 1}, tail, &read, sums));
   }
   return rn_agree(err, run->world, read);
+}
+
+/* The sum of all ranks: in reproducible mode of leaves, in integers. */
+static rn_status sum_losses(rn_err *err, const rn_run *run, const loss_sums *sums, double *sum) {
+  if (run->layout.leaf == 0) {
+    *sum = sums->plain;
+    return rn_sum_doubles(err, run->grid, sum, 1);
+  }
+  int64_t all[3] = {sums->exact.whole, sums->exact.parts, sums->exact.others};
+  RN_TRY(err, rn_world_sum(err, run->world, all, 3));
+  *sum = rn_exact_sum_value(&(rn_exact_sum){all[0], all[1], all[2]});
+  return RN_OK;
 }
 
 rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss) {
@@ -302,13 +321,14 @@ rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss)
   const int64_t stored = rn_split_sequences(&run->val, (int)length);
   const bool all = sequences == 0 || sequences > stored;
   const int64_t tail = all ? run->val.tokens - 1 - stored * length : 0;
+  loss_sums sums = {0};
   double sum = 0;
   rn_progress_begin("evaluation", run->step);
   RN_TRY(err, rn_gather_finish(err, run->weights.gather)); /* not every rank has a sequence */
   RN_TRY(err, rn_run_round_weights(err, run));
-  RN_TRY(err, validate_share(err, run, all ? stored : sequences, &sum));
-  if (tail > 0) RN_TRY(err, validate_tail(err, run, stored, tail, &sum));
-  RN_TRY(err, rn_sum_doubles(err, run->grid, &sum, 1));
+  RN_TRY(err, validate_share(err, run, all ? stored : sequences, &sums));
+  if (tail > 0) RN_TRY(err, validate_tail(err, run, stored, tail, &sums));
+  RN_TRY(err, sum_losses(err, run, &sums, &sum));
   *loss = sum / (double)((all ? stored : sequences) * length + tail);
   return RN_OK;
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Reproducible mode: the checkpoint after 20 steps has the same bits on any layout, also when the
-# layout changes twice by resuming, and in bf16; without the mode, layouts differ in the last digits.
+# Reproducible mode: the checkpoint after 20 steps, and the loss of the whole validation split by it,
+# have the same bits on any layout, also when the layout changes twice by resuming, and in bf16;
+# without the mode, layouts differ in the last digits.
 # A thread for messages changes no bits in either mode.
 # usage: reproducible.sh BIN SOURCE fp32|bf16
 set -euo pipefail
@@ -14,16 +15,25 @@ run: {dir: RUN, reproducible: true}
 model: {layers: 3, dim: 32, value_dim: 64, ffn_dim: 48, heads: 4, tie_embeddings: true, dropout: 0.1}
 data: {dir: data, sequence_length: 150, batch_sequences: 6}
 optimizer: {lr: 2e-3, schedule: cosine, warmup_steps: 5, decay_steps: 20}
-train: {steps: 20, eval_every: 0}
+train: {steps: 20, eval_every: 100}
 checkpoint: {every: 100}
 YAML
+
+val_loss_of() { tail -n 1 "$1/metrics.jsonl" | grep -o '"val_loss": [0-9.]*'; }
+
+same_bits() { # same_bits A B: content, and what the last step's evaluation gave
+  same_content "$1" "$2"
+  [ -n "$(val_loss_of "$1")" ] || fail "$1 was not evaluated"
+  [ "$(val_loss_of "$1")" = "$(val_loss_of "$2")" ] ||
+    fail "$1 has $(val_loss_of "$1"), $2 $(val_loss_of "$2")"
+}
 
 if [ "$case" = bf16 ]; then
   half=(train.precision=bf16 train.steps=8)
   must_train 1 half "${half[@]}"
   need_bf16 half
   must_train 8 half8 "${half[@]}" parallel.data=2 parallel.pipeline=2 parallel.sequence=2
-  same_content half half8
+  same_bits half half8
   finish
 fi
 
@@ -33,7 +43,7 @@ layout() { # layout NP KEY=VALUE...
   shift
   dir=$(tr -dc 'a-z0-9' <<<"np$np$*")
   must_train "$np" "$dir" "${@/#/parallel.}"
-  same_content one "$dir"
+  same_bits one "$dir"
 }
 for ranks in 2 3 4 5 8; do layout "$ranks" "sequence=$ranks"; done
 for ranks in 2 3 4; do layout "$ranks" "data=$ranks"; done
@@ -44,7 +54,7 @@ layout 2 sequence=2 segments=3
 for size in 1 2 6; do layout 1 "microbatch=$size"; done
 OMP_NUM_THREADS=2 layout 1 threads=2
 must_train 4 again parallel.pipeline=2 parallel.sequence=2 train.recompute=block
-same_content one again
+same_bits one again
 
 layout 4 sequence=4 comm_thread=on
 layout 4 pipeline=2 sequence=2 segments=2 comm_thread=on
@@ -54,7 +64,7 @@ grep -q 'a thread of their own, MPI_THREAD_SERIALIZED' np4sequence4commthreadon.
 must_train 8 moved train.steps=7 parallel.sequence=8 optimizer.decay_steps=20
 must_train 3 moved train.steps=13 parallel.pipeline=3
 must_train 4 moved parallel.data=2 parallel.sequence=2
-same_content one moved
+same_bits one moved
 
 must_train 1 plain run.reproducible=false
 must_train 4 plain4 run.reproducible=false parallel.sequence=4
@@ -62,5 +72,12 @@ must_train 4 threaded run.reproducible=false parallel.sequence=4 parallel.comm_t
 same_run plain4 threaded
 if "$bin/retnet-ckpt" diff plain plain4 >/dev/null; then
   fail 'layouts agree without the mode: this test sees nothing'
+fi
+# The same weights on other layouts: the sum over the split is what differs without the mode.
+for np in 1 2 3; do
+  must_train "$np" "sum$np" run.reproducible=false optimizer.lr=0 train.steps=1 "parallel.data=$np"
+done
+if [ "$(val_loss_of sum1)" = "$(val_loss_of sum2)" ] && [ "$(val_loss_of sum1)" = "$(val_loss_of sum3)" ]; then
+  fail 'evaluations agree without the mode: this test sees nothing'
 fi
 finish

@@ -110,7 +110,7 @@ static void token_losses(rn_run *run, float *loss) {
   double sum = 0;
   rn_scan_port *port = rn_scan_source_port(&run->scan, RN_SCAN_FORWARD, 0, 0);
   CHECK_OK(&err, rn_pipeline_loss_of_unit(&err, &run->pipeline, run->unit, RN_FORM_CHUNKWISE, port,
-                                          &sum));
+                                          &sum, NULL));
   memcpy(loss, run->pipeline.token_loss, (size_t)run->unit->tokens * sizeof *loss);
 }
 
