@@ -10,15 +10,17 @@
 #include "trainer/shapes.h"
 #include "trainer/step.h"
 
-enum { WARM_UP = 1, STEPS = 4 };
+/* Small steps are many: the least of them is free of what else the machine does. */
+enum { WARM_UP = 1, MOST_STEPS = 64 };
 /* The more layers, the less the machine's moods count in the difference. */
 enum { FEW_LAYERS = 1, MORE_LAYERS = 3 };
 
 /* Bounds of measuring: bytes of a small run, and FLOP of the steps that look for the rate. */
-static const double MEMORY_BYTES = 320 << 20, PROBE_FLOPS = 5e10;
+static const double MEMORY_BYTES = 384 << 20, PROBE_FLOPS = 5e10;
 /* Seconds that all steps should take, and after which no further one of a kind begins: on a machine
  * that is busy with other work there are fewer steps, and they are less exact. */
-static const double BUDGET_S = 1.8, PROBE_UNTIL_S = 0.7, FEW_UNTIL_S = 1.6, MORE_UNTIL_S = 2.8;
+static const double BUDGET_S = 1.8, PROBE_UNTIL_S = 0.4, FEW_UNTIL_S = 1.2, MORE_UNTIL_S = 2.2,
+                    PRODUCTS_FOR_S = 0.6;
 /* Products are this share of a step at least, whatever an unquiet machine says. */
 static const double LEAST_SHARE = 0.3;
 
@@ -118,7 +120,7 @@ static rn_status time_steps(rn_err *err, rn_run *run, double until_s, sample *ou
                   .update_s = never,
                   .parameters = (double)run->total};
   for (int i = 0; i < WARM_UP; i++) RN_TRY(err, rn_step(err, run, &result));
-  for (int i = 0; i < STEPS && (i == 0 || rn_clock_s() < until_s); i++) {
+  for (int i = 0; i < MOST_STEPS && (i == 0 || rn_clock_s() < until_s); i++) {
     RN_TRY(err, time_step(err, run, out));
   }
   return RN_OK;
@@ -139,7 +141,7 @@ static rn_status time_products(rn_err *err, rn_run *run, double until_s, double 
   if (stepped != RN_OK) status = stepped;
   if (status == RN_OK) status = rn_products_replay_create(err, &record, &replay);
   *products_s = INFINITY;
-  for (int i = 0; status == RN_OK && i < STEPS && (i == 0 || rn_clock_s() < until_s); i++) {
+  for (int i = 0; status == RN_OK && i < MOST_STEPS && (i == 0 || rn_clock_s() < until_s); i++) {
     const double start_s = rn_clock_s();
     rn_products_replay_run(&replay);
     *products_s = fmin(*products_s, rn_clock_s() - start_s);
@@ -161,7 +163,7 @@ static rn_status measure(rn_err *err, const Retnet__Config *config, rn_world *al
   RN_TRY(err, rn_run_create(err, &small.config, alone, &run));
   rn_status status = time_steps(err, &run, until_s, out);
   if (status == RN_OK && share != NULL) {
-    status = time_products(err, &run, until_s, &products_s);
+    status = time_products(err, &run, until_s + PRODUCTS_FOR_S, &products_s);
     *share = fmax(LEAST_SHARE, fmin(1, products_s / busy_s(out->unit)));
   }
   rn_run_destroy(&run);
