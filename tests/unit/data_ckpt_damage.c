@@ -129,6 +129,23 @@ static void shares_cover_all_frames_once(const char *step_path) {
   }
 }
 
+/* A file that is longer than it should be has no frame that is wrong. */
+static void the_first_share_sees_every_size(const char *step_path) {
+  const rn_path part = rn_path_join(step_path, "part-00001.zst");
+  rn_file file = {0};
+  CHECK_OK(err, rn_file_open(err, part.text, &file));
+  const int64_t bytes = file.size_bytes;
+  rn_file_destroy(&file);
+  CHECK(truncate(part.text, bytes + 1) == 0);
+  for (int shares = 1; shares <= 5; shares++) {
+    rn_ckpt *ckpt = NULL;
+    CHECK_OK(err, rn_ckpt_open(err, step_path, &ckpt));
+    CHECK_FAILS(err, RN_ERR_FORMAT, "part-00001", rn_ckpt_check(err, ckpt, 0, shares));
+    rn_ckpt_close(&ckpt);
+  }
+  CHECK(truncate(part.text, bytes) == 0);
+}
+
 int main(void) {
   const char *run = temp_path("run"), *step = temp_path("run/checkpoints/step-00000003");
   CHECK_OK(err, save(run, 3));
@@ -136,6 +153,7 @@ int main(void) {
   damage_file(step, "part-00000.zst");
   damage_file(step, "part-00001.zst");
   shares_cover_all_frames_once(step);
+  the_first_share_sees_every_size(step);
   write_back(temp_path("run/checkpoints/step-00000003/stranger"), "", 0);
   CHECK(noticed(step, "stranger"));
   return check_result();
