@@ -67,15 +67,15 @@ static void show_progress(const rn_run *run, double left_s) {
 }
 
 static void print_console(const rn_metrics *m, const rn_run *run, const rn_step_result *r,
-                          double tokens_per_s, double val_loss) {
+                          double tokens_per_s, const double *val_loss) {
   const double left_s = (double)(run->config->train->steps - run->step) * m->total_s /
                         (double)(m->steps > 0 ? m->steps : 1);
   char scan[40] = "", val[60] = "";
   if (run->layout.sequence > 1) {
     snprintf(scan, sizeof scan, "  scan wait %.1f ms", 1e3 * r->scan_wait_s);
   }
-  if (!isnan(val_loss)) {
-    snprintf(val, sizeof val, "  val_loss %.4f  perplexity %.3f", val_loss, exp(val_loss));
+  if (val_loss != NULL) {
+    snprintf(val, sizeof val, "  val_loss %.4f  perplexity %.3f", *val_loss, exp(*val_loss));
   }
   rn_log_info(
       "step %lld/%lld  loss %.4f  norm %.3f  lr %.2e  %.0f tokens/s  %.2f GFLOP/s  ETA %.0f "
@@ -87,7 +87,7 @@ static void print_console(const rn_metrics *m, const rn_run *run, const rn_step_
 }
 
 static void put_step(FILE *file, const rn_run *run, const rn_step_result *r, double step_s,
-                     double tokens_per_s, double val_loss) {
+                     double tokens_per_s, const double *val_loss) {
   fprintf(file, "{\"step\": %lld, \"tokens\": %lld", (long long)run->step, (long long)run->tokens);
   put_number(file, "loss", r->skipped ? NAN : r->loss);
   put_number(file, "lr", r->lr);
@@ -97,15 +97,15 @@ static void put_step(FILE *file, const rn_run *run, const rn_step_result *r, dou
   put_number(file, "model_flops_per_s", tokens_per_s * rn_spec_flops_per_token(&run->spec));
   if (run->layout.sequence > 1) put_number(file, "scan_wait_s", r->scan_wait_s);
   if (r->skipped) fprintf(file, ", \"skipped\": true");
-  if (!isnan(val_loss)) {
-    put_number(file, "val_loss", val_loss);
-    put_number(file, "val_perplexity", exp(val_loss));
+  if (val_loss != NULL) {
+    put_number(file, "val_loss", *val_loss);
+    put_number(file, "val_perplexity", exp(*val_loss));
   }
   fprintf(file, "}\n");
 }
 
 rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const rn_step_result *r,
-                          double step_s, double val_loss) {
+                          double step_s, const double *val_loss) {
   const Retnet__Config *c = run->config;
   const double tokens_per_s = (double)c->data->batch_sequences * c->data->sequence_length / step_s;
   m->step_s = step_s;
@@ -113,8 +113,8 @@ rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const r
   m->scan_wait_s += r->scan_wait_s;
   m->steps++;
   m->loss = r->loss;
-  if (!isnan(val_loss)) m->val_loss = val_loss;
-  const bool passed_by = isnan(val_loss) && run->step != c->train->steps && !r->skipped &&
+  if (val_loss != NULL) m->val_loss = *val_loss;
+  const bool passed_by = val_loss == NULL && run->step != c->train->steps && !r->skipped &&
                          run->step % (c->train->log_every > 0 ? c->train->log_every : 1) != 0;
   if (passed_by) return RN_OK;
   print_console(m, run, r, tokens_per_s, val_loss);

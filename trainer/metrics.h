@@ -27,9 +27,9 @@ rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_met
 /** Errors: RN_ERR_IO when lines could not be written to the end. */
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics);
 
-/** Writes the line of a step, and the console's; val_loss NaN: no evaluation. */
+/** Writes the line of a step, and the console's; val_loss NULL: no evaluation. */
 rn_status rn_metrics_step(rn_err *err, rn_metrics *metrics, const rn_run *run,
-                          const rn_step_result *result, double step_s, double val_loss);
+                          const rn_step_result *result, double step_s, const double *val_loss);
 
 /**
  * What rn_metrics_summary tells of all ranks: [ranks] each. A rank's peak counts all memory that it

@@ -150,14 +150,15 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, rn_savi
                           double *slowest_s) {
   const Retnet__Config *c = run->config;
   rn_step_result result;
-  double val_loss = NAN;
+  double val_loss = 0;
   const double begin_s = rn_clock_s();
   const rn_status stepped = rn_step(err, run, &result);
   if (stepped != RN_OK && stepped != RN_ERR_NUMERICS) return stepped;
   const double step_s = rn_clock_s() - begin_s;
   const bool last = run->step == c->train->steps;
-  if (stepped == RN_OK && run->has_val && c->train->eval_every > 0 &&
-      (last || divides(c->train->eval_every, run->step))) {
+  const bool evaluates = stepped == RN_OK && run->has_val && c->train->eval_every > 0 &&
+                         (last || divides(c->train->eval_every, run->step));
+  if (evaluates) {
     rn_span_begin("evaluation");
     RN_TRY(err, rn_validate(err, run, c->train->eval_sequences, &val_loss));
     rn_span_end();
@@ -165,7 +166,7 @@ static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, rn_savi
   rn_status status = RN_OK;
   if (rn_world_rank(run->world) == 0 && rn_run_lock_check(NULL, run->lock) == RN_OK) {
     rn_err told = {0};
-    status = rn_metrics_step(&told, metrics, run, &result, step_s, val_loss);
+    status = rn_metrics_step(&told, metrics, run, &result, step_s, evaluates ? &val_loss : NULL);
     if (status == RN_OK) {
       rn_repeated_end(&metrics->failures);
     } else {

@@ -57,6 +57,7 @@ case $case in
       refuse 1 'gives no finite numbers' "$bin/retnet-generate" "${wild[@]}" --temperature 0
       [ "$lr" = 1e30 ] || has 'weights are not finite numbers, the first in' refused.log
       "$json_check" <"wild$lr/summary.json" >why.log || fail "summary.json: $(cat why.log)"
+      has '"val_loss": null, "val_perplexity": null' "wild$lr/metrics.jsonl"
       "$json_check" --lines <"wild$lr/metrics.jsonl" >why.log || fail "metrics: $(cat why.log)"
     done
     ;;
