@@ -8,6 +8,7 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <threads.h>
 
 #include "model/kernel/onednn_matmul.h"
@@ -31,6 +32,8 @@ typedef struct desk {
   dnnl_engine_t engine;
   dnnl_stream_t stream;
   made_product kept[KEPT];
+  void *packed; /* a vector without its gaps */
+  int64_t packed_bytes;
 } desk;
 
 bool rn_products_bf16_serves(void) {
@@ -44,6 +47,7 @@ static void destroy_desk(void *desk_of_ending_thread) {
   for (int i = 0; i < KEPT; i++) rn_onednn_matmul_destroy(&d->kept[i].by);
   if (d->stream != NULL) dnnl_stream_destroy(d->stream);
   if (d->engine != NULL) dnnl_engine_destroy(d->engine);
+  free(d->packed);
   free(d);
 }
 
@@ -110,10 +114,8 @@ static made_product *product_of(desk *d, shape s) {
   return make(d->engine, s, p) ? p : NULL;
 }
 
-/* False where memory is lacking. */
-static bool multiply(shape s, const rn_half *a, const rn_half *b, rn_array c) {
-  desk *d = desk_of_thread();
-  made_product *p = d != NULL ? product_of(d, s) : NULL;
+static bool execute(desk *d, shape s, const rn_half *a, const rn_half *b, rn_array c) {
+  made_product *p = product_of(d, s);
   if (p == NULL) return false;
   dnnl_memory_set_data_handle(p->by.a, rn_halves(a).at);
   dnnl_memory_set_data_handle(p->by.b, rn_halves(b).at);
@@ -122,6 +124,55 @@ static bool multiply(shape s, const rn_half *a, const rn_half *b, rn_array c) {
       {DNNL_ARG_SRC, p->by.a}, {DNNL_ARG_WEIGHTS, p->by.b}, {DNNL_ARG_DST, p->by.c}};
   return dnnl_primitive_execute(p->by.code, d->stream, 3, arrays) == dnnl_success &&
          dnnl_stream_wait(d->stream) == dnnl_success;
+}
+
+static bool reserve(desk *d, int64_t bytes) {
+  if (bytes <= d->packed_bytes) return true;
+  free(d->packed);
+  d->packed = malloc((size_t)bytes);
+  d->packed_bytes = d->packed != NULL ? bytes : 0;
+  return d->packed != NULL;
+}
+
+/* a is one row, whose elements are lda apart. */
+static bool multiply_row(desk *d, shape s, const rn_half *a, const rn_half *b, rn_array c) {
+  if (!reserve(d, s.k * (int64_t)sizeof *a)) return false;
+  rn_half *row = d->packed;
+  for (int64_t l = 0; l < s.k; l++) row[l] = a[l * s.lda];
+  s.a_transposed = false;
+  s.lda = s.k;
+  return execute(d, s, row, b, c);
+}
+
+/* c is one column, whose elements are ldc apart. */
+static bool multiply_column(desk *d, shape s, const rn_half *a, const rn_half *b, rn_array c) {
+  const size_t element = rn_element_bytes(c.half);
+  if (!reserve(d, s.m * (int64_t)element)) return false;
+  char *column = d->packed, *in_c = c.at;
+  const int64_t apart = s.ldc * (int64_t)element;
+  for (int64_t i = 0; s.add && i < s.m; i++) {
+    memcpy(column + i * (int64_t)element, in_c + i * apart, element);
+  }
+  s.ldc = 1;
+  if (!execute(d, s, a, b, (rn_array){column, c.half})) return false;
+  for (int64_t i = 0; i < s.m; i++) {
+    memcpy(in_c + i * apart, column + i * (int64_t)element, element);
+  }
+  return true;
+}
+
+/*
+ * False where memory is lacking.
+ *
+ * oneDNN 3 (seen in 3.7.2) takes the elements of a vector to lie side by side, whatever its
+ * description says; so a row of a and a column of c that have gaps are packed first.
+ */
+static bool multiply(shape s, const rn_half *a, const rn_half *b, rn_array c) {
+  desk *d = desk_of_thread();
+  if (d == NULL) return false;
+  if (s.m == 1 && s.a_transposed && s.lda > 1) return multiply_row(d, s, a, b, c);
+  if (s.n == 1 && s.m > 1 && s.ldc > 1) return multiply_column(d, s, a, b, c);
+  return execute(d, s, a, b, c);
 }
 
 static float sum_at(shape s, const rn_half *a, const rn_half *b, int64_t i, int64_t j) {

@@ -1,0 +1,161 @@
+/* Every provider's products are their formula whatever the shape, leave what lies between rows
+ * alone, and give the same bits wherever the operands lie, whichever thread asks, and whatever was
+ * asked before. */
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "model/kernel/products.h"
+#include "model/threads.h"
+#include "tests/support/gradient.h"
+
+enum { MOST = 150, MOST_PAD = 16, AREA = (MOST + 1) * (MOST + MOST_PAD), THREADS = 2 };
+
+typedef struct product {
+  rn_product_kind kind;
+  int m, n, k, lda, ldb, ldc;
+  bool bf16, c_bf16;
+  rn_real beta;
+} product;
+
+/* The operands of a call, `shift` elements into their areas. */
+typedef struct operands {
+  rn_real a[AREA], b[AREA], c[AREA];
+  rn_half a16[AREA], b16[AREA], c16[AREA];
+} operands;
+
+static operands drawn, work[THREADS];
+
+static void draw(void) {
+  test_fill(drawn.a, AREA, 1, 1);
+  test_fill(drawn.b, AREA, 1, 2);
+  test_fill(drawn.c, AREA, 1, 3);
+  for (int i = 0; i < AREA; i++) {
+    drawn.a[i] = rn_half_value(drawn.a16[i] = rn_half_of(drawn.a[i]));
+    drawn.b[i] = rn_half_value(drawn.b16[i] = rn_half_of(drawn.b[i]));
+    drawn.c[i] = rn_half_value(drawn.c16[i] = rn_half_of(drawn.c[i]));
+  }
+}
+
+static void place(operands *w, int shift) {
+  const size_t count = (size_t)(AREA - shift);
+  memcpy(w->a + shift, drawn.a, count * sizeof *w->a);
+  memcpy(w->b + shift, drawn.b, count * sizeof *w->b);
+  memcpy(w->c + shift, drawn.c, count * sizeof *w->c);
+  memcpy(w->a16 + shift, drawn.a16, count * sizeof *w->a16);
+  memcpy(w->b16 + shift, drawn.b16, count * sizeof *w->b16);
+  memcpy(w->c16 + shift, drawn.c16, count * sizeof *w->c16);
+}
+
+static void multiply(const product *p, operands *w, int shift) {
+  const rn_array a = p->bf16 ? rn_halves(w->a16 + shift) : rn_reals(w->a + shift);
+  const rn_array b = p->bf16 ? rn_halves(w->b16 + shift) : rn_reals(w->b + shift);
+  const rn_array c = p->c_bf16 ? rn_halves(w->c16 + shift) : rn_reals(w->c + shift);
+  rn_multiply(p->kind, p->m, p->n, p->k, a, p->lda, b, p->ldb, p->beta, c, p->ldc);
+}
+
+static double element(const product *p, int i, int j, double *size) {
+  double sum = p->beta != 0 ? (double)p->beta * (double)drawn.c[i * p->ldc + j] : 0;
+  *size = fabs(sum) + 1;
+  for (int l = 0; l < p->k; l++) {
+    const double x = (double)drawn.a[p->kind == RN_PRODUCT_TN ? l * p->lda + i : i * p->lda + l];
+    const bool by_rows = p->kind == RN_PRODUCT_NN || p->kind == RN_PRODUCT_TN;
+    const double y = (double)drawn.b[by_rows ? l * p->ldb + j : j * p->ldb + l];
+    sum += x * y;
+    *size += fabs(x * y);
+  }
+  return sum;
+}
+
+static bool is_formula(const product *p) {
+  const double within = p->c_bf16 ? 1.0 / 128 : sizeof(rn_real) == sizeof(float) ? 1e-6 : 1e-14;
+  bool holds = true;
+  for (int i = 0; i < p->m && holds; i++) {
+    for (int j = 0; j < p->ldc && holds; j++) {
+      const int at = i * p->ldc + j;
+      const double got = p->c_bf16 ? (double)rn_half_value(work[0].c16[at]) : (double)work[0].c[at];
+      double size = 0, want = (double)drawn.c[at];
+      if (j < p->n) want = element(p, i, j, &size);
+      holds = fabs(got - want) <= within * size;
+    }
+  }
+  return holds;
+}
+
+static bool same_bits(const product *p, const operands *x, int x_shift, const operands *y,
+                      int y_shift) {
+  for (int i = 0; i < p->m; i++) {
+    const int at = i * p->ldc;
+    const size_t n = (size_t)p->n;
+    if (p->c_bf16 ? memcmp(x->c16 + x_shift + at, y->c16 + y_shift + at, n * sizeof *x->c16) != 0
+                  : memcmp(x->c + x_shift + at, y->c + y_shift + at, n * sizeof *x->c) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static void check_product(const product *p, int shift) {
+  place(&work[0], 0);
+  place(&work[1], shift);
+#pragma omp parallel
+  {
+    const int thread = omp_get_thread_num();
+    if (thread == 0) multiply(p, &work[0], 0);
+    if (thread == THREADS - 1) multiply(p, &work[1], shift);
+  }
+  const bool formula = is_formula(p);
+  const bool elsewhere = same_bits(p, &work[0], 0, &work[1], shift);
+  if (!CHECK(formula) || !CHECK(elsewhere)) {
+    fprintf(stderr, "  %s, kind %d, m %d n %d k %d, ld %d %d %d, beta %g, %s to %s, shift %d\n",
+            rn_products_table()->name, (int)p->kind, p->m, p->n, p->k, p->lda, p->ldb, p->ldc,
+            (double)p->beta, p->bf16 ? "bf16" : "reals", p->c_bf16 ? "bf16" : "reals", shift);
+  }
+}
+
+static int draw_size(rn_random_key key, uint64_t at) {
+  static const int common[] = {1, 2, 8, 16, 32, 48, 64, 96, 128};
+  const double u = rn_random_uniform(key, 2 * at), v = rn_random_uniform(key, 2 * at + 1);
+  return u < 0.5 ? common[(int)(v * 9)] : 1 + (int)(v * MOST);
+}
+
+static void check_table(bool bf16) {
+  static const int pads[] = {0, 0, 1, 8, MOST_PAD};
+  const rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, 1, "shapes");
+  for (uint64_t i = 0; i < 400; i++) {
+    product p = {.kind = (rn_product_kind)(i % 4), .bf16 = bf16};
+    p.m = draw_size(key, 4 * i);
+    p.n = draw_size(key, 4 * i + 1);
+    p.k = draw_size(key, 4 * i + 2);
+    /* Vectors are products of their own in some libraries. */
+    if (i % 10 == 7) p.m = 1;
+    if (i % 10 == 8) p.n = 1;
+    if (i % 10 == 9) p.k = 1;
+    p.beta = (rn_real)(rn_random_uniform(key, 8 * i + 7) < 0.5);
+    p.c_bf16 = bf16 && i % 8 >= 4;
+    if (p.kind == RN_PRODUCT_NT_EXACT && p.k > RN_EXACT_SUM) p.k = RN_EXACT_SUM;
+    p.lda = (p.kind == RN_PRODUCT_TN ? p.m : p.k) + pads[i / 4 % 5];
+    p.ldb = (p.kind == RN_PRODUCT_NN || p.kind == RN_PRODUCT_TN ? p.n : p.k) + pads[i / 8 % 5];
+    p.ldc = p.n + pads[i / 16 % 5];
+    check_product(&p, (int)(i % 17));
+  }
+}
+
+int main(void) {
+  rn_err err = {0};
+  const char *lack = NULL;
+  rn_threads_start(THREADS);
+  draw();
+  for (int i = 0; rn_products_provider(i) != NULL; i++) {
+    rn_products_exchange(rn_products_provider(i));
+    check_table(false);
+  }
+  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO,
+                                 RETNET__PRECISION__PRECISION_BF16, &lack));
+  if (rn_products_in_half()) {
+    check_table(true);
+  } else {
+    printf("bf16 is not tried: %s\n", lack);
+  }
+  return check_result();
+}
