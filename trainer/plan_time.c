@@ -72,10 +72,12 @@ static rn_status simulate(rn_err *err, rn_schedule_shape shape, const rn_plan *p
  * eleven, copies through shared memory and the weights' way back counted. */
 static void add_passes(const rn_plan *plan, const rn_plan_sample *p, rn_plan_time *out) {
   const int replicas = plan->layout.data * plan->layout.sequence;
-  double most = 0;
+  /* Not in double: on the maximum of that, GCC 12.2 for aarch64 ends in an internal error. */
+  int64_t largest = 0;
   for (int s = 0; s < plan->layout.pipeline; s++) {
-    most = fmax(most, (double)plan->memory.parameters[s]);
+    if (plan->memory.parameters[s] > largest) largest = plan->memory.parameters[s];
   }
+  const double most = (double)largest;
   out->update_s = most * (p->zero_s + p->update_s / replicas);
   out->sums_s = most * (replicas - 1) / replicas * p->update_s * 11 / 7;
 }

@@ -116,7 +116,10 @@ static void one_scan(const stage_case *c, rn_chain *chain, place at, int size, i
   note_bits(got, total);
   serial(c, at, size, piece, want);
   double scale = 0;
-  for (int64_t i = 0; i < total; i++) scale = fmax(scale, fabs((double)want[i]));
+  for (int64_t i = 0; i < total; i++) {
+    const double here = fabs((double)want[i]);
+    if (here > scale) scale = here;
+  }
   if (scale > 0) {
     CHECK_ARRAY("before", got, want, total, 1e-6);
   } else {
