@@ -50,7 +50,7 @@ case $case in
     grep -q 'weights shared by up to 6 ranks' on.log || fail "nothing is shared: $(head -n 3 on.log)"
     same_run off on
     for ranks in 1 2 4; do
-      RETNET_NODE_RANKS=$ranks must_train 6 "node$ranks" "${keys[@]}" train.steps=10
+      RETNET_NODE_RANKS=$ranks must_train 6 "node$ranks" "${keys[@]}" train.steps=14
       RETNET_NODE_RANKS=$((5 - ranks)) must_train 6 "node$ranks" "${keys[@]}"
       same_run off "node$ranks"
     done
