@@ -184,7 +184,8 @@ rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm al
   *out = NULL;
   assert(shape.heads > 0 && shape.matrix > 0 && shape.layers > 0 && shape.bands > 0);
   RN_TRY(err, check_message(err, algorithm, shape));
-  RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *chain, &chain));
+  rn_status status = rn_alloc(err, "scan", 1, sizeof *chain, &chain);
+  if (status != RN_OK) return rn_grid_agree(err, grid, status);
   *chain = (rn_chain){.port = {.self = chain,
                                .begin = chain_begin,
                                .poll = chain_poll,
@@ -195,7 +196,8 @@ rn_status rn_chain_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm al
                       .axis = {MPI_COMM_NULL, MPI_COMM_NULL},
                       .bands = 1,
                       .compose = MPI_OP_NULL};
-  rn_status status = make_axes(err, grid, chain);
+  status = rn_grid_agree(err, grid, RN_OK);
+  if (status == RN_OK) status = make_axes(err, grid, chain);
   if (status == RN_OK) status = choose_blocks(err, chain);
   if (status == RN_OK) status = make_buffers(err, chain);
   if (status != RN_OK) {

@@ -9,6 +9,7 @@
 
 #include "comm/mpi_check.h"
 #include "proto/affinity.h"
+#include "proto/arena.h"
 
 enum { MAX_THREADS = 8192 };
 
@@ -28,12 +29,14 @@ static int cores_of_launcher(void) {
 
 /* All ranks of a node show their masks; each counts those that meet its own, and joins all. */
 static rn_status compare(rn_err *err, const rn_world *world, const rn_mask *mine, rn_cores *out) {
-  rn_mask *all = calloc((size_t)out->ranks, sizeof *all), used = {0};
-  if (all == NULL)
-    return rn_fail(err, RN_ERR_MEMORY, "no memory for %d affinity masks", out->ranks);
-  rn_status status =
-      RN_MPI_WAIT_STATUS(err, MPI_Allgather(mine, RN_MASK_BYTES, MPI_BYTE, all, RN_MASK_BYTES,
-                                            MPI_BYTE, rn_world_node_comm(world)));
+  rn_mask *all, used = {0};
+  rn_status status = rn_alloc(err, "affinity masks", (size_t)out->ranks, sizeof *all, &all);
+  if ((status = rn_agree(err, world, status)) != RN_OK) {
+    free(all);
+    return status;
+  }
+  status = RN_MPI_WAIT_STATUS(err, MPI_Allgather(mine, RN_MASK_BYTES, MPI_BYTE, all, RN_MASK_BYTES,
+                                                 MPI_BYTE, rn_world_node_comm(world)));
   out->sharing = 0;
   for (int r = 0; r < out->ranks; r++) {
     out->sharing += rn_mask_meets(mine, &all[r]);

@@ -201,7 +201,8 @@ rn_status rn_fold_create(rn_err *err, const rn_grid *grid, int layers, int max_n
                    "smaller parallel.microbatch",
                    max_n, (long long)max_m);
   }
-  RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *fold, &fold));
+  rn_status status = rn_alloc(err, "scan", 1, sizeof *fold, &fold);
+  if (status != RN_OK) return rn_grid_agree(err, grid, status);
   *fold = (rn_fold){.port = {.self = fold,
                              .begin = fold_begin,
                              .poll = fold_poll,
@@ -214,7 +215,7 @@ rn_status rn_fold_create(rn_err *err, const rn_grid *grid, int layers, int max_n
                     .comm = {MPI_COMM_NULL, MPI_COMM_NULL},
                     .capacity = max_n * max_m,
                     .arriving = MPI_REQUEST_NULL};
-  rn_status status = make_buffers(err, fold);
+  status = rn_grid_agree(err, grid, make_buffers(err, fold));
   for (int d = 0; status == RN_OK && d < DIRECTIONS; d++) {
     status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_sequence_comm(grid), &fold->comm[d]));
   }

@@ -9,6 +9,7 @@ struct rn_grid {
   int data, pipeline, sequence; /* coordinates */
   int pipeline_size, sequence_size, replica, replica_size;
   MPI_Comm world_comm, pipeline_comm, sequence_comm, replica_comm;
+  const rn_world *world;
   double *room; /* [ranks, RN_GRID_ROOM] */
 };
 
@@ -47,6 +48,7 @@ rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, i
   grid->sequence_size = sequence;
   grid->replica = grid->data * sequence + grid->sequence;
   grid->replica_size = data * sequence;
+  grid->world = world;
   grid->world_comm = rn_world_comm(world);
   if ((status = split(err, rn_world_comm(world), rank / sequence, rank, &grid->sequence_comm)) !=
           RN_OK ||
@@ -97,6 +99,10 @@ int rn_grid_replica(const rn_grid *grid) {
 
 int rn_grid_replica_size(const rn_grid *grid) {
   return grid->replica_size;
+}
+
+rn_status rn_grid_agree(rn_err *err, const rn_grid *grid, rn_status status) {
+  return rn_agree(err, grid->world, status);
 }
 
 MPI_Comm rn_grid_world_comm(const rn_grid *grid) {

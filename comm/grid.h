@@ -44,4 +44,7 @@ MPI_Comm rn_grid_replica_comm(const rn_grid *grid);
 /** Room [ranks of the grid, RN_GRID_ROOM] for small sums, free between two of them. */
 double *rn_grid_room(const rn_grid *grid);
 
+/** As rn_agree, over the world that the grid was made of, which outlives it. */
+rn_status rn_grid_agree(rn_err *err, const rn_grid *grid, rn_status status);
+
 #endif

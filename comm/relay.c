@@ -28,14 +28,17 @@ struct rn_relay {
 rn_status rn_relay_create(rn_err *err, const rn_grid *grid, int width, rn_relay **out) {
   rn_relay *relay;
   *out = NULL;
-  RN_TRY(err, rn_alloc(err, "relay", 1, sizeof *relay, &relay));
-  *relay = (rn_relay){.stage = rn_grid_pipeline(grid),
-                      .stages = rn_grid_pipeline_size(grid),
-                      .width = width,
-                      .comm = {MPI_COMM_NULL, MPI_COMM_NULL},
-                      .row = MPI_DATATYPE_NULL};
-  rn_status status =
-      rn_alloc(err, "the other end's gradient", END_BLOCK, sizeof(int64_t), &relay->other_end);
+  rn_status status = rn_alloc(err, "relay", 1, sizeof *relay, &relay);
+  if (status == RN_OK) {
+    *relay = (rn_relay){.stage = rn_grid_pipeline(grid),
+                        .stages = rn_grid_pipeline_size(grid),
+                        .width = width,
+                        .comm = {MPI_COMM_NULL, MPI_COMM_NULL},
+                        .row = MPI_DATATYPE_NULL};
+    status =
+        rn_alloc(err, "the other end's gradient", END_BLOCK, sizeof(int64_t), &relay->other_end);
+  }
+  status = rn_grid_agree(err, grid, status);
   for (int d = 0; status == RN_OK && d < 2; d++) {
     status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_pipeline_comm(grid), &relay->comm[d]));
   }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "proto/fault.h"
 #include "proto/progress.h"
 
 enum { ALIGNMENT_BYTES = 64, HUGE_PAGE_BYTES = 2 << 20, LARGE_BYTES = 16 << 20 };
@@ -69,7 +70,7 @@ void rn_arena_release(rn_arena *arena, size_t mark) {
 rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_each, void *out) {
   size_t bytes;
   const bool fits = !__builtin_mul_overflow(count > 0 ? count : 1, bytes_each, &bytes);
-  void *memory = fits ? take_zeroed(bytes) : NULL;
+  void *memory = fits && !rn_fault_now("alloc") ? take_zeroed(bytes) : NULL;
   memcpy(out, &memory, sizeof memory);
   if (memory != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_MEMORY, "%s: no memory for %zu x %zu bytes", what, count, bytes_each);

@@ -7,6 +7,7 @@
 #include "comm/world.h"
 #include "model/blas.h"
 #include "model/threads.h"
+#include "proto/arena.h"
 #include "proto/args.h"
 #include "proto/log.h"
 #include "proto/options.h"
@@ -81,10 +82,12 @@ static rn_status load(rn_err *err, options *o, Retnet__Config **config) {
 /* All ranks must have been given the same configuration. */
 static rn_status check_same(rn_err *err, rn_world *world, const Retnet__Config *config) {
   const size_t bytes = retnet__config__get_packed_size(config);
-  uint8_t *packed = malloc(bytes + 1);
-  if (packed == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for the configuration");
-  retnet__config__pack(config, packed);
-  rn_status status = rn_world_check_same(err, world, "the configuration", packed, bytes);
+  uint8_t *packed;
+  rn_status status = rn_alloc(err, "the configuration", bytes + 1, 1, &packed);
+  if ((status = rn_agree(err, world, status)) == RN_OK) {
+    retnet__config__pack(config, packed);
+    status = rn_world_check_same(err, world, "the configuration", packed, bytes);
+  }
   free(packed);
   return status;
 }

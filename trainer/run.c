@@ -273,7 +273,7 @@ static rn_status make_grid(rn_err *err, const rn_choices *choices, rn_run *run) 
   const rn_layout *l = &run->layout;
   RN_TRY(err, rn_grid_create(err, run->world, l->data, l->pipeline, l->sequence, &run->grid));
   run->share = rn_cut(run->config->data->batch_sequences, l->data, rn_grid_data(run->grid));
-  RN_TRY(err, choose_layers(err, run));
+  RN_TRY(err, rn_agree(err, run->world, choose_layers(err, run)));
   if (l->pipeline > 1) RN_TRY(err, rn_relay_create(err, run->grid, run->spec.dim, &run->relay));
   rn_scan_source_shape scan = rn_shapes_scan(run->config, l, (int)rn_range_count(run->layers));
   if (choices != NULL) {

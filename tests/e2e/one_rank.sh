@@ -83,6 +83,31 @@ case $case in
     on_two "$bin/retnet-eval" --checkpoint RUN --data data
     must_name 'retnet-eval with another val split on rank 1' 'rank 1 on' 'the validation data'
     ;;
+  memory)
+    # Every n-th allocation of rank 1 fails, from the start to the end of a run with evaluations,
+    # saves and a resume; then with a pipeline and a reproducible scan.
+    "$bin/retnet-train" run.yaml -s run.dir=first -s train.steps=4 >first.log 2>&1 || fail first
+    for grid in 'data=2' 'sequence=2' 'pipeline=2' 'sequence=2 reproducible'; do
+      keys=()
+      for key in ${grid% reproducible}; do keys+=(-s "parallel.$key"); done
+      if [ "$grid" != "${grid% reproducible}" ]; then keys+=(-s run.reproducible=true); fi
+      n=5 step=23 # the first ones are a look ahead, which may fail
+      [ "$grid" = data=2 ] || step=61
+      while [ $n -lt 2000 ]; do
+        rm -rf RUN
+        if [ "$grid" = data=2 ]; then cp -r first RUN; fi
+        echo "export RETNET_FAULT=alloc:$n" >rank1.sh
+        on_two "$bin/retnet-train" run.yaml "${keys[@]}"
+        if [ "$code" = 0 ] && ! grep -q 'no memory' two.log; then break; fi
+        # A save that fails is reported, and the run goes on.
+        if ! { [ "$code" = 0 ] && grep -q 'not saved.*no memory' two.log; }; then
+          must_name "allocation $n of rank 1 with $grid" 'rank 1 on' 'no memory'
+        fi
+        n=$((n + step))
+      done
+      [ $n -gt 30 ] || fail "$grid: only $n allocations"
+    done
+    ;;
   *)
     fail "no such case: $case"
     ;;
