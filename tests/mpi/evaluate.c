@@ -89,7 +89,8 @@ static void validations_are_right(grid_case g, rn_world *part, int64_t targets) 
 static void one_evaluation(rn_world *part, const rn_loaded *model, rn_split *split, rn_form form,
                            const Retnet__Parallel *parallel, int64_t targets, double want) {
   rn_evaluation e;
-  double by_position = 0, counted = 0;
+  double by_position = 0, counted = 0, at_position[RN_EVALUATE_BUCKETS] = {0};
+  for (int64_t i = 0; i < targets; i++) at_position[ilogb((double)(i % T + 1))]++;
   if (!CHECK_OK(&err, rn_evaluate(&err, part, model, split, form, T, parallel, &e))) return;
   CHECK_RELATIVE(e.loss, want, 2e-6);
   CHECK_EQUAL(e.tokens, targets);
@@ -97,6 +98,7 @@ static void one_evaluation(rn_world *part, const rn_loaded *model, rn_split *spl
   for (int i = 0; i < e.buckets; i++) {
     by_position += e.bucket_loss[i] * e.bucket_tokens[i];
     counted += e.bucket_tokens[i];
+    CHECK_EQUAL(e.bucket_tokens[i], at_position[i]);
   }
   CHECK_EQUAL(counted, targets);
   CHECK_RELATIVE(by_position / (double)targets, want, 2e-6);

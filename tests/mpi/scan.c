@@ -11,6 +11,7 @@
 
 #include "comm/chain.h"
 #include "comm/grid.h"
+#include "comm/scan.h"
 #include "proto/random.h"
 #include "tests/support/check.h"
 
@@ -230,6 +231,12 @@ static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algo
   rn_chain_destroy(&chain);
 }
 
+/* What a float holds as a normal number is passed on. */
+static void only_what_is_no_normal_number_is_forgotten(void) {
+  CHECK(rn_scan_factor(-87) > 0 && rn_scan_factor(-20) > 0 && rn_scan_factor(0) == 1);
+  CHECK(rn_scan_factor(-88) == 0 && rn_scan_factor(-INFINITY) == 0);
+}
+
 static void a_state_too_large_for_a_message_is_refused(const rn_grid *grid) {
   rn_chain *chain = NULL;
   const int64_t large = (int64_t)1 << 31;
@@ -288,6 +295,7 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < 4; i++) a_reset_stops_everything(grid, algorithm, size, rank, 20 * i);
   }
+  only_what_is_no_normal_number_is_forgotten();
   a_state_too_large_for_a_message_is_refused(grid);
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));

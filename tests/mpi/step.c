@@ -200,6 +200,22 @@ static void bad_steps_count_in_a_row(rn_world *world) {
   end(&o);
 }
 
+/* A loss that is no number is enough, whatever the gradient is. */
+static void a_loss_alone_skips_a_step(rn_world *world) {
+  Retnet__Config *config = NULL;
+  rn_run run;
+  rn_step_result result = {0};
+  if (!CHECK_OK(&err, load(rn_world_size(world), false, false, &config))) return;
+  if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
+  setenv("RETNET_FAULT", "step.loss:1", 1);
+  CHECK_OK(&err, rn_step(&err, &run, &result));
+  unsetenv("RETNET_FAULT");
+  CHECK(result.skipped && isfinite(result.grad_norm));
+  CHECK_EQUAL(run.updates, 0);
+  rn_run_destroy(&run);
+  rn_options_free(&config);
+}
+
 static int64_t not_zero(const float *values, int64_t count) {
   int64_t found = 0;
   for (int64_t i = 0; i < count; i++) found += values[i] != 0;
@@ -294,6 +310,7 @@ int main(int argc, char **argv) {
     remove_run(world);
   }
   bad_steps_count_in_a_row(world);
+  a_loss_alone_skips_a_step(world);
   a_skipped_step_leaves_no_state(world);
   if (rn_world_size(world) == 1) {
     make_data(world, B * T + 1);
