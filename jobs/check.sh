@@ -44,8 +44,8 @@ run_tests() {
   {
     printf '%s: ' "$preset"
     grep -E '^[0-9]+% tests passed' "$out" || echo 'no test was run'
-    sed -nE 's/^\t +[0-9]+ - (.*) \((Failed|Timeout|SEGFAULT|Subprocess aborted|Not Run)\).*/  \2: \1/p' "$out"
-    sed -nE 's/^\t +[0-9]+ - (.*) \(Skipped\).*/\1/p' "$out" | while read -r test; do
+    sed -nE 's/^\t *[0-9]+ - (.*) \((Failed|Timeout|SEGFAULT|Subprocess aborted|Not Run)\).*/  \2: \1/p' "$out"
+    sed -nE 's/^\t *[0-9]+ - (.*) \(Skipped\).*/\1/p' "$out" | while read -r test; do
       echo "  skipped: $test: $(reason "$build/Testing/Temporary/LastTest.log" "$test")"
     done
   } >>"$summary"

@@ -32,12 +32,14 @@ in_root() {
   unshare --mount --pid --fork --kill-child bash -euc '
     root=$1
     shift
-    mount -t proc proc "$root/proc"
-    mount --rbind /sys "$root/sys" || true # where a container does not allow it: for the topology only
-    mkdir -p "$root/dev/shm" "$root/dev/pts"
-    mount -t tmpfs tmpfs "$root/dev/shm"
-    mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts" || true
-    exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CI=true \
+    mount --bind "$root" "$root" # a mount point as its /, for tests that make namespaces
+    cd "$root"
+    mount -t proc proc proc
+    mount --rbind /sys sys || true # where a container does not allow it: for the topology only
+    mkdir -p dev/shm dev/pts
+    mount -t tmpfs tmpfs dev/shm
+    mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts || true
+    exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 CI=true \
       "$@"
   ' - "$root" "$@" </dev/null
 }

@@ -23,7 +23,7 @@ function(rn_proto name)
     get_filename_component(stem ${file} NAME_WE)
     set(out ${CMAKE_CURRENT_BINARY_DIR}/${stem}.pb-c)
     add_custom_command(OUTPUT ${out}.c ${out}.h
-      COMMAND ${PROTOC_C} --proto_path=${CMAKE_SOURCE_DIR} --c_out=${CMAKE_BINARY_DIR}
+      COMMAND ${RN_PROTOC_C} --proto_path=${CMAKE_SOURCE_DIR} --c_out=${CMAKE_BINARY_DIR}
               ${CMAKE_CURRENT_SOURCE_DIR}/${file}
       DEPENDS ${file} VERBATIM)
     list(APPEND sources ${out}.c)

@@ -94,7 +94,7 @@ TCPTimeout=30
 BatchStartTimeout=120
 SlurmctldTimeout=300
 SlurmdTimeout=300
-UnkillableStepTimeout=300
+UnkillableStepTimeout=600
 NodeName=n[1-$nodes] NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=2 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
