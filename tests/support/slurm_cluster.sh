@@ -98,6 +98,10 @@ UnkillableStepTimeout=600
 NodeName=n[1-$nodes] NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=2 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
+  # Newer versions look for cgroups unless told not to; older ones do not know the word.
+  if [ "$(slurmd -V | sed 's/^[^ ]* \([0-9]*\).*/\1/')" -ge 24 ]; then
+    echo 'CgroupPlugin=disabled' >"$dir/cgroup.conf"
+  fi
 }
 
 start_munge() {
