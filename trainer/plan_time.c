@@ -72,12 +72,10 @@ static rn_status simulate(rn_err *err, rn_schedule_shape shape, const rn_plan *p
  * eleven, copies through shared memory and the weights' way back counted. */
 static void add_passes(const rn_plan *plan, const rn_plan_sample *p, rn_plan_time *out) {
   const int replicas = plan->layout.data * plan->layout.sequence;
-  /* Not in double: on the maximum of that, GCC 12.2 for aarch64 ends in an internal error. */
-  int64_t largest = 0;
+  double most = 0;
   for (int s = 0; s < plan->layout.pipeline; s++) {
-    if (plan->memory.parameters[s] > largest) largest = plan->memory.parameters[s];
+    most = fmax(most, (double)plan->memory.parameters[s]);
   }
-  const double most = (double)largest;
   out->update_s = most * (p->zero_s + p->update_s / replicas);
   out->sums_s = most * (replicas - 1) / replicas * p->update_s * 11 / 7;
 }
@@ -95,7 +93,8 @@ rn_status rn_plan_time_estimate(rn_err *err, const Retnet__Config *config, const
   add_passes(plan, sample, out);
   for (int s = 0; s < shape.stages; s++) {
     const rn_task_times t = times_of_stage(plan, sample, s, rows / sample->rows);
-    out->units_s = fmax(out->units_s, busy_s(t, units_of(shape)));
+    const double busy = busy_s(t, units_of(shape));
+    if (busy > out->units_s) out->units_s = busy; /* on fmax(), GCC 12.2 for aarch64 dies */
   }
   return simulate(err, simulated, plan, sample, longer * rows / sample->rows, &out->idle_s);
 }
