@@ -192,6 +192,19 @@ const rn_param *rn_param_find(const rn_param_table *table, const char *name) {
   return NULL;
 }
 
+int rn_param_at(const rn_param_table *table, int64_t at) {
+  int low = 0, high = table->count;
+  while (high - low > 1) {
+    const int middle = low + (high - low) / 2;
+    if (table->param[middle].offset <= at) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
 rn_range rn_param_within(const rn_param *param, rn_range range) {
   const int64_t begin = param->offset, end = begin + param->rows * param->cols;
   rn_range part = {begin > range.begin ? begin : range.begin, end < range.end ? end : range.end};

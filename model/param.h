@@ -56,6 +56,9 @@ void rn_param_table_destroy(rn_param_table **table);
 /** The tensor of that name, or NULL. */
 const rn_param *rn_param_find(const rn_param_table *table, const char *name);
 
+/** Number of the tensor in which element `at` of the table lies: they lie in the table's order. */
+int rn_param_at(const rn_param_table *table, int64_t at);
+
 /** The part of a tensor within a range of the flat parameters; empty where they do not meet. */
 rn_range rn_param_within(const rn_param *param, rn_range range);
 

@@ -18,8 +18,9 @@ static double first_value(const rn_param *param, rn_random_key key, int64_t elem
 
 void rn_param_init_values(const rn_param_table *table, uint64_t seed, int64_t begin, int64_t end,
                           rn_real *values) {
-  for (int p = 0; p < table->count; p++) {
+  for (int p = rn_param_at(table, begin); p < table->count; p++) {
     const rn_param *param = &table->param[p];
+    if (param->offset >= end) break;
     int64_t from = param->offset > begin ? param->offset : begin;
     int64_t to = param->offset + param->rows * param->cols;
     if (to > end) to = end;

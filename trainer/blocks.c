@@ -11,13 +11,22 @@ static int64_t blocks_in(const rn_param *param) {
   return (param->rows * param->cols + RN_BLOCK - 1) / RN_BLOCK;
 }
 
-/* Where a tensor's blocks begin in the whole model, whose tensors are in parameter order. */
-static int64_t first_block(const rn_param_table *whole, const rn_param *param) {
-  int64_t first = 0;
-  for (const rn_param *p = whole->param; strcmp(p->name, param->name) != 0; p++) {
-    first += blocks_in(p);
+/* A place in the whole model, whose tensors are in parameter order, and the blocks before it. */
+typedef struct cursor {
+  const rn_param_table *whole;
+  int at;
+  int64_t blocks;
+} cursor;
+
+/* Where a tensor's blocks begin. A stage's tensors come in the same order, save copies. */
+static int64_t first_block(cursor *c, const rn_param *param) {
+  while (strcmp(c->whole->param[c->at].name, param->name) != 0) {
+    c->blocks += blocks_in(&c->whole->param[c->at]);
+    if (++c->at < c->whole->count) continue;
+    c->at = 0;
+    c->blocks = 0;
   }
-  return first;
+  return c->blocks;
 }
 
 rn_status rn_blocks_create(rn_err *err, const rn_spec *spec, const rn_param_table *table,
@@ -26,8 +35,9 @@ rn_status rn_blocks_create(rn_err *err, const rn_spec *spec, const rn_param_tabl
   *out = (rn_blocks){.table = table};
   RN_TRY(err, rn_param_table_create(err, spec, 0, spec->layers, &whole));
   rn_status status = rn_alloc(err, "blocks", (size_t)table->count, sizeof *out->first, &out->first);
+  cursor c = {.whole = whole};
   for (int i = 0; status == RN_OK && i < table->count; i++) {
-    out->first[i] = first_block(whole, &table->param[i]);
+    out->first[i] = first_block(&c, &table->param[i]);
   }
   for (int i = 0; i < whole->count; i++) out->total += blocks_in(&whole->param[i]);
   rn_param_table_destroy(&whole);

@@ -21,6 +21,12 @@ static int64_t number_in(const char *path) {
   return number;
 }
 
+/* What SLURM gives the job of each node, as --mem says; 0: all of it. */
+static int64_t mib_of_job(void) {
+  const char *text = getenv("SLURM_MEM_PER_NODE");
+  return text == NULL ? 0 : strtoll(text, NULL, 10);
+}
+
 /* Physical memory, or less where the job may not use it all. */
 static int64_t memory_of_node(void) {
   static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
@@ -30,6 +36,8 @@ static int64_t memory_of_node(void) {
     const int64_t limit = number_in(limits[i]);
     if (limit > 0 && limit < bytes) bytes = limit;
   }
+  const int64_t job = mib_of_job();
+  if (job > 0 && job < bytes >> 20) bytes = job << 20;
   return bytes > 0 ? bytes : 0;
 }
 

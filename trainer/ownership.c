@@ -15,11 +15,8 @@ static int64_t pieces_in(int64_t count, int64_t each) {
 
 /* The start of the block that element `at` lies in. */
 static int64_t start_of_block(const rn_param_table *table, int64_t at) {
-  for (int i = table->count - 1; i >= 0; i--) {
-    const int64_t offset = table->param[i].offset;
-    if (offset <= at) return offset + (at - offset) / RN_BLOCK * RN_BLOCK;
-  }
-  return 0;
+  const int64_t offset = table->param[rn_param_at(table, at)].offset;
+  return offset + (at - offset) / RN_BLOCK * RN_BLOCK;
 }
 
 /* Where a layer's tensors begin: the norm's are its first. */
@@ -79,8 +76,9 @@ static void cut_part(const rn_param_table *table, rn_range part, int first, int 
 static void find_pieces(const rn_param_table *table, int mine, rn_ownership *o) {
   for (int b = 0; b < o->shares.buckets; b++) {
     const rn_range own = rn_shares_of(&o->shares, b, mine);
-    for (int i = 0; i < table->count; i++) {
+    for (int i = rn_param_at(table, own.begin); i < table->count; i++) {
       const rn_range range = rn_param_within(&table->param[i], own);
+      if (table->param[i].offset >= own.end) break;
       if (rn_range_count(range) == 0) continue;
       o->piece[o->pieces++] =
           (rn_piece){&table->param[i], range, o->count + range.begin - own.begin};

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "trainer/size_check.h"
+
 /* How often the ranks are doubled in search of a number that would do. */
 enum { DOUBLINGS = 12, MOST_RANKS = 1 << 24 };
 
@@ -11,6 +13,7 @@ static rn_status measure(rn_err *err, const Retnet__Config *config, const rn_spe
   *out = (rn_plan){.ranks = ranks, .machine = machine};
   RN_TRY(err, rn_layout_resolve(err, config, spec->layers, ranks, &out->layout));
   RN_TRY(err, rn_layout_fit_chunk(err, config, &out->layout, &fitted));
+  RN_TRY(err, rn_size_check(err, config, &fitted, &out->layout));
   return rn_memory_plan_create(err, config, &fitted, &out->layout, machine, &out->memory);
 }
 
