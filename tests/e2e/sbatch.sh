@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# What jobs/train.sbatch decides after a piece, by stand-ins for SLURM's commands: a controller that
+# does not answer ends no chain of pieces, and keys that the script sets itself are refused.
+# usage: sbatch.sh BIN
+set -euo pipefail
+bin=$1
+here=$(dirname "$(realpath "$0")")
+# shellcheck source=tests/e2e/common.sh
+source "$here/common.sh"
+
+mkdir stub
+# NAME.answers holds a line for each call: its exit code and its output; the last one stays.
+for name in squeue scontrol; do
+  cat >"stub/$name" <<EOF
+#!/bin/sh
+echo "\$@" >>$work/$name.calls
+read -r code words <$work/$name.answers
+[ "\$(wc -l <$work/$name.answers)" = 1 ] || sed -i 1d $work/$name.answers
+[ -z "\$words" ] || echo "\$words"
+exit "\$code"
+EOF
+done
+cat >stub/srun <<EOF
+#!/bin/sh
+echo "\$@" >>$work/srun.calls
+exit "\$(cat $work/srun.code)"
+EOF
+printf '#!/bin/sh\n' >stub/sleep
+chmod +x stub/*
+
+# piece NAME CODE SQUEUE SCONTROL WANT REQUEUES [ARGUMENT ...]: the script with a program that ends
+# with CODE and commands that answer so; it ends with WANT after so many calls of scontrol requeue.
+piece() {
+  local name=$1 want=$5 requeues=$6 got=0
+  echo "$2" >srun.code
+  printf '%b\n' "$3" >squeue.answers
+  printf '%b\n' "$4" >scontrol.answers
+  shift 6
+  rm -rf RUN ./*.calls
+  touch scontrol.calls srun.calls
+  PATH=$work/stub:$PATH SLURM_SUBMIT_DIR=$work SLURM_JOB_ID=7 SLURM_JOB_NODELIST=here \
+    timeout 60 bash "$here/../../jobs/train.sbatch" "$@" >"$name.log" 2>&1 || got=$?
+  [ "$got" = "$want" ] || fail "$name ended with $got, not $want: $(tail -n 3 "$name.log")"
+  [ "$(grep -c '^requeue 7' scontrol.calls)" = "$requeues" ] ||
+    fail "$name: not $requeues calls of scontrol requeue: $(cat scontrol.calls "$name.log")"
+}
+
+piece stopped 75 '0 RUNNING' 0 0 1
+piece finished 0 '0 RUNNING' 0 0 0
+piece watchdog 3 '0 RUNNING' 0 0 1
+piece killed 137 '0 RUNNING' 0 0 1
+for code in 1 2 4; do
+  piece "failed$code" $code '0 RUNNING' 0 $code 0
+done
+for state in CANCELLED TIMEOUT COMPLETING; do
+  piece "ending$state" 75 "0 $state" 0 75 0
+done
+piece busy 75 '1\n0\n1\n0 RUNNING' '1\n1\n0' 0 3
+piece late 75 '1\n0\n0 CANCELLED' 0 75 0
+piece silent 75 '1' 0 0 1
+piece refused 75 '0 RUNNING' '1' 75 12
+grep -q 'submit it again' refused.log || fail "a requeue that fails: $(cat refused.log)"
+
+for key in run.dir=other run.requeue_exit=false; do
+  piece "${key%=*}" 0 '0 RUNNING' 0 2 0 -s "$key"
+  [ ! -s srun.calls ] || fail "$key is not refused before the start"
+  grep -q "$key" "${key%=*}.log" || fail "$key is not named: $(cat "${key%=*}.log")"
+done
+piece keys 0 '0 RUNNING' 0 0 0 -s train.steps=9
+grep -q ' -s train.steps=9$' srun.calls || fail "arguments are not passed on: $(cat srun.calls)"
+finish
