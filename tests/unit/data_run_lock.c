@@ -137,9 +137,9 @@ static int contend(int start, int end) {
   return kept ? 0 : 9;
 }
 
-static void exactly_one_succeeds(bool links) {
+static void exactly_one_succeeds(const char *fault) {
   enum { ROUNDS = 5, CONTENDERS = 8 };
-  if (!links) setenv("RETNET_FAULT", "lock.link:1-", 1);
+  setenv("RETNET_FAULT", fault, 1);
   for (int round = 0; round < ROUNDS; round++) {
     int start[2], end[2], winners = 0, refused_ones = 0, code;
     pid_t child[CONTENDERS];
@@ -210,8 +210,8 @@ int main(void) {
   silent_owner_is_succeeded();
   moving_heartbeat_is_refused();
   remains_are_succeeded();
-  exactly_one_succeeds(true);
-  exactly_one_succeeds(false);
+  exactly_one_succeeds("lock.succeed:1-:slow=200");
+  exactly_one_succeeds("lock.link:1-");
   lost_lock_is_noticed(false);
   lost_lock_is_noticed(true);
   folder_that_cannot_be_written();
