@@ -10,10 +10,11 @@ set(contract "-ffp-contract=(fast|on)|FP_CONTRACT[ \t]+ON|clang[ \t]+fp[ \t]")
 set(exempt "^trainer/bench_sweep\\.c$")
 
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/model/*.[ch] ${ROOT}/trainer/*.[ch]
-     ${ROOT}/comm/*.[ch] ${ROOT}/data/*.[ch] ${ROOT}/proto/*.[ch] ${ROOT}/model/CMakeLists.txt
-     ${ROOT}/trainer/CMakeLists.txt ${ROOT}/comm/CMakeLists.txt ${ROOT}/proto/CMakeLists.txt
-     ${ROOT}/data/CMakeLists.txt ${ROOT}/proto/cmake/*.cmake ${ROOT}/CMakeLists.txt
-     ${ROOT}/CMakePresets.json)
+     ${ROOT}/comm/*.[ch] ${ROOT}/data/*.[ch] ${ROOT}/proto/*.[ch])
+# Named one by one: a recursive search from the root would read build folders too.
+file(GLOB build_files RELATIVE ${ROOT} ${ROOT}/CMakeLists.txt ${ROOT}/CMakePresets.json
+     ${ROOT}/*/CMakeLists.txt ${ROOT}/proto/cmake/*.cmake)
+list(APPEND files ${build_files})
 list(LENGTH files count)
 if(count EQUAL 0)
   message(FATAL_ERROR "no source found below ${ROOT}")
