@@ -37,7 +37,7 @@ static rn_status check_val_kind(rn_err *err, const rn_run *run) {
       err, RN_ERR_FORMAT,
       "%s: its val split has another tokenizer or vocabulary than its train split; build "
       "both by one `retnet-data build`",
-      run->config->data->dir);
+      run->given->data->dir);
 }
 
 static rn_status open_data(rn_err *err, rn_run *run) {

@@ -2,6 +2,7 @@
  * An evaluation is the mean over every target of the split, the shorter last sequence included and
  * counted: ln V where all weights are zero, and otherwise what the model gives for each sequence
  * by itself. Training's val_loss and retnet-eval agree with that on any grid, in every form.
+ * A val split of another vocabulary is refused.
  */
 #include <math.h>
 #include <string.h>
@@ -146,6 +147,27 @@ static void on_grid(rn_world *world, grid_case g, int64_t targets) {
   rn_world_close(&part);
 }
 
+/* Training refuses a val split that the model has no rows for. */
+static void another_vocabulary_is_refused(rn_world *world) {
+  Retnet__Config *config = NULL;
+  rn_run run;
+  const int ranks = rn_world_size(world);
+  const rn_path val = rn_path_join(rn_path_join(folder.text, "data").text, "val");
+  if (rn_world_rank(world) == 0) {
+    rn_shard_kind kind = rn_tokenizer_kind();
+    kind.vocabulary++;
+    test_write_shard_of(kind, val.text, "00000.rtd", 0, T + 1);
+  }
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+  if (!CHECK_OK(&err, load((grid_case){ranks, ranks, 1, 1, 1}, &config))) return;
+  rn_err_clear(&err);
+  CHECK_EQUAL(rn_run_create(&err, config, world, &run), RN_ERR_FORMAT);
+  CHECK(strstr(err.text, "another tokenizer or vocabulary") != NULL);
+  CHECK(strstr(err.text, folder.text) != NULL);
+  rn_err_clear(&err);
+  rn_options_free(&config);
+}
+
 int main(int argc, char **argv) {
   static const grid_case grids[] = {{1, 1, 1, 1, 1}, {1, 1, 1, 1, 2}, {4, 4, 1, 1, 1},
                                     {4, 1, 1, 4, 1}, {4, 2, 1, 2, 1}, {4, 1, 2, 2, 2},
@@ -167,6 +189,8 @@ int main(int argc, char **argv) {
       CHECK_OK(&err, rn_world_barrier(&err, world));
     }
   }
+  another_vocabulary_is_refused(world);
+  CHECK_OK(&err, rn_world_barrier(&err, world));
   test_remove_shared_folder(world, &folder);
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
