@@ -66,11 +66,12 @@ typedef struct on_disk {
   rn_ckpt_entry newest, good;
 } on_disk;
 
-static on_disk look_at_disk(const rn_run *run) {
+static rn_status look_at_disk(rn_err *err, const rn_run *run, on_disk *out) {
   rn_ckpt_entry *entries = NULL;
   int count = 0;
   on_disk found = {.has_newest = false};
-  if (rn_ckpt_list(NULL, run->config->run->dir, &entries, &count) != RN_OK) return found;
+  *out = found;
+  RN_TRY(err, rn_ckpt_list(err, run->config->run->dir, &entries, &count));
   for (int i = 0; i < count; i++) {
     if (entries[i].state != RN_CKPT_WHOLE) continue;
     found.newest = entries[i];
@@ -80,14 +81,22 @@ static on_disk look_at_disk(const rn_run *run) {
     found.has_good = true;
   }
   free(entries);
-  return found;
+  *out = found;
+  return RN_OK;
 }
 
 /* Adds to a failed last save what the next start would go on from. */
 static rn_status not_saved(rn_err *err, const rn_run *run, rn_status status) {
   const rn_err why = *err;
-  const on_disk disk = look_at_disk(run);
+  rn_err unread = {0};
+  on_disk disk;
   rn_err_clear(err);
+  if (look_at_disk(&unread, run, &disk) != RN_OK) {
+    return rn_fail(
+        err, status,
+        "step %lld is not saved, and which checkpoints are on disk is not known (%s): %s",
+        (long long)run->step, unread.text, why.text);
+  }
   if (!disk.has_newest) {
     return rn_fail(err, status, "step %lld is not saved, and no checkpoint is in %s: %s",
                    (long long)run->step, run->config->run->dir, why.text);
@@ -101,6 +110,18 @@ static rn_status not_saved(rn_err *err, const rn_run *run, rn_status status) {
 static rn_status save_now(rn_err *err, rn_saving *s) {
   rn_status status = rn_saver_start(err, s->saver);
   return status == RN_OK ? finish(err, s) : status;
+}
+
+/* A save under way while steps are skipped: named if its weights are good, else dropped. */
+static rn_status settle(rn_err *err, rn_saving *s) {
+  const int64_t step = rn_saver_step(s->saver);
+  if (step < 0) return RN_OK;
+  if (is_proven(s->run, step)) return survive(err, s, step, finish(err, s));
+  rn_err told = {0};
+  const rn_status status = rn_saver_drop(&told, s->saver);
+  if (status == RN_ERR_MPI) return rn_fail(err, status, "%s", told.text);
+  if (status != RN_OK) rn_log_warn("%s", told.text);
+  return RN_OK;
 }
 
 /* A save under way is of this step, or of one before it, which is finished first. */
@@ -117,8 +138,7 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
   if (run->bad_steps == 0) {
     status = save_last(err, s);
   } else {
-    const int64_t under_way = rn_saver_step(s->saver);
-    status = under_way < 0 ? RN_OK : survive(err, s, under_way, finish(err, s));
+    status = settle(err, s);
     if (status == RN_OK) {
       status = rn_fail(err, RN_ERR_MISMATCH,
                        "loss or gradient norm were not finite in the last %d steps, which were "
@@ -135,9 +155,16 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
 static void advise(rn_err *err, const rn_run *run) {
   const rn_err why = *err;
   const char *dir = run->config->run->dir;
-  const on_disk disk = look_at_disk(run);
+  rn_err unread = {0};
+  on_disk disk;
   rn_err_clear(err);
-  if (!disk.has_good) {
+  if (look_at_disk(&unread, run, &disk) != RN_OK) {
+    (void)rn_fail(
+        err, RN_ERR_NUMERICS,
+        "%s; which checkpoint is the last good one is not known (%s): when it can be read, "
+        "start again from one before step %lld with a smaller optimizer.lr",
+        why.text, unread.text, (long long)(run->step - run->bad_steps));
+  } else if (!disk.has_good) {
     (void)rn_fail(err, RN_ERR_NUMERICS,
                   "%s; no checkpoint in %s is known to be good: start anew in another run.dir with "
                   "a smaller optimizer.lr",
@@ -157,14 +184,14 @@ static void advise(rn_err *err, const rn_run *run) {
 
 rn_status rn_saving_end(rn_err *err, rn_saving *s, rn_status status) {
   const int64_t under_way = rn_saver_step(s->saver);
-  const bool drop = status == RN_ERR_NUMERICS && !is_proven(s->run, under_way);
   rn_err told = {0};
   rn_status ended = RN_OK;
-  if (under_way >= 0) {
-    ended = drop ? rn_saver_drop(&told, s->saver) : survive(&told, s, under_way, finish(&told, s));
+  if (s->run->bad_steps > 0) {
+    ended = settle(&told, s);
+  } else if (under_way >= 0) {
+    ended = survive(&told, s, under_way, finish(&told, s));
   }
-  if (ended == RN_ERR_MPI) return rn_fail(err, ended, "%s", told.text);
-  if (ended != RN_OK) rn_log_warn("%s", told.text);
+  if (ended != RN_OK) return rn_fail(err, ended, "%s", told.text);
   rn_repeated_end(&s->failures);
   if (status == RN_ERR_NUMERICS) advise(err, s->run);
   return RN_OK;

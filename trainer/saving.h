@@ -32,7 +32,8 @@ rn_status rn_saving_step(rn_err *err, rn_saving *saving);
 rn_status rn_saving_written(rn_err *err, rn_saving *saving);
 
 /**
- * Before the run ends or stops: the state of this step is on disk when this returns RN_OK.
+ * Before the run ends, or stops after a good step: the state of this step is on disk when this
+ * returns RN_OK.
  *
  * A save of this step that is under way is finished; if it fails, another one is tried.
  * Collective: over the world.
@@ -42,8 +43,8 @@ rn_status rn_saving_written(rn_err *err, rn_saving *saving);
 rn_status rn_saving_last(rn_err *err, rn_saving *saving);
 
 /**
- * After the loop, however it ended (`status`): names a save under way if its state is good, drops
- * it if the run ends for its numbers and the state may be why; reports what was counted.
+ * After the loop, however it ended (`status`): names a save under way, but drops it if steps are
+ * being skipped and its weights may be why; reports what was counted.
  *
  * For RN_ERR_NUMERICS, *err then names the last good checkpoint and what to do.
  * Collective: over the world. Errors: RN_ERR_MPI alone.

@@ -191,8 +191,11 @@ static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saving *
     if (profiled) rn_profile_step(&profile);
     if (run->step == run->config->train->steps) break;
     RN_TRY(err, agree_between_steps(err, run, saving->saver, since_s, slowest_s, &agreed));
-    if (agreed.saved && !agreed.stop) RN_TRY(err, rn_saving_written(err, saving));
-    if (!agreed.stop) continue;
+    /* What a skipped step leaves is not saved: a stop waits for the next good step, or for the end
+     * by train.max_bad_steps. */
+    const bool stops = agreed.stop && run->bad_steps == 0;
+    if (agreed.saved && !stops) RN_TRY(err, rn_saving_written(err, saving));
+    if (!stops) continue;
     RN_TRY(err, rn_saving_last(err, saving));
     rn_log_info("stopped after step %lld", (long long)run->step);
     *end = RN_TRAIN_STOPPED;

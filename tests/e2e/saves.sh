@@ -115,11 +115,23 @@ case $case in
     ends 1 step.loss:10- cut "${carried[@]}"
     says cut 'step 12 is not saved; the newest checkpoint on disk is cut/checkpoints/step-00000008'
     has cut '4 8'
-    ends 1 step.loss:1 cut "${carried[@]}" run.max_hours=1e-7 run.requeue_exit=true
-    says cut 'step 9 is not saved; the newest checkpoint on disk is cut/checkpoints/step-00000008'
-    has cut '4 8'
+    # A stop that falls on a skipped step waits for the next good one, or for the guard.
+    cp -r cut waits && cp -r cut guarded
+    stop=(run.max_hours=1e-7 run.requeue_exit=true)
+    ends 75 step.loss:1-2 waits "${carried[@]}" "${stop[@]}"
+    has waits '4 8 11'
+    ends 4 step.loss:1- guarded "${carried[@]}" "${stop[@]}" train.max_bad_steps=3
+    has guarded '4 8'
     ends 0 none cut "${carried[@]}"
     same_run straight cut
+    # A save that no good step followed gets no name at such an end.
+    for async in true false; do
+      dir=unproven$async
+      ends 1 step.loss:9- "$dir" train.steps=12 train.max_bad_steps=9 "checkpoint.async=$async"
+      says "$dir" "step 12 is not saved; the newest checkpoint on disk is $dir/checkpoints/step-00000004"
+      has "$dir" 4
+      [ ! -e "$dir/checkpoints/step-00000008.tmp" ] || fail "$dir: a dropped save is left"
+    done
     ;;
   stops)
     stop=(checkpoint.every=1 run.max_hours=1e-7 run.requeue_exit=true)
@@ -187,7 +199,8 @@ case $case in
     block lost
     reach lost 'is not saved'
     stop 1 lost
-    says lost 'is not saved, and no checkpoint is in lost: cannot make directory'
+    says lost 'is not saved, and which checkpoints are on disk is not known (cannot open directory lost' \
+      'cannot make directory'
     ;;
   metrics)
     # A line that is not ours costs itself at most: every step is there once, and so are all remarks.
