@@ -49,17 +49,12 @@ static void tell(const char *what, const char *stored, const char *rule, const c
   }
 }
 
-/* Chooses kernels by name; false where this build or CPU lacks them. */
+/* Chooses kernels by name; false, with any set in use, where this build or CPU lacks them. */
 static bool use_kernels(const char *name) {
   enum { MOST_SETS = 16 };
-  char before[RN_CHOICE_BYTES];
-  copy_name(rn_kernels_table()->name, before);
-  if (strcmp(before, name) == 0) return true;
+  if (strcmp(rn_kernels_table()->name, name) == 0) return true;
   for (int i = 0; i < MOST_SETS; i++) {
     if (rn_kernels_use(i) && strcmp(rn_kernels_table()->name, name) == 0) return true;
-  }
-  for (int i = 0; i < MOST_SETS; i++) {
-    if (rn_kernels_use(i) && strcmp(rn_kernels_table()->name, before) == 0) break;
   }
   return false;
 }
@@ -78,29 +73,38 @@ static bool use_products(const char *name, const Retnet__Config *config) {
   return false;
 }
 
-static void warn_lack(const char *what, const char *stored, const char *now) {
+static void warn_lack(const char *what, const char *stored, int rank, const char *now) {
   rn_log_warn(
-      "resume: the checkpoint was written with %s %s, which this machine or build does not have: "
-      "%s are used, and results are no longer bit for bit those of a run that was not interrupted",
-      what, stored, now);
+      "resume: the checkpoint was written with %s %s, which the machine or build of rank %d does "
+      "not have: %s are used on all ranks, and results are no longer bit for bit those of a run "
+      "that was not interrupted",
+      what, stored, rank, now);
 }
 
-/* Kernels and products of every rank's process, where they are to be the checkpoint's. */
+/*
+ * Kernels and products of every rank's process, where they are to be the checkpoint's. Ranks with
+ * different ones would compute different weights: where one lacks them, all use the rule's.
+ */
 static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
                             const Retnet__Config *config, bool kernels_hold, bool products_hold) {
   char kernels[RN_CHOICE_BYTES], products[RN_CHOICE_BYTES];
   copy_name(rn_kernels_table()->name, kernels);
   copy_name(rn_products_table()->name, products);
-  int64_t lack[2] = {kernels_hold && !use_kernels(c->kernels),
-                     products_hold && !use_products(c->products, config)};
+  const rn_products *products_before = rn_products_table();
+  /* The maximum is that of the first rank that lacks something. */
+  const int ranks = rn_world_size(world), here = ranks - rn_world_rank(world);
+  int64_t lack[2] = {kernels_hold && !use_kernels(c->kernels) ? here : 0,
+                     products_hold && !use_products(c->products, config) ? here : 0};
   RN_TRY(err, rn_world_max(err, world, lack, 2));
-  if (lack[0]) {
-    warn_lack("kernels", c->kernels, rn_kernels_table()->name);
+  if (lack[0] > 0) (void)use_kernels(kernels);
+  if (lack[1] > 0) (void)rn_products_exchange(products_before);
+  if (lack[0] > 0) {
+    warn_lack("kernels", c->kernels, ranks - (int)lack[0], kernels);
   } else {
     tell("set of kernels", c->kernels, kernels, rn_kernels_table()->name);
   }
-  if (lack[1]) {
-    warn_lack("products by", c->products, rn_products_table()->name);
+  if (lack[1] > 0) {
+    warn_lack("products by", c->products, ranks - (int)lack[1], products);
   } else if (config->model->products == RETNET__PRODUCTS__PRODUCTS_AUTO) {
     tell("provider of products", c->products, products, rn_products_table()->name);
   }

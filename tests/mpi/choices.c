@@ -96,6 +96,7 @@ typedef struct rules {
   rn_layout layout;
   int chunk;
   rn_scan_algorithm scan;
+  const rn_products *products;
   stored other;
 } rules;
 
@@ -108,6 +109,7 @@ static rules find_rules(rn_world *world) {
   r.chunk = run.spec.chunk;
   r.scan = run.scan.algorithm;
   r.other = (stored){r.scan == RN_SCAN_CHAIN ? "doubling" : "chain", "openblas", "ref", 16};
+  r.products = rn_products_table();
   CHECK(r.chunk != 16);
   rn_run_destroy(&run);
   rn_options_free(&config);
@@ -160,6 +162,14 @@ static void what_is_lacking_is_told(rn_world *world, const rules *r) {
   alien.other.kernels = "sve2";
   resume(world, &alien, r->layout, "", "", true, false, "written with kernels sve2");
   check_printed(world, "no longer bit for bit");
+  /* Where one rank lacks them, no rank uses them. */
+  const int ranks = rn_world_size(world), last = ranks - 1;
+  char words[80];
+  alien.other.kernels = rn_world_rank(world) == last ? "sve2" : "ref";
+  alien.other.products = rn_world_rank(world) == last ? "mkl" : "openblas";
+  snprintf(words, sizeof words, "which the machine or build of rank %d does not have", last);
+  resume(world, &alien, r->layout, "", "", true, false, words);
+  CHECK(rn_products_table() == r->products);
 }
 
 /* What the rules say themselves is no news. */
