@@ -69,13 +69,16 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
   return RN_OK;
 }
 
-/* Training looks for train: val, where there is one, goes first. */
-static rn_status move_splits(rn_err *err, const rn_build_target *target) {
+/* Training looks for train: val, where there is one, goes first. *moved is the last one that has
+ * its place. */
+static rn_status move_splits(rn_err *err, const rn_build_target *target, rn_path *moved) {
   static const char *const names[] = {"val", "train"};
   for (int i = 0; i < 2; i++) {
     const rn_path from = rn_path_join(target->work.text, names[i]);
     if (!rn_file_exists(from.text)) continue;
-    RN_TRY(err, rn_file_rename(err, from.text, rn_path_join(target->out.text, names[i]).text));
+    const rn_path to = rn_path_join(target->out.text, names[i]);
+    RN_TRY(err, rn_file_rename(err, from.text, to.text));
+    *moved = to;
   }
   return RN_OK;
 }
@@ -87,10 +90,11 @@ rn_status rn_build_target_publish(rn_err *err, rn_build_target *target) {
     target->work = (rn_path){""};
     return rn_file_sync_folder(err, rn_path_folder(out->text).text);
   }
-  rn_status status = move_splits(err, target);
+  rn_path moved = {""};
+  rn_status status = move_splits(err, target, &moved);
   if (status != RN_OK) {
     rn_err ignored = {0};
-    (void)rn_file_remove_tree(&ignored, rn_path_join(out->text, "val").text);
+    if (moved.text[0] != '\0') (void)rn_file_remove_tree(&ignored, moved.text);
     return status;
   }
   if (rmdir(work->text) != 0) return rn_file_fail(err, "remove", work->text, errno);

@@ -20,7 +20,10 @@ typedef struct rn_build_target {
  */
 rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *target);
 
-/** Gives the splits in the work folder their place, durably. Errors: RN_ERR_IO. */
+/**
+ * Gives the splits in the work folder their place, durably. Where that fails, nothing of this build
+ * is in `out`, and what another process put there meanwhile stays. Errors: RN_ERR_IO.
+ */
 rn_status rn_build_target_publish(rn_err *err, rn_build_target *target);
 
 /** Removes what was begun. */
