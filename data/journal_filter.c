@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/file.h"
@@ -105,6 +106,18 @@ static rn_status walk(rn_err *err, filter *f, const rn_file *file, copier *c, ch
   return copy(err, file, c->from, file->size_bytes, c->to, &c->at, c->buffer);
 }
 
+/* A new file in the place of another is its owner's, who may read and write it as before. */
+static rn_status keep_owner(rn_err *err, const rn_file *old, const rn_file *new_one) {
+  struct stat was, is;
+  if (fstat(old->fd, &was) != 0) return rn_file_fail(err, "look at", old->path, errno);
+  /* Only root may give a file away; for anyone else it stays the writer's. */
+  if (fchown(new_one->fd, was.st_uid, was.st_gid) != 0) errno = 0;
+  if (fstat(new_one->fd, &is) != 0) return rn_file_fail(err, "look at", new_one->path, errno);
+  if (((was.st_mode ^ is.st_mode) & 07777) == 0) return RN_OK;
+  if (fchmod(new_one->fd, was.st_mode & 07777) == 0) return RN_OK;
+  return rn_file_fail(err, "set the mode of", new_one->path, errno);
+}
+
 /* Lines are removed from between others: a new file takes the place of the old one. */
 static rn_status rewrite(rn_err *err, filter *f, const rn_file *file, char *buffer,
                          int64_t *bytes) {
@@ -116,6 +129,7 @@ static rn_status rewrite(rn_err *err, filter *f, const rn_file *file, char *buff
   snprintf(temporary.text, sizeof temporary.text, "%s.new", file->path);
   rn_status status = rn_file_create(err, temporary.text, &to);
   copier c = {.to = &to, .buffer = second};
+  if (status == RN_OK) status = keep_owner(err, file, &to);
   if (status == RN_OK) status = walk(err, &again, file, &c, buffer);
   if (status == RN_OK && again.unended) {
     status = rn_file_write(err, &to, c.at, "\n", 1);

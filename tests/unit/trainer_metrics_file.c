@@ -120,6 +120,21 @@ static void a_link_stays_one(void) {
   CHECK(holds(TEXT("a remark\n" STEP(1))));
 }
 
+/* A file that is written anew is whose it was; only root can show that of the owner. */
+static void mode_and_owner_stay(void) {
+  struct stat before, after;
+  CHECK_OK(err, rn_file_replace(err, path().text, TEXT(STEP(3) "a remark\n" STEP(1))));
+  if (geteuid() == 0) CHECK(chown(path().text, 12, 34) == 0);
+  CHECK(chmod(path().text, 0620) == 0);
+  CHECK(stat(path().text, &before) == 0);
+  resume_at_2();
+  CHECK(stat(path().text, &after) == 0);
+  CHECK(before.st_ino != after.st_ino);
+  CHECK_EQUAL(after.st_mode, before.st_mode);
+  CHECK_EQUAL(after.st_uid, before.st_uid);
+  CHECK_EQUAL(after.st_gid, before.st_gid);
+}
+
 static void what_is_no_file_is_refused(void) {
   rn_metrics metrics = {0};
   CHECK_OK(err, rn_file_remove_tree(err, path().text));
@@ -135,6 +150,7 @@ int main(void) {
   lines_of_later_steps_go();
   long_lines_stay();
   a_link_stays_one();
+  mode_and_owner_stay();
   what_is_no_file_is_refused();
   return check_result();
 }
