@@ -43,9 +43,9 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
       "retnet-train",
       "CONFIG.yaml [-s section.key=value]... [--plan [--ranks N]]",
       "Starts, continues and extends the run in run.dir. RUN/config.yaml then holds the\n"
-      "effective configuration, and serves as CONFIG.yaml too; one that was written\n"
-      "or edited by hand is not overwritten: RUN/effective.yaml is written beside\n"
-      "it. --plan shows where each value comes from.\n"
+      "effective configuration, and serves as CONFIG.yaml too; one that was edited, or\n"
+      "not written by this version, is not overwritten: RUN/effective.yaml is written\n"
+      "beside it. --plan shows where each value comes from.\n"
       "One job at a time writes in run.dir: RUN/lock names its owner and holds a\n"
       "heartbeat. A second job is refused; the lock of a process of this host that is gone\n"
       "is taken over at once, that of another host when its heartbeat has stood still for\n"

@@ -90,7 +90,7 @@ case $case in
     cp pair/config.yaml edited
     "$bin/retnet-train" pair/config.yaml >log 2>&1 || fail "edited: $(cat log)"
     cmp -s edited pair/config.yaml || fail "an edited config.yaml was overwritten"
-    grep -q 'config.yaml was written or edited by hand.*effective.yaml' log || fail "$(cat log)"
+    grep -q 'config.yaml was edited by hand: .*effective.yaml' log || fail "$(cat log)"
     "$bin/retnet-train" pair/effective.yaml -s train.steps=9 >log 2>&1 || fail "effective: $(cat log)"
     grep -q 'steps: 9' pair/effective.yaml || fail "effective.yaml is not the last launch's"
     mkdir linked
@@ -99,6 +99,7 @@ case $case in
     "$bin/retnet-train" linked/config.yaml >log 2>&1 || fail "linked: $(cat log)"
     cmp -s linked.yaml linked/config.yaml || fail "a linked config.yaml was overwritten"
     [ -s linked/effective.yaml ] || fail "nothing beside a linked config.yaml"
+    grep -q 'linked/config.yaml was not written by this version' log || fail "linked: $(cat log)"
     # Where keys come from is shown before any training.
     "$bin/retnet-train" run.yaml --plan -s model.preset=retnet_base -s train.steps=5 >plan 2>&1
     for line in 'model.layers +1 +run.yaml:2' 'model.scale_embedding +true +preset retnet_base' \
