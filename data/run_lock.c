@@ -16,12 +16,14 @@
 #include <xxhash.h>
 
 #include "data/file.h"
+#include "proto/affinity.h"
 #include "proto/arena.h"
 #include "proto/fault.h"
 #include "proto/process.h"
 #include "proto/progress.h"
 
 #define LOCK_NAME "lock"
+#define OWN_PREFIX "lock." /* and an id: the file of a process that wants the lock */
 #define AFTER_PREFIX "lock.after-"
 #define BEAT_WORD "\nbeat "
 
@@ -173,15 +175,27 @@ static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
   return RN_OK;
 }
 
-/* Names of successors that did their work, or whose makers died: only the owner removes them. */
+/* Whether a file is that of a process of this host which died before it got the lock. */
+static bool is_left(const char *path) {
+  record r;
+  return read_record(NULL, path, &r) == RN_OK && is_there(&r) && rn_process_is_local(&r.process) &&
+         !rn_process_is_alive(&r.process);
+}
+
+/* Names of successors that did their work, and files of those that died: only the owner removes
+ * them. */
 static void clean_up(const rn_run_lock *l) {
   DIR *folder = opendir(l->folder.text);
   const struct dirent *item;
   if (folder == NULL) return;
   while ((item = readdir(folder)) != NULL) {
-    const bool after = strncmp(item->d_name, AFTER_PREFIX, sizeof AFTER_PREFIX - 1) == 0;
-    if (after && strstr(item->d_name, l->mine.id) == NULL) {
-      unlink(rn_path_join(l->folder.text, item->d_name).text);
+    const char *name = item->d_name;
+    const rn_path path = rn_path_join(l->folder.text, name);
+    const bool after = strncmp(name, AFTER_PREFIX, sizeof AFTER_PREFIX - 1) == 0;
+    const bool own = strncmp(name, OWN_PREFIX, sizeof OWN_PREFIX - 1) == 0 &&
+                     strspn(name + sizeof OWN_PREFIX - 1, "0123456789abcdef") == ID_BYTES - 1;
+    if ((after && strstr(name, l->mine.id) == NULL) || (own && is_left(path.text))) {
+      unlink(path.text);
     }
   }
   closedir(folder);
@@ -211,22 +225,24 @@ static rn_status refuse(rn_err *err, const rn_run_lock *l, const record *owner) 
                  l->folder.text, name);
 }
 
-/* Watches an owner: RN_OK when it is dead, or when it is another one by now. */
+/*
+ * Watches an owner: RN_OK when it is dead, or when it is another one by now. One of this host needs
+ * no heartbeat to be known to live; the second look is for one that is just leaving.
+ */
 static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner) {
   const double begin_s = clock_s(), look_s = l->rule.beat_s / 10;
   const bool local = rn_process_is_local(&owner->process);
   const struct timespec look = {(time_t)look_s, (long)((look_s - (double)(time_t)look_s) * 1e9)};
-  for (;;) {
+  for (int looks = 1;; looks++) {
     record now;
     if (local && !rn_process_is_alive(&owner->process)) return RN_OK;
     RN_TRY(err, find_owner(err, l, &now));
     if (strcmp(now.id, owner->id) != 0) return RN_OK;
-    if (strcmp(now.text, owner->text) != 0) return refuse(err, l, owner);
-    if (clock_s() - begin_s > l->rule.dead_s) break;
+    if (strcmp(now.text, owner->text) != 0 || (local && looks > 1)) return refuse(err, l, owner);
+    if (clock_s() - begin_s > l->rule.dead_s) return RN_OK;
     nanosleep(&look, NULL);
     rn_progress_unit();
   }
-  return local ? refuse(err, l, owner) : RN_OK;
 }
 
 /* Until the lock is ours or an owner is seen to live. `own` is our file under a name of its own. */
@@ -301,7 +317,7 @@ static rn_status start_thread(rn_err *err, rn_run_lock *l) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int code = pthread_create(&l->thread, NULL, beat, l);
+  const int code = rn_thread_create(&l->thread, beat, l);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   l->running = code == 0;
   if (code == 0) return RN_OK;
@@ -350,7 +366,7 @@ rn_status rn_run_lock_take(rn_err *err, const char *run_dir, rn_run_lock_rule ru
   pthread_mutex_init(&l->mutex, NULL);
   pthread_cond_init(&l->wake, &clock);
   pthread_condattr_destroy(&clock);
-  const rn_path own = path_of(l, LOCK_NAME ".", l->mine.id);
+  const rn_path own = path_of(l, OWN_PREFIX, l->mine.id);
   rn_status status = write_new(err, own.text, l->mine.text);
   if (status == RN_OK) status = contend(err, l, own.text);
   unlink(own.text);

@@ -6,9 +6,9 @@
  * seconds. Whoever finds the file follows this rule:
  *
  *   the owner's process was of this host and is gone      taken over at once
+ *   the owner's process is of this host and alive         refused at once, naming the owner
  *   the heartbeat moves                                   refused, naming the owner
- *   the heartbeat stands still for dead_s                 taken over; a process of this host that
- *                                                         is alive keeps its lock and is named
+ *   the heartbeat stands still for dead_s                 taken over
  *
  * The watcher compares what it reads with what it read before, by its own clock, so clocks of hosts
  * need not agree. Nothing relies on flock or fcntl locks, which some shared file systems lack: a

@@ -1,6 +1,7 @@
 /* A run directory has one owner: a living one is kept, a dead one succeeded by exactly one. */
 #include "data/run_lock.h"
 
+#include <glob.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -88,6 +89,45 @@ static void killed_owner_is_succeeded_at_once(void) {
   kill(child, SIGKILL);
   take_and_release(lively);
   waitpid(child, NULL, 0);
+}
+
+/* One of this host is refused by its process alone: its heartbeat stands still, and is not waited
+ * for. */
+static void living_owner_needs_no_heartbeat(void) {
+  const rn_run_lock_rule patient = {.beat_s = 0.05, .dead_s = 1e6};
+  rn_run_lock *lock = NULL;
+  const pid_t child = hold();
+  kill(child, SIGSTOP);
+  waitpid(child, NULL, WUNTRACED);
+  rn_err_clear(&err);
+  CHECK_EQUAL(rn_run_lock_take(&err, folder, patient, &lock), RN_ERR_BUSY);
+  rn_err_clear(&err);
+  kill(child, SIGKILL);
+  waitpid(child, NULL, 0);
+}
+
+/* Files lock.<id>: of those that want the lock. */
+static int waiting_files(void) {
+  glob_t found;
+  const rn_path pattern = rn_path_join(folder, "lock.????????????????");
+  const int count = glob(pattern.text, 0, NULL, &found) == 0 ? (int)found.gl_pathc : 0;
+  globfree(&found);
+  return count;
+}
+
+/* One that was killed while it watched another owner leaves a file, which the next owner removes.
+ */
+static void file_of_a_killed_watcher_is_removed(void) {
+  rn_run_lock *lock = NULL;
+  write_foreign("lock", 1);
+  const pid_t child = fork();
+  if (child == 0) _exit((int)rn_run_lock_take(&err, folder, lively, &lock));
+  while (waiting_files() == 0) usleep(1000);
+  kill(child, SIGKILL);
+  waitpid(child, NULL, 0);
+  CHECK_EQUAL(waiting_files(), 1);
+  take_and_release(brief);
+  CHECK_EQUAL(waiting_files(), 0);
 }
 
 /* Of another host, whose heartbeat stands still. */
@@ -207,6 +247,9 @@ int main(void) {
   living_owner_is_kept();
   take_and_release(lively);
   killed_owner_is_succeeded_at_once();
+  living_owner_needs_no_heartbeat();
+  take_and_release(lively);
+  file_of_a_killed_watcher_is_removed();
   silent_owner_is_succeeded();
   moving_heartbeat_is_refused();
   remains_are_succeeded();
