@@ -7,6 +7,13 @@
  * whether any rank of its node still counts: while one works, the others may wait for it. The ranks
  * of a node see each other's marks in shared memory, so a rank that is stopped altogether is named
  * by the others, and those that wait are told from the one that they wait for.
+ *
+ * Marks do not cross nodes by themselves. Where the ranks of a node may wait long for work that is
+ * done elsewhere (the lock and files of run.dir, which are rank 0's, and the files of a save), they
+ * wait by comm/together.h, which brings that progress to all nodes. Elsewhere a node waits for
+ * others within a step, an evaluation or a load, whose shares are alike: the limit has to be longer
+ * than what one rank does between two messages, at most one sequence of an evaluation whose last
+ * round has fewer sequences than there are groups of ranks.
  */
 #ifndef RN_COMM_WATCHDOG_H
 #define RN_COMM_WATCHDOG_H

@@ -10,10 +10,15 @@
 #include "data/ckpt_name.h"
 #include "proto/fault.h"
 
+/* Written bytes after which a file is synced: one fsync of a large part could take minutes, in
+ * which a watchdog sees no progress. */
+#define SYNC_BYTES (INT64_C(256) << 20)
+
 /* A part under way: the file, and what the report will say. */
 typedef struct part_writer {
   rn_file file;
-  int64_t begin; /* bytes of those before */
+  int64_t begin;  /* bytes of those before */
+  int64_t synced; /* bytes up to which it was synced */
   rn_ckpt_desk desk;
   int level;
   Retnet__Part part;
@@ -71,7 +76,9 @@ static rn_status write_frame(rn_err *err, part_writer *w, uint32_t tensor, int64
   slice->sum = rn_blob_sum(w->desk.stored, stored_bytes);
   w->part.bytes += slice->stored_bytes;
   w->slice_list[w->part.n_slice++] = slice;
-  return RN_OK;
+  if (w->part.bytes - w->synced < SYNC_BYTES) return RN_OK;
+  w->synced = w->part.bytes;
+  return rn_file_sync(err, &w->file);
 }
 
 static rn_status write_slice(rn_err *err, part_writer *w, uint32_t tensor,
@@ -133,7 +140,8 @@ static rn_status make_report(rn_err *err, part_writer *w, int count, rn_ckpt_rep
 rn_status rn_ckpt_write_part(rn_err *err, const char *stage_path, rn_ckpt_place place,
                              const rn_ckpt_slice *slices, int count, int level,
                              rn_ckpt_report *out) {
-  part_writer w = {.begin = place.at, .level = level, .part = RETNET__PART__INIT};
+  part_writer w = {
+      .begin = place.at, .synced = place.at, .level = level, .part = RETNET__PART__INIT};
   char name[RN_CKPT_NAME_BYTES];
   rn_ckpt_part_name(name, place.part);
   w.part.file = name;

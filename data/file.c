@@ -144,9 +144,13 @@ rn_status rn_file_write(rn_err *err, const rn_file *file, int64_t offset, const 
 
 static int sync_fd(int fd) {
   int result;
+  rn_progress_unit();
   do {
     result = fsync(fd);
   } while (result != 0 && errno == EINTR);
+  const int why = errno;
+  rn_progress_unit();
+  errno = why;
   return result;
 }
 
@@ -207,6 +211,7 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
   (void)info;
   (void)kind;
   (void)place;
+  rn_progress_unit();
   return remove(path);
 }
 

@@ -51,6 +51,10 @@ void rn_progress_unit(void) {
   (void)rn_fault_now("unit");
 }
 
+int64_t rn_progress_units(void) {
+  return atomic_load(&marks_of_process()->units);
+}
+
 void rn_progress_wait(bool waits) {
   atomic_store_explicit(&marks_of_process()->waits, waits, memory_order_relaxed);
 }

@@ -37,6 +37,9 @@ void rn_progress_phase(const char *operation);
 /** One unit of work is done. Any thread. */
 void rn_progress_unit(void);
 
+/** Units counted so far: only grows. */
+int64_t rn_progress_units(void);
+
 /** The main thread enters, or leaves, a call that returns when other ranks have come to it. */
 void rn_progress_wait(bool waits);
 

@@ -10,7 +10,7 @@
 #include "proto/log.h"
 #include "proto/progress.h"
 
-enum { FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 5000 };
+enum { FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 1000 };
 
 /* One search: rank 0 leads it. */
 typedef struct search {

@@ -8,13 +8,12 @@
 /**
  * Takes the lock of a run.dir that is there and can be written, before anything in it is read or
  * changed. Elsewhere *out stays NULL: the folder may never be written (a finished run on a
- * read-only disk).
+ * read-only disk). All ranks wait together (comm/together.h) while rank 0 watches another owner.
  *
  * Collective: over the world; *out is NULL on all ranks but 0. Errors: those of rn_run_lock_take,
  * agreed.
  */
-rn_status rn_run_owner_look(rn_err *err, const rn_world *world, const char *run_dir,
-                            rn_run_lock **out);
+rn_status rn_run_owner_look(rn_err *err, rn_world *world, const char *run_dir, rn_run_lock **out);
 
 /** Makes run.dir, and takes its lock unless *lock is held already. By rank 0 alone. */
 rn_status rn_run_owner_take(rn_err *err, const char *run_dir, rn_run_lock **lock);

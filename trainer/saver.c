@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "comm/together.h"
 #include "data/ckpt.h"
 #include "proto/affinity.h"
 #include "proto/arena.h"
@@ -153,7 +154,7 @@ static rn_status write_in_turn(rn_saver *s) {
 static void *write_part(void *self) {
   rn_saver *s = self;
   const double begin_s = rn_clock_s();
-  if (s->has_thread) setpriority(PRIO_PROCESS, (id_t)gettid(), POLITE);
+  if (s->copy != NULL) setpriority(PRIO_PROCESS, (id_t)gettid(), POLITE);
   s->status = write_in_turn(s);
   s->write_s = rn_clock_s() - begin_s;
   atomic_store(&s->writing, false);
@@ -182,22 +183,27 @@ static void keep_state(rn_saver *s) {
 /* Where no thread is to be had the caller writes: it takes longer and is as good. */
 static void start_writing(rn_saver *s) {
   atomic_store(&s->writing, true);
-  s->has_thread = s->copy != NULL;
-  if (s->has_thread && rn_thread_create(&s->thread, write_part, s) == 0) return;
-  s->has_thread = false;
-  write_part(s);
+  s->has_thread = rn_thread_create(&s->thread, write_part, s) == 0;
+  if (!s->has_thread) write_part(s);
 }
 
-static rn_status stage(rn_err *err, const rn_run *run) {
+static bool is_writing(void *self) {
+  rn_saver *s = self;
+  return atomic_load(&s->writing);
+}
+
+static rn_status stage(rn_err *err, void *context) {
+  const rn_run *run = context;
   RN_TRY(err, rn_run_lock_check(err, run->lock));
   return rn_ckpt_stage_dir(err, run->config->run->dir, run->step);
 }
 
 rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
-  const bool root = rn_world_rank(s->run->world) == 0;
   rn_progress_begin("start of a save", s->run->step);
-  RN_TRY(err, rn_agree(err, s->run->world, root ? stage(err, s->run) : RN_OK));
+  const rn_status staged = rn_together_by_first(err, s->run->world, stage, s->run);
+  if (staged == RN_ERR_MPI) return staged;
+  RN_TRY(err, rn_agree(err, s->run->world, staged));
   RN_TRY(err, rn_streams_gather(err, s->run, &s->state.stream));
   keep_state(s);
   if (s->copy != NULL) {
@@ -207,6 +213,7 @@ rn_status rn_saver_start(rn_err *err, rn_saver *s) {
     s->costs.copy_s += s->copy_s;
   }
   start_writing(s);
+  if (s->copy == NULL) RN_TRY(err, rn_together_wait(err, s->run->world, is_writing, s));
   s->stop_s = rn_clock_s() - begin_s;
   return RN_OK;
 }
@@ -229,16 +236,24 @@ const rn_save_costs *rn_saver_costs(const rn_saver *s) {
 
 /* ---- finishing ---- */
 
-/* By rank 0, from the reports of all ranks, one after the other. */
-static rn_status commit(rn_err *err, const rn_saver *s, char *all, const size_t *sizes) {
+/* What ranks reported to rank 0, one after the other. */
+typedef struct reported {
+  const rn_saver *s;
+  char *all;
+  const size_t *sizes;
+} reported;
+
+static rn_status commit(rn_err *err, void *context) {
+  const reported *r0 = context;
+  const rn_saver *s = r0->s;
   const int ranks = rn_world_size(s->run->world);
   rn_ckpt_report *reports;
   RN_TRY(err, rn_run_lock_check(err, s->run->lock));
   RN_TRY(err, rn_alloc(err, "reports", (size_t)ranks, sizeof *reports, &reports));
   size_t at = 0;
   for (int r = 0; r < ranks; r++) {
-    reports[r] = (rn_ckpt_report){.bytes = (uint8_t *)all + at, .size = sizes[r]};
-    at += sizes[r];
+    reports[r] = (rn_ckpt_report){.bytes = (uint8_t *)r0->all + at, .size = r0->sizes[r]};
+    at += r0->sizes[r];
   }
   rn_status status = rn_manifest_commit(err, s->run, &s->state, reports, ranks);
   free(reports);
@@ -272,8 +287,9 @@ static rn_status publish(rn_err *err, rn_saver *s) {
          rn_world_gather_bytes(err, s->run->world, s->report.bytes, s->report.size, &all, &sizes));
   rn_status status = count_bytes(err, s);
   if (status == RN_OK) {
-    const bool root = rn_world_rank(s->run->world) == 0;
-    status = rn_agree(err, s->run->world, root ? commit(err, s, all, sizes) : RN_OK);
+    reported all_reports = {s, all, sizes};
+    status = rn_together_by_first(err, s->run->world, commit, &all_reports);
+    if (status != RN_ERR_MPI) status = rn_agree(err, s->run->world, status);
   }
   free(all);
   free(sizes);
@@ -291,29 +307,44 @@ static void tell(const rn_saver *s) {
 }
 
 /* After the checkpoint is on disk; a failure here leaves more than is wanted, never less. */
-static rn_status tidy(rn_err *err, const rn_saver *s, int keep_last) {
+typedef struct tidying {
+  const rn_saver *s;
+  int keep_last;
+} tidying;
+
+static rn_status tidy(rn_err *err, void *context) {
+  const tidying *t = context;
+  const rn_saver *s = t->s;
   const Retnet__Config *c = s->run->config;
   RN_TRY(err, rn_ckpt_point_latest(err, c->run->dir, s->state.step));
   if (rn_fault_now("ckpt.prune")) return rn_file_fail(err, "remove", c->run->dir, errno);
-  return rn_ckpt_prune(err, c->run->dir, keep_last, c->checkpoint->keep_every);
+  return rn_ckpt_prune(err, c->run->dir, t->keep_last, c->checkpoint->keep_every);
 }
 
-static void tidy_up(rn_saver *s, int keep_last) {
+static rn_status tidy_up(rn_err *err, rn_saver *s, int keep_last) {
   rn_err told = {0};
-  if (rn_world_rank(s->run->world) != 0) return;
-  if (tidy(&told, s, keep_last) == RN_OK) {
+  tidying t = {s, keep_last};
+  const rn_status status = rn_together_by_first(&told, s->run->world, tidy, &t);
+  if (status == RN_ERR_MPI) {
+    *err = told;
+    return status;
+  }
+  if (rn_world_rank(s->run->world) != 0) return RN_OK;
+  if (status == RN_OK) {
     rn_repeated_end(&s->untidy);
   } else {
     rn_repeated_warn(&s->untidy,
                      "step %lld is saved, but older checkpoints could not be pruned: %s",
                      (long long)s->state.step, told.text);
   }
+  return RN_OK;
 }
 
 /* Waits for the writers of all ranks: the worst of their statuses. */
 static rn_status wait_for_writers(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
   rn_progress_begin("save", s->state.step);
+  RN_TRY(err, rn_together_wait(err, s->run->world, is_writing, s));
   join(s);
   *err = s->err;
   s->err = (rn_err){0};
@@ -327,7 +358,7 @@ rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
   rn_status status = wait_for_writers(err, s);
   const double written_s = rn_clock_s();
   if (status == RN_OK) status = publish(err, s);
-  if (status == RN_OK) tidy_up(s, keep_last);
+  if (status == RN_OK) status = tidy_up(err, s, keep_last);
   s->stop_s += rn_clock_s() - written_s;
   s->costs.write_s += s->write_s;
   s->costs.stop_s += s->stop_s;
@@ -342,15 +373,19 @@ rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
   return status;
 }
 
+static rn_status remove_stage(rn_err *err, void *context) {
+  const rn_path *stage_path = context;
+  return rn_file_remove_tree(err, stage_path->text);
+}
+
 rn_status rn_saver_drop(rn_err *err, rn_saver *s) {
   if (s->state.step < 0) return RN_OK;
-  const rn_path stage = rn_ckpt_stage_path(s->run->config->run->dir, s->state.step);
+  rn_path stage_path = rn_ckpt_stage_path(s->run->config->run->dir, s->state.step);
   rn_err told = {0};
   if (wait_for_writers(&told, s) == RN_ERR_MPI) {
     *err = told;
     return RN_ERR_MPI;
   }
   forget_save(s);
-  if (rn_world_rank(s->run->world) != 0) return RN_OK;
-  return rn_file_remove_tree(err, stage.text);
+  return rn_together_by_first(err, s->run->world, remove_stage, &stage_path);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "comm/shm_record.h"
+#include "comm/together.h"
 #include "comm/watchdog.h"
 #include "data/ckpt.h"
 #include "model/kernel/kernels.h"
@@ -107,6 +108,21 @@ static rn_status prepare_folder(rn_err *err, const rn_run *run, const rn_options
   return rn_run_config_write(err, dir, &notes);
 }
 
+/* What rank 0 makes of run.dir before the first step. */
+typedef struct folder_work {
+  rn_run *run;
+  const rn_options_places *places;
+  rn_metrics *metrics;
+} folder_work;
+
+static rn_status open_folder(rn_err *err, void *context) {
+  const folder_work *w = context;
+  const char *dir = w->run->config->run->dir;
+  RN_TRY(err, rn_run_owner_take(err, dir, &w->run->lock));
+  RN_TRY(err, prepare_folder(err, w->run, w->places));
+  return rn_metrics_open(err, dir, w->run->step, w->metrics);
+}
+
 static rn_status start(rn_err *err, const rn_checkpoint_source *source,
                        const rn_options_places *places, rn_run *run, rn_metrics *metrics) {
   const bool root = rn_world_rank(run->world) == 0;
@@ -115,12 +131,10 @@ static rn_status start(rn_err *err, const rn_checkpoint_source *source,
     rn_log_info("already at step %lld", (long long)run->step);
     return RN_OK;
   }
-  rn_status status = RN_OK;
-  if (root) status = rn_run_owner_take(err, run->config->run->dir, &run->lock);
-  if (root && status == RN_OK) status = prepare_folder(err, run, places);
-  if (root && status == RN_OK) {
-    status = rn_metrics_open(err, run->config->run->dir, run->step, metrics);
-  }
+  folder_work work = {run, places, metrics};
+  rn_progress_phase("open run.dir");
+  const rn_status status = rn_together_by_first(err, run->world, open_folder, &work);
+  if (status == RN_ERR_MPI) return status;
   RN_TRY(err, rn_agree(err, run->world, status));
   if (!root) return RN_OK;
   const rn_layout *l = &run->layout;

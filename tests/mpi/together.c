@@ -1,0 +1,80 @@
+/* Ranks that wait for work of the first count units while it counts some, and none while it does
+ * not; its failure is the first's to tell; a wait ends when the last rank's work has. */
+#include "comm/together.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/progress.h"
+#include "tests/support/check.h"
+
+enum { TICKS = 20, TICK_US = 50000 };
+
+static rn_err err;
+static rn_world *world;
+
+static rn_status tick(rn_err *told, void *context) {
+  const int *ticks = context;
+  for (int i = 0; i < TICKS; i++) {
+    usleep(TICK_US);
+    for (int k = 0; k < *ticks; k++) rn_progress_unit();
+  }
+  return *ticks > 1 ? rn_fail(told, RN_ERR_IO, "no such luck") : RN_OK;
+}
+
+/* Units that this rank counted while rank 0 worked, counting `ticks` of them every moment. */
+static int64_t units_beside(int ticks) {
+  const bool first = rn_world_rank(world) == 0;
+  const int64_t before = rn_progress_units();
+  const rn_status status = rn_together_by_first(&err, world, tick, &ticks);
+  CHECK(status == (first && ticks > 1 ? RN_ERR_IO : RN_OK));
+  CHECK(status == RN_OK || strcmp(err.text, "no such luck") == 0);
+  rn_err_clear(&err);
+  return rn_progress_units() - before;
+}
+
+static void progress_reaches_all(void) {
+  if (rn_world_size(world) == 1) return;
+  CHECK(units_beside(1) >= 3);
+  CHECK(units_beside(2) >= 3);
+  const int64_t silent = units_beside(0);
+  CHECK(silent <= 1);
+}
+
+static atomic_bool working;
+
+static void *work(void *argument) {
+  usleep(*(const useconds_t *)argument);
+  atomic_store(&working, false);
+  return NULL;
+}
+
+static bool is_working(void *context) {
+  (void)context;
+  return atomic_load(&working);
+}
+
+static void all_wait_for_the_last(void) {
+  pthread_t thread;
+  useconds_t us = (useconds_t)rn_world_rank(world) * 50000;
+  int64_t still = 0;
+  atomic_store(&working, true);
+  if (!CHECK(pthread_create(&thread, NULL, work, &us) == 0)) return;
+  CHECK_OK(&err, rn_together_wait(&err, world, is_working, NULL));
+  still = atomic_load(&working);
+  CHECK_EQUAL(still, 0);
+  pthread_join(thread, NULL);
+}
+
+int main(int argc, char **argv) {
+  CHECK_OK(&err, rn_world_start(&err, &argc, &argv, &world));
+  int ticks = 1;
+  CHECK_OK(&err, rn_together_by_first(&err, world, tick, &ticks));
+  progress_reaches_all();
+  all_wait_for_the_last();
+  return rn_world_finish(&world, check_failures() > 0 ? RN_ERR_MISMATCH : RN_OK, &err) != 0
+             ? 1
+             : check_result();
+}
