@@ -17,11 +17,12 @@ optimizer: {lr: 2e-3, warmup_steps: 2, decay_steps: 40}
 train: {steps: 40, eval_every: 0}
 checkpoint: {every: 5}
 YAML
-must_train 1 whole
+one=("$bin/retnet-train" run.yaml)
 
-# A run that takes its time: every step half a second longer, until it is told to stop.
-start() { # start STEPS: in the background, as $owner
-  RETNET_FAULT='read data:6-:slow=500' "$bin/retnet-train" run.yaml -s "train.steps=$1" >owner.log 2>&1 &
+# A run that lasts until it is stopped, in the background, as $owner: from step 6 on a step takes
+# half a second longer.
+start() {
+  RETNET_FAULT='read data:6-:slow=500' "${one[@]}" -s train.steps=1000000 >owner.log 2>&1 &
   owner=$!
   for _ in $(seq 600); do
     [ -d RUN/checkpoints/step-00000005 ] && return
@@ -30,8 +31,7 @@ start() { # start STEPS: in the background, as $owner
   fail "no checkpoint: $(tail -n 3 owner.log)"
 }
 
-start 40
-one=("$bin/retnet-train" run.yaml)
+start
 refuse 1 "process $owner on " "${one[@]}"
 refuse 1 "process $owner on " mpirun -n 2 --oversubscribe "${one[@]}"
 [ "$(grep -c 'is in use by' refused.log)" = 1 ] || fail "told more than once: $(cat refused.log)"
@@ -43,24 +43,30 @@ for reader in "retnet-eval --checkpoint RUN --data data" "retnet-ckpt show RUN" 
   # shellcheck disable=SC2086
   "$bin"/$reader >reader.log 2>&1 || fail "$reader beside a live run: $(tail -n 2 reader.log)"
 done
+kill -USR1 "$owner"
 wait "$owner" || fail "the first job: $(tail -n 3 owner.log)"
-[ "$(wc -l <RUN/metrics.jsonl)" = 40 ] || fail 'lines are missing or doubled'
+steps=$(grep -c '' RUN/metrics.jsonl)
+[ "$(numbers step RUN/metrics.jsonl)" = "$(seq "$steps")" ] || fail 'lines are missing or doubled'
+must_train 1 whole "train.steps=$steps"
 same_run whole RUN
 [ -z "$(find RUN -name 'lock*')" ] || fail "a lock is left: $(find RUN -name 'lock*')"
 
-# Killed: the next start has it at once (not after the 60 s that another host would wait).
+# Killed: the next start has it at once (not after the 60 s that another host would wait), and it
+# goes on to the next checkpoint.
 rm -r RUN
-start 40
+start
 kill -KILL "$owner"
 wait "$owner" 2>/dev/null || true
 [ -e RUN/lock ] || fail 'a killed run leaves no lock'
-timeout 50 "${one[@]}" >next.log 2>&1 || fail "after a kill: $(tail -n 3 next.log)"
-same_run whole RUN
+steps=$((($(grep -c '' RUN/metrics.jsonl) / 5 + 1) * 5))
+timeout 50 "${one[@]}" -s "train.steps=$steps" >next.log 2>&1 || fail "after a kill: $(tail -n 3 next.log)"
+must_train 1 unkilled "train.steps=$steps"
+same_run unkilled RUN
 
 # The lock is removed, or another's: the job ends with exit code 1 and saves no more.
 for how in removed taken; do
   rm -r RUN
-  start 4000
+  start
   case $how in
     removed) rm RUN/lock ;;
     taken)
