@@ -16,7 +16,7 @@ struct rn_comm_thread {
   pthread_cond_t wake;  /* of the thread: MPI is lent, or all is over */
   pthread_cond_t out;   /* of the main thread: the other one has left MPI */
   bool lent, looking, stopping;
-  bool fresh; /* lent anew since the last look */
+  bool fresh; /* lent again since the last poll */
   rn_errand errand[RN_COMM_THREAD_ERRANDS];
   int errands;
 };

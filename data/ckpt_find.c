@@ -177,7 +177,7 @@ static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
   if (damaged == 0) return rn_ckpt_none(err, run_dir);
   return rn_fail(err, RN_ERR_FORMAT,
                  "%s has no good checkpoint left, all %d are damaged: move its checkpoints away to "
-                 "start anew, or name another by checkpoint.resume",
+                 "start a new run, or name another by checkpoint.resume",
                  run_dir, damaged);
 }
 

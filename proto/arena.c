@@ -37,7 +37,7 @@ rn_status rn_arena_create(rn_err *err, size_t size_bytes, rn_arena *out) {
   if (out->base == NULL) {
     return rn_fail(
         err, RN_ERR_MEMORY,
-        "work memory of %zu MiB is not to be had; use more ranks, a smaller "
+        "cannot allocate %zu MiB of workspace; use more ranks, a smaller "
         "parallel.microbatch, or shorter sequences (data.sequence_length, --sequence-length)",
         rounded >> 20);
   }

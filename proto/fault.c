@@ -26,7 +26,7 @@ static bool names_site(const char *order, const char *site) {
   return strncmp(order, site, length) == 0 && order[length] == ':';
 }
 
-/* The number of this pass; another order begins anew. */
+/* The number of this pass; another order starts counting again. */
 static long count_pass(const char *order) {
   pthread_mutex_lock(&fault.lock);
   if (strncmp(fault.order, order, ORDER_BYTES - 1) != 0) {

@@ -19,7 +19,7 @@ typedef struct comparison {
   bool tell;
 } comparison;
 
-/* A run whose streams may start anew may change what cuts them. */
+/* A run whose streams may start again may change what cuts them. */
 static bool is_fixed(const Retnet__Config *config, const char *key) {
   const bool cuts_streams =
       strcmp(key, "data.sequence_length") == 0 || strcmp(key, "data.batch_sequences") == 0;
@@ -137,7 +137,7 @@ static rn_status find_given(rn_err *err, rn_world *world, const char *key, const
     status = rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s does not exist%s", key, path,
                      strcmp(key, "checkpoint.resume") == 0
                          ? ": auto goes on from the newest checkpoint in run.dir, never starts "
-                           "anew, else a checkpoint's path is wanted"
+                           "a new run; anything else must be the path of a checkpoint"
                          : "");
   }
   RN_TRY(err, rn_agree(err, world, status));

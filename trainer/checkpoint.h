@@ -4,7 +4,7 @@
 
 #include "trainer/run.h"
 
-/** The checkpoint that a run goes on from; path empty: it starts anew. */
+/** The checkpoint that a run goes on from; path empty: the run starts from step 0. */
 typedef struct rn_checkpoint_source {
   rn_path path;
   bool weights_only; /* checkpoint.init_from */

@@ -42,7 +42,7 @@ static bool same_layout(const rn_layout *a, const rn_layout *b) {
 /* What is told of one choice, once it is made. */
 static void tell(const char *what, const char *stored, const char *rule, const char *now) {
   if (strcmp(now, stored) != 0) {
-    rn_log_info("resume: the rule decides the %s anew: %s, was %s", what, now, stored);
+    rn_log_info("resume: the %s is chosen by the rule: now %s, was %s", what, now, stored);
   } else if (strcmp(now, rule) != 0) {
     rn_log_info("resume: the %s is %s as in the checkpoint; the rule would take %s now", what, now,
                 rule);
@@ -104,9 +104,9 @@ static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
     tell("set of kernels", c->kernels, kernels, rn_kernels_table()->name);
   }
   if (lack[1] > 0) {
-    warn_lack("products by", c->products, ranks - (int)lack[1], products);
+    warn_lack("GEMM library", c->products, ranks - (int)lack[1], products);
   } else if (config->model->products == RETNET__PRODUCTS__PRODUCTS_AUTO) {
-    tell("provider of products", c->products, products, rn_products_table()->name);
+    tell("GEMM library", c->products, products, rn_products_table()->name);
   }
   return RN_OK;
 }

@@ -100,7 +100,7 @@ static const rn_command commands[] = {
     {"gemm",
      {"retnet-bench gemm",
       "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
-      "Matrix products by every library of this build, small and large.", gemm_options,
+      "Matrix products with every GEMM library of this build, small and large.", gemm_options,
       COUNT(gemm_options), 0, 0},
      gemm},
     {"io",

@@ -33,12 +33,12 @@ typedef struct options {
 
 /* Whether the program is to run: --help and --version are answered here. */
 static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run) {
-  const rn_arg table[] = {{'s', NULL, "section.key=value", "sets a key over the file", RN_ARG_LIST,
-                           &o->overrides, 0, 0},
-                          {0, "plan", NULL, "tell what the run would do and need; train nothing",
-                           RN_ARG_SWITCH, &o->plan, 0, 0},
-                          {0, "ranks", "N", "with --plan: for so many ranks, without them",
-                           RN_ARG_INTEGER, &o->ranks, 1, 1 << 24}};
+  const rn_arg table[] = {
+      {'s', NULL, "section.key=value", "override a config key", RN_ARG_LIST, &o->overrides, 0, 0},
+      {0, "plan", NULL, "print what the run would do and need, without training", RN_ARG_SWITCH,
+       &o->plan, 0, 0},
+      {0, "ranks", "N", "with --plan: plan for N ranks without launching them", RN_ARG_INTEGER,
+       &o->ranks, 1, 1 << 24}};
   const rn_args args = {
       "retnet-train",
       "CONFIG.yaml [-s section.key=value]... [--plan [--ranks N]]",

@@ -58,7 +58,7 @@ static void show_layout(const rn_plan *plan, const rn_spec *spec) {
 
 /* What a CPU like this one computes with, and where that is not what was asked for. */
 static void show_cpu(const char *lack) {
-  rn_log_info("computes     products by %s%s, kernels %s", rn_products_table()->name,
+  rn_log_info("computes     GEMM by %s%s, kernels %s", rn_products_table()->name,
               rn_products_in_half() ? " in bf16" : "", rn_kernels_table()->name);
   if (lack != NULL) rn_log_warn("train.precision bf16: %s; products are in fp32", lack);
 }

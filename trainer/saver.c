@@ -300,7 +300,7 @@ static void tell(const rn_saver *s) {
   const rn_save_costs *c = &s->costs;
   const double copies = s->copy_s > 0 ? s->stop_s / s->copy_s : 0;
   rn_log_info(
-      "step %lld saved: %.1f MB as %.1f MB (%.2f : 1), written in %.2f s; the loop stood "
+      "step %lld saved: %.1f MB as %.1f MB (%.2f : 1), written in %.2f s; training stalled "
       "%.3f s (%.1f copies of the first rank's share)",
       (long long)s->state.step, 1e-6 * c->raw_bytes, 1e-6 * c->stored_bytes,
       c->stored_bytes > 0 ? c->raw_bytes / c->stored_bytes : 1, s->write_s, s->stop_s, copies);

@@ -20,7 +20,7 @@ typedef struct rn_saver rn_saver;
 /** What saves have cost this rank so far. */
 typedef struct rn_save_costs {
   int64_t saves, failed;          /* that are on disk; that are not */
-  double stop_s;                  /* the loop stood still, all saves together */
+  double stop_s;                  /* training stalled, over all saves */
   double copy_s;                  /* of that: copying this rank's share */
   double wait_s;                  /* for a save that was not done when the next was due */
   double write_s;                 /* of the threads */

@@ -165,10 +165,11 @@ static void advise(rn_err *err, const rn_run *run) {
         "start again from one before step %lld with a smaller optimizer.lr",
         why.text, unread.text, (long long)(run->step - run->bad_steps));
   } else if (!disk.has_good) {
-    (void)rn_fail(err, RN_ERR_NUMERICS,
-                  "%s; no checkpoint in %s is known to be good: start anew in another run.dir with "
-                  "a smaller optimizer.lr",
-                  why.text, dir);
+    (void)rn_fail(
+        err, RN_ERR_NUMERICS,
+        "%s; no checkpoint in %s is known to be good: start again in another run.dir with "
+        "a smaller optimizer.lr",
+        why.text, dir);
   } else if (disk.newest.step == disk.good.step) {
     (void)rn_fail(err, RN_ERR_NUMERICS,
                   "%s; the last good checkpoint is %s: start again from it with a smaller "

@@ -147,7 +147,7 @@ static rn_status start(rn_err *err, const rn_checkpoint_source *source,
   rn_binding_describe(bound, sizeof bound);
   rn_log_info(
       "%lld parameters; grid data %d x pipeline %d x sequence %d, segments %d, micro-batch %d, %d "
-      "threads a rank, %s; weights %s; scan %s, %s; chunk %d, products by %s, kernels %s; from "
+      "threads a rank, %s; weights %s; scan %s, %s; chunk %d, GEMM by %s, kernels %s; from "
       "step "
       "%lld",
       (long long)rn_spec_parameters(&run->spec), l->data, l->pipeline, l->sequence, l->segments,

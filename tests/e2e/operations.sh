@@ -146,7 +146,7 @@ case $case in
       fail "a plan without bf16: $(cat plan)"
     [ "$(grep -c 'train.precision bf16: .*products are in fp32' plan)" = 1 ] ||
       fail "a plan does not tell of missing bf16 once: $(cat plan)"
-    grep -q '^computes .*products by .*, kernels ' plan || fail "what a plan computes with: $(cat plan)"
+    grep -q '^computes .*GEMM by .*, kernels ' plan || fail "what a plan computes with: $(cat plan)"
     need_bf16 bf16
     must_train 1 fp32 "${small[@]}"
     loss_of() { tail -n 1 "$1/metrics.jsonl" | sed 's/.*"loss": \([0-9.]*\).*/\1/'; }

@@ -1,7 +1,7 @@
 /*
  * A resumed run keeps what rules had decided and its checkpoint has stored, as long as layout and
- * keys are the same; else rules decide anew, an explicit key wins, and what the machine lacks is
- * told. Each of these is printed.
+ * keys are the same; else rules choose again, an explicit key wins, and what the machine lacks is
+ * reported. Each of these is printed.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -150,9 +150,9 @@ static void stored_choices_hold(rn_world *world, const rules *r) {
 static void another_layout_or_key_asks_the_rule(rn_world *world, const rules *r) {
   rn_layout other = r->layout;
   other.microbatch = 1;
-  resume(world, r, other, "", "", false, false, "the rule decides the chunk anew");
-  check_printed(world, "the rule decides the set of kernels anew");
-  resume(world, r, r->layout, "model.chunk=16", "", false, true, "the rule decides the chunk anew");
+  resume(world, r, other, "", "", false, false, "the chunk is chosen by the rule");
+  check_printed(world, "the set of kernels is chosen by the rule");
+  resume(world, r, r->layout, "model.chunk=16", "", false, true, "the chunk is chosen by the rule");
   resume(world, r, r->layout, "", "model.chunk=32", true, true, NULL);
   CHECK(strstr(printed, "chunk") == NULL);
 }
