@@ -51,6 +51,35 @@ must_train() { # must_train NP DIR KEY=VALUE...
   train "$@" || fail "$2: $(tail -n 3 "$2.log")"
 }
 
+# start DIR KEY=VALUE...: run.yaml in the background, by the words of `launch` if the test sets it;
+# the process that was started is $pid.
+launch=()
+start() {
+  local dir=$1 keys
+  shift
+  key_options "$@"
+  "${launch[@]}" "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" >"$dir.log" 2>&1 &
+  pid=$!
+}
+
+ended() { # ended CODE DIR [WHAT]: waits for $pid, which writes DIR.log
+  local got=0
+  wait "$pid" || got=$?
+  [ "$got" = "$1" ] || fail "${3:-$2} ended with $got, not $1: $(tail -n 4 "$2.log")"
+}
+
+steps_of() { if [ -e "$1/metrics.jsonl" ]; then wc -l <"$1/metrics.jsonl"; else echo 0; fi; }
+has_steps() { [ "$(steps_of "$1")" -ge "$2" ]; }
+has_words() { grep -q "$2" "$1.log"; }
+
+reach() { # reach DIR steps|words WHAT: until so many steps are done, or DIR.log says so
+  for _ in $(seq 1200); do
+    if "has_$2" "$1" "$3"; then return; fi
+    sleep 0.1
+  done
+  fail "$1 does not reach $2 $3: $(tail -n 3 "$1.log")"
+}
+
 # Two ranks with a command each: "${mpmd[@]}" COMMAND... + COMMAND...
 # shellcheck disable=SC2034
 mpmd=(mpirun -n 2 --oversubscribe --bind-to none bash

@@ -18,31 +18,6 @@ checkpoint: {every: 20, keep_last: 2}
 YAML
 launch=(mpirun -n 2 --oversubscribe --bind-to none --mca odls_base_sigkill_timeout 5)
 
-# start DIR KEY=VALUE...: two ranks in the background; their launcher is $pid.
-start() {
-  local dir=$1 keys
-  shift
-  key_options "$@"
-  "${launch[@]}" "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" >"$dir.log" 2>&1 &
-  pid=$!
-}
-
-ended() { # ended CODE WHAT: waits for $pid
-  local got=0
-  wait "$pid" || got=$?
-  [ "$got" = "$1" ] || fail "$2 ended with $got, not $1: $(tail -n 4 "$work"/*.log)"
-}
-
-steps_of() { if [ -e "$1/metrics.jsonl" ]; then wc -l <"$1/metrics.jsonl"; else echo 0; fi; }
-
-reach() { # reach DIR STEPS: until that many are done
-  for _ in $(seq 600); do
-    [ "$(steps_of "$1")" -ge "$2" ] && return
-    sleep 0.1
-  done
-  fail "$1 did not reach step $2: $(tail -n 3 "$1.log")"
-}
-
 # The message of a failure that all ranks share is told by one of them.
 refuse_once() { # refuse_once CODE WORD COMMAND...
   refuse "$@"
@@ -51,42 +26,44 @@ refuse_once() { # refuse_once CODE WORD COMMAND...
 
 case $case in
   signals)
-    start whole
-    ended 0 whole
-    start stopped
-    reach stopped 10
+    # Runs that last until they are stopped; how far they come decides how long the whole run is.
+    lasting=train.steps=1000000
+    start stopped $lasting
+    reach stopped steps 10
     kill -USR1 "$pid" # mpirun hands it to its ranks
-    ended 0 'after USR1'
-    [ "$(steps_of stopped)" -lt 700 ] || fail 'USR1 did not stop the run'
+    ended 0 stopped 'after USR1'
     [ -d "stopped/checkpoints/step-$(printf %08d "$(steps_of stopped)")" ] || fail 'nothing saved'
-    start stopped run.requeue_exit=true
-    reach stopped $(($(steps_of stopped) + 10))
+    start stopped $lasting run.requeue_exit=true
+    reach stopped steps $(($(steps_of stopped) + 10))
     kill -USR1 "$pid"
-    ended 75 'USR1 with requeue_exit'
-    start stopped
-    reach stopped $(($(steps_of stopped) + 10))
+    ended 75 stopped 'USR1 with requeue_exit'
+    start stopped $lasting
+    reach stopped steps $(($(steps_of stopped) + 10))
     kill -TERM "$pid" # mpirun ends with a code of its own
     wait "$pid" || true
     [ -d "stopped/checkpoints/step-$(printf %08d "$(steps_of stopped)")" ] || fail 'TERM: not saved'
-    start stopped
-    reach stopped $(($(steps_of stopped) + 10))
+    start stopped $lasting
+    reach stopped steps $(($(steps_of stopped) + 10))
     kill -TERM "$(pgrep -P "$pid" retnet-train | tail -n 1)" # one rank alone
-    ended 0 'TERM to one rank'
-    start stopped run.max_hours=0.00003 run.requeue_exit=true
-    ended 75 max_hours
-    start stopped
-    ended 0 'the rest'
+    ended 0 stopped 'TERM to one rank'
+    start stopped $lasting run.max_hours=0.00003 run.requeue_exit=true
+    ended 75 stopped max_hours
+    steps=$(($(steps_of stopped) + 10))
+    start stopped "train.steps=$steps"
+    ended 0 stopped 'the rest'
+    start whole "train.steps=$steps"
+    ended 0 whole
     same_run whole stopped
-    start stopped
-    ended 0 'a finished run'
-    grep -q 'already at step 700' stopped.log || fail 'a finished run trains on'
+    start stopped "train.steps=$steps"
+    ended 0 stopped 'a finished run'
+    grep -q "already at step $steps" stopped.log || fail 'a finished run trains on'
     ;;
   killed)
     start whole
     ended 0 whole
     for round in 1 2; do
       start killed
-      reach killed $((round * 50 + 5))
+      reach killed steps $((round * 50 + 5))
       ranks=$(pgrep -P "$pid" retnet-train)
       # shellcheck disable=SC2086
       kill -KILL "$pid" $ranks
@@ -95,7 +72,7 @@ case $case in
     left=$(grep -hoE '/dev/shm/.*' killed/shared-memory.txt | sort -u)
     [ -n "$left" ] || fail 'no shared memory is on record'
     start killed
-    ended 0 'the rest'
+    ended 0 killed 'the rest'
     for file in $left; do
       if [ -e "$file" ]; then fail "$file of a killed run was left behind"; fi
     done
@@ -115,7 +92,7 @@ case $case in
     mkdir small/run
     ln -s small/run run
     start run
-    reach run 25
+    reach run steps 25
     head -c 16m /dev/zero >small/full 2>/dev/null || true
     for _ in $(seq 300); do
       if grep -q 'step 90/' run.log; then break; fi
@@ -123,7 +100,7 @@ case $case in
     done
     ls run/checkpoints/step-*0 >/dev/null || fail 'an old checkpoint was lost'
     rm small/full
-    ended 0 'a run whose disk was full for a while'
+    ended 0 run 'a run whose disk was full for a while'
     grep -q 'is not saved' run.log || fail 'a failed save is not told'
     same_run whole run
     mount -o remount,ro small
@@ -131,7 +108,7 @@ case $case in
     ;;
   numbers)
     start wild optimizer.lr=1e30 optimizer.clip=0 train.max_bad_steps=3
-    ended 4 'a run without finite numbers'
+    ended 4 wild 'a run without finite numbers'
     grep -q max_bad_steps wild.log || fail 'the guard is not named'
     grep -q '"skipped": true' wild/metrics.jsonl || fail 'skipped steps are not marked'
     ;;
@@ -183,7 +160,7 @@ case $case in
     spread() { # spread NAME VARIABLE=VALUE...: a run of two threads, and the cores they are bound to
       env "${@:2}" "$bin/retnet-train" run.yaml -s run.dir="$1" -s parallel.threads=2 >"$1.log" 2>&1 &
       pid=$!
-      reach "$1" 3
+      reach "$1" steps 3
       cores=$(cat /proc/"$pid"/task/*/status | sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\)$/\1/p' |
         sort -u | wc -l)
       kill -TERM "$pid"

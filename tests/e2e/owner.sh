@@ -21,7 +21,7 @@ one=("$bin/retnet-train" run.yaml)
 
 # A run that lasts until it is stopped, in the background, as $owner: from step 6 on a step takes
 # half a second longer.
-start() {
+start_owner() {
   RETNET_FAULT='read data:6-:slow=500' "${one[@]}" -s train.steps=1000000 >owner.log 2>&1 &
   owner=$!
   for _ in $(seq 600); do
@@ -31,7 +31,7 @@ start() {
   fail "no checkpoint: $(tail -n 3 owner.log)"
 }
 
-start
+start_owner
 refuse 1 "process $owner on " "${one[@]}"
 refuse 1 "process $owner on " mpirun -n 2 --oversubscribe "${one[@]}"
 [ "$(grep -c 'is in use by' refused.log)" = 1 ] || fail "told more than once: $(cat refused.log)"
@@ -54,7 +54,7 @@ same_run whole RUN
 # Killed: the next start has it at once (not after the 60 s that another host would wait), and it
 # goes on to the next checkpoint.
 rm -r RUN
-start
+start_owner
 kill -KILL "$owner"
 wait "$owner" 2>/dev/null || true
 [ -e RUN/lock ] || fail 'a killed run leaves no lock'
@@ -66,7 +66,7 @@ same_run unkilled RUN
 # The lock is removed, or another's: the job ends with exit code 1 and saves no more.
 for how in removed taken; do
   rm -r RUN
-  start
+  start_owner
   case $how in
     removed) rm RUN/lock ;;
     taken)

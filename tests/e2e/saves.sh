@@ -44,22 +44,8 @@ has() { # has DIR "STEP STEP ...": exactly these checkpoints, all of them whole
   [ -z "$2" ] || "$bin/retnet-ckpt" verify "$dir" >verify.log 2>&1 || fail "$dir: $(cat verify.log)"
 }
 
-# start DIR KEY=VALUE...: a long run in the background; its process is $pid.
-start() {
-  local dir=$1 keys
-  shift
-  key_options "run.dir=$dir" train.steps=1000000 train.log_every=100 run.requeue_exit=true "$@"
-  "$bin/retnet-train" run.yaml "${keys[@]}" >"$dir.log" 2>&1 &
-  pid=$!
-}
-
-reach() { # reach DIR WORDS: until DIR.log says so
-  for _ in $(seq 900); do
-    if grep -q "$2" "$1.log"; then return; fi
-    sleep 0.1
-  done
-  fail "$1 does not say \"$2\": $(tail -n 3 "$1.log")"
-}
+# A run that lasts until it is stopped.
+lasting=(train.steps=1000000 train.log_every=100 run.requeue_exit=true)
 
 block() { # block DIR: a file takes the place of its checkpoints, also where a save is quicker
   local count=0
@@ -72,10 +58,8 @@ block() { # block DIR: a file takes the place of its checkpoints, also where a s
 }
 
 stop() { # stop CODE DIR
-  local got=0
   kill -USR1 "$pid"
-  wait "$pid" || got=$?
-  [ "$got" = "$1" ] || fail "$2 ended with $got, not $1: $(tail -n 3 "$2.log")"
+  ended "$@"
 }
 
 case $case in
@@ -185,19 +169,19 @@ case $case in
       'File too large' 'ulimit -f' 'step 6 is not saved, and no checkpoint is in limited'
     has limited ''
     # Nothing can be made in the checkpoints folder for a while; then it can.
-    start lost checkpoint.every=5
-    reach lost 'step 5 saved'
+    start lost "${lasting[@]}" checkpoint.every=5
+    reach lost words 'step 5 saved'
     block lost
-    reach lost 'failed saves so far'
+    reach lost words 'failed saves so far'
     [ "$(grep -c '^warning' lost.log)" -lt 5 ] || fail "a warning a step: $(grep '^warning' lost.log)"
     rm lost/checkpoints && mv away1 lost/checkpoints
-    reach lost 'failed saves in a row'
+    reach lost words 'failed saves in a row'
     stop 75 lost
     rm -rf away*
-    start lost checkpoint.every=5
-    reach lost 'step [0-9]*[05] saved'
+    start lost "${lasting[@]}" checkpoint.every=5
+    reach lost words 'step [0-9]*[05] saved'
     block lost
-    reach lost 'is not saved'
+    reach lost words 'is not saved'
     stop 1 lost
     says lost 'is not saved, and which checkpoints are on disk is not known (cannot open directory lost' \
       'cannot make directory'
