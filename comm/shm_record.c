@@ -74,7 +74,8 @@ static rn_status look_at_own(rn_err *err, const char *host, char **text, size_t 
             (unsigned long long)file.st_ino, path);
   }
   fclose(maps);
-  if (fclose(out) == 0) return RN_OK;
+  const bool whole = ferror(out) == 0;
+  if (fclose(out) == 0 && whole) return RN_OK;
   return rn_fail(err, RN_ERR_MEMORY, "no memory to list the shared memory of this rank");
 }
 
@@ -182,7 +183,11 @@ static rn_status rewrite(rn_err *err, const char *run_dir, const char *text, con
   for (const char *at = text; *at != '\0'; at = line_end(at)) {
     if (!*done++) fwrite(at, 1, (size_t)(line_end(at) - at), out);
   }
-  fclose(out);
+  const bool whole = ferror(out) == 0;
+  if (fclose(out) != 0 || !whole) {
+    free(kept);
+    return rn_fail(err, RN_ERR_MEMORY, "no memory for the shared-memory record");
+  }
   record_path(run_dir, "", path);
   record_path(run_dir, ".tmp", fresh);
   rn_status status = put(err, fresh, "w", kept, bytes);

@@ -23,8 +23,9 @@ static rn_status check_empty(rn_err *err, const char *path) {
   }
   if (folder == NULL) return rn_file_fail(err, "read folder", path, errno);
   const struct dirent *entry;
-  while ((entry = readdir(folder)) != NULL && !counts(entry->d_name)) continue;
+  while ((errno = 0, entry = readdir(folder)) != NULL && !counts(entry->d_name)) continue;
   rn_status status = RN_OK;
+  if (entry == NULL && errno != 0) status = rn_file_fail(err, "read folder", path, errno);
   if (entry != NULL) {
     const bool begun = strncmp(entry->d_name, work_name, sizeof work_name - 1) == 0;
     status = rn_fail(

@@ -42,11 +42,12 @@ rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, in
   if (folder == NULL && errno == ENOENT) return RN_OK;
   if (folder == NULL && errno == ENOTDIR && !is_folder(run_dir)) return rn_ckpt_none(err, run_dir);
   if (folder == NULL) return rn_file_fail(err, "open directory", path.text, errno);
-  while (status == RN_OK && (item = readdir(folder)) != NULL) {
+  while (status == RN_OK && (errno = 0, item = readdir(folder)) != NULL) {
     if (!rn_ckpt_name_parse(item->d_name, &entry.step, &entry.state)) continue;
     entry.path = rn_path_join(path.text, item->d_name);
     if (is_folder(entry.path.text)) status = add_entry(err, &entry, out, count);
   }
+  if (status == RN_OK && errno != 0) status = rn_file_fail(err, "read directory", path.text, errno);
   closedir(folder);
   if (*count > 0) qsort(*out, (size_t)*count, sizeof **out, by_step);
   if (status != RN_OK) free(*out);

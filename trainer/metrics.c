@@ -104,6 +104,12 @@ static void put_step(FILE *file, const rn_run *run, const rn_step_result *r, dou
   fprintf(file, "}\n");
 }
 
+/* Closes a stream into memory: a text that did not fit whole is none. */
+static rn_status close_text(rn_err *err, FILE *file, const char *what) {
+  const bool whole = ferror(file) == 0;
+  return fclose(file) == 0 && whole ? RN_OK : rn_fail(err, RN_ERR_MEMORY, "no memory for %s", what);
+}
+
 rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const rn_step_result *r,
                           double step_s, const double *val_loss) {
   const Retnet__Config *c = run->config;
@@ -123,8 +129,8 @@ rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const r
   FILE *file = open_memstream(&line, &bytes);
   if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for a line of metrics.jsonl");
   put_step(file, run, r, step_s, tokens_per_s, val_loss);
-  fclose(file);
-  rn_status status = rn_journal_add(err, &m->file, line, bytes);
+  const rn_status whole = close_text(err, file, "a line of metrics.jsonl");
+  rn_status status = whole == RN_OK ? rn_journal_add(err, &m->file, line, bytes) : whole;
   free(line);
   return status;
 }
@@ -196,9 +202,11 @@ rn_status rn_metrics_summary(rn_err *err, const rn_metrics *m, const rn_run *run
   FILE *file = open_memstream(&text, &bytes);
   if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for summary.json");
   put_summary(file, m, run, saves, seconds, ranks);
-  fclose(file);
-  rn_status status =
-      rn_file_replace(err, rn_path_join(run->config->run->dir, "summary.json").text, text, bytes);
+  rn_status status = close_text(err, file, "summary.json");
+  if (status == RN_OK) {
+    status =
+        rn_file_replace(err, rn_path_join(run->config->run->dir, "summary.json").text, text, bytes);
+  }
   free(text);
   return status;
 }
