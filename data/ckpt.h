@@ -141,8 +141,10 @@ typedef struct rn_ckpt_notes {
  *
  * All sums are verified. In a run directory bad ones are told to `notes` and passed by. Those whose
  * content was read and is wrong are renamed step-N.bad when `mark_bad` and a good one was found;
- * one with a file missing keeps its name. Errors: RN_ERR_NOT_FOUND when there is none;
- * RN_ERR_FORMAT when all are damaged; the step folder's own damage.
+ * one with a file missing keeps its name. Beside a live run, whose owner removes old checkpoints,
+ * one that goes away while it is read is not told of: the run is listed anew. Errors:
+ * RN_ERR_NOT_FOUND when there is none; RN_ERR_FORMAT when all are damaged; the step folder's own
+ * damage.
  */
 rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
                        rn_ckpt **out);

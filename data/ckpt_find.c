@@ -10,6 +10,9 @@
 #include "data/ckpt_name.h"
 #include "proto/fault.h"
 
+/* Lists of a run whose owner removes checkpoints while they are read, until it is left alone. */
+enum { MOST_LISTS = 16 };
+
 static int by_step(const void *a, const void *b) {
   const rn_ckpt_entry *x = a, *y = b;
   if (x->step != y->step) return x->step < y->step ? -1 : 1;
@@ -101,16 +104,20 @@ static void set_aside(const rn_ckpt_notes *notes, const rn_ckpt_entry *entries, 
 
 /*
  * Index of the newest good one, opened; -1 for none. *damaged counts those passed by; wrong [count]
- * tells those whose content was read and is not what was written.
+ * tells those whose content was read and is not what was written. *gone: one was removed meanwhile,
+ * by the run's owner, who removes old ones when there is a newer one: the list is out of date.
  */
 static rn_status walk_back(rn_err *err, const rn_ckpt_notes *notes, const rn_ckpt_entry *entries,
-                           int count, int *found, int *damaged, bool *wrong, rn_ckpt **out) {
-  for (int i = count - 1; i >= 0 && *found < 0; i--) {
+                           int count, int *found, int *damaged, bool *wrong, bool *gone,
+                           rn_ckpt **out) {
+  for (int i = count - 1; i >= 0 && *found < 0 && !*gone; i--) {
     rn_err why = {0};
     if (entries[i].state != RN_CKPT_WHOLE) continue;
     rn_status status = open_and_check(&why, entries[i].path.text, notes, out);
     if (status == RN_OK) {
       *found = i;
+    } else if (status != RN_ERR_MPI && !rn_file_exists(entries[i].path.text)) {
+      *gone = true;
     } else if (status == RN_ERR_FORMAT || status == RN_ERR_NOT_FOUND) {
       (*damaged)++;
       wrong[i] = status == RN_ERR_FORMAT;
@@ -162,24 +169,39 @@ rn_status rn_ckpt_none(rn_err *err, const char *path) {
 }
 
 /* Damaged ones are set aside only where a good one is left: else the next start would see none. */
-static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
-                             const rn_ckpt_notes *notes, rn_ckpt **out) {
+static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
+                              const rn_ckpt_notes *notes, bool *gone, rn_ckpt **out) {
   rn_ckpt_entry *entries = NULL;
   int count = 0, found = -1, damaged = 0;
+  *gone = false;
   RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
   bool *wrong = calloc((size_t)count + 1, sizeof *wrong);
-  rn_status status = wrong == NULL
-                         ? rn_fail(err, RN_ERR_MEMORY, "out of memory to list %s", run_dir)
-                         : walk_back(err, notes, entries, count, &found, &damaged, wrong, out);
+  rn_status status =
+      wrong == NULL ? rn_fail(err, RN_ERR_MEMORY, "out of memory to list %s", run_dir)
+                    : walk_back(err, notes, entries, count, &found, &damaged, wrong, gone, out);
   if (status == RN_OK && found >= 0 && mark_bad) set_aside(notes, entries, wrong, count);
   free(wrong);
   free(entries);
-  if (status != RN_OK || found >= 0) return status;
+  if (status != RN_OK || found >= 0 || *gone) return status;
   if (damaged == 0) return rn_ckpt_none(err, run_dir);
   return rn_fail(err, RN_ERR_FORMAT,
                  "%s has no good checkpoint left, all %d are damaged: move its checkpoints away to "
                  "start a new run, or name another by checkpoint.resume",
                  run_dir, damaged);
+}
+
+static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
+                             const rn_ckpt_notes *notes, rn_ckpt **out) {
+  for (int i = 0; i < MOST_LISTS; i++) {
+    bool gone;
+    const rn_status status = find_in_list(err, run_dir, mark_bad, notes, &gone, out);
+    if (status != RN_OK || !gone) return status;
+  }
+  return rn_fail(
+      err, RN_ERR_NOT_FOUND,
+      "checkpoints of %s are removed faster than they can be read: name one that its run "
+      "keeps (checkpoint.keep_last, keep_every)",
+      run_dir);
 }
 
 /* A path may end in slashes. */

@@ -19,4 +19,18 @@ static inline int64_t rn_range_count(rn_range range) {
   return range.end - range.begin;
 }
 
+static inline int64_t rn_smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+/** The greatest number that divides both; of 0 and another the other. */
+static inline int64_t rn_common_divisor(int64_t a, int64_t b) {
+  while (b != 0) {
+    const int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
 #endif

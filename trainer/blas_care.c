@@ -3,6 +3,11 @@
 #include "model/blas.h"
 #include "proto/log.h"
 
+rn_status rn_blas_agree(rn_err *err, const rn_world *world, rn_status loaded, const rn_err *why) {
+  *err = *why;
+  return rn_agree(err, world, loaded);
+}
+
 void rn_blas_tell(void) {
   char text[200];
   switch (rn_blas_chosen(text, sizeof text)) {

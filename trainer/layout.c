@@ -1,5 +1,6 @@
 #include "trainer/layout.h"
 
+#include "proto/cut.h"
 #include "trainer/schedule.h"
 
 enum { MIN_TOKENS_CHOSEN = 32, MICROBATCH_TOKENS = 4096 };
@@ -10,10 +11,6 @@ static rn_status check_product(rn_err *err, const rn_layout *l, int ranks) {
                  "parallel.data %d x parallel.pipeline %d x parallel.sequence %d is not the number "
                  "of ranks, %d: change the keys (0 lets a rule choose) or the launch",
                  l->data, l->pipeline, l->sequence, ranks);
-}
-
-static int common_divisor(int a, int b) {
-  return b == 0 ? a : common_divisor(b, a % b);
 }
 
 /* Zeros become: pipeline 1, then the largest data that divides the batch, then sequence. */
@@ -30,7 +27,7 @@ static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks,
   }
   int rest = (int)(ranks / given);
   if (l->data == 0) {
-    l->data = common_divisor(rest, config->data->batch_sequences);
+    l->data = (int)rn_common_divisor(rest, config->data->batch_sequences);
     rest /= l->data;
   }
   if (l->sequence == 0) {
@@ -198,7 +195,7 @@ rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layer
 }
 
 int rn_layout_chunk_within(int leaf, int chunk) {
-  return leaf < chunk ? leaf : common_divisor(leaf, chunk);
+  return leaf < chunk ? leaf : (int)rn_common_divisor(leaf, chunk);
 }
 
 rn_status rn_layout_fit_chunk(rn_err *err, const Retnet__Config *config, const rn_layout *layout,

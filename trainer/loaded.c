@@ -28,9 +28,7 @@ static void count_not_finite(rn_loaded *l) {
       rn_ckpt_path(l->ckpt), (long long)l->not_finite, (long long)l->table->total, first);
 }
 
-static rn_status load(rn_err *err, const char *path, rn_loaded *l) {
-  const rn_ckpt_notes notes = {.tell = warn};
-  RN_TRY(err, rn_ckpt_find(err, path, false, &notes, &l->ckpt));
+static rn_status load(rn_err *err, rn_loaded *l) {
   l->manifest = rn_ckpt_manifest(l->ckpt);
   RN_TRY(err, rn_spec_from_config(err, rn_ckpt_config(l->manifest), l->manifest->vocabulary->size,
                                   &l->spec));
@@ -45,11 +43,27 @@ static rn_status load(rn_err *err, const char *path, rn_loaded *l) {
   return RN_OK;
 }
 
-rn_status rn_loaded_open(rn_err *err, const char *path, rn_loaded *out) {
+rn_status rn_loaded_open_found(rn_err *err, const char *step_path, rn_loaded *out) {
   *out = (rn_loaded){0};
-  rn_status status = load(err, path, out);
+  rn_status status = rn_ckpt_open(err, step_path, &out->ckpt);
+  if (status == RN_OK) status = load(err, out);
   if (status != RN_OK) rn_loaded_close(out);
   return status;
+}
+
+rn_status rn_loaded_open(rn_err *err, const char *path, rn_loaded *out) {
+  enum { MOST_TRIES = 16 };
+  const rn_ckpt_notes notes = {.tell = warn};
+  for (int i = 1;; i++) {
+    *out = (rn_loaded){0};
+    RN_TRY(err, rn_ckpt_find(err, path, false, &notes, &out->ckpt));
+    const rn_status status = load(err, out);
+    if (status == RN_OK) return RN_OK;
+    const bool gone = !rn_file_exists(rn_ckpt_path(out->ckpt)) && !rn_ckpt_is_step_folder(path);
+    rn_loaded_close(out);
+    if (!gone || i == MOST_TRIES) return status;
+    rn_err_clear(err);
+  }
 }
 
 void rn_loaded_close(rn_loaded *loaded) {

@@ -18,9 +18,15 @@ typedef struct rn_loaded {
 /**
  * Loads the whole model of a step folder or of a run directory's newest good checkpoint.
  * Errors: RN_ERR_NOT_FOUND, RN_ERR_FORMAT naming the checkpoint. Damaged ones are only passed by.
+ * Beside a live run a checkpoint that its owner removes while it is read is not missed: the newest
+ * one is found again.
  * A warning tells of weights that are no finite numbers.
  */
 rn_status rn_loaded_open(rn_err *err, const char *path, rn_loaded *out);
+/** The same of a step folder that was just found and verified: its sums are not verified at once.
+ */
+rn_status rn_loaded_open_found(rn_err *err, const char *step_path, rn_loaded *out);
+
 void rn_loaded_close(rn_loaded *loaded);
 
 #endif

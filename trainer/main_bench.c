@@ -141,10 +141,14 @@ int main(int argc, char **argv) {
   rn_program_start();
   rn_status status = rn_commands_parse(&err, &all, argc, argv, &command, &words);
   if (status != RN_OK || command == NULL) return rn_program_finish("retnet-bench", status, &err);
-  status = rn_blas_load(&err);
-  if (status == RN_OK) status = rn_launch(&err, &argc, &argv, NULL, &given.keys, &world);
+  rn_err blas = {0};
+  const rn_status loaded = rn_blas_load(&blas);
+  status = rn_launch(&err, &argc, &argv, NULL, &given.keys, &world);
   if (status == RN_OK) {
     rn_log_setup(rn_world_rank(world) != 0, given.json);
+    status = rn_blas_agree(&err, world, loaded, &blas);
+  }
+  if (status == RN_OK) {
     rn_blas_tell();
     status = command->run(&err, &words);
   }

@@ -117,18 +117,37 @@ static rn_status start_threads(rn_err *err, rn_world *world, int asked) {
 
 /*
  * The checkpoint is found once for all: beside a live run the newest one may change while the ranks
- * look.
+ * look. *gone: the run's owner removed it before all had loaded it.
  */
-static rn_status open_input(rn_err *err, rn_world *world, const options *o, rn_loaded *model,
-                            rn_split *split) {
+static rn_status open_model(rn_err *err, rn_world *world, const options *o, rn_loaded *model,
+                            bool *gone) {
   rn_path found;
   rn_progress_begin("find checkpoint", 0);
   RN_TRY(err,
          rn_checkpoint_find(err, world, o->checkpoint,
                             (rn_find_how){.must = true, .patience_s = RN_FIND_PATIENCE_S}, &found));
   rn_progress_begin("load checkpoint", 0);
-  rn_status status = rn_loaded_open(err, found.text, model);
-  if (status == RN_OK) status = rn_split_open(err, o->data, "val", split);
+  const rn_status status = rn_loaded_open_found(err, found.text, model);
+  int64_t again =
+      status != RN_OK && !rn_file_exists(found.text) && !rn_ckpt_is_step_folder(o->checkpoint);
+  RN_TRY(err, rn_world_max(err, world, &again, 1));
+  *gone = again != 0;
+  return rn_agree(err, world, status);
+}
+
+static rn_status open_input(rn_err *err, rn_world *world, const options *o, rn_loaded *model,
+                            rn_split *split) {
+  enum { MOST_TRIES = 16 };
+  bool gone = true;
+  rn_status status = RN_OK;
+  for (int i = 0; i < MOST_TRIES && gone; i++) {
+    gone = false;
+    rn_err_clear(err);
+    rn_loaded_close(model);
+    status = open_model(err, world, o, model, &gone);
+  }
+  if (status != RN_OK) return status;
+  status = rn_split_open(err, o->data, "val", split);
   RN_TRY(err, rn_agree(err, world, status));
   return check_same_split(err, world, split);
 }
@@ -183,10 +202,14 @@ int main(int argc, char **argv) {
   if (status != RN_OK || o.found.help || o.found.version) {
     return rn_program_finish("retnet-eval", status, &err);
   }
-  status = rn_blas_load(&err);
-  if (status == RN_OK) status = rn_launch(&err, &argc, &argv, NULL, &o.overrides, &world);
+  rn_err blas = {0};
+  const rn_status loaded = rn_blas_load(&blas);
+  status = rn_launch(&err, &argc, &argv, NULL, &o.overrides, &world);
   if (status == RN_OK) {
     rn_log_setup(rn_world_rank(world) != 0, o.json);
+    status = rn_blas_agree(&err, world, loaded, &blas);
+  }
+  if (status == RN_OK) {
     rn_blas_tell();
     status = run(&err, world, &o);
   }

@@ -45,7 +45,9 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
       "Starts, continues and extends the run in run.dir. RUN/config.yaml then holds the\n"
       "effective configuration, and serves as CONFIG.yaml too; one that was edited, or\n"
       "not written by this version, is not overwritten: RUN/effective.yaml is written\n"
-      "beside it. --plan shows where each value comes from.\n"
+      "beside it. --plan shows where each value comes from; a plan for --ranks N that does not "
+      "fit\n"
+      "the memory ends with a warning and exit code 0, a run would be refused.\n"
       "One job at a time writes in run.dir: RUN/lock names its owner and holds a\n"
       "heartbeat. A second job is refused; the lock of a process of this host that is gone\n"
       "is taken over at once, that of another host when its heartbeat has stood still for\n"
@@ -97,10 +99,12 @@ static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_worl
                        Retnet__Config **config) {
   const char *build = rn_version_build_id();
   rn_config_text_peek(o->found.words.word[0], &o->text);
-  RN_TRY(err, rn_blas_load(err));
+  rn_err blas = {0};
+  const rn_status loaded = rn_blas_load(&blas);
   RN_TRY(err, o->plan ? rn_world_open(err, argc, argv, world)
                       : rn_launch(err, argc, argv, &o->text, &o->overrides, world));
   rn_log_setup(rn_world_rank(*world) != 0, false);
+  RN_TRY(err, rn_blas_agree(err, *world, loaded, &blas));
   rn_blas_tell();
   RN_TRY(err, rn_config_text_share(err, *world, &o->text));
   RN_TRY(err, rn_agree(err, *world, load(err, o, config)));

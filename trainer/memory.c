@@ -7,6 +7,7 @@
 #include "data/ckpt.h"
 #include "data/shard.h"
 #include "proto/arena.h"
+#include "proto/cut.h"
 #include "trainer/carried.h"
 #include "trainer/layer_split.h"
 #include "trainer/ownership.h"
@@ -17,10 +18,6 @@ enum { FIRST, INNER, LAST, PLACES };
 size_t rn_memory_total(const rn_memory *m) {
   return m->weights + m->gradients + m->optimizer + m->activations + m->work + m->states +
          m->buffers + m->program;
-}
-
-static int64_t smaller(int64_t a, int64_t b) {
-  return a < b ? a : b;
 }
 
 /* A number on the sequence axis that stands for a place. */
@@ -34,7 +31,7 @@ static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, 
   const size_t batches =
       (size_t)layout->segments *
       rn_batch_bytes(sequences, rn_shapes_tokens(config, layout), config->data->sequence_length);
-  const size_t frame = (size_t)smaller(own, RN_CKPT_FRAME_ELEMENTS) * sizeof(float);
+  const size_t frame = (size_t)rn_smaller(own, RN_CKPT_FRAME_ELEMENTS) * sizeof(float);
   const size_t copy = config->checkpoint->async ? (size_t)own * 3 * sizeof(float) : 0;
   return batches + RN_SHARD_BLOCK_TOKENS * sizeof(int32_t) + 2 * frame + copy +
          rn_reducer_bytes(layout->data * layout->sequence, longest,
@@ -86,10 +83,6 @@ static bool has_elder(const rn_layout *layout, int64_t r, int64_t begin) {
   return (r % layout->sequence > 0 && r > begin) || last_of_row_before >= begin;
 }
 
-static int64_t common_divisor(int64_t a, int64_t b) {
-  return b == 0 ? a : common_divisor(b, a % b);
-}
-
 /*
  * The first rank of the next node to look at, after that of the node at `begin`; what the nodes
  * left out hold, others hold too: nodes inside one sequence are alike, and the sequence of nodes
@@ -98,7 +91,7 @@ static int64_t common_divisor(int64_t a, int64_t b) {
  */
 static int64_t next_node(const rn_layout *layout, int64_t node_ranks, int64_t begin) {
   const int64_t S = layout->sequence, all = S * layout->pipeline, ranks = all * layout->data;
-  const int64_t period = node_ranks / common_divisor(node_ranks, all) * all;
+  const int64_t period = node_ranks / rn_common_divisor(node_ranks, all) * all;
   const int64_t row_end = (begin / S + 1) * S - 1, next = begin + node_ranks;
   const bool inner = begin % S != 0 && next - 1 < row_end;
   const int64_t last = row_end / node_ranks * node_ranks;
@@ -108,7 +101,7 @@ static int64_t next_node(const rn_layout *layout, int64_t node_ranks, int64_t be
 
 static int64_t node_end(const rn_layout *layout, int64_t node_ranks, int64_t begin) {
   const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
-  return smaller(begin + node_ranks, ranks);
+  return rn_smaller(begin + node_ranks, ranks);
 }
 
 /* Some ranks have company of their stage, and each node has room for one copy of its stages. */
@@ -136,7 +129,7 @@ static bool can_share(const rn_memory_plan *plan, const rn_layout *layout, rn_ma
  */
 static void see_less(const rn_layout *layout, rn_machine machine, rn_memory_plan *plan) {
   const int64_t replicas = (int64_t)layout->data * layout->sequence;
-  int64_t together = smaller(replicas, machine.ranks / layout->pipeline);
+  int64_t together = rn_smaller(replicas, machine.ranks / layout->pipeline);
   if (together < 2) return;
   for (int i = 0; i < plan->stages * PLACES; i++) {
     const size_t whole = (size_t)plan->parameters[i / PLACES] * sizeof(float);

@@ -3,10 +3,7 @@
 #include <stdlib.h>
 
 #include "proto/arena.h"
-
-static int64_t smaller(int64_t a, int64_t b) {
-  return a < b ? a : b;
-}
+#include "proto/cut.h"
 
 /* Up to whole pieces of `each`. */
 static int64_t pieces_in(int64_t count, int64_t each) {
@@ -116,10 +113,10 @@ void rn_ownership_destroy(rn_ownership *ownership) {
 
 int64_t rn_ownership_most(int64_t total, int replicas) {
   const int64_t even = pieces_in(total, replicas);
-  return replicas == 1 ? total : smaller(total, even + RN_BLOCK);
+  return replicas == 1 ? total : rn_smaller(total, even + RN_BLOCK);
 }
 
 int64_t rn_ownership_longest(int64_t total, int replicas) {
-  const int64_t even = pieces_in(smaller(total, RN_BUCKET), replicas);
-  return smaller(total, pieces_in(even, RN_BLOCK) * RN_BLOCK);
+  const int64_t even = pieces_in(rn_smaller(total, RN_BUCKET), replicas);
+  return rn_smaller(total, pieces_in(even, RN_BLOCK) * RN_BLOCK);
 }

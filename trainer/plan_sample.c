@@ -6,6 +6,7 @@
 #include "model/kernel/products.h"
 #include "model/kernel/products_replay.h"
 #include "proto/clock.h"
+#include "proto/cut.h"
 #include "proto/span.h"
 #include "trainer/shapes.h"
 #include "trainer/step.h"
@@ -43,14 +44,10 @@ typedef struct small_config {
   Retnet__Train train;
 } small_config;
 
-static int common_divisor(int a, int b) {
-  return b == 0 ? a : common_divisor(b, a % b);
-}
-
 /* In reproducible mode leaves are no longer than the sequence, and whole chunks make a leaf. */
 static void set_leaf(int leaf, const rn_plan_sizes *sizes, rn_spec *spec, Retnet__Run *run) {
   run->leaf = leaf < sizes->tokens ? leaf : sizes->tokens;
-  if (leaf > 0) spec->chunk = common_divisor(run->leaf, spec->chunk);
+  if (leaf > 0) spec->chunk = (int)rn_common_divisor(run->leaf, spec->chunk);
 }
 
 static void make_small(const Retnet__Config *config, const rn_plan *plan,

@@ -10,9 +10,10 @@
  * parameters, memory, messages and the expected time of a step for `ranks` ranks (0: those of this
  * launch) on nodes like this one.
  *
- * The time is that of the products at the rate of this machine, measured in a moment, and of the
- * pipeline's idle share; other costs are not in it.
- * Collective: over the world. Errors: those of the config and of rn_plan_create, agreed.
+ * The time of a step is estimated from small steps measured here in a few seconds and from its
+ * schedule (plan_time.h). Ranks that are assumed (`ranks` above 0) and do not fit the memory are
+ * told by a warning: the plan is an answer all the same. Collective: over the world. Errors: those
+ * of the config and of rn_plan_create, agreed.
  */
 rn_status rn_plan_show(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
                        rn_world *world, int ranks);

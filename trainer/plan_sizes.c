@@ -1,4 +1,5 @@
 /* How small the steps are that a plan is measured by. */
+#include "proto/cut.h"
 #include "trainer/plan_sample.h"
 
 /* Rows at most: beyond, time goes with rows. Below the least sizes, fixed costs would be scaled. */
@@ -6,10 +7,6 @@ enum { MOST_ROWS = 2048, FEW_ROWS = 512, LEAST_ROWS = 128 };
 enum { FEW_WORDS = 1024, LEAST_WORDS = 256, SMALL_DIM = 512, LEAST_WIDTH = 256 };
 /* Steps of one and of three layers; of the latter some more, for the share of products. */
 enum { STEPS_OF_ONE = 5, STEPS_OF_THREE = 9, LAYERS_OF_THREE = 3 };
-
-static int smaller(int a, int b) {
-  return a < b ? a : b;
-}
 
 static double rows_of(const rn_plan_sizes *s) {
   return (double)s->tokens * s->sequences;
@@ -62,8 +59,8 @@ static bool narrow(rn_spec *spec) {
 }
 
 static void limit_rows(int rows, rn_plan_sizes *s) {
-  s->tokens = smaller(s->tokens, rows);
-  s->sequences = smaller(s->sequences, (rows + s->tokens - 1) / s->tokens);
+  s->tokens = (int)rn_smaller(s->tokens, rows);
+  s->sequences = (int)rn_smaller(s->sequences, (rows + s->tokens - 1) / s->tokens);
 }
 
 /*

@@ -15,7 +15,14 @@
  */
 rn_status rn_run_owner_look(rn_err *err, rn_world *world, const char *run_dir, rn_run_lock **out);
 
-/** Makes run.dir, and takes its lock unless *lock is held already. By rank 0 alone. */
-rn_status rn_run_owner_take(rn_err *err, const char *run_dir, rn_run_lock **lock);
+/**
+ * Makes run.dir, and takes its lock unless *lock is held already. By rank 0 alone.
+ *
+ * Where it is taken only now, another job may have used the folder since its checkpoints were
+ * looked at: a checkpoint of a step after `known_step` (-1: of any) is one that this job does not
+ * know of. Errors: RN_ERR_BUSY then, without the lock; those of rn_run_lock_take.
+ */
+rn_status rn_run_owner_take(rn_err *err, const char *run_dir, int64_t known_step,
+                            rn_run_lock **lock);
 
 #endif

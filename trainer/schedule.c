@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "proto/arena.h"
+#include "proto/cut.h"
 
 enum { TASKS_OF_A_UNIT = 3, MIN_PIECE_TOKENS = 256 };
 
@@ -16,10 +17,6 @@ typedef struct making {
   int *free_slot;    /* [tapes], a stack */
   int free_slots;
 } making;
-
-static int smaller(int a, int b) {
-  return a < b ? a : b;
-}
 
 /* Forwards that run before the first backward, when the step has that many units. */
 static int forwards_ahead(rn_schedule_shape shape, int stage) {
@@ -51,7 +48,7 @@ static void add(making *m, rn_task_kind kind, int order) {
 static void fill(making *m, int stage) {
   const int units = m->shape.microbatches * m->shape.segments;
   for (int i = m->list->tapes; i > 0; i--) m->free_slot[m->free_slots++] = i - 1;
-  const int ahead = smaller(units, forwards_ahead(m->shape, stage));
+  const int ahead = (int)rn_smaller(units, forwards_ahead(m->shape, stage));
   const int waiting = weights_waiting(m->shape, stage);
   int weights = 0;
   for (int i = 0; i < ahead; i++) add(m, RN_TASK_FORWARD, i);
@@ -74,7 +71,8 @@ rn_status rn_schedule_tapes(rn_err *err, rn_schedule_shape shape, int stage, int
                    "data.batch_sequences or parallel.segments, or raise parallel.microbatch",
                    shape.microbatches, shape.segments);
   }
-  *tapes = smaller((int)units, forwards_ahead(shape, stage) + 1 + weights_waiting(shape, stage));
+  *tapes =
+      (int)rn_smaller((int)units, forwards_ahead(shape, stage) + 1 + weights_waiting(shape, stage));
   return RN_OK;
 }
 

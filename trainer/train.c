@@ -113,12 +113,13 @@ typedef struct folder_work {
   rn_run *run;
   const rn_options_places *places;
   rn_metrics *metrics;
+  int64_t known_step; /* of the checkpoint in run.dir that the run goes on from; -1: none */
 } folder_work;
 
 static rn_status open_folder(rn_err *err, void *context) {
   const folder_work *w = context;
   const char *dir = w->run->config->run->dir;
-  RN_TRY(err, rn_run_owner_take(err, dir, &w->run->lock));
+  RN_TRY(err, rn_run_owner_take(err, dir, w->known_step, &w->run->lock));
   RN_TRY(err, prepare_folder(err, w->run, w->places));
   return rn_metrics_open(err, dir, w->run->step, w->metrics);
 }
@@ -131,7 +132,9 @@ static rn_status start(rn_err *err, const rn_checkpoint_source *source,
     rn_log_info("already at step %lld", (long long)run->step);
     return RN_OK;
   }
-  folder_work work = {run, places, metrics};
+  const rn_path own = rn_path_join(run->config->run->dir, "checkpoints");
+  const bool goes_on = strncmp(source->path.text, own.text, strlen(own.text)) == 0;
+  folder_work work = {run, places, metrics, goes_on ? run->step : -1};
   rn_progress_phase("open run.dir");
   const rn_status status = rn_together_by_first(err, run->world, open_folder, &work);
   if (status == RN_ERR_MPI) return status;

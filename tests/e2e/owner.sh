@@ -51,6 +51,19 @@ must_train 1 whole "train.steps=$steps"
 same_run whole RUN
 [ -z "$(find RUN -name 'lock*')" ] || fail "a lock is left: $(find RUN -name 'lock*')"
 
+# Verified while its owner removes one: what is left is good, and nothing is called damaged.
+cp -r whole pruned
+newest=$(find pruned/checkpoints -maxdepth 1 -name 'step-*' | sort | tail -n 1)
+[ "$newest" != "$(find pruned/checkpoints -maxdepth 1 -name 'step-*' | sort | head -n 1)" ] ||
+  fail 'one checkpoint only'
+RETNET_FAULT=file.read:1-:slow=500 "$bin/retnet-ckpt" verify pruned >verify.log 2>&1 &
+verifier=$!
+sleep 1
+rm -r "$newest"
+wait "$verifier" || fail "verify beside a prune: $(cat verify.log)"
+grep -q ': ok' verify.log || fail "verify beside a prune: $(cat verify.log)"
+if grep -q "damaged\|$newest" verify.log; then fail "verify beside a prune: $(cat verify.log)"; fi
+
 # Killed: the next start has it at once (not after the 60 s that another host would wait), and it
 # goes on to the next checkpoint.
 rm -r RUN

@@ -175,11 +175,40 @@ static void preflight_names_what_is_wrong(void) {
               rn_ckpt_preflight(err, temp_path("file/run"), 1000));
 }
 
+/* A run whose owner saves step 60 and prunes all before it when its step 50 is being opened. */
+static rn_status open_beside_owner(void *context, rn_err *told, const char *path, rn_ckpt **out) {
+  const char *run = context;
+  if (strstr(path, "step-00000050") != NULL) {
+    save(run, 60);
+    CHECK_OK(err, rn_ckpt_prune(err, run, 1, 0));
+  }
+  return rn_ckpt_open(told, path, out);
+}
+
+static void tell_nothing(void *context, const char *line) {
+  (void)context;
+  CHECK(line == NULL);
+}
+
+static void pruned_ones_are_not_damaged(void) {
+  static char run[RN_PATH_BYTES];
+  rn_ckpt *ckpt = NULL;
+  const rn_ckpt_notes notes = {.tell = tell_nothing, .context = run, .open = open_beside_owner};
+  snprintf(run, sizeof run, "%s", temp_path("beside"));
+  save(run, 40);
+  save(run, 50);
+  CHECK_OK(err, rn_ckpt_find(err, run, true, &notes, &ckpt));
+  if (ckpt != NULL) CHECK_EQUAL(rn_ckpt_manifest(ckpt)->step, 60);
+  rn_ckpt_close(&ckpt);
+  CHECK(listed(run, "60 "));
+}
+
 int main(void) {
   damaged_ones_are_passed_by();
   latest_is_only_a_hint();
   a_step_can_be_saved_again();
   pruning_keeps_what_it_should();
+  pruned_ones_are_not_damaged();
   preflight_names_what_is_wrong();
   return check_result();
 }
