@@ -148,6 +148,9 @@ case $case in
     refuse 2 model.dim "$bin/retnet-eval" --checkpoint run --data data -s model.dim=2
     for _ in $(seq 7); do head -n 1 losses; done >first
     close_to 7 1e-5 losses first || fail "forms differ: $(tr '\n' ' ' <losses)"
+    ;;
+  text)
+    must_train 2 run parallel.sequence=2
     [ "$("$bin/retnet-generate" --checkpoint run --prompt 'int ' --tokens 50 --ignore-end |
       wc -c)" -ge 40 ] || fail "no text"
     # Prefill and decoding are one: what greedy text goes on with does not depend on where it began.
