@@ -1,16 +1,16 @@
 /* retnet-bench: measures what this machine does with the parts of a step, and with decoding. */
 #include <stdio.h>
 
-#include "comm/mpi_check.h"
-#include "model/blas.h"
-#include "proto/commands.h"
-#include "proto/log.h"
-#include "proto/program.h"
-#include "proto/version.h"
-#include "trainer/bench.h"
-#include "trainer/blas_care.h"
-#include "trainer/launch.h"
-#include "trainer/quantile.h"
+#include "comm/world/mpi_check.h"
+#include "model/base/blas.h"
+#include "proto/base/log.h"
+#include "proto/cli/commands.h"
+#include "proto/cli/program.h"
+#include "proto/cli/version.h"
+#include "trainer/bench/bench.h"
+#include "trainer/machine/blas_check.h"
+#include "trainer/machine/launch.h"
+#include "trainer/machine/quantile.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
@@ -24,28 +24,28 @@ static const rn_arg gemm_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
     {0, "precision", "fp32|bf16", "of operands", RN_ARG_TEXT, &given.precision, 0, 0},
     {0, "rounds", "N", "samples of each product (7)", RN_ARG_INTEGER, &given.rounds, 1,
-     RN_QUANTILE_MOST},
+     RN_QUANTILE_MAX},
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.threads=2", RN_ARG_LIST,
      &given.keys, 0, 0}};
 
 static const rn_arg io_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
     {0, "dir", "DIR", "folder to write in (here)", RN_ARG_PATH, &given.dir, 0, 0},
-    {0, "rounds", "N", "samples (3)", RN_ARG_INTEGER, &given.rounds, 1, RN_QUANTILE_MOST},
+    {0, "rounds", "N", "samples (3)", RN_ARG_INTEGER, &given.rounds, 1, RN_QUANTILE_MAX},
     {'s', NULL, "section.key=value", "a key of the run, such as checkpoint.level=3", RN_ARG_LIST,
      &given.keys, 0, 0}};
 
 static const rn_arg kernels_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
     {0, "rounds", "N", "samples of each kernel (5)", RN_ARG_INTEGER, &given.rounds, 1,
-     RN_QUANTILE_MOST},
+     RN_QUANTILE_MAX},
     {'s', NULL, "section.key=value", "a key of the run, such as model.chunk=256", RN_ARG_LIST,
      &given.keys, 0, 0}};
 
 static const rn_arg decode_options[] = {
     {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
     {0, "precision", "fp32|bf16", "of weights", RN_ARG_TEXT, &given.precision, 0, 0},
-    {0, "rounds", "N", "samples (11)", RN_ARG_INTEGER, &given.rounds, 1, RN_QUANTILE_MOST},
+    {0, "rounds", "N", "samples (11)", RN_ARG_INTEGER, &given.rounds, 1, RN_QUANTILE_MAX},
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.threads=2", RN_ARG_LIST,
      &given.keys, 0, 0}};
 
@@ -54,7 +54,7 @@ static const rn_arg step_options[] = {
     {0, "precision", "fp32|bf16", "of activations and products", RN_ARG_TEXT, &given.precision, 0,
      0},
     {0, "steps", "N", "steps that are timed (10)", RN_ARG_INTEGER, &given.rounds, 1,
-     RN_QUANTILE_MOST},
+     RN_QUANTILE_MAX},
     {0, "scan", "none", "also steps whose scan answers at once, wrongly: what the scan costs",
      RN_ARG_TEXT, &given.scan, 0, 0},
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.sequence=2", RN_ARG_LIST,
@@ -149,7 +149,7 @@ int main(int argc, char **argv) {
     status = rn_blas_agree(&err, world, loaded, &blas);
   }
   if (status == RN_OK) {
-    rn_blas_tell();
+    rn_blas_report();
     status = command->run(&err, &words);
   }
   rn_words_free(&given.keys);

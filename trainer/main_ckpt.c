@@ -2,9 +2,9 @@
 #include <string.h>
 #include <zstd.h>
 
-#include "proto/commands.h"
-#include "proto/version.h"
-#include "trainer/ckpt_tool.h"
+#include "proto/cli/commands.h"
+#include "proto/cli/version.h"
+#include "trainer/tools/ckpt_tool.h"
 
 enum { DIFFERENT = 1, MOST_KEPT = 1000000000 };
 

@@ -4,12 +4,12 @@
 #include <string.h>
 #include <zstd.h>
 
-#include "data/build.h"
-#include "data/split.h"
-#include "data/tokenizer.h"
-#include "proto/commands.h"
-#include "proto/log.h"
-#include "proto/version.h"
+#include "data/batch/split.h"
+#include "data/text/build.h"
+#include "data/text/tokenizer.h"
+#include "proto/base/log.h"
+#include "proto/cli/commands.h"
+#include "proto/cli/version.h"
 
 /* Values of options. */
 static struct {

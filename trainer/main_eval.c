@@ -3,24 +3,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "comm/cores.h"
-#include "comm/watchdog.h"
-#include "model/blas.h"
-#include "model/threads.h"
-#include "proto/args.h"
-#include "proto/json.h"
-#include "proto/log.h"
-#include "proto/options.h"
-#include "proto/program.h"
-#include "proto/progress.h"
-#include "proto/version.h"
-#include "trainer/binding.h"
-#include "trainer/blas_care.h"
-#include "trainer/checkpoint_find.h"
-#include "trainer/core_care.h"
-#include "trainer/evaluate.h"
-#include "trainer/launch.h"
-#include "trainer/thread_limit.h"
+#include "comm/world/cores.h"
+#include "comm/world/watchdog.h"
+#include "model/base/blas.h"
+#include "model/base/threads.h"
+#include "proto/base/json.h"
+#include "proto/base/log.h"
+#include "proto/base/progress.h"
+#include "proto/cli/args.h"
+#include "proto/cli/program.h"
+#include "proto/cli/version.h"
+#include "proto/options/options.h"
+#include "trainer/checkpoint/checkpoint_find.h"
+#include "trainer/evaluate/evaluate.h"
+#include "trainer/machine/binding.h"
+#include "trainer/machine/blas_check.h"
+#include "trainer/machine/core_check.h"
+#include "trainer/machine/launch.h"
+#include "trainer/machine/thread_limit.h"
 
 typedef struct options {
   const char *checkpoint, *data, *form;
@@ -109,7 +109,7 @@ static rn_status start_threads(rn_err *err, rn_world *world, int asked) {
   RN_TRY(err, rn_cores_look(err, world, &cores));
   const int threads = rn_cores_threads(cores, asked);
   RN_TRY(err, rn_agree(err, world, rn_thread_limit_check(err, threads)));
-  rn_core_care(cores, asked);
+  rn_core_check(cores, asked);
   rn_binding_decide(cores, threads);
   rn_threads_start(threads);
   return RN_OK;
@@ -119,15 +119,15 @@ static rn_status start_threads(rn_err *err, rn_world *world, int asked) {
  * The checkpoint is found once for all: beside a live run the newest one may change while the ranks
  * look. *gone: the run's owner removed it before all had loaded it.
  */
-static rn_status open_model(rn_err *err, rn_world *world, const options *o, rn_loaded *model,
-                            bool *gone) {
+static rn_status open_model(rn_err *err, rn_world *world, const options *o,
+                            rn_checkpoint_model *model, bool *gone) {
   rn_path found;
   rn_progress_begin("find checkpoint", 0);
   RN_TRY(err,
          rn_checkpoint_find(err, world, o->checkpoint,
                             (rn_find_how){.must = true, .patience_s = RN_FIND_PATIENCE_S}, &found));
   rn_progress_begin("load checkpoint", 0);
-  const rn_status status = rn_loaded_open_found(err, found.text, model);
+  const rn_status status = rn_checkpoint_model_open_found(err, found.text, model);
   int64_t again =
       status != RN_OK && !rn_file_exists(found.text) && !rn_ckpt_is_step_folder(o->checkpoint);
   RN_TRY(err, rn_world_max(err, world, &again, 1));
@@ -135,15 +135,15 @@ static rn_status open_model(rn_err *err, rn_world *world, const options *o, rn_l
   return rn_agree(err, world, status);
 }
 
-static rn_status open_input(rn_err *err, rn_world *world, const options *o, rn_loaded *model,
-                            rn_split *split) {
+static rn_status open_input(rn_err *err, rn_world *world, const options *o,
+                            rn_checkpoint_model *model, rn_split *split) {
   enum { MOST_TRIES = 16 };
   bool gone = true;
   rn_status status = RN_OK;
   for (int i = 0; i < MOST_TRIES && gone; i++) {
     gone = false;
     rn_err_clear(err);
-    rn_loaded_close(model);
+    rn_checkpoint_model_close(model);
     status = open_model(err, world, o, model, &gone);
   }
   if (status != RN_OK) return status;
@@ -155,7 +155,7 @@ static rn_status open_input(rn_err *err, rn_world *world, const options *o, rn_l
 static rn_status evaluate(rn_err *err, rn_world *world, const options *o,
                           const Retnet__Parallel *parallel) {
   static const char *const forms[] = {"chunkwise", "parallel", "recurrent"};
-  rn_loaded model = {0};
+  rn_checkpoint_model model = {0};
   rn_split split = {0};
   rn_evaluation e;
   int form = RN_FORM_CHUNKWISE;
@@ -175,7 +175,7 @@ static rn_status evaluate(rn_err *err, rn_world *world, const options *o,
     (o->json ? print_json : print_table)(&e, forms[form], model.manifest->step);
   }
   rn_split_close(&split);
-  rn_loaded_close(&model);
+  rn_checkpoint_model_close(&model);
   return status;
 }
 
@@ -210,7 +210,7 @@ int main(int argc, char **argv) {
     status = rn_blas_agree(&err, world, loaded, &blas);
   }
   if (status == RN_OK) {
-    rn_blas_tell();
+    rn_blas_report();
     status = run(&err, world, &o);
   }
   rn_words_free(&o.overrides);

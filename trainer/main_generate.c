@@ -4,21 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/tokenizer.h"
-#include "model/blas.h"
-#include "model/threads.h"
-#include "proto/arena.h"
-#include "proto/args.h"
-#include "proto/log.h"
-#include "proto/program.h"
-#include "proto/version.h"
-#include "trainer/binding.h"
-#include "trainer/generate.h"
-#include "trainer/texts.h"
+#include "data/text/tokenizer.h"
+#include "model/base/blas.h"
+#include "model/base/threads.h"
+#include "proto/base/arena.h"
+#include "proto/base/log.h"
+#include "proto/cli/args.h"
+#include "proto/cli/program.h"
+#include "proto/cli/version.h"
+#include "trainer/generate/completions.h"
+#include "trainer/generate/generate.h"
+#include "trainer/machine/binding.h"
 
 typedef struct options {
   const char *checkpoint, *precision;
-  int half; /* place of precision among `precisions` */
+  int bf16; /* place of precision among `precisions` */
   rn_words prompts, prompt_files, line_files;
   int64_t tokens, top_k, seed;
   double temperature, top_p;
@@ -58,27 +58,27 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   if (o->found.help) rn_args_print_help(&args, stdout);
   if (o->found.version) rn_version_print(stdout, "retnet-generate", NULL, 0);
   if (o->found.help || o->found.version) return RN_OK;
-  RN_TRY(err, rn_args_choose(err, "--precision", o->precision, precisions, 2, &o->half));
+  RN_TRY(err, rn_args_choose(err, "--precision", o->precision, precisions, 2, &o->bf16));
   if (o->checkpoint != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE, "--checkpoint is wanted; see --help");
 }
 
-static rn_status read_prompts(rn_err *err, const options *o, rn_texts *texts) {
+static rn_status read_prompts(rn_err *err, const options *o, rn_completions *texts) {
   for (int i = 0; i < o->prompts.count; i++) {
     const char *prompt = o->prompts.word[i];
-    RN_TRY(err, rn_texts_add(err, texts, prompt, strlen(prompt)));
+    RN_TRY(err, rn_completions_add(err, texts, prompt, strlen(prompt)));
   }
   for (int i = 0; i < o->prompt_files.count; i++) {
-    RN_TRY(err, rn_texts_add_file(err, texts, o->prompt_files.word[i]));
+    RN_TRY(err, rn_completions_add_file(err, texts, o->prompt_files.word[i]));
   }
   for (int i = 0; i < o->line_files.count; i++) {
-    RN_TRY(err, rn_texts_add_lines(err, texts, o->line_files.word[i]));
+    RN_TRY(err, rn_completions_add_lines(err, texts, o->line_files.word[i]));
   }
   if (texts->count > 0) return RN_OK;
   if (o->line_files.count > 0) {
     return rn_fail(err, RN_ERR_USAGE, "%s: no line with a prompt", o->line_files.word[0]);
   }
-  return rn_texts_add(err, texts, "", 0);
+  return rn_completions_add(err, texts, "", 0);
 }
 
 /* ---- generation ---- */
@@ -86,13 +86,13 @@ static rn_status read_prompts(rn_err *err, const options *o, rn_texts *texts) {
 /* Where texts grow: one alone is told as it does, unless in JSON. */
 typedef struct output {
   const options *o;
-  rn_texts texts;
+  rn_completions texts;
   bool at_once, full;
 } output;
 
 static bool take_token(void *self, int prompt, int32_t token) {
   output *out = self;
-  rn_text *t = &out->texts.text[prompt];
+  rn_completion *t = &out->texts.text[prompt];
   t->tokens++;
   if (token == RN_BYTES_DOCUMENT) {
     t->ended = true;
@@ -107,7 +107,7 @@ static bool take_token(void *self, int prompt, int32_t token) {
 }
 
 /* A document's end, then the bytes, of every prompt. */
-static rn_status tokens_of(rn_err *err, const rn_texts *texts, int32_t **token,
+static rn_status tokens_of(rn_err *err, const rn_completions *texts, int32_t **token,
                            rn_prompt **prompt) {
   size_t count = 0;
   for (int i = 0; i < texts->count; i++) count += texts->text[i].prompt.count + 1;
@@ -123,17 +123,17 @@ static rn_status tokens_of(rn_err *err, const rn_texts *texts, int32_t **token,
   return RN_OK;
 }
 
-static rn_status generate(rn_err *err, rn_loaded *model, output *out) {
+static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) {
   const options *o = out->o;
   const rn_sampling sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed};
-  const rn_text *first = &out->texts.text[0];
+  const rn_completion *first = &out->texts.text[0];
   int32_t *token = NULL;
   rn_prompt *prompt = NULL;
   out->at_once = !o->json && out->texts.count == 1;
   if (out->at_once) fwrite(first->prompt.byte, 1, first->prompt.count, stdout);
   rn_status status = tokens_of(err, &out->texts, &token, &prompt);
   if (status == RN_OK) {
-    status = rn_generate(err, model, o->half == 1, prompt, out->texts.count, o->tokens,
+    status = rn_generate(err, model, o->bf16 == 1, prompt, out->texts.count, o->tokens,
                          RN_BYTES_VOCABULARY, sampling, take_token, out);
   }
   if (status == RN_OK && out->full) status = rn_fail(err, RN_ERR_MEMORY, "no memory for the text");
@@ -143,7 +143,7 @@ static rn_status generate(rn_err *err, rn_loaded *model, output *out) {
 }
 
 /* Prompts and texts are bytes. */
-static rn_status check_tokenizer(rn_err *err, const options *o, const rn_loaded *model) {
+static rn_status check_tokenizer(rn_err *err, const options *o, const rn_checkpoint_model *model) {
   const char *name = model->manifest->vocabulary->tokenizer;
   const char *bytes = rn_tokenizer_kind().tokenizer;
   if (model->spec.vocab >= RN_BYTES_VOCABULARY && (name == NULL || strcmp(name, bytes) == 0)) {
@@ -162,18 +162,18 @@ static void bind_threads(int threads) {
 }
 
 static rn_status run(rn_err *err, const options *o) {
-  rn_loaded model = {0};
+  rn_checkpoint_model model = {0};
   output out = {.o = o};
   bind_threads(omp_get_max_threads());
   rn_threads_start(omp_get_max_threads());
   rn_status status = read_prompts(err, o, &out.texts);
-  if (status == RN_OK) status = rn_loaded_open(err, o->checkpoint, &model);
+  if (status == RN_OK) status = rn_checkpoint_model_open(err, o->checkpoint, &model);
   if (status == RN_OK) status = check_tokenizer(err, o, &model);
   if (status == RN_OK) status = generate(err, &model, &out);
-  if (status == RN_OK && o->json) rn_texts_print_json(&out.texts);
-  if (status == RN_OK && !o->json && !out.at_once) rn_texts_print(&out.texts);
-  rn_loaded_close(&model);
-  rn_texts_destroy(&out.texts);
+  if (status == RN_OK && o->json) rn_completions_print_json(&out.texts);
+  if (status == RN_OK && !o->json && !out.at_once) rn_completions_print(&out.texts);
+  rn_checkpoint_model_close(&model);
+  rn_completions_destroy(&out.texts);
   return status;
 }
 

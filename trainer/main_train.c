@@ -3,22 +3,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "comm/mpi_check.h"
-#include "comm/world.h"
-#include "model/blas.h"
-#include "model/threads.h"
-#include "proto/arena.h"
-#include "proto/args.h"
-#include "proto/log.h"
-#include "proto/options.h"
-#include "proto/program.h"
-#include "proto/version.h"
-#include "trainer/blas_care.h"
-#include "trainer/config_check.h"
-#include "trainer/config_text.h"
-#include "trainer/launch.h"
-#include "trainer/plan_show.h"
-#include "trainer/train.h"
+#include "comm/world/mpi_check.h"
+#include "comm/world/world.h"
+#include "model/base/blas.h"
+#include "model/base/threads.h"
+#include "proto/base/arena.h"
+#include "proto/base/log.h"
+#include "proto/cli/args.h"
+#include "proto/cli/program.h"
+#include "proto/cli/version.h"
+#include "proto/options/options.h"
+#include "trainer/config/config_check.h"
+#include "trainer/config/config_text.h"
+#include "trainer/estimate/plan_show.h"
+#include "trainer/machine/blas_check.h"
+#include "trainer/machine/launch.h"
+#include "trainer/train/train.h"
 
 enum { EXIT_REQUEUE = 75 };
 
@@ -105,7 +105,7 @@ static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_worl
                       : rn_launch(err, argc, argv, &o->text, &o->overrides, world));
   rn_log_setup(rn_world_rank(*world) != 0, false);
   RN_TRY(err, rn_blas_agree(err, *world, loaded, &blas));
-  rn_blas_tell();
+  rn_blas_report();
   RN_TRY(err, rn_config_text_share(err, *world, &o->text));
   RN_TRY(err, rn_agree(err, *world, load(err, o, config)));
   RN_TRY(err, rn_world_check_same(err, *world, "the program", build, strlen(build)));

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "proto/real.h"
+#include "proto/base/real.h"
 
 #ifdef RN_REAL_F64
 static inline double rn_exp(double x) {

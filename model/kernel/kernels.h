@@ -11,16 +11,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "model/array.h"
-#include "model/names.h"
-#include "model/spec.h"
-#include "proto/real.h"
+#include "model/base/array.h"
+#include "model/base/precision_names.h"
+#include "model/spec/spec.h"
+#include "proto/base/real.h"
 
 /** Rows of scores that are at work together: the causal half above a band is never computed. */
 enum { RN_CHUNK_BAND = 128 };
 
-/** The longest sum that few_rows makes in double: that of the products' nt_exact. */
-enum { RN_SHORT_SUM = 64 };
+/** The longest sum that skinny_gemm makes in double: that of the products' nt_fp64_accumulate. */
+enum { RN_FP64_SUM_MAX = 64 };
 
 /**
  * One chunk of L tokens of one head.
@@ -83,11 +83,11 @@ typedef struct rn_kernels {
                 const rn_real *v, rn_real *state, rn_real *o);
   /**
    * y [m, n] = x [m, k] w^T + beta y, w [n, k]: each weight is read once. Sums of at most
-   * RN_SHORT_SUM are made in double and rounded once. An element's bits depend on its own row,
+   * RN_FP64_SUM_MAX are made in double and rounded once. An element's bits depend on its own row,
    * weights and k alone: not on m, n, nor on how they are cut.
    */
-  void (*few_rows)(int m, int n, int k, const rn_real *x, int64_t ldx, rn_array w, int64_t ldw,
-                   rn_real beta, rn_real *y, int64_t ldy);
+  void (*skinny_gemm)(int m, int n, int k, const rn_real *x, int64_t ldx, rn_array w, int64_t ldw,
+                      rn_real beta, rn_real *y, int64_t ldy);
 
   /** One row of all heads: x <- scale R x; `turn` -1 turns back. Shapes: cosine, sine [K/2]. */
   void (*rotate)(rn_rotary rotary, int heads, int key_width, const rn_real *cosine,
@@ -108,7 +108,7 @@ typedef struct rn_kernels {
    * holds. */
   void (*fade_and_add)(rn_real fading, int64_t n, const rn_real *part, rn_real *sum);
 
-  /** One row: y [n] = w (x - m) r + b, stat = {m, r}; b NULL: none. See model/norm.h. */
+  /** One row: y [n] = w (x - m) r + b, stat = {m, r}; b NULL: none. See model/ops/norm.h. */
   void (*norm)(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
                const rn_real *x, rn_array y, rn_real *stat);
   /** dx [n] = add + gradient by x; add NULL: none; dx may be dy, add or x. */
@@ -136,8 +136,8 @@ typedef struct rn_kernels {
   double (*cross_entropy)(int n, rn_real *logits, int32_t target, bool gradient, double scale);
 
   /** y [n] = x rounded to bf16, to nearest and ties to even; NaN stays. And x as rn_real. */
-  void (*round_bf16)(int64_t n, const rn_real *x, rn_half *y);
-  void (*widen_bf16)(int64_t n, const rn_half *x, rn_real *y);
+  void (*round_bf16)(int64_t n, const rn_real *x, rn_bf16 *y);
+  void (*widen_bf16)(int64_t n, const rn_bf16 *x, rn_real *y);
 } rn_kernels;
 
 /** The set in use: the widest that this CPU has, or the one chosen for a test. */

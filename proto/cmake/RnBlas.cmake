@@ -1,5 +1,5 @@
 # How programs get their CBLAS: loaded at run time by the name that the dynamic linker knows it by, so
-# that kernels can be chosen before it is loaded (model/blas.h); linked where there is no such name,
+# that kernels can be chosen before it is loaded (model/base/blas.h); linked where there is no such name,
 # as of a static library.
 set(RN_BLAS_LINK PkgConfig::CBLAS)
 set(RN_BLAS_DEFINITIONS)

@@ -20,7 +20,7 @@ function(rn_proto name)
   cmake_parse_arguments(ARG "" "" "FILES" ${ARGN})
   set(sources)
   foreach(file ${ARG_FILES})
-    get_filename_component(stem ${file} NAME_WE)
+    string(REGEX REPLACE "\\.proto$" "" stem ${file})
     set(out ${CMAKE_CURRENT_BINARY_DIR}/${stem}.pb-c)
     add_custom_command(OUTPUT ${out}.c ${out}.h
       COMMAND ${RN_PROTOC_C} --proto_path=${CMAKE_SOURCE_DIR} --c_out=${CMAKE_BINARY_DIR}

@@ -109,7 +109,7 @@ int main(int argc, char **argv) {
   Google__Protobuf__FileDescriptorSet *set = load(argv[1]);
   const Google__Protobuf__FileDescriptorProto *file = set->file[0];
   printf(
-      "#include \"proto/schema_table.h\"\n\n#include <stddef.h>\n\n"
+      "#include \"proto/options/schema_table.h\"\n\n#include <stddef.h>\n\n"
       "const rn_schema_key rn_schema_table[] = {\n");
   const Google__Protobuf__DescriptorProto *root = file->message_type[0];
   for (size_t s = 0; s < root->n_field; s++) {

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "data/ckpt.h"
+#include "data/checkpoint/ckpt.h"
 #include "tests/support/check.h"
 #include "tests/support/fake_ckpt.h"
 #include "tests/support/temp.h"

@@ -13,18 +13,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "model/spec.h"
-#include "proto/log.h"
-#include "proto/options.h"
-#include "proto/random.h"
-#include "proto/schema_table.h"
+#include "model/spec/spec.h"
+#include "proto/base/log.h"
+#include "proto/base/random.h"
+#include "proto/options/options.h"
+#include "proto/options/schema_table.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 #include "tests/support/tokens.h"
-#include "trainer/config_check.h"
-#include "trainer/plan_show.h"
-#include "trainer/step.h"
+#include "trainer/config/config_check.h"
+#include "trainer/estimate/plan_show.h"
+#include "trainer/run/step.h"
 
 /* All of them run under sanitizers, which see most; elsewhere a part of them, to save time. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -239,7 +239,7 @@ static rn_status plan(rn_world *world, const Retnet__Config *config, draw *d, ui
   rn_effective effective;
   rn_plan plan;
   if (number % SHOWN_OF == 0) return rn_plan_show(&err, config, NULL, world, ranks);
-  RN_TRY(&err, rn_machine_look(&err, world, config, ranks, &machine));
+  RN_TRY(&err, rn_machine_query(&err, world, config, ranks, &machine));
   RN_TRY(&err, rn_effective_create(&err, config, 257, &effective));
   const rn_status status =
       rn_plan_create_any(&err, effective.config, &effective.spec, ranks, machine, &plan);

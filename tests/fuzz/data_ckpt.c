@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/blob.h"
-#include "data/ckpt.h"
+#include "data/checkpoint/ckpt.h"
+#include "data/file/blob.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/support/check.h"
 #include "tests/support/fake_ckpt.h"

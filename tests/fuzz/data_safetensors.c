@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/file.h"
-#include "data/safetensors.h"
+#include "data/exchange/safetensors.h"
+#include "data/file/file.h"
 #include "tests/fuzz/mutate.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"

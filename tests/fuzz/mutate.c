@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/random.h"
+#include "proto/base/random.h"
 
 /* The copy being damaged, and the random numbers of its round. */
 typedef struct copy {

@@ -1,6 +1,6 @@
 /* Whatever a configuration holds, it is read or refused with a text that says where; and what was
  * read is written as YAML that says the same. */
-#include "proto/options.h"
+#include "proto/options/options.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,8 +5,8 @@
 
 #include "tests/golden/run.h"
 #include "tests/golden/spec.h"
-#include "trainer/lr.h"
-#include "trainer/optim.h"
+#include "trainer/run/lr.h"
+#include "trainer/run/optim.h"
 
 typedef struct adamw_case {
   golden_case *c;
@@ -14,7 +14,7 @@ typedef struct adamw_case {
   rn_form form;
   int steps, B, T;
   rn_adamw adamw;
-  rn_schedule schedule;
+  rn_lr_schedule schedule;
   double clip;
   int32_t *input, *target; /* [steps, B, T] */
   rn_real *params, *exp_avg, *exp_avg_sq;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/retention.h"
+#include "model/retention/retention.h"
 #include "tests/golden/run.h"
 
 /** The case's inputs as the core takes them: rows [B, T, H, width]. */

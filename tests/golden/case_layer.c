@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/block_retention.h"
-#include "model/carry.h"
+#include "model/retention/block_retention.h"
+#include "model/retention/local_state.h"
 #include "tests/golden/run.h"
 #include "tests/golden/spec.h"
 
@@ -16,7 +16,7 @@ typedef struct layer_case {
   rn_real *params, *gradient;
   rn_real *x, *dy, *y, *dx; /* [B, T, D] */
   rn_unit unit;
-  rn_sink sink;
+  rn_grad_accumulator accumulator;
 } layer_case;
 
 static const char *const weights[] = {"q_proj.weight", "k_proj.weight", "v_proj.weight",
@@ -66,29 +66,30 @@ static rn_status load_layer(rn_err *err, golden_case *c, layer_case *l) {
   for (int i = 0; i < l->B * l->T; i++) since[i] = i % l->T;
   l->unit = (rn_unit){.sequences = l->B, .tokens = l->T, .since = since};
   RN_TRY(err, load_weights(err, l));
-  l->sink = (rn_sink){.gradient = l->gradient, .total = l->table->total};
+  l->accumulator = (rn_grad_accumulator){.gradient = l->gradient, .total = l->table->total};
   return RN_OK;
 }
 
 /** A block at work, its tape and carried state. */
 typedef struct block_run {
   rn_block_retention block;
-  rn_block_retention_tape tape;
+  rn_block_retention_activations activations;
   rn_arena arena;
-  rn_carry *carry;
+  rn_local_state *local_state;
 } block_run;
 
 static void close_run(block_run *run) {
   rn_block_retention_destroy(&run->block);
   rn_arena_destroy(&run->arena);
-  rn_carry_destroy(&run->carry);
+  rn_local_state_destroy(&run->local_state);
 }
 
 static rn_status open_run(rn_err *err, const layer_case *l, const rn_spec *spec, block_run *run) {
   RN_TRY(err, rn_block_retention_create(err, spec, l->B, l->T, &run->block));
-  RN_TRY(err, rn_arena_create(err, rn_block_retention_tape_bytes(&run->block, false), &run->arena));
-  run->tape = rn_block_retention_tape_take(&run->block, false, &run->arena);
-  RN_TRY(err, rn_carry_create(err, spec, 1, l->B, &run->carry));
+  RN_TRY(err, rn_arena_create(err, rn_block_retention_activations_bytes(&run->block, false),
+                              &run->arena));
+  run->activations = rn_block_retention_activations_take(&run->block, false, &run->arena);
+  RN_TRY(err, rn_local_state_create(err, spec, 1, l->B, &run->local_state));
   return RN_OK;
 }
 
@@ -134,14 +135,14 @@ static rn_status check_norm(rn_err *err, const layer_case *l, const block_run *r
   for (int64_t i = 0; i < rows * H; i++) {
     const int64_t row = i / H, at = (row / l->T * padded + row % l->T) * H + i % H;
     for (int e = 0; e < V; e++) {
-      before[at * V + e] =
-          rn_array_value(run->tape.normed, i * V + e) * (run->tape.alpha[i] / run->tape.factor[i]);
+      before[at * V + e] = rn_array_value(run->activations.normed, i * V + e) *
+                           (run->activations.alpha[i] / run->activations.factor[i]);
     }
   }
   golden_shape shape =
       by_chunk ? GOLDEN_SHAPE_5(l->B, chunks, chunk, H, V) : GOLDEN_SHAPE_4(l->B, l->T, H, V);
   RN_TRY(err, golden_check(err, l->c, way, before, shape, "mid.%s.ret_pre_norm", form));
-  RN_TRY(err, golden_check(err, l->c, way, rn_array_reals(run->tape.normed),
+  RN_TRY(err, golden_check(err, l->c, way, rn_array_reals(run->activations.normed),
                            GOLDEN_SHAPE_4(l->B, l->T, H, V), "mid.%s.ret_normed", form));
   return RN_OK;
 }
@@ -158,7 +159,7 @@ static rn_status check_denominator(rn_err *err, const layer_case *l, const block
   core.scale = RN_SCALE_CANONICAL;
   const rn_retention_view view = {.sequences = l->B, .tokens = l->T, .since = l->unit.since};
   rn_retention_row_scale(&core, &view, RN_FORM_PARALLEL, root);
-  for (int64_t i = 0; i < count; i++) root[i] /= run->tape.alpha[i];
+  for (int64_t i = 0; i < count; i++) root[i] /= run->activations.alpha[i];
   golden_swap(l->B, l->T, H, 1, root, out);
   RN_TRY(err,
          golden_check(err, l->c, way, out, GOLDEN_SHAPE_3(l->B, H, l->T), "mid.parallel.denom"));
@@ -172,11 +173,11 @@ static rn_status check_final_state(rn_err *err, const layer_case *l, const block
   const int H = run->block.heads;
   RN_TRY(err, golden_take(err, l->c, H, sizeof *scale, &scale));
   for (int h = 0; h < H; h++) {
-    const double alpha = (double)run->tape.alpha[(l->T - 1) * H + h];
+    const double alpha = (double)run->activations.alpha[(l->T - 1) * H + h];
     scale[h] = 1 / (alpha * alpha);
   }
   RN_TRY(err, golden_check_state(err, l->c, way, &l->spec, l->B,
-                                 rn_carry_state(run->carry, RN_SCAN_FORWARD, 0), scale,
+                                 rn_local_state_state(run->local_state, RN_SCAN_FORWARD, 0), scale,
                                  "mid.recurrent.state_final", "mid.recurrent.scale_final"));
   return RN_OK;
 }
@@ -186,13 +187,13 @@ static rn_status check_between(rn_err *err, const layer_case *l, const block_run
   char base[64];
   const int D = l->spec.dim, Vd = l->spec.value_dim;
   snprintf(base, sizeof base, "mid.%s.v_lin", form);
-  RN_TRY(err, check_columns(err, l, run, way, rn_array_reals(run->tape.kv), D, Vd, base));
+  RN_TRY(err, check_columns(err, l, run, way, rn_array_reals(run->activations.kv), D, Vd, base));
   snprintf(base, sizeof base, "mid.%s.g_lin", form);
-  RN_TRY(err, check_columns(err, l, run, way, rn_array_reals(run->tape.qg), D, Vd, base));
+  RN_TRY(err, check_columns(err, l, run, way, rn_array_reals(run->activations.qg), D, Vd, base));
   snprintf(base, sizeof base, "mid.%s.qr", form);
-  RN_TRY(err, check_rotated(err, l, run, way, rn_array_reals(run->tape.qg), base));
+  RN_TRY(err, check_rotated(err, l, run, way, rn_array_reals(run->activations.qg), base));
   snprintf(base, sizeof base, "mid.%s.kr", form);
-  RN_TRY(err, check_rotated(err, l, run, way, rn_array_reals(run->tape.kv), base));
+  RN_TRY(err, check_rotated(err, l, run, way, rn_array_reals(run->activations.kv), base));
   RN_TRY(err, check_norm(err, l, run, way, form));
   if (strcmp(form, "parallel") == 0) RN_TRY(err, check_denominator(err, l, run, way));
   if (strcmp(form, "recurrent") == 0) RN_TRY(err, check_final_state(err, l, run, way));
@@ -202,12 +203,13 @@ static rn_status check_between(rn_err *err, const layer_case *l, const block_run
 static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, const char *way,
                                 const char *form) {
   const rn_layer_params *at = &l->table->layer[0];
-  rn_sink_start(&l->sink);
-  RN_TRY(err, rn_block_retention_backward_input(err, &run->block, l->params, at, &l->unit, 0,
-                                                rn_carry_port(run->carry), rn_reals(l->dy),
-                                                &run->tape, true, l->dx, &l->sink));
+  rn_grad_accumulator_start(&l->accumulator);
+  RN_TRY(err,
+         rn_block_retention_backward_input(err, &run->block, l->params, at, &l->unit, 0,
+                                           rn_local_state_port(run->local_state), rn_reals(l->dy),
+                                           &run->activations, true, l->dx, &l->accumulator));
   rn_block_retention_backward_weight_in(&run->block, at, rn_rows_of_unit(&l->unit), rn_reals(l->x),
-                                        &run->tape, &l->sink);
+                                        &run->activations, &l->accumulator);
   RN_TRY(err, golden_check(err, l->c, way, l->dx, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim),
                            "grad.%s.x", form));
   for (int i = 0; i < WEIGHTS; i++) {
@@ -241,9 +243,9 @@ static rn_status run_way(rn_err *err, layer_case *l, const layer_way *w, block_r
   }
   RN_TRY(err, open_run(err, l, &spec, run));
   RN_TRY(err, rn_block_retention_forward(err, &run->block, l->params, &l->table->layer[0], &l->unit,
-                                         w->form, 0, rn_carry_port(run->carry),
-                                         (rn_block_input){rn_reals(l->x), l->x, NULL}, &run->tape,
-                                         l->y));
+                                         w->form, 0, rn_local_state_port(run->local_state),
+                                         (rn_block_input){rn_reals(l->x), l->x, NULL},
+                                         &run->activations, l->y));
   RN_TRY(err, golden_check(err, l->c, way, l->y, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim), "out.%s",
                            w->official));
   RN_TRY(err, check_between(err, l, run, way, w->official));

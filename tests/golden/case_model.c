@@ -32,7 +32,7 @@ static rn_status load_model(rn_err *err, golden_case *c, model_case *x) {
 static rn_status check_hidden(rn_err *err, const model_case *x, const golden_model *m,
                               const char *way) {
   for (int layer = 0; layer <= x->spec.layers; layer++) {
-    RN_TRY(err, golden_check(err, x->c, way, rn_stage_hidden(m->tape, layer),
+    RN_TRY(err, golden_check(err, x->c, way, rn_stage_hidden(m->activations, layer),
                              GOLDEN_SHAPE_3(x->B, x->T, x->spec.dim), "hidden.%d", layer));
   }
   return RN_OK;
@@ -43,7 +43,7 @@ static rn_status check_form(rn_err *err, const model_case *x, golden_model *m, r
                             const char *official, const char *way) {
   char base[64];
   double loss;
-  rn_carry_reset(m->carry);
+  rn_local_state_reset(m->local_state);
   RN_TRY(err, golden_model_forward(err, m, form, x->input, x->T, 0, x->T));
   if (strcmp(official, "parallel") == 0) RN_TRY(err, check_hidden(err, x, m, way));
   snprintf(base, sizeof base, "logits.%s", official);

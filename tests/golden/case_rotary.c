@@ -1,7 +1,7 @@
 /* Rotated rows at given positions, in both conventions, and the angles. */
 #include <string.h>
 
-#include "model/rotary.h"
+#include "model/retention/rotary.h"
 #include "tests/golden/run.h"
 
 typedef struct rotary_case {

@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/decode.h"
-#include "model/retention.h"
+#include "model/decode/decode.h"
+#include "model/retention/retention.h"
 #include "tests/golden/run.h"
 
 typedef struct decode_case {
@@ -33,7 +33,7 @@ static rn_status scales_after(rn_err *err, const decode_case *x, int steps, doub
 typedef rn_real *state_of_layer(void *self, int layer);
 
 static rn_real *carried_state(void *self, int layer) {
-  return rn_carry_state(self, RN_SCAN_FORWARD, layer);
+  return rn_local_state_state(self, RN_SCAN_FORWARD, layer);
 }
 
 static rn_real *decoder_state(void *self, int layer) {
@@ -75,7 +75,7 @@ static rn_status decode_steps(rn_err *err, const decode_case *x, golden_model *m
   }
   RN_TRY(err, golden_check(err, x->c, "recurrent", all, GOLDEN_SHAPE_3(x->B, steps, N),
                            "decode.logits"));
-  RN_TRY(err, check_states(err, x, "recurrent", carried_state, m->carry, steps));
+  RN_TRY(err, check_states(err, x, "recurrent", carried_state, m->local_state, steps));
   return RN_OK;
 }
 

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "proto/arena.h"
+#include "proto/base/arena.h"
 #include "tests/golden/golden.h"
 
 /** A piece of memory of a case, in front of its bytes. */

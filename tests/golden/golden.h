@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "data/safetensors.h"
-#include "proto/status.h"
+#include "data/exchange/safetensors.h"
+#include "proto/base/status.h"
 
 typedef enum {
   GOLDEN_CORE,   /* the retention core alone */

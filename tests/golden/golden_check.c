@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/threads.h"
+#include "model/base/threads.h"
 #include "tests/golden/golden.h"
 #include "tests/golden/run.h"
 

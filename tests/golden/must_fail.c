@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "data/safetensors.h"
+#include "data/exchange/safetensors.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 

@@ -6,9 +6,9 @@
 #ifndef RN_TESTS_GOLDEN_RUN_H
 #define RN_TESTS_GOLDEN_RUN_H
 
-#include "model/carry.h"
-#include "model/stage.h"
-#include "proto/real.h"
+#include "model/retention/local_state.h"
+#include "model/stage/stage.h"
+#include "proto/base/real.h"
 #include "tests/golden/golden.h"
 
 #define GOLDEN_RUNS(X) X(core) X(rotary) X(layer) X(model) X(adamw) X(fla)
@@ -73,12 +73,12 @@ typedef struct golden_model {
   rn_spec spec;
   int sequences, tokens;
   rn_stage *stage;
-  rn_tape *tape;
-  rn_carry *carry;
+  rn_activations *activations;
+  rn_local_state *local_state;
   const rn_param_table *table;
   rn_real *params; /* the caller's */
   rn_real *gradient, *y, *dy;
-  rn_sink sink;
+  rn_grad_accumulator accumulator;
   int32_t *since;
   int64_t *numbers;
   rn_unit unit;

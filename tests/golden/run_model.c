@@ -10,22 +10,22 @@ rn_status golden_model_open(rn_err *err, golden_case *c, const rn_spec *spec, in
   golden_model *m = out;
   const int64_t rows = (int64_t)sequences * tokens;
   RN_TRY(err, rn_stage_create(err, spec, 0, spec->layers, sequences, tokens, 0, &m->stage));
-  RN_TRY(err, rn_tape_create(err, m->stage, RN_KEEP_ALL, &m->tape));
-  RN_TRY(err, rn_carry_create(err, spec, spec->layers, sequences, &m->carry));
+  RN_TRY(err, rn_activations_create(err, m->stage, RN_SAVE_ALL, &m->activations));
+  RN_TRY(err, rn_local_state_create(err, spec, spec->layers, sequences, &m->local_state));
   m->table = rn_stage_params(m->stage);
   RN_TRY(err, golden_take(err, c, m->table->total, sizeof(rn_real), &m->gradient));
   RN_TRY(err, golden_take(err, c, rows * spec->dim, sizeof(rn_real), &m->y));
   RN_TRY(err, golden_take(err, c, rows * spec->dim, sizeof(rn_real), &m->dy));
   RN_TRY(err, golden_take(err, c, 2 * rows, sizeof(int32_t), &m->since));
   RN_TRY(err, golden_take(err, c, sequences, sizeof(int64_t), &m->numbers));
-  m->sink = (rn_sink){.gradient = m->gradient, .total = m->table->total};
+  m->accumulator = (rn_grad_accumulator){.gradient = m->gradient, .total = m->table->total};
   return RN_OK;
 }
 
 void golden_model_close(golden_model *m) {
-  rn_tape_destroy(&m->tape);
+  rn_activations_destroy(&m->activations);
   rn_stage_destroy(&m->stage);
-  rn_carry_destroy(&m->carry);
+  rn_local_state_destroy(&m->local_state);
 }
 
 rn_status golden_model_forward(rn_err *err, golden_model *m, rn_form form, const int32_t *input,
@@ -44,7 +44,7 @@ rn_status golden_model_forward(rn_err *err, golden_model *m, rn_form form, const
                       .sequence_number = m->numbers,
                       .position = first};
   RN_TRY(err, rn_stage_forward(err, m->stage, m->params, &m->unit, form, false,
-                               rn_carry_port(m->carry), NULL, m->y, m->tape));
+                               rn_local_state_port(m->local_state), NULL, m->y, m->activations));
   return RN_OK;
 }
 
@@ -53,20 +53,21 @@ rn_status golden_model_loss(rn_err *err, golden_model *m, const int32_t *target,
   const double rows = (double)m->sequences * m->unit.tokens;
   double sum = 0;
   m->unit.target = target;
-  rn_sink_start(&m->sink);
+  rn_grad_accumulator_start(&m->accumulator);
   rn_stage_loss(m->stage, m->params, &m->unit, m->y, 1 / rows, &sum, NULL, backward ? m->dy : NULL,
-                &m->sink);
+                &m->accumulator);
   *loss = sum / rows;
   if (!backward) return RN_OK;
-  RN_TRY(err, rn_stage_backward_input(err, m->stage, m->params, &m->unit, rn_carry_port(m->carry),
-                                      m->tape, false, m->dy, NULL, &m->sink));
-  rn_stage_backward_weight(m->stage, &m->unit, m->tape, &m->sink);
+  RN_TRY(err, rn_stage_backward_input(err, m->stage, m->params, &m->unit,
+                                      rn_local_state_port(m->local_state), m->activations, false,
+                                      m->dy, NULL, &m->accumulator));
+  rn_stage_backward_weight(m->stage, &m->unit, m->activations, &m->accumulator);
   return RN_OK;
 }
 
 rn_status golden_model_step(rn_err *err, golden_model *m, rn_form form, const int32_t *input,
                             const int32_t *target, bool backward, double *loss) {
-  rn_carry_reset(m->carry);
+  rn_local_state_reset(m->local_state);
   RN_TRY(err, golden_model_forward(err, m, form, input, m->tokens, 0, m->tokens));
   RN_TRY(err, golden_model_loss(err, m, target, backward, loss));
   return RN_OK;

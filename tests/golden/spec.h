@@ -2,7 +2,7 @@
 #ifndef RN_TESTS_GOLDEN_SPEC_H
 #define RN_TESTS_GOLDEN_SPEC_H
 
-#include "model/spec.h"
+#include "model/spec/spec.h"
 #include "tests/golden/golden.h"
 
 /** Sizes, chunk and eps of one retention layer. */

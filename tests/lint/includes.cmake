@@ -1,16 +1,9 @@
-# Fails on an include that crosses an arrow which is not declared here, on one that is not written
-# from the root, and on <mpi.h> outside comm/.
-# cmake -DROOT=<source tree> -P includes.cmake
+# Fails on an include that crosses an arrow which rooms.cmake does not declare, on one that is not
+# written from the root, and on <mpi.h> outside comm/.
+# cmake -DROOT=<source tree> [-DROOMS=<declarations>] -P includes.cmake
 cmake_minimum_required(VERSION 3.25)
 
 set(folders proto model comm data trainer jobs tests)
-set(may_proto proto)
-set(may_model model proto)
-set(may_comm comm proto)
-set(may_data data proto)
-set(may_trainer trainer model comm data proto)
-set(may_jobs)
-set(may_tests tests trainer model comm data proto)
 # Besides comm/, the tests that run on several ranks may call MPI themselves.
 set(mpi_places "^(comm|tests/mpi|tests/e2e|tests/support)/")
 # Headers that the build makes in a folder of its own.
@@ -18,16 +11,48 @@ set(generated "^google/protobuf/")
 
 set(faults "")
 set(lines_seen 0)
+set(rooms "")
 
-function(check_line folder file line)
+# room(<room> [MAY <room> ...]): all of MAY are declared before.
+macro(room name)
+  cmake_parse_arguments(ROOM "" "" "MAY" ${ARGN})
+  foreach(other ${ROOM_MAY})
+    if(NOT other IN_LIST rooms)
+      string(APPEND faults "  ${name} may include ${other}, which is not declared above it\n")
+    endif()
+  endforeach()
+  list(APPEND rooms ${name})
+  set(may_${name} ${name} ${ROOM_MAY})
+endmacro()
+
+if(NOT ROOMS)
+  set(ROOMS ${CMAKE_CURRENT_LIST_DIR}/rooms.cmake)
+endif()
+include(${ROOMS})
+
+# The room of a file or of an include: its folder and the folder in it, or the folder alone.
+function(room_of path out)
+  if(path MATCHES "^([^/]+/[^/]+)/")
+    set(${out} ${CMAKE_MATCH_1} PARENT_SCOPE)
+  else()
+    string(REGEX REPLACE "/.*" "" folder ${path})
+    set(${out} ${folder} PARENT_SCOPE)
+  endif()
+endfunction()
+
+function(check_line file line)
+  room_of(${file} from)
+  string(REGEX REPLACE "/.*" "" folder ${file})
   if(line MATCHES "[<\"]mpi\\.h[>\"]" AND NOT file MATCHES "${mpi_places}")
     set(fault "${file}: <mpi.h> is for comm/ only")
-  elseif(line MATCHES "[<\"]([A-Za-z0-9_]+)/[^>\"]*[>\"]")
-    set(to ${CMAKE_MATCH_1})
-    if(to IN_LIST folders AND NOT to IN_LIST may_${folder})
-      set(fault "${file}: no arrow from ${folder} to ${to}: ${line}")
-    elseif(NOT to IN_LIST folders AND line MATCHES "\"(.*)\"" AND
-           NOT CMAKE_MATCH_1 MATCHES "${generated}")
+  elseif(line MATCHES "[<\"]([A-Za-z0-9_]+)/([^>\"]*)[>\"]")
+    set(top ${CMAKE_MATCH_1})
+    room_of(${top}/${CMAKE_MATCH_2} to)
+    if(top IN_LIST folders)
+      if(NOT folder STREQUAL tests AND NOT to IN_LIST may_${from})
+        set(fault "${file}: no arrow from ${from} to ${to}: ${line}")
+      endif()
+    elseif(line MATCHES "\"(.*)\"" AND NOT CMAKE_MATCH_1 MATCHES "${generated}")
       set(fault "${file}: not a folder of the project: ${line}")
     endif()
   elseif(line MATCHES "\"")
@@ -45,7 +70,7 @@ foreach(folder ${folders})
     file(STRINGS ${ROOT}/${file} lines REGEX "^[ \t]*#[ \t]*include[ \t]*[<\"]")
     foreach(line ${lines})
       math(EXPR lines_seen "${lines_seen} + 1")
-      check_line(${folder} ${file} "${line}")
+      check_line(${file} "${line}")
     endforeach()
   endforeach()
 endforeach()

@@ -7,7 +7,7 @@ set(reduction "#[ \t]*pragma[ \t]+omp[^\n]*reduction")
 set(flags "-ffast-math|-fassociative-math|-funsafe-math-optimizations|-Ofast|-mrecip|-freciprocal-math")
 set(contract "-ffp-contract=(fast|on)|FP_CONTRACT[ \t]+ON|clang[ \t]+fp[ \t]")
 # Its sum is printed, and nothing is computed from it.
-set(exempt "^trainer/bench_sweep\\.c$")
+set(exempt "^trainer/bench/bench_sweep\\.c$")
 
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/model/*.[ch] ${ROOT}/trainer/*.[ch]
      ${ROOT}/comm/*.[ch] ${ROOT}/data/*.[ch] ${ROOT}/proto/*.[ch])

@@ -3,13 +3,13 @@
  * system shows it in time, an error that names the rank when it does not. Only what all ranks have
  * read and found wrong is renamed step-N.bad; one with a file missing for all is passed by.
  */
-#include "trainer/checkpoint_find.h"
+#include "trainer/checkpoint/checkpoint_find.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/ckpt.h"
+#include "data/checkpoint/ckpt.h"
 #include "tests/support/check.h"
 #include "tests/support/fake_ckpt.h"
 #include "tests/support/temp.h"

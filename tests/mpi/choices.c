@@ -8,13 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
-#include "model/kernel/products.h"
-#include "proto/log.h"
-#include "proto/options.h"
+#include "proto/base/log.h"
+#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
-#include "trainer/step.h"
+#include "trainer/run/step.h"
 
 enum { TEXT_BYTES = 8192 };
 
@@ -96,7 +96,7 @@ typedef struct rules {
   rn_layout layout;
   int chunk;
   rn_scan_algorithm scan;
-  const rn_products *products;
+  const rn_gemm_backend *products;
   stored other;
 } rules;
 
@@ -108,8 +108,8 @@ static rules find_rules(rn_world *world) {
   r.layout = run.layout;
   r.chunk = run.spec.chunk;
   r.scan = run.scan.algorithm;
-  r.other = (stored){r.scan == RN_SCAN_CHAIN ? "doubling" : "chain", "openblas", "ref", 16};
-  r.products = rn_products_table();
+  r.other = (stored){r.scan == RN_SCAN_PIPELINED ? "doubling" : "chain", "openblas", "ref", 16};
+  r.products = rn_gemm_backend_in_use();
   CHECK(r.chunk != 16);
   rn_run_destroy(&run);
   rn_options_free(&config);
@@ -169,15 +169,15 @@ static void what_is_lacking_is_told(rn_world *world, const rules *r) {
   alien.other.products = rn_world_rank(world) == last ? "mkl" : "openblas";
   snprintf(words, sizeof words, "which the machine or build of rank %d does not have", last);
   resume(world, &alien, r->layout, "", "", true, false, words);
-  CHECK(rn_products_table() == r->products);
+  CHECK(rn_gemm_backend_in_use() == r->products);
 }
 
 /* What the rules say themselves is no news. */
 static void the_same_choices_are_silent(rn_world *world, const rules *r) {
   rn_run run;
   Retnet__Config *config = load("");
-  const stored own = {rn_scan_name(r->scan), rn_products_table()->name, rn_kernels_table()->name,
-                      r->chunk};
+  const stored own = {rn_scan_name(r->scan), rn_gemm_backend_in_use()->name,
+                      rn_kernels_table()->name, r->chunk};
   const rn_choices choices = read_stored(config, &r->layout, own);
   if (create(world, config, &choices, &run)) {
     check_printed(world, "");

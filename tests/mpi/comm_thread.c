@@ -3,7 +3,7 @@
  * and not once more after it is taken back. It sleeps where nothing is under way, calculates as the
  * thread that started it does, and is refused by name where the library was not asked to allow it.
  */
-#include "comm/comm_thread.h"
+#include "comm/world/comm_thread.h"
 
 #include <fenv.h>
 #include <sched.h>
@@ -23,7 +23,7 @@ typedef struct fake {
   float sum;
 } fake;
 
-static rn_errand_state look(void *self) {
+static rn_progress_state look(void *self) {
   fake *f = self;
   volatile float one = 1, little = 1e-10f;
   if (atomic_load(&f->main_inside)) atomic_fetch_add(&f->together, 1);
@@ -31,8 +31,8 @@ static rn_errand_state look(void *self) {
   if (atomic_load(&f->main_inside)) atomic_fetch_add(&f->together, 1);
   f->sum = one + little;
   atomic_fetch_add(&f->looks, 1);
-  if (atomic_load(&f->left) == 0) return RN_ERRAND_DONE;
-  return atomic_fetch_sub(&f->left, 1) % 2 == 0 ? RN_ERRAND_WAITS : RN_ERRAND_MOVED;
+  if (atomic_load(&f->left) == 0) return RN_PROGRESS_DONE;
+  return atomic_fetch_sub(&f->left, 1) % 2 == 0 ? RN_PROGRESS_WAITS : RN_PROGRESS_MOVED;
 }
 
 static void rest(long us) {
@@ -44,13 +44,13 @@ static void one_thread_is_inside_at_a_time(const rn_world *world) {
   rn_comm_thread *thread = NULL;
   atomic_store(&f.main_inside, 1);
   if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread))) return;
-  rn_comm_thread_add(thread, (rn_errand){&f, look});
-  CHECK(!rn_comm_thread_take_back(thread));
+  rn_comm_thread_add(thread, (rn_progress_callback){&f, look});
+  CHECK(!rn_comm_thread_acquire(thread));
   for (int i = 0; i < TURNS; i++) {
     atomic_store(&f.main_inside, 0);
-    rn_comm_thread_lend(thread);
+    rn_comm_thread_release(thread);
     rest(i % 7 == 0 ? 300 : 1);
-    CHECK(rn_comm_thread_take_back(thread));
+    CHECK(rn_comm_thread_acquire(thread));
     atomic_store(&f.main_inside, 1);
     for (int k = 0; k < 20; k++) sched_yield();
   }
@@ -64,14 +64,14 @@ static void nothing_under_way_is_not_looked_at(const rn_world *world) {
   fake f = {.left = 5};
   rn_comm_thread *thread = NULL;
   if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread))) return;
-  rn_comm_thread_add(thread, (rn_errand){&f, look});
+  rn_comm_thread_add(thread, (rn_progress_callback){&f, look});
   for (int i = 1; i <= 3; i++) {
-    rn_comm_thread_lend(thread);
+    rn_comm_thread_release(thread);
     for (int wait = 0; wait < 1000 && atomic_load(&f.looks) < 5 + i; wait++) rest(5000);
     rest(20000);
     CHECK_EQUAL(atomic_load(&f.looks),
                 5 + i); /* the last one found nothing, and so did later ones */
-    CHECK(rn_comm_thread_take_back(thread));
+    CHECK(rn_comm_thread_acquire(thread));
   }
   rn_comm_thread_stop(&thread);
 }
@@ -83,10 +83,10 @@ static void it_calculates_as_its_starter_does(const rn_world *world) {
   const bool started = CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread));
   fesetround(FE_TONEAREST);
   if (!started) return;
-  rn_comm_thread_add(thread, (rn_errand){&f, look});
-  rn_comm_thread_lend(thread);
+  rn_comm_thread_add(thread, (rn_progress_callback){&f, look});
+  rn_comm_thread_release(thread);
   for (int wait = 0; wait < 1000 && atomic_load(&f.looks) == 0; wait++) rest(5000);
-  CHECK(rn_comm_thread_take_back(thread));
+  CHECK(rn_comm_thread_acquire(thread));
   CHECK(f.sum > 1);
   rn_comm_thread_stop(&thread);
 }

@@ -1,10 +1,10 @@
 /* Threads follow the cores that a rank may use and the ranks that share them; a word wins. */
-#include "comm/cores.h"
+#include "comm/world/cores.h"
 
 #include <sched.h>
 #include <stdlib.h>
 
-#include "proto/affinity.h"
+#include "proto/base/affinity.h"
 #include "tests/support/check.h"
 
 static rn_err err;

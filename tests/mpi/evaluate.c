@@ -7,13 +7,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "proto/options.h"
+#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/shared_folder.h"
 #include "tests/support/stage.h"
 #include "tests/support/tokens.h"
-#include "trainer/evaluate.h"
-#include "trainer/step.h"
+#include "trainer/evaluate/evaluate.h"
+#include "trainer/run/step.h"
 
 enum { T = 40, B = 4, VOCAB = 300 };
 
@@ -70,7 +70,7 @@ static void validations_are_right(grid_case g, rn_world *part, int64_t targets) 
   double loss = NAN;
   if (!CHECK_OK(&err, load(g, &config))) return;
   if (!CHECK_OK(&err, rn_run_create(&err, config, part, &run))) return;
-  CHECK_OK(&err, rn_gather_finish(&err, run.weights.gather));
+  CHECK_OK(&err, rn_all_gather_finish(&err, run.weights.all_gather));
   const int64_t some = targets > 2 * T ? 2 : 0;
   CHECK_OK(&err, rn_validate(&err, &run, 0, &loss));
   CHECK_RELATIVE(loss, oracle(&run.spec, targets), 2e-6);
@@ -87,8 +87,9 @@ static void validations_are_right(grid_case g, rn_world *part, int64_t targets) 
   rn_options_free(&config);
 }
 
-static void one_evaluation(rn_world *part, const rn_loaded *model, rn_split *split, rn_form form,
-                           const Retnet__Parallel *parallel, int64_t targets, double want) {
+static void one_evaluation(rn_world *part, const rn_checkpoint_model *model, rn_split *split,
+                           rn_form form, const Retnet__Parallel *parallel, int64_t targets,
+                           double want) {
   rn_evaluation e;
   double by_position = 0, counted = 0, at_position[RN_EVALUATE_BUCKETS] = {0};
   for (int64_t i = 0; i < targets; i++) at_position[ilogb((double)(i % T + 1))]++;
@@ -111,7 +112,7 @@ static void one_evaluation(rn_world *part, const rn_loaded *model, rn_split *spl
 static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) {
   Retnet__Config *config = NULL;
   Retnet__Manifest manifest = RETNET__MANIFEST__INIT;
-  rn_loaded model = {.manifest = &manifest};
+  rn_checkpoint_model model = {.manifest = &manifest};
   rn_split split;
   if (!CHECK_OK(&err, load(g, &config))) return;
   manifest.config = config;

@@ -2,12 +2,12 @@
  * Whatever ranks share a node, all have every share afterwards, round after round; a node holds one
  * copy, and buckets come in their order. Room that no host has is refused by name.
  */
-#include "comm/gather.h"
+#include "comm/optimizer/all_gather.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "comm/shared.h"
+#include "comm/optimizer/shared_array.h"
 #include "tests/support/check.h"
 
 enum { BUCKETS = 3, ROUNDS = 4 };
@@ -15,9 +15,9 @@ enum { BUCKETS = 3, ROUNDS = 4 };
 static rn_err err;
 
 /* Uneven buckets and shares, some of them empty; messages of more than one piece. */
-static rn_shares make_shares(int replicas, int64_t total) {
-  rn_shares s = {BUCKETS, replicas,
-                 calloc((size_t)BUCKETS * ((size_t)replicas + 1), sizeof(int64_t))};
+static rn_optimizer_shards make_shares(int replicas, int64_t total) {
+  rn_optimizer_shards s = {BUCKETS, replicas,
+                           calloc((size_t)BUCKETS * ((size_t)replicas + 1), sizeof(int64_t))};
   for (int p = 0; p < BUCKETS; p++) {
     const rn_range bucket = {total * p * p / 9, total * (p + 1) * (p + 1) / 9};
     for (int r = 0; r <= replicas; r++) {
@@ -33,9 +33,9 @@ static float value(int round, int64_t index) {
   return (float)(index % 1000003) + (float)round / 8;
 }
 
-static void write_own(const rn_shares *shares, int replica, int round, float *values) {
+static void write_own(const rn_optimizer_shards *shares, int replica, int round, float *values) {
   for (int p = 0; p < BUCKETS; p++) {
-    const rn_range own = rn_shares_of(shares, p, replica);
+    const rn_range own = rn_optimizer_shards_of(shares, p, replica);
     for (int64_t i = own.begin; i < own.end; i++) values[i] = value(round, i);
   }
 }
@@ -48,47 +48,48 @@ static int64_t wrong_in(rn_range range, int round, const float *values) {
 
 /* What one rank writes, the others of its node see; those of other nodes do not. */
 static void a_node_holds_one_copy(const rn_world *world, const rn_node *node) {
-  rn_shared *shared = NULL;
-  if (!CHECK_OK(&err, rn_shared_create(&err, world, node, "numbers", 1000 * sizeof(int), &shared)))
+  rn_shared_array *shared = NULL;
+  if (!CHECK_OK(&err,
+                rn_shared_array_create(&err, world, node, "numbers", 1000 * sizeof(int), &shared)))
     return;
-  int *number = rn_shared_memory(shared);
+  int *number = rn_shared_array_memory(shared);
   CHECK_EQUAL((uintptr_t)number % 64, 0);
-  CHECK_EQUAL(number[rn_node_place(node)], 0);
+  CHECK_EQUAL(number[rn_node_index(node)], 0);
   MPI_Barrier(rn_node_comm(node));
-  number[rn_node_place(node)] = 1 + rn_world_rank(world);
+  number[rn_node_index(node)] = 1 + rn_world_rank(world);
   MPI_Barrier(rn_node_comm(node));
   int ranks = 0, seen = 0;
   for (int i = 0; i < 1000; i++) seen += number[i] != 0;
   MPI_Comm_size(rn_node_comm(node), &ranks);
   CHECK_EQUAL(seen, ranks);
   CHECK_EQUAL(ranks, rn_node_size(node));
-  rn_shared_destroy(&shared);
+  rn_shared_array_destroy(&shared);
 }
 
 static void all_have_every_share(const rn_world *world, const rn_grid *grid, const rn_node *node,
                                  int64_t total) {
-  rn_shares shares = make_shares(rn_grid_replica_size(grid), total);
+  rn_optimizer_shards shares = make_shares(rn_grid_replica_size(grid), total);
   const int replica = rn_grid_replica(grid);
-  rn_shared *shared = NULL;
-  rn_gather *gather = NULL;
+  rn_shared_array *shared = NULL;
+  rn_all_gather *all_gather = NULL;
   const size_t bytes = (size_t)total * sizeof(float);
-  CHECK_OK(&err, rn_shared_create(&err, world, node, "values", bytes, &shared));
-  float *values = rn_shared_memory(shared);
-  CHECK_OK(&err,
-           rn_gather_create(&err, world, grid, node, &shares, values, sizeof *values, &gather));
+  CHECK_OK(&err, rn_shared_array_create(&err, world, node, "values", bytes, &shared));
+  float *values = rn_shared_array_memory(shared);
+  CHECK_OK(&err, rn_all_gather_create(&err, world, grid, node, &shares, values, sizeof *values,
+                                      &all_gather));
   for (int round = 0; round < ROUNDS; round++) {
     write_own(&shares, replica, round, values);
-    CHECK_OK(&err, rn_gather_start(&err, gather));
+    CHECK_OK(&err, rn_all_gather_start(&err, all_gather));
     for (int p = 0; p < BUCKETS && round % 2 == 0; p++) {
-      CHECK_OK(&err, rn_gather_wait(&err, gather, p));
-      CHECK_EQUAL(wrong_in(rn_shares_bucket(&shares, p), round, values), 0);
+      CHECK_OK(&err, rn_all_gather_wait(&err, all_gather, p));
+      CHECK_EQUAL(wrong_in(rn_optimizer_shards_bucket(&shares, p), round, values), 0);
     }
-    CHECK_OK(&err, rn_gather_finish(&err, gather));
+    CHECK_OK(&err, rn_all_gather_finish(&err, all_gather));
     CHECK_EQUAL(wrong_in((rn_range){0, total}, round, values), 0);
     MPI_Barrier(rn_grid_replica_comm(grid)); /* as a step's sums: nobody reads any more */
   }
-  rn_gather_destroy(&gather);
-  rn_shared_destroy(&shared);
+  rn_all_gather_destroy(&all_gather);
+  rn_shared_array_destroy(&shared);
   free(shares.edge);
 }
 
@@ -114,8 +115,8 @@ static void walk_nodes(rn_world *world, int pipeline) {
     all_have_every_share(world, grid, node, 100003);
     if (most == 2) all_have_every_share(world, grid, node, 9 << 20);
     const bool shares = rn_node_fullest(node) > 1;
-    CHECK_OK(&err, rn_shared_check_room(&err, world, node, 1000));
-    const rn_status room = rn_shared_check_room(&err, world, node, (size_t)1 << 60);
+    CHECK_OK(&err, rn_shared_array_check_space(&err, world, node, 1000));
+    const rn_status room = rn_shared_array_check_space(&err, world, node, (size_t)1 << 60);
     if (shares) CHECK_FAILS(&err, RN_ERR_MEMORY, "/dev/shm", room);
     if (!shares) CHECK_OK(&err, room);
     rn_node_destroy(&node);

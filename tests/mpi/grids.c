@@ -13,12 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "data/build.h"
-#include "proto/options.h"
+#include "data/text/build.h"
+#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/sets.h"
 #include "tests/support/temp.h"
-#include "trainer/step.h"
+#include "trainer/run/step.h"
 
 enum { LAYERS = 6, BATCH = 24, TOKENS = 40, STEPS = 20, THIN_STEPS = 3 };
 
@@ -141,7 +141,7 @@ static void a_token_changes_only_what_follows(rn_world *part, const grid_case *c
 /* This rank's part of every tensor's gradient against one rank's, by the norm of the whole. */
 static bool gradients_agree(const rn_run *run, const reference *r) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
-  const rn_ownership *own = &run->ownership;
+  const rn_shard_table *own = &run->shard_table;
   bool agree = true;
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i], *whole = rn_param_find(r->table, p->name);

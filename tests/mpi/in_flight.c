@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "comm/chain.h"
-#include "comm/fold.h"
-#include "comm/grid.h"
-#include "comm/hand_over.h"
+#include "comm/scan/ordered_scan.h"
+#include "comm/scan/scan.h"
+#include "comm/scan/wraparound_send.h"
+#include "comm/world/grid.h"
 #include "tests/support/check.h"
 
 /* A state of 512 KiB: libraries send messages above some 4 to 64 KiB from the sender's memory. */
@@ -50,52 +50,52 @@ static int last_before(rn_scan_direction d, int rank, int size) {
 static void states_of_a_scan_stay(const rn_grid *grid, rn_scan_algorithm algorithm, int rank,
                                   int size) {
   static const double decay[HEADS] = {0, 0};
-  rn_chain *chain = NULL;
-  const rn_chain_shape shape = {HEADS, MATRIX, LAYERS, 1, 0};
-  if (!CHECK_OK(&err, rn_chain_create(&err, grid, algorithm, shape, &chain))) return;
-  rn_scan_port *port = rn_chain_port(chain);
+  rn_scan *scan = NULL;
+  const rn_scan_shape shape = {HEADS, MATRIX, LAYERS, 1, 0};
+  if (!CHECK_OK(&err, rn_scan_create(&err, grid, algorithm, shape, &scan))) return;
+  rn_scan_port *port = rn_scan_port_of(scan);
   for (int round = 0; round < 2 * size; round++) {
     const rn_scan_direction d = round < size ? RN_SCAN_FORWARD : RN_SCAN_REVERSE;
     be_late(rank, round, size);
-    for (int scan = 0; scan < SCANS; scan++) {
-      for (int64_t i = 0; i < TOTAL; i++) own[i] = number(scan, rank, i);
-      CHECK_OK(&err, port->begin(port->self, &err, d, scan % LAYERS, HEADS, MATRIX, decay, own));
+    for (int index = 0; index < SCANS; index++) {
+      for (int64_t i = 0; i < TOTAL; i++) own[i] = number(index, rank, i);
+      CHECK_OK(&err, port->begin(port->self, &err, d, index % LAYERS, HEADS, MATRIX, decay, own));
       CHECK_OK(&err, port->end(port->self, &err, got));
-      CHECK_EQUAL(not_the_sum(got, scan, first_before(d, rank), last_before(d, rank, size)), 0);
+      CHECK_EQUAL(not_the_sum(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
     }
   }
-  rn_chain_destroy(&chain);
+  rn_scan_destroy(&scan);
 }
 
 static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int size) {
   static float after[TOTAL];
-  rn_fold *fold = NULL;
-  if (!CHECK_OK(&err, rn_fold_create(&err, grid, LAYERS, HEADS, MATRIX, &fold))) return;
-  rn_scan_port *port = rn_fold_port(fold, 0, 1);
+  rn_ordered_scan *fold = NULL;
+  if (!CHECK_OK(&err, rn_ordered_scan_create(&err, grid, LAYERS, HEADS, MATRIX, &fold))) return;
+  rn_scan_port *port = rn_ordered_scan_port_of(fold, 0, 1);
   for (int round = 0; round < 2 * size; round++) {
     const rn_scan_direction d = round < size ? RN_SCAN_FORWARD : RN_SCAN_REVERSE;
     be_late(rank, round, size);
-    for (int scan = 0; scan < SCANS; scan++) {
+    for (int index = 0; index < SCANS; index++) {
       CHECK_OK(&err, port->begin(port->self, &err, d, 0, HEADS, MATRIX, NULL, NULL));
       CHECK_OK(&err, port->end(port->self, &err, got));
-      CHECK_EQUAL(not_the_sum(got, scan, first_before(d, rank), last_before(d, rank, size)), 0);
-      for (int64_t i = 0; i < TOTAL; i++) after[i] = got[i] + number(scan, rank, i);
+      CHECK_EQUAL(not_the_sum(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
+      for (int64_t i = 0; i < TOTAL; i++) after[i] = got[i] + number(index, rank, i);
       CHECK_OK(&err, port->pass(port->self, &err, after));
       for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* is free again */
     }
   }
-  rn_fold_destroy(&fold);
+  rn_ordered_scan_destroy(&fold);
 }
 
 /* The state behind the last rank goes to the first, from memory that is then written again. */
 static void a_handed_over_state_stays(const rn_grid *grid, int rank, int size) {
   for (int round = 0; round < size; round++) {
     be_late(rank, round, size);
-    for (int scan = 0; scan < SCANS; scan++) {
-      for (int64_t i = 0; i < TOTAL; i++) own[i] = number(scan, rank, i);
-      CHECK_OK(&err, rn_hand_over(&err, grid, TOTAL, own, got));
+    for (int index = 0; index < SCANS; index++) {
+      for (int64_t i = 0; i < TOTAL; i++) own[i] = number(index, rank, i);
+      CHECK_OK(&err, rn_wraparound_send(&err, grid, TOTAL, own, got));
       for (int64_t i = 0; i < TOTAL; i++) own[i] = NAN;
-      if (rank == 0) CHECK_EQUAL(not_the_sum(got, scan, size - 1, size), 0);
+      if (rank == 0) CHECK_EQUAL(not_the_sum(got, index, size - 1, size), 0);
     }
   }
 }
@@ -107,7 +107,7 @@ int main(int argc, char **argv) {
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   const int size = rn_world_size(world), rank = rn_world_rank(world);
   CHECK_OK(&err, rn_grid_create(&err, world, 1, 1, size, &grid));
-  for (int a = RN_SCAN_CHAIN; a <= RN_SCAN_EXSCAN; a++) {
+  for (int a = RN_SCAN_PIPELINED; a <= RN_SCAN_EXSCAN; a++) {
     states_of_a_scan_stay(grid, (rn_scan_algorithm)a, rank, size);
   }
   states_of_the_ordered_scan_stay(grid, rank, size);

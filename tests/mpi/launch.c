@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "comm/mpi_check.h"
-#include "comm/world.h"
+#include "comm/world/mpi_check.h"
+#include "comm/world/world.h"
 #include "tests/support/check.h"
 
 static rn_err err;

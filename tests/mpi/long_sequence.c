@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/options.h"
+#include "proto/options/options.h"
 #include "tests/support/check.h"
-#include "trainer/step.h"
+#include "trainer/run/step.h"
 
 static rn_err err;
 
@@ -56,8 +56,8 @@ static void compare(const rn_run *run, const float *whole) {
     for (int64_t j = p->offset; j < p->offset + p->rows * p->cols; j++) {
       norm += (double)whole[j] * (double)whole[j];
     }
-    for (int k = 0; k < run->ownership.pieces; k++) {
-      const rn_piece *piece = &run->ownership.piece[k];
+    for (int k = 0; k < run->shard_table.pieces; k++) {
+      const rn_shard_piece *piece = &run->shard_table.piece[k];
       if (piece->param != p) continue;
       for (int64_t j = piece->range.begin; j < piece->range.end; j++) {
         const float mine = run->own_gradient[piece->at + j - piece->range.begin];

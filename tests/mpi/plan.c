@@ -3,12 +3,12 @@
  * its widths scaled, and for a small one, which is measured as it is. What was measured is told.
  */
 #include "tests/support/check.h"
-#include "trainer/plan_time.h"
+#include "trainer/estimate/plan_time.h"
 
 #include <string.h>
 
-#include "model/kernel/products.h"
-#include "proto/options.h"
+#include "model/kernel/gemm.h"
+#include "proto/options/options.h"
 
 static rn_err err;
 
@@ -20,7 +20,8 @@ static void sample_of(rn_world *world, const char *const *keys, int count, rn_pl
   const rn_machine machine = {.cores = 2, .ranks = 2, .threads = 1};
   const char *lack = NULL;
   CHECK_OK(&err, rn_options_load(&err, NULL, keys, count, &config));
-  CHECK_OK(&err, rn_products_use(&err, config->model->products, config->train->precision, &lack));
+  CHECK_OK(&err,
+           rn_gemm_backend_use(&err, config->model->products, config->train->precision, &lack));
   CHECK_OK(&err, rn_spec_from_config(&err, config, 0, &spec));
   CHECK_OK(&err, rn_plan_create_any(&err, config, &spec, 64, machine, &plan));
   CHECK_OK(&err, rn_plan_sample_take(&err, config, world, &plan, &spec, out));

@@ -1,18 +1,18 @@
 /* A profiled run computes what any run computes; in its trace the spans of each rank lie inside
  * each other, every unit of every traced step is there, and parts are no longer than the whole.
  * A pipeline whose tasks all take one second is as idle as its schedule's formula says. */
-#include "trainer/profile.h"
+#include "trainer/profile/profile.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/log.h"
-#include "proto/options.h"
-#include "proto/span.h"
+#include "proto/base/log.h"
+#include "proto/base/span.h"
+#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
-#include "trainer/step.h"
+#include "trainer/run/step.h"
 
 enum { STEPS = 12, SEQUENCES = 3, SEGMENTS = 2, DEPTH = 16 };
 

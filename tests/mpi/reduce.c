@@ -1,9 +1,9 @@
 /* Sums over replicas are those of rank order, bit for bit, whatever order buckets start in. */
 #include <stdlib.h>
 
-#include "comm/reduce.h"
-#include "proto/cut.h"
-#include "proto/random.h"
+#include "comm/optimizer/reduce_scatter.h"
+#include "proto/base/random.h"
+#include "proto/base/range.h"
 #include "tests/support/check.h"
 
 enum { BUCKETS = 7 };
@@ -22,8 +22,8 @@ static float sum_in_order(int size, int64_t index) {
 }
 
 /* Buckets and shares that are not even, some empty. */
-static rn_shares make_shares(int size, int64_t total) {
-  rn_shares s = {BUCKETS, size, calloc(BUCKETS * ((size_t)size + 1), sizeof(int64_t))};
+static rn_optimizer_shards make_shares(int size, int64_t total) {
+  rn_optimizer_shards s = {BUCKETS, size, calloc(BUCKETS * ((size_t)size + 1), sizeof(int64_t))};
   for (int b = 0; b < BUCKETS; b++) {
     const rn_range bucket = {total * b * b / (BUCKETS * BUCKETS),
                              total * (b + 1) * (b + 1) / (BUCKETS * BUCKETS)};
@@ -37,32 +37,33 @@ static rn_shares make_shares(int size, int64_t total) {
 
 /* Two rounds, in which buckets start in different orders; work between the starts is as it comes.
  */
-static void sum_twice(rn_reducer *reducer) {
+static void sum_twice(rn_reduce_scatter *reduce_scatter) {
   for (int round = 0; round < 2; round++) {
     for (int b = 0; b < BUCKETS; b++) {
-      CHECK_OK(&err, rn_reduce_start(&err, reducer, round == 0 ? BUCKETS - 1 - b : b));
+      CHECK_OK(&err,
+               rn_reduce_scatter_start(&err, reduce_scatter, round == 0 ? BUCKETS - 1 - b : b));
     }
-    CHECK_OK(&err, rn_reduce_finish(&err, reducer));
+    CHECK_OK(&err, rn_reduce_scatter_finish(&err, reduce_scatter));
   }
 }
 
 static void sums_are_in_rank_order(const rn_world *world, const rn_grid *grid, int rank, int size,
                                    int64_t total) {
-  rn_shares shares = make_shares(size, total);
-  rn_reducer *reducer = NULL;
+  rn_optimizer_shards shares = make_shares(size, total);
+  rn_reduce_scatter *reduce_scatter = NULL;
   float *gradient = calloc((size_t)total, sizeof *gradient);
   float *own = calloc((size_t)total, sizeof *own);
   int64_t at = 0, wrong = 0;
   for (int64_t i = 0; i < total; i++) gradient[i] = value(rank, i);
-  CHECK_OK(&err,
-           rn_reducer_create(&err, world, grid, &shares, RN_REDUCE_FLOAT, gradient, own, &reducer));
-  sum_twice(reducer);
+  CHECK_OK(&err, rn_reduce_scatter_create(&err, world, grid, &shares, RN_REDUCE_FLOAT, gradient,
+                                          own, &reduce_scatter));
+  sum_twice(reduce_scatter);
   for (int b = 0; b < BUCKETS; b++) {
-    const rn_range mine = rn_shares_of(&shares, b, rank);
+    const rn_range mine = rn_optimizer_shards_of(&shares, b, rank);
     for (int64_t i = mine.begin; i < mine.end; i++) wrong += own[at++] != sum_in_order(size, i);
   }
   CHECK_EQUAL(wrong, 0);
-  rn_reducer_destroy(&reducer);
+  rn_reduce_scatter_destroy(&reduce_scatter);
   free(shares.edge);
   free(gradient);
   free(own);
@@ -70,23 +71,23 @@ static void sums_are_in_rank_order(const rn_world *world, const rn_grid *grid, i
 
 static void exact_sums_are_of_all_ranks(const rn_world *world, const rn_grid *grid, int rank,
                                         int size, int64_t total) {
-  rn_shares shares = make_shares(size, total);
-  rn_reducer *reducer = NULL;
+  rn_optimizer_shards shares = make_shares(size, total);
+  rn_reduce_scatter *reduce_scatter = NULL;
   int64_t *gradient = calloc((size_t)total, sizeof *gradient);
   int64_t *own = calloc((size_t)total, sizeof *own);
   int64_t at = 0, wrong = 0;
   for (int64_t i = 0; i < total; i++) gradient[i] = ((int64_t)1 << 52) * (rank + 1) + i;
-  CHECK_OK(&err,
-           rn_reducer_create(&err, world, grid, &shares, RN_REDUCE_EXACT, gradient, own, &reducer));
-  sum_twice(reducer);
+  CHECK_OK(&err, rn_reduce_scatter_create(&err, world, grid, &shares, RN_REDUCE_EXACT, gradient,
+                                          own, &reduce_scatter));
+  sum_twice(reduce_scatter);
   for (int b = 0; b < BUCKETS; b++) {
-    const rn_range mine = rn_shares_of(&shares, b, rank);
+    const rn_range mine = rn_optimizer_shards_of(&shares, b, rank);
     for (int64_t i = mine.begin; i < mine.end; i++) {
       wrong += own[at++] != ((int64_t)1 << 52) * size * (size + 1) / 2 + size * i;
     }
   }
   CHECK_EQUAL(wrong, 0);
-  rn_reducer_destroy(&reducer);
+  rn_reduce_scatter_destroy(&reduce_scatter);
   free(shares.edge);
   free(gradient);
   free(own);
@@ -94,15 +95,15 @@ static void exact_sums_are_of_all_ranks(const rn_world *world, const rn_grid *gr
 
 /* What a rank sums alone is its gradient, where it lies. */
 static void alone_nothing_moves(const rn_world *world, const rn_grid *grid) {
-  rn_shares shares = make_shares(1, 1000);
-  rn_reducer *reducer = NULL;
+  rn_optimizer_shards shares = make_shares(1, 1000);
+  rn_reduce_scatter *reduce_scatter = NULL;
   float gradient[1000];
   for (int i = 0; i < 1000; i++) gradient[i] = (float)i;
-  CHECK_OK(&err, rn_reducer_create(&err, world, grid, &shares, RN_REDUCE_FLOAT, gradient, gradient,
-                                   &reducer));
-  sum_twice(reducer);
+  CHECK_OK(&err, rn_reduce_scatter_create(&err, world, grid, &shares, RN_REDUCE_FLOAT, gradient,
+                                          gradient, &reduce_scatter));
+  sum_twice(reduce_scatter);
   for (int i = 0; i < 1000; i++) CHECK(gradient[i] == (float)i);
-  rn_reducer_destroy(&reducer);
+  rn_reduce_scatter_destroy(&reduce_scatter);
   free(shares.edge);
 }
 
@@ -110,7 +111,7 @@ static void joined_doubles_are_the_bits_of_their_owners(const rn_grid *grid, int
   enum { EACH = 5 };
   double *values = calloc((size_t)size * EACH, sizeof *values);
   for (int i = 0; i < EACH; i++) values[i * size + rank] = (double)value(rank, i);
-  CHECK_OK(&err, rn_join_doubles(&err, grid, values, (int64_t)size * EACH));
+  CHECK_OK(&err, rn_gather_ordered(&err, grid, values, (int64_t)size * EACH));
   for (int i = 0; i < size * EACH; i++) CHECK(values[i] == (double)value(i % size, i / size));
   free(values);
 }

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/options.h"
+#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/sets.h"
-#include "trainer/step.h"
+#include "trainer/run/step.h"
 
 enum { STEPS = 2, RANKS = 4 };
 
@@ -22,7 +22,7 @@ static const char *products;
 
 /* What is trained. */
 typedef struct task {
-  bool exact, tied, half;
+  bool exact, tied, bf16;
 } task;
 
 typedef struct layout {
@@ -49,7 +49,7 @@ static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
            "model.products=%s train.precision=%s parallel.data=%d parallel.pipeline=%d "
            "parallel.sequence=%d parallel.segments=%d parallel.microbatch=%d parallel.threads=%d",
            t->exact ? "true" : "false", t->tied ? "true" : "false", products,
-           t->half ? "bf16" : "fp32", l->data, l->pipeline, l->sequence, l->segments, l->microbatch,
+           t->bf16 ? "bf16" : "fp32", l->data, l->pipeline, l->sequence, l->segments, l->microbatch,
            l->threads);
   for (char *word = strtok(keys, " "); word != NULL; word = strtok(NULL, " ")) key[count++] = word;
   return rn_options_load(&err, NULL, key, count, config);
@@ -59,7 +59,7 @@ static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
 static bool train(rn_world *world, const task *t, Retnet__Config *config, rn_run *run,
                   double *told) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
-  CHECK((run->sink.exact != NULL) == t->exact);
+  CHECK((run->accumulator.exact != NULL) == t->exact);
   for (int k = 0; k < STEPS; k++) {
     rn_step_result result = {0};
     CHECK_OK(&err, rn_step(&err, run, &result));
@@ -67,7 +67,7 @@ static bool train(rn_world *world, const task *t, Retnet__Config *config, rn_run
     told[2 * k] = result.loss;
     told[2 * k + 1] = result.grad_norm;
   }
-  return CHECK_OK(&err, rn_gather_finish(&err, run->weights.gather));
+  return CHECK_OK(&err, rn_all_gather_finish(&err, run->weights.all_gather));
 }
 
 static float *copy_of(const float *values, int64_t count) {
@@ -109,8 +109,8 @@ static bool has_bits_of(const rn_run *run, const reference *r) {
     const size_t bytes = (size_t)(p->rows * p->cols) * sizeof(float);
     same = same && memcmp(run->params + p->offset, r->params + at, bytes) == 0;
   }
-  for (int k = 0; k < run->ownership.pieces; k++) {
-    const rn_piece *piece = &run->ownership.piece[k];
+  for (int k = 0; k < run->shard_table.pieces; k++) {
+    const rn_shard_piece *piece = &run->shard_table.piece[k];
     const int64_t at = rn_param_find(r->table, piece->param->name)->offset + piece->range.begin -
                        piece->param->offset;
     const size_t bytes = (size_t)rn_range_count(piece->range) * sizeof(float);
@@ -133,7 +133,7 @@ static void compare(rn_world *part, const task *t, const layout *l, const refere
               "  in data %d pipeline %d sequence %d segments %d microbatch %d threads %d, "
               "reproducible %d tied %d bf16 %d\n",
               l->data, l->pipeline, l->sequence, l->segments, l->microbatch, l->threads, t->exact,
-              t->tied, t->half);
+              t->tied, t->bf16);
     }
     rn_run_destroy(&run);
   }
@@ -160,14 +160,14 @@ static void walk(rn_world *world, const task *t, const layout *layouts, int coun
   free_reference(&r);
 }
 
-static void walk_all(rn_world *world, bool half) {
+static void walk_all(rn_world *world, bool bf16) {
   static const layout exact[] = {{1, 1, 4, 1, 6, 1}, {4, 1, 1, 1, 1, 1}, {2, 1, 2, 2, 2, 1},
                                  {1, 2, 2, 2, 1, 1}, {1, 3, 1, 2, 3, 1}, {1, 1, 3, 1, 4, 2},
                                  {1, 1, 1, 3, 5, 2}};
   static const layout plain[] = {{1, 1, 4, 1, 6, 1}, {4, 1, 1, 1, 1, 1}};
   const int exacts = sizeof exact / sizeof exact[0], plains = sizeof plain / sizeof plain[0];
-  if (half) {
-    walk(world, &(task){.exact = true, .tied = true, .half = true}, exact, exacts);
+  if (bf16) {
+    walk(world, &(task){.exact = true, .tied = true, .bf16 = true}, exact, exacts);
     return;
   }
   walk(world, &(task){.exact = true}, exact, exacts);
@@ -177,13 +177,13 @@ static void walk_all(rn_world *world, bool half) {
 
 int main(int argc, char **argv) {
   rn_world *world = NULL;
-  const bool half = argc > 1; /* bf16: that alone, skipped where there is no such thing */
+  const bool bf16 = argc > 1; /* bf16: that alone, skipped where there is no such thing */
   test_use_sets();
-  if (half) test_use_bf16();
+  if (bf16) test_use_bf16();
   products = test_products_key();
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
-  if (CHECK_EQUAL(rn_world_size(world), RANKS)) walk_all(world, half);
+  if (CHECK_EQUAL(rn_world_size(world), RANKS)) walk_all(world, bf16);
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
   const int result = check_result();

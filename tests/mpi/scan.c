@@ -9,10 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "comm/chain.h"
-#include "comm/grid.h"
-#include "comm/scan.h"
-#include "proto/random.h"
+#include "comm/scan/scan.h"
+#include "comm/scan/scan_internal.h"
+#include "comm/world/grid.h"
+#include "proto/base/random.h"
 #include "tests/support/check.h"
 
 static rn_err err;
@@ -23,7 +23,7 @@ static uint64_t bits;          /* of all that scans have given so far */
 typedef struct stage_case {
   int sequences, bands, layers, heads, ahead;
   int64_t matrix;
-  bool carried;   /* a state comes from outside, and the one behind is kept */
+  bool streams;   /* a state comes from outside, and the one behind is kept */
   double epsilon; /* factors below it count as 0 */
 } stage_case;
 
@@ -60,7 +60,7 @@ static int heads_of(const stage_case *c, int sequence) {
 
 /* Piece -1 is what a sequence starts from, where it is carried on. */
 static double start_of(const stage_case *c, place at, int64_t index) {
-  return c->carried && at.direction == RN_SCAN_FORWARD ? number(at, -1, index) : 0;
+  return c->streams && at.direction == RN_SCAN_FORWARD ? number(at, -1, index) : 0;
 }
 
 /* What lies before piece `mine`, or behind all, if it is the number of pieces. */
@@ -98,22 +98,22 @@ static void note_bits(const float *values, int64_t count) {
   }
 }
 
-static void one_scan(const stage_case *c, rn_chain *chain, place at, int size, int rank) {
+static void one_scan(const stage_case *c, rn_scan *scan, place at, int size, int rank) {
   const int n = heads_of(c, at.sequence), piece = at.band * size + rank;
   const int64_t total = n * c->matrix;
   double *decay = calloc((size_t)n, sizeof *decay);
   float *own = calloc((size_t)total, sizeof *own), *got = calloc((size_t)total, sizeof *got),
         *want = calloc((size_t)total, sizeof *want);
   const rn_random_key key = key_of(at, piece);
-  rn_scan_port *port = rn_chain_port(chain);
+  rn_scan_port *port = rn_scan_port_of(scan);
   for (int h = 0; h < n; h++) decay[h] = log_decay(at, piece, h);
   for (int64_t i = 0; i < total; i++) own[i] = (float)drawn(key, i);
-  rn_comm_thread_lend(thread);
+  rn_comm_thread_release(thread);
   CHECK_OK(&err, port->begin(port->self, &err, at.direction, at.layer, n, c->matrix, decay, own));
   if (thread != NULL && (at.layer + rank) % 3 == 0) compute();
   for (int i = 0; i < (at.layer + rank) % 4; i++) port->poll(port->self);
   CHECK_OK(&err, port->end(port->self, &err, got));
-  (void)rn_comm_thread_take_back(thread);
+  (void)rn_comm_thread_acquire(thread);
   note_bits(got, total);
   serial(c, at, size, piece, want);
   double scale = 0;
@@ -158,20 +158,20 @@ static void check_final(const stage_case *c, int sequence, int size, const float
   free(want);
 }
 
-static void one_unit(const stage_case *c, rn_chain *chain, rn_scan_direction direction, int unit,
+static void one_unit(const stage_case *c, rn_scan *scan, rn_scan_direction direction, int unit,
                      int size, int rank) {
   const int k = unit % c->bands;
   const bool forward = direction == RN_SCAN_FORWARD;
   place at = {direction, unit / c->bands, forward ? k : c->bands - 1 - k, 0};
-  const bool carried = c->carried && forward;
-  ends e = carried ? make_ends(c, at.sequence) : (ends){0};
-  rn_chain_unit(chain, at.band, c->bands);
-  rn_chain_carry(chain, e.initial, e.final);
+  const bool streams = c->streams && forward;
+  ends e = streams ? make_ends(c, at.sequence) : (ends){0};
+  rn_scan_set_segment(scan, at.band, c->bands);
+  rn_scan_set_boundary(scan, e.initial, e.final);
   for (int l = 0; l < c->layers; l++) {
     at.layer = forward ? l : c->layers - 1 - l;
-    one_scan(c, chain, at, size, rank);
+    one_scan(c, scan, at, size, rank);
   }
-  if (carried && rank == size - 1 && at.band == c->bands - 1) {
+  if (streams && rank == size - 1 && at.band == c->bands - 1) {
     check_final(c, at.sequence, size, e.final);
   }
   free(e.initial);
@@ -181,21 +181,21 @@ static void one_unit(const stage_case *c, rn_chain *chain, rn_scan_direction dir
 /* Forward runs `ahead` units ahead of backward, as it does on an early stage of a pipeline. */
 static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algorithm algorithm,
                                              stage_case c, int size, int rank) {
-  const rn_chain_shape shape = {c.heads, c.matrix, c.layers, c.bands, c.epsilon};
+  const rn_scan_shape shape = {c.heads, c.matrix, c.layers, c.bands, c.epsilon};
   const int units = c.sequences * c.bands;
-  rn_chain *chain = NULL;
-  CHECK_OK(&err, rn_chain_create(&err, grid, algorithm, shape, &chain));
-  rn_chain_use_thread(chain, thread);
+  rn_scan *scan = NULL;
+  CHECK_OK(&err, rn_scan_create(&err, grid, algorithm, shape, &scan));
+  rn_scan_use_thread(scan, thread);
   for (int f = 0, b = 0; b < units;) {
     const bool whole = f >= (b / c.bands + 1) * c.bands;
     if (f < units && (!whole || f - b < c.ahead)) {
-      one_unit(&c, chain, RN_SCAN_FORWARD, f++, size, rank);
+      one_unit(&c, scan, RN_SCAN_FORWARD, f++, size, rank);
     } else {
-      one_unit(&c, chain, RN_SCAN_REVERSE, b++, size, rank);
+      one_unit(&c, scan, RN_SCAN_REVERSE, b++, size, rank);
     }
   }
-  CHECK(size == 1 || rn_chain_bytes_sent(chain) > 0);
-  rn_chain_destroy(&chain);
+  CHECK(size == 1 || rn_scan_bytes_sent(scan) > 0);
+  rn_scan_destroy(&scan);
 }
 
 /* `without`: the bits of the same scans where the main thread polls. */
@@ -203,7 +203,7 @@ static void a_thread_changes_no_bits(const rn_world *world, const rn_grid *grid,
                                      int size, int rank, uint64_t without) {
   if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread))) return;
   bits = 0;
-  scans_of_a_stage_are_serial_ones(grid, RN_SCAN_CHAIN, c, size, rank);
+  scans_of_a_stage_are_serial_ones(grid, RN_SCAN_PIPELINED, c, size, rank);
   rn_comm_thread_stop(&thread);
   CHECK(bits == without);
 }
@@ -214,21 +214,21 @@ static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algo
   enum { N = 3, M = 9001 };
   static float own[N * M], got[N * M];
   double decay[N];
-  rn_chain *chain = NULL;
-  CHECK_OK(&err, rn_chain_create(&err, grid, algorithm, (rn_chain_shape){N, M, 1, 1, 0}, &chain));
-  rn_scan_port *port = rn_chain_port(chain);
+  rn_scan *scan = NULL;
+  CHECK_OK(&err, rn_scan_create(&err, grid, algorithm, (rn_scan_shape){N, M, 1, 1, 0}, &scan));
+  rn_scan_port *port = rn_scan_port_of(scan);
   for (int h = 0; h < N; h++) decay[h] = -INFINITY;
   for (int i = 0; i < N * M; i++) own[i] = rank == 0 ? (i % 2 ? NAN : INFINITY) : (float)rank;
   CHECK_OK(&err, port->begin(port->self, &err, RN_SCAN_FORWARD, 0, N, M, decay, own));
-  if (algorithm == RN_SCAN_CHAIN && rank < size - 1) {
-    CHECK_EQUAL(rn_chain_bytes_sent(chain), sizeof own);
+  if (algorithm == RN_SCAN_PIPELINED && rank < size - 1) {
+    CHECK_EQUAL(rn_scan_bytes_sent(scan), sizeof own);
   }
   for (int i = 0; i < polls; i++) port->poll(port->self);
   CHECK_OK(&err, port->end(port->self, &err, got));
   int wrong = 0;
   for (int i = 0; rank != 1 && i < N * M; i++) wrong += got[i] != (float)(rank == 0 ? 0 : rank - 1);
   CHECK_EQUAL(wrong, 0);
-  rn_chain_destroy(&chain);
+  rn_scan_destroy(&scan);
 }
 
 /* What a float holds as a normal number is passed on. */
@@ -238,15 +238,15 @@ static void only_what_is_no_normal_number_is_forgotten(void) {
 }
 
 static void a_state_too_large_for_a_message_is_refused(const rn_grid *grid) {
-  rn_chain *chain = NULL;
+  rn_scan *scan = NULL;
   const int64_t large = (int64_t)1 << 31;
-  CHECK_FAILS(&err, RN_ERR_USAGE, "doubling|chain",
-              rn_chain_create(&err, grid, RN_SCAN_DOUBLING, (rn_chain_shape){2, large / 2, 1, 1, 0},
-                              &chain));
+  CHECK_FAILS(
+      &err, RN_ERR_USAGE, "doubling|chain",
+      rn_scan_create(&err, grid, RN_SCAN_DOUBLING, (rn_scan_shape){2, large / 2, 1, 1, 0}, &scan));
   CHECK_FAILS(
       &err, RN_ERR_USAGE, "exscan|chain",
-      rn_chain_create(&err, grid, RN_SCAN_EXSCAN, (rn_chain_shape){1, large / 4, 1, 1, 0}, &chain));
-  CHECK(chain == NULL);
+      rn_scan_create(&err, grid, RN_SCAN_EXSCAN, (rn_scan_shape){1, large / 4, 1, 1, 0}, &scan));
+  CHECK(scan == NULL);
 }
 
 int main(int argc, char **argv) {
@@ -261,14 +261,14 @@ int main(int argc, char **argv) {
        .heads = 5,
        .ahead = 2,
        .matrix = 8,
-       .carried = true},
+       .streams = true},
       {.sequences = 3,
        .bands = 3,
        .layers = 2,
        .heads = 3,
        .ahead = 5,
        .matrix = 9,
-       .carried = true},
+       .streams = true},
       {.sequences = 2,
        .bands = 2,
        .layers = 2,
@@ -284,12 +284,12 @@ int main(int argc, char **argv) {
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   const int size = rn_world_size(world), rank = rn_world_rank(world);
   CHECK_OK(&err, rn_grid_create(&err, world, 1, 1, size, &grid));
-  for (int a = RN_SCAN_CHAIN; a <= RN_SCAN_EXSCAN; a++) {
+  for (int a = RN_SCAN_PIPELINED; a <= RN_SCAN_EXSCAN; a++) {
     const rn_scan_algorithm algorithm = (rn_scan_algorithm)a;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
       bits = 0;
       scans_of_a_stage_are_serial_ones(grid, algorithm, cases[i], size, rank);
-      if (a == RN_SCAN_CHAIN && cases[i].bands == 2) {
+      if (a == RN_SCAN_PIPELINED && cases[i].bands == 2) {
         a_thread_changes_no_bits(world, grid, cases[i], size, rank, bits);
       }
     }

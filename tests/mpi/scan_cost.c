@@ -1,5 +1,5 @@
 /* The cost model of the scan gives the figures that are known for a usual cluster. */
-#include "comm/scan_cost.h"
+#include "comm/scan/scan_cost.h"
 #include "tests/support/check.h"
 
 /* 12.5 GB/s, 2 us a message, 10 GB/s of combining; states of 8 heads of 256 x 512. */
@@ -15,13 +15,13 @@ static void known_figures_come_out(void) {
   CHECK_NEAR(ms(RN_SCAN_EXSCAN, 8), 4.9, 0.01);
   CHECK_NEAR(ms(RN_SCAN_EXSCAN, 64), 47.3, 0.01);
   CHECK_NEAR(ms(RN_SCAN_EXSCAN, 512), 386, 0.01);
-  CHECK_NEAR(ms(RN_SCAN_CHAIN, 8), 0.96, 0.05);
-  CHECK_NEAR(ms(RN_SCAN_CHAIN, 64), 1.5, 0.05);
-  CHECK_NEAR(ms(RN_SCAN_CHAIN, 512), 3.5, 0.05);
+  CHECK_NEAR(ms(RN_SCAN_PIPELINED, 8), 0.96, 0.05);
+  CHECK_NEAR(ms(RN_SCAN_PIPELINED, 64), 1.5, 0.05);
+  CHECK_NEAR(ms(RN_SCAN_PIPELINED, 512), 3.5, 0.05);
 }
 
 static void one_rank_waits_for_nobody(void) {
-  for (int a = RN_SCAN_CHAIN; a <= RN_SCAN_EXSCAN; a++) CHECK(ms((rn_scan_algorithm)a, 1) == 0);
+  for (int a = RN_SCAN_PIPELINED; a <= RN_SCAN_EXSCAN; a++) CHECK(ms((rn_scan_algorithm)a, 1) == 0);
 }
 
 /* No power of two near it is cheaper than the chosen block by more than rounding to one costs. */
@@ -29,11 +29,10 @@ static void the_block_is_a_good_one(void) {
   for (int ranks = 2; ranks <= 512; ranks *= 4) {
     for (int64_t bytes = 1024; bytes <= 1 << 24; bytes *= 4) {
       const int64_t chosen = rn_scan_cost_block(cluster, ranks, bytes);
-      const double s = rn_scan_cost_s(cluster, RN_SCAN_CHAIN, ranks, bytes, chosen);
-      CHECK(chosen >= RN_SCAN_LEAST_BLOCK && chosen <= RN_SCAN_LARGEST_BLOCK);
-      for (int64_t other = RN_SCAN_LEAST_BLOCK; ranks > 2 && other <= RN_SCAN_LARGEST_BLOCK;
-           other *= 2) {
-        CHECK(s <= 1.1 * rn_scan_cost_s(cluster, RN_SCAN_CHAIN, ranks, bytes, other));
+      const double s = rn_scan_cost_s(cluster, RN_SCAN_PIPELINED, ranks, bytes, chosen);
+      CHECK(chosen >= RN_SCAN_MIN_BLOCK && chosen <= RN_SCAN_MAX_BLOCK);
+      for (int64_t other = RN_SCAN_MIN_BLOCK; ranks > 2 && other <= RN_SCAN_MAX_BLOCK; other *= 2) {
+        CHECK(s <= 1.1 * rn_scan_cost_s(cluster, RN_SCAN_PIPELINED, ranks, bytes, other));
       }
     }
   }

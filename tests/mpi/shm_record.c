@@ -1,5 +1,5 @@
 /* The next start removes recorded shared memory of dead processes on its host, and nothing else. */
-#include "comm/shm_record.h"
+#include "comm/world/shm_record.h"
 
 #include <fcntl.h>
 #include <limits.h>

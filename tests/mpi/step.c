@@ -8,13 +8,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "proto/options.h"
+#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/shared_folder.h"
 #include "tests/support/tokens.h"
-#include "trainer/checkpoint.h"
-#include "trainer/saver.h"
-#include "trainer/step.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/saver.h"
+#include "trainer/run/step.h"
 
 enum { T = 48, B = 4, BAD_STEPS = 3 };
 
@@ -37,7 +37,7 @@ static double learning_rate(int64_t step) {
   return lowest + (peak - lowest) * (1 - fmin(x, 1));
 }
 
-static rn_status load(int ranks, bool carry, bool decay_all, Retnet__Config **config) {
+static rn_status load(int ranks, bool local_state, bool decay_all, Retnet__Config **config) {
   char keys[2 * RN_PATH_BYTES + 1024];
   const char *key[40];
   int count = 0;
@@ -52,7 +52,7 @@ static rn_status load(int ranks, bool carry, bool decay_all, Retnet__Config **co
            "train.steps=50",
            folder.text, folder.text, T, B, peak, lowest, beta1, beta2, eps, weight_decay, clip,
            WARMUP, DECAYED, decay_all ? "all" : "matrices", BAD_STEPS, ranks,
-           carry ? "true" : "false");
+           local_state ? "true" : "false");
   for (char *word = strtok(keys, " "); word != NULL; word = strtok(NULL, " ")) key[count++] = word;
   return rn_options_load(&err, NULL, key, count, config);
 }
@@ -64,12 +64,12 @@ static double *take(int64_t count) {
 }
 
 static void start(oracle *o, const rn_run *run) {
-  *o = (oracle){.count = run->ownership.count};
+  *o = (oracle){.count = run->shard_table.count};
   o->weight = take(o->count);
   o->m = take(o->count);
   o->v = take(o->count);
-  for (int i = 0; i < run->ownership.pieces; i++) {
-    const rn_piece *p = &run->ownership.piece[i];
+  for (int i = 0; i < run->shard_table.pieces; i++) {
+    const rn_shard_piece *p = &run->shard_table.piece[i];
     for (int64_t j = p->range.begin; j < p->range.end; j++) {
       o->weight[p->at + j - p->range.begin] = (double)run->params[j];
     }
@@ -91,8 +91,8 @@ static bool decays(const rn_param *param, bool all) {
 static void update(oracle *o, const rn_run *run, bool decay_all, double lr, double norm) {
   const double coefficient = fmin(1, clip / (norm + 1e-6));
   const double t = (double)++o->updates;
-  for (int i = 0; i < run->ownership.pieces; i++) {
-    const rn_piece *p = &run->ownership.piece[i];
+  for (int i = 0; i < run->shard_table.pieces; i++) {
+    const rn_shard_piece *p = &run->shard_table.piece[i];
     const bool decay = decays(p->param, decay_all);
     for (int64_t j = p->at; j < p->at + rn_range_count(p->range); j++) {
       const double g = coefficient * (double)run->own_gradient[j];
@@ -108,8 +108,8 @@ static void update(oracle *o, const rn_run *run, bool decay_all, double lr, doub
 /* Every element to the rounding of a few float operations on numbers of its size and of lr. */
 static void compare(const oracle *o, const rn_run *run, double lr) {
   int64_t seen = 0, wrong = 0;
-  for (int i = 0; i < run->ownership.pieces; i++) {
-    const rn_piece *p = &run->ownership.piece[i];
+  for (int i = 0; i < run->shard_table.pieces; i++) {
+    const rn_shard_piece *p = &run->shard_table.piece[i];
     for (int64_t j = p->range.begin; j < p->range.end; j++, seen++) {
       const double want = o->weight[p->at + j - p->range.begin];
       const double off = fabs((double)run->params[j] - want);
@@ -123,7 +123,7 @@ static void compare(const oracle *o, const rn_run *run, double lr) {
 /* One step whose gradient is no number where `bad`: then the weights stay. */
 static rn_status step(rn_run *run, oracle *o, bool bad, bool decay_all) {
   rn_step_result result = {0};
-  CHECK_OK(&err, rn_gather_finish(&err, run->weights.gather));
+  CHECK_OK(&err, rn_all_gather_finish(&err, run->weights.all_gather));
   const size_t bytes = (size_t)run->total * sizeof(float);
   float *kept = malloc(bytes);
   if (kept == NULL) abort();
@@ -141,14 +141,14 @@ static rn_status step(rn_run *run, oracle *o, bool bad, bool decay_all) {
 }
 
 static void save(rn_world *world, rn_run *run) {
-  rn_turns *turns = NULL;
+  rn_write_token *write_token = NULL;
   rn_saver *saver = NULL;
-  if (!CHECK_OK(&err, rn_turns_create(&err, world, &turns))) return;
-  CHECK_OK(&err, rn_saver_create(&err, run, turns, &saver));
+  if (!CHECK_OK(&err, rn_write_token_create(&err, world, &write_token))) return;
+  CHECK_OK(&err, rn_saver_create(&err, run, write_token, &saver));
   CHECK_OK(&err, rn_saver_start(&err, saver));
   CHECK_OK(&err, rn_saver_finish(&err, saver, 3));
   rn_saver_destroy(&saver);
-  rn_turns_destroy(&turns);
+  rn_write_token_destroy(&write_token);
 }
 
 /* The rank's run, fresh or from the newest checkpoint in run.dir. */
@@ -231,18 +231,18 @@ static void a_skipped_step_leaves_no_state(rn_world *world) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
   start(&o, &run);
   const int64_t states =
-      rn_range_count(run.carried.share) * run.carried.layers * run.carried.stream_elements;
+      rn_range_count(run.streams.share) * run.streams.layers * run.streams.stream_elements;
   CHECK(states > 0);
   CHECK_OK(&err, step(&run, &o, false, false));
-  CHECK(not_zero(run.carried.initial, states) > states / 2);
+  CHECK(not_zero(run.streams.initial, states) > states / 2);
   CHECK_OK(&err, step(&run, &o, true, false));
-  CHECK_EQUAL(run.carried.place, 2);
-  CHECK_EQUAL(not_zero(run.carried.initial, states), 0);
-  for (int64_t i = 0; i < rn_range_count(run.carried.share); i++) {
-    CHECK_EQUAL(run.carried.since[i], 0);
+  CHECK_EQUAL(run.streams.place, 2);
+  CHECK_EQUAL(not_zero(run.streams.initial, states), 0);
+  for (int64_t i = 0; i < rn_range_count(run.streams.share); i++) {
+    CHECK_EQUAL(run.streams.since[i], 0);
   }
   CHECK_OK(&err, step(&run, &o, false, false));
-  CHECK(not_zero(run.carried.initial, states) > states / 2);
+  CHECK(not_zero(run.streams.initial, states) > states / 2);
   rn_run_destroy(&run);
   rn_options_free(&config);
   end(&o);
@@ -258,7 +258,7 @@ static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
   config->optimizer->lr = config->optimizer->min_lr = 0;
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
   CHECK_OK(&err, rn_step(&err, &run, &result));
-  CHECK_OK(&err, rn_gather_finish(&err, run.weights.gather));
+  CHECK_OK(&err, rn_all_gather_finish(&err, run.weights.all_gather));
   double squares = 0;
   for (int64_t i = 0; i < run.total; i++) {
     squares += (double)run.own_gradient[i] * (double)run.own_gradient[i];

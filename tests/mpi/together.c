@@ -1,13 +1,13 @@
 /* Ranks that wait for work of the first count units while it counts some, and none while it does
  * not; its failure is the first's to tell; a wait ends when the last rank's work has. */
-#include "comm/together.h"
+#include "comm/world/collective_wait.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "proto/progress.h"
+#include "proto/base/progress.h"
 #include "tests/support/check.h"
 
 enum { TICKS = 20, TICK_US = 50000 };

@@ -1,6 +1,6 @@
 /* A job that hangs ends with exit code 3 and names the rank and operation; one that ticks goes on.
  */
-#include "comm/watchdog.h"
+#include "comm/world/watchdog.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "proto/progress.h"
+#include "proto/base/progress.h"
 #include "tests/support/check.h"
 
 static rn_err err;

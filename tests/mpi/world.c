@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "comm/grid.h"
-#include "comm/reduce.h"
-#include "comm/world.h"
+#include "comm/optimizer/reduce_scatter.h"
+#include "comm/world/grid.h"
+#include "comm/world/world.h"
 #include "tests/support/check.h"
 
 static rn_err err;

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/status.h"
+#include "proto/base/status.h"
 
 /** Fails, with the condition's text. */
 #define CHECK(condition) check_that((condition), #condition, __FILE__, __LINE__)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/random.h"
+#include "proto/base/random.h"
 
 enum { MOST_ELEMENTS = 4096, MOST_SLICES = 4096 };
 
@@ -86,10 +86,10 @@ rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t see
   Retnet__Manifest head = fake_head(step);
   rn_path stage = rn_ckpt_stage_path(run_dir, step);
   rn_status status = rn_ckpt_stage_dir(err, run_dir, step);
-  rn_ckpt_place place = {0};
+  rn_ckpt_location place = {0};
   for (int i = 0; i < parts && status == RN_OK; i++) {
     const bool goes_on = cut % 2 == 1 && rn_random_bits(key, asked++) % 2 == 0;
-    if (!goes_on) place = (rn_ckpt_place){.part = i};
+    if (!goes_on) place = (rn_ckpt_location){.part = i};
     status =
         rn_ckpt_write_part(err, stage.text, place, plan->slice[i], plan->count[i], 1, &reports[i]);
     place.at += reports[i].stored_bytes;

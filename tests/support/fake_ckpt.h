@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "data/ckpt.h"
+#include "data/checkpoint/ckpt.h"
 
 enum { FAKE_TENSORS = 6, FAKE_KINDS = 3, FAKE_MOST_PARTS = 8 };
 

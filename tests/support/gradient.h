@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "proto/random.h"
-#include "proto/real.h"
+#include "proto/base/random.h"
+#include "proto/base/real.h"
 #include "tests/support/check.h"
 
 #ifdef RN_REAL_F64

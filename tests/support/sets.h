@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
-#include "model/kernel/products.h"
 
 /** The exit code of a test that ctest is to count as skipped. */
 enum { TEST_SKIPPED = 77 };
@@ -24,9 +24,9 @@ static inline bool test_use_kernels(const char *name) {
 }
 
 static inline bool test_use_products(const char *name) {
-  for (int i = 0; rn_products_provider(i) != NULL; i++) {
-    rn_products_exchange(rn_products_provider(i));
-    if (strcmp(rn_products_table()->name, name) == 0) return true;
+  for (int i = 0; rn_gemm_backend_at(i) != NULL; i++) {
+    rn_gemm_backend_swap(rn_gemm_backend_at(i));
+    if (strcmp(rn_gemm_backend_in_use()->name, name) == 0) return true;
   }
   return false;
 }
@@ -47,8 +47,8 @@ static inline void test_use_sets(void) {
 static inline void test_use_bf16(void) {
   rn_err err = {0};
   const char *lack = NULL;
-  const rn_status status = rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO,
-                                           RETNET__PRECISION__PRECISION_BF16, &lack);
+  const rn_status status = rn_gemm_backend_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO,
+                                               RETNET__PRECISION__PRECISION_BF16, &lack);
   if (status == RN_OK && lack == NULL) return;
   printf("skipped: bf16: %s\n", lack != NULL ? lack : err.text);
   exit(TEST_SKIPPED);
@@ -56,7 +56,7 @@ static inline void test_use_bf16(void) {
 
 /** The value of model.products for the provider in use, which a run would choose by itself. */
 static inline const char *test_products_key(void) {
-  const char *name = rn_products_table()->name;
+  const char *name = rn_gemm_backend_in_use()->name;
   return strcmp(name, "openblas") == 0 || strcmp(name, "onednn") == 0 ? name : "auto";
 }
 

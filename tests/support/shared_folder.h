@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "comm/world.h"
-#include "data/file.h"
+#include "comm/world/world.h"
+#include "data/file/file.h"
 #include "tests/support/check.h"
 
 /**

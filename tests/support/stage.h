@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/carry.h"
-#include "model/stage.h"
+#include "model/retention/local_state.h"
+#include "model/stage/stage.h"
 #include "tests/support/gradient.h"
 
 enum { TEST_PIECES = 8 };
@@ -18,11 +18,11 @@ typedef struct test_model {
   int sequences, tokens; /* of whole sequences */
   int64_t rows;
   rn_stage *stage;
-  rn_tape *tape[TEST_PIECES];
-  rn_carry *carry;
+  rn_activations *activations[TEST_PIECES];
+  rn_local_state *local_state;
   const rn_param_table *table;
   rn_real *params, *gradient;
-  rn_sink sink;
+  rn_grad_accumulator accumulator;
   int32_t *input, *target, *since; /* [B, T] */
   int64_t *sequence_number;        /* [B] */
   int64_t position;
@@ -69,18 +69,18 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
   m.rows = (int64_t)sequences * tokens;
   const size_t rows = (size_t)m.rows, width = (size_t)spec->dim;
   CHECK_OK(&err, rn_stage_create(&err, spec, 0, spec->layers, sequences, tokens, 11, &m.stage));
-  CHECK_OK(&err, rn_carry_create(&err, spec, spec->layers, sequences, &m.carry));
+  CHECK_OK(&err, rn_local_state_create(&err, spec, spec->layers, sequences, &m.local_state));
   m.table = rn_stage_params(m.stage);
   m.params = test_take((size_t)m.table->total, sizeof(rn_real));
   m.gradient = test_take((size_t)m.table->total, sizeof(rn_real));
-  m.sink = (rn_sink){.gradient = m.gradient, .total = m.table->total};
+  m.accumulator = (rn_grad_accumulator){.gradient = m.gradient, .total = m.table->total};
   m.input = test_take(rows, sizeof(int32_t));
   m.target = test_take(rows, sizeof(int32_t));
   m.since = test_take(rows, sizeof(int32_t));
   m.sequence_number = test_take((size_t)sequences, sizeof(int64_t));
   m.y = test_take(rows * width, sizeof(rn_real));
   for (int p = 0; p < TEST_PIECES; p++) {
-    CHECK_OK(&err, rn_tape_create(&err, m.stage, RN_KEEP_ALL, &m.tape[p]));
+    CHECK_OK(&err, rn_activations_create(&err, m.stage, RN_SAVE_ALL, &m.activations[p]));
     m.piece_y[p] = test_take(2 * rows * width, sizeof(rn_real));
     m.unit[p].input = test_take(3 * rows, sizeof(int32_t));
   }
@@ -97,12 +97,12 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
 
 static inline void test_model_close(test_model *m) {
   for (int p = 0; p < TEST_PIECES; p++) {
-    rn_tape_destroy(&m->tape[p]);
+    rn_activations_destroy(&m->activations[p]);
     free(m->piece_y[p]);
     free((void *)m->unit[p].input);
   }
   rn_stage_destroy(&m->stage);
-  rn_carry_destroy(&m->carry);
+  rn_local_state_destroy(&m->local_state);
   free(m->params);
   free(m->gradient);
   free(m->input);
@@ -137,11 +137,12 @@ static inline void test_cut(test_model *m, int p, int begin, int end) {
 static inline void test_forward(test_model *m, rn_form form, const int *ends, int pieces) {
   rn_err err = {0};
   const int width = m->spec.dim;
-  rn_carry_reset(m->carry);
+  rn_local_state_reset(m->local_state);
   for (int p = 0, begin = 0; p < pieces; begin = ends[p++]) {
     test_cut(m, p, begin, ends[p]);
     CHECK_OK(&err, rn_stage_forward(&err, m->stage, m->params, &m->unit[p], form, m->train,
-                                    rn_carry_port(m->carry), NULL, m->piece_y[p], m->tape[p]));
+                                    rn_local_state_port(m->local_state), NULL, m->piece_y[p],
+                                    m->activations[p]));
     int tokens = ends[p] - begin;
     for (int b = 0; b < m->sequences; b++) {
       memcpy(m->y + (int64_t)(b * m->tokens + begin) * width,
@@ -155,18 +156,19 @@ static inline void test_forward(test_model *m, rn_form form, const int *ends, in
 static inline double test_loss(test_model *m, int pieces, bool backward) {
   rn_err err = {0};
   double loss = 0;
-  rn_sink_start(&m->sink);
+  rn_grad_accumulator_start(&m->accumulator);
   for (int p = pieces - 1; p >= 0; p--) {
     double part = 0;
     rn_real *dy = backward ? m->piece_y[p] + m->rows * m->spec.dim : NULL;
-    rn_stage_loss(m->stage, m->params, &m->unit[p], m->piece_y[p], 1, &part, NULL, dy, &m->sink);
+    rn_stage_loss(m->stage, m->params, &m->unit[p], m->piece_y[p], 1, &part, NULL, dy,
+                  &m->accumulator);
     loss += part;
     if (!backward) continue;
-    const bool at_once = p % 2 == 0 || m->tape[p]->keep == RN_KEEP_MOST;
+    const bool at_once = p % 2 == 0 || m->activations[p]->keep == RN_SAVE_MOST;
     CHECK_OK(&err, rn_stage_backward_input(&err, m->stage, m->params, &m->unit[p],
-                                           rn_carry_port(m->carry), m->tape[p], at_once, dy, NULL,
-                                           &m->sink));
-    rn_stage_backward_weight(m->stage, &m->unit[p], m->tape[p], &m->sink);
+                                           rn_local_state_port(m->local_state), m->activations[p],
+                                           at_once, dy, NULL, &m->accumulator));
+    rn_stage_backward_weight(m->stage, &m->unit[p], m->activations[p], &m->accumulator);
   }
   return loss;
 }

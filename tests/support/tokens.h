@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-#include "data/shard.h"
-#include "data/tokenizer.h"
+#include "data/shard/shard.h"
+#include "data/text/tokenizer.h"
 #include "tests/support/check.h"
 
 /** Token `at` of every split: a document begins every 37 tokens. */

@@ -3,13 +3,13 @@
  * that began in an earlier piece of the sequence, or in an earlier sequence of a stream; and a
  * split of several shards is one row of tokens, whatever their lengths.
  */
-#include "data/batch.h"
+#include "data/batch/batch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "data/tokenizer.h"
+#include "data/text/tokenizer.h"
 #include "tests/support/temp.h"
 #include "tests/support/tokens.h"
 
@@ -127,11 +127,11 @@ static void streams_go_on(bool reset) {
   if (!CHECK_OK(&err, rn_batch_create(&err, 1, T, T, &batch))) return;
   for (int64_t stored = 3; stored < 9; stored++) {
     int32_t after = since;
-    for (int half = 0; half < 2; half++) {
+    for (int bf16 = 0; bf16 < 2; bf16++) {
       after = since;
-      rn_batch_start(&batch, half * 20, half == 0 ? 20 : T);
-      CHECK_OK(&err, rn_batch_go_on(&err, &batch, &split, stored, T, stored, reset, &after));
-      CHECK_EQUAL(not_as_wanted(&batch, 0, stored * T + half * 20, 3 * T, reset), 0);
+      rn_batch_start(&batch, bf16 * 20, bf16 == 0 ? 20 : T);
+      CHECK_OK(&err, rn_batch_continue(&err, &batch, &split, stored, T, stored, reset, &after));
+      CHECK_EQUAL(not_as_wanted(&batch, 0, stored * T + bf16 * 20, 3 * T, reset), 0);
     }
     since = after;
     CHECK_EQUAL(since, distance((stored + 1) * T - 1, 3 * T, reset) + 1);

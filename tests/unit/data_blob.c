@@ -1,11 +1,11 @@
 /* What is written is what is read; what was changed, cut or declared too large is refused. */
-#include "data/blob.h"
+#include "data/file/blob.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/random.h"
+#include "proto/base/random.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 
@@ -24,7 +24,7 @@ static void blobs_of_any_size_come_back(void) {
   static const size_t sizes[] = {0, 1, 2, 1000, 65536, 300001};
   enum { COUNT = sizeof sizes / sizeof *sizes };
   const char *path = temp_path("blobs");
-  rn_blob_place places[COUNT];
+  rn_blob_extent places[COUNT];
   unsigned char *raw = sample_bytes(sizes[COUNT - 1]);
   rn_file file = {0};
   int64_t end = 5;
@@ -50,13 +50,13 @@ static void blobs_of_any_size_come_back(void) {
                   rn_blob_read(err, &file, places[i], sizes[i] - 1, &back, &bytes));
     }
   }
-  rn_blob_place beyond = places[COUNT - 1];
+  rn_blob_extent beyond = places[COUNT - 1];
   void *back = NULL;
   size_t bytes = 0;
   beyond.stored_bytes++;
   CHECK_FAILS(err, RN_ERR_FORMAT, "blobs|truncated",
               rn_blob_read(err, &file, beyond, 1 << 20, &back, &bytes));
-  beyond = (rn_blob_place){INT64_MAX, INT64_MAX, 0};
+  beyond = (rn_blob_extent){INT64_MAX, INT64_MAX, 0};
   CHECK_FAILS(err, RN_ERR_FORMAT, "blobs",
               rn_blob_read(err, &file, beyond, 1 << 20, &back, &bytes));
   beyond.offset = -1;
@@ -70,7 +70,7 @@ static void every_flipped_bit_is_found(void) {
   enum { RAW = 60 };
   const char *path = temp_path("flipped");
   unsigned char *raw = sample_bytes(RAW);
-  rn_blob_place place;
+  rn_blob_extent place;
   rn_file file = {0};
   CHECK_OK(err, rn_file_create(err, path, &file));
   CHECK_OK(err, rn_blob_write(err, &file, 0, raw, RAW, 3, &place));

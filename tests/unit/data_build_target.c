@@ -1,6 +1,6 @@
 /* Where splits cannot get their places, nothing of this build is left there and nothing of another
  * process is lost. */
-#include "data/build_target.h"
+#include "data/text/build_target.h"
 
 #include <string.h>
 

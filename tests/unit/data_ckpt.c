@@ -1,12 +1,12 @@
 /* Slices cut in any way and written by any number of parts read back bit for bit in any ranges. */
-#include "data/ckpt.h"
+#include "data/checkpoint/ckpt.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "proto/random.h"
+#include "proto/base/random.h"
 #include "tests/support/check.h"
 #include "tests/support/fake_ckpt.h"
 #include "tests/support/temp.h"
@@ -85,8 +85,8 @@ static void a_tensor_longer_than_a_frame_comes_back(void) {
   Retnet__Manifest head = fake_head(7);
   rn_ckpt *ckpt = NULL;
   CHECK_OK(err, rn_ckpt_stage_dir(err, run, 7));
-  CHECK_OK(err, rn_ckpt_write_part(err, rn_ckpt_stage_path(run, 7).text, (rn_ckpt_place){0}, &slice,
-                                   1, 1, &report));
+  CHECK_OK(err, rn_ckpt_write_part(err, rn_ckpt_stage_path(run, 7).text, (rn_ckpt_location){0},
+                                   &slice, 1, 1, &report));
   CHECK_OK(err, rn_ckpt_commit(err, run, &head, &report, 1));
   CHECK_OK(err, rn_ckpt_find(err, run, false, NULL, &ckpt));
   CHECK_EQUAL(rn_ckpt_manifest(ckpt)->part[0]->n_slice, 3);
@@ -118,8 +118,8 @@ static rn_status save_two(int64_t first0, int64_t count0, int64_t first1, int64_
   CHECK_OK(err, rn_ckpt_stage_dir(err, run, 1));
   for (int i = 0; i < 2; i++) {
     rn_path stage = rn_ckpt_stage_path(run, 1);
-    CHECK_OK(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){.part = i}, &slices[i], 1, 1,
-                                     &reports[i]));
+    CHECK_OK(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){.part = i}, &slices[i], 1,
+                                     1, &reports[i]));
   }
   rn_status status = rn_ckpt_commit(err, run, &head, reports, 2);
   for (int i = 0; i < 2; i++) free(reports[i].bytes);
@@ -147,15 +147,17 @@ static void a_writer_begins_where_the_last_one_ended(void) {
   rn_path stage = rn_ckpt_stage_path(run, 1);
   rn_ckpt_report report = {0}, none = {0};
   CHECK_OK(err, rn_ckpt_stage_dir(err, run, 1));
-  CHECK_OK(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){0, 0}, &slice, 1, 1, &report));
+  CHECK_OK(err,
+           rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){0, 0}, &slice, 1, 1, &report));
   const int64_t end = report.stored_bytes;
   free(report.bytes);
   for (int64_t at = end - 1; at <= end + 1; at += 2) {
-    CHECK_FAILS(err, RN_ERR_MISMATCH, "part-00000",
-                rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){0, at}, &slice, 1, 1, &none));
+    CHECK_FAILS(
+        err, RN_ERR_MISMATCH, "part-00000",
+        rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){0, at}, &slice, 1, 1, &none));
   }
   CHECK_FAILS(err, RN_ERR_NOT_FOUND, "part-00001",
-              rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){1, end}, &slice, 1, 1, &none));
+              rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){1, end}, &slice, 1, 1, &none));
 }
 
 /* A part must have the size that its writer reported: neither less nor more. */
@@ -168,7 +170,8 @@ static void a_part_of_another_size_is_refused(void) {
     rn_ckpt_report report = {0};
     Retnet__Manifest head = fake_head(1);
     CHECK_OK(err, rn_ckpt_stage_dir(err, run, 1));
-    CHECK_OK(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){0}, &slice, 1, 1, &report));
+    CHECK_OK(err,
+             rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){0}, &slice, 1, 1, &report));
     const rn_path part = rn_path_join(stage.text, "part-00000.zst");
     CHECK(truncate(part.text, report.stored_bytes + off) == 0);
     const rn_status status = rn_ckpt_commit(err, run, &head, &report, 1);

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/ckpt.h"
-#include "data/file.h"
+#include "data/checkpoint/ckpt.h"
+#include "data/file/file.h"
 #include "tests/support/check.h"
 #include "tests/support/fake_ckpt.h"
 #include "tests/support/temp.h"

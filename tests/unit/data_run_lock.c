@@ -1,5 +1,5 @@
 /* A run directory has one owner: a living one is kept, a dead one succeeded by exactly one. */
-#include "data/run_lock.h"
+#include "data/run/run_lock.h"
 
 #include <glob.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "data/file.h"
+#include "data/file/file.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 

@@ -1,11 +1,11 @@
 /* What is written comes back by name; a header that lies about its tensors is refused. */
-#include "data/safetensors.h"
+#include "data/exchange/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/file.h"
+#include "data/file/file.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 

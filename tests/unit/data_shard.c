@@ -1,6 +1,6 @@
 /* A shard gives back its tokens, equal input gives equal bytes, and no flipped bit goes unnoticed.
  */
-#include "data/shard.h"
+#include "data/shard/shard.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "data/sampler.h"
-#include "data/split.h"
-#include "data/tokenizer.h"
+#include "data/batch/sampler.h"
+#include "data/batch/split.h"
+#include "data/text/tokenizer.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 

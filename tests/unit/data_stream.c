@@ -1,5 +1,5 @@
 /* An input is read to its end, in whatever pieces it comes, or its error is told. */
-#include "data/stream.h"
+#include "data/file/stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "data/file.h"
+#include "data/file/file.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 

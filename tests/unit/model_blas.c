@@ -3,7 +3,7 @@
  * was started: its number, its environment and its one thread stay. A core type that the user asks
  * for stands. Any CBLAS multiplies.
  */
-#include "model/blas.h"
+#include "model/base/blas.h"
 
 #include <dirent.h>
 #include <stdio.h>

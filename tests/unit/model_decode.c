@@ -2,9 +2,9 @@
  */
 #include <omp.h>
 
-#include "model/array.h"
-#include "model/decode.h"
-#include "model/threads.h"
+#include "model/base/array.h"
+#include "model/base/threads.h"
+#include "model/decode/decode.h"
 #include "tests/support/stage.h"
 
 #ifdef RN_REAL_F64
@@ -15,11 +15,11 @@ static const double close = 1e-5;
 
 enum { SEQUENCES = 3, TOKENS = 7, VOCAB = 7 };
 
-static rn_decoder *decoder_of(const rn_spec *spec, int slots, int position, bool half) {
+static rn_decoder *decoder_of(const rn_spec *spec, int slots, int position, bool bf16) {
   rn_err err = {0};
   rn_decoder *d = NULL;
-  CHECK_OK(&err, rn_decoder_create(&err, spec, slots, half, &d));
-  for (int slot = 0; slot < slots; slot++) rn_decoder_place(d, slot, position);
+  CHECK_OK(&err, rn_decoder_create(&err, spec, slots, bf16, &d));
+  for (int slot = 0; slot < slots; slot++) rn_decoder_position_of(d, slot, position);
   return d;
 }
 
@@ -31,12 +31,12 @@ static void whole_sequences(test_model *m, int position, rn_real *logits) {
   rn_stage_logits(m->stage, m->params, (int)m->rows, m->y, logits);
 }
 
-static void decoding_is_the_form(const char *what, rn_spec spec, int position, bool half) {
+static void decoding_is_the_form(const char *what, rn_spec spec, int position, bool bf16) {
   rn_real want[SEQUENCES * TOKENS * VOCAB], got[SEQUENCES * VOCAB];
   test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
-  rn_decoder *d = decoder_of(&spec, SEQUENCES, position, half);
+  rn_decoder *d = decoder_of(&spec, SEQUENCES, position, bf16);
   const int slot[SEQUENCES] = {2, 0, 1};
-  if (half) rn_decoder_round(d, m.params);
+  if (bf16) rn_decoder_round(d, m.params);
   whole_sequences(&m, position, want);
   for (int t = 0; t < TOKENS; t++) {
     int32_t token[SEQUENCES];
@@ -61,15 +61,15 @@ static void so_it_is_with_weights_in_bf16(void) {
   spec.tie_embeddings = true;
   spec.dim = 76, spec.value_dim = 92, spec.ffn_dim = 67;
   decoding_is_the_form("bf16, wide", spec, 4, true);
-  rn_decoder *whole = decoder_of(&spec, 1, 0, false), *half = decoder_of(&spec, 1, 0, true);
+  rn_decoder *whole = decoder_of(&spec, 1, 0, false), *bf16 = decoder_of(&spec, 1, 0, true);
   const int64_t vectors = (2 * spec.layers + 1) * spec.dim;
   const size_t bytes = rn_decoder_weight_bytes(whole, 1);
   CHECK_EQUAL(bytes, (size_t)rn_spec_parameters(&spec) * sizeof(rn_real));
-  CHECK_EQUAL(rn_decoder_weight_bytes(half, 1),
-              (bytes / sizeof(rn_real) - (size_t)vectors) * sizeof(rn_half) +
+  CHECK_EQUAL(rn_decoder_weight_bytes(bf16, 1),
+              (bytes / sizeof(rn_real) - (size_t)vectors) * sizeof(rn_bf16) +
                   (size_t)vectors * sizeof(rn_real));
   rn_decoder_destroy(&whole);
-  rn_decoder_destroy(&half);
+  rn_decoder_destroy(&bf16);
 }
 
 /* Decoding goes on where a piece in chunks left off. */
@@ -80,19 +80,20 @@ static void states_may_come_from_chunks(void) {
   test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
   rn_err err = {0};
   whole_sequences(&m, 0, want);
-  rn_carry_reset(m.carry);
+  rn_local_state_reset(m.local_state);
   test_cut(&m, 0, 0, PROMPT);
   CHECK_OK(&err, rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
-                                  rn_carry_port(m.carry), NULL, m.piece_y[0], m.tape[0]));
+                                  rn_local_state_port(m.local_state), NULL, m.piece_y[0],
+                                  m.activations[0]));
   rn_decoder *d = decoder_of(&spec, 1, 0, false);
   const size_t each = (size_t)spec.dim * (size_t)rn_spec_value_width(&spec);
   for (int b = 0, slot = 0; b < SEQUENCES; b++) {
     for (int l = 0; l < spec.layers; l++) {
       memcpy(rn_decoder_state(d, 0, l),
-             rn_carry_state(m.carry, RN_SCAN_FORWARD, l) + (size_t)b * each,
+             rn_local_state_state(m.local_state, RN_SCAN_FORWARD, l) + (size_t)b * each,
              each * sizeof(rn_real));
     }
-    rn_decoder_place(d, 0, PROMPT);
+    rn_decoder_position_of(d, 0, PROMPT);
     for (int t = PROMPT; t < TOKENS; t++) {
       rn_decoder_step(d, m.params, 1, &slot, &m.input[b * TOKENS + t], got);
       CHECK_ARRAY("behind chunks", got, want + (b * TOKENS + t) * VOCAB, VOCAB, close);

@@ -1,5 +1,5 @@
 /* Whether an element is dropped depends on what it is, not on how the batch is cut. */
-#include "model/dropout.h"
+#include "model/ops/dropout.h"
 
 #include <omp.h>
 #include <stdlib.h>

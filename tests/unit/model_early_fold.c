@@ -1,10 +1,10 @@
 /* Whenever the state before a piece comes - at once, in the middle of other work, at its end - rows
  * and gradients have the same bits, and the state is taken and passed on once. */
-#include "model/early_fold.h"
+#include "model/retention/eager_completion.h"
 
 #include <stdbool.h>
 
-#include "model/threads.h"
+#include "model/base/threads.h"
 #include "tests/support/check.h"
 #include "tests/support/stage.h"
 
@@ -31,7 +31,7 @@ static void poll(void *self) {
   f->polls++;
 }
 
-static bool has_come(void *self) {
+static bool test(void *self) {
   const fake *f = self;
   return f->polls >= f->polls_until;
 }
@@ -41,7 +41,7 @@ static rn_status end(void *self, rn_err *err, rn_real *before) {
   (void)err;
   test_fill(before, f->count, 0.5, (uint64_t)(20 + f->ends));
   f->ends++;
-  f->early += has_come(f);
+  f->early += test(f);
   return RN_OK;
 }
 
@@ -57,17 +57,18 @@ static void run(test_model *m, fake *f, int polls_until) {
   rn_err err = {0};
   *f = (fake){.polls_until = polls_until};
   rn_scan_port port = {
-      .self = f, .begin = begin, .poll = poll, .end = end, .pass = pass, .has_come = has_come};
+      .self = f, .begin = begin, .poll = poll, .end = end, .pass = pass, .test = test};
   rn_real *dy = m->piece_y[0] + m->rows * m->spec.dim;
   double loss = 0;
   test_cut(m, 0, 0, TOKENS);
-  rn_sink_start(&m->sink);
+  rn_grad_accumulator_start(&m->accumulator);
   CHECK_OK(&err, rn_stage_forward(&err, m->stage, m->params, &m->unit[0], RN_FORM_CHUNKWISE, false,
-                                  &port, NULL, m->piece_y[0], m->tape[0]));
-  rn_stage_loss(m->stage, m->params, &m->unit[0], m->piece_y[0], 1, &loss, NULL, dy, &m->sink);
-  CHECK_OK(&err, rn_stage_backward_input(&err, m->stage, m->params, &m->unit[0], &port, m->tape[0],
-                                         true, dy, NULL, &m->sink));
-  rn_stage_backward_weight(m->stage, &m->unit[0], m->tape[0], &m->sink);
+                                  &port, NULL, m->piece_y[0], m->activations[0]));
+  rn_stage_loss(m->stage, m->params, &m->unit[0], m->piece_y[0], 1, &loss, NULL, dy,
+                &m->accumulator);
+  CHECK_OK(&err, rn_stage_backward_input(&err, m->stage, m->params, &m->unit[0], &port,
+                                         m->activations[0], true, dy, NULL, &m->accumulator));
+  rn_stage_backward_weight(m->stage, &m->unit[0], m->activations[0], &m->accumulator);
   CHECK_EQUAL(f->ends, 2 * m->spec.layers);
   CHECK_EQUAL(f->passes, 2 * m->spec.layers);
 }

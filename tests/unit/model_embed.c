@@ -1,5 +1,5 @@
 /* Embedding rows with scale, norm and dropout; gradients of the table are sums over its uses. */
-#include "model/embed.h"
+#include "model/embed/embed.h"
 
 #include <omp.h>
 #include <string.h>
@@ -18,7 +18,7 @@ typedef struct fixture {
   rn_real params[PARAMS], gradient[PARAMS];
   rn_real y[ROWS * DIM], dy[ROWS * DIM], work[ROWS * DIM], stat[2 * ROWS];
   double sums[RN_NORM_PARTS * 2 * DIM];
-  rn_sink sink;
+  rn_grad_accumulator accumulator;
 } fixture;
 
 static void prepare(fixture *f, bool norm, bool train) {
@@ -39,7 +39,7 @@ static void prepare(fixture *f, bool norm, bool train) {
   f->unit = (rn_unit){
       .sequences = SEQUENCES, .tokens = TOKENS, .input = f->input, .sequence_number = f->numbers};
   f->train = train;
-  f->sink = (rn_sink){.gradient = f->gradient, .total = PARAMS};
+  f->accumulator = (rn_grad_accumulator){.gradient = f->gradient, .total = PARAMS};
   test_fill(f->params, PARAMS, 0.5, 1);
   test_fill(f->dy, ROWS * DIM, 1, 2);
 }
@@ -54,7 +54,8 @@ static void backward(fixture *f) {
   rn_real dy[ROWS * DIM];
   memcpy(dy, f->dy, sizeof dy);
   loss(f);
-  rn_embed_backward(&f->embed, f->params, &f->unit, f->train, 3, f->stat, f->work, dy, &f->sink);
+  rn_embed_backward(&f->embed, f->params, &f->unit, f->train, 3, f->stat, f->work, dy,
+                    &f->accumulator);
 }
 
 static void rows_are_scaled(void) {

@@ -1,5 +1,5 @@
 /* The feed-forward block: its formula, and gradients as finite differences have them. */
-#include "model/block_ffn.h"
+#include "model/ffn/block_ffn.h"
 
 #include <omp.h>
 #include <string.h>
@@ -15,8 +15,8 @@ typedef struct fixture {
   rn_real params[WEIGHTS], gradient[WEIGHTS];
   rn_real x[ROWS * DIM], y[ROWS * DIM], dy[ROWS * DIM], dx[ROWS * DIM];
   rn_real inner[ROWS * 2 * FFN], product[ROWS * FFN];
-  rn_ffn_tape tape;
-  rn_sink sink;
+  rn_ffn_activations activations;
+  rn_grad_accumulator accumulator;
 } fixture;
 
 static void prepare(fixture *f, rn_ffn kind, rn_activation activation) {
@@ -25,8 +25,8 @@ static void prepare(fixture *f, rn_ffn kind, rn_activation activation) {
   int inner = kind == RN_FFN_GLU ? 2 * FFN : FFN;
   rn_layer_params layer = {.fc1 = 0, .gate = DIM * FFN, .fc2 = (int64_t)DIM * inner};
   f->block = rn_ffn_block_make(&spec, &layer, false);
-  f->tape = (rn_ffn_tape){rn_reals(f->inner), rn_reals(f->product)};
-  f->sink = (rn_sink){.gradient = f->gradient, .total = WEIGHTS};
+  f->activations = (rn_ffn_activations){rn_reals(f->inner), rn_reals(f->product)};
+  f->accumulator = (rn_grad_accumulator){.gradient = f->gradient, .total = WEIGHTS};
   test_fill(f->params, WEIGHTS, 0.5, 1);
   test_fill(f->x, ROWS * DIM, 1, 2);
   test_fill(f->dy, ROWS * DIM, 1, 3);
@@ -34,16 +34,17 @@ static void prepare(fixture *f, rn_ffn kind, rn_activation activation) {
 
 static double loss(void *context) {
   fixture *f = context;
-  rn_ffn_forward(&f->block, f->params, rn_rows_together(ROWS), rn_reals(f->x), &f->tape, f->y);
+  rn_ffn_forward(&f->block, f->params, rn_rows_together(ROWS), rn_reals(f->x), &f->activations,
+                 f->y);
   return test_dot(f->y, f->dy, ROWS * DIM);
 }
 
 static void backward(fixture *f) {
   loss(f);
-  rn_ffn_backward_input(&f->block, f->params, rn_rows_together(ROWS), rn_reals(f->dy), &f->tape,
-                        f->dx);
+  rn_ffn_backward_input(&f->block, f->params, rn_rows_together(ROWS), rn_reals(f->dy),
+                        &f->activations, f->dx);
   rn_ffn_backward_weight(&f->block, rn_rows_together(ROWS), rn_reals(f->x), rn_reals(f->dy),
-                         &f->tape, &f->sink);
+                         &f->activations, &f->accumulator);
 }
 
 static double activate(rn_activation activation, double x) {

@@ -83,7 +83,8 @@ static void forms_may_follow_each_other(void) {
   for (int p = 0, begin = 0; p < 3; begin = ends[p++]) {
     test_cut(&m, p, begin, ends[p]);
     CHECK_OK(&err, rn_stage_forward(&err, m.stage, m.params, &m.unit[p], forms[p], false,
-                                    rn_carry_port(m.carry), NULL, m.piece_y[p], m.tape[p]));
+                                    rn_local_state_port(m.local_state), NULL, m.piece_y[p],
+                                    m.activations[p]));
     for (int b = 0; b < SEQUENCES; b++) {
       const int width = m.spec.dim, tokens = ends[p] - begin;
       CHECK_ARRAY("rows", m.piece_y[p] + (int64_t)b * tokens * width,

@@ -1,7 +1,7 @@
 /* A stage that keeps rows and weights in bf16 makes what one in fp32 makes, within that rounding:
  * in every form, with every norm, in one piece or several, kept or computed again. */
-#include "model/kernel/products.h"
-#include "model/threads.h"
+#include "model/base/threads.h"
+#include "model/kernel/gemm.h"
 #include "tests/support/sets.h"
 #include "tests/support/stage.h"
 
@@ -16,7 +16,7 @@ static void use(Retnet__Precision precision) {
   if (precision == RETNET__PRECISION__PRECISION_BF16) {
     test_use_bf16();
   } else {
-    CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO, precision, &lack));
+    CHECK_OK(&err, rn_gemm_backend_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO, precision, &lack));
   }
 }
 
@@ -26,7 +26,7 @@ static test_model open_in(Retnet__Precision precision, const rn_spec *spec) {
   use(precision);
   test_model m = test_model_open(spec, SEQUENCES, TOKENS);
   test_fill(m.params, m.table->total, 0.25, 3);
-  rn_stage_round_weights(m.stage, m.params, (rn_range){0, m.table->total});
+  rn_stage_cast_weights(m.stage, m.params, (rn_range){0, m.table->total});
   test_documents(&m, 1, begins);
   m.train = true;
   return m;
@@ -79,14 +79,14 @@ static void forms_agree(rn_spec spec) {
   test_model_close(&got);
 }
 
-static void a_tape_that_keeps_less_gives_the_same_bits(rn_spec spec, rn_keep keep) {
+static void a_tape_that_keeps_less_gives_the_same_bits(rn_spec spec, rn_save_policy keep) {
   static const int cut[] = {20, TOKENS};
   const Retnet__Precision bf16 = RETNET__PRECISION__PRECISION_BF16;
   rn_err err = {0};
   test_model kept = open_in(bf16, &spec), less = open_in(bf16, &spec);
   for (int p = 0; p < 2; p++) {
-    rn_tape_destroy(&less.tape[p]);
-    CHECK_OK(&err, rn_tape_create(&err, less.stage, keep, &less.tape[p]));
+    rn_activations_destroy(&less.activations[p]);
+    CHECK_OK(&err, rn_activations_create(&err, less.stage, keep, &less.activations[p]));
   }
   CHECK(step(&kept, bf16, cut, 2) == step(&less, bf16, cut, 2));
   CHECK(memcmp(less.gradient, kept.gradient, (size_t)kept.table->total * sizeof(rn_real)) == 0);
@@ -95,8 +95,8 @@ static void a_tape_that_keeps_less_gives_the_same_bits(rn_spec spec, rn_keep kee
 }
 
 static void tapes_that_keep_less_give_the_same_bits(rn_spec spec) {
-  a_tape_that_keeps_less_gives_the_same_bits(spec, RN_KEEP_INPUTS);
-  a_tape_that_keeps_less_gives_the_same_bits(spec, RN_KEEP_MOST);
+  a_tape_that_keeps_less_gives_the_same_bits(spec, RN_SAVE_INPUTS);
+  a_tape_that_keeps_less_gives_the_same_bits(spec, RN_SAVE_MOST);
 }
 
 /* What was rounded before the weights changed must not be used. */
@@ -104,10 +104,10 @@ static void weights_are_rounded_anew(rn_spec spec) {
   const Retnet__Precision bf16 = RETNET__PRECISION__PRECISION_BF16;
   test_model fresh = open_in(bf16, &spec), used = open_in(bf16, &spec);
   test_fill(used.params, used.table->total, 0.5, 8);
-  rn_stage_round_weights(used.stage, used.params, (rn_range){0, used.table->total});
+  rn_stage_cast_weights(used.stage, used.params, (rn_range){0, used.table->total});
   step(&used, bf16, &used.tokens, 1);
   memcpy(used.params, fresh.params, (size_t)fresh.table->total * sizeof(rn_real));
-  rn_stage_round_weights(used.stage, used.params, (rn_range){0, used.table->total});
+  rn_stage_cast_weights(used.stage, used.params, (rn_range){0, used.table->total});
   CHECK(step(&used, bf16, &used.tokens, 1) == step(&fresh, bf16, &fresh.tokens, 1));
   test_model_close(&fresh);
   test_model_close(&used);

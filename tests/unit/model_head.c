@@ -1,6 +1,6 @@
 /* Head and loss by blocks equal the whole at once; gradients are slopes; large logits stay finite.
  */
-#include "model/head.h"
+#include "model/embed/head.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ typedef struct fixture {
   int32_t *target;
   rn_real *params, *gradient, *y, *dy, *token_loss;
   double sums[RN_NORM_PARTS * 2 * DIM];
-  rn_sink sink;
+  rn_grad_accumulator accumulator;
 } fixture;
 
 static void *take(int64_t count, size_t bytes_each) {
@@ -43,7 +43,7 @@ static void prepare(fixture *f, int64_t rows, bool pre_norm, rn_block_norm kind)
   f->y = take(rows * DIM, sizeof(rn_real));
   f->dy = take(rows * DIM, sizeof(rn_real));
   f->token_loss = take(rows, sizeof(rn_real));
-  f->sink = (rn_sink){.gradient = f->gradient, .total = PARAMS};
+  f->accumulator = (rn_grad_accumulator){.gradient = f->gradient, .total = PARAMS};
   for (int64_t r = 0; r < rows; r++) f->target[r] = (int32_t)((r * r + 3) % VOCAB);
   test_fill(f->params, PARAMS, 1, 1);
   test_fill(f->y, rows * DIM, 1, 2);
@@ -70,7 +70,7 @@ static double loss(void *context) {
 static double loss_with_gradient(fixture *f) {
   double sum;
   rn_head_loss(&f->head, f->params, f->rows, f->y, f->target, f->scale, &f->work, &sum,
-               f->token_loss, f->dy, &f->sink);
+               f->token_loss, f->dy, &f->accumulator);
   return f->scale * sum;
 }
 
@@ -84,7 +84,7 @@ static void backward_is_the_slope(bool pre_norm, rn_block_norm kind) {
   test_gradient("projection and norm", loss, &f, f.params, params, f.gradient);
   double again;
   rn_head_loss(&f.head, f.params, f.rows, f.y, f.target, f.scale, &f.work, &again, NULL, f.y,
-               &f.sink);
+               &f.accumulator);
   CHECK(f.scale * again == with);
   CHECK_ARRAY("gradient in y's place", f.y, f.dy, ROWS * DIM, 0);
   destroy(&f);

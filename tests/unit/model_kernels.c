@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/threads.h"
+#include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
-#include "model/kernel/products.h"
-#include "model/threads.h"
 #include "tests/support/gradient.h"
 #include "tests/support/sets.h"
 
@@ -28,25 +28,25 @@ typedef struct operands {
   rn_array q, k, v, dout, state, adjoint;
 } operands;
 
-static rn_array operand(bool half, int count, uint64_t seed) {
+static rn_array operand(bool bf16, int count, uint64_t seed) {
   static rn_real reals[6][TOKENS * LD];
-  static rn_half halves[6][TOKENS * LD];
+  static rn_bf16 halves[6][TOKENS * LD];
   test_fill(reals[seed], count, 1, seed + 1);
-  if (!half) return rn_reals(reals[seed]);
-  for (int i = 0; i < count; i++) halves[seed][i] = rn_half_of(reals[seed][i]);
-  return rn_halves(halves[seed]);
+  if (!bf16) return rn_reals(reals[seed]);
+  for (int i = 0; i < count; i++) halves[seed][i] = rn_bf16_of(reals[seed][i]);
+  return rn_bf16s(halves[seed]);
 }
 
-static operands operands_of_type(bool half) {
-  return (operands){operand(half, TOKENS * LD, 0), operand(half, TOKENS * LD, 1),
-                    operand(half, TOKENS * LD, 2), operand(half, TOKENS * LD, 3),
-                    operand(half, K * V, 4),       operand(half, K * V, 5)};
+static operands operands_of_type(bool bf16) {
+  return (operands){operand(bf16, TOKENS * LD, 0), operand(bf16, TOKENS * LD, 1),
+                    operand(bf16, TOKENS * LD, 2), operand(bf16, TOKENS * LD, 3),
+                    operand(bf16, K * V, 4),       operand(bf16, K * V, 5)};
 }
 
-static void run_chunk(const rn_kernels *kernels, const rn_chunk *c, bool half, results *r) {
+static void run_chunk(const rn_kernels *kernels, const rn_chunk *c, bool bf16, results *r) {
   static rn_real work[WORK];
   const rn_chunk_grads grads = {r->dq, r->dk, r->dv, LD, LD};
-  const operands x = operands_of_type(half);
+  const operands x = operands_of_type(bf16);
   kernels->chunk_own(c, x.k, x.v, work, r->own);
   kernels->chunk_inner(c, x.q, x.k, x.v, work, r->o, r->sums, 1);
   kernels->chunk_cross(c, x.q, x.state, work, r->o);
@@ -127,7 +127,7 @@ static void compare_rows(const results *got, const results *want) {
 }
 
 /* A document begins in the middle, or the whole chunk goes on; in bf16 operands have 8 bits. */
-static void chunks_agree(int set, bool boundary, bool half) {
+static void chunks_agree(int set, bool boundary, bool bf16) {
   static rn_real powers[TOKENS + 1];
   static int32_t since[TOKENS];
   results *got = calloc(1, sizeof *got), *want = calloc(1, sizeof *want);
@@ -138,8 +138,8 @@ static void chunks_agree(int set, bool boundary, bool half) {
   CHECK(rn_kernels_use(0));
   run_chunk(rn_kernels_table(), &chunk, false, want);
   CHECK(rn_kernels_use(set));
-  run_chunk(rn_kernels_table(), &chunk, half, got);
-  compare_chunks(got, want, half ? 1.0 / 64 : 4 * test_tolerance);
+  run_chunk(rn_kernels_table(), &chunk, bf16, got);
+  compare_chunks(got, want, bf16 ? 1.0 / 64 : 4 * test_tolerance);
   free(got);
   free(want);
 }
@@ -171,21 +171,21 @@ static void rounding_is_to_nearest(int set) {
 }
 
 /* Rows through weights, whole and cut in any way: the same bits; and the sums themselves. */
-static void few_rows_are_products(int set, int k, rn_real beta, bool half) {
+static void few_rows_are_products(int set, int k, rn_real beta, bool bf16) {
   enum { MOST_ROWS = 9, COLS = 23, LDX = 150, LDY = 29 };
   static rn_real x[MOST_ROWS * LDX], w[COLS * LDX], before[MOST_ROWS * LDY];
   rn_real whole[MOST_ROWS * LDY], cut[MOST_ROWS * LDY];
   double want[COLS];
   test_fill(x, MOST_ROWS * LDX, 1, 13);
   test_fill(w, COLS * LDX, 1, 14);
-  static rn_half halves[COLS * LDX];
-  for (int i = 0; i < COLS * LDX && half; i++) w[i] = rn_half_value(halves[i] = rn_half_of(w[i]));
-  const rn_array weights = half ? rn_halves(halves) : rn_reals(w);
+  static rn_bf16 halves[COLS * LDX];
+  for (int i = 0; i < COLS * LDX && bf16; i++) w[i] = rn_bf16_value(halves[i] = rn_bf16_of(w[i]));
+  const rn_array weights = bf16 ? rn_bf16s(halves) : rn_reals(w);
   test_fill(before, MOST_ROWS * LDY, 1, 15);
   CHECK(rn_kernels_use(set));
   const rn_kernels *kernels = rn_kernels_table();
   memcpy(whole, before, sizeof whole);
-  kernels->few_rows(MOST_ROWS, COLS, k, x, LDX, weights, LDX, beta, whole, LDY);
+  kernels->skinny_gemm(MOST_ROWS, COLS, k, x, LDX, weights, LDX, beta, whole, LDY);
   for (int i = 0; i < MOST_ROWS; i++) {
     for (int j = 0; j < COLS; j++) {
       want[j] = (double)beta * (double)before[i * LDY + j] + test_dot(x + i * LDX, w + j * LDX, k);
@@ -199,8 +199,8 @@ static void few_rows_are_products(int set, int k, rn_real beta, bool half) {
         for (int j = 0; j < COLS; j += cols) {
           const int m = i + rows < MOST_ROWS ? rows : MOST_ROWS - i;
           const int n = j + cols < COLS ? cols : COLS - j;
-          kernels->few_rows(m, n, k, x + i * LDX, LDX, rn_array_from(weights, j * LDX), LDX, beta,
-                            cut + i * LDY + j, LDY);
+          kernels->skinny_gemm(m, n, k, x + i * LDX, LDX, rn_array_from(weights, j * LDX), LDX,
+                               beta, cut + i * LDY + j, LDY);
         }
       }
       CHECK(memcmp(cut, whole, sizeof cut) == 0);
@@ -213,7 +213,7 @@ static void short_sums_are_exact(int set) {
   const rn_real x[4] = {1, 1, -1, 1}, w[4] = {1 << 26, 1, 1 << 26, (rn_real)0.5};
   rn_real y = 0;
   CHECK(rn_kernels_use(set));
-  rn_kernels_table()->few_rows(1, 1, 4, x, 4, rn_reals(w), 4, 0, &y, 1);
+  rn_kernels_table()->skinny_gemm(1, 1, 4, x, 4, rn_reals(w), 4, 0, &y, 1);
   CHECK_NEAR((double)y, 1.5, 0);
 }
 
@@ -247,19 +247,19 @@ static void recurrence_is_its_formula(int set, int key_width, int value_width) {
 /* A row's norm rounded is the norm, rounded; and widening undoes no rounding. */
 static void rows_in_half_are_rounded(int set, int n, rn_block_norm kind) {
   rn_real x[N], w[N], b[N], y[N], wide[N], stat[2];
-  rn_half rounded[N], half[N];
+  rn_bf16 rounded[N], bf16[N];
   test_fill(x, N, 1, 1);
   test_fill(w, N, 1, 2);
   test_fill(b, N, 1, 3);
   CHECK(rn_kernels_use(set));
   const rn_kernels *kernels = rn_kernels_table();
   kernels->norm(kind, n, 1e-5, w, kind == RN_BLOCK_NORM_LAYER ? b : NULL, x, rn_reals(y), stat);
-  kernels->norm(kind, n, 1e-5, w, kind == RN_BLOCK_NORM_LAYER ? b : NULL, x, rn_halves(half), stat);
+  kernels->norm(kind, n, 1e-5, w, kind == RN_BLOCK_NORM_LAYER ? b : NULL, x, rn_bf16s(bf16), stat);
   kernels->round_bf16(n, y, rounded);
-  kernels->widen_bf16(n, half, wide);
+  kernels->widen_bf16(n, bf16, wide);
   for (int i = 0; i < n; i++) {
-    CHECK_EQUAL(half[i], rounded[i]);
-    CHECK(wide[i] == rn_half_value(rounded[i]));
+    CHECK_EQUAL(bf16[i], rounded[i]);
+    CHECK(wide[i] == rn_bf16_value(rounded[i]));
   }
 }
 

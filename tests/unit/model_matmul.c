@@ -1,14 +1,14 @@
 /* Products over tiles equal a triple loop for any shape and provider, with the same bits for any
  * threads. */
-#include "model/matmul.h"
+#include "model/ops/matmul.h"
 
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/kernel/products.h"
-#include "model/sink.h"
-#include "model/threads.h"
+#include "model/base/threads.h"
+#include "model/kernel/gemm.h"
+#include "model/ops/grad_accumulator.h"
 #include "tests/support/gradient.h"
 #include "tests/support/sets.h"
 
@@ -114,8 +114,8 @@ static void beta_zero_forgets_what_was_there(double tolerance) {
 /* Element by element, also where the sum nearly cancels: only the result is rounded. */
 static void short_sums_are_rounded_once(int m, int n, int k) {
   product got = make(NT, m, n, k, 2, 0), want = make(NT, m, n, k, 2, 0);
-  rn_block_nt_exact((rn_range){0, m}, n, k, rn_reals(got.a), got.lda, rn_reals(got.b), got.ldb,
-                    rn_reals(got.c), got.ldc);
+  rn_block_nt_fp64_accumulate((rn_range){0, m}, n, k, rn_reals(got.a), got.lda, rn_reals(got.b),
+                              got.ldb, rn_reals(got.c), got.ldc);
   triple_loop(&want);
   const double close = sizeof(rn_real) == 4 ? ldexp(1, -23) : 1e-9;
   int64_t off = 0;
@@ -131,14 +131,16 @@ static void short_sums_are_rounded_once(int m, int n, int k) {
 static void a_sink_adds_products_and_vectors(void) {
   product p = make(TN, 6, 7, 5, 0, 1);
   rn_real gradient[60];
-  rn_sink sink = {.gradient = gradient, .total = 60};
+  rn_grad_accumulator accumulator = {.gradient = gradient, .total = 60};
   test_fill(gradient, 60, 1, 9);
-  rn_sink_start(&sink);
+  rn_grad_accumulator_start(&accumulator);
   for (int i = 0; i < 60; i++) CHECK(gradient[i] == 0);
-  rn_sink_product(&sink, 10, 6, 7, rn_rows_together(5), rn_reals(p.a), p.lda, rn_reals(p.b), p.ldb);
-  rn_sink_product(&sink, 10, 6, 7, rn_rows_together(5), rn_reals(p.a), p.lda, rn_reals(p.b), p.ldb);
-  rn_sink_vector(&sink, 52, 3, p.b);
-  rn_sink_vector(&sink, 52, 3, p.b);
+  rn_grad_accumulator_product(&accumulator, 10, 6, 7, rn_rows_together(5), rn_reals(p.a), p.lda,
+                              rn_reals(p.b), p.ldb);
+  rn_grad_accumulator_product(&accumulator, 10, 6, 7, rn_rows_together(5), rn_reals(p.a), p.lda,
+                              rn_reals(p.b), p.ldb);
+  rn_grad_accumulator_vector(&accumulator, 52, 3, p.b);
+  rn_grad_accumulator_vector(&accumulator, 52, 3, p.b);
   memset(p.c, 0, (size_t)p.c_count * sizeof p.c[0]);
   triple_loop(&p);
   for (int i = 0; i < 42; i++) p.c[i] *= 2;
@@ -174,17 +176,17 @@ static void products_are_right(void) {
 }
 
 /* The operands of p in bf16; it then has their values. */
-static rn_half *halves_of(rn_real *x, int64_t count) {
-  rn_half *halves = malloc((size_t)(count + 1) * sizeof *halves);
+static rn_bf16 *halves_of(rn_real *x, int64_t count) {
+  rn_bf16 *halves = malloc((size_t)(count + 1) * sizeof *halves);
   for (int64_t i = 0; i < count; i++) {
-    halves[i] = rn_half_of(x[i]);
-    x[i] = rn_half_value(halves[i]);
+    halves[i] = rn_bf16_of(x[i]);
+    x[i] = rn_bf16_value(halves[i]);
   }
   return halves;
 }
 
-static void run_in_half(const product *p, const rn_half *a, const rn_half *b, rn_array c) {
-  const rn_array x = rn_halves(a), y = rn_halves(b);
+static void run_in_half(const product *p, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
+  const rn_array x = rn_bf16s(a), y = rn_bf16s(b);
   if (p->kind == NT) {
     rn_matmul_nt(rn_rows_together(p->m), p->n, p->k, x, p->lda, y, p->ldb, p->beta, c, p->ldc);
   } else if (p->kind == NN) {
@@ -197,8 +199,8 @@ static void run_in_half(const product *p, const rn_half *a, const rn_half *b, rn
 /* Operands have 8 bits, and only they: sums are as good as those of fp32. */
 static void equals_in_half(product_kind kind, int m, int n, int k, int pad, rn_real beta) {
   product p = make(kind, m, n, k, pad, beta), want = make(kind, m, n, k, pad, beta);
-  rn_half *a = halves_of(p.a, (int64_t)(kind == TN ? k : m) * p.lda);
-  rn_half *b = halves_of(p.b, (int64_t)(kind == NT ? n : k) * p.ldb);
+  rn_bf16 *a = halves_of(p.a, (int64_t)(kind == TN ? k : m) * p.lda);
+  rn_bf16 *b = halves_of(p.b, (int64_t)(kind == NT ? n : k) * p.ldb);
   free(want.a);
   free(want.b);
   want.a = p.a;
@@ -215,13 +217,13 @@ static void equals_in_half(product_kind kind, int m, int n, int k, int pad, rn_r
 /* The same sums, rounded once more. */
 static void result_in_half_is_rounded(product_kind kind, int m, int n, int k) {
   product p = make(kind, m, n, k, 2, 0);
-  rn_half *a = halves_of(p.a, (int64_t)(kind == TN ? k : m) * p.lda);
-  rn_half *b = halves_of(p.b, (int64_t)(kind == NT ? n : k) * p.ldb);
-  rn_half *c = halves_of(p.c, p.c_count);
-  run_in_half(&p, a, b, rn_halves(c));
+  rn_bf16 *a = halves_of(p.a, (int64_t)(kind == TN ? k : m) * p.lda);
+  rn_bf16 *b = halves_of(p.b, (int64_t)(kind == NT ? n : k) * p.ldb);
+  rn_bf16 *c = halves_of(p.c, p.c_count);
+  run_in_half(&p, a, b, rn_bf16s(c));
   run_in_half(&p, a, b, rn_reals(p.c));
   for (int64_t i = 0; i < p.c_count; i++) {
-    const double off = fabs((double)rn_half_value(c[i]) - (double)p.c[i]);
+    const double off = fabs((double)rn_bf16_value(c[i]) - (double)p.c[i]);
     CHECK(off <= fabs((double)p.c[i]) / 256);
   }
   free(a);
@@ -284,7 +286,7 @@ int main(int argc, char **argv) {
   if (argc > 1) {
     rn_threads_start(2);
     test_use_bf16();
-    CHECK(rn_products_in_half());
+    CHECK(rn_gemm_takes_bf16());
     products_in_bf16_are_right();
     return check_result();
   }
@@ -292,25 +294,25 @@ int main(int argc, char **argv) {
   const char *lack = NULL;
   rn_err err = {0};
   rn_threads_start(2);
-  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_OPENBLAS, fp32, &lack));
-  CHECK(strcmp(rn_products_table()->name, "openblas") == 0);
+  CHECK_OK(&err, rn_gemm_backend_use(&err, RETNET__PRODUCTS__PRODUCTS_OPENBLAS, fp32, &lack));
+  CHECK(strcmp(rn_gemm_backend_in_use()->name, "openblas") == 0);
   products_are_right();
-  if (rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_ONEDNN, fp32, &lack) == RN_OK) {
-    CHECK(strcmp(rn_products_table()->name, "onednn") == 0);
+  if (rn_gemm_backend_use(&err, RETNET__PRODUCTS__PRODUCTS_ONEDNN, fp32, &lack) == RN_OK) {
+    CHECK(strcmp(rn_gemm_backend_in_use()->name, "onednn") == 0);
     products_are_right();
   } else {
     CHECK(strstr(err.text, "model.products") != NULL);
     rn_err_clear(&err);
   }
-  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO, fp32, &lack));
+  CHECK_OK(&err, rn_gemm_backend_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO, fp32, &lack));
   products_are_right();
   CHECK_FAILS(&err, RN_ERR_USAGE, "train.precision|model.products",
-              rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_OPENBLAS,
-                              RETNET__PRECISION__PRECISION_BF16, &lack));
-  CHECK_OK(&err, rn_products_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO,
-                                 RETNET__PRECISION__PRECISION_BF16, &lack));
-  CHECK((lack == NULL) == (strcmp(rn_products_table()->name, "onednn bf16") == 0));
-  CHECK((lack == NULL) == rn_products_in_half());
+              rn_gemm_backend_use(&err, RETNET__PRODUCTS__PRODUCTS_OPENBLAS,
+                                  RETNET__PRECISION__PRECISION_BF16, &lack));
+  CHECK_OK(&err, rn_gemm_backend_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO,
+                                     RETNET__PRECISION__PRECISION_BF16, &lack));
+  CHECK((lack == NULL) == (strcmp(rn_gemm_backend_in_use()->name, "onednn bf16") == 0));
+  CHECK((lack == NULL) == rn_gemm_takes_bf16());
   rows_are_cut_for_the_hops_of_a_scan();
   return check_result();
 }

@@ -1,5 +1,5 @@
 /* Norms of rows: their formula, gradients as finite differences have them, no bit by threads. */
-#include "model/norm.h"
+#include "model/ops/norm.h"
 
 #include <omp.h>
 #include <string.h>
@@ -14,13 +14,13 @@ typedef struct fixture {
   rn_real params[2 * WIDTH], gradient[2 * WIDTH];
   rn_real x[ROWS * WIDTH], y[ROWS * WIDTH], dy[ROWS * WIDTH], dx[ROWS * WIDTH], stat[2 * ROWS];
   double sums[RN_NORM_PARTS * 2 * WIDTH];
-  rn_sink sink;
+  rn_grad_accumulator accumulator;
 } fixture;
 
 static void prepare(fixture *f, rn_block_norm kind) {
   memset(f, 0, sizeof *f);
   f->norm = (rn_norm){kind, WIDTH, 0.01, 0, kind == RN_BLOCK_NORM_LAYER ? WIDTH : -1, f->sums};
-  f->sink = (rn_sink){.gradient = f->gradient, .total = 2 * WIDTH};
+  f->accumulator = (rn_grad_accumulator){.gradient = f->gradient, .total = 2 * WIDTH};
   test_fill(f->params, 2 * WIDTH, 1, 1);
   test_fill(f->x, ROWS * WIDTH, 1, 2);
   test_fill(f->dy, ROWS * WIDTH, 1, 3);
@@ -73,7 +73,7 @@ static void backward_is_the_slope(rn_block_norm kind) {
   prepare(&f, kind);
   loss(&f);
   rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, NULL, f.dx,
-                   &f.sink);
+                   &f.accumulator);
   test_gradient("x", loss, &f, f.x, ROWS * WIDTH, f.dx);
   int weights = kind == RN_BLOCK_NORM_LAYER ? 2 * WIDTH : WIDTH;
   test_gradient("weight and bias", loss, &f, f.params, weights, f.gradient);
@@ -84,13 +84,13 @@ static void gradients_add_up_in_place(void) {
   prepare(&f, RN_BLOCK_NORM_RMS);
   loss(&f);
   rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, NULL, f.dx,
-                   &f.sink);
+                   &f.accumulator);
   rn_real once[WIDTH], both[ROWS * WIDTH];
   memcpy(once, f.gradient, sizeof once);
   for (int i = 0; i < ROWS * WIDTH; i++) both[i] = f.x[i] + f.dx[i];
   rn_real *in_place = f.dy;
   rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, f.x, in_place,
-                   &f.sink);
+                   &f.accumulator);
   CHECK_ARRAY("add + gradient", in_place, both, ROWS * WIDTH, 0);
   for (int i = 0; i < WIDTH; i++) once[i] *= 2;
   CHECK_ARRAY("summed weights", f.gradient, once, WIDTH, 0);
@@ -101,9 +101,10 @@ static void forward_once_more_on_the_way_back(rn_block_norm kind) {
   prepare(&f, kind);
   rn_real dx[ROWS * WIDTH], again[ROWS * WIDTH];
   loss(&f);
-  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, f.y, dx, &f.sink);
+  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, f.y, dx,
+                   &f.accumulator);
   rn_norm_backward_again(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, f.y, f.dx,
-                         rn_reals(again), &f.sink);
+                         rn_reals(again), &f.accumulator);
   CHECK(memcmp(again, f.y, sizeof again) == 0);
   CHECK(memcmp(dx, f.dx, sizeof dx) == 0);
 }
@@ -118,7 +119,7 @@ static void threads_do_not_change_bits(void) {
     omp_set_num_threads(1 + 2 * i);
     loss(f);
     rn_norm_backward(&f->norm, f->params, rn_rows_together(ROWS), f->x, f->stat, f->dy, NULL, f->dx,
-                     &f->sink);
+                     &f->accumulator);
   }
   CHECK(memcmp(one.y, many.y, sizeof one.y) == 0);
   CHECK(memcmp(one.dx, many.dx, sizeof one.dx) == 0);
@@ -130,16 +131,17 @@ static void leaves_are_handed_in_one_by_one(void) {
   fixture f;
   prepare(&f, RN_BLOCK_NORM_LAYER);
   int64_t exact[2 * WIDTH] = {0};
-  rn_sink sink = {.exact = exact, .total = 2 * WIDTH, .leaves = ROWS};
+  rn_grad_accumulator accumulator = {.exact = exact, .total = 2 * WIDTH, .leaves = ROWS};
   rn_real dx[ROWS * WIDTH], got[2 * WIDTH];
   loss(&f);
   rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, NULL, f.dx,
-                   &f.sink);
-  rn_norm_backward(&f.norm, f.params, (rn_rows){ROWS, ROWS, 1}, f.x, f.stat, f.dy, NULL, dx, &sink);
-  for (int i = 0; i < 2 * WIDTH; i++) got[i] = (rn_real)rn_sink_value(exact[i]);
-  CHECK(!sink.overflowed);
+                   &f.accumulator);
+  rn_norm_backward(&f.norm, f.params, (rn_rows){ROWS, ROWS, 1}, f.x, f.stat, f.dy, NULL, dx,
+                   &accumulator);
+  for (int i = 0; i < 2 * WIDTH; i++) got[i] = (rn_real)rn_grad_accumulator_value(exact[i]);
+  CHECK(!accumulator.overflowed);
   int64_t of_two[2 * WIDTH] = {0};
-  rn_sink apart = {.exact = of_two, .total = 2 * WIDTH, .leaves = ROWS};
+  rn_grad_accumulator apart = {.exact = of_two, .total = 2 * WIDTH, .leaves = ROWS};
   const int first = 40, left = ROWS - first, at = first * WIDTH;
   rn_norm_backward(&f.norm, f.params, (rn_rows){first, first, 1}, f.x, f.stat, f.dy, NULL, dx,
                    &apart);

@@ -1,6 +1,6 @@
 /* First values are functions of (seed, name, element) with the official spreads; the table tiles.
  */
-#include "model/param.h"
+#include "model/spec/param.h"
 
 #include <omp.h>
 #include <stdlib.h>

@@ -5,15 +5,15 @@
 #include <omp.h>
 #include <string.h>
 
-#include "model/kernel/products.h"
-#include "model/threads.h"
+#include "model/base/threads.h"
+#include "model/kernel/gemm.h"
 #include "tests/support/gradient.h"
 #include "tests/support/sets.h"
 
 enum { MOST = 150, MOST_PAD = 16, AREA = (MOST + 1) * (MOST + MOST_PAD), THREADS = 2 };
 
 typedef struct product {
-  rn_product_kind kind;
+  rn_gemm_kind kind;
   int m, n, k, lda, ldb, ldc;
   bool bf16, c_bf16;
   rn_real beta;
@@ -22,7 +22,7 @@ typedef struct product {
 /* The operands of a call, `shift` elements into their areas. */
 typedef struct operands {
   rn_real a[AREA], b[AREA], c[AREA];
-  rn_half a16[AREA], b16[AREA], c16[AREA];
+  rn_bf16 a16[AREA], b16[AREA], c16[AREA];
 } operands;
 
 static operands drawn, work[THREADS];
@@ -32,9 +32,9 @@ static void draw(void) {
   test_fill(drawn.b, AREA, 1, 2);
   test_fill(drawn.c, AREA, 1, 3);
   for (int i = 0; i < AREA; i++) {
-    drawn.a[i] = rn_half_value(drawn.a16[i] = rn_half_of(drawn.a[i]));
-    drawn.b[i] = rn_half_value(drawn.b16[i] = rn_half_of(drawn.b[i]));
-    drawn.c[i] = rn_half_value(drawn.c16[i] = rn_half_of(drawn.c[i]));
+    drawn.a[i] = rn_bf16_value(drawn.a16[i] = rn_bf16_of(drawn.a[i]));
+    drawn.b[i] = rn_bf16_value(drawn.b16[i] = rn_bf16_of(drawn.b[i]));
+    drawn.c[i] = rn_bf16_value(drawn.c16[i] = rn_bf16_of(drawn.c[i]));
   }
 }
 
@@ -49,18 +49,18 @@ static void place(operands *w, int shift) {
 }
 
 static void multiply(const product *p, operands *w, int shift) {
-  const rn_array a = p->bf16 ? rn_halves(w->a16 + shift) : rn_reals(w->a + shift);
-  const rn_array b = p->bf16 ? rn_halves(w->b16 + shift) : rn_reals(w->b + shift);
-  const rn_array c = p->c_bf16 ? rn_halves(w->c16 + shift) : rn_reals(w->c + shift);
-  rn_multiply(p->kind, p->m, p->n, p->k, a, p->lda, b, p->ldb, p->beta, c, p->ldc);
+  const rn_array a = p->bf16 ? rn_bf16s(w->a16 + shift) : rn_reals(w->a + shift);
+  const rn_array b = p->bf16 ? rn_bf16s(w->b16 + shift) : rn_reals(w->b + shift);
+  const rn_array c = p->c_bf16 ? rn_bf16s(w->c16 + shift) : rn_reals(w->c + shift);
+  rn_gemm(p->kind, p->m, p->n, p->k, a, p->lda, b, p->ldb, p->beta, c, p->ldc);
 }
 
 static double element(const product *p, int i, int j, double *size) {
   double sum = p->beta != 0 ? (double)p->beta * (double)drawn.c[i * p->ldc + j] : 0;
   *size = fabs(sum) + 1;
   for (int l = 0; l < p->k; l++) {
-    const double x = (double)drawn.a[p->kind == RN_PRODUCT_TN ? l * p->lda + i : i * p->lda + l];
-    const bool by_rows = p->kind == RN_PRODUCT_NN || p->kind == RN_PRODUCT_TN;
+    const double x = (double)drawn.a[p->kind == RN_GEMM_TN ? l * p->lda + i : i * p->lda + l];
+    const bool by_rows = p->kind == RN_GEMM_NN || p->kind == RN_GEMM_TN;
     const double y = (double)drawn.b[by_rows ? l * p->ldb + j : j * p->ldb + l];
     sum += x * y;
     *size += fabs(x * y);
@@ -74,7 +74,7 @@ static bool is_formula(const product *p) {
   for (int i = 0; i < p->m && holds; i++) {
     for (int j = 0; j < p->ldc && holds; j++) {
       const int at = i * p->ldc + j;
-      const double got = p->c_bf16 ? (double)rn_half_value(work[0].c16[at]) : (double)work[0].c[at];
+      const double got = p->c_bf16 ? (double)rn_bf16_value(work[0].c16[at]) : (double)work[0].c[at];
       double size = 0, want = (double)drawn.c[at];
       if (j < p->n) want = element(p, i, j, &size);
       holds = fabs(got - want) <= within * size;
@@ -109,7 +109,7 @@ static void check_product(const product *p, int shift) {
   const bool elsewhere = same_bits(p, &work[0], 0, &work[1], shift);
   if (!CHECK(formula) || !CHECK(elsewhere)) {
     fprintf(stderr, "  %s, kind %d, m %d n %d k %d, ld %d %d %d, beta %g, %s to %s, shift %d\n",
-            rn_products_table()->name, (int)p->kind, p->m, p->n, p->k, p->lda, p->ldb, p->ldc,
+            rn_gemm_backend_in_use()->name, (int)p->kind, p->m, p->n, p->k, p->lda, p->ldb, p->ldc,
             (double)p->beta, p->bf16 ? "bf16" : "reals", p->c_bf16 ? "bf16" : "reals", shift);
   }
 }
@@ -124,7 +124,7 @@ static void check_table(bool bf16) {
   static const int pads[] = {0, 0, 1, 8, MOST_PAD};
   const rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, 1, "shapes");
   for (uint64_t i = 0; i < 400; i++) {
-    product p = {.kind = (rn_product_kind)(i % 4), .bf16 = bf16};
+    product p = {.kind = (rn_gemm_kind)(i % 4), .bf16 = bf16};
     p.m = draw_size(key, 4 * i);
     p.n = draw_size(key, 4 * i + 1);
     p.k = draw_size(key, 4 * i + 2);
@@ -134,9 +134,9 @@ static void check_table(bool bf16) {
     if (i % 10 == 9) p.k = 1;
     p.beta = (rn_real)(rn_random_uniform(key, 8 * i + 7) < 0.5);
     p.c_bf16 = bf16 && i % 8 >= 4;
-    if (p.kind == RN_PRODUCT_NT_EXACT && p.k > RN_EXACT_SUM) p.k = RN_EXACT_SUM;
-    p.lda = (p.kind == RN_PRODUCT_TN ? p.m : p.k) + pads[i / 4 % 5];
-    p.ldb = (p.kind == RN_PRODUCT_NN || p.kind == RN_PRODUCT_TN ? p.n : p.k) + pads[i / 8 % 5];
+    if (p.kind == RN_GEMM_NT_FP64_ACCUMULATE && p.k > RN_FP64_SUM_MAX) p.k = RN_FP64_SUM_MAX;
+    p.lda = (p.kind == RN_GEMM_TN ? p.m : p.k) + pads[i / 4 % 5];
+    p.ldb = (p.kind == RN_GEMM_NN || p.kind == RN_GEMM_TN ? p.n : p.k) + pads[i / 8 % 5];
     p.ldc = p.n + pads[i / 16 % 5];
     check_product(&p, (int)(i % 17));
   }
@@ -149,12 +149,12 @@ int main(int argc, char **argv) {
   draw();
   if (argc > 1) {
     test_use_bf16();
-    CHECK(rn_products_in_half());
+    CHECK(rn_gemm_takes_bf16());
     check_table(true);
     return check_result();
   }
-  for (int i = 0; rn_products_provider(i) != NULL; i++) {
-    rn_products_exchange(rn_products_provider(i));
+  for (int i = 0; rn_gemm_backend_at(i) != NULL; i++) {
+    rn_gemm_backend_swap(rn_gemm_backend_at(i));
     check_table(false);
   }
   return check_result();

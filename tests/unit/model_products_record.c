@@ -1,13 +1,13 @@
 /* A record holds every product that is made while it is on, and changes none; its replay makes the
  * same ones, on memory of its own in which operands lie to each other as they did. */
-#include "model/kernel/products_record.h"
+#include "model/kernel/gemm_record.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/kernel/products_replay.h"
-#include "model/matmul.h"
-#include "model/threads.h"
+#include "model/base/threads.h"
+#include "model/kernel/gemm_replay.h"
+#include "model/ops/matmul.h"
 #include "tests/support/gradient.h"
 
 enum { ROWS = 300, WIDTH = 520, INNER = 70, LONG = 32 };
@@ -27,28 +27,28 @@ static void work(arrays *a) {
   rn_matmul_nt(rows, WIDTH, INNER, x, INNER, w, INNER, 0, y, WIDTH);
   rn_matmul_nn(rows, INNER, WIDTH, y, WIDTH, w, INNER, 0, rn_reals(a->dx), INNER);
   rn_matmul_tn(ROWS, WIDTH, INNER, y, WIDTH, x, INNER, 1, rn_reals(a->dw), INNER);
-  rn_block_nt_exact((rn_range){0, ROWS}, WIDTH, LONG, x, INNER, w, INNER, rn_reals(a->exact),
-                    WIDTH);
+  rn_block_nt_fp64_accumulate((rn_range){0, ROWS}, WIDTH, LONG, x, INNER, w, INNER,
+                              rn_reals(a->exact), WIDTH);
 }
 
 /* Each of the four products is complete: its calls add up to 2 m n k. */
-static void every_product_is_noted(const rn_products_record *record) {
+static void every_product_is_noted(const rn_gemm_record *record) {
   const double whole = 2.0 * ROWS * WIDTH;
-  double of_kind[RN_PRODUCT_NT_EXACT + 1] = {0};
+  double of_kind[RN_GEMM_NT_FP64_ACCUMULATE + 1] = {0};
   for (int64_t i = 0; i < record->count; i++) {
-    const rn_product *p = &record->product[i];
+    const rn_recorded_gemm *p = &record->product[i];
     of_kind[p->kind] += 2.0 * p->m * p->n * p->k;
     CHECK(p->thread >= 0 && p->thread < 2);
   }
-  CHECK_NEAR(of_kind[RN_PRODUCT_NT], whole * INNER, 0);
-  CHECK_NEAR(of_kind[RN_PRODUCT_NN], whole * INNER, 0);
-  CHECK_NEAR(of_kind[RN_PRODUCT_TN], whole * INNER, 0);
-  CHECK_NEAR(of_kind[RN_PRODUCT_NT_EXACT], whole * LONG, 0);
+  CHECK_NEAR(of_kind[RN_GEMM_NT], whole * INNER, 0);
+  CHECK_NEAR(of_kind[RN_GEMM_NN], whole * INNER, 0);
+  CHECK_NEAR(of_kind[RN_GEMM_TN], whole * INNER, 0);
+  CHECK_NEAR(of_kind[RN_GEMM_NT_FP64_ACCUMULATE], whole * LONG, 0);
   CHECK_NEAR(record->flops, whole * (3 * INNER + LONG), 0);
 }
 
 /* Where the products' first operands begin: x in all cases, as it is the first array. */
-static const rn_real *least_a(const rn_product *product, int64_t count) {
+static const rn_real *least_a(const rn_recorded_gemm *product, int64_t count) {
   const rn_real *least = rn_array_reals(product[0].a);
   for (int64_t i = 1; i < count; i++) {
     const rn_real *a = rn_array_reals(product[i].a);
@@ -62,12 +62,12 @@ static bool lies_alike(rn_array x, const rn_real *begin, rn_array y, const rn_re
 }
 
 /* How many of `all` are p, operands at the same distance from where the arrays begin. */
-static int times_found(const rn_product *all, int64_t count, const rn_product *p,
+static int times_found(const rn_recorded_gemm *all, int64_t count, const rn_recorded_gemm *p,
                        const rn_real *begin) {
   const rn_real *moved = least_a(all, count);
   int found = 0;
   for (int64_t i = 0; i < count; i++) {
-    const rn_product *r = &all[i];
+    const rn_recorded_gemm *r = &all[i];
     found += r->kind == p->kind && r->m == p->m && r->n == p->n && r->k == p->k &&
              r->beta == p->beta && r->lda == p->lda && r->ldb == p->ldb && r->ldc == p->ldc &&
              lies_alike(r->a, moved, p->a, begin) && lies_alike(r->b, moved, p->b, begin) &&
@@ -76,42 +76,42 @@ static int times_found(const rn_product *all, int64_t count, const rn_product *p
   return found;
 }
 
-static void replay_makes_the_same(const rn_products_record *record, const arrays *live) {
+static void replay_makes_the_same(const rn_gemm_record *record, const arrays *live) {
   rn_err err = {0};
-  rn_products_replay replay = {0};
+  rn_gemm_replay replay = {0};
   arrays *before = malloc(sizeof *before);
   memcpy(before, live, sizeof *before);
-  CHECK_OK(&err, rn_products_replay_create(&err, record, &replay));
+  CHECK_OK(&err, rn_gemm_replay_create(&err, record, &replay));
   CHECK_EQUAL(replay.first[0], 0);
   CHECK_EQUAL(replay.first[replay.groups], record->count);
   for (int64_t i = 0; i < record->count; i++) {
     CHECK_EQUAL(times_found(replay.product, record->count, &record->product[i], live->x), 1);
   }
-  rn_products_replay_run(&replay);
+  rn_gemm_replay_run(&replay);
   CHECK(memcmp(before, live, sizeof *before) == 0);
-  rn_products_replay_destroy(&replay);
+  rn_gemm_replay_destroy(&replay);
   free(before);
 }
 
 int main(void) {
   rn_err err = {0};
-  rn_products_record record = {0};
+  rn_gemm_record record = {0};
   arrays *plain = calloc(1, sizeof *plain), *noted = calloc(1, sizeof *noted);
   rn_threads_start(2);
-  const rn_products *table = rn_products_table();
+  const rn_gemm_backend *table = rn_gemm_backend_in_use();
   work(plain);
   CHECK_EQUAL(record.count, 0);
-  rn_products_record_start(&record);
+  rn_gemm_record_start(&record);
   work(noted);
-  CHECK_OK(&err, rn_products_record_stop(&err, &record));
-  CHECK(rn_products_table() == table);
+  CHECK_OK(&err, rn_gemm_record_stop(&err, &record));
+  CHECK(rn_gemm_backend_in_use() == table);
   CHECK(memcmp(plain, noted, sizeof *plain) == 0);
   every_product_is_noted(&record);
   const int64_t count = record.count;
   work(plain);
   CHECK_EQUAL(record.count, count);
   replay_makes_the_same(&record, noted);
-  rn_products_record_destroy(&record);
+  rn_gemm_record_destroy(&record);
   free(plain);
   free(noted);
   return check_result();

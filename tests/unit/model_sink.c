@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/sink.h"
-#include "proto/random.h"
+#include "model/ops/grad_accumulator.h"
+#include "proto/base/random.h"
 #include "tests/support/check.h"
 
 /* Sequences of TOKENS rows in leaves of LEAF, the last one shorter; weights [N, K]. */
@@ -19,37 +19,40 @@ static void fill(rn_real *values, int64_t count, uint64_t word) {
   for (int64_t i = 0; i < count; i++) values[i] = (rn_real)rn_random_normal(key, (uint64_t)i);
 }
 
-static rn_sink start(int64_t *exact) {
-  rn_sink sink = {.exact = exact, .total = (int64_t)N * K, .leaves = SEQUENCES * EACH};
-  rn_sink_start(&sink);
-  return sink;
+static rn_grad_accumulator start(int64_t *exact) {
+  rn_grad_accumulator accumulator = {
+      .exact = exact, .total = (int64_t)N * K, .leaves = SEQUENCES * EACH};
+  rn_grad_accumulator_start(&accumulator);
+  return accumulator;
 }
 
 /* Leaf number `index`, handed over by itself. */
-static void add_leaf(rn_sink *sink, int index) {
+static void add_leaf(rn_grad_accumulator *accumulator, int index) {
   const int first = index / EACH * TOKENS + index % EACH * LEAF;
   const int rows = index % EACH < EACH - 1 ? LEAF : TOKENS - (EACH - 1) * LEAF;
-  rn_sink_product(sink, 0, N, K, (rn_rows){rows, rows, LEAF}, rn_reals(dy + first * N), N,
-                  rn_reals(x + first * K), K);
+  rn_grad_accumulator_product(accumulator, 0, N, K, (rn_rows){rows, rows, LEAF},
+                              rn_reals(dy + first * N), N, rn_reals(x + first * K), K);
 }
 
 static void order_and_grouping_do_not_matter(void) {
   static int64_t together[N * K], forward[N * K], backward[N * K];
   static rn_real plain[N * K];
-  rn_sink sink = start(together);
-  rn_sink_product(&sink, 0, N, K, (rn_rows){ROWS, TOKENS, LEAF}, rn_reals(dy), N, rn_reals(x), K);
-  CHECK(!sink.overflowed);
-  sink = start(forward);
-  for (int i = 0; i < SEQUENCES * EACH; i++) add_leaf(&sink, i);
-  sink = start(backward);
-  for (int i = SEQUENCES * EACH - 1; i >= 0; i--) add_leaf(&sink, i);
+  rn_grad_accumulator accumulator = start(together);
+  rn_grad_accumulator_product(&accumulator, 0, N, K, (rn_rows){ROWS, TOKENS, LEAF}, rn_reals(dy), N,
+                              rn_reals(x), K);
+  CHECK(!accumulator.overflowed);
+  accumulator = start(forward);
+  for (int i = 0; i < SEQUENCES * EACH; i++) add_leaf(&accumulator, i);
+  accumulator = start(backward);
+  for (int i = SEQUENCES * EACH - 1; i >= 0; i--) add_leaf(&accumulator, i);
   CHECK(memcmp(together, forward, sizeof forward) == 0);
   CHECK(memcmp(together, backward, sizeof backward) == 0);
-  sink = (rn_sink){.gradient = plain, .total = (int64_t)N * K};
-  rn_sink_start(&sink);
-  rn_sink_product(&sink, 0, N, K, rn_rows_together(ROWS), rn_reals(dy), N, rn_reals(x), K);
+  accumulator = (rn_grad_accumulator){.gradient = plain, .total = (int64_t)N * K};
+  rn_grad_accumulator_start(&accumulator);
+  rn_grad_accumulator_product(&accumulator, 0, N, K, rn_rows_together(ROWS), rn_reals(dy), N,
+                              rn_reals(x), K);
   for (int i = 0; i < N * K; i++)
-    CHECK_NEAR((double)rn_sink_value(together[i]), (double)plain[i], 1e-5);
+    CHECK_NEAR((double)rn_grad_accumulator_value(together[i]), (double)plain[i], 1e-5);
 }
 
 static void what_cannot_be_summed_is_noticed(void) {
@@ -58,16 +61,16 @@ static void what_cannot_be_summed_is_noticed(void) {
   const rn_real bad[] = {(rn_real)NAN, (rn_real)INFINITY, (rn_real)(1.01 * limit),
                          (rn_real)(-1.01 * limit)};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-    rn_sink sink = start(exact);
+    rn_grad_accumulator accumulator = start(exact);
     const rn_real good = (rn_real)(0.99 * limit);
-    rn_sink_vector(&sink, 3, 1, &good);
-    CHECK(!sink.overflowed);
-    rn_sink_vector(&sink, 3, 1, &bad[i]);
-    CHECK(sink.overflowed);
-    sink = start(exact);
-    CHECK(!sink.overflowed);
-    rn_sink_row(&sink, 3, 1, LEAF, &good);
-    CHECK(sink.overflowed);
+    rn_grad_accumulator_vector(&accumulator, 3, 1, &good);
+    CHECK(!accumulator.overflowed);
+    rn_grad_accumulator_vector(&accumulator, 3, 1, &bad[i]);
+    CHECK(accumulator.overflowed);
+    accumulator = start(exact);
+    CHECK(!accumulator.overflowed);
+    rn_grad_accumulator_row(&accumulator, 3, 1, LEAF, &good);
+    CHECK(accumulator.overflowed);
   }
 }
 

@@ -2,9 +2,9 @@
 #include <malloc.h>
 #include <stddef.h>
 
-#include "model/carry.h"
-#include "model/kernel/products.h"
-#include "model/stage.h"
+#include "model/kernel/gemm.h"
+#include "model/retention/local_state.h"
+#include "model/stage/stage.h"
 #include "tests/support/check.h"
 #include "tests/support/sets.h"
 
@@ -51,30 +51,30 @@ static rn_spec base(void) {
 static void check_stage(rn_spec spec, int first, int last, int sequences, int tokens) {
   rn_err err = {0};
   rn_stage_sizes sizes;
-  rn_carry *carry = NULL;
+  rn_local_state *local_state = NULL;
   if (!CHECK_OK(&err, rn_stage_measure(&err, &spec, first, last, sequences, tokens, &sizes)))
     return;
-  for (int keep = RN_KEEP_NOTHING; keep <= RN_KEEP_ALL; keep++) {
+  for (int keep = RN_SAVE_NOTHING; keep <= RN_SAVE_ALL; keep++) {
     rn_stage *stage = NULL;
-    rn_tape *one = NULL, *two = NULL;
+    rn_activations *one = NULL, *two = NULL;
     int64_t before = allocated();
     CHECK_OK(&err, rn_stage_create(&err, &spec, first, last, sequences, tokens, 1, &stage));
     check_taken(before, sizes.work_bytes + sizes.copy_bytes);
     CHECK_EQUAL(sizes.parameters, rn_stage_params(stage)->total);
     before = allocated();
-    CHECK_OK(&err, rn_tape_create(&err, stage, (rn_keep)keep, &one));
+    CHECK_OK(&err, rn_activations_create(&err, stage, (rn_save_policy)keep, &one));
     check_taken(before, sizes.tape_bytes[keep] + sizes.shared_bytes[keep]);
     before = allocated();
-    CHECK_OK(&err, rn_tape_create(&err, stage, (rn_keep)keep, &two));
+    CHECK_OK(&err, rn_activations_create(&err, stage, (rn_save_policy)keep, &two));
     check_taken(before, sizes.tape_bytes[keep]);
-    rn_tape_destroy(&two);
-    rn_tape_destroy(&one);
+    rn_activations_destroy(&two);
+    rn_activations_destroy(&one);
     rn_stage_destroy(&stage);
   }
   const int64_t before = allocated();
-  CHECK_OK(&err, rn_carry_create(&err, &spec, last - first, sequences, &carry));
-  check_taken(before, rn_carry_bytes(&spec, last - first, sequences));
-  rn_carry_destroy(&carry);
+  CHECK_OK(&err, rn_local_state_create(&err, &spec, last - first, sequences, &local_state));
+  check_taken(before, rn_local_state_bytes(&spec, last - first, sequences));
+  rn_local_state_destroy(&local_state);
 }
 
 static void check_stages(void) {

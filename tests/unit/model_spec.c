@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "model/param.h"
-#include "model/spec.h"
+#include "model/spec/param.h"
+#include "model/spec/spec.h"
 #include "tests/support/check.h"
 
 static rn_spec preset(const char *name, int vocab) {

@@ -31,10 +31,10 @@ static void two_stages_are_one_model(rn_spec spec) {
   test_model m = open(spec);
   rn_err err = {0};
   rn_stage *stage[2];
-  rn_tape *tape[2];
-  rn_carry *carry[2];
+  rn_activations *activations[2];
+  rn_local_state *local_state[2];
   rn_real *params[2], *gradient[2];
-  rn_sink sink[2];
+  rn_grad_accumulator accumulator[2];
   const int cut = 1;
   rn_real *rows = test_take((size_t)(4 * m.rows * spec.dim), sizeof(rn_real));
   rn_real *middle = rows, *y = rows + m.rows * spec.dim, *dy = y + m.rows * spec.dim;
@@ -44,33 +44,34 @@ static void two_stages_are_one_model(rn_spec spec) {
   for (int s = 0; s < 2; s++) {
     CHECK_OK(&err, rn_stage_create(&err, &spec, s == 0 ? 0 : cut, s == 0 ? cut : spec.layers,
                                    SEQUENCES, TOKENS, 11, &stage[s]));
-    CHECK_OK(&err, rn_tape_create(&err, stage[s], RN_KEEP_ALL, &tape[s]));
-    CHECK_OK(&err, rn_carry_create(&err, &spec, spec.layers, SEQUENCES, &carry[s]));
+    CHECK_OK(&err, rn_activations_create(&err, stage[s], RN_SAVE_ALL, &activations[s]));
+    CHECK_OK(&err, rn_local_state_create(&err, &spec, spec.layers, SEQUENCES, &local_state[s]));
     const rn_param_table *table = rn_stage_params(stage[s]);
     params[s] = test_take((size_t)table->total, sizeof(rn_real));
     gradient[s] = test_take((size_t)table->total, sizeof(rn_real));
-    sink[s] = (rn_sink){.gradient = gradient[s], .total = table->total};
+    accumulator[s] = (rn_grad_accumulator){.gradient = gradient[s], .total = table->total};
     take_weights(&m, table, params[s]);
   }
-  CHECK_OK(&err, rn_stage_forward(&err, stage[0], params[0], &m.unit[0], RN_FORM_CHUNKWISE, true,
-                                  rn_carry_port(carry[0]), NULL, middle, tape[0]));
+  CHECK_OK(&err,
+           rn_stage_forward(&err, stage[0], params[0], &m.unit[0], RN_FORM_CHUNKWISE, true,
+                            rn_local_state_port(local_state[0]), NULL, middle, activations[0]));
   CHECK_OK(&err, rn_stage_forward(&err, stage[1], params[1], &m.unit[0], RN_FORM_CHUNKWISE, true,
-                                  rn_carry_port(carry[1]), middle, y, tape[1]));
-  rn_stage_loss(stage[1], params[1], &m.unit[0], y, 1, &got, NULL, dy, &sink[1]);
-  CHECK_OK(&err,
-           rn_stage_backward_input(&err, stage[1], params[1], &m.unit[0], rn_carry_port(carry[1]),
-                                   tape[1], false, dy, dmiddle, &sink[1]));
-  CHECK_OK(&err,
-           rn_stage_backward_input(&err, stage[0], params[0], &m.unit[0], rn_carry_port(carry[0]),
-                                   tape[0], false, dmiddle, NULL, &sink[0]));
+                                  rn_local_state_port(local_state[1]), middle, y, activations[1]));
+  rn_stage_loss(stage[1], params[1], &m.unit[0], y, 1, &got, NULL, dy, &accumulator[1]);
+  CHECK_OK(&err, rn_stage_backward_input(&err, stage[1], params[1], &m.unit[0],
+                                         rn_local_state_port(local_state[1]), activations[1], false,
+                                         dy, dmiddle, &accumulator[1]));
+  CHECK_OK(&err, rn_stage_backward_input(&err, stage[0], params[0], &m.unit[0],
+                                         rn_local_state_port(local_state[0]), activations[0], false,
+                                         dmiddle, NULL, &accumulator[0]));
   CHECK(got == want);
   CHECK(memcmp(y, m.y, (size_t)(m.rows * spec.dim) * sizeof(rn_real)) == 0);
   for (int s = 0; s < 2; s++) {
-    rn_stage_backward_weight(stage[s], &m.unit[0], tape[s], &sink[s]);
+    rn_stage_backward_weight(stage[s], &m.unit[0], activations[s], &accumulator[s]);
     same_as_whole(&m, rn_stage_params(stage[s]), gradient[s]);
-    rn_tape_destroy(&tape[s]);
+    rn_activations_destroy(&activations[s]);
     rn_stage_destroy(&stage[s]);
-    rn_carry_destroy(&carry[s]);
+    rn_local_state_destroy(&local_state[s]);
     free(params[s]);
     free(gradient[s]);
   }
@@ -81,40 +82,42 @@ static void two_stages_are_one_model(rn_spec spec) {
 static void a_tape_that_keeps_nothing_gives_the_same_rows(void) {
   test_model m = open(test_spec());
   rn_err err = {0};
-  rn_tape *tape = NULL;
-  CHECK_OK(&err, rn_tape_create(&err, m.stage, RN_KEEP_NOTHING, &tape));
+  rn_activations *activations = NULL;
+  CHECK_OK(&err, rn_activations_create(&err, m.stage, RN_SAVE_NOTHING, &activations));
   test_forward(&m, RN_FORM_CHUNKWISE, &m.tokens, 1);
-  rn_carry_reset(m.carry);
-  CHECK_OK(&err, rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
-                                  rn_carry_port(m.carry), NULL, m.piece_y[0], tape));
+  rn_local_state_reset(m.local_state);
+  CHECK_OK(&err,
+           rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
+                            rn_local_state_port(m.local_state), NULL, m.piece_y[0], activations));
   CHECK(memcmp(m.y, m.piece_y[0], (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
-  const rn_real *last = rn_stage_hidden(m.tape[0], m.spec.layers);
+  const rn_real *last = rn_stage_hidden(m.activations[0], m.spec.layers);
   CHECK(memcmp(m.y, last, (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
-  CHECK(memcmp(m.y, rn_stage_hidden(m.tape[0], 1),
+  CHECK(memcmp(m.y, rn_stage_hidden(m.activations[0], 1),
                (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) != 0);
-  rn_tape_destroy(&tape);
+  rn_activations_destroy(&activations);
   memset(m.piece_y[0], 0, (size_t)(m.rows * m.spec.dim) * sizeof(rn_real));
-  CHECK_OK(&err, rn_tape_create_on(&err, m.tape[0], &tape));
-  CHECK(rn_tape_rows(tape) == rn_tape_rows(m.tape[0]));
-  rn_carry_reset(m.carry);
-  CHECK_OK(&err, rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
-                                  rn_carry_port(m.carry), NULL, m.piece_y[0], tape));
+  CHECK_OK(&err, rn_activations_create_alias(&err, m.activations[0], &activations));
+  CHECK(rn_activations_rows(activations) == rn_activations_rows(m.activations[0]));
+  rn_local_state_reset(m.local_state);
+  CHECK_OK(&err,
+           rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
+                            rn_local_state_port(m.local_state), NULL, m.piece_y[0], activations));
   CHECK(memcmp(m.y, m.piece_y[0], (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
-  rn_tape_destroy(&tape);
+  rn_activations_destroy(&activations);
   test_model_close(&m);
 }
 
 /* What backward makes on its way, or again, is what forward would have kept, whoever's buffers it
  * lies in. */
-static void a_tape_that_keeps_less_gives_the_same_gradient(rn_spec spec, rn_keep keep) {
+static void a_tape_that_keeps_less_gives_the_same_gradient(rn_spec spec, rn_save_policy keep) {
   enum { FIRST = 5 };
   static const int ends[] = {FIRST, TOKENS};
   test_model kept = open(spec), less = open(spec);
   rn_err err = {0};
   kept.train = less.train = true;
   for (int p = 0; p < 2; p++) {
-    rn_tape_destroy(&less.tape[p]);
-    CHECK_OK(&err, rn_tape_create(&err, less.stage, keep, &less.tape[p]));
+    rn_activations_destroy(&less.activations[p]);
+    CHECK_OK(&err, rn_activations_create(&err, less.stage, keep, &less.activations[p]));
   }
   test_forward(&kept, RN_FORM_CHUNKWISE, ends, 2);
   test_forward(&less, RN_FORM_CHUNKWISE, ends, 2);
@@ -129,8 +132,8 @@ static void tapes_that_keep_less_give_the_same_gradient(rn_spec spec) {
   static const int ffn_dim[] = {5, 20, 400};
   for (int i = 0; i < 3; i++) {
     spec.ffn_dim = ffn_dim[i];
-    a_tape_that_keeps_less_gives_the_same_gradient(spec, RN_KEEP_INPUTS);
-    a_tape_that_keeps_less_gives_the_same_gradient(spec, RN_KEEP_MOST);
+    a_tape_that_keeps_less_gives_the_same_gradient(spec, RN_SAVE_INPUTS);
+    a_tape_that_keeps_less_gives_the_same_gradient(spec, RN_SAVE_MOST);
   }
 }
 
@@ -179,12 +182,13 @@ static void a_failing_port_is_reported(void) {
         .self = &broken, .begin = broken_begin, .poll = broken_poll, .end = broken_end};
     CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
                 rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
-                                 &port, NULL, m.piece_y[0], m.tape[0]));
+                                 &port, NULL, m.piece_y[0], m.activations[0]));
     rn_err_clear(&err);
     broken.calls_left = call;
-    CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
-                rn_stage_backward_input(&err, m.stage, m.params, &m.unit[0], &port, m.tape[0],
-                                        false, m.piece_y[0], NULL, &m.sink));
+    CHECK_FAILS(
+        &err, RN_ERR_MPI, "the scan failed",
+        rn_stage_backward_input(&err, m.stage, m.params, &m.unit[0], &port, m.activations[0], false,
+                                m.piece_y[0], NULL, &m.accumulator));
   }
   test_model_close(&m);
 }
@@ -195,9 +199,10 @@ static void ts_chunkwise_has_no_parallel_form(void) {
   test_model m = open(spec);
   rn_err err = {0};
   test_cut(&m, 0, 0, TOKENS);
-  CHECK_FAILS(&err, RN_ERR_USAGE, "retention_scale|ts_chunkwise|parallel",
-              rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_PARALLEL, false,
-                               rn_carry_port(m.carry), NULL, m.piece_y[0], m.tape[0]));
+  CHECK_FAILS(
+      &err, RN_ERR_USAGE, "retention_scale|ts_chunkwise|parallel",
+      rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_PARALLEL, false,
+                       rn_local_state_port(m.local_state), NULL, m.piece_y[0], m.activations[0]));
   test_model_close(&m);
 }
 

@@ -4,10 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/first_token.h"
 #include "model/kernel/exp.h"
 #include "model/kernel/kernels.h"
 #include "model/kernel/ref/lanes.h"
+#include "model/retention/first_token.h"
 #include "tests/support/gradient.h"
 
 enum { MOST = 1100, PLACES = 16 };
@@ -121,19 +121,19 @@ static float product_of(int k, int lanes, bool fused, const float *a, const floa
 
 /* m rows by n columns of weights, in fp32 and in bf16, with what is in y faded. */
 static void few_rows_add_in_order(const rn_kernels *kernels, int m, int n, int k, int place) {
-  static rn_half halves[MOST];
+  static rn_bf16 halves[MOST];
   static float wide[MOST];
   const bool wide_set = strcmp(kernels->name, "ref") != 0, fused = wide_set || ref_is_fused();
   /* -march may make vectors wider than a set's own. */
   const int own = strcmp(kernels->name, "avx512") == 0 ? 16 : wide_set ? 8 : RN_VEC;
   const int lanes = own > RN_VEC ? own : RN_VEC;
-  for (int i = 0; i < n * k; i++) wide[i] = rn_half_value(halves[i] = rn_half_of(w.at[place + i]));
-  for (int half = 0; half < 2; half++) {
-    const rn_array weights = half != 0 ? rn_halves(halves) : rn_reals(w.at + place);
-    const float *read = half != 0 ? wide : w.at + place;
+  for (int i = 0; i < n * k; i++) wide[i] = rn_bf16_value(halves[i] = rn_bf16_of(w.at[place + i]));
+  for (int bf16 = 0; bf16 < 2; bf16++) {
+    const rn_array weights = bf16 != 0 ? rn_bf16s(halves) : rn_reals(w.at + place);
+    const float *read = bf16 != 0 ? wide : w.at + place;
     float got[MOST];
     memcpy(got, dy.at, sizeof got);
-    kernels->few_rows(m, n, k, x.at + place, k, weights, k, 0.3F, got, n);
+    kernels->skinny_gemm(m, n, k, x.at + place, k, weights, k, 0.3F, got, n);
     for (int i = 0; i < m * n; i++) {
       const float sum =
           product_of(k, lanes, fused, x.at + place + i / n * k, read + (int64_t)(i % n) * k);

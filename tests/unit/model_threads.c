@@ -1,22 +1,22 @@
 /* Every thread that is asked for runs, and flushes denormals, whatever the BLAS is. */
-#include "model/threads.h"
+#include "model/base/threads.h"
 
 #include <float.h>
 #include <omp.h>
 #include <string.h>
 
-#include "model/blas.h"
+#include "model/base/blas.h"
 #include "tests/support/check.h"
 
 /* Local ones, GCC 12 for aarch64 folds away inside a parallel region. */
-static volatile float smallest = FLT_MIN, half = 0.5F;
+static volatile float smallest = FLT_MIN, bf16 = 0.5F;
 
 static void denormals_are_zero_in_every_thread(int threads) {
   rn_threads_start(threads);
   int ran = 0, kept = 0;
 #pragma omp parallel reduction(+ : ran, kept)
   {
-    const float product = smallest * half;
+    const float product = smallest * bf16;
     ran += 1;
     kept += product != 0;
   }

@@ -2,7 +2,7 @@
  * Threads get cores of their own: the ones they run on where those are free, no two on one physical
  * core while another is idle, none outside of what the launcher left. Cores are told as a list.
  */
-#include "proto/affinity.h"
+#include "proto/base/affinity.h"
 
 #include <string.h>
 

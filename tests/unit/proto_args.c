@@ -1,5 +1,5 @@
 /* A command line is read as its table says, and what does not fit is refused by name. */
-#include "proto/args.h"
+#include "proto/cli/args.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/options.h"
+#include "proto/options/options.h"
 #include "tests/support/check.h"
 
 static rn_err err;

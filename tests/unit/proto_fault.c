@@ -1,5 +1,5 @@
 /* A fault strikes at the passes that were asked for, at its own site only, and can kill. */
-#include "proto/fault.h"
+#include "proto/base/fault.h"
 
 #include <errno.h>
 #include <signal.h>

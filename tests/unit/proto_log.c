@@ -1,11 +1,11 @@
 /* Lines come from the rank that speaks, on the stream that JSON leaves free. */
-#include "proto/log.h"
+#include "proto/base/log.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "proto/version.h"
+#include "proto/cli/version.h"
 #include "tests/support/check.h"
 
 enum { TEXT_BYTES = 1024 };

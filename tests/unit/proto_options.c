@@ -1,6 +1,6 @@
 /* Every key of the schema can be set and read back; what is wrong is refused by file, line and key.
  */
-#include "proto/options.h"
+#include "proto/options/options.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* A program's output arrives whole or its end says that it did not, whatever the pipe is like. */
-#include "proto/program.h"
+#include "proto/cli/program.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "proto/log.h"
+#include "proto/base/log.h"
 #include "tests/support/check.h"
 
 enum { LINES = 40000 }; /* more than any pipe holds */

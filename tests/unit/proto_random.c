@@ -1,5 +1,5 @@
 /* A random number is a function of its key and index: moments are right, keys do not collide. */
-#include "proto/random.h"
+#include "proto/base/random.h"
 #include "tests/support/check.h"
 
 static void uniform_and_normal_have_their_moments(void) {

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/options.h"
+#include "proto/options/options.h"
 #include "tests/support/check.h"
 
 enum { LINE_BYTES = 512 };

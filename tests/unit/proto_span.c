@@ -1,10 +1,10 @@
 /* Spans lie inside each other as their marks do, times add up, and without a record nothing is
  * kept. */
-#include "proto/span.h"
+#include "proto/base/span.h"
 
 #include <string.h>
 
-#include "proto/clock.h"
+#include "proto/base/clock.h"
 #include "tests/support/check.h"
 
 static void spend(double seconds) {

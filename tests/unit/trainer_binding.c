@@ -3,7 +3,7 @@
  * OpenMP starts later; not where the user places them, where ranks share the cores, or where cores
  * are too few. What the launcher left is known even where OpenMP has narrowed the first thread.
  */
-#include "trainer/binding.h"
+#include "trainer/machine/binding.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "model/threads.h"
+#include "model/base/threads.h"
 #include "tests/support/check.h"
 
 static char text[160];

@@ -1,13 +1,13 @@
 /* diff sees every logical difference and no other; export holds the official names and our bits. */
-#include "trainer/ckpt_tool.h"
+#include "trainer/tools/ckpt_tool.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/safetensors.h"
-#include "model/param.h"
-#include "proto/options.h"
+#include "data/exchange/safetensors.h"
+#include "model/spec/param.h"
+#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/fake_ckpt.h"
 #include "tests/support/temp.h"
@@ -52,7 +52,7 @@ static rn_status save_slices(const char *run, const recipe *r, const Retnet__Man
   RN_TRY(err, rn_ckpt_stage_dir(err, run, r->step));
   for (int i = 0; i < r->parts; i++) {
     int begin = count * i / r->parts, end = count * (i + 1) / r->parts;
-    RN_TRY(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_place){.part = i}, slices + begin,
+    RN_TRY(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){.part = i}, slices + begin,
                                    end - begin, 1, &reports[i]));
   }
   rn_status status = rn_ckpt_commit(err, run, head, reports, r->parts);

@@ -1,13 +1,13 @@
 /* Keys that contradict each other are refused by their names, and so are more threads than a system
  * can start. */
-#include "trainer/config_check.h"
+#include "trainer/config/config_check.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "proto/options.h"
+#include "proto/options/options.h"
 #include "tests/support/check.h"
-#include "trainer/thread_limit.h"
+#include "trainer/machine/thread_limit.h"
 
 static rn_err err;
 

@@ -1,5 +1,5 @@
 /* A launch that gives threads too few cores is told with the mend that helps; any other is not. */
-#include "trainer/core_care.h"
+#include "trainer/machine/core_check.h"
 
 #include <string.h>
 
@@ -15,7 +15,7 @@ static bool find(int offered, int ranks, int each, int threads, bool given) {
                           .ranks = ranks,
                           .used = used,
                           .offered = offered};
-  return rn_core_care_find(cores, threads, given, text, sizeof text);
+  return rn_core_check_find(cores, threads, given, text, sizeof text);
 }
 
 int main(void) {

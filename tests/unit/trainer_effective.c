@@ -1,15 +1,15 @@
 /* Defaults, preset, keys as given and data come to one value for each key, whose origin is kept;
  * and what is written of it comes to the same again. */
-#include "trainer/effective.h"
+#include "trainer/config/effective.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "data/file.h"
+#include "data/file/file.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
-#include "trainer/run_config.h"
+#include "trainer/train/run_config.h"
 
 static rn_err err;
 

@@ -1,6 +1,6 @@
 /* A sum of losses has the same bits in any order and in any parts, and is the sum to 2^-40 a value.
  */
-#include "trainer/exact_sum.h"
+#include "trainer/parallel/exact_sum.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Stages get as even a share of the work as whole layers allow, head and embedding counted; a given
  * split holds, and one that does not fit is refused by its key. */
 #include "tests/support/check.h"
-#include "trainer/layer_split.h"
+#include "trainer/parallel/layer_split.h"
 
 enum { MAX_STAGES = 12 };
 

@@ -1,7 +1,7 @@
 /* The grid is a pure function of keys and ranks: zeros are filled as documented, misfits refused.
  */
 #include "tests/support/check.h"
-#include "trainer/layout.h"
+#include "trainer/parallel/layout.h"
 
 typedef struct keys {
   int batch, tokens, data, pipeline, sequence, microbatch, segments;

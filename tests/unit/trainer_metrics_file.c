@@ -10,7 +10,7 @@
 
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
-#include "trainer/metrics.h"
+#include "trainer/train/metrics.h"
 
 static rn_err *err = &(rn_err){0};
 

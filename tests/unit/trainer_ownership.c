@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/support/check.h"
-#include "trainer/ownership.h"
+#include "trainer/parallel/shard_table.h"
 
 static rn_err err;
 
@@ -22,10 +22,10 @@ static rn_spec model(int dim, int vocab, bool tied) {
 
 /* Buckets follow one another without gaps, and a part's first one begins with its layer. */
 static void buckets_cover_the_stage(const rn_param_table *table, int layers,
-                                    const rn_ownership *o) {
+                                    const rn_shard_table *o) {
   int64_t end = 0;
   for (int b = 0; b < o->shares.buckets; b++) {
-    const rn_range bucket = rn_shares_bucket(&o->shares, b);
+    const rn_range bucket = rn_optimizer_shards_bucket(&o->shares, b);
     CHECK_EQUAL(bucket.begin, end);
     CHECK(bucket.end > bucket.begin && rn_range_count(bucket) <= RN_BUCKET + RN_BLOCK);
     end = bucket.end;
@@ -34,16 +34,16 @@ static void buckets_cover_the_stage(const rn_param_table *table, int layers,
   CHECK_EQUAL(o->parts, layers + 2);
   CHECK_EQUAL(o->first[o->parts], o->shares.buckets);
   for (int i = 0; i < layers; i++) {
-    const rn_range bucket = rn_shares_bucket(&o->shares, o->first[1 + i]);
+    const rn_range bucket = rn_optimizer_shards_bucket(&o->shares, o->first[1 + i]);
     CHECK_EQUAL(bucket.begin, table->layer[i].retention_norm);
   }
 }
 
 /* Adds this replica's pieces to the owners of all elements. */
-static void mark(const rn_param_table *table, const rn_ownership *o, int *owners) {
+static void mark(const rn_param_table *table, const rn_shard_table *o, int *owners) {
   int64_t count = 0, longest = 0;
   for (int i = 0; i < o->pieces; i++) {
-    const rn_piece *p = &o->piece[i];
+    const rn_shard_piece *p = &o->piece[i];
     const int64_t within = p->range.begin - p->param->offset,
                   left = p->range.end - p->param->offset;
     CHECK_EQUAL(p->at, count);
@@ -55,11 +55,11 @@ static void mark(const rn_param_table *table, const rn_ownership *o, int *owners
   CHECK_EQUAL(count, o->count);
   for (int b = 0; b < o->shares.buckets; b++) {
     for (int r = 0; r < o->shares.replicas; r++) {
-      const int64_t share = rn_range_count(rn_shares_of(&o->shares, b, r));
+      const int64_t share = rn_range_count(rn_optimizer_shards_of(&o->shares, b, r));
       if (share > longest) longest = share;
     }
   }
-  CHECK(longest <= rn_ownership_longest(table->total, o->shares.replicas) + RN_BLOCK);
+  CHECK(longest <= rn_shard_table_max_bucket(table->total, o->shares.replicas) + RN_BLOCK);
 }
 
 static void each_element_has_one_owner(const rn_spec *spec, int first, int last, int replicas) {
@@ -68,13 +68,14 @@ static void each_element_has_one_owner(const rn_spec *spec, int first, int last,
   int *owners = calloc((size_t)table->total, sizeof *owners);
   int64_t wrong = 0;
   for (int mine = 0; mine < replicas; mine++) {
-    rn_ownership o;
-    if (!CHECK_OK(&err, rn_ownership_create(&err, table, last - first, replicas, mine, &o)))
+    rn_shard_table o;
+    if (!CHECK_OK(&err, rn_shard_table_create(&err, table, last - first, replicas, mine, &o)))
       continue;
     if (mine == 0) buckets_cover_the_stage(table, last - first, &o);
     mark(table, &o, owners);
-    CHECK(o.count <= rn_ownership_most(table->total, replicas) + (o.parts + 1) * RN_BLOCK / 2);
-    rn_ownership_destroy(&o);
+    CHECK(o.count <=
+          rn_shard_table_max_elements(table->total, replicas) + (o.parts + 1) * RN_BLOCK / 2);
+    rn_shard_table_destroy(&o);
   }
   for (int64_t i = 0; i < table->total; i++) wrong += owners[i] != 1;
   CHECK_EQUAL(wrong, 0);

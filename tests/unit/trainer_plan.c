@@ -4,13 +4,13 @@
  * model's own sizes where those fit; long schedules keep their idle time. TIMEOUT holds the bound.
  */
 #include "tests/support/check.h"
-#include "trainer/plan_time.h"
+#include "trainer/estimate/plan_time.h"
 
 #include <stdlib.h>
 
-#include "proto/options.h"
-#include "proto/random.h"
-#include "trainer/shapes.h"
+#include "proto/base/random.h"
+#include "proto/options/options.h"
+#include "trainer/parallel/shapes.h"
 
 enum { MOST_STAGES = 6, PLACES = 3 };
 

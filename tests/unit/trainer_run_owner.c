@@ -1,9 +1,9 @@
 /* Who makes run.dir late does not write over what another job saved there meanwhile. */
-#include "trainer/run_owner.h"
+#include "trainer/train/run_owner.h"
 
 #include <string.h>
 
-#include "data/file.h"
+#include "data/file/file.h"
 #include "tests/support/check.h"
 #include "tests/support/fake_ckpt.h"
 #include "tests/support/temp.h"

@@ -1,11 +1,11 @@
 /* A draw is the token at which the mass, from the likeliest on, passes a uniform number's share. */
-#include "trainer/sample.h"
+#include "trainer/generate/sample.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/random.h"
+#include "proto/base/random.h"
 #include "tests/support/check.h"
 
 enum { N = 50, DRAWS = 4000 };

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/support/check.h"
-#include "trainer/schedule_simulate.h"
+#include "trainer/parallel/schedule_simulate.h"
 
 enum { MAX_STAGES = 8, MAX_MICROBATCHES = 16, MAX_SEGMENTS = 16, MAX_RANKS = 8, BUFFERS = 2 };
 
@@ -18,34 +18,34 @@ typedef struct simulated {
 } simulated;
 
 static rn_status run(rn_err *err, rn_simulation sim, rn_task_times times, simulated *out) {
-  rn_task_list list[MAX_STAGES] = {{0}};
+  rn_pipeline_schedule list[MAX_STAGES] = {{0}};
   rn_task_times all[MAX_STAGES];
   rn_status status = RN_OK;
   for (int s = 0; s < sim.shape.stages && status == RN_OK; s++) {
     all[s] = times;
-    status = rn_schedule_make(err, sim.shape, s, &list[s]);
+    status = rn_pipeline_schedule_create(err, sim.shape, s, &list[s]);
   }
   sim.list = list;
   sim.times = all;
-  if (status == RN_OK) status = rn_schedule_simulate(err, &sim, &out->total_s, out->stage);
-  for (int s = 0; s < sim.shape.stages; s++) rn_schedule_destroy(&list[s]);
+  if (status == RN_OK) status = rn_pipeline_schedule_simulate(err, &sim, &out->total_s, out->stage);
+  for (int s = 0; s < sim.shape.stages; s++) rn_pipeline_schedule_destroy(&list[s]);
   out->busy_s = sim.shape.microbatches * sim.shape.segments *
                 (times.forward_s + times.backward_s + times.weight_s);
   return status;
 }
 
-typedef void check_shape(rn_schedule_shape shape);
+typedef void check_shape(rn_pipeline_schedule_shape shape);
 
 static void for_all_shapes(check_shape *check) {
   for (int p = 1; p <= MAX_STAGES; p++) {
     for (int m = 1; m <= MAX_MICROBATCHES; m++) {
-      for (int k = 1; k <= MAX_SEGMENTS; k++) check((rn_schedule_shape){p, m, k, true});
+      for (int k = 1; k <= MAX_SEGMENTS; k++) check((rn_pipeline_schedule_shape){p, m, k, true});
     }
   }
 }
 
 /* Idle time by formula, for W <= F; between its two cases only the bounds are known. */
-static void check_idle(rn_schedule_shape shape, rn_task_times t, double idle_s) {
+static void check_idle(rn_pipeline_schedule_shape shape, rn_task_times t, double idle_s) {
   const int behind = shape.stages - 1;
   const double hidden = behind * (t.forward_s + t.backward_s - t.weight_s);
   const double open = behind * (t.forward_s + t.backward_s);
@@ -60,7 +60,7 @@ static void check_idle(rn_schedule_shape shape, rn_task_times t, double idle_s) 
   }
 }
 
-static void idle_and_memory_are_as_stated(rn_schedule_shape shape) {
+static void idle_and_memory_are_as_stated(rn_pipeline_schedule_shape shape) {
   static const rn_task_times times[] = {{1, 1, 1}, {1, 1.25, 0.75}, {1, 2, 0.75}, {2, 2.5, 1.75}};
   const int units = shape.microbatches * shape.segments;
   for (int split = 0; split <= 1; split++) {
@@ -73,7 +73,7 @@ static void idle_and_memory_are_as_stated(rn_schedule_shape shape) {
       check_idle(shape, times[i], got.total_s - got.busy_s);
       for (int s = 0; s < shape.stages; s++) {
         CHECK_NEAR(got.stage[s].busy_s, got.busy_s, 1e-9);
-        CHECK_EQUAL(got.stage[s].tapes,
+        CHECK_EQUAL(got.stage[s].pool,
                     smaller(units, shape.segments + shape.stages - 1 - (split != 0 ? 0 : s)));
       }
     }
@@ -81,7 +81,7 @@ static void idle_and_memory_are_as_stated(rn_schedule_shape shape) {
 }
 
 /* One buffer at each end suffices: a step with them takes no longer than with any number. */
-static void striped_ranks_come_to_the_end(rn_schedule_shape shape) {
+static void striped_ranks_come_to_the_end(rn_pipeline_schedule_shape shape) {
   const rn_task_times times = {1, 1.25, 0.75};
   for (int ranks = 1; ranks <= MAX_RANKS; ranks++) {
     rn_err err = {0};
@@ -112,15 +112,15 @@ static void several_layers_wait_one_by_one(void) {
   CHECK_OK(&err, run(&err, sim, times, &got));
   CHECK_NEAR(got.total_s - got.busy_s, 2, 1e-9);
   CHECK(slow_s > got.total_s);
-  sim.shape = (rn_schedule_shape){1, 1, 1, true};
+  sim.shape = (rn_pipeline_schedule_shape){1, 1, 1, true};
   sim.state_s = 0.5;
   CHECK_OK(&err, run(&err, sim, times, &got));
   CHECK_NEAR(got.total_s, 3 + 2 * 3 * 0.5, 1e-9);
 }
 
-typedef void spoil(rn_task_list *list);
+typedef void spoil(rn_pipeline_schedule *list);
 
-static rn_task *task_of(rn_task_list *list, rn_task_kind kind, int number) {
+static rn_task *task_of(rn_pipeline_schedule *list, rn_task_kind kind, int number) {
   rn_task *t = list->task;
   for (; t->kind != kind || number > 0; t++) number -= t->kind == kind;
   return t;
@@ -132,40 +132,41 @@ static void swap(rn_task *a, rn_task *b) {
   *b = t;
 }
 
-static void backward_before_forward(rn_task_list *list) {
+static void backward_before_forward(rn_pipeline_schedule *list) {
   swap(task_of(list, RN_TASK_FORWARD, 0), task_of(list, RN_TASK_BACKWARD, 0));
 }
 
-static void weight_before_backward(rn_task_list *list) {
+static void weight_before_backward(rn_pipeline_schedule *list) {
   swap(task_of(list, RN_TASK_WEIGHT, 0), task_of(list, RN_TASK_BACKWARD, 0));
 }
 
-static void forwards_in_another_order(rn_task_list *list) {
+static void forwards_in_another_order(rn_pipeline_schedule *list) {
   swap(task_of(list, RN_TASK_FORWARD, 0), task_of(list, RN_TASK_FORWARD, 1));
 }
 
-static void a_unit_twice(rn_task_list *list) {
+static void a_unit_twice(rn_pipeline_schedule *list) {
   *task_of(list, RN_TASK_WEIGHT, 1) = *task_of(list, RN_TASK_WEIGHT, 0);
 }
 
-static void an_end_too_early(rn_task_list *list) {
+static void an_end_too_early(rn_pipeline_schedule *list) {
   list->count--;
 }
 
 /* The last but one of three stages gets a list with a mistake. */
 static void mistake_is_found(spoil *spoiled, const char *words) {
   rn_err err = {0};
-  const rn_schedule_shape shape = {3, 3, 2, true};
-  rn_task_list list[3];
+  const rn_pipeline_schedule_shape shape = {3, 3, 2, true};
+  rn_pipeline_schedule list[3];
   rn_task_times times[3] = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}};
   rn_simulated_stage stage[3];
   double total_s;
-  for (int s = 0; s < 3; s++) CHECK_OK(&err, rn_schedule_make(&err, shape, s, &list[s]));
+  for (int s = 0; s < 3; s++) CHECK_OK(&err, rn_pipeline_schedule_create(&err, shape, s, &list[s]));
   spoiled(&list[1]);
   const rn_simulation sim = {
       .shape = shape, .list = list, .times = times, .ranks = 2, .layers = 1, .buffers = BUFFERS};
-  CHECK_FAILS(&err, RN_ERR_MISMATCH, words, rn_schedule_simulate(&err, &sim, &total_s, stage));
-  for (int s = 0; s < 3; s++) rn_schedule_destroy(&list[s]);
+  CHECK_FAILS(&err, RN_ERR_MISMATCH, words,
+              rn_pipeline_schedule_simulate(&err, &sim, &total_s, stage));
+  for (int s = 0; s < 3; s++) rn_pipeline_schedule_destroy(&list[s]);
 }
 
 static void mistakes_are_found(void) {

@@ -1,6 +1,6 @@
 /* A request to stop is held back while threads compute, heard between two steps whichever thread
  * got it, and ends the wait for a reader of lines who is gone. */
-#include "trainer/stop_request.h"
+#include "trainer/machine/stop_request.h"
 
 #include <omp.h>
 #include <pthread.h>
@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "proto/log.h"
+#include "proto/base/log.h"
 #include "tests/support/check.h"
 
 enum { PIPE_BYTES = 1 << 16, LINE_BYTES = 64 };

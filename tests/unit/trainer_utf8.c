@@ -1,5 +1,5 @@
 /* What is no UTF-8 is replaced piece by piece, as decoders do; what is stays as it is. */
-#include "trainer/utf8.h"
+#include "trainer/generate/utf8.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -19,20 +19,20 @@ static inline void rn_row_decay(const rn_chunk *c, int i, int first, rn_real *ro
 }
 
 static inline void rn_row_decay_round(const rn_chunk *c, int i, int first, const rn_real *row,
-                                      rn_half *to) {
+                                      rn_bf16 *to) {
 #pragma omp simd
-  for (int j = first; j <= i; j++) to[j] = rn_half_of(row[j] * c->decay[j - i]);
+  for (int j = first; j <= i; j++) to[j] = rn_bf16_of(row[j] * c->decay[j - i]);
 }
 
 /** to [rows of the band, end] = scores . D; to is scores itself, or in bf16. */
 static inline void rn_band_decay(const rn_chunk *c, rn_band band, rn_real *scores, rn_array to) {
-  const size_t bytes = rn_element_bytes(to.half);
+  const size_t bytes = rn_element_bytes(to.bf16);
   for (int i = band.begin; i < band.end; i++) {
     const int64_t at = (int64_t)(i - band.begin) * band.end;
     const int first = c->since[i] < i ? i - c->since[i] : 0;
     memset(rn_array_from(to, at).at, 0, (size_t)first * bytes);
-    if (to.half) {
-      rn_row_decay_round(c, i, first, scores + at, rn_array_halves(to) + at);
+    if (to.bf16) {
+      rn_row_decay_round(c, i, first, scores + at, rn_array_bf16s(to) + at);
     } else {
       rn_row_decay(c, i, first, scores + at);
     }
@@ -43,11 +43,11 @@ static inline void rn_band_decay(const rn_chunk *c, rn_band band, rn_real *score
 /** to [n] = factor from [n] */
 static inline void rn_row_scaled(rn_real factor, int n, rn_array from, int64_t at, rn_array to,
                                  int64_t to_at) {
-  if (from.half) {
-    const rn_half *x = rn_array_halves(from) + at;
-    rn_half *y = rn_array_halves(to) + to_at;
+  if (from.bf16) {
+    const rn_bf16 *x = rn_array_bf16s(from) + at;
+    rn_bf16 *y = rn_array_bf16s(to) + to_at;
 #pragma omp simd
-    for (int e = 0; e < n; e++) y[e] = rn_half_of(factor * rn_half_value(x[e]));
+    for (int e = 0; e < n; e++) y[e] = rn_bf16_of(factor * rn_bf16_value(x[e]));
   } else {
     const rn_real *x = rn_array_reals(from) + at;
     rn_real *y = rn_array_reals(to) + to_at;
@@ -58,7 +58,7 @@ static inline void rn_row_scaled(rn_real factor, int n, rn_array from, int64_t a
 /** [i] = xi[i] from [i], i < lead: dense rows in `work`, of the type of `from`. */
 static inline rn_array rn_rows_xi(const rn_chunk *c, int width, rn_array from, int64_t ld,
                                   rn_real *work) {
-  const rn_array to = {work, from.half};
+  const rn_array to = {work, from.bf16};
   for (int i = 0; i < c->lead; i++) {
     rn_row_scaled(c->decay[-(i + 1)], width, from, i * ld, to, (int64_t)i * width);
   }
@@ -68,7 +68,7 @@ static inline rn_array rn_rows_xi(const rn_chunk *c, int width, rn_array from, i
 /** [m - last] = zeta[m] from [m], m >= last: dense rows in `work`, of the type of `from`. */
 static inline rn_array rn_rows_zeta(const rn_chunk *c, int width, rn_array from, int64_t ld,
                                     rn_real *work) {
-  const rn_array to = {work, from.half};
+  const rn_array to = {work, from.bf16};
   for (int m = c->last; m < c->tokens; m++) {
     rn_row_scaled(c->decay[m - (c->tokens - 1)], width, from, m * ld, to,
                   (int64_t)(m - c->last) * width);

@@ -1,5 +1,5 @@
 /* One chunk of one head, backward: the adjoints of chunk_forward.c in the same order. */
-#include "model/kernel/products.h"
+#include "model/kernel/gemm.h"
 #include "model/kernel/ref/chunk.h"
 #include "model/kernel/ref/set.h"
 
@@ -11,8 +11,7 @@ static void chunk_own_backward(const rn_chunk *c, rn_array q, rn_array dout, rn_
     return;
   }
   const rn_array scaled = rn_rows_xi(c, key, q, c->ldq, work);
-  rn_multiply(RN_PRODUCT_TN, key, value, c->lead, scaled, key, dout, c->ldo, 0, rn_reals(own),
-              value);
+  rn_gemm(RN_GEMM_TN, key, value, c->lead, scaled, key, dout, c->ldo, 0, rn_reals(own), value);
 }
 
 /* grad [columns of the band, width] += scores^T x: the columns that this band is first to reach
@@ -21,33 +20,32 @@ static void add_columns(rn_band band, int width, rn_array scores, rn_array x, in
                         rn_real *grad, int64_t ldg) {
   int rows = band.end - band.begin;
   if (band.begin > 0) {
-    rn_multiply(RN_PRODUCT_TN, band.begin, width, rows, scores, band.end, x, ldx, 1, rn_reals(grad),
-                ldg);
+    rn_gemm(RN_GEMM_TN, band.begin, width, rows, scores, band.end, x, ldx, 1, rn_reals(grad), ldg);
   }
-  rn_multiply(RN_PRODUCT_TN, rows, width, rows, rn_array_from(scores, band.begin), band.end, x, ldx,
-              0, rn_reals(grad + band.begin * ldg), ldg);
+  rn_gemm(RN_GEMM_TN, rows, width, rows, rn_array_from(scores, band.begin), band.end, x, ldx, 0,
+          rn_reals(grad + band.begin * ldg), ldg);
 }
 
 static void chunk_inner_backward(const rn_chunk *c, rn_array q, rn_array k, rn_array v,
                                  rn_array dout, rn_real *work, const rn_chunk_grads *grads) {
   const int64_t scores = (int64_t)RN_CHUNK_BAND * c->tokens;
   rn_real *p_sums = work, *dp_sums = work + scores;
-  const rn_array p = {q.half ? work + 2 * scores : p_sums, q.half};
-  const rn_array dp = q.half ? rn_array_from(p, scores) : rn_reals(dp_sums);
+  const rn_array p = {q.bf16 ? work + 2 * scores : p_sums, q.bf16};
+  const rn_array dp = q.bf16 ? rn_array_from(p, scores) : rn_reals(dp_sums);
   int key = c->key_width, value = c->value_width;
   for (int begin = 0; begin < c->tokens; begin += RN_CHUNK_BAND) {
     rn_band band = rn_band_next(c, begin);
     int rows = band.end - band.begin;
     const rn_array q_band = rn_array_from(q, begin * c->ldq);
     const rn_array dout_band = rn_array_from(dout, begin * c->ldo);
-    rn_multiply(RN_PRODUCT_NT, rows, band.end, key, q_band, c->ldq, k, c->ldk, 0, rn_reals(p_sums),
-                band.end);
-    rn_multiply(RN_PRODUCT_NT, rows, band.end, value, dout_band, c->ldo, v, c->ldv, 0,
-                rn_reals(dp_sums), band.end);
+    rn_gemm(RN_GEMM_NT, rows, band.end, key, q_band, c->ldq, k, c->ldk, 0, rn_reals(p_sums),
+            band.end);
+    rn_gemm(RN_GEMM_NT, rows, band.end, value, dout_band, c->ldo, v, c->ldv, 0, rn_reals(dp_sums),
+            band.end);
     rn_band_decay(c, band, p_sums, p);
     rn_band_decay(c, band, dp_sums, dp);
-    rn_multiply(RN_PRODUCT_NN, rows, key, band.end, dp, band.end, k, c->ldk, 0,
-                rn_reals(grads->dq + begin * grads->lddq), grads->lddq);
+    rn_gemm(RN_GEMM_NN, rows, key, band.end, dp, band.end, k, c->ldk, 0,
+            rn_reals(grads->dq + begin * grads->lddq), grads->lddq);
     add_columns(band, key, dp, q_band, c->ldq, grads->dk, grads->lddkv);
     add_columns(band, value, p, dout_band, c->ldo, grads->dv, grads->lddkv);
   }
@@ -59,15 +57,15 @@ static void chunk_cross_backward(const rn_chunk *c, rn_array k, rn_array v, rn_a
   int key = c->key_width, value = c->value_width, going_on = c->tokens - c->last;
   if (c->lead > 0) {
     const rn_array scaled = rn_rows_xi(c, value, dout, c->ldo, work);
-    rn_multiply(RN_PRODUCT_NT, c->lead, key, value, scaled, value, state, value, 1,
-                rn_reals(grads->dq), grads->lddq);
+    rn_gemm(RN_GEMM_NT, c->lead, key, value, scaled, value, state, value, 1, rn_reals(grads->dq),
+            grads->lddq);
   }
   rn_array scaled = rn_rows_zeta(c, value, v, c->ldv, work);
-  rn_multiply(RN_PRODUCT_NT, going_on, key, value, scaled, value, adjoint, value, 1,
-              rn_reals(grads->dk + c->last * grads->lddkv), grads->lddkv);
+  rn_gemm(RN_GEMM_NT, going_on, key, value, scaled, value, adjoint, value, 1,
+          rn_reals(grads->dk + c->last * grads->lddkv), grads->lddkv);
   scaled = rn_rows_zeta(c, key, k, c->ldk, work);
-  rn_multiply(RN_PRODUCT_NN, going_on, value, key, scaled, key, adjoint, value, 1,
-              rn_reals(grads->dv + c->last * grads->lddkv), grads->lddkv);
+  rn_gemm(RN_GEMM_NN, going_on, value, key, scaled, key, adjoint, value, 1,
+          rn_reals(grads->dv + c->last * grads->lddkv), grads->lddkv);
 }
 
 void RN_SET(rn_enter_chunk_backward)(rn_kernels *table) {

@@ -1,15 +1,15 @@
 /* One chunk of one head, forward: three small groups of products around the decay mask. */
 #include <math.h>
 
-#include "model/kernel/products.h"
+#include "model/kernel/gemm.h"
 #include "model/kernel/ref/chunk.h"
 #include "model/kernel/ref/set.h"
 
 static void chunk_own(const rn_chunk *c, rn_array k, rn_array v, rn_real *work, rn_real *own) {
   int key = c->key_width, value = c->value_width;
   const rn_array scaled = rn_rows_zeta(c, key, k, c->ldk, work);
-  rn_multiply(RN_PRODUCT_TN, key, value, c->tokens - c->last, scaled, key,
-              rn_array_from(v, c->last * c->ldv), c->ldv, 0, rn_reals(own), value);
+  rn_gemm(RN_GEMM_TN, key, value, c->tokens - c->last, scaled, key,
+          rn_array_from(v, c->last * c->ldv), c->ldv, 0, rn_reals(own), value);
 }
 
 static void sum_abs(rn_band band, rn_array scores, rn_real *abs_sum, int64_t ld_sum) {
@@ -23,16 +23,16 @@ static void sum_abs(rn_band band, rn_array scores, rn_real *abs_sum, int64_t ld_
 
 static void chunk_inner(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_real *work,
                         rn_real *o, rn_real *abs_sum, int64_t ld_sum) {
-  const rn_array p = {q.half ? work + (int64_t)RN_CHUNK_BAND * c->tokens : work, q.half};
+  const rn_array p = {q.bf16 ? work + (int64_t)RN_CHUNK_BAND * c->tokens : work, q.bf16};
   for (int begin = 0; begin < c->tokens; begin += RN_CHUNK_BAND) {
     rn_band band = rn_band_next(c, begin);
     int rows = band.end - band.begin;
-    rn_multiply(RN_PRODUCT_NT, rows, band.end, c->key_width, rn_array_from(q, begin * c->ldq),
-                c->ldq, k, c->ldk, 0, rn_reals(work), band.end);
+    rn_gemm(RN_GEMM_NT, rows, band.end, c->key_width, rn_array_from(q, begin * c->ldq), c->ldq, k,
+            c->ldk, 0, rn_reals(work), band.end);
     rn_band_decay(c, band, work, p);
     if (abs_sum != NULL) sum_abs(band, p, abs_sum, ld_sum);
-    rn_multiply(RN_PRODUCT_NN, rows, c->value_width, band.end, p, band.end, v, c->ldv, 0,
-                rn_reals(o + begin * c->ldo), c->ldo);
+    rn_gemm(RN_GEMM_NN, rows, c->value_width, band.end, p, band.end, v, c->ldv, 0,
+            rn_reals(o + begin * c->ldo), c->ldo);
   }
 }
 
@@ -40,8 +40,7 @@ static void chunk_cross(const rn_chunk *c, rn_array q, rn_array state, rn_real *
   if (c->lead == 0) return;
   int key = c->key_width, value = c->value_width;
   const rn_array scaled = rn_rows_xi(c, key, q, c->ldq, work);
-  rn_multiply(RN_PRODUCT_NN, c->lead, value, key, scaled, key, state, value, 1, rn_reals(o),
-              c->ldo);
+  rn_gemm(RN_GEMM_NN, c->lead, value, key, scaled, key, state, value, 1, rn_reals(o), c->ldo);
 }
 
 void RN_SET(rn_enter_chunk_forward)(rn_kernels *table) {

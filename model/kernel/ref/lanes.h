@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-#include "proto/real.h"
+#include "proto/base/real.h"
 
 #if defined(__AVX512F__)
 #include <immintrin.h>

@@ -15,10 +15,10 @@ static void scale_row(int n, const rn_real *w, const rn_real *b, const rn_real *
 }
 
 static void scale_row_and_round(int n, const rn_real *w, const rn_real *b, const rn_real *x,
-                                rn_real mean, rn_real scale, rn_half *y) {
+                                rn_real mean, rn_real scale, rn_bf16 *y) {
 #pragma omp simd
   for (int i = 0; i < n; i++) {
-    y[i] = rn_half_of(w[i] * ((x[i] - mean) * scale) + (b != NULL ? b[i] : 0));
+    y[i] = rn_bf16_of(w[i] * ((x[i] - mean) * scale) + (b != NULL ? b[i] : 0));
   }
 }
 
@@ -30,8 +30,8 @@ static void norm(rn_block_norm kind, int n, double eps, const rn_real *w, const 
   const rn_real scale = (rn_real)(1 / sqrt(mean_square + eps));
   stat[0] = mean;
   stat[1] = scale;
-  if (y.half) {
-    scale_row_and_round(n, w, b, x, mean, scale, rn_array_halves(y));
+  if (y.bf16) {
+    scale_row_and_round(n, w, b, x, mean, scale, rn_array_bf16s(y));
   } else {
     scale_row(n, w, b, x, mean, scale, rn_array_reals(y));
   }

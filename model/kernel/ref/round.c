@@ -1,14 +1,14 @@
 /* From rn_real to bf16 and back. */
 #include "model/kernel/ref/set.h"
 
-static void round_bf16(int64_t n, const rn_real *x, rn_half *y) {
+static void round_bf16(int64_t n, const rn_real *x, rn_bf16 *y) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; i++) y[i] = rn_half_of(x[i]);
+  for (int64_t i = 0; i < n; i++) y[i] = rn_bf16_of(x[i]);
 }
 
-static void widen_bf16(int64_t n, const rn_half *x, rn_real *y) {
+static void widen_bf16(int64_t n, const rn_bf16 *x, rn_real *y) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; i++) y[i] = rn_half_value(x[i]);
+  for (int64_t i = 0; i < n; i++) y[i] = rn_bf16_value(x[i]);
 }
 
 void RN_SET(rn_enter_round)(rn_kernels *table) {

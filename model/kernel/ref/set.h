@@ -23,7 +23,7 @@ void RN_SET(rn_enter_chunk_forward)(rn_kernels *table);
 void RN_SET(rn_enter_chunk_backward)(rn_kernels *table);
 void RN_SET(rn_enter_states)(rn_kernels *table);
 void RN_SET(rn_enter_recurrence)(rn_kernels *table);
-void RN_SET(rn_enter_few_rows)(rn_kernels *table);
+void RN_SET(rn_enter_skinny_gemm)(rn_kernels *table);
 void RN_SET(rn_enter_rotate)(rn_kernels *table);
 void RN_SET(rn_enter_head_norm)(rn_kernels *table);
 void RN_SET(rn_enter_norm)(rn_kernels *table);

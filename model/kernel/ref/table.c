@@ -9,7 +9,7 @@ void RN_SET(rn_kernels)(rn_kernels *table) {
   RN_SET(rn_enter_chunk_backward)(table);
   RN_SET(rn_enter_states)(table);
   RN_SET(rn_enter_recurrence)(table);
-  RN_SET(rn_enter_few_rows)(table);
+  RN_SET(rn_enter_skinny_gemm)(table);
   RN_SET(rn_enter_rotate)(table);
   RN_SET(rn_enter_head_norm)(table);
   RN_SET(rn_enter_norm)(table);

@@ -1,0 +1,220 @@
+#include "comm/optimizer/reduce_scatter.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/world/backoff.h"
+#include "comm/world/mpi_check.h"
+#include "proto/base/arena.h"
+#include "proto/base/progress.h"
+#include "proto/base/span.h"
+
+/* Buckets under way at a time; elements that are summed over all ranks before the next ones. */
+enum { SLOTS = 4, TURN = 4096, JOIN_BLOCK = 1 << 20 };
+
+struct rn_reduce_scatter {
+  MPI_Comm comm;
+  const rn_optimizer_shards *shares;
+  rn_reduce_kind kind;
+  MPI_Datatype type;
+  size_t bytes_each;
+  int rank, size;
+  const char *gradient;
+  char *own;
+  int64_t *at;                   /* [buckets] where a bucket's share is in `own` */
+  int64_t longest;               /* share of this rank */
+  char *room;                    /* [SLOTS, size - 1, longest] what comes from the others */
+  MPI_Request *request;          /* [SLOTS, 2 size] */
+  int *order;                    /* [buckets] in the order of their starts */
+  int started, under_way, ended; /* how many of `order`: each at most the one before */
+  int64_t bytes_sent;
+};
+
+static size_t bytes_of(rn_reduce_kind kind) {
+  return kind == RN_REDUCE_EXACT ? sizeof(int64_t) : sizeof(float);
+}
+
+size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kind) {
+  return SLOTS * (size_t)(replicas - 1) * (size_t)longest * bytes_of(kind);
+}
+
+/* Places of this rank's shares, and the room for the others' parts of them. */
+static rn_status take_memory(rn_err *err, rn_reduce_scatter *r) {
+  const size_t buckets = (size_t)r->shares->buckets, requests = SLOTS * 2 * (size_t)r->size;
+  RN_TRY(err, rn_alloc(err, "sums over ranks", buckets, sizeof *r->at, &r->at));
+  RN_TRY(err, rn_alloc(err, "sums over ranks", buckets, sizeof *r->order, &r->order));
+  RN_TRY(err, rn_alloc(err, "sums over ranks", requests, sizeof *r->request, &r->request));
+  for (size_t i = 0; i < requests; i++) r->request[i] = MPI_REQUEST_NULL;
+  int64_t at = 0;
+  for (int b = 0; b < r->shares->buckets; b++) {
+    const int64_t count = rn_range_count(rn_optimizer_shards_of(r->shares, b, r->rank));
+    r->at[b] = at;
+    at += count;
+    if (count > r->longest) r->longest = count;
+  }
+  return rn_alloc(err, "sums over ranks", rn_reduce_scatter_bytes(r->size, r->longest, r->kind), 1,
+                  &r->room);
+}
+
+rn_status rn_reduce_scatter_create(rn_err *err, const rn_world *world, const rn_grid *grid,
+                                   const rn_optimizer_shards *shares, rn_reduce_kind kind,
+                                   const void *gradient, void *own, rn_reduce_scatter **out) {
+  rn_reduce_scatter *r;
+  *out = NULL;
+  rn_status status = rn_alloc(err, "sums over ranks", 1, sizeof *r, &r);
+  if (status == RN_OK) {
+    *r = (rn_reduce_scatter){.comm = MPI_COMM_NULL,
+                             .shares = shares,
+                             .kind = kind,
+                             .type = kind == RN_REDUCE_EXACT ? MPI_INT64_T : MPI_FLOAT,
+                             .bytes_each = bytes_of(kind),
+                             .rank = rn_grid_replica(grid),
+                             .size = rn_grid_replica_size(grid),
+                             .gradient = gradient,
+                             .own = own};
+    status = take_memory(err, r);
+  }
+  if ((status = rn_agree(err, world, status)) == RN_OK) {
+    status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_replica_comm(grid), &r->comm));
+  }
+  if (status != RN_OK) rn_reduce_scatter_destroy(&r);
+  *out = r;
+  return status;
+}
+
+void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter) {
+  if (*reduce_scatter == NULL) return;
+  if ((*reduce_scatter)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*reduce_scatter)->comm);
+  free((*reduce_scatter)->at);
+  free((*reduce_scatter)->order);
+  free((*reduce_scatter)->room);
+  free((*reduce_scatter)->request);
+  free(*reduce_scatter);
+  *reduce_scatter = NULL;
+}
+
+/* Where the part of rank i comes to, of the bucket that is number `number` of the round. */
+static char *room_of(const rn_reduce_scatter *r, int number, int i) {
+  const int64_t place = (int64_t)(number % SLOTS) * (r->size - 1) + (i < r->rank ? i : i - 1);
+  return r->room + (size_t)(place * r->longest) * r->bytes_each;
+}
+
+static MPI_Request *requests_of(const rn_reduce_scatter *r, int number) {
+  return r->request + (int64_t)(number % SLOTS) * 2 * r->size;
+}
+
+/* Every pair of ranks meets in the order of starts: nothing is told apart by tags. Shares without
+ * elements are no message. */
+static rn_status optimizer(rn_err *err, rn_reduce_scatter *r, int number) {
+  const int bucket = r->order[number];
+  const int count = (int)rn_range_count(rn_optimizer_shards_of(r->shares, bucket, r->rank));
+  MPI_Request *request = requests_of(r, number);
+  for (int i = 0; i < r->size; i++) {
+    if (i == r->rank) continue;
+    const rn_range theirs = rn_optimizer_shards_of(r->shares, bucket, i);
+    if (count > 0) {
+      RN_MPI(err, MPI_Irecv(room_of(r, number, i), count, r->type, i, 0, r->comm, &request[2 * i]));
+    }
+    if (rn_range_count(theirs) == 0) continue;
+    RN_MPI(err,
+           MPI_Isend(r->gradient + (size_t)theirs.begin * r->bytes_each,
+                     (int)rn_range_count(theirs), r->type, i, 0, r->comm, &request[2 * i + 1]));
+    r->bytes_sent += rn_range_count(theirs) * (int64_t)r->bytes_each;
+  }
+  return RN_OK;
+}
+
+int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter) {
+  return reduce_scatter->bytes_sent;
+}
+
+static void add_floats(bool first, int64_t count, const float *part, float *sum) {
+  for (int64_t j = 0; j < count; j++) sum[j] = first ? part[j] : sum[j] + part[j];
+}
+
+static void add_integers(bool first, int64_t count, const int64_t *part, int64_t *sum) {
+  for (int64_t j = 0; j < count; j++) sum[j] = first ? part[j] : sum[j] + part[j];
+}
+
+/* own = the parts of all ranks, in their order, element by element. */
+static void sum_up(const rn_reduce_scatter *r, int number) {
+  const int bucket = r->order[number];
+  const rn_range mine = rn_optimizer_shards_of(r->shares, bucket, r->rank);
+  const size_t begin = (size_t)mine.begin * r->bytes_each;
+  char *own = r->own + (size_t)r->at[bucket] * r->bytes_each;
+  if (own == r->gradient + begin) return;
+#pragma omp parallel for schedule(static)
+  for (int64_t at = 0; at < rn_range_count(mine); at += TURN) {
+    const int64_t left = rn_range_count(mine) - at, count = left < TURN ? left : TURN;
+    const size_t here = (size_t)at * r->bytes_each;
+    for (int i = 0; i < r->size; i++) {
+      const char *part = (i == r->rank ? r->gradient + begin : room_of(r, number, i)) + here;
+      if (r->kind == RN_REDUCE_EXACT) {
+        add_integers(i == 0, count, (const int64_t *)part, (int64_t *)(own + here));
+      } else {
+        add_floats(i == 0, count, (const float *)part, (float *)(own + here));
+      }
+    }
+  }
+}
+
+/* Goes on with what can go on: buckets that have come are summed, others take their slots. */
+static rn_status look(rn_err *err, rn_reduce_scatter *r) {
+  for (int done = 1; done && r->ended < r->started;) {
+    while (r->under_way < r->started && r->under_way < r->ended + SLOTS) {
+      RN_TRY(err, optimizer(err, r, r->under_way++));
+    }
+    RN_MPI(err, MPI_Testall(2 * r->size, requests_of(r, r->ended), &done, MPI_STATUSES_IGNORE));
+    if (!done) break;
+    rn_span_begin("sum of a bucket");
+    sum_up(r, r->ended++);
+    rn_progress_unit();
+    rn_span_end();
+  }
+  return RN_OK;
+}
+
+rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *r, int bucket) {
+  assert(r->started < r->shares->buckets);
+  r->order[r->started++] = bucket;
+  return look(err, r);
+}
+
+rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *r) {
+  rn_backoff backoff = {0};
+  assert(r->started == r->shares->buckets);
+  RN_TRY(err, look(err, r));
+  for (int seen = r->ended; r->ended < r->started; seen = r->ended) {
+    rn_backoff_wait(&backoff);
+    RN_TRY(err, look(err, r));
+    if (r->ended > seen) backoff = (rn_backoff){0};
+  }
+  r->started = r->under_way = r->ended = 0;
+  return RN_OK;
+}
+
+rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count) {
+  const MPI_Comm comm = rn_grid_world_comm(grid);
+  double *all = rn_grid_scratch(grid);
+  int size = 0;
+  assert(count <= RN_GRID_SCRATCH);
+  RN_MPI(err, MPI_Comm_size(comm, &size));
+  RN_MPI_WAIT(err, MPI_Allgather(values, count, MPI_DOUBLE, all, count, MPI_DOUBLE, comm));
+  for (int i = 0; i < count; i++) {
+    values[i] = 0;
+    for (int r = 0; r < size; r++) values[i] += all[r * count + i];
+  }
+  return RN_OK;
+}
+
+rn_status rn_gather_ordered(rn_err *err, const rn_grid *grid, double *values, int64_t count) {
+  static_assert(sizeof(double) == sizeof(uint64_t), "bits of a double");
+  for (int64_t at = 0; at < count; at += JOIN_BLOCK) {
+    const int block = (int)(count - at < JOIN_BLOCK ? count - at : JOIN_BLOCK);
+    RN_MPI_WAIT(err, MPI_Allreduce(MPI_IN_PLACE, values + at, block, MPI_UINT64_T, MPI_BOR,
+                                   rn_grid_world_comm(grid)));
+  }
+  return RN_OK;
+}

@@ -1,0 +1,85 @@
+#include "comm/optimizer/shared_array.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+#include "comm/world/mpi_check.h"
+#include "proto/base/arena.h"
+
+#define SHM_FOLDER "/dev/shm"
+
+/* What is left free for others, MPI's own segments among them. */
+enum { SPARE_PARTS = 16, SPARE_BYTES = 8 << 20, ALIGNMENT_BYTES = 4096 };
+
+struct rn_shared_array {
+  void *memory;
+  void *own;      /* of a rank that is alone; NULL otherwise */
+  MPI_Win window; /* of ranks that share */
+};
+
+int64_t rn_shared_array_free_bytes(void) {
+  struct statvfs about;
+  if (statvfs(SHM_FOLDER, &about) != 0) return INT64_MAX;
+  const int64_t free_bytes = (int64_t)about.f_bavail * (int64_t)about.f_frsize;
+  const int64_t room = free_bytes - free_bytes / SPARE_PARTS - SPARE_BYTES;
+  return room > 0 ? room : 0;
+}
+
+rn_status rn_shared_array_check_space(rn_err *err, const rn_world *world, const rn_node *node,
+                                      size_t bytes) {
+  const bool counts = rn_node_size(node) > 1 && rn_node_index(node) == 0;
+  int64_t need = counts ? (int64_t)bytes : 0;
+  RN_MPI_WAIT(
+      err, MPI_Allreduce(MPI_IN_PLACE, &need, 1, MPI_INT64_T, MPI_SUM, rn_world_node_comm(world)));
+  const int64_t room = rn_shared_array_free_bytes();
+  rn_status status = RN_OK;
+  if (need > room) {
+    status = rn_fail(err, RN_ERR_MEMORY,
+                     SHM_FOLDER " of host %s has room for %lld MiB, and its ranks would share %lld",
+                     rn_world_host(world), (long long)room >> 20, (long long)need >> 20);
+  }
+  return rn_agree(err, world, status);
+}
+
+/* The window's memory is the first rank's, from the first whole page on: the same for all. */
+static rn_status map_window(rn_err *err, const rn_node *node, size_t bytes, rn_shared_array *s) {
+  const MPI_Aint size = rn_node_index(node) == 0 ? (MPI_Aint)bytes + ALIGNMENT_BYTES : 0;
+  MPI_Aint all_bytes;
+  int unit;
+  char *base;
+  RN_MPI(err,
+         MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, rn_node_comm(node), &base, &s->window));
+  RN_MPI(err, MPI_Win_shared_query(s->window, 0, &all_bytes, &unit, &base));
+  s->memory = base + (ALIGNMENT_BYTES - (uintptr_t)base % ALIGNMENT_BYTES) % ALIGNMENT_BYTES;
+  return RN_OK;
+}
+
+rn_status rn_shared_array_create(rn_err *err, const rn_world *world, const rn_node *node,
+                                 const char *what, size_t bytes, rn_shared_array **out) {
+  rn_shared_array *s;
+  *out = NULL;
+  rn_status status = rn_alloc(err, what, 1, sizeof *s, &s);
+  if (status == RN_OK) {
+    s->window = MPI_WIN_NULL;
+    if (rn_node_size(node) == 1) status = rn_alloc(err, what, bytes, 1, &s->own);
+    s->memory = s->own;
+  }
+  status = rn_agree(err, world, status);
+  if (status == RN_OK && rn_node_size(node) > 1) status = map_window(err, node, bytes, s);
+  if (status != RN_OK) rn_shared_array_destroy(&s);
+  *out = s;
+  return status;
+}
+
+void rn_shared_array_destroy(rn_shared_array **shared) {
+  if (*shared == NULL) return;
+  if ((*shared)->window != MPI_WIN_NULL) MPI_Win_free(&(*shared)->window);
+  free((*shared)->own);
+  free(*shared);
+  *shared = NULL;
+}
+
+void *rn_shared_array_memory(const rn_shared_array *shared) {
+  return shared->memory;
+}

@@ -1,0 +1,176 @@
+#include "comm/pipeline/pipeline_p2p.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "comm/world/backoff.h"
+#include "comm/world/mpi_check.h"
+#include "proto/base/arena.h"
+#include "proto/base/span.h"
+
+/* Values of the two ends that are under way at a time. */
+enum { END_BLOCK = 1 << 16 };
+
+/* Every MPI has this many tags; far fewer units are under way at a time. */
+enum { TAGS = 32767 };
+
+struct rn_pipeline_p2p {
+  int stage, stages, width;
+  int under_way;    /* messages, until they are waited for */
+  MPI_Comm comm[2]; /* by direction: nothing is told apart by tags */
+  MPI_Datatype row;
+  double wait_s;
+  int64_t bytes_sent;
+  void *other_end; /* [END_BLOCK] floats or integers */
+};
+
+rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
+                                 rn_pipeline_p2p **out) {
+  rn_pipeline_p2p *p2p;
+  *out = NULL;
+  rn_status status = rn_alloc(err, "relay", 1, sizeof *p2p, &p2p);
+  if (status == RN_OK) {
+    *p2p = (rn_pipeline_p2p){.stage = rn_grid_pipeline(grid),
+                             .stages = rn_grid_pipeline_size(grid),
+                             .width = width,
+                             .comm = {MPI_COMM_NULL, MPI_COMM_NULL},
+                             .row = MPI_DATATYPE_NULL};
+    status = rn_alloc(err, "the other end's gradient", END_BLOCK, sizeof(int64_t), &p2p->other_end);
+  }
+  status = rn_grid_agree(err, grid, status);
+  for (int d = 0; status == RN_OK && d < 2; d++) {
+    status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_pipeline_comm(grid), &p2p->comm[d]));
+  }
+  if (status == RN_OK) {
+    status = RN_MPI_STATUS(err, MPI_Type_contiguous(width, MPI_FLOAT, &p2p->row));
+  }
+  if (status == RN_OK) status = RN_MPI_STATUS(err, MPI_Type_commit(&p2p->row));
+  if (status != RN_OK) {
+    rn_pipeline_p2p_destroy(&p2p);
+    return status;
+  }
+  *out = p2p;
+  return RN_OK;
+}
+
+void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p) {
+  if (*p2p == NULL) return;
+  for (int d = 0; d < 2; d++) {
+    if ((*p2p)->comm[d] != MPI_COMM_NULL) MPI_Comm_free(&(*p2p)->comm[d]);
+  }
+  if ((*p2p)->row != MPI_DATATYPE_NULL) MPI_Type_free(&(*p2p)->row);
+  free((*p2p)->other_end);
+  free(*p2p);
+  *p2p = NULL;
+}
+
+/* The library moves all it has at any call; what fails shows in rn_pipeline_p2p_wait. */
+static rn_progress_state relay_look(void *self) {
+  const rn_pipeline_p2p *p2p = self;
+  int there;
+  if (p2p->under_way == 0) return RN_PROGRESS_DONE;
+  MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, p2p->comm[0], &there, MPI_STATUS_IGNORE);
+  return RN_PROGRESS_WAITS;
+}
+
+void rn_pipeline_p2p_use_thread(rn_pipeline_p2p *p2p, rn_comm_thread *thread) {
+  if (thread != NULL) rn_comm_thread_add(thread, (rn_progress_callback){p2p, relay_look});
+}
+
+bool rn_pipeline_p2p_is_first(const rn_pipeline_p2p *p2p) {
+  return p2p->stage == 0;
+}
+
+bool rn_pipeline_p2p_is_last(const rn_pipeline_p2p *p2p) {
+  return p2p->stage == p2p->stages - 1;
+}
+
+rn_status rn_pipeline_p2p_send(rn_err *err, rn_pipeline_p2p *p2p,
+                               rn_pipeline_p2p_direction direction, int unit, int64_t count,
+                               const float *rows, rn_pipeline_p2p_message *out) {
+  const int to = direction == RN_PIPELINE_P2P_ROWS ? p2p->stage + 1 : p2p->stage - 1;
+  assert(0 <= to && to < p2p->stages && count <= INT_MAX);
+  p2p->under_way++;
+  p2p->bytes_sent += count * p2p->width * (int64_t)sizeof(float);
+  RN_MPI(err, MPI_Isend(rows, (int)count, p2p->row, to, unit % TAGS, p2p->comm[direction],
+                        &out->request));
+  return RN_OK;
+}
+
+rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
+                                  rn_pipeline_p2p_direction direction, int unit, int64_t count,
+                                  float *rows, rn_pipeline_p2p_message *out) {
+  const int from = direction == RN_PIPELINE_P2P_ROWS ? p2p->stage - 1 : p2p->stage + 1;
+  assert(0 <= from && from < p2p->stages && count <= INT_MAX);
+  p2p->under_way++;
+  RN_MPI(err, MPI_Irecv(rows, (int)count, p2p->row, from, unit % TAGS, p2p->comm[direction],
+                        &out->request));
+  return RN_OK;
+}
+
+rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p,
+                               rn_pipeline_p2p_message *message) {
+  if (message->request == MPI_REQUEST_NULL) return RN_OK;
+  p2p->under_way--;
+  const double start = MPI_Wtime();
+  rn_span_begin("wait for a stage");
+  rn_backoff backoff = {0};
+  for (int done = 0; !done;) {
+    RN_MPI(err, MPI_Test(&message->request, &done, MPI_STATUS_IGNORE));
+    if (!done) rn_backoff_wait(&backoff);
+  }
+  rn_span_end();
+  p2p->wait_s += MPI_Wtime() - start;
+  return RN_OK;
+}
+
+double rn_pipeline_p2p_wait_s(const rn_pipeline_p2p *p2p) {
+  return p2p->wait_s;
+}
+
+int64_t rn_pipeline_p2p_bytes_sent(const rn_pipeline_p2p *p2p) {
+  return p2p->bytes_sent;
+}
+
+/* The rank at the other end of the pipeline, or -1 between the ends. */
+static int other_end(const rn_pipeline_p2p *p2p) {
+  if (p2p->stages == 1) return -1;
+  return rn_pipeline_p2p_is_first(p2p) ? p2p->stages - 1 : rn_pipeline_p2p_is_last(p2p) ? 0 : -1;
+}
+
+/* Swaps up to END_BLOCK values with the other end. */
+static rn_status swap(rn_err *err, rn_pipeline_p2p *p2p, int other, const void *values, int count,
+                      MPI_Datatype type) {
+  RN_MPI_WAIT(err, MPI_Sendrecv(values, count, type, other, 0, p2p->other_end, count, type, other,
+                                0, p2p->comm[RN_PIPELINE_P2P_ROWS], MPI_STATUS_IGNORE));
+  return RN_OK;
+}
+
+static int block_at(int64_t count, int64_t at) {
+  return count - at < END_BLOCK ? (int)(count - at) : END_BLOCK;
+}
+
+rn_status rn_tied_embedding_reduce(rn_err *err, rn_pipeline_p2p *p2p, int64_t count,
+                                   float *values) {
+  const int other = other_end(p2p);
+  const float *theirs = p2p->other_end;
+  for (int64_t at = 0; other >= 0 && at < count; at += END_BLOCK) {
+    const int block = block_at(count, at);
+    RN_TRY(err, swap(err, p2p, other, values + at, block, MPI_FLOAT));
+    for (int i = 0; i < block; i++) values[at + i] += theirs[i];
+  }
+  return RN_OK;
+}
+
+rn_status rn_tied_embedding_reduce_exact(rn_err *err, rn_pipeline_p2p *p2p, int64_t count,
+                                         int64_t *values) {
+  const int other = other_end(p2p);
+  const int64_t *theirs = p2p->other_end;
+  for (int64_t at = 0; other >= 0 && at < count; at += END_BLOCK) {
+    const int block = block_at(count, at);
+    RN_TRY(err, swap(err, p2p, other, values + at, block, MPI_INT64_T));
+    for (int i = 0; i < block; i++) values[at + i] += theirs[i];
+  }
+  return RN_OK;
+}

@@ -1,0 +1,29 @@
+/* One step of the recurrence, for elements that have come: the state behind a rank's piece. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "comm/scan/scan_internal.h"
+
+float rn_scan_factor(double log_decay) {
+  const double factor = exp(log_decay);
+  return factor < FLT_MIN ? 0 : (float)factor;
+}
+
+void rn_scan_advance(const rn_scan *scan, rn_range elements) {
+  for (int64_t at = elements.begin; at < elements.end;) {
+    const int64_t head = at / scan->shape.matrix, stop = (head + 1) * scan->shape.matrix;
+    const int64_t end = stop < elements.end ? stop : elements.end;
+    const float factor = scan->factor[head];
+    if (factor == 0 || scan->before == NULL) { /* before may still be on its way, or no number */
+      memcpy(scan->out + at, scan->own + at, (size_t)(end - at) * sizeof *scan->out);
+      at = end;
+      continue;
+    }
+    for (; at < end; at++) scan->out[at] = factor * scan->before[at] + scan->own[at];
+  }
+}
+
+void rn_scan_advance_all(const rn_scan *scan) {
+  rn_scan_advance(scan, (rn_range){0, scan->n * scan->shape.matrix});
+}

@@ -1,0 +1,79 @@
+#include "comm/scan/scan_channel.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "comm/world/backoff.h"
+#include "comm/world/mpi_check.h"
+#include "proto/base/arena.h"
+
+enum { LAST_WAIT_S = 1 };
+
+rn_scan_blocks rn_scan_blocks_make(int heads, int64_t matrix, int64_t block) {
+  if (block > matrix) block = matrix;
+  return (rn_scan_blocks){.heads = heads,
+                          .per_head = (int)((matrix + block - 1) / block),
+                          .matrix = matrix,
+                          .block = block};
+}
+
+int rn_scan_block_head(const rn_scan_blocks *blocks, int block) {
+  return block / blocks->per_head;
+}
+
+rn_range rn_scan_block_range(const rn_scan_blocks *b, int block) {
+  const int64_t head = block / b->per_head * b->matrix, at = block % b->per_head * b->block;
+  const int64_t left = b->matrix - at;
+  return (rn_range){head + at, head + at + (left < b->block ? left : b->block)};
+}
+
+rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
+                                 rn_channel_direction way, int peer, MPI_Comm comm,
+                                 rn_scan_channel *out) {
+  const int count = blocks->heads * blocks->per_head;
+  *out = (rn_scan_channel){0};
+  RN_TRY(err, rn_alloc(err, "states on the way", (size_t)blocks->heads * (size_t)blocks->matrix,
+                       sizeof(float), &out->buffer));
+  RN_TRY(err, rn_alloc(err, "blocks of states", (size_t)count, sizeof(MPI_Request), &out->request));
+  for (; out->blocks < count; out->blocks++) {
+    const rn_range range = rn_scan_block_range(blocks, out->blocks);
+    float *at = out->buffer + range.begin;
+    const int elements = (int)rn_range_count(range);
+    MPI_Request *request = &out->request[out->blocks];
+    if (way == RN_CHANNEL_SEND) {
+      RN_MPI(err, MPI_Send_init(at, elements, MPI_FLOAT, peer, out->blocks, comm, request));
+    } else {
+      RN_MPI(err, MPI_Recv_init(at, elements, MPI_FLOAT, peer, out->blocks, comm, request));
+    }
+  }
+  return RN_OK;
+}
+
+/* Whether all blocks have arrived, which those of a whole run do at once. */
+static bool ends(rn_scan_channel *link) {
+  const double start = MPI_Wtime();
+  rn_backoff backoff = {0};
+  for (int done = 0; MPI_Wtime() - start < LAST_WAIT_S; rn_backoff_wait(&backoff)) {
+    const int code = MPI_Testall(link->blocks, link->request, &done, MPI_STATUSES_IGNORE);
+    if (code != MPI_SUCCESS) return false;
+    if (done) return true;
+  }
+  return false;
+}
+
+void rn_scan_channel_destroy(rn_scan_channel *link, bool *ended) {
+  *ended = *ended && ends(link);
+  if (!*ended) return;
+  for (int b = 0; b < link->blocks; b++) MPI_Request_free(&link->request[b]);
+  free(link->request);
+  free(link->buffer);
+  *link = (rn_scan_channel){0};
+}
+
+rn_status rn_scan_channel_settle(rn_err *err, rn_scan_channel *link) {
+  rn_backoff backoff = {0};
+  for (int done = 0;; rn_backoff_wait(&backoff)) {
+    RN_MPI(err, MPI_Testall(link->blocks, link->request, &done, MPI_STATUSES_IGNORE));
+    if (done) return RN_OK;
+  }
+}

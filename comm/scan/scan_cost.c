@@ -1,0 +1,85 @@
+#include "comm/scan/scan_cost.h"
+
+#include <math.h>
+
+#include "comm/world/mpi_check.h"
+
+enum {
+  LARGE = 32768, /* elements of a message in which the latency is small */
+  SERIES = 3,
+  SMALL_ROUNDS = 10,
+  LARGE_ROUNDS = 3
+};
+
+/* Seconds of an exchange of `count` elements, each rank with its two neighbours; the best of three
+ * series, in each of which a rank can be early for one message, but not for all. */
+static rn_status optimizer(rn_err *err, MPI_Comm comm, int count, int rounds, const float *out,
+                           float *in, double *least_s) {
+  int rank, size;
+  RN_MPI(err, MPI_Comm_rank(comm, &rank));
+  RN_MPI(err, MPI_Comm_size(comm, &size));
+  const int to = (rank + 1) % size, from = (rank + size - 1) % size;
+  *least_s = INFINITY;
+  for (int series = 0; series < SERIES; series++) {
+    const double start = MPI_Wtime();
+    for (int i = 0; i < rounds; i++) {
+      RN_MPI(err, MPI_Sendrecv(out, count, MPI_FLOAT, to, 0, in, count, MPI_FLOAT, from, 0, comm,
+                               MPI_STATUS_IGNORE));
+    }
+    *least_s = fmin(*least_s, (MPI_Wtime() - start) / rounds);
+  }
+  return RN_OK;
+}
+
+static double combine(int count, const float *in, float *out) {
+  double least_s = INFINITY;
+  for (int i = 0; i < SERIES; i++) {
+    const double start = MPI_Wtime();
+    for (int e = 0; e < count; e++) out[e] = 0.5f * in[e] + out[e];
+    least_s = fmin(least_s, MPI_Wtime() - start);
+  }
+  return least_s;
+}
+
+rn_status rn_scan_cost_measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out) {
+  float a[LARGE], b[LARGE];
+  double small_s = 0, large_s = 0, terms[3];
+  for (int i = 0; i < LARGE; i++) a[i] = b[i] = 1;
+  RN_TRY(err, optimizer(err, comm, 1, SMALL_ROUNDS, a, b, &small_s));
+  RN_TRY(err, optimizer(err, comm, LARGE, LARGE_ROUNDS, a, b, &large_s));
+  const double bytes = sizeof a;
+  terms[0] = fmax(small_s, 1e-7);
+  terms[1] = fmax(large_s - small_s, 1e-7) / bytes;
+  terms[2] = fmax(combine(LARGE, b, a), 1e-7) / bytes;
+  RN_MPI(err, MPI_Allreduce(MPI_IN_PLACE, terms, 3, MPI_DOUBLE, MPI_MAX, comm));
+  *out = (rn_scan_cost){terms[0], terms[1], terms[2]};
+  return RN_OK;
+}
+
+double rn_scan_cost_s(rn_scan_cost c, rn_scan_algorithm algorithm, int ranks, int64_t bytes,
+                      int64_t block_bytes) {
+  const double S = (double)bytes, moved = c.latency_s + S * c.byte_s;
+  const double blocks = fmax(1, ceil(S / (double)block_bytes));
+  if (ranks < 2) return 0;
+  switch (algorithm) {
+    case RN_SCAN_PIPELINED:
+      return (ranks - 2 + blocks) * (c.latency_s + S * (c.byte_s + c.combine_s) / blocks);
+    case RN_SCAN_DOUBLING:
+      return ceil(log2(ranks)) * (moved + 2 * S * c.combine_s);
+    case RN_SCAN_EXSCAN:
+      return (ranks - 1) * moved + (ranks - 2) * S * c.combine_s;
+  }
+  return 0;
+}
+
+int64_t rn_scan_cost_block(rn_scan_cost c, int ranks, int64_t bytes) {
+  int64_t best = RN_SCAN_MIN_BLOCK;
+  double least_s = INFINITY;
+  for (int64_t block = best; block <= RN_SCAN_MAX_BLOCK; block *= 2) {
+    const double s = rn_scan_cost_s(c, RN_SCAN_PIPELINED, ranks, bytes, block);
+    if (s >= least_s) continue;
+    least_s = s;
+    best = block;
+  }
+  return best;
+}

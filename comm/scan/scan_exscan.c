@@ -1,0 +1,90 @@
+/* MPI_Exscan with the scan's own operation: short, slow, and the oracle of the tests. */
+#include <stdbool.h>
+#include <string.h>
+
+#include "comm/scan/scan_internal.h"
+#include "comm/scan/scan_wraparound.h"
+#include "comm/world/mpi_check.h"
+#include "proto/base/arena.h"
+
+/* One MPI element is one head: {double log a; float X[m]}. */
+static size_t element_bytes(int64_t m) {
+  return sizeof(double) + (size_t)m * sizeof(float);
+}
+
+/* right = left then right; MPI hands over whole elements. */
+static void compose(void *left, void *right, int *count, MPI_Datatype *type) {
+  int bytes = 0;
+  MPI_Type_size(*type, &bytes);
+  const int64_t m = ((int64_t)bytes - (int64_t)sizeof(double)) / (int64_t)sizeof(float);
+  for (int i = 0; i < *count; i++) {
+    char *a = (char *)left + (size_t)i * (size_t)bytes,
+         *b = (char *)right + (size_t)i * (size_t)bytes;
+    double log_a, log_b;
+    memcpy(&log_a, a, sizeof log_a);
+    memcpy(&log_b, b, sizeof log_b);
+    const float factor = rn_scan_factor(log_b);
+    for (int64_t e = 0; factor != 0 && e < m; e++) {
+      float x, y;
+      memcpy(&x, a + sizeof(double) + (size_t)e * sizeof x, sizeof x);
+      memcpy(&y, b + sizeof(double) + (size_t)e * sizeof y, sizeof y);
+      y += factor * x;
+      memcpy(b + sizeof(double) + (size_t)e * sizeof y, &y, sizeof y);
+    }
+    log_b += log_a;
+    memcpy(b, &log_b, sizeof log_b);
+  }
+}
+
+rn_status rn_scan_exscan_create(rn_err *err, rn_scan *scan) {
+  const size_t heads = (size_t)scan->shape.heads;
+  RN_MPI(err, MPI_Op_create(compose, 0, &scan->compose));
+  RN_TRY(err, rn_alloc(err, "states on the way", 2 * heads * (size_t)scan->shape.matrix,
+                       sizeof(float), &scan->states));
+  return rn_alloc(err, "scan elements", 2 * heads, element_bytes(scan->shape.matrix),
+                  &scan->elements);
+}
+
+/* This rank's elements; what lies in front of the first piece is in the first rank's. */
+static rn_status write_elements(rn_err *err, rn_scan *scan, float *with, char *mine) {
+  const int64_t m = scan->shape.matrix;
+  const size_t bytes = element_bytes(m), row = (size_t)m * sizeof(float);
+  const bool first = scan->position[scan->direction] == 0;
+  scan->out = with;
+  RN_TRY(err, rn_scan_wraparound_receive(err, scan));
+  if (first) rn_scan_advance_all(scan);
+  for (int i = 0; i < scan->n; i++) {
+    memcpy(mine + (size_t)i * bytes, &scan->log_decay[i], sizeof(double));
+    memcpy(mine + (size_t)i * bytes + sizeof(double), (first ? with : scan->own) + i * m, row);
+  }
+  return RN_OK;
+}
+
+static rn_status scan_elements(rn_err *err, rn_scan *scan, char *mine, char *before) {
+  const int bytes = (int)element_bytes(scan->shape.matrix);
+  MPI_Datatype element;
+  RN_MPI(err, MPI_Type_contiguous(bytes, MPI_BYTE, &element));
+  RN_MPI(err, MPI_Type_commit(&element));
+  rn_status status = RN_MPI_WAIT_STATUS(
+      err, MPI_Exscan(mine, before, scan->n, element, scan->compose, scan->axis[scan->direction]));
+  MPI_Type_free(&element);
+  if (scan->position[scan->direction] < scan->size - 1) {
+    scan->bytes_sent += (int64_t)scan->n * bytes;
+  }
+  return status;
+}
+
+rn_status rn_scan_exscan(rn_err *err, rn_scan *scan) {
+  const int64_t m = scan->shape.matrix;
+  const size_t bytes = element_bytes(m);
+  float *before = scan->states, *with = before + scan->n * m;
+  char *mine = scan->elements, *scanned = mine + (size_t)scan->n * bytes;
+  RN_TRY(err, write_elements(err, scan, with, mine));
+  RN_TRY(err, scan_elements(err, scan, mine, scanned));
+  for (int i = 0; scan->position[scan->direction] > 0 && i < scan->n; i++) {
+    memcpy(before + i * m, scanned + (size_t)i * bytes + sizeof(double),
+           (size_t)m * sizeof *before);
+    scan->before = before;
+  }
+  return rn_scan_wraparound_send(err, scan);
+}

@@ -1,0 +1,20 @@
+#include "comm/world/backoff.h"
+
+#include <sched.h>
+#include <time.h>
+
+#include "proto/base/progress.h"
+
+/* A turn of spinning is one look at the messages, below 1 us; a yielded one a few. */
+enum { SPINS = 200, YIELDS = 2000, SLEEP_NS = 50000 };
+
+void rn_backoff_wait(rn_backoff *backoff) {
+  if (backoff->write_token < SPINS + YIELDS) backoff->write_token++;
+  if (backoff->write_token >= SPINS + YIELDS && !backoff->other_thread) rn_progress_poll();
+  if (backoff->write_token <= SPINS) return;
+  if (backoff->write_token < SPINS + YIELDS) {
+    sched_yield();
+    return;
+  }
+  nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
+}

@@ -1,0 +1,88 @@
+#include "comm/world/collective_wait.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "proto/base/affinity.h"
+#include "proto/base/progress.h"
+
+enum { MOST_PAUSE_MS = 200, PAUSES = 8 }; /* a pause is an eighth of the time waited so far */
+
+static void pause_since(int64_t begin_ns) {
+  int64_t ms = 1 + (rn_progress_now_ns() - begin_ns) / 1000000 / PAUSES;
+  if (ms > MOST_PAUSE_MS) ms = MOST_PAUSE_MS;
+  const struct timespec pause = {0, (long)ms * 1000000L};
+  nanosleep(&pause, NULL);
+}
+
+/* Units that the rounds count are not told: they would keep each other going. */
+rn_status rn_together_wait(rn_err *err, rn_world *world, bool (*is_working)(void *),
+                           void *context) {
+  const int64_t begin_ns = rn_progress_now_ns();
+  for (int64_t seen = -1, counted = 0;;) {
+    const bool works = is_working(context);
+    int64_t told[2] = {works, rn_progress_units() - counted};
+    RN_TRY(err, rn_world_sum(err, world, told, 2));
+    if (told[0] == 0) return RN_OK;
+    if (told[1] != seen) {
+      rn_progress_unit();
+      counted++;
+    }
+    seen = told[1];
+    rn_progress_wait(!works);
+    pause_since(begin_ns);
+    rn_progress_wait(false);
+  }
+}
+
+/* Work of rank 0 under way. */
+typedef struct job {
+  rn_status (*work)(rn_err *err, void *context);
+  void *context;
+  rn_err *err;
+  rn_status status;
+  atomic_bool working;
+} job;
+
+static void *run_job(void *argument) {
+  job *j = argument;
+  j->status = j->work(j->err, j->context);
+  atomic_store(&j->working, false);
+  return NULL;
+}
+
+static bool is_job_working(void *context) {
+  job *j = context;
+  return atomic_load(&j->working);
+}
+
+/* Signals are the main thread's business. */
+static bool start_job(pthread_t *thread, job *j) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const bool started = rn_thread_create(thread, run_job, j) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return started;
+}
+
+/* Without a thread the work is done here, and the others wait in their first round. */
+rn_status rn_together_by_first(rn_err *err, rn_world *world,
+                               rn_status (*work)(rn_err *err, void *context), void *context) {
+  rn_err own = {0}, failed = {0};
+  job j = {.work = work, .context = context, .err = &own};
+  pthread_t thread;
+  bool started = false;
+  if (rn_world_size(world) == 1) return work(err, context);
+  if (rn_world_rank(world) == 0) {
+    atomic_store(&j.working, true);
+    started = start_job(&thread, &j);
+    if (!started) run_job(&j);
+  }
+  const rn_status waited = rn_together_wait(&failed, world, is_job_working, &j);
+  if (started) pthread_join(thread, NULL);
+  *err = waited != RN_OK ? failed : own;
+  return waited != RN_OK ? waited : j.status;
+}

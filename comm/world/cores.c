@@ -1,0 +1,86 @@
+#include "comm/world/cores.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "comm/world/mpi_check.h"
+#include "proto/base/affinity.h"
+#include "proto/base/arena.h"
+
+enum { MAX_THREADS = 8192 };
+
+static rn_status read_mask(rn_err *err, rn_mask *mask) {
+  if (rn_affinity_launcher(mask)) return RN_OK;
+  return rn_fail(err, RN_ERR_LIBRARY,
+                 "the affinity mask cannot be read: %s. Give parallel.threads and bind nothing",
+                 strerror(errno));
+}
+
+/* What mpirun, which started this process, binds its ranks within. */
+static int cores_of_launcher(void) {
+  rn_mask mask;
+  if (getenv("OMPI_COMM_WORLD_SIZE") == NULL) return 0;
+  return sched_getaffinity(getppid(), RN_MASK_BYTES, mask.set) == 0 ? rn_mask_count(&mask) : 0;
+}
+
+/* All ranks of a node show their masks; each counts those that meet its own, and joins all. */
+static rn_status compare(rn_err *err, const rn_world *world, const rn_mask *mine, rn_cores *out) {
+  rn_mask *all, used = {0};
+  rn_status status = rn_alloc(err, "affinity masks", (size_t)out->ranks, sizeof *all, &all);
+  if ((status = rn_agree(err, world, status)) != RN_OK) {
+    free(all);
+    return status;
+  }
+  status = RN_MPI_WAIT_STATUS(err, MPI_Allgather(mine, RN_MASK_BYTES, MPI_BYTE, all, RN_MASK_BYTES,
+                                                 MPI_BYTE, rn_world_node_comm(world)));
+  out->sharing = 0;
+  for (int r = 0; r < out->ranks; r++) {
+    out->sharing += rn_mask_meets(mine, &all[r]);
+    CPU_OR_S(RN_MASK_BYTES, used.set, used.set, all[r].set);
+  }
+  out->used = rn_mask_count(&used);
+  free(all);
+  return status;
+}
+
+rn_status rn_cores_look(rn_err *err, rn_world *world, rn_cores *out) {
+  rn_mask mask = {0};
+  *out = (rn_cores){.cores = 1, .sharing = 1, .ranks = rn_world_node_ranks(world), .used = 1};
+  out->offered = cores_of_launcher();
+  RN_TRY(err, rn_agree(err, world, read_mask(err, &mask)));
+  out->cores = rn_mask_count(&mask);
+  return compare(err, world, &mask, out);
+}
+
+/* OMP_NUM_THREADS may be a list by level: its first is ours. 0: it does not say. */
+static int threads_of_environment(void) {
+  const char *text = getenv("OMP_NUM_THREADS");
+  const long given = text == NULL ? 0 : strtol(text, NULL, 10);
+  return given >= 1 && given <= MAX_THREADS ? (int)given : 0;
+}
+
+int rn_cores_threads(rn_cores cores, int asked) {
+  if (asked > 0) return asked;
+  const int given = threads_of_environment();
+  if (given > 0) return given;
+  const int share = cores.cores / (cores.sharing > 0 ? cores.sharing : 1);
+  return share > 1 ? share : 1;
+}
+
+bool rn_cores_left_over(rn_cores cores, int threads) {
+  return (int64_t)cores.sharing * (threads + 1) <= cores.cores;
+}
+
+bool rn_cores_may_be_left_over(int asked) {
+  const int threads = asked > 0 ? asked : threads_of_environment();
+  const char *text = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  const int64_t ranks = text == NULL ? 1 : strtol(text, NULL, 10);
+  rn_mask mask;
+  if (threads == 0 || !rn_affinity_launcher(&mask)) return false;
+  const int offered = cores_of_launcher();
+  return (offered == 0 || ranks * (threads + 1) <= offered) && rn_mask_count(&mask) > threads;
+}

@@ -1,0 +1,50 @@
+/**
+ * The grid of ranks: data x pipeline x sequence, sequence innermost, and its communicators.
+ *
+ * Neighbours on the sequence axis are neighbours in the world, so they share a node. The replicas
+ * of a stage (data x sequence) hold the same weights; gradients are summed over them.
+ */
+#ifndef RN_COMM_WORLD_GRID_H
+#define RN_COMM_WORLD_GRID_H
+
+#include "comm/world/world.h"
+
+typedef struct rn_grid rn_grid;
+
+/* Doubles of each rank that a grid has room for. */
+enum { RN_GRID_SCRATCH = 8 };
+
+/**
+ * Collective: over the world. Ownership: the world outlives the grid.
+ * Errors: RN_ERR_MEMORY, agreed; RN_ERR_USAGE naming the three and the world when they do not
+ * multiply to it.
+ */
+rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, int sequence,
+                         rn_grid **out);
+void rn_grid_destroy(rn_grid **grid);
+
+/** This rank's coordinates, and the sizes of the axes. */
+int rn_grid_data(const rn_grid *grid);
+int rn_grid_pipeline(const rn_grid *grid);
+int rn_grid_pipeline_size(const rn_grid *grid);
+int rn_grid_sequence(const rn_grid *grid);
+int rn_grid_sequence_size(const rn_grid *grid);
+int rn_grid_replica(const rn_grid *grid);
+int rn_grid_replica_size(const rn_grid *grid);
+
+/** Communicator of all ranks of the grid, in world order. */
+MPI_Comm rn_grid_world_comm(const rn_grid *grid);
+/** Communicator of the stages that this rank's units pass, first stage first. */
+MPI_Comm rn_grid_pipeline_comm(const rn_grid *grid);
+/** Communicator of the ranks that share this rank's sequences, in the order of their pieces. */
+MPI_Comm rn_grid_sequence_comm(const rn_grid *grid);
+/** Communicator of the ranks that hold this rank's weights, in world order. */
+MPI_Comm rn_grid_replica_comm(const rn_grid *grid);
+
+/** Room [ranks of the grid, RN_GRID_SCRATCH] for small sums, free between two of them. */
+double *rn_grid_scratch(const rn_grid *grid);
+
+/** As rn_agree, over the world that the grid was made of, which outlives it. */
+rn_status rn_grid_agree(rn_err *err, const rn_grid *grid, rn_status status);
+
+#endif

@@ -1,0 +1,20 @@
+#include "comm/world/mpi_check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+rn_status rn_mpi_status(rn_err *err, int code, const char *call, const char *file, int line) {
+  if (code == MPI_SUCCESS) return RN_OK;
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int length = 0, rank = -1;
+  MPI_Error_string(code, text, &length);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  return rn_fail(err, RN_ERR_MPI, "%s:%d: rank %d: %s: %s", file, line, rank, call, text);
+}
+
+void rn_mpi_version_line(char *line, size_t bytes) {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  snprintf(line, bytes, "MPI: %.*s", (int)strcspn(text, ",\n"), text);
+}

@@ -1,0 +1,157 @@
+#include "comm/world/node.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "comm/world/mpi_check.h"
+#include "proto/base/arena.h"
+
+struct rn_node {
+  MPI_Comm comm;
+  int size, place, replicas, nodes, fullest;
+  int *leader; /* [replicas] first replica of a replica's node */
+  int *of;     /* [replicas] its node */
+  int *at;     /* [replicas] its place there */
+  int *first;  /* [nodes + 1] of `member` */
+  int *member; /* [replicas] by node, then by place */
+  uint64_t *host;
+};
+
+static rn_status take_memory(rn_err *err, int replicas, rn_node **out) {
+  const size_t count = (size_t)replicas;
+  rn_node *n;
+  *out = NULL;
+  RN_TRY(err, rn_alloc(err, "nodes", 1, sizeof *n, &n));
+  n->comm = MPI_COMM_NULL;
+  n->replicas = replicas;
+  rn_status status;
+  if ((status = rn_alloc(err, "nodes", count, sizeof *n->leader, &n->leader)) != RN_OK ||
+      (status = rn_alloc(err, "nodes", count, sizeof *n->of, &n->of)) != RN_OK ||
+      (status = rn_alloc(err, "nodes", count, sizeof *n->at, &n->at)) != RN_OK ||
+      (status = rn_alloc(err, "nodes", count + 1, sizeof *n->first, &n->first)) != RN_OK ||
+      (status = rn_alloc(err, "nodes", count, sizeof *n->member, &n->member)) != RN_OK ||
+      (status = rn_alloc(err, "nodes", count, sizeof *n->host, &n->host)) != RN_OK) {
+    rn_node_destroy(&n);
+    return status;
+  }
+  *out = n;
+  return RN_OK;
+}
+
+/*
+ * Of the ranks that MPI says can share memory, those whose host has this one's name: a launcher may
+ * call ranks of several hosts one node.
+ */
+static rn_status split_by_host(rn_err *err, rn_node *n, MPI_Comm able, uint64_t host, int most) {
+  int size, rank, first = -1, earlier = 0;
+  RN_MPI(err, MPI_Comm_size(able, &size));
+  RN_MPI(err, MPI_Comm_rank(able, &rank));
+  RN_MPI(err, MPI_Allgather(&host, 1, MPI_UINT64_T, n->host, 1, MPI_UINT64_T, able));
+  for (int r = 0; r < rank; r++) {
+    if (n->host[r] != host) continue;
+    if (first < 0) first = r;
+    earlier++;
+  }
+  const int color = (first < 0 ? rank : first) * size + (most > 0 ? earlier / most : 0);
+  RN_MPI(err, MPI_Comm_split(able, color, rank, &n->comm));
+  RN_MPI(err, MPI_Comm_set_errhandler(n->comm, MPI_ERRORS_RETURN));
+  RN_MPI(err, MPI_Comm_size(n->comm, &n->size));
+  RN_MPI(err, MPI_Comm_rank(n->comm, &n->place));
+  return RN_OK;
+}
+
+static rn_status find_leaders(rn_err *err, rn_node *n, const rn_world *world, const rn_grid *grid,
+                              int most) {
+  const MPI_Comm replicas = rn_grid_replica_comm(grid);
+  const char *name = rn_world_host(world);
+  int leader = rn_grid_replica(grid);
+  MPI_Comm able;
+  RN_MPI(err, MPI_Comm_split_type(replicas, MPI_COMM_TYPE_SHARED, leader, MPI_INFO_NULL, &able));
+  rn_status status = split_by_host(err, n, able, XXH3_64bits(name, strlen(name)), most);
+  MPI_Comm_free(&able);
+  RN_TRY(err, status);
+  RN_MPI(err, MPI_Bcast(&leader, 1, MPI_INT, 0, n->comm));
+  RN_MPI(err, MPI_Allgather(&leader, 1, MPI_INT, n->leader, 1, MPI_INT, replicas));
+  return RN_OK;
+}
+
+/* Nodes and places from the leaders. */
+static void number_nodes(rn_node *n) {
+  for (int r = 0; r < n->replicas; r++) {
+    if (n->leader[r] != r) continue;
+    const int node = n->nodes++, begin = n->first[node];
+    int end = begin;
+    for (int m = r; m < n->replicas; m++) {
+      if (n->leader[m] != r) continue;
+      n->of[m] = node;
+      n->at[m] = end - begin;
+      n->member[end++] = m;
+    }
+    n->first[node + 1] = end;
+    if (end - begin > n->fullest) n->fullest = end - begin;
+  }
+}
+
+rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid, int most,
+                         rn_node **out) {
+  rn_status status = take_memory(err, rn_grid_replica_size(grid), out);
+  if ((status = rn_agree(err, world, status)) == RN_OK) {
+    status = find_leaders(err, *out, world, grid, most);
+  }
+  if (status != RN_OK) {
+    rn_node_destroy(out);
+    return status;
+  }
+  number_nodes(*out);
+  return RN_OK;
+}
+
+void rn_node_destroy(rn_node **node) {
+  if (*node == NULL) return;
+  if ((*node)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*node)->comm);
+  free((*node)->leader);
+  free((*node)->of);
+  free((*node)->at);
+  free((*node)->first);
+  free((*node)->member);
+  free((*node)->host);
+  free(*node);
+  *node = NULL;
+}
+
+int rn_node_size(const rn_node *node) {
+  return node->size;
+}
+
+int rn_node_index(const rn_node *node) {
+  return node->place;
+}
+
+MPI_Comm rn_node_comm(const rn_node *node) {
+  return node->comm;
+}
+
+rn_status rn_node_barrier(rn_err *err, const rn_node *node) {
+  RN_MPI_WAIT(err, MPI_Barrier(node->comm));
+  return RN_OK;
+}
+
+int rn_node_count(const rn_node *node) {
+  return node->nodes;
+}
+
+int rn_node_of(const rn_node *node, int replica) {
+  return node->of[replica];
+}
+
+int rn_node_fullest(const rn_node *node) {
+  return node->fullest;
+}
+
+int rn_node_receiver(const rn_node *node, int from, int to) {
+  assert(node->of[from] != to);
+  const int size = node->first[to + 1] - node->first[to];
+  return node->member[node->first[to] + node->at[from] % size];
+}

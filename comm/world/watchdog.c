@@ -1,0 +1,210 @@
+#include "comm/world/watchdog.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "comm/world/mpi_check.h"
+#include "proto/base/affinity.h"
+#include "proto/base/arena.h"
+#include "proto/base/progress.h"
+
+/* The limit is counted in looks, so that a process that slept through them loses one only. */
+enum { LOOKS = 8, LINE_BYTES = 192, GRACE_S = 1 };
+
+/* One rank's marks, in memory that the ranks of its node share. */
+typedef struct pulse {
+  rn_progress progress;
+  _Atomic int64_t looked_ns; /* the last look of its watchdog: old, when the process is stopped */
+  _Atomic int told;          /* of the node's first rank: somebody prints the table */
+  int rank;
+} pulse;
+
+struct rn_watchdog {
+  const rn_world *world;
+  double limit_s;
+  MPI_Win window;
+  pulse *node, *mine;
+  pthread_t thread;
+  pthread_mutex_t lock; /* of `stopping`, which `wake` announces */
+  pthread_cond_t wake;
+  bool stopping, running;
+};
+
+static double since_s(int64_t ns) {
+  return (double)(rn_progress_now_ns() - ns) * 1e-9;
+}
+
+/* A process whose watchdog does not look any more is stopped as a whole. */
+static bool is_stopped(const rn_watchdog *w, pulse *p) {
+  return since_s(atomic_load(&p->looked_ns)) > 3 * w->limit_s / LOOKS;
+}
+
+/* Whether others may wait for this rank: it waits for nobody, as far as it said. */
+static bool is_late(const rn_watchdog *w, pulse *p) {
+  return is_stopped(w, p) || !rn_progress_is_waiting(&p->progress);
+}
+
+/* The rank that others wait for: of those that are late the one whose last mark is the oldest. */
+static int find_behind(const rn_watchdog *w) {
+  int behind = 0;
+  for (int r = 1; r < rn_world_node_ranks(w->world); r++) {
+    pulse *now = &w->node[r], *best = &w->node[behind];
+    const bool late = is_late(w, now), was = is_late(w, best);
+    const bool older = atomic_load(&now->progress.last_ns) < atomic_load(&best->progress.last_ns);
+    if (late != was ? late : older) behind = r;
+  }
+  return behind;
+}
+
+static int print_pulse(const rn_watchdog *w, char *line, size_t bytes, int r, bool behind) {
+  pulse *p = &w->node[r];
+  char name[RN_PROGRESS_NAME_BYTES];
+  rn_progress_name(&p->progress, name);
+  return snprintf(line, bytes, "  rank %d has not gone past \"%s\" of step %lld for %.1f s%s%s\n",
+                  p->rank, name, (long long)atomic_load(&p->progress.step),
+                  since_s(atomic_load(&p->progress.last_ns)),
+                  is_stopped(w, p)                       ? "; the process is stopped"
+                  : rn_progress_is_waiting(&p->progress) ? "; it waits for others"
+                                                         : "",
+                  behind ? " <- behind" : "");
+}
+
+/* Not by stdio: the main thread may hang while it holds the lock of stderr. */
+static void print_node(const rn_watchdog *watchdog) {
+  const int ranks = rn_world_node_ranks(watchdog->world);
+  const size_t bytes = (size_t)(ranks + 1) * LINE_BYTES + MPI_MAX_PROCESSOR_NAME;
+  char *text = calloc(bytes, 1);
+  if (text == NULL) return;
+  const int behind = find_behind(watchdog);
+  int used = snprintf(text, bytes, "error: no progress for run.watchdog_s = %g s; on host %s:\n",
+                      watchdog->limit_s, rn_world_host(watchdog->world));
+  for (int r = 0; r < ranks; r++) {
+    used += print_pulse(watchdog, text + used, bytes - (size_t)used, r, r == behind);
+  }
+  for (ssize_t at = 0, wrote; at < used; at += wrote) {
+    wrote = write(STDERR_FILENO, text + at, (size_t)(used - at));
+    if (wrote <= 0) break;
+  }
+  free(text);
+}
+
+/* Other nodes print within the grace; then the launcher sees a rank leave and ends the job. */
+static void give_up(rn_watchdog *watchdog) {
+  if (atomic_exchange(&watchdog->node[0].told, 1) == 0) print_node(watchdog);
+  sleep(GRACE_S);
+  _exit(rn_status_exit_code(RN_ERR_WATCHDOG));
+}
+
+static struct timespec after(int64_t wait_ns) {
+  const int64_t at = rn_progress_now_ns() + wait_ns;
+  return (struct timespec){.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
+}
+
+/* Units of all ranks of the node: while one of them works, the others may wait for it. */
+static int64_t units_of_node(const rn_watchdog *w) {
+  int64_t sum = 0;
+  for (int r = 0; r < rn_world_node_ranks(w->world); r++) {
+    sum += atomic_load(&w->node[r].progress.units);
+  }
+  return sum;
+}
+
+static void *watch(void *argument) {
+  rn_watchdog *watchdog = argument;
+  const int64_t look_ns = (int64_t)(watchdog->limit_s * 1e9 / LOOKS) + 1;
+  int64_t seen = -1;
+  pthread_mutex_lock(&watchdog->lock);
+  for (int still = 0; !watchdog->stopping;) {
+    const struct timespec until = after(look_ns);
+    atomic_store(&watchdog->mine->looked_ns, rn_progress_now_ns());
+    pthread_cond_timedwait(&watchdog->wake, &watchdog->lock, &until);
+    const int64_t units = units_of_node(watchdog);
+    still = units == seen ? still + 1 : 0;
+    seen = units;
+    if (still >= LOOKS && !watchdog->stopping) give_up(watchdog);
+  }
+  pthread_mutex_unlock(&watchdog->lock);
+  return NULL;
+}
+
+static rn_status share_pulses(rn_err *err, rn_watchdog *watchdog) {
+  MPI_Comm comm = rn_world_node_comm(watchdog->world);
+  MPI_Aint bytes;
+  int unit;
+  RN_MPI(err, MPI_Win_allocate_shared(sizeof(pulse), 1, MPI_INFO_NULL, comm, &watchdog->mine,
+                                      &watchdog->window));
+  RN_MPI(err, MPI_Win_shared_query(watchdog->window, 0, &bytes, &unit, &watchdog->node));
+  memset(watchdog->mine, 0, sizeof(pulse));
+  watchdog->mine->rank = rn_world_rank(watchdog->world);
+  atomic_store(&watchdog->mine->looked_ns, rn_progress_now_ns());
+  rn_progress_use(&watchdog->mine->progress);
+  rn_progress_begin("start", 0);
+  RN_MPI(err, MPI_Barrier(comm));
+  return RN_OK;
+}
+
+/* Signals are the main thread's business: the new thread is born with all of them blocked. */
+static rn_status start_thread(rn_err *err, rn_watchdog *watchdog) {
+  sigset_t all, before;
+  pthread_condattr_t clock;
+  pthread_condattr_init(&clock);
+  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+  pthread_mutex_init(&watchdog->lock, NULL);
+  pthread_cond_init(&watchdog->wake, &clock);
+  pthread_condattr_destroy(&clock);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int code = rn_thread_create(&watchdog->thread, watch, watchdog);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  watchdog->running = code == 0;
+  if (code == 0) return RN_OK;
+  return rn_fail(err, RN_ERR_LIBRARY,
+                 "no thread for the watchdog: %s. run.watchdog_s: 0 does without", strerror(code));
+}
+
+rn_status rn_watchdog_start(rn_err *err, const rn_world *world, double limit_s, rn_watchdog **out) {
+  *out = NULL;
+  if (!(limit_s > 0)) return RN_OK;
+  rn_watchdog *watchdog;
+  rn_status status = rn_alloc(err, "watchdog", 1, sizeof *watchdog, &watchdog);
+  if ((status = rn_agree(err, world, status)) != RN_OK) {
+    free(watchdog);
+    return status;
+  }
+  watchdog->world = world;
+  watchdog->limit_s = limit_s;
+  watchdog->window = MPI_WIN_NULL;
+  status = share_pulses(err, watchdog);
+  if (status == RN_OK) status = rn_agree(err, world, start_thread(err, watchdog));
+  if (status == RN_OK) {
+    *out = watchdog;
+  } else if (status != RN_ERR_MPI) {
+    rn_watchdog_stop(&watchdog);
+  }
+  return status;
+}
+
+void rn_watchdog_stop(rn_watchdog **watchdog) {
+  rn_watchdog *w = *watchdog;
+  if (w == NULL) return;
+  if (w->running) {
+    pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+  }
+  pthread_mutex_destroy(&w->lock);
+  pthread_cond_destroy(&w->wake);
+  rn_progress_use(NULL);
+  if (w->window != MPI_WIN_NULL) MPI_Win_free(&w->window);
+  free(w);
+  *watchdog = NULL;
+}

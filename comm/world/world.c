@@ -1,0 +1,291 @@
+#include "comm/world/world.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "comm/world/mpi_check.h"
+#include "proto/base/arena.h"
+#include "proto/base/fault.h"
+#include "proto/cli/program.h"
+
+struct rn_world {
+  MPI_Comm comm, node;
+  int rank, size, node_ranks, level;
+  char host[MPI_MAX_PROCESSOR_NAME];
+};
+
+/* A launcher that does not speak this MPI's language starts N jobs of one rank each. */
+static rn_status check_launch(rn_err *err, int size) {
+  static const char *const counts[] = {"SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"};
+  for (size_t i = 0; size == 1 && i < sizeof counts / sizeof counts[0]; i++) {
+    const char *text = getenv(counts[i]);
+    if (text == NULL || atoi(text) <= 1) continue;
+    return rn_fail(err, RN_ERR_USAGE,
+                   "wrong launch: %s says %s ranks, MPI sees one. Start with the mpirun of the MPI "
+                   "that this program was built with, or with srun --mpi=pmix",
+                   counts[i], text);
+  }
+  return RN_OK;
+}
+
+/* What follows from the communicator. */
+static rn_status look_around(rn_err *err, rn_world *world) {
+  int length = 0;
+  RN_MPI(err, MPI_Comm_set_errhandler(world->comm, MPI_ERRORS_RETURN));
+  RN_MPI(err, MPI_Comm_rank(world->comm, &world->rank));
+  RN_MPI(err, MPI_Comm_size(world->comm, &world->size));
+  RN_MPI(err, MPI_Get_processor_name(world->host, &length));
+  RN_MPI(err, MPI_Comm_split_type(world->comm, MPI_COMM_TYPE_SHARED, world->rank, MPI_INFO_NULL,
+                                  &world->node));
+  RN_MPI(err, MPI_Comm_set_errhandler(world->node, MPI_ERRORS_RETURN));
+  RN_MPI(err, MPI_Comm_size(world->node, &world->node_ranks));
+  return RN_OK;
+}
+
+static rn_status open_world(rn_err *err, rn_world *world) {
+  RN_MPI(err, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+  RN_MPI(err, MPI_Comm_dup(MPI_COMM_WORLD, &world->comm));
+  return look_around(err, world);
+}
+
+void rn_world_close(rn_world **part) {
+  if (*part == NULL) return;
+  if ((*part)->node != MPI_COMM_NULL) MPI_Comm_free(&(*part)->node);
+  if ((*part)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*part)->comm);
+  free(*part);
+  *part = NULL;
+}
+
+rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world **out) {
+  rn_world *part = NULL;
+  RN_TRY(err, rn_agree(err, world, rn_alloc(err, "world", 1, sizeof *part, &part)));
+  part->comm = part->node = MPI_COMM_NULL;
+  rn_status status = RN_MPI_STATUS(
+      err,
+      MPI_Comm_split(world->comm, color < 0 ? MPI_UNDEFINED : color, world->rank, &part->comm));
+  part->level = world->level;
+  if (status == RN_OK && color >= 0) status = look_around(err, part);
+  if (status != RN_OK || color < 0) rn_world_close(&part);
+  *out = part;
+  return status;
+}
+
+/*
+ * Ranks that the launcher put on one host talk through shared memory. Open MPI opens TCP all the
+ * same, and version 5 prints a line a rank where it cannot pair this host's interfaces. A choice of
+ * the user's own stands.
+ */
+static void leave_out_tcp(void) {
+  const char *ranks = getenv("OMPI_COMM_WORLD_SIZE"), *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  if (ranks != NULL && here != NULL && strcmp(ranks, here) == 0) setenv("OMPI_MCA_btl", "^tcp", 0);
+}
+
+static rn_status start_mpi(rn_err *err, int *argc, char ***argv, int level, rn_world **out) {
+  int provided = 0;
+  RN_TRY(err, rn_alloc(err, "world", 1, sizeof **out, out));
+  (*out)->comm = (*out)->node = MPI_COMM_NULL;
+  leave_out_tcp();
+  RN_MPI(err, MPI_Init_thread(argc, argv, level, &provided));
+  if (rn_fault_now("mpi.level")) provided = MPI_THREAD_FUNNELED;
+  if (provided < MPI_THREAD_FUNNELED) {
+    return rn_fail(err, RN_ERR_LIBRARY, "this MPI has no MPI_THREAD_FUNNELED (it gives level %d)",
+                   provided);
+  }
+  (*out)->level = provided < level ? provided : level;
+  return open_world(err, *out);
+}
+
+rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out) {
+  return start_mpi(err, argc, argv, MPI_THREAD_FUNNELED, out);
+}
+
+rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out) {
+  RN_TRY(err, rn_world_open(err, argc, argv, out));
+  return check_launch(err, (*out)->size);
+}
+
+rn_status rn_world_start_serialized(rn_err *err, int *argc, char ***argv, rn_world **out) {
+  RN_TRY(err, start_mpi(err, argc, argv, MPI_THREAD_SERIALIZED, out));
+  return check_launch(err, (*out)->size);
+}
+
+static void print_failure(const rn_err *err) {
+  fprintf(stderr, "error: %s\n", err->text);
+  if (getenv("RETNET_TRACE") != NULL) fprintf(stderr, "%s", err->trace);
+}
+
+int rn_world_finish(rn_world **world, rn_status status, const rn_err *err) {
+  int started = 0, rank = 0;
+  MPI_Initialized(&started);
+  if (started) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  rn_err told = *err;
+  status = rn_program_check_output(&told, status);
+  const int code = rn_status_exit_code(status);
+  if (status == RN_ERR_MPI) {
+    print_failure(&told);
+    if (started) MPI_Abort(MPI_COMM_WORLD, code);
+    return code;
+  }
+  if (status != RN_OK && rank == 0) print_failure(&told);
+  rn_world_close(world);
+  if (started) MPI_Finalize();
+  return code;
+}
+
+int rn_world_rank(const rn_world *world) {
+  return world->rank;
+}
+
+int rn_world_size(const rn_world *world) {
+  return world->size;
+}
+
+int rn_world_node_ranks(const rn_world *world) {
+  return world->node_ranks;
+}
+
+const char *rn_world_host(const rn_world *world) {
+  return world->host;
+}
+
+int rn_world_level(const rn_world *world) {
+  return world->level;
+}
+
+const char *rn_world_level_name(const rn_world *world) {
+  return world->level >= MPI_THREAD_SERIALIZED ? "MPI_THREAD_SERIALIZED" : "MPI_THREAD_FUNNELED";
+}
+
+MPI_Comm rn_world_comm(const rn_world *world) {
+  return world->comm;
+}
+
+MPI_Comm rn_world_node_comm(const rn_world *world) {
+  return world->node;
+}
+
+rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status) {
+  struct {
+    int status, rank;
+  } mine = {(int)status, world->rank}, worst;
+  RN_MPI_WAIT(err, MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, world->comm));
+  if (worst.status == RN_OK) return RN_OK;
+  rn_err told = *err;
+  if (world->rank == worst.rank && world->size > 1) {
+    snprintf(told.text, sizeof told.text, "rank %d on %s: %.1700s", world->rank, world->host,
+             err->text);
+  }
+  RN_MPI_WAIT(err, MPI_Bcast(&told, (int)sizeof told, MPI_BYTE, worst.rank, world->comm));
+  *err = told;
+  err->status = (rn_status)worst.status;
+  return (rn_status)worst.status;
+}
+
+rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, const void *bytes,
+                              size_t count) {
+  uint64_t mine = XXH3_64bits(bytes, count), first = mine;
+  RN_MPI_WAIT(err, MPI_Bcast(&first, 1, MPI_UINT64_T, 0, world->comm));
+  rn_status status = RN_OK;
+  if (mine != first) {
+    status =
+        rn_fail(err, RN_ERR_MISMATCH,
+                "%s is not that of rank 0: start all ranks with the same program and files", what);
+  }
+  return rn_agree(err, world, status);
+}
+
+/* Room on rank 0 for what all ranks bring: places and sizes of one gather. */
+typedef struct all_gather {
+  int *counts, *places;
+  size_t *sizes;
+  char *all;
+} all_gather;
+
+static rn_status plan_gather(rn_err *err, const int64_t *counts, int ranks, all_gather *g) {
+  int64_t total = 0;
+  for (int r = 0; r < ranks; r++) total += counts[r];
+  if (total > INT_MAX) {
+    return rn_fail(err, RN_ERR_MEMORY,
+                   "rank 0 cannot take %lld bytes from %d ranks at once, at most %d",
+                   (long long)total, ranks, INT_MAX);
+  }
+  const size_t count = (size_t)ranks;
+  RN_TRY(err, rn_alloc(err, "counts to gather", count, sizeof *g->counts, &g->counts));
+  RN_TRY(err, rn_alloc(err, "places to gather", count, sizeof *g->places, &g->places));
+  RN_TRY(err, rn_alloc(err, "sizes to gather", count, sizeof *g->sizes, &g->sizes));
+  RN_TRY(err, rn_alloc(err, "bytes to gather", (size_t)total + 1, 1, &g->all));
+  for (int r = 0, place = 0; r < ranks; r++) {
+    g->places[r] = place;
+    g->counts[r] = (int)counts[r];
+    g->sizes[r] = (size_t)counts[r];
+    place += g->counts[r];
+  }
+  return RN_OK;
+}
+
+rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, size_t count,
+                                char **all, size_t **sizes) {
+  all_gather g = {0};
+  int64_t *counts = NULL, own = (int64_t)count;
+  *all = NULL;
+  *sizes = NULL;
+  rn_status status = rn_alloc(err, "counts of all ranks", (size_t)world->size, sizeof own, &counts);
+  if ((status = rn_agree(err, world, status)) != RN_OK) goto end;
+  status = RN_MPI_WAIT_STATUS(
+      err, MPI_Gather(&own, 1, MPI_INT64_T, counts, 1, MPI_INT64_T, 0, world->comm));
+  if (status != RN_OK) goto end;
+  if (world->rank == 0) status = plan_gather(err, counts, world->size, &g);
+  if ((status = rn_agree(err, world, status)) != RN_OK) goto end;
+  status = RN_MPI_WAIT_STATUS(err, MPI_Gatherv(mine, (int)count, MPI_BYTE, g.all, g.counts,
+                                               g.places, MPI_BYTE, 0, world->comm));
+  if (status != RN_OK) goto end;
+  *all = g.all;
+  *sizes = g.sizes;
+  g.all = NULL;
+  g.sizes = NULL;
+end:
+  free(counts);
+  free(g.counts);
+  free(g.places);
+  free(g.sizes);
+  free(g.all);
+  return status;
+}
+
+rn_status rn_world_broadcast(rn_err *err, rn_world *world, void *bytes, size_t count) {
+  enum { PIECE = 1 << 30 };
+  for (size_t at = 0; at < count; at += PIECE) {
+    size_t piece = count - at < PIECE ? count - at : PIECE;
+    RN_MPI_WAIT(err, MPI_Bcast((char *)bytes + at, (int)piece, MPI_BYTE, 0, world->comm));
+  }
+  return RN_OK;
+}
+
+rn_status rn_world_max(rn_err *err, rn_world *world, int64_t *values, int count) {
+  RN_MPI_WAIT(err, MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_MAX, world->comm));
+  return RN_OK;
+}
+
+rn_status rn_world_sum(rn_err *err, rn_world *world, int64_t *values, int count) {
+  RN_MPI_WAIT(err, MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_SUM, world->comm));
+  return RN_OK;
+}
+
+rn_status rn_world_largest_node(rn_err *err, rn_world *world, int64_t mine, int64_t *out) {
+  *out = mine;
+  RN_MPI_WAIT(err, MPI_Allreduce(MPI_IN_PLACE, out, 1, MPI_INT64_T, MPI_SUM, world->node));
+  return rn_world_max(err, world, out, 1);
+}
+
+rn_status rn_world_gather_number(rn_err *err, rn_world *world, double mine, double *all) {
+  RN_MPI_WAIT(err, MPI_Allgather(&mine, 1, MPI_DOUBLE, all, 1, MPI_DOUBLE, world->comm));
+  return RN_OK;
+}
+
+rn_status rn_world_barrier(rn_err *err, rn_world *world) {
+  RN_MPI_WAIT(err, MPI_Barrier(world->comm));
+  return RN_OK;
+}

@@ -1,0 +1,102 @@
+#include "data/batch/batch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "proto/base/arena.h"
+#include "proto/base/random.h"
+
+size_t rn_batch_bytes(int max_sequences, int max_tokens, int sequence_length) {
+  const size_t tokens = (size_t)max_sequences * (size_t)max_tokens;
+  return (3 * tokens + (size_t)sequence_length + 1) * sizeof(int32_t) +
+         (size_t)max_sequences * sizeof(int64_t);
+}
+
+rn_status rn_batch_create(rn_err *err, int max_sequences, int max_tokens, int sequence_length,
+                          rn_batch *out) {
+  const size_t count = (size_t)max_sequences * (size_t)max_tokens;
+  *out = (rn_batch){.max_sequences = max_sequences, .max_tokens = max_tokens};
+  rn_status status;
+  if ((status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->input)) != RN_OK ||
+      (status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->target)) != RN_OK ||
+      (status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->since)) != RN_OK ||
+      (status = rn_alloc(err, "batch", (size_t)max_sequences, sizeof(int64_t),
+                         &out->sequence_number)) != RN_OK ||
+      (status = rn_alloc(err, "sequence", (size_t)sequence_length + 1, sizeof(int32_t),
+                         &out->whole)) != RN_OK) {
+    rn_batch_destroy(out);
+  }
+  return status;
+}
+
+void rn_batch_destroy(rn_batch *batch) {
+  free(batch->input);
+  free(batch->target);
+  free(batch->since);
+  free(batch->sequence_number);
+  free(batch->whole);
+  *batch = (rn_batch){0};
+}
+
+void rn_batch_start(rn_batch *batch, int64_t first, int64_t last) {
+  assert(last - first <= batch->max_tokens);
+  batch->sequences = 0;
+  batch->position = first;
+  batch->tokens = (int)(last - first);
+}
+
+/* Tokens up to `last` are read, `since` goes on from token to token; returns that of the end. */
+static int32_t take_piece(rn_batch *batch, int32_t document, int64_t last, int32_t since) {
+  const int64_t row = (int64_t)batch->sequences * batch->tokens;
+  for (int64_t t = 0; t < last; t++, since += since < INT32_MAX) {
+    if (batch->whole[t] == document) since = 0;
+    const int64_t at = row + t - batch->position;
+    if (t < batch->position || t >= batch->position + batch->tokens) continue;
+    batch->input[at] = batch->whole[t];
+    batch->target[at] = batch->whole[t + 1];
+    batch->since[at] = since;
+  }
+  return since;
+}
+
+/* No token is -1: a document that resets nothing. */
+static int32_t document_of(const rn_split *split, bool reset_at_documents) {
+  return reset_at_documents ? (int32_t)rn_split_header(split)->document_token : -1;
+}
+
+rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
+                       int sequence_length, int64_t g, bool reset_at_documents) {
+  assert(batch->sequences < batch->max_sequences);
+  const int64_t last = batch->position + batch->tokens;
+  assert(last <= sequence_length);
+  RN_TRY(err, rn_split_read(err, split, stored * sequence_length, last + 1, batch->whole));
+  take_piece(batch, document_of(split, reset_at_documents), last, 0);
+  batch->sequence_number[batch->sequences++] = g;
+  return RN_OK;
+}
+
+rn_status rn_batch_continue(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
+                            int sequence_length, int64_t g, bool reset_at_documents,
+                            int32_t *since) {
+  assert(batch->sequences < batch->max_sequences);
+  assert(batch->position + batch->tokens <= sequence_length);
+  RN_TRY(err,
+         rn_split_read(err, split, stored * sequence_length, sequence_length + 1, batch->whole));
+  *since = take_piece(batch, document_of(split, reset_at_documents), sequence_length, *since);
+  batch->sequence_number[batch->sequences++] = g;
+  return RN_OK;
+}
+
+void rn_batch_fill_synthetic(rn_batch *batch, int vocab, int64_t g) {
+  assert(batch->sequences < batch->max_sequences);
+  const uint64_t word = (uint64_t)g;
+  const rn_random_key key = rn_random_key_make(RN_RANDOM_TEST, &word, 1);
+  const int64_t row = (int64_t)batch->sequences * batch->tokens;
+  for (int64_t t = 0; t < batch->tokens; t++) {
+    const uint64_t place = (uint64_t)(batch->position + t);
+    batch->input[row + t] = (int32_t)(rn_random_uniform(key, place) * vocab);
+    batch->target[row + t] = (int32_t)(rn_random_uniform(key, place + 1) * vocab);
+    batch->since[row + t] = (int32_t)place;
+  }
+  batch->sequence_number[batch->sequences++] = g;
+}

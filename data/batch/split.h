@@ -1,0 +1,36 @@
+/** The tokens of one split (train or val): all shards of a folder in the order of their names. */
+#ifndef RN_DATA_BATCH_SPLIT_H
+#define RN_DATA_BATCH_SPLIT_H
+
+#include "data/shard/shard.h"
+
+typedef struct rn_split {
+  rn_shard *shard; /* [shards] */
+  int shards;
+  int64_t *first; /* [shards + 1] first token of each shard */
+  int64_t tokens;
+  uint64_t content; /* hash of the shards' ids */
+  int32_t *cached;  /* tokens of one block */
+  int cached_shard;
+  int64_t cached_block; /* -1: none */
+} rn_split;
+
+/**
+ * Opens folder `dir`/`name`, or `dir` itself if shards lie directly in it.
+ * Errors: RN_ERR_NOT_FOUND naming the folder, RN_ERR_FORMAT naming a shard that is damaged or of
+ *         another kind than the first.
+ */
+rn_status rn_split_open(rn_err *err, const char *dir, const char *name, rn_split *out);
+void rn_split_close(rn_split *split);
+
+/** Tokens first .. first + count - 1. Not for two threads at a time: one block is kept. */
+rn_status rn_split_read(rn_err *err, rn_split *split, int64_t first, int64_t count,
+                        int32_t *tokens);
+
+/** What the shards share. */
+const Retnet__ShardHeader *rn_split_header(const rn_split *split);
+
+/** Sequences of T inputs and T targets that the split holds: (tokens - 1) / T. */
+int64_t rn_split_sequences(const rn_split *split, int sequence_length);
+
+#endif

@@ -1,0 +1,87 @@
+/* A staged folder becomes a checkpoint: manifest, sizes, one rename; then the hint `latest`. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "data/checkpoint/ckpt.h"
+#include "data/checkpoint/ckpt_manifest.h"
+#include "data/checkpoint/ckpt_merge.h"
+#include "data/checkpoint/ckpt_name.h"
+#include "proto/base/fault.h"
+
+rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step) {
+  rn_path staged = rn_ckpt_stage_path(run_dir, step);
+  if (rn_file_exists(staged.text)) RN_TRY(err, rn_file_remove_tree(err, staged.text));
+  return rn_file_make_folder(err, staged.text);
+}
+
+static rn_status check_sizes(rn_err *err, const char *staged, const Retnet__Manifest *manifest) {
+  for (size_t i = 0; i < manifest->n_part; i++) {
+    const Retnet__Part *part = manifest->part[i];
+    rn_file file = {0};
+    RN_TRY(err, rn_file_open(err, rn_path_join(staged, part->file).text, &file));
+    int64_t size = file.size_bytes;
+    rn_file_destroy(&file);
+    if (size != part->bytes) {
+      return rn_fail(err, RN_ERR_MISMATCH, "%s/%s has %lld bytes, its writer wrote %lld", staged,
+                     part->file, (long long)size, (long long)part->bytes);
+    }
+  }
+  return RN_OK;
+}
+
+/*
+ * An older folder of that step changes places with the new one in one move. File systems that
+ * cannot do that get two renames, with the old one aside as step-N.bad in between.
+ */
+static rn_status take_place(rn_err *err, const char *run_dir, int64_t step) {
+  rn_path staged = rn_ckpt_stage_path(run_dir, step);
+  rn_path final = rn_ckpt_step_path(run_dir, step, RN_CKPT_WHOLE);
+  if (!rn_file_exists(final.text)) return rn_file_rename(err, staged.text, final.text);
+  if (renameat2(AT_FDCWD, staged.text, AT_FDCWD, final.text, RENAME_EXCHANGE) == 0) return RN_OK;
+  if (errno != EINVAL && errno != ENOSYS) {
+    return rn_file_fail(err, "rename", staged.text, errno);
+  }
+  RN_TRY(err, rn_ckpt_mark_bad(err, final.text));
+  return rn_file_rename(err, staged.text, final.text);
+}
+
+/* One step of publishing, at a site where tests let it fail. */
+#define PASS(err, site, doing, path) \
+  if (rn_fault_now(site)) return rn_file_fail((err), (doing), (path), errno)
+
+static rn_status publish(rn_err *err, const char *run_dir, const Retnet__Manifest *manifest) {
+  int64_t step = manifest->step;
+  rn_path staged = rn_ckpt_stage_path(run_dir, step);
+  rn_path file = rn_path_join(staged.text, RN_CKPT_MANIFEST_FILE);
+  RN_TRY(err, check_sizes(err, staged.text, manifest));
+  PASS(err, "ckpt.manifest", "write", file.text);
+  RN_TRY(err, rn_ckpt_manifest_write(err, file.text, manifest));
+  RN_TRY(err, rn_file_sync_folder(err, staged.text));
+  PASS(err, "ckpt.rename", "rename", staged.text);
+  RN_TRY(err, take_place(err, run_dir, step));
+  return rn_file_sync_folder(err, rn_ckpt_folder(run_dir).text);
+}
+
+rn_status rn_ckpt_commit(rn_err *err, const char *run_dir, const Retnet__Manifest *head,
+                         const rn_ckpt_report *reports, int count) {
+  rn_ckpt_merge merge;
+  rn_path staged = rn_ckpt_stage_path(run_dir, head->step);
+  RN_TRY(err, rn_ckpt_merge_create(err, staged.text, head, reports, count, &merge));
+  rn_status status = publish(err, run_dir, &merge.manifest);
+  rn_ckpt_merge_destroy(&merge);
+  return status;
+}
+
+rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step) {
+  char name[RN_CKPT_NAME_BYTES];
+  rn_path latest = rn_path_join(rn_ckpt_folder(run_dir).text, "latest");
+  rn_path staged = rn_ckpt_stage_path(run_dir, step);
+  PASS(err, "ckpt.latest", "write", latest.text);
+  rn_ckpt_name(name, step, RN_CKPT_WHOLE);
+  strcat(name, "\n");
+  RN_TRY(err, rn_file_replace(err, latest.text, name, strlen(name)));
+  if (rn_file_exists(staged.text)) return rn_file_remove_tree(err, staged.text);
+  return RN_OK;
+}

@@ -1,0 +1,232 @@
+/* Which checkpoints a run has, and the newest one that is good. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "data/checkpoint/ckpt.h"
+#include "data/checkpoint/ckpt_name.h"
+#include "proto/base/fault.h"
+
+/* Lists of a run whose owner removes checkpoints while they are read, until it is left alone. */
+enum { MOST_LISTS = 16 };
+
+static int by_step(const void *a, const void *b) {
+  const rn_ckpt_entry *x = a, *y = b;
+  if (x->step != y->step) return x->step < y->step ? -1 : 1;
+  return (x->state > y->state) - (x->state < y->state);
+}
+
+static bool is_folder(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static rn_status add_entry(rn_err *err, const rn_ckpt_entry *entry, rn_ckpt_entry **list,
+                           int *count) {
+  rn_ckpt_entry *grown = realloc(*list, ((size_t)*count + 1) * sizeof *grown);
+  if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory to list checkpoints");
+  grown[(*count)++] = *entry;
+  *list = grown;
+  return RN_OK;
+}
+
+rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, int *count) {
+  rn_path path = rn_ckpt_folder(run_dir);
+  rn_status status = RN_OK;
+  rn_ckpt_entry entry;
+  const struct dirent *item;
+  *out = NULL;
+  *count = 0;
+  if (rn_fault_now("ckpt.list")) return RN_OK;
+  DIR *folder = opendir(path.text);
+  if (folder == NULL && errno == ENOENT) return RN_OK;
+  if (folder == NULL && errno == ENOTDIR && !is_folder(run_dir)) return rn_ckpt_none(err, run_dir);
+  if (folder == NULL) return rn_file_fail(err, "open directory", path.text, errno);
+  while (status == RN_OK && (errno = 0, item = readdir(folder)) != NULL) {
+    if (!rn_ckpt_name_parse(item->d_name, &entry.step, &entry.state)) continue;
+    entry.path = rn_path_join(path.text, item->d_name);
+    if (is_folder(entry.path.text)) status = add_entry(err, &entry, out, count);
+  }
+  if (status == RN_OK && errno != 0) status = rn_file_fail(err, "read directory", path.text, errno);
+  closedir(folder);
+  if (*count > 0) qsort(*out, (size_t)*count, sizeof **out, by_step);
+  if (status != RN_OK) free(*out);
+  return status;
+}
+
+rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path) {
+  rn_path bad;
+  snprintf(bad.text, sizeof bad.text, "%s.bad", step_path);
+  if (rn_file_exists(bad.text)) RN_TRY(err, rn_file_remove_tree(err, bad.text));
+  RN_TRY(err, rn_file_rename(err, step_path, bad.text));
+  return rn_file_sync_folder(err, rn_path_folder(step_path).text);
+}
+
+static rn_status open_and_check(rn_err *err, const char *path, const rn_ckpt_notes *notes,
+                                rn_ckpt **out) {
+  rn_ckpt *ckpt = NULL;
+  if (notes != NULL && notes->open != NULL) return notes->open(notes->context, err, path, out);
+  RN_TRY(err, rn_ckpt_open(err, path, &ckpt));
+  rn_status status = rn_ckpt_check(err, ckpt, 0, 1);
+  if (status != RN_OK) {
+    rn_ckpt_close(&ckpt);
+    return status;
+  }
+  *out = ckpt;
+  return RN_OK;
+}
+
+static void pass_by(const rn_ckpt_notes *notes, const rn_ckpt_entry *entry, const rn_err *why) {
+  char line[RN_PATH_BYTES + RN_ERR_TEXT_BYTES + 64];
+  if (notes == NULL) return;
+  snprintf(line, sizeof line, "checkpoint %s is %s, the one before it is tried: %s",
+           entry->path.text, why->status == RN_ERR_NOT_FOUND ? "not whole" : "damaged", why->text);
+  notes->tell(notes->context, line);
+}
+
+/*
+ * Those whose content is wrong. One with a file missing stays under its name: a file system that is
+ * slow to show files to this host may be why. So does one that cannot be renamed, which is
+ * reported.
+ */
+static void set_aside(const rn_ckpt_notes *notes, const rn_ckpt_entry *entries, const bool *wrong,
+                      int count) {
+  for (int i = 0; i < count; i++) {
+    rn_err why = {0};
+    if (!wrong[i]) continue;
+    if (rn_ckpt_mark_bad(&why, entries[i].path.text) == RN_OK || notes == NULL) continue;
+    notes->tell(notes->context, why.text);
+  }
+}
+
+/*
+ * Index of the newest good one, opened; -1 for none. *damaged counts those passed by; wrong [count]
+ * tells those whose content was read and is not what was written. *gone: one was removed meanwhile,
+ * by the run's owner, who removes old ones when there is a newer one: the list is out of date.
+ */
+static rn_status walk_back(rn_err *err, const rn_ckpt_notes *notes, const rn_ckpt_entry *entries,
+                           int count, int *found, int *damaged, bool *wrong, bool *gone,
+                           rn_ckpt **out) {
+  for (int i = count - 1; i >= 0 && *found < 0 && !*gone; i--) {
+    rn_err why = {0};
+    if (entries[i].state != RN_CKPT_WHOLE) continue;
+    rn_status status = open_and_check(&why, entries[i].path.text, notes, out);
+    if (status == RN_OK) {
+      *found = i;
+    } else if (status != RN_ERR_MPI && !rn_file_exists(entries[i].path.text)) {
+      *gone = true;
+    } else if (status == RN_ERR_FORMAT || status == RN_ERR_NOT_FOUND) {
+      (*damaged)++;
+      wrong[i] = status == RN_ERR_FORMAT;
+      pass_by(notes, &entries[i], &why);
+    } else {
+      return rn_fail(err, status, "%s", why.text);
+    }
+  }
+  return RN_OK;
+}
+
+/* Whether checkpoints lie directly in a folder. */
+static bool holds_steps(const char *path) {
+  DIR *folder = opendir(path);
+  int64_t step;
+  rn_ckpt_state state;
+  bool found = false;
+  for (const struct dirent *e; folder != NULL && !found && (e = readdir(folder)) != NULL;) {
+    found = rn_ckpt_name_parse(e->d_name, &step, &state);
+  }
+  if (folder != NULL) closedir(folder);
+  return found;
+}
+
+rn_status rn_ckpt_none(rn_err *err, const char *path) {
+  const rn_status none = RN_ERR_NOT_FOUND;
+  struct stat info;
+  if (stat(path, &info) != 0) {
+    return errno == ENOENT ? rn_fail(err, none,
+                                     "%s: no such file or directory: it is neither a run directory "
+                                     "nor a checkpoint",
+                                     path)
+                           : rn_file_fail(err, "open", path, errno);
+  }
+  if (!S_ISDIR(info.st_mode)) {
+    return rn_fail(err, none, "%s is a file, and neither a run directory nor a checkpoint's folder",
+                   path);
+  }
+  if (rn_ckpt_is_step_folder(path)) {
+    return rn_fail(err, none, "%s is a checkpoint; this takes the run's directory", path);
+  }
+  if (holds_steps(path)) {
+    return rn_fail(err, none,
+                   "%s holds checkpoints, but it is not the run directory: give the folder that it "
+                   "lies in, or one of its step folders",
+                   path);
+  }
+  return rn_fail(err, none, "%s has no checkpoint: there is no checkpoints/step-... in it", path);
+}
+
+/* Damaged ones are set aside only where a good one is left: else the next start would see none. */
+static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
+                              const rn_ckpt_notes *notes, bool *gone, rn_ckpt **out) {
+  rn_ckpt_entry *entries = NULL;
+  int count = 0, found = -1, damaged = 0;
+  *gone = false;
+  RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
+  bool *wrong = calloc((size_t)count + 1, sizeof *wrong);
+  rn_status status =
+      wrong == NULL ? rn_fail(err, RN_ERR_MEMORY, "out of memory to list %s", run_dir)
+                    : walk_back(err, notes, entries, count, &found, &damaged, wrong, gone, out);
+  if (status == RN_OK && found >= 0 && mark_bad) set_aside(notes, entries, wrong, count);
+  free(wrong);
+  free(entries);
+  if (status != RN_OK || found >= 0 || *gone) return status;
+  if (damaged == 0) return rn_ckpt_none(err, run_dir);
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s has no good checkpoint left, all %d are damaged: move its checkpoints away to "
+                 "start a new run, or name another by checkpoint.resume",
+                 run_dir, damaged);
+}
+
+static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
+                             const rn_ckpt_notes *notes, rn_ckpt **out) {
+  for (int i = 0; i < MOST_LISTS; i++) {
+    bool gone;
+    const rn_status status = find_in_list(err, run_dir, mark_bad, notes, &gone, out);
+    if (status != RN_OK || !gone) return status;
+  }
+  return rn_fail(
+      err, RN_ERR_NOT_FOUND,
+      "checkpoints of %s are removed faster than they can be read: name one that its run "
+      "keeps (checkpoint.keep_last, keep_every)",
+      run_dir);
+}
+
+/* A path may end in slashes. */
+static rn_path without_end(const char *path) {
+  rn_path plain;
+  snprintf(plain.text, sizeof plain.text, "%s", path);
+  for (size_t end = strlen(plain.text); end > 1 && plain.text[end - 1] == '/'; end--) {
+    plain.text[end - 1] = '\0';
+  }
+  return plain;
+}
+
+bool rn_ckpt_is_step_folder(const char *path) {
+  int64_t step;
+  rn_ckpt_state state;
+  rn_path plain = without_end(path);
+  const char *slash = strrchr(plain.text, '/');
+  return rn_ckpt_name_parse(slash == NULL ? plain.text : slash + 1, &step, &state) ||
+         rn_file_exists(rn_path_join(plain.text, RN_CKPT_MANIFEST_FILE).text);
+}
+
+rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
+                       rn_ckpt **out) {
+  rn_path plain = without_end(path);
+  if (rn_ckpt_is_step_folder(plain.text)) return open_and_check(err, plain.text, notes, out);
+  if (!is_folder(plain.text)) return rn_ckpt_none(err, path);
+  return find_newest(err, plain.text, mark_bad, notes, out);
+}

@@ -1,0 +1,99 @@
+/* Floats to a zstd frame and back, with their bytes sorted by significance where that helps. */
+#include "data/checkpoint/ckpt_frame.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/checkpoint/ckpt.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "plain frames hold memory as it is");
+
+enum { FLOAT_BYTES = 4, SAMPLE_ELEMENTS = 16384 };
+
+rn_status rn_ckpt_context_create(rn_err *err, int64_t elements, rn_ckpt_context *out) {
+  size_t raw_bytes = (size_t)elements * FLOAT_BYTES;
+  out->shuffled = malloc(raw_bytes);
+  out->stored = malloc(rn_blob_bound(raw_bytes));
+  if (out->shuffled != NULL && out->stored != NULL) return RN_OK;
+  rn_ckpt_context_destroy(out);
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory for a checkpoint's frame of %zu bytes",
+                 raw_bytes);
+}
+
+void rn_ckpt_context_destroy(rn_ckpt_context *context) {
+  free(context->shuffled);
+  free(context->stored);
+  *context = (rn_ckpt_context){0};
+}
+
+/* Numbers whose bytes are sorted together: they stay near while each plane takes its own. */
+enum { NEAR = 4096 };
+
+static void shuffle_piece(const uint32_t *bits, int64_t n, int64_t plane, unsigned char *out) {
+  for (int k = 0; k < FLOAT_BYTES; k++) {
+    unsigned char *to = out + k * plane;
+    for (int64_t i = 0; i < n; i++) to[i] = (unsigned char)(bits[i] >> 8 * k);
+  }
+}
+
+static void shuffle(const float *data, int64_t count, unsigned char *out) {
+  uint32_t bits[NEAR];
+  for (int64_t first = 0; first < count; first += NEAR) {
+    const int64_t n = count - first < NEAR ? count - first : NEAR;
+    memcpy(bits, data + first, (size_t)n * FLOAT_BYTES);
+    shuffle_piece(bits, n, count, out + first);
+  }
+}
+
+static void unshuffle(const unsigned char *in, int64_t count, float *out) {
+  for (int64_t i = 0; i < count; i++) {
+    uint32_t bits = 0;
+    for (int k = 0; k < FLOAT_BYTES; k++) bits |= (uint32_t)in[k * count + i] << 8 * k;
+    memcpy(&out[i], &bits, sizeof bits);
+  }
+}
+
+/* Whether a sample from the start comes out smaller with its bytes sorted. */
+static rn_status sample_prefers_shuffle(rn_err *err, rn_ckpt_context *context, const float *data,
+                                        int64_t count, int level, bool *prefers) {
+  int64_t sample = count < SAMPLE_ELEMENTS ? count : SAMPLE_ELEMENTS;
+  size_t bytes = (size_t)sample * FLOAT_BYTES, plain, shuffled;
+  RN_TRY(err, rn_blob_pack(err, data, bytes, level, context->stored, &plain));
+  shuffle(data, sample, context->shuffled);
+  RN_TRY(err, rn_blob_pack(err, context->shuffled, bytes, level, context->stored, &shuffled));
+  *prefers = shuffled < plain;
+  return RN_OK;
+}
+
+rn_status rn_ckpt_frame_pack(rn_err *err, rn_ckpt_context *context, const float *data,
+                             int64_t count, int level, Retnet__Encoding *encoding,
+                             size_t *stored_bytes) {
+  assert(count > 0 && count <= RN_CKPT_FRAME_ELEMENTS);
+  bool sorted = false;
+  const void *raw = data;
+  RN_TRY(err, sample_prefers_shuffle(err, context, data, count, level, &sorted));
+  if (sorted) {
+    shuffle(data, count, context->shuffled);
+    raw = context->shuffled;
+  }
+  *encoding = sorted ? RETNET__ENCODING__ENCODING_SHUFFLED : RETNET__ENCODING__ENCODING_PLAIN;
+  return rn_blob_pack(err, raw, (size_t)count * FLOAT_BYTES, level, context->stored, stored_bytes);
+}
+
+rn_status rn_ckpt_frame_read(rn_err *err, rn_ckpt_context *context, const rn_file *file,
+                             const Retnet__Slice *slice, float *out) {
+  assert(slice->count > 0 && slice->count <= RN_CKPT_FRAME_ELEMENTS);
+  bool sorted = slice->encoding == RETNET__ENCODING__ENCODING_SHUFFLED;
+  rn_blob_extent place = {slice->offset, slice->stored_bytes, slice->sum};
+  char where[RN_PATH_BYTES + 32];
+  void *stored = NULL, *raw = sorted ? (void *)context->shuffled : (void *)out;
+  snprintf(where, sizeof where, "%s, byte %lld", file->path, (long long)slice->offset);
+  RN_TRY(err, rn_blob_fetch(err, file, place, &stored));
+  rn_status status = rn_blob_unpack(err, where, stored, (size_t)slice->stored_bytes, raw,
+                                    (size_t)slice->count * FLOAT_BYTES);
+  if (status == RN_OK && sorted) unshuffle(raw, slice->count, out);
+  free(stored);
+  return status;
+}

@@ -1,0 +1,81 @@
+/* Manifest file: the packed message, then magic, length and XXH3-64 sum. */
+#include "data/checkpoint/ckpt_manifest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/checkpoint/ckpt_index.h"
+#include "data/file/blob.h"
+#include "data/file/file.h"
+#include "proto/options/options.h"
+
+enum { MAGIC_BYTES = 8, TRAILER_BYTES = 24, MOST_BYTES = 1 << 30 };
+
+static const char magic[MAGIC_BYTES + 1] = "RNMANIF1";
+
+static void put_u64(unsigned char *out, uint64_t value) {
+  for (int i = 0; i < 8; i++) out[i] = (unsigned char)(value >> 8 * i);
+}
+
+static void make_trailer(const unsigned char *message, size_t bytes, unsigned char *out) {
+  memcpy(out, magic, MAGIC_BYTES);
+  put_u64(out + 8, bytes);
+  put_u64(out + 16, rn_blob_sum(message, bytes));
+}
+
+rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Manifest *manifest) {
+  size_t bytes = retnet__manifest__get_packed_size(manifest);
+  if (bytes > MOST_BYTES) {
+    return rn_fail(err, RN_ERR_IO, "a manifest of %zu bytes for %s: use larger slices", bytes,
+                   path);
+  }
+  unsigned char *content = malloc(bytes + TRAILER_BYTES);
+  if (content == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory to write %s", path);
+  retnet__manifest__pack(manifest, content);
+  make_trailer(content, bytes, content + bytes);
+  rn_status status = rn_file_replace(err, path, content, bytes + TRAILER_BYTES);
+  free(content);
+  return status;
+}
+
+/* Sections that were not stored are there with their defaults, as in any config. */
+static rn_status complete(rn_err *err, Retnet__Manifest *manifest) {
+  RN_TRY(err, rn_options_complete(err, manifest->config));
+  return manifest->effective != NULL ? rn_options_complete(err, manifest->effective) : RN_OK;
+}
+
+static rn_status unpack(rn_err *err, const char *path, const unsigned char *content, size_t size,
+                        Retnet__Manifest **out) {
+  unsigned char trailer[TRAILER_BYTES];
+  size_t bytes = size < TRAILER_BYTES ? 0 : size - TRAILER_BYTES;
+  make_trailer(content, bytes, trailer);
+  if (size < TRAILER_BYTES || memcmp(trailer, content + bytes, TRAILER_BYTES) != 0) {
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: its trailer does not vouch for it: truncated or damaged", path);
+  }
+  Retnet__Manifest *manifest = retnet__manifest__unpack(NULL, bytes, content);
+  if (manifest == NULL) return rn_fail(err, RN_ERR_FORMAT, "%s: not a manifest", path);
+  if (manifest->format > RN_CKPT_FORMAT) {
+    rn_status status = rn_fail(err, RN_ERR_MISMATCH,
+                               "%s: format %u is from a later version, this one reads up to %d",
+                               path, manifest->format, RN_CKPT_FORMAT);
+    retnet__manifest__free_unpacked(manifest, NULL);
+    return status;
+  }
+  const rn_status status = complete(err, manifest);
+  if (status != RN_OK) {
+    retnet__manifest__free_unpacked(manifest, NULL);
+    return status;
+  }
+  *out = manifest;
+  return RN_OK;
+}
+
+rn_status rn_ckpt_manifest_read(rn_err *err, const char *path, Retnet__Manifest **out) {
+  void *content = NULL;
+  size_t size = 0;
+  RN_TRY(err, rn_file_load(err, path, (size_t)MOST_BYTES + TRAILER_BYTES, &content, &size));
+  rn_status status = unpack(err, path, content, size, out);
+  free(content);
+  return status;
+}

@@ -1,0 +1,20 @@
+/** The manifest as a file: the message and a trailer that vouches for it. */
+#ifndef RN_DATA_CHECKPOINT_CKPT_MANIFEST_H
+#define RN_DATA_CHECKPOINT_CKPT_MANIFEST_H
+
+#include "proto/base/status.h"
+#include "proto/schema/checkpoint.pb-c.h"
+
+/** Writes message and trailer, durably. */
+rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Manifest *manifest);
+
+/**
+ * Reads and checks the trailer and the message's form; what it says is checked by the index.
+ * The config has all its sections.
+ *
+ * Ownership: retnet__manifest__free_unpacked.
+ * Errors:    RN_ERR_FORMAT; RN_ERR_MISMATCH for a format from a later version.
+ */
+rn_status rn_ckpt_manifest_read(rn_err *err, const char *path, Retnet__Manifest **out);
+
+#endif

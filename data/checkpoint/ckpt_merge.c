@@ -1,0 +1,178 @@
+/* Reports become one manifest: one table of tensors, slices renumbered to it and put together by
+ * file. */
+#include "data/checkpoint/ckpt_merge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/checkpoint/ckpt_index.h"
+#include "data/checkpoint/ckpt_name.h"
+
+static int by_order(const void *a, const void *b) {
+  return rn_ckpt_tensor_order(*(Retnet__Tensor *const *)a, *(Retnet__Tensor *const *)b);
+}
+
+/* Files by number; those who wrote one file in the order of their turns. */
+static int by_place(const void *a, const void *b) {
+  const Retnet__Part *x = *(Retnet__Part *const *)a, *y = *(Retnet__Part *const *)b;
+  const int m = rn_ckpt_part_number(x->file), n = rn_ckpt_part_number(y->file);
+  if (m != n) return m < n ? -1 : 1;
+  return (x->bytes > y->bytes) - (x->bytes < y->bytes);
+}
+
+static bool same_shape(const Retnet__Tensor *a, const Retnet__Tensor *b) {
+  return a->n_shape == b->n_shape &&
+         (a->n_shape == 0 || memcmp(a->shape, b->shape, a->n_shape * sizeof *a->shape) == 0);
+}
+
+static rn_status unpack_reports(rn_err *err, const char *where, const rn_ckpt_report *reports,
+                                int count, rn_ckpt_merge *merge) {
+  merge->report = calloc((size_t)count + 1, sizeof(Retnet__PartReport *));
+  if (merge->report == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
+  for (int i = 0; i < count; i++) {
+    merge->report[i] = retnet__part_report__unpack(NULL, reports[i].size, reports[i].bytes);
+    merge->count = i + 1;
+    if (merge->report[i] == NULL) {
+      return rn_fail(err, RN_ERR_MISMATCH, "%s: report %d of %d was damaged on its way", where, i,
+                     count);
+    }
+  }
+  return RN_OK;
+}
+
+static rn_status collect_tensors(rn_err *err, const char *where, rn_ckpt_merge *merge) {
+  Retnet__Manifest *m = &merge->manifest;
+  size_t most = 1;
+  for (int i = 0; i < merge->count; i++) most += merge->report[i]->n_tensor;
+  m->n_tensor = 0;
+  m->tensor = calloc(most, sizeof(Retnet__Tensor *));
+  if (m->tensor == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
+  size_t total = 0;
+  for (int i = 0; i < merge->count; i++) {
+    for (size_t k = 0; k < merge->report[i]->n_tensor; k++) {
+      m->tensor[total++] = merge->report[i]->tensor[k];
+    }
+  }
+  if (total > 0) qsort(m->tensor, total, sizeof(Retnet__Tensor *), by_order);
+  for (size_t i = 0; i < total; i++) {
+    Retnet__Tensor *last = m->n_tensor == 0 ? NULL : m->tensor[m->n_tensor - 1];
+    if (last == NULL || rn_ckpt_tensor_order(last, m->tensor[i]) != 0) {
+      m->tensor[m->n_tensor++] = m->tensor[i];
+    } else if (!same_shape(last, m->tensor[i])) {
+      return rn_fail(err, RN_ERR_MISMATCH, "%s: two writers give tensor \"%s\" different shapes",
+                     where, last->name);
+    }
+  }
+  return RN_OK;
+}
+
+/* Slices count in the manifest's table from now on. */
+static rn_status renumber(rn_err *err, const char *where, const Retnet__PartReport *report,
+                          const Retnet__Manifest *m) {
+  for (size_t k = 0; k < report->part->n_slice; k++) {
+    Retnet__Slice *slice = report->part->slice[k];
+    if (slice->tensor >= report->n_tensor) {
+      return rn_fail(err, RN_ERR_MISMATCH, "%s: a report of %s contradicts itself", where,
+                     report->part->file);
+    }
+    const Retnet__Tensor *tensor = report->tensor[slice->tensor];
+    slice->tensor = (uint32_t)rn_ckpt_tensor_number(m, tensor->kind, tensor->name);
+  }
+  return RN_OK;
+}
+
+static rn_status take_parts(rn_err *err, const char *where, rn_ckpt_merge *merge) {
+  Retnet__Manifest *m = &merge->manifest;
+  size_t slices = 1;
+  for (int i = 0; i < merge->count; i++) slices += merge->report[i]->part->n_slice;
+  m->part = calloc((size_t)merge->count + 1, sizeof(Retnet__Part *));
+  merge->part = calloc((size_t)merge->count + 1, sizeof(Retnet__Part));
+  merge->slice = calloc(slices, sizeof(Retnet__Slice *));
+  if (m->part != NULL && merge->part != NULL && merge->slice != NULL) return RN_OK;
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
+}
+
+/* Whether what they wrote follows each other in a file is the index's to check. */
+static void join_parts(rn_ckpt_merge *merge, size_t count) {
+  Retnet__Manifest *m = &merge->manifest;
+  Retnet__Slice **next = merge->slice;
+  m->n_part = 0;
+  for (size_t i = 0; i < count; i++) {
+    const Retnet__Part *one = m->part[i];
+    Retnet__Part *last = m->n_part == 0 ? NULL : &merge->part[m->n_part - 1];
+    if (last == NULL || strcmp(last->file, one->file) != 0) {
+      last = &merge->part[m->n_part++];
+      *last = *one;
+      last->slice = next;
+      last->n_slice = 0;
+    }
+    for (size_t k = 0; k < one->n_slice; k++) *next++ = one->slice[k];
+    last->n_slice += one->n_slice;
+    last->bytes = one->bytes;
+  }
+  for (size_t i = 0; i < m->n_part; i++) m->part[i] = &merge->part[i];
+}
+
+static rn_status collect_parts(rn_err *err, const char *where, rn_ckpt_merge *merge) {
+  Retnet__Manifest *m = &merge->manifest;
+  size_t count = 0;
+  m->n_part = 0;
+  RN_TRY(err, take_parts(err, where, merge));
+  for (int i = 0; i < merge->count; i++) {
+    if (merge->report[i]->n_tensor == 0) continue;
+    RN_TRY(err, renumber(err, where, merge->report[i], m));
+    m->part[count++] = merge->report[i]->part;
+  }
+  if (count > 0) qsort(m->part, count, sizeof(Retnet__Part *), by_place);
+  join_parts(merge, count);
+  return RN_OK;
+}
+
+/* A head that lists tensors lists exactly those that were written. */
+static rn_status compare_with_head(rn_err *err, const char *where, const Retnet__Manifest *head,
+                                   const Retnet__Manifest *m) {
+  for (size_t i = 0; i < head->n_tensor; i++) {
+    const Retnet__Tensor *want = head->tensor[i];
+    int64_t number = rn_ckpt_tensor_number(m, want->kind, want->name);
+    if (number < 0 || !same_shape(want, m->tensor[number])) {
+      return rn_fail(err, RN_ERR_MISMATCH, "%s: tensor \"%s\" was not written in its shape", where,
+                     want->name);
+    }
+  }
+  if (head->n_tensor > 0 && head->n_tensor != m->n_tensor) {
+    return rn_fail(err, RN_ERR_MISMATCH, "%s: %zu tensors were written, %zu belong", where,
+                   m->n_tensor, head->n_tensor);
+  }
+  return RN_OK;
+}
+
+rn_status rn_ckpt_merge_create(rn_err *err, const char *where, const Retnet__Manifest *head,
+                               const rn_ckpt_report *reports, int count, rn_ckpt_merge *out) {
+  rn_ckpt_index index = {0};
+  *out = (rn_ckpt_merge){.manifest = *head};
+  out->manifest.format = RN_CKPT_FORMAT;
+  out->manifest.tensor = NULL;
+  out->manifest.part = NULL;
+  rn_status status = unpack_reports(err, where, reports, count, out);
+  if (status == RN_OK) status = collect_tensors(err, where, out);
+  if (status == RN_OK) status = collect_parts(err, where, out);
+  if (status == RN_OK) status = compare_with_head(err, where, head, &out->manifest);
+  if (status == RN_OK) {
+    status = rn_ckpt_index_create(err, where, RN_ERR_MISMATCH, &out->manifest, &index);
+  }
+  rn_ckpt_index_destroy(&index);
+  if (status != RN_OK) rn_ckpt_merge_destroy(out);
+  return status;
+}
+
+void rn_ckpt_merge_destroy(rn_ckpt_merge *merge) {
+  for (int i = 0; i < merge->count; i++) {
+    if (merge->report[i] != NULL) retnet__part_report__free_unpacked(merge->report[i], NULL);
+  }
+  free(merge->report);
+  free(merge->manifest.tensor);
+  free(merge->manifest.part);
+  free(merge->part);
+  free(merge->slice);
+  *merge = (rn_ckpt_merge){0};
+}

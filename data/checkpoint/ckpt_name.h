@@ -1,0 +1,29 @@
+/** Names and places inside a run's checkpoints folder; for the files of data/ckpt only. */
+#ifndef RN_DATA_CHECKPOINT_CKPT_NAME_H
+#define RN_DATA_CHECKPOINT_CKPT_NAME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "data/checkpoint/ckpt.h"
+
+#define RN_CKPT_MANIFEST_FILE "manifest.pb"
+
+enum { RN_CKPT_NAME_BYTES = 48 };
+
+/** "step-00000100", and the end that the state asks for. */
+void rn_ckpt_name(char name[RN_CKPT_NAME_BYTES], int64_t step, rn_ckpt_state state);
+
+/** Reads such a name; false if it is none. */
+bool rn_ckpt_name_parse(const char *name, int64_t *step, rn_ckpt_state *state);
+
+/** "part-00003.zst", and back; -1 for another name. */
+void rn_ckpt_part_name(char name[RN_CKPT_NAME_BYTES], int part);
+
+int rn_ckpt_part_number(const char *name);
+
+/** RUN/checkpoints, and the folder of a step in it. */
+rn_path rn_ckpt_folder(const char *run_dir);
+rn_path rn_ckpt_step_path(const char *run_dir, int64_t step, rn_ckpt_state state);
+
+#endif

@@ -1,0 +1,57 @@
+/* Old checkpoints go, but never before newer ones are whole. */
+#include <stdlib.h>
+
+#include "data/checkpoint/ckpt.h"
+#include "data/checkpoint/ckpt_name.h"
+
+/* Cheap: the manifest is sound and the parts have their sizes; sums are for resume and verify. */
+static bool looks_whole(const char *path) {
+  rn_ckpt *ckpt = NULL;
+  bool whole = rn_ckpt_open(NULL, path, &ckpt) == RN_OK;
+  const Retnet__Manifest *manifest = whole ? rn_ckpt_manifest(ckpt) : NULL;
+  for (size_t i = 0; whole && i < manifest->n_part; i++) {
+    rn_file file = {0};
+    whole = rn_file_open(NULL, rn_path_join(path, manifest->part[i]->file).text, &file) == RN_OK &&
+            file.size_bytes == manifest->part[i]->bytes;
+    rn_file_destroy(&file);
+  }
+  rn_ckpt_close(&ckpt);
+  return whole;
+}
+
+/* Under its own name until it is no more, a half-removed checkpoint would look damaged. */
+static rn_status remove_whole(rn_err *err, const char *run_dir, const rn_ckpt_entry *entry) {
+  rn_path staged = rn_ckpt_stage_path(run_dir, entry->step);
+  if (rn_file_exists(staged.text)) RN_TRY(err, rn_file_remove_tree(err, staged.text));
+  RN_TRY(err, rn_file_rename(err, entry->path.text, staged.text));
+  return rn_file_remove_tree(err, staged.text);
+}
+
+rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t keep_every) {
+  rn_ckpt_entry *entries = NULL;
+  int count = 0;
+  RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
+  rn_status status = RN_OK;
+  int64_t newest = -1; /* step of the newest whole one */
+  int kept = 0;
+  for (int i = count - 1; i >= 0 && status == RN_OK; i--) {
+    const rn_ckpt_entry *entry = &entries[i];
+    if (entry->state != RN_CKPT_WHOLE) continue;
+    bool settled = keep_last > 0 && kept >= keep_last;
+    bool milestone = keep_every > 0 && entry->step % keep_every == 0;
+    if (settled && !milestone) {
+      status = remove_whole(err, run_dir, entry);
+    } else if (!settled && (keep_last > 0 || newest < 0) && looks_whole(entry->path.text)) {
+      kept++;
+      if (newest < 0) newest = entry->step;
+    }
+  }
+  for (int i = 0; i < count && status == RN_OK; i++) {
+    if (entries[i].state == RN_CKPT_WHOLE || entries[i].step > newest) continue;
+    if (rn_file_exists(entries[i].path.text)) {
+      status = rn_file_remove_tree(err, entries[i].path.text);
+    }
+  }
+  free(entries);
+  return status;
+}

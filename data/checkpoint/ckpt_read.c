@@ -1,0 +1,185 @@
+/* An open checkpoint: any range of any tensor, gathered from whatever slices it lies in. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/checkpoint/ckpt.h"
+#include "data/checkpoint/ckpt_frame.h"
+#include "data/checkpoint/ckpt_index.h"
+#include "data/checkpoint/ckpt_manifest.h"
+#include "data/checkpoint/ckpt_name.h"
+#include "proto/base/fault.h"
+#include "proto/base/range.h"
+
+struct rn_ckpt {
+  rn_path path;
+  Retnet__Manifest *manifest;
+  rn_ckpt_index index;
+  rn_ckpt_context context;
+  rn_file file; /* the part that was read last, */
+  int part;     /* and its index; -1: none */
+  float *frame; /* the extent that was read last, */
+  int64_t held; /* and its number; -1: none */
+};
+
+rn_status rn_ckpt_open(rn_err *err, const char *step_path, rn_ckpt **out) {
+  rn_status status;
+  rn_ckpt *ckpt = calloc(1, sizeof *ckpt);
+  if (ckpt == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory to open %s", step_path);
+  rn_path manifest = rn_path_join(step_path, RN_CKPT_MANIFEST_FILE);
+  if (rn_fault_now("ckpt.open")) {
+    free(ckpt);
+    return rn_file_fail(err, "open", manifest.text, errno);
+  }
+  snprintf(ckpt->path.text, sizeof ckpt->path.text, "%s", step_path);
+  ckpt->part = -1;
+  ckpt->held = -1;
+  status = rn_ckpt_manifest_read(err, manifest.text, &ckpt->manifest);
+  if (status != RN_OK) goto fail;
+  status = rn_ckpt_index_create(err, manifest.text, RN_ERR_FORMAT, ckpt->manifest, &ckpt->index);
+  if (status != RN_OK) goto fail;
+  *out = ckpt;
+  return RN_OK;
+fail:
+  rn_ckpt_close(&ckpt);
+  return status;
+}
+
+void rn_ckpt_close(rn_ckpt **ckpt) {
+  rn_ckpt *c = *ckpt;
+  if (c == NULL) return;
+  rn_file_destroy(&c->file);
+  rn_ckpt_index_destroy(&c->index);
+  rn_ckpt_context_destroy(&c->context);
+  if (c->manifest != NULL) retnet__manifest__free_unpacked(c->manifest, NULL);
+  free(c->frame);
+  free(c);
+  *ckpt = NULL;
+}
+
+const Retnet__Manifest *rn_ckpt_manifest(const rn_ckpt *ckpt) {
+  return ckpt->manifest;
+}
+
+const char *rn_ckpt_path(const rn_ckpt *ckpt) {
+  return ckpt->path.text;
+}
+
+const Retnet__Tensor *rn_ckpt_tensor(const rn_ckpt *ckpt, Retnet__TensorKind kind,
+                                     const char *name) {
+  int64_t number = rn_ckpt_tensor_number(ckpt->manifest, kind, name);
+  return number < 0 ? NULL : ckpt->manifest->tensor[number];
+}
+
+/* Room for a frame is taken when the first one is read. */
+static rn_status take_desk(rn_err *err, rn_ckpt *ckpt) {
+  int64_t most = 1;
+  if (ckpt->frame != NULL) return RN_OK;
+  for (int64_t i = 0; i < ckpt->index.count; i++) {
+    if (ckpt->index.extent[i].slice->count > most) most = ckpt->index.extent[i].slice->count;
+  }
+  RN_TRY(err, rn_ckpt_context_create(err, most, &ckpt->context));
+  ckpt->frame = malloc((size_t)most * sizeof *ckpt->frame);
+  if (ckpt->frame != NULL) return RN_OK;
+  rn_ckpt_context_destroy(&ckpt->context);
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory to read %s", ckpt->path.text);
+}
+
+static rn_status open_part(rn_err *err, rn_ckpt *ckpt, int number) {
+  const Retnet__Part *part = ckpt->manifest->part[number];
+  if (ckpt->part == number) return RN_OK;
+  rn_file_destroy(&ckpt->file);
+  ckpt->part = -1;
+  RN_TRY(err, rn_file_open(err, rn_path_join(ckpt->path.text, part->file).text, &ckpt->file));
+  if (ckpt->file.size_bytes != part->bytes) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s has %lld bytes, the manifest says %lld: damaged",
+                   ckpt->file.path, (long long)ckpt->file.size_bytes, (long long)part->bytes);
+  }
+  ckpt->part = number;
+  return RN_OK;
+}
+
+static rn_status hold(rn_err *err, rn_ckpt *ckpt, int64_t number) {
+  const rn_ckpt_extent *extent = &ckpt->index.extent[number];
+  if (ckpt->held == number) return RN_OK;
+  ckpt->held = -1;
+  RN_TRY(err, take_desk(err, ckpt));
+  RN_TRY(err, open_part(err, ckpt, extent->part));
+  RN_TRY(err, rn_ckpt_frame_read(err, &ckpt->context, &ckpt->file, extent->slice, ckpt->frame));
+  ckpt->held = number;
+  return RN_OK;
+}
+
+rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, const char *name,
+                       int64_t first, int64_t count, float *out) {
+  int64_t tensor = rn_ckpt_tensor_number(ckpt->manifest, kind, name);
+  int64_t elements = tensor < 0 ? -1 : rn_ckpt_elements(ckpt->manifest->tensor[tensor]);
+  if (first < 0 || count < 0 || first > elements || count > elements - first) {
+    return rn_fail(err, RN_ERR_MISMATCH, "%s has no elements %lld to %lld of \"%s\" (it has %lld)",
+                   ckpt->path.text, (long long)first, (long long)(first + count), name,
+                   (long long)(elements < 0 ? 0 : elements));
+  }
+  for (int64_t done = 0; done < count;) {
+    int64_t number = rn_ckpt_index_find(&ckpt->index, tensor, first + done);
+    RN_TRY(err, hold(err, ckpt, number));
+    const Retnet__Slice *slice = ckpt->index.extent[number].slice;
+    int64_t begin = first + done - slice->first, now = slice->count - begin;
+    if (now > count - done) now = count - done;
+    memcpy(out + done, ckpt->frame + begin, (size_t)now * sizeof *out);
+    done += now;
+  }
+  return RN_OK;
+}
+
+/* Frames begin .. end-1 of a part, as far as it has them. */
+static rn_status check_frames(rn_err *err, rn_ckpt *ckpt, int number, int64_t begin, int64_t end) {
+  const Retnet__Part *part = ckpt->manifest->part[number];
+  RN_TRY(err, take_desk(err, ckpt));
+  RN_TRY(err, open_part(err, ckpt, number));
+  ckpt->held = -1;
+  for (int64_t i = begin < 0 ? 0 : begin; i < (int64_t)part->n_slice && i < end; i++) {
+    RN_TRY(err, rn_ckpt_frame_read(err, &ckpt->context, &ckpt->file, part->slice[i], ckpt->frame));
+  }
+  return RN_OK;
+}
+
+/* The first share sees the size of every file; the others of those that their frames lie in. */
+rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int share, int share_count) {
+  const rn_range mine = rn_cut(ckpt->index.count, share_count, share);
+  int64_t first = 0; /* frame of part i */
+  for (int i = 0; i < (int)ckpt->manifest->n_part; i++) {
+    const int64_t next = first + (int64_t)ckpt->manifest->part[i]->n_slice;
+    const bool meets = first < mine.end && mine.begin < next;
+    if (share == 0 || meets) {
+      RN_TRY(err, check_frames(err, ckpt, i, mine.begin - first, mine.end - first));
+    }
+    first = next;
+  }
+  return RN_OK;
+}
+
+static bool belongs(const rn_ckpt *ckpt, const char *name) {
+  if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return true;
+  if (strcmp(name, RN_CKPT_MANIFEST_FILE) == 0) return true;
+  for (size_t i = 0; i < ckpt->manifest->n_part; i++) {
+    if (strcmp(name, ckpt->manifest->part[i]->file) == 0) return true;
+  }
+  return false;
+}
+
+rn_status rn_ckpt_verify(rn_err *err, rn_ckpt *ckpt) {
+  rn_status status = RN_OK;
+  const struct dirent *entry;
+  RN_TRY(err, rn_ckpt_check(err, ckpt, 0, 1));
+  DIR *folder = opendir(ckpt->path.text);
+  if (folder == NULL) return rn_file_fail(err, "open directory", ckpt->path.text, errno);
+  while (status == RN_OK && (entry = readdir(folder)) != NULL) {
+    if (belongs(ckpt, entry->d_name)) continue;
+    status = rn_fail(err, RN_ERR_FORMAT, "%s/%s does not belong to the checkpoint", ckpt->path.text,
+                     entry->d_name);
+  }
+  closedir(folder);
+  return status;
+}

@@ -1,0 +1,121 @@
+/* Writing safetensors: the header first, then the tensors in its order, then the name. */
+#include <assert.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/exchange/safetensors.h"
+#include "data/file/file.h"
+
+enum { LENGTH_BYTES = 8, ALIGNMENT = 8 };
+
+struct rn_safetensors_writer {
+  rn_file file;
+  rn_path path; /* the name that it gets; until then it is .new */
+  int64_t written;
+  int64_t declared;
+};
+
+static json_t *tensor_json(const rn_safetensors_tensor *tensor, int64_t *offset) {
+  json_t *shape = json_array();
+  int64_t bytes = (int64_t)rn_safetensors_type_bytes(tensor->type);
+  for (int i = 0; i < tensor->dims; i++) {
+    json_array_append_new(shape, json_integer(tensor->shape[i]));
+    bytes *= tensor->shape[i];
+  }
+  int64_t begin = *offset;
+  *offset += bytes;
+  return json_pack("{s:s, s:o, s:[I, I]}", "dtype", rn_safetensors_type_name(tensor->type), "shape",
+                   shape, "data_offsets", (json_int_t)begin, (json_int_t)*offset);
+}
+
+/* The header's text, padded with spaces so that the data starts on a multiple of 8. */
+static char *header_text(const rn_safetensors_tensor *tensors, int count,
+                         const rn_safetensors_note *notes, int note_count, size_t *length,
+                         int64_t *data_bytes) {
+  json_t *header = json_object();
+  char *text = NULL, *padded = NULL;
+  int failed = 0;
+  if (note_count > 0) {
+    json_t *strings = json_object();
+    for (int i = 0; i < note_count; i++) {
+      failed |= json_object_set_new(strings, notes[i].key, json_string(notes[i].value));
+    }
+    failed |= json_object_set_new(header, "__metadata__", strings);
+  }
+  *data_bytes = 0;
+  for (int i = 0; i < count; i++) {
+    failed |= json_object_set_new(header, tensors[i].name, tensor_json(&tensors[i], data_bytes));
+  }
+  if (failed == 0) text = json_dumps(header, JSON_COMPACT);
+  if (text != NULL) {
+    size_t bytes = strlen(text);
+    *length = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    padded = malloc(*length + 1);
+    if (padded != NULL) snprintf(padded, *length + 1, "%-*s", (int)*length, text);
+  }
+  free(text);
+  json_decref(header);
+  return padded;
+}
+
+static rn_status write_header(rn_err *err, rn_safetensors_writer *writer, const char *text,
+                              size_t length) {
+  unsigned char prefix[LENGTH_BYTES];
+  for (int i = 0; i < LENGTH_BYTES; i++) prefix[i] = (unsigned char)((uint64_t)length >> 8 * i);
+  RN_TRY(err, rn_safetensors_append(err, writer, prefix, sizeof prefix));
+  return rn_safetensors_append(err, writer, text, length);
+}
+
+rn_status rn_safetensors_create(rn_err *err, const char *path, const rn_safetensors_tensor *tensors,
+                                int count, const rn_safetensors_note *notes, int note_count,
+                                rn_safetensors_writer **out) {
+  rn_status status;
+  size_t length = 0;
+  int64_t data_bytes = 0;
+  char *text = header_text(tensors, count, notes, note_count, &length, &data_bytes);
+  rn_safetensors_writer *writer = calloc(1, sizeof *writer);
+  rn_path temporary;
+  if (writer == NULL || text == NULL) {
+    status = rn_fail(err, RN_ERR_MEMORY, "cannot make the header of %s: out of memory", path);
+    goto fail;
+  }
+  snprintf(writer->path.text, sizeof writer->path.text, "%s", path);
+  snprintf(temporary.text, sizeof temporary.text, "%s.new", path);
+  writer->declared = LENGTH_BYTES + (int64_t)length + data_bytes;
+  if ((status = rn_file_create(err, temporary.text, &writer->file)) != RN_OK) goto fail;
+  if ((status = write_header(err, writer, text, length)) != RN_OK) goto fail;
+  free(text);
+  *out = writer;
+  return RN_OK;
+fail:
+  free(text);
+  rn_safetensors_abandon(&writer);
+  return status;
+}
+
+rn_status rn_safetensors_append(rn_err *err, rn_safetensors_writer *writer, const void *data,
+                                size_t bytes) {
+  RN_TRY(err, rn_file_write(err, &writer->file, writer->written, data, bytes));
+  writer->written += (int64_t)bytes;
+  return RN_OK;
+}
+
+rn_status rn_safetensors_finish(rn_err *err, rn_safetensors_writer **writer) {
+  rn_safetensors_writer *w = *writer;
+  assert(w->written == w->declared && "tensors are missing or too long");
+  rn_status status = rn_file_publish(err, &w->file, w->path.text);
+  rn_safetensors_abandon(writer);
+  return status;
+}
+
+void rn_safetensors_abandon(rn_safetensors_writer **writer) {
+  rn_safetensors_writer *w = *writer;
+  if (w == NULL) return;
+  if (w->file.path != NULL) unlink(w->file.path);
+  rn_file_destroy(&w->file);
+  free(w);
+  *writer = NULL;
+}

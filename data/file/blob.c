@@ -1,0 +1,137 @@
+/* One zstd frame and its sum, in memory and at a place in a file. */
+#include "data/file/blob.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+uint64_t rn_blob_sum(const void *bytes, size_t count) {
+  return XXH3_64bits(bytes, count);
+}
+
+size_t rn_blob_bound(size_t raw_bytes) {
+  return ZSTD_compressBound(raw_bytes);
+}
+
+rn_status rn_blob_pack(rn_err *err, const void *raw, size_t raw_bytes, int level, void *stored,
+                       size_t *stored_bytes) {
+  ZSTD_CCtx *packer = ZSTD_createCCtx();
+  if (packer == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for zstd");
+  ZSTD_CCtx_setParameter(packer, ZSTD_c_compressionLevel, level);
+  ZSTD_CCtx_setParameter(packer, ZSTD_c_checksumFlag, 1);
+  const size_t result = ZSTD_compress2(packer, stored, rn_blob_bound(raw_bytes), raw, raw_bytes);
+  ZSTD_freeCCtx(packer);
+  if (ZSTD_isError(result)) {
+    return rn_fail(err, RN_ERR_LIBRARY, "zstd cannot compress %zu bytes: %s", raw_bytes,
+                   ZSTD_getErrorName(result));
+  }
+  *stored_bytes = result;
+  return RN_OK;
+}
+
+rn_status rn_blob_raw_bytes(rn_err *err, const char *where, const void *stored, size_t stored_bytes,
+                            size_t most_bytes, size_t *raw_bytes) {
+  size_t frame_bytes = ZSTD_findFrameCompressedSize(stored, stored_bytes);
+  if (ZSTD_isError(frame_bytes) || frame_bytes != stored_bytes) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: its %zu bytes are not one whole zstd frame", where,
+                   stored_bytes);
+  }
+  unsigned long long declared = ZSTD_getFrameContentSize(stored, stored_bytes);
+  if (declared == ZSTD_CONTENTSIZE_UNKNOWN || declared == ZSTD_CONTENTSIZE_ERROR) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: the zstd frame does not declare its content size",
+                   where);
+  }
+  if (declared > most_bytes) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: the zstd frame declares %llu bytes, at most %zu belong",
+                   where, declared, most_bytes);
+  }
+  *raw_bytes = (size_t)declared;
+  return RN_OK;
+}
+
+rn_status rn_blob_unpack(rn_err *err, const char *where, const void *stored, size_t stored_bytes,
+                         void *raw, size_t raw_bytes) {
+  size_t declared;
+  RN_TRY(err, rn_blob_raw_bytes(err, where, stored, stored_bytes, raw_bytes, &declared));
+  size_t result = ZSTD_decompress(raw, raw_bytes, stored, stored_bytes);
+  if (ZSTD_isError(result)) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: the zstd frame is damaged: %s", where,
+                   ZSTD_getErrorName(result));
+  }
+  if (result != raw_bytes) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: the zstd frame holds %zu bytes, %zu belong", where,
+                   result, raw_bytes);
+  }
+  return RN_OK;
+}
+
+rn_status rn_blob_write(rn_err *err, const rn_file *file, int64_t offset, const void *raw,
+                        size_t raw_bytes, int level, rn_blob_extent *out) {
+  rn_status status;
+  size_t stored_bytes = 0;
+  void *stored = malloc(rn_blob_bound(raw_bytes));
+  if (stored == NULL) {
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory to compress %zu bytes for %s", raw_bytes,
+                   file->path);
+  }
+  status = rn_blob_pack(err, raw, raw_bytes, level, stored, &stored_bytes);
+  if (status != RN_OK) goto done;
+  if ((status = rn_file_write(err, file, offset, stored, stored_bytes)) != RN_OK) goto done;
+  *out = (rn_blob_extent){offset, (int64_t)stored_bytes, rn_blob_sum(stored, stored_bytes)};
+done:
+  free(stored);
+  return status;
+}
+
+rn_status rn_blob_fetch(rn_err *err, const rn_file *file, rn_blob_extent place, void **out) {
+  rn_status status;
+  if (place.offset < 0 || place.stored_bytes <= 0 || place.offset > file->size_bytes ||
+      place.stored_bytes > file->size_bytes - place.offset) {
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: %lld bytes at byte %lld do not fit its %lld bytes: truncated or damaged",
+                   file->path, (long long)place.stored_bytes, (long long)place.offset,
+                   (long long)file->size_bytes);
+  }
+  size_t bytes = (size_t)place.stored_bytes;
+  void *stored = malloc(bytes);
+  if (stored == NULL) {
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory to read %zu bytes of %s", bytes, file->path);
+  }
+  if ((status = rn_file_read(err, file, place.offset, stored, bytes)) != RN_OK) goto fail;
+  if (rn_blob_sum(stored, bytes) != place.sum) {
+    status = rn_fail(err, RN_ERR_FORMAT, "%s: the %zu bytes at byte %lld have a wrong sum: damaged",
+                     file->path, bytes, (long long)place.offset);
+    goto fail;
+  }
+  *out = stored;
+  return RN_OK;
+fail:
+  free(stored);
+  return status;
+}
+
+rn_status rn_blob_read(rn_err *err, const rn_file *file, rn_blob_extent place, size_t most_bytes,
+                       void **out, size_t *raw_bytes) {
+  void *stored = NULL, *raw = NULL;
+  size_t stored_bytes = (size_t)place.stored_bytes, size = 0;
+  char where[1024];
+  RN_TRY(err, rn_blob_fetch(err, file, place, &stored));
+  snprintf(where, sizeof where, "%s, byte %lld", file->path, (long long)place.offset);
+  rn_status status = rn_blob_raw_bytes(err, where, stored, stored_bytes, most_bytes, &size);
+  if (status != RN_OK) goto done;
+  raw = malloc(size + 1);
+  if (raw == NULL) {
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory for %zu bytes of %s", size, where);
+    goto done;
+  }
+  status = rn_blob_unpack(err, where, stored, stored_bytes, raw, size);
+  if (status != RN_OK) goto done;
+  *out = raw;
+  *raw_bytes = size;
+  raw = NULL;
+done:
+  free(raw);
+  free(stored);
+  return status;
+}

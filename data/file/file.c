@@ -1,0 +1,279 @@
+/* Whole reads and writes over POSIX files, and the sentences for when they fail. */
+#include "data/file/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/base/fault.h"
+#include "proto/base/progress.h"
+
+/* What a person can do about it, for the reasons that happen to people. */
+static const char *advice(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "; free some space there or choose another directory";
+    case EACCES:
+    case EPERM:
+      return "; check its owner and permissions";
+    case EROFS:
+      return "; the file system is mounted read-only, choose another directory";
+    case ENOENT:
+    case ENOTDIR:
+      return "; check the path, and that the directory still exists";
+    case EMFILE:
+    case ENFILE:
+      return "; raise the limit on open files (ulimit -n)";
+    case EFBIG:
+      return "; raise the limit on the size of files (ulimit -f), or of the file system";
+    case EIO:
+    case ESTALE:
+      return "; check the disk or the network file system";
+    default:
+      return "";
+  }
+}
+
+rn_status rn_file_fail(rn_err *err, const char *doing, const char *path, int error) {
+  rn_status status = error == ENOENT || error == ENOTDIR ? RN_ERR_NOT_FOUND : RN_ERR_IO;
+  return rn_fail(err, status, "cannot %s %s: %s%s", doing, path, strerror(error), advice(error));
+}
+
+rn_path rn_path_join(const char *folder, const char *name) {
+  rn_path path;
+  snprintf(path.text, sizeof path.text, "%s/%s", folder, name);
+  return path;
+}
+
+rn_path rn_path_folder(const char *path) {
+  rn_path folder = {"."};
+  const char *slash = strrchr(path, '/');
+  if (slash == path) return (rn_path){"/"};
+  if (slash != NULL) {
+    snprintf(folder.text, sizeof folder.text, "%.*s", (int)(slash - path), path);
+  }
+  return folder;
+}
+
+static rn_status open_with(rn_err *err, const char *path, int flags, const char *doing,
+                           rn_file *out) {
+  struct stat info;
+  rn_file file = {.path = strdup(path)};
+  if (file.path == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a file's name");
+  do {
+    file.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0666); /* no waiting on a FIFO */
+  } while (file.fd < 0 && errno == EINTR);
+  if (file.fd < 0 || fstat(file.fd, &info) != 0) {
+    int error = errno;
+    if (file.fd >= 0) close(file.fd);
+    free(file.path);
+    return rn_file_fail(err, doing, path, error);
+  }
+  *out = file;
+  if (!S_ISREG(info.st_mode)) {
+    rn_file_destroy(out);
+    return rn_fail(err, RN_ERR_FORMAT, "cannot %s %s: it is not a regular file", doing, path);
+  }
+  out->size_bytes = (int64_t)info.st_size;
+  return RN_OK;
+}
+
+rn_status rn_file_open(rn_err *err, const char *path, rn_file *out) {
+  return open_with(err, path, O_RDONLY, "open", out);
+}
+
+rn_status rn_file_create(rn_err *err, const char *path, rn_file *out) {
+  return open_with(err, path, O_RDWR | O_CREAT | O_TRUNC, "create", out);
+}
+
+rn_status rn_file_open_to_write(rn_err *err, const char *path, rn_file *out) {
+  return open_with(err, path, O_RDWR, "open", out);
+}
+
+rn_status rn_file_close(rn_err *err, rn_file *file) {
+  rn_status status = RN_OK;
+  if (file->path == NULL) return RN_OK;
+  if (close(file->fd) != 0 && errno != EINTR) {
+    status = rn_file_fail(err, "finish writing", file->path, errno);
+  }
+  free(file->path);
+  memset(file, 0, sizeof *file);
+  return status;
+}
+
+void rn_file_destroy(rn_file *file) {
+  (void)rn_file_close(NULL, file);
+}
+
+rn_status rn_file_read(rn_err *err, const rn_file *file, int64_t offset, void *out, size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    if (rn_fault_now("file.read")) return rn_file_fail(err, "read", file->path, EIO);
+    ssize_t got =
+        pread(file->fd, (char *)out + done, bytes - done, (off_t)(offset + (int64_t)done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return rn_file_fail(err, "read", file->path, errno);
+    if (got == 0) {
+      return rn_fail(err, RN_ERR_FORMAT, "%s ends at byte %lld, %lld more are needed: truncated",
+                     file->path, (long long)(offset + (int64_t)done), (long long)(bytes - done));
+    }
+    done += (size_t)got;
+    rn_progress_unit();
+  }
+  return RN_OK;
+}
+
+rn_status rn_file_write(rn_err *err, const rn_file *file, int64_t offset, const void *data,
+                        size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    if (rn_fault_now("file.write")) return rn_file_fail(err, "write", file->path, errno);
+    ssize_t put =
+        pwrite(file->fd, (const char *)data + done, bytes - done, (off_t)(offset + (int64_t)done));
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return rn_file_fail(err, "write", file->path, put < 0 ? errno : ENOSPC);
+    done += (size_t)put;
+    rn_progress_unit();
+  }
+  return RN_OK;
+}
+
+static int sync_fd(int fd) {
+  int result;
+  rn_progress_unit();
+  do {
+    result = fsync(fd);
+  } while (result != 0 && errno == EINTR);
+  const int why = errno;
+  rn_progress_unit();
+  errno = why;
+  return result;
+}
+
+rn_status rn_file_sync(rn_err *err, const rn_file *file) {
+  if (sync_fd(file->fd) != 0) return rn_file_fail(err, "fsync", file->path, errno);
+  return RN_OK;
+}
+
+rn_status rn_file_sync_folder(rn_err *err, const char *folder) {
+  rn_status status = RN_OK;
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return rn_file_fail(err, "open directory", folder, errno);
+  /* Some file systems have nothing to sync in a folder and say EINVAL. */
+  if (sync_fd(fd) != 0 && errno != EINVAL) {
+    status = rn_file_fail(err, "fsync directory", folder, errno);
+  }
+  close(fd);
+  return status;
+}
+
+rn_status rn_file_rename(rn_err *err, const char *from, const char *to) {
+  char pair[2 * PATH_MAX];
+  if (rename(from, to) == 0) return RN_OK;
+  int error = errno;
+  snprintf(pair, sizeof pair, "%s to %s", from, to);
+  return rn_file_fail(err, "rename", pair, error);
+}
+
+/* A new folder is there after a power failure if the one that holds its name was synced; one that
+ * may be written to and not read cannot be. */
+static int make_one_folder(const char *folder) {
+  if (mkdir(folder, 0777) != 0) return errno == EEXIST ? 0 : errno;
+  const int fd = open(rn_path_folder(folder).text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  const int error = sync_fd(fd) == 0 || errno == EINVAL ? 0 : errno;
+  close(fd);
+  return error;
+}
+
+rn_status rn_file_make_folder(rn_err *err, const char *folder) {
+  struct stat info;
+  rn_path path;
+  snprintf(path.text, sizeof path.text, "%s", folder);
+  int error = 0;
+  for (char *end = path.text; error == 0 && *end != '\0';) {
+    end += 1 + strcspn(end + 1, "/");
+    char kept = *end;
+    *end = '\0';
+    error = make_one_folder(path.text);
+    *end = kept;
+  }
+  if (error == 0 && stat(path.text, &info) != 0) error = errno;
+  if (error == 0 && !S_ISDIR(info.st_mode)) error = ENOTDIR;
+  return error == 0 ? RN_OK : rn_file_fail(err, "make directory", folder, error);
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
+  (void)info;
+  (void)kind;
+  (void)place;
+  rn_progress_unit();
+  return remove(path);
+}
+
+rn_status rn_file_remove_tree(rn_err *err, const char *path) {
+  enum { OPEN_FOLDERS = 16 };
+  if (nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS) == 0) return RN_OK;
+  return rn_file_fail(err, "remove", path, errno);
+}
+
+bool rn_file_exists(const char *path) {
+  struct stat info;
+  return lstat(path, &info) == 0;
+}
+
+rn_status rn_file_load(rn_err *err, const char *path, size_t most_bytes, void **out,
+                       size_t *bytes) {
+  rn_file file = {0};
+  RN_TRY(err, rn_file_open(err, path, &file));
+  rn_status status;
+  char *data = NULL;
+  size_t size = (size_t)file.size_bytes;
+  if (size > most_bytes) {
+    status = rn_fail(err, RN_ERR_FORMAT, "%s has %zu bytes, at most %zu are expected", path, size,
+                     most_bytes);
+    goto done;
+  }
+  data = malloc(size + 1);
+  if (data == NULL) {
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory for the %zu bytes of %s", size, path);
+    goto done;
+  }
+  if ((status = rn_file_read(err, &file, 0, data, size)) != RN_OK) goto done;
+  data[size] = '\0';
+  *out = data;
+  *bytes = size;
+  data = NULL;
+done:
+  free(data);
+  rn_file_destroy(&file);
+  return status;
+}
+
+rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path) {
+  rn_path temporary;
+  snprintf(temporary.text, sizeof temporary.text, "%s", file->path);
+  rn_status status = rn_file_sync(err, file);
+  if (status == RN_OK) status = rn_file_close(err, file);
+  if (status == RN_OK) status = rn_file_rename(err, temporary.text, path);
+  if (status == RN_OK) status = rn_file_sync_folder(err, rn_path_folder(path).text);
+  if (status != RN_OK) unlink(temporary.text);
+  rn_file_destroy(file);
+  return status;
+}
+
+rn_status rn_file_replace(rn_err *err, const char *path, const void *data, size_t bytes) {
+  rn_file file = {0};
+  rn_path temporary;
+  snprintf(temporary.text, sizeof temporary.text, "%s.new", path);
+  RN_TRY(err, rn_file_create(err, temporary.text, &file));
+  rn_status status = rn_file_write(err, &file, 0, data, bytes);
+  if (status == RN_OK) return rn_file_publish(err, &file, path);
+  unlink(temporary.text);
+  rn_file_destroy(&file);
+  return status;
+}

@@ -1,0 +1,62 @@
+#include "data/file/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+rn_status rn_journal_open(rn_err *err, const char *path, int64_t bytes, rn_journal *out) {
+  *out = (rn_journal){.bytes = bytes};
+  snprintf(out->path.text, sizeof out->path.text, "%s", path);
+  out->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (out->fd < 0) return rn_file_fail(err, "write", path, errno);
+  if (ftruncate(out->fd, (off_t)bytes) == 0) return RN_OK;
+  rn_status status = rn_file_fail(err, "cut", path, errno);
+  close(out->fd);
+  *out = (rn_journal){0};
+  return status;
+}
+
+/* Writes all that waits, or nothing: a part of it is cut off again. */
+static rn_status write_waiting(rn_err *err, rn_journal *j) {
+  size_t done = 0;
+  while (done < j->waiting_bytes) {
+    const ssize_t count = pwrite(j->fd, j->waiting + done, j->waiting_bytes - done,
+                                 (off_t)(j->bytes + (int64_t)done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {
+      const int why = count == 0 ? ENOSPC : errno;
+      if (ftruncate(j->fd, (off_t)j->bytes) != 0)
+        return rn_file_fail(err, "cut", j->path.text, errno);
+      return rn_file_fail(err, "write", j->path.text, why);
+    }
+    done += (size_t)count;
+  }
+  j->bytes += (int64_t)done;
+  j->waiting_bytes = 0;
+  return RN_OK;
+}
+
+rn_status rn_journal_add(rn_err *err, rn_journal *j, const char *line, size_t bytes) {
+  char *waiting = realloc(j->waiting, j->waiting_bytes + bytes);
+  if (waiting == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "no memory for a line of %s", j->path.text);
+  memcpy(waiting + j->waiting_bytes, line, bytes);
+  j->waiting = waiting;
+  j->waiting_bytes += bytes;
+  return write_waiting(err, j);
+}
+
+rn_status rn_journal_close(rn_err *err, rn_journal *j) {
+  rn_status status = RN_OK;
+  if (j->path.text[0] == '\0') return RN_OK;
+  status = write_waiting(err, j);
+  if (close(j->fd) != 0 && status == RN_OK) {
+    status = rn_file_fail(err, "write", j->path.text, errno);
+  }
+  free(j->waiting);
+  *j = (rn_journal){0};
+  return status;
+}

@@ -1,0 +1,183 @@
+#include "data/file/journal_filter.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data/file/file.h"
+
+enum { BUFFER_BYTES = 1 << 20 };
+
+/* Lines as they come by; what is kept of them. */
+typedef struct filter {
+  rn_line_keep keep;
+  const void *self;
+  rn_line line;        /* the one at hand */
+  int64_t begin;       /* where it begins */
+  int64_t prefix;      /* the end of the lines before the first that is removed */
+  bool removes, mixed; /* a line is removed; one after it is kept */
+  bool unended;        /* the last line of all is kept and has no newline */
+} filter;
+
+static void start_line(filter *f, int64_t at) {
+  f->line = (rn_line){.blank = true};
+  f->begin = at;
+}
+
+static void add_bytes(rn_line *line, const char *bytes, size_t count) {
+  size_t most = RN_LINE_HEAD_BYTES - line->head_bytes;
+  if (most > count) most = count;
+  memcpy(line->head + line->head_bytes, bytes, most);
+  line->head_bytes += most;
+  for (size_t i = 0; line->blank && i < count; i++) line->blank = bytes[i] == '\0';
+  while (count > 0 && bytes[count - 1] == '\r') count--;
+  if (count > 0) line->closed = bytes[count - 1] == '}';
+}
+
+/* The line at hand ends before `end`: whether it is kept. */
+static bool end_line(filter *f, int64_t end) {
+  const bool kept = f->keep(f->self, &f->line);
+  if (!kept) {
+    f->removes = true;
+  } else if (f->removes) {
+    f->mixed = true;
+  } else {
+    f->prefix = end;
+  }
+  f->unended = kept && !f->line.ended;
+  return kept;
+}
+
+/* Where lines go that are kept; from `file` [begin, end). */
+static rn_status copy(rn_err *err, const rn_file *file, int64_t begin, int64_t end, rn_file *to,
+                      int64_t *at, char *buffer) {
+  while (begin < end) {
+    const int64_t left = end - begin;
+    const size_t now = left < BUFFER_BYTES ? (size_t)left : BUFFER_BYTES;
+    RN_TRY(err, rn_file_read(err, file, begin, buffer, now));
+    RN_TRY(err, rn_file_write(err, to, *at, buffer, now));
+    begin += (int64_t)now;
+    *at += (int64_t)now;
+  }
+  return RN_OK;
+}
+
+/* Runs of kept lines are copied in one go. */
+typedef struct copier {
+  rn_file *to; /* NULL: the pass only looks */
+  int64_t from, at;
+  char *buffer;
+} copier;
+
+static rn_status note_line(rn_err *err, filter *f, const rn_file *file, copier *c, int64_t end) {
+  const bool kept = end_line(f, end);
+  if (c->to == NULL) return RN_OK;
+  if (!kept) {
+    RN_TRY(err, copy(err, file, c->from, f->begin, c->to, &c->at, c->buffer));
+    c->from = end;
+  }
+  return RN_OK;
+}
+
+/* All lines of the file, as it was long when it was opened. */
+static rn_status walk(rn_err *err, filter *f, const rn_file *file, copier *c, char *buffer) {
+  start_line(f, 0);
+  for (int64_t done = 0; done < file->size_bytes;) {
+    const int64_t left = file->size_bytes - done;
+    const size_t count = left < BUFFER_BYTES ? (size_t)left : BUFFER_BYTES;
+    RN_TRY(err, rn_file_read(err, file, done, buffer, count));
+    for (size_t i = 0; i < count;) {
+      const char *newline = memchr(buffer + i, '\n', count - i);
+      const size_t end = newline == NULL ? count : (size_t)(newline - buffer);
+      add_bytes(&f->line, buffer + i, end - i);
+      i = end + (newline != NULL);
+      if (newline == NULL) break;
+      f->line.ended = true;
+      RN_TRY(err, note_line(err, f, file, c, done + (int64_t)i));
+      start_line(f, done + (int64_t)i);
+    }
+    done += (int64_t)count;
+  }
+  if (f->begin < file->size_bytes) RN_TRY(err, note_line(err, f, file, c, file->size_bytes));
+  if (c->to == NULL) return RN_OK;
+  return copy(err, file, c->from, file->size_bytes, c->to, &c->at, c->buffer);
+}
+
+/* A new file in the place of another is its owner's, who may read and write it as before. */
+static rn_status keep_owner(rn_err *err, const rn_file *old, const rn_file *new_one) {
+  struct stat was, is;
+  if (fstat(old->fd, &was) != 0) return rn_file_fail(err, "look at", old->path, errno);
+  /* Only root may give a file away; for anyone else it stays the writer's. */
+  if (fchown(new_one->fd, was.st_uid, was.st_gid) != 0) errno = 0;
+  if (fstat(new_one->fd, &is) != 0) return rn_file_fail(err, "look at", new_one->path, errno);
+  if (((was.st_mode ^ is.st_mode) & 07777) == 0) return RN_OK;
+  if (fchmod(new_one->fd, was.st_mode & 07777) == 0) return RN_OK;
+  return rn_file_fail(err, "set the mode of", new_one->path, errno);
+}
+
+/* Lines are removed from between others: a new file takes the place of the old one. */
+static rn_status rewrite(rn_err *err, filter *f, const rn_file *file, char *buffer,
+                         int64_t *bytes) {
+  filter again = {.keep = f->keep, .self = f->self};
+  rn_file to = {0};
+  rn_path temporary;
+  char *second = malloc(BUFFER_BYTES);
+  if (second == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory to rewrite %s", file->path);
+  snprintf(temporary.text, sizeof temporary.text, "%s.new", file->path);
+  rn_status status = rn_file_create(err, temporary.text, &to);
+  copier c = {.to = &to, .buffer = second};
+  if (status == RN_OK) status = keep_owner(err, file, &to);
+  if (status == RN_OK) status = walk(err, &again, file, &c, buffer);
+  if (status == RN_OK && again.unended) {
+    status = rn_file_write(err, &to, c.at, "\n", 1);
+    c.at++;
+  }
+  free(second);
+  *bytes = c.at;
+  if (status == RN_OK) return rn_file_publish(err, &to, file->path);
+  if (to.path != NULL) unlink(temporary.text);
+  rn_file_destroy(&to);
+  return status;
+}
+
+/* Only an end is removed, if anything. */
+static rn_status shorten(rn_err *err, const filter *f, const char *path, int64_t *bytes) {
+  rn_file file = {0};
+  *bytes = f->prefix;
+  if (!f->removes && !f->unended) return RN_OK;
+  RN_TRY(err, rn_file_open_to_write(err, path, &file));
+  rn_status status = RN_OK;
+  if (f->unended) status = rn_file_write(err, &file, f->prefix, "\n", 1);
+  if (f->unended) (*bytes)++;
+  if (status == RN_OK && f->removes && ftruncate(file.fd, (off_t)f->prefix) != 0) {
+    status = rn_file_fail(err, "cut", path, errno);
+  }
+  if (status == RN_OK) return rn_file_close(err, &file);
+  rn_file_destroy(&file);
+  return status;
+}
+
+rn_status rn_journal_filter(rn_err *err, const char *path, rn_line_keep keep, const void *self,
+                            int64_t *bytes) {
+  filter f = {.keep = keep, .self = self};
+  copier look = {.to = NULL};
+  rn_file file = {0};
+  *bytes = 0;
+  if (!rn_file_exists(path)) return RN_OK;
+  char *real = realpath(path, NULL); /* a link stays one */
+  char *buffer = malloc(BUFFER_BYTES);
+  rn_status status = real == NULL     ? rn_file_fail(err, "open", path, errno)
+                     : buffer == NULL ? rn_fail(err, RN_ERR_MEMORY, "no memory to read %s", path)
+                                      : rn_file_open(err, real, &file);
+  if (status == RN_OK) status = walk(err, &f, &file, &look, buffer);
+  if (status == RN_OK) {
+    status = f.mixed ? rewrite(err, &f, &file, buffer, bytes) : shorten(err, &f, real, bytes);
+  }
+  rn_file_destroy(&file);
+  free(buffer);
+  free(real);
+  return status;
+}

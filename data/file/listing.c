@@ -1,0 +1,188 @@
+/*
+ * The tree is walked without its links first, then each link to a folder in byte order, so that
+ * what is listed does not depend on the order in which the system gives names.
+ */
+#include "data/file/listing.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A listing at work. */
+typedef struct walk {
+  rn_listing *files;
+  rn_listing links; /* to folders, found but not followed yet */
+  void *seen;       /* tree of rn_folder_id */
+  const rn_folder_id *never;
+  int nevers;
+} walk;
+
+static rn_status push(rn_err *err, rn_listing *list, const char *path) {
+  if (list->count == list->room) {
+    const size_t room = list->room > 0 ? 2 * list->room : 256;
+    char **grown = realloc(list->path, room * sizeof *grown);
+    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for a list of files");
+    list->path = grown;
+    list->room = room;
+  }
+  list->path[list->count] = strdup(path);
+  if (list->path[list->count] == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %s", path);
+  list->count++;
+  return RN_OK;
+}
+
+static int by_bytes(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void sort(rn_listing *list) {
+  if (list->count > 0) qsort(list->path, list->count, sizeof *list->path, by_bytes);
+}
+
+/* ---- folders that were seen ---- */
+
+static int by_id(const void *a, const void *b) {
+  const rn_folder_id *x = a, *y = b;
+  if (x->device != y->device) return x->device < y->device ? -1 : 1;
+  return (x->inode > y->inode) - (x->inode < y->inode);
+}
+
+static bool is_never(const walk *w, const rn_folder_id *id) {
+  for (int i = 0; i < w->nevers; i++) {
+    if (by_id(&w->never[i], id) == 0) return true;
+  }
+  return false;
+}
+
+static rn_status keep(rn_err *err, walk *w, const rn_folder_id *id) {
+  rn_folder_id *kept = malloc(sizeof *kept);
+  if (kept != NULL) *kept = *id;
+  if (kept != NULL && tsearch(kept, &w->seen, by_id) != NULL) return RN_OK;
+  free(kept);
+  return rn_fail(err, RN_ERR_MEMORY, "no memory for a list of folders");
+}
+
+/* Whether the folder is to be read now: it is none of `never`, and comes for the first time. */
+static rn_status see(rn_err *err, walk *w, const struct stat *info, bool *first) {
+  const rn_folder_id id = rn_folder_id_of(info);
+  *first = false;
+  if (is_never(w, &id)) return RN_OK;
+  if (tfind(&id, &w->seen, by_id) != NULL) {
+    w->files->left_out++;
+    return RN_OK;
+  }
+  *first = true;
+  return keep(err, w, &id);
+}
+
+/* Folders that `folder` lies in count as seen: a link to one of them would be a loop. */
+static rn_status see_parents(rn_err *err, walk *w, const char *folder) {
+  rn_folder_id below = {0};
+  struct stat info;
+  rn_path path = rn_path_join(folder, "..");
+  while (stat(path.text, &info) == 0) {
+    const rn_folder_id id = rn_folder_id_of(&info);
+    if (by_id(&id, &below) == 0) break; /* the root is its own parent */
+    if (tfind(&id, &w->seen, by_id) == NULL) RN_TRY(err, keep(err, w, &id));
+    below = id;
+    path = rn_path_join(path.text, "..");
+  }
+  return RN_OK;
+}
+
+/* ---- the walk ---- */
+
+/* An entry of a folder: files and links are kept, folders still to be read go to `folders`. */
+static rn_status sort_entry(rn_err *err, walk *w, const char *path, rn_listing *folders) {
+  struct stat itself, target;
+  bool first = false;
+  if (lstat(path, &itself) != 0) return rn_file_fail(err, "read", path, errno);
+  if (S_ISREG(itself.st_mode)) return push(err, w->files, path);
+  if (S_ISDIR(itself.st_mode)) {
+    RN_TRY(err, see(err, w, &itself, &first));
+    return first ? push(err, folders, path) : RN_OK;
+  }
+  if (S_ISLNK(itself.st_mode) && stat(path, &target) == 0) {
+    if (S_ISREG(target.st_mode)) return push(err, w->files, path);
+    if (S_ISDIR(target.st_mode)) return push(err, &w->links, path);
+  }
+  w->files->left_out++;
+  return RN_OK;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+  return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static rn_status read_folder(rn_err *err, walk *w, const char *path, rn_listing *folders) {
+  struct dirent **entry = NULL;
+  const int count = scandir(path, &entry, NULL, by_name);
+  rn_status status = count < 0 ? rn_file_fail(err, "read folder", path, errno) : RN_OK;
+  for (int i = 0; i < count; i++) {
+    const char *name = entry[i]->d_name;
+    const bool itself = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+    const rn_path inner = rn_path_join(path, name);
+    if (status == RN_OK && strlen(path) + strlen(name) + 2 > sizeof inner.text) {
+      status = rn_fail(err, RN_ERR_USAGE, "%s: paths below it are too long", path);
+    } else if (status == RN_OK && !itself) {
+      status = sort_entry(err, w, inner.text, folders);
+    }
+    free(entry[i]);
+  }
+  free(entry);
+  return status;
+}
+
+/* A folder that was not seen yet, and all below it; links are kept for later. */
+static rn_status walk_tree(rn_err *err, walk *w, const char *root) {
+  struct stat info;
+  rn_listing folders = {0};
+  bool first = false;
+  if (stat(root, &info) != 0) return rn_file_fail(err, "read folder", root, errno);
+  rn_status status = see(err, w, &info, &first);
+  if (status == RN_OK && first) status = push(err, &folders, root);
+  for (size_t i = 0; status == RN_OK && i < folders.count; i++) {
+    status = read_folder(err, w, folders.path[i], &folders);
+  }
+  rn_listing_free(&folders);
+  return status;
+}
+
+static rn_status follow_links(rn_err *err, walk *w) {
+  rn_status status = RN_OK;
+  while (status == RN_OK && w->links.count > 0) {
+    rn_listing links = w->links;
+    w->links = (rn_listing){0};
+    sort(&links);
+    for (size_t i = 0; status == RN_OK && i < links.count; i++) {
+      status = walk_tree(err, w, links.path[i]);
+    }
+    rn_listing_free(&links);
+  }
+  return status;
+}
+
+rn_status rn_listing_make(rn_err *err, const char *folder, const rn_folder_id *never, int nevers,
+                          rn_listing *out) {
+  walk w = {.files = out, .never = never, .nevers = nevers};
+  *out = (rn_listing){0};
+  rn_status status = see_parents(err, &w, folder);
+  if (status == RN_OK) status = walk_tree(err, &w, folder);
+  if (status == RN_OK) status = follow_links(err, &w);
+  rn_listing_free(&w.links);
+  tdestroy(w.seen, free);
+  if (status == RN_OK) {
+    sort(out);
+  } else {
+    rn_listing_free(out);
+  }
+  return status;
+}
+
+void rn_listing_free(rn_listing *listing) {
+  for (size_t i = 0; i < listing->count; i++) free(listing->path[i]);
+  free(listing->path);
+  *listing = (rn_listing){0};
+}

@@ -1,0 +1,99 @@
+#include "data/file/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data/file/file.h"
+
+/* One input at work. */
+typedef struct stream {
+  const char *name;
+  int fd;
+  char *bytes; /* [room] */
+  size_t count, room, most_bytes;
+} stream;
+
+static rn_status grow(rn_err *err, stream *s, size_t room) {
+  char *grown = realloc(s->bytes, room);
+  if (grown == NULL) {
+    return rn_fail(err, RN_ERR_MEMORY, "%s: no memory for %zu bytes of it", s->name, room);
+  }
+  s->bytes = grown;
+  s->room = room;
+  return RN_OK;
+}
+
+/* Room for what a file says it holds, and one byte more, by which its end is seen. */
+static rn_status reserve(rn_err *err, stream *s) {
+  struct stat info;
+  size_t room = 1 << 16;
+  if (fstat(s->fd, &info) != 0) return rn_file_fail(err, "read", s->name, errno);
+  if (S_ISDIR(info.st_mode)) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: is a folder, a file is needed", s->name);
+  }
+  if (S_ISREG(info.st_mode) && (uint64_t)info.st_size > s->most_bytes) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: has %lld bytes, more than the %zu that are taken",
+                   s->name, (long long)info.st_size, s->most_bytes);
+  }
+  if (S_ISREG(info.st_mode)) room = (size_t)info.st_size + 1;
+  return grow(err, s, room);
+}
+
+/* Some bytes more; *ended once there are none. */
+static rn_status read_some(rn_err *err, stream *s, bool *ended) {
+  const ssize_t got = read(s->fd, s->bytes + s->count, s->room - s->count);
+  if (got >= 0) {
+    s->count += (size_t)got;
+    *ended = got == 0;
+    return RN_OK;
+  }
+  if (errno == EINTR) return RN_OK;
+  if (errno != EAGAIN && errno != EWOULDBLOCK) return rn_file_fail(err, "read", s->name, errno);
+  struct pollfd wait = {.fd = s->fd, .events = POLLIN};
+  if (poll(&wait, 1, -1) < 0 && errno != EINTR) return rn_file_fail(err, "read", s->name, errno);
+  return RN_OK;
+}
+
+static rn_status read_all(rn_err *err, stream *s) {
+  RN_TRY(err, reserve(err, s));
+  for (bool ended = false; !ended;) {
+    if (s->count == s->room) RN_TRY(err, grow(err, s, 2 * s->room));
+    RN_TRY(err, read_some(err, s, &ended));
+    if (s->count > s->most_bytes) {
+      return rn_fail(err, RN_ERR_FORMAT, "%s: has more than the %zu bytes that are taken", s->name,
+                     s->most_bytes);
+    }
+  }
+  if (s->count == s->room) RN_TRY(err, grow(err, s, s->room + 1));
+  s->bytes[s->count] = '\0';
+  return RN_OK;
+}
+
+rn_status rn_stream_load(rn_err *err, const char *path, size_t most_bytes, void **out,
+                         size_t *bytes) {
+  stream s = {
+      .name = path != NULL ? path : "standard input", .fd = STDIN_FILENO, .most_bytes = most_bytes};
+  if (path != NULL && path[0] == '\0') {
+    return rn_fail(err, RN_ERR_USAGE, "a file's name is empty (is a shell variable unset?)");
+  }
+  if (path != NULL) {
+    do {
+      s.fd = open(path, O_RDONLY | O_CLOEXEC);
+    } while (s.fd < 0 && errno == EINTR);
+    if (s.fd < 0) return rn_file_fail(err, "open", path, errno);
+  }
+  const rn_status status = read_all(err, &s);
+  if (path != NULL) close(s.fd);
+  if (status != RN_OK) {
+    free(s.bytes);
+    return status;
+  }
+  *out = s.bytes;
+  *bytes = s.count;
+  return RN_OK;
+}

@@ -1,0 +1,406 @@
+#include "data/run/run_lock.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "data/file/file.h"
+#include "proto/base/affinity.h"
+#include "proto/base/arena.h"
+#include "proto/base/fault.h"
+#include "proto/base/process.h"
+#include "proto/base/progress.h"
+
+#define LOCK_NAME "lock"
+#define OWN_PREFIX "lock." /* and an id: the file of a process that wants the lock */
+#define AFTER_PREFIX "lock.after-"
+#define BEAT_WORD "\nbeat "
+
+enum { RECORD_BYTES = 1024, ID_BYTES = 17, JOB_BYTES = 64, BEAT_DIGITS = 20, MAX_CHAIN = 64 };
+
+const rn_run_lock_rule rn_run_lock_default = {.beat_s = 5, .dead_s = 60};
+
+/* What a lock file says. `text` is empty where there is none. */
+typedef struct record {
+  char text[RECORD_BYTES];
+  char id[ID_BYTES]; /* of the owner: a sum of all but the heartbeat */
+  rn_process process;
+  char job[JOB_BYTES], since[JOB_BYTES];
+} record;
+
+struct rn_run_lock {
+  rn_path folder, path;
+  rn_run_lock_rule rule;
+  record mine;
+  int64_t beats;
+  pthread_t thread;
+  pthread_mutex_t mutex; /* of `stopping`, which `wake` announces, and of the file */
+  pthread_cond_t wake;
+  bool stopping, running;
+  _Atomic double verified_s; /* when the file was last seen to be ours */
+  atomic_bool lost;
+};
+
+/* Seconds of a clock that goes on while the machine sleeps. */
+static double clock_s(void) {
+  struct timespec t;
+#ifdef CLOCK_BOOTTIME
+  clock_gettime(CLOCK_BOOTTIME, &t);
+#else
+  clock_gettime(CLOCK_MONOTONIC, &t);
+#endif
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- records ---- */
+
+static void parse(record *r) {
+  const char *beat = strstr(r->text, BEAT_WORD);
+  const size_t bytes = beat != NULL ? (size_t)(beat - r->text) : strlen(r->text);
+  snprintf(r->id, sizeof r->id, "%016llx", (unsigned long long)XXH3_64bits(r->text, bytes));
+  if (sscanf(r->text,
+             "host %127s\nkernel %127s\nprocess %lld\nstart %llu\njob %63s\nsince %63[^\n]",
+             r->process.host, r->process.kernel, &r->process.pid, &r->process.start, r->job,
+             r->since) != 6) {
+    r->process = (rn_process){.host = "an unknown host", .kernel = "?"};
+    snprintf(r->job, sizeof r->job, "-");
+    snprintf(r->since, sizeof r->since, "an unknown time");
+  }
+}
+
+/* Reads a file into *out; a file that is not there gives an empty text. */
+static rn_status read_record(rn_err *err, const char *path, record *out) {
+  *out = (record){0};
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && errno == ENOENT) return RN_OK;
+  if (fd < 0) return rn_file_fail(err, "open", path, errno);
+  ssize_t used = read(fd, out->text, sizeof out->text - 1);
+  const int why = errno;
+  close(fd);
+  if (used < 0 && why == ESTALE) return RN_OK; /* replaced while it was read */
+  if (used < 0) return rn_file_fail(err, "read", path, why);
+  if (used == 0) snprintf(out->text, sizeof out->text, "empty"); /* being written */
+  parse(out);
+  return RN_OK;
+}
+
+static bool is_there(const record *r) {
+  return r->text[0] != '\0';
+}
+
+/* This process; the moment makes two locks of one process two. */
+static record describe_self(void) {
+  record r = {.process = rn_process_self()};
+  const char *job = getenv("SLURM_JOB_ID");
+  struct timespec now;
+  struct tm local;
+  clock_gettime(CLOCK_REALTIME, &now);
+  localtime_r(&now.tv_sec, &local);
+  strftime(r.since, sizeof r.since, "%Y-%m-%d %H:%M:%S", &local);
+  snprintf(r.text, sizeof r.text,
+           "host %s\nkernel %s\nprocess %lld\nstart %llu\njob %.60s\nsince %s.%09ld" BEAT_WORD
+           "%0*d\n",
+           r.process.host, r.process.kernel, r.process.pid, r.process.start,
+           job != NULL && job[0] != '\0' ? job : "-", r.since, now.tv_nsec, BEAT_DIGITS, 0);
+  parse(&r);
+  return r;
+}
+
+/* "process 12 on host n1 (SLURM job 7), since ..." */
+static void name_owner(const record *r, char *text, size_t bytes) {
+  const bool job = strcmp(r->job, "-") != 0;
+  snprintf(text, bytes, "process %lld on %s%s%s%s, since %.19s", r->process.pid, r->process.host,
+           job ? " (SLURM job " : "", job ? r->job : "", job ? ")" : "", r->since);
+}
+
+/* ---- files ---- */
+
+static rn_path path_of(const rn_run_lock *l, const char *prefix, const char *id) {
+  char name[64];
+  snprintf(name, sizeof name, "%s%s", prefix, id);
+  return rn_path_join(l->folder.text, name);
+}
+
+static rn_status write_new(rn_err *err, const char *path, const char *text) {
+  const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) return rn_file_fail(err, "create", path, errno);
+  const size_t bytes = strlen(text);
+  errno = ENOSPC;
+  bool good = write(fd, text, bytes) == (ssize_t)bytes;
+  if (good && fsync(fd) != 0 && errno != EINVAL) good = false;
+  const int why = errno;
+  if (close(fd) == 0 && good) return RN_OK;
+  unlink(path);
+  return rn_file_fail(err, "write", path, good ? errno : why);
+}
+
+/* Gives our file a second name that nobody else has. *won tells whether it was free. */
+static rn_status make_name(rn_err *err, const rn_run_lock *l, const char *from, const char *to,
+                           bool *won) {
+  struct stat info;
+  const bool no_links = rn_fault_now("lock.link");
+  const int why_not = no_links ? EPERM : link(from, to) == 0 ? 0 : errno;
+  /* A network file system may make the link and lose the reply. */
+  *won = why_not == 0 || (!no_links && stat(from, &info) == 0 && info.st_nlink == 2);
+  if (*won || why_not == EEXIST) return RN_OK;
+  if (why_not != EPERM && why_not != ENOTSUP && why_not != ENOSYS && why_not != EMLINK) {
+    return rn_file_fail(err, "link", to, why_not);
+  }
+  rn_err why = {0};
+  *won = write_new(&why, to, l->mine.text) == RN_OK;
+  if (*won || rn_file_exists(to)) return RN_OK;
+  return rn_fail(err, why.status, "%s", why.text);
+}
+
+/* The owner: of `lock`, or the last of its successors that have not renamed their file yet. */
+static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
+  RN_TRY(err, read_record(err, l->path.text, out));
+  for (int i = 0; is_there(out) && i < MAX_CHAIN; i++) {
+    record next;
+    RN_TRY(err, read_record(err, path_of(l, AFTER_PREFIX, out->id).text, &next));
+    if (!is_there(&next)) break;
+    *out = next;
+  }
+  return RN_OK;
+}
+
+/* Whether a file is that of a process of this host which died before it got the lock. */
+static bool is_left(const char *path) {
+  record r;
+  return read_record(NULL, path, &r) == RN_OK && is_there(&r) && rn_process_is_local(&r.process) &&
+         !rn_process_is_alive(&r.process);
+}
+
+/* Names of successors that did their work, and files of those that died: only the owner removes
+ * them. */
+static void clean_up(const rn_run_lock *l) {
+  DIR *folder = opendir(l->folder.text);
+  const struct dirent *item;
+  if (folder == NULL) return;
+  while ((item = readdir(folder)) != NULL) {
+    const char *name = item->d_name;
+    const rn_path path = rn_path_join(l->folder.text, name);
+    const bool after = strncmp(name, AFTER_PREFIX, sizeof AFTER_PREFIX - 1) == 0;
+    const bool own = strncmp(name, OWN_PREFIX, sizeof OWN_PREFIX - 1) == 0 &&
+                     strspn(name + sizeof OWN_PREFIX - 1, "0123456789abcdef") == ID_BYTES - 1;
+    if ((after && strstr(name, l->mine.id) == NULL) || (own && is_left(path.text))) {
+      unlink(path.text);
+    }
+  }
+  closedir(folder);
+}
+
+/* ---- taking ---- */
+
+/* Succeeds `dead`, unless another process was faster. */
+static rn_status succeed(rn_err *err, const rn_run_lock *l, const char *own, const record *dead,
+                         bool *won) {
+  const rn_path name = path_of(l, AFTER_PREFIX, dead->id);
+  record owner;
+  RN_TRY(err, make_name(err, l, own, name.text, won));
+  if (!*won) return RN_OK;
+  rn_status status = find_owner(err, l, &owner);
+  *won = status == RN_OK && strcmp(owner.id, l->mine.id) == 0;
+  if (*won) status = rn_file_rename(err, own, l->path.text);
+  if (!*won || status != RN_OK) unlink(name.text);
+  return status;
+}
+
+static rn_status refuse(rn_err *err, const rn_run_lock *l, const record *owner) {
+  char name[RECORD_BYTES];
+  name_owner(owner, name, sizeof name);
+  return rn_fail(err, RN_ERR_BUSY,
+                 "%s is in use by %s: wait for it, stop it, or choose another run.dir",
+                 l->folder.text, name);
+}
+
+/*
+ * Watches an owner: RN_OK when it is dead, or when it is another one by now. One of this host needs
+ * no heartbeat to be known to live; the second look is for one that is just leaving.
+ */
+static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner) {
+  const double begin_s = clock_s(), look_s = l->rule.beat_s / 10;
+  const bool local = rn_process_is_local(&owner->process);
+  const struct timespec look = {(time_t)look_s, (long)((look_s - (double)(time_t)look_s) * 1e9)};
+  for (int looks = 1;; looks++) {
+    record now;
+    if (local && !rn_process_is_alive(&owner->process)) return RN_OK;
+    RN_TRY(err, find_owner(err, l, &now));
+    if (strcmp(now.id, owner->id) != 0) return RN_OK;
+    if (strcmp(now.text, owner->text) != 0 || (local && looks > 1)) return refuse(err, l, owner);
+    if (clock_s() - begin_s > l->rule.dead_s) return RN_OK;
+    nanosleep(&look, NULL);
+    rn_progress_unit();
+  }
+}
+
+/* Until the lock is ours or an owner is seen to live. `own` is our file under a name of its own. */
+static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own) {
+  for (bool won = false; !won;) {
+    record owner, still;
+    RN_TRY(err, find_owner(err, l, &owner));
+    if (!is_there(&owner)) {
+      RN_TRY(err, make_name(err, l, own, l->path.text, &won));
+      continue;
+    }
+    RN_TRY(err, watch(err, l, &owner));
+    RN_TRY(err, find_owner(err, l, &still));
+    if (strcmp(still.id, owner.id) != 0) continue;
+    (void)rn_fault_now("lock.succeed"); /* a test makes all come here at the same time */
+    RN_TRY(err, succeed(err, l, own, &owner, &won));
+  }
+  return RN_OK;
+}
+
+/* ---- holding ---- */
+
+/* Reads the file; counts the heartbeat up where it is ours. With the mutex. */
+static rn_status verify(rn_err *err, rn_run_lock *l) {
+  record now;
+  const double at_s = clock_s();
+  const int fd = open(l->path.text, O_RDWR | O_CLOEXEC);
+  ssize_t used = -1;
+  if (fd < 0) {
+    /* A folder that is gone altogether is a failure of the disk, and no other owner. */
+    if (errno == ENOENT && rn_file_exists(l->folder.text)) atomic_store(&l->lost, true);
+    return rn_file_fail(err, "open", l->path.text, errno);
+  }
+  memset(&now, 0, sizeof now);
+  used = read(fd, now.text, sizeof now.text - 1);
+  if (used > 0) parse(&now);
+  if (used > 0 && strcmp(now.id, l->mine.id) != 0) {
+    atomic_store(&l->lost, true);
+    close(fd);
+    return RN_ERR_BUSY;
+  }
+  char beat[BEAT_DIGITS + 4];
+  const int bytes = snprintf(beat, sizeof beat, "%0*lld", BEAT_DIGITS, (long long)++l->beats);
+  const char *place = strstr(l->mine.text, BEAT_WORD);
+  bool good = used > 0 && pwrite(fd, beat, (size_t)bytes,
+                                 place - l->mine.text + (off_t)sizeof BEAT_WORD - 1) == bytes;
+  if (good && fsync(fd) != 0 && errno != EINVAL) good = false;
+  const int why = errno;
+  if (close(fd) != 0 || !good) return rn_file_fail(err, "write", l->path.text, why);
+  atomic_store(&l->verified_s, at_s);
+  return RN_OK;
+}
+
+static void *beat(void *self) {
+  rn_run_lock *l = self;
+  pthread_mutex_lock(&l->mutex);
+  while (!l->stopping && !atomic_load(&l->lost)) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    const double at_s = (double)until.tv_nsec * 1e-9 + l->rule.beat_s;
+    until.tv_sec += (time_t)at_s;
+    until.tv_nsec = (long)((at_s - (double)(time_t)at_s) * 1e9);
+    pthread_cond_timedwait(&l->wake, &l->mutex, &until);
+    if (!l->stopping) (void)verify(NULL, l);
+  }
+  pthread_mutex_unlock(&l->mutex);
+  return NULL;
+}
+
+/* Signals are the main thread's business. */
+static rn_status start_thread(rn_err *err, rn_run_lock *l) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int code = rn_thread_create(&l->thread, beat, l);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  l->running = code == 0;
+  if (code == 0) return RN_OK;
+  return rn_fail(err, RN_ERR_LIBRARY, "no thread for the heartbeat of %s: %s", l->path.text,
+                 strerror(code));
+}
+
+rn_status rn_run_lock_check(rn_err *err, rn_run_lock *l) {
+  rn_err why = {0};
+  if (l == NULL) return RN_OK;
+  if (!atomic_load(&l->lost)) {
+    if (clock_s() - atomic_load(&l->verified_s) < l->rule.dead_s / 4) return RN_OK;
+    pthread_mutex_lock(&l->mutex);
+    (void)verify(&why, l); /* a disk that fails is the business of who writes there */
+    pthread_mutex_unlock(&l->mutex);
+    if (!atomic_load(&l->lost)) return RN_OK;
+  }
+  record owner = {0};
+  char name[RECORD_BYTES] = "nobody: its file was removed";
+  (void)find_owner(&why, l, &owner);
+  if (is_there(&owner)) name_owner(&owner, name, sizeof name);
+  return rn_fail(err, RN_ERR_BUSY,
+                 "this job lost %s, which belongs to %s. It stops without writing there",
+                 l->path.text, name);
+}
+
+static void free_lock(rn_run_lock **lock) {
+  pthread_mutex_destroy(&(*lock)->mutex);
+  pthread_cond_destroy(&(*lock)->wake);
+  free(*lock);
+  *lock = NULL;
+}
+
+rn_status rn_run_lock_take(rn_err *err, const char *run_dir, rn_run_lock_rule rule,
+                           rn_run_lock **out) {
+  rn_run_lock *l;
+  pthread_condattr_t clock;
+  *out = NULL;
+  RN_TRY(err, rn_alloc(err, "lock of run.dir", 1, sizeof *l, &l));
+  snprintf(l->folder.text, sizeof l->folder.text, "%s", run_dir);
+  l->path = rn_path_join(run_dir, LOCK_NAME);
+  l->rule = rule;
+  l->mine = describe_self();
+  pthread_condattr_init(&clock);
+  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+  pthread_mutex_init(&l->mutex, NULL);
+  pthread_cond_init(&l->wake, &clock);
+  pthread_condattr_destroy(&clock);
+  const rn_path own = path_of(l, OWN_PREFIX, l->mine.id);
+  rn_status status = write_new(err, own.text, l->mine.text);
+  if (status == RN_OK) status = contend(err, l, own.text);
+  unlink(own.text);
+  if (status == RN_OK) {
+    clean_up(l);
+    atomic_store(&l->verified_s, clock_s());
+    status = start_thread(err, l);
+    if (status != RN_OK) unlink(l->path.text);
+  }
+  if (status != RN_OK) {
+    free_lock(&l);
+    return status;
+  }
+  *out = l;
+  return RN_OK;
+}
+
+void rn_run_lock_release(rn_run_lock **lock) {
+  rn_run_lock *l = *lock;
+  if (l == NULL) return;
+  pthread_mutex_lock(&l->mutex);
+  l->stopping = true;
+  pthread_cond_signal(&l->wake);
+  pthread_mutex_unlock(&l->mutex);
+  pthread_join(l->thread, NULL);
+  /* As its own successor: nobody can take the lock between the look and the removal. */
+  const rn_path name = path_of(l, AFTER_PREFIX, l->mine.id);
+  const record leaving = describe_self();
+  record now;
+  if (rn_run_lock_check(NULL, l) == RN_OK && write_new(NULL, name.text, leaving.text) == RN_OK) {
+    if (read_record(NULL, l->path.text, &now) == RN_OK && strcmp(now.id, l->mine.id) == 0) {
+      unlink(l->path.text);
+    }
+    unlink(name.text);
+  }
+  free_lock(lock);
+}

@@ -1,0 +1,34 @@
+/** Inside of shards: the skippable frames around header, footer and postscripts. */
+#ifndef RN_DATA_SHARD_SHARD_FRAME_H
+#define RN_DATA_SHARD_SHARD_FRAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+  RN_FRAME_MAGIC = 0x184D2A5D,
+  RN_FRAME_HEAD_BYTES = 8,
+  RN_SHARD_HEADER_BYTES = 1024,
+  RN_SHARD_POSTSCRIPT_BYTES = 64,
+  RN_SHARD_POSTSCRIPTS = 3,
+  RN_SHARD_SUM_BYTES = 8
+};
+
+typedef struct rn_postscript {
+  uint64_t footer_offset, footer_bytes, footer_sum;
+} rn_postscript;
+
+void rn_put_u32(unsigned char *to, uint32_t value);
+void rn_put_u64(unsigned char *to, uint64_t value);
+uint32_t rn_get_u32(const unsigned char *from);
+uint64_t rn_get_u64(const unsigned char *from);
+
+/** Writes magic and length in front and the sum at the end of a frame of `bytes` in all. */
+void rn_frame_seal(unsigned char *frame, size_t bytes);
+/** Whether magic, length and sum are right. */
+int rn_frame_is_valid(const unsigned char *frame, size_t bytes);
+
+void rn_postscript_write(rn_postscript p, unsigned char frame[RN_SHARD_POSTSCRIPT_BYTES]);
+int rn_postscript_read(const unsigned char frame[RN_SHARD_POSTSCRIPT_BYTES], rn_postscript *out);
+
+#endif

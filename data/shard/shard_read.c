@@ -1,0 +1,340 @@
+/* Reading a shard: nothing in it is believed before its sum is checked. */
+#define ZSTD_STATIC_LINKING_ONLY /* the numbers of skippable frames */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#include "data/file/blob.h"
+#include "data/shard/shard.h"
+#include "data/shard/shard_frame.h"
+#include "proto/base/arena.h"
+
+enum { TAIL_BYTES = RN_SHARD_POSTSCRIPTS * RN_SHARD_POSTSCRIPT_BYTES, MAX_FOOTER_BYTES = 1 << 30 };
+
+static rn_status damaged(rn_err *err, const char *path, const char *what) {
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s: %s; `retnet-data recover %s` saves its whole blocks, or build it again", path,
+                 what, path);
+}
+
+/* The first good one of the three postscripts; *good counts the good ones. */
+static rn_status read_postscripts(rn_err *err, const rn_file *file, rn_postscript *out, int *good) {
+  unsigned char tail[TAIL_BYTES];
+  *good = 0;
+  if (file->size_bytes < RN_SHARD_HEADER_BYTES + TAIL_BYTES) {
+    return damaged(err, file->path, "too short for a shard");
+  }
+  RN_TRY(err, rn_file_read(err, file, file->size_bytes - TAIL_BYTES, tail, sizeof tail));
+  for (int i = 0; i < RN_SHARD_POSTSCRIPTS; i++) {
+    rn_postscript one;
+    if (!rn_postscript_read(tail + i * RN_SHARD_POSTSCRIPT_BYTES, &one)) continue;
+    if (*good == 0) *out = one;
+    (*good)++;
+  }
+  return *good > 0 ? RN_OK : damaged(err, file->path, "no postscript is whole: cut short?");
+}
+
+static rn_status read_footer(rn_err *err, const rn_file *file, rn_postscript p,
+                             Retnet__ShardFooter **out) {
+  const uint64_t end = (uint64_t)file->size_bytes - TAIL_BYTES;
+  if (p.footer_bytes > MAX_FOOTER_BYTES || p.footer_offset > end ||
+      p.footer_offset + p.footer_bytes != end || p.footer_offset < RN_SHARD_HEADER_BYTES) {
+    return damaged(err, file->path, "its postscript points outside the file");
+  }
+  unsigned char *frame = malloc((size_t)p.footer_bytes + 1);
+  if (frame == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to read it", file->path);
+  rn_status status =
+      rn_file_read(err, file, (int64_t)p.footer_offset, frame, (size_t)p.footer_bytes);
+  if (status == RN_OK && (!rn_frame_is_valid(frame, (size_t)p.footer_bytes) ||
+                          XXH3_64bits(frame, (size_t)p.footer_bytes) != p.footer_sum)) {
+    status = damaged(err, file->path, "its footer is damaged");
+  }
+  if (status == RN_OK) {
+    *out = retnet__shard_footer__unpack(
+        NULL, (size_t)p.footer_bytes - RN_FRAME_HEAD_BYTES - RN_SHARD_SUM_BYTES,
+        frame + RN_FRAME_HEAD_BYTES);
+    if (*out == NULL) status = damaged(err, file->path, "its footer cannot be read");
+  }
+  free(frame);
+  return status;
+}
+
+/* Blocks lie without gaps between header and footer, full but for the last. */
+static rn_status check_places(rn_err *err, const char *path, const Retnet__ShardFooter *footer,
+                              uint64_t footer_offset) {
+  uint64_t offset = RN_SHARD_HEADER_BYTES, tokens = 0;
+  const Retnet__ShardHeader *h = footer->header;
+  if (h == NULL || h->tokenizer == NULL || h->version != 1) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: a shard of another version; use a newer retnet", path);
+  }
+  if (h->block_tokens == 0 || h->block_tokens > RN_SHARD_MAX_BLOCK_BYTES / 8 ||
+      h->vocabulary == 0 || h->vocabulary > 1u << 24 || h->document_token >= h->vocabulary) {
+    return damaged(err, path, "its header makes no sense");
+  }
+  for (size_t i = 0; i < footer->n_block; i++) {
+    const Retnet__BlockPlace *b = footer->block[i];
+    const bool full = b->tokens == h->block_tokens;
+    if (b->offset != offset || b->stored_bytes > footer_offset - offset ||
+        b->raw_bytes > RN_SHARD_MAX_BLOCK_BYTES || b->first_token != tokens ||
+        !(full || (i + 1 == footer->n_block && b->tokens > 0 && b->tokens < h->block_tokens))) {
+      return damaged(err, path, "its footer does not fit its blocks");
+    }
+    offset += b->stored_bytes;
+    tokens += b->tokens;
+  }
+  if (offset != footer_offset || tokens != footer->tokens) {
+    return damaged(err, path, "its footer does not fit its blocks");
+  }
+  return RN_OK;
+}
+
+static rn_status read_header(rn_err *err, const rn_file *file, Retnet__ShardHeader **out) {
+  unsigned char frame[RN_SHARD_HEADER_BYTES];
+  if (file->size_bytes < RN_SHARD_HEADER_BYTES) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: too short for a shard", file->path);
+  }
+  RN_TRY(err, rn_file_read(err, file, 0, frame, sizeof frame));
+  const uint32_t packed = rn_get_u32(frame + 16);
+  if (!rn_frame_is_valid(frame, sizeof frame) ||
+      memcmp(frame + RN_FRAME_HEAD_BYTES, "RTDHEAD1", 8) != 0 ||
+      packed > RN_SHARD_HEADER_BYTES - 32) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: not a shard, or its header is damaged", file->path);
+  }
+  *out = retnet__shard_header__unpack(NULL, packed, frame + 20);
+  if (*out == NULL) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: its header cannot be read", file->path);
+  }
+  return RN_OK;
+}
+
+rn_status rn_shard_open(rn_err *err, const char *path, rn_shard *out) {
+  rn_postscript p = {0};
+  Retnet__ShardHeader *header = NULL;
+  int good = 0;
+  *out = (rn_shard){0};
+  RN_TRY(err, rn_file_open(err, path, &out->file));
+  rn_status status;
+  if ((status = read_header(err, &out->file, &header)) != RN_OK ||
+      (status = read_postscripts(err, &out->file, &p, &good)) != RN_OK ||
+      (status = read_footer(err, &out->file, p, &out->footer)) != RN_OK ||
+      (status = check_places(err, path, out->footer, p.footer_offset)) != RN_OK) {
+    rn_shard_close(out);
+  }
+  retnet__shard_header__free_unpacked(header, NULL);
+  return status;
+}
+
+void rn_shard_close(rn_shard *shard) {
+  if (shard->footer != NULL) retnet__shard_footer__free_unpacked(shard->footer, NULL);
+  rn_file_destroy(&shard->file);
+  *shard = (rn_shard){0};
+}
+
+/* Unpacks one block's message into ids; checks widths, counts and the vocabulary. */
+static rn_status unpack_block(rn_err *err, const char *path, const void *raw, size_t raw_bytes,
+                              const Retnet__ShardHeader *h, uint64_t want, int32_t *tokens,
+                              uint64_t *count) {
+  Retnet__Shard *shard = retnet__shard__unpack(NULL, raw_bytes, raw);
+  const Retnet__Block *b = shard != NULL && shard->n_block == 1 ? shard->block[0] : NULL;
+  rn_status status = RN_OK;
+  if (b == NULL || (b->width != 1 && b->width != 2 && b->width != 4) ||
+      b->tokens.len % b->width != 0 || b->tokens.len / b->width > h->block_tokens ||
+      (want != 0 && b->tokens.len / b->width != want)) {
+    status = damaged(err, path, "a block does not hold what the footer says");
+  }
+  for (size_t i = 0; status == RN_OK && i < b->tokens.len / b->width; i++) {
+    uint32_t id = 0;
+    for (uint32_t k = 0; k < b->width; k++) {
+      id |= (uint32_t)b->tokens.data[i * b->width + k] << (8 * k);
+    }
+    if (id >= h->vocabulary) status = damaged(err, path, "a token lies outside the vocabulary");
+    tokens[i] = (int32_t)id;
+  }
+  if (status == RN_OK) *count = b->tokens.len / b->width;
+  if (shard != NULL) retnet__shard__free_unpacked(shard, NULL);
+  return status;
+}
+
+static rn_status read_block(rn_err *err, const rn_shard *shard, int64_t block, int32_t *tokens) {
+  const Retnet__BlockPlace *b = shard->footer->block[block];
+  const rn_blob_extent place = {(int64_t)b->offset, (int64_t)b->stored_bytes, b->sum};
+  void *raw = NULL;
+  size_t raw_bytes = 0;
+  uint64_t count = 0;
+  RN_TRY(err, rn_blob_read(err, &shard->file, place, RN_SHARD_MAX_BLOCK_BYTES, &raw, &raw_bytes));
+  rn_status status = unpack_block(err, shard->file.path, raw, raw_bytes, shard->footer->header,
+                                  b->tokens, tokens, &count);
+  free(raw);
+  return status;
+}
+
+rn_status rn_shard_read_block(rn_err *err, const rn_shard *shard, int64_t block, int32_t *tokens) {
+  rn_err why = {0};
+  const rn_status status = read_block(&why, shard, block, tokens);
+  if (status == RN_OK) return RN_OK;
+  return rn_fail(err, status, "block %lld: %s", (long long)block, why.text);
+}
+
+static bool same_header(const Retnet__ShardHeader *a, const Retnet__ShardHeader *b) {
+  return a->version == b->version && strcmp(a->tokenizer, b->tokenizer) == 0 &&
+         a->tokenizer_hash == b->tokenizer_hash && a->vocabulary == b->vocabulary &&
+         a->document_token == b->document_token && a->block_tokens == b->block_tokens;
+}
+
+static rn_status verify_open(rn_err *err, const char *path, const rn_shard *shard) {
+  rn_postscript p;
+  Retnet__ShardHeader *header = NULL;
+  int good = 0;
+  RN_TRY(err, read_postscripts(err, &shard->file, &p, &good));
+  if (good != RN_SHARD_POSTSCRIPTS) return damaged(err, path, "a postscript is damaged");
+  RN_TRY(err, read_header(err, &shard->file, &header));
+  const bool same = header->tokenizer != NULL && same_header(header, shard->footer->header);
+  retnet__shard_header__free_unpacked(header, NULL);
+  if (!same) return damaged(err, path, "header and footer differ");
+  int32_t *tokens = malloc(shard->footer->header->block_tokens * sizeof *tokens);
+  if (tokens == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to verify it", path);
+  rn_status status = RN_OK;
+  for (size_t b = 0; status == RN_OK && b < shard->footer->n_block; b++) {
+    status = rn_shard_read_block(err, shard, (int64_t)b, tokens);
+  }
+  free(tokens);
+  return status;
+}
+
+rn_status rn_shard_verify(rn_err *err, const char *path) {
+  rn_shard shard;
+  RN_TRY(err, rn_shard_open(err, path, &shard));
+  rn_status status = verify_open(err, path, &shard);
+  rn_shard_close(&shard);
+  return status;
+}
+
+/* ---- recovery ---- */
+
+/* A damaged shard at work. */
+typedef struct recovery {
+  const char *path;
+  const unsigned char *bytes;
+  size_t count;
+  const Retnet__ShardHeader *header;
+  int32_t *ids; /* [block_tokens] */
+  rn_shard_writer *writer;
+} recovery;
+
+/* Unpacks the block at `at` into ids, if it is whole: its stored bytes, else 0. */
+static size_t whole_block(const recovery *r, size_t at, uint64_t *found) {
+  rn_err ignored = {0};
+  size_t raw_bytes = 0;
+  const size_t stored = ZSTD_findFrameCompressedSize(r->bytes + at, r->count - at);
+  if (ZSTD_isError(stored) || rn_blob_raw_bytes(&ignored, r->path, r->bytes + at, stored,
+                                                RN_SHARD_MAX_BLOCK_BYTES, &raw_bytes) != RN_OK) {
+    return 0;
+  }
+  void *raw = malloc(raw_bytes + 1);
+  const bool whole =
+      raw != NULL &&
+      rn_blob_unpack(&ignored, r->path, r->bytes + at, stored, raw, raw_bytes) == RN_OK &&
+      unpack_block(&ignored, r->path, raw, raw_bytes, r->header, 0, r->ids, found) == RN_OK;
+  free(raw);
+  return whole ? stored : 0;
+}
+
+/* Where a frame may begin, from `at` on: the next magic number of zstd. */
+static size_t next_frame(const recovery *r, size_t at) {
+  while (at + 4 <= r->count && rn_get_u32(r->bytes + at) != ZSTD_MAGICNUMBER) at++;
+  return at + 4 <= r->count ? at : r->count;
+}
+
+static rn_status copy_blocks(rn_err *err, const recovery *r, rn_shard_recovery *out) {
+  for (size_t at = RN_SHARD_HEADER_BYTES; at < r->count;) {
+    uint64_t found = 0;
+    const size_t stored = whole_block(r, at, &found);
+    if (stored == 0) {
+      const bool footer =
+          r->count - at >= 4 &&
+          (rn_get_u32(r->bytes + at) & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START;
+      const size_t next = next_frame(r, at + 1);
+      if (footer && next == r->count) break;
+      out->lost_bytes += (int64_t)(next - at);
+      at = next;
+      continue;
+    }
+    int64_t text = 0;
+    for (uint64_t i = 0; i < found; i++) text += r->ids[i] != (int32_t)r->header->document_token;
+    RN_TRY(err, rn_shard_append(err, r->writer, r->ids, (int64_t)found, text));
+    out->tokens += (int64_t)found;
+    out->blocks++;
+    at += stored;
+  }
+  return RN_OK;
+}
+
+/* The header, or what the footer says of it. */
+static rn_status find_header(rn_err *err, const rn_file *file, Retnet__ShardHeader **out) {
+  rn_err ignored = {0};
+  rn_postscript p;
+  int good = 0;
+  Retnet__ShardFooter *footer = NULL;
+  rn_status status = read_header(err, file, out);
+  if (status != RN_OK && read_postscripts(&ignored, file, &p, &good) == RN_OK &&
+      read_footer(&ignored, file, p, &footer) == RN_OK && footer->header != NULL) {
+    *out = footer->header;
+    footer->header = NULL;
+    rn_err_clear(err);
+    status = RN_OK;
+  }
+  if (footer != NULL) retnet__shard_footer__free_unpacked(footer, NULL);
+  if (status == RN_OK && ((*out)->tokenizer == NULL || (*out)->block_tokens == 0 ||
+                          (*out)->block_tokens > RN_SHARD_MAX_BLOCK_BYTES / 8)) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: its header makes no sense", file->path);
+  }
+  return status;
+}
+
+static rn_status recover_into(rn_err *err, recovery *r, const rn_file *file, unsigned char *bytes,
+                              rn_shard_recovery *out) {
+  const Retnet__ShardHeader *h = r->header;
+  rn_path target;
+  const rn_shard_kind kind = {h->tokenizer, h->tokenizer_hash, (int)h->vocabulary,
+                              (int)h->document_token};
+  snprintf(target.text, sizeof target.text, "%.*s.recovered", RN_PATH_BYTES - 16, r->path);
+  RN_TRY(err, rn_file_read(err, file, 0, bytes, (size_t)file->size_bytes));
+  RN_TRY(err, rn_shard_writer_create(err, target.text, kind, &r->writer));
+  RN_TRY(err, copy_blocks(err, r, out));
+  if (out->blocks == 0) {
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: no whole block is left in it, so nothing is saved; build the data again",
+                   r->path);
+  }
+  return rn_shard_finish(err, &r->writer);
+}
+
+rn_status rn_shard_recover(rn_err *err, const char *path, rn_shard_recovery *out) {
+  rn_file file = {0};
+  Retnet__ShardHeader *header = NULL;
+  unsigned char *bytes = NULL;
+  recovery r = {.path = path};
+  *out = (rn_shard_recovery){0};
+  RN_TRY(err, rn_file_open(err, path, &file));
+  rn_status status = find_header(err, &file, &header);
+  if (status == RN_OK) {
+    status = rn_alloc(err, "a damaged shard", (size_t)file.size_bytes, 1, &bytes);
+  }
+  if (status == RN_OK) {
+    status = rn_alloc(err, "tokens of a block", header->block_tokens, sizeof *r.ids, &r.ids);
+  }
+  if (status == RN_OK) {
+    r.bytes = bytes;
+    r.count = (size_t)file.size_bytes;
+    r.header = header;
+    status = recover_into(err, &r, &file, bytes, out);
+  }
+  rn_shard_abandon(&r.writer);
+  if (header != NULL) retnet__shard_header__free_unpacked(header, NULL);
+  rn_file_destroy(&file);
+  free(r.ids);
+  free(bytes);
+  return status;
+}

@@ -1,0 +1,107 @@
+/**
+ * Arrays that are kept in rn_real, or in bf16: half the memory, and operands of products as they
+ * are.
+ *
+ * A bf16 number is the upper half of a float. Work on rows is done in rn_real: a row is widened
+ * when it is read and rounded when it is written.
+ */
+#ifndef RN_MODEL_BASE_ARRAY_H
+#define RN_MODEL_BASE_ARRAY_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "proto/base/real.h"
+
+/** The bits of a bf16 number. */
+typedef uint16_t rn_bf16;
+
+/** Elements one behind the other; who holds it knows whether they may be written. */
+typedef struct rn_array {
+  void *at;
+  bool bf16;
+} rn_array;
+
+static inline rn_array rn_reals(const rn_real *x) {
+  return (rn_array){(void *)(uintptr_t)x, false};
+}
+
+static inline rn_array rn_bf16s(const rn_bf16 *x) {
+  return (rn_array){(void *)(uintptr_t)x, true};
+}
+
+static inline rn_real *rn_array_reals(rn_array a) {
+  assert(!a.bf16);
+  return a.at;
+}
+
+static inline rn_bf16 *rn_array_bf16s(rn_array a) {
+  assert(a.bf16);
+  return a.at;
+}
+
+static inline size_t rn_element_bytes(bool bf16) {
+  return bf16 ? sizeof(rn_bf16) : sizeof(rn_real);
+}
+
+/**
+ * The distance between rows of `width` elements that products read across: where rows are whole
+ * pages apart, in bf16 whole kilobytes, a column's elements would share a few lines of the caches.
+ */
+static inline int rn_row_distance(int width, bool bf16) {
+  enum { PAGE = 4096, KILOBYTE = 1024, LINE = 64 };
+  const size_t bytes = rn_element_bytes(bf16), whole = bf16 ? KILOBYTE : PAGE;
+  return (size_t)width * bytes % whole == 0 ? width + (int)(LINE / bytes) : width;
+}
+
+/** That of a linear layer's input: oneDNN multiplies rows in rn_real faster as they are. */
+static inline int rn_input_distance(int width, bool bf16) {
+  return bf16 ? rn_row_distance(width, true) : width;
+}
+
+/** The array that begins with element `first` of a. */
+static inline rn_array rn_array_from(rn_array a, int64_t first) {
+  return (rn_array){(char *)a.at + first * (int64_t)rn_element_bytes(a.bf16), a.bf16};
+}
+
+/** x rounded to bf16, to nearest and ties to even; NaN stays NaN. */
+static inline rn_bf16 rn_bf16_of(rn_real x) {
+  const float value = (float)x;
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  const uint32_t nearest = bits + 0x7fff + (bits >> 16 & 1);
+  return (rn_bf16)((value == value ? nearest : bits | 0x400000) >> 16);
+}
+
+static inline rn_real rn_bf16_value(rn_bf16 x) {
+  const uint32_t bits = (uint32_t)x << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return (rn_real)value;
+}
+
+/** A number near x that is also two bf16 numbers near x: memory for measuring products of both. */
+static inline rn_real rn_real_of_bf16s(rn_real x) {
+  const rn_bf16 bf16 = rn_bf16_of(x);
+  const float value = (float)x;
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  bits = (bits & 0xffff0000) | bf16;
+  float near_it;
+  memcpy(&near_it, &bits, sizeof near_it);
+  return (rn_real)near_it;
+}
+
+/** Weights from place `at` on, as operands of products: their copy in bf16, where there is one. */
+static inline rn_array rn_array_of_weights(const rn_bf16 *copy, const rn_real *params, int64_t at) {
+  return copy != NULL ? rn_bf16s(copy + at) : rn_reals(params + at);
+}
+
+static inline rn_real rn_array_value(rn_array a, int64_t i) {
+  return a.bf16 ? rn_bf16_value(rn_array_bf16s(a)[i]) : rn_array_reals(a)[i];
+}
+
+#endif

@@ -1,0 +1,204 @@
+#include "model/base/blas.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/wait.h>
+#include <threads.h>
+#include <unistd.h>
+
+#include "proto/base/fault.h"
+
+static const char core_key[] = "OPENBLAS_CORETYPE";
+
+enum { NAME_BYTES = 64 };
+
+static rn_blas table;
+static char would_take[NAME_BYTES]; /* the core type that OpenBLAS takes by itself here, if slow */
+static bool chosen;                 /* another one was set instead */
+
+/* ---- the core type ---- */
+
+/* For this CPU's widest vectors; NULL where the oldest kernels are the right ones. */
+static const char *fitting_core(void) {
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
+    return "SKYLAKEX";
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "HASWELL";
+#endif
+  return NULL;
+}
+
+/* Whether OpenBLAS would work with kernels without AVX2 although the CPU has it. */
+static bool is_slow(const char *core) {
+  static const char *const fast[] = {
+      "haswell", "zen", "excavator", "skylakex", "cooperlake", "sapphirerapids", "unknown"};
+  for (size_t i = 0; i < sizeof fast / sizeof fast[0]; i++) {
+    if (strcasecmp(core, fast[i]) == 0) return false;
+  }
+  return true;
+}
+
+#ifdef RN_BLAS_LIBRARY
+static const char threads_key[] = "OPENBLAS_NUM_THREADS";
+
+/* By the dynamic linker's own way, else where it was found when this was built. */
+static void *open_library(void) {
+  void *library = dlopen(RN_BLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  return library != NULL ? library : dlopen(RN_BLAS_PATH, RTLD_NOW | RTLD_LOCAL);
+}
+
+/* A function's address into *where; C has no cast for it. */
+static void find(void *library, const char *name, void *where) {
+  void *found = library != NULL ? dlsym(library, name) : NULL;
+  memcpy(where, &found, sizeof found);
+}
+
+/* In a child of its own: the name of the core type that is taken, into the pipe. */
+static _Noreturn void tell_core(int pipe) {
+  char *(*core_name)(void) = NULL;
+  setenv(threads_key, "1", 1);
+  find(open_library(), "openblas_get_corename", &core_name);
+  const char *name = core_name != NULL ? core_name() : "unknown";
+  _exit(write(pipe, name, strlen(name)) > 0 ? 0 : 1);
+}
+
+static size_t read_name(int pipe, char *name) {
+  size_t used = 0;
+  for (;;) {
+    const ssize_t got = read(pipe, name + used, NAME_BYTES - 1 - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return used;
+    used += (size_t)got;
+  }
+}
+
+/* "unknown" where no child can be had: then OpenBLAS is left to itself. */
+static void ask_child(char *name) {
+  int ends[2];
+  snprintf(name, NAME_BYTES, "unknown");
+  if (pipe(ends) != 0) return;
+  const pid_t child = fork();
+  if (child == 0) tell_core(ends[1]);
+  close(ends[1]);
+  if (child > 0) {
+    const size_t used = read_name(ends[0], name);
+    if (used > 0) name[used] = '\0';
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
+  }
+  close(ends[0]);
+}
+
+static void choose_core(void) {
+  char name[NAME_BYTES];
+  if (fitting_core() == NULL || getenv(core_key) != NULL) return;
+  ask_child(name);
+  chosen = rn_fault_now("blas.core") || is_slow(name);
+  if (!chosen) return;
+  snprintf(would_take, sizeof would_take, "%s", name);
+  setenv(core_key, fitting_core(), 1);
+}
+
+/* One thread a call: OpenBLAS then starts none of its own while it is loaded. */
+static void *load_alone(void) {
+  const char *given = getenv(threads_key);
+  char *kept = given != NULL ? strdup(given) : NULL;
+  setenv(threads_key, "1", 1);
+  void *library = open_library();
+  if (kept != NULL) {
+    setenv(threads_key, kept, 1);
+  } else {
+    unsetenv(threads_key);
+  }
+  free(kept);
+  if (chosen) unsetenv(core_key);
+  return library;
+}
+
+static void find_symbols(void *library) {
+  find(library, "cblas_sgemm", &table.sgemm);
+  find(library, "cblas_dgemm", &table.dgemm);
+  find(library, "openblas_set_num_threads", &table.set_threads);
+  find(library, "bli_thread_set_num_threads", &table.set_blis_threads);
+  find(library, "openblas_get_corename", &table.core_name);
+  find(library, "openblas_get_config", &table.config);
+}
+
+static const char *complaint; /* why it could not be loaded */
+
+static void load(void) {
+  choose_core();
+  void *library = load_alone();
+  if (library == NULL) complaint = dlerror();
+  find_symbols(library);
+  if (library != NULL && (table.sgemm == NULL || table.dgemm == NULL)) complaint = "no CBLAS in it";
+}
+
+#else
+/* Present in OpenBLAS, and in BLIS, only. */
+extern void openblas_set_num_threads(int threads) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
+extern char *openblas_get_config(void) __attribute__((weak));
+extern void bli_thread_set_num_threads(long threads) __attribute__((weak));
+
+#define RN_BLAS_LIBRARY "CBLAS"
+static const char *complaint;
+
+static void load(void) {
+  table = (rn_blas){.sgemm = cblas_sgemm,
+                    .dgemm = cblas_dgemm,
+                    .set_threads = openblas_set_num_threads,
+                    .set_blis_threads = bli_thread_set_num_threads,
+                    .core_name = openblas_get_corename,
+                    .config = openblas_get_config};
+}
+#endif
+
+/* ---- the table ---- */
+
+rn_status rn_blas_load(rn_err *err) {
+  static once_flag loaded = ONCE_FLAG_INIT;
+  call_once(&loaded, load);
+  if (table.sgemm != NULL && table.dgemm != NULL) return RN_OK;
+  return rn_fail(err, RN_ERR_LIBRARY, "%s cannot be loaded: %s", RN_BLAS_LIBRARY,
+                 complaint != NULL ? complaint : "no reason is given");
+}
+
+const rn_blas *rn_blas_table(void) {
+  rn_err err = {0};
+  if (rn_blas_load(&err) == RN_OK) return &table;
+  fprintf(stderr, "error: %s\n", err.text);
+  exit(1);
+}
+
+const char *rn_blas_core(void) {
+  const rn_blas *blas = rn_blas_table();
+  return blas->core_name != NULL ? blas->core_name() : "unknown";
+}
+
+const char *rn_blas_config(void) {
+  const rn_blas *blas = rn_blas_table();
+  return blas->config != NULL ? blas->config() : "unknown";
+}
+
+rn_blas_choice rn_blas_chosen(char *text, size_t bytes) {
+  const char *core = rn_blas_core();
+  if (bytes > 0) text[0] = '\0';
+  if (chosen) {
+    snprintf(text, bytes, "OpenBLAS works with kernels for %s, not with those for %s that it takes",
+             core, would_take);
+    return RN_BLAS_CHOSEN;
+  }
+  if (fitting_core() == NULL || !is_slow(core)) return RN_BLAS_AS_IS;
+  snprintf(text, bytes,
+           "OpenBLAS works with kernels for %s, this CPU could do with those for %s: %s", core,
+           fitting_core(),
+           getenv(core_key) != NULL ? "unset OPENBLAS_CORETYPE" : "set OPENBLAS_CORETYPE to it");
+  return RN_BLAS_SLOW;
+}

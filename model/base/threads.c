@@ -1,0 +1,125 @@
+#include "model/base/threads.h"
+
+#include <assert.h>
+#include <omp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
+#include "model/base/blas.h"
+
+static void flush_denormals(void) {
+#if defined(__SSE__)
+  enum { FLUSH_TO_ZERO = 0x8000, DENORMALS_ARE_ZERO = 0x0040 };
+  _mm_setcsr(_mm_getcsr() | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
+#elif defined(__aarch64__)
+  uint64_t control;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+  __asm__ volatile("msr fpcr, %0" : : "r"(control | UINT64_C(1) << 24));
+#endif
+}
+
+/* ---- cores ---- */
+
+/* Of the threads that rn_threads_start started last. */
+static struct {
+  bool wanted, active;
+  unsigned
+      start; /* counts assignments: a thread that has another number is not bound by this one */
+  int core[RN_MASK_CORES];
+} binding;
+
+void rn_threads_bind(bool wanted) {
+  binding.wanted = wanted;
+}
+
+static bool bind_to(int core) {
+  rn_mask one = {0};
+  rn_mask_add(&one, core);
+  return sched_setaffinity(0, RN_MASK_BYTES, one.set) == 0;
+}
+
+/* The calling thread of a parallel region, once for each assignment. False where it cannot be. */
+static bool bind_self(void) {
+  static _Thread_local unsigned bound;
+  if (bound == binding.start) return true;
+  bound = binding.start;
+  return bind_to(binding.core[omp_get_thread_num()]);
+}
+
+static bool bind_all(void) {
+  int failed = 0;
+#pragma omp parallel
+  if (!bind_self()) {
+#pragma omp atomic write
+    failed = 1;
+  }
+  return failed == 0;
+}
+
+static void unbind_all(void) {
+  binding.active = false;
+  rn_affinity_claim(NULL);
+#pragma omp parallel
+  rn_affinity_restore();
+}
+
+/* A core for each thread, as near as can be to where the system runs it. */
+static bool assign_cores(const rn_mask *mask, int threads) {
+  static int sibling[RN_MASK_CORES], running[RN_MASK_CORES];
+  for (int t = 0; t < threads; t++) running[t] = -1;
+#pragma omp parallel
+  running[omp_get_thread_num()] = sched_getcpu();
+  rn_affinity_siblings(sibling);
+  return rn_affinity_assign(mask, sibling, running, threads, binding.core);
+}
+
+static void bind(int threads) {
+  rn_mask mask, cores;
+  if (!rn_affinity_launcher(&mask) || threads > rn_mask_count(&mask)) return;
+  if (!assign_cores(&mask, threads)) return;
+  binding.start++;
+  binding.active = bind_all();
+  if (rn_threads_bound(&cores)) {
+    rn_affinity_claim(&cores);
+  } else {
+    unbind_all();
+  }
+}
+
+void rn_threads_keep_bound(void) {
+  if (binding.active) bind_all();
+}
+
+bool rn_threads_bound(rn_mask *cores) {
+  *cores = (rn_mask){0};
+  for (int t = 0; binding.active && t < omp_get_max_threads(); t++) {
+    rn_mask_add(cores, binding.core[t]);
+  }
+  return binding.active;
+}
+
+/* ---- start ---- */
+
+/* The OpenMP flavour of OpenBLAS resets OpenMP's own number of threads, so ours is set last. */
+void rn_threads_start(int threads) {
+  const rn_blas *blas = rn_blas_table();
+  assert(threads >= 1);
+  if (blas->set_threads != NULL) blas->set_threads(1);
+  if (blas->set_blis_threads != NULL) blas->set_blis_threads(1);
+  if (binding.active) unbind_all(); /* new threads inherit the mask of this one */
+  omp_set_dynamic(0);
+  omp_set_num_threads(threads);
+  omp_set_max_active_levels(1); /* what a thread calls inside a parallel part is its own */
+  flush_denormals();
+#pragma omp parallel
+  flush_denormals();
+  if (binding.wanted) bind(threads);
+}
+
+int rn_threads(void) {
+  return omp_get_max_threads();
+}

@@ -1,0 +1,25 @@
+#include "model/decode/barrier.h"
+
+#include <omp.h>
+
+enum {
+  LINE_BYTES = 64,
+  LOOK_BYTES = 512,      /* between two looks for who else has come */
+  FIRST_BYTES = 4096,    /* asked for in any case: the next reading starts at once */
+  MOST_BYTES = 256 << 10 /* of a cache of one core's own */
+};
+
+void rn_thread_barrier_wait(rn_thread_barrier *barrier, const void *next, size_t bytes) {
+  const char *from = next;
+  const int64_t threads = omp_get_num_threads();
+  const int64_t before = atomic_fetch_add(&barrier->arrivals, 1);
+  const int64_t all = (before / threads + 1) * threads;
+  const size_t most = bytes < MOST_BYTES ? bytes : MOST_BYTES;
+  for (size_t at = 0; at < most; at += LOOK_BYTES) {
+    if (at >= FIRST_BYTES && atomic_load(&barrier->arrivals) >= all) break;
+    for (size_t line = at; line < at + LOOK_BYTES; line += LINE_BYTES) {
+      __builtin_prefetch(from + line, 0, 2);
+    }
+  }
+#pragma omp barrier
+}

@@ -1,0 +1,273 @@
+/*
+ * All threads go through a step together, in one parallel region: each has a range of the columns
+ * of a product, or some of its rows and heads, and they meet in between. Norms are made by each
+ * thread for itself: that is sooner done than waited for.
+ */
+#include <assert.h>
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "model/base/array.h"
+#include "model/decode/decoder.h"
+#include "model/kernel/kernels.h"
+#include "model/ops/norm.h"
+#include "model/retention/first_token.h"
+#include "proto/base/range.h"
+
+typedef struct step {
+  rn_decoder *d;
+  const rn_kernels *kernels;
+  const rn_real *params;
+  int count;
+  const int *slot;
+  const int32_t *token;
+  rn_real *logits;
+  bool begins;       /* a slot is at position 0 */
+  rn_real *normed;   /* [count, D]: this thread's own */
+  const rn_real *in; /* [count, D]: what a block reads: those, or the stream */
+  int layer;
+  const rn_layer_params *at;
+} step;
+
+/* A product's weights [n, k], in params. */
+typedef struct weights {
+  int64_t at;
+  int n, k;
+} weights;
+
+/* Rows of this thread, whose sums are whole lines of memory. */
+static rn_range own_part(weights w) {
+  enum { LINE = 64 / sizeof(rn_real) };
+  const rn_range lines =
+      rn_cut((w.n + LINE - 1) / LINE, omp_get_num_threads(), omp_get_thread_num());
+  const int64_t begin = lines.begin * LINE, end = lines.end * LINE;
+  return (rn_range){begin < w.n ? begin : w.n, end < w.n ? end : w.n};
+}
+
+static rn_array own_weights(const step *s, weights w) {
+  return rn_array_of_weights(s->d->halves, s->params, w.at + own_part(w).begin * w.k);
+}
+
+/* y [count, n] = x [count, k] w^T + beta y: this thread's part. */
+static void multiply(const step *s, weights w, const rn_real *x, rn_real beta, rn_real *y,
+                     int64_t ldy) {
+  const rn_range own = own_part(w);
+  s->kernels->skinny_gemm(s->count, (int)rn_range_count(own), w.k, x, w.k, own_weights(s, w), w.k,
+                          beta, y + own.begin, ldy);
+}
+
+/* The threads meet before a product with w. */
+static void meet_before(const step *s, weights w) {
+  const rn_array own = own_weights(s, w);
+  rn_thread_barrier_wait(&s->d->barrier, own.at,
+                         (size_t)(rn_range_count(own_part(w)) * w.k) * rn_element_bytes(own.bf16));
+}
+
+/* The same, before states of rows and heads, the first of which lie in memory on end. */
+static void meet_before_states(const step *s, rn_range own) {
+  const rn_decoder *d = s->d;
+  const int heads = d->spec.heads, row = (int)(own.begin / heads), head = (int)(own.begin % heads);
+  const int64_t each = (int64_t)d->key_width * d->value_width;
+  const rn_real *from = NULL;
+  int64_t count = rn_range_count(own);
+  if (count > heads - head) count = heads - head;
+  if (count > 0) from = rn_decoder_state(s->d, s->slot[row], s->layer) + head * each;
+  rn_thread_barrier_wait(&s->d->barrier, from, (size_t)(count * each) * sizeof *from);
+}
+
+static weights weights_in(const step *s) {
+  return (weights){s->at->k, s->d->keys, s->d->spec.dim};
+}
+
+static weights weights_out(const step *s) {
+  return (weights){s->at->out, s->d->spec.dim, s->d->spec.value_dim};
+}
+
+static weights weights_first(const step *s) {
+  return (weights){s->at->fc1, s->d->spec.ffn_dim, s->d->spec.dim};
+}
+
+static weights weights_second(const step *s) {
+  return (weights){s->at->fc2, s->d->spec.dim, s->d->spec.ffn_dim};
+}
+
+static weights weights_head(const step *s) {
+  return (weights){s->d->table->output, s->d->spec.vocab, s->d->spec.dim};
+}
+
+static void norm_row(const step *s, rn_norm norm, const rn_real *x, rn_real *y) {
+  rn_real stat[2];
+  s->kernels->norm(norm.kind, norm.width, norm.eps, s->params + norm.weight,
+                   norm.bias >= 0 ? s->params + norm.bias : NULL, x, rn_reals(y), stat);
+}
+
+/* What the next block reads is the stream's rows, normed. */
+static void norm_rows(step *s, rn_norm norm) {
+  for (int r = 0; r < s->count; r++) {
+    const int64_t at = (int64_t)r * norm.width;
+    norm_row(s, norm, s->d->stream + at, s->normed + at);
+  }
+  s->in = s->normed;
+}
+
+/* Rows at position 0 see themselves alone: their scores hang on the last digits of what goes in. */
+static void widen_first_rows(const step *s) {
+  const rn_decoder *d = s->d;
+  const int D = d->spec.dim;
+  const rn_norm norm = rn_norm_make(&d->spec, s->at->retention_norm, s->at->retention_norm_bias);
+#pragma omp for schedule(static) nowait
+  for (int r = 0; r < s->count; r++) {
+    double *wide = d->wide + (int64_t)r * D;
+    if (d->since[r] != 0) continue;
+    if (d->spec.pre_norm) {
+      rn_norm_row_wide(&norm, s->params, d->stream + (int64_t)r * D, wide);
+    } else {
+      for (int i = 0; i < D; i++) wide[i] = (double)s->in[(int64_t)r * D + i];
+    }
+  }
+}
+
+/* Embedding, angles and whatever else is a matter of the row alone. */
+static void begin_rows(const step *s) {
+  const rn_decoder *d = s->d;
+  const int D = d->spec.dim;
+  const rn_real scale = d->spec.scale_embedding ? (rn_real)sqrt((double)D) : 1;
+#pragma omp for schedule(static)
+  for (int r = 0; r < s->count; r++) {
+    assert(s->token[r] >= 0 && s->token[r] < d->spec.vocab);
+    const rn_real *from = s->params + d->table->embedding + (int64_t)s->token[r] * D;
+    rn_real *to = d->stream + (int64_t)r * D;
+    const double position = (double)d->position[s->slot[r]];
+    for (int i = 0; i < D; i++) to[i] = scale * from[i];
+    if (d->spec.embedding_norm) {
+      norm_row(s, rn_norm_make(&d->spec, d->table->embedding_norm, d->table->embedding_norm_bias),
+               to, to);
+    }
+    for (int j = 0; j < d->bf16; j++) {
+      d->cosine[r * d->bf16 + j] = (rn_real)cos(position * d->theta[j]);
+      d->sine[r * d->bf16 + j] = (rn_real)sin(position * d->theta[j]);
+    }
+  }
+}
+
+/* One head of one row, from its k, v, q and g to what goes to the out projection. */
+static void retain(const step *s, int row, int h) {
+  const rn_decoder *d = s->d;
+  const int D = d->spec.dim, Vd = d->spec.value_dim, K = d->key_width, V = d->value_width;
+  rn_real *k = d->kvqg + (int64_t)row * d->keys + h * K, *v = k - h * K + D + h * V;
+  rn_real *q = k + D + Vd, *o = d->o + (int64_t)row * Vd + h * V;
+  rn_real *state = rn_decoder_state(s->d, s->slot[row], s->layer) + (int64_t)h * K * V;
+  const rn_real *cosine = d->cosine + row * d->bf16, *sine = d->sine + row * d->bf16;
+  const rn_real key_scale = (rn_real)(1 / sqrt((double)K));
+  s->kernels->rotate(d->spec.rotary, 1, K, cosine, sine, 1, key_scale, k);
+  s->kernels->rotate(d->spec.rotary, 1, K, cosine, sine, 1, 1, q);
+  if (d->since[row] == 0) memset(state, 0, (size_t)K * (size_t)V * sizeof *state);
+  s->kernels->recur(K, V, (rn_real)exp(d->core.log_gamma[h]), q, k, v, state, o);
+  if (d->since[row] == 0) {
+    const rn_first_token shape = {D, 1, K, V};
+    const int64_t head = (int64_t)h * K * D;
+    rn_first_token_retain(shape, d->wide + (int64_t)row * D, s->params + s->at->q + head,
+                          s->params + s->at->k + head, v, o);
+  }
+  s->kernels->head_norm(d->spec.head_norm, V, d->spec.norm_eps, d->alpha[row * d->spec.heads + h],
+                        o);
+  s->kernels->gate(V, o, s->at->head_norm >= 0 ? s->params + s->at->head_norm : NULL,
+                   d->spec.gate ? q - h * K + D + h * V : NULL,
+                   d->gated + (int64_t)row * Vd + h * V);
+}
+
+/* The stream's rows <- residual + x w^T; with norms after the blocks the residual is normed. */
+static void add_to_stream(const step *s, weights w, const rn_real *x) {
+  const rn_decoder *d = s->d;
+  const int D = d->spec.dim;
+  const rn_range own = own_part(w);
+  for (int r = 0; !d->spec.pre_norm && s->in == s->normed && r < s->count; r++) {
+    const int64_t at = (int64_t)r * D + own.begin;
+    memcpy(d->stream + at, s->in + at, (size_t)rn_range_count(own) * sizeof *x);
+  }
+  multiply(s, w, x, (rn_real)rn_spec_residual(&d->spec), d->stream, D);
+}
+
+static void retention_block(const step *s) {
+  const rn_decoder *d = s->d;
+  const int heads = d->spec.heads;
+  const rn_range own = rn_cut(s->count * heads, omp_get_num_threads(), omp_get_thread_num());
+  multiply(s, weights_in(s), s->in, 0, d->kvqg, d->keys);
+  meet_before_states(s, own);
+  for (int64_t i = own.begin; i < own.end; i++) retain(s, (int)(i / heads), (int)(i % heads));
+  meet_before(s, weights_out(s));
+  add_to_stream(s, weights_out(s), d->gated);
+}
+
+static void ffn_block(const step *s) {
+  const rn_decoder *d = s->d;
+  const int F = d->spec.ffn_dim;
+  const bool glu = d->spec.ffn == RN_FFN_GLU;
+  const weights first = weights_first(s), gate = {s->at->gate, first.n, first.k};
+  const rn_range own = own_part(first);
+  const int count = (int)rn_range_count(own);
+  multiply(s, first, s->in, 0, d->ffn, d->inner);
+  if (glu) multiply(s, gate, s->in, 0, d->ffn + F, d->inner);
+  for (int r = 0; r < s->count; r++) {
+    const rn_real *inner = d->ffn + (int64_t)r * d->inner + own.begin;
+    rn_real *product = d->product + (int64_t)r * F + own.begin;
+    s->kernels->activate(d->spec.activation, count, inner, product, NULL);
+    for (int i = 0; glu && i < count; i++) product[i] *= inner[F + i];
+  }
+  meet_before(s, weights_second(s));
+  add_to_stream(s, weights_second(s), d->product);
+}
+
+static void layer(step *s) {
+  const rn_decoder *d = s->d;
+  const rn_norm first = rn_norm_make(&d->spec, s->at->retention_norm, s->at->retention_norm_bias);
+  const rn_norm second = rn_norm_make(&d->spec, s->at->ffn_norm, s->at->ffn_norm_bias);
+  if (s->begins) widen_first_rows(s);
+  if (d->spec.pre_norm) norm_rows(s, first);
+  retention_block(s);
+  meet_before(s, weights_first(s));
+  norm_rows(s, d->spec.pre_norm ? second : first);
+  ffn_block(s);
+  s->layer++;
+  s->at++;
+  meet_before(s, s->layer < d->spec.layers ? weights_in(s) : weights_head(s));
+  if (!d->spec.pre_norm) norm_rows(s, second);
+}
+
+static void all_layers(const step *of) {
+  step s = *of;
+  const rn_decoder *d = s.d;
+  s.normed = d->normed + (int64_t)omp_get_thread_num() * d->slots * d->spec.dim;
+  s.in = d->stream;
+  s.at = d->table->layer;
+  begin_rows(&s);
+  while (s.layer < d->spec.layers) layer(&s);
+  if (d->spec.pre_norm) {
+    norm_rows(&s, rn_norm_make(&d->spec, d->table->final_norm, d->table->final_norm_bias));
+  }
+  multiply(&s, weights_head(&s), s.in, 0, s.logits, d->spec.vocab);
+}
+
+void rn_decoder_step(rn_decoder *d, const rn_real *params, int count, const int *slot,
+                     const int32_t *token, rn_real *logits) {
+  assert(count >= 0 && count <= d->slots);
+  step s = {.d = d,
+            .kernels = rn_kernels_table(),
+            .params = params,
+            .count = count,
+            .slot = slot,
+            .token = token,
+            .logits = logits};
+  for (int r = 0; r < count; r++) {
+    const int64_t position = d->position[slot[r]];
+    d->since[r] = position < INT32_MAX ? (int32_t)position : INT32_MAX;
+    s.begins = s.begins || position == 0;
+  }
+  const rn_retention_view view = {.sequences = count, .tokens = 1, .since = d->since};
+  rn_retention_row_scale(&d->core, &view, RN_FORM_RECURRENT, d->alpha);
+  atomic_store(&d->barrier.arrivals, 0);
+#pragma omp parallel num_threads(d->threads)
+  all_layers(&s);
+  for (int r = 0; r < count; r++) d->position[slot[r]]++;
+}

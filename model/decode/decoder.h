@@ -1,0 +1,35 @@
+/** What a decoder has: the model's tables, the sequences' states, and a step's rows. */
+#ifndef RN_MODEL_DECODE_DECODER_H
+#define RN_MODEL_DECODE_DECODER_H
+
+#include "model/decode/barrier.h"
+#include "model/decode/decode.h"
+#include "model/retention/retention.h"
+#include "model/spec/param.h"
+#include "proto/base/arena.h"
+
+struct rn_decoder {
+  rn_spec spec;
+  int slots, key_width, value_width, bf16; /* K, V, K/2 */
+  int keys, inner; /* width of k, v, q and g together; of the feed-forward's first product */
+  rn_param_table *table;
+  rn_retention core; /* decays and row scales */
+  double *theta;     /* [K/2] */
+  int64_t *position; /* [slots] */
+  rn_arena arena;
+  rn_bf16 *halves; /* [total]: matrices in bf16, or NULL */
+  rn_real *states; /* [layers, slots, H, K, V] */
+  /* rows of a step, [slots, ...] each */
+  rn_real *stream;           /* [D] */
+  double *wide;              /* [D]: a first token's normed row */
+  rn_real *kvqg, *o, *gated; /* [keys], [H V], [H V] */
+  rn_real *ffn, *product;    /* [inner], [F] */
+  rn_real *cosine, *sine;    /* [K/2] */
+  rn_real *alpha;            /* [H] */
+  int32_t *since;
+  rn_real *normed; /* [threads, slots, D]: what each thread has normed, */
+  int threads;     /* of which there are so many */
+  rn_thread_barrier barrier;
+};
+
+#endif

@@ -1,0 +1,47 @@
+/**
+ * From token ids to the first hidden rows: embedding, scale, an optional norm, dropout.
+ *
+ *   x = dropout(norm(s E[id])),  s = sqrt(D) with scale_embedding, else 1
+ */
+#ifndef RN_MODEL_EMBED_EMBED_H
+#define RN_MODEL_EMBED_EMBED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/base/precision_names.h"
+#include "model/ops/grad_accumulator.h"
+#include "model/ops/norm.h"
+#include "model/pass/unit.h"
+#include "model/spec/param.h"
+#include "proto/base/real.h"
+
+typedef struct rn_embed {
+  int dim, vocab; /* D, N */
+  double scale;
+  double dropout;
+  int64_t table; /* embed_tokens.weight [N, D] */
+  bool has_norm;
+  rn_norm norm;
+} rn_embed;
+
+rn_embed rn_embed_make(const rn_spec *spec, const rn_param_table *table);
+
+/**
+ * Shapes: params, the stage's; y [B, T, D]; stat [B T, 2] with an embedding norm, else unused and
+ * may be NULL: kept for backward. Ids of the unit's input must lie in [0, N).
+ * `train` switches dropout on, with `seed`.
+ */
+void rn_embed_forward(const rn_embed *embed, const rn_real *params, const rn_unit *unit, bool train,
+                      uint64_t seed, rn_real *stat, rn_real *y);
+
+/**
+ * Gradient of the embedding (and its norm) into the sink; `train` and `seed` as in forward.
+ * Shapes: dy [B, T, D], overwritten; stat as forward left it; work [B T, D] with an embedding norm,
+ * else unused and may be NULL. The same bits for any number of threads.
+ */
+void rn_embed_backward(const rn_embed *embed, const rn_real *params, const rn_unit *unit,
+                       bool train, uint64_t seed, const rn_real *stat, rn_real *work, rn_real *dy,
+                       rn_grad_accumulator *accumulator);
+
+#endif

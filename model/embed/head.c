@@ -1,0 +1,140 @@
+#include "model/embed/head.h"
+
+#include <string.h>
+
+#include "model/kernel/kernels.h"
+#include "model/ops/matmul.h"
+#include "proto/base/progress.h"
+#include "proto/base/span.h"
+
+/* A block's logits take some tens of MB at most, and its products still fill the threads. */
+enum { MANY_TOKENS = 4096, BLOCK_OF_FEW = 1024, BLOCK_OF_MANY = 256 };
+
+rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table) {
+  return (rn_head){.dim = spec->dim,
+                   .vocab = spec->vocab,
+                   .block = spec->vocab > MANY_TOKENS ? BLOCK_OF_MANY : BLOCK_OF_FEW,
+                   .projection = table->output,
+                   .has_norm = spec->pre_norm,
+                   .norm = rn_norm_make(spec, table->final_norm, table->final_norm_bias)};
+}
+
+static int64_t block_rows(const rn_head *head, int64_t rows) {
+  return rows < head->block ? rows : head->block;
+}
+
+static size_t back_bytes(const rn_head *head, size_t block) {
+  return head->has_norm ? block * (size_t)head->dim * sizeof(rn_real) : 0;
+}
+
+size_t rn_head_work_bytes(const rn_head *head, int64_t rows) {
+  size_t block = (size_t)block_rows(head, rows);
+  return rn_arena_round(block * (size_t)head->vocab * sizeof(rn_real)) +
+         rn_arena_round(block * (size_t)head->dim * rn_element_bytes(head->bf16)) +
+         rn_arena_round(back_bytes(head, block)) + rn_arena_round(block * 2 * sizeof(rn_real)) +
+         rn_arena_round(block * sizeof(double));
+}
+
+rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *arena) {
+  size_t block = (size_t)block_rows(head, rows);
+  rn_head_work work;
+  work.logits = rn_arena_take(arena, block * (size_t)head->vocab * sizeof(rn_real));
+  const size_t normed = block * (size_t)head->dim * rn_element_bytes(head->bf16);
+  work.normed = (rn_array){rn_arena_take(arena, normed), head->bf16};
+  work.back = head->has_norm ? rn_arena_take(arena, back_bytes(head, block)) : NULL;
+  work.stat = rn_arena_take(arena, block * 2 * sizeof(rn_real));
+  work.row_loss = rn_arena_take(arena, block * sizeof(double));
+  return work;
+}
+
+/* What the projection reads: normed rows, or y itself. */
+static rn_array projected_rows(const rn_head *head, const rn_real *params, int64_t rows,
+                               const rn_real *y, rn_head_work *work) {
+  if (head->has_norm) {
+    rn_norm_forward(&head->norm, params, rows, y, work->normed, work->stat);
+    return work->normed;
+  }
+  if (!head->bf16) return rn_reals(y);
+  rn_kernels_table()->round_bf16(rows * head->dim, y, rn_array_bf16s(work->normed));
+  return work->normed;
+}
+
+static void project(const rn_head *head, const rn_real *params, int64_t rows, rn_array normed,
+                    rn_real *logits) {
+  const int dim = head->dim, vocab = head->vocab;
+  rn_matmul_nt(rn_rows_together(rows), vocab, dim, normed, dim,
+               rn_array_of_weights(head->weights, params, head->projection), dim, 0,
+               rn_reals(logits), vocab);
+}
+
+/* A row in bf16 at the front of its own memory. */
+static void round_in_place(int n, rn_real *row) {
+  enum { PIECE = 256 };
+  const rn_kernels *kernels = rn_kernels_table();
+  rn_real piece[PIECE];
+  for (int from = 0; from < n; from += PIECE) {
+    const int count = n - from < PIECE ? n - from : PIECE;
+    memcpy(piece, row + from, (size_t)count * sizeof *piece);
+    kernels->round_bf16(count, piece, (rn_bf16 *)(void *)row + from);
+  }
+}
+
+static void backward_block(const rn_head *head, const rn_real *params, int64_t rows,
+                           const rn_real *y, rn_array normed, const rn_head_work *work, rn_real *dy,
+                           rn_grad_accumulator *accumulator) {
+  const int dim = head->dim, vocab = head->vocab;
+  const int64_t ld = head->bf16 ? (int64_t)vocab * 2 : vocab;
+  const rn_array d_logits = {work->logits, head->bf16};
+  const rn_rows together = rn_rows_together(rows);
+  rn_real *back = head->has_norm ? work->back : dy;
+  rn_grad_accumulator_product(accumulator, head->projection, vocab, dim, together, d_logits, ld,
+                              normed, dim);
+  rn_matmul_nn(together, dim, vocab, d_logits, ld,
+               rn_array_of_weights(head->weights, params, head->projection), dim, 0, rn_reals(back),
+               dim);
+  if (head->has_norm) {
+    rn_norm_backward(&head->norm, params, together, y, work->stat, back, NULL, dy, accumulator);
+  }
+}
+
+void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,
+                  const int32_t *target, double scale, rn_head_work *work, double *loss_sum,
+                  rn_real *token_loss, rn_real *dy, rn_grad_accumulator *accumulator) {
+  const int dim = head->dim, vocab = head->vocab;
+  const rn_kernels *kernels = rn_kernels_table();
+  const bool round = head->bf16 && dy != NULL;
+  *loss_sum = 0;
+  for (int64_t from = 0; from < rows; from += head->block) {
+    int64_t count = block_rows(head, rows - from);
+    const rn_real *y_block = y + from * dim;
+    rn_span_phase("head");
+    const rn_array normed = projected_rows(head, params, count, y_block, work);
+    project(head, params, count, normed, work->logits);
+    rn_span_phase("softmax and loss");
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < count; r++) {
+      work->row_loss[r] = kernels->cross_entropy(vocab, work->logits + r * vocab, target[from + r],
+                                                 dy != NULL, scale);
+      if (round) round_in_place(vocab, work->logits + r * vocab);
+    }
+    for (int64_t r = 0; r < count; r++) {
+      *loss_sum += work->row_loss[r];
+      if (token_loss != NULL) token_loss[from + r] = (rn_real)work->row_loss[r];
+    }
+    rn_span_phase("head");
+    if (dy != NULL) {
+      backward_block(head, params, count, y_block, normed, work, dy + from * dim, accumulator);
+    }
+    rn_progress_unit();
+  }
+}
+
+void rn_head_logits(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,
+                    rn_head_work *work, rn_real *logits) {
+  int dim = head->dim, vocab = head->vocab;
+  for (int64_t from = 0; from < rows; from += head->block) {
+    int64_t count = block_rows(head, rows - from);
+    const rn_array normed = projected_rows(head, params, count, y + from * dim, work);
+    project(head, params, count, normed, logits + from * vocab);
+  }
+}

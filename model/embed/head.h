@@ -1,0 +1,61 @@
+/**
+ * Final norm, vocabulary head and cross-entropy, by blocks of rows: never T x N logits.
+ *
+ *   logits = W norm(y)     the norm with pre_norm only; W = output_projection, or the embedding
+ *   loss   = sum over rows of (log sum_n exp(logits[n]) - logits[target])
+ */
+#ifndef RN_MODEL_EMBED_HEAD_H
+#define RN_MODEL_EMBED_HEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/base/array.h"
+#include "model/base/precision_names.h"
+#include "model/ops/grad_accumulator.h"
+#include "model/ops/norm.h"
+#include "model/spec/param.h"
+#include "proto/base/arena.h"
+#include "proto/base/real.h"
+
+typedef struct rn_head {
+  int dim, vocab;     /* D, N */
+  int block;          /* rows of one block: a function of N alone */
+  int64_t projection; /* [N, D] */
+  bool has_norm;
+  rn_norm norm;
+  bool bf16;              /* products are of bf16 */
+  const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
+} rn_head;
+
+rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table);
+
+/** Work space of one block. */
+typedef struct rn_head_work {
+  rn_real *logits;  /* [block, N], then their gradient, in bf16 each row at its front */
+  rn_array normed;  /* [block, D] */
+  rn_real *back;    /* [block, D]: the gradient by normed; NULL without a norm */
+  rn_real *stat;    /* [block, 2] */
+  double *row_loss; /* [block] */
+} rn_head_work;
+
+/** Bytes of the work space in an arena, for calls of at most `rows` rows; and taken from one. */
+size_t rn_head_work_bytes(const rn_head *head, int64_t rows);
+rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *arena);
+
+/**
+ * loss_sum of the rows; dy = scale * gradient by y, weight gradients (times scale) into the sink.
+ *
+ * Shapes: y, dy [R, D], the same array allowed; target [R], each in [0, N); token_loss [R] or NULL.
+ *         dy NULL: loss only, `sink` unused. loss_sum is in double, in row order.
+ */
+void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,
+                  const int32_t *target, double scale, rn_head_work *work, double *loss_sum,
+                  rn_real *token_loss, rn_real *dy, rn_grad_accumulator *accumulator);
+
+/** Shapes: y [R, D], logits [R, N]. */
+void rn_head_logits(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,
+                    rn_head_work *work, rn_real *logits);
+
+#endif

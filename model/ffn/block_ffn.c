@@ -1,0 +1,167 @@
+#include "model/ffn/block_ffn.h"
+
+#include <stddef.h>
+
+#include "model/kernel/kernels.h"
+#include "model/ops/load_row.h"
+#include "model/ops/matmul.h"
+#include "proto/base/span.h"
+
+static size_t bytes_of(const rn_ffn_block *block, int64_t rows, int width) {
+  return rn_arena_round((size_t)(rows * width) * rn_element_bytes(block->bf16));
+}
+
+size_t rn_ffn_inner_bytes(const rn_ffn_block *block, int64_t rows) {
+  return bytes_of(block, rows, block->ld_inner);
+}
+
+size_t rn_ffn_product_bytes(const rn_ffn_block *block, int64_t rows) {
+  return bytes_of(block, rows, block->ld_product);
+}
+
+size_t rn_ffn_activations_bytes(const rn_ffn_block *block, int64_t rows, bool lent) {
+  return rn_ffn_inner_bytes(block, rows) + (lent ? 0 : rn_ffn_product_bytes(block, rows));
+}
+
+static rn_array take(const rn_ffn_block *block, int64_t rows, int width, rn_arena *arena) {
+  return (rn_array){rn_arena_take(arena, bytes_of(block, rows, width)), block->bf16};
+}
+
+rn_ffn_activations rn_ffn_activations_take(const rn_ffn_block *block, int64_t rows,
+                                           const rn_ffn_activations *workspace, rn_arena *arena) {
+  rn_ffn_activations activations;
+  const bool has_inner = workspace != NULL && workspace->inner.at != NULL;
+  activations.inner = has_inner ? workspace->inner : take(block, rows, block->ld_inner, arena);
+  activations.product =
+      workspace != NULL ? workspace->product : take(block, rows, block->ld_product, arena);
+  return activations;
+}
+
+/* What a block of rows goes through: arrays of all rows. */
+typedef struct ffn_pass {
+  const rn_ffn_block *block;
+  const rn_kernels *kernels;
+  rn_array fc1, fc2, in;
+  rn_ffn_activations activations;
+  rn_real *out;
+} ffn_pass;
+
+static ffn_pass pass_of(const rn_ffn_block *block, const rn_real *params, rn_array in,
+                        const rn_ffn_activations *activations, rn_real *out) {
+  return (ffn_pass){block,
+                    rn_kernels_table(),
+                    rn_array_of_weights(block->weights, params, block->fc1),
+                    rn_array_of_weights(block->weights, params, block->fc2),
+                    in,
+                    *activations,
+                    out};
+}
+
+/* Elements of a row in bf16 that are in rn_real at a time, with those of the gate behind them. */
+enum { PIECE = 512 };
+
+static void widen_inner(const ffn_pass *p, int64_t at, int n, rn_real *inner) {
+  const rn_bf16 *from = rn_array_bf16s(p->activations.inner) + at;
+  p->kernels->widen_bf16(n, from, inner);
+  if (p->block->kind == RN_FFN_GLU) p->kernels->widen_bf16(n, from + p->block->ffn_dim, inner + n);
+}
+
+static void round_inner(const ffn_pass *p, int64_t at, int n, const rn_real *inner) {
+  rn_bf16 *to = rn_array_bf16s(p->activations.inner) + at;
+  p->kernels->round_bf16(n, inner, to);
+  if (p->block->kind == RN_FFN_GLU) p->kernels->round_bf16(n, inner + n, to + p->block->ffn_dim);
+}
+
+static void activate_bf16(const ffn_pass *p, int64_t row) {
+  const rn_ffn_block *b = p->block;
+  rn_real inner[2 * PIECE], product[PIECE];
+  for (int from = 0; from < b->ffn_dim; from += PIECE) {
+    const int n = b->ffn_dim - from < PIECE ? b->ffn_dim - from : PIECE;
+    widen_inner(p, row * b->ld_inner + from, n, inner);
+    p->kernels->ffn(b->kind, b->activation, n, inner, product);
+    p->kernels->round_bf16(n, product,
+                           rn_array_bf16s(p->activations.product) + row * b->ld_product + from);
+  }
+}
+
+static void activate_bf16_backward(const ffn_pass *p, int64_t row) {
+  const rn_ffn_block *b = p->block;
+  rn_real inner[2 * PIECE], dproduct[PIECE], product[PIECE];
+  for (int from = 0; from < b->ffn_dim; from += PIECE) {
+    const int n = b->ffn_dim - from < PIECE ? b->ffn_dim - from : PIECE;
+    widen_inner(p, row * b->ld_inner + from, n, inner);
+    p->kernels->widen_bf16(n, rn_array_bf16s(p->activations.product) + row * b->ld_product + from,
+                           dproduct);
+    p->kernels->ffn_backward(b->kind, b->activation, n, dproduct, inner, product);
+    round_inner(p, row * b->ld_inner + from, n, inner);
+    p->kernels->round_bf16(n, product,
+                           rn_array_bf16s(p->activations.product) + row * b->ld_product + from);
+  }
+}
+
+static void activate(const ffn_pass *p, int64_t row) {
+  const rn_ffn_block *b = p->block;
+  if (b->bf16) {
+    activate_bf16(p, row);
+  } else {
+    p->kernels->ffn(b->kind, b->activation, b->ffn_dim,
+                    rn_array_reals(p->activations.inner) + row * b->ld_inner,
+                    rn_array_reals(p->activations.product) + row * b->ld_product);
+  }
+}
+
+/* In the product's place lies its gradient. */
+static void activate_backward(const ffn_pass *p, int64_t row) {
+  const rn_ffn_block *b = p->block;
+  if (b->bf16) {
+    activate_bf16_backward(p, row);
+  } else {
+    rn_real *product = rn_array_reals(p->activations.product) + row * b->ld_product;
+    p->kernels->ffn_backward(b->kind, b->activation, b->ffn_dim, product,
+                             rn_array_reals(p->activations.inner) + row * b->ld_inner, product);
+  }
+}
+
+static void forward_rows(const void *self, rn_range rows) {
+  const ffn_pass *p = self;
+  const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
+  rn_block_nt(rows, inner, D, p->in, D, p->fc1, D, 0, p->activations.inner, p->block->ld_inner);
+  if (p->out == NULL) return;
+  for (int64_t r = rows.begin; r < rows.end; r++) activate(p, r);
+  rn_block_nt(rows, D, F, p->activations.product, p->block->ld_product, p->fc2, F, 0,
+              rn_reals(p->out), D);
+}
+
+void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
+                    rn_ffn_activations *activations, rn_real *y) {
+  const ffn_pass pass = pass_of(block, params, x, activations, y);
+  rn_span_phase("feed-forward");
+  rn_each_block(rows, NULL, forward_rows, &pass);
+}
+
+static void backward_rows(const void *self, rn_range rows) {
+  const ffn_pass *p = self;
+  const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
+  rn_block_nn(rows, F, D, p->in, D, p->fc2, F, 0, p->activations.product, p->block->ld_product);
+  for (int64_t r = rows.begin; r < rows.end; r++) activate_backward(p, r);
+  rn_block_nn(rows, D, inner, p->activations.inner, p->block->ld_inner, p->fc1, D, 0,
+              rn_reals(p->out), D);
+}
+
+void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
+                           rn_array dy, rn_ffn_activations *activations, rn_real *dx) {
+  const ffn_pass pass = pass_of(block, params, dy, activations, dx);
+  rn_span_phase("feed-forward");
+  rn_each_block(rows, NULL, backward_rows, &pass);
+}
+
+void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x, rn_array dy,
+                            const rn_ffn_activations *activations,
+                            rn_grad_accumulator *accumulator) {
+  int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
+  rn_span_phase("weight products");
+  rn_grad_accumulator_product(accumulator, block->fc2, dim, ffn_dim, rows, dy, dim,
+                              activations->product, block->ld_product);
+  rn_grad_accumulator_product(accumulator, block->fc1, inner, dim, rows, activations->inner,
+                              block->ld_inner, x, dim);
+}

@@ -1,0 +1,120 @@
+/* Which provider makes the products: the one asked for, or the rule's. */
+#include "model/kernel/gemm.h"
+
+#include <stddef.h>
+
+#include "model/kernel/gemm_backends.h"
+
+static const rn_gemm_backend *const providers[] = {
+    &rn_gemm_cblas,
+#ifdef RN_ONEDNN_SERVES
+    &rn_gemm_onednn,
+#endif
+};
+
+static const rn_gemm_backend *in_use;
+
+#ifdef RN_ONEDNN_SERVES
+/* The rule's table, with products of bf16 operands. */
+static rn_gemm_backend with_halves;
+#endif
+
+static const rn_gemm_backend *by_rule(void) {
+#if defined(RN_ONEDNN_SERVES) && defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2")) return &rn_gemm_onednn;
+#endif
+  return &rn_gemm_cblas;
+}
+
+const rn_gemm_backend *rn_gemm_backend_in_use(void) {
+  return in_use != NULL ? in_use : by_rule();
+}
+
+bool rn_gemm_takes_bf16(void) {
+  return rn_gemm_backend_in_use()->bf16_nt != NULL;
+}
+
+static void multiply_reals(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, int k,
+                           const rn_real *a, int64_t lda, const rn_real *b, int64_t ldb,
+                           rn_real beta, rn_real *c, int64_t ldc) {
+  rn_gemm_fn *const gemm[] = {[RN_GEMM_NN] = table->nn,
+                              [RN_GEMM_NT] = table->nt,
+                              [RN_GEMM_TN] = table->tn,
+                              [RN_GEMM_NT_FP64_ACCUMULATE] = table->nt_fp64_accumulate};
+  gemm[kind](m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
+}
+
+void rn_gemm_by(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, int k, rn_array a,
+                int64_t lda, rn_array b, int64_t ldb, rn_real beta, rn_array c, int64_t ldc) {
+  if (!a.bf16) {
+    multiply_reals(table, kind, m, n, k, rn_array_reals(a), lda, rn_array_reals(b), ldb, beta,
+                   rn_array_reals(c), ldc);
+    return;
+  }
+  rn_gemm_bf16_fn *const gemm[] = {[RN_GEMM_NN] = table->bf16_nn,
+                                   [RN_GEMM_NT] = table->bf16_nt,
+                                   [RN_GEMM_TN] = table->bf16_tn,
+                                   [RN_GEMM_NT_FP64_ACCUMULATE] = table->bf16_nt};
+  gemm[kind](m, n, k, rn_array_bf16s(a), lda, rn_array_bf16s(b), ldb, beta, c, ldc);
+}
+
+void rn_gemm(rn_gemm_kind kind, int m, int n, int k, rn_array a, int64_t lda, rn_array b,
+             int64_t ldb, rn_real beta, rn_array c, int64_t ldc) {
+  rn_gemm_by(rn_gemm_backend_in_use(), kind, m, n, k, a, lda, b, ldb, beta, c, ldc);
+}
+
+/* bf16, or NULL with the reason why not. */
+static const rn_gemm_backend *in_bf16(const char **lack) {
+#ifdef RN_ONEDNN_SERVES
+  if (rn_gemm_bf16_serves()) {
+    with_halves = *by_rule();
+    rn_gemm_bf16_enter(&with_halves);
+    return &with_halves;
+  }
+  *lack = "this CPU has no instructions for it";
+#else
+  *lack = "this build lacks oneDNN (libdnnl-dev)";
+#endif
+  return NULL;
+}
+
+static rn_status use_bf16(rn_err *err, Retnet__Products products, const char **lack) {
+  if (products == RETNET__PRODUCTS__PRODUCTS_OPENBLAS) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "train.precision: bf16 is not OpenBLAS's: leave model.products at auto");
+  }
+  in_use = in_bf16(lack);
+  if (in_use == NULL) in_use = by_rule();
+  return RN_OK;
+}
+
+rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Precision precision,
+                              const char **lack) {
+  *lack = NULL;
+  if (precision == RETNET__PRECISION__PRECISION_BF16) return use_bf16(err, products, lack);
+  in_use = by_rule();
+  if (products == RETNET__PRODUCTS__PRODUCTS_OPENBLAS) in_use = &rn_gemm_cblas;
+  if (products != RETNET__PRODUCTS__PRODUCTS_ONEDNN) return RN_OK;
+#ifdef RN_ONEDNN_SERVES
+  in_use = &rn_gemm_onednn;
+  return RN_OK;
+#else
+  return rn_fail(err, RN_ERR_USAGE,
+                 "model.products: onednn is not in this build; leave it at auto, or install "
+                 "oneDNN (libdnnl-dev) and build again");
+#endif
+}
+
+const rn_gemm_backend *rn_gemm_backend_at(int number) {
+#ifdef RN_ONEDNN_SERVES
+  if (in_use == &with_halves) return number == 0 ? in_use : NULL;
+#endif
+  const int count = (int)(sizeof providers / sizeof providers[0]);
+  return number < count ? providers[number] : NULL;
+}
+
+const rn_gemm_backend *rn_gemm_backend_swap(const rn_gemm_backend *table) {
+  const rn_gemm_backend *before = rn_gemm_backend_in_use();
+  in_use = table;
+  return before;
+}

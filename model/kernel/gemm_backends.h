@@ -1,0 +1,25 @@
+/** The providers of matrix products that this build has. */
+#ifndef RN_MODEL_KERNEL_GEMM_BACKENDS_H
+#define RN_MODEL_KERNEL_GEMM_BACKENDS_H
+
+#include <stdbool.h>
+
+#include "model/kernel/gemm.h"
+
+#define rn_gemm_cblas RN_NAME(rn_gemm_cblas)
+
+/** Any CBLAS. */
+extern const rn_gemm_backend rn_gemm_cblas;
+
+#if defined(RN_HAVE_ONEDNN) && !defined(RN_REAL_F64)
+#define RN_ONEDNN_SERVES 1
+
+/** oneDNN's dnnl_sgemm; what it lacks is CBLAS's. */
+extern const rn_gemm_backend rn_gemm_onednn;
+
+/** Whether oneDNN multiplies bf16 operands on this CPU; and enters its products into the table. */
+bool rn_gemm_bf16_serves(void);
+void rn_gemm_bf16_enter(rn_gemm_backend *table);
+#endif
+
+#endif

@@ -1,0 +1,76 @@
+/* Products by any CBLAS, and short sums in double by the same library. */
+#include <assert.h>
+
+#include "model/base/blas.h"
+#include "model/kernel/gemm_backends.h"
+
+#ifdef RN_REAL_F64
+#define GEMM rn_blas_table()->dgemm
+#else
+#define GEMM rn_blas_table()->sgemm
+#endif
+
+static void gemm_nn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
+                    const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc) {
+  GEMM(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, alpha, a, (int)lda, b, (int)ldb, beta, c,
+       (int)ldc);
+}
+
+static void gemm_nt(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
+                    const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc) {
+  GEMM(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, alpha, a, (int)lda, b, (int)ldb, beta, c,
+       (int)ldc);
+}
+
+static void gemm_tn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
+                    const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc) {
+  GEMM(CblasRowMajor, CblasTrans, CblasNoTrans, m, n, k, alpha, a, (int)lda, b, (int)ldb, beta, c,
+       (int)ldc);
+}
+
+#ifdef RN_REAL_F64
+#define gemm_nt_exact gemm_nt
+#else
+/* Rows and columns of c that are in double at a time: all on the stack. */
+enum { EXACT_BLOCK = 32 };
+
+static int block_at(int at, int n) {
+  return n - at < EXACT_BLOCK ? n - at : EXACT_BLOCK;
+}
+
+static void widen(int rows, int k, const float *x, int64_t ldx, double *wide) {
+  for (int i = 0; i < rows; i++) {
+    for (int l = 0; l < k; l++) wide[i * k + l] = (double)x[i * ldx + l];
+  }
+}
+
+static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int64_t lda,
+                          const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
+  double wide_a[EXACT_BLOCK * RN_FP64_SUM_MAX], wide_b[EXACT_BLOCK * RN_FP64_SUM_MAX];
+  double sum[EXACT_BLOCK * EXACT_BLOCK];
+  assert(k <= RN_FP64_SUM_MAX);
+  for (int col = 0; col < n; col += EXACT_BLOCK) {
+    const int cols = block_at(col, n);
+    widen(cols, k, b + col * ldb, ldb, wide_b);
+    for (int row = 0; row < m; row += EXACT_BLOCK) {
+      const int rows = block_at(row, m);
+      widen(rows, k, a + row * lda, lda, wide_a);
+      rn_blas_table()->dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, cols, k, (double)alpha,
+                             wide_a, k, wide_b, k, 0, sum, cols);
+      for (int i = 0; i < rows; i++) {
+        float *to = c + (row + i) * ldc + col;
+        for (int j = 0; j < cols; j++) {
+          const double before = beta != 0 ? (double)beta * (double)to[j] : 0;
+          to[j] = (float)(sum[i * cols + j] + before);
+        }
+      }
+    }
+  }
+}
+#endif
+
+const rn_gemm_backend rn_gemm_cblas = {.name = "openblas",
+                                       .nn = gemm_nn,
+                                       .nt = gemm_nt,
+                                       .tn = gemm_tn,
+                                       .nt_fp64_accumulate = gemm_nt_exact};

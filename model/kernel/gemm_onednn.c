@@ -1,0 +1,34 @@
+/* Products by oneDNN: code made for the shape and the CPU at hand, at its first call. */
+#include <oneapi/dnnl/dnnl.h>
+
+#include "model/kernel/gemm_backends.h"
+
+/* Memory for packing may be lacking: then CBLAS does it. */
+static void gemm_nn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
+                    int64_t ldb, float beta, float *c, int64_t ldc) {
+  if (dnnl_sgemm('N', 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) == dnnl_success) return;
+  rn_gemm_cblas.nn(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+static void gemm_nt(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
+                    int64_t ldb, float beta, float *c, int64_t ldc) {
+  if (dnnl_sgemm('N', 'T', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) == dnnl_success) return;
+  rn_gemm_cblas.nt(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+static void gemm_tn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
+                    int64_t ldb, float beta, float *c, int64_t ldc) {
+  if (dnnl_sgemm('T', 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) == dnnl_success) return;
+  rn_gemm_cblas.tn(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int64_t lda,
+                          const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
+  rn_gemm_cblas.nt_fp64_accumulate(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+const rn_gemm_backend rn_gemm_onednn = {.name = "onednn",
+                                        .nn = gemm_nn,
+                                        .nt = gemm_nt,
+                                        .tn = gemm_tn,
+                                        .nt_fp64_accumulate = gemm_nt_exact};

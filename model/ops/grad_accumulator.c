@@ -1,0 +1,96 @@
+#include "model/ops/grad_accumulator.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "model/kernel/gemm.h"
+#include "model/ops/matmul.h"
+
+/* A leaf's part of an exact product, worked out by one thread at a time. */
+enum { EXACT_ROWS = 64, EXACT_COLS = 256 };
+
+void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
+  enum { PIECE = 1 << 16 };
+  accumulator->overflowed = false;
+#pragma omp parallel for schedule(static)
+  for (int64_t at = 0; at < accumulator->total; at += PIECE) {
+    int64_t count = accumulator->total - at < PIECE ? accumulator->total - at : PIECE;
+    if (accumulator->exact != NULL) {
+      memset(accumulator->exact + at, 0, (size_t)count * sizeof accumulator->exact[0]);
+    } else {
+      memset(accumulator->gradient + at, 0, (size_t)count * sizeof accumulator->gradient[0]);
+    }
+  }
+}
+
+/* sums += values; `parts` summands of this size must fit. A NaN fails the comparison too. */
+static void add_exactly(rn_grad_accumulator *accumulator, double parts, int64_t n,
+                        const rn_real *values, int64_t *sums) {
+  const double limit = 0x1p11 / parts;
+  bool fits = true;
+  for (int64_t i = 0; i < n; i++) {
+    const bool one_fits = fabs((double)values[i]) < limit;
+    fits = fits && one_fits;
+    sums[i] += one_fits ? llrint((double)values[i] * 0x1p52) : 0;
+  }
+  if (fits) return;
+#pragma omp atomic write
+  accumulator->overflowed = true;
+}
+
+static int least(int a, int b) {
+  return a < b ? a : b;
+}
+
+/* One tile of a product, leaf by leaf. */
+static void product_tile(rn_grad_accumulator *accumulator, int64_t offset, int n, int k,
+                         int64_t tile, rn_rows rows, rn_array dy, int64_t lddy, rn_array x,
+                         int64_t ldx) {
+  rn_real part[EXACT_ROWS * EXACT_COLS];
+  const int64_t down = (n + EXACT_ROWS - 1) / EXACT_ROWS;
+  const int row = (int)(tile % down) * EXACT_ROWS, col = (int)(tile / down) * EXACT_COLS;
+  const int height = least(n - row, EXACT_ROWS), width = least(k - col, EXACT_COLS);
+  for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
+    const rn_range leaf = rn_rows_part(rows, p);
+    rn_gemm(RN_GEMM_TN, height, width, (int)rn_range_count(leaf),
+            rn_array_from(dy, leaf.begin * lddy + row), lddy,
+            rn_array_from(x, leaf.begin * ldx + col), ldx, 0, rn_reals(part), width);
+    for (int r = 0; r < height; r++) {
+      add_exactly(accumulator, (double)accumulator->leaves, width, part + r * width,
+                  accumulator->exact + offset + (int64_t)(row + r) * k + col);
+    }
+  }
+}
+
+void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, int64_t offset, int n, int k,
+                                 rn_rows rows, rn_array dy, int64_t lddy, rn_array x, int64_t ldx) {
+  assert(offset >= 0 && offset + (int64_t)n * k <= accumulator->total);
+  if (accumulator->exact == NULL) {
+    rn_matmul_tn(rows.count, n, k, dy, lddy, x, ldx, 1, rn_reals(accumulator->gradient + offset),
+                 k);
+    return;
+  }
+  const int64_t tiles =
+      (int64_t)((n + EXACT_ROWS - 1) / EXACT_ROWS) * ((k + EXACT_COLS - 1) / EXACT_COLS);
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t tile = 0; tile < tiles; tile++) {
+    if (rows.count > 0) product_tile(accumulator, offset, n, k, tile, rows, dy, lddy, x, ldx);
+  }
+}
+
+void rn_grad_accumulator_vector(rn_grad_accumulator *accumulator, int64_t offset, int64_t n,
+                                const rn_real *values) {
+  rn_grad_accumulator_row(accumulator, offset, n, 1, values);
+}
+
+void rn_grad_accumulator_row(rn_grad_accumulator *accumulator, int64_t offset, int64_t n, int rows,
+                             const rn_real *values) {
+  assert(offset >= 0 && offset + n <= accumulator->total);
+  if (accumulator->exact != NULL) {
+    add_exactly(accumulator, (double)accumulator->leaves * rows, n, values,
+                accumulator->exact + offset);
+    return;
+  }
+  for (int64_t i = 0; i < n; i++) accumulator->gradient[offset + i] += values[i];
+}

@@ -1,0 +1,41 @@
+/**
+ * Rows of arrays, opened for work in rn_real and closed after it.
+ *
+ *   rn_real *row = rn_row_load(kernels, x, at, n, room);   the row itself, or widened into room [n]
+ *   ... work on row [n] ...
+ *   rn_row_store(kernels, x, at, n, row);                  if it is to be kept
+ */
+#ifndef RN_MODEL_OPS_LOAD_ROW_H
+#define RN_MODEL_OPS_LOAD_ROW_H
+
+#include "model/base/array.h"
+#include "model/kernel/kernels.h"
+
+static inline rn_real *rn_row_load(const rn_kernels *kernels, rn_array x, int64_t at, int64_t n,
+                                   rn_real *room) {
+  if (!x.bf16) return rn_array_reals(x) + at;
+  kernels->widen_bf16(n, rn_array_bf16s(x) + at, room);
+  return room;
+}
+
+/** Where a row that is only written is worked out. */
+static inline rn_real *rn_row_buffer(rn_array x, int64_t at, rn_real *room) {
+  return x.bf16 ? room : rn_array_reals(x) + at;
+}
+
+static inline void rn_row_store(const rn_kernels *kernels, rn_array x, int64_t at, int64_t n,
+                                const rn_real *row) {
+  if (x.bf16) kernels->round_bf16(n, row, rn_array_bf16s(x) + at);
+}
+
+/** Copies a row of rn_real into an array. */
+static inline void rn_row_put(const rn_kernels *kernels, rn_array x, int64_t at, int64_t n,
+                              const rn_real *row) {
+  if (x.bf16) {
+    kernels->round_bf16(n, row, rn_array_bf16s(x) + at);
+  } else {
+    memcpy(rn_array_reals(x) + at, row, (size_t)n * sizeof *row);
+  }
+}
+
+#endif

@@ -1,0 +1,132 @@
+#include "model/ops/norm.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "model/kernel/kernels.h"
+
+/* Rows that are worth a part of their own. */
+enum { LEAST_ROWS = 32 };
+
+void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y) {
+  const int D = norm->width;
+  double mean = 0, square = 0;
+  for (int i = 0; norm->kind == RN_BLOCK_NORM_LAYER && i < D; i++) mean += (double)x[i] / D;
+  for (int i = 0; i < D; i++) square += ((double)x[i] - mean) * ((double)x[i] - mean) / D;
+  const double scale = 1 / sqrt(square + norm->eps);
+  for (int i = 0; i < D; i++) {
+    const double bias = norm->bias >= 0 ? (double)params[norm->bias + i] : 0;
+    y[i] = (double)params[norm->weight + i] * (((double)x[i] - mean) * scale) + bias;
+  }
+}
+
+static void forward_row(const rn_norm *norm, const rn_real *params, const rn_real *x, rn_array y,
+                        rn_real *stat) {
+  rn_kernels_table()->norm(norm->kind, norm->width, norm->eps, params + norm->weight,
+                           norm->bias >= 0 ? params + norm->bias : NULL, x, y, stat);
+}
+
+void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
+                     rn_array y, rn_real *stat) {
+  const int D = norm->width;
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < rows; r++) {
+    forward_row(norm, params, x + r * D, rn_array_from(y, r * D), stat + 2 * r);
+  }
+}
+
+/* Rows in parts that threads take: leaves, or as many as sums are at work on. */
+typedef struct row_parts {
+  rn_rows rows;
+  int64_t count, each; /* each: rows of one without leaves */
+} row_parts;
+
+static row_parts parts_of(rn_rows rows) {
+  const int64_t even = (rows.count + RN_NORM_PARTS - 1) / RN_NORM_PARTS;
+  const int64_t each = even > LEAST_ROWS ? even : LEAST_ROWS;
+  if (rows.leaf > 0) return (row_parts){rows, rn_rows_parts(rows), 0};
+  return (row_parts){rows, (rows.count + each - 1) / each, each};
+}
+
+static rn_range part_at(row_parts parts, int64_t index) {
+  if (parts.rows.leaf > 0) return rn_rows_part(parts.rows, index);
+  const int64_t end = (index + 1) * parts.each;
+  return (rn_range){index * parts.each, end < parts.rows.count ? end : parts.rows.count};
+}
+
+/* What a pass back goes over: arrays of all rows. */
+typedef struct back_pass {
+  const rn_norm *norm;
+  const rn_real *params, *x, *stat, *dy, *add;
+  rn_real *dx;
+  rn_array y; /* forward's once more; NULL: nobody asks */
+} back_pass;
+
+/* Rows of a part, while they are in cache: dx, and sums [2, D] for weight and bias. */
+static void backward_part(const back_pass *p, rn_range rows, double *sums) {
+  const rn_norm *norm = p->norm;
+  const int D = norm->width;
+  const rn_real *weight = p->params + norm->weight;
+  const rn_kernels *kernels = rn_kernels_table();
+  memset(sums, 0, 2 * (size_t)D * sizeof *sums);
+  for (int64_t r = rows.begin; r < rows.end; r++) {
+    const int64_t at = r * D;
+    rn_real again[2];
+    kernels->norm_weight(D, p->x + at, p->stat + 2 * r, p->dy + at, sums,
+                         norm->bias >= 0 ? sums + D : NULL);
+    if (p->y.at != NULL) forward_row(norm, p->params, p->x + at, rn_array_from(p->y, at), again);
+    kernels->norm_backward(norm->kind, D, weight, p->x + at, p->stat + 2 * r, p->dy + at,
+                           p->add != NULL ? p->add + at : NULL, p->dx + at);
+  }
+}
+
+/* gradient[offset ...] += the sum of `count` parts' sums. */
+static void hand_in(const rn_norm *norm, const double *sums, int64_t count, int64_t offset,
+                    rn_grad_accumulator *accumulator) {
+  enum { SLICE = 64 };
+  const int D = norm->width;
+  for (int from = 0; from < D; from += SLICE) {
+    const int channels = D - from < SLICE ? D - from : SLICE;
+    double total[SLICE] = {0};
+    rn_real values[SLICE] = {0};
+    for (int64_t p = 0; p < count; p++) {
+      for (int i = 0; i < channels; i++) total[i] += sums[p * 2 * D + from + i];
+    }
+    for (int i = 0; i < channels; i++) values[i] = (rn_real)total[i];
+    rn_grad_accumulator_vector(accumulator, offset + from, channels, values);
+  }
+}
+
+static void backward(back_pass pass, rn_rows rows, rn_grad_accumulator *accumulator) {
+  const rn_norm *norm = pass.norm;
+  const row_parts parts = parts_of(rows);
+  const int D = norm->width;
+  for (int64_t first = 0; first < parts.count; first += RN_NORM_PARTS) {
+    const int64_t left = parts.count - first, count = left < RN_NORM_PARTS ? left : RN_NORM_PARTS;
+#pragma omp parallel for schedule(static)
+    for (int64_t p = 0; p < count; p++) {
+      backward_part(&pass, part_at(parts, first + p), norm->sums + p * 2 * D);
+    }
+    /* leaves are handed in one by one */
+    const int64_t together = rows.leaf > 0 ? 1 : count;
+    for (int64_t p = 0; p < count; p += together) {
+      const double *sums = norm->sums + p * 2 * D;
+      hand_in(norm, sums, together, norm->weight, accumulator);
+      if (norm->bias >= 0) hand_in(norm, sums + D, together, norm->bias, accumulator);
+    }
+  }
+}
+
+void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, const rn_real *x,
+                      const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
+                      rn_grad_accumulator *accumulator) {
+  backward((back_pass){norm, params, x, stat, dy, add, dx, {0}}, rows, accumulator);
+}
+
+void rn_norm_backward_again(const rn_norm *norm, const rn_real *params, rn_rows rows,
+                            const rn_real *x, const rn_real *stat, const rn_real *dy,
+                            const rn_real *add, rn_real *dx, rn_array y,
+                            rn_grad_accumulator *accumulator) {
+  backward((back_pass){norm, params, x, stat, dy, add, dx, y}, rows, accumulator);
+}

@@ -1,0 +1,71 @@
+/**
+ * The norm of rows around blocks: RMS with a weight, or LayerNorm with weight and bias.
+ *
+ *   rms:    y = w x r              r = 1 / sqrt(mean(x^2) + eps)
+ *   layer:  y = w (x - m) r + b    r = 1 / sqrt(mean((x - m)^2) + eps), m = mean(x)
+ */
+#ifndef RN_MODEL_OPS_NORM_H
+#define RN_MODEL_OPS_NORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/base/array.h"
+#include "model/base/precision_names.h"
+#include "model/ops/grad_accumulator.h"
+#include "model/spec/spec.h"
+#include "proto/base/arena.h"
+#include "proto/base/real.h"
+
+/** One norm of a stage: what it is, and where its weight (and bias, else -1) lie. */
+typedef struct rn_norm {
+  rn_block_norm kind;
+  int width; /* D */
+  double eps;
+  int64_t weight, bias;
+  double *sums; /* [RN_NORM_PARTS, 2, D] for backward to work in; not owned */
+} rn_norm;
+
+/** Parts of the rows that backward sums over at the same time, at most. */
+enum { RN_NORM_PARTS = 64 };
+
+static inline size_t rn_norm_sums_bytes(int width) {
+  return rn_arena_round((size_t)RN_NORM_PARTS * 2 * (size_t)width * sizeof(double));
+}
+
+static inline rn_norm rn_norm_make(const rn_spec *spec, int64_t weight, int64_t bias) {
+  return (rn_norm){spec->block_norm, spec->dim, spec->norm_eps, weight, bias, NULL};
+}
+
+/**
+ * Shapes: params, the stage's flat parameters; x, y [R, D], the same array allowed; stat [R, 2]: m
+ * (0 for rms) and r of each row, which backward needs.
+ */
+void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
+                     rn_array y, rn_real *stat);
+
+/** One row in double, for what hangs on its last digits. Shapes: x, y [D]. */
+void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y);
+
+/**
+ * Gradient by x into dx, gradients of weight and bias into the sink.
+ *
+ *   u = (x - m) r;  g = w dy;  gradient by x = r (g - mean(g) [layer only] - u mean(g u))
+ *   dw = sum over rows of dy u,  db = sum over rows of dy: into the sink
+ *
+ * Shapes: x [R, D] and stat [R, 2] as in forward; dy, dx [R, D]; add [R, D]: dx = add + gradient
+ *         (NULL: the gradient alone). dx may be dy, add or x, each row of which is read before.
+ * Sums over rows run in double, over parts of the rows and then over the parts, which are cut by
+ * the number of rows alone: the same bits for any number of threads.
+ */
+void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, const rn_real *x,
+                      const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
+                      rn_grad_accumulator *accumulator);
+
+/** The same, and forward's y [R, D] once more, while x is at hand; y is none of the others. */
+void rn_norm_backward_again(const rn_norm *norm, const rn_real *params, rn_rows rows,
+                            const rn_real *x, const rn_real *stat, const rn_real *dy,
+                            const rn_real *add, rn_real *dx, rn_array y,
+                            rn_grad_accumulator *accumulator);
+
+#endif

@@ -1,0 +1,415 @@
+#include "model/retention/block_retention.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "model/ops/load_row.h"
+#include "model/ops/matmul.h"
+#include "model/retention/eager_completion.h"
+#include "model/retention/first_token.h"
+#include "proto/base/span.h"
+
+static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *unit,
+                                 const rn_block_retention_activations *activations) {
+  return (rn_retention_view){.sequences = unit->sequences,
+                             .tokens = unit->tokens,
+                             .since = unit->since,
+                             .q = activations->qg,
+                             .k = activations->kv,
+                             .v = rn_array_from(activations->kv, b->dim),
+                             .ldq = b->ld_pair,
+                             .ldk = b->ld_pair,
+                             .ldv = b->ld_pair};
+}
+
+/* The forms without chunks work in rn_real: for them k, v lie where backward has their gradients,
+ * and q where y will be.
+ */
+static rn_retention_view view_without_chunks(const rn_block_retention *b, const rn_unit *unit,
+                                             const rn_block_retention_activations *activations,
+                                             rn_real *y) {
+  rn_retention_view u = view_of(b, unit, activations);
+  if (!b->bf16) return u;
+  u.q = rn_reals(y);
+  u.ldq = b->dim;
+  u.k = rn_reals(b->d_kv);
+  u.v = rn_reals(b->d_kv + b->dim);
+  return u;
+}
+
+static void widen_kv(const rn_block_retention *b, const rn_block_retention_activations *activations,
+                     int64_t rows) {
+  if (!b->bf16) return;
+  b->core.kernels->widen_bf16(rows * b->ld_pair, rn_array_bf16s(activations->kv), b->d_kv);
+}
+
+static void widen_q(const rn_block_retention *b, const rn_block_retention_activations *activations,
+                    int64_t rows, rn_real *q) {
+  for (int64_t row = 0; b->bf16 && row < rows; row++) {
+    b->core.kernels->widen_bf16(b->dim, rn_array_bf16s(activations->qg) + row * b->ld_pair,
+                                q + row * b->dim);
+  }
+}
+
+/* Where forward makes o, which becomes its norm there. */
+static rn_real *o_of(const rn_block_retention *b,
+                     const rn_block_retention_activations *activations) {
+  return b->bf16 ? b->values : rn_array_reals(activations->normed);
+}
+
+/* The gradient of o, from that of its norm. */
+static rn_array d_value_of(const rn_block_retention *b) {
+  return (rn_array){b->values, b->bf16};
+}
+
+static rn_head_norm_shape norm_shape(const rn_block_retention *b) {
+  return (rn_head_norm_shape){b->head_norm, b->heads, b->value_width, b->eps};
+}
+
+static int qg_width(const rn_block_retention *b) {
+  return b->gate ? b->pair : b->dim;
+}
+
+/* Keys are scaled, queries are not: their product is then that of RetNet's eq. 5. */
+static rn_real key_scale(const rn_block_retention *b) {
+  return (rn_real)(1 / sqrt((double)b->key_width));
+}
+
+/* What blocks of rows go through, forward or backward: arrays of all rows. */
+typedef struct rows_pass {
+  const rn_block_retention *b;
+  const rn_real *params;
+  const rn_layer_params *at;
+  int tokens;
+  const rn_block_retention_activations *activations;
+  rn_array in;  /* x forward, dy backward */
+  rn_real *out; /* y forward, dx backward */
+} rows_pass;
+
+static rn_array weights_at(const rows_pass *p, int64_t at) {
+  return rn_array_of_weights(p->b->weights, p->params, at);
+}
+
+static const rn_real *head_weight(const rows_pass *p) {
+  return p->at->head_norm >= 0 ? p->params + p->at->head_norm : NULL;
+}
+
+static rn_gate_rows gate_of(const rows_pass *p) {
+  return (rn_gate_rows){rn_array_from(p->activations->qg, p->b->dim), p->b->ld_pair, p->b->gate};
+}
+
+/* Some rows of a block from `begin` on: few enough to stay in cache from one kernel to the next. */
+static rn_range some_rows(rn_range rows, int64_t begin) {
+  enum { FEW = 32 };
+  return (rn_range){begin, rows.end - begin < FEW ? rows.end : begin + FEW};
+}
+
+static void project_kv(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  const int D = p->b->dim, ld = p->b->ld_pair;
+  rn_block_nt_fp64_accumulate(rows, p->b->pair, D, p->in, D, weights_at(p, p->at->k), D,
+                              p->activations->kv, ld);
+  rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, key_scale(p->b),
+                  p->activations->kv, ld, rn_retention_scratch(&p->b->core));
+}
+
+static void project_qg(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  const int D = p->b->dim, ld = p->b->ld_pair;
+  rn_block_nt_fp64_accumulate(rows, qg_width(p->b), D, p->in, D, weights_at(p, p->at->q), D,
+                              p->activations->qg, ld);
+  rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, 1, p->activations->qg, ld,
+                  rn_retention_scratch(&p->b->core));
+}
+
+static void norm_gate_and_project(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  const rn_block_retention_activations *t = p->activations;
+  const int D = p->b->dim, Vd = p->b->value_dim;
+  for (rn_range few = some_rows(rows, rows.begin); few.begin < rows.end;
+       few = some_rows(rows, few.end)) {
+    rn_head_norm_forward(norm_shape(p->b), few, t->alpha, o_of(p->b, t), t->normed, t->factor);
+    rn_gate_forward(norm_shape(p->b), few, t->normed, head_weight(p), gate_of(p), t->gated,
+                    p->b->ld_gated, rn_retention_scratch(&p->b->core));
+  }
+  rn_block_nt(rows, D, Vd, t->gated, p->b->ld_gated, weights_at(p, p->at->out), Vd, 0,
+              rn_reals(p->out), D);
+}
+
+/* The form's own contribution to the state, and the row scale of forms that need no weights. */
+static void contribute(rn_block_retention *b, const rn_retention_view *u, rn_form form,
+                       rn_real *parts) {
+  const size_t bytes = (size_t)u->sequences * (size_t)b->heads * (size_t)b->key_width *
+                       (size_t)b->value_width * sizeof(rn_real);
+  switch (form) {
+    case RN_FORM_CHUNKWISE:
+      rn_retention_forward_begin(&b->core, u, parts, b->own);
+      break;
+    case RN_FORM_PARALLEL:
+      rn_retention_parallel_own(&b->core, u, b->own);
+      break;
+    case RN_FORM_RECURRENT:
+      memset(b->own, 0, bytes);
+      rn_retention_recurrent(&b->core, u, b->own, NULL, 0);
+      break;
+  }
+}
+
+/* o from the state before the piece, for the forms without chunks; alpha as the scale wants it. */
+static void retain_without_chunks(rn_block_retention *b, const rn_retention_view *u, rn_form form,
+                                  rn_block_retention_activations *activations) {
+  const bool by_weights = form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_PARALLEL;
+  if (form == RN_FORM_RECURRENT) {
+    rn_retention_recurrent(&b->core, u, b->state, o_of(b, activations), b->value_dim);
+  } else {
+    rn_retention_parallel_forward(&b->core, u, b->own, o_of(b, activations), b->value_dim,
+                                  by_weights ? activations->alpha : NULL);
+  }
+  rn_retention_row_scale(&b->core, u, form, activations->alpha);
+}
+
+/* Rows that see themselves alone, again and with care. */
+static void retain_first_tokens(rn_block_retention *b, const rn_real *params,
+                                const rn_layer_params *at, const rn_unit *unit, rn_block_input in,
+                                rn_block_retention_activations *activations) {
+  const rn_first_token shape = {b->dim, b->heads, b->key_width, b->value_width};
+  for (int64_t row = 0; row < (int64_t)unit->sequences * unit->tokens; row++) {
+    if (unit->since[row] != 0) continue;
+    const rn_real *raw = in.raw + row * b->dim;
+    if (in.norm != NULL) {
+      rn_norm_row_wide(in.norm, params, raw, b->wide_row);
+    } else {
+      for (int i = 0; i < b->dim; i++) b->wide_row[i] = (double)raw[i];
+    }
+    rn_real *o = o_of(b, activations) + row * b->value_dim;
+    const rn_real *v =
+        rn_row_load(b->core.kernels, activations->kv, row * b->ld_pair + b->dim, b->value_dim, o);
+    rn_first_token_retain(shape, b->wide_row, params + at->q, params + at->k, v, o);
+  }
+}
+
+/* Q and G, and the chunks' inner parts, while the scan is under way; then what is across chunks:
+ * at once with the inner part, where the state has come by then. */
+static rn_status retain_in_chunks(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
+                                  rn_scan_port *port, rn_rows rows, const rows_pass *pass,
+                                  rn_real *parts, rn_block_retention_activations *activations) {
+  rn_real *o = o_of(b, activations);
+  rn_eager_completion fold;
+  rn_eager_completion_start(&fold, port, RN_SCAN_FORWARD, &b->core, u, b->own, b->state, parts,
+                            activations->states);
+  rn_span_phase("q, g projection");
+  rn_each_block(rows, &fold.port, project_qg, pass);
+  if (fold.done) {
+    rn_span_phase("retention in chunks");
+    RN_TRY(err, rn_eager_completion_finish(err, &fold));
+    rn_retention_forward_chunks(&b->core, u, port, activations->states, o, b->value_dim,
+                                activations->alpha);
+    return RN_OK;
+  }
+  rn_span_phase("retention inside chunks");
+  rn_retention_forward_inner(
+      &b->core, u, &fold.port, o, b->value_dim,
+      rn_retention_scale_needs_weights(&b->core) ? activations->alpha : NULL);
+  rn_span_phase("retention across chunks");
+  RN_TRY(err, rn_eager_completion_finish(err, &fold));
+  rn_retention_forward_cross(&b->core, u, port, activations->states, o, b->value_dim,
+                             activations->alpha);
+  return RN_OK;
+}
+
+rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const rn_real *params,
+                                     const rn_layer_params *at, const rn_unit *unit, rn_form form,
+                                     int layer, rn_scan_port *port, rn_block_input in,
+                                     rn_block_retention_activations *activations, rn_real *y) {
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const int heads = unit->sequences * b->heads;
+  const int64_t m = (int64_t)b->key_width * b->value_width;
+  const bool chunkwise = form == RN_FORM_CHUNKWISE;
+  const rn_retention_view u =
+      chunkwise ? view_of(b, unit, activations) : view_without_chunks(b, unit, activations, y);
+  const rows_pass pass = {b, params, at, unit->tokens, activations, in.x, y};
+  rn_real *parts = b->bf16 ? b->parts : rn_array_reals(activations->states);
+  rn_rotary_move(&b->rotary, unit->position, unit->tokens);
+  activations->form = form;
+  if (form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_CHUNKWISE) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "model.retention_scale ts_chunkwise has no parallel form: use chunkwise, or "
+                   "recurrent for generation");
+  }
+
+  rn_span_phase("k, v projection");
+  rn_each_block(rows, NULL, project_kv, &pass);
+  rn_span_phase("states of chunks");
+  if (!chunkwise) widen_kv(b, activations, rows.count);
+  contribute(b, &u, form, parts);
+  rn_retention_decays(&b->core, &u, b->log_decay);
+  RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer, heads, m, b->log_decay, b->own));
+
+  if (chunkwise) {
+    RN_TRY(err, retain_in_chunks(err, b, &u, port, rows, &pass, parts, activations));
+  } else {
+    rn_span_phase("q, g projection");
+    rn_each_block(rows, port, project_qg, &pass);
+    rn_span_phase("retention across chunks");
+    RN_TRY(err, port->end(port->self, err, b->state));
+    memcpy(b->own, b->state, (size_t)(heads * m) * sizeof(rn_real));
+    if (!b->bf16) memcpy(parts, b->state, (size_t)(heads * m) * sizeof(rn_real));
+    widen_q(b, activations, rows.count, y);
+    retain_without_chunks(b, &u, form, activations);
+  }
+  rn_span_phase("first tokens");
+  retain_first_tokens(b, params, at, unit, in, activations);
+  rn_span_phase("head norm, gate, out projection");
+  rn_each_block(rows, port, norm_gate_and_project, &pass);
+  return RN_OK;
+}
+
+/* The gradient of q lies where dx will be. */
+static rn_retention_grads grads_of(const rn_block_retention *b, rn_real *dx) {
+  return (rn_retention_grads){
+      .dq = dx, .dk = b->d_kv, .dv = b->d_kv + b->dim, .lddq = b->dim, .lddkv = b->ld_pair};
+}
+
+/* The chunkwise form of core_backward, from the scan's begin() on. */
+static rn_status chunks_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
+                                 rn_scan_port *port,
+                                 const rn_block_retention_activations *activations,
+                                 const rn_retention_grads *grads) {
+  const rn_array d_value = d_value_of(b);
+  rn_eager_completion fold;
+  rn_eager_completion_start(&fold, port, RN_SCAN_REVERSE, &b->core, u, NULL, b->state, b->parts,
+                            b->adjoints);
+  if (fold.done) {
+    rn_span_phase("retention in chunks");
+    RN_TRY(err, rn_eager_completion_finish(err, &fold));
+    rn_retention_backward_chunks(&b->core, u, port, d_value, b->value_dim, activations->states,
+                                 b->adjoints, grads);
+    return RN_OK;
+  }
+  rn_span_phase("retention inside chunks");
+  rn_retention_backward_inner(&b->core, u, &fold.port, d_value, b->value_dim, grads);
+  rn_span_phase("retention across chunks");
+  RN_TRY(err, rn_eager_completion_finish(err, &fold));
+  rn_retention_backward_cross(&b->core, u, port, d_value, b->value_dim, activations->states,
+                              b->adjoints, grads);
+  return RN_OK;
+}
+
+/* From the gradient of the retention's output (in `values`) to those of q, k, v: the scan in it. */
+static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
+                               int layer, rn_scan_port *port,
+                               const rn_block_retention_activations *activations,
+                               const rn_retention_grads *grads) {
+  const int ldv = b->value_dim, heads = u->sequences * b->heads;
+  const int64_t m = (int64_t)b->key_width * b->value_width;
+  const bool chunkwise = activations->form == RN_FORM_CHUNKWISE;
+  const rn_array d_value = d_value_of(b);
+  assert(chunkwise || (activations->form == RN_FORM_PARALLEL && !b->bf16));
+  rn_span_phase("states of chunks");
+  if (chunkwise) {
+    rn_retention_backward_begin(&b->core, u, d_value, ldv, b->parts, b->own);
+  } else {
+    rn_retention_parallel_adjoint_own(&b->core, u, b->values, ldv, b->own);
+  }
+  rn_retention_decays(&b->core, u, b->log_decay);
+  RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, layer, heads, m, b->log_decay, b->own));
+  if (chunkwise) return chunks_backward(err, b, u, port, activations, grads);
+  rn_span_phase("retention across chunks");
+  RN_TRY(err, port->end(port->self, err, b->state));
+  rn_retention_parallel_backward(&b->core, u, b->values, ldv, rn_array_reals(activations->states),
+                                 b->state, grads->dq, grads->lddq, grads->dk, grads->dv,
+                                 grads->lddkv);
+  return RN_OK;
+}
+
+/* From dy to the gradient of the normed rows' gate and weight, and without a weight of o. */
+static void project_and_gate_backward(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  const rn_block_retention *b = p->b;
+  const int D = b->dim, Vd = b->value_dim;
+  rn_real *room = rn_retention_scratch(&b->core);
+  rn_block_nn(rows, Vd, D, p->in, D, weights_at(p, p->at->out), Vd, 0, d_value_of(b), Vd);
+  for (rn_range few = some_rows(rows, rows.begin); few.begin < rows.end;
+       few = some_rows(rows, few.end)) {
+    rn_gate_backward(norm_shape(b), few, p->activations->normed, head_weight(p), gate_of(p),
+                     d_value_of(b), p->activations->gated, b->ld_gated, room);
+    if (head_weight(p) != NULL) continue;
+    rn_head_norm_backward(norm_shape(b), few, p->activations->normed, p->activations->factor,
+                          d_value_of(b), room);
+  }
+}
+
+static void norm_backward(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  rn_head_norm_backward(norm_shape(p->b), rows, p->activations->normed, p->activations->factor,
+                        d_value_of(p->b), rn_retention_scratch(&p->b->core));
+}
+
+/* From the gradients of q, k, v, which go on the tape beside that of g, to dx in the place of q's.
+ */
+static void project_qkvg_backward(const void *self, rn_range rows) {
+  const rows_pass *p = self;
+  const rn_block_retention *b = p->b;
+  const rn_block_retention_activations *t = p->activations;
+  const int D = b->dim, pair = b->pair, ld = b->ld_pair;
+  for (rn_range few = some_rows(rows, rows.begin); few.begin < rows.end;
+       few = some_rows(rows, few.end)) {
+    rn_rotary_apply(&b->rotary, p->tokens, few, b->heads, true, 1, rn_reals(p->out), D, NULL);
+    rn_rotary_apply(&b->rotary, p->tokens, few, b->heads, true, key_scale(b), rn_reals(b->d_kv), ld,
+                    NULL);
+    for (int64_t row = few.begin; row < few.end; row++) {
+      rn_row_put(b->core.kernels, t->qg, row * ld, D, p->out + row * D);
+      rn_row_put(b->core.kernels, t->kv, row * ld, pair, b->d_kv + row * ld);
+    }
+  }
+  const rn_array out = rn_reals(p->out);
+  rn_block_nn(rows, D, pair, t->kv, ld, weights_at(p, p->at->k), D, 0, out, D);
+  rn_block_nn(rows, D, qg_width(b), t->qg, ld, weights_at(p, p->at->q), D, 1, out, D);
+}
+
+rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
+                                            const rn_real *params, const rn_layer_params *at,
+                                            const rn_unit *unit, int layer, rn_scan_port *port,
+                                            rn_array dy,
+                                            rn_block_retention_activations *activations,
+                                            bool weights, rn_real *dx,
+                                            rn_grad_accumulator *accumulator) {
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const rn_retention_view u = view_of(b, unit, activations);
+  const rows_pass pass = {b, params, at, unit->tokens, activations, dy, dx};
+  const rn_retention_grads grads = grads_of(b, dx);
+  const rn_real *weight = head_weight(&pass);
+  rn_rotary_move(&b->rotary, unit->position, unit->tokens);
+  rn_span_phase("head norm, gate, out projection");
+  rn_each_block(rows, NULL, project_and_gate_backward, &pass);
+  if (weight != NULL) {
+    rn_head_weight_backward(norm_shape(b), rows, activations->normed, weight, at->head_norm,
+                            d_value_of(b), accumulator);
+    rn_each_block(rows, NULL, norm_backward, &pass);
+  }
+  if (weights) rn_block_retention_backward_weight_out(b, at, rows, dy, activations, accumulator);
+  RN_TRY(err, core_backward(err, b, &u, layer, port, activations, &grads));
+  rn_span_phase("k, v, q, g projections");
+  rn_each_block(rows, NULL, project_qkvg_backward, &pass);
+  return RN_OK;
+}
+
+void rn_block_retention_backward_weight_out(const rn_block_retention *b, const rn_layer_params *at,
+                                            rn_rows rows, rn_array dy,
+                                            const rn_block_retention_activations *activations,
+                                            rn_grad_accumulator *accumulator) {
+  rn_span_phase("weight products");
+  rn_grad_accumulator_product(accumulator, at->out, b->dim, b->value_dim, rows, dy, b->dim,
+                              activations->gated, b->ld_gated);
+}
+
+void rn_block_retention_backward_weight_in(const rn_block_retention *b, const rn_layer_params *at,
+                                           rn_rows rows, rn_array x,
+                                           const rn_block_retention_activations *activations,
+                                           rn_grad_accumulator *accumulator) {
+  const int D = b->dim, pair = b->pair, ld = b->ld_pair;
+  rn_span_phase("weight products");
+  rn_grad_accumulator_product(accumulator, at->k, pair, D, rows, activations->kv, ld, x, D);
+  rn_grad_accumulator_product(accumulator, at->q, qg_width(b), D, rows, activations->qg, ld, x, D);
+}

@@ -1,0 +1,132 @@
+/**
+ * The multi-scale retention block of a layer, without its norm and residual.
+ *
+ *   k = rot(x Wk^T / sqrt(K)), v = x Wv^T, q = rot(x Wq^T), g = x Wg^T
+ *   y = (silu(g) * headnorm(alpha * retention(q, k, v))) Wo^T
+ *
+ * The order of the work is the order of the file: what the scan needs first, then what hides it,
+ * then what needs its result. Source: Sun et al., Retentive Network (2307.08621), eq. 8 and 9.
+ */
+#ifndef RN_MODEL_RETENTION_BLOCK_RETENTION_H
+#define RN_MODEL_RETENTION_BLOCK_RETENTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/base/array.h"
+#include "model/base/precision_names.h"
+#include "model/ops/grad_accumulator.h"
+#include "model/ops/norm.h"
+#include "model/pass/rows.h"
+#include "model/pass/unit.h"
+#include "model/retention/head_norm.h"
+#include "model/retention/retention.h"
+#include "model/retention/rotary.h"
+#include "model/spec/param.h"
+#include "proto/base/arena.h"
+#include "proto/base/status.h"
+#include "proto/ports/scan_port.h"
+
+/** What all layers of a stage share: tables and the scratch of one block at work. */
+typedef struct rn_block_retention {
+  int dim, value_dim, heads, key_width, value_width; /* D, H V, H, K, V */
+  int pair, ld_pair; /* columns of kv and of qg, D + H V, and the distance of their rows */
+  int ld_gated;      /* distance of gated's rows */
+  int max_sequences, max_tokens;
+  bool gate;
+  bool bf16; /* rows and states are kept, and multiplied, in bf16 */
+  rn_head_norm head_norm;
+  double eps;
+  rn_retention core;
+  rn_rotary_table rotary;
+  rn_arena arena;
+  const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
+  rn_real *own, *state;   /* [B, H, K, V]; after forward `own` is the state before the piece */
+  rn_real *parts;         /* [chunks, B, H, K, V]: what chunks add to states, in rn_real */
+  rn_array adjoints;      /* [chunks, B, H, K, V]: parts themselves, if not in bf16 */
+  rn_real *values;        /* [R, H V]: o, where the tape keeps its norm in bf16; d_value */
+  rn_real *d_kv;          /* [R, D + H V], ld_pair apart */
+  double *log_decay;      /* [B, H] */
+  double *wide_row;       /* [D] */
+} rn_block_retention;
+
+/** Rows into the block: x [R, D] = norm(raw), or raw itself where norm is NULL. */
+typedef struct rn_block_input {
+  rn_array x;
+  const rn_real *raw;
+  const rn_norm *norm;
+} rn_block_input;
+
+/** What forward leaves; kv and qg hold their own gradients after backward_input. */
+typedef struct rn_block_retention_activations {
+  rn_array kv, qg;         /* [R, D + H V], ld_pair apart; rotated k and q first */
+  rn_array normed, gated;  /* [R, H V]; gated ld_gated apart: backward_input makes it again */
+  rn_real *alpha, *factor; /* [R, H] */
+  rn_array states;         /* [chunks, B, H, K, V] before each chunk; [1, ...] in other forms */
+  rn_form form;
+} rn_block_retention_activations;
+
+/** The sizes alone, for units of at most B sequences, T tokens; and the bytes that they take. */
+rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequences, int max_tokens);
+size_t rn_block_retention_bytes(const rn_block_retention *shape);
+
+/** For units of at most B sequences, T tokens. Errors: RN_ERR_MEMORY. */
+rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
+                                    int max_tokens, rn_block_retention *out);
+void rn_block_retention_destroy(rn_block_retention *block);
+
+/** With `lent`, gated lies where the block works: many tapes may do that, as in
+ * rn_ffn_activations_take.
+ */
+size_t rn_block_retention_activations_bytes(const rn_block_retention *block, bool lent);
+rn_block_retention_activations rn_block_retention_activations_take(const rn_block_retention *block,
+                                                                   bool lent, rn_arena *arena);
+
+/** Where x [R, D] may lie, in the block's type: forward reads it there, backward_input spoils it.
+ */
+rn_array rn_block_retention_lent_input(const rn_block_retention *block);
+
+/** What the block works in, and the bytes of it: anybody's, whenever the block is not at work. */
+size_t rn_block_retention_spare_bytes(const rn_block_retention *shape);
+static inline void *rn_block_retention_spare(const rn_block_retention *block) {
+  return block->parts;
+}
+
+/**
+ * Shapes:     params, the stage's flat parameters, `at` this layer's places in it; y [R, D].
+ * Collective: over the ranks behind `port`: one FORWARD scan of `layer`.
+ * Errors:     what the port gives; RN_ERR_USAGE for ts_chunkwise in the parallel form.
+ */
+rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block, const rn_real *params,
+                                     const rn_layer_params *at, const rn_unit *unit, rn_form form,
+                                     int layer, rn_scan_port *port, rn_block_input in,
+                                     rn_block_retention_activations *activations, rn_real *y);
+
+/**
+ * The parallel form has no backward in bf16. With `weights`, the gradient of the out projection's
+ * goes to the sink on the way, as long as gated is there.
+ *
+ * Shapes:     dy, dx [R, D], different arrays; dx is overwritten.
+ * Collective: over the ranks behind `port`: one REVERSE scan of `layer`.
+ */
+rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *block,
+                                            const rn_real *params, const rn_layer_params *at,
+                                            const rn_unit *unit, int layer, rn_scan_port *port,
+                                            rn_array dy,
+                                            rn_block_retention_activations *activations,
+                                            bool weights, rn_real *dx,
+                                            rn_grad_accumulator *accumulator);
+
+/** After backward_input, into the sink: weight gradients of the out projection, dy as it got it. */
+void rn_block_retention_backward_weight_out(const rn_block_retention *block,
+                                            const rn_layer_params *at, rn_rows rows, rn_array dy,
+                                            const rn_block_retention_activations *activations,
+                                            rn_grad_accumulator *accumulator);
+
+/** And of the projections in front, x as in forward. */
+void rn_block_retention_backward_weight_in(const rn_block_retention *block,
+                                           const rn_layer_params *at, rn_rows rows, rn_array x,
+                                           const rn_block_retention_activations *activations,
+                                           rn_grad_accumulator *accumulator);
+
+#endif

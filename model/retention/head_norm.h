@@ -1,0 +1,66 @@
+/**
+ * Norm of each head's retention and the swish gate that follows it.
+ *
+ *   o' = alpha o;  rms: y = o' / sqrt(mean(o'^2) + eps) = o rsqrt(mean(o^2) + eps / alpha^2)
+ *   rms_affine: y w;  group: (o' - mean) / sqrt(var + eps);  none: o'
+ *   z = silu(g) y
+ *
+ * alpha is a constant in gradients. Source: RetNet (2307.08621) eq. 8; torchscale's RMSNorm.
+ */
+#ifndef RN_MODEL_RETENTION_HEAD_NORM_H
+#define RN_MODEL_RETENTION_HEAD_NORM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/base/array.h"
+#include "model/base/precision_names.h"
+#include "model/ops/grad_accumulator.h"
+#include "model/spec/spec.h"
+
+typedef struct rn_head_norm_shape {
+  rn_head_norm kind;
+  int heads, width; /* H, V */
+  double eps;
+} rn_head_norm_shape;
+
+/**
+ * The calling thread's part: all functions but the last work on the rows of a range, and take room
+ * [3 V] of this thread, used where rows are in bf16.
+ *
+ * Shapes: o [R, H, V]: the retention, overwritten; y [R, H, V]: the normalized rows, without the
+ *         weight, o itself allowed; alpha, factor [R, H]: factor is what backward multiplies by.
+ */
+void rn_head_norm_forward(rn_head_norm_shape s, rn_range rows, const rn_real *alpha, rn_real *o,
+                          rn_array y, rn_real *factor);
+
+/** dy becomes do, in place; y are the rows that forward left. */
+void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *factor,
+                           rn_array dy, rn_real *room);
+
+/** Rows [R, H V] of a gate, ld apart; `is` false: there is none. */
+typedef struct rn_gate_rows {
+  rn_array x;
+  int64_t ld;
+  bool is;
+} rn_gate_rows;
+
+/** z = silu(g) y w, its rows ldz apart; w [V] or NULL. */
+void rn_gate_forward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
+                     rn_gate_rows g, rn_array z, int64_t ldz, rn_real *room);
+
+/**
+ * dz becomes that of y w, in place; g becomes dg in place (if a gate); z is made once more; w as in
+ * forward.
+ */
+void rn_gate_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
+                      rn_gate_rows g, rn_array dz, rn_array z, int64_t ldz, rn_real *room);
+
+/**
+ * With dz that of y w: the weight's gradient into the sink at `offset`, summed over rows and heads
+ * in an order that does not depend on threads, and dz becomes dy in place.
+ */
+void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, rn_array y, const rn_real *w,
+                             int64_t offset, rn_array dz, rn_grad_accumulator *accumulator);
+
+#endif

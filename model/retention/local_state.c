@@ -1,0 +1,150 @@
+#include "model/retention/local_state.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/arena.h"
+
+enum { DIRECTIONS = 2 };
+
+struct rn_local_state {
+  rn_scan_port port;
+  int layers, heads; /* heads of all sequences: B H */
+  int64_t matrix;    /* K V */
+  rn_real *state[DIRECTIONS];
+  /* the scan that has begun */
+  bool open;
+  rn_scan_direction direction;
+  int layer, n;
+  const double *log_decay;
+  const rn_real *own;
+};
+
+static int64_t layer_elements(const rn_local_state *local_state) {
+  return local_state->heads * local_state->matrix;
+}
+
+static rn_status carry_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
+                             int64_t m, const double *log_decay, const rn_real *own) {
+  rn_local_state *local_state = self;
+  (void)err, (void)m;
+  assert(!local_state->open && m == local_state->matrix && n <= local_state->heads);
+  assert(layer >= 0 && layer < local_state->layers);
+  local_state->open = true;
+  local_state->direction = direction;
+  local_state->layer = layer;
+  local_state->n = n;
+  local_state->log_decay = log_decay;
+  local_state->own = own;
+  return RN_OK;
+}
+
+static void carry_poll(void *self) {
+  (void)self;
+}
+
+static bool carry_has_come(void *self) {
+  (void)self;
+  return true;
+}
+
+/* A faded or reset state is replaced, never multiplied by 0: what was in it cannot come through. */
+static void pass_on(double decay, int64_t m, const rn_real *own, rn_real *state, rn_real *before) {
+  memcpy(before, state, (size_t)m * sizeof state[0]);
+  if (decay == 0) {
+    memcpy(state, own, (size_t)m * sizeof state[0]);
+    return;
+  }
+  rn_real factor = (rn_real)decay;
+  for (int64_t i = 0; i < m; i++) state[i] = factor * state[i] + own[i];
+}
+
+static rn_status carry_end(void *self, rn_err *err, rn_real *before) {
+  rn_local_state *local_state = self;
+  (void)err;
+  assert(local_state->open);
+  local_state->open = false;
+  rn_real *state = rn_local_state_state(local_state, local_state->direction, local_state->layer);
+  int64_t m = local_state->matrix;
+  if (local_state->port.pass != NULL) {
+    memcpy(before, state, (size_t)(local_state->n * m) * sizeof state[0]);
+    return RN_OK;
+  }
+#pragma omp parallel for schedule(static)
+  for (int h = 0; h < local_state->n; h++) {
+    pass_on(exp(local_state->log_decay[h]), m, local_state->own + h * m, state + h * m,
+            before + h * m);
+  }
+  return RN_OK;
+}
+
+static rn_status carry_pass(void *self, rn_err *err, const rn_real *after) {
+  rn_local_state *local_state = self;
+  (void)err;
+  memcpy(rn_local_state_state(local_state, local_state->direction, local_state->layer), after,
+         (size_t)(local_state->n * local_state->matrix) * sizeof after[0]);
+  return RN_OK;
+}
+
+void rn_local_state_order_by_caller(rn_local_state *local_state) {
+  local_state->port.pass = carry_pass;
+}
+
+size_t rn_local_state_bytes(const rn_spec *spec, int layers, int sequences) {
+  const size_t states = (size_t)layers * (size_t)sequences * (size_t)spec->heads;
+  const size_t matrix = (size_t)rn_spec_key_width(spec) * (size_t)rn_spec_value_width(spec);
+  return DIRECTIONS * states * matrix * sizeof(rn_real);
+}
+
+rn_status rn_local_state_create(rn_err *err, const rn_spec *spec, int layers, int sequences,
+                                rn_local_state **out) {
+  rn_local_state *local_state = NULL;
+  rn_status status = rn_alloc(err, "carried states", 1, sizeof *local_state, &local_state);
+  if (status != RN_OK) goto fail;
+  local_state->port = (rn_scan_port){.self = local_state,
+                                     .begin = carry_begin,
+                                     .poll = carry_poll,
+                                     .end = carry_end,
+                                     .test = carry_has_come};
+  local_state->layers = layers;
+  local_state->heads = sequences * spec->heads;
+  local_state->matrix = (int64_t)rn_spec_key_width(spec) * rn_spec_value_width(spec);
+  for (int d = 0; d < DIRECTIONS; d++) {
+    status = rn_alloc(err, "carried states", (size_t)layers * (size_t)layer_elements(local_state),
+                      sizeof(rn_real), &local_state->state[d]);
+    if (status != RN_OK) goto fail;
+  }
+  *out = local_state;
+  return RN_OK;
+fail:
+  rn_local_state_destroy(&local_state);
+  return status;
+}
+
+void rn_local_state_destroy(rn_local_state **local_state) {
+  if (*local_state == NULL) return;
+  for (int d = 0; d < DIRECTIONS; d++) free((*local_state)->state[d]);
+  free(*local_state);
+  *local_state = NULL;
+}
+
+void rn_local_state_start(rn_local_state *local_state, rn_scan_direction direction) {
+  size_t bytes = (size_t)(local_state->layers * layer_elements(local_state)) * sizeof(rn_real);
+  memset(local_state->state[direction], 0, bytes);
+}
+
+void rn_local_state_reset(rn_local_state *local_state) {
+  rn_local_state_start(local_state, RN_SCAN_FORWARD);
+  rn_local_state_start(local_state, RN_SCAN_REVERSE);
+}
+
+rn_scan_port *rn_local_state_port(rn_local_state *local_state) {
+  return &local_state->port;
+}
+
+rn_real *rn_local_state_state(rn_local_state *local_state, rn_scan_direction direction, int layer) {
+  assert(layer >= 0 && layer < local_state->layers);
+  return local_state->state[direction] + layer * layer_elements(local_state);
+}

@@ -1,0 +1,132 @@
+/* Tables of the core, and what all forms share: decays of pieces and constant row scales. */
+#include "model/retention/retention.h"
+
+#include <assert.h>
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+
+#include "model/kernel/gemm.h"
+#include "proto/base/arena.h"
+
+static void fill_tables(rn_retention *r) {
+  for (int h = 0; h < r->heads; h++) {
+    rn_real *power = r->power + (int64_t)h * (r->max_tokens + 1);
+    for (int i = 0; i <= r->max_tokens; i++) power[i] = (rn_real)exp(r->log_gamma[h] * i);
+    rn_real *one = r->decay + (int64_t)(h + 1) * (r->chunk + 1) - 1;
+    for (int n = 0; n <= r->chunk; n++) one[-n] = power[n];
+  }
+}
+
+static int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+/* Bands of scores and their gradients, scaled rows of a chunk, a slab of a state, rows of a head.
+ */
+static int64_t work_elements(const rn_retention *r) {
+  const int64_t wide = larger(r->key_width, r->value_width), bands = r->bf16 ? 3 : 2;
+  const int64_t rows = larger(r->chunk, 4) * wide, slab = (int64_t)RN_SLAB_ROWS * r->value_width;
+  return larger(bands * RN_CHUNK_BAND * r->chunk, larger(rows, slab));
+}
+
+rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens) {
+  const int tokens = max_tokens > 0 ? max_tokens : 1;
+  const bool whole = spec->retention_scale == RN_SCALE_TS_PARALLEL;
+  rn_retention shape = {.heads = spec->heads,
+                        .key_width = rn_spec_key_width(spec),
+                        .value_width = rn_spec_value_width(spec),
+                        .chunk = whole || spec->chunk > tokens ? tokens : spec->chunk,
+                        .max_tokens = tokens,
+                        .threads = omp_get_max_threads(),
+                        .bf16 = rn_gemm_takes_bf16(),
+                        .scale = spec->retention_scale};
+  shape.work_each = work_elements(&shape);
+  return shape;
+}
+
+size_t rn_retention_bytes(const rn_retention *r) {
+  const size_t heads = (size_t)r->heads, steps = (size_t)r->max_tokens + (size_t)r->chunk + 2;
+  const size_t work = (size_t)r->threads * (size_t)r->work_each;
+  return heads * sizeof(double) + (heads * steps + work) * sizeof(rn_real);
+}
+
+rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out) {
+  *out = rn_retention_shape(spec, max_tokens);
+  out->kernels = rn_kernels_table();
+  const int tokens = out->max_tokens;
+  rn_status status;
+  if ((status = rn_alloc(err, "decays", (size_t)out->heads, sizeof(double), &out->log_gamma)) !=
+          RN_OK ||
+      (status = rn_alloc(err, "decay powers", (size_t)out->heads * (size_t)(tokens + 1),
+                         sizeof(rn_real), &out->power)) != RN_OK ||
+      (status = rn_alloc(err, "decays of a chunk", (size_t)out->heads * (size_t)(out->chunk + 1),
+                         sizeof(rn_real), &out->decay)) != RN_OK ||
+      (status = rn_alloc(err, "retention work space", (size_t)out->threads * (size_t)out->work_each,
+                         sizeof(rn_real), &out->work)) != RN_OK) {
+    rn_retention_destroy(out);
+    return status;
+  }
+  rn_spec_log_decay(spec, out->log_gamma);
+  fill_tables(out);
+  return RN_OK;
+}
+
+void rn_retention_destroy(rn_retention *r) {
+  free(r->log_gamma);
+  free(r->power);
+  free(r->decay);
+  free(r->work);
+  *r = (rn_retention){0};
+}
+
+rn_real *rn_retention_scratch(const rn_retention *r) {
+  assert(omp_get_thread_num() < r->threads);
+  return r->work + omp_get_thread_num() * r->work_each;
+}
+
+int rn_retention_chunks(const rn_retention *r, int tokens) {
+  return (tokens + r->chunk - 1) / r->chunk;
+}
+
+static bool has_boundary(const int32_t *since, int tokens) {
+  for (int t = 0; t < tokens; t++) {
+    if (since[t] == 0) return true;
+  }
+  return false;
+}
+
+void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, double *log_decay) {
+  for (int b = 0; b < u->sequences; b++) {
+    const bool reset = has_boundary(u->since + (int64_t)b * u->tokens, u->tokens);
+    for (int h = 0; h < r->heads; h++) {
+      log_decay[b * r->heads + h] = reset ? -INFINITY : u->tokens * r->log_gamma[h];
+    }
+  }
+}
+
+/* Source: RetNet (arXiv 2307.08621), the normalisation of D; expm1 keeps it exact for g near 1. */
+double rn_retention_row_sum(const rn_retention *r, int head, int64_t n) {
+  const double log_gamma = r->log_gamma[head];
+  if (log_gamma == 0) return (double)(n + 1);
+  return expm1((double)(n + 1) * log_gamma) / expm1(log_gamma);
+}
+
+bool rn_retention_scale_needs_weights(const rn_retention *r) {
+  return r->scale == RN_SCALE_TS_CHUNKWISE || r->scale == RN_SCALE_TS_PARALLEL;
+}
+
+void rn_retention_row_scale(const rn_retention *r, const rn_retention_view *u, rn_form form,
+                            rn_real *alpha) {
+  const int64_t rows = (int64_t)u->sequences * u->tokens;
+  const bool by_weights = r->scale == RN_SCALE_TS_PARALLEL && form == RN_FORM_PARALLEL;
+#pragma omp parallel for schedule(static)
+  for (int64_t row = 0; row < rows; row++) {
+    for (int h = 0; h < r->heads; h++) {
+      rn_real *a = alpha + row * r->heads + h;
+      const double root = sqrt(rn_retention_row_sum(r, h, u->since[row]));
+      const double weights = by_weights ? fmin(fmax((double)*a / root, 1), 5e4) : 1;
+      *a = r->scale == RN_SCALE_RAW ? (rn_real)1 : (rn_real)(1 / (root * weights));
+    }
+  }
+}

@@ -1,0 +1,297 @@
+/* The chunkwise form: all chunks of all heads at once, states folded from chunk to chunk between.
+ */
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "model/ops/load_row.h"
+#include "model/retention/retention.h"
+
+/* One chunk of one head of one sequence: what the kernels ask for, and where its rows begin. */
+typedef struct chunk_task {
+  rn_chunk chunk;
+  int head;
+  int64_t row;     /* b T + first token */
+  int64_t q, k, v; /* of its first row among those of the view */
+  int64_t o, state;
+  rn_real *work; /* this thread's */
+} chunk_task;
+
+static int64_t task_count(const rn_retention *r, const rn_retention_view *u) {
+  return (int64_t)rn_retention_chunks(r, u->tokens) * u->sequences * r->heads;
+}
+
+/* Tasks are numbered as states lie: by chunk, sequence, head. */
+static chunk_task task_at(const rn_retention *r, const rn_retention_view *u, int64_t ldo,
+                          int64_t index) {
+  const int head = (int)(index % r->heads), b = (int)(index / r->heads % u->sequences);
+  const int first = (int)(index / r->heads / u->sequences) * r->chunk, left = u->tokens - first;
+  const int64_t row = (int64_t)b * u->tokens + first;
+  chunk_task t = {.chunk = {.tokens = left < r->chunk ? left : r->chunk,
+                            .key_width = r->key_width,
+                            .value_width = r->value_width,
+                            .ldq = u->ldq,
+                            .ldk = u->ldk,
+                            .ldv = u->ldv,
+                            .ldo = ldo,
+                            .decay = r->decay + (int64_t)(head + 1) * (r->chunk + 1) - 1,
+                            .since = u->since + row},
+                  .head = head,
+                  .row = row,
+                  .q = row * u->ldq + (int64_t)head * r->key_width,
+                  .k = row * u->ldk + (int64_t)head * r->key_width,
+                  .v = row * u->ldv + (int64_t)head * r->value_width,
+                  .o = row * ldo + (int64_t)head * r->value_width,
+                  .state = index * r->key_width * r->value_width,
+                  .work = r->work + omp_get_thread_num() * r->work_each};
+  rn_chunk_cut(&t.chunk);
+  return t;
+}
+
+/* Some rows of a head's matrix, few enough to stay in cache while chunks go by. */
+typedef struct slab {
+  int64_t head; /* b H + h */
+  int64_t at, length;
+} slab;
+
+static int slabs_per_head(const rn_retention *r) {
+  return (r->key_width + RN_SLAB_ROWS - 1) / RN_SLAB_ROWS;
+}
+
+static slab slab_at(const rn_retention *r, int64_t index) {
+  const int per_head = slabs_per_head(r), first = (int)(index % per_head) * RN_SLAB_ROWS;
+  const int left = r->key_width - first, rows = left < RN_SLAB_ROWS ? left : RN_SLAB_ROWS;
+  return (slab){.head = index / per_head,
+                .at = (int64_t)first * r->value_width,
+                .length = (int64_t)rows * r->value_width};
+}
+
+/* What a head's state is multiplied by on its way through a chunk, and where its own part lies. */
+typedef struct scan_step {
+  rn_real fading;
+  int64_t state;
+} scan_step;
+
+static scan_step step_at(const rn_retention *r, const rn_retention_view *u,
+                         rn_scan_direction direction, int64_t head, int step) {
+  const int chunks = rn_retention_chunks(r, u->tokens);
+  const int64_t chunk = direction == RN_SCAN_FORWARD ? step : chunks - 1 - step;
+  const chunk_task t = task_at(r, u, 0, chunk * u->sequences * r->heads + head);
+  const bool whole = t.chunk.lead == t.chunk.tokens;
+  return (scan_step){whole ? t.chunk.decay[-t.chunk.tokens] : 0, t.state};
+}
+
+/* own = what all chunks add to the state of the piece, in the direction of the scan. */
+static void fold_states(const rn_retention *r, const rn_retention_view *u,
+                        rn_scan_direction direction, const rn_real *parts, rn_real *own) {
+  const int chunks = rn_retention_chunks(r, u->tokens);
+  const int64_t m = (int64_t)r->key_width * r->value_width;
+#pragma omp parallel for schedule(static) num_threads(r->threads)
+  for (int64_t i = 0; i < (int64_t)u->sequences * r->heads * slabs_per_head(r); i++) {
+    const slab s = slab_at(r, i);
+    rn_real *sum = own + s.head * m + s.at;
+    memset(sum, 0, (size_t)s.length * sizeof *sum);
+    for (int n = 0; n < chunks; n++) {
+      const scan_step step = step_at(r, u, direction, s.head, n);
+      r->kernels->fade_and_add(step.fading, s.length, parts + step.state + s.at, sum);
+    }
+  }
+}
+
+/* From parts the states in front of every chunk; `state` goes from one end of the piece to the
+ * other. */
+static void spread_states(const rn_retention *r, const rn_retention_view *u,
+                          rn_scan_direction direction, rn_real *state, rn_real *parts,
+                          rn_array states) {
+  const int chunks = rn_retention_chunks(r, u->tokens);
+  const int64_t m = (int64_t)r->key_width * r->value_width;
+#pragma omp parallel for schedule(static) num_threads(r->threads)
+  for (int64_t i = 0; i < (int64_t)u->sequences * r->heads * slabs_per_head(r); i++) {
+    const slab s = slab_at(r, i);
+    const size_t bytes = (size_t)s.length * sizeof *state;
+    rn_real *sum = state + s.head * m + s.at, *part = rn_retention_scratch(r);
+    for (int n = 0; n < chunks; n++) {
+      const scan_step step = step_at(r, u, direction, s.head, n);
+      memcpy(part, parts + step.state + s.at, bytes);
+      rn_row_put(r->kernels, states, step.state + s.at, s.length, sum);
+      r->kernels->fade_and_add(step.fading, s.length, part, sum);
+    }
+  }
+}
+
+void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u, rn_real *parts,
+                                rn_real *own) {
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
+  for (int64_t i = 0; i < task_count(r, u); i++) {
+    const chunk_task t = task_at(r, u, 0, i);
+    r->kernels->chunk_own(&t.chunk, rn_array_from(u->k, t.k), rn_array_from(u->v, t.v), t.work,
+                          parts + t.state);
+  }
+  fold_states(r, u, RN_SCAN_FORWARD, parts, own);
+}
+
+static void poll_by_first_thread(const rn_scan_port *port) {
+  if (port != NULL && omp_get_thread_num() == 0) port->poll(port->self);
+}
+
+static void inner_of(const rn_retention *r, const rn_retention_view *u, const chunk_task *t,
+                     rn_real *o, rn_real *row_abs) {
+  rn_real *sums = row_abs != NULL ? row_abs + t->row * r->heads + t->head : NULL;
+  r->kernels->chunk_inner(&t->chunk, rn_array_from(u->q, t->q), rn_array_from(u->k, t->k),
+                          rn_array_from(u->v, t->v), t->work, o + t->o, sums, r->heads);
+}
+
+void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *u,
+                                const rn_scan_port *port, rn_real *o, int64_t ldo,
+                                rn_real *row_abs) {
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
+  for (int64_t i = 0; i < task_count(r, u); i++) {
+    const chunk_task t = task_at(r, u, ldo, i);
+    inner_of(r, u, &t, o, row_abs);
+    poll_by_first_thread(port);
+  }
+}
+
+/* torchscale's b: the largest column sum of |state|, per S_(C-1). */
+static double cross_weight(const rn_retention *r, int head, rn_array state) {
+  double largest = 0;
+  for (int e = 0; e < r->value_width; e++) {
+    double sum = 0;
+    for (int d = 0; d < r->key_width; d++) {
+      sum += fabs((double)rn_array_value(state, (int64_t)d * r->value_width + e));
+    }
+    largest = fmax(largest, sum);
+  }
+  return largest / rn_retention_row_sum(r, head, r->chunk - 1);
+}
+
+/* alpha of torchscale's chunkwise and parallel forms, from the sums of |weights| left in it. */
+static void scale_by_weights(const rn_retention *r, const chunk_task *t, rn_array state,
+                             rn_real *alpha) {
+  const bool chunkwise = r->scale == RN_SCALE_TS_CHUNKWISE;
+  const double least = chunkwise ? fmax(1, cross_weight(r, t->head, state)) : 1;
+  const double most = chunkwise ? INFINITY : 5e4;
+  for (int i = 0; i < t->chunk.tokens; i++) {
+    rn_real *a = alpha + (t->row + i) * r->heads + t->head;
+    const double root = sqrt(rn_retention_row_sum(r, t->head, i));
+    *a = (rn_real)(1 / (root * fmin(fmax((double)*a / root, least), most)));
+  }
+}
+
+void rn_retention_forward_states(const rn_retention *r, const rn_retention_view *u, rn_real *state,
+                                 rn_real *parts, rn_array states) {
+  spread_states(r, u, RN_SCAN_FORWARD, state, parts, states);
+}
+
+static void cross_of(const rn_retention *r, const rn_retention_view *u, const chunk_task *t,
+                     rn_array states, rn_real *o, rn_real *alpha) {
+  const rn_array before = rn_array_from(states, t->state);
+  r->kernels->chunk_cross(&t->chunk, rn_array_from(u->q, t->q), before, t->work, o + t->o);
+  if (rn_retention_scale_needs_weights(r)) scale_by_weights(r, t, before, alpha);
+}
+
+void rn_retention_forward_cross(const rn_retention *r, const rn_retention_view *u,
+                                const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
+                                rn_real *alpha) {
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
+  for (int64_t i = 0; i < task_count(r, u); i++) {
+    const chunk_task t = task_at(r, u, ldo, i);
+    cross_of(r, u, &t, states, o, alpha);
+    poll_by_first_thread(port);
+  }
+  if (!rn_retention_scale_needs_weights(r)) {
+    rn_retention_row_scale(r, u, RN_FORM_CHUNKWISE, alpha);
+  }
+}
+
+void rn_retention_forward_chunks(const rn_retention *r, const rn_retention_view *u,
+                                 const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
+                                 rn_real *alpha) {
+  const bool by_weights = rn_retention_scale_needs_weights(r);
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
+  for (int64_t i = 0; i < task_count(r, u); i++) {
+    const chunk_task t = task_at(r, u, ldo, i);
+    inner_of(r, u, &t, o, by_weights ? alpha : NULL);
+    cross_of(r, u, &t, states, o, alpha);
+    poll_by_first_thread(port);
+  }
+  if (!by_weights) rn_retention_row_scale(r, u, RN_FORM_CHUNKWISE, alpha);
+}
+
+void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_array d_o,
+                                 int64_t ldo, rn_real *parts, rn_real *own) {
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
+  for (int64_t i = 0; i < task_count(r, u); i++) {
+    const chunk_task t = task_at(r, u, ldo, i);
+    r->kernels->chunk_own_backward(&t.chunk, rn_array_from(u->q, t.q), rn_array_from(d_o, t.o),
+                                   t.work, parts + t.state);
+  }
+  fold_states(r, u, RN_SCAN_REVERSE, parts, own);
+}
+
+static rn_chunk_grads grads_at(const rn_retention *r, const chunk_task *t,
+                               const rn_retention_grads *g) {
+  return (rn_chunk_grads){.dq = g->dq + t->row * g->lddq + (int64_t)t->head * r->key_width,
+                          .dk = g->dk + t->row * g->lddkv + (int64_t)t->head * r->key_width,
+                          .dv = g->dv + t->row * g->lddkv + (int64_t)t->head * r->value_width,
+                          .lddq = g->lddq,
+                          .lddkv = g->lddkv};
+}
+
+static void inner_backward_of(const rn_retention *r, const rn_retention_view *u,
+                              const chunk_task *t, rn_array d_o, const rn_retention_grads *g) {
+  const rn_chunk_grads grads = grads_at(r, t, g);
+  r->kernels->chunk_inner_backward(&t->chunk, rn_array_from(u->q, t->q), rn_array_from(u->k, t->k),
+                                   rn_array_from(u->v, t->v), rn_array_from(d_o, t->o), t->work,
+                                   &grads);
+}
+
+void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view *u,
+                                 const rn_scan_port *port, rn_array d_o, int64_t ldo,
+                                 const rn_retention_grads *grads) {
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
+  for (int64_t i = 0; i < task_count(r, u); i++) {
+    const chunk_task t = task_at(r, u, ldo, i);
+    inner_backward_of(r, u, &t, d_o, grads);
+    poll_by_first_thread(port);
+  }
+}
+
+void rn_retention_backward_states(const rn_retention *r, const rn_retention_view *u,
+                                  rn_real *adjoint, rn_real *parts, rn_array adjoints) {
+  spread_states(r, u, RN_SCAN_REVERSE, adjoint, parts, adjoints);
+}
+
+static void cross_backward_of(const rn_retention *r, const rn_retention_view *u,
+                              const chunk_task *t, rn_array d_o, rn_array states, rn_array adjoints,
+                              const rn_retention_grads *g) {
+  const rn_chunk_grads grads = grads_at(r, t, g);
+  r->kernels->chunk_cross_backward(&t->chunk, rn_array_from(u->k, t->k), rn_array_from(u->v, t->v),
+                                   rn_array_from(d_o, t->o), rn_array_from(states, t->state),
+                                   rn_array_from(adjoints, t->state), t->work, &grads);
+}
+
+void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
+                                 const rn_scan_port *port, rn_array d_o, int64_t ldo,
+                                 rn_array states, rn_array adjoints,
+                                 const rn_retention_grads *grads) {
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
+  for (int64_t i = 0; i < task_count(r, u); i++) {
+    const chunk_task t = task_at(r, u, ldo, i);
+    cross_backward_of(r, u, &t, d_o, states, adjoints, grads);
+    poll_by_first_thread(port);
+  }
+}
+
+void rn_retention_backward_chunks(const rn_retention *r, const rn_retention_view *u,
+                                  const rn_scan_port *port, rn_array d_o, int64_t ldo,
+                                  rn_array states, rn_array adjoints,
+                                  const rn_retention_grads *grads) {
+#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
+  for (int64_t i = 0; i < task_count(r, u); i++) {
+    const chunk_task t = task_at(r, u, ldo, i);
+    inner_backward_of(r, u, &t, d_o, grads);
+    cross_backward_of(r, u, &t, d_o, states, adjoints, grads);
+    poll_by_first_thread(port);
+  }
+}

@@ -1,0 +1,35 @@
+#include "model/retention/state_replay.h"
+
+#include <string.h>
+
+static rn_status replay_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
+                              int n, int64_t m, const double *log_decay, const rn_real *own) {
+  rn_state_replay *replay = self;
+  (void)err, (void)direction, (void)layer, (void)log_decay, (void)own;
+  replay->count = n * m;
+  return RN_OK;
+}
+
+static void replay_poll(void *self) {
+  (void)self;
+}
+
+static rn_status replay_end(void *self, rn_err *err, rn_real *before) {
+  const rn_state_replay *replay = self;
+  (void)err;
+  memcpy(before, replay->before, (size_t)replay->count * sizeof *before);
+  return RN_OK;
+}
+
+static bool replay_has_come(void *self) {
+  (void)self;
+  return true;
+}
+
+rn_scan_port rn_state_replay_port(rn_state_replay *replay) {
+  return (rn_scan_port){.self = replay,
+                        .begin = replay_begin,
+                        .poll = replay_poll,
+                        .end = replay_end,
+                        .test = replay_has_come};
+}

@@ -1,0 +1,15 @@
+/** The named models: torchscale's retnet_base .. retnet_65b and the paper's three sizes. */
+#ifndef RN_MODEL_SPEC_PRESET_H
+#define RN_MODEL_SPEC_PRESET_H
+
+#include "proto/base/status.h"
+#include "proto/schema/config.pb-c.h"
+
+/**
+ * The keys that the preset decides, as if they were given; all others are absent.
+ * Source: torchscale examples/fairseq/models/retnet.py; RetNet (arXiv 2307.08621) tables 2 and 7.
+ * Errors: RN_ERR_USAGE naming model.preset and the names there are.
+ */
+rn_status rn_preset_keys(rn_err *err, const char *name, Retnet__Model *out);
+
+#endif

@@ -1,0 +1,98 @@
+/** What model it is: sizes and choices, free of where it runs. */
+#ifndef RN_MODEL_SPEC_SPEC_H
+#define RN_MODEL_SPEC_SPEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/status.h"
+#include "proto/schema/config.pb-c.h"
+
+typedef enum { RN_DECAY_EQ8, RN_DECAY_PAPER, RN_DECAY_SINGLE, RN_DECAY_NONE } rn_decay;
+typedef enum { RN_ROTARY_TORCHSCALE, RN_ROTARY_ROPE_HALF, RN_ROTARY_NONE } rn_rotary;
+typedef enum {
+  RN_HEAD_NORM_RMS,
+  RN_HEAD_NORM_RMS_AFFINE,
+  RN_HEAD_NORM_GROUP,
+  RN_HEAD_NORM_NONE
+} rn_head_norm;
+typedef enum { RN_BLOCK_NORM_RMS, RN_BLOCK_NORM_LAYER } rn_block_norm;
+typedef enum { RN_FFN_GLU, RN_FFN_MLP } rn_ffn;
+typedef enum { RN_ACTIVATION_SWISH, RN_ACTIVATION_GELU } rn_activation;
+typedef enum {
+  RN_SCALE_CANONICAL,
+  RN_SCALE_TS_PARALLEL,
+  RN_SCALE_TS_CHUNKWISE,
+  RN_SCALE_RAW
+} rn_retention_scale;
+typedef enum { RN_INIT_TORCHSCALE, RN_INIT_NORMAL002 } rn_init_rule;
+
+/** The retention core's three equal forms. */
+typedef enum { RN_FORM_CHUNKWISE, RN_FORM_PARALLEL, RN_FORM_RECURRENT } rn_form;
+
+/** Sizes in the letters of the project: D = dim = H K, value_dim = H V, F = ffn_dim, N = vocab. */
+typedef struct rn_spec {
+  int layers, dim, value_dim, ffn_dim, heads, vocab;
+  rn_decay decay;
+  rn_rotary rotary;
+  rn_head_norm head_norm;
+  rn_block_norm block_norm;
+  rn_ffn ffn;
+  rn_activation activation;
+  rn_retention_scale retention_scale;
+  rn_init_rule init;
+  bool gate, pre_norm, deepnorm, embedding_norm, tie_embeddings, scale_embedding;
+  double norm_eps;
+  double dropout;
+  int chunk; /* tokens of a block of the chunkwise kernel; > 0 once resolved */
+} rn_spec;
+
+/**
+ * The spec that a config describes: its preset, overridden by the keys that were given.
+ *
+ * A vocabulary of 0 in the config is taken from `data_vocab`; a chunk of 0 from a fixed table.
+ * Errors: RN_ERR_USAGE naming the key (heads not dividing dim, odd key width, value_dim not
+ *         divisible by heads, vocabulary smaller than the data's, a chunk missing that
+ *         ts_chunkwise needs).
+ */
+rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int data_vocab,
+                              rn_spec *out);
+
+/** Writes the spec's values over the model section, which must be there; all keys count as given.
+ */
+void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config);
+
+/** Errors: as rn_spec_from_config, for a spec made by hand. */
+rn_status rn_spec_check(rn_err *err, const rn_spec *spec);
+
+static inline int rn_spec_key_width(const rn_spec *spec) {
+  return spec->dim / spec->heads;
+}
+static inline int rn_spec_value_width(const rn_spec *spec) {
+  return spec->value_dim / spec->heads;
+}
+
+/** Factor of the residual stream: (2 L)^(1/4) with deepnorm, else 1 (RetNet's DeepNet init). */
+double rn_spec_residual(const rn_spec *spec);
+
+/** log gamma_h of every head, in double. Source: RetNet eq. 8 and section 3.1 (paper). */
+void rn_spec_log_decay(const rn_spec *spec, double *log_gamma /* [H] */);
+
+/** Angles theta_j of the rotation, j < K/2. Source: torchscale xPos; RoPE for rope_half. */
+void rn_spec_angles(rn_rotary rotary, int key_width, double *theta /* [K/2] */);
+
+/**
+ * Model FLOPs of one token, forward and backward: 3 x (layers and head), with chunks of 128 and the
+ * causal half of the inner part, whatever the kernel really does.
+ */
+double rn_spec_flops_per_token(const rn_spec *spec);
+
+/** One layer's part of it, the head's, and, beside it, what embedding a token is worth. */
+double rn_spec_layer_flops(const rn_spec *spec);
+double rn_spec_head_flops(const rn_spec *spec);
+double rn_spec_embedding_flops(const rn_spec *spec);
+
+/** Number of weights, a tied embedding counted once. */
+int64_t rn_spec_parameters(const rn_spec *spec);
+
+#endif

@@ -1,0 +1,77 @@
+/* What follows from a spec in numbers: decays, angles, work, size. */
+#include <math.h>
+
+#include "model/spec/spec.h"
+
+double rn_spec_residual(const rn_spec *spec) {
+  return spec->deepnorm ? pow(2.0 * spec->layers, 0.25) : 1.0;
+}
+
+/* eq8 keeps 1 - 2^(-5-h) apart from 1 for every h: log1p, where log(1 - x) in fp32 is 0 from h 20.
+ */
+static double log_decay_of(const rn_spec *spec, int h) {
+  switch (spec->decay) {
+    case RN_DECAY_EQ8:
+      return log1p(-ldexp(1.0, -5 - h));
+    case RN_DECAY_PAPER: {
+      double share = spec->heads > 1 ? (double)h / (spec->heads - 1) : 0.0;
+      return log1p(-exp2(-5.0 - 4.0 * share));
+    }
+    case RN_DECAY_SINGLE:
+      return log1p(-1.0 / 128);
+    case RN_DECAY_NONE:
+      break;
+  }
+  return 0.0;
+}
+
+void rn_spec_log_decay(const rn_spec *spec, double *log_gamma) {
+  for (int h = 0; h < spec->heads; h++) log_gamma[h] = log_decay_of(spec, h);
+}
+
+void rn_spec_angles(rn_rotary rotary, int key_width, double *theta) {
+  int bf16 = key_width / 2;
+  for (int j = 0; j < bf16; j++) {
+    double exponent = rotary == RN_ROTARY_ROPE_HALF ? 2.0 * j / key_width
+                      : bf16 > 1                    ? (double)j / (bf16 - 1)
+                                                    : 0.0;
+    theta[j] = rotary == RN_ROTARY_NONE ? 0.0 : pow(10000.0, -exponent);
+  }
+}
+
+static double matrices_of_a_layer(const rn_spec *spec) {
+  double dim = spec->dim, value_dim = spec->value_dim, ffn_dim = spec->ffn_dim;
+  return 2 * dim * dim + (spec->gate ? 3 : 2) * dim * value_dim +
+         (spec->ffn == RN_FFN_GLU ? 3 : 2) * dim * ffn_dim;
+}
+
+enum { PASSES = 3 }; /* forward, gradient of the input, gradient of the weights */
+
+double rn_spec_layer_flops(const rn_spec *spec) {
+  enum { COUNTED_CHUNK = 128 };
+  double dim = spec->dim, value_dim = spec->value_dim;
+  double inner = COUNTED_CHUNK * (dim + value_dim);
+  double states = 4 * dim * value_dim / spec->heads;
+  return PASSES * (2 * matrices_of_a_layer(spec) + inner + states);
+}
+
+double rn_spec_embedding_flops(const rn_spec *spec) {
+  return PASSES * (double)spec->dim;
+}
+
+double rn_spec_head_flops(const rn_spec *spec) {
+  return PASSES * (2.0 * spec->dim * spec->vocab);
+}
+
+double rn_spec_flops_per_token(const rn_spec *spec) {
+  return spec->layers * rn_spec_layer_flops(spec) + rn_spec_head_flops(spec);
+}
+
+int64_t rn_spec_parameters(const rn_spec *spec) {
+  int64_t norm = (int64_t)spec->dim * (spec->block_norm == RN_BLOCK_NORM_LAYER ? 2 : 1);
+  int64_t head_norm = spec->head_norm == RN_HEAD_NORM_RMS_AFFINE ? rn_spec_value_width(spec) : 0;
+  int64_t layer = (int64_t)matrices_of_a_layer(spec) + 2 * norm + head_norm;
+  int64_t vocabulary = (int64_t)spec->vocab * spec->dim;
+  return spec->layers * layer + vocabulary * (spec->tie_embeddings ? 1 : 2) +
+         (spec->embedding_norm ? norm : 0) + (spec->pre_norm ? norm : 0);
+}

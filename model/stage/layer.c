@@ -1,0 +1,236 @@
+#include "model/stage/layer.h"
+
+#include "model/kernel/kernels.h"
+#include "model/ops/dropout.h"
+#include "proto/base/span.h"
+
+static void copy(rn_real *to, const rn_real *from, int64_t count) {
+  if (to == from) return;
+#pragma omp parallel for simd schedule(static)
+  for (int64_t i = 0; i < count; i++) to[i] = from[i];
+}
+
+static void copy_array(rn_array to, rn_array from, int64_t count) {
+  if (!to.bf16) {
+    copy(rn_array_reals(to), rn_array_reals(from), count);
+    return;
+  }
+  rn_bf16 *y = rn_array_bf16s(to);
+  const rn_bf16 *x = rn_array_bf16s(from);
+#pragma omp parallel for simd schedule(static)
+  for (int64_t i = 0; i < count; i++) y[i] = x[i];
+}
+
+/* to = x, in the type of `to` */
+static void put(rn_array to, const rn_real *x, int64_t count) {
+  enum { PIECE = 1 << 14 };
+  const rn_kernels *kernels = rn_kernels_table();
+  if (!to.bf16) {
+    copy(rn_array_reals(to), x, count);
+    return;
+  }
+#pragma omp parallel for schedule(static)
+  for (int64_t at = 0; at < count; at += PIECE) {
+    const int64_t left = count - at;
+    kernels->round_bf16(left < PIECE ? left : PIECE, x + at, rn_array_bf16s(to) + at);
+  }
+}
+
+/* to = residual x + branch */
+static void join(const rn_layer *layer, const rn_real *x, const rn_real *branch, int64_t count,
+                 rn_real *to) {
+#pragma omp parallel for simd schedule(static)
+  for (int64_t i = 0; i < count; i++) to[i] = layer->residual * x[i] + branch[i];
+}
+
+static void drop(const rn_layer *layer, const rn_unit *unit, rn_dropout_site place, bool train,
+                 rn_real *rows) {
+  if (!train) return;
+  rn_dropout_rows(layer->dropout, layer->seed, unit, layer->number, place,
+                  layer->retention_norm.width, rows);
+}
+
+static bool drops(const rn_layer *layer, bool train) {
+  return train && layer->dropout != 0;
+}
+
+bool rn_layer_needs_d_out(const rn_layer *layer) {
+  return layer->bf16 || drops(layer, true);
+}
+
+/* A block with what stands around it: norm, dropout, what goes past it, and rows of a tape. */
+typedef struct sublayer {
+  const rn_norm *norm;
+  rn_dropout_site place;
+  rn_real *norm_in, *stat;
+  rn_real *past;
+  rn_array in;
+} sublayer;
+
+static sublayer retention_sublayer(const rn_layer *layer, const rn_layer_activations *t) {
+  return (sublayer){
+      &layer->retention_norm, RN_DROPOUT_RETENTION, t->norm_in1, t->stat1, t->past1, t->in1};
+}
+
+static sublayer ffn_sublayer(const rn_layer *layer, const rn_layer_activations *t) {
+  return (sublayer){&layer->ffn_norm, RN_DROPOUT_FFN, t->norm_in2, t->stat2, t->past2, t->in2};
+}
+
+/* A block's input, from what goes past it. */
+static void feed(const rn_layer *layer, const rn_real *params, int64_t rows, sublayer h) {
+  if (layer->pre_norm) {
+    rn_norm_forward(h.norm, params, rows, h.past, h.in, h.stat);
+  } else {
+    put(h.in, h.past, rows * h.norm->width);
+  }
+}
+
+rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *params,
+                           const rn_unit *unit, rn_form form, bool train, rn_scan_port *port,
+                           const rn_real *x, rn_layer_activations *t, rn_real *y) {
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const int64_t count = rows.count * layer->retention_norm.width;
+  rn_real *branch = layer->scratch;
+  t->train = train;
+  rn_span_phase("norms, residual");
+  copy(rn_layer_activations_input(t), x, count);
+  feed(layer, params, rows.count, retention_sublayer(layer, t));
+  const rn_block_input in = {
+      .x = t->in1, .raw = t->past1, .norm = layer->pre_norm ? &layer->retention_norm : NULL};
+  RN_TRY(err, rn_block_retention_forward(err, layer->retention, params, &layer->at, unit, form,
+                                         layer->index, port, in, &t->retention, branch));
+  rn_span_phase("norms, residual");
+  drop(layer, unit, RN_DROPOUT_RETENTION, train, branch);
+  if (layer->pre_norm) {
+    join(layer, t->past1, branch, count, t->norm_in2);
+  } else {
+    join(layer, t->past1, branch, count, t->norm_in1);
+    rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, rn_reals(t->past2),
+                    t->stat1);
+  }
+  feed(layer, params, rows.count, ffn_sublayer(layer, t));
+  const bool asked = y != NULL;
+  rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn,
+                 asked || !layer->pre_norm ? branch : NULL);
+  if (!asked && layer->pre_norm) return RN_OK;
+  rn_span_phase("norms, residual");
+  drop(layer, unit, RN_DROPOUT_FFN, train, branch);
+  if (layer->pre_norm) {
+    join(layer, t->past2, branch, count, y);
+  } else {
+    join(layer, t->past2, branch, count, t->norm_in2);
+    rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2, rn_reals(asked ? y : branch),
+                    t->stat2);
+  }
+  return RN_OK;
+}
+
+/* Where the gradient of a block's output is kept for the weights: in place of the norm's input. */
+static rn_array gradient_at(const rn_layer *layer, rn_real *norm_in) {
+  return (rn_array){norm_in, layer->bf16};
+}
+
+/* The gradient of a block's output, from dy of the sublayer after its norm and dropout, with room
+ * for as many rows: dy itself, where it is that. */
+static rn_array back_to_block(const rn_layer *layer, const rn_real *params, const rn_unit *unit,
+                              sublayer h, bool train, rn_real *dy, rn_real *room,
+                              rn_grad_accumulator *accumulator) {
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const int64_t count = rows.count * h.norm->width;
+  const bool dropped = drops(layer, train);
+  rn_span_phase("norms, residual");
+  if (!layer->pre_norm) {
+    rn_norm_backward(h.norm, params, rows, h.norm_in, h.stat, dy, NULL, dy, accumulator);
+  }
+  if (!layer->bf16 && !dropped) return rn_reals(dy);
+  if (dropped) {
+    rn_real *behind = layer->bf16 ? room : rn_array_reals(layer->d_out);
+    copy(behind, dy, count);
+    drop(layer, unit, h.place, train, behind);
+    dy = behind;
+  }
+  put(layer->d_out, dy, count);
+  return layer->d_out;
+}
+
+/* d, the gradient of a block's input, becomes that of the rows in front of its norm, with pre-norm;
+ * and the input, if it was lent, is there again. */
+static void back_through_feed(const rn_layer *layer, const rn_real *params, rn_rows rows,
+                              sublayer h, bool again, const rn_real *dy, rn_real *d,
+                              rn_grad_accumulator *accumulator) {
+  rn_span_phase("norms, residual");
+  if (layer->pre_norm) {
+    const rn_real *add = layer->residual == 1 ? dy : NULL;
+    rn_norm_backward_again(h.norm, params, rows, h.past, h.stat, d, add, d,
+                           again ? h.in : rn_reals(NULL), accumulator);
+  } else if (again) {
+    put(h.in, h.past, rows.count * h.norm->width);
+  }
+}
+
+/* d += residual dy, where back_through_feed has not done it. */
+static void back_past(const rn_layer *layer, const rn_real *dy, int64_t count, rn_real *d) {
+  rn_span_phase("norms, residual");
+  if (!layer->pre_norm || layer->residual != 1) join(layer, dy, d, count, d);
+}
+
+/* From dy, the gradient of the layer's rows, to that of the rows between its blocks, in d. */
+static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_unit *unit,
+                         rn_layer_activations *t, bool weights, rn_real *dy, rn_real *d,
+                         rn_grad_accumulator *accumulator) {
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const sublayer h = ffn_sublayer(layer, t);
+  const int64_t count = rows.count * h.norm->width;
+  const rn_array d_out = back_to_block(layer, params, unit, h, t->train, dy, d, accumulator);
+  rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, d);
+  back_through_feed(layer, params, rows, h, t->lent && weights, dy, d, accumulator);
+  if (weights) {
+    rn_ffn_backward_weight(&layer->ffn, rows, h.in, d_out, &t->ffn, accumulator);
+  } else {
+    copy_array(gradient_at(layer, h.norm_in), d_out, count);
+  }
+  back_past(layer, dy, count, d);
+}
+
+/* From dy, the gradient of the rows between the blocks, to that of the layer's input, in d. */
+static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn_real *params,
+                                    const rn_unit *unit, rn_scan_port *port,
+                                    rn_layer_activations *t, bool weights, rn_real *dy, rn_real *d,
+                                    rn_grad_accumulator *accumulator) {
+  const rn_rows rows = rn_rows_of_unit(unit);
+  const sublayer h = retention_sublayer(layer, t);
+  const int64_t count = rows.count * h.norm->width;
+  const rn_array d_out = back_to_block(layer, params, unit, h, t->train, dy, d, accumulator);
+  RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
+                                                layer->index, port, d_out, &t->retention, weights,
+                                                d, accumulator));
+  back_through_feed(layer, params, rows, h, t->lent && weights, dy, d, accumulator);
+  if (weights) {
+    rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, h.in, &t->retention,
+                                          accumulator);
+  } else {
+    copy_array(gradient_at(layer, h.norm_in), d_out, count);
+  }
+  back_past(layer, dy, count, d);
+  return RN_OK;
+}
+
+rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_real *params,
+                                  const rn_unit *unit, rn_scan_port *port, rn_layer_activations *t,
+                                  bool weights, rn_real *dy, rn_grad_accumulator *accumulator) {
+  rn_real *between = layer->scratch;
+  ffn_backward(layer, params, unit, t, weights, dy, between, accumulator);
+  return retention_backward(err, layer, params, unit, port, t, weights, between, dy, accumulator);
+}
+
+void rn_layer_backward_weight(const rn_layer *layer, rn_rows rows,
+                              const rn_layer_activations *activations,
+                              rn_grad_accumulator *accumulator) {
+  rn_ffn_backward_weight(&layer->ffn, rows, activations->in2,
+                         gradient_at(layer, activations->norm_in2), &activations->ffn, accumulator);
+  rn_block_retention_backward_weight_out(layer->retention, &layer->at, rows,
+                                         gradient_at(layer, activations->norm_in1),
+                                         &activations->retention, accumulator);
+  rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, activations->in1,
+                                        &activations->retention, accumulator);
+}

@@ -1,0 +1,367 @@
+#include "model/stage/stage.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/embed/embed.h"
+#include "model/embed/head.h"
+#include "model/kernel/gemm.h"
+#include "model/kernel/kernels.h"
+#include "model/retention/state_replay.h"
+#include "model/stage/layer.h"
+#include "proto/base/arena.h"
+#include "proto/base/progress.h"
+#include "proto/base/span.h"
+
+struct rn_stage {
+  rn_spec spec;
+  int first_layer, layer_count;
+  int max_sequences, max_tokens;
+  uint64_t seed;
+  rn_layer_group_port port;
+  rn_param_table *table;
+  rn_layer *layer; /* [layer_count] */
+  rn_block_retention retention;
+  bool has_embedding, has_head;
+  rn_embed embed;
+  rn_head head;
+  rn_head_work head_work;
+  rn_arena arena;
+  rn_real *scratch; /* [R, D]: of the layers, and then of the embedding */
+  bool bf16;        /* products are of bf16, and what they read is kept so */
+  rn_bf16 *weights; /* [total] in bf16, or NULL */
+  rn_bf16 *own;     /* the same, unless it is somebody else's */
+  rn_activation_pool pool;
+};
+
+static int64_t max_rows(const rn_stage *stage) {
+  const int64_t rows = (int64_t)stage->max_sequences * stage->max_tokens;
+  return rows > 0 ? rows : 1;
+}
+
+static size_t rows_bytes(const rn_stage *stage, int64_t width) {
+  return rn_arena_round((size_t)(max_rows(stage) * width) * sizeof(rn_real));
+}
+
+static int64_t state_elements(const rn_stage *stage) {
+  return (int64_t)stage->max_sequences * stage->spec.dim * rn_spec_value_width(&stage->spec);
+}
+
+static rn_layer make_layer(const rn_stage *stage, int index) {
+  const rn_spec *spec = &stage->spec;
+  const rn_layer_params *at = &stage->table->layer[index];
+  return (rn_layer){
+      .number = stage->first_layer + index,
+      .index = index,
+      .pre_norm = spec->pre_norm,
+      .residual = (rn_real)rn_spec_residual(spec),
+      .dropout = spec->dropout,
+      .seed = stage->seed,
+      .at = *at,
+      .retention_norm = rn_norm_make(spec, at->retention_norm, at->retention_norm_bias),
+      .ffn_norm = rn_norm_make(spec, at->ffn_norm, at->ffn_norm_bias),
+      .bf16 = stage->bf16,
+      .ffn = rn_ffn_block_make(spec, at, stage->bf16)};
+}
+
+/* The head has the memory in which retention works, where that is enough. */
+static bool head_is_guest(const rn_stage *stage) {
+  return rn_head_work_bytes(&stage->head, max_rows(stage)) <=
+         rn_block_retention_spare_bytes(&stage->retention);
+}
+
+static size_t arena_bytes(const rn_stage *stage) {
+  const bool room_for_head = stage->has_head && !head_is_guest(stage);
+  return rows_bytes(stage, stage->spec.dim) + rn_norm_sums_bytes(stage->spec.dim) +
+         (room_for_head ? rn_head_work_bytes(&stage->head, max_rows(stage)) : 0);
+}
+
+static void place_head_work(rn_stage *stage) {
+  rn_arena guest = {.base = rn_block_retention_spare(&stage->retention),
+                    .size_bytes = rn_block_retention_spare_bytes(&stage->retention)};
+  stage->head_work = rn_head_work_take(&stage->head, max_rows(stage),
+                                       head_is_guest(stage) ? &guest : &stage->arena);
+}
+
+/* What reads the weights' copy is told where it is. */
+static void place_copy(rn_stage *stage, rn_bf16 *copy) {
+  stage->weights = copy;
+  stage->head.weights = copy;
+  stage->retention.weights = copy;
+  for (int i = 0; i < stage->layer_count; i++) stage->layer[i].ffn.weights = copy;
+}
+
+static rn_status take_copy(rn_err *err, rn_stage *stage) {
+  if (!stage->bf16) return RN_OK;
+  RN_TRY(err, rn_alloc(err, "weights in bf16", (size_t)stage->table->total, sizeof *stage->own,
+                       &stage->own));
+  place_copy(stage, stage->own);
+  return RN_OK;
+}
+
+/* Norms take turns, too. */
+static void place_norm_sums(rn_stage *stage, double *sums) {
+  stage->embed.norm.sums = sums;
+  stage->head.norm.sums = sums;
+  for (int i = 0; i < stage->layer_count; i++) {
+    stage->layer[i].retention_norm.sums = sums;
+    stage->layer[i].ffn_norm.sums = sums;
+  }
+}
+
+/* Work space of the layers, the embedding and the head; the layers share it. */
+static rn_status take_work(rn_err *err, rn_stage *stage) {
+  const rn_spec *spec = &stage->spec;
+  RN_TRY(err, rn_block_retention_create(err, spec, stage->max_sequences, stage->max_tokens,
+                                        &stage->retention));
+  RN_TRY(err, rn_arena_create(err, arena_bytes(stage), &stage->arena));
+  stage->scratch = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
+  if (stage->has_head) place_head_work(stage);
+  for (int i = 0; i < stage->layer_count; i++) stage->layer[i].scratch = stage->scratch;
+  place_norm_sums(stage, rn_arena_take(&stage->arena, rn_norm_sums_bytes(spec->dim)));
+  return take_copy(err, stage);
+}
+
+/* The stage without its work space: enough to know sizes. */
+static rn_status outline(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
+                         int max_sequences, int max_tokens, uint64_t seed, rn_stage **out) {
+  assert(0 <= first_layer && first_layer <= last_layer && last_layer <= spec->layers);
+  *out = NULL;
+  rn_stage *stage;
+  RN_TRY(err, rn_alloc(err, "stage", 1, sizeof *stage, &stage));
+  stage->spec = *spec;
+  stage->first_layer = first_layer;
+  stage->layer_count = last_layer - first_layer;
+  stage->max_sequences = max_sequences;
+  stage->max_tokens = max_tokens;
+  stage->seed = seed;
+  stage->bf16 = rn_gemm_takes_bf16();
+  stage->has_embedding = first_layer == 0;
+  stage->has_head = last_layer == spec->layers;
+  rn_status status;
+  if ((status = rn_alloc(err, "layers", (size_t)stage->layer_count, sizeof *stage->layer,
+                         &stage->layer)) != RN_OK ||
+      (status = rn_param_table_create(err, spec, first_layer, last_layer, &stage->table)) !=
+          RN_OK) {
+    rn_stage_destroy(&stage);
+    return status;
+  }
+  stage->retention = rn_block_retention_shape(spec, max_sequences, max_tokens);
+  if (stage->has_embedding) stage->embed = rn_embed_make(spec, stage->table);
+  if (stage->has_head) stage->head = rn_head_make(spec, stage->table);
+  stage->head.bf16 = stage->bf16;
+  for (int i = 0; i < stage->layer_count; i++) {
+    stage->layer[i] = make_layer(stage, i);
+    stage->layer[i].retention = &stage->retention;
+  }
+  stage->pool = (rn_activation_pool){.layer = stage->layer,
+                                     .first_layer = first_layer,
+                                     .layer_count = stage->layer_count,
+                                     .rows = max_rows(stage),
+                                     .dim = spec->dim,
+                                     .states = state_elements(stage)};
+  *out = stage;
+  return RN_OK;
+}
+
+rn_status rn_stage_create(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
+                          int max_sequences, int max_tokens, uint64_t seed, rn_stage **out) {
+  RN_TRY(err, outline(err, spec, first_layer, last_layer, max_sequences, max_tokens, seed, out));
+  rn_status status = take_work(err, *out);
+  if (status != RN_OK) rn_stage_destroy(out);
+  return status;
+}
+
+void rn_stage_destroy(rn_stage **stage) {
+  if (*stage == NULL) return;
+  rn_block_retention_destroy(&(*stage)->retention);
+  rn_arena_destroy(&(*stage)->arena);
+  rn_activation_pool_destroy(&(*stage)->pool);
+  rn_param_table_destroy(&(*stage)->table);
+  free((*stage)->layer);
+  free((*stage)->own);
+  free(*stage);
+  *stage = NULL;
+}
+
+void rn_stage_attach(rn_stage *stage, rn_layer_group_port port) {
+  stage->port = port;
+}
+
+static rn_status wait_for(rn_err *err, const rn_stage *stage, int part) {
+  return stage->port.wait == NULL ? RN_OK : stage->port.wait(err, stage->port.self, part);
+}
+
+static void tell_of(const rn_stage *stage, int part) {
+  if (stage->port.added != NULL) stage->port.added(stage->port.self, part);
+}
+
+const rn_param_table *rn_stage_params(const rn_stage *stage) {
+  return stage->table;
+}
+
+size_t rn_stage_bf16_shadow_bytes(const rn_stage *stage) {
+  return stage->bf16 ? (size_t)stage->table->total * sizeof(rn_bf16) : 0;
+}
+
+void rn_stage_use_bf16_shadow(rn_stage *stage, rn_bf16 *copy) {
+  assert(stage->bf16);
+  free(stage->own);
+  stage->own = NULL;
+  place_copy(stage, copy);
+}
+
+void rn_stage_cast_weights(rn_stage *stage, const rn_real *params, rn_range range) {
+  enum { PIECE = 1 << 14 };
+  const rn_kernels *kernels = rn_kernels_table();
+  assert(0 <= range.begin && range.end <= stage->table->total);
+  if (!stage->bf16) return;
+#pragma omp parallel for schedule(static)
+  for (int64_t at = range.begin; at < range.end; at += PIECE) {
+    const int64_t left = range.end - at;
+    kernels->round_bf16(left < PIECE ? left : PIECE, params + at, stage->weights + at);
+  }
+}
+
+rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
+                           int max_sequences, int max_tokens, rn_stage_sizes *out) {
+  rn_stage *stage;
+  RN_TRY(err, outline(err, spec, first_layer, last_layer, max_sequences, max_tokens, 0, &stage));
+  *out = (rn_stage_sizes){
+      .parameters = stage->table->total,
+      .work_bytes = arena_bytes(stage) + rn_block_retention_bytes(&stage->retention),
+      .copy_bytes = rn_stage_bf16_shadow_bytes(stage)};
+  for (int keep = RN_SAVE_NOTHING; keep <= RN_SAVE_ALL; keep++) {
+    out->tape_bytes[keep] = rn_activations_bytes(&stage->pool, (rn_save_policy)keep);
+    out->shared_bytes[keep] = rn_activation_pool_shared_bytes(&stage->pool, (rn_save_policy)keep);
+  }
+  rn_stage_destroy(&stage);
+  return RN_OK;
+}
+
+rn_status rn_activations_create(rn_err *err, rn_stage *stage, rn_save_policy keep,
+                                rn_activations **out) {
+  return rn_activation_pool_create_activations(err, &stage->pool, keep, out);
+}
+
+static void copy_rows(const rn_stage *stage, const rn_unit *unit, const rn_real *from,
+                      rn_real *to) {
+  const size_t count = (size_t)unit->sequences * (size_t)unit->tokens * (size_t)stage->spec.dim;
+  if (to != from) memcpy(to, from, count * sizeof *to);
+}
+
+/* The state before the piece, which the layer at work has left behind. */
+static void keep_state(const rn_stage *stage, const rn_activations *activations,
+                       const rn_unit *unit, int layer) {
+  const rn_spec *spec = &stage->spec;
+  const size_t count =
+      (size_t)unit->sequences * (size_t)spec->dim * (size_t)rn_spec_value_width(spec);
+  memcpy(rn_activations_before(activations, layer), stage->retention.own, count * sizeof(rn_real));
+}
+
+/* A layer's forward once more, from its kept input, into the buffers that all layers share. */
+static rn_status forward_again(rn_err *err, rn_stage *stage, const rn_real *params,
+                               const rn_unit *unit, rn_activations *activations, int layer) {
+  rn_state_replay replay = {.before = rn_activations_before(activations, layer)};
+  rn_scan_port port = rn_state_replay_port(&replay);
+  rn_span_phase("forward again");
+  rn_span_begin("layer");
+  RN_TRY(err, rn_layer_forward(err, &stage->layer[layer], params, unit, RN_FORM_CHUNKWISE,
+                               activations->train, &port,
+                               rn_layer_activations_input(&activations->layer[layer]),
+                               &activations->layer[layer], NULL));
+  rn_progress_unit();
+  rn_span_end();
+  return RN_OK;
+}
+
+/* Where the rows that enter layer `index` of the stage, or leave the last one, are made. */
+static rn_real *rows_before(const rn_stage *stage, const rn_activations *activations, int index,
+                            rn_real *y) {
+  if (index == stage->layer_count) return y;
+  return rn_layer_activations_input(&activations->layer[index]);
+}
+
+rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
+                           rn_form form, bool train, rn_scan_port *port, const rn_real *x,
+                           rn_real *y, rn_activations *activations) {
+  assert(unit->sequences <= stage->max_sequences && unit->tokens <= stage->max_tokens);
+  activations->train = train;
+  rn_span_phase("embedding");
+  rn_real *rows = rows_before(stage, activations, 0, y);
+  if (stage->has_embedding) {
+    RN_TRY(err, wait_for(err, stage, 0));
+    rn_embed_forward(&stage->embed, params, unit, train, stage->seed, activations->embed_stat,
+                     rows);
+  } else {
+    copy_rows(stage, unit, x, rows);
+  }
+  for (int i = 0; i < stage->layer_count; i++) {
+    rn_real *next = rows_before(stage, activations, i + 1, y);
+    RN_TRY(err, wait_for(err, stage, 1 + i));
+    RN_TRY(err, rn_layer_forward(err, &stage->layer[i], params, unit, form, train, port, rows,
+                                 &activations->layer[i], next));
+    if (activations->keep == RN_SAVE_INPUTS) keep_state(stage, activations, unit, i);
+    rn_progress_unit();
+    rows = next;
+  }
+  if (activations->keep != RN_SAVE_NOTHING) copy_rows(stage, unit, y, activations->last);
+  return RN_OK;
+}
+
+void rn_stage_loss(rn_stage *stage, const rn_real *params, const rn_unit *unit, const rn_real *y,
+                   double scale, double *loss_sum, rn_real *token_loss, rn_real *dy,
+                   rn_grad_accumulator *accumulator) {
+  assert(stage->has_head);
+  rn_head_loss(&stage->head, params, (int64_t)unit->sequences * unit->tokens, y, unit->target,
+               scale, &stage->head_work, loss_sum, token_loss, dy, accumulator);
+}
+
+void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_real *y,
+                     rn_real *logits) {
+  assert(stage->has_head && rows <= max_rows(stage));
+  rn_head_logits(&stage->head, params, rows, y, &stage->head_work, logits);
+}
+
+rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *params,
+                                  const rn_unit *unit, rn_scan_port *port,
+                                  rn_activations *activations, bool weights, rn_real *dy,
+                                  rn_real *dx, rn_grad_accumulator *accumulator) {
+  const bool again = activations->keep == RN_SAVE_INPUTS;
+  assert(activations->keep != RN_SAVE_NOTHING && (weights || activations->keep != RN_SAVE_MOST));
+  activations->weights_done = weights || again;
+  for (int i = stage->layer_count - 1; i >= 0; i--) {
+    if (again) RN_TRY(err, forward_again(err, stage, params, unit, activations, i));
+    RN_TRY(err, rn_layer_backward_input(err, &stage->layer[i], params, unit, port,
+                                        &activations->layer[i], activations->weights_done, dy,
+                                        accumulator));
+    rn_progress_unit();
+    if (activations->weights_done) tell_of(stage, 1 + i);
+  }
+  rn_span_phase("embedding");
+  if (stage->has_embedding) {
+    rn_embed_backward(&stage->embed, params, unit, activations->train, stage->seed,
+                      activations->embed_stat, stage->scratch, dy, accumulator);
+    tell_of(stage, 0);
+  } else {
+    copy_rows(stage, unit, dy, dx);
+  }
+  return RN_OK;
+}
+
+void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit,
+                              const rn_activations *activations, rn_grad_accumulator *accumulator) {
+  const rn_rows rows = rn_rows_of_unit(unit);
+  for (int i = stage->layer_count - 1; !activations->weights_done && i >= 0; i--) {
+    rn_layer_backward_weight(&stage->layer[i], rows, &activations->layer[i], accumulator);
+    rn_progress_unit();
+    tell_of(stage, 1 + i);
+  }
+}
+
+const rn_real *rn_stage_hidden(const rn_activations *activations, int layer) {
+  const int index = layer - activations->first_layer;
+  if (index == activations->layer_count) return activations->last;
+  return rn_layer_activations_input(&activations->layer[index]);
+}

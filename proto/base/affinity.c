@@ -1,0 +1,136 @@
+#include "proto/base/affinity.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static rn_mask launcher, claimed;
+static bool is_known, is_claimed;
+
+bool rn_mask_has(const rn_mask *mask, int core) {
+  return CPU_ISSET_S((size_t)core, RN_MASK_BYTES, mask->set);
+}
+
+void rn_mask_add(rn_mask *mask, int core) {
+  CPU_SET_S((size_t)core, RN_MASK_BYTES, mask->set);
+}
+
+int rn_mask_count(const rn_mask *mask) {
+  return CPU_COUNT_S(RN_MASK_BYTES, mask->set);
+}
+
+bool rn_mask_meets(const rn_mask *a, const rn_mask *b) {
+  rn_mask both;
+  CPU_AND_S(RN_MASK_BYTES, both.set, a->set, b->set);
+  return rn_mask_count(&both) > 0;
+}
+
+void rn_mask_text(const rn_mask *mask, char *text, size_t bytes) {
+  size_t used = 0;
+  if (bytes > 0) text[0] = '\0';
+  for (int first = 0; first < RN_MASK_CORES && used < bytes; first++) {
+    if (!rn_mask_has(mask, first)) continue;
+    int last = first;
+    while (last + 1 < RN_MASK_CORES && rn_mask_has(mask, last + 1)) last++;
+    const char *comma = used > 0 ? "," : "";
+    const int added = first == last
+                          ? snprintf(text + used, bytes - used, "%s%d", comma, first)
+                          : snprintf(text + used, bytes - used, "%s%d-%d", comma, first, last);
+    used += added > 0 ? (size_t)added : bytes;
+    first = last;
+  }
+}
+
+/* Runs before sanitizers are ready, where it is called before main. */
+__attribute__((no_sanitize("address", "undefined"))) void rn_affinity_remember(void) {
+  is_known = sched_getaffinity(0, RN_MASK_BYTES, launcher.set) == 0;
+}
+
+/* Before the constructors of all libraries. */
+__attribute__((section(".preinit_array"),
+               used)) static void (*const remember)(void) = rn_affinity_remember;
+
+bool rn_affinity_launcher(rn_mask *out) {
+  if (!is_known) rn_affinity_remember();
+  *out = launcher;
+  return is_known;
+}
+
+void rn_affinity_restore(void) {
+  if (is_known) sched_setaffinity(0, RN_MASK_BYTES, launcher.set);
+}
+
+/* ---- cores for threads ---- */
+
+typedef enum { OWN, OTHER_CORE, ANY } choice;
+
+/* The first core of the mask that is free, and, unless any will do, has no busy sibling. */
+static int free_core(const rn_mask *mask, const int *sibling, const rn_mask *taken,
+                     const rn_mask *busy, choice how) {
+  for (int c = 0; c < RN_MASK_CORES; c++) {
+    if (!rn_mask_has(mask, c) || rn_mask_has(taken, c)) continue;
+    if (how == ANY || !rn_mask_has(busy, sibling[c])) return c;
+  }
+  return -1;
+}
+
+bool rn_affinity_assign(const rn_mask *mask, const int *sibling, const int *running, int threads,
+                        int *core) {
+  rn_mask taken = {0}, busy = {0};
+  if (threads > rn_mask_count(mask)) return false;
+  for (int t = 0; t < threads; t++) core[t] = -1;
+  for (choice how = OWN; how <= ANY; how++) {
+    for (int t = 0; t < threads; t++) {
+      if (core[t] >= 0) continue;
+      int found = running[t];
+      if (how != OWN) found = free_core(mask, sibling, &taken, &busy, how);
+      if (found < 0 || found >= RN_MASK_CORES || !rn_mask_has(mask, found)) continue;
+      if (rn_mask_has(&taken, found)) continue;
+      if (how != ANY && rn_mask_has(&busy, sibling[found])) continue;
+      core[t] = found;
+      rn_mask_add(&taken, found);
+      rn_mask_add(&busy, sibling[found]);
+    }
+  }
+  return true;
+}
+
+void rn_affinity_siblings(int *sibling) {
+  char path[96];
+  for (int c = 0; c < RN_MASK_CORES; c++) {
+    sibling[c] = c;
+    if (is_known && !rn_mask_has(&launcher, c)) continue;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", c);
+    FILE *file = fopen(path, "r");
+    if (file == NULL) continue;
+    if (fscanf(file, "%d", &sibling[c]) != 1 || sibling[c] < 0 || sibling[c] >= RN_MASK_CORES) {
+      sibling[c] = c;
+    }
+    fclose(file);
+  }
+}
+
+void rn_affinity_claim(const rn_mask *cores) {
+  is_claimed = cores != NULL;
+  if (is_claimed) claimed = *cores;
+}
+
+int rn_thread_create(pthread_t *thread, void *(*start)(void *), void *argument) {
+  pthread_attr_t attributes;
+  rn_mask all, rest;
+  if (!rn_affinity_launcher(&all)) return pthread_create(thread, NULL, start, argument);
+  rest = all;
+  if (is_claimed) {
+    rn_mask kept;
+    CPU_AND_S(RN_MASK_BYTES, kept.set, all.set, claimed.set);
+    CPU_XOR_S(RN_MASK_BYTES, rest.set, all.set, kept.set);
+    if (rn_mask_count(&rest) == 0) rest = all;
+  }
+  int code = pthread_attr_init(&attributes);
+  if (code != 0) return code;
+  pthread_attr_setaffinity_np(&attributes, RN_MASK_BYTES, rest.set);
+  code = pthread_create(thread, &attributes, start, argument);
+  pthread_attr_destroy(&attributes);
+  /* A mask that the system has narrowed since: better a thread anywhere than none. */
+  return code == 0 ? 0 : pthread_create(thread, NULL, start, argument);
+}

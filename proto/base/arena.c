@@ -1,0 +1,77 @@
+#include "proto/base/arena.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "proto/base/fault.h"
+#include "proto/base/progress.h"
+
+enum { ALIGNMENT_BYTES = 64, HUGE_PAGE_BYTES = 2 << 20, LARGE_BYTES = 16 << 20 };
+
+size_t rn_arena_round(size_t bytes) {
+  return (bytes + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES;
+}
+
+/*
+ * Zeroed memory; in huge pages where it is large: matrix products walk down columns, and with
+ * small pages every row of a column is another entry of the address cache.
+ */
+static void *take_zeroed(size_t bytes) {
+  const bool huge = bytes >= LARGE_BYTES;
+  void *memory = NULL;
+  if (posix_memalign(&memory, huge ? HUGE_PAGE_BYTES : ALIGNMENT_BYTES, bytes) != 0) return NULL;
+  if (huge) madvise(memory, bytes, MADV_HUGEPAGE);
+  memset(memory, 0, bytes);
+  rn_progress_unit();
+  return memory;
+}
+
+rn_status rn_arena_create(rn_err *err, size_t size_bytes, rn_arena *out) {
+  *out = (rn_arena){0};
+  size_t rounded = rn_arena_round(size_bytes > 0 ? size_bytes : 1);
+  out->base = take_zeroed(rounded);
+  if (out->base == NULL) {
+    return rn_fail(
+        err, RN_ERR_MEMORY,
+        "cannot allocate %zu MiB of workspace; use more ranks, a smaller "
+        "parallel.microbatch, or shorter sequences (data.sequence_length, --sequence-length)",
+        rounded >> 20);
+  }
+  out->size_bytes = rounded;
+  return RN_OK;
+}
+
+void rn_arena_destroy(rn_arena *arena) {
+  free(arena->base);
+  *arena = (rn_arena){0};
+}
+
+void *rn_arena_take(rn_arena *arena, size_t bytes) {
+  assert(arena->used_bytes + rn_arena_round(bytes) <= arena->size_bytes);
+  void *piece = arena->base + arena->used_bytes;
+  arena->used_bytes += rn_arena_round(bytes);
+  if (arena->used_bytes > arena->peak_bytes) arena->peak_bytes = arena->used_bytes;
+  return piece;
+}
+
+size_t rn_arena_mark(const rn_arena *arena) {
+  return arena->used_bytes;
+}
+
+void rn_arena_release(rn_arena *arena, size_t mark) {
+  assert(mark <= arena->used_bytes);
+  arena->used_bytes = mark;
+}
+
+rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_each, void *out) {
+  size_t bytes;
+  const bool fits = !__builtin_mul_overflow(count > 0 ? count : 1, bytes_each, &bytes);
+  void *memory = fits && !rn_fault_now("alloc") ? take_zeroed(bytes) : NULL;
+  memcpy(out, &memory, sizeof memory);
+  if (memory != NULL) return RN_OK;
+  return rn_fail(err, RN_ERR_MEMORY, "%s: no memory for %zu x %zu bytes", what, count, bytes_each);
+}

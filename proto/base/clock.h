@@ -1,0 +1,13 @@
+/** Seconds of a clock that only goes forward, for durations. */
+#ifndef RN_PROTO_BASE_CLOCK_H
+#define RN_PROTO_BASE_CLOCK_H
+
+#include <time.h>
+
+static inline double rn_clock_s(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#endif

@@ -1,0 +1,21 @@
+/** Numbers in JSON, which has no infinity and no NaN. */
+#ifndef RN_PROTO_BASE_JSON_H
+#define RN_PROTO_BASE_JSON_H
+
+#include <math.h>
+#include <stdio.h>
+
+enum { RN_JSON_BYTES = 40 };
+
+/** `value` as "%.<digits>g", or null where it is no finite number, in text [RN_JSON_BYTES]. */
+static inline const char *rn_json_number(char *text, int digits, double value) {
+  if (!isfinite(value)) return "null";
+  snprintf(text, RN_JSON_BYTES, "%.*g", digits, value);
+  return text;
+}
+
+/** The same in storage of the caller's block, for the %s of a printf: 9 digits, or all of them. */
+#define RN_JSON(value) rn_json_number((char[RN_JSON_BYTES]){0}, 9, (value))
+#define RN_JSON_EXACT(value) rn_json_number((char[RN_JSON_BYTES]){0}, 17, (value))
+
+#endif

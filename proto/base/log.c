@@ -1,0 +1,113 @@
+#include "proto/base/log.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+  bool quiet, json;
+  bool launched;     /* by mpirun: streams are this rank's own */
+  bool line_pending; /* a progress line stands on the terminal */
+  volatile sig_atomic_t may_drop;
+  sigset_t let_in; /* while a text is written */
+} settings;
+
+void rn_log_setup(bool quiet, bool json) {
+  settings.quiet = quiet;
+  settings.json = json;
+  settings.launched = getenv("OMPI_COMM_WORLD_SIZE") != NULL;
+}
+
+/* NULL when quiet. */
+static FILE *stream_of_lines(void) {
+  if (settings.quiet) return NULL;
+  return settings.json ? stderr : stdout;
+}
+
+/* Takes the progress line off the terminal, so that the next text starts on a clean one. */
+static void clear_pending(void) {
+  if (!settings.line_pending) return;
+  FILE *stream = stream_of_lines();
+  if (stream != NULL) {
+    fputs("\r\033[K", stream);
+    fflush(stream);
+  }
+  settings.line_pending = false;
+}
+
+/* One text, whole; the progress line is off the terminal. */
+static bool say(FILE *stream, const char *before, const char *format, va_list args,
+                const char *after) {
+  sigset_t held;
+  if (stream == NULL) return false;
+  pthread_sigmask(SIG_UNBLOCK, &settings.let_in, &held);
+  clear_pending();
+  fputs(before, stream);
+  const bool said = vfprintf(stream, format, args) > 0;
+  fputs(after, stream);
+  fflush(stream);
+  pthread_sigmask(SIG_SETMASK, &held, NULL);
+  return said;
+}
+
+void rn_log_info(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  say(stream_of_lines(), "", format, args, "\n");
+  va_end(args);
+}
+
+void rn_log_warn(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  say(settings.quiet ? NULL : stderr, "warning: ", format, args, "\n");
+  va_end(args);
+}
+
+/* Launchers give ranks a terminal of their own, wherever their output goes: a person watches only
+ * if the launcher's stream is one too. */
+static bool is_watched(FILE *stream) {
+  char link[64], target[PATH_MAX];
+  if (!isatty(fileno(stream))) return false;
+  if (!settings.launched) return true;
+  snprintf(link, sizeof link, "/proc/%ld/fd/%d", (long)getppid(), fileno(stream));
+  const ssize_t length = readlink(link, target, sizeof target - 1);
+  if (length <= 0) return false;
+  target[length] = '\0';
+  return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+}
+
+void rn_log_progress(const char *format, ...) {
+  FILE *stream = stream_of_lines();
+  if (stream == NULL || !is_watched(stream)) return;
+  va_list args;
+  va_start(args, format);
+  settings.line_pending = say(stream, "", format, args, "");
+  va_end(args);
+}
+
+void rn_log_let_in(const sigset_t *signals) {
+  settings.let_in = *signals;
+}
+
+void rn_log_do_not_wait(void) {
+  for (int fd = STDOUT_FILENO; settings.launched && fd <= STDERR_FILENO; fd++) {
+    const int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    settings.may_drop = 1;
+  }
+}
+
+bool rn_log_may_drop(void) {
+  return settings.may_drop != 0;
+}
+
+void rn_log_error(const char *program, const rn_err *err) {
+  clear_pending();
+  const char *text = err->text[0] != '\0' ? err->text : rn_status_word(err->status);
+  fprintf(stderr, "%s: %s\n", program, text);
+}

@@ -1,0 +1,45 @@
+/**
+ * Random numbers that are functions, not streams: asked again, they answer the same.
+ *
+ * A key says what the number is for (words that are hashed together: purpose, seed, step, layer
+ * ...), an index says which one. So results never depend on rank, thread, order or local row.
+ * Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011), Philox4x32-10.
+ */
+#ifndef RN_PROTO_BASE_RANDOM_H
+#define RN_PROTO_BASE_RANDOM_H
+
+#include <stdint.h>
+
+typedef struct rn_random_key {
+  uint32_t word[2];
+} rn_random_key;
+
+/** What a number is for; part of every key, so that no two uses share numbers. */
+typedef enum {
+  RN_RANDOM_INIT = 1,
+  RN_RANDOM_DROPOUT = 2,
+  RN_RANDOM_ORDER = 3,
+  RN_RANDOM_SPLIT = 4,
+  RN_RANDOM_SAMPLE = 5,
+  RN_RANDOM_TEST = 6
+} rn_random_purpose;
+
+/** The key of a purpose and `count` words. */
+rn_random_key rn_random_key_make(rn_random_purpose purpose, const uint64_t *words, int count);
+
+/** The key of a purpose, a seed and a text (a tensor's name). */
+rn_random_key rn_random_key_named(rn_random_purpose purpose, uint64_t seed, const char *name);
+
+/** Four independent 32-bit numbers of (key, index). */
+void rn_random_four(rn_random_key key, uint64_t index, uint64_t index_high, uint32_t out[4]);
+
+/** 64 random bits of (key, index). */
+uint64_t rn_random_bits(rn_random_key key, uint64_t index);
+
+/** Uniform in [0, 1), 53 bits. */
+double rn_random_uniform(rn_random_key key, uint64_t index);
+
+/** Standard normal (Box-Muller). */
+double rn_random_normal(rn_random_key key, uint64_t index);
+
+#endif

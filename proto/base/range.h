@@ -1,0 +1,36 @@
+/** How a whole is cut into nearly equal pieces: the first (total mod parts) have one more. */
+#ifndef RN_PROTO_BASE_RANGE_H
+#define RN_PROTO_BASE_RANGE_H
+
+#include <stdint.h>
+
+typedef struct rn_range {
+  int64_t begin, end;
+} rn_range;
+
+/** Piece `index` of `parts` pieces of 0 .. total-1. */
+static inline rn_range rn_cut(int64_t total, int64_t parts, int64_t index) {
+  int64_t each = total / parts, more = total % parts;
+  int64_t begin = index * each + (index < more ? index : more);
+  return (rn_range){begin, begin + each + (index < more)};
+}
+
+static inline int64_t rn_range_count(rn_range range) {
+  return range.end - range.begin;
+}
+
+static inline int64_t rn_smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+/** The greatest number that divides both; of 0 and another the other. */
+static inline int64_t rn_common_divisor(int64_t a, int64_t b) {
+  while (b != 0) {
+    const int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
+#endif

@@ -1,0 +1,19 @@
+/**
+ * One source, two precisions: the numerics are written over rn_real and compiled twice.
+ *
+ * Only float is installed; double serves the tests and golden_check. Each folder that is compiled
+ * twice lists its public functions in a names header (model/base/precision_names.h), which gives
+ * them the suffix of the precision at hand, so that both builds can live in one program.
+ */
+#ifndef RN_PROTO_BASE_REAL_H
+#define RN_PROTO_BASE_REAL_H
+
+#ifdef RN_REAL_F64
+typedef double rn_real;
+#define RN_NAME(name) name##_f64
+#else
+typedef float rn_real;
+#define RN_NAME(name) name##_f32
+#endif
+
+#endif

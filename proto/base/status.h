@@ -1,0 +1,56 @@
+/** What can go wrong, and how it travels: a status for the program, a text for the person. */
+#ifndef RN_PROTO_BASE_STATUS_H
+#define RN_PROTO_BASE_STATUS_H
+
+/* name, exit code of a program that ends with it, the word in messages */
+#define RN_STATUS_LIST(X)                                \
+  X(RN_OK, 0, "ok")                                      \
+  X(RN_ERR_USAGE, 2, "wrong usage or configuration")     \
+  X(RN_ERR_IO, 1, "input or output failed")              \
+  X(RN_ERR_FORMAT, 1, "damaged or foreign data")         \
+  X(RN_ERR_NOT_FOUND, 1, "not found")                    \
+  X(RN_ERR_MEMORY, 1, "out of memory")                   \
+  X(RN_ERR_MPI, 1, "MPI failed")                         \
+  X(RN_ERR_LIBRARY, 1, "a library failed")               \
+  X(RN_ERR_MISMATCH, 1, "things that must agree do not") \
+  X(RN_ERR_BUSY, 1, "in use by another job")             \
+  X(RN_ERR_WATCHDOG, 3, "no progress")                   \
+  X(RN_ERR_NUMERICS, 4, "the numerics broke down")
+
+typedef enum {
+#define RN_STATUS_ENUM(name, code, word) name,
+  RN_STATUS_LIST(RN_STATUS_ENUM)
+#undef RN_STATUS_ENUM
+      RN_STATUS_COUNT
+} rn_status;
+
+enum { RN_ERR_TEXT_BYTES = 2048, RN_ERR_TRACE_BYTES = 2048 };
+
+/** The first cause (what, where, what to do) and the way it came up; zero-initialise it. */
+typedef struct rn_err {
+  rn_status status;
+  char text[RN_ERR_TEXT_BYTES];
+  char trace[RN_ERR_TRACE_BYTES];
+} rn_err;
+
+/** Records a cause, unless one is recorded already (the first wins); returns `status`. */
+rn_status rn_fail(rn_err *err, rn_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/** Adds one line "file:line" to the way of an error; returns `status`. */
+rn_status rn_trace(rn_err *err, rn_status status, const char *file, int line);
+
+/** Forgets what was recorded, for a caller that has dealt with it. */
+void rn_err_clear(rn_err *err);
+
+const char *rn_status_word(rn_status status);
+int rn_status_exit_code(rn_status status);
+
+/* Returns from a function that holds nothing; one that holds something writes `goto` itself. */
+#define RN_TRY(err, call)                                                      \
+  do {                                                                         \
+    rn_status rn_try_ = (call);                                                \
+    if (rn_try_ != RN_OK) return rn_trace((err), rn_try_, __FILE__, __LINE__); \
+  } while (0)
+
+#endif

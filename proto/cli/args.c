@@ -1,0 +1,198 @@
+#include "proto/cli/args.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/options/nearest.h"
+
+enum { NAME_BYTES = 96 };
+
+static const rn_arg everywhere[] = {
+    {.name = "help", .help = "print this and end"},
+    {.name = "version", .help = "print version, build and libraries, and end"},
+};
+enum { EVERYWHERE = sizeof everywhere / sizeof everywhere[0] };
+
+static const rn_arg *option_at(const rn_args *args, int i) {
+  return i < args->count ? &args->options[i] : &everywhere[i - args->count];
+}
+
+void rn_words_free(rn_words *words) {
+  free(words->word);
+  *words = (rn_words){0};
+}
+
+static rn_status add_word(rn_err *err, rn_words *words, const char *word) {
+  const char **grown = realloc(words->word, ((size_t)words->count + 1) * sizeof *grown);
+  if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for the command line");
+  words->word = grown;
+  words->word[words->count++] = word;
+  return RN_OK;
+}
+
+static rn_status unknown_option(rn_err *err, const rn_args *args, const char *name) {
+  const char *nearest = "help";
+  int best = INT_MAX;
+  for (int i = 0; i < args->count + EVERYWHERE; i++) {
+    const char *known = option_at(args, i)->name;
+    if (known == NULL) continue;
+    const int distance = rn_nearest_distance(name, known);
+    if (distance < best) {
+      best = distance;
+      nearest = known;
+    }
+  }
+  return rn_fail(err, RN_ERR_USAGE, "unknown option --%s; did you mean --%s? (%s --help lists all)",
+                 name, nearest, args->program);
+}
+
+static rn_status find_long(rn_err *err, const rn_args *args, const char *text, size_t length,
+                           const rn_arg **out) {
+  char name[NAME_BYTES];
+  snprintf(name, sizeof name, "%.*s", (int)(length < NAME_BYTES ? length : NAME_BYTES), text);
+  for (int i = 0; i < args->count + EVERYWHERE; i++) {
+    *out = option_at(args, i);
+    if ((*out)->name != NULL && strcmp((*out)->name, name) == 0) return RN_OK;
+  }
+  return unknown_option(err, args, name);
+}
+
+static rn_status find_letter(rn_err *err, const rn_args *args, char letter, const rn_arg **out) {
+  for (int i = 0; i < args->count; i++) {
+    *out = &args->options[i];
+    if ((*out)->letter == letter) return RN_OK;
+  }
+  return rn_fail(err, RN_ERR_USAGE, "unknown option -%c (%s --help lists all)", letter,
+                 args->program);
+}
+
+static rn_status check_bounds(rn_err *err, const rn_arg *arg, const char *name, const char *text,
+                              double number) {
+  if (!(arg->low < arg->high) || (number >= arg->low && number <= arg->high)) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE, "%s %s: out of range (%g .. %g)", name, text, arg->low,
+                 arg->high);
+}
+
+static rn_status empty(rn_err *err, const char *name) {
+  return rn_fail(err, RN_ERR_USAGE, "%s is empty: a path is wanted (is a shell variable unset?)",
+                 name);
+}
+
+static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, const char *text) {
+  char *end;
+  errno = 0;
+  if (arg->kind == RN_ARG_PATH && text[0] == '\0') return empty(err, name);
+  if (arg->kind == RN_ARG_TEXT || arg->kind == RN_ARG_PATH) {
+    *(const char **)arg->out = text;
+    return RN_OK;
+  }
+  if (arg->kind == RN_ARG_LIST) return add_word(err, arg->out, text);
+  if (arg->kind == RN_ARG_INTEGER) {
+    const long long whole = strtoll(text, &end, 10);
+    if (end == text || *end != '\0' || errno == ERANGE) {
+      return rn_fail(err, RN_ERR_USAGE, "%s %s: a whole number is wanted", name, text);
+    }
+    *(int64_t *)arg->out = whole;
+    return check_bounds(err, arg, name, text, (double)whole);
+  }
+  const double number = strtod(text, &end);
+  if (end == text || *end != '\0' || !isfinite(number)) {
+    return rn_fail(err, RN_ERR_USAGE, "%s %s: a finite number is wanted", name, text);
+  }
+  *(double *)arg->out = number;
+  return check_bounds(err, arg, name, text, number);
+}
+
+/* One option at argv[*at]; moves *at to the last word that it used. */
+static rn_status read_option(rn_err *err, const rn_args *args, int argc, char *const *argv, int *at,
+                             rn_args_found *found) {
+  const char *text = argv[*at], *attached = NULL;
+  const bool is_long = text[1] == '-';
+  const rn_arg *arg = NULL;
+  char name[NAME_BYTES];
+  if (is_long) {
+    const char *equals = strchr(text, '=');
+    attached = equals != NULL ? equals + 1 : NULL;
+    const size_t length = equals != NULL ? (size_t)(equals - text) : strlen(text);
+    RN_TRY(err, find_long(err, args, text + 2, length - 2, &arg));
+    snprintf(name, sizeof name, "--%s", arg->name);
+  } else {
+    RN_TRY(err, find_letter(err, args, text[1], &arg));
+    attached = text[2] != '\0' ? text + 2 : NULL;
+    snprintf(name, sizeof name, "-%c", arg->letter);
+  }
+  if (arg->kind == RN_ARG_SWITCH) {
+    if (attached != NULL) return rn_fail(err, RN_ERR_USAGE, "%s takes no value (%s)", name, text);
+    if (arg->out != NULL) *(bool *)arg->out = true;
+    found->help = arg == &everywhere[0];
+    found->version = arg == &everywhere[1];
+    return RN_OK;
+  }
+  if (attached == NULL) {
+    if (*at + 1 == argc) return rn_fail(err, RN_ERR_USAGE, "%s wants %s", name, arg->value);
+    attached = argv[++*at];
+  }
+  return take_value(err, arg, name, attached);
+}
+
+static rn_status check_words(rn_err *err, const rn_args *args, const rn_words *words) {
+  if (words->count < args->least_words) {
+    return rn_fail(err, RN_ERR_USAGE, "too few arguments; usage: %s %s", args->program, args->form);
+  }
+  for (int i = 0; i < words->count; i++) {
+    if (words->word[i][0] == '\0') return empty(err, "an argument");
+  }
+  if (args->most_words >= 0 && words->count > args->most_words) {
+    return rn_fail(err, RN_ERR_USAGE, "%s is one argument too many; usage: %s %s",
+                   words->word[args->most_words], args->program, args->form);
+  }
+  return RN_OK;
+}
+
+rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const *argv,
+                        rn_args_found *out) {
+  bool options_end = false;
+  for (int at = 1; at < argc; at++) {
+    const char *text = argv[at];
+    if (options_end || text[0] != '-' || text[1] == '\0') {
+      RN_TRY(err, add_word(err, &out->words, text));
+    } else if (strcmp(text, "--") == 0) {
+      options_end = true;
+    } else {
+      RN_TRY(err, read_option(err, args, argc, argv, &at, out));
+      if (out->help || out->version) return RN_OK;
+    }
+  }
+  return check_words(err, args, &out->words);
+}
+
+void rn_args_print_help(const rn_args *args, FILE *file) {
+  char left[NAME_BYTES];
+  fprintf(file, "usage: %s %s\n\n%s\n\n", args->program, args->form, args->about);
+  for (int i = 0; i < args->count + EVERYWHERE; i++) {
+    const rn_arg *arg = option_at(args, i);
+    const char letter[] = {'-', arg->letter, '\0'};
+    snprintf(left, sizeof left, "%s%s%s%s%s%s", arg->letter != 0 ? letter : "",
+             arg->letter != 0 && arg->name != NULL ? ", " : "", arg->name != NULL ? "--" : "",
+             arg->name != NULL ? arg->name : "", arg->value != NULL ? " " : "",
+             arg->value != NULL ? arg->value : "");
+    fprintf(file, "  %-26s %s\n", left, arg->help);
+  }
+}
+
+rn_status rn_args_choose(rn_err *err, const char *what, const char *word,
+                         const char *const *choices, int count, int *out) {
+  char all[512] = "";
+  for (int i = 0; i < count; i++) {
+    if (strcmp(word, choices[i]) == 0) {
+      *out = i;
+      return RN_OK;
+    }
+    strncat(all, i > 0 ? "|" : "", sizeof all - strlen(all) - 1);
+    strncat(all, choices[i], sizeof all - strlen(all) - 1);
+  }
+  return rn_fail(err, RN_ERR_USAGE, "%s: \"%s\" is not one of %s", what, word, all);
+}

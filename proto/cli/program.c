@@ -1,0 +1,51 @@
+#include "proto/cli/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/log.h"
+
+/* open() gives the lowest free number, which is `fd` as long as they are taken in order. The modes
+ * are the wrong way round on purpose: using such a stream is an error, as it would have been. */
+static void take_if_closed(int fd) {
+  if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) return;
+  const int taken = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  (void)taken;
+}
+
+static void wait_for_reader(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0 && (flags & O_NONBLOCK) != 0) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
+void rn_program_start(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) take_if_closed(fd);
+  for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) wait_for_reader(fd);
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+}
+
+/* Network file systems report a full disk when a descriptor is closed; a copy serves as well. */
+static bool close_fails(int fd) {
+  const int copy = dup(fd);
+  return copy >= 0 && close(copy) != 0 && errno != EINTR;
+}
+
+rn_status rn_program_check_output(rn_err *err, rn_status status) {
+  const bool failed_before = ferror(stdout) != 0;
+  errno = 0;
+  const bool lost = fflush(stdout) != 0 || failed_before || close_fails(STDOUT_FILENO);
+  if (!lost || rn_log_may_drop() || status != RN_OK) return status;
+  return rn_fail(err, RN_ERR_IO, "cannot write to standard output%s%s; what was printed is lost",
+                 errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+}
+
+int rn_program_finish(const char *program, rn_status status, rn_err *err) {
+  status = rn_program_check_output(err, status);
+  if (status != RN_OK) rn_log_error(program, err);
+  return rn_status_exit_code(status);
+}

@@ -1,0 +1,97 @@
+/* The bytes of a configuration file, and whether they are a YAML of reasonable size: libyaml takes
+ * time that grows with the square of depth and of anchors, so both are bounded before it loads. */
+#include "proto/options/options_guard.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/arena.h"
+
+enum { MOST_BYTES = 1 << 20, MOST_EVENTS = 4096, MOST_DEPTH = 16 };
+
+rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *bytes) {
+  FILE *file = fopen(path, "rb");
+  if (file == NULL) {
+    const bool of_shell = strncmp(path, "/dev/fd/", 8) == 0;
+    return rn_fail(err, RN_ERR_USAGE, "%s: cannot be read: %s%s", path, strerror(errno),
+                   of_shell ? " (mpirun does not hand <(...) on to its ranks: use a file, or "
+                              "/dev/stdin)"
+                            : "");
+  }
+  rn_status status = rn_alloc(err, "configuration", MOST_BYTES + 1, 1, text);
+  if (status == RN_OK) {
+    errno = 0;
+    *bytes = fread(*text, 1, MOST_BYTES + 1, file);
+    if (ferror(file)) {
+      status = rn_fail(err, RN_ERR_USAGE, "%s: cannot be read: %s", path, strerror(errno));
+    } else if (*bytes > MOST_BYTES) {
+      status =
+          rn_fail(err, RN_ERR_USAGE, "%s: more than %d bytes, no configuration", path, MOST_BYTES);
+    }
+  }
+  fclose(file);
+  if (status != RN_OK) {
+    free(*text);
+    *text = NULL;
+  }
+  return status;
+}
+
+/* What was met so far in one pass over the events. */
+typedef struct yaml_tally {
+  int events, depth, documents;
+} yaml_tally;
+
+static void count_event(yaml_tally *tally, yaml_event_type_t type) {
+  tally->events++;
+  tally->documents += type == YAML_DOCUMENT_START_EVENT;
+  tally->depth += type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT;
+  tally->depth -= type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT;
+}
+
+static rn_status check_tally(rn_err *err, const char *path, const yaml_tally *tally, size_t line) {
+  if (tally->documents > 1) {
+    return rn_fail(err, RN_ERR_USAGE, "%s:%zu: only one document is read; take the --- out", path,
+                   line);
+  }
+  if (tally->depth > MOST_DEPTH || tally->events > MOST_EVENTS) {
+    return rn_fail(err, RN_ERR_USAGE, "%s:%zu: deeper or longer than any configuration", path,
+                   line);
+  }
+  return RN_OK;
+}
+
+rn_status rn_options_yaml_problem(rn_err *err, const char *path, const yaml_parser_t *parser) {
+  if (parser->error == YAML_MEMORY_ERROR) {
+    return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to read it", path);
+  }
+  const char *problem = parser->problem != NULL ? parser->problem : "cannot be read";
+  const bool by_tab = strstr(problem, "cannot start any token") != NULL;
+  return rn_fail(err, RN_ERR_USAGE, "%s:%zu: not YAML: %s%s", path, parser->problem_mark.line + 1,
+                 problem, by_tab ? " (indent by spaces, not by tabs; quote a leading @ or `)" : "");
+}
+
+rn_status rn_options_check_yaml(rn_err *err, const char *path, const char *text, size_t bytes) {
+  yaml_parser_t parser;
+  yaml_tally tally = {0};
+  rn_status status = RN_OK;
+  if (!yaml_parser_initialize(&parser)) {
+    return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to read it", path);
+  }
+  yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
+  for (bool end = false; status == RN_OK && !end;) {
+    yaml_event_t event;
+    if (!yaml_parser_parse(&parser, &event)) {
+      status = rn_options_yaml_problem(err, path, &parser);
+      break;
+    }
+    count_event(&tally, event.type);
+    status = check_tally(err, path, &tally, event.start_mark.line + 1);
+    end = event.type == YAML_STREAM_END_EVENT;
+    yaml_event_delete(&event);
+  }
+  yaml_parser_delete(&parser);
+  return status;
+}

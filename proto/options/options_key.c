@@ -1,0 +1,81 @@
+#include "proto/options/options_key.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/options/nearest.h"
+
+enum { NAME_BYTES = 64 };
+
+static void full_name(const rn_schema_key *key, char name[NAME_BYTES]) {
+  snprintf(name, NAME_BYTES, "%s.%s", key->section, key->name);
+}
+
+bool rn_options_find(const char *name, rn_options_key *out) {
+  char candidate[NAME_BYTES];
+  for (const rn_schema_key *key = rn_schema_table; key->name != NULL; key++) {
+    full_name(key, candidate);
+    if (strcmp(name, candidate) != 0) continue;
+    out->schema = key;
+    out->section =
+        protobuf_c_message_descriptor_get_field_by_name(&retnet__config__descriptor, key->section);
+    out->field =
+        protobuf_c_message_descriptor_get_field_by_name(out->section->descriptor, key->name);
+    return true;
+  }
+  return false;
+}
+
+int rn_options_index(const rn_options_key *key) {
+  const int index = (int)(key->schema - rn_schema_table);
+  assert(0 <= index && index < RN_OPTIONS_MOST_KEYS);
+  return index;
+}
+
+int rn_options_number(const char *name) {
+  rn_options_key key;
+  return rn_options_find(name, &key) ? rn_options_index(&key) : -1;
+}
+
+void rn_options_nearest(const char *name, char *nearest, size_t bytes) {
+  char candidate[NAME_BYTES];
+  int best = -1;
+  for (const rn_schema_key *key = rn_schema_table; key->name != NULL; key++) {
+    full_name(key, candidate);
+    const int full = rn_nearest_distance(name, candidate);
+    const int alone = rn_nearest_distance(name, key->name) + 1;
+    const int d = full < alone ? full : alone;
+    if (best >= 0 && d >= best) continue;
+    best = d;
+    snprintf(nearest, bytes, "%s", candidate);
+  }
+}
+
+ProtobufCMessage *rn_options_section(const Retnet__Config *config, const rn_options_key *key) {
+  ProtobufCMessage *section;
+  memcpy(&section, (const char *)config + key->section->offset, sizeof section);
+  return section;
+}
+
+void *rn_options_member(const Retnet__Config *config, const rn_options_key *key) {
+  return (char *)rn_options_section(config, key) + key->field->offset;
+}
+
+/* All values of an enum share the prefix up to the underscore before they differ: the type's name.
+ */
+static size_t prefix_length(const ProtobufCEnumDescriptor *type) {
+  size_t length = 0;
+  for (const char *c = type->short_name; *c != '\0'; c++) {
+    length += 1 + (c != type->short_name && isupper((unsigned char)*c));
+  }
+  return length + 1;
+}
+
+void rn_options_word(const ProtobufCEnumDescriptor *type, int index, char *word, size_t bytes) {
+  const char *name = type->values[index].name;
+  const size_t skip = prefix_length(type);
+  snprintf(word, bytes, "%s", strlen(name) > skip ? name + skip : name);
+  for (char *c = word; *c != '\0'; c++) *c = (char)tolower((unsigned char)*c);
+}

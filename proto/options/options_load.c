@@ -1,0 +1,228 @@
+/* The YAML file and the command line's overrides: sections of plain key: value lines. */
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "proto/base/arena.h"
+#include "proto/options/options_guard.h"
+#include "proto/options/options_key.h"
+
+enum { PLACE_BYTES = 512, NAME_BYTES = 256, MAX_KEYS = 256, MAX_ITEMS = 1024 };
+
+/* Where the document is read, and which keys it has given so far. */
+typedef struct yaml_reader {
+  yaml_document_t *document;
+  const char *path;
+  Retnet__Config *config;
+  rn_options_places *places;
+  char given[MAX_KEYS][NAME_BYTES];
+  int given_count;
+} yaml_reader;
+
+static void place_of(const yaml_reader *reader, const yaml_node_t *node, char place[PLACE_BYTES]) {
+  snprintf(place, PLACE_BYTES, "%s:%zu", reader->path, node->start_mark.line + 1);
+}
+
+static rn_status note_key(rn_err *err, yaml_reader *reader, const char *place, const char *name) {
+  for (int i = 0; i < reader->given_count; i++) {
+    if (strcmp(reader->given[i], name) != 0) continue;
+    return rn_fail(err, RN_ERR_USAGE, "%s: %s is given twice", place, name);
+  }
+  if (reader->given_count == MAX_KEYS) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: too many keys", place);
+  }
+  snprintf(reader->given[reader->given_count++], NAME_BYTES, "%s", name);
+  return RN_OK;
+}
+
+static bool is_text(const yaml_node_t *node) {
+  return node != NULL && node->type == YAML_SCALAR_NODE &&
+         strlen((const char *)node->data.scalar.value) == node->data.scalar.length;
+}
+
+/* A plain null, ~ or nothing at all: the key, or section, is as if it were not there. */
+static bool is_null(const yaml_node_t *node) {
+  static const char *const words[] = {"", "~", "null", "Null", "NULL"};
+  if (!is_text(node) || node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) return false;
+  for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+    if (strcmp((const char *)node->data.scalar.value, words[i]) == 0) return true;
+  }
+  return false;
+}
+
+static rn_status refuse_merge(rn_err *err, const char *place, const yaml_node_t *key) {
+  if (strcmp((const char *)key->data.scalar.value, "<<") != 0) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE, "%s: merge keys (<<) are not read: write the keys out", place);
+}
+
+/* A list of numbers as the text that rn_options_set takes. */
+static rn_status list_text(rn_err *err, yaml_reader *reader, const char *place,
+                           const yaml_node_t *node, char **out) {
+  const yaml_node_item_t *begin = node->data.sequence.items.start;
+  const yaml_node_item_t *end = node->data.sequence.items.top;
+  enum { ITEM_BYTES = 24 };
+  if (end - begin > MAX_ITEMS) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: a list of more than %d numbers", place, MAX_ITEMS);
+  }
+  char *text;
+  RN_TRY(err, rn_alloc(err, "list", (size_t)(end - begin) + 1, ITEM_BYTES, &text));
+  for (const yaml_node_item_t *item = begin; item != end; item++) {
+    const yaml_node_t *value = yaml_document_get_node(reader->document, *item);
+    if (!is_text(value) || value->data.scalar.length > ITEM_BYTES - 2) {
+      free(text);
+      return rn_fail(err, RN_ERR_USAGE, "%s: a list of whole numbers is wanted", place);
+    }
+    strcat(strcat(text, (const char *)value->data.scalar.value), ",");
+  }
+  *out = text;
+  return RN_OK;
+}
+
+/* The value's text as rn_options_set takes it, into the key. */
+static rn_status set_from(rn_err *err, yaml_reader *reader, const char *place, const char *name,
+                          const yaml_node_t *value, bool is_list) {
+  if (is_list && value != NULL && value->type == YAML_SEQUENCE_NODE) {
+    char *text = NULL;
+    RN_TRY(err, list_text(err, reader, place, value, &text));
+    rn_status status = rn_options_set(err, reader->config, place, name, text);
+    free(text);
+    return status;
+  }
+  if (!is_text(value)) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: %s: one value is wanted", place, name);
+  }
+  return rn_options_set(err, reader->config, place, name, (const char *)value->data.scalar.value);
+}
+
+static rn_status read_key(rn_err *err, yaml_reader *reader, const char *section,
+                          const yaml_node_t *key, const yaml_node_t *value) {
+  char place[PLACE_BYTES], name[NAME_BYTES];
+  place_of(reader, key, place);
+  if (!is_text(key)) return rn_fail(err, RN_ERR_USAGE, "%s: a key is wanted", place);
+  RN_TRY(err, refuse_merge(err, place, key));
+  snprintf(name, sizeof name, "%s.%s", section, (const char *)key->data.scalar.value);
+  RN_TRY(err, note_key(err, reader, place, name));
+  rn_options_key found;
+  if (!rn_options_find(name, &found)) {
+    return rn_options_set(err, reader->config, place, name, "");
+  }
+  if (is_null(value)) return RN_OK;
+  RN_TRY(err, set_from(err, reader, place, name, value,
+                       found.field->label == PROTOBUF_C_LABEL_REPEATED));
+  reader->places->line[rn_options_index(&found)] = (int)key->start_mark.line + 1;
+  return RN_OK;
+}
+
+static rn_status read_section(rn_err *err, yaml_reader *reader, const yaml_node_t *key,
+                              const yaml_node_t *body) {
+  char place[PLACE_BYTES], nearest[NAME_BYTES];
+  place_of(reader, key, place);
+  if (!is_text(key)) return rn_fail(err, RN_ERR_USAGE, "%s: a section is wanted", place);
+  RN_TRY(err, refuse_merge(err, place, key));
+  const char *section = (const char *)key->data.scalar.value;
+  if (protobuf_c_message_descriptor_get_field_by_name(&retnet__config__descriptor, section) ==
+      NULL) {
+    rn_options_nearest(section, nearest, sizeof nearest);
+    return rn_fail(err, RN_ERR_USAGE, "%s: unknown section %s; did you mean %s?", place, section,
+                   nearest);
+  }
+  RN_TRY(err, note_key(err, reader, place, section));
+  if (is_null(body)) return RN_OK;
+  if (body == NULL || body->type != YAML_MAPPING_NODE) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: section %s wants lines of key: value", place, section);
+  }
+  for (const yaml_node_pair_t *pair = body->data.mapping.pairs.start;
+       pair != body->data.mapping.pairs.top; pair++) {
+    RN_TRY(err, read_key(err, reader, section, yaml_document_get_node(reader->document, pair->key),
+                         yaml_document_get_node(reader->document, pair->value)));
+  }
+  return RN_OK;
+}
+
+static rn_status read_document(rn_err *err, yaml_reader *reader) {
+  const yaml_node_t *root = yaml_document_get_root_node(reader->document);
+  if (root == NULL || is_null(root)) return RN_OK;
+  if (root->type != YAML_MAPPING_NODE) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: sections are wanted, as in \"model: {dim: 256}\"",
+                   reader->path);
+  }
+  for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+       pair != root->data.mapping.pairs.top; pair++) {
+    RN_TRY(err, read_section(err, reader, yaml_document_get_node(reader->document, pair->key),
+                             yaml_document_get_node(reader->document, pair->value)));
+  }
+  return RN_OK;
+}
+
+static rn_status read_yaml(rn_err *err, const char *path, const char *text, size_t bytes,
+                           rn_options_places *places, Retnet__Config *config) {
+  yaml_parser_t parser;
+  yaml_document_t document;
+  yaml_reader *reader;
+  RN_TRY(err, rn_alloc(err, "configuration", 1, sizeof *reader, &reader));
+  rn_status status = RN_OK;
+  if (!yaml_parser_initialize(&parser)) {
+    free(reader);
+    return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to read it", path);
+  }
+  yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
+  if (yaml_parser_load(&parser, &document)) {
+    *reader =
+        (yaml_reader){.document = &document, .path = path, .config = config, .places = places};
+    status = read_document(err, reader);
+    yaml_document_delete(&document);
+  } else {
+    status = rn_options_yaml_problem(err, path, &parser);
+  }
+  yaml_parser_delete(&parser);
+  free(reader);
+  return status;
+}
+
+static rn_status apply_override(rn_err *err, Retnet__Config *config, const char *text,
+                                rn_options_places *places) {
+  char name[NAME_BYTES];
+  rn_options_key key;
+  const char *equals = strchr(text, '=');
+  if (equals == NULL || equals - text >= NAME_BYTES) {
+    return rn_fail(err, RN_ERR_USAGE, "-s %s: section.key=value is wanted", text);
+  }
+  snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
+  if (strcmp(equals + 1, "null") == 0) {
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "-s: %s: null is no value here: leave the -s away, or write ./null for a file of "
+        "that name",
+        name);
+  }
+  RN_TRY(err, rn_options_set(err, config, "-s", name, equals + 1));
+  if (rn_options_find(name, &key)) places->line[rn_options_index(&key)] = RN_OPTIONS_BY_S;
+  return RN_OK;
+}
+
+rn_status rn_options_load_text(rn_err *err, const char *name, const char *text, size_t bytes,
+                               const char *const *overrides, int count, rn_options_places *places,
+                               Retnet__Config **out) {
+  rn_options_places unused;
+  if (places == NULL) places = &unused;
+  *places = (rn_options_places){.file = name};
+  RN_TRY(err, rn_options_create(err, out));
+  rn_status status = RN_OK;
+  if (text != NULL) status = rn_options_check_yaml(err, name, text, bytes);
+  if (text != NULL && status == RN_OK) status = read_yaml(err, name, text, bytes, places, *out);
+  for (int i = 0; status == RN_OK && i < count; i++) {
+    status = apply_override(err, *out, overrides[i], places);
+  }
+  if (status != RN_OK) rn_options_free(out);
+  return status;
+}
+
+rn_status rn_options_load(rn_err *err, const char *path, const char *const *overrides, int count,
+                          Retnet__Config **out) {
+  char *text = NULL;
+  size_t bytes = 0;
+  if (path != NULL) RN_TRY(err, rn_options_read(err, path, &text, &bytes));
+  rn_status status = rn_options_load_text(err, path, text, bytes, overrides, count, NULL, out);
+  free(text);
+  return status;
+}

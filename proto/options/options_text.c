@@ -1,0 +1,183 @@
+/* From the message to text: single values, the effective YAML, and help. */
+#include <math.h>
+#include <string.h>
+
+#include "proto/options/options_key.h"
+
+enum { NAME_BYTES = 64, NOTE_BYTES = 512 };
+
+static bool find_schema(const rn_schema_key *schema, char name[NAME_BYTES], rn_options_key *key) {
+  snprintf(name, NAME_BYTES, "%s.%s", schema->section, schema->name);
+  return rn_options_find(name, key);
+}
+
+bool rn_options_given(const Retnet__Config *config, const char *name) {
+  rn_options_key key;
+  if (!rn_options_find(name, &key)) return false;
+  const char *section = (const char *)rn_options_section(config, &key);
+  if (key.field->label == PROTOBUF_C_LABEL_REPEATED) {
+    return *(const size_t *)(const void *)(section + key.field->quantifier_offset) > 0;
+  }
+  if (key.field->type == PROTOBUF_C_TYPE_STRING) {
+    const char *text;
+    memcpy(&text, section + key.field->offset, sizeof text);
+    return text != NULL && text != key.field->default_value;
+  }
+  return *(const protobuf_c_boolean *)(section + key.field->quantifier_offset);
+}
+
+static void list_text(const char *section, const ProtobufCFieldDescriptor *field, char *text,
+                      size_t bytes) {
+  const int32_t *items;
+  memcpy(&items, section + field->offset, sizeof items);
+  const size_t count = *(const size_t *)(const void *)(section + field->quantifier_offset);
+  size_t used = (size_t)snprintf(text, bytes, "[");
+  for (size_t i = 0; i < count && used + 16 < bytes; i++) {
+    used += (size_t)snprintf(text + used, bytes - used, i > 0 ? ", %d" : "%d", items[i]);
+  }
+  snprintf(text + used, bytes - used, "]");
+}
+
+static void word_text(const ProtobufCFieldDescriptor *field, int value, char *text, size_t bytes) {
+  const ProtobufCEnumDescriptor *type = field->descriptor;
+  for (unsigned i = 0; i < type->n_values; i++) {
+    if (type->values[i].value == value) rn_options_word(type, (int)i, text, bytes);
+  }
+}
+
+/* Shortest text that reads back as the same double; whole numbers without an exponent. */
+static void number_text(double number, char *text, size_t bytes) {
+  if (fabs(number) < 1e6 && number == nearbyint(number)) {
+    snprintf(text, bytes, "%.0f", number);
+    return;
+  }
+  for (int digits = 1; digits <= 17; digits++) {
+    snprintf(text, bytes, "%.*g", digits, number);
+    double back;
+    if (sscanf(text, "%lf", &back) == 1 && back == number) return;
+  }
+}
+
+bool rn_options_text(const Retnet__Config *config, const char *name, char *text, size_t bytes) {
+  rn_options_key key;
+  if (!rn_options_find(name, &key)) return false;
+  const void *member = rn_options_member(config, &key);
+  if (key.field->label == PROTOBUF_C_LABEL_REPEATED) {
+    list_text((const char *)rn_options_section(config, &key), key.field, text, bytes);
+    return true;
+  }
+  switch (key.field->type) {
+    case PROTOBUF_C_TYPE_INT32:
+      snprintf(text, bytes, "%d", *(const int32_t *)member);
+      break;
+    case PROTOBUF_C_TYPE_INT64:
+      snprintf(text, bytes, "%lld", (long long)*(const int64_t *)member);
+      break;
+    case PROTOBUF_C_TYPE_DOUBLE:
+      number_text(*(const double *)member, text, bytes);
+      break;
+    case PROTOBUF_C_TYPE_BOOL:
+      snprintf(text, bytes, "%s", *(const protobuf_c_boolean *)member ? "true" : "false");
+      break;
+    case PROTOBUF_C_TYPE_ENUM:
+      word_text(key.field, *(const int *)member, text, bytes);
+      break;
+    default:
+      rn_options_quote(*(char *const *)member, text, bytes);
+  }
+  return true;
+}
+
+void rn_options_each(void (*visit)(void *self, const char *key), void *self) {
+  char name[NAME_BYTES];
+  rn_options_key key;
+  for (const rn_schema_key *schema = rn_schema_table; schema->name != NULL; schema++) {
+    if (find_schema(schema, name, &key)) visit(self, name);
+  }
+}
+
+void rn_options_write_yaml(const Retnet__Config *config, FILE *file) {
+  rn_options_write_yaml_noted(config, NULL, NULL, file);
+}
+
+void rn_options_write_yaml_noted(const Retnet__Config *config, rn_options_note *note,
+                                 const void *self, FILE *file) {
+  const char *section = "";
+  char name[NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES], comment[NOTE_BYTES];
+  for (const rn_schema_key *schema = rn_schema_table; schema->name != NULL; schema++) {
+    rn_options_key key;
+    if (!find_schema(schema, name, &key)) continue;
+    if (strcmp(section, schema->section) != 0) fprintf(file, "%s:\n", schema->section);
+    section = schema->section;
+    if (key.field->type == PROTOBUF_C_TYPE_STRING &&
+        *(char *const *)rn_options_member(config, &key) == NULL) {
+      continue;
+    }
+    rn_options_text(config, name, text, sizeof text);
+    comment[0] = '\0';
+    if (note != NULL) note(self, name, comment, sizeof comment);
+    fprintf(file, "  %s: %s", schema->name, text);
+    if (comment[0] != '\0') fprintf(file, "  # %s", comment);
+    fputc('\n', file);
+  }
+}
+
+rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const char *name) {
+  if (rn_options_given(config, name)) {
+    rn_options_key key;
+    const char *text = "";
+    if (rn_options_find(name, &key)) memcpy(&text, rn_options_member(config, &key), sizeof text);
+    if (text[0] != '\0') return RN_OK;
+    return rn_fail(err, RN_ERR_USAGE, "%s is empty: a path is wanted (is a shell variable unset?)",
+                   name);
+  }
+  return rn_fail(err, RN_ERR_USAGE, "%s is not given: set it in the file or by -s %s=...", name,
+                 name);
+}
+
+static void print_words(const ProtobufCEnumDescriptor *type, FILE *file) {
+  char word[NAME_BYTES];
+  for (unsigned i = 0; i < type->n_values; i++) {
+    rn_options_word(type, (int)i, word, sizeof word);
+    fprintf(file, "%s%s", i > 0 ? "|" : "", word);
+  }
+}
+
+/* The words of `text` in lines of at most 80 columns, six of them empty in front. */
+static void print_wrapped(const char *text, FILE *file) {
+  enum { MARGIN = 6, WIDTH = 80 };
+  int column = 0;
+  for (const char *at = text + strspn(text, " "); *at != '\0'; at += strspn(at, " ")) {
+    const int length = (int)strcspn(at, " ");
+    const bool fits = column > 0 && column + 1 + length <= WIDTH;
+    fprintf(file, "%s%.*s", fits ? " " : "\n      ", length, at);
+    column = fits ? column + 1 + length : MARGIN + length;
+    at += length;
+  }
+  fputc('\n', file);
+}
+
+void rn_options_print_help(FILE *file) {
+  const char *section = "";
+  char name[NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES];
+  Retnet__Config *defaults = NULL;
+  rn_err err = {0};
+  if (rn_options_create(&err, &defaults) != RN_OK) return;
+  for (const rn_schema_key *schema = rn_schema_table; schema->name != NULL; schema++) {
+    rn_options_key key;
+    if (!find_schema(schema, name, &key)) continue;
+    if (strcmp(section, schema->section) != 0) fprintf(file, "\n%s:\n", schema->section);
+    section = schema->section;
+    rn_options_text(defaults, name, text, sizeof text);
+    fprintf(file, "  %-20s %s", schema->name, text);
+    if (key.field->type == PROTOBUF_C_TYPE_ENUM) {
+      fprintf(file, "  (");
+      print_words(key.field->descriptor, file);
+      fprintf(file, ")");
+    } else if (schema->range[0] != '\0') {
+      fprintf(file, "  (%s)", schema->range);
+    }
+    print_wrapped(schema->doc, file);
+  }
+  rn_options_free(&defaults);
+}

@@ -1,0 +1,18 @@
+/** What the schema's own comments say of each key; the table is generated from config.proto. */
+#ifndef RN_PROTO_OPTIONS_SCHEMA_TABLE_H
+#define RN_PROTO_OPTIONS_SCHEMA_TABLE_H
+
+#include <stdbool.h>
+
+typedef struct rn_schema_key {
+  const char *section, *name; /* "model", "dim" */
+  const char *doc;            /* one line */
+  const char *range;          /* as written, "" if none */
+  bool has_low, has_high, low_open, high_open;
+  double low, high;
+} rn_schema_key;
+
+/** All keys in the order of the schema, ended by one whose name is NULL. */
+extern const rn_schema_key rn_schema_table[];
+
+#endif

@@ -1,0 +1,72 @@
+# The rooms of the house, lowest first: room(<room> MAY <rooms that its files may include>).
+# Every room named after MAY is declared above the line, so no arrow runs back and none can.
+# `proto`, `trainer` alone are the files that lie in the folder itself; tests/ may include all.
+
+# proto/
+room(proto/base)
+room(proto/schema)
+room(proto/options MAY proto/base proto/schema)
+room(proto)
+room(proto/cli MAY proto/base proto/options proto)
+room(proto/ports MAY proto/base)
+room(proto/tools)
+
+# model/
+room(model/base MAY proto/base)
+room(model/spec MAY proto/base proto/schema model/base)
+room(model/kernel MAY proto/base proto/schema model/base model/spec)
+room(model/pass MAY proto/base)
+room(model/ops MAY proto/base proto/ports model/base model/spec model/kernel model/pass)
+room(model/retention MAY proto/base proto/ports model/base model/spec model/kernel model/pass
+     model/ops)
+room(model/decode MAY proto/base model/base model/spec model/kernel model/ops model/retention)
+room(model/embed MAY proto/base model/base model/spec model/kernel model/pass model/ops)
+room(model/ffn MAY proto/base model/base model/spec model/kernel model/ops)
+room(model/stage MAY proto/base proto/ports model/base model/spec model/kernel model/pass
+     model/ops model/retention model/embed model/ffn)
+
+# comm/
+room(comm/world MAY proto/base proto/cli)
+room(comm/optimizer MAY proto/base comm/world)
+room(comm/pipeline MAY proto/base comm/world)
+room(comm/scan MAY proto/base proto/ports comm/world)
+
+# data/
+room(data/file MAY proto/base)
+room(data/shard MAY proto/base proto/schema data/file)
+room(data/batch MAY proto/base data/shard)
+room(data/checkpoint MAY proto/base proto/schema proto/options data/file)
+room(data/exchange MAY proto/base data/file)
+room(data/run MAY proto/base data/file)
+room(data/text MAY proto/base data/file data/shard)
+
+# trainer/
+room(trainer/parallel MAY proto/base proto/schema proto/ports model/spec model/retention
+     model/stage comm/world comm/optimizer comm/pipeline comm/scan)
+room(trainer/config MAY proto/base proto/schema proto/options model/spec comm/world
+     trainer/parallel)
+room(trainer/machine MAY proto/base proto/schema proto/options proto/cli model/base comm/world
+     comm/optimizer trainer/config)
+room(trainer/plan MAY proto/base proto/schema model/spec model/kernel comm/optimizer data/shard
+     data/batch data/checkpoint trainer/parallel trainer/config trainer/machine)
+room(trainer/run MAY proto/base proto/schema model/base model/spec model/kernel comm/world
+     comm/optimizer comm/pipeline data/batch data/checkpoint data/run trainer/parallel
+     trainer/config trainer/machine trainer/plan)
+room(trainer/checkpoint MAY proto/base proto/options model/spec model/kernel comm/world data/file
+     data/checkpoint trainer/run)
+room(trainer/generate MAY proto/base model/retention model/decode model/stage data/file
+     trainer/checkpoint)
+room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec
+     model/kernel model/ops model/decode comm/world comm/scan data/shard data/checkpoint
+     trainer/config trainer/machine trainer/run trainer/generate)
+room(trainer/estimate MAY proto/base proto/options model/kernel comm/world data/batch
+     trainer/parallel trainer/plan trainer/run)
+room(trainer/evaluate MAY proto/base model/base comm/world comm/optimizer data/batch
+     trainer/parallel trainer/machine trainer/checkpoint)
+room(trainer/profile MAY proto/base data/file trainer/parallel trainer/machine trainer/run)
+room(trainer/tools MAY proto/base proto/options model/spec data/checkpoint data/exchange data/run)
+room(trainer/train MAY proto/base proto/options model/kernel comm/world data/file data/checkpoint
+     data/run trainer/machine trainer/plan trainer/run trainer/checkpoint trainer/profile)
+room(trainer MAY proto/base proto/options proto/cli model/base comm/world data/batch data/text
+     trainer/config trainer/machine trainer/checkpoint trainer/generate trainer/bench
+     trainer/estimate trainer/evaluate trainer/tools trainer/train)

@@ -1,0 +1,56 @@
+#include "trainer/bench/bench_config.h"
+
+#include <stdio.h>
+
+#include "model/base/threads.h"
+#include "model/kernel/gemm.h"
+#include "proto/options/options.h"
+#include "trainer/config/config_check.h"
+#include "trainer/machine/machine.h"
+
+enum { MOST_KEYS = 64, PRECISION_BYTES = 40 };
+
+/* The reference step; keys of the command line come behind. */
+static const char *const reference[] = {
+    "model.layers=8", "model.dim=512",   "model.value_dim=1024",      "model.ffn_dim=1024",
+    "model.heads=4",  "model.vocab=256", "data.sequence_length=2048", "data.batch_sequences=1"};
+enum { REFERENCE_KEYS = sizeof reference / sizeof reference[0] };
+
+rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__Config **out) {
+  const char *keys[MOST_KEYS];
+  char precision[PRECISION_BYTES];
+  int count = 0;
+  if (options->keys.count > MOST_KEYS - REFERENCE_KEYS - 1) {
+    return rn_fail(err, RN_ERR_USAGE, "more than %d keys", MOST_KEYS - REFERENCE_KEYS - 1);
+  }
+  for (int i = 0; i < REFERENCE_KEYS; i++) keys[count++] = reference[i];
+  for (int i = 0; i < options->keys.count; i++) keys[count++] = options->keys.word[i];
+  if (options->precision != NULL) {
+    snprintf(precision, sizeof precision, "train.precision=%s", options->precision);
+    keys[count++] = precision;
+  }
+  RN_TRY(err, rn_options_load(err, NULL, keys, count, out));
+  return rn_config_check(err, *out);
+}
+
+static rn_status load(rn_err *err, const rn_bench_options *options, Retnet__Config **out) {
+  RN_TRY(err, rn_bench_config(err, options, out));
+  const char *lack = NULL;
+  RN_TRY(err, rn_gemm_backend_use(err, (*out)->model->products, (*out)->train->precision, &lack));
+  if (lack == NULL) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE, "train.precision bf16: %s: nothing to measure", lack);
+}
+
+rn_status rn_bench_start(rn_err *err, rn_world *world, const rn_bench_options *options,
+                         Retnet__Config **config, int *threads) {
+  rn_machine machine;
+  RN_TRY(err, rn_agree(err, world, load(err, options, config)));
+  RN_TRY(err, rn_machine_query(err, world, *config, 0, &machine));
+  *threads = machine.threads;
+  rn_threads_start(machine.threads);
+  return RN_OK;
+}
+
+void rn_bench_precision(const Retnet__Config *config, char *text, size_t bytes) {
+  rn_options_text(config, "train.precision", text, bytes);
+}

@@ -1,0 +1,287 @@
+/*
+ * retnet-bench decode: how near decoding comes to what memory gives.
+ *
+ * A token needs every weight once, and weights are larger than caches: no decoding of one sequence
+ * is faster than memory is read. So the limit is a sweep that only reads, over memory as large,
+ * with the same threads, between the samples of decoding; shares are those of neighbours in time.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/decode/decode.h"
+#include "model/spec/param.h"
+#include "proto/base/arena.h"
+#include "proto/base/clock.h"
+#include "proto/base/json.h"
+#include "proto/options/options.h"
+#include "trainer/bench/bench.h"
+#include "trainer/bench/bench_config.h"
+#include "trainer/bench/bench_sweep.h"
+#include "trainer/generate/sample.h"
+#include "trainer/machine/machine.h"
+#include "trainer/machine/quantile.h"
+
+enum {
+  ROUNDS = 11,
+  TOKENS = 16, /* of a sample */
+  SWEEPS = 7,  /* of a sample */
+  LONG = 128,  /* samples of the long run, on end */
+  BATCHES = 3, /* 1, 4, 16 */
+  MOST_SLOTS = 16,
+  PLACES = 4,
+  SWEEP_ELEMENTS = 1 << 25, /* of each of three arrays: 128 MiB */
+  SWEEP_ARRAYS = 3
+};
+
+static const int batches[BATCHES] = {1, 4, MOST_SLOTS};
+static const int64_t places[PLACES] = {1, 1000, 100000, 1000000};
+
+typedef struct bench {
+  int threads, rounds, vocab;
+  bool bf16; /* weights in bf16 */
+  rn_decoder *decoder;
+  float *params, *logits; /* [total], [MOST_SLOTS, N] */
+  int32_t *order;         /* [N] */
+  int32_t token[MOST_SLOTS];
+  uint64_t draws;
+  float *memory[SWEEP_ARRAYS];
+  double read_s[RN_QUANTILE_MAX], triad_s[RN_QUANTILE_MAX];
+  double batch_s[BATCHES][RN_QUANTILE_MAX]; /* a step */
+  double share[BATCHES][RN_QUANTILE_MAX];   /* of the limit, by the sweeps beside it */
+  double place_s[PLACES][RN_QUANTILE_MAX];  /* a step of one sequence */
+  int64_t place_bytes[PLACES];              /* the process's memory then */
+  double long_s[LONG];                      /* a token of the long run */
+  int64_t long_bytes[2];                    /* before and after it */
+} bench;
+
+/* ---- sweeps ---- */
+
+static double sweep_bytes(int arrays) {
+  return (double)arrays * SWEEP_ELEMENTS * sizeof(float);
+}
+
+/* The median of some, as of a sample's tokens. */
+static double time_read(bench *b) {
+  float sum[RN_SWEEP_LANES];
+  double sweep_s[SWEEPS];
+  for (int i = 0; i < SWEEPS; i++) {
+    const double begin_s = rn_clock_s();
+    rn_sweep_read(SWEEP_ELEMENTS, b->memory[0], sum);
+    sweep_s[i] = rn_clock_s() - begin_s;
+    b->memory[2][0] = sum[0];
+  }
+  return rn_median(sweep_s, SWEEPS);
+}
+
+static double time_triad(bench *b) {
+  const double begin_s = rn_clock_s();
+  rn_sweep_triad(SWEEP_ELEMENTS, b->memory[0], b->memory[1], b->memory[2]);
+  return rn_clock_s() - begin_s;
+}
+
+/* ---- decoding ---- */
+
+/* One token more for each of the first `count` slots, drawn as retnet-generate draws. */
+static void step(bench *b, int count) {
+  static const int slot[MOST_SLOTS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  static const rn_sampling sampling = {1, 0, 1, 1};
+  rn_decoder_step(b->decoder, b->params, count, slot, b->token, b->logits);
+  for (int i = 0; i < count; i++) {
+    const float *logits = b->logits + (int64_t)i * b->vocab;
+    b->token[i] = rn_sample(sampling, b->vocab, logits, b->order, b->draws++);
+  }
+}
+
+/* Seconds of a step, the median of TOKENS that go on: what else runs stops a few now and then. */
+static double time_tokens(bench *b, int count) {
+  double step_s[TOKENS];
+  for (int i = 0; i < TOKENS; i++) {
+    const double begin_s = rn_clock_s();
+    step(b, count);
+    step_s[i] = rn_clock_s() - begin_s;
+  }
+  return rn_median(step_s, TOKENS);
+}
+
+static double time_steps(bench *b, int count, int64_t position) {
+  for (int i = 0; i < count; i++) rn_decoder_position_of(b->decoder, i, position);
+  return time_tokens(b, count);
+}
+
+static double limit_s(const bench *b, int count, double read_s) {
+  return (double)rn_decoder_weight_bytes(b->decoder, count) * read_s / sweep_bytes(1);
+}
+
+/* Bytes of a sequence's states: a step reads them and writes them back. */
+static double state_bytes(const bench *b) {
+  return (double)rn_decoder_state_bytes(b->decoder) / MOST_SLOTS;
+}
+
+/* The share of all bytes that are moved, states too. */
+static double share_with_states(const bench *b, int batch) {
+  const double weights = (double)rn_decoder_weight_bytes(b->decoder, batches[batch]);
+  return rn_median(b->share[batch], b->rounds) *
+         (1 + 2 * batches[batch] * state_bytes(b) / weights);
+}
+
+static void time_round(bench *b, int round) {
+  double before_s = time_read(b);
+  b->triad_s[round] = time_triad(b);
+  b->read_s[round] = before_s;
+  for (int i = 0; i < BATCHES; i++) {
+    const double step_s = time_steps(b, batches[i], 1000), after_s = time_read(b);
+    b->batch_s[i][round] = step_s;
+    b->share[i][round] = limit_s(b, batches[i], (before_s + after_s) / 2) / step_s;
+    before_s = after_s;
+  }
+  for (int i = 0; i < PLACES; i++) {
+    b->place_s[i][round] = time_steps(b, 1, places[i]);
+    b->place_bytes[i] = rn_machine_resident_bytes();
+  }
+}
+
+static void time_long_run(bench *b) {
+  rn_decoder_position_of(b->decoder, 0, 0);
+  b->long_bytes[0] = rn_machine_resident_bytes();
+  for (int i = 0; i < LONG; i++) {
+    b->long_s[i] = time_tokens(b, 1);
+  }
+  b->long_bytes[1] = rn_machine_resident_bytes();
+}
+
+static void measure(bench *b) {
+  time_read(b);
+  time_triad(b);
+  time_steps(b, MOST_SLOTS, 0);
+  for (int round = 0; round < b->rounds; round++) time_round(b, round);
+  time_long_run(b);
+}
+
+/* ---- telling ---- */
+
+enum { QUARTER = LONG / 4 };
+
+/* Medians of the long run's first and last quarter. */
+static void long_medians(const bench *b, double *first_s, double *last_s) {
+  *first_s = rn_median(b->long_s, QUARTER);
+  *last_s = rn_median(b->long_s + LONG - QUARTER, QUARTER);
+}
+
+static void print_json(const bench *b) {
+  double first_s, last_s;
+  long_medians(b, &first_s, &last_s);
+  const double read_s = rn_median(b->read_s, b->rounds), triad_s = rn_median(b->triad_s, b->rounds);
+  printf("{\"precision\": \"%s\", \"threads\": %d, \"rounds\": %d, ", b->bf16 ? "bf16" : "fp32",
+         b->threads, b->rounds);
+  printf("\"read_bytes_per_s\": %s, \"triad_bytes_per_s\": %s, \"sweep_bytes\": %.0f, ",
+         RN_JSON(sweep_bytes(1) / read_s), RN_JSON(sweep_bytes(SWEEP_ARRAYS) / triad_s),
+         sweep_bytes(1));
+  printf("\"state_bytes\": %.0f, \"batches\": [", state_bytes(b));
+  for (int i = 0; i < BATCHES; i++) {
+    const double step_s = rn_median(b->batch_s[i], b->rounds);
+    printf("%s{\"sequences\": %d, \"step_s\": %s, \"tokens_per_s\": %s, ", i > 0 ? ", " : "",
+           batches[i], RN_JSON(step_s), RN_JSON(batches[i] / step_s));
+    printf("\"weight_bytes\": %zu, \"share\": %s}", rn_decoder_weight_bytes(b->decoder, batches[i]),
+           RN_JSON(rn_median(b->share[i], b->rounds)));
+  }
+  printf("], \"positions\": [");
+  for (int i = 0; i < PLACES; i++) {
+    printf("%s{\"position\": %lld, \"token_s\": %s, \"resident_bytes\": %lld}", i > 0 ? ", " : "",
+           (long long)places[i], RN_JSON(rn_median(b->place_s[i], b->rounds)),
+           (long long)b->place_bytes[i]);
+  }
+  printf("], \"long_run\": {\"tokens\": %d, \"first_token_s\": %s, \"last_token_s\": %s, ",
+         LONG * TOKENS, RN_JSON(first_s), RN_JSON(last_s));
+  printf("\"grown_bytes\": %lld}}\n", (long long)(b->long_bytes[1] - b->long_bytes[0]));
+}
+
+static void print_table(const bench *b) {
+  double first_s, last_s;
+  long_medians(b, &first_s, &last_s);
+  printf("%d threads, %s weights; medians of %d samples of %d tokens\n", b->threads,
+         b->bf16 ? "bf16" : "fp32", b->rounds, TOKENS);
+  printf("memory is read at %.1f GB/s (a sweep over %.0f MiB: the limit); triad %.1f GB/s\n",
+         1e-9 * sweep_bytes(1) / rn_median(b->read_s, b->rounds), sweep_bytes(1) / (1 << 20),
+         1e-9 * sweep_bytes(SWEEP_ARRAYS) / rn_median(b->triad_s, b->rounds));
+  printf("a sequence's states take %.2f MiB, which are read and written back\n\n",
+         state_bytes(b) / (1 << 20));
+  printf("%9s %10s %10s %12s %8s %12s\n", "sequences", "ms", "tokens/s", "MB weights", "% limit",
+         "with states");
+  for (int i = 0; i < BATCHES; i++) {
+    const double step_s = rn_median(b->batch_s[i], b->rounds);
+    printf("%9d %10.3f %10.1f %12.1f %8.1f %12.1f\n", batches[i], 1e3 * step_s, batches[i] / step_s,
+           1e-6 * (double)rn_decoder_weight_bytes(b->decoder, batches[i]),
+           100 * rn_median(b->share[i], b->rounds), 100 * share_with_states(b, i));
+  }
+  printf("\n%9s %10s %10s\n", "position", "ms a token", "MiB");
+  for (int i = 0; i < PLACES; i++) {
+    printf("%9lld %10.3f %10.1f\n", (long long)places[i], 1e3 * rn_median(b->place_s[i], b->rounds),
+           (double)b->place_bytes[i] / (1 << 20));
+  }
+  printf(
+      "\n%d tokens on end: %.3f ms a token in the first quarter, %.3f in the last; %lld bytes "
+      "more\n",
+      LONG * TOKENS, 1e3 * first_s, 1e3 * last_s, (long long)(b->long_bytes[1] - b->long_bytes[0]));
+}
+
+/* ---- making ---- */
+
+static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
+  rn_spec spec;
+  rn_param_table *table = NULL;
+  RN_TRY(err, rn_spec_from_config(err, config, 0, &spec));
+  b->vocab = spec.vocab;
+  RN_TRY(err, rn_param_table_create(err, &spec, 0, spec.layers, &table));
+  rn_status status = rn_alloc(err, "weights", (size_t)table->total, sizeof *b->params, &b->params);
+  if (status == RN_OK) rn_param_init_values(table, 1, 0, table->total, b->params);
+  rn_param_table_destroy(&table);
+  if (status != RN_OK) return status;
+  RN_TRY(err, rn_decoder_create(err, &spec, MOST_SLOTS, b->bf16, &b->decoder));
+  if (b->bf16) rn_decoder_round(b->decoder, b->params);
+  RN_TRY(err, rn_alloc(err, "logits", MOST_SLOTS * (size_t)spec.vocab, sizeof(float), &b->logits));
+  RN_TRY(err, rn_alloc(err, "order", (size_t)spec.vocab, sizeof(int32_t), &b->order));
+  for (int i = 0; i < SWEEP_ARRAYS; i++) {
+    RN_TRY(err, rn_alloc(err, "memory", SWEEP_ELEMENTS, sizeof(float), &b->memory[i]));
+    for (int64_t j = 0; j < SWEEP_ELEMENTS; j++) b->memory[i][j] = 1e-3f;
+  }
+  return RN_OK;
+}
+
+static void destroy(bench *b) {
+  rn_decoder_destroy(&b->decoder);
+  for (int i = 0; i < SWEEP_ARRAYS; i++) free(b->memory[i]);
+  free(b->params);
+  free(b->logits);
+  free(b->order);
+  free(b);
+}
+
+/* Weights in bf16 need no instructions of it: what other parts refuse on some CPUs is for all here.
+ */
+static rn_status start(rn_err *err, rn_world *world, const rn_bench_options *options,
+                       Retnet__Config **config, bench *b) {
+  static const char *const names[] = {"fp32", "bf16"};
+  rn_bench_options rest = *options;
+  int bf16 = 0;
+  rest.precision = NULL;
+  if (options->precision != NULL) {
+    RN_TRY(err, rn_args_choose(err, "--precision", options->precision, names, 2, &bf16));
+  }
+  RN_TRY(err, rn_bench_start(err, world, &rest, config, &b->threads));
+  b->bf16 = bf16 == 1 || (*config)->train->precision == RETNET__PRECISION__PRECISION_BF16;
+  return RN_OK;
+}
+
+rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *options) {
+  Retnet__Config *config = NULL;
+  bench *b = NULL;
+  RN_TRY(err, rn_agree(err, world, rn_alloc(err, "bench", 1, sizeof *b, &b)));
+  b->rounds = options->rounds > 0 ? (int)options->rounds : ROUNDS;
+  rn_status status = start(err, world, options, &config, b);
+  if (status == RN_OK) status = rn_agree(err, world, make(err, config, b));
+  if (status == RN_OK) measure(b);
+  if (status == RN_OK && rn_world_rank(world) == 0) (options->json ? print_json : print_table)(b);
+  destroy(b);
+  rn_options_free(&config);
+  return status;
+}

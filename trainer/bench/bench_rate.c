@@ -1,0 +1,178 @@
+#include "trainer/bench/bench_rate.h"
+
+#include <assert.h>
+#include <omp.h>
+#include <stdlib.h>
+
+#include "model/ops/matmul.h"
+#include "proto/base/arena.h"
+#include "proto/base/clock.h"
+#include "proto/base/range.h"
+
+/* Work of one sample: some tens of milliseconds. */
+static const double sample_flops = 4e9;
+
+/* ---- the set ---- */
+
+rn_status rn_rate_create(rn_err *err, rn_world *world, int threads, rn_rate *out) {
+  const int64_t parts = threads > 4 ? threads : 4, elements = 3 * parts * (RN_RATE_LARGEST / 4);
+  *out = (rn_rate){.world = world, .threads = threads};
+  RN_TRY(err, rn_alloc(err, "products", (size_t)elements, sizeof(float), &out->memory));
+  for (int64_t i = 0; i < elements; i++) {
+    out->memory[i] = rn_real_of_bf16s((float)(i % 1021) / 10210 - 0.05f);
+  }
+  return RN_OK;
+}
+
+void rn_rate_destroy(rn_rate *rate) {
+  free(rate->memory);
+  free(rate->product);
+  *rate = (rn_rate){0};
+}
+
+rn_status rn_rate_add(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
+  assert(product.threads <= rate->threads && rate->samples == 0);
+  assert(product.m * product.k <= RN_RATE_LARGEST / (product.way == RN_RATE_EACH ? 4 : 1));
+  assert(product.n * product.k <= RN_RATE_LARGEST / (product.way == RN_RATE_EACH ? 4 : 1));
+  assert(product.m * product.n <= RN_RATE_LARGEST / (product.way == RN_RATE_EACH ? 4 : 1));
+  if (rate->count == rate->room) {
+    const int room = rate->room > 0 ? 2 * rate->room : 16;
+    rn_rate_gemm *grown = realloc(rate->product, (size_t)room * sizeof *grown);
+    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %d products", room);
+    rate->product = grown;
+    rate->room = room;
+  }
+  rate->product[rate->count++] = product;
+  return RN_OK;
+}
+
+/* Whether an earlier provider makes products x w^T in the same way. */
+static bool is_known(const rn_rate *rate, const rn_gemm_backend *table) {
+  bool known = false;
+  for (int i = 0; i < rate->count; i++) {
+    known = known || rate->product[i].table->nt == table->nt;
+  }
+  return known;
+}
+
+static rn_status add_provider(rn_err *err, rn_rate *rate, const rn_gemm_backend *table) {
+  static const int shapes[][3] = {{512, 512, 512}, {2048, 512, 512}, {2048, 1024, 512}};
+  for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+    const int *s = shapes[i];
+    rn_rate_gemm product = {table, false, s[0], s[1], s[2], rate->threads, RN_RATE_ROWS, {0}};
+    RN_TRY(err, rn_rate_add(err, rate, product));
+    product.way = RN_RATE_TILES;
+    RN_TRY(err, rn_rate_add(err, rate, product));
+  }
+  return RN_OK;
+}
+
+rn_status rn_rate_add_best(rn_err *err, rn_rate *rate) {
+  for (int i = 0; rn_gemm_backend_at(i) != NULL; i++) {
+    const rn_gemm_backend *table = rn_gemm_backend_at(i);
+    if (!is_known(rate, table)) RN_TRY(err, add_provider(err, rate, table));
+  }
+  return RN_OK;
+}
+
+/* ---- samples ---- */
+
+/* Operands lie in memory in the type that the table in use multiplies. */
+typedef struct operands {
+  rn_array x, w, y;
+} operands;
+
+static operands operands_at(float *memory, int64_t each) {
+  const bool bf16 = rn_gemm_takes_bf16();
+  return (operands){{memory, bf16}, {memory + each, bf16}, rn_reals(memory + 2 * each)};
+}
+
+/* Rows of y by one call. */
+static void multiply_rows(const rn_rate_gemm *p, rn_range rows, operands o) {
+  const int count = (int)rn_range_count(rows);
+  const rn_array to = rn_array_from(o.y, rows.begin * p->n);
+  if (p->turned) {
+    rn_gemm(RN_GEMM_TN, count, p->n, p->k, rn_array_from(o.x, rows.begin), p->m, o.w, p->n, 0, to,
+            p->n);
+  } else {
+    rn_gemm(RN_GEMM_NT, count, p->n, p->k, rn_array_from(o.x, rows.begin * p->k), p->k, o.w, p->k,
+            0, to, p->n);
+  }
+}
+
+static void multiply_in_tiles(const rn_rate_gemm *p, operands o) {
+  if (p->turned) {
+    rn_matmul_tn(p->k, p->m, p->n, o.x, p->m, o.w, p->n, 0, o.y, p->n);
+  } else {
+    rn_matmul_nt(rn_rows_together(p->m), p->n, p->k, o.x, p->k, o.w, p->k, 0, o.y, p->n);
+  }
+}
+
+static void multiply(const rn_rate *rate, const rn_rate_gemm *p) {
+  const int64_t each = RN_RATE_LARGEST / 4;
+  const operands shared = operands_at(rate->memory, RN_RATE_LARGEST);
+  if (p->way == RN_RATE_TILES) {
+    multiply_in_tiles(p, shared);
+    return;
+  }
+#pragma omp parallel
+  {
+    const int thread = omp_get_thread_num();
+    if (p->way == RN_RATE_EACH) {
+      multiply_rows(p, (rn_range){0, p->m}, operands_at(rate->memory + 3 * thread * each, each));
+    } else {
+      multiply_rows(p, rn_cut(p->m, omp_get_num_threads(), thread), shared);
+    }
+  }
+}
+
+/* FLOP of one round of a rank's threads. */
+static double flops_of(const rn_rate_gemm *p) {
+  return 2.0 * p->m * p->n * p->k * (p->way == RN_RATE_EACH ? p->threads : 1);
+}
+
+static rn_status sample(rn_err *err, rn_rate *rate, rn_rate_gemm *p) {
+  const int rounds = flops_of(p) < sample_flops ? (int)(sample_flops / flops_of(p)) : 1;
+  RN_TRY(err, rn_world_barrier(err, rate->world));
+  const double begin_s = rn_clock_s();
+  for (int i = 0; i < rounds; i++) multiply(rate, p);
+  RN_TRY(err, rn_world_barrier(err, rate->world));
+  p->sample_s[rate->samples] = (rn_clock_s() - begin_s) / rounds;
+  return RN_OK;
+}
+
+rn_status rn_rate_sample(rn_err *err, rn_rate *rate) {
+  const int threads = omp_get_max_threads();
+  const rn_gemm_backend *const in_use = rn_gemm_backend_in_use();
+  rn_status status = RN_OK;
+  assert(rate->samples < RN_QUANTILE_MAX);
+  for (int i = 0; status == RN_OK && i < rate->count; i++) {
+    omp_set_num_threads(rate->product[i].threads);
+    rn_gemm_backend_swap(rate->product[i].table);
+    status = sample(err, rate, &rate->product[i]);
+  }
+  omp_set_num_threads(threads);
+  rn_gemm_backend_swap(in_use);
+  rate->samples++;
+  return status;
+}
+
+/* ---- results ---- */
+
+double rn_rate_flops_per_s(const rn_rate *rate, const rn_rate_gemm *p) {
+  return rn_world_size(rate->world) * flops_of(p) / rn_median(p->sample_s, rate->samples);
+}
+
+const rn_rate_gemm *rn_rate_best(const rn_rate *rate) {
+  const rn_rate_gemm *best = &rate->product[0];
+  for (int i = 1; i < rate->count; i++) {
+    const rn_rate_gemm *p = &rate->product[i];
+    if (rn_rate_flops_per_s(rate, p) > rn_rate_flops_per_s(rate, best)) best = p;
+  }
+  return best;
+}
+
+const char *rn_rate_way_name(rn_rate_way way) {
+  static const char *const names[] = {"rows", "tiles", "each"};
+  return names[way];
+}

@@ -1,0 +1,182 @@
+#include "trainer/checkpoint/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/checkpoint/ckpt.h"
+#include "proto/base/log.h"
+#include "proto/base/progress.h"
+#include "proto/options/options.h"
+#include "trainer/checkpoint/checkpoint_find.h"
+#include "trainer/checkpoint/checkpoint_streams.h"
+
+/* What a visit over the keys compares. */
+typedef struct comparison {
+  rn_err *err;
+  const Retnet__Config *old, *new;
+  rn_status status;
+  bool tell;
+} comparison;
+
+/* A run whose streams may start again may change what cuts them. */
+static bool is_fixed(const Retnet__Config *config, const char *key) {
+  const bool cuts_streams =
+      strcmp(key, "data.sequence_length") == 0 || strcmp(key, "data.batch_sequences") == 0;
+  if (cuts_streams && config->data->carry_state && config->checkpoint->reset_lanes) return false;
+  static const char *const free_keys[] = {"model.preset", "model.dropout", "model.chunk",
+                                          "model.products", "data.dir"};
+  for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++) {
+    if (strcmp(key, free_keys[i]) == 0) return false;
+  }
+  return strncmp(key, "model.", 6) == 0 || strncmp(key, "data.", 5) == 0 ||
+         strcmp(key, "run.seed") == 0 || strcmp(key, "run.reproducible") == 0;
+}
+
+static void compare_key(void *self, const char *key) {
+  comparison *c = self;
+  char was[RN_OPTIONS_TEXT_BYTES], is[RN_OPTIONS_TEXT_BYTES];
+  rn_options_text(c->old, key, was, sizeof was);
+  rn_options_text(c->new, key, is, sizeof is);
+  if (strcmp(was, is) == 0) return;
+  if (!is_fixed(c->new, key)) {
+    if (c->tell) rn_log_info("resume: %s was %s, is %s", key, was, is);
+  } else {
+    c->status = rn_fail(c->err, RN_ERR_USAGE,
+                        "%s was %s in the checkpoint and is %s now: it may not change in a run; "
+                        "start another run.dir (checkpoint.init_from takes the weights along)",
+                        key, was, is);
+  }
+}
+
+/* Values count, not the words that they came from: an older checkpoint has the words alone. */
+static rn_status compare_keys(rn_err *err, const rn_run *run, const Retnet__Manifest *m,
+                              bool tell) {
+  rn_effective resolved = {0};
+  if (m->effective == NULL) {
+    RN_TRY(err, rn_effective_create(err, m->config, m->vocabulary->size, &resolved));
+  }
+  comparison c = {err, m->effective != NULL ? m->effective : resolved.config, run->config, RN_OK,
+                  tell};
+  rn_options_each(compare_key, &c);
+  rn_effective_destroy(&resolved);
+  return c.status;
+}
+
+static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest *m, bool tell) {
+  RN_TRY(err, compare_keys(err, run, m, tell));
+  if (m->split == NULL || m->split->content_sum == run->train.content) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "data.dir %s does not hold the tokens that this run was trained on so far",
+                 run->config->data->dir);
+}
+
+static rn_status check_tensors(rn_err *err, const rn_run *run, rn_ckpt *ckpt) {
+  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  for (int i = 0; i < table->count; i++) {
+    const rn_param *p = &table->param[i];
+    const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name);
+    if (tensor != NULL && rn_ckpt_elements(tensor) == p->rows * p->cols) continue;
+    return rn_fail(err, RN_ERR_USAGE, "%s: not a checkpoint of this model: %s differs",
+                   rn_ckpt_path(ckpt), p->name);
+  }
+  return RN_OK;
+}
+
+/* This rank's shares; the others' weights are theirs to read. */
+static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weights_only) {
+  RN_TRY(err, check_tensors(err, run, ckpt));
+  for (int i = 0; i < run->shard_table.pieces; i++) {
+    const rn_shard_piece *piece = &run->shard_table.piece[i];
+    const char *name = piece->param->name;
+    const int64_t first = piece->range.begin - piece->param->offset;
+    const int64_t count = rn_range_count(piece->range);
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, name, first, count,
+                             run->params + piece->range.begin));
+    if (weights_only) continue;
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, name, first, count,
+                             run->exp_avg + piece->at));
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, name, first, count,
+                             run->exp_avg_sq + piece->at));
+  }
+  return RN_OK;
+}
+
+static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_only) {
+  rn_ckpt *ckpt = NULL;
+  rn_progress_begin("load checkpoint", run->step);
+  rn_status status = rn_ckpt_open(err, path, &ckpt);
+  if (status == RN_OK && !weights_only) {
+    status = compare(err, run, rn_ckpt_manifest(ckpt), rn_world_rank(run->world) == 0);
+  }
+  if (status == RN_OK) status = read_tensors(err, run, ckpt, weights_only);
+  if (status == RN_OK && !weights_only) status = rn_streams_load(err, run, ckpt);
+  if (status == RN_OK && !weights_only) {
+    const Retnet__Manifest *m = rn_ckpt_manifest(ckpt);
+    run->step = m->step;
+    run->tokens = m->tokens;
+    run->next_sequence = m->next_sequence;
+    run->updates = m->updates;
+    run->bad_steps = m->bad_steps;
+  }
+  rn_ckpt_close(&ckpt);
+  RN_TRY(err, rn_agree(err, run->world, status));
+  return rn_run_fetch_weights(err, run);
+}
+
+rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, rn_run *run) {
+  if (source->path.text[0] == '\0') return RN_OK;
+  return load(err, run, source->path.text, source->weights_only);
+}
+
+/* A word in place of a path is what a user of other programs would write. */
+static rn_status find_given(rn_err *err, rn_world *world, const char *key, const char *path,
+                            rn_path *out) {
+  rn_status status = RN_OK;
+  if (rn_world_rank(world) == 0 && !rn_file_exists(path)) {
+    status = rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s does not exist%s", key, path,
+                     strcmp(key, "checkpoint.resume") == 0
+                         ? ": auto goes on from the newest checkpoint in run.dir, never starts "
+                           "a new run; anything else must be the path of a checkpoint"
+                         : "");
+  }
+  RN_TRY(err, rn_agree(err, world, status));
+  return rn_checkpoint_find(err, world, path,
+                            (rn_find_how){.must = true, .patience_s = RN_FIND_PATIENCE_S}, out);
+}
+
+static rn_status find(rn_err *err, const Retnet__Config *c, rn_world *world,
+                      rn_checkpoint_source *out) {
+  const char *resume = c->checkpoint->resume;
+  const bool never = strcmp(resume, "never") == 0, own = never || strcmp(resume, "auto") == 0;
+  rn_progress_begin("find checkpoint", 0);
+  RN_TRY(err, rn_checkpoint_find(
+                  err, world, c->run->dir,
+                  (rn_find_how){.mark_bad = !never, .patience_s = RN_FIND_PATIENCE_S}, &out->path));
+  if (out->path.text[0] != '\0' && never) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "checkpoint.resume is never, but %s holds checkpoints: choose another run.dir",
+                   c->run->dir);
+  }
+  if (out->path.text[0] != '\0') return RN_OK;
+  if (!own) return find_given(err, world, "checkpoint.resume", resume, &out->path);
+  if (c->checkpoint->init_from[0] == '\0') return RN_OK;
+  out->weights_only = true;
+  return find_given(err, world, "checkpoint.init_from", c->checkpoint->init_from, &out->path);
+}
+
+rn_status rn_checkpoint_look(rn_err *err, const Retnet__Config *config, rn_world *world,
+                             rn_checkpoint_source *out) {
+  memset(out, 0, sizeof *out);
+  RN_TRY(err, find(err, config, world, out));
+  if (out->path.text[0] == '\0' || out->weights_only) return RN_OK;
+  rn_status status = RN_OK;
+  if (rn_world_rank(world) == 0) {
+    rn_ckpt *ckpt = NULL;
+    status = rn_ckpt_open(err, out->path.text, &ckpt);
+    if (status == RN_OK) rn_choices_read(rn_ckpt_manifest(ckpt), &out->choices);
+    rn_ckpt_close(&ckpt);
+  }
+  RN_TRY(err, rn_agree(err, world, status));
+  return rn_world_broadcast(err, world, &out->choices, sizeof out->choices);
+}

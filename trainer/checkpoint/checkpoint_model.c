@@ -1,0 +1,75 @@
+#include "trainer/checkpoint/checkpoint_model.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "proto/base/arena.h"
+#include "proto/base/log.h"
+
+static void warn(void *context, const char *line) {
+  (void)context;
+  rn_log_warn("%s", line);
+}
+
+/* A run that diverges may have been saved; what it gives is no answer, and nobody would see why. */
+static void count_not_finite(rn_checkpoint_model *l) {
+  const char *first = NULL;
+  for (int i = 0; i < l->table->count; i++) {
+    const rn_param *p = &l->table->param[i];
+    for (int64_t n = 0; n < p->rows * p->cols; n++) {
+      if (isfinite(l->params[p->offset + n])) continue;
+      if (l->not_finite++ == 0) first = p->name;
+    }
+  }
+  if (first == NULL) return;
+  rn_log_warn(
+      "%s: %lld of %lld weights are not finite numbers, the first in %s: the run had "
+      "diverged; use an earlier checkpoint",
+      rn_ckpt_path(l->ckpt), (long long)l->not_finite, (long long)l->table->total, first);
+}
+
+static rn_status load(rn_err *err, rn_checkpoint_model *l) {
+  l->manifest = rn_ckpt_manifest(l->ckpt);
+  RN_TRY(err, rn_spec_from_config(err, rn_ckpt_config(l->manifest), l->manifest->vocabulary->size,
+                                  &l->spec));
+  RN_TRY(err, rn_param_table_create(err, &l->spec, 0, l->spec.layers, &l->table));
+  RN_TRY(err, rn_alloc(err, "weights", (size_t)l->table->total, sizeof(float), &l->params));
+  for (int i = 0; i < l->table->count; i++) {
+    const rn_param *p = &l->table->param[i];
+    RN_TRY(err, rn_ckpt_read(err, l->ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name, 0,
+                             p->rows * p->cols, l->params + p->offset));
+  }
+  count_not_finite(l);
+  return RN_OK;
+}
+
+rn_status rn_checkpoint_model_open_found(rn_err *err, const char *step_path,
+                                         rn_checkpoint_model *out) {
+  *out = (rn_checkpoint_model){0};
+  rn_status status = rn_ckpt_open(err, step_path, &out->ckpt);
+  if (status == RN_OK) status = load(err, out);
+  if (status != RN_OK) rn_checkpoint_model_close(out);
+  return status;
+}
+
+rn_status rn_checkpoint_model_open(rn_err *err, const char *path, rn_checkpoint_model *out) {
+  enum { MOST_TRIES = 16 };
+  const rn_ckpt_notes notes = {.tell = warn};
+  for (int i = 1;; i++) {
+    *out = (rn_checkpoint_model){0};
+    RN_TRY(err, rn_ckpt_find(err, path, false, &notes, &out->ckpt));
+    const rn_status status = load(err, out);
+    if (status == RN_OK) return RN_OK;
+    const bool gone = !rn_file_exists(rn_ckpt_path(out->ckpt)) && !rn_ckpt_is_step_folder(path);
+    rn_checkpoint_model_close(out);
+    if (!gone || i == MOST_TRIES) return status;
+    rn_err_clear(err);
+  }
+}
+
+void rn_checkpoint_model_close(rn_checkpoint_model *loaded) {
+  rn_ckpt_close(&loaded->ckpt);
+  rn_param_table_destroy(&loaded->table);
+  free(loaded->params);
+  *loaded = (rn_checkpoint_model){0};
+}

@@ -1,0 +1,121 @@
+#include "trainer/checkpoint/checkpoint_streams.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/arena.h"
+
+/* The states lie on the first rank of the sequence axis. */
+static bool holds_states(const rn_run *run) {
+  return run->config->data->carry_state && rn_grid_sequence(run->grid) == 0;
+}
+
+static int microbatches_of(const rn_tbptt_streams *c) {
+  return (int)((rn_range_count(c->share) + c->size - 1) / c->size);
+}
+
+/* What a rank holds of one layer in one micro-batch: elements of the tensor [streams, H K V]. */
+typedef struct state_part {
+  char name[RN_STATE_NAME_BYTES];
+  int64_t first, count;
+  float *states;
+} state_part;
+
+static state_part part_at(const rn_run *run, int microbatch, int layer) {
+  const rn_tbptt_streams *c = &run->streams;
+  const rn_range streams = rn_tbptt_streams_streams(c, microbatch);
+  state_part part = {.first = streams.begin * c->stream_elements,
+                     .count = rn_range_count(streams) * c->stream_elements};
+  part.states = rn_tbptt_streams_part(c, c->initial, microbatch) + layer * part.count;
+  snprintf(part.name, sizeof part.name, "layers.%lld.state",
+           (long long)(run->layers.begin + layer));
+  return part;
+}
+
+int rn_streams_slice_count(const rn_run *run) {
+  return holds_states(run) ? microbatches_of(&run->streams) * run->streams.layers : 0;
+}
+
+void rn_streams_slices(const rn_run *run, char (*names)[RN_STATE_NAME_BYTES],
+                       rn_ckpt_slice *slices) {
+  const rn_tbptt_streams *c = &run->streams;
+  for (int i = 0; i < rn_streams_slice_count(run); i++) {
+    const state_part part = part_at(run, i / c->layers, i % c->layers);
+    snprintf(names[i], RN_STATE_NAME_BYTES, "%s", part.name);
+    slices[i] = (rn_ckpt_slice){.kind = RETNET__TENSOR_KIND__KIND_STATE,
+                                .name = names[i],
+                                .dims = 2,
+                                .shape = {run->config->data->batch_sequences, c->stream_elements},
+                                .first = part.first,
+                                .count = part.count,
+                                .data = part.states};
+  }
+}
+
+rn_status rn_streams_gather(rn_err *err, const rn_run *run, Retnet__Stream **streams) {
+  const rn_tbptt_streams *c = &run->streams;
+  const int count = run->config->data->batch_sequences;
+  const int64_t length = run->config->data->sequence_length;
+  int64_t *since = NULL;
+  *streams = NULL;
+  if (!run->config->data->carry_state) return RN_OK;
+  rn_status status = rn_alloc(err, "streams", (size_t)count, sizeof **streams, streams);
+  if (status == RN_OK) status = rn_alloc(err, "streams", (size_t)count, sizeof *since, &since);
+  status = rn_agree(err, run->world, status);
+  for (int64_t b = c->share.begin; status == RN_OK && b < c->share.end; b++) {
+    since[b] = c->since[b - c->share.begin];
+  }
+  if (status == RN_OK) status = rn_world_max(err, run->world, since, count);
+  for (int b = 0; status == RN_OK && b < count; b++) {
+    Retnet__Stream *s = &(*streams)[b];
+    retnet__stream__init(s);
+    s->has_next_sequence = s->has_position = s->has_since = 1;
+    s->next_sequence = b * c->sequences + c->place;
+    s->position = c->place * length;
+    s->since = since[b];
+  }
+  free(since);
+  if (status != RN_OK) {
+    free(*streams);
+    *streams = NULL;
+  }
+  return status;
+}
+
+static rn_status read_states(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
+  const rn_tbptt_streams *c = &run->streams;
+  for (int i = 0; i < rn_streams_slice_count(run); i++) {
+    const state_part part = part_at(run, i / c->layers, i % c->layers);
+    const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_STATE, part.name);
+    if (tensor == NULL ||
+        rn_ckpt_elements(tensor) != run->config->data->batch_sequences * c->stream_elements) {
+      return rn_fail(err, RN_ERR_USAGE, "%s: %s is missing, or of other streams",
+                     rn_ckpt_path(ckpt), part.name);
+    }
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_STATE, part.name, part.first,
+                             part.count, part.states));
+  }
+  return RN_OK;
+}
+
+rn_status rn_streams_load(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
+  const Retnet__Manifest *m = rn_ckpt_manifest(ckpt);
+  const Retnet__Data *data = run->config->data, *was = rn_ckpt_config(m)->data;
+  rn_tbptt_streams *c = &run->streams;
+  if (!data->carry_state) return RN_OK;
+  if (was->batch_sequences != data->batch_sequences ||
+      was->sequence_length != data->sequence_length) {
+    rn_tbptt_streams_reset(c);
+    c->place = 0;
+    return RN_OK;
+  }
+  if (m->n_stream != (size_t)data->batch_sequences) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: holds %zu carried streams, not data.batch_sequences %d",
+                   rn_ckpt_path(ckpt), m->n_stream, data->batch_sequences);
+  }
+  c->place = m->stream[0]->position / data->sequence_length;
+  for (int64_t b = c->share.begin; b < c->share.end; b++) {
+    c->since[b - c->share.begin] = (int32_t)m->stream[b]->since;
+  }
+  return read_states(err, run, ckpt);
+}

@@ -1,0 +1,161 @@
+#include "trainer/checkpoint/manifest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/kernel/gemm.h"
+#include "model/kernel/kernels.h"
+#include "proto/base/arena.h"
+#include "trainer/checkpoint/checkpoint_streams.h"
+
+enum { MANIFEST_FORMAT = 1, KINDS = RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ + 1, DIMS = 2 };
+
+/* ---- the tensors that must be there ---- */
+
+typedef struct expected {
+  rn_param_table *table; /* of the whole model: owns names */
+  char (*state_name)[RN_STATE_NAME_BYTES];
+  int64_t (*shape)[DIMS];
+  Retnet__Tensor *tensor, **list;
+  size_t count;
+} expected;
+
+static void forget(expected *e) {
+  rn_param_table_destroy(&e->table);
+  free(e->state_name);
+  free(e->shape);
+  free(e->tensor);
+  free(e->list);
+}
+
+static void add(expected *e, Retnet__TensorKind kind, char *name, int dims, int64_t rows,
+                int64_t cols) {
+  Retnet__Tensor *tensor = &e->tensor[e->count];
+  retnet__tensor__init(tensor);
+  e->shape[e->count][0] = rows;
+  e->shape[e->count][1] = cols;
+  tensor->kind = kind;
+  tensor->name = name;
+  tensor->type = RETNET__TENSOR_TYPE__TYPE_F32;
+  tensor->n_shape = (size_t)dims;
+  tensor->shape = e->shape[e->count];
+  e->list[e->count++] = tensor;
+}
+
+static rn_status take_memory(rn_err *err, size_t layers, expected *e) {
+  const size_t most = KINDS * (size_t)e->table->count + layers;
+  RN_TRY(err, rn_alloc(err, "names of states", layers, sizeof *e->state_name, &e->state_name));
+  RN_TRY(err, rn_alloc(err, "shapes", most, sizeof *e->shape, &e->shape));
+  RN_TRY(err, rn_alloc(err, "tensors", most, sizeof *e->tensor, &e->tensor));
+  return rn_alloc(err, "tensors", most, sizeof *e->list, &e->list);
+}
+
+/* Weights and moments of the whole model, and the states of all layers. */
+static rn_status expect(rn_err *err, const rn_run *run, expected *e) {
+  const int layers = run->config->data->carry_state ? run->spec.layers : 0;
+  RN_TRY(err, rn_param_table_create(err, &run->spec, 0, run->spec.layers, &e->table));
+  RN_TRY(err, take_memory(err, (size_t)layers, e));
+  for (int i = 0; i < e->table->count; i++) {
+    rn_param *p = &e->table->param[i];
+    for (int kind = 0; kind < KINDS; kind++) {
+      add(e, (Retnet__TensorKind)kind, p->name, p->matrix ? 2 : 1, p->rows, p->cols);
+    }
+  }
+  for (int i = 0; i < layers; i++) {
+    snprintf(e->state_name[i], RN_STATE_NAME_BYTES, "layers.%d.state", i);
+    add(e, RETNET__TENSOR_KIND__KIND_STATE, e->state_name[i], 2, run->config->data->batch_sequences,
+        run->streams.stream_elements);
+  }
+  return RN_OK;
+}
+
+/* ---- the manifest ---- */
+
+static Retnet__Layout layout_of(const rn_run *run) {
+  const rn_layout *l = &run->layout;
+  Retnet__Layout layout = RETNET__LAYOUT__INIT;
+  layout.has_data = layout.has_pipeline = layout.has_sequence = layout.has_segments = 1;
+  layout.has_microbatch = layout.has_threads = 1;
+  layout.data = l->data;
+  layout.pipeline = l->pipeline;
+  layout.sequence = l->sequence;
+  layout.segments = l->segments;
+  layout.microbatch = l->microbatch;
+  layout.threads = run->threads;
+  return layout;
+}
+
+static Retnet__Choices choices_of(const rn_run *run) {
+  Retnet__Choices choices = RETNET__CHOICES__INIT;
+  choices.scan = (char *)rn_scan_name(run->scan.algorithm);
+  choices.has_chunk = 1;
+  choices.chunk = run->spec.chunk;
+  choices.products = (char *)rn_gemm_backend_in_use()->name;
+  choices.kernels = (char *)rn_kernels_table()->name;
+  return choices;
+}
+
+static Retnet__Vocabulary vocabulary_of(const rn_run *run) {
+  const Retnet__ShardHeader *header = rn_split_header(&run->train);
+  Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
+  vocabulary.size = run->spec.vocab;
+  vocabulary.tokenizer = header->tokenizer;
+  vocabulary.has_tokenizer_sum = 1;
+  vocabulary.tokenizer_sum = header->tokenizer_hash;
+  return vocabulary;
+}
+
+static Retnet__Split split_of(const rn_run *run) {
+  Retnet__Split split = RETNET__SPLIT__INIT;
+  split.has_content_sum = split.has_tokens = 1;
+  split.has_sequence_length = split.has_batch_sequences = 1;
+  split.content_sum = run->train.content;
+  split.tokens = run->train.tokens;
+  split.sequence_length = run->config->data->sequence_length;
+  split.batch_sequences = run->config->data->batch_sequences;
+  return split;
+}
+
+static void put_state(const rn_run *run, const rn_saved_state *state, Retnet__Manifest *head) {
+  head->format = MANIFEST_FORMAT;
+  head->step = state->step;
+  head->tokens = state->tokens;
+  head->next_sequence = state->next_sequence;
+  head->seed = run->config->run->seed;
+  head->has_updates = head->has_bad_steps = 1;
+  head->updates = state->updates;
+  head->bad_steps = state->bad_steps;
+  head->config = (Retnet__Config *)run->given; /* packed, and not changed by it */
+  head->effective = (Retnet__Config *)run->config;
+}
+
+static rn_status commit(rn_err *err, const rn_run *run, const rn_saved_state *state,
+                        const expected *e, const rn_ckpt_report *reports, int count) {
+  Retnet__Layout layout = layout_of(run);
+  Retnet__Choices choices = choices_of(run);
+  Retnet__Vocabulary vocabulary = vocabulary_of(run);
+  Retnet__Split split = split_of(run);
+  Retnet__Manifest head = RETNET__MANIFEST__INIT;
+  put_state(run, state, &head);
+  head.layout = &layout;
+  head.choices = &choices;
+  head.vocabulary = &vocabulary;
+  head.split = &split;
+  head.n_tensor = e->count;
+  head.tensor = e->list;
+  head.n_stream = state->stream != NULL ? (size_t)run->config->data->batch_sequences : 0;
+  RN_TRY(err, rn_alloc(err, "streams", head.n_stream, sizeof *head.stream, &head.stream));
+  for (size_t b = 0; b < head.n_stream; b++) head.stream[b] = &state->stream[b];
+  rn_status status = rn_ckpt_commit(err, run->config->run->dir, &head, reports, count);
+  free(head.stream);
+  return status;
+}
+
+rn_status rn_manifest_commit(rn_err *err, const rn_run *run, const rn_saved_state *state,
+                             const rn_ckpt_report *reports, int count) {
+  expected e = {0};
+  rn_status status = expect(err, run, &e);
+  if (status == RN_OK) status = commit(err, run, state, &e, reports, count);
+  forget(&e);
+  return status;
+}

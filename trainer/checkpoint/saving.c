@@ -1,0 +1,199 @@
+#include "trainer/checkpoint/saving.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "data/checkpoint/ckpt.h"
+#include "proto/base/log.h"
+#include "proto/base/span.h"
+
+rn_saving rn_saving_create(rn_run *run, rn_saver *saver) {
+  return (rn_saving){.run = run, .saver = saver, .failures = {.what = "failed saves"}};
+}
+
+/* Weights of `step` gave a finite loss and gradient when the step after it was made. */
+static bool is_proven(const rn_run *run, int64_t step) {
+  return step < run->step - run->bad_steps;
+}
+
+/* An unproven checkpoint does not count as one of those to keep: a proven one stays beside it. */
+static int checkpoints_to_keep(const rn_run *run, int64_t step) {
+  const int keep = run->config->checkpoint->keep_last;
+  if (run->bad_steps > 0) return 0;
+  return keep == 1 && !is_proven(run, step) ? 2 : keep;
+}
+
+static rn_status finish(rn_err *err, const rn_saving *s) {
+  return rn_saver_finish(err, s->saver, checkpoints_to_keep(s->run, rn_saver_step(s->saver)));
+}
+
+/* A failed save is reported, and training goes on. */
+static rn_status survive(rn_err *err, rn_saving *s, int64_t step, rn_status status) {
+  if (status == RN_ERR_MPI) return status;
+  if (status == RN_OK) {
+    if (rn_saver_saved_step(s->saver) == step) rn_repeated_warning_end(&s->failures);
+    return RN_OK;
+  }
+  rn_repeated_warning_add(&s->failures, "step %lld is not saved: %s", (long long)step, err->text);
+  rn_err_clear(err);
+  return RN_OK;
+}
+
+rn_status rn_saving_written(rn_err *err, rn_saving *s) {
+  const int64_t step = rn_saver_step(s->saver);
+  if (step < 0 || s->run->bad_steps > 0 || !is_proven(s->run, step)) return RN_OK;
+  return survive(err, s, step, finish(err, s));
+}
+
+rn_status rn_saving_step(rn_err *err, rn_saving *s) {
+  const rn_run *run = s->run;
+  const int64_t every = run->config->checkpoint->every;
+  if (every > 0 && run->step % every == 0) s->due = true;
+  if (!s->due || run->bad_steps > 0) return RN_OK;
+  s->due = false;
+  RN_TRY(err, rn_saving_written(err, s));
+  rn_span_begin("save");
+  rn_status status = rn_saver_start(err, s->saver);
+  rn_span_end();
+  return survive(err, s, run->step, status);
+}
+
+/* ---- what is on disk ---- */
+
+/* The newest checkpoints of a run: any, and one whose weights are known to be good. */
+typedef struct on_disk {
+  bool has_newest, has_good;
+  rn_ckpt_entry newest, good;
+} on_disk;
+
+static rn_status look_at_disk(rn_err *err, const rn_run *run, on_disk *out) {
+  rn_ckpt_entry *entries = NULL;
+  int count = 0;
+  on_disk found = {.has_newest = false};
+  *out = found;
+  RN_TRY(err, rn_ckpt_list(err, run->config->run->dir, &entries, &count));
+  for (int i = 0; i < count; i++) {
+    if (entries[i].state != RN_CKPT_WHOLE) continue;
+    found.newest = entries[i];
+    found.has_newest = true;
+    if (!is_proven(run, entries[i].step)) continue;
+    found.good = entries[i];
+    found.has_good = true;
+  }
+  free(entries);
+  *out = found;
+  return RN_OK;
+}
+
+/* Adds to a failed last save what the next start would go on from. */
+static rn_status not_saved(rn_err *err, const rn_run *run, rn_status status) {
+  const rn_err why = *err;
+  rn_err unread = {0};
+  on_disk disk;
+  rn_err_clear(err);
+  if (look_at_disk(&unread, run, &disk) != RN_OK) {
+    return rn_fail(
+        err, status,
+        "step %lld is not saved, and which checkpoints are on disk is not known (%s): %s",
+        (long long)run->step, unread.text, why.text);
+  }
+  if (!disk.has_newest) {
+    return rn_fail(err, status, "step %lld is not saved, and no checkpoint is in %s: %s",
+                   (long long)run->step, run->config->run->dir, why.text);
+  }
+  return rn_fail(err, status, "step %lld is not saved; the newest checkpoint on disk is %s: %s",
+                 (long long)run->step, disk.newest.path.text, why.text);
+}
+
+/* ---- the end ---- */
+
+static rn_status save_now(rn_err *err, rn_saving *s) {
+  rn_status status = rn_saver_start(err, s->saver);
+  return status == RN_OK ? finish(err, s) : status;
+}
+
+/* A save under way while steps are skipped: named if its weights are good, else dropped. */
+static rn_status settle(rn_err *err, rn_saving *s) {
+  const int64_t step = rn_saver_step(s->saver);
+  if (step < 0) return RN_OK;
+  if (is_proven(s->run, step)) return survive(err, s, step, finish(err, s));
+  rn_err told = {0};
+  const rn_status status = rn_saver_drop(&told, s->saver);
+  if (status == RN_ERR_MPI) return rn_fail(err, status, "%s", told.text);
+  if (status != RN_OK) rn_log_warn("%s", told.text);
+  return RN_OK;
+}
+
+/* A save under way is of this step, or of one before it, which is finished first. */
+static rn_status save_last(rn_err *err, rn_saving *s) {
+  const int64_t step = s->run->step, under_way = rn_saver_step(s->saver);
+  if (under_way >= 0) RN_TRY(err, survive(err, s, under_way, finish(err, s)));
+  return rn_saver_saved_step(s->saver) == step ? RN_OK : save_now(err, s);
+}
+
+rn_status rn_saving_last(rn_err *err, rn_saving *s) {
+  const rn_run *run = s->run;
+  rn_status status;
+  rn_span_begin("save");
+  if (run->bad_steps == 0) {
+    status = save_last(err, s);
+  } else {
+    status = settle(err, s);
+    if (status == RN_OK) {
+      status = rn_fail(err, RN_ERR_MISMATCH,
+                       "loss or gradient norm were not finite in the last %d steps, which were "
+                       "skipped, and nothing is saved then; start again from it, with a smaller "
+                       "optimizer.lr if this comes again",
+                       run->bad_steps);
+    }
+  }
+  rn_span_end();
+  return status == RN_OK || status == RN_ERR_MPI ? status : not_saved(err, run, status);
+}
+
+/* Names the last good checkpoint, and what to do with those after it. */
+static void advise(rn_err *err, const rn_run *run) {
+  const rn_err why = *err;
+  const char *dir = run->config->run->dir;
+  rn_err unread = {0};
+  on_disk disk;
+  rn_err_clear(err);
+  if (look_at_disk(&unread, run, &disk) != RN_OK) {
+    (void)rn_fail(
+        err, RN_ERR_NUMERICS,
+        "%s; which checkpoint is the last good one is not known (%s): when it can be read, "
+        "start again from one before step %lld with a smaller optimizer.lr",
+        why.text, unread.text, (long long)(run->step - run->bad_steps));
+  } else if (!disk.has_good) {
+    (void)rn_fail(
+        err, RN_ERR_NUMERICS,
+        "%s; no checkpoint in %s is known to be good: start again in another run.dir with "
+        "a smaller optimizer.lr",
+        why.text, dir);
+  } else if (disk.newest.step == disk.good.step) {
+    (void)rn_fail(err, RN_ERR_NUMERICS,
+                  "%s; the last good checkpoint is %s: start again from it with a smaller "
+                  "optimizer.lr",
+                  why.text, disk.good.path.text);
+  } else {
+    (void)rn_fail(err, RN_ERR_NUMERICS,
+                  "%s; the last good checkpoint is %s: remove those after it (up to %s), whose "
+                  "weights give such numbers, and start again with a smaller optimizer.lr",
+                  why.text, disk.good.path.text, disk.newest.path.text);
+  }
+}
+
+rn_status rn_saving_end(rn_err *err, rn_saving *s, rn_status status) {
+  const int64_t under_way = rn_saver_step(s->saver);
+  rn_err told = {0};
+  rn_status ended = RN_OK;
+  if (s->run->bad_steps > 0) {
+    ended = settle(&told, s);
+  } else if (under_way >= 0) {
+    ended = survive(&told, s, under_way, finish(&told, s));
+  }
+  if (ended != RN_OK) return rn_fail(err, ended, "%s", told.text);
+  rn_repeated_warning_end(&s->failures);
+  if (status == RN_ERR_NUMERICS) advise(err, s->run);
+  return RN_OK;
+}

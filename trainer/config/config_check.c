@@ -1,0 +1,38 @@
+#include "trainer/config/config_check.h"
+
+#include "proto/options/options.h"
+
+static rn_status check_schedule(rn_err *err, const Retnet__Optimizer *o) {
+  if (o->min_lr > o->lr) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "optimizer.min_lr %g is above optimizer.lr %g: the learning rate falls from lr "
+                   "to min_lr",
+                   o->min_lr, o->lr);
+  }
+  if (o->schedule != RETNET__SCHEDULE__SCHEDULE_CONSTANT && o->decay_steps > 0 &&
+      o->decay_steps < o->warmup_steps) {
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "optimizer.decay_steps %lld ends the schedule before optimizer.warmup_steps %lld "
+        "are over: raise it (0: train.steps) or lower warmup_steps",
+        (long long)o->decay_steps, (long long)o->warmup_steps);
+  }
+  return RN_OK;
+}
+
+rn_status rn_config_check(rn_err *err, const Retnet__Config *config) {
+  const int leaf = config->run->leaf, tokens = config->data->sequence_length;
+  RN_TRY(err, rn_options_check_landed(err, config));
+  RN_TRY(err, check_schedule(err, config->optimizer));
+  if (config->run->reproducible && leaf > tokens) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "run.leaf %d is above data.sequence_length %d: a leaf is a part of a sequence "
+                   "(0 lets a rule choose)",
+                   leaf, tokens);
+  }
+  if (config->checkpoint->resume[0] == '\0') {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "checkpoint.resume is empty: auto, never or a checkpoint's path is wanted");
+  }
+  return RN_OK;
+}

@@ -1,0 +1,115 @@
+#include "trainer/config/effective.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "model/spec/preset.h"
+#include "trainer/parallel/layout.h"
+
+/* A visit over all keys that notes where values come from. */
+typedef struct tracer {
+  const Retnet__Config *given, *preset;
+  rn_origin *origin;
+} tracer;
+
+static void trace_key(void *self, const char *key) {
+  const tracer *t = self;
+  t->origin[rn_options_number(key)] = rn_options_given(t->given, key)    ? RN_ORIGIN_GIVEN
+                                      : rn_options_given(t->preset, key) ? RN_ORIGIN_PRESET
+                                                                         : RN_ORIGIN_DEFAULT;
+}
+
+static bool has_preset(const Retnet__Config *config) {
+  return config->model->preset != NULL && config->model->preset[0] != '\0';
+}
+
+/* Keys of the preset that were not given, and what each key's origin is so far. */
+static rn_status take_preset(rn_err *err, Retnet__Config *config, rn_origin *origin) {
+  Retnet__Config *preset = NULL;
+  rn_status status = rn_options_create(err, &preset);
+  if (status == RN_OK && has_preset(config)) {
+    status = rn_preset_keys(err, config->model->preset, preset->model);
+  }
+  if (status == RN_OK) {
+    tracer t = {config, preset, origin};
+    rn_options_each(trace_key, &t);
+    rn_options_merge(config, preset);
+  }
+  rn_options_free(&preset);
+  return status;
+}
+
+/* A preset's chunk gives way to the leaf of reproducible mode; a given one is held to its word. */
+static void fit_chunk_of_preset(Retnet__Config *config, rn_origin *origin) {
+  const int chunk = config->model->chunk, leaf = rn_layout_leaf(config);
+  const int number = rn_options_number("model.chunk");
+  if (origin[number] != RN_ORIGIN_PRESET || leaf == 0 || leaf % chunk == 0) return;
+  config->model->chunk = rn_layout_chunk_within(leaf, chunk);
+  origin[number] = RN_ORIGIN_RULE;
+}
+
+static rn_status resolve(rn_err *err, Retnet__Config *config, int data_vocab, rn_effective *out) {
+  RN_TRY(err, take_preset(err, config, out->origin));
+  fit_chunk_of_preset(config, out->origin);
+  if (config->model->vocab == 0 && data_vocab > 0) {
+    out->origin[rn_options_number("model.vocab")] = RN_ORIGIN_DATA;
+    config->model->vocab = data_vocab;
+  }
+  rn_options_give_all(config);
+  return rn_spec_from_config(err, config, data_vocab, &out->spec);
+}
+
+rn_status rn_effective_create(rn_err *err, const Retnet__Config *given, int data_vocab,
+                              rn_effective *out) {
+  Retnet__Config *config = NULL;
+  *out = (rn_effective){0};
+  RN_TRY(err, rn_options_copy(err, given, &config));
+  const rn_status status = resolve(err, config, data_vocab, out);
+  if (status != RN_OK) rn_options_free(&config);
+  out->config = config;
+  return status;
+}
+
+void rn_effective_destroy(rn_effective *effective) {
+  Retnet__Config *config = (Retnet__Config *)effective->config;
+  rn_options_free(&config);
+  *effective = (rn_effective){0};
+}
+
+/* A file's name goes into comments: one line of plain characters. */
+static void describe_place(const rn_options_places *places, int line, char *text, size_t bytes) {
+  if (line == RN_OPTIONS_BY_S) {
+    snprintf(text, bytes, "-s");
+    return;
+  }
+  snprintf(text, bytes, "%.200s:%d", places->file, line);
+  for (char *c = text; *c != '\0'; c++) {
+    if (*c < ' ' || *c > '~') *c = '?';
+  }
+}
+
+void rn_effective_describe(const rn_effective *effective, const rn_options_places *places,
+                           const char *key, char *text, size_t bytes) {
+  const int number = rn_options_number(key);
+  switch (effective->origin[number]) {
+    case RN_ORIGIN_DEFAULT:
+      snprintf(text, bytes, "default");
+      return;
+    case RN_ORIGIN_PRESET:
+      snprintf(text, bytes, "preset %s", effective->config->model->preset);
+      return;
+    case RN_ORIGIN_DATA:
+      snprintf(text, bytes, "data");
+      return;
+    case RN_ORIGIN_RULE:
+      snprintf(text, bytes, "rule");
+      return;
+    case RN_ORIGIN_GIVEN:
+      break;
+  }
+  if (places != NULL && places->line[number] != 0) {
+    describe_place(places, places->line[number], text, bytes);
+  } else {
+    snprintf(text, bytes, "given");
+  }
+}

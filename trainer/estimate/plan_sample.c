@@ -1,0 +1,302 @@
+#include "trainer/estimate/plan_sample.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "model/kernel/gemm.h"
+#include "model/kernel/gemm_replay.h"
+#include "proto/base/clock.h"
+#include "proto/base/range.h"
+#include "proto/base/span.h"
+#include "trainer/parallel/shapes.h"
+#include "trainer/run/step.h"
+
+/* Small steps are many: the least of them is free of what else the machine does. */
+enum { WARM_UP = 1, MOST_STEPS = 64 };
+/* The more layers, the less the machine's moods count in the difference. */
+enum { FEW_LAYERS = 1, MORE_LAYERS = 3 };
+
+/* Bounds of measuring: bytes of a small run, and FLOP of the steps that look for the rate. */
+static const double MEMORY_BYTES = 384 << 20, PROBE_FLOPS = 5e10;
+/* Seconds that all steps should take, and after which no further one of a kind begins: on a machine
+ * that is busy with other work there are fewer steps, and they are less exact. */
+static const double BUDGET_S = 1.8, PROBE_UNTIL_S = 0.4, FEW_UNTIL_S = 1.2, MORE_UNTIL_S = 2.2,
+                    PRODUCTS_FOR_S = 0.6;
+/* Products are this share of a step at least, whatever an unquiet machine says. */
+static const double LEAST_SHARE = 0.3;
+
+/* Of one unit and what follows, with so many layers. */
+typedef struct sample {
+  rn_task_times unit;
+  double zero_s, update_s; /* of all weights there are */
+  double parameters;
+} sample;
+
+/* ---- the small run ---- */
+
+/* Work of the measured sizes as the whole work of one rank. */
+typedef struct small_config {
+  Retnet__Config config;
+  Retnet__Run run;
+  Retnet__Model model;
+  Retnet__Data data;
+  Retnet__Parallel parallel;
+  Retnet__Train train;
+} small_config;
+
+/* In reproducible mode leaves are no longer than the sequence, and whole chunks make a leaf. */
+static void set_leaf(int leaf, const rn_plan_sizes *sizes, rn_spec *spec, Retnet__Run *run) {
+  run->leaf = leaf < sizes->tokens ? leaf : sizes->tokens;
+  if (leaf > 0) spec->chunk = (int)rn_common_divisor(run->leaf, spec->chunk);
+}
+
+static void make_small(const Retnet__Config *config, const rn_plan *plan,
+                       const rn_plan_sizes *sizes, int layers, small_config *out) {
+  const rn_layout *l = &plan->layout;
+  rn_spec small = sizes->spec;
+  *out = (small_config){*config,       *config->run,      *config->model,
+                        *config->data, *config->parallel, *config->train};
+  out->config.run = &out->run;
+  out->config.model = &out->model;
+  out->config.data = &out->data;
+  out->config.parallel = &out->parallel;
+  out->config.train = &out->train;
+  /* Where bf16 falls back, the plan has told so once. */
+  if (!rn_gemm_takes_bf16()) out->train.precision = RETNET__PRECISION__PRECISION_FP32;
+  small.layers = layers;
+  set_leaf(l->leaf, sizes, &small, &out->run);
+  rn_spec_give_keys(&small, &out->config);
+  out->model.preset = NULL;
+  out->data.dir = NULL;
+  out->data.carry_state = false;
+  out->data.sequence_length = sizes->tokens;
+  out->data.batch_sequences = sizes->sequences;
+  out->parallel.data = out->parallel.pipeline = out->parallel.sequence = 1;
+  out->parallel.segments = 1;
+  out->parallel.microbatch = out->data.batch_sequences;
+  out->parallel.threads = plan->machine.threads;
+  out->parallel.comm_thread = RETNET__SWITCH__SWITCH_OFF;
+  out->parallel.n_layer_split = 0;
+  if (out->parallel.split_weight == RETNET__SWITCH__SWITCH_AUTO &&
+      config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_NONE) {
+    out->parallel.split_weight =
+        l->pipeline > 1 ? RETNET__SWITCH__SWITCH_ON : RETNET__SWITCH__SWITCH_OFF;
+  }
+}
+
+/* ---- measuring ---- */
+
+/* Totals of the spans that a step's parts lie in. */
+static sample look_at_spans(void) {
+  return (sample){.unit = {rn_spans_total_s("forward"), rn_spans_total_s("backward"),
+                           rn_spans_total_s("weight")},
+                  .zero_s = rn_spans_total_s("zero gradients"),
+                  .update_s = rn_spans_total_s("gradient norm") + rn_spans_total_s("update")};
+}
+
+/* One step's times, of which the least so far are kept. */
+static rn_status time_step(rn_err *err, rn_run *run, sample *least) {
+  rn_step_result result;
+  RN_TRY(err, rn_spans_start(err, 0));
+  const rn_status status = rn_step(err, run, &result);
+  const sample now = look_at_spans();
+  rn_spans_stop();
+  least->unit.forward_s = fmin(least->unit.forward_s, now.unit.forward_s);
+  least->unit.backward_s = fmin(least->unit.backward_s, now.unit.backward_s);
+  least->unit.weight_s = fmin(least->unit.weight_s, now.unit.weight_s);
+  least->zero_s = fmin(least->zero_s, now.zero_s);
+  least->update_s = fmin(least->update_s, now.update_s);
+  return status;
+}
+
+static rn_status time_steps(rn_err *err, rn_run *run, double until_s, sample *out) {
+  rn_step_result result;
+  const double never = INFINITY;
+  *out = (sample){.unit = {never, never, never},
+                  .zero_s = never,
+                  .update_s = never,
+                  .parameters = (double)run->total};
+  for (int i = 0; i < WARM_UP; i++) RN_TRY(err, rn_step(err, run, &result));
+  for (int i = 0; i < MOST_STEPS && (i == 0 || rn_clock_s() < until_s); i++) {
+    RN_TRY(err, time_step(err, run, out));
+  }
+  return RN_OK;
+}
+
+static double busy_s(rn_task_times t) {
+  return t.forward_s + t.backward_s + t.weight_s;
+}
+
+/* The seconds of a step's products alone: recorded in one step, made again a few times. */
+static rn_status time_products(rn_err *err, rn_run *run, double until_s, double *products_s) {
+  rn_gemm_record record = {0};
+  rn_gemm_replay replay = {0};
+  rn_step_result unused;
+  rn_gemm_record_start(&record);
+  rn_status stepped = rn_step(err, run, &unused);
+  rn_status status = rn_gemm_record_stop(err, &record);
+  if (stepped != RN_OK) status = stepped;
+  if (status == RN_OK) status = rn_gemm_replay_create(err, &record, &replay);
+  *products_s = INFINITY;
+  for (int i = 0; status == RN_OK && i < MOST_STEPS && (i == 0 || rn_clock_s() < until_s); i++) {
+    const double start_s = rn_clock_s();
+    rn_gemm_replay_run(&replay);
+    *products_s = fmin(*products_s, rn_clock_s() - start_s);
+  }
+  rn_gemm_replay_destroy(&replay);
+  rn_gemm_record_destroy(&record);
+  return status;
+}
+
+/* Steps of `layers` layers, begun before until_s; `share`: what of their time is products, NULL
+ * where it is not asked for. */
+static rn_status measure(rn_err *err, const Retnet__Config *config, rn_world *alone,
+                         const rn_plan *plan, const rn_plan_sizes *sizes, int layers,
+                         double until_s, double *share, sample *out) {
+  small_config small;
+  rn_run run;
+  double products_s = 0;
+  make_small(config, plan, sizes, layers, &small);
+  RN_TRY(err, rn_run_create(err, &small.config, alone, &run));
+  rn_status status = time_steps(err, &run, until_s, out);
+  if (status == RN_OK && share != NULL) {
+    status = time_products(err, &run, until_s + PRODUCTS_FOR_S, &products_s);
+    *share = fmax(LEAST_SHARE, fmin(1, products_s / busy_s(out->unit)));
+  }
+  rn_run_destroy(&run);
+  return status;
+}
+
+/* The slowest rank's value, to the billionth. */
+static rn_status greatest(rn_err *err, rn_world *world, double *const *value, int count) {
+  enum { MOST_VALUES = 8 };
+  int64_t most[MOST_VALUES];
+  for (int i = 0; i < count; i++) most[i] = (int64_t)(1e9 * *value[i]);
+  RN_TRY(err, rn_world_max(err, world, most, count));
+  for (int i = 0; i < count; i++) *value[i] = 1e-9 * (double)most[i];
+  return RN_OK;
+}
+
+static rn_status slowest(rn_err *err, rn_world *world, sample *s) {
+  double *const value[] = {&s->unit.forward_s, &s->unit.backward_s, &s->unit.weight_s, &s->zero_s,
+                           &s->update_s};
+  return greatest(err, world, value, (int)(sizeof value / sizeof value[0]));
+}
+
+/* Sizes whose steps take about BUDGET_S here: the rate is that of a few smaller steps. */
+static rn_status choose_sizes(rn_err *err, const Retnet__Config *config, rn_world *world,
+                              rn_world *alone, const rn_plan *plan, const rn_spec *spec,
+                              rn_plan_sizes *out) {
+  const int tokens = rn_shapes_tokens(config, &plan->layout), batch = plan->layout.microbatch;
+  const bool exact = plan->layout.leaf > 0;
+  sample probe = {0};
+  *out = rn_plan_sizes_within(spec, tokens, batch, exact, PROBE_FLOPS, MEMORY_BYTES);
+  const double flops = 3 * (rn_spec_layer_flops(&out->spec) + rn_spec_head_flops(&out->spec)) *
+                       out->tokens * out->sequences;
+  RN_TRY(err, rn_agree(err, world,
+                       measure(err, config, alone, plan, out, FEW_LAYERS,
+                               rn_clock_s() + PROBE_UNTIL_S, NULL, &probe)));
+  RN_TRY(err, slowest(err, world, &probe));
+  const double rate = flops / fmax(busy_s(probe.unit), 1e-9);
+  *out = rn_plan_sizes_within(spec, tokens, batch, exact, rate * BUDGET_S, MEMORY_BYTES);
+  return RN_OK;
+}
+
+/* ---- scaling ---- */
+
+/* Numbers that a layer reads and writes in a row beside its products, in proportion. */
+static double width_of(const rn_spec *s) {
+  return 6.0 * s->dim + 4.0 * s->value_dim + 3.0 * s->ffn_dim;
+}
+
+static rn_task_times scaled(rn_task_times t, double by) {
+  return (rn_task_times){by * t.forward_s, by * t.backward_s, by * t.weight_s};
+}
+
+/* What more layers cost beside few is theirs; the rest is the ends'. */
+static void split_times(const sample *few, const sample *more, rn_plan_sample *out) {
+  const rn_task_times a = few->unit, b = more->unit;
+  const double layers = MORE_LAYERS - FEW_LAYERS;
+  out->layer = (rn_task_times){fmax(0, b.forward_s - a.forward_s) / layers,
+                               fmax(0, b.backward_s - a.backward_s) / layers,
+                               fmax(0, b.weight_s - a.weight_s) / layers};
+  out->ends = (rn_task_times){fmax(0, a.forward_s - out->layer.forward_s),
+                              fmax(0, a.backward_s - out->layer.backward_s),
+                              fmax(0, a.weight_s - out->layer.weight_s)};
+}
+
+static bool is_narrowed(const rn_spec *whole, const rn_spec *part) {
+  return part->dim < whole->dim || part->vocab < whole->vocab;
+}
+
+static void scale(const rn_spec *whole, const rn_spec *part, double share, rn_plan_sample *out) {
+  const double by_flops = rn_spec_layer_flops(whole) / rn_spec_layer_flops(part);
+  const double by_width = width_of(whole) / width_of(part);
+  const double head_flops = rn_spec_head_flops(whole) / rn_spec_head_flops(part);
+  const double head_width = (double)(whole->vocab + whole->dim) / (part->vocab + part->dim);
+  out->layer = scaled(out->layer, share * by_flops + (1 - share) * by_width);
+  out->ends = scaled(out->ends, share * head_flops + (1 - share) * head_width);
+}
+
+static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double share,
+                     double rows_of_unit, rn_plan_sample *out) {
+  const rn_spec *s = &sizes->spec;
+  int used = snprintf(out->text, sizeof out->text, "steps of %d and %d layers, %.0f rows of %.0f",
+                      FEW_LAYERS, MORE_LAYERS, out->rows, rows_of_unit);
+  if (s->dim < whole->dim && used >= 0 && (size_t)used < sizeof out->text) {
+    used += snprintf(out->text + used, sizeof out->text - (size_t)used,
+                     ", dim %d of %d, ffn_dim %d of %d", s->dim, whole->dim, s->ffn_dim,
+                     whole->ffn_dim);
+  }
+  if (s->vocab < whole->vocab && used >= 0 && (size_t)used < sizeof out->text) {
+    used += snprintf(out->text + used, sizeof out->text - (size_t)used, ", vocabulary %d of %d",
+                     s->vocab, whole->vocab);
+  }
+  if (used < 0 || (size_t)used >= sizeof out->text) return;
+  if (is_narrowed(whole, s)) {
+    snprintf(out->text + used, sizeof out->text - (size_t)used,
+             "; scaled by rows, and products (%.0f %% of it) by FLOP, the rest by width",
+             100 * share);
+  } else {
+    snprintf(out->text + used, sizeof out->text - (size_t)used, "; scaled by rows and layers");
+  }
+}
+
+static rn_status measure_all(rn_err *err, const Retnet__Config *config, rn_world *world,
+                             rn_world *alone, const rn_plan *plan, const rn_spec *spec,
+                             rn_plan_sample *out) {
+  rn_plan_sizes sizes;
+  sample few = {0}, more = {0};
+  double share = 1;
+  double *const value[] = {&share};
+  const double start_s = rn_clock_s();
+  RN_TRY(err, choose_sizes(err, config, world, alone, plan, spec, &sizes));
+  rn_status status =
+      measure(err, config, alone, plan, &sizes, FEW_LAYERS, start_s + FEW_UNTIL_S, NULL, &few);
+  if (status == RN_OK) {
+    status = measure(err, config, alone, plan, &sizes, MORE_LAYERS, start_s + MORE_UNTIL_S,
+                     is_narrowed(spec, &sizes.spec) ? &share : NULL, &more);
+  }
+  RN_TRY(err, rn_agree(err, world, status));
+  RN_TRY(err, slowest(err, world, &few));
+  RN_TRY(err, slowest(err, world, &more));
+  RN_TRY(err, greatest(err, world, value, 1));
+  out->rows = (double)sizes.tokens * sizes.sequences;
+  out->zero_s = more.zero_s / more.parameters;
+  out->update_s = more.update_s / more.parameters;
+  split_times(&few, &more, out);
+  scale(spec, &sizes.spec, share, out);
+  describe(spec, &sizes, share,
+           (double)plan->layout.microbatch * rn_shapes_tokens(config, &plan->layout), out);
+  return RN_OK;
+}
+
+rn_status rn_plan_sample_take(rn_err *err, const Retnet__Config *config, rn_world *world,
+                              const rn_plan *plan, const rn_spec *spec, rn_plan_sample *out) {
+  rn_world *alone = NULL;
+  *out = (rn_plan_sample){0};
+  RN_TRY(err, rn_world_split(err, world, rn_world_rank(world), &alone));
+  const rn_status status = measure_all(err, config, world, alone, plan, spec, out);
+  rn_world_close(&alone);
+  return status;
+}

@@ -1,0 +1,166 @@
+#include "trainer/estimate/plan_show.h"
+
+#include "data/batch/split.h"
+#include "model/kernel/gemm.h"
+#include "model/kernel/kernels.h"
+#include "proto/base/log.h"
+#include "trainer/estimate/plan_time.h"
+#include "trainer/parallel/shapes.h"
+#include "trainer/plan/decisions.h"
+
+/* The vocabulary is the data's where the model's key leaves it open. */
+static rn_status resolve(rn_err *err, const Retnet__Config *given, rn_effective *out) {
+  rn_split split = {0};
+  if (given->model->vocab > 0) return rn_effective_create(err, given, 0, out);
+  RN_TRY(err, rn_split_open(err, given->data->dir, "train", &split));
+  rn_status status = rn_effective_create(err, given, (int)rn_split_header(&split)->vocabulary, out);
+  rn_split_close(&split);
+  return status;
+}
+
+static void show_key(void *self, const char *key) {
+  const rn_config_notes *notes = self;
+  char value[RN_OPTIONS_TEXT_BYTES], origin[512];
+  const bool is_default = notes->effective->origin[rn_options_number(key)] == RN_ORIGIN_DEFAULT;
+  if (is_default && rn_decisions_find(notes->decisions, key) == NULL) return;
+  rn_options_text(notes->effective->config, key, value, sizeof value);
+  rn_config_notes_describe(notes, key, origin, sizeof origin);
+  rn_log_info("  %-24s %-12s %s", key, value, origin);
+}
+
+static void show_config(const rn_effective *effective, const rn_options_places *places,
+                        const rn_plan *plan, const rn_spec *spec) {
+  rn_decisions decisions;
+  rn_decisions_make(effective->config, plan, spec, &decisions);
+  rn_config_notes notes = {effective, places, &decisions};
+  rn_log_info("keys         with their origins; all others are at their defaults");
+  rn_options_each(show_key, &notes);
+}
+
+static double mib(size_t bytes) {
+  return (double)bytes / (1 << 20);
+}
+
+static void show_layout(const rn_plan *plan, const rn_spec *spec) {
+  const rn_layout *l = &plan->layout;
+  rn_log_info("ranks        %d on nodes of %d, %d threads each", plan->ranks, plan->machine.ranks,
+              plan->machine.threads);
+  rn_log_info("grid         data %d x pipeline %d x sequence %d; segments %d, micro-batch %d",
+              l->data, l->pipeline, l->sequence, l->segments, l->microbatch);
+  rn_log_info("stages       %s", plan->pipeline_reason);
+  rn_log_info("parameters   %lld", (long long)rn_spec_parameters(spec));
+  for (int s = 0; l->pipeline > 1 && s < l->pipeline; s++) {
+    rn_log_info("  stage %-3d  layers %d to %d, %lld parameters, %d units held", s,
+                plan->memory.first[s], plan->memory.first[s + 1] - 1,
+                (long long)plan->memory.parameters[s], plan->memory.pool[s]);
+  }
+}
+
+/* What a CPU like this one computes with, and where that is not what was asked for. */
+static void show_cpu(const char *lack) {
+  rn_log_info("computes     GEMM by %s%s, kernels %s", rn_gemm_backend_in_use()->name,
+              rn_gemm_takes_bf16() ? " in bf16" : "", rn_kernels_table()->name);
+  if (lack != NULL) rn_log_warn("train.precision bf16: %s; products are in fp32", lack);
+}
+
+static void show_memory(const rn_plan *plan) {
+  const rn_memory *m = rn_memory_largest_rank(&plan->memory);
+  rn_log_info("memory       %.1f MiB a rank at most, %.1f MiB a node of %.1f",
+              mib(rn_memory_total(m)), mib(rn_plan_node_bytes(plan)),
+              mib((size_t)plan->machine.memory_bytes));
+  if (plan->memory.shared) {
+    rn_log_info("  a node holds the weights of a stage once: its ranks share them");
+  }
+  rn_log_info("  weights %.1f  gradients %.1f  optimizer %.1f  activations %.1f", mib(m->weights),
+              mib(m->gradients), mib(m->optimizer), mib(m->activations));
+  rn_log_info("  work %.1f  states %.1f  buffers %.1f  program %.1f", mib(m->work), mib(m->states),
+              mib(m->buffers), mib(m->program));
+}
+
+/* Messages of one rank in one step. */
+static void show_messages(const Retnet__Config *config, const rn_plan *plan, const rn_spec *spec) {
+  const rn_layout *l = &plan->layout;
+  const int layers = plan->memory.first[1] - plan->memory.first[0];
+  const int64_t share = (config->data->batch_sequences + l->data - 1) / l->data;
+  const int units = rn_shapes_microbatches(l, share) * l->segments;
+  if (l->sequence > 1) {
+    const rn_scan_source_shape scan = rn_shapes_scan(config, l, layers);
+    rn_log_info("scans        %d a step, states of %.1f KiB each", 2 * layers * units,
+                (double)rn_scan_source_state_bytes(spec, scan) / 1024);
+  }
+  if (l->pipeline > 1) {
+    rn_log_info("stages send  %d messages of at most %.1f KiB each way", units,
+                (double)l->microbatch * rn_shapes_tokens(config, l) * spec->dim * 4 / 1024);
+  }
+  if (l->data * l->sequence > 1) {
+    rn_log_info("gradients    %.1f MiB are summed over %d ranks, as much comes back as weights",
+                mib((size_t)plan->memory.parameters[0] * sizeof(float)), l->data * l->sequence);
+  }
+}
+
+static void show_time(const Retnet__Config *config, const rn_plan *plan, const rn_spec *spec,
+                      rn_plan_time t) {
+  const double tokens = (double)config->data->batch_sequences * config->data->sequence_length;
+  const double flops = tokens * rn_spec_flops_per_token(spec), step_s = rn_plan_time_total(t);
+  rn_log_info(
+      "a step       about %.3g s: %.3g s of units, %.3g s idle, %.3g s for sums over ranks, "
+      "%.3g s for the update",
+      step_s, t.units_s, t.idle_s, t.sums_s, t.update_s);
+  rn_log_info("  %.0f tokens/s, %.1f GFLOP/s a rank of the model's %.3g FLOP", tokens / step_s,
+              1e-9 * flops / step_s / plan->ranks, flops);
+  if (t.idle_s > 0.03 * step_s) {
+    rn_log_info("limit        the pipeline idles for %.0f %%: more micro-batches or segments help",
+                100 * t.idle_s / step_s);
+  } else if (t.sums_s + t.update_s > 0.3 * step_s) {
+    rn_log_info("limit        sums and update of the weights: more tokens a step help");
+  } else {
+    rn_log_info("limit        matrix products");
+  }
+}
+
+/* What there is to show, by every rank for itself. */
+static rn_status make(rn_err *err, const Retnet__Config *given, rn_world *world, int ranks,
+                      rn_machine machine, rn_effective *effective, rn_plan *plan, rn_spec *spec,
+                      const char **lack) {
+  RN_TRY(err, rn_gemm_backend_use(err, given->model->products, given->train->precision, lack));
+  RN_TRY(err, resolve(err, given, effective));
+  *spec = effective->spec;
+  if (ranks > 0) {
+    RN_TRY(err, rn_plan_create_any(err, effective->config, spec, ranks, machine, plan));
+  } else {
+    RN_TRY(err, rn_plan_create(err, effective->config, spec, rn_world_size(world), machine, plan));
+  }
+  return rn_layout_fit_chunk(err, effective->config, &plan->layout, spec);
+}
+
+rn_status rn_plan_show(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
+                       rn_world *world, int ranks) {
+  rn_machine machine;
+  rn_effective effective = {0};
+  rn_plan plan = {0};
+  rn_spec spec;
+  rn_plan_sample sample;
+  rn_plan_time time;
+  const char *lack = NULL;
+  RN_TRY(err, rn_machine_query(err, world, given, ranks, &machine));
+  rn_status status = rn_agree(
+      err, world, make(err, given, world, ranks, machine, &effective, &plan, &spec, &lack));
+  if (status == RN_OK) {
+    show_config(&effective, places, &plan, &spec);
+    show_layout(&plan, &spec);
+    show_cpu(lack);
+    show_memory(&plan);
+    if (plan.lack[0] != '\0') rn_log_warn("memory: %s", plan.lack);
+    show_messages(effective.config, &plan, &spec);
+    status = rn_plan_sample_take(err, effective.config, world, &plan, &spec, &sample);
+  }
+  if (status == RN_OK) {
+    rn_log_info("measured     %s", sample.text);
+    status =
+        rn_agree(err, world, rn_plan_time_estimate(err, effective.config, &plan, &sample, &time));
+  }
+  if (status == RN_OK) show_time(effective.config, &plan, &spec, time);
+  rn_plan_destroy(&plan);
+  rn_effective_destroy(&effective);
+  return status;
+}

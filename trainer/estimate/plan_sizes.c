@@ -1,0 +1,99 @@
+/* How small the steps are that a plan is measured by. */
+#include "proto/base/range.h"
+#include "trainer/estimate/plan_sample.h"
+
+/* Rows at most: beyond, time goes with rows. Below the least sizes, fixed costs would be scaled. */
+enum { MOST_ROWS = 2048, FEW_ROWS = 512, LEAST_ROWS = 128 };
+enum { FEW_WORDS = 1024, LEAST_WORDS = 256, SMALL_DIM = 512, LEAST_WIDTH = 256 };
+/* Steps of one and of three layers; of the latter some more, for the share of products. */
+enum { STEPS_OF_ONE = 5, STEPS_OF_THREE = 9, LAYERS_OF_THREE = 3 };
+
+static double rows_of(const rn_plan_sizes *s) {
+  return (double)s->tokens * s->sequences;
+}
+
+static double flops_of(const rn_plan_sizes *s) {
+  const double layer = rn_spec_layer_flops(&s->spec), head = rn_spec_head_flops(&s->spec);
+  const double steps =
+      STEPS_OF_ONE * (layer + head) + STEPS_OF_THREE * (LAYERS_OF_THREE * layer + head);
+  return 3 * steps * rows_of(s); /* backward is twice forward */
+}
+
+/* Of three layers: weights, gradients and moments, and a bf16 copy or exact sums. */
+static double bytes_of_weights(const rn_plan_sizes *s, bool exact) {
+  rn_spec three = s->spec;
+  three.layers = LAYERS_OF_THREE;
+  return (exact ? 28 : 18) * (double)rn_spec_parameters(&three);
+}
+
+/* An upper estimate: what every layer keeps of a row, its states, and the logits. */
+static double bytes_of_rows(const rn_plan_sizes *s) {
+  const rn_spec *p = &s->spec;
+  const double widths = 12.0 * p->dim + 8.0 * p->value_dim + 4.0 * p->ffn_dim;
+  const double states =
+      s->sequences * ((double)s->tokens / p->chunk + 8) * p->dim * rn_spec_value_width(p);
+  return 4 * (rows_of(s) * (LAYERS_OF_THREE * widths + 2.0 * p->vocab) + LAYERS_OF_THREE * states);
+}
+
+static int bf16(int n, int least) {
+  return n / 2 > least ? n / 2 : n < least ? n : least;
+}
+
+/* Half the heads, or half of what one head is wide. False where all is small already. */
+static bool narrow(rn_spec *spec) {
+  const int heads = spec->heads / 2;
+  const bool small = spec->dim <= LEAST_WIDTH && spec->value_dim <= 2 * LEAST_WIDTH &&
+                     spec->ffn_dim <= 2 * LEAST_WIDTH;
+  if (small) return false;
+  if (heads >= 1) {
+    spec->dim = rn_spec_key_width(spec) * heads;
+    spec->value_dim = rn_spec_value_width(spec) * heads;
+    spec->ffn_dim = bf16(spec->ffn_dim, 1);
+    spec->heads = heads;
+  } else {
+    spec->dim = bf16(spec->dim, LEAST_WIDTH) / 2 * 2; /* a key's width is even */
+    spec->value_dim = bf16(spec->value_dim, LEAST_WIDTH);
+    spec->ffn_dim = bf16(spec->ffn_dim, LEAST_WIDTH);
+  }
+  return true;
+}
+
+static void limit_rows(int rows, rn_plan_sizes *s) {
+  s->tokens = (int)rn_smaller(s->tokens, rows);
+  s->sequences = (int)rn_smaller(s->sequences, (rows + s->tokens - 1) / s->tokens);
+}
+
+/*
+ * One size is halved: the vocabulary first, whose cost is a small part of most models; then rows,
+ * as long as they are many, or widths, where weights take the memory; then what is left.
+ */
+static bool reduce(rn_plan_sizes *s, bool weights_are_large) {
+  const double rows = rows_of(s);
+  const bool wide = s->spec.dim > SMALL_DIM;
+  if (s->spec.vocab > FEW_WORDS &&
+      4 * rn_spec_head_flops(&s->spec) > rn_spec_layer_flops(&s->spec)) {
+    s->spec.vocab /= 2;
+    return true;
+  }
+  if (wide && (weights_are_large || rows <= FEW_ROWS) && narrow(&s->spec)) return true;
+  if (rows > (wide ? FEW_ROWS : LEAST_ROWS) && !weights_are_large) {
+    limit_rows((int)(rows / 2), s);
+    return true;
+  }
+  if (narrow(&s->spec)) return true;
+  if (s->spec.vocab <= LEAST_WORDS) return false;
+  s->spec.vocab /= 2;
+  return true;
+}
+
+rn_plan_sizes rn_plan_sizes_within(const rn_spec *spec, int tokens, int sequences, bool exact,
+                                   double flops, double bytes) {
+  rn_plan_sizes s = {.spec = *spec, .tokens = tokens, .sequences = sequences};
+  limit_rows(MOST_ROWS, &s);
+  for (bool more = true; more;) {
+    const double weights = bytes_of_weights(&s, exact), all = weights + bytes_of_rows(&s);
+    if (flops_of(&s) <= flops && all <= bytes) break;
+    more = reduce(&s, all > bytes && 2 * weights > all);
+  }
+  return s;
+}

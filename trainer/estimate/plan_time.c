@@ -1,0 +1,100 @@
+#include "trainer/estimate/plan_time.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "proto/base/arena.h"
+#include "trainer/parallel/shapes.h"
+
+/* Units times stages that are simulated at most: some ten milliseconds and MiB. */
+enum { MOST_SIMULATED = 1 << 17 };
+
+/* A unit of stage `stage`, of `scale` times the sample's rows; the head is what the ends cost. */
+static rn_task_times times_of_stage(const rn_plan *plan, const rn_plan_sample *p, int stage,
+                                    double scale) {
+  const double layers = plan->memory.first[stage + 1] - plan->memory.first[stage];
+  const double ends = stage == plan->layout.pipeline - 1 ? 1 : 0;
+  return (rn_task_times){scale * (layers * p->layer.forward_s + ends * p->ends.forward_s),
+                         scale * (layers * p->layer.backward_s + ends * p->ends.backward_s),
+                         scale * (layers * p->layer.weight_s + ends * p->ends.weight_s)};
+}
+
+static double busy_s(rn_task_times t, double units) {
+  return units * (t.forward_s + t.backward_s + t.weight_s);
+}
+
+static double units_of(rn_pipeline_schedule_shape shape) {
+  return (double)shape.microbatches * shape.segments;
+}
+
+/*
+ * A schedule of the same stages that is small enough to simulate, *longer: how much longer its
+ * segments are. Micro-batches between the first and the last few repeat each other; with so many
+ * segments that no pipeline is deeper, their idle time is in proportion to their length.
+ */
+static rn_pipeline_schedule_shape shorten(rn_pipeline_schedule_shape shape, double *longer) {
+  const int most = MOST_SIMULATED / shape.stages;
+  const int segments = shape.segments;
+  if (shape.segments > most / 2) shape.segments = most / 2 > 1 ? most / 2 : 1;
+  const int microbatches = most / shape.segments;
+  if (shape.microbatches > microbatches) shape.microbatches = microbatches > 1 ? microbatches : 1;
+  *longer = (double)segments / shape.segments;
+  return shape;
+}
+
+/* Lists and times of all stages, and what the simulator makes of them. */
+static rn_status simulate(rn_err *err, rn_pipeline_schedule_shape shape, const rn_plan *plan,
+                          const rn_plan_sample *p, double scale, double *idle_s) {
+  const size_t stages = (size_t)shape.stages;
+  rn_pipeline_schedule *list = NULL;
+  rn_task_times *times = NULL;
+  rn_simulated_stage *stage = NULL;
+  double total_s = 0, most_s = 0;
+  rn_status status = rn_alloc(err, "schedule", stages, sizeof *list, &list);
+  if (status == RN_OK) status = rn_alloc(err, "schedule", stages, sizeof *times, &times);
+  if (status == RN_OK) status = rn_alloc(err, "schedule", stages, sizeof *stage, &stage);
+  for (int s = 0; status == RN_OK && s < shape.stages; s++) {
+    times[s] = times_of_stage(plan, p, s, scale);
+    most_s = fmax(most_s, busy_s(times[s], units_of(shape)));
+    status = rn_pipeline_schedule_create(err, shape, s, &list[s]);
+  }
+  const rn_simulation sim = {.shape = shape, .list = list, .times = times, .ranks = 1, .layers = 1};
+  if (status == RN_OK) status = rn_pipeline_schedule_simulate(err, &sim, &total_s, stage);
+  *idle_s = fmax(0, total_s - most_s);
+  for (int s = 0; list != NULL && s < shape.stages; s++) rn_pipeline_schedule_destroy(&list[s]);
+  free(list);
+  free(times);
+  free(stage);
+  return status;
+}
+
+/* Memory passes: an update reads and writes seven numbers a weight; a sum over ranks moves about
+ * eleven, copies through shared memory and the weights' way back counted. */
+static void add_passes(const rn_plan *plan, const rn_plan_sample *p, rn_plan_time *out) {
+  const int replicas = plan->layout.data * plan->layout.sequence;
+  double most = 0;
+  for (int s = 0; s < plan->layout.pipeline; s++) {
+    most = fmax(most, (double)plan->memory.parameters[s]);
+  }
+  out->update_s = most * (p->zero_s + p->update_s / replicas);
+  out->sums_s = most * (replicas - 1) / replicas * p->update_s * 11 / 7;
+}
+
+rn_status rn_plan_time_estimate(rn_err *err, const Retnet__Config *config, const rn_plan *plan,
+                                const rn_plan_sample *sample, rn_plan_time *out) {
+  const rn_layout *l = &plan->layout;
+  const int64_t share = rn_range_count(rn_cut(config->data->batch_sequences, l->data, 0));
+  const rn_pipeline_schedule_shape shape =
+      rn_shapes_pipeline(config, l, 0, (rn_range){0, 1}, share).schedule;
+  const double rows = (double)share * rn_shapes_tokens(config, l) / shape.microbatches;
+  double longer;
+  const rn_pipeline_schedule_shape simulated = shorten(shape, &longer);
+  *out = (rn_plan_time){0};
+  add_passes(plan, sample, out);
+  for (int s = 0; s < shape.stages; s++) {
+    const rn_task_times t = times_of_stage(plan, sample, s, rows / sample->rows);
+    const double busy = busy_s(t, units_of(shape));
+    if (busy > out->units_s) out->units_s = busy; /* on fmax(), GCC 12.2 for aarch64 dies */
+  }
+  return simulate(err, simulated, plan, sample, longer * rows / sample->rows, &out->idle_s);
+}

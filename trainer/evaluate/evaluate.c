@@ -1,0 +1,155 @@
+#include "trainer/evaluate/evaluate.h"
+
+#include <math.h>
+
+#include "comm/optimizer/reduce_scatter.h"
+#include "data/batch/batch.h"
+#include "model/base/threads.h"
+#include "proto/base/progress.h"
+#include "proto/base/range.h"
+#include "trainer/machine/launch.h"
+#include "trainer/parallel/pipeline.h"
+
+/* What one evaluation works with. */
+typedef struct evaluator {
+  const rn_checkpoint_model *model;
+  rn_split *split;
+  rn_form form;
+  rn_grid *grid;
+  rn_scan_source scan;
+  rn_comm_thread *comm_thread; /* NULL: there is none */
+  rn_batch batch;
+  rn_pipeline pipeline;
+  double text_bytes; /* of the targets on this rank */
+} evaluator;
+
+static void count_rows(evaluator *e, rn_evaluation *out) {
+  const int32_t document = (int32_t)rn_split_header(e->split)->document_token;
+  for (int t = 0; t < e->batch.tokens; t++) {
+    const int bucket = (int)floor(log2((double)(e->batch.position + t + 1)));
+    out->bucket_loss[bucket] += e->pipeline.token_loss[t];
+    out->bucket_tokens[bucket] += 1;
+    e->text_bytes += e->batch.target[t] != document;
+  }
+}
+
+/* This rank's piece of stored sequence `stored`; the last one of the split may be shorter. */
+static rn_status read_piece(rn_err *err, evaluator *e, int64_t stored, const rn_evaluation *out) {
+  const int64_t left = out->tokens - stored * out->sequence_length;
+  const int64_t length = left < out->sequence_length ? left : out->sequence_length;
+  const rn_range piece = rn_cut(length, rn_grid_sequence_size(e->grid), rn_grid_sequence(e->grid));
+  rn_batch_start(&e->batch, piece.begin, piece.end);
+  return rn_batch_add(err, &e->batch, e->split, stored, out->sequence_length, stored,
+                      rn_ckpt_config(e->model->manifest)->data->reset_at_documents);
+}
+
+/* One sequence for every group of ranks, from number `first` on; there may be fewer left. */
+static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64_t first,
+                               rn_evaluation *out) {
+  rn_progress_begin("evaluation", e->model->manifest->step);
+  const int64_t stored = first + rn_grid_data(e->grid);
+  const bool mine = stored < out->sequences;
+  RN_TRY(err, rn_agree(err, world, mine ? read_piece(err, e, stored, out) : RN_OK));
+  if (!mine) return RN_OK;
+  const rn_unit unit = {.sequences = 1,
+                        .tokens = e->batch.tokens,
+                        .input = e->batch.input,
+                        .target = e->batch.target,
+                        .since = e->batch.since,
+                        .sequence_number = e->batch.sequence_number,
+                        .position = e->batch.position};
+  rn_scan_port *port = rn_scan_source_port(&e->scan, RN_SCAN_FORWARD, 0, 0);
+  RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->form, port, &out->loss, NULL));
+  count_rows(e, out);
+  return RN_OK;
+}
+
+/* Groups of ranks by the keys: all ranks share each sequence where nothing else is said. */
+static rn_status make_grid(rn_err *err, evaluator *e, rn_world *world, const Retnet__Parallel *p) {
+  const int ranks = rn_world_size(world);
+  const int data = p->data > 0 ? p->data : p->sequence > 0 ? ranks / p->sequence : 1;
+  const int sequence = p->sequence > 0 ? p->sequence : data > 0 ? ranks / data : 0;
+  if (p->pipeline > 1 || data * sequence != ranks) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "evaluation takes parallel.data %d x parallel.sequence %d ranks, without "
+                   "parallel.pipeline; there are %d",
+                   p->data, p->sequence, ranks);
+  }
+  return rn_grid_create(err, world, data, 1, sequence, &e->grid);
+}
+
+static rn_status open_evaluator(rn_err *err, evaluator *e, int length,
+                                const Retnet__Parallel *parallel) {
+  const rn_spec *spec = &e->model->spec;
+  const int ranks = rn_grid_sequence_size(e->grid);
+  const rn_scan_source_shape scan = {
+      .wanted = parallel->scan, .layers = spec->layers, .sequences = 1, .bands = 1};
+  RN_TRY(err, rn_scan_source_create(err, e->grid, spec, scan, &e->scan));
+  const int tokens = (length + ranks - 1) / ranks;
+  RN_TRY(err, rn_batch_create(err, 1, tokens, length, &e->batch));
+  const rn_pipeline_shape shape = {.last_layer = spec->layers, .sequences = 1, .tokens = tokens};
+  RN_TRY(err, rn_pipeline_create(err, spec, shape, NULL, &e->pipeline));
+  e->pipeline.params = e->model->params;
+  rn_stage_cast_weights(e->pipeline.stage, e->model->params, (rn_range){0, e->model->table->total});
+  return RN_OK;
+}
+
+static rn_status start_comm_thread(rn_err *err, evaluator *e, rn_world *world,
+                                   const Retnet__Parallel *parallel) {
+  RN_TRY(err, rn_launch_comm_thread(err, world, parallel->comm_thread, rn_threads(),
+                                    rn_grid_sequence_size(e->grid) > 1, &e->comm_thread));
+  rn_scan_source_use_thread(&e->scan, e->comm_thread);
+  e->pipeline.comm_thread = e->comm_thread;
+  return RN_OK;
+}
+
+static void close_evaluator(evaluator *e) {
+  rn_comm_thread_stop(&e->comm_thread);
+  rn_pipeline_destroy(&e->pipeline);
+  rn_batch_destroy(&e->batch);
+  rn_scan_source_destroy(&e->scan);
+  rn_grid_destroy(&e->grid);
+}
+
+static rn_status sum_up(rn_err *err, evaluator *e, rn_evaluation *out) {
+  double sums[2] = {out->loss, e->text_bytes};
+  RN_TRY(err, rn_sum_doubles(err, e->grid, sums, 2));
+  for (int i = 0; i < RN_EVALUATE_BUCKETS; i++) {
+    double bucket[2] = {out->bucket_loss[i], out->bucket_tokens[i]};
+    RN_TRY(err, rn_sum_doubles(err, e->grid, bucket, 2));
+    out->bucket_loss[i] = bucket[1] > 0 ? bucket[0] / bucket[1] : 0;
+    out->bucket_tokens[i] = bucket[1];
+    if (bucket[1] > 0) out->buckets = i + 1;
+  }
+  out->loss = sums[0] / (double)out->tokens;
+  out->bits_per_byte = sums[1] > 0 ? sums[0] / log(2.0) / sums[1] : NAN;
+  return RN_OK;
+}
+
+rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
+                      rn_split *split, rn_form form, int sequence_length,
+                      const Retnet__Parallel *parallel, rn_evaluation *out) {
+  evaluator e = {.model = model, .split = split, .form = form};
+  *out = (rn_evaluation){.sequence_length = sequence_length, .tokens = split->tokens - 1};
+  if (split->tokens < 2) return rn_fail(err, RN_ERR_USAGE, "the split holds no target");
+  if (rn_split_header(split)->vocabulary > (uint32_t)model->spec.vocab) {
+    return rn_fail(err, RN_ERR_USAGE, "the data's vocabulary %u is larger than the model's %d",
+                   rn_split_header(split)->vocabulary, model->spec.vocab);
+  }
+  rn_status status = make_grid(err, &e, world, parallel);
+  if (status == RN_OK) {
+    /* Memory by what there is, however long sequences might be. */
+    const int64_t most = split->tokens - 1;
+    const int length = most < sequence_length ? (int)most : sequence_length;
+    status = rn_agree(err, world, open_evaluator(err, &e, length, parallel));
+  }
+  if (status == RN_OK) status = start_comm_thread(err, &e, world, parallel);
+  const int groups = status == RN_OK ? rn_world_size(world) / rn_grid_sequence_size(e.grid) : 1;
+  out->sequences = (out->tokens + sequence_length - 1) / sequence_length;
+  for (int64_t i = 0; status == RN_OK && i < out->sequences; i += groups) {
+    status = evaluate_next(err, &e, world, i, out);
+  }
+  if (status == RN_OK) status = sum_up(err, &e, out);
+  close_evaluator(&e);
+  return status;
+}

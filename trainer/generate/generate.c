@@ -1,0 +1,167 @@
+#include "trainer/generate/generate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/decode/decode.h"
+#include "model/retention/local_state.h"
+#include "model/stage/stage.h"
+#include "proto/base/arena.h"
+
+enum { PIECE_TOKENS = 256, SINCE_LIMIT = INT32_MAX };
+
+/* ---- prompts ---- */
+
+/* A model at work on one prompt, piece by piece. */
+typedef struct prefill {
+  const rn_checkpoint_model *model;
+  rn_stage *stage;
+  rn_activations *activations;
+  rn_local_state *local_state;
+  float *rows; /* [PIECE_TOKENS, D] */
+  int32_t since[PIECE_TOKENS];
+} prefill;
+
+static rn_status open_prefill(rn_err *err, const rn_checkpoint_model *model, prefill *p) {
+  const rn_spec *spec = &model->spec;
+  *p = (prefill){.model = model};
+  RN_TRY(err, rn_stage_create(err, spec, 0, spec->layers, 1, PIECE_TOKENS, 0, &p->stage));
+  rn_stage_cast_weights(p->stage, model->params, (rn_range){0, model->table->total});
+  RN_TRY(err, rn_activations_create(err, p->stage, RN_SAVE_NOTHING, &p->activations));
+  RN_TRY(err, rn_local_state_create(err, spec, spec->layers, 1, &p->local_state));
+  return rn_alloc(err, "rows", (size_t)PIECE_TOKENS * (size_t)spec->dim, sizeof(float), &p->rows);
+}
+
+static void close_prefill(prefill *p) {
+  rn_stage_destroy(&p->stage);
+  rn_activations_destroy(&p->activations);
+  rn_local_state_destroy(&p->local_state);
+  free(p->rows);
+}
+
+static rn_status take_in(rn_err *err, prefill *p, const int32_t *tokens, int count,
+                         int64_t position) {
+  const int64_t number = 0;
+  for (int i = 0; i < count; i++) {
+    const int64_t since = position + i;
+    p->since[i] = since < SINCE_LIMIT ? (int32_t)since : SINCE_LIMIT;
+  }
+  const rn_unit unit = {.sequences = 1,
+                        .tokens = count,
+                        .input = tokens,
+                        .since = p->since,
+                        .sequence_number = &number,
+                        .position = position};
+  return rn_stage_forward(err, p->stage, p->model->params, &unit, RN_FORM_CHUNKWISE, false,
+                          rn_local_state_port(p->local_state), NULL, p->rows, p->activations);
+}
+
+/* The decoder's slot, and the logits that follow the prompt. */
+static rn_status take_in_prompt(rn_err *err, prefill *p, rn_prompt prompt, rn_decoder *decoder,
+                                int slot, float *logits) {
+  const rn_spec *spec = &p->model->spec;
+  const size_t state = (size_t)spec->dim * (size_t)rn_spec_value_width(spec) * sizeof(float);
+  int64_t piece = 0;
+  rn_local_state_reset(p->local_state);
+  for (int64_t at = 0; at < prompt.count; at += piece) {
+    piece = prompt.count - at < PIECE_TOKENS ? prompt.count - at : PIECE_TOKENS;
+    RN_TRY(err, take_in(err, p, prompt.token + at, (int)piece, at));
+  }
+  rn_stage_logits(p->stage, p->model->params, 1, p->rows + (piece - 1) * spec->dim, logits);
+  for (int layer = 0; layer < spec->layers; layer++) {
+    memcpy(rn_decoder_state(decoder, slot, layer),
+           rn_local_state_state(p->local_state, RN_SCAN_FORWARD, layer), state);
+  }
+  rn_decoder_position_of(decoder, slot, prompt.count);
+  return RN_OK;
+}
+
+static rn_status take_in_prompts(rn_err *err, const rn_checkpoint_model *model,
+                                 const rn_prompt *prompt, int prompts, rn_decoder *decoder,
+                                 float *logits) {
+  prefill p;
+  rn_status status = open_prefill(err, model, &p);
+  for (int i = 0; status == RN_OK && i < prompts; i++) {
+    status =
+        take_in_prompt(err, &p, prompt[i], decoder, i, logits + (int64_t)i * model->spec.vocab);
+  }
+  close_prefill(&p);
+  return status;
+}
+
+/* ---- what follows them ---- */
+
+/* The prompts whose texts still grow, and what follows them. */
+typedef struct growing {
+  const rn_checkpoint_model *model;
+  rn_decoder *decoder;
+  int count;
+  int *slot;      /* [prompts]; of them `count` */
+  int32_t *token; /* [prompts], likewise */
+  float *logits;  /* [prompts, N], likewise */
+  int32_t *order; /* [N] */
+} growing;
+
+static rn_status open_growing(rn_err *err, const rn_checkpoint_model *model, bool bf16, int prompts,
+                              growing *g) {
+  const size_t count = (size_t)prompts, vocab = (size_t)model->spec.vocab;
+  *g = (growing){.model = model, .count = prompts};
+  RN_TRY(err, rn_decoder_create(err, &model->spec, prompts, bf16, &g->decoder));
+  RN_TRY(err, rn_alloc(err, "prompts", count, sizeof *g->slot, &g->slot));
+  RN_TRY(err, rn_alloc(err, "prompts", count, sizeof *g->token, &g->token));
+  RN_TRY(err, rn_alloc(err, "logits", count * vocab, sizeof *g->logits, &g->logits));
+  for (int i = 0; i < prompts; i++) g->slot[i] = i;
+  return rn_alloc(err, "order", vocab, sizeof *g->order, &g->order);
+}
+
+static void close_growing(growing *g) {
+  rn_decoder_destroy(&g->decoder);
+  free(g->slot);
+  free(g->token);
+  free(g->logits);
+  free(g->order);
+}
+
+static bool are_finite(const float *x, int count) {
+  for (int i = 0; i < count; i++) {
+    if (!isfinite(x[i])) return false;
+  }
+  return true;
+}
+
+/* A token for each; texts that end make room. */
+static rn_status draw(rn_err *err, growing *g, int drawn, rn_sampling sampling, uint64_t index,
+                      rn_token_visit *visit, void *self) {
+  int going_on = 0;
+  for (int i = 0; i < g->count; i++) {
+    const float *logits = g->logits + (int64_t)i * g->model->spec.vocab;
+    if (!are_finite(logits, g->model->spec.vocab)) {
+      return rn_fail(err, RN_ERR_FORMAT,
+                     "%s gives no finite numbers for token %llu: the run had diverged; use an "
+                     "earlier checkpoint",
+                     rn_ckpt_path(g->model->ckpt), (unsigned long long)index + 1);
+    }
+    const int32_t token = rn_sample(sampling, drawn, logits, g->order, index);
+    if (!visit(self, g->slot[i], token)) continue;
+    g->slot[going_on] = g->slot[i];
+    g->token[going_on++] = token;
+  }
+  g->count = going_on;
+  return RN_OK;
+}
+
+rn_status rn_generate(rn_err *err, rn_checkpoint_model *model, bool bf16, const rn_prompt *prompt,
+                      int prompts, int64_t most, int drawn, rn_sampling sampling,
+                      rn_token_visit *visit, void *self) {
+  growing g;
+  rn_status status = open_growing(err, model, bf16, prompts, &g);
+  if (status == RN_OK && bf16) rn_decoder_round(g.decoder, model->params);
+  if (status == RN_OK) status = take_in_prompts(err, model, prompt, prompts, g.decoder, g.logits);
+  for (int64_t i = 0; status == RN_OK && i < most && g.count > 0; i++) {
+    if (i > 0) rn_decoder_step(g.decoder, model->params, g.count, g.slot, g.token, g.logits);
+    status = draw(err, &g, drawn, sampling, (uint64_t)i, visit, self);
+  }
+  close_growing(&g);
+  return status;
+}

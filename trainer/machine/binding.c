@@ -1,0 +1,51 @@
+#include "trainer/machine/binding.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/base/threads.h"
+
+static struct {
+  bool decided;
+  char why[120];
+} decision = {.why = "not bound"};
+
+bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes) {
+  static const char *const variable[] = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY",
+                                         "KMP_AFFINITY"};
+  for (size_t i = 0; i < sizeof variable / sizeof variable[0]; i++) {
+    const char *value = getenv(variable[i]);
+    if (value == NULL) continue;
+    snprintf(why, bytes, "placed by %s=%.40s", variable[i], value);
+    return false;
+  }
+  if (cores.sharing > 1) {
+    snprintf(why, bytes, "not bound: %d ranks share %d cores", cores.sharing, cores.cores);
+  } else if (threads > cores.cores) {
+    snprintf(why, bytes, "not bound: %d threads on %d cores", threads, cores.cores);
+  } else if (threads < 2) {
+    snprintf(why, bytes, "not bound: a single thread");
+  } else {
+    return true;
+  }
+  return false;
+}
+
+void rn_binding_decide(rn_cores cores, int threads) {
+  if (decision.decided) return;
+  decision.decided = true;
+  const bool wanted = rn_binding_find(cores, threads, decision.why, sizeof decision.why);
+  if (wanted) snprintf(decision.why, sizeof decision.why, "not bound: the system refuses it");
+  rn_threads_bind(wanted);
+}
+
+void rn_binding_describe(char *text, size_t bytes) {
+  rn_mask cores;
+  char list[80];
+  if (rn_threads_bound(&cores)) {
+    rn_mask_text(&cores, list, sizeof list);
+    snprintf(text, bytes, "bound to cores %s", list);
+  } else {
+    snprintf(text, bytes, "%s", decision.why);
+  }
+}

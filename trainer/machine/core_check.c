@@ -1,0 +1,48 @@
+#include "trainer/machine/core_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/log.h"
+
+/* Threads that each rank of the node can have a core for. */
+static int share_of(rn_cores c) {
+  const int cores = c.offered > c.used ? c.offered : c.used;
+  return cores > c.ranks ? cores / c.ranks : 1;
+}
+
+/* One of two ways in which mpirun leaves more cores to a rank. */
+static void mend(rn_cores c, char *text, size_t bytes) {
+  snprintf(text, bytes, "mpirun --bind-to none leaves them free, --map-by slot:PE=%d binds to more",
+           share_of(c));
+}
+
+bool rn_core_check_find(rn_cores c, int threads, bool given, char *text, size_t bytes) {
+  char how[120];
+  const int share = share_of(c);
+  mend(c, how, sizeof how);
+  if (threads <= share && threads > c.cores) {
+    snprintf(text, bytes, "%d threads of a rank are bound to %d of %d cores: %s", threads, c.cores,
+             c.offered, how);
+  } else if (!given && c.used < c.offered && share > c.cores) {
+    snprintf(text, bytes, "all ranks here (%d) are bound to %d of %d cores, the others idle: %s",
+             c.ranks, c.used, c.offered, how);
+  } else if (threads > share && threads > 1) {
+    snprintf(text, bytes,
+             "ranks of %d threads (%d of them here) share %d cores and wait for each other: set "
+             "parallel.threads (or OMP_NUM_THREADS) to %d, or start fewer ranks",
+             threads, c.ranks, c.offered > c.used ? c.offered : c.used, share);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void rn_core_check(rn_cores cores, int asked) {
+  static bool told;
+  char text[300];
+  const bool given = asked > 0 || getenv("OMP_NUM_THREADS") != NULL;
+  if (!rn_core_check_find(cores, rn_cores_threads(cores, asked), given, text, sizeof text)) return;
+  if (!told) rn_log_warn("%s", text);
+  told = true;
+}

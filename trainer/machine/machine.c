@@ -1,0 +1,101 @@
+#include "trainer/machine/machine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "comm/optimizer/shared_array.h"
+#include "comm/world/cores.h"
+#include "trainer/machine/binding.h"
+#include "trainer/machine/core_check.h"
+#include "trainer/machine/thread_limit.h"
+
+/* The first number of a file; -1 where there is none ("max" is none). */
+static int64_t number_in(const char *path) {
+  long long number = -1;
+  FILE *file = fopen(path, "r");
+  if (file == NULL) return -1;
+  if (fscanf(file, "%lld", &number) != 1) number = -1;
+  fclose(file);
+  return number;
+}
+
+/* What SLURM gives the job of each node, as --mem says; 0: all of it. */
+static int64_t mib_of_job(void) {
+  const char *text = getenv("SLURM_MEM_PER_NODE");
+  return text == NULL ? 0 : strtoll(text, NULL, 10);
+}
+
+/* Physical memory, or less where the job may not use it all. */
+static int64_t memory_of_node(void) {
+  static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
+                                       "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+  int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+  for (int i = 0; i < 2; i++) {
+    const int64_t limit = number_in(limits[i]);
+    if (limit > 0 && limit < bytes) bytes = limit;
+  }
+  const int64_t job = mib_of_job();
+  if (job > 0 && job < bytes >> 20) bytes = job << 20;
+  return bytes > 0 ? bytes : 0;
+}
+
+/* How many of `ranks` ranks a node of these cores would get. */
+static int ranks_of_node(int cores, int threads, int ranks) {
+  const char *text = getenv("SLURM_NTASKS_PER_NODE");
+  const long given = text == NULL ? 0 : strtol(text, NULL, 10);
+  const int fit = given > 0 && given <= ranks ? (int)given : cores / threads;
+  return fit < 1 ? 1 : fit < ranks ? fit : ranks;
+}
+
+rn_status rn_machine_query(rn_err *err, rn_world *world, const Retnet__Config *config, int ranks,
+                           rn_machine *out) {
+  rn_cores cores;
+  RN_TRY(err, rn_cores_look(err, world, &cores));
+  rn_binding_decide(cores, rn_cores_threads(cores, config->parallel->threads));
+  int64_t most[] = {-memory_of_node(), rn_machine_resident_bytes(), rn_world_node_ranks(world),
+                    -rn_shared_array_free_bytes()};
+  RN_TRY(err, rn_world_max(err, world, most, 4));
+  *out = (rn_machine){
+      .memory_bytes = -most[0], .program_bytes = (size_t)most[1], .shared_bytes = -most[3]};
+  if (ranks == 0) {
+    rn_core_check(cores, config->parallel->threads);
+    out->ranks = (int)most[2];
+    out->threads = rn_cores_threads(cores, config->parallel->threads);
+    out->cores = cores.cores * ((out->ranks + cores.sharing - 1) / cores.sharing);
+    return rn_agree(err, world, rn_thread_limit_check(err, out->threads));
+  }
+  cores.sharing = ranks < cores.cores ? ranks : cores.cores;
+  out->cores = cores.cores;
+  out->threads = rn_cores_threads(cores, config->parallel->threads);
+  out->ranks = ranks_of_node(out->cores, out->threads, ranks);
+  return rn_agree(err, world, rn_thread_limit_check(err, out->threads));
+}
+
+int64_t rn_machine_resident_bytes(void) {
+  long long pages = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  if (file == NULL) return 0;
+  if (fscanf(file, "%*d %lld", &pages) != 1) pages = 0;
+  fclose(file);
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
+int64_t rn_machine_shared_bytes(void) {
+  char line[256];
+  long long kib = 0;
+  FILE *file = fopen("/proc/self/status", "r");
+  if (file == NULL) return 0;
+  while (fgets(line, sizeof line, file) != NULL) {
+    if (sscanf(line, "RssShmem: %lld", &kib) == 1) break;
+  }
+  fclose(file);
+  return kib * 1024;
+}
+
+int64_t rn_machine_peak_bytes(void) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return (int64_t)usage.ru_maxrss * 1024;
+}

@@ -1,0 +1,46 @@
+#include "trainer/machine/stop_request.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+
+#include "proto/base/log.h"
+
+static volatile sig_atomic_t asked;
+static pthread_t listener;
+
+/* MPI's threads hold nothing back, but the listener may wait for a reader who is gone: it is told
+ * in any case. */
+static void take(int number) {
+  if (!pthread_equal(pthread_self(), listener)) {
+    pthread_kill(listener, number);
+    return;
+  }
+  asked = 1;
+  rn_log_do_not_wait();
+}
+
+static sigset_t requests(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGUSR1);
+  return set;
+}
+
+void rn_stop_request_listen(void) {
+  const sigset_t set = requests();
+  const struct sigaction action = {.sa_handler = take, .sa_flags = SA_RESTART};
+  listener = pthread_self();
+  rn_log_let_in(&set);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGUSR1, &action, NULL);
+}
+
+bool rn_stop_request_heard(void) {
+  const sigset_t set = requests();
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  return asked != 0;
+}

@@ -1,0 +1,36 @@
+#include "trainer/parallel/distributed_optimizer.h"
+
+static rn_status wait(rn_err *err, void *self, int part) {
+  const rn_distributed_optimizer *x = self;
+  const int bucket = x->shard_table->first[part + 1] - 1;
+  if (rn_all_gather_has(x->all_gather, bucket)) return RN_OK;
+  const bool lent = rn_comm_thread_acquire(x->comm_thread);
+  rn_status status = rn_all_gather_wait(err, x->all_gather, bucket);
+  if (lent) rn_comm_thread_release(x->comm_thread);
+  return status;
+}
+
+static void added(void *self, int part) {
+  rn_distributed_optimizer *x = self;
+  if (!x->last || part == x->held || x->err.status != RN_OK) return;
+  const bool lent = rn_comm_thread_acquire(x->comm_thread);
+  rn_distributed_optimizer_add(&x->err, x, part);
+  if (lent) rn_comm_thread_release(x->comm_thread);
+}
+
+rn_layer_group_port rn_distributed_optimizer_port(rn_distributed_optimizer *optimizer) {
+  return (rn_layer_group_port){.self = optimizer, .wait = wait, .added = added};
+}
+
+rn_status rn_distributed_optimizer_add(rn_err *err, rn_distributed_optimizer *x, int part) {
+  for (int b = x->shard_table->first[part]; b < x->shard_table->first[part + 1]; b++) {
+    RN_TRY(err, rn_reduce_scatter_start(err, x->reduce_scatter, b));
+  }
+  return RN_OK;
+}
+
+rn_status rn_distributed_optimizer_finish(rn_err *err, rn_distributed_optimizer *x) {
+  if (x->err.status != RN_OK) return rn_fail(err, x->err.status, "%s", x->err.text);
+  RN_TRY(err, rn_reduce_scatter_finish(err, x->reduce_scatter));
+  return rn_all_gather_finish(err, x->all_gather);
+}

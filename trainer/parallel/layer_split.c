@@ -1,0 +1,68 @@
+#include "trainer/parallel/layer_split.h"
+
+#include <assert.h>
+
+static rn_status given_split(rn_err *err, const rn_spec *spec, const Retnet__Parallel *parallel,
+                             int stages, int *first) {
+  if (parallel->n_layer_split != (size_t)stages) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.layer_split has %zu entries, but parallel.pipeline is %d: give the "
+                   "layers of every stage",
+                   parallel->n_layer_split, stages);
+  }
+  int64_t sum = 0;
+  for (int s = 0; s < stages; s++) {
+    if (parallel->layer_split[s] < 1) {
+      return rn_fail(err, RN_ERR_USAGE, "parallel.layer_split gives stage %d %d layers: at least 1",
+                     s, parallel->layer_split[s]);
+    }
+    first[s] = (int)sum;
+    sum += parallel->layer_split[s];
+    if (sum > spec->layers) break;
+  }
+  if (sum != spec->layers) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "the entries of parallel.layer_split do not add up to model.layers %d",
+                   spec->layers);
+  }
+  first[stages] = spec->layers;
+  return RN_OK;
+}
+
+/* Work of a stage with `layers` layers. */
+static double work(const rn_spec *spec, int stages, int stage, int layers) {
+  return layers * rn_spec_layer_flops(spec) + (stage == 0 ? rn_spec_embedding_flops(spec) : 0) +
+         (stage == stages - 1 ? rn_spec_head_flops(spec) : 0);
+}
+
+/*
+ * Layers are equal, so giving each to the stage that has least with it makes the most loaded stage
+ * as light as it can be. Inner stages are alike and take turns, so that three candidates are
+ * compared: the first stage, the inner one whose turn it is, the last; of equals the foremost.
+ */
+static void even_split(const rn_spec *spec, int stages, int *first) {
+  int *count = first + 1, inner = 1;
+  for (int s = 0; s < stages; s++) count[s] = 1;
+  for (int l = stages; l < spec->layers; l++) {
+    const int candidate[] = {inner, stages - 1};
+    int least = 0;
+    for (int i = stages > 2 ? 0 : 1; stages > 1 && i < 2; i++) {
+      const int s = candidate[i];
+      if (work(spec, stages, s, count[s] + 1) < work(spec, stages, least, count[least] + 1)) {
+        least = s;
+      }
+    }
+    count[least]++;
+    if (least > 0 && least == inner) inner = inner + 1 < stages - 1 ? inner + 1 : 1;
+  }
+  first[0] = 0;
+  for (int s = 0; s < stages; s++) first[s + 1] += first[s];
+}
+
+rn_status rn_layer_split(rn_err *err, const rn_spec *spec, const Retnet__Parallel *parallel,
+                         int stages, int *first) {
+  assert(1 <= stages && stages <= spec->layers);
+  if (parallel->n_layer_split > 0) return given_split(err, spec, parallel, stages, first);
+  even_split(spec, stages, first);
+  return RN_OK;
+}

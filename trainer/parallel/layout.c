@@ -1,0 +1,211 @@
+#include "trainer/parallel/layout.h"
+
+#include "proto/base/range.h"
+#include "trainer/parallel/pipeline_schedule.h"
+
+enum { MIN_TOKENS_CHOSEN = 32, MICROBATCH_TOKENS = 4096 };
+
+static rn_status check_product(rn_err *err, const rn_layout *l, int ranks) {
+  if ((int64_t)l->data * l->pipeline * l->sequence == ranks) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "parallel.data %d x parallel.pipeline %d x parallel.sequence %d is not the number "
+                 "of ranks, %d: change the keys (0 lets a rule choose) or the launch",
+                 l->data, l->pipeline, l->sequence, ranks);
+}
+
+/* Zeros become: pipeline 1, then the largest data that divides the batch, then sequence. */
+static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks, rn_layout *l) {
+  const Retnet__Parallel *p = config->parallel;
+  *l = (rn_layout){
+      .data = p->data, .pipeline = p->pipeline > 0 ? p->pipeline : 1, .sequence = p->sequence};
+  int64_t given =
+      (int64_t)l->pipeline * (l->data > 0 ? l->data : 1) * (l->sequence > 0 ? l->sequence : 1);
+  if (given > ranks || ranks % given != 0) {
+    if (l->data == 0) l->data = 1;
+    if (l->sequence == 0) l->sequence = 1;
+    return check_product(err, l, ranks);
+  }
+  int rest = (int)(ranks / given);
+  if (l->data == 0) {
+    l->data = (int)rn_common_divisor(rest, config->data->batch_sequences);
+    rest /= l->data;
+  }
+  if (l->sequence == 0) {
+    l->sequence = rest;
+    if (rest > 1 && config->data->sequence_length / rest < MIN_TOKENS_CHOSEN) {
+      return rn_fail(err, RN_ERR_USAGE,
+                     "%d ranks leave %d a sequence, less than %d tokens a rank: raise "
+                     "data.sequence_length %d or data.batch_sequences %d, start fewer ranks, or "
+                     "give parallel.sequence",
+                     ranks, rest, MIN_TOKENS_CHOSEN, config->data->sequence_length,
+                     config->data->batch_sequences);
+    }
+  }
+  return check_product(err, l, ranks);
+}
+
+static rn_status check_data(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
+  const Retnet__Data *data = config->data;
+  if (l->data > data->batch_sequences) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.data %d is more than data.batch_sequences %d: each data rank needs a "
+                   "sequence",
+                   l->data, data->batch_sequences);
+  }
+  return RN_OK;
+}
+
+static rn_status check_pieces(rn_err *err, const Retnet__Config *config, int layers,
+                              const rn_layout *l) {
+  const Retnet__Data *data = config->data;
+  if ((int64_t)l->sequence * l->segments > data->sequence_length) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.sequence %d x parallel.segments %d is more pieces than "
+                   "data.sequence_length %d has tokens",
+                   l->sequence, l->segments, data->sequence_length);
+  }
+  if (l->pipeline > layers) {
+    return rn_fail(err, RN_ERR_USAGE, "parallel.pipeline %d is more than model.layers %d",
+                   l->pipeline, layers);
+  }
+  return RN_OK;
+}
+
+/* The scales of the official forms depend on where the whole sequence, or its chunks, begin. */
+static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
+  const int pieces = l->sequence * l->segments, chunk = config->model->chunk;
+  switch (config->model->retention_scale) {
+    case RETNET__RETENTION_SCALE__RETENTION_SCALE_TS_PARALLEL:
+      if (pieces == 1) return RN_OK;
+      return rn_fail(err, RN_ERR_USAGE,
+                     "model.retention_scale ts_parallel needs the whole sequence on one rank: set "
+                     "parallel.sequence and parallel.segments to 1 (they are %d and %d)",
+                     l->sequence, l->segments);
+    case RETNET__RETENTION_SCALE__RETENTION_SCALE_TS_CHUNKWISE:
+      if (pieces == 1 || config->data->sequence_length % ((int64_t)pieces * chunk) == 0) {
+        return RN_OK;
+      }
+      return rn_fail(err, RN_ERR_USAGE,
+                     "model.retention_scale ts_chunkwise needs pieces that are multiples of "
+                     "model.chunk %d: data.sequence_length %d in %d pieces is not",
+                     chunk, config->data->sequence_length, pieces);
+    default:
+      return RN_OK;
+  }
+}
+
+/* The largest share of a sequence that a rank works on, over all its pieces. */
+static int64_t tokens_of_rank(const Retnet__Config *config, const rn_layout *l) {
+  return (config->data->sequence_length + l->sequence - 1) / l->sequence;
+}
+
+static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_layout *l) {
+  const int share = (config->data->batch_sequences + l->data - 1) / l->data;
+  const int given = config->parallel->microbatch;
+  if (given > share) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.microbatch %d is more than the %d sequences of a data rank "
+                   "(data.batch_sequences %d over parallel.data %d)",
+                   given, share, config->data->batch_sequences, l->data);
+  }
+  const int64_t tokens = tokens_of_rank(config, l);
+  int fewest = (int)((MICROBATCH_TOKENS + tokens - 1) / tokens);
+  if (l->pipeline > 1) fewest = 1;
+  l->microbatch = given > 0 ? given : fewest < share ? fewest : share;
+  return RN_OK;
+}
+
+/* The rule: the largest power of two within T/16, at least 16 and at most 512. */
+int rn_layout_leaf(const Retnet__Config *config) {
+  enum { LEAST = 16, MOST = 512 };
+  if (!config->run->reproducible) return 0;
+  if (config->run->leaf > 0) return config->run->leaf;
+  int leaf = LEAST;
+  while (leaf < MOST && 2 * leaf <= config->data->sequence_length / 16) leaf *= 2;
+  return leaf;
+}
+
+/* Reproducible mode: pieces are whole leaves, and nothing chosen may depend on the layout. */
+static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
+  if (l->leaf == 0) return RN_OK;
+  const int leaves = (config->data->sequence_length + l->leaf - 1) / l->leaf;
+  if (l->sequence * l->segments > leaves) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "run.reproducible: pieces are whole leaves of run.leaf %d tokens, and "
+                   "data.sequence_length %d has %d of them, fewer than parallel.sequence %d x "
+                   "parallel.segments %d",
+                   l->leaf, config->data->sequence_length, leaves, l->sequence, l->segments);
+  }
+  const Retnet__Scan scan = config->parallel->scan;
+  if (scan != RETNET__SCAN__SCAN_AUTO && scan != RETNET__SCAN__SCAN_CHAIN) {
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "run.reproducible sums states in one order: parallel.scan must be auto or chain");
+  }
+  if (config->parallel->scan_epsilon > 0) {
+    return rn_fail(err, RN_ERR_USAGE, "run.reproducible needs parallel.scan_epsilon 0, not %g",
+                   config->parallel->scan_epsilon);
+  }
+  if (config->optimizer->eps < 1e-9) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "run.reproducible rounds gradients to 2^-52: optimizer.eps %g is below 1e-9",
+                   config->optimizer->eps);
+  }
+  return RN_OK;
+}
+
+rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index) {
+  const int pieces = layout->sequence * layout->segments;
+  if (layout->leaf == 0) return rn_cut(length, pieces, index);
+  const rn_range leaves = rn_cut((length + layout->leaf - 1) / layout->leaf, pieces, index);
+  const int64_t begin = leaves.begin * layout->leaf, end = leaves.end * layout->leaf;
+  return (rn_range){begin < length ? begin : length, end < length ? end : length};
+}
+
+/* A layer that is computed again has its activations only while both halves of backward follow. */
+static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
+  if (config->parallel->split_weight != RETNET__SWITCH__SWITCH_ON ||
+      config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_NONE) {
+    return RN_OK;
+  }
+  return rn_fail(err, RN_ERR_USAGE,
+                 "parallel.split_weight on needs kept activations: use train.recompute none, or "
+                 "parallel.split_weight auto");
+}
+
+/* K by rule needs the number of micro-batches, and their size does not need K. */
+static int segments_of(const Retnet__Config *config, const rn_layout *l) {
+  if (config->parallel->segments > 0) return config->parallel->segments;
+  const int share = (config->data->batch_sequences + l->data - 1) / l->data;
+  const int microbatches = (share + l->microbatch - 1) / l->microbatch;
+  return rn_pipeline_schedule_segments(l->pipeline, microbatches, tokens_of_rank(config, l));
+}
+
+rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layers, int ranks,
+                            rn_layout *out) {
+  RN_TRY(err, fill_grid(err, config, ranks, out));
+  out->leaf = rn_layout_leaf(config);
+  RN_TRY(err, check_data(err, config, out));
+  RN_TRY(err, fill_microbatch(err, config, out));
+  out->segments = segments_of(config, out);
+  RN_TRY(err, check_pieces(err, config, layers, out));
+  RN_TRY(err, check_reproducible(err, config, out));
+  RN_TRY(err, check_split_weight(err, config));
+  return check_scale(err, config, out);
+}
+
+int rn_layout_chunk_within(int leaf, int chunk) {
+  return leaf < chunk ? leaf : (int)rn_common_divisor(leaf, chunk);
+}
+
+rn_status rn_layout_fit_chunk(rn_err *err, const Retnet__Config *config, const rn_layout *layout,
+                              rn_spec *spec) {
+  const int leaf = layout->leaf, given = config->model->chunk;
+  if (leaf == 0) return RN_OK;
+  if (given > 0 && leaf % given != 0) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "run.reproducible: model.chunk %d does not divide run.leaf %d", given, leaf);
+  }
+  spec->chunk = rn_layout_chunk_within(leaf, spec->chunk);
+  return RN_OK;
+}

@@ -1,0 +1,365 @@
+#include "trainer/parallel/pipeline.h"
+
+#include <stdlib.h>
+
+#include "proto/base/arena.h"
+#include "proto/base/progress.h"
+#include "proto/base/span.h"
+
+static bool is_first(const rn_pipeline *p) {
+  return p->p2p == NULL || rn_pipeline_p2p_is_first(p->p2p);
+}
+
+static bool is_last(const rn_pipeline *p) {
+  return p->p2p == NULL || rn_pipeline_p2p_is_last(p->p2p);
+}
+
+/* The stage waits for its other parts itself. */
+static rn_status wait_for_head(rn_err *err, rn_pipeline *p) {
+  if (p->optimizer == NULL) return RN_OK;
+  const rn_layer_group_port port = rn_distributed_optimizer_port(p->optimizer);
+  return port.wait(err, port.self, p->head);
+}
+
+static void tell_of_head(rn_pipeline *p) {
+  if (p->optimizer == NULL) return;
+  const rn_layer_group_port port = rn_distributed_optimizer_port(p->optimizer);
+  port.added(port.self, p->head);
+}
+
+static int64_t rows_of(const rn_unit *unit) {
+  return (int64_t)unit->sequences * unit->tokens;
+}
+
+/* ---- making ---- */
+
+/* One stage alone receives no rows, so their gradient may take their place. */
+static bool is_alone(rn_pipeline_shape shape) {
+  return shape.schedule.stages == 1;
+}
+
+static rn_status make_slots(rn_err *err, rn_pipeline *p, rn_pipeline_shape shape, size_t elements) {
+  RN_TRY(err, rn_pipeline_schedule_create(err, p->schedule, shape.stage, &p->tasks));
+  RN_TRY(err, rn_alloc(err, "slots", (size_t)p->tasks.pool, sizeof *p->slot, &p->slot));
+  for (int i = 0; i < p->tasks.pool; i++) {
+    rn_slot *slot = &p->slot[i];
+    slot->rows_in = slot->rows_out = slot->gradient_in = slot->gradient_out =
+        RN_PIPELINE_P2P_NOTHING;
+    RN_TRY(err, rn_activations_create(err, p->stage, shape.keep, &slot->activations));
+    slot->gradient = rn_activations_rows(slot->activations);
+    if (is_alone(shape)) continue;
+    RN_TRY(err, rn_alloc(err, "gradients of rows", elements, sizeof(float), &slot->gradient));
+  }
+  return RN_OK;
+}
+
+static rn_status make_parts(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
+                            rn_pipeline *p) {
+  const size_t rows = (size_t)shape.sequences * (size_t)shape.tokens;
+  const size_t elements = rows * (size_t)spec->dim;
+  RN_TRY(err, rn_stage_create(err, spec, shape.first_layer, shape.last_layer, shape.sequences,
+                              shape.tokens, shape.seed, &p->stage));
+  if (shape.schedule.microbatches > 0) {
+    RN_TRY(err, make_slots(err, p, shape, elements));
+    RN_TRY(err, rn_activations_create_alias(err, p->slot[0].activations, &p->loss_tape));
+  } else {
+    RN_TRY(err, rn_activations_create(err, p->stage, RN_SAVE_NOTHING, &p->loss_tape));
+  }
+  return rn_alloc(err, "losses of tokens", rows, sizeof(float), &p->token_loss);
+}
+
+rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
+                              rn_pipeline_sizes *out) {
+  const size_t rows = (size_t)shape.sequences * (size_t)shape.tokens;
+  const size_t rows_bytes = rows * (size_t)spec->dim * sizeof(float);
+  rn_stage_sizes stage;
+  int pool = 0;
+  RN_TRY(err, rn_stage_measure(err, spec, shape.first_layer, shape.last_layer, shape.sequences,
+                               shape.tokens, &stage));
+  if (shape.schedule.microbatches > 0) {
+    RN_TRY(err, rn_schedule_tapes(err, shape.schedule, shape.stage, &pool));
+  }
+  const size_t gradient_bytes = is_alone(shape) ? 0 : rows_bytes;
+  *out = (rn_pipeline_sizes){
+      .parameters = stage.parameters,
+      .pool = pool,
+      .copy_bytes = stage.copy_bytes,
+      .activation_bytes = (size_t)pool * (stage.tape_bytes[shape.keep] + gradient_bytes),
+      .work_bytes = stage.work_bytes + rows * sizeof(float)};
+  out->work_bytes += stage.shared_bytes[pool > 0 ? shape.keep : RN_SAVE_NOTHING];
+  if (pool == 0) out->work_bytes += stage.tape_bytes[RN_SAVE_NOTHING];
+  return RN_OK;
+}
+
+rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
+                             rn_pipeline_p2p *p2p, rn_pipeline *out) {
+  *out = (rn_pipeline){.p2p = p2p,
+                       .dim = spec->dim,
+                       .head = 1 + shape.last_layer - shape.first_layer,
+                       .schedule = shape.schedule};
+  rn_status status = make_parts(err, spec, shape, out);
+  if (status != RN_OK) rn_pipeline_destroy(out);
+  return status;
+}
+
+void rn_pipeline_attach(rn_pipeline *p, rn_distributed_optimizer *optimizer) {
+  p->optimizer = optimizer;
+  rn_stage_attach(p->stage, rn_distributed_optimizer_port(optimizer));
+}
+
+void rn_pipeline_destroy(rn_pipeline *p) {
+  for (int i = 0; p->slot != NULL && i < p->tasks.pool; i++) {
+    rn_slot *slot = &p->slot[i];
+    if (slot->activations != NULL && slot->gradient != rn_activations_rows(slot->activations))
+      free(slot->gradient);
+    rn_activations_destroy(&slot->activations);
+  }
+  free(p->slot);
+  rn_activations_destroy(&p->loss_tape);
+  rn_stage_destroy(&p->stage);
+  rn_pipeline_schedule_destroy(&p->tasks);
+  free(p->token_loss);
+  *p = (rn_pipeline){0};
+}
+
+/* ---- training ---- */
+
+/* One step at work: the pipeline, and what its tasks are about. */
+typedef struct training {
+  rn_pipeline *pipeline;
+  const rn_unit *unit; /* [micro-batches, segments] */
+  rn_scan_source *scan;
+  double scale;
+  const rn_reduction_block_losses *leaves;
+  double *loss_sum;
+  rn_grad_accumulator *accumulator;
+} training;
+
+/* The number of a task's unit in the step, the same on every stage. */
+static int number_of(const training *t, const rn_task *task) {
+  return task->microbatch * t->pipeline->schedule.segments + task->segment;
+}
+
+static const rn_unit *unit_of(const training *t, const rn_task *task) {
+  return t->unit + number_of(t, task);
+}
+
+/* Posts the receive of the rows that the next forward of a slot, at or after `from`, will need. */
+static rn_status expect_rows(rn_err *err, training *t, int slot, int from) {
+  rn_pipeline *p = t->pipeline;
+  if (is_first(p)) return RN_OK;
+  for (int i = from; i < p->tasks.count; i++) {
+    const rn_task *task = &p->tasks.task[i];
+    if (task->activations != slot || task->kind != RN_TASK_FORWARD) continue;
+    RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &p->slot[slot].rows_out));
+    return rn_pipeline_p2p_receive(
+        err, p->p2p, RN_PIPELINE_P2P_ROWS, number_of(t, task), rows_of(unit_of(t, task)),
+        rn_activations_rows(p->slot[slot].activations), &p->slot[slot].rows_in);
+  }
+  return RN_OK;
+}
+
+static rn_status forward(rn_err *err, training *t, const rn_task *task) {
+  rn_pipeline *p = t->pipeline;
+  rn_slot *slot = &p->slot[task->activations];
+  const rn_unit *unit = unit_of(t, task);
+  float *rows = rn_activations_rows(slot->activations);
+  rn_scan_port *port =
+      rn_scan_source_port(t->scan, RN_SCAN_FORWARD, task->microbatch, task->segment);
+  RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->rows_in));
+  RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->rows_out));
+  rn_comm_thread_release(p->comm_thread);
+  rn_status status = rn_stage_forward(err, p->stage, p->params, unit, RN_FORM_CHUNKWISE, true, port,
+                                      rows, rows, slot->activations);
+  (void)rn_comm_thread_acquire(p->comm_thread);
+  if (status != RN_OK) return status;
+  rn_scan_source_keep(t->scan, task->microbatch, task->segment);
+  if (is_last(p)) return RN_OK;
+  RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->gradient_out));
+  RN_TRY(err, rn_pipeline_p2p_receive(err, p->p2p, RN_PIPELINE_P2P_GRADIENTS, number_of(t, task),
+                                      rows_of(unit), slot->gradient, &slot->gradient_in));
+  return rn_pipeline_p2p_send(err, p->p2p, RN_PIPELINE_P2P_ROWS, number_of(t, task), rows_of(unit),
+                              rows, &slot->rows_out);
+}
+
+/* The leaf of a unit at rows first .. of sequence b, for its loss; *row is its first row. */
+static rn_unit leaf_of(const rn_unit *unit, int b, int first, int64_t *row) {
+  const int left = unit->tokens - first;
+  rn_unit leaf = *unit;
+  *row = (int64_t)b * unit->tokens + first;
+  leaf.sequences = 1;
+  leaf.tokens = left < unit->leaf ? left : unit->leaf;
+  leaf.target = unit->target + *row;
+  return leaf;
+}
+
+/* Loss and its gradient of one leaf: rows first .. of sequence b of a unit. */
+static void loss_of_leaf(training *t, const rn_unit *unit, rn_slot *slot, int b, int first) {
+  rn_pipeline *p = t->pipeline;
+  const int dim = p->dim;
+  int64_t row;
+  const rn_unit leaf = leaf_of(unit, b, first, &row);
+  const int64_t sequence = unit->sequence_number[b] - t->leaves->first_sequence;
+  const int64_t place = unit->position - t->leaves->first_position + first;
+  const int64_t number = sequence * t->leaves->each + place / unit->leaf;
+  rn_stage_loss(p->stage, p->params, &leaf, rn_activations_rows(slot->activations) + row * dim,
+                t->scale, &t->leaves->loss[number], NULL, slot->gradient + row * dim,
+                t->accumulator);
+}
+
+static void take_loss(training *t, const rn_unit *unit, rn_slot *slot) {
+  rn_pipeline *p = t->pipeline;
+  double loss = 0;
+  if (unit->leaf == 0) {
+    rn_stage_loss(p->stage, p->params, unit, rn_activations_rows(slot->activations), t->scale,
+                  &loss, NULL, slot->gradient, t->accumulator);
+    *t->loss_sum += loss;
+    return;
+  }
+  for (int b = 0; b < unit->sequences; b++) {
+    for (int first = 0; first < unit->tokens; first += unit->leaf) {
+      loss_of_leaf(t, unit, slot, b, first);
+    }
+  }
+}
+
+/* What backward computes: the loss, which is the last stage's, and what follows from it. */
+static rn_status compute_backward(rn_err *err, training *t, const rn_task *task, rn_slot *slot) {
+  rn_pipeline *p = t->pipeline;
+  const rn_unit *unit = unit_of(t, task);
+  if (is_last(p)) {
+    RN_TRY(err, wait_for_head(err, p));
+    take_loss(t, unit, slot);
+    tell_of_head(p);
+  }
+  rn_scan_port *port =
+      rn_scan_source_port(t->scan, RN_SCAN_REVERSE, task->microbatch, task->segment);
+  return rn_stage_backward_input(err, p->stage, p->params, unit, port, slot->activations,
+                                 !p->schedule.split_weight, slot->gradient, slot->gradient,
+                                 t->accumulator);
+}
+
+/* The last stage's gradient comes from the loss, taken here so that rows need no second place. */
+static rn_status backward(rn_err *err, training *t, const rn_task *task) {
+  rn_pipeline *p = t->pipeline;
+  rn_slot *slot = &p->slot[task->activations];
+  const rn_unit *unit = unit_of(t, task);
+  RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->gradient_in));
+  if (is_last(p)) RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->gradient_out));
+  rn_comm_thread_release(p->comm_thread);
+  rn_status status = compute_backward(err, t, task, slot);
+  (void)rn_comm_thread_acquire(p->comm_thread);
+  if (status != RN_OK) return status;
+  if (is_first(p)) return RN_OK;
+  return rn_pipeline_p2p_send(err, p->p2p, RN_PIPELINE_P2P_GRADIENTS, number_of(t, task),
+                              rows_of(unit), slot->gradient, &slot->gradient_out);
+}
+
+/* The weight half, unless backward had it; the slot is free for the rows of another unit then. */
+static rn_status backward_weight(rn_err *err, training *t, int at) {
+  rn_pipeline *p = t->pipeline;
+  const rn_task *task = &p->tasks.task[at];
+  rn_comm_thread_release(p->comm_thread);
+  rn_stage_backward_weight(p->stage, unit_of(t, task), p->slot[task->activations].activations,
+                           t->accumulator);
+  (void)rn_comm_thread_acquire(p->comm_thread);
+  return expect_rows(err, t, task->activations, at + 1);
+}
+
+/* What such a task adds to gradients is the last that the step does. */
+static bool is_last_of_kind(const training *t, int at) {
+  const rn_pipeline_schedule *tasks = &t->pipeline->tasks;
+  for (int i = at + 1; i < tasks->count; i++) {
+    if (tasks->task[i].kind == tasks->task[at].kind) return false;
+  }
+  return true;
+}
+
+static rn_status run_half(rn_err *err, training *t, int at, rn_task_kind kind) {
+  const rn_task *task = &t->pipeline->tasks.task[at];
+  rn_status status = RN_OK;
+  if (t->pipeline->optimizer != NULL) t->pipeline->optimizer->last = is_last_of_kind(t, at);
+  rn_progress_begin(rn_task_kind_name(kind), unit_of(t, task)->step);
+  rn_span_begin_unit(rn_task_kind_name(kind), task->microbatch, task->segment);
+  switch (kind) {
+    case RN_TASK_FORWARD:
+      status = forward(err, t, task);
+      break;
+    case RN_TASK_BACKWARD:
+      status = backward(err, t, task);
+      break;
+    case RN_TASK_WEIGHT:
+      status = backward_weight(err, t, at);
+      break;
+  }
+  rn_span_end();
+  return status;
+}
+
+/* Where the weight half of backward is no task of its own, it follows the other half. */
+static rn_status run_task(rn_err *err, training *t, int at) {
+  const rn_task_kind kind = t->pipeline->tasks.task[at].kind;
+  RN_TRY(err, run_half(err, t, at, kind));
+  if (kind != RN_TASK_BACKWARD || t->pipeline->schedule.split_weight) return RN_OK;
+  return run_half(err, t, at, RN_TASK_WEIGHT);
+}
+
+rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_scan_source *scan,
+                            double scale, const rn_reduction_block_losses *leaves, double *loss_sum,
+                            rn_grad_accumulator *accumulator) {
+  training t = {p, unit, scan, scale, leaves, loss_sum, accumulator};
+  for (int s = 0; s < p->tasks.pool; s++) RN_TRY(err, expect_rows(err, &t, s, 0));
+  for (int i = 0; i < p->tasks.count; i++) RN_TRY(err, run_task(err, &t, i));
+  for (int s = 0; s < p->tasks.pool; s++) {
+    RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &p->slot[s].rows_out));
+    RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &p->slot[s].gradient_out));
+  }
+  return RN_OK;
+}
+
+/* ---- losses only ---- */
+
+/* Losses of a unit's rows: their sum, or in reproducible mode each leaf's. */
+static void add_losses(rn_pipeline *p, const rn_unit *unit, const float *rows, double *loss_sum,
+                       rn_exact_sum *leaf_sum) {
+  double loss = 0;
+  if (unit->leaf == 0) {
+    rn_stage_loss(p->stage, p->params, unit, rows, 0, &loss, p->token_loss, NULL, NULL);
+    *loss_sum += loss;
+    return;
+  }
+  for (int b = 0; b < unit->sequences; b++) {
+    for (int first = 0; first < unit->tokens; first += unit->leaf) {
+      int64_t row;
+      const rn_unit leaf = leaf_of(unit, b, first, &row);
+      loss = 0;
+      rn_stage_loss(p->stage, p->params, &leaf, rows + row * p->dim, 0, &loss, p->token_loss + row,
+                    NULL, NULL);
+      rn_exact_sum_add(leaf_sum, loss);
+    }
+  }
+}
+
+rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_form form,
+                                   rn_scan_port *port, double *loss_sum, rn_exact_sum *leaf_sum) {
+  rn_pipeline_p2p_message message = RN_PIPELINE_P2P_NOTHING;
+  float *rows = rn_activations_rows(p->loss_tape);
+  if (!is_first(p)) {
+    RN_TRY(err, rn_pipeline_p2p_receive(err, p->p2p, RN_PIPELINE_P2P_ROWS, 0, rows_of(unit), rows,
+                                        &message));
+    RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &message));
+  }
+  rn_comm_thread_release(p->comm_thread);
+  rn_status status =
+      rn_stage_forward(err, p->stage, p->params, unit, form, false, port, rows, rows, p->loss_tape);
+  (void)rn_comm_thread_acquire(p->comm_thread);
+  if (status != RN_OK) return status;
+  if (!is_last(p)) {
+    RN_TRY(err, rn_pipeline_p2p_send(err, p->p2p, RN_PIPELINE_P2P_ROWS, 0, rows_of(unit), rows,
+                                     &message));
+    return rn_pipeline_p2p_wait(err, p->p2p, &message);
+  }
+  RN_TRY(err, wait_for_head(err, p));
+  add_losses(p, unit, rows, loss_sum, leaf_sum);
+  return RN_OK;
+}

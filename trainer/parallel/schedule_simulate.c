@@ -1,0 +1,246 @@
+#include "trainer/parallel/schedule_simulate.h"
+
+#include <string.h>
+
+#include "proto/base/arena.h"
+
+enum { DIRECTIONS = 2 }; /* FORWARD and BACKWARD send rows and states, WEIGHT nothing */
+
+/* Tasks of one direction on one rank, in the order in which they run. */
+typedef struct track {
+  int *unit;           /* [units] */
+  double *start, *end; /* [units] */
+  int started, ended;  /* how many did */
+} track;
+
+typedef struct rank {
+  int stage, number; /* number: s, its place among the stage's ranks */
+  int next;          /* of the stage's tasks */
+  int layer;         /* of the next task, how far it is */
+  double now_s;
+  track track[DIRECTIONS];
+  double *state[DIRECTIONS]; /* [units, layers]: when the state that it passes on arrives; 0: not
+                                yet, where every arrival comes after the beginning of time */
+} rank;
+
+typedef struct world {
+  const rn_simulation *sim;
+  int units;
+  rank *rank;    /* [stages, S] */
+  int *done;     /* [stages, units]: tasks of a unit that are done, by rank 0 */
+  int *live;     /* [stages]: units whose activations are held */
+  int64_t steps; /* forward, of anything: when a round adds none, nothing will ever move */
+} world;
+
+static const double BEGIN_S = 1; /* of time, so that 0 can mean never */
+
+static rank *rank_at(const world *w, int stage, int number) {
+  return &w->rank[stage * w->sim->ranks + number];
+}
+
+static int unit_of(const world *w, const rn_task *task) {
+  return task->microbatch * w->sim->shape.segments + task->segment;
+}
+
+static double duration(const world *w, const rank *r, rn_task_kind kind) {
+  const rn_task_times *t = &w->sim->times[r->stage];
+  switch (kind) {
+    case RN_TASK_FORWARD:
+      return t->forward_s;
+    case RN_TASK_BACKWARD:
+      return t->backward_s + (w->sim->shape.split_weight ? 0 : t->weight_s);
+    default:
+      return t->weight_s;
+  }
+}
+
+static rn_status complain(rn_err *err, const rank *r, const rn_task *t, const char *what) {
+  return rn_fail(err, RN_ERR_MISMATCH, "stage %d, rank %d: %s of micro-batch %d, segment %d %s",
+                 r->stage, r->number, rn_task_kind_name(t->kind), t->microbatch, t->segment, what);
+}
+
+/* Forward, backward and weight of a unit come in this order, each once. */
+static rn_status count_task(rn_err *err, world *w, const rank *r, const rn_task *t,
+                            rn_simulated_stage *out) {
+  if (r->number != 0) return RN_OK;
+  int *done = &w->done[r->stage * w->units + unit_of(w, t)];
+  if (*done != (int)t->kind) return complain(err, r, t, "comes out of order or twice");
+  ++*done;
+  const int last = w->sim->shape.split_weight ? RN_TASK_WEIGHT : RN_TASK_BACKWARD;
+  if (t->kind == RN_TASK_FORWARD && ++w->live[r->stage] > out->pool) {
+    out->pool = w->live[r->stage];
+  }
+  if ((int)t->kind == last) w->live[r->stage]--;
+  out->busy_s += duration(w, r, t->kind);
+  return RN_OK;
+}
+
+typedef enum { READY, WAITS, WRONG } readiness;
+
+/* Whether the rows that a task works on are there and its own ones find a free buffer. */
+static readiness rows_ready(const world *w, const rank *r, const rn_task *t, double *at_s) {
+  const int forward = t->kind == RN_TASK_FORWARD ? 1 : -1, n = r->track[t->kind].started;
+  const int before = r->stage - forward, after = r->stage + forward;
+  const int stages = w->sim->shape.stages, buffers = w->sim->buffers;
+  if (0 <= before && before < stages) {
+    const track *sent = &rank_at(w, before, r->number)->track[t->kind];
+    if (sent->ended <= n) return WAITS;
+    if (sent->unit[n] != unit_of(w, t)) return WRONG;
+    const double arrival_s = sent->end[n] + w->sim->rows_s;
+    if (arrival_s > *at_s) *at_s = arrival_s;
+  }
+  if (0 <= after && after < stages && buffers > 0 && n >= buffers) {
+    const track *taken = &rank_at(w, after, r->number)->track[t->kind];
+    if (taken->started <= n - buffers) return WAITS;
+    if (taken->start[n - buffers] > *at_s) *at_s = taken->start[n - buffers];
+  }
+  return READY;
+}
+
+/* When the state that a layer of a task needs arrives: 0 if not yet, BEGIN_S if it needs none. */
+static double state_arrival(const world *w, const rank *r, const rn_task *t, int layer) {
+  const int ranks = w->sim->ranks, segments = w->sim->shape.segments;
+  if (ranks == 1) return BEGIN_S;
+  const int forward = t->kind == RN_TASK_FORWARD ? 1 : -1;
+  int from = r->number - forward, unit = unit_of(w, t);
+  if (from < 0 || from == ranks) {
+    const int band = t->segment - forward;
+    if (band < 0 || band == segments) return BEGIN_S;
+    from = (from + ranks) % ranks;
+    unit -= forward;
+  }
+  return rank_at(w, r->stage, from)->state[t->kind][unit * w->sim->layers + layer];
+}
+
+/* The layers of a task: the first half of each needs no state. Returns whether all are done. */
+static bool run_layers(world *w, rank *r, const rn_task *t) {
+  const int layers = w->sim->layers;
+  const double half_s = duration(w, r, t->kind) / (2 * layers);
+  for (; r->layer < layers; r->layer++, w->steps++) {
+    const double arrival_s = state_arrival(w, r, t, r->layer);
+    if (arrival_s == 0) return false;
+    r->now_s += half_s;
+    if (arrival_s > r->now_s) r->now_s = arrival_s;
+    r->state[t->kind][unit_of(w, t) * layers + r->layer] = r->now_s + w->sim->state_s;
+    r->now_s += half_s;
+  }
+  r->layer = 0;
+  return true;
+}
+
+/* Works on a forward or backward as far as it goes; *ended: whether to its end. */
+static rn_status run_rows(rn_err *err, world *w, rank *r, const rn_task *t, bool *ended) {
+  track *own = &r->track[t->kind];
+  *ended = false;
+  if (own->started == own->ended) {
+    if (own->started == w->units) return complain(err, r, t, "is one too many");
+    const readiness ready = rows_ready(w, r, t, &r->now_s);
+    if (ready == WRONG) return complain(err, r, t, "gets the rows of another unit");
+    if (ready == WAITS) return RN_OK;
+    own->start[own->started++] = r->now_s;
+    w->steps++;
+  }
+  if (!run_layers(w, r, t)) return RN_OK;
+  own->unit[own->ended] = unit_of(w, t);
+  own->end[own->ended++] = r->now_s;
+  *ended = true;
+  return RN_OK;
+}
+
+/* Works through a rank's list until it waits. */
+static rn_status run_rank(rn_err *err, world *w, rank *r, rn_simulated_stage *out) {
+  const rn_pipeline_schedule *list = &w->sim->list[r->stage];
+  for (bool ended = true; r->next < list->count; r->next++, w->steps++) {
+    const rn_task *t = &list->task[r->next];
+    if (t->kind == RN_TASK_WEIGHT) {
+      r->now_s += duration(w, r, t->kind);
+    } else {
+      RN_TRY(err, run_rows(err, w, r, t, &ended));
+      if (!ended) return RN_OK;
+    }
+    RN_TRY(err, count_task(err, w, r, t, out));
+  }
+  return RN_OK;
+}
+
+static rn_status run_all(rn_err *err, world *w, rn_simulated_stage *out) {
+  const int ranks = w->sim->shape.stages * w->sim->ranks;
+  for (int64_t before = -1; before != w->steps;) {
+    before = w->steps;
+    for (int i = 0; i < ranks; i++) {
+      RN_TRY(err, run_rank(err, w, &w->rank[i], &out[w->rank[i].stage]));
+    }
+  }
+  for (int i = 0; i < ranks; i++) {
+    const rank *r = &w->rank[i];
+    const rn_pipeline_schedule *list = &w->sim->list[r->stage];
+    if (r->next < list->count) return complain(err, r, &list->task[r->next], "waits for ever");
+  }
+  return RN_OK;
+}
+
+static rn_status check_whole(rn_err *err, const world *w) {
+  const rn_pipeline_schedule_shape shape = w->sim->shape;
+  const int kinds = shape.split_weight ? 3 : 2;
+  for (int i = 0; i < shape.stages * w->units; i++) {
+    if (w->done[i] == kinds) continue;
+    const int unit = i % w->units;
+    const rn_task t = {.kind = (rn_task_kind)w->done[i],
+                       .microbatch = unit / shape.segments,
+                       .segment = unit % shape.segments};
+    return complain(err, rank_at(w, i / w->units, 0), &t, "is missing");
+  }
+  return RN_OK;
+}
+
+static size_t bytes_of_a_rank(const world *w) {
+  const size_t units = (size_t)w->units, layers = (size_t)w->sim->layers;
+  return DIRECTIONS *
+         (rn_arena_round(units * sizeof(int)) + 2 * rn_arena_round(units * sizeof(double)) +
+          rn_arena_round(units * layers * sizeof(double)));
+}
+
+static void make_rank(const world *w, int index, rn_arena *arena, rank *r) {
+  const size_t units = (size_t)w->units, layers = (size_t)w->sim->layers;
+  r->stage = index / w->sim->ranks;
+  r->number = index % w->sim->ranks;
+  r->now_s = BEGIN_S;
+  for (int d = 0; d < DIRECTIONS; d++) {
+    r->track[d].unit = rn_arena_take(arena, units * sizeof(int));
+    r->track[d].start = rn_arena_take(arena, units * sizeof(double));
+    r->track[d].end = rn_arena_take(arena, units * sizeof(double));
+    r->state[d] = rn_arena_take(arena, units * layers * sizeof(double));
+  }
+}
+
+static rn_status make_world(rn_err *err, world *w, rn_arena *arena) {
+  const size_t stages = (size_t)w->sim->shape.stages, ranks = stages * (size_t)w->sim->ranks;
+  const size_t done = stages * (size_t)w->units * sizeof(int);
+  RN_TRY(err, rn_arena_create(err,
+                              ranks * bytes_of_a_rank(w) + rn_arena_round(ranks * sizeof(rank)) +
+                                  rn_arena_round(done) + rn_arena_round(stages * sizeof(int)),
+                              arena));
+  w->rank = rn_arena_take(arena, ranks * sizeof(rank));
+  w->done = rn_arena_take(arena, done);
+  w->live = rn_arena_take(arena, stages * sizeof(int));
+  for (size_t i = 0; i < ranks; i++) make_rank(w, (int)i, arena, &w->rank[i]);
+  return RN_OK;
+}
+
+rn_status rn_pipeline_schedule_simulate(rn_err *err, const rn_simulation *sim, double *total_s,
+                                        rn_simulated_stage *out) {
+  const int stages = sim->shape.stages;
+  world w = {.sim = sim, .units = sim->shape.microbatches * sim->shape.segments};
+  rn_arena arena = {0};
+  memset(out, 0, (size_t)stages * sizeof *out);
+  *total_s = 0;
+  rn_status status = make_world(err, &w, &arena);
+  if (status == RN_OK) status = run_all(err, &w, out);
+  if (status == RN_OK) status = check_whole(err, &w);
+  for (int i = 0; status == RN_OK && i < stages * sim->ranks; i++) {
+    const double took_s = w.rank[i].now_s - BEGIN_S;
+    if (took_s > *total_s) *total_s = took_s;
+  }
+  rn_arena_destroy(&arena);
+  return status;
+}

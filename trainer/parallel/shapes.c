@@ -1,0 +1,50 @@
+#include "trainer/parallel/shapes.h"
+
+int rn_shapes_microbatches(const rn_layout *layout, int64_t sequences) {
+  return (int)((sequences + layout->microbatch - 1) / layout->microbatch);
+}
+
+int rn_shapes_tokens(const Retnet__Config *config, const rn_layout *layout) {
+  return (int)rn_range_count(rn_layout_piece(layout, config->data->sequence_length, 0));
+}
+
+/* Where activations are made again, the weight half needs them at once. */
+static bool splits_weight(const Retnet__Config *config, const rn_layout *layout) {
+  switch (config->parallel->split_weight) {
+    case RETNET__SWITCH__SWITCH_ON:
+      return true;
+    case RETNET__SWITCH__SWITCH_OFF:
+      return false;
+    default:
+      return layout->pipeline > 1 && config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_NONE;
+  }
+}
+
+rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layout *layout,
+                                     int stage, rn_range layers, int64_t share) {
+  const bool again = config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_BLOCK;
+  const bool apart = splits_weight(config, layout);
+  return (rn_pipeline_shape){.stage = stage,
+                             .first_layer = (int)layers.begin,
+                             .last_layer = (int)layers.end,
+                             .sequences = layout->microbatch,
+                             .tokens = rn_shapes_tokens(config, layout),
+                             .schedule = {.stages = layout->pipeline,
+                                          .microbatches = rn_shapes_microbatches(layout, share),
+                                          .segments = layout->segments,
+                                          .split_weight = apart},
+                             .keep = again   ? RN_SAVE_INPUTS
+                                     : apart ? RN_SAVE_ALL
+                                             : RN_SAVE_MOST,
+                             .seed = (uint64_t)config->run->seed};
+}
+
+rn_scan_source_shape rn_shapes_scan(const Retnet__Config *config, const rn_layout *layout,
+                                    int layers) {
+  return (rn_scan_source_shape){.wanted = config->parallel->scan,
+                                .reproducible = layout->leaf > 0,
+                                .epsilon = config->parallel->scan_epsilon,
+                                .layers = layers,
+                                .sequences = layout->microbatch,
+                                .bands = layout->segments};
+}

@@ -1,0 +1,26 @@
+/**
+ * What the parts of a rank are made for: pure functions of configuration and layout, so that a run
+ * makes its parts and a plan foretells them by the same numbers.
+ */
+#ifndef RN_TRAINER_PARALLEL_SHAPES_H
+#define RN_TRAINER_PARALLEL_SHAPES_H
+
+#include "trainer/parallel/layout.h"
+#include "trainer/parallel/pipeline.h"
+#include "trainer/parallel/scan_source.h"
+
+/** Micro-batches that `sequences` sequences make. */
+int rn_shapes_microbatches(const rn_layout *layout, int64_t sequences);
+
+/** The tokens of the longest piece of a sequence. */
+int rn_shapes_tokens(const Retnet__Config *config, const rn_layout *layout);
+
+/** The pipeline of stage `stage` with layers `layers`, for `share` sequences a step. */
+rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layout *layout,
+                                     int stage, rn_range layers, int64_t share);
+
+/** The scan behind a stage of so many layers. */
+rn_scan_source_shape rn_shapes_scan(const Retnet__Config *config, const rn_layout *layout,
+                                    int layers);
+
+#endif

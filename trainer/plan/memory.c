@@ -1,0 +1,211 @@
+#include "trainer/plan/memory.h"
+
+#include <stdlib.h>
+
+#include "comm/optimizer/reduce_scatter.h"
+#include "data/batch/batch.h"
+#include "data/checkpoint/ckpt.h"
+#include "data/shard/shard.h"
+#include "proto/base/arena.h"
+#include "proto/base/range.h"
+#include "trainer/parallel/layer_split.h"
+#include "trainer/parallel/shapes.h"
+#include "trainer/parallel/shard_table.h"
+#include "trainer/parallel/tbptt_streams.h"
+
+enum { FIRST, INNER, LAST, PLACES };
+
+size_t rn_memory_total(const rn_memory *m) {
+  return m->weights + m->gradients + m->optimizer + m->activations + m->work + m->states +
+         m->buffers + m->program;
+}
+
+/* A number on the sequence axis that stands for a place. */
+static int rank_of_place(const rn_layout *layout, int place) {
+  return place == FIRST ? 0 : place == LAST ? layout->sequence - 1 : layout->sequence / 2;
+}
+
+static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, int64_t share,
+                         int64_t own, int64_t longest) {
+  const int sequences = (int)(share > layout->microbatch ? share : layout->microbatch);
+  const size_t batches =
+      (size_t)layout->segments *
+      rn_batch_bytes(sequences, rn_shapes_tokens(config, layout), config->data->sequence_length);
+  const size_t frame = (size_t)rn_smaller(own, RN_CKPT_FRAME_ELEMENTS) * sizeof(float);
+  const size_t copy = config->checkpoint->async ? (size_t)own * 3 * sizeof(float) : 0;
+  return batches + RN_SHARD_BLOCK_TOKENS * sizeof(int32_t) + 2 * frame + copy +
+         rn_reduce_scatter_bytes(layout->data * layout->sequence, longest,
+                                 layout->leaf > 0 ? RN_REDUCE_EXACT : RN_REDUCE_FLOAT);
+}
+
+static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const rn_layout *layout,
+                        int layers, int64_t share, int place) {
+  const rn_scan_source_shape scan = rn_shapes_scan(config, layout, layers);
+  return rn_scan_source_bytes(spec, scan, rank_of_place(layout, place), layout->sequence) +
+         (config->data->carry_state ? rn_tbptt_streams_bytes(spec, layers, share) : 0);
+}
+
+/* One stage: its ranks differ in the states that they hold. */
+static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
+                               const rn_layout *layout, int stage, rn_memory_plan *plan) {
+  const int replicas = layout->data * layout->sequence;
+  const int64_t share = rn_range_count(rn_cut(config->data->batch_sequences, layout->data, 0));
+  const rn_range layers = {plan->first[stage], plan->first[stage + 1]};
+  const size_t sum_bytes = layout->leaf > 0 ? sizeof(int64_t) : sizeof(float);
+  const size_t exact_bytes = layout->leaf > 0 && replicas > 1 ? sizeof(int64_t) : 0;
+  const size_t own_sum_bytes = layout->leaf > 0 || replicas > 1 ? sizeof(float) : 0;
+  rn_pipeline_sizes sizes;
+  RN_TRY(err, rn_pipeline_measure(
+                  err, spec, rn_shapes_pipeline(config, layout, stage, layers, share), &sizes));
+  const int64_t total = sizes.parameters, own = rn_shard_table_max_elements(total, replicas);
+  const int64_t longest = rn_shard_table_max_bucket(total, replicas);
+  plan->parameters[stage] = total;
+  plan->weights[stage] = (size_t)total * sizeof(float) + sizes.copy_bytes;
+  plan->pool[stage] = sizes.pool;
+  for (int place = FIRST; place < PLACES; place++) {
+    rn_memory *m = &plan->memory[stage * PLACES + place];
+    m->weights = plan->weights[stage];
+    m->gradients = (size_t)total * sum_bytes;
+    m->optimizer = (size_t)own * (2 * sizeof(float) + own_sum_bytes + exact_bytes);
+    m->activations = sizes.activation_bytes;
+    m->work = sizes.work_bytes;
+    m->states = states_of(config, spec, layout, (int)rn_range_count(layers), share, place);
+    m->buffers = buffers_of(config, layout, share, own, longest);
+  }
+  return RN_OK;
+}
+
+/* Whether a rank of the same stage stands before rank r among those of its node, from `begin` on.
+ */
+static bool has_elder(const rn_layout *layout, int64_t r, int64_t begin) {
+  const int64_t last_of_row_before =
+      (r / layout->sequence - layout->pipeline + 1) * layout->sequence - 1;
+  return (r % layout->sequence > 0 && r > begin) || last_of_row_before >= begin;
+}
+
+/*
+ * The first rank of the next node to look at, after that of the node at `begin`; what the nodes
+ * left out hold, others hold too: nodes inside one sequence are alike, and the sequence of nodes
+ * repeats after the least common multiple of a node's ranks and those of all stages of a sequence.
+ * Past the last rank when there is none: so nodes are few, however many ranks there are.
+ */
+static int64_t next_node(const rn_layout *layout, int64_t node_ranks, int64_t begin) {
+  const int64_t S = layout->sequence, all = S * layout->pipeline, ranks = all * layout->data;
+  const int64_t period = node_ranks / rn_common_divisor(node_ranks, all) * all;
+  const int64_t row_end = (begin / S + 1) * S - 1, next = begin + node_ranks;
+  const bool inner = begin % S != 0 && next - 1 < row_end;
+  const int64_t last = row_end / node_ranks * node_ranks;
+  const int64_t found = inner && last > next ? last : next;
+  return found < period ? found : ranks;
+}
+
+static int64_t node_end(const rn_layout *layout, int64_t node_ranks, int64_t begin) {
+  const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
+  return rn_smaller(begin + node_ranks, ranks);
+}
+
+/* Some ranks have company of their stage, and each node has room for one copy of its stages. */
+static bool can_share(const rn_memory_plan *plan, const rn_layout *layout, rn_machine machine) {
+  const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
+  const int64_t n = machine.ranks;
+  bool company = false;
+  for (int64_t begin = 0; begin < ranks; begin = next_node(layout, n, begin)) {
+    size_t node = 0;
+    for (int64_t r = begin; r < node_end(layout, n, begin); r++) {
+      if (has_elder(layout, r, begin)) {
+        company = true;
+      } else {
+        node += rn_memory_of_rank(plan, layout, (int)r)->weights;
+      }
+    }
+    if (node > (size_t)machine.shared_bytes) return false;
+  }
+  return company;
+}
+
+/*
+ * Where products read a copy in bf16, a rank sees of the shared fp32 weights only those that it
+ * updates and those that it rounds for its node.
+ */
+static void see_less(const rn_layout *layout, rn_machine machine, rn_memory_plan *plan) {
+  const int64_t replicas = (int64_t)layout->data * layout->sequence;
+  int64_t together = rn_smaller(replicas, machine.ranks / layout->pipeline);
+  if (together < 2) return;
+  for (int i = 0; i < plan->stages * PLACES; i++) {
+    const size_t whole = (size_t)plan->parameters[i / PLACES] * sizeof(float);
+    const size_t seen = whole / (size_t)replicas + whole / (size_t)together;
+    if (plan->memory[i].weights > whole && seen < whole) plan->memory[i].weights -= whole - seen;
+  }
+}
+
+static rn_status take(rn_err *err, rn_memory_plan *plan) {
+  const size_t stages = (size_t)plan->stages;
+  RN_TRY(err, rn_alloc(err, "plan", stages + 1, sizeof *plan->first, &plan->first));
+  RN_TRY(err, rn_alloc(err, "plan", stages, sizeof *plan->parameters, &plan->parameters));
+  RN_TRY(err, rn_alloc(err, "plan", stages, sizeof *plan->weights, &plan->weights));
+  RN_TRY(err, rn_alloc(err, "plan", stages, sizeof *plan->pool, &plan->pool));
+  return rn_alloc(err, "plan", stages * PLACES, sizeof *plan->memory, &plan->memory);
+}
+
+rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
+                                const rn_layout *layout, rn_machine machine, rn_memory_plan *out) {
+  *out = (rn_memory_plan){.stages = layout->pipeline};
+  rn_status status = take(err, out);
+  if (status == RN_OK) {
+    status = rn_layer_split(err, spec, config->parallel, layout->pipeline, out->first);
+  }
+  for (int s = 0; status == RN_OK && s < layout->pipeline; s++) {
+    status = measure_stage(err, config, spec, layout, s, out);
+  }
+  if (status != RN_OK) {
+    rn_memory_plan_destroy(out);
+    return status;
+  }
+  for (int i = 0; i < out->stages * PLACES; i++) out->memory[i].program = machine.program_bytes;
+  out->shared = config->parallel->share_weights != RETNET__SWITCH__SWITCH_OFF &&
+                can_share(out, layout, machine);
+  if (out->shared) see_less(layout, machine, out);
+  return RN_OK;
+}
+
+void rn_memory_plan_destroy(rn_memory_plan *plan) {
+  free(plan->first);
+  free(plan->parameters);
+  free(plan->weights);
+  free(plan->pool);
+  free(plan->memory);
+  *plan = (rn_memory_plan){0};
+}
+
+const rn_memory *rn_memory_of_rank(const rn_memory_plan *plan, const rn_layout *layout, int rank) {
+  const int place = rank % layout->sequence;
+  const int stage = rank / layout->sequence % layout->pipeline;
+  const int kind = place == 0 ? FIRST : place == layout->sequence - 1 ? LAST : INNER;
+  return &plan->memory[stage * PLACES + kind];
+}
+
+const rn_memory *rn_memory_largest_rank(const rn_memory_plan *plan) {
+  const rn_memory *most = plan->memory;
+  for (int i = 1; i < plan->stages * PLACES; i++) {
+    if (rn_memory_total(&plan->memory[i]) > rn_memory_total(most)) most = &plan->memory[i];
+  }
+  return most;
+}
+
+size_t rn_memory_largest_node(const rn_memory_plan *plan, const rn_layout *layout, int node_ranks) {
+  const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
+  size_t most = 0;
+  for (int64_t begin = 0; begin < ranks; begin = next_node(layout, node_ranks, begin)) {
+    size_t node = 0;
+    for (int64_t r = begin; r < node_end(layout, node_ranks, begin); r++) {
+      const rn_memory *m = rn_memory_of_rank(plan, layout, (int)r);
+      node += rn_memory_total(m);
+      if (plan->shared) {
+        const size_t once = plan->weights[r / layout->sequence % layout->pipeline];
+        node += (has_elder(layout, r, begin) ? 0 : once) - m->weights;
+      }
+    }
+    if (node > most) most = node;
+  }
+  return most;
+}

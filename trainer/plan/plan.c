@@ -1,0 +1,139 @@
+#include "trainer/plan/plan.h"
+
+#include <stdio.h>
+
+#include "trainer/plan/size_check.h"
+
+/* How often the ranks are doubled in search of a number that would do. */
+enum { DOUBLINGS = 12, MOST_RANKS = 1 << 24 };
+
+static rn_status measure(rn_err *err, const Retnet__Config *config, const rn_spec *spec, int ranks,
+                         rn_machine machine, rn_plan *out) {
+  rn_spec fitted = *spec;
+  *out = (rn_plan){.ranks = ranks, .machine = machine};
+  RN_TRY(err, rn_layout_resolve(err, config, spec->layers, ranks, &out->layout));
+  RN_TRY(err, rn_layout_fit_chunk(err, config, &out->layout, &fitted));
+  RN_TRY(err, rn_size_check(err, config, &fitted, &out->layout));
+  return rn_memory_plan_create(err, config, &fitted, &out->layout, machine, &out->memory);
+}
+
+size_t rn_plan_node_bytes(const rn_plan *plan) {
+  return rn_memory_largest_node(&plan->memory, &plan->layout, plan->machine.ranks);
+}
+
+static bool fits(const rn_plan *plan) {
+  return plan->machine.memory_bytes == 0 ||
+         rn_plan_node_bytes(plan) <= (size_t)plan->machine.memory_bytes;
+}
+
+/* Whether another wish for the layout can be met, and fits; the plan is the caller's then. */
+static bool would_fit(const Retnet__Config *config, Retnet__Parallel wish, const rn_spec *spec,
+                      int ranks, rn_machine machine, rn_plan *out) {
+  rn_err unused = {0};
+  Retnet__Config changed = *config;
+  changed.parallel = &wish;
+  if (measure(&unused, &changed, spec, ranks, machine, out) == RN_OK && fits(out)) return true;
+  rn_plan_destroy(out);
+  return false;
+}
+
+/* The fewest stages that fit, where their number is left to the rule. */
+static bool find_stages(const Retnet__Config *config, const rn_spec *spec, rn_plan *plan) {
+  const int ranks = plan->ranks;
+  if (config->parallel->pipeline != 0) return false;
+  for (int p = 2; p <= ranks && p <= spec->layers; p++) {
+    Retnet__Parallel wish = *config->parallel;
+    rn_plan found;
+    wish.pipeline = p;
+    if (ranks % p != 0 || !would_fit(config, wish, spec, ranks, plan->machine, &found)) continue;
+    snprintf(found.pipeline_reason, sizeof found.pipeline_reason,
+             "fewer stages need %zu MiB a node, and it has %lld", rn_plan_node_bytes(plan) >> 20,
+             (long long)plan->machine.memory_bytes >> 20);
+    rn_plan_destroy(plan);
+    *plan = found;
+    return true;
+  }
+  return false;
+}
+
+/* The largest divisor of n below `below`; 0 where there is none. */
+static int divisor_below(int n, int below) {
+  int most = 0;
+  for (int i = 1; (int64_t)i * i <= n; i++) {
+    if (n % i != 0) continue;
+    if (n / i < below) return n / i;
+    if (i < below) most = i;
+  }
+  return most;
+}
+
+/* Any grid of `ranks` ranks that fits, in the planner's order: few stages, then much data. */
+static bool find_any(const Retnet__Config *config, const rn_spec *spec, int ranks,
+                     rn_machine machine, rn_plan *found) {
+  for (int p = 1; p <= ranks && p <= spec->layers; p++) {
+    if (ranks % p != 0) continue;
+    for (int d = ranks / p; d >= 1; d = divisor_below(ranks / p, d)) {
+      if (d > config->data->batch_sequences) continue;
+      Retnet__Parallel wish = *config->parallel;
+      wish.data = d;
+      wish.pipeline = p;
+      wish.sequence = ranks / p / d;
+      wish.segments = 0;
+      wish.microbatch = 1;
+      if (wish.n_layer_split != (size_t)p) wish.n_layer_split = 0;
+      if (would_fit(config, wish, spec, ranks, machine, found)) return true;
+    }
+  }
+  return false;
+}
+
+/* What a node lacks, and a layout that fits, into out->lack. */
+static void describe_lack(const Retnet__Config *config, const rn_spec *spec, rn_plan *plan) {
+  const long long need = (long long)(rn_plan_node_bytes(plan) >> 20);
+  const long long have = (long long)(plan->machine.memory_bytes >> 20);
+  const rn_layout *l = &plan->layout;
+  char advice[RN_PLAN_REASON_BYTES] =
+      "no number of ranks helps: use train.recompute block or a smaller model";
+  int ranks = plan->ranks;
+  for (int i = 0; i <= DOUBLINGS && ranks <= MOST_RANKS; i++, ranks *= 2) {
+    rn_plan found;
+    if (!find_any(config, spec, ranks, plan->machine, &found)) continue;
+    snprintf(advice, sizeof advice,
+             "%d ranks with parallel.data %d, pipeline %d, sequence %d, microbatch 1 fit (%zu MiB)",
+             ranks, found.layout.data, found.layout.pipeline, found.layout.sequence,
+             rn_plan_node_bytes(&found) >> 20);
+    rn_plan_destroy(&found);
+    break;
+  }
+  snprintf(plan->lack, sizeof plan->lack,
+           "parallel.data %d x pipeline %d x sequence %d, microbatch %d needs %lld MiB on a "
+           "node of %d ranks, which has %lld: %s",
+           l->data, l->pipeline, l->sequence, l->microbatch, need, plan->machine.ranks, have,
+           advice);
+}
+
+rn_status rn_plan_create_any(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
+                             int ranks, rn_machine machine, rn_plan *out) {
+  RN_TRY(err, measure(err, config, spec, ranks, machine, out));
+  snprintf(out->pipeline_reason, sizeof out->pipeline_reason, "%s",
+           config->parallel->pipeline != 0 ? "given" : "all layers fit on each rank");
+  if (fits(out) || find_stages(config, spec, out)) return RN_OK;
+  if (config->parallel->pipeline == 0) {
+    snprintf(out->pipeline_reason, sizeof out->pipeline_reason, "no number of stages fits");
+  }
+  describe_lack(config, spec, out);
+  return RN_OK;
+}
+
+rn_status rn_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec, int ranks,
+                         rn_machine machine, rn_plan *out) {
+  RN_TRY(err, rn_plan_create_any(err, config, spec, ranks, machine, out));
+  if (out->lack[0] == '\0') return RN_OK;
+  const rn_status status = rn_fail(err, RN_ERR_USAGE, "%s", out->lack);
+  rn_plan_destroy(out);
+  return status;
+}
+
+void rn_plan_destroy(rn_plan *plan) {
+  rn_memory_plan_destroy(&plan->memory);
+}

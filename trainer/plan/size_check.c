@@ -1,0 +1,60 @@
+#include "trainer/plan/size_check.h"
+
+#include <limits.h>
+
+/* Units of a step, each of which has a few tasks in a list that int counts. */
+enum { MOST_UNITS = 1 << 28 };
+
+/* Bytes of one rank: beyond, products of four bytes a number could leave 64 bits. */
+static const double most_bytes = 0x1p50;
+
+typedef struct size {
+  double value, most;
+  const char *what, *keys;
+} size;
+
+static double smaller(double a, double b) {
+  return a < b ? a : b;
+}
+
+static rn_status check(rn_err *err, size s) {
+  if (s.value <= s.most) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE, "%s: %.3g %s, and at most %.3g can be counted: lower them",
+                 s.keys, s.value, s.what, s.most);
+}
+
+/* A layer keeps about this many numbers of a token; a bound, not an estimate. */
+static double widths_of(const rn_spec *spec) {
+  return 8.0 * spec->dim + 8.0 * spec->value_dim + 6.0 * spec->ffn_dim;
+}
+
+rn_status rn_size_check(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
+                        const rn_layout *l) {
+  const double length = config->data->sequence_length, batch = config->data->batch_sequences;
+  const double pieces = (double)l->sequence * l->segments, share = batch / l->data + 1;
+  const double tokens = smaller(length / pieces + 1 + l->leaf, length);
+  const double units = (share / l->microbatch + 1) * l->segments;
+  const double rows = l->microbatch * tokens, layers = (double)spec->layers / l->pipeline + 1;
+  const double state = (double)rn_spec_key_width(spec) * spec->value_dim * l->microbatch;
+  const size sizes[] = {
+      {rows, INT_MAX, "tokens of a unit",
+       "parallel.microbatch x data.sequence_length over parallel.sequence and parallel.segments"},
+      {(double)l->microbatch * spec->heads, INT_MAX, "heads of a unit",
+       "parallel.microbatch x model.heads"},
+      {units, MOST_UNITS, "units of a step",
+       "data.batch_sequences over parallel.data and parallel.microbatch, x parallel.segments"},
+      {l->leaf > 0 ? batch * (length / l->leaf + 1) : 0, INT_MAX, "leaves of a step",
+       "data.batch_sequences x data.sequence_length over run.leaf"},
+      {16 * share * length, most_bytes, "bytes of tokens",
+       "data.batch_sequences x data.sequence_length over parallel.data"},
+      {16.0 * (double)rn_spec_parameters(spec), most_bytes, "bytes of weights and moments",
+       "model.layers, model.dim, model.value_dim, model.ffn_dim, model.vocab"},
+      {16 * layers * state * (l->segments + 1), most_bytes, "bytes of states",
+       "model.dim x model.value_dim over model.heads, x model.layers x parallel.microbatch"},
+      {4 * rows * layers * widths_of(spec) * smaller(units, 2.0 * l->pipeline * l->segments + 1),
+       most_bytes, "bytes of activations",
+       "parallel.microbatch x data.sequence_length x model.layers x model.dim, model.value_dim and "
+       "model.ffn_dim"}};
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) RN_TRY(err, check(err, sizes[i]));
+  return RN_OK;
+}

@@ -1,0 +1,180 @@
+/*
+ * How idle a pipeline's stages were, beside what the simulator makes of the times that their
+ * forwards, backwards and weight halves took: a pipeline that waits for more than its schedule
+ * shows here.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/arena.h"
+#include "proto/base/log.h"
+#include "proto/base/span.h"
+#include "trainer/machine/quantile.h"
+#include "trainer/parallel/schedule_simulate.h"
+#include "trainer/profile/profile.h"
+
+enum { KINDS = RN_TASK_WEIGHT + 1 };
+
+/* ---- of one rank ---- */
+
+static bool is_called(const rn_span_path *path, const char *name) {
+  return strcmp(path->name, name) == 0;
+}
+
+/* Time that all spans of a kind of task took, without the waiting in them. */
+static double busy_s(const rn_spans *spans, rn_task_kind kind) {
+  const char *name = rn_task_kind_name(kind);
+  double sum_s = rn_spans_total_s(name);
+  for (int i = 0; i < spans->paths; i++) {
+    if (strncmp(spans->path[i].name, "wait", 4) != 0) continue;
+    for (int p = spans->path[i].parent; p >= 0; p = spans->path[p].parent) {
+      if (is_called(&spans->path[p], name)) sum_s -= spans->path[i].total_s;
+    }
+  }
+  return sum_s;
+}
+
+void rn_profile_sample_step(rn_profile *profile) {
+  rn_profile_sample now = {.pipeline_s = rn_spans_total_s("pipeline")};
+  for (int k = 0; k < KINDS; k++) now.busy_s[k] = busy_s(rn_spans_get(), (rn_task_kind)k);
+  rn_profile_sample *out = &profile->sample[profile->steps % RN_PROFILE_STEPS];
+  *out = now;
+  out->pipeline_s -= profile->before.pipeline_s;
+  for (int k = 0; k < KINDS; k++) out->busy_s[k] -= profile->before.busy_s[k];
+  profile->before = now;
+}
+
+/* ---- of the pipeline ---- */
+
+/* What a rank sends. */
+typedef struct sent {
+  int data, stage;
+  rn_profile_sample sample[RN_PROFILE_STEPS];
+} sent;
+
+/* A step of the pipeline that rank 0 belongs to: times of its stages' tasks, means of their ranks.
+ */
+typedef struct seen {
+  double total_s;
+  rn_task_times *sum; /* [stages] of a stage's tasks of one kind */
+} seen;
+
+static void see(const rn_run *run, const sent *all, int step, seen *out) {
+  const int stages = run->layout.pipeline;
+  out->total_s = 0;
+  memset(out->sum, 0, (size_t)stages * sizeof *out->sum);
+  for (int r = 0; r < rn_world_size(run->world); r++) {
+    if (all[r].data != rn_grid_data(run->grid)) continue;
+    const rn_profile_sample *s = &all[r].sample[step];
+    rn_task_times *sum = &out->sum[all[r].stage];
+    if (s->pipeline_s > out->total_s) out->total_s = s->pipeline_s;
+    sum->forward_s += s->busy_s[RN_TASK_FORWARD] / run->layout.sequence;
+    sum->backward_s += s->busy_s[RN_TASK_BACKWARD] / run->layout.sequence;
+    sum->weight_s += s->busy_s[RN_TASK_WEIGHT] / run->layout.sequence;
+  }
+}
+
+static double idle_share(const seen *s, int stages) {
+  double busy = 0;
+  for (int i = 0; i < stages; i++) {
+    busy += s->sum[i].forward_s + s->sum[i].backward_s + s->sum[i].weight_s;
+  }
+  return 1 - busy / stages / s->total_s;
+}
+
+/* Lists and times of the stages for the simulator. */
+typedef struct model {
+  rn_pipeline_schedule *list;
+  rn_task_times *times;
+  rn_simulated_stage *stage;
+} model;
+
+static void destroy(model *m, int stages) {
+  for (int i = 0; m->list != NULL && i < stages; i++) rn_pipeline_schedule_destroy(&m->list[i]);
+  free(m->list);
+  free(m->times);
+  free(m->stage);
+}
+
+static rn_status make(rn_err *err, const rn_run *run, model *m) {
+  const size_t stages = (size_t)run->layout.pipeline;
+  RN_TRY(err, rn_alloc(err, "simulation", stages, sizeof *m->list, &m->list));
+  RN_TRY(err, rn_alloc(err, "simulation", stages, sizeof *m->times, &m->times));
+  RN_TRY(err, rn_alloc(err, "simulation", stages, sizeof *m->stage, &m->stage));
+  for (int i = 0; i < run->layout.pipeline; i++) {
+    RN_TRY(err, rn_pipeline_schedule_create(err, run->pipeline.schedule, i, &m->list[i]));
+  }
+  return RN_OK;
+}
+
+/* The idle share that the same times lead to when messages take none. */
+static rn_status simulate(rn_err *err, const rn_run *run, model *m, const seen *s, double *share) {
+  const rn_pipeline_schedule_shape shape = run->pipeline.schedule;
+  const double units = (double)shape.microbatches * shape.segments;
+  const rn_simulation sim = {.shape = shape,
+                             .list = m->list,
+                             .times = m->times,
+                             .ranks = run->layout.sequence,
+                             .layers = (int)rn_range_count(run->layers)};
+  double total_s = 0, busy_s_sum = 0;
+  for (int i = 0; i < shape.stages; i++) {
+    m->times[i] = (rn_task_times){s->sum[i].forward_s / units, s->sum[i].backward_s / units,
+                                  s->sum[i].weight_s / units};
+  }
+  RN_TRY(err, rn_pipeline_schedule_simulate(err, &sim, &total_s, m->stage));
+  for (int i = 0; i < shape.stages; i++) busy_s_sum += m->stage[i].busy_s;
+  *share = 1 - busy_s_sum / shape.stages / total_s;
+  return RN_OK;
+}
+
+static rn_status compare(rn_err *err, const rn_run *run, const sent *all, int steps, model *m,
+                         seen *s, rn_profile_idle *out) {
+  double idle[RN_PROFILE_STEPS], simulated[RN_PROFILE_STEPS];
+  for (int i = 0; i < steps; i++) {
+    see(run, all, i, s);
+    idle[i] = idle_share(s, run->layout.pipeline);
+    RN_TRY(err, simulate(err, run, m, s, &simulated[i]));
+  }
+  *out = (rn_profile_idle){rn_median(idle, steps), rn_median(simulated, steps)};
+  rn_log_info("pipeline: stages idle %.1f %% of the time, %.1f %% by the schedule alone; %d steps",
+              100 * out->seen, 100 * out->simulated, steps);
+  for (int i = 0; i < run->layout.pipeline; i++) {
+    rn_log_info("  stage %-3d forward %.3f ms, backward %.3f ms, weight half %.3f ms a unit", i,
+                1e3 * m->times[i].forward_s, 1e3 * m->times[i].backward_s,
+                1e3 * m->times[i].weight_s);
+  }
+  return RN_OK;
+}
+
+static rn_status show(rn_err *err, const rn_run *run, const rn_profile *profile, const sent *all,
+                      rn_profile_idle *idle) {
+  const int64_t steps = profile->steps < RN_PROFILE_STEPS ? profile->steps : RN_PROFILE_STEPS;
+  model m = {0};
+  seen s = {0};
+  rn_status status = make(err, run, &m);
+  if (status == RN_OK) {
+    status = rn_alloc(err, "times of stages", (size_t)run->layout.pipeline, sizeof *s.sum, &s.sum);
+  }
+  if (status == RN_OK && steps > 0) status = compare(err, run, all, (int)steps, &m, &s, idle);
+  free(s.sum);
+  destroy(&m, run->layout.pipeline);
+  return status;
+}
+
+rn_status rn_profile_pipeline(rn_err *err, rn_run *run, const rn_profile *profile,
+                              rn_profile_idle *idle) {
+  sent mine = {.data = rn_grid_data(run->grid), .stage = rn_grid_pipeline(run->grid)};
+  char *all = NULL;
+  size_t *sizes = NULL;
+  *idle = (rn_profile_idle){0};
+  if (run->layout.pipeline == 1) return RN_OK;
+  memcpy(mine.sample, profile->sample, sizeof mine.sample);
+  RN_TRY(err, rn_world_gather_bytes(err, run->world, &mine, sizeof mine, &all, &sizes));
+  rn_status status = RN_OK;
+  if (rn_world_rank(run->world) == 0) {
+    status = show(err, run, profile, (const sent *)(const void *)all, idle);
+  }
+  free(all);
+  free(sizes);
+  return rn_agree(err, run->world, status);
+}

@@ -1,0 +1,137 @@
+/* The table of a profile: every path of spans, over all ranks, indented as they lie inside. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/arena.h"
+#include "proto/base/log.h"
+#include "proto/base/span.h"
+#include "trainer/profile/profile.h"
+
+enum { NAME_BYTES = 48, MOST_ROWS = 2 * RN_SPAN_PATHS, NAME_WIDTH = 36 };
+
+/* A path as it travels; parents come before what lies in them. */
+typedef struct sent {
+  char name[NAME_BYTES];
+  int parent;
+  int64_t count;
+  double total_s, own_s;
+} sent;
+
+/* A path over all ranks; one that never came to it counts as no time. */
+typedef struct row {
+  const char *name; /* as the first rank sent it */
+  int parent, seen; /* ranks */
+  int64_t count;
+  double least_s, sum_s, most_s, own_s;
+} row;
+
+typedef struct table {
+  row row[MOST_ROWS];
+  int rows, ranks;
+  double steps;
+  double step_s; /* of one, mean of the ranks: what shares are of */
+} table;
+
+static int find_row(table *t, int parent, const char *name) {
+  for (int i = 0; i < t->rows; i++) {
+    if (t->row[i].parent == parent && strcmp(t->row[i].name, name) == 0) return i;
+  }
+  assert(t->rows < MOST_ROWS);
+  row *r = &t->row[t->rows];
+  *r = (row){.name = name, .parent = parent, .least_s = 1e300};
+  return t->rows++;
+}
+
+static void add_rank(table *t, const sent *path, int paths) {
+  int place[RN_SPAN_PATHS];
+  for (int i = 0; i < paths; i++) {
+    const sent *p = &path[i];
+    place[i] = find_row(t, p->parent < 0 ? -1 : place[p->parent], p->name);
+    row *r = &t->row[place[i]];
+    r->seen++;
+    r->count += p->count;
+    r->sum_s += p->total_s;
+    r->own_s += p->own_s;
+    if (p->total_s < r->least_s) r->least_s = p->total_s;
+    if (p->total_s > r->most_s) r->most_s = p->total_s;
+  }
+}
+
+static void print_row(const table *t, int index, int depth) {
+  const row *r = &t->row[index];
+  const double each = 1e3 / t->steps, mean_s = r->sum_s / t->ranks / t->steps;
+  rn_log_info("%*s%-*s %8.1f %10.3f %10.3f %10.3f %8.1f %8.1f", 2 * depth, "",
+              NAME_WIDTH - 2 * depth, r->name, (double)r->count / t->ranks / t->steps,
+              r->seen < t->ranks ? 0 : each * r->least_s, 1e3 * mean_s, each * r->most_s,
+              100 * mean_s / t->step_s, 100 * r->own_s / t->ranks / t->steps / t->step_s);
+  for (int i = index + 1; i < t->rows; i++) {
+    if (t->row[i].parent == index) print_row(t, i, depth + 1);
+  }
+}
+
+/* All that is called waiting, wherever it lies. */
+static double waiting_s(const table *t) {
+  double sum_s = 0;
+  for (int i = 0; i < t->rows; i++) {
+    if (strncmp(t->row[i].name, "wait", 4) == 0) sum_s += t->row[i].sum_s;
+  }
+  return sum_s / t->ranks / t->steps;
+}
+
+static void print_table(const table *t) {
+  rn_log_info("profile: ms a step, %d ranks, %.0f steps; shares of the step, mean of the ranks",
+              t->ranks, t->steps);
+  rn_log_info("%-*s %8s %10s %10s %10s %8s %8s", NAME_WIDTH, "", "times", "least", "mean", "most",
+              "%", "own %");
+  for (int i = 0; i < t->rows; i++) {
+    if (t->row[i].parent < 0) print_row(t, i, 0);
+  }
+  rn_log_info("waiting for other ranks: %.3f ms a step, %.1f %%", 1e3 * waiting_s(t),
+              100 * waiting_s(t) / t->step_s);
+}
+
+static int fill(sent *path) {
+  const rn_spans *trace = rn_spans_get();
+  for (int i = 0; i < trace->paths; i++) {
+    const rn_span_path *p = &trace->path[i];
+    path[i] = (sent){.parent = p->parent,
+                     .count = p->count,
+                     .total_s = p->total_s,
+                     .own_s = p->total_s - p->inner_s};
+    snprintf(path[i].name, NAME_BYTES, "%s", p->name);
+  }
+  return trace->paths;
+}
+
+/* Rank 0: what came from all, one rank's after the other. */
+static rn_status show(rn_err *err, const rn_profile *profile, const char *all, const size_t *sizes,
+                      int ranks) {
+  table *t;
+  RN_TRY(err, rn_alloc(err, "profile", 1, sizeof *t, &t));
+  t->ranks = ranks;
+  t->steps = (double)profile->steps;
+  for (int r = 0; r < ranks; r++) {
+    add_rank(t, (const sent *)(const void *)all, (int)(sizes[r] / sizeof(sent)));
+    all += sizes[r];
+  }
+  t->step_s = t->row[find_row(t, -1, "step")].sum_s / ranks / t->steps;
+  print_table(t);
+  free(t);
+  return RN_OK;
+}
+
+rn_status rn_profile_table(rn_err *err, rn_run *run, const rn_profile *profile) {
+  sent path[RN_SPAN_PATHS];
+  const size_t bytes = (size_t)fill(path) * sizeof *path;
+  const int ranks = rn_world_size(run->world);
+  char *all = NULL;
+  size_t *sizes = NULL;
+  RN_TRY(err, rn_world_gather_bytes(err, run->world, path, bytes, &all, &sizes));
+  const bool root = rn_world_rank(run->world) == 0;
+  rn_status status = root ? show(err, profile, all, sizes, ranks) : RN_OK;
+  free(all);
+  free(sizes);
+  return rn_agree(err, run->world, status);
+}

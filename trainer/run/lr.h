@@ -1,0 +1,22 @@
+/** The learning rate of every step: a pure function of the step. */
+#ifndef RN_TRAINER_RUN_LR_H
+#define RN_TRAINER_RUN_LR_H
+
+#include <stdint.h>
+
+typedef enum { RN_LR_LINEAR, RN_LR_COSINE, RN_LR_WSD, RN_LR_CONSTANT } rn_lr_rule;
+
+typedef struct rn_lr_schedule {
+  rn_lr_rule rule;
+  double peak, min_lr;
+  int64_t warmup_steps, decay_steps;
+} rn_lr_schedule;
+
+/**
+ * lr of update k (from 1): peak k/W for k <= W; then with x = (k-1-W) / (decay_steps-W) in [0,1]
+ * linear and cosine fall from peak to min_lr, wsd stays to x = 0.8 and then falls linearly,
+ * constant stays.
+ */
+double rn_lr(const rn_lr_schedule *schedule, int64_t step);
+
+#endif

@@ -1,0 +1,44 @@
+/**
+ * AdamW with decoupled decay, on any range of the flat parameters.
+ *
+ *   g = c dL/dw           c = min(1, clip / (norm + 1e-6)), the global norm taken before clipping
+ *   m = b1 m + (1-b1) g,  v = b2 v + (1-b2) g^2
+ *   w = w - lr wd w
+ *   torch:   w = w - lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps)
+ *   fairseq: w = w - lr sqrt(1-b2^t) / (1-b1^t) * m / (sqrt(v) + eps)
+ *
+ * Source: Loshchilov & Hutter, Decoupled Weight Decay Regularization (arXiv 1711.05101),
+ * algorithm 2. Built in two precisions. Every element is on its own, so any cut over ranks or
+ * threads is exact.
+ */
+#ifndef RN_TRAINER_RUN_OPTIM_H
+#define RN_TRAINER_RUN_OPTIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/real.h"
+
+#define rn_adamw_update RN_NAME(rn_adamw_update)
+#define rn_sum_of_squares RN_NAME(rn_sum_of_squares)
+#define rn_clip_coefficient RN_NAME(rn_clip_coefficient)
+
+typedef enum { RN_EPS_TORCH, RN_EPS_FAIRSEQ } rn_eps_mode;
+
+typedef struct rn_adamw {
+  double beta1, beta2, eps, weight_decay;
+  rn_eps_mode eps_mode;
+} rn_adamw;
+
+/** Update number t (from 1) of n elements, in place. `decay`: whether weight decay applies. */
+void rn_adamw_update(const rn_adamw *o, double lr, int64_t t, double clip_coefficient, int64_t n,
+                     const rn_real *gradient, rn_real *weight, rn_real *exp_avg,
+                     rn_real *exp_avg_sq, bool decay);
+
+/** Sum of squares in double, in an order that does not depend on the number of threads. */
+double rn_sum_of_squares(int64_t n, const rn_real *x);
+
+/** min(1, clip / (norm + 1e-6)); 1 when clip is 0. */
+double rn_clip_coefficient(double norm, double clip);
+
+#endif

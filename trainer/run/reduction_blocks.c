@@ -1,0 +1,68 @@
+#include "trainer/run/reduction_blocks.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/arena.h"
+#include "trainer/run/optim.h"
+
+static int64_t blocks_in(const rn_param *param) {
+  return (param->rows * param->cols + RN_BLOCK - 1) / RN_BLOCK;
+}
+
+/* A place in the whole model, whose tensors are in parameter order, and the blocks before it. */
+typedef struct cursor {
+  const rn_param_table *whole;
+  int at;
+  int64_t blocks;
+} cursor;
+
+/* Where a tensor's blocks begin. A stage's tensors come in the same order, save copies. */
+static int64_t first_block(cursor *c, const rn_param *param) {
+  while (strcmp(c->whole->param[c->at].name, param->name) != 0) {
+    c->blocks += blocks_in(&c->whole->param[c->at]);
+    if (++c->at < c->whole->count) continue;
+    c->at = 0;
+    c->blocks = 0;
+  }
+  return c->blocks;
+}
+
+rn_status rn_reduction_blocks_create(rn_err *err, const rn_spec *spec, const rn_param_table *table,
+                                     rn_reduction_blocks *out) {
+  rn_param_table *whole = NULL;
+  *out = (rn_reduction_blocks){.table = table};
+  RN_TRY(err, rn_param_table_create(err, spec, 0, spec->layers, &whole));
+  rn_status status = rn_alloc(err, "blocks", (size_t)table->count, sizeof *out->first, &out->first);
+  cursor c = {.whole = whole};
+  for (int i = 0; status == RN_OK && i < table->count; i++) {
+    out->first[i] = first_block(&c, &table->param[i]);
+  }
+  for (int i = 0; i < whole->count; i++) out->total += blocks_in(&whole->param[i]);
+  rn_param_table_destroy(&whole);
+  return status;
+}
+
+void rn_reduction_blocks_destroy(rn_reduction_blocks *blocks) {
+  free(blocks->first);
+  *blocks = (rn_reduction_blocks){0};
+}
+
+void rn_reduction_blocks_squares(const rn_reduction_blocks *blocks, const rn_shard_table *own,
+                                 const float *values, double *sum) {
+  for (int i = 0; i < own->pieces; i++) {
+    const rn_shard_piece *p = &own->piece[i];
+    const int64_t within = p->range.begin - p->param->offset, elements = rn_range_count(p->range);
+    if (p->param->copy) continue;
+    assert(within % RN_BLOCK == 0);
+    const int64_t first = blocks->first[p->param - blocks->table->param] + within / RN_BLOCK;
+    const int64_t count = (elements + RN_BLOCK - 1) / RN_BLOCK;
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < count; b++) {
+      const int64_t left = elements - b * RN_BLOCK;
+      sum[first + b] =
+          rn_sum_of_squares(left < RN_BLOCK ? left : RN_BLOCK, values + p->at + b * RN_BLOCK);
+    }
+  }
+}

@@ -1,0 +1,96 @@
+#include "trainer/train/run_config.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "data/file/blob.h"
+#include "data/file/file.h"
+#include "proto/base/log.h"
+
+enum { MOST_BYTES = 1 << 20, LINE_BYTES = 80 };
+
+static const char mark_begin[] = "# Written by retnet-train; ";
+
+/* The first line, which vouches for what follows it. */
+static void mark(const char *body, size_t bytes, char line[LINE_BYTES]) {
+  snprintf(line, LINE_BYTES, "%ssum of the rest: %016" PRIx64 "\n", mark_begin,
+           rn_blob_sum(body, bytes));
+}
+
+/* Why the file may not be written; NULL: there is none, or one that is ours to the last byte. */
+static const char *why_not(const char *path) {
+  static const char *const foreign = "was not written by this version of retnet-train";
+  struct stat about;
+  rn_err untold = {0};
+  void *text = NULL;
+  size_t bytes = 0;
+  char line[LINE_BYTES];
+  if (lstat(path, &about) != 0) return NULL;
+  if (!S_ISREG(about.st_mode)) return foreign;
+  if (rn_file_load(&untold, path, MOST_BYTES, &text, &bytes) != RN_OK) return foreign;
+  const char *end = memchr(text, '\n', bytes), *why = foreign;
+  if (end != NULL) {
+    const size_t first = (size_t)(end - (const char *)text) + 1;
+    mark(end + 1, bytes - first, line);
+    if (strncmp(text, mark_begin, sizeof mark_begin - 1) == 0) why = "was edited by hand";
+    if (first == strlen(line) && memcmp(text, line, first) == 0) why = NULL;
+  }
+  free(text);
+  return why;
+}
+
+/* Closes a stream into memory; false where some of it did not fit. */
+static bool close_text(FILE *file) {
+  const bool failed = ferror(file) != 0;
+  return fclose(file) == 0 && !failed;
+}
+
+static rn_status make_text(rn_err *err, const rn_config_notes *notes, char **text, size_t *bytes) {
+  char line[LINE_BYTES];
+  char *body = NULL;
+  size_t body_bytes = 0;
+  bool whole = false;
+  FILE *file = open_memstream(&body, &body_bytes);
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for config.yaml");
+  fprintf(
+      file,
+      "# The effective configuration: it starts, continues and extends the run. Behind each key "
+      "stands\n# where its value came from. When this file is edited, it is not overwritten "
+      "any more.\n");
+  rn_options_write_yaml_noted(notes->effective->config, rn_config_notes_describe, notes, file);
+  if (close_text(file) && (file = open_memstream(text, bytes)) != NULL) {
+    mark(body, body_bytes, line);
+    fputs(line, file);
+    fwrite(body, 1, body_bytes, file);
+    whole = close_text(file);
+  }
+  free(body);
+  if (whole) return RN_OK;
+  free(*text);
+  *text = NULL;
+  return rn_fail(err, RN_ERR_MEMORY, "no memory for config.yaml");
+}
+
+rn_status rn_run_config_write(rn_err *err, const char *run_dir, const rn_config_notes *notes) {
+  rn_path path = rn_path_join(run_dir, "config.yaml");
+  char *text = NULL;
+  size_t bytes = 0;
+  const char *why = why_not(path.text);
+  if (why != NULL) {
+    const rn_path beside = rn_path_join(run_dir, "effective.yaml");
+    const char *why_beside = why_not(beside.text);
+    if (why_beside != NULL) {
+      rn_log_warn("%s %s, and %s %s: the effective configuration is not written", path.text, why,
+                  beside.text, why_beside);
+      return RN_OK;
+    }
+    rn_log_info("%s %s: the effective configuration is in %s", path.text, why, beside.text);
+    path = beside;
+  }
+  RN_TRY(err, make_text(err, notes, &text, &bytes));
+  const rn_status status = rn_file_replace(err, path.text, text, bytes);
+  free(text);
+  return status;
+}

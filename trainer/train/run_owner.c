@@ -1,0 +1,58 @@
+#include "trainer/train/run_owner.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "comm/world/collective_wait.h"
+#include "data/checkpoint/ckpt.h"
+#include "data/file/file.h"
+#include "proto/base/progress.h"
+
+/* What rank 0 is to take. */
+typedef struct taking {
+  const char *run_dir;
+  rn_run_lock **out;
+} taking;
+
+static rn_status take_existing(rn_err *err, void *context) {
+  const taking *t = context;
+  if (access(t->run_dir, W_OK) != 0) return RN_OK;
+  return rn_run_lock_take(err, t->run_dir, rn_run_lock_default, t->out);
+}
+
+rn_status rn_run_owner_look(rn_err *err, rn_world *world, const char *run_dir, rn_run_lock **out) {
+  taking t = {run_dir, out};
+  *out = NULL;
+  rn_progress_begin("lock run.dir", 0);
+  rn_status status = rn_together_by_first(err, world, take_existing, &t);
+  if (status == RN_ERR_MPI) return status;
+  status = rn_agree(err, world, status);
+  if (status != RN_OK && status != RN_ERR_MPI) rn_run_lock_release(out);
+  return status;
+}
+
+static rn_status check_unchanged(rn_err *err, const char *run_dir, int64_t known_step) {
+  rn_ckpt_entry *entries = NULL;
+  int count = 0;
+  int64_t newest = -1;
+  RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
+  for (int i = 0; i < count; i++) {
+    if (entries[i].state == RN_CKPT_WHOLE) newest = entries[i].step;
+  }
+  free(entries);
+  if (newest <= known_step) return RN_OK;
+  return rn_fail(err, RN_ERR_BUSY,
+                 "%s: another job saved step %lld there while this one started: start this one "
+                 "again to go on from it, or choose another run.dir",
+                 run_dir, (long long)newest);
+}
+
+rn_status rn_run_owner_take(rn_err *err, const char *run_dir, int64_t known_step,
+                            rn_run_lock **lock) {
+  if (*lock != NULL) return RN_OK;
+  RN_TRY(err, rn_file_make_folder(err, run_dir));
+  RN_TRY(err, rn_run_lock_take(err, run_dir, rn_run_lock_default, lock));
+  const rn_status status = check_unchanged(err, run_dir, known_step);
+  if (status != RN_OK) rn_run_lock_release(lock);
+  return status;
+}

@@ -1,0 +1,20 @@
+/** The training loop: steps, evaluations, checkpoints, and the reasons to stop. */
+#ifndef RN_TRAINER_TRAIN_TRAIN_H
+#define RN_TRAINER_TRAIN_TRAIN_H
+
+#include "proto/options/options.h"
+#include "trainer/run/run.h"
+
+/** Why a training ended in order. */
+typedef enum { RN_TRAIN_DONE, RN_TRAIN_STOPPED } rn_train_end;
+
+/**
+ * Starts, continues or extends the run in run.dir up to train.steps.
+ *
+ * Stops early, saved, on TERM or USR1 to any rank and before run.max_hours.
+ * Collective: over the world. Errors: agreed.
+ */
+rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
+                   rn_world *world, rn_train_end *end);
+
+#endif
