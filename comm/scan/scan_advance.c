@@ -1,9 +1,9 @@
-/* One step of the recurrence, for elements that have come: the state behind a rank's piece. */
+/* One step of the recurrence, for elements that have arrived: the state after a rank's piece. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "comm/scan/scan_internal.h"
+#include "comm/scan/scan_ops.h"
 
 float rn_scan_factor(double log_decay) {
   const double factor = exp(log_decay);
@@ -15,7 +15,8 @@ void rn_scan_advance(const rn_scan *scan, rn_range elements) {
     const int64_t head = at / scan->shape.matrix, stop = (head + 1) * scan->shape.matrix;
     const int64_t end = stop < elements.end ? stop : elements.end;
     const float factor = scan->factor[head];
-    if (factor == 0 || scan->before == NULL) { /* before may still be on its way, or no number */
+    if (factor == 0 ||
+        scan->before == NULL) { /* `before` may not have arrived yet, or may hold NaN */
       memcpy(scan->out + at, scan->own + at, (size_t)(end - at) * sizeof *scan->out);
       at = end;
       continue;

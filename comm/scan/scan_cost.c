@@ -67,7 +67,10 @@ double rn_scan_cost_s(rn_scan_cost c, rn_scan_algorithm algorithm, int ranks, in
     case RN_SCAN_DOUBLING:
       return ceil(log2(ranks)) * (moved + 2 * S * c.combine_s);
     case RN_SCAN_EXSCAN:
+    case RN_SCAN_ORDERED:
       return (ranks - 1) * moved + (ranks - 2) * S * c.combine_s;
+    case RN_SCAN_SINGLE_RANK:
+      return 0;
   }
   return 0;
 }

@@ -5,7 +5,7 @@
  *
  *   chain of n blocks   (P - 2 + n) (a + S (b + c) / n),   least at n = sqrt((P - 2) S (b + c) / a)
  *   doubling            ceil(log2 P) (a + S (b + 2 c))
- *   exscan              (P - 1) (a + S b) + (P - 2) S c,   as a library without pipelining does it
+ *   exscan, ordered     (P - 1) (a + S b) + (P - 2) S c,   without pipelining
  */
 #ifndef RN_COMM_SCAN_SCAN_COST_H
 #define RN_COMM_SCAN_SCAN_COST_H

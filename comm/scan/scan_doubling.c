@@ -1,19 +1,57 @@
 /*
- * Recursive doubling: in round d a rank passes what it knows of the last d pieces to rank + d.
+ * Recursive doubling: in round d a rank sends what it knows of the last d pieces to rank + d.
  * Source: Hillis & Steele, Data Parallel Algorithms (1986), made exclusive.
  */
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "comm/scan/scan_internal.h"
+#include "comm/scan/scan_ops.h"
 #include "comm/scan/scan_wraparound.h"
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
-/* Tags; these messages go up the axis, those between bands from its end to its beginning. */
+/* Tags; these messages go up the axis, the wrap-around's from its end to its beginning. */
 enum { LOGS, STATES };
 
-/* (log of a piece) `far` in front of x: x += exp(log x) far; a reset keeps out even a NaN. */
-static void put_in_front(const rn_scan *scan, const double *log_x, const float *far, float *x) {
+/* What is known of the pieces before this one, of those and this one, and what another sent. */
+typedef struct doubling {
+  float *states;   /* [3, heads, matrix] */
+  double *log_sum; /* [3, heads] */
+} doubling;
+
+/* One message has the states of all heads. */
+static bool doubling_fits(rn_scan_shape shape) {
+  return shape.matrix <= INT_MAX / shape.heads;
+}
+
+static size_t doubling_bytes(rn_scan_shape shape, int rank, int ranks) {
+  const int states = 3 + rn_scan_wraparound_states(shape, rank, ranks) +
+                     rn_scan_wraparound_states(shape, ranks - 1 - rank, ranks);
+  return (size_t)states * (size_t)shape.heads * (size_t)shape.matrix * sizeof(float);
+}
+
+static rn_status doubling_create(rn_err *err, rn_scan *scan) {
+  const size_t heads = (size_t)scan->shape.heads;
+  doubling *d;
+  RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *d, &d));
+  scan->impl = d;
+  RN_TRY(err, rn_alloc(err, "decays in flight", 3 * heads, sizeof(double), &d->log_sum));
+  RN_TRY(err, rn_alloc(err, "states in flight", 3 * heads * (size_t)scan->shape.matrix,
+                       sizeof(float), &d->states));
+  return rn_scan_wraparound_create(err, scan);
+}
+
+static void doubling_destroy(rn_scan *scan, bool *ended) {
+  doubling *d = scan->impl;
+  (void)ended;
+  free(d->log_sum);
+  free(d->states);
+  free(d);
+}
+
+/* x += exp(log x) far, where `far` lies before x; a reset keeps out even a NaN. */
+static void combine(const rn_scan *scan, const double *log_x, const float *far, float *x) {
   const int64_t m = scan->shape.matrix;
   for (int i = 0; i < scan->n; i++) {
     const float factor = rn_scan_factor(log_x[i]);
@@ -22,36 +60,29 @@ static void put_in_front(const rn_scan *scan, const double *log_x, const float *
   }
 }
 
-rn_status rn_scan_doubling_create(rn_err *err, rn_scan *scan) {
-  const size_t heads = (size_t)scan->shape.heads;
-  RN_TRY(err, rn_alloc(err, "decays on the way", 3 * heads, sizeof(double), &scan->log_sum));
-  return rn_alloc(err, "states on the way", 3 * heads * (size_t)scan->shape.matrix, sizeof(float),
-                  &scan->states);
-}
-
-/* What lies in front of the first piece is in the first rank's contribution. */
+/* What lies before the first piece is in the first rank's contribution. */
 static rn_status start(rn_err *err, rn_scan *scan, float *before, float *with) {
-  const size_t bytes = (size_t)(scan->n * scan->shape.matrix) * sizeof *before;
-  memset(before, 0, bytes);
+  memset(before, 0, rn_scan_state_bytes(scan));
   scan->before = before;
   scan->out = with;
   RN_TRY(err, rn_scan_wraparound_receive(err, scan));
-  if (scan->position[scan->direction] == 0) {
+  if (rn_scan_position(scan) == 0) {
     rn_scan_advance_all(scan);
   } else {
-    memcpy(with, scan->own, bytes);
+    memcpy(with, scan->own, rn_scan_state_bytes(scan));
   }
   return RN_OK;
 }
 
-/* before (with its log) and with (with its log) are what lies in front of this rank, without and
- * with it. */
-rn_status rn_scan_doubling(rn_err *err, rn_scan *scan) {
-  const int n = scan->n, rank = scan->position[scan->direction];
-  const int64_t m = scan->shape.matrix, total = n * m;
+/* before and with (each with its log) are what lies before this rank's piece, without and with it.
+ */
+static rn_status doubling_end(rn_err *err, rn_scan *scan) {
+  const doubling *impl = scan->impl;
+  const int n = scan->n, rank = rn_scan_position(scan);
+  const int64_t total = n * scan->shape.matrix;
   MPI_Comm axis = scan->axis[scan->direction];
-  float *before = scan->states, *with = before + total, *far = with + total;
-  double *log_with = scan->log_sum, *log_before = log_with + n, *log_far = log_before + n;
+  float *before = impl->states, *with = before + total, *far = with + total;
+  double *log_with = impl->log_sum, *log_before = log_with + n, *log_far = log_before + n;
   RN_TRY(err, start(err, scan, before, with));
   for (int i = 0; i < n; i++) {
     log_with[i] = scan->log_decay[i];
@@ -68,8 +99,8 @@ rn_status rn_scan_doubling(rn_err *err, rn_scan *scan) {
     RN_MPI_WAIT(err, MPI_Sendrecv(with, (int)total, MPI_FLOAT, to, STATES, far, (int)total,
                                   MPI_FLOAT, from, STATES, axis, MPI_STATUS_IGNORE));
     if (from == MPI_PROC_NULL) continue;
-    put_in_front(scan, log_before, far, before);
-    put_in_front(scan, log_with, far, with);
+    combine(scan, log_before, far, before);
+    combine(scan, log_with, far, with);
     for (int i = 0; i < n; i++) {
       log_before[i] += log_far[i];
       log_with[i] += log_far[i];
@@ -77,3 +108,17 @@ rn_status rn_scan_doubling(rn_err *err, rn_scan *scan) {
   }
   return rn_scan_wraparound_send(err, scan);
 }
+
+/* Without communication in the background, only one rank alone is done before end(). */
+static bool doubling_test(const rn_scan *scan) {
+  return scan->size == 1;
+}
+
+const rn_scan_ops rn_scan_doubling = {.name = "doubling",
+                                      .fits = doubling_fits,
+                                      .bytes = doubling_bytes,
+                                      .create = doubling_create,
+                                      .destroy = doubling_destroy,
+                                      .begin = rn_scan_wraparound_begin,
+                                      .test = doubling_test,
+                                      .end = doubling_end};

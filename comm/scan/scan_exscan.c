@@ -1,8 +1,10 @@
 /* MPI_Exscan with the scan's own operation: short, slow, and the oracle of the tests. */
+#include <limits.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "comm/scan/scan_internal.h"
+#include "comm/scan/scan_ops.h"
 #include "comm/scan/scan_wraparound.h"
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
@@ -36,20 +38,50 @@ static void compose(void *left, void *right, int *count, MPI_Datatype *type) {
   }
 }
 
-rn_status rn_scan_exscan_create(rn_err *err, rn_scan *scan) {
-  const size_t heads = (size_t)scan->shape.heads;
-  RN_MPI(err, MPI_Op_create(compose, 0, &scan->compose));
-  RN_TRY(err, rn_alloc(err, "states on the way", 2 * heads * (size_t)scan->shape.matrix,
-                       sizeof(float), &scan->states));
-  return rn_alloc(err, "scan elements", 2 * heads, element_bytes(scan->shape.matrix),
-                  &scan->elements);
+typedef struct exscan {
+  float *states;  /* [2, heads, matrix] */
+  char *elements; /* [2, heads] of {log a, X} */
+  MPI_Op compose;
+} exscan;
+
+static bool exscan_fits(rn_scan_shape shape) {
+  return shape.matrix <= (INT_MAX - (int64_t)sizeof(double)) / (int64_t)sizeof(float);
 }
 
-/* This rank's elements; what lies in front of the first piece is in the first rank's. */
+static size_t exscan_bytes(rn_scan_shape shape, int rank, int ranks) {
+  const int states = 4 + rn_scan_wraparound_states(shape, rank, ranks) +
+                     rn_scan_wraparound_states(shape, ranks - 1 - rank, ranks);
+  return (size_t)states * (size_t)shape.heads * (size_t)shape.matrix * sizeof(float);
+}
+
+static rn_status exscan_create(rn_err *err, rn_scan *scan) {
+  const size_t heads = (size_t)scan->shape.heads;
+  exscan *x;
+  RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *x, &x));
+  scan->impl = x;
+  x->compose = MPI_OP_NULL;
+  RN_MPI(err, MPI_Op_create(compose, 0, &x->compose));
+  RN_TRY(err, rn_alloc(err, "states in flight", 2 * heads * (size_t)scan->shape.matrix,
+                       sizeof(float), &x->states));
+  RN_TRY(err, rn_alloc(err, "scan elements", 2 * heads, element_bytes(scan->shape.matrix),
+                       &x->elements));
+  return rn_scan_wraparound_create(err, scan);
+}
+
+static void exscan_destroy(rn_scan *scan, bool *ended) {
+  exscan *x = scan->impl;
+  (void)ended;
+  if (x->compose != MPI_OP_NULL) MPI_Op_free(&x->compose);
+  free(x->states);
+  free(x->elements);
+  free(x);
+}
+
+/* This rank's elements; what lies before the first piece is in the first rank's. */
 static rn_status write_elements(rn_err *err, rn_scan *scan, float *with, char *mine) {
   const int64_t m = scan->shape.matrix;
   const size_t bytes = element_bytes(m), row = (size_t)m * sizeof(float);
-  const bool first = scan->position[scan->direction] == 0;
+  const bool first = rn_scan_position(scan) == 0;
   scan->out = with;
   RN_TRY(err, rn_scan_wraparound_receive(err, scan));
   if (first) rn_scan_advance_all(scan);
@@ -66,25 +98,41 @@ static rn_status scan_elements(rn_err *err, rn_scan *scan, char *mine, char *bef
   RN_MPI(err, MPI_Type_contiguous(bytes, MPI_BYTE, &element));
   RN_MPI(err, MPI_Type_commit(&element));
   rn_status status = RN_MPI_WAIT_STATUS(
-      err, MPI_Exscan(mine, before, scan->n, element, scan->compose, scan->axis[scan->direction]));
+      err, MPI_Exscan(mine, before, scan->n, element, ((const exscan *)scan->impl)->compose,
+                      scan->axis[scan->direction]));
   MPI_Type_free(&element);
-  if (scan->position[scan->direction] < scan->size - 1) {
+  if (rn_scan_position(scan) < scan->size - 1) {
     scan->bytes_sent += (int64_t)scan->n * bytes;
   }
   return status;
 }
 
-rn_status rn_scan_exscan(rn_err *err, rn_scan *scan) {
+static rn_status exscan_end(rn_err *err, rn_scan *scan) {
+  const exscan *x = scan->impl;
   const int64_t m = scan->shape.matrix;
   const size_t bytes = element_bytes(m);
-  float *before = scan->states, *with = before + scan->n * m;
-  char *mine = scan->elements, *scanned = mine + (size_t)scan->n * bytes;
+  float *before = x->states, *with = before + scan->n * m;
+  char *mine = x->elements, *scanned = mine + (size_t)scan->n * bytes;
   RN_TRY(err, write_elements(err, scan, with, mine));
   RN_TRY(err, scan_elements(err, scan, mine, scanned));
-  for (int i = 0; scan->position[scan->direction] > 0 && i < scan->n; i++) {
+  for (int i = 0; rn_scan_position(scan) > 0 && i < scan->n; i++) {
     memcpy(before + i * m, scanned + (size_t)i * bytes + sizeof(double),
            (size_t)m * sizeof *before);
     scan->before = before;
   }
   return rn_scan_wraparound_send(err, scan);
 }
+
+/* Without communication in the background, only one rank alone is done before end(). */
+static bool exscan_test(const rn_scan *scan) {
+  return scan->size == 1;
+}
+
+const rn_scan_ops rn_scan_exscan = {.name = "exscan",
+                                    .fits = exscan_fits,
+                                    .bytes = exscan_bytes,
+                                    .create = exscan_create,
+                                    .destroy = exscan_destroy,
+                                    .begin = rn_scan_wraparound_begin,
+                                    .test = exscan_test,
+                                    .end = exscan_end};

@@ -1,138 +1,153 @@
 /*
- * The pipelined chain: the state goes from neighbour to neighbour in blocks, so that all ranks work
- * on it at once. A block that forgets what came before is sent before anything is received.
+ * The pipelined scan: the state goes from neighbour to neighbour in blocks, so that all ranks work
+ * on it at once. A block whose factor is 0 is sent before anything is received.
  */
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "comm/scan/scan_internal.h"
+#include "comm/scan/scan_ops.h"
+#include "comm/scan/scan_wraparound.h"
 #include "comm/world/backoff.h"
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
-rn_status rn_scan_pipelined_create(rn_err *err, rn_scan *scan) {
+/* A sender has two buffers that alternate, so that it need not wait for a slow neighbour. */
+typedef struct pipelined {
+  rn_scan_channel receive[RN_SCAN_DIRECTIONS], send[RN_SCAN_DIRECTIONS][RN_SCAN_BUFFERS];
+  int buffer[RN_SCAN_DIRECTIONS];
+  rn_scan_channel *from, *to; /* of the current scan: a neighbour or another segment; or NULL */
+  int pending, *arrived;      /* blocks still to come; [blocks] scratch */
+} pipelined;
+
+static int states_held(rn_scan_shape shape, int position, int ranks) {
+  const int receive = position > 0 ? 1 : 0, send = position < ranks - 1 ? RN_SCAN_BUFFERS : 0;
+  return rn_scan_wraparound_states(shape, position, ranks) + receive + send;
+}
+
+static size_t pipelined_bytes(rn_scan_shape shape, int rank, int ranks) {
+  const int states = states_held(shape, rank, ranks) + states_held(shape, ranks - 1 - rank, ranks);
+  return (size_t)states * (size_t)shape.heads * (size_t)shape.matrix * sizeof(float);
+}
+
+static rn_status pipelined_create(rn_err *err, rn_scan *scan) {
   const rn_scan_blocks *blocks = &scan->blocks;
+  pipelined *p;
+  RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *p, &p));
+  scan->impl = p;
   RN_TRY(err, rn_alloc(err, "blocks of states", (size_t)blocks->heads * (size_t)blocks->per_head,
-                       sizeof(int), &scan->arrived));
+                       sizeof(int), &p->arrived));
   for (int d = 0; d < RN_SCAN_DIRECTIONS; d++) {
     const int position = scan->position[d];
     if (position > 0) {
       RN_TRY(err, rn_scan_channel_create(err, blocks, RN_CHANNEL_RECEIVE, position - 1,
-                                         scan->axis[d], &scan->receive[d]));
+                                         scan->axis[d], &p->receive[d]));
     }
-    for (int turn = 0; position < scan->size - 1 && turn < RN_SCAN_BUFFERS; turn++) {
+    for (int b = 0; position < scan->size - 1 && b < RN_SCAN_BUFFERS; b++) {
       RN_TRY(err, rn_scan_channel_create(err, blocks, RN_CHANNEL_SEND, position + 1, scan->axis[d],
-                                         &scan->send[d][turn]));
+                                         &p->send[d][b]));
     }
   }
-  return RN_OK;
+  return rn_scan_wraparound_create(err, scan);
 }
 
-void rn_scan_pipelined_destroy(rn_scan *scan, bool *ended) {
+static void pipelined_destroy(rn_scan *scan, bool *ended) {
+  pipelined *p = scan->impl;
   for (int d = 0; d < RN_SCAN_DIRECTIONS; d++) {
-    rn_scan_channel_destroy(&scan->receive[d], ended);
-    for (int t = 0; t < RN_SCAN_BUFFERS; t++) rn_scan_channel_destroy(&scan->send[d][t], ended);
+    rn_scan_channel_destroy(&p->receive[d], ended);
+    for (int b = 0; b < RN_SCAN_BUFFERS; b++) rn_scan_channel_destroy(&p->send[d][b], ended);
   }
-  free(scan->arrived);
+  free(p->arrived);
+  if (*ended) free(p);
 }
 
-static bool forgets(const rn_scan *scan, int block) {
+static bool is_cut_off(const rn_scan *scan, int block) {
   return scan->factor[rn_scan_block_head(&scan->blocks, block)] == 0;
 }
 
 static rn_status send_block(rn_err *err, rn_scan *scan, int block) {
+  const pipelined *p = scan->impl;
   const rn_range range = rn_scan_block_range(&scan->blocks, block);
   if (scan->out == NULL) return RN_OK;
   rn_scan_advance(scan, range);
-  if (scan->to == NULL) return RN_OK;
+  if (p->to == NULL) return RN_OK;
   scan->bytes_sent += rn_range_count(range) * (int64_t)sizeof(float);
-  RN_MPI(err, MPI_Start(&scan->to->request[block]));
+  RN_MPI(err, MPI_Start(&p->to->request[block]));
   return RN_OK;
 }
 
-/* Where the scan at hand comes from and goes to: a neighbour, a band, or nowhere. */
+/* Where the current scan comes from and goes to: a neighbour, another segment, or nowhere. */
 static void choose_ends(rn_scan *scan) {
+  pipelined *p = scan->impl;
   const int d = scan->direction, position = scan->position[d];
-  scan->from = scan->ring_from;
-  scan->to = scan->ring_to;
-  if (position > 0) scan->from = &scan->receive[d];
+  p->from = scan->wraparound.from;
+  p->to = scan->wraparound.to;
+  if (position > 0) p->from = &p->receive[d];
   if (position < scan->size - 1) {
-    scan->turn[d] = (scan->turn[d] + 1) % RN_SCAN_BUFFERS;
-    scan->to = &scan->send[d][scan->turn[d]];
+    p->buffer[d] = (p->buffer[d] + 1) % RN_SCAN_BUFFERS;
+    p->to = &p->send[d][p->buffer[d]];
   }
-  scan->before = scan->from != NULL ? scan->from->buffer : scan->origin;
-  scan->out = scan->to != NULL ? scan->to->buffer : scan->remains;
+  scan->before = p->from != NULL ? p->from->buffer : scan->origin;
+  scan->out = p->to != NULL ? p->to->buffer : scan->remains;
 }
 
-/* What went wrong while nobody could be told. */
-static rn_status found_before(rn_err *err, const rn_scan *scan) {
-  if (scan->poll_err.status == RN_OK) return RN_OK;
-  return rn_fail(err, scan->poll_err.status, "%s", scan->poll_err.text);
-}
-
-rn_status rn_scan_pipelined_begin(rn_err *err, rn_scan *scan) {
+static rn_status pipelined_begin(rn_err *err, rn_scan *scan) {
+  pipelined *p = scan->impl;
   const int blocks = scan->n * scan->blocks.per_head;
-  RN_TRY(err, found_before(err, scan));
+  RN_TRY(err, rn_scan_wraparound_begin(err, scan));
   choose_ends(scan);
-  scan->pending = scan->from != NULL ? blocks : 0;
-  if (scan->position[scan->direction] > 0) {
-    RN_MPI(err, MPI_Startall(blocks, scan->from->request));
-  }
-  if (scan->to != NULL) RN_TRY(err, rn_scan_channel_settle(err, scan->to));
+  p->pending = p->from != NULL ? blocks : 0;
+  if (rn_scan_position(scan) > 0) RN_MPI(err, MPI_Startall(blocks, p->from->request));
+  if (p->to != NULL) RN_TRY(err, rn_scan_channel_settle(err, p->to));
   for (int b = 0; b < blocks; b++) {
-    if (scan->from == NULL || forgets(scan, b)) RN_TRY(err, send_block(err, scan, b));
+    if (p->from == NULL || is_cut_off(scan, b)) RN_TRY(err, send_block(err, scan, b));
   }
   return RN_OK;
 }
 
-/* Passes on the blocks that have come; `count` is how many. */
-static rn_status pass_on(rn_err *err, rn_scan *scan, int *count) {
+/* Sends on the blocks that have arrived; `count` is how many. */
+static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
+  pipelined *p = scan->impl;
   const int blocks = scan->n * scan->blocks.per_head;
-  RN_MPI(err, MPI_Testsome(blocks, scan->from->request, count, scan->arrived, MPI_STATUSES_IGNORE));
+  RN_MPI(err, MPI_Testsome(blocks, p->from->request, count, p->arrived, MPI_STATUSES_IGNORE));
   for (int i = 0; i < *count; i++) {
-    const int block = scan->arrived[i];
-    if (!forgets(scan, block)) RN_TRY(err, send_block(err, scan, block));
+    if (!is_cut_off(scan, p->arrived[i])) RN_TRY(err, send_block(err, scan, p->arrived[i]));
   }
-  scan->pending -= *count;
+  p->pending -= *count;
   return RN_OK;
 }
 
-/* A failed request is gone, so that asking again would find nothing wrong: end() returns what is
- * kept here. Where nothing is to come, what is sent still wants the library to be looked after. */
-void rn_scan_pipelined_poll(rn_scan *scan) {
-  rn_err *err = &scan->poll_err;
-  int count;
-  if (err->status != RN_OK) return;
-  if (scan->pending > 0) {
-    pass_on(err, scan, &count);
-  } else {
-    (void)RN_MPI_STATUS(err, MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, scan->axis[scan->direction],
-                                        &count, MPI_STATUS_IGNORE));
-  }
-}
-
-/* Here the library is looked after until all that is sent has gone, also behind end(). */
-rn_progress_state rn_scan_pipelined_progress(rn_scan *scan) {
-  rn_err *err = &scan->poll_err;
+/* With nothing to receive, the library still has to progress what is sent. The main thread's polls
+ * do that with a cheap probe; the thread goes on until all has left, also after end(). */
+static rn_progress_state pipelined_progress(rn_err *err, rn_scan *scan, bool by_thread) {
+  pipelined *p = scan->impl;
   int gone = 1, count = 0;
-  if (err->status != RN_OK) return RN_PROGRESS_DONE;
-  if (scan->pending > 0) {
-    pass_on(err, scan, &count);
+  if (p->pending > 0) {
+    forward_blocks(err, scan, &count);
     return count > 0 ? RN_PROGRESS_MOVED : RN_PROGRESS_WAITS;
   }
-  if (scan->to != NULL) {
-    (void)RN_MPI_STATUS(
-        err, MPI_Testall(scan->to->blocks, scan->to->request, &gone, MPI_STATUSES_IGNORE));
+  if (!by_thread) {
+    (void)RN_MPI_STATUS(err, MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, scan->axis[scan->direction],
+                                        &count, MPI_STATUS_IGNORE));
+  } else if (p->to != NULL) {
+    (void)RN_MPI_STATUS(err,
+                        MPI_Testall(p->to->blocks, p->to->request, &gone, MPI_STATUSES_IGNORE));
   }
   return gone ? RN_PROGRESS_DONE : RN_PROGRESS_WAITS;
 }
 
-rn_status rn_scan_pipelined_end(rn_err *err, rn_scan *scan) {
+/* With a thread, `pending` belongs to it. */
+static bool pipelined_test(const rn_scan *scan) {
+  const pipelined *p = scan->impl;
+  return p->from == NULL || (scan->thread == NULL && p->pending == 0);
+}
+
+static rn_status pipelined_end(rn_err *err, rn_scan *scan) {
+  const pipelined *p = scan->impl;
   rn_backoff backoff = {0};
-  RN_TRY(err, found_before(err, scan));
-  while (scan->pending > 0) {
+  while (p->pending > 0) {
     int count = 0;
-    RN_TRY(err, pass_on(err, scan, &count));
+    RN_TRY(err, forward_blocks(err, scan, &count));
     if (count > 0) {
       backoff = (rn_backoff){0};
     } else {
@@ -141,3 +156,25 @@ rn_status rn_scan_pipelined_end(rn_err *err, rn_scan *scan) {
   }
   return RN_OK;
 }
+
+static void pipelined_describe(const rn_scan *scan, char *text, size_t bytes) {
+  const rn_scan_cost *c = &scan->cost;
+  if (c->latency_s == 0) {
+    snprintf(text, bytes, "%s, one block per head", scan->ops->name);
+    return;
+  }
+  snprintf(text, bytes, "%s, blocks of %lld KiB (measured: %.1f us a message, %.1f GB/s)",
+           scan->ops->name, (long long)scan->blocks.block * (long long)sizeof(float) / 1024,
+           1e6 * c->latency_s, 1e-9 / c->byte_s);
+}
+
+const rn_scan_ops rn_scan_pipelined = {.name = "chain",
+                                       .blocks = true,
+                                       .bytes = pipelined_bytes,
+                                       .create = pipelined_create,
+                                       .destroy = pipelined_destroy,
+                                       .begin = pipelined_begin,
+                                       .progress = pipelined_progress,
+                                       .test = pipelined_test,
+                                       .end = pipelined_end,
+                                       .describe = pipelined_describe};

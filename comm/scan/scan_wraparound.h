@@ -1,25 +1,28 @@
 /**
- * The ring of bands: the state behind the last rank goes to the first one, for the next band.
+ * The wrap-around between segments: the state after the last rank goes to the first one, for the
+ * next segment.
  *
- * The receive is posted when the first rank begins the band before, into a buffer of the layer's
- * own; two in turn, since one band's state is still read while the next is on its way.
+ * The first rank posts the receive when it begins the segment before, into a buffer of the layer's
+ * own; two buffers alternate, since one segment's state is still read while the next arrives.
  */
 #ifndef RN_COMM_SCAN_SCAN_WRAPAROUND_H
 #define RN_COMM_SCAN_SCAN_WRAPAROUND_H
 
-#include "comm/scan/scan_internal.h"
+#include "comm/scan/scan_ops.h"
 
 rn_status rn_scan_wraparound_create(rn_err *err, rn_scan *scan);
 void rn_scan_wraparound_destroy(rn_scan *scan, bool *ended);
 
-/** Sets where the scan at hand comes from and goes to, and posts the receive of the next band. */
-rn_status rn_scan_wraparound_begin(rn_err *err, rn_scan *scan, int layer);
+/** States that one direction of the wrap-around holds on the rank at `position`. */
+int rn_scan_wraparound_states(rn_scan_shape shape, int position, int ranks);
 
-/** At the first rank, waits for the state of the band before; sets `before` to what it starts from.
- */
+/** Sets the current scan's channels, and posts the receive for the next segment. */
+rn_status rn_scan_wraparound_begin(rn_err *err, rn_scan *scan);
+
+/** First rank: waits for the state of the segment before; sets `before` to the initial state. */
 rn_status rn_scan_wraparound_receive(rn_err *err, rn_scan *scan);
 
-/** At the last rank, sends the state behind its piece to the next band, or leaves what remains. */
+/** Last rank: sends the state after its piece to the next segment, or writes the final state. */
 rn_status rn_scan_wraparound_send(rn_err *err, rn_scan *scan);
 
 #endif

@@ -18,7 +18,7 @@ static rn_status fold(rn_err *err, rn_eager_completion *f) {
   } else {
     rn_retention_backward_states(f->retention, f->view, f->state, f->parts, f->states);
   }
-  return f->scan->pass != NULL ? f->scan->pass(f->scan->self, err, f->state) : RN_OK;
+  return f->scan->publish != NULL ? f->scan->publish(f->scan->self, err, f->state) : RN_OK;
 }
 
 static void poll(void *self) {

@@ -68,7 +68,7 @@ static rn_status carry_end(void *self, rn_err *err, rn_real *before) {
   local_state->open = false;
   rn_real *state = rn_local_state_state(local_state, local_state->direction, local_state->layer);
   int64_t m = local_state->matrix;
-  if (local_state->port.pass != NULL) {
+  if (local_state->port.publish != NULL) {
     memcpy(before, state, (size_t)(local_state->n * m) * sizeof state[0]);
     return RN_OK;
   }
@@ -89,7 +89,7 @@ static rn_status carry_pass(void *self, rn_err *err, const rn_real *after) {
 }
 
 void rn_local_state_order_by_caller(rn_local_state *local_state) {
-  local_state->port.pass = carry_pass;
+  local_state->port.publish = carry_pass;
 }
 
 size_t rn_local_state_bytes(const rn_spec *spec, int layers, int sequences) {

@@ -38,17 +38,17 @@ typedef struct rn_scan_port {
   /** Starts one scan; `layer` tells scans apart for ports that keep a state by layer. */
   rn_status (*begin)(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
                      int64_t m, const double *log_decay, const rn_real *own);
-  /** Gives the library a moment; cheap, called between product tiles. */
+  /** Progresses messages without waiting; cheap, called between product tiles. */
   void (*poll)(void *self);
-  /** Completes the scan: before = what lies in front of this piece (behind it, when REVERSE). */
+  /** Completes the scan: before = the state before this piece (after it, when REVERSE). */
   rn_status (*end)(void *self, rn_err *err, rn_real *before);
   /**
-   * NULL, or the port of reproducible mode: it goes by what the caller folds, chunk by chunk, and
-   * not by `own`. Called once after end(); after [n, m] = what lies behind this piece (in front of
-   * it, when REVERSE), free again on return.
+   * NULL except in reproducible mode, whose port ignores `own`: it uses the state that the caller
+   * folds chunk by chunk and passes here, once after end(). after [n, m] = the state after this
+   * piece (before it, when REVERSE); the caller may reuse the memory on return.
    */
-  rn_status (*pass)(void *self, rn_err *err, const rn_real *after);
-  /** NULL, or whether end() would not wait, as far as the last poll knows; no call to a library. */
+  rn_status (*publish)(void *self, rn_err *err, const rn_real *after);
+  /** NULL, or whether end() would return at once, as far as the last poll knows; no MPI call. */
   bool (*test)(void *self);
 } rn_scan_port;
 

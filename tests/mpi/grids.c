@@ -109,7 +109,7 @@ static void compute_reference(rn_world *alone, bool tied, int steps, reference *
 /* Losses by token of this rank's piece, without an update. */
 static void token_losses(rn_run *run, float *loss) {
   double sum = 0;
-  rn_scan_port *port = rn_scan_source_port(&run->scan, RN_SCAN_FORWARD, 0, 0);
+  rn_scan_port *port = rn_scan_source_port(&run->scan, 0, 0);
   CHECK_OK(&err, rn_pipeline_loss_of_unit(&err, &run->pipeline, run->unit, RN_FORM_CHUNKWISE, port,
                                           &sum, NULL));
   memcpy(loss, run->pipeline.token_loss, (size_t)run->unit->tokens * sizeof *loss);

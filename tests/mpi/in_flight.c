@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "comm/scan/ordered_scan.h"
 #include "comm/scan/scan.h"
 #include "comm/scan/wraparound_send.h"
 #include "comm/world/grid.h"
@@ -51,7 +50,7 @@ static void states_of_a_scan_stay(const rn_grid *grid, rn_scan_algorithm algorit
                                   int size) {
   static const double decay[HEADS] = {0, 0};
   rn_scan *scan = NULL;
-  const rn_scan_shape shape = {HEADS, MATRIX, LAYERS, 1, 0};
+  const rn_scan_shape shape = {HEADS, MATRIX, LAYERS, 1, 0, false};
   if (!CHECK_OK(&err, rn_scan_create(&err, grid, algorithm, shape, &scan))) return;
   rn_scan_port *port = rn_scan_port_of(scan);
   for (int round = 0; round < 2 * size; round++) {
@@ -69,9 +68,10 @@ static void states_of_a_scan_stay(const rn_grid *grid, rn_scan_algorithm algorit
 
 static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int size) {
   static float after[TOTAL];
-  rn_ordered_scan *fold = NULL;
-  if (!CHECK_OK(&err, rn_ordered_scan_create(&err, grid, LAYERS, HEADS, MATRIX, &fold))) return;
-  rn_scan_port *port = rn_ordered_scan_port_of(fold, 0, 1);
+  const rn_scan_shape shape = {HEADS, MATRIX, LAYERS, 1, 0, true};
+  rn_scan *scan = NULL;
+  if (!CHECK_OK(&err, rn_scan_create(&err, grid, RN_SCAN_ORDERED, shape, &scan))) return;
+  rn_scan_port *port = rn_scan_port_of(scan);
   for (int round = 0; round < 2 * size; round++) {
     const rn_scan_direction d = round < size ? RN_SCAN_FORWARD : RN_SCAN_REVERSE;
     be_late(rank, round, size);
@@ -80,11 +80,11 @@ static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int s
       CHECK_OK(&err, port->end(port->self, &err, got));
       CHECK_EQUAL(not_the_sum(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
       for (int64_t i = 0; i < TOTAL; i++) after[i] = got[i] + number(index, rank, i);
-      CHECK_OK(&err, port->pass(port->self, &err, after));
+      CHECK_OK(&err, port->publish(port->self, &err, after));
       for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* is free again */
     }
   }
-  rn_ordered_scan_destroy(&fold);
+  rn_scan_destroy(&scan);
 }
 
 /* The state behind the last rank goes to the first, from memory that is then written again. */

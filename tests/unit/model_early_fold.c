@@ -57,7 +57,7 @@ static void run(test_model *m, fake *f, int polls_until) {
   rn_err err = {0};
   *f = (fake){.polls_until = polls_until};
   rn_scan_port port = {
-      .self = f, .begin = begin, .poll = poll, .end = end, .pass = pass, .test = test};
+      .self = f, .begin = begin, .poll = poll, .end = end, .publish = pass, .test = test};
   rn_real *dy = m->piece_y[0] + m->rows * m->spec.dim;
   double loss = 0;
   test_cut(m, 0, 0, TOKENS);

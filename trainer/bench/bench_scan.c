@@ -56,7 +56,7 @@ static rn_status one_round(rn_err *err, bench *b, rn_scan *scan, int64_t matrix,
 static rn_status measure(rn_err *err, bench *b, rn_scan_algorithm algorithm, int64_t bytes,
                          double *median_s) {
   const int64_t matrix = bytes / HEADS / (int64_t)sizeof(float);
-  const rn_scan_shape shape = {.heads = HEADS, .matrix = matrix, .layers = 1, .bands = 1};
+  const rn_scan_shape shape = {.heads = HEADS, .matrix = matrix, .layers = 1, .segments = 1};
   int64_t ns[ROUNDS + 1];
   rn_scan *scan = NULL;
   RN_TRY(err, rn_agree(err, b->world, rn_scan_create(err, b->grid, algorithm, shape, &scan)));

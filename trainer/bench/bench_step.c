@@ -79,7 +79,7 @@ static double processor_s(void) {
 static rn_status time_step(rn_err *err, rn_run *run, rn_scan_port *instead, double *step_s,
                            double *wait_s) {
   rn_step_result result;
-  run->scan.instead = instead;
+  run->scan.override = instead;
   RN_TRY(err, rn_world_barrier(err, run->world));
   const double start_s = rn_clock_s();
   RN_TRY(err, rn_step(err, run, &result));
@@ -101,11 +101,11 @@ static rn_status time_products(rn_err *err, bench *b, double *products_s) {
 /* A step as it is: the one whose figures are told. */
 static rn_status time_real_step(rn_err *err, bench *b) {
   const double cpu_s = processor_s();
-  const int64_t sent = rn_scan_source_bytes_sent(&b->run.scan);
+  const int64_t sent = rn_scan_bytes_sent(b->run.scan.scan);
   const int64_t sums = rn_reduce_scatter_bytes_sent(b->run.optimizer.reduce_scatter);
   RN_TRY(err, time_step(err, &b->run, NULL, &b->step_s[b->count], &b->wait_s[b->count]));
   b->cpu_s += processor_s() - cpu_s;
-  b->scan_bytes = rn_scan_source_bytes_sent(&b->run.scan) - sent;
+  b->scan_bytes = rn_scan_bytes_sent(b->run.scan.scan) - sent;
   b->sum_bytes = rn_reduce_scatter_bytes_sent(b->run.optimizer.reduce_scatter) - sums;
   return RN_OK;
 }
@@ -244,7 +244,7 @@ static void print_json(const bench *b) {
 static void print_table(const bench *b) {
   const result r = result_of(b);
   char scan[120], precision[40], messages[80], bound[160];
-  rn_scan_source_describe(&b->run.scan, scan, sizeof scan);
+  rn_scan_describe(b->run.scan.scan, scan, sizeof scan);
   rn_launch_describe(b->run.world, b->run.comm_thread, messages, sizeof messages);
   rn_bench_precision(b->run.config, precision, sizeof precision);
   rn_binding_describe(bound, sizeof bound);

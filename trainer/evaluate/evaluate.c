@@ -58,7 +58,7 @@ static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64
                         .since = e->batch.since,
                         .sequence_number = e->batch.sequence_number,
                         .position = e->batch.position};
-  rn_scan_port *port = rn_scan_source_port(&e->scan, RN_SCAN_FORWARD, 0, 0);
+  rn_scan_port *port = rn_scan_source_port(&e->scan, 0, 0);
   RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->form, port, &out->loss, NULL));
   count_rows(e, out);
   return RN_OK;
@@ -83,7 +83,7 @@ static rn_status open_evaluator(rn_err *err, evaluator *e, int length,
   const rn_spec *spec = &e->model->spec;
   const int ranks = rn_grid_sequence_size(e->grid);
   const rn_scan_source_shape scan = {
-      .wanted = parallel->scan, .layers = spec->layers, .sequences = 1, .bands = 1};
+      .wanted = parallel->scan, .layers = spec->layers, .sequences = 1, .segments = 1};
   RN_TRY(err, rn_scan_source_create(err, e->grid, spec, scan, &e->scan));
   const int tokens = (length + ranks - 1) / ranks;
   RN_TRY(err, rn_batch_create(err, 1, tokens, length, &e->batch));
@@ -98,7 +98,7 @@ static rn_status start_comm_thread(rn_err *err, evaluator *e, rn_world *world,
                                    const Retnet__Parallel *parallel) {
   RN_TRY(err, rn_launch_comm_thread(err, world, parallel->comm_thread, rn_threads(),
                                     rn_grid_sequence_size(e->grid) > 1, &e->comm_thread));
-  rn_scan_source_use_thread(&e->scan, e->comm_thread);
+  rn_scan_use_thread(e->scan.scan, e->comm_thread);
   e->pipeline.comm_thread = e->comm_thread;
   return RN_OK;
 }

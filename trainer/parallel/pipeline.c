@@ -164,8 +164,7 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
   rn_slot *slot = &p->slot[task->activations];
   const rn_unit *unit = unit_of(t, task);
   float *rows = rn_activations_rows(slot->activations);
-  rn_scan_port *port =
-      rn_scan_source_port(t->scan, RN_SCAN_FORWARD, task->microbatch, task->segment);
+  rn_scan_port *port = rn_scan_source_port(t->scan, task->microbatch, task->segment);
   RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->rows_in));
   RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->rows_out));
   rn_comm_thread_release(p->comm_thread);
@@ -173,7 +172,6 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
                                       rows, rows, slot->activations);
   (void)rn_comm_thread_acquire(p->comm_thread);
   if (status != RN_OK) return status;
-  rn_scan_source_keep(t->scan, task->microbatch, task->segment);
   if (is_last(p)) return RN_OK;
   RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->gradient_out));
   RN_TRY(err, rn_pipeline_p2p_receive(err, p->p2p, RN_PIPELINE_P2P_GRADIENTS, number_of(t, task),
@@ -232,8 +230,7 @@ static rn_status compute_backward(rn_err *err, training *t, const rn_task *task,
     take_loss(t, unit, slot);
     tell_of_head(p);
   }
-  rn_scan_port *port =
-      rn_scan_source_port(t->scan, RN_SCAN_REVERSE, task->microbatch, task->segment);
+  rn_scan_port *port = rn_scan_source_port(t->scan, task->microbatch, task->segment);
   return rn_stage_backward_input(err, p->stage, p->params, unit, port, slot->activations,
                                  !p->schedule.split_weight, slot->gradient, slot->gradient,
                                  t->accumulator);

@@ -46,5 +46,5 @@ rn_scan_source_shape rn_shapes_scan(const Retnet__Config *config, const rn_layou
                                 .epsilon = config->parallel->scan_epsilon,
                                 .layers = layers,
                                 .sequences = layout->microbatch,
-                                .bands = layout->segments};
+                                .segments = layout->segments};
 }

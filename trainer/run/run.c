@@ -294,7 +294,7 @@ static rn_status start_comm_thread(rn_err *err, rn_run *run) {
   RN_TRY(err,
          rn_launch_comm_thread(err, run->world, run->config->parallel->comm_thread, run->threads,
                                rn_world_size(run->world) > 1, &run->comm_thread));
-  rn_scan_source_use_thread(&run->scan, run->comm_thread);
+  rn_scan_use_thread(run->scan.scan, run->comm_thread);
   if (run->p2p != NULL) rn_pipeline_p2p_use_thread(run->p2p, run->comm_thread);
   run->pipeline.comm_thread = run->optimizer.comm_thread = run->comm_thread;
   return RN_OK;

@@ -187,7 +187,7 @@ static rn_status finish_step(rn_err *err, rn_run *run, double targets, const rn_
 static rn_status mean_wait(rn_err *err, const rn_run *run, double since_s, double *mean_s) {
   *mean_s = 0;
   if (run->layout.sequence == 1) return RN_OK;
-  double sum_s = rn_scan_source_wait_s(&run->scan) - since_s;
+  double sum_s = rn_scan_wait_s(run->scan.scan) - since_s;
   RN_TRY(err, rn_sum_doubles(err, run->grid, &sum_s, 1));
   *mean_s = sum_s / rn_world_size(run->world);
   return RN_OK;
@@ -196,8 +196,8 @@ static rn_status mean_wait(rn_err *err, const rn_run *run, double since_s, doubl
 rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   const Retnet__Data *data = run->config->data;
   const double targets = (double)data->batch_sequences * data->sequence_length;
-  const double waited_s = rn_scan_source_wait_s(&run->scan);
-  const int64_t sent_bytes = rn_scan_source_bytes_sent(&run->scan);
+  const double waited_s = rn_scan_wait_s(run->scan.scan);
+  const int64_t sent_bytes = rn_scan_bytes_sent(run->scan.scan);
   double sums[2];
   rn_threads_keep_bound();
   rn_span_begin("step");
@@ -206,7 +206,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   RN_TRY(err, rn_agree(err, run->world, read_batch(err, run)));
   rn_span_phase("zero gradients");
   RN_TRY(err, train_batch(err, run, 1 / targets, sums));
-  run->scan_bytes += rn_scan_source_bytes_sent(&run->scan) - sent_bytes;
+  run->scan_bytes += rn_scan_bytes_sent(run->scan.scan) - sent_bytes;
   if (rn_fault_now("step.loss")) sums[0] = NAN;
   *out = (rn_step_result){.loss = sums[0] / targets,
                           .grad_norm = sqrt(sums[1]),
@@ -266,7 +266,7 @@ static rn_status validate_some(rn_err *err, rn_run *run, rn_range stored, int64_
   rn_run_set_units(run, (int)rn_range_count(stored), 0, 0);
   run->scan.streams = NULL;
   for (int k = 0; k < run->layout.segments; k++) {
-    rn_scan_port *port = rn_scan_source_port(&run->scan, RN_SCAN_FORWARD, 0, k);
+    rn_scan_port *port = rn_scan_source_port(&run->scan, 0, k);
     RN_TRY(err, rn_pipeline_loss_of_unit(err, &run->pipeline, &run->unit[k], form, port,
                                          &sums->plain, &sums->exact));
   }

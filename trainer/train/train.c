@@ -145,7 +145,7 @@ static rn_status start(rn_err *err, const rn_checkpoint_source *source,
   if (run->weights.together > 1) {
     snprintf(weights, sizeof weights, "shared by up to %d ranks of a node", run->weights.together);
   }
-  rn_scan_source_describe(&run->scan, scan, sizeof scan);
+  rn_scan_describe(run->scan.scan, scan, sizeof scan);
   rn_launch_describe(run->world, run->comm_thread, messages, sizeof messages);
   rn_binding_describe(bound, sizeof bound);
   rn_log_info(

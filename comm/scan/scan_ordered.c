@@ -1,0 +1,154 @@
+/*
+ * The scan of reproducible mode: one left fold over a whole sequence, whichever ranks hold it.
+ *
+ * A rank receives the state before its piece, the model folds its own chunks onto it one by one and
+ * publishes the result, so the order of operations is that of one rank. Pieces are striped over the
+ * ranks; rank 0 continues where rank S-1 of the segment before stopped. Sends have buffers of their
+ * own and never block.
+ */
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/scan/scan_ops.h"
+#include "comm/world/backoff.h"
+#include "comm/world/mpi_check.h"
+#include "proto/base/arena.h"
+
+/* Units whose states of one layer and direction may be in flight at a time. */
+enum { DEPTH = 2 };
+
+/* A state that was published and may not have left yet. */
+typedef struct sending {
+  MPI_Request request;
+  float *state;
+} sending;
+
+typedef struct ordered {
+  float *received;                /* [heads, matrix] */
+  MPI_Request arriving, *leaving; /* `leaving`: of the state published last; NULL: none yet */
+  atomic_bool here;               /* the state has arrived, as far as the last progress() knows */
+  sending *sent;                  /* [RN_SCAN_DIRECTIONS, layers, DEPTH] */
+  int *next;                      /* [RN_SCAN_DIRECTIONS, layers]: which of DEPTH is the older */
+} ordered;
+
+/* Pieces along the direction: the sequence as a whole has size * segments of them. */
+static int64_t piece_index(const rn_scan *scan) {
+  return (int64_t)rn_scan_segment_index(scan) * scan->size + rn_scan_position(scan);
+}
+
+/* The rank one step after (1) or before (-1) this one along the direction. */
+static int neighbour(const rn_scan *scan, int step) {
+  return (rn_scan_position(scan) + step + scan->size) % scan->size;
+}
+
+static bool ordered_fits(rn_scan_shape shape) {
+  return shape.matrix <= INT_MAX / shape.heads;
+}
+
+static size_t ordered_bytes(rn_scan_shape shape, int rank, int ranks) {
+  (void)rank, (void)ranks;
+  const size_t states = 1 + (size_t)RN_SCAN_DIRECTIONS * (size_t)shape.layers * DEPTH;
+  return states * (size_t)shape.heads * (size_t)shape.matrix * sizeof(float);
+}
+
+static rn_status ordered_create(rn_err *err, rn_scan *scan) {
+  const size_t lines = (size_t)RN_SCAN_DIRECTIONS * (size_t)scan->shape.layers;
+  const size_t capacity = (size_t)scan->shape.heads * (size_t)scan->shape.matrix;
+  ordered *o;
+  RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *o, &o));
+  scan->impl = o;
+  o->arriving = MPI_REQUEST_NULL;
+  RN_TRY(err, rn_alloc(err, "received state", capacity, sizeof(float), &o->received));
+  RN_TRY(err, rn_alloc(err, "states in flight", lines, sizeof *o->next, &o->next));
+  RN_TRY(err, rn_alloc(err, "states in flight", lines * DEPTH, sizeof *o->sent, &o->sent));
+  for (size_t i = 0; i < lines * DEPTH; i++) o->sent[i].request = MPI_REQUEST_NULL;
+  for (size_t i = 0; i < lines * DEPTH; i++) {
+    RN_TRY(err, rn_alloc(err, "states in flight", capacity, sizeof(float), &o->sent[i].state));
+  }
+  return RN_OK;
+}
+
+static void ordered_destroy(rn_scan *scan, bool *ended) {
+  ordered *o = scan->impl;
+  (void)ended;
+  for (int i = 0; o->sent != NULL && i < RN_SCAN_DIRECTIONS * scan->shape.layers * DEPTH; i++) {
+    MPI_Wait(&o->sent[i].request, MPI_STATUS_IGNORE);
+    free(o->sent[i].state);
+  }
+  free(o->received);
+  free(o->sent);
+  free(o->next);
+  free(o);
+}
+
+static rn_status ordered_begin(rn_err *err, rn_scan *scan) {
+  ordered *o = scan->impl;
+  const bool first = piece_index(scan) == 0;
+  atomic_store(&o->here, first);
+  scan->before = first ? scan->origin : o->received;
+  if (first) return RN_OK;
+  RN_MPI(err, MPI_Irecv(o->received, (int)(scan->n * scan->shape.matrix), MPI_FLOAT,
+                        neighbour(scan, -1), 0, scan->axis[scan->direction], &o->arriving));
+  return RN_OK;
+}
+
+/* Progresses both directions: large messages move only inside MPI. */
+static rn_progress_state ordered_progress(rn_err *err, rn_scan *scan, bool by_thread) {
+  ordered *o = scan->impl;
+  int come = 1, gone = 1;
+  (void)by_thread;
+  (void)RN_MPI_STATUS(err, MPI_Test(&o->arriving, &come, MPI_STATUS_IGNORE));
+  if (come) atomic_store(&o->here, true);
+  if (o->leaving != NULL && err->status == RN_OK) {
+    (void)RN_MPI_STATUS(err, MPI_Test(o->leaving, &gone, MPI_STATUS_IGNORE));
+  }
+  return come && gone ? RN_PROGRESS_DONE : RN_PROGRESS_WAITS;
+}
+
+static bool ordered_test(const rn_scan *scan) {
+  const ordered *o = scan->impl;
+  return atomic_load(&o->here);
+}
+
+static rn_status ordered_end(rn_err *err, rn_scan *scan) {
+  ordered *o = scan->impl;
+  rn_backoff backoff = {0};
+  for (int come = 0;; rn_backoff_wait(&backoff)) {
+    RN_MPI(err, MPI_Test(&o->arriving, &come, MPI_STATUS_IGNORE));
+    if (come) return RN_OK;
+  }
+}
+
+static rn_status ordered_publish(rn_err *err, rn_scan *scan, const float *after) {
+  ordered *o = scan->impl;
+  if (piece_index(scan) == (int64_t)scan->size * scan->segments - 1) return RN_OK;
+  const int line = (int)scan->direction * scan->shape.layers + scan->layer;
+  sending *s = &o->sent[line * DEPTH + o->next[line]];
+  o->next[line] = (o->next[line] + 1) % DEPTH;
+  RN_MPI_WAIT(err, MPI_Wait(&s->request, MPI_STATUS_IGNORE));
+  memcpy(s->state, after, rn_scan_state_bytes(scan));
+  scan->bytes_sent += (int64_t)rn_scan_state_bytes(scan);
+  o->leaving = &s->request;
+  RN_MPI(err, MPI_Isend(s->state, (int)(scan->n * scan->shape.matrix), MPI_FLOAT,
+                        neighbour(scan, 1), 0, scan->axis[scan->direction], &s->request));
+  return RN_OK;
+}
+
+static void ordered_describe(const rn_scan *scan, char *text, size_t bytes) {
+  snprintf(text, bytes, "%s, in reproducible order", scan->ops->name);
+}
+
+const rn_scan_ops rn_scan_ordered = {.name = "chain",
+                                     .fits = ordered_fits,
+                                     .bytes = ordered_bytes,
+                                     .create = ordered_create,
+                                     .destroy = ordered_destroy,
+                                     .begin = ordered_begin,
+                                     .progress = ordered_progress,
+                                     .test = ordered_test,
+                                     .end = ordered_end,
+                                     .publish = ordered_publish,
+                                     .describe = ordered_describe};
