@@ -12,7 +12,7 @@
 #include "model/base/precision_names.h"
 #include "model/ops/grad_accumulator.h"
 #include "model/ops/norm.h"
-#include "model/pass/unit.h"
+#include "model/pass/pass.h"
 #include "model/spec/param.h"
 #include "proto/base/real.h"
 
@@ -20,28 +20,26 @@ typedef struct rn_embed {
   int dim, vocab; /* D, N */
   double scale;
   double dropout;
+  uint64_t seed; /* of dropout */
   int64_t table; /* embed_tokens.weight [N, D] */
   bool has_norm;
   rn_norm norm;
 } rn_embed;
 
-rn_embed rn_embed_make(const rn_spec *spec, const rn_param_table *table);
+rn_embed rn_embed_make(const rn_spec *spec, const rn_param_table *table, uint64_t seed);
 
 /**
- * Shapes: params, the stage's; y [B, T, D]; stat [B T, 2] with an embedding norm, else unused and
+ * Shapes: y [B, T, D]; stat [B T, 2] with an embedding norm, else unused and
  * may be NULL: kept for backward. Ids of the unit's input must lie in [0, N).
- * `train` switches dropout on, with `seed`.
  */
-void rn_embed_forward(const rn_embed *embed, const rn_real *params, const rn_unit *unit, bool train,
-                      uint64_t seed, rn_real *stat, rn_real *y);
+void rn_embed_forward(const rn_embed *embed, const rn_pass *pass, rn_real *stat, rn_real *y);
 
 /**
- * Gradient of the embedding (and its norm) into the sink; `train` and `seed` as in forward.
+ * Adds the gradient of the embedding (and its norm) to the accumulator; pass->train as in forward.
  * Shapes: dy [B, T, D], overwritten; stat as forward left it; work [B T, D] with an embedding norm,
  * else unused and may be NULL. The same bits for any number of threads.
  */
-void rn_embed_backward(const rn_embed *embed, const rn_real *params, const rn_unit *unit,
-                       bool train, uint64_t seed, const rn_real *stat, rn_real *work, rn_real *dy,
-                       rn_grad_accumulator *accumulator);
+void rn_embed_backward(const rn_embed *embed, const rn_pass *pass, const rn_real *stat,
+                       rn_real *work, rn_real *dy);
 
 #endif

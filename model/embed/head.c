@@ -79,52 +79,66 @@ static void round_in_place(int n, rn_real *row) {
   }
 }
 
-static void backward_block(const rn_head *head, const rn_real *params, int64_t rows,
-                           const rn_real *y, rn_array normed, const rn_head_work *work, rn_real *dy,
-                           rn_grad_accumulator *accumulator) {
+/* Gradients of the block's rows of the loss, from the logits' in `work`. */
+static void backward_block(const rn_head *head, const rn_real *params, const rn_head_work *work,
+                           rn_array normed, rn_loss block, rn_grad_accumulator *accumulator) {
   const int dim = head->dim, vocab = head->vocab;
   const int64_t ld = head->bf16 ? (int64_t)vocab * 2 : vocab;
   const rn_array d_logits = {work->logits, head->bf16};
-  const rn_rows together = rn_rows_together(rows);
-  rn_real *back = head->has_norm ? work->back : dy;
+  const rn_rows together = rn_rows_together(block.rows);
+  rn_real *back = head->has_norm ? work->back : block.dy;
   rn_grad_accumulator_product(accumulator, head->projection, vocab, dim, together, d_logits, ld,
                               normed, dim);
   rn_matmul_nn(together, dim, vocab, d_logits, ld,
                rn_array_of_weights(head->weights, params, head->projection), dim, 0, rn_reals(back),
                dim);
   if (head->has_norm) {
-    rn_norm_backward(&head->norm, params, together, y, work->stat, back, NULL, dy, accumulator);
+    rn_norm_backward(&head->norm, params, together, block.y, work->stat, back, NULL, block.dy,
+                     accumulator);
   }
 }
 
-void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,
-                  const int32_t *target, double scale, rn_head_work *work, double *loss_sum,
-                  rn_real *token_loss, rn_real *dy, rn_grad_accumulator *accumulator) {
-  const int dim = head->dim, vocab = head->vocab;
+/* The rows of a loss that are worked on together. */
+static rn_loss block_of(const rn_head *head, const rn_loss *loss, int64_t from) {
+  rn_loss block = *loss;
+  block.rows = block_rows(head, loss->rows - from);
+  block.y += from * head->dim;
+  block.target += from;
+  if (loss->dy != NULL) block.dy += from * head->dim;
+  if (loss->token_loss != NULL) block.token_loss += from;
+  return block;
+}
+
+/* The losses of a block's rows, into `work`; the logits become their gradients. */
+static void cross_entropies(const rn_head *head, rn_head_work *work, rn_loss block) {
+  const int vocab = head->vocab;
   const rn_kernels *kernels = rn_kernels_table();
-  const bool round = head->bf16 && dy != NULL;
-  *loss_sum = 0;
-  for (int64_t from = 0; from < rows; from += head->block) {
-    int64_t count = block_rows(head, rows - from);
-    const rn_real *y_block = y + from * dim;
-    rn_span_phase("head");
-    const rn_array normed = projected_rows(head, params, count, y_block, work);
-    project(head, params, count, normed, work->logits);
-    rn_span_phase("softmax and loss");
+  const bool round = head->bf16 && block.dy != NULL;
 #pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < count; r++) {
-      work->row_loss[r] = kernels->cross_entropy(vocab, work->logits + r * vocab, target[from + r],
-                                                 dy != NULL, scale);
-      if (round) round_in_place(vocab, work->logits + r * vocab);
-    }
-    for (int64_t r = 0; r < count; r++) {
-      *loss_sum += work->row_loss[r];
-      if (token_loss != NULL) token_loss[from + r] = (rn_real)work->row_loss[r];
+  for (int64_t r = 0; r < block.rows; r++) {
+    rn_real *logits = work->logits + r * vocab;
+    work->row_loss[r] =
+        kernels->cross_entropy(vocab, logits, block.target[r], block.dy != NULL, block.scale);
+    if (round) round_in_place(vocab, logits);
+  }
+}
+
+void rn_head_loss(const rn_head *head, const rn_real *params, rn_head_work *work, rn_loss *loss,
+                  rn_grad_accumulator *accumulator) {
+  loss->sum = 0;
+  for (int64_t from = 0; from < loss->rows; from += head->block) {
+    const rn_loss block = block_of(head, loss, from);
+    rn_span_phase("head");
+    const rn_array normed = projected_rows(head, params, block.rows, block.y, work);
+    project(head, params, block.rows, normed, work->logits);
+    rn_span_phase("softmax and loss");
+    cross_entropies(head, work, block);
+    for (int64_t r = 0; r < block.rows; r++) {
+      loss->sum += work->row_loss[r];
+      if (block.token_loss != NULL) block.token_loss[r] = (rn_real)work->row_loss[r];
     }
     rn_span_phase("head");
-    if (dy != NULL) {
-      backward_block(head, params, count, y_block, normed, work, dy + from * dim, accumulator);
-    }
+    if (block.dy != NULL) backward_block(head, params, work, normed, block, accumulator);
     rn_progress_unit();
   }
 }

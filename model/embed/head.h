@@ -45,14 +45,28 @@ size_t rn_head_work_bytes(const rn_head *head, int64_t rows);
 rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *arena);
 
 /**
- * loss_sum of the rows; dy = scale * gradient by y, weight gradients (times scale) into the sink.
+ * A loss to compute: sum = sum over rows of their losses in double, in row order; dy = scale * d
+ * sum / d y.
  *
  * Shapes: y, dy [R, D], the same array allowed; target [R], each in [0, N); token_loss [R] or NULL.
- *         dy NULL: loss only, `sink` unused. loss_sum is in double, in row order.
+ *         dy NULL: the loss only.
  */
-void rn_head_loss(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,
-                  const int32_t *target, double scale, rn_head_work *work, double *loss_sum,
-                  rn_real *token_loss, rn_real *dy, rn_grad_accumulator *accumulator);
+typedef struct rn_loss {
+  int64_t rows; /* R */
+  const rn_real *y;
+  const int32_t *target;
+  double scale;
+  double sum;          /* the result */
+  rn_real *token_loss; /* the rows' own losses */
+  rn_real *dy;
+} rn_loss;
+
+/**
+ * Computes loss->sum, and with dy the gradients: those of the weights (times scale) are added to
+ * the accumulator, which is unused otherwise.
+ */
+void rn_head_loss(const rn_head *head, const rn_real *params, rn_head_work *work, rn_loss *loss,
+                  rn_grad_accumulator *accumulator);
 
 /** Shapes: y [R, D], logits [R, N]. */
 void rn_head_logits(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,

@@ -170,9 +170,11 @@ static void retain_without_chunks(rn_block_retention *b, const rn_retention_view
 }
 
 /* Rows that see themselves alone, again and with care. */
-static void retain_first_tokens(rn_block_retention *b, const rn_real *params,
-                                const rn_layer_params *at, const rn_unit *unit, rn_block_input in,
+static void retain_first_tokens(rn_block_retention *b, const rn_layer_params *at,
+                                const rn_pass *pass, rn_block_rows in,
                                 rn_block_retention_activations *activations) {
+  const rn_unit *unit = pass->unit;
+  const rn_real *params = pass->params;
   const rn_first_token shape = {b->dim, b->heads, b->key_width, b->value_width};
   for (int64_t row = 0; row < (int64_t)unit->sequences * unit->tokens; row++) {
     if (unit->since[row] != 0) continue;
@@ -191,9 +193,10 @@ static void retain_first_tokens(rn_block_retention *b, const rn_real *params,
 
 /* Q and G, and the chunks' inner parts, while the scan is under way; then what is across chunks:
  * at once with the inner part, where the state has come by then. */
-static rn_status retain_in_chunks(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
-                                  rn_scan_port *port, rn_rows rows, const rows_pass *pass,
-                                  rn_real *parts, rn_block_retention_activations *activations) {
+static rn_status retain_in_chunks(rn_err *err, const rows_pass *pass, const rn_retention_view *u,
+                                  rn_scan_port *port, rn_rows rows, rn_real *parts) {
+  const rn_block_retention *b = pass->b;
+  const rn_block_retention_activations *activations = pass->activations;
   rn_real *o = o_of(b, activations);
   rn_eager_completion fold;
   rn_eager_completion_start(&fold, port, RN_SCAN_FORWARD, &b->core, u, b->own, b->state, parts,
@@ -218,17 +221,20 @@ static rn_status retain_in_chunks(rn_err *err, rn_block_retention *b, const rn_r
   return RN_OK;
 }
 
-rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const rn_real *params,
-                                     const rn_layer_params *at, const rn_unit *unit, rn_form form,
-                                     int layer, rn_scan_port *port, rn_block_input in,
-                                     rn_block_retention_activations *activations, rn_real *y) {
+rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
+                                     const rn_layer_params *layer, const rn_pass *pass,
+                                     rn_block_rows in,
+                                     rn_block_retention_activations *activations) {
+  const rn_unit *unit = pass->unit;
+  const rn_form form = pass->form;
   const rn_rows rows = rn_rows_of_unit(unit);
+  rn_scan_port *port = pass->port;
   const int heads = unit->sequences * b->heads;
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = form == RN_FORM_CHUNKWISE;
   const rn_retention_view u =
-      chunkwise ? view_of(b, unit, activations) : view_without_chunks(b, unit, activations, y);
-  const rows_pass pass = {b, params, at, unit->tokens, activations, in.x, y};
+      chunkwise ? view_of(b, unit, activations) : view_without_chunks(b, unit, activations, in.y);
+  const rows_pass work = {b, pass->params, layer, unit->tokens, activations, in.x, in.y};
   rn_real *parts = b->bf16 ? b->parts : rn_array_reals(activations->states);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   activations->form = form;
@@ -239,29 +245,30 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b, const r
   }
 
   rn_span_phase("k, v projection");
-  rn_each_block(rows, NULL, project_kv, &pass);
+  rn_each_block(rows, NULL, project_kv, &work);
   rn_span_phase("states of chunks");
   if (!chunkwise) widen_kv(b, activations, rows.count);
   contribute(b, &u, form, parts);
   rn_retention_decays(&b->core, &u, b->log_decay);
-  RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer, heads, m, b->log_decay, b->own));
+  RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer->index, heads, m, b->log_decay,
+                          b->own));
 
   if (chunkwise) {
-    RN_TRY(err, retain_in_chunks(err, b, &u, port, rows, &pass, parts, activations));
+    RN_TRY(err, retain_in_chunks(err, &work, &u, port, rows, parts));
   } else {
     rn_span_phase("q, g projection");
-    rn_each_block(rows, port, project_qg, &pass);
+    rn_each_block(rows, port, project_qg, &work);
     rn_span_phase("retention across chunks");
     RN_TRY(err, port->end(port->self, err, b->state));
     memcpy(b->own, b->state, (size_t)(heads * m) * sizeof(rn_real));
     if (!b->bf16) memcpy(parts, b->state, (size_t)(heads * m) * sizeof(rn_real));
-    widen_q(b, activations, rows.count, y);
+    widen_q(b, activations, rows.count, in.y);
     retain_without_chunks(b, &u, form, activations);
   }
   rn_span_phase("first tokens");
-  retain_first_tokens(b, params, at, unit, in, activations);
+  retain_first_tokens(b, layer, pass, in, activations);
   rn_span_phase("head norm, gate, out projection");
-  rn_each_block(rows, port, norm_gate_and_project, &pass);
+  rn_each_block(rows, port, norm_gate_and_project, &work);
   return RN_OK;
 }
 
@@ -298,9 +305,9 @@ static rn_status chunks_backward(rn_err *err, rn_block_retention *b, const rn_re
 
 /* From the gradient of the retention's output (in `values`) to those of q, k, v: the scan in it. */
 static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
-                               int layer, rn_scan_port *port,
-                               const rn_block_retention_activations *activations,
-                               const rn_retention_grads *grads) {
+                               rn_scan_port *port, const rows_pass *pass) {
+  const rn_block_retention_activations *activations = pass->activations;
+  const rn_retention_grads grads_at = grads_of(b, pass->out), *grads = &grads_at;
   const int ldv = b->value_dim, heads = u->sequences * b->heads;
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = activations->form == RN_FORM_CHUNKWISE;
@@ -313,7 +320,8 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
     rn_retention_parallel_adjoint_own(&b->core, u, b->values, ldv, b->own);
   }
   rn_retention_decays(&b->core, u, b->log_decay);
-  RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, layer, heads, m, b->log_decay, b->own));
+  RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, pass->at->index, heads, m, b->log_decay,
+                          b->own));
   if (chunkwise) return chunks_backward(err, b, u, port, activations, grads);
   rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
@@ -369,29 +377,29 @@ static void project_qkvg_backward(const void *self, rn_range rows) {
 }
 
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
-                                            const rn_real *params, const rn_layer_params *at,
-                                            const rn_unit *unit, int layer, rn_scan_port *port,
-                                            rn_array dy,
-                                            rn_block_retention_activations *activations,
-                                            bool weights, rn_real *dx,
-                                            rn_grad_accumulator *accumulator) {
+                                            const rn_layer_params *layer, const rn_pass *pass,
+                                            rn_block_grads grads,
+                                            rn_block_retention_activations *activations) {
+  const rn_unit *unit = pass->unit;
   const rn_rows rows = rn_rows_of_unit(unit);
   const rn_retention_view u = view_of(b, unit, activations);
-  const rows_pass pass = {b, params, at, unit->tokens, activations, dy, dx};
-  const rn_retention_grads grads = grads_of(b, dx);
-  const rn_real *weight = head_weight(&pass);
+  const rows_pass work = {b, pass->params, layer, unit->tokens, activations, grads.dy, grads.dx};
+  const rn_real *weight = head_weight(&work);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   rn_span_phase("head norm, gate, out projection");
-  rn_each_block(rows, NULL, project_and_gate_backward, &pass);
+  rn_each_block(rows, NULL, project_and_gate_backward, &work);
   if (weight != NULL) {
-    rn_head_weight_backward(norm_shape(b), rows, activations->normed, weight, at->head_norm,
-                            d_value_of(b), accumulator);
-    rn_each_block(rows, NULL, norm_backward, &pass);
+    rn_head_weight_backward(norm_shape(b), rows, activations->normed, weight, layer->head_norm,
+                            d_value_of(b), pass->accumulator);
+    rn_each_block(rows, NULL, norm_backward, &work);
   }
-  if (weights) rn_block_retention_backward_weight_out(b, at, rows, dy, activations, accumulator);
-  RN_TRY(err, core_backward(err, b, &u, layer, port, activations, &grads));
+  if (pass->weights) {
+    rn_block_retention_backward_weight_out(b, layer, rows, grads.dy, activations,
+                                           pass->accumulator);
+  }
+  RN_TRY(err, core_backward(err, b, &u, pass->port, &work));
   rn_span_phase("k, v, q, g projections");
-  rn_each_block(rows, NULL, project_qkvg_backward, &pass);
+  rn_each_block(rows, NULL, project_qkvg_backward, &work);
   return RN_OK;
 }
 

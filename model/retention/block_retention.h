@@ -17,8 +17,8 @@
 #include "model/base/precision_names.h"
 #include "model/ops/grad_accumulator.h"
 #include "model/ops/norm.h"
+#include "model/pass/pass.h"
 #include "model/pass/rows.h"
-#include "model/pass/unit.h"
 #include "model/retention/head_norm.h"
 #include "model/retention/retention.h"
 #include "model/retention/rotary.h"
@@ -50,12 +50,19 @@ typedef struct rn_block_retention {
   double *wide_row;       /* [D] */
 } rn_block_retention;
 
-/** Rows into the block: x [R, D] = norm(raw), or raw itself where norm is NULL. */
-typedef struct rn_block_input {
+/** Rows through the block: y [R, D] from x [R, D] = norm(raw), or raw itself where norm is NULL. */
+typedef struct rn_block_rows {
   rn_array x;
   const rn_real *raw;
   const rn_norm *norm;
-} rn_block_input;
+  rn_real *y;
+} rn_block_rows;
+
+/** Their gradients, backward: dx [R, D] from dy [R, D]; different arrays, dx is overwritten. */
+typedef struct rn_block_grads {
+  rn_array dy;
+  rn_real *dx;
+} rn_block_grads;
 
 /** What forward leaves; kv and qg hold their own gradients after backward_input. */
 typedef struct rn_block_retention_activations {
@@ -93,29 +100,26 @@ static inline void *rn_block_retention_spare(const rn_block_retention *block) {
 }
 
 /**
- * Shapes:     params, the stage's flat parameters, `at` this layer's places in it; y [R, D].
- * Collective: over the ranks behind `port`: one FORWARD scan of `layer`.
- * Errors:     what the port gives; RN_ERR_USAGE for ts_chunkwise in the parallel form.
+ * `layer`: where this layer's parameters are.
+ *
+ * Collective: over the ranks behind the pass's port: one FORWARD scan of the layer.
+ * Errors:     the port's; RN_ERR_USAGE for ts_chunkwise in the parallel form.
  */
-rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block, const rn_real *params,
-                                     const rn_layer_params *at, const rn_unit *unit, rn_form form,
-                                     int layer, rn_scan_port *port, rn_block_input in,
-                                     rn_block_retention_activations *activations, rn_real *y);
+rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block,
+                                     const rn_layer_params *layer, const rn_pass *pass,
+                                     rn_block_rows rows,
+                                     rn_block_retention_activations *activations);
 
 /**
- * The parallel form has no backward in bf16. With `weights`, the gradient of the out projection's
- * goes to the sink on the way, as long as gated is there.
+ * The parallel form has no backward in bf16. With pass->weights, the gradient of the out
+ * projection's weight is accumulated on the way, while gated is there.
  *
- * Shapes:     dy, dx [R, D], different arrays; dx is overwritten.
- * Collective: over the ranks behind `port`: one REVERSE scan of `layer`.
+ * Collective: over the ranks behind the pass's port: one REVERSE scan of the layer.
  */
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *block,
-                                            const rn_real *params, const rn_layer_params *at,
-                                            const rn_unit *unit, int layer, rn_scan_port *port,
-                                            rn_array dy,
-                                            rn_block_retention_activations *activations,
-                                            bool weights, rn_real *dx,
-                                            rn_grad_accumulator *accumulator);
+                                            const rn_layer_params *layer, const rn_pass *pass,
+                                            rn_block_grads grads,
+                                            rn_block_retention_activations *activations);
 
 /** After backward_input, into the sink: weight gradients of the out projection, dy as it got it. */
 void rn_block_retention_backward_weight_out(const rn_block_retention *block,

@@ -35,6 +35,7 @@ typedef struct rn_param {
 typedef struct rn_layer_params {
   int64_t retention_norm, retention_norm_bias, k, v, q, g, out, head_norm;
   int64_t ffn_norm, ffn_norm_bias, fc1, gate, fc2;
+  int index; /* of the layer in its stage: the key of its scans */
 } rn_layer_params;
 
 typedef struct rn_param_table {

@@ -85,22 +85,24 @@ static void feed(const rn_layer *layer, const rn_real *params, int64_t rows, sub
   }
 }
 
-rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *params,
-                           const rn_unit *unit, rn_form form, bool train, rn_scan_port *port,
+rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                            const rn_real *x, rn_layer_activations *t, rn_real *y) {
-  const rn_rows rows = rn_rows_of_unit(unit);
+  const rn_real *params = pass->params;
+  const rn_rows rows = rn_rows_of_unit(pass->unit);
   const int64_t count = rows.count * layer->retention_norm.width;
   rn_real *branch = layer->scratch;
-  t->train = train;
+  t->train = pass->train;
   rn_span_phase("norms, residual");
   copy(rn_layer_activations_input(t), x, count);
   feed(layer, params, rows.count, retention_sublayer(layer, t));
-  const rn_block_input in = {
-      .x = t->in1, .raw = t->past1, .norm = layer->pre_norm ? &layer->retention_norm : NULL};
-  RN_TRY(err, rn_block_retention_forward(err, layer->retention, params, &layer->at, unit, form,
-                                         layer->index, port, in, &t->retention, branch));
+  const rn_block_rows through = {.x = t->in1,
+                                 .raw = t->past1,
+                                 .norm = layer->pre_norm ? &layer->retention_norm : NULL,
+                                 .y = branch};
+  RN_TRY(err, rn_block_retention_forward(err, layer->retention, &layer->at, pass, through,
+                                         &t->retention));
   rn_span_phase("norms, residual");
-  drop(layer, unit, RN_DROPOUT_RETENTION, train, branch);
+  drop(layer, pass->unit, RN_DROPOUT_RETENTION, pass->train, branch);
   if (layer->pre_norm) {
     join(layer, t->past1, branch, count, t->norm_in2);
   } else {
@@ -114,7 +116,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *pa
                  asked || !layer->pre_norm ? branch : NULL);
   if (!asked && layer->pre_norm) return RN_OK;
   rn_span_phase("norms, residual");
-  drop(layer, unit, RN_DROPOUT_FFN, train, branch);
+  drop(layer, pass->unit, RN_DROPOUT_FFN, pass->train, branch);
   if (layer->pre_norm) {
     join(layer, t->past2, branch, count, y);
   } else {
@@ -132,15 +134,16 @@ static rn_array gradient_at(const rn_layer *layer, rn_real *norm_in) {
 
 /* The gradient of a block's output, from dy of the sublayer after its norm and dropout, with room
  * for as many rows: dy itself, where it is that. */
-static rn_array back_to_block(const rn_layer *layer, const rn_real *params, const rn_unit *unit,
-                              sublayer h, bool train, rn_real *dy, rn_real *room,
-                              rn_grad_accumulator *accumulator) {
+static rn_array back_to_block(const rn_layer *layer, const rn_pass *pass, sublayer h, bool train,
+                              rn_real *dy, rn_real *room) {
+  const rn_unit *unit = pass->unit;
   const rn_rows rows = rn_rows_of_unit(unit);
   const int64_t count = rows.count * h.norm->width;
   const bool dropped = drops(layer, train);
   rn_span_phase("norms, residual");
   if (!layer->pre_norm) {
-    rn_norm_backward(h.norm, params, rows, h.norm_in, h.stat, dy, NULL, dy, accumulator);
+    rn_norm_backward(h.norm, pass->params, rows, h.norm_in, h.stat, dy, NULL, dy,
+                     pass->accumulator);
   }
   if (!layer->bf16 && !dropped) return rn_reals(dy);
   if (dropped) {
@@ -155,14 +158,14 @@ static rn_array back_to_block(const rn_layer *layer, const rn_real *params, cons
 
 /* d, the gradient of a block's input, becomes that of the rows in front of its norm, with pre-norm;
  * and the input, if it was lent, is there again. */
-static void back_through_feed(const rn_layer *layer, const rn_real *params, rn_rows rows,
-                              sublayer h, bool again, const rn_real *dy, rn_real *d,
-                              rn_grad_accumulator *accumulator) {
+static void back_through_feed(const rn_layer *layer, const rn_pass *pass, sublayer h, bool again,
+                              const rn_real *dy, rn_real *d) {
+  const rn_rows rows = rn_rows_of_unit(pass->unit);
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
     const rn_real *add = layer->residual == 1 ? dy : NULL;
-    rn_norm_backward_again(h.norm, params, rows, h.past, h.stat, d, add, d,
-                           again ? h.in : rn_reals(NULL), accumulator);
+    rn_norm_backward_again(h.norm, pass->params, rows, h.past, h.stat, d, add, d,
+                           again ? h.in : rn_reals(NULL), pass->accumulator);
   } else if (again) {
     put(h.in, h.past, rows.count * h.norm->width);
   }
@@ -175,17 +178,16 @@ static void back_past(const rn_layer *layer, const rn_real *dy, int64_t count, r
 }
 
 /* From dy, the gradient of the layer's rows, to that of the rows between its blocks, in d. */
-static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_unit *unit,
-                         rn_layer_activations *t, bool weights, rn_real *dy, rn_real *d,
-                         rn_grad_accumulator *accumulator) {
-  const rn_rows rows = rn_rows_of_unit(unit);
+static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_activations *t,
+                         rn_real *dy, rn_real *d) {
+  const rn_rows rows = rn_rows_of_unit(pass->unit);
   const sublayer h = ffn_sublayer(layer, t);
   const int64_t count = rows.count * h.norm->width;
-  const rn_array d_out = back_to_block(layer, params, unit, h, t->train, dy, d, accumulator);
-  rn_ffn_backward_input(&layer->ffn, params, rows, d_out, &t->ffn, d);
-  back_through_feed(layer, params, rows, h, t->lent && weights, dy, d, accumulator);
-  if (weights) {
-    rn_ffn_backward_weight(&layer->ffn, rows, h.in, d_out, &t->ffn, accumulator);
+  const rn_array d_out = back_to_block(layer, pass, h, t->train, dy, d);
+  rn_ffn_backward_input(&layer->ffn, pass->params, rows, d_out, &t->ffn, d);
+  back_through_feed(layer, pass, h, t->lent && pass->weights, dy, d);
+  if (pass->weights) {
+    rn_ffn_backward_weight(&layer->ffn, rows, h.in, d_out, &t->ffn, pass->accumulator);
   } else {
     copy_array(gradient_at(layer, h.norm_in), d_out, count);
   }
@@ -193,21 +195,18 @@ static void ffn_backward(const rn_layer *layer, const rn_real *params, const rn_
 }
 
 /* From dy, the gradient of the rows between the blocks, to that of the layer's input, in d. */
-static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn_real *params,
-                                    const rn_unit *unit, rn_scan_port *port,
-                                    rn_layer_activations *t, bool weights, rn_real *dy, rn_real *d,
-                                    rn_grad_accumulator *accumulator) {
-  const rn_rows rows = rn_rows_of_unit(unit);
+static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
+                                    rn_layer_activations *t, rn_real *dy, rn_real *d) {
+  const rn_rows rows = rn_rows_of_unit(pass->unit);
   const sublayer h = retention_sublayer(layer, t);
   const int64_t count = rows.count * h.norm->width;
-  const rn_array d_out = back_to_block(layer, params, unit, h, t->train, dy, d, accumulator);
-  RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, params, &layer->at, unit,
-                                                layer->index, port, d_out, &t->retention, weights,
-                                                d, accumulator));
-  back_through_feed(layer, params, rows, h, t->lent && weights, dy, d, accumulator);
-  if (weights) {
+  const rn_array d_out = back_to_block(layer, pass, h, t->train, dy, d);
+  RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, &layer->at, pass,
+                                                (rn_block_grads){d_out, d}, &t->retention));
+  back_through_feed(layer, pass, h, t->lent && pass->weights, dy, d);
+  if (pass->weights) {
     rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, h.in, &t->retention,
-                                          accumulator);
+                                          pass->accumulator);
   } else {
     copy_array(gradient_at(layer, h.norm_in), d_out, count);
   }
@@ -215,22 +214,22 @@ static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn
   return RN_OK;
 }
 
-rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_real *params,
-                                  const rn_unit *unit, rn_scan_port *port, rn_layer_activations *t,
-                                  bool weights, rn_real *dy, rn_grad_accumulator *accumulator) {
+rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_pass *pass,
+                                  rn_layer_activations *t, rn_real *dy) {
   rn_real *between = layer->scratch;
-  ffn_backward(layer, params, unit, t, weights, dy, between, accumulator);
-  return retention_backward(err, layer, params, unit, port, t, weights, between, dy, accumulator);
+  ffn_backward(layer, pass, t, dy, between);
+  return retention_backward(err, layer, pass, t, between, dy);
 }
 
-void rn_layer_backward_weight(const rn_layer *layer, rn_rows rows,
-                              const rn_layer_activations *activations,
-                              rn_grad_accumulator *accumulator) {
-  rn_ffn_backward_weight(&layer->ffn, rows, activations->in2,
-                         gradient_at(layer, activations->norm_in2), &activations->ffn, accumulator);
+void rn_layer_backward_weight(const rn_layer *layer, const rn_pass *pass,
+                              const rn_layer_activations *t) {
+  const rn_rows rows = rn_rows_of_unit(pass->unit);
+  rn_grad_accumulator *accumulator = pass->accumulator;
+  rn_ffn_backward_weight(&layer->ffn, rows, t->in2, gradient_at(layer, t->norm_in2), &t->ffn,
+                         accumulator);
   rn_block_retention_backward_weight_out(layer->retention, &layer->at, rows,
-                                         gradient_at(layer, activations->norm_in1),
-                                         &activations->retention, accumulator);
-  rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, activations->in1,
-                                        &activations->retention, accumulator);
+                                         gradient_at(layer, t->norm_in1), &t->retention,
+                                         accumulator);
+  rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, t->in1, &t->retention,
+                                        accumulator);
 }

@@ -13,14 +13,13 @@
 #include "model/ffn/block_ffn.h"
 #include "model/ops/grad_accumulator.h"
 #include "model/ops/norm.h"
+#include "model/pass/pass.h"
 #include "model/pass/rows.h"
-#include "model/pass/unit.h"
 #include "model/retention/block_retention.h"
 
 /** A layer's places in the parameters, and what it shares with the stage's other layers. */
 typedef struct rn_layer {
   int number; /* global, the key of dropout */
-  int index;  /* in its stage, the key of scans */
   bool pre_norm;
   rn_real residual;
   double dropout;
@@ -85,24 +84,20 @@ static inline rn_real *rn_layer_activations_input(const rn_layer_activations *ac
 bool rn_layer_needs_d_out(const rn_layer *layer);
 
 /**
- * Shapes: x, y [R, D], the same array allowed, and for both the tape's input; y NULL: nobody asks
- *         for it, the tape is all that is wanted. Collective: as rn_block_retention_forward.
+ * Shapes: x, y [R, D], the same array allowed, and for both the activations' input; y NULL: only
+ * the activations are made. Collective: as rn_block_retention_forward.
  */
-rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_real *params,
-                           const rn_unit *unit, rn_form form, bool train, rn_scan_port *port,
+rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                            const rn_real *x, rn_layer_activations *activations, rn_real *y);
 
 /**
- * dy [R, D] becomes dx in place; with `weights` their gradients go into the sink as well, else
- * rn_layer_backward_weight makes them. Collective: as rn_block_retention_backward_input.
+ * dy [R, D] becomes dx in place; with pass->weights their gradients are accumulated as well, else
+ * rn_layer_backward_weight does it. Collective: as rn_block_retention_backward_input.
  */
-rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_real *params,
-                                  const rn_unit *unit, rn_scan_port *port,
-                                  rn_layer_activations *activations, bool weights, rn_real *dy,
-                                  rn_grad_accumulator *accumulator);
+rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_pass *pass,
+                                  rn_layer_activations *activations, rn_real *dy);
 
-void rn_layer_backward_weight(const rn_layer *layer, rn_rows rows,
-                              const rn_layer_activations *activations,
-                              rn_grad_accumulator *accumulator);
+void rn_layer_backward_weight(const rn_layer *layer, const rn_pass *pass,
+                              const rn_layer_activations *activations);
 
 #endif

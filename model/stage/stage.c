@@ -53,7 +53,6 @@ static rn_layer make_layer(const rn_stage *stage, int index) {
   const rn_layer_params *at = &stage->table->layer[index];
   return (rn_layer){
       .number = stage->first_layer + index,
-      .index = index,
       .pre_norm = spec->pre_norm,
       .residual = (rn_real)rn_spec_residual(spec),
       .dropout = spec->dropout,
@@ -124,8 +123,8 @@ static rn_status take_work(rn_err *err, rn_stage *stage) {
 }
 
 /* The stage without its work space: enough to know sizes. */
-static rn_status outline(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
-                         int max_sequences, int max_tokens, uint64_t seed, rn_stage **out) {
+static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out) {
+  const int first_layer = shape.first_layer, last_layer = shape.last_layer;
   assert(0 <= first_layer && first_layer <= last_layer && last_layer <= spec->layers);
   *out = NULL;
   rn_stage *stage;
@@ -133,9 +132,9 @@ static rn_status outline(rn_err *err, const rn_spec *spec, int first_layer, int 
   stage->spec = *spec;
   stage->first_layer = first_layer;
   stage->layer_count = last_layer - first_layer;
-  stage->max_sequences = max_sequences;
-  stage->max_tokens = max_tokens;
-  stage->seed = seed;
+  stage->max_sequences = shape.max_sequences;
+  stage->max_tokens = shape.max_tokens;
+  stage->seed = shape.seed;
   stage->bf16 = rn_gemm_takes_bf16();
   stage->has_embedding = first_layer == 0;
   stage->has_head = last_layer == spec->layers;
@@ -147,8 +146,8 @@ static rn_status outline(rn_err *err, const rn_spec *spec, int first_layer, int 
     rn_stage_destroy(&stage);
     return status;
   }
-  stage->retention = rn_block_retention_shape(spec, max_sequences, max_tokens);
-  if (stage->has_embedding) stage->embed = rn_embed_make(spec, stage->table);
+  stage->retention = rn_block_retention_shape(spec, shape.max_sequences, shape.max_tokens);
+  if (stage->has_embedding) stage->embed = rn_embed_make(spec, stage->table, shape.seed);
   if (stage->has_head) stage->head = rn_head_make(spec, stage->table);
   stage->head.bf16 = stage->bf16;
   for (int i = 0; i < stage->layer_count; i++) {
@@ -165,9 +164,8 @@ static rn_status outline(rn_err *err, const rn_spec *spec, int first_layer, int 
   return RN_OK;
 }
 
-rn_status rn_stage_create(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
-                          int max_sequences, int max_tokens, uint64_t seed, rn_stage **out) {
-  RN_TRY(err, outline(err, spec, first_layer, last_layer, max_sequences, max_tokens, seed, out));
+rn_status rn_stage_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out) {
+  RN_TRY(err, outline(err, spec, shape, out));
   rn_status status = take_work(err, *out);
   if (status != RN_OK) rn_stage_destroy(out);
   return status;
@@ -224,10 +222,10 @@ void rn_stage_cast_weights(rn_stage *stage, const rn_real *params, rn_range rang
   }
 }
 
-rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
-                           int max_sequences, int max_tokens, rn_stage_sizes *out) {
+rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
+                           rn_stage_sizes *out) {
   rn_stage *stage;
-  RN_TRY(err, outline(err, spec, first_layer, last_layer, max_sequences, max_tokens, 0, &stage));
+  RN_TRY(err, outline(err, spec, shape, &stage));
   *out = (rn_stage_sizes){
       .parameters = stage->table->total,
       .work_bytes = arena_bytes(stage) + rn_block_retention_bytes(&stage->retention),
@@ -261,16 +259,18 @@ static void keep_state(const rn_stage *stage, const rn_activations *activations,
 }
 
 /* A layer's forward once more, from its kept input, into the buffers that all layers share. */
-static rn_status forward_again(rn_err *err, rn_stage *stage, const rn_real *params,
-                               const rn_unit *unit, rn_activations *activations, int layer) {
-  rn_state_replay replay = {.before = rn_activations_before(activations, layer)};
+static rn_status recompute(rn_err *err, rn_stage *stage, const rn_pass *pass, int layer) {
+  rn_layer_activations *activations = &pass->activations->layer[layer];
+  rn_state_replay replay = {.before = rn_activations_before(pass->activations, layer)};
   rn_scan_port port = rn_state_replay_port(&replay);
+  rn_pass forward = *pass;
+  forward.port = &port;
+  forward.form = RN_FORM_CHUNKWISE;
+  forward.train = pass->activations->train;
   rn_span_phase("forward again");
   rn_span_begin("layer");
-  RN_TRY(err, rn_layer_forward(err, &stage->layer[layer], params, unit, RN_FORM_CHUNKWISE,
-                               activations->train, &port,
-                               rn_layer_activations_input(&activations->layer[layer]),
-                               &activations->layer[layer], NULL));
+  RN_TRY(err, rn_layer_forward(err, &stage->layer[layer], &forward,
+                               rn_layer_activations_input(activations), activations, NULL));
   rn_progress_unit();
   rn_span_end();
   return RN_OK;
@@ -283,25 +283,24 @@ static rn_real *rows_before(const rn_stage *stage, const rn_activations *activat
   return rn_layer_activations_input(&activations->layer[index]);
 }
 
-rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
-                           rn_form form, bool train, rn_scan_port *port, const rn_real *x,
-                           rn_real *y, rn_activations *activations) {
+rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_pass *pass, const rn_real *x,
+                           rn_real *y) {
+  const rn_unit *unit = pass->unit;
+  rn_activations *activations = pass->activations;
   assert(unit->sequences <= stage->max_sequences && unit->tokens <= stage->max_tokens);
-  activations->train = train;
+  activations->train = pass->train;
   rn_span_phase("embedding");
   rn_real *rows = rows_before(stage, activations, 0, y);
   if (stage->has_embedding) {
     RN_TRY(err, wait_for(err, stage, 0));
-    rn_embed_forward(&stage->embed, params, unit, train, stage->seed, activations->embed_stat,
-                     rows);
+    rn_embed_forward(&stage->embed, pass, activations->embed_stat, rows);
   } else {
     copy_rows(stage, unit, x, rows);
   }
   for (int i = 0; i < stage->layer_count; i++) {
     rn_real *next = rows_before(stage, activations, i + 1, y);
     RN_TRY(err, wait_for(err, stage, 1 + i));
-    RN_TRY(err, rn_layer_forward(err, &stage->layer[i], params, unit, form, train, port, rows,
-                                 &activations->layer[i], next));
+    RN_TRY(err, rn_layer_forward(err, &stage->layer[i], pass, rows, &activations->layer[i], next));
     if (activations->keep == RN_SAVE_INPUTS) keep_state(stage, activations, unit, i);
     rn_progress_unit();
     rows = next;
@@ -310,12 +309,9 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, 
   return RN_OK;
 }
 
-void rn_stage_loss(rn_stage *stage, const rn_real *params, const rn_unit *unit, const rn_real *y,
-                   double scale, double *loss_sum, rn_real *token_loss, rn_real *dy,
-                   rn_grad_accumulator *accumulator) {
+void rn_stage_loss(rn_stage *stage, const rn_pass *pass, rn_loss *loss) {
   assert(stage->has_head);
-  rn_head_loss(&stage->head, params, (int64_t)unit->sequences * unit->tokens, y, unit->target,
-               scale, &stage->head_work, loss_sum, token_loss, dy, accumulator);
+  rn_head_loss(&stage->head, pass->params, &stage->head_work, loss, pass->accumulator);
 }
 
 void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_real *y,
@@ -324,37 +320,35 @@ void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_
   rn_head_logits(&stage->head, params, rows, y, &stage->head_work, logits);
 }
 
-rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *params,
-                                  const rn_unit *unit, rn_scan_port *port,
-                                  rn_activations *activations, bool weights, rn_real *dy,
-                                  rn_real *dx, rn_grad_accumulator *accumulator) {
+rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_pass *pass, rn_real *dy,
+                                  rn_real *dx) {
+  rn_activations *activations = pass->activations;
   const bool again = activations->keep == RN_SAVE_INPUTS;
-  assert(activations->keep != RN_SAVE_NOTHING && (weights || activations->keep != RN_SAVE_MOST));
-  activations->weights_done = weights || again;
+  rn_pass down = *pass;
+  assert(activations->keep != RN_SAVE_NOTHING &&
+         (pass->weights || activations->keep != RN_SAVE_MOST));
+  activations->weights_done = down.weights = pass->weights || again;
+  down.train = activations->train;
   for (int i = stage->layer_count - 1; i >= 0; i--) {
-    if (again) RN_TRY(err, forward_again(err, stage, params, unit, activations, i));
-    RN_TRY(err, rn_layer_backward_input(err, &stage->layer[i], params, unit, port,
-                                        &activations->layer[i], activations->weights_done, dy,
-                                        accumulator));
+    if (again) RN_TRY(err, recompute(err, stage, pass, i));
+    RN_TRY(err, rn_layer_backward_input(err, &stage->layer[i], &down, &activations->layer[i], dy));
     rn_progress_unit();
-    if (activations->weights_done) tell_of(stage, 1 + i);
+    if (down.weights) tell_of(stage, 1 + i);
   }
   rn_span_phase("embedding");
   if (stage->has_embedding) {
-    rn_embed_backward(&stage->embed, params, unit, activations->train, stage->seed,
-                      activations->embed_stat, stage->scratch, dy, accumulator);
+    rn_embed_backward(&stage->embed, &down, activations->embed_stat, stage->scratch, dy);
     tell_of(stage, 0);
   } else {
-    copy_rows(stage, unit, dy, dx);
+    copy_rows(stage, pass->unit, dy, dx);
   }
   return RN_OK;
 }
 
-void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit,
-                              const rn_activations *activations, rn_grad_accumulator *accumulator) {
-  const rn_rows rows = rn_rows_of_unit(unit);
+void rn_stage_backward_weight(rn_stage *stage, const rn_pass *pass) {
+  const rn_activations *activations = pass->activations;
   for (int i = stage->layer_count - 1; !activations->weights_done && i >= 0; i--) {
-    rn_layer_backward_weight(&stage->layer[i], rows, &activations->layer[i], accumulator);
+    rn_layer_backward_weight(&stage->layer[i], pass, &activations->layer[i]);
     rn_progress_unit();
     tell_of(stage, 1 + i);
   }

@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 #include "model/base/precision_names.h"
+#include "model/embed/head.h"
 #include "model/ops/grad_accumulator.h"
-#include "model/pass/unit.h"
+#include "model/pass/pass.h"
 #include "model/spec/param.h"
 #include "model/spec/spec.h"
 #include "model/stage/activations.h"
@@ -22,12 +23,15 @@
 
 typedef struct rn_stage rn_stage;
 
-/**
- * A stage of layers first .. last-1, with work memory for units of at most B sequences, T tokens.
- * `seed` is the seed of dropout. Errors: RN_ERR_MEMORY.
- */
-rn_status rn_stage_create(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
-                          int max_sequences, int max_tokens, uint64_t seed, rn_stage **out);
+/** What a stage is made for: layers first .. last-1, units of at most B sequences, T tokens. */
+typedef struct rn_stage_shape {
+  int first_layer, last_layer;
+  int max_sequences, max_tokens;
+  uint64_t seed; /* of dropout */
+} rn_stage_shape;
+
+/** A stage with its workspace. Errors: RN_ERR_MEMORY. */
+rn_status rn_stage_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out);
 void rn_stage_destroy(rn_stage **stage);
 
 /**
@@ -63,8 +67,8 @@ typedef struct rn_stage_sizes {
 } rn_stage_sizes;
 
 /** The sizes of a stage that create would make, for the threads of this process. */
-rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, int first_layer, int last_layer,
-                           int max_sequences, int max_tokens, rn_stage_sizes *out);
+rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
+                           rn_stage_sizes *out);
 
 /**
  * A tape of the stage's layers, for the sizes that the stage was made for; what tapes share is the
@@ -76,53 +80,45 @@ rn_status rn_activations_create(rn_err *err, rn_stage *stage, rn_save_policy kee
 /**
  * x -> the stage's layers -> y.
  *
- * Shapes:     params [total]; x [B, T, D] (NULL on a first stage), y [B, T, D], the same array
- * allowed, or both rn_activations_rows: for a last stage the rows before the final norm.
- * Collective: over the ranks behind `port` (one FORWARD scan per layer, in layer order). `train`
- * switches dropout on. PARALLEL and RECURRENT serve evaluation and tests; their backward is
- * rn_stage_backward_input too (parallel: the plain oracle; recurrent forms have none).
+ * Shapes:     x [B, T, D] (NULL on a first stage), y [B, T, D], the same array allowed, or both
+ *             rn_activations_rows: for a last stage the rows before the final norm.
+ * Collective: over the ranks behind pass->port (one FORWARD scan per layer, in layer order).
+ *             pass->train switches dropout on. PARALLEL and RECURRENT serve evaluation and tests;
+ *             their backward is rn_stage_backward_input too (parallel: the plain oracle; recurrent
+ *             forms have none).
  */
-rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_real *params, const rn_unit *unit,
-                           rn_form form, bool train, rn_scan_port *port, const rn_real *x,
-                           rn_real *y, rn_activations *activations);
+rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_pass *pass, const rn_real *x,
+                           rn_real *y);
 
 /**
  * Final norm, vocabulary head and cross-entropy of a last stage, by blocks of tokens: never T x N.
+ * The gradients of the head's and the final norm's weights (times scale) are accumulated here.
  *
- *   loss_sum = sum over rows of -log softmax(head(y))[target];  dy = scale * d loss_sum / d y
- *
- * Shapes: y, dy [B, T, D], the same array allowed; token_loss [B, T] or NULL. dy NULL: loss only,
- * `sink` unused. The head's and the final norm's weight gradients (times scale) go to the sink
- * here.
+ *   sum = sum over rows of -log softmax(head(y))[target];  dy = scale * d sum / d y
  */
-void rn_stage_loss(rn_stage *stage, const rn_real *params, const rn_unit *unit, const rn_real *y,
-                   double scale, double *loss_sum, rn_real *token_loss, rn_real *dy,
-                   rn_grad_accumulator *accumulator);
+void rn_stage_loss(rn_stage *stage, const rn_pass *pass, rn_loss *loss);
 
 /** Logits of given rows: y [rows, D] -> logits [rows, N]; for decoding and tests. */
 void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_real *y,
                      rn_real *logits);
 
 /**
- * Gradient of the unit's input, from dy; leaves on the tape what backward_weight needs.
- * Gradients of vectors (norms) and, on a first stage, of the embedding go to the sink here;
- * with `weights` those of matrices too, layer by layer while the layer's rows are near.
+ * Gradient of the unit's input, from dy; leaves in the activations what backward_weight needs.
+ * Gradients of vectors (norms) and, on a first stage, of the embedding are accumulated here; with
+ * pass->weights those of matrices too, layer by layer while the layer's rows are in cache.
  *
  * Shapes:     dy [B, T, D] (overwritten); dx [B, T, D], dy itself allowed, NULL on a first stage.
- * Collective: over the ranks behind `port` (one REVERSE scan per layer, last layer first).
+ * Collective: over the ranks behind pass->port (one REVERSE scan per layer, last layer first).
  */
-rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_real *params,
-                                  const rn_unit *unit, rn_scan_port *port,
-                                  rn_activations *activations, bool weights, rn_real *dy,
-                                  rn_real *dx, rn_grad_accumulator *accumulator);
+rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_pass *pass, rn_real *dy,
+                                  rn_real *dx);
 
 /**
- * Weight gradients of the unit's matrices into the sink; local. The tape is free afterwards. Where
- * backward_input had them already - asked to, or from a tape that kept inputs only - nothing is
- * left to do.
+ * Accumulates the weight gradients of the unit's matrices; local. The activations are free
+ * afterwards. Nothing is left to do where backward_input made them already: asked to, or from
+ * activations that kept inputs only.
  */
-void rn_stage_backward_weight(rn_stage *stage, const rn_unit *unit,
-                              const rn_activations *activations, rn_grad_accumulator *accumulator);
+void rn_stage_backward_weight(rn_stage *stage, const rn_pass *pass);
 
 /** Hidden rows [B, T, D] that entered `layer` (L: left the last) in the tape's forward (all
  * kept).

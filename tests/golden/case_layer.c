@@ -200,14 +200,23 @@ static rn_status check_between(rn_err *err, const layer_case *l, const block_run
   return RN_OK;
 }
 
+static rn_pass pass_of(layer_case *l, const block_run *run, rn_form form) {
+  return (rn_pass){.params = l->params,
+                   .unit = &l->unit,
+                   .port = rn_local_state_port(run->local_state),
+                   .form = form,
+                   .weights = true,
+                   .accumulator = &l->accumulator};
+}
+
 static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, const char *way,
                                 const char *form) {
   const rn_layer_params *at = &l->table->layer[0];
   rn_grad_accumulator_start(&l->accumulator);
-  RN_TRY(err,
-         rn_block_retention_backward_input(err, &run->block, l->params, at, &l->unit, 0,
-                                           rn_local_state_port(run->local_state), rn_reals(l->dy),
-                                           &run->activations, true, l->dx, &l->accumulator));
+  const rn_pass pass = pass_of(l, run, RN_FORM_CHUNKWISE);
+  RN_TRY(err, rn_block_retention_backward_input(err, &run->block, at, &pass,
+                                                (rn_block_grads){rn_reals(l->dy), l->dx},
+                                                &run->activations));
   rn_block_retention_backward_weight_in(&run->block, at, rn_rows_of_unit(&l->unit), rn_reals(l->x),
                                         &run->activations, &l->accumulator);
   RN_TRY(err, golden_check(err, l->c, way, l->dx, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim),
@@ -242,10 +251,10 @@ static rn_status run_way(rn_err *err, layer_case *l, const layer_way *w, block_r
     snprintf(way, sizeof way, "%s", words[w->form]);
   }
   RN_TRY(err, open_run(err, l, &spec, run));
-  RN_TRY(err, rn_block_retention_forward(err, &run->block, l->params, &l->table->layer[0], &l->unit,
-                                         w->form, 0, rn_local_state_port(run->local_state),
-                                         (rn_block_input){rn_reals(l->x), l->x, NULL},
-                                         &run->activations, l->y));
+  const rn_pass pass = pass_of(l, run, w->form);
+  const rn_block_rows rows = {.x = rn_reals(l->x), .raw = l->x, .y = l->y};
+  RN_TRY(err, rn_block_retention_forward(err, &run->block, &l->table->layer[0], &pass, rows,
+                                         &run->activations));
   RN_TRY(err, golden_check(err, l->c, way, l->y, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim), "out.%s",
                            w->official));
   RN_TRY(err, check_between(err, l, run, way, w->official));

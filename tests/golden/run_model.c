@@ -9,7 +9,8 @@ rn_status golden_model_open(rn_err *err, golden_case *c, const rn_spec *spec, in
   *out = (golden_model){.spec = *spec, .sequences = sequences, .tokens = tokens, .params = params};
   golden_model *m = out;
   const int64_t rows = (int64_t)sequences * tokens;
-  RN_TRY(err, rn_stage_create(err, spec, 0, spec->layers, sequences, tokens, 0, &m->stage));
+  RN_TRY(err, rn_stage_create(err, spec, (rn_stage_shape){0, spec->layers, sequences, tokens, 0},
+                              &m->stage));
   RN_TRY(err, rn_activations_create(err, m->stage, RN_SAVE_ALL, &m->activations));
   RN_TRY(err, rn_local_state_create(err, spec, spec->layers, sequences, &m->local_state));
   m->table = rn_stage_params(m->stage);
@@ -28,6 +29,15 @@ void golden_model_close(golden_model *m) {
   rn_local_state_destroy(&m->local_state);
 }
 
+static rn_pass pass_of(golden_model *m, rn_form form) {
+  return (rn_pass){.params = m->params,
+                   .unit = &m->unit,
+                   .port = rn_local_state_port(m->local_state),
+                   .form = form,
+                   .activations = m->activations,
+                   .accumulator = &m->accumulator};
+}
+
 rn_status golden_model_forward(rn_err *err, golden_model *m, rn_form form, const int32_t *input,
                                int ld, int first, int count) {
   int32_t *tokens = m->since + (int64_t)m->sequences * m->tokens;
@@ -43,25 +53,27 @@ rn_status golden_model_forward(rn_err *err, golden_model *m, rn_form form, const
                       .since = m->since,
                       .sequence_number = m->numbers,
                       .position = first};
-  RN_TRY(err, rn_stage_forward(err, m->stage, m->params, &m->unit, form, false,
-                               rn_local_state_port(m->local_state), NULL, m->y, m->activations));
+  const rn_pass pass = pass_of(m, form);
+  RN_TRY(err, rn_stage_forward(err, m->stage, &pass, NULL, m->y));
   return RN_OK;
 }
 
 rn_status golden_model_loss(rn_err *err, golden_model *m, const int32_t *target, bool backward,
                             double *loss) {
   const double rows = (double)m->sequences * m->unit.tokens;
-  double sum = 0;
+  const rn_pass pass = pass_of(m, RN_FORM_CHUNKWISE);
+  rn_loss out = {.rows = (int64_t)rows,
+                 .y = m->y,
+                 .target = target,
+                 .scale = 1 / rows,
+                 .dy = backward ? m->dy : NULL};
   m->unit.target = target;
   rn_grad_accumulator_start(&m->accumulator);
-  rn_stage_loss(m->stage, m->params, &m->unit, m->y, 1 / rows, &sum, NULL, backward ? m->dy : NULL,
-                &m->accumulator);
-  *loss = sum / rows;
+  rn_stage_loss(m->stage, &pass, &out);
+  *loss = out.sum / rows;
   if (!backward) return RN_OK;
-  RN_TRY(err, rn_stage_backward_input(err, m->stage, m->params, &m->unit,
-                                      rn_local_state_port(m->local_state), m->activations, false,
-                                      m->dy, NULL, &m->accumulator));
-  rn_stage_backward_weight(m->stage, &m->unit, m->activations, &m->accumulator);
+  RN_TRY(err, rn_stage_backward_input(err, m->stage, &pass, m->dy, NULL));
+  rn_stage_backward_weight(m->stage, &pass);
   return RN_OK;
 }
 

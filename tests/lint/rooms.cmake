@@ -15,7 +15,7 @@ room(proto/tools)
 room(model/base MAY proto/base)
 room(model/spec MAY proto/base proto/schema model/base)
 room(model/kernel MAY proto/base proto/schema model/base model/spec)
-room(model/pass MAY proto/base)
+room(model/pass MAY proto/base proto/ports model/spec)
 room(model/ops MAY proto/base proto/ports model/base model/spec model/kernel model/pass)
 room(model/retention MAY proto/base proto/ports model/base model/spec model/kernel model/pass
      model/ops)
@@ -41,8 +41,8 @@ room(data/run MAY proto/base data/file)
 room(data/text MAY proto/base data/file data/shard)
 
 # trainer/
-room(trainer/parallel MAY proto/base proto/schema proto/ports model/spec model/retention
-     model/stage comm/world comm/optimizer comm/pipeline comm/scan)
+room(trainer/parallel MAY proto/base proto/schema proto/ports model/spec model/stage comm/world
+     comm/optimizer comm/pipeline comm/scan)
 room(trainer/config MAY proto/base proto/schema proto/options model/spec comm/world
      trainer/parallel)
 room(trainer/machine MAY proto/base proto/schema proto/options proto/cli model/base comm/world

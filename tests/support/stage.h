@@ -68,7 +68,9 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
   test_model m = {.spec = *spec, .sequences = sequences, .tokens = tokens, .position = 5};
   m.rows = (int64_t)sequences * tokens;
   const size_t rows = (size_t)m.rows, width = (size_t)spec->dim;
-  CHECK_OK(&err, rn_stage_create(&err, spec, 0, spec->layers, sequences, tokens, 11, &m.stage));
+  CHECK_OK(&err,
+           rn_stage_create(&err, spec, (rn_stage_shape){0, spec->layers, sequences, tokens, 11},
+                           &m.stage));
   CHECK_OK(&err, rn_local_state_create(&err, spec, spec->layers, sequences, &m.local_state));
   m.table = rn_stage_params(m.stage);
   m.params = test_take((size_t)m.table->total, sizeof(rn_real));
@@ -133,6 +135,26 @@ static inline void test_cut(test_model *m, int p, int begin, int end) {
                          .step = 9};
 }
 
+/** A pass over unit p; the local port. */
+static inline rn_pass test_pass(test_model *m, int p, rn_form form) {
+  return (rn_pass){.params = m->params,
+                   .unit = &m->unit[p],
+                   .port = rn_local_state_port(m->local_state),
+                   .form = form,
+                   .train = m->train,
+                   .activations = m->activations[p],
+                   .accumulator = &m->accumulator};
+}
+
+/** The loss of rows y [B, T, D] of unit p. */
+static inline rn_loss test_loss_of(const test_model *m, int p, const rn_real *y, rn_real *dy) {
+  return (rn_loss){.rows = (int64_t)m->unit[p].sequences * m->unit[p].tokens,
+                   .y = y,
+                   .target = m->unit[p].target,
+                   .scale = 1,
+                   .dy = dy};
+}
+
 /** Forward of pieces that end at `ends` [pieces], the last one at T; fills y. */
 static inline void test_forward(test_model *m, rn_form form, const int *ends, int pieces) {
   rn_err err = {0};
@@ -140,9 +162,8 @@ static inline void test_forward(test_model *m, rn_form form, const int *ends, in
   rn_local_state_reset(m->local_state);
   for (int p = 0, begin = 0; p < pieces; begin = ends[p++]) {
     test_cut(m, p, begin, ends[p]);
-    CHECK_OK(&err, rn_stage_forward(&err, m->stage, m->params, &m->unit[p], form, m->train,
-                                    rn_local_state_port(m->local_state), NULL, m->piece_y[p],
-                                    m->activations[p]));
+    const rn_pass pass = test_pass(m, p, form);
+    CHECK_OK(&err, rn_stage_forward(&err, m->stage, &pass, NULL, m->piece_y[p]));
     int tokens = ends[p] - begin;
     for (int b = 0; b < m->sequences; b++) {
       memcpy(m->y + (int64_t)(b * m->tokens + begin) * width,
@@ -158,17 +179,15 @@ static inline double test_loss(test_model *m, int pieces, bool backward) {
   double loss = 0;
   rn_grad_accumulator_start(&m->accumulator);
   for (int p = pieces - 1; p >= 0; p--) {
-    double part = 0;
     rn_real *dy = backward ? m->piece_y[p] + m->rows * m->spec.dim : NULL;
-    rn_stage_loss(m->stage, m->params, &m->unit[p], m->piece_y[p], 1, &part, NULL, dy,
-                  &m->accumulator);
-    loss += part;
+    rn_loss part = test_loss_of(m, p, m->piece_y[p], dy);
+    rn_pass pass = test_pass(m, p, RN_FORM_CHUNKWISE);
+    rn_stage_loss(m->stage, &pass, &part);
+    loss += part.sum;
     if (!backward) continue;
-    const bool at_once = p % 2 == 0 || m->activations[p]->keep == RN_SAVE_MOST;
-    CHECK_OK(&err, rn_stage_backward_input(&err, m->stage, m->params, &m->unit[p],
-                                           rn_local_state_port(m->local_state), m->activations[p],
-                                           at_once, dy, NULL, &m->accumulator));
-    rn_stage_backward_weight(m->stage, &m->unit[p], m->activations[p], &m->accumulator);
+    pass.weights = p % 2 == 0 || m->activations[p]->keep == RN_SAVE_MOST;
+    CHECK_OK(&err, rn_stage_backward_input(&err, m->stage, &pass, dy, NULL));
+    rn_stage_backward_weight(m->stage, &pass);
   }
   return loss;
 }

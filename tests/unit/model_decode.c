@@ -82,9 +82,8 @@ static void states_may_come_from_chunks(void) {
   whole_sequences(&m, 0, want);
   rn_local_state_reset(m.local_state);
   test_cut(&m, 0, 0, PROMPT);
-  CHECK_OK(&err, rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
-                                  rn_local_state_port(m.local_state), NULL, m.piece_y[0],
-                                  m.activations[0]));
+  const rn_pass pass = test_pass(&m, 0, RN_FORM_CHUNKWISE);
+  CHECK_OK(&err, rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
   rn_decoder *d = decoder_of(&spec, 1, 0, false);
   const size_t each = (size_t)spec.dim * (size_t)rn_spec_value_width(&spec);
   for (int b = 0, slot = 0; b < SEQUENCES; b++) {

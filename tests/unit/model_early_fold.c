@@ -45,7 +45,7 @@ static rn_status end(void *self, rn_err *err, rn_real *before) {
   return RN_OK;
 }
 
-static rn_status pass(void *self, rn_err *err, const rn_real *after) {
+static rn_status publish(void *self, rn_err *err, const rn_real *after) {
   fake *f = self;
   (void)err;
   memcpy(f->passed[f->passes++], after, (size_t)f->count * sizeof *after);
@@ -57,18 +57,18 @@ static void run(test_model *m, fake *f, int polls_until) {
   rn_err err = {0};
   *f = (fake){.polls_until = polls_until};
   rn_scan_port port = {
-      .self = f, .begin = begin, .poll = poll, .end = end, .publish = pass, .test = test};
+      .self = f, .begin = begin, .poll = poll, .end = end, .publish = publish, .test = test};
   rn_real *dy = m->piece_y[0] + m->rows * m->spec.dim;
-  double loss = 0;
   test_cut(m, 0, 0, TOKENS);
   rn_grad_accumulator_start(&m->accumulator);
-  CHECK_OK(&err, rn_stage_forward(&err, m->stage, m->params, &m->unit[0], RN_FORM_CHUNKWISE, false,
-                                  &port, NULL, m->piece_y[0], m->activations[0]));
-  rn_stage_loss(m->stage, m->params, &m->unit[0], m->piece_y[0], 1, &loss, NULL, dy,
-                &m->accumulator);
-  CHECK_OK(&err, rn_stage_backward_input(&err, m->stage, m->params, &m->unit[0], &port,
-                                         m->activations[0], true, dy, NULL, &m->accumulator));
-  rn_stage_backward_weight(m->stage, &m->unit[0], m->activations[0], &m->accumulator);
+  rn_pass pass = test_pass(m, 0, RN_FORM_CHUNKWISE);
+  rn_loss loss = test_loss_of(m, 0, m->piece_y[0], dy);
+  pass.port = &port;
+  pass.weights = true;
+  CHECK_OK(&err, rn_stage_forward(&err, m->stage, &pass, NULL, m->piece_y[0]));
+  rn_stage_loss(m->stage, &pass, &loss);
+  CHECK_OK(&err, rn_stage_backward_input(&err, m->stage, &pass, dy, NULL));
+  rn_stage_backward_weight(m->stage, &pass);
   CHECK_EQUAL(f->ends, 2 * m->spec.layers);
   CHECK_EQUAL(f->passes, 2 * m->spec.layers);
 }

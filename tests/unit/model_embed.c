@@ -12,7 +12,7 @@ enum { PARAMS = VOCAB * DIM + 2 * DIM };
 typedef struct fixture {
   rn_embed embed;
   rn_unit unit;
-  bool train;
+  rn_pass pass;
   int32_t input[ROWS];
   int64_t numbers[SEQUENCES];
   rn_real params[PARAMS], gradient[PARAMS];
@@ -32,21 +32,22 @@ static void prepare(fixture *f, bool norm, bool train) {
                   .dropout = 0.25};
   rn_param_table table = {
       .embedding = 0, .embedding_norm = VOCAB * DIM, .embedding_norm_bias = VOCAB * DIM + DIM};
-  f->embed = rn_embed_make(&spec, &table);
+  f->embed = rn_embed_make(&spec, &table, 3);
   f->embed.norm.sums = f->sums;
   for (int r = 0; r < ROWS; r++) f->input[r] = (r * r + 1) % VOCAB;
   f->numbers[1] = 1;
   f->unit = (rn_unit){
       .sequences = SEQUENCES, .tokens = TOKENS, .input = f->input, .sequence_number = f->numbers};
-  f->train = train;
   f->accumulator = (rn_grad_accumulator){.gradient = f->gradient, .total = PARAMS};
+  f->pass = (rn_pass){
+      .params = f->params, .unit = &f->unit, .train = train, .accumulator = &f->accumulator};
   test_fill(f->params, PARAMS, 0.5, 1);
   test_fill(f->dy, ROWS * DIM, 1, 2);
 }
 
 static double loss(void *context) {
   fixture *f = context;
-  rn_embed_forward(&f->embed, f->params, &f->unit, f->train, 3, f->stat, f->y);
+  rn_embed_forward(&f->embed, &f->pass, f->stat, f->y);
   return test_dot(f->y, f->dy, ROWS * DIM);
 }
 
@@ -54,8 +55,7 @@ static void backward(fixture *f) {
   rn_real dy[ROWS * DIM];
   memcpy(dy, f->dy, sizeof dy);
   loss(f);
-  rn_embed_backward(&f->embed, f->params, &f->unit, f->train, 3, f->stat, f->work, dy,
-                    &f->accumulator);
+  rn_embed_backward(&f->embed, &f->pass, f->stat, f->work, dy);
 }
 
 static void rows_are_scaled(void) {

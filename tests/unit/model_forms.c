@@ -82,9 +82,8 @@ static void forms_may_follow_each_other(void) {
   static const int ends[] = {6, 9, 13};
   for (int p = 0, begin = 0; p < 3; begin = ends[p++]) {
     test_cut(&m, p, begin, ends[p]);
-    CHECK_OK(&err, rn_stage_forward(&err, m.stage, m.params, &m.unit[p], forms[p], false,
-                                    rn_local_state_port(m.local_state), NULL, m.piece_y[p],
-                                    m.activations[p]));
+    const rn_pass pass = test_pass(&m, p, forms[p]);
+    CHECK_OK(&err, rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[p]));
     for (int b = 0; b < SEQUENCES; b++) {
       const int width = m.spec.dim, tokens = ends[p] - begin;
       CHECK_ARRAY("rows", m.piece_y[p] + (int64_t)b * tokens * width,

@@ -52,13 +52,13 @@ static void check_stage(rn_spec spec, int first, int last, int sequences, int to
   rn_err err = {0};
   rn_stage_sizes sizes;
   rn_local_state *local_state = NULL;
-  if (!CHECK_OK(&err, rn_stage_measure(&err, &spec, first, last, sequences, tokens, &sizes)))
-    return;
+  const rn_stage_shape shape = {first, last, sequences, tokens, 1};
+  if (!CHECK_OK(&err, rn_stage_measure(&err, &spec, shape, &sizes))) return;
   for (int keep = RN_SAVE_NOTHING; keep <= RN_SAVE_ALL; keep++) {
     rn_stage *stage = NULL;
     rn_activations *one = NULL, *two = NULL;
     int64_t before = allocated();
-    CHECK_OK(&err, rn_stage_create(&err, &spec, first, last, sequences, tokens, 1, &stage));
+    CHECK_OK(&err, rn_stage_create(&err, &spec, shape, &stage));
     check_taken(before, sizes.work_bytes + sizes.copy_bytes);
     CHECK_EQUAL(sizes.parameters, rn_stage_params(stage)->total);
     before = allocated();

@@ -40,10 +40,12 @@ static void two_stages_are_one_model(rn_spec spec) {
   rn_real *middle = rows, *y = rows + m.rows * spec.dim, *dy = y + m.rows * spec.dim;
   rn_real *dmiddle = dy + m.rows * spec.dim;
   m.train = true;
-  double want = test_step_whole(&m, RN_FORM_CHUNKWISE, true), got = 0;
+  const double want = test_step_whole(&m, RN_FORM_CHUNKWISE, true);
   for (int s = 0; s < 2; s++) {
-    CHECK_OK(&err, rn_stage_create(&err, &spec, s == 0 ? 0 : cut, s == 0 ? cut : spec.layers,
-                                   SEQUENCES, TOKENS, 11, &stage[s]));
+    CHECK_OK(&err, rn_stage_create(&err, &spec,
+                                   (rn_stage_shape){s == 0 ? 0 : cut, s == 0 ? cut : spec.layers,
+                                                    SEQUENCES, TOKENS, 11},
+                                   &stage[s]));
     CHECK_OK(&err, rn_activations_create(&err, stage[s], RN_SAVE_ALL, &activations[s]));
     CHECK_OK(&err, rn_local_state_create(&err, &spec, spec.layers, SEQUENCES, &local_state[s]));
     const rn_param_table *table = rn_stage_params(stage[s]);
@@ -52,22 +54,25 @@ static void two_stages_are_one_model(rn_spec spec) {
     accumulator[s] = (rn_grad_accumulator){.gradient = gradient[s], .total = table->total};
     take_weights(&m, table, params[s]);
   }
-  CHECK_OK(&err,
-           rn_stage_forward(&err, stage[0], params[0], &m.unit[0], RN_FORM_CHUNKWISE, true,
-                            rn_local_state_port(local_state[0]), NULL, middle, activations[0]));
-  CHECK_OK(&err, rn_stage_forward(&err, stage[1], params[1], &m.unit[0], RN_FORM_CHUNKWISE, true,
-                                  rn_local_state_port(local_state[1]), middle, y, activations[1]));
-  rn_stage_loss(stage[1], params[1], &m.unit[0], y, 1, &got, NULL, dy, &accumulator[1]);
-  CHECK_OK(&err, rn_stage_backward_input(&err, stage[1], params[1], &m.unit[0],
-                                         rn_local_state_port(local_state[1]), activations[1], false,
-                                         dy, dmiddle, &accumulator[1]));
-  CHECK_OK(&err, rn_stage_backward_input(&err, stage[0], params[0], &m.unit[0],
-                                         rn_local_state_port(local_state[0]), activations[0], false,
-                                         dmiddle, NULL, &accumulator[0]));
-  CHECK(got == want);
+  rn_pass pass[2];
+  for (int s = 0; s < 2; s++) {
+    pass[s] = (rn_pass){.params = params[s],
+                        .unit = &m.unit[0],
+                        .port = rn_local_state_port(local_state[s]),
+                        .train = true,
+                        .activations = activations[s],
+                        .accumulator = &accumulator[s]};
+  }
+  rn_loss got = test_loss_of(&m, 0, y, dy);
+  CHECK_OK(&err, rn_stage_forward(&err, stage[0], &pass[0], NULL, middle));
+  CHECK_OK(&err, rn_stage_forward(&err, stage[1], &pass[1], middle, y));
+  rn_stage_loss(stage[1], &pass[1], &got);
+  CHECK_OK(&err, rn_stage_backward_input(&err, stage[1], &pass[1], dy, dmiddle));
+  CHECK_OK(&err, rn_stage_backward_input(&err, stage[0], &pass[0], dmiddle, NULL));
+  CHECK(got.sum == want);
   CHECK(memcmp(y, m.y, (size_t)(m.rows * spec.dim) * sizeof(rn_real)) == 0);
   for (int s = 0; s < 2; s++) {
-    rn_stage_backward_weight(stage[s], &m.unit[0], activations[s], &accumulator[s]);
+    rn_stage_backward_weight(stage[s], &pass[s]);
     same_as_whole(&m, rn_stage_params(stage[s]), gradient[s]);
     rn_activations_destroy(&activations[s]);
     rn_stage_destroy(&stage[s]);
@@ -86,9 +91,9 @@ static void a_tape_that_keeps_nothing_gives_the_same_rows(void) {
   CHECK_OK(&err, rn_activations_create(&err, m.stage, RN_SAVE_NOTHING, &activations));
   test_forward(&m, RN_FORM_CHUNKWISE, &m.tokens, 1);
   rn_local_state_reset(m.local_state);
-  CHECK_OK(&err,
-           rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
-                            rn_local_state_port(m.local_state), NULL, m.piece_y[0], activations));
+  rn_pass pass = test_pass(&m, 0, RN_FORM_CHUNKWISE);
+  pass.activations = activations;
+  CHECK_OK(&err, rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
   CHECK(memcmp(m.y, m.piece_y[0], (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
   const rn_real *last = rn_stage_hidden(m.activations[0], m.spec.layers);
   CHECK(memcmp(m.y, last, (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
@@ -99,9 +104,8 @@ static void a_tape_that_keeps_nothing_gives_the_same_rows(void) {
   CHECK_OK(&err, rn_activations_create_alias(&err, m.activations[0], &activations));
   CHECK(rn_activations_rows(activations) == rn_activations_rows(m.activations[0]));
   rn_local_state_reset(m.local_state);
-  CHECK_OK(&err,
-           rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
-                            rn_local_state_port(m.local_state), NULL, m.piece_y[0], activations));
+  pass.activations = activations;
+  CHECK_OK(&err, rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
   CHECK(memcmp(m.y, m.piece_y[0], (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
   rn_activations_destroy(&activations);
   test_model_close(&m);
@@ -180,15 +184,14 @@ static void a_failing_port_is_reported(void) {
     broken_port broken = {call};
     rn_scan_port port = {
         .self = &broken, .begin = broken_begin, .poll = broken_poll, .end = broken_end};
+    rn_pass pass = test_pass(&m, 0, RN_FORM_CHUNKWISE);
+    pass.port = &port;
     CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
-                rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_CHUNKWISE, false,
-                                 &port, NULL, m.piece_y[0], m.activations[0]));
+                rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
     rn_err_clear(&err);
     broken.calls_left = call;
-    CHECK_FAILS(
-        &err, RN_ERR_MPI, "the scan failed",
-        rn_stage_backward_input(&err, m.stage, m.params, &m.unit[0], &port, m.activations[0], false,
-                                m.piece_y[0], NULL, &m.accumulator));
+    CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
+                rn_stage_backward_input(&err, m.stage, &pass, m.piece_y[0], NULL));
   }
   test_model_close(&m);
 }
@@ -199,10 +202,9 @@ static void ts_chunkwise_has_no_parallel_form(void) {
   test_model m = open(spec);
   rn_err err = {0};
   test_cut(&m, 0, 0, TOKENS);
-  CHECK_FAILS(
-      &err, RN_ERR_USAGE, "retention_scale|ts_chunkwise|parallel",
-      rn_stage_forward(&err, m.stage, m.params, &m.unit[0], RN_FORM_PARALLEL, false,
-                       rn_local_state_port(m.local_state), NULL, m.piece_y[0], m.activations[0]));
+  const rn_pass pass = test_pass(&m, 0, RN_FORM_PARALLEL);
+  CHECK_FAILS(&err, RN_ERR_USAGE, "retention_scale|ts_chunkwise|parallel",
+              rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
   test_model_close(&m);
 }
 

@@ -26,7 +26,8 @@ typedef struct prefill {
 static rn_status open_prefill(rn_err *err, const rn_checkpoint_model *model, prefill *p) {
   const rn_spec *spec = &model->spec;
   *p = (prefill){.model = model};
-  RN_TRY(err, rn_stage_create(err, spec, 0, spec->layers, 1, PIECE_TOKENS, 0, &p->stage));
+  RN_TRY(err, rn_stage_create(err, spec, (rn_stage_shape){0, spec->layers, 1, PIECE_TOKENS, 0},
+                              &p->stage));
   rn_stage_cast_weights(p->stage, model->params, (rn_range){0, model->table->total});
   RN_TRY(err, rn_activations_create(err, p->stage, RN_SAVE_NOTHING, &p->activations));
   RN_TRY(err, rn_local_state_create(err, spec, spec->layers, 1, &p->local_state));
@@ -53,8 +54,12 @@ static rn_status take_in(rn_err *err, prefill *p, const int32_t *tokens, int cou
                         .since = p->since,
                         .sequence_number = &number,
                         .position = position};
-  return rn_stage_forward(err, p->stage, p->model->params, &unit, RN_FORM_CHUNKWISE, false,
-                          rn_local_state_port(p->local_state), NULL, p->rows, p->activations);
+  const rn_pass pass = {.params = p->model->params,
+                        .unit = &unit,
+                        .port = rn_local_state_port(p->local_state),
+                        .form = RN_FORM_CHUNKWISE,
+                        .activations = p->activations};
+  return rn_stage_forward(err, p->stage, &pass, NULL, p->rows);
 }
 
 /* The decoder's slot, and the logits that follow the prompt. */

@@ -53,12 +53,16 @@ static rn_status make_slots(rn_err *err, rn_pipeline *p, rn_pipeline_shape shape
   return RN_OK;
 }
 
+static rn_stage_shape stage_shape(rn_pipeline_shape shape) {
+  return (rn_stage_shape){shape.first_layer, shape.last_layer, shape.sequences, shape.tokens,
+                          shape.seed};
+}
+
 static rn_status make_parts(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
                             rn_pipeline *p) {
   const size_t rows = (size_t)shape.sequences * (size_t)shape.tokens;
   const size_t elements = rows * (size_t)spec->dim;
-  RN_TRY(err, rn_stage_create(err, spec, shape.first_layer, shape.last_layer, shape.sequences,
-                              shape.tokens, shape.seed, &p->stage));
+  RN_TRY(err, rn_stage_create(err, spec, stage_shape(shape), &p->stage));
   if (shape.schedule.microbatches > 0) {
     RN_TRY(err, make_slots(err, p, shape, elements));
     RN_TRY(err, rn_activations_create_alias(err, p->slot[0].activations, &p->loss_tape));
@@ -74,8 +78,7 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
   const size_t rows_bytes = rows * (size_t)spec->dim * sizeof(float);
   rn_stage_sizes stage;
   int pool = 0;
-  RN_TRY(err, rn_stage_measure(err, spec, shape.first_layer, shape.last_layer, shape.sequences,
-                               shape.tokens, &stage));
+  RN_TRY(err, rn_stage_measure(err, spec, stage_shape(shape), &stage));
   if (shape.schedule.microbatches > 0) {
     RN_TRY(err, rn_schedule_tapes(err, shape.schedule, shape.stage, &pool));
   }
@@ -144,6 +147,19 @@ static const rn_unit *unit_of(const training *t, const rn_task *task) {
   return t->unit + number_of(t, task);
 }
 
+/* What the stage does of a task, with the port of its scans. */
+static rn_pass pass_of(const training *t, const rn_task *task) {
+  const rn_pipeline *p = t->pipeline;
+  return (rn_pass){.params = p->params,
+                   .unit = unit_of(t, task),
+                   .port = rn_scan_source_port(t->scan, task->microbatch, task->segment),
+                   .form = RN_FORM_CHUNKWISE,
+                   .train = true,
+                   .weights = !p->schedule.split_weight,
+                   .activations = p->slot[task->activations].activations,
+                   .accumulator = t->accumulator};
+}
+
 /* Posts the receive of the rows that the next forward of a slot, at or after `from`, will need. */
 static rn_status expect_rows(rn_err *err, training *t, int slot, int from) {
   rn_pipeline *p = t->pipeline;
@@ -164,12 +180,11 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
   rn_slot *slot = &p->slot[task->activations];
   const rn_unit *unit = unit_of(t, task);
   float *rows = rn_activations_rows(slot->activations);
-  rn_scan_port *port = rn_scan_source_port(t->scan, task->microbatch, task->segment);
+  const rn_pass pass = pass_of(t, task);
   RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->rows_in));
   RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->rows_out));
   rn_comm_thread_release(p->comm_thread);
-  rn_status status = rn_stage_forward(err, p->stage, p->params, unit, RN_FORM_CHUNKWISE, true, port,
-                                      rows, rows, slot->activations);
+  rn_status status = rn_stage_forward(err, p->stage, &pass, rows, rows);
   (void)rn_comm_thread_acquire(p->comm_thread);
   if (status != RN_OK) return status;
   if (is_last(p)) return RN_OK;
@@ -191,27 +206,32 @@ static rn_unit leaf_of(const rn_unit *unit, int b, int first, int64_t *row) {
   return leaf;
 }
 
+/* Loss and its gradient of a unit whose rows begin at row `first` of the slot's. */
+static double loss_of_rows(training *t, const rn_unit *unit, rn_slot *slot, int64_t first) {
+  rn_pipeline *p = t->pipeline;
+  const rn_pass pass = {.params = p->params, .unit = unit, .accumulator = t->accumulator};
+  rn_loss loss = {.rows = rows_of(unit),
+                  .y = rn_activations_rows(slot->activations) + first * p->dim,
+                  .target = unit->target,
+                  .scale = t->scale,
+                  .dy = slot->gradient + first * p->dim};
+  rn_stage_loss(p->stage, &pass, &loss);
+  return loss.sum;
+}
+
 /* Loss and its gradient of one leaf: rows first .. of sequence b of a unit. */
 static void loss_of_leaf(training *t, const rn_unit *unit, rn_slot *slot, int b, int first) {
-  rn_pipeline *p = t->pipeline;
-  const int dim = p->dim;
   int64_t row;
   const rn_unit leaf = leaf_of(unit, b, first, &row);
   const int64_t sequence = unit->sequence_number[b] - t->leaves->first_sequence;
   const int64_t place = unit->position - t->leaves->first_position + first;
   const int64_t number = sequence * t->leaves->each + place / unit->leaf;
-  rn_stage_loss(p->stage, p->params, &leaf, rn_activations_rows(slot->activations) + row * dim,
-                t->scale, &t->leaves->loss[number], NULL, slot->gradient + row * dim,
-                t->accumulator);
+  t->leaves->loss[number] = loss_of_rows(t, &leaf, slot, row);
 }
 
 static void take_loss(training *t, const rn_unit *unit, rn_slot *slot) {
-  rn_pipeline *p = t->pipeline;
-  double loss = 0;
   if (unit->leaf == 0) {
-    rn_stage_loss(p->stage, p->params, unit, rn_activations_rows(slot->activations), t->scale,
-                  &loss, NULL, slot->gradient, t->accumulator);
-    *t->loss_sum += loss;
+    *t->loss_sum += loss_of_rows(t, unit, slot, 0);
     return;
   }
   for (int b = 0; b < unit->sequences; b++) {
@@ -230,10 +250,8 @@ static rn_status compute_backward(rn_err *err, training *t, const rn_task *task,
     take_loss(t, unit, slot);
     tell_of_head(p);
   }
-  rn_scan_port *port = rn_scan_source_port(t->scan, task->microbatch, task->segment);
-  return rn_stage_backward_input(err, p->stage, p->params, unit, port, slot->activations,
-                                 !p->schedule.split_weight, slot->gradient, slot->gradient,
-                                 t->accumulator);
+  const rn_pass pass = pass_of(t, task);
+  return rn_stage_backward_input(err, p->stage, &pass, slot->gradient, slot->gradient);
 }
 
 /* The last stage's gradient comes from the loss, taken here so that rows need no second place. */
@@ -256,9 +274,9 @@ static rn_status backward(rn_err *err, training *t, const rn_task *task) {
 static rn_status backward_weight(rn_err *err, training *t, int at) {
   rn_pipeline *p = t->pipeline;
   const rn_task *task = &p->tasks.task[at];
+  const rn_pass pass = pass_of(t, task);
   rn_comm_thread_release(p->comm_thread);
-  rn_stage_backward_weight(p->stage, unit_of(t, task), p->slot[task->activations].activations,
-                           t->accumulator);
+  rn_stage_backward_weight(p->stage, &pass);
   (void)rn_comm_thread_acquire(p->comm_thread);
   return expect_rows(err, t, task->activations, at + 1);
 }
@@ -316,23 +334,29 @@ rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn
 
 /* ---- losses only ---- */
 
+/* The loss alone of a unit whose rows begin at row `first` of `rows`. */
+static double loss_only(rn_pipeline *p, const rn_unit *unit, const float *rows, int64_t first) {
+  const rn_pass pass = {.params = p->params, .unit = unit};
+  rn_loss loss = {.rows = rows_of(unit),
+                  .y = rows + first * p->dim,
+                  .target = unit->target,
+                  .token_loss = p->token_loss + first};
+  rn_stage_loss(p->stage, &pass, &loss);
+  return loss.sum;
+}
+
 /* Losses of a unit's rows: their sum, or in reproducible mode each leaf's. */
 static void add_losses(rn_pipeline *p, const rn_unit *unit, const float *rows, double *loss_sum,
                        rn_exact_sum *leaf_sum) {
-  double loss = 0;
   if (unit->leaf == 0) {
-    rn_stage_loss(p->stage, p->params, unit, rows, 0, &loss, p->token_loss, NULL, NULL);
-    *loss_sum += loss;
+    *loss_sum += loss_only(p, unit, rows, 0);
     return;
   }
   for (int b = 0; b < unit->sequences; b++) {
     for (int first = 0; first < unit->tokens; first += unit->leaf) {
       int64_t row;
       const rn_unit leaf = leaf_of(unit, b, first, &row);
-      loss = 0;
-      rn_stage_loss(p->stage, p->params, &leaf, rows + row * p->dim, 0, &loss, p->token_loss + row,
-                    NULL, NULL);
-      rn_exact_sum_add(leaf_sum, loss);
+      rn_exact_sum_add(leaf_sum, loss_only(p, &leaf, rows, row));
     }
   }
 }
@@ -341,14 +365,15 @@ rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *u
                                    rn_scan_port *port, double *loss_sum, rn_exact_sum *leaf_sum) {
   rn_pipeline_p2p_message message = RN_PIPELINE_P2P_NOTHING;
   float *rows = rn_activations_rows(p->loss_tape);
+  const rn_pass pass = {
+      .params = p->params, .unit = unit, .port = port, .form = form, .activations = p->loss_tape};
   if (!is_first(p)) {
     RN_TRY(err, rn_pipeline_p2p_receive(err, p->p2p, RN_PIPELINE_P2P_ROWS, 0, rows_of(unit), rows,
                                         &message));
     RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &message));
   }
   rn_comm_thread_release(p->comm_thread);
-  rn_status status =
-      rn_stage_forward(err, p->stage, p->params, unit, form, false, port, rows, rows, p->loss_tape);
+  rn_status status = rn_stage_forward(err, p->stage, &pass, rows, rows);
   (void)rn_comm_thread_acquire(p->comm_thread);
   if (status != RN_OK) return status;
   if (!is_last(p)) {
