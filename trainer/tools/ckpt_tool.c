@@ -95,6 +95,15 @@ static rn_status prune(rn_err *err, const char *run_dir, int64_t keep_last, int6
   return rn_ckpt_prune(err, run_dir, (int)keep_last, keep_every);
 }
 
+/* Before the lock, so that a path that is no run directory gets no lock file. */
+static rn_status need_checkpoints(rn_err *err, const char *run_dir) {
+  rn_ckpt_entry *entries = NULL;
+  int count = 0;
+  RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
+  free(entries);
+  return count > 0 ? RN_OK : rn_ckpt_none(err, run_dir);
+}
+
 rn_status rn_ckpt_tool_prune(rn_err *err, const char *run_dir, int64_t keep_last,
                              int64_t keep_every) {
   rn_run_lock *lock = NULL;
@@ -102,9 +111,8 @@ rn_status rn_ckpt_tool_prune(rn_err *err, const char *run_dir, int64_t keep_last
     return rn_fail(err, RN_ERR_USAGE, "%s is a checkpoint; prune takes the run's directory",
                    run_dir);
   }
-  if (rn_file_exists(run_dir)) {
-    RN_TRY(err, rn_run_lock_take(err, run_dir, rn_run_lock_default, &lock));
-  }
+  RN_TRY(err, need_checkpoints(err, run_dir));
+  RN_TRY(err, rn_run_lock_take(err, run_dir, rn_run_lock_default, &lock));
   const rn_status status = prune(err, run_dir, keep_last, keep_every);
   rn_run_lock_release(&lock);
   return status;
