@@ -79,13 +79,26 @@ static void parse(record *r) {
   }
 }
 
+/* As much of the file's beginning as there is room for; -1 where it cannot be read. */
+static ssize_t read_all(int fd, char *text, size_t room) {
+  size_t done = 0;
+  while (done < room) {
+    const ssize_t count = pread(fd, text + done, room - done, (off_t)done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return -1;
+    if (count == 0) break;
+    done += (size_t)count;
+  }
+  return (ssize_t)done;
+}
+
 /* Reads a file into *out; a file that is not there gives an empty text. */
 static rn_status read_record(rn_err *err, const char *path, record *out) {
   *out = (record){0};
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0 && errno == ENOENT) return RN_OK;
   if (fd < 0) return rn_file_fail(err, "open", path, errno);
-  ssize_t used = read(fd, out->text, sizeof out->text - 1);
+  ssize_t used = read_all(fd, out->text, sizeof out->text - 1);
   const int why = errno;
   close(fd);
   if (used < 0 && why == ESTALE) return RN_OK; /* replaced while it was read */
@@ -132,12 +145,23 @@ static rn_path path_of(const rn_run_lock *l, const char *prefix, const char *id)
   return rn_path_join(l->folder.text, name);
 }
 
+/* All of a text to its place in the file, however short the transfers are. */
+static bool write_all(int fd, const char *text, size_t bytes, off_t offset) {
+  for (size_t done = 0; done < bytes;) {
+    errno = ENOSPC; /* where nothing is written and no reason given */
+    const ssize_t count = pwrite(fd, text + done, bytes - done, offset + (off_t)done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;
+    done += (size_t)count;
+  }
+  return true;
+}
+
 static rn_status write_new(rn_err *err, const char *path, const char *text) {
   const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return rn_file_fail(err, "create", path, errno);
   const size_t bytes = strlen(text);
-  errno = ENOSPC;
-  bool good = write(fd, text, bytes) == (ssize_t)bytes;
+  bool good = write_all(fd, text, bytes, 0);
   if (good && fsync(fd) != 0 && errno != EINVAL) good = false;
   const int why = errno;
   if (close(fd) == 0 && good) return RN_OK;
@@ -277,7 +301,7 @@ static rn_status verify(rn_err *err, rn_run_lock *l) {
     return rn_file_fail(err, "open", l->path.text, errno);
   }
   memset(&now, 0, sizeof now);
-  used = read(fd, now.text, sizeof now.text - 1);
+  used = read_all(fd, now.text, sizeof now.text - 1);
   if (used > 0) parse(&now);
   if (used > 0 && strcmp(now.id, l->mine.id) != 0) {
     atomic_store(&l->lost, true);
@@ -287,8 +311,8 @@ static rn_status verify(rn_err *err, rn_run_lock *l) {
   char beat[BEAT_DIGITS + 4];
   const int bytes = snprintf(beat, sizeof beat, "%0*lld", BEAT_DIGITS, (long long)++l->beats);
   const char *place = strstr(l->mine.text, BEAT_WORD);
-  bool good = used > 0 && pwrite(fd, beat, (size_t)bytes,
-                                 place - l->mine.text + (off_t)sizeof BEAT_WORD - 1) == bytes;
+  bool good = used > 0 && write_all(fd, beat, (size_t)bytes,
+                                    place - l->mine.text + (off_t)sizeof BEAT_WORD - 1);
   if (good && fsync(fd) != 0 && errno != EINVAL) good = false;
   const int why = errno;
   if (close(fd) != 0 || !good) return rn_file_fail(err, "write", l->path.text, why);

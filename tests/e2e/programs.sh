@@ -163,7 +163,7 @@ case $case in
         --ignore-end "${@:3}"
     }
     for length in 1 63 64 65 200; do
-      head -c "$length" "$source/stage.c" >prompt
+      head -c "$length" "$source/stage/stage.c" >prompt
       greedy prompt 30 >whole
       head -c $((length + 11)) whole >longer
       greedy longer 19 | cmp -s - whole || fail "after $length bytes, text depends on the prefill"
