@@ -107,7 +107,7 @@ static MPI_Request *requests_of(const rn_reduce_scatter *r, int number) {
 
 /* Every pair of ranks meets in the order of starts: nothing is told apart by tags. Shares without
  * elements are no message. */
-static rn_status optimizer(rn_err *err, rn_reduce_scatter *r, int number) {
+static rn_status exchange_bucket(rn_err *err, rn_reduce_scatter *r, int number) {
   const int bucket = r->order[number];
   const int count = (int)rn_range_count(rn_optimizer_shards_of(r->shares, bucket, r->rank));
   MPI_Request *request = requests_of(r, number);
@@ -164,7 +164,7 @@ static void sum_up(const rn_reduce_scatter *r, int number) {
 static rn_status look(rn_err *err, rn_reduce_scatter *r) {
   for (int done = 1; done && r->ended < r->started;) {
     while (r->under_way < r->started && r->under_way < r->ended + SLOTS) {
-      RN_TRY(err, optimizer(err, r, r->under_way++));
+      RN_TRY(err, exchange_bucket(err, r, r->under_way++));
     }
     RN_MPI(err, MPI_Testall(2 * r->size, requests_of(r, r->ended), &done, MPI_STATUSES_IGNORE));
     if (!done) break;

@@ -13,8 +13,8 @@ enum {
 
 /* Seconds of an exchange of `count` elements, each rank with its two neighbours; the best of three
  * series, in each of which a rank can be early for one message, but not for all. */
-static rn_status optimizer(rn_err *err, MPI_Comm comm, int count, int rounds, const float *out,
-                           float *in, double *least_s) {
+static rn_status exchange(rn_err *err, MPI_Comm comm, int count, int rounds, const float *out,
+                          float *in, double *least_s) {
   int rank, size;
   RN_MPI(err, MPI_Comm_rank(comm, &rank));
   RN_MPI(err, MPI_Comm_size(comm, &size));
@@ -45,8 +45,8 @@ rn_status rn_scan_cost_measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out) {
   float a[LARGE], b[LARGE];
   double small_s = 0, large_s = 0, terms[3];
   for (int i = 0; i < LARGE; i++) a[i] = b[i] = 1;
-  RN_TRY(err, optimizer(err, comm, 1, SMALL_ROUNDS, a, b, &small_s));
-  RN_TRY(err, optimizer(err, comm, LARGE, LARGE_ROUNDS, a, b, &large_s));
+  RN_TRY(err, exchange(err, comm, 1, SMALL_ROUNDS, a, b, &small_s));
+  RN_TRY(err, exchange(err, comm, LARGE, LARGE_ROUNDS, a, b, &large_s));
   const double bytes = sizeof a;
   terms[0] = fmax(small_s, 1e-7);
   terms[1] = fmax(large_s - small_s, 1e-7) / bytes;

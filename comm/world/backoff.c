@@ -9,10 +9,10 @@
 enum { SPINS = 200, YIELDS = 2000, SLEEP_NS = 50000 };
 
 void rn_backoff_wait(rn_backoff *backoff) {
-  if (backoff->write_token < SPINS + YIELDS) backoff->write_token++;
-  if (backoff->write_token >= SPINS + YIELDS && !backoff->other_thread) rn_progress_poll();
-  if (backoff->write_token <= SPINS) return;
-  if (backoff->write_token < SPINS + YIELDS) {
+  if (backoff->polls < SPINS + YIELDS) backoff->polls++;
+  if (backoff->polls >= SPINS + YIELDS && !backoff->other_thread) rn_progress_poll();
+  if (backoff->polls <= SPINS) return;
+  if (backoff->polls < SPINS + YIELDS) {
     sched_yield();
     return;
   }

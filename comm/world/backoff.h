@@ -11,7 +11,7 @@
 
 /** Zeroed at the start of a wait, but for who waits. */
 typedef struct rn_backoff {
-  int write_token;
+  int polls;
   bool other_thread; /* not the main one: the rank as such may be at work meanwhile */
 } rn_backoff;
 

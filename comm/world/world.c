@@ -198,13 +198,13 @@ rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, co
 }
 
 /* Room on rank 0 for what all ranks bring: places and sizes of one gather. */
-typedef struct all_gather {
+typedef struct gather_plan {
   int *counts, *places;
   size_t *sizes;
   char *all;
-} all_gather;
+} gather_plan;
 
-static rn_status plan_gather(rn_err *err, const int64_t *counts, int ranks, all_gather *g) {
+static rn_status plan_gather(rn_err *err, const int64_t *counts, int ranks, gather_plan *g) {
   int64_t total = 0;
   for (int r = 0; r < ranks; r++) total += counts[r];
   if (total > INT_MAX) {
@@ -228,7 +228,7 @@ static rn_status plan_gather(rn_err *err, const int64_t *counts, int ranks, all_
 
 rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, size_t count,
                                 char **all, size_t **sizes) {
-  all_gather g = {0};
+  gather_plan g = {0};
   int64_t *counts = NULL, own = (int64_t)count;
   *all = NULL;
   *sizes = NULL;

@@ -46,7 +46,7 @@ static rn_range own_part(weights w) {
 }
 
 static rn_array own_weights(const step *s, weights w) {
-  return rn_array_of_weights(s->d->halves, s->params, w.at + own_part(w).begin * w.k);
+  return rn_array_of_weights(s->d->bf16_weights, s->params, w.at + own_part(w).begin * w.k);
 }
 
 /* y [count, n] = x [count, k] w^T + beta y: this thread's part. */
@@ -144,9 +144,9 @@ static void begin_rows(const step *s) {
       norm_row(s, rn_norm_make(&d->spec, d->table->embedding_norm, d->table->embedding_norm_bias),
                to, to);
     }
-    for (int j = 0; j < d->bf16; j++) {
-      d->cosine[r * d->bf16 + j] = (rn_real)cos(position * d->theta[j]);
-      d->sine[r * d->bf16 + j] = (rn_real)sin(position * d->theta[j]);
+    for (int j = 0; j < d->half_dim; j++) {
+      d->cosine[r * d->half_dim + j] = (rn_real)cos(position * d->theta[j]);
+      d->sine[r * d->half_dim + j] = (rn_real)sin(position * d->theta[j]);
     }
   }
 }
@@ -158,7 +158,7 @@ static void retain(const step *s, int row, int h) {
   rn_real *k = d->kvqg + (int64_t)row * d->keys + h * K, *v = k - h * K + D + h * V;
   rn_real *q = k + D + Vd, *o = d->o + (int64_t)row * Vd + h * V;
   rn_real *state = rn_decoder_state(s->d, s->slot[row], s->layer) + (int64_t)h * K * V;
-  const rn_real *cosine = d->cosine + row * d->bf16, *sine = d->sine + row * d->bf16;
+  const rn_real *cosine = d->cosine + row * d->half_dim, *sine = d->sine + row * d->half_dim;
   const rn_real key_scale = (rn_real)(1 / sqrt((double)K));
   s->kernels->rotate(d->spec.rotary, 1, K, cosine, sine, 1, key_scale, k);
   s->kernels->rotate(d->spec.rotary, 1, K, cosine, sine, 1, 1, q);

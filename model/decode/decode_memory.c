@@ -13,7 +13,7 @@ static size_t reals(const rn_decoder *d, int width) {
 static size_t arena_bytes(const rn_decoder *d) {
   const int D = d->spec.dim, Vd = d->spec.value_dim;
   return reals(d, D) + reals(d, d->keys) + 2 * reals(d, Vd) + reals(d, d->inner) +
-         reals(d, d->spec.ffn_dim) + 2 * reals(d, d->bf16) + reals(d, d->spec.heads) +
+         reals(d, d->spec.ffn_dim) + 2 * reals(d, d->half_dim) + reals(d, d->spec.heads) +
          rn_arena_round((size_t)d->slots * (size_t)D * sizeof(double)) +
          rn_arena_round((size_t)d->slots * sizeof(int32_t));
 }
@@ -26,8 +26,8 @@ static void take_rows(rn_decoder *d) {
   d->gated = rn_arena_take(&d->arena, reals(d, Vd));
   d->ffn = rn_arena_take(&d->arena, reals(d, d->inner));
   d->product = rn_arena_take(&d->arena, reals(d, d->spec.ffn_dim));
-  d->cosine = rn_arena_take(&d->arena, reals(d, d->bf16));
-  d->sine = rn_arena_take(&d->arena, reals(d, d->bf16));
+  d->cosine = rn_arena_take(&d->arena, reals(d, d->half_dim));
+  d->sine = rn_arena_take(&d->arena, reals(d, d->half_dim));
   d->alpha = rn_arena_take(&d->arena, reals(d, d->spec.heads));
   d->wide = rn_arena_take(&d->arena, (size_t)d->slots * (size_t)D * sizeof(double));
   d->since = rn_arena_take(&d->arena, (size_t)d->slots * sizeof(int32_t));
@@ -41,7 +41,7 @@ static rn_status take_memory(rn_err *err, bool bf16, rn_decoder *d) {
   const size_t states = (size_t)d->spec.layers * (size_t)d->slots * (size_t)slot_elements(d);
   RN_TRY(err, rn_param_table_create(err, &d->spec, 0, d->spec.layers, &d->table));
   RN_TRY(err, rn_retention_create(err, &d->spec, 1, &d->core));
-  RN_TRY(err, rn_alloc(err, "rotation", (size_t)d->bf16, sizeof(double), &d->theta));
+  RN_TRY(err, rn_alloc(err, "rotation", (size_t)d->half_dim, sizeof(double), &d->theta));
   RN_TRY(err,
          rn_alloc(err, "normed rows", (size_t)d->threads * (size_t)d->slots * (size_t)d->spec.dim,
                   sizeof(rn_real), &d->normed));
@@ -49,8 +49,8 @@ static rn_status take_memory(rn_err *err, bool bf16, rn_decoder *d) {
   RN_TRY(err, rn_alloc(err, "states", states, sizeof(rn_real), &d->states));
   RN_TRY(err, rn_arena_create(err, arena_bytes(d), &d->arena));
   if (bf16) {
-    RN_TRY(err, rn_alloc(err, "weights in bf16", (size_t)d->table->total, sizeof *d->halves,
-                         &d->halves));
+    RN_TRY(err, rn_alloc(err, "weights in bf16", (size_t)d->table->total, sizeof *d->bf16_weights,
+                         &d->bf16_weights));
   }
   rn_spec_angles(d->spec.rotary, d->key_width, d->theta);
   take_rows(d);
@@ -66,7 +66,7 @@ rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool bf
   d->slots = slots;
   d->key_width = rn_spec_key_width(spec);
   d->value_width = rn_spec_value_width(spec);
-  d->bf16 = d->key_width / 2;
+  d->half_dim = d->key_width / 2;
   d->keys = 2 * spec->dim + (spec->gate ? 2 : 1) * spec->value_dim;
   d->inner = (spec->ffn == RN_FFN_GLU ? 2 : 1) * spec->ffn_dim;
   d->threads = rn_threads();
@@ -88,7 +88,7 @@ void rn_decoder_destroy(rn_decoder **decoder) {
   free(d->theta);
   free(d->position);
   free(d->states);
-  free(d->halves);
+  free(d->bf16_weights);
   free(d->normed);
   free(d);
   *decoder = NULL;
@@ -105,20 +105,20 @@ size_t rn_decoder_weight_bytes(const rn_decoder *d, int count) {
   for (int i = 0; i < d->table->count; i++) {
     const rn_param *p = &d->table->param[i];
     const bool looked_up = p->offset == d->table->embedding && !d->spec.tie_embeddings;
-    const size_t each = rn_element_bytes(d->halves != NULL && p->matrix);
+    const size_t each = rn_element_bytes(d->bf16_weights != NULL && p->matrix);
     if (!looked_up) bytes += (size_t)(p->rows * p->cols) * each;
   }
   return bytes;
 }
 
 void rn_decoder_round(rn_decoder *d, rn_real *params) {
-  assert(d->halves != NULL);
+  assert(d->bf16_weights != NULL);
 #pragma omp parallel for schedule(dynamic)
   for (int i = 0; i < d->table->count; i++) {
     const rn_param *p = &d->table->param[i];
     for (int64_t at = p->offset; p->matrix && at < p->offset + p->rows * p->cols; at++) {
-      d->halves[at] = rn_bf16_of(params[at]);
-      params[at] = rn_bf16_value(d->halves[at]);
+      d->bf16_weights[at] = rn_bf16_of(params[at]);
+      params[at] = rn_bf16_value(d->bf16_weights[at]);
     }
   }
 }

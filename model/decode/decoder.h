@@ -10,15 +10,15 @@
 
 struct rn_decoder {
   rn_spec spec;
-  int slots, key_width, value_width, bf16; /* K, V, K/2 */
+  int slots, key_width, value_width, half_dim; /* K, V, K/2 */
   int keys, inner; /* width of k, v, q and g together; of the feed-forward's first product */
   rn_param_table *table;
   rn_retention core; /* decays and row scales */
   double *theta;     /* [K/2] */
   int64_t *position; /* [slots] */
   rn_arena arena;
-  rn_bf16 *halves; /* [total]: matrices in bf16, or NULL */
-  rn_real *states; /* [layers, slots, H, K, V] */
+  rn_bf16 *bf16_weights; /* [total]: matrices in bf16, or NULL */
+  rn_real *states;       /* [layers, slots, H, K, V] */
   /* rows of a step, [slots, ...] each */
   rn_real *stream;           /* [D] */
   double *wide;              /* [D]: a first token's normed row */

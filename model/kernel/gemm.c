@@ -16,7 +16,7 @@ static const rn_gemm_backend *in_use;
 
 #ifdef RN_ONEDNN_SERVES
 /* The rule's table, with products of bf16 operands. */
-static rn_gemm_backend with_halves;
+static rn_gemm_backend with_bf16;
 #endif
 
 static const rn_gemm_backend *by_rule(void) {
@@ -67,9 +67,9 @@ void rn_gemm(rn_gemm_kind kind, int m, int n, int k, rn_array a, int64_t lda, rn
 static const rn_gemm_backend *in_bf16(const char **lack) {
 #ifdef RN_ONEDNN_SERVES
   if (rn_gemm_bf16_serves()) {
-    with_halves = *by_rule();
-    rn_gemm_bf16_enter(&with_halves);
-    return &with_halves;
+    with_bf16 = *by_rule();
+    rn_gemm_bf16_enter(&with_bf16);
+    return &with_bf16;
   }
   *lack = "this CPU has no instructions for it";
 #else
@@ -107,7 +107,7 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
 
 const rn_gemm_backend *rn_gemm_backend_at(int number) {
 #ifdef RN_ONEDNN_SERVES
-  if (in_use == &with_halves) return number == 0 ? in_use : NULL;
+  if (in_use == &with_bf16) return number == 0 ? in_use : NULL;
 #endif
   const int count = (int)(sizeof providers / sizeof providers[0]);
   return number < count ? providers[number] : NULL;

@@ -75,17 +75,17 @@ NOTED_HALF(note_half_tn, RN_GEMM_TN)
 
 static const rn_gemm_backend reals_noted = {
     .nn = note_nn, .nt = note_nt, .tn = note_tn, .nt_fp64_accumulate = note_nt_exact};
-static const rn_gemm_backend halves_noted = {.nn = note_nn,
-                                             .nt = note_nt,
-                                             .tn = note_tn,
-                                             .nt_fp64_accumulate = note_nt_exact,
-                                             .bf16_nn = note_half_nn,
-                                             .bf16_nt = note_half_nt,
-                                             .bf16_tn = note_half_tn};
+static const rn_gemm_backend bf16_noted = {.nn = note_nn,
+                                           .nt = note_nt,
+                                           .tn = note_tn,
+                                           .nt_fp64_accumulate = note_nt_exact,
+                                           .bf16_nn = note_half_nn,
+                                           .bf16_nt = note_half_nt,
+                                           .bf16_tn = note_half_tn};
 static rn_gemm_backend noting;
 
 void rn_gemm_record_start(rn_gemm_record *record) {
-  noting = rn_gemm_takes_bf16() ? halves_noted : reals_noted;
+  noting = rn_gemm_takes_bf16() ? bf16_noted : reals_noted;
   record->table = rn_gemm_backend_swap(&noting);
   noting.name = record->table->name;
   recording = record;

@@ -8,16 +8,16 @@
 #include "proto/base/arena.h"
 
 size_t rn_rotary_bytes(int key_width, int max_tokens) {
-  const size_t bf16 = (size_t)(key_width / 2);
-  return bf16 * sizeof(double) + 2 * (size_t)max_tokens * bf16 * sizeof(rn_real);
+  const size_t half_dim = (size_t)(key_width / 2);
+  return half_dim * sizeof(double) + 2 * (size_t)max_tokens * half_dim * sizeof(rn_real);
 }
 
 rn_status rn_rotary_create(rn_err *err, rn_rotary kind, int key_width, int max_tokens,
                            rn_rotary_table *out) {
-  *out = (rn_rotary_table){.kind = kind, .bf16 = key_width / 2, .max_tokens = max_tokens};
-  const size_t angles = (size_t)max_tokens * (size_t)out->bf16;
+  *out = (rn_rotary_table){.kind = kind, .half_dim = key_width / 2, .max_tokens = max_tokens};
+  const size_t angles = (size_t)max_tokens * (size_t)out->half_dim;
   rn_status status;
-  if ((status = rn_alloc(err, "rotation", (size_t)out->bf16, sizeof(double), &out->theta)) !=
+  if ((status = rn_alloc(err, "rotation", (size_t)out->half_dim, sizeof(double), &out->theta)) !=
           RN_OK ||
       (status = rn_alloc(err, "rotation", angles, sizeof(rn_real), &out->cosine)) != RN_OK ||
       (status = rn_alloc(err, "rotation", angles, sizeof(rn_real), &out->sine)) != RN_OK) {
@@ -41,10 +41,10 @@ void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens) {
   table->tokens = tokens;
 #pragma omp parallel for schedule(static)
   for (int t = 0; t < tokens; t++) {
-    for (int j = 0; j < table->bf16; j++) {
+    for (int j = 0; j < table->half_dim; j++) {
       const double angle = (double)(first + t) * table->theta[j];
-      table->cosine[(int64_t)t * table->bf16 + j] = (rn_real)cos(angle);
-      table->sine[(int64_t)t * table->bf16 + j] = (rn_real)sin(angle);
+      table->cosine[(int64_t)t * table->half_dim + j] = (rn_real)cos(angle);
+      table->sine[(int64_t)t * table->half_dim + j] = (rn_real)sin(angle);
     }
   }
 }
@@ -53,9 +53,9 @@ void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens) {
 void rn_rotary_apply(const rn_rotary_table *table, int tokens, rn_range rows, int heads, bool back,
                      rn_real scale, rn_array x, int64_t ld, rn_real *room) {
   const rn_kernels *kernels = rn_kernels_table();
-  const int width = 2 * table->bf16, together = x.bf16 ? 1 : heads;
+  const int width = 2 * table->half_dim, together = x.bf16 ? 1 : heads;
   for (int64_t row = rows.begin; row < rows.end; row++) {
-    const int64_t at = row % tokens * table->bf16;
+    const int64_t at = row % tokens * table->half_dim;
     for (int h = 0; h < heads; h += together) {
       const int64_t from = row * ld + h * width;
       rn_real *turned = rn_row_load(kernels, x, from, width, room);

@@ -20,7 +20,7 @@
 /** Cosines and sines of positions first .. first + tokens - 1. */
 typedef struct rn_rotary_table {
   rn_rotary kind;
-  int bf16; /* K / 2 */
+  int half_dim; /* K / 2 */
   int max_tokens;
   int64_t first;
   int tokens;

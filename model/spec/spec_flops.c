@@ -30,10 +30,10 @@ void rn_spec_log_decay(const rn_spec *spec, double *log_gamma) {
 }
 
 void rn_spec_angles(rn_rotary rotary, int key_width, double *theta) {
-  int bf16 = key_width / 2;
-  for (int j = 0; j < bf16; j++) {
+  int half_dim = key_width / 2;
+  for (int j = 0; j < half_dim; j++) {
     double exponent = rotary == RN_ROTARY_ROPE_HALF ? 2.0 * j / key_width
-                      : bf16 > 1                    ? (double)j / (bf16 - 1)
+                      : half_dim > 1                ? (double)j / (half_dim - 1)
                                                     : 0.0;
     theta[j] = rotary == RN_ROTARY_NONE ? 0.0 : pow(10000.0, -exponent);
   }

@@ -127,11 +127,11 @@ static void streams_go_on(bool reset) {
   if (!CHECK_OK(&err, rn_batch_create(&err, 1, T, T, &batch))) return;
   for (int64_t stored = 3; stored < 9; stored++) {
     int32_t after = since;
-    for (int bf16 = 0; bf16 < 2; bf16++) {
+    for (int late = 0; late < 2; late++) {
       after = since;
-      rn_batch_start(&batch, bf16 * 20, bf16 == 0 ? 20 : T);
+      rn_batch_start(&batch, late * 20, late == 0 ? 20 : T);
       CHECK_OK(&err, rn_batch_continue(&err, &batch, &split, stored, T, stored, reset, &after));
-      CHECK_EQUAL(not_as_wanted(&batch, 0, stored * T + bf16 * 20, 3 * T, reset), 0);
+      CHECK_EQUAL(not_as_wanted(&batch, 0, stored * T + late * 20, 3 * T, reset), 0);
     }
     since = after;
     CHECK_EQUAL(since, distance((stored + 1) * T - 1, 3 * T, reset) + 1);

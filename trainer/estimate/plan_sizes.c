@@ -35,7 +35,7 @@ static double bytes_of_rows(const rn_plan_sizes *s) {
   return 4 * (rows_of(s) * (LAYERS_OF_THREE * widths + 2.0 * p->vocab) + LAYERS_OF_THREE * states);
 }
 
-static int bf16(int n, int least) {
+static int halved(int n, int least) {
   return n / 2 > least ? n / 2 : n < least ? n : least;
 }
 
@@ -48,12 +48,12 @@ static bool narrow(rn_spec *spec) {
   if (heads >= 1) {
     spec->dim = rn_spec_key_width(spec) * heads;
     spec->value_dim = rn_spec_value_width(spec) * heads;
-    spec->ffn_dim = bf16(spec->ffn_dim, 1);
+    spec->ffn_dim = halved(spec->ffn_dim, 1);
     spec->heads = heads;
   } else {
-    spec->dim = bf16(spec->dim, LEAST_WIDTH) / 2 * 2; /* a key's width is even */
-    spec->value_dim = bf16(spec->value_dim, LEAST_WIDTH);
-    spec->ffn_dim = bf16(spec->ffn_dim, LEAST_WIDTH);
+    spec->dim = halved(spec->dim, LEAST_WIDTH) / 2 * 2; /* a key's width is even */
+    spec->value_dim = halved(spec->value_dim, LEAST_WIDTH);
+    spec->ffn_dim = halved(spec->ffn_dim, LEAST_WIDTH);
   }
   return true;
 }

@@ -30,7 +30,7 @@ static inline void load(const rn_real *from, int count, rn_vec *to) {
   memcpy(to, from, (size_t)count * sizeof *from);
 }
 
-/* As many bf16s numbers, which are the upper halves of floats. */
+/* As many bf16 numbers, which are the upper halves of floats. */
 typedef uint16_t halves __attribute__((vector_size(RN_VEC * sizeof(uint16_t))));
 typedef uint32_t words __attribute__((vector_size(RN_VEC * sizeof(uint32_t))));
 typedef float floats __attribute__((vector_size(RN_VEC * sizeof(float))));
