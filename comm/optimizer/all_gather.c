@@ -10,11 +10,10 @@
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
-/* Elements of one message: far below what an int counts, in bytes. */
+/* Elements of one message at most; its size in bytes must fit in an int. */
 enum { MESSAGE = 1 << 22 };
 
-/* How many ranks of the node have done their work on a bucket, over all rounds; a cache line each.
- */
+/* Completions of a bucket by ranks of the node, over all rounds; one cache line per bucket. */
 typedef struct tally {
   _Alignas(64) _Atomic int64_t done;
 } tally;
@@ -26,12 +25,12 @@ struct rn_all_gather {
   char *values;
   size_t bytes_each;
   int replica;
-  MPI_Request *request; /* receives by bucket, then sends */
-  int *first;           /* [buckets + 1] receives of a bucket; the last is where sends begin */
+  MPI_Request *request; /* persistent: receives by bucket, then sends */
+  int *first;           /* [buckets + 1] index of a bucket's first receive; the last: first send */
   int receives, sends;
-  rn_shared_array *tallies; /* [buckets] of the node */
+  rn_shared_array *tallies; /* [buckets] tally, shared by the node */
   int64_t round;
-  int arrived, whole; /* buckets: whose receives are done here; that are whole */
+  int arrived, whole; /* buckets received by this rank; buckets known to be complete */
   bool under_way;
 };
 
@@ -39,7 +38,7 @@ static int messages_of(rn_range range) {
   return (int)((rn_range_count(range) + MESSAGE - 1) / MESSAGE);
 }
 
-/* Whether this rank takes the shares of replica `from` for its node. */
+/* True if this rank receives the shards of replica `from` for its node. */
 static bool takes(const rn_all_gather *g, int from) {
   const int here = rn_node_of(g->node, g->replica);
   return rn_node_of(g->node, from) != here && rn_node_receiver(g->node, from, here) == g->replica;
@@ -64,7 +63,7 @@ static rn_status take_memory(rn_err *err, rn_all_gather *g) {
                   &g->first);
 }
 
-/* The persistent messages of one share from or to `peer`, from request `at` on; the next one. */
+/* Creates the persistent messages of one shard from or to `peer`, and advances *at past them. */
 static rn_status prepare(rn_err *err, rn_all_gather *g, rn_range range, bool receive, int peer,
                          int *at) {
   for (int64_t begin = range.begin; begin < range.end; begin += MESSAGE) {
@@ -81,7 +80,7 @@ static rn_status prepare(rn_err *err, rn_all_gather *g, rn_range range, bool rec
   return RN_OK;
 }
 
-/* Between two ranks messages meet in the order of buckets, and within a bucket of their places. */
+/* All messages have tag 0: between two ranks they match in order of bucket, then of offset. */
 static rn_status prepare_all(rn_err *err, rn_all_gather *g) {
   const int here = rn_node_of(g->node, g->replica);
   int receive = 0, send = g->receives;
@@ -148,7 +147,7 @@ static tally *tally_of(const rn_all_gather *g, int bucket) {
   return (tally *)rn_shared_array_memory(g->tallies) + bucket;
 }
 
-/* Tells the node of the buckets, in their order, whose receives are done; looks after all messages.
+/* Progresses all messages, and adds the buckets that are received, in order, to the node's tallies.
  */
 static rn_status look(rn_err *err, rn_all_gather *g, bool *sent) {
   for (int done = 1; done && g->arrived < g->shares->buckets;) {

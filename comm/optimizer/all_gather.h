@@ -1,10 +1,11 @@
 /**
- * Shares of an array that all replicas of a stage read are brought to every copy of it.
+ * All-gather of an array (the weights of a stage) over the replicas of the stage.
  *
- * A node holds one copy (comm/optimizer/shared_array.h). Inside it nothing is moved: a bucket is
- * whole when each rank of the node has said that its share is written and that what it takes for
- * all has come. Between nodes each share goes once to each node, to the rank that rn_node_receiver
- * names. Buckets arrive in their order, while the ranks go on with what they have.
+ * A node holds one copy of the array (comm/optimizer/shared_array.h), so nothing is copied inside a
+ * node: a bucket is complete when every rank of the node has written its shard and received the
+ * shards that it receives for the node. Between nodes, each shard is sent once to each node, to the
+ * rank that rn_node_receiver returns. Buckets complete in order, and ranks compute with the buckets
+ * that are complete while later ones are in flight.
  */
 #ifndef RN_COMM_OPTIMIZER_ALL_GATHER_H
 #define RN_COMM_OPTIMIZER_ALL_GATHER_H
@@ -17,36 +18,42 @@
 typedef struct rn_all_gather rn_all_gather;
 
 /**
- * For the array `values` of elements of `bytes_each`, one a node.
+ * Creates the all-gather of `values`, one copy per node, with elements of `bytes_each` bytes.
  *
- * Collective: over the world. Ownership: node, shares and values outlive it.
+ * Collective: over the world. Ownership: node, shares and values outlive the object.
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_all_gather_create(rn_err *err, const rn_world *world, const rn_grid *grid,
                                const rn_node *node, const rn_optimizer_shards *shares, void *values,
                                size_t bytes_each, rn_all_gather **out);
-/** Ends what is under way. Collective: over the replicas. */
+/** Completes pending messages; takes NULL. Collective: over the replicas. */
 void rn_all_gather_destroy(rn_all_gather **all_gather);
 
 /**
- * This rank's shares are written: they go out, and the others' come in. From here to
- * rn_all_gather_finish the array is read only.
+ * Starts sending this rank's shards, which it has written, and receiving those of the others. The
+ * array is read-only until rn_all_gather_finish.
  *
- * Collective: over the replicas, none of which reads the values of before any more.
+ * Collective: over the replicas; none of them still reads the old values.
+ * Errors:     RN_ERR_MPI.
  */
 rn_status rn_all_gather_start(rn_err *err, rn_all_gather *all_gather);
 
 /**
- * Waits until buckets 0 .. bucket are whole.
+ * Waits until buckets 0..bucket are complete.
  *
- * Collective: each replica of the node waits for every bucket, or finishes, sooner or later.
+ * Collective: over the replicas of the node, each of which must eventually wait for every bucket or
+ *             call rn_all_gather_finish.
+ * Errors:     RN_ERR_MPI.
  */
 rn_status rn_all_gather_wait(rn_err *err, rn_all_gather *all_gather, int bucket);
 
-/** Whether buckets 0 .. bucket were seen to be whole: then nobody need wait. */
+/** True if buckets 0..bucket are known to be complete. Does not communicate. */
 bool rn_all_gather_has(const rn_all_gather *all_gather, int bucket);
 
-/** All buckets are whole, and this rank's shares have gone: they may be written again. */
+/**
+ * Waits until all buckets are complete and this rank's shards are sent; they may be written again.
+ * Collective: over the replicas. Errors: RN_ERR_MPI.
+ */
 rn_status rn_all_gather_finish(rn_err *err, rn_all_gather *all_gather);
 
 #endif

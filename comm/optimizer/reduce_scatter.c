@@ -11,7 +11,7 @@
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
-/* Buckets under way at a time; elements that are summed over all ranks before the next ones. */
+/* Buckets in flight; elements summed at a time; doubles of one all-reduce. */
 enum { SLOTS = 4, TURN = 4096, JOIN_BLOCK = 1 << 20 };
 
 struct rn_reduce_scatter {
@@ -23,12 +23,12 @@ struct rn_reduce_scatter {
   int rank, size;
   const char *gradient;
   char *own;
-  int64_t *at;                   /* [buckets] where a bucket's share is in `own` */
-  int64_t longest;               /* share of this rank */
-  char *room;                    /* [SLOTS, size - 1, longest] what comes from the others */
-  MPI_Request *request;          /* [SLOTS, 2 size] */
-  int *order;                    /* [buckets] in the order of their starts */
-  int started, under_way, ended; /* how many of `order`: each at most the one before */
+  int64_t *at;                   /* [buckets] offset of a bucket's shard in `own` */
+  int64_t longest;               /* elements of this rank's largest shard */
+  char *room;                    /* [SLOTS, size - 1, longest] receive buffers */
+  MPI_Request *request;          /* [SLOTS, size, 2]: receive from and send to a rank */
+  int *order;                    /* [buckets] bucket indices in order of start */
+  int started, under_way, ended; /* counts; ended <= under_way <= started */
   int64_t bytes_sent;
 };
 
@@ -40,7 +40,7 @@ size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kin
   return SLOTS * (size_t)(replicas - 1) * (size_t)longest * bytes_of(kind);
 }
 
-/* Places of this rank's shares, and the room for the others' parts of them. */
+/* Computes the offsets of this rank's shards and allocates the receive buffers. */
 static rn_status take_memory(rn_err *err, rn_reduce_scatter *r) {
   const size_t buckets = (size_t)r->shares->buckets, requests = SLOTS * 2 * (size_t)r->size;
   RN_TRY(err, rn_alloc(err, "sums over ranks", buckets, sizeof *r->at, &r->at));
@@ -95,7 +95,7 @@ void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter) {
   *reduce_scatter = NULL;
 }
 
-/* Where the part of rank i comes to, of the bucket that is number `number` of the round. */
+/* Receive buffer for rank i's part of the bucket that was started as `number`. */
 static char *room_of(const rn_reduce_scatter *r, int number, int i) {
   const int64_t place = (int64_t)(number % SLOTS) * (r->size - 1) + (i < r->rank ? i : i - 1);
   return r->room + (size_t)(place * r->longest) * r->bytes_each;
@@ -105,8 +105,8 @@ static MPI_Request *requests_of(const rn_reduce_scatter *r, int number) {
   return r->request + (int64_t)(number % SLOTS) * 2 * r->size;
 }
 
-/* Every pair of ranks meets in the order of starts: nothing is told apart by tags. Shares without
- * elements are no message. */
+/* Sends and receives the parts of one bucket. All messages have tag 0 and match in order of start.
+ * Empty shards are not sent. */
 static rn_status exchange_bucket(rn_err *err, rn_reduce_scatter *r, int number) {
   const int bucket = r->order[number];
   const int count = (int)rn_range_count(rn_optimizer_shards_of(r->shares, bucket, r->rank));
@@ -138,7 +138,7 @@ static void add_integers(bool first, int64_t count, const int64_t *part, int64_t
   for (int64_t j = 0; j < count; j++) sum[j] = first ? part[j] : sum[j] + part[j];
 }
 
-/* own = the parts of all ranks, in their order, element by element. */
+/* own = sum of the parts of all ranks, in rank order. */
 static void sum_up(const rn_reduce_scatter *r, int number) {
   const int bucket = r->order[number];
   const rn_range mine = rn_optimizer_shards_of(r->shares, bucket, r->rank);
@@ -160,7 +160,7 @@ static void sum_up(const rn_reduce_scatter *r, int number) {
   }
 }
 
-/* Goes on with what can go on: buckets that have come are summed, others take their slots. */
+/* Progresses without waiting: sums buckets that are received, posts others in the free slots. */
 static rn_status look(rn_err *err, rn_reduce_scatter *r) {
   for (int done = 1; done && r->ended < r->started;) {
     while (r->under_way < r->started && r->under_way < r->ended + SLOTS) {

@@ -1,9 +1,10 @@
 /**
- * Sums over the ranks of a grid whose order is our own, or that have no order at all.
+ * Reduce-scatter of gradients and small sums over the ranks of a grid, with a fixed result.
  *
- * MPI's own reductions choose their order by size and load; here floating-point sums go by rank
- * 0, 1, 2 ..., and exact sums are of integers. Gradients are summed bucket by bucket while the
- * ranks still work on others: what arrives when changes nothing in a sum.
+ * MPI reductions may choose their order by message size and load. Here floating-point sums are
+ * taken in rank order 0, 1, 2, ..., and exact sums add integers, for which order does not matter.
+ * Gradients are summed bucket by bucket while ranks still compute other buckets; the arrival order
+ * of messages does not affect the result.
  */
 #ifndef RN_COMM_OPTIMIZER_REDUCE_SCATTER_H
 #define RN_COMM_OPTIMIZER_REDUCE_SCATTER_H
@@ -15,18 +16,18 @@
 
 typedef struct rn_reduce_scatter rn_reduce_scatter;
 
-/** What is summed: floats in rank order, or integers. */
+/** Elements: float, summed in rank order, or int64_t. */
 typedef enum { RN_REDUCE_FLOAT, RN_REDUCE_EXACT } rn_reduce_kind;
 
-/** Bytes that sums over `replicas` work with, whose shares have `longest` elements at most. */
+/** Bytes of receive buffers for `replicas` whose largest shard has `longest` elements. */
 size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kind);
 
 /**
- * own = sum over replicas, in rank order, of their gradients' elements of this rank's shares.
+ * own = sum over replicas, in rank order, of the elements of `gradient` in this rank's shards.
  *
- * Shapes:     gradient [total]; own [this rank's shares, one bucket's behind the other's], for one
- *             replica alone also the gradient itself.
- * Collective: over the world. Ownership: grid, shares and arrays outlive it.
+ * Shapes:     gradient [total]; own [this rank's shards, concatenated by bucket]; with a single
+ *             replica, own may be the gradient itself.
+ * Collective: over the world. Ownership: grid, shares and arrays outlive the object.
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_reduce_scatter_create(rn_err *err, const rn_world *world, const rn_grid *grid,
@@ -34,29 +35,34 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_world *world, const rn_
                                    const void *gradient, void *own, rn_reduce_scatter **out);
 void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter);
 
-/** Bytes of gradients that this rank has sent since create. */
+/** Bytes of gradients that this rank sent since create. */
 int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter);
 
 /**
- * This rank's gradient of the bucket is whole and stays untouched until the round is finished.
- * Waits for nobody.
+ * Starts the reduction of a bucket whose gradient is complete on this rank; the gradient must not
+ * change until rn_reduce_scatter_finish. Does not wait.
  *
  * Collective: over the replicas; all start the buckets in the same order.
+ * Errors:     RN_ERR_MPI.
  */
 rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *reduce_scatter, int bucket);
 
-/** Ends the round, in which every bucket was started: own is whole. */
+/**
+ * Waits until all buckets, each of which was started once, are summed; `own` is then complete.
+ * Collective: over the replicas. Errors: RN_ERR_MPI.
+ */
 rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *reduce_scatter);
 
 /**
- * Sums doubles over all ranks of the grid, replicas and stages, in world order: the same bits on
- * every rank. count <= RN_GRID_SCRATCH.
+ * Sums doubles over all ranks of the grid, in world order: bitwise the same on every rank.
+ * count <= RN_GRID_SCRATCH. Collective: over the grid. Errors: RN_ERR_MPI.
  */
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count);
 
 /**
- * values [count] of which each is set (not 0) on one rank of the grid at most: all of them on every
- * rank, bit for bit. Ranks that hold the same value may both set it.
+ * Merges values [count] so that every rank has all of them, bit for bit. Each value is nonzero on
+ * at most one rank of the grid, or has the same bits on all ranks where it is nonzero. Collective:
+ * over the grid. Errors: RN_ERR_MPI.
  */
 rn_status rn_gather_ordered(rn_err *err, const rn_grid *grid, double *values, int64_t count);
 

@@ -1,6 +1,6 @@
 /**
- * Who owns what of a stage's weights: the flat array is cut into buckets that follow one another,
- * and each bucket into shares, one for each replica of the stage.
+ * ZeRO-1 shards of a stage's weights: the flat array is split into consecutive buckets, and each
+ * bucket into one shard per replica of the stage.
  */
 #ifndef RN_COMM_OPTIMIZER_SHARDS_H
 #define RN_COMM_OPTIMIZER_SHARDS_H
@@ -9,15 +9,15 @@
 
 #include "proto/base/range.h"
 
-/** edge [buckets, replicas + 1]: slice i of bucket b is edge[b][i] .. edge[b][i + 1] - 1. */
+/** edge [buckets, replicas + 1]: slice i of bucket b is [edge[b][i], edge[b][i + 1]). */
 typedef struct rn_optimizer_shards {
   int buckets, replicas;
   int64_t *edge;
 } rn_optimizer_shards;
 
 /**
- * What a replica owns of a bucket. Slices go round from bucket to bucket, so that uneven ones even
- * out.
+ * The shard of a bucket that a replica owns: slice (replica + bucket) mod replicas, a rotation that
+ * balances slices of uneven length.
  */
 static inline rn_range rn_optimizer_shards_of(const rn_optimizer_shards *shares, int bucket,
                                               int replica) {

@@ -9,13 +9,13 @@
 
 #define SHM_FOLDER "/dev/shm"
 
-/* What is left free for others, MPI's own segments among them. */
+/* Left free for other users of shared memory, such as MPI's own segments: 1/16 and 8 MiB. */
 enum { SPARE_PARTS = 16, SPARE_BYTES = 8 << 20, ALIGNMENT_BYTES = 4096 };
 
 struct rn_shared_array {
   void *memory;
-  void *own;      /* of a rank that is alone; NULL otherwise */
-  MPI_Win window; /* of ranks that share */
+  void *own;      /* private memory of the only rank of a node; NULL otherwise */
+  MPI_Win window; /* MPI_WIN_NULL if the memory is private */
 };
 
 int64_t rn_shared_array_free_bytes(void) {
@@ -42,7 +42,7 @@ rn_status rn_shared_array_check_space(rn_err *err, const rn_world *world, const 
   return rn_agree(err, world, status);
 }
 
-/* The window's memory is the first rank's, from the first whole page on: the same for all. */
+/* The first rank of the node allocates the whole window; the array starts at its first page. */
 static rn_status map_window(rn_err *err, const rn_node *node, size_t bytes, rn_shared_array *s) {
   const MPI_Aint size = rn_node_index(node) == 0 ? (MPI_Aint)bytes + ALIGNMENT_BYTES : 0;
   MPI_Aint all_bytes;

@@ -9,16 +9,16 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-/* Values of the two ends that are under way at a time. */
+/* Values exchanged between the first and the last stage at a time. */
 enum { END_BLOCK = 1 << 16 };
 
-/* Every MPI has this many tags; far fewer units are under way at a time. */
+/* Every MPI supports tags 0..32767; far fewer units are in flight at a time. */
 enum { TAGS = 32767 };
 
 struct rn_pipeline_p2p {
   int stage, stages, width;
-  int under_way;    /* messages, until they are waited for */
-  MPI_Comm comm[2]; /* by direction: nothing is told apart by tags */
+  int under_way;    /* messages that are not yet waited for */
+  MPI_Comm comm[2]; /* by direction; the tag is the unit */
   MPI_Datatype row;
   double wait_s;
   int64_t bytes_sent;
@@ -65,7 +65,7 @@ void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p) {
   *p2p = NULL;
 }
 
-/* The library moves all it has at any call; what fails shows in rn_pipeline_p2p_wait. */
+/* Any MPI call progresses all messages; errors are returned by rn_pipeline_p2p_wait. */
 static rn_progress_state relay_look(void *self) {
   const rn_pipeline_p2p *p2p = self;
   int there;
@@ -133,13 +133,13 @@ int64_t rn_pipeline_p2p_bytes_sent(const rn_pipeline_p2p *p2p) {
   return p2p->bytes_sent;
 }
 
-/* The rank at the other end of the pipeline, or -1 between the ends. */
+/* The stage at the other end of the pipeline; -1 if there is none or this is a middle stage. */
 static int other_end(const rn_pipeline_p2p *p2p) {
   if (p2p->stages == 1) return -1;
   return rn_pipeline_p2p_is_first(p2p) ? p2p->stages - 1 : rn_pipeline_p2p_is_last(p2p) ? 0 : -1;
 }
 
-/* Swaps up to END_BLOCK values with the other end. */
+/* Exchanges up to END_BLOCK values with stage `other`. */
 static rn_status swap(rn_err *err, rn_pipeline_p2p *p2p, int other, const void *values, int count,
                       MPI_Datatype type) {
   RN_MPI_WAIT(err, MPI_Sendrecv(values, count, type, other, 0, p2p->other_end, count, type, other,

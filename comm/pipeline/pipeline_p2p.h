@@ -1,9 +1,9 @@
 /**
- * Rows between the stages of a pipeline: activations to the next, their gradients to the one
- * before.
+ * Point-to-point transfer between pipeline stages: activations to the next stage, their gradients
+ * to the previous one.
  *
- * Everything is started and completed apart, from the caller's own buffers: whoever posts its
- * receives ahead never makes a sender wait. Messages find each other by the number of their unit.
+ * Sends and receives are nonblocking and use the caller's buffers; a receive that is posted early
+ * lets its sender proceed without waiting. Messages match by the index of their unit.
  */
 #ifndef RN_COMM_PIPELINE_PIPELINE_P2P_H
 #define RN_COMM_PIPELINE_PIPELINE_P2P_H
@@ -16,7 +16,7 @@
 
 typedef struct rn_pipeline_p2p rn_pipeline_p2p;
 
-/** A message under way; null where nothing is. */
+/** A message in flight, or MPI_REQUEST_NULL. */
 typedef struct rn_pipeline_p2p_message {
   MPI_Request request;
 } rn_pipeline_p2p_message;
@@ -25,36 +25,50 @@ typedef struct rn_pipeline_p2p_message {
 
 /** The two directions of a pipeline. */
 typedef enum {
-  RN_PIPELINE_P2P_ROWS,     /* activations: from a stage to the next */
-  RN_PIPELINE_P2P_GRADIENTS /* from a stage to the one before */
+  RN_PIPELINE_P2P_ROWS,     /* activations: to the next stage */
+  RN_PIPELINE_P2P_GRADIENTS /* gradients of activations: to the previous stage */
 } rn_pipeline_p2p_direction;
 
-/** For rows of `width` floats. Collective: over the grid, which outlives the relay. */
+/**
+ * Creates the transfers of rows of `width` floats.
+ *
+ * Collective: over the grid, which outlives the object.
+ * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
+ */
 rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
                                  rn_pipeline_p2p **out);
+/** Takes NULL. Collective: over the stages of the pipeline; no message is in flight. */
 void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p);
 
-/** From now on `thread` moves messages that are under way while the main thread computes. */
+/** From now on `thread` progresses messages while the main thread computes. NULL: no thread. */
 void rn_pipeline_p2p_use_thread(rn_pipeline_p2p *p2p, rn_comm_thread *thread);
 
-/** Whether this rank's stage has none before it, none behind it. */
+/** True if this rank's stage is the first, the last. */
 bool rn_pipeline_p2p_is_first(const rn_pipeline_p2p *p2p);
 bool rn_pipeline_p2p_is_last(const rn_pipeline_p2p *p2p);
 
 /**
- * Starts sending a unit's rows [count, width] on in their direction. Collective:
- * with the neighbour's receive. Ownership: the rows stay untouched until rn_pipeline_p2p_wait.
+ * Starts sending a unit's rows [count, width] to the neighbour in `direction`.
+ *
+ * Collective: with the neighbour's receive.
+ * Ownership:  the rows must not change until rn_pipeline_p2p_wait.
+ * Errors:     RN_ERR_MPI.
  */
 rn_status rn_pipeline_p2p_send(rn_err *err, rn_pipeline_p2p *p2p,
                                rn_pipeline_p2p_direction direction, int unit, int64_t count,
                                const float *rows, rn_pipeline_p2p_message *out);
 
-/** Posts the receive of a unit's rows [count, width]; they are there after rn_pipeline_p2p_wait. */
+/**
+ * Posts the receive of a unit's rows [count, width], which are valid after rn_pipeline_p2p_wait.
+ *
+ * Collective: with the neighbour's send.
+ * Errors:     RN_ERR_MPI.
+ */
 rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
                                   rn_pipeline_p2p_direction direction, int unit, int64_t count,
                                   float *rows, rn_pipeline_p2p_message *out);
 
-/** Completes a message, if there is one. */
+/** Waits for a message, if there is one. Errors: RN_ERR_MPI. */
 rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2p_message *message);
 
 /** Seconds spent in rn_pipeline_p2p_wait, and bytes sent, since create. */
@@ -62,11 +76,11 @@ double rn_pipeline_p2p_wait_s(const rn_pipeline_p2p *p2p);
 int64_t rn_pipeline_p2p_bytes_sent(const rn_pipeline_p2p *p2p);
 
 /**
- * values [count] of the first and of the last stage become their sum, first + last, on both: the
- * gradient of a weight that both hold. Other stages have nothing to do.
+ * values [count] = the sum of the first and the last stage's values, on both: the gradient of the
+ * tied embedding, which both stages hold. Does nothing on other stages or with a single stage.
  *
- * Collective: over the first and the last stage of a pipeline of at least two.
- * Errors:     RN_ERR_MPI, RN_ERR_MEMORY.
+ * Collective: over the first and the last stage.
+ * Errors:     RN_ERR_MPI.
  */
 rn_status rn_tied_embedding_reduce(rn_err *err, rn_pipeline_p2p *p2p, int64_t count, float *values);
 
