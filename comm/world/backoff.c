@@ -5,7 +5,7 @@
 
 #include "proto/base/progress.h"
 
-/* A turn of spinning is one look at the messages, below 1 us; a yielded one a few. */
+/* One spin polls once (< 1 us); a yield costs a few us. */
 enum { SPINS = 200, YIELDS = 2000, SLEEP_NS = 50000 };
 
 void rn_backoff_wait(rn_backoff *backoff) {

@@ -1,21 +1,21 @@
 /**
- * How a rank waits for a message: it spins briefly, then gives the core away, then sleeps.
+ * Backoff of a rank that polls for a message: it spins briefly, then yields the core, then sleeps.
  *
- * Spinning answers at once, which a chain of ranks needs; a core that is shared must be left to
- * whoever makes the message.
+ * Spinning minimises latency, which adds up over the ranks of a scan; yielding and sleeping leave a
+ * shared core to the rank that produces the message.
  */
 #ifndef RN_COMM_WORLD_BACKOFF_H
 #define RN_COMM_WORLD_BACKOFF_H
 
 #include <stdbool.h>
 
-/** Zeroed at the start of a wait, but for who waits. */
+/** State of one wait; `write_token` counts the polls and is 0 at its start. */
 typedef struct rn_backoff {
   int polls;
-  bool other_thread; /* not the main one: the rank as such may be at work meanwhile */
+  bool other_thread; /* not called by the main thread, which may be computing meanwhile */
 } rn_backoff;
 
-/** One turn between two looks. */
+/** Waits between two polls, longer as the wait lasts. */
 void rn_backoff_wait(rn_backoff *backoff);
 
 #endif

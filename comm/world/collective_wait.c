@@ -8,7 +8,7 @@
 #include "proto/base/affinity.h"
 #include "proto/base/progress.h"
 
-enum { MOST_PAUSE_MS = 200, PAUSES = 8 }; /* a pause is an eighth of the time waited so far */
+enum { MOST_PAUSE_MS = 200, PAUSES = 8 }; /* a pause is 1/8 of the time waited so far */
 
 static void pause_since(int64_t begin_ns) {
   int64_t ms = 1 + (rn_progress_now_ns() - begin_ns) / 1000000 / PAUSES;
@@ -17,7 +17,7 @@ static void pause_since(int64_t begin_ns) {
   nanosleep(&pause, NULL);
 }
 
-/* Units that the rounds count are not told: they would keep each other going. */
+/* Units counted by the rounds are subtracted; otherwise a round would be progress for the next. */
 rn_status rn_together_wait(rn_err *err, rn_world *world, bool (*is_working)(void *),
                            void *context) {
   const int64_t begin_ns = rn_progress_now_ns();
@@ -37,7 +37,6 @@ rn_status rn_together_wait(rn_err *err, rn_world *world, bool (*is_working)(void
   }
 }
 
-/* Work of rank 0 under way. */
 typedef struct job {
   rn_status (*work)(rn_err *err, void *context);
   void *context;
@@ -58,7 +57,7 @@ static bool is_job_working(void *context) {
   return atomic_load(&j->working);
 }
 
-/* Signals are the main thread's business. */
+/* The thread blocks all signals: the main thread handles them. */
 static bool start_job(pthread_t *thread, job *j) {
   sigset_t all, before;
   sigfillset(&all);
@@ -68,7 +67,7 @@ static bool start_job(pthread_t *thread, job *j) {
   return started;
 }
 
-/* Without a thread the work is done here, and the others wait in their first round. */
+/* If no thread starts, rank 0 works here first, and the others wait in their first round. */
 rn_status rn_together_by_first(rn_err *err, rn_world *world,
                                rn_status (*work)(rn_err *err, void *context), void *context) {
   rn_err own = {0}, failed = {0};

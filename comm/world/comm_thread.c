@@ -12,11 +12,11 @@
 
 struct rn_comm_thread {
   pthread_t thread;
-  pthread_mutex_t lock; /* of what follows; never held inside MPI */
-  pthread_cond_t wake;  /* of the thread: MPI is lent, or all is over */
-  pthread_cond_t out;   /* of the main thread: the other one has left MPI */
+  pthread_mutex_t lock; /* of the members below; never held inside MPI */
+  pthread_cond_t wake;  /* for the thread: MPI is released, or `stopping` */
+  pthread_cond_t out;   /* for the main thread: the thread has left MPI */
   bool lent, looking, stopping;
-  bool fresh; /* lent again since the last poll */
+  bool fresh; /* released again since the last poll */
   rn_progress_callback callback[RN_COMM_THREAD_MAX_CALLBACKS];
   int callbacks;
 };
@@ -30,7 +30,7 @@ static rn_progress_state look_at_all(const rn_comm_thread *t) {
   return most;
 }
 
-/* One look, inside MPI; with the lock before and after. */
+/* Polls once; the lock is held at entry and exit, but not inside MPI. */
 static rn_progress_state look(rn_comm_thread *t) {
   t->looking = true;
   t->fresh = false;
@@ -42,8 +42,8 @@ static rn_progress_state look(rn_comm_thread *t) {
   return state;
 }
 
-/* Looks until nothing is under way, or MPI is wanted back; with the lock before and after. Where
- * something has begun or has moved, more may come at once. */
+/* Polls until no message is in flight or MPI is acquired; the lock is held at entry and exit. The
+ * backoff restarts after a release or an arrival, since more messages are then likely. */
 static void look_after(rn_comm_thread *t) {
   const rn_backoff start = {.other_thread = true};
   rn_backoff backoff = start;
@@ -69,7 +69,7 @@ static void *run(void *argument) {
   return NULL;
 }
 
-/* Signals are the main thread's business: the new thread is born with all of them blocked. */
+/* The new thread starts with all signals blocked: the main thread handles them. */
 static rn_status start_thread(rn_err *err, rn_comm_thread *t) {
   sigset_t all, before;
   sigfillset(&all);

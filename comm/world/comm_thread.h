@@ -1,13 +1,13 @@
 /**
- * The communication thread of a rank: it moves messages while the rank's other threads compute.
+ * The communication thread of a rank: it progresses messages while the other threads compute.
  *
- * One thread of a rank is inside MPI at a time (MPI_THREAD_SERIALIZED). The main thread has MPI,
- * and every call of this folder may rely on that; it lends MPI for the time of its computing, and
- * takes it back for its next call. What is lent is looked after by errands, each a look at messages
- * that are under way. Where none is, the thread sleeps until the next time.
+ * One thread of a rank is inside MPI at a time (MPI_THREAD_SERIALIZED). The main thread owns MPI by
+ * default, as all functions of comm/ assume; it releases MPI while it computes, and acquires it
+ * before its next call. While MPI is released, this thread runs the progress callbacks, which poll
+ * the messages in flight; if none is in flight, it sleeps until the next release.
  *
- * Who moves a message changes no bit: an errand does what the main thread's polls would do. The
- * thread's arithmetic is that of the thread that starts it (POSIX hands the mode on).
+ * The results do not depend on the thread: a callback does what the main thread's polls would do,
+ * and the thread inherits the floating-point mode of the thread that starts it (POSIX).
  */
 #ifndef RN_COMM_WORLD_COMM_THREAD_H
 #define RN_COMM_WORLD_COMM_THREAD_H
@@ -18,10 +18,10 @@
 
 typedef struct rn_comm_thread rn_comm_thread;
 
-/** What a look at messages found; the later ones prevail. */
+/** Result of a poll: nothing in flight, nothing arrived, something arrived. The largest wins. */
 typedef enum { RN_PROGRESS_DONE, RN_PROGRESS_WAITS, RN_PROGRESS_MOVED } rn_progress_state;
 
-/** Something to look after: `look` moves what has come, without waiting. */
+/** `look` progresses the messages of `self` without waiting. */
 typedef struct rn_progress_callback {
   void *self;
   rn_progress_state (*look)(void *self);
@@ -30,20 +30,21 @@ typedef struct rn_progress_callback {
 enum { RN_COMM_THREAD_MAX_CALLBACKS = 4 };
 
 /**
- * MPI is the main thread's at first. Errors: RN_ERR_LIBRARY where no thread can be had, or where
- * the world was not started for it; the text names parallel.comm_thread.
+ * Starts the thread; the main thread owns MPI. Errors (not agreed): RN_ERR_LIBRARY, naming
+ * parallel.comm_thread, if no thread can be created or MPI is below MPI_THREAD_SERIALIZED;
+ * RN_ERR_MEMORY.
  */
 rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_thread **out);
-/** Takes MPI back for good; takes NULL and clears the pointer. What errands are about outlives it.
+/** Acquires MPI and ends the thread; takes NULL. The objects of the callbacks outlive the thread.
  */
 void rn_comm_thread_stop(rn_comm_thread **thread);
 
-/** One errand more, of RN_COMM_THREAD_MAX_CALLBACKS at most; while MPI is the main thread's. */
+/** Adds a callback, RN_COMM_THREAD_MAX_CALLBACKS at most; the main thread must own MPI. */
 void rn_comm_thread_add(rn_comm_thread *thread, rn_progress_callback callback);
 
-/** The main thread computes from here on, and calls MPI no more. NULL: there is no thread. */
+/** Releases MPI: the main thread makes no MPI call until it acquires MPI. NULL: no effect. */
 void rn_comm_thread_release(rn_comm_thread *thread);
-/** MPI is the main thread's again; returns whether it was lent. NULL: it always is. */
+/** Acquires MPI for the main thread; returns true if it was released. NULL: returns false. */
 bool rn_comm_thread_acquire(rn_comm_thread *thread);
 
 #endif

@@ -20,14 +20,14 @@ static rn_status read_mask(rn_err *err, rn_mask *mask) {
                  strerror(errno));
 }
 
-/* What mpirun, which started this process, binds its ranks within. */
+/* Cores in the mask of mpirun, the parent process, within which it binds its ranks. */
 static int cores_of_launcher(void) {
   rn_mask mask;
   if (getenv("OMPI_COMM_WORLD_SIZE") == NULL) return 0;
   return sched_getaffinity(getppid(), RN_MASK_BYTES, mask.set) == 0 ? rn_mask_count(&mask) : 0;
 }
 
-/* All ranks of a node show their masks; each counts those that meet its own, and joins all. */
+/* All-gathers the masks of the node; counts those that overlap this rank's and unites all. */
 static rn_status compare(rn_err *err, const rn_world *world, const rn_mask *mine, rn_cores *out) {
   rn_mask *all, used = {0};
   rn_status status = rn_alloc(err, "affinity masks", (size_t)out->ranks, sizeof *all, &all);
@@ -56,7 +56,7 @@ rn_status rn_cores_look(rn_err *err, rn_world *world, rn_cores *out) {
   return compare(err, world, &mask, out);
 }
 
-/* OMP_NUM_THREADS may be a list by level: its first is ours. 0: it does not say. */
+/* The first number of OMP_NUM_THREADS, which may be a list by nesting level; 0: not set. */
 static int threads_of_environment(void) {
   const char *text = getenv("OMP_NUM_THREADS");
   const long given = text == NULL ? 0 : strtol(text, NULL, 10);

@@ -11,16 +11,17 @@
 
 typedef struct rn_grid rn_grid;
 
-/* Doubles of each rank that a grid has room for. */
+/* Doubles per rank in rn_grid_scratch. */
 enum { RN_GRID_SCRATCH = 8 };
 
 /**
  * Collective: over the world. Ownership: the world outlives the grid.
- * Errors: RN_ERR_MEMORY, agreed; RN_ERR_USAGE naming the three and the world when they do not
- * multiply to it.
+ * Errors:     RN_ERR_USAGE if data x pipeline x sequence is not the number of ranks;
+ *             RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, int sequence,
                          rn_grid **out);
+/** Takes NULL. Collective: over the world. */
 void rn_grid_destroy(rn_grid **grid);
 
 /** This rank's coordinates, and the sizes of the axes. */
@@ -34,17 +35,17 @@ int rn_grid_replica_size(const rn_grid *grid);
 
 /** Communicator of all ranks of the grid, in world order. */
 MPI_Comm rn_grid_world_comm(const rn_grid *grid);
-/** Communicator of the stages that this rank's units pass, first stage first. */
+/** Communicator of this rank's pipeline, in order of stage. */
 MPI_Comm rn_grid_pipeline_comm(const rn_grid *grid);
-/** Communicator of the ranks that share this rank's sequences, in the order of their pieces. */
+/** Communicator of the ranks that share this rank's sequences, in order of their pieces. */
 MPI_Comm rn_grid_sequence_comm(const rn_grid *grid);
 /** Communicator of the ranks that hold this rank's weights, in world order. */
 MPI_Comm rn_grid_replica_comm(const rn_grid *grid);
 
-/** Room [ranks of the grid, RN_GRID_SCRATCH] for small sums, free between two of them. */
+/** Scratch [ranks of the grid, RN_GRID_SCRATCH] for small sums; not preserved between calls. */
 double *rn_grid_scratch(const rn_grid *grid);
 
-/** As rn_agree, over the world that the grid was made of, which outlives it. */
+/** rn_agree over the world of the grid. */
 rn_status rn_grid_agree(rn_err *err, const rn_grid *grid, rn_status status);
 
 #endif

@@ -11,11 +11,11 @@
 struct rn_node {
   MPI_Comm comm;
   int size, place, replicas, nodes, fullest;
-  int *leader; /* [replicas] first replica of a replica's node */
-  int *of;     /* [replicas] its node */
-  int *at;     /* [replicas] its place there */
-  int *first;  /* [nodes + 1] of `member` */
-  int *member; /* [replicas] by node, then by place */
+  int *leader; /* [replicas] first replica of the replica's node */
+  int *of;     /* [replicas] node of the replica */
+  int *at;     /* [replicas] index of the replica on its node */
+  int *first;  /* [nodes + 1] first index into `member` */
+  int *member; /* [replicas] sorted by node, then by index there */
   uint64_t *host;
 };
 
@@ -41,8 +41,8 @@ static rn_status take_memory(rn_err *err, int replicas, rn_node **out) {
 }
 
 /*
- * Of the ranks that MPI says can share memory, those whose host has this one's name: a launcher may
- * call ranks of several hosts one node.
+ * Splits the ranks that MPI reports as sharing memory by host name: a launcher may report ranks of
+ * several hosts as one node.
  */
 static rn_status split_by_host(rn_err *err, rn_node *n, MPI_Comm able, uint64_t host, int most) {
   int size, rank, first = -1, earlier = 0;
@@ -77,7 +77,7 @@ static rn_status find_leaders(rn_err *err, rn_node *n, const rn_world *world, co
   return RN_OK;
 }
 
-/* Nodes and places from the leaders. */
+/* Derives nodes and indices from the leaders. */
 static void number_nodes(rn_node *n) {
   for (int r = 0; r < n->replicas; r++) {
     if (n->leader[r] != r) continue;

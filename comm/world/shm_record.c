@@ -27,7 +27,7 @@ static void record_path(const char *run_dir, const char *suffix, char *path) {
   snprintf(path, PATH_MAX, "%s/shared-memory.txt%s", run_dir, suffix);
 }
 
-/* A file directly in /dev/shm, by a printable name: nothing else is ever touched. */
+/* True for a printable name directly in /dev/shm; no other path is recorded or removed. */
 static bool is_shm_path(const char *path) {
   const size_t folder = sizeof SHM_FOLDER - 1;
   if (strncmp(path, SHM_FOLDER, folder) != 0) return false;
@@ -52,7 +52,7 @@ static bool parse(const char *line, size_t length, entry *e) {
   return at > 0 && e->pid > 0 && is_shm_path(e->path);
 }
 
-/* One line for each /dev/shm file among this process's mappings, each file once. */
+/* Writes one line per /dev/shm file that this process maps. */
 static rn_status look_at_own(rn_err *err, const char *host, char **text, size_t *bytes) {
   char line[LINE_BYTES + PATH_MAX], last[PATH_MAX] = "";
   const long long pid = getpid();
@@ -128,7 +128,7 @@ static rn_status load(rn_err *err, const char *path, char **text, int64_t *bytes
   return status;
 }
 
-/* Rank 0's copy of the record on all ranks, cut to whole lines. */
+/* Broadcasts rank 0's copy of the record, truncated to complete lines. */
 static rn_status share(rn_err *err, rn_world *world, const char *path, char **text,
                        int64_t *bytes) {
   rn_status status = RN_OK;
@@ -150,7 +150,7 @@ static bool in_use(const entry *entries, const bool *alive, int64_t count, const
   return false;
 }
 
-/* True when the line has done its work: its file is gone, or is another file by now. */
+/* Returns true if the line can be dropped: its file is removed, missing, or a different file. */
 static bool remove_left_over(const entry *e) {
   struct stat file;
   if (lstat(e->path, &file) != 0) return errno == ENOENT;
@@ -158,7 +158,7 @@ static bool remove_left_over(const entry *e) {
   return unlink(e->path) == 0;
 }
 
-/* done[line] becomes 1 where a line needs no more care; other hosts' lines are left to them. */
+/* Sets done[line] = 1 for lines of this host that can be dropped. */
 static void clean_host(const char *host, const entry *entries, bool *alive, int64_t lines,
                        int64_t *done) {
   for (int64_t i = 0; i < lines; i++) {

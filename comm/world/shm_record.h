@@ -1,9 +1,9 @@
 /**
- * A written record of the shared memory that a run maps, so that the next start can clear what a
- * killed one left behind.
+ * A record of the shared-memory files that a run maps, so that the next start can remove the files
+ * that a killed run left.
  *
- * `run.dir/shared-memory.txt` has a line for each rank and file of /dev/shm: host, process, its
- * start time, the file's inode, its path.
+ * `run.dir/shared-memory.txt` has one line per rank and file in /dev/shm: host, process id, start
+ * time of the process, inode and path of the file.
  */
 #ifndef RN_COMM_WORLD_SHM_RECORD_H
 #define RN_COMM_WORLD_SHM_RECORD_H
@@ -11,17 +11,20 @@
 #include "comm/world/world.h"
 
 /**
- * Adds what every rank maps now; after all windows are made.
+ * Appends the files that every rank maps now; called once all windows are allocated.
  *
- * Collective: over the world. Errors: RN_ERR_IO naming the file, agreed.
+ * Collective: over the world.
+ * Errors:     RN_ERR_IO naming the file, RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_shm_record_write(rn_err *err, rn_world *world, const char *run_dir);
 
 /**
- * Removes the recorded files of this job's hosts whose recorded processes are all dead, and nothing
- * else: a file that has another inode by now stays. Lines of other hosts stay in the record.
+ * Removes the recorded files on this job's hosts whose recorded processes have all ended; a file
+ * whose inode has changed is kept. Lines of other hosts remain in the record.
  *
- * Collective: over the world. Errors: RN_ERR_IO naming the file, agreed; no record is no error.
+ * Collective: over the world.
+ * Errors:     RN_ERR_IO naming the file (a missing record is no error), RN_ERR_MEMORY, agreed;
+ *             RN_ERR_MPI.
  */
 rn_status rn_shm_record_clean(rn_err *err, rn_world *world, const char *run_dir);
 

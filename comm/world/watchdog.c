@@ -15,14 +15,14 @@
 #include "proto/base/arena.h"
 #include "proto/base/progress.h"
 
-/* The limit is counted in looks, so that a process that slept through them loses one only. */
+/* The limit is LOOKS checks without progress: a process that was suspended misses only one. */
 enum { LOOKS = 8, LINE_BYTES = 192, GRACE_S = 1 };
 
-/* One rank's marks, in memory that the ranks of its node share. */
+/* The marks of one rank, in memory that its node shares. */
 typedef struct pulse {
   rn_progress progress;
-  _Atomic int64_t looked_ns; /* the last look of its watchdog: old, when the process is stopped */
-  _Atomic int told;          /* of the node's first rank: somebody prints the table */
+  _Atomic int64_t looked_ns; /* last check by its watchdog; old if the process is stopped */
+  _Atomic int told;          /* first rank of the node only: a rank prints the table */
   int rank;
 } pulse;
 
@@ -32,7 +32,7 @@ struct rn_watchdog {
   MPI_Win window;
   pulse *node, *mine;
   pthread_t thread;
-  pthread_mutex_t lock; /* of `stopping`, which `wake` announces */
+  pthread_mutex_t lock; /* of `stopping`, whose change `wake` signals */
   pthread_cond_t wake;
   bool stopping, running;
 };
@@ -41,17 +41,17 @@ static double since_s(int64_t ns) {
   return (double)(rn_progress_now_ns() - ns) * 1e-9;
 }
 
-/* A process whose watchdog does not look any more is stopped as a whole. */
+/* A process is stopped if its watchdog no longer checks. */
 static bool is_stopped(const rn_watchdog *w, pulse *p) {
   return since_s(atomic_load(&p->looked_ns)) > 3 * w->limit_s / LOOKS;
 }
 
-/* Whether others may wait for this rank: it waits for nobody, as far as it said. */
+/* True if others may be waiting for this rank: it is stopped or has not marked a wait. */
 static bool is_late(const rn_watchdog *w, pulse *p) {
   return is_stopped(w, p) || !rn_progress_is_waiting(&p->progress);
 }
 
-/* The rank that others wait for: of those that are late the one whose last mark is the oldest. */
+/* The rank that the others probably wait for: the late rank with the oldest mark. */
 static int find_behind(const rn_watchdog *w) {
   int behind = 0;
   for (int r = 1; r < rn_world_node_ranks(w->world); r++) {
@@ -76,7 +76,7 @@ static int print_pulse(const rn_watchdog *w, char *line, size_t bytes, int r, bo
                   behind ? " <- behind" : "");
 }
 
-/* Not by stdio: the main thread may hang while it holds the lock of stderr. */
+/* Uses write(): the main thread may hang while it holds the lock of stderr. */
 static void print_node(const rn_watchdog *watchdog) {
   const int ranks = rn_world_node_ranks(watchdog->world);
   const size_t bytes = (size_t)(ranks + 1) * LINE_BYTES + MPI_MAX_PROCESSOR_NAME;
@@ -95,7 +95,7 @@ static void print_node(const rn_watchdog *watchdog) {
   free(text);
 }
 
-/* Other nodes print within the grace; then the launcher sees a rank leave and ends the job. */
+/* Other nodes print within GRACE_S; then this rank exits and the launcher ends the job. */
 static void give_up(rn_watchdog *watchdog) {
   if (atomic_exchange(&watchdog->node[0].told, 1) == 0) print_node(watchdog);
   sleep(GRACE_S);
@@ -107,7 +107,6 @@ static struct timespec after(int64_t wait_ns) {
   return (struct timespec){.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
 }
 
-/* Units of all ranks of the node: while one of them works, the others may wait for it. */
 static int64_t units_of_node(const rn_watchdog *w) {
   int64_t sum = 0;
   for (int r = 0; r < rn_world_node_ranks(w->world); r++) {
@@ -150,7 +149,7 @@ static rn_status share_pulses(rn_err *err, rn_watchdog *watchdog) {
   return RN_OK;
 }
 
-/* Signals are the main thread's business: the new thread is born with all of them blocked. */
+/* The new thread starts with all signals blocked: the main thread handles them. */
 static rn_status start_thread(rn_err *err, rn_watchdog *watchdog) {
   sigset_t all, before;
   pthread_condattr_t clock;

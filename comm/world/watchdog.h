@@ -1,19 +1,18 @@
 /**
- * Ends a job that no longer makes progress, and says which ranks have not gone past which
- * operation.
+ * Ends a job that no longer makes progress, and reports the current operation of each rank.
  *
- * Progress is what proto/base/progress.h counts: units of work, not steps, so that the limit does
- * not bound how long a step, an evaluation, a save or a load may take. A thread on every rank looks
- * whether any rank of its node still counts: while one works, the others may wait for it. The ranks
- * of a node see each other's marks in shared memory, so a rank that is stopped altogether is named
- * by the others, and those that wait are told from the one that they wait for.
+ * Progress is the count of units in proto/base/progress.h. A unit is much shorter than a step, so
+ * the limit does not bound the duration of a step, an evaluation, a save or a load. A thread on
+ * every rank checks whether any rank of its node still counts: while one works, the others may wait
+ * for it. The marks of a node are in shared memory, so the other ranks report a process that is
+ * stopped, and the table distinguishes ranks that wait from the rank that they wait for.
  *
- * Marks do not cross nodes by themselves. Where the ranks of a node may wait long for work that is
- * done elsewhere (the lock and files of run.dir, which are rank 0's, and the files of a save), they
- * wait by comm/world/collective_wait.h, which brings that progress to all nodes. Elsewhere a node
- * waits for others within a step, an evaluation or a load, whose shares are alike: the limit has to
- * be longer than what one rank does between two messages, at most one sequence of an evaluation
- * whose last round has fewer sequences than there are groups of ranks.
+ * Marks are not sent between nodes. Where a node may wait long for work on another node (rank 0's
+ * lock and files of run.dir, and the files of a save), it waits with comm/world/collective_wait.h,
+ * which shows that progress to all nodes. Otherwise nodes wait for each other only within a step,
+ * an evaluation or a load, where ranks do similar work: the limit must exceed the work of one rank
+ * between two messages, at most one sequence of an evaluation whose last round has fewer sequences
+ * than there are groups of ranks.
  */
 #ifndef RN_COMM_WORLD_WATCHDOG_H
 #define RN_COMM_WORLD_WATCHDOG_H
@@ -23,19 +22,19 @@
 typedef struct rn_watchdog rn_watchdog;
 
 /**
- * Watches from now on; the marks of proto/base/progress.h go to memory that the node shares. A node
- * whose ranks count no unit for `limit_s` seconds makes its table appear on stderr, once, and ends
- * the processes with the exit code of RN_ERR_WATCHDOG: the launcher then ends the others. Time in
- * which all processes stood still (a suspended job) does not count.
+ * Starts the watchdog and moves the marks of proto/base/progress.h to memory that the node shares.
+ * If the ranks of a node count no unit for `limit_s` seconds, the node prints its table to stderr
+ * once and ends its processes with the exit code of RN_ERR_WATCHDOG; the launcher then ends the
+ * others. Time in which the whole job is suspended does not count. `limit_s` 0: *out is NULL.
  *
  * Collective: over the world; all pass the same limit. Ownership: the world outlives the watchdog.
- * Errors:     RN_ERR_LIBRARY when no thread can be had. `limit_s` 0: no watchdog, *out is NULL.
+ * Errors:     RN_ERR_LIBRARY if no thread can be created, RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_watchdog_start(rn_err *err, const rn_world *world, double limit_s, rn_watchdog **out);
 
 /**
- * Stops watching; takes NULL and clears the pointer. Collective: over the node's ranks. After an
- * MPI failure the watchdog is left running: rn_world_finish then ends the process.
+ * Stops the watchdog; takes NULL. Collective: over the node. Not called after an MPI failure: the
+ * watchdog keeps running until rn_world_finish ends the process.
  */
 void rn_watchdog_stop(rn_watchdog **watchdog);
 

@@ -17,7 +17,7 @@ struct rn_world {
   char host[MPI_MAX_PROCESSOR_NAME];
 };
 
-/* A launcher that does not speak this MPI's language starts N jobs of one rank each. */
+/* A launcher that is incompatible with this MPI starts N jobs of one rank each. */
 static rn_status check_launch(rn_err *err, int size) {
   static const char *const counts[] = {"SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"};
   for (size_t i = 0; size == 1 && i < sizeof counts / sizeof counts[0]; i++) {
@@ -31,7 +31,7 @@ static rn_status check_launch(rn_err *err, int size) {
   return RN_OK;
 }
 
-/* What follows from the communicator. */
+/* Sets the members that derive from world->comm. */
 static rn_status look_around(rn_err *err, rn_world *world) {
   int length = 0;
   RN_MPI(err, MPI_Comm_set_errhandler(world->comm, MPI_ERRORS_RETURN));
@@ -74,9 +74,9 @@ rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world
 }
 
 /*
- * Ranks that the launcher put on one host talk through shared memory. Open MPI opens TCP all the
- * same, and version 5 prints a line a rank where it cannot pair this host's interfaces. A choice of
- * the user's own stands.
+ * If all ranks are on one host, they communicate through shared memory. Open MPI opens TCP anyway,
+ * and version 5 prints a line per rank if it cannot pair the host's interfaces. A value of
+ * OMPI_MCA_btl that the user has set is kept.
  */
 static void leave_out_tcp(void) {
   const char *ranks = getenv("OMPI_COMM_WORLD_SIZE"), *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
@@ -197,7 +197,7 @@ rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, co
   return rn_agree(err, world, status);
 }
 
-/* Room on rank 0 for what all ranks bring: places and sizes of one gather. */
+/* Buffers of a gather on rank 0: counts and offsets of the ranks' bytes, and the bytes. */
 typedef struct gather_plan {
   int *counts, *places;
   size_t *sizes;

@@ -1,8 +1,8 @@
 /**
- * All ranks of a job: start, agreement on errors, small exchanges, and an orderly end.
+ * All ranks of a job: start and end of MPI, agreement on errors, and small collectives.
  *
- * Communicators are our own duplicates, errors come back as statuses, and a failure that ranks have
- * agreed on is printed once.
+ * The communicators are duplicates, MPI errors are returned as statuses, and a failure that the
+ * ranks agreed on is printed once.
  */
 #ifndef RN_COMM_WORLD_WORLD_H
 #define RN_COMM_WORLD_WORLD_H
@@ -16,40 +16,41 @@
 typedef struct rn_world rn_world;
 
 /**
- * Starts MPI (MPI_THREAD_FUNNELED). Collective: over all ranks of the job.
- * Errors: RN_ERR_USAGE when the launcher says that there are more ranks than MPI sees.
+ * Starts MPI with MPI_THREAD_FUNNELED. Collective: over all ranks of the job.
+ * Errors: RN_ERR_USAGE if MPI has one rank but the launcher reports more; RN_ERR_LIBRARY if MPI has
+ *         no MPI_THREAD_FUNNELED; RN_ERR_MEMORY; RN_ERR_MPI.
  */
 rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out);
 
 /**
- * The same, and asks for MPI_THREAD_SERIALIZED, which comm/world/comm_thread.h needs;
- * rn_world_level tells whether the library gives it.
+ * The same with MPI_THREAD_SERIALIZED, which comm/world/comm_thread.h needs; rn_world_level returns
+ * the level that MPI provides.
  */
 rn_status rn_world_start_serialized(rn_err *err, int *argc, char ***argv, rn_world **out);
 
-/** The same without a look at the launcher, for what does not compute. */
+/** rn_world_start without the check of the launcher, for programs that do not compute. */
 rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out);
 
 /**
- * Ends MPI and gives the exit code. A status that all ranks agreed on is printed by rank 0; an MPI
- * failure is printed here and takes the job down. Collective unless MPI failed.
+ * Ends MPI and returns the exit code. Rank 0 prints a failure that all ranks agreed on; the rank
+ * with an MPI failure prints it and aborts the job. Collective: over the world unless MPI failed.
  */
 int rn_world_finish(rn_world **world, rn_status status, const rn_err *err);
 
 /**
- * The ranks of `world` with one color as a world of their own, in their order; a negative color
- * takes no part (*out NULL). Collective: over the world, which outlives its parts.
+ * Splits `world` by color, in the order of its ranks; *out is NULL for a negative color.
+ * Collective: over the world, which outlives its parts. Errors: RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world **out);
-/** Gives a part back; MPI goes on. Collective: over the part. */
+/** Frees a part without ending MPI; takes NULL. Collective: over the part. */
 void rn_world_close(rn_world **part);
 
 int rn_world_rank(const rn_world *world);
 int rn_world_size(const rn_world *world);
-/** Ranks on this node; this node's name. */
+/** Number of ranks on this node; name of this node. */
 int rn_world_node_ranks(const rn_world *world);
 const char *rn_world_host(const rn_world *world);
-/** MPI_THREAD_FUNNELED or above: what MPI gives, but never more than was asked for; its name. */
+/** Thread level: the lower of the one requested and the one MPI provides; its name. */
 int rn_world_level(const rn_world *world);
 const char *rn_world_level_name(const rn_world *world);
 MPI_Comm rn_world_comm(const rn_world *world);
@@ -57,37 +58,50 @@ MPI_Comm rn_world_comm(const rn_world *world);
 MPI_Comm rn_world_node_comm(const rn_world *world);
 
 /**
- * The worst status of all ranks, on all ranks, with the text of the first rank that has it.
- * Collective: over the world. Closes local work that may fail on some ranks.
+ * Returns the largest status of all ranks on all ranks, with the text of the first rank that has
+ * it. Called after local work that may fail on some ranks only, before the next communication.
+ * Collective: over the world. Errors: the agreed status; RN_ERR_MPI.
  */
 rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status);
 
-/** Errors: RN_ERR_MISMATCH naming the first rank and host whose bytes differ from rank 0's. */
+/**
+ * Checks that bytes [count] have the same 64-bit hash on all ranks. Collective: over the world.
+ * Errors: RN_ERR_MISMATCH, agreed, naming `what` and the first rank and host that differ from rank
+ * 0; RN_ERR_MPI.
+ */
 rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, const void *bytes,
                               size_t count);
 
 /**
- * Gathers bytes on rank 0: all, one rank's after the other, and sizes [ranks]; NULL elsewhere.
+ * Gathers bytes on rank 0: *all, concatenated by rank, and *sizes [ranks]; both NULL elsewhere.
  *
  * Collective: over the world. Ownership: the caller frees both.
- * Errors: RN_ERR_MEMORY, agreed: no room on rank 0, or 2^31 bytes and more altogether.
+ * Errors:     RN_ERR_MEMORY, agreed: out of memory, or 2^31 bytes or more in total; RN_ERR_MPI.
  */
 rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, size_t count,
                                 char **all, size_t **sizes);
 
-/** Rank 0's bytes on all ranks; count and *bytes are set on the others (the caller frees). */
+/**
+ * Copies bytes [count] of rank 0 to all ranks, which pass the same count and their own buffers.
+ * Collective: over the world. Errors: RN_ERR_MPI.
+ */
 rn_status rn_world_broadcast(rn_err *err, rn_world *world, void *bytes, size_t count);
 
-/** Element-wise maximum, or sum, on all ranks. */
+/** values [count] = element-wise maximum, or sum. Collective: over the world. Errors: RN_ERR_MPI.
+ */
 rn_status rn_world_max(rn_err *err, rn_world *world, int64_t *values, int count);
 rn_status rn_world_sum(rn_err *err, rn_world *world, int64_t *values, int count);
 
-/** Sum of the ranks' numbers on the node where it is largest, on all ranks. */
+/**
+ * *out = maximum over nodes of the sum of `mine` over the ranks of a node, on all ranks.
+ * Collective: over the world. Errors: RN_ERR_MPI.
+ */
 rn_status rn_world_largest_node(rn_err *err, rn_world *world, int64_t mine, int64_t *out);
 
-/** Everyone's number, on all ranks: all [size]. */
+/** All-gathers `mine` to all [ranks]. Collective: over the world. Errors: RN_ERR_MPI. */
 rn_status rn_world_gather_number(rn_err *err, rn_world *world, double mine, double *all);
 
+/** Collective: over the world. Errors: RN_ERR_MPI. */
 rn_status rn_world_barrier(rn_err *err, rn_world *world);
 
 #endif

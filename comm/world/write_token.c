@@ -12,22 +12,22 @@
 
 enum { LOOK_NS = 1000000 };
 
-/* What one rank has said last. */
+/* The last token that a rank passed. */
 typedef struct word {
-  _Atomic int64_t turn; /* of this number; written after the others */
+  _Atomic int64_t turn; /* round of the token; stored after end and status */
   _Atomic int64_t end;
   _Atomic int status;
-  int rank; /* of the world */
+  int rank; /* world rank */
 } word;
 
 struct rn_write_token {
   MPI_Win window;
-  word *first, *before, *mine; /* of the row; before: NULL for the first itself */
-  int64_t turn;                /* that this rank has, or had last */
+  word *first, *before, *mine; /* in the row; before: NULL on its first rank */
+  int64_t turn;                /* current or last round of this rank */
   atomic_bool given_up;
 };
 
-/* The rank of the node that begins the row of another. */
+/* The first rank, on the node, of the row of `node_rank`. */
 static int row_begin(int node_rank, int node_ranks) {
   const int rows = node_ranks < RN_WRITE_TOKEN_FILES ? node_ranks : RN_WRITE_TOKEN_FILES;
   int row = 0;

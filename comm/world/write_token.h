@@ -1,45 +1,47 @@
 /**
- * Neighbours on a node write one file, each in its turn: where one ends, the next begins.
+ * A token that orders the ranks of a node that write one file: each rank writes after the previous
+ * one, at the offset where that one ended.
  *
- * The ranks of a node are cut into at most RN_WRITE_TOKEN_FILES rows. What a rank says to the next
- * lies in memory that the node shares, so a thread beside the one that speaks MPI can take its
- * turn.
+ * The ranks of a node are split into at most RN_WRITE_TOKEN_FILES rows of consecutive ranks, with
+ * one file per row. The token is in memory that the node shares, so a thread that makes no MPI
+ * calls can wait for it and pass it.
  */
 #ifndef RN_COMM_WORLD_WRITE_TOKEN_H
 #define RN_COMM_WORLD_WRITE_TOKEN_H
 
 #include "comm/world/world.h"
 
-/** Files that a node writes at a time: what file systems serve well, whatever the ranks. */
+/** Files that a node writes at a time; more do not help most file systems. */
 enum { RN_WRITE_TOKEN_FILES = 4 };
 
 typedef struct rn_write_token rn_write_token;
 
 /**
- * Collective: over the world, which outlives it. Errors: RN_ERR_MEMORY, agreed.
+ * Collective: over the world, which outlives the object.
+ * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_write_token_create(rn_err *err, const rn_world *world, rn_write_token **out);
 
-/** Takes NULL too. Collective: over the node; not after an MPI failure. */
+/** Takes NULL. Collective: over the node. Not called after an MPI failure. */
 void rn_write_token_destroy(rn_write_token **write_token);
 
-/** The rank of the world that begins this rank's file: a name for it. */
+/** World rank of the first writer of this rank's file, which identifies the file. */
 int rn_write_token_first(const rn_write_token *write_token);
 
 /**
- * Waits until the rank before has passed the turn on. Every rank takes as many turns as the others,
- * and all meet in between.
+ * Waits until the previous rank of the row passes the token; *at is the offset where it ended, 0
+ * for the first rank. All ranks of the node wait and pass equally often, and synchronise between
+ * rounds.
  *
- * *at is then where that one ended: 0 for the first of a row.
- * Errors: the status that the rank before has passed, or RN_ERR_IO after rn_write_token_give_up.
+ * Errors: the status that the previous rank passed; RN_ERR_IO after rn_write_token_give_up.
  */
 rn_status rn_write_token_wait(rn_err *err, rn_write_token *write_token, int64_t *at);
 
-/** Passes the turn on: this rank ended at `end`, or failed with `status`. Must follow every wait.
+/** Passes the token: this rank ended at offset `end`, or failed with `status`. Follows every wait.
  */
 void rn_write_token_pass(rn_write_token *write_token, rn_status status, int64_t end);
 
-/** From now on no wait lasts; for a job that is failing. From any thread. */
+/** Makes current and later waits on this rank fail, for a job that is ending. Any thread. */
 void rn_write_token_give_up(rn_write_token *write_token);
 
 #endif
