@@ -33,6 +33,7 @@ size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kin
 rn_status rn_reduce_scatter_create(rn_err *err, const rn_world *world, const rn_grid *grid,
                                    const rn_optimizer_shards *shares, rn_reduce_kind kind,
                                    const void *gradient, void *own, rn_reduce_scatter **out);
+/** Takes NULL. Collective: over the replicas. */
 void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter);
 
 /** Bytes of gradients that this rank sent since create. */

@@ -14,7 +14,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/span.h"
 
-/* Below this many bytes a message costs its latency, and fewer rounds win. */
+/* Below this size the latency dominates, and fewer rounds are faster. */
 enum { SMALL_STATE_BYTES = 32768 };
 
 static const rn_scan_ops *const algorithms[] = {
@@ -35,13 +35,13 @@ size_t rn_scan_bytes(rn_scan_algorithm algorithm, rn_scan_shape shape, int rank,
   return algorithms[algorithm]->bytes(shape, rank, ranks);
 }
 
-/* Returns what went wrong in a poll, which had nobody to report it to. */
+/* Returns the error of an earlier progress(), which cannot return it. */
 static rn_status check_poll(rn_err *err, const rn_scan *scan) {
   if (scan->poll_err.status == RN_OK) return RN_OK;
   return rn_fail(err, scan->poll_err.status, "%s", scan->poll_err.text);
 }
 
-/* Where the sequence itself starts and ends: on its first rank, on its last one, or not here. */
+/* Sets the boundary states on the ranks that hold the begin and the end of the sequence. */
 static void set_origin(rn_scan *scan) {
   const int index = rn_scan_segment_index(scan), position = rn_scan_position(scan);
   const int64_t offset = (int64_t)scan->layer * scan->n * scan->shape.matrix;
@@ -52,7 +52,7 @@ static void set_origin(rn_scan *scan) {
   scan->remains = forward && last && scan->final != NULL ? scan->final + offset : NULL;
 }
 
-/* Each call of the port leaves MPI with the thread that had it. */
+/* If MPI was released to the thread, each function of the port releases it again on return. */
 static rn_status scan_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
                             int64_t m, const double *log_decay, const float *own) {
   rn_scan *scan = self;
@@ -134,7 +134,7 @@ static rn_status make_axes(rn_err *err, const rn_grid *grid, rn_scan *scan) {
   return RN_OK;
 }
 
-/* Blocks do not change the bits of a state, so a clock may choose their size. */
+/* The block size does not affect results, so it may depend on measured times. */
 static rn_status choose_blocks(rn_err *err, rn_scan *scan) {
   const rn_scan_shape *s = &scan->shape;
   const int64_t head_bytes = s->matrix * (int64_t)sizeof(float);

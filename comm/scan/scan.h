@@ -1,15 +1,16 @@
 /**
- * The scan of states over the ranks that share a sequence, behind the model's port.
+ * The scan of states over the ranks that share a sequence, as an implementation of rn_scan_port.
  *
  *   before(piece) = sum over earlier pieces s of (product of the factors between) X(s)
  *
- * computed as before(next) = a before + X from the first piece on; REVERSE runs from the last
- * piece. The element (log a, X) and its order are those of proto/ports/scan_port.h.
+ * computed as before(next) = a before + X from the first piece to the last; REVERSE from the last
+ * to the first. The element (log a, X) and its order are those of proto/ports/scan_port.h.
  *
  * Segments: a sequence may be cut into K S pieces for S ranks; rank s works on piece kS + s in
  * segment k. The state after rank S-1 of segment k is the initial state of rank 0 in segment k+1,
  * layer by layer; the adjoint goes from rank 0 of segment k+1 to rank S-1 of segment k. Between two
- * segments of a sequence, a rank may run scans of the other direction; no send waits for them.
+ * segments of a sequence, a rank may run scans of the other direction, which do not block its
+ * sends.
  */
 #ifndef RN_COMM_SCAN_SCAN_H
 #define RN_COMM_SCAN_SCAN_H
@@ -21,75 +22,75 @@
 #include "proto/ports/scan_port.h"
 
 typedef enum {
-  RN_SCAN_PIPELINED,  /* blocks go from neighbour to neighbour: least volume, hidden by polls */
-  RN_SCAN_DOUBLING,   /* log2 rounds: for small states */
-  RN_SCAN_EXSCAN,     /* MPI_Exscan with an operation of our own: the oracle */
-  RN_SCAN_ORDERED,    /* one serial left fold, chunk by chunk: reproducible mode */
-  RN_SCAN_SINGLE_RANK /* one rank has whole sequences: no communication */
+  RN_SCAN_PIPELINED,  /* blocks go from neighbour to neighbour: least volume; overlaps work */
+  RN_SCAN_DOUBLING,   /* ceil(log2 ranks) rounds: for small states */
+  RN_SCAN_EXSCAN,     /* MPI_Exscan with a user-defined operation: reference of the tests */
+  RN_SCAN_ORDERED,    /* serial, chunk by chunk: reproducible mode */
+  RN_SCAN_SINGLE_RANK /* one rank holds whole sequences: no communication */
 } rn_scan_algorithm;
 
-/** What a scan is made for. */
+/** Upper bounds and options of the scans of an object. */
 typedef struct rn_scan_shape {
-  int heads;      /* of all sequences of a unit, at most: B H */
+  int heads;      /* B H of a unit, at most */
   int64_t matrix; /* elements of a head's state: K V */
-  int layers;     /* that scan: the port's `layer` is below */
-  int segments;   /* at most; memory by layer is allocated only if there are several */
-  double epsilon; /* factors below it count as 0, as those below FLT_MIN always do */
-  bool ordered;   /* SINGLE_RANK: the caller folds the states and publishes them, as in ORDERED */
+  int layers;     /* the port's `layer` is in [0, layers) */
+  int segments;   /* at most; memory per layer is allocated only for more than one */
+  double epsilon; /* factors below it are treated as 0; those below FLT_MIN always are */
+  bool ordered;   /* SINGLE_RANK: the caller computes states and publishes them, as in ORDERED */
 } rn_scan_shape;
 
 typedef struct rn_scan rn_scan;
 
 /**
- * A scan between the ranks of the sequence axis. Nothing is allocated afterwards.
+ * Creates a scan over the ranks of the sequence axis. Later calls allocate no memory.
  * Collective: over the sequence axis of the grid, which outlives the scan.
- * Errors:     RN_ERR_USAGE when the algorithm cannot send states of this size in one message;
- *             RN_ERR_MEMORY, not agreed.
+ * Errors:     RN_ERR_USAGE if the algorithm cannot send states of this size in one message;
+ *             RN_ERR_MEMORY, not agreed; RN_ERR_MPI.
  */
 rn_status rn_scan_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm algorithm,
                          rn_scan_shape shape, rn_scan **out);
-/** Takes NULL. Collective: the ranks have ended the same scans. */
+/** Takes NULL. Collective: over the sequence axis, whose ranks have ended the same scans. */
 void rn_scan_destroy(rn_scan **scan);
 
 /**
- * From now on `thread` progresses messages while the main thread computes, in place of poll();
- * algorithms without poll() work in end(). NULL: no thread.
+ * From now on `thread` progresses messages while the main thread computes, instead of poll();
+ * algorithms without progress() communicate in end(). NULL: no thread.
  */
 void rn_scan_use_thread(rn_scan *scan, rn_comm_thread *thread);
 
-/** The port; valid as long as the scan. Every scan of it has the shape's matrix. */
+/** The port, owned by the scan. All of its scans have m = shape.matrix. */
 rn_scan_port *rn_scan_port_of(rn_scan *scan);
 
 /**
- * The scans that follow belong to this segment of a sequence that has `segments`; 0 of 1 at first.
+ * Sets the segment to which the following scans belong; initially segment 0 of 1.
  *
- * Segment 0 starts from zero or the initial state below, the last one from zero when REVERSE. All
- * ranks of the axis make the same scans in the same order; in each direction, the segments of a
- * sequence follow one another.
+ * FORWARD starts segment 0 from zero or from the initial state below; REVERSE starts the last
+ * segment from zero. All ranks of the axis run the same scans in the same order; in each direction,
+ * the segments of a sequence follow one another.
  */
 void rn_scan_set_segment(rn_scan *scan, int segment, int segments);
 
 /**
- * FORWARD scans that follow start from `initial` in segment 0, read on the first rank, and write
- * the state after the last segment to `final` on the last rank. NULL: zero; not written.
+ * The following FORWARD scans start segment 0 from `initial`, read on the first rank, and write the
+ * state after the last segment to `final` on the last rank. NULL: zero; not written.
  *
  * Shapes:    both [layers, n, matrix], n as in the scans.
  * Ownership: the caller's, until the next call; final is complete after end() or publish().
  */
 void rn_scan_set_boundary(rn_scan *scan, const float *initial, float *final);
 
-/** Bytes of states that rank `rank` of `ranks` allocates for a scan; little else is allocated. */
+/** Bytes of states that rank `rank` of `ranks` allocates for a scan, nearly all of its memory. */
 size_t rn_scan_bytes(rn_scan_algorithm algorithm, rn_scan_shape shape, int rank, int ranks);
 
-/** The rule of parallel.scan: auto, a function of ranks and bytes of one state alone. */
+/** The algorithm that parallel.scan: auto selects for states of `state_bytes`. */
 rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes);
 /** The value of parallel.scan that selects the algorithm. */
 const char *rn_scan_name(rn_scan_algorithm algorithm);
 
-/** The algorithm, its blocks and what chose them, as text [bytes]. */
+/** Writes to text [bytes] the algorithm, its block size and the measurements that chose it. */
 void rn_scan_describe(const rn_scan *scan, char *text, size_t bytes);
 
-/** Bytes that this rank has sent, and seconds that it has waited for others, since create. */
+/** Bytes sent by this rank, and seconds spent in end(), since create. */
 int64_t rn_scan_bytes_sent(const rn_scan *scan);
 double rn_scan_wait_s(const rn_scan *scan);
 

@@ -1,4 +1,4 @@
-/* One step of the recurrence, for elements that have arrived: the state after a rank's piece. */
+/* One step of the recurrence: the state after a rank's piece, from the state before it. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -16,7 +16,7 @@ void rn_scan_advance(const rn_scan *scan, rn_range elements) {
     const int64_t end = stop < elements.end ? stop : elements.end;
     const float factor = scan->factor[head];
     if (factor == 0 ||
-        scan->before == NULL) { /* `before` may not have arrived yet, or may hold NaN */
+        scan->before == NULL) { /* `before` may not have arrived yet, or may contain NaN */
       memcpy(scan->out + at, scan->own + at, (size_t)(end - at) * sizeof *scan->out);
       at = end;
       continue;

@@ -49,7 +49,7 @@ rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
   return RN_OK;
 }
 
-/* Whether all blocks have arrived, which those of a whole run do at once. */
+/* True if all transfers complete within LAST_WAIT_S; without a failure they do so at once. */
 static bool ends(rn_scan_channel *link) {
   const double start = MPI_Wtime();
   rn_backoff backoff = {0};

@@ -5,14 +5,15 @@
 #include "comm/world/mpi_check.h"
 
 enum {
-  LARGE = 32768, /* elements of a message in which the latency is small */
+  LARGE = 32768, /* elements of a message whose latency is negligible */
   SERIES = 3,
   SMALL_ROUNDS = 10,
   LARGE_ROUNDS = 3
 };
 
-/* Seconds of an exchange of `count` elements, each rank with its two neighbours; the best of three
- * series, in each of which a rank can be early for one message, but not for all. */
+/* Seconds per exchange of `count` elements, each rank with its two neighbours: the minimum of
+ * SERIES means, each over several rounds, since a rank can be early for one message but not for
+ * all. */
 static rn_status exchange(rn_err *err, MPI_Comm comm, int count, int rounds, const float *out,
                           float *in, double *least_s) {
   int rank, size;

@@ -1,6 +1,6 @@
 /*
- * Recursive doubling: in round d a rank sends what it knows of the last d pieces to rank + d.
- * Source: Hillis & Steele, Data Parallel Algorithms (1986), made exclusive.
+ * Recursive doubling: for d = 1, 2, 4, ..., a rank sends the state of the last d pieces to rank +
+ * d. Source: Hillis & Steele, Data Parallel Algorithms (1986), made exclusive.
  */
 #include <limits.h>
 #include <stdlib.h>
@@ -11,16 +11,16 @@
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
-/* Tags; these messages go up the axis, the wrap-around's from its end to its beginning. */
+/* Tags; wrap-around messages cannot match, since they go down the axis and these go up. */
 enum { LOGS, STATES };
 
-/* What is known of the pieces before this one, of those and this one, and what another sent. */
+/* Three states: of the pieces before this one, of those and this one, and a received one. */
 typedef struct doubling {
   float *states;   /* [3, heads, matrix] */
   double *log_sum; /* [3, heads] */
 } doubling;
 
-/* One message has the states of all heads. */
+/* One message holds the states of all heads. */
 static bool doubling_fits(rn_scan_shape shape) {
   return shape.matrix <= INT_MAX / shape.heads;
 }
@@ -50,7 +50,7 @@ static void doubling_destroy(rn_scan *scan, bool *ended) {
   free(d);
 }
 
-/* x += exp(log x) far, where `far` lies before x; a reset keeps out even a NaN. */
+/* x += exp(log_x) far, where `far` precedes x; if the factor is 0, a NaN in `far` has no effect. */
 static void combine(const rn_scan *scan, const double *log_x, const float *far, float *x) {
   const int64_t m = scan->shape.matrix;
   for (int i = 0; i < scan->n; i++) {
@@ -60,7 +60,7 @@ static void combine(const rn_scan *scan, const double *log_x, const float *far, 
   }
 }
 
-/* What lies before the first piece is in the first rank's contribution. */
+/* The first rank's contribution includes the state before its piece. */
 static rn_status start(rn_err *err, rn_scan *scan, float *before, float *with) {
   memset(before, 0, rn_scan_state_bytes(scan));
   scan->before = before;
@@ -74,8 +74,8 @@ static rn_status start(rn_err *err, rn_scan *scan, float *before, float *with) {
   return RN_OK;
 }
 
-/* before and with (each with its log) are what lies before this rank's piece, without and with it.
- */
+/* `before` and `with` are the states before and after this rank's piece, over the pieces received
+ * so far; log_before and log_with are the sums of their log decays. */
 static rn_status doubling_end(rn_err *err, rn_scan *scan) {
   const doubling *impl = scan->impl;
   const int n = scan->n, rank = rn_scan_position(scan);
@@ -109,7 +109,7 @@ static rn_status doubling_end(rn_err *err, rn_scan *scan) {
   return rn_scan_wraparound_send(err, scan);
 }
 
-/* Without communication in the background, only one rank alone is done before end(). */
+/* All communication is in end(). */
 static bool doubling_test(const rn_scan *scan) {
   return scan->size == 1;
 }

@@ -1,4 +1,4 @@
-/* MPI_Exscan with the scan's own operation: short, slow, and the oracle of the tests. */
+/* MPI_Exscan with a user-defined operation: short, slow, and the reference of the tests. */
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static size_t element_bytes(int64_t m) {
   return sizeof(double) + (size_t)m * sizeof(float);
 }
 
-/* right = left then right; MPI hands over whole elements. */
+/* right = left then right (scan_port.h); MPI passes whole elements. */
 static void compose(void *left, void *right, int *count, MPI_Datatype *type) {
   int bytes = 0;
   MPI_Type_size(*type, &bytes);
@@ -77,7 +77,7 @@ static void exscan_destroy(rn_scan *scan, bool *ended) {
   free(x);
 }
 
-/* This rank's elements; what lies before the first piece is in the first rank's. */
+/* Writes this rank's elements; those of the first rank include the state before its piece. */
 static rn_status write_elements(rn_err *err, rn_scan *scan, float *with, char *mine) {
   const int64_t m = scan->shape.matrix;
   const size_t bytes = element_bytes(m), row = (size_t)m * sizeof(float);
@@ -123,7 +123,7 @@ static rn_status exscan_end(rn_err *err, rn_scan *scan) {
   return rn_scan_wraparound_send(err, scan);
 }
 
-/* Without communication in the background, only one rank alone is done before end(). */
+/* All communication is in end(). */
 static bool exscan_test(const rn_scan *scan) {
   return scan->size == 1;
 }

@@ -1,10 +1,10 @@
 /*
- * The scan of reproducible mode: one left fold over a whole sequence, whichever ranks hold it.
+ * The scan of reproducible mode: a serial scan over the whole sequence, for any number of ranks.
  *
- * A rank receives the state before its piece, the model folds its own chunks onto it one by one and
- * publishes the result, so the order of operations is that of one rank. Pieces are striped over the
- * ranks; rank 0 continues where rank S-1 of the segment before stopped. Sends have buffers of their
- * own and never block.
+ * A rank receives the state before its piece; the model adds its chunks to it one by one and
+ * publishes the result, so the order of operations is the same as on one rank. Rank 0 continues
+ * with the state of rank S-1 of the previous segment. Sends are buffered and wait only if DEPTH
+ * earlier states of the same layer and direction are still in flight.
  */
 #include <limits.h>
 #include <stdatomic.h>
@@ -17,10 +17,10 @@
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
-/* Units whose states of one layer and direction may be in flight at a time. */
+/* States of one layer and direction that may be in flight at a time. */
 enum { DEPTH = 2 };
 
-/* A state that was published and may not have left yet. */
+/* A published state whose send may be in flight. */
 typedef struct sending {
   MPI_Request request;
   float *state;
@@ -28,13 +28,13 @@ typedef struct sending {
 
 typedef struct ordered {
   float *received;                /* [heads, matrix] */
-  MPI_Request arriving, *leaving; /* `leaving`: of the state published last; NULL: none yet */
-  atomic_bool here;               /* the state has arrived, as far as the last progress() knows */
+  MPI_Request arriving, *leaving; /* `leaving`: send of the last published state; NULL: none yet */
+  atomic_bool here;               /* the state had arrived at the last progress() */
   sending *sent;                  /* [RN_SCAN_DIRECTIONS, layers, DEPTH] */
-  int *next;                      /* [RN_SCAN_DIRECTIONS, layers]: which of DEPTH is the older */
+  int *next;                      /* [RN_SCAN_DIRECTIONS, layers]: index in DEPTH of the oldest */
 } ordered;
 
-/* Pieces along the direction: the sequence as a whole has size * segments of them. */
+/* Index of the current piece along the direction, of size * segments pieces. */
 static int64_t piece_index(const rn_scan *scan) {
   return (int64_t)rn_scan_segment_index(scan) * scan->size + rn_scan_position(scan);
 }
@@ -95,7 +95,7 @@ static rn_status ordered_begin(rn_err *err, rn_scan *scan) {
   return RN_OK;
 }
 
-/* Progresses both directions: large messages move only inside MPI. */
+/* Progresses the receive and the last send: large messages progress only inside MPI calls. */
 static rn_progress_state ordered_progress(rn_err *err, rn_scan *scan, bool by_thread) {
   ordered *o = scan->impl;
   int come = 1, gone = 1;

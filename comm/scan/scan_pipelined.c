@@ -1,6 +1,7 @@
 /*
  * The pipelined scan: the state goes from neighbour to neighbour in blocks, so that all ranks work
- * on it at once. A block whose factor is 0 is sent before anything is received.
+ * on different blocks at once. A block whose factor is 0 is sent without waiting for the received
+ * one.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,12 +13,12 @@
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
-/* A sender has two buffers that alternate, so that it need not wait for a slow neighbour. */
+/* Two send buffers alternate: a scan may start while the previous state is still in flight. */
 typedef struct pipelined {
   rn_scan_channel receive[RN_SCAN_DIRECTIONS], send[RN_SCAN_DIRECTIONS][RN_SCAN_BUFFERS];
   int buffer[RN_SCAN_DIRECTIONS];
-  rn_scan_channel *from, *to; /* of the current scan: a neighbour or another segment; or NULL */
-  int pending, *arrived;      /* blocks still to come; [blocks] scratch */
+  rn_scan_channel *from, *to; /* of the current scan: to a neighbour or the wrap-around; or NULL */
+  int pending, *arrived;      /* blocks not yet received; [blocks] scratch of forward_blocks */
 } pipelined;
 
 static int states_held(rn_scan_shape shape, int position, int ranks) {
@@ -76,7 +77,7 @@ static rn_status send_block(rn_err *err, rn_scan *scan, int block) {
   return RN_OK;
 }
 
-/* Where the current scan comes from and goes to: a neighbour, another segment, or nowhere. */
+/* Sets where the current scan receives from and sends to: a neighbour, the wrap-around, or NULL. */
 static void choose_ends(rn_scan *scan) {
   pipelined *p = scan->impl;
   const int d = scan->direction, position = scan->position[d];
@@ -105,7 +106,7 @@ static rn_status pipelined_begin(rn_err *err, rn_scan *scan) {
   return RN_OK;
 }
 
-/* Sends on the blocks that have arrived; `count` is how many. */
+/* Advances and sends the blocks that have arrived; *count is their number. */
 static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
   pipelined *p = scan->impl;
   const int blocks = scan->n * scan->blocks.per_head;
@@ -117,8 +118,8 @@ static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
   return RN_OK;
 }
 
-/* With nothing to receive, the library still has to progress what is sent. The main thread's polls
- * do that with a cheap probe; the thread goes on until all has left, also after end(). */
+/* After the last receive, MPI still has to progress the sends: poll() calls a cheap probe; the
+ * thread tests the sends until all are complete, also after end(). */
 static rn_progress_state pipelined_progress(rn_err *err, rn_scan *scan, bool by_thread) {
   pipelined *p = scan->impl;
   int gone = 1, count = 0;
@@ -136,7 +137,7 @@ static rn_progress_state pipelined_progress(rn_err *err, rn_scan *scan, bool by_
   return gone ? RN_PROGRESS_DONE : RN_PROGRESS_WAITS;
 }
 
-/* With a thread, `pending` belongs to it. */
+/* With a thread, `pending` must not be read here: the thread changes it. */
 static bool pipelined_test(const rn_scan *scan) {
   const pipelined *p = scan->impl;
   return p->from == NULL || (scan->thread == NULL && p->pending == 0);

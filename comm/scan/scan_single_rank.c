@@ -1,7 +1,7 @@
 /*
- * The scan of one rank that has whole sequences: states pass from segment to segment in memory.
+ * The scan of one rank that holds whole sequences: states stay in memory from segment to segment.
  *
- * A state whose factor is 0 is replaced, never multiplied: a NaN in it does not get through.
+ * A state whose factor is 0 is replaced, not multiplied, so that a NaN in it is not propagated.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "proto/base/arena.h"
 
 typedef struct single_rank {
-  float *state[RN_SCAN_DIRECTIONS]; /* [layers, heads, matrix]; NULL where there is one segment */
+  float *state[RN_SCAN_DIRECTIONS]; /* [layers, heads, matrix]; NULL if there is one segment */
 } single_rank;
 
 static size_t single_rank_bytes(rn_scan_shape shape, int rank, int ranks) {
@@ -40,7 +40,7 @@ static void single_rank_destroy(rn_scan *scan, bool *ended) {
   free(impl);
 }
 
-/* This layer's state between segments; NULL where there is one segment. */
+/* State of the current layer between segments; NULL if there is one segment. */
 static float *state_of(const rn_scan *scan) {
   const single_rank *impl = scan->impl;
   float *states = impl->state[scan->direction];

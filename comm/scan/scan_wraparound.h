@@ -1,25 +1,27 @@
 /**
- * The wrap-around between segments: the state after the last rank goes to the first one, for the
- * next segment.
+ * The wrap-around between segments: the last rank sends the state after its piece to the first
+ * rank, for the next segment.
  *
- * The first rank posts the receive when it begins the segment before, into a buffer of the layer's
- * own; two buffers alternate, since one segment's state is still read while the next arrives.
+ * The first rank posts the receive at the begin of the previous segment. Each layer has two buffers
+ * that alternate, since the state of one segment is still read while the next arrives.
  */
 #ifndef RN_COMM_SCAN_SCAN_WRAPAROUND_H
 #define RN_COMM_SCAN_SCAN_WRAPAROUND_H
 
 #include "comm/scan/scan_ops.h"
 
+/** Creates the channels of this rank, if shape.segments > 1. Errors: as rn_scan_channel_create. */
 rn_status rn_scan_wraparound_create(rn_err *err, rn_scan *scan);
 void rn_scan_wraparound_destroy(rn_scan *scan, bool *ended);
 
 /** States that one direction of the wrap-around holds on the rank at `position`. */
 int rn_scan_wraparound_states(rn_scan_shape shape, int position, int ranks);
 
-/** Sets the current scan's channels, and posts the receive for the next segment. */
+/** Sets the current scan's channels and posts the receive for the next segment. */
 rn_status rn_scan_wraparound_begin(rn_err *err, rn_scan *scan);
 
-/** First rank: waits for the state of the segment before; sets `before` to the initial state. */
+/** First rank: sets scan->before to the state of the previous segment, for which it waits, or to
+ * the state before the sequence. */
 rn_status rn_scan_wraparound_receive(rn_err *err, rn_scan *scan);
 
 /** Last rank: sends the state after its piece to the next segment, or writes the final state. */

@@ -1,4 +1,4 @@
-/** What the last rank of a sequence holds at its end becomes what the first one begins with. */
+/** Sends the last rank's state at the end of a sequence to the first rank, as its initial state. */
 #ifndef RN_COMM_SCAN_WRAPAROUND_SEND_H
 #define RN_COMM_SCAN_WRAPAROUND_SEND_H
 
@@ -7,7 +7,8 @@
 /**
  * first [count] on the first rank of the sequence axis = last [count] on the last one.
  *
- * Collective: over the sequence axis; ranks between have nothing to do. The two arrays differ.
+ * Collective: over the sequence axis; other ranks do nothing. The arrays do not overlap.
+ * Errors:     RN_ERR_MPI.
  */
 rn_status rn_wraparound_send(rn_err *err, const rn_grid *grid, int64_t count, const float *last,
                              float *first);

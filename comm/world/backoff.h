@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-/** State of one wait; `write_token` counts the polls and is 0 at its start. */
+/** State of one wait; `polls` counts the polls and is 0 at its start. */
 typedef struct rn_backoff {
   int polls;
   bool other_thread; /* not called by the main thread, which may be computing meanwhile */
