@@ -1,7 +1,8 @@
 /*
- * A checkpoint that one rank does not see is waited for, and is never renamed: found when the file
- * system shows it in time, an error that names the rank when it does not. Only what all ranks have
- * read and found wrong is renamed step-N.bad; one with a file missing for all is passed by.
+ * If a rank does not see a checkpoint, all ranks wait for it and do not rename it: it is found if
+ * it appears in time; otherwise an error names the rank. A checkpoint is renamed to step-N.bad only
+ * if all ranks read it and found it invalid; one of which a file is missing on all ranks is
+ * skipped.
  */
 #include "trainer/checkpoint/checkpoint_find.h"
 
@@ -18,7 +19,7 @@ static rn_err err;
 static rn_world *world;
 static rn_path run;
 
-/* RETNET_FAULT of one rank; the others have none. */
+/* Sets RETNET_FAULT on one rank and clears it on the others. */
 static void blind(int rank, const char *order) {
   unsetenv("RETNET_FAULT");
   if (rn_world_rank(world) == rank) setenv("RETNET_FAULT", order, 1);
@@ -52,7 +53,7 @@ static void is_found(const char *name) {
   CHECK(strcmp(out.text, step_path(name).text) == 0);
 }
 
-/* Passes of the site that a blind rank fails before it sees: more than one, less than the time. */
+/* The fault fails passes 1-3 of the site, which are more than one and fit in the time limit. */
 static void what_comes_late_is_found(int rank) {
   blind(rank, "ckpt.open:1-3:ENOENT");
   is_found("step-00000030");

@@ -1,7 +1,7 @@
 /*
- * A resumed run keeps what rules had decided and its checkpoint has stored, as long as layout and
- * keys are the same; else rules choose again, an explicit key wins, and what the machine lacks is
- * reported. Each of these is printed.
+ * A resumed run keeps the automatic choices that its checkpoint stores if layout and keys are the
+ * same; otherwise they are made again. An explicit key overrides a stored choice, and a choice that
+ * the machine does not support is replaced. Each of these cases prints a message.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ enum { TEXT_BYTES = 8192 };
 static rn_err err;
 static char printed[TEXT_BYTES];
 
-/* What a checkpoint says of a run, and what another one does with it. */
+/* The choices that a checkpoint stores. */
 typedef struct stored {
   const char *scan, *products, *kernels;
   int chunk;
@@ -42,7 +42,7 @@ static Retnet__Config *load(const char *more) {
   return config;
 }
 
-/* The choices of a checkpoint whose run had these keys, at the layout of `run`. */
+/* Reads the choices of a checkpoint whose run had `config`, layout `l` and choices `s`. */
 static rn_choices read_stored(Retnet__Config *config, const rn_layout *l, stored s) {
   Retnet__Manifest manifest = RETNET__MANIFEST__INIT;
   Retnet__Layout layout = RETNET__LAYOUT__INIT;
@@ -64,7 +64,7 @@ static rn_choices read_stored(Retnet__Config *config, const rn_layout *l, stored
   return out;
 }
 
-/* Creates a run with its words in `printed`. */
+/* Creates a run and redirects its output to the file `printed`. */
 static bool create(rn_world *world, Retnet__Config *config, const rn_choices *choices,
                    rn_run *run) {
   const char *path = temp_path("printed");
@@ -91,7 +91,7 @@ static void check_printed(rn_world *world, const char *words) {
   if (!CHECK(found)) fprintf(stderr, "want \"%s\", got \"%s\"\n", words, printed);
 }
 
-/* What rules come to: the layout, and a chunk, a scan and kernels that they do not choose. */
+/* The automatic choices of this machine; `other` has choices that differ from them. */
 typedef struct rules {
   rn_layout layout;
   int chunk;
@@ -116,7 +116,7 @@ static rules find_rules(rn_world *world) {
   return r;
 }
 
-/* What happens with `keys` now after `then` at the checkpoint, whose layout may be changed. */
+/* Resumes with `keys` a checkpoint that was written with the keys `then` and with `layout`. */
 static void resume(rn_world *world, const rules *r, rn_layout layout, const char *then,
                    const char *keys, bool keeps_chunk, bool keeps_sets, const char *words) {
   rn_run run;
@@ -162,7 +162,7 @@ static void what_is_lacking_is_told(rn_world *world, const rules *r) {
   alien.other.kernels = "sve2";
   resume(world, &alien, r->layout, "", "", true, false, "written with kernels sve2");
   check_printed(world, "no longer bit for bit");
-  /* Where one rank lacks them, no rank uses them. */
+  /* If one rank does not support them, no rank uses them. */
   const int ranks = rn_world_size(world), last = ranks - 1;
   char words[80];
   alien.other.kernels = rn_world_rank(world) == last ? "sve2" : "ref";
@@ -172,7 +172,7 @@ static void what_is_lacking_is_told(rn_world *world, const rules *r) {
   CHECK(rn_gemm_backend_in_use() == r->products);
 }
 
-/* What the rules say themselves is no news. */
+/* Stored choices that equal the automatic ones print nothing. */
 static void the_same_choices_are_silent(rn_world *world, const rules *r) {
   rn_run run;
   Retnet__Config *config = load("");

@@ -1,7 +1,8 @@
 /*
- * A rank's threads are inside MPI one at a time: the communication thread only while MPI is lent,
- * and not once more after it is taken back. It sleeps where nothing is under way, calculates as the
- * thread that started it does, and is refused by name where the library was not asked to allow it.
+ * One thread of a rank is inside MPI at a time: the communication thread polls only while MPI is
+ * released, and never after it is acquired. It sleeps if nothing is in flight, has the
+ * floating-point mode of the thread that started it, and is refused if MPI was not started with the
+ * thread level.
  */
 #include "comm/world/comm_thread.h"
 
@@ -17,7 +18,7 @@ enum { TURNS = 200 };
 
 static rn_err err;
 
-/* Messages that need so many looks; who is inside is told by the main thread. */
+/* A message that needs `left` polls; main_inside is set while the main thread owns MPI. */
 typedef struct fake {
   atomic_int main_inside, together, looks, left;
   float sum;
@@ -69,8 +70,7 @@ static void nothing_under_way_is_not_looked_at(const rn_world *world) {
     rn_comm_thread_release(thread);
     for (int wait = 0; wait < 1000 && atomic_load(&f.looks) < 5 + i; wait++) rest(5000);
     rest(20000);
-    CHECK_EQUAL(atomic_load(&f.looks),
-                5 + i); /* the last one found nothing, and so did later ones */
+    CHECK_EQUAL(atomic_load(&f.looks), 5 + i); /* one poll per release after the message */
     CHECK(rn_comm_thread_acquire(thread));
   }
   rn_comm_thread_stop(&thread);

@@ -1,4 +1,5 @@
-/* Threads follow the cores that a rank may use and the ranks that share them; a word wins. */
+/* The thread count follows from a rank's cores and the ranks that share them; a key overrides it.
+ */
 #include "comm/world/cores.h"
 
 #include <sched.h>
@@ -25,12 +26,12 @@ static void threads_follow_cores(void) {
   CHECK_EQUAL(rn_cores_threads(shared(8, 2), 0), 4);
 }
 
-/* A thread beside others needs a core that none of them uses. */
+/* The communication thread needs a core that no other thread uses. */
 static void cores_are_left_over_beside_threads(void) {
   CHECK(rn_cores_left_over(shared(2, 1), 1));
   CHECK(!rn_cores_left_over(shared(2, 1), 2));
   CHECK(!rn_cores_left_over(shared(2, 2), 1));
-  CHECK(!rn_cores_left_over(shared(8, 3), 2)); /* two are, for three ranks */
+  CHECK(!rn_cores_left_over(shared(8, 3), 2)); /* two cores are left for three ranks */
   CHECK(rn_cores_left_over(shared(9, 3), 2));
   unsetenv("OMP_NUM_THREADS");
   CHECK(!rn_cores_may_be_left_over(0)); /* then each core gets a thread */
@@ -45,7 +46,7 @@ static int nth_core(const cpu_set_t *mask, int number) {
   return core;
 }
 
-/* Unbound ranks share all cores; each bound to one, only those on the same core do. */
+/* Unbound ranks share all cores; ranks bound to one core share it with ranks on the same core. */
 static void sharing_is_by_mask(rn_world *world) {
   const int size = rn_world_size(world), rank = rn_world_rank(world);
   rn_cores cores;
@@ -60,7 +61,7 @@ static void sharing_is_by_mask(rn_world *world) {
   CPU_SET(nth_core(&all, rank % count), &one);
   CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
   CHECK_OK(&err, rn_cores_look(&err, world, &cores));
-  CHECK_EQUAL(cores.cores, count); /* what the launcher left, whoever narrows it afterwards */
+  CHECK_EQUAL(cores.cores, count); /* the launcher's mask, not the narrower one set later */
   rn_affinity_remember();
   CHECK_OK(&err, rn_cores_look(&err, world, &cores));
   CHECK_EQUAL(cores.cores, 1);

@@ -1,8 +1,8 @@
 /*
- * An evaluation is the mean over every target of the split, the shorter last sequence included and
- * counted: ln V where all weights are zero, and otherwise what the model gives for each sequence
- * by itself. Training's val_loss and retnet-eval agree with that on any grid, in every form.
- * A val split of another vocabulary is refused.
+ * An evaluation is the mean loss over all targets of the split, including the shorter last
+ * sequence: ln V if all weights are zero, and otherwise the loss of the model applied to each
+ * sequence separately. val_loss in training and retnet-eval agree with it on any grid, in every
+ * form. A val split with another vocabulary is refused.
  */
 #include <math.h>
 #include <string.h>
@@ -39,7 +39,7 @@ static rn_status load(grid_case g, Retnet__Config **config) {
   return rn_options_load(&err, NULL, key, count, config);
 }
 
-/* Sum of the losses of val's targets first .. last-1, a sequence by itself, by initial weights. */
+/* Sum of the losses of val's targets [first, last) as one sequence, with the initial weights. */
 static double loss_of(const rn_spec *spec, int64_t first, int64_t last) {
   const int tokens = (int)(last - first);
   test_model m = test_model_open(spec, 1, tokens);
@@ -55,7 +55,7 @@ static double loss_of(const rn_spec *spec, int64_t first, int64_t last) {
   return loss;
 }
 
-/* The mean over the first `targets` targets. */
+/* Mean loss over the first `targets` targets. */
 static double oracle(const rn_spec *spec, int64_t targets) {
   double sum = 0;
   for (int64_t first = 0; first < targets; first += T) {
@@ -134,7 +134,7 @@ static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) 
   rn_options_free(&config);
 }
 
-/* Whole sequences; a tail of a single target, fewer than ranks; nothing but a tail. */
+/* Full sequences only; a tail of a single target, fewer than ranks; a tail only. */
 static const int64_t targets_of[] = {3 * T, 2 * T + 1, T - 11};
 enum { LENGTHS = sizeof targets_of / sizeof targets_of[0] };
 
@@ -148,7 +148,7 @@ static void on_grid(rn_world *world, grid_case g, int64_t targets) {
   rn_world_close(&part);
 }
 
-/* Training refuses a val split that the model has no rows for. */
+/* Training refuses a val split of another vocabulary. */
 static void another_vocabulary_is_refused(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;

@@ -1,6 +1,7 @@
 /*
- * Whatever ranks share a node, all have every share afterwards, round after round; a node holds one
- * copy, and buckets come in their order. Room that no host has is refused by name.
+ * For any grouping of ranks into nodes, all ranks have every shard after each round; a node holds
+ * one copy, and buckets complete in order. Too little shared memory is an error that names the
+ * host.
  */
 #include "comm/optimizer/all_gather.h"
 
@@ -14,7 +15,7 @@ enum { BUCKETS = 3, ROUNDS = 4 };
 
 static rn_err err;
 
-/* Uneven buckets and shares, some of them empty; messages of more than one piece. */
+/* Uneven buckets and shards, some of them empty; some shards need several messages. */
 static rn_optimizer_shards make_shares(int replicas, int64_t total) {
   rn_optimizer_shards s = {BUCKETS, replicas,
                            calloc((size_t)BUCKETS * ((size_t)replicas + 1), sizeof(int64_t))};
@@ -46,7 +47,7 @@ static int64_t wrong_in(rn_range range, int round, const float *values) {
   return wrong;
 }
 
-/* What one rank writes, the others of its node see; those of other nodes do not. */
+/* Ranks of the same node see what a rank writes; ranks of other nodes do not. */
 static void a_node_holds_one_copy(const rn_world *world, const rn_node *node) {
   rn_shared_array *shared = NULL;
   if (!CHECK_OK(&err,
@@ -86,7 +87,8 @@ static void all_have_every_share(const rn_world *world, const rn_grid *grid, con
     }
     CHECK_OK(&err, rn_all_gather_finish(&err, all_gather));
     CHECK_EQUAL(wrong_in((rn_range){0, total}, round, values), 0);
-    MPI_Barrier(rn_grid_replica_comm(grid)); /* as a step's sums: nobody reads any more */
+    MPI_Barrier(
+        rn_grid_replica_comm(grid)); /* stands for a step's reductions: no rank still reads */
   }
   rn_all_gather_destroy(&all_gather);
   rn_shared_array_destroy(&shared);

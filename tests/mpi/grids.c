@@ -1,11 +1,11 @@
 /*
- * Any grid of ranks trains as one rank does: data x pipeline x sequence, segments, micro-batches,
- * tied embeddings. The first loss is one rank's to 1e-6, the first gradient of every parameter to
- * 1e-4 of its norm - looked at on every rank, each its own part - and 20 losses to 1e-4.
+ * Training on any grid of ranks agrees with one rank: data x pipeline x sequence, segments,
+ * micro-batches, tied embeddings. The first loss agrees to 1e-6, the first gradient of every
+ * parameter to 1e-4 of its norm (each rank checks its own part), and 20 losses to 1e-4.
  *
- * What cannot be is refused with the right words. Arguments: "segments K" walks all grids of K
- * segments on parts of this launch's world, one step each; "thin" takes fewer steps, for the sets
- * of kernels and products (tests/support/sets.h).
+ * Invalid grids are refused with the right message. Arguments: "segments K" runs one step on all
+ * grids with K segments, on parts of the world; "thin" runs fewer steps, for the sets of kernels
+ * and GEMM backends (tests/support/sets.h).
  */
 #include <math.h>
 #include <stdio.h>
@@ -24,13 +24,12 @@ enum { LAYERS = 6, BATCH = 24, TOKENS = 40, STEPS = 20, THIN_STEPS = 3 };
 
 static rn_err err;
 
-/* One layout of the walk. */
 typedef struct grid_case {
   int data, pipeline, sequence, segments, microbatches;
   bool tied;
 } grid_case;
 
-/* What one rank computes by itself. */
+/* The results of a single rank. */
 typedef struct reference {
   int64_t total;
   float *gradient; /* [total] of the first step */
@@ -38,7 +37,7 @@ typedef struct reference {
   double loss[STEPS];
 } reference;
 
-/* Words that repeat, so that there is something to learn. */
+/* Repeated words, so that the model can learn. */
 static void write_data(void) {
   FILE *file = fopen("text", "w");
   for (int i = 0; file != NULL && i < 3000; i++) {
@@ -81,7 +80,7 @@ static rn_status load(const grid_case *c, Retnet__Config **config) {
   return rn_options_load(&err, "run.yaml", keys, KEYS, config);
 }
 
-/* The gradient that one rank has; the table outlives the run. */
+/* Stores the gradient of a single-rank run, with a parameter table that outlives the run. */
 static void keep_reference(const rn_run *run, reference *r) {
   r->total = run->total;
   r->gradient = malloc((size_t)run->total * sizeof *r->gradient);
@@ -106,7 +105,7 @@ static void compute_reference(rn_world *alone, bool tied, int steps, reference *
   rn_options_free(&config);
 }
 
-/* Losses by token of this rank's piece, without an update. */
+/* Losses per token of this rank's piece, without an update. */
 static void token_losses(rn_run *run, float *loss) {
   double sum = 0;
   rn_scan_port *port = rn_scan_source_port(&run->scan, 0, 0);
@@ -115,7 +114,7 @@ static void token_losses(rn_run *run, float *loss) {
   memcpy(loss, run->pipeline.token_loss, (size_t)run->unit->tokens * sizeof *loss);
 }
 
-/* A token changes nothing before it, and what is behind it on the next rank too. */
+/* A token affects no loss before it, and affects those after it, also on the following ranks. */
 static void a_token_changes_only_what_follows(rn_world *part, const grid_case *c) {
   enum { CULPRIT = 1 };
   Retnet__Config *config = NULL;
@@ -138,7 +137,7 @@ static void a_token_changes_only_what_follows(rn_world *part, const grid_case *c
   rn_options_free(&config);
 }
 
-/* This rank's part of every tensor's gradient against one rank's, by the norm of the whole. */
+/* Compares this rank's part of every gradient with the single rank's, relative to its norm. */
 static bool gradients_agree(const rn_run *run, const reference *r) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   const rn_shard_table *own = &run->shard_table;
@@ -169,13 +168,13 @@ static void name_case(const grid_case *c, char *text, size_t bytes) {
            c->data, c->pipeline, c->sequence, c->segments, c->microbatches, c->tied);
 }
 
-/* Nodes of one, two, three ranks of a stage, or all: what passes between nodes is walked too. */
+/* Nodes of 1, 2, 3 or all ranks of a stage, to test the transfers between nodes too. */
 static void choose_nodes(const grid_case *c) {
   const char number[] = {(char)('0' + c->segments % 4), '\0'};
   setenv("RETNET_NODE_RANKS", number, 1);
 }
 
-/* Steps of one layout on the part of the world that it needs. */
+/* Runs `steps` steps of one layout on `part` of the world. */
 static void walk_one(rn_world *part, const grid_case *c, int steps, const reference *r) {
   Retnet__Config *config = NULL;
   rn_run run;
@@ -233,7 +232,7 @@ static void look_across_ranks(rn_world *world, int size) {
   rn_world_close(&part);
 }
 
-/* A dozen layouts of 20 steps: each axis alone, all together, uneven cuts, tied and untied. */
+/* Twelve layouts: each axis alone, all together, uneven splits, tied and untied. */
 static void train_a_dozen(rn_world *world, int size, int steps, const reference *by_tied) {
   static const grid_case dozen[] = {
       {1, 1, 8, 1, 1, false}, {8, 1, 1, 1, 1, true},  {1, 6, 1, 1, 4, false},

@@ -1,8 +1,8 @@
 /*
- * What a rank has sent stays what it was until the receiver has taken it: scans follow each other
- * while a receiver is late, with states far beyond what a library copies away by itself.
+ * A state in flight is not overwritten before the receiver has it: scans follow each other while a
+ * receiver is late, with states far larger than MPI buffers internally.
  *
- * In every round another rank is late; nothing that is right depends on how late it is.
+ * In every round another rank is late; correct results do not depend on the delay.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "comm/world/grid.h"
 #include "tests/support/check.h"
 
-/* A state of 512 KiB: libraries send messages above some 4 to 64 KiB from the sender's memory. */
+/* A state of 512 KiB: MPI sends messages above 4 to 64 KiB directly from the sender's buffer. */
 enum { HEADS = 2, MATRIX = 65536, TOTAL = HEADS * MATRIX, SCANS = 6, LAYERS = 2 };
 
 static rn_err err;
@@ -23,7 +23,7 @@ static void be_late(int rank, int round, int size) {
   if (rank == round % size) nanosleep(&(struct timespec){.tv_nsec = 40000000}, NULL);
 }
 
-/* What rank `rank` adds in scan number `scan`: small whole numbers, whose sums are exact. */
+/* Contribution of a rank to a scan: small integers, whose sums are exact. */
 static float number(int scan, int rank, int64_t i) {
   return (float)((i * 7 + scan * 31 + rank * 5) % 13);
 }
@@ -38,7 +38,7 @@ static int64_t not_the_sum(const float *values, int scan, int from, int to) {
   return wrong;
 }
 
-/* Ranks before this one along the direction: from .. to-1. */
+/* Ranks before this one along the direction: [first_before, last_before). */
 static int first_before(rn_scan_direction d, int rank) {
   return d == RN_SCAN_FORWARD ? 0 : rank + 1;
 }
@@ -82,13 +82,13 @@ static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int s
       CHECK_EQUAL(not_the_sum(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
       for (int64_t i = 0; i < TOTAL; i++) after[i] = got[i] + number(index, rank, i);
       CHECK_OK(&err, port->publish(port->self, &err, after));
-      for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* is free again */
+      for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* may be reused */
     }
   }
   rn_scan_destroy(&scan);
 }
 
-/* The state behind the last rank goes to the first, from memory that is then written again. */
+/* The last rank sends its final state to the first, from memory that is then overwritten. */
 static void a_handed_over_state_stays(const rn_grid *grid, int rank, int size) {
   for (int round = 0; round < size; round++) {
     be_late(rank, round, size);

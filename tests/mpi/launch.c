@@ -1,6 +1,6 @@
 /*
- * A launcher that promises more ranks than MPI sees is found out at start, with words that help.
- * TCP is left out where all ranks are on one host, and only there.
+ * A launcher that reports more ranks than MPI has is detected at start, with a helpful message. TCP
+ * is disabled only if all ranks are on one host.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static int be_the_program(int argc, char **argv) {
   return rn_world_finish(&world, status, &err);
 }
 
-/* Starts this program alone, as under a launcher that set `environment`. */
+/* Starts this program as one rank, with the environment variables of a launcher. */
 static int start(const char *self, const char *environment, char *output, size_t bytes) {
   char command[4096];
   snprintf(command, sizeof command, "%s '%s' program 2>&1", environment, self);

@@ -1,7 +1,7 @@
 /*
- * One sequence of 65 536 tokens over many ranks has the gradient of one rank: every parameter to
- * 1e-4 of its norm, looked at on every rank, each its own part. Heads that remember thousands of
- * tokens carry states through all pieces.
+ * The gradient of one sequence of 65 536 tokens over many ranks agrees with that of one rank: every
+ * parameter to 1e-4 of its norm, where each rank checks its own part. The decay of some heads spans
+ * thousands of tokens, so their states matter in all pieces.
  */
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 static rn_err err;
 
-/* Tokens are made up from their place alone: the same on every layout. */
+/* Synthetic tokens depend on their index only: they are the same on every layout. */
 static rn_status load(int sequence, Retnet__Config **config) {
   char key[64];
   snprintf(key, sizeof key, "parallel.sequence=%d", sequence);
@@ -34,7 +34,7 @@ static rn_status load(int sequence, Retnet__Config **config) {
   return rn_options_load(&err, NULL, keys, sizeof keys / sizeof keys[0], config);
 }
 
-/* The first step's gradient of this rank's own weights; and its loss. */
+/* Runs one step, which leaves the gradient of this rank's weights; returns its loss. */
 static double step_on(rn_world *world, int sequence, rn_run *run) {
   Retnet__Config *config = NULL;
   rn_step_result result = {.loss = NAN};
@@ -47,7 +47,7 @@ static double step_on(rn_world *world, int sequence, rn_run *run) {
   return result.loss;
 }
 
-/* Of every tensor the part that this rank sums, against the whole that one rank has. */
+/* Compares the part of every tensor that this rank reduces with the single rank's gradient. */
 static void compare(const rn_run *run, const float *whole) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   for (int i = 0; i < table->count; i++) {

@@ -1,6 +1,6 @@
 /*
- * A plan's time is measured in bounded memory, whatever the model: for the largest preset, with all
- * its widths scaled, and for a small one, which is measured as it is. What was measured is told.
+ * The time of a plan is measured in bounded memory for any model: the largest preset with all
+ * widths scaled down, a small one unscaled. The plan reports what was measured.
  */
 #include "tests/support/check.h"
 #include "trainer/estimate/plan_time.h"

@@ -1,6 +1,6 @@
-/* A profiled run computes what any run computes; in its trace the spans of each rank lie inside
- * each other, every unit of every traced step is there, and parts are no longer than the whole.
- * A pipeline whose tasks all take one second is as idle as its schedule's formula says. */
+/* Profiling does not change results; in the trace, the spans of each rank nest, every unit of every
+ * traced step is present, and parts are not longer than the whole. The idle time of a pipeline
+ * whose tasks all take one second is that of the schedule's formula. */
 #include "trainer/profile/profile.h"
 
 #include <jansson.h>
@@ -39,7 +39,7 @@ static void load(int ranks, Retnet__Config **config) {
   CHECK_OK(&err, rn_options_load(&err, NULL, keys, (int)(sizeof keys / sizeof keys[0]), config));
 }
 
-/* Idle time of two stages is F + B - W of m K (F + B + W) busy ones. */
+/* Two stages are idle for F + B - W and busy for m K (F + B + W), here with F = B = W = 1. */
 static void idle_time_is_the_schedules(rn_run *run) {
   enum { UNITS = SEQUENCES * SEGMENTS };
   rn_profile profile = {.steps = 3};
@@ -55,7 +55,7 @@ static void idle_time_is_the_schedules(rn_run *run) {
   CHECK(idle.simulated >= want - 1e-9 && idle.simulated < 1);
 }
 
-/* Losses and norms of STEPS steps of a fresh run. */
+/* Losses and norms of STEPS steps of a new run. */
 static void train(rn_world *world, Retnet__Config *config, bool profiled, double *told) {
   rn_run run;
   rn_profile profile;
@@ -106,7 +106,7 @@ static int read_spans(const json_t *events, int rank, span *out) {
   return count;
 }
 
-/* Times are told in thousandths. */
+/* Times are printed with three decimals. */
 static const double rounding = 0.01;
 
 static void spans_nest(span *s, int count) {

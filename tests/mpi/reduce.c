@@ -1,4 +1,4 @@
-/* Sums over replicas are those of rank order, bit for bit, whatever order buckets start in. */
+/* Sums over replicas are in rank order, bit for bit, for any order in which buckets start. */
 #include <stdlib.h>
 
 #include "comm/optimizer/reduce_scatter.h"
@@ -21,7 +21,7 @@ static float sum_in_order(int size, int64_t index) {
   return sum;
 }
 
-/* Buckets and shares that are not even, some empty. */
+/* Uneven buckets and shards, some of them empty. */
 static rn_optimizer_shards make_shares(int size, int64_t total) {
   rn_optimizer_shards s = {BUCKETS, size, calloc(BUCKETS * ((size_t)size + 1), sizeof(int64_t))};
   for (int b = 0; b < BUCKETS; b++) {
@@ -35,8 +35,7 @@ static rn_optimizer_shards make_shares(int size, int64_t total) {
   return s;
 }
 
-/* Two rounds, in which buckets start in different orders; work between the starts is as it comes.
- */
+/* Two rounds, in which buckets start in opposite orders. */
 static void sum_twice(rn_reduce_scatter *reduce_scatter) {
   for (int round = 0; round < 2; round++) {
     for (int b = 0; b < BUCKETS; b++) {
@@ -93,7 +92,7 @@ static void exact_sums_are_of_all_ranks(const rn_world *world, const rn_grid *gr
   free(own);
 }
 
-/* What a rank sums alone is its gradient, where it lies. */
+/* With a single replica, the sum is the gradient itself, in place. */
 static void alone_nothing_moves(const rn_world *world, const rn_grid *grid) {
   rn_optimizer_shards shares = make_shares(1, 1000);
   rn_reduce_scatter *reduce_scatter = NULL;

@@ -1,10 +1,11 @@
 /*
- * Reproducible mode: losses, norms, gradients and weights have one rank's bits on any layout of
- * ranks, segments, micro-batches and threads; tied embeddings, dropout and bf16 included. Without
- * the mode, layouts differ in the last digits.
+ * Reproducible mode: losses, norms, gradients and weights are bitwise equal to those of one rank
+ * for any layout of ranks, segments, micro-batches and threads, including tied embeddings, dropout
+ * and bf16. Without the mode, layouts differ in the last digits.
  *
- * For every set of kernels and products (tests/support/sets.h), whose bits must not depend on where
- * in memory a leaf lies, nor on what is computed beside it. Widths are no multiple of a register's.
+ * Runs for every set of kernels and GEMM backends (tests/support/sets.h): their results must not
+ * depend on the address of a reduction block or on what else is computed. Widths are not multiples
+ * of a vector register's.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,6 @@ enum { STEPS = 2, RANKS = 4 };
 static rn_err err;
 static const char *products;
 
-/* What is trained. */
 typedef struct task {
   bool exact, tied, bf16;
 } task;
@@ -29,14 +29,14 @@ typedef struct layout {
   int data, pipeline, sequence, segments, microbatch, threads;
 } layout;
 
-/* What one rank computes by itself; and its weights' places. */
+/* The results of a single rank, and its parameter table. */
 typedef struct reference {
   double told[2 * STEPS];
-  float *gradient, *params; /* [total] of the last step, and behind it */
+  float *gradient, *params; /* [total] of the last step, and after it */
   rn_param_table *table;
 } reference;
 
-/* Tokens are made up from their place alone: the same on every layout. */
+/* Synthetic tokens depend on their index only: they are the same on every layout. */
 static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
   char keys[2000];
   const char *key[40];
@@ -55,7 +55,7 @@ static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
   return rn_options_load(&err, NULL, key, count, config);
 }
 
-/* Steps of a fresh run, whose weights are whole behind them; told: loss and norm of each. */
+/* Trains a new run and completes the all-gather of weights; told: loss and norm per step. */
 static bool train(rn_world *world, const task *t, Retnet__Config *config, rn_run *run,
                   double *told) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
@@ -99,7 +99,7 @@ static void free_reference(reference *r) {
   rn_param_table_destroy(&r->table);
 }
 
-/* All weights of this rank's stage are the reference's, and its part of the gradients. */
+/* True if the weights of this rank's stage and its part of the gradients equal the reference. */
 static bool has_bits_of(const rn_run *run, const reference *r) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   bool same = true;
@@ -119,7 +119,7 @@ static bool has_bits_of(const rn_run *run, const reference *r) {
   return same;
 }
 
-/* Whether some rank of the part has another bit than one rank alone: with the mode none has. */
+/* Checks that the results on `part` equal the single rank's if and only if the mode is on. */
 static void compare(rn_world *part, const task *t, const layout *l, const reference *r) {
   Retnet__Config *config = NULL;
   rn_run run = {0};
@@ -140,7 +140,7 @@ static void compare(rn_world *part, const task *t, const layout *l, const refere
   rn_options_free(&config);
 }
 
-/* The task on each layout, on the part of the world that it needs. */
+/* Runs the task on each layout, on the part of the world that it needs. */
 static void walk(rn_world *world, const task *t, const layout *layouts, int count) {
   const int rank = rn_world_rank(world);
   rn_world *alone = NULL;
@@ -177,7 +177,7 @@ static void walk_all(rn_world *world, bool bf16) {
 
 int main(int argc, char **argv) {
   rn_world *world = NULL;
-  const bool bf16 = argc > 1; /* bf16: that alone, skipped where there is no such thing */
+  const bool bf16 = argc > 1; /* an argument: bf16 only, skipped if unsupported */
   test_use_sets();
   if (bf16) test_use_bf16();
   products = test_products_key();

@@ -1,7 +1,7 @@
 /*
- * Every algorithm of the scan gives what one rank computes piece by piece, in both directions, over
- * any number of ranks and segments, also while several sequences are on their way at once, and also
- * where states come from outside. Where a thread moves the blocks, the bits are the same.
+ * Every scan algorithm gives the result of a serial scan over the pieces, in both directions, for
+ * any number of ranks and segments, also with several sequences in flight and with initial states.
+ * The results are bitwise the same with the communication thread.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -16,18 +16,18 @@
 #include "tests/support/check.h"
 
 static rn_err err;
-static rn_comm_thread *thread; /* that moves blocks; NULL: nobody does */
-static uint64_t bits;          /* of all that scans have given so far */
+static rn_comm_thread *thread; /* communication thread; NULL: polls only */
+static uint64_t bits;          /* hash of all results so far */
 
-/* A pipeline stage's work: sequences (micro-batches) of B H heads, cut into segments. */
+/* The work of a pipeline stage: sequences (micro-batches) of B H heads, split into segments. */
 typedef struct stage_case {
   int sequences, segments, layers, heads, ahead;
   int64_t matrix;
-  bool streams;   /* a state comes from outside, and the one behind is kept */
-  double epsilon; /* factors below it count as 0 */
+  bool streams;   /* sequences have an initial state, and the final one is kept */
+  double epsilon; /* factors below it are treated as 0 */
 } stage_case;
 
-/* One unit of it in one layer. */
+/* One scan: a unit in a layer and direction. */
 typedef struct place {
   rn_scan_direction direction;
   int sequence, segment, layer;
@@ -47,7 +47,7 @@ static double number(place at, int piece, int64_t index) {
   return drawn(key_of(at, piece), index);
 }
 
-/* Unequal factors as of pieces of unequal lengths, a document boundary here and there. */
+/* Unequal factors, as for pieces of unequal lengths, and some document boundaries. */
 static double log_decay(place at, int piece, int head) {
   if ((at.sequence + piece + head) % 5 == 0) return -INFINITY;
   return -0.3 * (1 + number(at, piece, 1000000 + head));
@@ -58,12 +58,12 @@ static int heads_of(const stage_case *c, int sequence) {
   return sequence > 0 && sequence == c->sequences - 1 ? (c->heads + 1) / 2 : c->heads;
 }
 
-/* Piece -1 is what a sequence starts from, where it is carried on. */
+/* Piece -1 is the initial state of a sequence. */
 static double start_of(const stage_case *c, place at, int64_t index) {
   return c->streams && at.direction == RN_SCAN_FORWARD ? number(at, -1, index) : 0;
 }
 
-/* What lies before piece `mine`, or behind all, if it is the number of pieces. */
+/* The state before piece `mine`, or after all pieces if `mine` is their number. */
 static void serial(const stage_case *c, place at, int size, int mine, float *before) {
   const int pieces = c->segments * size;
   double *state = calloc((size_t)c->matrix, sizeof *state);
@@ -85,7 +85,7 @@ static void serial(const stage_case *c, place at, int size, int mine, float *bef
   free(state);
 }
 
-/* As others do while a thread moves the blocks. */
+/* Stands for the model's work while the thread progresses messages. */
 static void compute(void) {
   nanosleep(&(struct timespec){.tv_nsec = 30000}, NULL);
 }
@@ -98,7 +98,7 @@ static void note_bits(const float *values, int64_t count) {
   }
 }
 
-/* What the model does in reproducible mode: it folds its own piece onto the state before. */
+/* What the model does in reproducible mode: it computes and publishes the state after its piece. */
 static void publish(const stage_case *c, rn_scan_port *port, const double *decay, const float *own,
                     const float *before, int n) {
   float *after = calloc((size_t)(n * c->matrix), sizeof *after);
@@ -193,7 +193,7 @@ static void one_unit(const stage_case *c, rn_scan *scan, rn_scan_direction direc
   free(e.final);
 }
 
-/* Forward runs `ahead` units ahead of backward, as it does on an early stage of a pipeline. */
+/* Forward runs `ahead` units ahead of backward, as on an early stage of a pipeline. */
 static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algorithm algorithm,
                                              stage_case c, int size, int rank) {
   const rn_scan_shape shape = {c.heads, c.matrix, c.layers, c.segments, c.epsilon, false};
@@ -213,7 +213,7 @@ static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algori
   rn_scan_destroy(&scan);
 }
 
-/* `without`: the bits of the same scans where the main thread polls. */
+/* `without`: hash of the same scans without the thread. */
 static void a_thread_changes_no_bits(const rn_world *world, const rn_grid *grid, stage_case c,
                                      int size, int rank, uint64_t without) {
   if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread))) return;
@@ -223,7 +223,7 @@ static void a_thread_changes_no_bits(const rn_world *world, const rn_grid *grid,
   CHECK(bits == without);
 }
 
-/* All decays reset: nothing crosses a boundary, not even what is no number, whenever it arrives. */
+/* With all decays reset, nothing crosses a boundary, not even NaN, at any time of arrival. */
 static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algorithm, int size,
                                      int rank, int polls) {
   enum { N = 3, M = 9001 };
@@ -248,7 +248,7 @@ static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algo
   rn_scan_destroy(&scan);
 }
 
-/* What a float holds as a normal number is passed on. */
+/* A factor that is a normal float is not treated as 0. */
 static void only_what_is_no_normal_number_is_forgotten(void) {
   CHECK(rn_scan_factor(-87) > 0 && rn_scan_factor(-20) > 0 && rn_scan_factor(0) == 1);
   CHECK(rn_scan_factor(-88) == 0 && rn_scan_factor(-INFINITY) == 0);

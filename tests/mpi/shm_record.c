@@ -47,7 +47,7 @@ static long long dead_process(void) {
   return child;
 }
 
-/* Lines as a killed run left them, and some that no run would write. */
+/* Files and record lines of a killed run, and lines that no run would write. */
 static void leave_things_behind(const char *host, unsigned long long shared) {
   const long long pid = dead_process();
   const unsigned long long dead = make_file(path[DEAD]), replaced = make_file(path[REPLACED]);

@@ -1,9 +1,9 @@
 /*
- * What a step does to weights is AdamW as written here by hand in double precision: decay on
- * matrices only, the learning rate by steps, the bias correction by updates, also behind skipped
- * steps and after a resume; bad steps count in a row, and leave nothing in carried states.
+ * A step updates weights by AdamW, compared with an implementation in double precision: decay on
+ * matrices only, learning rate by step, bias correction by update, also after skipped steps and a
+ * resume; consecutive bad steps are counted, and a bad step resets the TBPTT states.
  *
- * The gradient is the slope of the loss that is told, and its norm the norm that is told.
+ * The gradient is the slope of the reported loss, and its norm is the reported norm.
  */
 #include <math.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static const double peak = 1e-2, lowest = 1e-3, beta1 = 0.8, beta2 = 0.95, eps =
                     weight_decay = 0.5, clip = 0.25;
 enum { WARMUP = 4, DECAYED = 12 };
 
-/* This rank's weights and moments as they should be. */
+/* Expected weights and moments of this rank. */
 typedef struct oracle {
   int64_t count, updates;
   double *weight, *m, *v;
@@ -82,7 +82,7 @@ static void end(oracle *o) {
   free(o->v);
 }
 
-/* By the name of the tensor, not by what the code says of it. */
+/* Uses the tensor's name instead of the flag that the code under test reads. */
 static bool decays(const rn_param *param, bool all) {
   return all || strstr(param->name, "norm") == NULL;
 }
@@ -105,7 +105,7 @@ static void update(oracle *o, const rn_run *run, bool decay_all, double lr, doub
   }
 }
 
-/* Every element to the rounding of a few float operations on numbers of its size and of lr. */
+/* The tolerance is the rounding of a few float operations on the weight and on lr. */
 static void compare(const oracle *o, const rn_run *run, double lr) {
   int64_t seen = 0, wrong = 0;
   for (int i = 0; i < run->shard_table.pieces; i++) {
@@ -120,7 +120,7 @@ static void compare(const oracle *o, const rn_run *run, double lr) {
   CHECK_EQUAL(seen, o->count);
 }
 
-/* One step whose gradient is no number where `bad`: then the weights stay. */
+/* One step; if `bad`, its gradient has a NaN, and the weights must not change. */
 static rn_status step(rn_run *run, oracle *o, bool bad, bool decay_all) {
   rn_step_result result = {0};
   CHECK_OK(&err, rn_all_gather_finish(&err, run->weights.all_gather));
@@ -151,7 +151,7 @@ static void save(rn_world *world, rn_run *run) {
   rn_write_token_destroy(&write_token);
 }
 
-/* The rank's run, fresh or from the newest checkpoint in run.dir. */
+/* Creates a run, resumed from the newest checkpoint in run.dir if there is one. */
 static bool open_run(rn_world *world, Retnet__Config *config, rn_run *run) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
   rn_checkpoint_source source;
@@ -200,7 +200,7 @@ static void bad_steps_count_in_a_row(rn_world *world) {
   end(&o);
 }
 
-/* A loss that is no number is enough, whatever the gradient is. */
+/* A NaN loss skips the step, even if the gradient is finite. */
 static void a_loss_alone_skips_a_step(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;
@@ -222,7 +222,7 @@ static int64_t not_zero(const float *values, int64_t count) {
   return found;
 }
 
-/* A bad step fills the states behind it with what is no number; the next step goes on from zero. */
+/* A bad step may leave NaN in the TBPTT states; the next step starts from zero. */
 static void a_skipped_step_leaves_no_state(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;
@@ -248,7 +248,7 @@ static void a_skipped_step_leaves_no_state(rn_world *world) {
   end(&o);
 }
 
-/* val holds the very batch, so its loss along the gradient rises by the square of the norm. */
+/* val is the training batch, so the slope of its loss along the gradient is the squared norm. */
 static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;
@@ -281,7 +281,7 @@ static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
   rn_options_free(&config);
 }
 
-/* Of four batches; val is what the first step of one batch would read. */
+/* Both splits hold the same `tokens` tokens, so val starts with the first training batch. */
 static void make_data(rn_world *world, int64_t tokens) {
   const rn_path data = rn_path_join(folder.text, "data");
   if (rn_world_rank(world) == 0) {

@@ -1,5 +1,5 @@
-/* Ranks that wait for work of the first count units while it counts some, and none while it does
- * not; its failure is the first's to tell; a wait ends when the last rank's work has. */
+/* Ranks that wait for work on rank 0 count units only while the work counts units; rank 0 returns
+ * its failure; a wait ends when the work of the last rank ends. */
 #include "comm/world/collective_wait.h"
 
 #include <pthread.h>
@@ -24,7 +24,7 @@ static rn_status tick(rn_err *told, void *context) {
   return *ticks > 1 ? rn_fail(told, RN_ERR_IO, "no such luck") : RN_OK;
 }
 
-/* Units that this rank counted while rank 0 worked, counting `ticks` of them every moment. */
+/* Units that this rank counted while the work on rank 0 counted `ticks` units per TICK_US. */
 static int64_t units_beside(int ticks) {
   const bool first = rn_world_rank(world) == 0;
   const int64_t before = rn_progress_units();

@@ -1,5 +1,5 @@
-/* Neighbours on a node take turns: each begins where the one before ended, in few rows, and learns
- * of its failure. */
+/* The write token passes from rank to rank in few rows per node: each rank begins where the
+ * previous one ended, and receives its failure. */
 #include "comm/world/write_token.h"
 
 #include <pthread.h>
@@ -13,7 +13,7 @@ static rn_world *world;
 
 typedef struct turn {
   rn_write_token *write_token;
-  int64_t bytes, at; /* of this rank: written, and where it began */
+  int64_t bytes, at; /* bytes that this rank writes, and its offset */
   rn_status own, met;
 } turn;
 
@@ -25,7 +25,7 @@ static void *take(void *argument) {
   return NULL;
 }
 
-/* Beside the thread that speaks MPI, after all have met; some ranks come late. */
+/* Takes the token in another thread, after a barrier; some ranks are late. */
 static void take_beside(turn *t, int rank, int round) {
   pthread_t thread;
   CHECK_OK(&err, rn_world_barrier(&err, world));
@@ -34,7 +34,7 @@ static void take_beside(turn *t, int rank, int round) {
   pthread_join(thread, NULL);
 }
 
-/* The rank's row, told in the way of the header: nearly equal rows of neighbours. */
+/* The row of a rank as the header defines it: nearly equal rows of consecutive ranks. */
 static rn_range row_of(int rank, int size) {
   const int rows = size < RN_WRITE_TOKEN_FILES ? size : RN_WRITE_TOKEN_FILES;
   rn_range row = {0, 0};
@@ -53,7 +53,7 @@ static void turns_follow_each_other(rn_write_token *write_token, int rank, rn_ra
   }
 }
 
-/* A failure goes down its row, whose other rows do not mind; the next turns are good again. */
+/* A failure is passed along its row only; the next round succeeds. */
 static void failures_are_passed_on(rn_write_token *write_token, int rank, rn_range row) {
   const int culprit = 1;
   turn t = {.write_token = write_token, .own = rank == culprit ? RN_ERR_MEMORY : RN_OK};
@@ -64,7 +64,7 @@ static void failures_are_passed_on(rn_write_token *write_token, int rank, rn_ran
   CHECK(t.met == RN_OK);
 }
 
-/* Nobody passes: a wait ends when the job does. */
+/* If no rank passes the token, rn_write_token_give_up ends the waits. */
 static void giving_up_ends_waits(rn_write_token *write_token, int rank, rn_range row) {
   if (rank == row.begin) {
     CHECK_OK(&err, rn_world_barrier(&err, world));

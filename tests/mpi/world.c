@@ -1,5 +1,5 @@
-/* Ranks agree on the worst failure and who had it; every grid that multiplies to the world is cut
- * into the axes that it names; what is gathered arrives whole. */
+/* Ranks agree on the worst failure and its rank; every grid whose product is the world size has
+ * communicators of the right axes; gathered bytes arrive complete. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +104,7 @@ static void a_grid_is_cut_into_its_axes(rn_world *world, int data, int pipeline,
   MPI_Comm_rank(rn_grid_pipeline_comm(grid), &place);
   MPI_Comm_size(rn_grid_pipeline_comm(grid), &ranks);
   CHECK(place == p && ranks == pipeline && rn_grid_pipeline_size(grid) == pipeline);
-  double sum[2] = {p, 1}; /* over every stage, each replica of it once */
+  double sum[2] = {p, 1}; /* every replica of every stage counts once */
   CHECK_OK(&err, rn_sum_doubles(&err, grid, sum, 2));
   CHECK(sum[0] == 0.5 * pipeline * (pipeline - 1) * data * sequence);
   CHECK(sum[1] == (double)data * pipeline * sequence);
