@@ -147,8 +147,7 @@ static tally *tally_of(const rn_all_gather *g, int bucket) {
   return (tally *)rn_shared_array_memory(g->tallies) + bucket;
 }
 
-/* Progresses all messages, and adds the buckets that are received, in order, to the node's tallies.
- */
+/* Progresses all messages; counts received buckets, in order, in the tallies of the node. */
 static rn_status look(rn_err *err, rn_all_gather *g, bool *sent) {
   for (int done = 1; done && g->arrived < g->shares->buckets;) {
     const int first = g->first[g->arrived], count = g->first[g->arrived + 1] - first;

@@ -56,14 +56,19 @@ rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *reduce_scatte
 
 /**
  * Sums doubles over all ranks of the grid, in world order: bitwise the same on every rank.
- * count <= RN_GRID_SCRATCH. Collective: over the grid. Errors: RN_ERR_MPI.
+ * count <= RN_GRID_SCRATCH.
+ *
+ * Collective: over the grid.
+ * Errors:     RN_ERR_MPI.
  */
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count);
 
 /**
  * Merges values [count] so that every rank has all of them, bit for bit. Each value is nonzero on
- * at most one rank of the grid, or has the same bits on all ranks where it is nonzero. Collective:
- * over the grid. Errors: RN_ERR_MPI.
+ * at most one rank of the grid, or has the same bits on all ranks where it is nonzero.
+ *
+ * Collective: over the grid.
+ * Errors:     RN_ERR_MPI.
  */
 rn_status rn_gather_ordered(rn_err *err, const rn_grid *grid, double *values, int64_t count);
 

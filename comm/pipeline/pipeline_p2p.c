@@ -65,7 +65,7 @@ void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p) {
   *p2p = NULL;
 }
 
-/* Any MPI call progresses all messages; errors are returned by rn_pipeline_p2p_wait. */
+/* MPI libraries progress all messages in any call; rn_pipeline_p2p_wait returns the errors. */
 static rn_progress_state relay_look(void *self) {
   const rn_pipeline_p2p *p2p = self;
   int there;

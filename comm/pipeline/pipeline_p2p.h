@@ -43,7 +43,7 @@ void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p);
 /** From now on `thread` progresses messages while the main thread computes. NULL: no thread. */
 void rn_pipeline_p2p_use_thread(rn_pipeline_p2p *p2p, rn_comm_thread *thread);
 
-/** True if this rank's stage is the first, the last. */
+/** True if this rank's stage is the first, or the last, of the pipeline. */
 bool rn_pipeline_p2p_is_first(const rn_pipeline_p2p *p2p);
 bool rn_pipeline_p2p_is_last(const rn_pipeline_p2p *p2p);
 

@@ -41,7 +41,7 @@ static rn_status check_poll(rn_err *err, const rn_scan *scan) {
   return rn_fail(err, scan->poll_err.status, "%s", scan->poll_err.text);
 }
 
-/* Sets the boundary states on the ranks that hold the begin and the end of the sequence. */
+/* Sets the boundary states on the ranks with the first and the last piece of the sequence. */
 static void set_origin(rn_scan *scan) {
   const int index = rn_scan_segment_index(scan), position = rn_scan_position(scan);
   const int64_t offset = (int64_t)scan->layer * scan->n * scan->shape.matrix;

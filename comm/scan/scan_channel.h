@@ -14,8 +14,7 @@
 #include "proto/base/range.h"
 #include "proto/base/status.h"
 
-/** The split of states [heads, matrix]: `per_head` blocks of `block` elements; the last is shorter.
- */
+/** Split of states [heads, matrix]: `per_head` blocks of `block` elements, the last shorter. */
 typedef struct rn_scan_blocks {
   int heads, per_head;
   int64_t matrix, block;

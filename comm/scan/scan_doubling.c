@@ -1,6 +1,8 @@
 /*
- * Recursive doubling: for d = 1, 2, 4, ..., a rank sends the state of the last d pieces to rank +
- * d. Source: Hillis & Steele, Data Parallel Algorithms (1986), made exclusive.
+ * Recursive doubling: for d = 1, 2, 4, ..., each rank sends the state of the last d pieces to the
+ * rank d positions later.
+ *
+ * Source: Hillis & Steele, Data Parallel Algorithms (1986), made exclusive.
  */
 #include <limits.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * The wrap-around between segments: the last rank sends the state after its piece to the first
  * rank, for the next segment.
  *
- * The first rank posts the receive at the begin of the previous segment. Each layer has two buffers
+ * The first rank posts the receive when it begins the previous segment. Each layer has two buffers
  * that alternate, since the state of one segment is still read while the next arrives.
  */
 #ifndef RN_COMM_SCAN_SCAN_WRAPAROUND_H
@@ -20,8 +20,10 @@ int rn_scan_wraparound_states(rn_scan_shape shape, int position, int ranks);
 /** Sets the current scan's channels and posts the receive for the next segment. */
 rn_status rn_scan_wraparound_begin(rn_err *err, rn_scan *scan);
 
-/** First rank: sets scan->before to the state of the previous segment, for which it waits, or to
- * the state before the sequence. */
+/**
+ * First rank: sets scan->before to the state of the previous segment, for which it waits, or to the
+ * state before the sequence. Errors: RN_ERR_MPI.
+ */
 rn_status rn_scan_wraparound_receive(rn_err *err, rn_scan *scan);
 
 /** Last rank: sends the state after its piece to the next segment, or writes the final state. */

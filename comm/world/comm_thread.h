@@ -35,8 +35,7 @@ enum { RN_COMM_THREAD_MAX_CALLBACKS = 4 };
  * RN_ERR_MEMORY.
  */
 rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_thread **out);
-/** Acquires MPI and ends the thread; takes NULL. The objects of the callbacks outlive the thread.
- */
+/** Acquires MPI and ends the thread; takes NULL. The callbacks' objects outlive the thread. */
 void rn_comm_thread_stop(rn_comm_thread **thread);
 
 /** Adds a callback, RN_COMM_THREAD_MAX_CALLBACKS at most; the main thread must own MPI. */

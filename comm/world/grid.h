@@ -1,8 +1,8 @@
 /**
  * The grid of ranks: data x pipeline x sequence, sequence innermost, and its communicators.
  *
- * Neighbours on the sequence axis are neighbours in the world, so they share a node. The replicas
- * of a stage (data x sequence) hold the same weights; gradients are summed over them.
+ * Neighbours on the sequence axis are neighbours in the world, so they usually share a node. The
+ * replicas of a stage (data x sequence) hold the same weights; gradients are summed over them.
  */
 #ifndef RN_COMM_WORLD_GRID_H
 #define RN_COMM_WORLD_GRID_H

@@ -1,5 +1,7 @@
-/** MPI return codes as statuses: RN_MPI(err, MPI_Send(...)) returns from the caller on failure,
- * with the text of the call and of MPI's error. */
+/**
+ * MPI return codes as statuses: RN_MPI(err, MPI_Send(...)) makes the enclosing function return on
+ * failure, with the text of the call and of MPI's error.
+ */
 #ifndef RN_COMM_WORLD_MPI_CHECK_H
 #define RN_COMM_WORLD_MPI_CHECK_H
 
@@ -18,8 +20,7 @@ static inline rn_status rn_mpi_waited(rn_status status) {
   return status;
 }
 
-/** Writes "MPI: <name and version of the library>", for --version; may be called before MPI_Init.
- */
+/** Writes "MPI: <library and version>", for --version; may be called before MPI_Init. */
 void rn_mpi_version_line(char *line, size_t bytes);
 
 #define RN_MPI_STATUS(err, call) rn_mpi_status((err), (call), #call, __FILE__, __LINE__)

@@ -38,7 +38,8 @@ int rn_node_count(const rn_node *node);
 int rn_node_of(const rn_node *node, int replica);
 int rn_node_fullest(const rn_node *node);
 
-/** The replica on node `to` that receives for this node what replica `from` of another sends. */
+/** The replica on node `to` that receives the shards of replica `from`, which is on another node.
+ */
 int rn_node_receiver(const rn_node *node, int from, int to);
 
 #endif

@@ -1,5 +1,4 @@
-/* The thread count follows from a rank's cores and the ranks that share them; a key overrides it.
- */
+/* The thread count depends on a rank's cores and the ranks that share them; a key overrides it. */
 #include "comm/world/cores.h"
 
 #include <sched.h>
