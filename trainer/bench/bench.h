@@ -1,63 +1,64 @@
-/** The parts of retnet-bench: each measures one thing, prints a table, or one JSON object. */
+/** The benchmarks of retnet-bench: each measures one thing and prints a table or a JSON object. */
 #ifndef RN_TRAINER_BENCH_BENCH_H
 #define RN_TRAINER_BENCH_BENCH_H
 
 #include "comm/world/world.h"
 #include "proto/cli/args.h"
 
-/** What the command line says; each part uses what it knows. */
+/** The command-line options; each benchmark uses those that apply to it. */
 typedef struct rn_bench_options {
   bool json;
-  const char *scan;      /* "none": pairs of steps, with and without it */
-  const char *precision; /* train.precision; NULL: as the keys say */
-  int64_t rounds;        /* steps, or samples, that are timed; 0: the part's own number */
-  const char *dir;       /* where files are written */
+  const char *scan;      /* "none": times pairs of steps, with and without the scan */
+  const char *precision; /* train.precision; NULL: from the keys */
+  int64_t rounds;        /* timed steps or samples; 0: the default of the benchmark */
+  const char *dir;       /* directory for files */
   rn_words keys;         /* section.key=value */
 } rn_bench_options;
 
 /**
- * The scan of states over all ranks, by chain, doubling and exscan, for states of 1 KiB to 16 MiB,
- * and what a model of its cost makes of the measured terms at 64 and at 512 ranks.
+ * Times the scan of states over all ranks with the algorithms chain, doubling and exscan, for
+ * states of 1 KiB to 16 MiB, and predicts its time at 64 and 512 ranks with a cost model whose
+ * parameters are measured.
  *
- * Collective: over the world. Errors: RN_ERR_USAGE with one rank alone.
+ * Collective: over the world. Errors: RN_ERR_USAGE on a single rank.
  */
 rn_status rn_bench_scan(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
- * Matrix products by every provider, small and large, on 1 to all threads.
+ * Times small and large matrix products with every GEMM backend, on 1 to all threads.
  *
- * Collective: over the world, whose ranks measure at once. Errors: those of the config.
+ * Collective: over the world; all ranks measure at once. Errors: those of the config.
  */
 rn_status rn_bench_gemm(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
- * Shards and checkpoint parts, written and read, beside plain files of the same bytes.
+ * Times writing and reading of shards and checkpoint parts, with a plain file for comparison.
  *
- * Collective: over the world, whose ranks measure at once. Errors: those of the config and of
- * files.
+ * Collective: over the world; all ranks measure at once. Errors: those of the config and of files.
  */
 rn_status rn_bench_io(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
- * Every kernel of a model of these keys, in every set that this machine can run, beside its limit.
+ * Times every kernel of a model with these keys, for every instruction set of this machine, and
+ * compares it with its limit.
  *
- * Collective: over the world; rank 0 tells of itself. Errors: those of the config.
+ * Collective: over the world; rank 0 reports its own results. Errors: those of the config.
  */
 rn_status rn_bench_kernels(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
- * Decoding, one sequence and several, beside the rate at which memory is read; time and memory of a
- * token far out, and of a long run.
+ * Times decoding of one and of several sequences and compares it with the memory read bandwidth;
+ * reports time and memory per token at large positions and over a long run.
  *
- * Collective: over the world, whose ranks measure at once; rank 0 tells of itself. Errors: those of
- * the config.
+ * Collective: over the world; all ranks measure at once, and rank 0 reports its own results.
+ * Errors:     those of the config.
  */
 rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
- * Steps of the reference model (or as the keys say) on made-up tokens: time, rates, peak memory;
- * what the step's products take alone, and the machine's best rate of products; with --scan none,
- * what the scan costs.
+ * Times training steps of the reference model (which the keys may change) on synthetic tokens and
+ * reports time, rates, peak memory, the time of the step's matrix products alone, and the best GEMM
+ * rate of the machine; with --scan none also the cost of the scan.
  *
  * Collective: over the world. Errors: those of the config; RN_ERR_USAGE.
  */

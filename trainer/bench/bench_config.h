@@ -1,21 +1,23 @@
-/** The run that is measured: the reference step, with the command line's keys over it. */
+/** The configuration that is measured: the reference step, overridden by command-line keys. */
 #ifndef RN_TRAINER_BENCH_BENCH_CONFIG_H
 #define RN_TRAINER_BENCH_BENCH_CONFIG_H
 
 #include "proto/schema/config.pb-c.h"
 #include "trainer/bench/bench.h"
 
-/** Ownership: rn_options_free. Errors: RN_ERR_USAGE naming the key. */
+/** Builds the configuration. Ownership: rn_options_free. Errors: RN_ERR_USAGE naming the key. */
 rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__Config **out);
 
 /**
- * The same on all ranks, with products and threads as it says; their number in *threads.
- * Collective: over the world.
+ * The same on all ranks; also selects the GEMM backend and starts the threads that the
+ * configuration asks for. *threads is their number.
+ *
+ * Collective: over the world. Errors: as above, and RN_ERR_USAGE if bf16 is unsupported; agreed.
  */
 rn_status rn_bench_start(rn_err *err, rn_world *world, const rn_bench_options *options,
                          Retnet__Config **config, int *threads);
 
-/** train.precision as text, "fp32" for example: into text [bytes]. */
+/** Writes train.precision, for example "fp32", to text [bytes]. */
 void rn_bench_precision(const Retnet__Config *config, char *text, size_t bytes);
 
 #endif

@@ -1,8 +1,8 @@
 /**
- * Rates of matrix products: a set of products, sampled one after the other, time and again.
+ * Rates of matrix products: a set of products is sampled round-robin, several times.
  *
- * A sample is taken between other things, or between those of the other products, so that the
- * machine's moods hit all alike; medians are what counts.
+ * Samples of different products are interleaved, also with other measurements, so that fluctuations
+ * of the machine affect all alike; results are medians.
  */
 #ifndef RN_TRAINER_BENCH_BENCH_RATE_H
 #define RN_TRAINER_BENCH_BENCH_RATE_H
@@ -13,11 +13,11 @@
 #include "model/kernel/gemm.h"
 #include "trainer/machine/quantile.h"
 
-/** How threads share a product: a range of rows each, in tiles as a model's products are, or not
- * at all: each makes one of its own. */
+/** How threads divide a product: a range of rows each; by tiles, as the model does; or not at all:
+ * each thread computes its own product. */
 typedef enum { RN_RATE_ROWS, RN_RATE_TILES, RN_RATE_EACH } rn_rate_way;
 
-/** y [m, n] = x w^T, or with `turned`, as weight gradients are made, x^T w; summed over k. */
+/** y [m, n] = x w^T, or x^T w with `turned` (as for weight gradients); the sum is over k. */
 typedef struct rn_rate_gemm {
   const rn_gemm_backend *table;
   bool turned;
@@ -30,30 +30,33 @@ typedef struct rn_rate_gemm {
 typedef struct rn_rate {
   rn_world *world; /* not owned */
   int threads;
-  float *memory; /* of operands */
+  float *memory; /* of the operands */
   rn_rate_gemm *product;
   int count, room, samples;
 } rn_rate;
 
-/** An empty set, for at most `threads` threads. Errors: RN_ERR_MEMORY. */
+/** Creates an empty set for at most `threads` threads. Errors: RN_ERR_MEMORY. */
 rn_status rn_rate_create(rn_err *err, rn_world *world, int threads, rn_rate *out);
 void rn_rate_destroy(rn_rate *rate);
 
-/** One product more: an operand has at most RN_RATE_LARGEST elements, with EACH a quarter. */
+/**
+ * Adds a product. Each operand has at most RN_RATE_LARGEST elements, a quarter of that with
+ * RN_RATE_EACH. Errors: RN_ERR_MEMORY.
+ */
 rn_status rn_rate_add(rn_err *err, rn_rate *rate, rn_rate_gemm product);
 enum { RN_RATE_LARGEST = 2048 * 1024 };
 
-/** What the machine's best rate is looked for among: some shapes of middling size by every
- * provider, by rows and in tiles. */
+/** Adds the candidates for the best rate of the machine: some medium-size shapes with every GEMM
+ * backend, by rows and by tiles. Errors: RN_ERR_MEMORY. */
 rn_status rn_rate_add_best(rn_err *err, rn_rate *rate);
 
-/** One sample of each, on all ranks at once. Collective: over the world. */
+/** Takes one sample of each product, on all ranks at once. Collective: over the world. */
 rn_status rn_rate_sample(rn_err *err, rn_rate *rate);
 
-/** Median FLOP/s of all ranks together. */
+/** Median FLOP/s, all ranks together. */
 double rn_rate_flops_per_s(const rn_rate *rate, const rn_rate_gemm *product);
 
-/** The fastest of all. */
+/** The product with the highest rate. */
 const rn_rate_gemm *rn_rate_best(const rn_rate *rate);
 
 /** "rows", "tiles" or "each". */

@@ -1,17 +1,17 @@
-/** Sweeps over memory by all threads, as fast as they go: what its bandwidth is measured with. */
+/** Sweeps over memory by all threads, to measure the memory bandwidth. */
 #ifndef RN_TRAINER_BENCH_BENCH_SWEEP_H
 #define RN_TRAINER_BENCH_BENCH_SWEEP_H
 
 #include <stdint.h>
 
-/** Reads x [n], n a multiple of RN_SWEEP_LANES, and leaves sums of it: 4 n bytes. */
+/** Reads x [n], n a multiple of RN_SWEEP_LANES, and stores partial sums: 4 n bytes. */
 void rn_sweep_read(int64_t n, const float *x, float *sum /* [RN_SWEEP_LANES] */);
 enum { RN_SWEEP_LANES = 16 };
 
 /** y [n] = y / 2 + x: 12 n bytes. */
 void rn_sweep_scale_and_add(int64_t n, const float *x, float *y);
 
-/** z [n] = x + y / 2, the triad: 12 n bytes, z's lines not counted that come in to be written. */
+/** z [n] = x + y / 2, the triad: 12 n bytes, without the read for ownership of z. */
 void rn_sweep_triad(int64_t n, const float *x, const float *y, float *z);
 
 #endif

@@ -1,10 +1,10 @@
-/** Going on from a checkpoint of any layout: what data/ckpt reads, collectively. */
+/** Collective resume from a checkpoint of any layout, on top of data/checkpoint/ckpt.h. */
 #ifndef RN_TRAINER_CHECKPOINT_CHECKPOINT_H
 #define RN_TRAINER_CHECKPOINT_CHECKPOINT_H
 
 #include "trainer/run/run.h"
 
-/** The checkpoint that a run goes on from; path empty: the run starts from step 0. */
+/** The checkpoint that a run continues from; empty path: the run starts from step 0. */
 typedef struct rn_checkpoint_source {
   rn_path path;
   bool weights_only; /* checkpoint.init_from */
@@ -12,20 +12,22 @@ typedef struct rn_checkpoint_source {
 } rn_checkpoint_source;
 
 /**
- * Finds the checkpoint that run.dir, checkpoint.resume and checkpoint.init_from ask for, before the
- * run is made, which follows its choices.
+ * Finds the checkpoint that run.dir, checkpoint.resume and checkpoint.init_from select. Called
+ * before the run is created, because the run takes over the choices stored in the checkpoint.
  *
  * Collective: over the world.
- * Errors: a checkpoint that is asked for and cannot be read; resume never beside checkpoints.
+ * Errors:     those of rn_checkpoint_find, agreed; RN_ERR_USAGE if checkpoint.resume is never and
+ *             run.dir holds checkpoints.
  */
 rn_status rn_checkpoint_look(rn_err *err, const Retnet__Config *config, rn_world *world,
                              rn_checkpoint_source *out);
 
 /**
- * Loads the state from there, if from anywhere.
+ * Loads the state from `source`; does nothing if its path is empty.
  *
  * Collective: over the world.
- * Errors: RN_ERR_USAGE naming a key that may not change, with old and new value; RN_ERR_FORMAT.
+ * Errors:     RN_ERR_USAGE naming a key that may not change, with old and new value; RN_ERR_FORMAT;
+ *             all agreed.
  */
 rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, rn_run *run);
 

@@ -1,4 +1,4 @@
-/** A trained model from a checkpoint, for evaluation and generation: spec, weights, origin. */
+/** A trained model loaded from a checkpoint for evaluation and generation. */
 #ifndef RN_TRAINER_CHECKPOINT_CHECKPOINT_MODEL_H
 #define RN_TRAINER_CHECKPOINT_CHECKPOINT_MODEL_H
 
@@ -8,23 +8,25 @@
 
 typedef struct rn_checkpoint_model {
   rn_ckpt *ckpt;
-  const Retnet__Manifest *manifest; /* the checkpoint's */
+  const Retnet__Manifest *manifest; /* owned by ckpt */
   rn_spec spec;
   rn_param_table *table;
   float *params;      /* [table->total] */
-  int64_t not_finite; /* weights that are NaN or infinite: a model that has diverged */
+  int64_t not_finite; /* number of NaN or infinite weights; > 0: the training diverged */
 } rn_checkpoint_model;
 
 /**
- * Loads the whole model of a step folder or of a run directory's newest good checkpoint.
- * Errors: RN_ERR_NOT_FOUND, RN_ERR_FORMAT naming the checkpoint. Damaged ones are only passed by.
- * Beside a live run a checkpoint that its owner removes while it is read is not missed: the newest
- * one is found again.
- * A warning tells of weights that are no finite numbers.
+ * Loads the whole model from a step folder, or from the newest good checkpoint of a run directory.
+ *
+ * Damaged checkpoints of a run directory are skipped with a warning and keep their names. If a
+ * running job prunes the checkpoint during the read, the search starts again. Prints a warning if
+ * weights are not finite.
+ *
+ * Ownership: rn_checkpoint_model_close.
+ * Errors:    RN_ERR_NOT_FOUND; RN_ERR_FORMAT naming the checkpoint; RN_ERR_MEMORY.
  */
 rn_status rn_checkpoint_model_open(rn_err *err, const char *path, rn_checkpoint_model *out);
-/** The same of a step folder that was just found and verified: its sums are not verified at once.
- */
+/** The same for a step folder that was just verified: does not verify all checksums first. */
 rn_status rn_checkpoint_model_open_found(rn_err *err, const char *step_path,
                                          rn_checkpoint_model *out);
 

@@ -1,33 +1,42 @@
-/** The carried streams in a checkpoint: where each stands, and its states by stream and layer. */
+/** The TBPTT streams in a checkpoint: the position of each stream, and its states by layer. */
 #ifndef RN_TRAINER_CHECKPOINT_CHECKPOINT_STREAMS_H
 #define RN_TRAINER_CHECKPOINT_CHECKPOINT_STREAMS_H
 
 #include "data/checkpoint/ckpt.h"
 #include "trainer/run/run.h"
 
-/** The name of a layer's states: tensor [streams, H K V] of KIND_STATE. */
+/** Size of the name of a layer's states, a tensor [streams, H K V] of KIND_STATE. */
 enum { RN_STATE_NAME_BYTES = 40 };
 
-/** How many slices rn_streams_slices gives on this rank. */
+/** Number of slices that rn_streams_slices fills on this rank. */
 int rn_streams_slice_count(const rn_run *run);
 
 /**
- * The slices of the states that this rank holds: those before the next sequences, by layer and
- * micro-batch. Shapes: slices, names [rn_streams_slice_count]; slices point to the names.
+ * Describes the states that this rank holds, the initial states of the next sequences: one slice
+ * per micro-batch and layer.
+ *
+ * Shapes:    slices, names [rn_streams_slice_count].
+ * Ownership: the slices point into `names` and into the run's states.
  */
 void rn_streams_slices(const rn_run *run, char (*names)[RN_STATE_NAME_BYTES],
                        rn_ckpt_slice *slices);
 
 /**
- * Where every stream stands, on all ranks: streams [B], or NULL without carried states.
- * Collective: over the world. Ownership: the caller frees. Errors: RN_ERR_MEMORY, agreed.
+ * Gathers the positions of all streams on every rank: *streams [B], or NULL without
+ * data.carry_state.
+ *
+ * Collective: over the world.
+ * Ownership:  the caller frees *streams.
+ * Errors:     RN_ERR_MEMORY, agreed.
  */
 rn_status rn_streams_gather(rn_err *err, const rn_run *run, Retnet__Stream **streams);
 
 /**
- * Goes on where the checkpoint's streams stand, on any layout; with checkpoint.reset_lanes and
- * other streams than then, from the beginning.
- * Errors: those of reading; RN_ERR_USAGE for a checkpoint without the streams.
+ * Restores the positions and states of the streams, on any layout. If data.batch_sequences or
+ * data.sequence_length has changed (checkpoint.reset_lanes allows that), the streams start from the
+ * beginning.
+ *
+ * Errors: those of rn_ckpt_read; RN_ERR_USAGE if the checkpoint lacks these streams.
  */
 rn_status rn_streams_load(rn_err *err, rn_run *run, rn_ckpt *ckpt);
 

@@ -1,20 +1,20 @@
-/** A warning that may come again at every step: the first is printed, the others are counted. */
+/** A warning that may recur at every step: prints the first, counts the others. */
 #ifndef RN_TRAINER_CHECKPOINT_REPEATED_WARNING_H
 #define RN_TRAINER_CHECKPOINT_REPEATED_WARNING_H
 
 #include <stdint.h>
 
-/** Set `what` to a plural noun phrase, such as "failed saves"; the rest is zero. */
+/** Set `what` to a plural noun phrase, such as "failed saves"; zero the rest. */
 typedef struct rn_repeated_warning {
   const char *what;
   int64_t count; /* in a row */
 } rn_repeated_warning;
 
-/** Prints the 1st, 10th, 100th, ... warning of a row, with their number; counts the others. */
+/** Counts a warning; prints the 1st, 10th, 100th, ... consecutive one, with the count so far. */
 void rn_repeated_warning_add(rn_repeated_warning *repeated, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/** The row has ended: prints how many there were, if more than one was. */
+/** Ends the sequence of warnings: prints their number if there was more than one, and resets it. */
 void rn_repeated_warning_end(rn_repeated_warning *repeated);
 
 #endif

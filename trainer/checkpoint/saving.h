@@ -1,13 +1,14 @@
 /**
- * When a run saves, and what it reports: periodic saves, the last one, and those that fail.
+ * When a run saves and what it reports: periodic saves, the last save, and failed saves.
  *
- * Three outcomes differ: saved (the state is on disk under its name), saved but older checkpoints
- * could not be pruned (a warning), and not saved. A failed periodic save does not end the training:
- * the first is reported, the others are counted, and the next one tries again.
+ * A save has one of three outcomes: saved (the state is on disk under its name), saved but older
+ * checkpoints could not be pruned (a warning), or not saved. A failed periodic save does not end
+ * the training: the first failure is reported, later ones are counted, and the next save tries
+ * again.
  *
- * A periodic save of step k gets its name when step k+1 was good: weights whose own loss is not
- * finite never become a checkpoint. While steps are skipped (run->bad_steps > 0) nothing is saved,
- * named or pruned; a save that is due meanwhile is made after the next good step.
+ * A periodic save of step k gets its name only after step k+1 was good, so weights whose own loss
+ * is not finite never become a checkpoint. While steps are skipped (run->bad_steps > 0) nothing is
+ * saved, named or pruned; a save that falls due then is made after the next good step.
  */
 #ifndef RN_TRAINER_CHECKPOINT_SAVING_H
 #define RN_TRAINER_CHECKPOINT_SAVING_H
@@ -17,37 +18,45 @@
 #include "trainer/run/run.h"
 
 typedef struct rn_saving {
-  rn_run *run;     /* not owned, */
-  rn_saver *saver; /* nor is this */
-  bool due;        /* a periodic save is waiting for a good step */
+  rn_run *run;     /* not owned */
+  rn_saver *saver; /* not owned */
+  bool due;        /* a periodic save waits for a good step */
   rn_repeated_warning failures;
 } rn_saving;
 
 rn_saving rn_saving_create(rn_run *run, rn_saver *saver);
 
-/** After every step but the last: saves if it is time. Collective. Errors: RN_ERR_MPI. */
+/**
+ * Starts a periodic save if one is due. Called after every step but the last.
+ * Collective: over the world. Errors: RN_ERR_MPI.
+ */
 rn_status rn_saving_step(rn_err *err, rn_saving *saving);
 
-/** When all writers are done: names their save, if it may be. Collective. Errors: RN_ERR_MPI. */
+/**
+ * Names the save in progress if its weights are proven good. Called when all writers are done.
+ * Collective: over the world. Errors: RN_ERR_MPI.
+ */
 rn_status rn_saving_written(rn_err *err, rn_saving *saving);
 
 /**
- * Before the run ends, or stops after a good step: the state of this step is on disk when this
- * returns RN_OK.
+ * Saves the state of the current step before the run ends or stops; RN_OK means that it is on disk.
  *
- * A save of this step that is under way is finished; if it fails, another one is tried.
+ * If a save of this step is in progress, it is finished; if it fails, a new save is tried.
+ *
  * Collective: over the world.
- * Errors: agreed, naming the newest checkpoint that is on disk; RN_ERR_MISMATCH where this step was
- *         skipped, so that its state is not saved.
+ * Errors:     agreed, naming the newest checkpoint on disk; RN_ERR_MISMATCH if this step was
+ *             skipped and therefore is not saved.
  */
 rn_status rn_saving_last(rn_err *err, rn_saving *saving);
 
 /**
- * After the loop, however it ended (`status`): names a save under way, but drops it if steps are
- * being skipped and its weights may be why; reports what was counted.
+ * Finishes the save in progress after the loop ended with `status`. If steps are being skipped and
+ * the weights of that save may be the cause, drops it instead. Reports the counted failures.
  *
  * For RN_ERR_NUMERICS, *err then names the last good checkpoint and what to do.
- * Collective: over the world. Errors: RN_ERR_MPI alone.
+ *
+ * Collective: over the world.
+ * Errors:     RN_ERR_MPI only.
  */
 rn_status rn_saving_end(rn_err *err, rn_saving *saving, rn_status status);
 

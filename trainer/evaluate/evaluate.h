@@ -1,4 +1,4 @@
-/** Loss of a trained model on a split, in any of the three forms, on any number of ranks. */
+/** Loss of a trained model on a split, in any of the three forms of retention, on any ranks. */
 #ifndef RN_TRAINER_EVALUATE_EVALUATE_H
 #define RN_TRAINER_EVALUATE_EVALUATE_H
 
@@ -9,8 +9,8 @@
 enum { RN_EVALUATE_BUCKETS = 32 };
 
 typedef struct rn_evaluation {
-  double loss;          /* nats per target */
-  double bits_per_byte; /* NaN where bytes are unknown */
+  double loss;          /* mean, nats per target */
+  double bits_per_byte; /* NaN if no target is text */
   int64_t tokens, sequences;
   int sequence_length, buckets;
   double bucket_loss[RN_EVALUATE_BUCKETS]; /* positions [2^i - 1, 2^(i+1) - 1) */
@@ -18,11 +18,15 @@ typedef struct rn_evaluation {
 } rn_evaluation;
 
 /**
- * Every target of the split counts once: whole sequences, and the shorter last one.
+ * Counts every target of the split once: full sequences, and a last one that may be shorter.
  *
- * `data` groups of ranks take sequences in turn (0: one group); the ranks of a group share each.
+ * parallel->data groups of parallel->sequence ranks take the sequences round-robin; the ranks of a
+ * group divide each sequence. 0 takes what the ranks leave; if both are 0, there is one group.
+ *
  * Collective: over the world.
- * Errors:     those of reading, agreed; RN_ERR_USAGE for groups that do not divide the ranks.
+ * Errors:     those of reading, agreed; RN_ERR_USAGE if data x sequence is not the number of ranks,
+ *             for parallel.pipeline > 1, a split without a target, or a vocabulary that is larger
+ *             than the model's.
  */
 rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
                       rn_split *split, rn_form form, int sequence_length,

@@ -1,17 +1,17 @@
-/** One token drawn from the logits that a model gives. */
+/** Samples one token from the logits of a model. */
 #ifndef RN_TRAINER_GENERATE_SAMPLE_H
 #define RN_TRAINER_GENERATE_SAMPLE_H
 
 #include <stdint.h>
 
 typedef struct rn_sampling {
-  double temperature; /* 0: the likeliest token, of equals the first */
-  int64_t top_k;      /* of the K likeliest; 0: of all */
-  double top_p;       /* of the likeliest that make P of their probability; 1: of all */
+  double temperature; /* 0: the most likely token, the first one of equals */
+  int64_t top_k;      /* sample from the K most likely tokens; 0: from all */
+  double top_p;       /* from the smallest set whose probability reaches P; 1: from all */
   uint64_t seed;
 } rn_sampling;
 
-/** Draw number `index` of the seed, from logits [n]; `order` [n] is work space. */
+/** Draw number `index` of the seed, from logits [n]; `order` [n] is workspace. */
 int32_t rn_sample(rn_sampling sampling, int n, const float *logits, int32_t *order, uint64_t index);
 
 #endif

@@ -1,18 +1,18 @@
-/** Bytes that should be UTF-8 and may not be. */
+/** Validation and repair of bytes that may not be valid UTF-8. */
 #ifndef RN_TRAINER_GENERATE_UTF8_H
 #define RN_TRAINER_GENERATE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/** Whether all of it is UTF-8. */
+/** True if all bytes form valid UTF-8. */
 bool rn_utf8_is_valid(const unsigned char *bytes, size_t count);
 
 /**
- * The bytes with U+FFFD for each piece that is none, as long as it could have become a character
- * (Unicode 15, 3.9, substitution of maximal subparts).
+ * Copies the bytes and replaces each maximal ill-formed subpart with U+FFFD (Unicode 15, 3.9,
+ * substitution of maximal subparts). Returns the number of bytes written to `to`.
  *
- * Shapes: to [3 count]; gives the bytes in it.
+ * Shapes: to [3 count].
  */
 size_t rn_utf8_mend(const unsigned char *bytes, size_t count, unsigned char *to);
 

@@ -1,19 +1,19 @@
 /**
- * run.profile: where the time of a run's steps goes, as a table at its end and as a trace of its
- * first steps that viewers of Chrome traces open.
+ * run.profile: where the steps of a run spend their time, as a table at the end of the run and as a
+ * trace of the first steps in the Chrome trace event format.
  *
- * The marks are those of proto/base/span.h; this puts the ranks' records side by side.
+ * Spans are recorded by proto/base/span.h; this module combines the records of all ranks.
  */
 #ifndef RN_TRAINER_PROFILE_PROFILE_H
 #define RN_TRAINER_PROFILE_PROFILE_H
 
 #include "trainer/run/run.h"
 
-/** Steps whose single spans are in the trace: the first ones; and that are compared with the
- * simulated pipeline: the last ones. */
+/** The first RN_PROFILE_TRACED steps are in the trace; the last RN_PROFILE_STEPS steps are compared
+ * with the simulated pipeline. */
 enum { RN_PROFILE_TRACED = 10, RN_PROFILE_STEPS = 10 };
 
-/** What a step spent in its pipeline, and in its tasks by kind without waiting. */
+/** Time of a step in the pipeline, and in the tasks of each kind without waiting. */
 typedef struct rn_profile_sample {
   double pipeline_s, busy_s[RN_TASK_WEIGHT + 1];
 } rn_profile_sample;
@@ -21,35 +21,37 @@ typedef struct rn_profile_sample {
 typedef struct rn_profile {
   double origin_s; /* this rank's clock at the common start */
   int64_t steps;
-  rn_profile_sample sample[RN_PROFILE_STEPS], before; /* of the last steps; all in all */
+  rn_profile_sample sample[RN_PROFILE_STEPS],
+      before; /* of the last steps; totals before this one */
 } rn_profile;
 
-/** Records from now on. Collective: over the world. Errors: RN_ERR_MEMORY, agreed. */
+/** Starts recording. Collective: over the world. Errors: RN_ERR_MEMORY, agreed. */
 rn_status rn_profile_start(rn_err *err, rn_run *run, rn_profile *out);
 
-/** To be called after every step. */
+/** Must be called after every step. */
 void rn_profile_step(rn_profile *profile);
 
 /**
- * Prints the table (and with a pipeline, how idle it was and had to be) and replaces
- * RUN/trace.json, on rank 0.
+ * Prints the table, and for a pipeline its measured and simulated idle time, and replaces
+ * RUN/trace.json; all on rank 0.
+ *
  * Collective: over the world. Errors: RN_ERR_IO, RN_ERR_MEMORY, agreed.
  */
 rn_status rn_profile_finish(rn_err *err, rn_run *run, const rn_profile *profile);
 
-/** Share of the time that a pipeline's stages were idle, median of the last steps: as it was seen,
- * and as the simulated schedule has it for the times that tasks took. 0 without a pipeline. */
+/** Fraction of time that the pipeline's stages were idle, median of the last steps: as measured,
+ * and as the schedule simulator computes it from the measured task times. 0 without a pipeline. */
 typedef struct rn_profile_idle {
   double seen, simulated;
 } rn_profile_idle;
 
-/** The parts of finish, collective as it is; `idle` is set on rank 0. */
+/** The parts of rn_profile_finish, with its Collective and Errors; `idle` is set on rank 0. */
 rn_status rn_profile_pipeline(rn_err *err, rn_run *run, const rn_profile *profile,
                               rn_profile_idle *idle);
 rn_status rn_profile_table(rn_err *err, rn_run *run, const rn_profile *profile);
 rn_status rn_profile_trace(rn_err *err, rn_run *run, const rn_profile *profile);
 
-/** The sample of a step that has just been made. */
+/** Stores the sample of the step that just ended. */
 void rn_profile_sample_step(rn_profile *profile);
 
 #endif

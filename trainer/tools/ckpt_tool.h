@@ -1,4 +1,4 @@
-/** The commands of retnet-ckpt, each on one or two checkpoints at rest. */
+/** The commands of retnet-ckpt, which work on checkpoints on disk. */
 #ifndef RN_TRAINER_TOOLS_CKPT_TOOL_H
 #define RN_TRAINER_TOOLS_CKPT_TOOL_H
 
@@ -10,52 +10,59 @@
 #include "model/spec/spec.h"
 #include "proto/base/status.h"
 
-/** Opens the checkpoint at a step folder or run directory; damaged ones are told on stderr. */
+/** Opens a step folder, or the newest good checkpoint of a run directory; prints a warning on
+ * stderr for each damaged one. Errors: those of rn_ckpt_find. */
 rn_status rn_ckpt_tool_open(rn_err *err, const char *path, rn_ckpt **out);
 
-/** The model that a checkpoint holds. Errors: RN_ERR_FORMAT when its config describes none. */
+/** The spec of the model in a checkpoint. Errors: RN_ERR_FORMAT if its config is not valid. */
 rn_status rn_ckpt_tool_spec(rn_err *err, const rn_ckpt *ckpt, rn_spec *out);
 
-/** "weight", "exp_avg", "exp_avg_sq", "state". */
+/** The name of a kind: "weight", "exp_avg", "exp_avg_sq" or "state". */
 const char *rn_ckpt_tool_kind(Retnet__TensorKind kind);
 
-/** One line for every folder of a run's checkpoints. */
+/** Prints one line for every checkpoint folder of a run. */
 rn_status rn_ckpt_tool_list(rn_err *err, const char *run_dir, FILE *out);
 
-/** All that a manifest says, the tensors' names and shapes with it. */
+/** Prints the manifest, with the keys as given and the names and shapes of the tensors. */
 rn_status rn_ckpt_tool_show(rn_err *err, const char *path, FILE *out);
 
 /**
- * Every byte of a step folder, or of every step of a run directory that is not set aside.
+ * Verifies every byte of a step folder, or of every step folder of a run directory except those
+ * set aside as damaged.
  *
- * Errors: RN_ERR_FORMAT, naming file and place, for any difference.
+ * Errors: RN_ERR_FORMAT naming file and position; RN_ERR_NOT_FOUND for a missing file, or if there
+ *         is no checkpoint.
  */
 rn_status rn_ckpt_tool_verify(rn_err *err, const char *path, FILE *out);
 
 /**
- * Compares the logical content of two checkpoints, whatever layout wrote them: the model's keys
- * (not dropout, chunk, products), step, tokens, data position, every tensor bit for bit.
+ * Compares the logical content of two checkpoints, whatever layout wrote them: the model keys
+ * (except dropout, chunk, products), step, tokens, data position, and the bits of every tensor.
  *
- * Prints "identical", or one line for each difference. `weights_only`: the weights' bits alone.
+ * Prints "identical", or one line per difference. `weights_only` compares the weights only.
  */
 rn_status rn_ckpt_tool_diff(rn_err *err, const char *a, const char *b, bool weights_only, FILE *out,
                             bool *identical);
 
 /**
- * Removes old checkpoints of a run. A rule that is negative is taken from the newest one's config.
- * Errors: RN_ERR_NOT_FOUND when no checkpoint is good, RN_ERR_BUSY when a job trains in the run;
- *         nothing is removed then.
+ * Removes old checkpoints of a run. A negative rule is replaced by that of the newest good
+ * checkpoint's config.
+ *
+ * Errors: RN_ERR_NOT_FOUND if there is no checkpoint, RN_ERR_FORMAT if none is good, RN_ERR_BUSY if
+ *         a job owns the run directory; then nothing is removed.
  */
 rn_status rn_ckpt_tool_prune(rn_err *err, const char *run_dir, int64_t keep_last,
                              int64_t keep_every);
 
 /**
- * Writes the weights as one safetensors file with the official RetNet decoder's names and shapes.
+ * Writes the weights to a safetensors file with the names and shapes of the official RetNet
+ * decoder.
  *
- * `path` names a file if it ends in .safetensors, else a folder that gets model.safetensors.
+ * `path` is a file if it ends in .safetensors, else a folder that receives model.safetensors.
+ *
  * Source: torchscale's RetNetDecoder state dict: tensors, both entries of a tied embedding, and the
  *         buffers retnet_rel_pos.angle [K] (each theta twice) and .decay [H] (log gamma).
- * Errors: RN_ERR_MISMATCH naming the key that the official model has no word for.
+ * Errors: RN_ERR_MISMATCH naming a key whose value the official model does not support.
  */
 rn_status rn_ckpt_tool_export(rn_err *err, const char *ckpt_path, const char *path);
 

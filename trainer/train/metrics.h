@@ -1,4 +1,4 @@
-/** What a run tells: metrics.jsonl, a line on the console, summary.json. Rank 0 only. */
+/** The output of a run: metrics.jsonl, console lines, summary.json. Rank 0 only. */
 #ifndef RN_TRAINER_TRAIN_METRICS_H
 #define RN_TRAINER_TRAIN_METRICS_H
 
@@ -11,36 +11,43 @@
 typedef struct rn_metrics {
   rn_journal file;    /* metrics.jsonl */
   double step_s;      /* of the last step */
-  double total_s;     /* of all steps of this launch */
-  double scan_wait_s; /* in all of them, mean of the ranks */
+  double total_s;     /* sum over the steps of this launch */
+  double scan_wait_s; /* sum over these steps of the mean over ranks */
   int64_t steps;
-  rn_repeated_warning failures; /* lines that could not be written yet */
-  double val_loss, loss;        /* the last ones; NaN before the first */
+  rn_repeated_warning failures; /* consecutive failed writes */
+  double val_loss, loss;        /* most recent values; NaN before the first */
 } rn_metrics;
 
 /**
- * Opens RUN/metrics.jsonl, first removing lines of later steps than `step` and a torn last line; a
- * line that is not ours stays where it is.
- * Errors: RN_ERR_IO naming the file.
+ * Opens RUN/metrics.jsonl after removing the lines of steps later than `step` and a torn last line.
+ * Lines that retnet-train did not write are kept in place.
+ *
+ * Errors: RN_ERR_IO naming the file; RN_ERR_FORMAT if it is not a regular file.
  */
 rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out);
-/** Errors: RN_ERR_IO when lines could not be written to the end. */
+/** Writes the lines that are still pending. Errors: RN_ERR_IO if some cannot be written. */
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics);
 
-/** Writes the line of a step, and the console's; val_loss NULL: no evaluation. */
+/**
+ * Adds a step to the totals; at logged, skipped, evaluated and last steps also writes its line to
+ * metrics.jsonl and to the console. val_loss is NULL without an evaluation.
+ *
+ * Errors: RN_ERR_IO, RN_ERR_MEMORY; after RN_ERR_IO the line stays pending.
+ */
 rn_status rn_metrics_step(rn_err *err, rn_metrics *metrics, const rn_run *run,
                           const rn_step_result *result, double step_s, const double *val_loss);
 
 /**
- * What rn_metrics_summary tells of all ranks: [ranks] each. A rank's peak counts all memory that it
- * mapped, as the system does; the fullest node's counts what its ranks share once.
+ * Per-rank values for rn_metrics_summary, [ranks] each. The peak of a rank includes the shared
+ * memory that it maps, as the system counts it; node_peak_bytes, of the node that uses most memory,
+ * counts shared memory once.
  */
 typedef struct rn_metrics_ranks {
   const double *targets, *scan_bytes, *peak_bytes;
   int64_t node_peak_bytes;
 } rn_metrics_ranks;
 
-/** Replaces RUN/summary.json. */
+/** Replaces RUN/summary.json. Errors: RN_ERR_IO, RN_ERR_MEMORY. */
 rn_status rn_metrics_summary(rn_err *err, const rn_metrics *metrics, const rn_run *run,
                              const rn_save_costs *saves, double seconds, rn_metrics_ranks ranks);
 

@@ -5,13 +5,14 @@
 #include "proto/options/options.h"
 #include "trainer/run/run.h"
 
-/** Why a training ended in order. */
+/** Why the training ended without an error: all steps are done, or it was asked to stop. */
 typedef enum { RN_TRAIN_DONE, RN_TRAIN_STOPPED } rn_train_end;
 
 /**
  * Starts, continues or extends the run in run.dir up to train.steps.
  *
- * Stops early, saved, on TERM or USR1 to any rank and before run.max_hours.
+ * Saves and stops early on SIGTERM or SIGUSR1 to any rank, and before run.max_hours is reached.
+ *
  * Collective: over the world. Errors: agreed.
  */
 rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
