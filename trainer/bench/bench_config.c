@@ -10,7 +10,7 @@
 
 enum { MOST_KEYS = 64, PRECISION_BYTES = 40 };
 
-/* The reference step; keys of the command line come behind. */
+/* The reference step; command-line keys are applied after these. */
 static const char *const reference[] = {
     "model.layers=8", "model.dim=512",   "model.value_dim=1024",      "model.ffn_dim=1024",
     "model.heads=4",  "model.vocab=256", "data.sequence_length=2048", "data.batch_sequences=1"};

@@ -1,9 +1,10 @@
 /*
- * retnet-bench decode: how near decoding comes to what memory gives.
+ * retnet-bench decode: how close decoding comes to the memory bandwidth.
  *
- * A token needs every weight once, and weights are larger than caches: no decoding of one sequence
- * is faster than memory is read. So the limit is a sweep that only reads, over memory as large,
- * with the same threads, between the samples of decoding; shares are those of neighbours in time.
+ * A token needs every weight once, and the weights exceed the caches, so decoding of one sequence
+ * is limited by the memory read bandwidth. The limit is measured by a read-only sweep with the same
+ * threads, between the samples of decoding; each sample is compared with the sweeps before and
+ * after it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,13 +24,13 @@
 
 enum {
   ROUNDS = 11,
-  TOKENS = 16, /* of a sample */
-  SWEEPS = 7,  /* of a sample */
-  LONG = 128,  /* samples of the long run, on end */
-  BATCHES = 3, /* 1, 4, 16 */
+  TOKENS = 16, /* per sample */
+  SWEEPS = 7,  /* per sample */
+  LONG = 128,  /* consecutive samples of the long run */
+  BATCHES = 3, /* 1, 4, 16 sequences */
   MOST_SLOTS = 16,
   PLACES = 4,
-  SWEEP_ELEMENTS = 1 << 25, /* of each of three arrays: 128 MiB */
+  SWEEP_ELEMENTS = 1 << 25, /* per array: 128 MiB */
   SWEEP_ARRAYS = 3
 };
 
@@ -46,11 +47,11 @@ typedef struct bench {
   uint64_t draws;
   float *memory[SWEEP_ARRAYS];
   double read_s[RN_QUANTILE_MAX], triad_s[RN_QUANTILE_MAX];
-  double batch_s[BATCHES][RN_QUANTILE_MAX]; /* a step */
-  double share[BATCHES][RN_QUANTILE_MAX];   /* of the limit, by the sweeps beside it */
-  double place_s[PLACES][RN_QUANTILE_MAX];  /* a step of one sequence */
-  int64_t place_bytes[PLACES];              /* the process's memory then */
-  double long_s[LONG];                      /* a token of the long run */
+  double batch_s[BATCHES][RN_QUANTILE_MAX]; /* time of a step */
+  double share[BATCHES][RN_QUANTILE_MAX];   /* of the limit, from the sweeps before and after */
+  double place_s[PLACES][RN_QUANTILE_MAX];  /* time of a step of one sequence */
+  int64_t place_bytes[PLACES];              /* resident memory at that time */
+  double long_s[LONG];                      /* time per token in the long run */
   int64_t long_bytes[2];                    /* before and after it */
 } bench;
 
@@ -60,7 +61,7 @@ static double sweep_bytes(int arrays) {
   return (double)arrays * SWEEP_ELEMENTS * sizeof(float);
 }
 
-/* The median of some, as of a sample's tokens. */
+/* Median of SWEEPS sweeps, as time_tokens takes the median of TOKENS steps. */
 static double time_read(bench *b) {
   float sum[RN_SWEEP_LANES];
   double sweep_s[SWEEPS];
@@ -81,7 +82,7 @@ static double time_triad(bench *b) {
 
 /* ---- decoding ---- */
 
-/* One token more for each of the first `count` slots, drawn as retnet-generate draws. */
+/* Decodes one more token for each of the first `count` slots, sampled as in retnet-generate. */
 static void step(bench *b, int count) {
   static const int slot[MOST_SLOTS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   static const rn_sampling sampling = {1, 0, 1, 1};
@@ -92,7 +93,7 @@ static void step(bench *b, int count) {
   }
 }
 
-/* Seconds of a step, the median of TOKENS that go on: what else runs stops a few now and then. */
+/* Seconds per step, median of TOKENS consecutive steps: other processes interrupt a few of them. */
 static double time_tokens(bench *b, int count) {
   double step_s[TOKENS];
   for (int i = 0; i < TOKENS; i++) {
@@ -112,12 +113,12 @@ static double limit_s(const bench *b, int count, double read_s) {
   return (double)rn_decoder_weight_bytes(b->decoder, count) * read_s / sweep_bytes(1);
 }
 
-/* Bytes of a sequence's states: a step reads them and writes them back. */
+/* Bytes of the states of one sequence, which a step reads and writes. */
 static double state_bytes(const bench *b) {
   return (double)rn_decoder_state_bytes(b->decoder) / MOST_SLOTS;
 }
 
-/* The share of all bytes that are moved, states too. */
+/* Share of the limit, counting the traffic of the states too. */
 static double share_with_states(const bench *b, int batch) {
   const double weights = (double)rn_decoder_weight_bytes(b->decoder, batches[batch]);
   return rn_median(b->share[batch], b->rounds) *
@@ -157,7 +158,7 @@ static void measure(bench *b) {
   time_long_run(b);
 }
 
-/* ---- telling ---- */
+/* ---- output ---- */
 
 enum { QUARTER = LONG / 4 };
 
@@ -224,7 +225,7 @@ static void print_table(const bench *b) {
       LONG * TOKENS, 1e3 * first_s, 1e3 * last_s, (long long)(b->long_bytes[1] - b->long_bytes[0]));
 }
 
-/* ---- making ---- */
+/* ---- setup ---- */
 
 static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
   rn_spec spec;
@@ -256,8 +257,8 @@ static void destroy(bench *b) {
   free(b);
 }
 
-/* Weights in bf16 need no instructions of it: what other parts refuse on some CPUs is for all here.
- */
+/* Decoding with bf16 weights needs no bf16 instructions, so it is allowed on CPUs where the other
+ * benchmarks refuse bf16. */
 static rn_status start(rn_err *err, rn_world *world, const rn_bench_options *options,
                        Retnet__Config **config, bench *b) {
   static const char *const names[] = {"fp32", "bf16"};

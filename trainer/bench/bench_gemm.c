@@ -1,8 +1,8 @@
 /*
- * retnet-bench gemm: what each provider makes of the products that a model has.
+ * retnet-bench gemm: the rate of each GEMM backend for the matrix products of a model.
  *
- * Small ones are those of chunks, of which each thread makes its own; large ones are shared, by
- * rows or in tiles.
+ * Small products are those of chunks, where each thread computes its own; large products are
+ * divided among the threads by rows or by tiles.
  */
 #include <stdio.h>
 
@@ -23,7 +23,7 @@ static const struct {
 
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
-/* All ways to share one shape; the ones of a row of the table lie one behind the other. */
+/* Adds all ways to divide one product, consecutively: they form one row of the table. */
 static rn_status add_ways(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
   for (int way = RN_RATE_ROWS; way <= RN_RATE_EACH; way++) {
     product.way = (rn_rate_way)way;
@@ -34,7 +34,7 @@ static rn_status add_ways(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
   return RN_OK;
 }
 
-/* Whether an earlier provider makes such products in the same way. */
+/* True if an earlier backend uses the same function for such products. */
 static bool is_known(int provider, bool turned) {
   const rn_gemm_backend *table = rn_gemm_backend_at(provider);
   bool known = false;
@@ -45,7 +45,7 @@ static bool is_known(int provider, bool turned) {
   return known;
 }
 
-/* After 1, 2, 4 ... threads come all. */
+/* The sequence 1, 2, 4, ..., all. */
 static int more_threads(int threads, int all) {
   return threads < all && 2 * threads > all ? all : 2 * threads;
 }

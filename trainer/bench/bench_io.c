@@ -1,9 +1,9 @@
 /*
- * retnet-bench io: what the file system and the packing of shards and checkpoints give.
+ * retnet-bench io: the throughput of shards and checkpoints, with compression and file system.
  *
- * The same bytes as a plain file are the limit. Writes end with fsync; before a read the system is
- * asked to forget the file, so that reads come from the disk where it obeys. Under mpirun every
- * rank has files of its own.
+ * A plain file of the weights is the limit. Writes end with fsync. Before a read the kernel is
+ * asked to drop the file from the page cache, so that the read comes from the disk if the kernel
+ * does so. Under mpirun every rank has its own files.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,20 +26,20 @@
 
 enum { ROUNDS = 3, TEXT_BYTES = 8 << 20, WORDS = 4096, STEP = 1 };
 
-/* What is written and read: weights of a model, and a text of made-up words. */
+/* The data: weights of a model, and a text of synthetic words. */
 typedef struct bench {
   rn_world *world;
   Retnet__Config *config;
-  rn_path folder; /* made for this, and removed */
+  rn_path folder; /* temporary */
   bool made;
   rn_param_table *table;
   float *weights, *read; /* [table->total] */
   int32_t *text;         /* [TEXT_BYTES] */
 } bench;
 
-/* ---- what is stored ---- */
+/* ---- data ---- */
 
-/* Words of 2 to 9 letters, the first ones much more often than the last: packs about as text. */
+/* Words of 2 to 9 letters with a skewed distribution: compresses about as well as real text. */
 static void make_up_text(int32_t *text) {
   const rn_random_key words = rn_random_key_named(RN_RANDOM_INIT, 1, "words");
   const rn_random_key order = rn_random_key_named(RN_RANDOM_INIT, 1, "order");
@@ -89,7 +89,7 @@ static int64_t weight_bytes(const bench *b) {
   return b->table->total * (int64_t)sizeof(float);
 }
 
-/* ---- what is timed ---- */
+/* ---- timed operations ---- */
 
 static rn_status write_plain(rn_err *err, bench *b) {
   rn_file file = {0};
@@ -180,7 +180,7 @@ static rn_status read_checkpoint(rn_err *err, bench *b) {
 
 /* ---- timing ---- */
 
-/* One thing that is written and read, and the file that it is in. */
+/* One kind of data that is written and read, and its file. */
 typedef struct thing {
   const char *what, *file;
   rn_status (*write)(rn_err *err, bench *b), (*read)(rn_err *err, bench *b);
@@ -201,7 +201,7 @@ static rn_status time_one(rn_err *err, bench *b, rn_status (*work)(rn_err *, ben
   return RN_OK;
 }
 
-/* Its size; and its pages are given up, where the system does that. */
+/* Stores the file size, and asks the kernel to drop the file from the page cache. */
 static rn_status forget(rn_err *err, const bench *b, thing *t) {
   rn_file file = {0};
   RN_TRY(err, rn_file_open(err, path_of(b, t->file).text, &file));
@@ -223,7 +223,7 @@ static rn_status time_all(rn_err *err, bench *b, thing *things, int count, int r
   return RN_OK;
 }
 
-/* ---- telling ---- */
+/* ---- output ---- */
 
 static void print_json(const bench *b, const thing *things, int count, int rounds) {
   const double ranks = rn_world_size(b->world);

@@ -14,9 +14,10 @@ rn_kernel_bench rn_kernel_bench_make(const rn_spec *spec) {
                            .pair = spec->dim + spec->value_dim};
 }
 
-/* ---- places ---- */
+/* ---- buffers ---- */
 
-/* Rows of a chunk as they lie in the step, bands of scores, and what rows go over. */
+/* Elements of an area: it must hold the rows of a chunk with the strides of a training step, a band
+ * of scores, and the rows of a row-wise kernel. */
 static size_t area_elements(const rn_kernel_bench *b) {
   const size_t chunk = (size_t)b->chunk * (size_t)larger(b->pair, 2 * RN_CHUNK_BAND);
   const size_t rows = RN_BENCH_CACHE_BYTES / sizeof(float) + 2 * (size_t)b->spec.ffn_dim +
@@ -74,7 +75,7 @@ static rn_chunk_grads grads_of(const rn_kernel_bench *b, const rn_kernel_buffers
   return (rn_chunk_grads){d, d + b->key_width, d + 2 * b->key_width, b->pair, b->pair};
 }
 
-/* q, k and v lie in one area side by side, as heads do: rows are pair apart. */
+/* q and k share area 0, v is in area 1; their rows have the stride `pair`, as in the model. */
 #define Q(p) rn_reals((p)->area[0])
 #define K(b, p) rn_reals((p)->area[0] + (b)->key_width)
 #define V(p) rn_reals((p)->area[1])
@@ -114,7 +115,7 @@ static void cross_backward(const rn_kernel_bench *b, const rn_kernel_buffers *p)
                                    rn_reals(p->adjoint), WORK(p), &grads);
 }
 
-/* FLOP of a product of a chunk's rows with a state. */
+/* FLOP of the product of a chunk's rows with a state. */
 static double state_flops(const rn_kernel_bench *b) {
   return 2.0 * b->chunk * b->key_width * b->value_width;
 }
@@ -123,7 +124,7 @@ static double three_state_flops(const rn_kernel_bench *b) {
   return 3 * state_flops(b);
 }
 
-/* Scores of a chunk that lie on or below its bands' diagonal blocks. */
+/* Number of scores of a chunk that are computed: each band up to the end of its diagonal block. */
 static double scores(const rn_kernel_bench *b) {
   double sum = 0;
   for (int begin = 0; begin < b->chunk; begin += RN_CHUNK_BAND) {
@@ -143,12 +144,12 @@ static double inner_backward_flops(const rn_kernel_bench *b) {
 
 /* ---- rows ---- */
 
-/* Rows of which each touches `floats` numbers, that fill the cache together. */
+/* Number of rows that fill RN_BENCH_CACHE_BYTES if each touches `floats` values. */
 static int rows_of(double floats) {
   return larger(1, (int)(RN_BENCH_CACHE_BYTES / (floats * sizeof(float))));
 }
 
-/* A kernel of rows: its name, the width of a row, and how many of it are read and written. */
+/* A row-wise kernel: name, width of a row, number of rows read and written per call, the call. */
 #define ROWS(name, width, arrays, call)                                    \
   static int name##_rows(const rn_kernel_bench *b) {                       \
     return rows_of((double)(arrays) * (width));                            \
@@ -199,7 +200,7 @@ ROWS(ffn_backward, b->spec.ffn_dim, 6,
 ROWS(cross_entropy, b->spec.vocab, 2,
      b->kernels->cross_entropy(s->vocab, p->area[0] + at, 0, true, 1e-3))
 
-/* ---- decoding: a state, and weights for one row, which are read once ---- */
+/* ---- decoding: a state, and products of one row with weights that are read once ---- */
 
 static void recurrence(const rn_kernel_bench *b, const rn_kernel_buffers *p) {
   b->kernels->recur(b->key_width, b->value_width, 0.5f, p->area[0], p->area[0] + b->key_width,

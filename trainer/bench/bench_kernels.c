@@ -1,10 +1,11 @@
 /*
- * retnet-bench kernels: how near each kernel comes to what limits it.
+ * retnet-bench kernels: how close each kernel comes to its limit.
  *
- * Kernels of chunks are limited by the rate of products. Kernels of rows go over half a MiB a
- * thread, which stays in its core's cache as rows do between two products: their limit is the
- * kernel that does the least there, y = a y + x. The optimizer's go over memory, where the same is
- * the limit, or for what only reads, reading. All threads run the same kernel at once.
+ * Chunk kernels are limited by the GEMM rate. Row-wise kernels process 512 KiB per thread, which
+ * stays in the cache of the core as rows do between two products; their limit is the rate of the
+ * simplest such kernel, y = a y + x. Optimizer kernels stream over memory; their limit is the same
+ * operation there, or a read-only sweep for kernels that only read. All threads run the same kernel
+ * at once.
  */
 #include <omp.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ enum { ROUNDS = 5, SETS = 4, MOST_LINES = 100, MEMORY_ELEMENTS = 1 << 24, MEMORY
 
 static const double sample_s = 5e-3;
 
-/* One kernel of one set: what all threads did together. */
+/* Result for one kernel of one set, all threads together. */
 typedef struct line {
   const char *name, *set;
   bool products; /* rate is FLOP/s; else bytes/s */
@@ -48,7 +49,7 @@ typedef struct bench {
 
 typedef void run_place(const rn_kernel_bench *bench, const rn_kernel_buffers *place);
 
-/* Seconds of `times` runs on all threads at once. */
+/* Seconds for `times` runs on all threads at once. */
 static double run(bench *b, run_place *work, int times) {
   const double begin_s = rn_clock_s();
 #pragma omp parallel num_threads(b->threads)
@@ -122,7 +123,7 @@ static void time_memory(bench *b) {
   static const struct {
     const char *name;
     void (*work)(float *const *);
-    int arrays; /* read and written */
+    int arrays; /* number of arrays read plus written */
     bool reads;
   } over[] = {{"AdamW", adamw, 7, false}, {"sum of squares", squares, 1, true}};
   for (size_t i = 0; i < sizeof over / sizeof over[0]; i++) {
@@ -148,7 +149,7 @@ static rn_status find_limits(rn_err *err, bench *b) {
   return status;
 }
 
-/* ---- telling ---- */
+/* ---- output ---- */
 
 static void print_json(const bench *b) {
   printf("{\"threads\": %d, \"products_flops_per_s\": %s, \"cache_bytes_per_s\": %s, ", b->threads,
@@ -178,7 +179,7 @@ static void print_table(const bench *b) {
   }
 }
 
-/* ---- making ---- */
+/* ---- setup ---- */
 
 static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
   rn_spec spec;

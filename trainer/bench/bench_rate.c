@@ -9,7 +9,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/range.h"
 
-/* Work of one sample: some tens of milliseconds. */
+/* FLOP of one sample: takes some tens of milliseconds. */
 static const double sample_flops = 4e9;
 
 /* ---- the set ---- */
@@ -46,7 +46,7 @@ rn_status rn_rate_add(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
   return RN_OK;
 }
 
-/* Whether an earlier provider makes products x w^T in the same way. */
+/* True if the set already holds products of a backend with the same function for x w^T. */
 static bool is_known(const rn_rate *rate, const rn_gemm_backend *table) {
   bool known = false;
   for (int i = 0; i < rate->count; i++) {
@@ -77,7 +77,7 @@ rn_status rn_rate_add_best(rn_err *err, rn_rate *rate) {
 
 /* ---- samples ---- */
 
-/* Operands lie in memory in the type that the table in use multiplies. */
+/* The operands have the type that the GEMM backend in use takes. */
 typedef struct operands {
   rn_array x, w, y;
 } operands;
@@ -87,7 +87,7 @@ static operands operands_at(float *memory, int64_t each) {
   return (operands){{memory, bf16}, {memory + each, bf16}, rn_reals(memory + 2 * each)};
 }
 
-/* Rows of y by one call. */
+/* Computes the given rows of y by one call. */
 static void multiply_rows(const rn_rate_gemm *p, rn_range rows, operands o) {
   const int count = (int)rn_range_count(rows);
   const rn_array to = rn_array_from(o.y, rows.begin * p->n);
@@ -126,7 +126,7 @@ static void multiply(const rn_rate *rate, const rn_rate_gemm *p) {
   }
 }
 
-/* FLOP of one round of a rank's threads. */
+/* FLOP of one execution by the threads of a rank. */
 static double flops_of(const rn_rate_gemm *p) {
   return 2.0 * p->m * p->n * p->k * (p->way == RN_RATE_EACH ? p->threads : 1);
 }

@@ -1,4 +1,4 @@
-/* retnet-bench scan: what each algorithm takes here, and would take on more ranks. */
+/* retnet-bench scan: measured time of each algorithm here, predicted time on more ranks. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,7 +21,7 @@ enum {
 
 static const int modelled_ranks[MODELLED] = {64, 512};
 
-/* Seconds for states of `bytes`, by algorithm. */
+/* Times of each algorithm for states of `bytes`. */
 typedef struct row {
   int64_t bytes;
   double measured_s[ALGORITHMS], modelled_s[MODELLED][ALGORITHMS];
@@ -40,7 +40,8 @@ static int compare(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* One scan from a common start to the slowest rank's end, with nothing to hide it. */
+/* Times one scan from a common start to the end on the slowest rank, without computation that
+ * could overlap it. */
 static rn_status one_round(rn_err *err, bench *b, rn_scan *scan, int64_t matrix, int64_t *ns) {
   static const double log_decay[HEADS] = {-0.1, -0.05, -0.02, -0.01};
   rn_scan_port *port = rn_scan_port_of(scan);
@@ -52,7 +53,7 @@ static rn_status one_round(rn_err *err, bench *b, rn_scan *scan, int64_t matrix,
   return rn_world_max(err, b->world, ns, 1);
 }
 
-/* The median; a first scan, which also meets cold memory, does not count. */
+/* Median of ROUNDS scans, after a warm-up scan that is not counted. */
 static rn_status measure(rn_err *err, bench *b, rn_scan_algorithm algorithm, int64_t bytes,
                          double *median_s) {
   const int64_t matrix = bytes / HEADS / (int64_t)sizeof(float);

@@ -1,10 +1,11 @@
 /*
- * retnet-bench step: training steps on made-up tokens, and what is lost in one.
+ * retnet-bench step: training steps on synthetic tokens, and where their time is lost.
  *
- * What a step costs beside its products comes from those products, recorded in one step and made
- * again alone after every other; what the products lose, from the machine's best rate, sampled
- * between the steps; what the scan costs, from pairs of steps with it and with a port that answers
- * at once (which is wrong, and good for timing only). All in one run: the machine's moods hit all.
+ * The time outside of matrix products follows from the products of one step, which are recorded and
+ * replayed alone after each timed step. The efficiency of the products follows from the best GEMM
+ * rate of the machine, sampled between the steps. The cost of the scan follows from pairs of steps,
+ * one with the scan and one with a port that returns zeros at once (wrong results, valid timing).
+ * All are measured in one run, so fluctuations of the machine affect all alike.
  */
 #include <math.h>
 #include <stdio.h>
@@ -24,30 +25,30 @@
 #include "trainer/machine/launch.h"
 #include "trainer/run/step.h"
 
-/* Pairs are for the scan alone: there, products are timed beside the first few only. */
+/* With pairs, which measure the scan, the products are timed after the first few steps only. */
 enum { WARM_UP = 2, STEPS = 10, PRODUCTS_BESIDE_PAIRS = 3 };
 
-/* Steps at work, and what was seen of them; `none` where the scan answered at once. */
+/* The run and its measurements; `none` is for steps without a scan. */
 typedef struct bench {
   rn_run run;
   bool pairs;
   rn_rate rate;
   rn_gemm_replay products;
-  int64_t calls; /* products of a step on this rank, and their work */
+  int64_t calls; /* products of a step on this rank; flops: their work */
   double flops;
-  double peak_bytes;  /* of the steps alone, of the rank that needs most */
-  double *of_ranks;   /* [ranks] */
-  double cpu_s;       /* processor time of this rank in the steps that are timed */
-  double cpu_all_s;   /* that of all ranks, a step */
-  int64_t scan_bytes; /* sent by this rank in a step: of states, */
-  int64_t sum_bytes;  /* and of gradients */
+  double peak_bytes;  /* of the steps only, maximum over the ranks */
+  double *of_ranks;   /* [ranks] workspace */
+  double cpu_s;       /* CPU time of this rank, sum over the timed steps */
+  double cpu_all_s;   /* CPU time of all ranks, per step */
+  int64_t scan_bytes; /* states that this rank sends in a step */
+  int64_t sum_bytes;  /* gradients that this rank sends in a step */
   int count;
   double step_s[RN_QUANTILE_MAX], none_s[RN_QUANTILE_MAX], wait_s[RN_QUANTILE_MAX];
   int products_count;
   double products_s[RN_QUANTILE_MAX];
 } bench;
 
-/* ---- a scan that answers at once ---- */
+/* ---- a scan port that returns zeros at once ---- */
 
 static rn_status zero_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
                             int64_t m, const double *log_decay, const float *own) {
@@ -68,14 +69,14 @@ static rn_status zero_end(void *self, rn_err *err, float *before) {
 
 /* ---- timing ---- */
 
-/* Processor time of this process, all threads. */
+/* CPU time of this process, all threads. */
 static double processor_s(void) {
   struct timespec now;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* One step of all ranks, from a common start to the last one's end. */
+/* Times one step from a common start to the end on the last rank. */
 static rn_status time_step(rn_err *err, rn_run *run, rn_scan_port *instead, double *step_s,
                            double *wait_s) {
   rn_step_result result;
@@ -98,7 +99,7 @@ static rn_status time_products(rn_err *err, bench *b, double *products_s) {
   return RN_OK;
 }
 
-/* A step as it is: the one whose figures are told. */
+/* Times a step with the real scan; its figures are reported. */
 static rn_status time_real_step(rn_err *err, bench *b) {
   const double cpu_s = processor_s();
   const int64_t sent = rn_scan_bytes_sent(b->run.scan.scan);
@@ -110,7 +111,7 @@ static rn_status time_real_step(rn_err *err, bench *b) {
   return RN_OK;
 }
 
-/* Every other pair begins with the step that has no scan. */
+/* Every other pair begins with the step without scan. */
 static rn_status time_pair(rn_err *err, bench *b, rn_scan_port *none) {
   const int i = b->count;
   double unused;
@@ -119,7 +120,7 @@ static rn_status time_pair(rn_err *err, bench *b, rn_scan_port *none) {
   return i % 2 != 0 ? RN_OK : time_step(err, &b->run, none, &b->none_s[i], &unused);
 }
 
-/* One more step, of which the products are noted. */
+/* Runs one more step and records its matrix products. */
 static rn_status record_products(rn_err *err, bench *b) {
   rn_gemm_record record = {0};
   rn_step_result unused;
@@ -150,7 +151,7 @@ static rn_status gather_peak(rn_err *err, bench *b) {
   return RN_OK;
 }
 
-/* Memory of the steps is looked at before that of the measuring itself is taken. */
+/* Reads the peak memory of the steps before the measurement allocates its own. */
 static rn_status warm_up(rn_err *err, bench *b) {
   rn_run *run = &b->run;
   double unused;
@@ -184,9 +185,9 @@ static rn_status time_steps(rn_err *err, bench *b, int steps) {
   return gather_processor_time(err, b);
 }
 
-/* ---- telling ---- */
+/* ---- output ---- */
 
-/* Medians, and what follows from them. */
+/* Medians and derived values. */
 typedef struct result {
   double step_s, products_s, wait_s, tokens_per_s, flops_per_s, gemm_flops_per_s;
   char gemm[80];
@@ -266,7 +267,7 @@ static void print_table(const bench *b) {
   }
 }
 
-/* ---- what is asked for ---- */
+/* ---- the command ---- */
 
 static rn_status check(rn_err *err, const rn_bench_options *options) {
   if (options->scan == NULL || strcmp(options->scan, "none") == 0) return RN_OK;

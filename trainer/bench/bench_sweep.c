@@ -1,6 +1,6 @@
 #include "trainer/bench/bench_sweep.h"
 
-/* A line of memory at a time: with more of them side by side fewer come from ahead. */
+/* Reads one cache line per iteration: with more streams in flight the hardware prefetches less. */
 void rn_sweep_read(int64_t n, const float *x, float *out) {
   float sum[RN_SWEEP_LANES] = {0};
 #pragma omp parallel for schedule(static) reduction(+ : sum)

@@ -11,7 +11,7 @@
 #include "trainer/checkpoint/checkpoint_find.h"
 #include "trainer/checkpoint/checkpoint_streams.h"
 
-/* What a visit over the keys compares. */
+/* State of the visit over all keys. */
 typedef struct comparison {
   rn_err *err;
   const Retnet__Config *old, *new;
@@ -19,7 +19,8 @@ typedef struct comparison {
   bool tell;
 } comparison;
 
-/* A run whose streams may start again may change what cuts them. */
+/* True if the key may not change on a resume. With checkpoint.reset_lanes the streams may start
+ * again, so the keys that cut them may change. */
 static bool is_fixed(const Retnet__Config *config, const char *key) {
   const bool cuts_streams =
       strcmp(key, "data.sequence_length") == 0 || strcmp(key, "data.batch_sequences") == 0;
@@ -49,7 +50,8 @@ static void compare_key(void *self, const char *key) {
   }
 }
 
-/* Values count, not the words that they came from: an older checkpoint has the words alone. */
+/* Compares effective values, not the keys as given. Older checkpoints store only the latter, so
+ * their effective values are derived first. */
 static rn_status compare_keys(rn_err *err, const rn_run *run, const Retnet__Manifest *m,
                               bool tell) {
   rn_effective resolved = {0};
@@ -83,7 +85,7 @@ static rn_status check_tensors(rn_err *err, const rn_run *run, rn_ckpt *ckpt) {
   return RN_OK;
 }
 
-/* This rank's shares; the others' weights are theirs to read. */
+/* Reads this rank's shards; rn_run_fetch_weights gets the other weights from their owners. */
 static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weights_only) {
   RN_TRY(err, check_tensors(err, run, ckpt));
   for (int i = 0; i < run->shard_table.pieces; i++) {
@@ -129,7 +131,7 @@ rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, 
   return load(err, run, source->path.text, source->weights_only);
 }
 
-/* A word in place of a path is what a user of other programs would write. */
+/* The message also helps users who write a keyword of other programs in place of a path. */
 static rn_status find_given(rn_err *err, rn_world *world, const char *key, const char *path,
                             rn_path *out) {
   rn_status status = RN_OK;

@@ -12,7 +12,7 @@
 
 enum { FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 1000 };
 
-/* One search: rank 0 leads it. */
+/* One search, led by rank 0. */
 typedef struct search {
   rn_world *world;
   double patience_s;
@@ -20,13 +20,13 @@ typedef struct search {
 
 /* ---- waiting for a file system ---- */
 
-/* Waits that ranks make together, until one that is too many; rank 0 says once what for. */
+/* Pauses that all ranks make together, up to the time limit; rank 0 reports the reason once. */
 typedef struct backoff {
   double since_s;
-  int pause_ms; /* the last one; 0: none yet */
+  int pause_ms; /* the last pause; 0: none yet */
 } backoff;
 
-/* One more pause. *late: the time is over, on all ranks. */
+/* Makes one more pause. *late: the time limit has passed; the same on all ranks. */
 static rn_status wait_a_little(rn_err *err, const search *s, backoff *p, const char *what,
                                bool *late) {
   int64_t over = rn_clock_s() - p->since_s > s->patience_s;
@@ -45,7 +45,7 @@ static rn_status wait_a_little(rn_err *err, const search *s, backoff *p, const c
   return RN_OK;
 }
 
-/* Ends a search: `sees` is whether this rank sees what it should. */
+/* Ends a search after the time limit; `sees`: this rank sees the newest files. */
 static rn_status fail_unseen(rn_err *err, const search *s, bool sees, const char *what,
                              const rn_err *why) {
   rn_status status = RN_OK;
@@ -73,10 +73,10 @@ static rn_status open_share(rn_err *err, const char *path, int share, int shares
   return status;
 }
 
-/* What all ranks found, each in its share. */
+/* Counts of what the ranks found, each in its share of the checkpoint. */
 typedef struct findings {
   int64_t good, missing, wrong;
-  int first; /* rank of the first that is missing or wrong; -1: none */
+  int first; /* first rank whose share is missing or wrong; -1: none */
 } findings;
 
 static bool is_lacking(rn_status status) {
@@ -95,8 +95,8 @@ static rn_status share_findings(rn_err *err, rn_world *world, rn_status own, fin
 }
 
 /*
- * Whether waiting can help: some rank can read what another one finds missing or wrong. All try the
- * first such share; what none can read is not there, or is damaged.
+ * True if waiting can help: some rank can read what another rank finds missing or wrong. All ranks
+ * try the first such share; if none can read it, it does not exist or is damaged.
  */
 static rn_status differ(rn_err *err, rn_world *world, const char *path, const findings *f,
                         bool *out) {
@@ -104,14 +104,14 @@ static rn_status differ(rn_err *err, rn_world *world, const char *path, const fi
   rn_err why = {0};
   *out = false;
   if (f->good == size || f->missing == size) return RN_OK;
-  if (f->good + f->missing + f->wrong < size) return RN_OK; /* another failure is to be reported */
+  if (f->good + f->missing + f->wrong < size) return RN_OK; /* the caller reports another failure */
   int64_t readable = open_share(&why, path, f->first, size, NULL) == RN_OK;
   RN_TRY(err, rn_world_max(err, world, &readable, 1));
   *out = readable != 0;
   return RN_OK;
 }
 
-/* All ranks: the folder is opened and verified by each for its share; *out on rank 0 alone. */
+/* On all ranks: opens the folder and verifies one share per rank; sets *out on rank 0 only. */
 static rn_status open_together(rn_err *err, const search *s, const char *path, rn_ckpt **out) {
   const bool root = rn_world_rank(s->world) == 0;
   backoff p = {.since_s = rn_clock_s()};
@@ -141,7 +141,7 @@ static rn_status open_together(rn_err *err, const search *s, const char *path, r
 
 /* ---- the search ---- */
 
-/* Of rank 0's search: the folder that it comes to goes to all. */
+/* Rank 0: called by rn_ckpt_find for each candidate; broadcasts the path and opens it with all. */
 static rn_status open_for_all(void *context, rn_err *err, const char *path, rn_ckpt **out) {
   const search *s = context;
   rn_path copy = {""};
@@ -151,7 +151,7 @@ static rn_status open_for_all(void *context, rn_err *err, const char *path, rn_c
   return open_together(err, s, path, out);
 }
 
-/* The other ranks: folder by folder as rank 0 comes to them, until it says none. */
+/* The other ranks: open the folders that rank 0 broadcasts, until the path is empty. */
 static rn_status help(rn_err *err, const search *s) {
   rn_path path;
   rn_ckpt *none = NULL;
@@ -184,7 +184,7 @@ static rn_status lead(rn_err *err, search *s, const char *path, rn_find_how how,
   return status;
 }
 
-/* The step of the newest folder of a run, -1 for none; the largest number for a step folder. */
+/* The step of the newest checkpoint of a run, -1 for none; INT64_MAX for a step folder. */
 static rn_status newest_step(rn_err *err, const char *path, int64_t *step) {
   rn_ckpt_entry *entries = NULL;
   int count = 0;
@@ -199,11 +199,12 @@ static rn_status newest_step(rn_err *err, const char *path, int64_t *step) {
   return RN_OK;
 }
 
-/* All ranks see the same newest checkpoint: rank 0 would pass by one that it does not see. */
+/* Waits until all ranks see the same newest checkpoint; otherwise rank 0 could miss one that it
+ * does not see yet. */
 static rn_status agree_on_newest(rn_err *err, const search *s, const char *path) {
   backoff p = {.since_s = rn_clock_s()};
   for (;;) {
-    int64_t own = -1, ends[2]; /* the newest of all, and the oldest with its sign changed */
+    int64_t own = -1, ends[2]; /* maximum over the ranks, and the negated minimum */
     bool late;
     RN_TRY(err, rn_agree(err, s->world, newest_step(err, path, &own)));
     ends[0] = own;

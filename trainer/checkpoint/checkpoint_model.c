@@ -11,7 +11,7 @@ static void warn(void *context, const char *line) {
   rn_log_warn("%s", line);
 }
 
-/* A run that diverges may have been saved; what it gives is no answer, and nobody would see why. */
+/* A diverged run may have been saved. Its output is meaningless, so the user is warned here. */
 static void count_not_finite(rn_checkpoint_model *l) {
   const char *first = NULL;
   for (int i = 0; i < l->table->count; i++) {

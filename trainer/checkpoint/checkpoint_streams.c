@@ -5,7 +5,7 @@
 
 #include "proto/base/arena.h"
 
-/* The states lie on the first rank of the sequence axis. */
+/* The initial states are stored on the first rank of the sequence axis. */
 static bool holds_states(const rn_run *run) {
   return run->config->data->carry_state && rn_grid_sequence(run->grid) == 0;
 }
@@ -14,7 +14,7 @@ static int microbatches_of(const rn_tbptt_streams *c) {
   return (int)((rn_range_count(c->share) + c->size - 1) / c->size);
 }
 
-/* What a rank holds of one layer in one micro-batch: elements of the tensor [streams, H K V]. */
+/* The part of one layer's tensor [streams, H K V] that a rank holds for one micro-batch. */
 typedef struct state_part {
   char name[RN_STATE_NAME_BYTES];
   int64_t first, count;

@@ -10,10 +10,10 @@
 
 enum { MANIFEST_FORMAT = 1, KINDS = RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ + 1, DIMS = 2 };
 
-/* ---- the tensors that must be there ---- */
+/* ---- the expected tensors ---- */
 
 typedef struct expected {
-  rn_param_table *table; /* of the whole model: owns names */
+  rn_param_table *table; /* of the whole model; owns the names */
   char (*state_name)[RN_STATE_NAME_BYTES];
   int64_t (*shape)[DIMS];
   Retnet__Tensor *tensor, **list;
@@ -50,7 +50,7 @@ static rn_status take_memory(rn_err *err, size_t layers, expected *e) {
   return rn_alloc(err, "tensors", most, sizeof *e->list, &e->list);
 }
 
-/* Weights and moments of the whole model, and the states of all layers. */
+/* Lists the weights and moments of the whole model, and the states of all layers. */
 static rn_status expect(rn_err *err, const rn_run *run, expected *e) {
   const int layers = run->config->data->carry_state ? run->spec.layers : 0;
   RN_TRY(err, rn_param_table_create(err, &run->spec, 0, run->spec.layers, &e->table));
@@ -125,7 +125,7 @@ static void put_state(const rn_run *run, const rn_saved_state *state, Retnet__Ma
   head->has_updates = head->has_bad_steps = 1;
   head->updates = state->updates;
   head->bad_steps = state->bad_steps;
-  head->config = (Retnet__Config *)run->given; /* packed, and not changed by it */
+  head->config = (Retnet__Config *)run->given; /* packing does not change it */
   head->effective = (Retnet__Config *)run->config;
 }
 

@@ -22,29 +22,29 @@
 
 enum { KINDS = 3, POLITE = 10 };
 
-/* A save under way: what the writer needs, and what the manifest will say. */
+/* The save in progress: the input of the writer, and the contents of the manifest. */
 struct rn_saver {
-  rn_run *run;                 /* not owned, */
-  rn_write_token *write_token; /* nor are these */
-  float *copy; /* this rank's slices one after the other; NULL without checkpoint.async */
+  rn_run *run;                 /* not owned */
+  rn_write_token *write_token; /* not owned */
+  float *copy;                 /* this rank's slices, contiguous; NULL without checkpoint.async */
   int64_t copy_room;
   rn_ckpt_slice *slice; /* [slices] */
   char (*name)[RN_STATE_NAME_BYTES];
   int slices;
-  rn_saved_state state; /* step -1: no save is under way */
+  rn_saved_state state; /* step -1: no save is in progress */
   pthread_t thread;
   bool has_thread;
   atomic_bool writing;
-  rn_status status; /* the writer's, with its cause and its report: to be read when it is done */
+  rn_status status; /* written with err and report by the writer; valid when it is done */
   rn_err err;
   rn_ckpt_report report;
   double write_s, stop_s, copy_s; /* of this save */
   int64_t saved_step;             /* of the last save that succeeded; -1: none */
-  rn_repeated_warning untidy;     /* saves after which old checkpoints could not be removed */
+  rn_repeated_warning untidy;     /* consecutive failures to remove old checkpoints */
   rn_save_costs costs;
 };
 
-/* ---- making ---- */
+/* ---- creating ---- */
 
 static int64_t elements_of(const rn_saver *s) {
   int64_t count = 0;
@@ -52,7 +52,7 @@ static int64_t elements_of(const rn_saver *s) {
   return count;
 }
 
-/* This rank's slices where they lie: its weights and moments, tensor by tensor. */
+/* Describes this rank's weights and moments in place, tensor by tensor. */
 static int own_slices(const rn_run *run, rn_ckpt_slice *slices) {
   int count = 0;
   for (int i = 0; i < run->shard_table.pieces; i++) {
@@ -113,7 +113,7 @@ static void join(rn_saver *s) {
   s->has_thread = false;
 }
 
-/* What a save holds beside the memory that all use. */
+/* Frees what belongs to one save, not the buffers that all saves use. */
 static void forget_save(rn_saver *s) {
   free(s->report.bytes);
   free(s->state.stream);
@@ -137,7 +137,7 @@ void rn_saver_destroy(rn_saver **saver) {
 
 /* ---- starting ---- */
 
-/* After the neighbour before, in its file. */
+/* Appends this rank's slices to the shared file, after the previous rank has written its own. */
 static rn_status write_in_turn(rn_saver *s) {
   const rn_path stage = rn_ckpt_stage_path(s->run->config->run->dir, s->state.step);
   rn_ckpt_location place = {.part = rn_write_token_first(s->write_token)};
@@ -150,7 +150,7 @@ static rn_status write_in_turn(rn_saver *s) {
   return status;
 }
 
-/* The writer gives way to the threads that train. */
+/* Runs at low priority when it has a copy, so that the training threads go first. */
 static void *write_part(void *self) {
   rn_saver *s = self;
   const double begin_s = rn_clock_s();
@@ -180,7 +180,7 @@ static void keep_state(rn_saver *s) {
   collect_slices(s);
 }
 
-/* Where no thread is to be had the caller writes: it takes longer and is as good. */
+/* If no thread can be created, the caller writes: slower, with the same result. */
 static void start_writing(rn_saver *s) {
   atomic_store(&s->writing, true);
   s->has_thread = rn_thread_create(&s->thread, write_part, s) == 0;
@@ -236,7 +236,7 @@ const rn_save_costs *rn_saver_costs(const rn_saver *s) {
 
 /* ---- finishing ---- */
 
-/* What ranks reported to rank 0, one after the other. */
+/* The gathered reports of all ranks, concatenated; on rank 0. */
 typedef struct reported {
   const rn_saver *s;
   char *all;
@@ -260,7 +260,7 @@ static rn_status commit(rn_err *err, void *context) {
   return status;
 }
 
-/* Bytes of all ranks, before and after compression: on rank 0. */
+/* Sums the bytes of all ranks, before and after compression; the result is on rank 0. */
 static rn_status count_bytes(rn_err *err, rn_saver *s) {
   const int ranks = rn_world_size(s->run->world);
   const double mine[2] = {(double)elements_of(s) * sizeof(float), (double)s->report.stored_bytes};
@@ -306,7 +306,8 @@ static void tell(const rn_saver *s) {
       c->stored_bytes > 0 ? c->raw_bytes / c->stored_bytes : 1, s->write_s, s->stop_s, copies);
 }
 
-/* After the checkpoint is on disk; a failure here leaves more than is wanted, never less. */
+/* Arguments of tidy, which runs after the checkpoint is on disk: its failure can only leave too
+ * many checkpoints, never too few. */
 typedef struct tidying {
   const rn_saver *s;
   int keep_last;
@@ -340,7 +341,7 @@ static rn_status tidy_up(rn_err *err, rn_saver *s, int keep_last) {
   return RN_OK;
 }
 
-/* Waits for the writers of all ranks: the worst of their statuses. */
+/* Waits for the writers of all ranks; returns the worst of their statuses. */
 static rn_status wait_for_writers(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
   rn_progress_begin("save", s->state.step);

@@ -11,12 +11,12 @@ rn_saving rn_saving_create(rn_run *run, rn_saver *saver) {
   return (rn_saving){.run = run, .saver = saver, .failures = {.what = "failed saves"}};
 }
 
-/* Weights of `step` gave a finite loss and gradient when the step after it was made. */
+/* True if the weights of `step` gave a finite loss and gradient in the step after it. */
 static bool is_proven(const rn_run *run, int64_t step) {
   return step < run->step - run->bad_steps;
 }
 
-/* An unproven checkpoint does not count as one of those to keep: a proven one stays beside it. */
+/* An unproven checkpoint must not be the only one kept: a proven one is kept in addition. */
 static int checkpoints_to_keep(const rn_run *run, int64_t step) {
   const int keep = run->config->checkpoint->keep_last;
   if (run->bad_steps > 0) return 0;
@@ -27,7 +27,7 @@ static rn_status finish(rn_err *err, const rn_saving *s) {
   return rn_saver_finish(err, s->saver, checkpoints_to_keep(s->run, rn_saver_step(s->saver)));
 }
 
-/* A failed save is reported, and training goes on. */
+/* Reports a failed save and lets training continue. */
 static rn_status survive(rn_err *err, rn_saving *s, int64_t step, rn_status status) {
   if (status == RN_ERR_MPI) return status;
   if (status == RN_OK) {
@@ -60,7 +60,7 @@ rn_status rn_saving_step(rn_err *err, rn_saving *s) {
 
 /* ---- what is on disk ---- */
 
-/* The newest checkpoints of a run: any, and one whose weights are known to be good. */
+/* The newest checkpoint of a run, and the newest one whose weights are proven good. */
 typedef struct on_disk {
   bool has_newest, has_good;
   rn_ckpt_entry newest, good;
@@ -85,7 +85,8 @@ static rn_status look_at_disk(rn_err *err, const rn_run *run, on_disk *out) {
   return RN_OK;
 }
 
-/* Adds to a failed last save what the next start would go on from. */
+/* Adds to the error of a failed last save the checkpoint that the next start would continue from.
+ */
 static rn_status not_saved(rn_err *err, const rn_run *run, rn_status status) {
   const rn_err why = *err;
   rn_err unread = {0};
@@ -112,7 +113,8 @@ static rn_status save_now(rn_err *err, rn_saving *s) {
   return status == RN_OK ? finish(err, s) : status;
 }
 
-/* A save under way while steps are skipped: named if its weights are good, else dropped. */
+/* Handles a save in progress while steps are skipped: names it if its weights are good, else drops
+ * it. */
 static rn_status settle(rn_err *err, rn_saving *s) {
   const int64_t step = rn_saver_step(s->saver);
   if (step < 0) return RN_OK;
@@ -124,7 +126,8 @@ static rn_status settle(rn_err *err, rn_saving *s) {
   return RN_OK;
 }
 
-/* A save under way is of this step, or of one before it, which is finished first. */
+/* Finishes a save in progress, which may be of this step or of an earlier one, then saves this step
+ * if it is not saved yet. */
 static rn_status save_last(rn_err *err, rn_saving *s) {
   const int64_t step = s->run->step, under_way = rn_saver_step(s->saver);
   if (under_way >= 0) RN_TRY(err, survive(err, s, under_way, finish(err, s)));
@@ -151,7 +154,7 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
   return status == RN_OK || status == RN_ERR_MPI ? status : not_saved(err, run, status);
 }
 
-/* Names the last good checkpoint, and what to do with those after it. */
+/* Adds to *err the last good checkpoint, and what to do with those after it. */
 static void advise(rn_err *err, const rn_run *run) {
   const rn_err why = *err;
   const char *dir = run->config->run->dir;

@@ -10,14 +10,14 @@
 #include "trainer/machine/launch.h"
 #include "trainer/parallel/pipeline.h"
 
-/* What one evaluation works with. */
+/* The objects of one evaluation. */
 typedef struct evaluator {
   const rn_checkpoint_model *model;
   rn_split *split;
   rn_form form;
   rn_grid *grid;
   rn_scan_source scan;
-  rn_comm_thread *comm_thread; /* NULL: there is none */
+  rn_comm_thread *comm_thread; /* or NULL */
   rn_batch batch;
   rn_pipeline pipeline;
   double text_bytes; /* of the targets on this rank */
@@ -33,7 +33,8 @@ static void count_rows(evaluator *e, rn_evaluation *out) {
   }
 }
 
-/* This rank's piece of stored sequence `stored`; the last one of the split may be shorter. */
+/* Reads this rank's segment of stored sequence `stored`; the last one of the split may be shorter.
+ */
 static rn_status read_piece(rn_err *err, evaluator *e, int64_t stored, const rn_evaluation *out) {
   const int64_t left = out->tokens - stored * out->sequence_length;
   const int64_t length = left < out->sequence_length ? left : out->sequence_length;
@@ -43,7 +44,7 @@ static rn_status read_piece(rn_err *err, evaluator *e, int64_t stored, const rn_
                       rn_ckpt_config(e->model->manifest)->data->reset_at_documents);
 }
 
-/* One sequence for every group of ranks, from number `first` on; there may be fewer left. */
+/* Evaluates one sequence per group of ranks, starting at index `first`; fewer may be left. */
 static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64_t first,
                                rn_evaluation *out) {
   rn_progress_begin("evaluation", e->model->manifest->step);
@@ -64,7 +65,7 @@ static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64
   return RN_OK;
 }
 
-/* Groups of ranks by the keys: all ranks share each sequence where nothing else is said. */
+/* Forms the groups of ranks from the keys; by default all ranks divide each sequence. */
 static rn_status make_grid(rn_err *err, evaluator *e, rn_world *world, const Retnet__Parallel *p) {
   const int ranks = rn_world_size(world);
   const int data = p->data > 0 ? p->data : p->sequence > 0 ? ranks / p->sequence : 1;
@@ -138,7 +139,7 @@ rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *m
   }
   rn_status status = make_grid(err, &e, world, parallel);
   if (status == RN_OK) {
-    /* Memory by what there is, however long sequences might be. */
+    /* Sizes the buffers by the targets of the split, which may be fewer than sequence_length. */
     const int64_t most = split->tokens - 1;
     const int length = most < sequence_length ? (int)most : sequence_length;
     status = rn_agree(err, world, open_evaluator(err, &e, length, parallel));

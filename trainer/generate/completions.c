@@ -75,7 +75,7 @@ bool rn_bytes_add(rn_bytes *bytes, unsigned char byte) {
   return true;
 }
 
-/* ---- telling ---- */
+/* ---- output ---- */
 
 static json_t *in_hex(const rn_bytes *bytes) {
   static const char digit[] = "0123456789abcdef";

@@ -13,7 +13,7 @@ enum { PIECE_TOKENS = 256, SINCE_LIMIT = INT32_MAX };
 
 /* ---- prompts ---- */
 
-/* A model at work on one prompt, piece by piece. */
+/* State of the prefill, which processes a prompt in segments of PIECE_TOKENS. */
 typedef struct prefill {
   const rn_checkpoint_model *model;
   rn_stage *stage;
@@ -62,7 +62,7 @@ static rn_status take_in(rn_err *err, prefill *p, const int32_t *tokens, int cou
   return rn_stage_forward(err, p->stage, &pass, NULL, p->rows);
 }
 
-/* The decoder's slot, and the logits that follow the prompt. */
+/* Runs a prompt through the model; sets the decoder's slot and the logits after the prompt. */
 static rn_status take_in_prompt(rn_err *err, prefill *p, rn_prompt prompt, rn_decoder *decoder,
                                 int slot, float *logits) {
   const rn_spec *spec = &p->model->spec;
@@ -95,17 +95,17 @@ static rn_status take_in_prompts(rn_err *err, const rn_checkpoint_model *model,
   return status;
 }
 
-/* ---- what follows them ---- */
+/* ---- decoding ---- */
 
-/* The prompts whose texts still grow, and what follows them. */
+/* The prompts whose completions are not finished, compacted to the front. */
 typedef struct growing {
   const rn_checkpoint_model *model;
   rn_decoder *decoder;
   int count;
-  int *slot;      /* [prompts]; of them `count` */
+  int *slot;      /* [prompts], the first `count` in use */
   int32_t *token; /* [prompts], likewise */
   float *logits;  /* [prompts, N], likewise */
-  int32_t *order; /* [N] */
+  int32_t *order; /* [N] workspace of rn_sample */
 } growing;
 
 static rn_status open_growing(rn_err *err, const rn_checkpoint_model *model, bool bf16, int prompts,
@@ -135,7 +135,7 @@ static bool are_finite(const float *x, int count) {
   return true;
 }
 
-/* A token for each; texts that end make room. */
+/* Samples a token for each unfinished completion, and removes those that end. */
 static rn_status draw(rn_err *err, growing *g, int drawn, rn_sampling sampling, uint64_t index,
                       rn_token_visit *visit, void *self) {
   int going_on = 0;

@@ -1,6 +1,7 @@
 /*
- * Tokens are walked through from the likeliest on until their mass passes the draw. A heap gives
- * them in that order, as many as are wanted: a large vocabulary is not sorted for a few.
+ * Visits the tokens in descending order of probability until the cumulative probability exceeds a
+ * uniform random number. A heap yields only as many tokens as needed, so the vocabulary is not
+ * sorted.
  */
 #include "trainer/generate/sample.h"
 
@@ -9,7 +10,7 @@
 
 #include "proto/base/random.h"
 
-/* Of equals the first. */
+/* Orders by descending logit, then by ascending id. */
 static bool goes_before(const float *logits, int32_t a, int32_t b) {
   return logits[a] > logits[b] || (!(logits[b] > logits[a]) && a < b);
 }
@@ -30,7 +31,7 @@ static void make_heap(int n, const float *logits, int32_t *heap) {
   for (int i = n / 2 - 1; i >= 0; i--) sift_down(heap, n, i, logits);
 }
 
-/* The first of the heap goes to its end, which is no part of it any more. */
+/* Moves the first element to the last place of the heap, which shrinks by one. */
 static int32_t take_first(int32_t *heap, int count, const float *logits) {
   const int32_t first = heap[0];
   heap[0] = heap[count - 1];

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* Characters by their first byte, and what the second may be (Unicode 15, table 3-7). */
+/* Length and range of the second byte, by the first byte (Unicode 15, table 3-7). */
 static const struct {
   unsigned char first, last, bytes, low, high;
 } forms[] = {{0x00, 0x7f, 1, 0, 0},       {0xc2, 0xdf, 2, 0x80, 0xbf}, {0xe0, 0xe0, 3, 0xa0, 0xbf},
@@ -10,7 +10,7 @@ static const struct {
              {0xf0, 0xf0, 4, 0x90, 0xbf}, {0xf1, 0xf3, 4, 0x80, 0xbf}, {0xf4, 0xf4, 4, 0x80, 0x8f}};
 enum { FORMS = sizeof forms / sizeof forms[0] };
 
-/* Bytes of the character that `at` begins with, or of the piece of one; at least one. */
+/* Length of the character at `at`, or of the ill-formed subpart there (*whole = false); >= 1. */
 static size_t piece_at(const unsigned char *at, size_t left, bool *whole) {
   int f = 0;
   while (f < FORMS && (at[0] < forms[f].first || at[0] > forms[f].last)) f++;

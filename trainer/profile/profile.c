@@ -3,7 +3,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/span.h"
 
-/* Events of one rank, and of all: some hundred bytes each in the file. */
+/* Limits for the events of one rank and of all ranks; one takes some hundred bytes in the file. */
 enum { MOST_EVENTS = 1 << 17, MOST_OF_ALL = 1 << 21 };
 
 rn_status rn_profile_start(rn_err *err, rn_run *run, rn_profile *out) {

@@ -21,8 +21,7 @@ typedef struct rn_profile_sample {
 typedef struct rn_profile {
   double origin_s; /* this rank's clock at the common start */
   int64_t steps;
-  rn_profile_sample sample[RN_PROFILE_STEPS],
-      before; /* of the last steps; totals before this one */
+  rn_profile_sample sample[RN_PROFILE_STEPS], before; /* of the last steps; totals so far */
 } rn_profile;
 
 /** Starts recording. Collective: over the world. Errors: RN_ERR_MEMORY, agreed. */

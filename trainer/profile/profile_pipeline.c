@@ -1,7 +1,7 @@
 /*
- * How idle a pipeline's stages were, beside what the simulator makes of the times that their
- * forwards, backwards and weight halves took: a pipeline that waits for more than its schedule
- * shows here.
+ * Compares the measured idle time of the pipeline stages with that of the schedule simulator, given
+ * the measured times of the forward, backward-input and backward-weight tasks. A difference shows
+ * waiting that the schedule does not explain.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +15,13 @@
 
 enum { KINDS = RN_TASK_WEIGHT + 1 };
 
-/* ---- of one rank ---- */
+/* ---- one rank ---- */
 
 static bool is_called(const rn_span_path *path, const char *name) {
   return strcmp(path->name, name) == 0;
 }
 
-/* Time that all spans of a kind of task took, without the waiting in them. */
+/* Total time of the spans of a kind of task, without the waiting in them. */
 static double busy_s(const rn_spans *spans, rn_task_kind kind) {
   const char *name = rn_task_kind_name(kind);
   double sum_s = rn_spans_total_s(name);
@@ -44,19 +44,19 @@ void rn_profile_sample_step(rn_profile *profile) {
   profile->before = now;
 }
 
-/* ---- of the pipeline ---- */
+/* ---- the pipeline ---- */
 
-/* What a rank sends. */
+/* What a rank sends to rank 0. */
 typedef struct sent {
   int data, stage;
   rn_profile_sample sample[RN_PROFILE_STEPS];
 } sent;
 
-/* A step of the pipeline that rank 0 belongs to: times of its stages' tasks, means of their ranks.
+/* A step of rank 0's pipeline: times of the tasks of each stage, mean over the ranks of the stage.
  */
 typedef struct seen {
   double total_s;
-  rn_task_times *sum; /* [stages] of a stage's tasks of one kind */
+  rn_task_times *sum; /* [stages], summed over the tasks of each kind */
 } seen;
 
 static void see(const rn_run *run, const sent *all, int step, seen *out) {
@@ -82,7 +82,7 @@ static double idle_share(const seen *s, int stages) {
   return 1 - busy / stages / s->total_s;
 }
 
-/* Lists and times of the stages for the simulator. */
+/* Input and output of the simulator: schedules, task times and results of the stages. */
 typedef struct model {
   rn_pipeline_schedule *list;
   rn_task_times *times;
@@ -107,7 +107,7 @@ static rn_status make(rn_err *err, const rn_run *run, model *m) {
   return RN_OK;
 }
 
-/* The idle share that the same times lead to when messages take none. */
+/* Simulates the idle fraction for the same task times if messages take no time. */
 static rn_status simulate(rn_err *err, const rn_run *run, model *m, const seen *s, double *share) {
   const rn_pipeline_schedule_shape shape = run->pipeline.schedule;
   const double units = (double)shape.microbatches * shape.segments;

@@ -1,4 +1,4 @@
-/* The table of a profile: every path of spans, over all ranks, indented as they lie inside. */
+/* The table of a profile: every path of spans, over all ranks, indented by nesting. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 enum { NAME_BYTES = 48, MOST_ROWS = 2 * RN_SPAN_PATHS, NAME_WIDTH = 36 };
 
-/* A path as it travels; parents come before what lies in them. */
+/* A path as sent to rank 0; parents come before their children. */
 typedef struct sent {
   char name[NAME_BYTES];
   int parent;
@@ -19,10 +19,10 @@ typedef struct sent {
   double total_s, own_s;
 } sent;
 
-/* A path over all ranks; one that never came to it counts as no time. */
+/* A path over all ranks; a rank that never recorded it counts with time 0. */
 typedef struct row {
-  const char *name; /* as the first rank sent it */
-  int parent, seen; /* ranks */
+  const char *name; /* points into the data of the first rank that has it */
+  int parent, seen; /* seen: number of ranks that have it */
   int64_t count;
   double least_s, sum_s, most_s, own_s;
 } row;
@@ -31,7 +31,7 @@ typedef struct table {
   row row[MOST_ROWS];
   int rows, ranks;
   double steps;
-  double step_s; /* of one, mean of the ranks: what shares are of */
+  double step_s; /* of one step, mean over the ranks: the 100 % of the table */
 } table;
 
 static int find_row(table *t, int parent, const char *name) {
@@ -71,7 +71,7 @@ static void print_row(const table *t, int index, int depth) {
   }
 }
 
-/* All that is called waiting, wherever it lies. */
+/* Time per step in all spans whose name begins with "wait", mean over the ranks. */
 static double waiting_s(const table *t) {
   double sum_s = 0;
   for (int i = 0; i < t->rows; i++) {
@@ -105,7 +105,7 @@ static int fill(sent *path) {
   return trace->paths;
 }
 
-/* Rank 0: what came from all, one rank's after the other. */
+/* Rank 0: `all` holds the paths of all ranks, concatenated by rank. */
 static rn_status show(rn_err *err, const rn_profile *profile, const char *all, const size_t *sizes,
                       int ranks) {
   table *t;

@@ -1,4 +1,4 @@
-/* RUN/trace.json: single spans in Chrome's trace event format, a process for each rank. */
+/* RUN/trace.json: individual spans in the Chrome trace event format, one process per rank. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static void put_event(FILE *file, int rank, const rn_profile *profile, const rn_
   fprintf(file, "},\n");
 }
 
-/* This rank's lines. */
+/* Writes the events of this rank to *text. */
 static rn_status write_own(rn_err *err, const rn_run *run, const rn_profile *profile, char **text,
                            size_t *bytes) {
   const int rank = rn_world_rank(run->world);

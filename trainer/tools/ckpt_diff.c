@@ -1,4 +1,4 @@
-/* Two checkpoints compared by what they mean, not by the files that hold it. */
+/* Compares two checkpoints by content, not by the files that hold it. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 enum { PIECE = RN_CKPT_FRAME_ELEMENTS };
 
-/* A comparison under way. */
+/* State of a comparison. */
 typedef struct comparison {
   rn_ckpt *a, *b;
   bool weights_only;
@@ -70,7 +70,7 @@ static void compare_positions(comparison *c) {
   }
 }
 
-/* Bits that differ are counted; the largest distance is NaN where one is. */
+/* Counts the elements whose bits differ; *most is the largest difference, NaN if one is NaN. */
 static void compare_piece(const float *left, const float *right, int64_t count, int64_t *differ,
                           double *most) {
   if (memcmp(left, right, (size_t)count * sizeof *left) == 0) return;

@@ -1,4 +1,4 @@
-/* A checkpoint's weights in the words of the official RetNet decoder. */
+/* Exports the weights of a checkpoint under the names of the official RetNet decoder. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,13 +8,13 @@
 
 enum { PIECE = RN_CKPT_FRAME_ELEMENTS, EXTRA_ROWS = 3, CONFIG_BYTES = 1024 };
 
-/* One tensor of the file: a weight of the checkpoint, or values made here. */
+/* Source of one tensor of the file: a weight of the checkpoint, or values computed here. */
 typedef struct row {
-  const char *source; /* NULL: values */
+  const char *source; /* name of the weight; NULL: `values` is used */
   float *values;
 } row;
 
-/* A file under way; rows and tensors are numbered alike. */
+/* State of an export; row[i] is the source of tensor[i]. */
 typedef struct exporter {
   rn_ckpt *ckpt;
   rn_spec spec;
@@ -99,7 +99,7 @@ static rn_status take_memory(rn_err *err, exporter *e) {
   return RN_OK;
 }
 
-/* The official model's constructor arguments, as JSON. */
+/* The constructor arguments of the official model, as JSON. */
 static void describe(const rn_spec *s, char text[CONFIG_BYTES]) {
   static const char *const words[] = {"false", "true"};
   snprintf(text, CONFIG_BYTES,

@@ -1,4 +1,4 @@
-/* What checkpoints say about themselves, for people. */
+/* Human-readable lists and descriptions of checkpoints. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,7 +113,7 @@ static void print_key(void *self, const char *key) {
   fprintf(printer->out, "  %s: %s\n", key, text);
 }
 
-/* Tensors are ordered by kind; each weight's line tells which kinds there are of it. */
+/* Prints one line per tensor name, with all kinds that exist of it. */
 static void show_tensors(const rn_ckpt *ckpt, FILE *out) {
   const Retnet__Manifest *m = rn_ckpt_manifest(ckpt);
   for (size_t i = 0; i < m->n_tensor; i++) {

@@ -1,4 +1,4 @@
-/* Opening, verifying, pruning: the short commands, and what all commands share. */
+/* Verifying and pruning, and the functions that all commands share. */
 #include "trainer/tools/ckpt_tool.h"
 
 #include <stdlib.h>
@@ -42,8 +42,9 @@ static rn_status verify_step(rn_err *err, const char *path, FILE *out) {
   return status;
 }
 
-/* All steps are looked at, also past a damaged one; the first error is the result. One that the
- * run's owner removed meanwhile is left out; where that leaves none, there are newer ones. */
+/* Verifies all steps, also after a damaged one; returns the first error. A step that the owner of
+ * the run has removed meanwhile is skipped and sets *gone; if no step is left, the caller lists the
+ * run again. */
 static rn_status verify_list(rn_err *err, const char *run_dir, FILE *out, int *verified,
                              bool *gone) {
   rn_ckpt_entry *entries = NULL;

@@ -9,7 +9,7 @@
 #include "model/kernel/kernels.h"
 #include "proto/base/log.h"
 
-/* The step of a line of ours, {"step": N, ...; -1 for any other line. */
+/* The step of a line {"step": N, ... that this program wrote; -1 for any other line. */
 static int64_t step_of(const rn_line *line) {
   const char *text = line->head;
   char *end;
@@ -20,7 +20,8 @@ static int64_t step_of(const rn_line *line) {
   return *end == ',' || *end == '}' ? step : -1;
 }
 
-/* A last line without newline: torn while it was written, or only its newline is missing. */
+/* True for a last line without newline that is blank or an incomplete record of this program. If
+ * only the newline is missing, the line is whole. */
 static bool is_torn(const rn_line *line) {
   static const char beginning[] = "{\"step\": ";
   size_t same = sizeof beginning - 1;
@@ -55,7 +56,7 @@ static void put_number(FILE *file, const char *name, double value) {
   }
 }
 
-/* How far the run is, on the line that the next one replaces. */
+/* Shows the progress bar, which the next console line overwrites. */
 static void show_progress(const rn_run *run, double left_s) {
   enum { WIDTH = 30 };
   char bar[WIDTH + 1];
@@ -104,7 +105,7 @@ static void put_step(FILE *file, const rn_run *run, const rn_step_result *r, dou
   fprintf(file, "}\n");
 }
 
-/* Closes a stream into memory: a text that did not fit whole is none. */
+/* Closes a memory stream; fails if the text is incomplete. */
 static rn_status close_text(rn_err *err, FILE *file, const char *what) {
   const bool whole = ferror(file) == 0;
   return fclose(file) == 0 && whole ? RN_OK : rn_fail(err, RN_ERR_MEMORY, "no memory for %s", what);
@@ -141,7 +142,7 @@ static void put_list(FILE *file, const char *name, const double *values, int cou
   fprintf(file, "]");
 }
 
-/* Of the rank that needs most. */
+/* Predicted memory of the rank that needs most. */
 static size_t predicted_bytes(const rn_run *run) {
   return rn_memory_total(rn_memory_largest_rank(&run->plan.memory));
 }

@@ -13,13 +13,14 @@ enum { MOST_BYTES = 1 << 20, LINE_BYTES = 80 };
 
 static const char mark_begin[] = "# Written by retnet-train; ";
 
-/* The first line, which vouches for what follows it. */
+/* Writes the first line of the file: a checksum of the rest. */
 static void mark(const char *body, size_t bytes, char line[LINE_BYTES]) {
   snprintf(line, LINE_BYTES, "%ssum of the rest: %016" PRIx64 "\n", mark_begin,
            rn_blob_sum(body, bytes));
 }
 
-/* Why the file may not be written; NULL: there is none, or one that is ours to the last byte. */
+/* Why the file may not be overwritten; NULL: it does not exist, or retnet-train wrote it and it is
+ * unchanged. */
 static const char *why_not(const char *path) {
   static const char *const foreign = "was not written by this version of retnet-train";
   struct stat about;
@@ -41,7 +42,7 @@ static const char *why_not(const char *path) {
   return why;
 }
 
-/* Closes a stream into memory; false where some of it did not fit. */
+/* Closes a memory stream; returns false if the text is incomplete. */
 static bool close_text(FILE *file) {
   const bool failed = ferror(file) != 0;
   return fclose(file) == 0 && !failed;

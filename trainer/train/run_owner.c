@@ -8,7 +8,7 @@
 #include "data/file/file.h"
 #include "proto/base/progress.h"
 
-/* What rank 0 is to take. */
+/* Arguments of take_existing, which runs on rank 0. */
 typedef struct taking {
   const char *run_dir;
   rn_run_lock **out;

@@ -31,10 +31,10 @@ static bool divides(int64_t every, int64_t step) {
   return every > 0 && step % every == 0;
 }
 
-/* What the ranks agree on between two steps. */
+/* What all ranks agree on between two steps. */
 typedef struct agreement {
-  bool stop;  /* some rank was told to, or the time is nearly up */
-  bool saved; /* all writers of the save under way are done */
+  bool stop;  /* some rank was asked to stop, or run.max_hours is nearly reached */
+  bool saved; /* all writers of the save in progress are done */
 } agreement;
 
 enum { WISH_STOP, WISH_WRITE, WISH_LEAVE, WISHES };
@@ -56,7 +56,8 @@ static rn_status agree_between_steps(rn_err *err, const rn_run *run, const rn_sa
   return RN_OK;
 }
 
-/* What this rank adds to its node: memory of its own, and shared weights where it is the first. */
+/* Peak memory that this rank adds to its node: private memory, and on one rank of the node also the
+ * shared weights. */
 static int64_t own_peak_bytes(const rn_run *run) {
   return rn_machine_peak_bytes() - rn_machine_shared_bytes() +
          rn_weights_shared_bytes(&run->weights);
@@ -91,7 +92,8 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
   return status;
 }
 
-/* What this layout has come to, and the run with it, beside the keys in config.yaml. */
+/* Checks that run.dir can hold the checkpoints, and writes config.yaml with the values that the
+ * planner and the run have chosen. */
 static rn_status prepare_folder(rn_err *err, const rn_run *run, const rn_options_places *places) {
   const char *dir = run->config->run->dir;
   rn_decisions decisions;
@@ -108,12 +110,12 @@ static rn_status prepare_folder(rn_err *err, const rn_run *run, const rn_options
   return rn_run_config_write(err, dir, &notes);
 }
 
-/* What rank 0 makes of run.dir before the first step. */
+/* Arguments of open_folder, which prepares run.dir on rank 0 before the first step. */
 typedef struct folder_work {
   rn_run *run;
   const rn_options_places *places;
   rn_metrics *metrics;
-  int64_t known_step; /* of the checkpoint in run.dir that the run goes on from; -1: none */
+  int64_t known_step; /* of the checkpoint in run.dir that the run continues; -1: none */
 } folder_work;
 
 static rn_status open_folder(rn_err *err, void *context) {
@@ -162,7 +164,7 @@ static rn_status start(rn_err *err, const rn_checkpoint_source *source,
   return RN_OK;
 }
 
-/* One step with what belongs to it: evaluation, its line, its checkpoint. */
+/* One step with its evaluation, its line in metrics.jsonl and its checkpoint. */
 static rn_status one_step(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saving *saving,
                           double *slowest_s) {
   const Retnet__Config *c = run->config;
@@ -208,8 +210,8 @@ static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saving *
     if (profiled) rn_profile_step(&profile);
     if (run->step == run->config->train->steps) break;
     RN_TRY(err, agree_between_steps(err, run, saving->saver, since_s, slowest_s, &agreed));
-    /* What a skipped step leaves is not saved: a stop waits for the next good step, or for the end
-     * by train.max_bad_steps. */
+    /* The state after a skipped step is never saved: a stop waits for the next good step, or until
+     * train.max_bad_steps ends the run. */
     const bool stops = agreed.stop && run->bad_steps == 0;
     if (agreed.saved && !stops) RN_TRY(err, rn_saving_written(err, saving));
     if (!stops) continue;
@@ -222,7 +224,7 @@ static rn_status loop(rn_err *err, rn_run *run, rn_metrics *metrics, rn_saving *
   return write_summary(err, run, metrics, saving->saver, since_s);
 }
 
-/* The steps, with what stands beside them. */
+/* Runs the loop; creates and destroys what it needs for checkpoints. */
 static rn_status train_steps(rn_err *err, rn_run *run, rn_metrics *metrics, double since_s,
                              rn_train_end *end) {
   rn_write_token *write_token = NULL;
@@ -241,7 +243,7 @@ static rn_status train_steps(rn_err *err, rn_run *run, rn_metrics *metrics, doub
   return status;
 }
 
-/* Lines that could not be written to the end are a failure of the run, if nothing else is. */
+/* Lines of metrics.jsonl that cannot be written fail the run, unless it has failed already. */
 static rn_status close_metrics(rn_err *err, const rn_world *world, rn_metrics *metrics,
                                rn_status status) {
   rn_err told = {0};
