@@ -1,7 +1,7 @@
 /*
- * A batch is tokens, targets and the distance to where each document began, also for documents
- * that began in an earlier piece of the sequence, or in an earlier sequence of a stream; and a
- * split of several shards is one row of tokens, whatever their lengths.
+ * A batch holds tokens, targets and the distance of each token to the start of its document, also
+ * if the document began in an earlier segment of the sequence or in an earlier sequence of the
+ * stream. A split of several shards is one sequence of tokens, whatever their lengths.
  */
 #include "data/batch/batch.h"
 

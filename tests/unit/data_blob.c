@@ -1,4 +1,4 @@
-/* What is written is what is read; what was changed, cut or declared too large is refused. */
+/* A blob reads back as written; a blob that is altered, truncated or too large is rejected. */
 #include "data/file/blob.h"
 
 #include <stdio.h>

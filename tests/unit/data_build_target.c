@@ -1,5 +1,5 @@
-/* Where splits cannot get their places, nothing of this build is left there and nothing of another
- * process is lost. */
+/* If the splits cannot be moved into place, the build leaves nothing there and removes nothing of
+ * another process. */
 #include "data/text/build_target.h"
 
 #include <string.h>

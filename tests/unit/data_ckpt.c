@@ -1,4 +1,4 @@
-/* Slices cut in any way and written by any number of parts read back bit for bit in any ranges. */
+/* Slices of any shape in any number of parts read back bit for bit, for any range. */
 #include "data/checkpoint/ckpt.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* No bit of a checkpoint can change, no byte vanish and no file appear without verify naming it. */
+/* verify reports every changed bit, missing byte and extra file of a checkpoint. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
-/* The newest good checkpoint is found whatever lies beside it, and pruning never removes it. */
+/* The newest good checkpoint is found whatever else is in the folder, and pruning never removes it.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* A run directory has one owner: a living one is kept, a dead one succeeded by exactly one. */
+/* A run directory has one owner: a live owner keeps it, and exactly one job replaces a dead one. */
 #include "data/run/run_lock.h"
 
 #include <glob.h>

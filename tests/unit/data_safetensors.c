@@ -1,4 +1,4 @@
-/* What is written comes back by name; a header that lies about its tensors is refused. */
+/* Tensors read back by name; a header that does not match its tensors is rejected. */
 #include "data/exchange/safetensors.h"
 
 #include <stdio.h>

@@ -1,5 +1,4 @@
-/* A shard gives back its tokens, equal input gives equal bytes, and no flipped bit goes unnoticed.
- */
+/* A shard returns its tokens, equal input gives equal bytes, and every flipped bit is detected. */
 #include "data/shard/shard.h"
 
 #include <stdio.h>

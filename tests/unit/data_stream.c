@@ -1,4 +1,4 @@
-/* An input is read to its end, in whatever pieces it comes, or its error is told. */
+/* An input is read to its end, in chunks of any size, or its error is returned. */
 #include "data/file/stream.h"
 
 #include <errno.h>

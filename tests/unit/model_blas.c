@@ -1,7 +1,7 @@
 /*
- * OpenBLAS is loaded with kernels that fit the CPU, chosen before it is loaded, by the process that
- * was started: its number, its environment and its one thread stay. A core type that the user asks
- * for stands. Any CBLAS multiplies.
+ * OpenBLAS is loaded with kernels that fit the CPU. They are chosen before it is loaded, in the
+ * same process: its id, environment and single thread do not change. A core type that the user sets
+ * is kept. Any CBLAS can be the backend.
  */
 #include "model/base/blas.h"
 

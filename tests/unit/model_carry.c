@@ -1,4 +1,4 @@
-/* A carried state is the fold of what the pieces add and fade; a reset lets nothing through. */
+/* A local state accumulates the decayed states of successive segments; a reset clears it. */
 #include "model/retention/local_state.h"
 
 #include <string.h>

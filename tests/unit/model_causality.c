@@ -1,4 +1,4 @@
-/* Tokens change nothing before themselves nor in other documents, threads change nothing at all. */
+/* A token affects no earlier token and no other document; the number of threads affects nothing. */
 #include <omp.h>
 
 #include "tests/support/sets.h"

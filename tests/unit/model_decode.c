@@ -1,5 +1,5 @@
-/* Token by token, alone or beside others, a decoder gives what the stage gives for whole sequences.
- */
+/* Token by token, for one sequence or several, the decoder gives the result of the stage for whole
+ * sequences. */
 #include <omp.h>
 
 #include "model/base/array.h"

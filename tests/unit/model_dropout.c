@@ -1,4 +1,4 @@
-/* Whether an element is dropped depends on what it is, not on how the batch is cut. */
+/* Dropout of an element depends on its identity, not on how the batch is divided. */
 #include "model/ops/dropout.h"
 
 #include <omp.h>

@@ -1,5 +1,5 @@
-/* Whenever the state before a piece comes - at once, in the middle of other work, at its end - rows
- * and gradients have the same bits, and the state is taken and passed on once. */
+/* Eager completion: whenever the state before a segment arrives (at once, during other work, or at
+ * its end), rows and gradients have the same bits, and the state is received and published once. */
 #include "model/retention/eager_completion.h"
 
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* Embedding rows with scale, norm and dropout; gradients of the table are sums over its uses. */
+/* Embedding rows with scale, norm and dropout; the gradient of a table row sums over its uses. */
 #include "model/embed/embed.h"
 
 #include <omp.h>

@@ -1,4 +1,4 @@
-/* The feed-forward block: its formula, and gradients as finite differences have them. */
+/* The feed-forward block matches its formula, and its gradients match finite differences. */
 #include "model/ffn/block_ffn.h"
 
 #include <omp.h>

@@ -1,4 +1,4 @@
-/* A document's first row keeps its last digits, however nearly its one score cancels. */
+/* The first row of a document keeps full precision, however close its only score is to zero. */
 #include <math.h>
 
 #include "tests/support/stage.h"

@@ -1,4 +1,4 @@
-/* Parallel, recurrent and chunkwise retention are one function, for any chunk, document or cut. */
+/* Parallel, recurrent and chunkwise retention agree for any chunk, document and segmentation. */
 #include "tests/support/sets.h"
 #include "tests/support/stage.h"
 

@@ -1,4 +1,4 @@
-/* Every parameter's gradient is the slope of the loss, whatever the model's choices. */
+/* The gradient of every parameter matches finite differences of the loss, for all model keys. */
 #include <math.h>
 #include <omp.h>
 

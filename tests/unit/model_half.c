@@ -1,5 +1,5 @@
-/* A stage that keeps rows and weights in bf16 makes what one in fp32 makes, within that rounding:
- * in every form, with every norm, in one piece or several, kept or computed again. */
+/* A stage with rows and weights in bf16 matches one in fp32 within rounding: in every form, with
+ * every norm, in one segment or several, with activations saved or recomputed. */
 #include "model/base/threads.h"
 #include "model/kernel/gemm.h"
 #include "tests/support/sets.h"

@@ -1,5 +1,5 @@
-/* Head and loss by blocks equal the whole at once; gradients are slopes; large logits stay finite.
- */
+/* Head and loss by blocks equal those of the whole; gradients match finite differences; large
+ * logits stay finite. */
 #include "model/embed/head.h"
 
 #include <omp.h>

@@ -1,4 +1,4 @@
-/* Every set of kernels does what the plain C set does, within rounding, whatever the sizes. */
+/* Every kernel set matches the reference set within rounding, for any sizes. */
 #include <stdlib.h>
 #include <string.h>
 

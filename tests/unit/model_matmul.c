@@ -1,5 +1,5 @@
-/* Products over tiles equal a triple loop for any shape and provider, with the same bits for any
- * threads. */
+/* Tiled products match a triple loop for any shape and GEMM backend, with the same bits for any
+ * number of threads. */
 #include "model/ops/matmul.h"
 
 #include <omp.h>

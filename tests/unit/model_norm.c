@@ -1,4 +1,5 @@
-/* Norms of rows: their formula, gradients as finite differences have them, no bit by threads. */
+/* Norms match their formula, their gradients match finite differences, and the number of threads
+ * changes no bit. */
 #include "model/ops/norm.h"
 
 #include <omp.h>

@@ -1,5 +1,5 @@
-/* First values are functions of (seed, name, element) with the official spreads; the table tiles.
- */
+/* Initial values depend only on (seed, name, element) and have the official standard deviations;
+ * the table has no gaps and no overlaps. */
 #include "model/spec/param.h"
 
 #include <omp.h>

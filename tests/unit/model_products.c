@@ -1,6 +1,5 @@
-/* Every provider's products are their formula whatever the shape, leave what lies between rows
- * alone, and give the same bits wherever the operands lie, whichever thread asks, and whatever was
- * asked before. */
+/* The products of every GEMM backend match their formula for any shape, do not write between rows,
+ * and have the same bits for any operand address, calling thread and preceding calls. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* A record holds every product that is made while it is on, and changes none; its replay makes the
- * same ones, on memory of its own in which operands lie to each other as they did. */
+/* A record holds every product that is computed while it is on, and changes none. Its replay
+ * computes the same products in its own memory, with the same relative operand addresses. */
 #include "model/kernel/gemm_record.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /*
- * Exact sums do not depend on how leaves come: together, one by one or backwards, they give the
- * same integers, near the plain sum; what is too large or not finite is noticed.
+ * Exact sums do not depend on the order of the reduction blocks: together, one by one or reversed
+ * they give the same integers, close to the plain sum. Values that are too large or not finite are
+ * detected.
  */
 #include <math.h>
 #include <string.h>

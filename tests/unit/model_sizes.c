@@ -1,4 +1,5 @@
-/* What a stage says that it will take is what it takes, and so for its tapes and carried states. */
+/* The predicted memory of a stage, of its activations and of its local states equals the memory
+ * that they allocate. */
 #include <malloc.h>
 #include <stddef.h>
 

@@ -1,5 +1,4 @@
-/* A spec follows from the keys: presets and their sizes, overrides, tables, messages that name
- * keys. */
+/* A spec follows from the keys: presets and their sizes, overrides, tables; errors name the key. */
 #include <math.h>
 #include <stdio.h>
 

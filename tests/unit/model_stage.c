@@ -1,4 +1,5 @@
-/* A model cut into stages is the model; a port's failure comes through; nothing is left behind. */
+/* A model divided into stages equals the whole model; the failure of a port is returned; no call
+ * leaves state that affects the next one. */
 #include "tests/support/sets.h"
 #include "tests/support/stage.h"
 

@@ -1,5 +1,5 @@
-/* The kernels add in the order that model/kernel/ref/lanes.h writes down: the same bits from every
- * compiler, at every optimization, and wherever a row lies. The sums are made here once more, one
+/* The kernels add in the order that model/kernel/ref/lanes.h specifies: the same bits from every
+ * compiler, at every optimization level and for any row address. The test recomputes the sums, one
  * element at a time. */
 #include <math.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Every thread that is asked for runs, and flushes denormals, whatever the BLAS is. */
+/* Every requested thread runs and flushes denormals, with any BLAS. */
 #include "model/base/threads.h"
 
 #include <float.h>

@@ -1,6 +1,6 @@
 /*
- * Threads get cores of their own: the ones they run on where those are free, no two on one physical
- * core while another is idle, none outside of what the launcher left. Cores are told as a list.
+ * Each thread gets its own core: the current one if it is free, no two on one physical core while
+ * another is idle, none outside of the launcher's CPU mask. Cores are printed as a list.
  */
 #include "proto/base/affinity.h"
 

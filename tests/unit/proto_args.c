@@ -1,4 +1,4 @@
-/* A command line is read as its table says, and what does not fit is refused by name. */
+/* A command line is parsed according to its table; an error names the invalid argument. */
 #include "proto/cli/args.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* What a key means when nobody sets it: a changed default changes every user's run. */
+/* The default of every key: a changed default changes the runs of all users. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* A fault strikes at the passes that were asked for, at its own site only, and can kill. */
+/* A fault fires at the requested passes of its own site only, and can kill the process. */
 #include "proto/base/fault.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* Lines come from the rank that speaks, on the stream that JSON leaves free. */
+/* Only the designated rank prints log lines, on the stream that JSON output does not use. */
 #include "proto/base/log.h"
 
 #include <stdlib.h>

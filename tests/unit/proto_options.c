@@ -1,5 +1,4 @@
-/* Every key of the schema can be set and read back; what is wrong is refused by file, line and key.
- */
+/* Every key of the schema can be set and read back; an error names file, line and key. */
 #include "proto/options/options.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* A program's output arrives whole or its end says that it did not, whatever the pipe is like. */
+/* The output of a program arrives complete, or its exit status shows that it did not. */
 #include "proto/cli/program.h"
 
 #include <fcntl.h>

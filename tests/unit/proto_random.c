@@ -1,4 +1,4 @@
-/* A random number is a function of its key and index: moments are right, keys do not collide. */
+/* A random number is a function of key and index: its moments are correct, keys do not collide. */
 #include "proto/base/random.h"
 #include "tests/support/check.h"
 

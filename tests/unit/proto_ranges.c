@@ -1,9 +1,10 @@
 /*
- * Every key takes what its comment in config.proto allows, up to the bounds, and nothing beyond:
- * a closed bound is taken and the next number is not; an open one is not and the next number is.
+ * Every key accepts exactly the range that its comment in config.proto states: a closed bound is
+ * accepted and the next number beyond it is not; an open bound is not accepted and the next number
+ * inside it is.
  *
- * The bounds are read here from the text of the schema itself, not from the table that the build
- * makes of it.
+ * The test reads the bounds from the text of the schema, not from the table that the build
+ * generates from it.
  */
 #include <ctype.h>
 #include <float.h>

@@ -1,5 +1,4 @@
-/* Spans lie inside each other as their marks do, times add up, and without a record nothing is
- * kept. */
+/* Spans nest as their marks do, times add up, and nothing is recorded while recording is off. */
 #include "proto/base/span.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* The checks themselves can fail: each is shown a fault and must notice it, wherever it lies. */
+/* The checks of the test library can fail: each one must detect an injected fault at any position.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <sys/wait.h>

@@ -1,7 +1,7 @@
 /*
- * Threads are bound by default, each to a core of its own that the launcher left, also those that
- * OpenMP starts later; not where the user places them, where ranks share the cores, or where cores
- * are too few. What the launcher left is known even where OpenMP has narrowed the first thread.
+ * By default each thread is bound to its own core from the launcher's CPU mask, also the threads
+ * that OpenMP starts later; but not if the user places them, if ranks share cores, or if there are
+ * too few cores. The launcher's mask is found even if OpenMP has narrowed that of the first thread.
  */
 #include "trainer/machine/binding.h"
 

@@ -1,4 +1,4 @@
-/* diff sees every logical difference and no other; export holds the official names and our bits. */
+/* diff reports exactly the logical differences; export has the official names and the same bits. */
 #include "trainer/tools/ckpt_tool.h"
 
 #include <math.h>

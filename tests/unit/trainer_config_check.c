@@ -1,5 +1,4 @@
-/* Keys that contradict each other are refused by their names, and so are more threads than a system
- * can start. */
+/* Conflicting keys are rejected by name, and so are more threads than the system can start. */
 #include "trainer/config/config_check.h"
 
 #include <sys/resource.h>

@@ -1,4 +1,5 @@
-/* A launch that gives threads too few cores is told with the mend that helps; any other is not. */
+/* A launch with too few cores for its threads gets a warning with the fix; other launches do not.
+ */
 #include "trainer/machine/core_check.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Defaults, preset, keys as given and data come to one value for each key, whose origin is kept;
- * and what is written of it comes to the same again. */
+/* Defaults, preset, given keys and data determine one value per key, and its origin is kept; the
+ * written configuration yields the same values again. */
 #include "trainer/config/effective.h"
 
 #include <stdlib.h>

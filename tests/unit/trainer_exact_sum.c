@@ -1,5 +1,5 @@
-/* A sum of losses has the same bits in any order and in any parts, and is the sum to 2^-40 a value.
- */
+/* A sum of losses has the same bits in any order and grouping; its error is at most 2^-40 per
+ * value. */
 #include "trainer/parallel/exact_sum.h"
 
 #include <math.h>

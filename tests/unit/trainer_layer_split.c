@@ -1,5 +1,5 @@
-/* Stages get as even a share of the work as whole layers allow, head and embedding counted; a given
- * split holds, and one that does not fit is refused by its key. */
+/* Stages get as equal an amount of work as whole layers allow, including head and embedding; a
+ * given split is used, and an invalid one is rejected with its key. */
 #include "tests/support/check.h"
 #include "trainer/parallel/layer_split.h"
 

@@ -1,5 +1,5 @@
-/* The grid is a pure function of keys and ranks: zeros are filled as documented, misfits refused.
- */
+/* The grid is a pure function of keys and ranks: zeros are filled in as documented, and invalid
+ * combinations are rejected. */
 #include "tests/support/check.h"
 #include "trainer/parallel/layout.h"
 

@@ -1,4 +1,4 @@
-/* The learning rate rises, holds and falls as documented, and stays defined at every edge. */
+/* The learning rate rises, holds and falls as documented, and is defined at all boundaries. */
 #include "tests/support/check.h"
 #include "trainer/run/lr.h"
 

@@ -1,6 +1,6 @@
 /*
  * A resume removes from metrics.jsonl the lines of later steps and a torn last line, and nothing
- * else: lines that are not ours stay where they are, whatever they hold and however long they are.
+ * else: lines of other programs are kept in place, whatever their content and length.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,5 @@
-/* Whatever the number of replicas, each element of a stage has one owner; shares are whole blocks
- * of one tensor, parts begin with their layers, and no replica has much more than its even share.
- */
+/* For any number of replicas each element of a stage has one owner; shards are whole blocks of one
+ * tensor, layer groups begin at their layers, and no replica owns much more than the average. */
 #include <stdlib.h>
 
 #include "tests/support/check.h"

@@ -1,7 +1,8 @@
 /*
- * A plan answers for any number of ranks, layers and units: nodes that are alike are looked at once
- * and give what all nodes give; the steps that are measured are as large as their bounds allow, the
- * model's own sizes where those fit; long schedules keep their idle time. TIMEOUT holds the bound.
+ * A plan works for any number of ranks, layers and units: identical nodes are computed once, with
+ * the result of computing all of them; the measured steps are as large as their bounds allow and
+ * have the sizes of the model if these fit; long schedules keep their idle time. The TIMEOUT of the
+ * test bounds the run time.
  */
 #include "tests/support/check.h"
 #include "trainer/estimate/plan_time.h"

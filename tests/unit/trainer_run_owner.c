@@ -1,4 +1,4 @@
-/* Who makes run.dir late does not write over what another job saved there meanwhile. */
+/* A job that creates run.dir late does not overwrite what another job has saved there meanwhile. */
 #include "trainer/train/run_owner.h"
 
 #include <string.h>

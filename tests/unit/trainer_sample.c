@@ -1,4 +1,5 @@
-/* A draw is the token at which the mass, from the likeliest on, passes a uniform number's share. */
+/* The sampled token is the one where the cumulative probability, from the most likely token on,
+ * exceeds a uniform random number. */
 #include "trainer/generate/sample.h"
 
 #include <math.h>

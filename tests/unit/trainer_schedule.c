@@ -1,5 +1,6 @@
-/* Every unit goes once through forward, backward and weight in the stated order, its activations
- * stay in their slot until its last task, and no stage needs more slots than stated. */
+/* Every unit runs forward, backward-input and backward-weight once, in the documented order; its
+ * activations stay in their slot until its last task, and no stage needs more slots than
+ * documented. */
 #include <stdlib.h>
 
 #include "tests/support/check.h"

@@ -1,6 +1,6 @@
-/* Every pipeline of up to 8 stages, 16 micro-batches, 16 segments and 8 ranks a sequence comes to
- * its end, in order, in the stated memory, with one buffer at each end of a message, and as idle
- * as the formulas say. Lists with a mistake are found out. */
+/* Every pipeline of up to 8 stages, 16 micro-batches, 16 segments and 8 ranks per sequence
+ * finishes, in order, within the documented memory, with one buffer at each end of a message, and
+ * with the idle time of the formulas. Invalid task lists are detected. */
 #include <stdlib.h>
 
 #include "tests/support/check.h"

@@ -1,5 +1,5 @@
-/* A request to stop is held back while threads compute, heard between two steps whichever thread
- * got it, and ends the wait for a reader of lines who is gone. */
+/* A stop signal is blocked while threads compute, detected between two steps whichever thread
+ * receives it, and ends a wait for a reader of log lines that is gone. */
 #include "trainer/machine/stop_request.h"
 
 #include <omp.h>

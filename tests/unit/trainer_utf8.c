@@ -1,4 +1,4 @@
-/* What is no UTF-8 is replaced piece by piece, as decoders do; what is stays as it is. */
+/* Ill-formed UTF-8 is replaced subpart by subpart, as decoders do; valid UTF-8 is unchanged. */
 #include "trainer/generate/utf8.h"
 
 #include <stdint.h>

@@ -21,7 +21,8 @@ typedef struct rn_evaluation {
  * Counts every target of the split once: full sequences, and a last one that may be shorter.
  *
  * parallel->data groups of parallel->sequence ranks take the sequences round-robin; the ranks of a
- * group divide each sequence. 0 takes what the ranks leave; if both are 0, there is one group.
+ * group divide each sequence. If one of the keys is 0, it follows from the number of ranks; if both
+ * are 0, all ranks form one group.
  *
  * Collective: over the world.
  * Errors:     those of reading, agreed; RN_ERR_USAGE if data x sequence is not the number of ranks,
