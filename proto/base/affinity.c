@@ -41,12 +41,12 @@ void rn_mask_text(const rn_mask *mask, char *text, size_t bytes) {
   }
 }
 
-/* Runs before sanitizers are ready, where it is called before main. */
+/* Not instrumented: the call before main precedes the initialization of the sanitizers. */
 __attribute__((no_sanitize("address", "undefined"))) void rn_affinity_remember(void) {
   is_known = sched_getaffinity(0, RN_MASK_BYTES, launcher.set) == 0;
 }
 
-/* Before the constructors of all libraries. */
+/* .preinit_array runs before the constructors of all libraries. */
 __attribute__((section(".preinit_array"),
                used)) static void (*const remember)(void) = rn_affinity_remember;
 
@@ -64,7 +64,8 @@ void rn_affinity_restore(void) {
 
 typedef enum { OWN, OTHER_CORE, ANY } choice;
 
-/* The first core of the mask that is free, and, unless any will do, has no busy sibling. */
+/* The first free core of the mask; with OTHER_CORE, its physical core must be free too. -1: none.
+ */
 static int free_core(const rn_mask *mask, const int *sibling, const rn_mask *taken,
                      const rn_mask *busy, choice how) {
   for (int c = 0; c < RN_MASK_CORES; c++) {
@@ -131,6 +132,6 @@ int rn_thread_create(pthread_t *thread, void *(*start)(void *), void *argument) 
   pthread_attr_setaffinity_np(&attributes, RN_MASK_BYTES, rest.set);
   code = pthread_create(thread, &attributes, start, argument);
   pthread_attr_destroy(&attributes);
-  /* A mask that the system has narrowed since: better a thread anywhere than none. */
+  /* The system may have narrowed the mask since start; then create the thread without a mask. */
   return code == 0 ? 0 : pthread_create(thread, NULL, start, argument);
 }

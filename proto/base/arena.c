@@ -17,8 +17,8 @@ size_t rn_arena_round(size_t bytes) {
 }
 
 /*
- * Zeroed memory; in huge pages where it is large: matrix products walk down columns, and with
- * small pages every row of a column is another entry of the address cache.
+ * Zeroed memory, in huge pages if it is large: matrix products walk down columns, and with small
+ * pages every row of a column needs another TLB entry.
  */
 static void *take_zeroed(size_t bytes) {
   const bool huge = bytes >= LARGE_BYTES;

@@ -1,4 +1,4 @@
-/** Work memory taken once and handed out by moving a mark: no allocation inside a step. */
+/** Workspace allocated once and handed out by moving a mark: no allocation inside a step. */
 #ifndef RN_PROTO_BASE_ARENA_H
 #define RN_PROTO_BASE_ARENA_H
 
@@ -14,23 +14,23 @@ typedef struct rn_arena {
   size_t peak_bytes;
 } rn_arena;
 
-/** Takes `size_bytes`; the arena owns it until destroy. Errors: RN_ERR_MEMORY. */
+/** Allocates `size_bytes`, which the arena owns until destroy. Errors: RN_ERR_MEMORY. */
 rn_status rn_arena_create(rn_err *err, size_t size_bytes, rn_arena *out);
 
-/** Gives the memory back; takes a zeroed arena too. */
+/** Frees the memory; accepts a zeroed arena too. */
 void rn_arena_destroy(rn_arena *arena);
 
-/** Bytes that a piece of `bytes` takes in an arena, padding included: for sizing. */
+/** Bytes that rn_arena_take(bytes) uses, padding included; for computing the size of an arena. */
 size_t rn_arena_round(size_t bytes);
 
-/** The next `bytes`; asking for more than the arena was sized for is a bug. */
+/** The next `bytes` of the arena; exceeding its size is a bug (assert). */
 void *rn_arena_take(rn_arena *arena, size_t bytes);
 
-/** The mark, and back to it: what was taken since is free again. */
+/** The current mark, and the return to it: memory taken since then is free again. */
 size_t rn_arena_mark(const rn_arena *arena);
 void rn_arena_release(rn_arena *arena, size_t mark);
 
-/** calloc for long-lived objects with the error named: what, how much. */
+/** calloc for long-lived objects; `what` names the object in the error. Errors: RN_ERR_MEMORY. */
 rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_each, void *out);
 
 #endif

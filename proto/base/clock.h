@@ -1,4 +1,4 @@
-/** Seconds of a clock that only goes forward, for durations. */
+/** Seconds of the monotonic clock, for durations. */
 #ifndef RN_PROTO_BASE_CLOCK_H
 #define RN_PROTO_BASE_CLOCK_H
 

@@ -14,7 +14,7 @@ enum { ORDER_BYTES = 128 };
 
 static const char slow[] = ":slow=";
 
-/* What the environment asked for when it was last looked at, and the passes counted since. */
+/* The last value read from RETNET_FAULT, and the passes counted since it was first seen. */
 static struct {
   pthread_mutex_t lock;
   char order[ORDER_BYTES];
@@ -26,7 +26,7 @@ static bool names_site(const char *order, const char *site) {
   return strncmp(order, site, length) == 0 && order[length] == ':';
 }
 
-/* The number of this pass; another order starts counting again. */
+/* The number of this pass; a new order resets the count. */
 static long count_pass(const char *order) {
   pthread_mutex_lock(&fault.lock);
   if (strncmp(fault.order, order, ORDER_BYTES - 1) != 0) {
@@ -38,7 +38,7 @@ static long count_pass(const char *order) {
   return pass;
 }
 
-/* "5", "5-7" or "5-": whether pass number `pass` is meant; *kind is what follows. */
+/* True if `pass` is in the range "5", "5-7" or "5-"; *kind points to the text after it. */
 static bool is_meant(const char *range, long pass, char **kind) {
   const long first = strtol(range, kind, 10);
   long last = first;

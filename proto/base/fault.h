@@ -1,19 +1,19 @@
 /**
- * Named places where a test may let the world fail.
+ * Named sites where a test can inject faults.
  *
- * RETNET_FAULT="site:n[:kind]" strikes at the n-th pass (from 1) of that site, "site:n-m" at passes
- * n to m, "site:n-" at the n-th and all later ones. Kinds: `fail` (the default) lets the caller
- * behave as if its system call had failed with ENOSPC; EIO, EDQUOT, EROFS, EFBIG and ENOENT
- * likewise with that error; `kill` ends the process there and then, as kill -9 does; `stop`
- * suspends it; `loop` keeps the calling thread there for ever; `slow=MS` lets the pass take MS
- * milliseconds longer and succeed. Without the variable a pass costs a look into the environment.
+ * RETNET_FAULT="site:n[:kind]" triggers at the n-th pass (from 1) through that site, "site:n-m" at
+ * passes n to m, "site:n-" at the n-th and all later ones. Kinds: `fail` (the default) makes the
+ * caller behave as if its system call had failed with ENOSPC; EIO, EDQUOT, EROFS, EFBIG and ENOENT
+ * do the same with that error; `kill` ends the process at once, as kill -9 does; `stop` suspends
+ * it; `loop` blocks the calling thread forever; `slow=MS` delays the pass by MS milliseconds and
+ * lets it succeed. If the variable is not set, a pass costs one getenv().
  */
 #ifndef RN_PROTO_BASE_FAULT_H
 #define RN_PROTO_BASE_FAULT_H
 
 #include <stdbool.h>
 
-/** Whether to fail here, now; errno is then that of the kind. Any thread may ask. */
+/** True if the caller must fail now; errno is then set by the kind. Thread-safe. */
 bool rn_fault_now(const char *site);
 
 #endif

@@ -10,10 +10,10 @@
 
 static struct {
   bool quiet, json;
-  bool launched;     /* by mpirun: streams are this rank's own */
-  bool line_pending; /* a progress line stands on the terminal */
+  bool launched;     /* by mpirun: the streams belong to this rank alone */
+  bool line_pending; /* a progress line is on the terminal */
   volatile sig_atomic_t may_drop;
-  sigset_t let_in; /* while a text is written */
+  sigset_t let_in; /* unblocked while a text is written */
 } settings;
 
 void rn_log_setup(bool quiet, bool json) {
@@ -28,7 +28,7 @@ static FILE *stream_of_lines(void) {
   return settings.json ? stderr : stdout;
 }
 
-/* Takes the progress line off the terminal, so that the next text starts on a clean one. */
+/* Erases the progress line from the terminal, so that the next text starts on an empty line. */
 static void clear_pending(void) {
   if (!settings.line_pending) return;
   FILE *stream = stream_of_lines();
@@ -39,7 +39,7 @@ static void clear_pending(void) {
   settings.line_pending = false;
 }
 
-/* One text, whole; the progress line is off the terminal. */
+/* Writes one text as a whole, after erasing the progress line. */
 static bool say(FILE *stream, const char *before, const char *format, va_list args,
                 const char *after) {
   sigset_t held;
@@ -68,8 +68,8 @@ void rn_log_warn(const char *format, ...) {
   va_end(args);
 }
 
-/* Launchers give ranks a terminal of their own, wherever their output goes: a person watches only
- * if the launcher's stream is one too. */
+/* A launcher gives each rank a pseudo-terminal even if its own output is redirected, so the test is
+ * whether the launcher's stream is a terminal too. */
 static bool is_watched(FILE *stream) {
   char link[64], target[PATH_MAX];
   if (!isatty(fileno(stream))) return false;

@@ -1,8 +1,8 @@
 /**
- * What a program tells its user: lines for people, from one rank only.
+ * The lines that a program prints for its user, from one rank only.
  *
- * Lines go to stdout, and to stderr in a program whose stdout is one JSON object. Libraries do not
- * use this: they return an rn_err, and main prints it.
+ * Lines go to stdout, or to stderr in a program whose stdout is one JSON object. Libraries do not
+ * log: they return an rn_err, and main prints it.
  */
 #ifndef RN_PROTO_BASE_LOG_H
 #define RN_PROTO_BASE_LOG_H
@@ -13,7 +13,8 @@
 
 #include "proto/base/status.h"
 
-/** Set once by main: `quiet` on all ranks but the first, `json` when stdout is kept for JSON. */
+/** main calls it once: `quiet` on all ranks but the first, `json` if stdout is reserved for JSON.
+ */
 void rn_log_setup(bool quiet, bool json);
 
 /** One line; the newline is added. */
@@ -23,28 +24,28 @@ void rn_log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void rn_log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /**
- * A line that the next one replaces, such as a progress bar; nothing when no terminal watches.
- * An empty text takes it away.
+ * A line that the next one replaces, such as a progress bar; prints nothing if no terminal shows
+ * it. An empty text erases the line.
  */
 void rn_log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /**
- * Signals that the callers hold back are let in while a line is written: a handler that calls
- * rn_log_do_not_wait() ends the wait for a reader who is gone.
+ * Unblocks these signals, which callers may have blocked, while a line is written: a handler that
+ * calls rn_log_do_not_wait() then ends the wait for a reader that no longer reads.
  */
 void rn_log_let_in(const sigset_t *signals);
 
 /**
- * From now on lines that nobody takes are dropped, under a launcher: an mpirun that is told to end
- * stops reading what its ranks say, and a rank that waits for it would save nothing. May be called
- * from a signal handler.
+ * Under a launcher, drops lines from now on that nobody reads: an mpirun that is asked to stop no
+ * longer reads its ranks' output, and a rank that blocks on it could not save a checkpoint.
+ * Async-signal-safe.
  */
 void rn_log_do_not_wait(void);
 
-/** Whether lines may have been dropped on purpose, after rn_log_do_not_wait(). */
+/** True after rn_log_do_not_wait() under a launcher: lines may have been dropped on purpose. */
 bool rn_log_may_drop(void);
 
-/** "program: what went wrong" on stderr, quiet or not: main calls it on the rank that speaks. */
+/** Prints "program: cause" on stderr even if quiet; main calls it on the reporting rank. */
 void rn_log_error(const char *program, const rn_err *err);
 
 #endif

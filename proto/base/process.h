@@ -1,4 +1,4 @@
-/** Which process this is, beyond its number, and whether another one is still alive. */
+/** Identity of a process beyond its PID, and whether another process is still alive. */
 #ifndef RN_PROTO_BASE_PROCESS_H
 #define RN_PROTO_BASE_PROCESS_H
 
@@ -7,13 +7,13 @@
 enum { RN_PROCESS_TEXT_BYTES = 128 };
 
 /**
- * A process, so that another one can tell later whether it is gone. Numbers are used again, by
- * other processes and after a reboot; and they mean something only inside one kernel and one
- * namespace of process numbers (two containers of one host have two).
+ * A process, described so that another one can test later whether it has ended. PIDs are reused, by
+ * other processes and after a reboot, and are valid only within one kernel and one PID namespace
+ * (two containers of one host have two).
  */
 typedef struct rn_process {
   char host[RN_PROCESS_TEXT_BYTES];
-  char kernel[RN_PROCESS_TEXT_BYTES]; /* boot id and namespace of process numbers; "-": unknown */
+  char kernel[RN_PROCESS_TEXT_BYTES]; /* boot id and PID namespace; "-": unknown */
   long long pid;
   unsigned long long start; /* in the kernel's ticks since boot */
 } rn_process;
@@ -21,13 +21,14 @@ typedef struct rn_process {
 /** This process. */
 rn_process rn_process_self(void);
 
-/** Start time of a living process of this kernel and namespace; 0 when there is none. */
+/** Start time of a live process of this kernel and namespace; 0 if there is none. */
 unsigned long long rn_process_start(long long pid);
 
-/** Whether `other` belongs to this process's kernel and namespace, so that it can be looked up. */
+/** Whether `other` belongs to this process's kernel and namespace, so that its PID is valid here.
+ */
 bool rn_process_is_local(const rn_process *other);
 
-/** Whether a local process still runs: a zombie does not, nor one that got its number later. */
+/** Whether a local process still runs; false for a zombie and for a reused PID. */
 bool rn_process_is_alive(const rn_process *other);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "proto/base/fault.h"
 
-/* A poll as old as this is no longer repeated: the process does something else, or stands. */
+/* If the last poll is older than this, the process no longer polls: it works or hangs. */
 enum { POLL_NS = 250000000 };
 
 static rn_progress own;

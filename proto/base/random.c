@@ -11,7 +11,7 @@ static philox4x32_ctr_t philox(rn_random_key key, uint64_t low, uint64_t high) {
   return philox4x32(counter, philox_key);
 }
 
-/* Absorbs one word after the other: the key so far enciphers the next word. */
+/* Absorbs the words in order: the key so far encrypts the next word and its index. */
 rn_random_key rn_random_key_make(rn_random_purpose purpose, const uint64_t *words, int count) {
   rn_random_key key = {{(uint32_t)purpose, (uint32_t)count}};
   for (int i = 0; i < count; i++) {

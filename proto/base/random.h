@@ -1,8 +1,8 @@
 /**
- * Random numbers that are functions, not streams: asked again, they answer the same.
+ * Counter-based random numbers: a function of (key, index), without state.
  *
- * A key says what the number is for (words that are hashed together: purpose, seed, step, layer
- * ...), an index says which one. So results never depend on rank, thread, order or local row.
+ * The key hashes what the number is for (purpose, seed, step, layer ...); the index selects one of
+ * its numbers. So results never depend on rank, thread, order or local row.
  * Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011), Philox4x32-10.
  */
 #ifndef RN_PROTO_BASE_RANDOM_H

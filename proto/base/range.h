@@ -1,4 +1,4 @@
-/** How a whole is cut into nearly equal pieces: the first (total mod parts) have one more. */
+/** Partition into nearly equal ranges: the first (total mod parts) have one more element. */
 #ifndef RN_PROTO_BASE_RANGE_H
 #define RN_PROTO_BASE_RANGE_H
 
@@ -8,7 +8,7 @@ typedef struct rn_range {
   int64_t begin, end;
 } rn_range;
 
-/** Piece `index` of `parts` pieces of 0 .. total-1. */
+/** Range `index` of the `parts` ranges that partition 0 .. total-1. */
 static inline rn_range rn_cut(int64_t total, int64_t parts, int64_t index) {
   int64_t each = total / parts, more = total % parts;
   int64_t begin = index * each + (index < more ? index : more);
@@ -23,7 +23,7 @@ static inline int64_t rn_smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-/** The greatest number that divides both; of 0 and another the other. */
+/** The greatest common divisor; gcd(0, b) = b. */
 static inline int64_t rn_common_divisor(int64_t a, int64_t b) {
   while (b != 0) {
     const int64_t rest = a % b;

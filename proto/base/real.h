@@ -1,9 +1,9 @@
 /**
- * One source, two precisions: the numerics are written over rn_real and compiled twice.
+ * One source, two precisions: the numerics are written in terms of rn_real and compiled twice.
  *
  * Only float is installed; double serves the tests and golden_check. Each folder that is compiled
- * twice lists its public functions in a names header (model/base/precision_names.h), which gives
- * them the suffix of the precision at hand, so that both builds can live in one program.
+ * twice lists its public functions in a names header (model/base/precision_names.h), which adds
+ * the suffix of the precision, so that both builds can be linked into one program.
  */
 #ifndef RN_PROTO_BASE_REAL_H
 #define RN_PROTO_BASE_REAL_H

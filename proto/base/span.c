@@ -8,7 +8,7 @@
 
 bool rn_spans_are_on;
 
-/* A span that has begun. */
+/* An open span. */
 typedef struct span {
   int path, microbatch, segment;
   double begin_s;
@@ -53,7 +53,7 @@ double rn_spans_total_s(const char *name) {
   return total_s;
 }
 
-/* Equal names may be different literals. */
+/* Compares by content too: equal names may be different literals. */
 static int find_path(int parent, const char *name) {
   rn_spans *t = &recorder.trace;
   for (int i = 0; i < t->paths; i++) {

@@ -1,4 +1,4 @@
-/** What can go wrong, and how it travels: a status for the program, a text for the person. */
+/** Errors and how they are returned: a status for the program, a text for the user. */
 #ifndef RN_PROTO_BASE_STATUS_H
 #define RN_PROTO_BASE_STATUS_H
 
@@ -26,7 +26,7 @@ typedef enum {
 
 enum { RN_ERR_TEXT_BYTES = 2048, RN_ERR_TRACE_BYTES = 2048 };
 
-/** The first cause (what, where, what to do) and the way it came up; zero-initialise it. */
+/** The first cause (what, where, what to do) and its call trace; zero-initialise it. */
 typedef struct rn_err {
   rn_status status;
   char text[RN_ERR_TEXT_BYTES];
@@ -37,16 +37,16 @@ typedef struct rn_err {
 rn_status rn_fail(rn_err *err, rn_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/** Adds one line "file:line" to the way of an error; returns `status`. */
+/** Adds one line "file:line" to the call trace; returns `status`. */
 rn_status rn_trace(rn_err *err, rn_status status, const char *file, int line);
 
-/** Forgets what was recorded, for a caller that has dealt with it. */
+/** Clears the error, for a caller that has handled it. */
 void rn_err_clear(rn_err *err);
 
 const char *rn_status_word(rn_status status);
 int rn_status_exit_code(rn_status status);
 
-/* Returns from a function that holds nothing; one that holds something writes `goto` itself. */
+/* Only for functions that hold no resources at that point; others use `goto fail`. */
 #define RN_TRY(err, call)                                                      \
   do {                                                                         \
     rn_status rn_try_ = (call);                                                \
