@@ -106,7 +106,7 @@ static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, co
   return check_bounds(err, arg, name, text, number);
 }
 
-/* One option at argv[*at]; moves *at to the last word that it used. */
+/* Parses the option at argv[*at] and advances *at to the last word that it uses. */
 static rn_status read_option(rn_err *err, const rn_args *args, int argc, char *const *argv, int *at,
                              rn_args_found *found) {
   const char *text = argv[*at], *attached = NULL;

@@ -1,4 +1,4 @@
-/* The linker's build id of the running program, read from its own notes in memory. */
+/* The linker's build id of the running program, read from the ELF notes in its own memory. */
 #include <elf.h>
 #include <link.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 enum { MOST_BYTES = 32 };
 
-/* Sizes in notes are rounded up to words. */
+/* Sizes in notes are rounded up to 4 bytes. */
 static size_t rounded(size_t bytes) {
   return (bytes + 3) & ~(size_t)3;
 }
@@ -32,7 +32,7 @@ static void search_notes(const char *notes, size_t bytes, char *text) {
   }
 }
 
-/* The program itself comes first; libraries are not asked. */
+/* The program itself is the first object; returning 1 ends the iteration before any library. */
 static int visit_program(struct dl_phdr_info *info, size_t size, void *text) {
   (void)size;
   for (int i = 0; i < info->dlpi_phnum; i++) {

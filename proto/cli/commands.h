@@ -1,10 +1,10 @@
-/** A program of several commands: one table gives help, choice and each command's options. */
+/** Programs with subcommands: one table defines the help, the commands and their options. */
 #ifndef RN_PROTO_CLI_COMMANDS_H
 #define RN_PROTO_CLI_COMMANDS_H
 
 #include "proto/cli/args.h"
 
-/** One command; `run` gets the words beside the options. */
+/** One command; `run` gets the words that are not options. */
 typedef struct rn_command {
   const char *name;
   rn_args args;
@@ -22,16 +22,16 @@ typedef struct rn_commands {
 enum { RN_COMMANDS_MAX = 16 };
 
 /**
- * Reads the command line: the command in *out, the words that are left in `words`. --help and
- * --version, of the program and of each command, are answered here: *out is NULL then.
+ * Parses the command line: the command in *out, the words that are not options in `words`. Handles
+ * --help and --version of the program and of each command; *out is then NULL.
  *
- * Ownership: rn_words_free(words). Errors: RN_ERR_USAGE naming the word or option, with the
- * nearest.
+ * Ownership: rn_words_free(words). Errors: RN_ERR_USAGE naming the word with the possible commands,
+ * or the option with the nearest known one.
  */
 rn_status rn_commands_parse(rn_err *err, const rn_commands *commands, int argc, char *const *argv,
                             const rn_command **out, rn_words *words);
 
-/** Parses and runs, for programs of one process: the exit code, errors told on stderr. */
+/** main of a program without MPI: parses, runs, prints errors on stderr. Returns the exit code. */
 int rn_commands_main(const rn_commands *commands, int argc, char *const *argv);
 
 #endif

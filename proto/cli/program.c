@@ -9,8 +9,8 @@
 
 #include "proto/base/log.h"
 
-/* open() gives the lowest free number, which is `fd` as long as they are taken in order. The modes
- * are the wrong way round on purpose: using such a stream is an error, as it would have been. */
+/* open() returns the lowest free descriptor, which is `fd` if the caller goes in ascending order.
+ * The access modes are swapped on purpose: using such a stream fails, as if it were closed. */
 static void take_if_closed(int fd) {
   if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) return;
   const int taken = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
@@ -29,7 +29,7 @@ void rn_program_start(void) {
   signal(SIGXFSZ, SIG_IGN);
 }
 
-/* Network file systems report a full disk when a descriptor is closed; a copy serves as well. */
+/* Network file systems may report a full disk only on close; closing a duplicate is enough. */
 static bool close_fails(int fd) {
   const int copy = dup(fd);
   return copy >= 0 && close(copy) != 0 && errno != EINTR;

@@ -1,8 +1,8 @@
 /**
- * What every program does first and last: its standard streams are in order, and a loss is told.
+ * The first and the last call of every program: prepare the standard streams, report lost output.
  *
- * A program fails when its output is lost: on a full disk, in a closed pipe, into a closed
- * descriptor. It is not killed for it, so that a training run whose terminal is gone goes on.
+ * A program fails when its output is lost (full disk, closed pipe, closed descriptor). It is not
+ * killed, so a training run continues after its terminal is closed.
  */
 #ifndef RN_PROTO_CLI_PROGRAM_H
 #define RN_PROTO_CLI_PROGRAM_H
@@ -10,20 +10,20 @@
 #include "proto/base/status.h"
 
 /**
- * The first call of main. Descriptors 0 to 2 that the caller left closed are taken, so that no file
- * of ours becomes a standard stream; reading or printing there then fails. SIGPIPE and SIGXFSZ
- * (ulimit -f) are ignored: the write that meets them fails and is reported. Output waits for its
- * reader even if the caller made the pipe non-blocking.
+ * The first call of main. Opens descriptors 0 to 2 if the caller left them closed, so that no file
+ * opened later becomes a standard stream; reading or printing there then fails. Ignores SIGPIPE and
+ * SIGXFSZ (ulimit -f): the write fails instead and is reported. Makes output blocking even if the
+ * caller made the pipe non-blocking.
  */
 void rn_program_start(void);
 
 /**
- * `status`, or RN_ERR_IO where that was RN_OK and something printed on standard output did not
- * arrive. Call it after the last line was printed.
+ * Returns `status`, or RN_ERR_IO if that is RN_OK and some standard output could not be written.
+ * Call it after the last line is printed.
  */
 rn_status rn_program_check_output(rn_err *err, rn_status status);
 
-/** Checks the output and prints the error, if any: the exit code of a program without MPI. */
+/** Checks the output, prints the error if any, returns the exit code; for programs without MPI. */
 int rn_program_finish(const char *program, rn_status status, rn_err *err);
 
 #endif

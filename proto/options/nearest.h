@@ -1,8 +1,8 @@
-/** The known name that a mistyped one was probably meant to be. */
+/** Distance of names, for suggestions after a typo. */
 #ifndef RN_PROTO_OPTIONS_NEAREST_H
 #define RN_PROTO_OPTIONS_NEAREST_H
 
-/** Levenshtein's distance of two names; of b only the first 64 bytes count. */
+/** Levenshtein distance; only the first 64 bytes of b are compared. */
 int rn_nearest_distance(const char *a, const char *b);
 
 #endif

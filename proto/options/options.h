@@ -1,9 +1,9 @@
 /**
- * Configurations: YAML and `-s key=value` onto the schema's message, and back.
+ * Configurations: from YAML and `-s key=value` to the schema's message, and back.
  *
- * The schema (config.proto) is the one definition of keys, types, defaults, ranges and help;
- * nothing here names a key. Sections are always present and defaults filled in, so readers write
- * config->train->steps; a has_ flag says that the user gave the key.
+ * The schema (config.proto) is the only definition of keys, types, defaults, ranges and help;
+ * this API names no key. Sections are always present with their defaults, so readers write
+ * config->train->steps; a has_ flag is set if the user gave the key.
  */
 #ifndef RN_PROTO_OPTIONS_OPTIONS_H
 #define RN_PROTO_OPTIONS_OPTIONS_H
@@ -15,13 +15,13 @@
 #include "proto/base/status.h"
 #include "proto/schema/config.pb-c.h"
 
-/** Room for the text of any value. */
+/** Buffer size for the text of any value. */
 enum { RN_OPTIONS_TEXT_BYTES = 6 * 4096 + 16 };
 
-/** More keys than the schema has, and the line of a key that -s has set. */
+/** An upper bound of the schema's keys, and the `line` of a key set by -s. */
 enum { RN_OPTIONS_MOST_KEYS = 128, RN_OPTIONS_BY_S = -1 };
 
-/** Where each key was given, in the schema's order: its line in the file, -1: by -s, 0: nowhere. */
+/** Where each key was given, in the schema's order: line in the file, -1 by -s, 0 not given. */
 typedef struct rn_options_places {
   const char *file; /* not owned */
   int line[RN_OPTIONS_MOST_KEYS];
@@ -32,32 +32,32 @@ rn_status rn_options_create(rn_err *err, Retnet__Config **out);
 void rn_options_free(Retnet__Config **config);
 
 /**
- * The YAML file (NULL: none), then overrides "section.key=value" in order.
+ * Loads the YAML file (NULL: none), then applies overrides "section.key=value" in order.
  *
- * A key or section whose value is a plain null, ~ or nothing is as if it were not there. Anchors
- * and quoted numbers are taken; merge keys, octal and hexadecimal numbers, yes and no are not.
- * Errors: RN_ERR_USAGE with file and line or "-s key": file missing, no YAML, unknown key (with the
- *         nearest one), key given twice, value of another type, out of range, unknown word.
+ * A key or section whose value is a plain null, ~ or nothing counts as absent. Anchors and quoted
+ * numbers are accepted; merge keys, octal and hexadecimal numbers, yes and no are not.
+ * Errors: RN_ERR_USAGE with file and line or "-s key": file missing, not YAML, unknown key (with
+ *         the nearest one), key given twice, value of another type, out of range, unknown word.
  */
 rn_status rn_options_load(rn_err *err, const char *path, const char *const *overrides, int count,
                           Retnet__Config **out);
 
-/** The same from text in memory (NULL: none), called `name`; places may be NULL. */
+/** The same from text in memory (NULL: none); `name` is for messages; places may be NULL. */
 rn_status rn_options_load_text(rn_err *err, const char *name, const char *text, size_t bytes,
                                const char *const *overrides, int count, rn_options_places *places,
                                Retnet__Config **out);
 
 /**
- * The whole file, also a pipe or a terminal, read once; the caller frees *text.
- * Errors: RN_ERR_USAGE: it cannot be read, or has more than 1 MiB.
+ * Reads the whole file, which may be a pipe or a terminal; the caller frees *text.
+ * Errors: RN_ERR_USAGE if it cannot be read or has more than 1 MiB.
  */
 rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *bytes);
 
-/** Sets one key from text; `where` begins messages ("run.yaml:3", "-s"). */
+/** Sets one key from text; messages begin with `where` ("run.yaml:3", "-s"). */
 rn_status rn_options_set(rn_err *err, Retnet__Config *config, const char *where, const char *key,
                          const char *value);
 
-/** The number of "section.key" in the schema's order; -1: there is no such key. */
+/** Index of "section.key" in the schema's order; -1 if there is no such key. */
 int rn_options_number(const char *key);
 
 /** Whether the user gave "section.key". */
@@ -66,36 +66,36 @@ bool rn_options_given(const Retnet__Config *config, const char *key);
 /** The value of "section.key" as YAML text; false if there is no such key. */
 bool rn_options_text(const Retnet__Config *config, const char *key, char *text, size_t bytes);
 
-/** A copy of all that is given. The caller owns it: rn_options_free. */
+/** A deep copy, has_ flags included. The caller owns it: rn_options_free. */
 rn_status rn_options_copy(rn_err *err, const Retnet__Config *config, Retnet__Config **out);
 
-/** Makes the sections that are NULL, with their defaults, as readers want them. */
+/** Allocates the sections that are NULL, with their defaults. */
 rn_status rn_options_complete(rn_err *err, Retnet__Config *config);
 
-/** Takes over what `from` gives and `config` does not; numbers, words and switches only. */
+/** Copies keys given in `from` and not in `config`; only numbers, words and switches. */
 void rn_options_merge(Retnet__Config *config, const Retnet__Config *from);
 
-/** Every number, word and switch counts as given from now on: its value stands for itself. */
+/** Marks every number, word and switch as given. */
 void rn_options_give_all(Retnet__Config *config);
 
 /** Calls `visit` with every "section.key". */
 void rn_options_each(void (*visit)(void *self, const char *key), void *self);
 
-/** What a comment behind "section.key" says; "" for none. */
+/** Writes the comment to put after "section.key" into text; "" for none. */
 typedef void rn_options_note(const void *self, const char *key, char *text, size_t bytes);
 
-/** The config as YAML that loads back to the same values, with comments unless `note` is NULL. */
+/** Writes the config as YAML that loads back to the same values; with comments if `note` is set. */
 void rn_options_write_yaml(const Retnet__Config *config, FILE *file);
 void rn_options_write_yaml_noted(const Retnet__Config *config, rn_options_note *note,
                                  const void *self, FILE *file);
 
-/** Errors: RN_ERR_USAGE naming the key if a text key is missing or empty. */
+/** Checks that a text key is given and not empty. Errors: RN_ERR_USAGE naming the key. */
 rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const char *key);
 
-/** Errors: RN_ERR_USAGE naming a key whose value asks for what this build does not have. */
+/** Errors: RN_ERR_USAGE naming a key whose value needs a feature that this build does not have. */
 rn_status rn_options_check_landed(rn_err *err, const Retnet__Config *config);
 
-/** All keys with default, words or range, and meaning. */
+/** Prints all keys with default, words or range, and meaning. */
 void rn_options_print_help(FILE *file);
 
 #endif

@@ -1,4 +1,4 @@
-/* Whole configurations: made, copied, filled up from one another. */
+/* Whole configurations: create, copy, merge. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +47,7 @@ rn_status rn_options_copy(rn_err *err, const Retnet__Config *config, Retnet__Con
   return status;
 }
 
-/* Bytes of a value that lies in the message itself; 0 for texts and lists, which do not. */
+/* Bytes of a value that is stored in the message itself; 0 for texts and lists, which are not. */
 static size_t plain_bytes(const ProtobufCFieldDescriptor *field) {
   if (field->label == PROTOBUF_C_LABEL_REPEATED) return 0;
   switch (field->type) {

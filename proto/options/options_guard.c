@@ -1,5 +1,5 @@
-/* The bytes of a configuration file, and whether they are a YAML of reasonable size: libyaml takes
- * time that grows with the square of depth and of anchors, so both are bounded before it loads. */
+/* Reads a configuration file and bounds its size, depth and number of events before it is loaded:
+ * libyaml's time is quadratic in the depth and in the number of anchors. */
 #include "proto/options/options_guard.h"
 
 #include <errno.h>
@@ -39,7 +39,7 @@ rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *by
   return status;
 }
 
-/* What was met so far in one pass over the events. */
+/* Counts over the parser's events so far. */
 typedef struct yaml_tally {
   int events, depth, documents;
 } yaml_tally;

@@ -63,8 +63,7 @@ void *rn_options_member(const Retnet__Config *config, const rn_options_key *key)
   return (char *)rn_options_section(config, key) + key->field->offset;
 }
 
-/* All values of an enum share the prefix up to the underscore before they differ: the type's name.
- */
+/* Values of an enum begin with the type's name in upper snake case and '_'; returns its length. */
 static size_t prefix_length(const ProtobufCEnumDescriptor *type) {
   size_t length = 0;
   for (const char *c = type->short_name; *c != '\0'; c++) {

@@ -1,23 +1,23 @@
-/** Inside of options: finding a key of the schema, and its value in a message. */
+/** Private to proto/options: finds a key of the schema, and its value in a message. */
 #ifndef RN_PROTO_OPTIONS_OPTIONS_KEY_H
 #define RN_PROTO_OPTIONS_OPTIONS_KEY_H
 
 #include "proto/options/options.h"
 #include "proto/options/schema_table.h"
 
-/* A text value takes up to six bytes for each of its own when it is quoted. */
+/* The limit of a text value; quoting takes up to six bytes per byte (RN_OPTIONS_TEXT_BYTES). */
 enum { RN_OPTIONS_STRING_BYTES = 4096 };
 
-/** One key: its section's field in Config, its own field, and what the comments say of it. */
+/** One key: the field of its section in Config, its own field, and its row of the schema table. */
 typedef struct rn_options_key {
   const ProtobufCFieldDescriptor *section, *field;
   const rn_schema_key *schema;
 } rn_options_key;
 
-/** The key of that full name ("model.dim"); false if there is none. */
+/** Finds the key by its full name ("model.dim"); false if there is none. */
 bool rn_options_find(const char *name, rn_options_key *out);
 
-/** Its number: keys count in the schema's order. */
+/** The key's index in the schema's order. */
 int rn_options_index(const rn_options_key *key);
 
 /** The full name nearest to `name`. */
@@ -30,10 +30,10 @@ void *rn_options_member(const Retnet__Config *config, const rn_options_key *key)
 /** The lower-case word of an enum value, without the schema's prefix. */
 void rn_options_word(const ProtobufCEnumDescriptor *type, int index, char *word, size_t bytes);
 
-/** Whether this may be the value of a text key: UTF-8, and shorter than RN_OPTIONS_STRING_BYTES. */
+/** Whether `value` is valid for a text key: UTF-8, shorter than RN_OPTIONS_STRING_BYTES. */
 bool rn_options_is_text(const char *value);
 
-/** The string (NULL: empty) in double quotes, as YAML wants it. */
+/** The string (NULL: empty) as a YAML double-quoted scalar. */
 void rn_options_quote(const char *string, char *text, size_t bytes);
 
 #endif

@@ -1,9 +1,9 @@
-/* Keys whose non-default values ask for what this build does not have yet: refused by name. */
+/* Rejects values of keys that the schema allows but this build does not implement yet. */
 #include <string.h>
 
 #include "proto/options/options.h"
 
-/* A key, and the values (as YAML text) that are served. */
+/* A key, and the values (as YAML text) that are implemented. */
 static const struct {
   const char *key;
   const char *served[3];

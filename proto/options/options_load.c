@@ -1,4 +1,4 @@
-/* The YAML file and the command line's overrides: sections of plain key: value lines. */
+/* Loads the YAML file (sections of key: value lines) and the overrides of the command line. */
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -9,7 +9,7 @@
 
 enum { PLACE_BYTES = 512, NAME_BYTES = 256, MAX_KEYS = 256, MAX_ITEMS = 1024 };
 
-/* Where the document is read, and which keys it has given so far. */
+/* The document being read, and the keys that it has given so far. */
 typedef struct yaml_reader {
   yaml_document_t *document;
   const char *path;
@@ -40,7 +40,7 @@ static bool is_text(const yaml_node_t *node) {
          strlen((const char *)node->data.scalar.value) == node->data.scalar.length;
 }
 
-/* A plain null, ~ or nothing at all: the key, or section, is as if it were not there. */
+/* A plain null, ~ or nothing: the key or section counts as absent. */
 static bool is_null(const yaml_node_t *node) {
   static const char *const words[] = {"", "~", "null", "Null", "NULL"};
   if (!is_text(node) || node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) return false;
@@ -55,7 +55,7 @@ static rn_status refuse_merge(rn_err *err, const char *place, const yaml_node_t 
   return rn_fail(err, RN_ERR_USAGE, "%s: merge keys (<<) are not read: write the keys out", place);
 }
 
-/* A list of numbers as the text that rn_options_set takes. */
+/* Converts a list of numbers to the text that rn_options_set expects. */
 static rn_status list_text(rn_err *err, yaml_reader *reader, const char *place,
                            const yaml_node_t *node, char **out) {
   const yaml_node_item_t *begin = node->data.sequence.items.start;
@@ -78,7 +78,7 @@ static rn_status list_text(rn_err *err, yaml_reader *reader, const char *place,
   return RN_OK;
 }
 
-/* The value's text as rn_options_set takes it, into the key. */
+/* Sets the key from a YAML value: a scalar, or a sequence if the key is a list. */
 static rn_status set_from(rn_err *err, yaml_reader *reader, const char *place, const char *name,
                           const yaml_node_t *value, bool is_list) {
   if (is_list && value != NULL && value->type == YAML_SEQUENCE_NODE) {

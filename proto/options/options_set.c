@@ -1,4 +1,4 @@
-/* From text to a member of the message, with every check that the schema asks for. */
+/* Parses text into a member of the message, with every check of the schema. */
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -26,7 +26,7 @@ static rn_status check_range(rn_err *err, const char *where, const char *key, co
                  schema->range);
 }
 
-/* Digits as people write them: no space, no octal, no hexadecimal, which YAMLs read differently. */
+/* Rejects spaces, octal and hexadecimal, which YAML implementations read differently. */
 static bool is_decimal(const char *value) {
   const char *digits = value + (*value == '+' || *value == '-');
   if (digits[0] == '0' && isdigit((unsigned char)digits[1])) return false;
@@ -91,7 +91,7 @@ static rn_status set_string(rn_err *err, const char *where, const char *name, co
     return rn_fail(err, RN_ERR_USAGE, "%s: %s: the value is not UTF-8, or not below %d bytes",
                    where, name, RN_OPTIONS_STRING_BYTES);
   }
-  /* No shell has seen this tilde, and a folder of that name is what nobody wants. */
+  /* No shell has expanded this tilde, and nobody wants a folder named "~". */
   if (value[0] == '~' && (value[1] == '\0' || value[1] == '/')) {
     return rn_fail(err, RN_ERR_USAGE,
                    "%s: %s: the ~ in %s is not expanded: write the whole path, or ./%s for a file "
@@ -105,7 +105,7 @@ static rn_status set_string(rn_err *err, const char *where, const char *name, co
   return RN_OK;
 }
 
-/* "[5, 6, 6]", "5,6,6" or nothing. */
+/* Parses "[5, 6, 6]", "5,6,6" or an empty list. */
 static rn_status set_list(rn_err *err, const char *where, const char *name, const char *value,
                           const rn_options_key *key, ProtobufCMessage *section) {
   int32_t **list = (int32_t **)(void *)((char *)section + key->field->offset);

@@ -1,4 +1,4 @@
-/* From the message to text: single values, the effective YAML, and help. */
+/* Formats the message as text: single values, the effective YAML, and help. */
 #include <math.h>
 #include <string.h>
 
@@ -45,7 +45,7 @@ static void word_text(const ProtobufCFieldDescriptor *field, int value, char *te
   }
 }
 
-/* Shortest text that reads back as the same double; whole numbers without an exponent. */
+/* Shortest text that reads back as the same double; integers below 1e6 without an exponent. */
 static void number_text(double number, char *text, size_t bytes) {
   if (fabs(number) < 1e6 && number == nearbyint(number)) {
     snprintf(text, bytes, "%.0f", number);
@@ -143,7 +143,7 @@ static void print_words(const ProtobufCEnumDescriptor *type, FILE *file) {
   }
 }
 
-/* The words of `text` in lines of at most 80 columns, six of them empty in front. */
+/* Prints `text` wrapped to 80 columns, indented by six. */
 static void print_wrapped(const char *text, FILE *file) {
   enum { MARGIN = 6, WIDTH = 80 };
   int column = 0;

@@ -1,4 +1,4 @@
-/** What the schema's own comments say of each key; the table is generated from config.proto. */
+/** Help and range of each key, generated from the comments in config.proto. */
 #ifndef RN_PROTO_OPTIONS_SCHEMA_TABLE_H
 #define RN_PROTO_OPTIONS_SCHEMA_TABLE_H
 
@@ -12,7 +12,7 @@ typedef struct rn_schema_key {
   double low, high;
 } rn_schema_key;
 
-/** All keys in the order of the schema, ended by one whose name is NULL. */
+/** All keys in the order of the schema; the name of the last entry is NULL. */
 extern const rn_schema_key rn_schema_table[];
 
 #endif

@@ -1,7 +1,7 @@
 /**
- * What the model says about the parts of its weights, so that others can bring and fetch them while
- * it works: part 0 is the embedding, 1 + i layer i of the stage, the one behind the last layer the
- * head.
+ * The model's calls around each layer group, so that the optimizer can all-gather weights and
+ * reduce-scatter gradients while the model computes. Group 0 is the embedding, group 1 + i layer i
+ * of the stage, the last group the head.
  */
 #ifndef RN_PROTO_PORTS_LAYER_GROUP_PORT_H
 #define RN_PROTO_PORTS_LAYER_GROUP_PORT_H
@@ -10,9 +10,9 @@
 
 typedef struct rn_layer_group_port {
   void *self;
-  /** The part's weights are about to be read: returns when they are whole. */
+  /** Called before the group's weights are read; returns when they are complete. */
   rn_status (*wait)(rn_err *err, void *self, int part);
-  /** A unit's gradient of the part has been added. */
+  /** Called after one unit has added its gradient of the group. */
   void (*added)(void *self, int part);
 } rn_layer_group_port;
 

@@ -1,14 +1,14 @@
 /**
- * How the model asks for "the state before this segment" without knowing who supplies it.
+ * The interface through which the model gets the state before a segment, from any provider.
  *
- * The element of the scan is (log a, X): a matrix X that a piece of a sequence adds to the state
- * and the factor a by which the piece fades what came before:
+ * The element of the scan is (log a, X): the matrix X that a segment of a sequence adds to the
+ * state, and the factor a by which the segment decays the state before it:
  *
  *   (log a1, X1) then (log a2, X2) = (log a1 + log a2, exp(log a2) X1 + X2)
  *
- * It is associative and not commutative; log a = -inf marks a document boundary inside the piece.
- * comm/ supplies ports across ranks, model/retention/local_state.h that of a rank alone, tests
- * supply fakes.
+ * The operation is associative, not commutative; log a = -inf marks a document boundary inside the
+ * segment. comm/ implements ports across ranks, model/retention/local_state.h the port of a single
+ * rank, tests implement fakes.
  */
 #ifndef RN_PROTO_PORTS_SCAN_PORT_H
 #define RN_PROTO_PORTS_SCAN_PORT_H
@@ -25,30 +25,29 @@ typedef enum {
 } rn_scan_direction;
 
 /**
- * Shapes:     log_decay [n]; own, before [n, m]: n heads of all sequences at hand (B H), m = K V.
+ * Shapes:     log_decay [n]; own, before [n, m]: n = B H heads of all sequences, m = K V.
  * Collective: over the ranks that share the sequence; all make the same calls in the same order.
- * Ownership:  own and log_decay stay untouched by the caller until end() returns.
- * Overlap:    work between begin() and end() hides the transfer; poll() moves it along.
+ * Ownership:  the caller must not change own and log_decay until end() returns.
+ * Overlap:    work between begin() and end() hides the transfer; poll() progresses it.
  */
 typedef struct rn_scan_port {
   void *self;
-  /** Ranks that a state passes one after the other: work that hides them polls at least so often.
-   */
+  /** Sequential hops of a state from rank to rank: overlapping work polls at least this often. */
   int hops;
-  /** Starts one scan; `layer` tells scans apart for ports that keep a state by layer. */
+  /** Starts one scan; `layer` identifies the scan for ports that keep a state per layer. */
   rn_status (*begin)(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
                      int64_t m, const double *log_decay, const rn_real *own);
-  /** Progresses messages without waiting; cheap, called between product tiles. */
+  /** Progresses messages without waiting; cheap, called between GEMM tiles. */
   void (*poll)(void *self);
-  /** Completes the scan: before = the state before this piece (after it, when REVERSE). */
+  /** Completes the scan: before = the state before this segment (after it, if REVERSE). */
   rn_status (*end)(void *self, rn_err *err, rn_real *before);
   /**
    * NULL except in reproducible mode, whose port ignores `own`: it uses the state that the caller
    * folds chunk by chunk and passes here, once after end(). after [n, m] = the state after this
-   * piece (before it, when REVERSE); the caller may reuse the memory on return.
+   * segment (before it, if REVERSE); the caller may reuse the memory on return.
    */
   rn_status (*publish)(void *self, rn_err *err, const rn_real *after);
-  /** NULL, or whether end() would return at once, as far as the last poll knows; no MPI call. */
+  /** NULL, or true if end() would return at once, by the last poll; makes no MPI call. */
   bool (*test)(void *self);
 } rn_scan_port;
 
