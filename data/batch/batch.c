@@ -45,7 +45,8 @@ void rn_batch_start(rn_batch *batch, int64_t first, int64_t last) {
   batch->tokens = (int)(last - first);
 }
 
-/* Tokens up to `last` are read, `since` goes on from token to token; returns that of the end. */
+/* Reads tokens 0 .. last-1 of the sequence, stores those of the segment, and counts `since` from
+ * token to token. Returns the `since` of token `last`. */
 static int32_t take_piece(rn_batch *batch, int32_t document, int64_t last, int32_t since) {
   const int64_t row = (int64_t)batch->sequences * batch->tokens;
   for (int64_t t = 0; t < last; t++, since += since < INT32_MAX) {
@@ -59,7 +60,7 @@ static int32_t take_piece(rn_batch *batch, int32_t document, int64_t last, int32
   return since;
 }
 
-/* No token is -1: a document that resets nothing. */
+/* The token that resets `since`; -1, which no token equals, if nothing does. */
 static int32_t document_of(const rn_split *split, bool reset_at_documents) {
   return reset_at_documents ? (int32_t)rn_split_header(split)->document_token : -1;
 }

@@ -1,12 +1,12 @@
-/** The order of the data: a pure function of (seed, epoch, sequence number), with no state. */
+/** The order of the data: a pure function of (seed, epoch, sequence number), without state. */
 #ifndef RN_DATA_BATCH_SAMPLER_H
 #define RN_DATA_BATCH_SAMPLER_H
 
 #include <stdint.h>
 
 /**
- * Which of n stored sequences the global sequence number g is: epoch g / n, place g mod n through
- * that epoch's permutation, a bijection of 0 .. n-1.
+ * Maps the global sequence number g to one of n stored sequences: index g mod n through the
+ * permutation of 0 .. n-1 that belongs to epoch g / n.
  *
  * Source: Black & Rogaway, Ciphers with Arbitrary Finite Domains (2002): cycle-walking Feistel.
  */

@@ -16,21 +16,21 @@ typedef struct rn_split {
 } rn_split;
 
 /**
- * Opens folder `dir`/`name`, or `dir` itself if shards lie directly in it.
+ * Opens folder `dir`/`name`, or `dir` itself if that has no shards or does not exist.
  * Errors: RN_ERR_NOT_FOUND naming the folder, RN_ERR_FORMAT naming a shard that is damaged or of
  *         another kind than the first.
  */
 rn_status rn_split_open(rn_err *err, const char *dir, const char *name, rn_split *out);
 void rn_split_close(rn_split *split);
 
-/** Tokens first .. first + count - 1. Not for two threads at a time: one block is kept. */
+/** Reads tokens [first, first + count). Not thread-safe: one block is cached. */
 rn_status rn_split_read(rn_err *err, rn_split *split, int64_t first, int64_t count,
                         int32_t *tokens);
 
-/** What the shards share. */
+/** The header that all shards of the split have in common. */
 const Retnet__ShardHeader *rn_split_header(const rn_split *split);
 
-/** Sequences of T inputs and T targets that the split holds: (tokens - 1) / T. */
+/** Number of sequences of T inputs and T targets in the split: (tokens - 1) / T. */
 int64_t rn_split_sequences(const rn_split *split, int sequence_length);
 
 #endif

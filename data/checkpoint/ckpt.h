@@ -1,12 +1,13 @@
 /**
- * Checkpoints: written in parts by any number of writers, read in any ranges by any readers.
+ * Checkpoints: any number of writers write files in parallel; readers read any range of a tensor.
  *
- * RUN/checkpoints/step-00000100/ holds parts (zstd frames of tensor slices) and a manifest; the
- * schema is proto/schema/checkpoint.proto. A save is: rn_ckpt_stage_dir, rn_ckpt_write_part by
- * every writer, rn_ckpt_commit by one; then rn_ckpt_point_latest and rn_ckpt_prune, whose failure
- * does not change that the checkpoint is on disk. Until the rename in commit nothing that was there
- * is touched, and a save that failed anywhere leaves a .tmp folder that everyone ignores. A damaged
- * checkpoint gives RN_ERR_FORMAT or RN_ERR_NOT_FOUND; other failures do not speak of it.
+ * RUN/checkpoints/step-00000100/ holds checkpoint files (part-NNNNN.zst: zstd frames of tensor
+ * slices) and a manifest; the schema is proto/schema/checkpoint.proto. A save is: one
+ * rn_ckpt_stage_dir, rn_ckpt_write_part by every writer, one rn_ckpt_commit; then
+ * rn_ckpt_point_latest and rn_ckpt_prune, whose failure does not invalidate the checkpoint. Before
+ * the rename in commit no existing checkpoint changes; a failed save leaves a .tmp folder that
+ * readers ignore. RN_ERR_FORMAT and RN_ERR_NOT_FOUND mean that a checkpoint is damaged; other
+ * errors do not.
  */
 #ifndef RN_DATA_CHECKPOINT_CKPT_H
 #define RN_DATA_CHECKPOINT_CKPT_H
@@ -21,10 +22,10 @@
 
 enum {
   RN_CKPT_DIMS = 4,
-  RN_CKPT_FRAME_ELEMENTS = 2 * 1024 * 1024, /* 8 MiB: the most that one frame holds */
+  RN_CKPT_FRAME_ELEMENTS = 2 * 1024 * 1024, /* most elements of one frame: 8 MiB */
 };
 
-/** An open checkpoint; for one thread at a time. */
+/** An open checkpoint; not thread-safe. */
 typedef struct rn_ckpt rn_ckpt;
 
 /** Elements [first, first + count) of a tensor, row-major, to be written. */
@@ -37,73 +38,75 @@ typedef struct rn_ckpt_slice {
   const float *data; /* [count] */
 } rn_ckpt_slice;
 
-/** A packed PartReport: bytes that may travel to another process. */
+/** A packed PartReport, as bytes that can be sent to another process. */
 typedef struct rn_ckpt_report {
   uint8_t *bytes;
   size_t size;
-  int64_t stored_bytes; /* what was written; known to its writer */
+  int64_t stored_bytes; /* written bytes; set only in the writing process */
 } rn_ckpt_report;
 
 /* ---- saving ---- */
 
 /**
- * Checks, before a run starts, that it will be able to save: free space for two checkpoints of
- * `bytes`, and a small file that can be written and read back.
+ * Checks, before a run starts, that it can save: free space for two checkpoints of `bytes`, and a
+ * small file that can be written and read back.
  *
  * Errors: RN_ERR_IO naming the directory, what is missing and what to do.
  */
 rn_status rn_ckpt_preflight(rn_err *err, const char *run_dir, int64_t bytes);
 
-/** Makes an empty folder for the parts of a step, removing what an earlier try left in it. */
+/** Creates an empty staging folder for a step; removes the one of an earlier failed save. */
 rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step);
 
-/** That folder. */
+/** The path of the staging folder. */
 rn_path rn_ckpt_stage_path(const char *run_dir, int64_t step);
 
-/** Where a writer begins: in the file of that number, any from 0, after so many bytes of others. */
+/** Where a writer begins: file part-<part>.zst, at the end of what earlier writers wrote. */
 typedef struct rn_ckpt_location {
-  int part;
-  int64_t at; /* 0: the file is made; else it ends there */
+  int part;   /* >= 0 */
+  int64_t at; /* bytes; 0: create the file; else the file must have exactly this size */
 } rn_ckpt_location;
 
 /**
- * Writes a part, or goes on with one, in the staging folder: slices compressed at zstd `level`,
- * then fsync.
+ * Creates a checkpoint file in the staging folder, or appends to one: writes the slices compressed
+ * at zstd `level`, then calls fsync.
  *
- * A part has one writer at a time; the next begins where it ended. No slices: no file.
+ * A file has one writer at a time; the next begins where the last ended. Without slices no file is
+ * created.
  * Ownership: the caller frees out->bytes.
- * Errors:    RN_ERR_IO; RN_ERR_MISMATCH when the file does not end at place.at.
+ * Errors:    RN_ERR_IO; RN_ERR_MISMATCH if the size of the file is not place.at.
  */
 rn_status rn_ckpt_write_part(rn_err *err, const char *stage_path, rn_ckpt_location place,
                              const rn_ckpt_slice *slices, int count, int level,
                              rn_ckpt_report *out);
 
 /**
- * Writes the manifest and gives the staged folder its name; one process, after all parts.
+ * Writes the manifest and renames the staging folder; one process calls it, after all writers.
  *
- * `head` holds all but tensors and parts. If it lists tensors, exactly these must be there. If the
- * step exists already, the new folder takes its place in one move.
- * Errors: RN_ERR_MISMATCH when the slices do not cover every tensor exactly once.
+ * `head` holds all but tensors and parts. If it lists tensors, the reports must have exactly these.
+ * If the step already exists, the new folder replaces it in one atomic exchange where the file
+ * system supports that.
+ * Errors: RN_ERR_MISMATCH if the slices do not cover every tensor exactly once.
  */
 rn_status rn_ckpt_commit(rn_err *err, const char *run_dir, const Retnet__Manifest *head,
                          const rn_ckpt_report *reports, int count);
 
 /**
- * Writes the name of a committed checkpoint into `latest`, a hint, and removes what an older one of
- * the same step has left in its staging folder.
+ * Writes the name of a committed checkpoint to the file `latest`, a hint for users. Removes the
+ * staging folder, which holds the older checkpoint of the same step after an exchange.
  */
 rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step);
 
 /**
- * Removes what is no longer needed: all but the newest `keep_last` (0: all stay) and those whose
- * step is a multiple of `keep_every` (0: none); .bad and .tmp folders that a good checkpoint of the
- * same or a later step has made useless. Only whole checkpoints count as kept.
+ * Removes all checkpoints but the newest `keep_last` (0: keeps all) and those whose step is a
+ * multiple of `keep_every` (0: none), and the .bad and .tmp folders that are not newer than the
+ * newest complete checkpoint. Only complete checkpoints count towards keep_last.
  */
 rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t keep_every);
 
 /* ---- finding ---- */
 
-/** What a folder's name says about it: step-N, step-N.bad, step-N.tmp. */
+/** The state given by a folder's name: step-N, step-N.bad, step-N.tmp. */
 typedef enum { RN_CKPT_WHOLE, RN_CKPT_BAD, RN_CKPT_STAGED } rn_ckpt_state;
 
 /** One folder of RUN/checkpoints. */
@@ -114,21 +117,22 @@ typedef struct rn_ckpt_entry {
 } rn_ckpt_entry;
 
 /**
- * The checkpoints of a run, by step; none, when there is no such folder.
+ * Lists the checkpoints of a run, ordered by step; *count is 0 if it has no checkpoints folder.
  *
  * Ownership: the caller frees *out.
  */
 rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, int *count);
 
-/** Whether a path names one checkpoint, not a run: by its name, or by a manifest in it. */
+/** Whether a path is one checkpoint rather than a run: by its name, or by a manifest in it. */
 bool rn_ckpt_is_step_folder(const char *path);
 
-/** Renames a checkpoint to step-N.bad, replacing an older one. */
+/** Renames a checkpoint to step-N.bad; replaces an older step-N.bad. */
 rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path);
 
 /**
- * How rn_ckpt_find reports what it passes by, one line without newline; and how a step folder is
- * opened and its sums are verified: `open` is NULL where the caller does it alone.
+ * Callbacks of rn_ckpt_find. `tell` reports a skipped checkpoint in one line without newline.
+ * `open` opens a step folder and verifies its checksums, for example with several ranks; NULL: the
+ * calling process does it alone.
  */
 typedef struct rn_ckpt_notes {
   void (*tell)(void *context, const char *line);
@@ -137,61 +141,61 @@ typedef struct rn_ckpt_notes {
 } rn_ckpt_notes;
 
 /**
- * Opens the checkpoint at a path: a step folder, or the newest good one of a run directory.
+ * Opens the checkpoint at a path: a step folder, or the newest valid one of a run directory.
  *
- * All sums are verified. In a run directory bad ones are told to `notes` and passed by. Those whose
- * content was read and is wrong are renamed step-N.bad when `mark_bad` and a good one was found;
- * one with a file missing keeps its name. Beside a live run, whose owner removes old checkpoints,
- * one that goes away while it is read is not told of: the run is listed anew. Errors:
- * RN_ERR_NOT_FOUND when there is none; RN_ERR_FORMAT when all are damaged; the step folder's own
- * damage.
+ * All checksums are verified. In a run directory, damaged checkpoints are reported to `notes` and
+ * skipped. If `mark_bad` and a valid one is found, newer ones whose content is wrong are renamed
+ * step-N.bad; one with a missing file keeps its name. A running job may remove an old checkpoint
+ * while it is read; this is not reported, and the run is listed again.
+ * Errors: RN_ERR_NOT_FOUND if there is none; RN_ERR_FORMAT if all are damaged; for a step folder
+ *         the error of opening it.
  */
 rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
                        rn_ckpt **out);
 
 /* ---- reading ---- */
 
-/** Opens a step folder and checks its manifest: sum, places, that slices cover every tensor. */
+/** Opens a step folder and checks its manifest: checksum, offsets, coverage of every tensor. */
 rn_status rn_ckpt_open(rn_err *err, const char *step_path, rn_ckpt **out);
 
-/** Takes NULL too; clears the pointer. */
+/** Accepts NULL; clears the pointer. */
 void rn_ckpt_close(rn_ckpt **ckpt);
 
 const Retnet__Manifest *rn_ckpt_manifest(const rn_ckpt *ckpt);
 /**
- * Records why `path` gives no checkpoint (it is absent, a file, a folder of checkpoints instead of
- * the run's directory, a checkpoint where a run is needed, or a folder without any).
- * Errors: always RN_ERR_NOT_FOUND, or RN_ERR_IO where it cannot be looked at.
+ * Records why no checkpoint was found at `path`: it does not exist, is a file, is a folder of
+ * checkpoints instead of the run's directory, is a checkpoint where a run is needed, or has none.
+ * Errors: always RN_ERR_NOT_FOUND, or RN_ERR_IO if `path` cannot be examined.
  */
 rn_status rn_ckpt_none(rn_err *err, const char *path);
 
 const char *rn_ckpt_path(const rn_ckpt *ckpt);
 
-/** What the keys came to; in older checkpoints the keys as they were given. */
+/** The effective configuration; in older checkpoints only the keys that the user gave. */
 static inline const Retnet__Config *rn_ckpt_config(const Retnet__Manifest *manifest) {
   return manifest->effective != NULL ? manifest->effective : manifest->config;
 }
 
-/** The tensor, or NULL; and its number of elements. */
+/** Finds a tensor, or returns NULL; and the number of elements of a tensor. */
 const Retnet__Tensor *rn_ckpt_tensor(const rn_ckpt *ckpt, Retnet__TensorKind kind,
                                      const char *name);
 int64_t rn_ckpt_elements(const Retnet__Tensor *tensor);
 
 /**
- * Elements [first, first + count) of a tensor, whatever slices they lie in; sums are checked.
+ * Reads elements [first, first + count) of a tensor from all slices that hold them; verifies sums.
  *
- * Errors: RN_ERR_MISMATCH for a tensor or range that it does not have.
+ * Errors: RN_ERR_MISMATCH if the checkpoint does not have the tensor or the range.
  */
 rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, const char *name,
                        int64_t first, int64_t count, float *out);
 
 /**
- * Checks size, sums and frames of all parts, or one of `share_count` equal shares of the frames, so
- * that several readers divide the work.
+ * Checks the sizes of the files and the checksums and content of their frames: part `share` of
+ * `share_count` nearly equal parts of all frames, so that several readers can divide the work.
  */
 rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int share, int share_count);
 
-/** As rn_ckpt_check of all parts, and nothing else lies in the folder. */
+/** rn_ckpt_check of all frames, and checks that the folder contains no other file. */
 rn_status rn_ckpt_verify(rn_err *err, rn_ckpt *ckpt);
 
 #endif

@@ -1,4 +1,4 @@
-/* A staged folder becomes a checkpoint: manifest, sizes, one rename; then the hint `latest`. */
+/* Turns a staging folder into a checkpoint: sizes, manifest, one rename; then the hint `latest`. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -32,8 +32,8 @@ static rn_status check_sizes(rn_err *err, const char *staged, const Retnet__Mani
 }
 
 /*
- * An older folder of that step changes places with the new one in one move. File systems that
- * cannot do that get two renames, with the old one aside as step-N.bad in between.
+ * If the step exists, exchanges the old and the new folder atomically. On a file system without
+ * RENAME_EXCHANGE it takes two renames: the old folder to step-N.bad, then the new one to step-N.
  */
 static rn_status take_place(rn_err *err, const char *run_dir, int64_t step) {
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
@@ -47,7 +47,7 @@ static rn_status take_place(rn_err *err, const char *run_dir, int64_t step) {
   return rn_file_rename(err, staged.text, final.text);
 }
 
-/* One step of publishing, at a site where tests let it fail. */
+/* A fault injection site of publishing. */
 #define PASS(err, site, doing, path) \
   if (rn_fault_now(site)) return rn_file_fail((err), (doing), (path), errno)
 

@@ -1,4 +1,4 @@
-/* Which checkpoints a run has, and the newest one that is good. */
+/* Lists the checkpoints of a run and finds the newest valid one. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "data/checkpoint/ckpt_name.h"
 #include "proto/base/fault.h"
 
-/* Lists of a run whose owner removes checkpoints while they are read, until it is left alone. */
+/* How often a run is listed if its owner removes checkpoints while they are read. */
 enum { MOST_LISTS = 16 };
 
 static int by_step(const void *a, const void *b) {
@@ -88,9 +88,8 @@ static void pass_by(const rn_ckpt_notes *notes, const rn_ckpt_entry *entry, cons
 }
 
 /*
- * Those whose content is wrong. One with a file missing stays under its name: a file system that is
- * slow to show files to this host may be why. So does one that cannot be renamed, which is
- * reported.
+ * Renames checkpoints whose content is wrong. One with a missing file keeps its name, because a
+ * shared file system may show a new file to this host late. A failure to rename is only reported.
  */
 static void set_aside(const rn_ckpt_notes *notes, const rn_ckpt_entry *entries, const bool *wrong,
                       int count) {
@@ -103,9 +102,9 @@ static void set_aside(const rn_ckpt_notes *notes, const rn_ckpt_entry *entries, 
 }
 
 /*
- * Index of the newest good one, opened; -1 for none. *damaged counts those passed by; wrong [count]
- * tells those whose content was read and is not what was written. *gone: one was removed meanwhile,
- * by the run's owner, who removes old ones when there is a newer one: the list is out of date.
+ * Opens the newest valid checkpoint; *found is its index, unchanged if there is none. *damaged
+ * counts the skipped ones; wrong [count] marks those whose content differs from what was written.
+ * *gone: the run's owner, who prunes old checkpoints, removed one meanwhile, so the list is stale.
  */
 static rn_status walk_back(rn_err *err, const rn_ckpt_notes *notes, const rn_ckpt_entry *entries,
                            int count, int *found, int *damaged, bool *wrong, bool *gone,
@@ -129,7 +128,7 @@ static rn_status walk_back(rn_err *err, const rn_ckpt_notes *notes, const rn_ckp
   return RN_OK;
 }
 
-/* Whether checkpoints lie directly in a folder. */
+/* Whether a folder directly contains checkpoints. */
 static bool holds_steps(const char *path) {
   DIR *folder = opendir(path);
   int64_t step;
@@ -168,7 +167,8 @@ rn_status rn_ckpt_none(rn_err *err, const char *path) {
   return rn_fail(err, none, "%s has no checkpoint: there is no checkpoints/step-... in it", path);
 }
 
-/* Damaged ones are set aside only where a good one is left: else the next start would see none. */
+/* Damaged ones are renamed only if a valid one is found: otherwise the next start would see none.
+ */
 static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
                               const rn_ckpt_notes *notes, bool *gone, rn_ckpt **out) {
   rn_ckpt_entry *entries = NULL;
@@ -204,7 +204,7 @@ static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
       run_dir);
 }
 
-/* A path may end in slashes. */
+/* The path without trailing slashes. */
 static rn_path without_end(const char *path) {
   rn_path plain;
   snprintf(plain.text, sizeof plain.text, "%s", path);

@@ -1,4 +1,4 @@
-/* Floats to a zstd frame and back, with their bytes sorted by significance where that helps. */
+/* Packs floats into a zstd frame and back, with a byte shuffle if that compresses better. */
 #include "data/checkpoint/ckpt_frame.h"
 
 #include <assert.h>
@@ -28,7 +28,7 @@ void rn_ckpt_context_destroy(rn_ckpt_context *context) {
   *context = (rn_ckpt_context){0};
 }
 
-/* Numbers whose bytes are sorted together: they stay near while each plane takes its own. */
+/* Elements shuffled at a time: their copy stays in the L1/L2 cache for all byte planes. */
 enum { NEAR = 4096 };
 
 static void shuffle_piece(const uint32_t *bits, int64_t n, int64_t plane, unsigned char *out) {
@@ -55,7 +55,7 @@ static void unshuffle(const unsigned char *in, int64_t count, float *out) {
   }
 }
 
-/* Whether a sample from the start comes out smaller with its bytes sorted. */
+/* Whether a sample from the start compresses better with its bytes shuffled. */
 static rn_status sample_prefers_shuffle(rn_err *err, rn_ckpt_context *context, const float *data,
                                         int64_t count, int level, bool *prefers) {
   int64_t sample = count < SAMPLE_ELEMENTS ? count : SAMPLE_ELEMENTS;

@@ -1,8 +1,9 @@
 /**
- * A frame of a part: up to RN_CKPT_FRAME_ELEMENTS floats as one blob.
+ * A frame of a checkpoint file: up to RN_CKPT_FRAME_ELEMENTS floats as one blob.
  *
- * Weights compress better with their bytes sorted by significance (signs and exponents are alike,
- * the last bits are noise), moments that are still zero do not: a sample decides.
+ * Weights compress better with their bytes shuffled, one plane per significance (signs and
+ * exponents are similar, the last bits are noise); moments that are still zero do not. A sample
+ * decides.
  */
 #ifndef RN_DATA_CHECKPOINT_CKPT_FRAME_H
 #define RN_DATA_CHECKPOINT_CKPT_FRAME_H
@@ -14,21 +15,22 @@
 #include "proto/base/status.h"
 #include "proto/schema/checkpoint.pb-c.h"
 
-/** Room to work in for frames of up to a number of elements, reused from frame to frame. */
+/** Scratch buffers for frames of up to `elements` elements, reused from frame to frame. */
 typedef struct rn_ckpt_context {
-  unsigned char *shuffled; /* a frame's raw bytes */
-  unsigned char *stored;   /* the most that they can take */
+  unsigned char *shuffled; /* the raw bytes of a frame */
+  unsigned char *stored;   /* the compressed bytes; has their upper bound */
 } rn_ckpt_context;
 
 rn_status rn_ckpt_context_create(rn_err *err, int64_t elements, rn_ckpt_context *out);
 void rn_ckpt_context_destroy(rn_ckpt_context *context);
 
-/** Packs `count` floats into desk->stored, and tells how. */
+/** Packs `count` floats into context->stored; returns the encoding and the size. */
 rn_status rn_ckpt_frame_pack(rn_err *err, rn_ckpt_context *context, const float *data,
                              int64_t count, int level, Retnet__Encoding *encoding,
                              size_t *stored_bytes);
 
-/** Reads the frame at a place: exactly `count` floats. Errors: RN_ERR_FORMAT naming the file. */
+/** Reads the frame of a slice, exactly slice->count floats. Errors: RN_ERR_FORMAT naming the file.
+ */
 rn_status rn_ckpt_frame_read(rn_err *err, rn_ckpt_context *context, const rn_file *file,
                              const Retnet__Slice *slice, float *out /* [slice->count] */);
 

@@ -1,4 +1,4 @@
-/* A manifest is believed only when its slices cover every tensor once and fill every part. */
+/* A manifest is valid only if its slices cover every tensor once and fill every file. */
 #include "data/checkpoint/ckpt_index.h"
 
 #include <assert.h>
@@ -8,7 +8,7 @@
 #include "data/checkpoint/ckpt_name.h"
 #include "data/file/blob.h"
 
-/* What the checks speak about, and the status that a fault gives. */
+/* Common arguments of the checks: `where` names the manifest, `status` is returned on a fault. */
 typedef struct check {
   rn_err *err;
   const char *where;
@@ -181,7 +181,7 @@ void rn_ckpt_index_destroy(rn_ckpt_index *index) {
 }
 
 int64_t rn_ckpt_index_find(const rn_ckpt_index *index, int64_t tensor, int64_t element) {
-  int64_t low = 0, high = index->count; /* the last extent that does not begin after it */
+  int64_t low = 0, high = index->count; /* finds the last extent that begins at or before it */
   while (high - low > 1) {
     int64_t middle = (low + high) / 2;
     const Retnet__Slice *slice = index->extent[middle].slice;

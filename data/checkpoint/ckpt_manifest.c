@@ -1,4 +1,4 @@
-/* Manifest file: the packed message, then magic, length and XXH3-64 sum. */
+/* The manifest file: the packed message, then magic, length and XXH3-64 checksum. */
 #include "data/checkpoint/ckpt_manifest.h"
 
 #include <stdlib.h>
@@ -38,7 +38,7 @@ rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Ma
   return status;
 }
 
-/* Sections that were not stored are there with their defaults, as in any config. */
+/* Adds the sections that were not stored, with their defaults. */
 static rn_status complete(rn_err *err, Retnet__Manifest *manifest) {
   RN_TRY(err, rn_options_complete(err, manifest->config));
   return manifest->effective != NULL ? rn_options_complete(err, manifest->effective) : RN_OK;

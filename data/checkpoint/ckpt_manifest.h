@@ -1,16 +1,16 @@
-/** The manifest as a file: the message and a trailer that vouches for it. */
+/** The manifest file: the message and a trailer with its checksum. */
 #ifndef RN_DATA_CHECKPOINT_CKPT_MANIFEST_H
 #define RN_DATA_CHECKPOINT_CKPT_MANIFEST_H
 
 #include "proto/base/status.h"
 #include "proto/schema/checkpoint.pb-c.h"
 
-/** Writes message and trailer, durably. */
+/** Writes message and trailer durably. */
 rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Manifest *manifest);
 
 /**
- * Reads and checks the trailer and the message's form; what it says is checked by the index.
- * The config has all its sections.
+ * Reads a manifest and checks the trailer and the encoding; rn_ckpt_index_create checks the
+ * content. The config has all its sections.
  *
  * Ownership: retnet__manifest__free_unpacked.
  * Errors:    RN_ERR_FORMAT; RN_ERR_MISMATCH for a format from a later version.

@@ -1,5 +1,4 @@
-/* Reports become one manifest: one table of tensors, slices renumbered to it and put together by
- * file. */
+/* Merges reports into one manifest: one table of tensors; slices refer to it, grouped by file. */
 #include "data/checkpoint/ckpt_merge.h"
 
 #include <stdlib.h>
@@ -12,7 +11,7 @@ static int by_order(const void *a, const void *b) {
   return rn_ckpt_tensor_order(*(Retnet__Tensor *const *)a, *(Retnet__Tensor *const *)b);
 }
 
-/* Files by number; those who wrote one file in the order of their turns. */
+/* Orders by file, then by end offset: the order in which writers appended to the file. */
 static int by_place(const void *a, const void *b) {
   const Retnet__Part *x = *(Retnet__Part *const *)a, *y = *(Retnet__Part *const *)b;
   const int m = rn_ckpt_part_number(x->file), n = rn_ckpt_part_number(y->file);
@@ -66,7 +65,7 @@ static rn_status collect_tensors(rn_err *err, const char *where, rn_ckpt_merge *
   return RN_OK;
 }
 
-/* Slices count in the manifest's table from now on. */
+/* Makes slices refer to the manifest's table of tensors instead of the report's. */
 static rn_status renumber(rn_err *err, const char *where, const Retnet__PartReport *report,
                           const Retnet__Manifest *m) {
   for (size_t k = 0; k < report->part->n_slice; k++) {
@@ -92,7 +91,7 @@ static rn_status take_parts(rn_err *err, const char *where, rn_ckpt_merge *merge
   return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
 }
 
-/* Whether what they wrote follows each other in a file is the index's to check. */
+/* Merges the reports of each file. rn_ckpt_index_create checks that the slices leave no gaps. */
 static void join_parts(rn_ckpt_merge *merge, size_t count) {
   Retnet__Manifest *m = &merge->manifest;
   Retnet__Slice **next = merge->slice;
@@ -128,7 +127,7 @@ static rn_status collect_parts(rn_err *err, const char *where, rn_ckpt_merge *me
   return RN_OK;
 }
 
-/* A head that lists tensors lists exactly those that were written. */
+/* If the head lists tensors, exactly these must have been written. */
 static rn_status compare_with_head(rn_err *err, const char *where, const Retnet__Manifest *head,
                                    const Retnet__Manifest *m) {
   for (size_t i = 0; i < head->n_tensor; i++) {

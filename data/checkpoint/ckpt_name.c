@@ -1,4 +1,4 @@
-/* step-00000100 and its kin: made in one place, read in one place. */
+/* Formats and parses the names of checkpoint folders and files. */
 #include "data/checkpoint/ckpt_name.h"
 
 #include <inttypes.h>

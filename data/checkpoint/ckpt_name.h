@@ -1,4 +1,4 @@
-/** Names and places inside a run's checkpoints folder; for the files of data/ckpt only. */
+/** Private to data/checkpoint: names and paths in a run's checkpoints folder. */
 #ifndef RN_DATA_CHECKPOINT_CKPT_NAME_H
 #define RN_DATA_CHECKPOINT_CKPT_NAME_H
 
@@ -11,13 +11,13 @@
 
 enum { RN_CKPT_NAME_BYTES = 48 };
 
-/** "step-00000100", and the end that the state asks for. */
+/** "step-00000100" with the suffix of the state. */
 void rn_ckpt_name(char name[RN_CKPT_NAME_BYTES], int64_t step, rn_ckpt_state state);
 
-/** Reads such a name; false if it is none. */
+/** Parses such a name; false for any other name. */
 bool rn_ckpt_name_parse(const char *name, int64_t *step, rn_ckpt_state *state);
 
-/** "part-00003.zst", and back; -1 for another name. */
+/** "part-00003.zst", and back to its number; -1 for any other name. */
 void rn_ckpt_part_name(char name[RN_CKPT_NAME_BYTES], int part);
 
 int rn_ckpt_part_number(const char *name);

@@ -1,4 +1,4 @@
-/* Whether a run will be able to save, asked before it spends hours. */
+/* Checks at the start of a run that it can save its checkpoints. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static rn_status check_space(rn_err *err, const char *folder, int64_t bytes) {
   const double giga = 1e9;
   struct statvfs info;
   if (statvfs(folder, &info) != 0) return rn_file_fail(err, "ask the free space of", folder, errno);
-  if (info.f_blocks == 0) return RN_OK; /* some network file systems do not tell */
+  if (info.f_blocks == 0) return RN_OK; /* some network file systems do not report it */
   double room = (double)info.f_bavail * (double)info.f_frsize, need = 2.0 * (double)bytes;
   if (room >= need) return RN_OK;
   return rn_fail(err, RN_ERR_IO,

@@ -1,10 +1,10 @@
-/* Old checkpoints go, but never before newer ones are whole. */
+/* Removes old checkpoints, but never before newer ones are complete. */
 #include <stdlib.h>
 
 #include "data/checkpoint/ckpt.h"
 #include "data/checkpoint/ckpt_name.h"
 
-/* Cheap: the manifest is sound and the parts have their sizes; sums are for resume and verify. */
+/* A cheap check: valid manifest, file sizes. Only resume and verify read all checksums. */
 static bool looks_whole(const char *path) {
   rn_ckpt *ckpt = NULL;
   bool whole = rn_ckpt_open(NULL, path, &ckpt) == RN_OK;
@@ -19,7 +19,7 @@ static bool looks_whole(const char *path) {
   return whole;
 }
 
-/* Under its own name until it is no more, a half-removed checkpoint would look damaged. */
+/* Renames before removing: under its own name, a half-removed checkpoint would look damaged. */
 static rn_status remove_whole(rn_err *err, const char *run_dir, const rn_ckpt_entry *entry) {
   rn_path staged = rn_ckpt_stage_path(run_dir, entry->step);
   if (rn_file_exists(staged.text)) RN_TRY(err, rn_file_remove_tree(err, staged.text));
@@ -32,7 +32,7 @@ rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t
   int count = 0;
   RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
   rn_status status = RN_OK;
-  int64_t newest = -1; /* step of the newest whole one */
+  int64_t newest = -1; /* step of the newest complete one */
   int kept = 0;
   for (int i = count - 1; i >= 0 && status == RN_OK; i--) {
     const rn_ckpt_entry *entry = &entries[i];

@@ -1,4 +1,4 @@
-/* An open checkpoint: any range of any tensor, gathered from whatever slices it lies in. */
+/* An open checkpoint: reads any range of any tensor from the slices that hold it. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -18,10 +18,10 @@ struct rn_ckpt {
   Retnet__Manifest *manifest;
   rn_ckpt_index index;
   rn_ckpt_context context;
-  rn_file file; /* the part that was read last, */
-  int part;     /* and its index; -1: none */
-  float *frame; /* the extent that was read last, */
-  int64_t held; /* and its number; -1: none */
+  rn_file file; /* the file that was read last */
+  int part;     /* its index; -1: none */
+  float *frame; /* content of the extent that was read last */
+  int64_t held; /* its index; -1: none */
 };
 
 rn_status rn_ckpt_open(rn_err *err, const char *step_path, rn_ckpt **out) {
@@ -73,7 +73,7 @@ const Retnet__Tensor *rn_ckpt_tensor(const rn_ckpt *ckpt, Retnet__TensorKind kin
   return number < 0 ? NULL : ckpt->manifest->tensor[number];
 }
 
-/* Room for a frame is taken when the first one is read. */
+/* Allocates the buffers for the largest frame, on the first read. */
 static rn_status take_desk(rn_err *err, rn_ckpt *ckpt) {
   int64_t most = 1;
   if (ckpt->frame != NULL) return RN_OK;
@@ -133,7 +133,7 @@ rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, cons
   return RN_OK;
 }
 
-/* Frames begin .. end-1 of a part, as far as it has them. */
+/* Checks frames [begin, end) of a file; both are clipped to its frames. */
 static rn_status check_frames(rn_err *err, rn_ckpt *ckpt, int number, int64_t begin, int64_t end) {
   const Retnet__Part *part = ckpt->manifest->part[number];
   RN_TRY(err, take_desk(err, ckpt));
@@ -145,7 +145,8 @@ static rn_status check_frames(rn_err *err, rn_ckpt *ckpt, int number, int64_t be
   return RN_OK;
 }
 
-/* The first share sees the size of every file; the others of those that their frames lie in. */
+/* Part 0 checks the size of every file, the others the sizes of the files that hold their frames.
+ */
 rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int share, int share_count) {
   const rn_range mine = rn_cut(ckpt->index.count, share_count, share);
   int64_t first = 0; /* frame of part i */

@@ -1,5 +1,4 @@
-/* Slices cut into frames, one after the other in one file: a part, or what one writer adds to it.
- */
+/* Writes slices as consecutive frames to a checkpoint file, new or continued by this writer. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -10,19 +9,19 @@
 #include "data/checkpoint/ckpt_name.h"
 #include "proto/base/fault.h"
 
-/* Written bytes after which a file is synced: one fsync of a large part could take minutes, in
- * which a watchdog sees no progress. */
+/* Bytes between two calls of fsync: a single fsync of a large file may take minutes, in which the
+ * watchdog sees no progress. */
 #define SYNC_BYTES (INT64_C(256) << 20)
 
-/* A part under way: the file, and what the report will say. */
+/* The open file, and the content of the report. */
 typedef struct part_writer {
   rn_file file;
-  int64_t begin;  /* bytes of those before */
-  int64_t synced; /* bytes up to which it was synced */
+  int64_t begin;  /* bytes written by earlier writers */
+  int64_t synced; /* bytes at the last fsync */
   rn_ckpt_context context;
   int level;
   Retnet__Part part;
-  Retnet__Slice *slices; /* the frames, as the report lists them */
+  Retnet__Slice *slices; /* one for each frame */
   Retnet__Slice **slice_list;
   Retnet__Tensor *tensors;
   Retnet__Tensor **tensor_list;
@@ -91,7 +90,7 @@ static rn_status write_slice(rn_err *err, part_writer *w, uint32_t tensor,
   return RN_OK;
 }
 
-/* `slice` outlives the report, which points into it. */
+/* The tensor points into `slice`, which must outlive the report. */
 static void describe_tensor(Retnet__Tensor *tensor, const rn_ckpt_slice *slice) {
   assert(slice->dims >= 0 && slice->dims <= RN_CKPT_DIMS);
   retnet__tensor__init(tensor);
