@@ -16,7 +16,7 @@ typedef struct rn_split {
 } rn_split;
 
 /**
- * Opens folder `dir`/`name`, or `dir` itself if that has no shards or does not exist.
+ * Opens folder `dir`/`name`; if it does not exist or has no shards, opens `dir` itself.
  * Errors: RN_ERR_NOT_FOUND naming the folder, RN_ERR_FORMAT naming a shard that is damaged or of
  *         another kind than the first.
  */

@@ -28,7 +28,7 @@ void rn_ckpt_context_destroy(rn_ckpt_context *context) {
   *context = (rn_ckpt_context){0};
 }
 
-/* Elements shuffled at a time: their copy stays in the L1/L2 cache for all byte planes. */
+/* Elements shuffled at a time: their copy stays in the L1 cache for all four byte planes. */
 enum { NEAR = 4096 };
 
 static void shuffle_piece(const uint32_t *bits, int64_t n, int64_t plane, unsigned char *out) {

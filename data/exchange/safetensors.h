@@ -1,8 +1,8 @@
 /**
- * Safetensors files: how weights travel to and from other programs.
+ * Safetensors files, for exchange of weights with other programs.
  *
  * A file is an 8-byte little-endian length, that many bytes of JSON header, then the tensors' raw
- * little-endian bytes. Reading trusts nothing: lengths are capped, types and shapes are held
+ * little-endian bytes. Input is untrusted: lengths are limited, types and shapes are checked
  * against byte ranges, and the ranges must fill the file without holes or overlaps.
  */
 #ifndef RN_DATA_EXCHANGE_SAFETENSORS_H
@@ -13,7 +13,7 @@
 
 #include "proto/base/status.h"
 
-/* name in files, bytes of an element */
+/* X(name in files, bytes of an element) */
 #define RN_SAFETENSORS_TYPES(X) \
   X(F32, 4)                     \
   X(F64, 8)                     \
@@ -30,7 +30,7 @@ typedef enum {
 
 enum { RN_SAFETENSORS_DIMS = 8 };
 
-/** A tensor's name, type, shape (row-major) and its bytes' place in the file. */
+/** A tensor's name, type, shape (row-major) and the offset of its bytes in the file. */
 typedef struct rn_safetensors_tensor {
   const char *name;
   rn_safetensors_type type;
@@ -56,31 +56,31 @@ size_t rn_safetensors_type_bytes(rn_safetensors_type type);
 /**
  * Opens a file and checks its header.
  *
- * Ownership: the caller closes; names and tensors live until then.
+ * Ownership: rn_safetensors_close; names and tensors are valid until then.
  * Errors:    RN_ERR_FORMAT naming the file and the tensor; RN_ERR_NOT_FOUND, RN_ERR_IO.
  */
 rn_status rn_safetensors_open(rn_err *err, const char *path, rn_safetensors **out);
 
-/** Closes and clears the pointer; takes NULL too. */
+/** Closes and clears the pointer; accepts NULL. */
 void rn_safetensors_close(rn_safetensors **file);
 
-/** The tensors, ordered by name. */
+/** The number of tensors, and tensor `index` in the order of names. */
 int rn_safetensors_count(const rn_safetensors *file);
 const rn_safetensors_tensor *rn_safetensors_at(const rn_safetensors *file, int index);
 
-/** The tensor of a name, or NULL. */
+/** Finds a tensor by name, or returns NULL. */
 const rn_safetensors_tensor *rn_safetensors_find(const rn_safetensors *file, const char *name);
 
 /** A string of __metadata__, or NULL. */
 const char *rn_safetensors_metadata(const rn_safetensors *file, const char *key);
 
-/** Elements [first, first + count) as they are stored; `out` has room for them. */
+/** Reads elements [first, first + count) in their stored type; `out` must be large enough. */
 rn_status rn_safetensors_read(rn_err *err, const rn_safetensors *file,
                               const rn_safetensors_tensor *tensor, int64_t first, int64_t count,
                               void *out);
 
 /**
- * Elements [first, first + count) as doubles.
+ * Reads elements [first, first + count) as doubles.
  *
  * Errors: RN_ERR_FORMAT for a type other than F32, F64, I64, I32.
  */
@@ -89,23 +89,23 @@ rn_status rn_safetensors_read_f64(rn_err *err, const rn_safetensors *file,
                                   double *out);
 
 /**
- * Starts `path` with a header for these tensors (name, type, dims, shape are read), in this order.
+ * Creates a file with the header for these tensors (name, type, dims, shape are used), in order.
  *
- * The file appears under its name only when it is finished.
- * Ownership: `tensors` and `notes` are used during the call only.
+ * The file gets its name `path` only in rn_safetensors_finish.
+ * Ownership: `tensors` and `notes` are used only during the call.
  */
 rn_status rn_safetensors_create(rn_err *err, const char *path, const rn_safetensors_tensor *tensors,
                                 int count, const rn_safetensors_note *notes, int note_count,
                                 rn_safetensors_writer **out);
 
-/** Appends bytes; the tensors follow each other in the order of create. */
+/** Appends bytes; tensors are written in the order given to create. */
 rn_status rn_safetensors_append(rn_err *err, rn_safetensors_writer *writer, const void *data,
                                 size_t bytes);
 
-/** Makes the file durable under its name; all bytes that the header declares must be there. */
+/** Makes the file durable under its name; all bytes declared by the header must be written. */
 rn_status rn_safetensors_finish(rn_err *err, rn_safetensors_writer **writer);
 
-/** Gives up an unfinished file and removes what was written; takes NULL too. */
+/** Discards an unfinished file and removes what was written; accepts NULL. */
 void rn_safetensors_abandon(rn_safetensors_writer **writer);
 
 #endif

@@ -1,4 +1,4 @@
-/* Reading safetensors: the header is checked whole before the first tensor is trusted. */
+/* Reads safetensors: the whole header is checked before any tensor is used. */
 #include <assert.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -49,7 +49,7 @@ static rn_status read_type(rn_err *err, const rn_safetensors *file, const json_t
   return bad(err, file, tensor->name, "its dtype is missing or not known");
 }
 
-/* Elements are counted without overflow: their bytes fit an int64_t. */
+/* Rejects shapes whose size in bytes overflows int64_t. */
 static rn_status read_shape(rn_err *err, const rn_safetensors *file, const json_t *value,
                             rn_safetensors_tensor *tensor) {
   if (!json_is_array(value) || json_array_size(value) > RN_SAFETENSORS_DIMS) {
@@ -100,7 +100,7 @@ static int64_t tensor_bytes(const rn_safetensors_tensor *tensor) {
   return tensor->count * (int64_t)types[tensor->type].bytes;
 }
 
-/* An empty tensor lies before the one that starts at the same byte. */
+/* An empty tensor sorts before a non-empty one at the same offset. */
 static int by_offset(const void *a, const void *b) {
   const rn_safetensors_tensor *x = a, *y = b;
   if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;

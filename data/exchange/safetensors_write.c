@@ -1,4 +1,4 @@
-/* Writing safetensors: the header first, then the tensors in its order, then the name. */
+/* Writes safetensors: the header, the tensors in its order; then renames the file. */
 #include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@ enum { LENGTH_BYTES = 8, ALIGNMENT = 8 };
 
 struct rn_safetensors_writer {
   rn_file file;
-  rn_path path; /* the name that it gets; until then it is .new */
+  rn_path path; /* final name; until finish the file is <path>.new */
   int64_t written;
   int64_t declared;
 };

@@ -1,4 +1,4 @@
-/* One zstd frame and its sum, in memory and at a place in a file. */
+/* One zstd frame and its checksum, in memory and in a file. */
 #include "data/file/blob.h"
 
 #include <stdio.h>

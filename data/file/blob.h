@@ -1,9 +1,9 @@
 /**
- * A blob: one zstd frame with an XXH3-64 sum over its bytes as stored.
+ * A blob: one zstd frame with an XXH3-64 checksum of its stored bytes.
  *
- * The smallest unit of shards and checkpoints. Reading trusts nothing: the sum is checked first,
- * the frame must fill its place exactly, and its declared content size is held against the
- * caller's limit before any memory is taken.
+ * The smallest unit of shards and checkpoints. Input is untrusted: the checksum is verified first,
+ * the frame must fill its extent exactly, and its declared content size is checked against the
+ * caller's limit before memory is allocated for it.
  */
 #ifndef RN_DATA_FILE_BLOB_H
 #define RN_DATA_FILE_BLOB_H
@@ -14,30 +14,30 @@
 #include "data/file/file.h"
 #include "proto/base/status.h"
 
-/** Where a blob lies in its file, and the sum over it. */
+/** The position and the checksum of a blob in a file. */
 typedef struct rn_blob_extent {
   int64_t offset;
   int64_t stored_bytes;
   uint64_t sum;
 } rn_blob_extent;
 
-/** XXH3-64 of bytes as stored. */
+/** XXH3-64 of the stored bytes. */
 uint64_t rn_blob_sum(const void *bytes, size_t count);
 
-/** The most bytes that `raw_bytes` can take when packed. */
+/** Upper bound of the packed size of `raw_bytes`. */
 size_t rn_blob_bound(size_t raw_bytes);
 
 /**
  * Compresses into one frame that declares its content size; equal input gives equal bytes. The
- * frame holds zstd's own sum of its content, so that damage shows where the place's sum is lost.
+ * frame has zstd's own content checksum, so that damage is found even if the extent's sum is lost.
  *
- * Ownership: `stored` has room for rn_blob_bound(raw_bytes).
+ * Shapes: stored [rn_blob_bound(raw_bytes)].
  */
 rn_status rn_blob_pack(rn_err *err, const void *raw, size_t raw_bytes, int level, void *stored,
                        size_t *stored_bytes);
 
 /**
- * Bytes that a frame unpacks to, from its header alone.
+ * The content size of a frame, from its header alone.
  *
  * Errors: RN_ERR_FORMAT, naming `where`, unless `stored` is exactly one whole frame that declares
  *         its content size, at most `most_bytes`.
@@ -49,15 +49,15 @@ rn_status rn_blob_raw_bytes(rn_err *err, const char *where, const void *stored, 
 rn_status rn_blob_unpack(rn_err *err, const char *where, const void *stored, size_t stored_bytes,
                          void *raw, size_t raw_bytes);
 
-/** Packs, writes at `offset`, and tells the place. */
+/** Packs and writes at `offset`; returns the extent. */
 rn_status rn_blob_write(rn_err *err, const rn_file *file, int64_t offset, const void *raw,
                         size_t raw_bytes, int level, rn_blob_extent *out);
 
 /**
- * Stored bytes at a place, their sum checked.
+ * Reads the stored bytes of an extent and verifies their checksum.
  *
  * Ownership: the caller frees *stored.
- * Errors:    RN_ERR_FORMAT for a place outside the file or a sum that differs; names file, offset.
+ * Errors:    RN_ERR_FORMAT, naming file and offset, for an extent outside the file or a wrong sum.
  */
 rn_status rn_blob_fetch(rn_err *err, const rn_file *file, rn_blob_extent place, void **stored);
 

@@ -1,4 +1,4 @@
-/* Whole reads and writes over POSIX files, and the sentences for when they fail. */
+/* Complete reads and writes over POSIX files, with error messages for the user. */
 #include "data/file/file.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "proto/base/fault.h"
 #include "proto/base/progress.h"
 
-/* What a person can do about it, for the reasons that happen to people. */
+/* What the user can do about common errors. */
 static const char *advice(int error) {
   switch (error) {
     case ENOSPC:
@@ -67,7 +67,7 @@ static rn_status open_with(rn_err *err, const char *path, int flags, const char 
   rn_file file = {.path = strdup(path)};
   if (file.path == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a file's name");
   do {
-    file.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0666); /* no waiting on a FIFO */
+    file.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0666); /* does not block on a FIFO */
   } while (file.fd < 0 && errno == EINTR);
   if (file.fd < 0 || fstat(file.fd, &info) != 0) {
     int error = errno;
@@ -163,7 +163,7 @@ rn_status rn_file_sync_folder(rn_err *err, const char *folder) {
   rn_status status = RN_OK;
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return rn_file_fail(err, "open directory", folder, errno);
-  /* Some file systems have nothing to sync in a folder and say EINVAL. */
+  /* Some file systems cannot sync a folder and return EINVAL. */
   if (sync_fd(fd) != 0 && errno != EINVAL) {
     status = rn_file_fail(err, "fsync directory", folder, errno);
   }
@@ -179,8 +179,8 @@ rn_status rn_file_rename(rn_err *err, const char *from, const char *to) {
   return rn_file_fail(err, "rename", pair, error);
 }
 
-/* A new folder is there after a power failure if the one that holds its name was synced; one that
- * may be written to and not read cannot be. */
+/* A new folder survives a power failure only if its parent was synced. A parent that is writable
+ * but not readable cannot be opened and is not synced. */
 static int make_one_folder(const char *folder) {
   if (mkdir(folder, 0777) != 0) return errno == EEXIST ? 0 : errno;
   const int fd = open(rn_path_folder(folder).text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

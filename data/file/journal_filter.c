@@ -11,15 +11,15 @@
 
 enum { BUFFER_BYTES = 1 << 20 };
 
-/* Lines as they come by; what is kept of them. */
+/* State of one pass over the lines. */
 typedef struct filter {
   rn_line_keep keep;
   const void *self;
-  rn_line line;        /* the one at hand */
-  int64_t begin;       /* where it begins */
-  int64_t prefix;      /* the end of the lines before the first that is removed */
-  bool removes, mixed; /* a line is removed; one after it is kept */
-  bool unended;        /* the last line of all is kept and has no newline */
+  rn_line line;        /* the current line */
+  int64_t begin;       /* its offset */
+  int64_t prefix;      /* end of the lines before the first removed one */
+  bool removes, mixed; /* a line is removed; a later one is kept */
+  bool unended;        /* the last line of the file is kept and has no newline */
 } filter;
 
 static void start_line(filter *f, int64_t at) {
@@ -37,7 +37,7 @@ static void add_bytes(rn_line *line, const char *bytes, size_t count) {
   if (count > 0) line->closed = bytes[count - 1] == '}';
 }
 
-/* The line at hand ends before `end`: whether it is kept. */
+/* Ends the current line at offset `end` (exclusive); returns whether it is kept. */
 static bool end_line(filter *f, int64_t end) {
   const bool kept = f->keep(f->self, &f->line);
   if (!kept) {
@@ -51,7 +51,7 @@ static bool end_line(filter *f, int64_t end) {
   return kept;
 }
 
-/* Where lines go that are kept; from `file` [begin, end). */
+/* Copies [begin, end) of `file` to offset *at of `to`, and advances *at. */
 static rn_status copy(rn_err *err, const rn_file *file, int64_t begin, int64_t end, rn_file *to,
                       int64_t *at, char *buffer) {
   while (begin < end) {
@@ -65,9 +65,9 @@ static rn_status copy(rn_err *err, const rn_file *file, int64_t begin, int64_t e
   return RN_OK;
 }
 
-/* Runs of kept lines are copied in one go. */
+/* The destination of kept lines; consecutive ones are copied together. */
 typedef struct copier {
-  rn_file *to; /* NULL: the pass only looks */
+  rn_file *to; /* NULL: the pass copies nothing */
   int64_t from, at;
   char *buffer;
 } copier;
@@ -82,7 +82,7 @@ static rn_status note_line(rn_err *err, filter *f, const rn_file *file, copier *
   return RN_OK;
 }
 
-/* All lines of the file, as it was long when it was opened. */
+/* Visits all lines of the file, up to its size at open. */
 static rn_status walk(rn_err *err, filter *f, const rn_file *file, copier *c, char *buffer) {
   start_line(f, 0);
   for (int64_t done = 0; done < file->size_bytes;) {
@@ -106,11 +106,11 @@ static rn_status walk(rn_err *err, filter *f, const rn_file *file, copier *c, ch
   return copy(err, file, c->from, file->size_bytes, c->to, &c->at, c->buffer);
 }
 
-/* A new file in the place of another is its owner's, who may read and write it as before. */
+/* Gives the new file the owner and the mode of the old one. */
 static rn_status keep_owner(rn_err *err, const rn_file *old, const rn_file *new_one) {
   struct stat was, is;
   if (fstat(old->fd, &was) != 0) return rn_file_fail(err, "look at", old->path, errno);
-  /* Only root may give a file away; for anyone else it stays the writer's. */
+  /* Only root can change the owner; otherwise the file belongs to the calling user. */
   if (fchown(new_one->fd, was.st_uid, was.st_gid) != 0) errno = 0;
   if (fstat(new_one->fd, &is) != 0) return rn_file_fail(err, "look at", new_one->path, errno);
   if (((was.st_mode ^ is.st_mode) & 07777) == 0) return RN_OK;
@@ -118,7 +118,7 @@ static rn_status keep_owner(rn_err *err, const rn_file *old, const rn_file *new_
   return rn_file_fail(err, "set the mode of", new_one->path, errno);
 }
 
-/* Lines are removed from between others: a new file takes the place of the old one. */
+/* A kept line follows a removed one: a new file replaces the old one. */
 static rn_status rewrite(rn_err *err, filter *f, const rn_file *file, char *buffer,
                          int64_t *bytes) {
   filter again = {.keep = f->keep, .self = f->self};
@@ -143,7 +143,7 @@ static rn_status rewrite(rn_err *err, filter *f, const rn_file *file, char *buff
   return status;
 }
 
-/* Only an end is removed, if anything. */
+/* Only lines at the end are removed, if any: truncates the file. */
 static rn_status shorten(rn_err *err, const filter *f, const char *path, int64_t *bytes) {
   rn_file file = {0};
   *bytes = f->prefix;
@@ -167,7 +167,7 @@ rn_status rn_journal_filter(rn_err *err, const char *path, rn_line_keep keep, co
   rn_file file = {0};
   *bytes = 0;
   if (!rn_file_exists(path)) return RN_OK;
-  char *real = realpath(path, NULL); /* a link stays one */
+  char *real = realpath(path, NULL); /* replaces the target of a link, not the link */
   char *buffer = malloc(BUFFER_BYTES);
   rn_status status = real == NULL     ? rn_file_fail(err, "open", path, errno)
                      : buffer == NULL ? rn_fail(err, RN_ERR_MEMORY, "no memory to read %s", path)

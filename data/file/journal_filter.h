@@ -1,5 +1,4 @@
-/** Removes lines from a file of lines, whatever they hold: in one pass, in little memory, safely.
- */
+/** Removes lines from a file of any content, with bounded memory and crash-safe. */
 #ifndef RN_DATA_FILE_JOURNAL_FILTER_H
 #define RN_DATA_FILE_JOURNAL_FILTER_H
 
@@ -11,24 +10,25 @@
 
 enum { RN_LINE_HEAD_BYTES = 64 };
 
-/** What is known of a line when it is judged. */
+/** Properties of a line, for the decision to keep it. */
 typedef struct rn_line {
-  char head[RN_LINE_HEAD_BYTES + 1]; /* its first bytes, and a zero */
+  char head[RN_LINE_HEAD_BYTES + 1]; /* its first bytes, zero-terminated */
   size_t head_bytes;
-  bool ended;  /* by a newline; only the last one may not be */
-  bool closed; /* its last character, carriage returns aside, is a brace */
-  bool blank;  /* it holds nothing but zero bytes */
+  bool ended;  /* has a newline; false only for the last line */
+  bool closed; /* the last character, ignoring carriage returns, is '}' */
+  bool blank;  /* empty, or only zero bytes */
 } rn_line;
 
 typedef bool (*rn_line_keep)(const void *self, const rn_line *line);
 
 /**
- * Keeps the lines that `keep` wants, in their order; a last line without newline gets one. *bytes
- * is the file's size then; 0 for a file that is not there.
+ * Keeps the lines for which `keep` returns true, in their order; adds a missing newline to a last
+ * line. *bytes is the resulting size of the file; 0 if it does not exist.
  *
- * A reader, or a crash, sees the old content or the new: where only an end is removed the file is
- * truncated, else a new file takes its place; nothing to remove, nothing is written.
- * Errors: RN_ERR_IO, RN_ERR_FORMAT for what is no regular file.
+ * After a crash, and at any time for a reader, the file has the old content or the new: if only
+ * lines at the end are removed it is truncated, else a new file replaces it. If no line is removed,
+ * no line is rewritten.
+ * Errors: RN_ERR_IO, RN_ERR_MEMORY; RN_ERR_FORMAT if it is not a regular file.
  */
 rn_status rn_journal_filter(rn_err *err, const char *path, rn_line_keep keep, const void *self,
                             int64_t *bytes);

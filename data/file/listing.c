@@ -1,6 +1,6 @@
 /*
- * The tree is walked without its links first, then each link to a folder in byte order, so that
- * what is listed does not depend on the order in which the system gives names.
+ * Walks the tree without following links first, then each link to a folder in byte order, so that
+ * the listing does not depend on the order in which the system returns names.
  */
 #include "data/file/listing.h"
 
@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A listing at work. */
+/* State of one listing. */
 typedef struct walk {
   rn_listing *files;
-  rn_listing links; /* to folders, found but not followed yet */
+  rn_listing links; /* links to folders that are not followed yet */
   void *seen;       /* tree of rn_folder_id */
   const rn_folder_id *never;
   int nevers;
@@ -41,7 +41,7 @@ static void sort(rn_listing *list) {
   if (list->count > 0) qsort(list->path, list->count, sizeof *list->path, by_bytes);
 }
 
-/* ---- folders that were seen ---- */
+/* ---- visited folders ---- */
 
 static int by_id(const void *a, const void *b) {
   const rn_folder_id *x = a, *y = b;
@@ -64,7 +64,7 @@ static rn_status keep(rn_err *err, walk *w, const rn_folder_id *id) {
   return rn_fail(err, RN_ERR_MEMORY, "no memory for a list of folders");
 }
 
-/* Whether the folder is to be read now: it is none of `never`, and comes for the first time. */
+/* Sets *first if the folder must be read: it is not in `never` and was not visited before. */
 static rn_status see(rn_err *err, walk *w, const struct stat *info, bool *first) {
   const rn_folder_id id = rn_folder_id_of(info);
   *first = false;
@@ -77,7 +77,7 @@ static rn_status see(rn_err *err, walk *w, const struct stat *info, bool *first)
   return keep(err, w, &id);
 }
 
-/* Folders that `folder` lies in count as seen: a link to one of them would be a loop. */
+/* Marks all ancestors of `folder` as visited: a link to one of them would be a loop. */
 static rn_status see_parents(rn_err *err, walk *w, const char *folder) {
   rn_folder_id below = {0};
   struct stat info;
@@ -94,7 +94,7 @@ static rn_status see_parents(rn_err *err, walk *w, const char *folder) {
 
 /* ---- the walk ---- */
 
-/* An entry of a folder: files and links are kept, folders still to be read go to `folders`. */
+/* Adds an entry of a folder to the files, to the links, or, if not visited yet, to `folders`. */
 static rn_status sort_entry(rn_err *err, walk *w, const char *path, rn_listing *folders) {
   struct stat itself, target;
   bool first = false;
@@ -135,7 +135,7 @@ static rn_status read_folder(rn_err *err, walk *w, const char *path, rn_listing 
   return status;
 }
 
-/* A folder that was not seen yet, and all below it; links are kept for later. */
+/* Visits a folder and all below it, unless already visited; keeps links to folders for later. */
 static rn_status walk_tree(rn_err *err, walk *w, const char *root) {
   struct stat info;
   rn_listing folders = {0};

@@ -1,4 +1,4 @@
-/** The files below a folder, in the byte order of their paths. */
+/** Lists the files below a folder, in the byte order of their paths. */
 #ifndef RN_DATA_FILE_LISTING_H
 #define RN_DATA_FILE_LISTING_H
 
@@ -6,7 +6,7 @@
 
 #include "data/file/file.h"
 
-/** Which folder a path leads to, whatever links lie on the way. */
+/** Identity of a folder, independent of the path and of links in it. */
 typedef struct rn_folder_id {
   dev_t device;
   ino_t inode;
@@ -15,7 +15,7 @@ typedef struct rn_folder_id {
 typedef struct rn_listing {
   char **path; /* [count] */
   size_t count, room;
-  int64_t left_out; /* folders listed already, links to nothing, sockets, pipes and devices */
+  int64_t left_out; /* folders listed before, dangling links, sockets, pipes and devices */
 } rn_listing;
 
 static inline rn_folder_id rn_folder_id_of(const struct stat *info) {
@@ -23,10 +23,10 @@ static inline rn_folder_id rn_folder_id_of(const struct stat *info) {
 }
 
 /**
- * All files below `folder`, however deep. Links to files count as files. A folder is listed once:
- * under its own path if it lies below, else under the first link to it in byte order; a link to a
- * folder that `folder` lies in is not followed. So loops end.
- * The folders `never` [nevers] are passed by, `folder` itself included.
+ * Lists all files below `folder`, recursively. Links to files count as files. Each folder is listed
+ * once: under its own path if it is below `folder`, else under the first link to it in byte order.
+ * A link to an ancestor of `folder` is not followed, so there are no loops.
+ * The folders in `never` [nevers] are skipped, even `folder` itself.
  * Errors: RN_ERR_IO naming the folder; RN_ERR_MEMORY.
  */
 rn_status rn_listing_make(rn_err *err, const char *folder, const rn_folder_id *never, int nevers,

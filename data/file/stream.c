@@ -10,7 +10,7 @@
 
 #include "data/file/file.h"
 
-/* One input at work. */
+/* State of reading one input. */
 typedef struct stream {
   const char *name;
   int fd;
@@ -28,7 +28,7 @@ static rn_status grow(rn_err *err, stream *s, size_t room) {
   return RN_OK;
 }
 
-/* Room for what a file says it holds, and one byte more, by which its end is seen. */
+/* Allocates the size of a regular file plus one byte, so that its end is found without growing. */
 static rn_status reserve(rn_err *err, stream *s) {
   struct stat info;
   size_t room = 1 << 16;
@@ -44,7 +44,7 @@ static rn_status reserve(rn_err *err, stream *s) {
   return grow(err, s, room);
 }
 
-/* Some bytes more; *ended once there are none. */
+/* Reads more bytes; sets *ended at the end of the input. */
 static rn_status read_some(rn_err *err, stream *s, bool *ended) {
   const ssize_t got = read(s->fd, s->bytes + s->count, s->room - s->count);
   if (got >= 0) {
