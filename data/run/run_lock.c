@@ -23,7 +23,7 @@
 #include "proto/base/progress.h"
 
 #define LOCK_NAME "lock"
-#define OWN_PREFIX "lock." /* and an id: the file of a process that wants the lock */
+#define OWN_PREFIX "lock." /* plus an id: the file of a process that contends for the lock */
 #define AFTER_PREFIX "lock.after-"
 #define BEAT_WORD "\nbeat "
 
@@ -31,10 +31,10 @@ enum { RECORD_BYTES = 1024, ID_BYTES = 17, JOB_BYTES = 64, BEAT_DIGITS = 20, MAX
 
 const rn_run_lock_rule rn_run_lock_default = {.beat_s = 5, .dead_s = 60};
 
-/* What a lock file says. `text` is empty where there is none. */
+/* The content of a lock file. `text` is empty if there is no file. */
 typedef struct record {
   char text[RECORD_BYTES];
-  char id[ID_BYTES]; /* of the owner: a sum of all but the heartbeat */
+  char id[ID_BYTES]; /* of the owner: hash of all but the heartbeat */
   rn_process process;
   char job[JOB_BYTES], since[JOB_BYTES];
 } record;
@@ -45,14 +45,14 @@ struct rn_run_lock {
   record mine;
   int64_t beats;
   pthread_t thread;
-  pthread_mutex_t mutex; /* of `stopping`, which `wake` announces, and of the file */
-  pthread_cond_t wake;
+  pthread_mutex_t mutex; /* guards `stopping` and access to the file */
+  pthread_cond_t wake;   /* signals `stopping` */
   bool stopping, running;
-  _Atomic double verified_s; /* when the file was last seen to be ours */
+  _Atomic double verified_s; /* when the file was last verified to be ours */
   atomic_bool lost;
 };
 
-/* Seconds of a clock that goes on while the machine sleeps. */
+/* Seconds of a monotonic clock that, on Linux, includes time in suspend. */
 static double clock_s(void) {
   struct timespec t;
 #ifdef CLOCK_BOOTTIME
@@ -92,7 +92,7 @@ static ssize_t read_all(int fd, char *text, size_t room) {
   return (ssize_t)done;
 }
 
-/* Reads a file into *out; a file that is not there gives an empty text. */
+/* Reads a lock file into *out; the text is empty if the file does not exist. */
 static rn_status read_record(rn_err *err, const char *path, record *out) {
   *out = (record){0};
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -112,7 +112,7 @@ static bool is_there(const record *r) {
   return r->text[0] != '\0';
 }
 
-/* This process; the moment makes two locks of one process two. */
+/* Describes this process; the time makes the ids of two locks of one process differ. */
 static record describe_self(void) {
   record r = {.process = rn_process_self()};
   const char *job = getenv("SLURM_JOB_ID");
@@ -130,7 +130,7 @@ static record describe_self(void) {
   return r;
 }
 
-/* "process 12 on host n1 (SLURM job 7), since ..." */
+/* "process 12 on n1 (SLURM job 7), since ..." */
 static void name_owner(const record *r, char *text, size_t bytes) {
   const bool job = strcmp(r->job, "-") != 0;
   snprintf(text, bytes, "process %lld on %s%s%s%s, since %.19s", r->process.pid, r->process.host,
@@ -169,13 +169,13 @@ static rn_status write_new(rn_err *err, const char *path, const char *text) {
   return rn_file_fail(err, "write", path, good ? errno : why);
 }
 
-/* Gives our file a second name that nobody else has. *won tells whether it was free. */
+/* Atomically gives our file the additional name `to`; *won is false if the name already exists. */
 static rn_status make_name(rn_err *err, const rn_run_lock *l, const char *from, const char *to,
                            bool *won) {
   struct stat info;
   const bool no_links = rn_fault_now("lock.link");
   const int why_not = no_links ? EPERM : link(from, to) == 0 ? 0 : errno;
-  /* A network file system may make the link and lose the reply. */
+  /* A network file system may create the link and lose the reply; then the link count is 2. */
   *won = why_not == 0 || (!no_links && stat(from, &info) == 0 && info.st_nlink == 2);
   if (*won || why_not == EEXIST) return RN_OK;
   if (why_not != EPERM && why_not != ENOTSUP && why_not != ENOSYS && why_not != EMLINK) {
@@ -187,7 +187,8 @@ static rn_status make_name(rn_err *err, const rn_run_lock *l, const char *from, 
   return rn_fail(err, why.status, "%s", why.text);
 }
 
-/* The owner: of `lock`, or the last of its successors that have not renamed their file yet. */
+/* The owner: the process in `lock`, or the last of its successors, which have taken over but not
+ * yet renamed their file to `lock`. */
 static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
   RN_TRY(err, read_record(err, l->path.text, out));
   for (int i = 0; is_there(out) && i < MAX_CHAIN; i++) {
@@ -199,15 +200,14 @@ static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
   return RN_OK;
 }
 
-/* Whether a file is that of a process of this host which died before it got the lock. */
+/* Whether the file belongs to a process of this host that died before it got the lock. */
 static bool is_left(const char *path) {
   record r;
   return read_record(NULL, path, &r) == RN_OK && is_there(&r) && rn_process_is_local(&r.process) &&
          !rn_process_is_alive(&r.process);
 }
 
-/* Names of successors that did their work, and files of those that died: only the owner removes
- * them. */
+/* Removes names of completed takeovers and files of dead contenders; only the owner may call it. */
 static void clean_up(const rn_run_lock *l) {
   DIR *folder = opendir(l->folder.text);
   const struct dirent *item;
@@ -227,7 +227,7 @@ static void clean_up(const rn_run_lock *l) {
 
 /* ---- taking ---- */
 
-/* Succeeds `dead`, unless another process was faster. */
+/* Takes over the lock of `dead`; *won is false if another process did so first. */
 static rn_status succeed(rn_err *err, const rn_run_lock *l, const char *own, const record *dead,
                          bool *won) {
   const rn_path name = path_of(l, AFTER_PREFIX, dead->id);
@@ -250,8 +250,9 @@ static rn_status refuse(rn_err *err, const rn_run_lock *l, const record *owner) 
 }
 
 /*
- * Watches an owner: RN_OK when it is dead, or when it is another one by now. One of this host needs
- * no heartbeat to be known to live; the second look is for one that is just leaving.
+ * Watches an owner; returns RN_OK if it is dead or if the owner has changed. A live process of this
+ * host is refused without waiting for a heartbeat, on the second check: it may be about to release
+ * the lock on the first.
  */
 static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner) {
   const double begin_s = clock_s(), look_s = l->rule.beat_s / 10;
@@ -269,7 +270,7 @@ static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner) {
   }
 }
 
-/* Until the lock is ours or an owner is seen to live. `own` is our file under a name of its own. */
+/* Repeats until the lock is ours or a live owner is found. `own` is the path of our own file. */
 static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own) {
   for (bool won = false; !won;) {
     record owner, still;
@@ -281,7 +282,7 @@ static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own) {
     RN_TRY(err, watch(err, l, &owner));
     RN_TRY(err, find_owner(err, l, &still));
     if (strcmp(still.id, owner.id) != 0) continue;
-    (void)rn_fault_now("lock.succeed"); /* a test makes all come here at the same time */
+    (void)rn_fault_now("lock.succeed"); /* lets a test delay all contenders to the same moment */
     RN_TRY(err, succeed(err, l, own, &owner, &won));
   }
   return RN_OK;
@@ -289,14 +290,15 @@ static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own) {
 
 /* ---- holding ---- */
 
-/* Reads the file; counts the heartbeat up where it is ours. With the mutex. */
+/* Reads the file; increments the heartbeat if it is ours, else sets `lost`. Caller holds `mutex`.
+ */
 static rn_status verify(rn_err *err, rn_run_lock *l) {
   record now;
   const double at_s = clock_s();
   const int fd = open(l->path.text, O_RDWR | O_CLOEXEC);
   ssize_t used = -1;
   if (fd < 0) {
-    /* A folder that is gone altogether is a failure of the disk, and no other owner. */
+    /* If the whole folder is missing, the file system failed; no other owner took the lock. */
     if (errno == ENOENT && rn_file_exists(l->folder.text)) atomic_store(&l->lost, true);
     return rn_file_fail(err, "open", l->path.text, errno);
   }
@@ -336,7 +338,7 @@ static void *beat(void *self) {
   return NULL;
 }
 
-/* Signals are the main thread's business. */
+/* All signals are blocked in the new thread: only the main thread handles them. */
 static rn_status start_thread(rn_err *err, rn_run_lock *l) {
   sigset_t all, before;
   sigfillset(&all);
@@ -355,7 +357,7 @@ rn_status rn_run_lock_check(rn_err *err, rn_run_lock *l) {
   if (!atomic_load(&l->lost)) {
     if (clock_s() - atomic_load(&l->verified_s) < l->rule.dead_s / 4) return RN_OK;
     pthread_mutex_lock(&l->mutex);
-    (void)verify(&why, l); /* a disk that fails is the business of who writes there */
+    (void)verify(&why, l); /* I/O errors are ignored: the caller's own write will report them */
     pthread_mutex_unlock(&l->mutex);
     if (!atomic_load(&l->lost)) return RN_OK;
   }
@@ -416,7 +418,7 @@ void rn_run_lock_release(rn_run_lock **lock) {
   pthread_cond_signal(&l->wake);
   pthread_mutex_unlock(&l->mutex);
   pthread_join(l->thread, NULL);
-  /* As its own successor: nobody can take the lock between the look and the removal. */
+  /* Creates its own successor's name first: nobody can take over between check and removal. */
   const rn_path name = path_of(l, AFTER_PREFIX, l->mine.id);
   const record leaving = describe_self();
   record now;

@@ -1,22 +1,22 @@
 /**
- * The owner of a run directory: the one job that may write in it.
+ * The lock of a run directory: only the job that owns it may write there.
  *
- * `RUN/lock` is a text file that says who owns the directory (host, kernel, process, its start,
- * SLURM job) and ends with a heartbeat, a number that the owner's thread counts up every few
- * seconds. Whoever finds the file follows this rule:
+ * `RUN/lock` is a text file that identifies the owner (host, kernel, process, its start time, SLURM
+ * job) and ends with a heartbeat, a number that a thread of the owner increments every few seconds.
+ * A job that finds the file follows this rule:
  *
- *   the owner's process was of this host and is gone      taken over at once
- *   the owner's process is of this host and alive         refused at once, naming the owner
- *   the heartbeat moves                                   refused, naming the owner
- *   the heartbeat stands still for dead_s                 taken over
+ *   the owner ran on this host and has ended              takes over at once
+ *   the owner runs on this host                           fails at once, naming the owner
+ *   the heartbeat changes                                 fails, naming the owner
+ *   the heartbeat does not change for dead_s              takes over
  *
- * The watcher compares what it reads with what it read before, by its own clock, so clocks of hosts
- * need not agree. Nothing relies on flock or fcntl locks, which some shared file systems lack: a
- * lock appears by link(2) (or by exclusive creation where a file system has no links), and its
- * successor is the one that makes `lock.after-<id of the former owner>`, a name that only one
- * process can make; it then renames its own file to `lock`. An owner whose lock was removed or
- * taken (it was suspended, or cut off from the file system, for longer than dead_s) notices before
- * it writes again. Programs that only read need no lock.
+ * A job compares successive reads of the file by its own clock, so the hosts' clocks need not
+ * agree. Nothing relies on flock or fcntl locks, which some shared file systems lack: the lock is
+ * created by link(2), or by exclusive creation if the file system has no links. The successor of an
+ * owner is the process that creates `lock.after-<id of that owner>`, which only one can; it then
+ * renames its own file to `lock`. An owner that lost its lock (suspended, or without access to the
+ * file system, for longer than dead_s) detects this before it writes again. Programs that only read
+ * need no lock.
  */
 #ifndef RN_DATA_RUN_RUN_LOCK_H
 #define RN_DATA_RUN_RUN_LOCK_H
@@ -25,32 +25,33 @@
 
 typedef struct rn_run_lock rn_run_lock;
 
-/** Seconds between heartbeats; without one until an owner counts as dead. */
+/** beat_s: seconds between heartbeats; dead_s: seconds without one until an owner counts as dead.
+ */
 typedef struct rn_run_lock_rule {
   double beat_s, dead_s;
 } rn_run_lock_rule;
 
-/** The rule of all programs. */
+/** The rule that all programs use. */
 extern const rn_run_lock_rule rn_run_lock_default;
 
 /**
- * Takes the lock of an existing folder, and starts its heartbeat. May wait for dead_s while it
- * watches another owner; it then counts units of progress (proto/base/progress.h).
+ * Takes the lock of an existing folder and starts its heartbeat. May wait for dead_s while it
+ * watches another owner; it then marks progress for the watchdog (proto/base/progress.h).
  *
- * Errors: RN_ERR_BUSY naming the owner and what to do; RN_ERR_IO when the folder cannot be written.
+ * Errors: RN_ERR_BUSY naming the owner and what to do; RN_ERR_IO if the folder is not writable.
  */
 rn_status rn_run_lock_take(rn_err *err, const char *run_dir, rn_run_lock_rule rule,
                            rn_run_lock **out);
 
 /**
- * Whether the lock is still this owner's, before something is written. Costs nothing while the
- * heartbeat is recent; after a pause the file is read. NULL: there is no lock to lose.
+ * Checks, before a write to the run directory, that this process still owns the lock. Reads the
+ * file only if the last heartbeat is older than dead_s / 4. NULL: always RN_OK.
  *
- * Errors: RN_ERR_BUSY naming who has it now, or that it was removed.
+ * Errors: RN_ERR_BUSY naming the new owner, or saying that the lock was removed.
  */
 rn_status rn_run_lock_check(rn_err *err, rn_run_lock *lock);
 
-/** Ends the heartbeat, and removes the lock unless it is another's by now. Takes NULL. */
+/** Stops the heartbeat and removes the lock if this process still owns it. Accepts NULL. */
 void rn_run_lock_release(rn_run_lock **lock);
 
 #endif

@@ -1,14 +1,15 @@
 /**
- * Shards (.rtd): tokens in blocks, each block one zstd frame, all bytes under a sum.
+ * Shards (.rtd): tokens in blocks, each block one zstd frame; checksums cover all bytes.
  *
  *   header frame    skippable, 1024 bytes: "RTDHEAD1", length, ShardHeader, zeros, sum
  *   block frames    zstd; each holds one Block with its field tag, so `zstd -dc` gives a Shard
  *   footer frame    skippable: ShardFooter, sum
- *   postscripts     three times, skippable, 64 bytes: "RTDPOST1", place and sum of the footer, sum
+ *   postscripts     three times, skippable, 64 bytes: "RTDPOST1", offset, size and sum of the
+ *                   footer, sum
  *
- * Sums are XXH3-64 over the bytes before them, frame headers included. Nothing depends on time or
- * place: equal tokens and options give equal bytes. Every block but the last has block_tokens
- * tokens.
+ * Sums are XXH3-64 over the bytes of the frame before them, including its header. Equal tokens and
+ * options give equal bytes, independent of time and path. Every block but the last has
+ * block_tokens tokens.
  */
 #ifndef RN_DATA_SHARD_SHARD_H
 #define RN_DATA_SHARD_SHARD_H
@@ -21,7 +22,7 @@
 
 enum { RN_SHARD_BLOCK_TOKENS = 65536, RN_SHARD_MAX_BLOCK_BYTES = 1 << 26 };
 
-/** What every shard of a data folder shares. */
+/** The properties that all shards of a data folder share. */
 typedef struct rn_shard_kind {
   const char *tokenizer;
   uint64_t tokenizer_hash;
@@ -30,15 +31,15 @@ typedef struct rn_shard_kind {
 
 typedef struct rn_shard_writer rn_shard_writer;
 
-/** Starts a shard at `path`.tmp. Ownership: kind's texts outlive the writer. */
+/** Starts a shard at `path`.tmp. Ownership: the strings of kind must outlive the writer. */
 rn_status rn_shard_writer_create(rn_err *err, const char *path, rn_shard_kind kind,
                                  rn_shard_writer **out);
-/** Appends tokens; `text_bytes` of text stand behind them. */
+/** Appends tokens that encode `text_bytes` bytes of text. */
 rn_status rn_shard_append(rn_err *err, rn_shard_writer *writer, const int32_t *tokens,
                           int64_t count, int64_t text_bytes);
-/** Writes footer and postscripts and gives the file its name, durably. The writer is gone. */
+/** Writes footer and postscripts, renames the file durably, and destroys the writer. */
 rn_status rn_shard_finish(rn_err *err, rn_shard_writer **writer);
-/** Gives up: nothing of that name appears. Takes NULL. */
+/** Destroys the writer and removes its temporary file. Accepts NULL. */
 void rn_shard_abandon(rn_shard_writer **writer);
 
 typedef struct rn_shard {
@@ -46,24 +47,25 @@ typedef struct rn_shard {
   Retnet__ShardFooter *footer;
 } rn_shard;
 
-/** Opens a whole shard: postscript, footer, header and the places of blocks are checked. */
+/** Opens a shard; checks header, postscript, footer and the extents of all blocks. */
 rn_status rn_shard_open(rn_err *err, const char *path, rn_shard *out);
 void rn_shard_close(rn_shard *shard);
 
-/** Tokens of a block; tokens has room for block_tokens. Errors: RN_ERR_FORMAT naming the place. */
+/** Reads a block into tokens [block_tokens]. Errors: RN_ERR_FORMAT naming the block. */
 rn_status rn_shard_read_block(rn_err *err, const rn_shard *shard, int64_t block, int32_t *tokens);
 
-/** Every byte of the file: all sums, all postscripts, all blocks against the footer. */
+/** Checks every byte of the file: all checksums, all postscripts, all blocks against the footer. */
 rn_status rn_shard_verify(rn_err *err, const char *path);
 
-/** What a recovery saved, and what lay between header and footer and could not be saved. */
+/** What a recovery saved; lost_bytes are the bytes between header and footer that it could not. */
 typedef struct rn_shard_recovery {
   int64_t tokens, blocks, lost_bytes;
 } rn_shard_recovery;
 
 /**
- * Writes `path`.recovered from the whole blocks of a damaged or cut shard, also behind damage.
- * Errors: RN_ERR_FORMAT when neither header nor footer says what the tokens are.
+ * Writes `path`.recovered from the intact blocks of a damaged or truncated shard, including those
+ * after a damaged one.
+ * Errors: RN_ERR_FORMAT if neither header nor footer is readable, or no block is intact.
  */
 rn_status rn_shard_recover(rn_err *err, const char *path, rn_shard_recovery *out);
 

@@ -1,4 +1,4 @@
-/** Inside of shards: the skippable frames around header, footer and postscripts. */
+/** Private to data/shard: the skippable frames that hold header, footer and postscripts. */
 #ifndef RN_DATA_SHARD_SHARD_FRAME_H
 #define RN_DATA_SHARD_SHARD_FRAME_H
 
@@ -23,9 +23,9 @@ void rn_put_u64(unsigned char *to, uint64_t value);
 uint32_t rn_get_u32(const unsigned char *from);
 uint64_t rn_get_u64(const unsigned char *from);
 
-/** Writes magic and length in front and the sum at the end of a frame of `bytes` in all. */
+/** Writes the magic and the length at the start, and the sum at the end, of a frame of `bytes`. */
 void rn_frame_seal(unsigned char *frame, size_t bytes);
-/** Whether magic, length and sum are right. */
+/** Whether magic, length and sum are correct. */
 int rn_frame_is_valid(const unsigned char *frame, size_t bytes);
 
 void rn_postscript_write(rn_postscript p, unsigned char frame[RN_SHARD_POSTSCRIPT_BYTES]);

@@ -1,5 +1,5 @@
-/* Reading a shard: nothing in it is believed before its sum is checked. */
-#define ZSTD_STATIC_LINKING_ONLY /* the numbers of skippable frames */
+/* Reads a shard: no content is used before its checksum is verified. */
+#define ZSTD_STATIC_LINKING_ONLY /* magic numbers of skippable frames */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static rn_status damaged(rn_err *err, const char *path, const char *what) {
                  what, path);
 }
 
-/* The first good one of the three postscripts; *good counts the good ones. */
+/* Returns the first valid postscript of the three; *good counts the valid ones. */
 static rn_status read_postscripts(rn_err *err, const rn_file *file, rn_postscript *out, int *good) {
   unsigned char tail[TAIL_BYTES];
   *good = 0;
@@ -61,7 +61,8 @@ static rn_status read_footer(rn_err *err, const rn_file *file, rn_postscript p,
   return status;
 }
 
-/* Blocks lie without gaps between header and footer, full but for the last. */
+/* Checks that blocks fill the space between header and footer, and that all but the last are full.
+ */
 static rn_status check_places(rn_err *err, const char *path, const Retnet__ShardFooter *footer,
                               uint64_t footer_offset) {
   uint64_t offset = RN_SHARD_HEADER_BYTES, tokens = 0;
@@ -132,7 +133,8 @@ void rn_shard_close(rn_shard *shard) {
   *shard = (rn_shard){0};
 }
 
-/* Unpacks one block's message into ids; checks widths, counts and the vocabulary. */
+/* Unpacks the message of one block into tokens; checks width, count (`want`; 0: any), vocabulary.
+ */
 static rn_status unpack_block(rn_err *err, const char *path, const void *raw, size_t raw_bytes,
                               const Retnet__ShardHeader *h, uint64_t want, int32_t *tokens,
                               uint64_t *count) {
@@ -213,7 +215,7 @@ rn_status rn_shard_verify(rn_err *err, const char *path) {
 
 /* ---- recovery ---- */
 
-/* A damaged shard at work. */
+/* State of the recovery of a damaged shard. */
 typedef struct recovery {
   const char *path;
   const unsigned char *bytes;
@@ -223,7 +225,7 @@ typedef struct recovery {
   rn_shard_writer *writer;
 } recovery;
 
-/* Unpacks the block at `at` into ids, if it is whole: its stored bytes, else 0. */
+/* Unpacks the block at `at` into ids; returns its stored bytes, or 0 if it is not intact. */
 static size_t whole_block(const recovery *r, size_t at, uint64_t *found) {
   rn_err ignored = {0};
   size_t raw_bytes = 0;
@@ -241,7 +243,7 @@ static size_t whole_block(const recovery *r, size_t at, uint64_t *found) {
   return whole ? stored : 0;
 }
 
-/* Where a frame may begin, from `at` on: the next magic number of zstd. */
+/* The next offset >= `at` with a zstd magic number, where a frame may begin. */
 static size_t next_frame(const recovery *r, size_t at) {
   while (at + 4 <= r->count && rn_get_u32(r->bytes + at) != ZSTD_MAGICNUMBER) at++;
   return at + 4 <= r->count ? at : r->count;
@@ -271,7 +273,7 @@ static rn_status copy_blocks(rn_err *err, const recovery *r, rn_shard_recovery *
   return RN_OK;
 }
 
-/* The header, or what the footer says of it. */
+/* The header, or its copy in the footer. */
 static rn_status find_header(rn_err *err, const rn_file *file, Retnet__ShardHeader **out) {
   rn_err ignored = {0};
   rn_postscript p;

@@ -1,4 +1,5 @@
-/* Writing a shard: blocks as they fill, then footer and postscripts, then its name. */
+/* Writes a shard: each block when it is full, then footer and postscripts; then renames the file.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ rn_status rn_shard_writer_create(rn_err *err, const char *path, rn_shard_kind ki
   return RN_OK;
 }
 
-/* The pending tokens as one field of a Shard: tag, length, Block. */
+/* Packs the pending tokens as one field of a Shard: tag, length, Block. */
 static rn_status pack_block(rn_err *err, const rn_shard_writer *w, unsigned char **raw,
                             size_t *raw_bytes, uint64_t *documents) {
   const size_t count = (size_t)w->pending_count, width = (size_t)w->width;

@@ -11,14 +11,15 @@
 
 enum { FEW_DOCUMENTS = 20 };
 
-/* The documents, read once and kept: which go to val depends on how many there are. */
+/* Reads the input once. The first FEW_DOCUMENTS documents are kept in memory, because the split
+ * into train and val depends on whether there are more. */
 typedef struct builder {
   const rn_build_options *options;
   rn_build_report *report;
   rn_build_target target;
   rn_shard_writer *train, *val;
-  int64_t first_pass; /* documents counted, up to FEW_DOCUMENTS */
-  unsigned char **early;
+  int64_t first_pass;    /* documents kept in `early` so far */
+  unsigned char **early; /* [FEW_DOCUMENTS] */
   size_t *early_bytes;
 } builder;
 
@@ -37,7 +38,7 @@ static rn_status put(rn_err *err, rn_shard_writer *writer, const unsigned char *
   return RN_OK;
 }
 
-/* Many documents: each goes to one split as a whole. */
+/* FEW_DOCUMENTS or more: each document goes to one split as a whole. */
 static rn_status put_whole(rn_err *err, builder *b, int64_t number, const unsigned char *bytes,
                            size_t count) {
   const rn_random_key key = rn_random_key_named(RN_RANDOM_SPLIT, 0, "val");
@@ -46,7 +47,7 @@ static rn_status put_whole(rn_err *err, builder *b, int64_t number, const unsign
              : put(err, b->train, bytes, count, &b->report->train_tokens);
 }
 
-/* Few documents: the last part of each is val. */
+/* Fewer documents: the last part of each goes to val. */
 static rn_status put_parts(rn_err *err, builder *b, const unsigned char *bytes, size_t count) {
   const size_t val = (size_t)((double)count * b->options->val_fraction);
   RN_TRY(err, put(err, b->train, bytes, count - val, &b->report->train_tokens));
@@ -63,7 +64,7 @@ static rn_status put_early(rn_err *err, builder *b) {
   return RN_OK;
 }
 
-/* The first documents wait until it is known whether there are many. */
+/* Keeps the first documents until FEW_DOCUMENTS are read or the input ends. */
 static rn_status take_document(void *self, rn_err *err, const char *name, const void *bytes,
                                size_t count) {
   builder *b = self;

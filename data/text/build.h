@@ -1,9 +1,9 @@
 /**
- * From texts to a data folder: documents in, shards of train and val out.
+ * Builds a data folder, with shards of train and val, from texts.
  *
- * A document is stored as the document token and its bytes; one more document token closes a split.
- * With 20 documents or more, a keyed hash of its number sends a document to val; with fewer, the
- * last part of each goes there.
+ * A document is stored as the document token and its bytes; one more document token ends a split.
+ * With 20 documents or more, a keyed hash of its index assigns each document to train or val; with
+ * fewer, the last part of each document goes to val.
  */
 #ifndef RN_DATA_TEXT_BUILD_H
 #define RN_DATA_TEXT_BUILD_H
@@ -27,9 +27,10 @@ typedef struct rn_build_options {
 } rn_build_options;
 
 /**
- * Builds the splits under another name and renames them at the end: a build that is cut short
- * leaves no split. What is being built is never read as input, wherever `out` lies. Errors:
- * RN_ERR_USAGE for options; RN_ERR_NOT_FOUND, RN_ERR_IO, RN_ERR_FORMAT name file and line.
+ * Builds the splits under a temporary name and renames them at the end: an interrupted build leaves
+ * no split. The output is never read as input, even if `out` is inside an input folder.
+ * Errors: RN_ERR_USAGE for options; RN_ERR_NOT_FOUND, RN_ERR_IO, RN_ERR_FORMAT naming file and
+ * line.
  */
 rn_status rn_build(rn_err *err, const rn_build_options *options, rn_build_report *report);
 

@@ -8,7 +8,7 @@
 
 static const char work_name[] = ".building-";
 
-/* What a new file system holds from the start. */
+/* False for entries that a new file system has from the start. */
 static bool counts(const char *name) {
   return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, "lost+found") != 0;
 }
@@ -41,7 +41,7 @@ static void add_never(rn_build_target *target, const char *path) {
   if (stat(path, &info) == 0) target->never[target->nevers++] = rn_folder_id_of(&info);
 }
 
-/* Slashes, and "/." with them, say nothing at the end of a name. */
+/* Removes trailing "/" and "/.". */
 static void cut_end(char *path) {
   for (size_t n = strlen(path); n > 1; n = strlen(path)) {
     if (path[n - 1] == '/') {
@@ -61,7 +61,7 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
   cut_end(target->out.text);
   target->exists = rn_file_exists(target->out.text);
   if (target->exists) RN_TRY(err, check_empty(err, target->out.text));
-  /* Nobody else's: what another build left is not ours to remove. */
+  /* The name includes the process id, because this build must not remove the files of another. */
   snprintf(target->work.text, sizeof target->work.text, "%.*s%s%s%ld", ROOM, target->out.text,
            target->exists ? "/" : "", work_name, (long)getpid());
   RN_TRY(err, rn_file_make_folder(err, target->work.text));
@@ -70,8 +70,8 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
   return RN_OK;
 }
 
-/* Training looks for train: val, where there is one, goes first. *moved is the last one that has
- * its place. */
+/* Renames val, if any, before train: training starts as soon as train exists. *moved is the last
+ * split that was renamed. */
 static rn_status move_splits(rn_err *err, const rn_build_target *target, rn_path *moved) {
   static const char *const names[] = {"val", "train"};
   for (int i = 0; i < 2; i++) {

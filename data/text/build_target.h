@@ -1,32 +1,32 @@
-/** Where a data folder comes to be: its splits get their names when all of them are whole. */
+/** The output folder of a build: the splits get their final names when all are complete. */
 #ifndef RN_DATA_TEXT_BUILD_TARGET_H
 #define RN_DATA_TEXT_BUILD_TARGET_H
 
 #include "data/file/listing.h"
 
-/** Zero-initialise; rn_build_target_abandon on the way out of a failure. */
+/** Zero-initialise; rn_build_target_abandon on failure. */
 typedef struct rn_build_target {
-  rn_path out;  /* without slashes at its end */
-  rn_path work; /* holds the splits until then; empty: nothing was begun */
-  bool exists;  /* out is an empty folder, which stays the one that it is: mode, mount, link */
-  rn_folder_id never[2]; /* work and out: no input */
+  rn_path out;           /* without trailing slashes */
+  rn_path work;          /* temporary folder of the splits; empty: none */
+  bool exists;           /* out is an existing empty folder, which is kept: mode, mount, link */
+  rn_folder_id never[2]; /* work and out: never read as input */
   int nevers;
 } rn_build_target;
 
 /**
- * Makes the work folder: beside an `out` that is absent, inside one that is an empty folder (that
- * alone is not renamed over: it may be a mount point, a link or the working directory).
- * Errors: RN_ERR_USAGE naming `out` and what is in it; RN_ERR_IO.
+ * Creates the work folder: next to `out` if that does not exist, else inside it. An existing `out`
+ * is not replaced, because it may be a mount point, a link or the working directory.
+ * Errors: RN_ERR_USAGE naming `out` and an entry if it is not an empty folder; RN_ERR_IO.
  */
 rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *target);
 
 /**
- * Gives the splits in the work folder their place, durably. Where that fails, nothing of this build
- * is in `out`, and what another process put there meanwhile stays. Errors: RN_ERR_IO.
+ * Moves the splits from the work folder to `out`, durably. On failure nothing of this build remains
+ * in `out`, and files that another process created there stay. Errors: RN_ERR_IO.
  */
 rn_status rn_build_target_publish(rn_err *err, rn_build_target *target);
 
-/** Removes what was begun. */
+/** Removes the work folder, if any. */
 void rn_build_target_abandon(rn_build_target *target);
 
 #endif

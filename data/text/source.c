@@ -16,7 +16,7 @@
 
 static const size_t most_bytes = (size_t)1 << 36;
 
-/* What a walk over one input carries. */
+/* Arguments of the walk over one input. */
 typedef struct walk {
   const rn_source_options *options;
   rn_document_visit *visit;
@@ -70,7 +70,7 @@ static const char *kind_of(const json_t *value) {
   return kinds[json_typeof(value)];
 }
 
-/* The document of a line that was read. */
+/* Visits the document of one parsed line. */
 static rn_status visit_object(rn_err *err, const walk *w, const char *name, const json_t *object) {
   if (!json_is_object(object)) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: is %s, not an object with \"text\"", name,
@@ -105,7 +105,7 @@ static bool is_blank(const char *line, size_t length) {
   return at == length;
 }
 
-/* Documents are counted in *documents. */
+/* Visits each line of a .jsonl; adds the number of documents to *documents. */
 static rn_status visit_lines(rn_err *err, const walk *w, const char *path, const char *bytes,
                              size_t count, int64_t *documents) {
   static const char mark[] = "\xef\xbb\xbf"; /* byte order mark */
@@ -126,7 +126,7 @@ static rn_status visit_lines(rn_err *err, const walk *w, const char *path, const
   return RN_OK;
 }
 
-/* Taken as it is, for bytes of any kind are text here; but it is told. */
+/* A compressed file of another format is read as plain bytes, but counted for a warning. */
 static void count_compressed(const walk *w, const char *path) {
   static const char *const ends[] = {".bz2", ".xz", ".lzma", ".lz4", ".lz",     ".br",
                                      ".zip", ".7z", ".rar",  ".tgz", ".parquet"};
@@ -138,8 +138,8 @@ static void count_compressed(const walk *w, const char *path) {
   }
 }
 
-/* The documents of a file's bytes; a file without any is an error where it was named, and counted
- * where it was found. */
+/* Visits the documents of a file's bytes. A file without any is an error if it was named, and is
+ * counted if it was found in a folder or by a pattern. */
 static rn_status visit_bytes(rn_err *err, const walk *w, const char *path, const char *bytes,
                              size_t count, bool named) {
   int64_t documents = 0;
@@ -175,7 +175,7 @@ static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool n
   return status;
 }
 
-/* The pattern is that of the name, with or without .zst. */
+/* Whether the file's name, with or without .zst, matches the pattern. */
 static bool is_included(const char *include, const char *path) {
   char name[RN_PATH_BYTES];
   const char *slash = strrchr(path, '/');
@@ -203,7 +203,7 @@ static int by_bytes(const void *a, const void *b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* What a path that was given, or found by a pattern, stands for. */
+/* Visits a path that was named, or found by a pattern. */
 static rn_status visit_path(rn_err *err, const walk *w, const char *path, bool named) {
   struct stat info;
   const bool there = stat(path, &info) == 0;
@@ -213,7 +213,7 @@ static rn_status visit_path(rn_err *err, const walk *w, const char *path, bool n
   return RN_OK;
 }
 
-/* What a pattern matches, in byte order: for those who quote it, or whose shell gives up. */
+/* Visits what a pattern matches, in byte order: it may be quoted, or too long for the shell. */
 static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) {
   glob_t found;
   rn_status status = RN_OK;

@@ -1,5 +1,4 @@
-/** Where documents come from: files, folders, JSON lines and standard input, one after the other.
- */
+/** Sources of documents: files, folders, JSON lines and standard input. */
 #ifndef RN_DATA_TEXT_SOURCE_H
 #define RN_DATA_TEXT_SOURCE_H
 
@@ -13,7 +12,7 @@
 typedef rn_status rn_document_visit(void *self, rn_err *err, const char *name, const void *bytes,
                                     size_t count);
 
-/** What is read, and what was passed by. */
+/** Which files of folders are read. */
 typedef struct rn_source_options {
   const char *include;       /* pattern of names inside folders, or NULL: all */
   const rn_folder_id *never; /* [nevers] folders that are never read */
@@ -24,19 +23,18 @@ typedef struct rn_source_counts {
   int64_t empty_files; /* found in folders or by patterns */
   int64_t blank_lines; /* of .jsonl */
   int64_t left_out;    /* as in rn_listing */
-  int64_t
-      compressed; /* files whose name says so, in a way that is not known here: taken as bytes */
+  int64_t compressed;  /* files in unsupported compressed formats, by name; read as plain bytes */
   char first_compressed[RN_PATH_BYTES];
 } rn_source_counts;
 
 /**
  * Visits the documents of an input; adds to *counts.
  *
- * A folder is read in the byte order of its paths, and so is what a pattern (*, ?, [) matches that
- * is no file's name; "-" is standard input. Each line of a .jsonl is an object whose "text" is the
- * document; .zst is unpacked. Endings are known in any case.
- * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line; a named file without
- *         text; a .gz, with the commands that convert it.
+ * Files of a folder are read in the byte order of their paths, and so are the matches of a pattern
+ * (*, ?, [) that is not itself a file's name; "-" is standard input. Each line of a .jsonl file is
+ * an object whose "text" is the document; .zst is unpacked. File name extensions ignore case.
+ * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line, for a named file without
+ *         text, or for a .gz (with the commands that convert it).
  */
 rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_options *options,
                           rn_document_visit *visit, void *self, rn_source_counts *counts);
