@@ -1,8 +1,8 @@
 /**
- * Checks that stay on in release, report all that fails, and end a test with the right exit code.
+ * Checks that are active in release builds too, report every failure, and set the exit code.
  *
  * A test is a program: its file opens with the claim, its main ends with `return check_result();`.
- * Under MPI the caller passes the maximum over ranks through check_failures().
+ * An MPI test returns an error if check_failures() > 0 on any rank.
  */
 #ifndef RN_TESTS_SUPPORT_CHECK_H
 #define RN_TESTS_SUPPORT_CHECK_H
@@ -12,17 +12,17 @@
 
 #include "proto/base/status.h"
 
-/** Fails, with the condition's text. */
+/** Fails if the condition is false; prints its text. */
 #define CHECK(condition) check_that((condition), #condition, __FILE__, __LINE__)
 
-/** Fails unless the call gives RN_OK, with the error's text; clears the error. */
+/** Fails unless the call returns RN_OK; prints and clears the error. */
 #define CHECK_OK(err, call) check_ok((err), (call), #call, __FILE__, __LINE__)
 
-/** Fails unless the call gives `status` and its text contains every word of `words` ("a|b"). */
+/** Fails unless the call returns `status` and the error text contains every word of "a|b|...". */
 #define CHECK_FAILS(err, status, words, call) \
   check_fails((err), (status), (words), (call), #call, __FILE__, __LINE__)
 
-/** Integers are equal. */
+/** Fails unless the integers are equal. */
 #define CHECK_EQUAL(got, want) \
   check_equal((int64_t)(got), (int64_t)(want), #got, __FILE__, __LINE__)
 
@@ -30,11 +30,11 @@
 #define CHECK_NEAR(got, want, tolerance) \
   check_near((got), (want), (tolerance), #got, __FILE__, __LINE__)
 
-/** |got - want| <= tolerance * |want|: also where |want| is small. */
+/** |got - want| <= tolerance * |want|, also for small |want|. */
 #define CHECK_RELATIVE(got, want, tolerance) \
   check_relative((got), (want), (tolerance), #got, __FILE__, __LINE__)
 
-/** max|got - want| <= tolerance * max|want|, and nothing is NaN. */
+/** max|got - want| <= tolerance * max|want|, and no element is NaN. */
 #define CHECK_ARRAY(what, got, want, count, tolerance) \
   _Generic((got), float *: check_array_f32, const float *: check_array_f32,         \
            double *: check_array_f64, const double *: check_array_f64)(             \
@@ -54,10 +54,10 @@ bool check_array_f32(const char *what, const float *got, const float *want, int6
 bool check_array_f64(const char *what, const double *got, const double *want, int64_t count,
                      double tolerance, const char *file, int line);
 
-/** How many checks failed in this process so far. */
+/** Number of failed checks in this process so far. */
 int check_failures(void);
 
-/** Prints the tally; 0 when checks ran and none failed. */
+/** Prints the counts; returns 0 if checks ran and none failed, else 1. */
 int check_result(void);
 
 #endif

@@ -47,7 +47,7 @@ Retnet__Manifest fake_head(int64_t step) {
   return head;
 }
 
-/* The model's slices, cut and dealt to parts by chance; `values` is where their data lies. */
+/* The model's slices, cut and assigned to writers at random; they point into `values`. */
 typedef struct fake_plan {
   rn_ckpt_slice slice[FAKE_MOST_PARTS][MOST_SLICES];
   int count[FAKE_MOST_PARTS];
@@ -94,7 +94,8 @@ rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t see
         rn_ckpt_write_part(err, stage.text, place, plan->slice[i], plan->count[i], 1, &reports[i]);
     place.at += reports[i].stored_bytes;
   }
-  for (int i = 0; cut % 2 == 1 && i < parts / 2; i++) { /* reports may come in any order */
+  for (int i = 0; cut % 2 == 1 && i < parts / 2;
+       i++) { /* commit must accept reports in any order */
     const rn_ckpt_report kept = reports[i];
     reports[i] = reports[parts - 1 - i];
     reports[parts - 1 - i] = kept;

@@ -1,4 +1,4 @@
-/** A small made-up model to save and to find again: a few tensors, values that depend on a seed. */
+/** A small synthetic model for checkpoint tests: a few tensors, values that depend on a seed. */
 #ifndef RN_TESTS_SUPPORT_FAKE_CKPT_H
 #define RN_TESTS_SUPPORT_FAKE_CKPT_H
 
@@ -18,21 +18,21 @@ extern const fake_tensor fake_tensors[FAKE_TENSORS];
 
 int64_t fake_elements(const fake_tensor *tensor);
 
-/** Element `index` of a tensor of the model of that seed. */
+/** Element `index` of a tensor of the model with this seed. */
 float fake_value(uint64_t seed, int kind, int tensor, int64_t index);
 
-/** A manifest without tensors and parts. Ownership: what it points to is static. */
+/** A manifest without tensors and files. Ownership: it points to static data. */
 Retnet__Manifest fake_head(int64_t step);
 
 /**
- * Stages, writes with `parts` writers, commits. `cut` says how tensors are cut and who writes what,
- * and, where it is odd, that some go on in the file of the one before and that their reports come
- * in the opposite order.
+ * Stages, writes with `parts` writers, commits. `cut` seeds how tensors are cut into slices and
+ * which writer gets each slice. If `cut` is odd, some writers append to the file of the writer
+ * before them, and the reports are passed in reverse order.
  */
 rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t seed, int parts,
                     uint64_t cut);
 
-/** Whether a checkpoint holds exactly the model of that seed. */
+/** Whether a checkpoint holds exactly the model with this seed. */
 bool fake_is(rn_ckpt *ckpt, uint64_t seed);
 
 #endif

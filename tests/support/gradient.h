@@ -1,5 +1,5 @@
 /**
- * Gradients against finite differences, in the precision at hand: tight in double, loose in float.
+ * Checks gradients against finite differences; the tolerance is tight in double, loose in float.
  */
 #ifndef RN_TESTS_SUPPORT_GRADIENT_H
 #define RN_TESTS_SUPPORT_GRADIENT_H
@@ -18,20 +18,20 @@ static const double test_step = 1e-4, test_gradient_tolerance = 1e-8, test_toler
 static const double test_step = 1.0 / 64, test_gradient_tolerance = 4e-3, test_tolerance = 2e-6;
 #endif
 
-/** Normal numbers times `spread`, told apart by `seed`. */
+/** Fills x [n] with normal numbers times `spread`; a function of `seed`. */
 static inline void test_fill(rn_real *x, int64_t n, double spread, uint64_t seed) {
   rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, seed, "values");
   for (int64_t i = 0; i < n; i++) x[i] = (rn_real)(spread * rn_random_normal(key, (uint64_t)i));
 }
 
-/** Sum of a[i] b[i] in double: a loss whose gradient by a is b. */
+/** Sum of a[i] b[i] in double: a loss whose gradient with respect to a is b. */
 static inline double test_dot(const rn_real *a, const rn_real *b, int64_t n) {
   double sum = 0;
   for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
   return sum;
 }
 
-/** (loss at x + step - loss at x - step) / the way between the two, as rn_real has them. */
+/** (loss(x + step) - loss(x - step)) / their distance, both points rounded to rn_real. */
 static inline double test_secant(double (*loss)(void *context), void *context, rn_real *x,
                                  double step) {
   rn_real kept = *x;
@@ -44,8 +44,8 @@ static inline double test_secant(double (*loss)(void *context), void *context, r
 }
 
 /**
- * Fails unless `gradient` [n] is the slope of loss(context) along every element of x [n].
- * The slope is extrapolated from two secants: its error falls with the fourth power of the step.
+ * Fails unless `gradient` [n] is the gradient of loss(context) with respect to x [n], in the L2
+ * norm. The slope is extrapolated from two secants: its error is O(step^4).
  */
 static inline void test_gradient(const char *what, double (*loss)(void *context), void *context,
                                  rn_real *x, int64_t n, const rn_real *gradient) {

@@ -1,10 +1,11 @@
 /*
- * Between a test and MPI, by the profiling interface: what a non-blocking send reads must not
- * change until the program has seen it complete, and what a receive writes is no number until then.
+ * Checks non-blocking messages through the MPI profiling interface (PMPI): the buffer of a send
+ * must not change before the program has completed it, and the buffer of a receive contains NaN
+ * until then.
  *
- * So a buffer that is used too early is found whatever the library's thresholds and however late
- * the other rank is. A send is seen complete by a test, a wait, or not at all: a request that is
- * dropped counts as changed. MPI_Finalize ends the process with an error where anything was found.
+ * This finds every buffer that is used too early, independent of the library's eager limit and of
+ * the other rank's timing. A send whose request is dropped without a test or wait is an error too.
+ * MPI_Finalize ends the process with exit code 1 if there was any error.
  */
 #include <mpi.h>
 #include <pthread.h>
@@ -17,16 +18,16 @@
 
 enum { PLACES = 1 << 16 };
 
-/* A message by the place of its request, which is where the program asks for its end. */
+/* A message, identified by the address of its request, which tests and waits are called with. */
 typedef struct message {
   const MPI_Request *place;
   char *buffer;
   size_t bytes;
-  uint64_t sum; /* of a send under way */
+  uint64_t sum; /* of the buffer of an active send */
   bool sends, active;
 } message;
 
-static message known[PLACES]; /* found by hashing, never removed */
+static message known[PLACES]; /* hash table; entries are never removed */
 static int count, faults;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -49,7 +50,7 @@ static void fault(const char *what, const message *m) {
   }
 }
 
-/* The message whose request lies there; a new one where none did. */
+/* The message whose request is at that address; adds a new one if there is none. */
 static message *at_place(const MPI_Request *place) {
   const uint64_t hash = (uint64_t)(uintptr_t)place * UINT64_C(0x9e3779b97f4a7c15);
   for (uint64_t i = hash >> 48;; i = (i + 1) % PLACES) {
@@ -75,7 +76,7 @@ static void describe(const MPI_Request *place, const void *buffer, size_t bytes,
   pthread_mutex_unlock(&lock);
 }
 
-/* Before MPI is told: what it receives into may be filled from then on. */
+/* Called before the MPI call: from then on MPI may write to the buffer of a receive. */
 static void start(const MPI_Request *place) {
   pthread_mutex_lock(&lock);
   message *m = at_place(place);

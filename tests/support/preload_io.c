@@ -1,14 +1,14 @@
 /*
- * Between a program and its C library (LD_PRELOAD): records what it does to files, in the order in
- * which it does it, and makes transfers short or the disk full. Only below RETNET_IO_UNDER.
+ * LD_PRELOAD library: logs a program's file operations in their order, and simulates short
+ * transfers and a full disk. Affects only paths below RETNET_IO_UNDER.
  *
  *   RETNET_IO_LOG=FILE    lines "create PATH", "mkdir PATH", "write PATH", "fsync PATH",
- *                         "rename FROM TO", "exchange FROM TO", "unlink PATH", all from the root
- *   RETNET_IO_SHORT=1     every read and write of two bytes or more transfers half
- *   RETNET_IO_FULL=BYTES  this process can write so many, then there is no space left
+ *                         "rename FROM TO", "exchange FROM TO", "unlink PATH"; absolute paths
+ *   RETNET_IO_SHORT=1     every read and write of two bytes or more transfers half of them
+ *   RETNET_IO_FULL=BYTES  this process can write that many bytes; then writes fail with ENOSPC
  *
- * A line is written before a rename and after anything else: so what a line before a rename says
- * has happened by then, whichever process said it.
+ * A rename and an unlink are logged before the call, other operations after it: so every operation
+ * logged before a rename has happened by then, in any process.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -28,7 +28,7 @@ static atomic_llong written;
 
 #define REAL(name, ...) ((__typeof__(&name))(size_t)dlsym(RTLD_NEXT, #name))(__VA_ARGS__)
 
-/* What REAL needs, of functions that the headers may hide or rename. */
+/* Declarations for functions that the headers may hide or rename. */
 int open64(const char *path, int flags, ...);
 ssize_t pwrite64(int fd, const void *data, size_t bytes, off_t at);
 ssize_t pread64(int fd, void *data, size_t bytes, off_t at);
@@ -51,7 +51,7 @@ static void note(const char *what, const char *path, const char *other) {
   errno = kept;
 }
 
-/* A path from the root; its last part may not exist. */
+/* The absolute path; the last component need not exist. */
 static void absolute(const char *path, char out[PATH_MAX]) {
   char folder[PATH_MAX], real[PATH_MAX];
   const char *slash = strrchr(path, '/');
@@ -75,7 +75,7 @@ static void note_fd(const char *what, int fd) {
   if (path_of(fd, path)) note(what, path, "");
 }
 
-/* Bytes of a transfer that the environment leaves of `bytes`; -1: no space left. */
+/* How many of `bytes` the environment lets this transfer have; -1 with ENOSPC if none. */
 static ssize_t left_of(int fd, size_t bytes, bool writes) {
   char path[PATH_MAX];
   const char *full = getenv("RETNET_IO_FULL");

@@ -1,7 +1,7 @@
 /**
- * The set of kernels and the provider of products that a test is to run with.
+ * Selects the kernel set and the GEMM backend of a test.
  *
- * RN_TEST_KERNELS and RN_TEST_PRODUCTS name them; without, the test takes what programs take.
+ * RN_TEST_KERNELS and RN_TEST_PRODUCTS name them; by default a test uses the same as programs.
  */
 #ifndef RN_TESTS_SUPPORT_SETS_H
 #define RN_TESTS_SUPPORT_SETS_H
@@ -13,7 +13,7 @@
 #include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
 
-/** The exit code of a test that ctest is to count as skipped. */
+/** The exit code that ctest counts as skipped. */
 enum { TEST_SKIPPED = 77 };
 
 static inline bool test_use_kernels(const char *name) {
@@ -37,13 +37,13 @@ static inline void test_need(const char *what, const char *name, bool (*use)(con
   exit(TEST_SKIPPED);
 }
 
-/** Uses what the environment asks for, or ends the process as skipped; before any other work. */
+/** Selects what the environment names, or exits as skipped. Call it before any other work. */
 static inline void test_use_sets(void) {
   test_need("kernels", getenv("RN_TEST_KERNELS"), test_use_kernels);
   test_need("products", getenv("RN_TEST_PRODUCTS"), test_use_products);
 }
 
-/** Products of bf16 from here on, or the end of the process as skipped. */
+/** Selects a bf16 GEMM backend, or exits as skipped. */
 static inline void test_use_bf16(void) {
   rn_err err = {0};
   const char *lack = NULL;
@@ -54,7 +54,7 @@ static inline void test_use_bf16(void) {
   exit(TEST_SKIPPED);
 }
 
-/** The value of model.products for the provider in use, which a run would choose by itself. */
+/** The value of model.products that selects the backend in use; "auto" if no value names it. */
 static inline const char *test_products_key(void) {
   const char *name = rn_gemm_backend_in_use()->name;
   return strcmp(name, "openblas") == 0 || strcmp(name, "onednn") == 0 ? name : "auto";

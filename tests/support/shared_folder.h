@@ -1,4 +1,4 @@
-/** A folder of one test that runs on several ranks. */
+/** A temporary folder of a test that runs on several ranks. */
 #ifndef RN_TESTS_SUPPORT_SHARED_FOLDER_H
 #define RN_TESTS_SUPPORT_SHARED_FOLDER_H
 
@@ -11,8 +11,8 @@
 #include "tests/support/check.h"
 
 /**
- * A folder that all ranks of one mpirun share, without what an earlier test left in it; they have
- * one parent. Collective: over the world.
+ * Creates an empty folder that all ranks share; removes an older one of the same name. The ranks
+ * agree on the name because they have the same parent process. Collective: over the world.
  */
 static inline rn_path test_shared_folder(rn_world *world, const char *name) {
   rn_err err = {0};

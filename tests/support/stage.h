@@ -1,5 +1,5 @@
 /**
- * A small model with everything around it that one training step needs, in one piece or in several.
+ * A small model with all that one training step needs, over whole sequences or in segments.
  */
 #ifndef RN_TESTS_SUPPORT_STAGE_H
 #define RN_TESTS_SUPPORT_STAGE_H
@@ -32,7 +32,7 @@ typedef struct test_model {
   bool train;
 } test_model;
 
-/** Heads of 4 keys and 3 values, two layers, norms that are well away from their eps. */
+/** Two layers, two heads of 4 keys and 3 values, chunks of 3 tokens. */
 static inline rn_spec test_spec(void) {
   return (rn_spec){.layers = 2,
                    .dim = 8,
@@ -52,7 +52,8 @@ static inline void *test_take(size_t count, size_t bytes) {
   return memory;
 }
 
-/** since of documents that begin at the rows where `begins` has a mark, else `offset` rows ago. */
+/** Fills since: documents begin where `begins` [B][T] has '|'; the first began `offset` rows ago.
+ */
 static inline void test_documents(test_model *m, int offset, const char *const *begins) {
   for (int b = 0; b < m->sequences; b++) {
     for (int t = 0; t < m->tokens; t++) {
@@ -114,7 +115,7 @@ static inline void test_model_close(test_model *m) {
   free(m->y);
 }
 
-/** Makes unit p of tokens begin .. end-1, in memory that was laid by for it. */
+/** Makes unit p from tokens [begin, end) of all sequences, in memory that test_model_open took. */
 static inline void test_cut(test_model *m, int p, int begin, int end) {
   int32_t *input = (int32_t *)m->unit[p].input, *target = input + m->rows;
   int32_t *since = input + 2 * m->rows;
@@ -135,7 +136,7 @@ static inline void test_cut(test_model *m, int p, int begin, int end) {
                          .step = 9};
 }
 
-/** A pass over unit p; the local port. */
+/** A pass over unit p, with the local scan port. */
 static inline rn_pass test_pass(test_model *m, int p, rn_form form) {
   return (rn_pass){.params = m->params,
                    .unit = &m->unit[p],
@@ -155,7 +156,7 @@ static inline rn_loss test_loss_of(const test_model *m, int p, const rn_real *y,
                    .dy = dy};
 }
 
-/** Forward of pieces that end at `ends` [pieces], the last one at T; fills y. */
+/** Forward over segments that end at `ends` [pieces], the last one at T; fills y. */
 static inline void test_forward(test_model *m, rn_form form, const int *ends, int pieces) {
   rn_err err = {0};
   const int width = m->spec.dim;
@@ -173,7 +174,7 @@ static inline void test_forward(test_model *m, rn_form form, const int *ends, in
   }
 }
 
-/** Loss, summed over all targets, of the forward before; with `backward` the gradient too. */
+/** Loss summed over all targets, after test_forward; with `backward` also the gradient. */
 static inline double test_loss(test_model *m, int pieces, bool backward) {
   rn_err err = {0};
   double loss = 0;
@@ -192,13 +193,13 @@ static inline double test_loss(test_model *m, int pieces, bool backward) {
   return loss;
 }
 
-/** One whole step in one piece. */
+/** One whole step in one segment. */
 static inline double test_step_whole(test_model *m, rn_form form, bool backward) {
   test_forward(m, form, &m->tokens, 1);
   return test_loss(m, 1, backward);
 }
 
-/** Fails unless every tensor's gradient is `want` within `tolerance` of its largest element. */
+/** Fails unless every tensor's gradient equals `want` to `tolerance` times its largest element. */
 static inline void test_same_gradient(const test_model *m, const rn_real *want, double tolerance) {
   for (int i = 0; i < m->table->count; i++) {
     const rn_param *param = &m->table->param[i];

@@ -1,5 +1,4 @@
-/** Splits of made-up bytes with documents of unequal length, for tests that train on real shards.
- */
+/** Synthetic splits, with a document every 37 tokens, for tests that train on real shards. */
 #ifndef RN_TESTS_SUPPORT_TOKENS_H
 #define RN_TESTS_SUPPORT_TOKENS_H
 
@@ -9,12 +8,12 @@
 #include "data/text/tokenizer.h"
 #include "tests/support/check.h"
 
-/** Token `at` of every split: a document begins every 37 tokens. */
+/** Token `at` of every split. */
 static inline int32_t test_token(int64_t at) {
   return at % 37 == 0 ? RN_BYTES_DOCUMENT : (int32_t)(at * at % 251 * 7 % 11 + at / 37 % 5);
 }
 
-/** Writes tokens first .. first+count-1 as the shard `folder`/`name`, said to be of `kind`. */
+/** Writes tokens [first, first + count) as the shard `folder`/`name`, with `kind` in its header. */
 static inline void test_write_shard_of(rn_shard_kind kind, const char *folder, const char *name,
                                        int64_t first, int64_t count) {
   rn_err err = {0};
@@ -29,7 +28,7 @@ static inline void test_write_shard_of(rn_shard_kind kind, const char *folder, c
   CHECK_OK(&err, rn_shard_finish(&err, &writer));
 }
 
-/** The same of the byte tokenizer, which the tokens are of. */
+/** The same with the kind of the byte tokenizer. */
 static inline void test_write_shard(const char *folder, const char *name, int64_t first,
                                     int64_t count) {
   test_write_shard_of(rn_tokenizer_kind(), folder, name, first, count);
