@@ -1,9 +1,11 @@
 /**
- * A stage's gradients and weights on their way between its replicas, under the work of its layers.
+ * Overlaps the reduce-scatter of a stage's gradients and the all-gather of its weights, both over
+ * the replicas of the stage, with the computation of its layers.
  *
- * Backward of a step's last unit tells which parts of the gradient are whole: their buckets are
- * summed while it goes on. Updated weights come bucket by bucket; whoever reads a part waits for
- * it only.
+ * Weights are divided into layer groups (proto/ports/layer_group_port.h; `part` is the index of
+ * one) and these into buckets. The last unit's backward reports each layer group whose gradient is
+ * complete; its buckets are then reduced while backward continues. Updated weights arrive bucket by
+ * bucket; forward waits only for the layer group that it reads next.
  */
 #ifndef RN_TRAINER_PARALLEL_DISTRIBUTED_OPTIMIZER_H
 #define RN_TRAINER_PARALLEL_DISTRIBUTED_OPTIMIZER_H
@@ -20,19 +22,26 @@ typedef struct rn_distributed_optimizer {
   const rn_shard_table *shard_table; /* not owned */
   rn_reduce_scatter *reduce_scatter; /* owned */
   rn_all_gather *all_gather;         /* not owned */
-  rn_comm_thread *comm_thread;       /* has MPI while the stage computes, not owned; NULL: none */
-  int held;                          /* a part that somebody else has to add to first; -1: none */
-  bool last;                         /* what is added now is the last of the step */
-  rn_err err;                        /* of what could not be said at once */
+  rn_comm_thread *comm_thread;       /* owns MPI while the stage computes; not owned; NULL: none */
+  int held;   /* layer group to which another stage must add first (tied embedding); -1: none */
+  bool last;  /* the current task's additions complete the step's gradient */
+  rn_err err; /* first failure in the port's added(), which returns no status */
 } rn_distributed_optimizer;
 
-/** The port for the stage; the exchange stays where it is as long as the port is used. */
+/** The port for the stage; it points to `optimizer`, which must not move while it is in use. */
 rn_layer_group_port rn_distributed_optimizer_port(rn_distributed_optimizer *optimizer);
 
-/** The step's gradient of a part is whole, on every replica at this place of the step. */
+/**
+ * Starts the reduce-scatter of a layer group's buckets; its gradient must be complete.
+ * Collective: over the replicas of the stage, which call it for the layer groups in one order.
+ * Errors: RN_ERR_MPI.
+ */
 rn_status rn_distributed_optimizer_add(rn_err *err, rn_distributed_optimizer *optimizer, int part);
 
-/** All gradients are summed; all weights are whole, and this rank's may be written. */
+/**
+ * Waits until all gradients are reduced and all weights have arrived; this rank may then write its
+ * weights. Collective: over the replicas. Errors: RN_ERR_MPI, and a failure of an earlier added().
+ */
 rn_status rn_distributed_optimizer_finish(rn_err *err, rn_distributed_optimizer *optimizer);
 
 #endif

@@ -1,7 +1,7 @@
 /**
- * Which layers a pipeline stage works on: the keys' word, or as even in work as whole layers allow.
+ * Assigns layers to pipeline stages, as parallel.layer_split says or by balancing the work.
  *
- * The embedding and the vocabulary head count as work of the first and the last stage.
+ * The embedding counts as work of the first stage, the vocabulary head as work of the last.
  */
 #ifndef RN_TRAINER_PARALLEL_LAYER_SPLIT_H
 #define RN_TRAINER_PARALLEL_LAYER_SPLIT_H
@@ -13,11 +13,11 @@
 /**
  * Layers first[s] .. first[s+1]-1 belong to stage s; every stage has at least one.
  *
- * parallel.layer_split holds if given; else the most loaded stage has as little work as possible,
- * and of such splits later layers go where least work is.
+ * Uses parallel.layer_split if given. Otherwise minimizes the work of the most loaded stage by
+ * adding each layer to the stage that then has the least work.
  * Shapes: first [stages + 1]; 1 <= stages <= layers.
- * Errors: RN_ERR_USAGE naming parallel.layer_split when its entries are not one a stage or do not
- *         add up to the layers.
+ * Errors: RN_ERR_USAGE naming parallel.layer_split if it does not have one entry of at least 1 per
+ *         stage or its entries do not add up to the number of layers.
  */
 rn_status rn_layer_split(rn_err *err, const rn_spec *spec, const Retnet__Parallel *parallel,
                          int stages, int *first);

@@ -1,5 +1,6 @@
 /**
- * Who works on what: the grid of ranks and the sizes of their pieces, filled in by rule.
+ * The layout of a run: the grid of ranks and the sizes of the units that they work on. Rules fill
+ * in what the configuration leaves open.
  *
  * A pure function of the configuration and the number of ranks; nothing is measured.
  */
@@ -15,37 +16,40 @@
 
 typedef struct rn_layout {
   int data, pipeline, sequence; /* their product is the number of ranks */
-  int segments;                 /* pieces a rank works through one after the other */
-  int microbatch;               /* sequences of one data rank that go together */
-  int leaf;                     /* tokens, in reproducible mode; 0 elsewhere */
+  int segments;                 /* pieces of a sequence that a rank processes in turn */
+  int microbatch;               /* sequences of one unit */
+  int leaf;                     /* tokens of a reduction block (run.leaf); 0: not reproducible */
 } rn_layout;
 
-/** Tokens of a leaf: run.leaf, or by rule from data.sequence_length; 0 elsewhere. */
+/** Tokens of a reduction block: run.leaf, or by rule from data.sequence_length; 0 unless
+ * run.reproducible. */
 int rn_layout_leaf(const Retnet__Config *config);
 
-/** The chunk nearest to `chunk` that does not reach across a leaf. */
+/** The chunk length to use instead of `chunk` so that no chunk crosses the end of a reduction
+ * block: `leaf` if it is shorter than `chunk`, else gcd(leaf, chunk). */
 int rn_layout_chunk_within(int leaf, int chunk);
 
 /**
- * The grid for `ranks` ranks: given keys hold, zeros are filled (data, then sequence). The config
- * is an effective one.
+ * The layout for `ranks` ranks: keys that are given are kept, rules replace zeros (in the grid:
+ * data, then sequence). `config` must be an effective one.
  *
- * Errors: RN_ERR_USAGE naming the keys: a grid that does not multiply to the ranks, more data ranks
- *         than sequences, more pieces than tokens, more stages than layers, a micro-batch above the
- *         largest share, a scale mode that cannot be cut, what reproducible mode excludes.
+ * Errors: RN_ERR_USAGE naming the keys: a grid whose product is not the number of ranks, more data
+ *         ranks than sequences, more pieces than tokens, more stages than layers, a micro-batch
+ *         larger than a data rank's share, a retention_scale that does not allow the pieces,
+ *         split_weight on with recomputation, anything that reproducible mode excludes.
  */
 rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layers, int ranks,
                             rn_layout *out);
 
 /**
- * Tokens of piece `index` of the sequence x segments pieces of a sequence of `length` tokens: even
- * cuts, in reproducible mode of whole leaves.
+ * Token range of piece `index`, of the sequence x segments pieces of a sequence of `length` tokens.
+ * Pieces are as equal as possible; in reproducible mode they consist of whole reduction blocks.
  */
 rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index);
 
 /**
- * Reproducible mode: makes the spec's chunk one that does not reach across leaves.
- * Errors: RN_ERR_USAGE for a given chunk that does.
+ * Reproducible mode: changes the spec's chunk so that no chunk crosses the end of a reduction
+ * block. Errors: RN_ERR_USAGE if model.chunk is given and does not divide the block.
  */
 rn_status rn_layout_fit_chunk(rn_err *err, const Retnet__Config *config, const rn_layout *layout,
                               rn_spec *spec);

@@ -1,11 +1,11 @@
 /**
- * Runs a list of tasks through the stage of this rank: forward, both halves of backward, and the
- * rows that go to the neighbouring stages and come from them.
+ * Executes a pipeline schedule on the stage of this rank: forward, both phases of backward, and the
+ * transfer of rows and their gradients between neighbouring stages.
  *
- * Every unit at work has a slot with its tape, its rows and their gradient. A slot's buffers are
- * also those of its messages: rows are received into a slot as soon as it is free, gradients as
- * soon as its forward is done, and both are sent from where they were made. So each receive is
- * posted before its message can be needed, no send waits for another, and nothing is copied.
+ * Every unit in flight has a slot with its activations, its rows and their gradient. Messages use
+ * the slot's buffers directly: rows are received into a slot as soon as it is free, gradients as
+ * soon as its forward is done, and both are sent from where they were computed. So each receive is
+ * posted before its message is needed, no send waits for another, and nothing is copied.
  */
 #ifndef RN_TRAINER_PARALLEL_PIPELINE_H
 #define RN_TRAINER_PARALLEL_PIPELINE_H
@@ -17,76 +17,77 @@
 #include "trainer/parallel/pipeline_schedule.h"
 #include "trainer/parallel/scan_source.h"
 
-/** What one unit at work holds. */
+/** The buffers and messages of one unit in flight. */
 typedef struct rn_slot {
   rn_activations *activations;
-  float *gradient; /* [B, T, D] of the rows that left the stage, then of those that entered it; in
-                      the place of the rows where these need not wait for a message with it */
+  float *gradient; /* [B, T, D] of the stage's output rows, then of its input rows; with a single
+                      stage it aliases the rows */
   rn_pipeline_p2p_message rows_in, rows_out, gradient_in, gradient_out;
 } rn_slot;
 
-/** A stage with its weights, its list of tasks, and the slots for it. */
+/** A stage with its weights, its schedule and its slots. */
 typedef struct rn_pipeline {
   rn_stage *stage;
-  rn_pipeline_p2p *p2p; /* to the neighbouring stages, not owned; NULL: there are none */
-  rn_comm_thread
-      *comm_thread;    /* has MPI while the stage computes, not owned; NULL: there is none */
-  const float *params; /* [total], not owned */
-  rn_distributed_optimizer *optimizer; /* of weights and gradients, not owned; NULL: all is whole */
-  int dim, head;                       /* the number of the head's part */
+  rn_pipeline_p2p *p2p;                /* to neighbouring stages, not owned; NULL: single stage */
+  rn_comm_thread *comm_thread;         /* owns MPI while the stage computes; not owned; or NULL */
+  const float *params;                 /* [total], not owned */
+  rn_distributed_optimizer *optimizer; /* not owned; NULL: weights are complete, no reduction */
+  int dim, head;                       /* D; index of the head's layer group */
   rn_pipeline_schedule_shape schedule;
-  rn_pipeline_schedule tasks; /* of a training step; empty where only losses are asked for */
-  rn_slot *slot;              /* [tasks.tapes] */
-  rn_activations
-      *loss_tape; /* of evaluation, between steps: in the first slot's memory, if there are any */
-  float *token_loss; /* [B, T] */
+  rn_pipeline_schedule tasks; /* of a training step; empty in a pipeline for losses only */
+  rn_slot *slot;              /* [tasks.pool] */
+  rn_activations *loss_tape;  /* for evaluation between steps; aliases slot 0 if there are slots */
+  float *token_loss;          /* [B, T] */
 } rn_pipeline;
 
-/** A stage's place and layers, its largest unit, and the step that it works on. */
+/** A stage's index and layers [first_layer, last_layer), its largest unit, and its schedule. */
 typedef struct rn_pipeline_shape {
   int stage, first_layer, last_layer;
   int sequences, tokens;
   rn_pipeline_schedule_shape schedule; /* micro-batches 0: losses only */
-  rn_save_policy keep;                 /* all, or inputs: train.recompute */
+  rn_save_policy keep;                 /* what forward saves for backward */
   uint64_t seed;                       /* of dropout */
 } rn_pipeline_shape;
 
-/** What a pipeline takes. */
+/** Memory of a pipeline. */
 typedef struct rn_pipeline_sizes {
-  int64_t parameters; /* elements */
-  int pool;
-  size_t copy_bytes;       /* of the weights, in bf16 */
-  size_t activation_bytes; /* of all tapes and the gradients of their rows */
-  size_t work_bytes;       /* of the stage at work, and of evaluation */
+  int64_t parameters;      /* elements */
+  int pool;                /* slots */
+  size_t copy_bytes;       /* of the weights' bf16 shadow */
+  size_t activation_bytes; /* of all slots: activations and gradients of rows */
+  size_t work_bytes;       /* of the stage's workspace, and of evaluation */
 } rn_pipeline_sizes;
 
-/** The sizes of a pipeline that create would make, for the threads of this process. */
+/** Memory that rn_pipeline_create would use with this process's number of threads. */
 rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
                               rn_pipeline_sizes *out);
 
-/** A pipeline of one stage; `relay` to the others (NULL: there are none). Errors: RN_ERR_MEMORY. */
+/** Creates the pipeline of one stage; `p2p` connects it to the others (NULL: single stage) and is
+ * not owned. Errors: RN_ERR_MEMORY; too many units to count. */
 rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
                              rn_pipeline_p2p *p2p, rn_pipeline *out);
 void rn_pipeline_destroy(rn_pipeline *pipeline);
 
-/** From now on weights come, and gradients go, by `exchange`, which outlives the pipeline. */
+/** From now on the pipeline waits for weights, and reports gradients, through `optimizer`, which
+ * must outlive the pipeline. */
 void rn_pipeline_attach(rn_pipeline *pipeline, rn_distributed_optimizer *optimizer);
 
-/** Reproducible mode: the losses of a batch, a double a leaf, in the order of sequences. */
+/** Reproducible mode: the losses of a batch, one per reduction block, in the order of sequences. */
 typedef struct rn_reduction_block_losses {
   double *loss;           /* [sequences, each] */
-  int64_t first_sequence; /* global number of the batch's first */
-  int64_t first_position; /* of its sequences' first tokens */
-  int64_t each;           /* leaves of a sequence; 0: not in this mode */
-  int leaf;               /* tokens */
+  int64_t first_sequence; /* global number of the batch's first sequence */
+  int64_t first_position; /* of the first token of each sequence */
+  int64_t each;           /* reduction blocks of a sequence; 0: not reproducible mode */
+  int leaf;               /* tokens of a reduction block */
 } rn_reduction_block_losses;
 
 /**
- * A training step's units: adds their loss to *loss_sum (last stage; 0 elsewhere) and, into `sink`,
- * scale times the gradient of this stage's weights. With leaves, losses go to them instead.
+ * Runs the units of a training step. Adds their losses to *loss_sum (last stage only) and `scale`
+ * times the gradient of this stage's weights to `accumulator`. In reproducible mode the losses are
+ * written to `leaves` instead of *loss_sum.
  *
- * Shapes:     unit [micro-batches, segments], as the tasks count them.
- * Collective: over the stages of the pipeline and the ranks behind `scan`.
+ * Shapes:     unit [micro-batches, segments].
+ * Collective: over the stages of the pipeline and the ranks of `scan`.
  */
 rn_status rn_pipeline_train(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
                             rn_scan_source *scan, double scale,
@@ -94,11 +95,11 @@ rn_status rn_pipeline_train(rn_err *err, rn_pipeline *pipeline, const rn_unit *u
                             rn_grad_accumulator *accumulator);
 
 /**
- * Adds a unit's loss to *loss_sum; on the last stage the losses of its tokens [B, T] are in
- * token_loss afterwards. In reproducible mode the losses of its leaves are added to *leaf_sum
- * instead (NULL elsewhere), so that no layout changes a bit of it.
+ * Forward and loss of one unit. The last stage stores the losses of the tokens [B, T] in token_loss
+ * and adds their sum to *loss_sum. In reproducible mode it adds the loss of each reduction block to
+ * *leaf_sum instead (may be NULL in other modes), so that the bits do not depend on the layout.
  *
- * Collective: over the stages of the pipeline and the ranks behind `port`: a FORWARD scan a layer.
+ * Collective: over the stages of the pipeline and the ranks of `port`: one FORWARD scan per layer.
  */
 rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
                                    rn_form form, rn_scan_port *port, double *loss_sum,

@@ -1,9 +1,9 @@
 /**
- * The scan behind a unit's states, wherever the rest of its sequence is worked on: across the ranks
- * of the sequence axis, or on this rank alone.
+ * The state scan of a stage, set up for one unit at a time. It runs over the ranks of the sequence
+ * axis, or on a single rank if that axis has size 1.
  *
- * A sequence is cut into segments x ranks pieces; segment k of a rank is its k-th piece. Units of a
- * micro-batch come segment by segment, forward from the first, backward from the last.
+ * A sequence is cut into segments x ranks pieces; segment k of a rank is its k-th piece. The units
+ * of a micro-batch run by segment: forward from first to last, backward from last to first.
  */
 #ifndef RN_TRAINER_PARALLEL_SCAN_SOURCE_H
 #define RN_TRAINER_PARALLEL_SCAN_SOURCE_H
@@ -17,35 +17,34 @@ typedef struct rn_scan_source {
   rn_scan *scan;
   rn_scan_algorithm algorithm;
   int segments;
-  rn_scan_port *override; /* answers in place of the scan, for measuring; not owned; or NULL */
-  rn_tbptt_streams
-      *streams; /* states from step to step, not owned; NULL: sequences start at zero */
+  rn_scan_port *override;    /* used instead of the scan, for measurements; not owned; or NULL */
+  rn_tbptt_streams *streams; /* states kept between steps, not owned; NULL: start from zero */
 } rn_scan_source;
 
-/** What a source is made for. */
+/** Parameters of a source. */
 typedef struct rn_scan_source_shape {
   Retnet__Scan wanted; /* parallel.scan */
   bool reproducible;
   double epsilon;                  /* parallel.scan_epsilon */
-  int layers, sequences, segments; /* of units, at most */
+  int layers, sequences, segments; /* of the stage; of a unit, at most; of a rank */
 } rn_scan_source_shape;
 
-/** The scan that a source of `ranks` ranks a sequence would use. */
+/** The algorithm that a source with `ranks` ranks per sequence would use. */
 rn_scan_algorithm rn_scan_source_choose(const rn_spec *spec, rn_scan_source_shape shape, int ranks);
 
-/** Bytes of states that rank `rank` of `ranks` would hold; and one state of all heads, in bytes. */
+/** Bytes of scan buffers on rank `rank` of `ranks`; bytes of one state of all heads of a unit. */
 size_t rn_scan_source_bytes(const rn_spec *spec, rn_scan_source_shape shape, int rank, int ranks);
 int64_t rn_scan_source_state_bytes(const rn_spec *spec, rn_scan_source_shape shape);
 
 /**
- * Collective: over the sequence axis of the grid, which outlives the source.
- * Errors:     RN_ERR_MEMORY; RN_ERR_USAGE for states that the scan cannot send.
+ * Collective: over the sequence axis of the grid, which must outlive the source.
+ * Errors:     RN_ERR_MEMORY; RN_ERR_USAGE if states are too large for the scan's messages.
  */
 rn_status rn_scan_source_create(rn_err *err, const rn_grid *grid, const rn_spec *spec,
                                 rn_scan_source_shape shape, rn_scan_source *out);
 void rn_scan_source_destroy(rn_scan_source *source);
 
-/** The port for the scans of a unit: valid until the next call. */
+/** The port for the scans of one unit; valid until the next call. */
 rn_scan_port *rn_scan_source_port(rn_scan_source *source, int microbatch, int segment);
 
 #endif

@@ -1,6 +1,6 @@
 /**
- * What the parts of a rank are made for: pure functions of configuration and layout, so that a run
- * makes its parts and a plan foretells them by the same numbers.
+ * Shapes of a rank's pipeline and scan: pure functions of configuration and layout, so that a run
+ * allocates and a plan estimates from the same numbers.
  */
 #ifndef RN_TRAINER_PARALLEL_SHAPES_H
 #define RN_TRAINER_PARALLEL_SHAPES_H
@@ -9,17 +9,17 @@
 #include "trainer/parallel/pipeline.h"
 #include "trainer/parallel/scan_source.h"
 
-/** Micro-batches that `sequences` sequences make. */
+/** Number of micro-batches of `sequences` sequences. */
 int rn_shapes_microbatches(const rn_layout *layout, int64_t sequences);
 
-/** The tokens of the longest piece of a sequence. */
+/** Tokens of the longest piece of a sequence. */
 int rn_shapes_tokens(const Retnet__Config *config, const rn_layout *layout);
 
-/** The pipeline of stage `stage` with layers `layers`, for `share` sequences a step. */
+/** The pipeline of stage `stage` with layers `layers`, for `share` sequences per step. */
 rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layout *layout,
                                      int stage, rn_range layers, int64_t share);
 
-/** The scan behind a stage of so many layers. */
+/** The scan of a stage with `layers` layers. */
 rn_scan_source_shape rn_shapes_scan(const Retnet__Config *config, const rn_layout *layout,
                                     int layers);
 

@@ -1,9 +1,9 @@
 /**
- * Which of a stage's weights a rank updates: parts, their buckets, and this rank's pieces.
+ * Which weights of a stage a rank updates: layer groups, their buckets, and this rank's shards.
  *
- * Parts are those of proto/ports/layer_group_port.h. A part is cut into buckets of about RN_BUCKET
- * elements, a bucket into a share for each replica, all on edges of blocks: so every replica has
- * work on every large bucket as soon as its gradient is there.
+ * Layer groups are those of proto/ports/layer_group_port.h. A layer group is cut into buckets of
+ * about RN_BUCKET elements, and a bucket into one shard per replica; all cuts are at block
+ * boundaries. So every replica takes part in the update of every large bucket.
  */
 #ifndef RN_TRAINER_PARALLEL_SHARD_TABLE_H
 #define RN_TRAINER_PARALLEL_SHARD_TABLE_H
@@ -12,31 +12,34 @@
 #include "model/spec/param.h"
 #include "proto/base/status.h"
 
-/** Elements: of a block, the unit of shares and norms, never across tensors; of a bucket. */
+/** Elements of a block, the granularity of shards and norms, which never spans tensors; elements of
+ * a bucket. */
 enum { RN_BLOCK = 16384, RN_BUCKET = 1 << 20 };
 
-/** What of a tensor lies in one share of this rank. */
+/** The intersection of a tensor and one shard of this rank. */
 typedef struct rn_shard_piece {
   const rn_param *param;
   rn_range range; /* of the flat parameters */
-  int64_t at;     /* of its first element in the arrays that hold this rank's shares */
+  int64_t at;     /* offset of its first element in arrays of this rank's shards */
 } rn_shard_piece;
 
 typedef struct rn_shard_table {
   rn_optimizer_shards shares;
   int parts;
-  int *first;            /* [parts + 1] bucket of a part */
-  rn_shard_piece *piece; /* [pieces] of this rank, by place */
+  int *first;            /* [parts + 1] first bucket of a layer group */
+  rn_shard_piece *piece; /* [pieces] of this rank, in ascending order of `at` */
   int pieces;
-  int64_t count; /* elements of this rank */
+  int64_t count; /* elements of this rank's shards */
 } rn_shard_table;
 
-/** For replica `mine` of `replicas` of the stage whose table it is. Errors: RN_ERR_MEMORY. */
+/** Creates the table of replica `mine` of `replicas`; `table` lists the stage's tensors and must
+ * outlive `out`. Errors: RN_ERR_MEMORY. */
 rn_status rn_shard_table_create(rn_err *err, const rn_param_table *table, int layers, int replicas,
                                 int mine, rn_shard_table *out);
 void rn_shard_table_destroy(rn_shard_table *shard_table);
 
-/** The elements that a replica owns at most, of `total`; and of one bucket: known beforehand. */
+/** Upper bounds for a stage of `total` elements: elements that one replica owns; elements of one
+ * replica's shard of a bucket. */
 int64_t rn_shard_table_max_elements(int64_t total, int replicas);
 int64_t rn_shard_table_max_bucket(int64_t total, int replicas);
 

@@ -1,10 +1,10 @@
 /**
- * States that go on from step to step (data.carry_state): training on unbounded contexts by
- * truncated backpropagation.
+ * States kept from step to step (data.carry_state): training on unbounded contexts by truncated
+ * backpropagation through time.
  *
- * The training split is cut into B contiguous streams in stored order; in every step, stream b
- * reads its next sequence, which goes on from the state, S_n and rotation position that the one
- * before left. No gradient crosses the cut. A stream that has ended starts over from zero.
+ * The training split is cut into B contiguous streams in stored order. In every step, stream b
+ * reads its next sequence, which starts from the state, S_n and rotation position at the end of the
+ * previous one. Gradients do not cross sequence boundaries. A stream that ends restarts from zero.
  */
 #ifndef RN_TRAINER_PARALLEL_TBPTT_STREAMS_H
 #define RN_TRAINER_PARALLEL_TBPTT_STREAMS_H
@@ -17,17 +17,17 @@
 #include "proto/base/range.h"
 
 typedef struct rn_tbptt_streams {
-  int64_t sequences;       /* of every stream */
-  int64_t place;           /* in the stream, of the sequence that comes next */
-  rn_range share;          /* of the streams: this rank's */
+  int64_t sequences;       /* of each stream */
+  int64_t place;           /* index in the stream of the next sequence */
+  rn_range share;          /* streams of this data rank */
   int size, layers;        /* streams of a micro-batch; layers of the stage */
   int64_t stream_elements; /* of one stream's states in one layer: H K V */
-  float *initial;          /* before the next sequences: on the first rank of the sequence axis */
-  float *final;            /* behind the sequences at work: on the last one */
-  int32_t *since;          /* [share] tokens since a document, or the stream, began */
+  float *initial;          /* states before the next sequences: used on the first sequence rank */
+  float *final;            /* states after the current sequences: used on the last sequence rank */
+  int32_t *since;          /* [share] tokens since the document, or the stream, began */
 } rn_tbptt_streams;
 
-/** What streams are made of: the split's sequences, and who works on them. */
+/** Parameters of the streams of one rank. */
 typedef struct rn_tbptt_streams_shape {
   int64_t stored; /* sequences of the split */
   int batch;      /* streams: B */
@@ -35,26 +35,29 @@ typedef struct rn_tbptt_streams_shape {
   int microbatch, layers;
 } rn_tbptt_streams_shape;
 
-/** Bytes of the states of `share` streams in `layers` layers. */
+/** Bytes that `share` streams need for `layers` layers. */
 size_t rn_tbptt_streams_bytes(const rn_spec *spec, int layers, int64_t share);
 
-/** Streams at their beginning. Errors: RN_ERR_USAGE for more streams than sequences; memory. */
+/** Creates streams at their beginning. Errors: RN_ERR_USAGE if there are more streams than
+ * sequences; RN_ERR_MEMORY. */
 rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_streams_shape shape,
                                   rn_tbptt_streams *out);
 void rn_tbptt_streams_destroy(rn_tbptt_streams *streams);
 
-/** The states of a micro-batch within `states`: [layers, n, K V] for its n heads. */
+/** The states of a micro-batch within `states` (initial or final): [layers, n, K V], n heads. */
 float *rn_tbptt_streams_part(const rn_tbptt_streams *streams, float *states, int microbatch);
 
-/** The streams of a micro-batch, by their numbers in the batch. */
+/** The indices in the batch of a micro-batch's streams. */
 rn_range rn_tbptt_streams_streams(const rn_tbptt_streams *streams, int microbatch);
 
-/** Zero states, as at the beginning of a stream, wherever the streams are. */
+/** Sets all states to zero, as at the beginning of a stream; does not change `place`. */
 void rn_tbptt_streams_reset(rn_tbptt_streams *streams);
 
 /**
- * After a step: what is behind its sequences is before the next ones; `forget` (a skipped step) or
- * the end of the streams leaves zero instead. Collective: over the sequence axis of the grid.
+ * Called after every step: advances `place` and makes the final states the next initial ones. At
+ * the end of the streams, or with `forget` (skipped step), the states become zero instead.
+ *
+ * Collective: over the sequence axis of the grid. Errors: RN_ERR_MPI.
  */
 rn_status rn_tbptt_streams_advance(rn_err *err, rn_tbptt_streams *streams, const rn_grid *grid,
                                    bool forget);

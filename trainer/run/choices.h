@@ -1,9 +1,10 @@
 /**
- * What rules decided for a run and bits depend on: scan, chunk, products, kernels.
+ * Choices made by rules that affect the bits of the results: scan algorithm, chunk length, GEMM
+ * backend, kernel set.
  *
- * They are stored in every checkpoint. A resume keeps them as long as the layout (in reproducible
- * mode any layout will do) and the keys behind them are unchanged, whatever rule or CPU would say
- * now; a key that is not 0 or auto wins in any case.
+ * Every checkpoint stores them. A resume keeps a stored choice if the layout (in reproducible mode:
+ * any layout) and the key that it belongs to are unchanged, even if the rule or the CPU would
+ * choose differently now. A key that is set explicitly (not 0 or auto) always takes precedence.
  */
 #ifndef RN_TRAINER_RUN_CHOICES_H
 #define RN_TRAINER_RUN_CHOICES_H
@@ -13,37 +14,40 @@
 
 enum { RN_CHOICE_BYTES = 32 };
 
-/** What a checkpoint says, in a form that ranks can send: it was made for these keys and layout. */
+/** The choices of a checkpoint, with the keys and the layout that they were made for; has no
+ * pointers, so that it can be broadcast. */
 typedef struct rn_choices {
-  bool stored; /* there is a checkpoint, and it has choices */
+  bool stored; /* a checkpoint exists and contains choices */
   char scan[RN_CHOICE_BYTES], products[RN_CHOICE_BYTES], kernels[RN_CHOICE_BYTES];
   int chunk;
-  rn_layout layout; /* leaf: run.leaf's value */
+  rn_layout layout; /* leaf: value of run.leaf, 0 outside reproducible mode */
   Retnet__Scan scan_key;
   Retnet__Products products_key;
   Retnet__Precision precision_key;
   int chunk_key;
 } rn_choices;
 
-/** Those of a checkpoint. */
+/** Reads the choices from a checkpoint's manifest. */
 void rn_choices_read(const Retnet__Manifest *manifest, rn_choices *out);
 
-/** What a choice is held against: the effective config, and what rules have come to for it. */
+/** What stored choices are compared with: the effective config and the layout of this run. */
 typedef struct rn_choices_now {
   const Retnet__Config *config;
   const rn_layout *layout;
 } rn_choices_now;
 
 /**
- * Takes over the chunk where it holds: *chunk is the rule's before. Kernels and products are chosen
- * for this process. What differs from the rule, or from the checkpoint, is printed.
+ * Applies the stored choices that are still valid. On entry *chunk is the rule's value. Kernel set
+ * and GEMM backend are selected for this process; if a rank lacks one, all ranks use the rule's and
+ * a warning names the rank. Prints every choice that differs from the rule or from the checkpoint.
  *
- * Collective: over the world; what one rank's CPU lacks is told. Errors: RN_ERR_MPI.
+ * Collective: over the world. Errors: RN_ERR_MPI.
  */
 rn_status rn_choices_apply(rn_err *err, rn_world *world, const rn_choices *choices,
                            rn_choices_now now, int *chunk);
 
-/** Likewise the scan over ranks: *scan is parallel.scan before, `rule` what it would come to. */
+/** The same for the scan over ranks: on entry *scan is parallel.scan; `rule` names the algorithm
+ * that the rule would choose. */
 void rn_choices_scan(const rn_choices *choices, rn_choices_now now, const char *rule,
                      Retnet__Scan *scan);
 

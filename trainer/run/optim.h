@@ -8,8 +8,8 @@
  *   fairseq: w = w - lr sqrt(1-b2^t) / (1-b1^t) * m / (sqrt(v) + eps)
  *
  * Source: Loshchilov & Hutter, Decoupled Weight Decay Regularization (arXiv 1711.05101),
- * algorithm 2. Built in two precisions. Every element is on its own, so any cut over ranks or
- * threads is exact.
+ * algorithm 2. Built in two precisions. Each element is updated independently, so the result does
+ * not depend on how elements are distributed over ranks or threads.
  */
 #ifndef RN_TRAINER_RUN_OPTIM_H
 #define RN_TRAINER_RUN_OPTIM_H
@@ -30,7 +30,7 @@ typedef struct rn_adamw {
   rn_eps_mode eps_mode;
 } rn_adamw;
 
-/** Update number t (from 1) of n elements, in place. `decay`: whether weight decay applies. */
+/** Update t (from 1) of n elements, in place. Weight decay applies only if `decay`. */
 void rn_adamw_update(const rn_adamw *o, double lr, int64_t t, double clip_coefficient, int64_t n,
                      const rn_real *gradient, rn_real *weight, rn_real *exp_avg,
                      rn_real *exp_avg_sq, bool decay);

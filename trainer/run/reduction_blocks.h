@@ -1,9 +1,10 @@
 /**
- * Weights by blocks: the grain in which ranks share them and in which norms are summed.
+ * Blocks of weights: the granularity of the optimizer's shards and of the gradient norm.
  *
- * A block is at most RN_BLOCK elements of one tensor, counted from its start; shares of the
- * optimizer are whole blocks. A block's sum of squares is one double in fixed order, so a norm that
- * is folded in block order has the same bits however blocks are shared.
+ * A block is at most RN_BLOCK consecutive elements of one tensor; the first block of a tensor
+ * begins at its first element, and shards consist of whole blocks. The sum of squares of a block is
+ * one double, computed in a fixed order. A norm that adds these in block order therefore has the
+ * same bits for every distribution of blocks over ranks.
  */
 #ifndef RN_TRAINER_RUN_REDUCTION_BLOCKS_H
 #define RN_TRAINER_RUN_REDUCTION_BLOCKS_H
@@ -12,11 +13,11 @@
 #include "model/spec/spec.h"
 #include "trainer/parallel/shard_table.h"
 
-/** A stage's tensors among the blocks of the whole model. */
+/** Maps the tensors of a stage to block indices of the whole model. */
 typedef struct rn_reduction_blocks {
   const rn_param_table *table; /* of the stage, not owned */
-  int64_t *first;              /* [table->count] number of a tensor's first block in the model */
-  int64_t total;               /* blocks of the model, a tied embedding's once */
+  int64_t *first;              /* [table->count] model-wide index of a tensor's first block */
+  int64_t total;               /* blocks of the model; a tied embedding counts once */
 } rn_reduction_blocks;
 
 /** Errors: RN_ERR_MEMORY. */
@@ -25,7 +26,8 @@ rn_status rn_reduction_blocks_create(rn_err *err, const rn_spec *spec, const rn_
 void rn_reduction_blocks_destroy(rn_reduction_blocks *blocks);
 
 /**
- * sum[b] = sum of squares of block b, for the blocks of `own` that are no copies; others stay.
+ * sum[b] = sum of squares of block b, for the blocks of `own`, except those of tensors that are
+ * copies (tied embedding). Other elements of sum are not changed.
  * Shapes: values [count of own]; sum [total].
  */
 void rn_reduction_blocks_squares(const rn_reduction_blocks *blocks, const rn_shard_table *own,

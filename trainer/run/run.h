@@ -1,6 +1,6 @@
 /**
- * One training run in memory: what was asked for, who works on what, and the state that a
- * checkpoint holds. Made once, stepped by step.c, saved and loaded by checkpoint.c.
+ * One training run in memory: its configuration, the work of this rank, and the state that a
+ * checkpoint holds. step.c advances it; trainer/checkpoint/ saves and loads it.
  */
 #ifndef RN_TRAINER_RUN_RUN_H
 #define RN_TRAINER_RUN_RUN_H
@@ -29,82 +29,88 @@
 #include "trainer/run/stage_weights.h"
 
 typedef struct rn_run {
-  const Retnet__Config *given; /* as given; not owned */
+  const Retnet__Config *given; /* by file and command line; not owned */
   rn_effective effective;
-  const Retnet__Config *config; /* the effective one's */
+  const Retnet__Config *config; /* effective.config */
   rn_world *world;              /* not owned */
-  rn_run_lock *lock;            /* of run.dir, on rank 0; not owned; NULL: nothing is written */
+  rn_run_lock *lock;            /* of run.dir, on rank 0; not owned; NULL: run writes no files */
   rn_spec spec;
   rn_layout layout;
-  rn_plan plan; /* what it was foretold to need */
+  rn_plan plan; /* estimated memory */
   int threads;
-  rn_comm_thread *comm_thread; /* NULL: there is none */
+  rn_comm_thread *comm_thread; /* or NULL */
   rn_grid *grid;
-  rn_pipeline_p2p *p2p; /* between stages; NULL when there is one */
+  rn_pipeline_p2p *p2p; /* between stages; NULL if there is one stage */
   rn_scan_source scan;
   rn_tbptt_streams streams; /* data.carry_state; empty otherwise */
   rn_split train, val;
   bool has_train, has_val;
-  rn_range share; /* of the batch's sequences, this data rank */
-  rn_batch *band; /* [segments] this rank's pieces of them */
-  rn_unit *unit;  /* [micro-batches, segments] of the batch at hand */
+  rn_range share; /* sequences of the batch that this data rank works on */
+  rn_batch *band; /* [segments] this rank's tokens of them, by segment */
+  rn_unit *unit;  /* [micro-batches, segments] of the current batch */
   int microbatches;
   rn_range layers; /* of this rank's stage */
   rn_pipeline pipeline;
   int64_t total; /* weights of the stage */
   rn_reduction_blocks blocks;
   double *block_squares;      /* [blocks.total] */
-  rn_shard_table shard_table; /* what of the weights this rank updates */
+  rn_shard_table shard_table; /* the weights that this rank updates */
   rn_distributed_optimizer
-      optimizer; /* of gradients and weights between the replicas of the stage */
+      optimizer; /* reduce-scatter and all-gather over the replicas of the stage */
   rn_weights weights;
-  float *params;                    /* [total] of weights; parts come while a step begins */
-  float *own_gradient;              /* [own] sums over ranks; sink.gradient where there is one */
+  float *params;                    /* [total] in weights.memory; an all-gather may be in flight */
+  float *own_gradient;              /* [own] sums over ranks; accumulator.gradient if fp32 and
+                                       there is one replica */
   float *exp_avg, *exp_avg_sq;      /* [own] */
-  rn_grad_accumulator accumulator;  /* sums of the step's gradient on this rank */
-  int64_t *own_exact;               /* [own] reproducible mode: sums over ranks, likewise */
-  rn_reduction_block_losses leaves; /* reproducible mode */
+  rn_grad_accumulator accumulator;  /* gradient of the step, summed over this rank's units */
+  int64_t *own_exact;               /* [own] reproducible mode: sums over ranks; accumulator.exact
+                                       if there is one replica */
+  rn_reduction_block_losses leaves; /* reproducible mode: losses by reduction block */
   rn_adamw adamw;
   rn_lr_schedule schedule;
 
-  int64_t scan_bytes; /* that this rank has sent for scans, in steps alone */
+  int64_t scan_bytes; /* sent by this rank for scans, in training steps only */
 
-  int64_t step, tokens, next_sequence, updates; /* the state, beside weights and moments */
+  int64_t step, tokens, next_sequence, updates; /* the state, in addition to weights and moments */
   int bad_steps;
 } rn_run;
 
 /**
- * Builds a run with initial weights from what was given, which outlives it; the training split is
- * opened. Without data.dir, steps work on made-up tokens: for measuring. Collective: over the
- * world. Errors: those of the config, the data folder, memory; agreed.
+ * Creates a run with initial weights and opens its data splits. Without data.dir, steps use
+ * synthetic tokens (for measurements).
+ *
+ * Collective: over the world.
+ * Ownership:  the caller keeps `given`, which must outlive the run.
+ * Errors:     those of the config and the data folder, RN_ERR_MEMORY; agreed.
  */
 rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *world, rn_run *out);
-/** The same, with what a checkpoint says of choices where that holds; NULL: rules decide. */
+/** The same, but keeps a checkpoint's choices that are still valid (choices.h); NULL: rules decide.
+ */
 rn_status rn_run_create_from(rn_err *err, const Retnet__Config *given, const rn_choices *choices,
                              rn_world *world, rn_run *out);
-/** Collective: over the world; so not to be called after RN_ERR_MPI. */
+/** Collective: over the world; must not be called after RN_ERR_MPI. */
 void rn_run_destroy(rn_run *run);
 
-/** Brings every rank's shares of run->params to all, and waits. Collective: over the world. */
+/** All-gathers run->params from the ranks' shards, and waits. Collective: over the world. */
 rn_status rn_run_fetch_weights(rn_err *err, rn_run *run);
 
 /**
- * Where products are of bf16 and weights have changed, makes the copy that they read, once a node:
- * its ranks share the work. Collective: over the replicas.
+ * Updates the bf16 shadow of the weights if matrix products read one and the weights have changed.
+ * Ranks that share the shadow each cast a part of it. Collective: over the replicas.
  */
 rn_status rn_run_cast_weights(rn_err *err, rn_run *run);
 
 /**
- * Sets run->unit to the units of `sequences` sequences in run->band, in micro-batches, and
- * run->microbatches to their number. `step` is the key of dropout, `position` that of the
- * sequences' first tokens.
+ * Divides the first `sequences` sequences of run->band into run->microbatches micro-batches and
+ * sets run->unit to their units. `step` is the key of dropout; `position` is the position of the
+ * first token of the sequences.
  */
 void rn_run_set_units(rn_run *run, int sequences, int64_t step, int64_t position);
 
-/** This rank's piece of band `band` of a sequence of `length` tokens. */
+/** This rank's tokens of segment `band` of a sequence of `length` tokens. */
 rn_range rn_run_piece(const rn_run *run, int64_t length, int band);
 
-/** Targets that this rank works on in a step: the same for every stage. */
+/** Target tokens of this rank in one step; the same for every stage. */
 int64_t rn_run_targets(const rn_run *run);
 
 #endif
