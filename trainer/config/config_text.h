@@ -1,9 +1,8 @@
 /**
- * The text of a configuration file, read exactly once, and the same on all ranks.
+ * The text of a configuration file, read once and identical on all ranks.
  *
- * MPI's thread level depends on keys, so a regular file is read before MPI starts, by each rank.
- * A pipe is read by rank 0 alone, behind the start: other ranks may not have it, or would take its
- * bytes away.
+ * The MPI thread level depends on keys, so each rank reads a regular file before MPI_Init. Only
+ * rank 0 reads a pipe, after MPI_Init: other ranks may not have it, or would consume its bytes.
  */
 #ifndef RN_TRAINER_CONFIG_CONFIG_TEXT_H
 #define RN_TRAINER_CONFIG_CONFIG_TEXT_H
@@ -13,22 +12,23 @@
 
 #include "comm/world/world.h"
 
-/** Zero-initialise it; rn_config_text_free. */
+/** Zero-initialise it; destroy it with rn_config_text_free. */
 typedef struct rn_config_text {
   const char *path; /* not owned */
-  char *text;       /* NULL until it is read */
+  char *text;       /* NULL until the file is read */
   size_t bytes;
 } rn_config_text;
 
-/** Reads a regular file; what is none, or cannot be read, is left to rn_config_text_share. */
+/** Reads `path` if it is a regular file; leaves other files, and failures, to rn_config_text_share.
+ */
 void rn_config_text_peek(const char *path, rn_config_text *out);
 
 /**
- * Gives rank 0's text to all.
+ * Reads the file on rank 0, if it is not read yet, and broadcasts its text.
  *
  * Collective: over the world.
- * Errors: RN_ERR_USAGE when rank 0 cannot read the file; RN_ERR_MISMATCH naming the rank that was
- *         started with another one; agreed.
+ * Errors: RN_ERR_USAGE if rank 0 cannot read the file; RN_ERR_MISMATCH naming a rank that was
+ *         started with a different file; agreed.
  */
 rn_status rn_config_text_share(rn_err *err, rn_world *world, rn_config_text *text);
 

@@ -1,4 +1,4 @@
-/** `retnet-train --plan`: what a run would do and need, told without training. */
+/** `retnet-train --plan`: reports what a run would do and need, without training. */
 #ifndef RN_TRAINER_ESTIMATE_PLAN_SHOW_H
 #define RN_TRAINER_ESTIMATE_PLAN_SHOW_H
 
@@ -6,14 +6,14 @@
 #include "proto/options/options.h"
 
 /**
- * Prints the effective configuration with where its values come from (`places`), layout,
- * parameters, memory, messages and the expected time of a step for `ranks` ranks (0: those of this
- * launch) on nodes like this one.
+ * Prints the effective configuration with the origins of its values (`places`), layout, parameters,
+ * memory, messages and the estimated time of a step (plan_time.h), for `ranks` ranks (0: those of
+ * this launch) on nodes like this one.
  *
- * The time of a step is estimated from small steps measured here in a few seconds and from its
- * schedule (plan_time.h). Ranks that are assumed (`ranks` above 0) and do not fit the memory are
- * told by a warning: the plan is an answer all the same. Collective: over the world. Errors: those
- * of the config and of rn_plan_create, agreed.
+ * With `ranks` above 0, insufficient memory causes a warning, not an error.
+ *
+ * Collective: over the world. Errors: those of the config, the data folder, rn_plan_create and
+ * rn_plan_sample_take, agreed.
  */
 rn_status rn_plan_show(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
                        rn_world *world, int ranks);

@@ -1,4 +1,6 @@
-/** Whether the threads of a rank are bound to cores, one each: decided once, told at start. */
+/** Decides once whether each thread of a rank is bound to a core; the decision is reported at
+ * start.
+ */
 #ifndef RN_TRAINER_MACHINE_BINDING_H
 #define RN_TRAINER_MACHINE_BINDING_H
 
@@ -8,17 +10,19 @@
 #include "comm/world/cores.h"
 
 /**
- * Whether `threads` threads are bound on such cores; if not, `why` [bytes] says so. They are, but
- * for: a variable of OpenMP's own that says something of places (OMP_PROC_BIND, OMP_PLACES,
- * GOMP_CPU_AFFINITY, KMP_AFFINITY), ranks that share these cores, fewer cores than threads, and a
- * thread alone, which the system places as well.
+ * Whether to bind `threads` threads to `cores`; if not, writes the reason into why [bytes]. Threads
+ * are bound unless an OpenMP variable sets placement (OMP_PROC_BIND, OMP_PLACES, GOMP_CPU_AFFINITY,
+ * KMP_AFFINITY), several ranks share the cores, there are fewer cores than threads, or there is
+ * only one thread, which the system places equally well.
  */
 bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes);
 
-/** Decides for this process, the first time; threads that are started afterwards follow. */
+/** Decides for this process; later calls do nothing. Applies to threads that are started
+ * afterwards.
+ */
 void rn_binding_decide(rn_cores cores, int threads);
 
-/** "bound to cores 0-7", or why they are not: into text [bytes]. */
+/** Writes "bound to cores 0-7", or why threads are not bound, into text [bytes]. */
 void rn_binding_describe(char *text, size_t bytes);
 
 #endif

@@ -1,16 +1,18 @@
-/** What a run tells of the kernels that OpenBLAS works with (model/base/blas.h). */
+/** Reports which kernels OpenBLAS uses (model/base/blas.h). */
 #ifndef RN_TRAINER_MACHINE_BLAS_CHECK_H
 #define RN_TRAINER_MACHINE_BLAS_CHECK_H
 
 #include "comm/world/world.h"
 
 /**
- * Agrees on what rn_blas_load gave on every rank before MPI was started (`loaded`, with its reason
- * `why`): it is printed once. Collective: over the world.
+ * Agrees on the result `loaded` of rn_blas_load, which each rank calls before MPI starts; `why` is
+ * its error.
+ *
+ * Collective: over the world. Errors: those of rn_blas_load, agreed.
  */
 rn_status rn_blas_agree(rn_err *err, const rn_world *world, rn_status loaded, const rn_err *why);
 
-/** Tells, once, that other kernels were chosen, or that a core type asked for is a slow one. */
+/** Reports that other kernels were selected, or warns that the requested core type is slow. */
 void rn_blas_report(void);
 
 #endif

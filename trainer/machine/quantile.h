@@ -1,11 +1,11 @@
-/** Medians of a handful of measurements. */
+/** Quantiles of a few measurements. */
 #ifndef RN_TRAINER_MACHINE_QUANTILE_H
 #define RN_TRAINER_MACHINE_QUANTILE_H
 
 enum { RN_QUANTILE_MAX = 100 };
 
-/** The value that a share of the others is below, 0.5 giving the median; count at most
- * RN_QUANTILE_MAX. */
+/** The quantile `share` (0.5: median), the mean of both neighbours if it is between two values;
+ * 1 <= count <= RN_QUANTILE_MAX. */
 double rn_quantile(const double *values, int count, double share);
 
 static inline double rn_median(const double *values, int count) {

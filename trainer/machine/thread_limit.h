@@ -1,17 +1,17 @@
-/** Whether this system can start as many threads as a rank is to have. */
+/** Checks that the system can start all threads of a rank. */
 #ifndef RN_TRAINER_MACHINE_THREAD_LIMIT_H
 #define RN_TRAINER_MACHINE_THREAD_LIMIT_H
 
 #include "proto/base/status.h"
 
-/** The most threads of a rank: as many as one Linux kernel can have cores. */
+/** Maximum number of threads of a rank: the number of cores that Linux supports. */
 enum { RN_THREAD_LIMIT = 8192 };
 
 /**
- * OpenMP ends the process when a thread cannot be started, so numbers beyond this node's cores are
- * tried first: that many threads are started, and end at once.
+ * OpenMP terminates the process if it cannot start a thread. So if `threads` exceeds the number of
+ * cores of this node, starts that many threads as a test and ends them.
  *
- * Errors: RN_ERR_USAGE naming parallel.threads, how many there can be and what limits them.
+ * Errors: RN_ERR_USAGE naming parallel.threads, the possible number and its limit; RN_ERR_MEMORY.
  */
 rn_status rn_thread_limit_check(rn_err *err, int threads);
 

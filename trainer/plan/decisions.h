@@ -1,4 +1,4 @@
-/** What rules have come to for the keys that are left to them, at one layout: told, never read. */
+/** Values that rules chose for keys left at 0 or auto, for one layout. They are only reported. */
 #ifndef RN_TRAINER_PLAN_DECISIONS_H
 #define RN_TRAINER_PLAN_DECISIONS_H
 
@@ -17,24 +17,25 @@ typedef struct rn_decisions {
   int count;
 } rn_decisions;
 
-/** All that follow from config and plan; `spec` holds the chunk in use. */
+/** Lists all decisions for `config` and `plan`; spec->chunk must be the chunk in use. */
 void rn_decisions_make(const Retnet__Config *config, const rn_plan *plan, const rn_spec *spec,
                        rn_decisions *out);
 
-/** A decision made elsewhere, in place of one that is there. */
+/** Adds a decision made elsewhere, or replaces the one for the same key. */
 void rn_decisions_set(rn_decisions *decisions, const char *key, const char *value);
 
-/** The value, or NULL where no rule has decided. */
+/** The value, or NULL if no rule decided the key. */
 const char *rn_decisions_find(const rn_decisions *decisions, const char *key);
 
-/** All that is to be told of keys. */
+/** What reports about keys are made from. */
 typedef struct rn_config_notes {
   const rn_effective *effective;
   const rn_options_places *places; /* NULL: not known */
   const rn_decisions *decisions;
 } rn_config_notes;
 
-/** "default; by rule: 4": of `self`, an rn_config_notes. An rn_options_note. */
+/** Writes a key's origin and decision, such as "default; by rule: 4". `self` is an rn_config_notes;
+ * the function is an rn_options_note. */
 void rn_config_notes_describe(const void *self, const char *key, char *text, size_t bytes);
 
 #endif

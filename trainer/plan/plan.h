@@ -1,5 +1,6 @@
 /**
- * The layout of a run and what it will need: chosen by rule, held against the memory of the nodes.
+ * The plan of a run: its layout, chosen by rule, and the memory that it needs, compared with that
+ * of the nodes.
  */
 #ifndef RN_TRAINER_PLAN_PLAN_H
 #define RN_TRAINER_PLAN_PLAN_H
@@ -14,25 +15,25 @@ typedef struct rn_plan {
   rn_machine machine;
   rn_layout layout;
   rn_memory_plan memory;
-  char pipeline_reason[RN_PLAN_REASON_BYTES]; /* why there are so many stages */
-  char lack[RN_PLAN_LACK_BYTES]; /* what memory a node lacks, and a layout that fits; "": none */
+  char pipeline_reason[RN_PLAN_REASON_BYTES]; /* reason for the number of stages */
+  char lack[RN_PLAN_LACK_BYTES]; /* memory shortage and a layout that fits; "": the plan fits */
 } rn_plan;
 
 /**
- * A plan for `ranks` ranks on such machines. Where parallel.pipeline is 0 and one stage does not
- * fit into a node's memory, the fewest stages that fit.
+ * Creates a plan for `ranks` ranks on nodes like `machine`. If parallel.pipeline is 0 and one stage
+ * does not fit into a node's memory, uses the smallest number of stages that fits.
  *
- * Errors: those of rn_layout_resolve; RN_ERR_USAGE when a node's memory cannot hold its ranks,
- *         naming a layout that fits, or how many ranks would.
+ * Errors: those of rn_layout_resolve and rn_size_check; RN_ERR_USAGE if a node's memory is too
+ * small for its ranks, naming a layout that fits, if necessary with more ranks.
  */
 rn_status rn_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec, int ranks,
                          rn_machine machine, rn_plan *out);
-/** The same for nodes that are only supposed: a layout that does not fit is told in `lack`. */
+/** The same, but a layout that does not fit is no error: out->lack describes the shortage. */
 rn_status rn_plan_create_any(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
                              int ranks, rn_machine machine, rn_plan *out);
 void rn_plan_destroy(rn_plan *plan);
 
-/** Bytes of the node that holds most. */
+/** Bytes of the node that uses most memory. */
 size_t rn_plan_node_bytes(const rn_plan *plan);
 
 #endif

@@ -59,8 +59,8 @@ typedef struct rn_run {
       optimizer; /* reduce-scatter and all-gather over the replicas of the stage */
   rn_weights weights;
   float *params;                    /* [total] in weights.memory; an all-gather may be in flight */
-  float *own_gradient;              /* [own] sums over ranks; accumulator.gradient if fp32 and
-                                       there is one replica */
+  float *own_gradient;              /* [own] sums over ranks; accumulator.gradient if there is
+                                       one replica and the mode is not reproducible */
   float *exp_avg, *exp_avg_sq;      /* [own] */
   rn_grad_accumulator accumulator;  /* gradient of the step, summed over this rank's units */
   int64_t *own_exact;               /* [own] reproducible mode: sums over ranks; accumulator.exact
