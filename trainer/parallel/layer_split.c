@@ -29,16 +29,17 @@ static rn_status given_split(rn_err *err, const rn_spec *spec, const Retnet__Par
   return RN_OK;
 }
 
-/* Work of a stage with `layers` layers. */
+/* FLOP per token of stage `stage` with `layers` layers. */
 static double work(const rn_spec *spec, int stages, int stage, int layers) {
   return layers * rn_spec_layer_flops(spec) + (stage == 0 ? rn_spec_embedding_flops(spec) : 0) +
          (stage == stages - 1 ? rn_spec_head_flops(spec) : 0);
 }
 
 /*
- * Layers are equal, so giving each to the stage that has least with it makes the most loaded stage
- * as light as it can be. Inner stages are alike and take turns, so that three candidates are
- * compared: the first stage, the inner one whose turn it is, the last; of equals the foremost.
+ * All layers cost the same, so adding each to the stage that then has the least work minimizes the
+ * work of the most loaded stage. Inner stages are equivalent and receive layers round-robin; so
+ * only three candidates are compared: the first stage, the next inner stage, the last stage. Ties
+ * go to the lowest stage.
  */
 static void even_split(const rn_spec *spec, int stages, int *first) {
   int *count = first + 1, inner = 1;

@@ -13,7 +13,8 @@ static rn_status check_product(rn_err *err, const rn_layout *l, int ranks) {
                  l->data, l->pipeline, l->sequence, ranks);
 }
 
-/* Zeros become: pipeline 1, then the largest data that divides the batch, then sequence. */
+/* Replaces zeros: pipeline becomes 1, data the largest possible divisor of the batch, sequence the
+ * rest. */
 static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks, rn_layout *l) {
   const Retnet__Parallel *p = config->parallel;
   *l = (rn_layout){
@@ -71,7 +72,7 @@ static rn_status check_pieces(rn_err *err, const Retnet__Config *config, int lay
   return RN_OK;
 }
 
-/* The scales of the official forms depend on where the whole sequence, or its chunks, begin. */
+/* The scales of the official implementation depend on where the sequence or its chunks begin. */
 static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   const int pieces = l->sequence * l->segments, chunk = config->model->chunk;
   switch (config->model->retention_scale) {
@@ -94,7 +95,7 @@ static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn
   }
 }
 
-/* The largest share of a sequence that a rank works on, over all its pieces. */
+/* Maximum number of tokens of a sequence that a rank works on, over all its pieces. */
 static int64_t tokens_of_rank(const Retnet__Config *config, const rn_layout *l) {
   return (config->data->sequence_length + l->sequence - 1) / l->sequence;
 }
@@ -115,7 +116,7 @@ static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_l
   return RN_OK;
 }
 
-/* The rule: the largest power of two within T/16, at least 16 and at most 512. */
+/* The rule: the largest power of two that is at most T/16, limited to [16, 512]. */
 int rn_layout_leaf(const Retnet__Config *config) {
   enum { LEAST = 16, MOST = 512 };
   if (!config->run->reproducible) return 0;
@@ -125,7 +126,8 @@ int rn_layout_leaf(const Retnet__Config *config) {
   return leaf;
 }
 
-/* Reproducible mode: pieces are whole leaves, and nothing chosen may depend on the layout. */
+/* Reproducible mode: pieces are whole reduction blocks, and results must not depend on the layout.
+ */
 static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   if (l->leaf == 0) return RN_OK;
   const int leaves = (config->data->sequence_length + l->leaf - 1) / l->leaf;
@@ -162,7 +164,8 @@ rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index) {
   return (rn_range){begin < length ? begin : length, end < length ? end : length};
 }
 
-/* A layer that is computed again has its activations only while both halves of backward follow. */
+/* Recomputed activations exist only until the end of the layer's backward, so both phases must run
+ * together. */
 static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
   if (config->parallel->split_weight != RETNET__SWITCH__SWITCH_ON ||
       config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_NONE) {
@@ -173,7 +176,8 @@ static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
                  "parallel.split_weight auto");
 }
 
-/* K by rule needs the number of micro-batches, and their size does not need K. */
+/* Called after fill_microbatch: the rule for K needs the number of micro-batches, whose size does
+ * not depend on K. */
 static int segments_of(const Retnet__Config *config, const rn_layout *l) {
   if (config->parallel->segments > 0) return config->parallel->segments;
   const int share = (config->data->batch_sequences + l->data - 1) / l->data;

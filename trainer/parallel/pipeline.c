@@ -14,7 +14,7 @@ static bool is_last(const rn_pipeline *p) {
   return p->p2p == NULL || rn_pipeline_p2p_is_last(p->p2p);
 }
 
-/* The stage waits for its other parts itself. */
+/* The stage waits for its other layer groups itself. */
 static rn_status wait_for_head(rn_err *err, rn_pipeline *p) {
   if (p->optimizer == NULL) return RN_OK;
   const rn_layer_group_port port = rn_distributed_optimizer_port(p->optimizer);
@@ -31,9 +31,9 @@ static int64_t rows_of(const rn_unit *unit) {
   return (int64_t)unit->sequences * unit->tokens;
 }
 
-/* ---- making ---- */
+/* ---- creation ---- */
 
-/* One stage alone receives no rows, so their gradient may take their place. */
+/* A single stage receives no rows, so their gradient may use the same buffer. */
 static bool is_alone(rn_pipeline_shape shape) {
   return shape.schedule.stages == 1;
 }
@@ -127,7 +127,7 @@ void rn_pipeline_destroy(rn_pipeline *p) {
 
 /* ---- training ---- */
 
-/* One step at work: the pipeline, and what its tasks are about. */
+/* Context of one training step: the pipeline and the data of its tasks. */
 typedef struct training {
   rn_pipeline *pipeline;
   const rn_unit *unit; /* [micro-batches, segments] */
@@ -138,7 +138,7 @@ typedef struct training {
   rn_grad_accumulator *accumulator;
 } training;
 
-/* The number of a task's unit in the step, the same on every stage. */
+/* Index of a task's unit in the step; the same on every stage. */
 static int number_of(const training *t, const rn_task *task) {
   return task->microbatch * t->pipeline->schedule.segments + task->segment;
 }
@@ -147,7 +147,7 @@ static const rn_unit *unit_of(const training *t, const rn_task *task) {
   return t->unit + number_of(t, task);
 }
 
-/* What the stage does of a task, with the port of its scans. */
+/* The pass context of a task, with the port of its scans. */
 static rn_pass pass_of(const training *t, const rn_task *task) {
   const rn_pipeline *p = t->pipeline;
   return (rn_pass){.params = p->params,
@@ -160,7 +160,7 @@ static rn_pass pass_of(const training *t, const rn_task *task) {
                    .accumulator = t->accumulator};
 }
 
-/* Posts the receive of the rows that the next forward of a slot, at or after `from`, will need. */
+/* Posts the receive of the rows for the slot's next forward task, at or after task `from`. */
 static rn_status expect_rows(rn_err *err, training *t, int slot, int from) {
   rn_pipeline *p = t->pipeline;
   if (is_first(p)) return RN_OK;
@@ -195,7 +195,8 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
                               rows, &slot->rows_out);
 }
 
-/* The leaf of a unit at rows first .. of sequence b, for its loss; *row is its first row. */
+/* The reduction block of a unit that begins at token `first` of sequence b, as a unit for its loss;
+ * *row is its first row. */
 static rn_unit leaf_of(const rn_unit *unit, int b, int first, int64_t *row) {
   const int left = unit->tokens - first;
   rn_unit leaf = *unit;
@@ -206,7 +207,7 @@ static rn_unit leaf_of(const rn_unit *unit, int b, int first, int64_t *row) {
   return leaf;
 }
 
-/* Loss and its gradient of a unit whose rows begin at row `first` of the slot's. */
+/* Loss and gradient of a unit whose rows begin at row `first` of the slot. */
 static double loss_of_rows(training *t, const rn_unit *unit, rn_slot *slot, int64_t first) {
   rn_pipeline *p = t->pipeline;
   const rn_pass pass = {.params = p->params, .unit = unit, .accumulator = t->accumulator};
@@ -219,7 +220,7 @@ static double loss_of_rows(training *t, const rn_unit *unit, rn_slot *slot, int6
   return loss.sum;
 }
 
-/* Loss and its gradient of one leaf: rows first .. of sequence b of a unit. */
+/* Loss and gradient of the reduction block that begins at token `first` of sequence b of a unit. */
 static void loss_of_leaf(training *t, const rn_unit *unit, rn_slot *slot, int b, int first) {
   int64_t row;
   const rn_unit leaf = leaf_of(unit, b, first, &row);
@@ -241,7 +242,7 @@ static void take_loss(training *t, const rn_unit *unit, rn_slot *slot) {
   }
 }
 
-/* What backward computes: the loss, which is the last stage's, and what follows from it. */
+/* The computation of a backward task; on the last stage it begins with the loss. */
 static rn_status compute_backward(rn_err *err, training *t, const rn_task *task, rn_slot *slot) {
   rn_pipeline *p = t->pipeline;
   const rn_unit *unit = unit_of(t, task);
@@ -254,7 +255,8 @@ static rn_status compute_backward(rn_err *err, training *t, const rn_task *task,
   return rn_stage_backward_input(err, p->stage, &pass, slot->gradient, slot->gradient);
 }
 
-/* The last stage's gradient comes from the loss, taken here so that rows need no second place. */
+/* The last stage computes the loss here, not in forward, so that the rows and their gradient need
+ * no second buffer. */
 static rn_status backward(rn_err *err, training *t, const rn_task *task) {
   rn_pipeline *p = t->pipeline;
   rn_slot *slot = &p->slot[task->activations];
@@ -270,7 +272,8 @@ static rn_status backward(rn_err *err, training *t, const rn_task *task) {
                               rows_of(unit), slot->gradient, &slot->gradient_out);
 }
 
-/* The weight half, unless backward had it; the slot is free for the rows of another unit then. */
+/* The weight phase of backward. After it the slot is free, so the receive of the next unit's rows
+ * is posted. */
 static rn_status backward_weight(rn_err *err, training *t, int at) {
   rn_pipeline *p = t->pipeline;
   const rn_task *task = &p->tasks.task[at];
@@ -281,7 +284,7 @@ static rn_status backward_weight(rn_err *err, training *t, int at) {
   return expect_rows(err, t, task->activations, at + 1);
 }
 
-/* What such a task adds to gradients is the last that the step does. */
+/* True if no task of this kind follows: its additions complete the step's gradients. */
 static bool is_last_of_kind(const training *t, int at) {
   const rn_pipeline_schedule *tasks = &t->pipeline->tasks;
   for (int i = at + 1; i < tasks->count; i++) {
@@ -311,7 +314,7 @@ static rn_status run_half(rn_err *err, training *t, int at, rn_task_kind kind) {
   return status;
 }
 
-/* Where the weight half of backward is no task of its own, it follows the other half. */
+/* Without split_weight, the weight phase of backward runs directly after the input phase. */
 static rn_status run_task(rn_err *err, training *t, int at) {
   const rn_task_kind kind = t->pipeline->tasks.task[at].kind;
   RN_TRY(err, run_half(err, t, at, kind));
@@ -334,7 +337,7 @@ rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn
 
 /* ---- losses only ---- */
 
-/* The loss alone of a unit whose rows begin at row `first` of `rows`. */
+/* Loss, without gradient, of a unit whose rows begin at row `first` of `rows`. */
 static double loss_only(rn_pipeline *p, const rn_unit *unit, const float *rows, int64_t first) {
   const rn_pass pass = {.params = p->params, .unit = unit};
   rn_loss loss = {.rows = rows_of(unit),
@@ -345,7 +348,8 @@ static double loss_only(rn_pipeline *p, const rn_unit *unit, const float *rows, 
   return loss.sum;
 }
 
-/* Losses of a unit's rows: their sum, or in reproducible mode each leaf's. */
+/* Adds the loss of a unit to *loss_sum, or in reproducible mode that of each reduction block to
+ * *leaf_sum. */
 static void add_losses(rn_pipeline *p, const rn_unit *unit, const float *rows, double *loss_sum,
                        rn_exact_sum *leaf_sum) {
   if (unit->leaf == 0) {

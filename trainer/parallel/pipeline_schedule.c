@@ -9,26 +9,26 @@
 
 enum { TASKS_OF_A_UNIT = 3, MIN_PIECE_TOKENS = 256 };
 
-/* A list in the making. Units are numbered in forward order. */
+/* A schedule under construction. Units are numbered in forward order. */
 typedef struct making {
   rn_pipeline_schedule_shape shape;
   rn_pipeline_schedule *list;
   int *slot_of_unit; /* [units] */
-  int *free_slot;    /* [tapes], a stack */
+  int *free_slot;    /* [pool], a stack */
   int free_slots;
 } making;
 
-/* Forwards that run before the first backward, when the step has that many units. */
+/* Forward tasks before the first forward/backward pair, if the step has that many units. */
 static int forwards_ahead(rn_pipeline_schedule_shape shape, int stage) {
   return shape.segments - 1 + (shape.stages - 1 - stage);
 }
 
-/* Weight tasks of a stage that wait while there are other tasks. */
+/* Number of weight tasks that a stage defers until its other tasks are done. */
 static int weights_waiting(rn_pipeline_schedule_shape shape, int stage) {
   return shape.split_weight ? stage : 0;
 }
 
-/* Appends the task that is number `order` of its kind. */
+/* Appends task `order` (from 0) of kind `kind`. */
 static void add(making *m, rn_task_kind kind, int order) {
   const int segments = m->shape.segments, place = order % segments;
   rn_task *task = &m->list->task[m->list->count++];
@@ -104,7 +104,8 @@ void rn_pipeline_schedule_destroy(rn_pipeline_schedule *list) {
   *list = (rn_pipeline_schedule){0};
 }
 
-/* Whether less than 3 % of the step is idle: idle thirds of a unit's time over all thirds. */
+/* True if less than 3 % of the step is idle, for F = B = W. In units of F + B + W, the idle time is
+ * (p-1)/3 if (m-1) K >= p-1, else taken as 2 (p-1)/3; the busy time is m K. */
 static bool is_busy(int stages, int microbatches, int64_t segments) {
   const bool hidden = (microbatches - 1) * segments >= stages - 1;
   const double idle = (hidden ? 1.0 : 2.0) * (stages - 1) / 3.0;

@@ -6,33 +6,34 @@
 
 enum { DIRECTIONS = 2 }; /* FORWARD and BACKWARD send rows and states, WEIGHT nothing */
 
-/* Tasks of one direction on one rank, in the order in which they run. */
+/* Tasks of one direction on one rank, in execution order. */
 typedef struct track {
   int *unit;           /* [units] */
   double *start, *end; /* [units] */
-  int started, ended;  /* how many did */
+  int started, ended;  /* number of tasks */
 } track;
 
 typedef struct rank {
-  int stage, number; /* number: s, its place among the stage's ranks */
-  int next;          /* of the stage's tasks */
-  int layer;         /* of the next task, how far it is */
+  int stage, number; /* number: s, the index among the stage's ranks */
+  int next;          /* index of the next task in the stage's schedule */
+  int layer;         /* next layer of that task */
   double now_s;
   track track[DIRECTIONS];
-  double *state[DIRECTIONS]; /* [units, layers]: when the state that it passes on arrives; 0: not
-                                yet, where every arrival comes after the beginning of time */
+  double *state[DIRECTIONS]; /* [units, layers]: arrival time of the state that this rank
+                                sends; 0: not sent yet (times are at least BEGIN_S) */
 } rank;
 
 typedef struct world {
   const rn_simulation *sim;
   int units;
   rank *rank;    /* [stages, S] */
-  int *done;     /* [stages, units]: tasks of a unit that are done, by rank 0 */
+  int *done;     /* [stages, units]: tasks of a unit that rank 0 of the stage has done */
   int *live;     /* [stages]: units whose activations are held */
-  int64_t steps; /* forward, of anything: when a round adds none, nothing will ever move */
+  int64_t steps; /* progress counter: a round that does not increase it means a deadlock or the end
+                  */
 } world;
 
-static const double BEGIN_S = 1; /* of time, so that 0 can mean never */
+static const double BEGIN_S = 1; /* start time; above 0 so that 0 can mean "not yet" */
 
 static rank *rank_at(const world *w, int stage, int number) {
   return &w->rank[stage * w->sim->ranks + number];
@@ -59,7 +60,8 @@ static rn_status complain(rn_err *err, const rank *r, const rn_task *t, const ch
                  r->stage, r->number, rn_task_kind_name(t->kind), t->microbatch, t->segment, what);
 }
 
-/* Forward, backward and weight of a unit come in this order, each once. */
+/* Checks that forward, backward and weight of a unit run in this order, each once; updates the
+ * stage's results. */
 static rn_status count_task(rn_err *err, world *w, const rank *r, const rn_task *t,
                             rn_simulated_stage *out) {
   if (r->number != 0) return RN_OK;
@@ -77,7 +79,8 @@ static rn_status count_task(rn_err *err, world *w, const rank *r, const rn_task 
 
 typedef enum { READY, WAITS, WRONG } readiness;
 
-/* Whether the rows that a task works on are there and its own ones find a free buffer. */
+/* Whether a task's input rows have arrived and a buffer for its output rows is free. Raises *at_s
+ * to the time at which both hold. */
 static readiness rows_ready(const world *w, const rank *r, const rn_task *t, double *at_s) {
   const int forward = t->kind == RN_TASK_FORWARD ? 1 : -1, n = r->track[t->kind].started;
   const int before = r->stage - forward, after = r->stage + forward;
@@ -97,7 +100,8 @@ static readiness rows_ready(const world *w, const rank *r, const rn_task *t, dou
   return READY;
 }
 
-/* When the state that a layer of a task needs arrives: 0 if not yet, BEGIN_S if it needs none. */
+/* Arrival time of the state that a layer of a task needs: 0 if not known yet, BEGIN_S if it needs
+ * none. */
 static double state_arrival(const world *w, const rank *r, const rn_task *t, int layer) {
   const int ranks = w->sim->ranks, segments = w->sim->shape.segments;
   if (ranks == 1) return BEGIN_S;
@@ -112,7 +116,8 @@ static double state_arrival(const world *w, const rank *r, const rn_task *t, int
   return rank_at(w, r->stage, from)->state[t->kind][unit * w->sim->layers + layer];
 }
 
-/* The layers of a task: the first half of each needs no state. Returns whether all are done. */
+/* Runs the layers of a task; the first half of a layer's time needs no state. Returns true if all
+ * layers are done. */
 static bool run_layers(world *w, rank *r, const rn_task *t) {
   const int layers = w->sim->layers;
   const double half_s = duration(w, r, t->kind) / (2 * layers);
@@ -147,7 +152,7 @@ static rn_status run_rows(rn_err *err, world *w, rank *r, const rn_task *t, bool
   return RN_OK;
 }
 
-/* Works through a rank's list until it waits. */
+/* Executes a rank's schedule until the rank has to wait. */
 static rn_status run_rank(rn_err *err, world *w, rank *r, rn_simulated_stage *out) {
   const rn_pipeline_schedule *list = &w->sim->list[r->stage];
   for (bool ended = true; r->next < list->count; r->next++, w->steps++) {

@@ -39,7 +39,7 @@ static bool same_layout(const rn_layout *a, const rn_layout *b) {
           a->segments == b->segments && a->microbatch == b->microbatch);
 }
 
-/* What is told of one choice, once it is made. */
+/* Reports a choice that differs from the checkpoint's or from the rule's. */
 static void tell(const char *what, const char *stored, const char *rule, const char *now) {
   if (strcmp(now, stored) != 0) {
     rn_log_info("resume: the %s is chosen by the rule: now %s, was %s", what, now, stored);
@@ -49,7 +49,8 @@ static void tell(const char *what, const char *stored, const char *rule, const c
   }
 }
 
-/* Chooses kernels by name; false, with any set in use, where this build or CPU lacks them. */
+/* Selects a kernel set by name. Returns false if this build or CPU lacks it; then any set may be
+ * selected. */
 static bool use_kernels(const char *name) {
   enum { MOST_SETS = 16 };
   if (strcmp(rn_kernels_table()->name, name) == 0) return true;
@@ -59,7 +60,7 @@ static bool use_kernels(const char *name) {
   return false;
 }
 
-/* Likewise products; those of bf16 have one provider. */
+/* The same for the GEMM backend. For bf16 there is only one, so no other can be selected. */
 static bool use_products(const char *name, const Retnet__Config *config) {
   static const char *const names[] = {"auto", "openblas", "onednn"};
   rn_err untold = {0};
@@ -83,8 +84,9 @@ static void warn_lack(const char *what, const char *stored, int rank, const char
 }
 
 /*
- * Kernels and products of every rank's process, where they are to be the checkpoint's. Ranks with
- * different ones would compute different weights: where one lacks them, all use the rule's.
+ * Selects the checkpoint's kernel set and GEMM backend, if they are still valid, on every rank.
+ * Ranks with different ones would compute different weights, so if one rank lacks them, all ranks
+ * use the rule's.
  */
 static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
                             const Retnet__Config *config, bool kernels_hold, bool products_hold) {
@@ -92,7 +94,7 @@ static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
   copy_name(rn_kernels_table()->name, kernels);
   copy_name(rn_gemm_backend_in_use()->name, products);
   const rn_gemm_backend *products_before = rn_gemm_backend_in_use();
-  /* The maximum is that of the first rank that lacks something. */
+  /* The maximum identifies the lowest rank that lacks the set or backend. */
   const int ranks = rn_world_size(world), here = ranks - rn_world_rank(world);
   int64_t lack[2] = {kernels_hold && !use_kernels(c->kernels) ? here : 0,
                      products_hold && !use_products(c->products, config) ? here : 0};

@@ -28,7 +28,7 @@ void rn_adamw_update(const rn_adamw *o, double lr, int64_t t, double clip_coeffi
   }
 }
 
-/* Sums side by side, none of which waits for another; then one after the other. */
+/* Independent partial sums, one per lane, that are then added in lane order. */
 static double sum_of_block(int64_t n, const rn_real *x) {
   enum { LANES = 32 };
   double lane[LANES] = {0}, sum = 0;

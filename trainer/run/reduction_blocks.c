@@ -11,14 +11,15 @@ static int64_t blocks_in(const rn_param *param) {
   return (param->rows * param->cols + RN_BLOCK - 1) / RN_BLOCK;
 }
 
-/* A place in the whole model, whose tensors are in parameter order, and the blocks before it. */
+/* A position in the tensors of the whole model, and the number of blocks before it. */
 typedef struct cursor {
   const rn_param_table *whole;
   int at;
   int64_t blocks;
 } cursor;
 
-/* Where a tensor's blocks begin. A stage's tensors come in the same order, save copies. */
+/* Index of a tensor's first block. A stage lists its tensors in the model's order, except for
+ * copies, for which the search wraps around. */
 static int64_t first_block(cursor *c, const rn_param *param) {
   while (strcmp(c->whole->param[c->at].name, param->name) != 0) {
     c->blocks += blocks_in(&c->whole->param[c->at]);

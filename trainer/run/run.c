@@ -25,7 +25,7 @@ static rn_status check_documents(rn_err *err, const rn_run *run) {
                  "data.reset_at_documents to false");
 }
 
-/* The model has rows for the tokens of the train split only. */
+/* The model's vocabulary is that of the train split. */
 static rn_status check_val_kind(rn_err *err, const rn_run *run) {
   const Retnet__ShardHeader *train = rn_split_header(&run->train),
                             *val = rn_split_header(&run->val);
@@ -58,7 +58,7 @@ static rn_status open_data(rn_err *err, rn_run *run) {
   return RN_OK;
 }
 
-/* What the ranks do follows from these: they must be the same everywhere. */
+/* All ranks derive their work from the data, so it must be identical everywhere. */
 static rn_status check_same_data(rn_err *err, rn_run *run) {
   const uint64_t train[2] = {run->train.content, (uint64_t)run->train.tokens};
   const uint64_t val[3] = {run->has_val, run->val.content, (uint64_t)run->val.tokens};
@@ -66,7 +66,7 @@ static rn_status check_same_data(rn_err *err, rn_run *run) {
   return rn_world_check_same(err, run->world, "the validation data", val, sizeof val);
 }
 
-/* Everything that needs no other rank. */
+/* The steps that need no communication. */
 static rn_status plan_run(rn_err *err, rn_machine machine, rn_run *run) {
   RN_TRY(err, open_data(err, run));
   const int vocab = run->has_train ? (int)rn_split_header(&run->train)->vocabulary : 0;
@@ -91,7 +91,8 @@ static rn_status plan_run(rn_err *err, rn_machine machine, rn_run *run) {
   return RN_OK;
 }
 
-/* What a checkpoint has of choices; another chunk needs other work memory, so another plan. */
+/* Applies a checkpoint's choices. Another chunk length changes the workspace, so the plan is made
+ * again. */
 static rn_status apply_choices(rn_err *err, rn_machine machine, const rn_choices *choices,
                                rn_run *run) {
   const Retnet__Config *c = run->config;
@@ -106,7 +107,7 @@ static rn_status apply_choices(rn_err *err, rn_machine machine, const rn_choices
       rn_plan_create(err, c, &run->spec, rn_world_size(run->world), machine, &run->plan));
 }
 
-/* The pieces of this rank's sequences, and the units that are made of them. */
+/* Allocates the batches of this rank, one per segment, and the units. */
 static rn_status make_bands(rn_err *err, rn_run *run, int most_tokens) {
   const int length = run->config->data->sequence_length, size = run->layout.microbatch;
   const int64_t share = rn_range_count(run->share);
@@ -127,7 +128,7 @@ static rn_status make_pipeline(rn_err *err, rn_run *run) {
   return rn_pipeline_create(err, &run->spec, shape, run->p2p, &run->pipeline);
 }
 
-/* Which weights this rank updates, and what sums their squares. */
+/* The shards of this rank, and the blocks for the gradient norm. */
 static rn_status make_shares(rn_err *err, rn_run *run) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   run->total = table->total;
@@ -143,8 +144,8 @@ static bool is_alone(const rn_run *run) {
   return rn_grid_replica_size(run->grid) == 1;
 }
 
-/* Losses by leaf, and sums that are exact. Alone, a rank's sums are those over ranks as they are.
- */
+/* Reproducible mode: exact sums of gradients, and losses by reduction block. With one replica the
+ * local sums are the final ones. */
 static rn_status make_exact_sink(rn_err *err, rn_run *run) {
   const size_t own = (size_t)run->shard_table.count, total = (size_t)run->total;
   const int batch = run->config->data->batch_sequences, leaf = run->layout.leaf;
@@ -161,7 +162,7 @@ static rn_status make_exact_sink(rn_err *err, rn_run *run) {
                   &run->leaves.loss);
 }
 
-/* Where gradients are summed: plain, or exact. */
+/* Allocates the gradient accumulator: fp32, or exact in reproducible mode. */
 static rn_status make_sink(rn_err *err, rn_run *run) {
   run->accumulator.total = run->total;
   if (run->layout.leaf > 0) return make_exact_sink(err, run);
@@ -195,7 +196,7 @@ rn_status rn_run_cast_weights(rn_err *err, rn_run *run) {
   return rn_node_barrier(err, node);
 }
 
-/* Every rank makes its own share. */
+/* Every rank initializes its own shards and fetches the others. */
 static rn_status make_weights(rn_err *err, rn_run *run) {
   const rn_param_table *table = rn_stage_params(run->pipeline.stage);
   const uint64_t seed = (uint64_t)run->config->run->seed;
@@ -216,8 +217,8 @@ static rn_status make_weights(rn_err *err, rn_run *run) {
   return rn_run_fetch_weights(err, run);
 }
 
-/* The part that is summed later, since the other end of the pipeline adds to it: its tied weights.
- */
+/* The layer group with the tied embedding, whose gradient is reduced later since the other end of
+ * the pipeline adds to it first; -1: none. */
 static int tied_part(const rn_run *run) {
   if (run->p2p == NULL || !run->spec.tie_embeddings) return -1;
   if (rn_pipeline_p2p_is_first(run->p2p)) return 0;
@@ -251,7 +252,7 @@ static rn_status make_streams(rn_err *err, rn_run *run) {
   return rn_tbptt_streams_create(err, &run->spec, shape, &run->streams);
 }
 
-/* What needs memory of this rank alone. */
+/* Allocates what is local to this rank. */
 static rn_status make_state(rn_err *err, rn_run *run) {
   RN_TRY(err, make_bands(err, run, rn_shapes_tokens(run->config, &run->layout)));
   RN_TRY(err, make_pipeline(err, run));
@@ -272,7 +273,7 @@ static rn_status choose_layers(rn_err *err, rn_run *run) {
   return status;
 }
 
-/* The grid, and what talks along its axes. */
+/* The grid, and what communicates along its axes. */
 static rn_status make_grid(rn_err *err, const rn_choices *choices, rn_run *run) {
   const rn_layout *l = &run->layout;
   RN_TRY(err, rn_grid_create(err, run->world, l->data, l->pipeline, l->sequence, &run->grid));
@@ -289,7 +290,7 @@ static rn_status make_grid(rn_err *err, const rn_choices *choices, rn_run *run) 
   return rn_scan_source_create(err, run->grid, &run->spec, scan, &run->scan);
 }
 
-/* Last, when all that it looks after is there. */
+/* Called last, when everything that the thread makes progress on exists. */
 static rn_status start_comm_thread(rn_err *err, rn_run *run) {
   RN_TRY(err,
          rn_launch_comm_thread(err, run->world, run->config->parallel->comm_thread, run->threads,
@@ -369,7 +370,7 @@ int64_t rn_run_targets(const rn_run *run) {
   return tokens * rn_range_count(run->share);
 }
 
-/* Sequences first .. last-1 of a band. */
+/* The unit of sequences first .. last-1 of one segment's batch. */
 static rn_unit unit_of(const rn_batch *b, int leaf, int first, int last) {
   const int64_t row = (int64_t)first * b->tokens;
   return (rn_unit){.sequences = last - first,

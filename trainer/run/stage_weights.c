@@ -5,7 +5,7 @@
 
 #include "proto/base/log.h"
 
-/* Ranks of a stage that may share a copy, at most; 0: all of a node. */
+/* Maximum number of ranks that may share a copy; 0: all ranks of the stage on a node. */
 static int most_together(const Retnet__Config *config) {
   const char *text = getenv("RETNET_NODE_RANKS");
   if (config->parallel->share_weights == RETNET__SWITCH__SWITCH_OFF) return 1;
@@ -21,7 +21,7 @@ static rn_status find_nodes(rn_err *err, rn_world *world, const rn_grid *grid, i
   return RN_OK;
 }
 
-/* Who shares with whom, after a look at what the key wants and what the nodes have. */
+/* Chooses the ranks that share a copy, from the key and the free shared memory of the nodes. */
 static rn_status choose_nodes(rn_err *err, const Retnet__Config *config, rn_world *world,
                               const rn_grid *grid, size_t bytes, rn_weights *w) {
   const bool must = config->parallel->share_weights == RETNET__SWITCH__SWITCH_ON;

@@ -10,7 +10,7 @@
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
-/* Stored sequence `stored`, global number g, of `length` tokens: its piece in every band. */
+/* Reads this rank's tokens of stored sequence `stored`, global number g, into all segments. */
 static rn_status read_sequence(rn_err *err, rn_run *run, rn_split *split, int64_t stored,
                                int64_t g) {
   const Retnet__Data *data = run->config->data;
@@ -28,7 +28,7 @@ static void start_batch(rn_run *run, int64_t length) {
   }
 }
 
-/* The next sequence of stream number i of the batch. */
+/* Reads the next sequence of stream i of the batch. */
 static rn_status read_stream(rn_err *err, rn_run *run, int64_t i) {
   const Retnet__Data *data = run->config->data;
   int32_t *since = &run->streams.since[i - run->share.begin], after = 0;
@@ -70,7 +70,7 @@ static rn_status read_batch(rn_err *err, rn_run *run) {
   return RN_OK;
 }
 
-/* A tied embedding's gradient, from both its ends. */
+/* Adds up the gradient of a tied embedding from the first and the last stage. */
 static rn_status sum_tied(rn_err *err, rn_run *run) {
   if (run->p2p == NULL || !run->spec.tie_embeddings) return RN_OK;
   const int64_t at = rn_stage_params(run->pipeline.stage)->embedding;
@@ -82,8 +82,8 @@ static rn_status sum_tied(rn_err *err, rn_run *run) {
 }
 
 /*
- * own_gradient = the batch's gradient of this rank's weights, over all ranks: what is left of the
- * exchange that began under the last unit.
+ * own_gradient = gradient of the batch for this rank's weights, summed over all ranks. Completes
+ * the reduce-scatter that started during the last unit's backward.
  */
 static rn_status sum_gradients(rn_err *err, rn_run *run) {
   RN_TRY(err, sum_tied(err, run));
@@ -104,14 +104,15 @@ static double sum_of(int64_t count, const double *values) {
   return sum;
 }
 
-/* Sums over all ranks: of the loss, and of squares of the gradient. */
+/* Sums over all ranks: loss, and squares of the gradient. */
 static rn_status sum_plainly(rn_err *err, rn_run *run, double loss, double *sums) {
   sums[0] = loss;
   sums[1] = sum_of(run->blocks.total, run->block_squares);
   return rn_sum_doubles(err, run->grid, sums, 2);
 }
 
-/* The same from leaves and blocks in their order. One place more tells that a sum overflowed. */
+/* The same in reproducible mode: adds losses and squares in block order. The element after the last
+ * loss flags that a gradient sum overflowed. */
 static rn_status sum_in_order(rn_err *err, rn_run *run, double *sums) {
   const int64_t leaves = run->accumulator.leaves;
   run->leaves.loss[leaves] = run->accumulator.overflowed ? 1 : 0;
@@ -123,7 +124,7 @@ static rn_status sum_in_order(rn_err *err, rn_run *run, double *sums) {
   return RN_OK;
 }
 
-/* Loss and gradient of the batch: own_gradient and the two sums, on every rank. */
+/* Computes own_gradient and, on every rank, the sums of loss and of squares of the gradient. */
 static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sums) {
   double loss = 0;
   const bool exact = run->accumulator.exact != NULL;
@@ -148,7 +149,7 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sum
   return exact ? sum_in_order(err, run, sums) : sum_plainly(err, run, loss, sums);
 }
 
-/* The update of this rank's weights, tensor by tensor for the sake of decay groups. */
+/* Updates this rank's weights, tensor by tensor, since weight decay depends on the tensor. */
 static void update_own(rn_run *run, double lr, double clip) {
   const bool decay_all =
       run->config->optimizer->decay == RETNET__DECAYED_WEIGHTS__DECAYED_WEIGHTS_ALL;
@@ -160,7 +161,7 @@ static void update_own(rn_run *run, double lr, double clip) {
   }
 }
 
-/* A skipped step may have left anything in the states: streams go on from zero. */
+/* After a skipped step the states may contain anything, so streams continue from zero. */
 static rn_status advance_streams(rn_err *err, rn_run *run, bool skipped) {
   if (!run->config->data->carry_state) return RN_OK;
   if (skipped && run->bad_steps == 1) {
@@ -183,7 +184,7 @@ static rn_status finish_step(rn_err *err, rn_run *run, double targets, const rn_
                  (long long)run->step, run->bad_steps);
 }
 
-/* Mean over all ranks of what they have waited for states since the clock said `since_s`. */
+/* Mean over all ranks of the time waited for states, minus `since_s`, this rank's earlier total. */
 static rn_status mean_wait(rn_err *err, const rn_run *run, double since_s, double *mean_s) {
   *mean_s = 0;
   if (run->layout.sequence == 1) return RN_OK;
@@ -226,8 +227,8 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
 }
 
 /*
- * Sequence i of the val split in every band. A piece that cannot be read is filled with synthetic
- * tokens, so that the messages between ranks go on; returns the first failure, for the agreement
+ * Reads sequence i of the val split into all segments. A piece that cannot be read is filled with
+ * synthetic tokens so that communication can continue. Returns the first failure, for the agreement
  * that follows.
  */
 static rn_status read_or_fill(rn_err *err, rn_run *run, int64_t i) {
@@ -243,15 +244,15 @@ static rn_status read_or_fill(rn_err *err, rn_run *run, int64_t i) {
   return worst;
 }
 
-/* Losses of this rank: their sum, or in reproducible mode that of its leaves. */
+/* Sum of this rank's losses; `exact` in reproducible mode, where reduction blocks are added. */
 typedef struct loss_sums {
   double plain;
   rn_exact_sum exact;
 } loss_sums;
 
 /*
- * Losses of stored sequences, of `length` tokens each, are added to *sums. *read keeps the
- * first failure to read; what is returned is a failure of messages.
+ * Adds the losses of the sequences `stored`, of `length` tokens each, to *sums. *read keeps the
+ * first failure to read; the return value reports communication failures only.
  */
 static rn_status validate_some(rn_err *err, rn_run *run, rn_range stored, int64_t length,
                                rn_status *read, loss_sums *sums) {
@@ -273,13 +274,14 @@ static rn_status validate_some(rn_err *err, rn_run *run, rn_range stored, int64_
   return RN_OK;
 }
 
-/* Rounds between two agreements: many where stages would wait for each other at each. */
+/* Rounds between two agreements. With a pipeline there are several, since an agreement makes the
+ * stages wait for each other. */
 static int64_t rounds_between(const rn_run *run) {
   enum { PER_STAGE = 8 };
   return run->layout.pipeline > 1 ? PER_STAGE * run->layout.pipeline : 1;
 }
 
-/* All data ranks go through as many rounds as the one with the largest share has micro-batches. */
+/* All data ranks run the same number of rounds: the micro-batches of the largest share. */
 static rn_status validate_share(rn_err *err, rn_run *run, int64_t sequences, loss_sums *sums) {
   const int64_t length = run->config->data->sequence_length, size = run->layout.microbatch;
   const int64_t rounds = (rn_range_count(rn_cut(sequences, run->layout.data, 0)) + size - 1) / size;
@@ -295,7 +297,7 @@ static rn_status validate_share(rn_err *err, rn_run *run, int64_t sequences, los
   return RN_OK;
 }
 
-/* The shorter sequence at the end of the split, by the last data rank. */
+/* The last data rank processes the shorter sequence at the end of the split. */
 static rn_status validate_tail(rn_err *err, rn_run *run, int64_t stored, int64_t tail,
                                loss_sums *sums) {
   rn_status read = RN_OK;
@@ -305,7 +307,7 @@ static rn_status validate_tail(rn_err *err, rn_run *run, int64_t stored, int64_t
   return rn_agree(err, run->world, read);
 }
 
-/* The sum of all ranks: in reproducible mode of leaves, in integers. */
+/* The sum over all ranks; in reproducible mode by integer addition. */
 static rn_status sum_losses(rn_err *err, const rn_run *run, const loss_sums *sums, double *sum) {
   if (run->layout.leaf == 0) {
     *sum = sums->plain;
@@ -325,8 +327,7 @@ rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss)
   loss_sums sums = {0};
   double sum = 0;
   rn_progress_begin("evaluation", run->step);
-  RN_TRY(err,
-         rn_all_gather_finish(err, run->weights.all_gather)); /* not every rank has a sequence */
+  RN_TRY(err, rn_all_gather_finish(err, run->weights.all_gather)); /* a rank may have no sequence */
   RN_TRY(err, rn_run_cast_weights(err, run));
   RN_TRY(err, validate_share(err, run, all ? stored : sequences, &sums));
   if (tail > 0) RN_TRY(err, validate_tail(err, run, stored, tail, &sums));
