@@ -6,7 +6,7 @@
 #include "model/spec/preset.h"
 #include "trainer/parallel/layout.h"
 
-/* A visit over all keys that notes where values come from. */
+/* Context of a visit over all keys that records the origins of their values. */
 typedef struct tracer {
   const Retnet__Config *given, *preset;
   rn_origin *origin;
@@ -23,7 +23,7 @@ static bool has_preset(const Retnet__Config *config) {
   return config->model->preset != NULL && config->model->preset[0] != '\0';
 }
 
-/* Keys of the preset that were not given, and what each key's origin is so far. */
+/* Sets keys of the preset that are not given, and records each key's origin so far. */
 static rn_status take_preset(rn_err *err, Retnet__Config *config, rn_origin *origin) {
   Retnet__Config *preset = NULL;
   rn_status status = rn_options_create(err, &preset);
@@ -39,7 +39,8 @@ static rn_status take_preset(rn_err *err, Retnet__Config *config, rn_origin *ori
   return status;
 }
 
-/* A preset's chunk gives way to the leaf of reproducible mode; a given one is held to its word. */
+/* A preset's chunk is adapted to the reduction block of reproducible mode. A given chunk is not
+ * changed; rn_layout_fit_chunk checks it. */
 static void fit_chunk_of_preset(Retnet__Config *config, rn_origin *origin) {
   const int chunk = config->model->chunk, leaf = rn_layout_leaf(config);
   const int number = rn_options_number("model.chunk");
@@ -76,7 +77,7 @@ void rn_effective_destroy(rn_effective *effective) {
   *effective = (rn_effective){0};
 }
 
-/* A file's name goes into comments: one line of plain characters. */
+/* The file name is printed in YAML comments, so it must be a single line of printable ASCII. */
 static void describe_place(const rn_options_places *places, int line, char *text, size_t bytes) {
   if (line == RN_OPTIONS_BY_S) {
     snprintf(text, bytes, "-s");

@@ -11,30 +11,31 @@
 #include "trainer/parallel/shapes.h"
 #include "trainer/run/step.h"
 
-/* Small steps are many: the least of them is free of what else the machine does. */
+/* Of many small steps the minimum time is taken: it is least disturbed by other load. */
 enum { WARM_UP = 1, MOST_STEPS = 64 };
-/* The more layers, the less the machine's moods count in the difference. */
+/* Numbers of layers; a larger difference reduces the influence of noise on the time per layer. */
 enum { FEW_LAYERS = 1, MORE_LAYERS = 3 };
 
-/* Bounds of measuring: bytes of a small run, and FLOP of the steps that look for the rate. */
+/* Bounds: memory of a small run, and FLOP of the steps that probe the rate. */
 static const double MEMORY_BYTES = 384 << 20, PROBE_FLOPS = 5e10;
-/* Seconds that all steps should take, and after which no further one of a kind begins: on a machine
- * that is busy with other work there are fewer steps, and they are less exact. */
+/* Time that all steps should take, and the times after which no further step of a kind starts. On a
+ * busy machine fewer steps run, and the result is less accurate. */
 static const double BUDGET_S = 1.8, PROBE_UNTIL_S = 0.4, FEW_UNTIL_S = 1.2, MORE_UNTIL_S = 2.2,
                     PRODUCTS_FOR_S = 0.6;
-/* Products are this share of a step at least, whatever an unquiet machine says. */
+/* Lower bound of the products' fraction of a step's time, in case noise distorts the measurement.
+ */
 static const double LEAST_SHARE = 0.3;
 
-/* Of one unit and what follows, with so many layers. */
+/* Times of one step with one unit, for a given number of layers. */
 typedef struct sample {
   rn_task_times unit;
-  double zero_s, update_s; /* of all weights there are */
+  double zero_s, update_s; /* of all weights */
   double parameters;
 } sample;
 
 /* ---- the small run ---- */
 
-/* Work of the measured sizes as the whole work of one rank. */
+/* The plan's config, changed so that one rank runs a model of the measured sizes alone. */
 typedef struct small_config {
   Retnet__Config config;
   Retnet__Run run;
@@ -44,7 +45,7 @@ typedef struct small_config {
   Retnet__Train train;
 } small_config;
 
-/* In reproducible mode leaves are no longer than the sequence, and whole chunks make a leaf. */
+/* In reproducible mode a reduction block is at most a sequence and consists of whole chunks. */
 static void set_leaf(int leaf, const rn_plan_sizes *sizes, rn_spec *spec, Retnet__Run *run) {
   run->leaf = leaf < sizes->tokens ? leaf : sizes->tokens;
   if (leaf > 0) spec->chunk = (int)rn_common_divisor(run->leaf, spec->chunk);
@@ -61,7 +62,7 @@ static void make_small(const Retnet__Config *config, const rn_plan *plan,
   out->config.data = &out->data;
   out->config.parallel = &out->parallel;
   out->config.train = &out->train;
-  /* Where bf16 falls back, the plan has told so once. */
+  /* The plan has already reported that bf16 falls back to fp32. */
   if (!rn_gemm_takes_bf16()) out->train.precision = RETNET__PRECISION__PRECISION_FP32;
   small.layers = layers;
   set_leaf(l->leaf, sizes, &small, &out->run);
@@ -86,7 +87,7 @@ static void make_small(const Retnet__Config *config, const rn_plan *plan,
 
 /* ---- measuring ---- */
 
-/* Totals of the spans that a step's parts lie in. */
+/* Times of a step's phases, from the totals of their spans. */
 static sample look_at_spans(void) {
   return (sample){.unit = {rn_spans_total_s("forward"), rn_spans_total_s("backward"),
                            rn_spans_total_s("weight")},
@@ -94,7 +95,7 @@ static sample look_at_spans(void) {
                   .update_s = rn_spans_total_s("gradient norm") + rn_spans_total_s("update")};
 }
 
-/* One step's times, of which the least so far are kept. */
+/* Times one step and updates the minima in *least. */
 static rn_status time_step(rn_err *err, rn_run *run, sample *least) {
   rn_step_result result;
   RN_TRY(err, rn_spans_start(err, 0));
@@ -127,7 +128,7 @@ static double busy_s(rn_task_times t) {
   return t.forward_s + t.backward_s + t.weight_s;
 }
 
-/* The seconds of a step's products alone: recorded in one step, made again a few times. */
+/* Time of a step's matrix products alone: records those of one step and replays them. */
 static rn_status time_products(rn_err *err, rn_run *run, double until_s, double *products_s) {
   rn_gemm_record record = {0};
   rn_gemm_replay replay = {0};
@@ -148,8 +149,8 @@ static rn_status time_products(rn_err *err, rn_run *run, double until_s, double 
   return status;
 }
 
-/* Steps of `layers` layers, begun before until_s; `share`: what of their time is products, NULL
- * where it is not asked for. */
+/* Measures steps of a model with `layers` layers until until_s. *share becomes the fraction of
+ * their time that matrix products take, unless share is NULL. */
 static rn_status measure(rn_err *err, const Retnet__Config *config, rn_world *alone,
                          const rn_plan *plan, const rn_plan_sizes *sizes, int layers,
                          double until_s, double *share, sample *out) {
@@ -167,7 +168,7 @@ static rn_status measure(rn_err *err, const Retnet__Config *config, rn_world *al
   return status;
 }
 
-/* The slowest rank's value, to the billionth. */
+/* Replaces each value by its maximum over all ranks, rounded down to a multiple of 1e-9. */
 static rn_status greatest(rn_err *err, rn_world *world, double *const *value, int count) {
   enum { MOST_VALUES = 8 };
   int64_t most[MOST_VALUES];
@@ -183,7 +184,7 @@ static rn_status slowest(rn_err *err, rn_world *world, sample *s) {
   return greatest(err, world, value, (int)(sizeof value / sizeof value[0]));
 }
 
-/* Sizes whose steps take about BUDGET_S here: the rate is that of a few smaller steps. */
+/* Chooses sizes whose steps take about BUDGET_S here, from the FLOP rate of a few smaller steps. */
 static rn_status choose_sizes(rn_err *err, const Retnet__Config *config, rn_world *world,
                               rn_world *alone, const rn_plan *plan, const rn_spec *spec,
                               rn_plan_sizes *out) {
@@ -204,7 +205,7 @@ static rn_status choose_sizes(rn_err *err, const Retnet__Config *config, rn_worl
 
 /* ---- scaling ---- */
 
-/* Numbers that a layer reads and writes in a row beside its products, in proportion. */
+/* Proportional to the memory traffic of a layer per row outside of matrix products. */
 static double width_of(const rn_spec *s) {
   return 6.0 * s->dim + 4.0 * s->value_dim + 3.0 * s->ffn_dim;
 }
@@ -213,7 +214,8 @@ static rn_task_times scaled(rn_task_times t, double by) {
   return (rn_task_times){by * t.forward_s, by * t.backward_s, by * t.weight_s};
 }
 
-/* What more layers cost beside few is theirs; the rest is the ends'. */
+/* The difference between the two numbers of layers gives the time per layer; the rest is that of
+ * embedding and head. */
 static void split_times(const sample *few, const sample *more, rn_plan_sample *out) {
   const rn_task_times a = few->unit, b = more->unit;
   const double layers = MORE_LAYERS - FEW_LAYERS;

@@ -8,7 +8,7 @@
 #include "trainer/parallel/shapes.h"
 #include "trainer/plan/decisions.h"
 
-/* The vocabulary is the data's where the model's key leaves it open. */
+/* Uses the vocabulary of the data if model.vocab is 0. */
 static rn_status resolve(rn_err *err, const Retnet__Config *given, rn_effective *out) {
   rn_split split = {0};
   if (given->model->vocab > 0) return rn_effective_create(err, given, 0, out);
@@ -56,7 +56,7 @@ static void show_layout(const rn_plan *plan, const rn_spec *spec) {
   }
 }
 
-/* What a CPU like this one computes with, and where that is not what was asked for. */
+/* Shows the GEMM backend and kernels of this CPU; `lack`: why bf16 is not used, or NULL. */
 static void show_cpu(const char *lack) {
   rn_log_info("computes     GEMM by %s%s, kernels %s", rn_gemm_backend_in_use()->name,
               rn_gemm_takes_bf16() ? " in bf16" : "", rn_kernels_table()->name);
@@ -77,7 +77,7 @@ static void show_memory(const rn_plan *plan) {
               mib(m->buffers), mib(m->program));
 }
 
-/* Messages of one rank in one step. */
+/* Shows the messages of one rank in one step. */
 static void show_messages(const Retnet__Config *config, const rn_plan *plan, const rn_spec *spec) {
   const rn_layout *l = &plan->layout;
   const int layers = plan->memory.first[1] - plan->memory.first[0];
@@ -118,7 +118,7 @@ static void show_time(const Retnet__Config *config, const rn_plan *plan, const r
   }
 }
 
-/* What there is to show, by every rank for itself. */
+/* Creates everything to show; without communication. */
 static rn_status make(rn_err *err, const Retnet__Config *given, rn_world *world, int ranks,
                       rn_machine machine, rn_effective *effective, rn_plan *plan, rn_spec *spec,
                       const char **lack) {

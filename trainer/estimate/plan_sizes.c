@@ -1,11 +1,13 @@
-/* How small the steps are that a plan is measured by. */
+/* Chooses the sizes of the measured steps of a plan. */
 #include "proto/base/range.h"
 #include "trainer/estimate/plan_sample.h"
 
-/* Rows at most: beyond, time goes with rows. Below the least sizes, fixed costs would be scaled. */
+/* Above MOST_ROWS, time is proportional to rows. Below the LEAST_ sizes, fixed costs would be
+ * scaled too. */
 enum { MOST_ROWS = 2048, FEW_ROWS = 512, LEAST_ROWS = 128 };
 enum { FEW_WORDS = 1024, LEAST_WORDS = 256, SMALL_DIM = 512, LEAST_WIDTH = 256 };
-/* Steps of one and of three layers; of the latter some more, for the share of products. */
+/* Number of steps of one and of three layers; the latter include those that measure the products.
+ */
 enum { STEPS_OF_ONE = 5, STEPS_OF_THREE = 9, LAYERS_OF_THREE = 3 };
 
 static double rows_of(const rn_plan_sizes *s) {
@@ -19,14 +21,14 @@ static double flops_of(const rn_plan_sizes *s) {
   return 3 * steps * rows_of(s); /* backward is twice forward */
 }
 
-/* Of three layers: weights, gradients and moments, and a bf16 copy or exact sums. */
+/* For three layers: weights, gradients, moments, and a bf16 shadow or exact sums. */
 static double bytes_of_weights(const rn_plan_sizes *s, bool exact) {
   rn_spec three = s->spec;
   three.layers = LAYERS_OF_THREE;
   return (exact ? 28 : 18) * (double)rn_spec_parameters(&three);
 }
 
-/* An upper estimate: what every layer keeps of a row, its states, and the logits. */
+/* Upper estimate for three layers: saved activations, states and logits. */
 static double bytes_of_rows(const rn_plan_sizes *s) {
   const rn_spec *p = &s->spec;
   const double widths = 12.0 * p->dim + 8.0 * p->value_dim + 4.0 * p->ffn_dim;
@@ -39,7 +41,8 @@ static int halved(int n, int least) {
   return n / 2 > least ? n / 2 : n < least ? n : least;
 }
 
-/* Half the heads, or half of what one head is wide. False where all is small already. */
+/* Halves the number of heads, or with one head its width. Returns false if the model is already
+ * small. */
 static bool narrow(rn_spec *spec) {
   const int heads = spec->heads / 2;
   const bool small = spec->dim <= LEAST_WIDTH && spec->value_dim <= 2 * LEAST_WIDTH &&
@@ -64,8 +67,9 @@ static void limit_rows(int rows, rn_plan_sizes *s) {
 }
 
 /*
- * One size is halved: the vocabulary first, whose cost is a small part of most models; then rows,
- * as long as they are many, or widths, where weights take the memory; then what is left.
+ * Halves one size: first the vocabulary, since its cost is a small part of most models; then the
+ * rows while there are many, or the widths if weights use most of the memory; then whatever can
+ * still be halved. Returns false if nothing can.
  */
 static bool reduce(rn_plan_sizes *s, bool weights_are_large) {
   const double rows = rows_of(s);

@@ -6,10 +6,11 @@
 #include "proto/base/arena.h"
 #include "trainer/parallel/shapes.h"
 
-/* Units times stages that are simulated at most: some ten milliseconds and MiB. */
+/* Maximum of units x stages in a simulation: a few tens of milliseconds and of MiB. */
 enum { MOST_SIMULATED = 1 << 17 };
 
-/* A unit of stage `stage`, of `scale` times the sample's rows; the head is what the ends cost. */
+/* Times of a unit with `scale` times the sample's rows on stage `stage`. The time of embedding and
+ * head is attributed to the last stage. */
 static rn_task_times times_of_stage(const rn_plan *plan, const rn_plan_sample *p, int stage,
                                     double scale) {
   const double layers = plan->memory.first[stage + 1] - plan->memory.first[stage];
@@ -28,9 +29,9 @@ static double units_of(rn_pipeline_schedule_shape shape) {
 }
 
 /*
- * A schedule of the same stages that is small enough to simulate, *longer: how much longer its
- * segments are. Micro-batches between the first and the last few repeat each other; with so many
- * segments that no pipeline is deeper, their idle time is in proportion to their length.
+ * Returns a schedule of the same stages that is small enough to simulate; its segments are *longer
+ * times as long. Dropping micro-batches between the first and last few does not change the idle
+ * time. With more segments than stages, the idle time is proportional to the length of a segment.
  */
 static rn_pipeline_schedule_shape shorten(rn_pipeline_schedule_shape shape, double *longer) {
   const int most = MOST_SIMULATED / shape.stages;
@@ -42,7 +43,7 @@ static rn_pipeline_schedule_shape shorten(rn_pipeline_schedule_shape shape, doub
   return shape;
 }
 
-/* Lists and times of all stages, and what the simulator makes of them. */
+/* Simulates the schedules of all stages and computes the idle time of the most loaded stage. */
 static rn_status simulate(rn_err *err, rn_pipeline_schedule_shape shape, const rn_plan *plan,
                           const rn_plan_sample *p, double scale, double *idle_s) {
   const size_t stages = (size_t)shape.stages;
@@ -68,8 +69,8 @@ static rn_status simulate(rn_err *err, rn_pipeline_schedule_shape shape, const r
   return status;
 }
 
-/* Memory passes: an update reads and writes seven numbers a weight; a sum over ranks moves about
- * eleven, copies through shared memory and the weights' way back counted. */
+/* Memory traffic: an update reads or writes seven values per weight; reduce-scatter and all-gather
+ * move about eleven, including copies through shared memory. */
 static void add_passes(const rn_plan *plan, const rn_plan_sample *p, rn_plan_time *out) {
   const int replicas = plan->layout.data * plan->layout.sequence;
   double most = 0;
@@ -94,7 +95,7 @@ rn_status rn_plan_time_estimate(rn_err *err, const Retnet__Config *config, const
   for (int s = 0; s < shape.stages; s++) {
     const rn_task_times t = times_of_stage(plan, sample, s, rows / sample->rows);
     const double busy = busy_s(t, units_of(shape));
-    if (busy > out->units_s) out->units_s = busy; /* on fmax(), GCC 12.2 for aarch64 dies */
+    if (busy > out->units_s) out->units_s = busy; /* fmax() crashes GCC 12.2 for aarch64 */
   }
   return simulate(err, simulated, plan, sample, longer * rows / sample->rows, &out->idle_s);
 }

@@ -5,13 +5,13 @@
 
 #include "proto/base/log.h"
 
-/* Threads that each rank of the node can have a core for. */
+/* Number of cores available to each rank of the node. */
 static int share_of(rn_cores c) {
   const int cores = c.offered > c.used ? c.offered : c.used;
   return cores > c.ranks ? cores / c.ranks : 1;
 }
 
-/* One of two ways in which mpirun leaves more cores to a rank. */
+/* Writes the two mpirun options that give a rank more cores. */
 static void mend(rn_cores c, char *text, size_t bytes) {
   snprintf(text, bytes, "mpirun --bind-to none leaves them free, --map-by slot:PE=%d binds to more",
            share_of(c));

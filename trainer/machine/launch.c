@@ -32,7 +32,7 @@ rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *
                     : rn_world_start(err, argc, argv, out);
 }
 
-/* Whether all ranks have a core for it, and an MPI that allows it. */
+/* True if every rank has a free core for the thread and MPI provides the thread level. */
 static rn_status is_free_for_all(rn_err *err, rn_world *world, int threads, bool *out) {
   rn_cores cores;
   RN_TRY(err, rn_cores_look(err, world, &cores));

@@ -9,8 +9,9 @@
 static volatile sig_atomic_t asked;
 static pthread_t listener;
 
-/* MPI's threads hold nothing back, but the listener may wait for a reader who is gone: it is told
- * in any case. */
+/* MPI's threads do not block the signals. If one of them runs the handler, it forwards the signal
+ * to the listener, which may be blocked in a log write that nobody reads and must be interrupted.
+ */
 static void take(int number) {
   if (!pthread_equal(pthread_self(), listener)) {
     pthread_kill(listener, number);

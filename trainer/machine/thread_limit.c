@@ -7,7 +7,7 @@
 
 #include "proto/base/arena.h"
 
-/* Threads wait at the gate until the last one has been started. */
+/* Threads block at the gate until all have been started, so that all exist at the same time. */
 typedef struct gate {
   pthread_mutex_t mutex;
   pthread_cond_t opened;
@@ -29,7 +29,7 @@ static void open_gate(gate *g) {
   pthread_mutex_unlock(&g->mutex);
 }
 
-/* How many of `count` threads can live at once, and why not more. */
+/* Returns how many of `count` threads can exist at once; *why is the errno of the first failure. */
 static int count_startable(pthread_t *thread, int count, int *why) {
   gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
   int started = 0;

@@ -29,8 +29,7 @@ typedef struct world {
   rank *rank;    /* [stages, S] */
   int *done;     /* [stages, units]: tasks of a unit that rank 0 of the stage has done */
   int *live;     /* [stages]: units whose activations are held */
-  int64_t steps; /* progress counter: a round that does not increase it means a deadlock or the end
-                  */
+  int64_t steps; /* progress counter: no increase in a round means the end or a deadlock */
 } world;
 
 static const double BEGIN_S = 1; /* start time; above 0 so that 0 can mean "not yet" */
@@ -133,7 +132,7 @@ static bool run_layers(world *w, rank *r, const rn_task *t) {
   return true;
 }
 
-/* Works on a forward or backward as far as it goes; *ended: whether to its end. */
+/* Runs a forward or backward task until it has to wait or ends; *ended says which. */
 static rn_status run_rows(rn_err *err, world *w, rank *r, const rn_task *t, bool *ended) {
   track *own = &r->track[t->kind];
   *ended = false;

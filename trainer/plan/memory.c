@@ -20,7 +20,7 @@ size_t rn_memory_total(const rn_memory *m) {
          m->buffers + m->program;
 }
 
-/* A number on the sequence axis that stands for a place. */
+/* A rank on the sequence axis that represents a place. */
 static int rank_of_place(const rn_layout *layout, int place) {
   return place == FIRST ? 0 : place == LAST ? layout->sequence - 1 : layout->sequence / 2;
 }
@@ -45,7 +45,7 @@ static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const
          (config->data->carry_state ? rn_tbptt_streams_bytes(spec, layers, share) : 0);
 }
 
-/* One stage: its ranks differ in the states that they hold. */
+/* Measures one stage. Its ranks differ only in the scan buffers, which depend on the place. */
 static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
                                const rn_layout *layout, int stage, rn_memory_plan *plan) {
   const int replicas = layout->data * layout->sequence;
@@ -75,8 +75,7 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
   return RN_OK;
 }
 
-/* Whether a rank of the same stage stands before rank r among those of its node, from `begin` on.
- */
+/* True if the node whose first rank is `begin` has a rank below r of the same stage. */
 static bool has_elder(const rn_layout *layout, int64_t r, int64_t begin) {
   const int64_t last_of_row_before =
       (r / layout->sequence - layout->pipeline + 1) * layout->sequence - 1;
@@ -84,10 +83,11 @@ static bool has_elder(const rn_layout *layout, int64_t r, int64_t begin) {
 }
 
 /*
- * The first rank of the next node to look at, after that of the node at `begin`; what the nodes
- * left out hold, others hold too: nodes inside one sequence are alike, and the sequence of nodes
- * repeats after the least common multiple of a node's ranks and those of all stages of a sequence.
- * Past the last rank when there is none: so nodes are few, however many ranks there are.
+ * First rank of the next node to examine after the node at `begin`; the number of ranks if there is
+ * none. Skips nodes that are equivalent to examined ones, so that few nodes are examined however
+ * many ranks there are: nodes that contain only inner ranks of one sequence are equal, and the
+ * pattern of nodes repeats after the least common multiple of a node's ranks and the ranks of one
+ * data rank.
  */
 static int64_t next_node(const rn_layout *layout, int64_t node_ranks, int64_t begin) {
   const int64_t S = layout->sequence, all = S * layout->pipeline, ranks = all * layout->data;
@@ -104,7 +104,8 @@ static int64_t node_end(const rn_layout *layout, int64_t node_ranks, int64_t beg
   return rn_smaller(begin + node_ranks, ranks);
 }
 
-/* Some ranks have company of their stage, and each node has room for one copy of its stages. */
+/* True if some node has several ranks of one stage, and each node's shared memory has room for one
+ * copy of the weights of each of its stages. */
 static bool can_share(const rn_memory_plan *plan, const rn_layout *layout, rn_machine machine) {
   const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
   const int64_t n = machine.ranks;
@@ -124,8 +125,8 @@ static bool can_share(const rn_memory_plan *plan, const rn_layout *layout, rn_ma
 }
 
 /*
- * Where products read a copy in bf16, a rank sees of the shared fp32 weights only those that it
- * updates and those that it rounds for its node.
+ * If matrix products read a bf16 shadow, a rank accesses only those of the shared fp32 weights that
+ * it updates and those that it casts for its node.
  */
 static void see_less(const rn_layout *layout, rn_machine machine, rn_memory_plan *plan) {
   const int64_t replicas = (int64_t)layout->data * layout->sequence;

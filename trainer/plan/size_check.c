@@ -2,10 +2,10 @@
 
 #include <limits.h>
 
-/* Units of a step, each of which has a few tasks in a list that int counts. */
+/* Maximum units of a step: each has up to three tasks, and int counts all tasks. */
 enum { MOST_UNITS = 1 << 28 };
 
-/* Bytes of one rank: beyond, products of four bytes a number could leave 64 bits. */
+/* Maximum bytes of one rank; leaves headroom for products of sizes in 64 bits. */
 static const double most_bytes = 0x1p50;
 
 typedef struct size {
@@ -23,7 +23,7 @@ static rn_status check(rn_err *err, size s) {
                  s.keys, s.value, s.what, s.most);
 }
 
-/* A layer keeps about this many numbers of a token; a bound, not an estimate. */
+/* Upper bound of the values that a layer saves per token. */
 static double widths_of(const rn_spec *spec) {
   return 8.0 * spec->dim + 8.0 * spec->value_dim + 6.0 * spec->ffn_dim;
 }
