@@ -1,4 +1,4 @@
-/* retnet-bench: measures what this machine does with the parts of a step, and with decoding. */
+/* retnet-bench: benchmarks the components of a training step, and decoding, on this machine. */
 #include <stdio.h>
 
 #include "comm/world/mpi_check.h"

@@ -8,7 +8,7 @@
 
 enum { DIFFERENT = 1, MOST_KEPT = 1000000000 };
 
-/* Values of options; a count that was not given is -1. */
+/* Values of options; a count that is not given is -1. */
 static struct {
   bool weights;
   const char *format, *out;
@@ -59,7 +59,7 @@ static const rn_arg export_options[] = {
     {0, "out", "FILE", "X.safetensors, or a folder that gets model.safetensors", RN_ARG_PATH,
      &given.out, 0, 0}};
 
-/* CKPT is a step's folder, or a run's directory: its newest good one. */
+/* CKPT is a step folder, or a run directory, which selects its newest valid checkpoint. */
 static const rn_command commands[] = {
     {"list", {"retnet-ckpt list", "DIR", "Checkpoints of a run.", NULL, 0, 1, 1}, list},
     {"show", {"retnet-ckpt show", "CKPT", "What a checkpoint holds.", NULL, 0, 1, 1}, show},

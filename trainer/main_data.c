@@ -68,7 +68,7 @@ static rn_status build(rn_err *err, const rn_words *words) {
   return RN_OK;
 }
 
-/* A split ends in a document's token that no document follows. */
+/* A split may end with a document token that no document follows, which must not be counted. */
 static rn_status print_split(rn_err *err, const char *name, rn_split *split) {
   int64_t documents = 0, text = 0, stored = 0;
   int32_t last = -1;
@@ -85,7 +85,7 @@ static rn_status print_split(rn_err *err, const char *name, rn_split *split) {
   return RN_OK;
 }
 
-/* Calls `each` with the splits that the folder has: train and val, or itself. */
+/* Calls `each` for the splits train and val of a folder; for a split folder, only for itself. */
 static rn_status each_split(rn_err *err, const char *dir,
                             rn_status (*each)(rn_err *err, const char *name, rn_split *split)) {
   static const char *const names[] = {"train", "val"};
@@ -144,7 +144,8 @@ static rn_status print_tokens(rn_err *err, rn_split *split, int64_t from, int64_
   return RN_OK;
 }
 
-/* One end of A:B, up to `stop`; empty: `otherwise`. NULL if it is no number. */
+/* Reads one end of A:B up to the character `stop`; an empty one is `otherwise`. Returns the
+ * position of `stop`, or NULL if the text is not a number. */
 static const char *read_end(const char *text, char stop, int64_t otherwise, int64_t *out) {
   char *end = NULL;
   *out = otherwise;

@@ -86,7 +86,7 @@ static void print_table(const rn_evaluation *e, const char *form, int64_t step) 
   }
 }
 
-/* How ranks share the work, and how long they may stand; all else is the checkpoint's. */
+/* Only keys for the layout and the watchdog are accepted; all others come from the checkpoint. */
 static rn_status read_keys(rn_err *err, const options *o, Retnet__Config **config) {
   static const char section[] = "parallel.", watchdog[] = "run.watchdog_s=";
   for (int i = 0; i < o->overrides.count; i++) {
@@ -98,7 +98,7 @@ static rn_status read_keys(rn_err *err, const options *o, Retnet__Config **confi
   return rn_options_load(err, NULL, o->overrides.word, o->overrides.count, config);
 }
 
-/* How many sequences there are decides what the ranks do. */
+/* All ranks derive their work from the number of sequences, so the split must be identical. */
 static rn_status check_same_split(rn_err *err, rn_world *world, const rn_split *split) {
   const uint64_t val[2] = {split->content, (uint64_t)split->tokens};
   return rn_world_check_same(err, world, "the validation data", val, sizeof val);
@@ -116,8 +116,8 @@ static rn_status start_threads(rn_err *err, rn_world *world, int asked) {
 }
 
 /*
- * The checkpoint is found once for all: beside a live run the newest one may change while the ranks
- * look. *gone: the run's owner removed it before all had loaded it.
+ * Finds the checkpoint once for all ranks, since an active run may write a newer one meanwhile.
+ * *gone: the run removed the checkpoint before all ranks had loaded it.
  */
 static rn_status open_model(rn_err *err, rn_world *world, const options *o,
                             rn_checkpoint_model *model, bool *gone) {

@@ -18,7 +18,7 @@
 
 typedef struct options {
   const char *checkpoint, *precision;
-  int bf16; /* place of precision among `precisions` */
+  int bf16; /* index of `precision` in precisions[]; 1: bf16 */
   rn_words prompts, prompt_files, line_files;
   int64_t tokens, top_k, seed;
   double temperature, top_p;
@@ -83,7 +83,9 @@ static rn_status read_prompts(rn_err *err, const options *o, rn_completions *tex
 
 /* ---- generation ---- */
 
-/* Where texts grow: one alone is told as it does, unless in JSON. */
+/* Receives the generated tokens. A single text is printed while it is generated, except with
+ * --json.
+ */
 typedef struct output {
   const options *o;
   rn_completions texts;
@@ -106,7 +108,7 @@ static bool take_token(void *self, int prompt, int32_t token) {
   return !out->full;
 }
 
-/* A document's end, then the bytes, of every prompt. */
+/* Tokens of every prompt: a document token, then the bytes of the prompt. */
 static rn_status tokens_of(rn_err *err, const rn_completions *texts, int32_t **token,
                            rn_prompt **prompt) {
   size_t count = 0;
@@ -142,7 +144,7 @@ static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) 
   return status;
 }
 
-/* Prompts and texts are bytes. */
+/* Prompts and texts are bytes, so the model must use the byte tokenizer. */
 static rn_status check_tokenizer(rn_err *err, const options *o, const rn_checkpoint_model *model) {
   const char *name = model->manifest->vocabulary->tokenizer;
   const char *bytes = rn_tokenizer_kind().tokenizer;

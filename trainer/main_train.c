@@ -1,4 +1,4 @@
-/* retnet-train: the same command starts, continues and extends a run. */
+/* retnet-train: starts, continues and extends a run, always with the same command. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ typedef struct options {
   rn_options_places places;
 } options;
 
-/* Whether the program is to run: --help and --version are answered here. */
+/* *run: false if the command line asks for --help or --version, which are handled here. */
 static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run) {
   const rn_arg table[] = {
       {'s', NULL, "section.key=value", "override a config key", RN_ARG_LIST, &o->overrides, 0, 0},
@@ -81,7 +81,7 @@ static rn_status load(rn_err *err, options *o, Retnet__Config **config) {
   return rn_config_check(err, *config);
 }
 
-/* All ranks must have been given the same configuration. */
+/* Checks that all ranks have the same configuration. */
 static rn_status check_same(rn_err *err, rn_world *world, const Retnet__Config *config) {
   const size_t bytes = retnet__config__get_packed_size(config);
   uint8_t *packed;
@@ -94,7 +94,8 @@ static rn_status check_same(rn_err *err, rn_world *world, const Retnet__Config *
   return status;
 }
 
-/* A step of another binary would be another sum: all ranks run the same one. */
+/* Starts MPI and loads the configuration. All ranks must run the same binary, since another build
+ * may round differently. */
 static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_world **world,
                        Retnet__Config **config) {
   const char *build = rn_version_build_id();

@@ -115,7 +115,7 @@ static double state_arrival(const world *w, const rank *r, const rn_task *t, int
   return rank_at(w, r->stage, from)->state[t->kind][unit * w->sim->layers + layer];
 }
 
-/* Runs the layers of a task; the first half of a layer's time needs no state. Returns true if all
+/* Runs the layers of a task; a layer needs the state after half of its time. Returns true if all
  * layers are done. */
 static bool run_layers(world *w, rank *r, const rn_task *t) {
   const int layers = w->sim->layers;

@@ -20,7 +20,7 @@ size_t rn_memory_total(const rn_memory *m) {
          m->buffers + m->program;
 }
 
-/* A rank on the sequence axis that represents a place. */
+/* A rank on the sequence axis that represents its first, inner or last ranks. */
 static int rank_of_place(const rn_layout *layout, int place) {
   return place == FIRST ? 0 : place == LAST ? layout->sequence - 1 : layout->sequence / 2;
 }
@@ -45,7 +45,9 @@ static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const
          (config->data->carry_state ? rn_tbptt_streams_bytes(spec, layers, share) : 0);
 }
 
-/* Measures one stage. Its ranks differ only in the scan buffers, which depend on the place. */
+/* Measures one stage. Its ranks differ only in the scan buffers, which depend on FIRST, INNER,
+ * LAST.
+ */
 static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
                                const rn_layout *layout, int stage, rn_memory_plan *plan) {
   const int replicas = layout->data * layout->sequence;
