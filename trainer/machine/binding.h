@@ -1,6 +1,4 @@
-/** Decides once whether each thread of a rank is bound to a core; the decision is reported at
- * start.
- */
+/** Binding of a rank's threads to cores, one each: decided once and reported at start. */
 #ifndef RN_TRAINER_MACHINE_BINDING_H
 #define RN_TRAINER_MACHINE_BINDING_H
 
@@ -17,9 +15,7 @@
  */
 bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes);
 
-/** Decides for this process; later calls do nothing. Applies to threads that are started
- * afterwards.
- */
+/** Decides for this process and the threads that it starts afterwards; later calls do nothing. */
 void rn_binding_decide(rn_cores cores, int threads);
 
 /** Writes "bound to cores 0-7", or why threads are not bound, into text [bytes]. */

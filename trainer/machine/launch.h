@@ -34,7 +34,8 @@ rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *
 rn_status rn_launch_comm_thread(rn_err *err, rn_world *world, Retnet__Switch wanted, int threads,
                                 bool sends, rn_comm_thread **out);
 
-/** Writes what makes progress on messages, and the MPI thread level, into text [bytes]. */
+/** Writes how messages make progress (thread or polls) and the MPI thread level into text [bytes].
+ */
 void rn_launch_describe(const rn_world *world, const rn_comm_thread *thread, char *text,
                         size_t bytes);
 

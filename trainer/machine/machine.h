@@ -22,8 +22,8 @@ typedef struct rn_machine {
  * warns about too few cores.
  *
  * Collective: over the world.
- * Errors:     RN_ERR_LIBRARY if the system does not report the affinity mask; RN_ERR_USAGE for too
- * many threads; agreed.
+ * Errors:     RN_ERR_LIBRARY if the affinity mask is unavailable; RN_ERR_USAGE for too many
+ *             threads; agreed.
  */
 rn_status rn_machine_query(rn_err *err, rn_world *world, const Retnet__Config *config, int ranks,
                            rn_machine *out);

@@ -33,7 +33,7 @@ rn_layer_group_port rn_distributed_optimizer_port(rn_distributed_optimizer *opti
 
 /**
  * Starts the reduce-scatter of a layer group's buckets; its gradient must be complete.
- * Collective: over the replicas of the stage, which call it for the layer groups in one order.
+ * Collective: over the replicas of the stage, in the same order of layer groups.
  * Errors: RN_ERR_MPI.
  */
 rn_status rn_distributed_optimizer_add(rn_err *err, rn_distributed_optimizer *optimizer, int part);

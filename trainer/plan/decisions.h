@@ -27,7 +27,7 @@ void rn_decisions_set(rn_decisions *decisions, const char *key, const char *valu
 /** The value, or NULL if no rule decided the key. */
 const char *rn_decisions_find(const rn_decisions *decisions, const char *key);
 
-/** What reports about keys are made from. */
+/** The inputs of rn_config_notes_describe. */
 typedef struct rn_config_notes {
   const rn_effective *effective;
   const rn_options_places *places; /* NULL: not known */

@@ -45,9 +45,7 @@ static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const
          (config->data->carry_state ? rn_tbptt_streams_bytes(spec, layers, share) : 0);
 }
 
-/* Measures one stage. Its ranks differ only in the scan buffers, which depend on FIRST, INNER,
- * LAST.
- */
+/* Measures one stage. First, inner and last ranks differ only in the scan buffers. */
 static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
                                const rn_layout *layout, int stage, rn_memory_plan *plan) {
   const int replicas = layout->data * layout->sequence;

@@ -45,7 +45,8 @@ void rn_memory_plan_destroy(rn_memory_plan *plan);
 
 /**
  * The memory of world rank `rank`, as the operating system counts it: shared weights that the rank
- * accesses are included in full. */
+ * accesses are included in full.
+ */
 const rn_memory *rn_memory_of_rank(const rn_memory_plan *plan, const rn_layout *layout, int rank);
 
 /** The largest memory of a rank, and of a node of `node_ranks` consecutive ranks. A node counts

@@ -25,7 +25,7 @@ static rn_status check_documents(rn_err *err, const rn_run *run) {
                  "data.reset_at_documents to false");
 }
 
-/* The model's vocabulary is that of the train split. */
+/* The model's vocabulary is that of the train split, so the val split must match it. */
 static rn_status check_val_kind(rn_err *err, const rn_run *run) {
   const Retnet__ShardHeader *train = rn_split_header(&run->train),
                             *val = rn_split_header(&run->val);
