@@ -167,8 +167,7 @@ rn_status rn_ckpt_none(rn_err *err, const char *path) {
   return rn_fail(err, none, "%s has no checkpoint: there is no checkpoints/step-... in it", path);
 }
 
-/* Damaged ones are renamed only if a valid one is found: otherwise the next start would see none.
- */
+/* Renames damaged ones only if a valid one is found: else the next start would see none. */
 static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
                               const rn_ckpt_notes *notes, bool *gone, rn_ckpt **out) {
   rn_ckpt_entry *entries = NULL;

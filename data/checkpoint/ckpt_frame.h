@@ -29,8 +29,7 @@ rn_status rn_ckpt_frame_pack(rn_err *err, rn_ckpt_context *context, const float 
                              int64_t count, int level, Retnet__Encoding *encoding,
                              size_t *stored_bytes);
 
-/** Reads the frame of a slice, exactly slice->count floats. Errors: RN_ERR_FORMAT naming the file.
- */
+/** Reads the frame of a slice: slice->count floats. Errors: RN_ERR_FORMAT naming the file. */
 rn_status rn_ckpt_frame_read(rn_err *err, rn_ckpt_context *context, const rn_file *file,
                              const Retnet__Slice *slice, float *out /* [slice->count] */);
 

@@ -145,8 +145,7 @@ static rn_status check_frames(rn_err *err, rn_ckpt *ckpt, int number, int64_t be
   return RN_OK;
 }
 
-/* Part 0 checks the size of every file, the others the sizes of the files that hold their frames.
- */
+/* Share 0 checks the size of every file, other shares only files that hold their frames. */
 rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int share, int share_count) {
   const rn_range mine = rn_cut(ckpt->index.count, share_count, share);
   int64_t first = 0; /* frame of part i */

@@ -27,8 +27,7 @@ typedef struct rn_file {
   int64_t size_bytes; /* when it was opened */
 } rn_file;
 
-/** Opens a regular file to read. Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT: not regular.
- */
+/** Opens a regular file to read. Errors: RN_ERR_NOT_FOUND, RN_ERR_IO, RN_ERR_FORMAT. */
 rn_status rn_file_open(rn_err *err, const char *path, rn_file *out);
 
 /** Creates a file, or truncates an existing one. Errors: RN_ERR_NOT_FOUND (folder), RN_ERR_IO. */

@@ -290,8 +290,7 @@ static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own) {
 
 /* ---- holding ---- */
 
-/* Reads the file; increments the heartbeat if it is ours, else sets `lost`. Caller holds `mutex`.
- */
+/* Increments the heartbeat if the file is ours, else sets `lost`. The caller holds `mutex`. */
 static rn_status verify(rn_err *err, rn_run_lock *l) {
   record now;
   const double at_s = clock_s();

@@ -25,8 +25,7 @@
 
 typedef struct rn_run_lock rn_run_lock;
 
-/** beat_s: seconds between heartbeats; dead_s: seconds without one until an owner counts as dead.
- */
+/** Seconds between heartbeats, and without one until an owner counts as dead. */
 typedef struct rn_run_lock_rule {
   double beat_s, dead_s;
 } rn_run_lock_rule;

@@ -61,8 +61,7 @@ static rn_status read_footer(rn_err *err, const rn_file *file, rn_postscript p,
   return status;
 }
 
-/* Checks that blocks fill the space between header and footer, and that all but the last are full.
- */
+/* Checks that blocks fill the space from header to footer, and that only the last is partial. */
 static rn_status check_places(rn_err *err, const char *path, const Retnet__ShardFooter *footer,
                               uint64_t footer_offset) {
   uint64_t offset = RN_SHARD_HEADER_BYTES, tokens = 0;
@@ -133,8 +132,7 @@ void rn_shard_close(rn_shard *shard) {
   *shard = (rn_shard){0};
 }
 
-/* Unpacks the message of one block into tokens; checks width, count (`want`; 0: any), vocabulary.
- */
+/* Unpacks one block into tokens; checks width, count (`want`; 0: any) and vocabulary. */
 static rn_status unpack_block(rn_err *err, const char *path, const void *raw, size_t raw_bytes,
                               const Retnet__ShardHeader *h, uint64_t want, int32_t *tokens,
                               uint64_t *count) {

@@ -1,5 +1,4 @@
-/* Writes a shard: each block when it is full, then footer and postscripts; then renames the file.
- */
+/* Writes a shard: each block when full, then footer and postscripts; then renames the file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

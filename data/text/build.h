@@ -29,8 +29,7 @@ typedef struct rn_build_options {
 /**
  * Builds the splits under a temporary name and renames them at the end: an interrupted build leaves
  * no split. The output is never read as input, even if `out` is inside an input folder.
- * Errors: RN_ERR_USAGE for options; RN_ERR_NOT_FOUND, RN_ERR_IO, RN_ERR_FORMAT naming file and
- * line.
+ * Errors: RN_ERR_USAGE for options; RN_ERR_NOT_FOUND, RN_ERR_IO, RN_ERR_FORMAT with file and line.
  */
 rn_status rn_build(rn_err *err, const rn_build_options *options, rn_build_report *report);
 

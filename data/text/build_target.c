@@ -70,8 +70,8 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
   return RN_OK;
 }
 
-/* Renames val, if any, before train: training starts as soon as train exists. *moved is the last
- * split that was renamed. */
+/* Renames val, if any, before train, because training needs only train. *moved is the last split
+ * that was renamed. */
 static rn_status move_splits(rn_err *err, const rn_build_target *target, rn_path *moved) {
   static const char *const names[] = {"val", "train"};
   for (int i = 0; i < 2; i++) {

@@ -64,8 +64,7 @@ void rn_affinity_restore(void) {
 
 typedef enum { OWN, OTHER_CORE, ANY } choice;
 
-/* The first free core of the mask; with OTHER_CORE, its physical core must be free too. -1: none.
- */
+/* First free core of the mask, or -1; with OTHER_CORE, its physical core must be free too. */
 static int free_core(const rn_mask *mask, const int *sibling, const rn_mask *taken,
                      const rn_mask *busy, choice how) {
   for (int c = 0; c < RN_MASK_CORES; c++) {

@@ -13,8 +13,7 @@
 
 #include "proto/base/status.h"
 
-/** main calls it once: `quiet` on all ranks but the first, `json` if stdout is reserved for JSON.
- */
+/** Called once by main: `quiet` on all ranks but the first, `json` if stdout is only for JSON. */
 void rn_log_setup(bool quiet, bool json);
 
 /** One line; the newline is added. */

@@ -24,8 +24,7 @@ rn_process rn_process_self(void);
 /** Start time of a live process of this kernel and namespace; 0 if there is none. */
 unsigned long long rn_process_start(long long pid);
 
-/** Whether `other` belongs to this process's kernel and namespace, so that its PID is valid here.
- */
+/** Whether `other` has this process's kernel and namespace, so that its PID is valid here. */
 bool rn_process_is_local(const rn_process *other);
 
 /** Whether a local process still runs; false for a zombie and for a reused PID. */

@@ -1,5 +1,4 @@
-/** Identity of this build: for --version, checkpoints, and detection of ranks with another build.
- */
+/** Identity of this build, for --version, checkpoints and the check that all ranks are equal. */
 #ifndef RN_PROTO_CLI_VERSION_H
 #define RN_PROTO_CLI_VERSION_H
 

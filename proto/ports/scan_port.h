@@ -43,8 +43,8 @@ typedef struct rn_scan_port {
   rn_status (*end)(void *self, rn_err *err, rn_real *before);
   /**
    * NULL except in reproducible mode, whose port ignores `own`: it uses the state that the caller
-   * folds chunk by chunk and passes here, once after end(). after [n, m] = the state after this
-   * segment (before it, if REVERSE); the caller may reuse the memory on return.
+   * accumulates chunk by chunk and passes here, once after end(). after [n, m] = the state after
+   * this segment (before it, if REVERSE); the caller may reuse the memory on return.
    */
   rn_status (*publish)(void *self, rn_err *err, const rn_real *after);
   /** NULL, or true if end() would return at once, by the last poll; makes no MPI call. */

@@ -52,8 +52,7 @@ static inline void *test_take(size_t count, size_t bytes) {
   return memory;
 }
 
-/** Fills since: documents begin where `begins` [B][T] has '|'; the first began `offset` rows ago.
- */
+/** Fills since: documents begin where `begins` [B][T] has '|', or `offset` tokens before row 0. */
 static inline void test_documents(test_model *m, int offset, const char *const *begins) {
   for (int b = 0; b < m->sequences; b++) {
     for (int t = 0; t < m->tokens; t++) {
@@ -115,7 +114,8 @@ static inline void test_model_close(test_model *m) {
   free(m->y);
 }
 
-/** Makes unit p from tokens [begin, end) of all sequences, in memory that test_model_open took. */
+/** Makes unit p from tokens [begin, end) of all sequences, in memory that test_model_open
+ * allocated. */
 static inline void test_cut(test_model *m, int p, int begin, int end) {
   int32_t *input = (int32_t *)m->unit[p].input, *target = input + m->rows;
   int32_t *since = input + 2 * m->rows;

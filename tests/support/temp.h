@@ -2,8 +2,7 @@
 #ifndef RN_TESTS_SUPPORT_TEMP_H
 #define RN_TESTS_SUPPORT_TEMP_H
 
-/** Creates a new folder under TMPDIR (or /tmp) on the first call; always returns the same string.
- */
+/** Creates a folder in TMPDIR (or /tmp) on the first call; always returns the same string. */
 const char *temp_folder(void);
 
 /** A path in that folder; a new string, freed at exit. */
