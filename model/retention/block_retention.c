@@ -23,8 +23,8 @@ static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *uni
                              .ldv = b->ld_pair};
 }
 
-/* The forms without chunks work in rn_real: for them k, v lie where backward has their gradients,
- * and q where y will be.
+/* The forms without chunks work in rn_real. In bf16 they read k, v from d_kv and q from y, which
+ * are free at that time.
  */
 static rn_retention_view view_without_chunks(const rn_block_retention *b, const rn_unit *unit,
                                              const rn_block_retention_activations *activations,
@@ -52,13 +52,13 @@ static void widen_q(const rn_block_retention *b, const rn_block_retention_activa
   }
 }
 
-/* Where forward makes o, which becomes its norm there. */
+/* Where forward writes o, and then its norm in place. */
 static rn_real *o_of(const rn_block_retention *b,
                      const rn_block_retention_activations *activations) {
   return b->bf16 ? b->values : rn_array_reals(activations->normed);
 }
 
-/* The gradient of o, from that of its norm. */
+/* The gradient of o, computed in place from that of its norm. */
 static rn_array d_value_of(const rn_block_retention *b) {
   return (rn_array){b->values, b->bf16};
 }
@@ -71,12 +71,12 @@ static int qg_width(const rn_block_retention *b) {
   return b->gate ? b->pair : b->dim;
 }
 
-/* Keys are scaled, queries are not: their product is then that of RetNet's eq. 5. */
+/* Only keys are scaled: the product q k^T is then that of RetNet's eq. 5. */
 static rn_real key_scale(const rn_block_retention *b) {
   return (rn_real)(1 / sqrt((double)b->key_width));
 }
 
-/* What blocks of rows go through, forward or backward: arrays of all rows. */
+/* Arguments of the functions that process blocks of rows; arrays of all rows. */
 typedef struct rows_pass {
   const rn_block_retention *b;
   const rn_real *params;
@@ -99,7 +99,7 @@ static rn_gate_rows gate_of(const rows_pass *p) {
   return (rn_gate_rows){rn_array_from(p->activations->qg, p->b->dim), p->b->ld_pair, p->b->gate};
 }
 
-/* Some rows of a block from `begin` on: few enough to stay in cache from one kernel to the next. */
+/* At most FEW rows from `begin` on, so that they stay in cache from one kernel to the next. */
 static rn_range some_rows(rn_range rows, int64_t begin) {
   enum { FEW = 32 };
   return (rn_range){begin, rows.end - begin < FEW ? rows.end : begin + FEW};
@@ -137,7 +137,7 @@ static void norm_gate_and_project(const void *self, rn_range rows) {
               rn_reals(p->out), D);
 }
 
-/* The form's own contribution to the state, and the row scale of forms that need no weights. */
+/* Contribution of this segment to the state, as the form computes it: b->own. */
 static void contribute(rn_block_retention *b, const rn_retention_view *u, rn_form form,
                        rn_real *parts) {
   const size_t bytes = (size_t)u->sequences * (size_t)b->heads * (size_t)b->key_width *
@@ -156,7 +156,7 @@ static void contribute(rn_block_retention *b, const rn_retention_view *u, rn_for
   }
 }
 
-/* o from the state before the piece, for the forms without chunks; alpha as the scale wants it. */
+/* o from the state before the segment, and the row scale alpha, for the forms without chunks. */
 static void retain_without_chunks(rn_block_retention *b, const rn_retention_view *u, rn_form form,
                                   rn_block_retention_activations *activations) {
   const bool by_weights = form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_PARALLEL;
@@ -169,7 +169,7 @@ static void retain_without_chunks(rn_block_retention *b, const rn_retention_view
   rn_retention_row_scale(&b->core, u, form, activations->alpha);
 }
 
-/* Rows that see themselves alone, again and with care. */
+/* Recomputes o of the first token of each document in double; see first_token.h. */
 static void retain_first_tokens(rn_block_retention *b, const rn_layer_params *at,
                                 const rn_pass *pass, rn_block_rows in,
                                 rn_block_retention_activations *activations) {
@@ -191,8 +191,8 @@ static void retain_first_tokens(rn_block_retention *b, const rn_layer_params *at
   }
 }
 
-/* Q and G, and the chunks' inner parts, while the scan is under way; then what is across chunks:
- * at once with the inner part, where the state has come by then. */
+/* While the scan is in flight: q, g and the inner parts of the chunks; after it: the cross parts.
+ * If the state arrives during the projection, one pass computes inner and cross parts. */
 static rn_status retain_in_chunks(rn_err *err, const rows_pass *pass, const rn_retention_view *u,
                                   rn_scan_port *port, rn_rows rows, rn_real *parts) {
   const rn_block_retention *b = pass->b;
@@ -272,13 +272,13 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   return RN_OK;
 }
 
-/* The gradient of q lies where dx will be. */
+/* The gradient of q is written to dx. */
 static rn_retention_grads grads_of(const rn_block_retention *b, rn_real *dx) {
   return (rn_retention_grads){
       .dq = dx, .dk = b->d_kv, .dv = b->d_kv + b->dim, .lddq = b->dim, .lddkv = b->ld_pair};
 }
 
-/* The chunkwise form of core_backward, from the scan's begin() on. */
+/* The chunkwise form of core_backward, after the scan's begin(). */
 static rn_status chunks_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
                                  rn_scan_port *port,
                                  const rn_block_retention_activations *activations,
@@ -303,7 +303,7 @@ static rn_status chunks_backward(rn_err *err, rn_block_retention *b, const rn_re
   return RN_OK;
 }
 
-/* From the gradient of the retention's output (in `values`) to those of q, k, v: the scan in it. */
+/* From the gradient of o (in `values`) to those of q, k, v; includes the scan. */
 static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
                                rn_scan_port *port, const rows_pass *pass) {
   const rn_block_retention_activations *activations = pass->activations;
@@ -331,7 +331,7 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
   return RN_OK;
 }
 
-/* From dy to the gradient of the normed rows' gate and weight, and without a weight of o. */
+/* From dy to the gradients of g and of the normed rows; without a head weight also to that of o. */
 static void project_and_gate_backward(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const rn_block_retention *b = p->b;
@@ -354,7 +354,8 @@ static void norm_backward(const void *self, rn_range rows) {
                         d_value_of(p->b), rn_retention_scratch(&p->b->core));
 }
 
-/* From the gradients of q, k, v, which go on the tape beside that of g, to dx in the place of q's.
+/* From the gradients of q, k, v to dx, which replaces that of q; all but dx are saved in the
+ * activations beside the gradient of g.
  */
 static void project_qkvg_backward(const void *self, rn_range rows) {
   const rows_pass *p = self;

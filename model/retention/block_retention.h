@@ -4,8 +4,8 @@
  *   k = rot(x Wk^T / sqrt(K)), v = x Wv^T, q = rot(x Wq^T), g = x Wg^T
  *   y = (silu(g) * headnorm(alpha * retention(q, k, v))) Wo^T
  *
- * The order of the work is the order of the file: what the scan needs first, then what hides it,
- * then what needs its result. Source: Sun et al., Retentive Network (2307.08621), eq. 8 and 9.
+ * Forward runs in this order: first what the scan needs, then work that hides the scan, then work
+ * that needs its result. Source: Sun et al., Retentive Network (2307.08621), eq. 8 and 9.
  */
 #ifndef RN_MODEL_RETENTION_BLOCK_RETENTION_H
 #define RN_MODEL_RETENTION_BLOCK_RETENTION_H
@@ -27,30 +27,30 @@
 #include "proto/base/status.h"
 #include "proto/ports/scan_port.h"
 
-/** What all layers of a stage share: tables and the scratch of one block at work. */
+/** What all layers of a stage share: tables, and the scratch of the block that runs. */
 typedef struct rn_block_retention {
   int dim, value_dim, heads, key_width, value_width; /* D, H V, H, K, V */
-  int pair, ld_pair; /* columns of kv and of qg, D + H V, and the distance of their rows */
-  int ld_gated;      /* distance of gated's rows */
+  int pair, ld_pair; /* columns of kv and of qg, D + H V, and their row stride */
+  int ld_gated;      /* row stride of gated */
   int max_sequences, max_tokens;
   bool gate;
-  bool bf16; /* rows and states are kept, and multiplied, in bf16 */
+  bool bf16; /* rows and states are stored and multiplied in bf16 */
   rn_head_norm head_norm;
   double eps;
   rn_retention core;
   rn_rotary_table rotary;
   rn_arena arena;
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
-  rn_real *own, *state;   /* [B, H, K, V]; after forward `own` is the state before the piece */
-  rn_real *parts;         /* [chunks, B, H, K, V]: what chunks add to states, in rn_real */
-  rn_array adjoints;      /* [chunks, B, H, K, V]: parts themselves, if not in bf16 */
-  rn_real *values;        /* [R, H V]: o, where the tape keeps its norm in bf16; d_value */
-  rn_real *d_kv;          /* [R, D + H V], ld_pair apart */
-  double *log_decay;      /* [B, H] */
-  double *wide_row;       /* [D] */
+  rn_real *own, *state;   /* [B, H, K, V]; after forward `own` is the state before the segment */
+  rn_real *parts;         /* [chunks, B, H, K, V]: contributions of chunks to states, in rn_real */
+  rn_array adjoints;      /* [chunks, B, H, K, V]: the same memory as parts, unless bf16 */
+  rn_real *values;   /* [R, H V]: in bf16, forward's o in rn_real; backward: the gradient of o */
+  rn_real *d_kv;     /* [R, D + H V], row stride ld_pair */
+  double *log_decay; /* [B, H] */
+  double *wide_row;  /* [D] */
 } rn_block_retention;
 
-/** Rows through the block: y [R, D] from x [R, D] = norm(raw), or raw itself where norm is NULL. */
+/** Rows of forward: y [R, D] from x [R, D] = norm(raw), or x = raw if norm is NULL. */
 typedef struct rn_block_rows {
   rn_array x;
   const rn_real *raw;
@@ -58,52 +58,52 @@ typedef struct rn_block_rows {
   rn_real *y;
 } rn_block_rows;
 
-/** Their gradients, backward: dx [R, D] from dy [R, D]; different arrays, dx is overwritten. */
+/** Gradients in backward: dx [R, D] from dy [R, D]; distinct arrays, dx is overwritten. */
 typedef struct rn_block_grads {
   rn_array dy;
   rn_real *dx;
 } rn_block_grads;
 
-/** What forward leaves; kv and qg hold their own gradients after backward_input. */
+/** What forward saves; after backward_input, kv and qg hold their own gradients. */
 typedef struct rn_block_retention_activations {
-  rn_array kv, qg;         /* [R, D + H V], ld_pair apart; rotated k and q first */
-  rn_array normed, gated;  /* [R, H V]; gated ld_gated apart: backward_input makes it again */
+  rn_array kv, qg; /* [R, D + H V], row stride ld_pair; k and q come first, rotated */
+  rn_array normed,
+      gated; /* [R, H V]; gated with row stride ld_gated, backward_input recomputes it */
   rn_real *alpha, *factor; /* [R, H] */
-  rn_array states;         /* [chunks, B, H, K, V] before each chunk; [1, ...] in other forms */
+  rn_array states; /* [chunks, B, H, K, V]: before each chunk; [1, ...] in the other forms */
   rn_form form;
 } rn_block_retention_activations;
 
-/** The sizes alone, for units of at most B sequences, T tokens; and the bytes that they take. */
+/** The sizes for units of at most B sequences, T tokens, without memory; and the bytes needed. */
 rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequences, int max_tokens);
 size_t rn_block_retention_bytes(const rn_block_retention *shape);
 
-/** For units of at most B sequences, T tokens. Errors: RN_ERR_MEMORY. */
+/** Creates the block for units of at most B sequences, T tokens. Errors: RN_ERR_MEMORY. */
 rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
                                     int max_tokens, rn_block_retention *out);
 void rn_block_retention_destroy(rn_block_retention *block);
 
-/** With `lent`, gated lies where the block works: many tapes may do that, as in
+/** With `lent`, gated is in the block's scratch, where many activations may share it, as in
  * rn_ffn_activations_take.
  */
 size_t rn_block_retention_activations_bytes(const rn_block_retention *block, bool lent);
 rn_block_retention_activations rn_block_retention_activations_take(const rn_block_retention *block,
                                                                    bool lent, rn_arena *arena);
 
-/** Where x [R, D] may lie, in the block's type: forward reads it there, backward_input spoils it.
- */
+/** Scratch for x [R, D], in the block's type; valid for forward, overwritten by backward_input. */
 rn_array rn_block_retention_lent_input(const rn_block_retention *block);
 
-/** What the block works in, and the bytes of it: anybody's, whenever the block is not at work. */
+/** The block's scratch and its bytes: free for other use whenever the block is not running. */
 size_t rn_block_retention_spare_bytes(const rn_block_retention *shape);
 static inline void *rn_block_retention_spare(const rn_block_retention *block) {
   return block->parts;
 }
 
 /**
- * `layer`: where this layer's parameters are.
+ * `layer`: the parameter offsets of this layer.
  *
- * Collective: over the ranks behind the pass's port: one FORWARD scan of the layer.
- * Errors:     the port's; RN_ERR_USAGE for ts_chunkwise in the parallel form.
+ * Collective: over the ranks of pass->port: one FORWARD scan of the layer.
+ * Errors:     those of the port; RN_ERR_USAGE for ts_chunkwise in the parallel form.
  */
 rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block,
                                      const rn_layer_params *layer, const rn_pass *pass,
@@ -111,23 +111,24 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block,
                                      rn_block_retention_activations *activations);
 
 /**
- * The parallel form has no backward in bf16. With pass->weights, the gradient of the out
- * projection's weight is accumulated on the way, while gated is there.
+ * The parallel form has no backward in bf16. With pass->weights, also accumulates the gradient of
+ * the output projection's weight, while gated is valid.
  *
- * Collective: over the ranks behind the pass's port: one REVERSE scan of the layer.
+ * Collective: over the ranks of pass->port: one REVERSE scan of the layer.
+ * Errors:     those of the port.
  */
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *block,
                                             const rn_layer_params *layer, const rn_pass *pass,
                                             rn_block_grads grads,
                                             rn_block_retention_activations *activations);
 
-/** After backward_input, into the sink: weight gradients of the out projection, dy as it got it. */
+/** After backward_input: accumulates the weight gradient of the output projection; dy as there. */
 void rn_block_retention_backward_weight_out(const rn_block_retention *block,
                                             const rn_layer_params *at, rn_rows rows, rn_array dy,
                                             const rn_block_retention_activations *activations,
                                             rn_grad_accumulator *accumulator);
 
-/** And of the projections in front, x as in forward. */
+/** The same for the input projections (k, v, q, g); x as in forward. */
 void rn_block_retention_backward_weight_in(const rn_block_retention *block,
                                            const rn_layer_params *at, rn_rows rows, rn_array x,
                                            const rn_block_retention_activations *activations,

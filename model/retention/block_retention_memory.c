@@ -1,4 +1,4 @@
-/* What a retention block takes: its scratch, and the tapes that forward leaves. */
+/* Memory of a retention block: its scratch, and the activations that forward saves. */
 #include "model/retention/block_retention.h"
 
 #include "model/kernel/gemm.h"
@@ -19,7 +19,7 @@ static rn_real *take(rn_arena *arena, int64_t count) {
   return rn_arena_take(arena, (size_t)count * sizeof(rn_real));
 }
 
-/* Of what is kept in the block's type. */
+/* Bytes of `count` elements of the block's type. */
 static size_t kept(const rn_block_retention *b, int64_t count) {
   return rn_arena_round((size_t)count * rn_element_bytes(b->bf16));
 }
@@ -61,7 +61,7 @@ static size_t larger(size_t a, size_t b) {
   return a > b ? a : b;
 }
 
-/* Of values, where x may lie too, and of d_kv, where gated may. */
+/* `values` may also hold x, and d_kv may also hold gated. */
 static size_t values_bytes(const rn_block_retention *b) {
   return larger(reals(rows_of(b) * b->value_dim), kept(b, rows_of(b) * b->dim));
 }
@@ -70,7 +70,7 @@ static size_t d_kv_bytes(const rn_block_retention *b) {
   return larger(reals(rows_of(b) * b->ld_pair), kept(b, rows_of(b) * b->ld_gated));
 }
 
-/* From parts to d_kv, one behind the other. */
+/* The contiguous arrays from `parts` to `d_kv`. */
 size_t rn_block_retention_spare_bytes(const rn_block_retention *b) {
   return reals(all_states(b)) + (b->bf16 ? kept(b, all_states(b)) : 0) + values_bytes(b) +
          d_kv_bytes(b);

@@ -1,13 +1,13 @@
 /**
- * The first token of a document, retained to the last digit.
+ * Retention of the first token of a document, with its score in double.
  *
  *   o = (q . k) v,  q . k = (Wq x) . (Wk x) / sqrt(K)
  *
- * It sees itself alone, so its whole row hangs on one score per head (rotations fall out of it).
- * Where that score nearly cancels, the head norm magnifies its rounding by up to 1 / sqrt(eps), a
- * thousand times, in all channels at once. Rows behind it are sums of several v, whose weights
- * would have to cancel together: what is lost there falls with every token. So this score is made
- * in double from the rows in front of the block's norm: 2 D^2 products a document.
+ * The token attends to itself alone, so its whole row depends on one score per head (the rotations
+ * cancel). Where that score nearly cancels, the head norm amplifies its rounding error by up to
+ * 1 / sqrt(eps), a factor of 1000, in all channels at once. Later rows are sums of several v, whose
+ * weights would have to cancel together; there the error falls with every token. So this score is
+ * computed in double from the rows before the block's norm: 2 D^2 products per document.
  */
 #ifndef RN_MODEL_RETENTION_FIRST_TOKEN_H
 #define RN_MODEL_RETENTION_FIRST_TOKEN_H

@@ -5,7 +5,7 @@
  *   rms_affine: y w;  group: (o' - mean) / sqrt(var + eps);  none: o'
  *   z = silu(g) y
  *
- * alpha is a constant in gradients. Source: RetNet (2307.08621) eq. 8; torchscale's RMSNorm.
+ * Gradients treat alpha as a constant. Source: RetNet (2307.08621) eq. 8; torchscale's RMSNorm.
  */
 #ifndef RN_MODEL_RETENTION_HEAD_NORM_H
 #define RN_MODEL_RETENTION_HEAD_NORM_H
@@ -25,40 +25,40 @@ typedef struct rn_head_norm_shape {
 } rn_head_norm_shape;
 
 /**
- * The calling thread's part: all functions but the last work on the rows of a range, and take room
- * [3 V] of this thread, used where rows are in bf16.
+ * All functions but the last process the rows of a range on the calling thread. `room` is scratch
+ * [3 V] of this thread, used if rows are in bf16.
  *
  * Shapes: o [R, H, V]: the retention, overwritten; y [R, H, V]: the normalized rows, without the
- *         weight, o itself allowed; alpha, factor [R, H]: factor is what backward multiplies by.
+ *         weight, may be o itself; alpha, factor [R, H]: factor is what backward multiplies by.
  */
 void rn_head_norm_forward(rn_head_norm_shape s, rn_range rows, const rn_real *alpha, rn_real *o,
                           rn_array y, rn_real *factor);
 
-/** dy becomes do, in place; y are the rows that forward left. */
+/** Replaces dy by do in place; y are the rows that forward wrote. */
 void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *factor,
                            rn_array dy, rn_real *room);
 
-/** Rows [R, H V] of a gate, ld apart; `is` false: there is none. */
+/** Rows [R, H V] of a gate, row stride ld; `is` false: no gate. */
 typedef struct rn_gate_rows {
   rn_array x;
   int64_t ld;
   bool is;
 } rn_gate_rows;
 
-/** z = silu(g) y w, its rows ldz apart; w [V] or NULL. */
+/** z = silu(g) y w, row stride ldz; w [V] or NULL. */
 void rn_gate_forward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
                      rn_gate_rows g, rn_array z, int64_t ldz, rn_real *room);
 
 /**
- * dz becomes that of y w, in place; g becomes dg in place (if a gate); z is made once more; w as in
- * forward.
+ * Replaces dz by the gradient of y w, and g by dg (if there is a gate), in place; recomputes z; w
+ * as in forward.
  */
 void rn_gate_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
                       rn_gate_rows g, rn_array dz, rn_array z, int64_t ldz, rn_real *room);
 
 /**
- * With dz that of y w: the weight's gradient into the sink at `offset`, summed over rows and heads
- * in an order that does not depend on threads, and dz becomes dy in place.
+ * dz is the gradient of y w. Accumulates the gradient of w at `offset`, summed over rows and heads
+ * in an order that does not depend on the number of threads, and replaces dz by dy in place.
  */
 void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, rn_array y, const rn_real *w,
                              int64_t offset, rn_array dz, rn_grad_accumulator *accumulator);

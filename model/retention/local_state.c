@@ -14,7 +14,7 @@ struct rn_local_state {
   int layers, heads; /* heads of all sequences: B H */
   int64_t matrix;    /* K V */
   rn_real *state[DIRECTIONS];
-  /* the scan that has begun */
+  /* the scan in progress */
   bool open;
   rn_scan_direction direction;
   int layer, n;
@@ -50,7 +50,7 @@ static bool carry_has_come(void *self) {
   return true;
 }
 
-/* A faded or reset state is replaced, never multiplied by 0: what was in it cannot come through. */
+/* With decay 0 the state is replaced, not multiplied by 0: an Inf or NaN in it must not survive. */
 static void pass_on(double decay, int64_t m, const rn_real *own, rn_real *state, rn_real *before) {
   memcpy(before, state, (size_t)m * sizeof state[0]);
   if (decay == 0) {

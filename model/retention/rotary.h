@@ -1,10 +1,10 @@
 /**
- * Rotation of queries and keys by their position: y = R(n theta) x, pairs of channels at a time.
+ * Rotation of queries and keys by their position: y = R(n theta) x, on pairs of channels.
  *
  *   torchscale  pairs (2j, 2j+1), theta_j = 10000^(-j / (K/2 - 1))
  *   rope_half   pairs (j, j + K/2), theta_j = 10000^(-2j / K)
  *
- * Angles are formed in double: in float n theta is off by 4e-3 at n = 131071.
+ * Angles are computed in double: in float n theta is off by 4e-3 at n = 131071.
  * Source: torchscale's RetNetRelPos; Su et al., RoFormer (arXiv 2104.09864).
  */
 #ifndef RN_MODEL_RETENTION_ROTARY_H
@@ -35,13 +35,13 @@ rn_status rn_rotary_create(rn_err *err, rn_rotary kind, int key_width, int max_t
                            rn_rotary_table *out);
 void rn_rotary_destroy(rn_rotary_table *table);
 
-/** Makes the table that of `tokens` positions from `first` on; nothing to do if it is. */
+/** Fills the table for `tokens` positions from `first` on, unless it already holds them. */
 void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens);
 
 /**
- * Rotates the rows of a range in place and multiplies by `scale`; `back` rotates the other way (the
- * gradient). The calling thread does it; row r is of position r mod `tokens`.
- * Shapes: x [R, heads, K], rows ld apart; room [K] of this thread where x is in bf16.
+ * Rotates the rows of a range in place and multiplies by `scale`; `back` rotates by the negative
+ * angle (the gradient). Runs on the calling thread; row r has position r mod `tokens`.
+ * Shapes: x [R, heads, K], row stride ld; room [K]: scratch of this thread if x is in bf16.
  */
 void rn_rotary_apply(const rn_rotary_table *table, int tokens, rn_range rows, int heads, bool back,
                      rn_real scale, rn_array x, int64_t ld, rn_real *room);

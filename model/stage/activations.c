@@ -10,7 +10,7 @@ static size_t states_bytes(const rn_activation_pool *pool) {
   return rn_arena_round((size_t)(pool->layer_count * pool->states) * sizeof(rn_real));
 }
 
-/* ---- what is shared ---- */
+/* ---- shared memory ---- */
 
 static size_t d_out_bytes(const rn_activation_pool *pool, rn_save_policy keep) {
   const rn_layer *layer = pool->layer;
@@ -75,9 +75,9 @@ void rn_activation_pool_destroy(rn_activation_pool *pool) {
   rn_arena_destroy(&pool->shared_arena);
 }
 
-/* ---- a tape ---- */
+/* ---- one rn_activations ---- */
 
-/* Inputs of layers that the tape keeps; without a backward one serves them all. */
+/* Number of layer inputs that are kept; without a backward all layers share one. */
 static int inputs_kept(const rn_activation_pool *pool, rn_save_policy keep) {
   return keep == RN_SAVE_NOTHING && pool->layer_count > 0 ? 1 : pool->layer_count;
 }

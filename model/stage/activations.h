@@ -1,8 +1,9 @@
 /**
- * What a unit's forward leaves for its backward, and what the tapes of a stage share.
+ * The activations that a unit's forward saves for its backward, and the memory that all activations
+ * of a stage share.
  *
- * Layers work one by one, so what only a layer at work needs lies once in memory, however many
- * tapes there are: rn_activation_pool has it. A tape has the rest: layers' inputs at least.
+ * Layers run one at a time. Buffers that only the running layer needs exist once per stage, in
+ * rn_activation_pool. Everything else, at least the inputs of the layers, is per rn_activations.
  */
 #ifndef RN_MODEL_STAGE_ACTIVATIONS_H
 #define RN_MODEL_STAGE_ACTIVATIONS_H
@@ -17,24 +18,26 @@
 #include "proto/base/real.h"
 #include "proto/base/status.h"
 
-/** How much of a forward pass a tape keeps. */
+/** Save policy: how much of a forward pass the activations keep. */
 typedef enum {
-  RN_SAVE_NOTHING, /* there is no backward */
-  RN_SAVE_INPUTS,  /* of layers, and the states before the piece: backward computes a layer again */
-  RN_SAVE_MOST,    /* all but what backward makes on its way: its weight half must follow at once */
+  RN_SAVE_NOTHING, /* forward only: no backward follows */
+  RN_SAVE_INPUTS,  /* the layers' inputs and the states before the segment; backward recomputes each
+                      layer */
+  RN_SAVE_MOST, /* all but what backward_input recomputes; it must then make the weight gradients,
+                   too */
   RN_SAVE_ALL
 } rn_save_policy;
 
-/** The layers that tapes are of, for at most R rows; zeroed where nothing has been shared yet. */
+/** Memory shared by the activations of a stage, for at most R rows; zero until first needed. */
 typedef struct rn_activation_pool {
   rn_layer *layer; /* [layer_count]; not owned */
   int first_layer, layer_count;
   int64_t rows;
   int dim;
-  int64_t states; /* elements of a layer's states: B H K V */
+  int64_t states; /* elements of the states of one layer: B H K V */
   rn_arena d_out_arena, lent_arena, shared_arena;
-  rn_layer_workspace most;     /* to tapes that keep most */
-  rn_layer_activations shared; /* of tapes that keep less */
+  rn_layer_workspace most;     /* workspace for RN_SAVE_MOST */
+  rn_layer_activations shared; /* one layer's activations, for RN_SAVE_NOTHING and RN_SAVE_INPUTS */
 } rn_activation_pool;
 
 typedef struct rn_activations {
@@ -42,40 +45,44 @@ typedef struct rn_activations {
   int first_layer, layer_count;
   rn_save_policy keep;
   bool train;
-  bool weights_done;           /* backward_input had the weights' gradients too */
+  bool weights_done;           /* backward_input has already made the weight gradients */
   rn_layer_activations *layer; /* [layer_count] */
-  rn_real *before;             /* [layer_count, states] before the piece, where inputs are kept */
+  rn_real *before; /* [layer_count, states]: the states before the segment; RN_SAVE_INPUTS only */
   int64_t states;
   rn_real *embed_stat; /* [R, 2] */
-  rn_real *last;       /* [R, D]: what left the last layer */
+  rn_real *last;       /* [R, D]: the output of the last layer */
 } rn_activations;
 
-/** Bytes of a tape, and of what is shared once there are tapes of that kind. */
+/** Bytes of one rn_activations, and of the shared memory that its save policy needs. */
 size_t rn_activations_bytes(const rn_activation_pool *pool, rn_save_policy keep);
 size_t rn_activation_pool_shared_bytes(const rn_activation_pool *pool, rn_save_policy keep);
 
-/** A tape, and with the first of a kind what they share. Errors: RN_ERR_MEMORY. */
+/**
+ * Creates activations; the first of a save policy also allocates the memory they share.
+ * Errors: RN_ERR_MEMORY.
+ */
 rn_status rn_activation_pool_create_activations(rn_err *err, rn_activation_pool *pool,
                                                 rn_save_policy keep, rn_activations **out);
 
 /**
- * A tape that keeps nothing, in the memory of another one of the same stage, which must outlive it:
- * a forward with either makes what the other holds worthless. Errors: RN_ERR_MEMORY.
+ * Activations with RN_SAVE_NOTHING that reuse the memory of others of the same stage, which must
+ * outlive them. A forward with either one invalidates the contents of the other.
+ * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_activations_create_alias(rn_err *err, const rn_activations *workspace,
                                       rn_activations **out);
 void rn_activations_destroy(rn_activations **activations);
 
-/** What is shared, when all tapes are gone. */
+/** Frees the shared memory; all activations must have been destroyed before. */
 void rn_activation_pool_destroy(rn_activation_pool *pool);
 
-/** The tape's rows [B, T, D]: what left the stage in a kept forward; free for what will enter it.
- */
+/** Rows [B, T, D]: the output of the stage after forward (unless RN_SAVE_NOTHING); until then a
+ * buffer that the caller may use for the stage's input. */
 static inline rn_real *rn_activations_rows(rn_activations *activations) {
   return activations->last;
 }
 
-/** Where layer `index` of the stage has its states before the piece; inputs kept. */
+/** The states before the segment of layer `index` of the stage; RN_SAVE_INPUTS only. */
 static inline rn_real *rn_activations_before(const rn_activations *activations, int index) {
   return activations->before + index * activations->states;
 }

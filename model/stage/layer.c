@@ -58,7 +58,7 @@ bool rn_layer_needs_d_out(const rn_layer *layer) {
   return layer->bf16 || drops(layer, true);
 }
 
-/* A block with what stands around it: norm, dropout, what goes past it, and rows of a tape. */
+/* One sublayer: a block with its norm, dropout and residual input, and its activations. */
 typedef struct sublayer {
   const rn_norm *norm;
   rn_dropout_site place;
@@ -76,7 +76,7 @@ static sublayer ffn_sublayer(const rn_layer *layer, const rn_layer_activations *
   return (sublayer){&layer->ffn_norm, RN_DROPOUT_FFN, t->norm_in2, t->stat2, t->past2, t->in2};
 }
 
-/* A block's input, from what goes past it. */
+/* Makes the block's input from the residual input. */
 static void feed(const rn_layer *layer, const rn_real *params, int64_t rows, sublayer h) {
   if (layer->pre_norm) {
     rn_norm_forward(h.norm, params, rows, h.past, h.in, h.stat);
@@ -127,13 +127,13 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   return RN_OK;
 }
 
-/* Where the gradient of a block's output is kept for the weights: in place of the norm's input. */
+/* Where the gradient of a block's output is kept for backward_weight: it replaces norm_in. */
 static rn_array gradient_at(const rn_layer *layer, rn_real *norm_in) {
   return (rn_array){norm_in, layer->bf16};
 }
 
-/* The gradient of a block's output, from dy of the sublayer after its norm and dropout, with room
- * for as many rows: dy itself, where it is that. */
+/* The gradient of a block's output, from dy of the sublayer's output: back through the norm
+ * (post-norm) and dropout. Returns dy itself if nothing changes it; `room` holds count elements. */
 static rn_array back_to_block(const rn_layer *layer, const rn_pass *pass, sublayer h, bool train,
                               rn_real *dy, rn_real *room) {
   const rn_unit *unit = pass->unit;
@@ -156,8 +156,8 @@ static rn_array back_to_block(const rn_layer *layer, const rn_pass *pass, sublay
   return layer->d_out;
 }
 
-/* d, the gradient of a block's input, becomes that of the rows in front of its norm, with pre-norm;
- * and the input, if it was lent, is there again. */
+/* Pre-norm: replaces d, the gradient of a block's input, by that of the norm's input. `again`:
+ * also recomputes the block's input, which was in shared memory. */
 static void back_through_feed(const rn_layer *layer, const rn_pass *pass, sublayer h, bool again,
                               const rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
@@ -171,13 +171,13 @@ static void back_through_feed(const rn_layer *layer, const rn_pass *pass, sublay
   }
 }
 
-/* d += residual dy, where back_through_feed has not done it. */
+/* d += residual dy, unless back_through_feed has added it. */
 static void back_past(const rn_layer *layer, const rn_real *dy, int64_t count, rn_real *d) {
   rn_span_phase("norms, residual");
   if (!layer->pre_norm || layer->residual != 1) join(layer, dy, d, count, d);
 }
 
-/* From dy, the gradient of the layer's rows, to that of the rows between its blocks, in d. */
+/* From dy, the gradient of the layer's output, to d, that of the rows between the sublayers. */
 static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_activations *t,
                          rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
@@ -194,7 +194,7 @@ static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_ac
   back_past(layer, dy, count, d);
 }
 
-/* From dy, the gradient of the rows between the blocks, to that of the layer's input, in d. */
+/* From dy, the gradient of the rows between the sublayers, to d, that of the layer's input. */
 static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                                     rn_layer_activations *t, rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);

@@ -17,9 +17,9 @@
 #include "model/pass/rows.h"
 #include "model/retention/block_retention.h"
 
-/** A layer's places in the parameters, and what it shares with the stage's other layers. */
+/** Parameter offsets of a layer, and the buffers it shares with the other layers of the stage. */
 typedef struct rn_layer {
-  int number; /* global, the key of dropout */
+  int number; /* global layer index, a key of dropout */
   bool pre_norm;
   rn_real residual;
   double dropout;
@@ -28,71 +28,74 @@ typedef struct rn_layer {
   rn_norm retention_norm, ffn_norm;
   rn_ffn_block ffn;
   rn_block_retention *retention; /* shared */
-  bool bf16;                     /* blocks are fed in bf16 */
+  bool bf16;                     /* the inputs of the blocks are bf16 */
   rn_real *scratch;              /* shared: [R, D] */
-  rn_array d_out;                /* shared: [R, D], in the blocks' type; where it is needed */
+  rn_array d_out;                /* shared: [R, D], in the blocks' type; see rn_layer_needs_d_out */
 } rn_layer;
 
 /**
- * Rows [R, D]; 1 is of the retention block, 2 of the feed-forward one. norm_in1, norm_in2 hold the
- * gradients of the blocks' outputs after a backward_input without weights, in the blocks' type.
+ * Rows [R, D]; suffix 1 is the retention sublayer, 2 the feed-forward sublayer. After a
+ * backward_input without weights, norm_in1 and norm_in2 hold the gradients of the blocks' outputs,
+ * in the blocks' type.
  */
 typedef struct rn_layer_activations {
   rn_real *norm_in1, *norm_in2; /* inputs of the norms */
-  rn_real *past1, *past2;       /* what goes past the blocks; with pre-norm the norms' inputs */
-  rn_array in1, in2;            /* inputs of the blocks; in rn_real and post-norm what goes past */
-  bool lent;                    /* they are a lender's: backward_input makes them once more */
-  rn_real *stat1, *stat2;       /* [R, 2] */
+  rn_real *past1, *past2;       /* residual inputs; with pre-norm also the norms' inputs */
+  rn_array in1,
+      in2;   /* inputs of the blocks; with post-norm in rn_real the same memory as past1, past2 */
+  bool lent; /* in1, in2 are in a shared workspace: backward_input recomputes them */
+  rn_real *stat1, *stat2; /* [R, 2] */
   rn_block_retention_activations retention;
   rn_ffn_activations ffn;
-  bool train; /* whether forward dropped */
+  bool train; /* forward applied dropout */
 } rn_layer_activations;
 
 /**
- * What tapes may share, since blocks take turns: the blocks' inputs and the input of fc2, which
- * backward_input makes once more; and for tapes at work one by one the ffn block's inner products.
- * They lie where retention works, and if that has no room for them in memory of their own.
+ * Workspace that activations may share because blocks run one at a time: the blocks' inputs and
+ * the input of fc2, which backward_input recomputes, and optionally the inner activations of the
+ * ffn block, if only one rn_activations is in use at a time. It is placed in the spare memory of
+ * the retention block where it fits, else in an arena.
  */
 typedef struct rn_layer_workspace {
   rn_array in1, in2;
   rn_ffn_activations ffn;
 } rn_layer_workspace;
 
-/** Bytes of a lender in an arena, and the lender taken from one. */
+/** Bytes of a workspace in an arena, and the workspace taken from one. */
 size_t rn_layer_workspace_bytes(const rn_layer *layer, int64_t rows, bool inner);
 rn_layer_workspace rn_layer_workspace_take(const rn_layer *layer, int64_t rows, bool inner,
                                            rn_arena *arena);
 
 /**
- * Bytes of a tape in an arena, and the tape taken from one; a tape with a lender wants
- * backward_input to make the weights' gradients too. `inner`: whether the lender has it.
+ * Bytes of a layer's activations in an arena, and the activations taken from one. Activations with
+ * a workspace require backward_input with pass->weights. `inner`: the workspace includes the inner
+ * activations of the ffn block.
  */
 size_t rn_layer_activations_bytes(const rn_layer *layer, int64_t rows, bool lent, bool inner);
 rn_layer_activations rn_layer_activations_take(const rn_layer *layer, int64_t rows,
                                                const rn_layer_workspace *workspace,
                                                rn_arena *arena);
 
-/** Where the tape keeps forward's x [R, D], from now on; not the tape's: who puts x there saves a
- * copy. */
+/** Sets where forward keeps x [R, D]; not owned. A caller that writes x there saves a copy. */
 void rn_layer_activations_keep_at(const rn_layer *layer, rn_layer_activations *activations,
                                   rn_real *input);
 static inline rn_real *rn_layer_activations_input(const rn_layer_activations *activations) {
   return activations->past1;
 }
 
-/** Whether backward_input needs d_out. */
+/** True if backward_input needs the buffer d_out. */
 bool rn_layer_needs_d_out(const rn_layer *layer);
 
 /**
- * Shapes: x, y [R, D], the same array allowed, and for both the activations' input; y NULL: only
- * the activations are made. Collective: as rn_block_retention_forward.
+ * Shapes: x, y [R, D], may alias each other and the activations' input; y NULL: makes only the
+ * activations. Collective: as rn_block_retention_forward.
  */
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                            const rn_real *x, rn_layer_activations *activations, rn_real *y);
 
 /**
- * dy [R, D] becomes dx in place; with pass->weights their gradients are accumulated as well, else
- * rn_layer_backward_weight does it. Collective: as rn_block_retention_backward_input.
+ * Replaces dy [R, D] by dx in place; with pass->weights also accumulates the weight gradients, else
+ * rn_layer_backward_weight does. Collective: as rn_block_retention_backward_input.
  */
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                                   rn_layer_activations *activations, rn_real *dy);

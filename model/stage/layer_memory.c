@@ -1,4 +1,4 @@
-/* The tapes that a layer's forward leaves, and what tapes lend each other. */
+/* The activations of one layer, and the workspace that activations share. */
 #include "model/stage/layer.h"
 
 static size_t row_bytes(const rn_layer *layer, int64_t rows, bool bf16) {
@@ -9,15 +9,15 @@ static size_t stat_bytes(int64_t rows) {
   return rn_arena_round((size_t)(2 * rows) * sizeof(rn_real));
 }
 
-/* Post-norm rows go past a block as they are; a block's input in bf16 is then a copy. */
+/* False if the block reads the residual input directly: post-norm in rn_real. */
 static bool has_own_input(const rn_layer *layer) {
   return layer->pre_norm || layer->bf16;
 }
 
-/* What a lender lends of the ffn block, beside an input; in this order. */
+/* The shared buffers beside in1, in the order in which they are placed. */
 enum { INNER, PRODUCT, INPUT, LENT };
 
-/* Which of them lie where retention works, and the bytes of the others. */
+/* Which of them are in the spare memory of the retention block, and the bytes of the others. */
 typedef struct lending {
   size_t bytes[LENT];
   bool in_spare[LENT];

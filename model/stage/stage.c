@@ -28,10 +28,10 @@ struct rn_stage {
   rn_head head;
   rn_head_work head_work;
   rn_arena arena;
-  rn_real *scratch; /* [R, D]: of the layers, and then of the embedding */
-  bool bf16;        /* products are of bf16, and what they read is kept so */
-  rn_bf16 *weights; /* [total] in bf16, or NULL */
-  rn_bf16 *own;     /* the same, unless it is somebody else's */
+  rn_real *scratch; /* [R, D]: of the layers, then of the embedding */
+  bool bf16;        /* matrix products take bf16, and so do the arrays that they read */
+  rn_bf16 *weights; /* [total]: the bf16 shadow, or NULL */
+  rn_bf16 *own;     /* the same if the stage owns it, else NULL */
   rn_activation_pool pool;
 };
 
@@ -64,7 +64,7 @@ static rn_layer make_layer(const rn_stage *stage, int index) {
       .ffn = rn_ffn_block_make(spec, at, stage->bf16)};
 }
 
-/* The head has the memory in which retention works, where that is enough. */
+/* True if the head's work space fits into the spare memory of the retention block. */
 static bool head_is_guest(const rn_stage *stage) {
   return rn_head_work_bytes(&stage->head, max_rows(stage)) <=
          rn_block_retention_spare_bytes(&stage->retention);
@@ -83,7 +83,7 @@ static void place_head_work(rn_stage *stage) {
                                        head_is_guest(stage) ? &guest : &stage->arena);
 }
 
-/* What reads the weights' copy is told where it is. */
+/* Sets the bf16 shadow in everything that reads it. */
 static void place_copy(rn_stage *stage, rn_bf16 *copy) {
   stage->weights = copy;
   stage->head.weights = copy;
@@ -99,7 +99,7 @@ static rn_status take_copy(rn_err *err, rn_stage *stage) {
   return RN_OK;
 }
 
-/* Norms take turns, too. */
+/* All norms share one buffer: only one runs at a time. */
 static void place_norm_sums(rn_stage *stage, double *sums) {
   stage->embed.norm.sums = sums;
   stage->head.norm.sums = sums;
@@ -109,7 +109,7 @@ static void place_norm_sums(rn_stage *stage, double *sums) {
   }
 }
 
-/* Work space of the layers, the embedding and the head; the layers share it. */
+/* Work space of the layers, the embedding and the head. */
 static rn_status take_work(rn_err *err, rn_stage *stage) {
   const rn_spec *spec = &stage->spec;
   RN_TRY(err, rn_block_retention_create(err, spec, stage->max_sequences, stage->max_tokens,
@@ -122,7 +122,7 @@ static rn_status take_work(rn_err *err, rn_stage *stage) {
   return take_copy(err, stage);
 }
 
-/* The stage without its work space: enough to know sizes. */
+/* Makes the stage without its work space: enough to compute sizes. */
 static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out) {
   const int first_layer = shape.first_layer, last_layer = shape.last_layer;
   assert(0 <= first_layer && first_layer <= last_layer && last_layer <= spec->layers);
@@ -249,7 +249,7 @@ static void copy_rows(const rn_stage *stage, const rn_unit *unit, const rn_real 
   if (to != from) memcpy(to, from, count * sizeof *to);
 }
 
-/* The state before the piece, which the layer at work has left behind. */
+/* Saves the state before the segment, which the layer's forward has left in retention.own. */
 static void keep_state(const rn_stage *stage, const rn_activations *activations,
                        const rn_unit *unit, int layer) {
   const rn_spec *spec = &stage->spec;
@@ -258,7 +258,7 @@ static void keep_state(const rn_stage *stage, const rn_activations *activations,
   memcpy(rn_activations_before(activations, layer), stage->retention.own, count * sizeof(rn_real));
 }
 
-/* A layer's forward once more, from its kept input, into the buffers that all layers share. */
+/* Recomputes a layer's forward from its saved input, into the activations that layers share. */
 static rn_status recompute(rn_err *err, rn_stage *stage, const rn_pass *pass, int layer) {
   rn_layer_activations *activations = &pass->activations->layer[layer];
   rn_state_replay replay = {.before = rn_activations_before(pass->activations, layer)};
@@ -276,7 +276,7 @@ static rn_status recompute(rn_err *err, rn_stage *stage, const rn_pass *pass, in
   return RN_OK;
 }
 
-/* Where the rows that enter layer `index` of the stage, or leave the last one, are made. */
+/* Where the input rows of layer `index` are written; for layer_count, the stage's output y. */
 static rn_real *rows_before(const rn_stage *stage, const rn_activations *activations, int index,
                             rn_real *y) {
   if (index == stage->layer_count) return y;

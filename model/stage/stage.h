@@ -1,10 +1,11 @@
 /**
- * The layers of one pipeline rank, worked through unit by unit.
+ * The layers of one pipeline stage, run unit by unit.
  *
- * A unit is (micro-batch, segment): B sequences times the T tokens of one piece. A stage that
- * begins at layer 0 embeds tokens; one that ends at layer L owns the head. forward leaves a tape;
- * from it backward_input makes the gradient of the input and backward_weight, later, that of the
- * weights. Nothing is allocated after create. Everything here is built twice: _f32 and _f64.
+ * A unit is (micro-batch, segment): B sequences times the T tokens of one segment. A stage that
+ * begins at layer 0 has the embedding; one that ends at layer L has the head. forward saves
+ * activations; from them backward_input computes the gradient of the input and, later,
+ * backward_weight that of the weights. Nothing is allocated after creation, except activations.
+ * Everything here is built twice: _f32 and _f64.
  */
 #ifndef RN_MODEL_STAGE_STAGE_H
 #define RN_MODEL_STAGE_STAGE_H
@@ -23,106 +24,108 @@
 
 typedef struct rn_stage rn_stage;
 
-/** What a stage is made for: layers first .. last-1, units of at most B sequences, T tokens. */
+/** The size of a stage: layers first .. last-1, units of at most B sequences, T tokens. */
 typedef struct rn_stage_shape {
   int first_layer, last_layer;
   int max_sequences, max_tokens;
   uint64_t seed; /* of dropout */
 } rn_stage_shape;
 
-/** A stage with its workspace. Errors: RN_ERR_MEMORY. */
+/** Creates a stage with its workspace. Errors: RN_ERR_MEMORY. */
 rn_status rn_stage_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out);
 void rn_stage_destroy(rn_stage **stage);
 
 /**
- * Where products are of bf16 (model/kernel/gemm.h), makes elements `range` of the weights' copy
- * in it: all are to be made whenever params [total] have changed, before they are used. Elsewhere
- * there is nothing to do.
+ * Casts elements `range` of params to the bf16 shadow, if matrix products take bf16
+ * (model/kernel/gemm.h); else does nothing. Whenever params [total] have changed, all elements must
+ * be cast before they are used.
  */
 void rn_stage_cast_weights(rn_stage *stage, const rn_real *params, rn_range range);
 
-/** Bytes of the copy; 0 where there is none. */
+/** Bytes of the bf16 shadow; 0 if there is none. */
 size_t rn_stage_bf16_shadow_bytes(const rn_stage *stage);
 
-/** The copy lies at `copy` from now on, which outlives the stage; the stage's own is given back. */
+/** Uses `copy` as the bf16 shadow from now on and frees the stage's own; it outlives the stage. */
 void rn_stage_use_bf16_shadow(rn_stage *stage, rn_bf16 *copy);
 
 /**
- * From now on forwards wait at `port` for each part before they read it, and backwards tell it of
- * each part that they have added the gradient of: from the last layer on, the embedding at the end.
- * The head's part is the caller's to wait for and to tell of.
+ * From now on forward waits at `port` for each layer group before it reads the weights, and
+ * backward reports each layer group whose gradient it has accumulated: the last layer first, the
+ * embedding last. For the head's group the caller must wait and report.
  */
 void rn_stage_attach(rn_stage *stage, rn_layer_group_port port);
 
-/** The stage's parameter table; the stage owns it. */
+/** The stage's parameter table; owned by the stage. */
 const rn_param_table *rn_stage_params(const rn_stage *stage);
 
-/** What a stage takes, beside its weights: elements of these, bytes of memory. */
+/** Sizes of a stage. */
 typedef struct rn_stage_sizes {
   int64_t parameters;
   size_t work_bytes;
-  size_t copy_bytes;                    /* of the weights, in bf16 */
-  size_t tape_bytes[RN_SAVE_ALL + 1];   /* of a tape, by what it keeps */
-  size_t shared_bytes[RN_SAVE_ALL + 1]; /* once, where there are tapes of that kind */
+  size_t copy_bytes;                  /* of the bf16 shadow */
+  size_t tape_bytes[RN_SAVE_ALL + 1]; /* of one rn_activations, by save policy */
+  size_t
+      shared_bytes[RN_SAVE_ALL + 1]; /* once per stage, if activations of that save policy exist */
 } rn_stage_sizes;
 
-/** The sizes of a stage that create would make, for the threads of this process. */
+/** The sizes of the stage that rn_stage_create would make, for the threads of this process. */
 rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                            rn_stage_sizes *out);
 
 /**
- * A tape of the stage's layers, for the sizes that the stage was made for; what tapes share is the
- * stage's, which outlives them. rn_activations_destroy gives it back. Errors: RN_ERR_MEMORY.
+ * Creates activations for the stage's maximal unit. The memory that activations share belongs to
+ * the stage, which outlives them; free with rn_activations_destroy. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_activations_create(rn_err *err, rn_stage *stage, rn_save_policy keep,
                                 rn_activations **out);
 
 /**
- * x -> the stage's layers -> y.
+ * y = the stage's layers applied to x.
  *
- * Shapes:     x [B, T, D] (NULL on a first stage), y [B, T, D], the same array allowed, or both
- *             rn_activations_rows: for a last stage the rows before the final norm.
- * Collective: over the ranks behind pass->port (one FORWARD scan per layer, in layer order).
- *             pass->train switches dropout on. PARALLEL and RECURRENT serve evaluation and tests;
- *             their backward is rn_stage_backward_input too (parallel: the plain oracle; recurrent
- *             forms have none).
+ * Shapes:     x [B, T, D] (ignored on a first stage), y [B, T, D]; they may alias, and both may be
+ *             rn_activations_rows. On a last stage y are the rows before the final norm.
+ * Collective: over the ranks of pass->port (one FORWARD scan per layer, in layer order).
+ *
+ * pass->train enables dropout. PARALLEL and RECURRENT are for evaluation and tests. The backward of
+ * PARALLEL is rn_stage_backward_input, too (the plain oracle); RECURRENT has none.
  */
 rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_pass *pass, const rn_real *x,
                            rn_real *y);
 
 /**
- * Final norm, vocabulary head and cross-entropy of a last stage, by blocks of tokens: never T x N.
- * The gradients of the head's and the final norm's weights (times scale) are accumulated here.
+ * Final norm, vocabulary head and cross-entropy of a last stage, by blocks of tokens: the T x N
+ * logits never exist as a whole. Also accumulates the gradients of the weights of the head and the
+ * final norm (times scale).
  *
  *   sum = sum over rows of -log softmax(head(y))[target];  dy = scale * d sum / d y
  */
 void rn_stage_loss(rn_stage *stage, const rn_pass *pass, rn_loss *loss);
 
-/** Logits of given rows: y [rows, D] -> logits [rows, N]; for decoding and tests. */
+/** Logits of some rows: y [rows, D] -> logits [rows, N]; for decoding and tests. */
 void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_real *y,
                      rn_real *logits);
 
 /**
- * Gradient of the unit's input, from dy; leaves in the activations what backward_weight needs.
- * Gradients of vectors (norms) and, on a first stage, of the embedding are accumulated here; with
- * pass->weights those of matrices too, layer by layer while the layer's rows are in cache.
+ * Computes the gradient of the unit's input from dy and saves in the activations what
+ * backward_weight needs. Accumulates the gradients of vectors (norms) and, on a first stage, of the
+ * embedding; with pass->weights also those of matrices, layer by layer while the layer's rows are
+ * in cache.
  *
- * Shapes:     dy [B, T, D] (overwritten); dx [B, T, D], dy itself allowed, NULL on a first stage.
- * Collective: over the ranks behind pass->port (one REVERSE scan per layer, last layer first).
+ * Shapes:     dy [B, T, D] (overwritten); dx [B, T, D], may be dy, unused on a first stage.
+ * Collective: over the ranks of pass->port (one REVERSE scan per layer, last layer first).
  */
 rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_pass *pass, rn_real *dy,
                                   rn_real *dx);
 
 /**
- * Accumulates the weight gradients of the unit's matrices; local. The activations are free
- * afterwards. Nothing is left to do where backward_input made them already: asked to, or from
- * activations that kept inputs only.
+ * Accumulates the gradients of the unit's weight matrices; local. The activations may be reused
+ * afterwards. Does nothing if backward_input has already done so: with pass->weights or
+ * RN_SAVE_INPUTS.
  */
 void rn_stage_backward_weight(rn_stage *stage, const rn_pass *pass);
 
-/** Hidden rows [B, T, D] that entered `layer` (L: left the last) in the tape's forward (all
- * kept).
- */
+/** The input rows [B, T, D] of `layer` in the last forward (L: the output of the last layer).
+ * The activations must not be RN_SAVE_NOTHING. */
 const rn_real *rn_stage_hidden(const rn_activations *activations, int layer);
 
 #endif
