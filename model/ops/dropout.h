@@ -1,9 +1,9 @@
 /**
- * Dropout by mask on demand: kept elements are divided by 1 - p, the others are 0.
+ * Dropout without a stored mask: kept elements are divided by 1 - p, the others are 0.
  *
- * Whether an element is kept is a function of (seed, step, layer, place, sequence number, position,
- * channel). So it does not depend on how the batch is cut, and backward is the same call on the
- * gradient.
+ * Whether an element is kept is a function of (seed, step, layer, site, sequence number, position,
+ * channel). So it does not depend on how the batch is partitioned, and backward is the same call on
+ * the gradient.
  */
 #ifndef RN_MODEL_OPS_DROPOUT_H
 #define RN_MODEL_OPS_DROPOUT_H
@@ -17,8 +17,8 @@
 typedef enum { RN_DROPOUT_EMBED, RN_DROPOUT_RETENTION, RN_DROPOUT_FFN } rn_dropout_site;
 
 /**
- * Drops from the output of a place, or from its gradient; p 0 does nothing.
- * Shapes: rows [B, T, D] of the unit, in place. `layer` is the global number (embedding: 0).
+ * Applies dropout to the output of a site or to its gradient; does nothing if p is 0.
+ * Shapes: rows [B, T, D] of the unit, in place. `layer` is the global index (embedding: 0).
  */
 void rn_dropout_rows(double p, uint64_t seed, const rn_unit *unit, int layer, rn_dropout_site place,
                      int width, rn_real *rows);

@@ -7,7 +7,7 @@
 #include "model/kernel/gemm.h"
 #include "model/ops/matmul.h"
 
-/* A leaf's part of an exact product, worked out by one thread at a time. */
+/* Tile of an exact product that one thread computes for one reduction block at a time. */
 enum { EXACT_ROWS = 64, EXACT_COLS = 256 };
 
 void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
@@ -24,7 +24,7 @@ void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
   }
 }
 
-/* sums += values; `parts` summands of this size must fit. A NaN fails the comparison too. */
+/* sums += values; `parts` summands of the same size must fit. NaN fails the comparison, too. */
 static void add_exactly(rn_grad_accumulator *accumulator, double parts, int64_t n,
                         const rn_real *values, int64_t *sums) {
   const double limit = 0x1p11 / parts;
@@ -43,7 +43,7 @@ static int least(int a, int b) {
   return a < b ? a : b;
 }
 
-/* One tile of a product, leaf by leaf. */
+/* One tile of a product, one reduction block after the other. */
 static void product_tile(rn_grad_accumulator *accumulator, int64_t offset, int n, int k,
                          int64_t tile, rn_rows rows, rn_array dy, int64_t lddy, rn_array x,
                          int64_t ldx) {

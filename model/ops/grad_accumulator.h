@@ -1,10 +1,11 @@
 /**
- * Where weight gradients go: sums over the flat parameters of a stage, plain or exact.
+ * Accumulates weight gradients over the flat parameters of a stage, in plain or exact sums.
  *
- * Layers never write a gradient themselves: they hand products dW += dY^T X, vectors and rows to
- * the sink, which decides how they are summed. Plain sums are in rn_real, in the order of calls.
- * Exact sums have no order: each leaf's part is rounded to a multiple of 2^-52 and added as an
- * integer, so that they are the same however leaves are shared.
+ * Layers never write a gradient themselves: they pass products dW += dY^T X, vectors and rows to
+ * the accumulator, which determines how they are summed. Plain sums are in rn_real, in the order of
+ * calls. Exact sums are independent of order: the contribution of each reduction block is rounded
+ * to a multiple of 2^-52 and added as an integer, so the result does not depend on how reduction
+ * blocks are distributed over ranks.
  */
 #ifndef RN_MODEL_OPS_GRAD_ACCUMULATOR_H
 #define RN_MODEL_OPS_GRAD_ACCUMULATOR_H
@@ -18,11 +19,11 @@
 #include "proto/base/real.h"
 
 typedef struct rn_grad_accumulator {
-  rn_real *gradient; /* [total], as the flat parameters; not owned; NULL when exact */
+  rn_real *gradient; /* [total], laid out as the flat parameters; not owned; NULL when exact */
   int64_t *exact;    /* [total] multiples of 2^-52, or NULL; not owned */
   int64_t total;
-  int64_t leaves;  /* exact: of the whole step, on all ranks */
-  bool overflowed; /* exact: a part was not finite, or so large that the sum may not fit */
+  int64_t leaves;  /* exact: reduction blocks of the whole step, on all ranks */
+  bool overflowed; /* exact: a summand was not finite, or so large that the sum may not fit */
 } rn_grad_accumulator;
 
 /** The value of an exact sum. */
@@ -30,18 +31,20 @@ static inline float rn_grad_accumulator_value(int64_t exact) {
   return (float)((double)exact * 0x1p-52);
 }
 
-/** Starts a step: the gradient is zero. */
+/** Starts a step: sets the gradient to zero. */
 void rn_grad_accumulator_start(rn_grad_accumulator *accumulator);
 
-/** gradient[offset ...] as [N, K] += dy [R, N]^T x [R, K]: a matrix's gradient of a unit. */
+/** gradient[offset ...] as [N, K] += dy [R, N]^T x [R, K]: the gradient of a matrix. */
 void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, int64_t offset, int n, int k,
                                  rn_rows rows, rn_array dy, int64_t lddy, rn_array x, int64_t ldx);
 
-/** gradient[offset ...] += values [n]: a vector's gradient of a leaf, or of all rows together. */
+/** gradient[offset ...] += values [n]: the gradient of a vector over one reduction block, or over
+ * all rows. */
 void rn_grad_accumulator_vector(rn_grad_accumulator *accumulator, int64_t offset, int64_t n,
                                 const rn_real *values);
 
-/** gradient[offset ...] += values [n]: what one of a leaf's at most `rows` rows gives. */
+/** gradient[offset ...] += values [n]: the contribution of one row; `rows`: the maximal number of
+ * rows per reduction block. */
 void rn_grad_accumulator_row(rn_grad_accumulator *accumulator, int64_t offset, int64_t n, int rows,
                              const rn_real *values);
 

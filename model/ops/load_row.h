@@ -1,9 +1,9 @@
 /**
- * Rows of arrays, opened for work in rn_real and closed after it.
+ * Access to rows of arrays of either type, for work in rn_real.
  *
  *   rn_real *row = rn_row_load(kernels, x, at, n, room);   the row itself, or widened into room [n]
  *   ... work on row [n] ...
- *   rn_row_store(kernels, x, at, n, row);                  if it is to be kept
+ *   rn_row_store(kernels, x, at, n, row);                  if the row has changed
  */
 #ifndef RN_MODEL_OPS_LOAD_ROW_H
 #define RN_MODEL_OPS_LOAD_ROW_H
@@ -18,7 +18,7 @@ static inline rn_real *rn_row_load(const rn_kernels *kernels, rn_array x, int64_
   return room;
 }
 
-/** Where a row that is only written is worked out. */
+/** Where to compute a row that is only written. */
 static inline rn_real *rn_row_buffer(rn_array x, int64_t at, rn_real *room) {
   return x.bf16 ? room : rn_array_reals(x) + at;
 }

@@ -1,4 +1,5 @@
-/* Tiles of the output; the sum of a tile is never cut, so its order is the product library's. */
+/* Products are tiled over the output. Threads never split the sum of a tile, so its order does not
+ * depend on their number. */
 #include "model/ops/matmul.h"
 
 #include <assert.h>
@@ -8,21 +9,21 @@
 
 #include "model/kernel/gemm.h"
 
-/* How an output is cut: into parts of its rows, each into tiles of one shape. */
+/* How an output is tiled: parts of its rows, each split into tiles of one shape. */
 typedef struct rn_tiling {
   rn_rows rows;
   int64_t cols, part_tiles, row_tiles, tiles;
   int tile_rows, tile_cols;
 } rn_tiling;
 
-/* Large tiles pack their operands less often; a small output is cut finer, so that several threads
- * find work. A function of the output's shape, never of the threads. */
+/* Large tiles pack their operands less often; a small output is split finer, so that several
+ * threads have work. A function of the output's shape, never of the number of threads. */
 static int tile_rows_of(int64_t rows) {
   return rows >= 2048 ? 512 : rows >= 1024 ? 256 : rows >= 256 ? 128 : 64;
 }
 
-/* Leaves are tiles of their own: tiles of whole outputs would make shapes depend on their number.
- */
+/* Each reduction block has tiles of its own: tiles of the whole output would make their shapes
+ * depend on the number of reduction blocks. */
 static rn_tiling tiling_of(rn_rows rows, int64_t cols, int tile_rows, int tile_cols) {
   const int64_t longest = rows.leaf > 0 ? rows.leaf : rows.count;
   if (rows.leaf > 0) tile_rows = rows.leaf;
@@ -32,15 +33,16 @@ static rn_tiling tiling_of(rn_rows rows, int64_t cols, int tile_rows, int tile_c
   return (rn_tiling){rows, cols, part_tiles, row_tiles, tiles, tile_rows, tile_cols};
 }
 
-/* As wide as packing the rows once more for each is not seen; what packing takes, is. */
+/* Wide enough that packing the rows again for each tile is negligible; wider tiles only enlarge
+ * the packing buffers. */
 enum { TILE_COLS = 1024 };
 
 static rn_tiling tiling_of_rows(rn_rows rows, int64_t cols) {
   return tiling_of(rows, cols, tile_rows_of(rows.count), TILE_COLS);
 }
 
-/* Of weights: about square; more than one row of tiles are an even number of them, as threads are:
- * three tiles for two threads would take the time of four. */
+/* Tiles of a weight gradient: about square. Several rows of tiles are even in number, as threads
+ * are: three tiles on two threads would take the time of four. */
 static rn_tiling tiling_of_weights(int64_t rows, int64_t cols) {
   enum { ROUND = 64 };
   const int64_t elements = rows * cols;
@@ -55,7 +57,7 @@ typedef struct rn_tile {
   int rows, cols;
 } rn_tile;
 
-/* Neighbouring tiles share columns: threads that work side by side read the same weights. */
+/* Consecutive tiles share columns: threads that run at the same time read the same weights. */
 static rn_tile tile_at(const rn_tiling *tiling, int64_t index) {
   const int64_t row_tile = index % tiling->row_tiles;
   const rn_range part = rn_rows_part(tiling->rows, row_tile / tiling->part_tiles);
@@ -88,7 +90,7 @@ void rn_matmul_nn(rn_rows rows, int k, int n, rn_array dy, int64_t lddy, rn_arra
   }
 }
 
-/* Rows that one call sums over: what packing them takes stays in cache. */
+/* Rows that one call sums over: the packed operands stay in cache. */
 enum { SUM_ROWS = 1024 };
 
 void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_array x, int64_t ldx,
@@ -108,11 +110,11 @@ void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_arra
 
 /* ---- blocks ---- */
 
-/* Rows enough for products to run well. */
+/* Fewer rows make products slow. */
 enum { LEAST_POLLED_ROWS = 128 };
 
-/* A state that passes many ranks in the time of these rows is looked after at each of its hops; so
- * whether a thread of its own does that changes no tile. */
+/* If a state passes `hops` ranks during this work, blocks get smaller so that each hop is polled
+ * for. `hops` is the same with a communication thread, so the tiles do not depend on it. */
 static rn_tiling tiling_of_polled_rows(rn_rows rows, int hops) {
   int tile_rows = tile_rows_of(rows.count);
   while (tile_rows > LEAST_POLLED_ROWS && (int64_t)tile_rows * hops > rows.count) tile_rows /= 2;

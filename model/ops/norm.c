@@ -6,7 +6,7 @@
 
 #include "model/kernel/kernels.h"
 
-/* Rows that are worth a part of their own. */
+/* Minimal number of rows of a part. */
 enum { LEAST_ROWS = 32 };
 
 void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y) {
@@ -36,10 +36,10 @@ void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, c
   }
 }
 
-/* Rows in parts that threads take: leaves, or as many as sums are at work on. */
+/* Parts of the rows that threads process: the reduction blocks, or up to RN_NORM_PARTS parts. */
 typedef struct row_parts {
   rn_rows rows;
-  int64_t count, each; /* each: rows of one without leaves */
+  int64_t count, each; /* each: rows of a part if there are no reduction blocks */
 } row_parts;
 
 static row_parts parts_of(rn_rows rows) {
@@ -55,15 +55,15 @@ static rn_range part_at(row_parts parts, int64_t index) {
   return (rn_range){index * parts.each, end < parts.rows.count ? end : parts.rows.count};
 }
 
-/* What a pass back goes over: arrays of all rows. */
+/* Arguments of a backward pass: arrays of all rows. */
 typedef struct back_pass {
   const rn_norm *norm;
   const rn_real *params, *x, *stat, *dy, *add;
   rn_real *dx;
-  rn_array y; /* forward's once more; NULL: nobody asks */
+  rn_array y; /* recomputed output of forward, or NULL */
 } back_pass;
 
-/* Rows of a part, while they are in cache: dx, and sums [2, D] for weight and bias. */
+/* One part, row by row while in cache: dx, and the sums [2, D] for weight and bias. */
 static void backward_part(const back_pass *p, rn_range rows, double *sums) {
   const rn_norm *norm = p->norm;
   const int D = norm->width;
@@ -108,7 +108,7 @@ static void backward(back_pass pass, rn_rows rows, rn_grad_accumulator *accumula
     for (int64_t p = 0; p < count; p++) {
       backward_part(&pass, part_at(parts, first + p), norm->sums + p * 2 * D);
     }
-    /* leaves are handed in one by one */
+    /* each reduction block is accumulated by itself */
     const int64_t together = rows.leaf > 0 ? 1 : count;
     for (int64_t p = 0; p < count; p += together) {
       const double *sums = norm->sums + p * 2 * D;

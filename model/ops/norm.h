@@ -1,5 +1,5 @@
 /**
- * The norm of rows around blocks: RMS with a weight, or LayerNorm with weight and bias.
+ * The norm of a sublayer's rows: RMS with a weight, or LayerNorm with weight and bias.
  *
  *   rms:    y = w x r              r = 1 / sqrt(mean(x^2) + eps)
  *   layer:  y = w (x - m) r + b    r = 1 / sqrt(mean((x - m)^2) + eps), m = mean(x)
@@ -17,16 +17,16 @@
 #include "proto/base/arena.h"
 #include "proto/base/real.h"
 
-/** One norm of a stage: what it is, and where its weight (and bias, else -1) lie. */
+/** One norm of a stage, with the parameter offsets of its weight and bias (-1: no bias). */
 typedef struct rn_norm {
   rn_block_norm kind;
   int width; /* D */
   double eps;
   int64_t weight, bias;
-  double *sums; /* [RN_NORM_PARTS, 2, D] for backward to work in; not owned */
+  double *sums; /* [RN_NORM_PARTS, 2, D]: scratch of backward; not owned */
 } rn_norm;
 
-/** Parts of the rows that backward sums over at the same time, at most. */
+/** Maximal number of partial sums over rows that backward computes at the same time. */
 enum { RN_NORM_PARTS = 64 };
 
 static inline size_t rn_norm_sums_bytes(int width) {
@@ -38,31 +38,33 @@ static inline rn_norm rn_norm_make(const rn_spec *spec, int64_t weight, int64_t 
 }
 
 /**
- * Shapes: params, the stage's flat parameters; x, y [R, D], the same array allowed; stat [R, 2]: m
- * (0 for rms) and r of each row, which backward needs.
+ * Shapes: params, the stage's flat parameters; x, y [R, D], may be the same array; stat [R, 2]: m
+ * (0 for rms) and r of each row, for backward.
  */
 void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
                      rn_array y, rn_real *stat);
 
-/** One row in double, for what hangs on its last digits. Shapes: x, y [D]. */
+/** One row in double, where rounding in rn_real is too coarse. Shapes: x, y [D]. */
 void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y);
 
 /**
- * Gradient by x into dx, gradients of weight and bias into the sink.
+ * Computes the gradient with respect to x and accumulates those of weight and bias.
  *
  *   u = (x - m) r;  g = w dy;  gradient by x = r (g - mean(g) [layer only] - u mean(g u))
- *   dw = sum over rows of dy u,  db = sum over rows of dy: into the sink
+ *   dw = sum over rows of dy u,  db = sum over rows of dy: into the accumulator
  *
  * Shapes: x [R, D] and stat [R, 2] as in forward; dy, dx [R, D]; add [R, D]: dx = add + gradient
- *         (NULL: the gradient alone). dx may be dy, add or x, each row of which is read before.
- * Sums over rows run in double, over parts of the rows and then over the parts, which are cut by
- * the number of rows alone: the same bits for any number of threads.
+ *         (NULL: the gradient alone). dx may be dy, add or x: each row is read before it is
+ *         written.
+ * Sums over rows are in double: first over parts of the rows, then over the parts. The parts depend
+ * on the number of rows alone: the bits are the same for any number of threads.
  */
 void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, const rn_real *x,
                       const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
                       rn_grad_accumulator *accumulator);
 
-/** The same, and forward's y [R, D] once more, while x is at hand; y is none of the others. */
+/** The same; also recomputes forward's y [R, D] while x is in cache; y must not be any other
+ * array. */
 void rn_norm_backward_again(const rn_norm *norm, const rn_real *params, rn_rows rows,
                             const rn_real *x, const rn_real *stat, const rn_real *dy,
                             const rn_real *add, rn_real *dx, rn_array y,

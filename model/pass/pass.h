@@ -1,7 +1,8 @@
 /**
- * One pass over a unit, forward or backward: what a stage hands down to its layers and blocks.
+ * One pass over a unit, forward or backward: the context that a stage passes to its layers and
+ * blocks.
  *
- * It is made once per unit and never changed on the way down.
+ * It is made once per unit; layers and blocks do not change it.
  */
 #ifndef RN_MODEL_PASS_PASS_H
 #define RN_MODEL_PASS_PASS_H
@@ -16,10 +17,10 @@
 typedef struct rn_pass {
   const rn_real *params; /* [total]: the stage's flat parameters; not owned */
   const rn_unit *unit;   /* not owned */
-  rn_scan_port *port;    /* FORWARD scans of states, or REVERSE ones of adjoints; not owned */
+  rn_scan_port *port;    /* FORWARD scans of states, or REVERSE scans of adjoints; not owned */
   rn_form form;          /* forward only */
-  bool train;            /* forward: dropout is on */
-  bool weights;          /* backward_input: makes the weights' gradients too */
+  bool train;            /* forward: dropout is enabled */
+  bool weights;          /* backward_input: also accumulates the weight gradients */
   struct rn_activations *activations;      /* of the stage; not owned */
   struct rn_grad_accumulator *accumulator; /* backward only; not owned */
 } rn_pass;

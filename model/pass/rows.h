@@ -1,9 +1,10 @@
 /**
- * The rows of a unit, and where work on them may not reach across.
+ * The rows of a unit, and the boundaries that work on them must not cross.
  *
- * In reproducible mode a sequence is cut into leaves of a fixed number of tokens: no product and no
- * sum spans two of them, so that shapes, and with them bits, do not depend on how a sequence is
- * shared. Without leaves all rows are one. The last leaf of a sequence may be shorter.
+ * In reproducible mode a sequence is split into reduction blocks of a fixed number of tokens. No
+ * product and no sum crosses a block boundary, so that shapes, and with them bits, do not depend on
+ * how a sequence is split over ranks. Outside reproducible mode all rows are one part. The last
+ * reduction block of a sequence may be shorter.
  */
 #ifndef RN_MODEL_PASS_ROWS_H
 #define RN_MODEL_PASS_ROWS_H
@@ -13,11 +14,11 @@
 
 typedef struct rn_rows {
   int64_t count;
-  int tokens; /* rows of one sequence's piece, which begins on a leaf's edge */
-  int leaf;   /* rows of a leaf; 0: all rows are one */
+  int tokens; /* rows of one sequence's segment, which begins at a reduction block boundary */
+  int leaf;   /* rows of a reduction block; 0: no boundaries */
 } rn_rows;
 
-/** Rows that may be worked on together. */
+/** Rows without boundaries. */
 static inline rn_rows rn_rows_together(int64_t count) {
   return (rn_rows){count, 0, 0};
 }
@@ -26,12 +27,12 @@ static inline rn_rows rn_rows_of_unit(const rn_unit *unit) {
   return (rn_rows){(int64_t)unit->sequences * unit->tokens, unit->tokens, unit->leaf};
 }
 
-/** Leaves of one sequence's piece. */
+/** Reduction blocks of one sequence's segment. */
 static inline int64_t rn_rows_reduction_blocks_each(rn_rows rows) {
   return (rows.tokens + rows.leaf - 1) / rows.leaf;
 }
 
-/** Parts that are worked on apart: the leaves, or one. */
+/** Parts that are processed separately: the reduction blocks, or one. */
 static inline int64_t rn_rows_parts(rn_rows rows) {
   if (rows.leaf == 0 || rows.count == 0) return 1;
   return rows.count / rows.tokens * rn_rows_reduction_blocks_each(rows);

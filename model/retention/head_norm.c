@@ -27,7 +27,7 @@ void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, rn_array y, cons
   }
 }
 
-/* Where row i / H, head i % H lies, of rows that are ld apart. */
+/* Offset of row i / H, head i % H, with row stride ld. */
 static int64_t head_at(rn_head_norm_shape s, int64_t ld, int64_t i) {
   return i / s.heads * ld + i % s.heads * s.width;
 }
@@ -68,7 +68,7 @@ void rn_gate_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_
 
 enum { LANES = 16 };
 
-/* dw = sum over a range of rows of dz y, for some columns: no sum is cut by threads. */
+/* dw = sum over a range of rows of dz y, for some columns; threads do not split a sum. */
 static void weight_gradient(rn_head_norm_shape s, rn_range rows, int first, int lanes, rn_array y,
                             rn_array dz, rn_real *dw) {
   const rn_kernels *kernels = rn_kernels_table();

@@ -1,4 +1,4 @@
-/* Tables of the core, and what all forms share: decays of pieces and constant row scales. */
+/* Tables of the core, and what all forms share: decays of segments and constant row scales. */
 #include "model/retention/retention.h"
 
 #include <assert.h>
@@ -22,8 +22,8 @@ static int64_t larger(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
 
-/* Bands of scores and their gradients, scaled rows of a chunk, a slab of a state, rows of a head.
- */
+/* Work space of a thread, the largest of: bands of scores and their gradients, scaled rows of a
+ * chunk or rows of a head, a slab of a state. */
 static int64_t work_elements(const rn_retention *r) {
   const int64_t wide = larger(r->key_width, r->value_width), bands = r->bf16 ? 3 : 2;
   const int64_t rows = larger(r->chunk, 4) * wide, slab = (int64_t)RN_SLAB_ROWS * r->value_width;

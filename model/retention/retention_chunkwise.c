@@ -1,5 +1,5 @@
-/* The chunkwise form: all chunks of all heads at once, states folded from chunk to chunk between.
- */
+/* The chunkwise form: chunks of all heads in parallel; states are propagated from chunk to chunk
+ * in between. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -7,21 +7,21 @@
 #include "model/ops/load_row.h"
 #include "model/retention/retention.h"
 
-/* One chunk of one head of one sequence: what the kernels ask for, and where its rows begin. */
+/* One chunk of one head of one sequence: the kernels' arguments and the offsets of its rows. */
 typedef struct chunk_task {
   rn_chunk chunk;
   int head;
   int64_t row;     /* b T + first token */
-  int64_t q, k, v; /* of its first row among those of the view */
+  int64_t q, k, v; /* offsets of its first row in the view */
   int64_t o, state;
-  rn_real *work; /* this thread's */
+  rn_real *work; /* of this thread */
 } chunk_task;
 
 static int64_t task_count(const rn_retention *r, const rn_retention_view *u) {
   return (int64_t)rn_retention_chunks(r, u->tokens) * u->sequences * r->heads;
 }
 
-/* Tasks are numbered as states lie: by chunk, sequence, head. */
+/* Tasks are numbered in the layout of states: by chunk, sequence, head. */
 static chunk_task task_at(const rn_retention *r, const rn_retention_view *u, int64_t ldo,
                           int64_t index) {
   const int head = (int)(index % r->heads), b = (int)(index / r->heads % u->sequences);
@@ -48,7 +48,7 @@ static chunk_task task_at(const rn_retention *r, const rn_retention_view *u, int
   return t;
 }
 
-/* Some rows of a head's matrix, few enough to stay in cache while chunks go by. */
+/* Some rows of a head's state, few enough to stay in cache over all chunks. */
 typedef struct slab {
   int64_t head; /* b H + h */
   int64_t at, length;
@@ -66,7 +66,7 @@ static slab slab_at(const rn_retention *r, int64_t index) {
                 .length = (int64_t)rows * r->value_width};
 }
 
-/* What a head's state is multiplied by on its way through a chunk, and where its own part lies. */
+/* The decay of a head's state across a chunk, and the offset of the chunk's contribution. */
 typedef struct scan_step {
   rn_real fading;
   int64_t state;
@@ -81,7 +81,7 @@ static scan_step step_at(const rn_retention *r, const rn_retention_view *u,
   return (scan_step){whole ? t.chunk.decay[-t.chunk.tokens] : 0, t.state};
 }
 
-/* own = what all chunks add to the state of the piece, in the direction of the scan. */
+/* own = the sum of all chunks' contributions to the segment's state, in scan direction. */
 static void fold_states(const rn_retention *r, const rn_retention_view *u,
                         rn_scan_direction direction, const rn_real *parts, rn_real *own) {
   const int chunks = rn_retention_chunks(r, u->tokens);
@@ -98,8 +98,8 @@ static void fold_states(const rn_retention *r, const rn_retention_view *u,
   }
 }
 
-/* From parts the states in front of every chunk; `state` goes from one end of the piece to the
- * other. */
+/* Computes from parts the state before each chunk in scan direction; `state` is updated from one
+ * end of the segment to the other. */
 static void spread_states(const rn_retention *r, const rn_retention_view *u,
                           rn_scan_direction direction, rn_real *state, rn_real *parts,
                           rn_array states) {
@@ -152,7 +152,7 @@ void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *
   }
 }
 
-/* torchscale's b: the largest column sum of |state|, per S_(C-1). */
+/* torchscale's b: the largest column sum of |state|, divided by S_(C-1). */
 static double cross_weight(const rn_retention *r, int head, rn_array state) {
   double largest = 0;
   for (int e = 0; e < r->value_width; e++) {
@@ -165,7 +165,7 @@ static double cross_weight(const rn_retention *r, int head, rn_array state) {
   return largest / rn_retention_row_sum(r, head, r->chunk - 1);
 }
 
-/* alpha of torchscale's chunkwise and parallel forms, from the sums of |weights| left in it. */
+/* alpha of torchscale's chunkwise and parallel forms; in: sum |weights| of each row. */
 static void scale_by_weights(const rn_retention *r, const chunk_task *t, rn_array state,
                              rn_real *alpha) {
   const bool chunkwise = r->scale == RN_SCALE_TS_CHUNKWISE;

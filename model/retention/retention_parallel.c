@@ -1,5 +1,4 @@
-/* The parallel form as written on paper, one row at a time: slow, plain, and the oracle of tests.
- */
+/* The parallel form, computed row by row directly from its formula: slow, the oracle of tests. */
 #include <math.h>
 #include <string.h>
 
@@ -102,7 +101,7 @@ void rn_retention_parallel_adjoint_own(const rn_retention *r, const rn_retention
   }
 }
 
-/* What the states on both sides of the piece contribute to the gradients of one head. */
+/* Contributions of the states before and after the segment to the gradients of one head. */
 static void cross_backward(const head_view *w, const rn_retention_view *u, const rn_real *d_o,
                            int64_t ldo, const rn_real *before, const rn_real *behind, rn_real *dq,
                            int64_t lddq, rn_real *dk, rn_real *dv, int64_t lddkv) {

@@ -1,4 +1,4 @@
-/* The recurrent form: one state per head, one token at a time; constant memory for any length. */
+/* The recurrent form: one state per head, one token at a time; memory independent of length. */
 #include <string.h>
 
 #include "model/retention/retention.h"

@@ -49,7 +49,7 @@ void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens) {
   }
 }
 
-/* In bf16 head by head, to need room for one. */
+/* bf16 rows are rotated head by head, so that `room` holds one head only. */
 void rn_rotary_apply(const rn_rotary_table *table, int tokens, rn_range rows, int heads, bool back,
                      rn_real scale, rn_array x, int64_t ld, rn_real *room) {
   const rn_kernels *kernels = rn_kernels_table();
