@@ -1,6 +1,6 @@
 /**
- * exp over rn_real, written so that compilers make vectors of it: one lane has the same bits as a
- * loop's tail.
+ * exp over rn_real, written so that compilers vectorize it: a vector lane gives the same bits as
+ * the scalar tail of a loop.
  */
 #ifndef RN_MODEL_KERNEL_EXP_H
 #define RN_MODEL_KERNEL_EXP_H
@@ -17,8 +17,8 @@ static inline double rn_exp(double x) {
 }
 #else
 /**
- * Within 2 units in the last place; x is cut to [-87, 88], where exp is finite and normal; NaN
- * stays.
+ * Accurate to 2 units in the last place; x is clamped to [-87, 88], where exp is finite and normal;
+ * NaN stays NaN.
  *
  *   x = n log 2 + r, |r| <= log(2)/2:  exp(x) = 2^n (1 + r + ... + r^7/7!)
  *

@@ -1,4 +1,4 @@
-/* Which provider makes the products: the one asked for, or the rule's. */
+/* Selection of the gemm backend: the configured one, or the AUTO choice. */
 #include "model/kernel/gemm.h"
 
 #include <stddef.h>
@@ -15,7 +15,7 @@ static const rn_gemm_backend *const providers[] = {
 static const rn_gemm_backend *in_use;
 
 #ifdef RN_ONEDNN_SERVES
-/* The rule's table, with products of bf16 operands. */
+/* The AUTO backend with bf16 products added. */
 static rn_gemm_backend with_bf16;
 #endif
 
@@ -63,7 +63,7 @@ void rn_gemm(rn_gemm_kind kind, int m, int n, int k, rn_array a, int64_t lda, rn
   rn_gemm_by(rn_gemm_backend_in_use(), kind, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
 
-/* bf16, or NULL with the reason why not. */
+/* The backend with bf16, or NULL with the reason in *lack. */
 static const rn_gemm_backend *in_bf16(const char **lack) {
 #ifdef RN_ONEDNN_SERVES
   if (rn_gemm_bf16_serves()) {

@@ -1,4 +1,4 @@
-/** The providers of matrix products that this build has. */
+/** The gemm backends of this build. */
 #ifndef RN_MODEL_KERNEL_GEMM_BACKENDS_H
 #define RN_MODEL_KERNEL_GEMM_BACKENDS_H
 
@@ -14,10 +14,10 @@ extern const rn_gemm_backend rn_gemm_cblas;
 #if defined(RN_HAVE_ONEDNN) && !defined(RN_REAL_F64)
 #define RN_ONEDNN_SERVES 1
 
-/** oneDNN's dnnl_sgemm; what it lacks is CBLAS's. */
+/** oneDNN's dnnl_sgemm; calls that it cannot do go to CBLAS. */
 extern const rn_gemm_backend rn_gemm_onednn;
 
-/** Whether oneDNN multiplies bf16 operands on this CPU; and enters its products into the table. */
+/** True if oneDNN multiplies bf16 operands on this CPU; and adds its bf16 products to a table. */
 bool rn_gemm_bf16_serves(void);
 void rn_gemm_bf16_enter(rn_gemm_backend *table);
 #endif

@@ -1,8 +1,8 @@
 /*
  * Products of bf16 operands, summed in single precision, by oneDNN.
  *
- * A product's code is made for its shape at the first call and kept by each thread in a table of
- * fixed size, where a newcomer takes the place of what hashes alike.
+ * oneDNN generates code per shape, at the first call. Each thread caches it in a hash table of
+ * fixed size, where a new entry replaces the old one with the same hash.
  */
 #include <assert.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -14,7 +14,7 @@
 #include "model/kernel/gemm_backends.h"
 #include "model/kernel/onednn_matmul.h"
 
-/* Which product it is: everything that the code depends on. */
+/* The key of a product: everything that the generated code depends on. */
 typedef struct shape {
   int64_t m, n, k, lda, ldb, ldc;
   bool a_transposed, b_transposed, add, c_half;
@@ -27,12 +27,12 @@ typedef struct made_product {
 
 enum { KEPT = 256 };
 
-/* What a thread works with, as long as it lives. */
+/* State of one thread, kept for the life of the thread. */
 typedef struct context {
   dnnl_engine_t engine;
   dnnl_stream_t stream;
   made_product kept[KEPT];
-  void *packed; /* a vector without its gaps */
+  void *packed; /* scratch: a copy of a strided vector with stride 1 */
   int64_t packed_bytes;
 } context;
 
@@ -58,7 +58,7 @@ static void make_desk_key(void) {
   has_desk_key = tss_create(&desk_key, destroy_desk) == thrd_success;
 }
 
-/* NULL where memory is lacking. */
+/* NULL if out of memory. */
 static context *desk_of_thread(void) {
   static once_flag made = ONCE_FLAG_INIT;
   call_once(&made, make_desk_key);
@@ -75,7 +75,7 @@ static context *desk_of_thread(void) {
   return NULL;
 }
 
-/* A matrix [rows, cols]: its elements lie row by row, or column by column. */
+/* A matrix [rows, cols], stored row-major or, if transposed, column-major. */
 static rn_onednn_matrix matrix(int64_t rows, int64_t cols, bool transposed, int64_t ld,
                                dnnl_data_type_t type) {
   return (rn_onednn_matrix){rows, cols, transposed ? 1 : ld, transposed ? ld : 1, type};
@@ -134,7 +134,7 @@ static bool reserve(context *d, int64_t bytes) {
   return d->packed != NULL;
 }
 
-/* a is one row, whose elements are lda apart. */
+/* a is one row with element stride lda. */
 static bool multiply_row(context *d, shape s, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   if (!reserve(d, s.k * (int64_t)sizeof *a)) return false;
   rn_bf16 *row = d->packed;
@@ -144,7 +144,7 @@ static bool multiply_row(context *d, shape s, const rn_bf16 *a, const rn_bf16 *b
   return execute(d, s, row, b, c);
 }
 
-/* c is one column, whose elements are ldc apart. */
+/* c is one column with element stride ldc. */
 static bool multiply_column(context *d, shape s, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   const size_t element = rn_element_bytes(c.bf16);
   if (!reserve(d, s.m * (int64_t)element)) return false;
@@ -162,10 +162,10 @@ static bool multiply_column(context *d, shape s, const rn_bf16 *a, const rn_bf16
 }
 
 /*
- * False where memory is lacking.
+ * Returns false if out of memory.
  *
- * oneDNN 3 (seen in 3.7.2) takes the elements of a vector to lie side by side, whatever its
- * description says; so a row of a and a column of c that have gaps are packed first.
+ * oneDNN 3 (seen in 3.7.2) assumes that the elements of a vector are contiguous, whatever its
+ * strides; so a strided row of a or column of c is packed first.
  */
 static bool multiply(shape s, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   context *d = desk_of_thread();
@@ -185,7 +185,7 @@ static float sum_at(shape s, const rn_bf16 *a, const rn_bf16 *b, int64_t i, int6
   return sum;
 }
 
-/* Slow, and never without memory. */
+/* Slow fallback that allocates no memory. */
 static void multiply_plainly(shape s, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   for (int64_t i = 0; i < s.m; i++) {
     for (int64_t j = 0; j < s.n; j++) {

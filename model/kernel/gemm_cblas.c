@@ -1,4 +1,4 @@
-/* Products by any CBLAS, and short sums in double by the same library. */
+/* Products by any CBLAS; short sums in double use its dgemm. */
 #include <assert.h>
 
 #include "model/base/blas.h"
@@ -31,7 +31,7 @@ static void gemm_tn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_
 #ifdef RN_REAL_F64
 #define gemm_nt_exact gemm_nt
 #else
-/* Rows and columns of c that are in double at a time: all on the stack. */
+/* Block of c that is computed in double at a time, on the stack. */
 enum { EXACT_BLOCK = 32 };
 
 static int block_at(int at, int n) {

@@ -1,9 +1,9 @@
-/* Products by oneDNN: code made for the shape and the CPU at hand, at its first call. */
+/* Products by oneDNN, which generates code for the shape and the CPU at the first call. */
 #include <oneapi/dnnl/dnnl.h>
 
 #include "model/kernel/gemm_backends.h"
 
-/* Memory for packing may be lacking: then CBLAS does it. */
+/* dnnl_sgemm fails if it cannot allocate packing buffers; CBLAS is the fallback. */
 static void gemm_nn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
                     int64_t ldb, float beta, float *c, int64_t ldc) {
   if (dnnl_sgemm('N', 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) == dnnl_success) return;

@@ -1,8 +1,8 @@
 /**
- * The products that a step really issues: noted call by call while the table in use makes them.
+ * Records the matrix products that a training step issues, call by call.
  *
- * For measuring. A record stands in for the table, so that who calls products does not know of it,
- * and nothing is spent when there is none.
+ * For benchmarks. The record replaces the backend in use and forwards each call to it, so callers
+ * need no change, and there is no cost without a record.
  */
 #ifndef RN_MODEL_KERNEL_GEMM_RECORD_H
 #define RN_MODEL_KERNEL_GEMM_RECORD_H
@@ -12,7 +12,7 @@
 #include "model/kernel/gemm.h"
 #include "proto/base/status.h"
 
-/** One call, and the thread that made it. */
+/** One call, and the thread that issued it. */
 typedef struct rn_recorded_gemm {
   rn_gemm_kind kind;
   int thread;
@@ -22,24 +22,24 @@ typedef struct rn_recorded_gemm {
   int64_t lda, ldb, ldc;
 } rn_recorded_gemm;
 
-/** Calls in the order in which they began. Zero-initialise, rn_gemm_record_destroy. */
+/** Calls in the order in which they began. Zero-initialize; free with rn_gemm_record_destroy. */
 typedef struct rn_gemm_record {
-  const rn_gemm_backend *table; /* that makes them */
+  const rn_gemm_backend *table; /* the backend that computes them */
   rn_recorded_gemm *product;    /* [count] */
   int64_t count, room;
   double flops; /* of all calls: 2 m n k each */
-  bool lost;    /* memory ran out: not all are here */
+  bool lost;    /* out of memory: some calls are missing */
 } rn_gemm_record;
 
-/** Notes all products of this process from now on, with those that the record holds already. */
+/** Records all products of this process from now on, appending to those already recorded. */
 void rn_gemm_record_start(rn_gemm_record *record);
 
-/** Errors: RN_ERR_MEMORY when calls were lost. */
+/** Stops recording. Errors: RN_ERR_MEMORY if calls are missing. */
 rn_status rn_gemm_record_stop(rn_err *err, rn_gemm_record *record);
 
 void rn_gemm_record_destroy(rn_gemm_record *record);
 
-/** Makes one call once more. */
+/** Repeats one call. */
 void rn_recorded_gemm_make(const rn_gemm_backend *table, const rn_recorded_gemm *product);
 
 #endif

@@ -1,11 +1,11 @@
-/* Addresses of the record's operands are mapped piece by piece into one block of memory. */
+/* Maps the address ranges of the recorded operands into one block of memory. */
 #include "model/kernel/gemm_replay.h"
 
 #include <assert.h>
 #include <omp.h>
 #include <stdlib.h>
 
-/* Operands nearer than NEAR_BYTES are of one piece, and keep their distance. */
+/* Operands less than NEAR_BYTES apart are in one range and keep their distance. */
 enum { NEAR_BYTES = 1 << 16, PAGE_BYTES = 4096, OPERANDS = 3 };
 
 static const int64_t most_bytes = INT64_C(1) << 30;
@@ -17,7 +17,7 @@ static double flops_of(const rn_recorded_gemm *p) {
   return 2.0 * p->m * p->n * p->k;
 }
 
-/* The group of every product; a thread's group ends when it is large enough. */
+/* Assigns each product to a group; a thread's group ends when it has enough FLOPs. */
 static int64_t assign_groups(const rn_gemm_record *record, int64_t *open, double *filled,
                              int64_t *group) {
   int64_t groups = 0;
@@ -31,7 +31,7 @@ static int64_t assign_groups(const rn_gemm_record *record, int64_t *open, double
   return groups;
 }
 
-/* Products by group, and inside a group in their order. */
+/* Stable sort of the products by group. */
 static void sort_by_group(const rn_gemm_record *record, const int64_t *group, rn_gemm_replay *r) {
   for (int64_t i = 0; i < record->count; i++) r->first[group[i] + 1]++;
   for (int64_t g = 0; g < r->groups; g++) r->first[g + 1] += r->first[g];
@@ -64,7 +64,7 @@ static rn_status make_groups(rn_err *err, const rn_gemm_record *record, int thre
 
 /* ---- memory ---- */
 
-/* Addresses begin .. end-1, and where the first of them goes. */
+/* Address range begin .. end-1, and the offset of its first byte in the block. */
 typedef struct piece {
   uintptr_t begin, end;
   int64_t place;
@@ -90,7 +90,7 @@ static int by_begin(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* Pieces that are near each other become one: their number. */
+/* Merges ranges that are near each other; returns their number. */
 static int64_t join_pieces(int64_t count, piece *all) {
   int64_t joined = 0;
   qsort(all, (size_t)count, sizeof *all, by_begin);
@@ -105,7 +105,7 @@ static int64_t join_pieces(int64_t count, piece *all) {
   return joined;
 }
 
-/* One behind the other, each as far into its page as it was: the bytes that all take. */
+/* Places the ranges one after the other, keeping offsets in the page; returns the total bytes. */
 static int64_t place_pieces(int64_t count, piece *all) {
   int64_t place = 0;
   for (int64_t i = 0; i < count; i++) {
@@ -132,7 +132,7 @@ static rn_array moved(const rn_gemm_replay *r, int64_t count, const piece *all, 
   return (rn_array){r->memory.base + place % most_bytes, x.bf16};
 }
 
-/* Numbers of about 1/20, whose products neither grow nor fade away. */
+/* Values of at most 0.05 in magnitude, whose products neither overflow nor become denormal. */
 static void fill(rn_arena *memory) {
   rn_real *x = (rn_real *)(void *)memory->base;
   const int64_t count = (int64_t)(memory->size_bytes / sizeof *x);
@@ -143,7 +143,7 @@ static void fill(rn_arena *memory) {
   }
 }
 
-/* The block, with room for the longest operand behind its end, and all operands in it. */
+/* Allocates the block, with padding for the longest operand, and maps all operands into it. */
 static rn_status move_operands(rn_err *err, rn_gemm_replay *r, int64_t products, piece *all) {
   int64_t longest = 0;
   for (int64_t i = 0; i < products; i++) pieces_of(&r->product[i], all + OPERANDS * i);

@@ -1,11 +1,10 @@
 /**
- * Recorded products made once more, without all that lay between them.
+ * Replays recorded products without the work between them.
  *
- * They keep their provider, shapes and number of threads, and memory that lies as theirs did, as
- * large (up to 1 GiB, which is far beyond any cache). Threads take them in the recorded order and
- * wait for each other at the end only. Calls that one thread made one after the other stay
- * together, some tens of MFLOP at a time: they hand intermediate results to each other in its
- * cache.
+ * The replay keeps the backend, the shapes, the number of threads, and the relative layout and size
+ * of the operands in memory (up to 1 GiB, far larger than any cache). Threads take groups of
+ * products in the recorded order and synchronize only at the end. A group has consecutive calls of
+ * one thread, some tens of MFLOP: they pass intermediate results through that thread's cache.
  */
 #ifndef RN_MODEL_KERNEL_GEMM_REPLAY_H
 #define RN_MODEL_KERNEL_GEMM_REPLAY_H
@@ -15,17 +14,17 @@
 
 typedef struct rn_gemm_replay {
   const rn_gemm_backend *table;
-  rn_recorded_gemm *product; /* by groups */
+  rn_recorded_gemm *product; /* sorted by group */
   int64_t groups;
-  int64_t *first; /* [groups + 1] of their products */
+  int64_t *first; /* [groups + 1]: index of the first product of each group */
   rn_arena memory;
 } rn_gemm_replay;
 
-/** A replay of `record`, which it does not need afterwards. Errors: RN_ERR_MEMORY. */
+/** Creates a replay of `record`, which may be freed afterwards. Errors: RN_ERR_MEMORY. */
 rn_status rn_gemm_replay_create(rn_err *err, const rn_gemm_record *record, rn_gemm_replay *out);
 void rn_gemm_replay_destroy(rn_gemm_replay *replay);
 
-/** Makes all products, on memory of the replay's own. */
+/** Computes all products, in the replay's own memory. */
 void rn_gemm_replay_run(const rn_gemm_replay *replay);
 
 #endif

@@ -1,6 +1,6 @@
 /**
- * A matrix product whose code oneDNN makes for its shape: the part of oneDNN's C API that differs
- * between versions 2 and 3, behind one interface.
+ * A matrix product with code that oneDNN generates for its shape: hides the part of oneDNN's C API
+ * that differs between versions 2 and 3.
  */
 #ifndef RN_MODEL_KERNEL_ONEDNN_MATMUL_H
 #define RN_MODEL_KERNEL_ONEDNN_MATMUL_H
@@ -15,7 +15,7 @@ typedef struct rn_onednn_matrix {
   dnnl_data_type_t type;
 } rn_onednn_matrix;
 
-/** The code, and a handle for each operand, to which the caller attaches memory before a call. */
+/** The code, and a handle per operand; the caller attaches memory to them before a call. */
 typedef struct rn_onednn_matmul {
   dnnl_primitive_t code;
   dnnl_memory_t a, b, c;
@@ -24,13 +24,13 @@ typedef struct rn_onednn_matmul {
 /**
  * c = a b, or c += a b if `add`.
  *
- * Ownership: release it with rn_onednn_matmul_destroy.
- * Errors:    false if memory is lacking or the CPU lacks the type; *out is then empty.
+ * Ownership: free with rn_onednn_matmul_destroy.
+ * Errors:    false if out of memory or if the CPU lacks the type; *out is then empty.
  */
 bool rn_onednn_matmul_create(dnnl_engine_t engine, rn_onednn_matrix a, rn_onednn_matrix b,
                              rn_onednn_matrix c, bool add, rn_onednn_matmul *out);
 
-/** Also takes an empty or a half-built one; it is empty afterwards. */
+/** Accepts an empty or half-built one; it is empty afterwards. */
 void rn_onednn_matmul_destroy(rn_onednn_matmul *matmul);
 
 #endif

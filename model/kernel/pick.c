@@ -1,4 +1,4 @@
-/* The set of kernels for this CPU. */
+/* Selects the set of kernels for this CPU. */
 #include <stddef.h>
 #include <threads.h>
 
@@ -49,7 +49,7 @@ static void enter_widest(void) {
   for (int i = SETS - 1; i >= 0 && !enter(i); i--) continue;
 }
 
-/* The first to ask may be several threads at once. */
+/* Several threads may make the first call at the same time. */
 const rn_kernels *rn_kernels_table(void) {
   static once_flag entered = ONCE_FLAG_INIT;
   call_once(&entered, enter_widest);

@@ -1,4 +1,4 @@
-/* The nonlinearities, over rows; alone and as the middle of a feed-forward block. */
+/* The activations, applied to rows: alone, and between the two products of a feed-forward block. */
 #include <math.h>
 #include <stddef.h>
 
@@ -47,7 +47,7 @@ static void ffn(rn_ffn kind, rn_activation activation, int n, const rn_real *inn
   for (int i = 0; i < n; i++) product[i] *= inner[n + i];
 }
 
-/* Elements that are activated at a time in backward: value and slope stay near. */
+/* Elements per step of backward: value and slope stay in cache. */
 enum { PIECE = 256 };
 
 static void ffn_backward(rn_ffn kind, rn_activation activation, int width, const rn_real *dproduct,

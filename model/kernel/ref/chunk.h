@@ -1,10 +1,10 @@
-/** Small steps that the chunk kernels, forward and backward, are made of. */
+/** Building blocks of the chunk kernels, forward and backward. */
 #ifndef RN_MODEL_KERNEL_REF_CHUNK_H
 #define RN_MODEL_KERNEL_REF_CHUNK_H
 
 #include "model/kernel/kernels.h"
 
-/** Rows begin .. end-1 of a chunk; their scores reach columns 0 .. end-1. */
+/** Rows begin .. end-1 of a chunk; their scores have columns 0 .. end-1. */
 typedef struct rn_band {
   int begin, end;
 } rn_band;
@@ -24,7 +24,7 @@ static inline void rn_row_decay_round(const rn_chunk *c, int i, int first, const
   for (int j = first; j <= i; j++) to[j] = rn_bf16_of(row[j] * c->decay[j - i]);
 }
 
-/** to [rows of the band, end] = scores . D; to is scores itself, or in bf16. */
+/** to [rows of the band, end] = scores . D; to may be scores itself, or bf16. */
 static inline void rn_band_decay(const rn_chunk *c, rn_band band, rn_real *scores, rn_array to) {
   const size_t bytes = rn_element_bytes(to.bf16);
   for (int i = band.begin; i < band.end; i++) {

@@ -14,8 +14,8 @@ static void chunk_own_backward(const rn_chunk *c, rn_array q, rn_array dout, rn_
   rn_gemm(RN_GEMM_TN, key, value, c->lead, scaled, key, dout, c->ldo, 0, rn_reals(own), value);
 }
 
-/* grad [columns of the band, width] += scores^T x: the columns that this band is first to reach
- * are set, the others added to. */
+/* grad [columns of the band, width] += scores^T x; columns that no earlier band has reached are
+ * set instead. */
 static void add_columns(rn_band band, int width, rn_array scores, rn_array x, int64_t ldx,
                         rn_real *grad, int64_t ldg) {
   int rows = band.end - band.begin;

@@ -1,4 +1,4 @@
-/* One chunk of one head, forward: three small groups of products around the decay mask. */
+/* One chunk of one head, forward: three groups of small products around the decay mask. */
 #include <math.h>
 
 #include "model/kernel/gemm.h"

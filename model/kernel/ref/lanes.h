@@ -1,14 +1,14 @@
 /**
- * Vectors of the instruction set at hand, and sums over a row in an order that is written down.
+ * Vectors of the instruction set in use, and sums over a row in a specified order.
  *
  *   lane[l] = ((x[l] + x[l + 16]) + x[l + 32]) + ...       l = 0 .. 15; a missing element is 0
  *   lane[l] += lane[l + width]                             width = 8, 4, 2, 1, for l < width
  *   sum = lane[0]
  *
- * The bits of such a sum depend on its elements only: not on the compiler or its optimizations, on
- * the instruction set, nor on where the row lies. A loop that a compiler may reorder (an OpenMP
- * reduction, -ffast-math) or fuse (-ffp-contract=fast) promises none of this, so the kernels have
- * no such loop and no such flag: where products and sums are to be fused, rn_vec_fma() says so.
+ * The bits of such a sum depend on its elements only: not on the compiler or its optimizations, the
+ * instruction set, or the alignment of the row. A loop that a compiler may reorder (an OpenMP
+ * reduction, -ffast-math) or fuse (-ffp-contract=fast) guarantees none of this, so the kernels use
+ * neither; where a multiply-add is to be fused, they call rn_vec_fma().
  */
 #ifndef RN_MODEL_KERNEL_REF_LANES_H
 #define RN_MODEL_KERNEL_REF_LANES_H
@@ -35,7 +35,7 @@ typedef double rn_vec_wide __attribute__((vector_size(RN_VEC_BYTES)));
 /** As many rn_real as rn_vec_wide has doubles. */
 typedef rn_real rn_vec_narrow __attribute__((vector_size(RN_VEC_WIDE * sizeof(rn_real))));
 
-/** sum += x y, lane by lane: rounded once where the instruction set can, else twice. */
+/** sum += x y, lane by lane: rounded once if the instruction set has FMA, else twice. */
 static inline void rn_vec_fma(const rn_vec *x, const rn_vec *y, rn_vec *sum) {
 #if defined(RN_REAL_F64)
   *sum += *x * *y;
@@ -50,8 +50,8 @@ static inline void rn_vec_fma(const rn_vec *x, const rn_vec *y, rn_vec *sum) {
 #endif
 }
 
-/* Halves are added until one quad of 16 bytes is left, then its elements: any vector width adds the
- * same pairs. */
+/* The upper half is added to the lower until 16 bytes (a quad) are left, then the same by elements:
+ * the pairs are the same for any vector width. */
 enum { RN_QUAD_BYTES = 16 };
 
 /** lane[l] += lane[l + width] for width = lanes / 2, lanes / 4, ... 1; returns lane[0]. */
@@ -87,7 +87,7 @@ static inline rn_vec rn_vec_load(const rn_real *x) {
   return v;
 }
 
-/** Fewer than 16 elements, which end a row: copied to rest [16], with `missing` for the others. */
+/** The last, fewer than 16 elements of a row, copied to rest [16] and padded with `missing`. */
 static inline const rn_real *rn_row_rest(int count, const rn_real *x, rn_real missing,
                                          rn_real *rest) {
   for (int l = 0; l < RN_LANES; l++) rest[l] = l < count ? x[l] : missing;
@@ -125,7 +125,7 @@ static inline void rn_lanes_add_products(const rn_real *x, const rn_real *y, rn_
   }
 }
 
-/** The sum of x [n] y, whose products are rounded before they are added. */
+/** The sum of x [n] y [n]; products are rounded before they are added. */
 static inline rn_real rn_row_dot(int n, const rn_real *x, const rn_real *y) {
   rn_vec lane[RN_PARTS] = {0};
   rn_real rest_x[RN_LANES], rest_y[RN_LANES];

@@ -4,7 +4,7 @@
 
 #include "model/kernel/ref/set.h"
 
-/* Rows of a state that go through o at a time. */
+/* Rows of a state that are added to o in one pass. */
 enum { ROWS = 4 };
 
 static void recur_rows(int rows, int V, rn_real decay, const rn_real *q, const rn_real *k,
@@ -19,7 +19,7 @@ static void recur_rows(int rows, int V, rn_real decay, const rn_real *q, const r
   }
 }
 
-/* Columns from .. to-1 of four rows; the row sums go on in the order of rows. */
+/* Columns from .. to-1 of four rows; o sums over the rows in order. */
 static void recur_four_rows(int V, int from, int to, rn_real decay, const rn_real *q,
                             const rn_real *k, const rn_real *restrict v, rn_real *restrict state,
                             rn_real *restrict o) {
@@ -34,7 +34,8 @@ static void recur_four_rows(int V, int from, int to, rn_real decay, const rn_rea
   }
 }
 
-/* Rows side by side are no order that a CPU foresees: they are asked for as they lie in memory. */
+/* The hardware prefetcher does not follow four rows read side by side: prefetch them in memory
+ * order. */
 enum { LINE = 64 / sizeof(rn_real), BLOCK = 2 * LINE, AHEAD = 8192 / sizeof(rn_real) };
 
 static void recur_blocks(int V, rn_real decay, const rn_real *q, const rn_real *k, const rn_real *v,

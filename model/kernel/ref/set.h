@@ -1,6 +1,6 @@
 /**
- * The kernels' sources are plain C, compiled once as they are (ref) and once more for each
- * instruction set that compilers can make vectors for; RN_KERNEL_SET says which one is at hand.
+ * The kernels' sources are plain C, compiled once without extra flags (ref) and once more for each
+ * instruction set with vectors; RN_KERNEL_SET names the set that is being compiled.
  *
  * Every file exports one function, which enters its kernels into the table.
  */
@@ -31,7 +31,7 @@ void RN_SET(rn_enter_activation)(rn_kernels *table);
 void RN_SET(rn_enter_softmax)(rn_kernels *table);
 void RN_SET(rn_enter_round)(rn_kernels *table);
 
-/** All of them: a whole table. */
+/** Enters all kernels of this set. */
 void RN_SET(rn_kernels)(rn_kernels *table);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * A few rows times a matrix of weights, which stream from memory once.
+ * A few rows times a matrix of weights, which is read from memory once.
  *
- * Sums run in lanes, all of them in one order whatever the numbers of rows and columns at hand, so
- * that a row's results do not depend on the rows beside it, nor on how columns are shared out:
+ * Sums run in lanes, in one order whatever the numbers of rows and columns, so that the results of
+ * a row do not depend on the other rows, nor on how columns are split over threads:
  *
  *   lane[l] = x[l] w[l], then fused with x[l + RN_VEC] w[l + RN_VEC] and so on; see rn_vec_sum()
  *   y = beta y + sum of the lanes, rounded twice
@@ -15,10 +15,9 @@
 
 enum { ROWS = 4, COLS = 4 };
 
-/* One row reads column after column, in the order of memory; its lines are asked for so early that
- * they come to the second cache, and no later than a page ahead. More rows make more of what they
- * have at hand: columns are read side by side, which is no order that a CPU foresees, and asked for
- * in the order of memory. */
+/* Prefetch distances. With one row, columns are read one by one, in memory order: far enough ahead
+ * for a prefetch into L2, but less than a page. With more rows, columns are read side by side,
+ * which the hardware prefetcher does not follow: the prefetches go in memory order. */
 enum { AHEAD_BYTES = 3072, AHEAD_SIDE_BY_SIDE_BYTES = 8192 };
 
 static inline void load(const rn_real *from, int count, rn_vec *to) {
@@ -30,7 +29,7 @@ static inline void load(const rn_real *from, int count, rn_vec *to) {
   memcpy(to, from, (size_t)count * sizeof *from);
 }
 
-/* As many bf16 numbers, which are the upper halves of floats. */
+/* RN_VEC bf16 values; a bf16 is the upper half of a float. */
 typedef uint16_t halves __attribute__((vector_size(RN_VEC * sizeof(uint16_t))));
 typedef uint32_t words __attribute__((vector_size(RN_VEC * sizeof(uint32_t))));
 typedef float floats __attribute__((vector_size(RN_VEC * sizeof(float))));
@@ -44,7 +43,7 @@ static inline void widen(const rn_bf16 *from, int count, rn_vec *to) {
   *to = __builtin_convertvector(value, rn_vec);
 }
 
-/* The operands of a product; ld as in the table. */
+/* The operands of a product; ld* as in skinny_gemm. */
 typedef struct product {
   int k;
   const rn_real *x;
@@ -59,7 +58,7 @@ static inline void put(const product *p, int row, int col, rn_real sum) {
   *y = p->beta != 0 ? p->beta * *y + sum : sum;
 }
 
-/* `count` summands, from `at` on, of all sums of a block. */
+/* Adds the `count` products from `at` on to all sums of a block. */
 __attribute__((always_inline)) static inline void add_lanes(const product *p, bool bf16, int rows,
                                                             int cols, int at, int count,
                                                             rn_vec (*sum)[COLS]) {
@@ -89,12 +88,12 @@ __attribute__((always_inline)) static inline void add_lanes(const product *p, bo
   }
 }
 
-/* A block of rows and columns, both numbers known to the compiler. */
+/* A block of rows and columns, both numbers compile-time constants. */
 __attribute__((always_inline)) static inline void block(const product *p, bool bf16, int rows,
                                                         int cols) {
   rn_vec sum[ROWS][COLS] = {0};
   int at = 0;
-  /* Two at a time: that loop is as fast wherever it comes to lie. */
+  /* Unrolled by two: the speed of this loop then does not depend on its alignment in memory. */
   for (; cols == 1 && at + 2 * RN_VEC <= p->k; at += 2 * RN_VEC) {
     add_lanes(p, bf16, rows, cols, at, RN_VEC, sum);
     add_lanes(p, bf16, rows, cols, at + RN_VEC, RN_VEC, sum);
@@ -108,7 +107,7 @@ __attribute__((always_inline)) static inline void block(const product *p, bool b
   }
 }
 
-/* All rows times `cols` columns, which stay in cache meanwhile. */
+/* All rows times `cols` columns, which stay in cache. */
 __attribute__((always_inline)) static inline void columns(const product *p, bool bf16, int m,
                                                           int cols) {
   product part = *p;

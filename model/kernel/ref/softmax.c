@@ -6,10 +6,10 @@
 #include "model/kernel/ref/lanes.h"
 #include "model/kernel/ref/set.h"
 
-/* Summands that are added in rn_real before the sum goes on in double. */
+/* Summands added in rn_real before the partial sum is added in double. */
 enum { SUM_PIECE = 512 };
 
-/* Lanes of their own, as compilers may not reorder a maximum; NaN is passed over. */
+/* With explicit lanes, since compilers may not reorder a maximum; NaN is ignored. */
 static rn_real largest_of(int n, const rn_real *x) {
   enum { LANES = 16 };
   rn_real top[LANES];
@@ -23,7 +23,7 @@ static rn_real largest_of(int n, const rn_real *x) {
   return top[0];
 }
 
-/* x <- exp(x - max(x)); their sum, and the largest x. */
+/* x <- exp(x - max(x)); returns their sum, and the maximum in *largest. */
 static double exponentials(int n, rn_real *x, rn_real *largest) {
   rn_real top = largest_of(n, x);
   double total = 0;
@@ -38,7 +38,8 @@ static double exponentials(int n, rn_real *x, rn_real *largest) {
   return total;
 }
 
-/* Loss of one row of logits, which become scale * (softmax - one at target) if `gradient`. */
+/* Loss of one row of logits; if `gradient`, replaces them by scale * (softmax - one_hot(target)).
+ */
 static double cross_entropy(int n, rn_real *logits, int32_t target, bool gradient, double scale) {
   assert(target >= 0 && target < n);
   rn_real wanted = logits[target], largest;
