@@ -1,9 +1,8 @@
 /**
- * Arrays that are kept in rn_real, or in bf16: half the memory, and operands of products as they
- * are.
+ * Arrays in rn_real or in bf16, which takes half the memory and which bf16 products read directly.
  *
- * A bf16 number is the upper half of a float. Work on rows is done in rn_real: a row is widened
- * when it is read and rounded when it is written.
+ * A bf16 number is the upper half of a float. Rows are processed in rn_real: a row is widened when
+ * it is read and rounded when it is written.
  */
 #ifndef RN_MODEL_BASE_ARRAY_H
 #define RN_MODEL_BASE_ARRAY_H
@@ -19,7 +18,7 @@
 /** The bits of a bf16 number. */
 typedef uint16_t rn_bf16;
 
-/** Elements one behind the other; who holds it knows whether they may be written. */
+/** Contiguous elements; the owner determines whether they may be written. */
 typedef struct rn_array {
   void *at;
   bool bf16;
@@ -48,8 +47,8 @@ static inline size_t rn_element_bytes(bool bf16) {
 }
 
 /**
- * The distance between rows of `width` elements that products read across: where rows are whole
- * pages apart, in bf16 whole kilobytes, a column's elements would share a few lines of the caches.
+ * Row stride for rows of `width` elements whose columns are read by products: with a stride of
+ * whole pages (in bf16 of whole KiB) the elements of a column would compete for a few cache sets.
  */
 static inline int rn_row_distance(int width, bool bf16) {
   enum { PAGE = 4096, KILOBYTE = 1024, LINE = 64 };
@@ -57,7 +56,7 @@ static inline int rn_row_distance(int width, bool bf16) {
   return (size_t)width * bytes % whole == 0 ? width + (int)(LINE / bytes) : width;
 }
 
-/** That of a linear layer's input: oneDNN multiplies rows in rn_real faster as they are. */
+/** The same for the input of a linear layer: in rn_real, oneDNN is faster with contiguous rows. */
 static inline int rn_input_distance(int width, bool bf16) {
   return bf16 ? rn_row_distance(width, true) : width;
 }
@@ -67,7 +66,7 @@ static inline rn_array rn_array_from(rn_array a, int64_t first) {
   return (rn_array){(char *)a.at + first * (int64_t)rn_element_bytes(a.bf16), a.bf16};
 }
 
-/** x rounded to bf16, to nearest and ties to even; NaN stays NaN. */
+/** x rounded to bf16, to nearest even; NaN stays NaN. */
 static inline rn_bf16 rn_bf16_of(rn_real x) {
   const float value = (float)x;
   uint32_t bits;
@@ -83,7 +82,8 @@ static inline rn_real rn_bf16_value(rn_bf16 x) {
   return (rn_real)value;
 }
 
-/** A number near x that is also two bf16 numbers near x: memory for measuring products of both. */
+/** A number near x whose two halves are bf16 numbers near x: test data for products of both types.
+ */
 static inline rn_real rn_real_of_bf16s(rn_real x) {
   const rn_bf16 bf16 = rn_bf16_of(x);
   const float value = (float)x;
@@ -95,7 +95,7 @@ static inline rn_real rn_real_of_bf16s(rn_real x) {
   return (rn_real)near_it;
 }
 
-/** Weights from place `at` on, as operands of products: their copy in bf16, where there is one. */
+/** Weights at offset `at`, as operands of products: from the bf16 shadow `copy` unless NULL. */
 static inline rn_array rn_array_of_weights(const rn_bf16 *copy, const rn_real *params, int64_t at) {
   return copy != NULL ? rn_bf16s(copy + at) : rn_reals(params + at);
 }

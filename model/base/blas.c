@@ -18,12 +18,13 @@ static const char core_key[] = "OPENBLAS_CORETYPE";
 enum { NAME_BYTES = 64 };
 
 static rn_blas table;
-static char would_take[NAME_BYTES]; /* the core type that OpenBLAS takes by itself here, if slow */
-static bool chosen;                 /* another one was set instead */
+static char
+    would_take[NAME_BYTES]; /* the core type that OpenBLAS selects by itself on this CPU, if slow */
+static bool chosen;         /* OPENBLAS_CORETYPE was set to override it */
 
 /* ---- the core type ---- */
 
-/* For this CPU's widest vectors; NULL where the oldest kernels are the right ones. */
+/* The core type for this CPU's widest vectors; NULL without AVX2. */
 static const char *fitting_core(void) {
 #ifdef __x86_64__
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -35,7 +36,7 @@ static const char *fitting_core(void) {
   return NULL;
 }
 
-/* Whether OpenBLAS would work with kernels without AVX2 although the CPU has it. */
+/* True if the core type's kernels do not use AVX2 (called only if the CPU has it). */
 static bool is_slow(const char *core) {
   static const char *const fast[] = {
       "haswell", "zen", "excavator", "skylakex", "cooperlake", "sapphirerapids", "unknown"};
@@ -48,19 +49,19 @@ static bool is_slow(const char *core) {
 #ifdef RN_BLAS_LIBRARY
 static const char threads_key[] = "OPENBLAS_NUM_THREADS";
 
-/* By the dynamic linker's own way, else where it was found when this was built. */
+/* Uses the search path of the dynamic linker, else the path found at build time. */
 static void *open_library(void) {
   void *library = dlopen(RN_BLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
   return library != NULL ? library : dlopen(RN_BLAS_PATH, RTLD_NOW | RTLD_LOCAL);
 }
 
-/* A function's address into *where; C has no cast for it. */
+/* Stores a function's address in *where; memcpy, since C has no cast for it. */
 static void find(void *library, const char *name, void *where) {
   void *found = library != NULL ? dlsym(library, name) : NULL;
   memcpy(where, &found, sizeof found);
 }
 
-/* In a child of its own: the name of the core type that is taken, into the pipe. */
+/* Runs in the child: writes the name of the core type that OpenBLAS selects to the pipe. */
 static _Noreturn void tell_core(int pipe) {
   char *(*core_name)(void) = NULL;
   setenv(threads_key, "1", 1);
@@ -79,7 +80,7 @@ static size_t read_name(int pipe, char *name) {
   }
 }
 
-/* "unknown" where no child can be had: then OpenBLAS is left to itself. */
+/* "unknown" if there is no child process: then OpenBLAS's choice is kept. */
 static void ask_child(char *name) {
   int ends[2];
   snprintf(name, NAME_BYTES, "unknown");
@@ -105,7 +106,7 @@ static void choose_core(void) {
   setenv(core_key, fitting_core(), 1);
 }
 
-/* One thread a call: OpenBLAS then starts none of its own while it is loaded. */
+/* With one thread per call, so that OpenBLAS starts no threads while it is loaded. */
 static void *load_alone(void) {
   const char *given = getenv(threads_key);
   char *kept = given != NULL ? strdup(given) : NULL;
@@ -130,7 +131,7 @@ static void find_symbols(void *library) {
   find(library, "openblas_get_config", &table.config);
 }
 
-static const char *complaint; /* why it could not be loaded */
+static const char *complaint; /* reason why the library cannot be used */
 
 static void load(void) {
   choose_core();
@@ -141,7 +142,7 @@ static void load(void) {
 }
 
 #else
-/* Present in OpenBLAS, and in BLIS, only. */
+/* Defined by OpenBLAS or BLIS only. */
 extern void openblas_set_num_threads(int threads) __attribute__((weak));
 extern char *openblas_get_corename(void) __attribute__((weak));
 extern char *openblas_get_config(void) __attribute__((weak));

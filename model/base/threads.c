@@ -24,11 +24,10 @@ static void flush_denormals(void) {
 
 /* ---- cores ---- */
 
-/* Of the threads that rn_threads_start started last. */
+/* Binding of the threads of the last rn_threads_start. */
 static struct {
   bool wanted, active;
-  unsigned
-      start; /* counts assignments: a thread that has another number is not bound by this one */
+  unsigned start; /* number of the assignment: a thread with another number is not bound yet */
   int core[RN_MASK_CORES];
 } binding;
 
@@ -42,7 +41,7 @@ static bool bind_to(int core) {
   return sched_setaffinity(0, RN_MASK_BYTES, one.set) == 0;
 }
 
-/* The calling thread of a parallel region, once for each assignment. False where it cannot be. */
+/* Binds the calling thread of a parallel region, once per assignment. Returns false on failure. */
 static bool bind_self(void) {
   static _Thread_local unsigned bound;
   if (bound == binding.start) return true;
@@ -67,7 +66,7 @@ static void unbind_all(void) {
   rn_affinity_restore();
 }
 
-/* A core for each thread, as near as can be to where the system runs it. */
+/* Assigns a core to each thread, as near as possible to the one on which it runs. */
 static bool assign_cores(const rn_mask *mask, int threads) {
   static int sibling[RN_MASK_CORES], running[RN_MASK_CORES];
   for (int t = 0; t < threads; t++) running[t] = -1;
@@ -104,7 +103,7 @@ bool rn_threads_bound(rn_mask *cores) {
 
 /* ---- start ---- */
 
-/* The OpenMP flavour of OpenBLAS resets OpenMP's own number of threads, so ours is set last. */
+/* OpenBLAS built with OpenMP resets OpenMP's number of threads, so that is set last. */
 void rn_threads_start(int threads) {
   const rn_blas *blas = rn_blas_table();
   assert(threads >= 1);
@@ -113,7 +112,7 @@ void rn_threads_start(int threads) {
   if (binding.active) unbind_all(); /* new threads inherit the mask of this one */
   omp_set_dynamic(0);
   omp_set_num_threads(threads);
-  omp_set_max_active_levels(1); /* what a thread calls inside a parallel part is its own */
+  omp_set_max_active_levels(1); /* no nested parallelism */
   flush_denormals();
 #pragma omp parallel
   flush_denormals();

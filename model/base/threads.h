@@ -1,4 +1,4 @@
-/** Threads of this process, and the arithmetic they all agree on (denormals are flushed). */
+/** Threads of this process: number, cores, and flushing of denormals. */
 #ifndef RN_MODEL_BASE_THREADS_H
 #define RN_MODEL_BASE_THREADS_H
 
@@ -7,27 +7,28 @@
 #include "proto/base/affinity.h"
 
 /**
- * Uses `threads` OpenMP threads; sets flush-to-zero in each of them, and keeps the product library
- * to one thread a call, whichever flavour of it is linked: we cut products over threads ourselves.
+ * Uses `threads` OpenMP threads, enables flush-to-zero in each of them, and restricts the BLAS
+ * library, whichever is linked, to one thread per call: products are split over threads here.
  */
 void rn_threads_start(int threads);
 
 /**
- * Whether threads that are started from now on get a core each, of those that the launcher left
- * this process. It takes effect in rn_threads_start, where there are as many cores as threads.
+ * Whether threads started from now on are bound to one core each, of those that the launcher gave
+ * to this process. Takes effect in rn_threads_start, if there are as many cores as threads.
  */
 void rn_threads_bind(bool wanted);
 
 /**
- * Binds threads that OpenMP has started since: it ends threads of its pool that a smaller team does
- * not need, and new ones get the first thread's mask. One short parallel region; for every step.
+ * Binds threads that OpenMP has started since: OpenMP ends threads of its pool when a smaller team
+ * does not need them, and new ones inherit the first thread's mask. One short parallel region; call
+ * in every step.
  */
 void rn_threads_keep_bound(void);
 
-/** The cores that threads are bound to here. False where they are not. */
+/** The cores to which the threads are bound; false if they are not bound. */
 bool rn_threads_bound(rn_mask *cores);
 
-/** The OpenMP threads that a parallel region of this thread gets. */
+/** The number of OpenMP threads in a parallel region started by this thread. */
 int rn_threads(void);
 
 #endif

@@ -4,9 +4,9 @@
 
 enum {
   LINE_BYTES = 64,
-  LOOK_BYTES = 512,      /* between two looks for who else has come */
-  FIRST_BYTES = 4096,    /* asked for in any case: the next reading starts at once */
-  MOST_BYTES = 256 << 10 /* of a cache of one core's own */
+  LOOK_BYTES = 512,      /* prefetched between two polls for arrivals */
+  FIRST_BYTES = 4096,    /* prefetched in any case: the thread reads them first */
+  MOST_BYTES = 256 << 10 /* fits into the private cache of a core */
 };
 
 void rn_thread_barrier_wait(rn_thread_barrier *barrier, const void *next, size_t bytes) {

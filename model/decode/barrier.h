@@ -1,4 +1,4 @@
-/** Threads that wait for each other, and read ahead meanwhile. */
+/** A barrier of threads that prefetch memory while they wait. */
 #ifndef RN_MODEL_DECODE_BARRIER_H
 #define RN_MODEL_DECODE_BARRIER_H
 
@@ -6,15 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** How many arrivals there have been at all meetings of a parallel region; zero before it. */
+/** Number of arrivals at all barriers of a parallel region; set to zero before the region. */
 typedef struct rn_thread_barrier {
   atomic_int_least64_t arrivals;
 } rn_thread_barrier;
 
 /**
- * A barrier: returns once all threads of the region have called it as often as this one. Until the
- * last has come, memory from `next` on that this thread reads afterwards is brought near, at most
- * `bytes` of it: a wait costs no bandwidth.
+ * Returns once all threads of the region have called it as often as this one. Until the last has
+ * arrived, prefetches memory from `next` on that this thread reads afterwards, at most `bytes`: so
+ * memory bandwidth is used during the wait.
  */
 void rn_thread_barrier_wait(rn_thread_barrier *barrier, const void *next, size_t bytes);
 

@@ -1,7 +1,7 @@
 /*
- * All threads go through a step together, in one parallel region: each has a range of the columns
- * of a product, or some of its rows and heads, and they meet in between. Norms are made by each
- * thread for itself: that is sooner done than waited for.
+ * All threads run a step together, in one parallel region: each has a range of the columns of a
+ * product, or some of the rows and heads, with barriers in between. Each thread computes the norms
+ * of all rows for itself: that takes less time than a barrier.
  */
 #include <assert.h>
 #include <math.h>
@@ -23,9 +23,9 @@ typedef struct step {
   const int *slot;
   const int32_t *token;
   rn_real *logits;
-  bool begins;       /* a slot is at position 0 */
-  rn_real *normed;   /* [count, D]: this thread's own */
-  const rn_real *in; /* [count, D]: what a block reads: those, or the stream */
+  bool begins;       /* some row is at position 0 */
+  rn_real *normed;   /* [count, D]: this thread's copy */
+  const rn_real *in; /* [count, D]: input of the next block: normed, or the residual stream */
   int layer;
   const rn_layer_params *at;
 } step;
@@ -36,7 +36,7 @@ typedef struct weights {
   int n, k;
 } weights;
 
-/* Rows of this thread, whose sums are whole lines of memory. */
+/* This thread's rows of w; its outputs fill whole cache lines. */
 static rn_range own_part(weights w) {
   enum { LINE = 64 / sizeof(rn_real) };
   const rn_range lines =
@@ -49,7 +49,7 @@ static rn_array own_weights(const step *s, weights w) {
   return rn_array_of_weights(s->d->bf16_weights, s->params, w.at + own_part(w).begin * w.k);
 }
 
-/* y [count, n] = x [count, k] w^T + beta y: this thread's part. */
+/* y [count, n] = x [count, k] w^T + beta y: the columns of this thread. */
 static void multiply(const step *s, weights w, const rn_real *x, rn_real beta, rn_real *y,
                      int64_t ldy) {
   const rn_range own = own_part(w);
@@ -57,14 +57,15 @@ static void multiply(const step *s, weights w, const rn_real *x, rn_real beta, r
                           beta, y + own.begin, ldy);
 }
 
-/* The threads meet before a product with w. */
+/* Barrier before a product with w; prefetches this thread's weights. */
 static void meet_before(const step *s, weights w) {
   const rn_array own = own_weights(s, w);
   rn_thread_barrier_wait(&s->d->barrier, own.at,
                          (size_t)(rn_range_count(own_part(w)) * w.k) * rn_element_bytes(own.bf16));
 }
 
-/* The same, before states of rows and heads, the first of which lie in memory on end. */
+/* Barrier before the retention of this thread's heads; prefetches the states of its first row,
+ * which are contiguous. */
 static void meet_before_states(const step *s, rn_range own) {
   const rn_decoder *d = s->d;
   const int heads = d->spec.heads, row = (int)(own.begin / heads), head = (int)(own.begin % heads);
@@ -102,7 +103,7 @@ static void norm_row(const step *s, rn_norm norm, const rn_real *x, rn_real *y) 
                    norm.bias >= 0 ? s->params + norm.bias : NULL, x, rn_reals(y), stat);
 }
 
-/* What the next block reads is the stream's rows, normed. */
+/* Norms the rows of the residual stream, as the input of the next block. */
 static void norm_rows(step *s, rn_norm norm) {
   for (int r = 0; r < s->count; r++) {
     const int64_t at = (int64_t)r * norm.width;
@@ -111,7 +112,7 @@ static void norm_rows(step *s, rn_norm norm) {
   s->in = s->normed;
 }
 
-/* Rows at position 0 see themselves alone: their scores hang on the last digits of what goes in. */
+/* A row at position 0 attends to itself alone; its score needs the block's input in double. */
 static void widen_first_rows(const step *s) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;
@@ -128,7 +129,7 @@ static void widen_first_rows(const step *s) {
   }
 }
 
-/* Embedding, angles and whatever else is a matter of the row alone. */
+/* Embedding and rotation angles of each row. */
 static void begin_rows(const step *s) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;
@@ -151,7 +152,7 @@ static void begin_rows(const step *s) {
   }
 }
 
-/* One head of one row, from its k, v, q and g to what goes to the out projection. */
+/* One head of one row, from k, v, q and g to the input of the output projection. */
 static void retain(const step *s, int row, int h) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim, Vd = d->spec.value_dim, K = d->key_width, V = d->value_width;
@@ -177,7 +178,7 @@ static void retain(const step *s, int row, int h) {
                    d->gated + (int64_t)row * Vd + h * V);
 }
 
-/* The stream's rows <- residual + x w^T; with norms after the blocks the residual is normed. */
+/* stream <- residual stream + x w^T; with post-norm the normed rows replace the stream first. */
 static void add_to_stream(const step *s, weights w, const rn_real *x) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;

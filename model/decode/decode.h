@@ -1,10 +1,11 @@
 /**
- * Decoding: a step takes in one token of each of some sequences, by one pass over the weights.
+ * Decoding: a step processes one token of each of several sequences in one pass over the weights.
  *
- *   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n     per layer and head; the same memory for any n
+ *   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n     per layer and head; memory independent of n
  *
- * Sequences have slots; a step is for any of them, each at a position of its own. A sequence's
- * logits have the same bits whatever others the step is for, and on any number of threads.
+ * Each sequence has a slot; a step takes any subset of the slots, each at its own position. The
+ * bits of a sequence's logits do not depend on the other sequences of the step, nor on the number
+ * of threads.
  *
  * Source: Sun et al., Retentive Network (arXiv 2307.08621), the recurrent form (eq. 6).
  */
@@ -23,8 +24,8 @@
 typedef struct rn_decoder rn_decoder;
 
 /**
- * All of a model, for at most `slots` sequences at once, each at its start, with as many threads
- * as there are now; with `half` its products read matrices in bf16, half the bytes:
+ * Creates a decoder of a whole model for at most `slots` sequences, each at its start, with the
+ * current number of threads. With `bf16` its products read matrices in bf16, half the bytes;
  * rn_decoder_round makes them. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool bf16,
@@ -32,24 +33,24 @@ rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool bf
 void rn_decoder_destroy(rn_decoder **decoder);
 
 /**
- * Rounds all matrices in params [total] to bf16, and keeps them for a decoder with `half`: to be
- * called before its first step. Whatever computes with params from then on computes with the same
- * model.
+ * Rounds all matrices in params [total] to bf16, in place, and keeps them in the decoder; for a
+ * decoder with `bf16`, before its first step. Everything that uses params afterwards uses the same
+ * rounded model.
  */
 void rn_decoder_round(rn_decoder *decoder, rn_real *params);
 
-/** Bytes of states, and of weights that a step of `count` sequences reads. */
+/** Bytes of the states, and bytes of weights that a step of `count` sequences reads. */
 size_t rn_decoder_state_bytes(const rn_decoder *decoder);
 size_t rn_decoder_weight_bytes(const rn_decoder *decoder, int count);
 
-/** State [H, K, V] of a slot before its next token: zero at a start; may be written. */
+/** State [H, K, V] of a slot before its next token: zero at the start; the caller may write it. */
 rn_real *rn_decoder_state(rn_decoder *decoder, int slot, int layer);
 
-/** The slot's next token is number `position` of its sequence, which is one document. */
+/** Sets the position of the slot's next token in its sequence, which is one document. */
 void rn_decoder_position_of(rn_decoder *decoder, int slot, int64_t position);
 
 /**
- * Takes in the next token of `count` different slots, and gives what follows each.
+ * Processes the next token of `count` different slots and returns the logits after each.
  *
  * Shapes: params, all of the model's; slot, token [count]; logits [count, N].
  */

@@ -1,4 +1,4 @@
-/* A decoder's memory: made, filled with weights in bf16, and its sequences placed. */
+/* Memory of a decoder: creation, bf16 weights, slots. */
 #include <assert.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/** What a decoder has: the model's tables, the sequences' states, and a step's rows. */
+/** The decoder object: tables of the model, states of the sequences, and the rows of a step. */
 #ifndef RN_MODEL_DECODE_DECODER_H
 #define RN_MODEL_DECODE_DECODER_H
 
@@ -11,7 +11,7 @@
 struct rn_decoder {
   rn_spec spec;
   int slots, key_width, value_width, half_dim; /* K, V, K/2 */
-  int keys, inner; /* width of k, v, q and g together; of the feed-forward's first product */
+  int keys, inner; /* columns of k, v, q and g together; of the first product of the ffn block */
   rn_param_table *table;
   rn_retention core; /* decays and row scales */
   double *theta;     /* [K/2] */
@@ -21,14 +21,14 @@ struct rn_decoder {
   rn_real *states;       /* [layers, slots, H, K, V] */
   /* rows of a step, [slots, ...] each */
   rn_real *stream;           /* [D] */
-  double *wide;              /* [D]: a first token's normed row */
+  double *wide;              /* [D]: the input of a first token, normed in double */
   rn_real *kvqg, *o, *gated; /* [keys], [H V], [H V] */
   rn_real *ffn, *product;    /* [inner], [F] */
   rn_real *cosine, *sine;    /* [K/2] */
   rn_real *alpha;            /* [H] */
   int32_t *since;
-  rn_real *normed; /* [threads, slots, D]: what each thread has normed, */
-  int threads;     /* of which there are so many */
+  rn_real *normed; /* [threads, slots, D]: normed rows, one copy per thread */
+  int threads;     /* number of threads of a step */
   rn_thread_barrier barrier;
 };
 

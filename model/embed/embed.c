@@ -5,7 +5,7 @@
 
 #include "model/ops/dropout.h"
 
-/* Channels whose gradients one thread scatters, over all rows in order. */
+/* Channels per slice: one thread scatters the gradient of a slice, over all rows in order. */
 enum { SLICE = 32 };
 
 rn_embed rn_embed_make(const rn_spec *spec, const rn_param_table *table, uint64_t seed) {

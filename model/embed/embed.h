@@ -29,15 +29,15 @@ typedef struct rn_embed {
 rn_embed rn_embed_make(const rn_spec *spec, const rn_param_table *table, uint64_t seed);
 
 /**
- * Shapes: y [B, T, D]; stat [B T, 2] with an embedding norm, else unused and
- * may be NULL: kept for backward. Ids of the unit's input must lie in [0, N).
+ * Shapes: y [B, T, D]; stat [B T, 2]: saved for backward with an embedding norm, else unused and
+ * may be NULL. The unit's input ids must be in [0, N).
  */
 void rn_embed_forward(const rn_embed *embed, const rn_pass *pass, rn_real *stat, rn_real *y);
 
 /**
- * Adds the gradient of the embedding (and its norm) to the accumulator; pass->train as in forward.
- * Shapes: dy [B, T, D], overwritten; stat as forward left it; work [B T, D] with an embedding norm,
- * else unused and may be NULL. The same bits for any number of threads.
+ * Accumulates the gradient of the embedding (and its norm); pass->train as in forward.
+ * Shapes: dy [B, T, D], overwritten; stat as saved by forward; work [B T, D] with an embedding
+ * norm, else unused and may be NULL. The bits are the same for any number of threads.
  */
 void rn_embed_backward(const rn_embed *embed, const rn_pass *pass, const rn_real *stat,
                        rn_real *work, rn_real *dy);

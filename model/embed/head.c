@@ -7,7 +7,8 @@
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
-/* A block's logits take some tens of MB at most, and its products still fill the threads. */
+/* Rows per block: the logits take some tens of MB at most, and the products still occupy all
+ * threads. */
 enum { MANY_TOKENS = 4096, BLOCK_OF_FEW = 1024, BLOCK_OF_MANY = 256 };
 
 rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table) {
@@ -47,7 +48,7 @@ rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *aren
   return work;
 }
 
-/* What the projection reads: normed rows, or y itself. */
+/* Input of the projection: normed rows, or y itself. */
 static rn_array projected_rows(const rn_head *head, const rn_real *params, int64_t rows,
                                const rn_real *y, rn_head_work *work) {
   if (head->has_norm) {
@@ -67,7 +68,7 @@ static void project(const rn_head *head, const rn_real *params, int64_t rows, rn
                rn_reals(logits), vocab);
 }
 
-/* A row in bf16 at the front of its own memory. */
+/* Rounds a row to bf16 in place, at the start of its memory. */
 static void round_in_place(int n, rn_real *row) {
   enum { PIECE = 256 };
   const rn_kernels *kernels = rn_kernels_table();
@@ -79,7 +80,7 @@ static void round_in_place(int n, rn_real *row) {
   }
 }
 
-/* Gradients of the block's rows of the loss, from the logits' in `work`. */
+/* Gradients of a block of rows, from the gradient of the logits in `work`. */
 static void backward_block(const rn_head *head, const rn_real *params, const rn_head_work *work,
                            rn_array normed, rn_loss block, rn_grad_accumulator *accumulator) {
   const int dim = head->dim, vocab = head->vocab;
@@ -98,7 +99,7 @@ static void backward_block(const rn_head *head, const rn_real *params, const rn_
   }
 }
 
-/* The rows of a loss that are worked on together. */
+/* The block of rows that begins at `from`. */
 static rn_loss block_of(const rn_head *head, const rn_loss *loss, int64_t from) {
   rn_loss block = *loss;
   block.rows = block_rows(head, loss->rows - from);
@@ -109,7 +110,7 @@ static rn_loss block_of(const rn_head *head, const rn_loss *loss, int64_t from) 
   return block;
 }
 
-/* The losses of a block's rows, into `work`; the logits become their gradients. */
+/* Stores the losses of a block's rows in `work`; replaces the logits by their gradients. */
 static void cross_entropies(const rn_head *head, rn_head_work *work, rn_loss block) {
   const int vocab = head->vocab;
   const rn_kernels *kernels = rn_kernels_table();

@@ -1,5 +1,5 @@
 /**
- * Final norm, vocabulary head and cross-entropy, by blocks of rows: never T x N logits.
+ * Final norm, vocabulary head and cross-entropy, by blocks of rows: T x N logits never exist.
  *
  *   logits = W norm(y)     the norm with pre_norm only; W = output_projection, or the embedding
  *   loss   = sum over rows of (log sum_n exp(logits[n]) - logits[target])
@@ -21,11 +21,11 @@
 
 typedef struct rn_head {
   int dim, vocab;     /* D, N */
-  int block;          /* rows of one block: a function of N alone */
+  int block;          /* rows per block: a function of N alone */
   int64_t projection; /* [N, D] */
   bool has_norm;
   rn_norm norm;
-  bool bf16;              /* products are of bf16 */
+  bool bf16;              /* products have bf16 operands */
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
 } rn_head;
 
@@ -33,22 +33,23 @@ rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table);
 
 /** Work space of one block. */
 typedef struct rn_head_work {
-  rn_real *logits;  /* [block, N], then their gradient, in bf16 each row at its front */
+  rn_real
+      *logits; /* [block, N], then their gradient; in bf16 each row is at the start of its memory */
   rn_array normed;  /* [block, D] */
-  rn_real *back;    /* [block, D]: the gradient by normed; NULL without a norm */
+  rn_real *back;    /* [block, D]: the gradient of normed; NULL without a norm */
   rn_real *stat;    /* [block, 2] */
   double *row_loss; /* [block] */
 } rn_head_work;
 
-/** Bytes of the work space in an arena, for calls of at most `rows` rows; and taken from one. */
+/** Bytes of the work space in an arena, for calls of at most `rows` rows; and taking it. */
 size_t rn_head_work_bytes(const rn_head *head, int64_t rows);
 rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *arena);
 
 /**
- * A loss to compute: sum = sum over rows of their losses in double, in row order; dy = scale * d
- * sum / d y.
+ * A loss computation: sum = sum over rows of their losses, in double, in row order;
+ * dy = scale * d sum / d y.
  *
- * Shapes: y, dy [R, D], the same array allowed; target [R], each in [0, N); token_loss [R] or NULL.
+ * Shapes: y, dy [R, D], may be the same array; target [R], each in [0, N); token_loss [R] or NULL.
  *         dy NULL: the loss only.
  */
 typedef struct rn_loss {
@@ -56,14 +57,14 @@ typedef struct rn_loss {
   const rn_real *y;
   const int32_t *target;
   double scale;
-  double sum;          /* the result */
-  rn_real *token_loss; /* the rows' own losses */
+  double sum;          /* output */
+  rn_real *token_loss; /* output: the loss of each row */
   rn_real *dy;
 } rn_loss;
 
 /**
- * Computes loss->sum, and with dy the gradients: those of the weights (times scale) are added to
- * the accumulator, which is unused otherwise.
+ * Computes loss->sum and, unless dy is NULL, the gradients; those of the weights (times scale) are
+ * accumulated. The accumulator is unused if dy is NULL.
  */
 void rn_head_loss(const rn_head *head, const rn_real *params, rn_head_work *work, rn_loss *loss,
                   rn_grad_accumulator *accumulator);

@@ -37,7 +37,7 @@ rn_ffn_activations rn_ffn_activations_take(const rn_ffn_block *block, int64_t ro
   return activations;
 }
 
-/* What a block of rows goes through: arrays of all rows. */
+/* Arguments of the functions that process blocks of rows; arrays of all rows. */
 typedef struct ffn_pass {
   const rn_ffn_block *block;
   const rn_kernels *kernels;
@@ -57,7 +57,7 @@ static ffn_pass pass_of(const rn_ffn_block *block, const rn_real *params, rn_arr
                     out};
 }
 
-/* Elements of a row in bf16 that are in rn_real at a time, with those of the gate behind them. */
+/* Elements of a bf16 row that are widened at a time; those of the gate follow them. */
 enum { PIECE = 512 };
 
 static void widen_inner(const ffn_pass *p, int64_t at, int n, rn_real *inner) {
@@ -110,7 +110,7 @@ static void activate(const ffn_pass *p, int64_t row) {
   }
 }
 
-/* In the product's place lies its gradient. */
+/* On entry `product` holds its gradient. */
 static void activate_backward(const ffn_pass *p, int64_t row) {
   const rn_ffn_block *b = p->block;
   if (b->bf16) {

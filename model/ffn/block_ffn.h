@@ -4,8 +4,8 @@
  *   glu:  y = fc2 (act(fc1 x) * (gate x))      the activation is on fc1; gate is the linear branch
  *   mlp:  y = fc2 act(fc1 x)
  *
- * Source: torchscale GLU (RetNet), Shazeer, GLU Variants (arXiv 2002.05202). fc1 and gate lie in
- * one block of the parameters and are one product.
+ * Source: torchscale GLU (RetNet), Shazeer, GLU Variants (arXiv 2002.05202). fc1 and gate are
+ * contiguous in the parameters and computed as one product.
  */
 #ifndef RN_MODEL_FFN_BLOCK_FFN_H
 #define RN_MODEL_FFN_BLOCK_FFN_H
@@ -27,11 +27,11 @@ typedef struct rn_ffn_block {
   rn_activation activation;
   int dim, ffn_dim;       /* D, F */
   int inner;              /* outputs of the first product: 2F for glu, F for mlp */
-  int ld_inner;           /* distance of their rows */
-  int ld_product;         /* distance of the activated rows */
+  int ld_inner;           /* their row stride */
+  int ld_product;         /* row stride of the activated rows */
   int64_t fc1;            /* [F, D]; with glu, gate [F, D] follows */
   int64_t fc2;            /* [D, F] */
-  bool bf16;              /* rows are kept, and multiplied, in bf16 */
+  bool bf16;              /* rows are stored and multiplied in bf16 */
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
 } rn_ffn_block;
 
@@ -50,40 +50,41 @@ static inline rn_ffn_block rn_ffn_block_make(const rn_spec *spec, const rn_layer
                         .bf16 = bf16};
 }
 
-/** What forward leaves: the inner products [R, inner], ld_inner apart, and the activated product
- * [R, F], ld_product apart. */
+/** What forward saves: the first product [R, inner], row stride ld_inner, and its activation
+ * [R, F], row stride ld_product. */
 typedef struct rn_ffn_activations {
-  rn_array inner;   /* backward_input turns it into its own gradient */
-  rn_array product; /* input of fc2; backward_input makes it once more */
+  rn_array inner;   /* backward_input replaces it by its gradient */
+  rn_array product; /* input of fc2; backward_input recomputes it */
 } rn_ffn_activations;
 
 /**
- * Bytes of a tape in an arena, for at most `rows` rows; and the tape taken from one. Where there is
- * a lender the product lies in the lender's: many tapes may do that, since none needs it between
- * forward and backward_input. So does inner, if the lender has it: for tapes at work one by one.
+ * Bytes of activations in an arena, for at most `rows` rows; and the activations taken from one.
+ * With a workspace, product is in the workspace: many activations may share it, since it is not
+ * used between forward and backward_input. So is inner if the workspace has it; then only one
+ * rn_ffn_activations may be in use at a time.
  */
 size_t rn_ffn_activations_bytes(const rn_ffn_block *block, int64_t rows, bool lent);
 rn_ffn_activations rn_ffn_activations_take(const rn_ffn_block *block, int64_t rows,
                                            const rn_ffn_activations *workspace, rn_arena *arena);
 
-/** Bytes of inner, and of a product. */
+/** Bytes of inner and of product. */
 size_t rn_ffn_inner_bytes(const rn_ffn_block *block, int64_t rows);
 size_t rn_ffn_product_bytes(const rn_ffn_block *block, int64_t rows);
 
 /**
- * Shapes: params, the stage's; x, y [R, D], different arrays; x is of the tape's type. y NULL:
- *         nobody asks for it, and of the tape only what backward_input reads is made.
+ * Shapes: params, the stage's; x, y [R, D], different arrays; x is of the block's type. y NULL:
+ *         computes only what backward_input reads of the activations.
  */
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
                     rn_ffn_activations *activations, rn_real *y);
 
-/** Shapes: dy, dx [R, D], the same array allowed; dy is of the tape's type. */
+/** Shapes: dy, dx [R, D], may be the same array; dy is of the block's type. */
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            rn_array dy, rn_ffn_activations *activations, rn_real *dx);
 
 /**
- * Weight gradients into the sink, after backward_input with the same tape.
- * Shapes: x [R, D] the forward's input, dy [R, D] as backward_input got it.
+ * Accumulates the weight gradients, after backward_input with the same activations.
+ * Shapes: x [R, D] the forward's input, dy [R, D] as passed to backward_input.
  */
 void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x, rn_array dy,
                             const rn_ffn_activations *activations,

@@ -1,4 +1,4 @@
-/* The parameter table: one walk over the model in memory order. */
+/* The parameter table, built in one pass over the model in memory order. */
 #include "model/spec/param.h"
 
 #include <assert.h>
@@ -10,14 +10,14 @@
 
 #include "proto/base/arena.h"
 
-/* Embedding and its norm, final norm, output; a layer: two norms, five of retention, its head norm,
- * three of the ffn. Biases count. */
+/* Outside layers: embedding, final norm, output, and the embedding's norm; a layer: two norms, five
+ * matrices and a head norm of retention, three matrices of ffn. Biases of norms count. */
 enum { OUTER_PARAMS = 6, LAYER_PARAMS = 13 };
 
 static int64_t add(rn_param_table *table, rn_param shape, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Appends a tensor behind the ones before; returns its offset. */
+/* Appends a tensor; returns its offset. */
 static int64_t add(rn_param_table *table, rn_param shape, const char *format, ...) {
   rn_param *param = &table->param[table->count++];
   *param = shape;
@@ -34,7 +34,7 @@ static rn_param vector_of(int64_t width, rn_init init) {
   return (rn_param){.rows = width, .cols = 1, .init = init};
 }
 
-/* `divisor` is deepnorm's, 1 elsewhere; it holds for both rules of first values. */
+/* `divisor` is deepnorm's, else 1; it applies to both initialization rules. */
 static rn_param matrix_of(const rn_spec *spec, int64_t rows, int64_t cols, rn_init init,
                           double spread, double divisor) {
   rn_param param = {.rows = rows, .cols = cols, .matrix = true, .init = init, .spread = spread};
@@ -133,7 +133,7 @@ static void add_embedding(const rn_spec *spec, rn_param_table *table) {
   table->embedding_norm_bias = norm.bias;
 }
 
-/* A tied head on a stage of its own holds a copy of the embedding. */
+/* If embeddings are tied and the stage has no embedding, its head has a copy. */
 static void add_head(const rn_spec *spec, rn_param_table *table) {
   if (spec->pre_norm) {
     rn_norm_offsets norm = add_norm(spec, table, "layer_norm");

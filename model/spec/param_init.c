@@ -1,4 +1,4 @@
-/* First values, each a function of (seed, tensor name, element). */
+/* Initial values, each a function of (seed, tensor name, element). */
 #include "model/spec/param.h"
 #include "proto/base/random.h"
 

@@ -6,9 +6,9 @@
 #include "proto/schema/config.pb-c.h"
 
 /**
- * The keys that the preset decides, as if they were given; all others are absent.
+ * The keys that the preset sets, as if they were given in the config; all others are absent.
  * Source: torchscale examples/fairseq/models/retnet.py; RetNet (arXiv 2307.08621) tables 2 and 7.
- * Errors: RN_ERR_USAGE naming model.preset and the names there are.
+ * Errors: RN_ERR_USAGE naming model.preset and the known names.
  */
 rn_status rn_preset_keys(rn_err *err, const char *name, Retnet__Model *out);
 

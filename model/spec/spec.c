@@ -1,4 +1,4 @@
-/* From the config's keys to a checked spec. */
+/* Builds and checks a spec from the config's keys. */
 #include "model/spec/spec.h"
 
 #include <math.h>
@@ -6,7 +6,7 @@
 
 #include "model/spec/preset.h"
 
-/* Words of the schema and of the spec are numbered alike. */
+/* Enumerators of the schema and of the spec have the same values. */
 #define RN_SAME(a, b) _Static_assert((int)(a) == (int)(b), "schema and spec differ")
 RN_SAME(RN_DECAY_EQ8, RETNET__DECAY__DECAY_EQ8);
 RN_SAME(RN_DECAY_PAPER, RETNET__DECAY__DECAY_PAPER);
@@ -75,7 +75,8 @@ void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config) {
 #undef RN_GIVE
 }
 
-/* A block as wide as the heads: below, the states' products dominate; above, the masked half. */
+/* Chunks about as long as the heads are wide: with shorter ones the products of states dominate,
+ * with longer ones the masked half of the scores. */
 static int chunk_by_table(const rn_spec *spec) {
   int widths = rn_spec_key_width(spec) + rn_spec_value_width(spec);
   return widths >= 192 ? 128 : 64;

@@ -1,4 +1,4 @@
-/** What model it is: sizes and choices, free of where it runs. */
+/** The model specification: sizes and choices, independent of where the model runs. */
 #ifndef RN_MODEL_SPEC_SPEC_H
 #define RN_MODEL_SPEC_SPEC_H
 
@@ -27,10 +27,10 @@ typedef enum {
 } rn_retention_scale;
 typedef enum { RN_INIT_TORCHSCALE, RN_INIT_NORMAL002 } rn_init_rule;
 
-/** The retention core's three equal forms. */
+/** The three equivalent forms of the retention core. */
 typedef enum { RN_FORM_CHUNKWISE, RN_FORM_PARALLEL, RN_FORM_RECURRENT } rn_form;
 
-/** Sizes in the letters of the project: D = dim = H K, value_dim = H V, F = ffn_dim, N = vocab. */
+/** Sizes in the project's shape letters: D = dim = H K, value_dim = H V, F = ffn_dim, N = vocab. */
 typedef struct rn_spec {
   int layers, dim, value_dim, ffn_dim, heads, vocab;
   rn_decay decay;
@@ -44,25 +44,25 @@ typedef struct rn_spec {
   bool gate, pre_norm, deepnorm, embedding_norm, tie_embeddings, scale_embedding;
   double norm_eps;
   double dropout;
-  int chunk; /* tokens of a block of the chunkwise kernel; > 0 once resolved */
+  int chunk; /* tokens per chunk of the chunkwise form; > 0 once resolved */
 } rn_spec;
 
 /**
- * The spec that a config describes: its preset, overridden by the keys that were given.
+ * The spec of a config: its preset, overridden by the keys that are given.
  *
- * A vocabulary of 0 in the config is taken from `data_vocab`; a chunk of 0 from a fixed table.
+ * A vocabulary of 0 in the config is replaced by `data_vocab`; a chunk of 0 by a value from a fixed
+ * table.
  * Errors: RN_ERR_USAGE naming the key (heads not dividing dim, odd key width, value_dim not
- *         divisible by heads, vocabulary smaller than the data's, a chunk missing that
- *         ts_chunkwise needs).
+ *         divisible by heads, vocabulary smaller than the data's, no chunk although ts_chunkwise
+ *         depends on it).
  */
 rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int data_vocab,
                               rn_spec *out);
 
-/** Writes the spec's values over the model section, which must be there; all keys count as given.
- */
+/** Writes the spec's values to the model section, which must exist; marks all keys as given. */
 void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config);
 
-/** Errors: as rn_spec_from_config, for a spec made by hand. */
+/** Errors: as rn_spec_from_config, for a spec that was not made from a config. */
 rn_status rn_spec_check(rn_err *err, const rn_spec *spec);
 
 static inline int rn_spec_key_width(const rn_spec *spec) {
@@ -82,17 +82,17 @@ void rn_spec_log_decay(const rn_spec *spec, double *log_gamma /* [H] */);
 void rn_spec_angles(rn_rotary rotary, int key_width, double *theta /* [K/2] */);
 
 /**
- * Model FLOPs of one token, forward and backward: 3 x (layers and head), with chunks of 128 and the
- * causal half of the inner part, whatever the kernel really does.
+ * Model FLOPs of one token, forward and backward: 3 x (layers and head), counting chunks of 128 and
+ * the causal half of the inner part, whatever the kernels compute.
  */
 double rn_spec_flops_per_token(const rn_spec *spec);
 
-/** One layer's part of it, the head's, and, beside it, what embedding a token is worth. */
+/** FLOPs of one layer and of the head, and of embedding one token (not in the sum above). */
 double rn_spec_layer_flops(const rn_spec *spec);
 double rn_spec_head_flops(const rn_spec *spec);
 double rn_spec_embedding_flops(const rn_spec *spec);
 
-/** Number of weights, a tied embedding counted once. */
+/** Number of weights; a tied embedding counts once. */
 int64_t rn_spec_parameters(const rn_spec *spec);
 
 #endif

@@ -1,4 +1,4 @@
-/* What follows from a spec in numbers: decays, angles, work, size. */
+/* Numbers derived from a spec: decays, angles, FLOPs, size. */
 #include <math.h>
 
 #include "model/spec/spec.h"
@@ -7,8 +7,7 @@ double rn_spec_residual(const rn_spec *spec) {
   return spec->deepnorm ? pow(2.0 * spec->layers, 0.25) : 1.0;
 }
 
-/* eq8 keeps 1 - 2^(-5-h) apart from 1 for every h: log1p, where log(1 - x) in fp32 is 0 from h 20.
- */
+/* With eq8, log1p is exact for every h; log(1 - x) in fp32 would be 0 from h = 20 on. */
 static double log_decay_of(const rn_spec *spec, int h) {
   switch (spec->decay) {
     case RN_DECAY_EQ8:
