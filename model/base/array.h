@@ -82,8 +82,7 @@ static inline rn_real rn_bf16_value(rn_bf16 x) {
   return (rn_real)value;
 }
 
-/** A number near x whose two halves are bf16 numbers near x: test data for products of both types.
- */
+/** A number near x whose two halves are bf16 numbers near x: test data for both types. */
 static inline rn_real rn_real_of_bf16s(rn_real x) {
   const rn_bf16 bf16 = rn_bf16_of(x);
   const float value = (float)x;

@@ -23,9 +23,8 @@ static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *uni
                              .ldv = b->ld_pair};
 }
 
-/* The forms without chunks work in rn_real. In bf16 they read k, v from d_kv and q from y, which
- * are free at that time.
- */
+/* The forms without chunks work in rn_real. In bf16 they read k, v from d_kv and q from y, both
+ * unused at that time. */
 static rn_retention_view view_without_chunks(const rn_block_retention *b, const rn_unit *unit,
                                              const rn_block_retention_activations *activations,
                                              rn_real *y) {
@@ -354,9 +353,8 @@ static void norm_backward(const void *self, rn_range rows) {
                         d_value_of(p->b), rn_retention_scratch(&p->b->core));
 }
 
-/* From the gradients of q, k, v to dx, which replaces that of q; all but dx are saved in the
- * activations beside the gradient of g.
- */
+/* From the gradients of q, k, v to dx, which replaces that of q. Saves the gradients of q, k, v in
+ * the activations, beside that of g. */
 static void project_qkvg_backward(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const rn_block_retention *b = p->b;

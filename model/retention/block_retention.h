@@ -83,9 +83,7 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
                                     int max_tokens, rn_block_retention *out);
 void rn_block_retention_destroy(rn_block_retention *block);
 
-/** With `lent`, gated is in the block's scratch, where many activations may share it, as in
- * rn_ffn_activations_take.
- */
+/** `lent`: gated is in the block's scratch and shared, as in rn_ffn_activations_take. */
 size_t rn_block_retention_activations_bytes(const rn_block_retention *block, bool lent);
 rn_block_retention_activations rn_block_retention_activations_take(const rn_block_retention *block,
                                                                    bool lent, rn_arena *arena);

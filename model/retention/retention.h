@@ -155,10 +155,11 @@ bool rn_retention_scale_needs_weights(const rn_retention *r);
 /**
  * The row scale alpha [B, T, H] for a form without chunks.
  *
- *   canonical     1 / sqrt(S_n)
- *   raw           1
- *   ts_* in the recurrent form  1 / sqrt(S_n), as in the official code
- *   ts_parallel   1 / (sqrt(S_n) clamp(sum |weights| / sqrt(S_n), 1, 5e4)), sums passed in alpha
+ *   canonical    1 / sqrt(S_n)
+ *   raw          1
+ *   ts_*         1 / sqrt(S_n) in the recurrent form, as in the official code
+ *   ts_parallel  1 / (sqrt(S_n) clamp(sum |weights| / sqrt(S_n), 1, 5e4)) in the parallel form,
+ *                where alpha holds the sums on entry
  *
  * Source: torchscale MultiScaleRetention.
  */

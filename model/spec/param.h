@@ -31,8 +31,7 @@ typedef struct rn_param {
   double spread; /* bound of UNIFORM, standard deviation of NORMAL */
 } rn_param;
 
-/** Offsets of a layer's tensors in the flat parameters; -1 if the model does not have the tensor.
- */
+/** Offsets of a layer's tensors in the flat parameters; -1 if the model has no such tensor. */
 typedef struct rn_layer_params {
   int64_t retention_norm, retention_norm_bias, k, v, q, g, out, head_norm;
   int64_t ffn_norm, ffn_norm_bias, fc1, gate, fc2;

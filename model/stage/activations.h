@@ -21,14 +21,12 @@
 /** Save policy: how much of a forward pass the activations keep. */
 typedef enum {
   RN_SAVE_NOTHING, /* forward only: no backward follows */
-  RN_SAVE_INPUTS,  /* the layers' inputs and the states before the segment; backward recomputes each
-                      layer */
-  RN_SAVE_MOST, /* all but what backward_input recomputes; it must then make the weight gradients,
-                   too */
+  RN_SAVE_INPUTS,  /* layers' inputs and states before the segment; backward recomputes layers */
+  RN_SAVE_MOST,    /* all but what backward_input recomputes; it needs pass->weights */
   RN_SAVE_ALL
 } rn_save_policy;
 
-/** Memory shared by the activations of a stage, for at most R rows; zero until first needed. */
+/** Memory shared by the activations of a stage, for at most R rows; allocated on first use. */
 typedef struct rn_activation_pool {
   rn_layer *layer; /* [layer_count]; not owned */
   int first_layer, layer_count;
@@ -37,7 +35,7 @@ typedef struct rn_activation_pool {
   int64_t states; /* elements of the states of one layer: B H K V */
   rn_arena d_out_arena, lent_arena, shared_arena;
   rn_layer_workspace most;     /* workspace for RN_SAVE_MOST */
-  rn_layer_activations shared; /* one layer's activations, for RN_SAVE_NOTHING and RN_SAVE_INPUTS */
+  rn_layer_activations shared; /* one layer, for RN_SAVE_NOTHING and RN_SAVE_INPUTS */
 } rn_activation_pool;
 
 typedef struct rn_activations {

@@ -2,8 +2,9 @@
  * One layer: retention block and feed-forward block, each with norm, dropout and residual.
  *
  *   pre-norm:   m = a x + ret(norm1 x),   y = a m + ffn(norm2 m)
- *   post-norm:  m = norm1(a x + ret x),   y = norm2(a m + ffn m)       a: residual factor
- * (deepnorm)
+ *   post-norm:  m = norm1(a x + ret x),   y = norm2(a m + ffn m)
+ *
+ * a is the residual factor (deepnorm).
  */
 #ifndef RN_MODEL_STAGE_LAYER_H
 #define RN_MODEL_STAGE_LAYER_H
@@ -41,9 +42,8 @@ typedef struct rn_layer {
 typedef struct rn_layer_activations {
   rn_real *norm_in1, *norm_in2; /* inputs of the norms */
   rn_real *past1, *past2;       /* residual inputs; with pre-norm also the norms' inputs */
-  rn_array in1,
-      in2;   /* inputs of the blocks; with post-norm in rn_real the same memory as past1, past2 */
-  bool lent; /* in1, in2 are in a shared workspace: backward_input recomputes them */
+  rn_array in1, in2;            /* blocks' inputs; equal past1, past2 with post-norm in rn_real */
+  bool lent;              /* in1, in2 are in a shared workspace: backward_input recomputes them */
   rn_real *stat1, *stat2; /* [R, 2] */
   rn_block_retention_activations retention;
   rn_ffn_activations ffn;

@@ -45,7 +45,7 @@ void rn_stage_cast_weights(rn_stage *stage, const rn_real *params, rn_range rang
 /** Bytes of the bf16 shadow; 0 if there is none. */
 size_t rn_stage_bf16_shadow_bytes(const rn_stage *stage);
 
-/** Uses `copy` as the bf16 shadow from now on and frees the stage's own; it outlives the stage. */
+/** Uses `copy`, which outlives the stage, as the bf16 shadow and frees the stage's own shadow. */
 void rn_stage_use_bf16_shadow(rn_stage *stage, rn_bf16 *copy);
 
 /**
@@ -62,13 +62,15 @@ const rn_param_table *rn_stage_params(const rn_stage *stage);
 typedef struct rn_stage_sizes {
   int64_t parameters;
   size_t work_bytes;
-  size_t copy_bytes;                  /* of the bf16 shadow */
-  size_t tape_bytes[RN_SAVE_ALL + 1]; /* of one rn_activations, by save policy */
-  size_t
-      shared_bytes[RN_SAVE_ALL + 1]; /* once per stage, if activations of that save policy exist */
+  size_t copy_bytes;                    /* of the bf16 shadow */
+  size_t tape_bytes[RN_SAVE_ALL + 1];   /* of one rn_activations, by save policy */
+  size_t shared_bytes[RN_SAVE_ALL + 1]; /* once per stage, if used by any rn_activations */
 } rn_stage_sizes;
 
-/** The sizes of the stage that rn_stage_create would make, for the threads of this process. */
+/**
+ * The sizes of the stage that rn_stage_create would make, for the threads of this process.
+ * Errors: RN_ERR_MEMORY.
+ */
 rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                            rn_stage_sizes *out);
 
@@ -85,6 +87,7 @@ rn_status rn_activations_create(rn_err *err, rn_stage *stage, rn_save_policy kee
  * Shapes:     x [B, T, D] (ignored on a first stage), y [B, T, D]; they may alias, and both may be
  *             rn_activations_rows. On a last stage y are the rows before the final norm.
  * Collective: over the ranks of pass->port (one FORWARD scan per layer, in layer order).
+ * Errors:     those of pass->port, of the layer group port, and of rn_block_retention_forward.
  *
  * pass->train enables dropout. PARALLEL and RECURRENT are for evaluation and tests. The backward of
  * PARALLEL is rn_stage_backward_input, too (the plain oracle); RECURRENT has none.
@@ -113,6 +116,7 @@ void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_
  *
  * Shapes:     dy [B, T, D] (overwritten); dx [B, T, D], may be dy, unused on a first stage.
  * Collective: over the ranks of pass->port (one REVERSE scan per layer, last layer first).
+ * Errors:     those of pass->port.
  */
 rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_pass *pass, rn_real *dy,
                                   rn_real *dx);

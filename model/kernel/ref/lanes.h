@@ -7,8 +7,8 @@
  *
  * The bits of such a sum depend on its elements only: not on the compiler or its optimizations, the
  * instruction set, or the alignment of the row. A loop that a compiler may reorder (an OpenMP
- * reduction, -ffast-math) or fuse (-ffp-contract=fast) guarantees none of this, so the kernels use
- * neither; where a multiply-add is to be fused, they call rn_vec_fma().
+ * reduction, -ffast-math) or fuse (-ffp-contract=fast) does not guarantee this, so the kernels have
+ * no such loops or flags; where a multiply-add is to be fused, they call rn_vec_fma().
  */
 #ifndef RN_MODEL_KERNEL_REF_LANES_H
 #define RN_MODEL_KERNEL_REF_LANES_H
@@ -50,8 +50,8 @@ static inline void rn_vec_fma(const rn_vec *x, const rn_vec *y, rn_vec *sum) {
 #endif
 }
 
-/* The upper half is added to the lower until 16 bytes (a quad) are left, then the same by elements:
- * the pairs are the same for any vector width. */
+/* Adds the upper half to the lower, first by quads of 16 bytes, then inside the last quad: any
+ * vector width adds the same pairs. */
 enum { RN_QUAD_BYTES = 16 };
 
 /** lane[l] += lane[l + width] for width = lanes / 2, lanes / 4, ... 1; returns lane[0]. */

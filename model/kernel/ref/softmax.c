@@ -38,8 +38,7 @@ static double exponentials(int n, rn_real *x, rn_real *largest) {
   return total;
 }
 
-/* Loss of one row of logits; if `gradient`, replaces them by scale * (softmax - one_hot(target)).
- */
+/* Returns the loss; if `gradient`, replaces logits by scale * (softmax - one_hot(target)). */
 static double cross_entropy(int n, rn_real *logits, int32_t target, bool gradient, double scale) {
   assert(target >= 0 && target < n);
   rn_real wanted = logits[target], largest;
