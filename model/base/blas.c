@@ -18,9 +18,8 @@ static const char core_key[] = "OPENBLAS_CORETYPE";
 enum { NAME_BYTES = 64 };
 
 static rn_blas table;
-static char
-    would_take[NAME_BYTES]; /* the core type that OpenBLAS selects by itself on this CPU, if slow */
-static bool chosen;         /* OPENBLAS_CORETYPE was set to override it */
+static char would_take[NAME_BYTES]; /* OpenBLAS's own choice of core type, if slow */
+static bool chosen;                 /* OPENBLAS_CORETYPE was set to override it */
 
 /* ---- the core type ---- */
 

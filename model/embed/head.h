@@ -33,8 +33,7 @@ rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table);
 
 /** Work space of one block. */
 typedef struct rn_head_work {
-  rn_real
-      *logits; /* [block, N], then their gradient; in bf16 each row is at the start of its memory */
+  rn_real *logits;  /* [block, N], then their gradient; in bf16 at the start of each row */
   rn_array normed;  /* [block, D] */
   rn_real *back;    /* [block, D]: the gradient of normed; NULL without a norm */
   rn_real *stat;    /* [block, 2] */

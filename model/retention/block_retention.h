@@ -66,9 +66,8 @@ typedef struct rn_block_grads {
 
 /** What forward saves; after backward_input, kv and qg hold their own gradients. */
 typedef struct rn_block_retention_activations {
-  rn_array kv, qg; /* [R, D + H V], row stride ld_pair; k and q come first, rotated */
-  rn_array normed,
-      gated; /* [R, H V]; gated with row stride ld_gated, backward_input recomputes it */
+  rn_array kv, qg;         /* [R, D + H V], row stride ld_pair; k and q come first, rotated */
+  rn_array normed, gated;  /* [R, H V]; gated: row stride ld_gated, recomputed by backward_input */
   rn_real *alpha, *factor; /* [R, H] */
   rn_array states; /* [chunks, B, H, K, V]: before each chunk; [1, ...] in the other forms */
   rn_form form;

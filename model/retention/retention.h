@@ -153,7 +153,8 @@ double rn_retention_row_sum(const rn_retention *r, int head, int64_t n);
 bool rn_retention_scale_needs_weights(const rn_retention *r);
 
 /**
- * The row scale alpha [B, T, H] for a form without chunks.
+ * The row scale alpha [B, T, H] for the forms without chunks, and for the chunkwise form unless
+ * rn_retention_scale_needs_weights.
  *
  *   canonical    1 / sqrt(S_n)
  *   raw          1
