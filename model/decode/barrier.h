@@ -13,8 +13,8 @@ typedef struct rn_thread_barrier {
 
 /**
  * Returns once all threads of the region have called it as often as this one. Until the last has
- * arrived, prefetches memory from `next` on that this thread reads afterwards, at most `bytes`: so
- * memory bandwidth is used during the wait.
+ * arrived, prefetches memory that this thread reads next, at most `bytes` from `next` on, so that
+ * the wait does not waste memory bandwidth.
  */
 void rn_thread_barrier_wait(rn_thread_barrier *barrier, const void *next, size_t bytes);
 

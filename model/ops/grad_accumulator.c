@@ -7,7 +7,7 @@
 #include "model/kernel/gemm.h"
 #include "model/ops/matmul.h"
 
-/* Tile of an exact product that one thread computes for one reduction block at a time. */
+/* Size of the tile of an exact product that a thread computes for one reduction block at a time. */
 enum { EXACT_ROWS = 64, EXACT_COLS = 256 };
 
 void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {

@@ -41,8 +41,8 @@ static rn_tiling tiling_of_rows(rn_rows rows, int64_t cols) {
   return tiling_of(rows, cols, tile_rows_of(rows.count), TILE_COLS);
 }
 
-/* Tiles of a weight gradient: about square. Several rows of tiles are even in number, as threads
- * are: three tiles on two threads would take the time of four. */
+/* Tiles of a weight gradient: about square. If there are several rows of tiles, their number is
+ * even, like the number of threads: three tiles on two threads would take the time of four. */
 static rn_tiling tiling_of_weights(int64_t rows, int64_t cols) {
   enum { ROUND = 64 };
   const int64_t elements = rows * cols;
@@ -113,8 +113,8 @@ void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_arra
 /* Fewer rows make products slow. */
 enum { LEAST_POLLED_ROWS = 128 };
 
-/* If a state passes `hops` ranks during this work, blocks get smaller so that each hop is polled
- * for. `hops` is the same with a communication thread, so the tiles do not depend on it. */
+/* If a state passes `hops` ranks during this work, blocks get smaller so that there is a poll for
+ * each hop. `hops` is the same with a communication thread, so the tiles do not depend on it. */
 static rn_tiling tiling_of_polled_rows(rn_rows rows, int hops) {
   int tile_rows = tile_rows_of(rows.count);
   while (tile_rows > LEAST_POLLED_ROWS && (int64_t)tile_rows * hops > rows.count) tile_rows /= 2;

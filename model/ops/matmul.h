@@ -2,8 +2,9 @@
  * Matrix products of whole activations, split over threads into tiles.
  *
  * Each tile is one single-threaded call of the gemm backend. So no two thread pools compete, and
- * the bits do not depend on the number of threads; no tile crosses a reduction block. Row-major; ld
- * is the row stride. Both factors are of one type; a bf16 product may be stored in either type.
+ * the bits do not depend on the number of threads. No tile of rows crosses the boundary of a
+ * reduction block. Row-major; ld is the row stride. Both factors are of one type; the product of
+ * bf16 factors may be stored in either type.
  */
 #ifndef RN_MODEL_OPS_MATMUL_H
 #define RN_MODEL_OPS_MATMUL_H
@@ -34,9 +35,9 @@ void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_arra
 typedef void rn_block_work(const void *self, rn_range rows);
 
 /**
- * Calls work(self, rows) for blocks of rows, in parallel. No block crosses a reduction block; the
- * block height depends on the number of rows and the port's `hops` alone. The first thread polls
- * `port`, unless NULL, between its blocks.
+ * Calls work(self, rows) for blocks of rows, in parallel. No block crosses the boundary of a
+ * reduction block; the block height depends on the number of rows and the port's `hops` alone. The
+ * first thread polls `port`, unless NULL, between its blocks.
  */
 void rn_each_block(rn_rows rows, const rn_scan_port *port, rn_block_work *work, const void *self);
 

@@ -1,6 +1,6 @@
 /**
- * The kernels' sources are plain C, compiled once without extra flags (ref) and once more for each
- * instruction set with vectors; RN_KERNEL_SET names the set that is being compiled.
+ * The kernels' sources are plain C, compiled once as they are (ref) and once more for each vector
+ * instruction set; RN_KERNEL_SET names the set that is being compiled.
  *
  * Every file exports one function, which enters its kernels into the table.
  */
