@@ -89,4 +89,6 @@ set(RN_TEST_ENVIRONMENT
   PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
   OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
   ASAN_OPTIONS=fast_unwind_on_malloc=0
-  LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0)
+  # The leak search of GCC 12 dies now and then on thread-local memory of threads that MPI has ended;
+  # without it the search starts from fewer places, so it finds no fewer leaks.
+  LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0:use_tls=0)
