@@ -19,7 +19,7 @@ rn_status rn_batch_create(rn_err *err, int max_sequences, int max_tokens, int se
   rn_status status;
   if ((status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->input)) != RN_OK ||
       (status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->target)) != RN_OK ||
-      (status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->since)) != RN_OK ||
+      (status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->doc_position)) != RN_OK ||
       (status = rn_alloc(err, "batch", (size_t)max_sequences, sizeof(int64_t),
                          &out->sequence_number)) != RN_OK ||
       (status = rn_alloc(err, "sequence", (size_t)sequence_length + 1, sizeof(int32_t),
@@ -32,7 +32,7 @@ rn_status rn_batch_create(rn_err *err, int max_sequences, int max_tokens, int se
 void rn_batch_destroy(rn_batch *batch) {
   free(batch->input);
   free(batch->target);
-  free(batch->since);
+  free(batch->doc_position);
   free(batch->sequence_number);
   free(batch->whole);
   *batch = (rn_batch){0};
@@ -45,22 +45,22 @@ void rn_batch_start(rn_batch *batch, int64_t first, int64_t last) {
   batch->tokens = (int)(last - first);
 }
 
-/* Reads tokens 0 .. last-1 of the sequence, stores those of the segment, and counts `since` from
- * token to token. Returns the `since` of token `last`. */
-static int32_t take_piece(rn_batch *batch, int32_t document, int64_t last, int32_t since) {
+/* Reads tokens 0 .. last-1 of the sequence, stores those of the segment, and counts `doc_position`
+ * from token to token. Returns the `doc_position` of token `last`. */
+static int32_t take_piece(rn_batch *batch, int32_t document, int64_t last, int32_t doc_position) {
   const int64_t row = (int64_t)batch->sequences * batch->tokens;
-  for (int64_t t = 0; t < last; t++, since += since < INT32_MAX) {
-    if (batch->whole[t] == document) since = 0;
+  for (int64_t t = 0; t < last; t++, doc_position += doc_position < INT32_MAX) {
+    if (batch->whole[t] == document) doc_position = 0;
     const int64_t at = row + t - batch->position;
     if (t < batch->position || t >= batch->position + batch->tokens) continue;
     batch->input[at] = batch->whole[t];
     batch->target[at] = batch->whole[t + 1];
-    batch->since[at] = since;
+    batch->doc_position[at] = doc_position;
   }
-  return since;
+  return doc_position;
 }
 
-/* The token that resets `since`; -1, which no token equals, if nothing does. */
+/* The token that resets `doc_position`; -1, which no token equals, if nothing does. */
 static int32_t document_of(const rn_split *split, bool reset_at_documents) {
   return reset_at_documents ? (int32_t)rn_split_header(split)->document_token : -1;
 }
@@ -78,12 +78,13 @@ rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_split *split, int64_t st
 
 rn_status rn_batch_continue(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
                             int sequence_length, int64_t g, bool reset_at_documents,
-                            int32_t *since) {
+                            int32_t *doc_position) {
   assert(batch->sequences < batch->max_sequences);
   assert(batch->position + batch->tokens <= sequence_length);
   RN_TRY(err,
          rn_split_read(err, split, stored * sequence_length, sequence_length + 1, batch->whole));
-  *since = take_piece(batch, document_of(split, reset_at_documents), sequence_length, *since);
+  *doc_position =
+      take_piece(batch, document_of(split, reset_at_documents), sequence_length, *doc_position);
   batch->sequence_number[batch->sequences++] = g;
   return RN_OK;
 }
@@ -97,7 +98,7 @@ void rn_batch_fill_synthetic(rn_batch *batch, int vocab, int64_t g) {
     const uint64_t place = (uint64_t)(batch->position + t);
     batch->input[row + t] = (int32_t)(rn_random_uniform(key, place) * vocab);
     batch->target[row + t] = (int32_t)(rn_random_uniform(key, place + 1) * vocab);
-    batch->since[row + t] = (int32_t)place;
+    batch->doc_position[row + t] = (int32_t)place;
   }
   batch->sequence_number[batch->sequences++] = g;
 }

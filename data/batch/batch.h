@@ -14,7 +14,7 @@
 typedef struct rn_batch {
   int sequences, tokens;    /* B, T of the segment */
   int32_t *input, *target;  /* [B, T] */
-  int32_t *since;           /* [B, T] tokens since the document (or sequence) began */
+  int32_t *doc_position;    /* [B, T] tokens since the document (or sequence) began */
   int64_t *sequence_number; /* [B] global sequence numbers */
   int64_t position;         /* of the segment's first token */
   int max_sequences, max_tokens;
@@ -44,12 +44,12 @@ rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_split *split, int64_t st
 void rn_batch_fill_synthetic(rn_batch *batch, int vocab, int64_t g);
 
 /**
- * Like rn_batch_add for a sequence that continues a stream: its first token is *since tokens after
- * the start of its document or stream. On return *since is that of the next sequence of the stream;
- * for this the whole sequence is read.
+ * Like rn_batch_add for a sequence that continues a stream: its first token is *doc_position
+ * tokens after the start of its document or stream. On return *doc_position is that of the next
+ * sequence of the stream; for this the whole sequence is read.
  */
 rn_status rn_batch_continue(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
                             int sequence_length, int64_t g, bool reset_at_documents,
-                            int32_t *since);
+                            int32_t *doc_position);
 
 #endif

@@ -120,7 +120,7 @@ static void widen_first_rows(const step *s) {
 #pragma omp for schedule(static) nowait
   for (int r = 0; r < s->count; r++) {
     double *wide = d->wide + (int64_t)r * D;
-    if (d->since[r] != 0) continue;
+    if (d->doc_position[r] != 0) continue;
     if (d->spec.pre_norm) {
       rn_norm_row_wide(&norm, s->params, d->stream + (int64_t)r * D, wide);
     } else {
@@ -163,9 +163,9 @@ static void retain(const step *s, int row, int h) {
   const rn_real key_scale = (rn_real)(1 / sqrt((double)K));
   s->kernels->rotate(d->spec.rotary, 1, K, cosine, sine, 1, key_scale, k);
   s->kernels->rotate(d->spec.rotary, 1, K, cosine, sine, 1, 1, q);
-  if (d->since[row] == 0) memset(state, 0, (size_t)K * (size_t)V * sizeof *state);
+  if (d->doc_position[row] == 0) memset(state, 0, (size_t)K * (size_t)V * sizeof *state);
   s->kernels->recur(K, V, (rn_real)exp(d->core.log_gamma[h]), q, k, v, state, o);
-  if (d->since[row] == 0) {
+  if (d->doc_position[row] == 0) {
     const rn_first_token shape = {D, 1, K, V};
     const int64_t head = (int64_t)h * K * D;
     rn_first_token_retain(shape, d->wide + (int64_t)row * D, s->params + s->at->q + head,
@@ -262,10 +262,10 @@ void rn_decoder_step(rn_decoder *d, const rn_real *params, int count, const int 
             .logits = logits};
   for (int r = 0; r < count; r++) {
     const int64_t position = d->position[slot[r]];
-    d->since[r] = position < INT32_MAX ? (int32_t)position : INT32_MAX;
+    d->doc_position[r] = position < INT32_MAX ? (int32_t)position : INT32_MAX;
     s.begins = s.begins || position == 0;
   }
-  const rn_retention_view view = {.sequences = count, .tokens = 1, .since = d->since};
+  const rn_retention_view view = {.sequences = count, .tokens = 1, .doc_position = d->doc_position};
   rn_retention_row_scale(&d->core, &view, RN_FORM_RECURRENT, d->alpha);
   atomic_store(&d->barrier.arrivals, 0);
 #pragma omp parallel num_threads(d->threads)

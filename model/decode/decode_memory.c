@@ -30,7 +30,7 @@ static void take_rows(rn_decoder *d) {
   d->sine = rn_arena_take(&d->arena, reals(d, d->half_dim));
   d->alpha = rn_arena_take(&d->arena, reals(d, d->spec.heads));
   d->wide = rn_arena_take(&d->arena, (size_t)d->slots * (size_t)D * sizeof(double));
-  d->since = rn_arena_take(&d->arena, (size_t)d->slots * sizeof(int32_t));
+  d->doc_position = rn_arena_take(&d->arena, (size_t)d->slots * sizeof(int32_t));
 }
 
 static int64_t slot_elements(const rn_decoder *d) {

@@ -26,7 +26,7 @@ struct rn_decoder {
   rn_real *ffn, *product;    /* [inner], [F] */
   rn_real *cosine, *sine;    /* [K/2] */
   rn_real *alpha;            /* [H] */
-  int32_t *since;
+  int32_t *doc_position;
   rn_real *normed; /* [threads, slots, D]: normed rows, one copy per thread */
   int threads;     /* number of threads of a step */
   rn_thread_barrier barrier;

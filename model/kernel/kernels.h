@@ -33,7 +33,7 @@ typedef struct rn_chunk {
   int tokens, key_width, value_width; /* L, K, V */
   int64_t ldq, ldk, ldv, ldo;         /* row strides; gradients may have others */
   const rn_real *decay;               /* decay[-n] = g^n, n = 0 .. L */
-  const int32_t *since;               /* [L] */
+  const int32_t *doc_position;        /* [L] */
   int lead;                           /* rows of a document that began before the chunk */
   int last;                           /* first row of the document that continues after the chunk */
 } rn_chunk;
@@ -44,7 +44,7 @@ typedef struct rn_chunk_grads {
   int64_t lddq, lddkv;
 } rn_chunk_grads;
 
-/** Sets `lead` and `last` of a chunk from its `since`. */
+/** Sets `lead` and `last` of a chunk from its `doc_position`. */
 void rn_chunk_cut(rn_chunk *chunk);
 
 typedef struct rn_kernels {

@@ -11,7 +11,7 @@ typedef struct rn_unit {
   int leaf;                       /* reproducible mode: tokens of a reduction block; else 0 */
   const int32_t *input;           /* token ids; read by a first stage only */
   const int32_t *target;          /* read by a last stage only */
-  const int32_t *since;           /* tokens since the document or sequence began, 0 at its first */
+  const int32_t *doc_position;    /* tokens since the document or sequence began, 0 at its first */
   const int64_t *sequence_number; /* [B]: global sequence numbers, a key of dropout */
   int64_t position;               /* of the segment's first token in its sequence */
   int64_t step;                   /* a key of dropout */

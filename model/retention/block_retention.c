@@ -14,7 +14,7 @@ static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *uni
                                  const rn_block_retention_activations *activations) {
   return (rn_retention_view){.sequences = unit->sequences,
                              .tokens = unit->tokens,
-                             .since = unit->since,
+                             .doc_position = unit->doc_position,
                              .q = activations->qg,
                              .k = activations->kv,
                              .v = rn_array_from(activations->kv, b->dim),
@@ -176,7 +176,7 @@ static void retain_first_tokens(rn_block_retention *b, const rn_layer_params *at
   const rn_real *params = pass->params;
   const rn_first_token shape = {b->dim, b->heads, b->key_width, b->value_width};
   for (int64_t row = 0; row < (int64_t)unit->sequences * unit->tokens; row++) {
-    if (unit->since[row] != 0) continue;
+    if (unit->doc_position[row] != 0) continue;
     const rn_real *raw = in.raw + row * b->dim;
     if (in.norm != NULL) {
       rn_norm_row_wide(in.norm, params, raw, b->wide_row);

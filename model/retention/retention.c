@@ -89,16 +89,16 @@ int rn_retention_chunks(const rn_retention *r, int tokens) {
   return (tokens + r->chunk - 1) / r->chunk;
 }
 
-static bool has_boundary(const int32_t *since, int tokens) {
+static bool has_boundary(const int32_t *doc_position, int tokens) {
   for (int t = 0; t < tokens; t++) {
-    if (since[t] == 0) return true;
+    if (doc_position[t] == 0) return true;
   }
   return false;
 }
 
 void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, double *log_decay) {
   for (int b = 0; b < u->sequences; b++) {
-    const bool reset = has_boundary(u->since + (int64_t)b * u->tokens, u->tokens);
+    const bool reset = has_boundary(u->doc_position + (int64_t)b * u->tokens, u->tokens);
     for (int h = 0; h < r->heads; h++) {
       log_decay[b * r->heads + h] = reset ? -INFINITY : u->tokens * r->log_gamma[h];
     }
@@ -124,7 +124,7 @@ void rn_retention_row_scale(const rn_retention *r, const rn_retention_view *u, r
   for (int64_t row = 0; row < rows; row++) {
     for (int h = 0; h < r->heads; h++) {
       rn_real *a = alpha + row * r->heads + h;
-      const double root = sqrt(rn_retention_row_sum(r, h, u->since[row]));
+      const double root = sqrt(rn_retention_row_sum(r, h, u->doc_position[row]));
       const double weights = by_weights ? fmin(fmax((double)*a / root, 1), 5e4) : 1;
       *a = r->scale == RN_SCALE_RAW ? (rn_real)1 : (rn_real)(1 / (root * weights));
     }

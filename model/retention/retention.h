@@ -6,7 +6,8 @@
  *   chunkwise   o_i = inner part of the chunk + g^(i+1) q_i R
  *               R <- g^L R + sum over i of g^(L-1-i) k_i^T v_i
  *
- * Documents: `since` counts tokens from the start of the document; no token sees an earlier one.
+ * Documents: `doc_position` counts tokens from the start of the document; no token sees an earlier
+ * one.
  * The chunkwise form has phases, so that the inner part hides the transfer of states: begin
  * (contributions of chunks, start of the scan), inner, end (state before each chunk, cross part).
  *
@@ -43,7 +44,7 @@ typedef struct rn_retention {
 /** View of one unit: `tokens` of `sequences`; q, k, v in the core's type, with row strides ld*. */
 typedef struct rn_retention_view {
   int sequences, tokens;
-  const int32_t *since; /* [B, T] */
+  const int32_t *doc_position; /* [B, T] */
   rn_array q, k, v;
   int64_t ldq, ldk, ldv;
 } rn_retention_view;

@@ -35,7 +35,7 @@ static chunk_task task_at(const rn_retention *r, const rn_retention_view *u, int
                             .ldv = u->ldv,
                             .ldo = ldo,
                             .decay = r->decay + (int64_t)(head + 1) * (r->chunk + 1) - 1,
-                            .since = u->since + row},
+                            .doc_position = u->doc_position + row},
                   .head = head,
                   .row = row,
                   .q = row * u->ldq + (int64_t)head * r->key_width,

@@ -6,14 +6,14 @@
 
 /* One head of one sequence. */
 typedef struct head_view {
-  const int32_t *since;
+  const int32_t *doc_position;
   const rn_real *q, *k, *v, *power;
   int tokens, K, V;
 } head_view;
 
 static head_view head_at(const rn_retention *r, const rn_retention_view *u, int64_t bh) {
   const int64_t b = bh / r->heads, h = bh % r->heads, row = b * u->tokens;
-  return (head_view){.since = u->since + row,
+  return (head_view){.doc_position = u->doc_position + row,
                      .q = rn_array_reals(u->q) + row * u->ldq + h * r->key_width,
                      .k = rn_array_reals(u->k) + row * u->ldk + h * r->key_width,
                      .v = rn_array_reals(u->v) + row * u->ldv + h * r->value_width,
@@ -34,13 +34,13 @@ static void axpy(rn_real a, const rn_real *x, rn_real *y, int n) {
 }
 
 static int first_visible(const head_view *w, int n) {
-  return w->since[n] < n ? n - w->since[n] : 0;
+  return w->doc_position[n] < n ? n - w->doc_position[n] : 0;
 }
 
 static int last_boundary(const head_view *w) {
   int last = 0;
   for (int t = 0; t < w->tokens; t++) {
-    if (w->since[t] == 0) last = t;
+    if (w->doc_position[t] == 0) last = t;
   }
   return last;
 }
@@ -77,7 +77,7 @@ void rn_retention_parallel_forward(const rn_retention *r, const rn_retention_vie
         axpy(weight, w.v + m * u->ldv, out, w.V);
       }
       if (row_abs != NULL) row_abs[(row + n) * r->heads + h] = sum;
-      if (w.since[n] <= n) continue;
+      if (w.doc_position[n] <= n) continue;
       for (int d = 0; d < w.K; d++) {
         axpy(w.power[n + 1] * q[d], before + (bh * w.K + d) * w.V, out, w.V);
       }
@@ -93,7 +93,7 @@ void rn_retention_parallel_adjoint_own(const rn_retention *r, const rn_retention
     const rn_real *rows = d_o + bh / r->heads * u->tokens * ldo + bh % r->heads * w.V;
     rn_real *adjoint = own + bh * w.K * w.V;
     memset(adjoint, 0, (size_t)w.K * (size_t)w.V * sizeof *adjoint);
-    for (int n = 0; n < w.tokens && w.since[n] > n; n++) {
+    for (int n = 0; n < w.tokens && w.doc_position[n] > n; n++) {
       for (int d = 0; d < w.K; d++) {
         axpy(w.power[n + 1] * w.q[n * u->ldq + d], rows + n * ldo, adjoint + d * w.V, w.V);
       }
@@ -105,7 +105,7 @@ void rn_retention_parallel_adjoint_own(const rn_retention *r, const rn_retention
 static void cross_backward(const head_view *w, const rn_retention_view *u, const rn_real *d_o,
                            int64_t ldo, const rn_real *before, const rn_real *behind, rn_real *dq,
                            int64_t lddq, rn_real *dk, rn_real *dv, int64_t lddkv) {
-  for (int n = 0; n < w->tokens && w->since[n] > n; n++) {
+  for (int n = 0; n < w->tokens && w->doc_position[n] > n; n++) {
     for (int d = 0; d < w->K; d++) {
       dq[n * lddq + d] += w->power[n + 1] * dot(d_o + n * ldo, before + d * w->V, w->V);
     }

@@ -15,7 +15,7 @@ void rn_retention_recurrent(const rn_retention *r, const rn_retention_view *u, r
       const rn_real *q = rn_array_reals(u->q) + (row + n) * u->ldq + h * K;
       const rn_real *k = rn_array_reals(u->k) + (row + n) * u->ldk + h * K;
       const rn_real *v = rn_array_reals(u->v) + (row + n) * u->ldv + h * V;
-      if (u->since[row + n] == 0) memset(s, 0, (size_t)K * (size_t)V * sizeof *s);
+      if (u->doc_position[row + n] == 0) memset(s, 0, (size_t)K * (size_t)V * sizeof *s);
       rn_real *out = o == NULL ? NULL : o + (row + n) * ldo + h * V;
       r->kernels->recur(K, V, gamma, q, k, v, s, out);
     }

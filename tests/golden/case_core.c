@@ -18,7 +18,7 @@ typedef struct core {
   rn_real *o, *dq, *dk, *dv; /* rows */
   rn_real *alpha;            /* [B, T, H] */
   rn_real *swapped;          /* [B, H, T, width] */
-  int32_t *since;            /* [B, T] */
+  int32_t *doc_position;     /* [B, T] */
   const char *way;
 } core;
 
@@ -82,7 +82,7 @@ static rn_status take_outputs(rn_err *err, core *x) {
   RN_TRY(err, golden_take(err, x->c, rows * x->V, sizeof(rn_real), &x->dv));
   RN_TRY(err, golden_take(err, x->c, rows, sizeof(rn_real), &x->alpha));
   RN_TRY(err, golden_take(err, x->c, rows * wide, sizeof(rn_real), &x->swapped));
-  RN_TRY(err, golden_take(err, x->c, (int64_t)x->B * x->T, sizeof(int32_t), &x->since));
+  RN_TRY(err, golden_take(err, x->c, (int64_t)x->B * x->T, sizeof(int32_t), &x->doc_position));
   return RN_OK;
 }
 
@@ -127,7 +127,7 @@ static rn_status open_core(rn_err *err, const core *x, int chunk, rn_retention *
 static rn_retention_view view_of(const core *x) {
   return (rn_retention_view){.sequences = x->B,
                              .tokens = x->T,
-                             .since = x->since,
+                             .doc_position = x->doc_position,
                              .q = rn_reals(x->q),
                              .k = rn_reals(x->k),
                              .v = rn_reals(x->v),
@@ -136,10 +136,11 @@ static rn_retention_view view_of(const core *x) {
                              .ldv = x->H * x->V};
 }
 
-/* since: tokens from the start of the document; `offset` of them lie before the rows at hand. */
+/* doc_position: tokens from the start of the document; `offset` of them lie before the rows at
+ * hand. */
 static void one_document(core *x, int offset) {
   for (int b = 0; b < x->B; b++) {
-    for (int t = 0; t < x->T; t++) x->since[b * x->T + t] = t + offset;
+    for (int t = 0; t < x->T; t++) x->doc_position[b * x->T + t] = t + offset;
   }
 }
 
@@ -217,7 +218,7 @@ static rn_status packed_documents(rn_err *err, core *x) {
   for (int64_t i = 0; i < last; i++) {
     good = good && cu[i] < cu[i + 1];
     for (int t = cu[i]; good && t < cu[i + 1]; t++) {
-      for (int b = 0; b < x->B; b++) x->since[b * x->T + t] = t - cu[i];
+      for (int b = 0; b < x->B; b++) x->doc_position[b * x->T + t] = t - cu[i];
     }
   }
   if (good) return RN_OK;

@@ -53,7 +53,7 @@ static rn_status load_weights(rn_err *err, layer_case *l) {
 
 static rn_status load_layer(rn_err *err, golden_case *c, layer_case *l) {
   golden_shape shape;
-  int32_t *since;
+  int32_t *doc_position;
   RN_TRY(err, golden_shape_of(err, c, "in.x", 3, &shape));
   l->B = (int)shape.n[0];
   l->T = (int)shape.n[1];
@@ -62,9 +62,9 @@ static rn_status load_layer(rn_err *err, golden_case *c, layer_case *l) {
   RN_TRY(err, golden_reals(err, c, "in.dy", shape, &l->dy));
   RN_TRY(err, golden_take(err, c, golden_count(shape), sizeof(rn_real), &l->y));
   RN_TRY(err, golden_take(err, c, golden_count(shape), sizeof(rn_real), &l->dx));
-  RN_TRY(err, golden_take(err, c, (int64_t)l->B * l->T, sizeof *since, &since));
-  for (int i = 0; i < l->B * l->T; i++) since[i] = i % l->T;
-  l->unit = (rn_unit){.sequences = l->B, .tokens = l->T, .since = since};
+  RN_TRY(err, golden_take(err, c, (int64_t)l->B * l->T, sizeof *doc_position, &doc_position));
+  for (int i = 0; i < l->B * l->T; i++) doc_position[i] = i % l->T;
+  l->unit = (rn_unit){.sequences = l->B, .tokens = l->T, .doc_position = doc_position};
   RN_TRY(err, load_weights(err, l));
   l->accumulator = (rn_grad_accumulator){.gradient = l->gradient, .total = l->table->total};
   return RN_OK;
@@ -157,7 +157,8 @@ static rn_status check_denominator(rn_err *err, const layer_case *l, const block
   RN_TRY(err, golden_take(err, l->c, count, sizeof *root, &root));
   RN_TRY(err, golden_take(err, l->c, count, sizeof *out, &out));
   core.scale = RN_SCALE_CANONICAL;
-  const rn_retention_view view = {.sequences = l->B, .tokens = l->T, .since = l->unit.since};
+  const rn_retention_view view = {
+      .sequences = l->B, .tokens = l->T, .doc_position = l->unit.doc_position};
   rn_retention_row_scale(&core, &view, RN_FORM_PARALLEL, root);
   for (int64_t i = 0; i < count; i++) root[i] /= run->activations.alpha[i];
   golden_swap(l->B, l->T, H, 1, root, out);

@@ -19,8 +19,8 @@ typedef struct decode_case {
 static rn_status scales_after(rn_err *err, const decode_case *x, int steps, double *scale) {
   rn_retention core = {0};
   rn_real *alpha;
-  const int32_t since = steps - 1;
-  const rn_retention_view view = {.sequences = 1, .tokens = 1, .since = &since};
+  const int32_t doc_position = steps - 1;
+  const rn_retention_view view = {.sequences = 1, .tokens = 1, .doc_position = &doc_position};
   RN_TRY(err, golden_take(err, x->c, x->spec->heads, sizeof *alpha, &alpha));
   RN_TRY(err, rn_retention_create(err, x->spec, 1, &core));
   rn_retention_row_scale(&core, &view, RN_FORM_RECURRENT, alpha);

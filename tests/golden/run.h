@@ -79,7 +79,7 @@ typedef struct golden_model {
   rn_real *params; /* the caller's */
   rn_real *gradient, *y, *dy;
   rn_grad_accumulator accumulator;
-  int32_t *since;
+  int32_t *doc_position;
   int64_t *numbers;
   rn_unit unit;
 } golden_model;

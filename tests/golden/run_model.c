@@ -17,7 +17,7 @@ rn_status golden_model_open(rn_err *err, golden_case *c, const rn_spec *spec, in
   RN_TRY(err, golden_take(err, c, m->table->total, sizeof(rn_real), &m->gradient));
   RN_TRY(err, golden_take(err, c, rows * spec->dim, sizeof(rn_real), &m->y));
   RN_TRY(err, golden_take(err, c, rows * spec->dim, sizeof(rn_real), &m->dy));
-  RN_TRY(err, golden_take(err, c, 2 * rows, sizeof(int32_t), &m->since));
+  RN_TRY(err, golden_take(err, c, 2 * rows, sizeof(int32_t), &m->doc_position));
   RN_TRY(err, golden_take(err, c, sequences, sizeof(int64_t), &m->numbers));
   m->accumulator = (rn_grad_accumulator){.gradient = m->gradient, .total = m->table->total};
   return RN_OK;
@@ -40,17 +40,17 @@ static rn_pass pass_of(golden_model *m, rn_form form) {
 
 rn_status golden_model_forward(rn_err *err, golden_model *m, rn_form form, const int32_t *input,
                                int ld, int first, int count) {
-  int32_t *tokens = m->since + (int64_t)m->sequences * m->tokens;
+  int32_t *tokens = m->doc_position + (int64_t)m->sequences * m->tokens;
   for (int b = 0; b < m->sequences; b++) {
     for (int t = 0; t < count; t++) {
-      m->since[b * count + t] = first + t;
+      m->doc_position[b * count + t] = first + t;
       tokens[b * count + t] = input[(int64_t)b * ld + first + t];
     }
   }
   m->unit = (rn_unit){.sequences = m->sequences,
                       .tokens = count,
                       .input = tokens,
-                      .since = m->since,
+                      .doc_position = m->doc_position,
                       .sequence_number = m->numbers,
                       .position = first};
   const rn_pass pass = pass_of(m, form);

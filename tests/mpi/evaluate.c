@@ -48,7 +48,9 @@ static double loss_of(const rn_spec *spec, int64_t first, int64_t last) {
   for (int t = 0; t < tokens; t++) {
     m.input[t] = test_token(first + t);
     m.target[t] = test_token(first + t + 1);
-    m.since[t] = m.input[t] == RN_BYTES_DOCUMENT ? 0 : t == 0 ? 0 : m.since[t - 1] + 1;
+    m.doc_position[t] = m.input[t] == RN_BYTES_DOCUMENT ? 0
+                        : t == 0                        ? 0
+                                                        : m.doc_position[t - 1] + 1;
   }
   const double loss = test_step_whole(&m, RN_FORM_CHUNKWISE, false);
   test_model_close(&m);

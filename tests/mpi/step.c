@@ -239,7 +239,7 @@ static void a_skipped_step_leaves_no_state(rn_world *world) {
   CHECK_EQUAL(run.streams.place, 2);
   CHECK_EQUAL(not_zero(run.streams.initial, states), 0);
   for (int64_t i = 0; i < rn_range_count(run.streams.share); i++) {
-    CHECK_EQUAL(run.streams.since[i], 0);
+    CHECK_EQUAL(run.streams.doc_position[i], 0);
   }
   CHECK_OK(&err, step(&run, &o, false, false));
   CHECK(not_zero(run.streams.initial, states) > states / 2);

@@ -23,8 +23,8 @@ typedef struct test_model {
   const rn_param_table *table;
   rn_real *params, *gradient;
   rn_grad_accumulator accumulator;
-  int32_t *input, *target, *since; /* [B, T] */
-  int64_t *sequence_number;        /* [B] */
+  int32_t *input, *target, *doc_position; /* [B, T] */
+  int64_t *sequence_number;               /* [B] */
   int64_t position;
   rn_real *y; /* [B, T, D] of the last run */
   rn_real *piece_y[TEST_PIECES];
@@ -52,13 +52,14 @@ static inline void *test_take(size_t count, size_t bytes) {
   return memory;
 }
 
-/** Fills since: documents begin where `begins` [B][T] has '|', or `offset` tokens before row 0. */
+/** Fills doc_position: documents begin where `begins` [B][T] has '|', or `offset` tokens before row
+ * 0. */
 static inline void test_documents(test_model *m, int offset, const char *const *begins) {
   for (int b = 0; b < m->sequences; b++) {
     for (int t = 0; t < m->tokens; t++) {
       bool begin = begins != NULL && begins[b][t] == '|';
-      int32_t before = t == 0 ? offset - 1 : m->since[b * m->tokens + t - 1];
-      m->since[b * m->tokens + t] = begin ? 0 : before + 1;
+      int32_t before = t == 0 ? offset - 1 : m->doc_position[b * m->tokens + t - 1];
+      m->doc_position[b * m->tokens + t] = begin ? 0 : before + 1;
     }
   }
 }
@@ -78,7 +79,7 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
   m.accumulator = (rn_grad_accumulator){.gradient = m.gradient, .total = m.table->total};
   m.input = test_take(rows, sizeof(int32_t));
   m.target = test_take(rows, sizeof(int32_t));
-  m.since = test_take(rows, sizeof(int32_t));
+  m.doc_position = test_take(rows, sizeof(int32_t));
   m.sequence_number = test_take((size_t)sequences, sizeof(int64_t));
   m.y = test_take(rows * width, sizeof(rn_real));
   for (int p = 0; p < TEST_PIECES; p++) {
@@ -109,7 +110,7 @@ static inline void test_model_close(test_model *m) {
   free(m->gradient);
   free(m->input);
   free(m->target);
-  free(m->since);
+  free(m->doc_position);
   free(m->sequence_number);
   free(m->y);
 }
@@ -118,19 +119,19 @@ static inline void test_model_close(test_model *m) {
  * allocated. */
 static inline void test_cut(test_model *m, int p, int begin, int end) {
   int32_t *input = (int32_t *)m->unit[p].input, *target = input + m->rows;
-  int32_t *since = input + 2 * m->rows;
+  int32_t *doc_position = input + 2 * m->rows;
   int tokens = end - begin;
   for (int b = 0; b < m->sequences; b++) {
     size_t bytes = (size_t)tokens * sizeof(int32_t);
     memcpy(input + b * tokens, m->input + b * m->tokens + begin, bytes);
     memcpy(target + b * tokens, m->target + b * m->tokens + begin, bytes);
-    memcpy(since + b * tokens, m->since + b * m->tokens + begin, bytes);
+    memcpy(doc_position + b * tokens, m->doc_position + b * m->tokens + begin, bytes);
   }
   m->unit[p] = (rn_unit){.sequences = m->sequences,
                          .tokens = tokens,
                          .input = input,
                          .target = target,
-                         .since = since,
+                         .doc_position = doc_position,
                          .sequence_number = m->sequence_number,
                          .position = m->position + begin,
                          .step = 9};

@@ -94,7 +94,7 @@ static int64_t not_as_wanted(const rn_batch *b, int row, int64_t at, int64_t beg
   for (int t = 0; t < b->tokens; t++) {
     const int64_t i = (int64_t)row * b->tokens + t;
     wrong += b->input[i] != test_token(at + t) || b->target[i] != test_token(at + t + 1) ||
-             b->since[i] != distance(at + t, begin, reset);
+             b->doc_position[i] != distance(at + t, begin, reset);
   }
   return wrong;
 }
@@ -123,18 +123,18 @@ static void pieces_know_where_documents_began(bool reset) {
 /* A stream of sequences: a document goes on from one into the next, in whichever piece. */
 static void streams_go_on(bool reset) {
   rn_batch batch;
-  int32_t since = 0;
+  int32_t doc_position = 0;
   if (!CHECK_OK(&err, rn_batch_create(&err, 1, T, T, &batch))) return;
   for (int64_t stored = 3; stored < 9; stored++) {
-    int32_t after = since;
+    int32_t after = doc_position;
     for (int late = 0; late < 2; late++) {
-      after = since;
+      after = doc_position;
       rn_batch_start(&batch, late * 20, late == 0 ? 20 : T);
       CHECK_OK(&err, rn_batch_continue(&err, &batch, &split, stored, T, stored, reset, &after));
       CHECK_EQUAL(not_as_wanted(&batch, 0, stored * T + late * 20, 3 * T, reset), 0);
     }
-    since = after;
-    CHECK_EQUAL(since, distance((stored + 1) * T - 1, 3 * T, reset) + 1);
+    doc_position = after;
+    CHECK_EQUAL(doc_position, distance((stored + 1) * T - 1, 3 * T, reset) + 1);
   }
   rn_batch_destroy(&batch);
 }

@@ -56,7 +56,7 @@ static test_model open(void) {
   test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
   const rn_layer_params *at = &m.table->layer[0];
   memset(m.params + at->fc2, 0, (size_t)(D * spec.ffn_dim) * sizeof(rn_real));
-  memset(m.since, 0, (size_t)m.rows * sizeof m.since[0]);
+  memset(m.doc_position, 0, (size_t)m.rows * sizeof m.doc_position[0]);
   return m;
 }
 

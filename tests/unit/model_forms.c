@@ -102,13 +102,14 @@ static void long_chunks_are_the_parallel_form(void) {
   static const int chunks[] = {63, 64, 65, 100, 128, 150};
   spec.chunk = 1;
   test_model oracle = test_model_open(&spec, 1, LONG);
-  for (int t = 0; t < LONG; t++) oracle.since[t] = t < 70 ? t + 1000 : t < 81 ? t - 70 : t - 81;
+  for (int t = 0; t < LONG; t++)
+    oracle.doc_position[t] = t < 70 ? t + 1000 : t < 81 ? t - 70 : t - 81;
   test_fill(oracle.params, oracle.table->total, 0.2, 3);
   double want = test_step_whole(&oracle, RN_FORM_PARALLEL, true);
   for (int i = 0; i < 6; i++) {
     spec.chunk = chunks[i];
     test_model m = test_model_open(&spec, 1, LONG);
-    memcpy(m.since, oracle.since, LONG * sizeof m.since[0]);
+    memcpy(m.doc_position, oracle.doc_position, LONG * sizeof m.doc_position[0]);
     memcpy(m.params, oracle.params, (size_t)m.table->total * sizeof(rn_real));
     CHECK_NEAR(test_step_whole(&m, RN_FORM_CHUNKWISE, true), want, close);
     CHECK_ARRAY("y", m.y, oracle.y, m.rows * m.spec.dim, close);

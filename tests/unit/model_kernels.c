@@ -129,11 +129,11 @@ static void compare_rows(const results *got, const results *want) {
 /* A document begins in the middle, or the whole chunk goes on; in bf16 operands have 8 bits. */
 static void chunks_agree(int set, bool boundary, bool bf16) {
   static rn_real powers[TOKENS + 1];
-  static int32_t since[TOKENS];
+  static int32_t doc_position[TOKENS];
   results *got = calloc(1, sizeof *got), *want = calloc(1, sizeof *want);
-  for (int i = 0; i < TOKENS; i++) since[i] = boundary && i >= 70 ? i - 70 : 500 + i;
+  for (int i = 0; i < TOKENS; i++) doc_position[i] = boundary && i >= 70 ? i - 70 : 500 + i;
   for (int i = 0; i <= TOKENS; i++) powers[TOKENS - i] = (rn_real)pow(0.97, i);
-  rn_chunk chunk = {TOKENS, K, V, LD, LD, LD, LD, powers + TOKENS, since, 0, 0};
+  rn_chunk chunk = {TOKENS, K, V, LD, LD, LD, LD, powers + TOKENS, doc_position, 0, 0};
   rn_chunk_cut(&chunk);
   CHECK(rn_kernels_use(0));
   run_chunk(rn_kernels_table(), &chunk, false, want);

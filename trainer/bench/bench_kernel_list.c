@@ -29,13 +29,13 @@ rn_status rn_kernel_buffers_create(rn_err *err, const rn_kernel_bench *b, rn_ker
   const size_t area = area_elements(b) * sizeof(float);
   const size_t state = (size_t)b->key_width * (size_t)b->value_width * sizeof(float);
   const size_t decay = ((size_t)b->chunk + 1) * sizeof(float);
-  const size_t since = (size_t)b->chunk * sizeof(int32_t);
+  const size_t doc_position = (size_t)b->chunk * sizeof(int32_t);
   const size_t sums = 2 * (size_t)b->spec.dim * sizeof(double);
-  RN_TRY(err,
-         rn_arena_create(err,
-                         RN_BENCH_AREAS * rn_arena_round(area) + 2 * rn_arena_round(state) +
-                             rn_arena_round(decay) + rn_arena_round(since) + rn_arena_round(sums),
-                         &p->arena));
+  RN_TRY(err, rn_arena_create(err,
+                              RN_BENCH_AREAS * rn_arena_round(area) + 2 * rn_arena_round(state) +
+                                  rn_arena_round(decay) + rn_arena_round(doc_position) +
+                                  rn_arena_round(sums),
+                              &p->arena));
   for (int a = 0; a < RN_BENCH_AREAS; a++) {
     p->area[a] = rn_arena_take(&p->arena, area);
     for (size_t i = 0; i < area_elements(b); i++) p->area[a][i] = (float)(i % 1021) / 10210 - 0.05f;
@@ -43,10 +43,10 @@ rn_status rn_kernel_buffers_create(rn_err *err, const rn_kernel_bench *b, rn_ker
   p->state = rn_arena_take(&p->arena, state);
   p->adjoint = rn_arena_take(&p->arena, state);
   p->decay = rn_arena_take(&p->arena, decay);
-  p->since = rn_arena_take(&p->arena, since);
+  p->doc_position = rn_arena_take(&p->arena, doc_position);
   p->sums = rn_arena_take(&p->arena, sums);
   for (int i = 0; i <= b->chunk; i++) p->decay[b->chunk - i] = powf(0.97f, (float)i);
-  for (int i = 0; i < b->chunk; i++) p->since[i] = b->chunk + i;
+  for (int i = 0; i < b->chunk; i++) p->doc_position[i] = b->chunk + i;
   return RN_OK;
 }
 
@@ -65,7 +65,7 @@ static rn_chunk chunk_of(const rn_kernel_bench *b, const rn_kernel_buffers *p) {
                 .ldv = b->pair,
                 .ldo = b->spec.value_dim,
                 .decay = p->decay + b->chunk,
-                .since = p->since};
+                .doc_position = p->doc_position};
   rn_chunk_cut(&c);
   return c;
 }

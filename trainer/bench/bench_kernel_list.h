@@ -21,7 +21,7 @@ typedef struct rn_kernel_buffers {
   float *area[RN_BENCH_AREAS]; /* values between -0.05 and 0.05 */
   float *state, *adjoint;      /* [K, V] */
   float *decay;                /* [C + 1], as in rn_chunk */
-  int32_t *since;              /* [C] the document began before the chunk */
+  int32_t *doc_position;       /* [C] the document began before the chunk */
   double *sums;                /* [2, D] */
 } rn_kernel_buffers;
 

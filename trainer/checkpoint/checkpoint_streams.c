@@ -56,25 +56,26 @@ rn_status rn_streams_gather(rn_err *err, const rn_run *run, Retnet__Stream **str
   const rn_tbptt_streams *c = &run->streams;
   const int count = run->config->data->batch_sequences;
   const int64_t length = run->config->data->sequence_length;
-  int64_t *since = NULL;
+  int64_t *doc_position = NULL;
   *streams = NULL;
   if (!run->config->data->carry_state) return RN_OK;
   rn_status status = rn_alloc(err, "streams", (size_t)count, sizeof **streams, streams);
-  if (status == RN_OK) status = rn_alloc(err, "streams", (size_t)count, sizeof *since, &since);
+  if (status == RN_OK)
+    status = rn_alloc(err, "streams", (size_t)count, sizeof *doc_position, &doc_position);
   status = rn_agree(err, run->world, status);
   for (int64_t b = c->share.begin; status == RN_OK && b < c->share.end; b++) {
-    since[b] = c->since[b - c->share.begin];
+    doc_position[b] = c->doc_position[b - c->share.begin];
   }
-  if (status == RN_OK) status = rn_world_max(err, run->world, since, count);
+  if (status == RN_OK) status = rn_world_max(err, run->world, doc_position, count);
   for (int b = 0; status == RN_OK && b < count; b++) {
     Retnet__Stream *s = &(*streams)[b];
     retnet__stream__init(s);
     s->has_next_sequence = s->has_position = s->has_since = 1;
     s->next_sequence = b * c->sequences + c->place;
     s->position = c->place * length;
-    s->since = since[b];
+    s->since = doc_position[b];
   }
-  free(since);
+  free(doc_position);
   if (status != RN_OK) {
     free(*streams);
     *streams = NULL;
@@ -115,7 +116,7 @@ rn_status rn_streams_load(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
   }
   c->place = m->stream[0]->position / data->sequence_length;
   for (int64_t b = c->share.begin; b < c->share.end; b++) {
-    c->since[b - c->share.begin] = (int32_t)m->stream[b]->since;
+    c->doc_position[b - c->share.begin] = (int32_t)m->stream[b]->since;
   }
   return read_states(err, run, ckpt);
 }

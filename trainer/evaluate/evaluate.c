@@ -56,7 +56,7 @@ static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64
                         .tokens = e->batch.tokens,
                         .input = e->batch.input,
                         .target = e->batch.target,
-                        .since = e->batch.since,
+                        .doc_position = e->batch.doc_position,
                         .sequence_number = e->batch.sequence_number,
                         .position = e->batch.position};
   rn_scan_port *port = rn_scan_source_port(&e->scan, 0, 0);

@@ -20,7 +20,7 @@ typedef struct prefill {
   rn_activations *activations;
   rn_local_state *local_state;
   float *rows; /* [PIECE_TOKENS, D] */
-  int32_t since[PIECE_TOKENS];
+  int32_t doc_position[PIECE_TOKENS];
 } prefill;
 
 static rn_status open_prefill(rn_err *err, const rn_checkpoint_model *model, prefill *p) {
@@ -45,13 +45,13 @@ static rn_status take_in(rn_err *err, prefill *p, const int32_t *tokens, int cou
                          int64_t position) {
   const int64_t number = 0;
   for (int i = 0; i < count; i++) {
-    const int64_t since = position + i;
-    p->since[i] = since < SINCE_LIMIT ? (int32_t)since : SINCE_LIMIT;
+    const int64_t doc_position = position + i;
+    p->doc_position[i] = doc_position < SINCE_LIMIT ? (int32_t)doc_position : SINCE_LIMIT;
   }
   const rn_unit unit = {.sequences = 1,
                         .tokens = count,
                         .input = tokens,
-                        .since = p->since,
+                        .doc_position = p->doc_position,
                         .sequence_number = &number,
                         .position = position};
   const rn_pass pass = {.params = p->model->params,

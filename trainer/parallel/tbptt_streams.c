@@ -32,7 +32,8 @@ rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_str
   rn_status status;
   if ((status = rn_alloc(err, "carried states", count, sizeof(float), &out->initial)) != RN_OK ||
       (status = rn_alloc(err, "carried states", count, sizeof(float), &out->final)) != RN_OK ||
-      (status = rn_alloc(err, "carried states", share, sizeof(int32_t), &out->since)) != RN_OK) {
+      (status = rn_alloc(err, "carried states", share, sizeof(int32_t), &out->doc_position)) !=
+          RN_OK) {
     rn_tbptt_streams_destroy(out);
   }
   return status;
@@ -41,7 +42,7 @@ rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_str
 void rn_tbptt_streams_destroy(rn_tbptt_streams *streams) {
   free(streams->initial);
   free(streams->final);
-  free(streams->since);
+  free(streams->doc_position);
   *streams = (rn_tbptt_streams){0};
 }
 
@@ -56,7 +57,7 @@ rn_range rn_tbptt_streams_streams(const rn_tbptt_streams *c, int microbatch) {
 
 void rn_tbptt_streams_reset(rn_tbptt_streams *c) {
   memset(c->initial, 0, (size_t)elements(c) * sizeof *c->initial);
-  memset(c->since, 0, (size_t)rn_range_count(c->share) * sizeof *c->since);
+  memset(c->doc_position, 0, (size_t)rn_range_count(c->share) * sizeof *c->doc_position);
 }
 
 rn_status rn_tbptt_streams_advance(rn_err *err, rn_tbptt_streams *c, const rn_grid *grid,

@@ -24,7 +24,7 @@ typedef struct rn_tbptt_streams {
   int64_t stream_elements; /* of one stream's states in one layer: H K V */
   float *initial;          /* states before the next sequences: used on the first sequence rank */
   float *final;            /* states after the current sequences: used on the last sequence rank */
-  int32_t *since;          /* [share] tokens since the document, or the stream, began */
+  int32_t *doc_position;   /* [share] tokens since the document, or the stream, began */
 } rn_tbptt_streams;
 
 /** Parameters of the streams of one rank. */

@@ -378,7 +378,7 @@ static rn_unit unit_of(const rn_batch *b, int leaf, int first, int last) {
                    .leaf = leaf,
                    .input = b->input + row,
                    .target = b->target + row,
-                   .since = b->since + row,
+                   .doc_position = b->doc_position + row,
                    .sequence_number = b->sequence_number + first,
                    .position = b->position};
 }

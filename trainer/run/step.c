@@ -31,14 +31,14 @@ static void start_batch(rn_run *run, int64_t length) {
 /* Reads the next sequence of stream i of the batch. */
 static rn_status read_stream(rn_err *err, rn_run *run, int64_t i) {
   const Retnet__Data *data = run->config->data;
-  int32_t *since = &run->streams.since[i - run->share.begin], after = 0;
+  int32_t *doc_position = &run->streams.doc_position[i - run->share.begin], after = 0;
   const int64_t stored = i * run->streams.sequences + run->streams.place;
   for (int k = 0; k < run->layout.segments; k++) {
-    after = *since;
+    after = *doc_position;
     RN_TRY(err, rn_batch_continue(err, &run->band[k], &run->train, stored, data->sequence_length,
                                   run->next_sequence + i, data->reset_at_documents, &after));
   }
-  *since = after;
+  *doc_position = after;
   return RN_OK;
 }
 

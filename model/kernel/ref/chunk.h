@@ -29,7 +29,7 @@ static inline void rn_band_decay(const rn_chunk *c, rn_band band, rn_real *score
   const size_t bytes = rn_element_bytes(to.bf16);
   for (int i = band.begin; i < band.end; i++) {
     const int64_t at = (int64_t)(i - band.begin) * band.end;
-    const int first = c->since[i] < i ? i - c->since[i] : 0;
+    const int first = c->doc_position[i] < i ? i - c->doc_position[i] : 0;
     memset(rn_array_from(to, at).at, 0, (size_t)first * bytes);
     if (to.bf16) {
       rn_row_decay_round(c, i, first, scores + at, rn_array_bf16s(to) + at);

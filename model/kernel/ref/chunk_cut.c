@@ -4,7 +4,7 @@ void rn_chunk_cut(rn_chunk *chunk) {
   chunk->lead = chunk->tokens;
   chunk->last = 0;
   for (int i = chunk->tokens - 1; i >= 0; i--) {
-    if (chunk->since[i] != 0) continue;
+    if (chunk->doc_position[i] != 0) continue;
     if (chunk->lead == chunk->tokens) chunk->last = i;
     chunk->lead = i;
   }
