@@ -61,7 +61,7 @@ static void scatter_slice(const rn_embed *embed, const rn_pass *pass, int from, 
     const rn_real *row = dx + r * embed->dim + from;
     for (int i = 0; i < count; i++) values[i] = scale * row[i];
     const int64_t at = embed->table + (int64_t)unit->input[r] * embed->dim + from;
-    rn_grad_accumulator_row(pass->accumulator, at, count, unit->leaf, values);
+    rn_grad_accumulator_row(pass->accumulator, at, count, unit->reduction_block, values);
   }
 }
 

@@ -52,12 +52,12 @@ static void product_tile(rn_grad_accumulator *accumulator, int64_t offset, int n
   const int row = (int)(tile % down) * EXACT_ROWS, col = (int)(tile / down) * EXACT_COLS;
   const int height = least(n - row, EXACT_ROWS), width = least(k - col, EXACT_COLS);
   for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
-    const rn_range leaf = rn_rows_part(rows, p);
-    rn_gemm(RN_GEMM_TN, height, width, (int)rn_range_count(leaf),
-            rn_array_from(dy, leaf.begin * lddy + row), lddy,
-            rn_array_from(x, leaf.begin * ldx + col), ldx, 0, rn_reals(part), width);
+    const rn_range reduction_block = rn_rows_part(rows, p);
+    rn_gemm(RN_GEMM_TN, height, width, (int)rn_range_count(reduction_block),
+            rn_array_from(dy, reduction_block.begin * lddy + row), lddy,
+            rn_array_from(x, reduction_block.begin * ldx + col), ldx, 0, rn_reals(part), width);
     for (int r = 0; r < height; r++) {
-      add_exactly(accumulator, (double)accumulator->leaves, width, part + r * width,
+      add_exactly(accumulator, (double)accumulator->reduction_blocks, width, part + r * width,
                   accumulator->exact + offset + (int64_t)(row + r) * k + col);
     }
   }
@@ -88,7 +88,7 @@ void rn_grad_accumulator_row(rn_grad_accumulator *accumulator, int64_t offset, i
                              const rn_real *values) {
   assert(offset >= 0 && offset + n <= accumulator->total);
   if (accumulator->exact != NULL) {
-    add_exactly(accumulator, (double)accumulator->leaves * rows, n, values,
+    add_exactly(accumulator, (double)accumulator->reduction_blocks * rows, n, values,
                 accumulator->exact + offset);
     return;
   }

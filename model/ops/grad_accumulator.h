@@ -22,7 +22,7 @@ typedef struct rn_grad_accumulator {
   rn_real *gradient; /* [total], laid out as the flat parameters; not owned; NULL when exact */
   int64_t *exact;    /* [total] multiples of 2^-52, or NULL; not owned */
   int64_t total;
-  int64_t leaves;  /* exact: reduction blocks of the whole step, on all ranks */
+  int64_t reduction_blocks; /* exact: reduction blocks of the whole step, on all ranks */
   bool overflowed; /* exact: a summand was not finite, or so large that the sum may not fit */
 } rn_grad_accumulator;
 

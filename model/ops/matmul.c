@@ -25,8 +25,8 @@ static int tile_rows_of(int64_t rows) {
 /* Each reduction block has tiles of its own: tiles of the whole output would make their shapes
  * depend on the number of reduction blocks. */
 static rn_tiling tiling_of(rn_rows rows, int64_t cols, int tile_rows, int tile_cols) {
-  const int64_t longest = rows.leaf > 0 ? rows.leaf : rows.count;
-  if (rows.leaf > 0) tile_rows = rows.leaf;
+  const int64_t longest = rows.reduction_block > 0 ? rows.reduction_block : rows.count;
+  if (rows.reduction_block > 0) tile_rows = rows.reduction_block;
   const int64_t part_tiles = (longest + tile_rows - 1) / tile_rows;
   const int64_t row_tiles = part_tiles * rn_rows_parts(rows);
   const int64_t tiles = rows.count == 0 ? 0 : row_tiles * ((cols + tile_cols - 1) / tile_cols);

@@ -45,12 +45,12 @@ typedef struct row_parts {
 static row_parts parts_of(rn_rows rows) {
   const int64_t even = (rows.count + RN_NORM_PARTS - 1) / RN_NORM_PARTS;
   const int64_t each = even > LEAST_ROWS ? even : LEAST_ROWS;
-  if (rows.leaf > 0) return (row_parts){rows, rn_rows_parts(rows), 0};
+  if (rows.reduction_block > 0) return (row_parts){rows, rn_rows_parts(rows), 0};
   return (row_parts){rows, (rows.count + each - 1) / each, each};
 }
 
 static rn_range part_at(row_parts parts, int64_t index) {
-  if (parts.rows.leaf > 0) return rn_rows_part(parts.rows, index);
+  if (parts.rows.reduction_block > 0) return rn_rows_part(parts.rows, index);
   const int64_t end = (index + 1) * parts.each;
   return (rn_range){index * parts.each, end < parts.rows.count ? end : parts.rows.count};
 }
@@ -109,7 +109,7 @@ static void backward(back_pass pass, rn_rows rows, rn_grad_accumulator *accumula
       backward_part(&pass, part_at(parts, first + p), norm->sums + p * 2 * D);
     }
     /* each reduction block is accumulated by itself */
-    const int64_t together = rows.leaf > 0 ? 1 : count;
+    const int64_t together = rows.reduction_block > 0 ? 1 : count;
     for (int64_t p = 0; p < count; p += together) {
       const double *sums = norm->sums + p * 2 * D;
       hand_in(norm, sums, together, norm->weight, accumulator);

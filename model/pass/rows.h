@@ -15,7 +15,7 @@
 typedef struct rn_rows {
   int64_t count;
   int tokens; /* rows of one sequence's segment, which begins at a reduction block boundary */
-  int leaf;   /* rows of a reduction block; 0: no boundaries */
+  int reduction_block; /* rows of a reduction block; 0: no boundaries */
 } rn_rows;
 
 /** Rows without boundaries. */
@@ -24,24 +24,24 @@ static inline rn_rows rn_rows_together(int64_t count) {
 }
 
 static inline rn_rows rn_rows_of_unit(const rn_unit *unit) {
-  return (rn_rows){(int64_t)unit->sequences * unit->tokens, unit->tokens, unit->leaf};
+  return (rn_rows){(int64_t)unit->sequences * unit->tokens, unit->tokens, unit->reduction_block};
 }
 
 /** Reduction blocks of one sequence's segment. */
 static inline int64_t rn_rows_reduction_blocks_each(rn_rows rows) {
-  return (rows.tokens + rows.leaf - 1) / rows.leaf;
+  return (rows.tokens + rows.reduction_block - 1) / rows.reduction_block;
 }
 
 /** Parts that are processed separately: the reduction blocks, or one. */
 static inline int64_t rn_rows_parts(rn_rows rows) {
-  if (rows.leaf == 0 || rows.count == 0) return 1;
+  if (rows.reduction_block == 0 || rows.count == 0) return 1;
   return rows.count / rows.tokens * rn_rows_reduction_blocks_each(rows);
 }
 
 static inline rn_range rn_rows_part(rn_rows rows, int64_t index) {
-  if (rows.leaf == 0 || rows.count == 0) return (rn_range){0, rows.count};
+  if (rows.reduction_block == 0 || rows.count == 0) return (rn_range){0, rows.count};
   const int64_t each = rn_rows_reduction_blocks_each(rows), first = index / each * rows.tokens;
-  const int64_t begin = index % each * rows.leaf, end = begin + rows.leaf;
+  const int64_t begin = index % each * rows.reduction_block, end = begin + rows.reduction_block;
   return (rn_range){first + begin, first + (end < rows.tokens ? end : rows.tokens)};
 }
 

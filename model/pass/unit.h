@@ -8,7 +8,7 @@
 typedef struct rn_unit {
   int sequences;                  /* B */
   int tokens;                     /* T of this segment; may be 0 */
-  int leaf;                       /* reproducible mode: tokens of a reduction block; else 0 */
+  int reduction_block;            /* reproducible mode: tokens of a reduction block; else 0 */
   const int32_t *input;           /* token ids; read by a first stage only */
   const int32_t *target;          /* read by a last stage only */
   const int32_t *doc_position;    /* tokens since the document or sequence began, 0 at its first */

@@ -127,12 +127,13 @@ static void threads_do_not_change_bits(void) {
   CHECK(memcmp(one.gradient, many.gradient, sizeof one.gradient) == 0);
 }
 
-/* More leaves than there are parts at work at a time; how rows are shared changes no bit. */
-static void leaves_are_handed_in_one_by_one(void) {
+/* More reduction blocks than parts that are processed at a time; how rows are shared changes no
+ * bit. */
+static void reduction_blocks_are_accumulated_one_by_one(void) {
   fixture f;
   prepare(&f, RN_BLOCK_NORM_LAYER);
   int64_t exact[2 * WIDTH] = {0};
-  rn_grad_accumulator accumulator = {.exact = exact, .total = 2 * WIDTH, .leaves = ROWS};
+  rn_grad_accumulator accumulator = {.exact = exact, .total = 2 * WIDTH, .reduction_blocks = ROWS};
   rn_real dx[ROWS * WIDTH], got[2 * WIDTH];
   loss(&f);
   rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, NULL, f.dx,
@@ -142,7 +143,7 @@ static void leaves_are_handed_in_one_by_one(void) {
   for (int i = 0; i < 2 * WIDTH; i++) got[i] = (rn_real)rn_grad_accumulator_value(exact[i]);
   CHECK(!accumulator.overflowed);
   int64_t of_two[2 * WIDTH] = {0};
-  rn_grad_accumulator apart = {.exact = of_two, .total = 2 * WIDTH, .leaves = ROWS};
+  rn_grad_accumulator apart = {.exact = of_two, .total = 2 * WIDTH, .reduction_blocks = ROWS};
   const int first = 40, left = ROWS - first, at = first * WIDTH;
   rn_norm_backward(&f.norm, f.params, (rn_rows){first, first, 1}, f.x, f.stat, f.dy, NULL, dx,
                    &apart);
@@ -162,6 +163,6 @@ int main(void) {
   }
   gradients_add_up_in_place();
   threads_do_not_change_bits();
-  leaves_are_handed_in_one_by_one();
+  reduction_blocks_are_accumulated_one_by_one();
   return check_result();
 }

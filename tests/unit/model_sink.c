@@ -10,8 +10,17 @@
 #include "proto/base/random.h"
 #include "tests/support/check.h"
 
-/* Sequences of TOKENS rows in leaves of LEAF, the last one shorter; weights [N, K]. */
-enum { SEQUENCES = 3, TOKENS = 42, LEAF = 16, EACH = 3, ROWS = SEQUENCES * TOKENS, N = 70, K = 9 };
+/* Sequences of TOKENS rows in reduction blocks of REDUCTION_BLOCK, the last one shorter; weights
+ * [N, K]. */
+enum {
+  SEQUENCES = 3,
+  TOKENS = 42,
+  REDUCTION_BLOCK = 16,
+  EACH = 3,
+  ROWS = SEQUENCES * TOKENS,
+  N = 70,
+  K = 9
+};
 
 static rn_real dy[ROWS * N], x[ROWS * K];
 
@@ -22,16 +31,17 @@ static void fill(rn_real *values, int64_t count, uint64_t word) {
 
 static rn_grad_accumulator start(int64_t *exact) {
   rn_grad_accumulator accumulator = {
-      .exact = exact, .total = (int64_t)N * K, .leaves = SEQUENCES * EACH};
+      .exact = exact, .total = (int64_t)N * K, .reduction_blocks = SEQUENCES * EACH};
   rn_grad_accumulator_start(&accumulator);
   return accumulator;
 }
 
-/* Leaf number `index`, handed over by itself. */
-static void add_leaf(rn_grad_accumulator *accumulator, int index) {
-  const int first = index / EACH * TOKENS + index % EACH * LEAF;
-  const int rows = index % EACH < EACH - 1 ? LEAF : TOKENS - (EACH - 1) * LEAF;
-  rn_grad_accumulator_product(accumulator, 0, N, K, (rn_rows){rows, rows, LEAF},
+/* Reduction block `index`, accumulated by itself. */
+static void add_reduction_block(rn_grad_accumulator *accumulator, int index) {
+  const int first = index / EACH * TOKENS + index % EACH * REDUCTION_BLOCK;
+  const int rows =
+      index % EACH < EACH - 1 ? REDUCTION_BLOCK : TOKENS - (EACH - 1) * REDUCTION_BLOCK;
+  rn_grad_accumulator_product(accumulator, 0, N, K, (rn_rows){rows, rows, REDUCTION_BLOCK},
                               rn_reals(dy + first * N), N, rn_reals(x + first * K), K);
 }
 
@@ -39,13 +49,13 @@ static void order_and_grouping_do_not_matter(void) {
   static int64_t together[N * K], forward[N * K], backward[N * K];
   static rn_real plain[N * K];
   rn_grad_accumulator accumulator = start(together);
-  rn_grad_accumulator_product(&accumulator, 0, N, K, (rn_rows){ROWS, TOKENS, LEAF}, rn_reals(dy), N,
-                              rn_reals(x), K);
+  rn_grad_accumulator_product(&accumulator, 0, N, K, (rn_rows){ROWS, TOKENS, REDUCTION_BLOCK},
+                              rn_reals(dy), N, rn_reals(x), K);
   CHECK(!accumulator.overflowed);
   accumulator = start(forward);
-  for (int i = 0; i < SEQUENCES * EACH; i++) add_leaf(&accumulator, i);
+  for (int i = 0; i < SEQUENCES * EACH; i++) add_reduction_block(&accumulator, i);
   accumulator = start(backward);
-  for (int i = SEQUENCES * EACH - 1; i >= 0; i--) add_leaf(&accumulator, i);
+  for (int i = SEQUENCES * EACH - 1; i >= 0; i--) add_reduction_block(&accumulator, i);
   CHECK(memcmp(together, forward, sizeof forward) == 0);
   CHECK(memcmp(together, backward, sizeof backward) == 0);
   accumulator = (rn_grad_accumulator){.gradient = plain, .total = (int64_t)N * K};
@@ -70,7 +80,7 @@ static void what_cannot_be_summed_is_noticed(void) {
     CHECK(accumulator.overflowed);
     accumulator = start(exact);
     CHECK(!accumulator.overflowed);
-    rn_grad_accumulator_row(&accumulator, 3, 1, LEAF, &good);
+    rn_grad_accumulator_row(&accumulator, 3, 1, REDUCTION_BLOCK, &good);
     CHECK(accumulator.overflowed);
   }
 }

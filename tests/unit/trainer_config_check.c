@@ -28,10 +28,11 @@ static void contradictions_are_named(void) {
   CHECK_OK(&err, check(edge, 1));
   const char *constant[] = {"optimizer.decay_steps=99", "optimizer.schedule=constant"};
   CHECK_OK(&err, check(constant, 2));
-  const char *leaf[] = {"run.reproducible=true", "run.leaf=65", "data.sequence_length=64"};
-  CHECK_FAILS(&err, RN_ERR_USAGE, "run.leaf|data.sequence_length", check(leaf, 3));
-  leaf[1] = "run.leaf=64";
-  CHECK_OK(&err, check(leaf, 3));
+  const char *reduction_block[] = {"run.reproducible=true", "run.leaf=65",
+                                   "data.sequence_length=64"};
+  CHECK_FAILS(&err, RN_ERR_USAGE, "run.leaf|data.sequence_length", check(reduction_block, 3));
+  reduction_block[1] = "run.leaf=64";
+  CHECK_OK(&err, check(reduction_block, 3));
   const char *resume[] = {"checkpoint.resume="}, *arch[] = {"model.arch=transformer"};
   CHECK_FAILS(&err, RN_ERR_USAGE, "checkpoint.resume", check(resume, 1));
   CHECK_FAILS(&err, RN_ERR_USAGE, "model.arch", check(arch, 1));

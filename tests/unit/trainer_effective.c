@@ -55,8 +55,8 @@ static void values_come_in_order_and_know_their_origin(void) {
   rn_effective_destroy(&e);
 }
 
-/* A preset's chunk is fitted to the leaves; one that was given is not touched. */
-static void the_chunk_of_a_preset_fits_leaves(void) {
+/* A preset's chunk is fitted to the reduction blocks; one that was given is not touched. */
+static void the_chunk_of_a_preset_fits_reduction_blocks(void) {
   const char *keys[] = {"model.preset=retnet_base", "run.reproducible=true",
                         "data.sequence_length=1024", "model.chunk=24"};
   rn_effective e;
@@ -180,7 +180,7 @@ static void a_config_of_the_users_own_stays(void) {
 
 int main(void) {
   values_come_in_order_and_know_their_origin();
-  the_chunk_of_a_preset_fits_leaves();
+  the_chunk_of_a_preset_fits_reduction_blocks();
   what_is_written_resolves_to_the_same();
   a_config_of_the_users_own_stays();
   return check_result();

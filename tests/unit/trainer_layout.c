@@ -81,25 +81,26 @@ static void official_scales_need_their_chunks_whole(void) {
               resolve_with_scale(&err, four, chunks, 4, &l));
 }
 
-/* Every token is in one piece, and pieces of reproducible mode begin on leaves' edges. */
-static void check_pieces(keys k, int ranks, int leaf) {
+/* Every token is in one piece, and pieces of reproducible mode begin at boundaries of reduction
+ * blocks. */
+static void check_pieces(keys k, int ranks, int reduction_block) {
   rn_err err = {0};
   rn_layout l;
   if (!CHECK_OK(&err, resolve(&err, k, ranks, &l))) return;
-  CHECK_EQUAL(l.leaf, leaf);
+  CHECK_EQUAL(l.reduction_block, reduction_block);
   for (int64_t length = k.tokens; length > 0; length -= 37) {
     int64_t end = 0;
     for (int i = 0; i < l.sequence * l.segments; i++) {
       const rn_range piece = rn_layout_piece(&l, length, i);
       CHECK(piece.begin == end && piece.end >= end);
-      CHECK(leaf == 0 || piece.begin % leaf == 0 || piece.begin == length);
+      CHECK(reduction_block == 0 || piece.begin % reduction_block == 0 || piece.begin == length);
       end = piece.end;
     }
     CHECK_EQUAL(end, length);
   }
 }
 
-static void pieces_are_whole_leaves(void) {
+static void segments_are_whole_reduction_blocks(void) {
   check_pieces((keys){2, 1000, 1, 1, 3, 0, 2, false}, 3, 0);
   check_pieces((keys){2, 1000, 1, 1, 3, 0, 2, true}, 3, 32);
   check_pieces((keys){2, 100, 1, 1, 7, 0, 1, true}, 7, 16);
@@ -153,7 +154,7 @@ int main(void) {
   zeros_are_filled_data_first_then_sequence();
   stages_get_single_sequences();
   official_scales_need_their_chunks_whole();
-  pieces_are_whole_leaves();
+  segments_are_whole_reduction_blocks();
   misfits_are_refused_by_key();
   split_weight_needs_kept_activations();
   return check_result();

@@ -21,14 +21,14 @@ static rn_status check_schedule(rn_err *err, const Retnet__Optimizer *o) {
 }
 
 rn_status rn_config_check(rn_err *err, const Retnet__Config *config) {
-  const int leaf = config->run->leaf, tokens = config->data->sequence_length;
+  const int reduction_block = config->run->leaf, tokens = config->data->sequence_length;
   RN_TRY(err, rn_options_check_landed(err, config));
   RN_TRY(err, check_schedule(err, config->optimizer));
-  if (config->run->reproducible && leaf > tokens) {
+  if (config->run->reproducible && reduction_block > tokens) {
     return rn_fail(err, RN_ERR_USAGE,
                    "run.leaf %d is above data.sequence_length %d: a leaf is a part of a sequence "
                    "(0 lets a rule choose)",
-                   leaf, tokens);
+                   reduction_block, tokens);
   }
   if (config->checkpoint->resume[0] == '\0') {
     return rn_fail(err, RN_ERR_USAGE,

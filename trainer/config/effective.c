@@ -42,10 +42,11 @@ static rn_status take_preset(rn_err *err, Retnet__Config *config, rn_origin *ori
 /* A preset's chunk is adapted to the reduction block of reproducible mode. A given chunk is not
  * changed; rn_layout_fit_chunk checks it. */
 static void fit_chunk_of_preset(Retnet__Config *config, rn_origin *origin) {
-  const int chunk = config->model->chunk, leaf = rn_layout_leaf(config);
+  const int chunk = config->model->chunk, reduction_block = rn_layout_reduction_block(config);
   const int number = rn_options_number("model.chunk");
-  if (origin[number] != RN_ORIGIN_PRESET || leaf == 0 || leaf % chunk == 0) return;
-  config->model->chunk = rn_layout_chunk_within(leaf, chunk);
+  if (origin[number] != RN_ORIGIN_PRESET || reduction_block == 0 || reduction_block % chunk == 0)
+    return;
+  config->model->chunk = rn_layout_chunk_within(reduction_block, chunk);
   origin[number] = RN_ORIGIN_RULE;
 }
 

@@ -46,9 +46,10 @@ typedef struct small_config {
 } small_config;
 
 /* In reproducible mode a reduction block is at most a sequence and consists of whole chunks. */
-static void set_leaf(int leaf, const rn_plan_sizes *sizes, rn_spec *spec, Retnet__Run *run) {
-  run->leaf = leaf < sizes->tokens ? leaf : sizes->tokens;
-  if (leaf > 0) spec->chunk = (int)rn_common_divisor(run->leaf, spec->chunk);
+static void set_reduction_block(int reduction_block, const rn_plan_sizes *sizes, rn_spec *spec,
+                                Retnet__Run *run) {
+  run->leaf = reduction_block < sizes->tokens ? reduction_block : sizes->tokens;
+  if (reduction_block > 0) spec->chunk = (int)rn_common_divisor(run->leaf, spec->chunk);
 }
 
 static void make_small(const Retnet__Config *config, const rn_plan *plan,
@@ -65,7 +66,7 @@ static void make_small(const Retnet__Config *config, const rn_plan *plan,
   /* The plan has already reported that bf16 falls back to fp32. */
   if (!rn_gemm_takes_bf16()) out->train.precision = RETNET__PRECISION__PRECISION_FP32;
   small.layers = layers;
-  set_leaf(l->leaf, sizes, &small, &out->run);
+  set_reduction_block(l->reduction_block, sizes, &small, &out->run);
   rn_spec_give_keys(&small, &out->config);
   out->model.preset = NULL;
   out->data.dir = NULL;
@@ -189,7 +190,7 @@ static rn_status choose_sizes(rn_err *err, const Retnet__Config *config, rn_worl
                               rn_world *alone, const rn_plan *plan, const rn_spec *spec,
                               rn_plan_sizes *out) {
   const int tokens = rn_shapes_tokens(config, &plan->layout), batch = plan->layout.microbatch;
-  const bool exact = plan->layout.leaf > 0;
+  const bool exact = plan->layout.reduction_block > 0;
   sample probe = {0};
   *out = rn_plan_sizes_within(spec, tokens, batch, exact, PROBE_FLOPS, MEMORY_BYTES);
   const double flops = 3 * (rn_spec_layer_flops(&out->spec) + rn_spec_head_flops(&out->spec)) *

@@ -117,26 +117,29 @@ static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_l
 }
 
 /* The rule: the largest power of two that is at most T/16, limited to [16, 512]. */
-int rn_layout_leaf(const Retnet__Config *config) {
+int rn_layout_reduction_block(const Retnet__Config *config) {
   enum { LEAST = 16, MOST = 512 };
   if (!config->run->reproducible) return 0;
   if (config->run->leaf > 0) return config->run->leaf;
-  int leaf = LEAST;
-  while (leaf < MOST && 2 * leaf <= config->data->sequence_length / 16) leaf *= 2;
-  return leaf;
+  int reduction_block = LEAST;
+  while (reduction_block < MOST && 2 * reduction_block <= config->data->sequence_length / 16)
+    reduction_block *= 2;
+  return reduction_block;
 }
 
 /* Reproducible mode: pieces are whole reduction blocks, and results must not depend on the layout.
  */
 static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
-  if (l->leaf == 0) return RN_OK;
-  const int leaves = (config->data->sequence_length + l->leaf - 1) / l->leaf;
-  if (l->sequence * l->segments > leaves) {
+  if (l->reduction_block == 0) return RN_OK;
+  const int reduction_blocks =
+      (config->data->sequence_length + l->reduction_block - 1) / l->reduction_block;
+  if (l->sequence * l->segments > reduction_blocks) {
     return rn_fail(err, RN_ERR_USAGE,
                    "run.reproducible: pieces are whole leaves of run.leaf %d tokens, and "
                    "data.sequence_length %d has %d of them, fewer than parallel.sequence %d x "
                    "parallel.segments %d",
-                   l->leaf, config->data->sequence_length, leaves, l->sequence, l->segments);
+                   l->reduction_block, config->data->sequence_length, reduction_blocks, l->sequence,
+                   l->segments);
   }
   const Retnet__Scan scan = config->parallel->scan;
   if (scan != RETNET__SCAN__SCAN_AUTO && scan != RETNET__SCAN__SCAN_CHAIN) {
@@ -158,9 +161,11 @@ static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, c
 
 rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index) {
   const int pieces = layout->sequence * layout->segments;
-  if (layout->leaf == 0) return rn_cut(length, pieces, index);
-  const rn_range leaves = rn_cut((length + layout->leaf - 1) / layout->leaf, pieces, index);
-  const int64_t begin = leaves.begin * layout->leaf, end = leaves.end * layout->leaf;
+  if (layout->reduction_block == 0) return rn_cut(length, pieces, index);
+  const rn_range reduction_blocks =
+      rn_cut((length + layout->reduction_block - 1) / layout->reduction_block, pieces, index);
+  const int64_t begin = reduction_blocks.begin * layout->reduction_block,
+                end = reduction_blocks.end * layout->reduction_block;
   return (rn_range){begin < length ? begin : length, end < length ? end : length};
 }
 
@@ -188,7 +193,7 @@ static int segments_of(const Retnet__Config *config, const rn_layout *l) {
 rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layers, int ranks,
                             rn_layout *out) {
   RN_TRY(err, fill_grid(err, config, ranks, out));
-  out->leaf = rn_layout_leaf(config);
+  out->reduction_block = rn_layout_reduction_block(config);
   RN_TRY(err, check_data(err, config, out));
   RN_TRY(err, fill_microbatch(err, config, out));
   out->segments = segments_of(config, out);
@@ -198,18 +203,19 @@ rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layer
   return check_scale(err, config, out);
 }
 
-int rn_layout_chunk_within(int leaf, int chunk) {
-  return leaf < chunk ? leaf : (int)rn_common_divisor(leaf, chunk);
+int rn_layout_chunk_within(int reduction_block, int chunk) {
+  return reduction_block < chunk ? reduction_block : (int)rn_common_divisor(reduction_block, chunk);
 }
 
 rn_status rn_layout_fit_chunk(rn_err *err, const Retnet__Config *config, const rn_layout *layout,
                               rn_spec *spec) {
-  const int leaf = layout->leaf, given = config->model->chunk;
-  if (leaf == 0) return RN_OK;
-  if (given > 0 && leaf % given != 0) {
+  const int reduction_block = layout->reduction_block, given = config->model->chunk;
+  if (reduction_block == 0) return RN_OK;
+  if (given > 0 && reduction_block % given != 0) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "run.reproducible: model.chunk %d does not divide run.leaf %d", given, leaf);
+                   "run.reproducible: model.chunk %d does not divide run.leaf %d", given,
+                   reduction_block);
   }
-  spec->chunk = rn_layout_chunk_within(leaf, spec->chunk);
+  spec->chunk = rn_layout_chunk_within(reduction_block, spec->chunk);
   return RN_OK;
 }

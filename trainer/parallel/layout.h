@@ -18,16 +18,16 @@ typedef struct rn_layout {
   int data, pipeline, sequence; /* their product is the number of ranks */
   int segments;                 /* pieces of a sequence that a rank processes in turn */
   int microbatch;               /* sequences of one unit */
-  int leaf;                     /* tokens of a reduction block (run.leaf); 0: not reproducible */
+  int reduction_block;          /* tokens of a reduction block (run.leaf); 0: not reproducible */
 } rn_layout;
 
 /** Tokens of a reduction block: run.leaf, or by rule from data.sequence_length; 0 unless
  * run.reproducible. */
-int rn_layout_leaf(const Retnet__Config *config);
+int rn_layout_reduction_block(const Retnet__Config *config);
 
 /** The chunk length to use instead of `chunk` so that no chunk crosses the end of a reduction
- * block: `leaf` if it is shorter than `chunk`, else gcd(leaf, chunk). */
-int rn_layout_chunk_within(int leaf, int chunk);
+ * block: `reduction_block` if it is shorter than `chunk`, else gcd(reduction_block, chunk). */
+int rn_layout_chunk_within(int reduction_block, int chunk);
 
 /**
  * The layout for `ranks` ranks: keys that are given are kept, rules replace zeros (in the grid:

@@ -133,7 +133,7 @@ typedef struct training {
   const rn_unit *unit; /* [micro-batches, segments] */
   rn_scan_source *scan;
   double scale;
-  const rn_reduction_block_losses *leaves;
+  const rn_reduction_block_losses *block_losses;
   double *loss_sum;
   rn_grad_accumulator *accumulator;
 } training;
@@ -197,14 +197,14 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
 
 /* The reduction block of a unit that begins at token `first` of sequence b, as a unit for its loss;
  * *row is its first row. */
-static rn_unit leaf_of(const rn_unit *unit, int b, int first, int64_t *row) {
+static rn_unit reduction_block_of(const rn_unit *unit, int b, int first, int64_t *row) {
   const int left = unit->tokens - first;
-  rn_unit leaf = *unit;
+  rn_unit reduction_block = *unit;
   *row = (int64_t)b * unit->tokens + first;
-  leaf.sequences = 1;
-  leaf.tokens = left < unit->leaf ? left : unit->leaf;
-  leaf.target = unit->target + *row;
-  return leaf;
+  reduction_block.sequences = 1;
+  reduction_block.tokens = left < unit->reduction_block ? left : unit->reduction_block;
+  reduction_block.target = unit->target + *row;
+  return reduction_block;
 }
 
 /* Loss and gradient of a unit whose rows begin at row `first` of the slot. */
@@ -221,23 +221,24 @@ static double loss_of_rows(training *t, const rn_unit *unit, rn_slot *slot, int6
 }
 
 /* Loss and gradient of the reduction block that begins at token `first` of sequence b of a unit. */
-static void loss_of_leaf(training *t, const rn_unit *unit, rn_slot *slot, int b, int first) {
+static void loss_of_reduction_block(training *t, const rn_unit *unit, rn_slot *slot, int b,
+                                    int first) {
   int64_t row;
-  const rn_unit leaf = leaf_of(unit, b, first, &row);
-  const int64_t sequence = unit->sequence_number[b] - t->leaves->first_sequence;
-  const int64_t place = unit->position - t->leaves->first_position + first;
-  const int64_t number = sequence * t->leaves->each + place / unit->leaf;
-  t->leaves->loss[number] = loss_of_rows(t, &leaf, slot, row);
+  const rn_unit reduction_block = reduction_block_of(unit, b, first, &row);
+  const int64_t sequence = unit->sequence_number[b] - t->block_losses->first_sequence;
+  const int64_t place = unit->position - t->block_losses->first_position + first;
+  const int64_t number = sequence * t->block_losses->each + place / unit->reduction_block;
+  t->block_losses->loss[number] = loss_of_rows(t, &reduction_block, slot, row);
 }
 
 static void take_loss(training *t, const rn_unit *unit, rn_slot *slot) {
-  if (unit->leaf == 0) {
+  if (unit->reduction_block == 0) {
     *t->loss_sum += loss_of_rows(t, unit, slot, 0);
     return;
   }
   for (int b = 0; b < unit->sequences; b++) {
-    for (int first = 0; first < unit->tokens; first += unit->leaf) {
-      loss_of_leaf(t, unit, slot, b, first);
+    for (int first = 0; first < unit->tokens; first += unit->reduction_block) {
+      loss_of_reduction_block(t, unit, slot, b, first);
     }
   }
 }
@@ -323,9 +324,9 @@ static rn_status run_task(rn_err *err, training *t, int at) {
 }
 
 rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_scan_source *scan,
-                            double scale, const rn_reduction_block_losses *leaves, double *loss_sum,
-                            rn_grad_accumulator *accumulator) {
-  training t = {p, unit, scan, scale, leaves, loss_sum, accumulator};
+                            double scale, const rn_reduction_block_losses *block_losses,
+                            double *loss_sum, rn_grad_accumulator *accumulator) {
+  training t = {p, unit, scan, scale, block_losses, loss_sum, accumulator};
   for (int s = 0; s < p->tasks.pool; s++) RN_TRY(err, expect_rows(err, &t, s, 0));
   for (int i = 0; i < p->tasks.count; i++) RN_TRY(err, run_task(err, &t, i));
   for (int s = 0; s < p->tasks.pool; s++) {
@@ -349,24 +350,25 @@ static double loss_only(rn_pipeline *p, const rn_unit *unit, const float *rows, 
 }
 
 /* Adds the loss of a unit to *loss_sum, or in reproducible mode that of each reduction block to
- * *leaf_sum. */
+ * *reduction_block_sum. */
 static void add_losses(rn_pipeline *p, const rn_unit *unit, const float *rows, double *loss_sum,
-                       rn_exact_sum *leaf_sum) {
-  if (unit->leaf == 0) {
+                       rn_exact_sum *reduction_block_sum) {
+  if (unit->reduction_block == 0) {
     *loss_sum += loss_only(p, unit, rows, 0);
     return;
   }
   for (int b = 0; b < unit->sequences; b++) {
-    for (int first = 0; first < unit->tokens; first += unit->leaf) {
+    for (int first = 0; first < unit->tokens; first += unit->reduction_block) {
       int64_t row;
-      const rn_unit leaf = leaf_of(unit, b, first, &row);
-      rn_exact_sum_add(leaf_sum, loss_only(p, &leaf, rows, row));
+      const rn_unit reduction_block = reduction_block_of(unit, b, first, &row);
+      rn_exact_sum_add(reduction_block_sum, loss_only(p, &reduction_block, rows, row));
     }
   }
 }
 
 rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_form form,
-                                   rn_scan_port *port, double *loss_sum, rn_exact_sum *leaf_sum) {
+                                   rn_scan_port *port, double *loss_sum,
+                                   rn_exact_sum *reduction_block_sum) {
   rn_pipeline_p2p_message message = RN_PIPELINE_P2P_NOTHING;
   float *rows = rn_activations_rows(p->loss_tape);
   const rn_pass pass = {
@@ -386,6 +388,6 @@ rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *u
     return rn_pipeline_p2p_wait(err, p->p2p, &message);
   }
   RN_TRY(err, wait_for_head(err, p));
-  add_losses(p, unit, rows, loss_sum, leaf_sum);
+  add_losses(p, unit, rows, loss_sum, reduction_block_sum);
   return RN_OK;
 }

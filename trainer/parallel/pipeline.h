@@ -78,31 +78,32 @@ typedef struct rn_reduction_block_losses {
   int64_t first_sequence; /* global number of the batch's first sequence */
   int64_t first_position; /* of the first token of each sequence */
   int64_t each;           /* reduction blocks of a sequence; 0: not reproducible mode */
-  int leaf;               /* tokens of a reduction block */
+  int reduction_block;    /* tokens of a reduction block */
 } rn_reduction_block_losses;
 
 /**
  * Runs the units of a training step. Adds their losses to *loss_sum (last stage only) and `scale`
  * times the gradient of this stage's weights to `accumulator`. In reproducible mode the losses are
- * written to `leaves` instead of *loss_sum.
+ * written to `block_losses` instead of *loss_sum.
  *
  * Shapes:     unit [micro-batches, segments].
  * Collective: over the stages of the pipeline and the ranks of `scan`.
  */
 rn_status rn_pipeline_train(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
                             rn_scan_source *scan, double scale,
-                            const rn_reduction_block_losses *leaves, double *loss_sum,
+                            const rn_reduction_block_losses *block_losses, double *loss_sum,
                             rn_grad_accumulator *accumulator);
 
 /**
  * Forward and loss of one unit. The last stage stores the losses of the tokens [B, T] in token_loss
  * and adds their sum to *loss_sum. In reproducible mode it adds the loss of each reduction block to
- * *leaf_sum instead (may be NULL in other modes), so that the bits do not depend on the layout.
+ * *reduction_block_sum instead (may be NULL in other modes), so that the bits do not depend on the
+ * layout.
  *
  * Collective: over the stages of the pipeline and the ranks of `port`: one FORWARD scan per layer.
  */
 rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
                                    rn_form form, rn_scan_port *port, double *loss_sum,
-                                   rn_exact_sum *leaf_sum);
+                                   rn_exact_sum *reduction_block_sum);
 
 #endif

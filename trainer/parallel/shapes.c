@@ -43,7 +43,7 @@ rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layo
 rn_scan_source_shape rn_shapes_scan(const Retnet__Config *config, const rn_layout *layout,
                                     int layers) {
   return (rn_scan_source_shape){.wanted = config->parallel->scan,
-                                .reproducible = layout->leaf > 0,
+                                .reproducible = layout->reduction_block > 0,
                                 .epsilon = config->parallel->scan_epsilon,
                                 .layers = layers,
                                 .sequences = layout->microbatch,

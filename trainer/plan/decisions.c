@@ -79,7 +79,7 @@ void rn_decisions_make(const Retnet__Config *config, const rn_plan *plan, const 
   decide_scan(out, config, plan, spec);
   decide_switch(out, "parallel.split_weight", config->parallel->split_weight,
                 shape.schedule.split_weight);
-  if (l->leaf > 0) decide_number(out, "run.leaf", config->run->leaf, l->leaf);
+  if (l->reduction_block > 0) decide_number(out, "run.leaf", config->run->leaf, l->reduction_block);
   decide_number(out, "model.chunk", config->model->chunk, spec->chunk);
   if (config->model->products == RETNET__PRODUCTS__PRODUCTS_AUTO) {
     rn_decisions_set(out, "model.products", rn_gemm_backend_in_use()->name);

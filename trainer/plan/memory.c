@@ -35,7 +35,7 @@ static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, 
   const size_t copy = config->checkpoint->async ? (size_t)own * 3 * sizeof(float) : 0;
   return batches + RN_SHARD_BLOCK_TOKENS * sizeof(int32_t) + 2 * frame + copy +
          rn_reduce_scatter_bytes(layout->data * layout->sequence, longest,
-                                 layout->leaf > 0 ? RN_REDUCE_EXACT : RN_REDUCE_FLOAT);
+                                 layout->reduction_block > 0 ? RN_REDUCE_EXACT : RN_REDUCE_FLOAT);
 }
 
 static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const rn_layout *layout,
@@ -51,9 +51,9 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
   const int replicas = layout->data * layout->sequence;
   const int64_t share = rn_range_count(rn_cut(config->data->batch_sequences, layout->data, 0));
   const rn_range layers = {plan->first[stage], plan->first[stage + 1]};
-  const size_t sum_bytes = layout->leaf > 0 ? sizeof(int64_t) : sizeof(float);
-  const size_t exact_bytes = layout->leaf > 0 && replicas > 1 ? sizeof(int64_t) : 0;
-  const size_t own_sum_bytes = layout->leaf > 0 || replicas > 1 ? sizeof(float) : 0;
+  const size_t sum_bytes = layout->reduction_block > 0 ? sizeof(int64_t) : sizeof(float);
+  const size_t exact_bytes = layout->reduction_block > 0 && replicas > 1 ? sizeof(int64_t) : 0;
+  const size_t own_sum_bytes = layout->reduction_block > 0 || replicas > 1 ? sizeof(float) : 0;
   rn_pipeline_sizes sizes;
   RN_TRY(err, rn_pipeline_measure(
                   err, spec, rn_shapes_pipeline(config, layout, stage, layers, share), &sizes));

@@ -32,7 +32,7 @@ rn_status rn_size_check(rn_err *err, const Retnet__Config *config, const rn_spec
                         const rn_layout *l) {
   const double length = config->data->sequence_length, batch = config->data->batch_sequences;
   const double pieces = (double)l->sequence * l->segments, share = batch / l->data + 1;
-  const double tokens = smaller(length / pieces + 1 + l->leaf, length);
+  const double tokens = smaller(length / pieces + 1 + l->reduction_block, length);
   const double units = (share / l->microbatch + 1) * l->segments;
   const double rows = l->microbatch * tokens, layers = (double)spec->layers / l->pipeline + 1;
   const double state = (double)rn_spec_key_width(spec) * spec->value_dim * l->microbatch;
@@ -43,8 +43,8 @@ rn_status rn_size_check(rn_err *err, const Retnet__Config *config, const rn_spec
        "parallel.microbatch x model.heads"},
       {units, MOST_UNITS, "units of a step",
        "data.batch_sequences over parallel.data and parallel.microbatch, x parallel.segments"},
-      {l->leaf > 0 ? batch * (length / l->leaf + 1) : 0, INT_MAX, "leaves of a step",
-       "data.batch_sequences x data.sequence_length over run.leaf"},
+      {l->reduction_block > 0 ? batch * (length / l->reduction_block + 1) : 0, INT_MAX,
+       "leaves of a step", "data.batch_sequences x data.sequence_length over run.leaf"},
       {16 * share * length, most_bytes, "bytes of tokens",
        "data.batch_sequences x data.sequence_length over parallel.data"},
       {16.0 * (double)rn_spec_parameters(spec), most_bytes, "bytes of weights and moments",

@@ -29,12 +29,12 @@ void rn_choices_read(const Retnet__Manifest *m, rn_choices *out) {
                             .sequence = m->layout->sequence,
                             .segments = m->layout->segments,
                             .microbatch = m->layout->microbatch,
-                            .leaf = rn_layout_leaf(config)};
+                            .reduction_block = rn_layout_reduction_block(config)};
 }
 
 static bool same_layout(const rn_layout *a, const rn_layout *b) {
-  if (a->leaf != b->leaf) return false;
-  return a->leaf > 0 ||
+  if (a->reduction_block != b->reduction_block) return false;
+  return a->reduction_block > 0 ||
          (a->data == b->data && a->pipeline == b->pipeline && a->sequence == b->sequence &&
           a->segments == b->segments && a->microbatch == b->microbatch);
 }
@@ -116,11 +116,12 @@ static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
 
 static void apply_chunk(const rn_choices *c, const rn_choices_now *now, bool same, int *chunk) {
   char rule[RN_CHOICE_BYTES], stored[RN_CHOICE_BYTES], is[RN_CHOICE_BYTES];
-  const int leaf = now->layout->leaf;
+  const int reduction_block = now->layout->reduction_block;
   if (now->config->model->chunk != 0 || c->chunk < 1) return;
   snprintf(rule, sizeof rule, "%d", *chunk);
   snprintf(stored, sizeof stored, "%d", c->chunk);
-  if (same && c->chunk_key == 0 && (leaf == 0 || leaf % c->chunk == 0)) *chunk = c->chunk;
+  if (same && c->chunk_key == 0 && (reduction_block == 0 || reduction_block % c->chunk == 0))
+    *chunk = c->chunk;
   snprintf(is, sizeof is, "%d", *chunk);
   tell("chunk", stored, rule, is);
 }
@@ -128,7 +129,8 @@ static void apply_chunk(const rn_choices *c, const rn_choices_now *now, bool sam
 void rn_choices_scan(const rn_choices *c, rn_choices_now now, const char *rule,
                      Retnet__Scan *scan) {
   const bool by_rule = now.config->parallel->scan == RETNET__SCAN__SCAN_AUTO;
-  if (!c->stored || !by_rule || now.layout->sequence == 1 || now.layout->leaf > 0) return;
+  if (!c->stored || !by_rule || now.layout->sequence == 1 || now.layout->reduction_block > 0)
+    return;
   const char *is = rule;
   if (same_layout(&c->layout, now.layout) && c->scan_key == RETNET__SCAN__SCAN_AUTO) {
     is = c->scan;

@@ -148,24 +148,26 @@ static bool is_alone(const rn_run *run) {
  * local sums are the final ones. */
 static rn_status make_exact_sink(rn_err *err, rn_run *run) {
   const size_t own = (size_t)run->shard_table.count, total = (size_t)run->total;
-  const int batch = run->config->data->batch_sequences, leaf = run->layout.leaf;
-  run->leaves.leaf = leaf;
-  run->leaves.each = (run->config->data->sequence_length + leaf - 1) / leaf;
-  run->accumulator.leaves = run->leaves.each * batch;
+  const int batch = run->config->data->batch_sequences,
+            reduction_block = run->layout.reduction_block;
+  run->block_losses.reduction_block = reduction_block;
+  run->block_losses.each =
+      (run->config->data->sequence_length + reduction_block - 1) / reduction_block;
+  run->accumulator.reduction_blocks = run->block_losses.each * batch;
   RN_TRY(err, rn_alloc(err, "exact gradients", total, sizeof(int64_t), &run->accumulator.exact));
   run->own_exact = run->accumulator.exact;
   if (!is_alone(run)) {
     RN_TRY(err, rn_alloc(err, "exact sums", own, sizeof(int64_t), &run->own_exact));
   }
   RN_TRY(err, rn_alloc(err, "sums of gradients", own, sizeof(float), &run->own_gradient));
-  return rn_alloc(err, "losses of leaves", (size_t)run->accumulator.leaves + 1, sizeof(double),
-                  &run->leaves.loss);
+  return rn_alloc(err, "losses of leaves", (size_t)run->accumulator.reduction_blocks + 1,
+                  sizeof(double), &run->block_losses.loss);
 }
 
 /* Allocates the gradient accumulator: fp32, or exact in reproducible mode. */
 static rn_status make_sink(rn_err *err, rn_run *run) {
   run->accumulator.total = run->total;
-  if (run->layout.leaf > 0) return make_exact_sink(err, run);
+  if (run->layout.reduction_block > 0) return make_exact_sink(err, run);
   RN_TRY(err,
          rn_alloc(err, "gradients", (size_t)run->total, sizeof(float), &run->accumulator.gradient));
   run->own_gradient = run->accumulator.gradient;
@@ -350,7 +352,7 @@ void rn_run_destroy(rn_run *run) {
   free(run->accumulator.gradient);
   if (run->own_exact != run->accumulator.exact) free(run->own_exact);
   free(run->accumulator.exact);
-  free(run->leaves.loss);
+  free(run->block_losses.loss);
   free(run->exp_avg);
   free(run->exp_avg_sq);
   rn_effective_destroy(&run->effective);
@@ -371,11 +373,11 @@ int64_t rn_run_targets(const rn_run *run) {
 }
 
 /* The unit of sequences first .. last-1 of one segment's batch. */
-static rn_unit unit_of(const rn_batch *b, int leaf, int first, int last) {
+static rn_unit unit_of(const rn_batch *b, int reduction_block, int first, int last) {
   const int64_t row = (int64_t)first * b->tokens;
   return (rn_unit){.sequences = last - first,
                    .tokens = b->tokens,
-                   .leaf = leaf,
+                   .reduction_block = reduction_block,
                    .input = b->input + row,
                    .target = b->target + row,
                    .doc_position = b->doc_position + row,
@@ -390,7 +392,7 @@ void rn_run_set_units(rn_run *run, int sequences, int64_t step, int64_t position
     const int first = m * size, last = first + size < sequences ? first + size : sequences;
     for (int k = 0; k < segments; k++) {
       rn_unit *unit = &run->unit[m * segments + k];
-      *unit = unit_of(&run->band[k], run->layout.leaf, first, last);
+      *unit = unit_of(&run->band[k], run->layout.reduction_block, first, last);
       unit->position += position;
       unit->step = step;
     }

@@ -58,14 +58,14 @@ typedef struct rn_run {
   rn_distributed_optimizer
       optimizer; /* reduce-scatter and all-gather over the replicas of the stage */
   rn_weights weights;
-  float *params;                    /* [total] in weights.memory; an all-gather may be in flight */
-  float *own_gradient;              /* [own] sums over ranks; accumulator.gradient if there is
-                                       one replica and the mode is not reproducible */
-  float *exp_avg, *exp_avg_sq;      /* [own] */
-  rn_grad_accumulator accumulator;  /* gradient of the step, summed over this rank's units */
-  int64_t *own_exact;               /* [own] reproducible mode: sums over ranks; accumulator.exact
-                                       if there is one replica */
-  rn_reduction_block_losses leaves; /* reproducible mode: losses by reduction block */
+  float *params;                   /* [total] in weights.memory; an all-gather may be in flight */
+  float *own_gradient;             /* [own] sums over ranks; accumulator.gradient if there is
+                                      one replica and the mode is not reproducible */
+  float *exp_avg, *exp_avg_sq;     /* [own] */
+  rn_grad_accumulator accumulator; /* gradient of the step, summed over this rank's units */
+  int64_t *own_exact;              /* [own] reproducible mode: sums over ranks; accumulator.exact
+                                      if there is one replica */
+  rn_reduction_block_losses block_losses; /* reproducible mode: losses by reduction block */
   rn_adamw adamw;
   rn_lr_schedule schedule;
 

@@ -114,13 +114,14 @@ static rn_status sum_plainly(rn_err *err, rn_run *run, double loss, double *sums
 /* The same in reproducible mode: adds losses and squares in block order. The element after the last
  * loss flags that a gradient sum overflowed. */
 static rn_status sum_in_order(rn_err *err, rn_run *run, double *sums) {
-  const int64_t leaves = run->accumulator.leaves;
-  run->leaves.loss[leaves] = run->accumulator.overflowed ? 1 : 0;
-  RN_TRY(err, rn_gather_ordered(err, run->grid, run->leaves.loss, leaves + 1));
+  const int64_t reduction_blocks = run->accumulator.reduction_blocks;
+  run->block_losses.loss[reduction_blocks] = run->accumulator.overflowed ? 1 : 0;
+  RN_TRY(err, rn_gather_ordered(err, run->grid, run->block_losses.loss, reduction_blocks + 1));
   RN_TRY(err, rn_gather_ordered(err, run->grid, run->block_squares, run->blocks.total));
-  sums[0] = sum_of(leaves, run->leaves.loss);
-  sums[1] =
-      run->leaves.loss[leaves] != 0 ? INFINITY : sum_of(run->blocks.total, run->block_squares);
+  sums[0] = sum_of(reduction_blocks, run->block_losses.loss);
+  sums[1] = run->block_losses.loss[reduction_blocks] != 0
+                ? INFINITY
+                : sum_of(run->blocks.total, run->block_squares);
   return RN_OK;
 }
 
@@ -131,13 +132,14 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sum
   rn_grad_accumulator_start(&run->accumulator);
   rn_span_phase("round weights");
   RN_TRY(err, rn_run_cast_weights(err, run));
-  if (exact) memset(run->leaves.loss, 0, (size_t)run->accumulator.leaves * sizeof(double));
-  run->leaves.first_sequence = run->next_sequence;
-  run->leaves.first_position = run->streams.place * run->config->data->sequence_length;
+  if (exact)
+    memset(run->block_losses.loss, 0, (size_t)run->accumulator.reduction_blocks * sizeof(double));
+  run->block_losses.first_sequence = run->next_sequence;
+  run->block_losses.first_position = run->streams.place * run->config->data->sequence_length;
   run->scan.streams = run->config->data->carry_state ? &run->streams : NULL;
   rn_span_phase("pipeline");
-  RN_TRY(err, rn_pipeline_train(err, &run->pipeline, run->unit, &run->scan, scale, &run->leaves,
-                                &loss, &run->accumulator));
+  RN_TRY(err, rn_pipeline_train(err, &run->pipeline, run->unit, &run->scan, scale,
+                                &run->block_losses, &loss, &run->accumulator));
   rn_span_phase("sum of gradients");
   rn_progress_phase("sum gradients");
   RN_TRY(err, sum_gradients(err, run));
@@ -309,7 +311,7 @@ static rn_status validate_tail(rn_err *err, rn_run *run, int64_t stored, int64_t
 
 /* The sum over all ranks; in reproducible mode by integer addition. */
 static rn_status sum_losses(rn_err *err, const rn_run *run, const loss_sums *sums, double *sum) {
-  if (run->layout.leaf == 0) {
+  if (run->layout.reduction_block == 0) {
     *sum = sums->plain;
     return rn_sum_doubles(err, run->grid, sum, 1);
   }
