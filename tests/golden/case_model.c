@@ -32,7 +32,7 @@ static rn_status load_model(rn_err *err, golden_case *c, model_case *x) {
 static rn_status check_hidden(rn_err *err, const model_case *x, const golden_model *m,
                               const char *way) {
   for (int layer = 0; layer <= x->spec.layers; layer++) {
-    RN_TRY(err, golden_check(err, x->c, way, rn_stage_hidden(m->activations, layer),
+    RN_TRY(err, golden_check(err, x->c, way, rn_layer_stack_hidden(m->activations, layer),
                              GOLDEN_SHAPE_3(x->B, x->T, x->spec.dim), "hidden.%d", layer));
   }
   return RN_OK;

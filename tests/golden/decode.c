@@ -70,7 +70,7 @@ static rn_status decode_steps(rn_err *err, const decode_case *x, golden_model *m
   RN_TRY(err, golden_take(err, x->c, (int64_t)x->B * steps * N, sizeof *all, &all));
   for (int t = 0; t < steps; t++) {
     RN_TRY(err, golden_model_forward(err, m, RN_FORM_RECURRENT, x->input, x->T, t, 1));
-    rn_stage_logits(m->stage, m->params, x->B, m->y, step);
+    rn_layer_stack_logits(m->stage, m->params, x->B, m->y, step);
     put_logits(step, t, x->B, steps, N, all);
   }
   RN_TRY(err, golden_check(err, x->c, "recurrent", all, GOLDEN_SHAPE_3(x->B, steps, N),
@@ -146,7 +146,7 @@ static rn_status generate(rn_err *err, const decode_case *x, golden_model *m, in
   for (int t = 0; t < length - 1; t++) {
     RN_TRY(err, golden_model_forward(err, m, RN_FORM_RECURRENT, rows, length, t, 1));
     if (t + 1 < prompt) continue;
-    rn_stage_logits(m->stage, m->params, x->B, m->y, logits);
+    rn_layer_stack_logits(m->stage, m->params, x->B, m->y, logits);
     for (int b = 0; b < x->B; b++) {
       rows[b * length + t + 1] = largest(logits + (int64_t)b * x->spec->vocab, x->spec->vocab);
     }

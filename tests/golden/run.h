@@ -7,7 +7,7 @@
 #define RN_TESTS_GOLDEN_RUN_H
 
 #include "model/retention/local_state.h"
-#include "model/stage/stage.h"
+#include "model/stage/layer_stack.h"
 #include "proto/base/real.h"
 #include "tests/golden/golden.h"
 
@@ -72,7 +72,7 @@ rn_status golden_check_params(rn_err *err, golden_case *c, const char *way,
 typedef struct golden_model {
   rn_spec spec;
   int sequences, tokens;
-  rn_stage *stage;
+  rn_layer_stack *stage;
   rn_activations *activations;
   rn_local_state *local_state;
   const rn_param_table *table;

@@ -9,11 +9,11 @@ rn_status golden_model_open(rn_err *err, golden_case *c, const rn_spec *spec, in
   *out = (golden_model){.spec = *spec, .sequences = sequences, .tokens = tokens, .params = params};
   golden_model *m = out;
   const int64_t rows = (int64_t)sequences * tokens;
-  RN_TRY(err, rn_stage_create(err, spec, (rn_stage_shape){0, spec->layers, sequences, tokens, 0},
-                              &m->stage));
+  RN_TRY(err, rn_layer_stack_create(
+                  err, spec, (rn_stage_shape){0, spec->layers, sequences, tokens, 0}, &m->stage));
   RN_TRY(err, rn_activations_create(err, m->stage, RN_SAVE_ALL, &m->activations));
   RN_TRY(err, rn_local_state_create(err, spec, spec->layers, sequences, &m->local_state));
-  m->table = rn_stage_params(m->stage);
+  m->table = rn_layer_stack_table(m->stage);
   RN_TRY(err, golden_take(err, c, m->table->total, sizeof(rn_real), &m->gradient));
   RN_TRY(err, golden_take(err, c, rows * spec->dim, sizeof(rn_real), &m->y));
   RN_TRY(err, golden_take(err, c, rows * spec->dim, sizeof(rn_real), &m->dy));
@@ -25,7 +25,7 @@ rn_status golden_model_open(rn_err *err, golden_case *c, const rn_spec *spec, in
 
 void golden_model_close(golden_model *m) {
   rn_activations_destroy(&m->activations);
-  rn_stage_destroy(&m->stage);
+  rn_layer_stack_destroy(&m->stage);
   rn_local_state_destroy(&m->local_state);
 }
 
@@ -54,7 +54,7 @@ rn_status golden_model_forward(rn_err *err, golden_model *m, rn_form form, const
                       .sequence_number = m->numbers,
                       .position = first};
   const rn_pass pass = pass_of(m, form);
-  RN_TRY(err, rn_stage_forward(err, m->stage, &pass, NULL, m->y));
+  RN_TRY(err, rn_layer_stack_forward(err, m->stage, &pass, NULL, m->y));
   return RN_OK;
 }
 
@@ -69,11 +69,11 @@ rn_status golden_model_loss(rn_err *err, golden_model *m, const int32_t *target,
                  .dy = backward ? m->dy : NULL};
   m->unit.target = target;
   rn_grad_accumulator_start(&m->accumulator);
-  rn_stage_loss(m->stage, &pass, &out);
+  rn_layer_stack_loss(m->stage, &pass, &out);
   *loss = out.sum / rows;
   if (!backward) return RN_OK;
-  RN_TRY(err, rn_stage_backward_input(err, m->stage, &pass, m->dy, NULL));
-  rn_stage_backward_weight(m->stage, &pass);
+  RN_TRY(err, rn_layer_stack_backward_input(err, m->stage, &pass, m->dy, NULL));
+  rn_layer_stack_backward_weight(m->stage, &pass);
   return RN_OK;
 }
 
@@ -90,7 +90,7 @@ rn_status golden_check_logits(rn_err *err, golden_case *c, golden_model *m, cons
   const int rows = m->sequences * m->unit.tokens;
   rn_real *logits;
   RN_TRY(err, golden_take(err, c, (int64_t)rows * m->spec.vocab, sizeof *logits, &logits));
-  rn_stage_logits(m->stage, m->params, rows, m->y, logits);
+  rn_layer_stack_logits(m->stage, m->params, rows, m->y, logits);
   RN_TRY(err,
          golden_check(err, c, way, logits,
                       GOLDEN_SHAPE_3(m->sequences, m->unit.tokens, m->spec.vocab), "%s", base));

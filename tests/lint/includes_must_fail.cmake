@@ -40,7 +40,7 @@ must_fail(proto/base/a.h "#include \"trainer/run/step.h\"")
 must_fail(trainer/run/a.c "#include \"tests/support/check.h\"")
 must_fail(jobs/a.c "#include \"proto/base/status.h\"")
 # Between rooms of a folder: back, and beside.
-must_fail(model/ops/a.c "#include \"model/stage/stage.h\"")
+must_fail(model/ops/a.c "#include \"model/stage/layer_stack.h\"")
 must_fail(comm/world/a.c "#include \"comm/scan/scan.h\"")
 must_fail(comm/scan/a.c "#include \"comm/pipeline/pipeline_p2p.h\"")
 must_fail(trainer/run/a.c "#include \"trainer/train/train.h\"")

@@ -139,7 +139,7 @@ static void a_token_changes_only_what_follows(rn_world *part, const grid_case *c
 
 /* Compares this rank's part of every gradient with the single rank's, relative to its norm. */
 static bool gradients_agree(const rn_run *run, const reference *r) {
-  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  const rn_param_table *table = rn_layer_stack_table(run->pipeline.stage);
   const rn_shard_table *own = &run->shard_table;
   bool agree = true;
   for (int i = 0; i < table->count; i++) {

@@ -101,7 +101,7 @@ static void free_reference(reference *r) {
 
 /* True if the weights of this rank's stage and its part of the gradients equal the reference. */
 static bool has_bits_of(const rn_run *run, const reference *r) {
-  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  const rn_param_table *table = rn_layer_stack_table(run->pipeline.stage);
   bool same = true;
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];

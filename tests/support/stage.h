@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "model/retention/local_state.h"
-#include "model/stage/stage.h"
+#include "model/stage/layer_stack.h"
 #include "tests/support/gradient.h"
 
 enum { TEST_PIECES = 8 };
@@ -17,7 +17,7 @@ typedef struct test_model {
   rn_spec spec;
   int sequences, tokens; /* of whole sequences */
   int64_t rows;
-  rn_stage *stage;
+  rn_layer_stack *stage;
   rn_activations *activations[TEST_PIECES];
   rn_local_state *local_state;
   const rn_param_table *table;
@@ -70,10 +70,10 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
   m.rows = (int64_t)sequences * tokens;
   const size_t rows = (size_t)m.rows, width = (size_t)spec->dim;
   CHECK_OK(&err,
-           rn_stage_create(&err, spec, (rn_stage_shape){0, spec->layers, sequences, tokens, 11},
-                           &m.stage));
+           rn_layer_stack_create(
+               &err, spec, (rn_stage_shape){0, spec->layers, sequences, tokens, 11}, &m.stage));
   CHECK_OK(&err, rn_local_state_create(&err, spec, spec->layers, sequences, &m.local_state));
-  m.table = rn_stage_params(m.stage);
+  m.table = rn_layer_stack_table(m.stage);
   m.params = test_take((size_t)m.table->total, sizeof(rn_real));
   m.gradient = test_take((size_t)m.table->total, sizeof(rn_real));
   m.accumulator = (rn_grad_accumulator){.gradient = m.gradient, .total = m.table->total};
@@ -104,7 +104,7 @@ static inline void test_model_close(test_model *m) {
     free(m->piece_y[p]);
     free((void *)m->unit[p].input);
   }
-  rn_stage_destroy(&m->stage);
+  rn_layer_stack_destroy(&m->stage);
   rn_local_state_destroy(&m->local_state);
   free(m->params);
   free(m->gradient);
@@ -165,7 +165,7 @@ static inline void test_forward(test_model *m, rn_form form, const int *ends, in
   for (int p = 0, begin = 0; p < pieces; begin = ends[p++]) {
     test_cut(m, p, begin, ends[p]);
     const rn_pass pass = test_pass(m, p, form);
-    CHECK_OK(&err, rn_stage_forward(&err, m->stage, &pass, NULL, m->piece_y[p]));
+    CHECK_OK(&err, rn_layer_stack_forward(&err, m->stage, &pass, NULL, m->piece_y[p]));
     int tokens = ends[p] - begin;
     for (int b = 0; b < m->sequences; b++) {
       memcpy(m->y + (int64_t)(b * m->tokens + begin) * width,
@@ -184,12 +184,12 @@ static inline double test_loss(test_model *m, int pieces, bool backward) {
     rn_real *dy = backward ? m->piece_y[p] + m->rows * m->spec.dim : NULL;
     rn_loss part = test_loss_of(m, p, m->piece_y[p], dy);
     rn_pass pass = test_pass(m, p, RN_FORM_CHUNKWISE);
-    rn_stage_loss(m->stage, &pass, &part);
+    rn_layer_stack_loss(m->stage, &pass, &part);
     loss += part.sum;
     if (!backward) continue;
     pass.weights = p % 2 == 0 || m->activations[p]->keep == RN_SAVE_MOST;
-    CHECK_OK(&err, rn_stage_backward_input(&err, m->stage, &pass, dy, NULL));
-    rn_stage_backward_weight(m->stage, &pass);
+    CHECK_OK(&err, rn_layer_stack_backward_input(&err, m->stage, &pass, dy, NULL));
+    rn_layer_stack_backward_weight(m->stage, &pass);
   }
   return loss;
 }

@@ -28,7 +28,7 @@ static void whole_sequences(test_model *m, int position, rn_real *logits) {
   m->position = position;
   test_documents(m, position, NULL);
   test_step_whole(m, RN_FORM_RECURRENT, false);
-  rn_stage_logits(m->stage, m->params, (int)m->rows, m->y, logits);
+  rn_layer_stack_logits(m->stage, m->params, (int)m->rows, m->y, logits);
 }
 
 static void decoding_is_the_form(const char *what, rn_spec spec, int position, bool bf16) {
@@ -83,7 +83,7 @@ static void states_may_come_from_chunks(void) {
   rn_local_state_reset(m.local_state);
   test_cut(&m, 0, 0, PROMPT);
   const rn_pass pass = test_pass(&m, 0, RN_FORM_CHUNKWISE);
-  CHECK_OK(&err, rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
+  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
   rn_decoder *d = decoder_of(&spec, 1, 0, false);
   const size_t each = (size_t)spec.dim * (size_t)rn_spec_value_width(&spec);
   for (int b = 0, slot = 0; b < SEQUENCES; b++) {

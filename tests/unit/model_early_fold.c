@@ -65,10 +65,10 @@ static void run(test_model *m, fake *f, int polls_until) {
   rn_loss loss = test_loss_of(m, 0, m->piece_y[0], dy);
   pass.port = &port;
   pass.weights = true;
-  CHECK_OK(&err, rn_stage_forward(&err, m->stage, &pass, NULL, m->piece_y[0]));
-  rn_stage_loss(m->stage, &pass, &loss);
-  CHECK_OK(&err, rn_stage_backward_input(&err, m->stage, &pass, dy, NULL));
-  rn_stage_backward_weight(m->stage, &pass);
+  CHECK_OK(&err, rn_layer_stack_forward(&err, m->stage, &pass, NULL, m->piece_y[0]));
+  rn_layer_stack_loss(m->stage, &pass, &loss);
+  CHECK_OK(&err, rn_layer_stack_backward_input(&err, m->stage, &pass, dy, NULL));
+  rn_layer_stack_backward_weight(m->stage, &pass);
   CHECK_EQUAL(f->ends, 2 * m->spec.layers);
   CHECK_EQUAL(f->passes, 2 * m->spec.layers);
 }

@@ -83,7 +83,7 @@ static void forms_may_follow_each_other(void) {
   for (int p = 0, begin = 0; p < 3; begin = ends[p++]) {
     test_cut(&m, p, begin, ends[p]);
     const rn_pass pass = test_pass(&m, p, forms[p]);
-    CHECK_OK(&err, rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[p]));
+    CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[p]));
     for (int b = 0; b < SEQUENCES; b++) {
       const int width = m.spec.dim, tokens = ends[p] - begin;
       CHECK_ARRAY("rows", m.piece_y[p] + (int64_t)b * tokens * width,

@@ -26,7 +26,7 @@ static test_model open_in(Retnet__Precision precision, const rn_spec *spec) {
   use(precision);
   test_model m = test_model_open(spec, SEQUENCES, TOKENS);
   test_fill(m.params, m.table->total, 0.25, 3);
-  rn_stage_cast_weights(m.stage, m.params, (rn_range){0, m.table->total});
+  rn_layer_stack_cast_weights(m.stage, m.params, (rn_range){0, m.table->total});
   test_documents(&m, 1, begins);
   m.train = true;
   return m;
@@ -104,10 +104,10 @@ static void weights_are_rounded_anew(rn_spec spec) {
   const Retnet__Precision bf16 = RETNET__PRECISION__PRECISION_BF16;
   test_model fresh = open_in(bf16, &spec), used = open_in(bf16, &spec);
   test_fill(used.params, used.table->total, 0.5, 8);
-  rn_stage_cast_weights(used.stage, used.params, (rn_range){0, used.table->total});
+  rn_layer_stack_cast_weights(used.stage, used.params, (rn_range){0, used.table->total});
   step(&used, bf16, &used.tokens, 1);
   memcpy(used.params, fresh.params, (size_t)fresh.table->total * sizeof(rn_real));
-  rn_stage_cast_weights(used.stage, used.params, (rn_range){0, used.table->total});
+  rn_layer_stack_cast_weights(used.stage, used.params, (rn_range){0, used.table->total});
   CHECK(step(&used, bf16, &used.tokens, 1) == step(&fresh, bf16, &fresh.tokens, 1));
   test_model_close(&fresh);
   test_model_close(&used);

@@ -5,7 +5,7 @@
 
 #include "model/kernel/gemm.h"
 #include "model/retention/local_state.h"
-#include "model/stage/stage.h"
+#include "model/stage/layer_stack.h"
 #include "tests/support/check.h"
 #include "tests/support/sets.h"
 
@@ -54,14 +54,14 @@ static void check_stage(rn_spec spec, int first, int last, int sequences, int to
   rn_stage_sizes sizes;
   rn_local_state *local_state = NULL;
   const rn_stage_shape shape = {first, last, sequences, tokens, 1};
-  if (!CHECK_OK(&err, rn_stage_measure(&err, &spec, shape, &sizes))) return;
+  if (!CHECK_OK(&err, rn_layer_stack_measure(&err, &spec, shape, &sizes))) return;
   for (int keep = RN_SAVE_NOTHING; keep <= RN_SAVE_ALL; keep++) {
-    rn_stage *stage = NULL;
+    rn_layer_stack *stage = NULL;
     rn_activations *one = NULL, *two = NULL;
     int64_t before = allocated();
-    CHECK_OK(&err, rn_stage_create(&err, &spec, shape, &stage));
+    CHECK_OK(&err, rn_layer_stack_create(&err, &spec, shape, &stage));
     check_taken(before, sizes.work_bytes + sizes.copy_bytes);
-    CHECK_EQUAL(sizes.parameters, rn_stage_params(stage)->total);
+    CHECK_EQUAL(sizes.parameters, rn_layer_stack_table(stage)->total);
     before = allocated();
     CHECK_OK(&err, rn_activations_create(&err, stage, (rn_save_policy)keep, &one));
     check_taken(before, sizes.tape_bytes[keep] + sizes.shared_bytes[keep]);
@@ -70,7 +70,7 @@ static void check_stage(rn_spec spec, int first, int last, int sequences, int to
     check_taken(before, sizes.tape_bytes[keep]);
     rn_activations_destroy(&two);
     rn_activations_destroy(&one);
-    rn_stage_destroy(&stage);
+    rn_layer_stack_destroy(&stage);
   }
   const int64_t before = allocated();
   CHECK_OK(&err, rn_local_state_create(&err, &spec, last - first, sequences, &local_state));

@@ -31,7 +31,7 @@ static void same_as_whole(const test_model *m, const rn_param_table *table,
 static void two_stages_are_one_model(rn_spec spec) {
   test_model m = open(spec);
   rn_err err = {0};
-  rn_stage *stage[2];
+  rn_layer_stack *stage[2];
   rn_activations *activations[2];
   rn_local_state *local_state[2];
   rn_real *params[2], *gradient[2];
@@ -43,13 +43,14 @@ static void two_stages_are_one_model(rn_spec spec) {
   m.train = true;
   const double want = test_step_whole(&m, RN_FORM_CHUNKWISE, true);
   for (int s = 0; s < 2; s++) {
-    CHECK_OK(&err, rn_stage_create(&err, &spec,
+    CHECK_OK(&err,
+             rn_layer_stack_create(&err, &spec,
                                    (rn_stage_shape){s == 0 ? 0 : cut, s == 0 ? cut : spec.layers,
                                                     SEQUENCES, TOKENS, 11},
                                    &stage[s]));
     CHECK_OK(&err, rn_activations_create(&err, stage[s], RN_SAVE_ALL, &activations[s]));
     CHECK_OK(&err, rn_local_state_create(&err, &spec, spec.layers, SEQUENCES, &local_state[s]));
-    const rn_param_table *table = rn_stage_params(stage[s]);
+    const rn_param_table *table = rn_layer_stack_table(stage[s]);
     params[s] = test_take((size_t)table->total, sizeof(rn_real));
     gradient[s] = test_take((size_t)table->total, sizeof(rn_real));
     accumulator[s] = (rn_grad_accumulator){.gradient = gradient[s], .total = table->total};
@@ -65,18 +66,18 @@ static void two_stages_are_one_model(rn_spec spec) {
                         .accumulator = &accumulator[s]};
   }
   rn_loss got = test_loss_of(&m, 0, y, dy);
-  CHECK_OK(&err, rn_stage_forward(&err, stage[0], &pass[0], NULL, middle));
-  CHECK_OK(&err, rn_stage_forward(&err, stage[1], &pass[1], middle, y));
-  rn_stage_loss(stage[1], &pass[1], &got);
-  CHECK_OK(&err, rn_stage_backward_input(&err, stage[1], &pass[1], dy, dmiddle));
-  CHECK_OK(&err, rn_stage_backward_input(&err, stage[0], &pass[0], dmiddle, NULL));
+  CHECK_OK(&err, rn_layer_stack_forward(&err, stage[0], &pass[0], NULL, middle));
+  CHECK_OK(&err, rn_layer_stack_forward(&err, stage[1], &pass[1], middle, y));
+  rn_layer_stack_loss(stage[1], &pass[1], &got);
+  CHECK_OK(&err, rn_layer_stack_backward_input(&err, stage[1], &pass[1], dy, dmiddle));
+  CHECK_OK(&err, rn_layer_stack_backward_input(&err, stage[0], &pass[0], dmiddle, NULL));
   CHECK(got.sum == want);
   CHECK(memcmp(y, m.y, (size_t)(m.rows * spec.dim) * sizeof(rn_real)) == 0);
   for (int s = 0; s < 2; s++) {
-    rn_stage_backward_weight(stage[s], &pass[s]);
-    same_as_whole(&m, rn_stage_params(stage[s]), gradient[s]);
+    rn_layer_stack_backward_weight(stage[s], &pass[s]);
+    same_as_whole(&m, rn_layer_stack_table(stage[s]), gradient[s]);
     rn_activations_destroy(&activations[s]);
-    rn_stage_destroy(&stage[s]);
+    rn_layer_stack_destroy(&stage[s]);
     rn_local_state_destroy(&local_state[s]);
     free(params[s]);
     free(gradient[s]);
@@ -94,11 +95,11 @@ static void a_tape_that_keeps_nothing_gives_the_same_rows(void) {
   rn_local_state_reset(m.local_state);
   rn_pass pass = test_pass(&m, 0, RN_FORM_CHUNKWISE);
   pass.activations = activations;
-  CHECK_OK(&err, rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
+  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
   CHECK(memcmp(m.y, m.piece_y[0], (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
-  const rn_real *last = rn_stage_hidden(m.activations[0], m.spec.layers);
+  const rn_real *last = rn_layer_stack_hidden(m.activations[0], m.spec.layers);
   CHECK(memcmp(m.y, last, (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
-  CHECK(memcmp(m.y, rn_stage_hidden(m.activations[0], 1),
+  CHECK(memcmp(m.y, rn_layer_stack_hidden(m.activations[0], 1),
                (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) != 0);
   rn_activations_destroy(&activations);
   memset(m.piece_y[0], 0, (size_t)(m.rows * m.spec.dim) * sizeof(rn_real));
@@ -106,7 +107,7 @@ static void a_tape_that_keeps_nothing_gives_the_same_rows(void) {
   CHECK(rn_activations_rows(activations) == rn_activations_rows(m.activations[0]));
   rn_local_state_reset(m.local_state);
   pass.activations = activations;
-  CHECK_OK(&err, rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
+  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
   CHECK(memcmp(m.y, m.piece_y[0], (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
   rn_activations_destroy(&activations);
   test_model_close(&m);
@@ -188,11 +189,11 @@ static void a_failing_port_is_reported(void) {
     rn_pass pass = test_pass(&m, 0, RN_FORM_CHUNKWISE);
     pass.port = &port;
     CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
-                rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
+                rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
     rn_err_clear(&err);
     broken.calls_left = call;
     CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
-                rn_stage_backward_input(&err, m.stage, &pass, m.piece_y[0], NULL));
+                rn_layer_stack_backward_input(&err, m.stage, &pass, m.piece_y[0], NULL));
   }
   test_model_close(&m);
 }
@@ -205,7 +206,7 @@ static void ts_chunkwise_has_no_parallel_form(void) {
   test_cut(&m, 0, 0, TOKENS);
   const rn_pass pass = test_pass(&m, 0, RN_FORM_PARALLEL);
   CHECK_FAILS(&err, RN_ERR_USAGE, "retention_scale|ts_chunkwise|parallel",
-              rn_stage_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
+              rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
   test_model_close(&m);
 }
 

@@ -91,7 +91,8 @@ static rn_status open_evaluator(rn_err *err, evaluator *e, int length,
   const rn_pipeline_shape shape = {.last_layer = spec->layers, .sequences = 1, .tokens = tokens};
   RN_TRY(err, rn_pipeline_create(err, spec, shape, NULL, &e->pipeline));
   e->pipeline.params = e->model->params;
-  rn_stage_cast_weights(e->pipeline.stage, e->model->params, (rn_range){0, e->model->table->total});
+  rn_layer_stack_cast_weights(e->pipeline.stage, e->model->params,
+                              (rn_range){0, e->model->table->total});
   return RN_OK;
 }
 

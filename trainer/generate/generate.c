@@ -6,7 +6,7 @@
 
 #include "model/decode/decode.h"
 #include "model/retention/local_state.h"
-#include "model/stage/stage.h"
+#include "model/stage/layer_stack.h"
 #include "proto/base/arena.h"
 
 enum { PIECE_TOKENS = 256, SINCE_LIMIT = INT32_MAX };
@@ -16,7 +16,7 @@ enum { PIECE_TOKENS = 256, SINCE_LIMIT = INT32_MAX };
 /* State of the prefill, which processes a prompt in segments of PIECE_TOKENS. */
 typedef struct prefill {
   const rn_checkpoint_model *model;
-  rn_stage *stage;
+  rn_layer_stack *stage;
   rn_activations *activations;
   rn_local_state *local_state;
   float *rows; /* [PIECE_TOKENS, D] */
@@ -26,16 +26,16 @@ typedef struct prefill {
 static rn_status open_prefill(rn_err *err, const rn_checkpoint_model *model, prefill *p) {
   const rn_spec *spec = &model->spec;
   *p = (prefill){.model = model};
-  RN_TRY(err, rn_stage_create(err, spec, (rn_stage_shape){0, spec->layers, 1, PIECE_TOKENS, 0},
-                              &p->stage));
-  rn_stage_cast_weights(p->stage, model->params, (rn_range){0, model->table->total});
+  RN_TRY(err, rn_layer_stack_create(
+                  err, spec, (rn_stage_shape){0, spec->layers, 1, PIECE_TOKENS, 0}, &p->stage));
+  rn_layer_stack_cast_weights(p->stage, model->params, (rn_range){0, model->table->total});
   RN_TRY(err, rn_activations_create(err, p->stage, RN_SAVE_NOTHING, &p->activations));
   RN_TRY(err, rn_local_state_create(err, spec, spec->layers, 1, &p->local_state));
   return rn_alloc(err, "rows", (size_t)PIECE_TOKENS * (size_t)spec->dim, sizeof(float), &p->rows);
 }
 
 static void close_prefill(prefill *p) {
-  rn_stage_destroy(&p->stage);
+  rn_layer_stack_destroy(&p->stage);
   rn_activations_destroy(&p->activations);
   rn_local_state_destroy(&p->local_state);
   free(p->rows);
@@ -59,7 +59,7 @@ static rn_status take_in(rn_err *err, prefill *p, const int32_t *tokens, int cou
                         .port = rn_local_state_port(p->local_state),
                         .form = RN_FORM_CHUNKWISE,
                         .activations = p->activations};
-  return rn_stage_forward(err, p->stage, &pass, NULL, p->rows);
+  return rn_layer_stack_forward(err, p->stage, &pass, NULL, p->rows);
 }
 
 /* Runs a prompt through the model; sets the decoder's slot and the logits after the prompt. */
@@ -73,7 +73,7 @@ static rn_status take_in_prompt(rn_err *err, prefill *p, rn_prompt prompt, rn_de
     piece = prompt.count - at < PIECE_TOKENS ? prompt.count - at : PIECE_TOKENS;
     RN_TRY(err, take_in(err, p, prompt.token + at, (int)piece, at));
   }
-  rn_stage_logits(p->stage, p->model->params, 1, p->rows + (piece - 1) * spec->dim, logits);
+  rn_layer_stack_logits(p->stage, p->model->params, 1, p->rows + (piece - 1) * spec->dim, logits);
   for (int layer = 0; layer < spec->layers; layer++) {
     memcpy(rn_decoder_state(decoder, slot, layer),
            rn_local_state_state(p->local_state, RN_SCAN_FORWARD, layer), state);

@@ -62,7 +62,7 @@ static rn_status make_parts(rn_err *err, const rn_spec *spec, rn_pipeline_shape 
                             rn_pipeline *p) {
   const size_t rows = (size_t)shape.sequences * (size_t)shape.tokens;
   const size_t elements = rows * (size_t)spec->dim;
-  RN_TRY(err, rn_stage_create(err, spec, stage_shape(shape), &p->stage));
+  RN_TRY(err, rn_layer_stack_create(err, spec, stage_shape(shape), &p->stage));
   if (shape.schedule.microbatches > 0) {
     RN_TRY(err, make_slots(err, p, shape, elements));
     RN_TRY(err, rn_activations_create_alias(err, p->slot[0].activations, &p->loss_tape));
@@ -78,7 +78,7 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
   const size_t rows_bytes = rows * (size_t)spec->dim * sizeof(float);
   rn_stage_sizes stage;
   int pool = 0;
-  RN_TRY(err, rn_stage_measure(err, spec, stage_shape(shape), &stage));
+  RN_TRY(err, rn_layer_stack_measure(err, spec, stage_shape(shape), &stage));
   if (shape.schedule.microbatches > 0) {
     RN_TRY(err, rn_schedule_tapes(err, shape.schedule, shape.stage, &pool));
   }
@@ -107,7 +107,7 @@ rn_status rn_pipeline_create(rn_err *err, const rn_spec *spec, rn_pipeline_shape
 
 void rn_pipeline_attach(rn_pipeline *p, rn_distributed_optimizer *optimizer) {
   p->optimizer = optimizer;
-  rn_stage_attach(p->stage, rn_distributed_optimizer_port(optimizer));
+  rn_layer_stack_attach(p->stage, rn_distributed_optimizer_port(optimizer));
 }
 
 void rn_pipeline_destroy(rn_pipeline *p) {
@@ -119,7 +119,7 @@ void rn_pipeline_destroy(rn_pipeline *p) {
   }
   free(p->slot);
   rn_activations_destroy(&p->loss_tape);
-  rn_stage_destroy(&p->stage);
+  rn_layer_stack_destroy(&p->stage);
   rn_pipeline_schedule_destroy(&p->tasks);
   free(p->token_loss);
   *p = (rn_pipeline){0};
@@ -184,7 +184,7 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
   RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->rows_in));
   RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->rows_out));
   rn_comm_thread_release(p->comm_thread);
-  rn_status status = rn_stage_forward(err, p->stage, &pass, rows, rows);
+  rn_status status = rn_layer_stack_forward(err, p->stage, &pass, rows, rows);
   (void)rn_comm_thread_acquire(p->comm_thread);
   if (status != RN_OK) return status;
   if (is_last(p)) return RN_OK;
@@ -216,7 +216,7 @@ static double loss_of_rows(training *t, const rn_unit *unit, rn_slot *slot, int6
                   .target = unit->target,
                   .scale = t->scale,
                   .dy = slot->gradient + first * p->dim};
-  rn_stage_loss(p->stage, &pass, &loss);
+  rn_layer_stack_loss(p->stage, &pass, &loss);
   return loss.sum;
 }
 
@@ -253,7 +253,7 @@ static rn_status compute_backward(rn_err *err, training *t, const rn_task *task,
     tell_of_head(p);
   }
   const rn_pass pass = pass_of(t, task);
-  return rn_stage_backward_input(err, p->stage, &pass, slot->gradient, slot->gradient);
+  return rn_layer_stack_backward_input(err, p->stage, &pass, slot->gradient, slot->gradient);
 }
 
 /* The last stage computes the loss here, not in forward, so that the rows and their gradient need
@@ -280,7 +280,7 @@ static rn_status backward_weight(rn_err *err, training *t, int at) {
   const rn_task *task = &p->tasks.task[at];
   const rn_pass pass = pass_of(t, task);
   rn_comm_thread_release(p->comm_thread);
-  rn_stage_backward_weight(p->stage, &pass);
+  rn_layer_stack_backward_weight(p->stage, &pass);
   (void)rn_comm_thread_acquire(p->comm_thread);
   return expect_rows(err, t, task->activations, at + 1);
 }
@@ -345,7 +345,7 @@ static double loss_only(rn_pipeline *p, const rn_unit *unit, const float *rows, 
                   .y = rows + first * p->dim,
                   .target = unit->target,
                   .token_loss = p->token_loss + first};
-  rn_stage_loss(p->stage, &pass, &loss);
+  rn_layer_stack_loss(p->stage, &pass, &loss);
   return loss.sum;
 }
 
@@ -379,7 +379,7 @@ rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *u
     RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &message));
   }
   rn_comm_thread_release(p->comm_thread);
-  rn_status status = rn_stage_forward(err, p->stage, &pass, rows, rows);
+  rn_status status = rn_layer_stack_forward(err, p->stage, &pass, rows, rows);
   (void)rn_comm_thread_acquire(p->comm_thread);
   if (status != RN_OK) return status;
   if (!is_last(p)) {

@@ -11,7 +11,7 @@
 #define RN_TRAINER_PARALLEL_PIPELINE_H
 
 #include "comm/pipeline/pipeline_p2p.h"
-#include "model/stage/stage.h"
+#include "model/stage/layer_stack.h"
 #include "trainer/parallel/distributed_optimizer.h"
 #include "trainer/parallel/exact_sum.h"
 #include "trainer/parallel/pipeline_schedule.h"
@@ -27,7 +27,7 @@ typedef struct rn_slot {
 
 /** A stage with its weights, its schedule and its slots. */
 typedef struct rn_pipeline {
-  rn_stage *stage;
+  rn_layer_stack *stage;
   rn_pipeline_p2p *p2p;                /* to neighbouring stages, not owned; NULL: single stage */
   rn_comm_thread *comm_thread;         /* owns MPI while the stage computes; not owned; or NULL */
   const float *params;                 /* [total], not owned */

@@ -130,7 +130,7 @@ static rn_status make_pipeline(rn_err *err, rn_run *run) {
 
 /* The shards of this rank, and the blocks for the gradient norm. */
 static rn_status make_shares(rn_err *err, rn_run *run) {
-  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  const rn_param_table *table = rn_layer_stack_table(run->pipeline.stage);
   run->total = table->total;
   RN_TRY(err, rn_reduction_blocks_create(err, &run->spec, table, &run->blocks));
   RN_TRY(err, rn_alloc(err, "squares of blocks", (size_t)run->blocks.total, sizeof(double),
@@ -190,25 +190,26 @@ rn_status rn_run_fetch_weights(rn_err *err, rn_run *run) {
 
 rn_status rn_run_cast_weights(rn_err *err, rn_run *run) {
   const rn_node *node = run->weights.node;
-  if (rn_stage_bf16_shadow_bytes(run->pipeline.stage) == 0 || run->weights.rounded) return RN_OK;
+  if (rn_layer_stack_bf16_shadow_bytes(run->pipeline.stage) == 0 || run->weights.rounded)
+    return RN_OK;
   RN_TRY(err, rn_all_gather_finish(err, run->weights.all_gather));
-  rn_stage_cast_weights(run->pipeline.stage, run->params,
-                        rn_cut(run->total, rn_node_size(node), rn_node_index(node)));
+  rn_layer_stack_cast_weights(run->pipeline.stage, run->params,
+                              rn_cut(run->total, rn_node_size(node), rn_node_index(node)));
   run->weights.rounded = true;
   return rn_node_barrier(err, node);
 }
 
 /* Every rank initializes its own shards and fetches the others. */
 static rn_status make_weights(rn_err *err, rn_run *run) {
-  const rn_param_table *table = rn_stage_params(run->pipeline.stage);
+  const rn_param_table *table = rn_layer_stack_table(run->pipeline.stage);
   const uint64_t seed = (uint64_t)run->config->run->seed;
   rn_progress_begin("initial weights", 0);
   RN_TRY(err, rn_weights_create(err, run->config, run->world, run->grid, &run->shard_table.shares,
-                                run->total, rn_stage_bf16_shadow_bytes(run->pipeline.stage),
+                                run->total, rn_layer_stack_bf16_shadow_bytes(run->pipeline.stage),
                                 &run->weights));
   run->params = rn_shared_array_memory(run->weights.memory);
   if (run->weights.copy != NULL) {
-    rn_stage_use_bf16_shadow(run->pipeline.stage, rn_shared_array_memory(run->weights.copy));
+    rn_layer_stack_use_bf16_shadow(run->pipeline.stage, rn_shared_array_memory(run->weights.copy));
   }
   run->pipeline.params = run->params;
   for (int i = 0; i < run->shard_table.pieces; i++) {

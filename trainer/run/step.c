@@ -73,7 +73,7 @@ static rn_status read_batch(rn_err *err, rn_run *run) {
 /* Adds up the gradient of a tied embedding from the first and the last stage. */
 static rn_status sum_tied(rn_err *err, rn_run *run) {
   if (run->p2p == NULL || !run->spec.tie_embeddings) return RN_OK;
-  const int64_t at = rn_stage_params(run->pipeline.stage)->embedding;
+  const int64_t at = rn_layer_stack_table(run->pipeline.stage)->embedding;
   const int64_t count = (int64_t)run->spec.vocab * run->spec.dim;
   if (run->accumulator.exact == NULL) {
     return rn_tied_embedding_reduce(err, run->p2p, count, run->accumulator.gradient + at);

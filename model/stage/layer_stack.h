@@ -7,8 +7,8 @@
  * backward_weight that of the weights. Nothing is allocated after creation, except activations.
  * Everything here is built twice: _f32 and _f64.
  */
-#ifndef RN_MODEL_STAGE_STAGE_H
-#define RN_MODEL_STAGE_STAGE_H
+#ifndef RN_MODEL_STAGE_LAYER_STACK_H
+#define RN_MODEL_STAGE_LAYER_STACK_H
 
 #include <stdint.h>
 
@@ -22,7 +22,7 @@
 #include "proto/ports/layer_group_port.h"
 #include "proto/ports/scan_port.h"
 
-typedef struct rn_stage rn_stage;
+typedef struct rn_layer_stack rn_layer_stack;
 
 /** The size of a stage: layers first .. last-1, units of at most B sequences, T tokens. */
 typedef struct rn_stage_shape {
@@ -32,31 +32,32 @@ typedef struct rn_stage_shape {
 } rn_stage_shape;
 
 /** Creates a stage with its workspace. Errors: RN_ERR_MEMORY. */
-rn_status rn_stage_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out);
-void rn_stage_destroy(rn_stage **stage);
+rn_status rn_layer_stack_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
+                                rn_layer_stack **out);
+void rn_layer_stack_destroy(rn_layer_stack **stage);
 
 /**
  * Casts elements `range` of params to the bf16 shadow, if matrix products take bf16
  * (model/kernel/gemm.h); else does nothing. Whenever params [total] have changed, all elements must
  * be cast before they are used.
  */
-void rn_stage_cast_weights(rn_stage *stage, const rn_real *params, rn_range range);
+void rn_layer_stack_cast_weights(rn_layer_stack *stage, const rn_real *params, rn_range range);
 
 /** Bytes of the bf16 shadow; 0 if there is none. */
-size_t rn_stage_bf16_shadow_bytes(const rn_stage *stage);
+size_t rn_layer_stack_bf16_shadow_bytes(const rn_layer_stack *stage);
 
 /** Uses `copy`, which outlives the stage, as the bf16 shadow and frees the stage's own shadow. */
-void rn_stage_use_bf16_shadow(rn_stage *stage, rn_bf16 *copy);
+void rn_layer_stack_use_bf16_shadow(rn_layer_stack *stage, rn_bf16 *copy);
 
 /**
  * From now on forward waits at `port` for each layer group before it reads the weights, and
  * backward reports each layer group whose gradient it has accumulated: the last layer first, the
  * embedding last. For the head's group the caller must wait and report.
  */
-void rn_stage_attach(rn_stage *stage, rn_layer_group_port port);
+void rn_layer_stack_attach(rn_layer_stack *stage, rn_layer_group_port port);
 
 /** The stage's parameter table; owned by the stage. */
-const rn_param_table *rn_stage_params(const rn_stage *stage);
+const rn_param_table *rn_layer_stack_table(const rn_layer_stack *stage);
 
 /** Sizes of a stage. */
 typedef struct rn_stage_sizes {
@@ -68,17 +69,17 @@ typedef struct rn_stage_sizes {
 } rn_stage_sizes;
 
 /**
- * The sizes of the stage that rn_stage_create would make, for the threads of this process.
+ * The sizes of the stage that rn_layer_stack_create would make, for the threads of this process.
  * Errors: RN_ERR_MEMORY.
  */
-rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
-                           rn_stage_sizes *out);
+rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
+                                 rn_stage_sizes *out);
 
 /**
  * Creates activations for the stage's maximal unit. The memory that activations share belongs to
  * the stage, which outlives them; free with rn_activations_destroy. Errors: RN_ERR_MEMORY.
  */
-rn_status rn_activations_create(rn_err *err, rn_stage *stage, rn_save_policy keep,
+rn_status rn_activations_create(rn_err *err, rn_layer_stack *stage, rn_save_policy keep,
                                 rn_activations **out);
 
 /**
@@ -90,10 +91,10 @@ rn_status rn_activations_create(rn_err *err, rn_stage *stage, rn_save_policy kee
  * Errors:     those of pass->port, of the layer group port, and of rn_block_retention_forward.
  *
  * pass->train enables dropout. PARALLEL and RECURRENT are for evaluation and tests. The backward of
- * PARALLEL is rn_stage_backward_input, too (the plain oracle); RECURRENT has none.
+ * PARALLEL is rn_layer_stack_backward_input, too (the plain oracle); RECURRENT has none.
  */
-rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_pass *pass, const rn_real *x,
-                           rn_real *y);
+rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stage, const rn_pass *pass,
+                                 const rn_real *x, rn_real *y);
 
 /**
  * Final norm, vocabulary head and cross-entropy of a last stage, by blocks of tokens: the T x N
@@ -102,11 +103,11 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_pass *pass, co
  *
  *   sum = sum over rows of -log softmax(head(y))[target];  dy = scale * d sum / d y
  */
-void rn_stage_loss(rn_stage *stage, const rn_pass *pass, rn_loss *loss);
+void rn_layer_stack_loss(rn_layer_stack *stage, const rn_pass *pass, rn_loss *loss);
 
 /** Logits of some rows: y [rows, D] -> logits [rows, N]; for decoding and tests. */
-void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_real *y,
-                     rn_real *logits);
+void rn_layer_stack_logits(rn_layer_stack *stage, const rn_real *params, int rows, const rn_real *y,
+                           rn_real *logits);
 
 /**
  * Computes the gradient of the unit's input from dy and saves in the activations what
@@ -118,18 +119,18 @@ void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_
  * Collective: over the ranks of pass->port (one REVERSE scan per layer, last layer first).
  * Errors:     those of pass->port.
  */
-rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_pass *pass, rn_real *dy,
-                                  rn_real *dx);
+rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stage, const rn_pass *pass,
+                                        rn_real *dy, rn_real *dx);
 
 /**
  * Accumulates the gradients of the unit's weight matrices; local. The activations may be reused
  * afterwards. Does nothing if backward_input has already done so: with pass->weights or
  * RN_SAVE_INPUTS.
  */
-void rn_stage_backward_weight(rn_stage *stage, const rn_pass *pass);
+void rn_layer_stack_backward_weight(rn_layer_stack *stage, const rn_pass *pass);
 
 /** The input rows [B, T, D] of `layer` in the last forward (L: the output of the last layer).
  * The activations must not be RN_SAVE_NOTHING. */
-const rn_real *rn_stage_hidden(const rn_activations *activations, int layer);
+const rn_real *rn_layer_stack_hidden(const rn_activations *activations, int layer);
 
 #endif

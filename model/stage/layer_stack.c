@@ -1,4 +1,4 @@
-#include "model/stage/stage.h"
+#include "model/stage/layer_stack.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
-struct rn_stage {
+struct rn_layer_stack {
   rn_spec spec;
   int first_layer, layer_count;
   int max_sequences, max_tokens;
@@ -35,20 +35,20 @@ struct rn_stage {
   rn_activation_pool pool;
 };
 
-static int64_t max_rows(const rn_stage *stage) {
+static int64_t max_rows(const rn_layer_stack *stage) {
   const int64_t rows = (int64_t)stage->max_sequences * stage->max_tokens;
   return rows > 0 ? rows : 1;
 }
 
-static size_t rows_bytes(const rn_stage *stage, int64_t width) {
+static size_t rows_bytes(const rn_layer_stack *stage, int64_t width) {
   return rn_arena_round((size_t)(max_rows(stage) * width) * sizeof(rn_real));
 }
 
-static int64_t state_elements(const rn_stage *stage) {
+static int64_t state_elements(const rn_layer_stack *stage) {
   return (int64_t)stage->max_sequences * stage->spec.dim * rn_spec_value_width(&stage->spec);
 }
 
-static rn_layer make_layer(const rn_stage *stage, int index) {
+static rn_layer make_layer(const rn_layer_stack *stage, int index) {
   const rn_spec *spec = &stage->spec;
   const rn_layer_params *at = &stage->table->layer[index];
   return (rn_layer){
@@ -65,18 +65,18 @@ static rn_layer make_layer(const rn_stage *stage, int index) {
 }
 
 /* True if the head's work space fits into the spare memory of the retention block. */
-static bool head_is_guest(const rn_stage *stage) {
+static bool head_is_guest(const rn_layer_stack *stage) {
   return rn_head_work_bytes(&stage->head, max_rows(stage)) <=
          rn_block_retention_spare_bytes(&stage->retention);
 }
 
-static size_t arena_bytes(const rn_stage *stage) {
+static size_t arena_bytes(const rn_layer_stack *stage) {
   const bool room_for_head = stage->has_head && !head_is_guest(stage);
   return rows_bytes(stage, stage->spec.dim) + rn_norm_sums_bytes(stage->spec.dim) +
          (room_for_head ? rn_head_work_bytes(&stage->head, max_rows(stage)) : 0);
 }
 
-static void place_head_work(rn_stage *stage) {
+static void place_head_work(rn_layer_stack *stage) {
   rn_arena guest = {.base = rn_block_retention_spare(&stage->retention),
                     .size_bytes = rn_block_retention_spare_bytes(&stage->retention)};
   stage->head_work = rn_head_work_take(&stage->head, max_rows(stage),
@@ -84,14 +84,14 @@ static void place_head_work(rn_stage *stage) {
 }
 
 /* Sets the bf16 shadow in everything that reads it. */
-static void place_copy(rn_stage *stage, rn_bf16 *copy) {
+static void place_copy(rn_layer_stack *stage, rn_bf16 *copy) {
   stage->weights = copy;
   stage->head.weights = copy;
   stage->retention.weights = copy;
   for (int i = 0; i < stage->layer_count; i++) stage->layer[i].ffn.weights = copy;
 }
 
-static rn_status take_copy(rn_err *err, rn_stage *stage) {
+static rn_status take_copy(rn_err *err, rn_layer_stack *stage) {
   if (!stage->bf16) return RN_OK;
   RN_TRY(err, rn_alloc(err, "weights in bf16", (size_t)stage->table->total, sizeof *stage->own,
                        &stage->own));
@@ -100,7 +100,7 @@ static rn_status take_copy(rn_err *err, rn_stage *stage) {
 }
 
 /* All norms share one buffer: only one runs at a time. */
-static void place_norm_sums(rn_stage *stage, double *sums) {
+static void place_norm_sums(rn_layer_stack *stage, double *sums) {
   stage->embed.norm.sums = sums;
   stage->head.norm.sums = sums;
   for (int i = 0; i < stage->layer_count; i++) {
@@ -110,7 +110,7 @@ static void place_norm_sums(rn_stage *stage, double *sums) {
 }
 
 /* Work space of the layers, the embedding and the head. */
-static rn_status take_work(rn_err *err, rn_stage *stage) {
+static rn_status take_work(rn_err *err, rn_layer_stack *stage) {
   const rn_spec *spec = &stage->spec;
   RN_TRY(err, rn_block_retention_create(err, spec, stage->max_sequences, stage->max_tokens,
                                         &stage->retention));
@@ -123,11 +123,12 @@ static rn_status take_work(rn_err *err, rn_stage *stage) {
 }
 
 /* Makes the stage without its work space: enough to compute sizes. */
-static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out) {
+static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
+                         rn_layer_stack **out) {
   const int first_layer = shape.first_layer, last_layer = shape.last_layer;
   assert(0 <= first_layer && first_layer <= last_layer && last_layer <= spec->layers);
   *out = NULL;
-  rn_stage *stage;
+  rn_layer_stack *stage;
   RN_TRY(err, rn_alloc(err, "stage", 1, sizeof *stage, &stage));
   stage->spec = *spec;
   stage->first_layer = first_layer;
@@ -143,7 +144,7 @@ static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                          &stage->layer)) != RN_OK ||
       (status = rn_param_table_create(err, spec, first_layer, last_layer, &stage->table)) !=
           RN_OK) {
-    rn_stage_destroy(&stage);
+    rn_layer_stack_destroy(&stage);
     return status;
   }
   stage->retention = rn_block_retention_shape(spec, shape.max_sequences, shape.max_tokens);
@@ -164,14 +165,15 @@ static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
   return RN_OK;
 }
 
-rn_status rn_stage_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out) {
+rn_status rn_layer_stack_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
+                                rn_layer_stack **out) {
   RN_TRY(err, outline(err, spec, shape, out));
   rn_status status = take_work(err, *out);
-  if (status != RN_OK) rn_stage_destroy(out);
+  if (status != RN_OK) rn_layer_stack_destroy(out);
   return status;
 }
 
-void rn_stage_destroy(rn_stage **stage) {
+void rn_layer_stack_destroy(rn_layer_stack **stage) {
   if (*stage == NULL) return;
   rn_block_retention_destroy(&(*stage)->retention);
   rn_arena_destroy(&(*stage)->arena);
@@ -183,34 +185,34 @@ void rn_stage_destroy(rn_stage **stage) {
   *stage = NULL;
 }
 
-void rn_stage_attach(rn_stage *stage, rn_layer_group_port port) {
+void rn_layer_stack_attach(rn_layer_stack *stage, rn_layer_group_port port) {
   stage->port = port;
 }
 
-static rn_status wait_for(rn_err *err, const rn_stage *stage, int part) {
+static rn_status wait_for(rn_err *err, const rn_layer_stack *stage, int part) {
   return stage->port.wait == NULL ? RN_OK : stage->port.wait(err, stage->port.self, part);
 }
 
-static void tell_of(const rn_stage *stage, int part) {
+static void tell_of(const rn_layer_stack *stage, int part) {
   if (stage->port.added != NULL) stage->port.added(stage->port.self, part);
 }
 
-const rn_param_table *rn_stage_params(const rn_stage *stage) {
+const rn_param_table *rn_layer_stack_table(const rn_layer_stack *stage) {
   return stage->table;
 }
 
-size_t rn_stage_bf16_shadow_bytes(const rn_stage *stage) {
+size_t rn_layer_stack_bf16_shadow_bytes(const rn_layer_stack *stage) {
   return stage->bf16 ? (size_t)stage->table->total * sizeof(rn_bf16) : 0;
 }
 
-void rn_stage_use_bf16_shadow(rn_stage *stage, rn_bf16 *copy) {
+void rn_layer_stack_use_bf16_shadow(rn_layer_stack *stage, rn_bf16 *copy) {
   assert(stage->bf16);
   free(stage->own);
   stage->own = NULL;
   place_copy(stage, copy);
 }
 
-void rn_stage_cast_weights(rn_stage *stage, const rn_real *params, rn_range range) {
+void rn_layer_stack_cast_weights(rn_layer_stack *stage, const rn_real *params, rn_range range) {
   enum { PIECE = 1 << 14 };
   const rn_kernels *kernels = rn_kernels_table();
   assert(0 <= range.begin && range.end <= stage->table->total);
@@ -222,35 +224,35 @@ void rn_stage_cast_weights(rn_stage *stage, const rn_real *params, rn_range rang
   }
 }
 
-rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
-                           rn_stage_sizes *out) {
-  rn_stage *stage;
+rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
+                                 rn_stage_sizes *out) {
+  rn_layer_stack *stage;
   RN_TRY(err, outline(err, spec, shape, &stage));
   *out = (rn_stage_sizes){
       .parameters = stage->table->total,
       .work_bytes = arena_bytes(stage) + rn_block_retention_bytes(&stage->retention),
-      .copy_bytes = rn_stage_bf16_shadow_bytes(stage)};
+      .copy_bytes = rn_layer_stack_bf16_shadow_bytes(stage)};
   for (int keep = RN_SAVE_NOTHING; keep <= RN_SAVE_ALL; keep++) {
     out->tape_bytes[keep] = rn_activations_bytes(&stage->pool, (rn_save_policy)keep);
     out->shared_bytes[keep] = rn_activation_pool_shared_bytes(&stage->pool, (rn_save_policy)keep);
   }
-  rn_stage_destroy(&stage);
+  rn_layer_stack_destroy(&stage);
   return RN_OK;
 }
 
-rn_status rn_activations_create(rn_err *err, rn_stage *stage, rn_save_policy keep,
+rn_status rn_activations_create(rn_err *err, rn_layer_stack *stage, rn_save_policy keep,
                                 rn_activations **out) {
   return rn_activation_pool_create_activations(err, &stage->pool, keep, out);
 }
 
-static void copy_rows(const rn_stage *stage, const rn_unit *unit, const rn_real *from,
+static void copy_rows(const rn_layer_stack *stage, const rn_unit *unit, const rn_real *from,
                       rn_real *to) {
   const size_t count = (size_t)unit->sequences * (size_t)unit->tokens * (size_t)stage->spec.dim;
   if (to != from) memcpy(to, from, count * sizeof *to);
 }
 
 /* Saves the state before the segment, which the layer's forward has left in retention.own. */
-static void keep_state(const rn_stage *stage, const rn_activations *activations,
+static void keep_state(const rn_layer_stack *stage, const rn_activations *activations,
                        const rn_unit *unit, int layer) {
   const rn_spec *spec = &stage->spec;
   const size_t count =
@@ -259,7 +261,7 @@ static void keep_state(const rn_stage *stage, const rn_activations *activations,
 }
 
 /* Recomputes a layer's forward from its saved input, into the activations that layers share. */
-static rn_status recompute(rn_err *err, rn_stage *stage, const rn_pass *pass, int layer) {
+static rn_status recompute(rn_err *err, rn_layer_stack *stage, const rn_pass *pass, int layer) {
   rn_layer_activations *activations = &pass->activations->layer[layer];
   rn_state_replay replay = {.before = rn_activations_before(pass->activations, layer)};
   rn_scan_port port = rn_state_replay_port(&replay);
@@ -277,14 +279,14 @@ static rn_status recompute(rn_err *err, rn_stage *stage, const rn_pass *pass, in
 }
 
 /* Where the input rows of layer `index` are written; for layer_count, the stage's output y. */
-static rn_real *rows_before(const rn_stage *stage, const rn_activations *activations, int index,
-                            rn_real *y) {
+static rn_real *rows_before(const rn_layer_stack *stage, const rn_activations *activations,
+                            int index, rn_real *y) {
   if (index == stage->layer_count) return y;
   return rn_layer_activations_input(&activations->layer[index]);
 }
 
-rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_pass *pass, const rn_real *x,
-                           rn_real *y) {
+rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stage, const rn_pass *pass,
+                                 const rn_real *x, rn_real *y) {
   const rn_unit *unit = pass->unit;
   rn_activations *activations = pass->activations;
   assert(unit->sequences <= stage->max_sequences && unit->tokens <= stage->max_tokens);
@@ -309,19 +311,19 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, const rn_pass *pass, co
   return RN_OK;
 }
 
-void rn_stage_loss(rn_stage *stage, const rn_pass *pass, rn_loss *loss) {
+void rn_layer_stack_loss(rn_layer_stack *stage, const rn_pass *pass, rn_loss *loss) {
   assert(stage->has_head);
   rn_head_loss(&stage->head, pass->params, &stage->head_work, loss, pass->accumulator);
 }
 
-void rn_stage_logits(rn_stage *stage, const rn_real *params, int rows, const rn_real *y,
-                     rn_real *logits) {
+void rn_layer_stack_logits(rn_layer_stack *stage, const rn_real *params, int rows, const rn_real *y,
+                           rn_real *logits) {
   assert(stage->has_head && rows <= max_rows(stage));
   rn_head_logits(&stage->head, params, rows, y, &stage->head_work, logits);
 }
 
-rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_pass *pass, rn_real *dy,
-                                  rn_real *dx) {
+rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stage, const rn_pass *pass,
+                                        rn_real *dy, rn_real *dx) {
   rn_activations *activations = pass->activations;
   const bool again = activations->keep == RN_SAVE_INPUTS;
   rn_pass down = *pass;
@@ -345,7 +347,7 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, const rn_pass *p
   return RN_OK;
 }
 
-void rn_stage_backward_weight(rn_stage *stage, const rn_pass *pass) {
+void rn_layer_stack_backward_weight(rn_layer_stack *stage, const rn_pass *pass) {
   const rn_activations *activations = pass->activations;
   for (int i = stage->layer_count - 1; !activations->weights_done && i >= 0; i--) {
     rn_layer_backward_weight(&stage->layer[i], pass, &activations->layer[i]);
@@ -354,7 +356,7 @@ void rn_stage_backward_weight(rn_stage *stage, const rn_pass *pass) {
   }
 }
 
-const rn_real *rn_stage_hidden(const rn_activations *activations, int layer) {
+const rn_real *rn_layer_stack_hidden(const rn_activations *activations, int layer) {
   const int index = layer - activations->first_layer;
   if (index == activations->layer_count) return activations->last;
   return rn_layer_activations_input(&activations->layer[index]);
