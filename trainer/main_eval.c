@@ -165,7 +165,8 @@ static rn_status evaluate(rn_err *err, rn_world *world, const options *o,
     const int length = o->sequence_length > 0
                            ? (int)o->sequence_length
                            : rn_ckpt_config(model.manifest)->data->sequence_length;
-    status = rn_evaluate(err, world, &model, &split, (rn_form)form, length, parallel, &e);
+    const rn_evaluation_options how = {(rn_form)form, length, parallel};
+    status = rn_evaluate(err, world, &model, &split, &how, &e);
   }
   if (status == RN_OK && !isfinite(e.loss)) {
     rn_log_warn("the loss is not a finite number: the model of step %lld has diverged",

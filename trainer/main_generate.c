@@ -127,7 +127,11 @@ static rn_status tokens_of(rn_err *err, const rn_completions *texts, int32_t **t
 
 static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) {
   const options *o = out->o;
-  const rn_sampling sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed};
+  const rn_generation_options how = {
+      .bf16 = o->bf16 == 1,
+      .max_tokens = o->tokens,
+      .vocabulary = RN_BYTES_VOCABULARY,
+      .sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed}};
   const rn_completion *first = &out->texts.text[0];
   int32_t *token = NULL;
   rn_prompt *prompt = NULL;
@@ -135,8 +139,8 @@ static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) 
   if (out->at_once) fwrite(first->prompt.byte, 1, first->prompt.count, stdout);
   rn_status status = tokens_of(err, &out->texts, &token, &prompt);
   if (status == RN_OK) {
-    status = rn_generate(err, model, o->bf16 == 1, prompt, out->texts.count, o->tokens,
-                         RN_BYTES_VOCABULARY, sampling, take_token, out);
+    status = rn_generate(err, model, &how, prompt, out->texts.count,
+                         (rn_token_visitor){take_token, out});
   }
   if (status == RN_OK && out->full) status = rn_fail(err, RN_ERR_MEMORY, "no memory for the text");
   free(token);

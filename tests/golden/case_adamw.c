@@ -105,8 +105,12 @@ static rn_status train(rn_err *err, adamw_case *x, golden_model *m, const char *
                                   true, &x->losses[k]));
     x->norms[k] = sqrt(rn_sum_of_squares(total, m->gradient));
     x->rates[k] = rn_lr(&x->schedule, k + 1);
-    rn_adamw_update(&x->adamw, x->rates[k], k + 1, rn_clip_coefficient(x->norms[k], x->clip), total,
-                    m->gradient, x->params, x->exp_avg, x->exp_avg_sq, true);
+    const rn_adamw_step step = {.lr = x->rates[k],
+                                .update = k + 1,
+                                .clip = rn_clip_coefficient(x->norms[k], x->clip),
+                                .decay = true};
+    rn_adamw_update(&x->adamw, step, total, m->gradient,
+                    (rn_adamw_state){x->params, x->exp_avg, x->exp_avg_sq});
     snprintf(time, sizeof time, "after%d", k + 1);
     RN_TRY(err, check_time(err, x, m, way, time));
   }

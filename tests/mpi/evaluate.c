@@ -95,7 +95,8 @@ static void one_evaluation(rn_world *part, const rn_checkpoint_model *model, rn_
   rn_evaluation e;
   double by_position = 0, counted = 0, at_position[RN_EVALUATE_BUCKETS] = {0};
   for (int64_t i = 0; i < targets; i++) at_position[ilogb((double)(i % T + 1))]++;
-  if (!CHECK_OK(&err, rn_evaluate(&err, part, model, split, form, T, parallel, &e))) return;
+  const rn_evaluation_options how = {form, T, parallel};
+  if (!CHECK_OK(&err, rn_evaluate(&err, part, model, split, &how, &e))) return;
   CHECK_RELATIVE(e.loss, want, 2e-6);
   CHECK_EQUAL(e.tokens, targets);
   CHECK_EQUAL(e.sequences, (targets + T - 1) / T);

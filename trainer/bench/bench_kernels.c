@@ -101,7 +101,8 @@ static void read_all(float *const *x) {
 
 static void adamw(float *const *x) {
   const rn_adamw o = {0.9, 0.98, 1e-8, 0.05, RN_EPS_TORCH};
-  rn_adamw_update(&o, 1e-4, 100, 1, MEMORY_ELEMENTS, x[0], x[1], x[2], x[3], true);
+  const rn_adamw_step step = {.lr = 1e-4, .update = 100, .clip = 1, .decay = true};
+  rn_adamw_update(&o, step, MEMORY_ELEMENTS, x[0], (rn_adamw_state){x[1], x[2], x[3]});
 }
 
 static void squares(float *const *x) {

@@ -1,5 +1,6 @@
 #include "trainer/estimate/plan_sample.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -12,7 +13,7 @@
 #include "trainer/run/step.h"
 
 /* Of many small steps the minimum time is taken: it is least disturbed by other load. */
-enum { WARM_UP = 1, MOST_STEPS = 64 };
+enum { WARM_UP = 1, MAX_STEPS = 64 };
 /* Numbers of layers; a larger difference reduces the influence of noise on the time per layer. */
 enum { FEW_LAYERS = 1, MORE_LAYERS = 3 };
 
@@ -24,14 +25,31 @@ static const double BUDGET_S = 1.8, PROBE_UNTIL_S = 0.4, FEW_UNTIL_S = 1.2, MORE
                     PRODUCTS_FOR_S = 0.6;
 /* Lower bound of the products' fraction of a step's time, in case noise distorts the measurement.
  */
-static const double LEAST_SHARE = 0.3;
+static const double MIN_SHARE = 0.3;
 
 /* Times of one step with one unit, for a given number of layers. */
 typedef struct sample {
   rn_task_times unit;
   double zero_s, update_s; /* of all weights */
+  double products_s;       /* of its matrix products alone; 0: not measured */
   double parameters;
 } sample;
+
+/* The plan whose work is measured, and the ranks that measure. */
+typedef struct sampler {
+  const Retnet__Config *config;
+  const rn_plan *plan;
+  const rn_spec *spec;
+  rn_world *world, *single_rank; /* all ranks; this one, which runs the steps */
+  double start_s;                /* when the whole measurement began */
+} sampler;
+
+/* Which steps to measure. */
+typedef struct measurement {
+  int layers;
+  double until_s; /* time after which no further step starts */
+  bool products;  /* also time the matrix products of a step */
+} measurement;
 
 /* ---- the small run ---- */
 
@@ -52,9 +70,10 @@ static void set_reduction_block(int reduction_block, const rn_plan_sizes *sizes,
   if (reduction_block > 0) spec->chunk = (int)rn_common_divisor(run->leaf, spec->chunk);
 }
 
-static void make_small(const Retnet__Config *config, const rn_plan *plan,
-                       const rn_plan_sizes *sizes, int layers, small_config *out) {
-  const rn_layout *l = &plan->layout;
+static void make_small(const sampler *s, const rn_plan_sizes *sizes, int layers,
+                       small_config *out) {
+  const Retnet__Config *config = s->config;
+  const rn_layout *l = &s->plan->layout;
   rn_spec small = sizes->spec;
   *out = (small_config){*config,       *config->run,      *config->model,
                         *config->data, *config->parallel, *config->train};
@@ -76,7 +95,7 @@ static void make_small(const Retnet__Config *config, const rn_plan *plan,
   out->parallel.data = out->parallel.pipeline = out->parallel.sequence = 1;
   out->parallel.segments = 1;
   out->parallel.microbatch = out->data.batch_sequences;
-  out->parallel.threads = plan->machine.threads;
+  out->parallel.threads = s->plan->machine.threads;
   out->parallel.comm_thread = RETNET__SWITCH__SWITCH_OFF;
   out->parallel.n_layer_split = 0;
   if (out->parallel.split_weight == RETNET__SWITCH__SWITCH_AUTO &&
@@ -89,25 +108,25 @@ static void make_small(const Retnet__Config *config, const rn_plan *plan,
 /* ---- measuring ---- */
 
 /* Times of a step's phases, from the totals of their spans. */
-static sample look_at_spans(void) {
+static sample sample_of_spans(void) {
   return (sample){.unit = {rn_spans_total_s("forward"), rn_spans_total_s("backward"),
                            rn_spans_total_s("weight")},
                   .zero_s = rn_spans_total_s("zero gradients"),
                   .update_s = rn_spans_total_s("gradient norm") + rn_spans_total_s("update")};
 }
 
-/* Times one step and updates the minima in *least. */
-static rn_status time_step(rn_err *err, rn_run *run, sample *least) {
+/* Times one step and updates the minima in *min. */
+static rn_status time_step(rn_err *err, rn_run *run, sample *min) {
   rn_step_result result;
   RN_TRY(err, rn_spans_start(err, 0));
   const rn_status status = rn_step(err, run, &result);
-  const sample now = look_at_spans();
+  const sample now = sample_of_spans();
   rn_spans_stop();
-  least->unit.forward_s = fmin(least->unit.forward_s, now.unit.forward_s);
-  least->unit.backward_s = fmin(least->unit.backward_s, now.unit.backward_s);
-  least->unit.weight_s = fmin(least->unit.weight_s, now.unit.weight_s);
-  least->zero_s = fmin(least->zero_s, now.zero_s);
-  least->update_s = fmin(least->update_s, now.update_s);
+  min->unit.forward_s = fmin(min->unit.forward_s, now.unit.forward_s);
+  min->unit.backward_s = fmin(min->unit.backward_s, now.unit.backward_s);
+  min->unit.weight_s = fmin(min->unit.weight_s, now.unit.weight_s);
+  min->zero_s = fmin(min->zero_s, now.zero_s);
+  min->update_s = fmin(min->update_s, now.update_s);
   return status;
 }
 
@@ -119,7 +138,7 @@ static rn_status time_steps(rn_err *err, rn_run *run, double until_s, sample *ou
                   .update_s = never,
                   .parameters = (double)run->total};
   for (int i = 0; i < WARM_UP; i++) RN_TRY(err, rn_step(err, run, &result));
-  for (int i = 0; i < MOST_STEPS && (i == 0 || rn_clock_s() < until_s); i++) {
+  for (int i = 0; i < MAX_STEPS && (i == 0 || rn_clock_s() < until_s); i++) {
     RN_TRY(err, time_step(err, run, out));
   }
   return RN_OK;
@@ -140,7 +159,7 @@ static rn_status time_products(rn_err *err, rn_run *run, double until_s, double 
   if (stepped != RN_OK) status = stepped;
   if (status == RN_OK) status = rn_gemm_replay_create(err, &record, &replay);
   *products_s = INFINITY;
-  for (int i = 0; status == RN_OK && i < MOST_STEPS && (i == 0 || rn_clock_s() < until_s); i++) {
+  for (int i = 0; status == RN_OK && i < MAX_STEPS && (i == 0 || rn_clock_s() < until_s); i++) {
     const double start_s = rn_clock_s();
     rn_gemm_replay_run(&replay);
     *products_s = fmin(*products_s, rn_clock_s() - start_s);
@@ -150,57 +169,52 @@ static rn_status time_products(rn_err *err, rn_run *run, double until_s, double 
   return status;
 }
 
-/* Measures steps of a model with `layers` layers until until_s. *share becomes the fraction of
- * their time that matrix products take, unless share is NULL. */
-static rn_status measure(rn_err *err, const Retnet__Config *config, rn_world *alone,
-                         const rn_plan *plan, const rn_plan_sizes *sizes, int layers,
-                         double until_s, double *share, sample *out) {
+/* Measures steps of a model of these sizes. */
+static rn_status measure(rn_err *err, const sampler *s, const rn_plan_sizes *sizes, measurement m,
+                         sample *out) {
   small_config small;
   rn_run run;
-  double products_s = 0;
-  make_small(config, plan, sizes, layers, &small);
-  RN_TRY(err, rn_run_create(err, &small.config, alone, &run));
-  rn_status status = time_steps(err, &run, until_s, out);
-  if (status == RN_OK && share != NULL) {
-    status = time_products(err, &run, until_s + PRODUCTS_FOR_S, &products_s);
-    *share = fmax(LEAST_SHARE, fmin(1, products_s / busy_s(out->unit)));
+  make_small(s, sizes, m.layers, &small);
+  RN_TRY(err, rn_run_create(err, &small.config, s->single_rank, &run));
+  rn_status status = time_steps(err, &run, m.until_s, out);
+  if (status == RN_OK && m.products) {
+    status = time_products(err, &run, m.until_s + PRODUCTS_FOR_S, &out->products_s);
   }
   rn_run_destroy(&run);
   return status;
 }
 
 /* Replaces each value by its maximum over all ranks, rounded down to a multiple of 1e-9. */
-static rn_status greatest(rn_err *err, rn_world *world, double *const *value, int count) {
-  enum { MOST_VALUES = 8 };
-  int64_t most[MOST_VALUES];
-  for (int i = 0; i < count; i++) most[i] = (int64_t)(1e9 * *value[i]);
-  RN_TRY(err, rn_world_max(err, world, most, count));
-  for (int i = 0; i < count; i++) *value[i] = 1e-9 * (double)most[i];
+static rn_status max_over_ranks(rn_err *err, rn_world *world, double *const *value, int count) {
+  enum { MAX_VALUES = 8 };
+  int64_t max[MAX_VALUES];
+  assert(count <= MAX_VALUES);
+  for (int i = 0; i < count; i++) max[i] = (int64_t)(1e9 * *value[i]);
+  RN_TRY(err, rn_world_max(err, world, max, count));
+  for (int i = 0; i < count; i++) *value[i] = 1e-9 * (double)max[i];
   return RN_OK;
 }
 
 static rn_status slowest(rn_err *err, rn_world *world, sample *s) {
   double *const value[] = {&s->unit.forward_s, &s->unit.backward_s, &s->unit.weight_s, &s->zero_s,
                            &s->update_s};
-  return greatest(err, world, value, (int)(sizeof value / sizeof value[0]));
+  return max_over_ranks(err, world, value, (int)(sizeof value / sizeof value[0]));
 }
 
 /* Chooses sizes whose steps take about BUDGET_S here, from the FLOP rate of a few smaller steps. */
-static rn_status choose_sizes(rn_err *err, const Retnet__Config *config, rn_world *world,
-                              rn_world *alone, const rn_plan *plan, const rn_spec *spec,
-                              rn_plan_sizes *out) {
-  const int tokens = rn_shapes_tokens(config, &plan->layout), batch = plan->layout.microbatch;
-  const bool exact = plan->layout.reduction_block > 0;
+static rn_status choose_sizes(rn_err *err, const sampler *s, rn_plan_sizes *out) {
+  const rn_layout *l = &s->plan->layout;
+  const int tokens = rn_shapes_tokens(s->config, l), batch = l->microbatch;
+  const bool exact = l->reduction_block > 0;
   sample probe = {0};
-  *out = rn_plan_sizes_within(spec, tokens, batch, exact, PROBE_FLOPS, MEMORY_BYTES);
+  *out = rn_plan_sizes_within(s->spec, tokens, batch, exact, PROBE_FLOPS, MEMORY_BYTES);
   const double flops = 3 * (rn_spec_layer_flops(&out->spec) + rn_spec_head_flops(&out->spec)) *
                        out->tokens * out->sequences;
-  RN_TRY(err, rn_agree(err, world,
-                       measure(err, config, alone, plan, out, FEW_LAYERS,
-                               rn_clock_s() + PROBE_UNTIL_S, NULL, &probe)));
-  RN_TRY(err, slowest(err, world, &probe));
+  const measurement m = {.layers = FEW_LAYERS, .until_s = rn_clock_s() + PROBE_UNTIL_S};
+  RN_TRY(err, rn_agree(err, s->world, measure(err, s, out, m, &probe)));
+  RN_TRY(err, slowest(err, s->world, &probe));
   const double rate = flops / fmax(busy_s(probe.unit), 1e-9);
-  *out = rn_plan_sizes_within(spec, tokens, batch, exact, rate * BUDGET_S, MEMORY_BYTES);
+  *out = rn_plan_sizes_within(s->spec, tokens, batch, exact, rate * BUDGET_S, MEMORY_BYTES);
   return RN_OK;
 }
 
@@ -265,41 +279,47 @@ static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double sh
   }
 }
 
-static rn_status measure_all(rn_err *err, const Retnet__Config *config, rn_world *world,
-                             rn_world *alone, const rn_plan *plan, const rn_spec *spec,
-                             rn_plan_sample *out) {
+/* Measures few and more layers of these sizes. *share: fraction of the time of the latter that
+ * matrix products take; 1 if it is not needed. */
+static rn_status measure_both(rn_err *err, const sampler *s, const rn_plan_sizes *sizes,
+                              sample *few, sample *more, double *share) {
+  const bool narrowed = is_narrowed(s->spec, &sizes->spec);
+  const measurement of_few = {.layers = FEW_LAYERS, .until_s = s->start_s + FEW_UNTIL_S};
+  const measurement of_more = {
+      .layers = MORE_LAYERS, .until_s = s->start_s + MORE_UNTIL_S, .products = narrowed};
+  rn_status status = measure(err, s, sizes, of_few, few);
+  if (status == RN_OK) status = measure(err, s, sizes, of_more, more);
+  *share = narrowed ? fmax(MIN_SHARE, fmin(1, more->products_s / busy_s(more->unit))) : 1;
+  return status;
+}
+
+static rn_status measure_all(rn_err *err, const sampler *s, rn_plan_sample *out) {
   rn_plan_sizes sizes;
   sample few = {0}, more = {0};
   double share = 1;
   double *const value[] = {&share};
-  const double start_s = rn_clock_s();
-  RN_TRY(err, choose_sizes(err, config, world, alone, plan, spec, &sizes));
-  rn_status status =
-      measure(err, config, alone, plan, &sizes, FEW_LAYERS, start_s + FEW_UNTIL_S, NULL, &few);
-  if (status == RN_OK) {
-    status = measure(err, config, alone, plan, &sizes, MORE_LAYERS, start_s + MORE_UNTIL_S,
-                     is_narrowed(spec, &sizes.spec) ? &share : NULL, &more);
-  }
-  RN_TRY(err, rn_agree(err, world, status));
-  RN_TRY(err, slowest(err, world, &few));
-  RN_TRY(err, slowest(err, world, &more));
-  RN_TRY(err, greatest(err, world, value, 1));
+  RN_TRY(err, choose_sizes(err, s, &sizes));
+  RN_TRY(err, rn_agree(err, s->world, measure_both(err, s, &sizes, &few, &more, &share)));
+  RN_TRY(err, slowest(err, s->world, &few));
+  RN_TRY(err, slowest(err, s->world, &more));
+  RN_TRY(err, max_over_ranks(err, s->world, value, 1));
   out->rows = (double)sizes.tokens * sizes.sequences;
   out->zero_s = more.zero_s / more.parameters;
   out->update_s = more.update_s / more.parameters;
   split_times(&few, &more, out);
-  scale(spec, &sizes.spec, share, out);
-  describe(spec, &sizes, share,
-           (double)plan->layout.microbatch * rn_shapes_tokens(config, &plan->layout), out);
+  scale(s->spec, &sizes.spec, share, out);
+  describe(s->spec, &sizes, share,
+           (double)s->plan->layout.microbatch * rn_shapes_tokens(s->config, &s->plan->layout), out);
   return RN_OK;
 }
 
 rn_status rn_plan_sample_take(rn_err *err, const Retnet__Config *config, rn_world *world,
                               const rn_plan *plan, const rn_spec *spec, rn_plan_sample *out) {
-  rn_world *alone = NULL;
+  sampler s = {
+      .config = config, .plan = plan, .spec = spec, .world = world, .start_s = rn_clock_s()};
   *out = (rn_plan_sample){0};
-  RN_TRY(err, rn_world_split(err, world, rn_world_rank(world), &alone));
-  const rn_status status = measure_all(err, config, world, alone, plan, spec, out);
-  rn_world_close(&alone);
+  RN_TRY(err, rn_world_split(err, world, rn_world_rank(world), &s.single_rank));
+  const rn_status status = measure_all(err, &s, out);
+  rn_world_close(&s.single_rank);
   return status;
 }

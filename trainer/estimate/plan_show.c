@@ -118,49 +118,61 @@ static void show_time(const Retnet__Config *config, const rn_plan *plan, const r
   }
 }
 
-/* Creates everything to show; without communication. */
-static rn_status make(rn_err *err, const Retnet__Config *given, rn_world *world, int ranks,
-                      rn_machine machine, rn_effective *effective, rn_plan *plan, rn_spec *spec,
-                      const char **lack) {
-  RN_TRY(err, rn_gemm_backend_use(err, given->model->products, given->train->precision, lack));
-  RN_TRY(err, resolve(err, given, effective));
-  *spec = effective->spec;
+/* The planned run: what a run would create before it allocates memory. */
+typedef struct planned_run {
+  rn_effective effective;
+  rn_spec spec; /* with the chunk in use */
+  rn_plan plan;
+  const char *lack; /* why products are not in bf16 although the config asks for it; or NULL */
+} planned_run;
+
+/* Plans for `ranks` ranks; 0: for those of `world`. Without communication. */
+static rn_status plan_run(rn_err *err, const Retnet__Config *given, const rn_world *world,
+                          int ranks, rn_machine machine, planned_run *p) {
+  RN_TRY(err, rn_gemm_backend_use(err, given->model->products, given->train->precision, &p->lack));
+  RN_TRY(err, resolve(err, given, &p->effective));
+  const Retnet__Config *config = p->effective.config;
+  p->spec = p->effective.spec;
   if (ranks > 0) {
-    RN_TRY(err, rn_plan_create_any(err, effective->config, spec, ranks, machine, plan));
+    RN_TRY(err, rn_plan_create_any(err, config, &p->spec, ranks, machine, &p->plan));
   } else {
-    RN_TRY(err, rn_plan_create(err, effective->config, spec, rn_world_size(world), machine, plan));
+    RN_TRY(err, rn_plan_create(err, config, &p->spec, rn_world_size(world), machine, &p->plan));
   }
-  return rn_layout_fit_chunk(err, effective->config, &plan->layout, spec);
+  return rn_layout_fit_chunk(err, config, &p->plan.layout, &p->spec);
+}
+
+static void show_plan(const planned_run *p, const rn_options_places *places) {
+  show_config(&p->effective, places, &p->plan, &p->spec);
+  show_layout(&p->plan, &p->spec);
+  show_cpu(p->lack);
+  show_memory(&p->plan);
+  if (p->plan.lack[0] != '\0') rn_log_warn("memory: %s", p->plan.lack);
+  show_messages(p->effective.config, &p->plan, &p->spec);
+}
+
+/* Measures small steps, estimates the time of a step of the plan, and shows both. */
+static rn_status show_estimate(rn_err *err, rn_world *world, const planned_run *p) {
+  const Retnet__Config *config = p->effective.config;
+  rn_plan_sample sample;
+  rn_plan_time time;
+  RN_TRY(err, rn_plan_sample_take(err, config, world, &p->plan, &p->spec, &sample));
+  rn_log_info("measured     %s", sample.text);
+  RN_TRY(err, rn_agree(err, world, rn_plan_time_estimate(err, config, &p->plan, &sample, &time)));
+  show_time(config, &p->plan, &p->spec, time);
+  return RN_OK;
 }
 
 rn_status rn_plan_show(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
                        rn_world *world, int ranks) {
   rn_machine machine;
-  rn_effective effective = {0};
-  rn_plan plan = {0};
-  rn_spec spec;
-  rn_plan_sample sample;
-  rn_plan_time time;
-  const char *lack = NULL;
+  planned_run p = {0};
   RN_TRY(err, rn_machine_query(err, world, given, ranks, &machine));
-  rn_status status = rn_agree(
-      err, world, make(err, given, world, ranks, machine, &effective, &plan, &spec, &lack));
+  rn_status status = rn_agree(err, world, plan_run(err, given, world, ranks, machine, &p));
   if (status == RN_OK) {
-    show_config(&effective, places, &plan, &spec);
-    show_layout(&plan, &spec);
-    show_cpu(lack);
-    show_memory(&plan);
-    if (plan.lack[0] != '\0') rn_log_warn("memory: %s", plan.lack);
-    show_messages(effective.config, &plan, &spec);
-    status = rn_plan_sample_take(err, effective.config, world, &plan, &spec, &sample);
+    show_plan(&p, places);
+    status = show_estimate(err, world, &p);
   }
-  if (status == RN_OK) {
-    rn_log_info("measured     %s", sample.text);
-    status =
-        rn_agree(err, world, rn_plan_time_estimate(err, effective.config, &plan, &sample, &time));
-  }
-  if (status == RN_OK) show_time(effective.config, &plan, &spec, time);
-  rn_plan_destroy(&plan);
-  rn_effective_destroy(&effective);
+  rn_plan_destroy(&p.plan);
+  rn_effective_destroy(&p.effective);
   return status;
 }

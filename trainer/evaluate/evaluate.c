@@ -14,7 +14,7 @@
 typedef struct evaluator {
   const rn_checkpoint_model *model;
   rn_split *split;
-  rn_form form;
+  const rn_evaluation_options *options;
   rn_grid *grid;
   rn_scan_source scan;
   rn_comm_thread *comm_thread; /* or NULL */
@@ -60,7 +60,8 @@ static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64
                         .sequence_number = e->batch.sequence_number,
                         .position = e->batch.position};
   rn_scan_port *port = rn_scan_source_port(&e->scan, 0, 0);
-  RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->form, port, &out->loss, NULL));
+  RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->options->form, port, &out->loss,
+                                       NULL));
   count_rows(e, out);
   return RN_OK;
 }
@@ -79,12 +80,11 @@ static rn_status make_grid(rn_err *err, evaluator *e, rn_world *world, const Ret
   return rn_grid_create(err, world, data, 1, sequence, &e->grid);
 }
 
-static rn_status open_evaluator(rn_err *err, evaluator *e, int length,
-                                const Retnet__Parallel *parallel) {
+static rn_status open_evaluator(rn_err *err, evaluator *e, int length) {
   const rn_spec *spec = &e->model->spec;
   const int ranks = rn_grid_sequence_size(e->grid);
   const rn_scan_source_shape scan = {
-      .wanted = parallel->scan, .layers = spec->layers, .sequences = 1, .segments = 1};
+      .wanted = e->options->parallel->scan, .layers = spec->layers, .sequences = 1, .segments = 1};
   RN_TRY(err, rn_scan_source_create(err, e->grid, spec, scan, &e->scan));
   const int tokens = (length + ranks - 1) / ranks;
   RN_TRY(err, rn_batch_create(err, 1, tokens, length, &e->batch));
@@ -96,9 +96,8 @@ static rn_status open_evaluator(rn_err *err, evaluator *e, int length,
   return RN_OK;
 }
 
-static rn_status start_comm_thread(rn_err *err, evaluator *e, rn_world *world,
-                                   const Retnet__Parallel *parallel) {
-  RN_TRY(err, rn_launch_comm_thread(err, world, parallel->comm_thread, rn_threads(),
+static rn_status start_comm_thread(rn_err *err, evaluator *e, rn_world *world) {
+  RN_TRY(err, rn_launch_comm_thread(err, world, e->options->parallel->comm_thread, rn_threads(),
                                     rn_grid_sequence_size(e->grid) > 1, &e->comm_thread));
   rn_scan_use_thread(e->scan.scan, e->comm_thread);
   e->pipeline.comm_thread = e->comm_thread;
@@ -129,23 +128,23 @@ static rn_status sum_up(rn_err *err, evaluator *e, rn_evaluation *out) {
 }
 
 rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
-                      rn_split *split, rn_form form, int sequence_length,
-                      const Retnet__Parallel *parallel, rn_evaluation *out) {
-  evaluator e = {.model = model, .split = split, .form = form};
+                      rn_split *split, const rn_evaluation_options *options, rn_evaluation *out) {
+  const int sequence_length = options->sequence_length;
+  evaluator e = {.model = model, .split = split, .options = options};
   *out = (rn_evaluation){.sequence_length = sequence_length, .tokens = split->tokens - 1};
   if (split->tokens < 2) return rn_fail(err, RN_ERR_USAGE, "the split holds no target");
   if (rn_split_header(split)->vocabulary > (uint32_t)model->spec.vocab) {
     return rn_fail(err, RN_ERR_USAGE, "the data's vocabulary %u is larger than the model's %d",
                    rn_split_header(split)->vocabulary, model->spec.vocab);
   }
-  rn_status status = make_grid(err, &e, world, parallel);
+  rn_status status = make_grid(err, &e, world, options->parallel);
   if (status == RN_OK) {
     /* Sizes the buffers by the targets of the split, which may be fewer than sequence_length. */
     const int64_t most = split->tokens - 1;
     const int length = most < sequence_length ? (int)most : sequence_length;
-    status = rn_agree(err, world, open_evaluator(err, &e, length, parallel));
+    status = rn_agree(err, world, open_evaluator(err, &e, length));
   }
-  if (status == RN_OK) status = start_comm_thread(err, &e, world, parallel);
+  if (status == RN_OK) status = start_comm_thread(err, &e, world);
   const int groups = status == RN_OK ? rn_world_size(world) / rn_grid_sequence_size(e.grid) : 1;
   out->sequences = (out->tokens + sequence_length - 1) / sequence_length;
   for (int64_t i = 0; status == RN_OK && i < out->sequences; i += groups) {

@@ -17,10 +17,17 @@ typedef struct rn_evaluation {
   double bucket_tokens[RN_EVALUATE_BUCKETS];
 } rn_evaluation;
 
+/** How to evaluate. */
+typedef struct rn_evaluation_options {
+  rn_form form;
+  int sequence_length;
+  const Retnet__Parallel *parallel; /* divides the work: data, sequence, scan, comm_thread */
+} rn_evaluation_options;
+
 /**
  * Counts every target of the split once: full sequences, and a last one that may be shorter.
  *
- * parallel->data groups of parallel->sequence ranks take the sequences round-robin; the ranks of a
+ * parallel.data groups of parallel.sequence ranks take the sequences round-robin; the ranks of a
  * group divide each sequence. If one of the keys is 0, it follows from the number of ranks; if both
  * are 0, all ranks form one group.
  *
@@ -30,7 +37,6 @@ typedef struct rn_evaluation {
  *             than the model's.
  */
 rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
-                      rn_split *split, rn_form form, int sequence_length,
-                      const Retnet__Parallel *parallel, rn_evaluation *out);
+                      rn_split *split, const rn_evaluation_options *options, rn_evaluation *out);
 
 #endif

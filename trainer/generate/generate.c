@@ -8,30 +8,31 @@
 #include "model/retention/local_state.h"
 #include "model/stage/layer_stack.h"
 #include "proto/base/arena.h"
+#include "proto/base/range.h"
 
-enum { PIECE_TOKENS = 256, SINCE_LIMIT = INT32_MAX };
+enum { SEGMENT_TOKENS = 256 };
 
 /* ---- prompts ---- */
 
-/* State of the prefill, which processes a prompt in segments of PIECE_TOKENS. */
+/* State of the prefill, which processes a prompt in segments of SEGMENT_TOKENS. */
 typedef struct prefill {
   const rn_checkpoint_model *model;
   rn_layer_stack *stage;
   rn_activations *activations;
   rn_local_state *local_state;
-  float *rows; /* [PIECE_TOKENS, D] */
-  int32_t doc_position[PIECE_TOKENS];
+  float *rows; /* [SEGMENT_TOKENS, D] */
+  int32_t doc_position[SEGMENT_TOKENS];
 } prefill;
 
 static rn_status open_prefill(rn_err *err, const rn_checkpoint_model *model, prefill *p) {
   const rn_spec *spec = &model->spec;
   *p = (prefill){.model = model};
   RN_TRY(err, rn_layer_stack_create(
-                  err, spec, (rn_stage_shape){0, spec->layers, 1, PIECE_TOKENS, 0}, &p->stage));
+                  err, spec, (rn_stage_shape){0, spec->layers, 1, SEGMENT_TOKENS, 0}, &p->stage));
   rn_layer_stack_cast_weights(p->stage, model->params, (rn_range){0, model->table->total});
   RN_TRY(err, rn_activations_create(err, p->stage, RN_SAVE_NOTHING, &p->activations));
   RN_TRY(err, rn_local_state_create(err, spec, spec->layers, 1, &p->local_state));
-  return rn_alloc(err, "rows", (size_t)PIECE_TOKENS * (size_t)spec->dim, sizeof(float), &p->rows);
+  return rn_alloc(err, "rows", (size_t)SEGMENT_TOKENS * (size_t)spec->dim, sizeof(float), &p->rows);
 }
 
 static void close_prefill(prefill *p) {
@@ -41,18 +42,17 @@ static void close_prefill(prefill *p) {
   free(p->rows);
 }
 
-static rn_status take_in(rn_err *err, prefill *p, const int32_t *tokens, int count,
-                         int64_t position) {
-  const int64_t number = 0;
+static rn_status forward_segment(rn_err *err, prefill *p, const int32_t *tokens, int count,
+                                 int64_t position) {
+  const int64_t index = 0;
   for (int i = 0; i < count; i++) {
-    const int64_t doc_position = position + i;
-    p->doc_position[i] = doc_position < SINCE_LIMIT ? (int32_t)doc_position : SINCE_LIMIT;
+    p->doc_position[i] = (int32_t)rn_smaller(position + i, INT32_MAX);
   }
   const rn_unit unit = {.sequences = 1,
                         .tokens = count,
                         .input = tokens,
                         .doc_position = p->doc_position,
-                        .sequence_number = &number,
+                        .sequence_number = &index,
                         .position = position};
   const rn_pass pass = {.params = p->model->params,
                         .unit = &unit,
@@ -63,17 +63,17 @@ static rn_status take_in(rn_err *err, prefill *p, const int32_t *tokens, int cou
 }
 
 /* Runs a prompt through the model; sets the decoder's slot and the logits after the prompt. */
-static rn_status take_in_prompt(rn_err *err, prefill *p, rn_prompt prompt, rn_decoder *decoder,
+static rn_status prefill_prompt(rn_err *err, prefill *p, rn_prompt prompt, rn_decoder *decoder,
                                 int slot, float *logits) {
   const rn_spec *spec = &p->model->spec;
   const size_t state = (size_t)spec->dim * (size_t)rn_spec_value_width(spec) * sizeof(float);
-  int64_t piece = 0;
+  int64_t count = 0;
   rn_local_state_reset(p->local_state);
-  for (int64_t at = 0; at < prompt.count; at += piece) {
-    piece = prompt.count - at < PIECE_TOKENS ? prompt.count - at : PIECE_TOKENS;
-    RN_TRY(err, take_in(err, p, prompt.token + at, (int)piece, at));
+  for (int64_t position = 0; position < prompt.count; position += count) {
+    count = rn_smaller(prompt.count - position, SEGMENT_TOKENS);
+    RN_TRY(err, forward_segment(err, p, prompt.token + position, (int)count, position));
   }
-  rn_layer_stack_logits(p->stage, p->model->params, 1, p->rows + (piece - 1) * spec->dim, logits);
+  rn_layer_stack_logits(p->stage, p->model->params, 1, p->rows + (count - 1) * spec->dim, logits);
   for (int layer = 0; layer < spec->layers; layer++) {
     memcpy(rn_decoder_state(decoder, slot, layer),
            rn_local_state_state(p->local_state, RN_SCAN_FORWARD, layer), state);
@@ -82,14 +82,14 @@ static rn_status take_in_prompt(rn_err *err, prefill *p, rn_prompt prompt, rn_de
   return RN_OK;
 }
 
-static rn_status take_in_prompts(rn_err *err, const rn_checkpoint_model *model,
+static rn_status prefill_prompts(rn_err *err, const rn_checkpoint_model *model,
                                  const rn_prompt *prompt, int prompts, rn_decoder *decoder,
                                  float *logits) {
   prefill p;
   rn_status status = open_prefill(err, model, &p);
   for (int i = 0; status == RN_OK && i < prompts; i++) {
     status =
-        take_in_prompt(err, &p, prompt[i], decoder, i, logits + (int64_t)i * model->spec.vocab);
+        prefill_prompt(err, &p, prompt[i], decoder, i, logits + (int64_t)i * model->spec.vocab);
   }
   close_prefill(&p);
   return status;
@@ -98,7 +98,7 @@ static rn_status take_in_prompts(rn_err *err, const rn_checkpoint_model *model,
 /* ---- decoding ---- */
 
 /* The prompts whose completions are not finished, compacted to the front. */
-typedef struct growing {
+typedef struct decoding {
   const rn_checkpoint_model *model;
   rn_decoder *decoder;
   int count;
@@ -106,12 +106,12 @@ typedef struct growing {
   int32_t *token; /* [prompts], likewise */
   float *logits;  /* [prompts, N], likewise */
   int32_t *order; /* [N] workspace of rn_sample */
-} growing;
+} decoding;
 
-static rn_status open_growing(rn_err *err, const rn_checkpoint_model *model, bool bf16, int prompts,
-                              growing *g) {
+static rn_status open_decoding(rn_err *err, const rn_checkpoint_model *model, bool bf16,
+                               int prompts, decoding *g) {
   const size_t count = (size_t)prompts, vocab = (size_t)model->spec.vocab;
-  *g = (growing){.model = model, .count = prompts};
+  *g = (decoding){.model = model, .count = prompts};
   RN_TRY(err, rn_decoder_create(err, &model->spec, prompts, bf16, &g->decoder));
   RN_TRY(err, rn_alloc(err, "prompts", count, sizeof *g->slot, &g->slot));
   RN_TRY(err, rn_alloc(err, "prompts", count, sizeof *g->token, &g->token));
@@ -120,7 +120,7 @@ static rn_status open_growing(rn_err *err, const rn_checkpoint_model *model, boo
   return rn_alloc(err, "order", vocab, sizeof *g->order, &g->order);
 }
 
-static void close_growing(growing *g) {
+static void close_decoding(decoding *g) {
   rn_decoder_destroy(&g->decoder);
   free(g->slot);
   free(g->token);
@@ -136,37 +136,37 @@ static bool are_finite(const float *x, int count) {
 }
 
 /* Samples a token for each unfinished completion, and removes those that end. */
-static rn_status draw(rn_err *err, growing *g, int drawn, rn_sampling sampling, uint64_t index,
-                      rn_token_visit *visit, void *self) {
-  int going_on = 0;
+static rn_status sample_tokens(rn_err *err, decoding *g, const rn_generation_options *options,
+                               int64_t index, rn_token_visitor visitor) {
+  int unfinished = 0;
   for (int i = 0; i < g->count; i++) {
     const float *logits = g->logits + (int64_t)i * g->model->spec.vocab;
     if (!are_finite(logits, g->model->spec.vocab)) {
       return rn_fail(err, RN_ERR_FORMAT,
-                     "%s gives no finite numbers for token %llu: the run had diverged; use an "
+                     "%s gives no finite numbers for token %lld: the run had diverged; use an "
                      "earlier checkpoint",
-                     rn_ckpt_path(g->model->ckpt), (unsigned long long)index + 1);
+                     rn_ckpt_path(g->model->ckpt), (long long)index + 1);
     }
-    const int32_t token = rn_sample(sampling, drawn, logits, g->order, index);
-    if (!visit(self, g->slot[i], token)) continue;
-    g->slot[going_on] = g->slot[i];
-    g->token[going_on++] = token;
+    const int32_t token =
+        rn_sample(options->sampling, options->vocabulary, logits, g->order, (uint64_t)index);
+    if (!visitor.visit(visitor.self, g->slot[i], token)) continue;
+    g->slot[unfinished] = g->slot[i];
+    g->token[unfinished++] = token;
   }
-  g->count = going_on;
+  g->count = unfinished;
   return RN_OK;
 }
 
-rn_status rn_generate(rn_err *err, rn_checkpoint_model *model, bool bf16, const rn_prompt *prompt,
-                      int prompts, int64_t most, int drawn, rn_sampling sampling,
-                      rn_token_visit *visit, void *self) {
-  growing g;
-  rn_status status = open_growing(err, model, bf16, prompts, &g);
-  if (status == RN_OK && bf16) rn_decoder_round(g.decoder, model->params);
-  if (status == RN_OK) status = take_in_prompts(err, model, prompt, prompts, g.decoder, g.logits);
-  for (int64_t i = 0; status == RN_OK && i < most && g.count > 0; i++) {
+rn_status rn_generate(rn_err *err, rn_checkpoint_model *model, const rn_generation_options *options,
+                      const rn_prompt *prompt, int prompts, rn_token_visitor visitor) {
+  decoding g;
+  rn_status status = open_decoding(err, model, options->bf16, prompts, &g);
+  if (status == RN_OK && options->bf16) rn_decoder_round(g.decoder, model->params);
+  if (status == RN_OK) status = prefill_prompts(err, model, prompt, prompts, g.decoder, g.logits);
+  for (int64_t i = 0; status == RN_OK && i < options->max_tokens && g.count > 0; i++) {
     if (i > 0) rn_decoder_step(g.decoder, model->params, g.count, g.slot, g.token, g.logits);
-    status = draw(err, &g, drawn, sampling, (uint64_t)i, visit, self);
+    status = sample_tokens(err, &g, options, i, visitor);
   }
-  close_growing(&g);
+  close_decoding(&g);
   return status;
 }

@@ -17,18 +17,26 @@ typedef struct rn_prompt {
   int64_t count;        /* at least 1 */
 } rn_prompt;
 
-/** Called with each sampled token of a prompt; returning false ends its completion. */
-typedef bool rn_token_visit(void *self, int prompt, int32_t token);
+typedef struct rn_generation_options {
+  bool bf16;          /* round the model's matrices to bf16, and read them in that type */
+  int64_t max_tokens; /* of each completion */
+  int vocabulary;     /* sample from ids 0 .. vocabulary - 1 only, those of the tokenizer: the
+                         model may have more, which have no meaning */
+  rn_sampling sampling;
+} rn_generation_options;
+
+/** Receives each sampled token of a prompt; if the function returns false, the completion ends. */
+typedef struct rn_token_visitor {
+  bool (*visit)(void *self, int prompt, int32_t token);
+  void *self;
+} rn_token_visitor;
 
 /**
- * Samples at most `most` tokens after each prompt, from the ids 0 .. drawn - 1 only: the vocabulary
- * of a model may be larger than that of its tokenizer, and the ids beyond have no meaning. With
- * `bf16` the model's matrices are first rounded to bf16 and then read in that type.
+ * Generates a completion of each of `prompts` prompts.
  *
  * Errors: RN_ERR_MEMORY; RN_ERR_FORMAT if a logit is not finite.
  */
-rn_status rn_generate(rn_err *err, rn_checkpoint_model *model, bool bf16, const rn_prompt *prompt,
-                      int prompts, int64_t most, int drawn, rn_sampling sampling,
-                      rn_token_visit *visit, void *self);
+rn_status rn_generate(rn_err *err, rn_checkpoint_model *model, const rn_generation_options *options,
+                      const rn_prompt *prompt, int prompts, rn_token_visitor visitor);
 
 #endif

@@ -2,13 +2,14 @@
 
 #include <math.h>
 
-void rn_adamw_update(const rn_adamw *o, double lr, int64_t t, double clip_coefficient, int64_t n,
-                     const rn_real *gradient, rn_real *weight, rn_real *exp_avg,
-                     rn_real *exp_avg_sq, bool decay) {
-  const double bias1 = 1 - pow(o->beta1, (double)t), root2 = sqrt(1 - pow(o->beta2, (double)t));
+void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_real *gradient,
+                     rn_adamw_state state) {
+  const double lr = step.lr, t = (double)step.update;
+  rn_real *weight = state.weight, *exp_avg = state.exp_avg, *exp_avg_sq = state.exp_avg_sq;
+  const double bias1 = 1 - pow(o->beta1, t), root2 = sqrt(1 - pow(o->beta2, t));
   const bool torch = o->eps_mode == RN_EPS_TORCH;
-  const rn_real clip = (rn_real)clip_coefficient;
-  const rn_real keep = (rn_real)(decay ? 1 - lr * o->weight_decay : 1.0);
+  const rn_real clip = (rn_real)step.clip;
+  const rn_real keep = (rn_real)(step.decay ? 1 - lr * o->weight_decay : 1.0);
   const rn_real beta1 = (rn_real)o->beta1, rest1 = (rn_real)(1 - o->beta1);
   const rn_real beta2 = (rn_real)o->beta2, rest2 = (rn_real)(1 - o->beta2);
   const rn_real rate = (rn_real)(torch ? lr / bias1 : lr * root2 / bias1);

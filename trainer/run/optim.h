@@ -30,10 +30,22 @@ typedef struct rn_adamw {
   rn_eps_mode eps_mode;
 } rn_adamw;
 
-/** Update t (from 1) of n elements, in place. Weight decay applies only if `decay`. */
-void rn_adamw_update(const rn_adamw *o, double lr, int64_t t, double clip_coefficient, int64_t n,
-                     const rn_real *gradient, rn_real *weight, rn_real *exp_avg,
-                     rn_real *exp_avg_sq, bool decay);
+/** One update: the values that change from step to step, and whether weight decay applies. */
+typedef struct rn_adamw_step {
+  double lr;
+  int64_t update; /* t, from 1 */
+  double clip;    /* c; see rn_clip_coefficient */
+  bool decay;
+} rn_adamw_step;
+
+/** The arrays that an update changes: weights and their moments. */
+typedef struct rn_adamw_state {
+  rn_real *weight, *exp_avg, *exp_avg_sq;
+} rn_adamw_state;
+
+/** Updates n elements in place. Shapes: gradient and the arrays of `state` [n]. */
+void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_real *gradient,
+                     rn_adamw_state state);
 
 /** Sum of squares in double, in an order that does not depend on the number of threads. */
 double rn_sum_of_squares(int64_t n, const rn_real *x);

@@ -155,11 +155,13 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sum
 static void update_own(rn_run *run, double lr, double clip) {
   const bool decay_all =
       run->config->optimizer->decay == RETNET__DECAYED_WEIGHTS__DECAYED_WEIGHTS_ALL;
+  rn_adamw_step step = {.lr = lr, .update = run->updates + 1, .clip = clip};
   for (int i = 0; i < run->shard_table.pieces; i++) {
     const rn_shard_piece *p = &run->shard_table.piece[i];
-    rn_adamw_update(&run->adamw, lr, run->updates + 1, clip, rn_range_count(p->range),
-                    run->own_gradient + p->at, run->params + p->range.begin, run->exp_avg + p->at,
-                    run->exp_avg_sq + p->at, decay_all || p->param->matrix);
+    const rn_adamw_state state = {run->params + p->range.begin, run->exp_avg + p->at,
+                                  run->exp_avg_sq + p->at};
+    step.decay = decay_all || p->param->matrix;
+    rn_adamw_update(&run->adamw, step, rn_range_count(p->range), run->own_gradient + p->at, state);
   }
 }
 
