@@ -1,15 +1,14 @@
 /* retnet-bench: benchmarks the components of a training step, and decoding, on this machine. */
 #include <stdio.h>
 
-#include "comm/world/mpi_check.h"
 #include "model/base/blas.h"
 #include "proto/base/log.h"
 #include "proto/cli/commands.h"
 #include "proto/cli/program.h"
-#include "proto/cli/version.h"
 #include "trainer/bench/bench.h"
 #include "trainer/machine/blas_check.h"
 #include "trainer/machine/launch.h"
+#include "trainer/machine/program_version.h"
 #include "trainer/machine/quantile.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
@@ -125,16 +124,9 @@ static const rn_command commands[] = {
      step},
 };
 
-static void print_version(void) {
-  char mpi[256];
-  rn_mpi_version_line(mpi, sizeof mpi);
-  const char *const lines[] = {mpi};
-  rn_version_print(stdout, "retnet-bench", lines, 1);
-}
-
 int main(int argc, char **argv) {
   const rn_commands all = {"retnet-bench", "Under mpirun, all ranks measure together.", commands,
-                           COUNT(commands), print_version};
+                           COUNT(commands), rn_program_version};
   rn_err err = {0};
   rn_words words = {0};
   const rn_command *command = NULL;

@@ -1,9 +1,8 @@
 /* retnet-ckpt: lists, shows, verifies, compares, prunes and exports checkpoints. */
 #include <string.h>
-#include <zstd.h>
 
 #include "proto/cli/commands.h"
-#include "proto/cli/version.h"
+#include "trainer/machine/program_version.h"
 #include "trainer/tools/ckpt_tool.h"
 
 enum { DIFFERENT = 1, MOST_KEPT = 1000000000 };
@@ -83,18 +82,11 @@ static const rn_command commands[] = {
      export_weights},
 };
 
-static void print_version(void) {
-  char zstd[64];
-  snprintf(zstd, sizeof zstd, "zstd: %s", ZSTD_versionString());
-  const char *const lines[] = {zstd};
-  rn_version_print(stdout, "retnet-ckpt", lines, 1);
-}
-
 int main(int argc, char **argv) {
   const rn_commands all = {
       "retnet-ckpt",
       "DIR is a run's directory, CKPT a step's folder or a run's directory (its newest good one).",
-      commands, (int)(sizeof commands / sizeof commands[0]), print_version};
+      commands, (int)(sizeof commands / sizeof commands[0]), rn_program_version};
   const int code = rn_commands_main(&all, argc, argv);
   return code == 0 && !identical ? DIFFERENT : code;
 }

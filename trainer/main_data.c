@@ -2,14 +2,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zstd.h>
 
 #include "data/batch/split.h"
 #include "data/text/build.h"
 #include "data/text/tokenizer.h"
 #include "proto/base/log.h"
 #include "proto/cli/commands.h"
-#include "proto/cli/version.h"
+#include "trainer/machine/program_version.h"
 
 /* Values of options. */
 static struct {
@@ -216,15 +215,8 @@ static const rn_command commands[] = {
      cat},
 };
 
-static void print_version(void) {
-  char zstd[64];
-  snprintf(zstd, sizeof zstd, "zstd: %s", ZSTD_versionString());
-  const char *const lines[] = {zstd};
-  rn_version_print(stdout, "retnet-data", lines, 1);
-}
-
 int main(int argc, char **argv) {
   const rn_commands all = {"retnet-data", "retnet-data COMMAND --help tells more.", commands,
-                           (int)(sizeof commands / sizeof commands[0]), print_version};
+                           (int)(sizeof commands / sizeof commands[0]), rn_program_version};
   return rn_commands_main(&all, argc, argv);
 }

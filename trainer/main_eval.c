@@ -12,7 +12,6 @@
 #include "proto/base/progress.h"
 #include "proto/cli/args.h"
 #include "proto/cli/program.h"
-#include "proto/cli/version.h"
 #include "proto/options/options.h"
 #include "trainer/checkpoint/checkpoint_find.h"
 #include "trainer/evaluate/evaluate.h"
@@ -20,6 +19,7 @@
 #include "trainer/machine/blas_check.h"
 #include "trainer/machine/core_check.h"
 #include "trainer/machine/launch.h"
+#include "trainer/machine/program_version.h"
 #include "trainer/machine/thread_limit.h"
 
 typedef struct options {
@@ -48,9 +48,7 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
                         0,
                         0};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
-  if (o->found.help) rn_args_print_help(&args, stdout);
-  if (o->found.version) rn_version_print(stdout, "retnet-eval", NULL, 0);
-  if (o->found.help || o->found.version) return RN_OK;
+  if (rn_args_answer(&args, &o->found, rn_program_version)) return RN_OK;
   if (o->checkpoint == NULL || o->data == NULL) {
     return rn_fail(err, RN_ERR_USAGE, "--checkpoint and --data are wanted; see --help");
   }

@@ -11,10 +11,10 @@
 #include "proto/base/log.h"
 #include "proto/cli/args.h"
 #include "proto/cli/program.h"
-#include "proto/cli/version.h"
 #include "trainer/generate/completions.h"
 #include "trainer/generate/generate.h"
 #include "trainer/machine/binding.h"
+#include "trainer/machine/program_version.h"
 
 typedef struct options {
   const char *checkpoint, *precision;
@@ -55,9 +55,7 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
       0,
       0};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
-  if (o->found.help) rn_args_print_help(&args, stdout);
-  if (o->found.version) rn_version_print(stdout, "retnet-generate", NULL, 0);
-  if (o->found.help || o->found.version) return RN_OK;
+  if (rn_args_answer(&args, &o->found, rn_program_version)) return RN_OK;
   RN_TRY(err, rn_args_choose(err, "--precision", o->precision, precisions, 2, &o->bf16));
   if (o->checkpoint != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE, "--checkpoint is wanted; see --help");

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "comm/world/mpi_check.h"
 #include "comm/world/world.h"
 #include "model/base/blas.h"
 #include "model/base/threads.h"
@@ -18,6 +17,7 @@
 #include "trainer/estimate/plan_show.h"
 #include "trainer/machine/blas_check.h"
 #include "trainer/machine/launch.h"
+#include "trainer/machine/program_version.h"
 #include "trainer/train/train.h"
 
 enum { EXIT_REQUEUE = 75 };
@@ -58,18 +58,8 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
       1};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (o->ranks > 0 && !o->plan) return rn_fail(err, RN_ERR_USAGE, "--ranks belongs to --plan");
-  *run = !o->found.help && !o->found.version;
-  if (o->found.version) {
-    char mpi[256], blas[256];
-    rn_mpi_version_line(mpi, sizeof mpi);
-    snprintf(blas, sizeof blas, "BLAS: %s, core type %s", rn_blas_config(), rn_blas_core());
-    const char *const lines[] = {mpi, blas};
-    rn_version_print(stdout, "retnet-train", lines, 2);
-  }
-  if (o->found.help) {
-    rn_args_print_help(&args, stdout);
-    rn_options_print_help(stdout);
-  }
+  *run = !rn_args_answer(&args, &o->found, rn_program_version);
+  if (o->found.help) rn_options_print_help(stdout);
   return RN_OK;
 }
 

@@ -183,6 +183,13 @@ void rn_args_print_help(const rn_args *args, FILE *file) {
   }
 }
 
+bool rn_args_answer(const rn_args *args, const rn_args_found *found,
+                    rn_print_version *print_version) {
+  if (found->help) rn_args_print_help(args, stdout);
+  if (found->version) print_version(args->program);
+  return found->help || found->version;
+}
+
 rn_status rn_args_choose(rn_err *err, const char *what, const char *word,
                          const char *const *choices, int count, int *out) {
   char all[512] = "";

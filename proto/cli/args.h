@@ -69,6 +69,13 @@ rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const 
 /** Prints "usage: ..." and a line for each option. */
 void rn_args_print_help(const rn_args *args, FILE *file);
 
+/** Prints what --version asks for to stdout. */
+typedef void rn_print_version(const char *program);
+
+/** Prints help or version to stdout if the command line asks for it; then returns true. */
+bool rn_args_answer(const rn_args *args, const rn_args_found *found,
+                    rn_print_version *print_version);
+
 /** Index of `word` in `choices`. Errors: RN_ERR_USAGE naming `what`, word and choices. */
 rn_status rn_args_choose(rn_err *err, const char *what, const char *word,
                          const char *const *choices, int count, int *out);

@@ -22,15 +22,14 @@ rn_status rn_commands_parse(rn_err *err, const rn_commands *c, int argc, char *c
   *out = NULL;
   const bool help = strcmp(word, "--help") == 0, version = strcmp(word, "--version") == 0;
   if (help) print_help(c);
-  if (version) c->print_version();
+  if (version) c->print_version(c->program);
   if (help || version) return RN_OK;
   for (int i = 0; i < c->count; i++) names[i] = c->command[i].name;
   RN_TRY(err, rn_args_choose(err, "command", word, names, c->count, &index));
   const rn_args *args = &c->command[index].args;
   rn_status status = rn_args_parse(err, args, argc - 1, argv + 1, &found);
-  if (status == RN_OK && found.help) rn_args_print_help(args, stdout);
-  if (status == RN_OK && found.version) c->print_version();
-  if (status == RN_OK && !found.help && !found.version) *out = &c->command[index];
+  const bool answered = status == RN_OK && rn_args_answer(args, &found, c->print_version);
+  if (status == RN_OK && !answered) *out = &c->command[index];
   *words = found.words;
   return status;
 }

@@ -16,7 +16,7 @@ typedef struct rn_commands {
   const char *notes; /* printed under the list of commands */
   const rn_command *command;
   int count; /* at most RN_COMMANDS_MAX */
-  void (*print_version)(void);
+  rn_print_version *print_version;
 } rn_commands;
 
 enum { RN_COMMANDS_MAX = 16 };

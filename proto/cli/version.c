@@ -1,6 +1,7 @@
 #include "proto/cli/version.h"
 
 #include <protobuf-c/protobuf-c.h>
+#include <string.h>
 #include <yaml.h>
 
 #include "proto/build_info.h"
@@ -11,12 +12,13 @@
 #define COMPILER "GCC " __VERSION__
 #endif
 
-const char *rn_version_git_id(void) {
-  return RN_BUILD_GIT_ID;
+const char *rn_version_text(void) {
+  return RN_BUILD_VERSION " (git " RN_BUILD_GIT_ID "), " COMPILER;
 }
 
 void rn_version_print(FILE *file, const char *program, const char *const *lines, int count) {
-  fprintf(file, "%s %s (git %s)\n", program, RN_BUILD_VERSION, RN_BUILD_GIT_ID);
+  const int name = (int)strcspn(program, " ");
+  fprintf(file, "%.*s %s (git %s)\n", name, program, RN_BUILD_VERSION, RN_BUILD_GIT_ID);
   fprintf(file, "build: %s\n", rn_version_build_id());
   fprintf(file, "compiler: %s\n", COMPILER);
   fprintf(file, "flags: %s\n", RN_BUILD_FLAGS);

@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-/** The commit of the source; "unknown" if it was not built from a repository. */
-const char *rn_version_git_id(void);
+/** Version, commit and compiler; the commit is "unknown" if the source is not a repository. */
+const char *rn_version_text(void);
 
 /**
  * A text that is equal in all processes of one binary and differs between binaries: the linker's
@@ -13,7 +13,10 @@ const char *rn_version_git_id(void);
  */
 const char *rn_version_build_id(void);
 
-/** Prints program, commit, compiler, flags, the libraries of proto/, then each of `lines`. */
+/**
+ * Prints program, commit, compiler, flags, the libraries of proto/, then each of `lines`. Of
+ * `program` only the first word counts: "retnet-data build" prints as "retnet-data".
+ */
 void rn_version_print(FILE *file, const char *program, const char *const *lines, int count);
 
 #endif

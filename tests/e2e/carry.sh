@@ -56,7 +56,11 @@ must_train 1 bits "${exact[@]}" train.steps=7
 must_train 3 bits3 "${exact[@]}" parallel.sequence=3 train.steps=2
 must_train 4 bits3 "${exact[@]}" parallel.pipeline=2 parallel.data=2 train.steps=7
 same_content bits bits3
-"$bin/retnet-ckpt" show bits | grep -q 'streams  *2' || fail "retnet-ckpt show tells no streams"
+"$bin/retnet-ckpt" show bits3 >shown
+"$bin/retnet-train" --version | head -n 1 | cut -d ' ' -f 2- >version
+for line in 'streams  *2' 'layers  *2, 1' "build  *$(cat version), " "saved  *$(date -u +%Y-%m-)"; do
+  grep -q "^$line" shown || fail "retnet-ckpt show has no line $line: $(cat shown)"
+done
 
 # Other streams only when asked for.
 train 1 bits "${exact[@]}" data.batch_sequences=1 train.steps=8 && fail "a changed batch is taken"

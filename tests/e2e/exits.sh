@@ -57,7 +57,9 @@ for program in train data eval generate ckpt bench; do
   "$bin/retnet-$program" --help >out || fail "retnet-$program --help: $?"
   [ -s out ] || fail "retnet-$program --help says nothing"
   "$bin/retnet-$program" --version >out || fail "retnet-$program --version: $?"
-  grep -q protobuf-c out || fail "retnet-$program --version: $(cat out)"
+  for line in "retnet-$program .*git" compiler flags MPI 'BLAS.*core type' zstd protobuf-c; do
+    grep -q "^$line.*[0-9a-z]" out || fail "retnet-$program --version names no $line: $(cat out)"
+  done
   refuse 2 --nonsense "$bin/retnet-$program" --nonsense
 done
 run=queue1 other=stopped1

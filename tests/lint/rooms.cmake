@@ -52,8 +52,8 @@ room(trainer/plan MAY proto/base proto/schema model/spec model/kernel comm/optim
 room(trainer/run MAY proto/base proto/schema model/base model/spec model/kernel comm/world
      comm/optimizer comm/pipeline data/batch data/checkpoint data/run trainer/parallel
      trainer/config trainer/machine trainer/plan)
-room(trainer/checkpoint MAY proto/base proto/options model/spec model/kernel comm/world data/file
-     data/checkpoint trainer/run)
+room(trainer/checkpoint MAY proto/base proto/options proto/cli model/spec model/kernel comm/world
+     data/file data/checkpoint trainer/parallel trainer/run)
 room(trainer/generate MAY proto/base model/retention model/decode model/stage data/file
      trainer/checkpoint)
 room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec

@@ -86,6 +86,12 @@ static void what_does_not_fit_is_named(void) {
   refuse("--json", "too few|FILE");
 }
 
+static const char *versioned;
+
+static void print_version(const char *program) {
+  versioned = program;
+}
+
 static void help_and_version_come_before_complaints(void) {
   char buffer[256], *text = NULL;
   size_t bytes = 0;
@@ -94,6 +100,9 @@ static void help_and_version_come_before_complaints(void) {
   CHECK(found.help && !found.version);
   CHECK_OK(&err, parse("--version", buffer, &found));
   CHECK(found.version && !found.help);
+  CHECK(rn_args_answer(&args, &found, print_version));
+  CHECK(strcmp(versioned, args.program) == 0);
+  CHECK(!rn_args_answer(&args, &(rn_args_found){.help = false}, print_version));
   FILE *file = open_memstream(&text, &bytes);
   rn_args_print_help(&args, file);
   fclose(file);

@@ -21,6 +21,7 @@ typedef struct recipe {
   int parts;
   float nudge; /* added to the last weight */
   bool threads_set;
+  int64_t saved_unix_s; /* 0: absent, as in older checkpoints */
 } recipe;
 
 static float value_of(int kind, int tensor, int64_t i) {
@@ -69,8 +70,14 @@ static const char *save(const char *name, recipe r) {
   rn_spec spec;
   Retnet__Manifest head = fake_head(r.step);
   Retnet__Layout layout = RETNET__LAYOUT__INIT;
+  int32_t layers[] = {1, 3};
   layout.has_threads = r.threads_set;
+  layout.layer_split = layers;
+  layout.n_layer_split = r.saved_unix_s != 0 ? 2 : 0;
   head.layout = &layout;
+  head.build = r.saved_unix_s != 0 ? "another build" : NULL;
+  head.has_saved_unix_s = r.saved_unix_s != 0;
+  head.saved_unix_s = r.saved_unix_s;
   CHECK_OK(err, rn_options_load(err, NULL, r.keys, keys, &config));
   head.config = config;
   CHECK_OK(err, rn_spec_from_config(err, config, 13, &spec));
@@ -98,20 +105,23 @@ static bool differs(const char *a, const char *b, bool weights_only, const char 
 }
 
 static void diff_sees_what_counts(void) {
-  const char *base = save("base", (recipe){{SMALL}, 2, 1, 0, false});
+  const char *base = save("base", (recipe){{SMALL}, 2, 1, 0, false, 0});
   CHECK(!differs(base, base, false, "identical\n"));
-  const char *layout = save("layout", (recipe){{SMALL, "model.chunk=8"}, 2, 3, 0, true});
+  const char *layout = save("layout", (recipe){{SMALL, "model.chunk=8"}, 2, 3, 0, true, 0});
   CHECK(!differs(base, layout, false, "identical\n"));
-  const char *step = save("step", (recipe){{SMALL}, 3, 2, 0, false});
+  const char *later = save("later", (recipe){{SMALL}, 2, 2, 0, false, 1700000000});
+  CHECK(!differs(base, later, false, "identical\n"));
+  const char *step = save("step", (recipe){{SMALL}, 3, 2, 0, false, 0});
   CHECK(differs(base, step, false, "step: 2 and 3\n"));
   CHECK(!differs(base, step, true, "identical\n"));
-  const char *nudged = save("nudged", (recipe){{SMALL}, 2, 2, 0.25f, false});
+  const char *nudged = save("nudged", (recipe){{SMALL}, 2, 2, 0.25f, false, 0});
   CHECK(differs(base, nudged, true, ": 1 of 208 elements differ, by at most 0.25\n"));
   CHECK(differs(base, nudged, false, "output_projection.weight"));
-  const char *eps = save("eps", (recipe){{SMALL, "model.norm_eps=0.01"}, 2, 1, 0, false});
+  const char *eps = save("eps", (recipe){{SMALL, "model.norm_eps=0.01"}, 2, 1, 0, false, 0});
   CHECK(differs(base, eps, false, "model.norm_eps"));
   CHECK(!differs(base, eps, true, "identical\n"));
-  const char *tied = save("tied", (recipe){{SMALL, "model.tie_embeddings=true"}, 2, 1, 0, false});
+  const char *tied =
+      save("tied", (recipe){{SMALL, "model.tie_embeddings=true"}, 2, 1, 0, false, 0});
   CHECK(differs(base, tied, false, "weight output_projection.weight: only in"));
   CHECK(differs(tied, base, true, "weight output_projection.weight: only in"));
   bool identical;
@@ -144,7 +154,7 @@ static void export_holds_the_official_names(void) {
                {"ffn.fc2.weight", D, F},
                {"final_layer_norm.weight", D, 0}};
   const char *run =
-      save("official", (recipe){{SMALL, "model.tie_embeddings=true"}, 2, 2, 0, false});
+      save("official", (recipe){{SMALL, "model.tie_embeddings=true"}, 2, 2, 0, false, 0});
   const char *path = temp_path("official.safetensors");
   rn_safetensors *file = NULL;
   rn_ckpt *ckpt = NULL;
@@ -186,7 +196,7 @@ static void what_the_official_model_lacks_is_refused_by_key(void) {
     snprintf(key, sizeof key, "model.%s", keys[i]);
     snprintf(name, sizeof name, "lacks%d", i);
     snprintf(want, sizeof want, "model.%.*s:", (int)strcspn(keys[i], "="), keys[i]);
-    const char *run = save(name, (recipe){{SMALL, key}, 2, 1, 0, false});
+    const char *run = save(name, (recipe){{SMALL, key}, 2, 1, 0, false, 0});
     CHECK_FAILS(err, RN_ERR_MISMATCH, want, rn_ckpt_tool_export(err, run, temp_path("no")));
     CHECK(!rn_file_exists(temp_path("no")));
   }
@@ -194,14 +204,17 @@ static void what_the_official_model_lacks_is_refused_by_key(void) {
 
 static void show_list_verify_and_prune_work(void) {
   static char text[65536];
-  const char *run = save("many", (recipe){{SMALL, "checkpoint.keep_last=1"}, 2, 1, 0, false});
-  save("many", (recipe){{SMALL, "checkpoint.keep_last=1"}, 4, 1, 0, false});
+  const char *run = save("many", (recipe){{SMALL, "checkpoint.keep_last=1"}, 2, 1, 0, false, 0});
+  save("many", (recipe){{SMALL, "checkpoint.keep_last=1"}, 4, 1, 0, false, 1700000000});
   FILE *out = fmemopen(text, sizeof text - 1, "w");
   CHECK_OK(err, rn_ckpt_tool_show(err, run, out));
   CHECK_OK(err, rn_ckpt_tool_list(err, run, out));
   CHECK_OK(err, rn_ckpt_tool_verify(err, run, out));
   fclose(out);
   CHECK(strstr(text, "step           4\n") != NULL);
+  CHECK(strstr(text, "layers         1, 3 (of each pipeline stage)\n") != NULL);
+  CHECK(strstr(text, "build          another build\n") != NULL);
+  CHECK(strstr(text, "saved          2023-11-14 22:13:20 UTC\n") != NULL);
   CHECK(strstr(text, "  model.dim: 16\n") != NULL);
   CHECK(strstr(text, "  embed_tokens.weight [13, 16] weight exp_avg exp_avg_sq\n") != NULL);
   CHECK(strstr(text, "step-00000002: ok\n") != NULL);

@@ -2,11 +2,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
 #include "proto/base/arena.h"
+#include "proto/cli/version.h"
 #include "trainer/checkpoint/checkpoint_streams.h"
+#include "trainer/parallel/layer_split.h"
 
 enum { MANIFEST_FORMAT = 1, KINDS = RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ + 1, DIMS = 2 };
 
@@ -127,6 +130,26 @@ static void put_state(const rn_run *run, const rn_saved_state *state, Retnet__Ma
   head->bad_steps = state->bad_steps;
   head->config = (Retnet__Config *)run->given; /* packing does not change it */
   head->effective = (Retnet__Config *)run->config;
+  head->build = (char *)rn_version_text();
+  head->has_saved_unix_s = 1;
+  head->saved_unix_s = (int64_t)time(NULL);
+}
+
+/* The number of layers of each stage: count[s], from first[s] to first[s + 1]. */
+static rn_status count_layers(rn_err *err, const rn_run *run, Retnet__Layout *layout) {
+  const int stages = run->layout.pipeline;
+  int *first;
+  int32_t *count = NULL;
+  RN_TRY(err, rn_alloc(err, "layers of stages", (size_t)stages + 1, sizeof *first, &first));
+  rn_status status = rn_layer_split(err, &run->spec, run->config->parallel, stages, first);
+  if (status == RN_OK) {
+    status = rn_alloc(err, "layers of stages", (size_t)stages, sizeof *count, &count);
+  }
+  for (int s = 0; status == RN_OK && s < stages; s++) count[s] = first[s + 1] - first[s];
+  layout->layer_split = count;
+  layout->n_layer_split = status == RN_OK ? (size_t)stages : 0;
+  free(first);
+  return status;
 }
 
 static rn_status commit(rn_err *err, const rn_run *run, const rn_saved_state *state,
@@ -146,8 +169,12 @@ static rn_status commit(rn_err *err, const rn_run *run, const rn_saved_state *st
   head.n_stream = state->stream != NULL ? (size_t)run->config->data->batch_sequences : 0;
   RN_TRY(err, rn_alloc(err, "streams", head.n_stream, sizeof *head.stream, &head.stream));
   for (size_t b = 0; b < head.n_stream; b++) head.stream[b] = &state->stream[b];
-  rn_status status = rn_ckpt_commit(err, run->config->run->dir, &head, reports, count);
+  rn_status status = count_layers(err, run, &layout);
+  if (status == RN_OK) {
+    status = rn_ckpt_commit(err, run->config->run->dir, &head, reports, count);
+  }
   free(head.stream);
+  free(layout.layer_split);
   return status;
 }
 

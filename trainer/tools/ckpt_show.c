@@ -69,6 +69,15 @@ static void show_data(const Retnet__Manifest *m, FILE *out) {
           m->split->content_sum);
 }
 
+static void show_layers(const Retnet__Layout *layout, FILE *out) {
+  if (layout->n_layer_split == 0) return;
+  fprintf(out, "layers         ");
+  for (size_t s = 0; s < layout->n_layer_split; s++) {
+    fprintf(out, s > 0 ? ", %d" : "%d", layout->layer_split[s]);
+  }
+  fprintf(out, " (of each pipeline stage)\n");
+}
+
 static void show_layout(const Retnet__Manifest *m, FILE *out) {
   if (m->layout != NULL) {
     fprintf(out,
@@ -76,6 +85,7 @@ static void show_layout(const Retnet__Manifest *m, FILE *out) {
             "threads %d\n",
             m->layout->data, m->layout->pipeline, m->layout->sequence, m->layout->segments,
             m->layout->microbatch, m->layout->threads);
+    show_layers(m->layout, out);
   }
   if (m->choices != NULL) {
     const Retnet__Choices *c = m->choices;
