@@ -21,7 +21,7 @@ typedef struct tally {
 struct rn_all_gather {
   MPI_Comm comm;
   const rn_node *node;
-  const rn_optimizer_shards *shares;
+  const rn_optimizer_shards *shards;
   char *values;
   size_t bytes_each;
   int replica;
@@ -46,11 +46,11 @@ static bool takes(const rn_all_gather *g, int from) {
 
 static void count_messages(rn_all_gather *g) {
   const int others = rn_node_count(g->node) - 1;
-  for (int p = 0; p < g->shares->buckets; p++) {
-    for (int r = 0; r < g->shares->replicas; r++) {
-      if (takes(g, r)) g->receives += messages_of(rn_optimizer_shards_of(g->shares, p, r));
+  for (int p = 0; p < g->shards->buckets; p++) {
+    for (int r = 0; r < g->shards->replicas; r++) {
+      if (takes(g, r)) g->receives += messages_of(rn_optimizer_shards_of(g->shards, p, r));
     }
-    g->sends += others * messages_of(rn_optimizer_shards_of(g->shares, p, g->replica));
+    g->sends += others * messages_of(rn_optimizer_shards_of(g->shards, p, g->replica));
   }
 }
 
@@ -59,7 +59,7 @@ static rn_status take_memory(rn_err *err, rn_all_gather *g) {
   const size_t messages = (size_t)g->receives + (size_t)g->sends;
   RN_TRY(err, rn_alloc(err, "messages of weights", messages, sizeof *g->request, &g->request));
   for (size_t i = 0; i < messages; i++) g->request[i] = MPI_REQUEST_NULL;
-  return rn_alloc(err, "messages of weights", (size_t)g->shares->buckets + 1, sizeof *g->first,
+  return rn_alloc(err, "messages of weights", (size_t)g->shards->buckets + 1, sizeof *g->first,
                   &g->first);
 }
 
@@ -84,31 +84,32 @@ static rn_status prepare(rn_err *err, rn_all_gather *g, rn_range range, bool rec
 static rn_status prepare_all(rn_err *err, rn_all_gather *g) {
   const int here = rn_node_of(g->node, g->replica);
   int receive = 0, send = g->receives;
-  for (int p = 0; p < g->shares->buckets; p++) {
-    for (int r = 0; r < g->shares->replicas; r++) {
+  for (int p = 0; p < g->shards->buckets; p++) {
+    for (int r = 0; r < g->shards->replicas; r++) {
       if (!takes(g, r)) continue;
-      RN_TRY(err, prepare(err, g, rn_optimizer_shards_of(g->shares, p, r), true, r, &receive));
+      RN_TRY(err, prepare(err, g, rn_optimizer_shards_of(g->shards, p, r), true, r, &receive));
     }
     g->first[p + 1] = receive;
     for (int n = 0; n < rn_node_count(g->node); n++) {
       if (n == here) continue;
-      RN_TRY(err, prepare(err, g, rn_optimizer_shards_of(g->shares, p, g->replica), false,
+      RN_TRY(err, prepare(err, g, rn_optimizer_shards_of(g->shards, p, g->replica), false,
                           rn_node_receiver(g->node, g->replica, n), &send));
     }
   }
   return RN_OK;
 }
 
-rn_status rn_all_gather_create(rn_err *err, const rn_world *world, const rn_grid *grid,
-                               const rn_node *node, const rn_optimizer_shards *shares, void *values,
-                               size_t bytes_each, rn_all_gather **out) {
+rn_status rn_all_gather_create(rn_err *err, const rn_node *node, const rn_optimizer_shards *shards,
+                               void *values, size_t bytes_each, rn_all_gather **out) {
+  const rn_grid *grid = rn_node_grid(node);
+  const rn_world *world = rn_grid_world(grid);
   rn_all_gather *g;
   *out = NULL;
   rn_status status = rn_alloc(err, "gather of weights", 1, sizeof *g, &g);
   if (status == RN_OK) {
     *g = (rn_all_gather){.comm = MPI_COMM_NULL,
                          .node = node,
-                         .shares = shares,
+                         .shards = shards,
                          .values = values,
                          .bytes_each = bytes_each,
                          .replica = rn_grid_replica(grid)};
@@ -116,7 +117,7 @@ rn_status rn_all_gather_create(rn_err *err, const rn_world *world, const rn_grid
   }
   if ((status = rn_agree(err, world, status)) == RN_OK) {
     status = rn_shared_array_create(err, world, node, "tallies",
-                                    (size_t)shares->buckets * sizeof(tally), &g->tallies);
+                                    (size_t)shards->buckets * sizeof(tally), &g->tallies);
   }
   if (status == RN_OK) {
     status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_replica_comm(grid), &g->comm));
@@ -149,7 +150,7 @@ static tally *tally_of(const rn_all_gather *g, int bucket) {
 
 /* Progresses all messages; counts received buckets, in order, in the tallies of the node. */
 static rn_status look(rn_err *err, rn_all_gather *g, bool *sent) {
-  for (int done = 1; done && g->arrived < g->shares->buckets;) {
+  for (int done = 1; done && g->arrived < g->shards->buckets;) {
     const int first = g->first[g->arrived], count = g->first[g->arrived + 1] - first;
     RN_MPI(err, MPI_Testall(count, g->request + first, &done, MPI_STATUSES_IGNORE));
     if (!done) break;
@@ -206,7 +207,7 @@ rn_status rn_all_gather_finish(rn_err *err, rn_all_gather *g) {
   rn_backoff backoff = {0};
   bool sent = false;
   if (!g->under_way) return RN_OK;
-  RN_TRY(err, rn_all_gather_wait(err, g, g->shares->buckets - 1));
+  RN_TRY(err, rn_all_gather_wait(err, g, g->shards->buckets - 1));
   RN_TRY(err, look(err, g, &sent));
   while (!sent) {
     rn_backoff_wait(&backoff);

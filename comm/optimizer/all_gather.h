@@ -20,12 +20,11 @@ typedef struct rn_all_gather rn_all_gather;
 /**
  * Creates the all-gather of `values`, one copy per node, with elements of `bytes_each` bytes.
  *
- * Collective: over the world. Ownership: node, shares and values outlive the object.
+ * Collective: over the world. Ownership: node, shards and values outlive the object.
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
-rn_status rn_all_gather_create(rn_err *err, const rn_world *world, const rn_grid *grid,
-                               const rn_node *node, const rn_optimizer_shards *shares, void *values,
-                               size_t bytes_each, rn_all_gather **out);
+rn_status rn_all_gather_create(rn_err *err, const rn_node *node, const rn_optimizer_shards *shards,
+                               void *values, size_t bytes_each, rn_all_gather **out);
 /** Completes pending messages; takes NULL. Collective: over the replicas. */
 void rn_all_gather_destroy(rn_all_gather **all_gather);
 

@@ -16,7 +16,7 @@ enum { SLOTS = 4, TURN = 4096, JOIN_BLOCK = 1 << 20 };
 
 struct rn_reduce_scatter {
   MPI_Comm comm;
-  const rn_optimizer_shards *shares;
+  const rn_optimizer_shards *shards;
   rn_reduce_kind kind;
   MPI_Datatype type;
   size_t bytes_each;
@@ -42,14 +42,14 @@ size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kin
 
 /* Computes the offsets of this rank's shards and allocates the receive buffers. */
 static rn_status take_memory(rn_err *err, rn_reduce_scatter *r) {
-  const size_t buckets = (size_t)r->shares->buckets, requests = SLOTS * 2 * (size_t)r->size;
+  const size_t buckets = (size_t)r->shards->buckets, requests = SLOTS * 2 * (size_t)r->size;
   RN_TRY(err, rn_alloc(err, "sums over ranks", buckets, sizeof *r->at, &r->at));
   RN_TRY(err, rn_alloc(err, "sums over ranks", buckets, sizeof *r->order, &r->order));
   RN_TRY(err, rn_alloc(err, "sums over ranks", requests, sizeof *r->request, &r->request));
   for (size_t i = 0; i < requests; i++) r->request[i] = MPI_REQUEST_NULL;
   int64_t at = 0;
-  for (int b = 0; b < r->shares->buckets; b++) {
-    const int64_t count = rn_range_count(rn_optimizer_shards_of(r->shares, b, r->rank));
+  for (int b = 0; b < r->shards->buckets; b++) {
+    const int64_t count = rn_range_count(rn_optimizer_shards_of(r->shards, b, r->rank));
     r->at[b] = at;
     at += count;
     if (count > r->longest) r->longest = count;
@@ -58,25 +58,25 @@ static rn_status take_memory(rn_err *err, rn_reduce_scatter *r) {
                   &r->room);
 }
 
-rn_status rn_reduce_scatter_create(rn_err *err, const rn_world *world, const rn_grid *grid,
-                                   const rn_optimizer_shards *shares, rn_reduce_kind kind,
-                                   const void *gradient, void *own, rn_reduce_scatter **out) {
+rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
+                                   const rn_optimizer_shards *shards, rn_reduce_operands operands,
+                                   rn_reduce_scatter **out) {
   rn_reduce_scatter *r;
   *out = NULL;
   rn_status status = rn_alloc(err, "sums over ranks", 1, sizeof *r, &r);
   if (status == RN_OK) {
     *r = (rn_reduce_scatter){.comm = MPI_COMM_NULL,
-                             .shares = shares,
-                             .kind = kind,
-                             .type = kind == RN_REDUCE_EXACT ? MPI_INT64_T : MPI_FLOAT,
-                             .bytes_each = bytes_of(kind),
+                             .shards = shards,
+                             .kind = operands.kind,
+                             .type = operands.kind == RN_REDUCE_EXACT ? MPI_INT64_T : MPI_FLOAT,
+                             .bytes_each = bytes_of(operands.kind),
                              .rank = rn_grid_replica(grid),
                              .size = rn_grid_replica_size(grid),
-                             .gradient = gradient,
-                             .own = own};
+                             .gradient = operands.gradient,
+                             .own = operands.own};
     status = take_memory(err, r);
   }
-  if ((status = rn_agree(err, world, status)) == RN_OK) {
+  if ((status = rn_grid_agree(err, grid, status)) == RN_OK) {
     status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_replica_comm(grid), &r->comm));
   }
   if (status != RN_OK) rn_reduce_scatter_destroy(&r);
@@ -109,11 +109,11 @@ static MPI_Request *requests_of(const rn_reduce_scatter *r, int number) {
  * Empty shards are not sent. */
 static rn_status exchange_bucket(rn_err *err, rn_reduce_scatter *r, int number) {
   const int bucket = r->order[number];
-  const int count = (int)rn_range_count(rn_optimizer_shards_of(r->shares, bucket, r->rank));
+  const int count = (int)rn_range_count(rn_optimizer_shards_of(r->shards, bucket, r->rank));
   MPI_Request *request = requests_of(r, number);
   for (int i = 0; i < r->size; i++) {
     if (i == r->rank) continue;
-    const rn_range theirs = rn_optimizer_shards_of(r->shares, bucket, i);
+    const rn_range theirs = rn_optimizer_shards_of(r->shards, bucket, i);
     if (count > 0) {
       RN_MPI(err, MPI_Irecv(room_of(r, number, i), count, r->type, i, 0, r->comm, &request[2 * i]));
     }
@@ -141,7 +141,7 @@ static void add_integers(bool first, int64_t count, const int64_t *part, int64_t
 /* own = sum of the parts of all ranks, in rank order. */
 static void sum_up(const rn_reduce_scatter *r, int number) {
   const int bucket = r->order[number];
-  const rn_range mine = rn_optimizer_shards_of(r->shares, bucket, r->rank);
+  const rn_range mine = rn_optimizer_shards_of(r->shards, bucket, r->rank);
   const size_t begin = (size_t)mine.begin * r->bytes_each;
   char *own = r->own + (size_t)r->at[bucket] * r->bytes_each;
   if (own == r->gradient + begin) return;
@@ -177,14 +177,14 @@ static rn_status look(rn_err *err, rn_reduce_scatter *r) {
 }
 
 rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *r, int bucket) {
-  assert(r->started < r->shares->buckets);
+  assert(r->started < r->shards->buckets);
   r->order[r->started++] = bucket;
   return look(err, r);
 }
 
 rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *r) {
   rn_backoff backoff = {0};
-  assert(r->started == r->shares->buckets);
+  assert(r->started == r->shards->buckets);
   RN_TRY(err, look(err, r));
   for (int seen = r->ended; r->ended < r->started; seen = r->ended) {
     rn_backoff_wait(&backoff);

@@ -19,20 +19,26 @@ typedef struct rn_reduce_scatter rn_reduce_scatter;
 /** Elements: float, summed in rank order, or int64_t. */
 typedef enum { RN_REDUCE_FLOAT, RN_REDUCE_EXACT } rn_reduce_kind;
 
+/** What is summed: the gradient of this rank, and the shards that receive the sums. */
+typedef struct rn_reduce_operands {
+  rn_reduce_kind kind;  /* of both arrays */
+  const void *gradient; /* [total] */
+  void *own;            /* [this rank's shards, concatenated by bucket] */
+} rn_reduce_operands;
+
 /** Bytes of receive buffers for `replicas` whose largest shard has `longest` elements. */
 size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kind);
 
 /**
- * own = sum over replicas, in rank order, of the elements of `gradient` in this rank's shards.
+ * own = sum over replicas, in rank order, of the elements of `gradient` in this rank's shards. With
+ * a single replica, own may be the gradient itself.
  *
- * Shapes:     gradient [total]; own [this rank's shards, concatenated by bucket]; with a single
- *             replica, own may be the gradient itself.
- * Collective: over the world. Ownership: grid, shares and arrays outlive the object.
+ * Collective: over the world. Ownership: grid, shards and arrays outlive the object.
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
-rn_status rn_reduce_scatter_create(rn_err *err, const rn_world *world, const rn_grid *grid,
-                                   const rn_optimizer_shards *shares, rn_reduce_kind kind,
-                                   const void *gradient, void *own, rn_reduce_scatter **out);
+rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
+                                   const rn_optimizer_shards *shards, rn_reduce_operands operands,
+                                   rn_reduce_scatter **out);
 /** Takes NULL. Collective: over the replicas. */
 void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter);
 

@@ -19,18 +19,18 @@ typedef struct rn_optimizer_shards {
  * The shard of a bucket that a replica owns: slice (replica + bucket) mod replicas, a rotation that
  * balances slices of uneven length.
  */
-static inline rn_range rn_optimizer_shards_of(const rn_optimizer_shards *shares, int bucket,
+static inline rn_range rn_optimizer_shards_of(const rn_optimizer_shards *shards, int bucket,
                                               int replica) {
-  assert(0 <= bucket && bucket < shares->buckets && 0 <= replica && replica < shares->replicas);
-  const int64_t *edge = shares->edge + (int64_t)bucket * (shares->replicas + 1);
-  const int slice = (int)(((int64_t)replica + bucket) % shares->replicas);
+  assert(0 <= bucket && bucket < shards->buckets && 0 <= replica && replica < shards->replicas);
+  const int64_t *edge = shards->edge + (int64_t)bucket * (shards->replicas + 1);
+  const int slice = (int)(((int64_t)replica + bucket) % shards->replicas);
   assert(edge[slice] <= edge[slice + 1]);
   return (rn_range){edge[slice], edge[slice + 1]};
 }
 
-static inline rn_range rn_optimizer_shards_bucket(const rn_optimizer_shards *shares, int bucket) {
-  const int64_t *edge = shares->edge + (int64_t)bucket * (shares->replicas + 1);
-  return (rn_range){edge[0], edge[shares->replicas]};
+static inline rn_range rn_optimizer_shards_bucket(const rn_optimizer_shards *shards, int bucket) {
+  const int64_t *edge = shards->edge + (int64_t)bucket * (shards->replicas + 1);
+  return (rn_range){edge[0], edge[shards->replicas]};
 }
 
 #endif

@@ -86,26 +86,25 @@ bool rn_pipeline_p2p_is_last(const rn_pipeline_p2p *p2p) {
   return p2p->stage == p2p->stages - 1;
 }
 
-rn_status rn_pipeline_p2p_send(rn_err *err, rn_pipeline_p2p *p2p,
-                               rn_pipeline_p2p_direction direction, int unit, int64_t count,
-                               const float *rows, rn_pipeline_p2p_message *out) {
-  const int to = direction == RN_PIPELINE_P2P_ROWS ? p2p->stage + 1 : p2p->stage - 1;
+rn_status rn_pipeline_p2p_send(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2p_envelope envelope,
+                               int64_t count, const float *rows, rn_pipeline_p2p_message *out) {
+  const int to = envelope.direction == RN_PIPELINE_P2P_ROWS ? p2p->stage + 1 : p2p->stage - 1;
   assert(0 <= to && to < p2p->stages && count <= INT_MAX);
   p2p->under_way++;
   p2p->bytes_sent += count * p2p->width * (int64_t)sizeof(float);
-  RN_MPI(err, MPI_Isend(rows, (int)count, p2p->row, to, unit % TAGS, p2p->comm[direction],
-                        &out->request));
+  RN_MPI(err, MPI_Isend(rows, (int)count, p2p->row, to, envelope.unit % TAGS,
+                        p2p->comm[envelope.direction], &out->request));
   return RN_OK;
 }
 
 rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
-                                  rn_pipeline_p2p_direction direction, int unit, int64_t count,
-                                  float *rows, rn_pipeline_p2p_message *out) {
-  const int from = direction == RN_PIPELINE_P2P_ROWS ? p2p->stage - 1 : p2p->stage + 1;
+                                  rn_pipeline_p2p_envelope envelope, int64_t count, float *rows,
+                                  rn_pipeline_p2p_message *out) {
+  const int from = envelope.direction == RN_PIPELINE_P2P_ROWS ? p2p->stage - 1 : p2p->stage + 1;
   assert(0 <= from && from < p2p->stages && count <= INT_MAX);
   p2p->under_way++;
-  RN_MPI(err, MPI_Irecv(rows, (int)count, p2p->row, from, unit % TAGS, p2p->comm[direction],
-                        &out->request));
+  RN_MPI(err, MPI_Irecv(rows, (int)count, p2p->row, from, envelope.unit % TAGS,
+                        p2p->comm[envelope.direction], &out->request));
   return RN_OK;
 }
 

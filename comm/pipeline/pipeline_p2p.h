@@ -29,6 +29,12 @@ typedef enum {
   RN_PIPELINE_P2P_GRADIENTS /* gradients of activations: to the previous stage */
 } rn_pipeline_p2p_direction;
 
+/** Identifies a message: both ends pass the same. */
+typedef struct rn_pipeline_p2p_envelope {
+  rn_pipeline_p2p_direction direction;
+  int unit;
+} rn_pipeline_p2p_envelope;
+
 /**
  * Creates the transfers of rows of `width` floats.
  *
@@ -48,25 +54,24 @@ bool rn_pipeline_p2p_is_first(const rn_pipeline_p2p *p2p);
 bool rn_pipeline_p2p_is_last(const rn_pipeline_p2p *p2p);
 
 /**
- * Starts sending a unit's rows [count, width] to the neighbour in `direction`.
+ * Starts sending rows [count, width] to the neighbour in the envelope's direction.
  *
  * Collective: with the neighbour's receive.
  * Ownership:  the rows must not change until rn_pipeline_p2p_wait.
  * Errors:     RN_ERR_MPI.
  */
-rn_status rn_pipeline_p2p_send(rn_err *err, rn_pipeline_p2p *p2p,
-                               rn_pipeline_p2p_direction direction, int unit, int64_t count,
-                               const float *rows, rn_pipeline_p2p_message *out);
+rn_status rn_pipeline_p2p_send(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2p_envelope envelope,
+                               int64_t count, const float *rows, rn_pipeline_p2p_message *out);
 
 /**
- * Posts the receive of a unit's rows [count, width], which are valid after rn_pipeline_p2p_wait.
+ * Posts the receive of rows [count, width], which are valid after rn_pipeline_p2p_wait.
  *
  * Collective: with the neighbour's send.
  * Errors:     RN_ERR_MPI.
  */
 rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
-                                  rn_pipeline_p2p_direction direction, int unit, int64_t count,
-                                  float *rows, rn_pipeline_p2p_message *out);
+                                  rn_pipeline_p2p_envelope envelope, int64_t count, float *rows,
+                                  rn_pipeline_p2p_message *out);
 
 /** Waits for a message, if there is one. Errors: RN_ERR_MPI. */
 rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2p_message *message);

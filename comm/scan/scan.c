@@ -53,20 +53,19 @@ static void set_origin(rn_scan *scan) {
 }
 
 /* If MPI was released to the thread, each function of the port releases it again on return. */
-static rn_status scan_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
-                            int64_t m, const double *log_decay, const float *own) {
+static rn_status scan_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
+                            rn_scan_element element) {
   rn_scan *scan = self;
-  assert(n <= scan->shape.heads && m == scan->shape.matrix);
+  assert(element.n <= scan->shape.heads && element.m == scan->shape.matrix);
   assert(layer >= 0 && layer < scan->shape.layers);
-  (void)m;
   const bool released = rn_comm_thread_acquire(scan->thread);
   scan->direction = direction;
   scan->layer = layer;
-  scan->n = n;
-  scan->own = own;
-  for (int i = 0; i < n; i++) {
-    const bool passes = exp(log_decay[i]) >= scan->shape.epsilon;
-    scan->log_decay[i] = passes ? log_decay[i] : -INFINITY;
+  scan->n = element.n;
+  scan->own = element.own;
+  for (int i = 0; i < element.n; i++) {
+    const double log_decay = element.log_decay[i];
+    scan->log_decay[i] = exp(log_decay) >= scan->shape.epsilon ? log_decay : -INFINITY;
     scan->factor[i] = rn_scan_factor(scan->log_decay[i]);
   }
   set_origin(scan);

@@ -11,50 +11,56 @@ enum {
   LARGE_ROUNDS = 3
 };
 
-/* Seconds per exchange of `count` elements, each rank with its two neighbours: the minimum of
- * SERIES means, each over several rounds, since a rank can be early for one message but not for
- * all. */
-static rn_status exchange(rn_err *err, MPI_Comm comm, int count, int rounds, const float *out,
-                          float *in, double *least_s) {
+/* Seconds in which each rank sends `count` elements to one neighbour and receives as many from the
+ * other: the minimum of SERIES means, each over several rounds, since a rank can be early for one
+ * message but not for all. */
+static rn_status time_messages(rn_err *err, MPI_Comm comm, int count, int rounds,
+                               float buffer[2][LARGE], double *min_s) {
   int rank, size;
   RN_MPI(err, MPI_Comm_rank(comm, &rank));
   RN_MPI(err, MPI_Comm_size(comm, &size));
   const int to = (rank + 1) % size, from = (rank + size - 1) % size;
-  *least_s = INFINITY;
+  *min_s = INFINITY;
   for (int series = 0; series < SERIES; series++) {
     const double start = MPI_Wtime();
     for (int i = 0; i < rounds; i++) {
-      RN_MPI(err, MPI_Sendrecv(out, count, MPI_FLOAT, to, 0, in, count, MPI_FLOAT, from, 0, comm,
-                               MPI_STATUS_IGNORE));
+      RN_MPI(err, MPI_Sendrecv(buffer[0], count, MPI_FLOAT, to, 0, buffer[1], count, MPI_FLOAT,
+                               from, 0, comm, MPI_STATUS_IGNORE));
     }
-    *least_s = fmin(*least_s, (MPI_Wtime() - start) / rounds);
+    *min_s = fmin(*min_s, (MPI_Wtime() - start) / rounds);
   }
   return RN_OK;
 }
 
 static double combine(int count, const float *in, float *out) {
-  double least_s = INFINITY;
+  double min_s = INFINITY;
   for (int i = 0; i < SERIES; i++) {
     const double start = MPI_Wtime();
     for (int e = 0; e < count; e++) out[e] = 0.5f * in[e] + out[e];
-    least_s = fmin(least_s, MPI_Wtime() - start);
+    min_s = fmin(min_s, MPI_Wtime() - start);
   }
-  return least_s;
+  return min_s;
 }
 
-rn_status rn_scan_cost_measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out) {
-  float a[LARGE], b[LARGE];
+static rn_status measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out) {
+  float buffer[2][LARGE];
   double small_s = 0, large_s = 0, terms[3];
-  for (int i = 0; i < LARGE; i++) a[i] = b[i] = 1;
-  RN_TRY(err, exchange(err, comm, 1, SMALL_ROUNDS, a, b, &small_s));
-  RN_TRY(err, exchange(err, comm, LARGE, LARGE_ROUNDS, a, b, &large_s));
-  const double bytes = sizeof a;
+  for (int i = 0; i < LARGE; i++) buffer[0][i] = buffer[1][i] = 1;
+  RN_TRY(err, time_messages(err, comm, 1, SMALL_ROUNDS, buffer, &small_s));
+  RN_TRY(err, time_messages(err, comm, LARGE, LARGE_ROUNDS, buffer, &large_s));
+  const double bytes = sizeof buffer[0];
   terms[0] = fmax(small_s, 1e-7);
   terms[1] = fmax(large_s - small_s, 1e-7) / bytes;
-  terms[2] = fmax(combine(LARGE, b, a), 1e-7) / bytes;
+  terms[2] = fmax(combine(LARGE, buffer[1], buffer[0]), 1e-7) / bytes;
   RN_MPI(err, MPI_Allreduce(MPI_IN_PLACE, terms, 3, MPI_DOUBLE, MPI_MAX, comm));
   *out = (rn_scan_cost){terms[0], terms[1], terms[2]};
   return RN_OK;
+}
+
+/* One mark for the watchdog around all messages: RN_MPI_WAIT would add to each measured time. */
+rn_status rn_scan_cost_measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out) {
+  rn_progress_wait(true);
+  return rn_mpi_waited(measure(err, comm, out));
 }
 
 double rn_scan_cost_s(rn_scan_cost c, rn_scan_algorithm algorithm, int ranks, int64_t bytes,
@@ -78,11 +84,11 @@ double rn_scan_cost_s(rn_scan_cost c, rn_scan_algorithm algorithm, int ranks, in
 
 int64_t rn_scan_cost_block(rn_scan_cost c, int ranks, int64_t bytes) {
   int64_t best = RN_SCAN_MIN_BLOCK;
-  double least_s = INFINITY;
+  double min_s = INFINITY;
   for (int64_t block = best; block <= RN_SCAN_MAX_BLOCK; block *= 2) {
     const double s = rn_scan_cost_s(c, RN_SCAN_PIPELINED, ranks, bytes, block);
-    if (s >= least_s) continue;
-    least_s = s;
+    if (s >= min_s) continue;
+    min_s = s;
     best = block;
   }
   return best;

@@ -105,6 +105,10 @@ rn_status rn_grid_agree(rn_err *err, const rn_grid *grid, rn_status status) {
   return rn_agree(err, grid->world, status);
 }
 
+const rn_world *rn_grid_world(const rn_grid *grid) {
+  return grid->world;
+}
+
 MPI_Comm rn_grid_world_comm(const rn_grid *grid) {
   return grid->world_comm;
 }

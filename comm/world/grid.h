@@ -33,6 +33,9 @@ int rn_grid_sequence_size(const rn_grid *grid);
 int rn_grid_replica(const rn_grid *grid);
 int rn_grid_replica_size(const rn_grid *grid);
 
+/** The world that the grid was created on. */
+const rn_world *rn_grid_world(const rn_grid *grid);
+
 /** Communicator of all ranks of the grid, in world order. */
 MPI_Comm rn_grid_world_comm(const rn_grid *grid);
 /** Communicator of this rank's pipeline, in order of stage. */

@@ -9,6 +9,7 @@
 #include "proto/base/arena.h"
 
 struct rn_node {
+  const rn_grid *grid;
   MPI_Comm comm;
   int size, place, replicas, nodes, fullest;
   int *leader; /* [replicas] first replica of the replica's node */
@@ -104,6 +105,7 @@ rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid
     rn_node_destroy(out);
     return status;
   }
+  (*out)->grid = grid;
   number_nodes(*out);
   return RN_OK;
 }
@@ -119,6 +121,10 @@ void rn_node_destroy(rn_node **node) {
   free((*node)->host);
   free(*node);
   *node = NULL;
+}
+
+const rn_grid *rn_node_grid(const rn_node *node) {
+  return node->grid;
 }
 
 int rn_node_size(const rn_node *node) {

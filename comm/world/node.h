@@ -22,6 +22,9 @@ rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid
 /** Takes NULL. Collective: over the node. */
 void rn_node_destroy(rn_node **node);
 
+/** The grid whose replicas are grouped. */
+const rn_grid *rn_node_grid(const rn_node *node);
+
 /** Replicas on this rank's node, this rank's index among them, and their communicator. */
 int rn_node_size(const rn_node *node);
 int rn_node_index(const rn_node *node);

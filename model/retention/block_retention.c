@@ -249,8 +249,8 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   if (!chunkwise) widen_kv(b, activations, rows.count);
   contribute(b, &u, form, parts);
   rn_retention_decays(&b->core, &u, b->log_decay);
-  RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer->index, heads, m, b->log_decay,
-                          b->own));
+  RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer->index,
+                          (rn_scan_element){heads, m, b->log_decay, b->own}));
 
   if (chunkwise) {
     RN_TRY(err, retain_in_chunks(err, &work, &u, port, rows, parts));
@@ -319,8 +319,8 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
     rn_retention_parallel_adjoint_own(&b->core, u, b->values, ldv, b->own);
   }
   rn_retention_decays(&b->core, u, b->log_decay);
-  RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, pass->at->index, heads, m, b->log_decay,
-                          b->own));
+  RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, pass->at->index,
+                          (rn_scan_element){heads, m, b->log_decay, b->own}));
   if (chunkwise) return chunks_backward(err, b, u, port, activations, grads);
   rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));

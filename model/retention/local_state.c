@@ -26,18 +26,19 @@ static int64_t layer_elements(const rn_local_state *local_state) {
   return local_state->heads * local_state->matrix;
 }
 
-static rn_status carry_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
-                             int64_t m, const double *log_decay, const rn_real *own) {
+static rn_status carry_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
+                             rn_scan_element element) {
   rn_local_state *local_state = self;
-  (void)err, (void)m;
-  assert(!local_state->open && m == local_state->matrix && n <= local_state->heads);
+  (void)err;
+  assert(!local_state->open && element.m == local_state->matrix);
+  assert(element.n <= local_state->heads);
   assert(layer >= 0 && layer < local_state->layers);
   local_state->open = true;
   local_state->direction = direction;
   local_state->layer = layer;
-  local_state->n = n;
-  local_state->log_decay = log_decay;
-  local_state->own = own;
+  local_state->n = element.n;
+  local_state->log_decay = element.log_decay;
+  local_state->own = element.own;
   return RN_OK;
 }
 

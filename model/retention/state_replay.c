@@ -3,10 +3,10 @@
 #include <string.h>
 
 static rn_status replay_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
-                              int n, int64_t m, const double *log_decay, const rn_real *own) {
+                              rn_scan_element element) {
   rn_state_replay *replay = self;
-  (void)err, (void)direction, (void)layer, (void)log_decay, (void)own;
-  replay->count = n * m;
+  (void)err, (void)direction, (void)layer;
+  replay->count = element.n * element.m;
   return RN_OK;
 }
 

@@ -24,10 +24,18 @@ typedef enum {
   RN_SCAN_REVERSE  /* adjoints: from the last to the first */
 } rn_scan_direction;
 
+/** This rank's element: n = B H heads of all sequences, each with a state of m = K V elements. */
+typedef struct rn_scan_element {
+  int n;
+  int64_t m;
+  const double *log_decay; /* [n]: log a */
+  const rn_real *own;      /* [n, m]: X */
+} rn_scan_element;
+
 /**
- * Shapes:     log_decay [n]; own, before [n, m]: n = B H heads of all sequences, m = K V.
+ * Shapes:     before [n, m] of the element.
  * Collective: over the ranks that share the sequence; all make the same calls in the same order.
- * Ownership:  the caller must not change own and log_decay until end() returns.
+ * Ownership:  the caller must not change the element's arrays until end() returns.
  * Overlap:    work between begin() and end() hides the transfer; poll() progresses it.
  */
 typedef struct rn_scan_port {
@@ -35,8 +43,8 @@ typedef struct rn_scan_port {
   /** Sequential hops of a state from rank to rank: overlapping work polls at least this often. */
   int hops;
   /** Starts one scan; `layer` identifies the scan for ports that keep a state per layer. */
-  rn_status (*begin)(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
-                     int64_t m, const double *log_decay, const rn_real *own);
+  rn_status (*begin)(void *self, rn_err *err, rn_scan_direction direction, int layer,
+                     rn_scan_element element);
   /** Progresses messages without waiting; cheap, called between GEMM tiles. */
   void (*poll)(void *self);
   /** Completes the scan: before = the state before this segment (after it, if REVERSE). */

@@ -76,8 +76,7 @@ static void all_have_every_share(const rn_world *world, const rn_grid *grid, con
   const size_t bytes = (size_t)total * sizeof(float);
   CHECK_OK(&err, rn_shared_array_create(&err, world, node, "values", bytes, &shared));
   float *values = rn_shared_array_memory(shared);
-  CHECK_OK(&err, rn_all_gather_create(&err, world, grid, node, &shares, values, sizeof *values,
-                                      &all_gather));
+  CHECK_OK(&err, rn_all_gather_create(&err, node, &shares, values, sizeof *values, &all_gather));
   for (int round = 0; round < ROUNDS; round++) {
     write_own(&shares, replica, round, values);
     CHECK_OK(&err, rn_all_gather_start(&err, all_gather));

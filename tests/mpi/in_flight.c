@@ -49,6 +49,7 @@ static int last_before(rn_scan_direction d, int rank, int size) {
 static void states_of_a_scan_stay(const rn_grid *grid, rn_scan_algorithm algorithm, int rank,
                                   int size) {
   static const double decay[HEADS] = {0, 0};
+  const rn_scan_element element = {HEADS, MATRIX, decay, own};
   rn_scan *scan = NULL;
   const rn_scan_shape shape = {HEADS, MATRIX, LAYERS, 1, 0, false};
   if (!CHECK_OK(&err, rn_scan_create(&err, grid, algorithm, shape, &scan))) return;
@@ -58,7 +59,7 @@ static void states_of_a_scan_stay(const rn_grid *grid, rn_scan_algorithm algorit
     be_late(rank, round, size);
     for (int index = 0; index < SCANS; index++) {
       for (int64_t i = 0; i < TOTAL; i++) own[i] = number(index, rank, i);
-      CHECK_OK(&err, port->begin(port->self, &err, d, index % LAYERS, HEADS, MATRIX, decay, own));
+      CHECK_OK(&err, port->begin(port->self, &err, d, index % LAYERS, element));
       CHECK_OK(&err, port->end(port->self, &err, got));
       CHECK_EQUAL(not_the_sum(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
     }
@@ -69,6 +70,7 @@ static void states_of_a_scan_stay(const rn_grid *grid, rn_scan_algorithm algorit
 static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int size) {
   static float after[TOTAL];
   static const double decay[HEADS] = {0, 0};
+  const rn_scan_element element = {HEADS, MATRIX, decay, own};
   const rn_scan_shape shape = {HEADS, MATRIX, LAYERS, 1, 0, true};
   rn_scan *scan = NULL;
   if (!CHECK_OK(&err, rn_scan_create(&err, grid, RN_SCAN_ORDERED, shape, &scan))) return;
@@ -77,7 +79,7 @@ static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int s
     const rn_scan_direction d = round < size ? RN_SCAN_FORWARD : RN_SCAN_REVERSE;
     be_late(rank, round, size);
     for (int index = 0; index < SCANS; index++) {
-      CHECK_OK(&err, port->begin(port->self, &err, d, 0, HEADS, MATRIX, decay, own));
+      CHECK_OK(&err, port->begin(port->self, &err, d, 0, element));
       CHECK_OK(&err, port->end(port->self, &err, got));
       CHECK_EQUAL(not_the_sum(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
       for (int64_t i = 0; i < TOTAL; i++) after[i] = got[i] + number(index, rank, i);

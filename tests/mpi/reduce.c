@@ -46,16 +46,16 @@ static void sum_twice(rn_reduce_scatter *reduce_scatter) {
   }
 }
 
-static void sums_are_in_rank_order(const rn_world *world, const rn_grid *grid, int rank, int size,
-                                   int64_t total) {
+static void sums_are_in_rank_order(const rn_grid *grid, int rank, int size, int64_t total) {
   rn_optimizer_shards shares = make_shares(size, total);
   rn_reduce_scatter *reduce_scatter = NULL;
   float *gradient = calloc((size_t)total, sizeof *gradient);
   float *own = calloc((size_t)total, sizeof *own);
   int64_t at = 0, wrong = 0;
   for (int64_t i = 0; i < total; i++) gradient[i] = value(rank, i);
-  CHECK_OK(&err, rn_reduce_scatter_create(&err, world, grid, &shares, RN_REDUCE_FLOAT, gradient,
-                                          own, &reduce_scatter));
+  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shares,
+                                          (rn_reduce_operands){RN_REDUCE_FLOAT, gradient, own},
+                                          &reduce_scatter));
   sum_twice(reduce_scatter);
   for (int b = 0; b < BUCKETS; b++) {
     const rn_range mine = rn_optimizer_shards_of(&shares, b, rank);
@@ -68,16 +68,16 @@ static void sums_are_in_rank_order(const rn_world *world, const rn_grid *grid, i
   free(own);
 }
 
-static void exact_sums_are_of_all_ranks(const rn_world *world, const rn_grid *grid, int rank,
-                                        int size, int64_t total) {
+static void exact_sums_are_of_all_ranks(const rn_grid *grid, int rank, int size, int64_t total) {
   rn_optimizer_shards shares = make_shares(size, total);
   rn_reduce_scatter *reduce_scatter = NULL;
   int64_t *gradient = calloc((size_t)total, sizeof *gradient);
   int64_t *own = calloc((size_t)total, sizeof *own);
   int64_t at = 0, wrong = 0;
   for (int64_t i = 0; i < total; i++) gradient[i] = ((int64_t)1 << 52) * (rank + 1) + i;
-  CHECK_OK(&err, rn_reduce_scatter_create(&err, world, grid, &shares, RN_REDUCE_EXACT, gradient,
-                                          own, &reduce_scatter));
+  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shares,
+                                          (rn_reduce_operands){RN_REDUCE_EXACT, gradient, own},
+                                          &reduce_scatter));
   sum_twice(reduce_scatter);
   for (int b = 0; b < BUCKETS; b++) {
     const rn_range mine = rn_optimizer_shards_of(&shares, b, rank);
@@ -93,13 +93,14 @@ static void exact_sums_are_of_all_ranks(const rn_world *world, const rn_grid *gr
 }
 
 /* With a single replica, the sum is the gradient itself, in place. */
-static void alone_nothing_moves(const rn_world *world, const rn_grid *grid) {
+static void a_single_replica_sends_nothing(const rn_grid *grid) {
   rn_optimizer_shards shares = make_shares(1, 1000);
   rn_reduce_scatter *reduce_scatter = NULL;
   float gradient[1000];
   for (int i = 0; i < 1000; i++) gradient[i] = (float)i;
-  CHECK_OK(&err, rn_reduce_scatter_create(&err, world, grid, &shares, RN_REDUCE_FLOAT, gradient,
-                                          gradient, &reduce_scatter));
+  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shares,
+                                          (rn_reduce_operands){RN_REDUCE_FLOAT, gradient, gradient},
+                                          &reduce_scatter));
   sum_twice(reduce_scatter);
   for (int i = 0; i < 1000; i++) CHECK(gradient[i] == (float)i);
   rn_reduce_scatter_destroy(&reduce_scatter);
@@ -139,10 +140,10 @@ int main(int argc, char **argv) {
   if (CHECK_OK(&err, rn_grid_create(&err, world, data, 1, size / data, &grid))) {
     CHECK_EQUAL(rn_grid_data(grid) * (size / data) + rn_grid_sequence(grid), rank);
     CHECK_EQUAL(rn_grid_replica(grid), rank);
-    sums_are_in_rank_order(world, grid, rank, size, 1000);
-    sums_are_in_rank_order(world, grid, rank, size, 200003);
-    exact_sums_are_of_all_ranks(world, grid, rank, size, 200003);
-    if (size == 1) alone_nothing_moves(world, grid);
+    sums_are_in_rank_order(grid, rank, size, 1000);
+    sums_are_in_rank_order(grid, rank, size, 200003);
+    exact_sums_are_of_all_ranks(grid, rank, size, 200003);
+    if (size == 1) a_single_replica_sends_nothing(grid);
     joined_doubles_are_the_bits_of_their_owners(grid, rank, size);
     double numbers[2] = {value(rank, 0), 1}, want = 0;
     for (int r = 0; r < size; r++) want += value(r, 0);

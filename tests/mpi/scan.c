@@ -123,7 +123,8 @@ static void one_scan(const stage_case *c, rn_scan *scan, place at, int size, int
   for (int h = 0; h < n; h++) decay[h] = log_decay(at, piece, h);
   for (int64_t i = 0; i < total; i++) own[i] = (float)drawn(key, i);
   rn_comm_thread_release(thread);
-  CHECK_OK(&err, port->begin(port->self, &err, at.direction, at.layer, n, c->matrix, decay, own));
+  CHECK_OK(&err, port->begin(port->self, &err, at.direction, at.layer,
+                             (rn_scan_element){n, c->matrix, decay, own}));
   if (thread != NULL && (at.layer + rank) % 3 == 0) compute();
   for (int i = 0; i < (at.layer + rank) % 4; i++) port->poll(port->self);
   CHECK_OK(&err, port->end(port->self, &err, got));
@@ -235,7 +236,8 @@ static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algo
   rn_scan_port *port = rn_scan_port_of(scan);
   for (int h = 0; h < N; h++) decay[h] = -INFINITY;
   for (int i = 0; i < N * M; i++) own[i] = rank == 0 ? (i % 2 ? NAN : INFINITY) : (float)rank;
-  CHECK_OK(&err, port->begin(port->self, &err, RN_SCAN_FORWARD, 0, N, M, decay, own));
+  CHECK_OK(&err,
+           port->begin(port->self, &err, RN_SCAN_FORWARD, 0, (rn_scan_element){N, M, decay, own}));
   if (algorithm == RN_SCAN_PIPELINED && rank < size - 1) {
     CHECK_EQUAL(rn_scan_bytes_sent(scan), sizeof own);
   }

@@ -20,7 +20,8 @@ static void scan(rn_local_state *local_state, rn_scan_direction direction, int l
                  const double *log_decay, const rn_real *own, rn_real *before) {
   rn_scan_port *port = rn_local_state_port(local_state);
   rn_err err = {0};
-  CHECK_OK(&err, port->begin(port->self, &err, direction, layer, N, MATRIX, log_decay, own));
+  const rn_scan_element element = {N, MATRIX, log_decay, own};
+  CHECK_OK(&err, port->begin(port->self, &err, direction, layer, element));
   port->poll(port->self);
   CHECK_OK(&err, port->end(port->self, &err, before));
 }
@@ -73,8 +74,8 @@ static void fewer_sequences_than_room_is_fine(void) {
   rn_real own[HEADS * MATRIX], before[HEADS * MATRIX];
   test_fill(own, HEADS * MATRIX, 1, 1);
   for (int i = 0; i < 2; i++) {
-    CHECK_OK(&err,
-             port->begin(port->self, &err, RN_SCAN_FORWARD, 0, HEADS, MATRIX, log_decay, own));
+    CHECK_OK(&err, port->begin(port->self, &err, RN_SCAN_FORWARD, 0,
+                               (rn_scan_element){HEADS, MATRIX, log_decay, own}));
     CHECK_OK(&err, port->end(port->self, &err, before));
   }
   CHECK(memcmp(before, own, sizeof own) == 0);

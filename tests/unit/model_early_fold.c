@@ -17,12 +17,12 @@ typedef struct fake {
   rn_real passed[8][STATE];
 } fake;
 
-static rn_status begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
-                       int64_t m, const double *log_decay, const rn_real *own) {
+static rn_status begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
+                       rn_scan_element element) {
   fake *f = self;
-  (void)err, (void)direction, (void)layer, (void)log_decay, (void)own;
+  (void)err, (void)direction, (void)layer;
   f->polls = 0;
-  f->count = n * m;
+  f->count = element.n * element.m;
   return RN_OK;
 }
 

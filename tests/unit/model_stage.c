@@ -166,8 +166,8 @@ static rn_status count_down(broken_port *port, rn_err *err) {
   return port->calls_left-- == 0 ? rn_fail(err, RN_ERR_MPI, "the scan failed") : RN_OK;
 }
 static rn_status broken_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
-                              int n, int64_t m, const double *log_decay, const rn_real *own) {
-  (void)direction, (void)layer, (void)n, (void)m, (void)log_decay, (void)own;
+                              rn_scan_element element) {
+  (void)direction, (void)layer, (void)element;
   return count_down(self, err);
 }
 static void broken_poll(void *self) {

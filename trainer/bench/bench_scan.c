@@ -47,7 +47,8 @@ static rn_status one_round(rn_err *err, bench *b, rn_scan *scan, int64_t matrix,
   rn_scan_port *port = rn_scan_port_of(scan);
   RN_TRY(err, rn_world_barrier(err, b->world));
   const double start_s = rn_clock_s();
-  RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, 0, HEADS, matrix, log_decay, b->own));
+  RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, 0,
+                          (rn_scan_element){HEADS, matrix, log_decay, b->own}));
   RN_TRY(err, port->end(port->self, err, b->before));
   *ns = (int64_t)(1e9 * (rn_clock_s() - start_s));
   return rn_world_max(err, b->world, ns, 1);

@@ -50,10 +50,10 @@ typedef struct bench {
 
 /* ---- a scan port that returns zeros at once ---- */
 
-static rn_status zero_begin(void *self, rn_err *err, rn_scan_direction direction, int layer, int n,
-                            int64_t m, const double *log_decay, const float *own) {
-  (void)err, (void)direction, (void)layer, (void)log_decay, (void)own;
-  *(size_t *)self = (size_t)(n * m) * sizeof *own;
+static rn_status zero_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
+                            rn_scan_element element) {
+  (void)err, (void)direction, (void)layer;
+  *(size_t *)self = (size_t)(element.n * element.m) * sizeof *element.own;
   return RN_OK;
 }
 

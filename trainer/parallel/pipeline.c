@@ -160,6 +160,11 @@ static rn_pass pass_of(const training *t, const rn_task *task) {
                    .accumulator = t->accumulator};
 }
 
+static rn_pipeline_p2p_envelope envelope_of(const training *t, const rn_task *task,
+                                            rn_pipeline_p2p_direction direction) {
+  return (rn_pipeline_p2p_envelope){direction, number_of(t, task)};
+}
+
 /* Posts the receive of the rows for the slot's next forward task, at or after task `from`. */
 static rn_status expect_rows(rn_err *err, training *t, int slot, int from) {
   rn_pipeline *p = t->pipeline;
@@ -169,7 +174,7 @@ static rn_status expect_rows(rn_err *err, training *t, int slot, int from) {
     if (task->activations != slot || task->kind != RN_TASK_FORWARD) continue;
     RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &p->slot[slot].rows_out));
     return rn_pipeline_p2p_receive(
-        err, p->p2p, RN_PIPELINE_P2P_ROWS, number_of(t, task), rows_of(unit_of(t, task)),
+        err, p->p2p, envelope_of(t, task, RN_PIPELINE_P2P_ROWS), rows_of(unit_of(t, task)),
         rn_activations_rows(p->slot[slot].activations), &p->slot[slot].rows_in);
   }
   return RN_OK;
@@ -189,10 +194,10 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
   if (status != RN_OK) return status;
   if (is_last(p)) return RN_OK;
   RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &slot->gradient_out));
-  RN_TRY(err, rn_pipeline_p2p_receive(err, p->p2p, RN_PIPELINE_P2P_GRADIENTS, number_of(t, task),
+  RN_TRY(err, rn_pipeline_p2p_receive(err, p->p2p, envelope_of(t, task, RN_PIPELINE_P2P_GRADIENTS),
                                       rows_of(unit), slot->gradient, &slot->gradient_in));
-  return rn_pipeline_p2p_send(err, p->p2p, RN_PIPELINE_P2P_ROWS, number_of(t, task), rows_of(unit),
-                              rows, &slot->rows_out);
+  return rn_pipeline_p2p_send(err, p->p2p, envelope_of(t, task, RN_PIPELINE_P2P_ROWS),
+                              rows_of(unit), rows, &slot->rows_out);
 }
 
 /* The reduction block of a unit that begins at token `first` of sequence b, as a unit for its loss;
@@ -269,7 +274,7 @@ static rn_status backward(rn_err *err, training *t, const rn_task *task) {
   (void)rn_comm_thread_acquire(p->comm_thread);
   if (status != RN_OK) return status;
   if (is_first(p)) return RN_OK;
-  return rn_pipeline_p2p_send(err, p->p2p, RN_PIPELINE_P2P_GRADIENTS, number_of(t, task),
+  return rn_pipeline_p2p_send(err, p->p2p, envelope_of(t, task, RN_PIPELINE_P2P_GRADIENTS),
                               rows_of(unit), slot->gradient, &slot->gradient_out);
 }
 
@@ -369,13 +374,13 @@ static void add_losses(rn_pipeline *p, const rn_unit *unit, const float *rows, d
 rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_form form,
                                    rn_scan_port *port, double *loss_sum,
                                    rn_exact_sum *reduction_block_sum) {
+  const rn_pipeline_p2p_envelope envelope = {RN_PIPELINE_P2P_ROWS, 0};
   rn_pipeline_p2p_message message = RN_PIPELINE_P2P_NOTHING;
   float *rows = rn_activations_rows(p->loss_tape);
   const rn_pass pass = {
       .params = p->params, .unit = unit, .port = port, .form = form, .activations = p->loss_tape};
   if (!is_first(p)) {
-    RN_TRY(err, rn_pipeline_p2p_receive(err, p->p2p, RN_PIPELINE_P2P_ROWS, 0, rows_of(unit), rows,
-                                        &message));
+    RN_TRY(err, rn_pipeline_p2p_receive(err, p->p2p, envelope, rows_of(unit), rows, &message));
     RN_TRY(err, rn_pipeline_p2p_wait(err, p->p2p, &message));
   }
   rn_comm_thread_release(p->comm_thread);
@@ -383,8 +388,7 @@ rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *u
   (void)rn_comm_thread_acquire(p->comm_thread);
   if (status != RN_OK) return status;
   if (!is_last(p)) {
-    RN_TRY(err, rn_pipeline_p2p_send(err, p->p2p, RN_PIPELINE_P2P_ROWS, 0, rows_of(unit), rows,
-                                     &message));
+    RN_TRY(err, rn_pipeline_p2p_send(err, p->p2p, envelope, rows_of(unit), rows, &message));
     return rn_pipeline_p2p_wait(err, p->p2p, &message);
   }
   RN_TRY(err, wait_for_head(err, p));

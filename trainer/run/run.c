@@ -233,12 +233,11 @@ static rn_status make_exchange(rn_err *err, rn_run *run) {
   run->optimizer = (rn_distributed_optimizer){.shard_table = &run->shard_table,
                                               .all_gather = run->weights.all_gather,
                                               .held = tied_part(run)};
-  RN_TRY(err, rn_reduce_scatter_create(
-                  err, run->world, run->grid, &run->shard_table.shares,
-                  exact ? RN_REDUCE_EXACT : RN_REDUCE_FLOAT,
-                  exact ? (void *)run->accumulator.exact : (void *)run->accumulator.gradient,
-                  exact ? (void *)run->own_exact : (void *)run->own_gradient,
-                  &run->optimizer.reduce_scatter));
+  const rn_reduce_operands operands =
+      exact ? (rn_reduce_operands){RN_REDUCE_EXACT, run->accumulator.exact, run->own_exact}
+            : (rn_reduce_operands){RN_REDUCE_FLOAT, run->accumulator.gradient, run->own_gradient};
+  RN_TRY(err, rn_reduce_scatter_create(err, run->grid, &run->shard_table.shares, operands,
+                                       &run->optimizer.reduce_scatter));
   rn_pipeline_attach(&run->pipeline, &run->optimizer);
   return RN_OK;
 }

@@ -57,7 +57,7 @@ static rn_status make(rn_err *err, const Retnet__Config *config, rn_world *world
            rn_shared_array_create(err, world, w->node, "weights in bf16", copy_bytes, &w->copy));
   }
   RN_TRY(err, rn_shared_array_create(err, world, w->node, "weights", bytes, &w->memory));
-  return rn_all_gather_create(err, world, grid, w->node, shares, rn_shared_array_memory(w->memory),
+  return rn_all_gather_create(err, w->node, shares, rn_shared_array_memory(w->memory),
                               sizeof(float), &w->all_gather);
 }
 
