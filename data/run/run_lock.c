@@ -187,15 +187,32 @@ static rn_status make_name(rn_err *err, const rn_run_lock *l, const char *from, 
   return rn_fail(err, why.status, "%s", why.text);
 }
 
-/* The owner: the process in `lock`, or the last of its successors, which have taken over but not
- * yet renamed their file to `lock`. */
-static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
-  RN_TRY(err, read_record(err, l->path.text, out));
+/* Follows the successors of *out, which have taken over but not yet renamed their file to `lock`.
+ */
+static rn_status follow_successors(rn_err *err, const rn_run_lock *l, record *out) {
   for (int i = 0; is_there(out) && i < MAX_CHAIN; i++) {
     record next;
+    (void)rn_fault_now("lock.follow"); /* lets a test widen the gap between two reads */
     RN_TRY(err, read_record(err, path_of(l, AFTER_PREFIX, out->id).text, &next));
     if (!is_there(&next)) break;
     *out = next;
+  }
+  return RN_OK;
+}
+
+/*
+ * The owner: the process in `lock`, or the last of its successors. A takeover that completes
+ * between two reads removes the successor's name, and a dead owner would be found again; so `lock`
+ * is read once more, and the search is repeated if it has changed.
+ */
+static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
+  record first, again;
+  RN_TRY(err, read_record(err, l->path.text, &first));
+  for (int i = 0; i < MAX_CHAIN; i++, first = again) {
+    *out = first;
+    RN_TRY(err, follow_successors(err, l, out));
+    RN_TRY(err, read_record(err, l->path.text, &again));
+    if (strcmp(again.id, first.id) == 0) break;
   }
   return RN_OK;
 }
@@ -250,21 +267,23 @@ static rn_status refuse(rn_err *err, const rn_run_lock *l, const record *owner) 
 }
 
 /*
- * Watches an owner; returns RN_OK if it is dead or if the owner has changed. A live process of this
- * host is refused without waiting for a heartbeat, on the second check: it may be about to release
- * the lock on the first.
+ * Watches an owner until it is dead (*dead is true) or another process is the owner (false). A live
+ * process of this host is refused without waiting for a heartbeat, on the second check: it may be
+ * about to release the lock on the first.
  */
-static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner) {
+static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, bool *dead) {
   const double begin_s = clock_s(), look_s = l->rule.beat_s / 10;
   const bool local = rn_process_is_local(&owner->process);
   const struct timespec look = {(time_t)look_s, (long)((look_s - (double)(time_t)look_s) * 1e9)};
   for (int looks = 1;; looks++) {
     record now;
-    if (local && !rn_process_is_alive(&owner->process)) return RN_OK;
+    *dead = local && !rn_process_is_alive(&owner->process);
+    if (*dead) return RN_OK;
     RN_TRY(err, find_owner(err, l, &now));
     if (strcmp(now.id, owner->id) != 0) return RN_OK;
     if (strcmp(now.text, owner->text) != 0 || (local && looks > 1)) return refuse(err, l, owner);
-    if (clock_s() - begin_s > l->rule.dead_s) return RN_OK;
+    *dead = clock_s() - begin_s > l->rule.dead_s;
+    if (*dead) return RN_OK;
     nanosleep(&look, NULL);
     rn_progress_unit();
   }
@@ -279,9 +298,10 @@ static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own) {
       RN_TRY(err, make_name(err, l, own, l->path.text, &won));
       continue;
     }
-    RN_TRY(err, watch(err, l, &owner));
+    bool dead;
+    RN_TRY(err, watch(err, l, &owner, &dead));
     RN_TRY(err, find_owner(err, l, &still));
-    if (strcmp(still.id, owner.id) != 0) continue;
+    if (!dead || strcmp(still.id, owner.id) != 0) continue;
     (void)rn_fault_now("lock.succeed"); /* lets a test delay all contenders to the same moment */
     RN_TRY(err, succeed(err, l, own, &owner, &won));
   }

@@ -86,7 +86,9 @@ static void living_owner_is_kept(void) {
 /* Well within the time after which a silent owner would be given up. */
 static void killed_owner_is_succeeded_at_once(void) {
   const pid_t child = hold();
+  siginfo_t ended;
   kill(child, SIGKILL);
+  waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT); /* dead, but still in the process table */
   take_and_release(lively);
   waitpid(child, NULL, 0);
 }
@@ -255,6 +257,7 @@ int main(void) {
   remains_are_succeeded();
   exactly_one_succeeds("lock.succeed:1-:slow=200");
   exactly_one_succeeds("lock.link:1-");
+  exactly_one_succeeds("lock.follow:1-:slow=10");
   lost_lock_is_noticed(false);
   lost_lock_is_noticed(true);
   folder_that_cannot_be_written();
