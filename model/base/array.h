@@ -66,6 +66,21 @@ static inline rn_array rn_array_from(rn_array a, int64_t first) {
   return (rn_array){(char *)a.at + first * (int64_t)rn_element_bytes(a.bf16), a.bf16};
 }
 
+/** A view of rows: row r begins at element r ld of x, the leading dimension is ld. */
+typedef struct rn_matrix {
+  rn_array x;
+  int64_t ld;
+} rn_matrix;
+
+static inline rn_matrix rn_matrix_of_reals(const rn_real *x, int64_t ld) {
+  return (rn_matrix){rn_reals(x), ld};
+}
+
+/** The view that begins with column `col` of row `row` of m. */
+static inline rn_matrix rn_matrix_from(rn_matrix m, int64_t row, int64_t col) {
+  return (rn_matrix){rn_array_from(m.x, row * m.ld + col), m.ld};
+}
+
 /** x rounded to bf16, to nearest even; NaN stays NaN. */
 static inline rn_bf16 rn_bf16_of(rn_real x) {
   const float value = (float)x;

@@ -15,12 +15,9 @@ static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *uni
   return (rn_retention_view){.sequences = unit->sequences,
                              .tokens = unit->tokens,
                              .doc_position = unit->doc_position,
-                             .q = activations->qg,
-                             .k = activations->kv,
-                             .v = rn_array_from(activations->kv, b->dim),
-                             .ldq = b->ld_pair,
-                             .ldk = b->ld_pair,
-                             .ldv = b->ld_pair};
+                             .q = {activations->qg, b->ld_pair},
+                             .k = {activations->kv, b->ld_pair},
+                             .v = {rn_array_from(activations->kv, b->dim), b->ld_pair}};
 }
 
 /* The forms without chunks work in rn_real. In bf16 they read k, v from d_kv and q from y, both
@@ -30,10 +27,9 @@ static rn_retention_view view_without_chunks(const rn_block_retention *b, const 
                                              rn_real *y) {
   rn_retention_view u = view_of(b, unit, activations);
   if (!b->bf16) return u;
-  u.q = rn_reals(y);
-  u.ldq = b->dim;
-  u.k = rn_reals(b->d_kv);
-  u.v = rn_reals(b->d_kv + b->dim);
+  u.q = rn_matrix_of_reals(y, b->dim);
+  u.k = rn_matrix_of_reals(b->d_kv, b->ld_pair);
+  u.v = rn_matrix_of_reals(b->d_kv + b->dim, b->ld_pair);
   return u;
 }
 
@@ -162,7 +158,7 @@ static void retain_without_chunks(rn_block_retention *b, const rn_retention_view
   if (form == RN_FORM_RECURRENT) {
     rn_retention_recurrent(&b->core, u, b->state, o_of(b, activations), b->value_dim);
   } else {
-    rn_retention_parallel_forward(&b->core, u, b->own, o_of(b, activations), b->value_dim,
+    rn_retention_parallel_forward(&b->core, u, b->received, o_of(b, activations), b->value_dim,
                                   by_weights ? activations->alpha : NULL);
   }
   rn_retention_row_scale(&b->core, u, form, activations->alpha);
@@ -196,27 +192,21 @@ static rn_status retain_in_chunks(rn_err *err, const rows_pass *pass, const rn_r
                                   rn_scan_port *port, rn_rows rows, rn_real *parts) {
   const rn_block_retention *b = pass->b;
   const rn_block_retention_activations *activations = pass->activations;
-  rn_real *o = o_of(b, activations);
-  rn_eager_completion fold;
-  rn_eager_completion_start(&fold, port, RN_SCAN_FORWARD, &b->core, u, b->own, b->state, parts,
-                            activations->states);
+  const rn_retention_output out = {o_of(b, activations), b->value_dim, activations->alpha};
+  const rn_segment_states states = {b->state, b->received, parts, activations->states};
+  rn_eager_completion completion;
+  rn_eager_completion_start(&completion, port, RN_SCAN_FORWARD, &b->core, u, states);
   rn_span_phase("q, g projection");
-  rn_each_block(rows, &fold.port, project_qg, pass);
-  if (fold.done) {
-    rn_span_phase("retention in chunks");
-    RN_TRY(err, rn_eager_completion_finish(err, &fold));
-    rn_retention_forward_chunks(&b->core, u, port, activations->states, o, b->value_dim,
-                                activations->alpha);
-    return RN_OK;
+  rn_each_block(rows, &completion.port, project_qg, pass);
+  const bool arrived = completion.done;
+  if (!arrived) {
+    rn_span_phase("retention inside chunks");
+    rn_retention_forward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states.before, &out);
   }
-  rn_span_phase("retention inside chunks");
-  rn_retention_forward_inner(
-      &b->core, u, &fold.port, o, b->value_dim,
-      rn_retention_scale_needs_weights(&b->core) ? activations->alpha : NULL);
-  rn_span_phase("retention across chunks");
-  RN_TRY(err, rn_eager_completion_finish(err, &fold));
-  rn_retention_forward_cross(&b->core, u, port, activations->states, o, b->value_dim,
-                             activations->alpha);
+  rn_span_phase(arrived ? "retention in chunks" : "retention across chunks");
+  RN_TRY(err, rn_eager_completion_finish(err, &completion));
+  rn_retention_forward_chunks(&b->core, u, port, arrived ? RN_TERM_BOTH : RN_TERM_CROSS,
+                              states.before, &out);
   return RN_OK;
 }
 
@@ -259,7 +249,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
     rn_each_block(rows, port, project_qg, &work);
     rn_span_phase("retention across chunks");
     RN_TRY(err, port->end(port->self, err, b->state));
-    memcpy(b->own, b->state, (size_t)(heads * m) * sizeof(rn_real));
+    memcpy(b->received, b->state, (size_t)(heads * m) * sizeof(rn_real));
     if (!b->bf16) memcpy(parts, b->state, (size_t)(heads * m) * sizeof(rn_real));
     widen_q(b, activations, rows.count, in.y);
     retain_without_chunks(b, &u, form, activations);
@@ -273,32 +263,31 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
 
 /* The gradient of q is written to dx. */
 static rn_retention_grads grads_of(const rn_block_retention *b, rn_real *dx) {
-  return (rn_retention_grads){
-      .dq = dx, .dk = b->d_kv, .dv = b->d_kv + b->dim, .lddq = b->dim, .lddkv = b->ld_pair};
+  return (rn_retention_grads){.d_o = {d_value_of(b), b->value_dim},
+                              .dq = dx,
+                              .dk = b->d_kv,
+                              .dv = b->d_kv + b->dim,
+                              .lddq = b->dim,
+                              .lddkv = b->ld_pair};
 }
 
 /* The chunkwise form of core_backward, after the scan's begin(). */
-static rn_status chunks_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
-                                 rn_scan_port *port,
-                                 const rn_block_retention_activations *activations,
-                                 const rn_retention_grads *grads) {
-  const rn_array d_value = d_value_of(b);
-  rn_eager_completion fold;
-  rn_eager_completion_start(&fold, port, RN_SCAN_REVERSE, &b->core, u, NULL, b->state, b->parts,
-                            b->adjoints);
-  if (fold.done) {
-    rn_span_phase("retention in chunks");
-    RN_TRY(err, rn_eager_completion_finish(err, &fold));
-    rn_retention_backward_chunks(&b->core, u, port, d_value, b->value_dim, activations->states,
-                                 b->adjoints, grads);
-    return RN_OK;
+static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
+                                 const rn_retention_view *u, rn_scan_port *port,
+                                 rn_array states_before, const rn_retention_grads *grads) {
+  const rn_segment_states adjoints = {b->state, NULL, b->parts, b->adjoints};
+  const rn_chunk_states states = {states_before, b->adjoints};
+  rn_eager_completion completion;
+  rn_eager_completion_start(&completion, port, RN_SCAN_REVERSE, &b->core, u, adjoints);
+  const bool arrived = completion.done;
+  if (!arrived) {
+    rn_span_phase("retention inside chunks");
+    rn_retention_backward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states, grads);
   }
-  rn_span_phase("retention inside chunks");
-  rn_retention_backward_inner(&b->core, u, &fold.port, d_value, b->value_dim, grads);
-  rn_span_phase("retention across chunks");
-  RN_TRY(err, rn_eager_completion_finish(err, &fold));
-  rn_retention_backward_cross(&b->core, u, port, d_value, b->value_dim, activations->states,
-                              b->adjoints, grads);
+  rn_span_phase(arrived ? "retention in chunks" : "retention across chunks");
+  RN_TRY(err, rn_eager_completion_finish(err, &completion));
+  rn_retention_backward_chunks(&b->core, u, port, arrived ? RN_TERM_BOTH : RN_TERM_CROSS, states,
+                               grads);
   return RN_OK;
 }
 
@@ -306,27 +295,25 @@ static rn_status chunks_backward(rn_err *err, rn_block_retention *b, const rn_re
 static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
                                rn_scan_port *port, const rows_pass *pass) {
   const rn_block_retention_activations *activations = pass->activations;
-  const rn_retention_grads grads_at = grads_of(b, pass->out), *grads = &grads_at;
-  const int ldv = b->value_dim, heads = u->sequences * b->heads;
+  const rn_retention_grads grads = grads_of(b, pass->out);
+  const int heads = u->sequences * b->heads;
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = activations->form == RN_FORM_CHUNKWISE;
-  const rn_array d_value = d_value_of(b);
   assert(chunkwise || (activations->form == RN_FORM_PARALLEL && !b->bf16));
   rn_span_phase("states of chunks");
   if (chunkwise) {
-    rn_retention_backward_begin(&b->core, u, d_value, ldv, b->parts, b->own);
+    rn_retention_backward_begin(&b->core, u, grads.d_o, b->parts, b->own);
   } else {
-    rn_retention_parallel_adjoint_own(&b->core, u, b->values, ldv, b->own);
+    rn_retention_parallel_adjoint_own(&b->core, u, grads.d_o, b->own);
   }
   rn_retention_decays(&b->core, u, b->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, pass->at->index,
                           (rn_scan_element){heads, m, b->log_decay, b->own}));
-  if (chunkwise) return chunks_backward(err, b, u, port, activations, grads);
+  if (chunkwise) return chunks_backward(err, b, u, port, activations->states, &grads);
   rn_span_phase("retention across chunks");
   RN_TRY(err, port->end(port->self, err, b->state));
-  rn_retention_parallel_backward(&b->core, u, b->values, ldv, rn_array_reals(activations->states),
-                                 b->state, grads->dq, grads->lddq, grads->dk, grads->dv,
-                                 grads->lddkv);
+  rn_retention_parallel_backward(&b->core, u, rn_array_reals(activations->states), b->state,
+                                 &grads);
   return RN_OK;
 }
 

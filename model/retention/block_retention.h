@@ -41,7 +41,9 @@ typedef struct rn_block_retention {
   rn_rotary_table rotary;
   rn_arena arena;
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
-  rn_real *own, *state;   /* [B, H, K, V]; after forward `own` is the state before the segment */
+  rn_real *own;           /* [B, H, K, V]: contribution of the segment, for the scan */
+  rn_real *state;         /* [B, H, K, V]: of the scan that is in progress */
+  rn_real *received;      /* [B, H, K, V]: after forward, the state before the segment */
   rn_real *parts;         /* [chunks, B, H, K, V]: contributions of chunks to states, in rn_real */
   rn_array adjoints;      /* [chunks, B, H, K, V]: the same memory as parts, unless bf16 */
   rn_real *values;   /* [R, H V]: in bf16, forward's o in rn_real; backward: the gradient of o */

@@ -77,7 +77,7 @@ size_t rn_block_retention_spare_bytes(const rn_block_retention *b) {
 }
 
 static size_t arena_bytes(const rn_block_retention *b) {
-  return 2 * reals(state_count(b)) + rn_block_retention_spare_bytes(b) +
+  return 3 * reals(state_count(b)) + rn_block_retention_spare_bytes(b) +
          rn_arena_round(decays_bytes(b)) + rn_arena_round((size_t)b->dim * sizeof(double));
 }
 
@@ -100,6 +100,7 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
   }
   out->own = take(&out->arena, state_count(out));
   out->state = take(&out->arena, state_count(out));
+  out->received = take(&out->arena, state_count(out));
   out->parts = take(&out->arena, all_states(out));
   out->adjoints = rn_reals(out->parts);
   if (out->bf16) out->adjoints = take_kept(out, &out->arena, all_states(out));

@@ -19,28 +19,23 @@ typedef struct rn_eager_completion {
   rn_scan_direction direction;
   const rn_retention *retention;
   const rn_retention_view *view;
-  rn_real *before, *state, *parts;
-  rn_array states;
+  rn_segment_states states;
   bool done;
   rn_status status; /* of a completion inside poll(), with its cause in err */
   rn_err err;
 } rn_eager_completion;
 
 /**
- * Call after the scan's begin(); its end() and publish() are called here. From the chunks' parts,
- * `states` become those before each chunk (FORWARD), or the adjoints of each chunk's outgoing state
- * (REVERSE).
+ * Call after the scan's begin(); its end() and publish() are called here. `states` are as for
+ * rn_retention_propagate, but states.state is work space.
  *
- * Shapes:    before, state [B, H, K, V]: a copy of the state received (NULL: none), and work space;
- *            parts, states [chunks, B, H, K, V].
  * Ownership: all arguments stay valid until rn_eager_completion_finish; *out must not move.
  */
 void rn_eager_completion_start(rn_eager_completion *out, rn_scan_port *scan,
                                rn_scan_direction direction, const rn_retention *retention,
-                               const rn_retention_view *view, rn_real *before, rn_real *state,
-                               rn_real *parts, rn_array states);
+                               const rn_retention_view *view, rn_segment_states states);
 
 /** Waits for the state if it has not arrived yet. Errors: those of the scan. */
-rn_status rn_eager_completion_finish(rn_err *err, rn_eager_completion *fold);
+rn_status rn_eager_completion_finish(rn_err *err, rn_eager_completion *completion);
 
 #endif

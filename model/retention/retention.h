@@ -41,13 +41,41 @@ typedef struct rn_retention {
   bool bf16; /* operands of chunks are in bf16 */
 } rn_retention;
 
-/** View of one unit: `tokens` of `sequences`; q, k, v in the core's type, with row strides ld*. */
+/** View of one unit: `tokens` of `sequences`; q, k, v in the core's type. */
 typedef struct rn_retention_view {
   int sequences, tokens;
   const int32_t *doc_position; /* [B, T] */
-  rn_array q, k, v;
-  int64_t ldq, ldk, ldv;
+  rn_matrix q, k, v;           /* rows [B T] of [H, K], [H, K], [H, V] */
 } rn_retention_view;
+
+/** States of one segment in the direction of a scan; in REVERSE, adjoints of states. */
+typedef struct rn_segment_states {
+  rn_real *state;    /* [B, H, K, V] */
+  rn_real *received; /* [B, H, K, V]: copy of the state at the first boundary, or NULL */
+  rn_real *parts;    /* [chunks, B, H, K, V]: contributions of chunks, in rn_real */
+  rn_array before; /* [chunks, B, H, K, V]: the state before each chunk; in rn_real may be parts */
+} rn_segment_states;
+
+/** Terms of the chunkwise form: within each chunk, and from the state before it. */
+typedef enum {
+  RN_TERM_INNER = 1,
+  RN_TERM_CROSS = 2,
+  RN_TERM_BOTH = RN_TERM_INNER | RN_TERM_CROSS
+} rn_retention_terms;
+
+/** What the chunkwise form computes: o, rows [B T] of [H, V], and the row scale alpha [B, T, H]. */
+typedef struct rn_retention_output {
+  rn_real *o;
+  int64_t ldo;
+  rn_real *alpha; /* after the cross term; before it, sums of |weights| if the scale needs them */
+} rn_retention_output;
+
+/** Gradients: that of o in; those of q, k, v out, as strided rows. */
+typedef struct rn_retention_grads {
+  rn_matrix d_o;
+  rn_real *dq, *dk, *dv;
+  int64_t lddq, lddkv; /* row strides of dq, and of dk and dv */
+} rn_retention_grads;
 
 /** The sizes for the threads of this process, without memory; and the bytes that they need. */
 rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens);
@@ -66,69 +94,41 @@ void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, doub
 /** Scratch of the calling thread: three rows of one head; not valid across calls of the core. */
 rn_real *rn_retention_scratch(const rn_retention *r);
 
-/** Contributions of chunks to parts, and their sum, that of the segment, to own [B, H, K, V]. */
+/** Contributions of chunks to parts [chunks, B, H, K, V], and their sum, that of the segment, to
+ * own [B, H, K, V]. */
 void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u, rn_real *parts,
                                 rn_real *own);
 
-/** o = inner part; row_abs [B, T, H] = sum |weights| of each row, or NULL. */
-void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *u,
-                                const rn_scan_port *port, rn_real *o, int64_t ldo,
-                                rn_real *row_abs);
+/** The same for the adjoint, from the gradient of o; summed from the last chunk to the first. */
+void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_matrix d_o,
+                                 rn_real *parts, rn_real *own);
 
 /**
- * Computes the states before each chunk from parts. state [B, H, K, V]: in, before the segment;
- * out, after it. states in rn_real may be parts itself.
+ * Computes `before` from parts, the state before each chunk in the scan's direction: in REVERSE the
+ * adjoint of each chunk's outgoing state. states->state: in, at the segment's first boundary in
+ * that direction; out, at its last. states->received, unless NULL, gets a copy of the former.
  */
-void rn_retention_forward_states(const rn_retention *r, const rn_retention_view *u, rn_real *state,
-                                 rn_real *parts, rn_array states);
+void rn_retention_propagate(const rn_retention *r, const rn_retention_view *u,
+                            rn_scan_direction direction, const rn_segment_states *states);
 
 /**
- * o += cross part, from the states before each chunk; alpha [B, T, H] is the row scale.
- * Overlap: `port` (NULL: none) is polled to progress earlier sends.
+ * Adds the given terms of o; INNER sets o. RN_TERM_BOTH computes both in one pass over the chunks,
+ * if the state has already arrived. `states` [chunks, B, H, K, V]: before each chunk, for CROSS.
+ * Overlap: `port` (NULL: none) is polled between chunks by the first thread.
  */
-void rn_retention_forward_cross(const rn_retention *r, const rn_retention_view *u,
-                                const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
-                                rn_real *alpha);
-
-/** forward_inner and forward_cross in one pass per chunk, if the state has already arrived. */
 void rn_retention_forward_chunks(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
-                                 rn_real *alpha);
+                                 const rn_scan_port *port, rn_retention_terms terms,
+                                 rn_array states, const rn_retention_output *out);
 
-/** Contributions of chunks to the adjoint: parts [chunks, B, H, K, V]; own [B, H, K, V], summed
- * from the last chunk to the first. */
-void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_array d_o,
-                                 int64_t ldo, rn_real *parts, rn_real *own);
+/** States before the chunks and adjoints of those after them, both [chunks, B, H, K, V]. */
+typedef struct rn_chunk_states {
+  rn_array before, adjoint_after;
+} rn_chunk_states;
 
-/** Gradients of q [B, T, H, K], k, v as strided rows; lddkv is the row stride of dk and dv. */
-typedef struct rn_retention_grads {
-  rn_real *dq, *dk, *dv;
-  int64_t lddq, lddkv;
-} rn_retention_grads;
-
-/** Sets the gradients to their inner parts. */
-void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, rn_array d_o, int64_t ldo,
-                                 const rn_retention_grads *grads);
-
-/**
- * Computes the adjoint of each chunk's outgoing state from parts. adjoint [B, H, K, V]: in, of the
- * state after the segment; out, of the state before it. adjoints in rn_real may be parts itself.
- */
-void rn_retention_backward_states(const rn_retention *r, const rn_retention_view *u,
-                                  rn_real *adjoint, rn_real *parts, rn_array adjoints);
-
-/** Adds the cross parts to the gradients; `port` as in forward_cross. */
-void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, rn_array d_o, int64_t ldo,
-                                 rn_array states, rn_array adjoints,
-                                 const rn_retention_grads *grads);
-
-/** backward_inner and backward_cross in one pass per chunk, as forward_chunks. */
+/** The same for the gradients of q, k and v. */
 void rn_retention_backward_chunks(const rn_retention *r, const rn_retention_view *u,
-                                  const rn_scan_port *port, rn_array d_o, int64_t ldo,
-                                  rn_array states, rn_array adjoints,
-                                  const rn_retention_grads *grads);
+                                  const rn_scan_port *port, rn_retention_terms terms,
+                                  rn_chunk_states states, const rn_retention_grads *grads);
 
 /** The parallel form, computed token by token, in rn_real only: the oracle of the tests. */
 void rn_retention_parallel_own(const rn_retention *r, const rn_retention_view *u, rn_real *own);
@@ -136,11 +136,10 @@ void rn_retention_parallel_forward(const rn_retention *r, const rn_retention_vie
                                    const rn_real *before, rn_real *o, int64_t ldo,
                                    rn_real *row_abs);
 void rn_retention_parallel_adjoint_own(const rn_retention *r, const rn_retention_view *u,
-                                       const rn_real *d_o, int64_t ldo, rn_real *own);
+                                       rn_matrix d_o, rn_real *own);
 void rn_retention_parallel_backward(const rn_retention *r, const rn_retention_view *u,
-                                    const rn_real *d_o, int64_t ldo, const rn_real *before,
-                                    const rn_real *behind, rn_real *dq, int64_t lddq, rn_real *dk,
-                                    rn_real *dv, int64_t lddkv);
+                                    const rn_real *before, const rn_real *adjoint_after,
+                                    const rn_retention_grads *grads);
 
 /** The recurrent form, in rn_real only: continues from and updates state [B, H, K, V]; o NULL:
  * updates the state only. */

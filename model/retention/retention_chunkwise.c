@@ -30,17 +30,17 @@ static chunk_task task_at(const rn_retention *r, const rn_retention_view *u, int
   chunk_task t = {.chunk = {.tokens = left < r->chunk ? left : r->chunk,
                             .key_width = r->key_width,
                             .value_width = r->value_width,
-                            .ldq = u->ldq,
-                            .ldk = u->ldk,
-                            .ldv = u->ldv,
+                            .ldq = u->q.ld,
+                            .ldk = u->k.ld,
+                            .ldv = u->v.ld,
                             .ldo = ldo,
                             .decay = r->decay + (int64_t)(head + 1) * (r->chunk + 1) - 1,
                             .doc_position = u->doc_position + row},
                   .head = head,
                   .row = row,
-                  .q = row * u->ldq + (int64_t)head * r->key_width,
-                  .k = row * u->ldk + (int64_t)head * r->key_width,
-                  .v = row * u->ldv + (int64_t)head * r->value_width,
+                  .q = row * u->q.ld + (int64_t)head * r->key_width,
+                  .k = row * u->k.ld + (int64_t)head * r->key_width,
+                  .v = row * u->v.ld + (int64_t)head * r->value_width,
                   .o = row * ldo + (int64_t)head * r->value_width,
                   .state = index * r->key_width * r->value_width,
                   .work = r->work + omp_get_thread_num() * r->work_each};
@@ -82,8 +82,8 @@ static scan_step step_at(const rn_retention *r, const rn_retention_view *u,
 }
 
 /* own = the sum of all chunks' contributions to the segment's state, in scan direction. */
-static void fold_states(const rn_retention *r, const rn_retention_view *u,
-                        rn_scan_direction direction, const rn_real *parts, rn_real *own) {
+static void sum_contributions(const rn_retention *r, const rn_retention_view *u,
+                              rn_scan_direction direction, const rn_real *parts, rn_real *own) {
   const int chunks = rn_retention_chunks(r, u->tokens);
   const int64_t m = (int64_t)r->key_width * r->value_width;
 #pragma omp parallel for schedule(static) num_threads(r->threads)
@@ -98,22 +98,20 @@ static void fold_states(const rn_retention *r, const rn_retention_view *u,
   }
 }
 
-/* Computes from parts the state before each chunk in scan direction; `state` is updated from one
- * end of the segment to the other. */
-static void spread_states(const rn_retention *r, const rn_retention_view *u,
-                          rn_scan_direction direction, rn_real *state, rn_real *parts,
-                          rn_array states) {
+void rn_retention_propagate(const rn_retention *r, const rn_retention_view *u,
+                            rn_scan_direction direction, const rn_segment_states *states) {
   const int chunks = rn_retention_chunks(r, u->tokens);
   const int64_t m = (int64_t)r->key_width * r->value_width;
 #pragma omp parallel for schedule(static) num_threads(r->threads)
   for (int64_t i = 0; i < (int64_t)u->sequences * r->heads * slabs_per_head(r); i++) {
     const slab s = slab_at(r, i);
-    const size_t bytes = (size_t)s.length * sizeof *state;
-    rn_real *sum = state + s.head * m + s.at, *part = rn_retention_scratch(r);
+    const size_t bytes = (size_t)s.length * sizeof(rn_real);
+    rn_real *sum = states->state + s.head * m + s.at, *part = rn_retention_scratch(r);
+    if (states->received != NULL) memcpy(states->received + s.head * m + s.at, sum, bytes);
     for (int n = 0; n < chunks; n++) {
       const scan_step step = step_at(r, u, direction, s.head, n);
-      memcpy(part, parts + step.state + s.at, bytes);
-      rn_row_put(r->kernels, states, step.state + s.at, s.length, sum);
+      memcpy(part, states->parts + step.state + s.at, bytes);
+      rn_row_put(r->kernels, states->before, step.state + s.at, s.length, sum);
       r->kernels->fade_and_add(step.fading, s.length, part, sum);
     }
   }
@@ -124,32 +122,22 @@ void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, 0, i);
-    r->kernels->chunk_own(&t.chunk, rn_array_from(u->k, t.k), rn_array_from(u->v, t.v), t.work,
+    r->kernels->chunk_own(&t.chunk, rn_array_from(u->k.x, t.k), rn_array_from(u->v.x, t.v), t.work,
                           parts + t.state);
   }
-  fold_states(r, u, RN_SCAN_FORWARD, parts, own);
+  sum_contributions(r, u, RN_SCAN_FORWARD, parts, own);
 }
 
 static void poll_by_first_thread(const rn_scan_port *port) {
   if (port != NULL && omp_get_thread_num() == 0) port->poll(port->self);
 }
 
-static void inner_of(const rn_retention *r, const rn_retention_view *u, const chunk_task *t,
-                     rn_real *o, rn_real *row_abs) {
-  rn_real *sums = row_abs != NULL ? row_abs + t->row * r->heads + t->head : NULL;
-  r->kernels->chunk_inner(&t->chunk, rn_array_from(u->q, t->q), rn_array_from(u->k, t->k),
-                          rn_array_from(u->v, t->v), t->work, o + t->o, sums, r->heads);
-}
-
-void rn_retention_forward_inner(const rn_retention *r, const rn_retention_view *u,
-                                const rn_scan_port *port, rn_real *o, int64_t ldo,
-                                rn_real *row_abs) {
-#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
-  for (int64_t i = 0; i < task_count(r, u); i++) {
-    const chunk_task t = task_at(r, u, ldo, i);
-    inner_of(r, u, &t, o, row_abs);
-    poll_by_first_thread(port);
-  }
+static void inner_term(const rn_retention *r, const rn_retention_view *u, const chunk_task *t,
+                       const rn_retention_output *out) {
+  const bool by_weights = rn_retention_scale_needs_weights(r);
+  rn_real *sums = by_weights ? out->alpha + t->row * r->heads + t->head : NULL;
+  r->kernels->chunk_inner(&t->chunk, rn_array_from(u->q.x, t->q), rn_array_from(u->k.x, t->k),
+                          rn_array_from(u->v.x, t->v), t->work, out->o + t->o, sums, r->heads);
 }
 
 /* torchscale's b: the largest column sum of |state|, divided by S_(C-1). */
@@ -169,64 +157,46 @@ static double cross_weight(const rn_retention *r, int head, rn_array state) {
 static void scale_by_weights(const rn_retention *r, const chunk_task *t, rn_array state,
                              rn_real *alpha) {
   const bool chunkwise = r->scale == RN_SCALE_TS_CHUNKWISE;
-  const double least = chunkwise ? fmax(1, cross_weight(r, t->head, state)) : 1;
-  const double most = chunkwise ? INFINITY : 5e4;
+  const double min = chunkwise ? fmax(1, cross_weight(r, t->head, state)) : 1;
+  const double max = chunkwise ? INFINITY : 5e4;
   for (int i = 0; i < t->chunk.tokens; i++) {
     rn_real *a = alpha + (t->row + i) * r->heads + t->head;
     const double root = sqrt(rn_retention_row_sum(r, t->head, i));
-    *a = (rn_real)(1 / (root * fmin(fmax((double)*a / root, least), most)));
+    *a = (rn_real)(1 / (root * fmin(fmax((double)*a / root, min), max)));
   }
 }
 
-void rn_retention_forward_states(const rn_retention *r, const rn_retention_view *u, rn_real *state,
-                                 rn_real *parts, rn_array states) {
-  spread_states(r, u, RN_SCAN_FORWARD, state, parts, states);
-}
-
-static void cross_of(const rn_retention *r, const rn_retention_view *u, const chunk_task *t,
-                     rn_array states, rn_real *o, rn_real *alpha) {
+static void cross_term(const rn_retention *r, const rn_retention_view *u, const chunk_task *t,
+                       rn_array states, const rn_retention_output *out) {
   const rn_array before = rn_array_from(states, t->state);
-  r->kernels->chunk_cross(&t->chunk, rn_array_from(u->q, t->q), before, t->work, o + t->o);
-  if (rn_retention_scale_needs_weights(r)) scale_by_weights(r, t, before, alpha);
-}
-
-void rn_retention_forward_cross(const rn_retention *r, const rn_retention_view *u,
-                                const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
-                                rn_real *alpha) {
-#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
-  for (int64_t i = 0; i < task_count(r, u); i++) {
-    const chunk_task t = task_at(r, u, ldo, i);
-    cross_of(r, u, &t, states, o, alpha);
-    poll_by_first_thread(port);
-  }
-  if (!rn_retention_scale_needs_weights(r)) {
-    rn_retention_row_scale(r, u, RN_FORM_CHUNKWISE, alpha);
-  }
+  r->kernels->chunk_cross(&t->chunk, rn_array_from(u->q.x, t->q), before, t->work, out->o + t->o);
+  if (rn_retention_scale_needs_weights(r)) scale_by_weights(r, t, before, out->alpha);
 }
 
 void rn_retention_forward_chunks(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, rn_array states, rn_real *o, int64_t ldo,
-                                 rn_real *alpha) {
-  const bool by_weights = rn_retention_scale_needs_weights(r);
+                                 const rn_scan_port *port, rn_retention_terms terms,
+                                 rn_array states, const rn_retention_output *out) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
-    const chunk_task t = task_at(r, u, ldo, i);
-    inner_of(r, u, &t, o, by_weights ? alpha : NULL);
-    cross_of(r, u, &t, states, o, alpha);
+    const chunk_task t = task_at(r, u, out->ldo, i);
+    if (terms & RN_TERM_INNER) inner_term(r, u, &t, out);
+    if (terms & RN_TERM_CROSS) cross_term(r, u, &t, states, out);
     poll_by_first_thread(port);
   }
-  if (!by_weights) rn_retention_row_scale(r, u, RN_FORM_CHUNKWISE, alpha);
+  if ((terms & RN_TERM_CROSS) && !rn_retention_scale_needs_weights(r)) {
+    rn_retention_row_scale(r, u, RN_FORM_CHUNKWISE, out->alpha);
+  }
 }
 
-void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_array d_o,
-                                 int64_t ldo, rn_real *parts, rn_real *own) {
+void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_matrix d_o,
+                                 rn_real *parts, rn_real *own) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
-    const chunk_task t = task_at(r, u, ldo, i);
-    r->kernels->chunk_own_backward(&t.chunk, rn_array_from(u->q, t.q), rn_array_from(d_o, t.o),
+    const chunk_task t = task_at(r, u, d_o.ld, i);
+    r->kernels->chunk_own_backward(&t.chunk, rn_array_from(u->q.x, t.q), rn_array_from(d_o.x, t.o),
                                    t.work, parts + t.state);
   }
-  fold_states(r, u, RN_SCAN_REVERSE, parts, own);
+  sum_contributions(r, u, RN_SCAN_REVERSE, parts, own);
 }
 
 static rn_chunk_grads grads_at(const rn_retention *r, const chunk_task *t,
@@ -238,60 +208,32 @@ static rn_chunk_grads grads_at(const rn_retention *r, const chunk_task *t,
                           .lddkv = g->lddkv};
 }
 
-static void inner_backward_of(const rn_retention *r, const rn_retention_view *u,
-                              const chunk_task *t, rn_array d_o, const rn_retention_grads *g) {
+static void inner_term_backward(const rn_retention *r, const rn_retention_view *u,
+                                const chunk_task *t, const rn_retention_grads *g) {
   const rn_chunk_grads grads = grads_at(r, t, g);
-  r->kernels->chunk_inner_backward(&t->chunk, rn_array_from(u->q, t->q), rn_array_from(u->k, t->k),
-                                   rn_array_from(u->v, t->v), rn_array_from(d_o, t->o), t->work,
-                                   &grads);
+  r->kernels->chunk_inner_backward(&t->chunk, rn_array_from(u->q.x, t->q),
+                                   rn_array_from(u->k.x, t->k), rn_array_from(u->v.x, t->v),
+                                   rn_array_from(g->d_o.x, t->o), t->work, &grads);
 }
 
-void rn_retention_backward_inner(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, rn_array d_o, int64_t ldo,
-                                 const rn_retention_grads *grads) {
-#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
-  for (int64_t i = 0; i < task_count(r, u); i++) {
-    const chunk_task t = task_at(r, u, ldo, i);
-    inner_backward_of(r, u, &t, d_o, grads);
-    poll_by_first_thread(port);
-  }
-}
-
-void rn_retention_backward_states(const rn_retention *r, const rn_retention_view *u,
-                                  rn_real *adjoint, rn_real *parts, rn_array adjoints) {
-  spread_states(r, u, RN_SCAN_REVERSE, adjoint, parts, adjoints);
-}
-
-static void cross_backward_of(const rn_retention *r, const rn_retention_view *u,
-                              const chunk_task *t, rn_array d_o, rn_array states, rn_array adjoints,
-                              const rn_retention_grads *g) {
+static void cross_term_backward(const rn_retention *r, const rn_retention_view *u,
+                                const chunk_task *t, rn_chunk_states states,
+                                const rn_retention_grads *g) {
   const rn_chunk_grads grads = grads_at(r, t, g);
-  r->kernels->chunk_cross_backward(&t->chunk, rn_array_from(u->k, t->k), rn_array_from(u->v, t->v),
-                                   rn_array_from(d_o, t->o), rn_array_from(states, t->state),
-                                   rn_array_from(adjoints, t->state), t->work, &grads);
-}
-
-void rn_retention_backward_cross(const rn_retention *r, const rn_retention_view *u,
-                                 const rn_scan_port *port, rn_array d_o, int64_t ldo,
-                                 rn_array states, rn_array adjoints,
-                                 const rn_retention_grads *grads) {
-#pragma omp parallel for schedule(dynamic) num_threads(r->threads)
-  for (int64_t i = 0; i < task_count(r, u); i++) {
-    const chunk_task t = task_at(r, u, ldo, i);
-    cross_backward_of(r, u, &t, d_o, states, adjoints, grads);
-    poll_by_first_thread(port);
-  }
+  r->kernels->chunk_cross_backward(&t->chunk, rn_array_from(u->k.x, t->k),
+                                   rn_array_from(u->v.x, t->v), rn_array_from(g->d_o.x, t->o),
+                                   rn_array_from(states.before, t->state),
+                                   rn_array_from(states.adjoint_after, t->state), t->work, &grads);
 }
 
 void rn_retention_backward_chunks(const rn_retention *r, const rn_retention_view *u,
-                                  const rn_scan_port *port, rn_array d_o, int64_t ldo,
-                                  rn_array states, rn_array adjoints,
-                                  const rn_retention_grads *grads) {
+                                  const rn_scan_port *port, rn_retention_terms terms,
+                                  rn_chunk_states states, const rn_retention_grads *grads) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
-    const chunk_task t = task_at(r, u, ldo, i);
-    inner_backward_of(r, u, &t, d_o, grads);
-    cross_backward_of(r, u, &t, d_o, states, adjoints, grads);
+    const chunk_task t = task_at(r, u, grads->d_o.ld, i);
+    if (terms & RN_TERM_INNER) inner_term_backward(r, u, &t, grads);
+    if (terms & RN_TERM_CROSS) cross_term_backward(r, u, &t, states, grads);
     poll_by_first_thread(port);
   }
 }

@@ -12,9 +12,9 @@ void rn_retention_recurrent(const rn_retention *r, const rn_retention_view *u, r
     const rn_real gamma = r->power[h * (r->max_tokens + 1) + 1];
     rn_real *s = state + bh * K * V;
     for (int n = 0; n < u->tokens; n++) {
-      const rn_real *q = rn_array_reals(u->q) + (row + n) * u->ldq + h * K;
-      const rn_real *k = rn_array_reals(u->k) + (row + n) * u->ldk + h * K;
-      const rn_real *v = rn_array_reals(u->v) + (row + n) * u->ldv + h * V;
+      const rn_real *q = rn_array_reals(u->q.x) + (row + n) * u->q.ld + h * K;
+      const rn_real *k = rn_array_reals(u->k.x) + (row + n) * u->k.ld + h * K;
+      const rn_real *v = rn_array_reals(u->v.x) + (row + n) * u->v.ld + h * V;
       if (u->doc_position[row + n] == 0) memset(s, 0, (size_t)K * (size_t)V * sizeof *s);
       rn_real *out = o == NULL ? NULL : o + (row + n) * ldo + h * V;
       r->kernels->recur(K, V, gamma, q, k, v, s, out);

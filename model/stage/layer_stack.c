@@ -251,13 +251,14 @@ static void copy_rows(const rn_layer_stack *stage, const rn_unit *unit, const rn
   if (to != from) memcpy(to, from, count * sizeof *to);
 }
 
-/* Saves the state before the segment, which the layer's forward has left in retention.own. */
+/* Saves the state before the segment, which the layer's forward has left in retention.received. */
 static void keep_state(const rn_layer_stack *stage, const rn_activations *activations,
                        const rn_unit *unit, int layer) {
   const rn_spec *spec = &stage->spec;
   const size_t count =
       (size_t)unit->sequences * (size_t)spec->dim * (size_t)rn_spec_value_width(spec);
-  memcpy(rn_activations_before(activations, layer), stage->retention.own, count * sizeof(rn_real));
+  memcpy(rn_activations_before(activations, layer), stage->retention.received,
+         count * sizeof(rn_real));
 }
 
 /* Recomputes a layer's forward from its saved input, into the activations that layers share. */

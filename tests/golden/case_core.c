@@ -128,12 +128,9 @@ static rn_retention_view view_of(const core *x) {
   return (rn_retention_view){.sequences = x->B,
                              .tokens = x->T,
                              .doc_position = x->doc_position,
-                             .q = rn_reals(x->q),
-                             .k = rn_reals(x->k),
-                             .v = rn_reals(x->v),
-                             .ldq = x->H * x->K,
-                             .ldk = x->H * x->K,
-                             .ldv = x->H * x->V};
+                             .q = rn_matrix_of_reals(x->q, x->H * x->K),
+                             .k = rn_matrix_of_reals(x->k, x->H * x->K),
+                             .v = rn_matrix_of_reals(x->v, x->H * x->V)};
 }
 
 /* doc_position: tokens from the start of the document; `offset` of them lie before the rows at
@@ -150,6 +147,17 @@ typedef struct chunk_states {
   rn_real *states, *adjoints; /* [chunks + 1, B, H, K, V]: at boundaries 0 .. chunks */
 } chunk_states;
 
+/* Gradients of a run; dkv: rows of dk and dv side by side. */
+static rn_retention_grads grads_of(const core *x, rn_real *dkv) {
+  const int64_t ldo = (int64_t)x->H * x->V, ldk = (int64_t)x->H * x->K;
+  return (rn_retention_grads){.d_o = rn_matrix_of_reals(x->d_o, ldo),
+                              .dq = x->dq,
+                              .dk = dkv,
+                              .dv = dkv + ldk,
+                              .lddq = ldk,
+                              .lddkv = ldk + ldo};
+}
+
 /* Forward and backward in chunks; `before` and `behind` lie at the ends of the sequence. */
 static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const rn_real *before,
                             const rn_real *behind, chunk_states *out) {
@@ -165,20 +173,24 @@ static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const r
   RN_TRY(err, golden_take(err, x->c, rows * (ldk + ldo), sizeof(rn_real), &dkv));
   memcpy(x->state, before, bytes);
   rn_retention_forward_begin(r, &u, out->states, own);
-  rn_retention_forward_inner(r, &u, &no_port, x->o, ldo, NULL);
-  rn_retention_forward_states(r, &u, x->state, out->states, rn_reals(out->states));
-  rn_retention_forward_cross(r, &u, &no_port, rn_reals(out->states), x->o, ldo, x->alpha);
+  const rn_array states = rn_reals(out->states);
+  const rn_retention_output rows_out = {x->o, ldo, x->alpha};
+  rn_retention_forward_chunks(r, &u, &no_port, RN_TERM_INNER, states, &rows_out);
+  rn_retention_propagate(r, &u, RN_SCAN_FORWARD,
+                         &(rn_segment_states){x->state, NULL, out->states, states});
+  rn_retention_forward_chunks(r, &u, &no_port, RN_TERM_CROSS, states, &rows_out);
   memcpy(out->states + out->chunks * each, x->state, bytes);
 
   rn_real *behind_it = out->adjoints + each; /* of the outgoing states, one behind the incoming */
   memcpy(out->adjoints, behind, bytes);
-  rn_retention_backward_begin(r, &u, rn_reals(x->d_o), ldo, behind_it, own);
-  const rn_retention_grads grads = {
-      .dq = x->dq, .dk = dkv, .dv = dkv + ldk, .lddq = ldk, .lddkv = ldk + ldo};
-  rn_retention_backward_inner(r, &u, &no_port, rn_reals(x->d_o), ldo, &grads);
-  rn_retention_backward_states(r, &u, out->adjoints, behind_it, rn_reals(behind_it));
-  rn_retention_backward_cross(r, &u, &no_port, rn_reals(x->d_o), ldo, rn_reals(out->states),
-                              rn_reals(behind_it), &grads);
+  const rn_retention_grads grads = grads_of(x, dkv);
+  const rn_chunk_states boundaries = {states, rn_reals(behind_it)};
+  rn_retention_backward_begin(r, &u, grads.d_o, behind_it, own);
+  rn_retention_backward_chunks(r, &u, &no_port, RN_TERM_INNER, boundaries, &grads);
+  rn_retention_propagate(
+      r, &u, RN_SCAN_REVERSE,
+      &(rn_segment_states){out->adjoints, NULL, behind_it, boundaries.adjoint_after});
+  rn_retention_backward_chunks(r, &u, &no_port, RN_TERM_CROSS, boundaries, &grads);
   for (int64_t row = 0; row < rows; row++) {
     const rn_real *from = dkv + row * (ldk + ldo);
     memcpy(x->dk + row * ldk, from, (size_t)ldk * sizeof(rn_real));
@@ -248,8 +260,8 @@ static rn_status check_parallel(rn_err *err, core *x, const rn_retention *r, boo
   const int64_t rows = (int64_t)x->B * x->T;
   RN_TRY(err, golden_take(err, x->c, rows * (ldk + ldo), sizeof(rn_real), &dkv));
   rn_retention_parallel_forward(r, &u, before, x->o, ldo, NULL);
-  rn_retention_parallel_backward(r, &u, x->d_o, ldo, before, behind, x->dq, ldk, dkv, dkv + ldk,
-                                 ldk + ldo);
+  const rn_retention_grads grads = grads_of(x, dkv);
+  rn_retention_parallel_backward(r, &u, before, behind, &grads);
   for (int64_t row = 0; row < rows; row++) {
     const rn_real *from = dkv + row * (ldk + ldo);
     memcpy(x->dk + row * ldk, from, (size_t)ldk * sizeof(rn_real));
