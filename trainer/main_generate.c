@@ -29,17 +29,17 @@ typedef struct options {
 static const char *const precisions[] = {"fp32", "bf16"};
 
 static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
-  const double most = 9e15;
+  const double max = 9e15;
   const rn_arg table[] = {
       {0, "checkpoint", "DIR", "step folder or run directory", RN_ARG_PATH, &o->checkpoint, 0, 0},
       {0, "prompt", "TEXT", "what to continue", RN_ARG_LIST, &o->prompts, 0, 0},
       {0, "prompt-file", "FILE", "a prompt's bytes", RN_ARG_LIST, &o->prompt_files, 0, 0},
       {0, "prompt-lines", "FILE", "a prompt a line", RN_ARG_LIST, &o->line_files, 0, 0},
-      {0, "tokens", "N", "how many at most (128)", RN_ARG_INTEGER, &o->tokens, 0, most},
+      {0, "tokens", "N", "how many at most (128)", RN_ARG_INTEGER, &o->tokens, 0, max},
       {0, "temperature", "X", "0: the likeliest (1)", RN_ARG_NUMBER, &o->temperature, 0, 1e6},
-      {0, "top-k", "K", "of the K likeliest; 0: all", RN_ARG_INTEGER, &o->top_k, 0, most},
+      {0, "top-k", "K", "of the K likeliest; 0: all", RN_ARG_INTEGER, &o->top_k, 0, max},
       {0, "top-p", "P", "of the likeliest that make P", RN_ARG_NUMBER, &o->top_p, 0, 1},
-      {0, "seed", "S", "of the draws (1)", RN_ARG_INTEGER, &o->seed, 0, most},
+      {0, "seed", "S", "of the draws (1)", RN_ARG_INTEGER, &o->seed, 0, max},
       {0, "precision", "fp32|bf16", "weights as they are, or rounded: half the bytes (fp32)",
        RN_ARG_TEXT, &o->precision, 0, 0},
       {0, "ignore-end", NULL, "go on past a document's end", RN_ARG_SWITCH, &o->ignore_end, 0, 0},
@@ -61,22 +61,22 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   return rn_fail(err, RN_ERR_USAGE, "--checkpoint is wanted; see --help");
 }
 
-static rn_status read_prompts(rn_err *err, const options *o, rn_completions *texts) {
+static rn_status read_prompts(rn_err *err, const options *o, rn_completions *completions) {
   for (int i = 0; i < o->prompts.count; i++) {
     const char *prompt = o->prompts.word[i];
-    RN_TRY(err, rn_completions_add(err, texts, prompt, strlen(prompt)));
+    RN_TRY(err, rn_completions_add(err, completions, prompt, strlen(prompt)));
   }
   for (int i = 0; i < o->prompt_files.count; i++) {
-    RN_TRY(err, rn_completions_add_file(err, texts, o->prompt_files.word[i]));
+    RN_TRY(err, rn_completions_add_file(err, completions, o->prompt_files.word[i]));
   }
   for (int i = 0; i < o->line_files.count; i++) {
-    RN_TRY(err, rn_completions_add_lines(err, texts, o->line_files.word[i]));
+    RN_TRY(err, rn_completions_add_lines(err, completions, o->line_files.word[i]));
   }
-  if (texts->count > 0) return RN_OK;
+  if (completions->count > 0) return RN_OK;
   if (o->line_files.count > 0) {
     return rn_fail(err, RN_ERR_USAGE, "%s: no line with a prompt", o->line_files.word[0]);
   }
-  return rn_completions_add(err, texts, "", 0);
+  return rn_completions_add(err, completions, "", 0);
 }
 
 /* ---- generation ---- */
@@ -86,13 +86,13 @@ static rn_status read_prompts(rn_err *err, const options *o, rn_completions *tex
  */
 typedef struct output {
   const options *o;
-  rn_completions texts;
+  rn_completions completions;
   bool at_once, full;
 } output;
 
 static bool take_token(void *self, int prompt, int32_t token) {
   output *out = self;
-  rn_completion *t = &out->texts.text[prompt];
+  rn_completion *t = &out->completions.text[prompt];
   t->tokens++;
   if (token == RN_BYTES_DOCUMENT) {
     t->ended = true;
@@ -107,15 +107,15 @@ static bool take_token(void *self, int prompt, int32_t token) {
 }
 
 /* Tokens of every prompt: a document token, then the bytes of the prompt. */
-static rn_status tokens_of(rn_err *err, const rn_completions *texts, int32_t **token,
+static rn_status tokens_of(rn_err *err, const rn_completions *completions, int32_t **token,
                            rn_prompt **prompt) {
   size_t count = 0;
-  for (int i = 0; i < texts->count; i++) count += texts->text[i].prompt.count + 1;
+  for (int i = 0; i < completions->count; i++) count += completions->text[i].prompt.count + 1;
   RN_TRY(err, rn_alloc(err, "prompts", count, sizeof **token, token));
-  RN_TRY(err, rn_alloc(err, "prompts", (size_t)texts->count, sizeof **prompt, prompt));
+  RN_TRY(err, rn_alloc(err, "prompts", (size_t)completions->count, sizeof **prompt, prompt));
   int32_t *at = *token;
-  for (int i = 0; i < texts->count; i++) {
-    const rn_bytes *bytes = &texts->text[i].prompt;
+  for (int i = 0; i < completions->count; i++) {
+    const rn_bytes *bytes = &completions->text[i].prompt;
     (*prompt)[i] = (rn_prompt){at, (int64_t)bytes->count + 1};
     *at++ = RN_BYTES_DOCUMENT;
     for (size_t b = 0; b < bytes->count; b++) *at++ = bytes->byte[b];
@@ -130,14 +130,14 @@ static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) 
       .max_tokens = o->tokens,
       .vocabulary = RN_BYTES_VOCABULARY,
       .sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed}};
-  const rn_completion *first = &out->texts.text[0];
+  const rn_completion *first = &out->completions.text[0];
   int32_t *token = NULL;
   rn_prompt *prompt = NULL;
-  out->at_once = !o->json && out->texts.count == 1;
+  out->at_once = !o->json && out->completions.count == 1;
   if (out->at_once) fwrite(first->prompt.byte, 1, first->prompt.count, stdout);
-  rn_status status = tokens_of(err, &out->texts, &token, &prompt);
+  rn_status status = tokens_of(err, &out->completions, &token, &prompt);
   if (status == RN_OK) {
-    status = rn_generate(err, model, &how, prompt, out->texts.count,
+    status = rn_generate(err, model, &how, prompt, out->completions.count,
                          (rn_token_visitor){take_token, out});
   }
   if (status == RN_OK && out->full) status = rn_fail(err, RN_ERR_MEMORY, "no memory for the text");
@@ -170,14 +170,14 @@ static rn_status run(rn_err *err, const options *o) {
   output out = {.o = o};
   bind_threads(omp_get_max_threads());
   rn_threads_start(omp_get_max_threads());
-  rn_status status = read_prompts(err, o, &out.texts);
+  rn_status status = read_prompts(err, o, &out.completions);
   if (status == RN_OK) status = rn_checkpoint_model_open(err, o->checkpoint, &model);
   if (status == RN_OK) status = check_tokenizer(err, o, &model);
   if (status == RN_OK) status = generate(err, &model, &out);
-  if (status == RN_OK && o->json) rn_completions_print_json(&out.texts);
-  if (status == RN_OK && !o->json && !out.at_once) rn_completions_print(&out.texts);
+  if (status == RN_OK && o->json) rn_completions_print_json(&out.completions);
+  if (status == RN_OK && !o->json && !out.at_once) rn_completions_print(&out.completions);
   rn_checkpoint_model_close(&model);
-  rn_completions_destroy(&out.texts);
+  rn_completions_destroy(&out.completions);
   return status;
 }
 

@@ -148,11 +148,11 @@ static bool gradients_agree(const rn_run *run, const reference *r) {
     for (int64_t j = 0; j < whole->rows * whole->cols; j++) {
       norm += pow((double)r->gradient[whole->offset + j], 2);
     }
-    for (int k = 0; k < own->pieces; k++) {
-      if (own->piece[k].param != p) continue;
-      const float *mine = run->own_gradient + own->piece[k].at;
-      const float *want = r->gradient + whole->offset + own->piece[k].range.begin - p->offset;
-      for (int64_t j = 0; j < rn_range_count(own->piece[k].range); j++) {
+    for (int k = 0; k < own->slices; k++) {
+      if (own->slice[k].param != p) continue;
+      const float *mine = run->own_gradient + own->slice[k].offset;
+      const float *want = r->gradient + whole->offset + own->slice[k].range.begin - p->offset;
+      for (int64_t j = 0; j < rn_range_count(own->slice[k].range); j++) {
         difference += pow((double)mine[j] - (double)want[j], 2);
       }
     }

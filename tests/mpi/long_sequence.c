@@ -56,11 +56,11 @@ static void compare(const rn_run *run, const float *whole) {
     for (int64_t j = p->offset; j < p->offset + p->rows * p->cols; j++) {
       norm += (double)whole[j] * (double)whole[j];
     }
-    for (int k = 0; k < run->shard_table.pieces; k++) {
-      const rn_shard_piece *piece = &run->shard_table.piece[k];
+    for (int k = 0; k < run->shard_table.slices; k++) {
+      const rn_shard_slice *piece = &run->shard_table.slice[k];
       if (piece->param != p) continue;
       for (int64_t j = piece->range.begin; j < piece->range.end; j++) {
-        const float mine = run->own_gradient[piece->at + j - piece->range.begin];
+        const float mine = run->own_gradient[piece->offset + j - piece->range.begin];
         difference += pow((double)mine - (double)whole[j], 2);
       }
     }

@@ -109,12 +109,12 @@ static bool has_bits_of(const rn_run *run, const reference *r) {
     const size_t bytes = (size_t)(p->rows * p->cols) * sizeof(float);
     same = same && memcmp(run->params + p->offset, r->params + at, bytes) == 0;
   }
-  for (int k = 0; k < run->shard_table.pieces; k++) {
-    const rn_shard_piece *piece = &run->shard_table.piece[k];
+  for (int k = 0; k < run->shard_table.slices; k++) {
+    const rn_shard_slice *piece = &run->shard_table.slice[k];
     const int64_t at = rn_param_find(r->table, piece->param->name)->offset + piece->range.begin -
                        piece->param->offset;
     const size_t bytes = (size_t)rn_range_count(piece->range) * sizeof(float);
-    same = same && memcmp(run->own_gradient + piece->at, r->gradient + at, bytes) == 0;
+    same = same && memcmp(run->own_gradient + piece->offset, r->gradient + at, bytes) == 0;
   }
   return same;
 }

@@ -68,10 +68,10 @@ static void start(oracle *o, const rn_run *run) {
   o->weight = take(o->count);
   o->m = take(o->count);
   o->v = take(o->count);
-  for (int i = 0; i < run->shard_table.pieces; i++) {
-    const rn_shard_piece *p = &run->shard_table.piece[i];
+  for (int i = 0; i < run->shard_table.slices; i++) {
+    const rn_shard_slice *p = &run->shard_table.slice[i];
     for (int64_t j = p->range.begin; j < p->range.end; j++) {
-      o->weight[p->at + j - p->range.begin] = (double)run->params[j];
+      o->weight[p->offset + j - p->range.begin] = (double)run->params[j];
     }
   }
 }
@@ -91,10 +91,10 @@ static bool decays(const rn_param *param, bool all) {
 static void update(oracle *o, const rn_run *run, bool decay_all, double lr, double norm) {
   const double coefficient = fmin(1, clip / (norm + 1e-6));
   const double t = (double)++o->updates;
-  for (int i = 0; i < run->shard_table.pieces; i++) {
-    const rn_shard_piece *p = &run->shard_table.piece[i];
+  for (int i = 0; i < run->shard_table.slices; i++) {
+    const rn_shard_slice *p = &run->shard_table.slice[i];
     const bool decay = decays(p->param, decay_all);
-    for (int64_t j = p->at; j < p->at + rn_range_count(p->range); j++) {
+    for (int64_t j = p->offset; j < p->offset + rn_range_count(p->range); j++) {
       const double g = coefficient * (double)run->own_gradient[j];
       o->m[j] = beta1 * o->m[j] + (1 - beta1) * g;
       o->v[j] = beta2 * o->v[j] + (1 - beta2) * g * g;
@@ -108,10 +108,10 @@ static void update(oracle *o, const rn_run *run, bool decay_all, double lr, doub
 /* The tolerance is the rounding of a few float operations on the weight and on lr. */
 static void compare(const oracle *o, const rn_run *run, double lr) {
   int64_t seen = 0, wrong = 0;
-  for (int i = 0; i < run->shard_table.pieces; i++) {
-    const rn_shard_piece *p = &run->shard_table.piece[i];
+  for (int i = 0; i < run->shard_table.slices; i++) {
+    const rn_shard_slice *p = &run->shard_table.slice[i];
     for (int64_t j = p->range.begin; j < p->range.end; j++, seen++) {
-      const double want = o->weight[p->at + j - p->range.begin];
+      const double want = o->weight[p->offset + j - p->range.begin];
       const double off = fabs((double)run->params[j] - want);
       wrong += !(off <= 2e-6 * fabs(want) + 2e-5 * lr);
     }
@@ -236,7 +236,7 @@ static void a_skipped_step_leaves_no_state(rn_world *world) {
   CHECK_OK(&err, step(&run, &o, false, false));
   CHECK(not_zero(run.streams.initial, states) > states / 2);
   CHECK_OK(&err, step(&run, &o, true, false));
-  CHECK_EQUAL(run.streams.place, 2);
+  CHECK_EQUAL(run.streams.next, 2);
   CHECK_EQUAL(not_zero(run.streams.initial, states), 0);
   for (int64_t i = 0; i < rn_range_count(run.streams.share); i++) {
     CHECK_EQUAL(run.streams.doc_position[i], 0);

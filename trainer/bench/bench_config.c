@@ -8,7 +8,7 @@
 #include "trainer/config/config_check.h"
 #include "trainer/machine/machine.h"
 
-enum { MOST_KEYS = 64, PRECISION_BYTES = 40 };
+enum { MAX_KEYS = 64, PRECISION_BYTES = 40 };
 
 /* The reference step; command-line keys are applied after these. */
 static const char *const reference[] = {
@@ -17,11 +17,11 @@ static const char *const reference[] = {
 enum { REFERENCE_KEYS = sizeof reference / sizeof reference[0] };
 
 rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__Config **out) {
-  const char *keys[MOST_KEYS];
+  const char *keys[MAX_KEYS];
   char precision[PRECISION_BYTES];
   int count = 0;
-  if (options->keys.count > MOST_KEYS - REFERENCE_KEYS - 1) {
-    return rn_fail(err, RN_ERR_USAGE, "more than %d keys", MOST_KEYS - REFERENCE_KEYS - 1);
+  if (options->keys.count > MAX_KEYS - REFERENCE_KEYS - 1) {
+    return rn_fail(err, RN_ERR_USAGE, "more than %d keys", MAX_KEYS - REFERENCE_KEYS - 1);
   }
   for (int i = 0; i < REFERENCE_KEYS; i++) keys[count++] = reference[i];
   for (int i = 0; i < options->keys.count; i++) keys[count++] = options->keys.word[i];

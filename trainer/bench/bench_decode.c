@@ -29,13 +29,13 @@ enum {
   LONG = 128,  /* consecutive samples of the long run */
   BATCHES = 3, /* 1, 4, 16 sequences */
   MOST_SLOTS = 16,
-  PLACES = 4,
+  POSITIONS = 4,
   SWEEP_ELEMENTS = 1 << 25, /* per array: 128 MiB */
   SWEEP_ARRAYS = 3
 };
 
 static const int batches[BATCHES] = {1, 4, MOST_SLOTS};
-static const int64_t places[PLACES] = {1, 1000, 100000, 1000000};
+static const int64_t positions[POSITIONS] = {1, 1000, 100000, 1000000};
 
 typedef struct bench {
   int threads, rounds, vocab;
@@ -49,10 +49,10 @@ typedef struct bench {
   double read_s[RN_QUANTILE_MAX], triad_s[RN_QUANTILE_MAX];
   double batch_s[BATCHES][RN_QUANTILE_MAX]; /* time of a step */
   double share[BATCHES][RN_QUANTILE_MAX];   /* of the limit, from the sweeps before and after */
-  double place_s[PLACES][RN_QUANTILE_MAX];  /* time of a step of one sequence */
-  int64_t place_bytes[PLACES];              /* resident memory at that time */
-  double long_s[LONG];                      /* time per token in the long run */
-  int64_t long_bytes[2];                    /* before and after it */
+  double position_s[POSITIONS][RN_QUANTILE_MAX]; /* time of a step of one sequence */
+  int64_t position_bytes[POSITIONS];             /* resident memory at that time */
+  double long_s[LONG];                           /* time per token in the long run */
+  int64_t long_bytes[2];                         /* before and after it */
 } bench;
 
 /* ---- sweeps ---- */
@@ -135,9 +135,9 @@ static void time_round(bench *b, int round) {
     b->share[i][round] = limit_s(b, batches[i], (before_s + after_s) / 2) / step_s;
     before_s = after_s;
   }
-  for (int i = 0; i < PLACES; i++) {
-    b->place_s[i][round] = time_steps(b, 1, places[i]);
-    b->place_bytes[i] = rn_machine_resident_bytes();
+  for (int i = 0; i < POSITIONS; i++) {
+    b->position_s[i][round] = time_steps(b, 1, positions[i]);
+    b->position_bytes[i] = rn_machine_resident_bytes();
   }
 }
 
@@ -186,10 +186,10 @@ static void print_json(const bench *b) {
            RN_JSON(rn_median(b->share[i], b->rounds)));
   }
   printf("], \"positions\": [");
-  for (int i = 0; i < PLACES; i++) {
+  for (int i = 0; i < POSITIONS; i++) {
     printf("%s{\"position\": %lld, \"token_s\": %s, \"resident_bytes\": %lld}", i > 0 ? ", " : "",
-           (long long)places[i], RN_JSON(rn_median(b->place_s[i], b->rounds)),
-           (long long)b->place_bytes[i]);
+           (long long)positions[i], RN_JSON(rn_median(b->position_s[i], b->rounds)),
+           (long long)b->position_bytes[i]);
   }
   printf("], \"long_run\": {\"tokens\": %d, \"first_token_s\": %s, \"last_token_s\": %s, ",
          LONG * TOKENS, RN_JSON(first_s), RN_JSON(last_s));
@@ -215,9 +215,9 @@ static void print_table(const bench *b) {
            100 * rn_median(b->share[i], b->rounds), 100 * share_with_states(b, i));
   }
   printf("\n%9s %10s %10s\n", "position", "ms a token", "MiB");
-  for (int i = 0; i < PLACES; i++) {
-    printf("%9lld %10.3f %10.1f\n", (long long)places[i], 1e3 * rn_median(b->place_s[i], b->rounds),
-           (double)b->place_bytes[i] / (1 << 20));
+  for (int i = 0; i < POSITIONS; i++) {
+    printf("%9lld %10.3f %10.1f\n", (long long)positions[i],
+           1e3 * rn_median(b->position_s[i], b->rounds), (double)b->position_bytes[i] / (1 << 20));
   }
   printf(
       "\n%d tokens on end: %.3f ms a token in the first quarter, %.3f in the last; %lld bytes "

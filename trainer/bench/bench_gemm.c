@@ -16,7 +16,7 @@ enum { ROUNDS = 7, WAYS = RN_RATE_EACH + 1, LARGEST_OF_EACH = 512 };
 
 static const struct {
   int m, n, k;
-  bool turned;
+  bool transposed;
 } shapes[] = {{64, 64, 64, false},    {128, 128, 128, false},  {256, 256, 256, false},
               {512, 512, 512, false}, {2048, 512, 512, false}, {2048, 1024, 512, false},
               {512, 512, 2048, true}};
@@ -35,12 +35,12 @@ static rn_status add_ways(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
 }
 
 /* True if an earlier backend uses the same function for such products. */
-static bool is_known(int provider, bool turned) {
+static bool is_known(int provider, bool transposed) {
   const rn_gemm_backend *table = rn_gemm_backend_at(provider);
   bool known = false;
   for (int i = 0; i < provider; i++) {
     const rn_gemm_backend *earlier = rn_gemm_backend_at(i);
-    known = known || (turned ? earlier->tn == table->tn : earlier->nt == table->nt);
+    known = known || (transposed ? earlier->tn == table->tn : earlier->nt == table->nt);
   }
   return known;
 }
@@ -53,9 +53,9 @@ static int more_threads(int threads, int all) {
 static rn_status add_all(rn_err *err, rn_rate *rate) {
   for (int s = 0; s < SHAPES; s++) {
     rn_rate_gemm product = {
-        .turned = shapes[s].turned, .m = shapes[s].m, .n = shapes[s].n, .k = shapes[s].k};
+        .transposed = shapes[s].transposed, .m = shapes[s].m, .n = shapes[s].n, .k = shapes[s].k};
     for (int i = 0; rn_gemm_backend_at(i) != NULL; i++) {
-      if (is_known(i, product.turned)) continue;
+      if (is_known(i, product.transposed)) continue;
       product.table = rn_gemm_backend_at(i);
       for (int t = 1; t <= rate->threads; t = more_threads(t, rate->threads)) {
         product.threads = t;
@@ -74,7 +74,7 @@ static void print_json(const rn_rate *rate, const char *precision) {
   for (int i = 0; i < rate->count; i++) {
     const rn_rate_gemm *p = &rate->product[i];
     printf("%s{\"provider\": \"%s\", \"kind\": \"%s\", \"m\": %d, \"n\": %d, \"k\": %d, ",
-           i == 0 ? "" : ", ", p->table->name, p->turned ? "TN" : "NT", p->m, p->n, p->k);
+           i == 0 ? "" : ", ", p->table->name, p->transposed ? "TN" : "NT", p->m, p->n, p->k);
     printf("\"threads\": %d, \"way\": \"%s\", \"flops_per_s\": %s}", p->threads,
            rn_rate_way_name(p->way), RN_JSON(rn_rate_flops_per_s(rate, p)));
   }
@@ -90,7 +90,7 @@ static void print_table(const rn_rate *rate, const char *precision) {
     const rn_rate_gemm *p = &rate->product[i];
     char shape[40];
     if (p->way == RN_RATE_ROWS) {
-      snprintf(shape, sizeof shape, "%dx%dx%d %s", p->m, p->n, p->k, p->turned ? "TN" : "NT");
+      snprintf(shape, sizeof shape, "%dx%dx%d %s", p->m, p->n, p->k, p->transposed ? "TN" : "NT");
       printf("\n%-18s %-18s %8d", shape, p->table->name, p->threads);
     }
     printf(" %8.1f", 1e-9 * rn_rate_flops_per_s(rate, p));

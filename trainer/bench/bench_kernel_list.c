@@ -50,8 +50,8 @@ rn_status rn_kernel_buffers_create(rn_err *err, const rn_kernel_bench *b, rn_ker
   return RN_OK;
 }
 
-void rn_kernel_buffers_destroy(rn_kernel_buffers *place) {
-  rn_arena_destroy(&place->arena);
+void rn_kernel_buffers_destroy(rn_kernel_buffers *buffers) {
+  rn_arena_destroy(&buffers->arena);
 }
 
 /* ---- chunks ---- */
@@ -258,8 +258,8 @@ static const rn_kernel_case cases[] = {
     {"bf16 weights for one row", one_row_in_half, NULL, one_row_in_half_bytes},
 };
 
-const rn_kernel_case *rn_kernel_case_at(int number) {
-  return number < (int)(sizeof cases / sizeof cases[0]) ? &cases[number] : NULL;
+const rn_kernel_case *rn_kernel_case_at(int index) {
+  return index < (int)(sizeof cases / sizeof cases[0]) ? &cases[index] : NULL;
 }
 
 const rn_kernel_case *rn_kernel_case_plainest(void) {

@@ -30,18 +30,18 @@ rn_kernel_bench rn_kernel_bench_make(const rn_spec *spec);
 /** Errors: RN_ERR_MEMORY. */
 rn_status rn_kernel_buffers_create(rn_err *err, const rn_kernel_bench *bench,
                                    rn_kernel_buffers *out);
-void rn_kernel_buffers_destroy(rn_kernel_buffers *place);
+void rn_kernel_buffers_destroy(rn_kernel_buffers *buffers);
 
 /** One kernel: `flops` is set if the GEMM rate is its limit, else `bytes`. */
 typedef struct rn_kernel_case {
   const char *name;
-  void (*run)(const rn_kernel_bench *bench, const rn_kernel_buffers *place);
+  void (*run)(const rn_kernel_bench *bench, const rn_kernel_buffers *buffers);
   double (*flops)(const rn_kernel_bench *bench);
   double (*bytes)(const rn_kernel_bench *bench);
 } rn_kernel_case;
 
 /** The kernel of that index; NULL after the last one. */
-const rn_kernel_case *rn_kernel_case_at(int number);
+const rn_kernel_case *rn_kernel_case_at(int index);
 
 /** The row-wise kernel with the least work per byte. */
 const rn_kernel_case *rn_kernel_case_plainest(void);

@@ -38,7 +38,7 @@ typedef struct bench {
   rn_world *world;
   int threads, rounds;
   rn_kernel_bench kernels;
-  rn_kernel_buffers *place; /* [threads] */
+  rn_kernel_buffers *buffers; /* [threads] */
   float *memory[MEMORY_ARRAYS];
   double product_limit, cache_limit, memory_limit, read_limit;
   line line[MOST_LINES];
@@ -47,21 +47,21 @@ typedef struct bench {
 
 /* ---- kernels on every thread ---- */
 
-typedef void run_place(const rn_kernel_bench *bench, const rn_kernel_buffers *place);
+typedef void run_kernel(const rn_kernel_bench *bench, const rn_kernel_buffers *buffers);
 
 /* Seconds for `times` runs on all threads at once. */
-static double run(bench *b, run_place *work, int times) {
+static double run(bench *b, run_kernel *work, int times) {
   const double begin_s = rn_clock_s();
 #pragma omp parallel num_threads(b->threads)
   {
-    const rn_kernel_buffers *place = &b->place[omp_get_thread_num()];
-    for (int i = 0; i < times; i++) work(&b->kernels, place);
+    const rn_kernel_buffers *buffers = &b->buffers[omp_get_thread_num()];
+    for (int i = 0; i < times; i++) work(&b->kernels, buffers);
   }
   return rn_clock_s() - begin_s;
 }
 
 /* Median seconds of one run. */
-static double time_run(bench *b, run_place *work) {
+static double time_run(bench *b, run_kernel *work) {
   double sample[RN_QUANTILE_MAX];
   int times = 1;
   while (run(b, work, times) < sample_s / 2) times *= 2;
@@ -186,9 +186,9 @@ static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
   rn_spec spec;
   RN_TRY(err, rn_spec_from_config(err, config, 0, &spec));
   b->kernels = rn_kernel_bench_make(&spec);
-  RN_TRY(err, rn_alloc(err, "kernels", (size_t)b->threads, sizeof *b->place, &b->place));
+  RN_TRY(err, rn_alloc(err, "kernels", (size_t)b->threads, sizeof *b->buffers, &b->buffers));
   for (int i = 0; i < b->threads; i++) {
-    RN_TRY(err, rn_kernel_buffers_create(err, &b->kernels, &b->place[i]));
+    RN_TRY(err, rn_kernel_buffers_create(err, &b->kernels, &b->buffers[i]));
   }
   for (int i = 0; i < MEMORY_ARRAYS; i++) {
     RN_TRY(err, rn_alloc(err, "memory", MEMORY_ELEMENTS, sizeof(float), &b->memory[i]));
@@ -198,8 +198,9 @@ static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
 }
 
 static void destroy(bench *b) {
-  for (int i = 0; b->place != NULL && i < b->threads; i++) rn_kernel_buffers_destroy(&b->place[i]);
-  free(b->place);
+  for (int i = 0; b->buffers != NULL && i < b->threads; i++)
+    rn_kernel_buffers_destroy(&b->buffers[i]);
+  free(b->buffers);
   for (int i = 0; i < MEMORY_ARRAYS; i++) free(b->memory[i]);
 }
 

@@ -15,7 +15,8 @@ static const double sample_flops = 4e9;
 /* ---- the set ---- */
 
 rn_status rn_rate_create(rn_err *err, rn_world *world, int threads, rn_rate *out) {
-  const int64_t parts = threads > 4 ? threads : 4, elements = 3 * parts * (RN_RATE_LARGEST / 4);
+  const int64_t slots = threads > 4 ? threads : 4,
+                elements = 3 * slots * (RN_RATE_MAX_ELEMENTS / 4);
   *out = (rn_rate){.world = world, .threads = threads};
   RN_TRY(err, rn_alloc(err, "products", (size_t)elements, sizeof(float), &out->memory));
   for (int64_t i = 0; i < elements; i++) {
@@ -32,15 +33,15 @@ void rn_rate_destroy(rn_rate *rate) {
 
 rn_status rn_rate_add(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
   assert(product.threads <= rate->threads && rate->samples == 0);
-  assert(product.m * product.k <= RN_RATE_LARGEST / (product.way == RN_RATE_EACH ? 4 : 1));
-  assert(product.n * product.k <= RN_RATE_LARGEST / (product.way == RN_RATE_EACH ? 4 : 1));
-  assert(product.m * product.n <= RN_RATE_LARGEST / (product.way == RN_RATE_EACH ? 4 : 1));
-  if (rate->count == rate->room) {
-    const int room = rate->room > 0 ? 2 * rate->room : 16;
-    rn_rate_gemm *grown = realloc(rate->product, (size_t)room * sizeof *grown);
-    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %d products", room);
+  assert(product.m * product.k <= RN_RATE_MAX_ELEMENTS / (product.way == RN_RATE_EACH ? 4 : 1));
+  assert(product.n * product.k <= RN_RATE_MAX_ELEMENTS / (product.way == RN_RATE_EACH ? 4 : 1));
+  assert(product.m * product.n <= RN_RATE_MAX_ELEMENTS / (product.way == RN_RATE_EACH ? 4 : 1));
+  if (rate->count == rate->capacity) {
+    const int capacity = rate->capacity > 0 ? 2 * rate->capacity : 16;
+    rn_rate_gemm *grown = realloc(rate->product, (size_t)capacity * sizeof *grown);
+    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %d products", capacity);
     rate->product = grown;
-    rate->room = room;
+    rate->capacity = capacity;
   }
   rate->product[rate->count++] = product;
   return RN_OK;
@@ -55,7 +56,7 @@ static bool is_known(const rn_rate *rate, const rn_gemm_backend *table) {
   return known;
 }
 
-static rn_status add_provider(rn_err *err, rn_rate *rate, const rn_gemm_backend *table) {
+static rn_status add_backend(rn_err *err, rn_rate *rate, const rn_gemm_backend *table) {
   static const int shapes[][3] = {{512, 512, 512}, {2048, 512, 512}, {2048, 1024, 512}};
   for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
     const int *s = shapes[i];
@@ -70,7 +71,7 @@ static rn_status add_provider(rn_err *err, rn_rate *rate, const rn_gemm_backend 
 rn_status rn_rate_add_best(rn_err *err, rn_rate *rate) {
   for (int i = 0; rn_gemm_backend_at(i) != NULL; i++) {
     const rn_gemm_backend *table = rn_gemm_backend_at(i);
-    if (!is_known(rate, table)) RN_TRY(err, add_provider(err, rate, table));
+    if (!is_known(rate, table)) RN_TRY(err, add_backend(err, rate, table));
   }
   return RN_OK;
 }
@@ -91,7 +92,7 @@ static operands operands_at(float *memory, int64_t each) {
 static void multiply_rows(const rn_rate_gemm *p, rn_range rows, operands o) {
   const int count = (int)rn_range_count(rows);
   const rn_array to = rn_array_from(o.y, rows.begin * p->n);
-  if (p->turned) {
+  if (p->transposed) {
     rn_gemm(RN_GEMM_TN, count, p->n, p->k, rn_array_from(o.x, rows.begin), p->m, o.w, p->n, 0, to,
             p->n);
   } else {
@@ -101,7 +102,7 @@ static void multiply_rows(const rn_rate_gemm *p, rn_range rows, operands o) {
 }
 
 static void multiply_in_tiles(const rn_rate_gemm *p, operands o) {
-  if (p->turned) {
+  if (p->transposed) {
     rn_matmul_tn(p->k, p->m, p->n, o.x, p->m, o.w, p->n, 0, o.y, p->n);
   } else {
     rn_matmul_nt(rn_rows_together(p->m), p->n, p->k, o.x, p->k, o.w, p->k, 0, o.y, p->n);
@@ -109,8 +110,8 @@ static void multiply_in_tiles(const rn_rate_gemm *p, operands o) {
 }
 
 static void multiply(const rn_rate *rate, const rn_rate_gemm *p) {
-  const int64_t each = RN_RATE_LARGEST / 4;
-  const operands shared = operands_at(rate->memory, RN_RATE_LARGEST);
+  const int64_t each = RN_RATE_MAX_ELEMENTS / 4;
+  const operands shared = operands_at(rate->memory, RN_RATE_MAX_ELEMENTS);
   if (p->way == RN_RATE_TILES) {
     multiply_in_tiles(p, shared);
     return;

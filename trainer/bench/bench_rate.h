@@ -17,10 +17,10 @@
  * each thread computes its own product. */
 typedef enum { RN_RATE_ROWS, RN_RATE_TILES, RN_RATE_EACH } rn_rate_way;
 
-/** y [m, n] = x w^T, or x^T w with `turned` (as for weight gradients); the sum is over k. */
+/** y [m, n] = x w^T, or x^T w with `transposed` (as for weight gradients); the sum is over k. */
 typedef struct rn_rate_gemm {
   const rn_gemm_backend *table;
-  bool turned;
+  bool transposed;
   int m, n, k;
   int threads;
   rn_rate_way way;
@@ -32,7 +32,7 @@ typedef struct rn_rate {
   int threads;
   float *memory; /* of the operands */
   rn_rate_gemm *product;
-  int count, room, samples;
+  int count, capacity, samples;
 } rn_rate;
 
 /** Creates an empty set for at most `threads` threads. Errors: RN_ERR_MEMORY. */
@@ -40,11 +40,11 @@ rn_status rn_rate_create(rn_err *err, rn_world *world, int threads, rn_rate *out
 void rn_rate_destroy(rn_rate *rate);
 
 /**
- * Adds a product. Each operand has at most RN_RATE_LARGEST elements, a quarter of that with
+ * Adds a product. Each operand has at most RN_RATE_MAX_ELEMENTS elements, a quarter of that with
  * RN_RATE_EACH. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_rate_add(rn_err *err, rn_rate *rate, rn_rate_gemm product);
-enum { RN_RATE_LARGEST = 2048 * 1024 };
+enum { RN_RATE_MAX_ELEMENTS = 2048 * 1024 };
 
 /** Adds the candidates for the best rate of the machine: some medium-size shapes with every GEMM
  * backend, by rows and by tiles. Errors: RN_ERR_MEMORY. */

@@ -77,10 +77,10 @@ static double processor_s(void) {
 }
 
 /* Times one step from a common start to the end on the last rank. */
-static rn_status time_step(rn_err *err, rn_run *run, rn_scan_port *instead, double *step_s,
+static rn_status time_step(rn_err *err, rn_run *run, rn_scan_port *override, double *step_s,
                            double *wait_s) {
   rn_step_result result;
-  run->scan.override = instead;
+  run->scan.override = override;
   RN_TRY(err, rn_world_barrier(err, run->world));
   const double start_s = rn_clock_s();
   RN_TRY(err, rn_step(err, run, &result));

@@ -88,8 +88,8 @@ static rn_status check_tensors(rn_err *err, const rn_run *run, rn_ckpt *ckpt) {
 /* Reads this rank's shards; rn_run_fetch_weights gets the other weights from their owners. */
 static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weights_only) {
   RN_TRY(err, check_tensors(err, run, ckpt));
-  for (int i = 0; i < run->shard_table.pieces; i++) {
-    const rn_shard_piece *piece = &run->shard_table.piece[i];
+  for (int i = 0; i < run->shard_table.slices; i++) {
+    const rn_shard_slice *piece = &run->shard_table.slice[i];
     const char *name = piece->param->name;
     const int64_t first = piece->range.begin - piece->param->offset;
     const int64_t count = rn_range_count(piece->range);
@@ -97,9 +97,9 @@ static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weig
                              run->params + piece->range.begin));
     if (weights_only) continue;
     RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, name, first, count,
-                             run->exp_avg + piece->at));
+                             run->exp_avg + piece->offset));
     RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, name, first, count,
-                             run->exp_avg_sq + piece->at));
+                             run->exp_avg_sq + piece->offset));
   }
   return RN_OK;
 }

@@ -23,10 +23,10 @@ typedef struct state_part {
 
 static state_part part_at(const rn_run *run, int microbatch, int layer) {
   const rn_tbptt_streams *c = &run->streams;
-  const rn_range streams = rn_tbptt_streams_streams(c, microbatch);
+  const rn_range streams = rn_tbptt_streams_indices(c, microbatch);
   state_part part = {.first = streams.begin * c->stream_elements,
                      .count = rn_range_count(streams) * c->stream_elements};
-  part.states = rn_tbptt_streams_part(c, c->initial, microbatch) + layer * part.count;
+  part.states = rn_tbptt_streams_states(c, c->initial, microbatch) + layer * part.count;
   snprintf(part.name, sizeof part.name, "layers.%lld.state",
            (long long)(run->layers.begin + layer));
   return part;
@@ -71,8 +71,8 @@ rn_status rn_streams_gather(rn_err *err, const rn_run *run, Retnet__Stream **str
     Retnet__Stream *s = &(*streams)[b];
     retnet__stream__init(s);
     s->has_next_sequence = s->has_position = s->has_since = 1;
-    s->next_sequence = b * c->sequences + c->place;
-    s->position = c->place * length;
+    s->next_sequence = b * c->sequences + c->next;
+    s->position = c->next * length;
     s->since = doc_position[b];
   }
   free(doc_position);
@@ -107,14 +107,14 @@ rn_status rn_streams_load(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
   if (was->batch_sequences != data->batch_sequences ||
       was->sequence_length != data->sequence_length) {
     rn_tbptt_streams_reset(c);
-    c->place = 0;
+    c->next = 0;
     return RN_OK;
   }
   if (m->n_stream != (size_t)data->batch_sequences) {
     return rn_fail(err, RN_ERR_USAGE, "%s: holds %zu carried streams, not data.batch_sequences %d",
                    rn_ckpt_path(ckpt), m->n_stream, data->batch_sequences);
   }
-  c->place = m->stream[0]->position / data->sequence_length;
+  c->next = m->stream[0]->position / data->sequence_length;
   for (int64_t b = c->share.begin; b < c->share.end; b++) {
     c->doc_position[b - c->share.begin] = (int32_t)m->stream[b]->since;
   }

@@ -55,12 +55,13 @@ static int64_t elements_of(const rn_saver *s) {
 /* Describes this rank's weights and moments in place, tensor by tensor. */
 static int own_slices(const rn_run *run, rn_ckpt_slice *slices) {
   int count = 0;
-  for (int i = 0; i < run->shard_table.pieces; i++) {
-    const rn_shard_piece *piece = &run->shard_table.piece[i];
+  for (int i = 0; i < run->shard_table.slices; i++) {
+    const rn_shard_slice *piece = &run->shard_table.slice[i];
     const rn_param *p = piece->param;
     if (p->copy) continue;
-    const float *const data[KINDS] = {run->params + piece->range.begin, run->exp_avg + piece->at,
-                                      run->exp_avg_sq + piece->at};
+    const float *const data[KINDS] = {run->params + piece->range.begin,
+                                      run->exp_avg + piece->offset,
+                                      run->exp_avg_sq + piece->offset};
     for (int kind = 0; kind < KINDS; kind++) {
       slices[count++] = (rn_ckpt_slice){.kind = (Retnet__TensorKind)kind,
                                         .name = p->name,
@@ -81,7 +82,7 @@ static void collect_slices(rn_saver *s) {
 }
 
 static rn_status take_memory(rn_err *err, rn_saver *s) {
-  const size_t pieces = (size_t)s->run->shard_table.pieces;
+  const size_t pieces = (size_t)s->run->shard_table.slices;
   const size_t states = (size_t)rn_streams_slice_count(s->run);
   RN_TRY(err, rn_alloc(err, "slices", KINDS * pieces + states, sizeof *s->slice, &s->slice));
   RN_TRY(err, rn_alloc(err, "names of states", states, sizeof *s->name, &s->name));

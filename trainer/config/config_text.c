@@ -9,10 +9,10 @@
 
 void rn_config_text_peek(const char *path, rn_config_text *out) {
   struct stat about;
-  rn_err untold = {0};
+  rn_err ignored = {0};
   *out = (rn_config_text){.path = path};
   if (stat(path, &about) != 0 || !S_ISREG(about.st_mode)) return;
-  if (rn_options_read(&untold, path, &out->text, &out->bytes) != RN_OK) out->text = NULL;
+  if (rn_options_read(&ignored, path, &out->text, &out->bytes) != RN_OK) out->text = NULL;
 }
 
 /* Compares the texts if every rank has read the file itself, otherwise the paths. */

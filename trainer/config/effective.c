@@ -24,7 +24,7 @@ static bool has_preset(const Retnet__Config *config) {
 }
 
 /* Sets keys of the preset that are not given, and records each key's origin so far. */
-static rn_status take_preset(rn_err *err, Retnet__Config *config, rn_origin *origin) {
+static rn_status apply_preset(rn_err *err, Retnet__Config *config, rn_origin *origin) {
   Retnet__Config *preset = NULL;
   rn_status status = rn_options_create(err, &preset);
   if (status == RN_OK && has_preset(config)) {
@@ -43,15 +43,15 @@ static rn_status take_preset(rn_err *err, Retnet__Config *config, rn_origin *ori
  * changed; rn_layout_fit_chunk checks it. */
 static void fit_chunk_of_preset(Retnet__Config *config, rn_origin *origin) {
   const int chunk = config->model->chunk, reduction_block = rn_layout_reduction_block(config);
-  const int number = rn_options_number("model.chunk");
-  if (origin[number] != RN_ORIGIN_PRESET || reduction_block == 0 || reduction_block % chunk == 0)
+  const int index = rn_options_number("model.chunk");
+  if (origin[index] != RN_ORIGIN_PRESET || reduction_block == 0 || reduction_block % chunk == 0)
     return;
   config->model->chunk = rn_layout_chunk_within(reduction_block, chunk);
-  origin[number] = RN_ORIGIN_RULE;
+  origin[index] = RN_ORIGIN_RULE;
 }
 
 static rn_status resolve(rn_err *err, Retnet__Config *config, int data_vocab, rn_effective *out) {
-  RN_TRY(err, take_preset(err, config, out->origin));
+  RN_TRY(err, apply_preset(err, config, out->origin));
   fit_chunk_of_preset(config, out->origin);
   if (config->model->vocab == 0 && data_vocab > 0) {
     out->origin[rn_options_number("model.vocab")] = RN_ORIGIN_DATA;
@@ -79,7 +79,7 @@ void rn_effective_destroy(rn_effective *effective) {
 }
 
 /* The file name is printed in YAML comments, so it must be a single line of printable ASCII. */
-static void describe_place(const rn_options_places *places, int line, char *text, size_t bytes) {
+static void describe_location(const rn_options_places *places, int line, char *text, size_t bytes) {
   if (line == RN_OPTIONS_BY_S) {
     snprintf(text, bytes, "-s");
     return;
@@ -92,8 +92,8 @@ static void describe_place(const rn_options_places *places, int line, char *text
 
 void rn_effective_describe(const rn_effective *effective, const rn_options_places *places,
                            const char *key, char *text, size_t bytes) {
-  const int number = rn_options_number(key);
-  switch (effective->origin[number]) {
+  const int index = rn_options_number(key);
+  switch (effective->origin[index]) {
     case RN_ORIGIN_DEFAULT:
       snprintf(text, bytes, "default");
       return;
@@ -109,8 +109,8 @@ void rn_effective_describe(const rn_effective *effective, const rn_options_place
     case RN_ORIGIN_GIVEN:
       break;
   }
-  if (places != NULL && places->line[number] != 0) {
-    describe_place(places, places->line[number], text, bytes);
+  if (places != NULL && places->line[index] != 0) {
+    describe_location(places, places->line[index], text, bytes);
   } else {
     snprintf(text, bytes, "given");
   }

@@ -237,9 +237,9 @@ static void split_times(const sample *few, const sample *more, rn_plan_sample *o
   out->layer = (rn_task_times){fmax(0, b.forward_s - a.forward_s) / layers,
                                fmax(0, b.backward_s - a.backward_s) / layers,
                                fmax(0, b.weight_s - a.weight_s) / layers};
-  out->ends = (rn_task_times){fmax(0, a.forward_s - out->layer.forward_s),
-                              fmax(0, a.backward_s - out->layer.backward_s),
-                              fmax(0, a.weight_s - out->layer.weight_s)};
+  out->embed_head = (rn_task_times){fmax(0, a.forward_s - out->layer.forward_s),
+                                    fmax(0, a.backward_s - out->layer.backward_s),
+                                    fmax(0, a.weight_s - out->layer.weight_s)};
 }
 
 static bool is_narrowed(const rn_spec *whole, const rn_spec *part) {
@@ -252,7 +252,7 @@ static void scale(const rn_spec *whole, const rn_spec *part, double share, rn_pl
   const double head_flops = rn_spec_head_flops(whole) / rn_spec_head_flops(part);
   const double head_width = (double)(whole->vocab + whole->dim) / (part->vocab + part->dim);
   out->layer = scaled(out->layer, share * by_flops + (1 - share) * by_width);
-  out->ends = scaled(out->ends, share * head_flops + (1 - share) * head_width);
+  out->embed_head = scaled(out->embed_head, share * head_flops + (1 - share) * head_width);
 }
 
 static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double share,

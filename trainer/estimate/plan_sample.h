@@ -15,7 +15,7 @@
 enum { RN_PLAN_SAMPLE_TEXT_BYTES = 320 };
 
 typedef struct rn_plan_sample {
-  rn_task_times layer, ends; /* of `rows` rows: one layer; embedding and head */
+  rn_task_times layer, embed_head; /* of `rows` rows: one layer; embedding and head */
   double rows;
   double zero_s, update_s;              /* per weight: zeroing the gradient; norm and update */
   char text[RN_PLAN_SAMPLE_TEXT_BYTES]; /* describes what was measured and how it was scaled */

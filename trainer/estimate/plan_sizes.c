@@ -2,10 +2,10 @@
 #include "proto/base/range.h"
 #include "trainer/estimate/plan_sample.h"
 
-/* Above MOST_ROWS, time is proportional to rows. Below the LEAST_ sizes, fixed costs would be
+/* Above MAX_ROWS, time is proportional to rows. Below the MIN_ sizes, fixed costs would be
  * scaled too. */
-enum { MOST_ROWS = 2048, FEW_ROWS = 512, LEAST_ROWS = 128 };
-enum { FEW_WORDS = 1024, LEAST_WORDS = 256, SMALL_DIM = 512, LEAST_WIDTH = 256 };
+enum { MAX_ROWS = 2048, FEW_ROWS = 512, MIN_ROWS = 128 };
+enum { SMALL_VOCAB = 1024, MIN_VOCAB = 256, SMALL_DIM = 512, MIN_WIDTH = 256 };
 /* Number of steps of one and of three layers; the latter include those that measure the products.
  */
 enum { STEPS_OF_ONE = 5, STEPS_OF_THREE = 9, LAYERS_OF_THREE = 3 };
@@ -37,16 +37,16 @@ static double bytes_of_rows(const rn_plan_sizes *s) {
   return 4 * (rows_of(s) * (LAYERS_OF_THREE * widths + 2.0 * p->vocab) + LAYERS_OF_THREE * states);
 }
 
-static int halved(int n, int least) {
-  return n / 2 > least ? n / 2 : n < least ? n : least;
+static int halved(int n, int min) {
+  return n / 2 > min ? n / 2 : n < min ? n : min;
 }
 
 /* Halves the number of heads, or with one head its width. Returns false if the model is already
  * small. */
 static bool narrow(rn_spec *spec) {
   const int heads = spec->heads / 2;
-  const bool small = spec->dim <= LEAST_WIDTH && spec->value_dim <= 2 * LEAST_WIDTH &&
-                     spec->ffn_dim <= 2 * LEAST_WIDTH;
+  const bool small =
+      spec->dim <= MIN_WIDTH && spec->value_dim <= 2 * MIN_WIDTH && spec->ffn_dim <= 2 * MIN_WIDTH;
   if (small) return false;
   if (heads >= 1) {
     spec->dim = rn_spec_key_width(spec) * heads;
@@ -54,9 +54,9 @@ static bool narrow(rn_spec *spec) {
     spec->ffn_dim = halved(spec->ffn_dim, 1);
     spec->heads = heads;
   } else {
-    spec->dim = halved(spec->dim, LEAST_WIDTH) / 2 * 2; /* a key's width is even */
-    spec->value_dim = halved(spec->value_dim, LEAST_WIDTH);
-    spec->ffn_dim = halved(spec->ffn_dim, LEAST_WIDTH);
+    spec->dim = halved(spec->dim, MIN_WIDTH) / 2 * 2; /* a key's width is even */
+    spec->value_dim = halved(spec->value_dim, MIN_WIDTH);
+    spec->ffn_dim = halved(spec->ffn_dim, MIN_WIDTH);
   }
   return true;
 }
@@ -74,18 +74,18 @@ static void limit_rows(int rows, rn_plan_sizes *s) {
 static bool reduce(rn_plan_sizes *s, bool weights_are_large) {
   const double rows = rows_of(s);
   const bool wide = s->spec.dim > SMALL_DIM;
-  if (s->spec.vocab > FEW_WORDS &&
+  if (s->spec.vocab > SMALL_VOCAB &&
       4 * rn_spec_head_flops(&s->spec) > rn_spec_layer_flops(&s->spec)) {
     s->spec.vocab /= 2;
     return true;
   }
   if (wide && (weights_are_large || rows <= FEW_ROWS) && narrow(&s->spec)) return true;
-  if (rows > (wide ? FEW_ROWS : LEAST_ROWS) && !weights_are_large) {
+  if (rows > (wide ? FEW_ROWS : MIN_ROWS) && !weights_are_large) {
     limit_rows((int)(rows / 2), s);
     return true;
   }
   if (narrow(&s->spec)) return true;
-  if (s->spec.vocab <= LEAST_WORDS) return false;
+  if (s->spec.vocab <= MIN_VOCAB) return false;
   s->spec.vocab /= 2;
   return true;
 }
@@ -93,7 +93,7 @@ static bool reduce(rn_plan_sizes *s, bool weights_are_large) {
 rn_plan_sizes rn_plan_sizes_within(const rn_spec *spec, int tokens, int sequences, bool exact,
                                    double flops, double bytes) {
   rn_plan_sizes s = {.spec = *spec, .tokens = tokens, .sequences = sequences};
-  limit_rows(MOST_ROWS, &s);
+  limit_rows(MAX_ROWS, &s);
   for (bool more = true; more;) {
     const double weights = bytes_of_weights(&s, exact), all = weights + bytes_of_rows(&s);
     if (flops_of(&s) <= flops && all <= bytes) break;

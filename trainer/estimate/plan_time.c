@@ -7,17 +7,18 @@
 #include "trainer/parallel/shapes.h"
 
 /* Maximum of units x stages in a simulation: a few tens of milliseconds and of MiB. */
-enum { MOST_SIMULATED = 1 << 17 };
+enum { MAX_SIMULATED = 1 << 17 };
 
 /* Times of a unit with `scale` times the sample's rows on stage `stage`. The time of embedding and
  * head is attributed to the last stage. */
 static rn_task_times times_of_stage(const rn_plan *plan, const rn_plan_sample *p, int stage,
                                     double scale) {
   const double layers = plan->memory.first[stage + 1] - plan->memory.first[stage];
-  const double ends = stage == plan->layout.pipeline - 1 ? 1 : 0;
-  return (rn_task_times){scale * (layers * p->layer.forward_s + ends * p->ends.forward_s),
-                         scale * (layers * p->layer.backward_s + ends * p->ends.backward_s),
-                         scale * (layers * p->layer.weight_s + ends * p->ends.weight_s)};
+  const double has_ends = stage == plan->layout.pipeline - 1 ? 1 : 0;
+  return (rn_task_times){
+      scale * (layers * p->layer.forward_s + has_ends * p->embed_head.forward_s),
+      scale * (layers * p->layer.backward_s + has_ends * p->embed_head.backward_s),
+      scale * (layers * p->layer.weight_s + has_ends * p->embed_head.weight_s)};
 }
 
 static double busy_s(rn_task_times t, double units) {
@@ -34,10 +35,10 @@ static double units_of(rn_pipeline_schedule_shape shape) {
  * time. With more segments than stages, the idle time is proportional to the length of a segment.
  */
 static rn_pipeline_schedule_shape shorten(rn_pipeline_schedule_shape shape, double *longer) {
-  const int most = MOST_SIMULATED / shape.stages;
+  const int limit = MAX_SIMULATED / shape.stages;
   const int segments = shape.segments;
-  if (shape.segments > most / 2) shape.segments = most / 2 > 1 ? most / 2 : 1;
-  const int microbatches = most / shape.segments;
+  if (shape.segments > limit / 2) shape.segments = limit / 2 > 1 ? limit / 2 : 1;
+  const int microbatches = limit / shape.segments;
   if (shape.microbatches > microbatches) shape.microbatches = microbatches > 1 ? microbatches : 1;
   *longer = (double)segments / shape.segments;
   return shape;
@@ -50,18 +51,18 @@ static rn_status simulate(rn_err *err, rn_pipeline_schedule_shape shape, const r
   rn_pipeline_schedule *list = NULL;
   rn_task_times *times = NULL;
   rn_simulated_stage *stage = NULL;
-  double total_s = 0, most_s = 0;
+  double total_s = 0, max_s = 0;
   rn_status status = rn_alloc(err, "schedule", stages, sizeof *list, &list);
   if (status == RN_OK) status = rn_alloc(err, "schedule", stages, sizeof *times, &times);
   if (status == RN_OK) status = rn_alloc(err, "schedule", stages, sizeof *stage, &stage);
   for (int s = 0; status == RN_OK && s < shape.stages; s++) {
     times[s] = times_of_stage(plan, p, s, scale);
-    most_s = fmax(most_s, busy_s(times[s], units_of(shape)));
+    max_s = fmax(max_s, busy_s(times[s], units_of(shape)));
     status = rn_pipeline_schedule_create(err, shape, s, &list[s]);
   }
   const rn_simulation sim = {.shape = shape, .list = list, .times = times, .ranks = 1, .layers = 1};
   if (status == RN_OK) status = rn_pipeline_schedule_simulate(err, &sim, &total_s, stage);
-  *idle_s = fmax(0, total_s - most_s);
+  *idle_s = fmax(0, total_s - max_s);
   for (int s = 0; list != NULL && s < shape.stages; s++) rn_pipeline_schedule_destroy(&list[s]);
   free(list);
   free(times);
@@ -73,12 +74,12 @@ static rn_status simulate(rn_err *err, rn_pipeline_schedule_shape shape, const r
  * move about eleven, including copies through shared memory. */
 static void add_passes(const rn_plan *plan, const rn_plan_sample *p, rn_plan_time *out) {
   const int replicas = plan->layout.data * plan->layout.sequence;
-  double most = 0;
+  double max = 0;
   for (int s = 0; s < plan->layout.pipeline; s++) {
-    most = fmax(most, (double)plan->memory.parameters[s]);
+    max = fmax(max, (double)plan->memory.parameters[s]);
   }
-  out->update_s = most * (p->zero_s + p->update_s / replicas);
-  out->sums_s = most * (replicas - 1) / replicas * p->update_s * 11 / 7;
+  out->update_s = max * (p->zero_s + p->update_s / replicas);
+  out->sums_s = max * (replicas - 1) / replicas * p->update_s * 11 / 7;
 }
 
 rn_status rn_plan_time_estimate(rn_err *err, const Retnet__Config *config, const rn_plan *plan,

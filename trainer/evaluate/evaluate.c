@@ -33,14 +33,16 @@ static void count_rows(evaluator *e, rn_evaluation *out) {
   }
 }
 
-/* Reads this rank's segment of stored sequence `stored`; the last one of the split may be shorter.
+/* Reads this rank's segment of sequence `index` in stored order; the last one of the split may be
+ * shorter.
  */
-static rn_status read_piece(rn_err *err, evaluator *e, int64_t stored, const rn_evaluation *out) {
-  const int64_t left = out->tokens - stored * out->sequence_length;
+static rn_status read_own_tokens(rn_err *err, evaluator *e, int64_t index,
+                                 const rn_evaluation *out) {
+  const int64_t left = out->tokens - index * out->sequence_length;
   const int64_t length = left < out->sequence_length ? left : out->sequence_length;
   const rn_range piece = rn_cut(length, rn_grid_sequence_size(e->grid), rn_grid_sequence(e->grid));
   rn_batch_start(&e->batch, piece.begin, piece.end);
-  return rn_batch_add(err, &e->batch, e->split, stored, out->sequence_length, stored,
+  return rn_batch_add(err, &e->batch, e->split, index, out->sequence_length, index,
                       rn_ckpt_config(e->model->manifest)->data->reset_at_documents);
 }
 
@@ -48,9 +50,9 @@ static rn_status read_piece(rn_err *err, evaluator *e, int64_t stored, const rn_
 static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64_t first,
                                rn_evaluation *out) {
   rn_progress_begin("evaluation", e->model->manifest->step);
-  const int64_t stored = first + rn_grid_data(e->grid);
-  const bool mine = stored < out->sequences;
-  RN_TRY(err, rn_agree(err, world, mine ? read_piece(err, e, stored, out) : RN_OK));
+  const int64_t index = first + rn_grid_data(e->grid);
+  const bool mine = index < out->sequences;
+  RN_TRY(err, rn_agree(err, world, mine ? read_own_tokens(err, e, index, out) : RN_OK));
   if (!mine) return RN_OK;
   const rn_unit unit = {.sequences = 1,
                         .tokens = e->batch.tokens,
@@ -112,7 +114,7 @@ static void close_evaluator(evaluator *e) {
   rn_grid_destroy(&e->grid);
 }
 
-static rn_status sum_up(rn_err *err, evaluator *e, rn_evaluation *out) {
+static rn_status sum_over_ranks(rn_err *err, evaluator *e, rn_evaluation *out) {
   double sums[2] = {out->loss, e->text_bytes};
   RN_TRY(err, rn_sum_doubles(err, e->grid, sums, 2));
   for (int i = 0; i < RN_EVALUATE_BUCKETS; i++) {
@@ -140,8 +142,8 @@ rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *m
   rn_status status = make_grid(err, &e, world, options->parallel);
   if (status == RN_OK) {
     /* Sizes the buffers by the targets of the split, which may be fewer than sequence_length. */
-    const int64_t most = split->tokens - 1;
-    const int length = most < sequence_length ? (int)most : sequence_length;
+    const int64_t targets = split->tokens - 1;
+    const int length = targets < sequence_length ? (int)targets : sequence_length;
     status = rn_agree(err, world, open_evaluator(err, &e, length));
   }
   if (status == RN_OK) status = start_comm_thread(err, &e, world);
@@ -150,7 +152,7 @@ rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *m
   for (int64_t i = 0; status == RN_OK && i < out->sequences; i += groups) {
     status = evaluate_next(err, &e, world, i, out);
   }
-  if (status == RN_OK) status = sum_up(err, &e, out);
+  if (status == RN_OK) status = sum_over_ranks(err, &e, out);
   close_evaluator(&e);
   return status;
 }

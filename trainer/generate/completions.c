@@ -10,36 +10,37 @@
 
 /* ---- prompts ---- */
 
-rn_status rn_completions_add(rn_err *err, rn_completions *texts, const void *prompt, size_t bytes) {
-  if (texts->count == texts->room) {
-    const int room = texts->room > 0 ? 2 * texts->room : 4;
-    rn_completion *grown = realloc(texts->text, (size_t)room * sizeof *grown);
-    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %d prompts", room);
-    texts->text = grown;
-    texts->room = room;
+rn_status rn_completions_add(rn_err *err, rn_completions *completions, const void *prompt,
+                             size_t bytes) {
+  if (completions->count == completions->capacity) {
+    const int capacity = completions->capacity > 0 ? 2 * completions->capacity : 4;
+    rn_completion *grown = realloc(completions->text, (size_t)capacity * sizeof *grown);
+    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %d prompts", capacity);
+    completions->text = grown;
+    completions->capacity = capacity;
   }
   unsigned char *copy = malloc(bytes > 0 ? bytes : 1);
   if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for a prompt");
   if (bytes > 0) memcpy(copy, prompt, bytes);
-  texts->text[texts->count++] = (rn_completion){.prompt = {copy, bytes, bytes}};
+  completions->text[completions->count++] = (rn_completion){.prompt = {copy, bytes, bytes}};
   return RN_OK;
 }
 
-static const size_t most_file_bytes = (size_t)1 << 32;
+static const size_t max_file_bytes = (size_t)1 << 32;
 
-rn_status rn_completions_add_file(rn_err *err, rn_completions *texts, const char *path) {
+rn_status rn_completions_add_file(rn_err *err, rn_completions *completions, const char *path) {
   void *file = NULL;
   size_t bytes = 0;
-  RN_TRY(err, rn_stream_load(err, path, most_file_bytes, &file, &bytes));
-  rn_status status = rn_completions_add(err, texts, file, bytes);
+  RN_TRY(err, rn_stream_load(err, path, max_file_bytes, &file, &bytes));
+  rn_status status = rn_completions_add(err, completions, file, bytes);
   free(file);
   return status;
 }
 
-rn_status rn_completions_add_lines(rn_err *err, rn_completions *texts, const char *path) {
+rn_status rn_completions_add_lines(rn_err *err, rn_completions *completions, const char *path) {
   void *file = NULL;
   size_t bytes = 0;
-  RN_TRY(err, rn_stream_load(err, path, most_file_bytes, &file, &bytes));
+  RN_TRY(err, rn_stream_load(err, path, max_file_bytes, &file, &bytes));
   const char *line = file, *end = line + bytes;
   rn_status status = RN_OK;
   while (status == RN_OK && line < end) {
@@ -47,29 +48,29 @@ rn_status rn_completions_add_lines(rn_err *err, rn_completions *texts, const cha
     const char *next = stop != NULL ? stop + 1 : end;
     if (stop == NULL) stop = end;
     if (stop > line && stop[-1] == '\r') stop--;
-    if (stop > line) status = rn_completions_add(err, texts, line, (size_t)(stop - line));
+    if (stop > line) status = rn_completions_add(err, completions, line, (size_t)(stop - line));
     line = next;
   }
   free(file);
   return status;
 }
 
-void rn_completions_destroy(rn_completions *texts) {
-  for (int i = 0; i < texts->count; i++) {
-    free(texts->text[i].prompt.byte);
-    free(texts->text[i].text.byte);
+void rn_completions_destroy(rn_completions *completions) {
+  for (int i = 0; i < completions->count; i++) {
+    free(completions->text[i].prompt.byte);
+    free(completions->text[i].text.byte);
   }
-  free(texts->text);
-  *texts = (rn_completions){0};
+  free(completions->text);
+  *completions = (rn_completions){0};
 }
 
 bool rn_bytes_add(rn_bytes *bytes, unsigned char byte) {
-  if (bytes->count == bytes->room) {
-    const size_t room = bytes->room > 0 ? 2 * bytes->room : 256;
-    unsigned char *grown = realloc(bytes->byte, room);
+  if (bytes->count == bytes->capacity) {
+    const size_t capacity = bytes->capacity > 0 ? 2 * bytes->capacity : 256;
+    unsigned char *grown = realloc(bytes->byte, capacity);
     if (grown == NULL) return false;
     bytes->byte = grown;
-    bytes->room = room;
+    bytes->capacity = capacity;
   }
   bytes->byte[bytes->count++] = byte;
   return true;
@@ -90,17 +91,18 @@ static json_t *in_hex(const rn_bytes *bytes) {
   return out;
 }
 
-static json_t *mended(const rn_bytes *bytes) {
+static json_t *repaired(const rn_bytes *bytes) {
   unsigned char *text = malloc(3 * bytes->count + 1);
   if (text == NULL) return NULL;
-  json_t *out = json_stringn((const char *)text, rn_utf8_mend(bytes->byte, bytes->count, text));
+  json_t *out =
+      json_stringn((const char *)text, rn_utf8_replace_invalid(bytes->byte, bytes->count, text));
   free(text);
   return out;
 }
 
 static void put_bytes(json_t *object, const char *key, const char *key_of_hex,
                       const rn_bytes *bytes) {
-  json_object_set_new(object, key, mended(bytes));
+  json_object_set_new(object, key, repaired(bytes));
   if (rn_utf8_is_valid(bytes->byte, bytes->count)) return;
   json_object_set_new(object, key_of_hex, in_hex(bytes));
 }
@@ -114,14 +116,14 @@ static json_t *object_of(const rn_completion *text) {
   return object;
 }
 
-void rn_completions_print_json(const rn_completions *texts) {
+void rn_completions_print_json(const rn_completions *completions) {
   json_t *whole;
-  if (texts->count == 1) {
-    whole = object_of(&texts->text[0]);
+  if (completions->count == 1) {
+    whole = object_of(&completions->text[0]);
   } else {
     json_t *results = json_array();
-    for (int i = 0; i < texts->count; i++)
-      json_array_append_new(results, object_of(&texts->text[i]));
+    for (int i = 0; i < completions->count; i++)
+      json_array_append_new(results, object_of(&completions->text[i]));
     whole = json_object();
     json_object_set_new(whole, "results", results);
   }
@@ -130,9 +132,9 @@ void rn_completions_print_json(const rn_completions *texts) {
   json_decref(whole);
 }
 
-void rn_completions_print(const rn_completions *texts) {
-  for (int i = 0; i < texts->count; i++) {
-    const rn_completion *t = &texts->text[i];
+void rn_completions_print(const rn_completions *completions) {
+  for (int i = 0; i < completions->count; i++) {
+    const rn_completion *t = &completions->text[i];
     printf("%s==> %d <==\n", i > 0 ? "\n\n" : "", i + 1);
     fwrite(t->prompt.byte, 1, t->prompt.count, stdout);
     if (t->text.count > 0) fwrite(t->text.byte, 1, t->text.count, stdout);

@@ -19,7 +19,7 @@
 
 typedef struct rn_bytes {
   unsigned char *byte; /* [count] */
-  size_t count, room;
+  size_t count, capacity;
 } rn_bytes;
 
 typedef struct rn_completion {
@@ -31,30 +31,31 @@ typedef struct rn_completion {
 /** Zero-initialize; free with rn_completions_destroy. */
 typedef struct rn_completions {
   rn_completion *text; /* [count] */
-  int count, room;
+  int count, capacity;
 } rn_completions;
 
 /** Adds a prompt with a copy of the bytes. Errors: RN_ERR_MEMORY. */
-rn_status rn_completions_add(rn_err *err, rn_completions *texts, const void *prompt, size_t bytes);
+rn_status rn_completions_add(rn_err *err, rn_completions *completions, const void *prompt,
+                             size_t bytes);
 
 /** Adds the bytes of a file as one prompt. Errors: those of rn_stream_load, RN_ERR_MEMORY. */
-rn_status rn_completions_add_file(rn_err *err, rn_completions *texts, const char *path);
+rn_status rn_completions_add_file(rn_err *err, rn_completions *completions, const char *path);
 
 /**
  * Adds every non-empty line of a file as a prompt, without its line ending.
  * Errors: those of rn_stream_load, RN_ERR_MEMORY.
  */
-rn_status rn_completions_add_lines(rn_err *err, rn_completions *texts, const char *path);
+rn_status rn_completions_add_lines(rn_err *err, rn_completions *completions, const char *path);
 
-void rn_completions_destroy(rn_completions *texts);
+void rn_completions_destroy(rn_completions *completions);
 
 /** Appends a byte; returns false if memory runs out. */
 bool rn_bytes_add(rn_bytes *bytes, unsigned char byte);
 
 /** Prints the JSON object above in one line on stdout. */
-void rn_completions_print_json(const rn_completions *texts);
+void rn_completions_print_json(const rn_completions *completions);
 
 /** Prints each prompt and its completion on stdout, under a numbered header, "==> 1 <==". */
-void rn_completions_print(const rn_completions *texts);
+void rn_completions_print(const rn_completions *completions);
 
 #endif

@@ -32,7 +32,7 @@ bool rn_utf8_is_valid(const unsigned char *bytes, size_t count) {
   return whole;
 }
 
-size_t rn_utf8_mend(const unsigned char *bytes, size_t count, unsigned char *to) {
+size_t rn_utf8_replace_invalid(const unsigned char *bytes, size_t count, unsigned char *to) {
   static const unsigned char replacement[] = {0xef, 0xbf, 0xbd};
   size_t filled = 0;
   for (size_t at = 0; at < count;) {

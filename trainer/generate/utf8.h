@@ -14,6 +14,6 @@ bool rn_utf8_is_valid(const unsigned char *bytes, size_t count);
  *
  * Shapes: to [3 count].
  */
-size_t rn_utf8_mend(const unsigned char *bytes, size_t count, unsigned char *to);
+size_t rn_utf8_replace_invalid(const unsigned char *bytes, size_t count, unsigned char *to);
 
 #endif

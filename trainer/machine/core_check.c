@@ -12,7 +12,7 @@ static int share_of(rn_cores c) {
 }
 
 /* Writes the two mpirun options that give a rank more cores. */
-static void mend(rn_cores c, char *text, size_t bytes) {
+static void suggest_options(rn_cores c, char *text, size_t bytes) {
   snprintf(text, bytes, "mpirun --bind-to none leaves them free, --map-by slot:PE=%d binds to more",
            share_of(c));
 }
@@ -20,7 +20,7 @@ static void mend(rn_cores c, char *text, size_t bytes) {
 bool rn_core_check_find(rn_cores c, int threads, bool given, char *text, size_t bytes) {
   char how[120];
   const int share = share_of(c);
-  mend(c, how, sizeof how);
+  suggest_options(c, how, sizeof how);
   if (threads <= share && threads > c.cores) {
     snprintf(text, bytes, "%d threads of a rank are bound to %d of %d cores: %s", threads, c.cores,
              c.offered, how);
@@ -39,10 +39,10 @@ bool rn_core_check_find(rn_cores c, int threads, bool given, char *text, size_t 
 }
 
 void rn_core_check(rn_cores cores, int asked) {
-  static bool told;
+  static bool warned;
   char text[300];
   const bool given = asked > 0 || getenv("OMP_NUM_THREADS") != NULL;
   if (!rn_core_check_find(cores, rn_cores_threads(cores, asked), given, text, sizeof text)) return;
-  if (!told) rn_log_warn("%s", text);
-  told = true;
+  if (!warned) rn_log_warn("%s", text);
+  warned = true;
 }

@@ -18,11 +18,12 @@ static bool may_need_thread(const Retnet__Parallel *parallel) {
 
 rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *text,
                     const rn_words *keys, rn_world **out) {
-  rn_err untold = {0};
+  rn_err ignored = {0};
   Retnet__Config *config = NULL;
-  const bool loaded = rn_options_load_text(&untold, "CONFIG.yaml", text != NULL ? text->text : NULL,
-                                           text != NULL ? text->bytes : 0, keys->word, keys->count,
-                                           NULL, &config) == RN_OK;
+  const bool loaded =
+      rn_options_load_text(&ignored, "CONFIG.yaml", text != NULL ? text->text : NULL,
+                           text != NULL ? text->bytes : 0, keys->word, keys->count, NULL,
+                           &config) == RN_OK;
   bool serialized = loaded && may_need_thread(config->parallel);
   if (text != NULL && text->text == NULL && loaded) {
     serialized = config->parallel->comm_thread != RETNET__SWITCH__SWITCH_OFF;

@@ -12,13 +12,13 @@
 #include "trainer/machine/thread_limit.h"
 
 /* Reads a number from the beginning of a file; -1 if there is none (for example "max"). */
-static int64_t number_in(const char *path) {
-  long long number = -1;
+static int64_t integer_in(const char *path) {
+  long long value = -1;
   FILE *file = fopen(path, "r");
   if (file == NULL) return -1;
-  if (fscanf(file, "%lld", &number) != 1) number = -1;
+  if (fscanf(file, "%lld", &value) != 1) value = -1;
   fclose(file);
-  return number;
+  return value;
 }
 
 /* Memory in MiB that SLURM grants the job on each node (--mem); 0: all memory. */
@@ -33,7 +33,7 @@ static int64_t memory_of_node(void) {
                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
   int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
   for (int i = 0; i < 2; i++) {
-    const int64_t limit = number_in(limits[i]);
+    const int64_t limit = integer_in(limits[i]);
     if (limit > 0 && limit < bytes) bytes = limit;
   }
   const int64_t job = mib_of_job();
@@ -54,14 +54,14 @@ rn_status rn_machine_query(rn_err *err, rn_world *world, const Retnet__Config *c
   rn_cores cores;
   RN_TRY(err, rn_cores_look(err, world, &cores));
   rn_binding_decide(cores, rn_cores_threads(cores, config->parallel->threads));
-  int64_t most[] = {-memory_of_node(), rn_machine_resident_bytes(), rn_world_node_ranks(world),
-                    -rn_shared_array_free_bytes()};
-  RN_TRY(err, rn_world_max(err, world, most, 4));
+  int64_t max[] = {-memory_of_node(), rn_machine_resident_bytes(), rn_world_node_ranks(world),
+                   -rn_shared_array_free_bytes()};
+  RN_TRY(err, rn_world_max(err, world, max, 4));
   *out = (rn_machine){
-      .memory_bytes = -most[0], .program_bytes = (size_t)most[1], .shared_bytes = -most[3]};
+      .memory_bytes = -max[0], .program_bytes = (size_t)max[1], .shared_bytes = -max[3]};
   if (ranks == 0) {
     rn_core_check(cores, config->parallel->threads);
-    out->ranks = (int)most[2];
+    out->ranks = (int)max[2];
     out->threads = rn_cores_threads(cores, config->parallel->threads);
     out->cores = cores.cores * ((out->ranks + cores.sharing - 1) / cores.sharing);
     return rn_agree(err, world, rn_thread_limit_check(err, out->threads));

@@ -6,18 +6,18 @@
 
 #include "proto/base/log.h"
 
-static volatile sig_atomic_t asked;
+static volatile sig_atomic_t pending;
 static pthread_t listener;
 
 /* MPI's threads do not block the signals. If one of them runs the handler, it forwards the signal
  * to the listener, which may be blocked in a log write that nobody reads and must be interrupted.
  */
-static void take(int number) {
+static void handle(int signal) {
   if (!pthread_equal(pthread_self(), listener)) {
-    pthread_kill(listener, number);
+    pthread_kill(listener, signal);
     return;
   }
-  asked = 1;
+  pending = 1;
   rn_log_do_not_wait();
 }
 
@@ -29,9 +29,9 @@ static sigset_t requests(void) {
   return set;
 }
 
-void rn_stop_request_listen(void) {
+void rn_stop_request_install(void) {
   const sigset_t set = requests();
-  const struct sigaction action = {.sa_handler = take, .sa_flags = SA_RESTART};
+  const struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART};
   listener = pthread_self();
   rn_log_let_in(&set);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
@@ -39,9 +39,9 @@ void rn_stop_request_listen(void) {
   sigaction(SIGUSR1, &action, NULL);
 }
 
-bool rn_stop_request_heard(void) {
+bool rn_stop_request_pending(void) {
   const sigset_t set = requests();
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
-  return asked != 0;
+  return pending != 0;
 }

@@ -12,12 +12,12 @@
  * a reader, since an mpirun that is terminating no longer reads them. Call it before the OpenMP
  * threads start.
  */
-void rn_stop_request_listen(void);
+void rn_stop_request_install(void);
 
 /**
  * True if this process has been asked to stop; delivers blocked requests first. Call it from the
- * thread that called rn_stop_request_listen.
+ * thread that called rn_stop_request_install.
  */
-bool rn_stop_request_heard(void);
+bool rn_stop_request_pending(void);
 
 #endif

@@ -54,11 +54,11 @@ rn_status rn_thread_limit_check(rn_err *err, int threads) {
   pthread_t *thread;
   int why = 0;
   RN_TRY(err, rn_alloc(err, "threads", (size_t)threads, sizeof *thread, &thread));
-  const int most = count_startable(thread, threads - 1, &why) + 1;
+  const int possible = count_startable(thread, threads - 1, &why) + 1;
   free(thread);
   if (why == 0) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
                  "parallel.threads %d: this system starts %d threads of a rank at most (%s; see "
                  "ulimit -u and the job's limit of tasks): give a smaller number",
-                 threads, most, strerror(why));
+                 threads, possible, strerror(why));
 }

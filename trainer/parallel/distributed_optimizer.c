@@ -1,29 +1,29 @@
 #include "trainer/parallel/distributed_optimizer.h"
 
-static rn_status wait(rn_err *err, void *self, int part) {
+static rn_status wait(rn_err *err, void *self, int group) {
   const rn_distributed_optimizer *x = self;
-  const int bucket = x->shard_table->first[part + 1] - 1;
+  const int bucket = x->shard_table->first[group + 1] - 1;
   if (rn_all_gather_has(x->all_gather, bucket)) return RN_OK;
-  const bool lent = rn_comm_thread_acquire(x->comm_thread);
+  const bool acquired = rn_comm_thread_acquire(x->comm_thread);
   rn_status status = rn_all_gather_wait(err, x->all_gather, bucket);
-  if (lent) rn_comm_thread_release(x->comm_thread);
+  if (acquired) rn_comm_thread_release(x->comm_thread);
   return status;
 }
 
-static void added(void *self, int part) {
+static void added(void *self, int group) {
   rn_distributed_optimizer *x = self;
-  if (!x->last || part == x->held || x->err.status != RN_OK) return;
-  const bool lent = rn_comm_thread_acquire(x->comm_thread);
-  rn_distributed_optimizer_add(&x->err, x, part);
-  if (lent) rn_comm_thread_release(x->comm_thread);
+  if (!x->last || group == x->held || x->err.status != RN_OK) return;
+  const bool acquired = rn_comm_thread_acquire(x->comm_thread);
+  rn_distributed_optimizer_add(&x->err, x, group);
+  if (acquired) rn_comm_thread_release(x->comm_thread);
 }
 
 rn_layer_group_port rn_distributed_optimizer_port(rn_distributed_optimizer *optimizer) {
   return (rn_layer_group_port){.self = optimizer, .wait = wait, .added = added};
 }
 
-rn_status rn_distributed_optimizer_add(rn_err *err, rn_distributed_optimizer *x, int part) {
-  for (int b = x->shard_table->first[part]; b < x->shard_table->first[part + 1]; b++) {
+rn_status rn_distributed_optimizer_add(rn_err *err, rn_distributed_optimizer *x, int group) {
+  for (int b = x->shard_table->first[group]; b < x->shard_table->first[group + 1]; b++) {
     RN_TRY(err, rn_reduce_scatter_start(err, x->reduce_scatter, b));
   }
   return RN_OK;

@@ -2,7 +2,7 @@
  * Overlaps the reduce-scatter of a stage's gradients and the all-gather of its weights, both over
  * the replicas of the stage, with the computation of its layers.
  *
- * Weights are divided into layer groups (proto/ports/layer_group_port.h; `part` is the index of
+ * Weights are divided into layer groups (proto/ports/layer_group_port.h; `group` is the index of
  * one) and these into buckets. The last unit's backward reports each layer group whose gradient is
  * complete; its buckets are then reduced while backward continues. Updated weights arrive bucket by
  * bucket; forward waits only for the layer group that it reads next.
@@ -36,7 +36,7 @@ rn_layer_group_port rn_distributed_optimizer_port(rn_distributed_optimizer *opti
  * Collective: over the replicas of the stage, in the same order of layer groups.
  * Errors: RN_ERR_MPI.
  */
-rn_status rn_distributed_optimizer_add(rn_err *err, rn_distributed_optimizer *optimizer, int part);
+rn_status rn_distributed_optimizer_add(rn_err *err, rn_distributed_optimizer *optimizer, int group);
 
 /**
  * Waits until all gradients are reduced and all weights have arrived; this rank may then write its

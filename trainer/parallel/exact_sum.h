@@ -6,12 +6,13 @@
 #include <stdint.h>
 
 /**
- * The sum is whole + parts / 2^40; `others` counts values that are not finite or at least 2^52 in
- * magnitude. Each value is rounded to a multiple of 2^-40 first, so that integer addition is exact.
- * Zero-initialise it. To combine the sums of several ranks, add the 3 integers element by element.
+ * The sum is whole + fraction / 2^40; `others` counts values that are not finite or at least 2^52
+ * in magnitude. Each value is rounded to a multiple of 2^-40 first, so that integer addition is
+ * exact. Zero-initialise it. To combine the sums of several ranks, add the 3 integers element by
+ * element.
  */
 typedef struct rn_exact_sum {
-  int64_t whole, parts, others;
+  int64_t whole, fraction, others;
 } rn_exact_sum;
 
 void rn_exact_sum_add(rn_exact_sum *sum, double value);

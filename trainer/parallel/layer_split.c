@@ -46,15 +46,15 @@ static void even_split(const rn_spec *spec, int stages, int *first) {
   for (int s = 0; s < stages; s++) count[s] = 1;
   for (int l = stages; l < spec->layers; l++) {
     const int candidate[] = {inner, stages - 1};
-    int least = 0;
+    int lightest = 0;
     for (int i = stages > 2 ? 0 : 1; stages > 1 && i < 2; i++) {
       const int s = candidate[i];
-      if (work(spec, stages, s, count[s] + 1) < work(spec, stages, least, count[least] + 1)) {
-        least = s;
+      if (work(spec, stages, s, count[s] + 1) < work(spec, stages, lightest, count[lightest] + 1)) {
+        lightest = s;
       }
     }
-    count[least]++;
-    if (least > 0 && least == inner) inner = inner + 1 < stages - 1 ? inner + 1 : 1;
+    count[lightest]++;
+    if (lightest > 0 && lightest == inner) inner = inner + 1 < stages - 1 ? inner + 1 : 1;
   }
   first[0] = 0;
   for (int s = 0; s < stages; s++) first[s + 1] += first[s];

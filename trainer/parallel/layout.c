@@ -118,11 +118,11 @@ static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_l
 
 /* The rule: the largest power of two that is at most T/16, limited to [16, 512]. */
 int rn_layout_reduction_block(const Retnet__Config *config) {
-  enum { LEAST = 16, MOST = 512 };
+  enum { MIN_BLOCK = 16, MAX_BLOCK = 512 };
   if (!config->run->reproducible) return 0;
   if (config->run->leaf > 0) return config->run->leaf;
-  int reduction_block = LEAST;
-  while (reduction_block < MOST && 2 * reduction_block <= config->data->sequence_length / 16)
+  int reduction_block = MIN_BLOCK;
+  while (reduction_block < MAX_BLOCK && 2 * reduction_block <= config->data->sequence_length / 16)
     reduction_block *= 2;
   return reduction_block;
 }

@@ -80,7 +80,7 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
   int pool = 0;
   RN_TRY(err, rn_layer_stack_measure(err, spec, stage_shape(shape), &stage));
   if (shape.schedule.microbatches > 0) {
-    RN_TRY(err, rn_schedule_tapes(err, shape.schedule, shape.stage, &pool));
+    RN_TRY(err, rn_pipeline_schedule_slots(err, shape.schedule, shape.stage, &pool));
   }
   const size_t gradient_bytes = is_alone(shape) ? 0 : rows_bytes;
   *out = (rn_pipeline_sizes){

@@ -30,11 +30,11 @@ static int weights_waiting(rn_pipeline_schedule_shape shape, int stage) {
 
 /* Appends task `order` (from 0) of kind `kind`. */
 static void add(making *m, rn_task_kind kind, int order) {
-  const int segments = m->shape.segments, place = order % segments;
+  const int segments = m->shape.segments, position = order % segments;
   rn_task *task = &m->list->task[m->list->count++];
   *task = (rn_task){.kind = kind,
                     .microbatch = order / segments,
-                    .segment = kind == RN_TASK_FORWARD ? place : segments - 1 - place};
+                    .segment = kind == RN_TASK_FORWARD ? position : segments - 1 - position};
   const int unit = task->microbatch * segments + task->segment;
   if (kind == RN_TASK_FORWARD) {
     assert(m->free_slots > 0);
@@ -60,7 +60,8 @@ static void fill(making *m, int stage) {
   while (m->shape.split_weight && weights < units) add(m, RN_TASK_WEIGHT, weights++);
 }
 
-rn_status rn_schedule_tapes(rn_err *err, rn_pipeline_schedule_shape shape, int stage, int *pool) {
+rn_status rn_pipeline_schedule_slots(rn_err *err, rn_pipeline_schedule_shape shape, int stage,
+                                     int *pool) {
   assert(shape.stages > 0 && shape.microbatches > 0 && shape.segments > 0);
   assert(0 <= stage && stage < shape.stages);
   *pool = 0;
@@ -81,7 +82,7 @@ rn_status rn_pipeline_schedule_create(rn_err *err, rn_pipeline_schedule_shape sh
   making m = {.shape = shape, .list = out};
   const size_t units = (size_t)shape.microbatches * (size_t)shape.segments;
   *out = (rn_pipeline_schedule){0};
-  rn_status status = rn_schedule_tapes(err, shape, stage, &out->pool);
+  rn_status status = rn_pipeline_schedule_slots(err, shape, stage, &out->pool);
   if (status == RN_OK) {
     status = rn_alloc(err, "schedule", TASKS_OF_A_UNIT * units, sizeof *out->task, &out->task);
   }

@@ -61,7 +61,8 @@ rn_status rn_pipeline_schedule_create(rn_err *err, rn_pipeline_schedule_shape sh
  *
  * Errors: RN_ERR_USAGE as rn_pipeline_schedule_create.
  */
-rn_status rn_schedule_tapes(rn_err *err, rn_pipeline_schedule_shape shape, int stage, int *pool);
+rn_status rn_pipeline_schedule_slots(rn_err *err, rn_pipeline_schedule_shape shape, int stage,
+                                     int *pool);
 void rn_pipeline_schedule_destroy(rn_pipeline_schedule *list);
 
 /**

@@ -51,8 +51,8 @@ rn_scan_port *rn_scan_source_port(rn_scan_source *source, int microbatch, int se
   rn_tbptt_streams *s = source->streams;
   if (source->override != NULL) return source->override;
   if (s != NULL) {
-    rn_scan_set_boundary(source->scan, rn_tbptt_streams_part(s, s->initial, microbatch),
-                         rn_tbptt_streams_part(s, s->final, microbatch));
+    rn_scan_set_boundary(source->scan, rn_tbptt_streams_states(s, s->initial, microbatch),
+                         rn_tbptt_streams_states(s, s->final, microbatch));
   }
   rn_scan_set_segment(source->scan, segment, source->segments);
   return rn_scan_port_of(source->scan);

@@ -14,9 +14,9 @@ typedef struct track {
 } track;
 
 typedef struct rank {
-  int stage, number; /* number: s, the index among the stage's ranks */
-  int next;          /* index of the next task in the stage's schedule */
-  int layer;         /* next layer of that task */
+  int stage, position; /* position: s, the index among the stage's ranks */
+  int next;            /* index of the next task in the stage's schedule */
+  int layer;           /* next layer of that task */
   double now_s;
   track track[DIRECTIONS];
   double *state[DIRECTIONS]; /* [units, layers]: arrival time of the state that this rank
@@ -34,8 +34,8 @@ typedef struct world {
 
 static const double BEGIN_S = 1; /* start time; above 0 so that 0 can mean "not yet" */
 
-static rank *rank_at(const world *w, int stage, int number) {
-  return &w->rank[stage * w->sim->ranks + number];
+static rank *rank_at(const world *w, int stage, int position) {
+  return &w->rank[stage * w->sim->ranks + position];
 }
 
 static int unit_of(const world *w, const rn_task *task) {
@@ -56,14 +56,15 @@ static double duration(const world *w, const rank *r, rn_task_kind kind) {
 
 static rn_status complain(rn_err *err, const rank *r, const rn_task *t, const char *what) {
   return rn_fail(err, RN_ERR_MISMATCH, "stage %d, rank %d: %s of micro-batch %d, segment %d %s",
-                 r->stage, r->number, rn_task_kind_name(t->kind), t->microbatch, t->segment, what);
+                 r->stage, r->position, rn_task_kind_name(t->kind), t->microbatch, t->segment,
+                 what);
 }
 
 /* Checks that forward, backward and weight of a unit run in this order, each once; updates the
  * stage's results. */
 static rn_status count_task(rn_err *err, world *w, const rank *r, const rn_task *t,
                             rn_simulated_stage *out) {
-  if (r->number != 0) return RN_OK;
+  if (r->position != 0) return RN_OK;
   int *done = &w->done[r->stage * w->units + unit_of(w, t)];
   if (*done != (int)t->kind) return complain(err, r, t, "comes out of order or twice");
   ++*done;
@@ -85,14 +86,14 @@ static readiness rows_ready(const world *w, const rank *r, const rn_task *t, dou
   const int before = r->stage - forward, after = r->stage + forward;
   const int stages = w->sim->shape.stages, buffers = w->sim->buffers;
   if (0 <= before && before < stages) {
-    const track *sent = &rank_at(w, before, r->number)->track[t->kind];
+    const track *sent = &rank_at(w, before, r->position)->track[t->kind];
     if (sent->ended <= n) return WAITS;
     if (sent->unit[n] != unit_of(w, t)) return WRONG;
     const double arrival_s = sent->end[n] + w->sim->rows_s;
     if (arrival_s > *at_s) *at_s = arrival_s;
   }
   if (0 <= after && after < stages && buffers > 0 && n >= buffers) {
-    const track *taken = &rank_at(w, after, r->number)->track[t->kind];
+    const track *taken = &rank_at(w, after, r->position)->track[t->kind];
     if (taken->started <= n - buffers) return WAITS;
     if (taken->start[n - buffers] > *at_s) *at_s = taken->start[n - buffers];
   }
@@ -105,7 +106,7 @@ static double state_arrival(const world *w, const rank *r, const rn_task *t, int
   const int ranks = w->sim->ranks, segments = w->sim->shape.segments;
   if (ranks == 1) return BEGIN_S;
   const int forward = t->kind == RN_TASK_FORWARD ? 1 : -1;
-  int from = r->number - forward, unit = unit_of(w, t);
+  int from = r->position - forward, unit = unit_of(w, t);
   if (from < 0 || from == ranks) {
     const int band = t->segment - forward;
     if (band < 0 || band == segments) return BEGIN_S;
@@ -207,7 +208,7 @@ static size_t bytes_of_a_rank(const world *w) {
 static void make_rank(const world *w, int index, rn_arena *arena, rank *r) {
   const size_t units = (size_t)w->units, layers = (size_t)w->sim->layers;
   r->stage = index / w->sim->ranks;
-  r->number = index % w->sim->ranks;
+  r->position = index % w->sim->ranks;
   r->now_s = BEGIN_S;
   for (int d = 0; d < DIRECTIONS; d++) {
     r->track[d].unit = rn_arena_take(arena, units * sizeof(int));

@@ -23,8 +23,8 @@ static bool splits_weight(const Retnet__Config *config, const rn_layout *layout)
 
 rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layout *layout,
                                      int stage, rn_range layers, int64_t share) {
-  const bool again = config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_BLOCK;
-  const bool apart = splits_weight(config, layout);
+  const bool recompute = config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_BLOCK;
+  const bool split = splits_weight(config, layout);
   return (rn_pipeline_shape){.stage = stage,
                              .first_layer = (int)layers.begin,
                              .last_layer = (int)layers.end,
@@ -33,10 +33,10 @@ rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layo
                              .schedule = {.stages = layout->pipeline,
                                           .microbatches = rn_shapes_microbatches(layout, share),
                                           .segments = layout->segments,
-                                          .split_weight = apart},
-                             .keep = again   ? RN_SAVE_INPUTS
-                                     : apart ? RN_SAVE_ALL
-                                             : RN_SAVE_MOST,
+                                          .split_weight = split},
+                             .keep = recompute ? RN_SAVE_INPUTS
+                                     : split   ? RN_SAVE_ALL
+                                               : RN_SAVE_MOST,
                              .seed = (uint64_t)config->run->seed};
 }
 

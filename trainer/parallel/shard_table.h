@@ -17,18 +17,18 @@
 enum { RN_BLOCK = 16384, RN_BUCKET = 1 << 20 };
 
 /** The intersection of a tensor and one shard of this rank. */
-typedef struct rn_shard_piece {
+typedef struct rn_shard_slice {
   const rn_param *param;
   rn_range range; /* of the flat parameters */
-  int64_t at;     /* offset of its first element in arrays of this rank's shards */
-} rn_shard_piece;
+  int64_t offset; /* offset of its first element in arrays of this rank's shards */
+} rn_shard_slice;
 
 typedef struct rn_shard_table {
-  rn_optimizer_shards shares;
-  int parts;
-  int *first;            /* [parts + 1] first bucket of a layer group */
-  rn_shard_piece *piece; /* [pieces] of this rank, in ascending order of `at` */
-  int pieces;
+  rn_optimizer_shards shards;
+  int groups;
+  int *first;            /* [groups + 1] first bucket of a layer group */
+  rn_shard_slice *slice; /* [slices] of this rank, in ascending order of `offset` */
+  int slices;
   int64_t count; /* elements of this rank's shards */
 } rn_shard_table;
 

@@ -17,7 +17,7 @@ size_t rn_tbptt_streams_bytes(const rn_spec *spec, int layers, int64_t share) {
 
 rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_streams_shape shape,
                                   rn_tbptt_streams *out) {
-  *out = (rn_tbptt_streams){.sequences = shape.stored / shape.batch,
+  *out = (rn_tbptt_streams){.sequences = shape.split_sequences / shape.batch,
                             .share = shape.share,
                             .size = shape.microbatch,
                             .layers = shape.layers,
@@ -26,7 +26,7 @@ rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_str
     return rn_fail(err, RN_ERR_USAGE,
                    "data.carry_state: %lld stored sequences are too few for data.batch_sequences "
                    "%d streams",
-                   (long long)shape.stored, shape.batch);
+                   (long long)shape.split_sequences, shape.batch);
   }
   const size_t count = (size_t)elements(out), share = (size_t)rn_range_count(out->share);
   rn_status status;
@@ -46,11 +46,11 @@ void rn_tbptt_streams_destroy(rn_tbptt_streams *streams) {
   *streams = (rn_tbptt_streams){0};
 }
 
-float *rn_tbptt_streams_part(const rn_tbptt_streams *c, float *states, int microbatch) {
+float *rn_tbptt_streams_states(const rn_tbptt_streams *c, float *states, int microbatch) {
   return states + (int64_t)microbatch * c->size * c->layers * c->stream_elements;
 }
 
-rn_range rn_tbptt_streams_streams(const rn_tbptt_streams *c, int microbatch) {
+rn_range rn_tbptt_streams_indices(const rn_tbptt_streams *c, int microbatch) {
   const int64_t begin = c->share.begin + (int64_t)microbatch * c->size, end = begin + c->size;
   return (rn_range){begin, end < c->share.end ? end : c->share.end};
 }
@@ -62,8 +62,8 @@ void rn_tbptt_streams_reset(rn_tbptt_streams *c) {
 
 rn_status rn_tbptt_streams_advance(rn_err *err, rn_tbptt_streams *c, const rn_grid *grid,
                                    bool forget) {
-  c->place = (c->place + 1) % c->sequences;
-  if (forget || c->place == 0) {
+  c->next = (c->next + 1) % c->sequences;
+  if (forget || c->next == 0) {
     rn_tbptt_streams_reset(c);
     return RN_OK;
   }

@@ -18,7 +18,7 @@
 
 typedef struct rn_tbptt_streams {
   int64_t sequences;       /* of each stream */
-  int64_t place;           /* index in the stream of the next sequence */
+  int64_t next;            /* index in the stream of the next sequence */
   rn_range share;          /* streams of this data rank */
   int size, layers;        /* streams of a micro-batch; layers of the stage */
   int64_t stream_elements; /* of one stream's states in one layer: H K V */
@@ -29,8 +29,8 @@ typedef struct rn_tbptt_streams {
 
 /** Parameters of the streams of one rank. */
 typedef struct rn_tbptt_streams_shape {
-  int64_t stored; /* sequences of the split */
-  int batch;      /* streams: B */
+  int64_t split_sequences;
+  int batch; /* streams: B */
   rn_range share;
   int microbatch, layers;
 } rn_tbptt_streams_shape;
@@ -45,16 +45,16 @@ rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_str
 void rn_tbptt_streams_destroy(rn_tbptt_streams *streams);
 
 /** The states of a micro-batch within `states` (initial or final): [layers, n, K V], n heads. */
-float *rn_tbptt_streams_part(const rn_tbptt_streams *streams, float *states, int microbatch);
+float *rn_tbptt_streams_states(const rn_tbptt_streams *streams, float *states, int microbatch);
 
 /** The indices in the batch of a micro-batch's streams. */
-rn_range rn_tbptt_streams_streams(const rn_tbptt_streams *streams, int microbatch);
+rn_range rn_tbptt_streams_indices(const rn_tbptt_streams *streams, int microbatch);
 
-/** Sets all states to zero, as at the beginning of a stream; does not change `place`. */
+/** Sets all states to zero, as at the beginning of a stream; does not change `next`. */
 void rn_tbptt_streams_reset(rn_tbptt_streams *streams);
 
 /**
- * Called after every step: advances `place` and makes the final states the next initial ones. At
+ * Called after every step: advances `next` and makes the final states the next initial ones. At
  * the end of the streams, or with `forget` (skipped step), the states become zero instead.
  *
  * Collective: over the sequence axis of the grid. Errors: RN_ERR_MPI.

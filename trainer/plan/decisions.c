@@ -10,7 +10,7 @@
 void rn_decisions_set(rn_decisions *decisions, const char *key, const char *value) {
   int i = 0;
   while (i < decisions->count && strcmp(decisions->item[i].key, key) != 0) i++;
-  assert(i < RN_DECISIONS_MOST);
+  assert(i < RN_DECISIONS_MAX);
   decisions->item[i].key = key;
   snprintf(decisions->item[i].value, RN_DECISION_BYTES, "%s", value);
   if (i == decisions->count) decisions->count++;

@@ -5,7 +5,7 @@
 #include "trainer/config/effective.h"
 #include "trainer/plan/plan.h"
 
-enum { RN_DECISIONS_MOST = 20, RN_DECISION_BYTES = 64 };
+enum { RN_DECISIONS_MAX = 20, RN_DECISION_BYTES = 64 };
 
 typedef struct rn_decision {
   const char *key; /* "parallel.data" */
@@ -13,7 +13,7 @@ typedef struct rn_decision {
 } rn_decision;
 
 typedef struct rn_decisions {
-  rn_decision item[RN_DECISIONS_MOST];
+  rn_decision item[RN_DECISIONS_MAX];
   int count;
 } rn_decisions;
 

@@ -13,7 +13,7 @@
 #include "trainer/parallel/shard_table.h"
 #include "trainer/parallel/tbptt_streams.h"
 
-enum { FIRST, INNER, LAST, PLACES };
+enum { FIRST, INNER, LAST, POSITIONS };
 
 size_t rn_memory_total(const rn_memory *m) {
   return m->weights + m->gradients + m->optimizer + m->activations + m->work + m->states +
@@ -21,8 +21,8 @@ size_t rn_memory_total(const rn_memory *m) {
 }
 
 /* A rank on the sequence axis that represents its first, inner or last ranks. */
-static int rank_of_place(const rn_layout *layout, int place) {
-  return place == FIRST ? 0 : place == LAST ? layout->sequence - 1 : layout->sequence / 2;
+static int rank_at_position(const rn_layout *layout, int position) {
+  return position == FIRST ? 0 : position == LAST ? layout->sequence - 1 : layout->sequence / 2;
 }
 
 static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, int64_t share,
@@ -39,9 +39,9 @@ static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, 
 }
 
 static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const rn_layout *layout,
-                        int layers, int64_t share, int place) {
+                        int layers, int64_t share, int position) {
   const rn_scan_source_shape scan = rn_shapes_scan(config, layout, layers);
-  return rn_scan_source_bytes(spec, scan, rank_of_place(layout, place), layout->sequence) +
+  return rn_scan_source_bytes(spec, scan, rank_at_position(layout, position), layout->sequence) +
          (config->data->carry_state ? rn_tbptt_streams_bytes(spec, layers, share) : 0);
 }
 
@@ -62,21 +62,21 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
   plan->parameters[stage] = total;
   plan->weights[stage] = (size_t)total * sizeof(float) + sizes.copy_bytes;
   plan->pool[stage] = sizes.pool;
-  for (int place = FIRST; place < PLACES; place++) {
-    rn_memory *m = &plan->memory[stage * PLACES + place];
+  for (int position = FIRST; position < POSITIONS; position++) {
+    rn_memory *m = &plan->memory[stage * POSITIONS + position];
     m->weights = plan->weights[stage];
     m->gradients = (size_t)total * sum_bytes;
     m->optimizer = (size_t)own * (2 * sizeof(float) + own_sum_bytes + exact_bytes);
     m->activations = sizes.activation_bytes;
     m->work = sizes.work_bytes;
-    m->states = states_of(config, spec, layout, (int)rn_range_count(layers), share, place);
+    m->states = states_of(config, spec, layout, (int)rn_range_count(layers), share, position);
     m->buffers = buffers_of(config, layout, share, own, longest);
   }
   return RN_OK;
 }
 
 /* True if the node whose first rank is `begin` has a rank below r of the same stage. */
-static bool has_elder(const rn_layout *layout, int64_t r, int64_t begin) {
+static bool has_lower_peer(const rn_layout *layout, int64_t r, int64_t begin) {
   const int64_t last_of_row_before =
       (r / layout->sequence - layout->pipeline + 1) * layout->sequence - 1;
   return (r % layout->sequence > 0 && r > begin) || last_of_row_before >= begin;
@@ -109,32 +109,33 @@ static int64_t node_end(const rn_layout *layout, int64_t node_ranks, int64_t beg
 static bool can_share(const rn_memory_plan *plan, const rn_layout *layout, rn_machine machine) {
   const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
   const int64_t n = machine.ranks;
-  bool company = false;
+  bool peers_exist = false;
   for (int64_t begin = 0; begin < ranks; begin = next_node(layout, n, begin)) {
     size_t node = 0;
     for (int64_t r = begin; r < node_end(layout, n, begin); r++) {
-      if (has_elder(layout, r, begin)) {
-        company = true;
+      if (has_lower_peer(layout, r, begin)) {
+        peers_exist = true;
       } else {
         node += rn_memory_of_rank(plan, layout, (int)r)->weights;
       }
     }
     if (node > (size_t)machine.shared_bytes) return false;
   }
-  return company;
+  return peers_exist;
 }
 
 /*
  * If matrix products read a bf16 shadow, a rank accesses only those of the shared fp32 weights that
  * it updates and those that it casts for its node.
  */
-static void see_less(const rn_layout *layout, rn_machine machine, rn_memory_plan *plan) {
+static void exclude_unread_weights(const rn_layout *layout, rn_machine machine,
+                                   rn_memory_plan *plan) {
   const int64_t replicas = (int64_t)layout->data * layout->sequence;
-  int64_t together = rn_smaller(replicas, machine.ranks / layout->pipeline);
-  if (together < 2) return;
-  for (int i = 0; i < plan->stages * PLACES; i++) {
-    const size_t whole = (size_t)plan->parameters[i / PLACES] * sizeof(float);
-    const size_t seen = whole / (size_t)replicas + whole / (size_t)together;
+  int64_t sharing = rn_smaller(replicas, machine.ranks / layout->pipeline);
+  if (sharing < 2) return;
+  for (int i = 0; i < plan->stages * POSITIONS; i++) {
+    const size_t whole = (size_t)plan->parameters[i / POSITIONS] * sizeof(float);
+    const size_t seen = whole / (size_t)replicas + whole / (size_t)sharing;
     if (plan->memory[i].weights > whole && seen < whole) plan->memory[i].weights -= whole - seen;
   }
 }
@@ -145,7 +146,7 @@ static rn_status take(rn_err *err, rn_memory_plan *plan) {
   RN_TRY(err, rn_alloc(err, "plan", stages, sizeof *plan->parameters, &plan->parameters));
   RN_TRY(err, rn_alloc(err, "plan", stages, sizeof *plan->weights, &plan->weights));
   RN_TRY(err, rn_alloc(err, "plan", stages, sizeof *plan->pool, &plan->pool));
-  return rn_alloc(err, "plan", stages * PLACES, sizeof *plan->memory, &plan->memory);
+  return rn_alloc(err, "plan", stages * POSITIONS, sizeof *plan->memory, &plan->memory);
 }
 
 rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
@@ -162,10 +163,10 @@ rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const
     rn_memory_plan_destroy(out);
     return status;
   }
-  for (int i = 0; i < out->stages * PLACES; i++) out->memory[i].program = machine.program_bytes;
+  for (int i = 0; i < out->stages * POSITIONS; i++) out->memory[i].program = machine.program_bytes;
   out->shared = config->parallel->share_weights != RETNET__SWITCH__SWITCH_OFF &&
                 can_share(out, layout, machine);
-  if (out->shared) see_less(layout, machine, out);
+  if (out->shared) exclude_unread_weights(layout, machine, out);
   return RN_OK;
 }
 
@@ -179,23 +180,23 @@ void rn_memory_plan_destroy(rn_memory_plan *plan) {
 }
 
 const rn_memory *rn_memory_of_rank(const rn_memory_plan *plan, const rn_layout *layout, int rank) {
-  const int place = rank % layout->sequence;
+  const int position = rank % layout->sequence;
   const int stage = rank / layout->sequence % layout->pipeline;
-  const int kind = place == 0 ? FIRST : place == layout->sequence - 1 ? LAST : INNER;
-  return &plan->memory[stage * PLACES + kind];
+  const int kind = position == 0 ? FIRST : position == layout->sequence - 1 ? LAST : INNER;
+  return &plan->memory[stage * POSITIONS + kind];
 }
 
 const rn_memory *rn_memory_largest_rank(const rn_memory_plan *plan) {
-  const rn_memory *most = plan->memory;
-  for (int i = 1; i < plan->stages * PLACES; i++) {
-    if (rn_memory_total(&plan->memory[i]) > rn_memory_total(most)) most = &plan->memory[i];
+  const rn_memory *max = plan->memory;
+  for (int i = 1; i < plan->stages * POSITIONS; i++) {
+    if (rn_memory_total(&plan->memory[i]) > rn_memory_total(max)) max = &plan->memory[i];
   }
-  return most;
+  return max;
 }
 
 size_t rn_memory_largest_node(const rn_memory_plan *plan, const rn_layout *layout, int node_ranks) {
   const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
-  size_t most = 0;
+  size_t max = 0;
   for (int64_t begin = 0; begin < ranks; begin = next_node(layout, node_ranks, begin)) {
     size_t node = 0;
     for (int64_t r = begin; r < node_end(layout, node_ranks, begin); r++) {
@@ -203,10 +204,10 @@ size_t rn_memory_largest_node(const rn_memory_plan *plan, const rn_layout *layou
       node += rn_memory_total(m);
       if (plan->shared) {
         const size_t once = plan->weights[r / layout->sequence % layout->pipeline];
-        node += (has_elder(layout, r, begin) ? 0 : once) - m->weights;
+        node += (has_lower_peer(layout, r, begin) ? 0 : once) - m->weights;
       }
     }
-    if (node > most) most = node;
+    if (node > max) max = node;
   }
-  return most;
+  return max;
 }

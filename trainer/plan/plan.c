@@ -58,13 +58,13 @@ static bool find_stages(const Retnet__Config *config, const rn_spec *spec, rn_pl
 
 /* The largest divisor of n below `below`; 0 if there is none. */
 static int divisor_below(int n, int below) {
-  int most = 0;
+  int best = 0;
   for (int i = 1; (int64_t)i * i <= n; i++) {
     if (n % i != 0) continue;
     if (n / i < below) return n / i;
-    if (i < below) most = i;
+    if (i < below) best = i;
   }
-  return most;
+  return best;
 }
 
 /* Finds a grid of `ranks` ranks that fits; prefers few stages, then many data ranks. */

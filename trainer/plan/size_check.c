@@ -9,7 +9,7 @@ enum { MOST_UNITS = 1 << 28 };
 static const double most_bytes = 0x1p50;
 
 typedef struct size {
-  double value, most;
+  double value, max;
   const char *what, *keys;
 } size;
 
@@ -18,9 +18,9 @@ static double smaller(double a, double b) {
 }
 
 static rn_status check(rn_err *err, size s) {
-  if (s.value <= s.most) return RN_OK;
+  if (s.value <= s.max) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE, "%s: %.3g %s, and at most %.3g can be counted: lower them",
-                 s.keys, s.value, s.what, s.most);
+                 s.keys, s.value, s.what, s.max);
 }
 
 /* Upper bound of the values that a layer saves per token. */

@@ -52,8 +52,8 @@ void rn_reduction_blocks_destroy(rn_reduction_blocks *blocks) {
 
 void rn_reduction_blocks_squares(const rn_reduction_blocks *blocks, const rn_shard_table *own,
                                  const float *values, double *sum) {
-  for (int i = 0; i < own->pieces; i++) {
-    const rn_shard_piece *p = &own->piece[i];
+  for (int i = 0; i < own->slices; i++) {
+    const rn_shard_slice *p = &own->slice[i];
     const int64_t within = p->range.begin - p->param->offset, elements = rn_range_count(p->range);
     if (p->param->copy) continue;
     assert(within % RN_BLOCK == 0);
@@ -63,7 +63,7 @@ void rn_reduction_blocks_squares(const rn_reduction_blocks *blocks, const rn_sha
     for (int64_t b = 0; b < count; b++) {
       const int64_t left = elements - b * RN_BLOCK;
       sum[first + b] =
-          rn_sum_of_squares(left < RN_BLOCK ? left : RN_BLOCK, values + p->at + b * RN_BLOCK);
+          rn_sum_of_squares(left < RN_BLOCK ? left : RN_BLOCK, values + p->offset + b * RN_BLOCK);
     }
   }
 }

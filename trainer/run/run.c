@@ -204,7 +204,7 @@ static rn_status make_weights(rn_err *err, rn_run *run) {
   const rn_param_table *table = rn_layer_stack_table(run->pipeline.stage);
   const uint64_t seed = (uint64_t)run->config->run->seed;
   rn_progress_begin("initial weights", 0);
-  RN_TRY(err, rn_weights_create(err, run->config, run->world, run->grid, &run->shard_table.shares,
+  RN_TRY(err, rn_weights_create(err, run->config, run->world, run->grid, &run->shard_table.shards,
                                 run->total, rn_layer_stack_bf16_shadow_bytes(run->pipeline.stage),
                                 &run->weights));
   run->params = rn_shared_array_memory(run->weights.memory);
@@ -212,8 +212,8 @@ static rn_status make_weights(rn_err *err, rn_run *run) {
     rn_layer_stack_use_bf16_shadow(run->pipeline.stage, rn_shared_array_memory(run->weights.copy));
   }
   run->pipeline.params = run->params;
-  for (int i = 0; i < run->shard_table.pieces; i++) {
-    const rn_range mine = run->shard_table.piece[i].range;
+  for (int i = 0; i < run->shard_table.slices; i++) {
+    const rn_range mine = run->shard_table.slice[i].range;
     rn_param_init_values(table, seed, mine.begin, mine.end, run->params + mine.begin);
     rn_progress_unit();
   }
@@ -236,7 +236,7 @@ static rn_status make_exchange(rn_err *err, rn_run *run) {
   const rn_reduce_operands operands =
       exact ? (rn_reduce_operands){RN_REDUCE_EXACT, run->accumulator.exact, run->own_exact}
             : (rn_reduce_operands){RN_REDUCE_FLOAT, run->accumulator.gradient, run->own_gradient};
-  RN_TRY(err, rn_reduce_scatter_create(err, run->grid, &run->shard_table.shares, operands,
+  RN_TRY(err, rn_reduce_scatter_create(err, run->grid, &run->shard_table.shards, operands,
                                        &run->optimizer.reduce_scatter));
   rn_pipeline_attach(&run->pipeline, &run->optimizer);
   return RN_OK;
@@ -246,7 +246,7 @@ static rn_status make_streams(rn_err *err, rn_run *run) {
   const Retnet__Data *data = run->config->data;
   if (!data->carry_state) return RN_OK;
   const rn_tbptt_streams_shape shape = {
-      .stored = rn_split_sequences(&run->train, data->sequence_length),
+      .split_sequences = rn_split_sequences(&run->train, data->sequence_length),
       .batch = data->batch_sequences,
       .share = run->share,
       .microbatch = run->layout.microbatch,

@@ -32,7 +32,7 @@ static void start_batch(rn_run *run, int64_t length) {
 static rn_status read_stream(rn_err *err, rn_run *run, int64_t i) {
   const Retnet__Data *data = run->config->data;
   int32_t *doc_position = &run->streams.doc_position[i - run->share.begin], after = 0;
-  const int64_t stored = i * run->streams.sequences + run->streams.place;
+  const int64_t stored = i * run->streams.sequences + run->streams.next;
   for (int k = 0; k < run->layout.segments; k++) {
     after = *doc_position;
     RN_TRY(err, rn_batch_continue(err, &run->band[k], &run->train, stored, data->sequence_length,
@@ -65,7 +65,7 @@ static rn_status read_batch(rn_err *err, rn_run *run) {
     const int64_t at = rn_sampler_sequence((uint64_t)run->config->run->seed, stored, g);
     RN_TRY(err, read_sequence(err, run, &run->train, at, g));
   }
-  const int64_t position = run->streams.place * data->sequence_length;
+  const int64_t position = run->streams.next * data->sequence_length;
   rn_run_set_units(run, (int)rn_range_count(run->share), run->step + 1, position);
   return RN_OK;
 }
@@ -135,7 +135,7 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, double *sum
   if (exact)
     memset(run->block_losses.loss, 0, (size_t)run->accumulator.reduction_blocks * sizeof(double));
   run->block_losses.first_sequence = run->next_sequence;
-  run->block_losses.first_position = run->streams.place * run->config->data->sequence_length;
+  run->block_losses.first_position = run->streams.next * run->config->data->sequence_length;
   run->scan.streams = run->config->data->carry_state ? &run->streams : NULL;
   rn_span_phase("pipeline");
   RN_TRY(err, rn_pipeline_train(err, &run->pipeline, run->unit, &run->scan, scale,
@@ -156,12 +156,13 @@ static void update_own(rn_run *run, double lr, double clip) {
   const bool decay_all =
       run->config->optimizer->decay == RETNET__DECAYED_WEIGHTS__DECAYED_WEIGHTS_ALL;
   rn_adamw_step step = {.lr = lr, .update = run->updates + 1, .clip = clip};
-  for (int i = 0; i < run->shard_table.pieces; i++) {
-    const rn_shard_piece *p = &run->shard_table.piece[i];
-    const rn_adamw_state state = {run->params + p->range.begin, run->exp_avg + p->at,
-                                  run->exp_avg_sq + p->at};
+  for (int i = 0; i < run->shard_table.slices; i++) {
+    const rn_shard_slice *p = &run->shard_table.slice[i];
+    const rn_adamw_state state = {run->params + p->range.begin, run->exp_avg + p->offset,
+                                  run->exp_avg_sq + p->offset};
     step.decay = decay_all || p->param->matrix;
-    rn_adamw_update(&run->adamw, step, rn_range_count(p->range), run->own_gradient + p->at, state);
+    rn_adamw_update(&run->adamw, step, rn_range_count(p->range), run->own_gradient + p->offset,
+                    state);
   }
 }
 
@@ -317,7 +318,7 @@ static rn_status sum_losses(rn_err *err, const rn_run *run, const loss_sums *sum
     *sum = sums->plain;
     return rn_sum_doubles(err, run->grid, sum, 1);
   }
-  int64_t all[3] = {sums->exact.whole, sums->exact.parts, sums->exact.others};
+  int64_t all[3] = {sums->exact.whole, sums->exact.fraction, sums->exact.others};
   RN_TRY(err, rn_world_sum(err, run->world, all, 3));
   *sum = rn_exact_sum_value(&(rn_exact_sum){all[0], all[1], all[2]});
   return RN_OK;

@@ -46,7 +46,7 @@ static rn_status agree_between_steps(rn_err *err, const rn_run *run, const rn_sa
   const double save_s = saves->saves > 0 ? saves->write_s / (double)saves->saves : 0;
   rn_progress_phase("agreement between steps");
   const rn_status owned = rn_run_lock_check(err, run->lock);
-  int64_t wish[WISHES] = {rn_stop_request_heard(), rn_saver_is_writing(saver), owned != RN_OK};
+  int64_t wish[WISHES] = {rn_stop_request_pending(), rn_saver_is_writing(saver), owned != RN_OK};
   if (limit_s > 0 && rn_clock_s() - since_s + 2 * (slowest_s + save_s) > limit_s) {
     wish[WISH_STOP] = 1;
   }
@@ -283,7 +283,7 @@ rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_pl
   rn_watchdog *watchdog = NULL;
   rn_run_lock *lock = NULL;
   *end = RN_TRAIN_DONE;
-  rn_stop_request_listen();
+  rn_stop_request_install();
   RN_TRY(err, rn_watchdog_start(err, world, given->run->watchdog_s, &watchdog));
   rn_status status = rn_run_owner_look(err, world, given->run->dir, &lock);
   if (status == RN_OK) status = train(err, given, places, world, since_s, &lock, end);

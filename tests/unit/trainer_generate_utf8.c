@@ -12,7 +12,7 @@
 static void mends(const char *from, size_t count, const char *want) {
   unsigned char to[64];
   const unsigned char *bytes = (const unsigned char *)from;
-  const size_t got = rn_utf8_mend(bytes, count, to);
+  const size_t got = rn_utf8_replace_invalid(bytes, count, to);
   CHECK_EQUAL(got, strlen(want));
   CHECK(memcmp(to, want, strlen(want)) == 0);
   CHECK(rn_utf8_is_valid(to, got));
@@ -30,7 +30,7 @@ static void every_character_stays(void) {
     b[0] = (unsigned char)(lead[n] | c >> 6 * (n - 1));
     const bool character = c < 0xd800 || c > 0xdfff;
     wrong += rn_utf8_is_valid(b, n) != character;
-    wrong += (rn_utf8_mend(b, n, to) == n && memcmp(to, b, n) == 0) != character;
+    wrong += (rn_utf8_replace_invalid(b, n, to) == n && memcmp(to, b, n) == 0) != character;
   }
   CHECK_EQUAL(wrong, 0);
 }

@@ -30,7 +30,7 @@ static void order_and_parts_change_nothing(void) {
     for (int p = 0; p < parts; p++) {
       const rn_exact_sum part = sum_of(p, parts);
       all.whole += part.whole;
-      all.parts += part.parts;
+      all.fraction += part.fraction;
       all.others += part.others;
     }
     CHECK(rn_exact_sum_value(&all) == rn_exact_sum_value(&forward));

@@ -23,17 +23,17 @@ static rn_spec model(int dim, int vocab, bool tied) {
 static void buckets_cover_the_stage(const rn_param_table *table, int layers,
                                     const rn_shard_table *o) {
   int64_t end = 0;
-  for (int b = 0; b < o->shares.buckets; b++) {
-    const rn_range bucket = rn_optimizer_shards_bucket(&o->shares, b);
+  for (int b = 0; b < o->shards.buckets; b++) {
+    const rn_range bucket = rn_optimizer_shards_bucket(&o->shards, b);
     CHECK_EQUAL(bucket.begin, end);
     CHECK(bucket.end > bucket.begin && rn_range_count(bucket) <= RN_BUCKET + RN_BLOCK);
     end = bucket.end;
   }
   CHECK_EQUAL(end, table->total);
-  CHECK_EQUAL(o->parts, layers + 2);
-  CHECK_EQUAL(o->first[o->parts], o->shares.buckets);
+  CHECK_EQUAL(o->groups, layers + 2);
+  CHECK_EQUAL(o->first[o->groups], o->shards.buckets);
   for (int i = 0; i < layers; i++) {
-    const rn_range bucket = rn_optimizer_shards_bucket(&o->shares, o->first[1 + i]);
+    const rn_range bucket = rn_optimizer_shards_bucket(&o->shards, o->first[1 + i]);
     CHECK_EQUAL(bucket.begin, table->layer[i].retention_norm);
   }
 }
@@ -41,24 +41,24 @@ static void buckets_cover_the_stage(const rn_param_table *table, int layers,
 /* Adds this replica's pieces to the owners of all elements. */
 static void mark(const rn_param_table *table, const rn_shard_table *o, int *owners) {
   int64_t count = 0, longest = 0;
-  for (int i = 0; i < o->pieces; i++) {
-    const rn_shard_piece *p = &o->piece[i];
+  for (int i = 0; i < o->slices; i++) {
+    const rn_shard_slice *p = &o->slice[i];
     const int64_t within = p->range.begin - p->param->offset,
                   left = p->range.end - p->param->offset;
-    CHECK_EQUAL(p->at, count);
+    CHECK_EQUAL(p->offset, count);
     CHECK_EQUAL(within % RN_BLOCK, 0);
     CHECK(left == p->param->rows * p->param->cols || left % RN_BLOCK == 0);
     for (int64_t j = p->range.begin; j < p->range.end; j++) owners[j]++;
     count += rn_range_count(p->range);
   }
   CHECK_EQUAL(count, o->count);
-  for (int b = 0; b < o->shares.buckets; b++) {
-    for (int r = 0; r < o->shares.replicas; r++) {
-      const int64_t share = rn_range_count(rn_optimizer_shards_of(&o->shares, b, r));
+  for (int b = 0; b < o->shards.buckets; b++) {
+    for (int r = 0; r < o->shards.replicas; r++) {
+      const int64_t share = rn_range_count(rn_optimizer_shards_of(&o->shards, b, r));
       if (share > longest) longest = share;
     }
   }
-  CHECK(longest <= rn_shard_table_max_bucket(table->total, o->shares.replicas) + RN_BLOCK);
+  CHECK(longest <= rn_shard_table_max_bucket(table->total, o->shards.replicas) + RN_BLOCK);
 }
 
 static void each_element_has_one_owner(const rn_spec *spec, int first, int last, int replicas) {
@@ -73,7 +73,7 @@ static void each_element_has_one_owner(const rn_spec *spec, int first, int last,
     if (mine == 0) buckets_cover_the_stage(table, last - first, &o);
     mark(table, &o, owners);
     CHECK(o.count <=
-          rn_shard_table_max_elements(table->total, replicas) + (o.parts + 1) * RN_BLOCK / 2);
+          rn_shard_table_max_elements(table->total, replicas) + (o.groups + 1) * RN_BLOCK / 2);
     rn_shard_table_destroy(&o);
   }
   for (int64_t i = 0; i < table->total; i++) wrong += owners[i] != 1;

@@ -32,12 +32,12 @@ static bool is_pending(int number) {
 }
 
 static void is_heard(int number, bool earlier) {
-  CHECK_EQUAL(rn_stop_request_heard(), earlier);
+  CHECK_EQUAL(rn_stop_request_pending(), earlier);
   pthread_kill(pthread_self(), number);
   CHECK(is_pending(number));
-  CHECK(rn_stop_request_heard());
+  CHECK(rn_stop_request_pending());
   CHECK(!is_pending(number));
-  CHECK(rn_stop_request_heard());
+  CHECK(rn_stop_request_pending());
   all_threads_hold_back(number);
 }
 
@@ -75,14 +75,14 @@ int main(void) {
   pthread_barrier_init(&listening, NULL, 2);
   if (!CHECK(pipe(line_pipe) == 0)) return check_result();
   if (!CHECK(pthread_create(&thread, NULL, library_thread, NULL) == 0)) return check_result();
-  rn_stop_request_listen();
+  rn_stop_request_install();
   all_threads_hold_back(SIGUSR1);
   all_threads_hold_back(SIGTERM);
   is_heard(SIGUSR1, false);
   is_heard(SIGTERM, true);
   pthread_barrier_wait(&listening);
   while (!is_pending(SIGTERM)) usleep(1000);
-  CHECK(rn_stop_request_heard());
+  CHECK(rn_stop_request_pending());
   lines_that_nobody_reads_are_dropped();
   pthread_join(thread, NULL);
   return check_result();
