@@ -3,7 +3,7 @@
  *
  * RUN/checkpoints/step-00000100/ holds checkpoint files (part-NNNNN.zst: zstd frames of tensor
  * slices) and a manifest; the schema is proto/schema/checkpoint.proto. A save is: one
- * rn_ckpt_stage_dir, rn_ckpt_write_part by every writer, one rn_ckpt_commit; then
+ * rn_ckpt_stage_dir, rn_ckpt_write_file by every writer, one rn_ckpt_commit; then
  * rn_ckpt_point_latest and rn_ckpt_prune, whose failure does not invalidate the checkpoint. Before
  * the rename in commit no existing checkpoint changes; a failed save leaves a .tmp folder that
  * readers ignore. RN_ERR_FORMAT and RN_ERR_NOT_FOUND mean that a checkpoint is damaged; other
@@ -17,12 +17,13 @@
 #include <stdint.h>
 
 #include "data/file/file.h"
+#include "proto/base/range.h"
 #include "proto/base/status.h"
 #include "proto/schema/checkpoint.pb-c.h"
 
 enum {
   RN_CKPT_DIMS = 4,
-  RN_CKPT_FRAME_ELEMENTS = 2 * 1024 * 1024, /* most elements of one frame: 8 MiB */
+  RN_CKPT_FRAME_ELEMENTS = 2 * 1024 * 1024, /* maximum of one frame: 8 MiB */
 };
 
 /** An open checkpoint; not thread-safe. */
@@ -38,7 +39,7 @@ typedef struct rn_ckpt_slice {
   const float *data; /* [count] */
 } rn_ckpt_slice;
 
-/** A packed PartReport, as bytes that can be sent to another process. */
+/** A packed FileReport, as bytes that can be sent to another process. */
 typedef struct rn_ckpt_report {
   uint8_t *bytes;
   size_t size;
@@ -61,29 +62,30 @@ rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step);
 /** The path of the staging folder. */
 rn_path rn_ckpt_stage_path(const char *run_dir, int64_t step);
 
-/** Where a writer begins: file part-<part>.zst, at the end of what earlier writers wrote. */
-typedef struct rn_ckpt_location {
-  int part;   /* >= 0 */
-  int64_t at; /* bytes; 0: create the file; else the file must have exactly this size */
-} rn_ckpt_location;
+/** What a writer writes to: file part-<index>.zst of the staging folder, from an offset on. */
+typedef struct rn_ckpt_output {
+  const char *stage_path;
+  int index;      /* >= 0 */
+  int64_t offset; /* bytes; 0: create the file; else the file must have exactly this size */
+  int level;      /* of zstd's compression */
+} rn_ckpt_output;
 
 /**
- * Creates a checkpoint file in the staging folder, or appends to one: writes the slices compressed
- * at zstd `level`, then calls fsync.
+ * Creates a checkpoint file in the staging folder, or appends to one: writes the slices compressed,
+ * then calls fsync.
  *
  * A file has one writer at a time; the next begins where the last ended. Without slices no file is
  * created.
  * Ownership: the caller frees out->bytes.
- * Errors:    RN_ERR_IO; RN_ERR_MISMATCH if the size of the file is not place.at.
+ * Errors:    RN_ERR_IO; RN_ERR_MISMATCH if the size of the file is not output.offset.
  */
-rn_status rn_ckpt_write_part(rn_err *err, const char *stage_path, rn_ckpt_location place,
-                             const rn_ckpt_slice *slices, int count, int level,
-                             rn_ckpt_report *out);
+rn_status rn_ckpt_write_file(rn_err *err, rn_ckpt_output output, const rn_ckpt_slice *slices,
+                             int count, rn_ckpt_report *out);
 
 /**
  * Writes the manifest and renames the staging folder; one process calls it, after all writers.
  *
- * `head` holds all but tensors and parts. If it lists tensors, the reports must have exactly these.
+ * `head` holds all but tensors and files. If it lists tensors, the reports must have exactly these.
  * If the step already exists, the new folder replaces it in one atomic exchange where the file
  * system supports that.
  * Errors: RN_ERR_MISMATCH if the slices do not cover every tensor exactly once.
@@ -130,12 +132,12 @@ bool rn_ckpt_is_step_folder(const char *path);
 rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path);
 
 /**
- * Callbacks of rn_ckpt_find. `tell` reports a skipped checkpoint in one line without newline.
- * `open` opens a step folder and verifies its checksums, for example with several ranks; NULL: the
- * calling process does it alone.
+ * Callbacks of rn_ckpt_find. `report` is called for a skipped checkpoint with one line, without
+ * newline. `open` opens a step folder and verifies its checksums, for example with several ranks;
+ * NULL: the calling process does it by itself.
  */
 typedef struct rn_ckpt_notes {
-  void (*tell)(void *context, const char *line);
+  void (*report)(void *context, const char *line);
   void *context;
   rn_status (*open)(void *context, rn_err *err, const char *path, rn_ckpt **out);
 } rn_ckpt_notes;
@@ -161,7 +163,9 @@ rn_status rn_ckpt_open(rn_err *err, const char *step_path, rn_ckpt **out);
 /** Accepts NULL; clears the pointer. */
 void rn_ckpt_close(rn_ckpt **ckpt);
 
+/** The manifest; valid until the checkpoint is closed. */
 const Retnet__Manifest *rn_ckpt_manifest(const rn_ckpt *ckpt);
+
 /**
  * Records why no checkpoint was found at `path`: it does not exist, is a file, is a folder of
  * checkpoints instead of the run's directory, is a checkpoint where a run is needed, or has none.
@@ -169,6 +173,7 @@ const Retnet__Manifest *rn_ckpt_manifest(const rn_ckpt *ckpt);
  */
 rn_status rn_ckpt_none(rn_err *err, const char *path);
 
+/** The path that it was opened at. */
 const char *rn_ckpt_path(const rn_ckpt *ckpt);
 
 /** The effective configuration; in older checkpoints only the keys that the user gave. */
@@ -182,18 +187,18 @@ const Retnet__Tensor *rn_ckpt_tensor(const rn_ckpt *ckpt, Retnet__TensorKind kin
 int64_t rn_ckpt_elements(const Retnet__Tensor *tensor);
 
 /**
- * Reads elements [first, first + count) of a tensor from all slices that hold them; verifies sums.
+ * Reads the elements of a range of a tensor from all slices that hold them; verifies sums.
  *
  * Errors: RN_ERR_MISMATCH if the checkpoint does not have the tensor or the range.
  */
 rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, const char *name,
-                       int64_t first, int64_t count, float *out);
+                       rn_range range, float *out /* [range] */);
 
 /**
- * Checks the sizes of the files and the checksums and content of their frames: part `share` of
- * `share_count` nearly equal parts of all frames, so that several readers can divide the work.
+ * Checks the sizes of the files and the checksums and content of their frames. `readers` callers
+ * divide the frames among them; this one checks those of index `reader`.
  */
-rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int share, int share_count);
+rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int reader, int readers);
 
 /** rn_ckpt_check of all frames, and checks that the folder contains no other file. */
 rn_status rn_ckpt_verify(rn_err *err, rn_ckpt *ckpt);

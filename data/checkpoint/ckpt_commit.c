@@ -17,15 +17,15 @@ rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step) {
 }
 
 static rn_status check_sizes(rn_err *err, const char *staged, const Retnet__Manifest *manifest) {
-  for (size_t i = 0; i < manifest->n_part; i++) {
-    const Retnet__Part *part = manifest->part[i];
-    rn_file file = {0};
-    RN_TRY(err, rn_file_open(err, rn_path_join(staged, part->file).text, &file));
-    int64_t size = file.size_bytes;
-    rn_file_destroy(&file);
-    if (size != part->bytes) {
+  for (size_t i = 0; i < manifest->n_file; i++) {
+    const Retnet__CheckpointFile *file = manifest->file[i];
+    rn_file open = {0};
+    RN_TRY(err, rn_file_open(err, rn_path_join(staged, file->name).text, &open));
+    int64_t size = open.size_bytes;
+    rn_file_destroy(&open);
+    if (size != file->bytes) {
       return rn_fail(err, RN_ERR_MISMATCH, "%s/%s has %lld bytes, its writer wrote %lld", staged,
-                     part->file, (long long)size, (long long)part->bytes);
+                     file->name, (long long)size, (long long)file->bytes);
     }
   }
   return RN_OK;
@@ -35,7 +35,7 @@ static rn_status check_sizes(rn_err *err, const char *staged, const Retnet__Mani
  * If the step exists, exchanges the old and the new folder atomically. On a file system without
  * RENAME_EXCHANGE it takes two renames: the old folder to step-N.bad, then the new one to step-N.
  */
-static rn_status take_place(rn_err *err, const char *run_dir, int64_t step) {
+static rn_status take_name(rn_err *err, const char *run_dir, int64_t step) {
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
   rn_path final = rn_ckpt_step_path(run_dir, step, RN_CKPT_WHOLE);
   if (!rn_file_exists(final.text)) return rn_file_rename(err, staged.text, final.text);
@@ -48,7 +48,7 @@ static rn_status take_place(rn_err *err, const char *run_dir, int64_t step) {
 }
 
 /* A fault injection site of publishing. */
-#define PASS(err, site, doing, path) \
+#define FAULT_SITE(err, site, doing, path) \
   if (rn_fault_now(site)) return rn_file_fail((err), (doing), (path), errno)
 
 static rn_status publish(rn_err *err, const char *run_dir, const Retnet__Manifest *manifest) {
@@ -56,11 +56,11 @@ static rn_status publish(rn_err *err, const char *run_dir, const Retnet__Manifes
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
   rn_path file = rn_path_join(staged.text, RN_CKPT_MANIFEST_FILE);
   RN_TRY(err, check_sizes(err, staged.text, manifest));
-  PASS(err, "ckpt.manifest", "write", file.text);
+  FAULT_SITE(err, "ckpt.manifest", "write", file.text);
   RN_TRY(err, rn_ckpt_manifest_write(err, file.text, manifest));
   RN_TRY(err, rn_file_sync_folder(err, staged.text));
-  PASS(err, "ckpt.rename", "rename", staged.text);
-  RN_TRY(err, take_place(err, run_dir, step));
+  FAULT_SITE(err, "ckpt.rename", "rename", staged.text);
+  RN_TRY(err, take_name(err, run_dir, step));
   return rn_file_sync_folder(err, rn_ckpt_folder(run_dir).text);
 }
 
@@ -78,7 +78,7 @@ rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step) {
   char name[RN_CKPT_NAME_BYTES];
   rn_path latest = rn_path_join(rn_ckpt_folder(run_dir).text, "latest");
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
-  PASS(err, "ckpt.latest", "write", latest.text);
+  FAULT_SITE(err, "ckpt.latest", "write", latest.text);
   rn_ckpt_name(name, step, RN_CKPT_WHOLE);
   strcat(name, "\n");
   RN_TRY(err, rn_file_replace(err, latest.text, name, strlen(name)));

@@ -11,7 +11,7 @@
 #include "proto/base/fault.h"
 
 /* How often a run is listed if its owner removes checkpoints while they are read. */
-enum { MOST_LISTS = 16 };
+enum { MAX_LISTS = 16 };
 
 static int by_step(const void *a, const void *b) {
   const rn_ckpt_entry *x = a, *y = b;
@@ -79,48 +79,53 @@ static rn_status open_and_check(rn_err *err, const char *path, const rn_ckpt_not
   return RN_OK;
 }
 
-static void pass_by(const rn_ckpt_notes *notes, const rn_ckpt_entry *entry, const rn_err *why) {
+/* A search of a run's checkpoints, newest first. */
+typedef struct search {
+  const rn_ckpt_notes *notes;
+  rn_ckpt_entry *entries; /* [count] */
+  int count;
+  int found;   /* index of the newest valid one; -1: none so far */
+  int damaged; /* number of skipped ones */
+  bool *wrong; /* [count] the content differs from what was written */
+  bool stale;  /* the run's owner, who prunes old checkpoints, removed one meanwhile */
+} search;
+
+static void report_skipped(const search *s, const rn_ckpt_entry *entry, const rn_err *why) {
   char line[RN_PATH_BYTES + RN_ERR_TEXT_BYTES + 64];
-  if (notes == NULL) return;
+  if (s->notes == NULL) return;
   snprintf(line, sizeof line, "checkpoint %s is %s, the one before it is tried: %s",
            entry->path.text, why->status == RN_ERR_NOT_FOUND ? "not whole" : "damaged", why->text);
-  notes->tell(notes->context, line);
+  s->notes->report(s->notes->context, line);
 }
 
 /*
  * Renames checkpoints whose content is wrong. One with a missing file keeps its name, because a
  * shared file system may show a new file to this host late. A failure to rename is only reported.
  */
-static void set_aside(const rn_ckpt_notes *notes, const rn_ckpt_entry *entries, const bool *wrong,
-                      int count) {
-  for (int i = 0; i < count; i++) {
+static void mark_wrong(const search *s) {
+  for (int i = 0; i < s->count; i++) {
     rn_err why = {0};
-    if (!wrong[i]) continue;
-    if (rn_ckpt_mark_bad(&why, entries[i].path.text) == RN_OK || notes == NULL) continue;
-    notes->tell(notes->context, why.text);
+    if (!s->wrong[i]) continue;
+    if (rn_ckpt_mark_bad(&why, s->entries[i].path.text) == RN_OK || s->notes == NULL) continue;
+    s->notes->report(s->notes->context, why.text);
   }
 }
 
-/*
- * Opens the newest valid checkpoint; *found is its index, unchanged if there is none. *damaged
- * counts the skipped ones; wrong [count] marks those whose content differs from what was written.
- * *gone: the run's owner, who prunes old checkpoints, removed one meanwhile, so the list is stale.
- */
-static rn_status walk_back(rn_err *err, const rn_ckpt_notes *notes, const rn_ckpt_entry *entries,
-                           int count, int *found, int *damaged, bool *wrong, bool *gone,
-                           rn_ckpt **out) {
-  for (int i = count - 1; i >= 0 && *found < 0 && !*gone; i--) {
+/* Opens the newest valid checkpoint, if there is one, until the list is stale. */
+static rn_status open_newest(rn_err *err, search *s, rn_ckpt **out) {
+  for (int i = s->count - 1; i >= 0 && s->found < 0 && !s->stale; i--) {
+    const rn_ckpt_entry *entry = &s->entries[i];
     rn_err why = {0};
-    if (entries[i].state != RN_CKPT_WHOLE) continue;
-    rn_status status = open_and_check(&why, entries[i].path.text, notes, out);
+    if (entry->state != RN_CKPT_WHOLE) continue;
+    rn_status status = open_and_check(&why, entry->path.text, s->notes, out);
     if (status == RN_OK) {
-      *found = i;
-    } else if (status != RN_ERR_MPI && !rn_file_exists(entries[i].path.text)) {
-      *gone = true;
+      s->found = i;
+    } else if (status != RN_ERR_MPI && !rn_file_exists(entry->path.text)) {
+      s->stale = true;
     } else if (status == RN_ERR_FORMAT || status == RN_ERR_NOT_FOUND) {
-      (*damaged)++;
-      wrong[i] = status == RN_ERR_FORMAT;
-      pass_by(notes, &entries[i], &why);
+      s->damaged++;
+      s->wrong[i] = status == RN_ERR_FORMAT;
+      report_skipped(s, entry, &why);
     } else {
       return rn_fail(err, status, "%s", why.text);
     }
@@ -169,32 +174,31 @@ rn_status rn_ckpt_none(rn_err *err, const char *path) {
 
 /* Renames damaged ones only if a valid one is found: else the next start would see none. */
 static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
-                              const rn_ckpt_notes *notes, bool *gone, rn_ckpt **out) {
-  rn_ckpt_entry *entries = NULL;
-  int count = 0, found = -1, damaged = 0;
-  *gone = false;
-  RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
-  bool *wrong = calloc((size_t)count + 1, sizeof *wrong);
-  rn_status status =
-      wrong == NULL ? rn_fail(err, RN_ERR_MEMORY, "out of memory to list %s", run_dir)
-                    : walk_back(err, notes, entries, count, &found, &damaged, wrong, gone, out);
-  if (status == RN_OK && found >= 0 && mark_bad) set_aside(notes, entries, wrong, count);
-  free(wrong);
-  free(entries);
-  if (status != RN_OK || found >= 0 || *gone) return status;
-  if (damaged == 0) return rn_ckpt_none(err, run_dir);
+                              const rn_ckpt_notes *notes, bool *stale, rn_ckpt **out) {
+  search s = {.notes = notes, .found = -1};
+  RN_TRY(err, rn_ckpt_list(err, run_dir, &s.entries, &s.count));
+  s.wrong = calloc((size_t)s.count + 1, sizeof *s.wrong);
+  rn_status status = s.wrong == NULL
+                         ? rn_fail(err, RN_ERR_MEMORY, "out of memory to list %s", run_dir)
+                         : open_newest(err, &s, out);
+  if (status == RN_OK && s.found >= 0 && mark_bad) mark_wrong(&s);
+  free(s.wrong);
+  free(s.entries);
+  *stale = s.stale;
+  if (status != RN_OK || s.found >= 0 || s.stale) return status;
+  if (s.damaged == 0) return rn_ckpt_none(err, run_dir);
   return rn_fail(err, RN_ERR_FORMAT,
                  "%s has no good checkpoint left, all %d are damaged: move its checkpoints away to "
                  "start a new run, or name another by checkpoint.resume",
-                 run_dir, damaged);
+                 run_dir, s.damaged);
 }
 
 static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
                              const rn_ckpt_notes *notes, rn_ckpt **out) {
-  for (int i = 0; i < MOST_LISTS; i++) {
-    bool gone;
-    const rn_status status = find_in_list(err, run_dir, mark_bad, notes, &gone, out);
-    if (status != RN_OK || !gone) return status;
+  for (int i = 0; i < MAX_LISTS; i++) {
+    bool stale = false;
+    const rn_status status = find_in_list(err, run_dir, mark_bad, notes, &stale, out);
+    if (status != RN_OK || !stale) return status;
   }
   return rn_fail(
       err, RN_ERR_NOT_FOUND,

@@ -29,7 +29,7 @@ void rn_ckpt_context_destroy(rn_ckpt_context *context) {
 }
 
 /* Elements shuffled at a time: their copy stays in the L1 cache for all four byte planes. */
-enum { NEAR = 4096 };
+enum { L1_ELEMENTS = 4096 };
 
 static void shuffle_piece(const uint32_t *bits, int64_t n, int64_t plane, unsigned char *out) {
   for (int k = 0; k < FLOAT_BYTES; k++) {
@@ -39,9 +39,9 @@ static void shuffle_piece(const uint32_t *bits, int64_t n, int64_t plane, unsign
 }
 
 static void shuffle(const float *data, int64_t count, unsigned char *out) {
-  uint32_t bits[NEAR];
-  for (int64_t first = 0; first < count; first += NEAR) {
-    const int64_t n = count - first < NEAR ? count - first : NEAR;
+  uint32_t bits[L1_ELEMENTS];
+  for (int64_t first = 0; first < count; first += L1_ELEMENTS) {
+    const int64_t n = count - first < L1_ELEMENTS ? count - first : L1_ELEMENTS;
     memcpy(bits, data + first, (size_t)n * FLOAT_BYTES);
     shuffle_piece(bits, n, count, out + first);
   }
@@ -57,40 +57,41 @@ static void unshuffle(const unsigned char *in, int64_t count, float *out) {
 
 /* Whether a sample from the start compresses better with its bytes shuffled. */
 static rn_status sample_prefers_shuffle(rn_err *err, rn_ckpt_context *context, const float *data,
-                                        int64_t count, int level, bool *prefers) {
+                                        int64_t count, bool *prefers) {
   int64_t sample = count < SAMPLE_ELEMENTS ? count : SAMPLE_ELEMENTS;
   size_t bytes = (size_t)sample * FLOAT_BYTES, plain, shuffled;
-  RN_TRY(err, rn_blob_pack(err, data, bytes, level, context->stored, &plain));
+  RN_TRY(err, rn_blob_pack(err, data, bytes, context->level, context->stored, &plain));
   shuffle(data, sample, context->shuffled);
-  RN_TRY(err, rn_blob_pack(err, context->shuffled, bytes, level, context->stored, &shuffled));
+  RN_TRY(err,
+         rn_blob_pack(err, context->shuffled, bytes, context->level, context->stored, &shuffled));
   *prefers = shuffled < plain;
   return RN_OK;
 }
 
 rn_status rn_ckpt_frame_pack(rn_err *err, rn_ckpt_context *context, const float *data,
-                             int64_t count, int level, Retnet__Encoding *encoding,
-                             size_t *stored_bytes) {
+                             int64_t count, Retnet__Encoding *encoding, size_t *stored_bytes) {
   assert(count > 0 && count <= RN_CKPT_FRAME_ELEMENTS);
   bool sorted = false;
   const void *raw = data;
-  RN_TRY(err, sample_prefers_shuffle(err, context, data, count, level, &sorted));
+  RN_TRY(err, sample_prefers_shuffle(err, context, data, count, &sorted));
   if (sorted) {
     shuffle(data, count, context->shuffled);
     raw = context->shuffled;
   }
   *encoding = sorted ? RETNET__ENCODING__ENCODING_SHUFFLED : RETNET__ENCODING__ENCODING_PLAIN;
-  return rn_blob_pack(err, raw, (size_t)count * FLOAT_BYTES, level, context->stored, stored_bytes);
+  return rn_blob_pack(err, raw, (size_t)count * FLOAT_BYTES, context->level, context->stored,
+                      stored_bytes);
 }
 
 rn_status rn_ckpt_frame_read(rn_err *err, rn_ckpt_context *context, const rn_file *file,
                              const Retnet__Slice *slice, float *out) {
   assert(slice->count > 0 && slice->count <= RN_CKPT_FRAME_ELEMENTS);
   bool sorted = slice->encoding == RETNET__ENCODING__ENCODING_SHUFFLED;
-  rn_blob_extent place = {slice->offset, slice->stored_bytes, slice->sum};
+  rn_blob_extent extent = {slice->offset, slice->stored_bytes, slice->sum};
   char where[RN_PATH_BYTES + 32];
   void *stored = NULL, *raw = sorted ? (void *)context->shuffled : (void *)out;
   snprintf(where, sizeof where, "%s, byte %lld", file->path, (long long)slice->offset);
-  RN_TRY(err, rn_blob_fetch(err, file, place, &stored));
+  RN_TRY(err, rn_blob_fetch(err, file, extent, &stored));
   rn_status status = rn_blob_unpack(err, where, stored, (size_t)slice->stored_bytes, raw,
                                     (size_t)slice->count * FLOAT_BYTES);
   if (status == RN_OK && sorted) unshuffle(raw, slice->count, out);

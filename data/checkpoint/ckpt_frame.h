@@ -19,15 +19,16 @@
 typedef struct rn_ckpt_context {
   unsigned char *shuffled; /* the raw bytes of a frame */
   unsigned char *stored;   /* the compressed bytes; has their upper bound */
+  int level;               /* of zstd's compression; unused for reading */
 } rn_ckpt_context;
 
+/** Allocates the buffers; `level` keeps its value. */
 rn_status rn_ckpt_context_create(rn_err *err, int64_t elements, rn_ckpt_context *out);
 void rn_ckpt_context_destroy(rn_ckpt_context *context);
 
 /** Packs `count` floats into context->stored; returns the encoding and the size. */
 rn_status rn_ckpt_frame_pack(rn_err *err, rn_ckpt_context *context, const float *data,
-                             int64_t count, int level, Retnet__Encoding *encoding,
-                             size_t *stored_bytes);
+                             int64_t count, Retnet__Encoding *encoding, size_t *stored_bytes);
 
 /** Reads the frame of a slice: slice->count floats. Errors: RN_ERR_FORMAT naming the file. */
 rn_status rn_ckpt_frame_read(rn_err *err, rn_ckpt_context *context, const rn_file *file,

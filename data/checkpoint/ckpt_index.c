@@ -26,8 +26,8 @@ int64_t rn_ckpt_elements(const Retnet__Tensor *tensor) {
   return elements;
 }
 
-int64_t rn_ckpt_tensor_number(const Retnet__Manifest *manifest, Retnet__TensorKind kind,
-                              const char *name) {
+int64_t rn_ckpt_tensor_index(const Retnet__Manifest *manifest, Retnet__TensorKind kind,
+                             const char *name) {
   Retnet__Tensor key = {.kind = kind, .name = (char *)name};
   int64_t low = 0, high = (int64_t)manifest->n_tensor;
   while (low < high) {
@@ -41,7 +41,7 @@ int64_t rn_ckpt_tensor_number(const Retnet__Manifest *manifest, Retnet__TensorKi
 }
 
 static rn_status check_tensor(const check *c, const Retnet__Tensor *tensor) {
-  int64_t most = INT64_MAX / 8, elements = 1;
+  int64_t max_elements = INT64_MAX / 8, elements = 1;
   bool known = tensor->kind >= RETNET__TENSOR_KIND__KIND_WEIGHT &&
                tensor->kind <= RETNET__TENSOR_KIND__KIND_STATE &&
                tensor->type == RETNET__TENSOR_TYPE__TYPE_F32;
@@ -51,7 +51,7 @@ static rn_status check_tensor(const check *c, const Retnet__Tensor *tensor) {
   }
   for (size_t i = 0; i < tensor->n_shape; i++) {
     int64_t size = tensor->shape[i];
-    if (size < 0 || (size > 0 && elements > most / size)) {
+    if (size < 0 || (size > 0 && elements > max_elements / size)) {
       return rn_fail(c->err, c->status, "%s: tensor \"%s\" has a size that cannot be", c->where,
                      tensor->name);
     }
@@ -75,47 +75,48 @@ static bool slice_is_sound(const Retnet__Manifest *manifest, const Retnet__Slice
                            int64_t offset) {
   if (slice->tensor >= manifest->n_tensor) return false;
   int64_t elements = rn_ckpt_elements(manifest->tensor[slice->tensor]);
-  int64_t most_bytes = (int64_t)rn_blob_bound(RN_CKPT_FRAME_ELEMENTS * sizeof(float));
+  int64_t max_bytes = (int64_t)rn_blob_bound(RN_CKPT_FRAME_ELEMENTS * sizeof(float));
   return slice->count > 0 && slice->count <= RN_CKPT_FRAME_ELEMENTS && slice->first >= 0 &&
          slice->first <= elements - slice->count && slice->offset == offset &&
-         slice->stored_bytes > 0 && slice->stored_bytes <= most_bytes &&
+         slice->stored_bytes > 0 && slice->stored_bytes <= max_bytes &&
          (slice->encoding == RETNET__ENCODING__ENCODING_PLAIN ||
           slice->encoding == RETNET__ENCODING__ENCODING_SHUFFLED);
 }
 
-static rn_status check_part(const check *c, const Retnet__Manifest *manifest,
-                            const Retnet__Part *part) {
+static rn_status check_file(const check *c, const Retnet__Manifest *manifest,
+                            const Retnet__CheckpointFile *file) {
   int64_t end = 0;
-  for (size_t i = 0; i < part->n_slice; i++) {
-    if (!slice_is_sound(manifest, part->slice[i], end)) {
+  for (size_t i = 0; i < file->n_slice; i++) {
+    if (!slice_is_sound(manifest, file->slice[i], end)) {
       return rn_fail(c->err, c->status, "%s: slice %zu of %s lies where it cannot", c->where, i,
-                     part->file);
+                     file->name);
     }
-    end += part->slice[i]->stored_bytes;
+    end += file->slice[i]->stored_bytes;
   }
-  if (end != part->bytes) {
+  if (end != file->bytes) {
     return rn_fail(c->err, c->status, "%s: the slices of %s take %lld bytes, the file has %lld",
-                   c->where, part->file, (long long)end, (long long)part->bytes);
+                   c->where, file->name, (long long)end, (long long)file->bytes);
   }
   return RN_OK;
 }
 
-static rn_status check_parts(const check *c, const Retnet__Manifest *manifest) {
+static rn_status check_files(const check *c, const Retnet__Manifest *manifest) {
   int last = -1;
-  for (size_t i = 0; i < manifest->n_part; i++) {
-    const Retnet__Part *part = manifest->part[i];
-    int number = rn_ckpt_part_number(part->file);
-    if (number <= last) {
-      return rn_fail(c->err, c->status, "%s: \"%s\" is no part's name, or out of order", c->where,
-                     part->file);
+  for (size_t i = 0; i < manifest->n_file; i++) {
+    const Retnet__CheckpointFile *file = manifest->file[i];
+    int file_index = rn_ckpt_file_index(file->name);
+    if (file_index <= last) {
+      return rn_fail(c->err, c->status,
+                     "%s: \"%s\" is not the name of a checkpoint file, or out of order", c->where,
+                     file->name);
     }
-    last = number;
-    RN_TRY(c->err, check_part(c, manifest, part));
+    last = file_index;
+    RN_TRY(c->err, check_file(c, manifest, file));
   }
   return RN_OK;
 }
 
-static int by_place(const void *a, const void *b) {
+static int by_tensor(const void *a, const void *b) {
   const Retnet__Slice *x = ((const rn_ckpt_extent *)a)->slice;
   const Retnet__Slice *y = ((const rn_ckpt_extent *)b)->slice;
   if (x->tensor != y->tensor) return x->tensor < y->tensor ? -1 : 1;
@@ -124,18 +125,18 @@ static int by_place(const void *a, const void *b) {
 
 static rn_status collect(rn_err *err, const Retnet__Manifest *manifest, rn_ckpt_index *index) {
   size_t total = 0;
-  for (size_t i = 0; i < manifest->n_part; i++) total += manifest->part[i]->n_slice;
+  for (size_t i = 0; i < manifest->n_file; i++) total += manifest->file[i]->n_slice;
   index->extent = calloc(total + 1, sizeof *index->extent);
   if (index->extent == NULL) {
     return rn_fail(err, RN_ERR_MEMORY, "out of memory for the %zu slices of a checkpoint", total);
   }
-  for (size_t i = 0; i < manifest->n_part; i++) {
-    const Retnet__Part *part = manifest->part[i];
-    for (size_t k = 0; k < part->n_slice; k++) {
-      index->extent[index->count++] = (rn_ckpt_extent){part->slice[k], (int)i};
+  for (size_t i = 0; i < manifest->n_file; i++) {
+    const Retnet__CheckpointFile *file = manifest->file[i];
+    for (size_t k = 0; k < file->n_slice; k++) {
+      index->extent[index->count++] = (rn_ckpt_extent){file->slice[k], (int)i};
     }
   }
-  if (total > 0) qsort(index->extent, total, sizeof *index->extent, by_place);
+  if (total > 0) qsort(index->extent, total, sizeof *index->extent, by_tensor);
   return RN_OK;
 }
 
@@ -164,7 +165,7 @@ rn_status rn_ckpt_index_create(rn_err *err, const char *where, rn_status status,
   const check c = {err, where, status};
   rn_ckpt_index index = {0};
   RN_TRY(err, check_tensors(&c, manifest));
-  RN_TRY(err, check_parts(&c, manifest));
+  RN_TRY(err, check_files(&c, manifest));
   RN_TRY(err, collect(err, manifest, &index));
   rn_status covered = check_cover(&c, manifest, &index);
   if (covered != RN_OK) {

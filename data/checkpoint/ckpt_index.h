@@ -11,7 +11,7 @@ enum { RN_CKPT_FORMAT = 1 };
 /** One slice and the file that holds it. */
 typedef struct rn_ckpt_extent {
   const Retnet__Slice *slice;
-  int part; /* index into the manifest's parts */
+  int file; /* index into the manifest's files */
 } rn_ckpt_extent;
 
 /** All slices, ordered by tensor and first element. */
@@ -24,8 +24,8 @@ typedef struct rn_ckpt_index {
 int rn_ckpt_tensor_order(const Retnet__Tensor *a, const Retnet__Tensor *b);
 
 /** Index of the tensor in the manifest, or -1. */
-int64_t rn_ckpt_tensor_number(const Retnet__Manifest *manifest, Retnet__TensorKind kind,
-                              const char *name);
+int64_t rn_ckpt_tensor_index(const Retnet__Manifest *manifest, Retnet__TensorKind kind,
+                             const char *name);
 
 /**
  * Checks a manifest and sorts its slices.

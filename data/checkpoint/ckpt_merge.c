@@ -12,9 +12,10 @@ static int by_order(const void *a, const void *b) {
 }
 
 /* Orders by file, then by end offset: the order in which writers appended to the file. */
-static int by_place(const void *a, const void *b) {
-  const Retnet__Part *x = *(Retnet__Part *const *)a, *y = *(Retnet__Part *const *)b;
-  const int m = rn_ckpt_part_number(x->file), n = rn_ckpt_part_number(y->file);
+static int by_end(const void *a, const void *b) {
+  const Retnet__CheckpointFile *x = *(Retnet__CheckpointFile *const *)a,
+                               *y = *(Retnet__CheckpointFile *const *)b;
+  const int m = rn_ckpt_file_index(x->name), n = rn_ckpt_file_index(y->name);
   if (m != n) return m < n ? -1 : 1;
   return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
@@ -26,10 +27,10 @@ static bool same_shape(const Retnet__Tensor *a, const Retnet__Tensor *b) {
 
 static rn_status unpack_reports(rn_err *err, const char *where, const rn_ckpt_report *reports,
                                 int count, rn_ckpt_merge *merge) {
-  merge->report = calloc((size_t)count + 1, sizeof(Retnet__PartReport *));
+  merge->report = calloc((size_t)count + 1, sizeof(Retnet__FileReport *));
   if (merge->report == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
   for (int i = 0; i < count; i++) {
-    merge->report[i] = retnet__part_report__unpack(NULL, reports[i].size, reports[i].bytes);
+    merge->report[i] = retnet__file_report__unpack(NULL, reports[i].size, reports[i].bytes);
     merge->count = i + 1;
     if (merge->report[i] == NULL) {
       return rn_fail(err, RN_ERR_MISMATCH, "%s: report %d of %d was damaged on its way", where, i,
@@ -41,10 +42,10 @@ static rn_status unpack_reports(rn_err *err, const char *where, const rn_ckpt_re
 
 static rn_status collect_tensors(rn_err *err, const char *where, rn_ckpt_merge *merge) {
   Retnet__Manifest *m = &merge->manifest;
-  size_t most = 1;
-  for (int i = 0; i < merge->count; i++) most += merge->report[i]->n_tensor;
+  size_t max_tensors = 1;
+  for (int i = 0; i < merge->count; i++) max_tensors += merge->report[i]->n_tensor;
   m->n_tensor = 0;
-  m->tensor = calloc(most, sizeof(Retnet__Tensor *));
+  m->tensor = calloc(max_tensors, sizeof(Retnet__Tensor *));
   if (m->tensor == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
   size_t total = 0;
   for (int i = 0; i < merge->count; i++) {
@@ -66,41 +67,41 @@ static rn_status collect_tensors(rn_err *err, const char *where, rn_ckpt_merge *
 }
 
 /* Makes slices refer to the manifest's table of tensors instead of the report's. */
-static rn_status renumber(rn_err *err, const char *where, const Retnet__PartReport *report,
-                          const Retnet__Manifest *m) {
-  for (size_t k = 0; k < report->part->n_slice; k++) {
-    Retnet__Slice *slice = report->part->slice[k];
+static rn_status use_table_of(rn_err *err, const char *where, const Retnet__FileReport *report,
+                              const Retnet__Manifest *m) {
+  for (size_t k = 0; k < report->file->n_slice; k++) {
+    Retnet__Slice *slice = report->file->slice[k];
     if (slice->tensor >= report->n_tensor) {
       return rn_fail(err, RN_ERR_MISMATCH, "%s: a report of %s contradicts itself", where,
-                     report->part->file);
+                     report->file->name);
     }
     const Retnet__Tensor *tensor = report->tensor[slice->tensor];
-    slice->tensor = (uint32_t)rn_ckpt_tensor_number(m, tensor->kind, tensor->name);
+    slice->tensor = (uint32_t)rn_ckpt_tensor_index(m, tensor->kind, tensor->name);
   }
   return RN_OK;
 }
 
-static rn_status take_parts(rn_err *err, const char *where, rn_ckpt_merge *merge) {
+static rn_status allocate(rn_err *err, const char *where, rn_ckpt_merge *merge) {
   Retnet__Manifest *m = &merge->manifest;
   size_t slices = 1;
-  for (int i = 0; i < merge->count; i++) slices += merge->report[i]->part->n_slice;
-  m->part = calloc((size_t)merge->count + 1, sizeof(Retnet__Part *));
-  merge->part = calloc((size_t)merge->count + 1, sizeof(Retnet__Part));
+  for (int i = 0; i < merge->count; i++) slices += merge->report[i]->file->n_slice;
+  m->file = calloc((size_t)merge->count + 1, sizeof(Retnet__CheckpointFile *));
+  merge->file = calloc((size_t)merge->count + 1, sizeof(Retnet__CheckpointFile));
   merge->slice = calloc(slices, sizeof(Retnet__Slice *));
-  if (m->part != NULL && merge->part != NULL && merge->slice != NULL) return RN_OK;
+  if (m->file != NULL && merge->file != NULL && merge->slice != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
 }
 
 /* Merges the reports of each file. rn_ckpt_index_create checks that the slices leave no gaps. */
-static void join_parts(rn_ckpt_merge *merge, size_t count) {
+static void join_files(rn_ckpt_merge *merge, size_t count) {
   Retnet__Manifest *m = &merge->manifest;
   Retnet__Slice **next = merge->slice;
-  m->n_part = 0;
+  m->n_file = 0;
   for (size_t i = 0; i < count; i++) {
-    const Retnet__Part *one = m->part[i];
-    Retnet__Part *last = m->n_part == 0 ? NULL : &merge->part[m->n_part - 1];
-    if (last == NULL || strcmp(last->file, one->file) != 0) {
-      last = &merge->part[m->n_part++];
+    const Retnet__CheckpointFile *one = m->file[i];
+    Retnet__CheckpointFile *last = m->n_file == 0 ? NULL : &merge->file[m->n_file - 1];
+    if (last == NULL || strcmp(last->name, one->name) != 0) {
+      last = &merge->file[m->n_file++];
       *last = *one;
       last->slice = next;
       last->n_slice = 0;
@@ -109,21 +110,21 @@ static void join_parts(rn_ckpt_merge *merge, size_t count) {
     last->n_slice += one->n_slice;
     last->bytes = one->bytes;
   }
-  for (size_t i = 0; i < m->n_part; i++) m->part[i] = &merge->part[i];
+  for (size_t i = 0; i < m->n_file; i++) m->file[i] = &merge->file[i];
 }
 
-static rn_status collect_parts(rn_err *err, const char *where, rn_ckpt_merge *merge) {
+static rn_status collect_files(rn_err *err, const char *where, rn_ckpt_merge *merge) {
   Retnet__Manifest *m = &merge->manifest;
   size_t count = 0;
-  m->n_part = 0;
-  RN_TRY(err, take_parts(err, where, merge));
+  m->n_file = 0;
+  RN_TRY(err, allocate(err, where, merge));
   for (int i = 0; i < merge->count; i++) {
     if (merge->report[i]->n_tensor == 0) continue;
-    RN_TRY(err, renumber(err, where, merge->report[i], m));
-    m->part[count++] = merge->report[i]->part;
+    RN_TRY(err, use_table_of(err, where, merge->report[i], m));
+    m->file[count++] = merge->report[i]->file;
   }
-  if (count > 0) qsort(m->part, count, sizeof(Retnet__Part *), by_place);
-  join_parts(merge, count);
+  if (count > 0) qsort(m->file, count, sizeof(Retnet__CheckpointFile *), by_end);
+  join_files(merge, count);
   return RN_OK;
 }
 
@@ -132,8 +133,8 @@ static rn_status compare_with_head(rn_err *err, const char *where, const Retnet_
                                    const Retnet__Manifest *m) {
   for (size_t i = 0; i < head->n_tensor; i++) {
     const Retnet__Tensor *want = head->tensor[i];
-    int64_t number = rn_ckpt_tensor_number(m, want->kind, want->name);
-    if (number < 0 || !same_shape(want, m->tensor[number])) {
+    int64_t index = rn_ckpt_tensor_index(m, want->kind, want->name);
+    if (index < 0 || !same_shape(want, m->tensor[index])) {
       return rn_fail(err, RN_ERR_MISMATCH, "%s: tensor \"%s\" was not written in its shape", where,
                      want->name);
     }
@@ -151,10 +152,10 @@ rn_status rn_ckpt_merge_create(rn_err *err, const char *where, const Retnet__Man
   *out = (rn_ckpt_merge){.manifest = *head};
   out->manifest.format = RN_CKPT_FORMAT;
   out->manifest.tensor = NULL;
-  out->manifest.part = NULL;
+  out->manifest.file = NULL;
   rn_status status = unpack_reports(err, where, reports, count, out);
   if (status == RN_OK) status = collect_tensors(err, where, out);
-  if (status == RN_OK) status = collect_parts(err, where, out);
+  if (status == RN_OK) status = collect_files(err, where, out);
   if (status == RN_OK) status = compare_with_head(err, where, head, &out->manifest);
   if (status == RN_OK) {
     status = rn_ckpt_index_create(err, where, RN_ERR_MISMATCH, &out->manifest, &index);
@@ -166,12 +167,12 @@ rn_status rn_ckpt_merge_create(rn_err *err, const char *where, const Retnet__Man
 
 void rn_ckpt_merge_destroy(rn_ckpt_merge *merge) {
   for (int i = 0; i < merge->count; i++) {
-    if (merge->report[i] != NULL) retnet__part_report__free_unpacked(merge->report[i], NULL);
+    if (merge->report[i] != NULL) retnet__file_report__free_unpacked(merge->report[i], NULL);
   }
   free(merge->report);
   free(merge->manifest.tensor);
-  free(merge->manifest.part);
-  free(merge->part);
+  free(merge->manifest.file);
+  free(merge->file);
   free(merge->slice);
   *merge = (rn_ckpt_merge){0};
 }

@@ -7,10 +7,10 @@
 /** A manifest, and the unpacked reports that its tables point into. */
 typedef struct rn_ckpt_merge {
   Retnet__Manifest manifest;
-  Retnet__PartReport **report;
+  Retnet__FileReport **report;
   int count;
-  Retnet__Part *part;    /* one for each file, merged from its writers' reports */
-  Retnet__Slice **slice; /* the slices of all files */
+  Retnet__CheckpointFile *file; /* one for each file, merged from its writers' reports */
+  Retnet__Slice **slice;        /* the slices of all files */
 } rn_ckpt_merge;
 
 /**

@@ -25,17 +25,17 @@ bool rn_ckpt_name_parse(const char *name, int64_t *step, rn_ckpt_state *state) {
   return false;
 }
 
-void rn_ckpt_part_name(char name[RN_CKPT_NAME_BYTES], int part) {
-  snprintf(name, RN_CKPT_NAME_BYTES, "part-%05d.zst", part);
+void rn_ckpt_file_name(char name[RN_CKPT_NAME_BYTES], int index) {
+  snprintf(name, RN_CKPT_NAME_BYTES, "part-%05d.zst", index);
 }
 
-int rn_ckpt_part_number(const char *name) {
+int rn_ckpt_file_index(const char *name) {
   char again[RN_CKPT_NAME_BYTES];
   if (strncmp(name, "part-", 5) != 0) return -1;
-  long part = strtol(name + 5, NULL, 10);
-  if (part < 0 || part > INT32_MAX) return -1;
-  rn_ckpt_part_name(again, (int)part);
-  return strcmp(again, name) == 0 ? (int)part : -1;
+  long index = strtol(name + 5, NULL, 10);
+  if (index < 0 || index > INT32_MAX) return -1;
+  rn_ckpt_file_name(again, (int)index);
+  return strcmp(again, name) == 0 ? (int)index : -1;
 }
 
 rn_path rn_ckpt_folder(const char *run_dir) {

@@ -9,10 +9,10 @@ static bool looks_whole(const char *path) {
   rn_ckpt *ckpt = NULL;
   bool whole = rn_ckpt_open(NULL, path, &ckpt) == RN_OK;
   const Retnet__Manifest *manifest = whole ? rn_ckpt_manifest(ckpt) : NULL;
-  for (size_t i = 0; whole && i < manifest->n_part; i++) {
+  for (size_t i = 0; whole && i < manifest->n_file; i++) {
     rn_file file = {0};
-    whole = rn_file_open(NULL, rn_path_join(path, manifest->part[i]->file).text, &file) == RN_OK &&
-            file.size_bytes == manifest->part[i]->bytes;
+    whole = rn_file_open(NULL, rn_path_join(path, manifest->file[i]->name).text, &file) == RN_OK &&
+            file.size_bytes == manifest->file[i]->bytes;
     rn_file_destroy(&file);
   }
   rn_ckpt_close(&ckpt);

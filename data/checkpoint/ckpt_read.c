@@ -18,10 +18,10 @@ struct rn_ckpt {
   Retnet__Manifest *manifest;
   rn_ckpt_index index;
   rn_ckpt_context context;
-  rn_file file; /* the file that was read last */
-  int part;     /* its index; -1: none */
-  float *frame; /* content of the extent that was read last */
-  int64_t held; /* its index; -1: none */
+  rn_file file;         /* the file that was read last */
+  int file_index;       /* its index; -1: none */
+  float *frame;         /* content of the extent that was read last */
+  int64_t extent_index; /* its index; -1: none */
 };
 
 rn_status rn_ckpt_open(rn_err *err, const char *step_path, rn_ckpt **out) {
@@ -34,8 +34,8 @@ rn_status rn_ckpt_open(rn_err *err, const char *step_path, rn_ckpt **out) {
     return rn_file_fail(err, "open", manifest.text, errno);
   }
   snprintf(ckpt->path.text, sizeof ckpt->path.text, "%s", step_path);
-  ckpt->part = -1;
-  ckpt->held = -1;
+  ckpt->file_index = -1;
+  ckpt->extent_index = -1;
   status = rn_ckpt_manifest_read(err, manifest.text, &ckpt->manifest);
   if (status != RN_OK) goto fail;
   status = rn_ckpt_index_create(err, manifest.text, RN_ERR_FORMAT, ckpt->manifest, &ckpt->index);
@@ -69,90 +69,91 @@ const char *rn_ckpt_path(const rn_ckpt *ckpt) {
 
 const Retnet__Tensor *rn_ckpt_tensor(const rn_ckpt *ckpt, Retnet__TensorKind kind,
                                      const char *name) {
-  int64_t number = rn_ckpt_tensor_number(ckpt->manifest, kind, name);
-  return number < 0 ? NULL : ckpt->manifest->tensor[number];
+  int64_t index = rn_ckpt_tensor_index(ckpt->manifest, kind, name);
+  return index < 0 ? NULL : ckpt->manifest->tensor[index];
 }
 
 /* Allocates the buffers for the largest frame, on the first read. */
-static rn_status take_desk(rn_err *err, rn_ckpt *ckpt) {
-  int64_t most = 1;
+static rn_status allocate_scratch(rn_err *err, rn_ckpt *ckpt) {
+  int64_t max_elements = 1;
   if (ckpt->frame != NULL) return RN_OK;
   for (int64_t i = 0; i < ckpt->index.count; i++) {
-    if (ckpt->index.extent[i].slice->count > most) most = ckpt->index.extent[i].slice->count;
+    const int64_t count = ckpt->index.extent[i].slice->count;
+    if (count > max_elements) max_elements = count;
   }
-  RN_TRY(err, rn_ckpt_context_create(err, most, &ckpt->context));
-  ckpt->frame = malloc((size_t)most * sizeof *ckpt->frame);
+  RN_TRY(err, rn_ckpt_context_create(err, max_elements, &ckpt->context));
+  ckpt->frame = malloc((size_t)max_elements * sizeof *ckpt->frame);
   if (ckpt->frame != NULL) return RN_OK;
   rn_ckpt_context_destroy(&ckpt->context);
   return rn_fail(err, RN_ERR_MEMORY, "out of memory to read %s", ckpt->path.text);
 }
 
-static rn_status open_part(rn_err *err, rn_ckpt *ckpt, int number) {
-  const Retnet__Part *part = ckpt->manifest->part[number];
-  if (ckpt->part == number) return RN_OK;
+static rn_status open_file(rn_err *err, rn_ckpt *ckpt, int index) {
+  const Retnet__CheckpointFile *file = ckpt->manifest->file[index];
+  if (ckpt->file_index == index) return RN_OK;
   rn_file_destroy(&ckpt->file);
-  ckpt->part = -1;
-  RN_TRY(err, rn_file_open(err, rn_path_join(ckpt->path.text, part->file).text, &ckpt->file));
-  if (ckpt->file.size_bytes != part->bytes) {
+  ckpt->file_index = -1;
+  RN_TRY(err, rn_file_open(err, rn_path_join(ckpt->path.text, file->name).text, &ckpt->file));
+  if (ckpt->file.size_bytes != file->bytes) {
     return rn_fail(err, RN_ERR_FORMAT, "%s has %lld bytes, the manifest says %lld: damaged",
-                   ckpt->file.path, (long long)ckpt->file.size_bytes, (long long)part->bytes);
+                   ckpt->file.path, (long long)ckpt->file.size_bytes, (long long)file->bytes);
   }
-  ckpt->part = number;
+  ckpt->file_index = index;
   return RN_OK;
 }
 
-static rn_status hold(rn_err *err, rn_ckpt *ckpt, int64_t number) {
-  const rn_ckpt_extent *extent = &ckpt->index.extent[number];
-  if (ckpt->held == number) return RN_OK;
-  ckpt->held = -1;
-  RN_TRY(err, take_desk(err, ckpt));
-  RN_TRY(err, open_part(err, ckpt, extent->part));
+static rn_status read_extent(rn_err *err, rn_ckpt *ckpt, int64_t index) {
+  const rn_ckpt_extent *extent = &ckpt->index.extent[index];
+  if (ckpt->extent_index == index) return RN_OK;
+  ckpt->extent_index = -1;
+  RN_TRY(err, allocate_scratch(err, ckpt));
+  RN_TRY(err, open_file(err, ckpt, extent->file));
   RN_TRY(err, rn_ckpt_frame_read(err, &ckpt->context, &ckpt->file, extent->slice, ckpt->frame));
-  ckpt->held = number;
+  ckpt->extent_index = index;
   return RN_OK;
 }
 
 rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, const char *name,
-                       int64_t first, int64_t count, float *out) {
-  int64_t tensor = rn_ckpt_tensor_number(ckpt->manifest, kind, name);
-  int64_t elements = tensor < 0 ? -1 : rn_ckpt_elements(ckpt->manifest->tensor[tensor]);
-  if (first < 0 || count < 0 || first > elements || count > elements - first) {
+                       rn_range range, float *out) {
+  int64_t tensor = rn_ckpt_tensor_index(ckpt->manifest, kind, name);
+  int64_t elements = tensor < 0 ? 0 : rn_ckpt_elements(ckpt->manifest->tensor[tensor]);
+  if (tensor < 0 || range.begin < 0 || range.end < range.begin || range.end > elements) {
     return rn_fail(err, RN_ERR_MISMATCH, "%s has no elements %lld to %lld of \"%s\" (it has %lld)",
-                   ckpt->path.text, (long long)first, (long long)(first + count), name,
-                   (long long)(elements < 0 ? 0 : elements));
+                   ckpt->path.text, (long long)range.begin, (long long)range.end, name,
+                   (long long)elements);
   }
-  for (int64_t done = 0; done < count;) {
-    int64_t number = rn_ckpt_index_find(&ckpt->index, tensor, first + done);
-    RN_TRY(err, hold(err, ckpt, number));
-    const Retnet__Slice *slice = ckpt->index.extent[number].slice;
-    int64_t begin = first + done - slice->first, now = slice->count - begin;
-    if (now > count - done) now = count - done;
-    memcpy(out + done, ckpt->frame + begin, (size_t)now * sizeof *out);
-    done += now;
+  for (int64_t next = range.begin; next < range.end;) {
+    int64_t index = rn_ckpt_index_find(&ckpt->index, tensor, next);
+    RN_TRY(err, read_extent(err, ckpt, index));
+    const Retnet__Slice *slice = ckpt->index.extent[index].slice;
+    int64_t begin = next - slice->first;
+    int64_t count = rn_smaller(slice->count - begin, range.end - next);
+    memcpy(out + (next - range.begin), ckpt->frame + begin, (size_t)count * sizeof *out);
+    next += count;
   }
   return RN_OK;
 }
 
 /* Checks frames [begin, end) of a file; both are clipped to its frames. */
-static rn_status check_frames(rn_err *err, rn_ckpt *ckpt, int number, int64_t begin, int64_t end) {
-  const Retnet__Part *part = ckpt->manifest->part[number];
-  RN_TRY(err, take_desk(err, ckpt));
-  RN_TRY(err, open_part(err, ckpt, number));
-  ckpt->held = -1;
-  for (int64_t i = begin < 0 ? 0 : begin; i < (int64_t)part->n_slice && i < end; i++) {
-    RN_TRY(err, rn_ckpt_frame_read(err, &ckpt->context, &ckpt->file, part->slice[i], ckpt->frame));
+static rn_status check_frames(rn_err *err, rn_ckpt *ckpt, int index, int64_t begin, int64_t end) {
+  const Retnet__CheckpointFile *file = ckpt->manifest->file[index];
+  RN_TRY(err, allocate_scratch(err, ckpt));
+  RN_TRY(err, open_file(err, ckpt, index));
+  ckpt->extent_index = -1;
+  for (int64_t i = begin < 0 ? 0 : begin; i < (int64_t)file->n_slice && i < end; i++) {
+    RN_TRY(err, rn_ckpt_frame_read(err, &ckpt->context, &ckpt->file, file->slice[i], ckpt->frame));
   }
   return RN_OK;
 }
 
-/* Share 0 checks the size of every file, other shares only files that hold their frames. */
-rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int share, int share_count) {
-  const rn_range mine = rn_cut(ckpt->index.count, share_count, share);
-  int64_t first = 0; /* frame of part i */
-  for (int i = 0; i < (int)ckpt->manifest->n_part; i++) {
-    const int64_t next = first + (int64_t)ckpt->manifest->part[i]->n_slice;
-    const bool meets = first < mine.end && mine.begin < next;
-    if (share == 0 || meets) {
+/* Reader 0 checks the size of every file, the others only of files that hold their frames. */
+rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int reader, int readers) {
+  const rn_range mine = rn_cut(ckpt->index.count, readers, reader);
+  int64_t first = 0; /* frame of file i */
+  for (int i = 0; i < (int)ckpt->manifest->n_file; i++) {
+    const int64_t next = first + (int64_t)ckpt->manifest->file[i]->n_slice;
+    const bool has_frames = first < mine.end && mine.begin < next;
+    if (reader == 0 || has_frames) {
       RN_TRY(err, check_frames(err, ckpt, i, mine.begin - first, mine.end - first));
     }
     first = next;
@@ -163,8 +164,8 @@ rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int share, int share_count) 
 static bool belongs(const rn_ckpt *ckpt, const char *name) {
   if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return true;
   if (strcmp(name, RN_CKPT_MANIFEST_FILE) == 0) return true;
-  for (size_t i = 0; i < ckpt->manifest->n_part; i++) {
-    if (strcmp(name, ckpt->manifest->part[i]->file) == 0) return true;
+  for (size_t i = 0; i < ckpt->manifest->n_file; i++) {
+    if (strcmp(name, ckpt->manifest->file[i]->name) == 0) return true;
   }
   return false;
 }

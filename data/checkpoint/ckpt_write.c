@@ -14,31 +14,30 @@
 #define SYNC_BYTES (INT64_C(256) << 20)
 
 /* The open file, and the content of the report. */
-typedef struct part_writer {
+typedef struct file_writer {
   rn_file file;
   int64_t begin;  /* bytes written by earlier writers */
   int64_t synced; /* bytes at the last fsync */
   rn_ckpt_context context;
-  int level;
-  Retnet__Part part;
+  Retnet__CheckpointFile described;
   Retnet__Slice *slices; /* one for each frame */
   Retnet__Slice **slice_list;
   Retnet__Tensor *tensors;
   Retnet__Tensor **tensor_list;
-} part_writer;
+} file_writer;
 
 static int64_t frames_of(int64_t elements) {
   return (elements + RN_CKPT_FRAME_ELEMENTS - 1) / RN_CKPT_FRAME_ELEMENTS;
 }
 
-static rn_status take_memory(rn_err *err, part_writer *w, const rn_ckpt_slice *slices, int count) {
+static rn_status allocate(rn_err *err, file_writer *w, const rn_ckpt_slice *slices, int count) {
   size_t frames = 1, tensors = (size_t)count + 1;
-  int64_t most = 1;
+  int64_t max_elements = 1;
   for (int i = 0; i < count; i++) {
     frames += (size_t)frames_of(slices[i].count);
-    if (slices[i].count > most) most = slices[i].count;
+    if (slices[i].count > max_elements) max_elements = slices[i].count;
   }
-  if (most > RN_CKPT_FRAME_ELEMENTS) most = RN_CKPT_FRAME_ELEMENTS;
+  if (max_elements > RN_CKPT_FRAME_ELEMENTS) max_elements = RN_CKPT_FRAME_ELEMENTS;
   w->slices = calloc(frames, sizeof *w->slices);
   w->slice_list = calloc(frames, sizeof *w->slice_list);
   w->tensors = calloc(tensors, sizeof *w->tensors);
@@ -46,10 +45,10 @@ static rn_status take_memory(rn_err *err, part_writer *w, const rn_ckpt_slice *s
   if (w->slices == NULL || w->slice_list == NULL || w->tensors == NULL || w->tensor_list == NULL) {
     return rn_fail(err, RN_ERR_MEMORY, "out of memory for the %zu frames of a checkpoint", frames);
   }
-  return rn_ckpt_context_create(err, most, &w->context);
+  return rn_ckpt_context_create(err, max_elements, &w->context);
 }
 
-static void give_back(part_writer *w) {
+static void free_memory(file_writer *w) {
   rn_file_destroy(&w->file);
   rn_ckpt_context_destroy(&w->context);
   free(w->slices);
@@ -58,29 +57,28 @@ static void give_back(part_writer *w) {
   free(w->tensor_list);
 }
 
-static rn_status write_frame(rn_err *err, part_writer *w, uint32_t tensor, int64_t first,
+static rn_status write_frame(rn_err *err, file_writer *w, uint32_t tensor, int64_t first,
                              const float *data, int64_t count) {
-  Retnet__Slice *slice = &w->slices[w->part.n_slice];
+  Retnet__Slice *slice = &w->slices[w->described.n_slice];
   size_t stored_bytes = 0;
   retnet__slice__init(slice);
-  RN_TRY(err, rn_ckpt_frame_pack(err, &w->context, data, count, w->level, &slice->encoding,
-                                 &stored_bytes));
+  RN_TRY(err, rn_ckpt_frame_pack(err, &w->context, data, count, &slice->encoding, &stored_bytes));
   if (rn_fault_now("ckpt.write")) return rn_file_fail(err, "write", w->file.path, errno);
-  RN_TRY(err, rn_file_write(err, &w->file, w->part.bytes, w->context.stored, stored_bytes));
+  RN_TRY(err, rn_file_write(err, &w->file, w->described.bytes, w->context.stored, stored_bytes));
   slice->tensor = tensor;
   slice->first = first;
   slice->count = count;
-  slice->offset = w->part.bytes;
+  slice->offset = w->described.bytes;
   slice->stored_bytes = (int64_t)stored_bytes;
   slice->sum = rn_blob_sum(w->context.stored, stored_bytes);
-  w->part.bytes += slice->stored_bytes;
-  w->slice_list[w->part.n_slice++] = slice;
-  if (w->part.bytes - w->synced < SYNC_BYTES) return RN_OK;
-  w->synced = w->part.bytes;
+  w->described.bytes += slice->stored_bytes;
+  w->slice_list[w->described.n_slice++] = slice;
+  if (w->described.bytes - w->synced < SYNC_BYTES) return RN_OK;
+  w->synced = w->described.bytes;
   return rn_file_sync(err, &w->file);
 }
 
-static rn_status write_slice(rn_err *err, part_writer *w, uint32_t tensor,
+static rn_status write_slice(rn_err *err, file_writer *w, uint32_t tensor,
                              const rn_ckpt_slice *slice) {
   for (int64_t done = 0; done < slice->count; done += RN_CKPT_FRAME_ELEMENTS) {
     int64_t left = slice->count - done;
@@ -101,7 +99,7 @@ static void describe_tensor(Retnet__Tensor *tensor, const rn_ckpt_slice *slice) 
   tensor->shape = (int64_t *)slice->shape;
 }
 
-static rn_status open_part(rn_err *err, part_writer *w, const char *path) {
+static rn_status open_file(rn_err *err, file_writer *w, const char *path) {
   if (w->begin == 0) return rn_file_create(err, path, &w->file);
   RN_TRY(err, rn_file_open_to_write(err, path, &w->file));
   if (w->file.size_bytes == w->begin) return RN_OK;
@@ -109,9 +107,9 @@ static rn_status open_part(rn_err *err, part_writer *w, const char *path) {
                  (long long)w->file.size_bytes, (long long)w->begin);
 }
 
-static rn_status write_slices(rn_err *err, part_writer *w, const rn_ckpt_slice *slices, int count,
+static rn_status write_slices(rn_err *err, file_writer *w, const rn_ckpt_slice *slices, int count,
                               const char *path) {
-  RN_TRY(err, open_part(err, w, path));
+  RN_TRY(err, open_file(err, w, path));
   for (int i = 0; i < count; i++) {
     RN_TRY(err, write_slice(err, w, (uint32_t)i, &slices[i]));
   }
@@ -120,42 +118,43 @@ static rn_status write_slices(rn_err *err, part_writer *w, const rn_ckpt_slice *
   return rn_file_close(err, &w->file);
 }
 
-static rn_status make_report(rn_err *err, part_writer *w, int count, rn_ckpt_report *out) {
-  Retnet__PartReport report = RETNET__PART_REPORT__INIT;
-  w->part.slice = w->slice_list;
-  report.part = &w->part;
+static rn_status make_report(rn_err *err, file_writer *w, int count, rn_ckpt_report *out) {
+  Retnet__FileReport report = RETNET__FILE_REPORT__INIT;
+  w->described.slice = w->slice_list;
+  report.file = &w->described;
   report.n_tensor = (size_t)count;
   report.tensor = w->tensor_list;
-  size_t size = retnet__part_report__get_packed_size(&report);
+  size_t size = retnet__file_report__get_packed_size(&report);
   uint8_t *bytes = malloc(size + 1);
   if (bytes == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for the report of %s", w->part.file);
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory for the report of %s", w->described.name);
   }
-  retnet__part_report__pack(&report, bytes);
-  *out = (rn_ckpt_report){bytes, size, w->part.bytes - w->begin};
+  retnet__file_report__pack(&report, bytes);
+  *out = (rn_ckpt_report){bytes, size, w->described.bytes - w->begin};
   return RN_OK;
 }
 
-rn_status rn_ckpt_write_part(rn_err *err, const char *stage_path, rn_ckpt_location place,
-                             const rn_ckpt_slice *slices, int count, int level,
-                             rn_ckpt_report *out) {
-  part_writer w = {
-      .begin = place.at, .synced = place.at, .level = level, .part = RETNET__PART__INIT};
+rn_status rn_ckpt_write_file(rn_err *err, rn_ckpt_output output, const rn_ckpt_slice *slices,
+                             int count, rn_ckpt_report *out) {
+  file_writer w = {.begin = output.offset,
+                   .synced = output.offset,
+                   .context = {.level = output.level},
+                   .described = RETNET__CHECKPOINT_FILE__INIT};
   char name[RN_CKPT_NAME_BYTES];
-  rn_ckpt_part_name(name, place.part);
-  w.part.file = name;
-  w.part.bytes = place.at;
-  rn_status status = take_memory(err, &w, slices, count);
+  rn_ckpt_file_name(name, output.index);
+  w.described.name = name;
+  w.described.bytes = output.offset;
+  rn_status status = allocate(err, &w, slices, count);
   if (status != RN_OK) goto done;
   for (int i = 0; i < count; i++) {
     describe_tensor(&w.tensors[i], &slices[i]);
     w.tensor_list[i] = &w.tensors[i];
   }
   if (count > 0) {
-    status = write_slices(err, &w, slices, count, rn_path_join(stage_path, name).text);
+    status = write_slices(err, &w, slices, count, rn_path_join(output.stage_path, name).text);
   }
   if (status == RN_OK) status = make_report(err, &w, count, out);
 done:
-  give_back(&w);
+  free_memory(&w);
   return status;
 }

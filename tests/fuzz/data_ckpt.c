@@ -40,7 +40,8 @@ static bool survives(const char *step_path) {
     float values[8];
     int64_t elements = rn_ckpt_elements(tensor), count = elements < 8 ? elements : 8;
     rn_err_clear(&why);
-    status = rn_ckpt_read(&why, ckpt, tensor->kind, tensor->name, elements - count, count, values);
+    status = rn_ckpt_read(&why, ckpt, tensor->kind, tensor->name,
+                          (rn_range){elements - count, elements - count + count}, values);
     named &= (status == RN_OK) == (why.text[0] == '\0');
   }
   rn_ckpt_close(&ckpt);

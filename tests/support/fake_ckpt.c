@@ -86,13 +86,12 @@ rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t see
   Retnet__Manifest head = fake_head(step);
   rn_path stage = rn_ckpt_stage_path(run_dir, step);
   rn_status status = rn_ckpt_stage_dir(err, run_dir, step);
-  rn_ckpt_location place = {0};
+  rn_ckpt_output output = {stage.text, 0, 0, 1};
   for (int i = 0; i < parts && status == RN_OK; i++) {
     const bool goes_on = cut % 2 == 1 && rn_random_bits(key, asked++) % 2 == 0;
-    if (!goes_on) place = (rn_ckpt_location){.part = i};
-    status =
-        rn_ckpt_write_part(err, stage.text, place, plan->slice[i], plan->count[i], 1, &reports[i]);
-    place.at += reports[i].stored_bytes;
+    if (!goes_on) output = (rn_ckpt_output){stage.text, i, 0, 1};
+    status = rn_ckpt_write_file(err, output, plan->slice[i], plan->count[i], &reports[i]);
+    output.offset += reports[i].stored_bytes;
   }
   for (int i = 0; cut % 2 == 1 && i < parts / 2;
        i++) { /* commit must accept reports in any order */
@@ -113,8 +112,8 @@ bool fake_is(rn_ckpt *ckpt, uint64_t seed) {
     for (int tensor = 0; tensor < FAKE_TENSORS; tensor++) {
       const fake_tensor *t = &fake_tensors[tensor];
       int64_t elements = fake_elements(t);
-      rn_status status =
-          rn_ckpt_read(NULL, ckpt, (Retnet__TensorKind)kind, t->name, 0, elements, values);
+      rn_status status = rn_ckpt_read(NULL, ckpt, (Retnet__TensorKind)kind, t->name,
+                                      (rn_range){0, elements}, values);
       if (status != RN_OK) return false;
       for (int64_t i = 0; i < elements; i++) {
         if (values[i] != fake_value(seed, kind, tensor, i)) return false;

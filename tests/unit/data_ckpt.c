@@ -22,7 +22,7 @@ static bool any_range_reads_back(rn_ckpt *ckpt, uint64_t seed, rn_random_key key
     int64_t first = (int64_t)(rn_random_bits(key, 4 * i + 2) % (elements + 1));
     int64_t count = (int64_t)(rn_random_bits(key, 4 * i + 3) % (elements - (uint64_t)first + 1));
     rn_status status = rn_ckpt_read(err, ckpt, (Retnet__TensorKind)kind, fake_tensors[tensor].name,
-                                    first, count, values);
+                                    (rn_range){first, first + count}, values);
     if (!CHECK_OK(err, status)) return false;
     for (int64_t k = 0; k < count; k++) {
       if (values[k] != fake_value(seed, kind, tensor, first + k)) return false;
@@ -57,14 +57,18 @@ static void what_a_checkpoint_lacks_is_named(void) {
   if (!CHECK_OK(err, rn_ckpt_find(err, temp_path("lack"), false, NULL, &ckpt))) return;
   CHECK(rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_STATE, "scalar") == NULL);
   CHECK(rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, "scalar") != NULL);
-  CHECK_FAILS(err, RN_ERR_MISMATCH, "lack|nosuch",
-              rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, "nosuch", 0, 1, value));
+  CHECK_FAILS(
+      err, RN_ERR_MISMATCH, "lack|nosuch",
+      rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, "nosuch", (rn_range){0, 1}, value));
+  CHECK_FAILS(
+      err, RN_ERR_MISMATCH, "scalar",
+      rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, "scalar", (rn_range){0, 2}, value));
   CHECK_FAILS(err, RN_ERR_MISMATCH, "scalar",
-              rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, "scalar", 0, 2, value));
+              rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, "scalar",
+                           (rn_range){2, 2 + 0}, value));
   CHECK_FAILS(err, RN_ERR_MISMATCH, "scalar",
-              rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, "scalar", 2, 0, value));
-  CHECK_FAILS(err, RN_ERR_MISMATCH, "scalar",
-              rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, "scalar", -1, 1, value));
+              rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, "scalar",
+                           (rn_range){-1, -1 + 1}, value));
   rn_ckpt_close(&ckpt);
 }
 
@@ -85,14 +89,16 @@ static void a_tensor_longer_than_a_frame_comes_back(void) {
   Retnet__Manifest head = fake_head(7);
   rn_ckpt *ckpt = NULL;
   CHECK_OK(err, rn_ckpt_stage_dir(err, run, 7));
-  CHECK_OK(err, rn_ckpt_write_part(err, rn_ckpt_stage_path(run, 7).text, (rn_ckpt_location){0},
-                                   &slice, 1, 1, &report));
+  CHECK_OK(err, rn_ckpt_write_file(err, (rn_ckpt_output){rn_ckpt_stage_path(run, 7).text, 0, 0, 1},
+                                   &slice, 1, &report));
   CHECK_OK(err, rn_ckpt_commit(err, run, &head, &report, 1));
   CHECK_OK(err, rn_ckpt_find(err, run, false, NULL, &ckpt));
-  CHECK_EQUAL(rn_ckpt_manifest(ckpt)->part[0]->n_slice, 3);
-  CHECK_OK(err, rn_ckpt_read(err, ckpt, slice.kind, "long", 0, elements, back));
+  CHECK_EQUAL(rn_ckpt_manifest(ckpt)->file[0]->n_slice, 3);
+  CHECK_OK(err, rn_ckpt_read(err, ckpt, slice.kind, "long", (rn_range){0, elements}, back));
   CHECK(memcmp(values, back, (size_t)elements * sizeof *back) == 0);
-  CHECK_OK(err, rn_ckpt_read(err, ckpt, slice.kind, "long", RN_CKPT_FRAME_ELEMENTS - 3, 6, back));
+  CHECK_OK(err, rn_ckpt_read(err, ckpt, slice.kind, "long",
+                             (rn_range){RN_CKPT_FRAME_ELEMENTS - 3, RN_CKPT_FRAME_ELEMENTS - 3 + 6},
+                             back));
   CHECK(memcmp(values + RN_CKPT_FRAME_ELEMENTS - 3, back, 6 * sizeof *back) == 0);
   rn_ckpt_close(&ckpt);
   free(report.bytes);
@@ -118,8 +124,8 @@ static rn_status save_two(int64_t first0, int64_t count0, int64_t first1, int64_
   CHECK_OK(err, rn_ckpt_stage_dir(err, run, 1));
   for (int i = 0; i < 2; i++) {
     rn_path stage = rn_ckpt_stage_path(run, 1);
-    CHECK_OK(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){.part = i}, &slices[i], 1,
-                                     1, &reports[i]));
+    CHECK_OK(err, rn_ckpt_write_file(err, (rn_ckpt_output){stage.text, i, 0, 1}, &slices[i], 1,
+                                     &reports[i]));
   }
   rn_status status = rn_ckpt_commit(err, run, &head, reports, 2);
   for (int i = 0; i < 2; i++) free(reports[i].bytes);
@@ -147,17 +153,15 @@ static void a_writer_begins_where_the_last_one_ended(void) {
   rn_path stage = rn_ckpt_stage_path(run, 1);
   rn_ckpt_report report = {0}, none = {0};
   CHECK_OK(err, rn_ckpt_stage_dir(err, run, 1));
-  CHECK_OK(err,
-           rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){0, 0}, &slice, 1, 1, &report));
+  CHECK_OK(err, rn_ckpt_write_file(err, (rn_ckpt_output){stage.text, 0, 0, 1}, &slice, 1, &report));
   const int64_t end = report.stored_bytes;
   free(report.bytes);
   for (int64_t at = end - 1; at <= end + 1; at += 2) {
-    CHECK_FAILS(
-        err, RN_ERR_MISMATCH, "part-00000",
-        rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){0, at}, &slice, 1, 1, &none));
+    CHECK_FAILS(err, RN_ERR_MISMATCH, "part-00000",
+                rn_ckpt_write_file(err, (rn_ckpt_output){stage.text, 0, at, 1}, &slice, 1, &none));
   }
   CHECK_FAILS(err, RN_ERR_NOT_FOUND, "part-00001",
-              rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){1, end}, &slice, 1, 1, &none));
+              rn_ckpt_write_file(err, (rn_ckpt_output){stage.text, 1, end, 1}, &slice, 1, &none));
 }
 
 /* A part must have the size that its writer reported: neither less nor more. */
@@ -171,7 +175,7 @@ static void a_part_of_another_size_is_refused(void) {
     Retnet__Manifest head = fake_head(1);
     CHECK_OK(err, rn_ckpt_stage_dir(err, run, 1));
     CHECK_OK(err,
-             rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){0}, &slice, 1, 1, &report));
+             rn_ckpt_write_file(err, (rn_ckpt_output){stage.text, 0, 0, 1}, &slice, 1, &report));
     const rn_path part = rn_path_join(stage.text, "part-00000.zst");
     CHECK(truncate(part.text, report.stored_bytes + off) == 0);
     const rn_status status = rn_ckpt_commit(err, run, &head, &report, 1);

@@ -26,8 +26,8 @@ static rn_status save(const char *run_dir, int64_t step) {
   rn_path stage = rn_ckpt_stage_path(run_dir, step);
   CHECK_OK(err, rn_ckpt_stage_dir(err, run_dir, step));
   for (int i = 0; i < PARTS; i++) {
-    CHECK_OK(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){.part = i}, &slices[i],
-                                     1 + i, 1, &reports[i]));
+    CHECK_OK(err, rn_ckpt_write_file(err, (rn_ckpt_output){stage.text, i, 0, 1}, &slices[i], 1 + i,
+                                     &reports[i]));
   }
   rn_status status = rn_ckpt_commit(err, run_dir, &head, reports, PARTS);
   for (int i = 0; i < PARTS; i++) free(reports[i].bytes);

@@ -38,7 +38,7 @@ static void count_notes(void *context, const char *line) {
 /* Step of what find gives, -1 for none; *notes counts what it told. */
 static int64_t found(const char *path, bool mark_bad, int *notes) {
   rn_ckpt *ckpt = NULL;
-  rn_ckpt_notes tell = {.tell = count_notes, .context = notes};
+  rn_ckpt_notes tell = {.report = count_notes, .context = notes};
   *notes = 0;
   rn_status status = rn_ckpt_find(err, path, mark_bad, &tell, &ckpt);
   rn_err_clear(err);
@@ -194,7 +194,7 @@ static void tell_nothing(void *context, const char *line) {
 static void pruned_ones_are_not_damaged(void) {
   static char run[RN_PATH_BYTES];
   rn_ckpt *ckpt = NULL;
-  const rn_ckpt_notes notes = {.tell = tell_nothing, .context = run, .open = open_beside_owner};
+  const rn_ckpt_notes notes = {.report = tell_nothing, .context = run, .open = open_beside_owner};
   snprintf(run, sizeof run, "%s", temp_path("beside"));
   save(run, 40);
   save(run, 50);

@@ -53,8 +53,8 @@ static rn_status save_slices(const char *run, const recipe *r, const Retnet__Man
   RN_TRY(err, rn_ckpt_stage_dir(err, run, r->step));
   for (int i = 0; i < r->parts; i++) {
     int begin = count * i / r->parts, end = count * (i + 1) / r->parts;
-    RN_TRY(err, rn_ckpt_write_part(err, stage.text, (rn_ckpt_location){.part = i}, slices + begin,
-                                   end - begin, 1, &reports[i]));
+    RN_TRY(err, rn_ckpt_write_file(err, (rn_ckpt_output){stage.text, i, 0, 1}, slices + begin,
+                                   end - begin, &reports[i]));
   }
   rn_status status = rn_ckpt_commit(err, run, head, reports, r->parts);
   for (int i = 0; i < r->parts; i++) free(reports[i].bytes);
@@ -168,7 +168,8 @@ static void export_holds_the_official_names(void) {
     snprintf(name, sizeof name, "layers.%d.%s", i / 10, layer[i % 10].name);
     CHECK(holds(file, name, layer[i % 10].rows, layer[i % 10].cols, got));
     int64_t count = layer[i % 10].rows * (layer[i % 10].cols > 0 ? layer[i % 10].cols : 1);
-    CHECK_OK(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, name, 0, count, want));
+    CHECK_OK(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, name,
+                               (rn_range){0, count}, want));
     CHECK(memcmp(got, want, (size_t)count * sizeof *got) == 0);
   }
   CHECK(holds(file, "layer_norm.weight", D, 0, got));

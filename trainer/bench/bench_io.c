@@ -156,9 +156,9 @@ static rn_status write_checkpoint(rn_err *err, bench *b) {
   head.vocabulary = &vocabulary;
   RN_TRY(err, rn_ckpt_stage_dir(err, dir, STEP));
   RN_TRY(err, fill_slices(err, b, &slices));
-  rn_status status =
-      rn_ckpt_write_part(err, rn_ckpt_stage_path(dir, STEP).text, (rn_ckpt_location){0}, slices,
-                         b->table->count, b->config->checkpoint->level, &report);
+  rn_status status = rn_ckpt_write_file(
+      err, (rn_ckpt_output){rn_ckpt_stage_path(dir, STEP).text, 0, 0, b->config->checkpoint->level},
+      slices, b->table->count, &report);
   if (status == RN_OK) status = rn_ckpt_commit(err, dir, &head, &report, 1);
   free(report.bytes);
   free(slices);
@@ -171,8 +171,8 @@ static rn_status read_checkpoint(rn_err *err, bench *b) {
   rn_status status = RN_OK;
   for (int i = 0; status == RN_OK && i < b->table->count; i++) {
     const rn_param *p = &b->table->param[i];
-    status = rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name, 0,
-                          p->rows * p->cols, b->read + p->offset);
+    status = rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name,
+                          (rn_range){0, p->rows * p->cols}, b->read + p->offset);
   }
   rn_ckpt_close(&ckpt);
   return status;

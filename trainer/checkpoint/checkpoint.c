@@ -92,13 +92,13 @@ static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weig
     const rn_shard_slice *piece = &run->shard_table.slice[i];
     const char *name = piece->param->name;
     const int64_t first = piece->range.begin - piece->param->offset;
-    const int64_t count = rn_range_count(piece->range);
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, name, first, count,
+    const rn_range range = {first, first + rn_range_count(piece->range)};
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, name, range,
                              run->params + piece->range.begin));
     if (weights_only) continue;
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, name, first, count,
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, name, range,
                              run->exp_avg + piece->offset));
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, name, first, count,
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, name, range,
                              run->exp_avg_sq + piece->offset));
   }
   return RN_OK;

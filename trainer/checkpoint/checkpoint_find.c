@@ -169,7 +169,7 @@ static void tell(void *context, const char *line) {
 }
 
 static rn_status lead(rn_err *err, search *s, const char *path, rn_find_how how, rn_path *out) {
-  const rn_ckpt_notes notes = {.tell = tell, .context = s, .open = open_for_all};
+  const rn_ckpt_notes notes = {.report = tell, .context = s, .open = open_for_all};
   rn_ckpt *ckpt = NULL;
   rn_path none = {""};
   rn_status status = rn_ckpt_find(err, path, how.mark_bad, &notes, &ckpt);

@@ -36,8 +36,8 @@ static rn_status load(rn_err *err, rn_checkpoint_model *l) {
   RN_TRY(err, rn_alloc(err, "weights", (size_t)l->table->total, sizeof(float), &l->params));
   for (int i = 0; i < l->table->count; i++) {
     const rn_param *p = &l->table->param[i];
-    RN_TRY(err, rn_ckpt_read(err, l->ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name, 0,
-                             p->rows * p->cols, l->params + p->offset));
+    RN_TRY(err, rn_ckpt_read(err, l->ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name,
+                             (rn_range){0, p->rows * p->cols}, l->params + p->offset));
   }
   count_not_finite(l);
   return RN_OK;
@@ -54,7 +54,7 @@ rn_status rn_checkpoint_model_open_found(rn_err *err, const char *step_path,
 
 rn_status rn_checkpoint_model_open(rn_err *err, const char *path, rn_checkpoint_model *out) {
   enum { MOST_TRIES = 16 };
-  const rn_ckpt_notes notes = {.tell = warn};
+  const rn_ckpt_notes notes = {.report = warn};
   for (int i = 1;; i++) {
     *out = (rn_checkpoint_model){0};
     RN_TRY(err, rn_ckpt_find(err, path, false, &notes, &out->ckpt));

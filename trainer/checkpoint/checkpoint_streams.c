@@ -93,8 +93,8 @@ static rn_status read_states(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
       return rn_fail(err, RN_ERR_USAGE, "%s: %s is missing, or of other streams",
                      rn_ckpt_path(ckpt), part.name);
     }
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_STATE, part.name, part.first,
-                             part.count, part.states));
+    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_STATE, part.name,
+                             (rn_range){part.first, part.first + part.count}, part.states));
   }
   return RN_OK;
 }

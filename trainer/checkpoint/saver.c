@@ -141,13 +141,14 @@ void rn_saver_destroy(rn_saver **saver) {
 /* Appends this rank's slices to the shared file, after the previous rank has written its own. */
 static rn_status write_in_turn(rn_saver *s) {
   const rn_path stage = rn_ckpt_stage_path(s->run->config->run->dir, s->state.step);
-  rn_ckpt_location place = {.part = rn_write_token_first(s->write_token)};
-  rn_status status = rn_write_token_wait(&s->err, s->write_token, &place.at);
+  rn_ckpt_output output = {.stage_path = stage.text,
+                           .index = rn_write_token_first(s->write_token),
+                           .level = s->run->config->checkpoint->level};
+  rn_status status = rn_write_token_wait(&s->err, s->write_token, &output.offset);
   if (status == RN_OK) {
-    status = rn_ckpt_write_part(&s->err, stage.text, place, s->slice, s->slices,
-                                s->run->config->checkpoint->level, &s->report);
+    status = rn_ckpt_write_file(&s->err, output, s->slice, s->slices, &s->report);
   }
-  rn_write_token_pass(s->write_token, status, place.at + s->report.stored_bytes);
+  rn_write_token_pass(s->write_token, status, output.offset + s->report.stored_bytes);
   return status;
 }
 

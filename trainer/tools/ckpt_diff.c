@@ -87,8 +87,10 @@ static rn_status compare_values(rn_err *err, comparison *c, const Retnet__Tensor
   double most = 0;
   for (int64_t first = 0; first < elements; first += PIECE) {
     int64_t count = elements - first < PIECE ? elements - first : PIECE;
-    RN_TRY(err, rn_ckpt_read(err, c->a, tensor->kind, tensor->name, first, count, c->left));
-    RN_TRY(err, rn_ckpt_read(err, c->b, tensor->kind, tensor->name, first, count, c->right));
+    RN_TRY(err, rn_ckpt_read(err, c->a, tensor->kind, tensor->name,
+                             (rn_range){first, first + count}, c->left));
+    RN_TRY(err, rn_ckpt_read(err, c->b, tensor->kind, tensor->name,
+                             (rn_range){first, first + count}, c->right));
     compare_piece(c->left, c->right, count, &differ, &most);
   }
   if (differ == 0) return RN_OK;

@@ -122,8 +122,8 @@ static rn_status write_row(rn_err *err, exporter *e, int number) {
   }
   for (int64_t first = 0; first < elements; first += PIECE) {
     int64_t count = elements - first < PIECE ? elements - first : PIECE;
-    RN_TRY(err, rn_ckpt_read(err, e->ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, what->source, first,
-                             count, e->piece));
+    RN_TRY(err, rn_ckpt_read(err, e->ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, what->source,
+                             (rn_range){first, first + count}, e->piece));
     RN_TRY(err, rn_safetensors_append(err, e->writer, e->piece, (size_t)count * sizeof(float)));
   }
   return RN_OK;

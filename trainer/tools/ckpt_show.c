@@ -9,7 +9,7 @@
 
 static int64_t stored_bytes(const Retnet__Manifest *manifest) {
   int64_t bytes = 0;
-  for (size_t i = 0; i < manifest->n_part; i++) bytes += manifest->part[i]->bytes;
+  for (size_t i = 0; i < manifest->n_file; i++) bytes += manifest->file[i]->bytes;
   return bytes;
 }
 
@@ -105,8 +105,8 @@ static void show_origin(const Retnet__Manifest *m, FILE *out) {
     fprintf(out, "saved          %s\n", text);
   }
   double stored = (double)stored_bytes(m), raw = (double)raw_bytes(m);
-  fprintf(out, "size           %.3f MB in %zu parts, %.3f MB of numbers (ratio %.2f)\n",
-          stored / 1e6, m->n_part, raw / 1e6, stored > 0 ? raw / stored : 1.0);
+  fprintf(out, "size           %.3f MB in %zu files, %.3f MB of numbers (ratio %.2f)\n",
+          stored / 1e6, m->n_file, raw / 1e6, stored > 0 ? raw / stored : 1.0);
 }
 
 typedef struct key_printer {
