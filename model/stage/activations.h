@@ -14,17 +14,10 @@
 
 #include "model/base/precision_names.h"
 #include "model/stage/layer.h"
+#include "model/stage/stage_shape.h"
 #include "proto/base/arena.h"
 #include "proto/base/real.h"
 #include "proto/base/status.h"
-
-/** Save policy: how much of a forward pass the activations keep. */
-typedef enum {
-  RN_SAVE_NOTHING, /* forward only: no backward follows */
-  RN_SAVE_INPUTS,  /* layers' inputs and states before the segment; backward recomputes layers */
-  RN_SAVE_MOST,    /* all but what backward_input recomputes; it needs pass->weights */
-  RN_SAVE_ALL
-} rn_save_policy;
 
 /** Memory shared by the activations of a stage, for at most R rows; allocated on first use. */
 typedef struct rn_activation_pool {

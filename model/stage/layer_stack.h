@@ -19,17 +19,11 @@
 #include "model/spec/param.h"
 #include "model/spec/spec.h"
 #include "model/stage/activations.h"
+#include "model/stage/stage_shape.h"
 #include "proto/ports/layer_group_port.h"
 #include "proto/ports/scan_port.h"
 
 typedef struct rn_layer_stack rn_layer_stack;
-
-/** The size of a stage: layers first .. last-1, units of at most B sequences, T tokens. */
-typedef struct rn_stage_shape {
-  int first_layer, last_layer;
-  int max_sequences, max_tokens;
-  uint64_t seed; /* of dropout */
-} rn_stage_shape;
 
 /** Creates a stage with its workspace. Errors: RN_ERR_MEMORY. */
 rn_status rn_layer_stack_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
@@ -58,15 +52,6 @@ void rn_layer_stack_attach(rn_layer_stack *stage, rn_layer_group_port port);
 
 /** The stage's parameter table; owned by the stage. */
 const rn_param_table *rn_layer_stack_table(const rn_layer_stack *stage);
-
-/** Sizes of a stage. */
-typedef struct rn_stage_sizes {
-  int64_t parameters;
-  size_t work_bytes;
-  size_t copy_bytes;                    /* of the bf16 shadow */
-  size_t tape_bytes[RN_SAVE_ALL + 1];   /* of one rn_activations, by save policy */
-  size_t shared_bytes[RN_SAVE_ALL + 1]; /* once per stage, if used by any rn_activations */
-} rn_stage_sizes;
 
 /**
  * The sizes of the stage that rn_layer_stack_create would make, for the threads of this process.

@@ -23,7 +23,7 @@ room(model/decode MAY proto/base model/base model/spec model/kernel model/ops mo
 room(model/embed MAY proto/base model/base model/spec model/kernel model/pass model/ops)
 room(model/ffn MAY proto/base model/base model/spec model/kernel model/ops)
 room(model/stage MAY proto/base proto/ports model/base model/spec model/kernel model/pass
-     model/ops model/retention model/embed model/ffn)
+     model/ops model/retention model/decode model/embed model/ffn)
 
 # comm/
 room(comm/world MAY proto/base proto/cli)

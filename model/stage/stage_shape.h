@@ -1,0 +1,32 @@
+/** The size of a stage, and the memory that it needs. */
+#ifndef RN_MODEL_STAGE_STAGE_SHAPE_H
+#define RN_MODEL_STAGE_STAGE_SHAPE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** Save policy: how much of a forward pass the activations keep. */
+typedef enum {
+  RN_SAVE_NOTHING, /* forward only: no backward follows */
+  RN_SAVE_INPUTS,  /* layers' inputs and states before the segment; backward recomputes layers */
+  RN_SAVE_MOST,    /* all but what backward_input recomputes; it needs pass->weights */
+  RN_SAVE_ALL
+} rn_save_policy;
+
+/** The size of a stage: layers first .. last-1, units of at most B sequences, T tokens. */
+typedef struct rn_stage_shape {
+  int first_layer, last_layer;
+  int max_sequences, max_tokens;
+  uint64_t seed; /* of dropout */
+} rn_stage_shape;
+
+/** Sizes of a stage. */
+typedef struct rn_stage_sizes {
+  int64_t parameters;
+  size_t work_bytes;
+  size_t copy_bytes;                    /* of the bf16 shadow */
+  size_t tape_bytes[RN_SAVE_ALL + 1];   /* of one rn_activations, by save policy */
+  size_t shared_bytes[RN_SAVE_ALL + 1]; /* once per stage, if used by any rn_activations */
+} rn_stage_sizes;
+
+#endif
