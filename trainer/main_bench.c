@@ -3,13 +3,13 @@
 
 #include "model/base/blas.h"
 #include "proto/base/log.h"
+#include "proto/base/quantile.h"
 #include "proto/cli/commands.h"
 #include "proto/cli/program.h"
 #include "trainer/bench/bench.h"
-#include "trainer/machine/blas_check.h"
-#include "trainer/machine/launch.h"
+#include "trainer/launch/blas_check.h"
+#include "trainer/launch/launch.h"
 #include "trainer/machine/program_version.h"
-#include "trainer/machine/quantile.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 

@@ -15,10 +15,10 @@
 #include "proto/options/options.h"
 #include "trainer/checkpoint/checkpoint_find.h"
 #include "trainer/evaluate/evaluate.h"
+#include "trainer/launch/blas_check.h"
+#include "trainer/launch/launch.h"
 #include "trainer/machine/binding.h"
-#include "trainer/machine/blas_check.h"
 #include "trainer/machine/core_check.h"
-#include "trainer/machine/launch.h"
 #include "trainer/machine/program_version.h"
 #include "trainer/machine/thread_limit.h"
 

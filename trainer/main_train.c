@@ -15,8 +15,8 @@
 #include "trainer/config/config_check.h"
 #include "trainer/config/config_text.h"
 #include "trainer/estimate/plan_show.h"
-#include "trainer/machine/blas_check.h"
-#include "trainer/machine/launch.h"
+#include "trainer/launch/blas_check.h"
+#include "trainer/launch/launch.h"
 #include "trainer/machine/program_version.h"
 #include "trainer/train/train.h"
 

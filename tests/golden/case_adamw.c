@@ -5,8 +5,8 @@
 
 #include "tests/golden/run.h"
 #include "tests/golden/spec.h"
-#include "trainer/run/lr.h"
-#include "trainer/run/optim.h"
+#include "trainer/optimizer/adamw.h"
+#include "trainer/optimizer/lr.h"
 
 typedef struct adamw_case {
   golden_case *c;

@@ -41,32 +41,37 @@ room(data/run MAY proto/base data/file)
 room(data/text MAY proto/base data/file data/shard)
 
 # trainer/
-room(trainer/parallel MAY proto/base proto/schema proto/ports model/spec model/stage comm/world
-     comm/optimizer comm/pipeline comm/scan)
-room(trainer/config MAY proto/base proto/schema proto/options model/spec comm/world
-     trainer/parallel)
-room(trainer/machine MAY proto/base proto/schema proto/options proto/cli model/base comm/world
-     comm/optimizer trainer/config)
+room(trainer/schedule MAY proto/base)
+room(trainer/layout MAY proto/base proto/schema model/spec trainer/schedule)
+room(trainer/optimizer MAY proto/base proto/ports model/spec comm/world comm/optimizer)
+room(trainer/parallel MAY proto/base proto/schema model/spec model/stage comm/world comm/pipeline
+     comm/scan trainer/schedule trainer/layout trainer/optimizer)
+room(trainer/config MAY proto/base proto/schema proto/options model/spec comm/world trainer/layout)
+room(trainer/machine MAY proto/base proto/schema proto/cli model/base comm/world comm/optimizer)
+room(trainer/launch MAY proto/base proto/schema proto/options proto/cli model/base comm/world
+     trainer/config)
 room(trainer/plan MAY proto/base proto/schema model/spec model/kernel comm/optimizer data/shard
-     data/batch data/checkpoint trainer/parallel trainer/config trainer/machine)
+     data/batch data/checkpoint trainer/layout trainer/optimizer trainer/parallel trainer/config
+     trainer/machine)
 room(trainer/run MAY proto/base proto/schema model/base model/spec model/kernel comm/world
-     comm/optimizer comm/pipeline data/batch data/checkpoint data/run trainer/parallel
-     trainer/config trainer/machine trainer/plan)
+     comm/optimizer comm/pipeline data/batch data/checkpoint data/run trainer/layout
+     trainer/optimizer trainer/parallel trainer/config trainer/launch trainer/plan)
 room(trainer/checkpoint MAY proto/base proto/options proto/cli model/spec model/kernel comm/world
-     data/file data/checkpoint trainer/parallel trainer/run)
+     data/file data/checkpoint trainer/layout trainer/run)
 room(trainer/generate MAY proto/base model/retention model/decode model/stage data/file
      trainer/checkpoint)
 room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec
      model/kernel model/ops model/decode comm/world comm/scan data/shard data/checkpoint
-     trainer/config trainer/machine trainer/run trainer/generate)
+     trainer/optimizer trainer/config trainer/machine trainer/launch trainer/run trainer/generate)
 room(trainer/estimate MAY proto/base proto/options model/kernel comm/world data/batch
-     trainer/parallel trainer/plan trainer/run)
+     trainer/schedule trainer/parallel trainer/plan trainer/run)
 room(trainer/evaluate MAY proto/base model/base comm/world comm/optimizer data/batch
-     trainer/parallel trainer/machine trainer/checkpoint)
-room(trainer/profile MAY proto/base data/file trainer/parallel trainer/machine trainer/run)
+     trainer/parallel trainer/launch trainer/checkpoint)
+room(trainer/profile MAY proto/base data/file trainer/schedule trainer/run)
 room(trainer/tools MAY proto/base proto/options model/spec data/checkpoint data/exchange data/run)
 room(trainer/train MAY proto/base proto/options model/kernel comm/world data/file data/checkpoint
-     data/run trainer/machine trainer/plan trainer/run trainer/checkpoint trainer/profile)
+     data/run trainer/machine trainer/launch trainer/plan trainer/run trainer/checkpoint
+     trainer/profile)
 room(trainer MAY proto/base proto/options proto/cli model/base comm/world data/batch data/text
-     trainer/config trainer/machine trainer/checkpoint trainer/generate trainer/bench
+     trainer/config trainer/machine trainer/launch trainer/checkpoint trainer/generate trainer/bench
      trainer/estimate trainer/evaluate trainer/tools trainer/train)

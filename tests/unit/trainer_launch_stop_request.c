@@ -1,6 +1,6 @@
 /* A stop signal is blocked while threads compute, detected between two steps whichever thread
  * receives it, and ends a wait for a reader of log lines that is gone. */
-#include "trainer/machine/stop_request.h"
+#include "trainer/launch/stop_request.h"
 
 #include <omp.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* The grid is a pure function of keys and ranks: zeros are filled in as documented, and invalid
  * combinations are rejected. */
 #include "tests/support/check.h"
-#include "trainer/parallel/layout.h"
+#include "trainer/layout/layout.h"
 
 typedef struct keys {
   int batch, tokens, data, pipeline, sequence, microbatch, segments;

@@ -1,7 +1,7 @@
 /* Stages get as equal an amount of work as whole layers allow, including head and embedding; a
  * given split is used, and an invalid one is rejected with its key. */
 #include "tests/support/check.h"
-#include "trainer/parallel/layer_split.h"
+#include "trainer/layout/layer_split.h"
 
 enum { MAX_STAGES = 12 };
 

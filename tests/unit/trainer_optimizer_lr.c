@@ -1,6 +1,6 @@
 /* The learning rate rises, holds and falls as documented, and is defined at all boundaries. */
 #include "tests/support/check.h"
-#include "trainer/run/lr.h"
+#include "trainer/optimizer/lr.h"
 
 static rn_lr_schedule make(rn_lr_rule rule) {
   return (rn_lr_schedule){

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "tests/support/check.h"
-#include "trainer/parallel/shard_table.h"
+#include "trainer/optimizer/shard_table.h"
 
 static rn_err err;
 

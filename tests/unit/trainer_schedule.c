@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/support/check.h"
-#include "trainer/parallel/pipeline_schedule.h"
+#include "trainer/schedule/pipeline_schedule.h"
 
 enum { MAX_STAGES = 8, MAX_MICROBATCHES = 16, MAX_SEGMENTS = 16 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/support/check.h"
-#include "trainer/parallel/schedule_simulate.h"
+#include "trainer/schedule/schedule_simulate.h"
 
 enum { MAX_STAGES = 8, MAX_MICROBATCHES = 16, MAX_SEGMENTS = 16, MAX_RANKS = 8, BUFFERS = 2 };
 

@@ -14,13 +14,13 @@
 #include "proto/base/arena.h"
 #include "proto/base/clock.h"
 #include "proto/base/json.h"
+#include "proto/base/quantile.h"
 #include "proto/options/options.h"
 #include "trainer/bench/bench.h"
 #include "trainer/bench/bench_config.h"
 #include "trainer/bench/bench_sweep.h"
 #include "trainer/generate/sample.h"
 #include "trainer/machine/machine.h"
-#include "trainer/machine/quantile.h"
 
 enum {
   ROUNDS = 11,

@@ -18,11 +18,11 @@
 #include "proto/base/arena.h"
 #include "proto/base/clock.h"
 #include "proto/base/json.h"
+#include "proto/base/quantile.h"
 #include "proto/base/random.h"
 #include "proto/options/options.h"
 #include "trainer/bench/bench.h"
 #include "trainer/bench/bench_config.h"
-#include "trainer/machine/quantile.h"
 
 enum { ROUNDS = 3, TEXT_BYTES = 8 << 20, WORDS = 4096, STEP = 1 };
 

@@ -20,7 +20,7 @@
 #include "trainer/bench/bench_kernel_list.h"
 #include "trainer/bench/bench_rate.h"
 #include "trainer/bench/bench_sweep.h"
-#include "trainer/run/optim.h"
+#include "trainer/optimizer/adamw.h"
 
 enum { ROUNDS = 5, SETS = 4, MOST_LINES = 100, MEMORY_ELEMENTS = 1 << 24, MEMORY_ARRAYS = 4 };
 

@@ -11,7 +11,7 @@
 
 #include "comm/world/world.h"
 #include "model/kernel/gemm.h"
-#include "trainer/machine/quantile.h"
+#include "proto/base/quantile.h"
 
 /** How threads divide a product: a range of rows each; by tiles, as the model does; or not at all:
  * each thread computes its own product. */

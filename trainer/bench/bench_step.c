@@ -21,8 +21,8 @@
 #include "trainer/bench/bench.h"
 #include "trainer/bench/bench_config.h"
 #include "trainer/bench/bench_rate.h"
+#include "trainer/launch/launch.h"
 #include "trainer/machine/binding.h"
-#include "trainer/machine/launch.h"
 #include "trainer/run/step.h"
 
 /* With pairs, which measure the scan, the products are timed after the first few steps only. */

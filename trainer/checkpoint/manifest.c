@@ -9,7 +9,7 @@
 #include "proto/base/arena.h"
 #include "proto/cli/version.h"
 #include "trainer/checkpoint/checkpoint_streams.h"
-#include "trainer/parallel/layer_split.h"
+#include "trainer/layout/layer_split.h"
 
 enum { MANIFEST_FORMAT = 1, KINDS = RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ + 1, DIMS = 2 };
 

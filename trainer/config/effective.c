@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "model/spec/preset.h"
-#include "trainer/parallel/layout.h"
+#include "trainer/layout/layout.h"
 
 /* Context of a visit over all keys that records the origins of their values. */
 typedef struct tracer {

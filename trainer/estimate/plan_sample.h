@@ -9,8 +9,8 @@
 #ifndef RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H
 #define RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H
 
-#include "trainer/parallel/schedule_simulate.h"
 #include "trainer/plan/plan.h"
+#include "trainer/schedule/schedule_simulate.h"
 
 enum { RN_PLAN_SAMPLE_TEXT_BYTES = 320 };
 

@@ -7,7 +7,7 @@
 #include "model/base/threads.h"
 #include "proto/base/progress.h"
 #include "proto/base/range.h"
-#include "trainer/machine/launch.h"
+#include "trainer/launch/launch.h"
 #include "trainer/parallel/pipeline.h"
 
 /* The objects of one evaluation. */

@@ -12,10 +12,10 @@
 
 #include "comm/pipeline/pipeline_p2p.h"
 #include "model/stage/layer_stack.h"
-#include "trainer/parallel/distributed_optimizer.h"
+#include "trainer/optimizer/distributed_optimizer.h"
 #include "trainer/parallel/exact_sum.h"
-#include "trainer/parallel/pipeline_schedule.h"
 #include "trainer/parallel/scan_source.h"
+#include "trainer/schedule/pipeline_schedule.h"
 
 /** The buffers and messages of one unit in flight. */
 typedef struct rn_slot {

@@ -5,7 +5,7 @@
 #ifndef RN_TRAINER_PARALLEL_SHAPES_H
 #define RN_TRAINER_PARALLEL_SHAPES_H
 
-#include "trainer/parallel/layout.h"
+#include "trainer/layout/layout.h"
 #include "trainer/parallel/pipeline.h"
 #include "trainer/parallel/scan_source.h"
 

@@ -8,9 +8,9 @@
 #include "data/shard/shard.h"
 #include "proto/base/arena.h"
 #include "proto/base/range.h"
-#include "trainer/parallel/layer_split.h"
+#include "trainer/layout/layer_split.h"
+#include "trainer/optimizer/shard_table.h"
 #include "trainer/parallel/shapes.h"
-#include "trainer/parallel/shard_table.h"
 #include "trainer/parallel/tbptt_streams.h"
 
 enum { FIRST, INNER, LAST, POSITIONS };

@@ -8,8 +8,8 @@
 
 #include "model/spec/spec.h"
 #include "proto/schema/config.pb-c.h"
+#include "trainer/layout/layout.h"
 #include "trainer/machine/machine.h"
-#include "trainer/parallel/layout.h"
 
 /** Bytes by category. */
 typedef struct rn_memory {

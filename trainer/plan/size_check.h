@@ -2,7 +2,7 @@
 #ifndef RN_TRAINER_PLAN_SIZE_CHECK_H
 #define RN_TRAINER_PLAN_SIZE_CHECK_H
 
-#include "trainer/parallel/layout.h"
+#include "trainer/layout/layout.h"
 
 /**
  * The range of each key is checked separately, but products of keys can overflow. After this check,

@@ -8,10 +8,10 @@
 
 #include "proto/base/arena.h"
 #include "proto/base/log.h"
+#include "proto/base/quantile.h"
 #include "proto/base/span.h"
-#include "trainer/machine/quantile.h"
-#include "trainer/parallel/schedule_simulate.h"
 #include "trainer/profile/profile.h"
+#include "trainer/schedule/schedule_simulate.h"
 
 enum { KINDS = RN_TASK_WEIGHT + 1 };
 

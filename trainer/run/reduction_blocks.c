@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "proto/base/arena.h"
-#include "trainer/run/optim.h"
+#include "trainer/optimizer/adamw.h"
 
 static int64_t blocks_in(const rn_param *param) {
   return (param->rows * param->cols + RN_BLOCK - 1) / RN_BLOCK;

@@ -11,7 +11,7 @@
 
 #include "model/spec/param.h"
 #include "model/spec/spec.h"
-#include "trainer/parallel/shard_table.h"
+#include "trainer/optimizer/shard_table.h"
 
 /** Maps the tensors of a stage to block indices of the whole model. */
 typedef struct rn_reduction_blocks {

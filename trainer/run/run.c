@@ -7,8 +7,8 @@
 #include "proto/base/arena.h"
 #include "proto/base/log.h"
 #include "proto/base/progress.h"
-#include "trainer/machine/launch.h"
-#include "trainer/parallel/layer_split.h"
+#include "trainer/launch/launch.h"
+#include "trainer/layout/layer_split.h"
 #include "trainer/parallel/shapes.h"
 
 static rn_status check_documents(rn_err *err, const rn_run *run) {

@@ -7,10 +7,10 @@
  * opposite direction. A waiting rank forwards states that arrive, so a rank sends its state as soon
  * as the incoming state and its own contribution are both available.
  */
-#ifndef RN_TRAINER_PARALLEL_SCHEDULE_SIMULATE_H
-#define RN_TRAINER_PARALLEL_SCHEDULE_SIMULATE_H
+#ifndef RN_TRAINER_SCHEDULE_SCHEDULE_SIMULATE_H
+#define RN_TRAINER_SCHEDULE_SCHEDULE_SIMULATE_H
 
-#include "trainer/parallel/pipeline_schedule.h"
+#include "trainer/schedule/pipeline_schedule.h"
 
 /** Times of a unit's tasks on one rank; without split_weight, BACKWARD takes weight_s too. */
 typedef struct rn_task_times {

@@ -1,4 +1,4 @@
-#include "trainer/machine/launch.h"
+#include "trainer/launch/launch.h"
 
 #include <stdio.h>
 

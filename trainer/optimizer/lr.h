@@ -1,6 +1,6 @@
 /** Learning rate schedules: the rate is a pure function of the step. */
-#ifndef RN_TRAINER_RUN_LR_H
-#define RN_TRAINER_RUN_LR_H
+#ifndef RN_TRAINER_OPTIMIZER_LR_H
+#define RN_TRAINER_OPTIMIZER_LR_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "trainer/machine/stop_request.h"
+#include "trainer/launch/stop_request.h"
 
 #include <pthread.h>
 #include <signal.h>

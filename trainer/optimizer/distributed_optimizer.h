@@ -7,8 +7,8 @@
  * complete; its buckets are then reduced while backward continues. Updated weights arrive bucket by
  * bucket; forward waits only for the layer group that it reads next.
  */
-#ifndef RN_TRAINER_PARALLEL_DISTRIBUTED_OPTIMIZER_H
-#define RN_TRAINER_PARALLEL_DISTRIBUTED_OPTIMIZER_H
+#ifndef RN_TRAINER_OPTIMIZER_DISTRIBUTED_OPTIMIZER_H
+#define RN_TRAINER_OPTIMIZER_DISTRIBUTED_OPTIMIZER_H
 
 #include <stdbool.h>
 
@@ -16,7 +16,7 @@
 #include "comm/optimizer/reduce_scatter.h"
 #include "comm/world/comm_thread.h"
 #include "proto/ports/layer_group_port.h"
-#include "trainer/parallel/shard_table.h"
+#include "trainer/optimizer/shard_table.h"
 
 typedef struct rn_distributed_optimizer {
   const rn_shard_table *shard_table; /* not owned */

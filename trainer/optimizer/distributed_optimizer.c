@@ -1,4 +1,4 @@
-#include "trainer/parallel/distributed_optimizer.h"
+#include "trainer/optimizer/distributed_optimizer.h"
 
 static rn_status wait(rn_err *err, void *self, int group) {
   const rn_distributed_optimizer *x = self;

@@ -4,8 +4,8 @@
  * MPI_Init_thread needs to know whether a second thread will call MPI. So each rank first evaluates
  * the keys by itself; after that, all ranks decide together whether the thread runs.
  */
-#ifndef RN_TRAINER_MACHINE_LAUNCH_H
-#define RN_TRAINER_MACHINE_LAUNCH_H
+#ifndef RN_TRAINER_LAUNCH_LAUNCH_H
+#define RN_TRAINER_LAUNCH_LAUNCH_H
 
 #include "comm/world/comm_thread.h"
 #include "proto/cli/args.h"

@@ -1,4 +1,4 @@
-#include "trainer/parallel/pipeline_schedule.h"
+#include "trainer/schedule/pipeline_schedule.h"
 
 #include <assert.h>
 #include <limits.h>

@@ -1,4 +1,4 @@
-#include "trainer/machine/blas_check.h"
+#include "trainer/launch/blas_check.h"
 
 #include "model/base/blas.h"
 #include "proto/base/log.h"

@@ -1,6 +1,6 @@
 /** Requests to stop a run cleanly: SIGTERM or SIGUSR1, checked between steps. */
-#ifndef RN_TRAINER_MACHINE_STOP_REQUEST_H
-#define RN_TRAINER_MACHINE_STOP_REQUEST_H
+#ifndef RN_TRAINER_LAUNCH_STOP_REQUEST_H
+#define RN_TRAINER_LAUNCH_STOP_REQUEST_H
 
 #include <stdbool.h>
 

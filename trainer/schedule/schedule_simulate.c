@@ -1,4 +1,4 @@
-#include "trainer/parallel/schedule_simulate.h"
+#include "trainer/schedule/schedule_simulate.h"
 
 #include <string.h>
 

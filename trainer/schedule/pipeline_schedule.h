@@ -17,8 +17,8 @@
  * Source: Seq1F1B (arXiv 2406.03488) for the order, zero-bubble H1 (arXiv 2401.10241) for separate
  *         weight tasks; for segments of equal cost, which retention has.
  */
-#ifndef RN_TRAINER_PARALLEL_PIPELINE_SCHEDULE_H
-#define RN_TRAINER_PARALLEL_PIPELINE_SCHEDULE_H
+#ifndef RN_TRAINER_SCHEDULE_PIPELINE_SCHEDULE_H
+#define RN_TRAINER_SCHEDULE_PIPELINE_SCHEDULE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "trainer/machine/quantile.h"
+#include "proto/base/quantile.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "trainer/parallel/layer_split.h"
+#include "trainer/layout/layer_split.h"
 
 #include <assert.h>
 

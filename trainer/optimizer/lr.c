@@ -1,4 +1,4 @@
-#include "trainer/run/lr.h"
+#include "trainer/optimizer/lr.h"
 
 #include <math.h>
 

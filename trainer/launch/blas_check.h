@@ -1,6 +1,6 @@
 /** Reports which kernels OpenBLAS uses (model/base/blas.h). */
-#ifndef RN_TRAINER_MACHINE_BLAS_CHECK_H
-#define RN_TRAINER_MACHINE_BLAS_CHECK_H
+#ifndef RN_TRAINER_LAUNCH_BLAS_CHECK_H
+#define RN_TRAINER_LAUNCH_BLAS_CHECK_H
 
 #include "comm/world/world.h"
 

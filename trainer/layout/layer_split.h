@@ -3,8 +3,8 @@
  *
  * The embedding counts as work of the first stage, the vocabulary head as work of the last.
  */
-#ifndef RN_TRAINER_PARALLEL_LAYER_SPLIT_H
-#define RN_TRAINER_PARALLEL_LAYER_SPLIT_H
+#ifndef RN_TRAINER_LAYOUT_LAYER_SPLIT_H
+#define RN_TRAINER_LAYOUT_LAYER_SPLIT_H
 
 #include "model/spec/spec.h"
 #include "proto/base/status.h"

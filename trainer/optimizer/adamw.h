@@ -11,8 +11,8 @@
  * algorithm 2. Built in two precisions. Each element is updated independently, so the result does
  * not depend on how elements are distributed over ranks or threads.
  */
-#ifndef RN_TRAINER_RUN_OPTIM_H
-#define RN_TRAINER_RUN_OPTIM_H
+#ifndef RN_TRAINER_OPTIMIZER_ADAMW_H
+#define RN_TRAINER_OPTIMIZER_ADAMW_H
 
 #include <stdbool.h>
 #include <stdint.h>

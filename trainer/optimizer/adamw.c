@@ -1,4 +1,4 @@
-#include "trainer/run/optim.h"
+#include "trainer/optimizer/adamw.h"
 
 #include <math.h>
 

@@ -5,8 +5,8 @@
  * about RN_BUCKET elements, and a bucket into one shard per replica; all cuts are at block
  * boundaries. So every replica takes part in the update of every large bucket.
  */
-#ifndef RN_TRAINER_PARALLEL_SHARD_TABLE_H
-#define RN_TRAINER_PARALLEL_SHARD_TABLE_H
+#ifndef RN_TRAINER_OPTIMIZER_SHARD_TABLE_H
+#define RN_TRAINER_OPTIMIZER_SHARD_TABLE_H
 
 #include "comm/optimizer/shards.h"
 #include "model/spec/param.h"

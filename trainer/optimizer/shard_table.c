@@ -1,4 +1,4 @@
-#include "trainer/parallel/shard_table.h"
+#include "trainer/optimizer/shard_table.h"
 
 #include <stdlib.h>
 

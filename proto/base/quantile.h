@@ -1,6 +1,6 @@
 /** Quantiles of a few measurements. */
-#ifndef RN_TRAINER_MACHINE_QUANTILE_H
-#define RN_TRAINER_MACHINE_QUANTILE_H
+#ifndef RN_PROTO_BASE_QUANTILE_H
+#define RN_PROTO_BASE_QUANTILE_H
 
 enum { RN_QUANTILE_MAX = 100 };
 

@@ -4,8 +4,8 @@
  *
  * A pure function of the configuration and the number of ranks; nothing is measured.
  */
-#ifndef RN_TRAINER_PARALLEL_LAYOUT_H
-#define RN_TRAINER_PARALLEL_LAYOUT_H
+#ifndef RN_TRAINER_LAYOUT_LAYOUT_H
+#define RN_TRAINER_LAYOUT_LAYOUT_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
-#include "trainer/parallel/layout.h"
+#include "trainer/layout/layout.h"
 
 #include "proto/base/range.h"
-#include "trainer/parallel/pipeline_schedule.h"
+#include "trainer/schedule/pipeline_schedule.h"
 
 enum { MIN_TOKENS_CHOSEN = 32, MICROBATCH_TOKENS = 4096 };
 
