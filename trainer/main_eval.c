@@ -104,7 +104,7 @@ static rn_status check_same_split(rn_err *err, rn_world *world, const rn_split *
 
 static rn_status start_threads(rn_err *err, rn_world *world, int asked) {
   rn_cores cores;
-  RN_TRY(err, rn_cores_look(err, world, &cores));
+  RN_TRY(err, rn_cores_detect(err, world, &cores));
   const int threads = rn_cores_threads(cores, asked);
   RN_TRY(err, rn_agree(err, world, rn_thread_limit_check(err, threads)));
   rn_core_check(cores, asked);

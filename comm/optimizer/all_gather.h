@@ -47,7 +47,7 @@ rn_status rn_all_gather_start(rn_err *err, rn_all_gather *all_gather);
 rn_status rn_all_gather_wait(rn_err *err, rn_all_gather *all_gather, int bucket);
 
 /** True if buckets 0..bucket are known to be complete. Does not communicate. */
-bool rn_all_gather_has(const rn_all_gather *all_gather, int bucket);
+bool rn_all_gather_is_complete(const rn_all_gather *all_gather, int bucket);
 
 /**
  * Waits until all buckets are complete and this rank's shards are sent; they may be written again.

@@ -12,7 +12,7 @@
 #include "proto/base/span.h"
 
 /* Buckets in flight; elements summed at a time; doubles of one all-reduce. */
-enum { SLOTS = 4, TURN = 4096, JOIN_BLOCK = 1 << 20 };
+enum { MAX_IN_FLIGHT = 4, SUM_BLOCK = 4096, GATHER_BLOCK = 1 << 20 };
 
 struct rn_reduce_scatter {
   MPI_Comm comm;
@@ -23,12 +23,12 @@ struct rn_reduce_scatter {
   int rank, size;
   const char *gradient;
   char *own;
-  int64_t *at;                   /* [buckets] offset of a bucket's shard in `own` */
-  int64_t longest;               /* elements of this rank's largest shard */
-  char *room;                    /* [SLOTS, size - 1, longest] receive buffers */
-  MPI_Request *request;          /* [SLOTS, size, 2]: receive from and send to a rank */
-  int *order;                    /* [buckets] bucket indices in order of start */
-  int started, under_way, ended; /* counts; ended <= under_way <= started */
+  int64_t *at;                 /* [buckets] offset of a bucket's shard in `own` */
+  int64_t longest;             /* elements of this rank's largest shard */
+  char *buffers;               /* [MAX_IN_FLIGHT, size - 1, longest] receive buffers */
+  MPI_Request *request;        /* [MAX_IN_FLIGHT, size, 2]: receive from and send to a rank */
+  int *order;                  /* [buckets] bucket indices in order of start */
+  int started, posted, summed; /* counts; summed <= posted <= started */
   int64_t bytes_sent;
 };
 
@@ -37,15 +37,16 @@ static size_t bytes_of(rn_reduce_kind kind) {
 }
 
 size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kind) {
-  return SLOTS * (size_t)(replicas - 1) * (size_t)longest * bytes_of(kind);
+  return MAX_IN_FLIGHT * (size_t)(replicas - 1) * (size_t)longest * bytes_of(kind);
 }
 
 /* Computes the offsets of this rank's shards and allocates the receive buffers. */
-static rn_status take_memory(rn_err *err, rn_reduce_scatter *r) {
-  const size_t buckets = (size_t)r->shards->buckets, requests = SLOTS * 2 * (size_t)r->size;
-  RN_TRY(err, rn_alloc(err, "sums over ranks", buckets, sizeof *r->at, &r->at));
-  RN_TRY(err, rn_alloc(err, "sums over ranks", buckets, sizeof *r->order, &r->order));
-  RN_TRY(err, rn_alloc(err, "sums over ranks", requests, sizeof *r->request, &r->request));
+static rn_status allocate(rn_err *err, rn_reduce_scatter *r) {
+  const size_t buckets = (size_t)r->shards->buckets, requests = MAX_IN_FLIGHT * 2 * (size_t)r->size;
+  RN_TRY(err, rn_alloc(err, "reduce-scatter of gradients", buckets, sizeof *r->at, &r->at));
+  RN_TRY(err, rn_alloc(err, "reduce-scatter of gradients", buckets, sizeof *r->order, &r->order));
+  RN_TRY(err,
+         rn_alloc(err, "reduce-scatter of gradients", requests, sizeof *r->request, &r->request));
   for (size_t i = 0; i < requests; i++) r->request[i] = MPI_REQUEST_NULL;
   int64_t at = 0;
   for (int b = 0; b < r->shards->buckets; b++) {
@@ -54,8 +55,8 @@ static rn_status take_memory(rn_err *err, rn_reduce_scatter *r) {
     at += count;
     if (count > r->longest) r->longest = count;
   }
-  return rn_alloc(err, "sums over ranks", rn_reduce_scatter_bytes(r->size, r->longest, r->kind), 1,
-                  &r->room);
+  return rn_alloc(err, "reduce-scatter of gradients",
+                  rn_reduce_scatter_bytes(r->size, r->longest, r->kind), 1, &r->buffers);
 }
 
 rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
@@ -63,7 +64,7 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
                                    rn_reduce_scatter **out) {
   rn_reduce_scatter *r;
   *out = NULL;
-  rn_status status = rn_alloc(err, "sums over ranks", 1, sizeof *r, &r);
+  rn_status status = rn_alloc(err, "reduce-scatter of gradients", 1, sizeof *r, &r);
   if (status == RN_OK) {
     *r = (rn_reduce_scatter){.comm = MPI_COMM_NULL,
                              .shards = shards,
@@ -74,7 +75,7 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
                              .size = rn_grid_replica_size(grid),
                              .gradient = operands.gradient,
                              .own = operands.own};
-    status = take_memory(err, r);
+    status = allocate(err, r);
   }
   if ((status = rn_grid_agree(err, grid, status)) == RN_OK) {
     status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_replica_comm(grid), &r->comm));
@@ -89,33 +90,35 @@ void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter) {
   if ((*reduce_scatter)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*reduce_scatter)->comm);
   free((*reduce_scatter)->at);
   free((*reduce_scatter)->order);
-  free((*reduce_scatter)->room);
+  free((*reduce_scatter)->buffers);
   free((*reduce_scatter)->request);
   free(*reduce_scatter);
   *reduce_scatter = NULL;
 }
 
-/* Receive buffer for rank i's part of the bucket that was started as `number`. */
-static char *room_of(const rn_reduce_scatter *r, int number, int i) {
-  const int64_t place = (int64_t)(number % SLOTS) * (r->size - 1) + (i < r->rank ? i : i - 1);
-  return r->room + (size_t)(place * r->longest) * r->bytes_each;
+/* Receive buffer for rank i's shard-sized contribution to the bucket order[order_index]. */
+static char *buffer_of(const rn_reduce_scatter *r, int order_index, int i) {
+  const int64_t index =
+      (int64_t)(order_index % MAX_IN_FLIGHT) * (r->size - 1) + (i < r->rank ? i : i - 1);
+  return r->buffers + (size_t)(index * r->longest) * r->bytes_each;
 }
 
-static MPI_Request *requests_of(const rn_reduce_scatter *r, int number) {
-  return r->request + (int64_t)(number % SLOTS) * 2 * r->size;
+static MPI_Request *requests_of(const rn_reduce_scatter *r, int order_index) {
+  return r->request + (int64_t)(order_index % MAX_IN_FLIGHT) * 2 * r->size;
 }
 
-/* Sends and receives the parts of one bucket. All messages have tag 0 and match in order of start.
+/* Posts the sends and receives of one bucket. All messages have tag 0 and match in order of start.
  * Empty shards are not sent. */
-static rn_status exchange_bucket(rn_err *err, rn_reduce_scatter *r, int number) {
-  const int bucket = r->order[number];
+static rn_status post_bucket(rn_err *err, rn_reduce_scatter *r, int order_index) {
+  const int bucket = r->order[order_index];
   const int count = (int)rn_range_count(rn_optimizer_shards_of(r->shards, bucket, r->rank));
-  MPI_Request *request = requests_of(r, number);
+  MPI_Request *request = requests_of(r, order_index);
   for (int i = 0; i < r->size; i++) {
     if (i == r->rank) continue;
     const rn_range theirs = rn_optimizer_shards_of(r->shards, bucket, i);
     if (count > 0) {
-      RN_MPI(err, MPI_Irecv(room_of(r, number, i), count, r->type, i, 0, r->comm, &request[2 * i]));
+      RN_MPI(err, MPI_Irecv(buffer_of(r, order_index, i), count, r->type, i, 0, r->comm,
+                            &request[2 * i]));
     }
     if (rn_range_count(theirs) == 0) continue;
     RN_MPI(err,
@@ -130,46 +133,48 @@ int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter) {
   return reduce_scatter->bytes_sent;
 }
 
-static void add_floats(bool first, int64_t count, const float *part, float *sum) {
-  for (int64_t j = 0; j < count; j++) sum[j] = first ? part[j] : sum[j] + part[j];
+static void add_floats(bool first, int64_t count, const float *addend, float *sum) {
+  for (int64_t j = 0; j < count; j++) sum[j] = first ? addend[j] : sum[j] + addend[j];
 }
 
-static void add_integers(bool first, int64_t count, const int64_t *part, int64_t *sum) {
-  for (int64_t j = 0; j < count; j++) sum[j] = first ? part[j] : sum[j] + part[j];
+static void add_integers(bool first, int64_t count, const int64_t *addend, int64_t *sum) {
+  for (int64_t j = 0; j < count; j++) sum[j] = first ? addend[j] : sum[j] + addend[j];
 }
 
-/* own = sum of the parts of all ranks, in rank order. */
-static void sum_up(const rn_reduce_scatter *r, int number) {
-  const int bucket = r->order[number];
+/* own = sum of the contributions of all ranks, in rank order. */
+static void sum_bucket(const rn_reduce_scatter *r, int order_index) {
+  const int bucket = r->order[order_index];
   const rn_range mine = rn_optimizer_shards_of(r->shards, bucket, r->rank);
   const size_t begin = (size_t)mine.begin * r->bytes_each;
   char *own = r->own + (size_t)r->at[bucket] * r->bytes_each;
   if (own == r->gradient + begin) return;
 #pragma omp parallel for schedule(static)
-  for (int64_t at = 0; at < rn_range_count(mine); at += TURN) {
-    const int64_t left = rn_range_count(mine) - at, count = left < TURN ? left : TURN;
+  for (int64_t at = 0; at < rn_range_count(mine); at += SUM_BLOCK) {
+    const int64_t left = rn_range_count(mine) - at, count = left < SUM_BLOCK ? left : SUM_BLOCK;
     const size_t here = (size_t)at * r->bytes_each;
     for (int i = 0; i < r->size; i++) {
-      const char *part = (i == r->rank ? r->gradient + begin : room_of(r, number, i)) + here;
+      const char *addend =
+          (i == r->rank ? r->gradient + begin : buffer_of(r, order_index, i)) + here;
       if (r->kind == RN_REDUCE_EXACT) {
-        add_integers(i == 0, count, (const int64_t *)part, (int64_t *)(own + here));
+        add_integers(i == 0, count, (const int64_t *)addend, (int64_t *)(own + here));
       } else {
-        add_floats(i == 0, count, (const float *)part, (float *)(own + here));
+        add_floats(i == 0, count, (const float *)addend, (float *)(own + here));
       }
     }
   }
 }
 
-/* Progresses without waiting: sums buckets that are received, posts others in the free slots. */
-static rn_status look(rn_err *err, rn_reduce_scatter *r) {
-  for (int done = 1; done && r->ended < r->started;) {
-    while (r->under_way < r->started && r->under_way < r->ended + SLOTS) {
-      RN_TRY(err, exchange_bucket(err, r, r->under_way++));
+/* Progresses without waiting: sums buckets that are received, posts others while buffers are free.
+ */
+static rn_status progress(rn_err *err, rn_reduce_scatter *r) {
+  for (int done = 1; done && r->summed < r->started;) {
+    while (r->posted < r->started && r->posted < r->summed + MAX_IN_FLIGHT) {
+      RN_TRY(err, post_bucket(err, r, r->posted++));
     }
-    RN_MPI(err, MPI_Testall(2 * r->size, requests_of(r, r->ended), &done, MPI_STATUSES_IGNORE));
+    RN_MPI(err, MPI_Testall(2 * r->size, requests_of(r, r->summed), &done, MPI_STATUSES_IGNORE));
     if (!done) break;
     rn_span_begin("sum of a bucket");
-    sum_up(r, r->ended++);
+    sum_bucket(r, r->summed++);
     rn_progress_unit();
     rn_span_end();
   }
@@ -179,19 +184,19 @@ static rn_status look(rn_err *err, rn_reduce_scatter *r) {
 rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *r, int bucket) {
   assert(r->started < r->shards->buckets);
   r->order[r->started++] = bucket;
-  return look(err, r);
+  return progress(err, r);
 }
 
 rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *r) {
   rn_backoff backoff = {0};
   assert(r->started == r->shards->buckets);
-  RN_TRY(err, look(err, r));
-  for (int seen = r->ended; r->ended < r->started; seen = r->ended) {
+  RN_TRY(err, progress(err, r));
+  for (int last_summed = r->summed; r->summed < r->started; last_summed = r->summed) {
     rn_backoff_wait(&backoff);
-    RN_TRY(err, look(err, r));
-    if (r->ended > seen) backoff = (rn_backoff){0};
+    RN_TRY(err, progress(err, r));
+    if (r->summed > last_summed) backoff = (rn_backoff){0};
   }
-  r->started = r->under_way = r->ended = 0;
+  r->started = r->posted = r->summed = 0;
   return RN_OK;
 }
 
@@ -211,8 +216,8 @@ rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int c
 
 rn_status rn_gather_ordered(rn_err *err, const rn_grid *grid, double *values, int64_t count) {
   static_assert(sizeof(double) == sizeof(uint64_t), "bits of a double");
-  for (int64_t at = 0; at < count; at += JOIN_BLOCK) {
-    const int block = (int)(count - at < JOIN_BLOCK ? count - at : JOIN_BLOCK);
+  for (int64_t at = 0; at < count; at += GATHER_BLOCK) {
+    const int block = (int)(count - at < GATHER_BLOCK ? count - at : GATHER_BLOCK);
     RN_MPI_WAIT(err, MPI_Allreduce(MPI_IN_PLACE, values + at, block, MPI_UINT64_T, MPI_BOR,
                                    rn_grid_world_comm(grid)));
   }

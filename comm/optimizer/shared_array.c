@@ -10,7 +10,7 @@
 #define SHM_FOLDER "/dev/shm"
 
 /* Left free for other users of shared memory, such as MPI's own segments: 1/16 and 8 MiB. */
-enum { SPARE_PARTS = 16, SPARE_BYTES = 8 << 20, ALIGNMENT_BYTES = 4096 };
+enum { RESERVE_DIVISOR = 16, RESERVE_BYTES = 8 << 20, ALIGNMENT_BYTES = 4096 };
 
 struct rn_shared_array {
   void *memory;
@@ -22,22 +22,22 @@ int64_t rn_shared_array_free_bytes(void) {
   struct statvfs about;
   if (statvfs(SHM_FOLDER, &about) != 0) return INT64_MAX;
   const int64_t free_bytes = (int64_t)about.f_bavail * (int64_t)about.f_frsize;
-  const int64_t room = free_bytes - free_bytes / SPARE_PARTS - SPARE_BYTES;
-  return room > 0 ? room : 0;
+  const int64_t available = free_bytes - free_bytes / RESERVE_DIVISOR - RESERVE_BYTES;
+  return available > 0 ? available : 0;
 }
 
 rn_status rn_shared_array_check_space(rn_err *err, const rn_world *world, const rn_node *node,
                                       size_t bytes) {
-  const bool counts = rn_node_size(node) > 1 && rn_node_index(node) == 0;
-  int64_t need = counts ? (int64_t)bytes : 0;
+  const bool first_of_shared = rn_node_size(node) > 1 && rn_node_index(node) == 0;
+  int64_t need = first_of_shared ? (int64_t)bytes : 0;
   RN_MPI_WAIT(
       err, MPI_Allreduce(MPI_IN_PLACE, &need, 1, MPI_INT64_T, MPI_SUM, rn_world_node_comm(world)));
-  const int64_t room = rn_shared_array_free_bytes();
+  const int64_t available = rn_shared_array_free_bytes();
   rn_status status = RN_OK;
-  if (need > room) {
+  if (need > available) {
     status = rn_fail(err, RN_ERR_MEMORY,
-                     SHM_FOLDER " of host %s has room for %lld MiB, and its ranks would share %lld",
-                     rn_world_host(world), (long long)room >> 20, (long long)need >> 20);
+                     SHM_FOLDER " of host %s has %lld MiB free, but its ranks would share %lld MiB",
+                     rn_world_host(world), (long long)available >> 20, (long long)need >> 20);
   }
   return rn_agree(err, world, status);
 }

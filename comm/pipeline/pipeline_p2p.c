@@ -17,7 +17,7 @@ enum { TAGS = 32767 };
 
 struct rn_pipeline_p2p {
   int stage, stages, width;
-  int under_way;    /* messages that are not yet waited for */
+  int in_flight;    /* messages that are not yet waited for */
   MPI_Comm comm[2]; /* by direction; the tag is the unit */
   MPI_Datatype row;
   double wait_s;
@@ -29,14 +29,15 @@ rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
                                  rn_pipeline_p2p **out) {
   rn_pipeline_p2p *p2p;
   *out = NULL;
-  rn_status status = rn_alloc(err, "relay", 1, sizeof *p2p, &p2p);
+  rn_status status = rn_alloc(err, "stage transfers", 1, sizeof *p2p, &p2p);
   if (status == RN_OK) {
     *p2p = (rn_pipeline_p2p){.stage = rn_grid_pipeline(grid),
                              .stages = rn_grid_pipeline_size(grid),
                              .width = width,
                              .comm = {MPI_COMM_NULL, MPI_COMM_NULL},
                              .row = MPI_DATATYPE_NULL};
-    status = rn_alloc(err, "the other end's gradient", END_BLOCK, sizeof(int64_t), &p2p->other_end);
+    status = rn_alloc(err, "gradient of the tied embedding", END_BLOCK, sizeof(int64_t),
+                      &p2p->other_end);
   }
   status = rn_grid_agree(err, grid, status);
   for (int d = 0; status == RN_OK && d < 2; d++) {
@@ -66,16 +67,16 @@ void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p) {
 }
 
 /* MPI libraries progress all messages in any call; rn_pipeline_p2p_wait returns the errors. */
-static rn_progress_state relay_look(void *self) {
+static rn_progress_state poll_messages(void *self) {
   const rn_pipeline_p2p *p2p = self;
-  int there;
-  if (p2p->under_way == 0) return RN_PROGRESS_DONE;
-  MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, p2p->comm[0], &there, MPI_STATUS_IGNORE);
+  int arrived;
+  if (p2p->in_flight == 0) return RN_PROGRESS_DONE;
+  MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, p2p->comm[0], &arrived, MPI_STATUS_IGNORE);
   return RN_PROGRESS_WAITS;
 }
 
 void rn_pipeline_p2p_use_thread(rn_pipeline_p2p *p2p, rn_comm_thread *thread) {
-  if (thread != NULL) rn_comm_thread_add(thread, (rn_progress_callback){p2p, relay_look});
+  if (thread != NULL) rn_comm_thread_add(thread, (rn_progress_callback){p2p, poll_messages});
 }
 
 bool rn_pipeline_p2p_is_first(const rn_pipeline_p2p *p2p) {
@@ -90,7 +91,7 @@ rn_status rn_pipeline_p2p_send(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2
                                int64_t count, const float *rows, rn_pipeline_p2p_message *out) {
   const int to = envelope.direction == RN_PIPELINE_P2P_ROWS ? p2p->stage + 1 : p2p->stage - 1;
   assert(0 <= to && to < p2p->stages && count <= INT_MAX);
-  p2p->under_way++;
+  p2p->in_flight++;
   p2p->bytes_sent += count * p2p->width * (int64_t)sizeof(float);
   RN_MPI(err, MPI_Isend(rows, (int)count, p2p->row, to, envelope.unit % TAGS,
                         p2p->comm[envelope.direction], &out->request));
@@ -102,7 +103,7 @@ rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
                                   rn_pipeline_p2p_message *out) {
   const int from = envelope.direction == RN_PIPELINE_P2P_ROWS ? p2p->stage - 1 : p2p->stage + 1;
   assert(0 <= from && from < p2p->stages && count <= INT_MAX);
-  p2p->under_way++;
+  p2p->in_flight++;
   RN_MPI(err, MPI_Irecv(rows, (int)count, p2p->row, from, envelope.unit % TAGS,
                         p2p->comm[envelope.direction], &out->request));
   return RN_OK;
@@ -111,7 +112,7 @@ rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
 rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p,
                                rn_pipeline_p2p_message *message) {
   if (message->request == MPI_REQUEST_NULL) return RN_OK;
-  p2p->under_way--;
+  p2p->in_flight--;
   const double start = MPI_Wtime();
   rn_span_begin("wait for a stage");
   rn_backoff backoff = {0};
@@ -138,9 +139,9 @@ static int other_end(const rn_pipeline_p2p *p2p) {
   return rn_pipeline_p2p_is_first(p2p) ? p2p->stages - 1 : rn_pipeline_p2p_is_last(p2p) ? 0 : -1;
 }
 
-/* Exchanges up to END_BLOCK values with stage `other`. */
-static rn_status swap(rn_err *err, rn_pipeline_p2p *p2p, int other, const void *values, int count,
-                      MPI_Datatype type) {
+/* Sends up to END_BLOCK values to stage `other` and receives as many from it. */
+static rn_status sendrecv_block(rn_err *err, rn_pipeline_p2p *p2p, int other, const void *values,
+                                int count, MPI_Datatype type) {
   RN_MPI_WAIT(err, MPI_Sendrecv(values, count, type, other, 0, p2p->other_end, count, type, other,
                                 0, p2p->comm[RN_PIPELINE_P2P_ROWS], MPI_STATUS_IGNORE));
   return RN_OK;
@@ -156,7 +157,7 @@ rn_status rn_tied_embedding_reduce(rn_err *err, rn_pipeline_p2p *p2p, int64_t co
   const float *theirs = p2p->other_end;
   for (int64_t at = 0; other >= 0 && at < count; at += END_BLOCK) {
     const int block = block_at(count, at);
-    RN_TRY(err, swap(err, p2p, other, values + at, block, MPI_FLOAT));
+    RN_TRY(err, sendrecv_block(err, p2p, other, values + at, block, MPI_FLOAT));
     for (int i = 0; i < block; i++) values[at + i] += theirs[i];
   }
   return RN_OK;
@@ -168,7 +169,7 @@ rn_status rn_tied_embedding_reduce_exact(rn_err *err, rn_pipeline_p2p *p2p, int6
   const int64_t *theirs = p2p->other_end;
   for (int64_t at = 0; other >= 0 && at < count; at += END_BLOCK) {
     const int block = block_at(count, at);
-    RN_TRY(err, swap(err, p2p, other, values + at, block, MPI_INT64_T));
+    RN_TRY(err, sendrecv_block(err, p2p, other, values + at, block, MPI_INT64_T));
     for (int i = 0; i < block; i++) values[at + i] += theirs[i];
   }
   return RN_OK;

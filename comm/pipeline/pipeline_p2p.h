@@ -21,7 +21,7 @@ typedef struct rn_pipeline_p2p_message {
   MPI_Request request;
 } rn_pipeline_p2p_message;
 
-#define RN_PIPELINE_P2P_NOTHING ((rn_pipeline_p2p_message){MPI_REQUEST_NULL})
+#define RN_PIPELINE_P2P_NO_MESSAGE ((rn_pipeline_p2p_message){MPI_REQUEST_NULL})
 
 /** The two directions of a pipeline. */
 typedef enum {

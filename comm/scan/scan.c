@@ -42,14 +42,15 @@ static rn_status check_poll(rn_err *err, const rn_scan *scan) {
 }
 
 /* Sets the boundary states on the ranks with the first and the last piece of the sequence. */
-static void set_origin(rn_scan *scan) {
+static void set_boundary(rn_scan *scan) {
   const int index = rn_scan_segment_index(scan), position = rn_scan_position(scan);
   const int64_t offset = (int64_t)scan->layer * scan->n * scan->shape.matrix;
   const bool forward = scan->direction == RN_SCAN_FORWARD;
   const bool first = index == 0 && position == 0;
   const bool last = index == scan->segments - 1 && position == scan->size - 1;
-  scan->origin = forward && first && scan->initial != NULL ? scan->initial + offset : NULL;
-  scan->remains = forward && last && scan->final != NULL ? scan->final + offset : NULL;
+  scan->sequence_initial =
+      forward && first && scan->initial != NULL ? scan->initial + offset : NULL;
+  scan->sequence_final = forward && last && scan->final != NULL ? scan->final + offset : NULL;
 }
 
 /* If MPI was released to the thread, each function of the port releases it again on return. */
@@ -68,7 +69,7 @@ static rn_status scan_begin(void *self, rn_err *err, rn_scan_direction direction
     scan->log_decay[i] = exp(log_decay) >= scan->shape.epsilon ? log_decay : -INFINITY;
     scan->factor[i] = rn_scan_factor(scan->log_decay[i]);
   }
-  set_origin(scan);
+  set_boundary(scan);
   rn_status status = check_poll(err, scan);
   if (status == RN_OK) status = scan->ops->begin(err, scan);
   if (released) rn_comm_thread_release(scan->thread);
@@ -113,7 +114,7 @@ static rn_status scan_end(void *self, rn_err *err, float *before) {
 
 static rn_status scan_publish(void *self, rn_err *err, const float *after) {
   rn_scan *scan = self;
-  if (scan->remains != NULL) memcpy(scan->remains, after, rn_scan_state_bytes(scan));
+  if (scan->sequence_final != NULL) memcpy(scan->sequence_final, after, rn_scan_state_bytes(scan));
   const bool released = rn_comm_thread_acquire(scan->thread);
   rn_status status = check_poll(err, scan);
   if (status == RN_OK) status = scan->ops->publish(err, scan, after);

@@ -28,7 +28,7 @@ rn_range rn_scan_block_range(const rn_scan_blocks *b, int block) {
 }
 
 rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
-                                 rn_channel_direction way, int peer, MPI_Comm comm,
+                                 rn_channel_direction direction, int peer, MPI_Comm comm,
                                  rn_scan_channel *out) {
   const int count = blocks->heads * blocks->per_head;
   *out = (rn_scan_channel){0};
@@ -40,7 +40,7 @@ rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
     float *at = out->buffer + range.begin;
     const int elements = (int)rn_range_count(range);
     MPI_Request *request = &out->request[out->blocks];
-    if (way == RN_CHANNEL_SEND) {
+    if (direction == RN_CHANNEL_SEND) {
       RN_MPI(err, MPI_Send_init(at, elements, MPI_FLOAT, peer, out->blocks, comm, request));
     } else {
       RN_MPI(err, MPI_Recv_init(at, elements, MPI_FLOAT, peer, out->blocks, comm, request));
@@ -50,30 +50,30 @@ rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
 }
 
 /* True if all transfers complete within LAST_WAIT_S; without a failure they do so at once. */
-static bool ends(rn_scan_channel *link) {
+static bool completes(rn_scan_channel *channel) {
   const double start = MPI_Wtime();
   rn_backoff backoff = {0};
   for (int done = 0; MPI_Wtime() - start < LAST_WAIT_S; rn_backoff_wait(&backoff)) {
-    const int code = MPI_Testall(link->blocks, link->request, &done, MPI_STATUSES_IGNORE);
+    const int code = MPI_Testall(channel->blocks, channel->request, &done, MPI_STATUSES_IGNORE);
     if (code != MPI_SUCCESS) return false;
     if (done) return true;
   }
   return false;
 }
 
-void rn_scan_channel_destroy(rn_scan_channel *link, bool *ended) {
-  *ended = *ended && ends(link);
+void rn_scan_channel_destroy(rn_scan_channel *channel, bool *ended) {
+  *ended = *ended && completes(channel);
   if (!*ended) return;
-  for (int b = 0; b < link->blocks; b++) MPI_Request_free(&link->request[b]);
-  free(link->request);
-  free(link->buffer);
-  *link = (rn_scan_channel){0};
+  for (int b = 0; b < channel->blocks; b++) MPI_Request_free(&channel->request[b]);
+  free(channel->request);
+  free(channel->buffer);
+  *channel = (rn_scan_channel){0};
 }
 
-rn_status rn_scan_channel_settle(rn_err *err, rn_scan_channel *link) {
+rn_status rn_scan_channel_wait(rn_err *err, rn_scan_channel *channel) {
   rn_backoff backoff = {0};
   for (int done = 0;; rn_backoff_wait(&backoff)) {
-    RN_MPI(err, MPI_Testall(link->blocks, link->request, &done, MPI_STATUSES_IGNORE));
+    RN_MPI(err, MPI_Testall(channel->blocks, channel->request, &done, MPI_STATUSES_IGNORE));
     if (done) return RN_OK;
   }
 }

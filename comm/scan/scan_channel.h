@@ -38,15 +38,15 @@ typedef struct rn_scan_channel {
  * Errors: RN_ERR_MEMORY, RN_ERR_MPI, not agreed.
  */
 rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
-                                 rn_channel_direction way, int peer, MPI_Comm comm,
+                                 rn_channel_direction direction, int peer, MPI_Comm comm,
                                  rn_scan_channel *out);
 /**
  * Takes zeroed and partly built channels. If a transfer does not complete because another rank has
  * failed, clears *ended; this and the following calls then free nothing and do not wait.
  */
-void rn_scan_channel_destroy(rn_scan_channel *link, bool *ended);
+void rn_scan_channel_destroy(rn_scan_channel *channel, bool *ended);
 
 /** Waits until no block of the channel is in flight. Errors: RN_ERR_MPI. */
-rn_status rn_scan_channel_settle(rn_err *err, rn_scan_channel *link);
+rn_status rn_scan_channel_wait(rn_err *err, rn_scan_channel *channel);
 
 #endif

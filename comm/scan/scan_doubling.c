@@ -14,7 +14,7 @@
 #include "proto/base/arena.h"
 
 /* Tags; wrap-around messages cannot match, since they go down the axis and these go up. */
-enum { LOGS, STATES };
+enum { LOG_DECAYS, STATES };
 
 /* Three states: of the pieces before this one, of those and this one, and a received one. */
 typedef struct doubling {
@@ -52,42 +52,43 @@ static void doubling_destroy(rn_scan *scan, bool *ended) {
   free(d);
 }
 
-/* x += exp(log_x) far, where `far` precedes x; if the factor is 0, a NaN in `far` has no effect. */
-static void combine(const rn_scan *scan, const double *log_x, const float *far, float *x) {
+/* x += exp(log_x) received, where `received` precedes x; if the factor is 0, a NaN in `received`
+ * has no effect. */
+static void combine(const rn_scan *scan, const double *log_x, const float *received, float *x) {
   const int64_t m = scan->shape.matrix;
   for (int i = 0; i < scan->n; i++) {
     const float factor = rn_scan_factor(log_x[i]);
     if (factor == 0) continue;
-    for (int64_t e = i * m; e < (i + 1) * m; e++) x[e] += factor * far[e];
+    for (int64_t e = i * m; e < (i + 1) * m; e++) x[e] += factor * received[e];
   }
 }
 
 /* The first rank's contribution includes the state before its piece. */
-static rn_status start(rn_err *err, rn_scan *scan, float *before, float *with) {
+static rn_status begin_states(rn_err *err, rn_scan *scan, float *before, float *after) {
   memset(before, 0, rn_scan_state_bytes(scan));
   scan->before = before;
-  scan->out = with;
+  scan->out = after;
   RN_TRY(err, rn_scan_wraparound_receive(err, scan));
   if (rn_scan_position(scan) == 0) {
     rn_scan_advance_all(scan);
   } else {
-    memcpy(with, scan->own, rn_scan_state_bytes(scan));
+    memcpy(after, scan->own, rn_scan_state_bytes(scan));
   }
   return RN_OK;
 }
 
-/* `before` and `with` are the states before and after this rank's piece, over the pieces received
+/* `before` and `after` are the states before and after this rank's piece, over the pieces received
  * so far; log_before and log_with are the sums of their log decays. */
 static rn_status doubling_end(rn_err *err, rn_scan *scan) {
   const doubling *impl = scan->impl;
   const int n = scan->n, rank = rn_scan_position(scan);
   const int64_t total = n * scan->shape.matrix;
   MPI_Comm axis = scan->axis[scan->direction];
-  float *before = impl->states, *with = before + total, *far = with + total;
-  double *log_with = impl->log_sum, *log_before = log_with + n, *log_far = log_before + n;
-  RN_TRY(err, start(err, scan, before, with));
+  float *before = impl->states, *after = before + total, *received = after + total;
+  double *log_after = impl->log_sum, *log_before = log_after + n, *log_received = log_before + n;
+  RN_TRY(err, begin_states(err, scan, before, after));
   for (int i = 0; i < n; i++) {
-    log_with[i] = scan->log_decay[i];
+    log_after[i] = scan->log_decay[i];
     log_before[i] = 0;
   }
   for (int d = 1; d < scan->size; d *= 2) {
@@ -96,16 +97,16 @@ static rn_status doubling_end(rn_err *err, rn_scan *scan) {
     if (to != MPI_PROC_NULL) {
       scan->bytes_sent += total * (int64_t)sizeof(float) + n * (int64_t)sizeof(double);
     }
-    RN_MPI_WAIT(err, MPI_Sendrecv(log_with, n, MPI_DOUBLE, to, LOGS, log_far, n, MPI_DOUBLE, from,
-                                  LOGS, axis, MPI_STATUS_IGNORE));
-    RN_MPI_WAIT(err, MPI_Sendrecv(with, (int)total, MPI_FLOAT, to, STATES, far, (int)total,
+    RN_MPI_WAIT(err, MPI_Sendrecv(log_after, n, MPI_DOUBLE, to, LOG_DECAYS, log_received, n,
+                                  MPI_DOUBLE, from, LOG_DECAYS, axis, MPI_STATUS_IGNORE));
+    RN_MPI_WAIT(err, MPI_Sendrecv(after, (int)total, MPI_FLOAT, to, STATES, received, (int)total,
                                   MPI_FLOAT, from, STATES, axis, MPI_STATUS_IGNORE));
     if (from == MPI_PROC_NULL) continue;
-    combine(scan, log_before, far, before);
-    combine(scan, log_with, far, with);
+    combine(scan, log_before, received, before);
+    combine(scan, log_after, received, after);
     for (int i = 0; i < n; i++) {
-      log_before[i] += log_far[i];
-      log_with[i] += log_far[i];
+      log_before[i] += log_received[i];
+      log_after[i] += log_received[i];
     }
   }
   return rn_scan_wraparound_send(err, scan);

@@ -78,16 +78,16 @@ static void exscan_destroy(rn_scan *scan, bool *ended) {
 }
 
 /* Writes this rank's elements; those of the first rank include the state before its piece. */
-static rn_status write_elements(rn_err *err, rn_scan *scan, float *with, char *mine) {
+static rn_status write_elements(rn_err *err, rn_scan *scan, float *after, char *mine) {
   const int64_t m = scan->shape.matrix;
   const size_t bytes = element_bytes(m), row = (size_t)m * sizeof(float);
   const bool first = rn_scan_position(scan) == 0;
-  scan->out = with;
+  scan->out = after;
   RN_TRY(err, rn_scan_wraparound_receive(err, scan));
   if (first) rn_scan_advance_all(scan);
   for (int i = 0; i < scan->n; i++) {
     memcpy(mine + (size_t)i * bytes, &scan->log_decay[i], sizeof(double));
-    memcpy(mine + (size_t)i * bytes + sizeof(double), (first ? with : scan->own) + i * m, row);
+    memcpy(mine + (size_t)i * bytes + sizeof(double), (first ? after : scan->own) + i * m, row);
   }
   return RN_OK;
 }
@@ -111,9 +111,9 @@ static rn_status exscan_end(rn_err *err, rn_scan *scan) {
   const exscan *x = scan->impl;
   const int64_t m = scan->shape.matrix;
   const size_t bytes = element_bytes(m);
-  float *before = x->states, *with = before + scan->n * m;
+  float *before = x->states, *after = before + scan->n * m;
   char *mine = x->elements, *scanned = mine + (size_t)scan->n * bytes;
-  RN_TRY(err, write_elements(err, scan, with, mine));
+  RN_TRY(err, write_elements(err, scan, after, mine));
   RN_TRY(err, scan_elements(err, scan, mine, scanned));
   for (int i = 0; rn_scan_position(scan) > 0 && i < scan->n; i++) {
     memcpy(before + i * m, scanned + (size_t)i * bytes + sizeof(double),

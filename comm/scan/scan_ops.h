@@ -76,8 +76,10 @@ struct rn_scan {
   float *factor;       /* [heads]: rn_scan_factor(log_decay) */
   const float *before; /* [n, matrix]: the result; NULL: zero */
   float *out;          /* [n, matrix]: the state after this piece; NULL: not needed */
-  const float *origin; /* [n, matrix] before the sequence; NULL: zero, or not on this rank */
-  float *remains;      /* [n, matrix] after the sequence; NULL: not written here */
+  /* [n, matrix] before the sequence (NULL: zero, or not on this rank), and after it (NULL: not
+   * written here) */
+  const float *sequence_initial;
+  float *sequence_final;
 };
 
 /** Bytes of [n, matrix] of the current scan. */

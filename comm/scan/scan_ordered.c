@@ -27,11 +27,12 @@ typedef struct sending {
 } sending;
 
 typedef struct ordered {
-  float *received;                /* [heads, matrix] */
-  MPI_Request arriving, *leaving; /* `leaving`: send of the last published state; NULL: none yet */
-  atomic_bool here;               /* the state had arrived at the last progress() */
-  sending *sent;                  /* [RN_SCAN_DIRECTIONS, layers, DEPTH] */
-  int *next;                      /* [RN_SCAN_DIRECTIONS, layers]: index in DEPTH of the oldest */
+  float *state; /* [heads, matrix] */
+  MPI_Request receive_request;
+  MPI_Request *last_send;   /* of the last published state; NULL: none yet */
+  atomic_bool has_received; /* the state had arrived at the last progress() */
+  sending *sent;            /* [RN_SCAN_DIRECTIONS, layers, DEPTH] */
+  int *next;                /* [RN_SCAN_DIRECTIONS, layers]: index in DEPTH of the oldest */
 } ordered;
 
 /* Index of the current piece along the direction, of size * segments pieces. */
@@ -55,17 +56,17 @@ static size_t ordered_bytes(rn_scan_shape shape, int rank, int ranks) {
 }
 
 static rn_status ordered_create(rn_err *err, rn_scan *scan) {
-  const size_t lines = (size_t)RN_SCAN_DIRECTIONS * (size_t)scan->shape.layers;
+  const size_t count = (size_t)RN_SCAN_DIRECTIONS * (size_t)scan->shape.layers;
   const size_t capacity = (size_t)scan->shape.heads * (size_t)scan->shape.matrix;
   ordered *o;
   RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *o, &o));
   scan->impl = o;
-  o->arriving = MPI_REQUEST_NULL;
-  RN_TRY(err, rn_alloc(err, "received state", capacity, sizeof(float), &o->received));
-  RN_TRY(err, rn_alloc(err, "states in flight", lines, sizeof *o->next, &o->next));
-  RN_TRY(err, rn_alloc(err, "states in flight", lines * DEPTH, sizeof *o->sent, &o->sent));
-  for (size_t i = 0; i < lines * DEPTH; i++) o->sent[i].request = MPI_REQUEST_NULL;
-  for (size_t i = 0; i < lines * DEPTH; i++) {
+  o->receive_request = MPI_REQUEST_NULL;
+  RN_TRY(err, rn_alloc(err, "received state", capacity, sizeof(float), &o->state));
+  RN_TRY(err, rn_alloc(err, "states in flight", count, sizeof *o->next, &o->next));
+  RN_TRY(err, rn_alloc(err, "states in flight", count * DEPTH, sizeof *o->sent, &o->sent));
+  for (size_t i = 0; i < count * DEPTH; i++) o->sent[i].request = MPI_REQUEST_NULL;
+  for (size_t i = 0; i < count * DEPTH; i++) {
     RN_TRY(err, rn_alloc(err, "states in flight", capacity, sizeof(float), &o->sent[i].state));
   }
   return RN_OK;
@@ -78,7 +79,7 @@ static void ordered_destroy(rn_scan *scan, bool *ended) {
     MPI_Wait(&o->sent[i].request, MPI_STATUS_IGNORE);
     free(o->sent[i].state);
   }
-  free(o->received);
+  free(o->state);
   free(o->sent);
   free(o->next);
   free(o);
@@ -87,51 +88,51 @@ static void ordered_destroy(rn_scan *scan, bool *ended) {
 static rn_status ordered_begin(rn_err *err, rn_scan *scan) {
   ordered *o = scan->impl;
   const bool first = piece_index(scan) == 0;
-  atomic_store(&o->here, first);
-  scan->before = first ? scan->origin : o->received;
+  atomic_store(&o->has_received, first);
+  scan->before = first ? scan->sequence_initial : o->state;
   if (first) return RN_OK;
-  RN_MPI(err, MPI_Irecv(o->received, (int)(scan->n * scan->shape.matrix), MPI_FLOAT,
-                        neighbour(scan, -1), 0, scan->axis[scan->direction], &o->arriving));
+  RN_MPI(err, MPI_Irecv(o->state, (int)(scan->n * scan->shape.matrix), MPI_FLOAT,
+                        neighbour(scan, -1), 0, scan->axis[scan->direction], &o->receive_request));
   return RN_OK;
 }
 
 /* Progresses the receive and the last send: large messages progress only inside MPI calls. */
 static rn_progress_state ordered_progress(rn_err *err, rn_scan *scan, bool by_thread) {
   ordered *o = scan->impl;
-  int come = 1, gone = 1;
+  int received = 1, sent = 1;
   (void)by_thread;
-  (void)RN_MPI_STATUS(err, MPI_Test(&o->arriving, &come, MPI_STATUS_IGNORE));
-  if (come) atomic_store(&o->here, true);
-  if (o->leaving != NULL && err->status == RN_OK) {
-    (void)RN_MPI_STATUS(err, MPI_Test(o->leaving, &gone, MPI_STATUS_IGNORE));
+  (void)RN_MPI_STATUS(err, MPI_Test(&o->receive_request, &received, MPI_STATUS_IGNORE));
+  if (received) atomic_store(&o->has_received, true);
+  if (o->last_send != NULL && err->status == RN_OK) {
+    (void)RN_MPI_STATUS(err, MPI_Test(o->last_send, &sent, MPI_STATUS_IGNORE));
   }
-  return come && gone ? RN_PROGRESS_DONE : RN_PROGRESS_WAITS;
+  return received && sent ? RN_PROGRESS_DONE : RN_PROGRESS_WAITS;
 }
 
 static bool ordered_test(const rn_scan *scan) {
   const ordered *o = scan->impl;
-  return atomic_load(&o->here);
+  return atomic_load(&o->has_received);
 }
 
 static rn_status ordered_end(rn_err *err, rn_scan *scan) {
   ordered *o = scan->impl;
   rn_backoff backoff = {0};
-  for (int come = 0;; rn_backoff_wait(&backoff)) {
-    RN_MPI(err, MPI_Test(&o->arriving, &come, MPI_STATUS_IGNORE));
-    if (come) return RN_OK;
+  for (int received = 0;; rn_backoff_wait(&backoff)) {
+    RN_MPI(err, MPI_Test(&o->receive_request, &received, MPI_STATUS_IGNORE));
+    if (received) return RN_OK;
   }
 }
 
 static rn_status ordered_publish(rn_err *err, rn_scan *scan, const float *after) {
   ordered *o = scan->impl;
   if (piece_index(scan) == (int64_t)scan->size * scan->segments - 1) return RN_OK;
-  const int line = (int)scan->direction * scan->shape.layers + scan->layer;
-  sending *s = &o->sent[line * DEPTH + o->next[line]];
-  o->next[line] = (o->next[line] + 1) % DEPTH;
+  const int index = (int)scan->direction * scan->shape.layers + scan->layer;
+  sending *s = &o->sent[index * DEPTH + o->next[index]];
+  o->next[index] = (o->next[index] + 1) % DEPTH;
   RN_MPI_WAIT(err, MPI_Wait(&s->request, MPI_STATUS_IGNORE));
   memcpy(s->state, after, rn_scan_state_bytes(scan));
   scan->bytes_sent += (int64_t)rn_scan_state_bytes(scan);
-  o->leaving = &s->request;
+  o->last_send = &s->request;
   RN_MPI(err, MPI_Isend(s->state, (int)(scan->n * scan->shape.matrix), MPI_FLOAT,
                         neighbour(scan, 1), 0, scan->axis[scan->direction], &s->request));
   return RN_OK;

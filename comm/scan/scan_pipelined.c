@@ -18,7 +18,7 @@ typedef struct pipelined {
   rn_scan_channel receive[RN_SCAN_DIRECTIONS], send[RN_SCAN_DIRECTIONS][RN_SCAN_BUFFERS];
   int buffer[RN_SCAN_DIRECTIONS];
   rn_scan_channel *from, *to; /* of the current scan: to a neighbour or the wrap-around; or NULL */
-  int pending, *arrived;      /* blocks not yet received; [blocks] scratch of forward_blocks */
+  int pending, *received;     /* blocks not yet received; [blocks] scratch of forward_blocks */
 } pipelined;
 
 static int states_held(rn_scan_shape shape, int position, int ranks) {
@@ -37,7 +37,7 @@ static rn_status pipelined_create(rn_err *err, rn_scan *scan) {
   RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *p, &p));
   scan->impl = p;
   RN_TRY(err, rn_alloc(err, "blocks of states", (size_t)blocks->heads * (size_t)blocks->per_head,
-                       sizeof(int), &p->arrived));
+                       sizeof(int), &p->received));
   for (int d = 0; d < RN_SCAN_DIRECTIONS; d++) {
     const int position = scan->position[d];
     if (position > 0) {
@@ -58,11 +58,11 @@ static void pipelined_destroy(rn_scan *scan, bool *ended) {
     rn_scan_channel_destroy(&p->receive[d], ended);
     for (int b = 0; b < RN_SCAN_BUFFERS; b++) rn_scan_channel_destroy(&p->send[d][b], ended);
   }
-  free(p->arrived);
+  free(p->received);
   if (*ended) free(p);
 }
 
-static bool is_cut_off(const rn_scan *scan, int block) {
+static bool is_reset(const rn_scan *scan, int block) {
   return scan->factor[rn_scan_block_head(&scan->blocks, block)] == 0;
 }
 
@@ -78,7 +78,7 @@ static rn_status send_block(rn_err *err, rn_scan *scan, int block) {
 }
 
 /* Sets where the current scan receives from and sends to: a neighbour, the wrap-around, or NULL. */
-static void choose_ends(rn_scan *scan) {
+static void choose_channels(rn_scan *scan) {
   pipelined *p = scan->impl;
   const int d = scan->direction, position = scan->position[d];
   p->from = scan->wraparound.from;
@@ -88,20 +88,20 @@ static void choose_ends(rn_scan *scan) {
     p->buffer[d] = (p->buffer[d] + 1) % RN_SCAN_BUFFERS;
     p->to = &p->send[d][p->buffer[d]];
   }
-  scan->before = p->from != NULL ? p->from->buffer : scan->origin;
-  scan->out = p->to != NULL ? p->to->buffer : scan->remains;
+  scan->before = p->from != NULL ? p->from->buffer : scan->sequence_initial;
+  scan->out = p->to != NULL ? p->to->buffer : scan->sequence_final;
 }
 
 static rn_status pipelined_begin(rn_err *err, rn_scan *scan) {
   pipelined *p = scan->impl;
   const int blocks = scan->n * scan->blocks.per_head;
   RN_TRY(err, rn_scan_wraparound_begin(err, scan));
-  choose_ends(scan);
+  choose_channels(scan);
   p->pending = p->from != NULL ? blocks : 0;
   if (rn_scan_position(scan) > 0) RN_MPI(err, MPI_Startall(blocks, p->from->request));
-  if (p->to != NULL) RN_TRY(err, rn_scan_channel_settle(err, p->to));
+  if (p->to != NULL) RN_TRY(err, rn_scan_channel_wait(err, p->to));
   for (int b = 0; b < blocks; b++) {
-    if (p->from == NULL || is_cut_off(scan, b)) RN_TRY(err, send_block(err, scan, b));
+    if (p->from == NULL || is_reset(scan, b)) RN_TRY(err, send_block(err, scan, b));
   }
   return RN_OK;
 }
@@ -110,9 +110,9 @@ static rn_status pipelined_begin(rn_err *err, rn_scan *scan) {
 static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
   pipelined *p = scan->impl;
   const int blocks = scan->n * scan->blocks.per_head;
-  RN_MPI(err, MPI_Testsome(blocks, p->from->request, count, p->arrived, MPI_STATUSES_IGNORE));
+  RN_MPI(err, MPI_Testsome(blocks, p->from->request, count, p->received, MPI_STATUSES_IGNORE));
   for (int i = 0; i < *count; i++) {
-    if (!is_cut_off(scan, p->arrived[i])) RN_TRY(err, send_block(err, scan, p->arrived[i]));
+    if (!is_reset(scan, p->received[i])) RN_TRY(err, send_block(err, scan, p->received[i]));
   }
   p->pending -= *count;
   return RN_OK;
@@ -122,7 +122,7 @@ static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
  * thread tests the sends until all are complete, also after end(). */
 static rn_progress_state pipelined_progress(rn_err *err, rn_scan *scan, bool by_thread) {
   pipelined *p = scan->impl;
-  int gone = 1, count = 0;
+  int sent = 1, count = 0;
   if (p->pending > 0) {
     forward_blocks(err, scan, &count);
     return count > 0 ? RN_PROGRESS_MOVED : RN_PROGRESS_WAITS;
@@ -132,9 +132,9 @@ static rn_progress_state pipelined_progress(rn_err *err, rn_scan *scan, bool by_
                                         &count, MPI_STATUS_IGNORE));
   } else if (p->to != NULL) {
     (void)RN_MPI_STATUS(err,
-                        MPI_Testall(p->to->blocks, p->to->request, &gone, MPI_STATUSES_IGNORE));
+                        MPI_Testall(p->to->blocks, p->to->request, &sent, MPI_STATUSES_IGNORE));
   }
-  return gone ? RN_PROGRESS_DONE : RN_PROGRESS_WAITS;
+  return sent ? RN_PROGRESS_DONE : RN_PROGRESS_WAITS;
 }
 
 /* With a thread, `pending` must not be read here: the thread changes it. */

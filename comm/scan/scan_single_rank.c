@@ -54,7 +54,7 @@ static bool is_last_segment(const rn_scan *scan) {
 
 static rn_status single_rank_begin(rn_err *err, rn_scan *scan) {
   (void)err;
-  scan->before = rn_scan_segment_index(scan) == 0 ? scan->origin : state_of(scan);
+  scan->before = rn_scan_segment_index(scan) == 0 ? scan->sequence_initial : state_of(scan);
   scan->out = NULL;
   return RN_OK;
 }
@@ -71,7 +71,7 @@ static rn_status single_rank_end(rn_err *err, rn_scan *scan) {
 
 static void single_rank_update(rn_scan *scan) {
   if (scan->port.publish != NULL) return;
-  scan->out = is_last_segment(scan) ? scan->remains : state_of(scan);
+  scan->out = is_last_segment(scan) ? scan->sequence_final : state_of(scan);
   if (scan->out != NULL) rn_scan_advance_all(scan);
 }
 

@@ -5,7 +5,7 @@
 #include "comm/world/mpi_check.h"
 
 /* Elements of one message at most. */
-enum { PIECE = 1 << 24 };
+enum { MAX_MESSAGE = 1 << 24 };
 
 rn_status rn_wraparound_send(rn_err *err, const rn_grid *grid, int64_t count, const float *last,
                              float *first) {
@@ -15,12 +15,13 @@ rn_status rn_wraparound_send(rn_err *err, const rn_grid *grid, int64_t count, co
     memcpy(first, last, (size_t)count * sizeof *first);
     return RN_OK;
   }
-  for (int64_t at = 0; at < count; at += PIECE) {
-    const int piece = (int)(count - at < PIECE ? count - at : PIECE);
-    if (rank == size - 1) RN_MPI_WAIT(err, MPI_Send(last + at, piece, MPI_FLOAT, 0, 0, comm));
+  for (int64_t offset = 0; offset < count; offset += MAX_MESSAGE) {
+    const int elements = (int)(count - offset < MAX_MESSAGE ? count - offset : MAX_MESSAGE);
+    if (rank == size - 1)
+      RN_MPI_WAIT(err, MPI_Send(last + offset, elements, MPI_FLOAT, 0, 0, comm));
     if (rank == 0) {
-      RN_MPI_WAIT(err,
-                  MPI_Recv(first + at, piece, MPI_FLOAT, size - 1, 0, comm, MPI_STATUS_IGNORE));
+      RN_MPI_WAIT(
+          err, MPI_Recv(first + offset, elements, MPI_FLOAT, size - 1, 0, comm, MPI_STATUS_IGNORE));
     }
   }
   return RN_OK;

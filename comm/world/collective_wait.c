@@ -8,30 +8,30 @@
 #include "proto/base/affinity.h"
 #include "proto/base/progress.h"
 
-enum { MOST_PAUSE_MS = 200, PAUSES = 8 }; /* a pause is 1/8 of the time waited so far */
+enum { MAX_PAUSE_MS = 200, WAIT_PARTS = 8 }; /* a pause is 1/8 of the time waited so far */
 
 static void pause_since(int64_t begin_ns) {
-  int64_t ms = 1 + (rn_progress_now_ns() - begin_ns) / 1000000 / PAUSES;
-  if (ms > MOST_PAUSE_MS) ms = MOST_PAUSE_MS;
+  int64_t ms = 1 + (rn_progress_now_ns() - begin_ns) / 1000000 / WAIT_PARTS;
+  if (ms > MAX_PAUSE_MS) ms = MAX_PAUSE_MS;
   const struct timespec pause = {0, (long)ms * 1000000L};
   nanosleep(&pause, NULL);
 }
 
 /* Units counted by the rounds are subtracted; otherwise a round would be progress for the next. */
-rn_status rn_together_wait(rn_err *err, rn_world *world, bool (*is_working)(void *),
-                           void *context) {
+rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(void *),
+                             void *context) {
   const int64_t begin_ns = rn_progress_now_ns();
   for (int64_t seen = -1, counted = 0;;) {
-    const bool works = is_working(context);
-    int64_t told[2] = {works, rn_progress_units() - counted};
-    RN_TRY(err, rn_world_sum(err, world, told, 2));
-    if (told[0] == 0) return RN_OK;
-    if (told[1] != seen) {
+    const bool working = is_working(context);
+    int64_t sums[2] = {working, rn_progress_units() - counted};
+    RN_TRY(err, rn_world_sum(err, world, sums, 2));
+    if (sums[0] == 0) return RN_OK;
+    if (sums[1] != seen) {
       rn_progress_unit();
       counted++;
     }
-    seen = told[1];
-    rn_progress_wait(!works);
+    seen = sums[1];
+    rn_progress_wait(!working);
     pause_since(begin_ns);
     rn_progress_wait(false);
   }
@@ -68,8 +68,9 @@ static bool start_job(pthread_t *thread, job *j) {
 }
 
 /* If no thread starts, rank 0 works here first, and the others wait in their first round. */
-rn_status rn_together_by_first(rn_err *err, rn_world *world,
-                               rn_status (*work)(rn_err *err, void *context), void *context) {
+rn_status rn_collective_wait_for_root(rn_err *err, rn_world *world,
+                                      rn_status (*work)(rn_err *err, void *context),
+                                      void *context) {
   rn_err own = {0}, failed = {0};
   job j = {.work = work, .context = context, .err = &own};
   pthread_t thread;
@@ -80,8 +81,8 @@ rn_status rn_together_by_first(rn_err *err, rn_world *world,
     started = start_job(&thread, &j);
     if (!started) run_job(&j);
   }
-  const rn_status waited = rn_together_wait(&failed, world, is_job_working, &j);
+  const rn_status wait_status = rn_collective_wait(&failed, world, is_job_working, &j);
   if (started) pthread_join(thread, NULL);
-  *err = waited != RN_OK ? failed : own;
-  return waited != RN_OK ? waited : j.status;
+  *err = wait_status != RN_OK ? failed : own;
+  return wait_status != RN_OK ? wait_status : j.status;
 }

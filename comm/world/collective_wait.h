@@ -17,7 +17,8 @@
  * Returns when is_working() is false on all ranks; it is called once per round. The work itself
  * runs in another thread, which makes no MPI call. Collective: over the world. Errors: RN_ERR_MPI.
  */
-rn_status rn_together_wait(rn_err *err, rn_world *world, bool (*is_working)(void *), void *context);
+rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(void *),
+                             void *context);
 
 /**
  * Runs `work` in a thread of rank 0 while all ranks wait in rounds: for file operations that one
@@ -26,7 +27,7 @@ rn_status rn_together_wait(rn_err *err, rn_world *world, bool (*is_working)(void
  * Collective: over the world.
  * Errors:     the status of `work` on rank 0, not agreed; RN_ERR_MPI when a round fails.
  */
-rn_status rn_together_by_first(rn_err *err, rn_world *world,
-                               rn_status (*work)(rn_err *err, void *context), void *context);
+rn_status rn_collective_wait_for_root(rn_err *err, rn_world *world,
+                                      rn_status (*work)(rn_err *err, void *context), void *context);
 
 #endif

@@ -12,44 +12,44 @@
 
 struct rn_comm_thread {
   pthread_t thread;
-  pthread_mutex_t lock; /* of the members below; never held inside MPI */
-  pthread_cond_t wake;  /* for the thread: MPI is released, or `stopping` */
-  pthread_cond_t out;   /* for the main thread: the thread has left MPI */
-  bool lent, looking, stopping;
-  bool fresh; /* released again since the last poll */
+  pthread_mutex_t lock;      /* of the members below; never held inside MPI */
+  pthread_cond_t wake;       /* for the thread: MPI is released, or `stopping` */
+  pthread_cond_t poll_ended; /* for the main thread: the thread has left MPI */
+  bool released, polling, stopping;
+  bool released_again; /* released again since the last poll */
   rn_progress_callback callback[RN_COMM_THREAD_MAX_CALLBACKS];
   int callbacks;
 };
 
-static rn_progress_state look_at_all(const rn_comm_thread *t) {
-  rn_progress_state most = RN_PROGRESS_DONE;
+static rn_progress_state run_callbacks(const rn_comm_thread *t) {
+  rn_progress_state result = RN_PROGRESS_DONE;
   for (int i = 0; i < t->callbacks; i++) {
-    const rn_progress_state state = t->callback[i].look(t->callback[i].self);
-    if (state > most) most = state;
+    const rn_progress_state state = t->callback[i].poll(t->callback[i].self);
+    if (state > result) result = state;
   }
-  return most;
+  return result;
 }
 
 /* Polls once; the lock is held at entry and exit, but not inside MPI. */
-static rn_progress_state look(rn_comm_thread *t) {
-  t->looking = true;
-  t->fresh = false;
+static rn_progress_state poll_once(rn_comm_thread *t) {
+  t->polling = true;
+  t->released_again = false;
   pthread_mutex_unlock(&t->lock);
-  const rn_progress_state state = look_at_all(t);
+  const rn_progress_state state = run_callbacks(t);
   pthread_mutex_lock(&t->lock);
-  t->looking = false;
-  if (!t->lent) pthread_cond_signal(&t->out);
+  t->polling = false;
+  if (!t->released) pthread_cond_signal(&t->poll_ended);
   return state;
 }
 
 /* Polls until no message is in flight or MPI is acquired; the lock is held at entry and exit. The
  * backoff restarts after a release or an arrival, since more messages are then likely. */
-static void look_after(rn_comm_thread *t) {
+static void poll_until_done(rn_comm_thread *t) {
   const rn_backoff start = {.other_thread = true};
   rn_backoff backoff = start;
-  while (t->lent) {
-    if (t->fresh) backoff = start;
-    const rn_progress_state state = look(t);
+  while (t->released) {
+    if (t->released_again) backoff = start;
+    const rn_progress_state state = poll_once(t);
     if (state == RN_PROGRESS_DONE) return;
     if (state == RN_PROGRESS_MOVED) backoff = start;
     pthread_mutex_unlock(&t->lock);
@@ -62,7 +62,7 @@ static void *run(void *argument) {
   rn_comm_thread *t = argument;
   pthread_mutex_lock(&t->lock);
   while (!t->stopping) {
-    if (t->lent) look_after(t);
+    if (t->released) poll_until_done(t);
     if (!t->stopping) pthread_cond_wait(&t->wake, &t->lock);
   }
   pthread_mutex_unlock(&t->lock);
@@ -77,24 +77,26 @@ static rn_status start_thread(rn_err *err, rn_comm_thread *t) {
   const int code = rn_thread_create(&t->thread, run, t);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (code == 0) return RN_OK;
-  return rn_fail(err, RN_ERR_LIBRARY,
-                 "parallel.comm_thread: no thread for messages: %s. off does without",
-                 strerror(code));
+  return rn_fail(
+      err, RN_ERR_LIBRARY,
+      "parallel.comm_thread: cannot create the communication thread: %s. Set the key to off",
+      strerror(code));
 }
 
 rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_thread **out) {
   rn_comm_thread *t;
   *out = NULL;
   if (rn_world_level(world) < MPI_THREAD_SERIALIZED) {
-    return rn_fail(err, RN_ERR_LIBRARY,
-                   "parallel.comm_thread: a thread for messages needs MPI_THREAD_SERIALIZED, this "
-                   "MPI gives %s. off does without",
-                   rn_world_level_name(world));
+    return rn_fail(
+        err, RN_ERR_LIBRARY,
+        "parallel.comm_thread: the communication thread needs MPI_THREAD_SERIALIZED, but "
+        "this MPI provides %s. Set the key to off",
+        rn_world_level_name(world));
   }
-  RN_TRY(err, rn_alloc(err, "thread for messages", 1, sizeof *t, &t));
+  RN_TRY(err, rn_alloc(err, "communication thread", 1, sizeof *t, &t));
   pthread_mutex_init(&t->lock, NULL);
   pthread_cond_init(&t->wake, NULL);
-  pthread_cond_init(&t->out, NULL);
+  pthread_cond_init(&t->poll_ended, NULL);
   rn_status status = start_thread(err, t);
   if (status == RN_OK) {
     *out = t;
@@ -115,14 +117,14 @@ void rn_comm_thread_stop(rn_comm_thread **thread) {
   pthread_join(t->thread, NULL);
   pthread_mutex_destroy(&t->lock);
   pthread_cond_destroy(&t->wake);
-  pthread_cond_destroy(&t->out);
+  pthread_cond_destroy(&t->poll_ended);
   free(t);
   *thread = NULL;
 }
 
 void rn_comm_thread_add(rn_comm_thread *t, rn_progress_callback callback) {
   pthread_mutex_lock(&t->lock);
-  assert(!t->lent && t->callbacks < RN_COMM_THREAD_MAX_CALLBACKS);
+  assert(!t->released && t->callbacks < RN_COMM_THREAD_MAX_CALLBACKS);
   t->callback[t->callbacks++] = callback;
   pthread_mutex_unlock(&t->lock);
 }
@@ -130,7 +132,7 @@ void rn_comm_thread_add(rn_comm_thread *t, rn_progress_callback callback) {
 void rn_comm_thread_release(rn_comm_thread *t) {
   if (t == NULL) return;
   pthread_mutex_lock(&t->lock);
-  t->lent = t->fresh = true;
+  t->released = t->released_again = true;
   pthread_cond_signal(&t->wake);
   pthread_mutex_unlock(&t->lock);
 }
@@ -138,9 +140,9 @@ void rn_comm_thread_release(rn_comm_thread *t) {
 bool rn_comm_thread_acquire(rn_comm_thread *t) {
   if (t == NULL) return false;
   pthread_mutex_lock(&t->lock);
-  const bool lent = t->lent;
-  t->lent = false;
-  while (t->looking) pthread_cond_wait(&t->out, &t->lock);
+  const bool released = t->released;
+  t->released = false;
+  while (t->polling) pthread_cond_wait(&t->poll_ended, &t->lock);
   pthread_mutex_unlock(&t->lock);
-  return lent;
+  return released;
 }

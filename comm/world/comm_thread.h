@@ -21,10 +21,10 @@ typedef struct rn_comm_thread rn_comm_thread;
 /** Result of a poll: nothing in flight, nothing arrived, something arrived. The largest wins. */
 typedef enum { RN_PROGRESS_DONE, RN_PROGRESS_WAITS, RN_PROGRESS_MOVED } rn_progress_state;
 
-/** `look` progresses the messages of `self` without waiting. */
+/** `poll` progresses the messages of `self` without waiting. */
 typedef struct rn_progress_callback {
   void *self;
-  rn_progress_state (*look)(void *self);
+  rn_progress_state (*poll)(void *self);
 } rn_progress_callback;
 
 enum { RN_COMM_THREAD_MAX_CALLBACKS = 4 };

@@ -16,7 +16,7 @@ enum { MAX_THREADS = 8192 };
 static rn_status read_mask(rn_err *err, rn_mask *mask) {
   if (rn_affinity_launcher(mask)) return RN_OK;
   return rn_fail(err, RN_ERR_LIBRARY,
-                 "the affinity mask cannot be read: %s. Give parallel.threads and bind nothing",
+                 "cannot read the affinity mask: %s. Set parallel.threads, and do not bind ranks",
                  strerror(errno));
 }
 
@@ -28,7 +28,8 @@ static int cores_of_launcher(void) {
 }
 
 /* All-gathers the masks of the node; counts those that overlap this rank's and unites all. */
-static rn_status compare(rn_err *err, const rn_world *world, const rn_mask *mine, rn_cores *out) {
+static rn_status count_sharing(rn_err *err, const rn_world *world, const rn_mask *mine,
+                               rn_cores *out) {
   rn_mask *all, used = {0};
   rn_status status = rn_alloc(err, "affinity masks", (size_t)out->ranks, sizeof *all, &all);
   if ((status = rn_agree(err, world, status)) != RN_OK) {
@@ -47,26 +48,26 @@ static rn_status compare(rn_err *err, const rn_world *world, const rn_mask *mine
   return status;
 }
 
-rn_status rn_cores_look(rn_err *err, rn_world *world, rn_cores *out) {
+rn_status rn_cores_detect(rn_err *err, rn_world *world, rn_cores *out) {
   rn_mask mask = {0};
   *out = (rn_cores){.cores = 1, .sharing = 1, .ranks = rn_world_node_ranks(world), .used = 1};
   out->offered = cores_of_launcher();
   RN_TRY(err, rn_agree(err, world, read_mask(err, &mask)));
   out->cores = rn_mask_count(&mask);
-  return compare(err, world, &mask, out);
+  return count_sharing(err, world, &mask, out);
 }
 
 /* The first number of OMP_NUM_THREADS, which may be a list by nesting level; 0: not set. */
 static int threads_of_environment(void) {
   const char *text = getenv("OMP_NUM_THREADS");
-  const long given = text == NULL ? 0 : strtol(text, NULL, 10);
-  return given >= 1 && given <= MAX_THREADS ? (int)given : 0;
+  const long value = text == NULL ? 0 : strtol(text, NULL, 10);
+  return value >= 1 && value <= MAX_THREADS ? (int)value : 0;
 }
 
-int rn_cores_threads(rn_cores cores, int asked) {
-  if (asked > 0) return asked;
-  const int given = threads_of_environment();
-  if (given > 0) return given;
+int rn_cores_threads(rn_cores cores, int requested) {
+  if (requested > 0) return requested;
+  const int value = threads_of_environment();
+  if (value > 0) return value;
   const int share = cores.cores / (cores.sharing > 0 ? cores.sharing : 1);
   return share > 1 ? share : 1;
 }
@@ -75,8 +76,8 @@ bool rn_cores_left_over(rn_cores cores, int threads) {
   return (int64_t)cores.sharing * (threads + 1) <= cores.cores;
 }
 
-bool rn_cores_may_be_left_over(int asked) {
-  const int threads = asked > 0 ? asked : threads_of_environment();
+bool rn_cores_may_be_left_over(int requested) {
+  const int threads = requested > 0 ? requested : threads_of_environment();
   const char *text = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
   const int64_t ranks = text == NULL ? 1 : strtol(text, NULL, 10);
   rn_mask mask;

@@ -18,10 +18,13 @@ typedef struct rn_cores {
  * Reads the affinity masks of the ranks of this node. Collective: over the world.
  * Errors: RN_ERR_LIBRARY, agreed, if the mask cannot be read; RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
-rn_status rn_cores_look(rn_err *err, rn_world *world, rn_cores *out);
+rn_status rn_cores_detect(rn_err *err, rn_world *world, rn_cores *out);
 
-/** Threads: `asked` (parallel.threads) if > 0, else OMP_NUM_THREADS, else max(1, cores/sharing). */
-int rn_cores_threads(rn_cores cores, int asked);
+/**
+ * The thread count: `requested` (parallel.threads) if > 0, else OMP_NUM_THREADS, else
+ * max(1, cores / sharing).
+ */
+int rn_cores_threads(rn_cores cores, int requested);
 
 /** True if every rank that shares these cores has a core left besides its `threads`. */
 bool rn_cores_left_over(rn_cores cores, int threads);
@@ -31,6 +34,6 @@ bool rn_cores_left_over(rn_cores cores, int threads);
  * than the threads requested by the key or by OMP_NUM_THREADS, and mpirun's own mask has enough for
  * all ranks on this node.
  */
-bool rn_cores_may_be_left_over(int asked);
+bool rn_cores_may_be_left_over(int requested);
 
 #endif

@@ -10,16 +10,16 @@ struct rn_grid {
   int pipeline_size, sequence_size, replica, replica_size;
   MPI_Comm world_comm, pipeline_comm, sequence_comm, replica_comm;
   const rn_world *world;
-  double *room; /* [ranks, RN_GRID_SCRATCH] */
+  double *scratch; /* [ranks, RN_GRID_SCRATCH] */
 };
 
-static rn_status take_memory(rn_err *err, int ranks, rn_grid **out) {
+static rn_status allocate(rn_err *err, int ranks, rn_grid **out) {
   RN_TRY(err, rn_alloc(err, "grid", 1, sizeof **out, out));
   **out = (rn_grid){.pipeline_comm = MPI_COMM_NULL,
                     .sequence_comm = MPI_COMM_NULL,
                     .replica_comm = MPI_COMM_NULL};
-  return rn_alloc(err, "sums over ranks", (size_t)ranks * RN_GRID_SCRATCH, sizeof *(*out)->room,
-                  &(*out)->room);
+  return rn_alloc(err, "sums over ranks", (size_t)ranks * RN_GRID_SCRATCH, sizeof *(*out)->scratch,
+                  &(*out)->scratch);
 }
 
 static rn_status split(rn_err *err, MPI_Comm world, int color, int rank, MPI_Comm *out) {
@@ -36,7 +36,7 @@ rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, i
                    pipeline, sequence, size);
   }
   rn_grid *grid = NULL;
-  rn_status status = rn_agree(err, world, take_memory(err, size, &grid));
+  rn_status status = rn_agree(err, world, allocate(err, size, &grid));
   if (status != RN_OK) {
     rn_grid_destroy(&grid);
     return status;
@@ -68,7 +68,7 @@ void rn_grid_destroy(rn_grid **grid) {
   if ((*grid)->sequence_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->sequence_comm);
   if ((*grid)->replica_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->replica_comm);
   if ((*grid)->pipeline_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->pipeline_comm);
-  free((*grid)->room);
+  free((*grid)->scratch);
   free(*grid);
   *grid = NULL;
 }
@@ -126,5 +126,5 @@ MPI_Comm rn_grid_replica_comm(const rn_grid *grid) {
 }
 
 double *rn_grid_scratch(const rn_grid *grid) {
-  return grid->room;
+  return grid->scratch;
 }

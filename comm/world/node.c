@@ -11,7 +11,7 @@
 struct rn_node {
   const rn_grid *grid;
   MPI_Comm comm;
-  int size, place, replicas, nodes, fullest;
+  int size, index, replicas, count, largest;
   int *leader; /* [replicas] first replica of the replica's node */
   int *of;     /* [replicas] node of the replica */
   int *at;     /* [replicas] index of the replica on its node */
@@ -20,7 +20,7 @@ struct rn_node {
   uint64_t *host;
 };
 
-static rn_status take_memory(rn_err *err, int replicas, rn_node **out) {
+static rn_status allocate(rn_err *err, int replicas, rn_node **out) {
   const size_t count = (size_t)replicas;
   rn_node *n;
   *out = NULL;
@@ -45,33 +45,34 @@ static rn_status take_memory(rn_err *err, int replicas, rn_node **out) {
  * Splits the ranks that MPI reports as sharing memory by host name: a launcher may report ranks of
  * several hosts as one node.
  */
-static rn_status split_by_host(rn_err *err, rn_node *n, MPI_Comm able, uint64_t host, int most) {
+static rn_status split_by_host(rn_err *err, rn_node *n, MPI_Comm shared, uint64_t host,
+                               int max_size) {
   int size, rank, first = -1, earlier = 0;
-  RN_MPI(err, MPI_Comm_size(able, &size));
-  RN_MPI(err, MPI_Comm_rank(able, &rank));
-  RN_MPI(err, MPI_Allgather(&host, 1, MPI_UINT64_T, n->host, 1, MPI_UINT64_T, able));
+  RN_MPI(err, MPI_Comm_size(shared, &size));
+  RN_MPI(err, MPI_Comm_rank(shared, &rank));
+  RN_MPI(err, MPI_Allgather(&host, 1, MPI_UINT64_T, n->host, 1, MPI_UINT64_T, shared));
   for (int r = 0; r < rank; r++) {
     if (n->host[r] != host) continue;
     if (first < 0) first = r;
     earlier++;
   }
-  const int color = (first < 0 ? rank : first) * size + (most > 0 ? earlier / most : 0);
-  RN_MPI(err, MPI_Comm_split(able, color, rank, &n->comm));
+  const int color = (first < 0 ? rank : first) * size + (max_size > 0 ? earlier / max_size : 0);
+  RN_MPI(err, MPI_Comm_split(shared, color, rank, &n->comm));
   RN_MPI(err, MPI_Comm_set_errhandler(n->comm, MPI_ERRORS_RETURN));
   RN_MPI(err, MPI_Comm_size(n->comm, &n->size));
-  RN_MPI(err, MPI_Comm_rank(n->comm, &n->place));
+  RN_MPI(err, MPI_Comm_rank(n->comm, &n->index));
   return RN_OK;
 }
 
 static rn_status find_leaders(rn_err *err, rn_node *n, const rn_world *world, const rn_grid *grid,
-                              int most) {
+                              int max_size) {
   const MPI_Comm replicas = rn_grid_replica_comm(grid);
   const char *name = rn_world_host(world);
   int leader = rn_grid_replica(grid);
-  MPI_Comm able;
-  RN_MPI(err, MPI_Comm_split_type(replicas, MPI_COMM_TYPE_SHARED, leader, MPI_INFO_NULL, &able));
-  rn_status status = split_by_host(err, n, able, XXH3_64bits(name, strlen(name)), most);
-  MPI_Comm_free(&able);
+  MPI_Comm shared;
+  RN_MPI(err, MPI_Comm_split_type(replicas, MPI_COMM_TYPE_SHARED, leader, MPI_INFO_NULL, &shared));
+  rn_status status = split_by_host(err, n, shared, XXH3_64bits(name, strlen(name)), max_size);
+  MPI_Comm_free(&shared);
   RN_TRY(err, status);
   RN_MPI(err, MPI_Bcast(&leader, 1, MPI_INT, 0, n->comm));
   RN_MPI(err, MPI_Allgather(&leader, 1, MPI_INT, n->leader, 1, MPI_INT, replicas));
@@ -79,10 +80,10 @@ static rn_status find_leaders(rn_err *err, rn_node *n, const rn_world *world, co
 }
 
 /* Derives nodes and indices from the leaders. */
-static void number_nodes(rn_node *n) {
+static void index_nodes(rn_node *n) {
   for (int r = 0; r < n->replicas; r++) {
     if (n->leader[r] != r) continue;
-    const int node = n->nodes++, begin = n->first[node];
+    const int node = n->count++, begin = n->first[node];
     int end = begin;
     for (int m = r; m < n->replicas; m++) {
       if (n->leader[m] != r) continue;
@@ -91,22 +92,22 @@ static void number_nodes(rn_node *n) {
       n->member[end++] = m;
     }
     n->first[node + 1] = end;
-    if (end - begin > n->fullest) n->fullest = end - begin;
+    if (end - begin > n->largest) n->largest = end - begin;
   }
 }
 
-rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid, int most,
+rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid, int max_size,
                          rn_node **out) {
-  rn_status status = take_memory(err, rn_grid_replica_size(grid), out);
+  rn_status status = allocate(err, rn_grid_replica_size(grid), out);
   if ((status = rn_agree(err, world, status)) == RN_OK) {
-    status = find_leaders(err, *out, world, grid, most);
+    status = find_leaders(err, *out, world, grid, max_size);
   }
   if (status != RN_OK) {
     rn_node_destroy(out);
     return status;
   }
   (*out)->grid = grid;
-  number_nodes(*out);
+  index_nodes(*out);
   return RN_OK;
 }
 
@@ -132,7 +133,7 @@ int rn_node_size(const rn_node *node) {
 }
 
 int rn_node_index(const rn_node *node) {
-  return node->place;
+  return node->index;
 }
 
 MPI_Comm rn_node_comm(const rn_node *node) {
@@ -145,15 +146,15 @@ rn_status rn_node_barrier(rn_err *err, const rn_node *node) {
 }
 
 int rn_node_count(const rn_node *node) {
-  return node->nodes;
+  return node->count;
 }
 
 int rn_node_of(const rn_node *node, int replica) {
   return node->of[replica];
 }
 
-int rn_node_fullest(const rn_node *node) {
-  return node->fullest;
+int rn_node_largest(const rn_node *node) {
+  return node->largest;
 }
 
 int rn_node_receiver(const rn_node *node, int from, int to) {

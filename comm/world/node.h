@@ -11,13 +11,13 @@
 typedef struct rn_node rn_node;
 
 /**
- * Groups the replicas on each host into nodes of at most `most` (0: no limit, 1: one replica per
- * node).
+ * Groups the replicas on each host into nodes of at most `max_size` (0: no limit, 1: one replica
+ * per node).
  *
  * Collective: over the world of the grid. Ownership: the grid outlives the object.
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
-rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid, int most,
+rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid, int max_size,
                          rn_node **out);
 /** Takes NULL. Collective: over the node. */
 void rn_node_destroy(rn_node **node);
@@ -39,7 +39,7 @@ rn_status rn_node_barrier(rn_err *err, const rn_node *node);
 /** Nodes of the stage, the node of a replica, and the replicas on the largest node. */
 int rn_node_count(const rn_node *node);
 int rn_node_of(const rn_node *node, int replica);
-int rn_node_fullest(const rn_node *node);
+int rn_node_largest(const rn_node *node);
 
 /** The replica on node `to` that receives the shards of replica `from`, which is on another node.
  */

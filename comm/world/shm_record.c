@@ -53,7 +53,7 @@ static bool parse(const char *line, size_t length, entry *e) {
 }
 
 /* Writes one line per /dev/shm file that this process maps. */
-static rn_status look_at_own(rn_err *err, const char *host, char **text, size_t *bytes) {
+static rn_status list_mapped(rn_err *err, const char *host, char **text, size_t *bytes) {
   char line[LINE_BYTES + PATH_MAX], last[PATH_MAX] = "";
   const long long pid = getpid();
   FILE *maps = fopen("/proc/self/maps", "r");
@@ -74,32 +74,33 @@ static rn_status look_at_own(rn_err *err, const char *host, char **text, size_t 
             (unsigned long long)file.st_ino, path);
   }
   fclose(maps);
-  const bool whole = ferror(out) == 0;
-  if (fclose(out) == 0 && whole) return RN_OK;
+  const bool complete = ferror(out) == 0;
+  if (fclose(out) == 0 && complete) return RN_OK;
   return rn_fail(err, RN_ERR_MEMORY, "no memory to list the shared memory of this rank");
 }
 
-static rn_status put(rn_err *err, const char *path, const char *mode, const char *text,
-                     size_t bytes) {
+static rn_status write_text(rn_err *err, const char *path, const char *mode, const char *text,
+                            size_t bytes) {
   FILE *file = fopen(path, mode);
   bool good = file != NULL && fwrite(text, 1, bytes, file) == bytes;
   if (file != NULL && fclose(file) != 0) good = false;
   if (good) return RN_OK;
   return rn_fail(err, RN_ERR_IO,
-                 "%s cannot be written: %s. Is run.dir writable, and is there room?", path,
-                 strerror(errno));
+                 "%s cannot be written: %s. Check that run.dir is writable and that its file "
+                 "system has free space",
+                 path, strerror(errno));
 }
 
 rn_status rn_shm_record_write(rn_err *err, rn_world *world, const char *run_dir) {
   char path[PATH_MAX], *mine = NULL, *all = NULL;
   size_t bytes = 0, *sizes = NULL, total = 0;
-  rn_status status = rn_agree(err, world, look_at_own(err, rn_world_host(world), &mine, &bytes));
+  rn_status status = rn_agree(err, world, list_mapped(err, rn_world_host(world), &mine, &bytes));
   if (status == RN_OK) status = rn_world_gather_bytes(err, world, mine, bytes, &all, &sizes);
   if (status == RN_OK) {
     if (rn_world_rank(world) == 0) {
       for (int r = 0; r < rn_world_size(world); r++) total += sizes[r];
       record_path(run_dir, "", path);
-      status = put(err, path, "a", all, total);
+      status = write_text(err, path, "a", all, total);
     }
     status = rn_agree(err, world, status);
   }
@@ -109,7 +110,7 @@ rn_status rn_shm_record_write(rn_err *err, rn_world *world, const char *run_dir)
   return status;
 }
 
-static rn_status load(rn_err *err, const char *path, char **text, int64_t *bytes) {
+static rn_status read_record(rn_err *err, const char *path, char **text, int64_t *bytes) {
   struct stat about;
   *bytes = 0;
   if (stat(path, &about) != 0) {
@@ -129,12 +130,12 @@ static rn_status load(rn_err *err, const char *path, char **text, int64_t *bytes
 }
 
 /* Broadcasts rank 0's copy of the record, truncated to complete lines. */
-static rn_status share(rn_err *err, rn_world *world, const char *path, char **text,
-                       int64_t *bytes) {
+static rn_status broadcast_record(rn_err *err, rn_world *world, const char *path, char **text,
+                                  int64_t *bytes) {
   rn_status status = RN_OK;
   *text = NULL;
   *bytes = 0;
-  if (rn_world_rank(world) == 0) status = load(err, path, text, bytes);
+  if (rn_world_rank(world) == 0) status = read_record(err, path, text, bytes);
   while (*bytes > 0 && (*text)[*bytes - 1] != '\n') --*bytes;
   RN_TRY(err, rn_agree(err, world, status));
   RN_TRY(err, rn_world_max(err, world, bytes, 1));
@@ -143,7 +144,7 @@ static rn_status share(rn_err *err, rn_world *world, const char *path, char **te
   return rn_world_broadcast(err, world, *text, (size_t)*bytes);
 }
 
-static bool in_use(const entry *entries, const bool *alive, int64_t count, const char *path) {
+static bool is_in_use(const entry *entries, const bool *alive, int64_t count, const char *path) {
   for (int64_t i = 0; i < count; i++) {
     if (alive[i] && strcmp(entries[i].path, path) == 0) return true;
   }
@@ -162,12 +163,12 @@ static bool remove_left_over(const entry *e) {
 static void clean_host(const char *host, const entry *entries, bool *alive, int64_t lines,
                        int64_t *done) {
   for (int64_t i = 0; i < lines; i++) {
-    const bool here = strcmp(entries[i].host, host) == 0;
-    alive[i] = here && rn_process_start(entries[i].pid) == entries[i].start;
+    const bool on_this_host = strcmp(entries[i].host, host) == 0;
+    alive[i] = on_this_host && rn_process_start(entries[i].pid) == entries[i].start;
   }
   for (int64_t i = 0; i < lines; i++) {
     if (strcmp(entries[i].host, host) != 0 || alive[i]) continue;
-    if (!in_use(entries, alive, lines, entries[i].path)) done[i] = remove_left_over(&entries[i]);
+    if (!is_in_use(entries, alive, lines, entries[i].path)) done[i] = remove_left_over(&entries[i]);
   }
 }
 
@@ -175,25 +176,26 @@ static const char *line_end(const char *at) {
   return strchr(at, '\n') + 1;
 }
 
-static rn_status rewrite(rn_err *err, const char *run_dir, const char *text, const int64_t *done) {
-  char path[PATH_MAX], fresh[PATH_MAX], *kept = NULL;
+static rn_status rewrite_record(rn_err *err, const char *run_dir, const char *text,
+                                const int64_t *done) {
+  char path[PATH_MAX], temporary[PATH_MAX], *kept = NULL;
   size_t bytes = 0;
   FILE *out = open_memstream(&kept, &bytes);
   if (out == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for the shared-memory record");
   for (const char *at = text; *at != '\0'; at = line_end(at)) {
     if (!*done++) fwrite(at, 1, (size_t)(line_end(at) - at), out);
   }
-  const bool whole = ferror(out) == 0;
-  if (fclose(out) != 0 || !whole) {
+  const bool complete = ferror(out) == 0;
+  if (fclose(out) != 0 || !complete) {
     free(kept);
     return rn_fail(err, RN_ERR_MEMORY, "no memory for the shared-memory record");
   }
   record_path(run_dir, "", path);
-  record_path(run_dir, ".tmp", fresh);
-  rn_status status = put(err, fresh, "w", kept, bytes);
-  if (status == RN_OK && rename(fresh, path) != 0) {
+  record_path(run_dir, ".tmp", temporary);
+  rn_status status = write_text(err, temporary, "w", kept, bytes);
+  if (status == RN_OK && rename(temporary, path) != 0) {
     status =
-        rn_fail(err, RN_ERR_IO, "%s cannot be renamed to %s: %s", fresh, path, strerror(errno));
+        rn_fail(err, RN_ERR_IO, "%s cannot be renamed to %s: %s", temporary, path, strerror(errno));
   }
   free(kept);
   return status;
@@ -206,7 +208,7 @@ rn_status rn_shm_record_clean(rn_err *err, rn_world *world, const char *run_dir)
   bool *alive = NULL;
   int node_rank = 0;
   record_path(run_dir, "", path);
-  rn_status status = share(err, world, path, &text, &bytes);
+  rn_status status = broadcast_record(err, world, path, &text, &bytes);
   if (status != RN_OK || bytes == 0) goto end;
   for (int64_t i = 0; i < bytes; i++) {
     if (text[i] == '\0') text[i] = '?';
@@ -226,7 +228,7 @@ rn_status rn_shm_record_clean(rn_err *err, rn_world *world, const char *run_dir)
   MPI_Comm_rank(rn_world_node_comm(world), &node_rank);
   if (node_rank == 0) clean_host(rn_world_host(world), entries, alive, lines, done);
   if ((status = rn_world_max(err, world, done, (int)lines)) != RN_OK) goto end;
-  if (rn_world_rank(world) == 0) status = rewrite(err, run_dir, text, done);
+  if (rn_world_rank(world) == 0) status = rewrite_record(err, run_dir, text, done);
   status = rn_agree(err, world, status);
 end:
   free(text);

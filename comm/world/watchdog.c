@@ -15,65 +15,66 @@
 #include "proto/base/arena.h"
 #include "proto/base/progress.h"
 
-/* The limit is LOOKS checks without progress: a process that was suspended misses only one. */
-enum { LOOKS = 8, LINE_BYTES = 192, GRACE_S = 1 };
+/* The limit is CHECKS checks without progress: a process that was suspended misses only one. */
+enum { CHECKS = 8, LINE_BYTES = 192, GRACE_S = 1 };
 
 /* The marks of one rank, in memory that its node shares. */
-typedef struct pulse {
+typedef struct heartbeat {
   rn_progress progress;
-  _Atomic int64_t looked_ns; /* last check by its watchdog; old if the process is stopped */
-  _Atomic int told;          /* first rank of the node only: a rank prints the table */
+  _Atomic int64_t checked_ns; /* last check by its watchdog; old if the process is stopped */
+  _Atomic int printed;        /* first rank of the node only: a rank prints the table */
   int rank;
-} pulse;
+} heartbeat;
 
 struct rn_watchdog {
   const rn_world *world;
   double limit_s;
   MPI_Win window;
-  pulse *node, *mine;
+  heartbeat *node, *mine;
   pthread_t thread;
   pthread_mutex_t lock; /* of `stopping`, whose change `wake` signals */
   pthread_cond_t wake;
   bool stopping, running;
 };
 
-static double since_s(int64_t ns) {
+static double elapsed_s(int64_t ns) {
   return (double)(rn_progress_now_ns() - ns) * 1e-9;
 }
 
 /* A process is stopped if its watchdog no longer checks. */
-static bool is_stopped(const rn_watchdog *w, pulse *p) {
-  return since_s(atomic_load(&p->looked_ns)) > 3 * w->limit_s / LOOKS;
+static bool is_stopped(const rn_watchdog *w, heartbeat *p) {
+  return elapsed_s(atomic_load(&p->checked_ns)) > 3 * w->limit_s / CHECKS;
 }
 
 /* True if others may be waiting for this rank: it is stopped or has not marked a wait. */
-static bool is_late(const rn_watchdog *w, pulse *p) {
+static bool may_delay_others(const rn_watchdog *w, heartbeat *p) {
   return is_stopped(w, p) || !rn_progress_is_waiting(&p->progress);
 }
 
 /* The rank that the others probably wait for: the late rank with the oldest mark. */
-static int find_behind(const rn_watchdog *w) {
-  int behind = 0;
+static int find_slowest(const rn_watchdog *w) {
+  int slowest = 0;
   for (int r = 1; r < rn_world_node_ranks(w->world); r++) {
-    pulse *now = &w->node[r], *best = &w->node[behind];
-    const bool late = is_late(w, now), was = is_late(w, best);
-    const bool older = atomic_load(&now->progress.last_ns) < atomic_load(&best->progress.last_ns);
-    if (late != was ? late : older) behind = r;
+    heartbeat *candidate = &w->node[r], *best = &w->node[slowest];
+    const bool delays = may_delay_others(w, candidate), best_delays = may_delay_others(w, best);
+    const bool older =
+        atomic_load(&candidate->progress.last_ns) < atomic_load(&best->progress.last_ns);
+    if (delays != best_delays ? delays : older) slowest = r;
   }
-  return behind;
+  return slowest;
 }
 
-static int print_pulse(const rn_watchdog *w, char *line, size_t bytes, int r, bool behind) {
-  pulse *p = &w->node[r];
+static int print_heartbeat(const rn_watchdog *w, char *line, size_t bytes, int r, bool slowest) {
+  heartbeat *p = &w->node[r];
   char name[RN_PROGRESS_NAME_BYTES];
   rn_progress_name(&p->progress, name);
   return snprintf(line, bytes, "  rank %d has not gone past \"%s\" of step %lld for %.1f s%s%s\n",
                   p->rank, name, (long long)atomic_load(&p->progress.step),
-                  since_s(atomic_load(&p->progress.last_ns)),
+                  elapsed_s(atomic_load(&p->progress.last_ns)),
                   is_stopped(w, p)                       ? "; the process is stopped"
                   : rn_progress_is_waiting(&p->progress) ? "; it waits for others"
                                                          : "",
-                  behind ? " <- behind" : "");
+                  slowest ? " <- behind" : "");
 }
 
 /* Uses write(): the main thread may hang while it holds the lock of stderr. */
@@ -82,11 +83,11 @@ static void print_node(const rn_watchdog *watchdog) {
   const size_t bytes = (size_t)(ranks + 1) * LINE_BYTES + MPI_MAX_PROCESSOR_NAME;
   char *text = calloc(bytes, 1);
   if (text == NULL) return;
-  const int behind = find_behind(watchdog);
+  const int slowest = find_slowest(watchdog);
   int used = snprintf(text, bytes, "error: no progress for run.watchdog_s = %g s; on host %s:\n",
                       watchdog->limit_s, rn_world_host(watchdog->world));
   for (int r = 0; r < ranks; r++) {
-    used += print_pulse(watchdog, text + used, bytes - (size_t)used, r, r == behind);
+    used += print_heartbeat(watchdog, text + used, bytes - (size_t)used, r, r == slowest);
   }
   for (ssize_t at = 0, wrote; at < used; at += wrote) {
     wrote = write(STDERR_FILENO, text + at, (size_t)(used - at));
@@ -96,8 +97,8 @@ static void print_node(const rn_watchdog *watchdog) {
 }
 
 /* Other nodes print within GRACE_S; then this rank exits and the launcher ends the job. */
-static void give_up(rn_watchdog *watchdog) {
-  if (atomic_exchange(&watchdog->node[0].told, 1) == 0) print_node(watchdog);
+static void end_job(rn_watchdog *watchdog) {
+  if (atomic_exchange(&watchdog->node[0].printed, 1) == 0) print_node(watchdog);
   sleep(GRACE_S);
   _exit(rn_status_exit_code(RN_ERR_WATCHDOG));
 }
@@ -117,32 +118,32 @@ static int64_t units_of_node(const rn_watchdog *w) {
 
 static void *watch(void *argument) {
   rn_watchdog *watchdog = argument;
-  const int64_t look_ns = (int64_t)(watchdog->limit_s * 1e9 / LOOKS) + 1;
-  int64_t seen = -1;
+  const int64_t check_ns = (int64_t)(watchdog->limit_s * 1e9 / CHECKS) + 1;
+  int64_t last_units = -1;
   pthread_mutex_lock(&watchdog->lock);
-  for (int still = 0; !watchdog->stopping;) {
-    const struct timespec until = after(look_ns);
-    atomic_store(&watchdog->mine->looked_ns, rn_progress_now_ns());
+  for (int idle_checks = 0; !watchdog->stopping;) {
+    const struct timespec until = after(check_ns);
+    atomic_store(&watchdog->mine->checked_ns, rn_progress_now_ns());
     pthread_cond_timedwait(&watchdog->wake, &watchdog->lock, &until);
     const int64_t units = units_of_node(watchdog);
-    still = units == seen ? still + 1 : 0;
-    seen = units;
-    if (still >= LOOKS && !watchdog->stopping) give_up(watchdog);
+    idle_checks = units == last_units ? idle_checks + 1 : 0;
+    last_units = units;
+    if (idle_checks >= CHECKS && !watchdog->stopping) end_job(watchdog);
   }
   pthread_mutex_unlock(&watchdog->lock);
   return NULL;
 }
 
-static rn_status share_pulses(rn_err *err, rn_watchdog *watchdog) {
+static rn_status share_heartbeats(rn_err *err, rn_watchdog *watchdog) {
   MPI_Comm comm = rn_world_node_comm(watchdog->world);
   MPI_Aint bytes;
   int unit;
-  RN_MPI(err, MPI_Win_allocate_shared(sizeof(pulse), 1, MPI_INFO_NULL, comm, &watchdog->mine,
+  RN_MPI(err, MPI_Win_allocate_shared(sizeof(heartbeat), 1, MPI_INFO_NULL, comm, &watchdog->mine,
                                       &watchdog->window));
   RN_MPI(err, MPI_Win_shared_query(watchdog->window, 0, &bytes, &unit, &watchdog->node));
-  memset(watchdog->mine, 0, sizeof(pulse));
+  memset(watchdog->mine, 0, sizeof(heartbeat));
   watchdog->mine->rank = rn_world_rank(watchdog->world);
-  atomic_store(&watchdog->mine->looked_ns, rn_progress_now_ns());
+  atomic_store(&watchdog->mine->checked_ns, rn_progress_now_ns());
   rn_progress_use(&watchdog->mine->progress);
   rn_progress_begin("start", 0);
   RN_MPI(err, MPI_Barrier(comm));
@@ -165,7 +166,8 @@ static rn_status start_thread(rn_err *err, rn_watchdog *watchdog) {
   watchdog->running = code == 0;
   if (code == 0) return RN_OK;
   return rn_fail(err, RN_ERR_LIBRARY,
-                 "no thread for the watchdog: %s. run.watchdog_s: 0 does without", strerror(code));
+                 "cannot create the watchdog thread: %s. run.watchdog_s: 0 runs without it",
+                 strerror(code));
 }
 
 rn_status rn_watchdog_start(rn_err *err, const rn_world *world, double limit_s, rn_watchdog **out) {
@@ -180,7 +182,7 @@ rn_status rn_watchdog_start(rn_err *err, const rn_world *world, double limit_s, 
   watchdog->world = world;
   watchdog->limit_s = limit_s;
   watchdog->window = MPI_WIN_NULL;
-  status = share_pulses(err, watchdog);
+  status = share_heartbeats(err, watchdog);
   if (status == RN_OK) status = rn_agree(err, world, start_thread(err, watchdog));
   if (status == RN_OK) {
     *out = watchdog;

@@ -32,7 +32,7 @@ static rn_status check_launch(rn_err *err, int size) {
 }
 
 /* Sets the members that derive from world->comm. */
-static rn_status look_around(rn_err *err, rn_world *world) {
+static rn_status query_comm(rn_err *err, rn_world *world) {
   int length = 0;
   RN_MPI(err, MPI_Comm_set_errhandler(world->comm, MPI_ERRORS_RETURN));
   RN_MPI(err, MPI_Comm_rank(world->comm, &world->rank));
@@ -48,28 +48,28 @@ static rn_status look_around(rn_err *err, rn_world *world) {
 static rn_status open_world(rn_err *err, rn_world *world) {
   RN_MPI(err, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
   RN_MPI(err, MPI_Comm_dup(MPI_COMM_WORLD, &world->comm));
-  return look_around(err, world);
+  return query_comm(err, world);
 }
 
-void rn_world_close(rn_world **part) {
-  if (*part == NULL) return;
-  if ((*part)->node != MPI_COMM_NULL) MPI_Comm_free(&(*part)->node);
-  if ((*part)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*part)->comm);
-  free(*part);
-  *part = NULL;
+void rn_world_close(rn_world **subset) {
+  if (*subset == NULL) return;
+  if ((*subset)->node != MPI_COMM_NULL) MPI_Comm_free(&(*subset)->node);
+  if ((*subset)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*subset)->comm);
+  free(*subset);
+  *subset = NULL;
 }
 
 rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world **out) {
-  rn_world *part = NULL;
-  RN_TRY(err, rn_agree(err, world, rn_alloc(err, "world", 1, sizeof *part, &part)));
-  part->comm = part->node = MPI_COMM_NULL;
+  rn_world *subset = NULL;
+  RN_TRY(err, rn_agree(err, world, rn_alloc(err, "world", 1, sizeof *subset, &subset)));
+  subset->comm = subset->node = MPI_COMM_NULL;
   rn_status status = RN_MPI_STATUS(
       err,
-      MPI_Comm_split(world->comm, color < 0 ? MPI_UNDEFINED : color, world->rank, &part->comm));
-  part->level = world->level;
-  if (status == RN_OK && color >= 0) status = look_around(err, part);
-  if (status != RN_OK || color < 0) rn_world_close(&part);
-  *out = part;
+      MPI_Comm_split(world->comm, color < 0 ? MPI_UNDEFINED : color, world->rank, &subset->comm));
+  subset->level = world->level;
+  if (status == RN_OK && color >= 0) status = query_comm(err, subset);
+  if (status != RN_OK || color < 0) rn_world_close(&subset);
+  *out = subset;
   return status;
 }
 
@@ -78,16 +78,18 @@ rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world
  * and version 5 prints a line per rank if it cannot pair the host's interfaces. A value of
  * OMPI_MCA_btl that the user has set is kept.
  */
-static void leave_out_tcp(void) {
-  const char *ranks = getenv("OMPI_COMM_WORLD_SIZE"), *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
-  if (ranks != NULL && here != NULL && strcmp(ranks, here) == 0) setenv("OMPI_MCA_btl", "^tcp", 0);
+static void disable_tcp(void) {
+  const char *ranks = getenv("OMPI_COMM_WORLD_SIZE"),
+             *local_ranks = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  if (ranks != NULL && local_ranks != NULL && strcmp(ranks, local_ranks) == 0)
+    setenv("OMPI_MCA_btl", "^tcp", 0);
 }
 
 static rn_status start_mpi(rn_err *err, int *argc, char ***argv, int level, rn_world **out) {
   int provided = 0;
   RN_TRY(err, rn_alloc(err, "world", 1, sizeof **out, out));
   (*out)->comm = (*out)->node = MPI_COMM_NULL;
-  leave_out_tcp();
+  disable_tcp();
   RN_MPI(err, MPI_Init_thread(argc, argv, level, &provided));
   if (rn_fault_now("mpi.level")) provided = MPI_THREAD_FUNNELED;
   if (provided < MPI_THREAD_FUNNELED) {
@@ -121,15 +123,15 @@ int rn_world_finish(rn_world **world, rn_status status, const rn_err *err) {
   int started = 0, rank = 0;
   MPI_Initialized(&started);
   if (started) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  rn_err told = *err;
-  status = rn_program_check_output(&told, status);
+  rn_err agreed = *err;
+  status = rn_program_check_output(&agreed, status);
   const int code = rn_status_exit_code(status);
   if (status == RN_ERR_MPI) {
-    print_failure(&told);
+    print_failure(&agreed);
     if (started) MPI_Abort(MPI_COMM_WORLD, code);
     return code;
   }
-  if (status != RN_OK && rank == 0) print_failure(&told);
+  if (status != RN_OK && rank == 0) print_failure(&agreed);
   rn_world_close(world);
   if (started) MPI_Finalize();
   return code;
@@ -173,23 +175,23 @@ rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status) {
   } mine = {(int)status, world->rank}, worst;
   RN_MPI_WAIT(err, MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, world->comm));
   if (worst.status == RN_OK) return RN_OK;
-  rn_err told = *err;
+  rn_err agreed = *err;
   if (world->rank == worst.rank && world->size > 1) {
-    snprintf(told.text, sizeof told.text, "rank %d on %s: %.1700s", world->rank, world->host,
+    snprintf(agreed.text, sizeof agreed.text, "rank %d on %s: %.1700s", world->rank, world->host,
              err->text);
   }
-  RN_MPI_WAIT(err, MPI_Bcast(&told, (int)sizeof told, MPI_BYTE, worst.rank, world->comm));
-  *err = told;
+  RN_MPI_WAIT(err, MPI_Bcast(&agreed, (int)sizeof agreed, MPI_BYTE, worst.rank, world->comm));
+  *err = agreed;
   err->status = (rn_status)worst.status;
   return (rn_status)worst.status;
 }
 
 rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, const void *bytes,
                               size_t count) {
-  uint64_t mine = XXH3_64bits(bytes, count), first = mine;
-  RN_MPI_WAIT(err, MPI_Bcast(&first, 1, MPI_UINT64_T, 0, world->comm));
+  uint64_t mine = XXH3_64bits(bytes, count), root_hash = mine;
+  RN_MPI_WAIT(err, MPI_Bcast(&root_hash, 1, MPI_UINT64_T, 0, world->comm));
   rn_status status = RN_OK;
-  if (mine != first) {
+  if (mine != root_hash) {
     status =
         rn_fail(err, RN_ERR_MISMATCH,
                 "%s is not that of rank 0: start all ranks with the same program and files", what);
@@ -199,7 +201,7 @@ rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, co
 
 /* Buffers of a gather on rank 0: counts and offsets of the ranks' bytes, and the bytes. */
 typedef struct gather_plan {
-  int *counts, *places;
+  int *counts, *offsets;
   size_t *sizes;
   char *all;
 } gather_plan;
@@ -209,19 +211,19 @@ static rn_status plan_gather(rn_err *err, const int64_t *counts, int ranks, gath
   for (int r = 0; r < ranks; r++) total += counts[r];
   if (total > INT_MAX) {
     return rn_fail(err, RN_ERR_MEMORY,
-                   "rank 0 cannot take %lld bytes from %d ranks at once, at most %d",
+                   "rank 0 cannot gather %lld bytes from %d ranks at once; the limit is %d",
                    (long long)total, ranks, INT_MAX);
   }
   const size_t count = (size_t)ranks;
   RN_TRY(err, rn_alloc(err, "counts to gather", count, sizeof *g->counts, &g->counts));
-  RN_TRY(err, rn_alloc(err, "places to gather", count, sizeof *g->places, &g->places));
+  RN_TRY(err, rn_alloc(err, "offsets to gather", count, sizeof *g->offsets, &g->offsets));
   RN_TRY(err, rn_alloc(err, "sizes to gather", count, sizeof *g->sizes, &g->sizes));
   RN_TRY(err, rn_alloc(err, "bytes to gather", (size_t)total + 1, 1, &g->all));
-  for (int r = 0, place = 0; r < ranks; r++) {
-    g->places[r] = place;
+  for (int r = 0, offset = 0; r < ranks; r++) {
+    g->offsets[r] = offset;
     g->counts[r] = (int)counts[r];
     g->sizes[r] = (size_t)counts[r];
-    place += g->counts[r];
+    offset += g->counts[r];
   }
   return RN_OK;
 }
@@ -240,7 +242,7 @@ rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, 
   if (world->rank == 0) status = plan_gather(err, counts, world->size, &g);
   if ((status = rn_agree(err, world, status)) != RN_OK) goto end;
   status = RN_MPI_WAIT_STATUS(err, MPI_Gatherv(mine, (int)count, MPI_BYTE, g.all, g.counts,
-                                               g.places, MPI_BYTE, 0, world->comm));
+                                               g.offsets, MPI_BYTE, 0, world->comm));
   if (status != RN_OK) goto end;
   *all = g.all;
   *sizes = g.sizes;
@@ -249,17 +251,17 @@ rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, 
 end:
   free(counts);
   free(g.counts);
-  free(g.places);
+  free(g.offsets);
   free(g.sizes);
   free(g.all);
   return status;
 }
 
 rn_status rn_world_broadcast(rn_err *err, rn_world *world, void *bytes, size_t count) {
-  enum { PIECE = 1 << 30 };
-  for (size_t at = 0; at < count; at += PIECE) {
-    size_t piece = count - at < PIECE ? count - at : PIECE;
-    RN_MPI_WAIT(err, MPI_Bcast((char *)bytes + at, (int)piece, MPI_BYTE, 0, world->comm));
+  enum { MAX_MESSAGE_BYTES = 1 << 30 };
+  for (size_t at = 0; at < count; at += MAX_MESSAGE_BYTES) {
+    size_t message_bytes = count - at < MAX_MESSAGE_BYTES ? count - at : MAX_MESSAGE_BYTES;
+    RN_MPI_WAIT(err, MPI_Bcast((char *)bytes + at, (int)message_bytes, MPI_BYTE, 0, world->comm));
   }
   return RN_OK;
 }
@@ -280,7 +282,7 @@ rn_status rn_world_largest_node(rn_err *err, rn_world *world, int64_t mine, int6
   return rn_world_max(err, world, out, 1);
 }
 
-rn_status rn_world_gather_number(rn_err *err, rn_world *world, double mine, double *all) {
+rn_status rn_world_all_gather_double(rn_err *err, rn_world *world, double mine, double *all) {
   RN_MPI_WAIT(err, MPI_Allgather(&mine, 1, MPI_DOUBLE, all, 1, MPI_DOUBLE, world->comm));
   return RN_OK;
 }

@@ -43,7 +43,7 @@ int rn_world_finish(rn_world **world, rn_status status, const rn_err *err);
  */
 rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world **out);
 /** Frees a part without ending MPI; takes NULL. Collective: over the part. */
-void rn_world_close(rn_world **part);
+void rn_world_close(rn_world **subset);
 
 int rn_world_rank(const rn_world *world);
 int rn_world_size(const rn_world *world);
@@ -99,7 +99,7 @@ rn_status rn_world_sum(rn_err *err, rn_world *world, int64_t *values, int count)
 rn_status rn_world_largest_node(rn_err *err, rn_world *world, int64_t mine, int64_t *out);
 
 /** All-gathers `mine` to all [ranks]. Collective: over the world. Errors: RN_ERR_MPI. */
-rn_status rn_world_gather_number(rn_err *err, rn_world *world, double mine, double *all);
+rn_status rn_world_all_gather_double(rn_err *err, rn_world *world, double mine, double *all);
 
 /** Collective: over the world. Errors: RN_ERR_MPI. */
 rn_status rn_world_barrier(rn_err *err, rn_world *world);

@@ -33,15 +33,15 @@ int rn_write_token_first(const rn_write_token *write_token);
  * for the first rank. All ranks of the node wait and pass equally often, and synchronise between
  * rounds.
  *
- * Errors: the status that the previous rank passed; RN_ERR_IO after rn_write_token_give_up.
+ * Errors: the status that the previous rank passed; RN_ERR_IO after rn_write_token_cancel.
  */
-rn_status rn_write_token_wait(rn_err *err, rn_write_token *write_token, int64_t *at);
+rn_status rn_write_token_wait(rn_err *err, rn_write_token *write_token, int64_t *offset);
 
 /** Passes the token: this rank ended at offset `end`, or failed with `status`. Follows every wait.
  */
 void rn_write_token_pass(rn_write_token *write_token, rn_status status, int64_t end);
 
 /** Makes current and later waits on this rank fail, for a job that is ending. Any thread. */
-void rn_write_token_give_up(rn_write_token *write_token);
+void rn_write_token_cancel(rn_write_token *write_token);
 
 #endif

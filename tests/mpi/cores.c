@@ -52,17 +52,17 @@ static void sharing_is_by_mask(rn_world *world) {
   cpu_set_t all, one;
   CHECK_EQUAL(sched_getaffinity(0, sizeof all, &all), 0);
   const int count = CPU_COUNT(&all);
-  CHECK_OK(&err, rn_cores_look(&err, world, &cores));
+  CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
   CHECK_EQUAL(cores.cores, count);
   CHECK_EQUAL(cores.sharing, size);
   CHECK_EQUAL(cores.used, count);
   CPU_ZERO(&one);
   CPU_SET(nth_core(&all, rank % count), &one);
   CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
-  CHECK_OK(&err, rn_cores_look(&err, world, &cores));
+  CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
   CHECK_EQUAL(cores.cores, count); /* the launcher's mask, not the narrower one set later */
   rn_affinity_remember();
-  CHECK_OK(&err, rn_cores_look(&err, world, &cores));
+  CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
   CHECK_EQUAL(cores.cores, 1);
   CHECK_EQUAL(cores.ranks, size);
   CHECK_EQUAL(cores.used, size < count ? size : count);

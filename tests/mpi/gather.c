@@ -100,7 +100,7 @@ static void nodes_are_as_large_as_asked(const rn_grid *grid, const rn_node *node
   for (int r = 0; r < replicas; r++) together += rn_node_of(node, r) == own;
   CHECK_EQUAL(together, rn_node_size(node));
   CHECK_EQUAL(rn_node_count(node), most == 0 ? 1 : (replicas + most - 1) / most);
-  CHECK_EQUAL(rn_node_fullest(node), most == 0 || most > replicas ? replicas : most);
+  CHECK_EQUAL(rn_node_largest(node), most == 0 || most > replicas ? replicas : most);
 }
 
 static void walk_nodes(rn_world *world, int pipeline) {
@@ -115,7 +115,7 @@ static void walk_nodes(rn_world *world, int pipeline) {
     all_have_every_share(world, grid, node, 7);
     all_have_every_share(world, grid, node, 100003);
     if (most == 2) all_have_every_share(world, grid, node, 9 << 20);
-    const bool shares = rn_node_fullest(node) > 1;
+    const bool shares = rn_node_largest(node) > 1;
     CHECK_OK(&err, rn_shared_array_check_space(&err, world, node, 1000));
     const rn_status room = rn_shared_array_check_space(&err, world, node, (size_t)1 << 60);
     if (shares) CHECK_FAILS(&err, RN_ERR_MEMORY, "/dev/shm", room);

@@ -28,7 +28,7 @@ static rn_status tick(rn_err *told, void *context) {
 static int64_t units_beside(int ticks) {
   const bool first = rn_world_rank(world) == 0;
   const int64_t before = rn_progress_units();
-  const rn_status status = rn_together_by_first(&err, world, tick, &ticks);
+  const rn_status status = rn_collective_wait_for_root(&err, world, tick, &ticks);
   CHECK(status == (first && ticks > 1 ? RN_ERR_IO : RN_OK));
   CHECK(status == RN_OK || strcmp(err.text, "no such luck") == 0);
   rn_err_clear(&err);
@@ -62,7 +62,7 @@ static void all_wait_for_the_last(void) {
   int64_t still = 0;
   atomic_store(&working, true);
   if (!CHECK(pthread_create(&thread, NULL, work, &us) == 0)) return;
-  CHECK_OK(&err, rn_together_wait(&err, world, is_working, NULL));
+  CHECK_OK(&err, rn_collective_wait(&err, world, is_working, NULL));
   still = atomic_load(&working);
   CHECK_EQUAL(still, 0);
   pthread_join(thread, NULL);
@@ -71,7 +71,7 @@ static void all_wait_for_the_last(void) {
 int main(int argc, char **argv) {
   CHECK_OK(&err, rn_world_start(&err, &argc, &argv, &world));
   int ticks = 1;
-  CHECK_OK(&err, rn_together_by_first(&err, world, tick, &ticks));
+  CHECK_OK(&err, rn_collective_wait_for_root(&err, world, tick, &ticks));
   progress_reaches_all();
   all_wait_for_the_last();
   return rn_world_finish(&world, check_failures() > 0 ? RN_ERR_MISMATCH : RN_OK, &err) != 0

@@ -64,13 +64,13 @@ static void failures_are_passed_on(rn_write_token *write_token, int rank, rn_ran
   CHECK(t.met == RN_OK);
 }
 
-/* If no rank passes the token, rn_write_token_give_up ends the waits. */
+/* If no rank passes the token, rn_write_token_cancel ends the waits. */
 static void giving_up_ends_waits(rn_write_token *write_token, int rank, rn_range row) {
   if (rank == row.begin) {
     CHECK_OK(&err, rn_world_barrier(&err, world));
     return;
   }
-  rn_write_token_give_up(write_token);
+  rn_write_token_cancel(write_token);
   turn t = {.write_token = write_token};
   take_beside(&t, rank, 0);
   CHECK(t.met == RN_ERR_IO);

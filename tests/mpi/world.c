@@ -64,7 +64,7 @@ static void numbers_meet(rn_world *world, int rank, int size) {
   CHECK_OK(&err, rn_world_max(&err, world, values, 2));
   CHECK_OK(&err, rn_world_sum(&err, world, sums, 1));
   CHECK(values[0] == size - 1 && values[1] == 1 && sums[0] == size * (size - 1) / 2);
-  CHECK_OK(&err, rn_world_gather_number(&err, world, rank * 0.5, all));
+  CHECK_OK(&err, rn_world_all_gather_double(&err, world, rank * 0.5, all));
   for (int r = 0; r < size; r++) CHECK(all[r] == r * 0.5);
   CHECK_OK(&err, rn_world_barrier(&err, world));
   free(all);

@@ -145,8 +145,8 @@ static rn_status gather_peak(rn_err *err, bench *b) {
   const int ranks = rn_world_size(b->run.world);
   rn_status status = rn_alloc(err, "ranks", (size_t)ranks, sizeof *b->of_ranks, &b->of_ranks);
   RN_TRY(err, rn_agree(err, b->run.world, status));
-  RN_TRY(err,
-         rn_world_gather_number(err, b->run.world, (double)rn_machine_peak_bytes(), b->of_ranks));
+  RN_TRY(err, rn_world_all_gather_double(err, b->run.world, (double)rn_machine_peak_bytes(),
+                                         b->of_ranks));
   for (int r = 0; r < ranks; r++) b->peak_bytes = fmax(b->peak_bytes, b->of_ranks[r]);
   return RN_OK;
 }
@@ -165,7 +165,7 @@ static rn_status warm_up(rn_err *err, bench *b) {
 }
 
 static rn_status gather_processor_time(rn_err *err, bench *b) {
-  RN_TRY(err, rn_world_gather_number(err, b->run.world, b->cpu_s, b->of_ranks));
+  RN_TRY(err, rn_world_all_gather_double(err, b->run.world, b->cpu_s, b->of_ranks));
   for (int r = 0; r < rn_world_size(b->run.world); r++) {
     b->cpu_all_s += b->of_ranks[r] / b->count;
   }

@@ -126,7 +126,7 @@ static void forget_save(rn_saver *s) {
 void rn_saver_destroy(rn_saver **saver) {
   rn_saver *s = *saver;
   if (s == NULL) return;
-  rn_write_token_give_up(s->write_token);
+  rn_write_token_cancel(s->write_token);
   join(s);
   forget_save(s);
   free(s->copy);
@@ -203,7 +203,7 @@ static rn_status stage(rn_err *err, void *context) {
 rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
   rn_progress_begin("start of a save", s->run->step);
-  const rn_status staged = rn_together_by_first(err, s->run->world, stage, s->run);
+  const rn_status staged = rn_collective_wait_for_root(err, s->run->world, stage, s->run);
   if (staged == RN_ERR_MPI) return staged;
   RN_TRY(err, rn_agree(err, s->run->world, staged));
   RN_TRY(err, rn_streams_gather(err, s->run, &s->state.stream));
@@ -215,7 +215,7 @@ rn_status rn_saver_start(rn_err *err, rn_saver *s) {
     s->costs.copy_s += s->copy_s;
   }
   start_writing(s);
-  if (s->copy == NULL) RN_TRY(err, rn_together_wait(err, s->run->world, is_writing, s));
+  if (s->copy == NULL) RN_TRY(err, rn_collective_wait(err, s->run->world, is_writing, s));
   s->stop_s = rn_clock_s() - begin_s;
   return RN_OK;
 }
@@ -271,7 +271,7 @@ static rn_status count_bytes(rn_err *err, rn_saver *s) {
                        rn_alloc(err, "bytes of ranks", (size_t)ranks, sizeof *all, &all)));
   rn_status status = RN_OK;
   for (int i = 0; status == RN_OK && i < 2; i++) {
-    status = rn_world_gather_number(err, s->run->world, mine[i], all);
+    status = rn_world_all_gather_double(err, s->run->world, mine[i], all);
     for (int r = 0; status == RN_OK && rn_world_rank(s->run->world) == 0 && r < ranks; r++) {
       sum[i] += all[r];
     }
@@ -290,7 +290,7 @@ static rn_status publish(rn_err *err, rn_saver *s) {
   rn_status status = count_bytes(err, s);
   if (status == RN_OK) {
     reported all_reports = {s, all, sizes};
-    status = rn_together_by_first(err, s->run->world, commit, &all_reports);
+    status = rn_collective_wait_for_root(err, s->run->world, commit, &all_reports);
     if (status != RN_ERR_MPI) status = rn_agree(err, s->run->world, status);
   }
   free(all);
@@ -327,7 +327,7 @@ static rn_status tidy(rn_err *err, void *context) {
 static rn_status tidy_up(rn_err *err, rn_saver *s, int keep_last) {
   rn_err told = {0};
   tidying t = {s, keep_last};
-  const rn_status status = rn_together_by_first(&told, s->run->world, tidy, &t);
+  const rn_status status = rn_collective_wait_for_root(&told, s->run->world, tidy, &t);
   if (status == RN_ERR_MPI) {
     *err = told;
     return status;
@@ -347,7 +347,7 @@ static rn_status tidy_up(rn_err *err, rn_saver *s, int keep_last) {
 static rn_status wait_for_writers(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
   rn_progress_begin("save", s->state.step);
-  RN_TRY(err, rn_together_wait(err, s->run->world, is_writing, s));
+  RN_TRY(err, rn_collective_wait(err, s->run->world, is_writing, s));
   join(s);
   *err = s->err;
   s->err = (rn_err){0};
@@ -390,5 +390,5 @@ rn_status rn_saver_drop(rn_err *err, rn_saver *s) {
     return RN_ERR_MPI;
   }
   forget_save(s);
-  return rn_together_by_first(err, s->run->world, remove_stage, &stage_path);
+  return rn_collective_wait_for_root(err, s->run->world, remove_stage, &stage_path);
 }

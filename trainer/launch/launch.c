@@ -36,7 +36,7 @@ rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *
 /* True if every rank has a free core for the thread and MPI provides the thread level. */
 static rn_status is_free_for_all(rn_err *err, rn_world *world, int threads, bool *out) {
   rn_cores cores;
-  RN_TRY(err, rn_cores_look(err, world, &cores));
+  RN_TRY(err, rn_cores_detect(err, world, &cores));
   int64_t lack =
       !rn_cores_left_over(cores, threads) || rn_world_level(world) < MPI_THREAD_SERIALIZED;
   RN_TRY(err, rn_world_max(err, world, &lack, 1));

@@ -52,7 +52,7 @@ static int ranks_of_node(int cores, int threads, int ranks) {
 rn_status rn_machine_query(rn_err *err, rn_world *world, const Retnet__Config *config, int ranks,
                            rn_machine *out) {
   rn_cores cores;
-  RN_TRY(err, rn_cores_look(err, world, &cores));
+  RN_TRY(err, rn_cores_detect(err, world, &cores));
   rn_binding_decide(cores, rn_cores_threads(cores, config->parallel->threads));
   int64_t max[] = {-memory_of_node(), rn_machine_resident_bytes(), rn_world_node_ranks(world),
                    -rn_shared_array_free_bytes()};

@@ -3,7 +3,7 @@
 static rn_status wait(rn_err *err, void *self, int group) {
   const rn_distributed_optimizer *x = self;
   const int bucket = x->shard_table->first[group + 1] - 1;
-  if (rn_all_gather_has(x->all_gather, bucket)) return RN_OK;
+  if (rn_all_gather_is_complete(x->all_gather, bucket)) return RN_OK;
   const bool acquired = rn_comm_thread_acquire(x->comm_thread);
   rn_status status = rn_all_gather_wait(err, x->all_gather, bucket);
   if (acquired) rn_comm_thread_release(x->comm_thread);

@@ -44,7 +44,7 @@ static rn_status make_slots(rn_err *err, rn_pipeline *p, rn_pipeline_shape shape
   for (int i = 0; i < p->tasks.pool; i++) {
     rn_slot *slot = &p->slot[i];
     slot->rows_in = slot->rows_out = slot->gradient_in = slot->gradient_out =
-        RN_PIPELINE_P2P_NOTHING;
+        RN_PIPELINE_P2P_NO_MESSAGE;
     RN_TRY(err, rn_activations_create(err, p->stage, shape.keep, &slot->activations));
     slot->gradient = rn_activations_rows(slot->activations);
     if (is_alone(shape)) continue;
@@ -375,7 +375,7 @@ rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *u
                                    rn_scan_port *port, double *loss_sum,
                                    rn_exact_sum *reduction_block_sum) {
   const rn_pipeline_p2p_envelope envelope = {RN_PIPELINE_P2P_ROWS, 0};
-  rn_pipeline_p2p_message message = RN_PIPELINE_P2P_NOTHING;
+  rn_pipeline_p2p_message message = RN_PIPELINE_P2P_NO_MESSAGE;
   float *rows = rn_activations_rows(p->loss_tape);
   const rn_pass pass = {
       .params = p->params, .unit = unit, .port = port, .form = form, .activations = p->loss_tape};

@@ -15,7 +15,7 @@ static int most_together(const Retnet__Config *config) {
 static rn_status find_nodes(rn_err *err, rn_world *world, const rn_grid *grid, int most,
                             rn_weights *w) {
   RN_TRY(err, rn_node_create(err, world, grid, most, &w->node));
-  int64_t fullest = rn_node_fullest(w->node);
+  int64_t fullest = rn_node_largest(w->node);
   RN_TRY(err, rn_world_max(err, world, &fullest, 1));
   w->together = (int)fullest;
   return RN_OK;

@@ -24,7 +24,7 @@ rn_status rn_run_owner_look(rn_err *err, rn_world *world, const char *run_dir, r
   taking t = {run_dir, out};
   *out = NULL;
   rn_progress_begin("lock run.dir", 0);
-  rn_status status = rn_together_by_first(err, world, take_existing, &t);
+  rn_status status = rn_collective_wait_for_root(err, world, take_existing, &t);
   if (status == RN_ERR_MPI) return status;
   status = rn_agree(err, world, status);
   if (status != RN_OK && status != RN_ERR_MPI) rn_run_lock_release(out);

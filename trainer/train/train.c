@@ -78,7 +78,7 @@ static rn_status write_summary(rn_err *err, rn_run *run, const rn_metrics *metri
   int64_t node = 0;
   status = rn_world_largest_node(err, run->world, own_peak_bytes(run), &node);
   for (int i = 0; status == RN_OK && i < 3; i++) {
-    status = rn_world_gather_number(err, run->world, mine[i], all + i * ranks);
+    status = rn_world_all_gather_double(err, run->world, mine[i], all + i * ranks);
   }
   if (status == RN_OK) {
     rn_status written = RN_OK;
@@ -138,7 +138,7 @@ static rn_status start(rn_err *err, const rn_checkpoint_source *source,
   const bool goes_on = strncmp(source->path.text, own.text, strlen(own.text)) == 0;
   folder_work work = {run, places, metrics, goes_on ? run->step : -1};
   rn_progress_phase("open run.dir");
-  const rn_status status = rn_together_by_first(err, run->world, open_folder, &work);
+  const rn_status status = rn_collective_wait_for_root(err, run->world, open_folder, &work);
   if (status == RN_ERR_MPI) return status;
   RN_TRY(err, rn_agree(err, run->world, status));
   if (!root) return RN_OK;
