@@ -11,26 +11,27 @@
 static rn_err err;
 static rn_world *world;
 
-typedef struct turn {
+typedef struct write_round {
   rn_write_token *write_token;
   int64_t bytes, at; /* bytes that this rank writes, and its offset */
-  rn_status own, met;
-} turn;
+  rn_status own, received;
+} write_round;
 
-static void *take(void *argument) {
-  turn *t = argument;
-  rn_err told = {0};
-  t->met = rn_write_token_wait(&told, t->write_token, &t->at);
-  rn_write_token_pass(t->write_token, t->met != RN_OK ? t->met : t->own, t->at + t->bytes);
+static void *pass_token(void *argument) {
+  write_round *t = argument;
+  rn_err thread_err = {0};
+  t->received = rn_write_token_wait(&thread_err, t->write_token, &t->at);
+  rn_write_token_pass(t->write_token, t->received != RN_OK ? t->received : t->own,
+                      t->at + t->bytes);
   return NULL;
 }
 
 /* Takes the token in another thread, after a barrier; some ranks are late. */
-static void take_beside(turn *t, int rank, int round) {
+static void pass_in_thread(write_round *t, int rank, int round) {
   pthread_t thread;
   CHECK_OK(&err, rn_world_barrier(&err, world));
   if ((rank + round) % 3 == 0) usleep(5000);
-  if (!CHECK(pthread_create(&thread, NULL, take, t) == 0)) return;
+  if (!CHECK(pthread_create(&thread, NULL, pass_token, t) == 0)) return;
   pthread_join(thread, NULL);
 }
 
@@ -42,13 +43,14 @@ static rn_range row_of(int rank, int size) {
   return row;
 }
 
-static void turns_follow_each_other(rn_write_token *write_token, int rank, rn_range row) {
+static void each_write_begins_where_the_previous_ended(rn_write_token *write_token, int rank,
+                                                       rn_range row) {
   for (int round = 0; round < 5; round++) {
-    turn t = {.write_token = write_token, .bytes = 100 * round + rank % 4};
+    write_round t = {.write_token = write_token, .bytes = 100 * round + rank % 4};
     int64_t want = 0;
     for (int64_t r = row.begin; r < rank; r++) want += 100 * round + r % 4;
-    take_beside(&t, rank, round);
-    CHECK(t.met == RN_OK);
+    pass_in_thread(&t, rank, round);
+    CHECK(t.received == RN_OK);
     CHECK_EQUAL(t.at, want);
   }
 }
@@ -56,24 +58,24 @@ static void turns_follow_each_other(rn_write_token *write_token, int rank, rn_ra
 /* A failure is passed along its row only; the next round succeeds. */
 static void failures_are_passed_on(rn_write_token *write_token, int rank, rn_range row) {
   const int culprit = 1;
-  turn t = {.write_token = write_token, .own = rank == culprit ? RN_ERR_MEMORY : RN_OK};
-  take_beside(&t, rank, 0);
-  CHECK_EQUAL(t.met, row.begin <= culprit && rank > culprit ? RN_ERR_MEMORY : RN_OK);
+  write_round t = {.write_token = write_token, .own = rank == culprit ? RN_ERR_MEMORY : RN_OK};
+  pass_in_thread(&t, rank, 0);
+  CHECK_EQUAL(t.received, row.begin <= culprit && rank > culprit ? RN_ERR_MEMORY : RN_OK);
   t.own = RN_OK;
-  take_beside(&t, rank, 1);
-  CHECK(t.met == RN_OK);
+  pass_in_thread(&t, rank, 1);
+  CHECK(t.received == RN_OK);
 }
 
 /* If no rank passes the token, rn_write_token_cancel ends the waits. */
-static void giving_up_ends_waits(rn_write_token *write_token, int rank, rn_range row) {
+static void cancelling_ends_waits(rn_write_token *write_token, int rank, rn_range row) {
   if (rank == row.begin) {
     CHECK_OK(&err, rn_world_barrier(&err, world));
     return;
   }
   rn_write_token_cancel(write_token);
-  turn t = {.write_token = write_token};
-  take_beside(&t, rank, 0);
-  CHECK(t.met == RN_ERR_IO);
+  write_round t = {.write_token = write_token};
+  pass_in_thread(&t, rank, 0);
+  CHECK(t.received == RN_ERR_IO);
 }
 
 int main(int argc, char **argv) {
@@ -84,9 +86,9 @@ int main(int argc, char **argv) {
     const int rank = rn_world_rank(world);
     const rn_range row = row_of(rank, rn_world_size(world));
     CHECK_EQUAL(rn_write_token_first(write_token), row.begin);
-    turns_follow_each_other(write_token, rank, row);
+    each_write_begins_where_the_previous_ended(write_token, rank, row);
     failures_are_passed_on(write_token, rank, row);
-    giving_up_ends_waits(write_token, rank, row);
+    cancelling_ends_waits(write_token, rank, row);
     rn_write_token_destroy(&write_token);
   }
   CHECK(status == RN_OK);

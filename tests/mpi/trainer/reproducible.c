@@ -31,7 +31,7 @@ typedef struct layout {
 
 /* The results of a single rank, and its parameter table. */
 typedef struct reference {
-  double told[2 * STEPS];
+  double losses_and_norms[2 * STEPS];
   float *gradient, *params; /* [total] of the last step, and after it */
   rn_param_table *table;
 } reference;
@@ -55,17 +55,17 @@ static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
   return rn_options_load(&err, NULL, key, count, config);
 }
 
-/* Trains a new run and completes the all-gather of weights; told: loss and norm per step. */
+/* Trains a new run and completes the all-gather of weights; losses_and_norms [STEPS, 2]. */
 static bool train(rn_world *world, const task *t, Retnet__Config *config, rn_run *run,
-                  double *told) {
+                  double *losses_and_norms) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
   CHECK((run->accumulator.exact != NULL) == t->exact);
   for (int k = 0; k < STEPS; k++) {
     rn_step_result result = {0};
     CHECK_OK(&err, rn_step(&err, run, &result));
     CHECK(!result.skipped && result.grad_norm > 0);
-    told[2 * k] = result.loss;
-    told[2 * k + 1] = result.grad_norm;
+    losses_and_norms[2 * k] = result.loss;
+    losses_and_norms[2 * k + 1] = result.grad_norm;
   }
   return CHECK_OK(&err, rn_all_gather_finish(&err, run->weights.all_gather));
 }
@@ -77,12 +77,12 @@ static float *copy_of(const float *values, int64_t count) {
   return copy;
 }
 
-static bool compute_reference(rn_world *alone, const task *t, reference *out) {
+static bool compute_reference(rn_world *single_rank, const task *t, reference *out) {
   static const layout one = {1, 1, 1, 1, 6, 1};
   Retnet__Config *config = NULL;
   rn_run run = {0};
   if (!CHECK_OK(&err, load(t, &one, &config))) return false;
-  const bool done = train(alone, t, config, &run, out->told);
+  const bool done = train(single_rank, t, config, &run, out->losses_and_norms);
   if (done) {
     out->gradient = copy_of(run.own_gradient, run.total);
     out->params = copy_of(run.params, run.total);
@@ -119,15 +119,16 @@ static bool has_bits_of(const rn_run *run, const reference *r) {
   return same;
 }
 
-/* Checks that the results on `part` equal the single rank's if and only if the mode is on. */
-static void compare(rn_world *part, const task *t, const layout *l, const reference *r) {
+/* Checks that the results on `subset` equal the single rank's if and only if the mode is on. */
+static void compare(rn_world *subset, const task *t, const layout *l, const reference *r) {
   Retnet__Config *config = NULL;
   rn_run run = {0};
-  double told[2 * STEPS];
+  double losses_and_norms[2 * STEPS];
   if (!CHECK_OK(&err, load(t, l, &config))) return;
-  if (train(part, t, config, &run, told)) {
-    int64_t differs = memcmp(told, r->told, sizeof told) != 0 || !has_bits_of(&run, r);
-    CHECK_OK(&err, rn_world_max(&err, part, &differs, 1));
+  if (train(subset, t, config, &run, losses_and_norms)) {
+    int64_t differs = memcmp(losses_and_norms, r->losses_and_norms, sizeof losses_and_norms) != 0 ||
+                      !has_bits_of(&run, r);
+    CHECK_OK(&err, rn_world_max(&err, subset, &differs, 1));
     if (!CHECK(differs == !t->exact)) {
       fprintf(stderr,
               "  in data %d pipeline %d sequence %d segments %d microbatch %d threads %d, "
@@ -143,19 +144,19 @@ static void compare(rn_world *part, const task *t, const layout *l, const refere
 /* Runs the task on each layout, on the part of the world that it needs. */
 static void walk(rn_world *world, const task *t, const layout *layouts, int count) {
   const int rank = rn_world_rank(world);
-  rn_world *alone = NULL;
+  rn_world *single_rank = NULL;
   reference r = {0};
-  CHECK_OK(&err, rn_world_split(&err, world, rank, &alone));
-  int64_t failed = !compute_reference(alone, t, &r);
-  rn_world_close(&alone);
+  CHECK_OK(&err, rn_world_split(&err, world, rank, &single_rank));
+  int64_t failed = !compute_reference(single_rank, t, &r);
+  rn_world_close(&single_rank);
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
   for (int i = 0; i < count && failed == 0; i++) {
     const layout *l = &layouts[i];
-    rn_world *part = NULL;
+    rn_world *subset = NULL;
     const bool mine = rank < l->data * l->pipeline * l->sequence;
-    CHECK_OK(&err, rn_world_split(&err, world, mine ? 0 : -1, &part));
-    if (part != NULL) compare(part, t, l, &r);
-    rn_world_close(&part);
+    CHECK_OK(&err, rn_world_split(&err, world, mine ? 0 : -1, &subset));
+    if (subset != NULL) compare(subset, t, l, &r);
+    rn_world_close(&subset);
   }
   free_reference(&r);
 }

@@ -15,17 +15,17 @@ enum { TICKS = 20, TICK_US = 50000 };
 static rn_err err;
 static rn_world *world;
 
-static rn_status tick(rn_err *told, void *context) {
+static rn_status tick(rn_err *work_err, void *context) {
   const int *ticks = context;
   for (int i = 0; i < TICKS; i++) {
     usleep(TICK_US);
     for (int k = 0; k < *ticks; k++) rn_progress_unit();
   }
-  return *ticks > 1 ? rn_fail(told, RN_ERR_IO, "no such luck") : RN_OK;
+  return *ticks > 1 ? rn_fail(work_err, RN_ERR_IO, "no such luck") : RN_OK;
 }
 
 /* Units that this rank counted while the work on rank 0 counted `ticks` units per TICK_US. */
-static int64_t units_beside(int ticks) {
+static int64_t units_during(int ticks) {
   const bool first = rn_world_rank(world) == 0;
   const int64_t before = rn_progress_units();
   const rn_status status = rn_collective_wait_for_root(&err, world, tick, &ticks);
@@ -37,9 +37,9 @@ static int64_t units_beside(int ticks) {
 
 static void progress_reaches_all(void) {
   if (rn_world_size(world) == 1) return;
-  CHECK(units_beside(1) >= 3);
-  CHECK(units_beside(2) >= 3);
-  const int64_t silent = units_beside(0);
+  CHECK(units_during(1) >= 3);
+  CHECK(units_during(2) >= 3);
+  const int64_t silent = units_during(0);
   CHECK(silent <= 1);
 }
 

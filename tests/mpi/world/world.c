@@ -27,7 +27,7 @@ static void the_worst_status_wins_and_names_its_rank(rn_world *world, int rank, 
   CHECK_EQUAL(err.status, RN_OK);
 }
 
-static void among_equals_the_first_rank_speaks(rn_world *world, int rank, int size) {
+static void the_first_rank_with_the_worst_status_is_named(rn_world *world, int rank, int size) {
   rn_status status = rn_fail(&err, RN_ERR_IO, "disk of %d", rank);
   CHECK_FAILS(&err, RN_ERR_IO, size == 1 ? "disk of 0" : "rank 0 on |disk of 0",
               rn_agree(&err, world, status));
@@ -58,7 +58,7 @@ static void too_much_to_gather_is_refused(rn_world *world, int rank, int size) {
   CHECK(all == NULL && sizes == NULL);
 }
 
-static void numbers_meet(rn_world *world, int rank, int size) {
+static void sums_and_gathers_are_right(rn_world *world, int rank, int size) {
   int64_t values[2] = {rank, 1 - rank}, sums[1] = {rank};
   double *all = calloc((size_t)size, sizeof *all);
   CHECK_OK(&err, rn_world_max(&err, world, values, 2));
@@ -70,19 +70,19 @@ static void numbers_meet(rn_world *world, int rank, int size) {
   free(all);
 }
 
-static void a_part_is_a_world_of_its_own(rn_world *world, int rank, int size) {
-  rn_world *part = NULL;
+static void a_subset_is_a_world_of_its_own(rn_world *world, int rank, int size) {
+  rn_world *subset = NULL;
   const int members = (size + 1) / 2; /* the even ranks */
-  if (!CHECK_OK(&err, rn_world_split(&err, world, rank % 2 == 0 ? 0 : -1, &part))) return;
-  CHECK((part != NULL) == (rank % 2 == 0));
-  if (part != NULL) {
+  if (!CHECK_OK(&err, rn_world_split(&err, world, rank % 2 == 0 ? 0 : -1, &subset))) return;
+  CHECK((subset != NULL) == (rank % 2 == 0));
+  if (subset != NULL) {
     int64_t sum = rank;
-    CHECK(rn_world_rank(part) == rank / 2 && rn_world_size(part) == members);
-    CHECK_OK(&err, rn_world_sum(&err, part, &sum, 1));
+    CHECK(rn_world_rank(subset) == rank / 2 && rn_world_size(subset) == members);
+    CHECK_OK(&err, rn_world_sum(&err, subset, &sum, 1));
     CHECK_EQUAL(sum, members * (members - 1));
   }
-  rn_world_close(&part);
-  CHECK(part == NULL);
+  rn_world_close(&subset);
+  CHECK(subset == NULL);
 }
 
 static void a_grid_is_cut_into_its_axes(rn_world *world, int data, int pipeline, int sequence) {
@@ -94,16 +94,16 @@ static void a_grid_is_cut_into_its_axes(rn_world *world, int data, int pipeline,
   CHECK_EQUAL((d * pipeline + p) * sequence + s, rank);
   CHECK_EQUAL(rn_grid_sequence_size(grid), sequence);
   CHECK_EQUAL(rn_grid_replica_size(grid), data * sequence);
-  int place = -1, ranks = -1;
-  MPI_Comm_rank(rn_grid_sequence_comm(grid), &place);
+  int index = -1, ranks = -1;
+  MPI_Comm_rank(rn_grid_sequence_comm(grid), &index);
   MPI_Comm_size(rn_grid_sequence_comm(grid), &ranks);
-  CHECK(place == s && ranks == sequence);
-  MPI_Comm_rank(rn_grid_replica_comm(grid), &place);
+  CHECK(index == s && ranks == sequence);
+  MPI_Comm_rank(rn_grid_replica_comm(grid), &index);
   MPI_Comm_size(rn_grid_replica_comm(grid), &ranks);
-  CHECK(place == rn_grid_replica(grid) && ranks == data * sequence);
-  MPI_Comm_rank(rn_grid_pipeline_comm(grid), &place);
+  CHECK(index == rn_grid_replica(grid) && ranks == data * sequence);
+  MPI_Comm_rank(rn_grid_pipeline_comm(grid), &index);
   MPI_Comm_size(rn_grid_pipeline_comm(grid), &ranks);
-  CHECK(place == p && ranks == pipeline && rn_grid_pipeline_size(grid) == pipeline);
+  CHECK(index == p && ranks == pipeline && rn_grid_pipeline_size(grid) == pipeline);
   double sum[2] = {p, 1}; /* every replica of every stage counts once */
   CHECK_OK(&err, rn_sum_doubles(&err, grid, sum, 2));
   CHECK(sum[0] == 0.5 * pipeline * (pipeline - 1) * data * sequence);
@@ -134,11 +134,11 @@ int main(int argc, char **argv) {
   const int size = rn_world_size(world), rank = rn_world_rank(world);
   CHECK_EQUAL(rn_world_node_ranks(world), size);
   the_worst_status_wins_and_names_its_rank(world, rank, size);
-  among_equals_the_first_rank_speaks(world, rank, size);
+  the_first_rank_with_the_worst_status_is_named(world, rank, size);
   gathered_bytes_are_whole(world, rank, size);
   too_much_to_gather_is_refused(world, rank, size);
-  numbers_meet(world, rank, size);
-  a_part_is_a_world_of_its_own(world, rank, size);
+  sums_and_gathers_are_right(world, rank, size);
+  a_subset_is_a_world_of_its_own(world, rank, size);
   every_grid(world, size);
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));

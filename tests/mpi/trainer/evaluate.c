@@ -188,8 +188,8 @@ int main(int argc, char **argv) {
     }
     CHECK_OK(&err, rn_world_barrier(&err, world));
     for (size_t i = 0; i < sizeof grids / sizeof grids[0]; i++) {
-      const bool alone = grids[i].ranks == 1;
-      if (alone == (rn_world_size(world) == 1)) on_grid(world, grids[i], targets_of[l]);
+      const bool single_rank = grids[i].ranks == 1;
+      if (single_rank == (rn_world_size(world) == 1)) on_grid(world, grids[i], targets_of[l]);
       CHECK_OK(&err, rn_world_barrier(&err, world));
     }
   }

@@ -40,7 +40,7 @@ static void load(int ranks, Retnet__Config **config) {
 }
 
 /* Two stages are idle for F + B - W and busy for m K (F + B + W), here with F = B = W = 1. */
-static void idle_time_is_the_schedules(rn_run *run) {
+static void idle_time_matches_the_schedule(rn_run *run) {
   enum { UNITS = SEQUENCES * SEGMENTS };
   rn_profile profile = {.steps = 3};
   rn_profile_idle idle;
@@ -56,7 +56,8 @@ static void idle_time_is_the_schedules(rn_run *run) {
 }
 
 /* Losses and norms of STEPS steps of a new run. */
-static void train(rn_world *world, Retnet__Config *config, bool profiled, double *told) {
+static void train(rn_world *world, Retnet__Config *config, bool profiled,
+                  double *losses_and_norms) {
   rn_run run;
   rn_profile profile;
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
@@ -65,12 +66,12 @@ static void train(rn_world *world, Retnet__Config *config, bool profiled, double
     rn_step_result result = {0};
     CHECK_OK(&err, rn_step(&err, &run, &result));
     if (profiled) rn_profile_step(&profile);
-    told[2 * i] = result.loss;
-    told[2 * i + 1] = result.grad_norm;
+    losses_and_norms[2 * i] = result.loss;
+    losses_and_norms[2 * i + 1] = result.grad_norm;
   }
   if (profiled) CHECK_OK(&err, rn_profile_finish(&err, &run, &profile));
   rn_spans_stop();
-  idle_time_is_the_schedules(&run);
+  idle_time_matches_the_schedule(&run);
   rn_run_destroy(&run);
 }
 
@@ -130,7 +131,7 @@ static int count_of(const span *s, int count, const char *name, int unit) {
   return found;
 }
 
-static void trace_is_whole(int ranks) {
+static void trace_is_complete(int ranks) {
   static const char *const tasks[] = {"forward", "backward", "weight"};
   json_error_t where;
   json_t *trace = json_load_file(temp_path("trace.json"), JSON_REJECT_DUPLICATES, &where);
@@ -163,7 +164,7 @@ int main(int argc, char **argv) {
   train(world, config, false, plain);
   train(world, config, true, profiled);
   CHECK(memcmp(plain, profiled, sizeof plain) == 0 && plain[0] > 0);
-  if (rn_world_rank(world) == 0) trace_is_whole(ranks);
+  if (rn_world_rank(world) == 0) trace_is_complete(ranks);
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
   const int result = check_result();

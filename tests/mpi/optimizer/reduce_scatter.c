@@ -22,7 +22,7 @@ static float sum_in_order(int size, int64_t index) {
 }
 
 /* Uneven buckets and shards, some of them empty. */
-static rn_optimizer_shards make_shares(int size, int64_t total) {
+static rn_optimizer_shards make_shards(int size, int64_t total) {
   rn_optimizer_shards s = {BUCKETS, size, calloc(BUCKETS * ((size_t)size + 1), sizeof(int64_t))};
   for (int b = 0; b < BUCKETS; b++) {
     const rn_range bucket = {total * b * b / (BUCKETS * BUCKETS),
@@ -47,67 +47,68 @@ static void sum_twice(rn_reduce_scatter *reduce_scatter) {
 }
 
 static void sums_are_in_rank_order(const rn_grid *grid, int rank, int size, int64_t total) {
-  rn_optimizer_shards shares = make_shares(size, total);
+  rn_optimizer_shards shards = make_shards(size, total);
   rn_reduce_scatter *reduce_scatter = NULL;
   float *gradient = calloc((size_t)total, sizeof *gradient);
   float *own = calloc((size_t)total, sizeof *own);
   int64_t at = 0, wrong = 0;
   for (int64_t i = 0; i < total; i++) gradient[i] = value(rank, i);
-  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shares,
+  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shards,
                                           (rn_reduce_operands){RN_REDUCE_FLOAT, gradient, own},
                                           &reduce_scatter));
   sum_twice(reduce_scatter);
   for (int b = 0; b < BUCKETS; b++) {
-    const rn_range mine = rn_optimizer_shards_of(&shares, b, rank);
+    const rn_range mine = rn_optimizer_shards_of(&shards, b, rank);
     for (int64_t i = mine.begin; i < mine.end; i++) wrong += own[at++] != sum_in_order(size, i);
   }
   CHECK_EQUAL(wrong, 0);
   rn_reduce_scatter_destroy(&reduce_scatter);
-  free(shares.edge);
+  free(shards.edge);
   free(gradient);
   free(own);
 }
 
 static void exact_sums_are_of_all_ranks(const rn_grid *grid, int rank, int size, int64_t total) {
-  rn_optimizer_shards shares = make_shares(size, total);
+  rn_optimizer_shards shards = make_shards(size, total);
   rn_reduce_scatter *reduce_scatter = NULL;
   int64_t *gradient = calloc((size_t)total, sizeof *gradient);
   int64_t *own = calloc((size_t)total, sizeof *own);
   int64_t at = 0, wrong = 0;
   for (int64_t i = 0; i < total; i++) gradient[i] = ((int64_t)1 << 52) * (rank + 1) + i;
-  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shares,
+  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shards,
                                           (rn_reduce_operands){RN_REDUCE_EXACT, gradient, own},
                                           &reduce_scatter));
   sum_twice(reduce_scatter);
   for (int b = 0; b < BUCKETS; b++) {
-    const rn_range mine = rn_optimizer_shards_of(&shares, b, rank);
+    const rn_range mine = rn_optimizer_shards_of(&shards, b, rank);
     for (int64_t i = mine.begin; i < mine.end; i++) {
       wrong += own[at++] != ((int64_t)1 << 52) * size * (size + 1) / 2 + size * i;
     }
   }
   CHECK_EQUAL(wrong, 0);
   rn_reduce_scatter_destroy(&reduce_scatter);
-  free(shares.edge);
+  free(shards.edge);
   free(gradient);
   free(own);
 }
 
 /* With a single replica, the sum is the gradient itself, in place. */
 static void a_single_replica_sends_nothing(const rn_grid *grid) {
-  rn_optimizer_shards shares = make_shares(1, 1000);
+  rn_optimizer_shards shards = make_shards(1, 1000);
   rn_reduce_scatter *reduce_scatter = NULL;
   float gradient[1000];
   for (int i = 0; i < 1000; i++) gradient[i] = (float)i;
-  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shares,
+  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shards,
                                           (rn_reduce_operands){RN_REDUCE_FLOAT, gradient, gradient},
                                           &reduce_scatter));
   sum_twice(reduce_scatter);
   for (int i = 0; i < 1000; i++) CHECK(gradient[i] == (float)i);
   rn_reduce_scatter_destroy(&reduce_scatter);
-  free(shares.edge);
+  free(shards.edge);
 }
 
-static void joined_doubles_are_the_bits_of_their_owners(const rn_grid *grid, int rank, int size) {
+static void gathered_doubles_have_the_bits_of_their_owners(const rn_grid *grid, int rank,
+                                                           int size) {
   enum { EACH = 5 };
   double *values = calloc((size_t)size * EACH, sizeof *values);
   for (int i = 0; i < EACH; i++) values[i * size + rank] = (double)value(rank, i);
@@ -144,7 +145,7 @@ int main(int argc, char **argv) {
     sums_are_in_rank_order(grid, rank, size, 200003);
     exact_sums_are_of_all_ranks(grid, rank, size, 200003);
     if (size == 1) a_single_replica_sends_nothing(grid);
-    joined_doubles_are_the_bits_of_their_owners(grid, rank, size);
+    gathered_doubles_have_the_bits_of_their_owners(grid, rank, size);
     double numbers[2] = {value(rank, 0), 1}, want = 0;
     for (int r = 0; r < size; r++) want += value(r, 0);
     CHECK_OK(&err, rn_sum_doubles(&err, grid, numbers, 2));

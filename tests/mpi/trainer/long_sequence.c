@@ -72,19 +72,19 @@ static void compare(const rn_run *run, const float *whole) {
 }
 
 static float *gradient_of_one(rn_world *world, int64_t *total, double *loss) {
-  rn_world *alone = NULL;
+  rn_world *single_rank = NULL;
   rn_run run = {0};
   float *gradient = NULL;
   const int rank = rn_world_rank(world);
-  CHECK_OK(&err, rn_world_split(&err, world, rank == 0 ? 0 : -1, &alone));
+  CHECK_OK(&err, rn_world_split(&err, world, rank == 0 ? 0 : -1, &single_rank));
   if (rank == 0) {
-    *loss = step_on(alone, 1, &run);
+    *loss = step_on(single_rank, 1, &run);
     *total = run.total;
     gradient = malloc((size_t)run.total * sizeof *gradient);
     memcpy(gradient, run.own_gradient, (size_t)run.total * sizeof *gradient);
     rn_run_destroy(&run);
   }
-  rn_world_close(&alone);
+  rn_world_close(&single_rank);
   CHECK_OK(&err, rn_world_broadcast(&err, world, loss, sizeof *loss));
   CHECK_OK(&err, rn_world_broadcast(&err, world, total, sizeof *total));
   if (rank != 0) gradient = malloc((size_t)*total * sizeof *gradient);

@@ -14,29 +14,29 @@
 
 #include "tests/support/check.h"
 
-enum { TURNS = 200 };
+enum { ROUNDS = 200 };
 
 static rn_err err;
 
 /* A message that needs `left` polls; main_inside is set while the main thread owns MPI. */
 typedef struct fake {
-  atomic_int main_inside, together, looks, left;
+  atomic_int main_inside, overlaps, polls, left;
   float sum;
 } fake;
 
-static rn_progress_state look(void *self) {
+static rn_progress_state poll_fake(void *self) {
   fake *f = self;
   volatile float one = 1, little = 1e-10f;
-  if (atomic_load(&f->main_inside)) atomic_fetch_add(&f->together, 1);
+  if (atomic_load(&f->main_inside)) atomic_fetch_add(&f->overlaps, 1);
   for (int i = 0; i < 20; i++) sched_yield();
-  if (atomic_load(&f->main_inside)) atomic_fetch_add(&f->together, 1);
+  if (atomic_load(&f->main_inside)) atomic_fetch_add(&f->overlaps, 1);
   f->sum = one + little;
-  atomic_fetch_add(&f->looks, 1);
+  atomic_fetch_add(&f->polls, 1);
   if (atomic_load(&f->left) == 0) return RN_PROGRESS_DONE;
   return atomic_fetch_sub(&f->left, 1) % 2 == 0 ? RN_PROGRESS_WAITS : RN_PROGRESS_MOVED;
 }
 
-static void rest(long us) {
+static void sleep_us(long us) {
   nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
 }
 
@@ -45,47 +45,47 @@ static void one_thread_is_inside_at_a_time(const rn_world *world) {
   rn_comm_thread *thread = NULL;
   atomic_store(&f.main_inside, 1);
   if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread))) return;
-  rn_comm_thread_add(thread, (rn_progress_callback){&f, look});
+  rn_comm_thread_add(thread, (rn_progress_callback){&f, poll_fake});
   CHECK(!rn_comm_thread_acquire(thread));
-  for (int i = 0; i < TURNS; i++) {
+  for (int i = 0; i < ROUNDS; i++) {
     atomic_store(&f.main_inside, 0);
     rn_comm_thread_release(thread);
-    rest(i % 7 == 0 ? 300 : 1);
+    sleep_us(i % 7 == 0 ? 300 : 1);
     CHECK(rn_comm_thread_acquire(thread));
     atomic_store(&f.main_inside, 1);
     for (int k = 0; k < 20; k++) sched_yield();
   }
-  CHECK_EQUAL(atomic_load(&f.together), 0);
-  CHECK(atomic_load(&f.looks) > 0);
+  CHECK_EQUAL(atomic_load(&f.overlaps), 0);
+  CHECK(atomic_load(&f.polls) > 0);
   rn_comm_thread_stop(&thread);
   CHECK(thread == NULL);
 }
 
-static void nothing_under_way_is_not_looked_at(const rn_world *world) {
+static void an_idle_thread_does_not_poll(const rn_world *world) {
   fake f = {.left = 5};
   rn_comm_thread *thread = NULL;
   if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread))) return;
-  rn_comm_thread_add(thread, (rn_progress_callback){&f, look});
+  rn_comm_thread_add(thread, (rn_progress_callback){&f, poll_fake});
   for (int i = 1; i <= 3; i++) {
     rn_comm_thread_release(thread);
-    for (int wait = 0; wait < 1000 && atomic_load(&f.looks) < 5 + i; wait++) rest(5000);
-    rest(20000);
-    CHECK_EQUAL(atomic_load(&f.looks), 5 + i); /* one poll per release after the message */
+    for (int wait = 0; wait < 1000 && atomic_load(&f.polls) < 5 + i; wait++) sleep_us(5000);
+    sleep_us(20000);
+    CHECK_EQUAL(atomic_load(&f.polls), 5 + i); /* one poll per release after the message */
     CHECK(rn_comm_thread_acquire(thread));
   }
   rn_comm_thread_stop(&thread);
 }
 
-static void it_calculates_as_its_starter_does(const rn_world *world) {
+static void the_thread_inherits_the_rounding_mode(const rn_world *world) {
   fake f = {0};
   rn_comm_thread *thread = NULL;
   CHECK_EQUAL(fesetround(FE_UPWARD), 0);
   const bool started = CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread));
   fesetround(FE_TONEAREST);
   if (!started) return;
-  rn_comm_thread_add(thread, (rn_progress_callback){&f, look});
+  rn_comm_thread_add(thread, (rn_progress_callback){&f, poll_fake});
   rn_comm_thread_release(thread);
-  for (int wait = 0; wait < 1000 && atomic_load(&f.looks) == 0; wait++) rest(5000);
+  for (int wait = 0; wait < 1000 && atomic_load(&f.polls) == 0; wait++) sleep_us(5000);
   CHECK(rn_comm_thread_acquire(thread));
   CHECK(f.sum > 1);
   rn_comm_thread_stop(&thread);
@@ -94,14 +94,14 @@ static void it_calculates_as_its_starter_does(const rn_world *world) {
 int main(int argc, char **argv) {
   rn_world *world = NULL;
   rn_comm_thread *thread = NULL;
-  const bool asked = argc < 2 || strcmp(argv[1], "unasked") != 0;
-  rn_status status = asked ? rn_world_start_serialized(&err, &argc, &argv, &world)
-                           : rn_world_start(&err, &argc, &argv, &world);
+  const bool serialized = argc < 2 || strcmp(argv[1], "funneled") != 0;
+  rn_status status = serialized ? rn_world_start_serialized(&err, &argc, &argv, &world)
+                                : rn_world_start(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
-  if (asked) {
+  if (serialized) {
     one_thread_is_inside_at_a_time(world);
-    nothing_under_way_is_not_looked_at(world);
-    it_calculates_as_its_starter_does(world);
+    an_idle_thread_does_not_poll(world);
+    the_thread_inherits_the_rounding_mode(world);
   } else {
     CHECK_FAILS(&err, RN_ERR_LIBRARY, "parallel.comm_thread|MPI_THREAD_FUNNELED|off",
                 rn_comm_thread_start(&err, world, &thread));

@@ -20,7 +20,7 @@ static void known_figures_come_out(void) {
   CHECK_NEAR(ms(RN_SCAN_PIPELINED, 512), 3.5, 0.05);
 }
 
-static void one_rank_waits_for_nobody(void) {
+static void one_rank_has_no_cost(void) {
   for (int a = RN_SCAN_PIPELINED; a <= RN_SCAN_EXSCAN; a++) CHECK(ms((rn_scan_algorithm)a, 1) == 0);
 }
 
@@ -40,7 +40,7 @@ static void the_block_is_a_good_one(void) {
 
 int main(void) {
   known_figures_come_out();
-  one_rank_waits_for_nobody();
+  one_rank_has_no_cost();
   the_block_is_a_good_one();
   return check_result();
 }

@@ -20,7 +20,7 @@ static rn_world *world;
 static rn_path run;
 
 /* Sets RETNET_FAULT on one rank and clears it on the others. */
-static void blind(int rank, const char *order) {
+static void hide_on_rank(int rank, const char *order) {
   unsetenv("RETNET_FAULT");
   if (rn_world_rank(world) == rank) setenv("RETNET_FAULT", order, 1);
 }
@@ -54,26 +54,26 @@ static void is_found(const char *name) {
 }
 
 /* The fault fails passes 1-3 of the site, which are more than one and fit in the time limit. */
-static void what_comes_late_is_found(int rank) {
-  blind(rank, "ckpt.open:1-3:ENOENT");
+static void a_late_checkpoint_is_found(int rank) {
+  hide_on_rank(rank, "ckpt.open:1-3:ENOENT");
   is_found("step-00000030");
-  blind(rank, "ckpt.list:1-3");
+  hide_on_rank(rank, "ckpt.list:1-3");
   is_found("step-00000030");
   CHECK(rn_file_exists(step_path("step-00000030").text));
 }
 
-static void what_never_comes_is_an_error(int rank) {
+static void a_missing_checkpoint_is_an_error(int rank) {
   static const char *const orders[] = {"ckpt.open:1-:ENOENT", "ckpt.list:1-"};
   char words[64];
   rn_path out;
   snprintf(words, sizeof words, "rank %d on |does not see", rank);
   for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
-    blind(rank, orders[i]);
+    hide_on_rank(rank, orders[i]);
     CHECK_FAILS(&err, RN_ERR_MISMATCH, words, find(0.5, &out));
     CHECK(rn_file_exists(step_path("step-00000030").text));
     CHECK(!rn_file_exists(step_path("step-00000030.bad").text));
   }
-  blind(-1, "");
+  hide_on_rank(-1, "");
   is_found("step-00000030");
 }
 
@@ -91,8 +91,8 @@ static void damage(const char *name) {
   CHECK_OK(&err, rn_world_barrier(&err, world));
 }
 
-static void what_is_wrong_is_renamed(void) {
-  blind(-1, "");
+static void an_invalid_checkpoint_is_renamed(void) {
+  hide_on_rank(-1, "");
   damage("step-00000030");
   is_found("step-00000020");
   CHECK(rn_file_exists(step_path("step-00000030.bad").text));
@@ -111,10 +111,10 @@ int main(int argc, char **argv) {
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   make_run();
   for (int rank = 0; rank < rn_world_size(world) && rn_world_size(world) > 1; rank++) {
-    what_comes_late_is_found(rank);
-    what_never_comes_is_an_error(rank);
+    a_late_checkpoint_is_found(rank);
+    a_missing_checkpoint_is_an_error(rank);
   }
-  what_is_wrong_is_renamed();
+  an_invalid_checkpoint_is_renamed();
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
   const int result = check_result();

@@ -18,7 +18,7 @@ enum { RANKS = 3, CULPRIT = 1, STEP = 7 };
 static const double limit_s = 0.8;
 
 /* A rank of the job under test; `how` selects what it does. */
-static int be_a_rank(int argc, char **argv, const char *how) {
+static int run_rank(int argc, char **argv, const char *how) {
   rn_world *world = NULL;
   rn_watchdog *watchdog = NULL;
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
@@ -58,7 +58,7 @@ static int occurrences(const char *text, const char *word) {
   return count;
 }
 
-static void is_named(const char *launcher, const char *self, const char *how) {
+static void a_hang_is_reported(const char *launcher, const char *self, const char *how) {
   static char output[65536];
   CHECK_EQUAL(run_job(launcher, self, how, output, sizeof output), 3);
   CHECK(strstr(output, "rank 1 has not gone past \"forward\" of step 7 for ") != NULL);
@@ -68,17 +68,17 @@ static void is_named(const char *launcher, const char *self, const char *how) {
   if (check_failures() > 0) fputs(output, stderr);
 }
 
-static void goes_on(const char *launcher, const char *self) {
+static void progress_is_not_a_hang(const char *launcher, const char *self) {
   static char output[65536];
   CHECK_EQUAL(run_job(launcher, self, "ticks", output, sizeof output), 0);
   CHECK_EQUAL(occurrences(output, "no progress"), 0);
 }
 
 int main(int argc, char **argv) {
-  if (argc == 3) return be_a_rank(argc, argv, argv[2]);
+  if (argc == 3) return run_rank(argc, argv, argv[2]);
   if (argc != 2) return 2;
-  is_named(argv[1], argv[0], "hangs");
-  is_named(argv[1], argv[0], "stops");
-  goes_on(argv[1], argv[0]);
+  a_hang_is_reported(argv[1], argv[0], "hangs");
+  a_hang_is_reported(argv[1], argv[0], "stops");
+  progress_is_not_a_hang(argv[1], argv[0]);
   return check_result();
 }

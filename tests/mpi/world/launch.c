@@ -13,7 +13,7 @@
 
 static rn_err err;
 
-static int be_the_program(int argc, char **argv) {
+static int run_program(int argc, char **argv) {
   rn_world *world = NULL;
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
   const char *btl = getenv("OMPI_MCA_btl");
@@ -34,7 +34,7 @@ static int start(const char *self, const char *environment, char *output, size_t
 
 int main(int argc, char **argv) {
   static char output[65536];
-  if (argc == 2) return be_the_program(argc, argv);
+  if (argc == 2) return run_program(argc, argv);
   CHECK_EQUAL(start(argv[0], "SLURM_STEP_NUM_TASKS=4", output, sizeof output), 2);
   CHECK(strstr(output, "wrong launch: SLURM_STEP_NUM_TASKS says 4 ranks") != NULL);
   CHECK(strstr(output, "srun --mpi=pmix") != NULL);

@@ -57,7 +57,7 @@ static rn_status load(int ranks, bool local_state, bool decay_all, Retnet__Confi
   return rn_options_load(&err, NULL, key, count, config);
 }
 
-static double *take(int64_t count) {
+static double *allocate(int64_t count) {
   double *values = calloc((size_t)count + 1, sizeof *values);
   if (values == NULL) abort();
   return values;
@@ -65,9 +65,9 @@ static double *take(int64_t count) {
 
 static void start(oracle *o, const rn_run *run) {
   *o = (oracle){.count = run->shard_table.count};
-  o->weight = take(o->count);
-  o->m = take(o->count);
-  o->v = take(o->count);
+  o->weight = allocate(o->count);
+  o->m = allocate(o->count);
+  o->v = allocate(o->count);
   for (int i = 0; i < run->shard_table.slices; i++) {
     const rn_shard_slice *p = &run->shard_table.slice[i];
     for (int64_t j = p->range.begin; j < p->range.end; j++) {
@@ -201,7 +201,7 @@ static void bad_steps_count_in_a_row(rn_world *world) {
 }
 
 /* A NaN loss skips the step, even if the gradient is finite. */
-static void a_loss_alone_skips_a_step(rn_world *world) {
+static void a_bad_loss_skips_a_step(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;
   rn_step_result result = {0};
@@ -267,15 +267,15 @@ static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
   float *kept = malloc((size_t)run.total * sizeof *kept);
   if (kept == NULL) abort();
   memcpy(kept, run.params, (size_t)run.total * sizeof *kept);
-  const double way = 5e-3 / squares;
+  const double length = 5e-3 / squares;
   for (int side = -1; side <= 1; side++) {
     for (int64_t i = 0; i < run.total; i++) {
-      run.params[i] = kept[i] + (float)(side * way * (double)run.own_gradient[i]);
+      run.params[i] = kept[i] + (float)(side * length * (double)run.own_gradient[i]);
     }
     CHECK_OK(&err, rn_validate(&err, &run, 0, &loss[side + 1]));
   }
   CHECK_RELATIVE(loss[1], result.loss, 1e-6);
-  CHECK_RELATIVE((loss[2] - loss[0]) / (2 * way), squares, 5e-3);
+  CHECK_RELATIVE((loss[2] - loss[0]) / (2 * length), squares, 5e-3);
   free(kept);
   rn_run_destroy(&run);
   rn_options_free(&config);
@@ -310,7 +310,7 @@ int main(int argc, char **argv) {
     remove_run(world);
   }
   bad_steps_count_in_a_row(world);
-  a_loss_alone_skips_a_step(world);
+  a_bad_loss_skips_a_step(world);
   a_skipped_step_leaves_no_state(world);
   if (rn_world_size(world) == 1) {
     make_data(world, B * T + 1);

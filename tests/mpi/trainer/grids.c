@@ -88,13 +88,13 @@ static void keep_reference(const rn_run *run, reference *r) {
   CHECK_OK(&err, rn_param_table_create(&err, &run->spec, 0, run->spec.layers, &r->table));
 }
 
-static void compute_reference(rn_world *alone, bool tied, int steps, reference *out) {
+static void compute_reference(rn_world *single_rank, bool tied, int steps, reference *out) {
   const grid_case one = {1, 1, 1, 1, 1, tied};
   Retnet__Config *config = NULL;
   rn_run run;
   rn_step_result result;
   if (!CHECK_OK(&err, load(&one, &config))) return;
-  if (CHECK_OK(&err, rn_run_create(&err, config, alone, &run))) {
+  if (CHECK_OK(&err, rn_run_create(&err, config, single_rank, &run))) {
     for (int k = 0; k < steps; k++) {
       CHECK_OK(&err, rn_step(&err, &run, &result));
       out->loss[k] = result.loss;
@@ -115,15 +115,15 @@ static void token_losses(rn_run *run, float *loss) {
 }
 
 /* A token affects no loss before it, and affects those after it, also on the following ranks. */
-static void a_token_changes_only_what_follows(rn_world *part, const grid_case *c) {
+static void a_token_changes_only_what_follows(rn_world *subset, const grid_case *c) {
   enum { CULPRIT = 1 };
   Retnet__Config *config = NULL;
   rn_run run;
   rn_step_result result;
   float before[TOKENS], after[TOKENS];
   if (!CHECK_OK(&err, load(c, &config))) return;
-  if (CHECK_OK(&err, rn_run_create(&err, config, part, &run))) {
-    const int rank = rn_world_rank(part);
+  if (CHECK_OK(&err, rn_run_create(&err, config, subset, &run))) {
+    const int rank = rn_world_rank(subset);
     CHECK_OK(&err, rn_step(&err, &run, &result));
     token_losses(&run, before);
     const int at = run.unit->tokens - 1;
@@ -174,8 +174,8 @@ static void choose_nodes(const grid_case *c) {
   setenv("RETNET_NODE_RANKS", number, 1);
 }
 
-/* Runs `steps` steps of one layout on `part` of the world. */
-static void walk_one(rn_world *part, const grid_case *c, int steps, const reference *r) {
+/* Runs `steps` steps of one layout on `subset` of the world. */
+static void walk_one(rn_world *subset, const grid_case *c, int steps, const reference *r) {
   Retnet__Config *config = NULL;
   rn_run run;
   rn_step_result result;
@@ -184,7 +184,7 @@ static void walk_one(rn_world *part, const grid_case *c, int steps, const refere
   name_case(c, name, sizeof name);
   choose_nodes(c);
   if (!CHECK_OK(&err, load(c, &config))) return;
-  if (CHECK_OK(&err, rn_run_create(&err, config, part, &run))) {
+  if (CHECK_OK(&err, rn_run_create(&err, config, subset, &run))) {
     for (int k = 0; k < steps && CHECK_OK(&err, rn_step(&err, &run, &result)); k++) {
       CHECK_NEAR(result.loss, r->loss[k], k == 0 ? 1e-6 : 1e-4);
       if (k == 0) CHECK(gradients_agree(&run, r));
@@ -197,12 +197,13 @@ static void walk_one(rn_world *part, const grid_case *c, int steps, const refere
 
 static void walk(rn_world *world, const grid_case *c, int steps, const reference *r) {
   const int ranks = c->data * c->pipeline * c->sequence;
-  rn_world *part = NULL;
-  if (!CHECK_OK(&err, rn_world_split(&err, world, rn_world_rank(world) < ranks ? 0 : -1, &part))) {
+  rn_world *subset = NULL;
+  if (!CHECK_OK(&err,
+                rn_world_split(&err, world, rn_world_rank(world) < ranks ? 0 : -1, &subset))) {
     return;
   }
-  if (part != NULL) walk_one(part, c, steps, r);
-  rn_world_close(&part);
+  if (subset != NULL) walk_one(subset, c, steps, r);
+  rn_world_close(&subset);
 }
 
 static void walk_all(rn_world *world, int size, int segments, const reference *by_tied) {
@@ -223,13 +224,13 @@ static void walk_all(rn_world *world, int size, int segments, const reference *b
   if (rn_world_rank(world) == 0) printf("%d layouts walked\n", walked);
 }
 
-static void look_across_ranks(rn_world *world, int size) {
+static void check_causality(rn_world *world, int size) {
   const grid_case c = {1, 1, 3, 1, BATCH, false};
-  rn_world *part = NULL;
+  rn_world *subset = NULL;
   if (size < c.sequence) return;
-  CHECK_OK(&err, rn_world_split(&err, world, rn_world_rank(world) < c.sequence ? 0 : -1, &part));
-  if (part != NULL) a_token_changes_only_what_follows(part, &c);
-  rn_world_close(&part);
+  CHECK_OK(&err, rn_world_split(&err, world, rn_world_rank(world) < c.sequence ? 0 : -1, &subset));
+  if (subset != NULL) a_token_changes_only_what_follows(subset, &c);
+  rn_world_close(&subset);
 }
 
 /* Twelve layouts: each axis alone, all together, uneven splits, tied and untied. */
@@ -269,7 +270,7 @@ static void free_reference(reference *r) {
 }
 
 int main(int argc, char **argv) {
-  rn_world *world = NULL, *alone = NULL;
+  rn_world *world = NULL, *single_rank = NULL;
   reference by_tied[2] = {0};
   const bool thin = argc > 1 && strcmp(argv[1], "thin") == 0;
   const int segments = argc > 2 && strcmp(argv[1], "segments") == 0 ? atoi(argv[2]) : 0;
@@ -287,15 +288,15 @@ int main(int argc, char **argv) {
     write_config();
   }
   CHECK_OK(&err, rn_world_barrier(&err, world));
-  CHECK_OK(&err, rn_world_split(&err, world, rank, &alone));
+  CHECK_OK(&err, rn_world_split(&err, world, rank, &single_rank));
   for (int tied = 0; tied < 2; tied++) {
-    compute_reference(alone, tied, steps, &by_tied[tied]);
+    compute_reference(single_rank, tied, steps, &by_tied[tied]);
   }
-  rn_world_close(&alone);
+  rn_world_close(&single_rank);
   if (check_failures() == 0 && segments > 0) walk_all(world, size, segments, by_tied);
   if (check_failures() == 0 && segments == 0) {
     impossible_layouts_are_refused(world, size);
-    look_across_ranks(world, size);
+    check_causality(world, size);
     train_a_dozen(world, size, steps, by_tied);
   }
   for (int tied = 0; tied < 2; tied++) free_reference(&by_tied[tied]);

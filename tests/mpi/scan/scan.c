@@ -28,27 +28,27 @@ typedef struct stage_case {
 } stage_case;
 
 /* One scan: a unit in a layer and direction. */
-typedef struct place {
+typedef struct scan_index {
   rn_scan_direction direction;
   int sequence, segment, layer;
-} place;
+} scan_index;
 
-static rn_random_key key_of(place at, int piece) {
+static rn_random_key key_of(scan_index at, int piece) {
   uint64_t words[4] = {(uint64_t)at.direction, (uint64_t)at.sequence, (uint64_t)at.layer,
                        (uint64_t)piece};
   return rn_random_key_make(RN_RANDOM_TEST, words, 4);
 }
 
-static double drawn(rn_random_key key, int64_t index) {
+static double random_value(rn_random_key key, int64_t index) {
   return 2 * rn_random_uniform(key, (uint64_t)index) - 1;
 }
 
-static double number(place at, int piece, int64_t index) {
-  return drawn(key_of(at, piece), index);
+static double number(scan_index at, int piece, int64_t index) {
+  return random_value(key_of(at, piece), index);
 }
 
 /* Unequal factors, as for pieces of unequal lengths, and some document boundaries. */
-static double log_decay(place at, int piece, int head) {
+static double log_decay(scan_index at, int piece, int head) {
   if ((at.sequence + piece + head) % 5 == 0) return -INFINITY;
   return -0.3 * (1 + number(at, piece, 1000000 + head));
 }
@@ -59,12 +59,12 @@ static int heads_of(const stage_case *c, int sequence) {
 }
 
 /* Piece -1 is the initial state of a sequence. */
-static double start_of(const stage_case *c, place at, int64_t index) {
+static double start_of(const stage_case *c, scan_index at, int64_t index) {
   return c->streams && at.direction == RN_SCAN_FORWARD ? number(at, -1, index) : 0;
 }
 
 /* The state before piece `mine`, or after all pieces if `mine` is their number. */
-static void serial(const stage_case *c, place at, int size, int mine, float *before) {
+static void serial(const stage_case *c, scan_index at, int size, int mine, float *before) {
   const int pieces = c->segments * size;
   double *state = calloc((size_t)c->matrix, sizeof *state);
   for (int h = 0; h < heads_of(c, at.sequence); h++) {
@@ -77,7 +77,7 @@ static void serial(const stage_case *c, place at, int size, int mine, float *bef
       double factor = exp(log_decay(at, piece, h));
       if (factor < c->epsilon) factor = 0;
       for (int64_t e = 0; e < c->matrix; e++) {
-        state[e] = factor * state[e] + drawn(key, first + e);
+        state[e] = factor * state[e] + random_value(key, first + e);
       }
     }
     for (int64_t e = 0; e < c->matrix; e++) before[first + e] = (float)state[e];
@@ -90,7 +90,7 @@ static void compute(void) {
   nanosleep(&(struct timespec){.tv_nsec = 30000}, NULL);
 }
 
-static void note_bits(const float *values, int64_t count) {
+static void record_bits(const float *values, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
     uint32_t word;
     memcpy(&word, values + i, sizeof word);
@@ -112,7 +112,7 @@ static void publish(const stage_case *c, rn_scan_port *port, const double *decay
   free(after);
 }
 
-static void one_scan(const stage_case *c, rn_scan *scan, place at, int size, int rank) {
+static void one_scan(const stage_case *c, rn_scan *scan, scan_index at, int size, int rank) {
   const int n = heads_of(c, at.sequence), piece = at.segment * size + rank;
   const int64_t total = n * c->matrix;
   double *decay = calloc((size_t)n, sizeof *decay);
@@ -121,7 +121,7 @@ static void one_scan(const stage_case *c, rn_scan *scan, place at, int size, int
   const rn_random_key key = key_of(at, piece);
   rn_scan_port *port = rn_scan_port_of(scan);
   for (int h = 0; h < n; h++) decay[h] = log_decay(at, piece, h);
-  for (int64_t i = 0; i < total; i++) own[i] = (float)drawn(key, i);
+  for (int64_t i = 0; i < total; i++) own[i] = (float)random_value(key, i);
   rn_comm_thread_release(thread);
   CHECK_OK(&err, port->begin(port->self, &err, at.direction, at.layer,
                              (rn_scan_element){n, c->matrix, decay, own}));
@@ -130,7 +130,7 @@ static void one_scan(const stage_case *c, rn_scan *scan, place at, int size, int
   CHECK_OK(&err, port->end(port->self, &err, got));
   if (port->publish != NULL) publish(c, port, decay, own, got, n);
   (void)rn_comm_thread_acquire(thread);
-  note_bits(got, total);
+  record_bits(got, total);
   serial(c, at, size, piece, want);
   double scale = 0;
   for (int64_t i = 0; i < total; i++) {
@@ -149,15 +149,15 @@ static void one_scan(const stage_case *c, rn_scan *scan, place at, int size, int
 }
 
 /* Initial and final states [layers, n, matrix] of a sequence. */
-typedef struct ends {
+typedef struct boundary {
   float *initial, *final;
-} ends;
+} boundary;
 
-static ends make_ends(const stage_case *c, int sequence) {
+static boundary make_boundary(const stage_case *c, int sequence) {
   const int64_t each = heads_of(c, sequence) * c->matrix, count = c->layers * each;
-  ends e = {calloc((size_t)count, sizeof(float)), calloc((size_t)count, sizeof(float))};
+  boundary e = {calloc((size_t)count, sizeof(float)), calloc((size_t)count, sizeof(float))};
   for (int64_t i = 0; i < count; i++) {
-    const place at = {RN_SCAN_FORWARD, sequence, 0, (int)(i / each)};
+    const scan_index at = {RN_SCAN_FORWARD, sequence, 0, (int)(i / each)};
     e.initial[i] = (float)number(at, -1, i % each);
   }
   return e;
@@ -167,7 +167,7 @@ static void check_final(const stage_case *c, int sequence, int size, const float
   const int64_t each = heads_of(c, sequence) * c->matrix;
   float *want = calloc((size_t)each, sizeof *want);
   for (int l = 0; l < c->layers; l++) {
-    const place at = {RN_SCAN_FORWARD, sequence, 0, l};
+    const scan_index at = {RN_SCAN_FORWARD, sequence, 0, l};
     serial(c, at, size, c->segments * size, want);
     CHECK_ARRAY("final", final + l * each, want, each, 1e-6);
   }
@@ -178,9 +178,9 @@ static void one_unit(const stage_case *c, rn_scan *scan, rn_scan_direction direc
                      int size, int rank) {
   const int k = unit % c->segments;
   const bool forward = direction == RN_SCAN_FORWARD;
-  place at = {direction, unit / c->segments, forward ? k : c->segments - 1 - k, 0};
+  scan_index at = {direction, unit / c->segments, forward ? k : c->segments - 1 - k, 0};
   const bool streams = c->streams && forward;
-  ends e = streams ? make_ends(c, at.sequence) : (ends){0};
+  boundary e = streams ? make_boundary(c, at.sequence) : (boundary){0};
   rn_scan_set_segment(scan, at.segment, c->segments);
   rn_scan_set_boundary(scan, e.initial, e.final);
   for (int l = 0; l < c->layers; l++) {
@@ -251,7 +251,7 @@ static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algo
 }
 
 /* A factor that is a normal float is not treated as 0. */
-static void only_what_is_no_normal_number_is_forgotten(void) {
+static void only_subnormal_factors_are_dropped(void) {
   CHECK(rn_scan_factor(-87) > 0 && rn_scan_factor(-20) > 0 && rn_scan_factor(0) == 1);
   CHECK(rn_scan_factor(-88) == 0 && rn_scan_factor(-INFINITY) == 0);
 }
@@ -315,7 +315,7 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < 4; i++) a_reset_stops_everything(grid, algorithm, size, rank, 20 * i);
   }
-  only_what_is_no_normal_number_is_forgotten();
+  only_subnormal_factors_are_dropped();
   a_state_too_large_for_a_message_is_refused(grid);
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));

@@ -147,7 +147,7 @@ static void stored_choices_hold(rn_world *world, const rules *r) {
         strstr(printed, "the scan is") != NULL);
 }
 
-static void another_layout_or_key_asks_the_rule(rn_world *world, const rules *r) {
+static void another_layout_or_key_chooses_again(rn_world *world, const rules *r) {
   rn_layout other = r->layout;
   other.microbatch = 1;
   resume(world, r, other, "", "", false, false, "the chunk is chosen by the rule");
@@ -157,7 +157,7 @@ static void another_layout_or_key_asks_the_rule(rn_world *world, const rules *r)
   CHECK(strstr(printed, "chunk") == NULL);
 }
 
-static void what_is_lacking_is_told(rn_world *world, const rules *r) {
+static void unsupported_choices_are_reported(rn_world *world, const rules *r) {
   rules alien = *r;
   alien.other.kernels = "sve2";
   resume(world, &alien, r->layout, "", "", true, false, "written with kernels sve2");
@@ -198,8 +198,8 @@ int main(int argc, char **argv) {
   }
   the_same_choices_are_silent(world, &r);
   stored_choices_hold(world, &r);
-  another_layout_or_key_asks_the_rule(world, &r);
-  what_is_lacking_is_told(world, &r);
+  another_layout_or_key_chooses_again(world, &r);
+  unsupported_choices_are_reported(world, &r);
   int64_t failed = check_result();
   rn_world_max(&err, world, &failed, 1);
   rn_world_finish(&world, RN_OK, &err);

@@ -48,7 +48,7 @@ static long long dead_process(void) {
 }
 
 /* Files and record lines of a killed run, and lines that no run would write. */
-static void leave_things_behind(const char *host, unsigned long long shared) {
+static void leave_files(const char *host, unsigned long long shared) {
   const long long pid = dead_process();
   const unsigned long long dead = make_file(path[DEAD]), replaced = make_file(path[REPLACED]);
   make_file(path[UNRECORDED]);
@@ -64,7 +64,7 @@ static void leave_things_behind(const char *host, unsigned long long shared) {
   fclose(file);
 }
 
-static void only_the_dead_go(rn_world *world) {
+static void only_files_of_dead_processes_are_removed(rn_world *world) {
   const bool first = rn_world_rank(world) == 0;
   unsigned long long shared = 0;
   char owner[64];
@@ -79,7 +79,7 @@ static void only_the_dead_go(rn_world *world) {
   CHECK_OK(&err, rn_shm_record_write(&err, world, folder));
   CHECK(record_has(owner) && record_has(path[SHARED]));
   CHECK_OK(&err, rn_world_barrier(&err, world));
-  if (first) leave_things_behind(rn_world_host(world), shared);
+  if (first) leave_files(rn_world_host(world), shared);
   CHECK_OK(&err, rn_world_barrier(&err, world));
   CHECK_OK(&err, rn_shm_record_clean(&err, world, folder));
   CHECK(!exists(path[DEAD]));
@@ -102,7 +102,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < FILES; i++) {
     snprintf(path[i], sizeof path[i], "/dev/shm/%.40s.%d", strrchr(folder, '/') + 1, i);
   }
-  only_the_dead_go(world);
+  only_files_of_dead_processes_are_removed(world);
   CHECK_OK(&err, rn_world_barrier(&err, world));
   if (first) {
     for (int i = 0; i < FILES; i++) unlink(path[i]);

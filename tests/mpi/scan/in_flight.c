@@ -19,20 +19,20 @@ enum { HEADS = 2, MATRIX = 65536, TOTAL = HEADS * MATRIX, SCANS = 6, LAYERS = 2 
 static rn_err err;
 static float own[TOTAL], got[TOTAL];
 
-static void be_late(int rank, int round, int size) {
+static void delay_rank(int rank, int round, int size) {
   if (rank == round % size) nanosleep(&(struct timespec){.tv_nsec = 40000000}, NULL);
 }
 
 /* Contribution of a rank to a scan: small integers, whose sums are exact. */
-static float number(int scan, int rank, int64_t i) {
+static float contribution(int scan, int rank, int64_t i) {
   return (float)((i * 7 + scan * 31 + rank * 5) % 13);
 }
 
-static int64_t not_the_sum(const float *values, int scan, int from, int to) {
+static int64_t count_wrong(const float *values, int scan, int from, int to) {
   int64_t wrong = 0;
   for (int64_t i = 0; i < TOTAL; i++) {
     float want = 0;
-    for (int r = from; r < to; r++) want += number(scan, r, i);
+    for (int r = from; r < to; r++) want += contribution(scan, r, i);
     wrong += values[i] != want;
   }
   return wrong;
@@ -56,12 +56,12 @@ static void states_of_a_scan_stay(const rn_grid *grid, rn_scan_algorithm algorit
   rn_scan_port *port = rn_scan_port_of(scan);
   for (int round = 0; round < 2 * size; round++) {
     const rn_scan_direction d = round < size ? RN_SCAN_FORWARD : RN_SCAN_REVERSE;
-    be_late(rank, round, size);
+    delay_rank(rank, round, size);
     for (int index = 0; index < SCANS; index++) {
-      for (int64_t i = 0; i < TOTAL; i++) own[i] = number(index, rank, i);
+      for (int64_t i = 0; i < TOTAL; i++) own[i] = contribution(index, rank, i);
       CHECK_OK(&err, port->begin(port->self, &err, d, index % LAYERS, element));
       CHECK_OK(&err, port->end(port->self, &err, got));
-      CHECK_EQUAL(not_the_sum(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
+      CHECK_EQUAL(count_wrong(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
     }
   }
   rn_scan_destroy(&scan);
@@ -77,12 +77,12 @@ static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int s
   rn_scan_port *port = rn_scan_port_of(scan);
   for (int round = 0; round < 2 * size; round++) {
     const rn_scan_direction d = round < size ? RN_SCAN_FORWARD : RN_SCAN_REVERSE;
-    be_late(rank, round, size);
+    delay_rank(rank, round, size);
     for (int index = 0; index < SCANS; index++) {
       CHECK_OK(&err, port->begin(port->self, &err, d, 0, element));
       CHECK_OK(&err, port->end(port->self, &err, got));
-      CHECK_EQUAL(not_the_sum(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
-      for (int64_t i = 0; i < TOTAL; i++) after[i] = got[i] + number(index, rank, i);
+      CHECK_EQUAL(count_wrong(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
+      for (int64_t i = 0; i < TOTAL; i++) after[i] = got[i] + contribution(index, rank, i);
       CHECK_OK(&err, port->publish(port->self, &err, after));
       for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* may be reused */
     }
@@ -91,14 +91,14 @@ static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int s
 }
 
 /* The last rank sends its final state to the first, from memory that is then overwritten. */
-static void a_handed_over_state_stays(const rn_grid *grid, int rank, int size) {
+static void a_wraparound_state_stays(const rn_grid *grid, int rank, int size) {
   for (int round = 0; round < size; round++) {
-    be_late(rank, round, size);
+    delay_rank(rank, round, size);
     for (int index = 0; index < SCANS; index++) {
-      for (int64_t i = 0; i < TOTAL; i++) own[i] = number(index, rank, i);
+      for (int64_t i = 0; i < TOTAL; i++) own[i] = contribution(index, rank, i);
       CHECK_OK(&err, rn_wraparound_send(&err, grid, TOTAL, own, got));
       for (int64_t i = 0; i < TOTAL; i++) own[i] = NAN;
-      if (rank == 0) CHECK_EQUAL(not_the_sum(got, index, size - 1, size), 0);
+      if (rank == 0) CHECK_EQUAL(count_wrong(got, index, size - 1, size), 0);
     }
   }
 }
@@ -114,7 +114,7 @@ int main(int argc, char **argv) {
     states_of_a_scan_stay(grid, (rn_scan_algorithm)a, rank, size);
   }
   states_of_the_ordered_scan_stay(grid, rank, size);
-  a_handed_over_state_stays(grid, rank, size);
+  a_wraparound_state_stays(grid, rank, size);
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
   const int result = check_result();
