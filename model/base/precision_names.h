@@ -71,7 +71,6 @@
 #define rn_norm_forward RN_NAME(rn_norm_forward)
 #define rn_norm_row_wide RN_NAME(rn_norm_row_wide)
 #define rn_norm_backward RN_NAME(rn_norm_backward)
-#define rn_norm_backward_again RN_NAME(rn_norm_backward_again)
 #define rn_ffn_activations_bytes RN_NAME(rn_ffn_activations_bytes)
 #define rn_ffn_activations_take RN_NAME(rn_ffn_activations_take)
 #define rn_layer_workspace_take RN_NAME(rn_layer_workspace_take)

@@ -39,7 +39,8 @@ static void gather_rows(const rn_embed *embed, const rn_pass *pass, rn_real *x) 
 
 static void drop(const rn_embed *embed, const rn_pass *pass, rn_real *rows) {
   if (!pass->train) return;
-  rn_dropout_rows(embed->dropout, embed->seed, pass->unit, 0, RN_DROPOUT_EMBED, embed->dim, rows);
+  const rn_dropout dropout = {embed->dropout, embed->seed, 0, RN_DROPOUT_EMBED};
+  rn_dropout_rows(dropout, pass->unit, embed->dim, rows);
 }
 
 void rn_embed_forward(const rn_embed *embed, const rn_pass *pass, rn_real *stat, rn_real *y) {
@@ -70,8 +71,9 @@ void rn_embed_backward(const rn_embed *embed, const rn_pass *pass, const rn_real
   drop(embed, pass, dy);
   if (embed->has_norm) {
     gather_rows(embed, pass, work);
-    rn_norm_backward(&embed->norm, pass->params, rn_rows_of_unit(pass->unit), work, stat, dy, NULL,
-                     dy, pass->accumulator);
+    const rn_norm_grads grads = {.x = work, .stat = stat, .dy = dy, .dx = dy};
+    rn_norm_backward(&embed->norm, pass->params, rn_rows_of_unit(pass->unit), &grads,
+                     pass->accumulator);
   }
 #pragma omp parallel for schedule(static)
   for (int from = 0; from < embed->dim; from += SLICE) {

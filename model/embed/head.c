@@ -88,14 +88,14 @@ static void backward_block(const rn_head *head, const rn_real *params, const rn_
   const rn_array d_logits = {work->logits, head->bf16};
   const rn_rows together = rn_rows_together(block.rows);
   rn_real *back = head->has_norm ? work->back : block.dy;
-  rn_grad_accumulator_product(accumulator, head->projection, vocab, dim, together, d_logits, ld,
-                              normed, dim);
+  rn_grad_accumulator_product(accumulator, (rn_weight){head->projection, vocab, dim}, together,
+                              (rn_matrix){d_logits, ld}, (rn_matrix){normed, dim});
   rn_matmul_nn(together, dim, vocab, d_logits, ld,
                rn_array_of_weights(head->weights, params, head->projection), dim, 0, rn_reals(back),
                dim);
   if (head->has_norm) {
-    rn_norm_backward(&head->norm, params, together, block.y, work->stat, back, NULL, block.dy,
-                     accumulator);
+    const rn_norm_grads grads = {.x = block.y, .stat = work->stat, .dy = back, .dx = block.dy};
+    rn_norm_backward(&head->norm, params, together, &grads, accumulator);
   }
 }
 

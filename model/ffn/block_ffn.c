@@ -160,8 +160,10 @@ void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x,
                             rn_grad_accumulator *accumulator) {
   int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
   rn_span_phase("weight products");
-  rn_grad_accumulator_product(accumulator, block->fc2, dim, ffn_dim, rows, dy, dim,
-                              activations->product, block->ld_product);
-  rn_grad_accumulator_product(accumulator, block->fc1, inner, dim, rows, activations->inner,
-                              block->ld_inner, x, dim);
+  rn_grad_accumulator_product(accumulator, (rn_weight){block->fc2, dim, ffn_dim}, rows,
+                              (rn_matrix){dy, dim},
+                              (rn_matrix){activations->product, block->ld_product});
+  rn_grad_accumulator_product(accumulator, (rn_weight){block->fc1, inner, dim}, rows,
+                              (rn_matrix){activations->inner, block->ld_inner},
+                              (rn_matrix){x, dim});
 }

@@ -17,17 +17,16 @@ static void drop_row(rn_random_key key, uint64_t position, double p, int width, 
   }
 }
 
-void rn_dropout_rows(double p, uint64_t seed, const rn_unit *unit, int layer, rn_dropout_site place,
-                     int width, rn_real *rows) {
-  if (p == 0) return;
+void rn_dropout_rows(rn_dropout dropout, const rn_unit *unit, int width, rn_real *rows) {
+  if (dropout.p == 0) return;
   int64_t count = (int64_t)unit->sequences * unit->tokens;
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < count; r++) {
     int64_t sequence = r / unit->tokens, token = r % unit->tokens;
-    uint64_t words[] = {seed, (uint64_t)unit->step, (uint64_t)layer, (uint64_t)place,
-                        (uint64_t)unit->sequence_number[sequence]};
+    uint64_t words[] = {dropout.seed, (uint64_t)unit->step, (uint64_t)dropout.layer,
+                        (uint64_t)dropout.site, (uint64_t)unit->sequence_number[sequence]};
     rn_random_key key =
         rn_random_key_make(RN_RANDOM_DROPOUT, words, (int)(sizeof words / sizeof words[0]));
-    drop_row(key, (uint64_t)(unit->position + token), p, width, rows + r * width);
+    drop_row(key, (uint64_t)(unit->position + token), dropout.p, width, rows + r * width);
   }
 }

@@ -16,11 +16,18 @@
 
 typedef enum { RN_DROPOUT_EMBED, RN_DROPOUT_RETENTION, RN_DROPOUT_FFN } rn_dropout_site;
 
+/** Dropout at one site of the model. */
+typedef struct rn_dropout {
+  double p; /* probability that an element is dropped */
+  uint64_t seed;
+  int layer; /* global index; embedding: 0 */
+  rn_dropout_site site;
+} rn_dropout;
+
 /**
  * Applies dropout to the output of a site or to its gradient; does nothing if p is 0.
- * Shapes: rows [B, T, D] of the unit, in place. `layer` is the global index (embedding: 0).
+ * Shapes: rows [B, T, width] of the unit, in place.
  */
-void rn_dropout_rows(double p, uint64_t seed, const rn_unit *unit, int layer, rn_dropout_site place,
-                     int width, rn_real *rows);
+void rn_dropout_rows(rn_dropout dropout, const rn_unit *unit, int width, rn_real *rows);
 
 #endif

@@ -39,43 +39,43 @@ static void add_exactly(rn_grad_accumulator *accumulator, double parts, int64_t 
   accumulator->overflowed = true;
 }
 
-static int least(int a, int b) {
+static int smaller(int a, int b) {
   return a < b ? a : b;
 }
 
 /* One tile of a product, one reduction block after the other. */
-static void product_tile(rn_grad_accumulator *accumulator, int64_t offset, int n, int k,
-                         int64_t tile, rn_rows rows, rn_array dy, int64_t lddy, rn_array x,
-                         int64_t ldx) {
+static void product_tile(rn_grad_accumulator *accumulator, rn_weight w, int64_t tile, rn_rows rows,
+                         rn_matrix dy, rn_matrix x) {
   rn_real part[EXACT_ROWS * EXACT_COLS];
-  const int64_t down = (n + EXACT_ROWS - 1) / EXACT_ROWS;
+  const int64_t down = (w.n + EXACT_ROWS - 1) / EXACT_ROWS;
   const int row = (int)(tile % down) * EXACT_ROWS, col = (int)(tile / down) * EXACT_COLS;
-  const int height = least(n - row, EXACT_ROWS), width = least(k - col, EXACT_COLS);
+  const int height = smaller(w.n - row, EXACT_ROWS), width = smaller(w.k - col, EXACT_COLS);
   for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
-    const rn_range reduction_block = rn_rows_part(rows, p);
-    rn_gemm(RN_GEMM_TN, height, width, (int)rn_range_count(reduction_block),
-            rn_array_from(dy, reduction_block.begin * lddy + row), lddy,
-            rn_array_from(x, reduction_block.begin * ldx + col), ldx, 0, rn_reals(part), width);
+    const rn_range block = rn_rows_part(rows, p);
+    const rn_matrix dy_block = rn_matrix_from(dy, block.begin, row);
+    const rn_matrix x_block = rn_matrix_from(x, block.begin, col);
+    rn_gemm(RN_GEMM_TN, height, width, (int)rn_range_count(block), dy_block.x, dy_block.ld,
+            x_block.x, x_block.ld, 0, rn_reals(part), width);
     for (int r = 0; r < height; r++) {
       add_exactly(accumulator, (double)accumulator->reduction_blocks, width, part + r * width,
-                  accumulator->exact + offset + (int64_t)(row + r) * k + col);
+                  accumulator->exact + w.offset + (int64_t)(row + r) * w.k + col);
     }
   }
 }
 
-void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, int64_t offset, int n, int k,
-                                 rn_rows rows, rn_array dy, int64_t lddy, rn_array x, int64_t ldx) {
-  assert(offset >= 0 && offset + (int64_t)n * k <= accumulator->total);
+void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, rn_weight w, rn_rows rows,
+                                 rn_matrix dy, rn_matrix x) {
+  assert(w.offset >= 0 && w.offset + (int64_t)w.n * w.k <= accumulator->total);
   if (accumulator->exact == NULL) {
-    rn_matmul_tn(rows.count, n, k, dy, lddy, x, ldx, 1, rn_reals(accumulator->gradient + offset),
-                 k);
+    rn_matmul_tn(rows.count, w.n, w.k, dy.x, dy.ld, x.x, x.ld, 1,
+                 rn_reals(accumulator->gradient + w.offset), w.k);
     return;
   }
   const int64_t tiles =
-      (int64_t)((n + EXACT_ROWS - 1) / EXACT_ROWS) * ((k + EXACT_COLS - 1) / EXACT_COLS);
+      (int64_t)((w.n + EXACT_ROWS - 1) / EXACT_ROWS) * ((w.k + EXACT_COLS - 1) / EXACT_COLS);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t tile = 0; tile < tiles; tile++) {
-    if (rows.count > 0) product_tile(accumulator, offset, n, k, tile, rows, dy, lddy, x, ldx);
+    if (rows.count > 0) product_tile(accumulator, w, tile, rows, dy, x);
   }
 }
 

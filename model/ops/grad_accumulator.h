@@ -16,6 +16,7 @@
 #include "model/base/array.h"
 #include "model/base/precision_names.h"
 #include "model/pass/rows.h"
+#include "model/spec/param.h"
 #include "proto/base/real.h"
 
 typedef struct rn_grad_accumulator {
@@ -34,9 +35,9 @@ static inline float rn_grad_accumulator_value(int64_t exact) {
 /** Starts a step: sets the gradient to zero. */
 void rn_grad_accumulator_start(rn_grad_accumulator *accumulator);
 
-/** gradient[offset ...] as [N, K] += dy [R, N]^T x [R, K]: the gradient of a matrix. */
-void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, int64_t offset, int n, int k,
-                                 rn_rows rows, rn_array dy, int64_t lddy, rn_array x, int64_t ldx);
+/** gradient[w] [n, k] += dy [R, n]^T x [R, k]: the gradient of a matrix. */
+void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, rn_weight w, rn_rows rows,
+                                 rn_matrix dy, rn_matrix x);
 
 /** gradient[offset ...] += values [n]: the gradient of a vector over one reduction block, or over
  * all rows. */

@@ -1,7 +1,8 @@
 /**
  * Access to rows of arrays of either type, for work in rn_real.
  *
- *   rn_real *row = rn_row_load(kernels, x, at, n, room);   the row itself, or widened into room [n]
+ *   rn_real *row = rn_row_load(kernels, x, at, n, scratch);   the row itself, or widened into
+ * scratch [n]
  *   ... work on row [n] ...
  *   rn_row_store(kernels, x, at, n, row);                  if the row has changed
  */
@@ -12,15 +13,15 @@
 #include "model/kernel/kernels.h"
 
 static inline rn_real *rn_row_load(const rn_kernels *kernels, rn_array x, int64_t at, int64_t n,
-                                   rn_real *room) {
+                                   rn_real *scratch) {
   if (!x.bf16) return rn_array_reals(x) + at;
-  kernels->widen_bf16(n, rn_array_bf16s(x) + at, room);
-  return room;
+  kernels->widen_bf16(n, rn_array_bf16s(x) + at, scratch);
+  return scratch;
 }
 
 /** Where to compute a row that is only written. */
-static inline rn_real *rn_row_buffer(rn_array x, int64_t at, rn_real *room) {
-  return x.bf16 ? room : rn_array_reals(x) + at;
+static inline rn_real *rn_row_buffer(rn_array x, int64_t at, rn_real *scratch) {
+  return x.bf16 ? scratch : rn_array_reals(x) + at;
 }
 
 static inline void rn_row_store(const rn_kernels *kernels, rn_array x, int64_t at, int64_t n,

@@ -7,7 +7,7 @@
 #include "model/kernel/kernels.h"
 
 /* Minimal number of rows of a part. */
-enum { LEAST_ROWS = 32 };
+enum { MIN_ROWS = 32 };
 
 void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y) {
   const int D = norm->width;
@@ -44,7 +44,7 @@ typedef struct row_parts {
 
 static row_parts parts_of(rn_rows rows) {
   const int64_t even = (rows.count + RN_NORM_PARTS - 1) / RN_NORM_PARTS;
-  const int64_t each = even > LEAST_ROWS ? even : LEAST_ROWS;
+  const int64_t each = even > MIN_ROWS ? even : MIN_ROWS;
   if (rows.reduction_block > 0) return (row_parts){rows, rn_rows_parts(rows), 0};
   return (row_parts){rows, (rows.count + each - 1) / each, each};
 }
@@ -55,35 +55,26 @@ static rn_range part_at(row_parts parts, int64_t index) {
   return (rn_range){index * parts.each, end < parts.rows.count ? end : parts.rows.count};
 }
 
-/* Arguments of a backward pass: arrays of all rows. */
-typedef struct back_pass {
-  const rn_norm *norm;
-  const rn_real *params, *x, *stat, *dy, *add;
-  rn_real *dx;
-  rn_array y; /* recomputed output of forward, or NULL */
-} back_pass;
-
 /* One part, row by row while in cache: dx, and the sums [2, D] for weight and bias. */
-static void backward_part(const back_pass *p, rn_range rows, double *sums) {
-  const rn_norm *norm = p->norm;
+static void backward_part(const rn_norm *norm, const rn_real *params, rn_range rows,
+                          const rn_norm_grads *g, double *sums) {
   const int D = norm->width;
-  const rn_real *weight = p->params + norm->weight;
   const rn_kernels *kernels = rn_kernels_table();
   memset(sums, 0, 2 * (size_t)D * sizeof *sums);
   for (int64_t r = rows.begin; r < rows.end; r++) {
     const int64_t at = r * D;
-    rn_real again[2];
-    kernels->norm_weight(D, p->x + at, p->stat + 2 * r, p->dy + at, sums,
-                         norm->bias >= 0 ? sums + D : NULL);
-    if (p->y.at != NULL) forward_row(norm, p->params, p->x + at, rn_array_from(p->y, at), again);
-    kernels->norm_backward(norm->kind, D, weight, p->x + at, p->stat + 2 * r, p->dy + at,
-                           p->add != NULL ? p->add + at : NULL, p->dx + at);
+    const rn_real *stat = g->stat + 2 * r;
+    rn_real unused[2];
+    kernels->norm_weight(D, g->x + at, stat, g->dy + at, sums, norm->bias >= 0 ? sums + D : NULL);
+    if (g->y.at != NULL) forward_row(norm, params, g->x + at, rn_array_from(g->y, at), unused);
+    kernels->norm_backward(norm->kind, D, params + norm->weight, g->x + at, stat, g->dy + at,
+                           g->add != NULL ? g->add + at : NULL, g->dx + at);
   }
 }
 
 /* gradient[offset ...] += the sum of `count` parts' sums. */
-static void hand_in(const rn_norm *norm, const double *sums, int64_t count, int64_t offset,
-                    rn_grad_accumulator *accumulator) {
+static void accumulate(const rn_norm *norm, const double *sums, int64_t count, int64_t offset,
+                       rn_grad_accumulator *accumulator) {
   enum { SLICE = 64 };
   const int D = norm->width;
   for (int from = 0; from < D; from += SLICE) {
@@ -98,35 +89,22 @@ static void hand_in(const rn_norm *norm, const double *sums, int64_t count, int6
   }
 }
 
-static void backward(back_pass pass, rn_rows rows, rn_grad_accumulator *accumulator) {
-  const rn_norm *norm = pass.norm;
+void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows,
+                      const rn_norm_grads *grads, rn_grad_accumulator *accumulator) {
   const row_parts parts = parts_of(rows);
   const int D = norm->width;
   for (int64_t first = 0; first < parts.count; first += RN_NORM_PARTS) {
     const int64_t left = parts.count - first, count = left < RN_NORM_PARTS ? left : RN_NORM_PARTS;
 #pragma omp parallel for schedule(static)
     for (int64_t p = 0; p < count; p++) {
-      backward_part(&pass, part_at(parts, first + p), norm->sums + p * 2 * D);
+      backward_part(norm, params, part_at(parts, first + p), grads, norm->sums + p * 2 * D);
     }
     /* each reduction block is accumulated by itself */
     const int64_t together = rows.reduction_block > 0 ? 1 : count;
     for (int64_t p = 0; p < count; p += together) {
       const double *sums = norm->sums + p * 2 * D;
-      hand_in(norm, sums, together, norm->weight, accumulator);
-      if (norm->bias >= 0) hand_in(norm, sums + D, together, norm->bias, accumulator);
+      accumulate(norm, sums, together, norm->weight, accumulator);
+      if (norm->bias >= 0) accumulate(norm, sums + D, together, norm->bias, accumulator);
     }
   }
-}
-
-void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, const rn_real *x,
-                      const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
-                      rn_grad_accumulator *accumulator) {
-  backward((back_pass){norm, params, x, stat, dy, add, dx, {0}}, rows, accumulator);
-}
-
-void rn_norm_backward_again(const rn_norm *norm, const rn_real *params, rn_rows rows,
-                            const rn_real *x, const rn_real *stat, const rn_real *dy,
-                            const rn_real *add, rn_real *dx, rn_array y,
-                            rn_grad_accumulator *accumulator) {
-  backward((back_pass){norm, params, x, stat, dy, add, dx, y}, rows, accumulator);
 }

@@ -47,27 +47,25 @@ void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, c
 /** One row in double, where rounding in rn_real is too coarse. Shapes: x, y [D]. */
 void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y);
 
+/** Arrays of a backward pass over R rows. */
+typedef struct rn_norm_grads {
+  const rn_real *x, *stat; /* [R, D], [R, 2]: as in forward */
+  const rn_real *dy;       /* [R, D] */
+  const rn_real *add;      /* [R, D]: dx = add + gradient; NULL: the gradient alone */
+  rn_real *dx; /* [R, D]: out; may be dy, add or x: each row is read before it is written */
+  rn_array y;  /* [R, D]: out, forward's y, recomputed while x is in cache; y.at NULL: it is not */
+} rn_norm_grads;
+
 /**
  * Computes the gradient with respect to x and accumulates those of weight and bias.
  *
  *   u = (x - m) r;  g = w dy;  gradient by x = r (g - mean(g) [layer only] - u mean(g u))
  *   dw = sum over rows of dy u,  db = sum over rows of dy: into the accumulator
  *
- * Shapes: x [R, D] and stat [R, 2] as in forward; dy, dx [R, D]; add [R, D]: dx = add + gradient
- *         (NULL: the gradient alone). dx may be dy, add or x: each row is read before it is
- *         written.
  * Sums over rows are in double: first over parts of the rows, then over the parts. The parts depend
  * on the number of rows alone: the bits are the same for any number of threads.
  */
-void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows, const rn_real *x,
-                      const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx,
-                      rn_grad_accumulator *accumulator);
-
-/** The same; also recomputes forward's y [R, D] while x is in cache; y must not be any other
- * array. */
-void rn_norm_backward_again(const rn_norm *norm, const rn_real *params, rn_rows rows,
-                            const rn_real *x, const rn_real *stat, const rn_real *dy,
-                            const rn_real *add, rn_real *dx, rn_array y,
-                            rn_grad_accumulator *accumulator);
+void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows,
+                      const rn_norm_grads *grads, rn_grad_accumulator *accumulator);
 
 #endif

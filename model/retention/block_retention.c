@@ -90,8 +90,17 @@ static const rn_real *head_weight(const rows_pass *p) {
   return p->at->head_norm >= 0 ? p->params + p->at->head_norm : NULL;
 }
 
-static rn_gate_rows gate_of(const rows_pass *p) {
-  return (rn_gate_rows){rn_array_from(p->activations->qg, p->b->dim), p->b->ld_pair, p->b->gate};
+static rn_gate gate_of(const rows_pass *p) {
+  const rn_block_retention_activations *t = p->activations;
+  const rn_matrix g = {rn_array_from(t->qg, p->b->dim), p->b->ld_pair};
+  return (rn_gate){.y = t->normed,
+                   .w = head_weight(p),
+                   .g = p->b->gate ? g : rn_matrix_of_reals(NULL, 0),
+                   .z = {t->gated, p->b->ld_gated}};
+}
+
+static rn_rotation rotation(const rows_pass *p, rn_real scale, bool inverse) {
+  return (rn_rotation){p->tokens, p->b->heads, scale, inverse};
 }
 
 /* At most FEW rows from `begin` on, so that they stay in cache from one kernel to the next. */
@@ -105,8 +114,8 @@ static void project_kv(const void *self, rn_range rows) {
   const int D = p->b->dim, ld = p->b->ld_pair;
   rn_block_nt_fp64_accumulate(rows, p->b->pair, D, p->in, D, weights_at(p, p->at->k), D,
                               p->activations->kv, ld);
-  rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, key_scale(p->b),
-                  p->activations->kv, ld, rn_retention_scratch(&p->b->core));
+  rn_rotary_apply(&p->b->rotary, rotation(p, key_scale(p->b), false), rows,
+                  (rn_matrix){p->activations->kv, ld}, rn_retention_scratch(&p->b->core));
 }
 
 static void project_qg(const void *self, rn_range rows) {
@@ -114,19 +123,19 @@ static void project_qg(const void *self, rn_range rows) {
   const int D = p->b->dim, ld = p->b->ld_pair;
   rn_block_nt_fp64_accumulate(rows, qg_width(p->b), D, p->in, D, weights_at(p, p->at->q), D,
                               p->activations->qg, ld);
-  rn_rotary_apply(&p->b->rotary, p->tokens, rows, p->b->heads, false, 1, p->activations->qg, ld,
+  rn_rotary_apply(&p->b->rotary, rotation(p, 1, false), rows, (rn_matrix){p->activations->qg, ld},
                   rn_retention_scratch(&p->b->core));
 }
 
 static void norm_gate_and_project(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const rn_block_retention_activations *t = p->activations;
+  const rn_gate gate = gate_of(p);
   const int D = p->b->dim, Vd = p->b->value_dim;
   for (rn_range few = some_rows(rows, rows.begin); few.begin < rows.end;
        few = some_rows(rows, few.end)) {
     rn_head_norm_forward(norm_shape(p->b), few, t->alpha, o_of(p->b, t), t->normed, t->factor);
-    rn_gate_forward(norm_shape(p->b), few, t->normed, head_weight(p), gate_of(p), t->gated,
-                    p->b->ld_gated, rn_retention_scratch(&p->b->core));
+    rn_gate_forward(norm_shape(p->b), few, &gate, rn_retention_scratch(&p->b->core));
   }
   rn_block_nt(rows, D, Vd, t->gated, p->b->ld_gated, weights_at(p, p->at->out), Vd, 0,
               rn_reals(p->out), D);
@@ -321,16 +330,16 @@ static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_rete
 static void project_and_gate_backward(const void *self, rn_range rows) {
   const rows_pass *p = self;
   const rn_block_retention *b = p->b;
+  const rn_gate gate = gate_of(p);
   const int D = b->dim, Vd = b->value_dim;
-  rn_real *room = rn_retention_scratch(&b->core);
+  rn_real *scratch = rn_retention_scratch(&b->core);
   rn_block_nn(rows, Vd, D, p->in, D, weights_at(p, p->at->out), Vd, 0, d_value_of(b), Vd);
   for (rn_range few = some_rows(rows, rows.begin); few.begin < rows.end;
        few = some_rows(rows, few.end)) {
-    rn_gate_backward(norm_shape(b), few, p->activations->normed, head_weight(p), gate_of(p),
-                     d_value_of(b), p->activations->gated, b->ld_gated, room);
-    if (head_weight(p) != NULL) continue;
+    rn_gate_backward(norm_shape(b), few, &gate, d_value_of(b), scratch);
+    if (gate.w != NULL) continue;
     rn_head_norm_backward(norm_shape(b), few, p->activations->normed, p->activations->factor,
-                          d_value_of(b), room);
+                          d_value_of(b), scratch);
   }
 }
 
@@ -349,9 +358,9 @@ static void project_qkvg_backward(const void *self, rn_range rows) {
   const int D = b->dim, pair = b->pair, ld = b->ld_pair;
   for (rn_range few = some_rows(rows, rows.begin); few.begin < rows.end;
        few = some_rows(rows, few.end)) {
-    rn_rotary_apply(&b->rotary, p->tokens, few, b->heads, true, 1, rn_reals(p->out), D, NULL);
-    rn_rotary_apply(&b->rotary, p->tokens, few, b->heads, true, key_scale(b), rn_reals(b->d_kv), ld,
-                    NULL);
+    rn_rotary_apply(&b->rotary, rotation(p, 1, true), few, rn_matrix_of_reals(p->out, D), NULL);
+    rn_rotary_apply(&b->rotary, rotation(p, key_scale(b), true), few,
+                    rn_matrix_of_reals(b->d_kv, ld), NULL);
     for (int64_t row = few.begin; row < few.end; row++) {
       rn_row_put(b->core.kernels, t->qg, row * ld, D, p->out + row * D);
       rn_row_put(b->core.kernels, t->kv, row * ld, pair, b->d_kv + row * ld);
@@ -370,13 +379,13 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
   const rn_rows rows = rn_rows_of_unit(unit);
   const rn_retention_view u = view_of(b, unit, activations);
   const rows_pass work = {b, pass->params, layer, unit->tokens, activations, grads.dy, grads.dx};
-  const rn_real *weight = head_weight(&work);
+  const rn_gate gate = gate_of(&work);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   rn_span_phase("head norm, gate, out projection");
   rn_each_block(rows, NULL, project_and_gate_backward, &work);
-  if (weight != NULL) {
-    rn_head_weight_backward(norm_shape(b), rows, activations->normed, weight, layer->head_norm,
-                            d_value_of(b), pass->accumulator);
+  if (gate.w != NULL) {
+    rn_head_weight_backward(norm_shape(b), rows, &gate, layer->head_norm, d_value_of(b),
+                            pass->accumulator);
     rn_each_block(rows, NULL, norm_backward, &work);
   }
   if (pass->weights) {
@@ -394,16 +403,19 @@ void rn_block_retention_backward_weight_out(const rn_block_retention *b, const r
                                             const rn_block_retention_activations *activations,
                                             rn_grad_accumulator *accumulator) {
   rn_span_phase("weight products");
-  rn_grad_accumulator_product(accumulator, at->out, b->dim, b->value_dim, rows, dy, b->dim,
-                              activations->gated, b->ld_gated);
+  rn_grad_accumulator_product(accumulator, (rn_weight){at->out, b->dim, b->value_dim}, rows,
+                              (rn_matrix){dy, b->dim},
+                              (rn_matrix){activations->gated, b->ld_gated});
 }
 
 void rn_block_retention_backward_weight_in(const rn_block_retention *b, const rn_layer_params *at,
                                            rn_rows rows, rn_array x,
                                            const rn_block_retention_activations *activations,
                                            rn_grad_accumulator *accumulator) {
-  const int D = b->dim, pair = b->pair, ld = b->ld_pair;
+  const rn_matrix input = {x, b->dim};
+  const rn_matrix d_kv = {activations->kv, b->ld_pair}, d_qg = {activations->qg, b->ld_pair};
   rn_span_phase("weight products");
-  rn_grad_accumulator_product(accumulator, at->k, pair, D, rows, activations->kv, ld, x, D);
-  rn_grad_accumulator_product(accumulator, at->q, qg_width(b), D, rows, activations->qg, ld, x, D);
+  rn_grad_accumulator_product(accumulator, (rn_weight){at->k, b->pair, b->dim}, rows, d_kv, input);
+  rn_grad_accumulator_product(accumulator, (rn_weight){at->q, qg_width(b), b->dim}, rows, d_qg,
+                              input);
 }

@@ -16,12 +16,12 @@ void rn_head_norm_forward(rn_head_norm_shape s, rn_range rows, const rn_real *al
 }
 
 void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *factor,
-                           rn_array dy, rn_real *room) {
+                           rn_array dy, rn_real *scratch) {
   const rn_kernels *kernels = rn_kernels_table();
   for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
     const int64_t at = i * s.width;
-    const rn_real *y_row = rn_row_load(kernels, y, at, s.width, room);
-    rn_real *dy_row = rn_row_load(kernels, dy, at, s.width, room + s.width);
+    const rn_real *y_row = rn_row_load(kernels, y, at, s.width, scratch);
+    rn_real *dy_row = rn_row_load(kernels, dy, at, s.width, scratch + s.width);
     kernels->head_norm_backward(s.kind, s.width, y_row, factor[i], dy_row);
     rn_row_store(kernels, dy, at, s.width, dy_row);
   }
@@ -32,79 +32,85 @@ static int64_t head_at(rn_head_norm_shape s, int64_t ld, int64_t i) {
   return i / s.heads * ld + i % s.heads * s.width;
 }
 
-static rn_real *open_gate(const rn_kernels *kernels, rn_head_norm_shape s, rn_gate_rows g,
-                          int64_t i, rn_real *room) {
-  return g.is ? rn_row_load(kernels, g.x, head_at(s, g.ld, i), s.width, room) : NULL;
+static rn_real *load_gate(const rn_kernels *kernels, rn_head_norm_shape s, rn_matrix g, int64_t i,
+                          rn_real *scratch) {
+  if (g.x.at == NULL) return NULL;
+  return rn_row_load(kernels, g.x, head_at(s, g.ld, i), s.width, scratch);
 }
 
-void rn_gate_forward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
-                     rn_gate_rows g, rn_array z, int64_t ldz, rn_real *room) {
+void rn_gate_forward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, rn_real *scratch) {
   const rn_kernels *kernels = rn_kernels_table();
   for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
-    const int64_t at = i * s.width;
-    const rn_real *y_row = rn_row_load(kernels, y, at, s.width, room);
-    const rn_real *g_row = open_gate(kernels, s, g, i, room + s.width);
-    rn_real *z_row = rn_row_buffer(z, head_at(s, ldz, i), room + 2 * s.width);
-    kernels->gate(s.width, y_row, w, g_row, z_row);
-    rn_row_store(kernels, z, head_at(s, ldz, i), s.width, z_row);
+    const int64_t z_at = head_at(s, gate->z.ld, i);
+    const rn_real *y = rn_row_load(kernels, gate->y, i * s.width, s.width, scratch);
+    const rn_real *g = load_gate(kernels, s, gate->g, i, scratch + s.width);
+    rn_real *z = rn_row_buffer(gate->z.x, z_at, scratch + 2 * s.width);
+    kernels->gate(s.width, y, gate->w, g, z);
+    rn_row_store(kernels, gate->z.x, z_at, s.width, z);
   }
 }
 
-void rn_gate_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
-                      rn_gate_rows g, rn_array dz, rn_array z, int64_t ldz, rn_real *room) {
+void rn_gate_backward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, rn_array dz,
+                      rn_real *scratch) {
   const rn_kernels *kernels = rn_kernels_table();
   for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
-    const int64_t at = i * s.width;
-    const rn_real *y_row = rn_row_load(kernels, y, at, s.width, room);
-    rn_real *g_row = open_gate(kernels, s, g, i, room + s.width);
-    rn_real *dz_row = rn_row_load(kernels, dz, at, s.width, room + 2 * s.width);
-    rn_real *z_row = rn_row_buffer(z, head_at(s, ldz, i), room + 3 * s.width);
-    kernels->gate_backward(s.width, y_row, w, g_row, dz_row, z_row);
+    const int64_t at = i * s.width, z_at = head_at(s, gate->z.ld, i);
+    const rn_real *y = rn_row_load(kernels, gate->y, at, s.width, scratch);
+    rn_real *g = load_gate(kernels, s, gate->g, i, scratch + s.width);
+    rn_real *dz_row = rn_row_load(kernels, dz, at, s.width, scratch + 2 * s.width);
+    rn_real *z = rn_row_buffer(gate->z.x, z_at, scratch + 3 * s.width);
+    kernels->gate_backward(s.width, y, gate->w, g, dz_row, z);
     rn_row_store(kernels, dz, at, s.width, dz_row);
-    rn_row_store(kernels, z, head_at(s, ldz, i), s.width, z_row);
-    if (g.is) rn_row_store(kernels, g.x, head_at(s, g.ld, i), s.width, g_row);
+    rn_row_store(kernels, gate->z.x, z_at, s.width, z);
+    if (g != NULL) rn_row_store(kernels, gate->g.x, head_at(s, gate->g.ld, i), s.width, g);
   }
 }
 
 enum { LANES = 16 };
 
-/* dw = sum over a range of rows of dz y, for some columns; threads do not split a sum. */
-static void weight_gradient(rn_head_norm_shape s, rn_range rows, int first, int lanes, rn_array y,
+/* The columns of a head's rows that one thread sums; threads do not split a sum. */
+static rn_range columns_at(rn_head_norm_shape s, int first) {
+  return (rn_range){first, s.width - first < LANES ? s.width : first + LANES};
+}
+
+/* dw = sum over a range of rows of dz y, for some columns. */
+static void weight_gradient(rn_head_norm_shape s, rn_range rows, rn_range columns, rn_array y,
                             rn_array dz, rn_real *dw) {
   const rn_kernels *kernels = rn_kernels_table();
-  rn_real y_room[LANES], dz_room[LANES];
+  const int lanes = (int)rn_range_count(columns);
+  rn_real y_scratch[LANES], dz_scratch[LANES];
   double sum[LANES] = {0};
   for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
-    const int64_t at = i * s.width + first;
-    const rn_real *d = rn_row_load(kernels, dz, at, lanes, dz_room);
-    const rn_real *row = rn_row_load(kernels, y, at, lanes, y_room);
+    const int64_t at = i * s.width + columns.begin;
+    const rn_real *d = rn_row_load(kernels, dz, at, lanes, dz_scratch);
+    const rn_real *row = rn_row_load(kernels, y, at, lanes, y_scratch);
     for (int e = 0; e < lanes; e++) sum[e] += (double)d[e] * (double)row[e];
   }
   for (int e = 0; e < lanes; e++) dw[e] = (rn_real)sum[e];
 }
 
-static void times_weight(rn_head_norm_shape s, const rn_real *w, rn_array dz, int64_t i) {
+static void multiply_by_weight(rn_head_norm_shape s, const rn_real *w, rn_array dz, int64_t i) {
   const rn_kernels *kernels = rn_kernels_table();
-  rn_real room[LANES];
+  rn_real scratch[LANES];
   for (int first = 0; first < s.width; first += LANES) {
-    const int lanes = s.width - first < LANES ? s.width - first : LANES;
-    rn_real *d = rn_row_load(kernels, dz, i * s.width + first, lanes, room);
+    const int lanes = (int)rn_range_count(columns_at(s, first));
+    rn_real *d = rn_row_load(kernels, dz, i * s.width + first, lanes, scratch);
     for (int e = 0; e < lanes; e++) d[e] *= w[first + e];
     rn_row_store(kernels, dz, i * s.width + first, lanes, d);
   }
 }
 
-void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, rn_array y, const rn_real *w,
+void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_gate *gate,
                              int64_t offset, rn_array dz, rn_grad_accumulator *accumulator) {
 #pragma omp parallel for schedule(static)
   for (int first = 0; first < s.width; first += LANES) {
-    const int lanes = s.width - first < LANES ? s.width - first : LANES;
+    const rn_range columns = columns_at(s, first);
     rn_real dw[LANES];
     for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
-      weight_gradient(s, rn_rows_part(rows, p), first, lanes, y, dz, dw);
-      rn_grad_accumulator_vector(accumulator, offset + first, lanes, dw);
+      weight_gradient(s, rn_rows_part(rows, p), columns, gate->y, dz, dw);
+      rn_grad_accumulator_vector(accumulator, offset + first, rn_range_count(columns), dw);
     }
   }
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < rows.count * s.heads; i++) times_weight(s, w, dz, i);
+  for (int64_t i = 0; i < rows.count * s.heads; i++) multiply_by_weight(s, gate->w, dz, i);
 }

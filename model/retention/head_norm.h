@@ -25,8 +25,8 @@ typedef struct rn_head_norm_shape {
 } rn_head_norm_shape;
 
 /**
- * All functions but the last process the rows of a range on the calling thread. `room` is scratch
- * [3 V] of this thread, used if rows are in bf16.
+ * All functions but the last process the rows of a range on the calling thread. `scratch` [4 V] is
+ * of this thread, used if rows are in bf16.
  *
  * Shapes: o [R, H, V]: the retention, overwritten; y [R, H, V]: the normalized rows, without the
  *         weight, may be o itself; alpha, factor [R, H]: factor is what backward multiplies by.
@@ -36,31 +36,27 @@ void rn_head_norm_forward(rn_head_norm_shape s, rn_range rows, const rn_real *al
 
 /** Replaces dy by do in place; y are the rows that forward wrote. */
 void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *factor,
-                           rn_array dy, rn_real *room);
+                           rn_array dy, rn_real *scratch);
 
-/** Rows [R, H V] of a gate, row stride ld; `is` false: no gate. */
-typedef struct rn_gate_rows {
-  rn_array x;
-  int64_t ld;
-  bool is;
-} rn_gate_rows;
+/** Rows of the gate, z = silu(g) y w. */
+typedef struct rn_gate {
+  rn_array y;       /* [R, H, V]: the normalized rows */
+  const rn_real *w; /* [V]: weight of the head norm, or NULL */
+  rn_matrix g, z;   /* [R, H V]; g.x.at NULL: no gate */
+} rn_gate;
 
-/** z = silu(g) y w, row stride ldz; w [V] or NULL. */
-void rn_gate_forward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
-                     rn_gate_rows g, rn_array z, int64_t ldz, rn_real *room);
+/** Computes z. */
+void rn_gate_forward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, rn_real *scratch);
 
-/**
- * Replaces dz by the gradient of y w, and g by dg (if there is a gate), in place; recomputes z; w
- * as in forward.
- */
-void rn_gate_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *w,
-                      rn_gate_rows g, rn_array dz, rn_array z, int64_t ldz, rn_real *room);
+/** Replaces dz by the gradient of y w, and g by dg (if there is a gate), in place; recomputes z. */
+void rn_gate_backward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, rn_array dz,
+                      rn_real *scratch);
 
 /**
  * dz is the gradient of y w. Accumulates the gradient of w at `offset`, summed over rows and heads
  * in an order that does not depend on the number of threads, and replaces dz by dy in place.
  */
-void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, rn_array y, const rn_real *w,
+void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_gate *gate,
                              int64_t offset, rn_array dz, rn_grad_accumulator *accumulator);
 
 #endif

@@ -49,19 +49,19 @@ void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens) {
   }
 }
 
-/* bf16 rows are rotated head by head, so that `room` holds one head only. */
-void rn_rotary_apply(const rn_rotary_table *table, int tokens, rn_range rows, int heads, bool back,
-                     rn_real scale, rn_array x, int64_t ld, rn_real *room) {
+/* bf16 rows are rotated head by head, so that `scratch` holds one head only. */
+void rn_rotary_apply(const rn_rotary_table *table, rn_rotation rotation, rn_range rows, rn_matrix x,
+                     rn_real *scratch) {
   const rn_kernels *kernels = rn_kernels_table();
-  const int width = 2 * table->half_dim, together = x.bf16 ? 1 : heads;
+  const int width = 2 * table->half_dim, together = x.x.bf16 ? 1 : rotation.heads;
   for (int64_t row = rows.begin; row < rows.end; row++) {
-    const int64_t at = row % tokens * table->half_dim;
-    for (int h = 0; h < heads; h += together) {
-      const int64_t from = row * ld + h * width;
-      rn_real *turned = rn_row_load(kernels, x, from, width, room);
+    const int64_t at = row % rotation.tokens * table->half_dim;
+    for (int h = 0; h < rotation.heads; h += together) {
+      const int64_t from = row * x.ld + h * width;
+      rn_real *heads = rn_row_load(kernels, x.x, from, width, scratch);
       kernels->rotate(table->kind, together, width, table->cosine + at, table->sine + at,
-                      back ? -1 : 1, scale, turned);
-      rn_row_store(kernels, x, from, width, turned);
+                      rotation.inverse ? -1 : 1, rotation.scale, heads);
+      rn_row_store(kernels, x.x, from, width, heads);
     }
   }
 }

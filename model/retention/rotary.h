@@ -38,12 +38,19 @@ void rn_rotary_destroy(rn_rotary_table *table);
 /** Fills the table for `tokens` positions from `first` on, unless it already holds them. */
 void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens);
 
+/** How rows are rotated: y = scale R x, or scale R^-1 x (the gradient); row r has position
+ * r mod tokens. */
+typedef struct rn_rotation {
+  int tokens, heads;
+  rn_real scale;
+  bool inverse;
+} rn_rotation;
+
 /**
- * Rotates the rows of a range in place and multiplies by `scale`; `back` rotates by the negative
- * angle (the gradient). Runs on the calling thread; row r has position r mod `tokens`.
- * Shapes: x [R, heads, K], row stride ld; room [K]: scratch of this thread if x is in bf16.
+ * Rotates the rows of a range in place, on the calling thread.
+ * Shapes: x [R, heads, K]; scratch [K]: of this thread, used if x is in bf16.
  */
-void rn_rotary_apply(const rn_rotary_table *table, int tokens, rn_range rows, int heads, bool back,
-                     rn_real scale, rn_array x, int64_t ld, rn_real *room);
+void rn_rotary_apply(const rn_rotary_table *table, rn_rotation rotation, rn_range rows, rn_matrix x,
+                     rn_real *scratch);
 
 #endif

@@ -67,11 +67,14 @@ static rn_norm_offsets add_norm(const rn_spec *spec, rn_param_table *table, cons
   return at;
 }
 
-static int64_t add_projection(const rn_spec *spec, rn_param_table *table, int layer,
-                              const char *name, int64_t rows, int64_t cols, double gain,
+static rn_param projection_of(const rn_spec *spec, int64_t rows, int64_t cols, double gain,
                               double divisor) {
-  return add(table, matrix_of(spec, rows, cols, RN_INIT_UNIFORM, xavier(gain, rows, cols), divisor),
-             "layers.%d.retention.%s_proj.weight", layer, name);
+  return matrix_of(spec, rows, cols, RN_INIT_UNIFORM, xavier(gain, rows, cols), divisor);
+}
+
+static int64_t add_projection(rn_param_table *table, int layer, const char *name,
+                              rn_param projection) {
+  return add(table, projection, "layers.%d.retention.%s_proj.weight", layer, name);
 }
 
 /* Source: torchscale MultiScaleRetention.reset_parameters. */
@@ -79,11 +82,15 @@ static void add_retention(const rn_spec *spec, rn_param_table *table, int layer,
                           rn_layer_params *at) {
   const double in_gain = exp2(-2.5), out_gain = 0.5, divisor = deepnorm_divisor(spec);
   int64_t dim = spec->dim, value_dim = spec->value_dim;
-  at->k = add_projection(spec, table, layer, "k", dim, dim, in_gain, 1);
-  at->v = add_projection(spec, table, layer, "v", value_dim, dim, in_gain, divisor);
-  at->q = add_projection(spec, table, layer, "q", dim, dim, in_gain, 1);
-  at->g = spec->gate ? add_projection(spec, table, layer, "g", value_dim, dim, in_gain, 1) : -1;
-  at->out = add_projection(spec, table, layer, "out", dim, value_dim, out_gain, divisor);
+  const rn_param qk = projection_of(spec, dim, dim, in_gain, 1);
+  const rn_param v = projection_of(spec, value_dim, dim, in_gain, divisor);
+  const rn_param g = projection_of(spec, value_dim, dim, in_gain, 1);
+  const rn_param out = projection_of(spec, dim, value_dim, out_gain, divisor);
+  at->k = add_projection(table, layer, "k", qk);
+  at->v = add_projection(table, layer, "v", v);
+  at->q = add_projection(table, layer, "q", qk);
+  at->g = spec->gate ? add_projection(table, layer, "g", g) : -1;
+  at->out = add_projection(table, layer, "out", out);
   at->head_norm = -1;
   if (spec->head_norm == RN_HEAD_NORM_RMS_AFFINE) {
     at->head_norm = add(table, vector_of(rn_spec_value_width(spec), RN_INIT_ONES),
@@ -91,18 +98,21 @@ static void add_retention(const rn_spec *spec, rn_param_table *table, int layer,
   }
 }
 
-static int64_t add_linear(const rn_spec *spec, rn_param_table *table, int layer, const char *name,
-                          int64_t rows, int64_t cols, double divisor) {
-  return add(table, matrix_of(spec, rows, cols, RN_INIT_UNIFORM, 1.0 / sqrt((double)cols), divisor),
-             "layers.%d.ffn.%s.weight", layer, name);
+static rn_param linear_of(const rn_spec *spec, int64_t rows, int64_t cols, double divisor) {
+  return matrix_of(spec, rows, cols, RN_INIT_UNIFORM, 1.0 / sqrt((double)cols), divisor);
+}
+
+static int64_t add_linear(rn_param_table *table, int layer, const char *name, rn_param linear) {
+  return add(table, linear, "layers.%d.ffn.%s.weight", layer, name);
 }
 
 static void add_ffn(const rn_spec *spec, rn_param_table *table, int layer, rn_layer_params *at) {
   const double divisor = deepnorm_divisor(spec);
-  bool glu = spec->ffn == RN_FFN_GLU;
-  at->fc1 = add_linear(spec, table, layer, "fc1", spec->ffn_dim, spec->dim, divisor);
-  at->gate = glu ? add_linear(spec, table, layer, "gate", spec->ffn_dim, spec->dim, 1) : -1;
-  at->fc2 = add_linear(spec, table, layer, "fc2", spec->dim, spec->ffn_dim, divisor);
+  const int64_t dim = spec->dim, ffn_dim = spec->ffn_dim;
+  const bool glu = spec->ffn == RN_FFN_GLU;
+  at->fc1 = add_linear(table, layer, "fc1", linear_of(spec, ffn_dim, dim, divisor));
+  at->gate = glu ? add_linear(table, layer, "gate", linear_of(spec, ffn_dim, dim, 1)) : -1;
+  at->fc2 = add_linear(table, layer, "fc2", linear_of(spec, dim, ffn_dim, divisor));
 }
 
 static void add_layer(const rn_spec *spec, rn_param_table *table, int layer, rn_layer_params *at) {

@@ -38,6 +38,12 @@ typedef struct rn_layer_params {
   int index; /* of the layer in its stage: identifies its scans */
 } rn_layer_params;
 
+/** A matrix [n, k] in the flat parameters, from element `offset` on. */
+typedef struct rn_weight {
+  int64_t offset;
+  int n, k;
+} rn_weight;
+
 typedef struct rn_param_table {
   rn_param *param; /* [count], by offset, without gaps */
   int count;

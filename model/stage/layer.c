@@ -43,10 +43,10 @@ static void join(const rn_layer *layer, const rn_real *x, const rn_real *branch,
   for (int64_t i = 0; i < count; i++) to[i] = layer->residual * x[i] + branch[i];
 }
 
-static void drop(const rn_layer *layer, const rn_unit *unit, rn_dropout_site place, bool train,
+static void drop(const rn_layer *layer, const rn_unit *unit, rn_dropout_site site, bool train,
                  rn_real *rows) {
   if (!train) return;
-  rn_dropout_rows(layer->dropout, layer->seed, unit, layer->number, place,
+  rn_dropout_rows((rn_dropout){layer->dropout, layer->seed, layer->number, site}, unit,
                   layer->retention_norm.width, rows);
 }
 
@@ -61,7 +61,7 @@ bool rn_layer_needs_d_out(const rn_layer *layer) {
 /* One sublayer: a block with its norm, dropout and residual input, and its activations. */
 typedef struct sublayer {
   const rn_norm *norm;
-  rn_dropout_site place;
+  rn_dropout_site site;
   rn_real *norm_in, *stat;
   rn_real *past;
   rn_array in;
@@ -142,14 +142,14 @@ static rn_array back_to_block(const rn_layer *layer, const rn_pass *pass, sublay
   const bool dropped = drops(layer, train);
   rn_span_phase("norms, residual");
   if (!layer->pre_norm) {
-    rn_norm_backward(h.norm, pass->params, rows, h.norm_in, h.stat, dy, NULL, dy,
-                     pass->accumulator);
+    const rn_norm_grads grads = {.x = h.norm_in, .stat = h.stat, .dy = dy, .dx = dy};
+    rn_norm_backward(h.norm, pass->params, rows, &grads, pass->accumulator);
   }
   if (!layer->bf16 && !dropped) return rn_reals(dy);
   if (dropped) {
     rn_real *behind = layer->bf16 ? room : rn_array_reals(layer->d_out);
     copy(behind, dy, count);
-    drop(layer, unit, h.place, train, behind);
+    drop(layer, unit, h.site, train, behind);
     dy = behind;
   }
   put(layer->d_out, dy, count);
@@ -163,9 +163,13 @@ static void back_through_feed(const rn_layer *layer, const rn_pass *pass, sublay
   const rn_rows rows = rn_rows_of_unit(pass->unit);
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
-    const rn_real *add = layer->residual == 1 ? dy : NULL;
-    rn_norm_backward_again(h.norm, pass->params, rows, h.past, h.stat, d, add, d,
-                           again ? h.in : rn_reals(NULL), pass->accumulator);
+    const rn_norm_grads grads = {.x = h.past,
+                                 .stat = h.stat,
+                                 .dy = d,
+                                 .add = layer->residual == 1 ? dy : NULL,
+                                 .dx = d,
+                                 .y = again ? h.in : rn_reals(NULL)};
+    rn_norm_backward(h.norm, pass->params, rows, &grads, pass->accumulator);
   } else if (again) {
     put(h.in, h.past, rows.count * h.norm->width);
   }

@@ -26,8 +26,8 @@ static rn_status check_convention(rn_err *err, golden_case *c, const rotary_case
   RN_TRY(err, rn_rotary_create(err, kind, r->K, 1, &table));
   for (int p = 0; p < r->P; p++) {
     rn_rotary_move(&table, (int64_t)r->position[p], 1);
-    rn_rotary_apply(&table, 1, (rn_range){0, 1}, r->B, false, 1,
-                    rn_reals(r->rows + (int64_t)p * r->B * r->K), r->B * r->K, NULL);
+    rn_rotary_apply(&table, (rn_rotation){.tokens = 1, .heads = r->B, .scale = 1}, (rn_range){0, 1},
+                    rn_matrix_of_reals(r->rows + (int64_t)p * r->B * r->K, r->B * r->K), NULL);
   }
   golden_swap(1, r->P, r->B, r->K, r->rows, out);
   rn_rotary_destroy(&table);

@@ -128,17 +128,16 @@ static void short_sums_are_rounded_once(int m, int n, int k) {
   destroy(&want);
 }
 
-static void a_sink_adds_products_and_vectors(void) {
+static void an_accumulator_adds_products_and_vectors(void) {
   product p = make(TN, 6, 7, 5, 0, 1);
   rn_real gradient[60];
   rn_grad_accumulator accumulator = {.gradient = gradient, .total = 60};
   test_fill(gradient, 60, 1, 9);
   rn_grad_accumulator_start(&accumulator);
   for (int i = 0; i < 60; i++) CHECK(gradient[i] == 0);
-  rn_grad_accumulator_product(&accumulator, 10, 6, 7, rn_rows_together(5), rn_reals(p.a), p.lda,
-                              rn_reals(p.b), p.ldb);
-  rn_grad_accumulator_product(&accumulator, 10, 6, 7, rn_rows_together(5), rn_reals(p.a), p.lda,
-                              rn_reals(p.b), p.ldb);
+  const rn_matrix a = rn_matrix_of_reals(p.a, p.lda), b = rn_matrix_of_reals(p.b, p.ldb);
+  rn_grad_accumulator_product(&accumulator, (rn_weight){10, 6, 7}, rn_rows_together(5), a, b);
+  rn_grad_accumulator_product(&accumulator, (rn_weight){10, 6, 7}, rn_rows_together(5), a, b);
   rn_grad_accumulator_vector(&accumulator, 52, 3, p.b);
   rn_grad_accumulator_vector(&accumulator, 52, 3, p.b);
   memset(p.c, 0, (size_t)p.c_count * sizeof p.c[0]);
@@ -172,7 +171,7 @@ static void products_are_right(void) {
   short_sums_are_rounded_once(300, 260, 24);
   short_sums_are_rounded_once(1, 1, 1);
   beta_zero_forgets_what_was_there(10 * test_tolerance);
-  a_sink_adds_products_and_vectors();
+  an_accumulator_adds_products_and_vectors();
 }
 
 /* The operands of p in bf16; it then has their values. */

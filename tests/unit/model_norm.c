@@ -73,7 +73,8 @@ static void backward_is_the_slope(rn_block_norm kind) {
   fixture f;
   prepare(&f, kind);
   loss(&f);
-  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, NULL, f.dx,
+  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS),
+                   &(rn_norm_grads){.x = f.x, .stat = f.stat, .dy = f.dy, .dx = f.dx},
                    &f.accumulator);
   test_gradient("x", loss, &f, f.x, ROWS * WIDTH, f.dx);
   int weights = kind == RN_BLOCK_NORM_LAYER ? 2 * WIDTH : WIDTH;
@@ -84,14 +85,17 @@ static void gradients_add_up_in_place(void) {
   fixture f;
   prepare(&f, RN_BLOCK_NORM_RMS);
   loss(&f);
-  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, NULL, f.dx,
+  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS),
+                   &(rn_norm_grads){.x = f.x, .stat = f.stat, .dy = f.dy, .dx = f.dx},
                    &f.accumulator);
   rn_real once[WIDTH], both[ROWS * WIDTH];
   memcpy(once, f.gradient, sizeof once);
   for (int i = 0; i < ROWS * WIDTH; i++) both[i] = f.x[i] + f.dx[i];
   rn_real *in_place = f.dy;
-  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, f.x, in_place,
-                   &f.accumulator);
+  rn_norm_backward(
+      &f.norm, f.params, rn_rows_together(ROWS),
+      &(rn_norm_grads){.x = f.x, .stat = f.stat, .dy = f.dy, .add = f.x, .dx = in_place},
+      &f.accumulator);
   CHECK_ARRAY("add + gradient", in_place, both, ROWS * WIDTH, 0);
   for (int i = 0; i < WIDTH; i++) once[i] *= 2;
   CHECK_ARRAY("summed weights", f.gradient, once, WIDTH, 0);
@@ -102,10 +106,14 @@ static void forward_once_more_on_the_way_back(rn_block_norm kind) {
   prepare(&f, kind);
   rn_real dx[ROWS * WIDTH], again[ROWS * WIDTH];
   loss(&f);
-  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, f.y, dx,
+  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS),
+                   &(rn_norm_grads){.x = f.x, .stat = f.stat, .dy = f.dy, .add = f.y, .dx = dx},
                    &f.accumulator);
-  rn_norm_backward_again(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, f.y, f.dx,
-                         rn_reals(again), &f.accumulator);
+  rn_norm_backward(
+      &f.norm, f.params, rn_rows_together(ROWS),
+      &(rn_norm_grads){
+          .x = f.x, .stat = f.stat, .dy = f.dy, .add = f.y, .dx = f.dx, .y = rn_reals(again)},
+      &f.accumulator);
   CHECK(memcmp(again, f.y, sizeof again) == 0);
   CHECK(memcmp(dx, f.dx, sizeof dx) == 0);
 }
@@ -119,7 +127,8 @@ static void threads_do_not_change_bits(void) {
     fixture *f = both[i];
     omp_set_num_threads(1 + 2 * i);
     loss(f);
-    rn_norm_backward(&f->norm, f->params, rn_rows_together(ROWS), f->x, f->stat, f->dy, NULL, f->dx,
+    rn_norm_backward(&f->norm, f->params, rn_rows_together(ROWS),
+                     &(rn_norm_grads){.x = f->x, .stat = f->stat, .dy = f->dy, .dx = f->dx},
                      &f->accumulator);
   }
   CHECK(memcmp(one.y, many.y, sizeof one.y) == 0);
@@ -136,19 +145,22 @@ static void reduction_blocks_are_accumulated_one_by_one(void) {
   rn_grad_accumulator accumulator = {.exact = exact, .total = 2 * WIDTH, .reduction_blocks = ROWS};
   rn_real dx[ROWS * WIDTH], got[2 * WIDTH];
   loss(&f);
-  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS), f.x, f.stat, f.dy, NULL, f.dx,
+  rn_norm_backward(&f.norm, f.params, rn_rows_together(ROWS),
+                   &(rn_norm_grads){.x = f.x, .stat = f.stat, .dy = f.dy, .dx = f.dx},
                    &f.accumulator);
-  rn_norm_backward(&f.norm, f.params, (rn_rows){ROWS, ROWS, 1}, f.x, f.stat, f.dy, NULL, dx,
-                   &accumulator);
+  rn_norm_backward(&f.norm, f.params, (rn_rows){ROWS, ROWS, 1},
+                   &(rn_norm_grads){.x = f.x, .stat = f.stat, .dy = f.dy, .dx = dx}, &accumulator);
   for (int i = 0; i < 2 * WIDTH; i++) got[i] = (rn_real)rn_grad_accumulator_value(exact[i]);
   CHECK(!accumulator.overflowed);
   int64_t of_two[2 * WIDTH] = {0};
   rn_grad_accumulator apart = {.exact = of_two, .total = 2 * WIDTH, .reduction_blocks = ROWS};
   const int first = 40, left = ROWS - first, at = first * WIDTH;
-  rn_norm_backward(&f.norm, f.params, (rn_rows){first, first, 1}, f.x, f.stat, f.dy, NULL, dx,
-                   &apart);
-  rn_norm_backward(&f.norm, f.params, (rn_rows){left, left, 1}, f.x + at, f.stat + 2 * first,
-                   f.dy + at, NULL, dx + at, &apart);
+  rn_norm_backward(&f.norm, f.params, (rn_rows){first, first, 1},
+                   &(rn_norm_grads){.x = f.x, .stat = f.stat, .dy = f.dy, .dx = dx}, &apart);
+  rn_norm_backward(
+      &f.norm, f.params, (rn_rows){left, left, 1},
+      &(rn_norm_grads){.x = f.x + at, .stat = f.stat + 2 * first, .dy = f.dy + at, .dx = dx + at},
+      &apart);
   CHECK(memcmp(exact, of_two, sizeof exact) == 0);
   CHECK_ARRAY("sums of leaves", got, f.gradient, 2 * WIDTH, 1e-5);
   CHECK(memcmp(dx, f.dx, sizeof dx) == 0);

@@ -22,6 +22,7 @@ enum {
   K = 9
 };
 
+static const rn_weight weight = {0, N, K};
 static rn_real dy[ROWS * N], x[ROWS * K];
 
 static void fill(rn_real *values, int64_t count, uint64_t word) {
@@ -41,16 +42,17 @@ static void add_reduction_block(rn_grad_accumulator *accumulator, int index) {
   const int first = index / EACH * TOKENS + index % EACH * REDUCTION_BLOCK;
   const int rows =
       index % EACH < EACH - 1 ? REDUCTION_BLOCK : TOKENS - (EACH - 1) * REDUCTION_BLOCK;
-  rn_grad_accumulator_product(accumulator, 0, N, K, (rn_rows){rows, rows, REDUCTION_BLOCK},
-                              rn_reals(dy + first * N), N, rn_reals(x + first * K), K);
+  rn_grad_accumulator_product(accumulator, weight, (rn_rows){rows, rows, REDUCTION_BLOCK},
+                              rn_matrix_of_reals(dy + first * N, N),
+                              rn_matrix_of_reals(x + first * K, K));
 }
 
 static void order_and_grouping_do_not_matter(void) {
   static int64_t together[N * K], forward[N * K], backward[N * K];
   static rn_real plain[N * K];
   rn_grad_accumulator accumulator = start(together);
-  rn_grad_accumulator_product(&accumulator, 0, N, K, (rn_rows){ROWS, TOKENS, REDUCTION_BLOCK},
-                              rn_reals(dy), N, rn_reals(x), K);
+  rn_grad_accumulator_product(&accumulator, weight, (rn_rows){ROWS, TOKENS, REDUCTION_BLOCK},
+                              rn_matrix_of_reals(dy, N), rn_matrix_of_reals(x, K));
   CHECK(!accumulator.overflowed);
   accumulator = start(forward);
   for (int i = 0; i < SEQUENCES * EACH; i++) add_reduction_block(&accumulator, i);
@@ -60,8 +62,8 @@ static void order_and_grouping_do_not_matter(void) {
   CHECK(memcmp(together, backward, sizeof backward) == 0);
   accumulator = (rn_grad_accumulator){.gradient = plain, .total = (int64_t)N * K};
   rn_grad_accumulator_start(&accumulator);
-  rn_grad_accumulator_product(&accumulator, 0, N, K, rn_rows_together(ROWS), rn_reals(dy), N,
-                              rn_reals(x), K);
+  rn_grad_accumulator_product(&accumulator, weight, rn_rows_together(ROWS),
+                              rn_matrix_of_reals(dy, N), rn_matrix_of_reals(x, K));
   for (int i = 0; i < N * K; i++)
     CHECK_NEAR((double)rn_grad_accumulator_value(together[i]), (double)plain[i], 1e-5);
 }
