@@ -24,7 +24,9 @@ static rn_status same_kind(rn_err *err, const rn_shard *first, const rn_shard *s
       a->document_token == b->document_token && a->block_tokens == b->block_tokens) {
     return RN_OK;
   }
-  return rn_fail(err, RN_ERR_FORMAT, "%s: not of the kind of %s beside it; build the folder again",
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s: its tokenizer or block size differs from that of %s; build the folder again "
+                 "with `retnet-data build`",
                  shard->file.path, first->file.path);
 }
 
@@ -67,8 +69,8 @@ rn_status rn_split_open(rn_err *err, const char *dir, const char *name, rn_split
     status = rn_file_fail(err, "open the data folder", unreadable ? folder.text : dir, errno);
   } else if (count == 0) {
     status = rn_fail(err, RN_ERR_NOT_FOUND,
-                     "%s: no shards (.rtd) in it nor in its folder %s; `retnet-data build --out %s "
-                     "TEXT` makes them",
+                     "%s: found no shards (.rtd) in it or in its folder %s; create them with "
+                     "`retnet-data build --out %s TEXT`",
                      dir, name, dir);
   } else {
     status = open_shards(err, folder.text, names, count, out);
@@ -107,7 +109,7 @@ static rn_status load_block(rn_err *err, rn_split *split, int shard, int64_t blo
 rn_status rn_split_read(rn_err *err, rn_split *split, int64_t first, int64_t count,
                         int32_t *tokens) {
   if (first < 0 || count < 0 || first > split->tokens - count) {
-    return rn_fail(err, RN_ERR_USAGE, "tokens %lld to %lld are asked for, there are %lld",
+    return rn_fail(err, RN_ERR_USAGE, "cannot read tokens %lld to %lld: the split has %lld",
                    (long long)first, (long long)(first + count), (long long)split->tokens);
   }
   const int64_t each = (int64_t)rn_split_header(split)->block_tokens;

@@ -24,8 +24,8 @@ static rn_status check_sizes(rn_err *err, const char *staged, const Retnet__Mani
     int64_t size = open.size_bytes;
     rn_file_destroy(&open);
     if (size != file->bytes) {
-      return rn_fail(err, RN_ERR_MISMATCH, "%s/%s has %lld bytes, its writer wrote %lld", staged,
-                     file->name, (long long)size, (long long)file->bytes);
+      return rn_fail(err, RN_ERR_MISMATCH, "%s/%s has %lld bytes, but its writer wrote %lld",
+                     staged, file->name, (long long)size, (long long)file->bytes);
     }
   }
   return RN_OK;

@@ -27,7 +27,7 @@ static bool is_folder(const char *path) {
 static rn_status add_entry(rn_err *err, const rn_ckpt_entry *entry, rn_ckpt_entry **list,
                            int *count) {
   rn_ckpt_entry *grown = realloc(*list, ((size_t)*count + 1) * sizeof *grown);
-  if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory to list checkpoints");
+  if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing checkpoints");
   grown[(*count)++] = *entry;
   *list = grown;
   return RN_OK;
@@ -93,8 +93,8 @@ typedef struct search {
 static void report_skipped(const search *s, const rn_ckpt_entry *entry, const rn_err *why) {
   char line[RN_PATH_BYTES + RN_ERR_TEXT_BYTES + 64];
   if (s->notes == NULL) return;
-  snprintf(line, sizeof line, "checkpoint %s is %s, the one before it is tried: %s",
-           entry->path.text, why->status == RN_ERR_NOT_FOUND ? "not whole" : "damaged", why->text);
+  snprintf(line, sizeof line, "checkpoint %s is %s, trying the one before it: %s", entry->path.text,
+           why->status == RN_ERR_NOT_FOUND ? "incomplete" : "damaged", why->text);
   s->notes->report(s->notes->context, line);
 }
 
@@ -150,26 +150,27 @@ rn_status rn_ckpt_none(rn_err *err, const char *path) {
   const rn_status none = RN_ERR_NOT_FOUND;
   struct stat info;
   if (stat(path, &info) != 0) {
-    return errno == ENOENT ? rn_fail(err, none,
-                                     "%s: no such file or directory: it is neither a run directory "
-                                     "nor a checkpoint",
-                                     path)
-                           : rn_file_fail(err, "open", path, errno);
+    return errno == ENOENT
+               ? rn_fail(err, none,
+                         "%s: no such file or directory; give a run directory or a checkpoint",
+                         path)
+               : rn_file_fail(err, "open", path, errno);
   }
   if (!S_ISDIR(info.st_mode)) {
-    return rn_fail(err, none, "%s is a file, and neither a run directory nor a checkpoint's folder",
+    return rn_fail(err, none, "%s is a file; give a run directory or the folder of a checkpoint",
                    path);
   }
   if (rn_ckpt_is_step_folder(path)) {
-    return rn_fail(err, none, "%s is a checkpoint; this takes the run's directory", path);
+    return rn_fail(err, none, "%s is a checkpoint; give the run directory", path);
   }
   if (holds_steps(path)) {
     return rn_fail(err, none,
-                   "%s holds checkpoints, but it is not the run directory: give the folder that it "
-                   "lies in, or one of its step folders",
+                   "%s holds checkpoints, but it is not the run directory: give its parent folder, "
+                   "or one of its step folders",
                    path);
   }
-  return rn_fail(err, none, "%s has no checkpoint: there is no checkpoints/step-... in it", path);
+  return rn_fail(err, none, "%s has no checkpoint: it contains no checkpoints/step-... folder",
+                 path);
 }
 
 /* Renames damaged ones only if a valid one is found: else the next start would see none. */
@@ -179,7 +180,7 @@ static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
   RN_TRY(err, rn_ckpt_list(err, run_dir, &s.entries, &s.count));
   s.wrong = calloc((size_t)s.count + 1, sizeof *s.wrong);
   rn_status status = s.wrong == NULL
-                         ? rn_fail(err, RN_ERR_MEMORY, "out of memory to list %s", run_dir)
+                         ? rn_fail(err, RN_ERR_MEMORY, "out of memory while listing %s", run_dir)
                          : open_newest(err, &s, out);
   if (status == RN_OK && s.found >= 0 && mark_bad) mark_wrong(&s);
   free(s.wrong);
@@ -188,8 +189,8 @@ static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
   if (status != RN_OK || s.found >= 0 || s.stale) return status;
   if (s.damaged == 0) return rn_ckpt_none(err, run_dir);
   return rn_fail(err, RN_ERR_FORMAT,
-                 "%s has no good checkpoint left, all %d are damaged: move its checkpoints away to "
-                 "start a new run, or name another by checkpoint.resume",
+                 "%s has no valid checkpoint left, all %d are damaged: move its checkpoints away "
+                 "to start a new run, or name another one with checkpoint.resume",
                  run_dir, s.damaged);
 }
 
@@ -200,11 +201,10 @@ static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
     const rn_status status = find_in_list(err, run_dir, mark_bad, notes, &stale, out);
     if (status != RN_OK || !stale) return status;
   }
-  return rn_fail(
-      err, RN_ERR_NOT_FOUND,
-      "checkpoints of %s are removed faster than they can be read: name one that its run "
-      "keeps (checkpoint.keep_last, keep_every)",
-      run_dir);
+  return rn_fail(err, RN_ERR_NOT_FOUND,
+                 "checkpoints of %s are removed faster than they can be read: name one that the "
+                 "run keeps (checkpoint.keep_last, keep_every)",
+                 run_dir);
 }
 
 /* The path without trailing slashes. */

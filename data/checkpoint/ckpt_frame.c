@@ -8,7 +8,8 @@
 
 #include "data/checkpoint/ckpt.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "plain frames hold memory as it is");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "plain frames store floats in little-endian byte order");
 
 enum { FLOAT_BYTES = 4, SAMPLE_ELEMENTS = 16384 };
 
@@ -18,8 +19,8 @@ rn_status rn_ckpt_context_create(rn_err *err, int64_t elements, rn_ckpt_context 
   out->stored = malloc(rn_blob_bound(raw_bytes));
   if (out->shuffled != NULL && out->stored != NULL) return RN_OK;
   rn_ckpt_context_destroy(out);
-  return rn_fail(err, RN_ERR_MEMORY, "out of memory for a checkpoint's frame of %zu bytes",
-                 raw_bytes);
+  return rn_fail(err, RN_ERR_MEMORY,
+                 "out of memory: cannot allocate %zu bytes for a checkpoint frame", raw_bytes);
 }
 
 void rn_ckpt_context_destroy(rn_ckpt_context *context) {

@@ -46,13 +46,14 @@ static rn_status check_tensor(const check *c, const Retnet__Tensor *tensor) {
                tensor->kind <= RETNET__TENSOR_KIND__KIND_STATE &&
                tensor->type == RETNET__TENSOR_TYPE__TYPE_F32;
   if (!known || tensor->n_shape > RN_CKPT_DIMS) {
-    return rn_fail(c->err, c->status, "%s: tensor \"%s\" has a kind, type or shape not known here",
+    return rn_fail(c->err, c->status,
+                   "%s: tensor \"%s\" has a kind, type or shape that this version does not know",
                    c->where, tensor->name);
   }
   for (size_t i = 0; i < tensor->n_shape; i++) {
     int64_t size = tensor->shape[i];
     if (size < 0 || (size > 0 && elements > max_elements / size)) {
-      return rn_fail(c->err, c->status, "%s: tensor \"%s\" has a size that cannot be", c->where,
+      return rn_fail(c->err, c->status, "%s: tensor \"%s\" has an invalid size", c->where,
                      tensor->name);
     }
     elements *= size;
@@ -64,7 +65,7 @@ static rn_status check_tensors(const check *c, const Retnet__Manifest *manifest)
   for (size_t i = 0; i < manifest->n_tensor; i++) {
     RN_TRY(c->err, check_tensor(c, manifest->tensor[i]));
     if (i > 0 && rn_ckpt_tensor_order(manifest->tensor[i - 1], manifest->tensor[i]) >= 0) {
-      return rn_fail(c->err, c->status, "%s: tensor \"%s\" is out of order or there twice",
+      return rn_fail(c->err, c->status, "%s: tensor \"%s\" is out of order or listed twice",
                      c->where, manifest->tensor[i]->name);
     }
   }
@@ -88,13 +89,13 @@ static rn_status check_file(const check *c, const Retnet__Manifest *manifest,
   int64_t end = 0;
   for (size_t i = 0; i < file->n_slice; i++) {
     if (!slice_is_sound(manifest, file->slice[i], end)) {
-      return rn_fail(c->err, c->status, "%s: slice %zu of %s lies where it cannot", c->where, i,
-                     file->name);
+      return rn_fail(c->err, c->status, "%s: slice %zu of %s has an invalid position or size",
+                     c->where, i, file->name);
     }
     end += file->slice[i]->stored_bytes;
   }
   if (end != file->bytes) {
-    return rn_fail(c->err, c->status, "%s: the slices of %s take %lld bytes, the file has %lld",
+    return rn_fail(c->err, c->status, "%s: the slices of %s take %lld bytes, but the file has %lld",
                    c->where, file->name, (long long)end, (long long)file->bytes);
   }
   return RN_OK;
@@ -128,7 +129,8 @@ static rn_status collect(rn_err *err, const Retnet__Manifest *manifest, rn_ckpt_
   for (size_t i = 0; i < manifest->n_file; i++) total += manifest->file[i]->n_slice;
   index->extent = calloc(total + 1, sizeof *index->extent);
   if (index->extent == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for the %zu slices of a checkpoint", total);
+    return rn_fail(err, RN_ERR_MEMORY,
+                   "out of memory: cannot allocate the table of %zu checkpoint slices", total);
   }
   for (size_t i = 0; i < manifest->n_file; i++) {
     const Retnet__CheckpointFile *file = manifest->file[i];
@@ -153,7 +155,7 @@ static rn_status check_cover(const check *c, const Retnet__Manifest *manifest,
     bool again = next < index->count && index->extent[next].slice->tensor == i;
     if (covered != elements || again) {
       return rn_fail(c->err, c->status, "%s: elements of tensor \"%s\" are %s, near element %lld",
-                     c->where, tensor->name, again ? "there twice or missing" : "missing",
+                     c->where, tensor->name, again ? "duplicated or missing" : "missing",
                      (long long)covered);
     }
   }

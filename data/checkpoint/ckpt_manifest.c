@@ -26,11 +26,11 @@ static void make_trailer(const unsigned char *message, size_t bytes, unsigned ch
 rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Manifest *manifest) {
   size_t bytes = retnet__manifest__get_packed_size(manifest);
   if (bytes > MOST_BYTES) {
-    return rn_fail(err, RN_ERR_IO, "a manifest of %zu bytes for %s: use larger slices", bytes,
-                   path);
+    return rn_fail(err, RN_ERR_IO, "a manifest of %zu bytes is too large for %s: use larger slices",
+                   bytes, path);
   }
   unsigned char *content = malloc(bytes + TRAILER_BYTES);
-  if (content == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory to write %s", path);
+  if (content == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing %s", path);
   retnet__manifest__pack(manifest, content);
   make_trailer(content, bytes, content + bytes);
   rn_status status = rn_file_replace(err, path, content, bytes + TRAILER_BYTES);
@@ -50,15 +50,17 @@ static rn_status unpack(rn_err *err, const char *path, const unsigned char *cont
   size_t bytes = size < TRAILER_BYTES ? 0 : size - TRAILER_BYTES;
   make_trailer(content, bytes, trailer);
   if (size < TRAILER_BYTES || memcmp(trailer, content + bytes, TRAILER_BYTES) != 0) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: its trailer does not vouch for it: truncated or damaged", path);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s: the checksum in its trailer does not match: the file is truncated or damaged", path);
   }
   Retnet__Manifest *manifest = retnet__manifest__unpack(NULL, bytes, content);
   if (manifest == NULL) return rn_fail(err, RN_ERR_FORMAT, "%s: not a manifest", path);
   if (manifest->format > RN_CKPT_FORMAT) {
-    rn_status status = rn_fail(err, RN_ERR_MISMATCH,
-                               "%s: format %u is from a later version, this one reads up to %d",
-                               path, manifest->format, RN_CKPT_FORMAT);
+    rn_status status =
+        rn_fail(err, RN_ERR_MISMATCH,
+                "%s: its format %u comes from a later version; this one reads formats up to %d",
+                path, manifest->format, RN_CKPT_FORMAT);
     retnet__manifest__free_unpacked(manifest, NULL);
     return status;
   }

@@ -28,12 +28,13 @@ static bool same_shape(const Retnet__Tensor *a, const Retnet__Tensor *b) {
 static rn_status unpack_reports(rn_err *err, const char *where, const rn_ckpt_report *reports,
                                 int count, rn_ckpt_merge *merge) {
   merge->report = calloc((size_t)count + 1, sizeof(Retnet__FileReport *));
-  if (merge->report == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
+  if (merge->report == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while merging the reports of %s", where);
   for (int i = 0; i < count; i++) {
     merge->report[i] = retnet__file_report__unpack(NULL, reports[i].size, reports[i].bytes);
     merge->count = i + 1;
     if (merge->report[i] == NULL) {
-      return rn_fail(err, RN_ERR_MISMATCH, "%s: report %d of %d was damaged on its way", where, i,
+      return rn_fail(err, RN_ERR_MISMATCH, "%s: report %d of %d was damaged in transfer", where, i,
                      count);
     }
   }
@@ -46,7 +47,8 @@ static rn_status collect_tensors(rn_err *err, const char *where, rn_ckpt_merge *
   for (int i = 0; i < merge->count; i++) max_tensors += merge->report[i]->n_tensor;
   m->n_tensor = 0;
   m->tensor = calloc(max_tensors, sizeof(Retnet__Tensor *));
-  if (m->tensor == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
+  if (m->tensor == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while merging the reports of %s", where);
   size_t total = 0;
   for (int i = 0; i < merge->count; i++) {
     for (size_t k = 0; k < merge->report[i]->n_tensor; k++) {
@@ -59,8 +61,9 @@ static rn_status collect_tensors(rn_err *err, const char *where, rn_ckpt_merge *
     if (last == NULL || rn_ckpt_tensor_order(last, m->tensor[i]) != 0) {
       m->tensor[m->n_tensor++] = m->tensor[i];
     } else if (!same_shape(last, m->tensor[i])) {
-      return rn_fail(err, RN_ERR_MISMATCH, "%s: two writers give tensor \"%s\" different shapes",
-                     where, last->name);
+      return rn_fail(err, RN_ERR_MISMATCH,
+                     "%s: two writers report different shapes for tensor \"%s\"", where,
+                     last->name);
     }
   }
   return RN_OK;
@@ -72,7 +75,7 @@ static rn_status use_table_of(rn_err *err, const char *where, const Retnet__File
   for (size_t k = 0; k < report->file->n_slice; k++) {
     Retnet__Slice *slice = report->file->slice[k];
     if (slice->tensor >= report->n_tensor) {
-      return rn_fail(err, RN_ERR_MISMATCH, "%s: a report of %s contradicts itself", where,
+      return rn_fail(err, RN_ERR_MISMATCH, "%s: a report on %s is inconsistent", where,
                      report->file->name);
     }
     const Retnet__Tensor *tensor = report->tensor[slice->tensor];
@@ -89,7 +92,7 @@ static rn_status allocate(rn_err *err, const char *where, rn_ckpt_merge *merge) 
   merge->file = calloc((size_t)merge->count + 1, sizeof(Retnet__CheckpointFile));
   merge->slice = calloc(slices, sizeof(Retnet__Slice *));
   if (m->file != NULL && merge->file != NULL && merge->slice != NULL) return RN_OK;
-  return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", where);
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory while merging the reports of %s", where);
 }
 
 /* Merges the reports of each file. rn_ckpt_index_create checks that the slices leave no gaps. */
@@ -135,12 +138,12 @@ static rn_status compare_with_head(rn_err *err, const char *where, const Retnet_
     const Retnet__Tensor *want = head->tensor[i];
     int64_t index = rn_ckpt_tensor_index(m, want->kind, want->name);
     if (index < 0 || !same_shape(want, m->tensor[index])) {
-      return rn_fail(err, RN_ERR_MISMATCH, "%s: tensor \"%s\" was not written in its shape", where,
-                     want->name);
+      return rn_fail(err, RN_ERR_MISMATCH, "%s: tensor \"%s\" was written with the wrong shape",
+                     where, want->name);
     }
   }
   if (head->n_tensor > 0 && head->n_tensor != m->n_tensor) {
-    return rn_fail(err, RN_ERR_MISMATCH, "%s: %zu tensors were written, %zu belong", where,
+    return rn_fail(err, RN_ERR_MISMATCH, "%s: %zu tensors were written, %zu are expected", where,
                    m->n_tensor, head->n_tensor);
   }
   return RN_OK;

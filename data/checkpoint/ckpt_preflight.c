@@ -13,13 +13,14 @@ enum { TRIAL_BYTES = 65536 };
 static rn_status check_space(rn_err *err, const char *folder, int64_t bytes) {
   const double giga = 1e9;
   struct statvfs info;
-  if (statvfs(folder, &info) != 0) return rn_file_fail(err, "ask the free space of", folder, errno);
+  if (statvfs(folder, &info) != 0)
+    return rn_file_fail(err, "determine the free space of", folder, errno);
   if (info.f_blocks == 0) return RN_OK; /* some network file systems do not report it */
   double room = (double)info.f_bavail * (double)info.f_frsize, need = 2.0 * (double)bytes;
   if (room >= need) return RN_OK;
   return rn_fail(err, RN_ERR_IO,
-                 "%s has %.3f GB free, two checkpoints need %.3f GB: free some space there or set "
-                 "run.dir to a larger disk",
+                 "%s has %.3f GB free, but two checkpoints need %.3f GB: free some space there, or "
+                 "set run.dir to a folder on a larger disk",
                  folder, room / giga, need / giga);
 }
 
@@ -34,8 +35,8 @@ static rn_status write_and_read_back(rn_err *err, const char *path) {
   if (status == RN_OK) status = rn_file_close(err, &file);
   rn_file_destroy(&file);
   if (status == RN_OK && memcmp(put, got, sizeof put) != 0) {
-    status = rn_fail(err, RN_ERR_IO, "%s reads back other bytes than were written: check the disk",
-                     path);
+    status = rn_fail(err, RN_ERR_IO,
+                     "%s: the bytes read back differ from those written: check the disk", path);
   }
   return status;
 }

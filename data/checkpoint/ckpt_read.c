@@ -27,7 +27,7 @@ struct rn_ckpt {
 rn_status rn_ckpt_open(rn_err *err, const char *step_path, rn_ckpt **out) {
   rn_status status;
   rn_ckpt *ckpt = calloc(1, sizeof *ckpt);
-  if (ckpt == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory to open %s", step_path);
+  if (ckpt == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while opening %s", step_path);
   rn_path manifest = rn_path_join(step_path, RN_CKPT_MANIFEST_FILE);
   if (rn_fault_now("ckpt.open")) {
     free(ckpt);
@@ -85,7 +85,7 @@ static rn_status allocate_scratch(rn_err *err, rn_ckpt *ckpt) {
   ckpt->frame = malloc((size_t)max_elements * sizeof *ckpt->frame);
   if (ckpt->frame != NULL) return RN_OK;
   rn_ckpt_context_destroy(&ckpt->context);
-  return rn_fail(err, RN_ERR_MEMORY, "out of memory to read %s", ckpt->path.text);
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading %s", ckpt->path.text);
 }
 
 static rn_status open_file(rn_err *err, rn_ckpt *ckpt, int index) {
@@ -95,8 +95,9 @@ static rn_status open_file(rn_err *err, rn_ckpt *ckpt, int index) {
   ckpt->file_index = -1;
   RN_TRY(err, rn_file_open(err, rn_path_join(ckpt->path.text, file->name).text, &ckpt->file));
   if (ckpt->file.size_bytes != file->bytes) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s has %lld bytes, the manifest says %lld: damaged",
-                   ckpt->file.path, (long long)ckpt->file.size_bytes, (long long)file->bytes);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s is damaged: it has %lld bytes, but the manifest says %lld", ckpt->file.path,
+                   (long long)ckpt->file.size_bytes, (long long)file->bytes);
   }
   ckpt->file_index = index;
   return RN_OK;
@@ -178,7 +179,7 @@ rn_status rn_ckpt_verify(rn_err *err, rn_ckpt *ckpt) {
   if (folder == NULL) return rn_file_fail(err, "open directory", ckpt->path.text, errno);
   while (status == RN_OK && (entry = readdir(folder)) != NULL) {
     if (belongs(ckpt, entry->d_name)) continue;
-    status = rn_fail(err, RN_ERR_FORMAT, "%s/%s does not belong to the checkpoint", ckpt->path.text,
+    status = rn_fail(err, RN_ERR_FORMAT, "%s/%s is not part of the checkpoint", ckpt->path.text,
                      entry->d_name);
   }
   closedir(folder);

@@ -43,7 +43,8 @@ static rn_status allocate(rn_err *err, file_writer *w, const rn_ckpt_slice *slic
   w->tensors = calloc(tensors, sizeof *w->tensors);
   w->tensor_list = calloc(tensors, sizeof *w->tensor_list);
   if (w->slices == NULL || w->slice_list == NULL || w->tensors == NULL || w->tensor_list == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for the %zu frames of a checkpoint", frames);
+    return rn_fail(err, RN_ERR_MEMORY,
+                   "out of memory: cannot allocate the table of %zu checkpoint frames", frames);
   }
   return rn_ckpt_context_create(err, max_elements, &w->context);
 }
@@ -103,7 +104,8 @@ static rn_status open_file(rn_err *err, file_writer *w, const char *path) {
   if (w->begin == 0) return rn_file_create(err, path, &w->file);
   RN_TRY(err, rn_file_open_to_write(err, path, &w->file));
   if (w->file.size_bytes == w->begin) return RN_OK;
-  return rn_fail(err, RN_ERR_MISMATCH, "%s has %lld bytes, its writers so far wrote %lld", path,
+  return rn_fail(err, RN_ERR_MISMATCH,
+                 "%s has %lld bytes, but its writers have written %lld so far", path,
                  (long long)w->file.size_bytes, (long long)w->begin);
 }
 
@@ -127,7 +129,7 @@ static rn_status make_report(rn_err *err, file_writer *w, int count, rn_ckpt_rep
   size_t size = retnet__file_report__get_packed_size(&report);
   uint8_t *bytes = malloc(size + 1);
   if (bytes == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for the report of %s", w->described.name);
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory for the report on %s", w->described.name);
   }
   retnet__file_report__pack(&report, bytes);
   *out = (rn_ckpt_report){bytes, size, w->described.bytes - w->begin};

@@ -46,7 +46,7 @@ static rn_status read_type(rn_err *err, const rn_safetensors *file, const json_t
       return RN_OK;
     }
   }
-  return bad(err, file, tensor->name, "its dtype is missing or not known");
+  return bad(err, file, tensor->name, "its dtype is missing or unknown");
 }
 
 /* Rejects shapes whose size in bytes overflows int64_t. */
@@ -62,7 +62,7 @@ static rn_status read_shape(rn_err *err, const rn_safetensors *file, const json_
     const json_t *dim = json_array_get(value, (size_t)i);
     int64_t size = json_is_integer(dim) ? json_integer_value(dim) : -1;
     if (size < 0 || (size > 0 && tensor->count > most / size)) {
-      return bad(err, file, tensor->name, "its shape holds a size that cannot be");
+      return bad(err, file, tensor->name, "its shape has an invalid dimension");
     }
     tensor->shape[i] = size;
     tensor->count *= size;
@@ -79,10 +79,11 @@ static rn_status read_range(rn_err *err, const rn_safetensors *file, const json_
   }
   int64_t first = json_integer_value(begin), last = json_integer_value(end);
   if (first < 0 || last < first || last > data_bytes) {
-    return bad(err, file, tensor->name, "its data_offsets lie outside the file: truncated?");
+    return bad(err, file, tensor->name,
+               "its data_offsets are outside the file: is the file truncated?");
   }
   if (last - first != tensor->count * (int64_t)types[tensor->type].bytes) {
-    return bad(err, file, tensor->name, "its data_offsets do not fit its dtype and shape");
+    return bad(err, file, tensor->name, "its data_offsets do not match its dtype and shape");
   }
   tensor->offset = data_start + first;
   return RN_OK;
@@ -116,13 +117,14 @@ static rn_status check_no_holes(rn_err *err, rn_safetensors *file, int64_t data_
   if (file->count > 0) qsort(file->tensors, (size_t)file->count, sizeof *file->tensors, by_offset);
   for (int i = 0; i < file->count; i++) {
     if (file->tensors[i].offset != end) {
-      return bad(err, file, file->tensors[i].name, "its bytes overlap others or leave a hole");
+      return bad(err, file, file->tensors[i].name,
+                 "its bytes overlap another tensor's or leave a gap");
     }
     end += tensor_bytes(&file->tensors[i]);
   }
   if (end != file->file.size_bytes) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: no tensor owns the bytes from %lld on", file->file.path,
-                   (long long)end);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: the bytes from %lld on belong to no tensor",
+                   file->file.path, (long long)end);
   }
   return RN_OK;
 }
@@ -132,7 +134,8 @@ static rn_status check_notes(rn_err *err, const rn_safetensors *file, json_t *no
   json_t *value;
   if (!json_is_object(notes)) return bad(err, file, "__metadata__", "it is not an object");
   json_object_foreach(notes, key, value) {
-    if (!json_is_string(value)) return bad(err, file, "__metadata__", "it holds a non-string");
+    if (!json_is_string(value))
+      return bad(err, file, "__metadata__", "it holds a value that is not a string");
   }
   return RN_OK;
 }
@@ -143,7 +146,8 @@ static rn_status read_tensors(rn_err *err, rn_safetensors *file, int64_t data_st
   size_t most = json_object_size(file->header);
   file->tensors = calloc(most + 1, sizeof *file->tensors);
   if (file->tensors == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for the header of %s", file->file.path);
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading the header of %s",
+                   file->file.path);
   }
   json_object_foreach(file->header, name, value) {
     if (strcmp(name, "__metadata__") == 0) {
@@ -166,12 +170,14 @@ static rn_status read_header(rn_err *err, rn_safetensors *file) {
   RN_TRY(err, rn_file_read(err, &file->file, 0, length, sizeof length));
   for (int i = LENGTH_BYTES - 1; i >= 0; i--) bytes = bytes << 8 | length[i];
   if (bytes > MOST_HEADER_BYTES || (int64_t)bytes > file->file.size_bytes - LENGTH_BYTES) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: a header of %llu bytes cannot be: not safetensors?",
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: its header length of %llu bytes is invalid: is it a safetensors file?",
                    file->file.path, (unsigned long long)bytes);
   }
   char *text = malloc((size_t)bytes + 1);
   if (text == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for the header of %s", file->file.path);
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading the header of %s",
+                   file->file.path);
   }
   json_error_t problem = {0};
   rn_status status = rn_file_read(err, &file->file, LENGTH_BYTES, text, (size_t)bytes);
@@ -189,7 +195,7 @@ static rn_status read_header(rn_err *err, rn_safetensors *file) {
 rn_status rn_safetensors_open(rn_err *err, const char *path, rn_safetensors **out) {
   rn_status status;
   rn_safetensors *file = calloc(1, sizeof *file);
-  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory to open %s", path);
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while opening %s", path);
   if ((status = rn_file_open(err, path, &file->file)) != RN_OK) goto fail;
   if ((status = read_header(err, file)) != RN_OK) goto fail;
   *out = file;
@@ -261,7 +267,8 @@ rn_status rn_safetensors_read_f64(rn_err *err, const rn_safetensors *file,
   enum { PIECE = 1024 };
   char piece[PIECE * 8];
   if (tensor->type > RN_SAFETENSORS_I32) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: tensor \"%s\" is %s; F32, F64, I64 or I32 is needed",
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: tensor \"%s\" has dtype %s; it must be F32, F64, I64 or I32",
                    file->file.path, tensor->name, rn_safetensors_type_name(tensor->type));
   }
   size_t each = rn_safetensors_type_bytes(tensor->type);

@@ -79,7 +79,7 @@ rn_status rn_safetensors_create(rn_err *err, const char *path, const rn_safetens
   rn_safetensors_writer *writer = calloc(1, sizeof *writer);
   rn_path temporary;
   if (writer == NULL || text == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "cannot make the header of %s: out of memory", path);
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory while writing the header of %s", path);
     goto fail;
   }
   snprintf(writer->path.text, sizeof writer->path.text, "%s", path);
@@ -105,7 +105,7 @@ rn_status rn_safetensors_append(rn_err *err, rn_safetensors_writer *writer, cons
 
 rn_status rn_safetensors_finish(rn_err *err, rn_safetensors_writer **writer) {
   rn_safetensors_writer *w = *writer;
-  assert(w->written == w->declared && "tensors are missing or too long");
+  assert(w->written == w->declared && "tensors are missing or have more data than declared");
   rn_status status = rn_file_publish(err, &w->file, w->path.text);
   rn_safetensors_abandon(writer);
   return status;

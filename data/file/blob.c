@@ -17,7 +17,7 @@ size_t rn_blob_bound(size_t raw_bytes) {
 rn_status rn_blob_pack(rn_err *err, const void *raw, size_t raw_bytes, int level, void *stored,
                        size_t *stored_bytes) {
   ZSTD_CCtx *packer = ZSTD_createCCtx();
-  if (packer == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for zstd");
+  if (packer == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while starting zstd");
   ZSTD_CCtx_setParameter(packer, ZSTD_c_compressionLevel, level);
   ZSTD_CCtx_setParameter(packer, ZSTD_c_checksumFlag, 1);
   const size_t result = ZSTD_compress2(packer, stored, rn_blob_bound(raw_bytes), raw, raw_bytes);
@@ -34,7 +34,7 @@ rn_status rn_blob_raw_bytes(rn_err *err, const char *where, const void *stored, 
                             size_t most_bytes, size_t *raw_bytes) {
   size_t frame_bytes = ZSTD_findFrameCompressedSize(stored, stored_bytes);
   if (ZSTD_isError(frame_bytes) || frame_bytes != stored_bytes) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: its %zu bytes are not one whole zstd frame", where,
+    return rn_fail(err, RN_ERR_FORMAT, "%s: its %zu bytes are not one complete zstd frame", where,
                    stored_bytes);
   }
   unsigned long long declared = ZSTD_getFrameContentSize(stored, stored_bytes);
@@ -43,8 +43,9 @@ rn_status rn_blob_raw_bytes(rn_err *err, const char *where, const void *stored, 
                    where);
   }
   if (declared > most_bytes) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: the zstd frame declares %llu bytes, at most %zu belong",
-                   where, declared, most_bytes);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: the zstd frame declares %llu bytes, but at most %zu are expected", where,
+                   declared, most_bytes);
   }
   *raw_bytes = (size_t)declared;
   return RN_OK;
@@ -60,8 +61,8 @@ rn_status rn_blob_unpack(rn_err *err, const char *where, const void *stored, siz
                    ZSTD_getErrorName(result));
   }
   if (result != raw_bytes) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: the zstd frame holds %zu bytes, %zu belong", where,
-                   result, raw_bytes);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: the zstd frame holds %zu bytes, but %zu are expected",
+                   where, result, raw_bytes);
   }
   return RN_OK;
 }
@@ -72,8 +73,8 @@ rn_status rn_blob_write(rn_err *err, const rn_file *file, int64_t offset, const 
   size_t stored_bytes = 0;
   void *stored = malloc(rn_blob_bound(raw_bytes));
   if (stored == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory to compress %zu bytes for %s", raw_bytes,
-                   file->path);
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while compressing %zu bytes for %s",
+                   raw_bytes, file->path);
   }
   status = rn_blob_pack(err, raw, raw_bytes, level, stored, &stored_bytes);
   if (status != RN_OK) goto done;
@@ -88,19 +89,22 @@ rn_status rn_blob_fetch(rn_err *err, const rn_file *file, rn_blob_extent place, 
   rn_status status;
   if (place.offset < 0 || place.stored_bytes <= 0 || place.offset > file->size_bytes ||
       place.stored_bytes > file->size_bytes - place.offset) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: %lld bytes at byte %lld do not fit its %lld bytes: truncated or damaged",
-                   file->path, (long long)place.stored_bytes, (long long)place.offset,
-                   (long long)file->size_bytes);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s is truncated or damaged: %lld bytes from byte %lld on exceed its size of %lld bytes",
+        file->path, (long long)place.stored_bytes, (long long)place.offset,
+        (long long)file->size_bytes);
   }
   size_t bytes = (size_t)place.stored_bytes;
   void *stored = malloc(bytes);
   if (stored == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory to read %zu bytes of %s", bytes, file->path);
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading %zu bytes of %s", bytes,
+                   file->path);
   }
   if ((status = rn_file_read(err, file, place.offset, stored, bytes)) != RN_OK) goto fail;
   if (rn_blob_sum(stored, bytes) != place.sum) {
-    status = rn_fail(err, RN_ERR_FORMAT, "%s: the %zu bytes at byte %lld have a wrong sum: damaged",
+    status = rn_fail(err, RN_ERR_FORMAT,
+                     "%s is damaged: the checksum of the %zu bytes at byte %lld does not match",
                      file->path, bytes, (long long)place.offset);
     goto fail;
   }
@@ -122,7 +126,8 @@ rn_status rn_blob_read(rn_err *err, const rn_file *file, rn_blob_extent place, s
   if (status != RN_OK) goto done;
   raw = malloc(size + 1);
   if (raw == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "out of memory for %zu bytes of %s", size, where);
+    status =
+        rn_fail(err, RN_ERR_MEMORY, "out of memory: cannot allocate %zu bytes for %s", size, where);
     goto done;
   }
   status = rn_blob_unpack(err, where, stored, stored_bytes, raw, size);

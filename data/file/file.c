@@ -23,15 +23,15 @@ static const char *advice(int error) {
     case EPERM:
       return "; check its owner and permissions";
     case EROFS:
-      return "; the file system is mounted read-only, choose another directory";
+      return "; the file system is mounted read-only: choose another directory";
     case ENOENT:
     case ENOTDIR:
-      return "; check the path, and that the directory still exists";
+      return "; check the path, and whether the directory still exists";
     case EMFILE:
     case ENFILE:
-      return "; raise the limit on open files (ulimit -n)";
+      return "; raise the limit on the number of open files (ulimit -n)";
     case EFBIG:
-      return "; raise the limit on the size of files (ulimit -f), or of the file system";
+      return "; raise the file size limit (ulimit -f, or that of the file system)";
     case EIO:
     case ESTALE:
       return "; check the disk or the network file system";
@@ -65,7 +65,7 @@ static rn_status open_with(rn_err *err, const char *path, int flags, const char 
                            rn_file *out) {
   struct stat info;
   rn_file file = {.path = strdup(path)};
-  if (file.path == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a file's name");
+  if (file.path == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a file name");
   do {
     file.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0666); /* does not block on a FIFO */
   } while (file.fd < 0 && errno == EINTR);
@@ -119,8 +119,9 @@ rn_status rn_file_read(rn_err *err, const rn_file *file, int64_t offset, void *o
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return rn_file_fail(err, "read", file->path, errno);
     if (got == 0) {
-      return rn_fail(err, RN_ERR_FORMAT, "%s ends at byte %lld, %lld more are needed: truncated",
-                     file->path, (long long)(offset + (int64_t)done), (long long)(bytes - done));
+      return rn_fail(err, RN_ERR_FORMAT,
+                     "%s is truncated: it ends at byte %lld, %lld more are needed", file->path,
+                     (long long)(offset + (int64_t)done), (long long)(bytes - done));
     }
     done += (size_t)got;
     rn_progress_unit();
@@ -234,13 +235,14 @@ rn_status rn_file_load(rn_err *err, const char *path, size_t most_bytes, void **
   char *data = NULL;
   size_t size = (size_t)file.size_bytes;
   if (size > most_bytes) {
-    status = rn_fail(err, RN_ERR_FORMAT, "%s has %zu bytes, at most %zu are expected", path, size,
-                     most_bytes);
+    status = rn_fail(err, RN_ERR_FORMAT, "%s has %zu bytes, but at most %zu are expected", path,
+                     size, most_bytes);
     goto done;
   }
   data = malloc(size + 1);
   if (data == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "out of memory for the %zu bytes of %s", size, path);
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory: cannot allocate the %zu bytes of %s", size,
+                     path);
     goto done;
   }
   if ((status = rn_file_read(err, &file, 0, data, size)) != RN_OK) goto done;

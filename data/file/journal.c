@@ -42,7 +42,7 @@ static rn_status write_waiting(rn_err *err, rn_journal *j) {
 rn_status rn_journal_add(rn_err *err, rn_journal *j, const char *line, size_t bytes) {
   char *waiting = realloc(j->waiting, j->waiting_bytes + bytes);
   if (waiting == NULL)
-    return rn_fail(err, RN_ERR_MEMORY, "no memory for a line of %s", j->path.text);
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing a line of %s", j->path.text);
   memcpy(waiting + j->waiting_bytes, line, bytes);
   j->waiting = waiting;
   j->waiting_bytes += bytes;

@@ -109,10 +109,10 @@ static rn_status walk(rn_err *err, filter *f, const rn_file *file, copier *c, ch
 /* Gives the new file the owner and the mode of the old one. */
 static rn_status keep_owner(rn_err *err, const rn_file *old, const rn_file *new_one) {
   struct stat was, is;
-  if (fstat(old->fd, &was) != 0) return rn_file_fail(err, "look at", old->path, errno);
+  if (fstat(old->fd, &was) != 0) return rn_file_fail(err, "stat", old->path, errno);
   /* Only root can change the owner; otherwise the file belongs to the calling user. */
   if (fchown(new_one->fd, was.st_uid, was.st_gid) != 0) errno = 0;
-  if (fstat(new_one->fd, &is) != 0) return rn_file_fail(err, "look at", new_one->path, errno);
+  if (fstat(new_one->fd, &is) != 0) return rn_file_fail(err, "stat", new_one->path, errno);
   if (((was.st_mode ^ is.st_mode) & 07777) == 0) return RN_OK;
   if (fchmod(new_one->fd, was.st_mode & 07777) == 0) return RN_OK;
   return rn_file_fail(err, "set the mode of", new_one->path, errno);
@@ -125,7 +125,8 @@ static rn_status rewrite(rn_err *err, filter *f, const rn_file *file, char *buff
   rn_file to = {0};
   rn_path temporary;
   char *second = malloc(BUFFER_BYTES);
-  if (second == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory to rewrite %s", file->path);
+  if (second == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while rewriting %s", file->path);
   snprintf(temporary.text, sizeof temporary.text, "%s.new", file->path);
   rn_status status = rn_file_create(err, temporary.text, &to);
   copier c = {.to = &to, .buffer = second};
@@ -169,9 +170,10 @@ rn_status rn_journal_filter(rn_err *err, const char *path, rn_line_keep keep, co
   if (!rn_file_exists(path)) return RN_OK;
   char *real = realpath(path, NULL); /* replaces the target of a link, not the link */
   char *buffer = malloc(BUFFER_BYTES);
-  rn_status status = real == NULL     ? rn_file_fail(err, "open", path, errno)
-                     : buffer == NULL ? rn_fail(err, RN_ERR_MEMORY, "no memory to read %s", path)
-                                      : rn_file_open(err, real, &file);
+  rn_status status = real == NULL ? rn_file_fail(err, "open", path, errno)
+                     : buffer == NULL
+                         ? rn_fail(err, RN_ERR_MEMORY, "out of memory while reading %s", path)
+                         : rn_file_open(err, real, &file);
   if (status == RN_OK) status = walk(err, &f, &file, &look, buffer);
   if (status == RN_OK) {
     status = f.mixed ? rewrite(err, &f, &file, buffer, bytes) : shorten(err, &f, real, bytes);

@@ -23,12 +23,13 @@ static rn_status push(rn_err *err, rn_listing *list, const char *path) {
   if (list->count == list->room) {
     const size_t room = list->room > 0 ? 2 * list->room : 256;
     char **grown = realloc(list->path, room * sizeof *grown);
-    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for a list of files");
+    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing files");
     list->path = grown;
     list->room = room;
   }
   list->path[list->count] = strdup(path);
-  if (list->path[list->count] == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %s", path);
+  if (list->path[list->count] == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", path);
   list->count++;
   return RN_OK;
 }
@@ -61,7 +62,7 @@ static rn_status keep(rn_err *err, walk *w, const rn_folder_id *id) {
   if (kept != NULL) *kept = *id;
   if (kept != NULL && tsearch(kept, &w->seen, by_id) != NULL) return RN_OK;
   free(kept);
-  return rn_fail(err, RN_ERR_MEMORY, "no memory for a list of folders");
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing folders");
 }
 
 /* Sets *first if the folder must be read: it is not in `never` and was not visited before. */

@@ -21,7 +21,8 @@ typedef struct stream {
 static rn_status grow(rn_err *err, stream *s, size_t room) {
   char *grown = realloc(s->bytes, room);
   if (grown == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "%s: no memory for %zu bytes of it", s->name, room);
+    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory: cannot allocate %zu bytes to read it",
+                   s->name, room);
   }
   s->bytes = grown;
   s->room = room;
@@ -34,11 +35,11 @@ static rn_status reserve(rn_err *err, stream *s) {
   size_t room = 1 << 16;
   if (fstat(s->fd, &info) != 0) return rn_file_fail(err, "read", s->name, errno);
   if (S_ISDIR(info.st_mode)) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: is a folder, a file is needed", s->name);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: is a folder; give a file", s->name);
   }
   if (S_ISREG(info.st_mode) && (uint64_t)info.st_size > s->most_bytes) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: has %lld bytes, more than the %zu that are taken",
-                   s->name, (long long)info.st_size, s->most_bytes);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: has %lld bytes, more than the limit of %zu", s->name,
+                   (long long)info.st_size, s->most_bytes);
   }
   if (S_ISREG(info.st_mode)) room = (size_t)info.st_size + 1;
   return grow(err, s, room);
@@ -65,7 +66,7 @@ static rn_status read_all(rn_err *err, stream *s) {
     if (s->count == s->room) RN_TRY(err, grow(err, s, 2 * s->room));
     RN_TRY(err, read_some(err, s, &ended));
     if (s->count > s->most_bytes) {
-      return rn_fail(err, RN_ERR_FORMAT, "%s: has more than the %zu bytes that are taken", s->name,
+      return rn_fail(err, RN_ERR_FORMAT, "%s: has more bytes than the limit of %zu", s->name,
                      s->most_bytes);
     }
   }
@@ -79,7 +80,7 @@ rn_status rn_stream_load(rn_err *err, const char *path, size_t most_bytes, void 
   stream s = {
       .name = path != NULL ? path : "standard input", .fd = STDIN_FILENO, .most_bytes = most_bytes};
   if (path != NULL && path[0] == '\0') {
-    return rn_fail(err, RN_ERR_USAGE, "a file's name is empty (is a shell variable unset?)");
+    return rn_fail(err, RN_ERR_USAGE, "a file name is empty (is a shell variable unset?)");
   }
   if (path != NULL) {
     do {

@@ -262,7 +262,7 @@ static rn_status refuse(rn_err *err, const rn_run_lock *l, const record *owner) 
   char name[RECORD_BYTES];
   name_owner(owner, name, sizeof name);
   return rn_fail(err, RN_ERR_BUSY,
-                 "%s is in use by %s: wait for it, stop it, or choose another run.dir",
+                 "%s is in use by %s: wait until it ends, stop it, or choose another run.dir",
                  l->folder.text, name);
 }
 
@@ -366,7 +366,7 @@ static rn_status start_thread(rn_err *err, rn_run_lock *l) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   l->running = code == 0;
   if (code == 0) return RN_OK;
-  return rn_fail(err, RN_ERR_LIBRARY, "no thread for the heartbeat of %s: %s", l->path.text,
+  return rn_fail(err, RN_ERR_LIBRARY, "cannot start the heartbeat thread of %s: %s", l->path.text,
                  strerror(code));
 }
 
@@ -381,11 +381,12 @@ rn_status rn_run_lock_check(rn_err *err, rn_run_lock *l) {
     if (!atomic_load(&l->lost)) return RN_OK;
   }
   record owner = {0};
-  char name[RECORD_BYTES] = "nobody: its file was removed";
+  char name[RECORD_BYTES] = "no job: its file was removed";
   (void)find_owner(&why, l, &owner);
   if (is_there(&owner)) name_owner(&owner, name, sizeof name);
   return rn_fail(err, RN_ERR_BUSY,
-                 "this job lost %s, which belongs to %s. It stops without writing there",
+                 "this job lost its lock %s, which now belongs to %s; it stops without writing to "
+                 "the run directory",
                  l->path.text, name);
 }
 

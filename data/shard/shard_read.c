@@ -14,9 +14,10 @@
 enum { TAIL_BYTES = RN_SHARD_POSTSCRIPTS * RN_SHARD_POSTSCRIPT_BYTES, MAX_FOOTER_BYTES = 1 << 30 };
 
 static rn_status damaged(rn_err *err, const char *path, const char *what) {
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: %s; `retnet-data recover %s` saves its whole blocks, or build it again", path,
-                 what, path);
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s: %s; recover its undamaged blocks with `retnet-data recover %s`, or build the data again",
+      path, what, path);
 }
 
 /* Returns the first valid postscript of the three; *good counts the valid ones. */
@@ -24,7 +25,7 @@ static rn_status read_postscripts(rn_err *err, const rn_file *file, rn_postscrip
   unsigned char tail[TAIL_BYTES];
   *good = 0;
   if (file->size_bytes < RN_SHARD_HEADER_BYTES + TAIL_BYTES) {
-    return damaged(err, file->path, "too short for a shard");
+    return damaged(err, file->path, "it is too short for a shard");
   }
   RN_TRY(err, rn_file_read(err, file, file->size_bytes - TAIL_BYTES, tail, sizeof tail));
   for (int i = 0; i < RN_SHARD_POSTSCRIPTS; i++) {
@@ -33,7 +34,8 @@ static rn_status read_postscripts(rn_err *err, const rn_file *file, rn_postscrip
     if (*good == 0) *out = one;
     (*good)++;
   }
-  return *good > 0 ? RN_OK : damaged(err, file->path, "no postscript is whole: cut short?");
+  return *good > 0 ? RN_OK
+                   : damaged(err, file->path, "it has no valid postscript: is the file truncated?");
 }
 
 static rn_status read_footer(rn_err *err, const rn_file *file, rn_postscript p,
@@ -44,7 +46,8 @@ static rn_status read_footer(rn_err *err, const rn_file *file, rn_postscript p,
     return damaged(err, file->path, "its postscript points outside the file");
   }
   unsigned char *frame = malloc((size_t)p.footer_bytes + 1);
-  if (frame == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to read it", file->path);
+  if (frame == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while reading it", file->path);
   rn_status status =
       rn_file_read(err, file, (int64_t)p.footer_offset, frame, (size_t)p.footer_bytes);
   if (status == RN_OK && (!rn_frame_is_valid(frame, (size_t)p.footer_bytes) ||
@@ -55,7 +58,7 @@ static rn_status read_footer(rn_err *err, const rn_file *file, rn_postscript p,
     *out = retnet__shard_footer__unpack(
         NULL, (size_t)p.footer_bytes - RN_FRAME_HEAD_BYTES - RN_SHARD_SUM_BYTES,
         frame + RN_FRAME_HEAD_BYTES);
-    if (*out == NULL) status = damaged(err, file->path, "its footer cannot be read");
+    if (*out == NULL) status = damaged(err, file->path, "its footer cannot be parsed");
   }
   free(frame);
   return status;
@@ -67,11 +70,13 @@ static rn_status check_places(rn_err *err, const char *path, const Retnet__Shard
   uint64_t offset = RN_SHARD_HEADER_BYTES, tokens = 0;
   const Retnet__ShardHeader *h = footer->header;
   if (h == NULL || h->tokenizer == NULL || h->version != 1) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: a shard of another version; use a newer retnet", path);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: the shard has a format that this version cannot read; use a newer retnet",
+                   path);
   }
   if (h->block_tokens == 0 || h->block_tokens > RN_SHARD_MAX_BLOCK_BYTES / 8 ||
       h->vocabulary == 0 || h->vocabulary > 1u << 24 || h->document_token >= h->vocabulary) {
-    return damaged(err, path, "its header makes no sense");
+    return damaged(err, path, "its header is invalid");
   }
   for (size_t i = 0; i < footer->n_block; i++) {
     const Retnet__BlockPlace *b = footer->block[i];
@@ -79,13 +84,13 @@ static rn_status check_places(rn_err *err, const char *path, const Retnet__Shard
     if (b->offset != offset || b->stored_bytes > footer_offset - offset ||
         b->raw_bytes > RN_SHARD_MAX_BLOCK_BYTES || b->first_token != tokens ||
         !(full || (i + 1 == footer->n_block && b->tokens > 0 && b->tokens < h->block_tokens))) {
-      return damaged(err, path, "its footer does not fit its blocks");
+      return damaged(err, path, "its footer does not match its blocks");
     }
     offset += b->stored_bytes;
     tokens += b->tokens;
   }
   if (offset != footer_offset || tokens != footer->tokens) {
-    return damaged(err, path, "its footer does not fit its blocks");
+    return damaged(err, path, "its footer does not match its blocks");
   }
   return RN_OK;
 }
@@ -93,7 +98,7 @@ static rn_status check_places(rn_err *err, const char *path, const Retnet__Shard
 static rn_status read_header(rn_err *err, const rn_file *file, Retnet__ShardHeader **out) {
   unsigned char frame[RN_SHARD_HEADER_BYTES];
   if (file->size_bytes < RN_SHARD_HEADER_BYTES) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: too short for a shard", file->path);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: the file is too short for a shard", file->path);
   }
   RN_TRY(err, rn_file_read(err, file, 0, frame, sizeof frame));
   const uint32_t packed = rn_get_u32(frame + 16);
@@ -104,7 +109,7 @@ static rn_status read_header(rn_err *err, const rn_file *file, Retnet__ShardHead
   }
   *out = retnet__shard_header__unpack(NULL, packed, frame + 20);
   if (*out == NULL) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: its header cannot be read", file->path);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: its header cannot be parsed", file->path);
   }
   return RN_OK;
 }
@@ -142,14 +147,14 @@ static rn_status unpack_block(rn_err *err, const char *path, const void *raw, si
   if (b == NULL || (b->width != 1 && b->width != 2 && b->width != 4) ||
       b->tokens.len % b->width != 0 || b->tokens.len / b->width > h->block_tokens ||
       (want != 0 && b->tokens.len / b->width != want)) {
-    status = damaged(err, path, "a block does not hold what the footer says");
+    status = damaged(err, path, "a block does not match the footer");
   }
   for (size_t i = 0; status == RN_OK && i < b->tokens.len / b->width; i++) {
     uint32_t id = 0;
     for (uint32_t k = 0; k < b->width; k++) {
       id |= (uint32_t)b->tokens.data[i * b->width + k] << (8 * k);
     }
-    if (id >= h->vocabulary) status = damaged(err, path, "a token lies outside the vocabulary");
+    if (id >= h->vocabulary) status = damaged(err, path, "a token is outside the vocabulary");
     tokens[i] = (int32_t)id;
   }
   if (status == RN_OK) *count = b->tokens.len / b->width;
@@ -194,7 +199,8 @@ static rn_status verify_open(rn_err *err, const char *path, const rn_shard *shar
   retnet__shard_header__free_unpacked(header, NULL);
   if (!same) return damaged(err, path, "header and footer differ");
   int32_t *tokens = malloc(shard->footer->header->block_tokens * sizeof *tokens);
-  if (tokens == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to verify it", path);
+  if (tokens == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while verifying it", path);
   rn_status status = RN_OK;
   for (size_t b = 0; status == RN_OK && b < shard->footer->n_block; b++) {
     status = rn_shard_read_block(err, shard, (int64_t)b, tokens);
@@ -288,7 +294,7 @@ static rn_status find_header(rn_err *err, const rn_file *file, Retnet__ShardHead
   if (footer != NULL) retnet__shard_footer__free_unpacked(footer, NULL);
   if (status == RN_OK && ((*out)->tokenizer == NULL || (*out)->block_tokens == 0 ||
                           (*out)->block_tokens > RN_SHARD_MAX_BLOCK_BYTES / 8)) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: its header makes no sense", file->path);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: its header is invalid", file->path);
   }
   return status;
 }
@@ -304,9 +310,10 @@ static rn_status recover_into(rn_err *err, recovery *r, const rn_file *file, uns
   RN_TRY(err, rn_shard_writer_create(err, target.text, kind, &r->writer));
   RN_TRY(err, copy_blocks(err, r, out));
   if (out->blocks == 0) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: no whole block is left in it, so nothing is saved; build the data again",
-                   r->path);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s: it has no undamaged block, so nothing can be recovered; build the data again",
+        r->path);
   }
   return rn_shard_finish(err, &r->writer);
 }
@@ -320,10 +327,10 @@ rn_status rn_shard_recover(rn_err *err, const char *path, rn_shard_recovery *out
   RN_TRY(err, rn_file_open(err, path, &file));
   rn_status status = find_header(err, &file, &header);
   if (status == RN_OK) {
-    status = rn_alloc(err, "a damaged shard", (size_t)file.size_bytes, 1, &bytes);
+    status = rn_alloc(err, "damaged shard", (size_t)file.size_bytes, 1, &bytes);
   }
   if (status == RN_OK) {
-    status = rn_alloc(err, "tokens of a block", header->block_tokens, sizeof *r.ids, &r.ids);
+    status = rn_alloc(err, "block tokens", header->block_tokens, sizeof *r.ids, &r.ids);
   }
   if (status == RN_OK) {
     r.bytes = bytes;

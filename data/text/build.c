@@ -73,7 +73,7 @@ static rn_status take_document(void *self, rn_err *err, const char *name, const 
   if (b->options->progress != NULL) b->options->progress(b->report);
   if (number >= FEW_DOCUMENTS) return put_whole(err, b, number, bytes, count);
   b->early[number] = malloc(count + 1);
-  if (b->early[number] == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: no memory", name);
+  if (b->early[number] == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", name);
   memcpy(b->early[number], bytes, count);
   b->early_bytes[number] = count;
   b->first_pass = number + 1;
@@ -89,7 +89,7 @@ static rn_status read_inputs(rn_err *err, builder *b) {
   }
   if (b->report->documents == 0) {
     return rn_fail(err, RN_ERR_NOT_FOUND,
-                   "no text in the inputs (%lld empty files skipped, %lld other entries left out)",
+                   "the inputs contain no text (%lld empty files and %lld other entries skipped)",
                    (long long)b->report->passed_by.empty_files,
                    (long long)b->report->passed_by.left_out);
   }
@@ -126,7 +126,7 @@ static rn_status write_splits(rn_err *err, builder *b, const char *folder) {
 rn_status rn_build(rn_err *err, const rn_build_options *options, rn_build_report *report) {
   *report = (rn_build_report){0};
   if (!(options->val_fraction >= 0 && options->val_fraction < 1)) {
-    return rn_fail(err, RN_ERR_USAGE, "--val-fraction: a number from 0 to below 1 is wanted");
+    return rn_fail(err, RN_ERR_USAGE, "--val-fraction: must be at least 0 and less than 1");
   }
   unsigned char *early[FEW_DOCUMENTS] = {0};
   size_t early_bytes[FEW_DOCUMENTS] = {0};

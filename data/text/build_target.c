@@ -19,7 +19,7 @@ static rn_status check_empty(rn_err *err, const char *path) {
     return rn_fail(err, RN_ERR_USAGE, "--out %s: exists and is not a folder", path);
   }
   if (folder == NULL && errno == ENOENT) {
-    return rn_fail(err, RN_ERR_USAGE, "--out %s: is a link to nothing", path);
+    return rn_fail(err, RN_ERR_USAGE, "--out %s: is a broken link", path);
   }
   if (folder == NULL) return rn_file_fail(err, "read folder", path, errno);
   const struct dirent *entry;
@@ -29,8 +29,8 @@ static rn_status check_empty(rn_err *err, const char *path) {
   if (entry != NULL) {
     const bool begun = strncmp(entry->d_name, work_name, sizeof work_name - 1) == 0;
     status = rn_fail(
-        err, RN_ERR_USAGE, "--out %s: exists and is not empty, it holds %s%s", path, entry->d_name,
-        begun ? " of another build; remove that if the build is no longer running" : "");
+        err, RN_ERR_USAGE, "--out %s: exists and is not empty: it holds %s%s", path, entry->d_name,
+        begun ? " of another build; remove it if that build is no longer running" : "");
   }
   closedir(folder);
   return status;

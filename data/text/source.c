@@ -36,13 +36,14 @@ static rn_status unpack(rn_err *err, const char *path, void **bytes, size_t *cou
   ZSTD_outBuffer out = {NULL, 0, 0};
   rn_status status = RN_OK;
   size_t left = 1;
-  if (stream == NULL) status = rn_fail(err, RN_ERR_MEMORY, "%s: no memory to unpack it", path);
+  if (stream == NULL)
+    status = rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while decompressing it", path);
   while (status == RN_OK && (in.pos < in.size || out.pos == out.size)) {
     if (out.pos == out.size) {
       size_t room = out.size > 0 ? 2 * out.size : 1 << 16;
       void *grown = room <= most_bytes ? realloc(out.dst, room) : NULL;
       if (grown == NULL) {
-        status = rn_fail(err, RN_ERR_MEMORY, "%s: too large to unpack", path);
+        status = rn_fail(err, RN_ERR_MEMORY, "%s: too large to decompress", path);
         break;
       }
       out.dst = grown;
@@ -53,7 +54,7 @@ static rn_status unpack(rn_err *err, const char *path, void **bytes, size_t *cou
     if (in.pos == in.size && out.pos < out.size) break;
   }
   if (status == RN_OK && left != 0) {
-    status = rn_fail(err, RN_ERR_FORMAT, "%s: zstd data cut short", path);
+    status = rn_fail(err, RN_ERR_FORMAT, "%s: its zstd data is truncated", path);
   }
   ZSTD_freeDCtx(stream);
   free(*bytes);
@@ -73,11 +74,11 @@ static const char *kind_of(const json_t *value) {
 /* Visits the document of one parsed line. */
 static rn_status visit_object(rn_err *err, const walk *w, const char *name, const json_t *object) {
   if (!json_is_object(object)) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: is %s, not an object with \"text\"", name,
-                   kind_of(object));
+    return rn_fail(err, RN_ERR_FORMAT, "%s: is %s; it must be an object with a \"text\" field",
+                   name, kind_of(object));
   }
   const json_t *text = json_object_get(object, "text");
-  if (text == NULL) return rn_fail(err, RN_ERR_FORMAT, "%s: no \"text\" in it", name);
+  if (text == NULL) return rn_fail(err, RN_ERR_FORMAT, "%s: has no \"text\" field", name);
   if (!json_is_string(text)) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: \"text\" is %s, not a string", name, kind_of(text));
   }
@@ -92,7 +93,7 @@ static rn_status visit_line(rn_err *err, const walk *w, const char *path, int64_
   json_t *object =
       json_loadb(line, length, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY, &reason);
   if (object == NULL) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: no JSON: %s", name, reason.text);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: invalid JSON: %s", name, reason.text);
   }
   const rn_status status = visit_object(err, w, name, object);
   json_decref(object);
@@ -163,8 +164,8 @@ static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool n
   size_t count = 0;
   if (ends_with(path, ".gz")) {
     return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: gzip is not read here; unpack it with `gunzip -k %s`, or convert it with "
-                   "`gunzip -c %s | zstd -o %.*s.zst`",
+                   "%s: gzip is not supported; unpack the file with `gunzip -k %s`, or convert it "
+                   "with `gunzip -c %s | zstd -o %.*s.zst`",
                    path, path, path, (int)(strlen(path) - strlen(".gz")), path);
   }
   RN_TRY(err, rn_stream_load(err, path, most_bytes, &bytes, &count));
@@ -221,9 +222,10 @@ static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) 
     case 0:
       break;
     case GLOB_NOMATCH:
-      return rn_fail(err, RN_ERR_NOT_FOUND, "%s: no such file, and no name matches it", pattern);
+      return rn_fail(err, RN_ERR_NOT_FOUND,
+                     "%s: no such file, and no file name matches this pattern", pattern);
     default:
-      return rn_fail(err, RN_ERR_IO, "%s: the folders of the pattern cannot be read", pattern);
+      return rn_fail(err, RN_ERR_IO, "%s: cannot read the folders of this pattern", pattern);
   }
   qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, by_bytes);
   for (size_t i = 0; status == RN_OK && i < found.gl_pathc; i++) {

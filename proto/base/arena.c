@@ -37,8 +37,8 @@ rn_status rn_arena_create(rn_err *err, size_t size_bytes, rn_arena *out) {
   if (out->base == NULL) {
     return rn_fail(
         err, RN_ERR_MEMORY,
-        "cannot allocate %zu MiB of workspace; use more ranks, a smaller "
-        "parallel.microbatch, or shorter sequences (data.sequence_length, --sequence-length)",
+        "cannot allocate %zu MiB of memory; use more ranks, a smaller parallel.microbatch, or "
+        "shorter sequences (data.sequence_length, --sequence-length)",
         rounded >> 20);
   }
   out->size_bytes = rounded;
@@ -73,5 +73,6 @@ rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_eac
   void *memory = fits && !rn_fault_now("alloc") ? take_zeroed(bytes) : NULL;
   memcpy(out, &memory, sizeof memory);
   if (memory != NULL) return RN_OK;
-  return rn_fail(err, RN_ERR_MEMORY, "%s: no memory for %zu x %zu bytes", what, count, bytes_each);
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory: %s: cannot allocate %zu x %zu bytes", what,
+                 count, bytes_each);
 }

@@ -26,7 +26,7 @@ rn_status rn_spans_start(rn_err *err, int64_t most_events) {
   memset(&recorder, 0, sizeof recorder);
   recorder.trace.event = malloc((size_t)most_events * sizeof(rn_span_event));
   if (recorder.trace.event == NULL && most_events > 0) {
-    return rn_fail(err, RN_ERR_MEMORY, "no memory for a trace of %lld events",
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory for a trace of %lld events",
                    (long long)most_events);
   }
   recorder.trace.room = most_events;

@@ -3,19 +3,19 @@
 #define RN_PROTO_BASE_STATUS_H
 
 /* name, exit code of a program that ends with it, the word in messages */
-#define RN_STATUS_LIST(X)                                \
-  X(RN_OK, 0, "ok")                                      \
-  X(RN_ERR_USAGE, 2, "wrong usage or configuration")     \
-  X(RN_ERR_IO, 1, "input or output failed")              \
-  X(RN_ERR_FORMAT, 1, "damaged or foreign data")         \
-  X(RN_ERR_NOT_FOUND, 1, "not found")                    \
-  X(RN_ERR_MEMORY, 1, "out of memory")                   \
-  X(RN_ERR_MPI, 1, "MPI failed")                         \
-  X(RN_ERR_LIBRARY, 1, "a library failed")               \
-  X(RN_ERR_MISMATCH, 1, "things that must agree do not") \
-  X(RN_ERR_BUSY, 1, "in use by another job")             \
-  X(RN_ERR_WATCHDOG, 3, "no progress")                   \
-  X(RN_ERR_NUMERICS, 4, "the numerics broke down")
+#define RN_STATUS_LIST(X)                            \
+  X(RN_OK, 0, "ok")                                  \
+  X(RN_ERR_USAGE, 2, "wrong usage or configuration") \
+  X(RN_ERR_IO, 1, "input or output failed")          \
+  X(RN_ERR_FORMAT, 1, "damaged or unknown data")     \
+  X(RN_ERR_NOT_FOUND, 1, "not found")                \
+  X(RN_ERR_MEMORY, 1, "out of memory")               \
+  X(RN_ERR_MPI, 1, "MPI failed")                     \
+  X(RN_ERR_LIBRARY, 1, "a library failed")           \
+  X(RN_ERR_MISMATCH, 1, "mismatch")                  \
+  X(RN_ERR_BUSY, 1, "in use by another job")         \
+  X(RN_ERR_WATCHDOG, 3, "no progress")               \
+  X(RN_ERR_NUMERICS, 4, "numerical failure")
 
 typedef enum {
 #define RN_STATUS_ENUM(name, code, word) name,

@@ -11,8 +11,8 @@
 enum { NAME_BYTES = 96 };
 
 static const rn_arg everywhere[] = {
-    {.name = "help", .help = "print this and end"},
-    {.name = "version", .help = "print version, build and libraries, and end"},
+    {.name = "help", .help = "print this help and exit"},
+    {.name = "version", .help = "print the versions of program, build and libraries, and exit"},
 };
 enum { EVERYWHERE = sizeof everywhere / sizeof everywhere[0] };
 
@@ -27,7 +27,7 @@ void rn_words_free(rn_words *words) {
 
 static rn_status add_word(rn_err *err, rn_words *words, const char *word) {
   const char **grown = realloc(words->word, ((size_t)words->count + 1) * sizeof *grown);
-  if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for the command line");
+  if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the command line");
   words->word = grown;
   words->word[words->count++] = word;
   return RN_OK;
@@ -45,8 +45,9 @@ static rn_status unknown_option(rn_err *err, const rn_args *args, const char *na
       nearest = known;
     }
   }
-  return rn_fail(err, RN_ERR_USAGE, "unknown option --%s; did you mean --%s? (%s --help lists all)",
-                 name, nearest, args->program);
+  return rn_fail(err, RN_ERR_USAGE,
+                 "unknown option --%s; did you mean --%s? (%s --help lists all options)", name,
+                 nearest, args->program);
 }
 
 static rn_status find_long(rn_err *err, const rn_args *args, const char *text, size_t length,
@@ -65,7 +66,7 @@ static rn_status find_letter(rn_err *err, const rn_args *args, char letter, cons
     *out = &args->options[i];
     if ((*out)->letter == letter) return RN_OK;
   }
-  return rn_fail(err, RN_ERR_USAGE, "unknown option -%c (%s --help lists all)", letter,
+  return rn_fail(err, RN_ERR_USAGE, "unknown option -%c (%s --help lists all options)", letter,
                  args->program);
 }
 
@@ -77,8 +78,7 @@ static rn_status check_bounds(rn_err *err, const rn_arg *arg, const char *name, 
 }
 
 static rn_status empty(rn_err *err, const char *name) {
-  return rn_fail(err, RN_ERR_USAGE, "%s is empty: a path is wanted (is a shell variable unset?)",
-                 name);
+  return rn_fail(err, RN_ERR_USAGE, "%s is empty: give a path (is a shell variable unset?)", name);
 }
 
 static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, const char *text) {
@@ -93,14 +93,14 @@ static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, co
   if (arg->kind == RN_ARG_INTEGER) {
     const long long whole = strtoll(text, &end, 10);
     if (end == text || *end != '\0' || errno == ERANGE) {
-      return rn_fail(err, RN_ERR_USAGE, "%s %s: a whole number is wanted", name, text);
+      return rn_fail(err, RN_ERR_USAGE, "%s %s: not an integer", name, text);
     }
     *(int64_t *)arg->out = whole;
     return check_bounds(err, arg, name, text, (double)whole);
   }
   const double number = strtod(text, &end);
   if (end == text || *end != '\0' || !isfinite(number)) {
-    return rn_fail(err, RN_ERR_USAGE, "%s %s: a finite number is wanted", name, text);
+    return rn_fail(err, RN_ERR_USAGE, "%s %s: not a finite number", name, text);
   }
   *(double *)arg->out = number;
   return check_bounds(err, arg, name, text, number);
@@ -132,7 +132,8 @@ static rn_status read_option(rn_err *err, const rn_args *args, int argc, char *c
     return RN_OK;
   }
   if (attached == NULL) {
-    if (*at + 1 == argc) return rn_fail(err, RN_ERR_USAGE, "%s wants %s", name, arg->value);
+    if (*at + 1 == argc)
+      return rn_fail(err, RN_ERR_USAGE, "%s requires a value: %s", name, arg->value);
     attached = argv[++*at];
   }
   return take_value(err, arg, name, attached);
@@ -146,7 +147,7 @@ static rn_status check_words(rn_err *err, const rn_args *args, const rn_words *w
     if (words->word[i][0] == '\0') return empty(err, "an argument");
   }
   if (args->most_words >= 0 && words->count > args->most_words) {
-    return rn_fail(err, RN_ERR_USAGE, "%s is one argument too many; usage: %s %s",
+    return rn_fail(err, RN_ERR_USAGE, "unexpected argument %s; usage: %s %s",
                    words->word[args->most_words], args->program, args->form);
   }
   return RN_OK;

@@ -15,20 +15,21 @@ rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *by
   FILE *file = fopen(path, "rb");
   if (file == NULL) {
     const bool of_shell = strncmp(path, "/dev/fd/", 8) == 0;
-    return rn_fail(err, RN_ERR_USAGE, "%s: cannot be read: %s%s", path, strerror(errno),
-                   of_shell ? " (mpirun does not hand <(...) on to its ranks: use a file, or "
-                              "/dev/stdin)"
-                            : "");
+    return rn_fail(err, RN_ERR_USAGE, "%s: cannot read the file: %s%s", path, strerror(errno),
+                   of_shell
+                       ? " (mpirun does not pass <(...) on to its ranks: use a file, or /dev/stdin)"
+                       : "");
   }
   rn_status status = rn_alloc(err, "configuration", MOST_BYTES + 1, 1, text);
   if (status == RN_OK) {
     errno = 0;
     *bytes = fread(*text, 1, MOST_BYTES + 1, file);
     if (ferror(file)) {
-      status = rn_fail(err, RN_ERR_USAGE, "%s: cannot be read: %s", path, strerror(errno));
+      status = rn_fail(err, RN_ERR_USAGE, "%s: cannot read the file: %s", path, strerror(errno));
     } else if (*bytes > MOST_BYTES) {
       status =
-          rn_fail(err, RN_ERR_USAGE, "%s: more than %d bytes, no configuration", path, MOST_BYTES);
+          rn_fail(err, RN_ERR_USAGE, "%s: has more than %d bytes, too many for a configuration",
+                  path, MOST_BYTES);
     }
   }
   fclose(file);
@@ -53,24 +54,26 @@ static void count_event(yaml_tally *tally, yaml_event_type_t type) {
 
 static rn_status check_tally(rn_err *err, const char *path, const yaml_tally *tally, size_t line) {
   if (tally->documents > 1) {
-    return rn_fail(err, RN_ERR_USAGE, "%s:%zu: only one document is read; take the --- out", path,
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s:%zu: the file has more than one YAML document; remove the --- line", path,
                    line);
   }
   if (tally->depth > MOST_DEPTH || tally->events > MOST_EVENTS) {
-    return rn_fail(err, RN_ERR_USAGE, "%s:%zu: deeper or longer than any configuration", path,
-                   line);
+    return rn_fail(err, RN_ERR_USAGE, "%s:%zu: nested too deep, or too long, for a configuration",
+                   path, line);
   }
   return RN_OK;
 }
 
 rn_status rn_options_yaml_problem(rn_err *err, const char *path, const yaml_parser_t *parser) {
   if (parser->error == YAML_MEMORY_ERROR) {
-    return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to read it", path);
+    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while reading it", path);
   }
   const char *problem = parser->problem != NULL ? parser->problem : "cannot be read";
   const bool by_tab = strstr(problem, "cannot start any token") != NULL;
-  return rn_fail(err, RN_ERR_USAGE, "%s:%zu: not YAML: %s%s", path, parser->problem_mark.line + 1,
-                 problem, by_tab ? " (indent by spaces, not by tabs; quote a leading @ or `)" : "");
+  return rn_fail(err, RN_ERR_USAGE, "%s:%zu: invalid YAML: %s%s", path,
+                 parser->problem_mark.line + 1, problem,
+                 by_tab ? " (indent with spaces, not tabs; quote a leading @ or `)" : "");
 }
 
 rn_status rn_options_check_yaml(rn_err *err, const char *path, const char *text, size_t bytes) {
@@ -78,7 +81,7 @@ rn_status rn_options_check_yaml(rn_err *err, const char *path, const char *text,
   yaml_tally tally = {0};
   rn_status status = RN_OK;
   if (!yaml_parser_initialize(&parser)) {
-    return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to read it", path);
+    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while reading it", path);
   }
   yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
   for (bool end = false; status == RN_OK && !end;) {

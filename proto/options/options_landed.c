@@ -20,7 +20,7 @@ rn_status rn_options_check_landed(rn_err *err, const Retnet__Config *config) {
       served = served || strcmp(text, limits[i].served[v]) == 0;
     }
     if (!served) {
-      return rn_fail(err, RN_ERR_USAGE, "%s: %s is not in this version yet; leave it at %s",
+      return rn_fail(err, RN_ERR_USAGE, "%s: %s is not supported in this version; leave it at %s",
                      limits[i].key, text, limits[i].served[0]);
     }
   }

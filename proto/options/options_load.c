@@ -52,7 +52,8 @@ static bool is_null(const yaml_node_t *node) {
 
 static rn_status refuse_merge(rn_err *err, const char *place, const yaml_node_t *key) {
   if (strcmp((const char *)key->data.scalar.value, "<<") != 0) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE, "%s: merge keys (<<) are not read: write the keys out", place);
+  return rn_fail(err, RN_ERR_USAGE, "%s: merge keys (<<) are not supported: write the keys out",
+                 place);
 }
 
 /* Converts a list of numbers to the text that rn_options_set expects. */
@@ -70,7 +71,7 @@ static rn_status list_text(rn_err *err, yaml_reader *reader, const char *place,
     const yaml_node_t *value = yaml_document_get_node(reader->document, *item);
     if (!is_text(value) || value->data.scalar.length > ITEM_BYTES - 2) {
       free(text);
-      return rn_fail(err, RN_ERR_USAGE, "%s: a list of whole numbers is wanted", place);
+      return rn_fail(err, RN_ERR_USAGE, "%s: must be a list of integers", place);
     }
     strcat(strcat(text, (const char *)value->data.scalar.value), ",");
   }
@@ -89,7 +90,7 @@ static rn_status set_from(rn_err *err, yaml_reader *reader, const char *place, c
     return status;
   }
   if (!is_text(value)) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: %s: one value is wanted", place, name);
+    return rn_fail(err, RN_ERR_USAGE, "%s: %s: must be a single value", place, name);
   }
   return rn_options_set(err, reader->config, place, name, (const char *)value->data.scalar.value);
 }
@@ -98,7 +99,7 @@ static rn_status read_key(rn_err *err, yaml_reader *reader, const char *section,
                           const yaml_node_t *key, const yaml_node_t *value) {
   char place[PLACE_BYTES], name[NAME_BYTES];
   place_of(reader, key, place);
-  if (!is_text(key)) return rn_fail(err, RN_ERR_USAGE, "%s: a key is wanted", place);
+  if (!is_text(key)) return rn_fail(err, RN_ERR_USAGE, "%s: expected a key", place);
   RN_TRY(err, refuse_merge(err, place, key));
   snprintf(name, sizeof name, "%s.%s", section, (const char *)key->data.scalar.value);
   RN_TRY(err, note_key(err, reader, place, name));
@@ -117,7 +118,7 @@ static rn_status read_section(rn_err *err, yaml_reader *reader, const yaml_node_
                               const yaml_node_t *body) {
   char place[PLACE_BYTES], nearest[NAME_BYTES];
   place_of(reader, key, place);
-  if (!is_text(key)) return rn_fail(err, RN_ERR_USAGE, "%s: a section is wanted", place);
+  if (!is_text(key)) return rn_fail(err, RN_ERR_USAGE, "%s: expected a section", place);
   RN_TRY(err, refuse_merge(err, place, key));
   const char *section = (const char *)key->data.scalar.value;
   if (protobuf_c_message_descriptor_get_field_by_name(&retnet__config__descriptor, section) ==
@@ -129,7 +130,8 @@ static rn_status read_section(rn_err *err, yaml_reader *reader, const yaml_node_
   RN_TRY(err, note_key(err, reader, place, section));
   if (is_null(body)) return RN_OK;
   if (body == NULL || body->type != YAML_MAPPING_NODE) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: section %s wants lines of key: value", place, section);
+    return rn_fail(err, RN_ERR_USAGE, "%s: section %s must contain lines of the form key: value",
+                   place, section);
   }
   for (const yaml_node_pair_t *pair = body->data.mapping.pairs.start;
        pair != body->data.mapping.pairs.top; pair++) {
@@ -143,7 +145,7 @@ static rn_status read_document(rn_err *err, yaml_reader *reader) {
   const yaml_node_t *root = yaml_document_get_root_node(reader->document);
   if (root == NULL || is_null(root)) return RN_OK;
   if (root->type != YAML_MAPPING_NODE) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: sections are wanted, as in \"model: {dim: 256}\"",
+    return rn_fail(err, RN_ERR_USAGE, "%s: expected sections, as in \"model: {dim: 256}\"",
                    reader->path);
   }
   for (const yaml_node_pair_t *pair = root->data.mapping.pairs.start;
@@ -163,7 +165,7 @@ static rn_status read_yaml(rn_err *err, const char *path, const char *text, size
   rn_status status = RN_OK;
   if (!yaml_parser_initialize(&parser)) {
     free(reader);
-    return rn_fail(err, RN_ERR_MEMORY, "%s: no memory to read it", path);
+    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while reading it", path);
   }
   yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
   if (yaml_parser_load(&parser, &document)) {
@@ -185,15 +187,13 @@ static rn_status apply_override(rn_err *err, Retnet__Config *config, const char 
   rn_options_key key;
   const char *equals = strchr(text, '=');
   if (equals == NULL || equals - text >= NAME_BYTES) {
-    return rn_fail(err, RN_ERR_USAGE, "-s %s: section.key=value is wanted", text);
+    return rn_fail(err, RN_ERR_USAGE, "-s %s: expected section.key=value", text);
   }
   snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
   if (strcmp(equals + 1, "null") == 0) {
     return rn_fail(
         err, RN_ERR_USAGE,
-        "-s: %s: null is no value here: leave the -s away, or write ./null for a file of "
-        "that name",
-        name);
+        "-s: %s: null is not a value: omit this -s, or write ./null for a file of that name", name);
   }
   RN_TRY(err, rn_options_set(err, config, "-s", name, equals + 1));
   if (rn_options_find(name, &key)) places->line[rn_options_index(&key)] = RN_OPTIONS_BY_S;

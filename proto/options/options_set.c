@@ -39,10 +39,10 @@ static rn_status parse_integer(rn_err *err, const char *where, const char *key, 
   errno = 0;
   long long number = strtoll(value, &end, 10);
   if (end == value || *end != '\0' || !is_decimal(value)) {
-    return wrong(err, where, key, value, "a whole number in plain decimal digits");
+    return wrong(err, where, key, value, "an integer in plain decimal digits");
   }
   if (errno == ERANGE || number > limit || number < -limit) {
-    return wrong(err, where, key, value, "a number of this key's size");
+    return wrong(err, where, key, value, "a number that this key can hold");
   }
   *out = number;
   return check_range(err, where, key, value, schema, (double)number);
@@ -67,7 +67,8 @@ static rn_status parse_bool(rn_err *err, const char *where, const char *key, con
     *out = i % 2;
     return RN_OK;
   }
-  return wrong(err, where, key, value, "true or false (yes, no, on, off, 1 and 0 are not taken)");
+  return wrong(err, where, key, value,
+               "true or false (yes, no, on, off, 1 and 0 are not accepted)");
 }
 
 static rn_status parse_word(rn_err *err, const char *where, const char *key, const char *value,
@@ -88,7 +89,7 @@ static rn_status parse_word(rn_err *err, const char *where, const char *key, con
 static rn_status set_string(rn_err *err, const char *where, const char *name, const char *value,
                             const rn_options_key *key, char **member) {
   if (!rn_options_is_text(value)) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: %s: the value is not UTF-8, or not below %d bytes",
+    return rn_fail(err, RN_ERR_USAGE, "%s: %s: the value is not UTF-8, or has %d bytes or more",
                    where, name, RN_OPTIONS_STRING_BYTES);
   }
   /* No shell has expanded this tilde, and nobody wants a folder named "~". */
@@ -99,7 +100,7 @@ static rn_status set_string(rn_err *err, const char *where, const char *name, co
                    where, name, value, value);
   }
   char *copy = strdup(value);
-  if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %s", name);
+  if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", name);
   if (*member != key->field->default_value) free(*member);
   *member = copy;
   return RN_OK;
@@ -111,7 +112,7 @@ static rn_status set_list(rn_err *err, const char *where, const char *name, cons
   int32_t **list = (int32_t **)(void *)((char *)section + key->field->offset);
   size_t *count = (size_t *)(void *)((char *)section + key->field->quantifier_offset);
   int32_t *items = calloc(strlen(value) + 1, sizeof *items);
-  if (items == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for %s", name);
+  if (items == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", name);
   size_t n = 0;
   const char *at = value + strspn(value, "[ ");
   while (*at != '\0' && *at != ']') {
@@ -120,7 +121,7 @@ static rn_status set_list(rn_err *err, const char *where, const char *name, cons
     const bool octal = at[0] == '0' && isdigit((unsigned char)at[1]);
     if (end == at || octal || item < INT_MIN || item > INT_MAX || n >= MAX_LIST) {
       free(items);
-      return wrong(err, where, name, value, "a list of whole numbers");
+      return wrong(err, where, name, value, "a list of integers");
     }
     rn_status status = check_range(err, where, name, value, key->schema, (double)item);
     if (status != RN_OK) {
@@ -132,7 +133,7 @@ static rn_status set_list(rn_err *err, const char *where, const char *name, cons
   }
   if (*at == ']' && at[1 + strspn(at + 1, " ")] != '\0') {
     free(items);
-    return wrong(err, where, name, value, "a list of whole numbers");
+    return wrong(err, where, name, value, "a list of integers");
   }
   free(*list);
   *list = items;

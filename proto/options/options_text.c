@@ -128,10 +128,10 @@ rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const ch
     const char *text = "";
     if (rn_options_find(name, &key)) memcpy(&text, rn_options_member(config, &key), sizeof text);
     if (text[0] != '\0') return RN_OK;
-    return rn_fail(err, RN_ERR_USAGE, "%s is empty: a path is wanted (is a shell variable unset?)",
+    return rn_fail(err, RN_ERR_USAGE, "%s is empty: give a path (is a shell variable unset?)",
                    name);
   }
-  return rn_fail(err, RN_ERR_USAGE, "%s is not given: set it in the file or by -s %s=...", name,
+  return rn_fail(err, RN_ERR_USAGE, "%s is not set: set it in the file or with -s %s=...", name,
                  name);
 }
 

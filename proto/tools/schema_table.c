@@ -19,14 +19,15 @@ static void fail(const char *what) {
 static Google__Protobuf__FileDescriptorSet *load(const char *path) {
   enum { MAX_BYTES = 1 << 24 };
   FILE *file = fopen(path, "rb");
-  if (file == NULL) fail("the descriptor set cannot be read");
+  if (file == NULL) fail("cannot read the descriptor set");
   unsigned char *bytes = malloc(MAX_BYTES);
   size_t count = bytes != NULL ? fread(bytes, 1, MAX_BYTES, file) : 0;
   fclose(file);
   Google__Protobuf__FileDescriptorSet *set =
       google__protobuf__file_descriptor_set__unpack(NULL, count, bytes);
   free(bytes);
-  if (set == NULL || set->n_file != 1) fail("the descriptor set does not hold one schema");
+  if (set == NULL || set->n_file != 1)
+    fail("the descriptor set does not contain exactly one schema");
   return set;
 }
 
@@ -73,7 +74,7 @@ static range parse_range(const char *text) {
   if (isdigit((unsigned char)*text) || *text == '-') {
     r.low = strtod(text, &end);
     end = strstr(end, "..");
-    if (end == NULL) fail("a range is not A .. B");
+    if (end == NULL) fail("a range does not have the form A .. B");
     r.high = strtod(end + 2, NULL);
     r.has_low = r.has_high = true;
     return r;
@@ -106,7 +107,7 @@ static void print_key(const char *section, const char *name, const char *comment
 }
 
 int main(int argc, char **argv) {
-  if (argc != 2) fail("one argument is wanted: the descriptor set");
+  if (argc != 2) fail("expected one argument: the descriptor set");
   Google__Protobuf__FileDescriptorSet *set = load(argv[1]);
   const Google__Protobuf__FileDescriptorProto *file = set->file[0];
   printf(

@@ -129,7 +129,7 @@ grep -q 'cannot write' full.log || fail 'a full disk is not named'
 printf x | dd of=same/train/00000.rtd bs=1 seek=1030 conv=notrunc status=none
 refuse 1 same/train/00000.rtd "$data" verify same
 head -c 1100 same/train/00000.rtd >none.rtd
-refuse 1 'no whole block' "$data" recover none.rtd
+refuse 1 'no undamaged block' "$data" recover none.rtd
 [ ! -e none.rtd.recovered ] || fail 'a recovery of nothing leaves a shard'
 "$data" --version | grep -q zstd || fail '--version'
 "$data" build --help | grep -q val-fraction || fail 'build --help'

@@ -36,7 +36,7 @@ case $case in
     (cd in/empty && "$data" build --out . --val-fraction 0 .. >/dev/null) || fail '--out . in its input'
     [ "$("$data" cat --text in/empty)" = a ] || fail "--out .: $("$data" cat --text in/empty)"
     rm -r in/empty/*
-    refuse 1 'no text in the inputs' "$data" build --out in/empty in/empty
+    refuse 1 'the inputs contain no text' "$data" build --out in/empty in/empty
     [ -z "$(ls in/empty)" ] || fail "a refused build leaves $(ls in/empty) in its folder"
 
     # An empty folder stays what it is.
@@ -60,7 +60,7 @@ case $case in
     ln -s nowhere dangling
     refuse 2 'it holds train' "$data" build --out real in
     refuse 2 'is not a folder' "$data" build --out in/a.txt in
-    refuse 2 'a link to nothing' "$data" build --out dangling in
+    refuse 2 'a broken link' "$data" build --out dangling in
     refuse 2 --out "$data" build --out '' in
     mkdir -p begun/.building-1
     refuse 2 'of another build' "$data" build --out begun in
@@ -124,9 +124,9 @@ case $case in
     line 'no "text"' '{"texts":"a"}'
     line 'is an array' '[1]'
     line 'is a string' '"text"'
-    line 'no JSON' '{"text":"a"'
-    line 'no JSON' '{"text":"\xff"}'
-    line 'no JSON' '{"text":"a"}{"text":"b"}'
+    line 'invalid JSON' '{"text":"a"'
+    line 'invalid JSON' '{"text":"\xff"}'
+    line 'invalid JSON' '{"text":"a"}{"text":"b"}'
     # Compressed files are not packed as if they were text.
     printf '{"text":"a"}\n' | gzip >z.jsonl.gz
     for name in z.jsonl.gz Z.TXT.GZ; do

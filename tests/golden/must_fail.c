@@ -167,7 +167,7 @@ static void another_name_is_an_error(const vectors *v) {
 static void a_file_cut_short_is_an_error(const vectors *v) {
   const size_t sizes[] = {0, 4, 8, 100, v->size / 2, v->size - 1};
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-    fails(v, "cut short", v->bytes, sizes[i]);
+    fails(v, "truncated", v->bytes, sizes[i]);
   }
 }
 

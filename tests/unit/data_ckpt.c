@@ -138,9 +138,9 @@ static void slices_that_do_not_cover_are_refused(void) {
   CHECK_FAILS(err, RN_ERR_MISMATCH, "\"w\"|missing", save_two(0, 4, 5, 5, 10, false));
   CHECK_FAILS(err, RN_ERR_MISMATCH, "\"w\"|missing", save_two(1, 3, 4, 6, 10, false));
   CHECK_FAILS(err, RN_ERR_MISMATCH, "\"w\"|missing", save_two(0, 4, 4, 5, 10, false));
-  CHECK_FAILS(err, RN_ERR_MISMATCH, "\"w\"|twice", save_two(0, 5, 4, 6, 10, false));
-  CHECK_FAILS(err, RN_ERR_MISMATCH, "\"w\"|twice", save_two(0, 10, 0, 10, 10, false));
-  CHECK_FAILS(err, RN_ERR_MISMATCH, "part-00001|cannot", save_two(0, 4, 4, 7, 10, false));
+  CHECK_FAILS(err, RN_ERR_MISMATCH, "\"w\"|duplicated", save_two(0, 5, 4, 6, 10, false));
+  CHECK_FAILS(err, RN_ERR_MISMATCH, "\"w\"|duplicated", save_two(0, 10, 0, 10, 10, false));
+  CHECK_FAILS(err, RN_ERR_MISMATCH, "part-00001|invalid position", save_two(0, 4, 4, 7, 10, false));
   CHECK_FAILS(err, RN_ERR_MISMATCH, "\"w\"|shape", save_two(0, 4, 4, 6, 11, false));
   CHECK_FAILS(err, RN_ERR_MISMATCH, "\"other\"", save_two(0, 4, 4, 6, 10, true));
 }

@@ -31,7 +31,7 @@ static void damage(const char *run, const char *step) {
 
 static void count_notes(void *context, const char *line) {
   int *notes = context;
-  const bool why = strstr(line, "is damaged") != NULL || strstr(line, "is not whole") != NULL;
+  const bool why = strstr(line, "is damaged") != NULL || strstr(line, "is incomplete") != NULL;
   *notes += why && strstr(line, "step-") != NULL;
 }
 

@@ -88,7 +88,7 @@ static void a_cut_shard_gives_its_whole_blocks(void) {
     if (cut < 1024) continue;
     const rn_status status = rn_shard_recover(&err, "shard-cut.rtd", &saved);
     if (saved.blocks == 0) {
-      CHECK_FAILS(&err, RN_ERR_FORMAT, "shard-cut.rtd|no whole block", status);
+      CHECK_FAILS(&err, RN_ERR_FORMAT, "shard-cut.rtd|no undamaged block", status);
       CHECK(before == 0 && !rn_file_exists("shard-cut.rtd.recovered"));
       continue;
     }

@@ -76,13 +76,13 @@ static void what_does_not_fit_is_named(void) {
   refuse("a --jsn", "--jsn|--json?");
   refuse("a --temprature 1", "--temprature|--temperature?");
   refuse("a --tokens=0", "--tokens|0|1 .. 100");
-  refuse("a --tokens 3x", "--tokens|3x|whole");
+  refuse("a --tokens 3x", "--tokens|3x|integer");
   refuse("a --tokens 99999999999999999999", "--tokens");
   refuse("a --temperature nan", "--temperature|nan");
   refuse("a --json=yes", "--json|no value");
   refuse("a --out", "--out|DIR");
   refuse("a -x", "-x");
-  refuse("a b c", "c|too many");
+  refuse("a b c", "c|unexpected");
   refuse("--json", "too few|FILE");
 }
 

@@ -29,10 +29,10 @@ static void refuse(const char *yaml, const char *words) {
 static void what_is_wrong_is_named(void) {
   refuse("model:\n  layers: 2\n  dimm: 3\n", ":3|model.dimm|model.dim?");
   refuse("modle: {dim: 3}\n", ":1|modle");
-  refuse("model: {dim: 3.5}\n", "model.dim|whole number");
-  refuse("model: {dim: 64x}\n", "model.dim|whole number");
+  refuse("model: {dim: 3.5}\n", "model.dim|integer");
+  refuse("model: {dim: 64x}\n", "model.dim|integer");
   refuse("model: {dim: 0}\n", "model.dim|out of range");
-  refuse("model: {dim: 2147483712}\n", "model.dim|this key's size");
+  refuse("model: {dim: 2147483712}\n", "model.dim|that this key can hold");
   refuse("optimizer: {lr: 1e-3x}\n", "optimizer.lr|finite number");
   refuse("parallel: {layer_split: [5, -1]}\n", "parallel.layer_split|out of range");
   refuse("model: {dim: 99999999999999999999}\n", "model.dim");
@@ -45,7 +45,7 @@ static void what_is_wrong_is_named(void) {
   refuse("- 1\n", "sections");
   refuse("model: {dimm: [1]}\n", "model.dimm|model.dim?");
   refuse("model: {dim: {a: 1}}\n", "model.dim");
-  refuse("model: [\n", "not YAML");
+  refuse("model: [\n", "invalid YAML");
   Retnet__Config *config = NULL;
   CHECK_FAILS(&err, RN_ERR_USAGE, "/nowhere/x.yaml",
               rn_options_load(&err, "/nowhere/x.yaml", NULL, 0, &config));
@@ -156,8 +156,8 @@ static void what_yaml_cannot_hold_is_refused(void) {
   CHECK_FAILS(&err, RN_ERR_USAGE, "run.dir|4096",
               rn_options_set(&err, config, "-s", "run.dir", longest));
   rn_options_free(&config);
-  refuse("run: {dir: [a]}\n", "run.dir|one value");
-  refuse("model: {dim: 3}\n---\nmodel: {dim: 4}\n", ":2|one document");
+  refuse("run: {dir: [a]}\n", "run.dir|single value");
+  refuse("model: {dim: 3}\n---\nmodel: {dim: 4}\n", ":2|one YAML document");
 }
 
 /* A plain null, ~ or nothing leaves a key, or a section, at its default; a quoted one is a name. */
@@ -187,7 +187,7 @@ static void null_is_no_value(void) {
   CHECK_OK(&err, load_text("~\n", NULL, 0, &config));
   rn_options_free(&config);
   refuse("run: {seed: null, seed: 3}\n", "run.seed|twice");
-  refuse("parallel: {layer_split: [1, null]}\n", "parallel.layer_split|whole numbers");
+  refuse("parallel: {layer_split: [1, null]}\n", "parallel.layer_split|integers");
   refuse("run: {dir: ~/runs}\n", "run.dir|not expanded");
   const char *override[] = {"run.dir=null"}, *home[] = {"data.dir=~"}, *empty[] = {"run.dir="};
   CHECK_FAILS(&err, RN_ERR_USAGE, "run.dir|./null",
@@ -227,13 +227,13 @@ static void surprises_of_yaml_are_settled(void) {
   refuse("optimizer: {lr: 0x1p-9}\n", "optimizer.lr|plain decimal");
   refuse("optimizer: {lr: .inf}\n", "optimizer.lr|finite");
   refuse("optimizer:\n  lr: 1,5\n", ":2|optimizer.lr|plain decimal");
-  refuse("parallel: {layer_split: [01, 2]}\n", "parallel.layer_split|whole numbers");
+  refuse("parallel: {layer_split: [01, 2]}\n", "parallel.layer_split|integers");
   refuse("data: &d {seed: 1}\nrun:\n  <<: *d\n", ":1|data.seed");
   refuse("run: &d {seed: 1}\ndata:\n  <<: *d\n", ":3|merge keys");
   refuse("<<: {run: {seed: 1}}\n", ":1|merge keys");
   refuse("model: {dim: 64}\nrun: {seed: 1}\nmodel: {heads: 2}\n", ":3|model|twice");
-  refuse("model:\n\tdim: 64\n", ":2|by spaces");
-  refuse("model: {dim: 64}\n--- \nmodel: {dim: 64}\n", "only one document");
+  refuse("model:\n\tdim: 64\n", ":2|with spaces");
+  refuse("model: {dim: 64}\n--- \nmodel: {dim: 64}\n", "more than one YAML document");
 }
 
 /* Each key knows its line, or that -s has set it last. */
@@ -261,11 +261,11 @@ static void a_file_made_to_hurt_is_refused(void) {
   enum { BYTES = 200000 };
   static char yaml[BYTES + 1];
   memset(yaml, '[', BYTES);
-  refuse(yaml, ":1|deeper or longer");
+  refuse(yaml, ":1|nested too deep");
   int used = snprintf(yaml, BYTES, "parallel:\n  layer_split: [1");
   while (used < BYTES - 4) used += snprintf(yaml + used, 4, ",1");
   snprintf(yaml + used, 4, "]\n");
-  refuse(yaml, ":2|deeper or longer");
+  refuse(yaml, ":2|nested too deep");
   refuse("parallel: {layer_split: [x]}\n", "parallel.layer_split|x");
   refuse("/dev/null: &a [*a]\n", ":1");
 }

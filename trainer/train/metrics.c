@@ -108,7 +108,8 @@ static void put_step(FILE *file, const rn_run *run, const rn_step_result *r, dou
 /* Closes a memory stream; fails if the text is incomplete. */
 static rn_status close_text(rn_err *err, FILE *file, const char *what) {
   const bool whole = ferror(file) == 0;
-  return fclose(file) == 0 && whole ? RN_OK : rn_fail(err, RN_ERR_MEMORY, "no memory for %s", what);
+  return fclose(file) == 0 && whole ? RN_OK
+                                    : rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", what);
 }
 
 rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const rn_step_result *r,
