@@ -122,7 +122,7 @@ rn_status rn_all_gather_create(rn_err *err, const rn_node *node, const rn_optimi
                                     &g->shared_completions);
   }
   if (status == RN_OK) {
-    status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_replica_comm(grid), &g->comm));
+    status = RN_MPI_WAIT_STATUS(err, MPI_Comm_dup(rn_grid_replica_comm(grid), &g->comm));
   }
   if (status == RN_OK) status = create_all_messages(err, g);
   if (status != RN_OK) rn_all_gather_destroy(&g);
@@ -139,7 +139,7 @@ void rn_all_gather_destroy(rn_all_gather **all_gather) {
     if (g->request[i] != MPI_REQUEST_NULL) MPI_Request_free(&g->request[i]);
   }
   rn_shared_array_destroy(&g->shared_completions);
-  if (g->comm != MPI_COMM_NULL) MPI_Comm_free(&g->comm);
+  rn_mpi_free_comm(&g->comm);
   free(g->request);
   free(g->first);
   free(g);

@@ -25,7 +25,7 @@ typedef struct rn_all_gather rn_all_gather;
  */
 rn_status rn_all_gather_create(rn_err *err, const rn_node *node, const rn_optimizer_shards *shards,
                                void *values, size_t bytes_each, rn_all_gather **out);
-/** Completes pending messages; takes NULL. Collective: over the replicas. */
+/** Completes pending messages; takes NULL. Collective: over the replicas. Errors: none. */
 void rn_all_gather_destroy(rn_all_gather **all_gather);
 
 /**
@@ -46,7 +46,7 @@ rn_status rn_all_gather_start(rn_err *err, rn_all_gather *all_gather);
  */
 rn_status rn_all_gather_wait(rn_err *err, rn_all_gather *all_gather, int bucket);
 
-/** True if buckets 0..bucket are known to be complete. Does not communicate. */
+/** True if buckets 0..bucket are known to be complete. Not collective. Errors: none. */
 bool rn_all_gather_is_complete(const rn_all_gather *all_gather, int bucket);
 
 /**

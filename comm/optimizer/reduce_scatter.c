@@ -78,7 +78,7 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
     status = allocate(err, r);
   }
   if ((status = rn_grid_agree(err, grid, status)) == RN_OK) {
-    status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_replica_comm(grid), &r->comm));
+    status = RN_MPI_WAIT_STATUS(err, MPI_Comm_dup(rn_grid_replica_comm(grid), &r->comm));
   }
   if (status != RN_OK) rn_reduce_scatter_destroy(&r);
   *out = r;
@@ -87,7 +87,7 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
 
 void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter) {
   if (*reduce_scatter == NULL) return;
-  if ((*reduce_scatter)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*reduce_scatter)->comm);
+  rn_mpi_free_comm(&(*reduce_scatter)->comm);
   free((*reduce_scatter)->at);
   free((*reduce_scatter)->order);
   free((*reduce_scatter)->buffers);

@@ -26,7 +26,10 @@ typedef struct rn_reduce_operands {
   void *own;            /* [this rank's shards, concatenated by bucket] */
 } rn_reduce_operands;
 
-/** Bytes of receive buffers for `replicas` whose largest shard has `longest` elements. */
+/**
+ * Bytes of receive buffers for `replicas` whose largest shard has `longest` elements.
+ * Not collective. Errors: none.
+ */
 size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kind);
 
 /**
@@ -39,10 +42,10 @@ size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kin
 rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
                                    const rn_optimizer_shards *shards, rn_reduce_operands operands,
                                    rn_reduce_scatter **out);
-/** Takes NULL. Collective: over the replicas. */
+/** Takes NULL; no bucket is in flight. Collective: over the replicas. Errors: none. */
 void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter);
 
-/** Bytes of gradients that this rank sent since create. */
+/** Bytes of gradients that this rank sent since create. Not collective. Errors: none. */
 int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter);
 
 /**

@@ -17,7 +17,7 @@ typedef struct rn_optimizer_shards {
 
 /**
  * The shard of a bucket that a replica owns: slice (replica + bucket) mod replicas, a rotation that
- * balances slices of uneven length.
+ * balances slices of uneven length. Not collective. Errors: none.
  */
 static inline rn_range rn_optimizer_shards_of(const rn_optimizer_shards *shards, int bucket,
                                               int replica) {
@@ -28,6 +28,7 @@ static inline rn_range rn_optimizer_shards_of(const rn_optimizer_shards *shards,
   return (rn_range){edge[slice], edge[slice + 1]};
 }
 
+/** All elements of a bucket. Not collective. Errors: none. */
 static inline rn_range rn_optimizer_shards_bucket(const rn_optimizer_shards *shards, int bucket) {
   const int64_t *edge = shards->edge + (int64_t)bucket * (shards->replicas + 1);
   return (rn_range){edge[0], edge[shards->replicas]};

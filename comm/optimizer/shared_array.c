@@ -48,8 +48,8 @@ static rn_status map_window(rn_err *err, const rn_node *node, size_t bytes, rn_s
   MPI_Aint all_bytes;
   int unit;
   char *base;
-  RN_MPI(err,
-         MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, rn_node_comm(node), &base, &s->window));
+  RN_MPI_WAIT(
+      err, MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, rn_node_comm(node), &base, &s->window));
   RN_MPI(err, MPI_Win_shared_query(s->window, 0, &all_bytes, &unit, &base));
   s->memory = base + (ALIGNMENT_BYTES - (uintptr_t)base % ALIGNMENT_BYTES) % ALIGNMENT_BYTES;
   return RN_OK;
@@ -74,7 +74,7 @@ rn_status rn_shared_array_create(rn_err *err, const rn_world *world, const rn_no
 
 void rn_shared_array_destroy(rn_shared_array **shared) {
   if (*shared == NULL) return;
-  if ((*shared)->window != MPI_WIN_NULL) MPI_Win_free(&(*shared)->window);
+  rn_mpi_free_window(&(*shared)->window);
   free((*shared)->own);
   free(*shared);
   *shared = NULL;

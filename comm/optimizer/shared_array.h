@@ -11,7 +11,10 @@
 
 typedef struct rn_shared_array rn_shared_array;
 
-/** Bytes of shared memory still free on this host (/dev/shm); INT64_MAX: unknown. */
+/**
+ * Bytes of shared memory still free on this host (/dev/shm), less a reserve for other users;
+ * INT64_MAX: unknown. Not collective. Errors: none.
+ */
 int64_t rn_shared_array_free_bytes(void);
 
 /**
@@ -32,9 +35,13 @@ rn_status rn_shared_array_check_space(rn_err *err, const rn_world *world, const 
  */
 rn_status rn_shared_array_create(rn_err *err, const rn_world *world, const rn_node *node,
                                  const char *what, size_t bytes, rn_shared_array **out);
-/** Takes NULL. Collective: over the ranks of the node; none of them uses the memory any more. */
+/**
+ * Takes NULL. Collective: over the ranks of the node; none of them uses the memory any more.
+ * Errors: none.
+ */
 void rn_shared_array_destroy(rn_shared_array **shared);
 
+/** The memory, at the same offsets on all ranks of the node. Not collective. Errors: none. */
 void *rn_shared_array_memory(const rn_shared_array *shared);
 
 #endif

@@ -16,12 +16,10 @@ enum { END_BLOCK = 1 << 16 };
 enum { TAGS = 32767 };
 
 struct rn_pipeline_p2p {
-  int stage, stages, width;
+  int stage, stages;
   int in_flight;    /* messages that are not yet waited for */
-  MPI_Comm comm[2]; /* by direction; the tag is the unit */
+  MPI_Comm comm[2]; /* by direction; the tag is the unit's index modulo TAGS */
   MPI_Datatype row;
-  double wait_s;
-  int64_t bytes_sent;
   void *other_end; /* [END_BLOCK] floats or integers */
 };
 
@@ -33,7 +31,6 @@ rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
   if (status == RN_OK) {
     *p2p = (rn_pipeline_p2p){.stage = rn_grid_pipeline(grid),
                              .stages = rn_grid_pipeline_size(grid),
-                             .width = width,
                              .comm = {MPI_COMM_NULL, MPI_COMM_NULL},
                              .row = MPI_DATATYPE_NULL};
     status = rn_alloc(err, "gradient of the tied embedding", END_BLOCK, sizeof(int64_t),
@@ -41,7 +38,7 @@ rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
   }
   status = rn_grid_agree(err, grid, status);
   for (int d = 0; status == RN_OK && d < 2; d++) {
-    status = RN_MPI_STATUS(err, MPI_Comm_dup(rn_grid_pipeline_comm(grid), &p2p->comm[d]));
+    status = RN_MPI_WAIT_STATUS(err, MPI_Comm_dup(rn_grid_pipeline_comm(grid), &p2p->comm[d]));
   }
   if (status == RN_OK) {
     status = RN_MPI_STATUS(err, MPI_Type_contiguous(width, MPI_FLOAT, &p2p->row));
@@ -58,7 +55,7 @@ rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
 void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p) {
   if (*p2p == NULL) return;
   for (int d = 0; d < 2; d++) {
-    if ((*p2p)->comm[d] != MPI_COMM_NULL) MPI_Comm_free(&(*p2p)->comm[d]);
+    rn_mpi_free_comm(&(*p2p)->comm[d]);
   }
   if ((*p2p)->row != MPI_DATATYPE_NULL) MPI_Type_free(&(*p2p)->row);
   free((*p2p)->other_end);
@@ -92,7 +89,6 @@ rn_status rn_pipeline_p2p_send(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2
   const int to = envelope.direction == RN_PIPELINE_P2P_ROWS ? p2p->stage + 1 : p2p->stage - 1;
   assert(0 <= to && to < p2p->stages && count <= INT_MAX);
   p2p->in_flight++;
-  p2p->bytes_sent += count * p2p->width * (int64_t)sizeof(float);
   RN_MPI(err, MPI_Isend(rows, (int)count, p2p->row, to, envelope.unit % TAGS,
                         p2p->comm[envelope.direction], &out->request));
   return RN_OK;
@@ -113,7 +109,6 @@ rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p,
                                rn_pipeline_p2p_message *message) {
   if (message->request == MPI_REQUEST_NULL) return RN_OK;
   p2p->in_flight--;
-  const double start = MPI_Wtime();
   rn_span_begin("wait for a stage");
   rn_backoff backoff = {0};
   for (int done = 0; !done;) {
@@ -121,16 +116,7 @@ rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p,
     if (!done) rn_backoff_wait(&backoff);
   }
   rn_span_end();
-  p2p->wait_s += MPI_Wtime() - start;
   return RN_OK;
-}
-
-double rn_pipeline_p2p_wait_s(const rn_pipeline_p2p *p2p) {
-  return p2p->wait_s;
-}
-
-int64_t rn_pipeline_p2p_bytes_sent(const rn_pipeline_p2p *p2p) {
-  return p2p->bytes_sent;
 }
 
 /* The stage at the other end of the pipeline; -1 if there is none or this is a middle stage. */

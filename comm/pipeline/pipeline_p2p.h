@@ -3,7 +3,8 @@
  * to the previous one.
  *
  * Sends and receives are nonblocking and use the caller's buffers; a receive that is posted early
- * lets its sender proceed without waiting. Messages match by the index of their unit.
+ * lets its sender proceed without waiting. Messages match by direction and by the index of their
+ * unit.
  */
 #ifndef RN_COMM_PIPELINE_PIPELINE_P2P_H
 #define RN_COMM_PIPELINE_PIPELINE_P2P_H
@@ -43,13 +44,19 @@ typedef struct rn_pipeline_p2p_envelope {
  */
 rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
                                  rn_pipeline_p2p **out);
-/** Takes NULL. Collective: over the stages of the pipeline; no message is in flight. */
+/**
+ * Takes NULL. Collective: over the stages of the pipeline; no message is in flight. Errors: none.
+ */
 void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p);
 
-/** From now on `thread` progresses messages while the main thread computes. NULL: no thread. */
+/**
+ * From now on `thread` progresses messages while the main thread computes. NULL: no thread.
+ * Not collective. Errors: none.
+ */
 void rn_pipeline_p2p_use_thread(rn_pipeline_p2p *p2p, rn_comm_thread *thread);
 
-/** True if this rank's stage is the first, or the last, of the pipeline. */
+/** True if this rank's stage is the first, or the last, of the pipeline. Not collective. Errors:
+ * none. */
 bool rn_pipeline_p2p_is_first(const rn_pipeline_p2p *p2p);
 bool rn_pipeline_p2p_is_last(const rn_pipeline_p2p *p2p);
 
@@ -73,12 +80,13 @@ rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
                                   rn_pipeline_p2p_envelope envelope, int64_t count, float *rows,
                                   rn_pipeline_p2p_message *out);
 
-/** Waits for a message, if there is one. Errors: RN_ERR_MPI. */
+/**
+ * Waits until a message is sent or received; returns at once for RN_PIPELINE_P2P_NO_MESSAGE.
+ *
+ * Collective: with the neighbour's matching send or receive.
+ * Errors:     RN_ERR_MPI.
+ */
 rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2p_message *message);
-
-/** Seconds spent in rn_pipeline_p2p_wait, and bytes sent, since create. */
-double rn_pipeline_p2p_wait_s(const rn_pipeline_p2p *p2p);
-int64_t rn_pipeline_p2p_bytes_sent(const rn_pipeline_p2p *p2p);
 
 /**
  * values [count] = the sum of the first and the last stage's values, on both: the gradient of the
@@ -89,7 +97,7 @@ int64_t rn_pipeline_p2p_bytes_sent(const rn_pipeline_p2p *p2p);
  */
 rn_status rn_tied_embedding_reduce(rn_err *err, rn_pipeline_p2p *p2p, int64_t count, float *values);
 
-/** The same for integers. */
+/** The same for integers. Collective and Errors: as rn_tied_embedding_reduce. */
 rn_status rn_tied_embedding_reduce_exact(rn_err *err, rn_pipeline_p2p *p2p, int64_t count,
                                          int64_t *values);
 

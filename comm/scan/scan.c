@@ -127,7 +127,7 @@ static rn_status make_axes(rn_err *err, const rn_grid *grid, rn_scan *scan) {
   const int rank = rn_grid_sequence(grid);
   for (int d = RN_SCAN_FORWARD; d <= RN_SCAN_REVERSE; d++) {
     const int key = d == RN_SCAN_FORWARD ? rank : scan->size - 1 - rank;
-    RN_MPI(err, MPI_Comm_split(sequence, 0, key, &scan->axis[d]));
+    RN_MPI_WAIT(err, MPI_Comm_split(sequence, 0, key, &scan->axis[d]));
     RN_MPI(err, MPI_Comm_set_errhandler(scan->axis[d], MPI_ERRORS_RETURN));
     scan->position[d] = key;
   }
@@ -202,7 +202,7 @@ void rn_scan_destroy(rn_scan **out) {
   if (scan->impl != NULL) scan->ops->destroy(scan, &ended);
   rn_scan_wraparound_destroy(scan, &ended);
   for (int d = 0; d < RN_SCAN_DIRECTIONS; d++) {
-    if (scan->axis[d] != MPI_COMM_NULL) MPI_Comm_free(&scan->axis[d]);
+    rn_mpi_free_comm(&scan->axis[d]);
   }
   free(scan->factor);
   free(scan->log_decay);

@@ -43,22 +43,29 @@ typedef struct rn_scan rn_scan;
 
 /**
  * Creates a scan over the ranks of the sequence axis. Later calls allocate no memory.
- * Collective: over the sequence axis of the grid, which outlives the scan.
+ * Collective: over the world of the grid, which outlives the scan.
  * Errors:     RN_ERR_USAGE if the algorithm cannot send states of this size in one message;
  *             RN_ERR_MEMORY, not agreed; RN_ERR_MPI.
  */
 rn_status rn_scan_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm algorithm,
                          rn_scan_shape shape, rn_scan **out);
-/** Takes NULL. Collective: over the sequence axis, whose ranks have ended the same scans. */
+/**
+ * Takes NULL. Collective: over the sequence axis, whose ranks have ended the same scans.
+ * Errors: none; memory of messages that another rank's failure keeps in flight is not freed.
+ */
 void rn_scan_destroy(rn_scan **scan);
 
 /**
  * From now on `thread` progresses messages while the main thread computes, instead of poll();
- * algorithms without progress() communicate in end(). NULL: no thread.
+ * algorithms without progress() communicate in end(). NULL: no thread. Not collective. Errors:
+ * none.
  */
 void rn_scan_use_thread(rn_scan *scan, rn_comm_thread *thread);
 
-/** The port, owned by the scan. All of its scans have m = shape.matrix. */
+/**
+ * The port, owned by the scan. All of its scans have m = shape.matrix. Not collective, but the
+ * calls of the port are, over the sequence axis. Errors: none; those of the port: RN_ERR_MPI.
+ */
 rn_scan_port *rn_scan_port_of(rn_scan *scan);
 
 /**
@@ -67,6 +74,8 @@ rn_scan_port *rn_scan_port_of(rn_scan *scan);
  * FORWARD starts segment 0 from zero or from the initial state below; REVERSE starts the last
  * segment from zero. All ranks of the axis run the same scans in the same order; in each direction,
  * the segments of a sequence follow one another.
+ *
+ * Not collective. Errors: none.
  */
 void rn_scan_set_segment(rn_scan *scan, int segment, int segments);
 
@@ -74,23 +83,33 @@ void rn_scan_set_segment(rn_scan *scan, int segment, int segments);
  * The following FORWARD scans start segment 0 from `initial`, read on the first rank, and write the
  * state after the last segment to `final` on the last rank. NULL: zero; not written.
  *
- * Shapes:    both [layers, n, matrix], n as in the scans.
- * Ownership: the caller's, until the next call; final is complete after end() or publish().
+ * Shapes:     both [layers, n, matrix], n as in the scans.
+ * Collective: no.
+ * Ownership:  the caller's, until the next call; final is complete after end() or publish().
+ * Errors:     none.
  */
 void rn_scan_set_boundary(rn_scan *scan, const float *initial, float *final);
 
-/** Bytes of states that rank `rank` of `ranks` allocates for a scan, nearly all of its memory. */
+/**
+ * Bytes of states that rank `rank` of `ranks` allocates for a scan, nearly all of its memory.
+ * Not collective. Errors: none.
+ */
 size_t rn_scan_bytes(rn_scan_algorithm algorithm, rn_scan_shape shape, int rank, int ranks);
 
-/** The algorithm that parallel.scan: auto selects for states of `state_bytes`. */
+/** The algorithm that parallel.scan: auto selects for states of `state_bytes`. Not collective.
+ * Errors: none. */
 rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes);
-/** The value of parallel.scan that selects the algorithm. */
+/** The value of parallel.scan that selects the algorithm. Not collective. Errors: none. */
 const char *rn_scan_name(rn_scan_algorithm algorithm);
 
-/** Writes to text [bytes] the algorithm, its block size and the measurements that chose it. */
+/**
+ * Writes to text [bytes] the algorithm, its block size and the measurements that chose it.
+ * Not collective. Errors: none.
+ */
 void rn_scan_describe(const rn_scan *scan, char *text, size_t bytes);
 
-/** Bytes sent by this rank, and seconds spent in end(), since create. */
+/** Bytes sent by this rank, and seconds spent in end(), since create. Not collective. Errors: none.
+ */
 int64_t rn_scan_bytes_sent(const rn_scan *scan);
 double rn_scan_wait_s(const rn_scan *scan);
 

@@ -20,8 +20,9 @@ typedef struct rn_scan_blocks {
   int64_t matrix, block;
 } rn_scan_blocks;
 
+/** The split of [heads, matrix] into blocks of `block` elements. Not collective. Errors: none. */
 rn_scan_blocks rn_scan_blocks_make(int heads, int64_t matrix, int64_t block);
-/** Head of a block, and its elements in [heads, matrix]. */
+/** Head of a block, and its elements in [heads, matrix]. Not collective. Errors: none. */
 int rn_scan_block_head(const rn_scan_blocks *blocks, int block);
 rn_range rn_scan_block_range(const rn_scan_blocks *blocks, int block);
 
@@ -34,8 +35,10 @@ typedef struct rn_scan_channel {
 } rn_scan_channel;
 
 /**
- * Creates a channel to or from `peer` of a communicator, which outlives the channel. Local.
- * Errors: RN_ERR_MEMORY, RN_ERR_MPI, not agreed.
+ * Creates a channel to or from `peer` of a communicator, which outlives the channel.
+ *
+ * Collective: no.
+ * Errors:     RN_ERR_MEMORY, RN_ERR_MPI, not agreed.
  */
 rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
                                  rn_channel_direction direction, int peer, MPI_Comm comm,
@@ -43,10 +46,18 @@ rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
 /**
  * Takes zeroed and partly built channels. If a transfer does not complete because another rank has
  * failed, clears *ended; this and the following calls then free nothing and do not wait.
+ *
+ * Collective: with the peer.
+ * Errors:     none.
  */
 void rn_scan_channel_destroy(rn_scan_channel *channel, bool *ended);
 
-/** Waits until no block of the channel is in flight. Errors: RN_ERR_MPI. */
+/**
+ * Waits until no block of the channel is in flight.
+ *
+ * Collective: with the peer's transfers.
+ * Errors:     RN_ERR_MPI.
+ */
 rn_status rn_scan_channel_wait(rn_err *err, rn_scan_channel *channel);
 
 #endif

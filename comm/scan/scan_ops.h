@@ -82,27 +82,31 @@ struct rn_scan {
   float *sequence_final;
 };
 
-/** Bytes of [n, matrix] of the current scan. */
+/** Bytes of [n, matrix] of the current scan. Not collective. Errors: none. */
 static inline size_t rn_scan_state_bytes(const rn_scan *scan) {
   return (size_t)scan->n * (size_t)scan->shape.matrix * sizeof(float);
 }
 
-/** This rank's position along the current direction. */
+/** This rank's position along the current direction. Not collective. Errors: none. */
 static inline int rn_scan_position(const rn_scan *scan) {
   return scan->position[scan->direction];
 }
 
-/** The segment's index along the current direction. */
+/** The segment's index along the current direction. Not collective. Errors: none. */
 static inline int rn_scan_segment_index(const rn_scan *scan) {
   return scan->direction == RN_SCAN_FORWARD ? scan->segment : scan->segments - 1 - scan->segment;
 }
 
-/** exp(log_decay), or 0 if that is below FLT_MIN: the state is then reset. */
+/** exp(log_decay), or 0 if that is below FLT_MIN: the state is then reset. Not collective. Errors:
+ * none. */
 float rn_scan_factor(double log_decay);
 
-/** out = factor before + own, or own if the factor is 0, for a range of [n, matrix]. */
+/**
+ * out = factor before + own, or own if the factor is 0, for a range of [n, matrix].
+ * Not collective. Errors: none.
+ */
 void rn_scan_advance(const rn_scan *scan, rn_range elements);
-/** The same for all elements of the current scan. */
+/** The same for all elements of the current scan. Not collective. Errors: none. */
 void rn_scan_advance_all(const rn_scan *scan);
 
 #endif

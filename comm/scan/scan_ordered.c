@@ -74,9 +74,10 @@ static rn_status ordered_create(rn_err *err, rn_scan *scan) {
 
 static void ordered_destroy(rn_scan *scan, bool *ended) {
   ordered *o = scan->impl;
+  rn_err unused = {0};
   (void)ended;
   for (int i = 0; o->sent != NULL && i < RN_SCAN_DIRECTIONS * scan->shape.layers * DEPTH; i++) {
-    MPI_Wait(&o->sent[i].request, MPI_STATUS_IGNORE);
+    (void)RN_MPI_WAIT_STATUS(&unused, MPI_Wait(&o->sent[i].request, MPI_STATUS_IGNORE));
     free(o->sent[i].state);
   }
   free(o->state);

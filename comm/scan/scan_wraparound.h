@@ -10,23 +10,44 @@
 
 #include "comm/scan/scan_ops.h"
 
-/** Creates the channels of this rank, if shape.segments > 1. Errors: as rn_scan_channel_create. */
+/**
+ * Creates the channels of this rank, if shape.segments > 1.
+ *
+ * Collective: no.
+ * Errors:     as rn_scan_channel_create.
+ */
 rn_status rn_scan_wraparound_create(rn_err *err, rn_scan *scan);
+/** Collective: over the sequence axis. Errors: none; *ended as in rn_scan_channel_destroy. */
 void rn_scan_wraparound_destroy(rn_scan *scan, bool *ended);
 
-/** States that one direction of the wrap-around holds on the rank at `position`. */
+/** States that one direction of the wrap-around holds on the rank at `position`. Not collective.
+ * Errors: none. */
 int rn_scan_wraparound_states(rn_scan_shape shape, int position, int ranks);
 
-/** Sets the current scan's channels and posts the receive for the next segment. */
+/**
+ * Sets the current scan's channels and posts the receive for the next segment.
+ *
+ * Collective: no; it does not wait.
+ * Errors:     RN_ERR_MPI.
+ */
 rn_status rn_scan_wraparound_begin(rn_err *err, rn_scan *scan);
 
 /**
  * First rank: sets scan->before to the state of the previous segment, for which it waits, or to the
- * state before the sequence. Errors: RN_ERR_MPI.
+ * state before the sequence. Does nothing on other ranks.
+ *
+ * Collective: with the last rank's rn_scan_wraparound_send of the previous segment.
+ * Errors:     RN_ERR_MPI.
  */
 rn_status rn_scan_wraparound_receive(rn_err *err, rn_scan *scan);
 
-/** Last rank: sends the state after its piece to the next segment, or writes the final state. */
+/**
+ * Last rank: sends the state after its piece to the next segment, or writes the final state. Does
+ * nothing on other ranks.
+ *
+ * Collective: with the first rank's begin; it waits for an earlier send from the same buffer.
+ * Errors:     RN_ERR_MPI.
+ */
 rn_status rn_scan_wraparound_send(rn_err *err, rn_scan *scan);
 
 #endif

@@ -15,7 +15,7 @@ typedef struct rn_backoff {
   bool other_thread; /* not called by the main thread, which may be computing meanwhile */
 } rn_backoff;
 
-/** Waits between two polls, longer as the wait lasts. */
+/** Waits between two polls, longer as the wait lasts. Not collective. Errors: none. */
 void rn_backoff_wait(rn_backoff *backoff);
 
 #endif

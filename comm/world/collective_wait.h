@@ -15,7 +15,10 @@
 
 /**
  * Returns when is_working() is false on all ranks; it is called once per round. The work itself
- * runs in another thread, which makes no MPI call. Collective: over the world. Errors: RN_ERR_MPI.
+ * runs in another thread, which makes no MPI call.
+ *
+ * Collective: over the world.
+ * Errors:     RN_ERR_MPI.
  */
 rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(void *),
                              void *context);

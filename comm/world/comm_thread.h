@@ -30,20 +30,34 @@ typedef struct rn_progress_callback {
 enum { RN_COMM_THREAD_MAX_CALLBACKS = 4 };
 
 /**
- * Starts the thread; the main thread owns MPI. Errors (not agreed): RN_ERR_LIBRARY, naming
- * parallel.comm_thread, if no thread can be created or MPI is below MPI_THREAD_SERIALIZED;
- * RN_ERR_MEMORY.
+ * Starts the thread; the main thread owns MPI.
+ *
+ * Collective: no.
+ * Errors:     RN_ERR_LIBRARY, naming parallel.comm_thread, if no thread can be created or MPI is
+ *             below MPI_THREAD_SERIALIZED; RN_ERR_MEMORY; neither is agreed.
  */
 rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_thread **out);
-/** Acquires MPI and ends the thread; takes NULL. The callbacks' objects outlive the thread. */
+/**
+ * Acquires MPI and ends the thread; takes NULL. The callbacks' objects outlive the thread.
+ * Not collective. Errors: none.
+ */
 void rn_comm_thread_stop(rn_comm_thread **thread);
 
-/** Adds a callback, RN_COMM_THREAD_MAX_CALLBACKS at most; the main thread must own MPI. */
+/**
+ * Adds a callback, RN_COMM_THREAD_MAX_CALLBACKS at most; the main thread must own MPI.
+ * Not collective. Errors: none.
+ */
 void rn_comm_thread_add(rn_comm_thread *thread, rn_progress_callback callback);
 
-/** Releases MPI: the main thread makes no MPI call until it acquires MPI. NULL: no effect. */
+/**
+ * Releases MPI: the main thread makes no MPI call until it acquires MPI. NULL: no effect.
+ * Not collective. Errors: none.
+ */
 void rn_comm_thread_release(rn_comm_thread *thread);
-/** Acquires MPI for the main thread; returns true if it was released. NULL: returns false. */
+/**
+ * Acquires MPI for the main thread, after the callbacks have returned; returns true if it was
+ * released. NULL: returns false. Not collective. Errors: none.
+ */
 bool rn_comm_thread_acquire(rn_comm_thread *thread);
 
 #endif

@@ -15,24 +15,30 @@ typedef struct rn_cores {
 } rn_cores;
 
 /**
- * Reads the affinity masks of the ranks of this node. Collective: over the world.
- * Errors: RN_ERR_LIBRARY, agreed, if the mask cannot be read; RN_ERR_MEMORY, agreed; RN_ERR_MPI.
+ * Reads the affinity masks of the ranks of this node.
+ *
+ * Collective: over the world.
+ * Errors:     RN_ERR_LIBRARY, agreed, if the mask cannot be read; RN_ERR_MEMORY, agreed;
+ * RN_ERR_MPI.
  */
 rn_status rn_cores_detect(rn_err *err, rn_world *world, rn_cores *out);
 
 /**
  * The thread count: `requested` (parallel.threads) if > 0, else OMP_NUM_THREADS, else
- * max(1, cores / sharing).
+ * max(1, cores / sharing). Not collective. Errors: none.
  */
 int rn_cores_threads(rn_cores cores, int requested);
 
-/** True if every rank that shares these cores has a core left besides its `threads`. */
+/**
+ * True if every rank that shares these cores has a core left besides its `threads`.
+ * Not collective. Errors: none.
+ */
 bool rn_cores_left_over(rn_cores cores, int threads);
 
 /**
  * An estimate of rn_cores_left_over before MPI is started: true if the rank's mask has more cores
  * than the threads requested by the key or by OMP_NUM_THREADS, and mpirun's own mask has enough for
- * all ranks on this node.
+ * all ranks on this node. Not collective. Errors: none.
  */
 bool rn_cores_may_be_left_over(int requested);
 

@@ -23,7 +23,7 @@ static rn_status allocate(rn_err *err, int ranks, rn_grid **out) {
 }
 
 static rn_status split(rn_err *err, MPI_Comm world, int color, int rank, MPI_Comm *out) {
-  RN_MPI(err, MPI_Comm_split(world, color, rank, out));
+  RN_MPI_WAIT(err, MPI_Comm_split(world, color, rank, out));
   RN_MPI(err, MPI_Comm_set_errhandler(*out, MPI_ERRORS_RETURN));
   return RN_OK;
 }
@@ -65,9 +65,9 @@ rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, i
 
 void rn_grid_destroy(rn_grid **grid) {
   if (*grid == NULL) return;
-  if ((*grid)->sequence_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->sequence_comm);
-  if ((*grid)->replica_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->replica_comm);
-  if ((*grid)->pipeline_comm != MPI_COMM_NULL) MPI_Comm_free(&(*grid)->pipeline_comm);
+  rn_mpi_free_comm(&(*grid)->sequence_comm);
+  rn_mpi_free_comm(&(*grid)->replica_comm);
+  rn_mpi_free_comm(&(*grid)->pipeline_comm);
   free((*grid)->scratch);
   free(*grid);
   *grid = NULL;

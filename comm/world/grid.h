@@ -15,16 +15,18 @@ typedef struct rn_grid rn_grid;
 enum { RN_GRID_SCRATCH = 8 };
 
 /**
+ * Creates the grid and its communicators.
+ *
  * Collective: over the world. Ownership: the world outlives the grid.
  * Errors:     RN_ERR_USAGE if data x pipeline x sequence is not the number of ranks;
  *             RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, int sequence,
                          rn_grid **out);
-/** Takes NULL. Collective: over the world. */
+/** Takes NULL. Collective: over the world. Errors: none. */
 void rn_grid_destroy(rn_grid **grid);
 
-/** This rank's coordinates, and the sizes of the axes. */
+/** This rank's coordinates, and the sizes of the axes. Not collective. Errors: none. */
 int rn_grid_data(const rn_grid *grid);
 int rn_grid_pipeline(const rn_grid *grid);
 int rn_grid_pipeline_size(const rn_grid *grid);
@@ -33,22 +35,29 @@ int rn_grid_sequence_size(const rn_grid *grid);
 int rn_grid_replica(const rn_grid *grid);
 int rn_grid_replica_size(const rn_grid *grid);
 
-/** The world that the grid was created on. */
+/** The world that the grid was created on. Not collective. Errors: none. */
 const rn_world *rn_grid_world(const rn_grid *grid);
 
-/** Communicator of all ranks of the grid, in world order. */
+/** Communicator of all ranks of the grid, in world order. Not collective. Errors: none. */
 MPI_Comm rn_grid_world_comm(const rn_grid *grid);
-/** Communicator of this rank's pipeline, in order of stage. */
+/** Communicator of this rank's pipeline, in order of stage. Not collective. Errors: none. */
 MPI_Comm rn_grid_pipeline_comm(const rn_grid *grid);
-/** Communicator of the ranks that share this rank's sequences, in order of their pieces. */
+/**
+ * Communicator of the ranks that share this rank's sequences, in order of their pieces.
+ * Not collective. Errors: none.
+ */
 MPI_Comm rn_grid_sequence_comm(const rn_grid *grid);
-/** Communicator of the ranks that hold this rank's weights, in world order. */
+/** Communicator of the ranks that hold this rank's weights, in world order. Not collective. Errors:
+ * none. */
 MPI_Comm rn_grid_replica_comm(const rn_grid *grid);
 
-/** Scratch [ranks of the grid, RN_GRID_SCRATCH] for small sums; not preserved between calls. */
+/**
+ * Scratch [ranks of the grid, RN_GRID_SCRATCH] for small sums; not preserved between calls.
+ * Not collective. Errors: none.
+ */
 double *rn_grid_scratch(const rn_grid *grid);
 
-/** rn_agree over the world of the grid. */
+/** rn_agree over the world of the grid. Collective and Errors: as there. */
 rn_status rn_grid_agree(rn_err *err, const rn_grid *grid, rn_status status);
 
 #endif

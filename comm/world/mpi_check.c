@@ -12,6 +12,20 @@ rn_status rn_mpi_status(rn_err *err, int code, const char *call, const char *fil
   return rn_fail(err, RN_ERR_MPI, "%s:%d: rank %d: %s: %s", file, line, rank, call, text);
 }
 
+void rn_mpi_free_comm(MPI_Comm *comm) {
+  if (*comm == MPI_COMM_NULL) return;
+  rn_progress_wait(true);
+  MPI_Comm_free(comm);
+  rn_progress_wait(false);
+}
+
+void rn_mpi_free_window(MPI_Win *window) {
+  if (*window == MPI_WIN_NULL) return;
+  rn_progress_wait(true);
+  MPI_Win_free(window);
+  rn_progress_wait(false);
+}
+
 void rn_mpi_version_line(char *line, size_t bytes) {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   int length = 0;

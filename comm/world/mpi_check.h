@@ -11,22 +11,40 @@
 #include "proto/base/progress.h"
 #include "proto/base/status.h"
 
-/** RN_OK, or RN_ERR_MPI with MPI's error text; all communicators have MPI_ERRORS_RETURN. */
+/**
+ * The status of an MPI call that returned `code`; all communicators have MPI_ERRORS_RETURN.
+ *
+ * Collective: no.
+ * Errors:     RN_ERR_MPI with the text of the call and of MPI's error.
+ */
 rn_status rn_mpi_status(rn_err *err, int code, const char *call, const char *file, int line);
 
-/** Ends the wait that RN_MPI_WAIT_STATUS begins; returns `status`. */
+/** Ends the wait that RN_MPI_WAIT_STATUS begins; returns `status`. Not collective. Errors: none. */
 static inline rn_status rn_mpi_waited(rn_status status) {
   rn_progress_wait(false);
   return status;
 }
 
-/** Writes "MPI: <library and version>", for --version; may be called before MPI_Init. */
+/**
+ * Writes "MPI: <library and version>", for --version; may be called before MPI_Init.
+ * Not collective. Errors: none.
+ */
 void rn_mpi_version_line(char *line, size_t bytes);
+
+/**
+ * Frees a communicator or a window and sets it to null; takes null. Marked for the watchdog.
+ *
+ * Collective: over the communicator, or over the window.
+ * Errors:     none: an error of MPI is ignored, as the caller ends its use of the object.
+ */
+void rn_mpi_free_comm(MPI_Comm *comm);
+void rn_mpi_free_window(MPI_Win *window);
 
 #define RN_MPI_STATUS(err, call) rn_mpi_status((err), (call), #call, __FILE__, __LINE__)
 #define RN_MPI(err, call) RN_TRY(err, RN_MPI_STATUS(err, call))
 
-/* The same for a call that waits for other ranks, which is marked for the watchdog. */
+/* The same for a call that waits for other ranks, which is marked for the watchdog. The lint
+ * mpi_waits lists these calls. */
 #define RN_MPI_WAIT_STATUS(err, call) \
   (rn_progress_wait(true), rn_mpi_waited(RN_MPI_STATUS(err, call)))
 #define RN_MPI_WAIT(err, call) RN_TRY(err, RN_MPI_WAIT_STATUS(err, call))

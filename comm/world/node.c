@@ -1,6 +1,8 @@
 #include "comm/world/node.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -50,14 +52,14 @@ static rn_status split_by_host(rn_err *err, rn_node *n, MPI_Comm shared, uint64_
   int size, rank, first = -1, earlier = 0;
   RN_MPI(err, MPI_Comm_size(shared, &size));
   RN_MPI(err, MPI_Comm_rank(shared, &rank));
-  RN_MPI(err, MPI_Allgather(&host, 1, MPI_UINT64_T, n->host, 1, MPI_UINT64_T, shared));
+  RN_MPI_WAIT(err, MPI_Allgather(&host, 1, MPI_UINT64_T, n->host, 1, MPI_UINT64_T, shared));
   for (int r = 0; r < rank; r++) {
     if (n->host[r] != host) continue;
     if (first < 0) first = r;
     earlier++;
   }
   const int color = (first < 0 ? rank : first) * size + (max_size > 0 ? earlier / max_size : 0);
-  RN_MPI(err, MPI_Comm_split(shared, color, rank, &n->comm));
+  RN_MPI_WAIT(err, MPI_Comm_split(shared, color, rank, &n->comm));
   RN_MPI(err, MPI_Comm_set_errhandler(n->comm, MPI_ERRORS_RETURN));
   RN_MPI(err, MPI_Comm_size(n->comm, &n->size));
   RN_MPI(err, MPI_Comm_rank(n->comm, &n->index));
@@ -70,12 +72,13 @@ static rn_status find_leaders(rn_err *err, rn_node *n, const rn_world *world, co
   const char *name = rn_world_host(world);
   int leader = rn_grid_replica(grid);
   MPI_Comm shared;
-  RN_MPI(err, MPI_Comm_split_type(replicas, MPI_COMM_TYPE_SHARED, leader, MPI_INFO_NULL, &shared));
+  RN_MPI_WAIT(err,
+              MPI_Comm_split_type(replicas, MPI_COMM_TYPE_SHARED, leader, MPI_INFO_NULL, &shared));
   rn_status status = split_by_host(err, n, shared, XXH3_64bits(name, strlen(name)), max_size);
-  MPI_Comm_free(&shared);
+  rn_mpi_free_comm(&shared);
   RN_TRY(err, status);
-  RN_MPI(err, MPI_Bcast(&leader, 1, MPI_INT, 0, n->comm));
-  RN_MPI(err, MPI_Allgather(&leader, 1, MPI_INT, n->leader, 1, MPI_INT, replicas));
+  RN_MPI_WAIT(err, MPI_Bcast(&leader, 1, MPI_INT, 0, n->comm));
+  RN_MPI_WAIT(err, MPI_Allgather(&leader, 1, MPI_INT, n->leader, 1, MPI_INT, replicas));
   return RN_OK;
 }
 
@@ -111,9 +114,27 @@ rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid
   return RN_OK;
 }
 
+static rn_status parse_limit(rn_err *err, const char *text, int *max_size) {
+  char *end;
+  errno = 0;
+  const long value = strtol(text, &end, 10);
+  *max_size = (int)value;
+  if (end != text && *end == '\0' && errno == 0 && value >= 1 && value <= INT_MAX) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "RETNET_NODE_RANKS is '%.40s', but must be a number of ranks, 1 or more: correct "
+                 "it or unset it",
+                 text);
+}
+
+rn_status rn_node_read_limit(rn_err *err, const rn_world *world, int *max_size) {
+  const char *text = getenv("RETNET_NODE_RANKS");
+  *max_size = 0;
+  return rn_agree(err, world, text == NULL ? RN_OK : parse_limit(err, text, max_size));
+}
+
 void rn_node_destroy(rn_node **node) {
   if (*node == NULL) return;
-  if ((*node)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*node)->comm);
+  rn_mpi_free_comm(&(*node)->comm);
   free((*node)->leader);
   free((*node)->of);
   free((*node)->at);

@@ -19,13 +19,26 @@ typedef struct rn_node rn_node;
  */
 rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid, int max_size,
                          rn_node **out);
-/** Takes NULL. Collective: over the node. */
+/**
+ * *max_size = the value of the environment variable RETNET_NODE_RANKS, with which tests of the
+ * communication between nodes split a host into nodes; 0 if it is not set.
+ *
+ * Collective: over the world.
+ * Errors:     RN_ERR_USAGE, agreed, naming the variable, unless it is a number of 1 or more;
+ *             RN_ERR_MPI.
+ */
+rn_status rn_node_read_limit(rn_err *err, const rn_world *world, int *max_size);
+
+/** Takes NULL. Collective: over the node. Errors: none. */
 void rn_node_destroy(rn_node **node);
 
-/** The grid whose replicas are grouped. */
+/** The grid whose replicas are grouped. Not collective. Errors: none. */
 const rn_grid *rn_node_grid(const rn_node *node);
 
-/** Replicas on this rank's node, this rank's index among them, and their communicator. */
+/**
+ * Replicas on this rank's node, this rank's index among them, and their communicator.
+ * Not collective. Errors: none.
+ */
 int rn_node_size(const rn_node *node);
 int rn_node_index(const rn_node *node);
 MPI_Comm rn_node_comm(const rn_node *node);
@@ -36,12 +49,17 @@ MPI_Comm rn_node_comm(const rn_node *node);
  */
 rn_status rn_node_barrier(rn_err *err, const rn_node *node);
 
-/** Nodes of the stage, the node of a replica, and the replicas on the largest node. */
+/**
+ * Nodes of the stage, the node of a replica, and the replicas on the largest node.
+ * Not collective. Errors: none.
+ */
 int rn_node_count(const rn_node *node);
 int rn_node_of(const rn_node *node, int replica);
 int rn_node_largest(const rn_node *node);
 
-/** The replica on node `to` that receives the shards of replica `from`, which is on another node.
+/**
+ * The replica on node `to` that receives the shards of replica `from`, which is on another node.
+ * Not collective. Errors: none.
  */
 int rn_node_receiver(const rn_node *node, int from, int to);
 

@@ -138,15 +138,15 @@ static rn_status share_heartbeats(rn_err *err, rn_watchdog *watchdog) {
   MPI_Comm comm = rn_world_node_comm(watchdog->world);
   MPI_Aint bytes;
   int unit;
-  RN_MPI(err, MPI_Win_allocate_shared(sizeof(heartbeat), 1, MPI_INFO_NULL, comm, &watchdog->mine,
-                                      &watchdog->window));
+  RN_MPI_WAIT(err, MPI_Win_allocate_shared(sizeof(heartbeat), 1, MPI_INFO_NULL, comm,
+                                           &watchdog->mine, &watchdog->window));
   RN_MPI(err, MPI_Win_shared_query(watchdog->window, 0, &bytes, &unit, &watchdog->node));
   memset(watchdog->mine, 0, sizeof(heartbeat));
   watchdog->mine->rank = rn_world_rank(watchdog->world);
   atomic_store(&watchdog->mine->checked_ns, rn_progress_now_ns());
   rn_progress_use(&watchdog->mine->progress);
   rn_progress_begin("start", 0);
-  RN_MPI(err, MPI_Barrier(comm));
+  RN_MPI_WAIT(err, MPI_Barrier(comm));
   return RN_OK;
 }
 
@@ -205,7 +205,7 @@ void rn_watchdog_stop(rn_watchdog **watchdog) {
   pthread_mutex_destroy(&w->lock);
   pthread_cond_destroy(&w->wake);
   rn_progress_use(NULL);
-  if (w->window != MPI_WIN_NULL) MPI_Win_free(&w->window);
+  rn_mpi_free_window(&w->window);
   free(w);
   *watchdog = NULL;
 }

@@ -33,8 +33,11 @@ typedef struct rn_watchdog rn_watchdog;
 rn_status rn_watchdog_start(rn_err *err, const rn_world *world, double limit_s, rn_watchdog **out);
 
 /**
- * Stops the watchdog; takes NULL. Collective: over the node. Not called after an MPI failure: the
- * watchdog keeps running until rn_world_finish ends the process.
+ * Stops the watchdog; takes NULL. Not called after an MPI failure: the watchdog keeps running until
+ * rn_world_finish ends the process.
+ *
+ * Collective: over the node.
+ * Errors:     none.
  */
 void rn_watchdog_stop(rn_watchdog **watchdog);
 

@@ -38,8 +38,8 @@ static rn_status query_comm(rn_err *err, rn_world *world) {
   RN_MPI(err, MPI_Comm_rank(world->comm, &world->rank));
   RN_MPI(err, MPI_Comm_size(world->comm, &world->size));
   RN_MPI(err, MPI_Get_processor_name(world->host, &length));
-  RN_MPI(err, MPI_Comm_split_type(world->comm, MPI_COMM_TYPE_SHARED, world->rank, MPI_INFO_NULL,
-                                  &world->node));
+  RN_MPI_WAIT(err, MPI_Comm_split_type(world->comm, MPI_COMM_TYPE_SHARED, world->rank,
+                                       MPI_INFO_NULL, &world->node));
   RN_MPI(err, MPI_Comm_set_errhandler(world->node, MPI_ERRORS_RETURN));
   RN_MPI(err, MPI_Comm_size(world->node, &world->node_ranks));
   return RN_OK;
@@ -47,25 +47,29 @@ static rn_status query_comm(rn_err *err, rn_world *world) {
 
 static rn_status open_world(rn_err *err, rn_world *world) {
   RN_MPI(err, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
-  RN_MPI(err, MPI_Comm_dup(MPI_COMM_WORLD, &world->comm));
+  RN_MPI_WAIT(err, MPI_Comm_dup(MPI_COMM_WORLD, &world->comm));
   return query_comm(err, world);
 }
 
 void rn_world_close(rn_world **subset) {
   if (*subset == NULL) return;
-  if ((*subset)->node != MPI_COMM_NULL) MPI_Comm_free(&(*subset)->node);
-  if ((*subset)->comm != MPI_COMM_NULL) MPI_Comm_free(&(*subset)->comm);
+  rn_mpi_free_comm(&(*subset)->node);
+  rn_mpi_free_comm(&(*subset)->comm);
   free(*subset);
   *subset = NULL;
 }
 
 rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world **out) {
   rn_world *subset = NULL;
-  RN_TRY(err, rn_agree(err, world, rn_alloc(err, "world", 1, sizeof *subset, &subset)));
+  rn_status status = rn_agree(err, world, rn_alloc(err, "world", 1, sizeof *subset, &subset));
+  *out = NULL;
+  if (status != RN_OK) {
+    free(subset);
+    return status;
+  }
   subset->comm = subset->node = MPI_COMM_NULL;
-  rn_status status = RN_MPI_STATUS(
-      err,
-      MPI_Comm_split(world->comm, color < 0 ? MPI_UNDEFINED : color, world->rank, &subset->comm));
+  status = RN_MPI_WAIT_STATUS(err, MPI_Comm_split(world->comm, color < 0 ? MPI_UNDEFINED : color,
+                                                  world->rank, &subset->comm));
   subset->level = world->level;
   if (status == RN_OK && color >= 0) status = query_comm(err, subset);
   if (status != RN_OK || color < 0) rn_world_close(&subset);

@@ -16,45 +16,64 @@
 typedef struct rn_world rn_world;
 
 /**
- * Starts MPI with MPI_THREAD_FUNNELED. Collective: over all ranks of the job.
- * Errors: RN_ERR_USAGE if MPI has one rank but the launcher reports more; RN_ERR_LIBRARY if MPI has
- *         no MPI_THREAD_FUNNELED; RN_ERR_MEMORY; RN_ERR_MPI.
+ * Starts MPI with MPI_THREAD_FUNNELED.
+ *
+ * Collective: over all ranks of the job.
+ * Errors:     RN_ERR_USAGE if MPI has one rank but the launcher reports more; RN_ERR_LIBRARY if MPI
+ *             has no MPI_THREAD_FUNNELED; RN_ERR_MEMORY; RN_ERR_MPI; none is agreed. *out may be
+ *             set: rn_world_finish takes it.
  */
 rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out);
 
 /**
  * The same with MPI_THREAD_SERIALIZED, which comm/world/comm_thread.h needs; rn_world_level returns
- * the level that MPI provides.
+ * the level that MPI provides. Collective and Errors: as rn_world_start.
  */
 rn_status rn_world_start_serialized(rn_err *err, int *argc, char ***argv, rn_world **out);
 
-/** rn_world_start without the check of the launcher, for programs that do not compute. */
+/**
+ * rn_world_start without the check of the launcher, for programs that do not compute.
+ *
+ * Collective: over all ranks of the job.
+ * Errors:     RN_ERR_LIBRARY, RN_ERR_MEMORY, RN_ERR_MPI as rn_world_start.
+ */
 rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out);
 
 /**
- * Ends MPI and returns the exit code. Rank 0 prints a failure that all ranks agreed on; the rank
- * with an MPI failure prints it and aborts the job. Collective: over the world unless MPI failed.
+ * Ends MPI and returns the exit code of `status`. Rank 0 prints a failure that all ranks agreed on;
+ * a rank with an MPI failure prints it and aborts the job.
+ *
+ * Collective: over the world, unless `status` is RN_ERR_MPI.
+ * Errors:     none; the exit code is that of RN_ERR_IO if standard output could not be written.
  */
 int rn_world_finish(rn_world **world, rn_status status, const rn_err *err);
 
 /**
  * Splits `world` by color, in the order of its ranks; *out is NULL for a negative color.
- * Collective: over the world, which outlives its parts. Errors: RN_ERR_MEMORY, agreed; RN_ERR_MPI.
+ *
+ * Collective: over the world, which outlives its subsets.
+ * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world **out);
-/** Frees a part without ending MPI; takes NULL. Collective: over the part. */
+/** Frees a subset without ending MPI; takes NULL. Collective: over the subset. Errors: none. */
 void rn_world_close(rn_world **subset);
 
+/** This process's rank, and the number of ranks. Not collective. Errors: none. */
 int rn_world_rank(const rn_world *world);
 int rn_world_size(const rn_world *world);
-/** Number of ranks on this node; name of this node. */
+/** Number of ranks on this node; name of this node. Not collective. Errors: none. */
 int rn_world_node_ranks(const rn_world *world);
 const char *rn_world_host(const rn_world *world);
-/** Thread level: the lower of the one requested and the one MPI provides; its name. */
+/**
+ * Thread level: the lower of the one requested and the one MPI provides; its name.
+ * Not collective. Errors: none.
+ */
 int rn_world_level(const rn_world *world);
 const char *rn_world_level_name(const rn_world *world);
+/** Communicator of the world, a duplicate of MPI_COMM_WORLD or a part of one. Not collective.
+ * Errors: none. */
 MPI_Comm rn_world_comm(const rn_world *world);
-/** Communicator of the ranks on this node, in world order. */
+/** Communicator of the ranks on this node, in world order. Not collective. Errors: none. */
 MPI_Comm rn_world_node_comm(const rn_world *world);
 
 /**
@@ -87,7 +106,8 @@ rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, 
  */
 rn_status rn_world_broadcast(rn_err *err, rn_world *world, void *bytes, size_t count);
 
-/** values [count] = element-wise maximum, or sum. Collective: over the world. Errors: RN_ERR_MPI.
+/**
+ * values [count] = element-wise maximum, or sum. Collective: over the world. Errors: RN_ERR_MPI.
  */
 rn_status rn_world_max(rn_err *err, rn_world *world, int64_t *values, int count);
 rn_status rn_world_sum(rn_err *err, rn_world *world, int64_t *values, int count);
@@ -101,7 +121,7 @@ rn_status rn_world_largest_node(rn_err *err, rn_world *world, int64_t mine, int6
 /** All-gathers `mine` to all [ranks]. Collective: over the world. Errors: RN_ERR_MPI. */
 rn_status rn_world_all_gather_double(rn_err *err, rn_world *world, double mine, double *all);
 
-/** Collective: over the world. Errors: RN_ERR_MPI. */
+/** Waits for all ranks. Collective: over the world. Errors: RN_ERR_MPI. */
 rn_status rn_world_barrier(rn_err *err, rn_world *world);
 
 #endif

@@ -46,22 +46,25 @@ static rn_status share_slots(rn_err *err, const rn_world *world, rn_write_token 
   MPI_Comm comm = rn_world_node_comm(world);
   int rank;
   RN_MPI(err, MPI_Comm_rank(comm, &rank));
-  RN_MPI(err, MPI_Win_allocate_shared(sizeof(slot), 1, MPI_INFO_NULL, comm, &write_token->mine,
-                                      &write_token->window));
+  RN_MPI_WAIT(err, MPI_Win_allocate_shared(sizeof(slot), 1, MPI_INFO_NULL, comm, &write_token->mine,
+                                           &write_token->window));
   memset(write_token->mine, 0, sizeof(slot));
   write_token->mine->rank = rn_world_rank(world);
   const int begin = row_begin(rank, rn_world_node_ranks(world));
   RN_TRY(err, find_slot(err, write_token, begin, &write_token->first));
   if (rank > begin) RN_TRY(err, find_slot(err, write_token, rank - 1, &write_token->previous));
-  RN_MPI(err, MPI_Barrier(comm));
+  RN_MPI_WAIT(err, MPI_Barrier(comm));
   return RN_OK;
 }
 
 rn_status rn_write_token_create(rn_err *err, const rn_world *world, rn_write_token **out) {
   rn_write_token *write_token;
   *out = NULL;
-  RN_TRY(err,
-         rn_agree(err, world, rn_alloc(err, "write token", 1, sizeof *write_token, &write_token)));
+  rn_status status = rn_alloc(err, "write token", 1, sizeof *write_token, &write_token);
+  if ((status = rn_agree(err, world, status)) != RN_OK) {
+    free(write_token);
+    return status;
+  }
   write_token->window = MPI_WIN_NULL;
   RN_TRY(err, share_slots(err, world, write_token));
   *out = write_token;
@@ -71,7 +74,7 @@ rn_status rn_write_token_create(rn_err *err, const rn_world *world, rn_write_tok
 void rn_write_token_destroy(rn_write_token **write_token) {
   rn_write_token *t = *write_token;
   if (t == NULL) return;
-  if (t->window != MPI_WIN_NULL) MPI_Win_free(&t->window);
+  rn_mpi_free_window(&t->window);
   free(t);
   *write_token = NULL;
 }

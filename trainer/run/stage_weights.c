@@ -6,10 +6,11 @@
 #include "proto/base/log.h"
 
 /* Maximum number of ranks that may share a copy; 0: all ranks of the stage on a node. */
-static int most_together(const Retnet__Config *config) {
-  const char *text = getenv("RETNET_NODE_RANKS");
-  if (config->parallel->share_weights == RETNET__SWITCH__SWITCH_OFF) return 1;
-  return text == NULL ? 0 : atoi(text);
+static rn_status read_limit(rn_err *err, const Retnet__Config *config, const rn_world *world,
+                            int *max_size) {
+  RN_TRY(err, rn_node_read_limit(err, world, max_size));
+  if (config->parallel->share_weights == RETNET__SWITCH__SWITCH_OFF) *max_size = 1;
+  return RN_OK;
 }
 
 static rn_status find_nodes(rn_err *err, rn_world *world, const rn_grid *grid, int most,
@@ -26,7 +27,9 @@ static rn_status choose_nodes(rn_err *err, const Retnet__Config *config, rn_worl
                               const rn_grid *grid, size_t bytes, rn_weights *w) {
   const bool must = config->parallel->share_weights == RETNET__SWITCH__SWITCH_ON;
   char cause[RN_ERR_TEXT_BYTES];
-  RN_TRY(err, find_nodes(err, world, grid, most_together(config), w));
+  int max_size;
+  RN_TRY(err, read_limit(err, config, world, &max_size));
+  RN_TRY(err, find_nodes(err, world, grid, max_size, w));
   if (must && w->together == 1) {
     return rn_fail(err, RN_ERR_USAGE,
                    "parallel.share_weights is on, but no node has two ranks of one stage: set it "

@@ -34,7 +34,8 @@ typedef struct rn_weights {
  *
  * Collective: over the world.
  * Ownership:  the caller keeps `shares`, which must outlive the weights.
- * Errors:     RN_ERR_USAGE naming the key if it is on and sharing is impossible; RN_ERR_MEMORY;
+ * Errors:     RN_ERR_USAGE naming the key if it is on and sharing is impossible, or naming the
+ *             variable if it is not a number of 1 or more; RN_ERR_MEMORY;
  *             agreed.
  */
 rn_status rn_weights_create(rn_err *err, const Retnet__Config *config, rn_world *world,

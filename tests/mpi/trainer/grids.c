@@ -171,7 +171,11 @@ static void name_case(const grid_case *c, char *text, size_t bytes) {
 /* Nodes of 1, 2, 3 or all ranks of a stage, to test the transfers between nodes too. */
 static void choose_nodes(const grid_case *c) {
   const char number[] = {(char)('0' + c->segments % 4), '\0'};
-  setenv("RETNET_NODE_RANKS", number, 1);
+  if (c->segments % 4 == 0) {
+    unsetenv("RETNET_NODE_RANKS");
+  } else {
+    setenv("RETNET_NODE_RANKS", number, 1);
+  }
 }
 
 /* Runs `steps` steps of one layout on `subset` of the world. */

@@ -6,6 +6,7 @@
 
 #include "comm/optimizer/reduce_scatter.h"
 #include "comm/world/grid.h"
+#include "comm/world/node.h"
 #include "comm/world/world.h"
 #include "tests/support/check.h"
 
@@ -127,6 +128,24 @@ static void every_grid(rn_world *world, int size) {
   CHECK_FAILS(&err, RN_ERR_USAGE, "65536", rn_grid_create(&err, world, 65536, 65536, size, &grid));
 }
 
+/* One rank has a wrong value: all refuse it. */
+static void a_wrong_node_limit_is_refused(rn_world *world, int rank, int size) {
+  static const char *const wrong[] = {"", "0", "-1", "two", "2x", "99999999999999999999"};
+  int max_size = -1;
+  unsetenv("RETNET_NODE_RANKS");
+  CHECK_OK(&err, rn_node_read_limit(&err, world, &max_size));
+  CHECK_EQUAL(max_size, 0);
+  setenv("RETNET_NODE_RANKS", "3", 1);
+  CHECK_OK(&err, rn_node_read_limit(&err, world, &max_size));
+  CHECK_EQUAL(max_size, 3);
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    if (rank == size - 1) setenv("RETNET_NODE_RANKS", wrong[i], 1);
+    CHECK_FAILS(&err, RN_ERR_USAGE, "RETNET_NODE_RANKS|1 or more",
+                rn_node_read_limit(&err, world, &max_size));
+  }
+  unsetenv("RETNET_NODE_RANKS");
+}
+
 int main(int argc, char **argv) {
   rn_world *world = NULL;
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
@@ -140,6 +159,7 @@ int main(int argc, char **argv) {
   sums_and_gathers_are_right(world, rank, size);
   a_subset_is_a_world_of_its_own(world, rank, size);
   every_grid(world, size);
+  a_wrong_node_limit_is_refused(world, rank, size);
   int64_t failed = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
   const int result = check_result();

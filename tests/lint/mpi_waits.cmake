@@ -1,0 +1,41 @@
+# Fails on an MPI call in comm/ that waits for other ranks and is not marked for the watchdog:
+# outside RN_MPI_WAIT and RN_MPI_WAIT_STATUS, a rank that waits looks like the one that hangs.
+# cmake -DROOT=<source tree> -P mpi_waits.cmake
+cmake_minimum_required(VERSION 3.25)
+
+set(blocking "Barrier|Bcast|Allreduce|Reduce|Gather|Gatherv|Allgather|Allgatherv|Alltoall|Alltoallv")
+string(APPEND blocking "|Scan|Exscan|Send|Ssend|Recv|Sendrecv|Wait|Waitall|Waitany|Waitsome|Probe")
+string(APPEND blocking "|Comm_split|Comm_split_type|Comm_dup|Comm_free|Win_allocate_shared|Win_free")
+string(APPEND blocking "|Win_fence")
+# The first defines the marked forms; the second marks a whole measurement.
+set(exempt "^comm/(world/mpi_check|scan/scan_cost)\\.c$")
+
+set(faults "")
+set(marked_seen 0)
+file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/comm/*.[ch])
+foreach(file ${files})
+  if(file MATCHES "${exempt}")
+    continue()
+  endif()
+  file(READ ${ROOT}/${file} text)
+  string(REPLACE ";" "@" text "${text}")
+  string(REPLACE "[" "(" text "${text}")
+  string(REPLACE "]" ")" text "${text}")
+  string(REGEX REPLACE "/\\*([^*]|\\*[^/])*\\*/" "" text "${text}")
+  string(REGEX MATCHALL "RN_MPI_WAIT(_STATUS)?\\([^,]*,[ \n]*MPI_" marked "${text}")
+  list(LENGTH marked count)
+  math(EXPR marked_seen "${marked_seen} + ${count}")
+  string(REGEX REPLACE "RN_MPI_WAIT(_STATUS)?\\([^,]*,[ \n]*MPI_" "" text "${text}")
+  string(REGEX MATCHALL "MPI_(${blocking})\\(" calls "${text}")
+  foreach(call ${calls})
+    string(APPEND faults "  ${file}: ${call})\n")
+  endforeach()
+endforeach()
+
+if(marked_seen EQUAL 0)
+  message(FATAL_ERROR "no RN_MPI_WAIT found below ${ROOT}/comm")
+endif()
+if(faults)
+  message(FATAL_ERROR "MPI calls that wait without RN_MPI_WAIT:\n${faults}")
+endif()
+message(STATUS "${marked_seen} waits for other ranks are marked")
