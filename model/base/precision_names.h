@@ -59,6 +59,7 @@
 #define rn_gemm RN_NAME(rn_gemm)
 #define rn_gemm_by RN_NAME(rn_gemm_by)
 #define rn_gemm_backend_use RN_NAME(rn_gemm_backend_use)
+#define rn_gemm_backend_use_named RN_NAME(rn_gemm_backend_use_named)
 #define rn_gemm_backend_at RN_NAME(rn_gemm_backend_at)
 #define rn_gemm_backend_swap RN_NAME(rn_gemm_backend_swap)
 #define rn_gemm_record_start RN_NAME(rn_gemm_record_start)

@@ -2,13 +2,24 @@
 #include "model/kernel/gemm.h"
 
 #include <stddef.h>
+#include <string.h>
 
+#include "model/base/blas.h"
 #include "model/kernel/gemm_backends.h"
 
 static const rn_gemm_backend *const providers[] = {
     &rn_gemm_cblas,
 #ifdef RN_ONEDNN_SERVES
     &rn_gemm_onednn,
+#endif
+};
+
+/* All tables that a run in fp32 can have chosen. */
+static const rn_gemm_backend *const fp32_tables[] = {
+    &rn_gemm_cblas,
+#ifdef RN_ONEDNN_SERVES
+    &rn_gemm_onednn,
+    &rn_gemm_onednn_nt,
 #endif
 };
 
@@ -19,9 +30,23 @@ static const rn_gemm_backend *in_use;
 static rn_gemm_backend with_bf16;
 #endif
 
+#if defined(RN_ONEDNN_SERVES) && defined(__x86_64__)
+/* True if the CBLAS is an OpenBLAS with kernels that fit the CPU; other libraries were not
+ * measured.
+ */
+static bool has_fast_openblas(void) {
+  char text[256];
+  return rn_blas_table()->core_name != NULL && rn_blas_chosen(text, sizeof text) != RN_BLAS_SLOW;
+}
+#endif
+
+/* The AUTO choice: the fastest backend for each kind of product, by CPU type. */
 static const rn_gemm_backend *by_rule(void) {
 #if defined(RN_ONEDNN_SERVES) && defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) return &rn_gemm_onednn;
+  if (rn_gemm_onednn_has_avx512()) return &rn_gemm_onednn;
+  if (__builtin_cpu_supports("avx2")) {
+    return has_fast_openblas() ? &rn_gemm_onednn_nt : &rn_gemm_onednn;
+  }
 #endif
   return &rn_gemm_cblas;
 }
@@ -103,6 +128,15 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
                  "model.products: onednn is not in this build; leave it at auto, or install "
                  "oneDNN (libdnnl-dev) and build again");
 #endif
+}
+
+bool rn_gemm_backend_use_named(const char *name) {
+  for (size_t i = 0; i < sizeof fp32_tables / sizeof fp32_tables[0]; i++) {
+    if (strcmp(fp32_tables[i]->name, name) != 0) continue;
+    in_use = fp32_tables[i];
+    return true;
+  }
+  return false;
 }
 
 const rn_gemm_backend *rn_gemm_backend_at(int number) {

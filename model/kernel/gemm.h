@@ -57,14 +57,18 @@ void rn_gemm_by(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, i
 /**
  * Chooses the backend for this process; call before the first product.
  *
- * AUTO depends on the build, the precision and the CPU type alone: oneDNN if the CPU has AVX2 and
- * oneDNN is in the build, else CBLAS. BF16 adds oneDNN's products of bf16 operands; if the build or
- * the CPU lacks them, operands stay in single precision and *lack gives the reason (else it is
- * NULL). Errors: RN_ERR_USAGE, naming the key, for a backend that is not in this build, or for bf16
- * with OpenBLAS.
+ * AUTO depends on the build, the precision and the CPU type alone. If oneDNN is in the build: with
+ * AVX-512, oneDNN; with AVX2, oneDNN for NT products and OpenBLAS for NN and TN. Else CBLAS. BF16
+ * adds oneDNN's products of bf16 operands; if the build or the CPU lacks them, operands stay in
+ * single precision and *lack gives the reason (else it is NULL). Errors: RN_ERR_USAGE, naming the
+ * key, for a backend that is not in this build, or for bf16 with OpenBLAS.
  */
 rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Precision precision,
                               const char **lack);
+
+/** Uses the fp32 backend of this name ("onednn+openblas": a checkpoint's choice) from now on.
+ * Returns false, and changes nothing, if this build has none. */
+bool rn_gemm_backend_use_named(const char *name);
 
 /**
  * Backend `number` for the precision in use, for tests and benchmarks; NULL after the last one of

@@ -124,6 +124,10 @@ case $case in
     [ "$(grep -c 'train.precision bf16: .*products are in fp32' plan)" = 1 ] ||
       fail "a plan does not tell of missing bf16 once: $(cat plan)"
     grep -q '^computes .*GEMM by .*, kernels ' plan || fail "what a plan computes with: $(cat plan)"
+    # Where another backend is much faster than the one chosen by rule, the run says so, once.
+    RETNET_FAULT=gemm.sample:1 must_train 2 sampled "${small[@]}" train.steps=2
+    [ "$(grep -c 'model.products auto: .* times as fast' sampled.log)" = 1 ] ||
+      fail "a slow GEMM backend is not reported once: $(cat sampled.log)"
     need_bf16 bf16
     must_train 1 fp32 "${small[@]}"
     loss_of() { tail -n 1 "$1/metrics.jsonl" | sed 's/.*"loss": \([0-9.]*\).*/\1/'; }

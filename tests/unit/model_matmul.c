@@ -305,6 +305,13 @@ int main(int argc, char **argv) {
   }
   CHECK_OK(&err, rn_gemm_backend_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO, fp32, &lack));
   products_are_right();
+  /* A checkpoint stores the backend's name, and a resumed run finds it by that. */
+  const rn_gemm_backend *chosen = rn_gemm_backend_in_use();
+  CHECK(rn_gemm_backend_use_named("openblas"));
+  CHECK(!rn_gemm_backend_use_named("no such backend"));
+  CHECK(strcmp(rn_gemm_backend_in_use()->name, "openblas") == 0);
+  CHECK(rn_gemm_backend_use_named(chosen->name));
+  CHECK(rn_gemm_backend_in_use() == chosen);
   CHECK_FAILS(&err, RN_ERR_USAGE, "train.precision|model.products",
               rn_gemm_backend_use(&err, RETNET__PRODUCTS__PRODUCTS_OPENBLAS,
                                   RETNET__PRECISION__PRECISION_BF16, &lack));

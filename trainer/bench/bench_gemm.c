@@ -11,6 +11,7 @@
 #include "trainer/bench/bench.h"
 #include "trainer/bench/bench_config.h"
 #include "trainer/bench/bench_rate.h"
+#include "trainer/machine/gemm_sample.h"
 
 enum { ROUNDS = 7, WAYS = RN_RATE_EACH + 1, LARGEST_OF_EACH = 512 };
 
@@ -66,7 +67,7 @@ static rn_status add_all(rn_err *err, rn_rate *rate) {
   return RN_OK;
 }
 
-static void print_json(const rn_rate *rate, const char *precision) {
+static void print_json(const rn_rate *rate, const char *precision, const char *fastest) {
   printf("{\"ranks\": %d, \"precision\": \"%s\", \"threads\": %d, \"gemm_flops_per_s\": %s, ",
          rn_world_size(rate->world), precision, rate->threads,
          RN_JSON(rn_rate_flops_per_s(rate, rn_rate_best(rate))));
@@ -78,10 +79,10 @@ static void print_json(const rn_rate *rate, const char *precision) {
     printf("\"threads\": %d, \"way\": \"%s\", \"flops_per_s\": %s}", p->threads,
            rn_rate_way_name(p->way), RN_JSON(rn_rate_flops_per_s(rate, p)));
   }
-  printf("]}\n");
+  printf("], \"fastest\": \"%s\", \"auto\": \"%s\"}\n", fastest, rn_gemm_backend_in_use()->name);
 }
 
-static void print_table(const rn_rate *rate, const char *precision) {
+static void print_table(const rn_rate *rate, const char *precision, const char *fastest) {
   printf("GFLOP/s in %s, %d ranks together; medians of %d\n", precision, rn_world_size(rate->world),
          rate->samples);
   printf("%-18s %-18s %8s", "product", "provider", "threads");
@@ -95,7 +96,8 @@ static void print_table(const rn_rate *rate, const char *precision) {
     }
     printf(" %8.1f", 1e-9 * rn_rate_flops_per_s(rate, p));
   }
-  printf("\n");
+  printf("\nfastest on one thread at 256x512x512: %s; in use: %s\n", fastest,
+         rn_gemm_backend_in_use()->name);
 }
 
 static rn_status measure(rn_err *err, rn_rate *rate, int64_t rounds) {
@@ -108,18 +110,21 @@ rn_status rn_bench_gemm(rn_err *err, rn_world *world, const rn_bench_options *op
   Retnet__Config *config = NULL;
   rn_rate rate = {0};
   int threads = 1;
-  char precision[40];
+  char precision[40], fastest[120];
+  rn_gemm_sample sample;
   rn_status status = rn_bench_start(err, world, options, &config, &threads);
   if (status == RN_OK) {
     status = rn_agree(err, world, rn_rate_create(err, world, threads, &rate));
   }
   if (status == RN_OK) status = measure(err, &rate, options->rounds > 0 ? options->rounds : ROUNDS);
+  if (status == RN_OK) status = rn_agree(err, world, rn_gemm_sample_take(err, &sample));
   if (status == RN_OK && rn_world_rank(world) == 0) {
     rn_bench_precision(config, precision, sizeof precision);
+    rn_gemm_sample_best(&sample, fastest, sizeof fastest);
     if (options->json) {
-      print_json(&rate, precision);
+      print_json(&rate, precision, fastest);
     } else {
-      print_table(&rate, precision);
+      print_table(&rate, precision, fastest);
     }
   }
   rn_rate_destroy(&rate);

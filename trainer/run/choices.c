@@ -62,17 +62,9 @@ static bool use_kernels(const char *name) {
 
 /* The same for the GEMM backend. For bf16 there is only one, so no other can be selected. */
 static bool use_products(const char *name, const Retnet__Config *config) {
-  static const char *const names[] = {"auto", "openblas", "onednn"};
-  rn_err untold = {0};
-  const char *lack = NULL;
   if (strcmp(rn_gemm_backend_in_use()->name, name) == 0) return true;
-  if (config->train->precision != RETNET__PRECISION__PRECISION_FP32) return false;
-  for (int i = 1; i < 3; i++) {
-    if (strcmp(names[i], name) != 0) continue;
-    return rn_gemm_backend_use(&untold, (Retnet__Products)i, config->train->precision, &lack) ==
-           RN_OK;
-  }
-  return false;
+  return config->train->precision == RETNET__PRECISION__PRECISION_FP32 &&
+         rn_gemm_backend_use_named(name);
 }
 
 static void warn_lack(const char *what, const char *stored, int rank, const char *now) {

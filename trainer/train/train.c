@@ -21,6 +21,7 @@
 #include "trainer/launch/launch.h"
 #include "trainer/launch/stop_request.h"
 #include "trainer/machine/binding.h"
+#include "trainer/machine/gemm_sample.h"
 #include "trainer/profile/profile.h"
 #include "trainer/run/step.h"
 #include "trainer/train/metrics.h"
@@ -126,6 +127,16 @@ static rn_status open_folder(rn_err *err, void *context) {
   return rn_metrics_open(err, dir, w->run->step, w->metrics);
 }
 
+/* Warns where another GEMM backend would be much faster than the one that AUTO takes. */
+static rn_status check_gemm_choice(rn_err *err, const Retnet__Config *config) {
+  rn_gemm_sample sample;
+  char text[400];
+  if (config->model->products != RETNET__PRODUCTS__PRODUCTS_AUTO) return RN_OK;
+  RN_TRY(err, rn_gemm_sample_take(err, &sample));
+  if (rn_gemm_sample_warning(&sample, text, sizeof text)) rn_log_warn("%s", text);
+  return RN_OK;
+}
+
 static rn_status start(rn_err *err, const rn_checkpoint_source *source,
                        const rn_options_places *places, rn_run *run, rn_metrics *metrics) {
   const bool root = rn_world_rank(run->world) == 0;
@@ -141,6 +152,7 @@ static rn_status start(rn_err *err, const rn_checkpoint_source *source,
   const rn_status status = rn_collective_wait_for_root(err, run->world, open_folder, &work);
   if (status == RN_ERR_MPI) return status;
   RN_TRY(err, rn_agree(err, run->world, status));
+  RN_TRY(err, rn_agree(err, run->world, root ? check_gemm_choice(err, run->config) : RN_OK));
   if (!root) return RN_OK;
   const rn_layout *l = &run->layout;
   char scan[120], messages[80], bound[160], weights[60] = "of each rank's own";
