@@ -47,7 +47,8 @@ room(trainer/optimizer MAY proto/base proto/ports model/spec comm/world comm/opt
 room(trainer/parallel MAY proto/base proto/schema model/spec model/stage comm/world comm/pipeline
      comm/scan trainer/schedule trainer/layout trainer/optimizer)
 room(trainer/config MAY proto/base proto/schema proto/options model/spec comm/world trainer/layout)
-room(trainer/machine MAY proto/base proto/schema proto/cli model/base comm/world comm/optimizer)
+room(trainer/machine MAY proto/base proto/schema proto/cli model/base model/kernel comm/world
+     comm/optimizer)
 room(trainer/launch MAY proto/base proto/schema proto/options proto/cli model/base comm/world
      trainer/config)
 room(trainer/plan MAY proto/base proto/schema model/spec model/kernel comm/optimizer data/shard
