@@ -1,82 +1,193 @@
 #!/usr/bin/env bash
-# What ranks that share one sequence cost on this machine: a table of one step on 1, 2, 4 ... ranks.
-# usage: jobs/scaling.sh [RANKS...] [-- retnet-bench step's options]    (default: 1 2 4 8 16 ranks)
-#
-# wall       seconds of a step; of value up to as many ranks as there are cores
-# cpu        processor seconds of all ranks together, a step: what counts where ranks share cores
-# vs one     wall: one rank's time over ranks x this; beyond the cores: one rank's cpu over this cpu
-# vs alone   the same against as many runs of one rank at the same time, each with its own sequence
-#            of a rank's length: what is lost to talking, and not to a shared memory or a busy machine
-# wait       share of the step that a rank waits for states, mean of all
-# states     KiB that the first rank sends in a step, of states
-# sums       and of gradients; weights come back through memory that the ranks of a node share
-# peak       MiB, of the rank that needs most
+# How a training step scales on this machine, with threads and with ranks: two tables in Markdown.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
 
-bin=${RN_BIN:-$RN_ROOT/build/bin}
-export OMP_NUM_THREADS=1
-tokens=${TOKENS:-8192}
-steps=${STEPS:-5}
-ranks=()
+help() {
+  cat <<'END'
+usage: jobs/scaling.sh [OPTION]... [-- OPTIONS of retnet-bench step]
+
+Measures training steps on 1, 2, 4 ... threads of one rank, and on 1, 2, 4 ... ranks of one thread,
+and prints a table of each in Markdown. The measurements are repeated in rounds, each of which takes
+all of them in turn, so that a change of the machine's speed affects all alike; figures are medians.
+
+  --threads LIST  numbers of threads, such as 1,2,4,8; none leaves the table out
+                  (powers of 2 up to the number of cores)
+  --ranks LIST    numbers of ranks, likewise; none leaves the table out
+  --tokens T      tokens of a rank (512)
+  --rounds N      rounds (3)
+  --steps N       timed steps of each measurement (3)
+  --help          print this help and exit
+
+Threads: `efficiency` is the speed-up of the step over that of the best matrix product, so that what
+the machine's cores lose together (clock, memory) does not count; `products` is the rate of that
+product over the rate of the fewest threads, per thread. The phases are shares of the step.
+
+Ranks: every rank has T tokens a step. `sequence` is a step in which all ranks share one sequence of
+ranks x T tokens, `data` one in which each has a sequence of its own; `sequence / data` is the median
+over the rounds of the ratio of both, measured one after the other. `of one rank` is the time of one
+rank over that of `sequence`: seconds up to as many ranks as there are cores, processor time beyond.
+`waiting` is the share of the step in which the first rank waits for states. `states` and `sums` are
+what it sends in a step, of states and of gradients; `peak` is the memory of the largest rank.
+
+RN_BIN names the folder of the programs (build/bin). The model is that of retnet-bench step with 2
+layers; options after -- change it: jobs/scaling.sh --tokens 2048 -- -s model.layers=8
+END
+}
+
+refuse() {
+  echo "jobs/scaling.sh: $1; see --help" >&2
+  exit 2
+}
+
+# powers MAX: 1,2,4 ... up to MAX.
+powers() {
+  local n=1 list=1
+  while [ $((n *= 2)) -le "$1" ]; do list+=,$n; done
+  echo "$list"
+}
+
+threads=$(powers "$RN_JOBS") ranks=$(powers "$RN_JOBS") tokens=512 rounds=3 steps=3
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
-  ranks+=("$1")
-  shift
+  case $1 in
+    --help) help && exit 0 ;;
+    --threads | --ranks | --tokens | --rounds | --steps)
+      [ $# -gt 1 ] || refuse "$1 needs a value"
+      case $1=$2 in
+        --threads=none | --ranks=none) ;;
+        --threads=* | --ranks=*)
+          [[ $2 =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] || refuse "$1 $2: no list of numbers such as 1,2,4"
+          ;;
+        *) [[ $2 =~ ^[1-9][0-9]*$ ]] || refuse "$1 $2: no number of at least 1" ;;
+      esac
+      declare "${1#--}=$2"
+      shift 2
+      ;;
+    *) refuse "unknown option $1" ;;
+  esac
 done
-[ $# -gt 0 ] && shift
-[ ${#ranks[@]} -gt 0 ] || ranks=(1 2 4 8 16)
-options=("$@")
+[ $# -eq 0 ] || shift
+options=(-s model.layers=2 "$@")
+bin=${RN_BIN:-$RN_ROOT/build/bin}
+[ -x "$bin/retnet-bench" ] || refuse "$bin/retnet-bench is not there: build first, or set RN_BIN"
 
-# What went wrong in the last step, told only if it did.
-errors=$(mktemp)
-trap 'rm -f "$errors"' EXIT
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
 
-# step RANKS TOKENS: one JSON object.
-step() {
-  mpirun -n "$1" --bind-to none "$bin/retnet-bench" step --json --steps "$steps" \
-    -s data.sequence_length="$2" -s parallel.sequence="$1" -s parallel.threads=1 \
-    "${options[@]}" 2>"$errors" || {
-    cat "$errors" >&2
-    return 1
+# bench RANKS OPTION...: a JSON object; messages are printed only if it fails.
+bench() {
+  local n=$1
+  shift
+  mpirun -n "$n" --bind-to none "$bin/retnet-bench" step --json --steps "$steps" "${options[@]}" \
+    "$@" 2>"$results/errors" </dev/null || {
+    cat "$results/errors" >&2
+    exit 1
   }
 }
 
-# number NAME JSON
-number() { printf '%s\n' "$2" | sed -n "s/.*\"$1\": \([-+.0-9e]*\).*/\1/p"; }
+# number NAME: of each line of stdin.
+number() { sed -n "s/.*\"$1\": \([-+.0-9e]*\).*/\1/p"; }
 
-# alone RANKS TOKENS: as many runs of one rank at the same time, a JSON object each.
-alone() {
-  local i out
-  out=$(mktemp -d)
-  for ((i = 0; i < $1; i++)); do step 1 "$2" >"$out/$i" & done
-  wait
-  cat "$out"/*
-  rm -r "$out"
+# median: of the numbers on stdin.
+median() {
+  sort -g | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
 }
 
-# mean NAME: of the objects on stdin.
-mean() {
-  while read -r line; do number "$1" "$line"; done | awk '{s += $1} END {print s / NR}'
+# figure FILE NAME [FACTOR FORMAT]: the median of a number over the lines of a file.
+figure() {
+  number "$2" <"$results/$1" | median |
+    awk -v factor="${3:-1}" -v format="${4:-%.6g}" '{ printf format, factor * $1 }'
 }
 
-printf '%5s %9s %9s %7s %8s %6s %7s %8s %6s\n' ranks wall cpu 'vs one' 'vs alone' wait states sums peak
-one_wall='' one_cpu=''
-for p in "${ranks[@]}"; do
-  all=$(step "$p" "$tokens")
-  wall=$(number step_s "$all") cpu=$(number cpu_s "$all")
-  [ -n "$one_wall" ] || if [ "$p" = 1 ]; then
-    one_wall=$wall one_cpu=$cpu
-  else
-    one=$(step 1 "$tokens") one_wall=$(number step_s "$one") one_cpu=$(number cpu_s "$one")
-  fi
-  each=$(alone "$p" $((tokens / p)))
-  alone_wall=$(mean step_s <<<"$each") alone_cpu=$(mean cpu_s <<<"$each")
-  awk -v p="$p" -v cores="$RN_JOBS" -v w="$wall" -v c="$cpu" -v w1="$one_wall" -v c1="$one_cpu" \
-    -v wa="$alone_wall" -v ca="$alone_cpu" -v wait="$(number scan_wait_s "$all")" \
-    -v states="$(number scan_bytes "$all")" -v sums="$(number sum_bytes "$all")" -v peak="$(number peak_bytes "$all")" 'BEGIN {
-      one = p <= cores ? w1 / p / w : c1 / c
-      alone = p <= cores ? wa / w : p * ca / c
-      printf "%5d %9.3f %9.3f %6.1f%% %7.1f%% %5.1f%% %7.0f %8.0f %6.0f\n", p, w, c, 100 * one,
-             100 * alone, 100 * wait / w, states / 1024, sums / 1024, peak / 1048576 }'
+# row CELL...
+row() {
+  printf '| %s ' "$@"
+  printf '|\n'
+}
+
+measure_threads() {
+  local line
+  bench 1 --threads "$threads" -s data.sequence_length="$tokens" -s parallel.comm_thread=off \
+    >"$results/line"
+  # One line for each number of threads; a single one is the object itself.
+  sed 's/{"threads": /\n&/g' "$results/line" | grep '^{"threads": [0-9]' >"$results/lines"
+  while read -r line; do
+    printf '%s\n' "$line" >>"$results/threads.$(number threads <<<"$line")"
+  done <"$results/lines"
+}
+
+measure_ranks() { # measure_ranks RANKS
+  local one=(-s parallel.threads=1 -s parallel.pipeline=1)
+  bench "$1" "${one[@]}" -s parallel.sequence="$1" -s data.batch_sequences=1 \
+    -s data.sequence_length=$((tokens * $1)) >>"$results/sequence.$1"
+  bench "$1" "${one[@]}" -s parallel.data="$1" -s data.batch_sequences="$1" \
+    -s data.sequence_length="$tokens" >>"$results/data.$1"
+}
+
+print_threads() {
+  local n name cells
+  printf '\n### Threads of one rank\n\n'
+  row threads tokens/s speed-up efficiency products forward 'backward input' weight optimizer other
+  row --- --- --- --- --- --- --- --- --- ---
+  for n in ${threads//,/ }; do
+    cells=("$n" "$(figure "threads.$n" tokens_per_s 1 %.0f)")
+    if [ "$n" = "$threads" ]; then
+      cells+=(1.00 '100 %' '100 %')
+    else
+      cells+=("$(figure "threads.$n" speedup 1 %.2f)")
+      for name in efficiency product_efficiency; do
+        cells+=("$(figure "threads.$n" "$name" 100 '%.0f %%')")
+      done
+    fi
+    for name in forward backward_input weight optimizer other; do
+      cells+=("$(figure "threads.$n" "$name" 100 '%.1f %%')")
+    done
+    row "${cells[@]}"
+  done
+}
+
+# ratio RANKS: median over the rounds of sequence / data.
+ratio() {
+  paste <(number step_s <"$results/sequence.$1") <(number step_s <"$results/data.$1") |
+    awk '{ print $1 / $2 }' | median | awk '{ printf "%.2f", $1 }'
+}
+
+# of_one RANKS: the time of one rank over that of these.
+of_one() {
+  [ -f "$results/sequence.1" ] || { echo - && return; }
+  local name=step_s each=1
+  [ "$1" -le "$RN_JOBS" ] || name=cpu_s each=$1
+  awk -v one="$(figure sequence.1 "$name")" -v all="$(figure "sequence.$1" "$name")" \
+    -v each="$each" 'BEGIN { printf "%.0f %%", 100 * each * one / all }'
+}
+
+# waiting RANKS
+waiting() {
+  awk -v wait="$(figure "sequence.$1" scan_wait_s)" -v step="$(figure "sequence.$1" step_s)" \
+    'BEGIN { printf "%.1f %%", 100 * wait / step }'
+}
+
+print_ranks() {
+  local n kib=9.765625e-4 mib=9.5367431640625e-7
+  printf '\n### Ranks of one thread\n\n'
+  row ranks 'sequence s' 'data s' 'sequence / data' 'of one rank' waiting 'states KiB' 'sums KiB' \
+    'peak MiB'
+  row --- --- --- --- --- --- --- --- ---
+  for n in ${ranks//,/ }; do
+    row "$n" "$(figure "sequence.$n" step_s 1 %.3f)" "$(figure "data.$n" step_s 1 %.3f)" \
+      "$(ratio "$n")" "$(of_one "$n")" "$(waiting "$n")" \
+      "$(figure "sequence.$n" scan_bytes "$kib" %.0f)" \
+      "$(figure "sequence.$n" sum_bytes "$kib" %.0f)" \
+      "$(figure "sequence.$n" peak_bytes "$mib" %.0f)"
+  done
+}
+
+for ((round = 0; round < rounds; round++)); do
+  [ "$threads" = none ] || measure_threads
+  [ "$ranks" = none ] || for n in ${ranks//,/ }; do measure_ranks "$n"; done
 done
+printf 'Tokens of a rank: %s; medians of %s rounds of %s steps; %s cores.\n' "$tokens" "$rounds" \
+  "$steps" "$RN_JOBS"
+[ "$threads" = none ] || print_threads
+[ "$ranks" = none ] || print_ranks

@@ -54,6 +54,8 @@ static const rn_arg step_options[] = {
      0},
     {0, "steps", "N", "steps that are timed (10)", RN_ARG_INTEGER, &given.rounds, 1,
      RN_QUANTILE_MAX},
+    {0, "threads", "LIST", "numbers of threads, such as 1,2,4,8: how the step scales", RN_ARG_TEXT,
+     &given.threads, 0, 0},
     {0, "scan", "none", "also steps whose scan answers at once, wrongly: what the scan costs",
      RN_ARG_TEXT, &given.scan, 0, 0},
     {'s', NULL, "section.key=value", "a key of the run, such as parallel.sequence=2", RN_ARG_LIST,
@@ -118,7 +120,8 @@ static const rn_command commands[] = {
      scan},
     {"step",
      {"retnet-bench step",
-      "[--json] [--precision fp32|bf16] [--steps N] [--scan none] [-s section.key=value]...",
+      "[--json] [--precision fp32|bf16] [--steps N] [--threads LIST] [--scan none] [-s "
+      "section.key=value]...",
       "Training steps of the reference model: 8 layers, dim 512, 2048 tokens.", step_options,
       COUNT(step_options), 0, 0},
      step},

@@ -40,6 +40,7 @@ case $case in
     is_json "$bin/retnet-bench" kernels --json "${small[@]}"
     is_json "$bin/retnet-bench" io --json "${small[@]}"
     is_json "$bin/retnet-bench" step --json --steps 1 "${small[@]:2}"
+    is_json "$bin/retnet-bench" step --json --steps 1 --threads 1,2 "${small[@]:2}"
     for file in RUN/summary.json RUN/trace.json; do
       "$json_check" <"$file" >why.log || fail "$file: $(cat why.log)"
     done

@@ -8,6 +8,7 @@
 /** The command-line options; each benchmark uses those that apply to it. */
 typedef struct rn_bench_options {
   bool json;
+  const char *threads;   /* list of numbers of threads to measure; NULL: parallel.threads */
   const char *scan;      /* "none": times pairs of steps, with and without the scan */
   const char *precision; /* train.precision; NULL: from the keys */
   int64_t rounds;        /* timed steps or samples; 0: the default of the benchmark */
@@ -58,7 +59,8 @@ rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *
 /**
  * Times training steps of the reference model (which the keys may change) on synthetic tokens and
  * reports time, rates, peak memory, the time of the step's matrix products alone, and the best GEMM
- * rate of the machine; with --scan none also the cost of the scan.
+ * rate of the machine; with --scan none also the cost of the scan. With several numbers of threads,
+ * reports how the step and its phases scale.
  *
  * Collective: over the world. Errors: those of the config; RN_ERR_USAGE.
  */

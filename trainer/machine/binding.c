@@ -39,6 +39,10 @@ void rn_binding_decide(rn_cores cores, int threads) {
   rn_threads_bind(wanted);
 }
 
+void rn_binding_reset(void) {
+  decision.decided = false;
+}
+
 void rn_binding_describe(char *text, size_t bytes) {
   rn_mask cores;
   char list[80];

@@ -18,6 +18,10 @@ bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes);
 /** Decides for this process and the threads that it starts afterwards; later calls do nothing. */
 void rn_binding_decide(rn_cores cores, int threads);
 
+/** Lets the next rn_binding_decide decide anew, for measurements with several numbers of threads.
+ */
+void rn_binding_reset(void);
+
 /** Writes "bound to cores 0-7", or why threads are not bound, into text [bytes]. */
 void rn_binding_describe(char *text, size_t bytes);
 
