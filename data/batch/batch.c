@@ -21,7 +21,7 @@ rn_status rn_batch_create(rn_err *err, int max_sequences, int max_tokens, int se
       (status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->target)) != RN_OK ||
       (status = rn_alloc(err, "batch", count, sizeof(int32_t), &out->doc_position)) != RN_OK ||
       (status = rn_alloc(err, "batch", (size_t)max_sequences, sizeof(int64_t),
-                         &out->sequence_number)) != RN_OK ||
+                         &out->sequence_index)) != RN_OK ||
       (status = rn_alloc(err, "sequence", (size_t)sequence_length + 1, sizeof(int32_t),
                          &out->whole)) != RN_OK) {
     rn_batch_destroy(out);
@@ -33,7 +33,7 @@ void rn_batch_destroy(rn_batch *batch) {
   free(batch->input);
   free(batch->target);
   free(batch->doc_position);
-  free(batch->sequence_number);
+  free(batch->sequence_index);
   free(batch->whole);
   *batch = (rn_batch){0};
 }
@@ -72,7 +72,7 @@ rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_split *split, int64_t st
   assert(last <= sequence_length);
   RN_TRY(err, rn_split_read(err, split, stored * sequence_length, last + 1, batch->whole));
   take_piece(batch, document_of(split, reset_at_documents), last, 0);
-  batch->sequence_number[batch->sequences++] = g;
+  batch->sequence_index[batch->sequences++] = g;
   return RN_OK;
 }
 
@@ -85,7 +85,7 @@ rn_status rn_batch_continue(rn_err *err, rn_batch *batch, rn_split *split, int64
          rn_split_read(err, split, stored * sequence_length, sequence_length + 1, batch->whole));
   *doc_position =
       take_piece(batch, document_of(split, reset_at_documents), sequence_length, *doc_position);
-  batch->sequence_number[batch->sequences++] = g;
+  batch->sequence_index[batch->sequences++] = g;
   return RN_OK;
 }
 
@@ -100,5 +100,5 @@ void rn_batch_fill_synthetic(rn_batch *batch, int vocab, int64_t g) {
     batch->target[row + t] = (int32_t)(rn_random_uniform(key, place + 1) * vocab);
     batch->doc_position[row + t] = (int32_t)place;
   }
-  batch->sequence_number[batch->sequences++] = g;
+  batch->sequence_index[batch->sequences++] = g;
 }

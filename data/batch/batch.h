@@ -12,11 +12,11 @@
 #include "data/batch/split.h"
 
 typedef struct rn_batch {
-  int sequences, tokens;    /* B, T of the segment */
-  int32_t *input, *target;  /* [B, T] */
-  int32_t *doc_position;    /* [B, T] tokens since the document (or sequence) began */
-  int64_t *sequence_number; /* [B] global sequence numbers */
-  int64_t position;         /* of the segment's first token */
+  int sequences, tokens;   /* B, T of the segment */
+  int32_t *input, *target; /* [B, T] */
+  int32_t *doc_position;   /* [B, T] tokens since the document (or sequence) began */
+  int64_t *sequence_index; /* [B] global index of each sequence */
+  int64_t position;        /* of the segment's first token */
   int max_sequences, max_tokens;
   int32_t *whole; /* [longest sequence + 1] */
 } rn_batch;

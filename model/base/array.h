@@ -104,14 +104,15 @@ static inline rn_real rn_real_of_bf16s(rn_real x) {
   uint32_t bits;
   memcpy(&bits, &value, sizeof bits);
   bits = (bits & 0xffff0000) | bf16;
-  float near_it;
-  memcpy(&near_it, &bits, sizeof near_it);
-  return (rn_real)near_it;
+  float nearby;
+  memcpy(&nearby, &bits, sizeof nearby);
+  return (rn_real)nearby;
 }
 
-/** Weights at offset `at`, as operands of products: from the bf16 shadow `copy` unless NULL. */
-static inline rn_array rn_array_of_weights(const rn_bf16 *copy, const rn_real *params, int64_t at) {
-  return copy != NULL ? rn_bf16s(copy + at) : rn_reals(params + at);
+/** Weights at offset `at`, as operands of products; from their bf16 shadow, unless NULL. */
+static inline rn_array rn_array_of_weights(const rn_bf16 *shadow, const rn_real *params,
+                                           int64_t at) {
+  return shadow != NULL ? rn_bf16s(shadow + at) : rn_reals(params + at);
 }
 
 static inline rn_real rn_array_value(rn_array a, int64_t i) {

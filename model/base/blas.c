@@ -18,8 +18,8 @@ static const char core_key[] = "OPENBLAS_CORETYPE";
 enum { NAME_BYTES = 64 };
 
 static rn_blas table;
-static char would_take[NAME_BYTES]; /* OpenBLAS's own choice of core type, if slow */
-static bool chosen;                 /* OPENBLAS_CORETYPE was set to override it */
+static char own_choice[NAME_BYTES]; /* OpenBLAS's own choice of core type, if slow */
+static bool overridden;             /* OPENBLAS_CORETYPE was set to override it */
 
 /* ---- the core type ---- */
 
@@ -61,7 +61,7 @@ static void find(void *library, const char *name, void *where) {
 }
 
 /* Runs in the child: writes the name of the core type that OpenBLAS selects to the pipe. */
-static _Noreturn void tell_core(int pipe) {
+static _Noreturn void report_core(int pipe) {
   char *(*core_name)(void) = NULL;
   setenv(threads_key, "1", 1);
   find(open_library(), "openblas_get_corename", &core_name);
@@ -85,7 +85,7 @@ static void ask_child(char *name) {
   snprintf(name, NAME_BYTES, "unknown");
   if (pipe(ends) != 0) return;
   const pid_t child = fork();
-  if (child == 0) tell_core(ends[1]);
+  if (child == 0) report_core(ends[1]);
   close(ends[1]);
   if (child > 0) {
     const size_t used = read_name(ends[0], name);
@@ -99,25 +99,25 @@ static void choose_core(void) {
   char name[NAME_BYTES];
   if (fitting_core() == NULL || getenv(core_key) != NULL) return;
   ask_child(name);
-  chosen = rn_fault_now("blas.core") || is_slow(name);
-  if (!chosen) return;
-  snprintf(would_take, sizeof would_take, "%s", name);
+  overridden = rn_fault_now("blas.core") || is_slow(name);
+  if (!overridden) return;
+  snprintf(own_choice, sizeof own_choice, "%s", name);
   setenv(core_key, fitting_core(), 1);
 }
 
 /* With one thread per call, so that OpenBLAS starts no threads while it is loaded. */
-static void *load_alone(void) {
+static void *load_single_threaded(void) {
   const char *given = getenv(threads_key);
-  char *kept = given != NULL ? strdup(given) : NULL;
+  char *saved = given != NULL ? strdup(given) : NULL;
   setenv(threads_key, "1", 1);
   void *library = open_library();
-  if (kept != NULL) {
-    setenv(threads_key, kept, 1);
+  if (saved != NULL) {
+    setenv(threads_key, saved, 1);
   } else {
     unsetenv(threads_key);
   }
-  free(kept);
-  if (chosen) unsetenv(core_key);
+  free(saved);
+  if (overridden) unsetenv(core_key);
   return library;
 }
 
@@ -130,14 +130,14 @@ static void find_symbols(void *library) {
   find(library, "openblas_get_config", &table.config);
 }
 
-static const char *complaint; /* reason why the library cannot be used */
+static const char *reason; /* reason why the library cannot be used */
 
 static void load(void) {
   choose_core();
-  void *library = load_alone();
-  if (library == NULL) complaint = dlerror();
+  void *library = load_single_threaded();
+  if (library == NULL) reason = dlerror();
   find_symbols(library);
-  if (library != NULL && (table.sgemm == NULL || table.dgemm == NULL)) complaint = "no CBLAS in it";
+  if (library != NULL && (table.sgemm == NULL || table.dgemm == NULL)) reason = "no CBLAS in it";
 }
 
 #else
@@ -148,7 +148,7 @@ extern char *openblas_get_config(void) __attribute__((weak));
 extern void bli_thread_set_num_threads(long threads) __attribute__((weak));
 
 #define RN_BLAS_LIBRARY "CBLAS"
-static const char *complaint;
+static const char *reason;
 
 static void load(void) {
   table = (rn_blas){.sgemm = cblas_sgemm,
@@ -167,7 +167,7 @@ rn_status rn_blas_load(rn_err *err) {
   call_once(&loaded, load);
   if (table.sgemm != NULL && table.dgemm != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_LIBRARY, "%s cannot be loaded: %s", RN_BLAS_LIBRARY,
-                 complaint != NULL ? complaint : "no reason is given");
+                 reason != NULL ? reason : "no reason is given");
 }
 
 const rn_blas *rn_blas_table(void) {
@@ -190,9 +190,9 @@ const char *rn_blas_config(void) {
 rn_blas_choice rn_blas_chosen(char *text, size_t bytes) {
   const char *core = rn_blas_core();
   if (bytes > 0) text[0] = '\0';
-  if (chosen) {
+  if (overridden) {
     snprintf(text, bytes, "OpenBLAS works with kernels for %s, not with those for %s that it takes",
-             core, would_take);
+             core, own_choice);
     return RN_BLAS_CHOSEN;
   }
   if (fitting_core() == NULL || !is_slow(core)) return RN_BLAS_AS_IS;

@@ -4,9 +4,9 @@
 
 enum {
   LINE_BYTES = 64,
-  LOOK_BYTES = 512,      /* prefetched between two polls for arrivals */
-  FIRST_BYTES = 4096,    /* prefetched in any case: the thread reads them first */
-  MOST_BYTES = 256 << 10 /* fits into the private cache of a core */
+  POLL_BYTES = 512,     /* prefetched between two polls for arrivals */
+  FIRST_BYTES = 4096,   /* prefetched in any case: the thread reads them first */
+  MAX_BYTES = 256 << 10 /* fits into the private cache of a core */
 };
 
 void rn_thread_barrier_wait(rn_thread_barrier *barrier, const void *next, size_t bytes) {
@@ -14,10 +14,10 @@ void rn_thread_barrier_wait(rn_thread_barrier *barrier, const void *next, size_t
   const int64_t threads = omp_get_num_threads();
   const int64_t before = atomic_fetch_add(&barrier->arrivals, 1);
   const int64_t all = (before / threads + 1) * threads;
-  const size_t most = bytes < MOST_BYTES ? bytes : MOST_BYTES;
-  for (size_t at = 0; at < most; at += LOOK_BYTES) {
+  const size_t max = bytes < MAX_BYTES ? bytes : MAX_BYTES;
+  for (size_t at = 0; at < max; at += POLL_BYTES) {
     if (at >= FIRST_BYTES && atomic_load(&barrier->arrivals) >= all) break;
-    for (size_t line = at; line < at + LOOK_BYTES; line += LINE_BYTES) {
+    for (size_t line = at; line < at + POLL_BYTES; line += LINE_BYTES) {
       __builtin_prefetch(from + line, 0, 2);
     }
   }

@@ -30,14 +30,8 @@ typedef struct step {
   const rn_layer_params *at;
 } step;
 
-/* A product's weights [n, k], in params. */
-typedef struct weights {
-  int64_t at;
-  int n, k;
-} weights;
-
 /* This thread's rows of w; its outputs fill whole cache lines. */
-static rn_range own_part(weights w) {
+static rn_range own_columns(rn_weight w) {
   enum { LINE = 64 / sizeof(rn_real) };
   const rn_range lines =
       rn_cut((w.n + LINE - 1) / LINE, omp_get_num_threads(), omp_get_thread_num());
@@ -45,28 +39,29 @@ static rn_range own_part(weights w) {
   return (rn_range){begin < w.n ? begin : w.n, end < w.n ? end : w.n};
 }
 
-static rn_array own_weights(const step *s, weights w) {
-  return rn_array_of_weights(s->d->bf16_weights, s->params, w.at + own_part(w).begin * w.k);
+static rn_array own_weights(const step *s, rn_weight w) {
+  return rn_array_of_weights(s->d->bf16_weights, s->params, w.offset + own_columns(w).begin * w.k);
 }
 
-/* y [count, n] = x [count, k] w^T + beta y: the columns of this thread. */
-static void multiply(const step *s, weights w, const rn_real *x, rn_real beta, rn_real *y,
-                     int64_t ldy) {
-  const rn_range own = own_part(w);
+/* y [count, n] = x [count, k] w^T + beta y, w in params: the columns of this thread. */
+static void project(const step *s, rn_weight w, const rn_real *x, rn_real beta, rn_real *y,
+                    int64_t ldy) {
+  const rn_range own = own_columns(w);
   s->kernels->skinny_gemm(s->count, (int)rn_range_count(own), w.k, x, w.k, own_weights(s, w), w.k,
                           beta, y + own.begin, ldy);
 }
 
 /* Barrier before a product with w; prefetches this thread's weights. */
-static void meet_before(const step *s, weights w) {
+static void barrier_before(const step *s, rn_weight w) {
   const rn_array own = own_weights(s, w);
-  rn_thread_barrier_wait(&s->d->barrier, own.at,
-                         (size_t)(rn_range_count(own_part(w)) * w.k) * rn_element_bytes(own.bf16));
+  rn_thread_barrier_wait(
+      &s->d->barrier, own.at,
+      (size_t)(rn_range_count(own_columns(w)) * w.k) * rn_element_bytes(own.bf16));
 }
 
 /* Barrier before the retention of this thread's heads; prefetches the states of its first row,
  * which are contiguous. */
-static void meet_before_states(const step *s, rn_range own) {
+static void barrier_before_states(const step *s, rn_range own) {
   const rn_decoder *d = s->d;
   const int heads = d->spec.heads, row = (int)(own.begin / heads), head = (int)(own.begin % heads);
   const int64_t each = (int64_t)d->key_width * d->value_width;
@@ -77,24 +72,24 @@ static void meet_before_states(const step *s, rn_range own) {
   rn_thread_barrier_wait(&s->d->barrier, from, (size_t)(count * each) * sizeof *from);
 }
 
-static weights weights_in(const step *s) {
-  return (weights){s->at->k, s->d->keys, s->d->spec.dim};
+static rn_weight weight_in(const step *s) {
+  return (rn_weight){s->at->k, s->d->kvqg_width, s->d->spec.dim};
 }
 
-static weights weights_out(const step *s) {
-  return (weights){s->at->out, s->d->spec.dim, s->d->spec.value_dim};
+static rn_weight weight_out(const step *s) {
+  return (rn_weight){s->at->out, s->d->spec.dim, s->d->spec.value_dim};
 }
 
-static weights weights_first(const step *s) {
-  return (weights){s->at->fc1, s->d->spec.ffn_dim, s->d->spec.dim};
+static rn_weight weight_first(const step *s) {
+  return (rn_weight){s->at->fc1, s->d->spec.ffn_dim, s->d->spec.dim};
 }
 
-static weights weights_second(const step *s) {
-  return (weights){s->at->fc2, s->d->spec.dim, s->d->spec.ffn_dim};
+static rn_weight weight_second(const step *s) {
+  return (rn_weight){s->at->fc2, s->d->spec.dim, s->d->spec.ffn_dim};
 }
 
-static weights weights_head(const step *s) {
-  return (weights){s->d->table->output, s->d->spec.vocab, s->d->spec.dim};
+static rn_weight weight_head(const step *s) {
+  return (rn_weight){s->d->table->output, s->d->spec.vocab, s->d->spec.dim};
 }
 
 static void norm_row(const step *s, rn_norm norm, const rn_real *x, rn_real *y) {
@@ -113,18 +108,18 @@ static void norm_rows(step *s, rn_norm norm) {
 }
 
 /* A row at position 0 attends to itself alone; its score needs the block's input in double. */
-static void widen_first_rows(const step *s) {
+static void norm_first_rows_fp64(const step *s) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;
   const rn_norm norm = rn_norm_make(&d->spec, s->at->retention_norm, s->at->retention_norm_bias);
 #pragma omp for schedule(static) nowait
   for (int r = 0; r < s->count; r++) {
-    double *wide = d->wide + (int64_t)r * D;
+    double *normed_fp64 = d->normed_fp64 + (int64_t)r * D;
     if (d->doc_position[r] != 0) continue;
     if (d->spec.pre_norm) {
-      rn_norm_row_wide(&norm, s->params, d->stream + (int64_t)r * D, wide);
+      rn_norm_row_fp64(&norm, s->params, d->stream + (int64_t)r * D, normed_fp64);
     } else {
-      for (int i = 0; i < D; i++) wide[i] = (double)s->in[(int64_t)r * D + i];
+      for (int i = 0; i < D; i++) normed_fp64[i] = (double)s->in[(int64_t)r * D + i];
     }
   }
 }
@@ -156,7 +151,7 @@ static void begin_rows(const step *s) {
 static void retain(const step *s, int row, int h) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim, Vd = d->spec.value_dim, K = d->key_width, V = d->value_width;
-  rn_real *k = d->kvqg + (int64_t)row * d->keys + h * K, *v = k - h * K + D + h * V;
+  rn_real *k = d->kvqg + (int64_t)row * d->kvqg_width + h * K, *v = k - h * K + D + h * V;
   rn_real *q = k + D + Vd, *o = d->o + (int64_t)row * Vd + h * V;
   rn_real *state = rn_decoder_state(s->d, s->slot[row], s->layer) + (int64_t)h * K * V;
   const rn_real *cosine = d->cosine + row * d->half_dim, *sine = d->sine + row * d->half_dim;
@@ -168,7 +163,7 @@ static void retain(const step *s, int row, int h) {
   if (d->doc_position[row] == 0) {
     const rn_first_token shape = {D, 1, K, V};
     const int64_t head = (int64_t)h * K * D;
-    rn_first_token_retain(shape, d->wide + (int64_t)row * D, s->params + s->at->q + head,
+    rn_first_token_retain(shape, d->normed_fp64 + (int64_t)row * D, s->params + s->at->q + head,
                           s->params + s->at->k + head, v, o);
   }
   s->kernels->head_norm(d->spec.head_norm, V, d->spec.norm_eps, d->alpha[row * d->spec.heads + h],
@@ -179,60 +174,60 @@ static void retain(const step *s, int row, int h) {
 }
 
 /* stream <- residual stream + x w^T; with post-norm the normed rows replace the stream first. */
-static void add_to_stream(const step *s, weights w, const rn_real *x) {
+static void add_to_stream(const step *s, rn_weight w, const rn_real *x) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;
-  const rn_range own = own_part(w);
+  const rn_range own = own_columns(w);
   for (int r = 0; !d->spec.pre_norm && s->in == s->normed && r < s->count; r++) {
     const int64_t at = (int64_t)r * D + own.begin;
     memcpy(d->stream + at, s->in + at, (size_t)rn_range_count(own) * sizeof *x);
   }
-  multiply(s, w, x, (rn_real)rn_spec_residual(&d->spec), d->stream, D);
+  project(s, w, x, (rn_real)rn_spec_residual(&d->spec), d->stream, D);
 }
 
 static void retention_block(const step *s) {
   const rn_decoder *d = s->d;
   const int heads = d->spec.heads;
   const rn_range own = rn_cut(s->count * heads, omp_get_num_threads(), omp_get_thread_num());
-  multiply(s, weights_in(s), s->in, 0, d->kvqg, d->keys);
-  meet_before_states(s, own);
+  project(s, weight_in(s), s->in, 0, d->kvqg, d->kvqg_width);
+  barrier_before_states(s, own);
   for (int64_t i = own.begin; i < own.end; i++) retain(s, (int)(i / heads), (int)(i % heads));
-  meet_before(s, weights_out(s));
-  add_to_stream(s, weights_out(s), d->gated);
+  barrier_before(s, weight_out(s));
+  add_to_stream(s, weight_out(s), d->gated);
 }
 
 static void ffn_block(const step *s) {
   const rn_decoder *d = s->d;
   const int F = d->spec.ffn_dim;
   const bool glu = d->spec.ffn == RN_FFN_GLU;
-  const weights first = weights_first(s), gate = {s->at->gate, first.n, first.k};
-  const rn_range own = own_part(first);
+  const rn_weight first = weight_first(s), gate = {s->at->gate, first.n, first.k};
+  const rn_range own = own_columns(first);
   const int count = (int)rn_range_count(own);
-  multiply(s, first, s->in, 0, d->ffn, d->inner);
-  if (glu) multiply(s, gate, s->in, 0, d->ffn + F, d->inner);
+  project(s, first, s->in, 0, d->ffn, d->inner);
+  if (glu) project(s, gate, s->in, 0, d->ffn + F, d->inner);
   for (int r = 0; r < s->count; r++) {
     const rn_real *inner = d->ffn + (int64_t)r * d->inner + own.begin;
     rn_real *product = d->product + (int64_t)r * F + own.begin;
     s->kernels->activate(d->spec.activation, count, inner, product, NULL);
     for (int i = 0; glu && i < count; i++) product[i] *= inner[F + i];
   }
-  meet_before(s, weights_second(s));
-  add_to_stream(s, weights_second(s), d->product);
+  barrier_before(s, weight_second(s));
+  add_to_stream(s, weight_second(s), d->product);
 }
 
 static void layer(step *s) {
   const rn_decoder *d = s->d;
   const rn_norm first = rn_norm_make(&d->spec, s->at->retention_norm, s->at->retention_norm_bias);
   const rn_norm second = rn_norm_make(&d->spec, s->at->ffn_norm, s->at->ffn_norm_bias);
-  if (s->begins) widen_first_rows(s);
+  if (s->begins) norm_first_rows_fp64(s);
   if (d->spec.pre_norm) norm_rows(s, first);
   retention_block(s);
-  meet_before(s, weights_first(s));
+  barrier_before(s, weight_first(s));
   norm_rows(s, d->spec.pre_norm ? second : first);
   ffn_block(s);
   s->layer++;
   s->at++;
-  meet_before(s, s->layer < d->spec.layers ? weights_in(s) : weights_head(s));
+  barrier_before(s, s->layer < d->spec.layers ? weight_in(s) : weight_head(s));
   if (!d->spec.pre_norm) norm_rows(s, second);
 }
 
@@ -247,7 +242,7 @@ static void all_layers(const step *of) {
   if (d->spec.pre_norm) {
     norm_rows(&s, rn_norm_make(&d->spec, d->table->final_norm, d->table->final_norm_bias));
   }
-  multiply(&s, weights_head(&s), s.in, 0, s.logits, d->spec.vocab);
+  project(&s, weight_head(&s), s.in, 0, s.logits, d->spec.vocab);
 }
 
 void rn_decoder_step(rn_decoder *d, const rn_real *params, int count, const int *slot,

@@ -26,18 +26,18 @@ typedef struct rn_decoder rn_decoder;
 /**
  * Creates a decoder of a whole model for at most `slots` sequences, each at its start, with the
  * current number of threads. With `bf16` its products read matrices in bf16, half the bytes;
- * rn_decoder_round makes them. Errors: RN_ERR_MEMORY.
+ * rn_decoder_cast_weights makes them. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool bf16,
                             rn_decoder **out);
 void rn_decoder_destroy(rn_decoder **decoder);
 
 /**
- * Rounds all matrices in params [total] to bf16, in place, and keeps them in the decoder; for a
+ * Casts all matrices in params [total] to bf16, in place, and keeps them in the decoder; for a
  * decoder with `bf16`, before its first step. Everything that uses params afterwards uses the same
  * rounded model.
  */
-void rn_decoder_round(rn_decoder *decoder, rn_real *params);
+void rn_decoder_cast_weights(rn_decoder *decoder, rn_real *params);
 
 /** Bytes of the states, and bytes of weights that a step of `count` sequences reads. */
 size_t rn_decoder_state_bytes(const rn_decoder *decoder);

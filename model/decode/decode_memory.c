@@ -12,7 +12,7 @@ static size_t reals(const rn_decoder *d, int width) {
 
 static size_t arena_bytes(const rn_decoder *d) {
   const int D = d->spec.dim, Vd = d->spec.value_dim;
-  return reals(d, D) + reals(d, d->keys) + 2 * reals(d, Vd) + reals(d, d->inner) +
+  return reals(d, D) + reals(d, d->kvqg_width) + 2 * reals(d, Vd) + reals(d, d->inner) +
          reals(d, d->spec.ffn_dim) + 2 * reals(d, d->half_dim) + reals(d, d->spec.heads) +
          rn_arena_round((size_t)d->slots * (size_t)D * sizeof(double)) +
          rn_arena_round((size_t)d->slots * sizeof(int32_t));
@@ -21,7 +21,7 @@ static size_t arena_bytes(const rn_decoder *d) {
 static void take_rows(rn_decoder *d) {
   const int D = d->spec.dim, Vd = d->spec.value_dim;
   d->stream = rn_arena_take(&d->arena, reals(d, D));
-  d->kvqg = rn_arena_take(&d->arena, reals(d, d->keys));
+  d->kvqg = rn_arena_take(&d->arena, reals(d, d->kvqg_width));
   d->o = rn_arena_take(&d->arena, reals(d, Vd));
   d->gated = rn_arena_take(&d->arena, reals(d, Vd));
   d->ffn = rn_arena_take(&d->arena, reals(d, d->inner));
@@ -29,7 +29,7 @@ static void take_rows(rn_decoder *d) {
   d->cosine = rn_arena_take(&d->arena, reals(d, d->half_dim));
   d->sine = rn_arena_take(&d->arena, reals(d, d->half_dim));
   d->alpha = rn_arena_take(&d->arena, reals(d, d->spec.heads));
-  d->wide = rn_arena_take(&d->arena, (size_t)d->slots * (size_t)D * sizeof(double));
+  d->normed_fp64 = rn_arena_take(&d->arena, (size_t)d->slots * (size_t)D * sizeof(double));
   d->doc_position = rn_arena_take(&d->arena, (size_t)d->slots * sizeof(int32_t));
 }
 
@@ -67,7 +67,7 @@ rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool bf
   d->key_width = rn_spec_key_width(spec);
   d->value_width = rn_spec_value_width(spec);
   d->half_dim = d->key_width / 2;
-  d->keys = 2 * spec->dim + (spec->gate ? 2 : 1) * spec->value_dim;
+  d->kvqg_width = 2 * spec->dim + (spec->gate ? 2 : 1) * spec->value_dim;
   d->inner = (spec->ffn == RN_FFN_GLU ? 2 : 1) * spec->ffn_dim;
   d->threads = rn_threads();
   rn_status status = take_memory(err, bf16, d);
@@ -111,7 +111,7 @@ size_t rn_decoder_weight_bytes(const rn_decoder *d, int count) {
   return bytes;
 }
 
-void rn_decoder_round(rn_decoder *d, rn_real *params) {
+void rn_decoder_cast_weights(rn_decoder *d, rn_real *params) {
   assert(d->bf16_weights != NULL);
 #pragma omp parallel for schedule(dynamic)
   for (int i = 0; i < d->table->count; i++) {

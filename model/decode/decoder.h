@@ -11,7 +11,8 @@
 struct rn_decoder {
   rn_spec spec;
   int slots, key_width, value_width, half_dim; /* K, V, K/2 */
-  int keys, inner; /* columns of k, v, q and g together; of the first product of the ffn block */
+  int kvqg_width;                              /* columns of k, v, q and g together */
+  int inner;                                   /* columns of the first product of the ffn block */
   rn_param_table *table;
   rn_retention core; /* decays and row scales */
   double *theta;     /* [K/2] */
@@ -21,8 +22,8 @@ struct rn_decoder {
   rn_real *states;       /* [layers, slots, H, K, V] */
   /* rows of a step, [slots, ...] each */
   rn_real *stream;           /* [D] */
-  double *wide;              /* [D]: the input of a first token, normed in double */
-  rn_real *kvqg, *o, *gated; /* [keys], [H V], [H V] */
+  double *normed_fp64;       /* [D]: the input of a first token, normed in double */
+  rn_real *kvqg, *o, *gated; /* [kvqg_width], [H V], [H V] */
   rn_real *ffn, *product;    /* [inner], [F] */
   rn_real *cosine, *sine;    /* [K/2] */
   rn_real *alpha;            /* [H] */

@@ -7,17 +7,17 @@
 #include "model/base/blas.h"
 #include "model/kernel/gemm_backends.h"
 
-static const rn_gemm_backend *const providers[] = {
+static const rn_gemm_backend *const backends[] = {
     &rn_gemm_cblas,
-#ifdef RN_ONEDNN_SERVES
+#ifdef RN_HAVE_ONEDNN_GEMM
     &rn_gemm_onednn,
 #endif
 };
 
-/* All tables that a run in fp32 can have chosen. */
-static const rn_gemm_backend *const fp32_tables[] = {
+/* All backends that AUTO can select for fp32. */
+static const rn_gemm_backend *const fp32_backends[] = {
     &rn_gemm_cblas,
-#ifdef RN_ONEDNN_SERVES
+#ifdef RN_HAVE_ONEDNN_GEMM
     &rn_gemm_onednn,
     &rn_gemm_onednn_nt,
 #endif
@@ -25,12 +25,12 @@ static const rn_gemm_backend *const fp32_tables[] = {
 
 static const rn_gemm_backend *in_use;
 
-#ifdef RN_ONEDNN_SERVES
+#ifdef RN_HAVE_ONEDNN_GEMM
 /* The AUTO backend with bf16 products added. */
 static rn_gemm_backend with_bf16;
 #endif
 
-#if defined(RN_ONEDNN_SERVES) && defined(__x86_64__)
+#if defined(RN_HAVE_ONEDNN_GEMM) && defined(__x86_64__)
 /* True if the CBLAS is an OpenBLAS with kernels that fit the CPU; other libraries were not
  * measured.
  */
@@ -42,7 +42,7 @@ static bool has_fast_openblas(void) {
 
 /* The AUTO choice: the fastest backend for each kind of product, by CPU type. */
 static const rn_gemm_backend *by_rule(void) {
-#if defined(RN_ONEDNN_SERVES) && defined(__x86_64__)
+#if defined(RN_HAVE_ONEDNN_GEMM) && defined(__x86_64__)
   if (rn_gemm_onednn_has_avx512()) return &rn_gemm_onednn;
   if (__builtin_cpu_supports("avx2")) {
     return has_fast_openblas() ? &rn_gemm_onednn_nt : &rn_gemm_onednn;
@@ -59,9 +59,9 @@ bool rn_gemm_takes_bf16(void) {
   return rn_gemm_backend_in_use()->bf16_nt != NULL;
 }
 
-static void multiply_reals(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, int k,
-                           const rn_real *a, int64_t lda, const rn_real *b, int64_t ldb,
-                           rn_real beta, rn_real *c, int64_t ldc) {
+static void gemm_reals(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, int k,
+                       const rn_real *a, int64_t lda, const rn_real *b, int64_t ldb, rn_real beta,
+                       rn_real *c, int64_t ldc) {
   rn_gemm_fn *const gemm[] = {[RN_GEMM_NN] = table->nn,
                               [RN_GEMM_NT] = table->nt,
                               [RN_GEMM_TN] = table->tn,
@@ -72,8 +72,8 @@ static void multiply_reals(const rn_gemm_backend *table, rn_gemm_kind kind, int 
 void rn_gemm_by(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, int k, rn_array a,
                 int64_t lda, rn_array b, int64_t ldb, rn_real beta, rn_array c, int64_t ldc) {
   if (!a.bf16) {
-    multiply_reals(table, kind, m, n, k, rn_array_reals(a), lda, rn_array_reals(b), ldb, beta,
-                   rn_array_reals(c), ldc);
+    gemm_reals(table, kind, m, n, k, rn_array_reals(a), lda, rn_array_reals(b), ldb, beta,
+               rn_array_reals(c), ldc);
     return;
   }
   rn_gemm_bf16_fn *const gemm[] = {[RN_GEMM_NN] = table->bf16_nn,
@@ -90,8 +90,8 @@ void rn_gemm(rn_gemm_kind kind, int m, int n, int k, rn_array a, int64_t lda, rn
 
 /* The backend with bf16, or NULL with the reason in *lack. */
 static const rn_gemm_backend *in_bf16(const char **lack) {
-#ifdef RN_ONEDNN_SERVES
-  if (rn_gemm_bf16_serves()) {
+#ifdef RN_HAVE_ONEDNN_GEMM
+  if (rn_gemm_bf16_supported()) {
     with_bf16 = *by_rule();
     rn_gemm_bf16_enter(&with_bf16);
     return &with_bf16;
@@ -120,7 +120,7 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
   in_use = by_rule();
   if (products == RETNET__PRODUCTS__PRODUCTS_OPENBLAS) in_use = &rn_gemm_cblas;
   if (products != RETNET__PRODUCTS__PRODUCTS_ONEDNN) return RN_OK;
-#ifdef RN_ONEDNN_SERVES
+#ifdef RN_HAVE_ONEDNN_GEMM
   in_use = &rn_gemm_onednn;
   return RN_OK;
 #else
@@ -131,20 +131,20 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
 }
 
 bool rn_gemm_backend_use_named(const char *name) {
-  for (size_t i = 0; i < sizeof fp32_tables / sizeof fp32_tables[0]; i++) {
-    if (strcmp(fp32_tables[i]->name, name) != 0) continue;
-    in_use = fp32_tables[i];
+  for (size_t i = 0; i < sizeof fp32_backends / sizeof fp32_backends[0]; i++) {
+    if (strcmp(fp32_backends[i]->name, name) != 0) continue;
+    in_use = fp32_backends[i];
     return true;
   }
   return false;
 }
 
-const rn_gemm_backend *rn_gemm_backend_at(int number) {
-#ifdef RN_ONEDNN_SERVES
-  if (in_use == &with_bf16) return number == 0 ? in_use : NULL;
+const rn_gemm_backend *rn_gemm_backend_at(int index) {
+#ifdef RN_HAVE_ONEDNN_GEMM
+  if (in_use == &with_bf16) return index == 0 ? in_use : NULL;
 #endif
-  const int count = (int)(sizeof providers / sizeof providers[0]);
-  return number < count ? providers[number] : NULL;
+  const int count = (int)(sizeof backends / sizeof backends[0]);
+  return index < count ? backends[index] : NULL;
 }
 
 const rn_gemm_backend *rn_gemm_backend_swap(const rn_gemm_backend *table) {

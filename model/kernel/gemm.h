@@ -71,10 +71,10 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
 bool rn_gemm_backend_use_named(const char *name);
 
 /**
- * Backend `number` for the precision in use, for tests and benchmarks; NULL after the last one of
+ * Backend `index` for the precision in use, for tests and benchmarks; NULL after the last one of
  * this build.
  */
-const rn_gemm_backend *rn_gemm_backend_at(int number);
+const rn_gemm_backend *rn_gemm_backend_at(int index);
 
 /** Uses another backend from now on, for tests and benchmarks; returns the previous one. */
 const rn_gemm_backend *rn_gemm_backend_swap(const rn_gemm_backend *table);

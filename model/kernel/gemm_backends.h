@@ -12,7 +12,7 @@
 extern const rn_gemm_backend rn_gemm_cblas;
 
 #if defined(RN_HAVE_ONEDNN) && !defined(RN_REAL_F64)
-#define RN_ONEDNN_SERVES 1
+#define RN_HAVE_ONEDNN_GEMM 1
 
 /** oneDNN's dnnl_sgemm; calls that it cannot do go to CBLAS. */
 extern const rn_gemm_backend rn_gemm_onednn;
@@ -28,7 +28,7 @@ extern const rn_gemm_backend rn_gemm_onednn_nt;
 bool rn_gemm_onednn_has_avx512(void);
 
 /** True if oneDNN multiplies bf16 operands on this CPU; and adds its bf16 products to a table. */
-bool rn_gemm_bf16_serves(void);
+bool rn_gemm_bf16_supported(void);
 void rn_gemm_bf16_enter(rn_gemm_backend *table);
 #endif
 

@@ -29,34 +29,35 @@ static void gemm_tn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_
 }
 
 #ifdef RN_REAL_F64
-#define gemm_nt_exact gemm_nt
+#define gemm_nt_fp64_accumulate gemm_nt
 #else
 /* Block of c that is computed in double at a time, on the stack. */
-enum { EXACT_BLOCK = 32 };
+enum { FP64_BLOCK = 32 };
 
 static int block_at(int at, int n) {
-  return n - at < EXACT_BLOCK ? n - at : EXACT_BLOCK;
+  return n - at < FP64_BLOCK ? n - at : FP64_BLOCK;
 }
 
-static void widen(int rows, int k, const float *x, int64_t ldx, double *wide) {
+static void widen(int rows, int k, const float *x, int64_t ldx, double *x_fp64) {
   for (int i = 0; i < rows; i++) {
-    for (int l = 0; l < k; l++) wide[i * k + l] = (double)x[i * ldx + l];
+    for (int l = 0; l < k; l++) x_fp64[i * k + l] = (double)x[i * ldx + l];
   }
 }
 
-static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int64_t lda,
-                          const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
-  double wide_a[EXACT_BLOCK * RN_FP64_SUM_MAX], wide_b[EXACT_BLOCK * RN_FP64_SUM_MAX];
-  double sum[EXACT_BLOCK * EXACT_BLOCK];
+static void gemm_nt_fp64_accumulate(int m, int n, int k, float alpha, const float *a, int64_t lda,
+                                    const float *b, int64_t ldb, float beta, float *c,
+                                    int64_t ldc) {
+  double a_fp64[FP64_BLOCK * RN_FP64_SUM_MAX], b_fp64[FP64_BLOCK * RN_FP64_SUM_MAX];
+  double sum[FP64_BLOCK * FP64_BLOCK];
   assert(k <= RN_FP64_SUM_MAX);
-  for (int col = 0; col < n; col += EXACT_BLOCK) {
+  for (int col = 0; col < n; col += FP64_BLOCK) {
     const int cols = block_at(col, n);
-    widen(cols, k, b + col * ldb, ldb, wide_b);
-    for (int row = 0; row < m; row += EXACT_BLOCK) {
+    widen(cols, k, b + col * ldb, ldb, b_fp64);
+    for (int row = 0; row < m; row += FP64_BLOCK) {
       const int rows = block_at(row, m);
-      widen(rows, k, a + row * lda, lda, wide_a);
+      widen(rows, k, a + row * lda, lda, a_fp64);
       rn_blas_table()->dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, cols, k, (double)alpha,
-                             wide_a, k, wide_b, k, 0, sum, cols);
+                             a_fp64, k, b_fp64, k, 0, sum, cols);
       for (int i = 0; i < rows; i++) {
         float *to = c + (row + i) * ldc + col;
         for (int j = 0; j < cols; j++) {
@@ -73,4 +74,4 @@ const rn_gemm_backend rn_gemm_cblas = {.name = "openblas",
                                        .nn = gemm_nn,
                                        .nt = gemm_nt,
                                        .tn = gemm_tn,
-                                       .nt_fp64_accumulate = gemm_nt_exact};
+                                       .nt_fp64_accumulate = gemm_nt_fp64_accumulate};

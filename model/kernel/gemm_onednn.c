@@ -22,8 +22,9 @@ static void gemm_tn(int m, int n, int k, float alpha, const float *a, int64_t ld
   rn_gemm_cblas.tn(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
-static void gemm_nt_exact(int m, int n, int k, float alpha, const float *a, int64_t lda,
-                          const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
+static void gemm_nt_fp64_accumulate(int m, int n, int k, float alpha, const float *a, int64_t lda,
+                                    const float *b, int64_t ldb, float beta, float *c,
+                                    int64_t ldc) {
   rn_gemm_cblas.nt_fp64_accumulate(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
@@ -31,7 +32,7 @@ const rn_gemm_backend rn_gemm_onednn = {.name = "onednn",
                                         .nn = gemm_nn,
                                         .nt = gemm_nt,
                                         .tn = gemm_tn,
-                                        .nt_fp64_accumulate = gemm_nt_exact};
+                                        .nt_fp64_accumulate = gemm_nt_fp64_accumulate};
 
 static void cblas_nn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
                      int64_t ldb, float beta, float *c, int64_t ldc) {
@@ -47,7 +48,7 @@ const rn_gemm_backend rn_gemm_onednn_nt = {.name = "onednn+openblas",
                                            .nn = cblas_nn,
                                            .nt = gemm_nt,
                                            .tn = cblas_tn,
-                                           .nt_fp64_accumulate = gemm_nt_exact};
+                                           .nt_fp64_accumulate = gemm_nt_fp64_accumulate};
 
 bool rn_gemm_onednn_has_avx512(void) {
   return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;

@@ -5,89 +5,91 @@
 
 static rn_gemm_record *recording;
 
-static void append(const rn_recorded_gemm *product) {
+static void append(const rn_recorded_gemm *call) {
   rn_gemm_record *r = recording;
-  if (r->count == r->room) {
-    const int64_t room = r->room > 0 ? 2 * r->room : 1 << 12;
-    rn_recorded_gemm *grown = realloc(r->product, (size_t)room * sizeof *grown);
+  if (r->count == r->capacity) {
+    const int64_t capacity = r->capacity > 0 ? 2 * r->capacity : 1 << 12;
+    rn_recorded_gemm *grown = realloc(r->call, (size_t)capacity * sizeof *grown);
     if (grown == NULL) {
       r->lost = true;
       return;
     }
-    r->product = grown;
-    r->room = room;
+    r->call = grown;
+    r->capacity = capacity;
   }
-  r->product[r->count++] = *product;
-  r->flops += 2.0 * product->m * product->n * product->k;
+  r->call[r->count++] = *call;
+  r->flops += 2.0 * call->m * call->n * call->k;
 }
 
-void rn_recorded_gemm_make(const rn_gemm_backend *table, const rn_recorded_gemm *p) {
+void rn_recorded_gemm_run(const rn_gemm_backend *table, const rn_recorded_gemm *p) {
   rn_gemm_by(table, p->kind, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->beta, p->c, p->ldc);
 }
 
-static void note_and_make(rn_recorded_gemm product) {
-  product.thread = omp_get_thread_num();
+static void record_and_run(rn_recorded_gemm call) {
+  call.thread = omp_get_thread_num();
 #pragma omp critical(rn_gemm_record)
-  append(&product);
-  rn_recorded_gemm_make(recording->table, &product);
+  append(&call);
+  rn_recorded_gemm_run(recording->table, &call);
 }
 
-#define NOTED(name, its_kind)                                                              \
+#define RECORDED(name, its_kind)                                                           \
   static void name(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,      \
                    const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc) { \
     (void)alpha; /* always 1 */                                                            \
-    note_and_make((rn_recorded_gemm){.kind = (its_kind),                                   \
-                                     .m = m,                                               \
-                                     .n = n,                                               \
-                                     .k = k,                                               \
-                                     .beta = beta,                                         \
-                                     .a = rn_reals(a),                                     \
-                                     .b = rn_reals(b),                                     \
-                                     .c = rn_reals(c),                                     \
-                                     .lda = lda,                                           \
-                                     .ldb = ldb,                                           \
-                                     .ldc = ldc});                                         \
+    record_and_run((rn_recorded_gemm){.kind = (its_kind),                                  \
+                                      .m = m,                                              \
+                                      .n = n,                                              \
+                                      .k = k,                                              \
+                                      .beta = beta,                                        \
+                                      .a = rn_reals(a),                                    \
+                                      .b = rn_reals(b),                                    \
+                                      .c = rn_reals(c),                                    \
+                                      .lda = lda,                                          \
+                                      .ldb = ldb,                                          \
+                                      .ldc = ldc});                                        \
   }
 
-#define NOTED_HALF(name, its_kind)                                                       \
+#define RECORDED_BF16(name, its_kind)                                                    \
   static void name(int m, int n, int k, const rn_bf16 *a, int64_t lda, const rn_bf16 *b, \
                    int64_t ldb, rn_real beta, rn_array c, int64_t ldc) {                 \
-    note_and_make((rn_recorded_gemm){.kind = (its_kind),                                 \
-                                     .m = m,                                             \
-                                     .n = n,                                             \
-                                     .k = k,                                             \
-                                     .beta = beta,                                       \
-                                     .a = rn_bf16s(a),                                   \
-                                     .b = rn_bf16s(b),                                   \
-                                     .c = c,                                             \
-                                     .lda = lda,                                         \
-                                     .ldb = ldb,                                         \
-                                     .ldc = ldc});                                       \
+    record_and_run((rn_recorded_gemm){.kind = (its_kind),                                \
+                                      .m = m,                                            \
+                                      .n = n,                                            \
+                                      .k = k,                                            \
+                                      .beta = beta,                                      \
+                                      .a = rn_bf16s(a),                                  \
+                                      .b = rn_bf16s(b),                                  \
+                                      .c = c,                                            \
+                                      .lda = lda,                                        \
+                                      .ldb = ldb,                                        \
+                                      .ldc = ldc});                                      \
   }
 
-NOTED(note_nn, RN_GEMM_NN)
-NOTED(note_nt, RN_GEMM_NT)
-NOTED(note_tn, RN_GEMM_TN)
-NOTED(note_nt_exact, RN_GEMM_NT_FP64_ACCUMULATE)
-NOTED_HALF(note_half_nn, RN_GEMM_NN)
-NOTED_HALF(note_half_nt, RN_GEMM_NT)
-NOTED_HALF(note_half_tn, RN_GEMM_TN)
+RECORDED(record_nn, RN_GEMM_NN)
+RECORDED(record_nt, RN_GEMM_NT)
+RECORDED(record_tn, RN_GEMM_TN)
+RECORDED(record_nt_fp64_accumulate, RN_GEMM_NT_FP64_ACCUMULATE)
+RECORDED_BF16(record_bf16_nn, RN_GEMM_NN)
+RECORDED_BF16(record_bf16_nt, RN_GEMM_NT)
+RECORDED_BF16(record_bf16_tn, RN_GEMM_TN)
 
-static const rn_gemm_backend reals_noted = {
-    .nn = note_nn, .nt = note_nt, .tn = note_tn, .nt_fp64_accumulate = note_nt_exact};
-static const rn_gemm_backend bf16_noted = {.nn = note_nn,
-                                           .nt = note_nt,
-                                           .tn = note_tn,
-                                           .nt_fp64_accumulate = note_nt_exact,
-                                           .bf16_nn = note_half_nn,
-                                           .bf16_nt = note_half_nt,
-                                           .bf16_tn = note_half_tn};
-static rn_gemm_backend noting;
+static const rn_gemm_backend recording_reals = {.nn = record_nn,
+                                                .nt = record_nt,
+                                                .tn = record_tn,
+                                                .nt_fp64_accumulate = record_nt_fp64_accumulate};
+static const rn_gemm_backend recording_bf16 = {.nn = record_nn,
+                                               .nt = record_nt,
+                                               .tn = record_tn,
+                                               .nt_fp64_accumulate = record_nt_fp64_accumulate,
+                                               .bf16_nn = record_bf16_nn,
+                                               .bf16_nt = record_bf16_nt,
+                                               .bf16_tn = record_bf16_tn};
+static rn_gemm_backend recorder;
 
 void rn_gemm_record_start(rn_gemm_record *record) {
-  noting = rn_gemm_takes_bf16() ? bf16_noted : reals_noted;
-  record->table = rn_gemm_backend_swap(&noting);
-  noting.name = record->table->name;
+  recorder = rn_gemm_takes_bf16() ? recording_bf16 : recording_reals;
+  record->table = rn_gemm_backend_swap(&recorder);
+  recorder.name = record->table->name;
   recording = record;
 }
 
@@ -100,6 +102,6 @@ rn_status rn_gemm_record_stop(rn_err *err, rn_gemm_record *record) {
 }
 
 void rn_gemm_record_destroy(rn_gemm_record *record) {
-  free(record->product);
+  free(record->call);
   *record = (rn_gemm_record){0};
 }

@@ -25,8 +25,8 @@ typedef struct rn_recorded_gemm {
 /** Calls in the order in which they began. Zero-initialize; free with rn_gemm_record_destroy. */
 typedef struct rn_gemm_record {
   const rn_gemm_backend *table; /* the backend that computes them */
-  rn_recorded_gemm *product;    /* [count] */
-  int64_t count, room;
+  rn_recorded_gemm *call;       /* [count] */
+  int64_t count, capacity;
   double flops; /* of all calls: 2 m n k each */
   bool lost;    /* out of memory: some calls are missing */
 } rn_gemm_record;
@@ -40,6 +40,6 @@ rn_status rn_gemm_record_stop(rn_err *err, rn_gemm_record *record);
 void rn_gemm_record_destroy(rn_gemm_record *record);
 
 /** Repeats one call. */
-void rn_recorded_gemm_make(const rn_gemm_backend *table, const rn_recorded_gemm *product);
+void rn_recorded_gemm_run(const rn_gemm_backend *table, const rn_recorded_gemm *call);
 
 #endif

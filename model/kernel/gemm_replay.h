@@ -14,7 +14,7 @@
 
 typedef struct rn_gemm_replay {
   const rn_gemm_backend *table;
-  rn_recorded_gemm *product; /* sorted by group */
+  rn_recorded_gemm *call; /* sorted by group */
   int64_t groups;
   int64_t *first; /* [groups + 1]: index of the first product of each group */
   rn_arena memory;

@@ -16,8 +16,8 @@
 #include "model/spec/spec.h"
 #include "proto/base/real.h"
 
-/** Rows of scores computed together (a band); columns after a band's last row are not computed. */
-enum { RN_CHUNK_BAND = 128 };
+/** Rows of a tile of scores; columns after a tile's last row are not computed. */
+enum { RN_CHUNK_TILE = 128 };
 
 /** The longest sum that skinny_gemm and the backends' nt_fp64_accumulate compute in double. */
 enum { RN_FP64_SUM_MAX = 64 };
@@ -53,7 +53,7 @@ typedef struct rn_kernels {
   /** own [K, V] = k^T (v . zeta); work [L K]. */
   void (*chunk_own)(const rn_chunk *c, rn_array k, rn_array v, rn_real *work, rn_real *own);
   /**
-   * o = ((q k^T) . D) v; abs_sum [i ld_sum] = sum_j |(q k^T) . D|[i][j], or NULL; work [band L],
+   * o = ((q k^T) . D) v; abs_sum [i ld_sum] = sum_j |(q k^T) . D|[i][j], or NULL; work [tile L],
    * twice that in bf16.
    */
   void (*chunk_inner)(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_real *work,
@@ -66,7 +66,7 @@ typedef struct rn_kernels {
                              rn_real *own);
   /**
    * P = (q k^T) . D, dP = (dout v^T) . D:  dq = dP k, dk = dP^T q, dv = P^T dout;
-   * work [2 band L], [3 band L] in bf16.
+   * work [2 tile L], [3 tile L] in bf16.
    */
   void (*chunk_inner_backward)(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_array dout,
                                rn_real *work, const rn_chunk_grads *grads);
@@ -89,9 +89,9 @@ typedef struct rn_kernels {
   void (*skinny_gemm)(int m, int n, int k, const rn_real *x, int64_t ldx, rn_array w, int64_t ldw,
                       rn_real beta, rn_real *y, int64_t ldy);
 
-  /** One row of all heads: x <- scale R x; `turn` -1: R^-1. Shapes: cosine, sine [K/2]. */
+  /** One row of all heads: x <- scale R x; `sign` -1: R^-1. Shapes: cosine, sine [K/2]. */
   void (*rotate)(rn_rotary rotary, int heads, int key_width, const rn_real *cosine,
-                 const rn_real *sine, rn_real turn, rn_real scale, rn_real *x);
+                 const rn_real *sine, rn_real sign, rn_real scale, rn_real *x);
 
   /** One row of one head, in place: x [n] becomes y; returns the factor that backward needs. */
   rn_real (*head_norm)(rn_head_norm kind, int n, double eps, rn_real alpha, rn_real *x);
@@ -104,9 +104,9 @@ typedef struct rn_kernels {
   void (*gate_backward)(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz,
                         rn_real *z);
 
-  /** sum [n] = fading sum + part; with fading 0 (end of a document) sum = part, even if sum holds
-   * Inf or NaN. */
-  void (*fade_and_add)(rn_real fading, int64_t n, const rn_real *part, rn_real *sum);
+  /** sum [n] = decay sum + x; with decay 0 (a document begins) sum = x, even if sum holds Inf or
+   * NaN. */
+  void (*decay_and_add)(rn_real decay, int64_t n, const rn_real *x, rn_real *sum);
 
   /** One row: y [n] = w (x - m) r + b, stat = {m, r}; b NULL: none. See model/ops/norm.h. */
   void (*norm)(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
@@ -147,6 +147,6 @@ const rn_kernels *rn_kernels_table(void);
  * Chooses a set for this process, before any model is created: 0 is ref, plain C; higher numbers
  * have wider vectors. Returns false if this build or CPU has no such set.
  */
-bool rn_kernels_use(int number);
+bool rn_kernels_use(int index);
 
 #endif

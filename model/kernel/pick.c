@@ -39,9 +39,9 @@ enum { SETS = sizeof sets / sizeof sets[0] };
 
 static rn_kernels in_use;
 
-static bool enter(int number) {
-  if (number < 0 || number >= SETS || !sets[number].serves()) return false;
-  sets[number].enter(&in_use);
+static bool enter(int index) {
+  if (index < 0 || index >= SETS || !sets[index].serves()) return false;
+  sets[index].enter(&in_use);
   return true;
 }
 
@@ -56,7 +56,7 @@ const rn_kernels *rn_kernels_table(void) {
   return &in_use;
 }
 
-bool rn_kernels_use(int number) {
+bool rn_kernels_use(int index) {
   rn_kernels_table();
-  return enter(number);
+  return enter(index);
 }

@@ -24,7 +24,7 @@ void rn_dropout_rows(rn_dropout dropout, const rn_unit *unit, int width, rn_real
   for (int64_t r = 0; r < count; r++) {
     int64_t sequence = r / unit->tokens, token = r % unit->tokens;
     uint64_t words[] = {dropout.seed, (uint64_t)unit->step, (uint64_t)dropout.layer,
-                        (uint64_t)dropout.site, (uint64_t)unit->sequence_number[sequence]};
+                        (uint64_t)dropout.site, (uint64_t)unit->sequence_index[sequence]};
     rn_random_key key =
         rn_random_key_make(RN_RANDOM_DROPOUT, words, (int)(sizeof words / sizeof words[0]));
     drop_row(key, (uint64_t)(unit->position + token), dropout.p, width, rows + r * width);

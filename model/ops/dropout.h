@@ -1,7 +1,7 @@
 /**
  * Dropout without a stored mask: kept elements are divided by 1 - p, the others are 0.
  *
- * Whether an element is kept is a function of (seed, step, layer, site, sequence number, position,
+ * Whether an element is kept is a function of (seed, step, layer, site, sequence index, position,
  * channel). So it does not depend on how the batch is partitioned, and backward is the same call on
  * the gradient.
  */

@@ -11,11 +11,11 @@
 enum { EXACT_ROWS = 64, EXACT_COLS = 256 };
 
 void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
-  enum { PIECE = 1 << 16 };
+  enum { SLICE = 1 << 16 };
   accumulator->overflowed = false;
 #pragma omp parallel for schedule(static)
-  for (int64_t at = 0; at < accumulator->total; at += PIECE) {
-    int64_t count = accumulator->total - at < PIECE ? accumulator->total - at : PIECE;
+  for (int64_t at = 0; at < accumulator->total; at += SLICE) {
+    int64_t count = accumulator->total - at < SLICE ? accumulator->total - at : SLICE;
     if (accumulator->exact != NULL) {
       memset(accumulator->exact + at, 0, (size_t)count * sizeof accumulator->exact[0]);
     } else {

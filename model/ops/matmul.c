@@ -111,13 +111,13 @@ void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_arra
 /* ---- blocks ---- */
 
 /* Fewer rows make products slow. */
-enum { LEAST_POLLED_ROWS = 128 };
+enum { MIN_POLLED_ROWS = 128 };
 
 /* If a state passes `hops` ranks during this work, blocks get smaller so that there is a poll for
  * each hop. `hops` is the same with a communication thread, so the tiles do not depend on it. */
 static rn_tiling tiling_of_polled_rows(rn_rows rows, int hops) {
   int tile_rows = tile_rows_of(rows.count);
-  while (tile_rows > LEAST_POLLED_ROWS && (int64_t)tile_rows * hops > rows.count) tile_rows /= 2;
+  while (tile_rows > MIN_POLLED_ROWS && (int64_t)tile_rows * hops > rows.count) tile_rows /= 2;
   return tiling_of(rows, 1, tile_rows, TILE_COLS);
 }
 

@@ -9,7 +9,7 @@
 /* Minimal number of rows of a part. */
 enum { MIN_ROWS = 32 };
 
-void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y) {
+void rn_norm_row_fp64(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y) {
   const int D = norm->width;
   double mean = 0, square = 0;
   for (int i = 0; norm->kind == RN_BLOCK_NORM_LAYER && i < D; i++) mean += (double)x[i] / D;

@@ -45,7 +45,7 @@ void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, c
                      rn_array y, rn_real *stat);
 
 /** One row in double, where rounding in rn_real is too coarse. Shapes: x, y [D]. */
-void rn_norm_row_wide(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y);
+void rn_norm_row_fp64(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y);
 
 /** Arrays of a backward pass over R rows. */
 typedef struct rn_norm_grads {

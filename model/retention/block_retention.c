@@ -184,7 +184,7 @@ static void retain_first_tokens(rn_block_retention *b, const rn_layer_params *at
     if (unit->doc_position[row] != 0) continue;
     const rn_real *raw = in.raw + row * b->dim;
     if (in.norm != NULL) {
-      rn_norm_row_wide(in.norm, params, raw, b->wide_row);
+      rn_norm_row_fp64(in.norm, params, raw, b->wide_row);
     } else {
       for (int i = 0; i < b->dim; i++) b->wide_row[i] = (double)raw[i];
     }

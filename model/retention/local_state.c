@@ -15,7 +15,7 @@ struct rn_local_state {
   int64_t matrix;    /* K V */
   rn_real *state[DIRECTIONS];
   /* the scan in progress */
-  bool open;
+  bool in_progress;
   rn_scan_direction direction;
   int layer, n;
   const double *log_decay;
@@ -26,14 +26,14 @@ static int64_t layer_elements(const rn_local_state *local_state) {
   return local_state->heads * local_state->matrix;
 }
 
-static rn_status carry_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
+static rn_status local_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
                              rn_scan_element element) {
   rn_local_state *local_state = self;
   (void)err;
-  assert(!local_state->open && element.m == local_state->matrix);
+  assert(!local_state->in_progress && element.m == local_state->matrix);
   assert(element.n <= local_state->heads);
   assert(layer >= 0 && layer < local_state->layers);
-  local_state->open = true;
+  local_state->in_progress = true;
   local_state->direction = direction;
   local_state->layer = layer;
   local_state->n = element.n;
@@ -42,17 +42,17 @@ static rn_status carry_begin(void *self, rn_err *err, rn_scan_direction directio
   return RN_OK;
 }
 
-static void carry_poll(void *self) {
+static void local_poll(void *self) {
   (void)self;
 }
 
-static bool carry_has_come(void *self) {
+static bool local_test(void *self) {
   (void)self;
   return true;
 }
 
 /* With decay 0 the state is replaced, not multiplied by 0: an Inf or NaN in it must not survive. */
-static void pass_on(double decay, int64_t m, const rn_real *own, rn_real *state, rn_real *before) {
+static void advance(double decay, int64_t m, const rn_real *own, rn_real *state, rn_real *before) {
   memcpy(before, state, (size_t)m * sizeof state[0]);
   if (decay == 0) {
     memcpy(state, own, (size_t)m * sizeof state[0]);
@@ -62,11 +62,11 @@ static void pass_on(double decay, int64_t m, const rn_real *own, rn_real *state,
   for (int64_t i = 0; i < m; i++) state[i] = factor * state[i] + own[i];
 }
 
-static rn_status carry_end(void *self, rn_err *err, rn_real *before) {
+static rn_status local_end(void *self, rn_err *err, rn_real *before) {
   rn_local_state *local_state = self;
   (void)err;
-  assert(local_state->open);
-  local_state->open = false;
+  assert(local_state->in_progress);
+  local_state->in_progress = false;
   rn_real *state = rn_local_state_state(local_state, local_state->direction, local_state->layer);
   int64_t m = local_state->matrix;
   if (local_state->port.publish != NULL) {
@@ -75,13 +75,13 @@ static rn_status carry_end(void *self, rn_err *err, rn_real *before) {
   }
 #pragma omp parallel for schedule(static)
   for (int h = 0; h < local_state->n; h++) {
-    pass_on(exp(local_state->log_decay[h]), m, local_state->own + h * m, state + h * m,
+    advance(exp(local_state->log_decay[h]), m, local_state->own + h * m, state + h * m,
             before + h * m);
   }
   return RN_OK;
 }
 
-static rn_status carry_pass(void *self, rn_err *err, const rn_real *after) {
+static rn_status local_publish(void *self, rn_err *err, const rn_real *after) {
   rn_local_state *local_state = self;
   (void)err;
   memcpy(rn_local_state_state(local_state, local_state->direction, local_state->layer), after,
@@ -89,8 +89,8 @@ static rn_status carry_pass(void *self, rn_err *err, const rn_real *after) {
   return RN_OK;
 }
 
-void rn_local_state_order_by_caller(rn_local_state *local_state) {
-  local_state->port.publish = carry_pass;
+void rn_local_state_enable_publish(rn_local_state *local_state) {
+  local_state->port.publish = local_publish;
 }
 
 size_t rn_local_state_bytes(const rn_spec *spec, int layers, int sequences) {
@@ -102,18 +102,18 @@ size_t rn_local_state_bytes(const rn_spec *spec, int layers, int sequences) {
 rn_status rn_local_state_create(rn_err *err, const rn_spec *spec, int layers, int sequences,
                                 rn_local_state **out) {
   rn_local_state *local_state = NULL;
-  rn_status status = rn_alloc(err, "carried states", 1, sizeof *local_state, &local_state);
+  rn_status status = rn_alloc(err, "local states", 1, sizeof *local_state, &local_state);
   if (status != RN_OK) goto fail;
   local_state->port = (rn_scan_port){.self = local_state,
-                                     .begin = carry_begin,
-                                     .poll = carry_poll,
-                                     .end = carry_end,
-                                     .test = carry_has_come};
+                                     .begin = local_begin,
+                                     .poll = local_poll,
+                                     .end = local_end,
+                                     .test = local_test};
   local_state->layers = layers;
   local_state->heads = sequences * spec->heads;
   local_state->matrix = (int64_t)rn_spec_key_width(spec) * rn_spec_value_width(spec);
   for (int d = 0; d < DIRECTIONS; d++) {
-    status = rn_alloc(err, "carried states", (size_t)layers * (size_t)layer_elements(local_state),
+    status = rn_alloc(err, "local states", (size_t)layers * (size_t)layer_elements(local_state),
                       sizeof(rn_real), &local_state->state[d]);
     if (status != RN_OK) goto fail;
   }

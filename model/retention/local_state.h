@@ -27,8 +27,8 @@ rn_status rn_local_state_create(rn_err *err, const rn_spec *spec, int layers, in
                                 rn_local_state **out);
 void rn_local_state_destroy(rn_local_state **local_state);
 
-/** Makes the port behave as in reproducible mode: it keeps the states passed to publish(). */
-void rn_local_state_order_by_caller(rn_local_state *local_state);
+/** Adds publish() to the port, as in reproducible mode: the states are then those passed to it. */
+void rn_local_state_enable_publish(rn_local_state *local_state);
 
 /** Resets all states to zero; call between sequences. */
 void rn_local_state_reset(rn_local_state *local_state);

@@ -22,12 +22,12 @@ static int64_t larger(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
 
-/* Work space of a thread, the largest of: bands of scores and their gradients, scaled rows of a
+/* Work space of a thread, the largest of: tiles of scores and their gradients, scaled rows of a
  * chunk or rows of a head, a slab of a state. */
 static int64_t work_elements(const rn_retention *r) {
-  const int64_t wide = larger(r->key_width, r->value_width), bands = r->bf16 ? 3 : 2;
+  const int64_t wide = larger(r->key_width, r->value_width), tiles = r->bf16 ? 3 : 2;
   const int64_t rows = larger(r->chunk, 4) * wide, slab = (int64_t)RN_SLAB_ROWS * r->value_width;
-  return larger(bands * RN_CHUNK_BAND * r->chunk, larger(rows, slab));
+  return larger(tiles * RN_CHUNK_TILE * r->chunk, larger(rows, slab));
 }
 
 rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens) {

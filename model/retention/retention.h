@@ -50,10 +50,10 @@ typedef struct rn_retention_view {
 
 /** States of one segment in the direction of a scan; in REVERSE, adjoints of states. */
 typedef struct rn_segment_states {
-  rn_real *state;    /* [B, H, K, V] */
-  rn_real *received; /* [B, H, K, V]: copy of the state at the first boundary, or NULL */
-  rn_real *parts;    /* [chunks, B, H, K, V]: contributions of chunks, in rn_real */
-  rn_array before; /* [chunks, B, H, K, V]: the state before each chunk; in rn_real may be parts */
+  rn_real *state;         /* [B, H, K, V] */
+  rn_real *received;      /* [B, H, K, V]: copy of the state at the first boundary, or NULL */
+  rn_real *contributions; /* [chunks, B, H, K, V]: of chunks, in rn_real */
+  rn_array before; /* [chunks, B, H, K, V]: before each chunk; in rn_real may be contributions */
 } rn_segment_states;
 
 /** Terms of the chunkwise form: within each chunk, and from the state before it. */
@@ -91,22 +91,23 @@ int rn_retention_chunks(const rn_retention *r, int tokens);
 /** log of the factor by which a segment decays a state, -inf if a document begins in it: [B, H]. */
 void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, double *log_decay);
 
-/** Scratch of the calling thread: three rows of one head; not valid across calls of the core. */
+/** Scratch of the calling thread: four rows of one head; not valid across calls of the core. */
 rn_real *rn_retention_scratch(const rn_retention *r);
 
-/** Contributions of chunks to parts [chunks, B, H, K, V], and their sum, that of the segment, to
- * own [B, H, K, V]. */
-void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u, rn_real *parts,
-                                rn_real *own);
+/** Contributions of the chunks to the state [chunks, B, H, K, V], and their sum, that of the
+ * segment, to own [B, H, K, V]. */
+void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u,
+                                rn_real *contributions, rn_real *own);
 
 /** The same for the adjoint, from the gradient of o; summed from the last chunk to the first. */
 void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_matrix d_o,
-                                 rn_real *parts, rn_real *own);
+                                 rn_real *contributions, rn_real *own);
 
 /**
- * Computes `before` from parts, the state before each chunk in the scan's direction: in REVERSE the
- * adjoint of each chunk's outgoing state. states->state: in, at the segment's first boundary in
- * that direction; out, at its last. states->received, unless NULL, gets a copy of the former.
+ * Computes `before` from the contributions: the state before each chunk in the scan's direction, in
+ * REVERSE the adjoint of each chunk's outgoing state. states->state: in, at the segment's first
+ * boundary in that direction; out, at its last. states->received, unless NULL, gets a copy of the
+ * former.
  */
 void rn_retention_propagate(const rn_retention *r, const rn_retention_view *u,
                             rn_scan_direction direction, const rn_segment_states *states);

@@ -68,7 +68,7 @@ static slab slab_at(const rn_retention *r, int64_t index) {
 
 /* The decay of a head's state across a chunk, and the offset of the chunk's contribution. */
 typedef struct scan_step {
-  rn_real fading;
+  rn_real decay;
   int64_t state;
 } scan_step;
 
@@ -83,7 +83,8 @@ static scan_step step_at(const rn_retention *r, const rn_retention_view *u,
 
 /* own = the sum of all chunks' contributions to the segment's state, in scan direction. */
 static void sum_contributions(const rn_retention *r, const rn_retention_view *u,
-                              rn_scan_direction direction, const rn_real *parts, rn_real *own) {
+                              rn_scan_direction direction, const rn_real *contributions,
+                              rn_real *own) {
   const int chunks = rn_retention_chunks(r, u->tokens);
   const int64_t m = (int64_t)r->key_width * r->value_width;
 #pragma omp parallel for schedule(static) num_threads(r->threads)
@@ -93,7 +94,7 @@ static void sum_contributions(const rn_retention *r, const rn_retention_view *u,
     memset(sum, 0, (size_t)s.length * sizeof *sum);
     for (int n = 0; n < chunks; n++) {
       const scan_step step = step_at(r, u, direction, s.head, n);
-      r->kernels->fade_and_add(step.fading, s.length, parts + step.state + s.at, sum);
+      r->kernels->decay_and_add(step.decay, s.length, contributions + step.state + s.at, sum);
     }
   }
 }
@@ -106,26 +107,26 @@ void rn_retention_propagate(const rn_retention *r, const rn_retention_view *u,
   for (int64_t i = 0; i < (int64_t)u->sequences * r->heads * slabs_per_head(r); i++) {
     const slab s = slab_at(r, i);
     const size_t bytes = (size_t)s.length * sizeof(rn_real);
-    rn_real *sum = states->state + s.head * m + s.at, *part = rn_retention_scratch(r);
+    rn_real *sum = states->state + s.head * m + s.at, *contribution = rn_retention_scratch(r);
     if (states->received != NULL) memcpy(states->received + s.head * m + s.at, sum, bytes);
     for (int n = 0; n < chunks; n++) {
       const scan_step step = step_at(r, u, direction, s.head, n);
-      memcpy(part, states->parts + step.state + s.at, bytes);
+      memcpy(contribution, states->contributions + step.state + s.at, bytes);
       rn_row_put(r->kernels, states->before, step.state + s.at, s.length, sum);
-      r->kernels->fade_and_add(step.fading, s.length, part, sum);
+      r->kernels->decay_and_add(step.decay, s.length, contribution, sum);
     }
   }
 }
 
-void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u, rn_real *parts,
-                                rn_real *own) {
+void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u,
+                                rn_real *contributions, rn_real *own) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, 0, i);
     r->kernels->chunk_own(&t.chunk, rn_array_from(u->k.x, t.k), rn_array_from(u->v.x, t.v), t.work,
-                          parts + t.state);
+                          contributions + t.state);
   }
-  sum_contributions(r, u, RN_SCAN_FORWARD, parts, own);
+  sum_contributions(r, u, RN_SCAN_FORWARD, contributions, own);
 }
 
 static void poll_by_first_thread(const rn_scan_port *port) {
@@ -189,14 +190,14 @@ void rn_retention_forward_chunks(const rn_retention *r, const rn_retention_view 
 }
 
 void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_matrix d_o,
-                                 rn_real *parts, rn_real *own) {
+                                 rn_real *contributions, rn_real *own) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
     const chunk_task t = task_at(r, u, d_o.ld, i);
     r->kernels->chunk_own_backward(&t.chunk, rn_array_from(u->q.x, t.q), rn_array_from(d_o.x, t.o),
-                                   t.work, parts + t.state);
+                                   t.work, contributions + t.state);
   }
-  sum_contributions(r, u, RN_SCAN_REVERSE, parts, own);
+  sum_contributions(r, u, RN_SCAN_REVERSE, contributions, own);
 }
 
 static rn_chunk_grads grads_at(const rn_retention *r, const chunk_task *t,

@@ -21,7 +21,7 @@ static rn_status replay_end(void *self, rn_err *err, rn_real *before) {
   return RN_OK;
 }
 
-static bool replay_has_come(void *self) {
+static bool replay_test(void *self) {
   (void)self;
   return true;
 }
@@ -31,5 +31,5 @@ rn_scan_port rn_state_replay_port(rn_state_replay *replay) {
                         .begin = replay_begin,
                         .poll = replay_poll,
                         .end = replay_end,
-                        .test = replay_has_come};
+                        .test = replay_test};
 }

@@ -248,7 +248,7 @@ static rn_status decoder_create(rn_err *err, rn_stage *stage, int sequences, boo
   *out = NULL;
   RN_TRY(err, rn_decoder_create(err, &s->spec, sequences, bf16, &decoder));
   if (bf16) {
-    rn_decoder_round(decoder, s->weights);
+    rn_decoder_cast_weights(decoder, s->weights);
     rn_layer_stack_cast_weights(s->layers, s->weights, (rn_range){0, stage->table->total});
   }
   *out = (rn_stage_decoder *)decoder;

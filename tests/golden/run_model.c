@@ -51,7 +51,7 @@ rn_status golden_model_forward(rn_err *err, golden_model *m, rn_form form, const
                       .tokens = count,
                       .input = tokens,
                       .doc_position = m->doc_position,
-                      .sequence_number = m->numbers,
+                      .sequence_index = m->numbers,
                       .position = first};
   const rn_pass pass = pass_of(m, form);
   RN_TRY(err, rn_layer_stack_forward(err, m->stage, &pass, NULL, m->y));

@@ -24,7 +24,7 @@ typedef struct test_model {
   rn_real *params, *gradient;
   rn_grad_accumulator accumulator;
   int32_t *input, *target, *doc_position; /* [B, T] */
-  int64_t *sequence_number;               /* [B] */
+  int64_t *sequence_index;                /* [B] */
   int64_t position;
   rn_real *y; /* [B, T, D] of the last run */
   rn_real *piece_y[TEST_PIECES];
@@ -80,7 +80,7 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
   m.input = test_take(rows, sizeof(int32_t));
   m.target = test_take(rows, sizeof(int32_t));
   m.doc_position = test_take(rows, sizeof(int32_t));
-  m.sequence_number = test_take((size_t)sequences, sizeof(int64_t));
+  m.sequence_index = test_take((size_t)sequences, sizeof(int64_t));
   m.y = test_take(rows * width, sizeof(rn_real));
   for (int p = 0; p < TEST_PIECES; p++) {
     CHECK_OK(&err, rn_activations_create(&err, m.stage, RN_SAVE_ALL, &m.activations[p]));
@@ -93,7 +93,7 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
     m.input[i] = (int32_t)(rn_random_bits(key, 2 * i) % (uint64_t)spec->vocab);
     m.target[i] = (int32_t)(rn_random_bits(key, 2 * i + 1) % (uint64_t)spec->vocab);
   }
-  for (int b = 0; b < sequences; b++) m.sequence_number[b] = 100 + b;
+  for (int b = 0; b < sequences; b++) m.sequence_index[b] = 100 + b;
   test_documents(&m, 0, NULL);
   return m;
 }
@@ -111,7 +111,7 @@ static inline void test_model_close(test_model *m) {
   free(m->input);
   free(m->target);
   free(m->doc_position);
-  free(m->sequence_number);
+  free(m->sequence_index);
   free(m->y);
 }
 
@@ -132,7 +132,7 @@ static inline void test_cut(test_model *m, int p, int begin, int end) {
                          .input = input,
                          .target = target,
                          .doc_position = doc_position,
-                         .sequence_number = m->sequence_number,
+                         .sequence_index = m->sequence_index,
                          .position = m->position + begin,
                          .step = 9};
 }

@@ -113,7 +113,7 @@ static void pieces_know_where_documents_began(bool reset) {
     CHECK_EQUAL(batch.sequences, 5);
     for (int i = 0; i < 5; i++) {
       const int64_t begin = stored[i] * T;
-      CHECK_EQUAL(batch.sequence_number[i], 100 + i);
+      CHECK_EQUAL(batch.sequence_index[i], 100 + i);
       CHECK_EQUAL(not_as_wanted(&batch, i, begin + cuts[c], begin, reset), 0);
     }
   }

@@ -36,7 +36,7 @@ static void decoding_is_the_form(const char *what, rn_spec spec, int position, b
   test_model m = test_model_open(&spec, SEQUENCES, TOKENS);
   rn_decoder *d = decoder_of(&spec, SEQUENCES, position, bf16);
   const int slot[SEQUENCES] = {2, 0, 1};
-  if (bf16) rn_decoder_round(d, m.params);
+  if (bf16) rn_decoder_cast_weights(d, m.params);
   whole_sequences(&m, position, want);
   for (int t = 0; t < TOKENS; t++) {
     int32_t token[SEQUENCES];

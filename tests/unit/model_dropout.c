@@ -14,7 +14,7 @@ static const int64_t numbers[SEQUENCES] = {7, 3000000000, 9, 12};
 static rn_unit unit_of(int first_sequence, int sequences, int64_t position, int tokens) {
   return (rn_unit){.sequences = sequences,
                    .tokens = tokens,
-                   .sequence_number = numbers + first_sequence,
+                   .sequence_index = numbers + first_sequence,
                    .position = position,
                    .step = 5};
 }

@@ -37,7 +37,7 @@ static void prepare(fixture *f, bool norm, bool train) {
   for (int r = 0; r < ROWS; r++) f->input[r] = (r * r + 1) % VOCAB;
   f->numbers[1] = 1;
   f->unit = (rn_unit){
-      .sequences = SEQUENCES, .tokens = TOKENS, .input = f->input, .sequence_number = f->numbers};
+      .sequences = SEQUENCES, .tokens = TOKENS, .input = f->input, .sequence_index = f->numbers};
   f->accumulator = (rn_grad_accumulator){.gradient = f->gradient, .total = PARAMS};
   f->pass = (rn_pass){
       .params = f->params, .unit = &f->unit, .train = train, .accumulator = &f->accumulator};

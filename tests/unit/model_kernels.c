@@ -21,7 +21,7 @@ typedef struct results {
   rn_real logits[N];
 } results;
 
-enum { WORK = 3 * RN_CHUNK_BAND * TOKENS + TOKENS * V };
+enum { WORK = 3 * RN_CHUNK_TILE * TOKENS + TOKENS * V };
 
 /* A chunk's operands, and the same in bf16. */
 typedef struct operands {
@@ -77,7 +77,7 @@ static void run_rows(const rn_kernels *kernels, int n, rn_head_norm head_norm, r
   kernels->gate_backward(n, r->normed, w, r->dg, r->dz, r->gated_again);
   CHECK_ARRAY("gated, again", r->gated_again, r->gated, n, 4 * test_tolerance);
   memcpy(r->faded, x, bytes);
-  kernels->fade_and_add((rn_real)0.75, n, b, r->faded);
+  kernels->decay_and_add((rn_real)0.75, n, b, r->faded);
   kernels->norm(norm, n, 1e-5, w, b, x, rn_reals(r->y), r->stat);
   kernels->norm_backward(norm, n, w, x, r->stat, dy, b, r->dx);
   kernels->norm_weight(n, x, r->stat, dy, r->dw, r->db);

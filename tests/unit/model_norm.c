@@ -65,7 +65,7 @@ static void a_wide_row_is_the_formula_in_double(rn_block_norm kind) {
     double bias = kind == RN_BLOCK_NORM_LAYER ? (double)f.params[WIDTH + i] : 0;
     want[i] = (double)f.params[i] * (f.x[i] - mean) / sqrt(square + 0.01) + bias;
   }
-  rn_norm_row_wide(&f.norm, f.params, f.x, wide);
+  rn_norm_row_fp64(&f.norm, f.params, f.x, wide);
   CHECK_ARRAY("wide row", wide, want, WIDTH, 1e-14);
 }
 

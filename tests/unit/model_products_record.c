@@ -36,7 +36,7 @@ static void every_product_is_noted(const rn_gemm_record *record) {
   const double whole = 2.0 * ROWS * WIDTH;
   double of_kind[RN_GEMM_NT_FP64_ACCUMULATE + 1] = {0};
   for (int64_t i = 0; i < record->count; i++) {
-    const rn_recorded_gemm *p = &record->product[i];
+    const rn_recorded_gemm *p = &record->call[i];
     of_kind[p->kind] += 2.0 * p->m * p->n * p->k;
     CHECK(p->thread >= 0 && p->thread < 2);
   }
@@ -85,7 +85,7 @@ static void replay_makes_the_same(const rn_gemm_record *record, const arrays *li
   CHECK_EQUAL(replay.first[0], 0);
   CHECK_EQUAL(replay.first[replay.groups], record->count);
   for (int64_t i = 0; i < record->count; i++) {
-    CHECK_EQUAL(times_found(replay.product, record->count, &record->product[i], live->x), 1);
+    CHECK_EQUAL(times_found(replay.call, record->count, &record->call[i], live->x), 1);
   }
   rn_gemm_replay_run(&replay);
   CHECK(memcmp(before, live, sizeof *before) == 0);

@@ -238,7 +238,7 @@ static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
   rn_param_table_destroy(&table);
   if (status != RN_OK) return status;
   RN_TRY(err, rn_decoder_create(err, &spec, MOST_SLOTS, b->bf16, &b->decoder));
-  if (b->bf16) rn_decoder_round(b->decoder, b->params);
+  if (b->bf16) rn_decoder_cast_weights(b->decoder, b->params);
   RN_TRY(err, rn_alloc(err, "logits", MOST_SLOTS * (size_t)spec.vocab, sizeof(float), &b->logits));
   RN_TRY(err, rn_alloc(err, "order", (size_t)spec.vocab, sizeof(int32_t), &b->order));
   for (int i = 0; i < SWEEP_ARRAYS; i++) {

@@ -19,7 +19,7 @@ rn_kernel_bench rn_kernel_bench_make(const rn_spec *spec) {
 /* Elements of an area: it must hold the rows of a chunk with the strides of a training step, a band
  * of scores, and the rows of a row-wise kernel. */
 static size_t area_elements(const rn_kernel_bench *b) {
-  const size_t chunk = (size_t)b->chunk * (size_t)larger(b->pair, 2 * RN_CHUNK_BAND);
+  const size_t chunk = (size_t)b->chunk * (size_t)larger(b->pair, 2 * RN_CHUNK_TILE);
   const size_t rows = RN_BENCH_CACHE_BYTES / sizeof(float) + 2 * (size_t)b->spec.ffn_dim +
                       (size_t)b->spec.vocab + (size_t)b->pair;
   return chunk > rows ? chunk : rows;
@@ -127,8 +127,8 @@ static double three_state_flops(const rn_kernel_bench *b) {
 /* Number of scores of a chunk that are computed: each band up to the end of its diagonal block. */
 static double scores(const rn_kernel_bench *b) {
   double sum = 0;
-  for (int begin = 0; begin < b->chunk; begin += RN_CHUNK_BAND) {
-    const int end = begin + RN_CHUNK_BAND < b->chunk ? begin + RN_CHUNK_BAND : b->chunk;
+  for (int begin = 0; begin < b->chunk; begin += RN_CHUNK_TILE) {
+    const int end = begin + RN_CHUNK_TILE < b->chunk ? begin + RN_CHUNK_TILE : b->chunk;
     sum += (double)(end - begin) * end;
   }
   return sum;
@@ -179,8 +179,8 @@ ROWS(gate, b->value_width, 3,
 ROWS(gate_backward, b->value_width, 6,
      b->kernels->gate_backward(b->value_width, p->area[0] + at, NULL, p->area[1] + at,
                                p->area[2] + at, p->area[3] + at))
-ROWS(fade_and_add, b->value_width, 3,
-     b->kernels->fade_and_add(0.5f, b->value_width, p->area[0] + at, p->area[1] + at))
+ROWS(decay_and_add, b->value_width, 3,
+     b->kernels->decay_and_add(0.5f, b->value_width, p->area[0] + at, p->area[1] + at))
 ROWS(norm, b->spec.dim, 2,
      b->kernels->norm(s->block_norm, s->dim, s->norm_eps, p->area[3], p->area[3], p->area[0] + at,
                       rn_reals(p->area[1] + at), p->area[4]))
@@ -240,7 +240,7 @@ static const rn_kernel_case cases[] = {
     {"chunk own, back", own_backward, state_flops, NULL},
     {"chunk inner, back", inner_backward, inner_backward_flops, NULL},
     {"chunk cross, back", cross_backward, three_state_flops, NULL},
-    [PLAINEST] = {"fade and add", fade_and_add, NULL, fade_and_add_bytes},
+    [PLAINEST] = {"decay and add", decay_and_add, NULL, decay_and_add_bytes},
     {"rotate", rotate, NULL, rotate_bytes},
     {"head norm", head_norm, NULL, head_norm_bytes},
     {"head norm, back", head_norm_backward, NULL, head_norm_backward_bytes},

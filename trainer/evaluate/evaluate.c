@@ -59,7 +59,7 @@ static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64
                         .input = e->batch.input,
                         .target = e->batch.target,
                         .doc_position = e->batch.doc_position,
-                        .sequence_number = e->batch.sequence_number,
+                        .sequence_index = e->batch.sequence_index,
                         .position = e->batch.position};
   rn_scan_port *port = rn_scan_source_port(&e->scan, 0, 0);
   RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->options->form, port, &out->loss,

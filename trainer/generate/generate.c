@@ -52,7 +52,7 @@ static rn_status forward_segment(rn_err *err, prefill *p, const int32_t *tokens,
                         .tokens = count,
                         .input = tokens,
                         .doc_position = p->doc_position,
-                        .sequence_number = &index,
+                        .sequence_index = &index,
                         .position = position};
   const rn_pass pass = {.params = p->model->params,
                         .unit = &unit,
@@ -161,7 +161,7 @@ rn_status rn_generate(rn_err *err, rn_checkpoint_model *model, const rn_generati
                       const rn_prompt *prompt, int prompts, rn_token_visitor visitor) {
   decoding g;
   rn_status status = open_decoding(err, model, options->bf16, prompts, &g);
-  if (status == RN_OK && options->bf16) rn_decoder_round(g.decoder, model->params);
+  if (status == RN_OK && options->bf16) rn_decoder_cast_weights(g.decoder, model->params);
   if (status == RN_OK) status = prefill_prompts(err, model, prompt, prompts, g.decoder, g.logits);
   for (int64_t i = 0; status == RN_OK && i < options->max_tokens && g.count > 0; i++) {
     if (i > 0) rn_decoder_step(g.decoder, model->params, g.count, g.slot, g.token, g.logits);

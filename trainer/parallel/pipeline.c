@@ -230,7 +230,7 @@ static void loss_of_reduction_block(training *t, const rn_unit *unit, rn_slot *s
                                     int first) {
   int64_t row;
   const rn_unit reduction_block = reduction_block_of(unit, b, first, &row);
-  const int64_t sequence = unit->sequence_number[b] - t->block_losses->first_sequence;
+  const int64_t sequence = unit->sequence_index[b] - t->block_losses->first_sequence;
   const int64_t place = unit->position - t->block_losses->first_position + first;
   const int64_t number = sequence * t->block_losses->each + place / unit->reduction_block;
   t->block_losses->loss[number] = loss_of_rows(t, &reduction_block, slot, row);

@@ -381,7 +381,7 @@ static rn_unit unit_of(const rn_batch *b, int reduction_block, int first, int la
                    .input = b->input + row,
                    .target = b->target + row,
                    .doc_position = b->doc_position + row,
-                   .sequence_number = b->sequence_number + first,
+                   .sequence_index = b->sequence_index + first,
                    .position = b->position};
 }
 

@@ -22,9 +22,9 @@ static void swish_row_with_slope(int n, const rn_real *x, rn_real *value, rn_rea
 static void gelu_row(int n, const rn_real *x, rn_real *value, rn_real *slope) {
   const double inverse_sqrt_2 = 0.70710678118654752440, inverse_sqrt_2pi = 0.39894228040143267794;
   for (int i = 0; i < n; i++) {
-    double at = x[i], share = 0.5 * erfc(-at * inverse_sqrt_2);
-    if (slope != NULL) slope[i] = (rn_real)(share + at * inverse_sqrt_2pi * exp(-0.5 * at * at));
-    value[i] = (rn_real)(at * share);
+    double at = x[i], cdf = 0.5 * erfc(-at * inverse_sqrt_2);
+    if (slope != NULL) slope[i] = (rn_real)(cdf + at * inverse_sqrt_2pi * exp(-0.5 * at * at));
+    value[i] = (rn_real)(at * cdf);
   }
 }
 
@@ -48,30 +48,30 @@ static void ffn(rn_ffn kind, rn_activation activation, int n, const rn_real *inn
 }
 
 /* Elements per step of backward: value and slope stay in cache. */
-enum { PIECE = 256 };
+enum { SLICE = 256 };
 
 static void ffn_backward(rn_ffn kind, rn_activation activation, int width, const rn_real *dproduct,
                          rn_real *inner, rn_real *product) {
-  rn_real value[PIECE], slope[PIECE];
-  for (int from = 0; from < width; from += PIECE) {
-    const int n = width - from < PIECE ? width - from : PIECE;
+  rn_real value[SLICE], slope[SLICE];
+  for (int from = 0; from < width; from += SLICE) {
+    const int n = width - from < SLICE ? width - from : SLICE;
     rn_real *first = inner + from, *gate = first + width;
     const rn_real *dp = dproduct + from;
-    rn_real *again = product + from;
+    rn_real *recomputed = product + from;
     activate(activation, n, first, value, slope);
     if (kind == RN_FFN_MLP) {
 #pragma omp simd
       for (int i = 0; i < n; i++) {
         const rn_real d = dp[i];
         first[i] = d * slope[i];
-        again[i] = value[i];
+        recomputed[i] = value[i];
       }
       continue;
     }
 #pragma omp simd
     for (int i = 0; i < n; i++) {
       const rn_real d = dp[i];
-      again[i] = value[i] * gate[i];
+      recomputed[i] = value[i] * gate[i];
       first[i] = d * gate[i] * slope[i];
       gate[i] = d * value[i];
     }

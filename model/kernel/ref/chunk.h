@@ -5,13 +5,13 @@
 #include "model/kernel/kernels.h"
 
 /** Rows begin .. end-1 of a chunk; their scores have columns 0 .. end-1. */
-typedef struct rn_band {
+typedef struct rn_chunk_tile {
   int begin, end;
-} rn_band;
+} rn_chunk_tile;
 
-static inline rn_band rn_band_next(const rn_chunk *c, int begin) {
-  int end = begin + RN_CHUNK_BAND;
-  return (rn_band){begin, end < c->tokens ? end : c->tokens};
+static inline rn_chunk_tile rn_chunk_tile_next(const rn_chunk *c, int begin) {
+  int end = begin + RN_CHUNK_TILE;
+  return (rn_chunk_tile){begin, end < c->tokens ? end : c->tokens};
 }
 
 static inline void rn_row_decay(const rn_chunk *c, int i, int first, rn_real *row) {
@@ -24,11 +24,12 @@ static inline void rn_row_decay_round(const rn_chunk *c, int i, int first, const
   for (int j = first; j <= i; j++) to[j] = rn_bf16_of(row[j] * c->decay[j - i]);
 }
 
-/** to [rows of the band, end] = scores . D; to may be scores itself, or bf16. */
-static inline void rn_band_decay(const rn_chunk *c, rn_band band, rn_real *scores, rn_array to) {
+/** to [rows of the tile, end] = scores . D; to may be scores itself, or bf16. */
+static inline void rn_chunk_tile_decay(const rn_chunk *c, rn_chunk_tile tile, rn_real *scores,
+                                       rn_array to) {
   const size_t bytes = rn_element_bytes(to.bf16);
-  for (int i = band.begin; i < band.end; i++) {
-    const int64_t at = (int64_t)(i - band.begin) * band.end;
+  for (int i = tile.begin; i < tile.end; i++) {
+    const int64_t at = (int64_t)(i - tile.begin) * tile.end;
     const int first = c->doc_position[i] < i ? i - c->doc_position[i] : 0;
     memset(rn_array_from(to, at).at, 0, (size_t)first * bytes);
     if (to.bf16) {
@@ -36,7 +37,7 @@ static inline void rn_band_decay(const rn_chunk *c, rn_band band, rn_real *score
     } else {
       rn_row_decay(c, i, first, scores + at);
     }
-    memset(rn_array_from(to, at + i + 1).at, 0, (size_t)(band.end - i - 1) * bytes);
+    memset(rn_array_from(to, at + i + 1).at, 0, (size_t)(tile.end - i - 1) * bytes);
   }
 }
 

@@ -12,9 +12,9 @@ static void chunk_own(const rn_chunk *c, rn_array k, rn_array v, rn_real *work, 
           rn_array_from(v, c->last * c->ldv), c->ldv, 0, rn_reals(own), value);
 }
 
-static void sum_abs(rn_band band, rn_array scores, rn_real *abs_sum, int64_t ld_sum) {
-  for (int i = band.begin; i < band.end; i++) {
-    const rn_array row = rn_array_from(scores, (int64_t)(i - band.begin) * band.end);
+static void sum_abs(rn_chunk_tile tile, rn_array scores, rn_real *abs_sum, int64_t ld_sum) {
+  for (int i = tile.begin; i < tile.end; i++) {
+    const rn_array row = rn_array_from(scores, (int64_t)(i - tile.begin) * tile.end);
     rn_real sum = 0;
     for (int j = 0; j <= i; j++) sum += (rn_real)fabs(rn_array_value(row, j));
     abs_sum[i * ld_sum] = sum;
@@ -23,15 +23,15 @@ static void sum_abs(rn_band band, rn_array scores, rn_real *abs_sum, int64_t ld_
 
 static void chunk_inner(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_real *work,
                         rn_real *o, rn_real *abs_sum, int64_t ld_sum) {
-  const rn_array p = {q.bf16 ? work + (int64_t)RN_CHUNK_BAND * c->tokens : work, q.bf16};
-  for (int begin = 0; begin < c->tokens; begin += RN_CHUNK_BAND) {
-    rn_band band = rn_band_next(c, begin);
-    int rows = band.end - band.begin;
-    rn_gemm(RN_GEMM_NT, rows, band.end, c->key_width, rn_array_from(q, begin * c->ldq), c->ldq, k,
-            c->ldk, 0, rn_reals(work), band.end);
-    rn_band_decay(c, band, work, p);
-    if (abs_sum != NULL) sum_abs(band, p, abs_sum, ld_sum);
-    rn_gemm(RN_GEMM_NN, rows, c->value_width, band.end, p, band.end, v, c->ldv, 0,
+  const rn_array p = {q.bf16 ? work + (int64_t)RN_CHUNK_TILE * c->tokens : work, q.bf16};
+  for (int begin = 0; begin < c->tokens; begin += RN_CHUNK_TILE) {
+    rn_chunk_tile tile = rn_chunk_tile_next(c, begin);
+    int rows = tile.end - tile.begin;
+    rn_gemm(RN_GEMM_NT, rows, tile.end, c->key_width, rn_array_from(q, begin * c->ldq), c->ldq, k,
+            c->ldk, 0, rn_reals(work), tile.end);
+    rn_chunk_tile_decay(c, tile, work, p);
+    if (abs_sum != NULL) sum_abs(tile, p, abs_sum, ld_sum);
+    rn_gemm(RN_GEMM_NN, rows, c->value_width, tile.end, p, tile.end, v, c->ldv, 0,
             rn_reals(o + begin * c->ldo), c->ldo);
   }
 }

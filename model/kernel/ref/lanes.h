@@ -28,12 +28,12 @@ enum { RN_VEC_BYTES = 16 };
 #endif
 
 /* Lanes of a vector of rn_real, and of one of double. */
-enum { RN_VEC = RN_VEC_BYTES / sizeof(rn_real), RN_VEC_WIDE = RN_VEC_BYTES / sizeof(double) };
+enum { RN_VEC = RN_VEC_BYTES / sizeof(rn_real), RN_VEC_F64 = RN_VEC_BYTES / sizeof(double) };
 
 typedef rn_real rn_vec __attribute__((vector_size(RN_VEC_BYTES)));
-typedef double rn_vec_wide __attribute__((vector_size(RN_VEC_BYTES)));
-/** As many rn_real as rn_vec_wide has doubles. */
-typedef rn_real rn_vec_narrow __attribute__((vector_size(RN_VEC_WIDE * sizeof(rn_real))));
+typedef double rn_vec_f64 __attribute__((vector_size(RN_VEC_BYTES)));
+/** As many rn_real as rn_vec_f64 has doubles. */
+typedef rn_real rn_vec_narrow __attribute__((vector_size(RN_VEC_F64 * sizeof(rn_real))));
 
 /** sum += x y, lane by lane: rounded once if the instruction set has FMA, else twice. */
 static inline void rn_vec_fma(const rn_vec *x, const rn_vec *y, rn_vec *sum) {
@@ -55,7 +55,7 @@ static inline void rn_vec_fma(const rn_vec *x, const rn_vec *y, rn_vec *sum) {
 enum { RN_QUAD_BYTES = 16 };
 
 /** lane[l] += lane[l + width] for width = lanes / 2, lanes / 4, ... 1; returns lane[0]. */
-#define RN_LANES_FOLD(type, bytes, lanes)                                             \
+#define RN_LANES_REDUCE(type, bytes, lanes)                                           \
   do {                                                                                \
     typedef type quad __attribute__((vector_size(RN_QUAD_BYTES)));                    \
     enum { QUADS = (bytes) / RN_QUAD_BYTES, IN_QUAD = RN_QUAD_BYTES / sizeof(type) }; \
@@ -74,12 +74,12 @@ enum { RN_QUAD_BYTES = 16 };
 
 /** The sum of one vector's lanes. */
 static inline rn_real rn_vec_sum(const rn_vec *x) {
-  RN_LANES_FOLD(rn_real, RN_VEC_BYTES, x);
+  RN_LANES_REDUCE(rn_real, RN_VEC_BYTES, x);
 }
 
 /* ---- sums over rows ---- */
 
-enum { RN_LANES = 16, RN_PARTS = RN_LANES / RN_VEC, RN_PARTS_WIDE = RN_LANES / RN_VEC_WIDE };
+enum { RN_LANES = 16, RN_LANE_VECS = RN_LANES / RN_VEC, RN_LANE_VECS_F64 = RN_LANES / RN_VEC_F64 };
 
 static inline rn_vec rn_vec_load(const rn_real *x) {
   rn_vec v;
@@ -96,21 +96,21 @@ static inline const rn_real *rn_row_rest(int count, const rn_real *x, rn_real mi
 
 /** The sum of 16 lanes. */
 static inline rn_real rn_lanes_sum(const rn_vec *lane) {
-  RN_LANES_FOLD(rn_real, RN_LANES * sizeof(rn_real), lane);
+  RN_LANES_REDUCE(rn_real, RN_LANES * sizeof(rn_real), lane);
 }
 
-static inline double rn_lanes_sum_wide(const rn_vec_wide *lane) {
-  RN_LANES_FOLD(double, RN_LANES * sizeof(double), lane);
+static inline double rn_lanes_sum_f64(const rn_vec_f64 *lane) {
+  RN_LANES_REDUCE(double, RN_LANES * sizeof(double), lane);
 }
 
 static inline void rn_lanes_add(const rn_real *x, rn_vec *lane) {
 #pragma GCC unroll 8
-  for (int p = 0; p < RN_PARTS; p++) lane[p] += rn_vec_load(x + p * RN_VEC);
+  for (int p = 0; p < RN_LANE_VECS; p++) lane[p] += rn_vec_load(x + p * RN_VEC);
 }
 
 /** The sum of x [n]. */
 static inline rn_real rn_row_sum(int n, const rn_real *x) {
-  rn_vec lane[RN_PARTS] = {0};
+  rn_vec lane[RN_LANE_VECS] = {0};
   rn_real rest[RN_LANES];
   int at = 0;
   for (; at + RN_LANES <= n; at += RN_LANES) rn_lanes_add(x + at, lane);
@@ -120,14 +120,14 @@ static inline rn_real rn_row_sum(int n, const rn_real *x) {
 
 static inline void rn_lanes_add_products(const rn_real *x, const rn_real *y, rn_vec *lane) {
 #pragma GCC unroll 8
-  for (int p = 0; p < RN_PARTS; p++) {
+  for (int p = 0; p < RN_LANE_VECS; p++) {
     lane[p] += rn_vec_load(x + p * RN_VEC) * rn_vec_load(y + p * RN_VEC);
   }
 }
 
 /** The sum of x [n] y [n]; products are rounded before they are added. */
 static inline rn_real rn_row_dot(int n, const rn_real *x, const rn_real *y) {
-  rn_vec lane[RN_PARTS] = {0};
+  rn_vec lane[RN_LANE_VECS] = {0};
   rn_real rest_x[RN_LANES], rest_y[RN_LANES];
   int at = 0;
   for (; at + RN_LANES <= n; at += RN_LANES) rn_lanes_add_products(x + at, y + at, lane);
@@ -138,24 +138,24 @@ static inline rn_real rn_row_dot(int n, const rn_real *x, const rn_real *y) {
   return rn_lanes_sum(lane);
 }
 
-static inline void rn_lanes_add_squares(const rn_real *x, rn_real mean, rn_vec_wide *lane) {
+static inline void rn_lanes_add_squares(const rn_real *x, rn_real mean, rn_vec_f64 *lane) {
 #pragma GCC unroll 8
-  for (int p = 0; p < RN_PARTS_WIDE; p++) {
+  for (int p = 0; p < RN_LANE_VECS_F64; p++) {
     rn_vec_narrow v;
-    memcpy(&v, x + p * RN_VEC_WIDE, sizeof v);
-    const rn_vec_wide d = __builtin_convertvector(v - mean, rn_vec_wide);
+    memcpy(&v, x + p * RN_VEC_F64, sizeof v);
+    const rn_vec_f64 d = __builtin_convertvector(v - mean, rn_vec_f64);
     lane[p] += d * d;
   }
 }
 
 /** The sum of (x [n] - mean)^2 in double; the differences are rounded to rn_real. */
 static inline double rn_row_squares(int n, const rn_real *x, rn_real mean) {
-  rn_vec_wide lane[RN_PARTS_WIDE] = {0};
+  rn_vec_f64 lane[RN_LANE_VECS_F64] = {0};
   rn_real rest[RN_LANES];
   int at = 0;
   for (; at + RN_LANES <= n; at += RN_LANES) rn_lanes_add_squares(x + at, mean, lane);
   if (at < n) rn_lanes_add_squares(rn_row_rest(n - at, x + at, mean, rest), mean, lane);
-  return rn_lanes_sum_wide(lane);
+  return rn_lanes_sum_f64(lane);
 }
 
 #endif

@@ -14,8 +14,8 @@ static void scale_row(int n, const rn_real *w, const rn_real *b, const rn_real *
   }
 }
 
-static void scale_row_and_round(int n, const rn_real *w, const rn_real *b, const rn_real *x,
-                                rn_real mean, rn_real scale, rn_bf16 *y) {
+static void scale_row_to_bf16(int n, const rn_real *w, const rn_real *b, const rn_real *x,
+                              rn_real mean, rn_real scale, rn_bf16 *y) {
 #pragma omp simd
   for (int i = 0; i < n; i++) {
     y[i] = rn_bf16_of(w[i] * ((x[i] - mean) * scale) + (b != NULL ? b[i] : 0));
@@ -31,7 +31,7 @@ static void norm(rn_block_norm kind, int n, double eps, const rn_real *w, const 
   stat[0] = mean;
   stat[1] = scale;
   if (y.bf16) {
-    scale_row_and_round(n, w, b, x, mean, scale, rn_array_bf16s(y));
+    scale_row_to_bf16(n, w, b, x, mean, scale, rn_array_bf16s(y));
   } else {
     scale_row(n, w, b, x, mean, scale, rn_array_reals(y));
   }
@@ -41,7 +41,7 @@ static void norm(rn_block_norm kind, int n, double eps, const rn_real *w, const 
 static inline void add_gradients(const rn_real *w, const rn_real *dy, const rn_real *x,
                                  const rn_real *stat, rn_vec *along, rn_vec *sum) {
 #pragma GCC unroll 8
-  for (int p = 0; p < RN_PARTS; p++) {
+  for (int p = 0; p < RN_LANE_VECS; p++) {
     const rn_vec g = rn_vec_load(w + p * RN_VEC) * rn_vec_load(dy + p * RN_VEC);
     along[p] += g * ((rn_vec_load(x + p * RN_VEC) - stat[0]) * stat[1]);
     sum[p] += g;
@@ -50,7 +50,7 @@ static inline void add_gradients(const rn_real *w, const rn_real *dy, const rn_r
 
 static void sum_gradients(int n, const rn_real *w, const rn_real *dy, const rn_real *x,
                           const rn_real *stat, rn_real *along, rn_real *sum) {
-  rn_vec along_lane[RN_PARTS] = {0}, lane[RN_PARTS] = {0};
+  rn_vec along_lane[RN_LANE_VECS] = {0}, lane[RN_LANE_VECS] = {0};
   rn_real rest[3][RN_LANES];
   int at = 0;
   for (; at + RN_LANES <= n; at += RN_LANES) {

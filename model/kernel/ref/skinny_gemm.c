@@ -44,22 +44,22 @@ static inline void widen(const rn_bf16 *from, int count, rn_vec *to) {
 }
 
 /* The operands of a product; ld* as in skinny_gemm. */
-typedef struct product {
+typedef struct gemm {
   int k;
   const rn_real *x;
   rn_array w;
   int64_t ldx, ldw, ldy;
   rn_real beta;
   rn_real *y;
-} product;
+} gemm;
 
-static inline void put(const product *p, int row, int col, rn_real sum) {
+static inline void put(const gemm *p, int row, int col, rn_real sum) {
   rn_real *y = p->y + row * p->ldy + col;
   *y = p->beta != 0 ? p->beta * *y + sum : sum;
 }
 
 /* Adds the `count` products from `at` on to all sums of a block. */
-__attribute__((always_inline)) static inline void add_lanes(const product *p, bool bf16, int rows,
+__attribute__((always_inline)) static inline void add_lanes(const gemm *p, bool bf16, int rows,
                                                             int cols, int at, int count,
                                                             rn_vec (*sum)[COLS]) {
   const rn_real *reals = p->w.at;
@@ -89,7 +89,7 @@ __attribute__((always_inline)) static inline void add_lanes(const product *p, bo
 }
 
 /* A block of rows and columns, both numbers compile-time constants. */
-__attribute__((always_inline)) static inline void block(const product *p, bool bf16, int rows,
+__attribute__((always_inline)) static inline void block(const gemm *p, bool bf16, int rows,
                                                         int cols) {
   rn_vec sum[ROWS][COLS] = {0};
   int at = 0;
@@ -108,9 +108,9 @@ __attribute__((always_inline)) static inline void block(const product *p, bool b
 }
 
 /* All rows times `cols` columns, which stay in cache. */
-__attribute__((always_inline)) static inline void columns(const product *p, bool bf16, int m,
+__attribute__((always_inline)) static inline void columns(const gemm *p, bool bf16, int m,
                                                           int cols) {
-  product part = *p;
+  gemm part = *p;
   int left = m;
   for (; left >= ROWS; left -= ROWS) {
     block(&part, bf16, ROWS, cols);
@@ -122,21 +122,21 @@ __attribute__((always_inline)) static inline void columns(const product *p, bool
   if (left == 1) block(&part, bf16, 1, cols);
 }
 
-static double wide_dot(int k, const rn_real *x, rn_array w) {
+static double dot_fp64(int k, const rn_real *x, rn_array w) {
   double sum = 0;
   for (int l = 0; l < k; l++) sum += (double)x[l] * (double)rn_array_value(w, l);
   return sum;
 }
 
-static void short_sums(const product *p, int m, int n) {
+static void fp64_sums(const gemm *p, int m, int n) {
   for (int j = 0; j < n; j++) {
     for (int i = 0; i < m; i++) {
-      put(p, i, j, (rn_real)wide_dot(p->k, p->x + i * p->ldx, rn_array_from(p->w, j * p->ldw)));
+      put(p, i, j, (rn_real)dot_fp64(p->k, p->x + i * p->ldx, rn_array_from(p->w, j * p->ldw)));
     }
   }
 }
 
-__attribute__((always_inline)) static inline void all_columns(product p, bool bf16, int m, int n) {
+__attribute__((always_inline)) static inline void all_columns(gemm p, bool bf16, int m, int n) {
   int col = 0;
   for (; m > 1 && col + COLS <= n; col += COLS) {
     columns(&p, bf16, m, COLS);
@@ -152,9 +152,9 @@ __attribute__((always_inline)) static inline void all_columns(product p, bool bf
 
 static void skinny_gemm(int m, int n, int k, const rn_real *x, int64_t ldx, rn_array w, int64_t ldw,
                         rn_real beta, rn_real *y, int64_t ldy) {
-  const product p = {k, x, w, ldx, ldw, ldy, beta, y};
+  const gemm p = {k, x, w, ldx, ldw, ldy, beta, y};
   if (k <= RN_FP64_SUM_MAX) {
-    short_sums(&p, m, n);
+    fp64_sums(&p, m, n);
   } else if (w.bf16) {
     all_columns(p, true, m, n);
   } else {

@@ -7,7 +7,7 @@
 #include "model/kernel/ref/set.h"
 
 /* Summands added in rn_real before the partial sum is added in double. */
-enum { SUM_PIECE = 512 };
+enum { SUM_SLICE = 512 };
 
 /* With explicit lanes, since compilers may not reorder a maximum; NaN is ignored. */
 static rn_real largest_of(int n, const rn_real *x) {
@@ -27,12 +27,12 @@ static rn_real largest_of(int n, const rn_real *x) {
 static double exponentials(int n, rn_real *x, rn_real *largest) {
   rn_real top = largest_of(n, x);
   double total = 0;
-  for (int from = 0; from < n; from += SUM_PIECE) {
-    const int count = n - from < SUM_PIECE ? n - from : SUM_PIECE;
-    rn_real *piece = x + from;
+  for (int from = 0; from < n; from += SUM_SLICE) {
+    const int count = n - from < SUM_SLICE ? n - from : SUM_SLICE;
+    rn_real *slice = x + from;
 #pragma omp simd
-    for (int i = 0; i < count; i++) piece[i] = rn_exp(piece[i] - top);
-    total += rn_row_sum(count, piece);
+    for (int i = 0; i < count; i++) slice[i] = rn_exp(slice[i] - top);
+    total += rn_row_sum(count, slice);
   }
   *largest = top;
   return total;
