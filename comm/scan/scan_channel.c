@@ -46,7 +46,7 @@ rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
       RN_MPI(err, MPI_Recv_init(at, elements, MPI_FLOAT, peer, out->blocks, comm, request));
     }
   }
-  return RN_OK;
+  return rn_scan_delay_create(err, count, peer, comm, &out->delay);
 }
 
 /* True if all transfers complete within LAST_WAIT_S; without a failure they do so at once. */
@@ -64,10 +64,24 @@ static bool completes(rn_scan_channel *channel) {
 void rn_scan_channel_destroy(rn_scan_channel *channel, bool *ended) {
   *ended = *ended && completes(channel);
   if (!*ended) return;
+  rn_scan_delay_destroy(&channel->delay);
   for (int b = 0; b < channel->blocks; b++) MPI_Request_free(&channel->request[b]);
   free(channel->request);
   free(channel->buffer);
   *channel = (rn_scan_channel){0};
+}
+
+rn_status rn_scan_channel_send(rn_err *err, rn_scan_channel *channel, int block) {
+  if (channel->delay != NULL) RN_TRY(err, rn_scan_delay_send(err, channel->delay, block));
+  RN_MPI(err, MPI_Start(&channel->request[block]));
+  return RN_OK;
+}
+
+rn_status rn_scan_channel_test(rn_err *err, rn_scan_channel *channel, int blocks, int *count,
+                               int *received) {
+  RN_MPI(err, MPI_Testsome(blocks, channel->request, count, received, MPI_STATUSES_IGNORE));
+  if (channel->delay == NULL) return RN_OK;
+  return rn_scan_delay_filter(err, channel->delay, count, received);
 }
 
 rn_status rn_scan_channel_wait(rn_err *err, rn_scan_channel *channel) {

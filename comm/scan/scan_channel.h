@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "comm/scan/scan_delay.h"
 #include "proto/base/range.h"
 #include "proto/base/status.h"
 
@@ -32,6 +33,7 @@ typedef struct rn_scan_channel {
   float *buffer;        /* [heads, matrix] */
   MPI_Request *request; /* [heads per_head], persistent; the tag is the block index */
   int blocks;
+  rn_scan_delay *delay; /* NULL unless a test delays messages */
 } rn_scan_channel;
 
 /**
@@ -51,6 +53,16 @@ rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
  * Errors:     none.
  */
 void rn_scan_channel_destroy(rn_scan_channel *channel, bool *ended);
+
+/** Starts the send of a block. Not collective. Errors: RN_ERR_MPI. */
+rn_status rn_scan_channel_send(rn_err *err, rn_scan_channel *channel, int block);
+
+/**
+ * Tests the first `blocks` receives; received [*count] are the blocks that arrived since the last
+ * call. At least one of them is pending. Not collective. Errors: RN_ERR_MPI.
+ */
+rn_status rn_scan_channel_test(rn_err *err, rn_scan_channel *channel, int blocks, int *count,
+                               int *received);
 
 /**
  * Waits until no block of the channel is in flight.

@@ -73,8 +73,7 @@ static rn_status send_block(rn_err *err, rn_scan *scan, int block) {
   rn_scan_advance(scan, range);
   if (p->to == NULL) return RN_OK;
   scan->bytes_sent += rn_range_count(range) * (int64_t)sizeof(float);
-  RN_MPI(err, MPI_Start(&p->to->request[block]));
-  return RN_OK;
+  return rn_scan_channel_send(err, p->to, block);
 }
 
 /* Sets where the current scan receives from and sends to: a neighbour, the wrap-around, or NULL. */
@@ -110,7 +109,7 @@ static rn_status pipelined_begin(rn_err *err, rn_scan *scan) {
 static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
   pipelined *p = scan->impl;
   const int blocks = scan->n * scan->blocks.per_head;
-  RN_MPI(err, MPI_Testsome(blocks, p->from->request, count, p->received, MPI_STATUSES_IGNORE));
+  RN_TRY(err, rn_scan_channel_test(err, p->from, blocks, count, p->received));
   for (int i = 0; i < *count; i++) {
     if (!is_reset(scan, p->received[i])) RN_TRY(err, send_block(err, scan, p->received[i]));
   }

@@ -12,6 +12,7 @@
 #include "model/stage/layer.h"
 #include "proto/base/arena.h"
 #include "proto/base/progress.h"
+#include "proto/base/slowdown.h"
 #include "proto/base/span.h"
 
 struct rn_layer_stack {
@@ -303,7 +304,9 @@ rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stage, const rn_pa
   for (int i = 0; i < stage->layer_count; i++) {
     rn_real *next = rows_before(stage, activations, i + 1, y);
     RN_TRY(err, wait_for(err, stage, 1 + i));
+    const double begin_s = rn_slowdown_begin();
     RN_TRY(err, rn_layer_forward(err, &stage->layer[i], pass, rows, &activations->layer[i], next));
+    rn_slowdown_end(begin_s);
     if (activations->keep == RN_SAVE_INPUTS) keep_state(stage, activations, unit, i);
     rn_progress_unit();
     rows = next;
@@ -333,8 +336,10 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stage, cons
   activations->weights_done = down.weights = pass->weights || again;
   down.train = activations->train;
   for (int i = stage->layer_count - 1; i >= 0; i--) {
+    const double begin_s = rn_slowdown_begin();
     if (again) RN_TRY(err, recompute(err, stage, pass, i));
     RN_TRY(err, rn_layer_backward_input(err, &stage->layer[i], &down, &activations->layer[i], dy));
+    rn_slowdown_end(begin_s);
     rn_progress_unit();
     if (down.weights) tell_of(stage, 1 + i);
   }
@@ -351,7 +356,9 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stage, cons
 void rn_layer_stack_backward_weight(rn_layer_stack *stage, const rn_pass *pass) {
   const rn_activations *activations = pass->activations;
   for (int i = stage->layer_count - 1; !activations->weights_done && i >= 0; i--) {
+    const double begin_s = rn_slowdown_begin();
     rn_layer_backward_weight(&stage->layer[i], pass, &activations->layer[i]);
+    rn_slowdown_end(begin_s);
     rn_progress_unit();
     tell_of(stage, 1 + i);
   }

@@ -10,9 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/base/random.h"
+
 enum { ORDER_BYTES = 128 };
 
-static const char slow[] = ":slow=";
+static const char slow[] = ":slow=", busy[] = ":busy=", late[] = ":late=";
 
 /* The last value read from RETNET_FAULT, and the passes counted since it was first seen. */
 static struct {
@@ -26,10 +28,14 @@ static bool names_site(const char *order, const char *site) {
   return strncmp(order, site, length) == 0 && order[length] == ':';
 }
 
+static bool is_current(const char *order) {
+  return strncmp(fault.order, order, ORDER_BYTES - 1) == 0;
+}
+
 /* The number of this pass; a new order resets the count. */
 static long count_pass(const char *order) {
   pthread_mutex_lock(&fault.lock);
-  if (strncmp(fault.order, order, ORDER_BYTES - 1) != 0) {
+  if (!is_current(order)) {
     snprintf(fault.order, ORDER_BYTES, "%s", order);
     fault.passes = 0;
   }
@@ -70,11 +76,51 @@ static void sleep_ms(long ms) {
   while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
 }
 
-bool rn_fault_now(const char *site) {
+/* Counts a pass; the kind of the fault, or NULL if this pass succeeds. */
+static const char *kind_at(const char *site, long *pass) {
   const char *order = getenv("RETNET_FAULT");
-  if (order == NULL || !names_site(order, site)) return false;
+  if (order == NULL || !names_site(order, site)) return NULL;
   char *kind;
-  if (!is_meant(order + strlen(site) + 1, count_pass(order), &kind)) return false;
+  *pass = count_pass(order);
+  return is_meant(order + strlen(site) + 1, *pass, &kind) ? kind : NULL;
+}
+
+bool rn_fault_names(const char *site) {
+  const char *order = getenv("RETNET_FAULT");
+  return order != NULL && names_site(order, site);
+}
+
+long rn_fault_passes(void) {
+  const char *order = getenv("RETNET_FAULT");
+  pthread_mutex_lock(&fault.lock);
+  const long passes = order != NULL && is_current(order) ? fault.passes : 0;
+  pthread_mutex_unlock(&fault.lock);
+  return passes;
+}
+
+double rn_fault_busy(const char *site) {
+  long pass;
+  const char *kind = kind_at(site, &pass);
+  if (kind == NULL || strncmp(kind, busy, sizeof busy - 1) != 0) return 0;
+  char *end;
+  const double fraction = strtod(kind + sizeof busy - 1, &end) / 100;
+  if (*end != '~') return fraction;
+  const uint64_t seed = strtoull(end + 1, NULL, 10);
+  const rn_random_key key = rn_random_key_make(RN_RANDOM_TEST, &seed, 1);
+  return 2 * fraction * rn_random_uniform(key, (uint64_t)pass);
+}
+
+double rn_fault_late_s(const char *site) {
+  long pass;
+  const char *kind = kind_at(site, &pass);
+  if (kind == NULL || strncmp(kind, late, sizeof late - 1) != 0) return 0;
+  return strtod(kind + sizeof late - 1, NULL) / 1000;
+}
+
+bool rn_fault_now(const char *site) {
+  long pass;
+  const char *kind = kind_at(site, &pass);
+  if (kind == NULL) return false;
   if (strncmp(kind, slow, sizeof slow - 1) == 0) {
     sleep_ms(strtol(kind + sizeof slow - 1, NULL, 10));
     return false;

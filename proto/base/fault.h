@@ -7,6 +7,12 @@
  * do the same with that error; `kill` ends the process at once, as kill -9 does; `stop` suspends
  * it; `loop` blocks the calling thread forever; `slow=MS` delays the pass by MS milliseconds and
  * lets it succeed. If the variable is not set, a pass costs one getenv().
+ *
+ * Two sites imitate a machine on which ranks are not equally fast. They have kinds of their own:
+ *
+ *   compute:n-:busy=P     each phase (forward, backward, weight) of a layer uses P % more CPU time
+ *   compute:n-:busy=P~S   the same with a random percentage in [0, 2 P), by the seed S and the pass
+ *   scan.message:n-:late=MS  a message of the pipelined scan arrives MS milliseconds later
  */
 #ifndef RN_PROTO_BASE_FAULT_H
 #define RN_PROTO_BASE_FAULT_H
@@ -15,5 +21,17 @@
 
 /** True if the caller must fail now; errno is then set by the kind. Thread-safe. */
 bool rn_fault_now(const char *site);
+
+/** The fraction by which this pass must be slower, by kind `busy`; 0: not at all. */
+double rn_fault_busy(const char *site);
+
+/** The seconds by which the message of this pass is late, by kind `late`; 0: not at all. */
+double rn_fault_late_s(const char *site);
+
+/** True if the variable names the site. Counts no pass. */
+bool rn_fault_names(const char *site);
+
+/** Passes through the site that the variable names, since it has its present value: for tests. */
+long rn_fault_passes(void);
 
 #endif

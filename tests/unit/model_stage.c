@@ -1,5 +1,8 @@
 /* A model divided into stages equals the whole model; the failure of a port is returned; no call
  * leaves state that affects the next one. */
+#include <stdlib.h>
+
+#include "proto/base/fault.h"
 #include "tests/support/sets.h"
 #include "tests/support/stage.h"
 
@@ -198,6 +201,25 @@ static void a_failing_port_is_reported(void) {
   test_model_close(&m);
 }
 
+/* A layer passes the fault site `compute` once in forward, in backward-input, and in
+ * backward-weight if that is a phase of its own. */
+static void each_phase_of_a_layer_can_be_slowed(void) {
+  test_model m = open(test_spec());
+  rn_err err = {0};
+  setenv("RETNET_FAULT", "compute:1-:busy=0", 1);
+  test_step_whole(&m, RN_FORM_CHUNKWISE, true);
+  CHECK_EQUAL(rn_fault_passes(), 2 * m.spec.layers);
+  rn_pass pass = test_pass(&m, 0, RN_FORM_CHUNKWISE);
+  pass.weights = false;
+  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
+  CHECK_OK(&err, rn_layer_stack_backward_input(&err, m.stage, &pass, m.piece_y[0], NULL));
+  CHECK_EQUAL(rn_fault_passes(), 4 * m.spec.layers);
+  rn_layer_stack_backward_weight(m.stage, &pass);
+  CHECK_EQUAL(rn_fault_passes(), 5 * m.spec.layers);
+  unsetenv("RETNET_FAULT");
+  test_model_close(&m);
+}
+
 static void ts_chunkwise_has_no_parallel_form(void) {
   rn_spec spec = test_spec();
   spec.retention_scale = RN_SCALE_TS_CHUNKWISE;
@@ -223,6 +245,7 @@ int main(void) {
   tapes_that_keep_less_give_the_same_gradient(spec);
   steps_do_not_see_each_other();
   a_failing_port_is_reported();
+  each_phase_of_a_layer_can_be_slowed();
   ts_chunkwise_has_no_parallel_form();
   return check_result();
 }

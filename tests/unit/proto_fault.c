@@ -5,8 +5,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "proto/base/slowdown.h"
 #include "tests/support/check.h"
 
 static void without_the_variable_nothing_happens(void) {
@@ -44,6 +46,56 @@ static void a_range_of_passes_fails(void) {
   for (int pass = 1; pass <= 9; pass++) CHECK(rn_fault_now("step.loss") == (pass >= 3));
 }
 
+/* A constant fraction, or a random one: a function of seed and pass, of mean P and below 2 P. */
+static void a_busy_pass_takes_its_fraction(void) {
+  double first[1000], sum = 0;
+  setenv("RETNET_FAULT", "compute:2-:busy=15", 1);
+  CHECK(rn_fault_names("compute") && !rn_fault_names("comput"));
+  CHECK(rn_fault_busy("other") == 0);
+  CHECK(rn_fault_busy("compute") == 0);
+  for (int i = 0; i < 3; i++) CHECK_NEAR(rn_fault_busy("compute"), 0.15, 1e-12);
+  CHECK_EQUAL(rn_fault_passes(), 4);
+  setenv("RETNET_FAULT", "compute:1-:busy=15~7", 1);
+  for (int i = 0; i < 1000; i++) {
+    first[i] = rn_fault_busy("compute");
+    CHECK(first[i] >= 0 && first[i] < 0.3);
+    sum += first[i];
+  }
+  CHECK_NEAR(sum / 1000, 0.15, 0.1);
+  setenv("RETNET_FAULT", "compute:1-:busy=15~8", 1);
+  int64_t same = 0;
+  for (int i = 0; i < 1000; i++) same += rn_fault_busy("compute") == first[i];
+  CHECK(same < 10);
+  setenv("RETNET_FAULT", "compute:1-:busy=15~7", 1);
+  for (int i = 0; i < 1000; i++) CHECK(rn_fault_busy("compute") == first[i]);
+}
+
+static double cpu_s(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* What a phase adds is CPU time of its thread, so a busy machine does not shorten it. */
+static void a_slowed_phase_uses_cpu_time(void) {
+  unsetenv("RETNET_FAULT");
+  CHECK(rn_slowdown_end(rn_slowdown_begin()) == 0);
+  setenv("RETNET_FAULT", "compute:1-:busy=300", 1);
+  const double begin_s = rn_slowdown_begin();
+  while (cpu_s() < begin_s + 1e-3) continue;
+  const double added_s = rn_slowdown_end(begin_s);
+  CHECK(added_s >= 2.99e-3);
+  CHECK(cpu_s() - begin_s >= 1e-3 + added_s);
+  CHECK_EQUAL(rn_fault_passes(), 1);
+}
+
+static void a_late_message_is_late_by_its_passes(void) {
+  setenv("RETNET_FAULT", "scan.message:2-3:late=2.5", 1);
+  for (int pass = 1; pass <= 4; pass++) {
+    CHECK_NEAR(rn_fault_late_s("scan.message"), pass == 2 || pass == 3 ? 0.0025 : 0, 1e-12);
+  }
+}
+
 static void a_kill_is_a_kill(void) {
   setenv("RETNET_FAULT", "ckpt.rename:2:kill", 1);
   const pid_t child = fork();
@@ -62,6 +114,9 @@ int main(void) {
   only_the_named_pass_fails();
   another_order_counts_anew();
   a_range_of_passes_fails();
+  a_busy_pass_takes_its_fraction();
+  a_slowed_phase_uses_cpu_time();
+  a_late_message_is_late_by_its_passes();
   a_kill_is_a_kill();
   return check_result();
 }

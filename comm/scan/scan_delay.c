@@ -1,0 +1,83 @@
+#include "comm/scan/scan_delay.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "comm/world/mpi_check.h"
+#include "proto/base/arena.h"
+#include "proto/base/clock.h"
+#include "proto/base/fault.h"
+
+/* Tag of the time of block 0; those of blocks are below it. */
+enum { TIME_TAG = 16384 };
+
+static const char site[] = "scan.message";
+
+struct rn_scan_delay {
+  MPI_Comm comm;
+  int peer, blocks;
+  double *sent_s;       /* [blocks] time of a block that is being sent */
+  MPI_Request *request; /* [blocks] of the times being sent */
+  double *due_s;        /* [blocks] when a block that has arrived may be seen; INFINITY: none */
+};
+
+rn_status rn_scan_delay_create(rn_err *err, int blocks, int peer, MPI_Comm comm,
+                               rn_scan_delay **out) {
+  const size_t count = (size_t)blocks;
+  rn_scan_delay *d;
+  *out = NULL;
+  if (!rn_fault_names(site)) return RN_OK;
+  assert(blocks < TIME_TAG);
+  RN_TRY(err, rn_alloc(err, "delay of a scan", 1, sizeof *d, &d));
+  *d = (rn_scan_delay){.comm = comm, .peer = peer, .blocks = blocks};
+  *out = d;
+  RN_TRY(err, rn_alloc(err, "delay of a scan", count, sizeof *d->sent_s, &d->sent_s));
+  RN_TRY(err, rn_alloc(err, "delay of a scan", count, sizeof *d->due_s, &d->due_s));
+  RN_TRY(err, rn_alloc(err, "delay of a scan", count, sizeof *d->request, &d->request));
+  for (int b = 0; b < blocks; b++) {
+    d->request[b] = MPI_REQUEST_NULL;
+    d->due_s[b] = INFINITY;
+  }
+  return RN_OK;
+}
+
+void rn_scan_delay_destroy(rn_scan_delay **delay) {
+  rn_scan_delay *d = *delay;
+  rn_err unused = {0};
+  if (d == NULL) return;
+  if (d->request != NULL) {
+    (void)RN_MPI_WAIT_STATUS(&unused, MPI_Waitall(d->blocks, d->request, MPI_STATUSES_IGNORE));
+  }
+  free(d->sent_s);
+  free(d->due_s);
+  free(d->request);
+  free(d);
+  *delay = NULL;
+}
+
+rn_status rn_scan_delay_send(rn_err *err, rn_scan_delay *d, int block) {
+  RN_MPI_WAIT(err, MPI_Wait(&d->request[block], MPI_STATUS_IGNORE));
+  d->sent_s[block] = rn_clock_s();
+  RN_MPI(err, MPI_Isend(&d->sent_s[block], 1, MPI_DOUBLE, d->peer, TIME_TAG + block, d->comm,
+                        &d->request[block]));
+  return RN_OK;
+}
+
+rn_status rn_scan_delay_filter(rn_err *err, rn_scan_delay *d, int *count, int *blocks) {
+  for (int i = 0; i < *count; i++) {
+    double sent_s;
+    RN_MPI_WAIT(err, MPI_Recv(&sent_s, 1, MPI_DOUBLE, d->peer, TIME_TAG + blocks[i], d->comm,
+                              MPI_STATUS_IGNORE));
+    d->due_s[blocks[i]] = sent_s + rn_fault_late_s(site);
+  }
+  const double now_s = rn_fault_names(site) ? rn_clock_s() : HUGE_VAL;
+  *count = 0;
+  for (int b = 0; b < d->blocks; b++) {
+    if (!isfinite(d->due_s[b]) || d->due_s[b] > now_s) continue;
+    d->due_s[b] = INFINITY;
+    blocks[(*count)++] = b;
+  }
+  return RN_OK;
+}
