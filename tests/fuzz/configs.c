@@ -211,9 +211,10 @@ static bool settle(rn_status status, uint64_t number, counts *tally) {
 }
 
 static double flops_of(const rn_run *run) {
-  const Retnet__Data *data = run->config->data;
-  return rn_spec_flops_per_token(&run->spec) * data->sequence_length * data->batch_sequences +
-         20.0 * (double)run->total;
+  const Retnet__Data *data = run->settings.config->data;
+  return rn_spec_flops_per_token(&run->settings.spec) * data->sequence_length *
+             data->batch_sequences +
+         20.0 * (double)run->model.weights.total;
 }
 
 static void train_a_step(rn_world *world, const Retnet__Config *config, uint64_t number,

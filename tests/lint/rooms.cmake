@@ -54,11 +54,11 @@ room(trainer/launch MAY proto/base proto/schema proto/options proto/cli model/ba
 room(trainer/plan MAY proto/base proto/schema model/spec model/kernel comm/optimizer data/shard
      data/batch data/checkpoint trainer/layout trainer/optimizer trainer/parallel trainer/config
      trainer/machine)
-room(trainer/run MAY proto/base proto/schema model/base model/spec model/kernel comm/world
-     comm/optimizer comm/pipeline data/batch data/checkpoint data/run trainer/layout
+room(trainer/run MAY proto/base proto/schema model/base model/spec model/kernel model/pass model/stage
+     comm/world comm/optimizer comm/pipeline data/batch data/checkpoint trainer/layout
      trainer/optimizer trainer/parallel trainer/config trainer/launch trainer/plan)
 room(trainer/checkpoint MAY proto/base proto/options proto/cli model/spec model/kernel comm/world
-     data/file data/checkpoint trainer/layout trainer/run)
+     data/file data/checkpoint data/run trainer/layout trainer/run)
 room(trainer/generate MAY proto/base model/retention model/decode model/stage data/file
      trainer/checkpoint)
 room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec

@@ -71,21 +71,21 @@ static double processor_s(void) {
 static rn_status time_step(rn_err *err, rn_run *run, rn_scan_port *override, double *step_s,
                            double *wait_s) {
   rn_step_result result;
-  run->scan.override = override;
-  RN_TRY(err, rn_world_barrier(err, run->world));
+  run->parallel.scan.override = override;
+  RN_TRY(err, rn_world_barrier(err, run->parallel.world));
   const double start_s = rn_clock_s();
   RN_TRY(err, rn_step(err, run, &result));
-  RN_TRY(err, rn_world_barrier(err, run->world));
+  RN_TRY(err, rn_world_barrier(err, run->parallel.world));
   *step_s = rn_clock_s() - start_s;
   *wait_s = result.scan_wait_s;
   return RN_OK;
 }
 
 static rn_status time_products(rn_err *err, bench *b, double *products_s) {
-  RN_TRY(err, rn_world_barrier(err, b->run.world));
+  RN_TRY(err, rn_world_barrier(err, b->run.parallel.world));
   const double start_s = rn_clock_s();
   rn_gemm_replay_run(&b->products);
-  RN_TRY(err, rn_world_barrier(err, b->run.world));
+  RN_TRY(err, rn_world_barrier(err, b->run.parallel.world));
   *products_s = rn_clock_s() - start_s;
   return RN_OK;
 }
@@ -98,8 +98,8 @@ static void add_phases(bench *b) {
 /* Times a step with the real scan; its figures are reported. */
 static rn_status time_real_step(rn_err *err, bench *b) {
   const double cpu_s = processor_s();
-  const int64_t sent = rn_scan_bytes_sent(b->run.scan.scan);
-  const int64_t sums = rn_reduce_scatter_bytes_sent(b->run.optimizer.reduce_scatter);
+  const int64_t sent = rn_scan_bytes_sent(b->run.parallel.scan.scan);
+  const int64_t sums = rn_optimizer_bytes_sent(&b->run.optimizer);
   if (!b->pairs) RN_TRY(err, rn_spans_start(err, 0));
   const rn_status status =
       time_step(err, &b->run, NULL, &b->step_s[b->count], &b->wait_s[b->count]);
@@ -109,8 +109,8 @@ static rn_status time_real_step(rn_err *err, bench *b) {
   }
   if (status != RN_OK) return status;
   b->cpu_s += processor_s() - cpu_s;
-  b->scan_bytes = rn_scan_bytes_sent(b->run.scan.scan) - sent;
-  b->sum_bytes = rn_reduce_scatter_bytes_sent(b->run.optimizer.reduce_scatter) - sums;
+  b->scan_bytes = rn_scan_bytes_sent(b->run.parallel.scan.scan) - sent;
+  b->sum_bytes = rn_optimizer_bytes_sent(&b->run.optimizer) - sums;
   return RN_OK;
 }
 
@@ -136,20 +136,21 @@ static rn_status record_products(rn_err *err, bench *b) {
   b->calls = record.count;
   b->flops = record.flops;
   rn_gemm_record_destroy(&record);
-  return stepped != RN_OK ? stepped : rn_agree(err, b->run.world, status);
+  return stepped != RN_OK ? stepped : rn_agree(err, b->run.parallel.world, status);
 }
 
 static rn_status make_rate(rn_err *err, bench *b) {
-  RN_TRY(err, rn_rate_create(err, b->run.world, b->run.threads, &b->rate));
+  RN_TRY(err,
+         rn_rate_create(err, b->run.parallel.world, b->run.settings.machine.threads, &b->rate));
   return rn_rate_add_best(err, &b->rate);
 }
 
 static rn_status gather_peak(rn_err *err, bench *b) {
-  const int ranks = rn_world_size(b->run.world);
+  const int ranks = rn_world_size(b->run.parallel.world);
   rn_status status = rn_alloc(err, "ranks", (size_t)ranks, sizeof *b->of_ranks, &b->of_ranks);
-  RN_TRY(err, rn_agree(err, b->run.world, status));
-  RN_TRY(err, rn_world_all_gather_double(err, b->run.world, (double)rn_machine_peak_bytes(),
-                                         b->of_ranks));
+  RN_TRY(err, rn_agree(err, b->run.parallel.world, status));
+  RN_TRY(err, rn_world_all_gather_double(err, b->run.parallel.world,
+                                         (double)rn_machine_peak_bytes(), b->of_ranks));
   for (int r = 0; r < ranks; r++) b->peak_bytes = fmax(b->peak_bytes, b->of_ranks[r]);
   return RN_OK;
 }
@@ -164,12 +165,12 @@ static rn_status warm_up(rn_err *err, bench *b) {
   RN_TRY(err, gather_peak(err, b));
   RN_TRY(err, record_products(err, b));
   RN_TRY(err, time_products(err, b, &unused));
-  return rn_agree(err, run->world, make_rate(err, b));
+  return rn_agree(err, run->parallel.world, make_rate(err, b));
 }
 
 static rn_status gather_processor_time(rn_err *err, bench *b) {
-  RN_TRY(err, rn_world_all_gather_double(err, b->run.world, b->cpu_s, b->of_ranks));
-  for (int r = 0; r < rn_world_size(b->run.world); r++) {
+  RN_TRY(err, rn_world_all_gather_double(err, b->run.parallel.world, b->cpu_s, b->of_ranks));
+  for (int r = 0; r < rn_world_size(b->run.parallel.world); r++) {
     b->cpu_all_s += b->of_ranks[r] / b->count;
   }
   return RN_OK;
@@ -191,12 +192,12 @@ static rn_status time_steps(rn_err *err, bench *b, int steps) {
 /* ---- results ---- */
 
 static void summarize_times(const bench *b, rn_measured *out) {
-  const Retnet__Data *data = b->run.config->data;
+  const Retnet__Data *data = b->run.settings.config->data;
   out->step_s = rn_median(b->step_s, b->count);
   out->products_s = rn_median(b->products_s, b->products_count);
   out->scan_wait_s = rn_median(b->wait_s, b->count);
   out->tokens_per_s = (double)data->batch_sequences * data->sequence_length / out->step_s;
-  out->model_flops_per_s = out->tokens_per_s * rn_spec_flops_per_token(&b->run.spec);
+  out->model_flops_per_s = out->tokens_per_s * rn_spec_flops_per_token(&b->run.settings.spec);
   for (int i = 0; i < RN_PHASES; i++) out->phases.s[i] = b->phases.s[i] / b->count;
   const rn_rate_gemm *best = rn_rate_best(&b->rate);
   out->gemm_flops_per_s = rn_rate_flops_per_s(&b->rate, best);
@@ -214,27 +215,28 @@ static void summarize_pairs(const bench *b, rn_measured *out) {
 }
 
 static void summarize(const bench *b, rn_measured *out) {
-  *out = (rn_measured){.ranks = rn_world_size(b->run.world),
-                       .threads = b->run.threads,
+  *out = (rn_measured){.ranks = rn_world_size(b->run.parallel.world),
+                       .threads = b->run.settings.machine.threads,
                        .steps = b->count,
                        .cpu_s = b->cpu_all_s,
                        .peak_bytes = b->peak_bytes,
                        .product_calls = b->calls,
                        .product_flops = b->flops,
                        .backend = b->products.table->name,
-                       .scan_name = rn_scan_name(b->run.scan.algorithm),
+                       .scan_name = rn_scan_name(b->run.parallel.scan.algorithm),
                        .scan_bytes = b->scan_bytes,
                        .sum_bytes = b->sum_bytes,
-                       .comm_thread = b->run.comm_thread != NULL};
-  rn_scan_describe(b->run.scan.scan, out->scan, sizeof out->scan);
-  rn_launch_describe(b->run.world, b->run.comm_thread, out->messages, sizeof out->messages);
+                       .comm_thread = b->run.parallel.comm_thread != NULL};
+  rn_scan_describe(b->run.parallel.scan.scan, out->scan, sizeof out->scan);
+  rn_launch_describe(b->run.parallel.world, b->run.parallel.comm_thread, out->messages,
+                     sizeof out->messages);
   rn_binding_describe(out->binding, sizeof out->binding);
   summarize_times(b, out);
   if (b->pairs) summarize_pairs(b, out);
 }
 
 static rn_status check_pairs(rn_err *err, const bench *b) {
-  if (!b->pairs || b->run.layout.sequence > 1) return RN_OK;
+  if (!b->pairs || b->run.settings.plan.layout.sequence > 1) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
                  "--scan none: there is no scan, since no sequence is cut over ranks: use mpirun, "
                  "and -s parallel.sequence=2 for example");

@@ -58,8 +58,8 @@ static rn_status compare_keys(rn_err *err, const rn_run *run, const Retnet__Mani
   if (m->effective == NULL) {
     RN_TRY(err, rn_effective_create(err, m->config, m->vocabulary->size, &resolved));
   }
-  comparison c = {err, m->effective != NULL ? m->effective : resolved.config, run->config, RN_OK,
-                  tell};
+  comparison c = {err, m->effective != NULL ? m->effective : resolved.config, run->settings.config,
+                  RN_OK, tell};
   rn_options_each(compare_key, &c);
   rn_effective_destroy(&resolved);
   return c.status;
@@ -67,14 +67,14 @@ static rn_status compare_keys(rn_err *err, const rn_run *run, const Retnet__Mani
 
 static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest *m, bool tell) {
   RN_TRY(err, compare_keys(err, run, m, tell));
-  if (m->split == NULL || m->split->content_sum == run->train.content) return RN_OK;
+  if (m->split == NULL || m->split->content_sum == run->datasets.train.content) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
                  "data.dir %s does not hold the tokens that this run was trained on so far",
-                 run->config->data->dir);
+                 run->settings.config->data->dir);
 }
 
 static rn_status check_tensors(rn_err *err, const rn_run *run, rn_ckpt *ckpt) {
-  const rn_param_table *table = rn_layer_stack_table(run->pipeline.stage);
+  const rn_param_table *table = rn_layer_stack_table(run->model.pipeline.stage);
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
     const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name);
@@ -85,45 +85,46 @@ static rn_status check_tensors(rn_err *err, const rn_run *run, rn_ckpt *ckpt) {
   return RN_OK;
 }
 
-/* Reads this rank's shards; rn_run_fetch_weights gets the other weights from their owners. */
+/* Reads this rank's shards; the other weights are then fetched from their owners. */
 static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weights_only) {
   RN_TRY(err, check_tensors(err, run, ckpt));
-  for (int i = 0; i < run->shard_table.slices; i++) {
-    const rn_shard_slice *piece = &run->shard_table.slice[i];
+  for (int i = 0; i < run->model.weights.shards.slices; i++) {
+    const rn_shard_slice *piece = &run->model.weights.shards.slice[i];
     const char *name = piece->param->name;
     const int64_t first = piece->range.begin - piece->param->offset;
     const rn_range range = {first, first + rn_range_count(piece->range)};
     RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, name, range,
-                             run->params + piece->range.begin));
+                             run->model.weights.params + piece->range.begin));
     if (weights_only) continue;
     RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, name, range,
-                             run->exp_avg + piece->offset));
+                             run->optimizer.exp_avg + piece->offset));
     RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, name, range,
-                             run->exp_avg_sq + piece->offset));
+                             run->optimizer.exp_avg_sq + piece->offset));
   }
   return RN_OK;
 }
 
 static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_only) {
   rn_ckpt *ckpt = NULL;
-  rn_progress_begin("load checkpoint", run->step);
+  rn_progress_begin("load checkpoint", run->counters.step);
   rn_status status = rn_ckpt_open(err, path, &ckpt);
   if (status == RN_OK && !weights_only) {
-    status = compare(err, run, rn_ckpt_manifest(ckpt), rn_world_rank(run->world) == 0);
+    status = compare(err, run, rn_ckpt_manifest(ckpt), rn_world_rank(run->parallel.world) == 0);
   }
   if (status == RN_OK) status = read_tensors(err, run, ckpt, weights_only);
   if (status == RN_OK && !weights_only) status = rn_streams_load(err, run, ckpt);
   if (status == RN_OK && !weights_only) {
     const Retnet__Manifest *m = rn_ckpt_manifest(ckpt);
-    run->step = m->step;
-    run->tokens = m->tokens;
-    run->next_sequence = m->next_sequence;
-    run->updates = m->updates;
-    run->bad_steps = m->bad_steps;
+    run->counters.step = m->step;
+    run->counters.tokens = m->tokens;
+    run->counters.next_sequence = m->next_sequence;
+    run->counters.updates = m->updates;
+    run->counters.bad_steps = m->bad_steps;
   }
   rn_ckpt_close(&ckpt);
-  RN_TRY(err, rn_agree(err, run->world, status));
-  return rn_run_fetch_weights(err, run);
+  RN_TRY(err, rn_agree(err, run->parallel.world, status));
+  RN_TRY(err, rn_weights_start_fetch(err, &run->model.weights));
+  return rn_weights_finish_fetch(err, &run->model.weights);
 }
 
 rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, rn_run *run) {

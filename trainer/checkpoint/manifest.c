@@ -55,8 +55,9 @@ static rn_status take_memory(rn_err *err, size_t layers, expected *e) {
 
 /* Lists the weights and moments of the whole model, and the states of all layers. */
 static rn_status expect(rn_err *err, const rn_run *run, expected *e) {
-  const int layers = run->config->data->carry_state ? run->spec.layers : 0;
-  RN_TRY(err, rn_param_table_create(err, &run->spec, 0, run->spec.layers, &e->table));
+  const int layers = run->settings.config->data->carry_state ? run->settings.spec.layers : 0;
+  RN_TRY(err,
+         rn_param_table_create(err, &run->settings.spec, 0, run->settings.spec.layers, &e->table));
   RN_TRY(err, take_memory(err, (size_t)layers, e));
   for (int i = 0; i < e->table->count; i++) {
     rn_param *p = &e->table->param[i];
@@ -66,8 +67,8 @@ static rn_status expect(rn_err *err, const rn_run *run, expected *e) {
   }
   for (int i = 0; i < layers; i++) {
     snprintf(e->state_name[i], RN_STATE_NAME_BYTES, "layers.%d.state", i);
-    add(e, RETNET__TENSOR_KIND__KIND_STATE, e->state_name[i], 2, run->config->data->batch_sequences,
-        run->streams.stream_elements);
+    add(e, RETNET__TENSOR_KIND__KIND_STATE, e->state_name[i], 2,
+        run->settings.config->data->batch_sequences, run->data.streams.stream_elements);
   }
   return RN_OK;
 }
@@ -75,7 +76,7 @@ static rn_status expect(rn_err *err, const rn_run *run, expected *e) {
 /* ---- the manifest ---- */
 
 static Retnet__Layout layout_of(const rn_run *run) {
-  const rn_layout *l = &run->layout;
+  const rn_layout *l = &run->settings.plan.layout;
   Retnet__Layout layout = RETNET__LAYOUT__INIT;
   layout.has_data = layout.has_pipeline = layout.has_sequence = layout.has_segments = 1;
   layout.has_microbatch = layout.has_threads = 1;
@@ -84,24 +85,24 @@ static Retnet__Layout layout_of(const rn_run *run) {
   layout.sequence = l->sequence;
   layout.segments = l->segments;
   layout.microbatch = l->microbatch;
-  layout.threads = run->threads;
+  layout.threads = run->settings.machine.threads;
   return layout;
 }
 
 static Retnet__Choices choices_of(const rn_run *run) {
   Retnet__Choices choices = RETNET__CHOICES__INIT;
-  choices.scan = (char *)rn_scan_name(run->scan.algorithm);
+  choices.scan = (char *)rn_scan_name(run->parallel.scan.algorithm);
   choices.has_chunk = 1;
-  choices.chunk = run->spec.chunk;
+  choices.chunk = run->settings.spec.chunk;
   choices.products = (char *)rn_gemm_backend_in_use()->name;
   choices.kernels = (char *)rn_kernels_table()->name;
   return choices;
 }
 
 static Retnet__Vocabulary vocabulary_of(const rn_run *run) {
-  const Retnet__ShardHeader *header = rn_split_header(&run->train);
+  const Retnet__ShardHeader *header = rn_split_header(&run->datasets.train);
   Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
-  vocabulary.size = run->spec.vocab;
+  vocabulary.size = run->settings.spec.vocab;
   vocabulary.tokenizer = header->tokenizer;
   vocabulary.has_tokenizer_sum = 1;
   vocabulary.tokenizer_sum = header->tokenizer_hash;
@@ -112,10 +113,10 @@ static Retnet__Split split_of(const rn_run *run) {
   Retnet__Split split = RETNET__SPLIT__INIT;
   split.has_content_sum = split.has_tokens = 1;
   split.has_sequence_length = split.has_batch_sequences = 1;
-  split.content_sum = run->train.content;
-  split.tokens = run->train.tokens;
-  split.sequence_length = run->config->data->sequence_length;
-  split.batch_sequences = run->config->data->batch_sequences;
+  split.content_sum = run->datasets.train.content;
+  split.tokens = run->datasets.train.tokens;
+  split.sequence_length = run->settings.config->data->sequence_length;
+  split.batch_sequences = run->settings.config->data->batch_sequences;
   return split;
 }
 
@@ -124,12 +125,12 @@ static void put_state(const rn_run *run, const rn_saved_state *state, Retnet__Ma
   head->step = state->step;
   head->tokens = state->tokens;
   head->next_sequence = state->next_sequence;
-  head->seed = run->config->run->seed;
+  head->seed = run->settings.config->run->seed;
   head->has_updates = head->has_bad_steps = 1;
   head->updates = state->updates;
   head->bad_steps = state->bad_steps;
-  head->config = (Retnet__Config *)run->given; /* packing does not change it */
-  head->effective = (Retnet__Config *)run->config;
+  head->config = (Retnet__Config *)run->settings.given; /* packing does not change it */
+  head->effective = (Retnet__Config *)run->settings.config;
   head->build = (char *)rn_version_text();
   head->has_saved_unix_s = 1;
   head->saved_unix_s = (int64_t)time(NULL);
@@ -137,11 +138,12 @@ static void put_state(const rn_run *run, const rn_saved_state *state, Retnet__Ma
 
 /* The number of layers of each stage: count[s], from first[s] to first[s + 1]. */
 static rn_status count_layers(rn_err *err, const rn_run *run, Retnet__Layout *layout) {
-  const int stages = run->layout.pipeline;
+  const int stages = run->settings.plan.layout.pipeline;
   int *first;
   int32_t *count = NULL;
   RN_TRY(err, rn_alloc(err, "layers of stages", (size_t)stages + 1, sizeof *first, &first));
-  rn_status status = rn_layer_split(err, &run->spec, run->config->parallel, stages, first);
+  rn_status status =
+      rn_layer_split(err, &run->settings.spec, run->settings.config->parallel, stages, first);
   if (status == RN_OK) {
     status = rn_alloc(err, "layers of stages", (size_t)stages, sizeof *count, &count);
   }
@@ -166,12 +168,12 @@ static rn_status commit(rn_err *err, const rn_run *run, const rn_saved_state *st
   head.split = &split;
   head.n_tensor = e->count;
   head.tensor = e->list;
-  head.n_stream = state->stream != NULL ? (size_t)run->config->data->batch_sequences : 0;
+  head.n_stream = state->stream != NULL ? (size_t)run->settings.config->data->batch_sequences : 0;
   RN_TRY(err, rn_alloc(err, "streams", head.n_stream, sizeof *head.stream, &head.stream));
   for (size_t b = 0; b < head.n_stream; b++) head.stream[b] = &state->stream[b];
   rn_status status = count_layers(err, run, &layout);
   if (status == RN_OK) {
-    status = rn_ckpt_commit(err, run->config->run->dir, &head, reports, count);
+    status = rn_ckpt_commit(err, run->settings.config->run->dir, &head, reports, count);
   }
   free(head.stream);
   free(layout.layer_split);

@@ -25,6 +25,7 @@ enum { KINDS = 3, POLITE = 10 };
 /* The save in progress: the input of the writer, and the contents of the manifest. */
 struct rn_saver {
   rn_run *run;                 /* not owned */
+  rn_run_lock *lock;           /* of run.dir, on rank 0; not owned */
   rn_write_token *write_token; /* not owned */
   float *copy;                 /* this rank's slices, contiguous; NULL without checkpoint.async */
   int64_t copy_room;
@@ -55,13 +56,13 @@ static int64_t elements_of(const rn_saver *s) {
 /* Describes this rank's weights and moments in place, tensor by tensor. */
 static int own_slices(const rn_run *run, rn_ckpt_slice *slices) {
   int count = 0;
-  for (int i = 0; i < run->shard_table.slices; i++) {
-    const rn_shard_slice *piece = &run->shard_table.slice[i];
+  for (int i = 0; i < run->model.weights.shards.slices; i++) {
+    const rn_shard_slice *piece = &run->model.weights.shards.slice[i];
     const rn_param *p = piece->param;
     if (p->copy) continue;
-    const float *const data[KINDS] = {run->params + piece->range.begin,
-                                      run->exp_avg + piece->offset,
-                                      run->exp_avg_sq + piece->offset};
+    const float *const data[KINDS] = {run->model.weights.params + piece->range.begin,
+                                      run->optimizer.exp_avg + piece->offset,
+                                      run->optimizer.exp_avg_sq + piece->offset};
     for (int kind = 0; kind < KINDS; kind++) {
       slices[count++] = (rn_ckpt_slice){.kind = (Retnet__TensorKind)kind,
                                         .name = p->name,
@@ -82,21 +83,23 @@ static void collect_slices(rn_saver *s) {
 }
 
 static rn_status take_memory(rn_err *err, rn_saver *s) {
-  const size_t pieces = (size_t)s->run->shard_table.slices;
+  const size_t pieces = (size_t)s->run->model.weights.shards.slices;
   const size_t states = (size_t)rn_streams_slice_count(s->run);
   RN_TRY(err, rn_alloc(err, "slices", KINDS * pieces + states, sizeof *s->slice, &s->slice));
   RN_TRY(err, rn_alloc(err, "names of states", states, sizeof *s->name, &s->name));
-  if (!s->run->config->checkpoint->async) return RN_OK;
+  if (!s->run->settings.config->checkpoint->async) return RN_OK;
   collect_slices(s);
   s->copy_room = elements_of(s);
   return rn_alloc(err, "copy of a checkpoint", (size_t)s->copy_room, sizeof *s->copy, &s->copy);
 }
 
-rn_status rn_saver_create(rn_err *err, rn_run *run, rn_write_token *write_token, rn_saver **out) {
+rn_status rn_saver_create(rn_err *err, rn_run *run, rn_run_lock *lock, rn_write_token *write_token,
+                          rn_saver **out) {
   *out = NULL;
   rn_saver *s;
   RN_TRY(err, rn_alloc(err, "saver", 1, sizeof *s, &s));
   s->run = run;
+  s->lock = lock;
   s->write_token = write_token;
   s->state.step = s->saved_step = -1;
   s->untidy.what = "checkpoints that could not be pruned";
@@ -140,10 +143,10 @@ void rn_saver_destroy(rn_saver **saver) {
 
 /* Appends this rank's slices to the shared file, after the previous rank has written its own. */
 static rn_status write_in_turn(rn_saver *s) {
-  const rn_path stage = rn_ckpt_stage_path(s->run->config->run->dir, s->state.step);
+  const rn_path stage = rn_ckpt_stage_path(s->run->settings.config->run->dir, s->state.step);
   rn_ckpt_output output = {.stage_path = stage.text,
                            .index = rn_write_token_first(s->write_token),
-                           .level = s->run->config->checkpoint->level};
+                           .level = s->run->settings.config->checkpoint->level};
   rn_status status = rn_write_token_wait(&s->err, s->write_token, &output.offset);
   if (status == RN_OK) {
     status = rn_ckpt_write_file(&s->err, output, s->slice, s->slices, &s->report);
@@ -174,11 +177,11 @@ static void copy_slices(rn_saver *s) {
 
 static void keep_state(rn_saver *s) {
   const rn_run *run = s->run;
-  s->state.step = run->step;
-  s->state.tokens = run->tokens;
-  s->state.next_sequence = run->next_sequence;
-  s->state.updates = run->updates;
-  s->state.bad_steps = run->bad_steps;
+  s->state.step = run->counters.step;
+  s->state.tokens = run->counters.tokens;
+  s->state.next_sequence = run->counters.next_sequence;
+  s->state.updates = run->counters.updates;
+  s->state.bad_steps = run->counters.bad_steps;
   collect_slices(s);
 }
 
@@ -195,17 +198,17 @@ static bool is_writing(void *self) {
 }
 
 static rn_status stage(rn_err *err, void *context) {
-  const rn_run *run = context;
-  RN_TRY(err, rn_run_lock_check(err, run->lock));
-  return rn_ckpt_stage_dir(err, run->config->run->dir, run->step);
+  const rn_saver *s = context;
+  RN_TRY(err, rn_run_lock_check(err, s->lock));
+  return rn_ckpt_stage_dir(err, s->run->settings.config->run->dir, s->run->counters.step);
 }
 
 rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
-  rn_progress_begin("start of a save", s->run->step);
-  const rn_status staged = rn_collective_wait_for_root(err, s->run->world, stage, s->run);
+  rn_progress_begin("start of a save", s->run->counters.step);
+  const rn_status staged = rn_collective_wait_for_root(err, s->run->parallel.world, stage, s);
   if (staged == RN_ERR_MPI) return staged;
-  RN_TRY(err, rn_agree(err, s->run->world, staged));
+  RN_TRY(err, rn_agree(err, s->run->parallel.world, staged));
   RN_TRY(err, rn_streams_gather(err, s->run, &s->state.stream));
   keep_state(s);
   if (s->copy != NULL) {
@@ -215,7 +218,7 @@ rn_status rn_saver_start(rn_err *err, rn_saver *s) {
     s->costs.copy_s += s->copy_s;
   }
   start_writing(s);
-  if (s->copy == NULL) RN_TRY(err, rn_collective_wait(err, s->run->world, is_writing, s));
+  if (s->copy == NULL) RN_TRY(err, rn_collective_wait(err, s->run->parallel.world, is_writing, s));
   s->stop_s = rn_clock_s() - begin_s;
   return RN_OK;
 }
@@ -248,9 +251,9 @@ typedef struct reported {
 static rn_status commit(rn_err *err, void *context) {
   const reported *r0 = context;
   const rn_saver *s = r0->s;
-  const int ranks = rn_world_size(s->run->world);
+  const int ranks = rn_world_size(s->run->parallel.world);
   rn_ckpt_report *reports;
-  RN_TRY(err, rn_run_lock_check(err, s->run->lock));
+  RN_TRY(err, rn_run_lock_check(err, s->lock));
   RN_TRY(err, rn_alloc(err, "reports", (size_t)ranks, sizeof *reports, &reports));
   size_t at = 0;
   for (int r = 0; r < ranks; r++) {
@@ -264,15 +267,16 @@ static rn_status commit(rn_err *err, void *context) {
 
 /* Sums the bytes of all ranks, before and after compression; the result is on rank 0. */
 static rn_status count_bytes(rn_err *err, rn_saver *s) {
-  const int ranks = rn_world_size(s->run->world);
+  const int ranks = rn_world_size(s->run->parallel.world);
   const double mine[2] = {(double)elements_of(s) * sizeof(float), (double)s->report.stored_bytes};
   double sum[2] = {0}, *all;
-  RN_TRY(err, rn_agree(err, s->run->world,
+  RN_TRY(err, rn_agree(err, s->run->parallel.world,
                        rn_alloc(err, "bytes of ranks", (size_t)ranks, sizeof *all, &all)));
   rn_status status = RN_OK;
   for (int i = 0; status == RN_OK && i < 2; i++) {
-    status = rn_world_all_gather_double(err, s->run->world, mine[i], all);
-    for (int r = 0; status == RN_OK && rn_world_rank(s->run->world) == 0 && r < ranks; r++) {
+    status = rn_world_all_gather_double(err, s->run->parallel.world, mine[i], all);
+    for (int r = 0; status == RN_OK && rn_world_rank(s->run->parallel.world) == 0 && r < ranks;
+         r++) {
       sum[i] += all[r];
     }
   }
@@ -285,13 +289,13 @@ static rn_status count_bytes(rn_err *err, rn_saver *s) {
 static rn_status publish(rn_err *err, rn_saver *s) {
   char *all = NULL;
   size_t *sizes = NULL;
-  RN_TRY(err,
-         rn_world_gather_bytes(err, s->run->world, s->report.bytes, s->report.size, &all, &sizes));
+  RN_TRY(err, rn_world_gather_bytes(err, s->run->parallel.world, s->report.bytes, s->report.size,
+                                    &all, &sizes));
   rn_status status = count_bytes(err, s);
   if (status == RN_OK) {
     reported all_reports = {s, all, sizes};
-    status = rn_collective_wait_for_root(err, s->run->world, commit, &all_reports);
-    if (status != RN_ERR_MPI) status = rn_agree(err, s->run->world, status);
+    status = rn_collective_wait_for_root(err, s->run->parallel.world, commit, &all_reports);
+    if (status != RN_ERR_MPI) status = rn_agree(err, s->run->parallel.world, status);
   }
   free(all);
   free(sizes);
@@ -318,7 +322,7 @@ typedef struct tidying {
 static rn_status tidy(rn_err *err, void *context) {
   const tidying *t = context;
   const rn_saver *s = t->s;
-  const Retnet__Config *c = s->run->config;
+  const Retnet__Config *c = s->run->settings.config;
   RN_TRY(err, rn_ckpt_point_latest(err, c->run->dir, s->state.step));
   if (rn_fault_now("ckpt.prune")) return rn_file_fail(err, "remove", c->run->dir, errno);
   return rn_ckpt_prune(err, c->run->dir, t->keep_last, c->checkpoint->keep_every);
@@ -327,12 +331,12 @@ static rn_status tidy(rn_err *err, void *context) {
 static rn_status tidy_up(rn_err *err, rn_saver *s, int keep_last) {
   rn_err told = {0};
   tidying t = {s, keep_last};
-  const rn_status status = rn_collective_wait_for_root(&told, s->run->world, tidy, &t);
+  const rn_status status = rn_collective_wait_for_root(&told, s->run->parallel.world, tidy, &t);
   if (status == RN_ERR_MPI) {
     *err = told;
     return status;
   }
-  if (rn_world_rank(s->run->world) != 0) return RN_OK;
+  if (rn_world_rank(s->run->parallel.world) != 0) return RN_OK;
   if (status == RN_OK) {
     rn_repeated_warning_end(&s->untidy);
   } else {
@@ -347,11 +351,11 @@ static rn_status tidy_up(rn_err *err, rn_saver *s, int keep_last) {
 static rn_status wait_for_writers(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
   rn_progress_begin("save", s->state.step);
-  RN_TRY(err, rn_collective_wait(err, s->run->world, is_writing, s));
+  RN_TRY(err, rn_collective_wait(err, s->run->parallel.world, is_writing, s));
   join(s);
   *err = s->err;
   s->err = (rn_err){0};
-  rn_status status = rn_agree(err, s->run->world, s->status);
+  rn_status status = rn_agree(err, s->run->parallel.world, s->status);
   s->costs.wait_s += rn_clock_s() - begin_s;
   return status;
 }
@@ -383,12 +387,12 @@ static rn_status remove_stage(rn_err *err, void *context) {
 
 rn_status rn_saver_drop(rn_err *err, rn_saver *s) {
   if (s->state.step < 0) return RN_OK;
-  rn_path stage_path = rn_ckpt_stage_path(s->run->config->run->dir, s->state.step);
+  rn_path stage_path = rn_ckpt_stage_path(s->run->settings.config->run->dir, s->state.step);
   rn_err told = {0};
   if (wait_for_writers(&told, s) == RN_ERR_MPI) {
     *err = told;
     return RN_ERR_MPI;
   }
   forget_save(s);
-  return rn_collective_wait_for_root(err, s->run->world, remove_stage, &stage_path);
+  return rn_collective_wait_for_root(err, s->run->parallel.world, remove_stage, &stage_path);
 }

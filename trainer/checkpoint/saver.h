@@ -14,6 +14,7 @@
 #define RN_TRAINER_CHECKPOINT_SAVER_H
 
 #include "comm/world/write_token.h"
+#include "data/run/run_lock.h"
 #include "trainer/run/run.h"
 
 typedef struct rn_saver rn_saver;
@@ -31,10 +32,12 @@ typedef struct rn_save_costs {
 /**
  * Allocates the saver and the memory for the staged copy.
  *
- * Ownership: `write_token` must outlive the saver, which uses it exclusively.
+ * Ownership: run, `lock` (of run.dir; NULL but on rank 0) and `write_token` must outlive the saver,
+ *            which uses the token exclusively.
  * Errors:    RN_ERR_MEMORY, on this rank only.
  */
-rn_status rn_saver_create(rn_err *err, rn_run *run, rn_write_token *write_token, rn_saver **out);
+rn_status rn_saver_create(rn_err *err, rn_run *run, rn_run_lock *lock, rn_write_token *write_token,
+                          rn_saver **out);
 
 /** Joins the thread; an unfinished save keeps its .tmp folder. Accepts NULL. */
 void rn_saver_destroy(rn_saver **saver);

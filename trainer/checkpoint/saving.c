@@ -13,13 +13,13 @@ rn_saving rn_saving_create(rn_run *run, rn_saver *saver) {
 
 /* True if the weights of `step` gave a finite loss and gradient in the step after it. */
 static bool is_proven(const rn_run *run, int64_t step) {
-  return step < run->step - run->bad_steps;
+  return step < run->counters.step - run->counters.bad_steps;
 }
 
 /* An unproven checkpoint must not be the only one kept: a proven one is kept in addition. */
 static int checkpoints_to_keep(const rn_run *run, int64_t step) {
-  const int keep = run->config->checkpoint->keep_last;
-  if (run->bad_steps > 0) return 0;
+  const int keep = run->settings.config->checkpoint->keep_last;
+  if (run->counters.bad_steps > 0) return 0;
   return keep == 1 && !is_proven(run, step) ? 2 : keep;
 }
 
@@ -41,21 +41,21 @@ static rn_status survive(rn_err *err, rn_saving *s, int64_t step, rn_status stat
 
 rn_status rn_saving_written(rn_err *err, rn_saving *s) {
   const int64_t step = rn_saver_step(s->saver);
-  if (step < 0 || s->run->bad_steps > 0 || !is_proven(s->run, step)) return RN_OK;
+  if (step < 0 || s->run->counters.bad_steps > 0 || !is_proven(s->run, step)) return RN_OK;
   return survive(err, s, step, finish(err, s));
 }
 
 rn_status rn_saving_step(rn_err *err, rn_saving *s) {
   const rn_run *run = s->run;
-  const int64_t every = run->config->checkpoint->every;
-  if (every > 0 && run->step % every == 0) s->due = true;
-  if (!s->due || run->bad_steps > 0) return RN_OK;
+  const int64_t every = run->settings.config->checkpoint->every;
+  if (every > 0 && run->counters.step % every == 0) s->due = true;
+  if (!s->due || run->counters.bad_steps > 0) return RN_OK;
   s->due = false;
   RN_TRY(err, rn_saving_written(err, s));
   rn_span_begin("save");
   rn_status status = rn_saver_start(err, s->saver);
   rn_span_end();
-  return survive(err, s, run->step, status);
+  return survive(err, s, run->counters.step, status);
 }
 
 /* ---- what is on disk ---- */
@@ -71,7 +71,7 @@ static rn_status look_at_disk(rn_err *err, const rn_run *run, on_disk *out) {
   int count = 0;
   on_disk found = {.has_newest = false};
   *out = found;
-  RN_TRY(err, rn_ckpt_list(err, run->config->run->dir, &entries, &count));
+  RN_TRY(err, rn_ckpt_list(err, run->settings.config->run->dir, &entries, &count));
   for (int i = 0; i < count; i++) {
     if (entries[i].state != RN_CKPT_WHOLE) continue;
     found.newest = entries[i];
@@ -96,14 +96,14 @@ static rn_status not_saved(rn_err *err, const rn_run *run, rn_status status) {
     return rn_fail(
         err, status,
         "step %lld is not saved, and which checkpoints are on disk is not known (%s): %s",
-        (long long)run->step, unread.text, why.text);
+        (long long)run->counters.step, unread.text, why.text);
   }
   if (!disk.has_newest) {
     return rn_fail(err, status, "step %lld is not saved, and no checkpoint is in %s: %s",
-                   (long long)run->step, run->config->run->dir, why.text);
+                   (long long)run->counters.step, run->settings.config->run->dir, why.text);
   }
   return rn_fail(err, status, "step %lld is not saved; the newest checkpoint on disk is %s: %s",
-                 (long long)run->step, disk.newest.path.text, why.text);
+                 (long long)run->counters.step, disk.newest.path.text, why.text);
 }
 
 /* ---- the end ---- */
@@ -129,7 +129,7 @@ static rn_status settle(rn_err *err, rn_saving *s) {
 /* Finishes a save in progress, which may be of this step or of an earlier one, then saves this step
  * if it is not saved yet. */
 static rn_status save_last(rn_err *err, rn_saving *s) {
-  const int64_t step = s->run->step, under_way = rn_saver_step(s->saver);
+  const int64_t step = s->run->counters.step, under_way = rn_saver_step(s->saver);
   if (under_way >= 0) RN_TRY(err, survive(err, s, under_way, finish(err, s)));
   return rn_saver_saved_step(s->saver) == step ? RN_OK : save_now(err, s);
 }
@@ -138,7 +138,7 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
   const rn_run *run = s->run;
   rn_status status;
   rn_span_begin("save");
-  if (run->bad_steps == 0) {
+  if (run->counters.bad_steps == 0) {
     status = save_last(err, s);
   } else {
     status = settle(err, s);
@@ -147,7 +147,7 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
                        "loss or gradient norm were not finite in the last %d steps, which were "
                        "skipped, and nothing is saved then; start again from it, with a smaller "
                        "optimizer.lr if this comes again",
-                       run->bad_steps);
+                       run->counters.bad_steps);
     }
   }
   rn_span_end();
@@ -157,7 +157,7 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
 /* Adds to *err the last good checkpoint, and what to do with those after it. */
 static void advise(rn_err *err, const rn_run *run) {
   const rn_err why = *err;
-  const char *dir = run->config->run->dir;
+  const char *dir = run->settings.config->run->dir;
   rn_err unread = {0};
   on_disk disk;
   rn_err_clear(err);
@@ -166,7 +166,7 @@ static void advise(rn_err *err, const rn_run *run) {
         err, RN_ERR_NUMERICS,
         "%s; which checkpoint is the last good one is not known (%s): when it can be read, "
         "start again from one before step %lld with a smaller optimizer.lr",
-        why.text, unread.text, (long long)(run->step - run->bad_steps));
+        why.text, unread.text, (long long)(run->counters.step - run->counters.bad_steps));
   } else if (!disk.has_good) {
     (void)rn_fail(
         err, RN_ERR_NUMERICS,
@@ -190,7 +190,7 @@ rn_status rn_saving_end(rn_err *err, rn_saving *s, rn_status status) {
   const int64_t under_way = rn_saver_step(s->saver);
   rn_err told = {0};
   rn_status ended = RN_OK;
-  if (s->run->bad_steps > 0) {
+  if (s->run->counters.bad_steps > 0) {
     ended = settle(&told, s);
   } else if (under_way >= 0) {
     ended = survive(&told, s, under_way, finish(&told, s));

@@ -7,8 +7,8 @@
  * again.
  *
  * A periodic save of step k gets its name only after step k+1 was good, so weights whose own loss
- * is not finite never become a checkpoint. While steps are skipped (run->bad_steps > 0) nothing is
- * saved, named or pruned; a save that falls due then is made after the next good step.
+ * is not finite never become a checkpoint. While steps are skipped (run->counters.bad_steps > 0)
+ * nothing is saved, named or pruned; a save that falls due then is made after the next good step.
  */
 #ifndef RN_TRAINER_CHECKPOINT_SAVING_H
 #define RN_TRAINER_CHECKPOINT_SAVING_H

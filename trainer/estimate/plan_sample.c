@@ -136,7 +136,7 @@ static rn_status time_steps(rn_err *err, rn_run *run, double until_s, sample *ou
   *out = (sample){.unit = {never, never, never},
                   .zero_s = never,
                   .update_s = never,
-                  .parameters = (double)run->total};
+                  .parameters = (double)run->model.weights.total};
   for (int i = 0; i < WARM_UP; i++) RN_TRY(err, rn_step(err, run, &result));
   for (int i = 0; i < MAX_STEPS && (i == 0 || rn_clock_s() < until_s); i++) {
     RN_TRY(err, time_step(err, run, out));

@@ -7,11 +7,11 @@
 enum { MOST_EVENTS = 1 << 17, MOST_OF_ALL = 1 << 21 };
 
 rn_status rn_profile_start(rn_err *err, rn_run *run, rn_profile *out) {
-  const int each = MOST_OF_ALL / rn_world_size(run->world);
+  const int each = MOST_OF_ALL / rn_world_size(run->parallel.world);
   *out = (rn_profile){0};
-  RN_TRY(err,
-         rn_agree(err, run->world, rn_spans_start(err, each < MOST_EVENTS ? each : MOST_EVENTS)));
-  RN_TRY(err, rn_world_barrier(err, run->world));
+  RN_TRY(err, rn_agree(err, run->parallel.world,
+                       rn_spans_start(err, each < MOST_EVENTS ? each : MOST_EVENTS)));
+  RN_TRY(err, rn_world_barrier(err, run->parallel.world));
   out->origin_s = rn_clock_s();
   rn_spans_get()->keep_events = true;
   return RN_OK;

@@ -60,17 +60,17 @@ typedef struct seen {
 } seen;
 
 static void see(const rn_run *run, const sent *all, int step, seen *out) {
-  const int stages = run->layout.pipeline;
+  const int stages = run->settings.plan.layout.pipeline;
   out->total_s = 0;
   memset(out->sum, 0, (size_t)stages * sizeof *out->sum);
-  for (int r = 0; r < rn_world_size(run->world); r++) {
-    if (all[r].data != rn_grid_data(run->grid)) continue;
+  for (int r = 0; r < rn_world_size(run->parallel.world); r++) {
+    if (all[r].data != rn_grid_data(run->parallel.grid)) continue;
     const rn_profile_sample *s = &all[r].sample[step];
     rn_task_times *sum = &out->sum[all[r].stage];
     if (s->pipeline_s > out->total_s) out->total_s = s->pipeline_s;
-    sum->forward_s += s->busy_s[RN_TASK_FORWARD] / run->layout.sequence;
-    sum->backward_s += s->busy_s[RN_TASK_BACKWARD] / run->layout.sequence;
-    sum->weight_s += s->busy_s[RN_TASK_WEIGHT] / run->layout.sequence;
+    sum->forward_s += s->busy_s[RN_TASK_FORWARD] / run->settings.plan.layout.sequence;
+    sum->backward_s += s->busy_s[RN_TASK_BACKWARD] / run->settings.plan.layout.sequence;
+    sum->weight_s += s->busy_s[RN_TASK_WEIGHT] / run->settings.plan.layout.sequence;
   }
 }
 
@@ -97,25 +97,25 @@ static void destroy(model *m, int stages) {
 }
 
 static rn_status make(rn_err *err, const rn_run *run, model *m) {
-  const size_t stages = (size_t)run->layout.pipeline;
+  const size_t stages = (size_t)run->settings.plan.layout.pipeline;
   RN_TRY(err, rn_alloc(err, "simulation", stages, sizeof *m->list, &m->list));
   RN_TRY(err, rn_alloc(err, "simulation", stages, sizeof *m->times, &m->times));
   RN_TRY(err, rn_alloc(err, "simulation", stages, sizeof *m->stage, &m->stage));
-  for (int i = 0; i < run->layout.pipeline; i++) {
-    RN_TRY(err, rn_pipeline_schedule_create(err, run->pipeline.schedule, i, &m->list[i]));
+  for (int i = 0; i < run->settings.plan.layout.pipeline; i++) {
+    RN_TRY(err, rn_pipeline_schedule_create(err, run->model.pipeline.schedule, i, &m->list[i]));
   }
   return RN_OK;
 }
 
 /* Simulates the idle fraction for the same task times if messages take no time. */
 static rn_status simulate(rn_err *err, const rn_run *run, model *m, const seen *s, double *share) {
-  const rn_pipeline_schedule_shape shape = run->pipeline.schedule;
+  const rn_pipeline_schedule_shape shape = run->model.pipeline.schedule;
   const double units = (double)shape.microbatches * shape.segments;
   const rn_simulation sim = {.shape = shape,
                              .list = m->list,
                              .times = m->times,
-                             .ranks = run->layout.sequence,
-                             .layers = (int)rn_range_count(run->layers)};
+                             .ranks = run->settings.plan.layout.sequence,
+                             .layers = (int)rn_range_count(run->parallel.layers)};
   double total_s = 0, busy_s_sum = 0;
   for (int i = 0; i < shape.stages; i++) {
     m->times[i] = (rn_task_times){s->sum[i].forward_s / units, s->sum[i].backward_s / units,
@@ -132,13 +132,13 @@ static rn_status compare(rn_err *err, const rn_run *run, const sent *all, int st
   double idle[RN_PROFILE_STEPS], simulated[RN_PROFILE_STEPS];
   for (int i = 0; i < steps; i++) {
     see(run, all, i, s);
-    idle[i] = idle_share(s, run->layout.pipeline);
+    idle[i] = idle_share(s, run->settings.plan.layout.pipeline);
     RN_TRY(err, simulate(err, run, m, s, &simulated[i]));
   }
   *out = (rn_profile_idle){rn_median(idle, steps), rn_median(simulated, steps)};
   rn_log_info("pipeline: stages idle %.1f %% of the time, %.1f %% by the schedule alone; %d steps",
               100 * out->seen, 100 * out->simulated, steps);
-  for (int i = 0; i < run->layout.pipeline; i++) {
+  for (int i = 0; i < run->settings.plan.layout.pipeline; i++) {
     rn_log_info("  stage %-3d forward %.3f ms, backward %.3f ms, weight half %.3f ms a unit", i,
                 1e3 * m->times[i].forward_s, 1e3 * m->times[i].backward_s,
                 1e3 * m->times[i].weight_s);
@@ -153,28 +153,30 @@ static rn_status show(rn_err *err, const rn_run *run, const rn_profile *profile,
   seen s = {0};
   rn_status status = make(err, run, &m);
   if (status == RN_OK) {
-    status = rn_alloc(err, "times of stages", (size_t)run->layout.pipeline, sizeof *s.sum, &s.sum);
+    status = rn_alloc(err, "times of stages", (size_t)run->settings.plan.layout.pipeline,
+                      sizeof *s.sum, &s.sum);
   }
   if (status == RN_OK && steps > 0) status = compare(err, run, all, (int)steps, &m, &s, idle);
   free(s.sum);
-  destroy(&m, run->layout.pipeline);
+  destroy(&m, run->settings.plan.layout.pipeline);
   return status;
 }
 
 rn_status rn_profile_pipeline(rn_err *err, rn_run *run, const rn_profile *profile,
                               rn_profile_idle *idle) {
-  sent mine = {.data = rn_grid_data(run->grid), .stage = rn_grid_pipeline(run->grid)};
+  sent mine = {.data = rn_grid_data(run->parallel.grid),
+               .stage = rn_grid_pipeline(run->parallel.grid)};
   char *all = NULL;
   size_t *sizes = NULL;
   *idle = (rn_profile_idle){0};
-  if (run->layout.pipeline == 1) return RN_OK;
+  if (run->settings.plan.layout.pipeline == 1) return RN_OK;
   memcpy(mine.sample, profile->sample, sizeof mine.sample);
-  RN_TRY(err, rn_world_gather_bytes(err, run->world, &mine, sizeof mine, &all, &sizes));
+  RN_TRY(err, rn_world_gather_bytes(err, run->parallel.world, &mine, sizeof mine, &all, &sizes));
   rn_status status = RN_OK;
-  if (rn_world_rank(run->world) == 0) {
+  if (rn_world_rank(run->parallel.world) == 0) {
     status = show(err, run, profile, (const sent *)(const void *)all, idle);
   }
   free(all);
   free(sizes);
-  return rn_agree(err, run->world, status);
+  return rn_agree(err, run->parallel.world, status);
 }

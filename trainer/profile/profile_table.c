@@ -125,13 +125,13 @@ static rn_status show(rn_err *err, const rn_profile *profile, const char *all, c
 rn_status rn_profile_table(rn_err *err, rn_run *run, const rn_profile *profile) {
   sent path[RN_SPAN_PATHS];
   const size_t bytes = (size_t)fill(path) * sizeof *path;
-  const int ranks = rn_world_size(run->world);
+  const int ranks = rn_world_size(run->parallel.world);
   char *all = NULL;
   size_t *sizes = NULL;
-  RN_TRY(err, rn_world_gather_bytes(err, run->world, path, bytes, &all, &sizes));
-  const bool root = rn_world_rank(run->world) == 0;
+  RN_TRY(err, rn_world_gather_bytes(err, run->parallel.world, path, bytes, &all, &sizes));
+  const bool root = rn_world_rank(run->parallel.world) == 0;
   rn_status status = root ? show(err, profile, all, sizes, ranks) : RN_OK;
   free(all);
   free(sizes);
-  return rn_agree(err, run->world, status);
+  return rn_agree(err, run->parallel.world, status);
 }

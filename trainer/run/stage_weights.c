@@ -1,42 +1,44 @@
 #include "trainer/run/stage_weights.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "proto/base/log.h"
+#include "proto/base/progress.h"
+
+/* ---- which ranks share ---- */
 
 /* Maximum number of ranks that may share a copy; 0: all ranks of the stage on a node. */
-static rn_status read_limit(rn_err *err, const Retnet__Config *config, const rn_world *world,
-                            int *max_size) {
-  RN_TRY(err, rn_node_read_limit(err, world, max_size));
-  if (config->parallel->share_weights == RETNET__SWITCH__SWITCH_OFF) *max_size = 1;
+static rn_status read_limit(rn_err *err, const Retnet__Parallel *config, const rn_world *world,
+                            int *max) {
+  RN_TRY(err, rn_node_read_limit(err, world, max));
+  if (config->share_weights == RETNET__SWITCH__SWITCH_OFF) *max = 1;
   return RN_OK;
 }
 
-static rn_status find_nodes(rn_err *err, rn_world *world, const rn_grid *grid, int most,
+static rn_status find_nodes(rn_err *err, const rn_parallel_context *parallel, int max,
                             rn_weights *w) {
-  RN_TRY(err, rn_node_create(err, world, grid, most, &w->node));
+  RN_TRY(err, rn_node_create(err, parallel->world, parallel->grid, max, &w->node));
   int64_t fullest = rn_node_largest(w->node);
-  RN_TRY(err, rn_world_max(err, world, &fullest, 1));
-  w->together = (int)fullest;
+  RN_TRY(err, rn_world_max(err, parallel->world, &fullest, 1));
+  w->sharing_ranks = (int)fullest;
   return RN_OK;
 }
 
 /* Chooses the ranks that share a copy, from the key and the free shared memory of the nodes. */
-static rn_status choose_nodes(rn_err *err, const Retnet__Config *config, rn_world *world,
-                              const rn_grid *grid, size_t bytes, rn_weights *w) {
-  const bool must = config->parallel->share_weights == RETNET__SWITCH__SWITCH_ON;
+static rn_status choose_nodes(rn_err *err, const Retnet__Parallel *config,
+                              const rn_parallel_context *parallel, size_t bytes, rn_weights *w) {
+  const bool must = config->share_weights == RETNET__SWITCH__SWITCH_ON;
   char cause[RN_ERR_TEXT_BYTES];
-  int max_size;
-  RN_TRY(err, read_limit(err, config, world, &max_size));
-  RN_TRY(err, find_nodes(err, world, grid, max_size, w));
-  if (must && w->together == 1) {
+  int max;
+  RN_TRY(err, read_limit(err, config, parallel->world, &max));
+  RN_TRY(err, find_nodes(err, parallel, max, w));
+  if (must && w->sharing_ranks == 1) {
     return rn_fail(err, RN_ERR_USAGE,
                    "parallel.share_weights is on, but no node has two ranks of one stage: set it "
                    "to auto");
   }
-  const rn_status room = rn_shared_array_check_space(err, world, w->node, bytes);
-  if (room != RN_ERR_MEMORY) return room;
+  const rn_status space = rn_shared_array_check_space(err, parallel->world, w->node, bytes);
+  if (space != RN_ERR_MEMORY) return space;
   snprintf(cause, sizeof cause, "%s", err->text);
   rn_err_clear(err);
   if (must) {
@@ -46,41 +48,76 @@ static rn_status choose_nodes(rn_err *err, const Retnet__Config *config, rn_worl
   }
   rn_log_warn("weights are not shared by the ranks of a node: %s", cause);
   rn_node_destroy(&w->node);
-  return find_nodes(err, world, grid, 1, w);
+  return find_nodes(err, parallel, 1, w);
 }
 
-static rn_status make(rn_err *err, const Retnet__Config *config, rn_world *world,
-                      const rn_grid *grid, const rn_optimizer_shards *shares, int64_t total,
-                      size_t copy_bytes, rn_weights *w) {
-  const size_t bytes = (size_t)total * sizeof(float);
-  RN_TRY(err, choose_nodes(err, config, world, grid, bytes + copy_bytes, w));
-  w->shared_bytes = (int64_t)(bytes + copy_bytes);
-  if (w->together > 1 && copy_bytes > 0) {
-    RN_TRY(err,
-           rn_shared_array_create(err, world, w->node, "weights in bf16", copy_bytes, &w->copy));
+/* ---- creating ---- */
+
+static rn_status create_shards(rn_err *err, const rn_parallel_context *parallel, rn_weights *w) {
+  return rn_shard_table_create(
+      err, rn_layer_stack_table(w->stage), (int)rn_range_count(parallel->layers),
+      rn_grid_replica_size(parallel->grid), rn_grid_replica(parallel->grid), &w->shards);
+}
+
+rn_status rn_weights_create(rn_err *err, const Retnet__Parallel *config,
+                            const rn_parallel_context *parallel, rn_layer_stack *stage,
+                            rn_weights *out) {
+  rn_world *world = parallel->world;
+  const size_t shadow_bytes = rn_layer_stack_bf16_shadow_bytes(stage);
+  *out = (rn_weights){.stage = stage, .total = rn_layer_stack_table(stage)->total};
+  const size_t bytes = (size_t)out->total * sizeof(float);
+  RN_TRY(err, rn_agree(err, world, create_shards(err, parallel, out)));
+  RN_TRY(err, choose_nodes(err, config, parallel, bytes + shadow_bytes, out));
+  out->shared_bytes = (int64_t)(bytes + shadow_bytes);
+  if (out->sharing_ranks > 1 && shadow_bytes > 0) {
+    RN_TRY(err, rn_shared_array_create(err, world, out->node, "weights in bf16", shadow_bytes,
+                                       &out->bf16_shadow));
+    rn_layer_stack_use_bf16_shadow(stage, rn_shared_array_memory(out->bf16_shadow));
   }
-  RN_TRY(err, rn_shared_array_create(err, world, w->node, "weights", bytes, &w->memory));
-  return rn_all_gather_create(err, w->node, shares, rn_shared_array_memory(w->memory),
-                              sizeof(float), &w->all_gather);
-}
-
-rn_status rn_weights_create(rn_err *err, const Retnet__Config *config, rn_world *world,
-                            const rn_grid *grid, const rn_optimizer_shards *shares, int64_t total,
-                            size_t copy_bytes, rn_weights *out) {
-  *out = (rn_weights){0};
-  rn_status status = make(err, config, world, grid, shares, total, copy_bytes, out);
-  if (status != RN_OK && status != RN_ERR_MPI) rn_weights_destroy(out);
-  return status;
-}
-
-int64_t rn_weights_shared_bytes(const rn_weights *w) {
-  return rn_node_size(w->node) > 1 && rn_node_index(w->node) == 0 ? w->shared_bytes : 0;
+  RN_TRY(err, rn_shared_array_create(err, world, out->node, "weights", bytes, &out->memory));
+  out->params = rn_shared_array_memory(out->memory);
+  return rn_all_gather_create(err, out->node, &out->shards.shards, out->params, sizeof(float),
+                              &out->all_gather);
 }
 
 void rn_weights_destroy(rn_weights *weights) {
   rn_all_gather_destroy(&weights->all_gather);
-  rn_shared_array_destroy(&weights->copy);
+  rn_shared_array_destroy(&weights->bf16_shadow);
   rn_shared_array_destroy(&weights->memory);
   rn_node_destroy(&weights->node);
-  *weights = (rn_weights){0};
+  rn_shard_table_destroy(&weights->shards);
+  *weights = (rn_weights){.stage = NULL};
+}
+
+/* ---- changing ---- */
+
+void rn_weights_init_shards(rn_weights *w, uint64_t seed) {
+  for (int i = 0; i < w->shards.slices; i++) {
+    const rn_range own = w->shards.slice[i].range;
+    rn_param_init_values(rn_layer_stack_table(w->stage), seed, own.begin, own.end,
+                         w->params + own.begin);
+    rn_progress_unit();
+  }
+}
+
+rn_status rn_weights_start_fetch(rn_err *err, rn_weights *w) {
+  w->is_current = false;
+  return rn_all_gather_start(err, w->all_gather);
+}
+
+rn_status rn_weights_finish_fetch(rn_err *err, rn_weights *w) {
+  return rn_all_gather_finish(err, w->all_gather);
+}
+
+rn_status rn_weights_cast(rn_err *err, rn_weights *w) {
+  if (rn_layer_stack_bf16_shadow_bytes(w->stage) == 0 || w->is_current) return RN_OK;
+  RN_TRY(err, rn_weights_finish_fetch(err, w));
+  rn_layer_stack_cast_weights(w->stage, w->params,
+                              rn_cut(w->total, rn_node_size(w->node), rn_node_index(w->node)));
+  w->is_current = true;
+  return rn_node_barrier(err, w->node);
+}
+
+int64_t rn_weights_shared_bytes(const rn_weights *w) {
+  return rn_node_size(w->node) > 1 && rn_node_index(w->node) == 0 ? w->shared_bytes : 0;
 }

@@ -1,6 +1,6 @@
 /**
- * The weights of this rank's stage. The replicas of a stage on one node share one copy where
- * possible (parallel.share_weights).
+ * The weights of this rank's stage, and which rank updates which of them. The replicas of a stage
+ * on one node share one copy where possible (parallel.share_weights).
  *
  * Each replica writes only its own shards; comm/optimizer/all_gather.h fetches those of the others.
  */
@@ -11,21 +11,27 @@
 
 #include "comm/optimizer/all_gather.h"
 #include "comm/optimizer/shared_array.h"
-#include "proto/schema/config.pb-c.h"
+#include "model/stage/layer_stack.h"
+#include "trainer/optimizer/shard_table.h"
+#include "trainer/run/parallel_context.h"
 
 typedef struct rn_weights {
-  rn_node *node; /* the ranks that share one copy */
+  rn_layer_stack *stage; /* not owned */
+  int64_t total;         /* elements of the stage */
+  rn_shard_table shards; /* of this rank: what it updates */
+  rn_node *node;         /* the ranks that share one copy */
   rn_shared_array *memory;
-  rn_shared_array *copy; /* bf16 shadow; NULL if products read none or the copy is not shared */
-  bool rounded;          /* the bf16 shadow matches the current weights */
+  rn_shared_array *bf16_shadow; /* NULL if matrix products read none or it is not shared */
+  bool is_current;              /* the bf16 shadow matches the weights */
   rn_all_gather *all_gather;
+  float *params;        /* [total] in `memory`; an all-gather may be in flight */
   int64_t shared_bytes; /* of both arrays */
-  int together;         /* most ranks that share a copy, over all nodes and stages; 1: none share */
+  int sharing_ranks;    /* maximum of ranks that share a copy, over nodes and stages; 1: none do */
 } rn_weights;
 
 /**
- * Allocates zeroed weights for a stage of `total` elements and, if ranks share them, `copy_bytes`
- * for the bf16 shadow. `shares` says which replica owns what.
+ * Allocates zeroed weights for `stage`, divides them into shards, and makes the stage use the
+ * shared bf16 shadow if there is one.
  *
  * With parallel.share_weights auto, ranks share if a node has several ranks of one stage and every
  * node has enough shared memory; if memory is insufficient, a warning gives the reason. For tests
@@ -33,18 +39,35 @@ typedef struct rn_weights {
  * nodes with n ranks of a stage each.
  *
  * Collective: over the world.
- * Ownership:  the caller keeps `shares`, which must outlive the weights.
+ * Ownership:  stage and grid must outlive the weights. After a failure, too, rn_weights_destroy
+ *             frees *out.
  * Errors:     RN_ERR_USAGE naming the key if it is on and sharing is impossible, or naming the
- *             variable if it is not a number of 1 or more; RN_ERR_MEMORY;
- *             agreed.
+ *             variable if it is not a number of 1 or more; RN_ERR_MEMORY; agreed.
  */
-rn_status rn_weights_create(rn_err *err, const Retnet__Config *config, rn_world *world,
-                            const rn_grid *grid, const rn_optimizer_shards *shares, int64_t total,
-                            size_t copy_bytes, rn_weights *out);
-/** Bytes that the ranks of this node share, reported by one of them; 0 on the others. */
-int64_t rn_weights_shared_bytes(const rn_weights *weights);
+rn_status rn_weights_create(rn_err *err, const Retnet__Parallel *config,
+                            const rn_parallel_context *parallel, rn_layer_stack *stage,
+                            rn_weights *out);
 
 /** Collective: over the world. */
 void rn_weights_destroy(rn_weights *weights);
+
+/** Initializes this rank's shards; the values depend on the seed alone. */
+void rn_weights_init_shards(rn_weights *weights, uint64_t seed);
+
+/** Starts to fetch the shards of the other replicas, after every replica has changed its own.
+ * Collective: over the replicas. Errors: RN_ERR_MPI. */
+rn_status rn_weights_start_fetch(rn_err *err, rn_weights *weights);
+
+/** Waits until all weights have arrived. Collective: over the replicas. Errors: RN_ERR_MPI. */
+rn_status rn_weights_finish_fetch(rn_err *err, rn_weights *weights);
+
+/**
+ * Updates the bf16 shadow of the weights if matrix products read one and the weights have changed.
+ * Ranks that share the shadow each cast a part of it. Collective: over the replicas.
+ */
+rn_status rn_weights_cast(rn_err *err, rn_weights *weights);
+
+/** Bytes that the ranks of this node share, reported by one of them; 0 on the others. */
+int64_t rn_weights_shared_bytes(const rn_weights *weights);
 
 #endif

@@ -7,11 +7,12 @@
 typedef struct rn_step_result {
   double loss, grad_norm, lr;
   double scan_wait_s; /* time that a rank waited for states in this step, mean over ranks */
+  int64_t scan_bytes; /* states that this rank sent in this step */
   bool skipped;       /* loss or norm was not finite: no weight was updated */
 } rn_step_result;
 
 /**
- * Performs step run->step + 1 and increments run->step.
+ * Performs the step after run->counters and advances them.
  *
  * Loss and gradient norm are those before the update; the norm is that before clipping.
  * Collective: over the world.
@@ -19,13 +20,5 @@ typedef struct rn_step_result {
  *             consecutive skipped steps.
  */
 rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out);
-
-/**
- * Mean loss of the first `sequences` sequences of the validation split (0: all, including the
- * shorter last one).
- *
- * Collective: over the world. Errors: unreadable data (agreed); RN_ERR_MPI.
- */
-rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss);
 
 #endif

@@ -60,19 +60,20 @@ static void put_number(FILE *file, const char *name, double value) {
 static void show_progress(const rn_run *run, double left_s) {
   enum { WIDTH = 30 };
   char bar[WIDTH + 1];
-  const int64_t steps = run->config->train->steps;
-  const int done = (int)(run->step * WIDTH / steps);
+  const int64_t steps = run->settings.config->train->steps;
+  const int done = (int)(run->counters.step * WIDTH / steps);
   for (int i = 0; i < WIDTH; i++) bar[i] = i < done ? '#' : '.';
   bar[WIDTH] = '\0';
-  rn_log_progress("[%s] %lld %%, %.0f s left", bar, (long long)(run->step * 100 / steps), left_s);
+  rn_log_progress("[%s] %lld %%, %.0f s left", bar, (long long)(run->counters.step * 100 / steps),
+                  left_s);
 }
 
 static void print_console(const rn_metrics *m, const rn_run *run, const rn_step_result *r,
                           double tokens_per_s, const double *val_loss) {
-  const double left_s = (double)(run->config->train->steps - run->step) * m->total_s /
-                        (double)(m->steps > 0 ? m->steps : 1);
+  const double left_s = (double)(run->settings.config->train->steps - run->counters.step) *
+                        m->total_s / (double)(m->steps > 0 ? m->steps : 1);
   char scan[40] = "", val[60] = "";
-  if (run->layout.sequence > 1) {
+  if (run->settings.plan.layout.sequence > 1) {
     snprintf(scan, sizeof scan, "  scan wait %.1f ms", 1e3 * r->scan_wait_s);
   }
   if (val_loss != NULL) {
@@ -81,22 +82,25 @@ static void print_console(const rn_metrics *m, const rn_run *run, const rn_step_
   rn_log_info(
       "step %lld/%lld  loss %.4f  norm %.3f  lr %.2e  %.0f tokens/s  %.2f GFLOP/s  ETA %.0f "
       "s%s%s%s",
-      (long long)run->step, (long long)run->config->train->steps, r->loss, r->grad_norm, r->lr,
-      tokens_per_s, tokens_per_s * rn_spec_flops_per_token(&run->spec) / 1e9, left_s, scan,
+      (long long)run->counters.step, (long long)run->settings.config->train->steps, r->loss,
+      r->grad_norm, r->lr, tokens_per_s,
+      tokens_per_s * rn_spec_flops_per_token(&run->settings.spec) / 1e9, left_s, scan,
       r->skipped ? "  SKIPPED" : "", val);
-  if (run->step < run->config->train->steps) show_progress(run, left_s);
+  if (run->counters.step < run->settings.config->train->steps) show_progress(run, left_s);
 }
 
 static void put_step(FILE *file, const rn_run *run, const rn_step_result *r, double step_s,
                      double tokens_per_s, const double *val_loss) {
-  fprintf(file, "{\"step\": %lld, \"tokens\": %lld", (long long)run->step, (long long)run->tokens);
+  fprintf(file, "{\"step\": %lld, \"tokens\": %lld", (long long)run->counters.step,
+          (long long)run->counters.tokens);
   put_number(file, "loss", r->skipped ? NAN : r->loss);
   put_number(file, "lr", r->lr);
   put_number(file, "grad_norm", r->grad_norm);
   put_number(file, "step_s", step_s);
   put_number(file, "tokens_per_s", tokens_per_s);
-  put_number(file, "model_flops_per_s", tokens_per_s * rn_spec_flops_per_token(&run->spec));
-  if (run->layout.sequence > 1) put_number(file, "scan_wait_s", r->scan_wait_s);
+  put_number(file, "model_flops_per_s",
+             tokens_per_s * rn_spec_flops_per_token(&run->settings.spec));
+  if (run->settings.plan.layout.sequence > 1) put_number(file, "scan_wait_s", r->scan_wait_s);
   if (r->skipped) fprintf(file, ", \"skipped\": true");
   if (val_loss != NULL) {
     put_number(file, "val_loss", *val_loss);
@@ -114,7 +118,7 @@ static rn_status close_text(rn_err *err, FILE *file, const char *what) {
 
 rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const rn_step_result *r,
                           double step_s, const double *val_loss) {
-  const Retnet__Config *c = run->config;
+  const Retnet__Config *c = run->settings.config;
   const double tokens_per_s = (double)c->data->batch_sequences * c->data->sequence_length / step_s;
   m->step_s = step_s;
   m->total_s += step_s;
@@ -122,8 +126,9 @@ rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const r
   m->steps++;
   m->loss = r->loss;
   if (val_loss != NULL) m->val_loss = *val_loss;
-  const bool passed_by = val_loss == NULL && run->step != c->train->steps && !r->skipped &&
-                         run->step % (c->train->log_every > 0 ? c->train->log_every : 1) != 0;
+  const bool passed_by =
+      val_loss == NULL && run->counters.step != c->train->steps && !r->skipped &&
+      run->counters.step % (c->train->log_every > 0 ? c->train->log_every : 1) != 0;
   if (passed_by) return RN_OK;
   print_console(m, run, r, tokens_per_s, val_loss);
   char *line = NULL;
@@ -145,7 +150,7 @@ static void put_list(FILE *file, const char *name, const double *values, int cou
 
 /* Predicted memory of the rank that needs most. */
 static size_t predicted_bytes(const rn_run *run) {
-  return rn_memory_total(rn_memory_largest_rank(&run->plan.memory));
+  return rn_memory_total(rn_memory_largest_rank(&run->settings.plan.memory));
 }
 
 static void put_saves(FILE *file, const rn_save_costs *c) {
@@ -162,8 +167,8 @@ static void put_saves(FILE *file, const rn_save_costs *c) {
 
 static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run,
                         const rn_save_costs *saves, double seconds, rn_metrics_ranks ranks) {
-  const rn_layout *l = &run->layout;
-  const int size = rn_world_size(run->world);
+  const rn_layout *l = &run->settings.plan.layout;
+  const int size = rn_world_size(run->parallel.world);
   double least = ranks.peak_bytes[0], most = least, sum = 0, scan = 0;
   for (int i = 0; i < size; i++) {
     least = fmin(least, ranks.peak_bytes[i]);
@@ -171,19 +176,21 @@ static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run,
     sum += ranks.peak_bytes[i];
     scan += ranks.scan_bytes[i];
   }
-  fprintf(file, "{\"step\": %lld, \"tokens\": %lld", (long long)run->step, (long long)run->tokens);
+  fprintf(file, "{\"step\": %lld, \"tokens\": %lld", (long long)run->counters.step,
+          (long long)run->counters.tokens);
   put_number(file, "loss", m->loss);
   put_number(file, "val_loss", m->val_loss);
   put_number(file, "seconds", seconds);
   fprintf(file,
           ", \"ranks\": %d,\n \"layout\": {\"data\": %d, \"pipeline\": %d, \"sequence\": %d, "
           "\"segments\": %d, \"microbatch\": %d, \"threads\": %d}",
-          size, l->data, l->pipeline, l->sequence, l->segments, l->microbatch, run->threads);
+          size, l->data, l->pipeline, l->sequence, l->segments, l->microbatch,
+          run->settings.machine.threads);
   fprintf(file,
           ",\n \"choices\": {\"scan\": \"%s\", \"chunk\": %d, \"products\": \"%s\", "
           "\"kernels\": \"%s\"}",
-          rn_scan_name(run->scan.algorithm), run->spec.chunk, rn_gemm_backend_in_use()->name,
-          rn_kernels_table()->name);
+          rn_scan_name(run->parallel.scan.algorithm), run->settings.spec.chunk,
+          rn_gemm_backend_in_use()->name, rn_kernels_table()->name);
   put_list(file, "tokens_per_rank_step", ranks.targets, size);
   fprintf(file, ",\n \"scan_bytes_per_step\": %.0f", m->steps > 0 ? scan / (double)m->steps : 0);
   put_number(file, "scan_wait_s", m->steps > 0 ? m->scan_wait_s / (double)m->steps : 0);
@@ -191,10 +198,10 @@ static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run,
           sum / size, most);
   fprintf(file, ",\n \"peak_node_bytes\": %lld", (long long)ranks.node_peak_bytes);
   fprintf(file, ",\n \"predicted_peak_bytes\": %zu", predicted_bytes(run));
-  fprintf(file, ",\n \"predicted_peak_node_bytes\": %zu", rn_plan_node_bytes(&run->plan));
-  fprintf(file, ",\n \"weights_shared_by\": %d", run->weights.together);
+  fprintf(file, ",\n \"predicted_peak_node_bytes\": %zu", rn_plan_node_bytes(&run->settings.plan));
+  fprintf(file, ",\n \"weights_shared_by\": %d", run->model.weights.sharing_ranks);
   put_saves(file, saves);
-  fprintf(file, ",\n \"parameters\": %lld}\n", (long long)rn_spec_parameters(&run->spec));
+  fprintf(file, ",\n \"parameters\": %lld}\n", (long long)rn_spec_parameters(&run->settings.spec));
 }
 
 rn_status rn_metrics_summary(rn_err *err, const rn_metrics *m, const rn_run *run,
@@ -206,8 +213,8 @@ rn_status rn_metrics_summary(rn_err *err, const rn_metrics *m, const rn_run *run
   put_summary(file, m, run, saves, seconds, ranks);
   rn_status status = close_text(err, file, "summary.json");
   if (status == RN_OK) {
-    status =
-        rn_file_replace(err, rn_path_join(run->config->run->dir, "summary.json").text, text, bytes);
+    status = rn_file_replace(err, rn_path_join(run->settings.config->run->dir, "summary.json").text,
+                             text, bytes);
   }
   free(text);
   return status;

@@ -105,9 +105,9 @@ static rules find_rules(rn_world *world) {
   rn_run run;
   Retnet__Config *config = load("");
   if (!create(world, config, NULL, &run)) exit(check_result());
-  r.layout = run.layout;
-  r.chunk = run.spec.chunk;
-  r.scan = run.scan.algorithm;
+  r.layout = run.settings.plan.layout;
+  r.chunk = run.settings.spec.chunk;
+  r.scan = run.parallel.scan.algorithm;
   r.other = (stored){r.scan == RN_SCAN_PIPELINED ? "doubling" : "chain", "openblas", "ref", 16};
   r.products = rn_gemm_backend_in_use();
   CHECK(r.chunk != 16);
@@ -125,10 +125,11 @@ static void resume(rn_world *world, const rules *r, rn_layout layout, const char
   if (create(world, config, &choices, &run)) {
     rn_step_result result;
     const int given = config->model->chunk;
-    CHECK_EQUAL(run.spec.chunk, given > 0 ? given : keeps_chunk ? 16 : r->chunk);
+    CHECK_EQUAL(run.settings.spec.chunk, given > 0 ? given : keeps_chunk ? 16 : r->chunk);
     CHECK((strcmp(rn_kernels_table()->name, "ref") == 0) == keeps_sets);
     if (rn_world_size(world) > 1 && config->parallel->scan == RETNET__SCAN__SCAN_AUTO) {
-      CHECK((run.scan.algorithm != r->scan) == (layout.microbatch == r->layout.microbatch));
+      CHECK((run.parallel.scan.algorithm != r->scan) ==
+            (layout.microbatch == r->layout.microbatch));
     }
     check_printed(world, words);
     CHECK_OK(&err, rn_step(&err, &run, &result));

@@ -14,6 +14,7 @@
 #include "tests/support/tokens.h"
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/run/step.h"
+#include "trainer/run/validate.h"
 
 enum { T = 40, B = 4, VOCAB = 300 };
 
@@ -72,15 +73,16 @@ static void validations_are_right(grid_case g, rn_world *part, int64_t targets) 
   double loss = NAN;
   if (!CHECK_OK(&err, load(g, &config))) return;
   if (!CHECK_OK(&err, rn_run_create(&err, config, part, &run))) return;
-  CHECK_OK(&err, rn_all_gather_finish(&err, run.weights.all_gather));
+  CHECK_OK(&err, rn_weights_finish_fetch(&err, &run.model.weights));
   const int64_t some = targets > 2 * T ? 2 : 0;
   CHECK_OK(&err, rn_validate(&err, &run, 0, &loss));
-  CHECK_RELATIVE(loss, oracle(&run.spec, targets), 2e-6);
+  CHECK_RELATIVE(loss, oracle(&run.settings.spec, targets), 2e-6);
   CHECK_OK(&err, rn_validate(&err, &run, 99, &loss));
-  CHECK_RELATIVE(loss, oracle(&run.spec, targets), 2e-6);
+  CHECK_RELATIVE(loss, oracle(&run.settings.spec, targets), 2e-6);
   CHECK_OK(&err, rn_validate(&err, &run, some, &loss));
-  CHECK_RELATIVE(loss, oracle(&run.spec, some > 0 ? some * T : targets), 2e-6);
-  memset(run.params, 0, (size_t)run.total * sizeof *run.params);
+  CHECK_RELATIVE(loss, oracle(&run.settings.spec, some > 0 ? some * T : targets), 2e-6);
+  memset(run.model.weights.params, 0,
+         (size_t)run.model.weights.total * sizeof *run.model.weights.params);
   for (int64_t n = 0; n <= some; n++) {
     CHECK_OK(&err, rn_validate(&err, &run, n, &loss));
     CHECK_RELATIVE(loss, log(VOCAB), 1e-6);

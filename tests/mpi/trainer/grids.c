@@ -82,10 +82,12 @@ static rn_status load(const grid_case *c, Retnet__Config **config) {
 
 /* Stores the gradient of a single-rank run, with a parameter table that outlives the run. */
 static void keep_reference(const rn_run *run, reference *r) {
-  r->total = run->total;
-  r->gradient = malloc((size_t)run->total * sizeof *r->gradient);
-  memcpy(r->gradient, run->own_gradient, (size_t)run->total * sizeof *r->gradient);
-  CHECK_OK(&err, rn_param_table_create(&err, &run->spec, 0, run->spec.layers, &r->table));
+  r->total = run->model.weights.total;
+  r->gradient = malloc((size_t)run->model.weights.total * sizeof *r->gradient);
+  memcpy(r->gradient, run->optimizer.gradient,
+         (size_t)run->model.weights.total * sizeof *r->gradient);
+  CHECK_OK(&err, rn_param_table_create(&err, &run->settings.spec, 0, run->settings.spec.layers,
+                                       &r->table));
 }
 
 static void compute_reference(rn_world *single_rank, bool tied, int steps, reference *out) {
@@ -108,10 +110,10 @@ static void compute_reference(rn_world *single_rank, bool tied, int steps, refer
 /* Losses per token of this rank's piece, without an update. */
 static void token_losses(rn_run *run, float *loss) {
   double sum = 0;
-  rn_scan_port *port = rn_scan_source_port(&run->scan, 0, 0);
-  CHECK_OK(&err, rn_pipeline_loss_of_unit(&err, &run->pipeline, run->unit, RN_FORM_CHUNKWISE, port,
-                                          &sum, NULL));
-  memcpy(loss, run->pipeline.token_loss, (size_t)run->unit->tokens * sizeof *loss);
+  rn_scan_port *port = rn_scan_source_port(&run->parallel.scan, 0, 0);
+  CHECK_OK(&err, rn_pipeline_loss_of_unit(&err, &run->model.pipeline, run->data.unit,
+                                          RN_FORM_CHUNKWISE, port, &sum, NULL));
+  memcpy(loss, run->model.pipeline.token_loss, (size_t)run->data.unit->tokens * sizeof *loss);
 }
 
 /* A token affects no loss before it, and affects those after it, also on the following ranks. */
@@ -126,10 +128,10 @@ static void a_token_changes_only_what_follows(rn_world *subset, const grid_case 
     const int rank = rn_world_rank(subset);
     CHECK_OK(&err, rn_step(&err, &run, &result));
     token_losses(&run, before);
-    const int at = run.unit->tokens - 1;
-    if (rank == CULPRIT) run.band[0].input[at] = (run.band[0].input[at] + 1) % 256;
+    const int at = run.data.unit->tokens - 1;
+    if (rank == CULPRIT) run.data.batch[0].input[at] = (run.data.batch[0].input[at] + 1) % 256;
     token_losses(&run, after);
-    const int same = rank < CULPRIT ? run.unit->tokens : rank == CULPRIT ? at : 0;
+    const int same = rank < CULPRIT ? run.data.unit->tokens : rank == CULPRIT ? at : 0;
     CHECK(memcmp(before, after, (size_t)same * sizeof *after) == 0);
     if (rank >= CULPRIT) CHECK(before[same] != after[same]);
     rn_run_destroy(&run);
@@ -139,8 +141,8 @@ static void a_token_changes_only_what_follows(rn_world *subset, const grid_case 
 
 /* Compares this rank's part of every gradient with the single rank's, relative to its norm. */
 static bool gradients_agree(const rn_run *run, const reference *r) {
-  const rn_param_table *table = rn_layer_stack_table(run->pipeline.stage);
-  const rn_shard_table *own = &run->shard_table;
+  const rn_param_table *table = rn_layer_stack_table(run->model.pipeline.stage);
+  const rn_shard_table *own = &run->model.weights.shards;
   bool agree = true;
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i], *whole = rn_param_find(r->table, p->name);
@@ -150,7 +152,7 @@ static bool gradients_agree(const rn_run *run, const reference *r) {
     }
     for (int k = 0; k < own->slices; k++) {
       if (own->slice[k].param != p) continue;
-      const float *mine = run->own_gradient + own->slice[k].offset;
+      const float *mine = run->optimizer.gradient + own->slice[k].offset;
       const float *want = r->gradient + whole->offset + own->slice[k].range.begin - p->offset;
       for (int64_t j = 0; j < rn_range_count(own->slice[k].range); j++) {
         difference += pow((double)mine[j] - (double)want[j], 2);

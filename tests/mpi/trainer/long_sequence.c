@@ -49,18 +49,18 @@ static double step_on(rn_world *world, int sequence, rn_run *run) {
 
 /* Compares the part of every tensor that this rank reduces with the single rank's gradient. */
 static void compare(const rn_run *run, const float *whole) {
-  const rn_param_table *table = rn_layer_stack_table(run->pipeline.stage);
+  const rn_param_table *table = rn_layer_stack_table(run->model.pipeline.stage);
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
     double norm = 0, difference = 0;
     for (int64_t j = p->offset; j < p->offset + p->rows * p->cols; j++) {
       norm += (double)whole[j] * (double)whole[j];
     }
-    for (int k = 0; k < run->shard_table.slices; k++) {
-      const rn_shard_slice *piece = &run->shard_table.slice[k];
+    for (int k = 0; k < run->model.weights.shards.slices; k++) {
+      const rn_shard_slice *piece = &run->model.weights.shards.slice[k];
       if (piece->param != p) continue;
       for (int64_t j = piece->range.begin; j < piece->range.end; j++) {
-        const float mine = run->own_gradient[piece->offset + j - piece->range.begin];
+        const float mine = run->optimizer.gradient[piece->offset + j - piece->range.begin];
         difference += pow((double)mine - (double)whole[j], 2);
       }
     }
@@ -79,9 +79,9 @@ static float *gradient_of_one(rn_world *world, int64_t *total, double *loss) {
   CHECK_OK(&err, rn_world_split(&err, world, rank == 0 ? 0 : -1, &single_rank));
   if (rank == 0) {
     *loss = step_on(single_rank, 1, &run);
-    *total = run.total;
-    gradient = malloc((size_t)run.total * sizeof *gradient);
-    memcpy(gradient, run.own_gradient, (size_t)run.total * sizeof *gradient);
+    *total = run.model.weights.total;
+    gradient = malloc((size_t)run.model.weights.total * sizeof *gradient);
+    memcpy(gradient, run.optimizer.gradient, (size_t)run.model.weights.total * sizeof *gradient);
     rn_run_destroy(&run);
   }
   rn_world_close(&single_rank);

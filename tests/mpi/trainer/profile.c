@@ -48,10 +48,10 @@ static void idle_time_matches_the_schedule(rn_run *run) {
     profile.sample[i] = (rn_profile_sample){3 * UNITS + 1, {UNITS, UNITS, UNITS}};
   }
   CHECK_OK(&err, rn_profile_pipeline(&err, run, &profile, &idle));
-  if (rn_world_rank(run->world) != 0) return;
-  const double want = run->layout.pipeline == 2 ? 1.0 / (3 * UNITS + 1) : 0;
+  if (rn_world_rank(run->parallel.world) != 0) return;
+  const double want = run->settings.plan.layout.pipeline == 2 ? 1.0 / (3 * UNITS + 1) : 0;
   CHECK_NEAR(idle.seen, want, 1e-9);
-  if (run->layout.sequence == 1) CHECK_NEAR(idle.simulated, want, 1e-9);
+  if (run->settings.plan.layout.sequence == 1) CHECK_NEAR(idle.simulated, want, 1e-9);
   CHECK(idle.simulated >= want - 1e-9 && idle.simulated < 1);
 }
 

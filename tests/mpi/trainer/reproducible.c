@@ -59,7 +59,7 @@ static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
 static bool train(rn_world *world, const task *t, Retnet__Config *config, rn_run *run,
                   double *losses_and_norms) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
-  CHECK((run->accumulator.exact != NULL) == t->exact);
+  CHECK((run->model.accumulator.exact != NULL) == t->exact);
   for (int k = 0; k < STEPS; k++) {
     rn_step_result result = {0};
     CHECK_OK(&err, rn_step(&err, run, &result));
@@ -67,7 +67,7 @@ static bool train(rn_world *world, const task *t, Retnet__Config *config, rn_run
     losses_and_norms[2 * k] = result.loss;
     losses_and_norms[2 * k + 1] = result.grad_norm;
   }
-  return CHECK_OK(&err, rn_all_gather_finish(&err, run->weights.all_gather));
+  return CHECK_OK(&err, rn_weights_finish_fetch(&err, &run->model.weights));
 }
 
 static float *copy_of(const float *values, int64_t count) {
@@ -84,9 +84,10 @@ static bool compute_reference(rn_world *single_rank, const task *t, reference *o
   if (!CHECK_OK(&err, load(t, &one, &config))) return false;
   const bool done = train(single_rank, t, config, &run, out->losses_and_norms);
   if (done) {
-    out->gradient = copy_of(run.own_gradient, run.total);
-    out->params = copy_of(run.params, run.total);
-    CHECK_OK(&err, rn_param_table_create(&err, &run.spec, 0, run.spec.layers, &out->table));
+    out->gradient = copy_of(run.optimizer.gradient, run.model.weights.total);
+    out->params = copy_of(run.model.weights.params, run.model.weights.total);
+    CHECK_OK(&err, rn_param_table_create(&err, &run.settings.spec, 0, run.settings.spec.layers,
+                                         &out->table));
     rn_run_destroy(&run);
   }
   rn_options_free(&config);
@@ -101,20 +102,20 @@ static void free_reference(reference *r) {
 
 /* True if the weights of this rank's stage and its part of the gradients equal the reference. */
 static bool has_bits_of(const rn_run *run, const reference *r) {
-  const rn_param_table *table = rn_layer_stack_table(run->pipeline.stage);
+  const rn_param_table *table = rn_layer_stack_table(run->model.pipeline.stage);
   bool same = true;
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
     const int64_t at = rn_param_find(r->table, p->name)->offset;
     const size_t bytes = (size_t)(p->rows * p->cols) * sizeof(float);
-    same = same && memcmp(run->params + p->offset, r->params + at, bytes) == 0;
+    same = same && memcmp(run->model.weights.params + p->offset, r->params + at, bytes) == 0;
   }
-  for (int k = 0; k < run->shard_table.slices; k++) {
-    const rn_shard_slice *piece = &run->shard_table.slice[k];
+  for (int k = 0; k < run->model.weights.shards.slices; k++) {
+    const rn_shard_slice *piece = &run->model.weights.shards.slice[k];
     const int64_t at = rn_param_find(r->table, piece->param->name)->offset + piece->range.begin -
                        piece->param->offset;
     const size_t bytes = (size_t)rn_range_count(piece->range) * sizeof(float);
-    same = same && memcmp(run->own_gradient + piece->offset, r->gradient + at, bytes) == 0;
+    same = same && memcmp(run->optimizer.gradient + piece->offset, r->gradient + at, bytes) == 0;
   }
   return same;
 }

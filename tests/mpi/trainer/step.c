@@ -15,6 +15,7 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/saver.h"
 #include "trainer/run/step.h"
+#include "trainer/run/validate.h"
 
 enum { T = 48, B = 4, BAD_STEPS = 3 };
 
@@ -64,14 +65,14 @@ static double *allocate(int64_t count) {
 }
 
 static void start(oracle *o, const rn_run *run) {
-  *o = (oracle){.count = run->shard_table.count};
+  *o = (oracle){.count = run->model.weights.shards.count};
   o->weight = allocate(o->count);
   o->m = allocate(o->count);
   o->v = allocate(o->count);
-  for (int i = 0; i < run->shard_table.slices; i++) {
-    const rn_shard_slice *p = &run->shard_table.slice[i];
+  for (int i = 0; i < run->model.weights.shards.slices; i++) {
+    const rn_shard_slice *p = &run->model.weights.shards.slice[i];
     for (int64_t j = p->range.begin; j < p->range.end; j++) {
-      o->weight[p->offset + j - p->range.begin] = (double)run->params[j];
+      o->weight[p->offset + j - p->range.begin] = (double)run->model.weights.params[j];
     }
   }
 }
@@ -91,11 +92,11 @@ static bool decays(const rn_param *param, bool all) {
 static void update(oracle *o, const rn_run *run, bool decay_all, double lr, double norm) {
   const double coefficient = fmin(1, clip / (norm + 1e-6));
   const double t = (double)++o->updates;
-  for (int i = 0; i < run->shard_table.slices; i++) {
-    const rn_shard_slice *p = &run->shard_table.slice[i];
+  for (int i = 0; i < run->model.weights.shards.slices; i++) {
+    const rn_shard_slice *p = &run->model.weights.shards.slice[i];
     const bool decay = decays(p->param, decay_all);
     for (int64_t j = p->offset; j < p->offset + rn_range_count(p->range); j++) {
-      const double g = coefficient * (double)run->own_gradient[j];
+      const double g = coefficient * (double)run->optimizer.gradient[j];
       o->m[j] = beta1 * o->m[j] + (1 - beta1) * g;
       o->v[j] = beta2 * o->v[j] + (1 - beta2) * g * g;
       const double m = o->m[j] / (1 - pow(beta1, t)), v = o->v[j] / (1 - pow(beta2, t));
@@ -108,11 +109,11 @@ static void update(oracle *o, const rn_run *run, bool decay_all, double lr, doub
 /* The tolerance is the rounding of a few float operations on the weight and on lr. */
 static void compare(const oracle *o, const rn_run *run, double lr) {
   int64_t seen = 0, wrong = 0;
-  for (int i = 0; i < run->shard_table.slices; i++) {
-    const rn_shard_slice *p = &run->shard_table.slice[i];
+  for (int i = 0; i < run->model.weights.shards.slices; i++) {
+    const rn_shard_slice *p = &run->model.weights.shards.slice[i];
     for (int64_t j = p->range.begin; j < p->range.end; j++, seen++) {
       const double want = o->weight[p->offset + j - p->range.begin];
-      const double off = fabs((double)run->params[j] - want);
+      const double off = fabs((double)run->model.weights.params[j] - want);
       wrong += !(off <= 2e-6 * fabs(want) + 2e-5 * lr);
     }
   }
@@ -123,20 +124,20 @@ static void compare(const oracle *o, const rn_run *run, double lr) {
 /* One step; if `bad`, its gradient has a NaN, and the weights must not change. */
 static rn_status step(rn_run *run, oracle *o, bool bad, bool decay_all) {
   rn_step_result result = {0};
-  CHECK_OK(&err, rn_all_gather_finish(&err, run->weights.all_gather));
-  const size_t bytes = (size_t)run->total * sizeof(float);
+  CHECK_OK(&err, rn_weights_finish_fetch(&err, &run->model.weights));
+  const size_t bytes = (size_t)run->model.weights.total * sizeof(float);
   float *kept = malloc(bytes);
   if (kept == NULL) abort();
-  memcpy(kept, run->params, bytes);
-  for (int64_t i = 0; bad && i < run->total; i++) run->params[i] = NAN;
+  memcpy(kept, run->model.weights.params, bytes);
+  for (int64_t i = 0; bad && i < run->model.weights.total; i++) run->model.weights.params[i] = NAN;
   rn_status status = rn_step(&err, run, &result);
-  if (bad) memcpy(run->params, kept, bytes);
+  if (bad) memcpy(run->model.weights.params, kept, bytes);
   free(kept);
   CHECK(result.skipped == bad);
-  CHECK_NEAR(result.lr, learning_rate(run->step), 1e-15);
-  if (!bad) update(o, run, decay_all, learning_rate(run->step), result.grad_norm);
-  compare(o, run, learning_rate(run->step));
-  CHECK_EQUAL(run->updates, o->updates);
+  CHECK_NEAR(result.lr, learning_rate(run->counters.step), 1e-15);
+  if (!bad) update(o, run, decay_all, learning_rate(run->counters.step), result.grad_norm);
+  compare(o, run, learning_rate(run->counters.step));
+  CHECK_EQUAL(run->counters.updates, o->updates);
   return status;
 }
 
@@ -144,7 +145,7 @@ static void save(rn_world *world, rn_run *run) {
   rn_write_token *write_token = NULL;
   rn_saver *saver = NULL;
   if (!CHECK_OK(&err, rn_write_token_create(&err, world, &write_token))) return;
-  CHECK_OK(&err, rn_saver_create(&err, run, write_token, &saver));
+  CHECK_OK(&err, rn_saver_create(&err, run, NULL, write_token, &saver));
   CHECK_OK(&err, rn_saver_start(&err, saver));
   CHECK_OK(&err, rn_saver_finish(&err, saver, 3));
   rn_saver_destroy(&saver);
@@ -155,7 +156,8 @@ static void save(rn_world *world, rn_run *run) {
 static bool open_run(rn_world *world, Retnet__Config *config, rn_run *run) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
   rn_checkpoint_source source;
-  return CHECK_OK(&err, rn_checkpoint_look(&err, run->config, run->world, &source)) &&
+  return CHECK_OK(&err,
+                  rn_checkpoint_look(&err, run->settings.config, run->parallel.world, &source)) &&
          CHECK_OK(&err, rn_checkpoint_resume(&err, &source, run));
 }
 
@@ -168,14 +170,14 @@ static void weights_follow_the_oracle(rn_world *world, bool decay_all) {
   if (!open_run(world, config, &run)) return;
   start(&o, &run);
   for (int i = 0; i < 7; i++) CHECK_OK(&err, step(&run, &o, bad[i], decay_all));
-  CHECK_EQUAL(run.step, 7);
-  CHECK_EQUAL(run.next_sequence, 7 * B);
+  CHECK_EQUAL(run.counters.step, 7);
+  CHECK_EQUAL(run.counters.next_sequence, 7 * B);
   save(world, &run);
   rn_run_destroy(&run);
   if (!open_run(world, config, &run)) return;
-  CHECK_EQUAL(run.step, 7);
-  CHECK_EQUAL(run.updates, 4);
-  CHECK_EQUAL(run.next_sequence, 7 * B);
+  CHECK_EQUAL(run.counters.step, 7);
+  CHECK_EQUAL(run.counters.updates, 4);
+  CHECK_EQUAL(run.counters.next_sequence, 7 * B);
   for (int i = 0; i < 8; i++) CHECK_OK(&err, step(&run, &o, false, decay_all));
   rn_run_destroy(&run);
   rn_options_free(&config);
@@ -211,7 +213,7 @@ static void a_bad_loss_skips_a_step(rn_world *world) {
   CHECK_OK(&err, rn_step(&err, &run, &result));
   unsetenv("RETNET_FAULT");
   CHECK(result.skipped && isfinite(result.grad_norm));
-  CHECK_EQUAL(run.updates, 0);
+  CHECK_EQUAL(run.counters.updates, 0);
   rn_run_destroy(&run);
   rn_options_free(&config);
 }
@@ -230,19 +232,19 @@ static void a_skipped_step_leaves_no_state(rn_world *world) {
   if (!CHECK_OK(&err, load(rn_world_size(world), true, false, &config))) return;
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
   start(&o, &run);
-  const int64_t states =
-      rn_range_count(run.streams.share) * run.streams.layers * run.streams.stream_elements;
+  const int64_t states = rn_range_count(run.data.streams.share) * run.data.streams.layers *
+                         run.data.streams.stream_elements;
   CHECK(states > 0);
   CHECK_OK(&err, step(&run, &o, false, false));
-  CHECK(not_zero(run.streams.initial, states) > states / 2);
+  CHECK(not_zero(run.data.streams.initial, states) > states / 2);
   CHECK_OK(&err, step(&run, &o, true, false));
-  CHECK_EQUAL(run.streams.next, 2);
-  CHECK_EQUAL(not_zero(run.streams.initial, states), 0);
-  for (int64_t i = 0; i < rn_range_count(run.streams.share); i++) {
-    CHECK_EQUAL(run.streams.doc_position[i], 0);
+  CHECK_EQUAL(run.data.streams.next, 2);
+  CHECK_EQUAL(not_zero(run.data.streams.initial, states), 0);
+  for (int64_t i = 0; i < rn_range_count(run.data.streams.share); i++) {
+    CHECK_EQUAL(run.data.streams.doc_position[i], 0);
   }
   CHECK_OK(&err, step(&run, &o, false, false));
-  CHECK(not_zero(run.streams.initial, states) > states / 2);
+  CHECK(not_zero(run.data.streams.initial, states) > states / 2);
   rn_run_destroy(&run);
   rn_options_free(&config);
   end(&o);
@@ -258,19 +260,20 @@ static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
   config->optimizer->lr = config->optimizer->min_lr = 0;
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
   CHECK_OK(&err, rn_step(&err, &run, &result));
-  CHECK_OK(&err, rn_all_gather_finish(&err, run.weights.all_gather));
+  CHECK_OK(&err, rn_weights_finish_fetch(&err, &run.model.weights));
   double squares = 0;
-  for (int64_t i = 0; i < run.total; i++) {
-    squares += (double)run.own_gradient[i] * (double)run.own_gradient[i];
+  for (int64_t i = 0; i < run.model.weights.total; i++) {
+    squares += (double)run.optimizer.gradient[i] * (double)run.optimizer.gradient[i];
   }
   CHECK_RELATIVE(result.grad_norm, sqrt(squares), 1e-6);
-  float *kept = malloc((size_t)run.total * sizeof *kept);
+  float *kept = malloc((size_t)run.model.weights.total * sizeof *kept);
   if (kept == NULL) abort();
-  memcpy(kept, run.params, (size_t)run.total * sizeof *kept);
+  memcpy(kept, run.model.weights.params, (size_t)run.model.weights.total * sizeof *kept);
   const double length = 5e-3 / squares;
   for (int side = -1; side <= 1; side++) {
-    for (int64_t i = 0; i < run.total; i++) {
-      run.params[i] = kept[i] + (float)(side * length * (double)run.own_gradient[i]);
+    for (int64_t i = 0; i < run.model.weights.total; i++) {
+      run.model.weights.params[i] =
+          kept[i] + (float)(side * length * (double)run.optimizer.gradient[i]);
     }
     CHECK_OK(&err, rn_validate(&err, &run, 0, &loss[side + 1]));
   }

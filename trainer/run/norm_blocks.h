@@ -6,31 +6,31 @@
  * one double, computed in a fixed order. A norm that adds these in block order therefore has the
  * same bits for every distribution of blocks over ranks.
  */
-#ifndef RN_TRAINER_RUN_REDUCTION_BLOCKS_H
-#define RN_TRAINER_RUN_REDUCTION_BLOCKS_H
+#ifndef RN_TRAINER_RUN_NORM_BLOCKS_H
+#define RN_TRAINER_RUN_NORM_BLOCKS_H
 
 #include "model/spec/param.h"
 #include "model/spec/spec.h"
 #include "trainer/optimizer/shard_table.h"
 
 /** Maps the tensors of a stage to block indices of the whole model. */
-typedef struct rn_reduction_blocks {
+typedef struct rn_norm_blocks {
   const rn_param_table *table; /* of the stage, not owned */
   int64_t *first;              /* [table->count] model-wide index of a tensor's first block */
   int64_t total;               /* blocks of the model; a tied embedding counts once */
-} rn_reduction_blocks;
+} rn_norm_blocks;
 
 /** Errors: RN_ERR_MEMORY. */
-rn_status rn_reduction_blocks_create(rn_err *err, const rn_spec *spec, const rn_param_table *table,
-                                     rn_reduction_blocks *out);
-void rn_reduction_blocks_destroy(rn_reduction_blocks *blocks);
+rn_status rn_norm_blocks_create(rn_err *err, const rn_spec *spec, const rn_param_table *table,
+                                rn_norm_blocks *out);
+void rn_norm_blocks_destroy(rn_norm_blocks *blocks);
 
 /**
  * sum[b] = sum of squares of block b, for the blocks of `own`, except those of tensors that are
  * copies (tied embedding). Other elements of sum are not changed.
  * Shapes: values [count of own]; sum [total].
  */
-void rn_reduction_blocks_squares(const rn_reduction_blocks *blocks, const rn_shard_table *own,
-                                 const float *values, double *sum);
+void rn_norm_blocks_squares(const rn_norm_blocks *blocks, const rn_shard_table *own,
+                            const float *values, double *sum);
 
 #endif

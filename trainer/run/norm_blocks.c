@@ -1,4 +1,4 @@
-#include "trainer/run/reduction_blocks.h"
+#include "trainer/run/norm_blocks.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -30,10 +30,10 @@ static int64_t first_block(cursor *c, const rn_param *param) {
   return c->blocks;
 }
 
-rn_status rn_reduction_blocks_create(rn_err *err, const rn_spec *spec, const rn_param_table *table,
-                                     rn_reduction_blocks *out) {
+rn_status rn_norm_blocks_create(rn_err *err, const rn_spec *spec, const rn_param_table *table,
+                                rn_norm_blocks *out) {
   rn_param_table *whole = NULL;
-  *out = (rn_reduction_blocks){.table = table};
+  *out = (rn_norm_blocks){.table = table};
   RN_TRY(err, rn_param_table_create(err, spec, 0, spec->layers, &whole));
   rn_status status = rn_alloc(err, "blocks", (size_t)table->count, sizeof *out->first, &out->first);
   cursor c = {.whole = whole};
@@ -45,13 +45,13 @@ rn_status rn_reduction_blocks_create(rn_err *err, const rn_spec *spec, const rn_
   return status;
 }
 
-void rn_reduction_blocks_destroy(rn_reduction_blocks *blocks) {
+void rn_norm_blocks_destroy(rn_norm_blocks *blocks) {
   free(blocks->first);
-  *blocks = (rn_reduction_blocks){0};
+  *blocks = (rn_norm_blocks){0};
 }
 
-void rn_reduction_blocks_squares(const rn_reduction_blocks *blocks, const rn_shard_table *own,
-                                 const float *values, double *sum) {
+void rn_norm_blocks_squares(const rn_norm_blocks *blocks, const rn_shard_table *own,
+                            const float *values, double *sum) {
   for (int i = 0; i < own->slices; i++) {
     const rn_shard_slice *p = &own->slice[i];
     const int64_t within = p->range.begin - p->param->offset, elements = rn_range_count(p->range);

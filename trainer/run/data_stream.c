@@ -1,0 +1,195 @@
+#include "trainer/run/data_stream.h"
+
+#include <stdlib.h>
+
+#include "data/batch/sampler.h"
+#include "proto/base/arena.h"
+#include "trainer/parallel/shapes.h"
+
+/* ---- creating ---- */
+
+static rn_status create_batches(rn_err *err, const rn_run_settings *settings, rn_data_stream *s) {
+  const int tokens = rn_shapes_tokens(settings->config, s->layout);
+  const int64_t own = rn_range_count(s->sequences), unit = s->layout->microbatch;
+  const int sequences = (int)(own > unit ? own : unit);
+  const size_t segments = (size_t)s->layout->segments;
+  RN_TRY(err, rn_alloc(err, "batches", segments, sizeof *s->batch, &s->batch));
+  for (size_t k = 0; k < segments; k++) {
+    RN_TRY(err, rn_batch_create(err, sequences, tokens, s->config->sequence_length, &s->batch[k]));
+  }
+  return rn_alloc(err, "units", segments * (size_t)rn_shapes_microbatches(s->layout, sequences),
+                  sizeof *s->unit, &s->unit);
+}
+
+static rn_status create_streams(rn_err *err, const rn_run_settings *settings, int layers,
+                                rn_data_stream *s) {
+  if (!s->config->carry_state) return RN_OK;
+  const rn_tbptt_streams_shape shape = {
+      .split_sequences = rn_split_sequences(&s->datasets->train, s->config->sequence_length),
+      .batch = s->config->batch_sequences,
+      .share = s->sequences,
+      .microbatch = s->layout->microbatch,
+      .layers = layers};
+  return rn_tbptt_streams_create(err, &settings->spec, shape, &s->streams);
+}
+
+rn_status rn_data_stream_create(rn_err *err, const rn_run_settings *settings,
+                                const rn_parallel_context *parallel, rn_datasets *datasets,
+                                rn_data_stream *out) {
+  *out = (rn_data_stream){.datasets = datasets,
+                          .config = settings->config->data,
+                          .layout = &settings->plan.layout,
+                          .seed = (uint64_t)settings->config->run->seed,
+                          .vocab = settings->spec.vocab,
+                          .sequence_rank = rn_grid_sequence(parallel->grid),
+                          .sequences = parallel->sequences};
+  RN_TRY(err, create_batches(err, settings, out));
+  return create_streams(err, settings, (int)rn_range_count(parallel->layers), out);
+}
+
+void rn_data_stream_destroy(rn_data_stream *s) {
+  for (int k = 0; s->batch != NULL && k < s->layout->segments; k++) rn_batch_destroy(&s->batch[k]);
+  free(s->batch);
+  free(s->unit);
+  rn_tbptt_streams_destroy(&s->streams);
+  *s = (rn_data_stream){.datasets = NULL};
+}
+
+/* ---- units ---- */
+
+/* This rank's tokens of a segment of a sequence of `length` tokens. */
+static rn_range segment_tokens(const rn_data_stream *s, int64_t length, int segment) {
+  return rn_layout_piece(s->layout, length, segment * s->layout->sequence + s->sequence_rank);
+}
+
+/* The unit of sequences first .. last-1 of one segment's batch. */
+static rn_unit unit_of(const rn_batch *b, int reduction_block, int first, int last) {
+  const int64_t row = (int64_t)first * b->tokens;
+  return (rn_unit){.sequences = last - first,
+                   .tokens = b->tokens,
+                   .reduction_block = reduction_block,
+                   .input = b->input + row,
+                   .target = b->target + row,
+                   .doc_position = b->doc_position + row,
+                   .sequence_index = b->sequence_index + first,
+                   .position = b->position};
+}
+
+/* Divides the sequences in the batches into micro-batches. `step` is the key of dropout; `position`
+ * is the position of the first token of the sequences. */
+static void make_units(rn_data_stream *s, int sequences, int64_t step, int64_t position) {
+  const int size = s->layout->microbatch, segments = s->layout->segments;
+  s->microbatches = rn_shapes_microbatches(s->layout, sequences);
+  for (int m = 0; m < s->microbatches; m++) {
+    const int first = m * size, last = first + size < sequences ? first + size : sequences;
+    for (int k = 0; k < segments; k++) {
+      rn_unit *unit = &s->unit[m * segments + k];
+      *unit = unit_of(&s->batch[k], s->layout->reduction_block, first, last);
+      unit->position += position;
+      unit->step = step;
+    }
+  }
+}
+
+static void start_batches(rn_data_stream *s, int64_t length) {
+  for (int k = 0; k < s->layout->segments; k++) {
+    const rn_range tokens = segment_tokens(s, length, k);
+    rn_batch_start(&s->batch[k], tokens.begin, tokens.end);
+  }
+}
+
+/* ---- the train split ---- */
+
+/* Reads the sequence with global number g, in the shuffled order of the split. */
+static rn_status read_sequence(rn_err *err, rn_data_stream *s, int64_t g) {
+  const int length = s->config->sequence_length;
+  rn_split *split = &s->datasets->train;
+  const int64_t stored = rn_sampler_sequence(s->seed, rn_split_sequences(split, length), g);
+  for (int k = 0; k < s->layout->segments; k++) {
+    RN_TRY(err, rn_batch_add(err, &s->batch[k], split, stored, length, g,
+                             s->config->reset_at_documents));
+  }
+  return RN_OK;
+}
+
+/* Reads the next sequence of stream i of the batch; its global number is g. */
+static rn_status read_stream(rn_err *err, rn_data_stream *s, int64_t i, int64_t g) {
+  int32_t *doc_position = &s->streams.doc_position[i - s->sequences.begin], after = 0;
+  const int64_t stored = i * s->streams.sequences + s->streams.next;
+  for (int k = 0; k < s->layout->segments; k++) {
+    after = *doc_position;
+    RN_TRY(err,
+           rn_batch_continue(err, &s->batch[k], &s->datasets->train, stored,
+                             s->config->sequence_length, g, s->config->reset_at_documents, &after));
+  }
+  *doc_position = after;
+  return RN_OK;
+}
+
+static void fill_synthetic(rn_data_stream *s, int64_t g) {
+  for (int k = 0; k < s->layout->segments; k++) {
+    rn_batch_fill_synthetic(&s->batch[k], s->vocab, g);
+  }
+}
+
+rn_status rn_data_stream_read(rn_err *err, rn_data_stream *s, const rn_step_counters *counters) {
+  s->first_sequence = counters->next_sequence;
+  s->first_position = s->streams.next * s->config->sequence_length;
+  start_batches(s, s->config->sequence_length);
+  for (int64_t i = s->sequences.begin; i < s->sequences.end; i++) {
+    const int64_t g = s->first_sequence + i;
+    if (!s->datasets->has_train) {
+      fill_synthetic(s, g);
+    } else if (s->config->carry_state) {
+      RN_TRY(err, read_stream(err, s, i, g));
+    } else {
+      RN_TRY(err, read_sequence(err, s, g));
+    }
+  }
+  make_units(s, (int)rn_range_count(s->sequences), counters->step + 1, s->first_position);
+  return RN_OK;
+}
+
+rn_tbptt_streams *rn_data_stream_streams(rn_data_stream *s) {
+  return s->config->carry_state ? &s->streams : NULL;
+}
+
+rn_status rn_data_stream_advance(rn_err *err, rn_data_stream *s, const rn_grid *grid,
+                                 bool skipped) {
+  return s->config->carry_state ? rn_tbptt_streams_advance(err, &s->streams, grid, skipped) : RN_OK;
+}
+
+int64_t rn_data_stream_targets(const rn_data_stream *s) {
+  int64_t tokens = 0;
+  for (int k = 0; k < s->layout->segments; k++) {
+    tokens += rn_range_count(segment_tokens(s, s->config->sequence_length, k));
+  }
+  return tokens * rn_range_count(s->sequences);
+}
+
+/* ---- the val split ---- */
+
+/* Reads sequence i of the val split; segments that cannot be read become synthetic. */
+static rn_status read_val_or_fill(rn_err *err, rn_data_stream *s, int64_t i) {
+  rn_status first = RN_OK;
+  for (int k = 0; k < s->layout->segments; k++) {
+    const rn_status status =
+        rn_batch_add(err, &s->batch[k], &s->datasets->val, i, s->config->sequence_length, i,
+                     s->config->reset_at_documents);
+    if (status == RN_OK) continue;
+    rn_batch_fill_synthetic(&s->batch[k], s->vocab, i);
+    if (first == RN_OK) first = status;
+  }
+  return first;
+}
+
+rn_status rn_data_stream_read_val(rn_err *err, rn_data_stream *s, rn_range stored, int64_t length) {
+  rn_status first = RN_OK;
+  start_batches(s, length);
+  for (int64_t i = stored.begin; i < stored.end; i++) {
+    const rn_status status = read_val_or_fill(err, s, i);
+    if (first == RN_OK) first = status;
+  }
+  make_units(s, (int)rn_range_count(stored), 0, 0);
+  return first;
+}

@@ -1,0 +1,154 @@
+#include "trainer/run/optimizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/arena.h"
+
+/* ---- creating ---- */
+
+static rn_lr_schedule schedule_of(const Retnet__Config *c) {
+  const Retnet__Optimizer *o = c->optimizer;
+  return (rn_lr_schedule){.rule = (rn_lr_rule)o->schedule,
+                          .peak = o->lr,
+                          .min_lr = o->min_lr,
+                          .warmup_steps = o->warmup_steps,
+                          .decay_steps = o->decay_steps > 0 ? o->decay_steps : c->train->steps};
+}
+
+/* With a single replica the sums of this rank's units are final. In reproducible mode the exact
+ * sums are converted to the gradient. */
+static rn_status create_sums(rn_err *err, const rn_grad_accumulator *sums, bool single_replica,
+                             rn_optimizer *o) {
+  const size_t own = (size_t)o->shards->count;
+  o->gradient = sums->gradient;
+  o->exact = sums->exact;
+  if (sums->exact != NULL && !single_replica) {
+    RN_TRY(err, rn_alloc(err, "exact sums", own, sizeof(int64_t), &o->exact));
+  }
+  if (sums->exact == NULL && single_replica) return RN_OK;
+  return rn_alloc(err, "sums of gradients", own, sizeof(float), &o->gradient);
+}
+
+static rn_status create_own(rn_err *err, const rn_spec *spec, bool single_replica,
+                            const rn_local_model *model, rn_optimizer *o) {
+  const size_t own = (size_t)o->shards->count;
+  const rn_param_table *table = rn_layer_stack_table(model->pipeline.stage);
+  RN_TRY(err, rn_norm_blocks_create(err, spec, table, &o->blocks));
+  RN_TRY(err, rn_alloc(err, "squares of blocks", (size_t)o->blocks.total, sizeof(double),
+                       &o->block_squares));
+  RN_TRY(err, create_sums(err, &model->accumulator, single_replica, o));
+  RN_TRY(err, rn_alloc(err, "first moments", own, sizeof(float), &o->exp_avg));
+  return rn_alloc(err, "second moments", own, sizeof(float), &o->exp_avg_sq);
+}
+
+/* The layer group with the tied embedding, whose gradient is reduced later since the other end of
+ * the pipeline adds to it first; -1: none. */
+static int tied_layer_group(const rn_spec *spec, const rn_pipeline *pipeline) {
+  if (pipeline->p2p == NULL || !spec->tie_embeddings) return -1;
+  if (rn_pipeline_p2p_is_first(pipeline->p2p)) return 0;
+  return rn_pipeline_p2p_is_last(pipeline->p2p) ? pipeline->head : -1;
+}
+
+static void find_tied(const rn_spec *spec, const rn_pipeline *pipeline, rn_optimizer *o) {
+  if (pipeline->p2p == NULL || !spec->tie_embeddings) return;
+  o->tied_offset = rn_layer_stack_table(pipeline->stage)->embedding;
+  o->tied_count = (int64_t)spec->vocab * spec->dim;
+}
+
+static rn_status connect(rn_err *err, const rn_parallel_context *parallel, rn_local_model *model,
+                         rn_optimizer *o) {
+  const rn_grad_accumulator *sums = &model->accumulator;
+  const rn_reduce_operands operands =
+      o->exact != NULL ? (rn_reduce_operands){RN_REDUCE_EXACT, sums->exact, o->exact}
+                       : (rn_reduce_operands){RN_REDUCE_FLOAT, sums->gradient, o->gradient};
+  RN_TRY(err, rn_reduce_scatter_create(err, parallel->grid, &o->shards->shards, operands,
+                                       &o->distributed.reduce_scatter));
+  rn_pipeline_attach(&model->pipeline, &o->distributed);
+  return RN_OK;
+}
+
+rn_status rn_optimizer_create(rn_err *err, const rn_run_settings *settings,
+                              const rn_parallel_context *parallel, rn_local_model *model,
+                              rn_optimizer *out) {
+  const Retnet__Optimizer *c = settings->config->optimizer;
+  const bool single_replica = rn_grid_replica_size(parallel->grid) == 1;
+  *out = (rn_optimizer){
+      .adamw = {c->beta1, c->beta2, c->eps, c->weight_decay, (rn_eps_mode)c->eps_mode},
+      .schedule = schedule_of(settings->config),
+      .clip = c->clip,
+      .decay_all = c->decay == RETNET__DECAYED_WEIGHTS__DECAYED_WEIGHTS_ALL,
+      .shards = &model->weights.shards,
+      .accumulator = &model->accumulator,
+      .distributed = {.shard_table = &model->weights.shards,
+                      .all_gather = model->weights.all_gather,
+                      .held = tied_layer_group(&settings->spec, &model->pipeline)}};
+  find_tied(&settings->spec, &model->pipeline, out);
+  RN_TRY(err, rn_agree(err, parallel->world,
+                       create_own(err, &settings->spec, single_replica, model, out)));
+  return connect(err, parallel, model, out);
+}
+
+void rn_optimizer_destroy(rn_optimizer *o) {
+  rn_reduce_scatter_destroy(&o->distributed.reduce_scatter);
+  rn_norm_blocks_destroy(&o->blocks);
+  free(o->block_squares);
+  if (o->accumulator != NULL && o->gradient != o->accumulator->gradient) free(o->gradient);
+  if (o->accumulator != NULL && o->exact != o->accumulator->exact) free(o->exact);
+  free(o->exp_avg);
+  free(o->exp_avg_sq);
+  *o = (rn_optimizer){.shards = NULL};
+}
+
+/* ---- a step ---- */
+
+/* Adds up the gradient of a tied embedding from the first and the last stage. */
+static rn_status sum_tied(rn_err *err, const rn_optimizer *o, rn_pipeline_p2p *p2p) {
+  if (o->tied_count == 0) return RN_OK;
+  const rn_grad_accumulator *sums = o->accumulator;
+  if (sums->exact == NULL) {
+    return rn_tied_embedding_reduce(err, p2p, o->tied_count, sums->gradient + o->tied_offset);
+  }
+  return rn_tied_embedding_reduce_exact(err, p2p, o->tied_count, sums->exact + o->tied_offset);
+}
+
+rn_status rn_optimizer_sum_gradients(rn_err *err, rn_optimizer *o, rn_pipeline_p2p *p2p) {
+  RN_TRY(err, sum_tied(err, o, p2p));
+  if (o->distributed.held >= 0) {
+    RN_TRY(err, rn_distributed_optimizer_add(err, &o->distributed, o->distributed.held));
+  }
+  RN_TRY(err, rn_distributed_optimizer_finish(err, &o->distributed));
+  if (o->exact == NULL) return RN_OK;
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < o->shards->count; i++) {
+    o->gradient[i] = rn_grad_accumulator_value(o->exact[i]);
+  }
+  return RN_OK;
+}
+
+void rn_optimizer_square_blocks(rn_optimizer *o) {
+  memset(o->block_squares, 0, (size_t)o->blocks.total * sizeof(double));
+  rn_norm_blocks_squares(&o->blocks, o->shards, o->gradient, o->block_squares);
+}
+
+double rn_optimizer_lr(const rn_optimizer *o, int64_t step) {
+  return rn_lr(&o->schedule, step);
+}
+
+/* Goes tensor by tensor, since weight decay depends on the tensor. */
+void rn_optimizer_update(rn_optimizer *o, double lr, double grad_norm, int64_t update,
+                         float *params) {
+  rn_adamw_step step = {
+      .lr = lr, .update = update, .clip = rn_clip_coefficient(grad_norm, o->clip)};
+  for (int i = 0; i < o->shards->slices; i++) {
+    const rn_shard_slice *p = &o->shards->slice[i];
+    const rn_adamw_state state = {params + p->range.begin, o->exp_avg + p->offset,
+                                  o->exp_avg_sq + p->offset};
+    step.decay = o->decay_all || p->param->matrix;
+    rn_adamw_update(&o->adamw, step, rn_range_count(p->range), o->gradient + p->offset, state);
+  }
+}
+
+int64_t rn_optimizer_bytes_sent(const rn_optimizer *o) {
+  return rn_reduce_scatter_bytes_sent(o->distributed.reduce_scatter);
+}

@@ -1,0 +1,70 @@
+/**
+ * The optimizer of this rank's shards: sums gradients over the ranks, measures their norm, and
+ * updates the weights by AdamW. It owns the moments and the summed gradients (ZeRO-1).
+ */
+#ifndef RN_TRAINER_RUN_OPTIMIZER_H
+#define RN_TRAINER_RUN_OPTIMIZER_H
+
+#include "trainer/optimizer/adamw.h"
+#include "trainer/optimizer/distributed_optimizer.h"
+#include "trainer/optimizer/lr.h"
+#include "trainer/run/local_model.h"
+#include "trainer/run/norm_blocks.h"
+
+typedef struct rn_optimizer {
+  rn_adamw adamw;
+  rn_lr_schedule schedule;
+  double clip;                            /* largest norm of the gradient; 0: no limit */
+  bool decay_all;                         /* weight decay applies to vectors, too */
+  const rn_shard_table *shards;           /* of the weights, not owned */
+  const rn_grad_accumulator *accumulator; /* of the model, not owned */
+  rn_distributed_optimizer distributed;   /* reduce-scatter and all-gather over the replicas */
+  int64_t tied_offset, tied_count; /* tied embedding in a pipeline of stages; count 0: none */
+  float *gradient; /* [own] sums over ranks; accumulator->gradient if there is one replica
+                      and the mode is not reproducible */
+  int64_t *exact;  /* [own] reproducible mode: exact sums; accumulator->exact if there is one
+                      replica */
+  float *exp_avg, *exp_avg_sq; /* [own] */
+  rn_norm_blocks blocks;
+  double *block_squares; /* [blocks.total] of `gradient` */
+} rn_optimizer;
+
+/**
+ * Creates the optimizer for `model`, whose pipeline reports gradients to it from then on. Moments
+ * are zero.
+ *
+ * Collective: over the world.
+ * Ownership:  settings, parallel and model must outlive the optimizer, which must not move. After a
+ *             failure, too, rn_optimizer_destroy frees *out.
+ * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
+ */
+rn_status rn_optimizer_create(rn_err *err, const rn_run_settings *settings,
+                              const rn_parallel_context *parallel, rn_local_model *model,
+                              rn_optimizer *out);
+/** Called before the model is destroyed. Collective: over the replicas. */
+void rn_optimizer_destroy(rn_optimizer *optimizer);
+
+/**
+ * optimizer->gradient = gradient of the batch for this rank's shards, summed over all ranks.
+ * Completes the reduce-scatter that started during the last unit's backward. `p2p` connects the
+ * stages that share a tied embedding (NULL: one stage).
+ *
+ * Collective: over the world. Errors: RN_ERR_MPI.
+ */
+rn_status rn_optimizer_sum_gradients(rn_err *err, rn_optimizer *optimizer, rn_pipeline_p2p *p2p);
+
+/** block_squares = sums of squares of this rank's blocks of the gradient; 0 for the others. */
+void rn_optimizer_square_blocks(rn_optimizer *optimizer);
+
+/** Learning rate of step `step` (from 1). */
+double rn_optimizer_lr(const rn_optimizer *optimizer, int64_t step);
+
+/** Makes update `update` (from 1) of this rank's shards of `params`; the gradient is clipped to its
+ * norm `grad_norm`. */
+void rn_optimizer_update(rn_optimizer *optimizer, double lr, double grad_norm, int64_t update,
+                         float *params);
+
+/** Bytes of gradients that this rank sent since create. */
+int64_t rn_optimizer_bytes_sent(const rn_optimizer *optimizer);
+
+#endif

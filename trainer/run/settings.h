@@ -1,0 +1,42 @@
+/**
+ * What a run decides before it allocates anything: the effective configuration, the model, the
+ * machine and the plan. Constant once the parts of the run are created from it.
+ */
+#ifndef RN_TRAINER_RUN_SETTINGS_H
+#define RN_TRAINER_RUN_SETTINGS_H
+
+#include "trainer/config/effective.h"
+#include "trainer/plan/plan.h"
+#include "trainer/run/choices.h"
+
+typedef struct rn_run_settings {
+  const Retnet__Config *given; /* by file and command line; not owned */
+  rn_effective effective;
+  const Retnet__Config *config; /* effective.config */
+  rn_spec spec;                 /* with the chunk length in use */
+  rn_machine machine;
+  rn_plan plan; /* layout and estimated memory */
+} rn_run_settings;
+
+/**
+ * Resolves the configuration for a vocabulary of `vocabulary` tokens (0: no data), selects the GEMM
+ * backend of this process, and makes the plan for `ranks` ranks on `machine`.
+ *
+ * Ownership: the caller keeps `given`, which must outlive the settings. After a failure, too,
+ *            rn_run_settings_destroy frees *out.
+ * Errors:    those of the keys, naming them; RN_ERR_MEMORY; on this rank only.
+ */
+rn_status rn_run_settings_create(rn_err *err, const Retnet__Config *given, int vocabulary,
+                                 int ranks, rn_machine machine, rn_run_settings *out);
+void rn_run_settings_destroy(rn_run_settings *settings);
+
+/**
+ * Keeps the choices of a checkpoint that are still valid (choices.h); NULL: keeps none. Another
+ * chunk length changes the workspace, so the plan is then made again.
+ *
+ * Collective: over the world. Errors: RN_ERR_MPI; those of rn_plan_create, agreed.
+ */
+rn_status rn_run_settings_keep_choices(rn_err *err, const rn_choices *choices, rn_world *world,
+                                       rn_run_settings *settings);
+
+#endif

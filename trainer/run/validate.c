@@ -1,0 +1,96 @@
+#include "trainer/run/validate.h"
+
+#include "proto/base/progress.h"
+
+/* Sum of this rank's losses; `exact` in reproducible mode, where reduction blocks are added. */
+typedef struct loss_sums {
+  double plain;
+  rn_exact_sum exact;
+} loss_sums;
+
+/*
+ * Adds the losses of the sequences `stored`, of `length` tokens each, to *sums. *read keeps the
+ * first failure to read; the return value reports communication failures only.
+ */
+static rn_status add_losses(rn_err *err, rn_run *run, rn_range stored, int64_t length,
+                            rn_status *read, loss_sums *sums) {
+  const bool parallel_form = run->settings.spec.retention_scale == RN_SCALE_TS_PARALLEL;
+  const rn_form form = parallel_form ? RN_FORM_PARALLEL : RN_FORM_CHUNKWISE;
+  rn_scan_source *scan = &run->parallel.scan;
+  rn_progress_begin("evaluation", run->counters.step);
+  const rn_status status = rn_data_stream_read_val(err, &run->data, stored, length);
+  if (*read == RN_OK) *read = status;
+  scan->streams = NULL;
+  for (int k = 0; k < run->settings.plan.layout.segments; k++) {
+    rn_scan_port *port = rn_scan_source_port(scan, 0, k);
+    RN_TRY(err, rn_pipeline_loss_of_unit(err, &run->model.pipeline, &run->data.unit[k], form, port,
+                                         &sums->plain, &sums->exact));
+  }
+  return RN_OK;
+}
+
+/* Rounds between two agreements. With a pipeline there are several, since an agreement makes the
+ * stages wait for each other. */
+static int64_t rounds_between(const rn_layout *layout) {
+  enum { PER_STAGE = 8 };
+  return layout->pipeline > 1 ? PER_STAGE * layout->pipeline : 1;
+}
+
+/* Whole sequences. All data ranks run the same number of rounds: the micro-batches of the data rank
+ * with most sequences. */
+static rn_status add_whole(rn_err *err, rn_run *run, int64_t sequences, loss_sums *sums) {
+  const rn_layout *layout = &run->settings.plan.layout;
+  const int64_t length = run->settings.config->data->sequence_length, size = layout->microbatch;
+  const int64_t rounds = (rn_range_count(rn_cut(sequences, layout->data, 0)) + size - 1) / size;
+  const rn_range own = rn_cut(sequences, layout->data, rn_grid_data(run->parallel.grid));
+  rn_status read = RN_OK;
+  for (int64_t r = 0; r < rounds; r++) {
+    rn_range some = {own.begin + r * size, own.begin + (r + 1) * size};
+    if (some.end > own.end) some.end = own.end;
+    if (some.begin < some.end) RN_TRY(err, add_losses(err, run, some, length, &read, sums));
+    if ((r + 1) % rounds_between(layout) != 0 && r + 1 < rounds) continue;
+    RN_TRY(err, rn_agree(err, run->parallel.world, read));
+  }
+  return RN_OK;
+}
+
+/* The last data rank processes the shorter sequence at the end of the split. */
+static rn_status add_tail(rn_err *err, rn_run *run, int64_t stored, int64_t length,
+                          loss_sums *sums) {
+  rn_status read = RN_OK;
+  if (rn_grid_data(run->parallel.grid) == run->settings.plan.layout.data - 1) {
+    RN_TRY(err, add_losses(err, run, (rn_range){stored, stored + 1}, length, &read, sums));
+  }
+  return rn_agree(err, run->parallel.world, read);
+}
+
+/* The sum over all ranks; in reproducible mode by integer addition. */
+static rn_status sum_losses(rn_err *err, const rn_run *run, const loss_sums *sums, double *sum) {
+  if (!rn_local_model_is_exact(&run->model)) {
+    *sum = sums->plain;
+    return rn_sum_doubles(err, run->parallel.grid, sum, 1);
+  }
+  int64_t all[3] = {sums->exact.whole, sums->exact.fraction, sums->exact.others};
+  RN_TRY(err, rn_world_sum(err, run->parallel.world, all, 3));
+  *sum = rn_exact_sum_value(&(rn_exact_sum){all[0], all[1], all[2]});
+  return RN_OK;
+}
+
+rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss) {
+  const rn_split *val = &run->datasets.val;
+  rn_weights *weights = &run->model.weights;
+  const int64_t length = run->settings.config->data->sequence_length;
+  const int64_t stored = rn_split_sequences(val, (int)length);
+  const bool all = sequences == 0 || sequences > stored;
+  const int64_t tail = all ? val->tokens - 1 - stored * length : 0;
+  loss_sums sums = {0};
+  double sum = 0;
+  rn_progress_begin("evaluation", run->counters.step);
+  RN_TRY(err, rn_weights_finish_fetch(err, weights)); /* a rank may have no sequence */
+  RN_TRY(err, rn_weights_cast(err, weights));
+  RN_TRY(err, add_whole(err, run, all ? stored : sequences, &sums));
+  if (tail > 0) RN_TRY(err, add_tail(err, run, stored, tail, &sums));
+  RN_TRY(err, sum_losses(err, run, &sums, &sum));
+  *loss = sum / (double)((all ? stored : sequences) * length + tail);
+  return RN_OK;
+}

@@ -1,0 +1,107 @@
+#include "trainer/train/run_start.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "comm/world/collective_wait.h"
+#include "data/checkpoint/ckpt.h"
+#include "model/kernel/gemm.h"
+#include "model/kernel/kernels.h"
+#include "proto/base/log.h"
+#include "proto/base/progress.h"
+#include "trainer/launch/launch.h"
+#include "trainer/machine/binding.h"
+#include "trainer/machine/gemm_sample.h"
+#include "trainer/train/run_config.h"
+#include "trainer/train/run_owner.h"
+
+/* Checks that run.dir can hold the checkpoints, and writes config.yaml with the values that the
+ * planner and the run have chosen. */
+static rn_status prepare_folder(rn_err *err, const rn_run_settings *settings,
+                                const rn_parallel_context *parallel,
+                                const rn_options_places *places) {
+  const char *dir = settings->config->run->dir;
+  rn_decisions decisions;
+  RN_TRY(err, rn_ckpt_preflight(err, dir,
+                                3 * rn_spec_parameters(&settings->spec) * (int64_t)sizeof(float)));
+  rn_decisions_make(settings->config, &settings->plan, &settings->spec, &decisions);
+  if (settings->config->parallel->scan == RETNET__SCAN__SCAN_AUTO &&
+      settings->plan.layout.sequence > 1) {
+    rn_decisions_set(&decisions, "parallel.scan", rn_scan_name(parallel->scan.algorithm));
+  }
+  if (settings->config->parallel->comm_thread == RETNET__SWITCH__SWITCH_AUTO) {
+    rn_decisions_set(&decisions, "parallel.comm_thread",
+                     parallel->comm_thread != NULL ? "on" : "off");
+  }
+  const rn_config_notes notes = {&settings->effective, places, &decisions};
+  return rn_run_config_write(err, dir, &notes);
+}
+
+/* Arguments of open_folder, which prepares run.dir on rank 0 before the first step. */
+typedef struct folder_work {
+  const rn_run *run;
+  const rn_options_places *places;
+  int64_t known_step; /* of the checkpoint in run.dir that the run continues; -1: none */
+  rn_run_lock **lock;
+  rn_metrics *metrics;
+} folder_work;
+
+static rn_status open_folder(rn_err *err, void *context) {
+  const folder_work *w = context;
+  const rn_run_settings *settings = &w->run->settings;
+  const char *dir = settings->config->run->dir;
+  RN_TRY(err, rn_run_owner_take(err, dir, w->known_step, w->lock));
+  RN_TRY(err, prepare_folder(err, settings, &w->run->parallel, w->places));
+  return rn_metrics_open(err, dir, w->run->counters.step, w->metrics);
+}
+
+/* Warns where another GEMM backend would be much faster than the one that AUTO takes. */
+static rn_status check_gemm_choice(rn_err *err, const Retnet__Config *config) {
+  rn_gemm_sample sample;
+  char text[400];
+  if (config->model->products != RETNET__PRODUCTS__PRODUCTS_AUTO) return RN_OK;
+  RN_TRY(err, rn_gemm_sample_take(err, &sample));
+  if (rn_gemm_sample_warning(&sample, text, sizeof text)) rn_log_warn("%s", text);
+  return RN_OK;
+}
+
+/* The line that says with what the run starts. */
+static void print_start(const rn_run *run) {
+  const rn_run_settings *settings = &run->settings;
+  const rn_parallel_context *parallel = &run->parallel;
+  const rn_layout *l = &settings->plan.layout;
+  const int sharing = run->model.weights.sharing_ranks;
+  char scan[120], messages[80], bound[160], weights[60] = "of each rank's own";
+  if (sharing > 1) {
+    snprintf(weights, sizeof weights, "shared by up to %d ranks of a node", sharing);
+  }
+  rn_scan_describe(parallel->scan.scan, scan, sizeof scan);
+  rn_launch_describe(parallel->world, parallel->comm_thread, messages, sizeof messages);
+  rn_binding_describe(bound, sizeof bound);
+  rn_log_info(
+      "%lld parameters; grid data %d x pipeline %d x sequence %d, segments %d, micro-batch %d, %d "
+      "threads a rank, %s; weights %s; scan %s, %s; chunk %d, GEMM by %s, kernels %s; from "
+      "step "
+      "%lld",
+      (long long)rn_spec_parameters(&settings->spec), l->data, l->pipeline, l->sequence,
+      l->segments, l->microbatch, settings->machine.threads, bound, weights, scan, messages,
+      settings->spec.chunk, rn_gemm_backend_in_use()->name, rn_kernels_table()->name,
+      (long long)run->counters.step);
+  if (settings->config->train->eval_every > 0 && !run->datasets.has_val) {
+    rn_log_warn("%s has no val split: no evaluations", settings->config->data->dir);
+  }
+}
+
+rn_status rn_run_start(rn_err *err, const rn_options_places *places, bool continues,
+                       const rn_run *run, rn_run_lock **lock, rn_metrics *metrics) {
+  rn_world *world = run->parallel.world;
+  const bool root = rn_world_rank(world) == 0;
+  folder_work work = {run, places, continues ? run->counters.step : -1, lock, metrics};
+  rn_progress_phase("open run.dir");
+  const rn_status status = rn_collective_wait_for_root(err, world, open_folder, &work);
+  if (status == RN_ERR_MPI) return status;
+  RN_TRY(err, rn_agree(err, world, status));
+  RN_TRY(err, rn_agree(err, world, root ? check_gemm_choice(err, run->settings.config) : RN_OK));
+  if (root) print_start(run);
+  return RN_OK;
+}

@@ -1,0 +1,22 @@
+/** The last preparations of a run: its folder, and the line that says with what it starts. */
+#ifndef RN_TRAINER_TRAIN_RUN_START_H
+#define RN_TRAINER_TRAIN_RUN_START_H
+
+#include "data/run/run_lock.h"
+#include "proto/options/options.h"
+#include "trainer/run/run.h"
+#include "trainer/train/metrics.h"
+
+/**
+ * On rank 0: takes the lock of run.dir unless *lock is held, checks that the folder can hold the
+ * checkpoints, writes config.yaml with the values that rules and the run have chosen, opens the
+ * metrics and prints a line on the run. `continues`: the run was loaded from a checkpoint there.
+ *
+ * Collective: over the world.
+ * Errors:     those of rn_run_owner_take, rn_ckpt_preflight, rn_run_config_write and
+ *             rn_metrics_open; agreed.
+ */
+rn_status rn_run_start(rn_err *err, const rn_options_places *places, bool continues,
+                       const rn_run *run, rn_run_lock **lock, rn_metrics *metrics);
+
+#endif
