@@ -36,7 +36,7 @@ static rn_status read_optimizer(rn_err *err, adamw_case *x) {
   const json_t *optimizer = json_object_get(x->c->config, "optimizer");
   const char *type;
   double warmup;
-  RN_TRY(err, golden_word(err, optimizer, "type", &type));
+  RN_TRY(err, golden_string(err, optimizer, "type", &type));
   if (strncmp(type, "torch.optim.AdamW", strlen("torch.optim.AdamW")) != 0) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: config: optimizer %s is not in this program",
                    x->c->path, type);
@@ -64,7 +64,7 @@ static rn_status load_training(rn_err *err, adamw_case *x) {
   const char *form;
   rn_param_table *table;
   RN_TRY(err, golden_read_model(err, c, &x->spec));
-  RN_TRY(err, golden_word(err, c->config, "form", &form));
+  RN_TRY(err, golden_string(err, c->config, "form", &form));
   RN_TRY(err, golden_scale_of(err, c, form, &x->spec, &x->form));
   RN_TRY(err, golden_shape_of(err, c, "in.tokens", 3, &shape));
   RN_TRY(err, golden_load_ids(err, c, "in.tokens", shape, x->spec.vocab, &x->input));
@@ -86,18 +86,18 @@ static rn_status load_training(rn_err *err, adamw_case *x) {
 
 /* Weights and moments at one time: "after<k>" or "final". */
 static rn_status check_time(rn_err *err, const adamw_case *x, const golden_model *m,
-                            const char *way, const char *time) {
+                            const char *variant, const char *time) {
   const rn_real *values[] = {x->params, x->exp_avg, x->exp_avg_sq};
   static const char *const words[] = {"param", "exp_avg", "exp_avg_sq"};
   for (int i = 0; i < 3; i++) {
     char prefix[48];
     snprintf(prefix, sizeof prefix, "%s_%s.", words[i], time);
-    RN_TRY(err, golden_check_params(err, x->c, way, m->table, values[i], prefix, NULL));
+    RN_TRY(err, golden_check_params(err, x->c, variant, m->table, values[i], prefix, NULL));
   }
   return RN_OK;
 }
 
-static rn_status train(rn_err *err, adamw_case *x, golden_model *m, const char *way) {
+static rn_status train(rn_err *err, adamw_case *x, golden_model *m, const char *variant) {
   const int64_t batch = (int64_t)x->B * x->T, total = m->table->total;
   for (int k = 0; k < x->steps; k++) {
     char time[32];
@@ -112,38 +112,38 @@ static rn_status train(rn_err *err, adamw_case *x, golden_model *m, const char *
     rn_adamw_update(&x->adamw, step, total, m->gradient,
                     (rn_adamw_state){x->params, x->exp_avg, x->exp_avg_sq});
     snprintf(time, sizeof time, "after%d", k + 1);
-    RN_TRY(err, check_time(err, x, m, way, time));
+    RN_TRY(err, check_time(err, x, m, variant, time));
   }
   return RN_OK;
 }
 
-static rn_status check_training(rn_err *err, adamw_case *x, golden_model *m, const char *way) {
+static rn_status check_training(rn_err *err, adamw_case *x, golden_model *m, const char *variant) {
   const golden_precision here = sizeof(rn_real) == sizeof(float) ? GOLDEN_F32 : GOLDEN_F64;
   const golden_shape steps = GOLDEN_SHAPE_1(x->steps);
   const int64_t batch = (int64_t)x->B * x->T;
-  RN_TRY(err, train(err, x, m, way));
+  RN_TRY(err, train(err, x, m, variant));
   RN_TRY(err, golden_compare(err, x->c, here, "schedule", x->rates, steps, "lr"));
-  RN_TRY(err, golden_compare(err, x->c, here, way, x->losses, steps, "losses"));
-  RN_TRY(err, golden_compare(err, x->c, here, way, x->norms, steps, "grad_norms"));
-  RN_TRY(err, check_time(err, x, m, way, "final"));
+  RN_TRY(err, golden_compare(err, x->c, here, variant, x->losses, steps, "losses"));
+  RN_TRY(err, golden_compare(err, x->c, here, variant, x->norms, steps, "grad_norms"));
+  RN_TRY(err, check_time(err, x, m, variant, "final"));
   for (int k = 0; k < x->steps; k++) {
     char base[48];
     double loss;
     snprintf(base, sizeof base, "final_loss_on_batch%d", k);
     RN_TRY(err, golden_model_step(err, m, x->form, x->input + k * batch, x->target + k * batch,
                                   false, &loss));
-    RN_TRY(err, golden_check_number(err, x->c, way, loss, base));
+    RN_TRY(err, golden_check_number(err, x->c, variant, loss, base));
   }
   return RN_OK;
 }
 
 rn_status RN_NAME(golden_run_adamw)(rn_err *err, golden_case *c) {
-  static const char *const ways[] = {"chunkwise", "parallel", "recurrent"};
+  static const char *const variants[] = {"chunkwise", "parallel", "recurrent"};
   adamw_case x = {.c = c};
   golden_model m;
   RN_TRY(err, load_training(err, &x));
   rn_status status = golden_model_open(err, c, &x.spec, x.B, x.T, x.params, &m);
-  if (status == RN_OK) status = check_training(err, &x, &m, ways[x.form]);
+  if (status == RN_OK) status = check_training(err, &x, &m, variants[x.form]);
   golden_model_close(&m);
   if (status != RN_OK) return rn_trace(err, status, __FILE__, __LINE__);
   return RN_OK;

@@ -19,7 +19,7 @@ typedef struct core {
   rn_real *alpha;            /* [B, T, H] */
   rn_real *swapped;          /* [B, H, T, width] */
   int32_t *doc_position;     /* [B, T] */
-  const char *way;
+  const char *variant;
 } core;
 
 static void idle(void *self) {
@@ -89,8 +89,8 @@ static rn_status take_outputs(rn_err *err, core *x) {
 static rn_status check_rows(rn_err *err, core *x, const rn_real *rows, int width,
                             const char *base) {
   golden_swap(x->B, x->T, x->H, width, rows, x->swapped);
-  RN_TRY(err, golden_check(err, x->c, x->way, x->swapped, GOLDEN_SHAPE_4(x->B, x->H, x->T, width),
-                           "%s", base));
+  RN_TRY(err, golden_check(err, x->c, x->variant, x->swapped,
+                           GOLDEN_SHAPE_4(x->B, x->H, x->T, width), "%s", base));
   return RN_OK;
 }
 
@@ -205,13 +205,13 @@ static rn_status check_chunks(rn_err *err, core *x, const rn_retention *r, bool 
   one_document(x, 1);
   RN_TRY(err, run_chunks(err, x, r, x->first, x->last, &s));
   RN_TRY(err, check_rows(err, x, x->o, x->V, "out.o"));
-  RN_TRY(err, golden_check(err, x->c, x->way, x->state, state_shape(x), "out.ST"));
+  RN_TRY(err, golden_check(err, x->c, x->variant, x->state, state_shape(x), "out.ST"));
   RN_TRY(err, check_gradients(err, x, ""));
-  RN_TRY(err, golden_check(err, x->c, x->way, s.adjoints, state_shape(x), "grad.S0"));
+  RN_TRY(err, golden_check(err, x->c, x->variant, s.adjoints, state_shape(x), "grad.S0"));
   if (boundaries) {
     const golden_shape shape = GOLDEN_SHAPE_5(s.chunks + 1, x->B, x->H, x->K, x->V);
-    RN_TRY(err, golden_check(err, x->c, x->way, s.states, shape, "out.state_at_boundary"));
-    RN_TRY(err, golden_check(err, x->c, x->way, s.adjoints, shape, "grad.state_at_boundary"));
+    RN_TRY(err, golden_check(err, x->c, x->variant, s.states, shape, "out.state_at_boundary"));
+    RN_TRY(err, golden_check(err, x->c, x->variant, s.adjoints, shape, "grad.state_at_boundary"));
   }
   one_document(x, 0);
   RN_TRY(err, run_chunks(err, x, r, x->zero, x->zero, &s));
@@ -279,7 +279,7 @@ static rn_status check_recurrent(rn_err *err, core *x, const rn_retention *r) {
   memcpy(x->state, x->first, (size_t)state_count(x) * sizeof(rn_real));
   rn_retention_recurrent(r, &u, x->state, x->o, ldo);
   RN_TRY(err, check_rows(err, x, x->o, x->V, "out.o"));
-  RN_TRY(err, golden_check(err, x->c, x->way, x->state, state_shape(x), "out.ST"));
+  RN_TRY(err, golden_check(err, x->c, x->variant, x->state, state_shape(x), "out.ST"));
   RN_TRY(err, packed_documents(err, x));
   memset(x->state, 0, (size_t)state_count(x) * sizeof(rn_real));
   rn_retention_recurrent(r, &u, x->state, x->o, ldo);
@@ -297,22 +297,22 @@ static rn_status check_row_sums(rn_err *err, core *x, const rn_retention *r) {
     x->swapped[i] = 1 / (x->swapped[i] * x->swapped[i]);
   }
   RN_TRY(err,
-         golden_check(err, x->c, x->way, x->swapped, GOLDEN_SHAPE_2(x->H, x->T), "out.rowsum"));
+         golden_check(err, x->c, x->variant, x->swapped, GOLDEN_SHAPE_2(x->H, x->T), "out.rowsum"));
   return RN_OK;
 }
 
 static rn_status check_all(rn_err *err, core *x, const rn_retention *r, int chunk) {
-  char way[32];
-  snprintf(way, sizeof way, "chunk %d", chunk);
-  x->way = way;
+  char variant[32];
+  snprintf(variant, sizeof variant, "chunk %d", chunk);
+  x->variant = variant;
   RN_TRY(err, check_chunks(err, x, r, chunk == x->chunk));
   if (golden_has(x->c, "packed.cu_seqlens")) RN_TRY(err, check_packed(err, x, r));
   if (chunk != x->chunk) return RN_OK;
-  x->way = "row scale";
+  x->variant = "row scale";
   RN_TRY(err, check_row_sums(err, x, r));
-  x->way = "recurrent";
+  x->variant = "recurrent";
   RN_TRY(err, check_recurrent(err, x, r));
-  x->way = "parallel";
+  x->variant = "parallel";
   RN_TRY(err, check_parallel(err, x, r, false));
   if (golden_has(x->c, "packed.cu_seqlens")) RN_TRY(err, check_parallel(err, x, r, true));
   return RN_OK;

@@ -112,27 +112,27 @@ static rn_status load_fla(rn_err *err, golden_case *c, fla_case *x) {
 }
 
 static rn_status check_logits(rn_err *err, const fla_case *x, const rn_spec *spec, rn_form form,
-                              const char *way) {
+                              const char *variant) {
   golden_model m;
   rn_status status = golden_model_open(err, x->c, spec, x->B, x->T, x->params, &m);
   if (status == RN_OK) status = golden_model_forward(err, &m, form, x->input, x->T, 0, x->T);
-  if (status == RN_OK) status = golden_check_logits(err, x->c, &m, way, "logits");
+  if (status == RN_OK) status = golden_check_logits(err, x->c, &m, variant, "logits");
   golden_model_close(&m);
   return status;
 }
 
 /* The last token has no target: loss and gradient are those of all tokens but it. */
 static rn_status check_gradient(rn_err *err, const fla_case *x, const rn_spec *spec, rn_form form,
-                                const char *way) {
+                                const char *variant) {
   golden_model m;
   double loss = 0;
   rn_status status = golden_model_open(err, x->c, spec, x->B, x->T - 1, x->params, &m);
   if (status == RN_OK) {
     status = golden_model_step(err, &m, form, x->context, x->target, true, &loss);
   }
-  if (status == RN_OK) status = golden_check_number(err, x->c, way, loss, "loss");
+  if (status == RN_OK) status = golden_check_number(err, x->c, variant, loss, "loss");
   if (status == RN_OK) {
-    status = golden_check_params(err, x->c, way, m.table, m.gradient, "grad.", fla_name);
+    status = golden_check_params(err, x->c, variant, m.table, m.gradient, "grad.", fla_name);
   }
   golden_model_close(&m);
   return status;
@@ -144,11 +144,11 @@ rn_status RN_NAME(golden_run_fla)(rn_err *err, golden_case *c) {
   rn_spec spec = x.spec;
   const int chunks[] = {x.spec.chunk, 7, x.T};
   for (int i = 0; i < 3; i++) {
-    char way[32];
+    char variant[32];
     spec.chunk = chunks[i];
-    snprintf(way, sizeof way, "chunk %d", chunks[i]);
-    RN_TRY(err, check_logits(err, &x, &spec, RN_FORM_CHUNKWISE, way));
-    RN_TRY(err, check_gradient(err, &x, &spec, RN_FORM_CHUNKWISE, way));
+    snprintf(variant, sizeof variant, "chunk %d", chunks[i]);
+    RN_TRY(err, check_logits(err, &x, &spec, RN_FORM_CHUNKWISE, variant));
+    RN_TRY(err, check_gradient(err, &x, &spec, RN_FORM_CHUNKWISE, variant));
   }
   RN_TRY(err, check_logits(err, &x, &spec, RN_FORM_PARALLEL, "parallel"));
   RN_TRY(err, check_gradient(err, &x, &spec, RN_FORM_PARALLEL, "parallel"));

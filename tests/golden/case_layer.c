@@ -70,7 +70,7 @@ static rn_status load_layer(rn_err *err, golden_case *c, layer_case *l) {
   return RN_OK;
 }
 
-/** A block at work, its tape and carried state. */
+/** A block at work, its activations and local state. */
 typedef struct block_run {
   rn_block_retention block;
   rn_block_retention_activations activations;
@@ -93,9 +93,9 @@ static rn_status open_run(rn_err *err, const layer_case *l, const rn_spec *spec,
   return RN_OK;
 }
 
-/* [B, T, count] columns of the tape's rows from `from` on. */
+/* [B, T, count] columns of the activations' rows from `from` on. */
 static rn_status check_columns(rn_err *err, const layer_case *l, const block_run *run,
-                               const char *way, const rn_real *rows, int from, int count,
+                               const char *variant, const rn_real *rows, int from, int count,
                                const char *base) {
   const int ld = run->block.dim + run->block.value_dim;
   rn_real *out;
@@ -103,12 +103,12 @@ static rn_status check_columns(rn_err *err, const layer_case *l, const block_run
   for (int64_t row = 0; row < (int64_t)l->B * l->T; row++) {
     memcpy(out + row * count, rows + row * ld + from, (size_t)count * sizeof *out);
   }
-  RN_TRY(err, golden_check(err, l->c, way, out, GOLDEN_SHAPE_3(l->B, l->T, count), "%s", base));
+  RN_TRY(err, golden_check(err, l->c, variant, out, GOLDEN_SHAPE_3(l->B, l->T, count), "%s", base));
   return RN_OK;
 }
 
 static rn_status check_rotated(rn_err *err, const layer_case *l, const block_run *run,
-                               const char *way, const rn_real *rows, const char *base) {
+                               const char *variant, const rn_real *rows, const char *base) {
   const int ld = run->block.dim + run->block.value_dim, D = run->block.dim;
   const int H = run->block.heads, K = run->block.key_width;
   const int64_t count = (int64_t)l->B * l->T;
@@ -119,13 +119,13 @@ static rn_status check_rotated(rn_err *err, const layer_case *l, const block_run
     memcpy(dense + row * D, rows + row * ld, (size_t)D * sizeof *dense);
   }
   golden_swap(l->B, l->T, H, K, dense, out);
-  RN_TRY(err, golden_check(err, l->c, way, out, GOLDEN_SHAPE_4(l->B, H, l->T, K), "%s", base));
+  RN_TRY(err, golden_check(err, l->c, variant, out, GOLDEN_SHAPE_4(l->B, H, l->T, K), "%s", base));
   return RN_OK;
 }
 
 /* Rows before the norm are alpha o = alpha y / factor, for the norm left y = factor o. */
-static rn_status check_norm(rn_err *err, const layer_case *l, const block_run *run, const char *way,
-                            const char *form) {
+static rn_status check_norm(rn_err *err, const layer_case *l, const block_run *run,
+                            const char *variant, const char *form) {
   const int H = run->block.heads, V = run->block.value_width, chunk = l->spec.chunk;
   const int64_t rows = (int64_t)l->B * l->T, chunks = (l->T + chunk - 1) / chunk;
   const bool by_chunk = strcmp(form, "chunkwise") == 0;
@@ -141,15 +141,15 @@ static rn_status check_norm(rn_err *err, const layer_case *l, const block_run *r
   }
   golden_shape shape =
       by_chunk ? GOLDEN_SHAPE_5(l->B, chunks, chunk, H, V) : GOLDEN_SHAPE_4(l->B, l->T, H, V);
-  RN_TRY(err, golden_check(err, l->c, way, before, shape, "mid.%s.ret_pre_norm", form));
-  RN_TRY(err, golden_check(err, l->c, way, rn_array_reals(run->activations.normed),
+  RN_TRY(err, golden_check(err, l->c, variant, before, shape, "mid.%s.ret_pre_norm", form));
+  RN_TRY(err, golden_check(err, l->c, variant, rn_array_reals(run->activations.normed),
                            GOLDEN_SHAPE_4(l->B, l->T, H, V), "mid.%s.ret_normed", form));
   return RN_OK;
 }
 
 /* The official denominator c of alpha = 1 / (sqrt(S_n) c). */
 static rn_status check_denominator(rn_err *err, const layer_case *l, const block_run *run,
-                                   const char *way) {
+                                   const char *variant) {
   const int H = run->block.heads;
   const int64_t count = (int64_t)l->B * l->T * H;
   rn_retention core = run->block.core;
@@ -162,14 +162,14 @@ static rn_status check_denominator(rn_err *err, const layer_case *l, const block
   rn_retention_row_scale(&core, &view, RN_FORM_PARALLEL, root);
   for (int64_t i = 0; i < count; i++) root[i] /= run->activations.alpha[i];
   golden_swap(l->B, l->T, H, 1, root, out);
-  RN_TRY(err,
-         golden_check(err, l->c, way, out, GOLDEN_SHAPE_3(l->B, H, l->T), "mid.parallel.denom"));
+  RN_TRY(err, golden_check(err, l->c, variant, out, GOLDEN_SHAPE_3(l->B, H, l->T),
+                           "mid.parallel.denom"));
   return RN_OK;
 }
 
 /* State and scale after the last token of the canonical recurrent form. */
 static rn_status check_final_state(rn_err *err, const layer_case *l, const block_run *run,
-                                   const char *way) {
+                                   const char *variant) {
   double *scale;
   const int H = run->block.heads;
   RN_TRY(err, golden_take(err, l->c, H, sizeof *scale, &scale));
@@ -177,27 +177,29 @@ static rn_status check_final_state(rn_err *err, const layer_case *l, const block
     const double alpha = (double)run->activations.alpha[(l->T - 1) * H + h];
     scale[h] = 1 / (alpha * alpha);
   }
-  RN_TRY(err, golden_check_state(err, l->c, way, &l->spec, l->B,
+  RN_TRY(err, golden_check_state(err, l->c, variant, &l->spec, l->B,
                                  rn_local_state_state(run->local_state, RN_SCAN_FORWARD, 0), scale,
                                  "mid.recurrent.state_final", "mid.recurrent.scale_final"));
   return RN_OK;
 }
 
 static rn_status check_between(rn_err *err, const layer_case *l, const block_run *run,
-                               const char *way, const char *form) {
+                               const char *variant, const char *form) {
   char base[64];
   const int D = l->spec.dim, Vd = l->spec.value_dim;
   snprintf(base, sizeof base, "mid.%s.v_lin", form);
-  RN_TRY(err, check_columns(err, l, run, way, rn_array_reals(run->activations.kv), D, Vd, base));
+  RN_TRY(err,
+         check_columns(err, l, run, variant, rn_array_reals(run->activations.kv), D, Vd, base));
   snprintf(base, sizeof base, "mid.%s.g_lin", form);
-  RN_TRY(err, check_columns(err, l, run, way, rn_array_reals(run->activations.qg), D, Vd, base));
+  RN_TRY(err,
+         check_columns(err, l, run, variant, rn_array_reals(run->activations.qg), D, Vd, base));
   snprintf(base, sizeof base, "mid.%s.qr", form);
-  RN_TRY(err, check_rotated(err, l, run, way, rn_array_reals(run->activations.qg), base));
+  RN_TRY(err, check_rotated(err, l, run, variant, rn_array_reals(run->activations.qg), base));
   snprintf(base, sizeof base, "mid.%s.kr", form);
-  RN_TRY(err, check_rotated(err, l, run, way, rn_array_reals(run->activations.kv), base));
-  RN_TRY(err, check_norm(err, l, run, way, form));
-  if (strcmp(form, "parallel") == 0) RN_TRY(err, check_denominator(err, l, run, way));
-  if (strcmp(form, "recurrent") == 0) RN_TRY(err, check_final_state(err, l, run, way));
+  RN_TRY(err, check_rotated(err, l, run, variant, rn_array_reals(run->activations.kv), base));
+  RN_TRY(err, check_norm(err, l, run, variant, form));
+  if (strcmp(form, "parallel") == 0) RN_TRY(err, check_denominator(err, l, run, variant));
+  if (strcmp(form, "recurrent") == 0) RN_TRY(err, check_final_state(err, l, run, variant));
   return RN_OK;
 }
 
@@ -210,7 +212,7 @@ static rn_pass pass_of(layer_case *l, const block_run *run, rn_form form) {
                    .accumulator = &l->accumulator};
 }
 
-static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, const char *way,
+static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, const char *variant,
                                 const char *form) {
   const rn_layer_params *at = &l->table->layer[0];
   rn_grad_accumulator_start(&l->accumulator);
@@ -220,51 +222,51 @@ static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, cons
                                                 &run->activations));
   rn_block_retention_backward_weight_in(&run->block, at, rn_rows_of_unit(&l->unit), rn_reals(l->x),
                                         &run->activations, &l->accumulator);
-  RN_TRY(err, golden_check(err, l->c, way, l->dx, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim),
+  RN_TRY(err, golden_check(err, l->c, variant, l->dx, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim),
                            "grad.%s.x", form));
   for (int i = 0; i < WEIGHTS; i++) {
     const rn_param *param = weight_of(l, i);
     RN_TRY(err,
-           golden_check(err, l->c, way, l->gradient + param->offset,
+           golden_check(err, l->c, variant, l->gradient + param->offset,
                         GOLDEN_SHAPE_2(param->rows, param->cols), "grad.%s.%s", form, weights[i]));
   }
   return RN_OK;
 }
 
 /** One way to an official form: our scale, our form of the core, our chunk. */
-typedef struct layer_way {
+typedef struct layer_variant {
   const char *official;
   rn_retention_scale scale;
   rn_form form;
   int chunk; /* 0: the file's */
-} layer_way;
+} layer_variant;
 
-static rn_status run_way(rn_err *err, layer_case *l, const layer_way *w, block_run *run) {
+static rn_status run_variant(rn_err *err, layer_case *l, const layer_variant *w, block_run *run) {
   static const char *const words[] = {"chunk", "parallel", "recurrent"};
-  char way[32];
+  char variant[32];
   rn_spec spec = l->spec;
   spec.retention_scale = w->scale;
   if (w->chunk > 0) spec.chunk = w->chunk;
   if (w->scale == RN_SCALE_TS_PARALLEL && w->form == RN_FORM_CHUNKWISE) spec.chunk = l->T;
   if (w->form == RN_FORM_CHUNKWISE) {
-    snprintf(way, sizeof way, "chunk %d", spec.chunk);
+    snprintf(variant, sizeof variant, "chunk %d", spec.chunk);
   } else {
-    snprintf(way, sizeof way, "%s", words[w->form]);
+    snprintf(variant, sizeof variant, "%s", words[w->form]);
   }
   RN_TRY(err, open_run(err, l, &spec, run));
   const rn_pass pass = pass_of(l, run, w->form);
   const rn_block_rows rows = {.x = rn_reals(l->x), .raw = l->x, .y = l->y};
   RN_TRY(err, rn_block_retention_forward(err, &run->block, &l->table->layer[0], &pass, rows,
                                          &run->activations));
-  RN_TRY(err, golden_check(err, l->c, way, l->y, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim), "out.%s",
-                           w->official));
-  RN_TRY(err, check_between(err, l, run, way, w->official));
-  if (w->form != RN_FORM_RECURRENT) RN_TRY(err, check_backward(err, l, run, way, w->official));
+  RN_TRY(err, golden_check(err, l->c, variant, l->y, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim),
+                           "out.%s", w->official));
+  RN_TRY(err, check_between(err, l, run, variant, w->official));
+  if (w->form != RN_FORM_RECURRENT) RN_TRY(err, check_backward(err, l, run, variant, w->official));
   return RN_OK;
 }
 
-static rn_status run_ways(rn_err *err, layer_case *l) {
-  const layer_way ways[] = {
+static rn_status run_variants(rn_err *err, layer_case *l) {
+  const layer_variant variants[] = {
       {"parallel", RN_SCALE_TS_PARALLEL, RN_FORM_PARALLEL, 0},
       {"parallel", RN_SCALE_TS_PARALLEL, RN_FORM_CHUNKWISE, 0},
       {"chunkwise", RN_SCALE_TS_CHUNKWISE, RN_FORM_CHUNKWISE, 0},
@@ -275,9 +277,9 @@ static rn_status run_ways(rn_err *err, layer_case *l) {
       {"recurrent", RN_SCALE_CANONICAL, RN_FORM_CHUNKWISE, 5},
       {"recurrent", RN_SCALE_CANONICAL, RN_FORM_CHUNKWISE, l->T},
   };
-  for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+  for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
     block_run run = {0};
-    rn_status status = run_way(err, l, &ways[i], &run);
+    rn_status status = run_variant(err, l, &variants[i], &run);
     close_run(&run);
     if (status != RN_OK) return rn_trace(err, status, __FILE__, __LINE__);
   }
@@ -289,7 +291,7 @@ rn_status RN_NAME(golden_run_layer)(rn_err *err, golden_case *c) {
   RN_TRY(err, golden_read_layer(err, c, &l.spec));
   RN_TRY(err, rn_param_table_create(err, &l.spec, 0, 1, &l.table));
   rn_status status = load_layer(err, c, &l);
-  if (status == RN_OK) status = run_ways(err, &l);
+  if (status == RN_OK) status = run_variants(err, &l);
   rn_param_table_destroy(&l.table);
   return status;
 }

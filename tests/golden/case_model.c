@@ -30,9 +30,9 @@ static rn_status load_model(rn_err *err, golden_case *c, model_case *x) {
 }
 
 static rn_status check_hidden(rn_err *err, const model_case *x, const golden_model *m,
-                              const char *way) {
+                              const char *variant) {
   for (int layer = 0; layer <= x->spec.layers; layer++) {
-    RN_TRY(err, golden_check(err, x->c, way, rn_layer_stack_hidden(m->activations, layer),
+    RN_TRY(err, golden_check(err, x->c, variant, rn_layer_stack_hidden(m->activations, layer),
                              GOLDEN_SHAPE_3(x->B, x->T, x->spec.dim), "hidden.%d", layer));
   }
   return RN_OK;
@@ -40,31 +40,31 @@ static rn_status check_hidden(rn_err *err, const model_case *x, const golden_mod
 
 /* One way to an official form; hidden rows are those of the parallel form. */
 static rn_status check_form(rn_err *err, const model_case *x, golden_model *m, rn_form form,
-                            const char *official, const char *way) {
+                            const char *official, const char *variant) {
   char base[64];
   double loss;
   rn_local_state_reset(m->local_state);
   RN_TRY(err, golden_model_forward(err, m, form, x->input, x->T, 0, x->T));
-  if (strcmp(official, "parallel") == 0) RN_TRY(err, check_hidden(err, x, m, way));
+  if (strcmp(official, "parallel") == 0) RN_TRY(err, check_hidden(err, x, m, variant));
   snprintf(base, sizeof base, "logits.%s", official);
-  RN_TRY(err, golden_check_logits(err, x->c, m, way, base));
+  RN_TRY(err, golden_check_logits(err, x->c, m, variant, base));
   RN_TRY(err, golden_model_loss(err, m, x->target, form != RN_FORM_RECURRENT, &loss));
   snprintf(base, sizeof base, "loss.%s", official);
-  RN_TRY(err, golden_check_number(err, x->c, way, loss, base));
+  RN_TRY(err, golden_check_number(err, x->c, variant, loss, base));
   if (form == RN_FORM_RECURRENT) return RN_OK;
   snprintf(base, sizeof base, "grad.%s.", official);
-  RN_TRY(err, golden_check_params(err, x->c, way, m->table, m->gradient, base, NULL));
+  RN_TRY(err, golden_check_params(err, x->c, variant, m->table, m->gradient, base, NULL));
   return RN_OK;
 }
 
 static rn_status run_form(rn_err *err, const model_case *x, const rn_spec *spec, rn_form form,
                           const char *official) {
-  char way[32] = "parallel";
-  if (form == RN_FORM_RECURRENT) snprintf(way, sizeof way, "recurrent");
-  if (form == RN_FORM_CHUNKWISE) snprintf(way, sizeof way, "chunk %d", spec->chunk);
+  char variant[32] = "parallel";
+  if (form == RN_FORM_RECURRENT) snprintf(variant, sizeof variant, "recurrent");
+  if (form == RN_FORM_CHUNKWISE) snprintf(variant, sizeof variant, "chunk %d", spec->chunk);
   golden_model m;
   rn_status status = golden_model_open(err, x->c, spec, x->B, x->T, x->params, &m);
-  if (status == RN_OK) status = check_form(err, x, &m, form, official, way);
+  if (status == RN_OK) status = check_form(err, x, &m, form, official, variant);
   golden_model_close(&m);
   if (status != RN_OK) return rn_trace(err, status, __FILE__, __LINE__);
   return RN_OK;

@@ -7,7 +7,7 @@
 
 #include "tests/golden/golden.h"
 
-static const char *const precision_word[] = {"f32", "f64"};
+static const char *const precision_name[] = {"f32", "f64"};
 
 /* Of a float as large as x; denormals are flushed in our arithmetic, so one ulp is theirs all. */
 static double float_ulp(double x) {
@@ -75,7 +75,7 @@ static const char *unit_of(golden_measure measure) {
 }
 
 static rn_status compare_one(rn_err *err, golden_case *c, golden_precision precision,
-                             const char *way, const double *got, golden_shape shape,
+                             const char *variant, const double *got, golden_shape shape,
                              const rn_safetensors_tensor *tensor) {
   const golden_meaning whole = golden_meaning_of(c->kind, tensor->name);
   const char *suffix = golden_suffix(tensor->name);
@@ -87,7 +87,7 @@ static rn_status compare_one(rn_err *err, golden_case *c, golden_precision preci
   if (!golden_is_shape(tensor, shape)) {
     c->misses++;
     printf("  %-58s %s  %-18s has another shape than the program's  FAIL\n", tensor->name,
-           precision_word[precision], way);
+           precision_name[precision], variant);
     return RN_OK;
   }
   const golden_meaning m = in_precision(whole, precision, rounded);
@@ -100,13 +100,14 @@ static rn_status compare_one(rn_err *err, golden_case *c, golden_precision preci
   const bool holds = r.error <= r.tolerance;
   if (!holds) c->misses++;
   printf("  %-58s %s  %-18s error %9.3e  tolerance %9.3e%-9s  %s\n", tensor->name,
-         precision_word[precision], way, r.error, r.tolerance, unit_of(m.measure),
+         precision_name[precision], variant, r.error, r.tolerance, unit_of(m.measure),
          holds ? "ok" : "FAIL");
   return RN_OK;
 }
 
-rn_status golden_compare(rn_err *err, golden_case *c, golden_precision precision, const char *way,
-                         const double *got, golden_shape shape, const char *base, ...) {
+rn_status golden_compare(rn_err *err, golden_case *c, golden_precision precision,
+                         const char *variant, const double *got, golden_shape shape,
+                         const char *base, ...) {
   static const char *const suffixes[] = {"", ".f64", ".r32"};
   char name[256];
   va_list args;
@@ -120,7 +121,7 @@ rn_status golden_compare(rn_err *err, golden_case *c, golden_precision precision
     if (tensor == NULL) continue;
     const golden_role role = golden_meaning_of(c->kind, name).role;
     if (role != GOLDEN_COMPARED && role != GOLDEN_OPTIONAL) continue;
-    RN_TRY(err, compare_one(err, c, precision, way, got, shape, tensor));
+    RN_TRY(err, compare_one(err, c, precision, variant, got, shape, tensor));
   }
   return RN_OK;
 }

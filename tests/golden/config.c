@@ -32,10 +32,10 @@ rn_status golden_flag(rn_err *err, const golden_case *c, const char *key, bool *
   return RN_OK;
 }
 
-rn_status golden_word(rn_err *err, const json_t *object, const char *key, const char **out) {
+rn_status golden_string(rn_err *err, const json_t *object, const char *key, const char **out) {
   const json_t *value = json_object_get(object, key);
   if (!json_is_string(value)) {
-    return rn_fail(err, RN_ERR_FORMAT, "config: %s must be a word", key);
+    return rn_fail(err, RN_ERR_FORMAT, "config: %s must be a string", key);
   }
   *out = json_string_value(value);
   return RN_OK;

@@ -32,7 +32,7 @@ static rn_status scales_after(rn_err *err, const decode_case *x, int steps, doub
 /* State [B, H, K, V] of a layer. */
 typedef rn_real *state_of_layer(void *self, int layer);
 
-static rn_real *carried_state(void *self, int layer) {
+static rn_real *local_state(void *self, int layer) {
   return rn_local_state_state(self, RN_SCAN_FORWARD, layer);
 }
 
@@ -40,7 +40,7 @@ static rn_real *decoder_state(void *self, int layer) {
   return rn_decoder_state(self, 0, layer);
 }
 
-static rn_status check_states(rn_err *err, const decode_case *x, const char *way,
+static rn_status check_states(rn_err *err, const decode_case *x, const char *variant,
                               state_of_layer *state_at, void *self, int steps) {
   char state[32], name[32];
   double *scale;
@@ -49,13 +49,13 @@ static rn_status check_states(rn_err *err, const decode_case *x, const char *way
   for (int layer = 0; layer < x->spec->layers; layer++) {
     snprintf(state, sizeof state, "decode.state.%d", layer);
     snprintf(name, sizeof name, "decode.scale.%d", layer);
-    RN_TRY(err, golden_check_state(err, x->c, way, x->spec, x->B, state_at(self, layer), scale,
+    RN_TRY(err, golden_check_state(err, x->c, variant, x->spec, x->B, state_at(self, layer), scale,
                                    state, name));
   }
   return RN_OK;
 }
 
-/* Step t's logits [B, N] into place t of [B, steps, N]. */
+/* Step t's logits [B, N] to index t of [B, steps, N]. */
 static void put_logits(const rn_real *step, int t, int B, int steps, int vocab, rn_real *all) {
   for (int b = 0; b < B; b++) {
     memcpy(all + ((int64_t)b * steps + t) * vocab, step + (int64_t)b * vocab,
@@ -75,7 +75,7 @@ static rn_status decode_steps(rn_err *err, const decode_case *x, golden_model *m
   }
   RN_TRY(err, golden_check(err, x->c, "recurrent", all, GOLDEN_SHAPE_3(x->B, steps, N),
                            "decode.logits"));
-  RN_TRY(err, check_states(err, x, "recurrent", carried_state, m->local_state, steps));
+  RN_TRY(err, check_states(err, x, "recurrent", local_state, m->local_state, steps));
   return RN_OK;
 }
 
@@ -110,10 +110,10 @@ static rn_status decode_by_decoder(rn_err *err, const decode_case *x, golden_mod
 
 /* The same logits from whole sequences in chunks. */
 static rn_status decode_in_chunks(rn_err *err, const decode_case *x, golden_model *m, int steps) {
-  char way[32];
-  snprintf(way, sizeof way, "chunk %d", m->spec.chunk);
+  char variant[32];
+  snprintf(variant, sizeof variant, "chunk %d", m->spec.chunk);
   RN_TRY(err, golden_model_forward(err, m, RN_FORM_CHUNKWISE, x->input, x->T, 0, steps));
-  RN_TRY(err, golden_check_logits(err, x->c, m, way, "decode.logits"));
+  RN_TRY(err, golden_check_logits(err, x->c, m, variant, "decode.logits"));
   return RN_OK;
 }
 

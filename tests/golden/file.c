@@ -5,7 +5,7 @@
 #include "proto/base/arena.h"
 #include "tests/golden/golden.h"
 
-/** A piece of memory of a case, in front of its bytes. */
+/** A block of memory of a case, in front of its bytes. */
 struct golden_block {
   struct golden_block *next;
   double bytes[]; /* aligned for any element */
@@ -42,7 +42,7 @@ bool golden_is_shape(const rn_safetensors_tensor *tensor, golden_shape shape) {
   return true;
 }
 
-static rn_status tell_kind(rn_err *err, golden_case *c) {
+static rn_status report_kind(rn_err *err, golden_case *c) {
   static const struct {
     const char *array;
     golden_kind kind;
@@ -82,7 +82,7 @@ rn_status golden_open(rn_err *err, const char *path, golden_case *out) {
   RN_TRY(err, rn_safetensors_open(err, path, &out->file));
   RN_TRY(err, read_config(err, out));
   RN_TRY(err, golden_read_tolerances(err, out));
-  RN_TRY(err, tell_kind(err, out));
+  RN_TRY(err, report_kind(err, out));
   for (int p = 0; p < GOLDEN_PRECISIONS; p++) {
     RN_TRY(err,
            golden_take(err, out, rn_safetensors_count(out->file), sizeof(bool), &out->reached[p]));

@@ -93,8 +93,8 @@ rn_status golden_read_tolerances(rn_err *err, golden_case *c);
  */
 bool golden_bound(const golden_case *c, const char *name, double *bound);
 
-/** The kind's word in messages. */
-const char *golden_kind_word(golden_kind kind);
+/** The name of the kind in messages. */
+const char *golden_kind_name(golden_kind kind);
 
 /** The meaning of an array's whole name in a case of that kind. */
 golden_meaning golden_meaning_of(golden_kind kind, const char *name);
@@ -127,14 +127,14 @@ rn_status golden_load_ids(rn_err *err, golden_case *c, const char *name, golden_
  * `way` tells apart several ways to the same quantity. An array that the file does not have is
  * passed over; one of another shape is a miss. Errors: the file cannot be read; memory.
  */
-rn_status golden_compare(rn_err *err, golden_case *c, golden_precision precision, const char *way,
-                         const double *got, golden_shape shape, const char *base, ...)
-    __attribute__((format(printf, 7, 8)));
+rn_status golden_compare(rn_err *err, golden_case *c, golden_precision precision,
+                         const char *variant, const double *got, golden_shape shape,
+                         const char *base, ...) __attribute__((format(printf, 7, 8)));
 
 /** Config values; a missing or misfit one is an error that names it. */
 rn_status golden_int(rn_err *err, const golden_case *c, const char *key, int limit, int *out);
 rn_status golden_real(rn_err *err, const json_t *object, const char *key, double *out);
 rn_status golden_flag(rn_err *err, const golden_case *c, const char *key, bool *out);
-rn_status golden_word(rn_err *err, const json_t *object, const char *key, const char **out);
+rn_status golden_string(rn_err *err, const json_t *object, const char *key, const char **out);
 
 #endif

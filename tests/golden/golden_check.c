@@ -30,7 +30,7 @@ static int unknown_names(const golden_case *c) {
     const char *name = rn_safetensors_at(c->file, i)->name;
     if (golden_meaning_of(c->kind, name).role != GOLDEN_UNKNOWN) continue;
     printf("  ERROR: %s: %s: no %s case has an array of this name\n", c->path, name,
-           golden_kind_word(c->kind));
+           golden_kind_name(c->kind));
     unknown++;
   }
   return unknown;
@@ -63,7 +63,7 @@ static void list_the_rest(const golden_case *c) {
 }
 
 static bool check_case(rn_err *err, golden_case *c) {
-  printf("%s: %s\n", c->path, golden_kind_word(c->kind));
+  printf("%s: %s\n", c->path, golden_kind_name(c->kind));
   int errors = unknown_names(c);
   for (int p = 0; p < GOLDEN_PRECISIONS; p++) {
     if (runs[c->kind][p](err, c) == RN_OK) continue;

@@ -130,7 +130,7 @@ static void a_value_off_is_a_miss(const vectors *v) {
   free(copy);
 }
 
-/* Overwrites the first place of `from` with `to`, as long. */
+/* Overwrites the first occurrence of `from` with `to`, as long. */
 static void rename_in_header(const vectors *v, const char *from, const char *to) {
   unsigned char *copy = malloc(v->size), *at = NULL;
   const size_t length = strlen(from);

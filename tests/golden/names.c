@@ -48,7 +48,7 @@ static const family families[] = {
 static const char *const given[] = {"in.*", "param.*", "param_init.*", "buf.*",
                                     "packed.cu_seqlens"};
 
-const char *golden_kind_word(golden_kind kind) {
+const char *golden_kind_name(golden_kind kind) {
   static const char *const words[] = {"core", "rotary", "layer", "model", "adamw", "fla model"};
   return words[kind];
 }

@@ -22,7 +22,7 @@ rn_status golden_reals(rn_err *err, golden_case *c, const char *name, golden_sha
   return RN_OK;
 }
 
-rn_status golden_check(rn_err *err, golden_case *c, const char *way, const rn_real *got,
+rn_status golden_check(rn_err *err, golden_case *c, const char *variant, const rn_real *got,
                        golden_shape shape, const char *base, ...) {
   char name[256];
   va_list args;
@@ -33,13 +33,13 @@ rn_status golden_check(rn_err *err, golden_case *c, const char *way, const rn_re
   const int64_t count = golden_count(shape);
   RN_TRY(err, golden_take(err, c, count, sizeof *values, &values));
   for (int64_t i = 0; i < count; i++) values[i] = (double)got[i];
-  RN_TRY(err, golden_compare(err, c, precision_here, way, values, shape, "%s", name));
+  RN_TRY(err, golden_compare(err, c, precision_here, variant, values, shape, "%s", name));
   return RN_OK;
 }
 
-rn_status golden_check_number(rn_err *err, golden_case *c, const char *way, double got,
+rn_status golden_check_number(rn_err *err, golden_case *c, const char *variant, double got,
                               const char *base) {
-  RN_TRY(err, golden_compare(err, c, precision_here, way, &got, GOLDEN_SHAPE_1(1), "%s", base));
+  RN_TRY(err, golden_compare(err, c, precision_here, variant, &got, GOLDEN_SHAPE_1(1), "%s", base));
   return RN_OK;
 }
 
@@ -50,7 +50,7 @@ void golden_swap(int64_t b, int64_t x, int64_t y, int64_t w, const rn_real *in, 
   }
 }
 
-rn_status golden_check_state(rn_err *err, golden_case *c, const char *way, const rn_spec *spec,
+rn_status golden_check_state(rn_err *err, golden_case *c, const char *variant, const rn_spec *spec,
                              int sequences, const rn_real *state, const double *scale,
                              const char *state_base, const char *scale_base) {
   const int heads = spec->heads, K = rn_spec_key_width(spec), V = rn_spec_value_width(spec);
@@ -65,8 +65,8 @@ rn_status golden_check_state(rn_err *err, golden_case *c, const char *way, const
       }
     }
   }
-  RN_TRY(err, golden_compare(err, c, precision_here, way, values, shape, "%s", state_base));
-  RN_TRY(err, golden_compare(err, c, precision_here, way, scale, GOLDEN_SHAPE_1(heads), "%s",
+  RN_TRY(err, golden_compare(err, c, precision_here, variant, values, shape, "%s", state_base));
+  RN_TRY(err, golden_compare(err, c, precision_here, variant, scale, GOLDEN_SHAPE_1(heads), "%s",
                              scale_base));
   return RN_OK;
 }
@@ -125,14 +125,15 @@ rn_status golden_params(rn_err *err, golden_case *c, const rn_param_table *table
   return RN_OK;
 }
 
-rn_status golden_check_params(rn_err *err, golden_case *c, const char *way,
+rn_status golden_check_params(rn_err *err, golden_case *c, const char *variant,
                               const rn_param_table *table, const rn_real *values,
                               const char *prefix, golden_rename rename) {
   char name[2 * RN_PARAM_NAME_BYTES];
   for (int i = 0; i < table->count; i++) {
     const rn_param *param = &table->param[i];
     their_name(param, prefix, rename, name, sizeof name);
-    RN_TRY(err, golden_check(err, c, way, values + param->offset, param_shape(param), "%s", name));
+    RN_TRY(err,
+           golden_check(err, c, variant, values + param->offset, param_shape(param), "%s", name));
   }
   return RN_OK;
 }

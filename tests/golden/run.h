@@ -39,17 +39,17 @@ rn_status golden_reals(rn_err *err, golden_case *c, const char *name, golden_sha
                        rn_real **out);
 
 /** As golden_compare, for a quantity in the precision at hand. */
-rn_status golden_check(rn_err *err, golden_case *c, const char *way, const rn_real *got,
+rn_status golden_check(rn_err *err, golden_case *c, const char *variant, const rn_real *got,
                        golden_shape shape, const char *base, ...)
     __attribute__((format(printf, 6, 7)));
-rn_status golden_check_number(rn_err *err, golden_case *c, const char *way, double got,
+rn_status golden_check_number(rn_err *err, golden_case *c, const char *variant, double got,
                               const char *base);
 
 /**
  * A canonical state [B, H, K, V] against the official one, S / sqrt(s) as [B, H, V, K], and the
  * scales s [H].
  */
-rn_status golden_check_state(rn_err *err, golden_case *c, const char *way, const rn_spec *spec,
+rn_status golden_check_state(rn_err *err, golden_case *c, const char *variant, const rn_spec *spec,
                              int sequences, const rn_real *state, const double *scale,
                              const char *state_base, const char *scale_base);
 
@@ -64,7 +64,7 @@ rn_status golden_params(rn_err *err, golden_case *c, const rn_param_table *table
                         const char *prefix, golden_rename rename, rn_real **out);
 
 /** Values [total] laid out as the parameters, each tensor against `prefix` + their name. */
-rn_status golden_check_params(rn_err *err, golden_case *c, const char *way,
+rn_status golden_check_params(rn_err *err, golden_case *c, const char *variant,
                               const rn_param_table *table, const rn_real *values,
                               const char *prefix, golden_rename rename);
 
@@ -102,7 +102,7 @@ rn_status golden_model_step(rn_err *err, golden_model *m, rn_form form, const in
                             const int32_t *target, bool backward, double *loss);
 
 /** Logits of the forward before, as [B, count, N]. */
-rn_status golden_check_logits(rn_err *err, golden_case *c, golden_model *m, const char *way,
+rn_status golden_check_logits(rn_err *err, golden_case *c, golden_model *m, const char *variant,
                               const char *base);
 
 /** decode.* and generate.* of a model case; the spec is the canonical one. */

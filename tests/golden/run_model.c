@@ -85,14 +85,14 @@ rn_status golden_model_step(rn_err *err, golden_model *m, rn_form form, const in
   return RN_OK;
 }
 
-rn_status golden_check_logits(rn_err *err, golden_case *c, golden_model *m, const char *way,
+rn_status golden_check_logits(rn_err *err, golden_case *c, golden_model *m, const char *variant,
                               const char *base) {
   const int rows = m->sequences * m->unit.tokens;
   rn_real *logits;
   RN_TRY(err, golden_take(err, c, (int64_t)rows * m->spec.vocab, sizeof *logits, &logits));
   rn_layer_stack_logits(m->stage, m->params, rows, m->y, logits);
   RN_TRY(err,
-         golden_check(err, c, way, logits,
+         golden_check(err, c, variant, logits,
                       GOLDEN_SHAPE_3(m->sequences, m->unit.tokens, m->spec.vocab), "%s", base));
   return RN_OK;
 }

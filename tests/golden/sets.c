@@ -1,4 +1,4 @@
-/* In single precision only: double has one set and one provider, the references. */
+/* In single precision only: double has one set and one gemm backend, the references. */
 #include "tests/support/sets.h"
 
 #include "tests/golden/golden.h"

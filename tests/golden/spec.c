@@ -18,7 +18,7 @@ rn_status golden_read_layer(rn_err *err, const golden_case *c, rn_spec *spec) {
 rn_status golden_read_activation(rn_err *err, const golden_case *c, const char *key,
                                  rn_activation *out) {
   const char *word;
-  RN_TRY(err, golden_word(err, c->config, key, &word));
+  RN_TRY(err, golden_string(err, c->config, key, &word));
   if (strcmp(word, "gelu") != 0 && strcmp(word, "swish") != 0 && strcmp(word, "silu") != 0) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: config.%s: %s is not in this program", c->path, key,
                    word);

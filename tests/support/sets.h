@@ -23,7 +23,7 @@ static inline bool test_use_kernels(const char *name) {
   return false;
 }
 
-static inline bool test_use_products(const char *name) {
+static inline bool test_use_gemm_backend(const char *name) {
   for (int i = 0; rn_gemm_backend_at(i) != NULL; i++) {
     rn_gemm_backend_swap(rn_gemm_backend_at(i));
     if (strcmp(rn_gemm_backend_in_use()->name, name) == 0) return true;
@@ -40,7 +40,7 @@ static inline void test_need(const char *what, const char *name, bool (*use)(con
 /** Selects what the environment names, or exits as skipped. Call it before any other work. */
 static inline void test_use_sets(void) {
   test_need("kernels", getenv("RN_TEST_KERNELS"), test_use_kernels);
-  test_need("products", getenv("RN_TEST_PRODUCTS"), test_use_products);
+  test_need("products", getenv("RN_TEST_PRODUCTS"), test_use_gemm_backend);
 }
 
 /** Selects a bf16 GEMM backend, or exits as skipped. */
@@ -55,7 +55,7 @@ static inline void test_use_bf16(void) {
 }
 
 /** The value of model.products that selects the backend in use; "auto" if no value names it. */
-static inline const char *test_products_key(void) {
+static inline const char *test_gemm_key(void) {
   const char *name = rn_gemm_backend_in_use()->name;
   return strcmp(name, "openblas") == 0 || strcmp(name, "onednn") == 0 ? name : "auto";
 }

@@ -11,14 +11,14 @@
 #include "model/stage/layer_stack.h"
 #include "tests/support/gradient.h"
 
-enum { TEST_PIECES = 8 };
+enum { TEST_SEGMENTS = 8 };
 
 typedef struct test_model {
   rn_spec spec;
   int sequences, tokens; /* of whole sequences */
   int64_t rows;
   rn_layer_stack *stage;
-  rn_activations *activations[TEST_PIECES];
+  rn_activations *activations[TEST_SEGMENTS];
   rn_local_state *local_state;
   const rn_param_table *table;
   rn_real *params, *gradient;
@@ -27,8 +27,8 @@ typedef struct test_model {
   int64_t *sequence_index;                /* [B] */
   int64_t position;
   rn_real *y; /* [B, T, D] of the last run */
-  rn_real *piece_y[TEST_PIECES];
-  rn_unit unit[TEST_PIECES];
+  rn_real *segment_y[TEST_SEGMENTS];
+  rn_unit unit[TEST_SEGMENTS];
   bool train;
 } test_model;
 
@@ -82,9 +82,9 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
   m.doc_position = test_take(rows, sizeof(int32_t));
   m.sequence_index = test_take((size_t)sequences, sizeof(int64_t));
   m.y = test_take(rows * width, sizeof(rn_real));
-  for (int p = 0; p < TEST_PIECES; p++) {
+  for (int p = 0; p < TEST_SEGMENTS; p++) {
     CHECK_OK(&err, rn_activations_create(&err, m.stage, RN_SAVE_ALL, &m.activations[p]));
-    m.piece_y[p] = test_take(2 * rows * width, sizeof(rn_real));
+    m.segment_y[p] = test_take(2 * rows * width, sizeof(rn_real));
     m.unit[p].input = test_take(3 * rows, sizeof(int32_t));
   }
   test_fill(m.params, m.table->total, 0.5, 3);
@@ -99,9 +99,9 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
 }
 
 static inline void test_model_close(test_model *m) {
-  for (int p = 0; p < TEST_PIECES; p++) {
+  for (int p = 0; p < TEST_SEGMENTS; p++) {
     rn_activations_destroy(&m->activations[p]);
-    free(m->piece_y[p]);
+    free(m->segment_y[p]);
     free((void *)m->unit[p].input);
   }
   rn_layer_stack_destroy(&m->stage);
@@ -157,32 +157,32 @@ static inline rn_loss test_loss_of(const test_model *m, int p, const rn_real *y,
                    .dy = dy};
 }
 
-/** Forward over segments that end at `ends` [pieces], the last one at T; fills y. */
-static inline void test_forward(test_model *m, rn_form form, const int *ends, int pieces) {
+/** Forward over segments that end at `ends` [segments], the last one at T; fills y. */
+static inline void test_forward(test_model *m, rn_form form, const int *ends, int segments) {
   rn_err err = {0};
   const int width = m->spec.dim;
   rn_local_state_reset(m->local_state);
-  for (int p = 0, begin = 0; p < pieces; begin = ends[p++]) {
+  for (int p = 0, begin = 0; p < segments; begin = ends[p++]) {
     test_cut(m, p, begin, ends[p]);
     const rn_pass pass = test_pass(m, p, form);
-    CHECK_OK(&err, rn_layer_stack_forward(&err, m->stage, &pass, NULL, m->piece_y[p]));
+    CHECK_OK(&err, rn_layer_stack_forward(&err, m->stage, &pass, NULL, m->segment_y[p]));
     int tokens = ends[p] - begin;
     for (int b = 0; b < m->sequences; b++) {
       memcpy(m->y + (int64_t)(b * m->tokens + begin) * width,
-             m->piece_y[p] + (int64_t)b * tokens * width,
+             m->segment_y[p] + (int64_t)b * tokens * width,
              (size_t)tokens * (size_t)width * sizeof(rn_real));
     }
   }
 }
 
 /** Loss summed over all targets, after test_forward; with `backward` also the gradient. */
-static inline double test_loss(test_model *m, int pieces, bool backward) {
+static inline double test_loss(test_model *m, int segments, bool backward) {
   rn_err err = {0};
   double loss = 0;
   rn_grad_accumulator_start(&m->accumulator);
-  for (int p = pieces - 1; p >= 0; p--) {
-    rn_real *dy = backward ? m->piece_y[p] + m->rows * m->spec.dim : NULL;
-    rn_loss part = test_loss_of(m, p, m->piece_y[p], dy);
+  for (int p = segments - 1; p >= 0; p--) {
+    rn_real *dy = backward ? m->segment_y[p] + m->rows * m->spec.dim : NULL;
+    rn_loss part = test_loss_of(m, p, m->segment_y[p], dy);
     rn_pass pass = test_pass(m, p, RN_FORM_CHUNKWISE);
     rn_layer_stack_loss(m->stage, &pass, &part);
     loss += part.sum;

@@ -75,7 +75,7 @@ static rn_status load(const grid_case *c, Retnet__Config **config) {
   snprintf(key[3], KEY_BYTES, "parallel.segments=%d", c->segments);
   snprintf(key[4], KEY_BYTES, "parallel.microbatch=%d", microbatch);
   snprintf(key[5], KEY_BYTES, "model.tie_embeddings=%s", c->tied ? "true" : "false");
-  snprintf(key[6], KEY_BYTES, "model.products=%s", test_products_key());
+  snprintf(key[6], KEY_BYTES, "model.products=%s", test_gemm_key());
   for (int i = 0; i < KEYS; i++) keys[i] = key[i];
   return rn_options_load(&err, "run.yaml", keys, KEYS, config);
 }

@@ -182,7 +182,7 @@ int main(int argc, char **argv) {
   const bool bf16 = argc > 1; /* an argument: bf16 only, skipped if unsupported */
   test_use_sets();
   if (bf16) test_use_bf16();
-  products = test_products_key();
+  products = test_gemm_key();
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   if (CHECK_EQUAL(rn_world_size(world), RANKS)) walk_all(world, bf16);

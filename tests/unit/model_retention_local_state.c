@@ -26,13 +26,13 @@ static void scan(rn_local_state *local_state, rn_scan_direction direction, int l
   CHECK_OK(&err, port->end(port->self, &err, before));
 }
 
-static void states_fold_by_layer_and_direction(void) {
+static void states_accumulate_by_layer_and_direction(void) {
   rn_local_state *local_state = fresh();
   double log_decay[N];
   rn_real own[STATE], before[STATE], want[STATE] = {0};
   for (int h = 0; h < N; h++) log_decay[h] = -0.1 * (h + 1);
-  for (int piece = 0; piece < 4; piece++) {
-    test_fill(own, STATE, 1, (uint64_t)piece);
+  for (int segment = 0; segment < 4; segment++) {
+    test_fill(own, STATE, 1, (uint64_t)segment);
     scan(local_state, RN_SCAN_FORWARD, 1, log_decay, own, before);
     CHECK_ARRAY("before", before, want, STATE, test_tolerance);
     for (int i = 0; i < STATE; i++) {
@@ -66,7 +66,7 @@ static void a_document_boundary_lets_nothing_through(void) {
   rn_local_state_destroy(&local_state);
 }
 
-static void fewer_sequences_than_room_is_fine(void) {
+static void fewer_sequences_than_capacity_is_fine(void) {
   rn_local_state *local_state = fresh();
   rn_scan_port *port = rn_local_state_port(local_state);
   rn_err err = {0};
@@ -84,8 +84,8 @@ static void fewer_sequences_than_room_is_fine(void) {
 }
 
 int main(void) {
-  states_fold_by_layer_and_direction();
+  states_accumulate_by_layer_and_direction();
   a_document_boundary_lets_nothing_through();
-  fewer_sequences_than_room_is_fine();
+  fewer_sequences_than_capacity_is_fine();
   return check_result();
 }

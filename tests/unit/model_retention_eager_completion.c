@@ -10,11 +10,12 @@
 
 enum { SEQUENCES = 2, TOKENS = 29, NEVER = 1 << 20, STATE = 2 * 2 * 4 * 3 };
 
-/* A rank in the middle of a sequence: what comes is made up, what is passed on is kept. */
+/* A rank in the middle of a sequence: the state that arrives is synthetic, what is published is
+ * kept. */
 typedef struct fake {
-  int polls_until, polls, ends, passes, early; /* early: passed on before all polls were over */
+  int polls_until, polls, ends, publishes, early; /* early: published before all polls were over */
   int64_t count;
-  rn_real passed[8][STATE];
+  rn_real published[8][STATE];
 } fake;
 
 static rn_status begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
@@ -48,32 +49,32 @@ static rn_status end(void *self, rn_err *err, rn_real *before) {
 static rn_status publish(void *self, rn_err *err, const rn_real *after) {
   fake *f = self;
   (void)err;
-  memcpy(f->passed[f->passes++], after, (size_t)f->count * sizeof *after);
+  memcpy(f->published[f->publishes++], after, (size_t)f->count * sizeof *after);
   return RN_OK;
 }
 
-/* Forward and backward of a piece whose state comes at the n-th poll. */
+/* Forward and backward of a segment whose state arrives at the n-th poll. */
 static void run(test_model *m, fake *f, int polls_until) {
   rn_err err = {0};
   *f = (fake){.polls_until = polls_until};
   rn_scan_port port = {
       .self = f, .begin = begin, .poll = poll, .end = end, .publish = publish, .test = test};
-  rn_real *dy = m->piece_y[0] + m->rows * m->spec.dim;
+  rn_real *dy = m->segment_y[0] + m->rows * m->spec.dim;
   test_cut(m, 0, 0, TOKENS);
   rn_grad_accumulator_start(&m->accumulator);
   rn_pass pass = test_pass(m, 0, RN_FORM_CHUNKWISE);
-  rn_loss loss = test_loss_of(m, 0, m->piece_y[0], dy);
+  rn_loss loss = test_loss_of(m, 0, m->segment_y[0], dy);
   pass.port = &port;
   pass.weights = true;
-  CHECK_OK(&err, rn_layer_stack_forward(&err, m->stage, &pass, NULL, m->piece_y[0]));
+  CHECK_OK(&err, rn_layer_stack_forward(&err, m->stage, &pass, NULL, m->segment_y[0]));
   rn_layer_stack_loss(m->stage, &pass, &loss);
   CHECK_OK(&err, rn_layer_stack_backward_input(&err, m->stage, &pass, dy, NULL));
   rn_layer_stack_backward_weight(m->stage, &pass);
   CHECK_EQUAL(f->ends, 2 * m->spec.layers);
-  CHECK_EQUAL(f->passes, 2 * m->spec.layers);
+  CHECK_EQUAL(f->publishes, 2 * m->spec.layers);
 }
 
-static void bits_do_not_depend_on_when_a_state_comes(int threads) {
+static void bits_do_not_depend_on_when_a_state_arrives(int threads) {
   static const int times[] = {0, 1, 2, 5};
   rn_spec spec = test_spec();
   fake late, f;
@@ -85,17 +86,17 @@ static void bits_do_not_depend_on_when_a_state_comes(int threads) {
     test_model got = test_model_open(&spec, SEQUENCES, TOKENS);
     run(&got, &f, times[i]);
     CHECK(times[i] > 0 || f.early == f.ends);
-    CHECK(memcmp(got.piece_y[0], want.piece_y[0],
+    CHECK(memcmp(got.segment_y[0], want.segment_y[0],
                  (size_t)(got.rows * spec.dim) * sizeof(rn_real)) == 0);
     CHECK(memcmp(got.gradient, want.gradient, (size_t)got.table->total * sizeof(rn_real)) == 0);
-    CHECK(memcmp(f.passed, late.passed, sizeof f.passed) == 0);
+    CHECK(memcmp(f.published, late.published, sizeof f.published) == 0);
     test_model_close(&got);
   }
   test_model_close(&want);
 }
 
 int main(void) {
-  bits_do_not_depend_on_when_a_state_comes(1);
-  bits_do_not_depend_on_when_a_state_comes(2);
+  bits_do_not_depend_on_when_a_state_arrives(1);
+  bits_do_not_depend_on_when_a_state_arrives(2);
   return check_result();
 }

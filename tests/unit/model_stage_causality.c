@@ -27,14 +27,14 @@ static bool may_see(int sequence, int token, int other_sequence, int other) {
   return sequence == 1 || (token >= 6) == (other >= 6);
 }
 
-static void a_token_reaches_its_own_future_only(rn_form form, const int *ends, int pieces) {
+static void a_token_reaches_its_own_future_only(rn_form form, const int *ends, int segments) {
   test_model kept = open(), changed = open();
-  test_forward(&kept, form, ends, pieces);
+  test_forward(&kept, form, ends, segments);
   for (int sequence = 0; sequence < SEQUENCES; sequence++) {
     for (int token = 0; token < TOKENS; token++) {
       int32_t *input = &changed.input[sequence * TOKENS + token], before = *input;
       *input = (before + 1) % changed.spec.vocab;
-      test_forward(&changed, form, ends, pieces);
+      test_forward(&changed, form, ends, segments);
       *input = before;
       for (int b = 0; b < SEQUENCES; b++) {
         for (int t = 0; t < TOKENS; t++) {

@@ -32,7 +32,7 @@ static void work(arrays *a) {
 }
 
 /* Each of the four products is complete: its calls add up to 2 m n k. */
-static void every_product_is_noted(const rn_gemm_record *record) {
+static void every_product_is_recorded(const rn_gemm_record *record) {
   const double whole = 2.0 * ROWS * WIDTH;
   double of_kind[RN_GEMM_NT_FP64_ACCUMULATE + 1] = {0};
   for (int64_t i = 0; i < record->count; i++) {
@@ -48,13 +48,13 @@ static void every_product_is_noted(const rn_gemm_record *record) {
 }
 
 /* Where the products' first operands begin: x in all cases, as it is the first array. */
-static const rn_real *least_a(const rn_recorded_gemm *product, int64_t count) {
-  const rn_real *least = rn_array_reals(product[0].a);
+static const rn_real *min_a(const rn_recorded_gemm *product, int64_t count) {
+  const rn_real *min = rn_array_reals(product[0].a);
   for (int64_t i = 1; i < count; i++) {
     const rn_real *a = rn_array_reals(product[i].a);
-    least = a < least ? a : least;
+    min = a < min ? a : min;
   }
-  return least;
+  return min;
 }
 
 static bool lies_alike(rn_array x, const rn_real *begin, rn_array y, const rn_real *other_begin) {
@@ -64,7 +64,7 @@ static bool lies_alike(rn_array x, const rn_real *begin, rn_array y, const rn_re
 /* How many of `all` are p, operands at the same distance from where the arrays begin. */
 static int times_found(const rn_recorded_gemm *all, int64_t count, const rn_recorded_gemm *p,
                        const rn_real *begin) {
-  const rn_real *moved = least_a(all, count);
+  const rn_real *moved = min_a(all, count);
   int found = 0;
   for (int64_t i = 0; i < count; i++) {
     const rn_recorded_gemm *r = &all[i];
@@ -96,23 +96,23 @@ static void replay_makes_the_same(const rn_gemm_record *record, const arrays *li
 int main(void) {
   rn_err err = {0};
   rn_gemm_record record = {0};
-  arrays *plain = calloc(1, sizeof *plain), *noted = calloc(1, sizeof *noted);
+  arrays *plain = calloc(1, sizeof *plain), *recorded = calloc(1, sizeof *recorded);
   rn_threads_start(2);
   const rn_gemm_backend *table = rn_gemm_backend_in_use();
   work(plain);
   CHECK_EQUAL(record.count, 0);
   rn_gemm_record_start(&record);
-  work(noted);
+  work(recorded);
   CHECK_OK(&err, rn_gemm_record_stop(&err, &record));
   CHECK(rn_gemm_backend_in_use() == table);
-  CHECK(memcmp(plain, noted, sizeof *plain) == 0);
-  every_product_is_noted(&record);
+  CHECK(memcmp(plain, recorded, sizeof *plain) == 0);
+  every_product_is_recorded(&record);
   const int64_t count = record.count;
   work(plain);
   CHECK_EQUAL(record.count, count);
-  replay_makes_the_same(&record, noted);
+  replay_makes_the_same(&record, recorded);
   rn_gemm_record_destroy(&record);
   free(plain);
-  free(noted);
+  free(recorded);
   return check_result();
 }

@@ -9,7 +9,7 @@
 #include "tests/support/gradient.h"
 #include "tests/support/sets.h"
 
-enum { MOST = 150, MOST_PAD = 16, AREA = (MOST + 1) * (MOST + MOST_PAD), THREADS = 2 };
+enum { MAX = 150, MAX_PAD = 16, AREA = (MAX + 1) * (MAX + MAX_PAD), THREADS = 2 };
 
 typedef struct product {
   rn_gemm_kind kind;
@@ -37,7 +37,7 @@ static void draw(void) {
   }
 }
 
-static void place(operands *w, int shift) {
+static void copy_shifted(operands *w, int shift) {
   const size_t count = (size_t)(AREA - shift);
   memcpy(w->a + shift, drawn.a, count * sizeof *w->a);
   memcpy(w->b + shift, drawn.b, count * sizeof *w->b);
@@ -96,8 +96,8 @@ static bool same_bits(const product *p, const operands *x, int x_shift, const op
 }
 
 static void check_product(const product *p, int shift) {
-  place(&work[0], 0);
-  place(&work[1], shift);
+  copy_shifted(&work[0], 0);
+  copy_shifted(&work[1], shift);
 #pragma omp parallel
   {
     const int thread = omp_get_thread_num();
@@ -116,11 +116,11 @@ static void check_product(const product *p, int shift) {
 static int draw_size(rn_random_key key, uint64_t at) {
   static const int common[] = {1, 2, 8, 16, 32, 48, 64, 96, 128};
   const double u = rn_random_uniform(key, 2 * at), v = rn_random_uniform(key, 2 * at + 1);
-  return u < 0.5 ? common[(int)(v * 9)] : 1 + (int)(v * MOST);
+  return u < 0.5 ? common[(int)(v * 9)] : 1 + (int)(v * MAX);
 }
 
 static void check_table(bool bf16) {
-  static const int pads[] = {0, 0, 1, 8, MOST_PAD};
+  static const int pads[] = {0, 0, 1, 8, MAX_PAD};
   const rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, 1, "shapes");
   for (uint64_t i = 0; i < 400; i++) {
     product p = {.kind = (rn_gemm_kind)(i % 4), .bf16 = bf16};

@@ -15,7 +15,7 @@
 
 #include "tests/support/check.h"
 
-enum { SKIPPED = 77, MOST_WORDS = 4 };
+enum { SKIPPED = 77, MAX_STRINGS = 4 };
 
 static rn_err err;
 

@@ -42,10 +42,10 @@ static rn_spec base(void) {
   return spec;
 }
 
-static double step(test_model *m, Retnet__Precision precision, const int *ends, int pieces) {
+static double step(test_model *m, Retnet__Precision precision, const int *ends, int segments) {
   use(precision);
-  test_forward(m, RN_FORM_CHUNKWISE, ends, pieces);
-  return test_loss(m, pieces, true);
+  test_forward(m, RN_FORM_CHUNKWISE, ends, segments);
+  return test_loss(m, segments, true);
 }
 
 static void same_as_fp32(rn_spec spec) {
@@ -53,11 +53,11 @@ static void same_as_fp32(rn_spec spec) {
   test_model want = open_in(RETNET__PRECISION__PRECISION_FP32, &spec);
   test_model got = open_in(RETNET__PRECISION__PRECISION_BF16, &spec);
   const double loss = step(&want, RETNET__PRECISION__PRECISION_FP32, whole, 1);
-  for (int pieces = 1; pieces <= 2; pieces++) {
-    const double in_half =
-        step(&got, RETNET__PRECISION__PRECISION_BF16, pieces == 1 ? whole : cut, pieces);
-    CHECK_RELATIVE(in_half, loss, 0.01);
-    CHECK(in_half != loss);
+  for (int segments = 1; segments <= 2; segments++) {
+    const double in_bf16 =
+        step(&got, RETNET__PRECISION__PRECISION_BF16, segments == 1 ? whole : cut, segments);
+    CHECK_RELATIVE(in_bf16, loss, 0.01);
+    CHECK(in_bf16 != loss);
     CHECK_ARRAY("rows", got.y, want.y, got.rows * spec.dim, near_it);
     test_same_gradient(&got, want.gradient, 2 * near_it);
   }
@@ -79,7 +79,7 @@ static void forms_agree(rn_spec spec) {
   test_model_close(&got);
 }
 
-static void a_tape_that_keeps_less_gives_the_same_bits(rn_spec spec, rn_save_policy keep) {
+static void saving_less_gives_the_same_bits_with(rn_spec spec, rn_save_policy keep) {
   static const int cut[] = {20, TOKENS};
   const Retnet__Precision bf16 = RETNET__PRECISION__PRECISION_BF16;
   rn_err err = {0};
@@ -94,13 +94,13 @@ static void a_tape_that_keeps_less_gives_the_same_bits(rn_spec spec, rn_save_pol
   test_model_close(&less);
 }
 
-static void tapes_that_keep_less_give_the_same_bits(rn_spec spec) {
-  a_tape_that_keeps_less_gives_the_same_bits(spec, RN_SAVE_INPUTS);
-  a_tape_that_keeps_less_gives_the_same_bits(spec, RN_SAVE_MOST);
+static void saving_less_gives_the_same_bits(rn_spec spec) {
+  saving_less_gives_the_same_bits_with(spec, RN_SAVE_INPUTS);
+  saving_less_gives_the_same_bits_with(spec, RN_SAVE_MOST);
 }
 
-/* What was rounded before the weights changed must not be used. */
-static void weights_are_rounded_anew(rn_spec spec) {
+/* The bf16 shadow from before the weights changed must not be used. */
+static void weights_are_cast_again(rn_spec spec) {
   const Retnet__Precision bf16 = RETNET__PRECISION__PRECISION_BF16;
   test_model fresh = open_in(bf16, &spec), used = open_in(bf16, &spec);
   test_fill(used.params, used.table->total, 0.5, 8);
@@ -118,13 +118,13 @@ int main(void) {
   rn_spec spec = base();
   same_as_fp32(spec);
   forms_agree(spec);
-  tapes_that_keep_less_give_the_same_bits(spec);
-  weights_are_rounded_anew(spec);
+  saving_less_gives_the_same_bits(spec);
+  weights_are_cast_again(spec);
   spec.dropout = 0.2;
   spec.head_norm = RN_HEAD_NORM_RMS_AFFINE;
   spec.tie_embeddings = true;
   same_as_fp32(spec);
-  tapes_that_keep_less_give_the_same_bits(spec);
+  saving_less_gives_the_same_bits(spec);
   /* rows of whole kilobytes, which lie further apart than they are wide: gated, or k and v */
   spec = base();
   spec.ffn_dim = 512;
@@ -138,7 +138,7 @@ int main(void) {
   spec.head_norm = RN_HEAD_NORM_GROUP;
   spec.rotary = RN_ROTARY_ROPE_HALF;
   same_as_fp32(spec);
-  tapes_that_keep_less_give_the_same_bits(spec);
+  saving_less_gives_the_same_bits(spec);
   spec.dropout = 0.2;
   spec.gate = false;
   spec.ffn = RN_FFN_MLP;

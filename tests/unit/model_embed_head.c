@@ -88,7 +88,7 @@ static void backward_is_the_slope(bool pre_norm, rn_block_norm kind) {
   int params = !pre_norm ? VOCAB * DIM : kind == RN_BLOCK_NORM_RMS ? VOCAB * DIM + DIM : PARAMS;
   test_gradient("projection and norm", loss, &f, f.params, params, f.gradient);
   CHECK(f.scale * sum_of(&f, NULL, f.y) == with);
-  CHECK_ARRAY("gradient in y's place", f.y, f.dy, ROWS * DIM, 0);
+  CHECK_ARRAY("gradient in place of y", f.y, f.dy, ROWS * DIM, 0);
   destroy(&f);
 }
 

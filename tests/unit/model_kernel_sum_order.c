@@ -10,11 +10,11 @@
 #include "model/retention/first_token.h"
 #include "tests/support/gradient.h"
 
-enum { MOST = 1100, PLACES = 16 };
+enum { MAX = 1100, OFFSETS = 16 };
 
-/* Operands at any address: an array has room for each of them. */
+/* Operands at any address: an array has space for each of them. */
 typedef struct row {
-  float at[MOST + PLACES];
+  float at[MAX + OFFSETS];
 } row;
 
 static row x, y, w, dy;
@@ -32,7 +32,7 @@ static float sum_of(int n, const float *term) {
   return lane[0];
 }
 
-static double sum_of_wide(int n, const double *term) {
+static double sum_of_fp64(int n, const double *term) {
   double lane[16] = {0};
   for (int i = 0; i < n; i++) lane[i % 16] += term[i];
   for (int width = 8; width > 0; width /= 2) {
@@ -41,14 +41,14 @@ static double sum_of_wide(int n, const double *term) {
   return lane[0];
 }
 
-static void norms_add_in_order(const rn_kernels *kernels, rn_block_norm kind, int n, int place) {
-  const float *xs = x.at + place, *ws = w.at + place, *dys = dy.at + place;
-  float got[MOST], stat[2], dx[MOST], term[MOST] = {0}, along, shift;
-  double wide[MOST] = {0};
+static void norms_add_in_order(const rn_kernels *kernels, rn_block_norm kind, int n, int offset) {
+  const float *xs = x.at + offset, *ws = w.at + offset, *dys = dy.at + offset;
+  float got[MAX], stat[2], dx[MAX], term[MAX] = {0}, along, shift;
+  double x_fp64[MAX] = {0};
   kernels->norm(kind, n, 1e-5, ws, NULL, xs, rn_reals(got), stat);
   const float mean = kind == RN_BLOCK_NORM_LAYER ? sum_of(n, xs) / (float)n : 0;
-  for (int i = 0; i < n; i++) wide[i] = (double)(xs[i] - mean) * (double)(xs[i] - mean);
-  const float scale = (float)(1 / sqrt(sum_of_wide(n, wide) / n + 1e-5));
+  for (int i = 0; i < n; i++) x_fp64[i] = (double)(xs[i] - mean) * (double)(xs[i] - mean);
+  const float scale = (float)(1 / sqrt(sum_of_fp64(n, x_fp64) / n + 1e-5));
   CHECK(same_bits(stat[0], mean));
   CHECK(same_bits(stat[1], scale));
   kernels->norm_backward(kind, n, ws, xs, stat, dys, NULL, dx);
@@ -62,9 +62,9 @@ static void norms_add_in_order(const rn_kernels *kernels, rn_block_norm kind, in
   }
 }
 
-static void head_norms_add_in_order(const rn_kernels *kernels, int n, int place) {
+static void head_norms_add_in_order(const rn_kernels *kernels, int n, int offset) {
   row copy = x;
-  float term[MOST] = {0}, *xs = copy.at + place;
+  float term[MAX] = {0}, *xs = copy.at + offset;
   for (int i = 0; i < n; i++) term[i] = xs[i] * xs[i];
   const double square = (double)(sum_of(n, term) / (float)n);
   const float factor = (float)(1 / sqrt(square + 1e-5 / 0.0625));
@@ -77,9 +77,9 @@ static void head_norms_add_in_order(const rn_kernels *kernels, int n, int place)
   CHECK(same_bits(kernels->head_norm(RN_HEAD_NORM_GROUP, n, 1e-5, 0.25F, xs), group));
 }
 
-static void softmax_adds_in_order(const rn_kernels *kernels, int n, int place) {
+static void softmax_adds_in_order(const rn_kernels *kernels, int n, int offset) {
   row copy = x;
-  float term[MOST] = {0}, top = -INFINITY, *logits = copy.at + place;
+  float term[MAX] = {0}, top = -INFINITY, *logits = copy.at + offset;
   const float wanted = logits[n / 2];
   double sum = 0;
   for (int i = 0; i < n; i++) top = logits[i] > top ? logits[i] : top;
@@ -119,24 +119,25 @@ static float product_of(int k, int lanes, bool fused, const float *a, const floa
   return lane[0];
 }
 
-/* m rows by n columns of weights, in fp32 and in bf16, with what is in y faded. */
-static void few_rows_add_in_order(const rn_kernels *kernels, int m, int n, int k, int place) {
-  static rn_bf16 halves[MOST];
-  static float wide[MOST];
-  const bool wide_set = strcmp(kernels->name, "ref") != 0, fused = wide_set || ref_is_fused();
+/* m rows by n columns of weights, in fp32 and in bf16, with a multiple of what is in y. */
+static void skinny_gemm_adds_in_order(const rn_kernels *kernels, int m, int n, int k, int offset) {
+  static rn_bf16 bf16s[MAX];
+  static float x_fp64[MAX];
+  const bool vector_set = strcmp(kernels->name, "ref") != 0, fused = vector_set || ref_is_fused();
   /* -march may make vectors wider than a set's own. */
-  const int own = strcmp(kernels->name, "avx512") == 0 ? 16 : wide_set ? 8 : RN_VEC;
+  const int own = strcmp(kernels->name, "avx512") == 0 ? 16 : vector_set ? 8 : RN_VEC;
   const int lanes = own > RN_VEC ? own : RN_VEC;
-  for (int i = 0; i < n * k; i++) wide[i] = rn_bf16_value(halves[i] = rn_bf16_of(w.at[place + i]));
+  for (int i = 0; i < n * k; i++)
+    x_fp64[i] = rn_bf16_value(bf16s[i] = rn_bf16_of(w.at[offset + i]));
   for (int bf16 = 0; bf16 < 2; bf16++) {
-    const rn_array weights = bf16 != 0 ? rn_bf16s(halves) : rn_reals(w.at + place);
-    const float *read = bf16 != 0 ? wide : w.at + place;
-    float got[MOST];
+    const rn_array weights = bf16 != 0 ? rn_bf16s(bf16s) : rn_reals(w.at + offset);
+    const float *read = bf16 != 0 ? x_fp64 : w.at + offset;
+    float got[MAX];
     memcpy(got, dy.at, sizeof got);
-    kernels->skinny_gemm(m, n, k, x.at + place, k, weights, k, 0.3F, got, n);
+    kernels->skinny_gemm(m, n, k, x.at + offset, k, weights, k, 0.3F, got, n);
     for (int i = 0; i < m * n; i++) {
       const float sum =
-          product_of(k, lanes, fused, x.at + place + i / n * k, read + (int64_t)(i % n) * k);
+          product_of(k, lanes, fused, x.at + offset + i / n * k, read + (int64_t)(i % n) * k);
       CHECK(same_bits(got[i], 0.3F * dy.at[i] + sum));
     }
   }
@@ -144,7 +145,7 @@ static void few_rows_add_in_order(const rn_kernels *kernels, int m, int n, int k
 
 /* One head of width one: its score is the product of two sums. */
 static void first_tokens_add_in_order(int n) {
-  double input[MOST], lane[2][8] = {{0}}, q = 0, k = 0;
+  double input[MAX], lane[2][8] = {{0}}, q = 0, k = 0;
   const float v = 1.5F;
   float o;
   for (int i = 0; i < n; i++) {
@@ -162,25 +163,25 @@ static void first_tokens_add_in_order(int n) {
 }
 
 int main(void) {
-  test_fill(x.at, MOST + PLACES, 1, 1);
-  test_fill(y.at, MOST + PLACES, 1, 2);
-  test_fill(w.at, MOST + PLACES, 1, 3);
-  test_fill(dy.at, MOST + PLACES, 1, 4);
+  test_fill(x.at, MAX + OFFSETS, 1, 1);
+  test_fill(y.at, MAX + OFFSETS, 1, 2);
+  test_fill(w.at, MAX + OFFSETS, 1, 3);
+  test_fill(dy.at, MAX + OFFSETS, 1, 4);
   static const int lengths[] = {1, 5, 15, 16, 17, 31, 32, 47, 64, 100, 256, 531, 1100};
   int sets = 0;
   for (; rn_kernels_use(sets); sets++) {
     const rn_kernels *kernels = rn_kernels_table();
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-      for (int place = 0; place < PLACES; place += 3) {
-        norms_add_in_order(kernels, RN_BLOCK_NORM_RMS, lengths[i], place);
-        norms_add_in_order(kernels, RN_BLOCK_NORM_LAYER, lengths[i], place);
-        head_norms_add_in_order(kernels, lengths[i], place);
-        softmax_adds_in_order(kernels, lengths[i], place);
+      for (int offset = 0; offset < OFFSETS; offset += 3) {
+        norms_add_in_order(kernels, RN_BLOCK_NORM_RMS, lengths[i], offset);
+        norms_add_in_order(kernels, RN_BLOCK_NORM_LAYER, lengths[i], offset);
+        head_norms_add_in_order(kernels, lengths[i], offset);
+        softmax_adds_in_order(kernels, lengths[i], offset);
       }
     }
     for (int m = 1; m < 10; m++) {
-      few_rows_add_in_order(kernels, m, 11, 100, m);
-      few_rows_add_in_order(kernels, m, 5, 65 + m, 0);
+      skinny_gemm_adds_in_order(kernels, m, 11, 100, m);
+      skinny_gemm_adds_in_order(kernels, m, 5, 65 + m, 0);
     }
   }
   for (int n = 1; n < 40; n += 6) first_tokens_add_in_order(n);

@@ -10,13 +10,13 @@ typedef struct trial {
   test_model *model;
   rn_form form;
   const int *ends;
-  int pieces;
+  int segments;
 } trial;
 
 static double loss_of(void *context) {
   trial *t = context;
-  test_forward(t->model, t->form, t->ends, t->pieces);
-  return test_loss(t->model, t->pieces, false);
+  test_forward(t->model, t->form, t->ends, t->segments);
+  return test_loss(t->model, t->segments, false);
 }
 
 /* A gradient that is nothing but rounding has no slope: a shift that a norm takes out again. */
@@ -28,8 +28,8 @@ static bool is_rounding(const test_model *m, const rn_param *param, const rn_rea
 
 static void slopes_hold(const char *what, trial *t) {
   test_model *m = t->model;
-  test_forward(m, t->form, t->ends, t->pieces);
-  test_loss(m, t->pieces, true);
+  test_forward(m, t->form, t->ends, t->segments);
+  test_loss(m, t->segments, true);
   size_t bytes = (size_t)m->table->total * sizeof(rn_real);
   rn_real *gradient = test_take(1, bytes);
   memcpy(gradient, m->gradient, bytes);
@@ -60,7 +60,7 @@ static void whole(const char *what, rn_spec spec, rn_form form) {
   test_model_close(&m);
 }
 
-static void pieces(void) {
+static void segments(void) {
   static const int ends[] = {2, 3, 3, 7};
   static const char *const begins[] = {"---|---", "|-|----"};
   rn_spec spec = test_spec();
@@ -69,22 +69,22 @@ static void pieces(void) {
   m.train = true;
   test_documents(&m, 2, begins);
   trial t = {&m, RN_FORM_CHUNKWISE, ends, 4};
-  slopes_hold("in pieces", &t);
+  slopes_hold("in segments", &t);
   test_model_close(&m);
 }
 
-static void move(test_model *m, const rn_param *param, const rn_real *way, double by) {
+static void move(test_model *m, const rn_param *param, const rn_real *variant, double by) {
   const int64_t n = param->rows * param->cols;
-  for (int64_t i = 0; i < n; i++) m->params[param->offset + i] += (rn_real)by * way[i];
+  for (int64_t i = 0; i < n; i++) m->params[param->offset + i] += (rn_real)by * variant[i];
 }
 
 /* (loss(x + h way) - loss(x - h way)) / 2 h */
-static double slope_along(trial *t, const rn_param *param, const rn_real *way, double h) {
-  move(t->model, param, way, h);
+static double slope_along(trial *t, const rn_param *param, const rn_real *variant, double h) {
+  move(t->model, param, variant, h);
   const double ahead = loss_of(t);
-  move(t->model, param, way, -2 * h);
+  move(t->model, param, variant, -2 * h);
   const double behind = loss_of(t);
-  move(t->model, param, way, h);
+  move(t->model, param, variant, h);
   return (ahead - behind) / (2 * h);
 }
 
@@ -98,20 +98,21 @@ static void wide_rows(void) {
   loss_of(&t);
   test_loss(&m, 1, true);
   const size_t total = (size_t)m.table->total;
-  rn_real *gradient = test_take(total, sizeof *gradient), *way = test_take(total, sizeof *way);
+  rn_real *gradient = test_take(total, sizeof *gradient),
+          *variant = test_take(total, sizeof *variant);
   memcpy(gradient, m.gradient, total * sizeof *gradient);
-  test_fill(way, (int64_t)total, 1, 77);
+  test_fill(variant, (int64_t)total, 1, 77);
   for (int i = 0; i < m.table->count; i++) {
     const rn_param *param = &m.table->param[i];
-    const double want = test_dot(gradient + param->offset, way, param->rows * param->cols);
-    const double near = slope_along(&t, param, way, test_step / 8);
-    const double far = slope_along(&t, param, way, test_step / 4);
+    const double want = test_dot(gradient + param->offset, variant, param->rows * param->cols);
+    const double near = slope_along(&t, param, variant, test_step / 8);
+    const double far = slope_along(&t, param, variant, test_step / 4);
     if (!CHECK_RELATIVE((4 * near - far) / 3, want, 1e-6)) {
       fprintf(stderr, "  of %s\n", param->name);
     }
   }
   free(gradient);
-  free(way);
+  free(variant);
   test_model_close(&m);
 }
 
@@ -184,7 +185,7 @@ int main(void) {
   choices_of_the_model();
   choices_around_the_blocks();
   choices_of_scale();
-  pieces();
+  segments();
   wide_rows();
   return check_result();
 }

@@ -55,7 +55,7 @@ static void forward_is_the_formula(rn_block_norm kind) {
   CHECK(memcmp(f.x, f.y, sizeof f.x) == 0);
 }
 
-static void a_wide_row_is_the_formula_in_double(rn_block_norm kind) {
+static void a_row_in_fp64_is_the_formula(rn_block_norm kind) {
   fixture f;
   prepare(&f, kind);
   double wide[WIDTH], mean = 0, square = 0, want[WIDTH];
@@ -101,7 +101,7 @@ static void gradients_add_up_in_place(void) {
   CHECK_ARRAY("summed weights", f.gradient, once, WIDTH, 0);
 }
 
-static void forward_once_more_on_the_way_back(rn_block_norm kind) {
+static void backward_recomputes_forward(rn_block_norm kind) {
   fixture f;
   prepare(&f, kind);
   rn_real dx[ROWS * WIDTH], again[ROWS * WIDTH];
@@ -162,16 +162,16 @@ static void reduction_blocks_are_accumulated_one_by_one(void) {
       &(rn_norm_grads){.x = f.x + at, .stat = f.stat + 2 * first, .dy = f.dy + at, .dx = dx + at},
       &apart);
   CHECK(memcmp(exact, of_two, sizeof exact) == 0);
-  CHECK_ARRAY("sums of leaves", got, f.gradient, 2 * WIDTH, 1e-5);
+  CHECK_ARRAY("sums of reduction blocks", got, f.gradient, 2 * WIDTH, 1e-5);
   CHECK(memcmp(dx, f.dx, sizeof dx) == 0);
 }
 
 int main(void) {
   for (rn_block_norm kind = RN_BLOCK_NORM_RMS; kind <= RN_BLOCK_NORM_LAYER; kind++) {
     forward_is_the_formula(kind);
-    a_wide_row_is_the_formula_in_double(kind);
+    a_row_in_fp64_is_the_formula(kind);
     backward_is_the_slope(kind);
-    forward_once_more_on_the_way_back(kind);
+    backward_recomputes_forward(kind);
   }
   gradients_add_up_in_place();
   threads_do_not_change_bits();

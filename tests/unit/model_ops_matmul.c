@@ -112,7 +112,7 @@ static void beta_zero_forgets_what_was_there(double tolerance) {
 }
 
 /* Element by element, also where the sum nearly cancels: only the result is rounded. */
-static void short_sums_are_rounded_once(int m, int n, int k) {
+static void fp64_sums_are_rounded_once(int m, int n, int k) {
   product got = make(NT, m, n, k, 2, 0), want = make(NT, m, n, k, 2, 0);
   rn_block_nt_fp64_accumulate((rn_range){0, m}, n, k, rn_reals(got.a), got.lda, rn_reals(got.b),
                               got.ldb, rn_reals(got.c), got.ldc);
@@ -167,24 +167,24 @@ static void products_are_right(void) {
     threads_do_not_change_bits(kind, 300, 600, 64);
     threads_do_not_change_bits(kind, 64, 32, 2048);
   }
-  short_sums_are_rounded_once(70, 33, 64);
-  short_sums_are_rounded_once(300, 260, 24);
-  short_sums_are_rounded_once(1, 1, 1);
+  fp64_sums_are_rounded_once(70, 33, 64);
+  fp64_sums_are_rounded_once(300, 260, 24);
+  fp64_sums_are_rounded_once(1, 1, 1);
   beta_zero_forgets_what_was_there(10 * test_tolerance);
   an_accumulator_adds_products_and_vectors();
 }
 
 /* The operands of p in bf16; it then has their values. */
-static rn_bf16 *halves_of(rn_real *x, int64_t count) {
-  rn_bf16 *halves = malloc((size_t)(count + 1) * sizeof *halves);
+static rn_bf16 *bf16s_of(rn_real *x, int64_t count) {
+  rn_bf16 *bf16s = malloc((size_t)(count + 1) * sizeof *bf16s);
   for (int64_t i = 0; i < count; i++) {
-    halves[i] = rn_bf16_of(x[i]);
-    x[i] = rn_bf16_value(halves[i]);
+    bf16s[i] = rn_bf16_of(x[i]);
+    x[i] = rn_bf16_value(bf16s[i]);
   }
-  return halves;
+  return bf16s;
 }
 
-static void run_in_half(const product *p, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
+static void run_in_bf16(const product *p, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   const rn_array x = rn_bf16s(a), y = rn_bf16s(b);
   if (p->kind == NT) {
     rn_matmul_nt(rn_rows_together(p->m), p->n, p->k, x, p->lda, y, p->ldb, p->beta, c, p->ldc);
@@ -196,15 +196,15 @@ static void run_in_half(const product *p, const rn_bf16 *a, const rn_bf16 *b, rn
 }
 
 /* Operands have 8 bits, and only they: sums are as good as those of fp32. */
-static void equals_in_half(product_kind kind, int m, int n, int k, int pad, rn_real beta) {
+static void equals_in_bf16(product_kind kind, int m, int n, int k, int pad, rn_real beta) {
   product p = make(kind, m, n, k, pad, beta), want = make(kind, m, n, k, pad, beta);
-  rn_bf16 *a = halves_of(p.a, (int64_t)(kind == TN ? k : m) * p.lda);
-  rn_bf16 *b = halves_of(p.b, (int64_t)(kind == NT ? n : k) * p.ldb);
+  rn_bf16 *a = bf16s_of(p.a, (int64_t)(kind == TN ? k : m) * p.lda);
+  rn_bf16 *b = bf16s_of(p.b, (int64_t)(kind == NT ? n : k) * p.ldb);
   free(want.a);
   free(want.b);
   want.a = p.a;
   want.b = p.b;
-  run_in_half(&p, a, b, rn_reals(p.c));
+  run_in_bf16(&p, a, b, rn_reals(p.c));
   triple_loop(&want);
   CHECK_ARRAY("product of bf16", p.c, want.c, p.c_count, 10 * test_tolerance);
   free(a);
@@ -214,13 +214,13 @@ static void equals_in_half(product_kind kind, int m, int n, int k, int pad, rn_r
 }
 
 /* The same sums, rounded once more. */
-static void result_in_half_is_rounded(product_kind kind, int m, int n, int k) {
+static void result_in_bf16_is_rounded(product_kind kind, int m, int n, int k) {
   product p = make(kind, m, n, k, 2, 0);
-  rn_bf16 *a = halves_of(p.a, (int64_t)(kind == TN ? k : m) * p.lda);
-  rn_bf16 *b = halves_of(p.b, (int64_t)(kind == NT ? n : k) * p.ldb);
-  rn_bf16 *c = halves_of(p.c, p.c_count);
-  run_in_half(&p, a, b, rn_bf16s(c));
-  run_in_half(&p, a, b, rn_reals(p.c));
+  rn_bf16 *a = bf16s_of(p.a, (int64_t)(kind == TN ? k : m) * p.lda);
+  rn_bf16 *b = bf16s_of(p.b, (int64_t)(kind == NT ? n : k) * p.ldb);
+  rn_bf16 *c = bf16s_of(p.c, p.c_count);
+  run_in_bf16(&p, a, b, rn_bf16s(c));
+  run_in_bf16(&p, a, b, rn_reals(p.c));
   for (int64_t i = 0; i < p.c_count; i++) {
     const double off = fabs((double)rn_bf16_value(c[i]) - (double)p.c[i]);
     CHECK(off <= fabs((double)p.c[i]) / 256);
@@ -233,31 +233,31 @@ static void result_in_half_is_rounded(product_kind kind, int m, int n, int k) {
 
 static void products_in_bf16_are_right(void) {
   for (product_kind kind = NT; kind <= TN; kind++) {
-    equals_in_half(kind, 131, 70, 40, 1, 1);
-    equals_in_half(kind, 300, 515, 130, 3, 0);
-    equals_in_half(kind, 64, 64, 4096, 0, 1);
-    equals_in_half(kind, 1, 1, 1, 0, 0);
-    equals_in_half(kind, 9, 8, 7, 0, 1);
-    equals_in_half(kind, 8, 8, 0, 0, 1);
-    equals_in_half(kind, 0, 8, 8, 0, 0);
+    equals_in_bf16(kind, 131, 70, 40, 1, 1);
+    equals_in_bf16(kind, 300, 515, 130, 3, 0);
+    equals_in_bf16(kind, 64, 64, 4096, 0, 1);
+    equals_in_bf16(kind, 1, 1, 1, 0, 0);
+    equals_in_bf16(kind, 9, 8, 7, 0, 1);
+    equals_in_bf16(kind, 8, 8, 0, 0, 1);
+    equals_in_bf16(kind, 0, 8, 8, 0, 0);
   }
-  result_in_half_is_rounded(NT, 131, 70, 40);
-  result_in_half_is_rounded(NN, 300, 515, 130);
+  result_in_bf16_is_rounded(NT, 131, 70, 40);
+  result_in_bf16_is_rounded(NN, 300, 515, 130);
 }
 
 /* Rows that blocks were made of, and looks at a scan in between. */
 typedef struct blocks {
-  int rows, least, polls;
+  int rows, min, polls;
 } blocks;
 
-static void note_block(const void *self, rn_range rows) {
+static void record_block(const void *self, rn_range rows) {
   blocks *b = *(blocks *const *)self;
   const int count = (int)rn_range_count(rows);
   b->rows += count;
-  if (count < b->least) b->least = count;
+  if (count < b->min) b->min = count;
 }
 
-static void note_poll(void *self) {
+static void record_poll(void *self) {
   blocks *b = self;
   b->polls++;
 }
@@ -266,16 +266,16 @@ static void note_poll(void *self) {
 static void rows_are_cut_for_the_hops_of_a_scan(void) {
   enum { ROWS = 2048 };
   static const struct {
-    int hops, polls, least;
+    int hops, polls, min;
   } cases[] = {{0, 4, 512}, {1, 4, 512}, {4, 4, 512}, {7, 8, 256}, {15, 16, 128}, {511, 16, 128}};
   rn_threads_start(1);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    blocks b = {.least = ROWS}, *self = &b;
-    const rn_scan_port port = {.self = &b, .hops = cases[i].hops, .poll = note_poll};
-    rn_each_block(rn_rows_together(ROWS), &port, note_block, &self);
+    blocks b = {.min = ROWS}, *self = &b;
+    const rn_scan_port port = {.self = &b, .hops = cases[i].hops, .poll = record_poll};
+    rn_each_block(rn_rows_together(ROWS), &port, record_block, &self);
     CHECK_EQUAL(b.rows, ROWS);
     CHECK_EQUAL(b.polls, cases[i].polls);
-    CHECK_EQUAL(b.least, cases[i].least);
+    CHECK_EQUAL(b.min, cases[i].min);
   }
 }
 

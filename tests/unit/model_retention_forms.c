@@ -55,18 +55,18 @@ static void token_by_token_is_the_parallel_form(const char *what, rn_spec spec,
   test_model_close(&oracle);
 }
 
-/* Cuts lie inside documents, at their edges, inside chunks and in one place twice: no tokens. */
+/* Cuts lie inside documents, at their edges, inside chunks and at one token twice: no tokens. */
 static void any_cut_is_the_whole(const packing *packed, rn_form form) {
-  static const int cuts[][TEST_PIECES] = {
+  static const int cuts[][TEST_SEGMENTS] = {
       {6, 13}, {1, 5, 5, 7, 13}, {3, 6, 7, 8, 12, 13}, {13, 13}};
-  static const int pieces[] = {2, 5, 6, 2};
+  static const int segments[] = {2, 5, 6, 2};
   bool backward = form != RN_FORM_RECURRENT;
   test_model whole = open(test_spec(), 4, packed);
   double want = test_step_whole(&whole, form, backward);
   for (int i = 0; i < 4; i++) {
     test_model m = open(test_spec(), 4, packed);
-    test_forward(&m, form, cuts[i], pieces[i]);
-    CHECK_NEAR(test_loss(&m, pieces[i], backward), want, close);
+    test_forward(&m, form, cuts[i], segments[i]);
+    CHECK_NEAR(test_loss(&m, segments[i], backward), want, close);
     CHECK_ARRAY(packed->what, m.y, whole.y, m.rows * m.spec.dim, close);
     if (backward) test_same_gradient(&m, whole.gradient, close);
     test_model_close(&m);
@@ -83,10 +83,10 @@ static void forms_may_follow_each_other(void) {
   for (int p = 0, begin = 0; p < 3; begin = ends[p++]) {
     test_cut(&m, p, begin, ends[p]);
     const rn_pass pass = test_pass(&m, p, forms[p]);
-    CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[p]));
+    CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.segment_y[p]));
     for (int b = 0; b < SEQUENCES; b++) {
       const int width = m.spec.dim, tokens = ends[p] - begin;
-      CHECK_ARRAY("rows", m.piece_y[p] + (int64_t)b * tokens * width,
+      CHECK_ARRAY("rows", m.segment_y[p] + (int64_t)b * tokens * width,
                   whole.y + (int64_t)(b * TOKENS + begin) * width, (int64_t)tokens * width, close);
     }
   }

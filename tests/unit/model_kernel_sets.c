@@ -14,9 +14,9 @@ enum { K = 40, V = 72, TOKENS = 150, LD = K + V + 3, N = 531 };
 typedef struct results {
   rn_real own[K * V], o[TOKENS * LD], sums[TOKENS], d_own[K * V];
   rn_real dq[TOKENS * LD], dk[TOKENS * LD], dv[TOKENS * LD];
-  rn_real turned[N], normed[N], factor, d_normed[N], gated[N], dz[N], dg[N], gated_again[N];
-  rn_real faded[N], y[N], stat[2], dx[N], value[N], slope[N], product[N], d_inner[2 * N],
-      product_again[N];
+  rn_real rotated[N], normed[N], factor, d_normed[N], gated[N], dz[N], dg[N], gated_recomputed[N];
+  rn_real decayed[N], y[N], stat[2], dx[N], value[N], slope[N], product[N], d_inner[2 * N],
+      product_recomputed[N];
   double dw[N], db[N], loss;
   rn_real logits[N];
 } results;
@@ -30,11 +30,11 @@ typedef struct operands {
 
 static rn_array operand(bool bf16, int count, uint64_t seed) {
   static rn_real reals[6][TOKENS * LD];
-  static rn_bf16 halves[6][TOKENS * LD];
+  static rn_bf16 bf16s[6][TOKENS * LD];
   test_fill(reals[seed], count, 1, seed + 1);
   if (!bf16) return rn_reals(reals[seed]);
-  for (int i = 0; i < count; i++) halves[seed][i] = rn_bf16_of(reals[seed][i]);
-  return rn_bf16s(halves[seed]);
+  for (int i = 0; i < count; i++) bf16s[seed][i] = rn_bf16_of(reals[seed][i]);
+  return rn_bf16s(bf16s[seed]);
 }
 
 static operands operands_of_type(bool bf16) {
@@ -65,8 +65,8 @@ static void run_rows(const rn_kernels *kernels, int n, rn_head_norm head_norm, r
   test_fill(cosine, N, 1, 11);
   test_fill(sine, N, 1, 12);
   const size_t bytes = (size_t)n * sizeof *x;
-  memcpy(r->turned, x, bytes);
-  kernels->rotate(rotary, 1, n / 2 * 2, cosine, sine, -1, (rn_real)0.5, r->turned);
+  memcpy(r->rotated, x, bytes);
+  kernels->rotate(rotary, 1, n / 2 * 2, cosine, sine, -1, (rn_real)0.5, r->rotated);
   memcpy(r->normed, x, bytes);
   r->factor = kernels->head_norm(head_norm, n, 1e-5, (rn_real)0.25, r->normed);
   memcpy(r->d_normed, dy, bytes);
@@ -74,18 +74,18 @@ static void run_rows(const rn_kernels *kernels, int n, rn_head_norm head_norm, r
   kernels->gate(n, r->normed, w, x, r->gated);
   memcpy(r->dz, dy, bytes);
   memcpy(r->dg, x, bytes);
-  kernels->gate_backward(n, r->normed, w, r->dg, r->dz, r->gated_again);
-  CHECK_ARRAY("gated, again", r->gated_again, r->gated, n, 4 * test_tolerance);
-  memcpy(r->faded, x, bytes);
-  kernels->decay_and_add((rn_real)0.75, n, b, r->faded);
+  kernels->gate_backward(n, r->normed, w, r->dg, r->dz, r->gated_recomputed);
+  CHECK_ARRAY("gated, again", r->gated_recomputed, r->gated, n, 4 * test_tolerance);
+  memcpy(r->decayed, x, bytes);
+  kernels->decay_and_add((rn_real)0.75, n, b, r->decayed);
   kernels->norm(norm, n, 1e-5, w, b, x, rn_reals(r->y), r->stat);
   kernels->norm_backward(norm, n, w, x, r->stat, dy, b, r->dx);
   kernels->norm_weight(n, x, r->stat, dy, r->dw, r->db);
   kernels->activate(activation, n, x, r->value, r->slope);
   kernels->ffn(RN_FFN_GLU, activation, n, x, r->product);
   memcpy(r->d_inner, x, 2 * bytes);
-  kernels->ffn_backward(RN_FFN_GLU, activation, n, dy, r->d_inner, r->product_again);
-  CHECK_ARRAY("product, again", r->product_again, r->product, n, 4 * test_tolerance);
+  kernels->ffn_backward(RN_FFN_GLU, activation, n, dy, r->d_inner, r->product_recomputed);
+  CHECK_ARRAY("product, again", r->product_recomputed, r->product, n, 4 * test_tolerance);
   memcpy(r->logits, x, bytes);
   r->loss = kernels->cross_entropy(n, r->logits, n / 2, true, 0.125);
 }
@@ -104,15 +104,15 @@ static void compare_chunks(const results *got, const results *want, double withi
 }
 
 static void compare_rows(const results *got, const results *want) {
-  SAME(turned, N);
+  SAME(rotated, N);
   SAME(normed, N);
   CHECK_RELATIVE((double)got->factor, (double)want->factor, test_tolerance);
   SAME(d_normed, N);
   SAME(gated, N);
-  SAME(gated_again, N);
+  SAME(gated_recomputed, N);
   SAME(dz, N);
   SAME(dg, N);
-  SAME(faded, N);
+  SAME(decayed, N);
   SAME(y, N);
   SAME(dx, N);
   SAME(dw, N);
@@ -120,7 +120,7 @@ static void compare_rows(const results *got, const results *want) {
   SAME(value, N);
   SAME(slope, N);
   SAME(product, N);
-  SAME(product_again, N);
+  SAME(product_recomputed, N);
   SAME(d_inner, 2 * N);
   SAME(logits, N);
   CHECK_RELATIVE(got->loss, want->loss, test_tolerance);
@@ -171,22 +171,22 @@ static void rounding_is_to_nearest(int set) {
 }
 
 /* Rows through weights, whole and cut in any way: the same bits; and the sums themselves. */
-static void few_rows_are_products(int set, int k, rn_real beta, bool bf16) {
-  enum { MOST_ROWS = 9, COLS = 23, LDX = 150, LDY = 29 };
-  static rn_real x[MOST_ROWS * LDX], w[COLS * LDX], before[MOST_ROWS * LDY];
-  rn_real whole[MOST_ROWS * LDY], cut[MOST_ROWS * LDY];
+static void skinny_gemm_is_a_product(int set, int k, rn_real beta, bool bf16) {
+  enum { MAX_ROWS = 9, COLS = 23, LDX = 150, LDY = 29 };
+  static rn_real x[MAX_ROWS * LDX], w[COLS * LDX], before[MAX_ROWS * LDY];
+  rn_real whole[MAX_ROWS * LDY], cut[MAX_ROWS * LDY];
   double want[COLS];
-  test_fill(x, MOST_ROWS * LDX, 1, 13);
+  test_fill(x, MAX_ROWS * LDX, 1, 13);
   test_fill(w, COLS * LDX, 1, 14);
-  static rn_bf16 halves[COLS * LDX];
-  for (int i = 0; i < COLS * LDX && bf16; i++) w[i] = rn_bf16_value(halves[i] = rn_bf16_of(w[i]));
-  const rn_array weights = bf16 ? rn_bf16s(halves) : rn_reals(w);
-  test_fill(before, MOST_ROWS * LDY, 1, 15);
+  static rn_bf16 bf16s[COLS * LDX];
+  for (int i = 0; i < COLS * LDX && bf16; i++) w[i] = rn_bf16_value(bf16s[i] = rn_bf16_of(w[i]));
+  const rn_array weights = bf16 ? rn_bf16s(bf16s) : rn_reals(w);
+  test_fill(before, MAX_ROWS * LDY, 1, 15);
   CHECK(rn_kernels_use(set));
   const rn_kernels *kernels = rn_kernels_table();
   memcpy(whole, before, sizeof whole);
-  kernels->skinny_gemm(MOST_ROWS, COLS, k, x, LDX, weights, LDX, beta, whole, LDY);
-  for (int i = 0; i < MOST_ROWS; i++) {
+  kernels->skinny_gemm(MAX_ROWS, COLS, k, x, LDX, weights, LDX, beta, whole, LDY);
+  for (int i = 0; i < MAX_ROWS; i++) {
     for (int j = 0; j < COLS; j++) {
       want[j] = (double)beta * (double)before[i * LDY + j] + test_dot(x + i * LDX, w + j * LDX, k);
       CHECK_NEAR((double)whole[i * LDY + j], want[j], 1e-5);
@@ -195,9 +195,9 @@ static void few_rows_are_products(int set, int k, rn_real beta, bool bf16) {
   for (int rows = 1; rows < 6; rows++) {
     for (int cols = 1; cols < 7; cols++) {
       memcpy(cut, before, sizeof cut);
-      for (int i = 0; i < MOST_ROWS; i += rows) {
+      for (int i = 0; i < MAX_ROWS; i += rows) {
         for (int j = 0; j < COLS; j += cols) {
-          const int m = i + rows < MOST_ROWS ? rows : MOST_ROWS - i;
+          const int m = i + rows < MAX_ROWS ? rows : MAX_ROWS - i;
           const int n = j + cols < COLS ? cols : COLS - j;
           kernels->skinny_gemm(m, n, k, x + i * LDX, LDX, rn_array_from(weights, j * LDX), LDX,
                                beta, cut + i * LDY + j, LDY);
@@ -209,7 +209,7 @@ static void few_rows_are_products(int set, int k, rn_real beta, bool bf16) {
 }
 
 /* Short sums are made in double, whatever cancels in them. */
-static void short_sums_are_exact(int set) {
+static void fp64_sums_are_exact(int set) {
   const rn_real x[4] = {1, 1, -1, 1}, w[4] = {1 << 26, 1, 1 << 26, (rn_real)0.5};
   rn_real y = 0;
   CHECK(rn_kernels_use(set));
@@ -217,7 +217,7 @@ static void short_sums_are_exact(int set) {
   CHECK_NEAR((double)y, 1.5, 0);
 }
 
-/* A head's token: the state fades and takes in k^T v, and q reads it. */
+/* A head's token: the state decays, k^T v is added, and q reads it. */
 static void recurrence_is_its_formula(int set, int key_width, int value_width) {
   static rn_real state[K * V], before[K * V], alone[K * V];
   rn_real q[K], k[K], v[V], o[V];
@@ -245,7 +245,7 @@ static void recurrence_is_its_formula(int set, int key_width, int value_width) {
 }
 
 /* A row's norm rounded is the norm, rounded; and widening undoes no rounding. */
-static void rows_in_half_are_rounded(int set, int n, rn_block_norm kind) {
+static void rows_in_bf16_are_rounded(int set, int n, rn_block_norm kind) {
   rn_real x[N], w[N], b[N], y[N], wide[N], stat[2];
   rn_bf16 rounded[N], bf16[N];
   test_fill(x, N, 1, 1);
@@ -281,16 +281,16 @@ int main(int argc, char **argv) {
   while (rn_kernels_use(sets)) {
     rounding_is_to_nearest(sets);
     for (int k = 62; k < 150; k += 7) {
-      few_rows_are_products(sets, k, (rn_real)(k % 3 / 2.0), false);
-      few_rows_are_products(sets, k, (rn_real)(k % 3 / 2.0), true);
+      skinny_gemm_is_a_product(sets, k, (rn_real)(k % 3 / 2.0), false);
+      skinny_gemm_is_a_product(sets, k, (rn_real)(k % 3 / 2.0), true);
     }
-    short_sums_are_exact(sets);
+    fp64_sums_are_exact(sets);
     recurrence_is_its_formula(sets, K, V);
     recurrence_is_its_formula(sets, 6, 7);
     chunks_agree(sets, false, false);
     chunks_agree(sets, true, false);
-    rows_in_half_are_rounded(sets, N, RN_BLOCK_NORM_RMS);
-    rows_in_half_are_rounded(sets, 7, RN_BLOCK_NORM_LAYER);
+    rows_in_bf16_are_rounded(sets, N, RN_BLOCK_NORM_RMS);
+    rows_in_bf16_are_rounded(sets, 7, RN_BLOCK_NORM_LAYER);
     for (int choice = 0; choice < 12; choice++) {
       rows_agree(sets, N, choice);
       rows_agree(sets, 2 + choice, choice);

@@ -89,7 +89,7 @@ static void two_stages_are_one_model(rn_spec spec) {
   test_model_close(&m);
 }
 
-static void a_tape_that_keeps_nothing_gives_the_same_rows(void) {
+static void saving_nothing_gives_the_same_rows(void) {
   test_model m = open(test_spec());
   rn_err err = {0};
   rn_activations *activations = NULL;
@@ -98,27 +98,27 @@ static void a_tape_that_keeps_nothing_gives_the_same_rows(void) {
   rn_local_state_reset(m.local_state);
   rn_pass pass = test_pass(&m, 0, RN_FORM_CHUNKWISE);
   pass.activations = activations;
-  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
-  CHECK(memcmp(m.y, m.piece_y[0], (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
+  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.segment_y[0]));
+  CHECK(memcmp(m.y, m.segment_y[0], (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
   const rn_real *last = rn_layer_stack_hidden(m.activations[0], m.spec.layers);
   CHECK(memcmp(m.y, last, (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
   CHECK(memcmp(m.y, rn_layer_stack_hidden(m.activations[0], 1),
                (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) != 0);
   rn_activations_destroy(&activations);
-  memset(m.piece_y[0], 0, (size_t)(m.rows * m.spec.dim) * sizeof(rn_real));
+  memset(m.segment_y[0], 0, (size_t)(m.rows * m.spec.dim) * sizeof(rn_real));
   CHECK_OK(&err, rn_activations_create_alias(&err, m.activations[0], &activations));
   CHECK(rn_activations_rows(activations) == rn_activations_rows(m.activations[0]));
   rn_local_state_reset(m.local_state);
   pass.activations = activations;
-  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
-  CHECK(memcmp(m.y, m.piece_y[0], (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
+  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.segment_y[0]));
+  CHECK(memcmp(m.y, m.segment_y[0], (size_t)(m.rows * m.spec.dim) * sizeof(rn_real)) == 0);
   rn_activations_destroy(&activations);
   test_model_close(&m);
 }
 
 /* What backward makes on its way, or again, is what forward would have kept, whoever's buffers it
  * lies in. */
-static void a_tape_that_keeps_less_gives_the_same_gradient(rn_spec spec, rn_save_policy keep) {
+static void saving_less_gives_the_same_gradient_with(rn_spec spec, rn_save_policy keep) {
   enum { FIRST = 5 };
   static const int ends[] = {FIRST, TOKENS};
   test_model kept = open(spec), less = open(spec);
@@ -137,16 +137,17 @@ static void a_tape_that_keeps_less_gives_the_same_gradient(rn_spec spec, rn_save
 }
 
 /* Rows of the ffn block that fit where retention works, some of them, and none. */
-static void tapes_that_keep_less_give_the_same_gradient(rn_spec spec) {
+static void saving_less_gives_the_same_gradient(rn_spec spec) {
   static const int ffn_dim[] = {5, 20, 400};
   for (int i = 0; i < 3; i++) {
     spec.ffn_dim = ffn_dim[i];
-    a_tape_that_keeps_less_gives_the_same_gradient(spec, RN_SAVE_INPUTS);
-    a_tape_that_keeps_less_gives_the_same_gradient(spec, RN_SAVE_MOST);
+    saving_less_gives_the_same_gradient_with(spec, RN_SAVE_INPUTS);
+    saving_less_gives_the_same_gradient_with(spec, RN_SAVE_MOST);
   }
 }
 
-/* A step leaves nothing on stage or tape that the next one could see, whatever its size. */
+/* A step leaves no state in the stage or its activations that affects the next one, whatever its
+ * size. */
 static void steps_do_not_see_each_other(void) {
   test_model fresh = open(test_spec()), used = open(test_spec());
   used.position = 70;
@@ -192,11 +193,11 @@ static void a_failing_port_is_reported(void) {
     rn_pass pass = test_pass(&m, 0, RN_FORM_CHUNKWISE);
     pass.port = &port;
     CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
-                rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
+                rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.segment_y[0]));
     rn_err_clear(&err);
     broken.calls_left = call;
     CHECK_FAILS(&err, RN_ERR_MPI, "the scan failed",
-                rn_layer_stack_backward_input(&err, m.stage, &pass, m.piece_y[0], NULL));
+                rn_layer_stack_backward_input(&err, m.stage, &pass, m.segment_y[0], NULL));
   }
   test_model_close(&m);
 }
@@ -211,8 +212,8 @@ static void each_phase_of_a_layer_can_be_slowed(void) {
   CHECK_EQUAL(rn_fault_passes(), 2 * m.spec.layers);
   rn_pass pass = test_pass(&m, 0, RN_FORM_CHUNKWISE);
   pass.weights = false;
-  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
-  CHECK_OK(&err, rn_layer_stack_backward_input(&err, m.stage, &pass, m.piece_y[0], NULL));
+  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.segment_y[0]));
+  CHECK_OK(&err, rn_layer_stack_backward_input(&err, m.stage, &pass, m.segment_y[0], NULL));
   CHECK_EQUAL(rn_fault_passes(), 4 * m.spec.layers);
   rn_layer_stack_backward_weight(m.stage, &pass);
   CHECK_EQUAL(rn_fault_passes(), 5 * m.spec.layers);
@@ -228,7 +229,7 @@ static void ts_chunkwise_has_no_parallel_form(void) {
   test_cut(&m, 0, 0, TOKENS);
   const rn_pass pass = test_pass(&m, 0, RN_FORM_PARALLEL);
   CHECK_FAILS(&err, RN_ERR_USAGE, "retention_scale|ts_chunkwise|parallel",
-              rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
+              rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.segment_y[0]));
   test_model_close(&m);
 }
 
@@ -239,10 +240,10 @@ int main(void) {
   two_stages_are_one_model(spec);
   spec.pre_norm = false, spec.embedding_norm = true, spec.head_norm = RN_HEAD_NORM_RMS_AFFINE;
   two_stages_are_one_model(spec);
-  a_tape_that_keeps_nothing_gives_the_same_rows();
-  tapes_that_keep_less_give_the_same_gradient(test_spec());
+  saving_nothing_gives_the_same_rows();
+  saving_less_gives_the_same_gradient(test_spec());
   spec.gate = false, spec.ffn = RN_FFN_MLP;
-  tapes_that_keep_less_give_the_same_gradient(spec);
+  saving_less_gives_the_same_gradient(spec);
   steps_do_not_see_each_other();
   a_failing_port_is_reported();
   each_phase_of_a_layer_can_be_slowed();

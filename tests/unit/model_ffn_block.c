@@ -120,7 +120,7 @@ static void activations_survive_extremes(void) {
   }
 }
 
-/* What an element becomes does not depend on its place in a row. */
+/* What an element becomes does not depend on its offset in a row. */
 static void vectors_and_tails_have_the_same_bits(void) {
   enum { N = 37 };
   rn_real x[N], value[N], slope[N], one_value, one_slope;

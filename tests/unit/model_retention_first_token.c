@@ -25,7 +25,7 @@ static void normed(const rn_real *row, const rn_real *weight, double eps, double
 }
 
 /* y = headnorm((q . k) v) Wo of one token of its own document, on top of its embedding. */
-static void one_token(const test_model *m, const rn_real *row, double *y, double *least) {
+static void one_token(const test_model *m, const rn_real *row, double *y, double *min) {
   const rn_layer_params *at = &m->table->layer[0];
   double x[D], z[H * V];
   normed(row, m->params + at->retention_norm, m->spec.norm_eps, x);
@@ -35,7 +35,7 @@ static void one_token(const test_model *m, const rn_real *row, double *y, double
       score += product(m->params + at->q + d * D, x) * product(m->params + at->k + d * D, x);
     }
     score /= sqrt(K);
-    *least = fmin(*least, fabs(score));
+    *min = fmin(*min, fabs(score));
     for (int e = 0; e < V; e++) {
       o[e] = score * product(m->params + at->v + (h * V + e) * D, x);
       square += o[e] * o[e] / V;
@@ -63,12 +63,12 @@ static test_model open(void) {
 int main(void) {
   test_model m = open();
   rn_real *want = test_take((size_t)m.rows * D, sizeof(rn_real));
-  double y[D], least = INFINITY;
+  double y[D], min = INFINITY;
   for (int64_t r = 0; r < m.rows; r++) {
-    one_token(&m, m.params + m.table->embedding + m.input[r] * D, y, &least);
+    one_token(&m, m.params + m.table->embedding + m.input[r] * D, y, &min);
     for (int i = 0; i < D; i++) want[r * D + i] = (rn_real)y[i];
   }
-  CHECK(least < 0.01);
+  CHECK(min < 0.01);
   for (rn_form form = RN_FORM_CHUNKWISE; form <= RN_FORM_RECURRENT; form++) {
     test_forward(&m, form, &m.tokens, 1);
     CHECK_ARRAY("rows", m.y, want, m.rows * D, close);

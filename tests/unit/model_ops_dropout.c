@@ -24,18 +24,18 @@ static void ones(rn_real *x, int n) {
 }
 
 static void the_cut_of_the_batch_does_not_matter(void) {
-  rn_real whole[ALL], piece[ALL];
+  rn_real whole[ALL], segment[ALL];
   rn_unit unit = unit_of(0, SEQUENCES, 0, TOKENS);
   ones(whole, ALL);
   rn_dropout_rows((rn_dropout){0.3, 1, 2, RN_DROPOUT_FFN}, &unit, WIDTH, whole);
   omp_set_num_threads(1);
   rn_unit part = unit_of(1, 2, 10, 7);
-  ones(piece, ALL);
-  rn_dropout_rows((rn_dropout){0.3, 1, 2, RN_DROPOUT_FFN}, &part, WIDTH, piece);
+  ones(segment, ALL);
+  rn_dropout_rows((rn_dropout){0.3, 1, 2, RN_DROPOUT_FFN}, &part, WIDTH, segment);
   omp_set_num_threads(2);
   for (int b = 0; b < 2; b++) {
-    CHECK(memcmp(piece + b * 7 * WIDTH, whole + ((b + 1) * TOKENS + 10) * WIDTH,
-                 7 * WIDTH * sizeof piece[0]) == 0);
+    CHECK(memcmp(segment + b * 7 * WIDTH, whole + ((b + 1) * TOKENS + 10) * WIDTH,
+                 7 * WIDTH * sizeof segment[0]) == 0);
   }
 }
 

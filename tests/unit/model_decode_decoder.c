@@ -54,7 +54,7 @@ static void decoding_is_the_recurrent_form(const char *what, rn_spec spec, int p
   decoding_is_the_form(what, spec, position, false);
 }
 
-/* Matrices are rounded for whoever uses them; the decoder reads half the bytes of them. */
+/* Matrices are cast for everything that uses them; the decoder reads half the bytes of them. */
 static void so_it_is_with_weights_in_bf16(void) {
   rn_spec spec = test_spec();
   decoding_is_the_form("bf16", spec, 0, true);
@@ -72,7 +72,7 @@ static void so_it_is_with_weights_in_bf16(void) {
   rn_decoder_destroy(&bf16);
 }
 
-/* Decoding goes on where a piece in chunks left off. */
+/* Decoding continues from the states of a segment computed in chunks. */
 static void states_may_come_from_chunks(void) {
   enum { PROMPT = 4 };
   rn_real want[SEQUENCES * TOKENS * VOCAB], got[VOCAB];
@@ -83,7 +83,7 @@ static void states_may_come_from_chunks(void) {
   rn_local_state_reset(m.local_state);
   test_cut(&m, 0, 0, PROMPT);
   const rn_pass pass = test_pass(&m, 0, RN_FORM_CHUNKWISE);
-  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.piece_y[0]));
+  CHECK_OK(&err, rn_layer_stack_forward(&err, m.stage, &pass, NULL, m.segment_y[0]));
   rn_decoder *d = decoder_of(&spec, 1, 0, false);
   const size_t each = (size_t)spec.dim * (size_t)rn_spec_value_width(&spec);
   for (int b = 0, slot = 0; b < SEQUENCES; b++) {
