@@ -59,12 +59,7 @@ static bool is_job_working(void *context) {
 
 /* The thread blocks all signals: the main thread handles them. */
 static bool start_job(pthread_t *thread, job *j) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const bool started = rn_thread_create(thread, run_job, j) == 0;
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return started;
+  return rn_thread_create(thread, run_job, j) == 0;
 }
 
 /* If no thread starts, rank 0 works here first, and the others wait in their first round. */

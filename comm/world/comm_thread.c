@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,13 +68,8 @@ static void *run(void *argument) {
   return NULL;
 }
 
-/* The new thread starts with all signals blocked: the main thread handles them. */
 static rn_status start_thread(rn_err *err, rn_comm_thread *t) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   const int code = rn_thread_create(&t->thread, run, t);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (code == 0) return RN_OK;
   return rn_fail(
       err, RN_ERR_LIBRARY,

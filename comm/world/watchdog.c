@@ -152,17 +152,13 @@ static rn_status share_heartbeats(rn_err *err, rn_watchdog *watchdog) {
 
 /* The new thread starts with all signals blocked: the main thread handles them. */
 static rn_status start_thread(rn_err *err, rn_watchdog *watchdog) {
-  sigset_t all, before;
   pthread_condattr_t clock;
   pthread_condattr_init(&clock);
   pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
   pthread_mutex_init(&watchdog->lock, NULL);
   pthread_cond_init(&watchdog->wake, &clock);
   pthread_condattr_destroy(&clock);
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   const int code = rn_thread_create(&watchdog->thread, watch, watchdog);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
   watchdog->running = code == 0;
   if (code == 0) return RN_OK;
   return rn_fail(err, RN_ERR_LIBRARY,

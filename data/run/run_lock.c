@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -79,11 +78,11 @@ static void parse(record *r) {
   }
 }
 
-/* As much of the file's beginning as there is room for; -1 where it cannot be read. */
-static ssize_t read_all(int fd, char *text, size_t room) {
+/* Reads up to `capacity` bytes from the start of the file; -1 if it cannot be read. */
+static ssize_t read_all(int fd, char *text, size_t capacity) {
   size_t done = 0;
-  while (done < room) {
-    const ssize_t count = pread(fd, text + done, room - done, (off_t)done);
+  while (done < capacity) {
+    const ssize_t count = pread(fd, text + done, capacity - done, (off_t)done);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return -1;
     if (count == 0) break;
@@ -145,7 +144,7 @@ static rn_path path_of(const rn_run_lock *l, const char *prefix, const char *id)
   return rn_path_join(l->folder.text, name);
 }
 
-/* All of a text to its place in the file, however short the transfers are. */
+/* Writes the whole text at `offset`, however short the transfers are. */
 static bool write_all(int fd, const char *text, size_t bytes, off_t offset) {
   for (size_t done = 0; done < bytes;) {
     errno = ENOSPC; /* where nothing is written and no reason given */
@@ -163,10 +162,14 @@ static rn_status write_new(rn_err *err, const char *path, const char *text) {
   const size_t bytes = strlen(text);
   bool good = write_all(fd, text, bytes, 0);
   if (good && fsync(fd) != 0 && errno != EINVAL) good = false;
-  const int why = errno;
-  if (close(fd) == 0 && good) return RN_OK;
+  int why = errno;
+  if (close(fd) != 0 && good) {
+    good = false;
+    why = errno;
+  }
+  if (good) return RN_OK;
   unlink(path);
-  return rn_file_fail(err, "write", path, good ? errno : why);
+  return rn_file_fail(err, "write", path, why);
 }
 
 /* Atomically gives our file the additional name `to`; *won is false if the name already exists. */
@@ -310,35 +313,32 @@ static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own) {
 
 /* ---- holding ---- */
 
-/* Increments the heartbeat if the file is ours, else sets `lost`. The caller holds `mutex`. */
-static rn_status verify(rn_err *err, rn_run_lock *l) {
-  record now;
+/*
+ * Increments the heartbeat if the file is ours, else sets `lost`. Does nothing if the file cannot
+ * be read or written: the caller's own write will report that. The caller holds `mutex`.
+ */
+static void verify(rn_run_lock *l) {
+  record now = {.text = ""};
   const double at_s = clock_s();
   const int fd = open(l->path.text, O_RDWR | O_CLOEXEC);
-  ssize_t used = -1;
   if (fd < 0) {
     /* If the whole folder is missing, the file system failed; no other owner took the lock. */
     if (errno == ENOENT && rn_file_exists(l->folder.text)) atomic_store(&l->lost, true);
-    return rn_file_fail(err, "open", l->path.text, errno);
+    return;
   }
-  memset(&now, 0, sizeof now);
-  used = read_all(fd, now.text, sizeof now.text - 1);
+  const ssize_t used = read_all(fd, now.text, sizeof now.text - 1);
   if (used > 0) parse(&now);
   if (used > 0 && strcmp(now.id, l->mine.id) != 0) {
     atomic_store(&l->lost, true);
     close(fd);
-    return RN_ERR_BUSY;
+    return;
   }
   char beat[BEAT_DIGITS + 4];
   const int bytes = snprintf(beat, sizeof beat, "%0*lld", BEAT_DIGITS, (long long)++l->beats);
-  const char *place = strstr(l->mine.text, BEAT_WORD);
-  bool good = used > 0 && write_all(fd, beat, (size_t)bytes,
-                                    place - l->mine.text + (off_t)sizeof BEAT_WORD - 1);
+  const char *digits = strstr(l->mine.text, BEAT_WORD) + sizeof BEAT_WORD - 1;
+  bool good = used > 0 && write_all(fd, beat, (size_t)bytes, digits - l->mine.text);
   if (good && fsync(fd) != 0 && errno != EINVAL) good = false;
-  const int why = errno;
-  if (close(fd) != 0 || !good) return rn_file_fail(err, "write", l->path.text, why);
-  atomic_store(&l->verified_s, at_s);
-  return RN_OK;
+  if (close(fd) == 0 && good) atomic_store(&l->verified_s, at_s);
 }
 
 static void *beat(void *self) {
@@ -351,19 +351,14 @@ static void *beat(void *self) {
     until.tv_sec += (time_t)at_s;
     until.tv_nsec = (long)((at_s - (double)(time_t)at_s) * 1e9);
     pthread_cond_timedwait(&l->wake, &l->mutex, &until);
-    if (!l->stopping) (void)verify(NULL, l);
+    if (!l->stopping) verify(l);
   }
   pthread_mutex_unlock(&l->mutex);
   return NULL;
 }
 
-/* All signals are blocked in the new thread: only the main thread handles them. */
 static rn_status start_thread(rn_err *err, rn_run_lock *l) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   const int code = rn_thread_create(&l->thread, beat, l);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
   l->running = code == 0;
   if (code == 0) return RN_OK;
   return rn_fail(err, RN_ERR_LIBRARY, "cannot start the heartbeat thread of %s: %s", l->path.text,
@@ -376,7 +371,7 @@ rn_status rn_run_lock_check(rn_err *err, rn_run_lock *l) {
   if (!atomic_load(&l->lost)) {
     if (clock_s() - atomic_load(&l->verified_s) < l->rule.dead_s / 4) return RN_OK;
     pthread_mutex_lock(&l->mutex);
-    (void)verify(&why, l); /* I/O errors are ignored: the caller's own write will report them */
+    verify(l);
     pthread_mutex_unlock(&l->mutex);
     if (!atomic_load(&l->lost)) return RN_OK;
   }

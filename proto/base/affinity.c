@@ -1,5 +1,6 @@
 #include "proto/base/affinity.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,22 +116,34 @@ void rn_affinity_claim(const rn_mask *cores) {
   if (is_claimed) claimed = *cores;
 }
 
-int rn_thread_create(pthread_t *thread, void *(*start)(void *), void *argument) {
+/* The launcher's cores without the claimed ones, or all of them if none is left. */
+static rn_mask free_cores(const rn_mask *all) {
+  rn_mask kept, rest;
+  if (!is_claimed) return *all;
+  CPU_AND_S(RN_MASK_BYTES, kept.set, all->set, claimed.set);
+  CPU_XOR_S(RN_MASK_BYTES, rest.set, all->set, kept.set);
+  return rn_mask_count(&rest) > 0 ? rest : *all;
+}
+
+static int create_on_free_cores(pthread_t *thread, void *(*start)(void *), void *argument) {
   pthread_attr_t attributes;
-  rn_mask all, rest;
+  rn_mask all;
   if (!rn_affinity_launcher(&all)) return pthread_create(thread, NULL, start, argument);
-  rest = all;
-  if (is_claimed) {
-    rn_mask kept;
-    CPU_AND_S(RN_MASK_BYTES, kept.set, all.set, claimed.set);
-    CPU_XOR_S(RN_MASK_BYTES, rest.set, all.set, kept.set);
-    if (rn_mask_count(&rest) == 0) rest = all;
-  }
+  const rn_mask cores = free_cores(&all);
   int code = pthread_attr_init(&attributes);
   if (code != 0) return code;
-  pthread_attr_setaffinity_np(&attributes, RN_MASK_BYTES, rest.set);
+  pthread_attr_setaffinity_np(&attributes, RN_MASK_BYTES, cores.set);
   code = pthread_create(thread, &attributes, start, argument);
   pthread_attr_destroy(&attributes);
   /* The system may have narrowed the mask since start; then create the thread without a mask. */
   return code == 0 ? 0 : pthread_create(thread, NULL, start, argument);
+}
+
+int rn_thread_create(pthread_t *thread, void *(*start)(void *), void *argument) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int code = create_on_free_cores(thread, start, argument);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return code;
 }

@@ -56,7 +56,8 @@ void rn_affinity_claim(const rn_mask *cores);
 
 /**
  * pthread_create for a thread that does not compute: it runs on the launcher's cores that no
- * computing thread is bound to, or on all of them if none is left.
+ * computing thread is bound to, or on all of them if none is left. All signals are blocked in it:
+ * only the main thread handles them.
  */
 int rn_thread_create(pthread_t *thread, void *(*start)(void *), void *argument);
 

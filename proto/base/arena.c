@@ -58,15 +58,6 @@ void *rn_arena_take(rn_arena *arena, size_t bytes) {
   return piece;
 }
 
-size_t rn_arena_mark(const rn_arena *arena) {
-  return arena->used_bytes;
-}
-
-void rn_arena_release(rn_arena *arena, size_t mark) {
-  assert(mark <= arena->used_bytes);
-  arena->used_bytes = mark;
-}
-
 rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_each, void *out) {
   size_t bytes;
   const bool fits = !__builtin_mul_overflow(count > 0 ? count : 1, bytes_each, &bytes);

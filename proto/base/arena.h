@@ -26,10 +26,6 @@ size_t rn_arena_round(size_t bytes);
 /** The next `bytes` of the arena; exceeding its size is a bug (assert). */
 void *rn_arena_take(rn_arena *arena, size_t bytes);
 
-/** The current mark, and the return to it: memory taken since then is free again. */
-size_t rn_arena_mark(const rn_arena *arena);
-void rn_arena_release(rn_arena *arena, size_t mark);
-
 /** calloc for long-lived objects; `what` names the object in the error. Errors: RN_ERR_MEMORY. */
 rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_each, void *out);
 

@@ -4,6 +4,7 @@
  */
 #include "proto/base/affinity.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "tests/support/check.h"
@@ -127,11 +128,32 @@ static void other_threads_run_elsewhere(void) {
   CHECK(memcmp(&rest, &all, sizeof all) == 0);
 }
 
+static void *note_signals(void *set) {
+  pthread_sigmask(SIG_BLOCK, NULL, set);
+  return NULL;
+}
+
+/* Signals are for the main thread, whose own mask does not change. */
+static void other_threads_get_no_signals(void) {
+  static const int some[] = {SIGTERM, SIGUSR1, SIGINT, SIGCHLD};
+  pthread_t thread;
+  sigset_t before, inside, after;
+  pthread_sigmask(SIG_BLOCK, NULL, &before);
+  if (!CHECK_EQUAL(rn_thread_create(&thread, note_signals, &inside), 0)) return;
+  pthread_join(thread, NULL);
+  pthread_sigmask(SIG_BLOCK, NULL, &after);
+  for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+    CHECK(sigismember(&inside, some[i]) == 1);
+    CHECK_EQUAL(sigismember(&after, some[i]), sigismember(&before, some[i]));
+  }
+}
+
 int main(void) {
   cores_are_told_as_a_list();
   no_two_share_while_one_is_idle();
   a_thread_stays_where_it_runs();
   too_few_cores_are_no_assignment();
   other_threads_run_elsewhere();
+  other_threads_get_no_signals();
   return check_result();
 }
