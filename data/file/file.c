@@ -165,7 +165,7 @@ rn_status rn_file_sync_folder(rn_err *err, const char *folder) {
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return rn_file_fail(err, "open directory", folder, errno);
   /* Some file systems cannot sync a folder and return EINVAL. */
-  if (sync_fd(fd) != 0 && errno != EINVAL) {
+  if (rn_fault_now("file.sync_folder") || (sync_fd(fd) != 0 && errno != EINVAL)) {
     status = rn_file_fail(err, "fsync directory", folder, errno);
   }
   close(fd);

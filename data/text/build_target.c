@@ -55,14 +55,14 @@ static void cut_end(char *path) {
 }
 
 rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *target) {
-  enum { ROOM = RN_PATH_BYTES - 64 };
+  enum { NAME_BYTES = RN_PATH_BYTES - 64 };
   *target = (rn_build_target){0};
-  snprintf(target->out.text, sizeof target->out.text, "%.*s", ROOM, out);
+  snprintf(target->out.text, sizeof target->out.text, "%.*s", NAME_BYTES, out);
   cut_end(target->out.text);
   target->exists = rn_file_exists(target->out.text);
   if (target->exists) RN_TRY(err, check_empty(err, target->out.text));
   /* The name includes the process id, because this build must not remove the files of another. */
-  snprintf(target->work.text, sizeof target->work.text, "%.*s%s%s%ld", ROOM, target->out.text,
+  snprintf(target->work.text, sizeof target->work.text, "%.*s%s%s%ld", NAME_BYTES, target->out.text,
            target->exists ? "/" : "", work_name, (long)getpid());
   RN_TRY(err, rn_file_make_folder(err, target->work.text));
   add_never(target, target->work.text);
@@ -70,42 +70,56 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
   return RN_OK;
 }
 
-/* Renames val, if any, before train, because training needs only train. *moved is the last split
- * that was renamed. */
-static rn_status move_splits(rn_err *err, const rn_build_target *target, rn_path *moved) {
-  static const char *const names[] = {"val", "train"};
-  for (int i = 0; i < 2; i++) {
-    const rn_path from = rn_path_join(target->work.text, names[i]);
+/* val is moved first, because training needs only train. */
+static const char *const splits[] = {"val", "train"};
+enum { SPLITS = sizeof splits / sizeof splits[0] };
+
+static rn_status move_splits(rn_err *err, const rn_build_target *target, bool moved[SPLITS]) {
+  for (int i = 0; i < SPLITS; i++) {
+    const rn_path from = rn_path_join(target->work.text, splits[i]);
     if (!rn_file_exists(from.text)) continue;
-    const rn_path to = rn_path_join(target->out.text, names[i]);
+    const rn_path to = rn_path_join(target->out.text, splits[i]);
     RN_TRY(err, rn_file_rename(err, from.text, to.text));
-    *moved = to;
+    moved[i] = true;
   }
   return RN_OK;
 }
 
-rn_status rn_build_target_publish(rn_err *err, rn_build_target *target) {
-  const rn_path *out = &target->out, *work = &target->work;
-  if (!target->exists) {
-    RN_TRY(err, rn_file_rename(err, work->text, out->text));
+/* Moves the splits into the existing folder; removes all that were moved if anything fails. */
+static rn_status publish_into(rn_err *err, rn_build_target *target) {
+  const char *out = target->out.text, *work = target->work.text;
+  bool moved[SPLITS] = {false};
+  rn_status status = move_splits(err, target, moved);
+  if (status == RN_OK && rmdir(work) != 0) status = rn_file_fail(err, "remove", work, errno);
+  if (status == RN_OK) {
     target->work = (rn_path){""};
-    return rn_file_sync_folder(err, rn_path_folder(out->text).text);
+    status = rn_file_sync_folder(err, out);
   }
-  rn_path moved = {""};
-  rn_status status = move_splits(err, target, &moved);
-  if (status != RN_OK) {
-    rn_err ignored = {0};
-    if (moved.text[0] != '\0') (void)rn_file_remove_tree(&ignored, moved.text);
-    return status;
+  for (int i = 0; status != RN_OK && i < SPLITS; i++) {
+    if (moved[i]) (void)rn_file_remove_tree(NULL, rn_path_join(out, splits[i]).text);
   }
-  if (rmdir(work->text) != 0) return rn_file_fail(err, "remove", work->text, errno);
-  target->work = (rn_path){""};
-  return rn_file_sync_folder(err, out->text);
+  return status;
+}
+
+/* Renames the work folder; undoes that if it cannot be made durable. */
+static rn_status publish_as(rn_err *err, rn_build_target *target) {
+  const char *out = target->out.text, *work = target->work.text;
+  RN_TRY(err, rn_file_rename(err, work, out));
+  const rn_status status = rn_file_sync_folder(err, rn_path_folder(out).text);
+  if (status == RN_OK) {
+    target->work = (rn_path){""};
+  } else {
+    (void)rn_file_rename(NULL, out, work);
+  }
+  return status;
+}
+
+rn_status rn_build_target_publish(rn_err *err, rn_build_target *target) {
+  return target->exists ? publish_into(err, target) : publish_as(err, target);
 }
 
 void rn_build_target_abandon(rn_build_target *target) {
-  rn_err ignored = {0};
   if (target->work.text[0] == '\0') return;
-  (void)rn_file_remove_tree(&ignored, target->work.text);
+  (void)rn_file_remove_tree(NULL, target->work.text);
   target->work = (rn_path){""};
 }

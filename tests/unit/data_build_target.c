@@ -2,6 +2,7 @@
  * another process. */
 #include "data/text/build_target.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/check.h"
@@ -35,21 +36,44 @@ static void another_split_stays(const char *split) {
   CHECK_EQUAL(rn_file_exists(file_in(out.text, "train").text), strcmp(split, "train") == 0);
 }
 
-static void splits_get_their_places(void) {
-  const rn_path out = rn_path_join(temp_path("out"), "empty");
+static void open_target(const char *out, bool exists, rn_build_target *target) {
+  if (exists) CHECK_OK(&err, rn_file_make_folder(&err, out));
+  CHECK_OK(&err, rn_build_target_open(&err, out, target));
+  write_split(target->work.text, "val");
+  write_split(target->work.text, "train");
+}
+
+static void splits_get_their_names(bool exists) {
+  const rn_path out = rn_path_join(temp_path("out"), exists ? "empty" : "new");
   rn_build_target target = {.nevers = 0};
-  CHECK_OK(&err, rn_file_make_folder(&err, out.text));
-  if (!CHECK_OK(&err, rn_build_target_open(&err, out.text, &target))) return;
-  write_split(target.work.text, "val");
-  write_split(target.work.text, "train");
+  open_target(out.text, exists, &target);
   CHECK_OK(&err, rn_build_target_publish(&err, &target));
   CHECK(rn_file_exists(file_in(out.text, "val").text));
   CHECK(rn_file_exists(file_in(out.text, "train").text));
 }
 
+/* The splits have their names already when the folder that holds them cannot be synced. */
+static void nothing_stays_if_it_is_not_durable(bool exists) {
+  const rn_path out = rn_path_join(temp_path("out"), exists ? "kept" : "undone");
+  rn_build_target target = {.nevers = 0};
+  open_target(out.text, exists, &target);
+  const rn_path work = target.work;
+  setenv("RETNET_FAULT", exists ? "file.sync_folder:1:EIO" : "file.sync_folder:1:EROFS", 1);
+  CHECK_FAILS(&err, RN_ERR_IO, "fsync directory", rn_build_target_publish(&err, &target));
+  unsetenv("RETNET_FAULT");
+  rn_build_target_abandon(&target);
+  CHECK_EQUAL(rn_file_exists(out.text), exists);
+  CHECK(!rn_file_exists(file_in(out.text, "val").text));
+  CHECK(!rn_file_exists(file_in(out.text, "train").text));
+  CHECK(!rn_file_exists(work.text));
+}
+
 int main(void) {
   another_split_stays("val");
   another_split_stays("train");
-  splits_get_their_places();
+  splits_get_their_names(true);
+  splits_get_their_names(false);
+  nothing_stays_if_it_is_not_durable(true);
+  nothing_stays_if_it_is_not_durable(false);
   return check_result();
 }
