@@ -64,8 +64,10 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
 }
 
 static rn_status load(rn_err *err, options *o, Retnet__Config **config) {
-  RN_TRY(err, rn_options_load_text(err, o->text.path, o->text.text, o->text.bytes,
-                                   o->overrides.word, o->overrides.count, &o->places, config));
+  RN_TRY(err, rn_options_load_text(err,
+                                   &(rn_options_input){o->text.path, o->text.text, o->text.bytes,
+                                                       o->overrides.word, o->overrides.count},
+                                   &o->places, config));
   RN_TRY(err, rn_options_require(err, *config, "run.dir"));
   RN_TRY(err, rn_options_require(err, *config, "data.dir"));
   return rn_config_check(err, *config);

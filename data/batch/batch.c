@@ -47,7 +47,7 @@ void rn_batch_start(rn_batch *batch, int64_t first, int64_t last) {
 
 /* Reads tokens 0 .. last-1 of the sequence, stores those of the segment, and counts `doc_position`
  * from token to token. Returns the `doc_position` of token `last`. */
-static int32_t take_piece(rn_batch *batch, int32_t document, int64_t last, int32_t doc_position) {
+static int32_t take_segment(rn_batch *batch, int32_t document, int64_t last, int32_t doc_position) {
   const int64_t row = (int64_t)batch->sequences * batch->tokens;
   for (int64_t t = 0; t < last; t++, doc_position += doc_position < INT32_MAX) {
     if (batch->whole[t] == document) doc_position = 0;
@@ -61,44 +61,47 @@ static int32_t take_piece(rn_batch *batch, int32_t document, int64_t last, int32
 }
 
 /* The token that resets `doc_position`; -1, which no token equals, if nothing does. */
-static int32_t document_of(const rn_split *split, bool reset_at_documents) {
-  return reset_at_documents ? (int32_t)rn_split_header(split)->document_token : -1;
+static int32_t document_token(rn_sequence_source source) {
+  return source.reset_at_documents ? (int32_t)rn_split_header(source.split)->document_token : -1;
 }
 
-rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
-                       int sequence_length, int64_t g, bool reset_at_documents) {
+/* Reads the first `count` tokens of a sequence, and the one after them. */
+static rn_status read_sequence(rn_err *err, rn_batch *batch, rn_sequence_source source,
+                               int64_t sample_index, int64_t count) {
   assert(batch->sequences < batch->max_sequences);
+  assert(batch->position + batch->tokens <= source.sequence_length);
+  return rn_split_read(err, source.split, sample_index * source.sequence_length, count + 1,
+                       batch->whole);
+}
+
+rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_sequence_source source,
+                       int64_t sample_index, int64_t global_index) {
   const int64_t last = batch->position + batch->tokens;
-  assert(last <= sequence_length);
-  RN_TRY(err, rn_split_read(err, split, stored * sequence_length, last + 1, batch->whole));
-  take_piece(batch, document_of(split, reset_at_documents), last, 0);
-  batch->sequence_index[batch->sequences++] = g;
+  RN_TRY(err, read_sequence(err, batch, source, sample_index, last));
+  take_segment(batch, document_token(source), last, 0);
+  batch->sequence_index[batch->sequences++] = global_index;
   return RN_OK;
 }
 
-rn_status rn_batch_continue(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
-                            int sequence_length, int64_t g, bool reset_at_documents,
-                            int32_t *doc_position) {
-  assert(batch->sequences < batch->max_sequences);
-  assert(batch->position + batch->tokens <= sequence_length);
-  RN_TRY(err,
-         rn_split_read(err, split, stored * sequence_length, sequence_length + 1, batch->whole));
-  *doc_position =
-      take_piece(batch, document_of(split, reset_at_documents), sequence_length, *doc_position);
-  batch->sequence_index[batch->sequences++] = g;
+rn_status rn_batch_continue(rn_err *err, rn_batch *batch, rn_sequence_source source,
+                            int64_t sample_index, int64_t global_index, int32_t *doc_position) {
+  const int64_t last = source.sequence_length;
+  RN_TRY(err, read_sequence(err, batch, source, sample_index, last));
+  *doc_position = take_segment(batch, document_token(source), last, *doc_position);
+  batch->sequence_index[batch->sequences++] = global_index;
   return RN_OK;
 }
 
-void rn_batch_fill_synthetic(rn_batch *batch, int vocab, int64_t g) {
+void rn_batch_fill_synthetic(rn_batch *batch, int vocab, int64_t global_index) {
   assert(batch->sequences < batch->max_sequences);
-  const uint64_t word = (uint64_t)g;
+  const uint64_t word = (uint64_t)global_index;
   const rn_random_key key = rn_random_key_make(RN_RANDOM_TEST, &word, 1);
   const int64_t row = (int64_t)batch->sequences * batch->tokens;
   for (int64_t t = 0; t < batch->tokens; t++) {
-    const uint64_t place = (uint64_t)(batch->position + t);
-    batch->input[row + t] = (int32_t)(rn_random_uniform(key, place) * vocab);
-    batch->target[row + t] = (int32_t)(rn_random_uniform(key, place + 1) * vocab);
-    batch->doc_position[row + t] = (int32_t)place;
+    const uint64_t position = (uint64_t)(batch->position + t);
+    batch->input[row + t] = (int32_t)(rn_random_uniform(key, position) * vocab);
+    batch->target[row + t] = (int32_t)(rn_random_uniform(key, position + 1) * vocab);
+    batch->doc_position[row + t] = (int32_t)position;
   }
-  batch->sequence_index[batch->sequences++] = g;
+  batch->sequence_index[batch->sequences++] = global_index;
 }

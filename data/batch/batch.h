@@ -32,24 +32,31 @@ void rn_batch_destroy(rn_batch *batch);
 /** Starts a batch of segments [first, last) (tokens of a sequence). */
 void rn_batch_start(rn_batch *batch, int64_t first, int64_t last);
 
+/** What sequences are read from: a split, cut into sequences of equal length. */
+typedef struct rn_sequence_source {
+  rn_split *split;
+  int sequence_length;
+  bool reset_at_documents;
+} rn_sequence_source;
+
 /**
- * Adds the segment of stored sequence `stored`, which begins at token stored sequence_length of the
- * split; its global sequence number is g.
+ * Adds the segment of sequence `sample_index` of the split, which begins at token
+ * sample_index * sequence_length; its global index is `global_index`.
  * Errors: those of rn_split_read.
  */
-rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
-                       int sequence_length, int64_t g, bool reset_at_documents);
+rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_sequence_source source,
+                       int64_t sample_index, int64_t global_index);
 
-/** Adds the segment of a synthetic sequence: one document of random tokens, a function of g. */
-void rn_batch_fill_synthetic(rn_batch *batch, int vocab, int64_t g);
+/** Adds the segment of a synthetic sequence: one document of random tokens, a function of its
+ * index. */
+void rn_batch_fill_synthetic(rn_batch *batch, int vocab, int64_t global_index);
 
 /**
  * Like rn_batch_add for a sequence that continues a stream: its first token is *doc_position
  * tokens after the start of its document or stream. On return *doc_position is that of the next
  * sequence of the stream; for this the whole sequence is read.
  */
-rn_status rn_batch_continue(rn_err *err, rn_batch *batch, rn_split *split, int64_t stored,
-                            int sequence_length, int64_t g, bool reset_at_documents,
-                            int32_t *doc_position);
+rn_status rn_batch_continue(rn_err *err, rn_batch *batch, rn_sequence_source source,
+                            int64_t sample_index, int64_t global_index, int32_t *doc_position);
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "data/shard/shard_frame.h"
+#include "data/file/little_endian.h"
 #include "proto/base/arena.h"
 
 static int is_shard(const struct dirent *entry) {

@@ -7,20 +7,17 @@
 #include "data/checkpoint/ckpt_index.h"
 #include "data/file/blob.h"
 #include "data/file/file.h"
+#include "data/file/little_endian.h"
 #include "proto/options/options.h"
 
 enum { MAGIC_BYTES = 8, TRAILER_BYTES = 24, MOST_BYTES = 1 << 30 };
 
 static const char magic[MAGIC_BYTES + 1] = "RNMANIF1";
 
-static void put_u64(unsigned char *out, uint64_t value) {
-  for (int i = 0; i < 8; i++) out[i] = (unsigned char)(value >> 8 * i);
-}
-
 static void make_trailer(const unsigned char *message, size_t bytes, unsigned char *out) {
   memcpy(out, magic, MAGIC_BYTES);
-  put_u64(out + 8, bytes);
-  put_u64(out + 16, rn_blob_sum(message, bytes));
+  rn_put_u64(out + 8, bytes);
+  rn_put_u64(out + 16, rn_blob_sum(message, bytes));
 }
 
 rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Manifest *manifest) {

@@ -88,14 +88,21 @@ rn_status rn_safetensors_read_f64(rn_err *err, const rn_safetensors *file,
                                   const rn_safetensors_tensor *tensor, int64_t first, int64_t count,
                                   double *out);
 
+/** What the header of a new file lists: tensors (name, type, dims, shape) and __metadata__. */
+typedef struct rn_safetensors_header {
+  const rn_safetensors_tensor *tensors; /* [count] */
+  int count;
+  const rn_safetensors_note *notes; /* [note_count] */
+  int note_count;
+} rn_safetensors_header;
+
 /**
- * Creates a file with the header for these tensors (name, type, dims, shape are used), in order.
+ * Creates a file with this header; its tensors follow in the order of the header.
  *
  * The file gets its name `path` only in rn_safetensors_finish.
- * Ownership: `tensors` and `notes` are used only during the call.
+ * Ownership: the header is used only during the call.
  */
-rn_status rn_safetensors_create(rn_err *err, const char *path, const rn_safetensors_tensor *tensors,
-                                int count, const rn_safetensors_note *notes, int note_count,
+rn_status rn_safetensors_create(rn_err *err, const char *path, const rn_safetensors_header *header,
                                 rn_safetensors_writer **out);
 
 /** Appends bytes; tensors are written in the order given to create. */

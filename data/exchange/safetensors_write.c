@@ -8,6 +8,7 @@
 
 #include "data/exchange/safetensors.h"
 #include "data/file/file.h"
+#include "data/file/little_endian.h"
 
 enum { LENGTH_BYTES = 8, ALIGNMENT = 8 };
 
@@ -32,24 +33,24 @@ static json_t *tensor_json(const rn_safetensors_tensor *tensor, int64_t *offset)
 }
 
 /* The header's text, padded with spaces so that the data starts on a multiple of 8. */
-static char *header_text(const rn_safetensors_tensor *tensors, int count,
-                         const rn_safetensors_note *notes, int note_count, size_t *length,
-                         int64_t *data_bytes) {
-  json_t *header = json_object();
+static char *header_text(const rn_safetensors_header *header, size_t *length, int64_t *data_bytes) {
+  json_t *root = json_object();
   char *text = NULL, *padded = NULL;
   int failed = 0;
-  if (note_count > 0) {
+  if (header->note_count > 0) {
     json_t *strings = json_object();
-    for (int i = 0; i < note_count; i++) {
-      failed |= json_object_set_new(strings, notes[i].key, json_string(notes[i].value));
+    for (int i = 0; i < header->note_count; i++) {
+      failed |=
+          json_object_set_new(strings, header->notes[i].key, json_string(header->notes[i].value));
     }
-    failed |= json_object_set_new(header, "__metadata__", strings);
+    failed |= json_object_set_new(root, "__metadata__", strings);
   }
   *data_bytes = 0;
-  for (int i = 0; i < count; i++) {
-    failed |= json_object_set_new(header, tensors[i].name, tensor_json(&tensors[i], data_bytes));
+  for (int i = 0; i < header->count; i++) {
+    failed |= json_object_set_new(root, header->tensors[i].name,
+                                  tensor_json(&header->tensors[i], data_bytes));
   }
-  if (failed == 0) text = json_dumps(header, JSON_COMPACT);
+  if (failed == 0) text = json_dumps(root, JSON_COMPACT);
   if (text != NULL) {
     size_t bytes = strlen(text);
     *length = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -57,25 +58,24 @@ static char *header_text(const rn_safetensors_tensor *tensors, int count,
     if (padded != NULL) snprintf(padded, *length + 1, "%-*s", (int)*length, text);
   }
   free(text);
-  json_decref(header);
+  json_decref(root);
   return padded;
 }
 
 static rn_status write_header(rn_err *err, rn_safetensors_writer *writer, const char *text,
                               size_t length) {
   unsigned char prefix[LENGTH_BYTES];
-  for (int i = 0; i < LENGTH_BYTES; i++) prefix[i] = (unsigned char)((uint64_t)length >> 8 * i);
+  rn_put_u64(prefix, length);
   RN_TRY(err, rn_safetensors_append(err, writer, prefix, sizeof prefix));
   return rn_safetensors_append(err, writer, text, length);
 }
 
-rn_status rn_safetensors_create(rn_err *err, const char *path, const rn_safetensors_tensor *tensors,
-                                int count, const rn_safetensors_note *notes, int note_count,
+rn_status rn_safetensors_create(rn_err *err, const char *path, const rn_safetensors_header *header,
                                 rn_safetensors_writer **out) {
   rn_status status;
   size_t length = 0;
   int64_t data_bytes = 0;
-  char *text = header_text(tensors, count, notes, note_count, &length, &data_bytes);
+  char *text = header_text(header, &length, &data_bytes);
   rn_safetensors_writer *writer = calloc(1, sizeof *writer);
   rn_path temporary;
   if (writer == NULL || text == NULL) {

@@ -31,7 +31,7 @@ rn_status rn_blob_pack(rn_err *err, const void *raw, size_t raw_bytes, int level
 }
 
 rn_status rn_blob_raw_bytes(rn_err *err, const char *where, const void *stored, size_t stored_bytes,
-                            size_t most_bytes, size_t *raw_bytes) {
+                            size_t max_bytes, size_t *raw_bytes) {
   size_t frame_bytes = ZSTD_findFrameCompressedSize(stored, stored_bytes);
   if (ZSTD_isError(frame_bytes) || frame_bytes != stored_bytes) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: its %zu bytes are not one complete zstd frame", where,
@@ -42,10 +42,10 @@ rn_status rn_blob_raw_bytes(rn_err *err, const char *where, const void *stored, 
     return rn_fail(err, RN_ERR_FORMAT, "%s: the zstd frame does not declare its content size",
                    where);
   }
-  if (declared > most_bytes) {
+  if (declared > max_bytes) {
     return rn_fail(err, RN_ERR_FORMAT,
                    "%s: the zstd frame declares %llu bytes, but at most %zu are expected", where,
-                   declared, most_bytes);
+                   declared, max_bytes);
   }
   *raw_bytes = (size_t)declared;
   return RN_OK;
@@ -67,16 +67,16 @@ rn_status rn_blob_unpack(rn_err *err, const char *where, const void *stored, siz
   return RN_OK;
 }
 
-rn_status rn_blob_write(rn_err *err, const rn_file *file, int64_t offset, const void *raw,
-                        size_t raw_bytes, int level, rn_blob_extent *out) {
+rn_status rn_blob_write(rn_err *err, const rn_file *file, int64_t offset, rn_bytes raw, int level,
+                        rn_blob_extent *out) {
   rn_status status;
   size_t stored_bytes = 0;
-  void *stored = malloc(rn_blob_bound(raw_bytes));
+  void *stored = malloc(rn_blob_bound(raw.count));
   if (stored == NULL) {
     return rn_fail(err, RN_ERR_MEMORY, "out of memory while compressing %zu bytes for %s",
-                   raw_bytes, file->path);
+                   raw.count, file->path);
   }
-  status = rn_blob_pack(err, raw, raw_bytes, level, stored, &stored_bytes);
+  status = rn_blob_pack(err, raw.data, raw.count, level, stored, &stored_bytes);
   if (status != RN_OK) goto done;
   if ((status = rn_file_write(err, file, offset, stored, stored_bytes)) != RN_OK) goto done;
   *out = (rn_blob_extent){offset, (int64_t)stored_bytes, rn_blob_sum(stored, stored_bytes)};
@@ -85,27 +85,27 @@ done:
   return status;
 }
 
-rn_status rn_blob_fetch(rn_err *err, const rn_file *file, rn_blob_extent place, void **out) {
+rn_status rn_blob_fetch(rn_err *err, const rn_file *file, rn_blob_extent extent, void **out) {
   rn_status status;
-  if (place.offset < 0 || place.stored_bytes <= 0 || place.offset > file->size_bytes ||
-      place.stored_bytes > file->size_bytes - place.offset) {
+  if (extent.offset < 0 || extent.stored_bytes <= 0 || extent.offset > file->size_bytes ||
+      extent.stored_bytes > file->size_bytes - extent.offset) {
     return rn_fail(
         err, RN_ERR_FORMAT,
         "%s is truncated or damaged: %lld bytes from byte %lld on exceed its size of %lld bytes",
-        file->path, (long long)place.stored_bytes, (long long)place.offset,
+        file->path, (long long)extent.stored_bytes, (long long)extent.offset,
         (long long)file->size_bytes);
   }
-  size_t bytes = (size_t)place.stored_bytes;
+  size_t bytes = (size_t)extent.stored_bytes;
   void *stored = malloc(bytes);
   if (stored == NULL) {
     return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading %zu bytes of %s", bytes,
                    file->path);
   }
-  if ((status = rn_file_read(err, file, place.offset, stored, bytes)) != RN_OK) goto fail;
-  if (rn_blob_sum(stored, bytes) != place.sum) {
+  if ((status = rn_file_read(err, file, extent.offset, stored, bytes)) != RN_OK) goto fail;
+  if (rn_blob_sum(stored, bytes) != extent.sum) {
     status = rn_fail(err, RN_ERR_FORMAT,
                      "%s is damaged: the checksum of the %zu bytes at byte %lld does not match",
-                     file->path, bytes, (long long)place.offset);
+                     file->path, bytes, (long long)extent.offset);
     goto fail;
   }
   *out = stored;
@@ -115,14 +115,14 @@ fail:
   return status;
 }
 
-rn_status rn_blob_read(rn_err *err, const rn_file *file, rn_blob_extent place, size_t most_bytes,
+rn_status rn_blob_read(rn_err *err, const rn_file *file, rn_blob_extent extent, size_t max_bytes,
                        void **out, size_t *raw_bytes) {
   void *stored = NULL, *raw = NULL;
-  size_t stored_bytes = (size_t)place.stored_bytes, size = 0;
+  size_t stored_bytes = (size_t)extent.stored_bytes, size = 0;
   char where[1024];
-  RN_TRY(err, rn_blob_fetch(err, file, place, &stored));
-  snprintf(where, sizeof where, "%s, byte %lld", file->path, (long long)place.offset);
-  rn_status status = rn_blob_raw_bytes(err, where, stored, stored_bytes, most_bytes, &size);
+  RN_TRY(err, rn_blob_fetch(err, file, extent, &stored));
+  snprintf(where, sizeof where, "%s, byte %lld", file->path, (long long)extent.offset);
+  rn_status status = rn_blob_raw_bytes(err, where, stored, stored_bytes, max_bytes, &size);
   if (status != RN_OK) goto done;
   raw = malloc(size + 1);
   if (raw == NULL) {

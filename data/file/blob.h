@@ -21,6 +21,12 @@ typedef struct rn_blob_extent {
   uint64_t sum;
 } rn_blob_extent;
 
+/** Bytes in memory. */
+typedef struct rn_bytes {
+  const void *data;
+  size_t count;
+} rn_bytes;
+
 /** XXH3-64 of the stored bytes. */
 uint64_t rn_blob_sum(const void *bytes, size_t count);
 
@@ -40,18 +46,18 @@ rn_status rn_blob_pack(rn_err *err, const void *raw, size_t raw_bytes, int level
  * The content size of a frame, from its header alone.
  *
  * Errors: RN_ERR_FORMAT, naming `where`, unless `stored` is exactly one whole frame that declares
- *         its content size, at most `most_bytes`.
+ *         its content size, at most `max_bytes`.
  */
 rn_status rn_blob_raw_bytes(rn_err *err, const char *where, const void *stored, size_t stored_bytes,
-                            size_t most_bytes, size_t *raw_bytes);
+                            size_t max_bytes, size_t *raw_bytes);
 
 /** Unpacks a frame whose content is exactly `raw_bytes`. Errors: RN_ERR_FORMAT naming `where`. */
 rn_status rn_blob_unpack(rn_err *err, const char *where, const void *stored, size_t stored_bytes,
                          void *raw, size_t raw_bytes);
 
 /** Packs and writes at `offset`; returns the extent. */
-rn_status rn_blob_write(rn_err *err, const rn_file *file, int64_t offset, const void *raw,
-                        size_t raw_bytes, int level, rn_blob_extent *out);
+rn_status rn_blob_write(rn_err *err, const rn_file *file, int64_t offset, rn_bytes raw, int level,
+                        rn_blob_extent *out);
 
 /**
  * Reads the stored bytes of an extent and verifies their checksum.
@@ -59,14 +65,14 @@ rn_status rn_blob_write(rn_err *err, const rn_file *file, int64_t offset, const 
  * Ownership: the caller frees *stored.
  * Errors:    RN_ERR_FORMAT, naming file and offset, for an extent outside the file or a wrong sum.
  */
-rn_status rn_blob_fetch(rn_err *err, const rn_file *file, rn_blob_extent place, void **stored);
+rn_status rn_blob_fetch(rn_err *err, const rn_file *file, rn_blob_extent extent, void **stored);
 
 /**
- * Reads, checks and unpacks a blob of at most `most_bytes`.
+ * Reads, checks and unpacks a blob of at most `max_bytes`.
  *
  * Ownership: the caller frees *raw.
  */
-rn_status rn_blob_read(rn_err *err, const rn_file *file, rn_blob_extent place, size_t most_bytes,
+rn_status rn_blob_read(rn_err *err, const rn_file *file, rn_blob_extent extent, size_t max_bytes,
                        void **raw, size_t *raw_bytes);
 
 #endif

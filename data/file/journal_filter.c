@@ -28,10 +28,10 @@ static void start_line(filter *f, int64_t at) {
 }
 
 static void add_bytes(rn_line *line, const char *bytes, size_t count) {
-  size_t most = RN_LINE_HEAD_BYTES - line->head_bytes;
-  if (most > count) most = count;
-  memcpy(line->head + line->head_bytes, bytes, most);
-  line->head_bytes += most;
+  size_t copied = RN_LINE_HEAD_BYTES - line->head_bytes;
+  if (copied > count) copied = count;
+  memcpy(line->head + line->head_bytes, bytes, copied);
+  line->head_bytes += copied;
   for (size_t i = 0; line->blank && i < count; i++) line->blank = bytes[i] == '\0';
   while (count > 0 && bytes[count - 1] == '\r') count--;
   if (count > 0) line->closed = bytes[count - 1] == '}';
@@ -51,32 +51,32 @@ static bool end_line(filter *f, int64_t end) {
   return kept;
 }
 
-/* Copies [begin, end) of `file` to offset *at of `to`, and advances *at. */
-static rn_status copy(rn_err *err, const rn_file *file, int64_t begin, int64_t end, rn_file *to,
-                      int64_t *at, char *buffer) {
-  while (begin < end) {
-    const int64_t left = end - begin;
+/* The destination of kept lines; consecutive ones are copied together. */
+typedef struct copier {
+  rn_file *to;    /* NULL: the pass copies nothing */
+  int64_t from;   /* begin of the lines that are not copied yet */
+  int64_t offset; /* of the next byte in `to` */
+  char *buffer;
+} copier;
+
+/* Appends the bytes of `file` from c->from to `end`. */
+static rn_status copy(rn_err *err, const rn_file *file, copier *c, int64_t end) {
+  while (c->from < end) {
+    const int64_t left = end - c->from;
     const size_t now = left < BUFFER_BYTES ? (size_t)left : BUFFER_BYTES;
-    RN_TRY(err, rn_file_read(err, file, begin, buffer, now));
-    RN_TRY(err, rn_file_write(err, to, *at, buffer, now));
-    begin += (int64_t)now;
-    *at += (int64_t)now;
+    RN_TRY(err, rn_file_read(err, file, c->from, c->buffer, now));
+    RN_TRY(err, rn_file_write(err, c->to, c->offset, c->buffer, now));
+    c->from += (int64_t)now;
+    c->offset += (int64_t)now;
   }
   return RN_OK;
 }
-
-/* The destination of kept lines; consecutive ones are copied together. */
-typedef struct copier {
-  rn_file *to; /* NULL: the pass copies nothing */
-  int64_t from, at;
-  char *buffer;
-} copier;
 
 static rn_status note_line(rn_err *err, filter *f, const rn_file *file, copier *c, int64_t end) {
   const bool kept = end_line(f, end);
   if (c->to == NULL) return RN_OK;
   if (!kept) {
-    RN_TRY(err, copy(err, file, c->from, f->begin, c->to, &c->at, c->buffer));
+    RN_TRY(err, copy(err, file, c, f->begin));
     c->from = end;
   }
   return RN_OK;
@@ -103,7 +103,7 @@ static rn_status walk(rn_err *err, filter *f, const rn_file *file, copier *c, ch
   }
   if (f->begin < file->size_bytes) RN_TRY(err, note_line(err, f, file, c, file->size_bytes));
   if (c->to == NULL) return RN_OK;
-  return copy(err, file, c->from, file->size_bytes, c->to, &c->at, c->buffer);
+  return copy(err, file, c, file->size_bytes);
 }
 
 /* Gives the new file the owner and the mode of the old one. */
@@ -133,11 +133,11 @@ static rn_status rewrite(rn_err *err, filter *f, const rn_file *file, char *buff
   if (status == RN_OK) status = keep_owner(err, file, &to);
   if (status == RN_OK) status = walk(err, &again, file, &c, buffer);
   if (status == RN_OK && again.unended) {
-    status = rn_file_write(err, &to, c.at, "\n", 1);
-    c.at++;
+    status = rn_file_write(err, &to, c.offset, "\n", 1);
+    c.offset++;
   }
   free(second);
-  *bytes = c.at;
+  *bytes = c.offset;
   if (status == RN_OK) return rn_file_publish(err, &to, file->path);
   if (to.path != NULL) unlink(temporary.text);
   rn_file_destroy(&to);
@@ -164,7 +164,7 @@ static rn_status shorten(rn_err *err, const filter *f, const char *path, int64_t
 rn_status rn_journal_filter(rn_err *err, const char *path, rn_line_keep keep, const void *self,
                             int64_t *bytes) {
   filter f = {.keep = keep, .self = self};
-  copier look = {.to = NULL};
+  copier none = {.to = NULL};
   rn_file file = {0};
   *bytes = 0;
   if (!rn_file_exists(path)) return RN_OK;
@@ -174,7 +174,7 @@ rn_status rn_journal_filter(rn_err *err, const char *path, rn_line_keep keep, co
                      : buffer == NULL
                          ? rn_fail(err, RN_ERR_MEMORY, "out of memory while reading %s", path)
                          : rn_file_open(err, real, &file);
-  if (status == RN_OK) status = walk(err, &f, &file, &look, buffer);
+  if (status == RN_OK) status = walk(err, &f, &file, &none, buffer);
   if (status == RN_OK) {
     status = f.mixed ? rewrite(err, &f, &file, buffer, bytes) : shorten(err, &f, real, bytes);
   }

@@ -3,27 +3,9 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "data/file/little_endian.h"
+
 static const char postscript_mark[8] = "RTDPOST1";
-
-void rn_put_u32(unsigned char *to, uint32_t value) {
-  for (int i = 0; i < 4; i++) to[i] = (unsigned char)(value >> (8 * i));
-}
-
-void rn_put_u64(unsigned char *to, uint64_t value) {
-  for (int i = 0; i < 8; i++) to[i] = (unsigned char)(value >> (8 * i));
-}
-
-uint32_t rn_get_u32(const unsigned char *from) {
-  uint32_t value = 0;
-  for (int i = 0; i < 4; i++) value |= (uint32_t)from[i] << (8 * i);
-  return value;
-}
-
-uint64_t rn_get_u64(const unsigned char *from) {
-  uint64_t value = 0;
-  for (int i = 0; i < 8; i++) value |= (uint64_t)from[i] << (8 * i);
-  return value;
-}
 
 void rn_frame_seal(unsigned char *frame, size_t bytes) {
   rn_put_u32(frame, RN_FRAME_MAGIC);

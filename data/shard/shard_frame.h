@@ -18,11 +18,6 @@ typedef struct rn_postscript {
   uint64_t footer_offset, footer_bytes, footer_sum;
 } rn_postscript;
 
-void rn_put_u32(unsigned char *to, uint32_t value);
-void rn_put_u64(unsigned char *to, uint64_t value);
-uint32_t rn_get_u32(const unsigned char *from);
-uint64_t rn_get_u64(const unsigned char *from);
-
 /** Writes the magic and the length at the start, and the sum at the end, of a frame of `bytes`. */
 void rn_frame_seal(unsigned char *frame, size_t bytes);
 /** Whether magic, length and sum are correct. */

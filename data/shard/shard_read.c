@@ -7,6 +7,7 @@
 #include <zstd.h>
 
 #include "data/file/blob.h"
+#include "data/file/little_endian.h"
 #include "data/shard/shard.h"
 #include "data/shard/shard_frame.h"
 #include "proto/base/arena.h"
@@ -65,8 +66,8 @@ static rn_status read_footer(rn_err *err, const rn_file *file, rn_postscript p,
 }
 
 /* Checks that blocks fill the space from header to footer, and that only the last is partial. */
-static rn_status check_places(rn_err *err, const char *path, const Retnet__ShardFooter *footer,
-                              uint64_t footer_offset) {
+static rn_status check_extents(rn_err *err, const char *path, const Retnet__ShardFooter *footer,
+                               uint64_t footer_offset) {
   uint64_t offset = RN_SHARD_HEADER_BYTES, tokens = 0;
   const Retnet__ShardHeader *h = footer->header;
   if (h == NULL || h->tokenizer == NULL || h->version != 1) {
@@ -79,7 +80,7 @@ static rn_status check_places(rn_err *err, const char *path, const Retnet__Shard
     return damaged(err, path, "its header is invalid");
   }
   for (size_t i = 0; i < footer->n_block; i++) {
-    const Retnet__BlockPlace *b = footer->block[i];
+    const Retnet__BlockExtent *b = footer->block[i];
     const bool full = b->tokens == h->block_tokens;
     if (b->offset != offset || b->stored_bytes > footer_offset - offset ||
         b->raw_bytes > RN_SHARD_MAX_BLOCK_BYTES || b->first_token != tokens ||
@@ -124,7 +125,7 @@ rn_status rn_shard_open(rn_err *err, const char *path, rn_shard *out) {
   if ((status = read_header(err, &out->file, &header)) != RN_OK ||
       (status = read_postscripts(err, &out->file, &p, &good)) != RN_OK ||
       (status = read_footer(err, &out->file, p, &out->footer)) != RN_OK ||
-      (status = check_places(err, path, out->footer, p.footer_offset)) != RN_OK) {
+      (status = check_extents(err, path, out->footer, p.footer_offset)) != RN_OK) {
     rn_shard_close(out);
   }
   retnet__shard_header__free_unpacked(header, NULL);
@@ -137,25 +138,30 @@ void rn_shard_close(rn_shard *shard) {
   *shard = (rn_shard){0};
 }
 
-/* Unpacks one block into tokens; checks width, count (`want`; 0: any) and vocabulary. */
-static rn_status unpack_block(rn_err *err, const char *path, const void *raw, size_t raw_bytes,
-                              const Retnet__ShardHeader *h, uint64_t want, int32_t *tokens,
+/* What a block is decoded by, and into. */
+typedef struct block_decoder {
+  const char *path; /* for messages */
+  const Retnet__ShardHeader *header;
+  int32_t *tokens; /* [block_tokens] */
+} block_decoder;
+
+/* Unpacks one block; checks width, vocabulary and the number of tokens (`want`; 0: any). */
+static rn_status unpack_block(rn_err *err, const block_decoder *d, rn_bytes raw, uint64_t want,
                               uint64_t *count) {
-  Retnet__Shard *shard = retnet__shard__unpack(NULL, raw_bytes, raw);
+  Retnet__Shard *shard = retnet__shard__unpack(NULL, raw.count, raw.data);
   const Retnet__Block *b = shard != NULL && shard->n_block == 1 ? shard->block[0] : NULL;
   rn_status status = RN_OK;
   if (b == NULL || (b->width != 1 && b->width != 2 && b->width != 4) ||
-      b->tokens.len % b->width != 0 || b->tokens.len / b->width > h->block_tokens ||
+      b->tokens.len % b->width != 0 || b->tokens.len / b->width > d->header->block_tokens ||
       (want != 0 && b->tokens.len / b->width != want)) {
-    status = damaged(err, path, "a block does not match the footer");
+    status = damaged(err, d->path, "a block does not match the footer");
   }
   for (size_t i = 0; status == RN_OK && i < b->tokens.len / b->width; i++) {
-    uint32_t id = 0;
-    for (uint32_t k = 0; k < b->width; k++) {
-      id |= (uint32_t)b->tokens.data[i * b->width + k] << (8 * k);
+    const uint64_t id = rn_get_bytes(b->tokens.data + i * b->width, (int)b->width);
+    if (id >= d->header->vocabulary) {
+      status = damaged(err, d->path, "a token is outside the vocabulary");
     }
-    if (id >= h->vocabulary) status = damaged(err, path, "a token is outside the vocabulary");
-    tokens[i] = (int32_t)id;
+    d->tokens[i] = (int32_t)id;
   }
   if (status == RN_OK) *count = b->tokens.len / b->width;
   if (shard != NULL) retnet__shard__free_unpacked(shard, NULL);
@@ -163,14 +169,14 @@ static rn_status unpack_block(rn_err *err, const char *path, const void *raw, si
 }
 
 static rn_status read_block(rn_err *err, const rn_shard *shard, int64_t block, int32_t *tokens) {
-  const Retnet__BlockPlace *b = shard->footer->block[block];
-  const rn_blob_extent place = {(int64_t)b->offset, (int64_t)b->stored_bytes, b->sum};
+  const Retnet__BlockExtent *b = shard->footer->block[block];
+  const rn_blob_extent extent = {(int64_t)b->offset, (int64_t)b->stored_bytes, b->sum};
+  const block_decoder decoder = {shard->file.path, shard->footer->header, tokens};
   void *raw = NULL;
   size_t raw_bytes = 0;
   uint64_t count = 0;
-  RN_TRY(err, rn_blob_read(err, &shard->file, place, RN_SHARD_MAX_BLOCK_BYTES, &raw, &raw_bytes));
-  rn_status status = unpack_block(err, shard->file.path, raw, raw_bytes, shard->footer->header,
-                                  b->tokens, tokens, &count);
+  RN_TRY(err, rn_blob_read(err, &shard->file, extent, RN_SHARD_MAX_BLOCK_BYTES, &raw, &raw_bytes));
+  rn_status status = unpack_block(err, &decoder, (rn_bytes){raw, raw_bytes}, b->tokens, &count);
   free(raw);
   return status;
 }
@@ -239,10 +245,11 @@ static size_t whole_block(const recovery *r, size_t at, uint64_t *found) {
     return 0;
   }
   void *raw = malloc(raw_bytes + 1);
+  const block_decoder decoder = {r->path, r->header, r->ids};
   const bool whole =
       raw != NULL &&
       rn_blob_unpack(&ignored, r->path, r->bytes + at, stored, raw, raw_bytes) == RN_OK &&
-      unpack_block(&ignored, r->path, raw, raw_bytes, r->header, 0, r->ids, found) == RN_OK;
+      unpack_block(&ignored, &decoder, (rn_bytes){raw, raw_bytes}, 0, found) == RN_OK;
   free(raw);
   return whole ? stored : 0;
 }

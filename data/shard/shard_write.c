@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "data/file/blob.h"
+#include "data/file/little_endian.h"
 #include "data/shard/shard.h"
 #include "data/shard/shard_frame.h"
 #include "proto/base/arena.h"
@@ -21,8 +22,8 @@ struct rn_shard_writer {
   int64_t pending_count, pending_text;
   Retnet__ShardHeader header;
   Retnet__ShardFooter footer;
-  Retnet__BlockPlace *place;
-  int64_t place_room;
+  Retnet__BlockExtent *extent;
+  int64_t extent_capacity;
 };
 
 static rn_status write_header(rn_err *err, rn_shard_writer *w) {
@@ -86,9 +87,7 @@ static rn_status pack_block(rn_err *err, const rn_shard_writer *w, unsigned char
     goto done;
   }
   for (size_t i = 0; i < count; i++) {
-    for (size_t k = 0; k < width; k++) {
-      bytes[i * width + k] = (unsigned char)((uint32_t)w->pending[i] >> (8 * k));
-    }
+    rn_put_bytes(bytes + i * width, (uint32_t)w->pending[i], w->width);
     if (w->pending[i] == w->kind.document_token) starts[block.n_document_start++] = (uint32_t)i;
   }
   block.has_tokens = block.has_width = block.has_text_bytes = 1;
@@ -112,15 +111,15 @@ done:
   return status;
 }
 
-static rn_status room_for_place(rn_err *err, rn_shard_writer *w) {
-  if ((int64_t)w->footer.n_block < w->place_room) return RN_OK;
-  const int64_t room = w->place_room > 0 ? 2 * w->place_room : 64;
-  Retnet__BlockPlace *grown = realloc(w->place, (size_t)room * sizeof *grown);
-  if (room > MAX_BLOCKS || grown == NULL) {
+static rn_status reserve_extent(rn_err *err, rn_shard_writer *w) {
+  if ((int64_t)w->footer.n_block < w->extent_capacity) return RN_OK;
+  const int64_t capacity = w->extent_capacity > 0 ? 2 * w->extent_capacity : 64;
+  Retnet__BlockExtent *grown = realloc(w->extent, (size_t)capacity * sizeof *grown);
+  if (capacity > MAX_BLOCKS || grown == NULL) {
     return rn_fail(err, RN_ERR_MEMORY, "%s: too many blocks", w->path.text);
   }
-  w->place = grown;
-  w->place_room = room;
+  w->extent = grown;
+  w->extent_capacity = capacity;
   return RN_OK;
 }
 
@@ -129,24 +128,25 @@ static rn_status flush_block(rn_err *err, rn_shard_writer *w) {
   size_t raw_bytes = 0;
   uint64_t documents = 0;
   rn_blob_extent where = {0};
-  RN_TRY(err, room_for_place(err, w));
+  RN_TRY(err, reserve_extent(err, w));
   RN_TRY(err, pack_block(err, w, &raw, &raw_bytes, &documents));
-  rn_status status = rn_blob_write(err, &w->file, w->offset, raw, raw_bytes, LEVEL, &where);
+  rn_status status =
+      rn_blob_write(err, &w->file, w->offset, (rn_bytes){raw, raw_bytes}, LEVEL, &where);
   free(raw);
   if (status != RN_OK) return status;
-  Retnet__BlockPlace *place = &w->place[w->footer.n_block++];
-  retnet__block_place__init(place);
-  place->has_offset = place->has_stored_bytes = place->has_raw_bytes = place->has_sum = 1;
-  place->has_first_token = place->has_tokens = place->has_first_document = 1;
-  place->has_text_bytes = 1;
-  place->offset = (uint64_t)w->offset;
-  place->stored_bytes = (uint64_t)where.stored_bytes;
-  place->raw_bytes = raw_bytes;
-  place->sum = where.sum;
-  place->first_token = w->footer.tokens;
-  place->tokens = (uint64_t)w->pending_count;
-  place->first_document = w->footer.documents;
-  place->text_bytes = (uint64_t)w->pending_text;
+  Retnet__BlockExtent *extent = &w->extent[w->footer.n_block++];
+  retnet__block_extent__init(extent);
+  extent->has_offset = extent->has_stored_bytes = extent->has_raw_bytes = extent->has_sum = 1;
+  extent->has_first_token = extent->has_tokens = extent->has_first_document = 1;
+  extent->has_text_bytes = 1;
+  extent->offset = (uint64_t)w->offset;
+  extent->stored_bytes = (uint64_t)where.stored_bytes;
+  extent->raw_bytes = raw_bytes;
+  extent->sum = where.sum;
+  extent->first_token = w->footer.tokens;
+  extent->tokens = (uint64_t)w->pending_count;
+  extent->first_document = w->footer.documents;
+  extent->text_bytes = (uint64_t)w->pending_text;
   w->footer.tokens += (uint64_t)w->pending_count;
   w->footer.documents += documents;
   w->footer.text_bytes += (uint64_t)w->pending_text;
@@ -160,8 +160,8 @@ rn_status rn_shard_append(rn_err *err, rn_shard_writer *w, const int32_t *tokens
                           int64_t text_bytes) {
   int64_t text_left = text_bytes;
   for (int64_t at = 0; at < count;) {
-    int64_t room = RN_SHARD_BLOCK_TOKENS - w->pending_count;
-    int64_t piece = count - at < room ? count - at : room;
+    int64_t capacity = RN_SHARD_BLOCK_TOKENS - w->pending_count;
+    int64_t piece = count - at < capacity ? count - at : capacity;
     memcpy(w->pending + w->pending_count, tokens + at, (size_t)piece * sizeof *tokens);
     w->pending_count += piece;
     at += piece;
@@ -174,7 +174,7 @@ rn_status rn_shard_append(rn_err *err, rn_shard_writer *w, const int32_t *tokens
 }
 
 static rn_status write_tail(rn_err *err, rn_shard_writer *w) {
-  Retnet__BlockPlace **places = calloc(w->footer.n_block + 1, sizeof *places);
+  Retnet__BlockExtent **places = calloc(w->footer.n_block + 1, sizeof *places);
   XXH3_state_t *hash = XXH3_createState();
   rn_status status = RN_OK;
   unsigned char *frame = NULL;
@@ -185,8 +185,8 @@ static rn_status write_tail(rn_err *err, rn_shard_writer *w) {
   XXH3_64bits_reset(hash);
   for (size_t i = 0; i < w->footer.n_block; i++) {
     unsigned char sum[8];
-    places[i] = &w->place[i];
-    rn_put_u64(sum, w->place[i].sum);
+    places[i] = &w->extent[i];
+    rn_put_u64(sum, w->extent[i].sum);
     XXH3_64bits_update(hash, sum, sizeof sum);
   }
   w->footer.block = places;
@@ -234,7 +234,7 @@ void rn_shard_abandon(rn_shard_writer **writer) {
     (void)rn_file_remove_tree(&ignored, w->temporary.text);
   }
   free(w->pending);
-  free(w->place);
+  free(w->extent);
   free(w);
   *writer = NULL;
 }

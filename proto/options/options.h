@@ -42,10 +42,18 @@ void rn_options_free(Retnet__Config **config);
 rn_status rn_options_load(rn_err *err, const char *path, const char *const *overrides, int count,
                           Retnet__Config **out);
 
-/** The same from text in memory (NULL: none); `name` is for messages; places may be NULL. */
-rn_status rn_options_load_text(rn_err *err, const char *name, const char *text, size_t bytes,
-                               const char *const *overrides, int count, rn_options_places *places,
-                               Retnet__Config **out);
+/** What a configuration is loaded from: the text of a file, and overrides "section.key=value". */
+typedef struct rn_options_input {
+  const char *name; /* of the file, for messages; NULL without text */
+  const char *text; /* [bytes]; NULL: no file */
+  size_t bytes;
+  const char *const *overrides; /* [count] */
+  int count;
+} rn_options_input;
+
+/** rn_options_load from text in memory. `places` may be NULL. */
+rn_status rn_options_load_text(rn_err *err, const rn_options_input *input,
+                               rn_options_places *places, Retnet__Config **out);
 
 /**
  * Reads the whole file, which may be a pipe or a terminal; the caller frees *text.

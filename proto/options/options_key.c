@@ -7,14 +7,12 @@
 
 #include "proto/options/nearest.h"
 
-enum { NAME_BYTES = 64 };
-
-static void full_name(const rn_schema_key *key, char name[NAME_BYTES]) {
-  snprintf(name, NAME_BYTES, "%s.%s", key->section, key->name);
+static void full_name(const rn_schema_key *key, char name[RN_OPTIONS_NAME_BYTES]) {
+  snprintf(name, RN_OPTIONS_NAME_BYTES, "%s.%s", key->section, key->name);
 }
 
 bool rn_options_find(const char *name, rn_options_key *out) {
-  char candidate[NAME_BYTES];
+  char candidate[RN_OPTIONS_NAME_BYTES];
   for (const rn_schema_key *key = rn_schema_table; key->name != NULL; key++) {
     full_name(key, candidate);
     if (strcmp(name, candidate) != 0) continue;
@@ -26,6 +24,20 @@ bool rn_options_find(const char *name, rn_options_key *out) {
     return true;
   }
   return false;
+}
+
+bool rn_options_find_row(const rn_schema_key *row, char name[RN_OPTIONS_NAME_BYTES],
+                         rn_options_key *out) {
+  full_name(row, name);
+  return rn_options_find(name, out);
+}
+
+void rn_options_each(void (*visit)(void *self, const char *key), void *self) {
+  char name[RN_OPTIONS_NAME_BYTES];
+  rn_options_key key;
+  for (const rn_schema_key *row = rn_schema_table; row->name != NULL; row++) {
+    if (rn_options_find_row(row, name, &key)) visit(self, name);
+  }
 }
 
 int rn_options_index(const rn_options_key *key) {
@@ -40,13 +52,13 @@ int rn_options_number(const char *name) {
 }
 
 void rn_options_nearest(const char *name, char *nearest, size_t bytes) {
-  char candidate[NAME_BYTES];
+  char candidate[RN_OPTIONS_NAME_BYTES];
   int best = -1;
   for (const rn_schema_key *key = rn_schema_table; key->name != NULL; key++) {
     full_name(key, candidate);
     const int full = rn_nearest_distance(name, candidate);
-    const int alone = rn_nearest_distance(name, key->name) + 1;
-    const int d = full < alone ? full : alone;
+    const int without_section = rn_nearest_distance(name, key->name) + 1;
+    const int d = full < without_section ? full : without_section;
     if (best >= 0 && d >= best) continue;
     best = d;
     snprintf(nearest, bytes, "%s", candidate);

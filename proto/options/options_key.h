@@ -6,7 +6,7 @@
 #include "proto/options/schema_table.h"
 
 /* The limit of a text value; quoting takes up to six bytes per byte (RN_OPTIONS_TEXT_BYTES). */
-enum { RN_OPTIONS_STRING_BYTES = 4096 };
+enum { RN_OPTIONS_STRING_BYTES = 4096, RN_OPTIONS_NAME_BYTES = 64 };
 
 /** One key: the field of its section in Config, its own field, and its row of the schema table. */
 typedef struct rn_options_key {
@@ -16,6 +16,10 @@ typedef struct rn_options_key {
 
 /** Finds the key by its full name ("model.dim"); false if there is none. */
 bool rn_options_find(const char *name, rn_options_key *out);
+
+/** Finds the key of a row of the schema table, and writes its full name. */
+bool rn_options_find_row(const rn_schema_key *row, char name[RN_OPTIONS_NAME_BYTES],
+                         rn_options_key *out);
 
 /** The key's index in the schema's order. */
 int rn_options_index(const rn_options_key *key);

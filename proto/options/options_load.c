@@ -156,8 +156,8 @@ static rn_status read_document(rn_err *err, yaml_reader *reader) {
   return RN_OK;
 }
 
-static rn_status read_yaml(rn_err *err, const char *path, const char *text, size_t bytes,
-                           rn_options_places *places, Retnet__Config *config) {
+static rn_status read_yaml(rn_err *err, const rn_options_input *input, rn_options_places *places,
+                           Retnet__Config *config) {
   yaml_parser_t parser;
   yaml_document_t document;
   yaml_reader *reader;
@@ -165,16 +165,16 @@ static rn_status read_yaml(rn_err *err, const char *path, const char *text, size
   rn_status status = RN_OK;
   if (!yaml_parser_initialize(&parser)) {
     free(reader);
-    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while reading it", path);
+    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while reading it", input->name);
   }
-  yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
+  yaml_parser_set_input_string(&parser, (const unsigned char *)input->text, input->bytes);
   if (yaml_parser_load(&parser, &document)) {
-    *reader =
-        (yaml_reader){.document = &document, .path = path, .config = config, .places = places};
+    *reader = (yaml_reader){
+        .document = &document, .path = input->name, .config = config, .places = places};
     status = read_document(err, reader);
     yaml_document_delete(&document);
   } else {
-    status = rn_options_yaml_problem(err, path, &parser);
+    status = rn_options_yaml_problem(err, input->name, &parser);
   }
   yaml_parser_delete(&parser);
   free(reader);
@@ -200,18 +200,19 @@ static rn_status apply_override(rn_err *err, Retnet__Config *config, const char 
   return RN_OK;
 }
 
-rn_status rn_options_load_text(rn_err *err, const char *name, const char *text, size_t bytes,
-                               const char *const *overrides, int count, rn_options_places *places,
-                               Retnet__Config **out) {
+rn_status rn_options_load_text(rn_err *err, const rn_options_input *input,
+                               rn_options_places *places, Retnet__Config **out) {
   rn_options_places unused;
   if (places == NULL) places = &unused;
-  *places = (rn_options_places){.file = name};
+  *places = (rn_options_places){.file = input->name};
   RN_TRY(err, rn_options_create(err, out));
   rn_status status = RN_OK;
-  if (text != NULL) status = rn_options_check_yaml(err, name, text, bytes);
-  if (text != NULL && status == RN_OK) status = read_yaml(err, name, text, bytes, places, *out);
-  for (int i = 0; status == RN_OK && i < count; i++) {
-    status = apply_override(err, *out, overrides[i], places);
+  if (input->text != NULL) {
+    status = rn_options_check_yaml(err, input->name, input->text, input->bytes);
+    if (status == RN_OK) status = read_yaml(err, input, places, *out);
+  }
+  for (int i = 0; status == RN_OK && i < input->count; i++) {
+    status = apply_override(err, *out, input->overrides[i], places);
   }
   if (status != RN_OK) rn_options_free(out);
   return status;
@@ -219,10 +220,11 @@ rn_status rn_options_load_text(rn_err *err, const char *name, const char *text, 
 
 rn_status rn_options_load(rn_err *err, const char *path, const char *const *overrides, int count,
                           Retnet__Config **out) {
+  rn_options_input input = {.name = path, .overrides = overrides, .count = count};
   char *text = NULL;
-  size_t bytes = 0;
-  if (path != NULL) RN_TRY(err, rn_options_read(err, path, &text, &bytes));
-  rn_status status = rn_options_load_text(err, path, text, bytes, overrides, count, NULL, out);
+  if (path != NULL) RN_TRY(err, rn_options_read(err, path, &text, &input.bytes));
+  input.text = text;
+  rn_status status = rn_options_load_text(err, &input, NULL, out);
   free(text);
   return status;
 }

@@ -4,12 +4,7 @@
 
 #include "proto/options/options_key.h"
 
-enum { NAME_BYTES = 64, NOTE_BYTES = 512 };
-
-static bool find_schema(const rn_schema_key *schema, char name[NAME_BYTES], rn_options_key *key) {
-  snprintf(name, NAME_BYTES, "%s.%s", schema->section, schema->name);
-  return rn_options_find(name, key);
-}
+enum { NOTE_BYTES = 512 };
 
 bool rn_options_given(const Retnet__Config *config, const char *name) {
   rn_options_key key;
@@ -88,14 +83,6 @@ bool rn_options_text(const Retnet__Config *config, const char *name, char *text,
   return true;
 }
 
-void rn_options_each(void (*visit)(void *self, const char *key), void *self) {
-  char name[NAME_BYTES];
-  rn_options_key key;
-  for (const rn_schema_key *schema = rn_schema_table; schema->name != NULL; schema++) {
-    if (find_schema(schema, name, &key)) visit(self, name);
-  }
-}
-
 void rn_options_write_yaml(const Retnet__Config *config, FILE *file) {
   rn_options_write_yaml_noted(config, NULL, NULL, file);
 }
@@ -103,10 +90,10 @@ void rn_options_write_yaml(const Retnet__Config *config, FILE *file) {
 void rn_options_write_yaml_noted(const Retnet__Config *config, rn_options_note *note,
                                  const void *self, FILE *file) {
   const char *section = "";
-  char name[NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES], comment[NOTE_BYTES];
+  char name[RN_OPTIONS_NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES], comment[NOTE_BYTES];
   for (const rn_schema_key *schema = rn_schema_table; schema->name != NULL; schema++) {
     rn_options_key key;
-    if (!find_schema(schema, name, &key)) continue;
+    if (!rn_options_find_row(schema, name, &key)) continue;
     if (strcmp(section, schema->section) != 0) fprintf(file, "%s:\n", schema->section);
     section = schema->section;
     if (key.field->type == PROTOBUF_C_TYPE_STRING &&
@@ -136,7 +123,7 @@ rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const ch
 }
 
 static void print_words(const ProtobufCEnumDescriptor *type, FILE *file) {
-  char word[NAME_BYTES];
+  char word[RN_OPTIONS_NAME_BYTES];
   for (unsigned i = 0; i < type->n_values; i++) {
     rn_options_word(type, (int)i, word, sizeof word);
     fprintf(file, "%s%s", i > 0 ? "|" : "", word);
@@ -159,13 +146,13 @@ static void print_wrapped(const char *text, FILE *file) {
 
 void rn_options_print_help(FILE *file) {
   const char *section = "";
-  char name[NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES];
+  char name[RN_OPTIONS_NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES];
   Retnet__Config *defaults = NULL;
   rn_err err = {0};
   if (rn_options_create(&err, &defaults) != RN_OK) return;
   for (const rn_schema_key *schema = rn_schema_table; schema->name != NULL; schema++) {
     rn_options_key key;
-    if (!find_schema(schema, name, &key)) continue;
+    if (!rn_options_find_row(schema, name, &key)) continue;
     if (strcmp(section, schema->section) != 0) fprintf(file, "\n%s:\n", schema->section);
     section = schema->section;
     rn_options_text(defaults, name, text, sizeof text);

@@ -254,7 +254,8 @@ static void try_one(rn_world *world, uint64_t number, const char *data, counts *
   Retnet__Config *config = NULL;
   draw_config(&d, number, data);
   alarm(PATIENCE_S);
-  rn_status status = rn_options_load_text(&err, NULL, NULL, 0, d.word, d.count, NULL, &config);
+  rn_status status = rn_options_load_text(&err, &(rn_options_input){NULL, NULL, 0, d.word, d.count},
+                                          NULL, &config);
   if (status == RN_OK) status = rn_config_check(&err, config);
   if (settle(status, number, tally)) {
     settle(plan(world, config, &d, number), number, tally);

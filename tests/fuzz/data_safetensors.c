@@ -21,7 +21,8 @@ static void write_sample(const char *path) {
       {.name = "scalar", .type = RN_SAFETENSORS_F64, .dims = 0}};
   const rn_safetensors_note note = {"config", "{\"dim\": 4}"};
   rn_safetensors_writer *writer = NULL;
-  CHECK_OK(err, rn_safetensors_create(err, path, tensors, 3, &note, 1, &writer));
+  CHECK_OK(err, rn_safetensors_create(err, path, &(rn_safetensors_header){tensors, 3, &note, 1},
+                                      &writer));
   CHECK_OK(err, rn_safetensors_append(err, writer, values, sizeof values));
   CHECK_OK(err, rn_safetensors_finish(err, &writer));
 }

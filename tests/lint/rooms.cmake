@@ -34,7 +34,7 @@ room(comm/scan MAY proto/base proto/ports comm/world)
 # data/
 room(data/file MAY proto/base)
 room(data/shard MAY proto/base proto/schema data/file)
-room(data/batch MAY proto/base data/shard)
+room(data/batch MAY proto/base data/file data/shard)
 room(data/checkpoint MAY proto/base proto/schema proto/options data/file)
 room(data/exchange MAY proto/base data/file)
 room(data/run MAY proto/base data/file)

@@ -108,7 +108,8 @@ static void pieces_know_where_documents_began(bool reset) {
   for (int c = 0; c + 1 < 6; c++) {
     rn_batch_start(&batch, cuts[c], cuts[c + 1]);
     for (int i = 0; i < 5; i++) {
-      CHECK_OK(&err, rn_batch_add(&err, &batch, &split, stored[i], T, 100 + i, reset));
+      CHECK_OK(&err, rn_batch_add(&err, &batch, (rn_sequence_source){&split, T, reset}, stored[i],
+                                  100 + i));
     }
     CHECK_EQUAL(batch.sequences, 5);
     for (int i = 0; i < 5; i++) {
@@ -130,7 +131,8 @@ static void streams_go_on(bool reset) {
     for (int late = 0; late < 2; late++) {
       after = doc_position;
       rn_batch_start(&batch, late * 20, late == 0 ? 20 : T);
-      CHECK_OK(&err, rn_batch_continue(&err, &batch, &split, stored, T, stored, reset, &after));
+      CHECK_OK(&err, rn_batch_continue(&err, &batch, (rn_sequence_source){&split, T, reset}, stored,
+                                       stored, &after));
       CHECK_EQUAL(not_as_wanted(&batch, 0, stored * T + late * 20, 3 * T, reset), 0);
     }
     doc_position = after;

@@ -30,7 +30,7 @@ static void blobs_of_any_size_come_back(void) {
   int64_t end = 5;
   CHECK_OK(err, rn_file_create(err, path, &file));
   for (int i = 0; i < COUNT; i++) {
-    CHECK_OK(err, rn_blob_write(err, &file, end, raw, sizes[i], i - 1, &places[i]));
+    CHECK_OK(err, rn_blob_write(err, &file, end, (rn_bytes){raw, sizes[i]}, i - 1, &places[i]));
     CHECK_EQUAL(places[i].offset, end);
     end += places[i].stored_bytes;
   }
@@ -73,7 +73,7 @@ static void every_flipped_bit_is_found(void) {
   rn_blob_extent place;
   rn_file file = {0};
   CHECK_OK(err, rn_file_create(err, path, &file));
-  CHECK_OK(err, rn_blob_write(err, &file, 0, raw, RAW, 3, &place));
+  CHECK_OK(err, rn_blob_write(err, &file, 0, (rn_bytes){raw, RAW}, 3, &place));
   file.size_bytes = place.stored_bytes;
   for (int64_t bit = 0; bit < 8 * place.stored_bytes; bit++) {
     unsigned char byte;

@@ -25,7 +25,8 @@ static void tensors_come_back_by_name(void) {
   const rn_safetensors_note notes[] = {{"format", "pt"}, {"config", "{\"dim\": 4}"}};
   const char *path = temp_path("round.safetensors");
   rn_safetensors_writer *writer = NULL;
-  CHECK_OK(err, rn_safetensors_create(err, path, tensors, 5, notes, 2, &writer));
+  CHECK_OK(err, rn_safetensors_create(err, path, &(rn_safetensors_header){tensors, 5, notes, 2},
+                                      &writer));
   CHECK_OK(err, rn_safetensors_append(err, writer, matrix, sizeof matrix));
   CHECK_OK(err, rn_safetensors_append(err, writer, wide, sizeof wide));
   CHECK_OK(err, rn_safetensors_append(err, writer, whole, sizeof whole));
@@ -67,7 +68,8 @@ static void an_abandoned_file_leaves_nothing(void) {
   const rn_safetensors_tensor tensor = {
       .name = "x", .type = RN_SAFETENSORS_F32, .dims = 1, .shape = {2}};
   rn_safetensors_writer *writer = NULL;
-  CHECK_OK(err, rn_safetensors_create(err, temp_path("gone"), &tensor, 1, NULL, 0, &writer));
+  CHECK_OK(err, rn_safetensors_create(err, temp_path("gone"),
+                                      &(rn_safetensors_header){&tensor, 1, NULL, 0}, &writer));
   rn_safetensors_abandon(&writer);
   CHECK(!rn_file_exists(temp_path("gone")) && !rn_file_exists(temp_path("gone.new")));
 }

@@ -54,6 +54,30 @@ static void what_is_wrong_is_named(void) {
               rn_options_load(&err, NULL, override, 1, &config));
 }
 
+static void a_list_has_commas_and_both_brackets_or_none(void) {
+  static const char *const right[] = {"[5,6]", "[ 5 , 6 ]", "5,6", " 5, 6 ", "[5, 6,]", "5,6,"};
+  static const char *const wrong[] = {"[5 6",   "[5,6", "5,6]",  "[5 6]",   "5 6",
+                                      "[5,,6]", "[,5]", "[[5]]", "[5,6] 7", "5;6"};
+  char key[64];
+  const char *override[] = {key};
+  for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
+    Retnet__Config *config = NULL;
+    snprintf(key, sizeof key, "parallel.layer_split=%s", right[i]);
+    if (!CHECK_OK(&err, rn_options_load(&err, NULL, override, 1, &config))) continue;
+    const Retnet__Parallel *parallel = config->parallel;
+    CHECK(parallel->n_layer_split == 2 && parallel->layer_split[0] == 5 &&
+          parallel->layer_split[1] == 6);
+    rn_options_free(&config);
+  }
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    Retnet__Config *config = NULL;
+    snprintf(key, sizeof key, "parallel.layer_split=%s", wrong[i]);
+    CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.layer_split|a list",
+                rn_options_load(&err, NULL, override, 1, &config));
+  }
+  refuse("parallel: {layer_split: [5 6]}\n", ":1|parallel.layer_split|a list");
+}
+
 static void overrides_win_and_given_is_known(void) {
   Retnet__Config *config = NULL;
   const char *override[] = {"model.dim=128", "parallel.layer_split=5,6", "model.arch=transformer"};
@@ -242,8 +266,9 @@ static void the_places_of_keys_are_kept(void) {
   const char *override[] = {"train.steps=4", "run.seed=5"};
   Retnet__Config *config = NULL;
   rn_options_places places;
-  if (!CHECK_OK(&err, rn_options_load_text(&err, "x", yaml, sizeof yaml - 1, override, 2, &places,
-                                           &config))) {
+  if (!CHECK_OK(&err, rn_options_load_text(
+                          &err, &(rn_options_input){"x", yaml, sizeof yaml - 1, override, 2},
+                          &places, &config))) {
     return;
   }
   CHECK_EQUAL(places.line[rn_options_number("run.dir")], 1);
@@ -298,6 +323,7 @@ int main(void) {
   every_text_reads_back();
   what_yaml_cannot_hold_is_refused();
   what_is_wrong_is_named();
+  a_list_has_commas_and_both_brackets_or_none();
   overrides_win_and_given_is_known();
   the_effective_file_loads_back();
   return check_result();

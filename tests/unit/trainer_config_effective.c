@@ -18,9 +18,11 @@ static rn_options_places places;
 static bool resolve(const char *const *keys, int count, int vocab, rn_effective *out) {
   Retnet__Config *config = NULL;
   static const char yaml[] = "run: {dir: RUN}\nmodel:\n  norm_eps: 1e-5\n";
-  bool done = CHECK_OK(&err, rn_options_load_text(&err, "a.yaml", yaml, sizeof yaml - 1, keys,
-                                                  count, &places, &config)) &&
-              CHECK_OK(&err, rn_effective_create(&err, config, vocab, out));
+  bool done =
+      CHECK_OK(&err, rn_options_load_text(
+                         &err, &(rn_options_input){"a.yaml", yaml, sizeof yaml - 1, keys, count},
+                         &places, &config)) &&
+      CHECK_OK(&err, rn_effective_create(&err, config, vocab, out));
   rn_options_free(&config);
   return done;
 }

@@ -42,8 +42,11 @@ static rn_status read_own_tokens(rn_err *err, evaluator *e, int64_t index,
   const int64_t length = left < out->sequence_length ? left : out->sequence_length;
   const rn_range piece = rn_cut(length, rn_grid_sequence_size(e->grid), rn_grid_sequence(e->grid));
   rn_batch_start(&e->batch, piece.begin, piece.end);
-  return rn_batch_add(err, &e->batch, e->split, index, out->sequence_length, index,
-                      rn_ckpt_config(e->model->manifest)->data->reset_at_documents);
+  return rn_batch_add(
+      err, &e->batch,
+      (rn_sequence_source){e->split, out->sequence_length,
+                           rn_ckpt_config(e->model->manifest)->data->reset_at_documents},
+      index, index);
 }
 
 /* Evaluates one sequence per group of ranks, starting at index `first`; fewer may be left. */

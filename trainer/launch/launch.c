@@ -21,9 +21,11 @@ rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *
   rn_err ignored = {0};
   Retnet__Config *config = NULL;
   const bool loaded =
-      rn_options_load_text(&ignored, "CONFIG.yaml", text != NULL ? text->text : NULL,
-                           text != NULL ? text->bytes : 0, keys->word, keys->count, NULL,
-                           &config) == RN_OK;
+      rn_options_load_text(
+          &ignored,
+          &(rn_options_input){"CONFIG.yaml", text != NULL ? text->text : NULL,
+                              text != NULL ? text->bytes : 0, keys->word, keys->count},
+          NULL, &config) == RN_OK;
   bool serialized = loaded && may_need_thread(config->parallel);
   if (text != NULL && text->text == NULL && loaded) {
     serialized = config->parallel->comm_thread != RETNET__SWITCH__SWITCH_OFF;

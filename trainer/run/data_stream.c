@@ -106,8 +106,9 @@ static rn_status read_sequence(rn_err *err, rn_data_stream *s, int64_t g) {
   rn_split *split = &s->datasets->train;
   const int64_t stored = rn_sampler_sequence(s->seed, rn_split_sequences(split, length), g);
   for (int k = 0; k < s->layout->segments; k++) {
-    RN_TRY(err, rn_batch_add(err, &s->batch[k], split, stored, length, g,
-                             s->config->reset_at_documents));
+    RN_TRY(err, rn_batch_add(err, &s->batch[k],
+                             (rn_sequence_source){split, length, s->config->reset_at_documents},
+                             stored, g));
   }
   return RN_OK;
 }
@@ -119,8 +120,10 @@ static rn_status read_stream(rn_err *err, rn_data_stream *s, int64_t i, int64_t 
   for (int k = 0; k < s->layout->segments; k++) {
     after = *doc_position;
     RN_TRY(err,
-           rn_batch_continue(err, &s->batch[k], &s->datasets->train, stored,
-                             s->config->sequence_length, g, s->config->reset_at_documents, &after));
+           rn_batch_continue(err, &s->batch[k],
+                             (rn_sequence_source){&s->datasets->train, s->config->sequence_length,
+                                                  s->config->reset_at_documents},
+                             stored, g, &after));
   }
   *doc_position = after;
   return RN_OK;
@@ -174,8 +177,10 @@ static rn_status read_val_or_fill(rn_err *err, rn_data_stream *s, int64_t i) {
   rn_status first = RN_OK;
   for (int k = 0; k < s->layout->segments; k++) {
     const rn_status status =
-        rn_batch_add(err, &s->batch[k], &s->datasets->val, i, s->config->sequence_length, i,
-                     s->config->reset_at_documents);
+        rn_batch_add(err, &s->batch[k],
+                     (rn_sequence_source){&s->datasets->val, s->config->sequence_length,
+                                          s->config->reset_at_documents},
+                     i, i);
     if (status == RN_OK) continue;
     rn_batch_fill_synthetic(&s->batch[k], s->vocab, i);
     if (first == RN_OK) first = status;

@@ -134,7 +134,8 @@ static rn_status write_file(rn_err *err, exporter *e, const char *path) {
   describe(&e->spec, config);
   snprintf(step, sizeof step, "%lld", (long long)rn_ckpt_manifest(e->ckpt)->step);
   const rn_safetensors_note notes[] = {{"format", "pt"}, {"config", config}, {"step", step}};
-  RN_TRY(err, rn_safetensors_create(err, path, e->tensor, e->count, notes, 3, &e->writer));
+  RN_TRY(err, rn_safetensors_create(
+                  err, path, &(rn_safetensors_header){e->tensor, e->count, notes, 3}, &e->writer));
   for (int i = 0; i < e->count; i++) RN_TRY(err, write_row(err, e, i));
   return rn_safetensors_finish(err, &e->writer);
 }
