@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "model/kernel/kernels.h"
+#include "model/memory/buffer.h"
 #include "model/ops/matmul.h"
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
@@ -24,27 +25,17 @@ static int64_t block_rows(const rn_head *head, int64_t rows) {
   return rows < head->block ? rows : head->block;
 }
 
-static size_t back_bytes(const rn_head *head, size_t block) {
-  return head->has_norm ? block * (size_t)head->dim * sizeof(rn_real) : 0;
-}
-
-size_t rn_head_work_bytes(const rn_head *head, int64_t rows) {
-  size_t block = (size_t)block_rows(head, rows);
-  return rn_arena_round(block * (size_t)head->vocab * sizeof(rn_real)) +
-         rn_arena_round(block * (size_t)head->dim * rn_element_bytes(head->bf16)) +
-         rn_arena_round(back_bytes(head, block)) + rn_arena_round(block * 2 * sizeof(rn_real)) +
-         rn_arena_round(block * sizeof(double));
-}
-
-rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *arena) {
-  size_t block = (size_t)block_rows(head, rows);
-  rn_head_work work;
-  work.logits = rn_arena_take(arena, block * (size_t)head->vocab * sizeof(rn_real));
-  const size_t normed = block * (size_t)head->dim * rn_element_bytes(head->bf16);
-  work.normed = (rn_array){rn_arena_take(arena, normed), head->bf16};
-  work.back = head->has_norm ? rn_arena_take(arena, back_bytes(head, block)) : NULL;
-  work.stat = rn_arena_take(arena, block * 2 * sizeof(rn_real));
-  work.row_loss = rn_arena_take(arena, block * sizeof(double));
+rn_head_work rn_head_buffers(const rn_head *head, int64_t rows, const rn_buffer_space *space) {
+  const int64_t block = block_rows(head, rows);
+  const rn_buffer_use use = rn_use_in_forward(RN_UNIT_PHASE_HEAD, RN_UNIT_PHASE_HEAD);
+  rn_head_work work = {
+      .logits = rn_buffer_reals(space, "logits", block * head->vocab, use),
+      .normed = rn_buffer_array(space, "final norm", block * head->dim, head->bf16, use),
+      .stat = rn_buffer_reals(space, "final norm statistics", block * 2, use),
+      .row_loss = rn_buffer_doubles(space, "row losses", block, use)};
+  if (head->has_norm) {
+    work.back = rn_buffer_reals(space, "d final norm", block * head->dim, use);
+  }
   return work;
 }
 

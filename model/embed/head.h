@@ -13,10 +13,10 @@
 
 #include "model/base/array.h"
 #include "model/base/precision_names.h"
+#include "model/memory/buffer_plan.h"
 #include "model/ops/grad_accumulator.h"
 #include "model/ops/norm.h"
 #include "model/spec/param.h"
-#include "proto/base/arena.h"
 #include "proto/base/real.h"
 
 typedef struct rn_head {
@@ -40,9 +40,8 @@ typedef struct rn_head_work {
   double *row_loss; /* [block] */
 } rn_head_work;
 
-/** Bytes of the work space in an arena, for calls of at most `rows` rows; and taking it. */
-size_t rn_head_work_bytes(const rn_head *head, int64_t rows);
-rn_head_work rn_head_work_take(const rn_head *head, int64_t rows, rn_arena *arena);
+/** Declares the work space for calls of at most `rows` rows, or takes it (rn_buffer_take). */
+rn_head_work rn_head_buffers(const rn_head *head, int64_t rows, const rn_buffer_space *space);
 
 /**
  * A loss computation: sum = sum over rows of their losses, in double, in row order;

@@ -3,38 +3,20 @@
 #include <stddef.h>
 
 #include "model/kernel/kernels.h"
+#include "model/memory/buffer.h"
 #include "model/ops/load_row.h"
 #include "model/ops/matmul.h"
 #include "proto/base/span.h"
 
-static size_t bytes_of(const rn_ffn_block *block, int64_t rows, int width) {
-  return rn_arena_round((size_t)(rows * width) * rn_element_bytes(block->bf16));
-}
-
-size_t rn_ffn_inner_bytes(const rn_ffn_block *block, int64_t rows) {
-  return bytes_of(block, rows, block->ld_inner);
-}
-
-size_t rn_ffn_product_bytes(const rn_ffn_block *block, int64_t rows) {
-  return bytes_of(block, rows, block->ld_product);
-}
-
-size_t rn_ffn_activations_bytes(const rn_ffn_block *block, int64_t rows, bool lent) {
-  return rn_ffn_inner_bytes(block, rows) + (lent ? 0 : rn_ffn_product_bytes(block, rows));
-}
-
-static rn_array take(const rn_ffn_block *block, int64_t rows, int width, rn_arena *arena) {
-  return (rn_array){rn_arena_take(arena, bytes_of(block, rows, width)), block->bf16};
-}
-
-rn_ffn_activations rn_ffn_activations_take(const rn_ffn_block *block, int64_t rows,
-                                           const rn_ffn_activations *workspace, rn_arena *arena) {
-  rn_ffn_activations activations;
-  const bool has_inner = workspace != NULL && workspace->inner.at != NULL;
-  activations.inner = has_inner ? workspace->inner : take(block, rows, block->ld_inner, arena);
-  activations.product =
-      workspace != NULL ? workspace->product : take(block, rows, block->ld_product, arena);
-  return activations;
+rn_ffn_activations rn_ffn_buffers(const rn_ffn_block *b, int64_t rows,
+                                  const rn_buffer_space *space) {
+  return (rn_ffn_activations){
+      .inner = rn_buffer_array(
+          space, "ffn inner", rows * b->ld_inner, b->bf16,
+          rn_use_saved(RN_UNIT_PHASE_FFN, RN_UNIT_PHASE_FFN, RN_UNIT_PHASE_FFN_WEIGHT)),
+      .product = rn_buffer_array(space, "ffn product", rows * b->ld_product, b->bf16,
+                                 rn_use_recomputed(RN_UNIT_PHASE_FFN, RN_UNIT_PHASE_FFN,
+                                                   RN_UNIT_PHASE_D_FFN, RN_UNIT_PHASE_FFN_WEIGHT))};
 }
 
 /* Arguments of the functions that process blocks of rows; arrays of all rows. */

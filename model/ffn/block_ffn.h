@@ -15,10 +15,10 @@
 
 #include "model/base/array.h"
 #include "model/base/precision_names.h"
+#include "model/memory/buffer_plan.h"
 #include "model/ops/grad_accumulator.h"
 #include "model/spec/param.h"
 #include "model/spec/spec.h"
-#include "proto/base/arena.h"
 #include "proto/base/real.h"
 
 /** One layer's block: sizes, choices, and offsets of its weights in the flat parameters. */
@@ -57,19 +57,9 @@ typedef struct rn_ffn_activations {
   rn_array product; /* input of fc2; backward_input recomputes it */
 } rn_ffn_activations;
 
-/**
- * Bytes of activations in an arena, for at most `rows` rows; and the activations taken from one.
- * With a workspace, product is in the workspace: many activations may share it, since it is not
- * used between forward and backward_input. So is inner if the workspace has it; then only one
- * rn_ffn_activations may be in use at a time.
- */
-size_t rn_ffn_activations_bytes(const rn_ffn_block *block, int64_t rows, bool lent);
-rn_ffn_activations rn_ffn_activations_take(const rn_ffn_block *block, int64_t rows,
-                                           const rn_ffn_activations *workspace, rn_arena *arena);
-
-/** Bytes of inner and of product. */
-size_t rn_ffn_inner_bytes(const rn_ffn_block *block, int64_t rows);
-size_t rn_ffn_product_bytes(const rn_ffn_block *block, int64_t rows);
+/** Declares the buffers of a block for at most `rows` rows, or takes them (rn_buffer_take). */
+rn_ffn_activations rn_ffn_buffers(const rn_ffn_block *block, int64_t rows,
+                                  const rn_buffer_space *space);
 
 /**
  * Shapes: params, the stage's; x, y [R, D], different arrays; x is of the block's type. y NULL:

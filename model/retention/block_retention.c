@@ -20,42 +20,30 @@ static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *uni
                              .v = {rn_array_from(activations->kv, b->dim), b->ld_pair}};
 }
 
-/* The forms without chunks work in rn_real. In bf16 they read k, v from d_kv and q from y, both
- * unused at that time. */
+/* The forms without chunks work in rn_real; in bf16 they read widened copies of q, k, v. */
 static rn_retention_view view_without_chunks(const rn_block_retention *b, const rn_unit *unit,
-                                             const rn_block_retention_activations *activations,
-                                             rn_real *y) {
+                                             const rn_block_retention_activations *activations) {
   rn_retention_view u = view_of(b, unit, activations);
   if (!b->bf16) return u;
-  u.q = rn_matrix_of_reals(y, b->dim);
-  u.k = rn_matrix_of_reals(b->d_kv, b->ld_pair);
-  u.v = rn_matrix_of_reals(b->d_kv + b->dim, b->ld_pair);
+  u.q = rn_matrix_of_reals(activations->q, b->dim);
+  u.k = rn_matrix_of_reals(activations->wide_kv, b->ld_pair);
+  u.v = rn_matrix_of_reals(activations->wide_kv + b->dim, b->ld_pair);
   return u;
 }
 
 static void widen_kv(const rn_block_retention *b, const rn_block_retention_activations *activations,
                      int64_t rows) {
   if (!b->bf16) return;
-  b->core.kernels->widen_bf16(rows * b->ld_pair, rn_array_bf16s(activations->kv), b->d_kv);
+  b->core.kernels->widen_bf16(rows * b->ld_pair, rn_array_bf16s(activations->kv),
+                              activations->wide_kv);
 }
 
 static void widen_q(const rn_block_retention *b, const rn_block_retention_activations *activations,
-                    int64_t rows, rn_real *q) {
+                    int64_t rows) {
   for (int64_t row = 0; b->bf16 && row < rows; row++) {
     b->core.kernels->widen_bf16(b->dim, rn_array_bf16s(activations->qg) + row * b->ld_pair,
-                                q + row * b->dim);
+                                activations->q + row * b->dim);
   }
-}
-
-/* Where forward writes o, and then its norm in place. */
-static rn_real *o_of(const rn_block_retention *b,
-                     const rn_block_retention_activations *activations) {
-  return b->bf16 ? b->values : rn_array_reals(activations->normed);
-}
-
-/* The gradient of o, computed in place from that of its norm. */
-static rn_array d_value_of(const rn_block_retention *b) {
-  return (rn_array){b->values, b->bf16};
 }
 
 static rn_head_norm_shape norm_shape(const rn_block_retention *b) {
@@ -134,47 +122,47 @@ static void norm_gate_and_project(const void *self, rn_range rows) {
   const int D = p->b->dim, Vd = p->b->value_dim;
   for (rn_range few = some_rows(rows, rows.begin); few.begin < rows.end;
        few = some_rows(rows, few.end)) {
-    rn_head_norm_forward(norm_shape(p->b), few, t->alpha, o_of(p->b, t), t->normed, t->factor);
+    rn_head_norm_forward(norm_shape(p->b), few, t->alpha, t->o, t->normed, t->factor);
     rn_gate_forward(norm_shape(p->b), few, &gate, rn_retention_scratch(&p->b->core));
   }
   rn_block_nt(rows, D, Vd, t->gated, p->b->ld_gated, weights_at(p, p->at->out), Vd, 0,
               rn_reals(p->out), D);
 }
 
-/* Contribution of this segment to the state, as the form computes it: b->own. */
-static void contribute(rn_block_retention *b, const rn_retention_view *u, rn_form form,
-                       rn_real *parts) {
+/* Contribution of this segment to the state, as the form computes it: t->own. */
+static void contribute(const rn_block_retention *b, const rn_retention_view *u, rn_form form,
+                       const rn_block_retention_activations *t) {
   const size_t bytes = (size_t)u->sequences * (size_t)b->heads * (size_t)b->key_width *
                        (size_t)b->value_width * sizeof(rn_real);
   switch (form) {
     case RN_FORM_CHUNKWISE:
-      rn_retention_forward_begin(&b->core, u, parts, b->own);
+      rn_retention_forward_begin(&b->core, u, t->chunk_states, t->own);
       break;
     case RN_FORM_PARALLEL:
-      rn_retention_parallel_own(&b->core, u, b->own);
+      rn_retention_parallel_own(&b->core, u, t->own);
       break;
     case RN_FORM_RECURRENT:
-      memset(b->own, 0, bytes);
-      rn_retention_recurrent(&b->core, u, b->own, NULL, 0);
+      memset(t->own, 0, bytes);
+      rn_retention_recurrent(&b->core, u, t->own, NULL, 0);
       break;
   }
 }
 
 /* o from the state before the segment, and the row scale alpha, for the forms without chunks. */
-static void retain_without_chunks(rn_block_retention *b, const rn_retention_view *u, rn_form form,
-                                  rn_block_retention_activations *activations) {
+static void retain_without_chunks(const rn_block_retention *b, const rn_retention_view *u,
+                                  rn_form form, rn_block_retention_activations *activations) {
   const bool by_weights = form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_PARALLEL;
   if (form == RN_FORM_RECURRENT) {
-    rn_retention_recurrent(&b->core, u, b->state, o_of(b, activations), b->value_dim);
+    rn_retention_recurrent(&b->core, u, activations->state, activations->o, b->value_dim);
   } else {
-    rn_retention_parallel_forward(&b->core, u, b->received, o_of(b, activations), b->value_dim,
+    rn_retention_parallel_forward(&b->core, u, activations->received, activations->o, b->value_dim,
                                   by_weights ? activations->alpha : NULL);
   }
   rn_retention_row_scale(&b->core, u, form, activations->alpha);
 }
 
 /* Recomputes o of the first token of each document in double; see first_token.h. */
-static void retain_first_tokens(rn_block_retention *b, const rn_layer_params *at,
+static void retain_first_tokens(const rn_block_retention *b, const rn_layer_params *at,
                                 const rn_pass *pass, rn_block_rows in,
                                 rn_block_retention_activations *activations) {
   const rn_unit *unit = pass->unit;
@@ -184,39 +172,49 @@ static void retain_first_tokens(rn_block_retention *b, const rn_layer_params *at
     if (unit->doc_position[row] != 0) continue;
     const rn_real *raw = in.raw + row * b->dim;
     if (in.norm != NULL) {
-      rn_norm_row_fp64(in.norm, params, raw, b->wide_row);
+      rn_norm_row_fp64(in.norm, params, raw, activations->wide_row);
     } else {
-      for (int i = 0; i < b->dim; i++) b->wide_row[i] = (double)raw[i];
+      for (int i = 0; i < b->dim; i++) activations->wide_row[i] = (double)raw[i];
     }
-    rn_real *o = o_of(b, activations) + row * b->value_dim;
+    rn_real *o = activations->o + row * b->value_dim;
     const rn_real *v =
         rn_row_load(b->core.kernels, activations->kv, row * b->ld_pair + b->dim, b->value_dim, o);
-    rn_first_token_retain(shape, b->wide_row, params + at->q, params + at->k, v, o);
+    rn_first_token_retain(shape, activations->wide_row, params + at->q, params + at->k, v, o);
   }
 }
 
 /* While the scan is in flight: q, g and the inner parts of the chunks; after it: the cross parts.
  * If the state arrives during the projection, one pass computes inner and cross parts. */
 static rn_status retain_in_chunks(rn_err *err, const rows_pass *pass, const rn_retention_view *u,
-                                  rn_scan_port *port, rn_rows rows, rn_real *parts) {
+                                  rn_scan_port *port, rn_rows rows) {
   const rn_block_retention *b = pass->b;
   const rn_block_retention_activations *activations = pass->activations;
-  const rn_retention_output out = {o_of(b, activations), b->value_dim, activations->alpha};
-  const rn_segment_states states = {b->state, b->received, parts, activations->states};
+  const rn_retention_output out = {activations->o, b->value_dim, activations->alpha};
+  const rn_segment_states states = {activations->state, activations->received,
+                                    activations->chunk_states, activations->states};
   rn_eager_completion completion;
+  rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_QG);
   rn_eager_completion_start(&completion, port, RN_SCAN_FORWARD, &b->core, u, states);
   rn_span_phase("q, g projection");
   rn_each_block(rows, &completion.port, project_qg, pass);
   const bool arrived = completion.done;
   if (!arrived) {
     rn_span_phase("retention inside chunks");
+    rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_INNER);
     rn_retention_forward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states.before, &out);
   }
   rn_span_phase(arrived ? "retention in chunks" : "retention across chunks");
+  rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_CROSS);
   RN_TRY(err, rn_eager_completion_finish(err, &completion));
   rn_retention_forward_chunks(&b->core, u, port, arrived ? RN_TERM_BOTH : RN_TERM_CROSS,
                               states.before, &out);
   return RN_OK;
+}
+
+/* Copies the state received to where the forms without chunks and their backward read it. */
+static void keep_state_received(const rn_block_retention_activations *t, size_t bytes) {
+  memcpy(t->received, t->state, bytes);
+  if (!t->states.bf16) memcpy(rn_array_reals(t->states), t->state, bytes);
 }
 
 rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
@@ -231,9 +229,8 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = form == RN_FORM_CHUNKWISE;
   const rn_retention_view u =
-      chunkwise ? view_of(b, unit, activations) : view_without_chunks(b, unit, activations, in.y);
+      chunkwise ? view_of(b, unit, activations) : view_without_chunks(b, unit, activations);
   const rows_pass work = {b, pass->params, layer, unit->tokens, activations, in.x, in.y};
-  rn_real *parts = b->bf16 ? b->parts : rn_array_reals(activations->states);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   activations->form = form;
   if (form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_CHUNKWISE) {
@@ -243,39 +240,44 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   }
 
   rn_span_phase("k, v projection");
+  rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_KV);
   rn_each_block(rows, NULL, project_kv, &work);
   rn_span_phase("states of chunks");
+  rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_STATES);
   if (!chunkwise) widen_kv(b, activations, rows.count);
-  contribute(b, &u, form, parts);
-  rn_retention_decays(&b->core, &u, b->log_decay);
+  contribute(b, &u, form, activations);
+  rn_retention_decays(&b->core, &u, activations->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_FORWARD, layer->index,
-                          (rn_scan_element){heads, m, b->log_decay, b->own}));
+                          (rn_scan_element){heads, m, activations->log_decay, activations->own}));
 
   if (chunkwise) {
-    RN_TRY(err, retain_in_chunks(err, &work, &u, port, rows, parts));
+    RN_TRY(err, retain_in_chunks(err, &work, &u, port, rows));
   } else {
     rn_span_phase("q, g projection");
+    rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_QG);
     rn_each_block(rows, port, project_qg, &work);
     rn_span_phase("retention across chunks");
-    RN_TRY(err, port->end(port->self, err, b->state));
-    memcpy(b->received, b->state, (size_t)(heads * m) * sizeof(rn_real));
-    if (!b->bf16) memcpy(parts, b->state, (size_t)(heads * m) * sizeof(rn_real));
-    widen_q(b, activations, rows.count, in.y);
+    rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_CROSS);
+    RN_TRY(err, port->end(port->self, err, activations->state));
+    keep_state_received(activations, (size_t)(heads * m) * sizeof(rn_real));
+    widen_q(b, activations, rows.count);
     retain_without_chunks(b, &u, form, activations);
   }
   rn_span_phase("first tokens");
   retain_first_tokens(b, layer, pass, in, activations);
   rn_span_phase("head norm, gate, out projection");
+  rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_OUT);
   rn_each_block(rows, port, norm_gate_and_project, &work);
   return RN_OK;
 }
 
 /* The gradient of q is written to dx. */
-static rn_retention_grads grads_of(const rn_block_retention *b, rn_real *dx) {
-  return (rn_retention_grads){.d_o = {d_value_of(b), b->value_dim},
+static rn_retention_grads grads_of(const rn_block_retention *b,
+                                   const rn_block_retention_activations *t, rn_real *dx) {
+  return (rn_retention_grads){.d_o = {t->d_o, b->value_dim},
                               .dq = dx,
-                              .dk = b->d_kv,
-                              .dv = b->d_kv + b->dim,
+                              .dk = t->d_kv,
+                              .dv = t->d_kv + b->dim,
                               .lddq = b->dim,
                               .lddkv = b->ld_pair};
 }
@@ -283,10 +285,12 @@ static rn_retention_grads grads_of(const rn_block_retention *b, rn_real *dx) {
 /* The chunkwise form of core_backward, after the scan's begin(). */
 static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
                                  const rn_retention_view *u, rn_scan_port *port,
-                                 rn_array states_before, const rn_retention_grads *grads) {
-  const rn_segment_states adjoints = {b->state, NULL, b->parts, b->adjoints};
-  const rn_chunk_states states = {states_before, b->adjoints};
+                                 const rn_block_retention_activations *t,
+                                 const rn_retention_grads *grads) {
+  const rn_segment_states adjoints = {t->state, NULL, t->d_chunk_states, t->adjoints};
+  const rn_chunk_states states = {t->states, t->adjoints};
   rn_eager_completion completion;
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_INNER);
   rn_eager_completion_start(&completion, port, RN_SCAN_REVERSE, &b->core, u, adjoints);
   const bool arrived = completion.done;
   if (!arrived) {
@@ -294,35 +298,39 @@ static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
     rn_retention_backward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states, grads);
   }
   rn_span_phase(arrived ? "retention in chunks" : "retention across chunks");
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_CROSS);
   RN_TRY(err, rn_eager_completion_finish(err, &completion));
   rn_retention_backward_chunks(&b->core, u, port, arrived ? RN_TERM_BOTH : RN_TERM_CROSS, states,
                                grads);
   return RN_OK;
 }
 
-/* From the gradient of o (in `values`) to those of q, k, v; includes the scan. */
-static rn_status core_backward(rn_err *err, rn_block_retention *b, const rn_retention_view *u,
+/* From the gradient of o to those of q, k, v; includes the scan. */
+static rn_status core_backward(rn_err *err, const rn_block_retention *b, const rn_retention_view *u,
                                rn_scan_port *port, const rows_pass *pass) {
   const rn_block_retention_activations *activations = pass->activations;
-  const rn_retention_grads grads = grads_of(b, pass->out);
+  const rn_retention_grads grads = grads_of(b, activations, pass->out);
   const int heads = u->sequences * b->heads;
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = activations->form == RN_FORM_CHUNKWISE;
   assert(chunkwise || (activations->form == RN_FORM_PARALLEL && !b->bf16));
   rn_span_phase("states of chunks");
+  rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_STATES);
   if (chunkwise) {
-    rn_retention_backward_begin(&b->core, u, grads.d_o, b->parts, b->own);
+    rn_retention_backward_begin(&b->core, u, grads.d_o, activations->d_chunk_states,
+                                activations->own);
   } else {
-    rn_retention_parallel_adjoint_own(&b->core, u, grads.d_o, b->own);
+    rn_retention_parallel_adjoint_own(&b->core, u, grads.d_o, activations->own);
   }
-  rn_retention_decays(&b->core, u, b->log_decay);
+  rn_retention_decays(&b->core, u, activations->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, pass->at->index,
-                          (rn_scan_element){heads, m, b->log_decay, b->own}));
-  if (chunkwise) return chunks_backward(err, b, u, port, activations->states, &grads);
+                          (rn_scan_element){heads, m, activations->log_decay, activations->own}));
+  if (chunkwise) return chunks_backward(err, b, u, port, activations, &grads);
   rn_span_phase("retention across chunks");
-  RN_TRY(err, port->end(port->self, err, b->state));
-  rn_retention_parallel_backward(&b->core, u, rn_array_reals(activations->states), b->state,
-                                 &grads);
+  rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_CROSS);
+  RN_TRY(err, port->end(port->self, err, activations->state));
+  rn_retention_parallel_backward(&b->core, u, rn_array_reals(activations->states),
+                                 activations->state, &grads);
   return RN_OK;
 }
 
@@ -333,20 +341,21 @@ static void project_and_gate_backward(const void *self, rn_range rows) {
   const rn_gate gate = gate_of(p);
   const int D = b->dim, Vd = b->value_dim;
   rn_real *scratch = rn_retention_scratch(&b->core);
-  rn_block_nn(rows, Vd, D, p->in, D, weights_at(p, p->at->out), Vd, 0, d_value_of(b), Vd);
+  const rn_array d_o = p->activations->d_o;
+  rn_block_nn(rows, Vd, D, p->in, D, weights_at(p, p->at->out), Vd, 0, d_o, Vd);
   for (rn_range few = some_rows(rows, rows.begin); few.begin < rows.end;
        few = some_rows(rows, few.end)) {
-    rn_gate_backward(norm_shape(b), few, &gate, d_value_of(b), scratch);
+    rn_gate_backward(norm_shape(b), few, &gate, d_o, scratch);
     if (gate.w != NULL) continue;
-    rn_head_norm_backward(norm_shape(b), few, p->activations->normed, p->activations->factor,
-                          d_value_of(b), scratch);
+    rn_head_norm_backward(norm_shape(b), few, p->activations->normed, p->activations->factor, d_o,
+                          scratch);
   }
 }
 
 static void norm_backward(const void *self, rn_range rows) {
   const rows_pass *p = self;
   rn_head_norm_backward(norm_shape(p->b), rows, p->activations->normed, p->activations->factor,
-                        d_value_of(p->b), rn_retention_scratch(&p->b->core));
+                        p->activations->d_o, rn_retention_scratch(&p->b->core));
 }
 
 /* From the gradients of q, k, v to dx, which replaces that of q. Saves the gradients of q, k, v in
@@ -360,10 +369,10 @@ static void project_qkvg_backward(const void *self, rn_range rows) {
        few = some_rows(rows, few.end)) {
     rn_rotary_apply(&b->rotary, rotation(p, 1, true), few, rn_matrix_of_reals(p->out, D), NULL);
     rn_rotary_apply(&b->rotary, rotation(p, key_scale(b), true), few,
-                    rn_matrix_of_reals(b->d_kv, ld), NULL);
+                    rn_matrix_of_reals(t->d_kv, ld), NULL);
     for (int64_t row = few.begin; row < few.end; row++) {
       rn_row_put(b->core.kernels, t->qg, row * ld, D, p->out + row * D);
-      rn_row_put(b->core.kernels, t->kv, row * ld, pair, b->d_kv + row * ld);
+      rn_row_put(b->core.kernels, t->kv, row * ld, pair, t->d_kv + row * ld);
     }
   }
   const rn_array out = rn_reals(p->out);
@@ -382,18 +391,21 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
   const rn_gate gate = gate_of(&work);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   rn_span_phase("head norm, gate, out projection");
+  rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_OUT);
   rn_each_block(rows, NULL, project_and_gate_backward, &work);
   if (gate.w != NULL) {
-    rn_head_weight_backward(norm_shape(b), rows, &gate, layer->head_norm, d_value_of(b),
+    rn_head_weight_backward(norm_shape(b), rows, &gate, layer->head_norm, activations->d_o,
                             pass->accumulator);
     rn_each_block(rows, NULL, norm_backward, &work);
   }
   if (pass->weights) {
+    rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_OUT_WEIGHT);
     rn_block_retention_backward_weight_out(b, layer, rows, grads.dy, activations,
                                            pass->accumulator);
   }
   RN_TRY(err, core_backward(err, b, &u, pass->port, &work));
   rn_span_phase("k, v, q, g projections");
+  rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_QKVG);
   rn_each_block(rows, NULL, project_qkvg_backward, &work);
   return RN_OK;
 }

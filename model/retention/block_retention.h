@@ -15,6 +15,7 @@
 
 #include "model/base/array.h"
 #include "model/base/precision_names.h"
+#include "model/memory/workspace.h"
 #include "model/ops/grad_accumulator.h"
 #include "model/ops/norm.h"
 #include "model/pass/pass.h"
@@ -23,11 +24,10 @@
 #include "model/retention/retention.h"
 #include "model/retention/rotary.h"
 #include "model/spec/param.h"
-#include "proto/base/arena.h"
 #include "proto/base/status.h"
 #include "proto/ports/scan_port.h"
 
-/** What all layers of a stage share: tables, and the scratch of the block that runs. */
+/** Sizes and tables, the same for all layers of a stage; rotary is moved to the unit that runs. */
 typedef struct rn_block_retention {
   int dim, value_dim, heads, key_width, value_width; /* D, H V, H, K, V */
   int pair, ld_pair; /* columns of kv and of qg, D + H V, and their row stride */
@@ -39,17 +39,7 @@ typedef struct rn_block_retention {
   double eps;
   rn_retention core;
   rn_rotary_table rotary;
-  rn_arena arena;
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
-  rn_real *own;           /* [B, H, K, V]: contribution of the segment, for the scan */
-  rn_real *state;         /* [B, H, K, V]: of the scan that is in progress */
-  rn_real *received;      /* [B, H, K, V]: after forward, the state before the segment */
-  rn_real *parts;         /* [chunks, B, H, K, V]: contributions of chunks to states, in rn_real */
-  rn_array adjoints;      /* [chunks, B, H, K, V]: the same memory as parts, unless bf16 */
-  rn_real *values;   /* [R, H V]: in bf16, forward's o in rn_real; backward: the gradient of o */
-  rn_real *d_kv;     /* [R, D + H V], row stride ld_pair */
-  double *log_decay; /* [B, H] */
-  double *wide_row;  /* [D] */
 } rn_block_retention;
 
 /** Rows of forward: y [R, D] from x [R, D] = norm(raw), or x = raw if norm is NULL. */
@@ -66,16 +56,36 @@ typedef struct rn_block_grads {
   rn_real *dx;
 } rn_block_grads;
 
-/** What forward saves; after backward_input, kv and qg hold their own gradients. */
+/**
+ * The buffers of one layer's block. After backward_input, kv and qg hold their own gradients.
+ *
+ * In rn_real, some values have no array of their own: the head norm works in place (o is normed),
+ * and contributions of chunks to states become the states before the chunks in place.
+ */
 typedef struct rn_block_retention_activations {
-  rn_array kv, qg;         /* [R, D + H V], row stride ld_pair; k and q come first, rotated */
-  rn_array normed, gated;  /* [R, H V]; gated: row stride ld_gated, recomputed by backward_input */
-  rn_real *alpha, *factor; /* [R, H] */
-  rn_array states; /* [chunks, B, H, K, V]: before each chunk; [1, ...] in the other forms */
-  rn_form form;
+  rn_form form; /* of the last forward */
+  /* saved by forward */
+  rn_array kv, qg;        /* [R, D + H V], row stride ld_pair; k and q come first, rotated */
+  rn_array normed, gated; /* [R, H V]; gated: row stride ld_gated, recomputed by backward_input */
+  rn_real *factor;        /* [R, H] */
+  rn_array states;        /* [chunks, B, H, K, V]: before each chunk; [1, ...] in the other forms */
+  rn_real *received;      /* [B, H, K, V]: the state before the segment; saved for recomputation */
+  /* temporary */
+  rn_real *own, *state;  /* [B, H, K, V]: contribution of the segment; state of the scan */
+  rn_real *chunk_states; /* [chunks, B, H, K, V]: contributions of chunks to states */
+  rn_real *o;            /* [R, H V], then their norm in place */
+  rn_real *alpha;        /* [R, H] */
+  rn_real *wide_kv, *q;  /* [R, D + H V], [R, D]: bf16 rows in rn_real, for forms without chunks */
+  double *wide_row;      /* [D] */
+  double *log_decay;     /* [B, H] */
+  rn_array d_o;          /* [R, H V] */
+  rn_real *d_kv;         /* [R, D + H V], row stride ld_pair */
+  rn_real *d_chunk_states; /* [chunks, B, H, K, V]: contributions of chunks to adjoints */
+  rn_array adjoints;       /* [chunks, B, H, K, V]: of each chunk's outgoing state */
+  rn_workspace *workspace; /* that holds the temporary ones; not owned */
 } rn_block_retention_activations;
 
-/** The sizes for units of at most B sequences, T tokens, without memory; and the bytes needed. */
+/** The sizes for units of at most B sequences, T tokens, without tables; and the tables' bytes. */
 rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequences, int max_tokens);
 size_t rn_block_retention_bytes(const rn_block_retention *shape);
 
@@ -84,19 +94,9 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
                                     int max_tokens, rn_block_retention *out);
 void rn_block_retention_destroy(rn_block_retention *block);
 
-/** `lent`: gated is in the block's scratch and shared, as in rn_ffn_activations_take. */
-size_t rn_block_retention_activations_bytes(const rn_block_retention *block, bool lent);
-rn_block_retention_activations rn_block_retention_activations_take(const rn_block_retention *block,
-                                                                   bool lent, rn_arena *arena);
-
-/** Scratch for x [R, D], in the block's type; valid for forward, overwritten by backward_input. */
-rn_array rn_block_retention_lent_input(const rn_block_retention *block);
-
-/** The block's scratch and its bytes: free for other use whenever the block is not running. */
-size_t rn_block_retention_spare_bytes(const rn_block_retention *shape);
-static inline void *rn_block_retention_spare(const rn_block_retention *block) {
-  return block->parts;
-}
+/** Declares the buffers of a layer's block, or takes them (rn_buffer_take). */
+rn_block_retention_activations rn_block_retention_buffers(const rn_block_retention *shape,
+                                                          const rn_buffer_space *space);
 
 /**
  * `layer`: the parameter offsets of this layer.

@@ -1,9 +1,8 @@
 /**
- * The activations that a unit's forward saves for its backward, and the memory that all activations
- * of a stage share.
+ * The activations of a unit in flight, and the memory plans of a stage.
  *
- * Layers run one at a time. Buffers that only the running layer needs exist once per stage, in
- * rn_activation_pool. Everything else, at least the inputs of the layers, is per rn_activations.
+ * What forward saves for backward is in the memory of rn_activations. Layers run one at a time, so
+ * buffers that only the running layer needs are in a workspace, once per stage and save policy.
  */
 #ifndef RN_MODEL_STAGE_ACTIVATIONS_H
 #define RN_MODEL_STAGE_ACTIVATIONS_H
@@ -13,59 +12,67 @@
 #include <stdint.h>
 
 #include "model/base/precision_names.h"
+#include "model/embed/embed.h"
+#include "model/embed/head.h"
+#include "model/memory/workspace.h"
 #include "model/stage/layer.h"
 #include "model/stage/stage_shape.h"
 #include "proto/base/arena.h"
 #include "proto/base/real.h"
 #include "proto/base/status.h"
 
-/** Memory shared by the activations of a stage, for at most R rows; allocated on first use. */
-typedef struct rn_activation_pool {
-  rn_layer *layer; /* [layer_count]; not owned */
+/** The memory plans of a stage, for units of at most R rows, and the workspaces that exist. */
+typedef struct rn_stage_memory {
+  const rn_layer *layer; /* [layer_count]; not owned */
   int first_layer, layer_count;
   int64_t rows;
   int dim;
-  int64_t states; /* elements of the states of one layer: B H K V */
-  rn_arena d_out_arena, lent_arena, shared_arena;
-  rn_layer_workspace most;     /* workspace for RN_SAVE_MOST */
-  rn_layer_activations shared; /* one layer, for RN_SAVE_NOTHING and RN_SAVE_INPUTS */
-} rn_activation_pool;
+  const rn_embed *embed; /* NULL: the stage has none; not owned */
+  const rn_head *head;   /* the same */
+  rn_buffer_plan plan[RN_SAVE_POLICIES];
+  rn_workspace workspace[RN_SAVE_POLICIES]; /* allocated with the first rn_activations */
+  rn_workspace *head_workspace;             /* the first one that was allocated */
+  rn_head_work head_work;                   /* in head_workspace */
+} rn_stage_memory;
 
 typedef struct rn_activations {
-  rn_arena arena;
+  rn_arena arena; /* empty: the memory is that of other activations */
   int first_layer, layer_count;
   rn_save_policy keep;
   bool train;
   bool weights_done;           /* backward_input has already made the weight gradients */
   rn_layer_activations *layer; /* [layer_count] */
-  rn_real *before; /* [layer_count, states]: the states before the segment; RN_SAVE_INPUTS only */
-  int64_t states;
-  rn_real *embed_stat; /* [R, 2] */
-  rn_real *last;       /* [R, D]: the output of the last layer */
+  rn_real *embed_stat;         /* [R, 2] */
+  rn_real *last;               /* [R, D]: the output of the last layer */
+  rn_real *d_embed;            /* [R, D], temporary; NULL without an embedding norm */
+  rn_workspace *workspace;     /* of the temporary buffers; not owned */
 } rn_activations;
 
-/** Bytes of one rn_activations, and of the shared memory that its save policy needs. */
-size_t rn_activations_bytes(const rn_activation_pool *pool, rn_save_policy keep);
-size_t rn_activation_pool_shared_bytes(const rn_activation_pool *pool, rn_save_policy keep);
+/** Sets memory->plan, from the other fields of memory. */
+void rn_stage_memory_plan(rn_stage_memory *memory);
+
+/** Bytes of one rn_activations, and of the workspace of its save policy. */
+size_t rn_activations_bytes(const rn_stage_memory *memory, rn_save_policy keep);
+size_t rn_stage_memory_workspace_bytes(const rn_stage_memory *memory, rn_save_policy keep);
 
 /**
- * Creates activations; the first of a save policy also allocates the memory they share.
+ * Creates activations; the first of a save policy also allocates the workspace.
  * Errors: RN_ERR_MEMORY.
  */
-rn_status rn_activation_pool_create_activations(rn_err *err, rn_activation_pool *pool,
-                                                rn_save_policy keep, rn_activations **out);
+rn_status rn_stage_memory_create_activations(rn_err *err, rn_stage_memory *memory,
+                                             rn_save_policy keep, rn_activations **out);
 
 /**
- * Activations with RN_SAVE_NOTHING that reuse the memory of others of the same stage, which must
- * outlive them. A forward with either one invalidates the contents of the other.
- * Errors: RN_ERR_MEMORY.
+ * Activations with RN_SAVE_NOTHING in the memory of others of the same stage, which must outlive
+ * them: all layers use the buffers of the first one. A forward with either one invalidates the
+ * contents of the other. Errors: RN_ERR_MEMORY.
  */
-rn_status rn_activations_create_alias(rn_err *err, const rn_activations *workspace,
+rn_status rn_activations_create_alias(rn_err *err, const rn_activations *memory,
                                       rn_activations **out);
 void rn_activations_destroy(rn_activations **activations);
 
-/** Frees the shared memory; all activations must have been destroyed before. */
-void rn_activation_pool_destroy(rn_activation_pool *pool);
+/** Frees the workspaces; all activations must have been destroyed before. */
+void rn_stage_memory_destroy(rn_stage_memory *memory);
 
 /** Rows [B, T, D]: the output of the stage after forward (unless RN_SAVE_NOTHING); until then a
  * buffer that the caller may use for the stage's input. */
@@ -73,9 +80,12 @@ static inline rn_real *rn_activations_rows(rn_activations *activations) {
   return activations->last;
 }
 
-/** The states before the segment of layer `index` of the stage; RN_SAVE_INPUTS only. */
+/** The state before the segment of layer `index` of the stage; RN_SAVE_INPUTS only. */
 static inline rn_real *rn_activations_before(const rn_activations *activations, int index) {
-  return activations->before + index * activations->states;
+  return activations->layer[index].retention.received;
 }
+
+/** For tests: from now on workspaces are poisoned (model/memory/workspace.h). */
+void rn_activations_poison(rn_activations *activations);
 
 #endif

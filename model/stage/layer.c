@@ -54,10 +54,6 @@ static bool drops(const rn_layer *layer, bool train) {
   return train && layer->dropout != 0;
 }
 
-bool rn_layer_needs_d_out(const rn_layer *layer) {
-  return layer->bf16 || drops(layer, true);
-}
-
 /* One sublayer: a block with its norm, dropout and residual input, and its activations. */
 typedef struct sublayer {
   const rn_norm *norm;
@@ -90,9 +86,10 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   const rn_real *params = pass->params;
   const rn_rows rows = rn_rows_of_unit(pass->unit);
   const int64_t count = rows.count * layer->retention_norm.width;
-  rn_real *branch = layer->scratch;
+  rn_real *branch = t->branch;
   t->train = pass->train;
   rn_span_phase("norms, residual");
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_RETENTION_NORM);
   copy(rn_layer_activations_input(t), x, count);
   feed(layer, params, rows.count, retention_sublayer(layer, t));
   const rn_block_rows through = {.x = t->in1,
@@ -102,6 +99,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   RN_TRY(err, rn_block_retention_forward(err, layer->retention, &layer->at, pass, through,
                                          &t->retention));
   rn_span_phase("norms, residual");
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN_NORM);
   drop(layer, pass->unit, RN_DROPOUT_RETENTION, pass->train, branch);
   if (layer->pre_norm) {
     join(layer, t->past1, branch, count, t->norm_in2);
@@ -112,10 +110,12 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   }
   feed(layer, params, rows.count, ffn_sublayer(layer, t));
   const bool asked = y != NULL;
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN);
   rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn,
                  asked || !layer->pre_norm ? branch : NULL);
   if (!asked && layer->pre_norm) return RN_OK;
   rn_span_phase("norms, residual");
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_RESIDUAL);
   drop(layer, pass->unit, RN_DROPOUT_FFN, pass->train, branch);
   if (layer->pre_norm) {
     join(layer, t->past2, branch, count, y);
@@ -133,13 +133,14 @@ static rn_array gradient_at(const rn_layer *layer, rn_real *norm_in) {
 }
 
 /* The gradient of a block's output, from dy of the sublayer's output: back through the norm
- * (post-norm) and dropout. Returns dy itself if nothing changes it; `room` holds count elements. */
-static rn_array back_to_block(const rn_layer *layer, const rn_pass *pass, sublayer h, bool train,
-                              rn_real *dy, rn_real *room) {
+ * (post-norm) and dropout: t->d_out, or dy itself if nothing changes it. `scratch` holds count
+ * elements. */
+static rn_array back_to_block(const rn_layer *layer, const rn_pass *pass, sublayer h,
+                              const rn_layer_activations *t, rn_real *dy, rn_real *scratch) {
   const rn_unit *unit = pass->unit;
   const rn_rows rows = rn_rows_of_unit(unit);
   const int64_t count = rows.count * h.norm->width;
-  const bool dropped = drops(layer, train);
+  const bool dropped = drops(layer, t->train);
   rn_span_phase("norms, residual");
   if (!layer->pre_norm) {
     const rn_norm_grads grads = {.x = h.norm_in, .stat = h.stat, .dy = dy, .dx = dy};
@@ -147,19 +148,19 @@ static rn_array back_to_block(const rn_layer *layer, const rn_pass *pass, sublay
   }
   if (!layer->bf16 && !dropped) return rn_reals(dy);
   if (dropped) {
-    rn_real *behind = layer->bf16 ? room : rn_array_reals(layer->d_out);
-    copy(behind, dy, count);
-    drop(layer, unit, h.site, train, behind);
-    dy = behind;
+    rn_real *dropped_dy = layer->bf16 ? scratch : rn_array_reals(t->d_out);
+    copy(dropped_dy, dy, count);
+    drop(layer, unit, h.site, t->train, dropped_dy);
+    dy = dropped_dy;
   }
-  put(layer->d_out, dy, count);
-  return layer->d_out;
+  put(t->d_out, dy, count);
+  return t->d_out;
 }
 
-/* Pre-norm: replaces d, the gradient of a block's input, by that of the norm's input. `again`:
- * also recomputes the block's input, which was in shared memory. */
-static void back_through_feed(const rn_layer *layer, const rn_pass *pass, sublayer h, bool again,
-                              const rn_real *dy, rn_real *d) {
+/* Pre-norm: replaces d, the gradient of a block's input, by that of the norm's input.
+ * `recompute`: also recomputes the block's input. */
+static void back_through_feed(const rn_layer *layer, const rn_pass *pass, sublayer h,
+                              bool recompute, const rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
@@ -168,9 +169,9 @@ static void back_through_feed(const rn_layer *layer, const rn_pass *pass, sublay
                                  .dy = d,
                                  .add = layer->residual == 1 ? dy : NULL,
                                  .dx = d,
-                                 .y = again ? h.in : rn_reals(NULL)};
+                                 .y = recompute ? h.in : rn_reals(NULL)};
     rn_norm_backward(h.norm, pass->params, rows, &grads, pass->accumulator);
-  } else if (again) {
+  } else if (recompute) {
     put(h.in, h.past, rows.count * h.norm->width);
   }
 }
@@ -187,9 +188,13 @@ static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_ac
   const rn_rows rows = rn_rows_of_unit(pass->unit);
   const sublayer h = ffn_sublayer(layer, t);
   const int64_t count = rows.count * h.norm->width;
-  const rn_array d_out = back_to_block(layer, pass, h, t->train, dy, d);
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_RESIDUAL);
+  const rn_array d_out = back_to_block(layer, pass, h, t, dy, d);
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_FFN);
   rn_ffn_backward_input(&layer->ffn, pass->params, rows, d_out, &t->ffn, d);
-  back_through_feed(layer, pass, h, t->lent && pass->weights, dy, d);
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_FFN_NORM);
+  back_through_feed(layer, pass, h, t->recompute_inputs && pass->weights, dy, d);
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN_WEIGHT);
   if (pass->weights) {
     rn_ffn_backward_weight(&layer->ffn, rows, h.in, d_out, &t->ffn, pass->accumulator);
   } else {
@@ -204,10 +209,13 @@ static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn
   const rn_rows rows = rn_rows_of_unit(pass->unit);
   const sublayer h = retention_sublayer(layer, t);
   const int64_t count = rows.count * h.norm->width;
-  const rn_array d_out = back_to_block(layer, pass, h, t->train, dy, d);
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_RETENTION);
+  const rn_array d_out = back_to_block(layer, pass, h, t, dy, d);
   RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, &layer->at, pass,
                                                 (rn_block_grads){d_out, d}, &t->retention));
-  back_through_feed(layer, pass, h, t->lent && pass->weights, dy, d);
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_RETENTION_NORM);
+  back_through_feed(layer, pass, h, t->recompute_inputs && pass->weights, dy, d);
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_QKVG_WEIGHT);
   if (pass->weights) {
     rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, h.in, &t->retention,
                                           pass->accumulator);
@@ -220,9 +228,8 @@ static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn
 
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                                   rn_layer_activations *t, rn_real *dy) {
-  rn_real *between = layer->scratch;
-  ffn_backward(layer, pass, t, dy, between);
-  return retention_backward(err, layer, pass, t, between, dy);
+  ffn_backward(layer, pass, t, dy, t->d_middle);
+  return retention_backward(err, layer, pass, t, t->d_middle, dy);
 }
 
 void rn_layer_backward_weight(const rn_layer *layer, const rn_pass *pass,

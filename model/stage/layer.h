@@ -18,7 +18,7 @@
 #include "model/pass/rows.h"
 #include "model/retention/block_retention.h"
 
-/** Parameter offsets of a layer, and the buffers it shares with the other layers of the stage. */
+/** Parameter offsets and choices of a layer. */
 typedef struct rn_layer {
   int number; /* global layer index, a key of dropout */
   bool pre_norm;
@@ -28,63 +28,39 @@ typedef struct rn_layer {
   rn_layer_params at;
   rn_norm retention_norm, ffn_norm;
   rn_ffn_block ffn;
-  rn_block_retention *retention; /* shared */
+  rn_block_retention *retention; /* of all layers of the stage; not owned */
   bool bf16;                     /* the inputs of the blocks are bf16 */
-  rn_real *scratch;              /* shared: [R, D] */
-  rn_array d_out;                /* shared: [R, D], in the blocks' type; see rn_layer_needs_d_out */
 } rn_layer;
 
 /**
- * Rows [R, D]; suffix 1 is the retention sublayer, 2 the feed-forward sublayer. After a
- * backward_input without weights, norm_in1 and norm_in2 hold the gradients of the blocks' outputs,
- * in the blocks' type.
+ * The buffers of a layer: rows [R, D]; suffix 1 is the retention sublayer, 2 the feed-forward
+ * sublayer. After a backward_input without weights, norm_in1 and norm_in2 hold the gradients of the
+ * blocks' outputs, in the blocks' type.
  */
 typedef struct rn_layer_activations {
   rn_real *norm_in1, *norm_in2; /* inputs of the norms */
   rn_real *past1, *past2;       /* residual inputs; with pre-norm also the norms' inputs */
   rn_array in1, in2;            /* blocks' inputs; equal past1, past2 with post-norm in rn_real */
-  bool lent;              /* in1, in2 are in a shared workspace: backward_input recomputes them */
-  rn_real *stat1, *stat2; /* [R, 2] */
+  bool recompute_inputs;        /* in1, in2 are temporary: backward_input recomputes them */
+  rn_real *stat1, *stat2;       /* [R, 2] */
+  rn_real *branch;              /* temporary: output of the block that runs */
+  rn_real *d_middle;            /* temporary: gradient of the rows between the sublayers */
+  rn_array d_out; /* temporary: gradient of a block's output, in its type; only if bf16 or
+                     dropout change it */
   rn_block_retention_activations retention;
   rn_ffn_activations ffn;
-  bool train; /* forward applied dropout */
+  bool train;              /* forward applied dropout */
+  rn_workspace *workspace; /* of the temporary buffers; not owned */
 } rn_layer_activations;
 
-/**
- * Workspace that activations may share because blocks run one at a time: the blocks' inputs and
- * the input of fc2, which backward_input recomputes, and optionally the inner activations of the
- * ffn block, if only one rn_activations is in use at a time. It is placed in the spare memory of
- * the retention block where it fits, else in an arena.
- */
-typedef struct rn_layer_workspace {
-  rn_array in1, in2;
-  rn_ffn_activations ffn;
-} rn_layer_workspace;
+/** Declares the buffers of a layer for at most `rows` rows, or takes them (rn_buffer_take). */
+rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
+                                      const rn_buffer_space *space, rn_workspace *workspace);
 
-/** Bytes of a workspace in an arena, and the workspace taken from one. */
-size_t rn_layer_workspace_bytes(const rn_layer *layer, int64_t rows, bool inner);
-rn_layer_workspace rn_layer_workspace_take(const rn_layer *layer, int64_t rows, bool inner,
-                                           rn_arena *arena);
-
-/**
- * Bytes of a layer's activations in an arena, and the activations taken from one. Activations with
- * a workspace require backward_input with pass->weights. `inner`: the workspace includes the inner
- * activations of the ffn block.
- */
-size_t rn_layer_activations_bytes(const rn_layer *layer, int64_t rows, bool lent, bool inner);
-rn_layer_activations rn_layer_activations_take(const rn_layer *layer, int64_t rows,
-                                               const rn_layer_workspace *workspace,
-                                               rn_arena *arena);
-
-/** Sets where forward keeps x [R, D]; not owned. A caller that writes x there saves a copy. */
-void rn_layer_activations_keep_at(const rn_layer *layer, rn_layer_activations *activations,
-                                  rn_real *input);
+/** Where forward saves x [R, D]. A caller that writes x there saves a copy. */
 static inline rn_real *rn_layer_activations_input(const rn_layer_activations *activations) {
   return activations->past1;
 }
-
-/** True if backward_input needs the buffer d_out. */
-bool rn_layer_needs_d_out(const rn_layer *layer);
 
 /**
  * Shapes: x, y [R, D], may alias each other and the activations' input; y NULL: makes only the

@@ -27,26 +27,16 @@ struct rn_layer_stack {
   bool has_embedding, has_head;
   rn_embed embed;
   rn_head head;
-  rn_head_work head_work;
   rn_arena arena;
-  rn_real *scratch; /* [R, D]: of the layers, then of the embedding */
   bool bf16;        /* matrix products take bf16, and so do the arrays that they read */
   rn_bf16 *weights; /* [total]: the bf16 shadow, or NULL */
   rn_bf16 *own;     /* the same if the stage owns it, else NULL */
-  rn_activation_pool pool;
+  rn_stage_memory memory;
 };
 
 static int64_t max_rows(const rn_layer_stack *stage) {
   const int64_t rows = (int64_t)stage->max_sequences * stage->max_tokens;
   return rows > 0 ? rows : 1;
-}
-
-static size_t rows_bytes(const rn_layer_stack *stage, int64_t width) {
-  return rn_arena_round((size_t)(max_rows(stage) * width) * sizeof(rn_real));
-}
-
-static int64_t state_elements(const rn_layer_stack *stage) {
-  return (int64_t)stage->max_sequences * stage->spec.dim * rn_spec_value_width(&stage->spec);
 }
 
 static rn_layer make_layer(const rn_layer_stack *stage, int index) {
@@ -63,25 +53,6 @@ static rn_layer make_layer(const rn_layer_stack *stage, int index) {
       .ffn_norm = rn_norm_make(spec, at->ffn_norm, at->ffn_norm_bias),
       .bf16 = stage->bf16,
       .ffn = rn_ffn_block_make(spec, at, stage->bf16)};
-}
-
-/* True if the head's work space fits into the spare memory of the retention block. */
-static bool head_is_guest(const rn_layer_stack *stage) {
-  return rn_head_work_bytes(&stage->head, max_rows(stage)) <=
-         rn_block_retention_spare_bytes(&stage->retention);
-}
-
-static size_t arena_bytes(const rn_layer_stack *stage) {
-  const bool room_for_head = stage->has_head && !head_is_guest(stage);
-  return rows_bytes(stage, stage->spec.dim) + rn_norm_sums_bytes(stage->spec.dim) +
-         (room_for_head ? rn_head_work_bytes(&stage->head, max_rows(stage)) : 0);
-}
-
-static void place_head_work(rn_layer_stack *stage) {
-  rn_arena guest = {.base = rn_block_retention_spare(&stage->retention),
-                    .size_bytes = rn_block_retention_spare_bytes(&stage->retention)};
-  stage->head_work = rn_head_work_take(&stage->head, max_rows(stage),
-                                       head_is_guest(stage) ? &guest : &stage->arena);
 }
 
 /* Sets the bf16 shadow in everything that reads it. */
@@ -110,15 +81,12 @@ static void place_norm_sums(rn_layer_stack *stage, double *sums) {
   }
 }
 
-/* Work space of the layers, the embedding and the head. */
+/* Tables, sums of norms, and the bf16 shadow; the workspace belongs to the activations. */
 static rn_status take_work(rn_err *err, rn_layer_stack *stage) {
   const rn_spec *spec = &stage->spec;
   RN_TRY(err, rn_block_retention_create(err, spec, stage->max_sequences, stage->max_tokens,
                                         &stage->retention));
-  RN_TRY(err, rn_arena_create(err, arena_bytes(stage), &stage->arena));
-  stage->scratch = rn_arena_take(&stage->arena, rows_bytes(stage, spec->dim));
-  if (stage->has_head) place_head_work(stage);
-  for (int i = 0; i < stage->layer_count; i++) stage->layer[i].scratch = stage->scratch;
+  RN_TRY(err, rn_arena_create(err, rn_norm_sums_bytes(spec->dim), &stage->arena));
   place_norm_sums(stage, rn_arena_take(&stage->arena, rn_norm_sums_bytes(spec->dim)));
   return take_copy(err, stage);
 }
@@ -156,12 +124,14 @@ static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
     stage->layer[i] = make_layer(stage, i);
     stage->layer[i].retention = &stage->retention;
   }
-  stage->pool = (rn_activation_pool){.layer = stage->layer,
-                                     .first_layer = first_layer,
-                                     .layer_count = stage->layer_count,
-                                     .rows = max_rows(stage),
-                                     .dim = spec->dim,
-                                     .states = state_elements(stage)};
+  stage->memory = (rn_stage_memory){.layer = stage->layer,
+                                    .first_layer = first_layer,
+                                    .layer_count = stage->layer_count,
+                                    .rows = max_rows(stage),
+                                    .dim = spec->dim,
+                                    .embed = stage->has_embedding ? &stage->embed : NULL,
+                                    .head = stage->has_head ? &stage->head : NULL};
+  rn_stage_memory_plan(&stage->memory);
   *out = stage;
   return RN_OK;
 }
@@ -178,7 +148,7 @@ void rn_layer_stack_destroy(rn_layer_stack **stage) {
   if (*stage == NULL) return;
   rn_block_retention_destroy(&(*stage)->retention);
   rn_arena_destroy(&(*stage)->arena);
-  rn_activation_pool_destroy(&(*stage)->pool);
+  rn_stage_memory_destroy(&(*stage)->memory);
   rn_param_table_destroy(&(*stage)->table);
   free((*stage)->layer);
   free((*stage)->own);
@@ -231,11 +201,11 @@ rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shap
   RN_TRY(err, outline(err, spec, shape, &stage));
   *out = (rn_stage_sizes){
       .parameters = stage->table->total,
-      .work_bytes = arena_bytes(stage) + rn_block_retention_bytes(&stage->retention),
+      .work_bytes = rn_norm_sums_bytes(spec->dim) + rn_block_retention_bytes(&stage->retention),
       .copy_bytes = rn_layer_stack_bf16_shadow_bytes(stage)};
   for (int keep = RN_SAVE_NOTHING; keep <= RN_SAVE_ALL; keep++) {
-    out->tape_bytes[keep] = rn_activations_bytes(&stage->pool, (rn_save_policy)keep);
-    out->shared_bytes[keep] = rn_activation_pool_shared_bytes(&stage->pool, (rn_save_policy)keep);
+    out->tape_bytes[keep] = rn_activations_bytes(&stage->memory, (rn_save_policy)keep);
+    out->shared_bytes[keep] = rn_stage_memory_workspace_bytes(&stage->memory, (rn_save_policy)keep);
   }
   rn_layer_stack_destroy(&stage);
   return RN_OK;
@@ -243,23 +213,13 @@ rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shap
 
 rn_status rn_activations_create(rn_err *err, rn_layer_stack *stage, rn_save_policy keep,
                                 rn_activations **out) {
-  return rn_activation_pool_create_activations(err, &stage->pool, keep, out);
+  return rn_stage_memory_create_activations(err, &stage->memory, keep, out);
 }
 
 static void copy_rows(const rn_layer_stack *stage, const rn_unit *unit, const rn_real *from,
                       rn_real *to) {
   const size_t count = (size_t)unit->sequences * (size_t)unit->tokens * (size_t)stage->spec.dim;
   if (to != from) memcpy(to, from, count * sizeof *to);
-}
-
-/* Saves the state before the segment, which the layer's forward has left in retention.received. */
-static void keep_state(const rn_layer_stack *stage, const rn_activations *activations,
-                       const rn_unit *unit, int layer) {
-  const rn_spec *spec = &stage->spec;
-  const size_t count =
-      (size_t)unit->sequences * (size_t)spec->dim * (size_t)rn_spec_value_width(spec);
-  memcpy(rn_activations_before(activations, layer), stage->retention.received,
-         count * sizeof(rn_real));
 }
 
 /* Recomputes a layer's forward from its saved input, into the activations that layers share. */
@@ -294,6 +254,7 @@ rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stage, const rn_pa
   assert(unit->sequences <= stage->max_sequences && unit->tokens <= stage->max_tokens);
   activations->train = pass->train;
   rn_span_phase("embedding");
+  rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_EMBED);
   rn_real *rows = rows_before(stage, activations, 0, y);
   if (stage->has_embedding) {
     RN_TRY(err, wait_for(err, stage, 0));
@@ -307,7 +268,6 @@ rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stage, const rn_pa
     const double begin_s = rn_slowdown_begin();
     RN_TRY(err, rn_layer_forward(err, &stage->layer[i], pass, rows, &activations->layer[i], next));
     rn_slowdown_end(begin_s);
-    if (activations->keep == RN_SAVE_INPUTS) keep_state(stage, activations, unit, i);
     rn_progress_unit();
     rows = next;
   }
@@ -317,13 +277,15 @@ rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stage, const rn_pa
 
 void rn_layer_stack_loss(rn_layer_stack *stage, const rn_pass *pass, rn_loss *loss) {
   assert(stage->has_head);
-  rn_head_loss(&stage->head, pass->params, &stage->head_work, loss, pass->accumulator);
+  rn_workspace_begin(stage->memory.head_workspace, RN_UNIT_PHASE_HEAD);
+  rn_head_loss(&stage->head, pass->params, &stage->memory.head_work, loss, pass->accumulator);
 }
 
 void rn_layer_stack_logits(rn_layer_stack *stage, const rn_real *params, int rows, const rn_real *y,
                            rn_real *logits) {
   assert(stage->has_head && rows <= max_rows(stage));
-  rn_head_logits(&stage->head, params, rows, y, &stage->head_work, logits);
+  rn_workspace_begin(stage->memory.head_workspace, RN_UNIT_PHASE_HEAD);
+  rn_head_logits(&stage->head, params, rows, y, &stage->memory.head_work, logits);
 }
 
 rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stage, const rn_pass *pass,
@@ -344,8 +306,9 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stage, cons
     if (down.weights) tell_of(stage, 1 + i);
   }
   rn_span_phase("embedding");
+  rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_EMBED);
   if (stage->has_embedding) {
-    rn_embed_backward(&stage->embed, &down, activations->embed_stat, stage->scratch, dy);
+    rn_embed_backward(&stage->embed, &down, activations->embed_stat, activations->d_embed, dy);
     tell_of(stage, 0);
   } else {
     copy_rows(stage, pass->unit, dy, dx);

@@ -5,13 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Save policy: how much of a forward pass the activations keep. */
-typedef enum {
-  RN_SAVE_NOTHING, /* forward only: no backward follows */
-  RN_SAVE_INPUTS,  /* layers' inputs and states before the segment; backward recomputes layers */
-  RN_SAVE_MOST,    /* all but what backward_input recomputes; it needs pass->weights */
-  RN_SAVE_ALL
-} rn_save_policy;
+#include "model/memory/save_policy.h"
 
 /** The size of a stage: layers first .. last-1, units of at most B sequences, T tokens. */
 typedef struct rn_stage_shape {

@@ -70,25 +70,35 @@ static rn_status load_layer(rn_err *err, golden_case *c, layer_case *l) {
   return RN_OK;
 }
 
-/** A block at work, its activations and local state. */
+/** A block at work, with its buffers and local state. */
 typedef struct block_run {
   rn_block_retention block;
   rn_block_retention_activations activations;
-  rn_arena arena;
+  rn_buffer_plan plan;
+  rn_workspace workspace;
+  rn_arena arena; /* of buffers that are saved */
   rn_local_state *local_state;
 } block_run;
 
 static void close_run(block_run *run) {
   rn_block_retention_destroy(&run->block);
+  rn_workspace_destroy(&run->workspace);
   rn_arena_destroy(&run->arena);
   rn_local_state_destroy(&run->local_state);
 }
 
 static rn_status open_run(rn_err *err, const layer_case *l, const rn_spec *spec, block_run *run) {
   RN_TRY(err, rn_block_retention_create(err, spec, l->B, l->T, &run->block));
-  RN_TRY(err, rn_arena_create(err, rn_block_retention_activations_bytes(&run->block, false),
-                              &run->arena));
-  run->activations = rn_block_retention_activations_take(&run->block, false, &run->arena);
+  run->plan = rn_buffer_plan_make(RN_SAVE_ALL);
+  rn_buffer_space space = {.plan = &run->plan};
+  (void)rn_block_retention_buffers(&run->block, &space);
+  rn_buffer_plan_place(&run->plan);
+  RN_TRY(err, rn_workspace_create(err, &run->plan, &run->workspace));
+  RN_TRY(err, rn_arena_create(err, run->plan.bytes[RN_MEMORY_LAYER], &run->arena));
+  space.base[RN_MEMORY_WORKSPACE] = run->workspace.arena.base;
+  space.base[RN_MEMORY_LAYER] = run->arena.base;
+  run->activations = rn_block_retention_buffers(&run->block, &space);
+  run->activations.workspace = &run->workspace;
   RN_TRY(err, rn_local_state_create(err, spec, 1, l->B, &run->local_state));
   return RN_OK;
 }

@@ -6,13 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/memory/workspace.h"
 #include "tests/support/gradient.h"
 
 enum { ROWS = 6, DIM = 8, VOCAB = 11, PARAMS = VOCAB * DIM + 2 * DIM };
 
 typedef struct fixture {
   rn_head head;
-  rn_arena arena;
+  rn_buffer_plan plan;
+  rn_workspace workspace;
   rn_head_work work;
   int64_t rows;
   double scale;
@@ -35,8 +37,13 @@ static void prepare(fixture *f, int64_t rows, bool pre_norm, rn_block_norm kind)
   rn_param_table table = {.output = 0, .final_norm = VOCAB * DIM, .final_norm_bias = bias};
   f->head = rn_head_make(&spec, &table);
   f->head.norm.sums = f->sums;
-  CHECK_OK(&err, rn_arena_create(&err, rn_head_work_bytes(&f->head, rows), &f->arena));
-  f->work = rn_head_work_take(&f->head, rows, &f->arena);
+  f->plan = rn_buffer_plan_make(RN_SAVE_NOTHING);
+  rn_buffer_space space = {.plan = &f->plan};
+  (void)rn_head_buffers(&f->head, rows, &space);
+  rn_buffer_plan_place(&f->plan);
+  CHECK_OK(&err, rn_workspace_create(&err, &f->plan, &f->workspace));
+  space.base[RN_MEMORY_WORKSPACE] = f->workspace.arena.base;
+  f->work = rn_head_buffers(&f->head, rows, &space);
   f->target = take(rows, sizeof f->target[0]);
   f->params = take(PARAMS, sizeof(rn_real));
   f->gradient = take(PARAMS, sizeof(rn_real));
@@ -50,7 +57,7 @@ static void prepare(fixture *f, int64_t rows, bool pre_norm, rn_block_norm kind)
 }
 
 static void destroy(fixture *f) {
-  rn_arena_destroy(&f->arena);
+  rn_workspace_destroy(&f->workspace);
   free(f->target);
   free(f->params);
   free(f->gradient);

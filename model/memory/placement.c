@@ -1,0 +1,67 @@
+#include "model/memory/placement.h"
+
+static size_t live_bytes(const rn_buffer *buffer, int count, int phase) {
+  size_t bytes = 0;
+  for (int i = 0; i < count; i++) {
+    if (buffer[i].live >> phase & 1) bytes += buffer[i].bytes;
+  }
+  return bytes;
+}
+
+size_t rn_live_bytes_max(const rn_buffer *buffer, int count) {
+  size_t max = 0;
+  for (int phase = 0; phase < 64; phase++) {
+    const size_t bytes = live_bytes(buffer, count, phase);
+    if (bytes > max) max = bytes;
+  }
+  return max;
+}
+
+/* Fills order[count] with indices of buffers, the largest first; equal sizes in their order. */
+static void sort_by_size(const rn_buffer *buffer, int count, int *order) {
+  for (int i = 0; i < count; i++) {
+    int at = i;
+    for (; at > 0 && buffer[order[at - 1]].bytes < buffer[i].bytes; at--) order[at] = order[at - 1];
+    order[at] = i;
+  }
+}
+
+/* The lowest-placed of the buffers order[0, placed) that are live together with `b` and end after
+ * `from`; -1: none. */
+static int next_conflict(const rn_buffer *buffer, const int *order, int placed, const rn_buffer *b,
+                         size_t from) {
+  int found = -1;
+  for (int i = 0; i < placed; i++) {
+    const rn_buffer *other = &buffer[order[i]];
+    if ((other->live & b->live) == 0 || other->offset + other->bytes <= from) continue;
+    if (found < 0 || other->offset < buffer[found].offset) found = order[i];
+  }
+  return found;
+}
+
+/* The start of the smallest gap for `b`; if none fits, the end of the last conflicting buffer. */
+static size_t best_offset(const rn_buffer *buffer, const int *order, int placed,
+                          const rn_buffer *b) {
+  size_t from = 0, best = 0, best_gap = SIZE_MAX;
+  for (int next; (next = next_conflict(buffer, order, placed, b, from)) >= 0;) {
+    const rn_buffer *other = &buffer[next];
+    const size_t gap = other->offset > from ? other->offset - from : 0;
+    if (gap >= b->bytes && gap < best_gap) best = from, best_gap = gap;
+    from = other->offset + other->bytes;
+  }
+  return best_gap == SIZE_MAX ? from : best;
+}
+
+size_t rn_place_buffers(rn_buffer *buffer, int count) {
+  int order[RN_PLACEMENT_MAX];
+  size_t end = 0;
+  assert(0 <= count && count <= RN_PLACEMENT_MAX);
+  sort_by_size(buffer, count, order);
+  for (int i = 0; i < count; i++) {
+    rn_buffer *b = &buffer[order[i]];
+    if (b->live == 0) continue;
+    b->offset = best_offset(buffer, order, i, b);
+    if (b->offset + b->bytes > end) end = b->offset + b->bytes;
+  }
+  return end;
+}

@@ -1,0 +1,35 @@
+#include "model/memory/unit_phase.h"
+
+#include <assert.h>
+
+const char *rn_unit_phase_name(rn_unit_phase phase) {
+  static const char *const name[RN_UNIT_PHASES] = {
+      [RN_UNIT_PHASE_RETENTION_NORM] = "retention norm",
+      [RN_UNIT_PHASE_KV] = "k, v",
+      [RN_UNIT_PHASE_STATES] = "states",
+      [RN_UNIT_PHASE_QG] = "q, g",
+      [RN_UNIT_PHASE_INNER] = "inner",
+      [RN_UNIT_PHASE_CROSS] = "cross",
+      [RN_UNIT_PHASE_OUT] = "out",
+      [RN_UNIT_PHASE_FFN_NORM] = "ffn norm",
+      [RN_UNIT_PHASE_FFN] = "ffn",
+      [RN_UNIT_PHASE_RESIDUAL] = "residual",
+      [RN_UNIT_PHASE_D_RESIDUAL] = "d residual",
+      [RN_UNIT_PHASE_D_FFN] = "d ffn",
+      [RN_UNIT_PHASE_D_FFN_NORM] = "d ffn norm",
+      [RN_UNIT_PHASE_FFN_WEIGHT] = "ffn weight",
+      [RN_UNIT_PHASE_D_RETENTION] = "d retention",
+      [RN_UNIT_PHASE_D_OUT] = "d out",
+      [RN_UNIT_PHASE_OUT_WEIGHT] = "out weight",
+      [RN_UNIT_PHASE_D_STATES] = "d states",
+      [RN_UNIT_PHASE_D_INNER] = "d inner",
+      [RN_UNIT_PHASE_D_CROSS] = "d cross",
+      [RN_UNIT_PHASE_D_QKVG] = "d q, k, v, g",
+      [RN_UNIT_PHASE_D_RETENTION_NORM] = "d retention norm",
+      [RN_UNIT_PHASE_QKVG_WEIGHT] = "q, k, v, g weight",
+      [RN_UNIT_PHASE_EMBED] = "embed",
+      [RN_UNIT_PHASE_HEAD] = "head",
+      [RN_UNIT_PHASE_D_EMBED] = "d embed"};
+  assert(0 <= (int)phase && phase < RN_UNIT_PHASES);
+  return name[phase];
+}

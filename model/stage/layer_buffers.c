@@ -1,0 +1,100 @@
+/* The buffers of one layer. */
+#include "model/memory/buffer.h"
+#include "model/stage/layer.h"
+
+/* False if the block reads the residual input directly: post-norm in rn_real. */
+static bool has_own_input(const rn_layer *layer) {
+  return layer->pre_norm || layer->bf16;
+}
+
+/* The layer's input: from the embedding, or the output of the layer before. */
+static rn_real *take_input(const rn_buffer_space *s, int64_t count) {
+  const rn_phase_set forward =
+      rn_phase_range(RN_UNIT_PHASE_RETENTION_NORM, RN_UNIT_PHASE_RESIDUAL) |
+      rn_phase_range(RN_UNIT_PHASE_EMBED, RN_UNIT_PHASE_EMBED);
+  return rn_buffer_reals(s, "layer input", count,
+                         (rn_buffer_use){.kind = RN_BUFFER_INPUT, .forward = forward});
+}
+
+/* Inputs of the norms, and residual inputs. */
+static void take_residual_rows(const rn_layer *layer, const rn_buffer_space *s, int64_t count,
+                               rn_layer_activations *t) {
+  t->past1 = take_input(s, count);
+  if (layer->pre_norm) {
+    t->norm_in1 = t->past1;
+    t->norm_in2 = t->past2 = rn_buffer_reals(
+        s, "middle", count,
+        rn_use_saved(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_D_FFN_NORM));
+    return;
+  }
+  t->norm_in1 = rn_buffer_reals(
+      s, "retention norm input", count,
+      rn_use_saved(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_D_RETENTION));
+  t->norm_in2 = rn_buffer_reals(
+      s, "ffn norm input", count,
+      rn_use_saved(RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_D_RESIDUAL));
+  t->past2 = rn_buffer_reals(
+      s, "middle", count,
+      rn_use_saved(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_FFN_WEIGHT));
+}
+
+static void take_block_inputs(const rn_layer *layer, const rn_buffer_space *s, int64_t count,
+                              rn_layer_activations *t) {
+  if (!has_own_input(layer)) {
+    t->in1 = rn_reals(t->past1);
+    t->in2 = rn_reals(t->past2);
+    return;
+  }
+  t->in1 =
+      rn_buffer_array(s, "retention input", count, layer->bf16,
+                      rn_use_recomputed(RN_UNIT_PHASE_RETENTION_NORM, RN_UNIT_PHASE_QG,
+                                        RN_UNIT_PHASE_D_RETENTION_NORM, RN_UNIT_PHASE_QKVG_WEIGHT));
+  t->in2 = rn_buffer_array(s, "ffn input", count, layer->bf16,
+                           rn_use_recomputed(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_FFN,
+                                             RN_UNIT_PHASE_D_FFN_NORM, RN_UNIT_PHASE_FFN_WEIGHT));
+}
+
+static void take_statistics(const rn_buffer_space *s, int64_t rows, rn_layer_activations *t) {
+  t->stat1 = rn_buffer_reals(s, "retention norm statistics", 2 * rows,
+                             rn_use_saved(RN_UNIT_PHASE_RETENTION_NORM, RN_UNIT_PHASE_FFN_NORM,
+                                          RN_UNIT_PHASE_D_RETENTION_NORM));
+  t->stat2 = rn_buffer_reals(
+      s, "ffn norm statistics", 2 * rows,
+      rn_use_saved(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_D_FFN_NORM));
+}
+
+/* A weight phase of its own reads copies of d_out that are made at the end. */
+static rn_buffer_use use_of_d_out(rn_save_policy policy) {
+  const rn_unit_phase last =
+      policy == RN_SAVE_ALL ? RN_UNIT_PHASE_QKVG_WEIGHT : RN_UNIT_PHASE_OUT_WEIGHT;
+  return rn_use_twice(rn_use_in_backward(RN_UNIT_PHASE_D_RESIDUAL, RN_UNIT_PHASE_FFN_WEIGHT),
+                      rn_use_in_backward(RN_UNIT_PHASE_D_RETENTION, last));
+}
+
+static void take_temporary(const rn_layer *layer, const rn_buffer_space *s, int64_t count,
+                           rn_layer_activations *t) {
+  t->branch = rn_buffer_reals(s, "block output", count,
+                              rn_use_in_forward(RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_RESIDUAL));
+  t->d_middle =
+      rn_buffer_reals(s, "d middle", count,
+                      rn_use_in_backward(RN_UNIT_PHASE_D_RESIDUAL, RN_UNIT_PHASE_QKVG_WEIGHT));
+  if (layer->bf16 || layer->dropout != 0) {
+    t->d_out =
+        rn_buffer_array(s, "d block output", count, layer->bf16, use_of_d_out(s->plan->policy));
+  }
+}
+
+rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
+                                      const rn_buffer_space *space, rn_workspace *workspace) {
+  const int64_t count = rows * layer->retention_norm.width;
+  rn_layer_activations t = {.recompute_inputs = space->plan->policy != RN_SAVE_ALL,
+                            .retention = rn_block_retention_buffers(layer->retention, space),
+                            .ffn = rn_ffn_buffers(&layer->ffn, rows, space),
+                            .workspace = workspace};
+  t.retention.workspace = workspace;
+  take_residual_rows(layer, space, count, &t);
+  take_block_inputs(layer, space, count, &t);
+  take_statistics(space, rows, &t);
+  take_temporary(layer, space, count, &t);
+  return t;
+}
