@@ -48,7 +48,9 @@ powers() {
   echo "$list"
 }
 
-threads=$(powers "$RN_JOBS") ranks=$(powers "$RN_JOBS") tokens=512 rounds=3 steps=3
+# nproc alone would count the threads of OMP_NUM_THREADS instead of cores.
+cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+threads=$(powers "$cores") ranks=$(powers "$cores") tokens=512 rounds=3 steps=3
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
   case $1 in
     --help) help && exit 0 ;;
@@ -157,7 +159,7 @@ ratio() {
 of_one() {
   [ -f "$results/sequence.1" ] || { echo - && return; }
   local name=step_s each=1
-  [ "$1" -le "$RN_JOBS" ] || name=cpu_s each=$1
+  [ "$1" -le "$cores" ] || name=cpu_s each=$1
   awk -v one="$(figure sequence.1 "$name")" -v all="$(figure "sequence.$1" "$name")" \
     -v each="$each" 'BEGIN { printf "%.0f %%", 100 * each * one / all }'
 }
@@ -188,6 +190,6 @@ for ((round = 0; round < rounds; round++)); do
   [ "$ranks" = none ] || for n in ${ranks//,/ }; do measure_ranks "$n"; done
 done
 printf 'Tokens of a rank: %s; medians of %s rounds of %s steps; %s cores.\n' "$tokens" "$rounds" \
-  "$steps" "$RN_JOBS"
+  "$steps" "$cores"
 [ "$threads" = none ] || print_threads
 [ "$ranks" = none ] || print_ranks

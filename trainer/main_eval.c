@@ -73,10 +73,12 @@ static void print_json(const rn_evaluation *e, const char *form, int64_t step) {
 }
 
 static void print_table(const rn_evaluation *e, const char *form, int64_t step) {
+  char bits[32] = "unknown";
+  if (isfinite(e->bits_per_byte)) snprintf(bits, sizeof bits, "%.4f", e->bits_per_byte);
   printf(
-      "step %lld, %s: loss %.6f  perplexity %.4f  bits per byte %.4f  (%lld targets, %lld "
+      "step %lld, %s: loss %.6f  perplexity %.4f  bits per byte %s  (%lld targets, %lld "
       "sequences of %d)\n",
-      (long long)step, form, e->loss, exp(e->loss), e->bits_per_byte, (long long)e->tokens,
+      (long long)step, form, e->loss, exp(e->loss), bits, (long long)e->tokens,
       (long long)e->sequences, e->sequence_length);
   for (int i = 0; i < e->buckets; i++) {
     printf("  positions from %8lld  loss %.4f\n", (long long)((INT64_C(1) << i) - 1),

@@ -14,6 +14,7 @@
 #include "proto/options/options.h"
 #include "trainer/config/config_check.h"
 #include "trainer/config/config_text.h"
+#include "trainer/config/preset_check.h"
 #include "trainer/estimate/plan_show.h"
 #include "trainer/launch/blas_check.h"
 #include "trainer/launch/launch.h"
@@ -70,7 +71,8 @@ static rn_status load(rn_err *err, options *o, Retnet__Config **config) {
                                    &o->places, config));
   RN_TRY(err, rn_options_require(err, *config, "run.dir"));
   RN_TRY(err, rn_options_require(err, *config, "data.dir"));
-  return rn_config_check(err, *config);
+  RN_TRY(err, rn_config_check(err, *config));
+  return rn_preset_check(err, *config, &o->places);
 }
 
 /* Checks that all ranks have the same configuration. */

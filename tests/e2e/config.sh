@@ -81,6 +81,14 @@ case $case in
       [ ! -e parts/effective.yaml ] || fail "effective.yaml beside a config.yaml of our own"
       rm -r whole parts again
     done
+    # A preset given over a file that gives the keys itself changes none of them, and says so.
+    must_train 1 whole
+    "$bin/retnet-train" whole/config.yaml -s run.dir=again -s model.preset=retnet_1b3 >log 2>&1 ||
+      fail "preset: $(cat log)"
+    same_content whole again
+    grep -q 'warning: -s model.preset=retnet_1b3 does not change .*config.yaml.*model.layers, model.dim' \
+      log || fail "a preset without effect is not named: $(cat log)"
+    rm -r whole again
     # Another number of ranks finds its own layout by the same file.
     must_train 2 pair
     grep -q '  data: 0  # default; by rule: 2' pair/config.yaml || fail "$(cat pair/config.yaml)"

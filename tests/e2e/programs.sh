@@ -266,6 +266,12 @@ case $case in
     grep -q '"precision": "bf16"' half.json || fail "$(cat half.json)"
     bytes() { sed -E 's/.*"sequences": 1,[^}]*"weight_bytes": ([0-9]+).*/\1/' "$1"; }
     [ "$(bytes half.json)" -lt $(($(bytes decode.json) * 51 / 100)) ] || fail "bf16 weights are not half"
+    # A preset is measured, not the reference model under its name.
+    "$bin/retnet-bench" decode --json --rounds 1 -s model.preset=retnet_medium -s model.layers=1 \
+      >preset.json
+    "$bin/retnet-bench" decode --json --rounds 1 -s model.layers=1 >reference.json
+    [ "$(bytes preset.json)" -gt "$(($(bytes reference.json) * 2))" ] ||
+      fail "the preset is not measured: $(cat preset.json)"
     refuse 2 --precision "$bin/retnet-bench" decode --precision fp8 "${small[@]}"
     "$bin/retnet-bench" gemm --json --rounds 1 -s parallel.threads=2 >gemm.json
     for shape in 64 128 256 512; do

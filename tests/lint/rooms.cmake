@@ -68,7 +68,7 @@ room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/bas
      trainer/optimizer trainer/config trainer/machine trainer/launch trainer/run trainer/generate)
 room(trainer/estimate MAY proto/base proto/options model/kernel comm/world data/batch
      trainer/schedule trainer/parallel trainer/plan trainer/run)
-room(trainer/evaluate MAY proto/base model/base comm/world comm/optimizer data/batch
+room(trainer/evaluate MAY proto/base model/base comm/world comm/optimizer data/batch data/text
      trainer/parallel trainer/launch trainer/checkpoint)
 room(trainer/profile MAY proto/base data/file trainer/schedule trainer/run)
 room(trainer/tools MAY proto/base proto/options model/spec data/checkpoint data/exchange data/run)

@@ -4,32 +4,60 @@
 
 #include "model/base/threads.h"
 #include "model/kernel/gemm.h"
+#include "model/spec/preset.h"
 #include "proto/options/options.h"
 #include "trainer/config/config_check.h"
 #include "trainer/machine/machine.h"
 
 enum { MAX_KEYS = 64, PRECISION_BYTES = 40 };
 
-/* The reference step; command-line keys are applied after these. */
-static const char *const reference[] = {
-    "model.layers=8", "model.dim=512",   "model.value_dim=1024",      "model.ffn_dim=1024",
-    "model.heads=4",  "model.vocab=256", "data.sequence_length=2048", "data.batch_sequences=1"};
+/* The reference step: values of keys that neither the command line nor its preset gives. */
+static const struct {
+  const char *key, *value;
+} reference[] = {{"model.layers", "8"},
+                 {"model.dim", "512"},
+                 {"model.value_dim", "1024"},
+                 {"model.ffn_dim", "1024"},
+                 {"model.heads", "4"},
+                 {"model.vocab", "256"},
+                 {"data.sequence_length", "2048"},
+                 {"data.batch_sequences", "1"}};
 enum { REFERENCE_KEYS = sizeof reference / sizeof reference[0] };
+
+/* The keys that the preset of `config` sets, if it has one. */
+static rn_status keys_of_preset(rn_err *err, const Retnet__Config *config, Retnet__Config **out) {
+  const char *name = config->model->preset;
+  RN_TRY(err, rn_options_create(err, out));
+  return name != NULL && name[0] != '\0' ? rn_preset_keys(err, name, (*out)->model) : RN_OK;
+}
+
+static rn_status complete(rn_err *err, Retnet__Config *config) {
+  Retnet__Config *preset = NULL;
+  rn_status status = keys_of_preset(err, config, &preset);
+  for (int i = 0; status == RN_OK && i < REFERENCE_KEYS; i++) {
+    const char *key = reference[i].key;
+    if (rn_options_given(config, key) || rn_options_given(preset, key)) continue;
+    status = rn_options_set(err, config, "reference step", key, reference[i].value);
+  }
+  if (status == RN_OK) rn_options_merge(config, preset);
+  rn_options_free(&preset);
+  return status;
+}
 
 rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__Config **out) {
   const char *keys[MAX_KEYS];
   char precision[PRECISION_BYTES];
   int count = 0;
-  if (options->keys.count > MAX_KEYS - REFERENCE_KEYS - 1) {
-    return rn_fail(err, RN_ERR_USAGE, "more than %d keys", MAX_KEYS - REFERENCE_KEYS - 1);
+  if (options->keys.count > MAX_KEYS - 1) {
+    return rn_fail(err, RN_ERR_USAGE, "more than %d keys", MAX_KEYS - 1);
   }
-  for (int i = 0; i < REFERENCE_KEYS; i++) keys[count++] = reference[i];
   for (int i = 0; i < options->keys.count; i++) keys[count++] = options->keys.word[i];
   if (options->precision != NULL) {
     snprintf(precision, sizeof precision, "train.precision=%s", options->precision);
     keys[count++] = precision;
   }
   RN_TRY(err, rn_options_load(err, NULL, keys, count, out));
+  RN_TRY(err, complete(err, *out));
   return rn_config_check(err, *out);
 }
 

@@ -1,9 +1,11 @@
 #include "trainer/evaluate/evaluate.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "comm/optimizer/reduce_scatter.h"
 #include "data/batch/batch.h"
+#include "data/text/tokenizer.h"
 #include "model/base/threads.h"
 #include "proto/base/progress.h"
 #include "proto/base/range.h"
@@ -20,7 +22,7 @@ typedef struct evaluator {
   rn_comm_thread *comm_thread; /* or NULL */
   rn_batch batch;
   rn_pipeline pipeline;
-  double text_bytes; /* of the targets on this rank */
+  double texts; /* targets on this rank that are not document tokens */
 } evaluator;
 
 static void count_rows(evaluator *e, rn_evaluation *out) {
@@ -29,7 +31,7 @@ static void count_rows(evaluator *e, rn_evaluation *out) {
     const int bucket = (int)floor(log2((double)(e->batch.position + t + 1)));
     out->bucket_loss[bucket] += e->pipeline.token_loss[t];
     out->bucket_tokens[bucket] += 1;
-    e->text_bytes += e->batch.target[t] != document;
+    e->texts += e->batch.target[t] != document;
   }
 }
 
@@ -117,8 +119,24 @@ static void close_evaluator(evaluator *e) {
   rn_grid_destroy(&e->grid);
 }
 
+/*
+ * Bytes of text that the targets of the split stand for; NAN: unknown. `texts` targets are not
+ * document tokens: each is one byte with the byte tokenizer. For another one, the shards record the
+ * bytes; the first token of a split, which is no target, is a document token.
+ */
+static double bytes_of_targets(const rn_split *split, double texts) {
+  double bytes = 0;
+  if (strcmp(rn_split_header(split)->tokenizer, rn_tokenizer_kind().tokenizer) == 0) return texts;
+  for (int i = 0; i < split->shards; i++) {
+    const Retnet__ShardFooter *footer = split->shard[i].footer;
+    if (footer->text_bytes == 0) return NAN;
+    bytes += (double)footer->text_bytes;
+  }
+  return bytes;
+}
+
 static rn_status sum_over_ranks(rn_err *err, evaluator *e, rn_evaluation *out) {
-  double sums[2] = {out->loss, e->text_bytes};
+  double sums[2] = {out->loss, e->texts};
   RN_TRY(err, rn_sum_doubles(err, e->grid, sums, 2));
   for (int i = 0; i < RN_EVALUATE_BUCKETS; i++) {
     double bucket[2] = {out->bucket_loss[i], out->bucket_tokens[i]};
@@ -128,7 +146,8 @@ static rn_status sum_over_ranks(rn_err *err, evaluator *e, rn_evaluation *out) {
     if (bucket[1] > 0) out->buckets = i + 1;
   }
   out->loss = sums[0] / (double)out->tokens;
-  out->bits_per_byte = sums[1] > 0 ? sums[0] / log(2.0) / sums[1] : NAN;
+  const double bytes = bytes_of_targets(e->split, sums[1]);
+  out->bits_per_byte = bytes > 0 ? sums[0] / log(2.0) / bytes : NAN;
   return RN_OK;
 }
 

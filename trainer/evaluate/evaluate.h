@@ -10,7 +10,7 @@ enum { RN_EVALUATE_BUCKETS = 32 };
 
 typedef struct rn_evaluation {
   double loss;          /* mean, nats per target */
-  double bits_per_byte; /* NaN if no target is text */
+  double bits_per_byte; /* NaN if no target is text, or the bytes of text are unknown */
   int64_t tokens, sequences;
   int sequence_length, buckets;
   double bucket_loss[RN_EVALUATE_BUCKETS]; /* positions [2^i - 1, 2^(i+1) - 1) */

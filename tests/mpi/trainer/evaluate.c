@@ -114,6 +114,26 @@ static void one_evaluation(rn_world *part, const rn_checkpoint_model *model, rn_
   CHECK_RELATIVE(e.bits_per_byte, want * (double)targets / log(2) / (double)bytes, 2e-6);
 }
 
+/* Bits per byte of another tokenizer go by the bytes that the shards record, if they do. */
+static void bits_go_by_recorded_bytes(rn_world *part, const rn_checkpoint_model *model,
+                                      rn_split *split, const Retnet__Parallel *parallel) {
+  static char words[] = "words";
+  Retnet__ShardFooter *footer = split->shard[0].footer;
+  const rn_evaluation_options how = {RN_FORM_CHUNKWISE, T, parallel};
+  const uint64_t bytes = footer->text_bytes;
+  char *bytes_tokenizer = footer->header->tokenizer;
+  rn_evaluation e;
+  footer->header->tokenizer = words;
+  footer->text_bytes = 1000;
+  CHECK_OK(&err, rn_evaluate(&err, part, model, split, &how, &e));
+  CHECK_RELATIVE(e.bits_per_byte, e.loss * (double)e.tokens / log(2) / 1000, 1e-12);
+  footer->text_bytes = 0;
+  CHECK_OK(&err, rn_evaluate(&err, part, model, split, &how, &e));
+  CHECK(isnan(e.bits_per_byte));
+  footer->text_bytes = bytes;
+  footer->header->tokenizer = bytes_tokenizer;
+}
+
 static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) {
   Retnet__Config *config = NULL;
   Retnet__Manifest manifest = RETNET__MANIFEST__INIT;
@@ -133,6 +153,7 @@ static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) 
     memset(model.params, 0, (size_t)model.table->total * sizeof(float));
     one_evaluation(part, &model, &split, form, config->parallel, targets, log(VOCAB));
   }
+  bits_go_by_recorded_bytes(part, &model, &split, config->parallel);
   free(model.params);
   rn_split_close(&split);
   rn_param_table_destroy(&model.table);
