@@ -21,8 +21,8 @@ struct rn_reduce_scatter {
   MPI_Datatype type;
   size_t bytes_each;
   int rank, size;
-  const char *gradient;
-  char *own;
+  const char **gradient;       /* [buckets] the caller's, of the buckets that were started */
+  char *own;                   /* or NULL */
   int64_t *at;                 /* [buckets] offset of a bucket's shard in `own` */
   int64_t longest;             /* elements of this rank's largest shard */
   char *buffers;               /* [MAX_IN_FLIGHT, size - 1, longest] receive buffers */
@@ -45,6 +45,8 @@ static rn_status allocate(rn_err *err, rn_reduce_scatter *r) {
   const size_t buckets = (size_t)r->shards->buckets, requests = MAX_IN_FLIGHT * 2 * (size_t)r->size;
   RN_TRY(err, rn_alloc(err, "reduce-scatter of gradients", buckets, sizeof *r->at, &r->at));
   RN_TRY(err, rn_alloc(err, "reduce-scatter of gradients", buckets, sizeof *r->order, &r->order));
+  RN_TRY(err,
+         rn_alloc(err, "reduce-scatter of gradients", buckets, sizeof *r->gradient, &r->gradient));
   RN_TRY(err,
          rn_alloc(err, "reduce-scatter of gradients", requests, sizeof *r->request, &r->request));
   for (size_t i = 0; i < requests; i++) r->request[i] = MPI_REQUEST_NULL;
@@ -73,8 +75,8 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
                              .bytes_each = bytes_of(operands.kind),
                              .rank = rn_grid_replica(grid),
                              .size = rn_grid_replica_size(grid),
-                             .gradient = operands.gradient,
                              .own = operands.own};
+    assert(operands.own != NULL || r->size == 1);
     status = allocate(err, r);
   }
   if ((status = rn_grid_agree(err, grid, status)) == RN_OK) {
@@ -89,6 +91,7 @@ void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter) {
   if (*reduce_scatter == NULL) return;
   rn_mpi_free_comm(&(*reduce_scatter)->comm);
   free((*reduce_scatter)->at);
+  free((*reduce_scatter)->gradient);
   free((*reduce_scatter)->order);
   free((*reduce_scatter)->buffers);
   free((*reduce_scatter)->request);
@@ -107,6 +110,12 @@ static MPI_Request *requests_of(const rn_reduce_scatter *r, int order_index) {
   return r->request + (int64_t)(order_index % MAX_IN_FLIGHT) * 2 * r->size;
 }
 
+/* The gradient of `shard`, a part of a bucket that was started. */
+static const char *gradient_of(const rn_reduce_scatter *r, int bucket, rn_range shard) {
+  const int64_t within = shard.begin - rn_optimizer_shards_bucket(r->shards, bucket).begin;
+  return r->gradient[bucket] + (size_t)within * r->bytes_each;
+}
+
 /* Posts the sends and receives of one bucket. All messages have tag 0 and match in order of start.
  * Empty shards are not sent. */
 static rn_status post_bucket(rn_err *err, rn_reduce_scatter *r, int order_index) {
@@ -121,9 +130,8 @@ static rn_status post_bucket(rn_err *err, rn_reduce_scatter *r, int order_index)
                             &request[2 * i]));
     }
     if (rn_range_count(theirs) == 0) continue;
-    RN_MPI(err,
-           MPI_Isend(r->gradient + (size_t)theirs.begin * r->bytes_each,
-                     (int)rn_range_count(theirs), r->type, i, 0, r->comm, &request[2 * i + 1]));
+    RN_MPI(err, MPI_Isend(gradient_of(r, bucket, theirs), (int)rn_range_count(theirs), r->type, i,
+                          0, r->comm, &request[2 * i + 1]));
     r->bytes_sent += rn_range_count(theirs) * (int64_t)r->bytes_each;
   }
   return RN_OK;
@@ -145,16 +153,15 @@ static void add_integers(bool first, int64_t count, const int64_t *addend, int64
 static void sum_bucket(const rn_reduce_scatter *r, int order_index) {
   const int bucket = r->order[order_index];
   const rn_range mine = rn_optimizer_shards_of(r->shards, bucket, r->rank);
-  const size_t begin = (size_t)mine.begin * r->bytes_each;
+  const char *gradient = gradient_of(r, bucket, mine);
+  if (r->own == NULL) return;
   char *own = r->own + (size_t)r->at[bucket] * r->bytes_each;
-  if (own == r->gradient + begin) return;
 #pragma omp parallel for schedule(static)
   for (int64_t at = 0; at < rn_range_count(mine); at += SUM_BLOCK) {
     const int64_t left = rn_range_count(mine) - at, count = left < SUM_BLOCK ? left : SUM_BLOCK;
     const size_t here = (size_t)at * r->bytes_each;
     for (int i = 0; i < r->size; i++) {
-      const char *addend =
-          (i == r->rank ? r->gradient + begin : buffer_of(r, order_index, i)) + here;
+      const char *addend = (i == r->rank ? gradient : buffer_of(r, order_index, i)) + here;
       if (r->kind == RN_REDUCE_EXACT) {
         add_integers(i == 0, count, (const int64_t *)addend, (int64_t *)(own + here));
       } else {
@@ -181,8 +188,10 @@ static rn_status progress(rn_err *err, rn_reduce_scatter *r) {
   return RN_OK;
 }
 
-rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *r, int bucket) {
+rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *r, int bucket,
+                                  const void *gradient) {
   assert(r->started < r->shards->buckets);
+  r->gradient[bucket] = gradient;
   r->order[r->started++] = bucket;
   return progress(err, r);
 }

@@ -19,11 +19,11 @@ typedef struct rn_reduce_scatter rn_reduce_scatter;
 /** Elements: float, summed in rank order, or int64_t. */
 typedef enum { RN_REDUCE_FLOAT, RN_REDUCE_EXACT } rn_reduce_kind;
 
-/** What is summed: the gradient of this rank, and the shards that receive the sums. */
+/** What is summed, and where the sums of this rank's shards go. */
 typedef struct rn_reduce_operands {
-  rn_reduce_kind kind;  /* of both arrays */
-  const void *gradient; /* [total] */
-  void *own;            /* [this rank's shards, concatenated by bucket] */
+  rn_reduce_kind kind; /* of gradients and sums */
+  void *own;           /* [this rank's shards, concatenated by bucket]; with a single replica also
+                          NULL: the gradients are the sums */
 } rn_reduce_operands;
 
 /**
@@ -33,8 +33,7 @@ typedef struct rn_reduce_operands {
 size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kind);
 
 /**
- * own = sum over replicas, in rank order, of the elements of `gradient` in this rank's shards. With
- * a single replica, own may be the gradient itself.
+ * own = sum over replicas, in rank order, of the elements of the gradients in this rank's shards.
  *
  * Collective: over the world. Ownership: grid, shards and arrays outlive the object.
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
@@ -49,13 +48,14 @@ void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter);
 int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter);
 
 /**
- * Starts the reduction of a bucket whose gradient is complete on this rank; the gradient must not
- * change until rn_reduce_scatter_finish. Does not wait.
+ * Starts the reduction of a bucket. `gradient` [elements of the bucket] is complete on this rank
+ * and must not change until rn_reduce_scatter_finish. Does not wait.
  *
  * Collective: over the replicas; all start the buckets in the same order.
  * Errors:     RN_ERR_MPI.
  */
-rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *reduce_scatter, int bucket);
+rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *reduce_scatter, int bucket,
+                                  const void *gradient);
 
 /**
  * Waits until all buckets, each of which was started once, are summed; `own` is then complete.

@@ -35,6 +35,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/ops/grad_accumulator.h"
 #include "model/pass/pass.h"
 #include "model/spec/param.h"
 #include "model/spec/spec.h"
@@ -150,9 +151,10 @@ size_t rn_stage_derived_bytes(const rn_stage *stage);
 /**
  * Offers memory for the weights. True: the stage uses it instead of its own from now on. The
  * caller keeps it, may change the weights while the stage does not compute, and then calls
- * rn_stage_write_weights; ranks that share the memory may divide the range among them. False: the
- * stage keeps its own weights, and `memory` stays unused: every change must be written to the
- * stage. A stage on the CPU has no weights of its own and always adopts.
+ * rn_stage_write_weights, unless rn_stage_derived_bytes is 0; ranks that share the memory may
+ * divide the range among them. False: the stage keeps its own weights, and `memory` stays unused:
+ * every change must be written to the stage. A stage on the CPU has no weights of its own and
+ * always adopts.
  */
 bool rn_stage_adopt_weights(rn_stage *stage, rn_weights_memory memory);
 

@@ -45,7 +45,7 @@ room(data/text MAY proto/base data/file data/shard)
 # trainer/
 room(trainer/schedule MAY proto/base)
 room(trainer/layout MAY proto/base proto/schema model/spec trainer/schedule)
-room(trainer/optimizer MAY proto/base proto/ports model/spec comm/world comm/optimizer)
+room(trainer/optimizer MAY proto/base proto/ports model/spec model/stage comm/world comm/optimizer)
 room(trainer/parallel MAY proto/base proto/schema model/spec model/stage comm/world comm/pipeline
      comm/scan trainer/schedule trainer/layout trainer/optimizer)
 room(trainer/config MAY proto/base proto/schema proto/options model/spec comm/world trainer/layout)
@@ -61,14 +61,15 @@ room(trainer/run MAY proto/base proto/schema model/base model/spec model/kernel 
      trainer/optimizer trainer/parallel trainer/config trainer/launch trainer/plan)
 room(trainer/checkpoint MAY proto/base proto/options proto/cli model/spec model/kernel comm/world
      data/file data/checkpoint data/run trainer/layout trainer/run)
-room(trainer/generate MAY proto/base model/retention model/decode model/stage data/file
+room(trainer/generate MAY proto/base model/retention model/stage data/file
      trainer/checkpoint)
 room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec
      model/kernel model/ops model/decode comm/world comm/scan data/shard data/checkpoint
      trainer/optimizer trainer/config trainer/machine trainer/launch trainer/run trainer/generate)
 room(trainer/estimate MAY proto/base proto/options model/kernel comm/world data/batch
      trainer/schedule trainer/parallel trainer/plan trainer/run)
-room(trainer/evaluate MAY proto/base model/base comm/world comm/optimizer data/batch data/text
+room(trainer/evaluate MAY proto/base model/base model/stage comm/world comm/optimizer data/batch
+     data/text
      trainer/parallel trainer/launch trainer/checkpoint)
 room(trainer/profile MAY proto/base data/file trainer/schedule trainer/run)
 room(trainer/tools MAY proto/base proto/options model/spec data/checkpoint data/exchange data/run)

@@ -74,7 +74,7 @@ static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest 
 }
 
 static rn_status check_tensors(rn_err *err, const rn_run *run, rn_ckpt *ckpt) {
-  const rn_param_table *table = rn_layer_stack_table(run->model.pipeline.stage);
+  const rn_param_table *table = rn_stage_params(run->model.pipeline.stage);
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
     const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name);

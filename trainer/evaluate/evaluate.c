@@ -67,8 +67,9 @@ static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64
                         .sequence_index = e->batch.sequence_index,
                         .position = e->batch.position};
   rn_scan_port *port = rn_scan_source_port(&e->scan, 0, 0);
-  RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->options->form, port, &out->loss,
-                                       NULL));
+  rn_loss_sum sum = {0};
+  RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->options->form, port, &sum));
+  out->loss += sum.plain;
   count_rows(e, out);
   return RN_OK;
 }
@@ -97,10 +98,9 @@ static rn_status open_evaluator(rn_err *err, evaluator *e, int length) {
   RN_TRY(err, rn_batch_create(err, 1, tokens, length, &e->batch));
   const rn_pipeline_shape shape = {.last_layer = spec->layers, .sequences = 1, .tokens = tokens};
   RN_TRY(err, rn_pipeline_create(err, spec, shape, NULL, &e->pipeline));
-  e->pipeline.params = e->model->params;
-  rn_layer_stack_cast_weights(e->pipeline.stage, e->model->params,
-                              (rn_range){0, e->model->table->total});
-  return RN_OK;
+  (void)rn_stage_adopt_weights(e->pipeline.stage, (rn_weights_memory){.weights = e->model->params});
+  return rn_stage_write_weights(err, e->pipeline.stage, e->model->params,
+                                (rn_range){0, e->model->table->total});
 }
 
 static rn_status start_comm_thread(rn_err *err, evaluator *e, rn_world *world) {

@@ -12,16 +12,18 @@
 
 #include <stdbool.h>
 
-#include "comm/optimizer/all_gather.h"
 #include "comm/optimizer/reduce_scatter.h"
 #include "comm/world/comm_thread.h"
 #include "proto/ports/layer_group_port.h"
 #include "trainer/optimizer/shard_table.h"
+#include "trainer/optimizer/weights_gather.h"
 
 typedef struct rn_distributed_optimizer {
+  rn_stage *stage;                   /* whose gradient it is; not owned */
+  rn_stage_array gradient;           /* RN_STAGE_GRADIENT or RN_STAGE_EXACT_GRADIENT */
   const rn_shard_table *shard_table; /* not owned */
   rn_reduce_scatter *reduce_scatter; /* owned */
-  rn_all_gather *all_gather;         /* not owned */
+  rn_weights_gather *weights;        /* not owned */
   rn_comm_thread *comm_thread;       /* owns MPI while the stage computes; not owned; NULL: none */
   int held;   /* layer group to which another stage must add first (tied embedding); -1: none */
   bool last;  /* the current task's additions complete the step's gradient */
@@ -32,15 +34,17 @@ typedef struct rn_distributed_optimizer {
 rn_layer_group_port rn_distributed_optimizer_port(rn_distributed_optimizer *optimizer);
 
 /**
- * Starts the reduce-scatter of a layer group's buckets; its gradient must be complete.
+ * Maps the gradient of a layer group, which must be complete, for reading, and starts the
+ * reduce-scatter of its buckets.
  * Collective: over the replicas of the stage, in the same order of layer groups.
- * Errors: RN_ERR_MPI.
+ * Errors: RN_ERR_MPI; those of rn_stage_map.
  */
 rn_status rn_distributed_optimizer_add(rn_err *err, rn_distributed_optimizer *optimizer, int group);
 
 /**
- * Waits until all gradients are reduced and all weights have arrived; this rank may then write its
- * weights. Collective: over the replicas. Errors: RN_ERR_MPI, and a failure of an earlier added().
+ * Waits until all gradients are reduced, which ends their mappings, and all weights have arrived;
+ * this rank may then write its weights. Collective: over the replicas. Errors: RN_ERR_MPI, and a
+ * failure of an earlier added().
  */
 rn_status rn_distributed_optimizer_finish(rn_err *err, rn_distributed_optimizer *optimizer);
 

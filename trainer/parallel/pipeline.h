@@ -10,33 +10,30 @@
 #ifndef RN_TRAINER_PARALLEL_PIPELINE_H
 #define RN_TRAINER_PARALLEL_PIPELINE_H
 
-#include "comm/pipeline/pipeline_p2p.h"
-#include "model/stage/layer_stack.h"
+#include "model/stage/stage.h"
 #include "trainer/optimizer/distributed_optimizer.h"
 #include "trainer/parallel/exact_sum.h"
+#include "trainer/parallel/row_transfer.h"
 #include "trainer/parallel/scan_source.h"
 #include "trainer/schedule/pipeline_schedule.h"
 
-/** The buffers and messages of one unit in flight. */
+/** The memory and the messages of one unit in flight. */
 typedef struct rn_slot {
-  rn_activations *activations;
-  float *gradient; /* [B, T, D] of the stage's output rows, then of its input rows; with a single
-                      stage it aliases the rows */
-  rn_pipeline_p2p_message rows_in, rows_out, gradient_in, gradient_out;
+  rn_stage_slot *memory;
+  rn_row_transfer rows_in, rows_out, gradient_in, gradient_out;
 } rn_slot;
 
-/** A stage with its weights, its schedule and its slots. */
+/** A stage with its schedule and its slots. */
 typedef struct rn_pipeline {
-  rn_layer_stack *stage;
+  rn_stage *stage;
   rn_pipeline_p2p *p2p;                /* to neighbouring stages, not owned; NULL: single stage */
   rn_comm_thread *comm_thread;         /* owns MPI while the stage computes; not owned; or NULL */
-  const float *params;                 /* [total], not owned */
   rn_distributed_optimizer *optimizer; /* not owned; NULL: weights are complete, no reduction */
   int dim, head;                       /* D; index of the head's layer group */
   rn_pipeline_schedule_shape schedule;
   rn_pipeline_schedule tasks; /* of a training step; empty in a pipeline for losses only */
   rn_slot *slot;              /* [tasks.pool] */
-  rn_activations *loss_tape;  /* for evaluation between steps; aliases slot 0 if there are slots */
+  rn_slot loss_slot;          /* for evaluation between steps; reuses slot 0 if there are slots */
   float *token_loss;          /* [B, T] */
 } rn_pipeline;
 
@@ -72,38 +69,43 @@ void rn_pipeline_destroy(rn_pipeline *pipeline);
  * must outlive the pipeline. */
 void rn_pipeline_attach(rn_pipeline *pipeline, rn_distributed_optimizer *optimizer);
 
-/** Reproducible mode: the losses of a batch, one per reduction block, in the order of sequences. */
-typedef struct rn_reduction_block_losses {
-  double *loss;           /* [sequences, each] */
+/**
+ * The loss of a batch. In reproducible mode, one sum per reduction block, in the order of
+ * sequences, in place of the total.
+ */
+typedef struct rn_batch_loss {
+  double sum;             /* not in reproducible mode */
+  double *block;          /* [sequences, each] */
   int64_t first_sequence; /* global number of the batch's first sequence */
   int64_t first_position; /* of the first token of each sequence */
   int64_t each;           /* reduction blocks of a sequence; 0: not reproducible mode */
-  int reduction_block;    /* tokens of a reduction block */
-} rn_reduction_block_losses;
+} rn_batch_loss;
 
 /**
- * Runs the units of a training step. Adds their losses to *loss_sum (last stage only) and `scale`
- * times the gradient of this stage's weights to `accumulator`. In reproducible mode the losses are
- * written to `block_losses` instead of *loss_sum.
+ * Runs the units of a training step. Adds their losses to *loss (last stage only), which begins
+ * with zeros, and `scale` times the gradient of this stage's weights to the stage's gradient.
  *
  * Shapes:     unit [micro-batches, segments].
  * Collective: over the stages of the pipeline and the ranks of `scan`.
+ * Errors:     RN_ERR_MPI; those of the stage.
  */
 rn_status rn_pipeline_train(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
-                            rn_scan_source *scan, double scale,
-                            const rn_reduction_block_losses *block_losses, double *loss_sum,
-                            rn_grad_accumulator *accumulator);
+                            rn_scan_source *scan, double scale, rn_batch_loss *loss);
+
+/** A sum of losses: `exact` in reproducible mode, which adds one loss per reduction block. */
+typedef struct rn_loss_sum {
+  double plain;
+  rn_exact_sum exact;
+} rn_loss_sum;
 
 /**
  * Forward and loss of one unit. The last stage stores the losses of the tokens [B, T] in token_loss
- * and adds their sum to *loss_sum. In reproducible mode it adds the loss of each reduction block to
- * *reduction_block_sum instead (may be NULL in other modes), so that the bits do not depend on the
- * layout.
+ * and adds their sum to *sum; in reproducible mode its bits do not depend on the layout.
  *
  * Collective: over the stages of the pipeline and the ranks of `port`: one FORWARD scan per layer.
+ * Errors:     RN_ERR_MPI; those of the stage.
  */
 rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
-                                   rn_form form, rn_scan_port *port, double *loss_sum,
-                                   rn_exact_sum *reduction_block_sum);
+                                   rn_form form, rn_scan_port *port, rn_loss_sum *sum);
 
 #endif

@@ -22,28 +22,20 @@ static rn_status create_pipeline(rn_err *err, const rn_run_settings *settings,
  * in which a step reports an overflow. */
 static rn_status create_exact_sums(rn_err *err, const Retnet__Data *data, int block,
                                    rn_local_model *m) {
-  rn_grad_accumulator *sums = &m->accumulator;
-  m->block_losses.reduction_block = block;
-  m->block_losses.each = (data->sequence_length + block - 1) / block;
-  sums->reduction_blocks = m->block_losses.each * data->batch_sequences;
-  RN_TRY(err, rn_alloc(err, "exact gradients", (size_t)sums->total, sizeof(int64_t), &sums->exact));
-  return rn_alloc(err, "losses of reduction blocks", (size_t)sums->reduction_blocks + 1,
-                  sizeof(double), &m->block_losses.loss);
-}
-
-static rn_status create_accumulator(rn_err *err, const rn_run_settings *settings,
-                                    rn_local_model *m) {
-  const int block = settings->plan.layout.reduction_block;
-  rn_grad_accumulator *sums = &m->accumulator;
-  sums->total = rn_layer_stack_table(m->pipeline.stage)->total;
-  if (block > 0) return create_exact_sums(err, settings->config->data, block, m);
-  return rn_alloc(err, "gradients", (size_t)sums->total, sizeof(float), &sums->gradient);
+  m->loss.each = (data->sequence_length + block - 1) / block;
+  m->reduction_blocks = m->loss.each * data->batch_sequences;
+  RN_TRY(err,
+         rn_stage_create_gradient(err, m->pipeline.stage, RN_GRADIENT_EXACT, m->reduction_blocks));
+  return rn_alloc(err, "losses of reduction blocks", (size_t)m->reduction_blocks + 1,
+                  sizeof(double), &m->loss.block);
 }
 
 static rn_status create_own(rn_err *err, const rn_run_settings *settings,
                             const rn_parallel_context *parallel, rn_local_model *m) {
+  const int block = settings->plan.layout.reduction_block;
   RN_TRY(err, create_pipeline(err, settings, parallel, &m->pipeline));
-  return create_accumulator(err, settings, m);
+  if (block > 0) return create_exact_sums(err, settings->config->data, block, m);
+  return rn_stage_create_gradient(err, m->pipeline.stage, RN_GRADIENT_FLOAT, 0);
 }
 
 rn_status rn_local_model_create(rn_err *err, const rn_run_settings *settings,
@@ -53,7 +45,6 @@ rn_status rn_local_model_create(rn_err *err, const rn_run_settings *settings,
   RN_TRY(err, rn_agree(err, parallel->world, create_own(err, settings, parallel, out)));
   rn_progress_begin("initial weights", 0);
   RN_TRY(err, rn_weights_create(err, c->parallel, parallel, out->pipeline.stage, &out->weights));
-  out->pipeline.params = out->weights.params;
   rn_weights_init_shards(&out->weights, (uint64_t)c->run->seed);
   RN_TRY(err, rn_weights_start_fetch(err, &out->weights));
   return rn_weights_finish_fetch(err, &out->weights);
@@ -62,35 +53,33 @@ rn_status rn_local_model_create(rn_err *err, const rn_run_settings *settings,
 void rn_local_model_destroy(rn_local_model *m) {
   rn_pipeline_destroy(&m->pipeline);
   rn_weights_destroy(&m->weights);
-  free(m->accumulator.gradient);
-  free(m->accumulator.exact);
-  free(m->block_losses.loss);
+  free(m->loss.block);
   *m = (rn_local_model){.pipeline.stage = NULL};
 }
 
 /* ---- a step ---- */
 
 bool rn_local_model_is_exact(const rn_local_model *model) {
-  return model->accumulator.exact != NULL;
+  return model->reduction_blocks > 0;
 }
 
-/* Sets the gradient and the losses of reduction blocks to zero. */
-static void start_sums(rn_local_model *m, const rn_data_stream *data) {
-  rn_grad_accumulator_start(&m->accumulator);
-  if (!rn_local_model_is_exact(m)) return;
-  memset(m->block_losses.loss, 0, (size_t)m->accumulator.reduction_blocks * sizeof(double));
-  m->block_losses.first_sequence = data->first_sequence;
-  m->block_losses.first_position = data->first_position;
+/* Sets the gradient and the losses to zero. */
+static rn_status start_sums(rn_err *err, rn_local_model *m, const rn_data_stream *data) {
+  m->loss.sum = 0;
+  if (rn_local_model_is_exact(m)) {
+    memset(m->loss.block, 0, (size_t)m->reduction_blocks * sizeof(double));
+    m->loss.first_sequence = data->first_sequence;
+    m->loss.first_position = data->first_position;
+  }
+  return rn_stage_start_gradient(err, m->pipeline.stage);
 }
 
 rn_status rn_local_model_train(rn_err *err, rn_local_model *m, rn_data_stream *data,
-                               rn_scan_source *scan, double scale, double *loss) {
-  *loss = 0;
-  start_sums(m, data);
+                               rn_scan_source *scan, double scale) {
+  RN_TRY(err, start_sums(err, m, data));
   rn_span_phase("round weights");
   RN_TRY(err, rn_weights_cast(err, &m->weights));
   scan->streams = rn_data_stream_streams(data);
   rn_span_phase("pipeline");
-  return rn_pipeline_train(err, &m->pipeline, data->unit, scan, scale, &m->block_losses, loss,
-                           &m->accumulator);
+  return rn_pipeline_train(err, &m->pipeline, data->unit, scan, scale, &m->loss);
 }

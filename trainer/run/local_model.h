@@ -14,9 +14,8 @@
 typedef struct rn_local_model {
   rn_pipeline pipeline;
   rn_weights weights;
-  rn_grad_accumulator accumulator; /* gradient of the step, summed over this rank's units; its
-                                      arrays belong to this model */
-  rn_reduction_block_losses block_losses; /* reproducible mode: losses of the step */
+  rn_batch_loss loss;       /* of the step */
+  int64_t reduction_blocks; /* reproducible mode: of the whole batch; else 0 */
 } rn_local_model;
 
 /**
@@ -37,11 +36,11 @@ bool rn_local_model_is_exact(const rn_local_model *model);
 
 /**
  * Forward and backward of the batch that `data` has read: the gradient, times `scale`, is in the
- * accumulator, and the sum of the losses is in *loss, in reproducible mode in block_losses instead.
+ * stage, the losses of this rank in model->loss.
  *
  * Collective: over the world. Errors: RN_ERR_MPI.
  */
 rn_status rn_local_model_train(rn_err *err, rn_local_model *model, rn_data_stream *data,
-                               rn_scan_source *scan, double scale, double *loss);
+                               rn_scan_source *scan, double scale);
 
 #endif

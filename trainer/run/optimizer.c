@@ -16,28 +16,24 @@ static rn_lr_schedule schedule_of(const Retnet__Config *c) {
                           .decay_steps = o->decay_steps > 0 ? o->decay_steps : c->train->steps};
 }
 
-/* With a single replica the sums of this rank's units are final. In reproducible mode the exact
+/* With a single replica the stage's gradient is the sum over ranks. In reproducible mode the exact
  * sums are converted to the gradient. */
-static rn_status create_sums(rn_err *err, const rn_grad_accumulator *sums, bool single_replica,
-                             rn_optimizer *o) {
+static rn_status create_sums(rn_err *err, rn_optimizer *o) {
   const size_t own = (size_t)o->shards->count;
-  o->gradient = sums->gradient;
-  o->exact = sums->exact;
-  if (sums->exact != NULL && !single_replica) {
+  if (o->is_exact && !o->single_replica) {
     RN_TRY(err, rn_alloc(err, "exact sums", own, sizeof(int64_t), &o->exact));
   }
-  if (sums->exact == NULL && single_replica) return RN_OK;
+  if (!o->is_exact && o->single_replica) return RN_OK;
   return rn_alloc(err, "sums of gradients", own, sizeof(float), &o->gradient);
 }
 
-static rn_status create_own(rn_err *err, const rn_spec *spec, bool single_replica,
-                            const rn_local_model *model, rn_optimizer *o) {
+static rn_status create_own(rn_err *err, const rn_spec *spec, rn_optimizer *o) {
   const size_t own = (size_t)o->shards->count;
-  const rn_param_table *table = rn_layer_stack_table(model->pipeline.stage);
+  const rn_param_table *table = rn_stage_params(o->stage);
   RN_TRY(err, rn_norm_blocks_create(err, spec, table, &o->blocks));
   RN_TRY(err, rn_alloc(err, "squares of blocks", (size_t)o->blocks.total, sizeof(double),
                        &o->block_squares));
-  RN_TRY(err, create_sums(err, &model->accumulator, single_replica, o));
+  RN_TRY(err, create_sums(err, o));
   RN_TRY(err, rn_alloc(err, "first moments", own, sizeof(float), &o->exp_avg));
   return rn_alloc(err, "second moments", own, sizeof(float), &o->exp_avg_sq);
 }
@@ -52,16 +48,15 @@ static int tied_layer_group(const rn_spec *spec, const rn_pipeline *pipeline) {
 
 static void find_tied(const rn_spec *spec, const rn_pipeline *pipeline, rn_optimizer *o) {
   if (pipeline->p2p == NULL || !spec->tie_embeddings) return;
-  o->tied_offset = rn_layer_stack_table(pipeline->stage)->embedding;
+  o->tied_offset = rn_stage_params(pipeline->stage)->embedding;
   o->tied_count = (int64_t)spec->vocab * spec->dim;
 }
 
 static rn_status connect(rn_err *err, const rn_parallel_context *parallel, rn_local_model *model,
                          rn_optimizer *o) {
-  const rn_grad_accumulator *sums = &model->accumulator;
-  const rn_reduce_operands operands =
-      o->exact != NULL ? (rn_reduce_operands){RN_REDUCE_EXACT, sums->exact, o->exact}
-                       : (rn_reduce_operands){RN_REDUCE_FLOAT, sums->gradient, o->gradient};
+  const rn_reduce_operands operands = o->is_exact
+                                          ? (rn_reduce_operands){RN_REDUCE_EXACT, o->exact}
+                                          : (rn_reduce_operands){RN_REDUCE_FLOAT, o->gradient};
   RN_TRY(err, rn_reduce_scatter_create(err, parallel->grid, &o->shards->shards, operands,
                                        &o->distributed.reduce_scatter));
   rn_pipeline_attach(&model->pipeline, &o->distributed);
@@ -72,20 +67,23 @@ rn_status rn_optimizer_create(rn_err *err, const rn_run_settings *settings,
                               const rn_parallel_context *parallel, rn_local_model *model,
                               rn_optimizer *out) {
   const Retnet__Optimizer *c = settings->config->optimizer;
-  const bool single_replica = rn_grid_replica_size(parallel->grid) == 1;
+  const bool is_exact = rn_local_model_is_exact(model);
   *out = (rn_optimizer){
       .adamw = {c->beta1, c->beta2, c->eps, c->weight_decay, (rn_eps_mode)c->eps_mode},
       .schedule = schedule_of(settings->config),
       .clip = c->clip,
       .decay_all = c->decay == RETNET__DECAYED_WEIGHTS__DECAYED_WEIGHTS_ALL,
+      .stage = model->pipeline.stage,
+      .is_exact = is_exact,
+      .single_replica = rn_grid_replica_size(parallel->grid) == 1,
       .shards = &model->weights.shards,
-      .accumulator = &model->accumulator,
-      .distributed = {.shard_table = &model->weights.shards,
-                      .all_gather = model->weights.all_gather,
+      .distributed = {.stage = model->pipeline.stage,
+                      .gradient = is_exact ? RN_STAGE_EXACT_GRADIENT : RN_STAGE_GRADIENT,
+                      .shard_table = &model->weights.shards,
+                      .weights = &model->weights.gather,
                       .held = tied_layer_group(&settings->spec, &model->pipeline)}};
   find_tied(&settings->spec, &model->pipeline, out);
-  RN_TRY(err, rn_agree(err, parallel->world,
-                       create_own(err, &settings->spec, single_replica, model, out)));
+  RN_TRY(err, rn_agree(err, parallel->world, create_own(err, &settings->spec, out)));
   return connect(err, parallel, model, out);
 }
 
@@ -93,8 +91,8 @@ void rn_optimizer_destroy(rn_optimizer *o) {
   rn_reduce_scatter_destroy(&o->distributed.reduce_scatter);
   rn_norm_blocks_destroy(&o->blocks);
   free(o->block_squares);
-  if (o->accumulator != NULL && o->gradient != o->accumulator->gradient) free(o->gradient);
-  if (o->accumulator != NULL && o->exact != o->accumulator->exact) free(o->exact);
+  if (o->is_exact || !o->single_replica) free(o->gradient);
+  free(o->exact);
   free(o->exp_avg);
   free(o->exp_avg_sq);
   *o = (rn_optimizer){.shards = NULL};
@@ -102,14 +100,51 @@ void rn_optimizer_destroy(rn_optimizer *o) {
 
 /* ---- a step ---- */
 
+static rn_stage_region gradient_of(const rn_optimizer *o, rn_range range) {
+  return (rn_stage_region){.array = o->distributed.gradient, .range = range};
+}
+
 /* Adds up the gradient of a tied embedding from the first and the last stage. */
 static rn_status sum_tied(rn_err *err, const rn_optimizer *o, rn_pipeline_p2p *p2p) {
   if (o->tied_count == 0) return RN_OK;
-  const rn_grad_accumulator *sums = o->accumulator;
-  if (sums->exact == NULL) {
-    return rn_tied_embedding_reduce(err, p2p, o->tied_count, sums->gradient + o->tied_offset);
+  const rn_stage_region tied =
+      gradient_of(o, (rn_range){o->tied_offset, o->tied_offset + o->tied_count});
+  void *values;
+  RN_TRY(err, rn_stage_map(err, o->stage, tied, RN_ACCESS_READ_WRITE, &values));
+  if (o->is_exact) {
+    RN_TRY(err, rn_tied_embedding_reduce_exact(err, p2p, o->tied_count, values));
+  } else {
+    RN_TRY(err, rn_tied_embedding_reduce(err, p2p, o->tied_count, values));
   }
-  return rn_tied_embedding_reduce_exact(err, p2p, o->tied_count, sums->exact + o->tied_offset);
+  return rn_stage_unmap(err, o->stage, tied, RN_ACCESS_READ_WRITE);
+}
+
+static void convert(const rn_optimizer *o, const int64_t *exact) {
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < o->shards->count; i++) {
+    o->gradient[i] = rn_grad_accumulator_value(exact[i]);
+  }
+}
+
+/* With a single replica: takes the gradient from the stage, where it stays mapped until the next
+ * step, or converts it. */
+static rn_status use_stage_gradient(rn_err *err, rn_optimizer *o) {
+  const rn_stage_region all = gradient_of(o, (rn_range){0, o->shards->count});
+  void *values;
+  RN_TRY(err, rn_stage_map(err, o->stage, all, RN_ACCESS_READ, &values));
+  if (!o->is_exact) {
+    o->gradient = values;
+    return RN_OK;
+  }
+  convert(o, values);
+  return rn_stage_unmap(err, o->stage, all, RN_ACCESS_READ);
+}
+
+rn_status rn_optimizer_release_gradient(rn_err *err, rn_optimizer *o) {
+  if (o->is_exact || !o->single_replica || o->gradient == NULL) return RN_OK;
+  o->gradient = NULL;
+  return rn_stage_unmap(err, o->stage, gradient_of(o, (rn_range){0, o->shards->count}),
+                        RN_ACCESS_READ);
 }
 
 rn_status rn_optimizer_sum_gradients(rn_err *err, rn_optimizer *o, rn_pipeline_p2p *p2p) {
@@ -118,11 +153,8 @@ rn_status rn_optimizer_sum_gradients(rn_err *err, rn_optimizer *o, rn_pipeline_p
     RN_TRY(err, rn_distributed_optimizer_add(err, &o->distributed, o->distributed.held));
   }
   RN_TRY(err, rn_distributed_optimizer_finish(err, &o->distributed));
-  if (o->exact == NULL) return RN_OK;
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < o->shards->count; i++) {
-    o->gradient[i] = rn_grad_accumulator_value(o->exact[i]);
-  }
+  if (o->single_replica) return use_stage_gradient(err, o);
+  if (o->is_exact) convert(o, o->exact);
   return RN_OK;
 }
 

@@ -14,16 +14,17 @@
 typedef struct rn_optimizer {
   rn_adamw adamw;
   rn_lr_schedule schedule;
-  double clip;                            /* largest norm of the gradient; 0: no limit */
-  bool decay_all;                         /* weight decay applies to vectors, too */
-  const rn_shard_table *shards;           /* of the weights, not owned */
-  const rn_grad_accumulator *accumulator; /* of the model, not owned */
-  rn_distributed_optimizer distributed;   /* reduce-scatter and all-gather over the replicas */
-  int64_t tied_offset, tied_count; /* tied embedding in a pipeline of stages; count 0: none */
-  float *gradient; /* [own] sums over ranks; accumulator->gradient if there is one replica
-                      and the mode is not reproducible */
-  int64_t *exact;  /* [own] reproducible mode: exact sums; accumulator->exact if there is one
-                      replica */
+  double clip;     /* largest norm of the gradient; 0: no limit */
+  bool decay_all;  /* weight decay applies to vectors, too */
+  rn_stage *stage; /* of the model, not owned */
+  bool is_exact;   /* reproducible mode */
+  bool single_replica;
+  const rn_shard_table *shards;         /* of the weights, not owned */
+  rn_distributed_optimizer distributed; /* reduce-scatter and all-gather over the replicas */
+  int64_t tied_offset, tied_count;      /* tied embedding in a pipeline of stages; count 0: none */
+  float *gradient; /* [own] sums over ranks. With a single replica, not in reproducible mode, the
+                      stage's gradient, mapped until rn_optimizer_release_gradient */
+  int64_t *exact;  /* [own] reproducible mode: exact sums; NULL if there is one replica */
   float *exp_avg, *exp_avg_sq; /* [own] */
   rn_norm_blocks blocks;
   double *block_squares; /* [blocks.total] of `gradient` */
@@ -52,6 +53,10 @@ void rn_optimizer_destroy(rn_optimizer *optimizer);
  * Collective: over the world. Errors: RN_ERR_MPI.
  */
 rn_status rn_optimizer_sum_gradients(rn_err *err, rn_optimizer *optimizer, rn_pipeline_p2p *p2p);
+
+/** Called before the next step computes gradients; optimizer->gradient is then undefined. Errors:
+ * those of rn_stage_unmap. */
+rn_status rn_optimizer_release_gradient(rn_err *err, rn_optimizer *optimizer);
 
 /** block_squares = sums of squares of this rank's blocks of the gradient; 0 for the others. */
 void rn_optimizer_square_blocks(rn_optimizer *optimizer);

@@ -55,34 +55,42 @@ static rn_status choose_nodes(rn_err *err, const Retnet__Parallel *config,
 
 static rn_status create_shards(rn_err *err, const rn_parallel_context *parallel, rn_weights *w) {
   return rn_shard_table_create(
-      err, rn_layer_stack_table(w->stage), (int)rn_range_count(parallel->layers),
+      err, rn_stage_params(w->stage), (int)rn_range_count(parallel->layers),
       rn_grid_replica_size(parallel->grid), rn_grid_replica(parallel->grid), &w->shards);
 }
 
+static rn_weights_memory memory_of(const rn_weights *w) {
+  return (rn_weights_memory){
+      .weights = w->params,
+      .derived = w->derived == NULL ? NULL : rn_shared_array_memory(w->derived)};
+}
+
 rn_status rn_weights_create(rn_err *err, const Retnet__Parallel *config,
-                            const rn_parallel_context *parallel, rn_layer_stack *stage,
-                            rn_weights *out) {
+                            const rn_parallel_context *parallel, rn_stage *stage, rn_weights *out) {
   rn_world *world = parallel->world;
-  const size_t shadow_bytes = rn_layer_stack_bf16_shadow_bytes(stage);
-  *out = (rn_weights){.stage = stage, .total = rn_layer_stack_table(stage)->total};
+  const size_t derived_bytes = rn_stage_derived_bytes(stage);
+  *out = (rn_weights){.stage = stage, .total = rn_stage_params(stage)->total};
   const size_t bytes = (size_t)out->total * sizeof(float);
   RN_TRY(err, rn_agree(err, world, create_shards(err, parallel, out)));
-  RN_TRY(err, choose_nodes(err, config, parallel, bytes + shadow_bytes, out));
-  out->shared_bytes = (int64_t)(bytes + shadow_bytes);
-  if (out->sharing_ranks > 1 && shadow_bytes > 0) {
-    RN_TRY(err, rn_shared_array_create(err, world, out->node, "weights in bf16", shadow_bytes,
-                                       &out->bf16_shadow));
-    rn_layer_stack_use_bf16_shadow(stage, rn_shared_array_memory(out->bf16_shadow));
+  RN_TRY(err, choose_nodes(err, config, parallel, bytes + derived_bytes, out));
+  out->shared_bytes = (int64_t)(bytes + derived_bytes);
+  if (out->sharing_ranks > 1 && derived_bytes > 0) {
+    RN_TRY(err, rn_shared_array_create(err, world, out->node, "weights in bf16", derived_bytes,
+                                       &out->derived));
   }
   RN_TRY(err, rn_shared_array_create(err, world, out->node, "weights", bytes, &out->memory));
   out->params = rn_shared_array_memory(out->memory);
+  out->gather = (rn_weights_gather){.stage = stage,
+                                    .weights = out->params,
+                                    .shards = &out->shards.shards,
+                                    .adopted = rn_stage_adopt_weights(stage, memory_of(out))};
   return rn_all_gather_create(err, out->node, &out->shards.shards, out->params, sizeof(float),
-                              &out->all_gather);
+                              &out->gather.all_gather);
 }
 
 void rn_weights_destroy(rn_weights *weights) {
-  rn_all_gather_destroy(&weights->all_gather);
-  rn_shared_array_destroy(&weights->bf16_shadow);
+  rn_all_gather_destroy(&weights->gather.all_gather);
+  rn_shared_array_destroy(&weights->derived);
   rn_shared_array_destroy(&weights->memory);
   rn_node_destroy(&weights->node);
   rn_shard_table_destroy(&weights->shards);
@@ -94,7 +102,7 @@ void rn_weights_destroy(rn_weights *weights) {
 void rn_weights_init_shards(rn_weights *w, uint64_t seed) {
   for (int i = 0; i < w->shards.slices; i++) {
     const rn_range own = w->shards.slice[i].range;
-    rn_param_init_values(rn_layer_stack_table(w->stage), seed, own.begin, own.end,
+    rn_param_init_values(rn_stage_params(w->stage), seed, own.begin, own.end,
                          w->params + own.begin);
     rn_progress_unit();
   }
@@ -102,18 +110,19 @@ void rn_weights_init_shards(rn_weights *w, uint64_t seed) {
 
 rn_status rn_weights_start_fetch(rn_err *err, rn_weights *w) {
   w->is_current = false;
-  return rn_all_gather_start(err, w->all_gather);
+  return rn_weights_gather_start(err, &w->gather);
 }
 
 rn_status rn_weights_finish_fetch(rn_err *err, rn_weights *w) {
-  return rn_all_gather_finish(err, w->all_gather);
+  return rn_weights_gather_finish(err, &w->gather);
 }
 
 rn_status rn_weights_cast(rn_err *err, rn_weights *w) {
-  if (rn_layer_stack_bf16_shadow_bytes(w->stage) == 0 || w->is_current) return RN_OK;
+  if (!w->gather.adopted || rn_stage_derived_bytes(w->stage) == 0 || w->is_current) return RN_OK;
   RN_TRY(err, rn_weights_finish_fetch(err, w));
-  rn_layer_stack_cast_weights(w->stage, w->params,
-                              rn_cut(w->total, rn_node_size(w->node), rn_node_index(w->node)));
+  RN_TRY(err,
+         rn_stage_write_weights(err, w->stage, w->params,
+                                rn_cut(w->total, rn_node_size(w->node), rn_node_index(w->node))));
   w->is_current = true;
   return rn_node_barrier(err, w->node);
 }

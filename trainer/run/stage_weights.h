@@ -9,29 +9,30 @@
 
 #include <stdbool.h>
 
-#include "comm/optimizer/all_gather.h"
 #include "comm/optimizer/shared_array.h"
-#include "model/stage/layer_stack.h"
+#include "model/stage/stage.h"
 #include "trainer/optimizer/shard_table.h"
+#include "trainer/optimizer/weights_gather.h"
 #include "trainer/run/parallel_context.h"
 
 typedef struct rn_weights {
-  rn_layer_stack *stage; /* not owned */
+  rn_stage *stage;       /* not owned */
   int64_t total;         /* elements of the stage */
   rn_shard_table shards; /* of this rank: what it updates */
   rn_node *node;         /* the ranks that share one copy */
   rn_shared_array *memory;
-  rn_shared_array *bf16_shadow; /* NULL if matrix products read none or it is not shared */
-  bool is_current;              /* the bf16 shadow matches the weights */
-  rn_all_gather *all_gather;
-  float *params;        /* [total] in `memory`; an all-gather may be in flight */
-  int64_t shared_bytes; /* of both arrays */
-  int sharing_ranks;    /* maximum of ranks that share a copy, over nodes and stages; 1: none do */
+  rn_shared_array *derived; /* what the stage derives from the weights (bf16 shadow); NULL: not
+                               shared, or nothing */
+  bool is_current;          /* `derived` matches the weights */
+  rn_weights_gather gather; /* fetches the shards of other replicas */
+  float *params;            /* [total] in `memory`; an all-gather may be in flight */
+  int64_t shared_bytes;     /* of both arrays */
+  int sharing_ranks; /* maximum of ranks that share a copy, over nodes and stages; 1: none do */
 } rn_weights;
 
 /**
- * Allocates zeroed weights for `stage`, divides them into shards, and makes the stage use the
- * shared bf16 shadow if there is one.
+ * Allocates zeroed weights, divides them into shards and offers them to `stage`. A stage that does
+ * not adopt them gets a copy, layer group by layer group, as they arrive.
  *
  * With parallel.share_weights auto, ranks share if a node has several ranks of one stage and every
  * node has enough shared memory; if memory is insufficient, a warning gives the reason. For tests
@@ -45,8 +46,7 @@ typedef struct rn_weights {
  *             variable if it is not a number of 1 or more; RN_ERR_MEMORY; agreed.
  */
 rn_status rn_weights_create(rn_err *err, const Retnet__Parallel *config,
-                            const rn_parallel_context *parallel, rn_layer_stack *stage,
-                            rn_weights *out);
+                            const rn_parallel_context *parallel, rn_stage *stage, rn_weights *out);
 
 /** Collective: over the world. */
 void rn_weights_destroy(rn_weights *weights);
@@ -62,8 +62,8 @@ rn_status rn_weights_start_fetch(rn_err *err, rn_weights *weights);
 rn_status rn_weights_finish_fetch(rn_err *err, rn_weights *weights);
 
 /**
- * Updates the bf16 shadow of the weights if matrix products read one and the weights have changed.
- * Ranks that share the shadow each cast a part of it. Collective: over the replicas.
+ * If the weights have changed, lets a stage that has adopted them update what it derives from them.
+ * Ranks that share the memory each do a part. Collective: over the replicas.
  */
 rn_status rn_weights_cast(rn_err *err, rn_weights *weights);
 

@@ -33,9 +33,9 @@ static rn_status sum_plainly(rn_err *err, const rn_grid *grid, double loss, cons
  * that a gradient sum overflowed. */
 static rn_status sum_in_order(rn_err *err, const rn_grid *grid, rn_local_model *model,
                               rn_optimizer *o, step_sums *out) {
-  const int64_t blocks = model->accumulator.reduction_blocks;
-  double *loss = model->block_losses.loss;
-  loss[blocks] = model->accumulator.overflowed ? 1 : 0;
+  const int64_t blocks = model->reduction_blocks;
+  double *loss = model->loss.block;
+  loss[blocks] = rn_stage_gradient_overflowed(model->pipeline.stage) ? 1 : 0;
   RN_TRY(err, rn_gather_ordered(err, grid, loss, blocks + 1));
   RN_TRY(err, rn_gather_ordered(err, grid, o->block_squares, o->blocks.total));
   out->loss = sum_of(blocks, loss);
@@ -49,8 +49,8 @@ static rn_status sum_in_order(rn_err *err, const rn_grid *grid, rn_local_model *
 static rn_status train_batch(rn_err *err, rn_run *run, double scale, step_sums *out) {
   rn_local_model *model = &run->model;
   rn_parallel_context *parallel = &run->parallel;
-  double loss;
-  RN_TRY(err, rn_local_model_train(err, model, &run->data, &parallel->scan, scale, &loss));
+  RN_TRY(err, rn_optimizer_release_gradient(err, &run->optimizer));
+  RN_TRY(err, rn_local_model_train(err, model, &run->data, &parallel->scan, scale));
   rn_span_phase("sum of gradients");
   rn_progress_phase("sum gradients");
   RN_TRY(err, rn_optimizer_sum_gradients(err, &run->optimizer, parallel->p2p));
@@ -60,7 +60,7 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, step_sums *
   if (rn_local_model_is_exact(model)) {
     return sum_in_order(err, parallel->grid, model, &run->optimizer, out);
   }
-  return sum_plainly(err, parallel->grid, loss, &run->optimizer, out);
+  return sum_plainly(err, parallel->grid, model->loss.sum, &run->optimizer, out);
 }
 
 /* Mean over all ranks of the time that each waited for states. */

@@ -2,18 +2,12 @@
 
 #include "proto/base/progress.h"
 
-/* Sum of this rank's losses; `exact` in reproducible mode, where reduction blocks are added. */
-typedef struct loss_sums {
-  double plain;
-  rn_exact_sum exact;
-} loss_sums;
-
 /*
  * Adds the losses of the sequences `stored`, of `length` tokens each, to *sums. *read keeps the
  * first failure to read; the return value reports communication failures only.
  */
 static rn_status add_losses(rn_err *err, rn_run *run, rn_range stored, int64_t length,
-                            rn_status *read, loss_sums *sums) {
+                            rn_status *read, rn_loss_sum *sums) {
   const bool parallel_form = run->settings.spec.retention_scale == RN_SCALE_TS_PARALLEL;
   const rn_form form = parallel_form ? RN_FORM_PARALLEL : RN_FORM_CHUNKWISE;
   rn_scan_source *scan = &run->parallel.scan;
@@ -24,7 +18,7 @@ static rn_status add_losses(rn_err *err, rn_run *run, rn_range stored, int64_t l
   for (int k = 0; k < run->settings.plan.layout.segments; k++) {
     rn_scan_port *port = rn_scan_source_port(scan, 0, k);
     RN_TRY(err, rn_pipeline_loss_of_unit(err, &run->model.pipeline, &run->data.unit[k], form, port,
-                                         &sums->plain, &sums->exact));
+                                         sums));
   }
   return RN_OK;
 }
@@ -38,7 +32,7 @@ static int64_t rounds_between(const rn_layout *layout) {
 
 /* Whole sequences. All data ranks run the same number of rounds: the micro-batches of the data rank
  * with most sequences. */
-static rn_status add_whole(rn_err *err, rn_run *run, int64_t sequences, loss_sums *sums) {
+static rn_status add_whole(rn_err *err, rn_run *run, int64_t sequences, rn_loss_sum *sums) {
   const rn_layout *layout = &run->settings.plan.layout;
   const int64_t length = run->settings.config->data->sequence_length, size = layout->microbatch;
   const int64_t rounds = (rn_range_count(rn_cut(sequences, layout->data, 0)) + size - 1) / size;
@@ -56,7 +50,7 @@ static rn_status add_whole(rn_err *err, rn_run *run, int64_t sequences, loss_sum
 
 /* The last data rank processes the shorter sequence at the end of the split. */
 static rn_status add_tail(rn_err *err, rn_run *run, int64_t stored, int64_t length,
-                          loss_sums *sums) {
+                          rn_loss_sum *sums) {
   rn_status read = RN_OK;
   if (rn_grid_data(run->parallel.grid) == run->settings.plan.layout.data - 1) {
     RN_TRY(err, add_losses(err, run, (rn_range){stored, stored + 1}, length, &read, sums));
@@ -65,7 +59,7 @@ static rn_status add_tail(rn_err *err, rn_run *run, int64_t stored, int64_t leng
 }
 
 /* The sum over all ranks; in reproducible mode by integer addition. */
-static rn_status sum_losses(rn_err *err, const rn_run *run, const loss_sums *sums, double *sum) {
+static rn_status sum_losses(rn_err *err, const rn_run *run, const rn_loss_sum *sums, double *sum) {
   if (!rn_local_model_is_exact(&run->model)) {
     *sum = sums->plain;
     return rn_sum_doubles(err, run->parallel.grid, sum, 1);
@@ -83,7 +77,7 @@ rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss)
   const int64_t stored = rn_split_sequences(val, (int)length);
   const bool all = sequences == 0 || sequences > stored;
   const int64_t tail = all ? val->tokens - 1 - stored * length : 0;
-  loss_sums sums = {0};
+  rn_loss_sum sums = {0};
   double sum = 0;
   rn_progress_begin("evaluation", run->counters.step);
   RN_TRY(err, rn_weights_finish_fetch(err, weights)); /* a rank may have no sequence */

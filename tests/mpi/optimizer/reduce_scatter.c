@@ -36,11 +36,14 @@ static rn_optimizer_shards make_shards(int size, int64_t total) {
 }
 
 /* Two rounds, in which buckets start in opposite orders. */
-static void sum_twice(rn_reduce_scatter *reduce_scatter) {
+static void sum_twice(rn_reduce_scatter *reduce_scatter, const rn_optimizer_shards *shares,
+                      const void *gradient, size_t bytes_each) {
   for (int round = 0; round < 2; round++) {
     for (int b = 0; b < BUCKETS; b++) {
-      CHECK_OK(&err,
-               rn_reduce_scatter_start(&err, reduce_scatter, round == 0 ? BUCKETS - 1 - b : b));
+      const int bucket = round == 0 ? BUCKETS - 1 - b : b;
+      const int64_t begin = rn_optimizer_shards_bucket(shares, bucket).begin;
+      CHECK_OK(&err, rn_reduce_scatter_start(&err, reduce_scatter, bucket,
+                                             (const char *)gradient + (size_t)begin * bytes_each));
     }
     CHECK_OK(&err, rn_reduce_scatter_finish(&err, reduce_scatter));
   }
@@ -53,10 +56,10 @@ static void sums_are_in_rank_order(const rn_grid *grid, int rank, int size, int6
   float *own = calloc((size_t)total, sizeof *own);
   int64_t at = 0, wrong = 0;
   for (int64_t i = 0; i < total; i++) gradient[i] = value(rank, i);
-  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shards,
-                                          (rn_reduce_operands){RN_REDUCE_FLOAT, gradient, own},
-                                          &reduce_scatter));
-  sum_twice(reduce_scatter);
+  CHECK_OK(&err,
+           rn_reduce_scatter_create(&err, grid, &shards, (rn_reduce_operands){RN_REDUCE_FLOAT, own},
+                                    &reduce_scatter));
+  sum_twice(reduce_scatter, &shards, gradient, sizeof *gradient);
   for (int b = 0; b < BUCKETS; b++) {
     const rn_range mine = rn_optimizer_shards_of(&shards, b, rank);
     for (int64_t i = mine.begin; i < mine.end; i++) wrong += own[at++] != sum_in_order(size, i);
@@ -75,10 +78,10 @@ static void exact_sums_are_of_all_ranks(const rn_grid *grid, int rank, int size,
   int64_t *own = calloc((size_t)total, sizeof *own);
   int64_t at = 0, wrong = 0;
   for (int64_t i = 0; i < total; i++) gradient[i] = ((int64_t)1 << 52) * (rank + 1) + i;
-  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shards,
-                                          (rn_reduce_operands){RN_REDUCE_EXACT, gradient, own},
-                                          &reduce_scatter));
-  sum_twice(reduce_scatter);
+  CHECK_OK(&err,
+           rn_reduce_scatter_create(&err, grid, &shards, (rn_reduce_operands){RN_REDUCE_EXACT, own},
+                                    &reduce_scatter));
+  sum_twice(reduce_scatter, &shards, gradient, sizeof *gradient);
   for (int b = 0; b < BUCKETS; b++) {
     const rn_range mine = rn_optimizer_shards_of(&shards, b, rank);
     for (int64_t i = mine.begin; i < mine.end; i++) {
@@ -98,10 +101,10 @@ static void a_single_replica_sends_nothing(const rn_grid *grid) {
   rn_reduce_scatter *reduce_scatter = NULL;
   float gradient[1000];
   for (int i = 0; i < 1000; i++) gradient[i] = (float)i;
-  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &shards,
-                                          (rn_reduce_operands){RN_REDUCE_FLOAT, gradient, gradient},
-                                          &reduce_scatter));
-  sum_twice(reduce_scatter);
+  CHECK_OK(&err,
+           rn_reduce_scatter_create(&err, grid, &shards,
+                                    (rn_reduce_operands){RN_REDUCE_FLOAT, NULL}, &reduce_scatter));
+  sum_twice(reduce_scatter, &shards, gradient, sizeof *gradient);
   for (int i = 0; i < 1000; i++) CHECK(gradient[i] == (float)i);
   rn_reduce_scatter_destroy(&reduce_scatter);
   free(shards.edge);

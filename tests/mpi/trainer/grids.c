@@ -109,10 +109,10 @@ static void compute_reference(rn_world *single_rank, bool tied, int steps, refer
 
 /* Losses per token of this rank's piece, without an update. */
 static void token_losses(rn_run *run, float *loss) {
-  double sum = 0;
+  rn_loss_sum sum = {0};
   rn_scan_port *port = rn_scan_source_port(&run->parallel.scan, 0, 0);
   CHECK_OK(&err, rn_pipeline_loss_of_unit(&err, &run->model.pipeline, run->data.unit,
-                                          RN_FORM_CHUNKWISE, port, &sum, NULL));
+                                          RN_FORM_CHUNKWISE, port, &sum));
   memcpy(loss, run->model.pipeline.token_loss, (size_t)run->data.unit->tokens * sizeof *loss);
 }
 
@@ -141,7 +141,7 @@ static void a_token_changes_only_what_follows(rn_world *subset, const grid_case 
 
 /* Compares this rank's part of every gradient with the single rank's, relative to its norm. */
 static bool gradients_agree(const rn_run *run, const reference *r) {
-  const rn_param_table *table = rn_layer_stack_table(run->model.pipeline.stage);
+  const rn_param_table *table = rn_stage_params(run->model.pipeline.stage);
   const rn_shard_table *own = &run->model.weights.shards;
   bool agree = true;
   for (int i = 0; i < table->count; i++) {

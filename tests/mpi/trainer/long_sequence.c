@@ -49,7 +49,7 @@ static double step_on(rn_world *world, int sequence, rn_run *run) {
 
 /* Compares the part of every tensor that this rank reduces with the single rank's gradient. */
 static void compare(const rn_run *run, const float *whole) {
-  const rn_param_table *table = rn_layer_stack_table(run->model.pipeline.stage);
+  const rn_param_table *table = rn_stage_params(run->model.pipeline.stage);
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
     double norm = 0, difference = 0;

@@ -59,7 +59,7 @@ static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
 static bool train(rn_world *world, const task *t, Retnet__Config *config, rn_run *run,
                   double *losses_and_norms) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
-  CHECK((run->model.accumulator.exact != NULL) == t->exact);
+  CHECK(rn_local_model_is_exact(&run->model) == t->exact);
   for (int k = 0; k < STEPS; k++) {
     rn_step_result result = {0};
     CHECK_OK(&err, rn_step(&err, run, &result));
@@ -102,7 +102,7 @@ static void free_reference(reference *r) {
 
 /* True if the weights of this rank's stage and its part of the gradients equal the reference. */
 static bool has_bits_of(const rn_run *run, const reference *r) {
-  const rn_param_table *table = rn_layer_stack_table(run->model.pipeline.stage);
+  const rn_param_table *table = rn_stage_params(run->model.pipeline.stage);
   bool same = true;
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];

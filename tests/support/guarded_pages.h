@@ -1,0 +1,48 @@
+/**
+ * Arrays in pages of their own that are protected unless someone has opened them. A touch of a
+ * protected page ends the process with a message that names the array and the element.
+ */
+#ifndef RN_TESTS_SUPPORT_GUARDED_PAGES_H
+#define RN_TESTS_SUPPORT_GUARDED_PAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/stage/stage.h"
+#include "proto/base/range.h"
+
+/** Exit status of a process that touched a protected page. */
+enum { GUARDED_TOUCH_STATUS = 86 };
+
+typedef struct guarded_array {
+  const char *name;
+  char *base;
+  size_t bytes, element_bytes; /* whole pages */
+  bool private_to_mappings;    /* guarded_open_all does not open it */
+  bool open;                   /* by guarded_open_all */
+  int *readers, *writers;      /* [pages] mappings in force */
+  struct guarded_array *next;
+} guarded_array;
+
+/** A list of arrays that open and close together. */
+typedef struct guarded_set {
+  guarded_array *first;
+} guarded_set;
+
+/** Adds a protected array of zeros; `name` must outlive it. Aborts without memory. */
+guarded_array *guarded_add(guarded_set *set, const char *name, int64_t count, size_t element_bytes);
+void guarded_remove(guarded_set *set, guarded_array **array);
+
+/** Opens all arrays for the owner's computation; closes them, except what is mapped. */
+void guarded_open_all(guarded_set *set);
+void guarded_close_all(guarded_set *set);
+
+/**
+ * Opens the pages of a range until guarded_unmap: for READ they cannot be written. WRITE fills the
+ * range with NaN, so that elements that are not written, or read before, give other results.
+ */
+void *guarded_map(guarded_array *array, rn_range range, rn_access access);
+void guarded_unmap(guarded_array *array, rn_range range, rn_access access);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * The guarded backend notices every touch of its memory outside a mapping: a process that reads
+ * unmapped weights, writes what is mapped for reading, or uses a mapping that has ended, dies with
+ * a message that names the array. What is mapped can be used.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/check.h"
+#include "tests/support/guarded_pages.h"
+
+typedef enum { NOTHING, BEFORE_MAP, WRITE_TO_READ, AFTER_UNMAP, ANOTHER_RANGE } touch;
+
+/* Maps a range of the first array and touches it, or something else. */
+static void use(touch kind) {
+  rn_err err = {0};
+  guarded_set set = {0};
+  guarded_array *array = guarded_add(&set, "weights", 1 << 16, sizeof(float));
+  const rn_range range = {100, 200};
+  volatile float *values = (float *)(void *)array->base;
+  if (kind == BEFORE_MAP) values[100] = 1;
+  const volatile float *mapped = guarded_map(array, range, RN_ACCESS_WRITE);
+  values[150] = 1;
+  CHECK(mapped == values + 100 && mapped[50] == 1);
+  CHECK(mapped[51] != mapped[51]); /* NaN */
+  guarded_unmap(array, range, RN_ACCESS_WRITE);
+  guarded_map(array, range, RN_ACCESS_READ);
+  CHECK(mapped[50] == 1);
+  if (kind == WRITE_TO_READ) values[150] = 2;
+  if (kind == ANOTHER_RANGE) values[1 << 15] = 2;
+  guarded_unmap(array, range, RN_ACCESS_READ);
+  if (kind == AFTER_UNMAP) values[0] = mapped[50];
+  guarded_remove(&set, &array);
+  CHECK_OK(&err, RN_OK);
+}
+
+/* Exit status of a process that does so; its message goes to `text`. */
+static int status_of(touch kind, char *text, size_t bytes) {
+  int pipe_of[2], status = 0;
+  CHECK(pipe(pipe_of) == 0);
+  fflush(NULL);
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(pipe_of[1], STDERR_FILENO);
+    use(kind);
+    _exit(check_failures() > 0);
+  }
+  close(pipe_of[1]);
+  const ssize_t count = read(pipe_of[0], text, bytes - 1);
+  text[count > 0 ? count : 0] = '\0';
+  close(pipe_of[0]);
+  CHECK(waitpid(child, &status, 0) == child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int main(void) {
+  char text[200];
+  CHECK_EQUAL(status_of(NOTHING, text, sizeof text), 0);
+  for (touch kind = BEFORE_MAP; kind <= ANOTHER_RANGE; kind++) {
+    CHECK_EQUAL(status_of(kind, text, sizeof text), GUARDED_TOUCH_STATUS);
+    CHECK(strncmp(text, "weights, element ", 17) == 0);
+  }
+  return check_result();
+}

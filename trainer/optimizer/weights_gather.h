@@ -1,0 +1,40 @@
+/**
+ * All-gather of a stage's weights over its replicas, into an array of the trainer and from there
+ * into the stage, unless the stage has adopted the array.
+ */
+#ifndef RN_TRAINER_OPTIMIZER_WEIGHTS_GATHER_H
+#define RN_TRAINER_OPTIMIZER_WEIGHTS_GATHER_H
+
+#include <stdbool.h>
+
+#include "comm/optimizer/all_gather.h"
+#include "model/stage/stage.h"
+
+typedef struct rn_weights_gather {
+  rn_all_gather *all_gather;         /* owned */
+  rn_stage *stage;                   /* not owned */
+  const float *weights;              /* [total], the array of the all-gather; not owned */
+  bool adopted;                      /* the stage reads `weights` itself */
+  const rn_optimizer_shards *shards; /* not owned */
+  int written;                       /* buckets that the stage has since the last start */
+} rn_weights_gather;
+
+/** Starts an all-gather, after every replica has changed its shards of the array. Collective: over
+ * the replicas. Errors: RN_ERR_MPI. */
+rn_status rn_weights_gather_start(rn_err *err, rn_weights_gather *gather);
+
+/** True if rn_weights_gather_wait would not communicate. */
+bool rn_weights_gather_is_complete(const rn_weights_gather *gather, int bucket);
+
+/** Waits until buckets 0..bucket have arrived. Collective: as rn_all_gather_wait. Errors:
+ * RN_ERR_MPI. */
+rn_status rn_weights_gather_wait(rn_err *err, rn_weights_gather *gather, int bucket);
+
+/** The stage's weights = buckets 0..bucket, which have arrived. Errors: those of rn_stage_map. */
+rn_status rn_weights_gather_write(rn_err *err, rn_weights_gather *gather, int bucket);
+
+/** Waits until all buckets have arrived; this rank may then change its shards. Collective: over the
+ * replicas. Errors: RN_ERR_MPI. */
+rn_status rn_weights_gather_finish(rn_err *err, rn_weights_gather *gather);
+
+#endif

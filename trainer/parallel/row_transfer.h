@@ -1,0 +1,35 @@
+/**
+ * A message between neighbouring pipeline stages whose buffer is the rows of a slot: the rows are
+ * mapped while the message is in flight.
+ */
+#ifndef RN_TRAINER_PARALLEL_ROW_TRANSFER_H
+#define RN_TRAINER_PARALLEL_ROW_TRANSFER_H
+
+#include "comm/pipeline/pipeline_p2p.h"
+#include "model/stage/stage.h"
+
+typedef struct rn_row_transfer {
+  rn_pipeline_p2p_direction direction; /* rows, or their gradients */
+  rn_access access;                    /* READ: a send; WRITE: a receive */
+  rn_stage_region region;              /* mapped while the message is in flight */
+  int width;                           /* D */
+  bool in_flight;
+  rn_pipeline_p2p_message message;
+} rn_row_transfer;
+
+/** A transfer of one slot, not in flight. */
+rn_row_transfer rn_row_transfer_make(rn_stage_slot *slot, rn_pipeline_p2p_direction direction,
+                                     rn_access access, int width);
+
+/**
+ * Maps the first `rows` rows and posts the message of a unit; the transfer is not in flight.
+ * Collective: with the neighbour's counterpart. Errors: RN_ERR_MPI; those of rn_stage_map.
+ */
+rn_status rn_row_transfer_start(rn_err *err, rn_row_transfer *transfer, rn_pipeline_p2p *p2p,
+                                rn_stage *stage, int unit, int64_t rows);
+
+/** Waits for the message, if it is in flight, and unmaps its rows. Errors: as for start. */
+rn_status rn_row_transfer_wait(rn_err *err, rn_row_transfer *transfer, rn_pipeline_p2p *p2p,
+                               rn_stage *stage);
+
+#endif
