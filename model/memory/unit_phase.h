@@ -7,6 +7,8 @@
 #ifndef RN_MODEL_MEMORY_UNIT_PHASE_H
 #define RN_MODEL_MEMORY_UNIT_PHASE_H
 
+#include "model/memory/placement.h"
+
 typedef enum {
   /* forward of a layer */
   RN_UNIT_PHASE_RETENTION_NORM, /* input of the retention block */
@@ -40,7 +42,12 @@ typedef enum {
   RN_UNIT_PHASES
 } rn_unit_phase;
 
-/** A short name for tables, for example "k, v projection". */
+/** A short name for tables, for example "ffn norm". */
 const char *rn_unit_phase_name(rn_unit_phase phase);
+
+enum { RN_UNIT_PHASES_TEXT_BYTES = 160 };
+
+/** Writes a set of phases as ranges, for example "kv .. cross, d out"; too long a text is cut. */
+void rn_unit_phases_text(rn_phase_set phases, char text[RN_UNIT_PHASES_TEXT_BYTES]);
 
 #endif

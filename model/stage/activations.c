@@ -130,5 +130,6 @@ void rn_activations_destroy(rn_activations **activations) {
 }
 
 void rn_activations_poison(rn_activations *activations) {
+  rn_poison(activations->arena.base, activations->arena.size_bytes);
   activations->workspace->poison = true;
 }

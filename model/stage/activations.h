@@ -85,7 +85,8 @@ static inline rn_real *rn_activations_before(const rn_activations *activations, 
   return activations->layer[index].retention.received;
 }
 
-/** For tests: from now on workspaces are poisoned (model/memory/workspace.h). */
+/** For tests: fills the activations with NaN; from now on their workspace is poisoned
+ * (model/memory/workspace.h). */
 void rn_activations_poison(rn_activations *activations);
 
 #endif

@@ -204,8 +204,10 @@ rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shap
       .work_bytes = rn_norm_sums_bytes(spec->dim) + rn_block_retention_bytes(&stage->retention),
       .copy_bytes = rn_layer_stack_bf16_shadow_bytes(stage)};
   for (int keep = RN_SAVE_NOTHING; keep <= RN_SAVE_ALL; keep++) {
-    out->tape_bytes[keep] = rn_activations_bytes(&stage->memory, (rn_save_policy)keep);
-    out->shared_bytes[keep] = rn_stage_memory_workspace_bytes(&stage->memory, (rn_save_policy)keep);
+    out->activation_bytes[keep] = rn_activations_bytes(&stage->memory, (rn_save_policy)keep);
+    out->workspace_bytes[keep] =
+        rn_stage_memory_workspace_bytes(&stage->memory, (rn_save_policy)keep);
+    out->buffers[keep] = stage->memory.plan[keep];
   }
   rn_layer_stack_destroy(&stage);
   return RN_OK;

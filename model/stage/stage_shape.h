@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/memory/save_policy.h"
+#include "model/memory/buffer_plan.h"
 
 /** The size of a stage: layers first .. last-1, units of at most B sequences, T tokens. */
 typedef struct rn_stage_shape {
@@ -18,9 +18,10 @@ typedef struct rn_stage_shape {
 typedef struct rn_stage_sizes {
   int64_t parameters;
   size_t work_bytes;
-  size_t copy_bytes;                    /* of the bf16 shadow */
-  size_t tape_bytes[RN_SAVE_ALL + 1];   /* of one rn_activations, by save policy */
-  size_t shared_bytes[RN_SAVE_ALL + 1]; /* once per stage, if used by any rn_activations */
+  size_t copy_bytes;                         /* of the bf16 shadow */
+  size_t activation_bytes[RN_SAVE_POLICIES]; /* of one rn_activations */
+  size_t workspace_bytes[RN_SAVE_POLICIES];  /* once per stage, if used by any rn_activations */
+  rn_buffer_plan buffers[RN_SAVE_POLICIES];  /* where these bytes go */
 } rn_stage_sizes;
 
 #endif

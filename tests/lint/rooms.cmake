@@ -66,7 +66,7 @@ room(trainer/generate MAY proto/base model/retention model/stage data/file
 room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec
      model/kernel model/ops model/decode comm/world comm/scan data/shard data/checkpoint
      trainer/optimizer trainer/config trainer/machine trainer/launch trainer/run trainer/generate)
-room(trainer/estimate MAY proto/base proto/options model/kernel comm/world data/batch
+room(trainer/estimate MAY proto/base proto/options model/kernel model/memory comm/world data/batch
      trainer/schedule trainer/parallel trainer/plan trainer/run)
 room(trainer/evaluate MAY proto/base model/base model/stage comm/world comm/optimizer data/batch
      data/text

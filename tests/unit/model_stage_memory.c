@@ -64,10 +64,10 @@ static void check_stage(rn_spec spec, int first, int last, int sequences, int to
     CHECK_EQUAL(sizes.parameters, rn_layer_stack_table(stage)->total);
     before = allocated();
     CHECK_OK(&err, rn_activations_create(&err, stage, (rn_save_policy)keep, &one));
-    check_taken(before, sizes.tape_bytes[keep] + sizes.shared_bytes[keep]);
+    check_taken(before, sizes.activation_bytes[keep] + sizes.workspace_bytes[keep]);
     before = allocated();
     CHECK_OK(&err, rn_activations_create(&err, stage, (rn_save_policy)keep, &two));
-    check_taken(before, sizes.tape_bytes[keep]);
+    check_taken(before, sizes.activation_bytes[keep]);
     rn_activations_destroy(&two);
     rn_activations_destroy(&one);
     rn_layer_stack_destroy(&stage);

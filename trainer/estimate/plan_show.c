@@ -4,6 +4,7 @@
 #include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
 #include "proto/base/log.h"
+#include "trainer/estimate/plan_buffers.h"
 #include "trainer/estimate/plan_time.h"
 #include "trainer/parallel/shapes.h"
 #include "trainer/plan/decisions.h"
@@ -170,8 +171,9 @@ rn_status rn_plan_show(rn_err *err, const Retnet__Config *given, const rn_option
   rn_status status = rn_agree(err, world, plan_run(err, given, world, ranks, machine, &p));
   if (status == RN_OK) {
     show_plan(&p, places);
-    status = show_estimate(err, world, &p);
+    status = rn_agree(err, world, rn_plan_buffers_show(err, p.effective.config, &p.plan, &p.spec));
   }
+  if (status == RN_OK) status = show_estimate(err, world, &p);
   rn_plan_destroy(&p.plan);
   rn_effective_destroy(&p.effective);
   return status;

@@ -92,10 +92,11 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
       .parameters = stage.parameters,
       .pool = pool,
       .copy_bytes = stage.copy_bytes,
-      .activation_bytes = (size_t)pool * (stage.tape_bytes[shape.keep] + gradient_bytes),
-      .work_bytes = stage.work_bytes + rows * sizeof(float)};
-  out->work_bytes += stage.shared_bytes[pool > 0 ? shape.keep : RN_SAVE_NOTHING];
-  if (pool == 0) out->work_bytes += stage.tape_bytes[RN_SAVE_NOTHING];
+      .activation_bytes = (size_t)pool * (stage.activation_bytes[shape.keep] + gradient_bytes),
+      .work_bytes = stage.work_bytes + rows * sizeof(float),
+      .buffers = stage.buffers[pool > 0 ? shape.keep : RN_SAVE_NOTHING]};
+  out->work_bytes += stage.workspace_bytes[pool > 0 ? shape.keep : RN_SAVE_NOTHING];
+  if (pool == 0) out->work_bytes += stage.activation_bytes[RN_SAVE_NOTHING];
   return RN_OK;
 }
 

@@ -53,6 +53,7 @@ typedef struct rn_pipeline_sizes {
   size_t copy_bytes;       /* of the weights' bf16 shadow */
   size_t activation_bytes; /* of all slots: activations and gradients of rows */
   size_t work_bytes;       /* of the stage's workspace, and of evaluation */
+  rn_buffer_plan buffers;  /* of the stage: activations and workspace */
 } rn_pipeline_sizes;
 
 /** Memory that rn_pipeline_create would use with this process's number of threads. */

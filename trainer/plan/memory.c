@@ -194,6 +194,10 @@ const rn_memory *rn_memory_largest_rank(const rn_memory_plan *plan) {
   return max;
 }
 
+int rn_memory_largest_stage(const rn_memory_plan *plan) {
+  return (int)(rn_memory_largest_rank(plan) - plan->memory) / POSITIONS;
+}
+
 size_t rn_memory_largest_node(const rn_memory_plan *plan, const rn_layout *layout, int node_ranks) {
   const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
   size_t max = 0;

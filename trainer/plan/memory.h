@@ -49,9 +49,10 @@ void rn_memory_plan_destroy(rn_memory_plan *plan);
  */
 const rn_memory *rn_memory_of_rank(const rn_memory_plan *plan, const rn_layout *layout, int rank);
 
-/** The largest memory of a rank, and of a node of `node_ranks` consecutive ranks. A node counts
- * shared weights once. */
+/** The largest memory of a rank, the stage of such a rank, and the largest memory of a node of
+ * `node_ranks` consecutive ranks. A node counts shared weights once. */
 const rn_memory *rn_memory_largest_rank(const rn_memory_plan *plan);
+int rn_memory_largest_stage(const rn_memory_plan *plan);
 size_t rn_memory_largest_node(const rn_memory_plan *plan, const rn_layout *layout, int node_ranks);
 
 #endif

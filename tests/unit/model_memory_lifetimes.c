@@ -1,0 +1,118 @@
+/* No phase reads a buffer of the workspace outside of its declared lifetime, or before it is
+ * written: with all other bytes of the workspace NaN at the begin of each phase, and the saved ones
+ * NaN before forward, rows, losses and gradients have the same bits. */
+#include "model/kernel/gemm.h"
+#include "tests/support/sets.h"
+#include "tests/support/stage.h"
+
+enum { SEQUENCES = 2, TOKENS = 11, FIRST = 5 };
+
+static test_model open(const rn_spec *spec, rn_save_policy policy, bool poison) {
+  static const char with_document[TOKENS] = {[7] = '|'}, without[TOKENS];
+  static const char *const begins[SEQUENCES] = {with_document, without};
+  rn_err err = {0};
+  test_model m = test_model_open(spec, SEQUENCES, TOKENS);
+  rn_layer_stack_cast_weights(m.stage, m.params, (rn_range){0, m.table->total});
+  test_documents(&m, 1, begins);
+  for (int p = 0; p < TEST_SEGMENTS; p++) {
+    rn_activations_destroy(&m.activations[p]);
+    CHECK_OK(&err, rn_activations_create(&err, m.stage, policy, &m.activations[p]));
+    if (poison) rn_activations_poison(m.activations[p]);
+  }
+  return m;
+}
+
+static void same_rows(const test_model *a, const test_model *b) {
+  CHECK(memcmp(a->y, b->y, (size_t)(a->rows * a->spec.dim) * sizeof(rn_real)) == 0);
+}
+
+static void steps_are_the_same(const rn_spec *spec, rn_save_policy policy) {
+  static const int ends[] = {FIRST, TOKENS};
+  test_model clean = open(spec, policy, false), poisoned = open(spec, policy, true);
+  clean.train = poisoned.train = true;
+  for (int step = 0; step < 2; step++) {
+    test_forward(&clean, RN_FORM_CHUNKWISE, ends, 2);
+    test_forward(&poisoned, RN_FORM_CHUNKWISE, ends, 2);
+    same_rows(&clean, &poisoned);
+    memset(clean.gradient, 0, (size_t)clean.table->total * sizeof(rn_real));
+    memset(poisoned.gradient, 0, (size_t)clean.table->total * sizeof(rn_real));
+    const double loss = test_loss(&clean, 2, true);
+    CHECK(loss == loss);
+    CHECK(test_loss(&poisoned, 2, true) == loss);
+    CHECK(memcmp(clean.gradient, poisoned.gradient, (size_t)clean.table->total * sizeof(rn_real)) ==
+          0);
+  }
+  test_model_close(&clean);
+  test_model_close(&poisoned);
+}
+
+static void forms_are_the_same(const rn_spec *spec, rn_save_policy policy) {
+  for (rn_form form = RN_FORM_CHUNKWISE; form <= RN_FORM_RECURRENT; form++) {
+    test_model clean = open(spec, policy, false), poisoned = open(spec, policy, true);
+    test_forward(&clean, form, &clean.tokens, 1);
+    test_forward(&poisoned, form, &poisoned.tokens, 1);
+    same_rows(&clean, &poisoned);
+    CHECK(test_loss(&clean, 1, false) == test_loss(&poisoned, 1, false));
+    test_model_close(&clean);
+    test_model_close(&poisoned);
+  }
+}
+
+/* The parallel form has a backward, in rn_real. */
+static void parallel_steps_are_the_same(const rn_spec *spec) {
+  test_model clean = open(spec, RN_SAVE_ALL, false), poisoned = open(spec, RN_SAVE_ALL, true);
+  const double loss = test_step_whole(&clean, RN_FORM_PARALLEL, true);
+  CHECK(test_step_whole(&poisoned, RN_FORM_PARALLEL, true) == loss);
+  CHECK(memcmp(clean.gradient, poisoned.gradient, (size_t)clean.table->total * sizeof(rn_real)) ==
+        0);
+  test_model_close(&clean);
+  test_model_close(&poisoned);
+}
+
+/* Forward only, in the memory of activations that training uses. */
+static void aliases_are_the_same(const rn_spec *spec, rn_save_policy policy) {
+  test_model clean = open(spec, RN_SAVE_NOTHING, false), poisoned = open(spec, policy, true);
+  rn_err err = {0};
+  rn_activations *training = poisoned.activations[0];
+  CHECK_OK(&err, rn_activations_create_alias(&err, training, &poisoned.activations[0]));
+  test_forward(&clean, RN_FORM_CHUNKWISE, &clean.tokens, 1);
+  test_forward(&poisoned, RN_FORM_CHUNKWISE, &poisoned.tokens, 1);
+  same_rows(&clean, &poisoned);
+  test_model_close(&clean);
+  test_model_close(&poisoned);
+  rn_activations_destroy(&training);
+}
+
+static void check_spec(const rn_spec *spec, bool bf16) {
+  for (int policy = RN_SAVE_NOTHING; policy <= RN_SAVE_ALL; policy++) {
+    if (policy > RN_SAVE_NOTHING) steps_are_the_same(spec, (rn_save_policy)policy);
+    forms_are_the_same(spec, (rn_save_policy)policy);
+    aliases_are_the_same(spec, (rn_save_policy)policy);
+  }
+  if (!bf16) parallel_steps_are_the_same(spec);
+}
+
+int main(int argc, char **argv) {
+  (void)argv;
+  test_use_sets();
+  const bool bf16 = argc > 1;
+  if (bf16) test_use_bf16();
+  rn_spec spec = test_spec();
+  spec.ffn_dim = 40;
+  check_spec(&spec, bf16);
+  spec.dropout = 0.2;
+  spec.head_norm = RN_HEAD_NORM_RMS_AFFINE;
+  spec.tie_embeddings = true;
+  check_spec(&spec, bf16);
+  spec.pre_norm = false;
+  spec.embedding_norm = true;
+  spec.block_norm = RN_BLOCK_NORM_LAYER;
+  check_spec(&spec, bf16);
+  spec.gate = false;
+  spec.dropout = 0;
+  spec.ffn = RN_FFN_MLP;
+  spec.head_norm = RN_HEAD_NORM_GROUP;
+  spec.retention_scale = RN_SCALE_TS_PARALLEL;
+  check_spec(&spec, bf16);
+  return check_result();
+}
