@@ -57,9 +57,9 @@ static void count_messages(rn_all_gather *g) {
 static rn_status allocate(rn_err *err, rn_all_gather *g) {
   count_messages(g);
   const size_t messages = (size_t)g->receives + (size_t)g->sends;
-  RN_TRY(err, rn_alloc(err, "messages of weights", messages, sizeof *g->request, &g->request));
+  RN_TRY(err, rn_alloc(err, "weight messages", messages, sizeof *g->request, &g->request));
   for (size_t i = 0; i < messages; i++) g->request[i] = MPI_REQUEST_NULL;
-  return rn_alloc(err, "messages of weights", (size_t)g->shards->buckets + 1, sizeof *g->first,
+  return rn_alloc(err, "weight messages", (size_t)g->shards->buckets + 1, sizeof *g->first,
                   &g->first);
 }
 

@@ -180,7 +180,7 @@ static rn_status progress(rn_err *err, rn_reduce_scatter *r) {
     }
     RN_MPI(err, MPI_Testall(2 * r->size, requests_of(r, r->summed), &done, MPI_STATUSES_IGNORE));
     if (!done) break;
-    rn_span_begin("sum of a bucket");
+    rn_span_begin("bucket reduction");
     sum_bucket(r, r->summed++);
     rn_progress_unit();
     rn_span_end();

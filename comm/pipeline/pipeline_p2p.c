@@ -109,7 +109,7 @@ rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p,
                                rn_pipeline_p2p_message *message) {
   if (message->request == MPI_REQUEST_NULL) return RN_OK;
   p2p->in_flight--;
-  rn_span_begin("wait for a stage");
+  rn_span_begin("wait for pipeline stage");
   rn_backoff backoff = {0};
   for (int done = 0; !done;) {
     RN_MPI(err, MPI_Test(&message->request, &done, MPI_STATUS_IGNORE));

@@ -96,7 +96,7 @@ static bool scan_test(void *self) {
 static rn_status scan_end(void *self, rn_err *err, float *before) {
   rn_scan *scan = self;
   const double start_s = rn_clock_s();
-  rn_span_begin("wait for a state");
+  rn_span_begin("wait for state");
   const bool released = rn_comm_thread_acquire(scan->thread);
   rn_status status = check_poll(err, scan);
   if (status == RN_OK) status = scan->ops->end(err, scan);
@@ -164,7 +164,7 @@ rn_status rn_scan_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm alg
   assert(shape.heads > 0 && shape.matrix > 0 && shape.layers > 0 && shape.segments > 0);
   if (ops->fits != NULL && !ops->fits(shape)) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "states of %d heads of %lld elements are too large for one message of this "
+                   "the states (%d heads of %lld elements) are too large for one message of this "
                    "scan (parallel.scan=%s): use parallel.scan=chain without run.reproducible, or "
                    "a smaller parallel.microbatch",
                    shape.heads, (long long)shape.matrix, ops->name);

@@ -32,9 +32,9 @@ rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
                                  rn_scan_channel *out) {
   const int count = blocks->heads * blocks->per_head;
   *out = (rn_scan_channel){0};
-  RN_TRY(err, rn_alloc(err, "states on the way", (size_t)blocks->heads * (size_t)blocks->matrix,
+  RN_TRY(err, rn_alloc(err, "scan buffers", (size_t)blocks->heads * (size_t)blocks->matrix,
                        sizeof(float), &out->buffer));
-  RN_TRY(err, rn_alloc(err, "blocks of states", (size_t)count, sizeof(MPI_Request), &out->request));
+  RN_TRY(err, rn_alloc(err, "scan blocks", (size_t)count, sizeof(MPI_Request), &out->request));
   for (; out->blocks < count; out->blocks++) {
     const rn_range range = rn_scan_block_range(blocks, out->blocks);
     float *at = out->buffer + range.begin;

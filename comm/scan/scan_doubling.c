@@ -38,9 +38,9 @@ static rn_status doubling_create(rn_err *err, rn_scan *scan) {
   doubling *d;
   RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *d, &d));
   scan->impl = d;
-  RN_TRY(err, rn_alloc(err, "decays in flight", 3 * heads, sizeof(double), &d->log_sum));
-  RN_TRY(err, rn_alloc(err, "states in flight", 3 * heads * (size_t)scan->shape.matrix,
-                       sizeof(float), &d->states));
+  RN_TRY(err, rn_alloc(err, "scan decay buffers", 3 * heads, sizeof(double), &d->log_sum));
+  RN_TRY(err, rn_alloc(err, "scan buffers", 3 * heads * (size_t)scan->shape.matrix, sizeof(float),
+                       &d->states));
   return rn_scan_wraparound_create(err, scan);
 }
 

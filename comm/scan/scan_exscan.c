@@ -61,8 +61,8 @@ static rn_status exscan_create(rn_err *err, rn_scan *scan) {
   scan->impl = x;
   x->compose = MPI_OP_NULL;
   RN_MPI(err, MPI_Op_create(compose, 0, &x->compose));
-  RN_TRY(err, rn_alloc(err, "states in flight", 2 * heads * (size_t)scan->shape.matrix,
-                       sizeof(float), &x->states));
+  RN_TRY(err, rn_alloc(err, "scan buffers", 2 * heads * (size_t)scan->shape.matrix, sizeof(float),
+                       &x->states));
   RN_TRY(err, rn_alloc(err, "scan elements", 2 * heads, element_bytes(scan->shape.matrix),
                        &x->elements));
   return rn_scan_wraparound_create(err, scan);

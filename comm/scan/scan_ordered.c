@@ -63,11 +63,11 @@ static rn_status ordered_create(rn_err *err, rn_scan *scan) {
   scan->impl = o;
   o->receive_request = MPI_REQUEST_NULL;
   RN_TRY(err, rn_alloc(err, "received state", capacity, sizeof(float), &o->state));
-  RN_TRY(err, rn_alloc(err, "states in flight", count, sizeof *o->next, &o->next));
-  RN_TRY(err, rn_alloc(err, "states in flight", count * DEPTH, sizeof *o->sent, &o->sent));
+  RN_TRY(err, rn_alloc(err, "scan buffers", count, sizeof *o->next, &o->next));
+  RN_TRY(err, rn_alloc(err, "scan buffers", count * DEPTH, sizeof *o->sent, &o->sent));
   for (size_t i = 0; i < count * DEPTH; i++) o->sent[i].request = MPI_REQUEST_NULL;
   for (size_t i = 0; i < count * DEPTH; i++) {
-    RN_TRY(err, rn_alloc(err, "states in flight", capacity, sizeof(float), &o->sent[i].state));
+    RN_TRY(err, rn_alloc(err, "scan buffers", capacity, sizeof(float), &o->sent[i].state));
   }
   return RN_OK;
 }
@@ -140,7 +140,7 @@ static rn_status ordered_publish(rn_err *err, rn_scan *scan, const float *after)
 }
 
 static void ordered_describe(const rn_scan *scan, char *text, size_t bytes) {
-  snprintf(text, bytes, "%s, in reproducible order", scan->ops->name);
+  snprintf(text, bytes, "%s, in fixed order", scan->ops->name);
 }
 
 const rn_scan_ops rn_scan_ordered = {.name = "chain",

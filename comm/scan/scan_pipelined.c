@@ -36,7 +36,7 @@ static rn_status pipelined_create(rn_err *err, rn_scan *scan) {
   pipelined *p;
   RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *p, &p));
   scan->impl = p;
-  RN_TRY(err, rn_alloc(err, "blocks of states", (size_t)blocks->heads * (size_t)blocks->per_head,
+  RN_TRY(err, rn_alloc(err, "scan blocks", (size_t)blocks->heads * (size_t)blocks->per_head,
                        sizeof(int), &p->received));
   for (int d = 0; d < RN_SCAN_DIRECTIONS; d++) {
     const int position = scan->position[d];
@@ -160,10 +160,10 @@ static rn_status pipelined_end(rn_err *err, rn_scan *scan) {
 static void pipelined_describe(const rn_scan *scan, char *text, size_t bytes) {
   const rn_scan_cost *c = &scan->cost;
   if (c->latency_s == 0) {
-    snprintf(text, bytes, "%s, one block per head", scan->ops->name);
+    snprintf(text, bytes, "%s, one message per head", scan->ops->name);
     return;
   }
-  snprintf(text, bytes, "%s, blocks of %lld KiB (measured: %.1f us a message, %.1f GB/s)",
+  snprintf(text, bytes, "%s, blocks of %lld KiB (measured: %.1f us per message, %.1f GB/s)",
            scan->ops->name, (long long)scan->blocks.block * (long long)sizeof(float) / 1024,
            1e6 * c->latency_s, 1e-9 / c->byte_s);
 }

@@ -27,7 +27,7 @@ static rn_status single_rank_create(rn_err *err, rn_scan *scan) {
   RN_TRY(err, rn_alloc(err, "scan", 1, sizeof *impl, &impl));
   scan->impl = impl;
   for (int d = 0; s->segments > 1 && d < RN_SCAN_DIRECTIONS; d++) {
-    RN_TRY(err, rn_alloc(err, "states between segments", (size_t)s->layers * (size_t)s->heads,
+    RN_TRY(err, rn_alloc(err, "segment states", (size_t)s->layers * (size_t)s->heads,
                          (size_t)s->matrix * sizeof(float), &impl->state[d]));
   }
   return RN_OK;

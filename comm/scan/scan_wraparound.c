@@ -16,7 +16,7 @@ static rn_status create_channels(rn_err *err, rn_scan *scan, int direction,
   const int count = scan->shape.layers * RN_SCAN_BUFFERS;
   const int peer = transfer == RN_CHANNEL_SEND ? 0 : scan->size - 1;
   rn_scan_channel **channels = &scan->wraparound.channel[direction][transfer];
-  RN_TRY(err, rn_alloc(err, "states between segments", (size_t)count, sizeof **channels, channels));
+  RN_TRY(err, rn_alloc(err, "segment states", (size_t)count, sizeof **channels, channels));
   for (int i = 0; i < count; i++) {
     RN_TRY(err, rn_scan_channel_create(err, &scan->blocks, transfer, peer, scan->axis[direction],
                                        *channels + i));

@@ -71,21 +71,20 @@ static void *run(void *argument) {
 static rn_status start_thread(rn_err *err, rn_comm_thread *t) {
   const int code = rn_thread_create(&t->thread, run, t);
   if (code == 0) return RN_OK;
-  return rn_fail(
-      err, RN_ERR_LIBRARY,
-      "parallel.comm_thread: cannot create the communication thread: %s. Set the key to off",
-      strerror(code));
+  return rn_fail(err, RN_ERR_LIBRARY,
+                 "parallel.comm_thread: cannot create the communication thread: %s; set the key to "
+                 "off to run without it",
+                 strerror(code));
 }
 
 rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_thread **out) {
   rn_comm_thread *t;
   *out = NULL;
   if (rn_world_level(world) < MPI_THREAD_SERIALIZED) {
-    return rn_fail(
-        err, RN_ERR_LIBRARY,
-        "parallel.comm_thread: the communication thread needs MPI_THREAD_SERIALIZED, but "
-        "this MPI provides %s. Set the key to off",
-        rn_world_level_name(world));
+    return rn_fail(err, RN_ERR_LIBRARY,
+                   "parallel.comm_thread: the communication thread needs MPI_THREAD_SERIALIZED, "
+                   "but this MPI provides %s; set the key to off to run without it",
+                   rn_world_level_name(world));
   }
   RN_TRY(err, rn_alloc(err, "communication thread", 1, sizeof *t, &t));
   pthread_mutex_init(&t->lock, NULL);

@@ -16,7 +16,7 @@ enum { MAX_THREADS = 8192 };
 static rn_status read_mask(rn_err *err, rn_mask *mask) {
   if (rn_affinity_launcher(mask)) return RN_OK;
   return rn_fail(err, RN_ERR_LIBRARY,
-                 "cannot read the affinity mask: %s. Set parallel.threads, and do not bind ranks",
+                 "cannot read the affinity mask: %s; set parallel.threads, and do not bind ranks",
                  strerror(errno));
 }
 

@@ -18,8 +18,8 @@ static rn_status allocate(rn_err *err, int ranks, rn_grid **out) {
   **out = (rn_grid){.pipeline_comm = MPI_COMM_NULL,
                     .sequence_comm = MPI_COMM_NULL,
                     .replica_comm = MPI_COMM_NULL};
-  return rn_alloc(err, "sums over ranks", (size_t)ranks * RN_GRID_SCRATCH, sizeof *(*out)->scratch,
-                  &(*out)->scratch);
+  return rn_alloc(err, "reduction buffers", (size_t)ranks * RN_GRID_SCRATCH,
+                  sizeof *(*out)->scratch, &(*out)->scratch);
 }
 
 static rn_status split(rn_err *err, MPI_Comm world, int color, int rank, MPI_Comm *out) {
@@ -32,8 +32,9 @@ rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, i
                          rn_grid **out) {
   const int rank = rn_world_rank(world), size = rn_world_size(world);
   if (data < 1 || pipeline < 1 || sequence < 1 || (int64_t)data * pipeline * sequence != size) {
-    return rn_fail(err, RN_ERR_USAGE, "a grid of %d x %d x %d is not the world of %d ranks", data,
-                   pipeline, sequence, size);
+    return rn_fail(err, RN_ERR_USAGE,
+                   "a grid of %d x %d x %d does not match the %d ranks of this job", data, pipeline,
+                   sequence, size);
   }
   rn_grid *grid = NULL;
   rn_status status = rn_agree(err, world, allocate(err, size, &grid));

@@ -61,7 +61,7 @@ static rn_status list_mapped(rn_err *err, const char *host, char **text, size_t 
   if (maps == NULL || out == NULL) {
     if (maps != NULL) fclose(maps);
     if (out != NULL) fclose(out);
-    return rn_fail(err, RN_ERR_IO, "/proc/self/maps cannot be read: %s", strerror(errno));
+    return rn_fail(err, RN_ERR_IO, "cannot read /proc/self/maps: %s", strerror(errno));
   }
   while (fgets(line, sizeof line, maps) != NULL) {
     char *path = strstr(line, SHM_FOLDER);
@@ -76,7 +76,7 @@ static rn_status list_mapped(rn_err *err, const char *host, char **text, size_t 
   fclose(maps);
   const bool complete = ferror(out) == 0;
   if (fclose(out) == 0 && complete) return RN_OK;
-  return rn_fail(err, RN_ERR_MEMORY, "no memory to list the shared memory of this rank");
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing the shared memory of this rank");
 }
 
 static rn_status write_text(rn_err *err, const char *path, const char *mode, const char *text,
@@ -85,10 +85,10 @@ static rn_status write_text(rn_err *err, const char *path, const char *mode, con
   bool good = file != NULL && fwrite(text, 1, bytes, file) == bytes;
   if (file != NULL && fclose(file) != 0) good = false;
   if (good) return RN_OK;
-  return rn_fail(err, RN_ERR_IO,
-                 "%s cannot be written: %s. Check that run.dir is writable and that its file "
-                 "system has free space",
-                 path, strerror(errno));
+  return rn_fail(
+      err, RN_ERR_IO,
+      "cannot write %s: %s; check that run.dir is writable and that its file system has free space",
+      path, strerror(errno));
 }
 
 rn_status rn_shm_record_write(rn_err *err, rn_world *world, const char *run_dir) {
@@ -115,12 +115,13 @@ static rn_status read_record(rn_err *err, const char *path, char **text, int64_t
   *bytes = 0;
   if (stat(path, &about) != 0) {
     if (errno == ENOENT) return RN_OK;
-    return rn_fail(err, RN_ERR_IO, "run.dir cannot be used: %s: %s", path, strerror(errno));
+    return rn_fail(err, RN_ERR_IO, "cannot use run.dir: %s: %s", path, strerror(errno));
   }
   FILE *file = fopen(path, "r");
   if (file == NULL || fstat(fileno(file), &about) != 0 || about.st_size > MAX_RECORD_BYTES) {
     if (file != NULL) fclose(file);
-    return rn_fail(err, RN_ERR_IO, "%s cannot be read: %s. Remove it if no run of it is alive",
+    return rn_fail(err, RN_ERR_IO,
+                   "cannot read %s: %s; remove the file if no job is running in this directory",
                    path, file == NULL ? strerror(errno) : "too large");
   }
   rn_status status = rn_alloc(err, path, (size_t)about.st_size + 1, 1, text);
@@ -181,21 +182,21 @@ static rn_status rewrite_record(rn_err *err, const char *run_dir, const char *te
   char path[PATH_MAX], temporary[PATH_MAX], *kept = NULL;
   size_t bytes = 0;
   FILE *out = open_memstream(&kept, &bytes);
-  if (out == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for the shared-memory record");
+  if (out == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the shared-memory record");
   for (const char *at = text; *at != '\0'; at = line_end(at)) {
     if (!*done++) fwrite(at, 1, (size_t)(line_end(at) - at), out);
   }
   const bool complete = ferror(out) == 0;
   if (fclose(out) != 0 || !complete) {
     free(kept);
-    return rn_fail(err, RN_ERR_MEMORY, "no memory for the shared-memory record");
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory for the shared-memory record");
   }
   record_path(run_dir, "", path);
   record_path(run_dir, ".tmp", temporary);
   rn_status status = write_text(err, temporary, "w", kept, bytes);
   if (status == RN_OK && rename(temporary, path) != 0) {
     status =
-        rn_fail(err, RN_ERR_IO, "%s cannot be renamed to %s: %s", temporary, path, strerror(errno));
+        rn_fail(err, RN_ERR_IO, "cannot rename %s to %s: %s", temporary, path, strerror(errno));
   }
   free(kept);
   return status;

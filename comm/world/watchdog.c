@@ -68,13 +68,13 @@ static int print_heartbeat(const rn_watchdog *w, char *line, size_t bytes, int r
   heartbeat *p = &w->node[r];
   char name[RN_PROGRESS_NAME_BYTES];
   rn_progress_name(&p->progress, name);
-  return snprintf(line, bytes, "  rank %d has not gone past \"%s\" of step %lld for %.1f s%s%s\n",
+  return snprintf(line, bytes, "  rank %d has been in \"%s\" of step %lld for %.1f s%s%s\n",
                   p->rank, name, (long long)atomic_load(&p->progress.step),
                   elapsed_s(atomic_load(&p->progress.last_ns)),
                   is_stopped(w, p)                       ? "; the process is stopped"
-                  : rn_progress_is_waiting(&p->progress) ? "; it waits for others"
+                  : rn_progress_is_waiting(&p->progress) ? "; it is waiting for other ranks"
                                                          : "",
-                  slowest ? " <- behind" : "");
+                  slowest ? " <- late" : "");
 }
 
 /* Uses write(): the main thread may hang while it holds the lock of stderr. */
@@ -84,8 +84,9 @@ static void print_node(const rn_watchdog *watchdog) {
   char *text = calloc(bytes, 1);
   if (text == NULL) return;
   const int slowest = find_slowest(watchdog);
-  int used = snprintf(text, bytes, "error: no progress for run.watchdog_s = %g s; on host %s:\n",
-                      watchdog->limit_s, rn_world_host(watchdog->world));
+  int used =
+      snprintf(text, bytes, "error: no progress for run.watchdog_s = %g s; ranks on host %s:\n",
+               watchdog->limit_s, rn_world_host(watchdog->world));
   for (int r = 0; r < ranks; r++) {
     used += print_heartbeat(watchdog, text + used, bytes - (size_t)used, r, r == slowest);
   }
@@ -162,7 +163,7 @@ static rn_status start_thread(rn_err *err, rn_watchdog *watchdog) {
   watchdog->running = code == 0;
   if (code == 0) return RN_OK;
   return rn_fail(err, RN_ERR_LIBRARY,
-                 "cannot create the watchdog thread: %s. run.watchdog_s: 0 runs without it",
+                 "cannot create the watchdog thread: %s; set run.watchdog_s to 0 to run without it",
                  strerror(code));
 }
 

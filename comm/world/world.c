@@ -24,8 +24,8 @@ static rn_status check_launch(rn_err *err, int size) {
     const char *text = getenv(counts[i]);
     if (text == NULL || atoi(text) <= 1) continue;
     return rn_fail(err, RN_ERR_USAGE,
-                   "wrong launch: %s says %s ranks, MPI sees one. Start with the mpirun of the MPI "
-                   "that this program was built with, or with srun --mpi=pmix",
+                   "wrong launch: %s says %s ranks, but MPI sees only one; start with the mpirun "
+                   "of the MPI that this program was built with, or with srun --mpi=pmix",
                    counts[i], text);
   }
   return RN_OK;
@@ -97,7 +97,8 @@ static rn_status start_mpi(rn_err *err, int *argc, char ***argv, int level, rn_w
   RN_MPI(err, MPI_Init_thread(argc, argv, level, &provided));
   if (rn_fault_now("mpi.level")) provided = MPI_THREAD_FUNNELED;
   if (provided < MPI_THREAD_FUNNELED) {
-    return rn_fail(err, RN_ERR_LIBRARY, "this MPI has no MPI_THREAD_FUNNELED (it gives level %d)",
+    return rn_fail(err, RN_ERR_LIBRARY,
+                   "this MPI does not support MPI_THREAD_FUNNELED (it provides level %d)",
                    provided);
   }
   (*out)->level = provided < level ? provided : level;
@@ -196,9 +197,9 @@ rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, co
   RN_MPI_WAIT(err, MPI_Bcast(&root_hash, 1, MPI_UINT64_T, 0, world->comm));
   rn_status status = RN_OK;
   if (mine != root_hash) {
-    status =
-        rn_fail(err, RN_ERR_MISMATCH,
-                "%s is not that of rank 0: start all ranks with the same program and files", what);
+    status = rn_fail(
+        err, RN_ERR_MISMATCH,
+        "%s differs from that of rank 0: start all ranks with the same program and files", what);
   }
   return rn_agree(err, world, status);
 }
@@ -219,10 +220,10 @@ static rn_status plan_gather(rn_err *err, const int64_t *counts, int ranks, gath
                    (long long)total, ranks, INT_MAX);
   }
   const size_t count = (size_t)ranks;
-  RN_TRY(err, rn_alloc(err, "counts to gather", count, sizeof *g->counts, &g->counts));
+  RN_TRY(err, rn_alloc(err, "gather counts", count, sizeof *g->counts, &g->counts));
   RN_TRY(err, rn_alloc(err, "offsets to gather", count, sizeof *g->offsets, &g->offsets));
-  RN_TRY(err, rn_alloc(err, "sizes to gather", count, sizeof *g->sizes, &g->sizes));
-  RN_TRY(err, rn_alloc(err, "bytes to gather", (size_t)total + 1, 1, &g->all));
+  RN_TRY(err, rn_alloc(err, "gather sizes", count, sizeof *g->sizes, &g->sizes));
+  RN_TRY(err, rn_alloc(err, "gather buffer", (size_t)total + 1, 1, &g->all));
   for (int r = 0, offset = 0; r < ranks; r++) {
     g->offsets[r] = offset;
     g->counts[r] = (int)counts[r];
@@ -238,7 +239,7 @@ rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, 
   int64_t *counts = NULL, own = (int64_t)count;
   *all = NULL;
   *sizes = NULL;
-  rn_status status = rn_alloc(err, "counts of all ranks", (size_t)world->size, sizeof own, &counts);
+  rn_status status = rn_alloc(err, "gather counts", (size_t)world->size, sizeof own, &counts);
   if ((status = rn_agree(err, world, status)) != RN_OK) goto end;
   status = RN_MPI_WAIT_STATUS(
       err, MPI_Gather(&own, 1, MPI_INT64_T, counts, 1, MPI_INT64_T, 0, world->comm));

@@ -94,7 +94,7 @@ rn_status rn_write_token_wait(rn_err *err, rn_write_token *write_token, int64_t 
   *offset = atomic_load(&write_token->previous->end);
   const rn_status status = (rn_status)atomic_load(&write_token->previous->status);
   if (status == RN_OK) return RN_OK;
-  return rn_fail(err, status, "rank %d, which writes the same file before this one, failed",
+  return rn_fail(err, status, "rank %d, which writes to the same file before this rank, failed",
                  write_token->previous->rank);
 }
 

@@ -137,7 +137,8 @@ static void load(void) {
   void *library = load_single_threaded();
   if (library == NULL) reason = dlerror();
   find_symbols(library);
-  if (library != NULL && (table.sgemm == NULL || table.dgemm == NULL)) reason = "no CBLAS in it";
+  if (library != NULL && (table.sgemm == NULL || table.dgemm == NULL))
+    reason = "it contains no CBLAS";
 }
 
 #else
@@ -166,8 +167,8 @@ rn_status rn_blas_load(rn_err *err) {
   static once_flag loaded = ONCE_FLAG_INIT;
   call_once(&loaded, load);
   if (table.sgemm != NULL && table.dgemm != NULL) return RN_OK;
-  return rn_fail(err, RN_ERR_LIBRARY, "%s cannot be loaded: %s", RN_BLAS_LIBRARY,
-                 reason != NULL ? reason : "no reason is given");
+  return rn_fail(err, RN_ERR_LIBRARY, "cannot load %s: %s", RN_BLAS_LIBRARY,
+                 reason != NULL ? reason : "unknown reason");
 }
 
 const rn_blas *rn_blas_table(void) {
@@ -191,14 +192,14 @@ rn_blas_choice rn_blas_chosen(char *text, size_t bytes) {
   const char *core = rn_blas_core();
   if (bytes > 0) text[0] = '\0';
   if (overridden) {
-    snprintf(text, bytes, "OpenBLAS works with kernels for %s, not with those for %s that it takes",
-             core, own_choice);
+    snprintf(text, bytes,
+             "OpenBLAS uses kernels for %s instead of those for %s that it would select", core,
+             own_choice);
     return RN_BLAS_CHOSEN;
   }
   if (fitting_core() == NULL || !is_slow(core)) return RN_BLAS_AS_IS;
-  snprintf(text, bytes,
-           "OpenBLAS works with kernels for %s, this CPU could do with those for %s: %s", core,
-           fitting_core(),
+  snprintf(text, bytes, "OpenBLAS uses kernels for %s, but this CPU supports those for %s: %s",
+           core, fitting_core(),
            getenv(core_key) != NULL ? "unset OPENBLAS_CORETYPE" : "set OPENBLAS_CORETYPE to it");
   return RN_BLAS_SLOW;
 }

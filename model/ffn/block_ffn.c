@@ -141,7 +141,7 @@ void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x,
                             const rn_ffn_activations *activations,
                             rn_grad_accumulator *accumulator) {
   int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
-  rn_span_phase("weight products");
+  rn_span_phase("weight gradient GEMMs");
   rn_grad_accumulator_product(accumulator, (rn_weight){block->fc2, dim, ffn_dim}, rows,
                               (rn_matrix){dy, dim},
                               (rn_matrix){activations->product, block->ld_product});

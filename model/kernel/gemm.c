@@ -96,9 +96,9 @@ static const rn_gemm_backend *in_bf16(const char **lack) {
     rn_gemm_bf16_enter(&with_bf16);
     return &with_bf16;
   }
-  *lack = "this CPU has no instructions for it";
+  *lack = "this CPU has no bf16 instructions";
 #else
-  *lack = "this build lacks oneDNN (libdnnl-dev)";
+  *lack = "this build has no oneDNN (libdnnl-dev)";
 #endif
   return NULL;
 }
@@ -106,7 +106,7 @@ static const rn_gemm_backend *in_bf16(const char **lack) {
 static rn_status use_bf16(rn_err *err, Retnet__Products products, const char **lack) {
   if (products == RETNET__PRODUCTS__PRODUCTS_OPENBLAS) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "train.precision: bf16 is not OpenBLAS's: leave model.products at auto");
+                   "train.precision: OpenBLAS does not support bf16: leave model.products at auto");
   }
   in_use = in_bf16(lack);
   if (in_use == NULL) in_use = by_rule();
@@ -125,7 +125,7 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
   return RN_OK;
 #else
   return rn_fail(err, RN_ERR_USAGE,
-                 "model.products: onednn is not in this build; leave it at auto, or install "
+                 "model.products: this build has no onednn; leave the key at auto, or install "
                  "oneDNN (libdnnl-dev) and build again");
 #endif
 }

@@ -47,8 +47,8 @@ static rn_status create_groups(rn_err *err, const rn_gemm_record *record, int th
   double *filled = calloc((size_t)threads, sizeof *filled);
   rn_status status = RN_OK;
   if (group == NULL || filled == NULL) {
-    status =
-        rn_fail(err, RN_ERR_MEMORY, "no memory to group %lld products", (long long)record->count);
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory while grouping %lld matrix products",
+                     (long long)record->count);
   } else {
     r->groups = assign_groups(record, group + count, filled, group);
     status = rn_alloc(err, "products", count, sizeof *r->call, &r->call);

@@ -195,15 +195,15 @@ static rn_status retain_in_chunks(rn_err *err, const rows_pass *pass, const rn_r
   rn_eager_completion completion;
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_QG);
   rn_eager_completion_start(&completion, port, RN_SCAN_FORWARD, &b->core, u, states);
-  rn_span_phase("q, g projection");
+  rn_span_phase("q, g projections");
   rn_each_block(rows, &completion.port, project_qg, pass);
   const bool arrived = completion.done;
   if (!arrived) {
-    rn_span_phase("retention inside chunks");
+    rn_span_phase("retention within chunks");
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_INNER);
     rn_retention_forward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states.before, &out);
   }
-  rn_span_phase(arrived ? "retention in chunks" : "retention across chunks");
+  rn_span_phase(arrived ? "retention (all terms)" : "retention across chunks");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_CROSS);
   RN_TRY(err, rn_eager_completion_finish(err, &completion));
   rn_retention_forward_chunks(&b->core, u, port, arrived ? RN_TERM_BOTH : RN_TERM_CROSS,
@@ -239,10 +239,10 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
                    "recurrent for generation");
   }
 
-  rn_span_phase("k, v projection");
+  rn_span_phase("k, v projections");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_KV);
   rn_each_block(rows, NULL, project_kv, &work);
-  rn_span_phase("states of chunks");
+  rn_span_phase("chunk states");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_STATES);
   if (!chunkwise) widen_kv(b, activations, rows.count);
   contribute(b, &u, form, activations);
@@ -253,7 +253,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   if (chunkwise) {
     RN_TRY(err, retain_in_chunks(err, &work, &u, port, rows));
   } else {
-    rn_span_phase("q, g projection");
+    rn_span_phase("q, g projections");
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_QG);
     rn_each_block(rows, port, project_qg, &work);
     rn_span_phase("retention across chunks");
@@ -263,7 +263,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
     widen_q(b, activations, rows.count);
     retain_without_chunks(b, &u, form, activations);
   }
-  rn_span_phase("first tokens");
+  rn_span_phase("retention of first tokens");
   retain_first_tokens(b, layer, pass, in, activations);
   rn_span_phase("head norm, gate, out projection");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_OUT);
@@ -294,10 +294,10 @@ static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
   rn_eager_completion_start(&completion, port, RN_SCAN_REVERSE, &b->core, u, adjoints);
   const bool arrived = completion.done;
   if (!arrived) {
-    rn_span_phase("retention inside chunks");
+    rn_span_phase("retention within chunks");
     rn_retention_backward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states, grads);
   }
-  rn_span_phase(arrived ? "retention in chunks" : "retention across chunks");
+  rn_span_phase(arrived ? "retention (all terms)" : "retention across chunks");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_CROSS);
   RN_TRY(err, rn_eager_completion_finish(err, &completion));
   rn_retention_backward_chunks(&b->core, u, port, arrived ? RN_TERM_BOTH : RN_TERM_CROSS, states,
@@ -314,7 +314,7 @@ static rn_status core_backward(rn_err *err, const rn_block_retention *b, const r
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = activations->form == RN_FORM_CHUNKWISE;
   assert(chunkwise || (activations->form == RN_FORM_PARALLEL && !b->bf16));
-  rn_span_phase("states of chunks");
+  rn_span_phase("chunk states");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_STATES);
   if (chunkwise) {
     rn_retention_backward_begin(&b->core, u, grads.d_o, activations->d_chunk_states,
@@ -414,7 +414,7 @@ void rn_block_retention_backward_weight_out(const rn_block_retention *b, const r
                                             rn_rows rows, rn_array dy,
                                             const rn_block_retention_activations *activations,
                                             rn_grad_accumulator *accumulator) {
-  rn_span_phase("weight products");
+  rn_span_phase("weight gradient GEMMs");
   rn_grad_accumulator_product(accumulator, (rn_weight){at->out, b->dim, b->value_dim}, rows,
                               (rn_matrix){dy, b->dim},
                               (rn_matrix){activations->gated, b->ld_gated});
@@ -426,7 +426,7 @@ void rn_block_retention_backward_weight_in(const rn_block_retention *b, const rn
                                            rn_grad_accumulator *accumulator) {
   const rn_matrix input = {x, b->dim};
   const rn_matrix d_kv = {activations->kv, b->ld_pair}, d_qg = {activations->qg, b->ld_pair};
-  rn_span_phase("weight products");
+  rn_span_phase("weight gradient GEMMs");
   rn_grad_accumulator_product(accumulator, (rn_weight){at->k, b->pair, b->dim}, rows, d_kv, input);
   rn_grad_accumulator_product(accumulator, (rn_weight){at->q, qg_width(b), b->dim}, rows, d_qg,
                               input);

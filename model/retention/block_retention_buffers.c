@@ -113,7 +113,7 @@ static void take_forward(const rn_block_retention *b, const rn_buffer_space *s,
   }
   t->o = rn_buffer_reals(s, "o", rows * b->value_dim,
                          rn_use_in_forward(RN_UNIT_PHASE_INNER, RN_UNIT_PHASE_OUT));
-  t->chunk_states = rn_buffer_reals(s, "states of chunks", chunk_state_count(b),
+  t->chunk_states = rn_buffer_reals(s, "chunk states", chunk_state_count(b),
                                     rn_use_in_forward(RN_UNIT_PHASE_STATES, RN_UNIT_PHASE_CROSS));
   t->wide_kv = rn_buffer_reals(s, "k, v in fp32", rows * b->ld_pair,
                                rn_use_in_forward(RN_UNIT_PHASE_STATES, RN_UNIT_PHASE_CROSS));

@@ -62,7 +62,7 @@ rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, 
                          sizeof(rn_real), &out->power)) != RN_OK ||
       (status = rn_alloc(err, "decays of a chunk", (size_t)out->heads * (size_t)(out->chunk + 1),
                          sizeof(rn_real), &out->decay)) != RN_OK ||
-      (status = rn_alloc(err, "retention work space", (size_t)out->threads * (size_t)out->work_each,
+      (status = rn_alloc(err, "retention workspace", (size_t)out->threads * (size_t)out->work_each,
                          sizeof(rn_real), &out->work)) != RN_OK) {
     rn_retention_destroy(out);
     return status;

@@ -33,7 +33,8 @@ static rn_status fail_unknown(rn_err *err, const char *name) {
     used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "",
                              presets[i].name);
   }
-  return rn_fail(err, RN_ERR_USAGE, "model.preset: there is no \"%s\"; there are %s", name, names);
+  return rn_fail(err, RN_ERR_USAGE, "model.preset: unknown preset \"%s\"; the presets are %s", name,
+                 names);
 }
 
 #define GIVE(key, value) (out->has_##key = true, out->key = (value))

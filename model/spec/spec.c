@@ -7,7 +7,8 @@
 #include "model/spec/preset.h"
 
 /* Enumerators of the schema and of the spec have the same values. */
-#define RN_SAME(a, b) _Static_assert((int)(a) == (int)(b), "schema and spec differ")
+#define RN_SAME(a, b) \
+  _Static_assert((int)(a) == (int)(b), "schema and spec must have the same values")
 RN_SAME(RN_DECAY_EQ8, RETNET__DECAY__DECAY_EQ8);
 RN_SAME(RN_DECAY_PAPER, RETNET__DECAY__DECAY_PAPER);
 RN_SAME(RN_DECAY_SINGLE, RETNET__DECAY__DECAY_SINGLE);
@@ -85,15 +86,15 @@ static int chunk_by_table(const rn_spec *spec) {
 static rn_status resolve_vocab(rn_err *err, int data_vocab, rn_spec *spec) {
   if (spec->vocab == 0) spec->vocab = data_vocab;
   if (spec->vocab == 0) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "model.vocab: 0 means the data's, but there is no data here; give a number");
-  }
-  if (spec->vocab < data_vocab) {
     return rn_fail(
         err, RN_ERR_USAGE,
-        "model.vocab: %d is smaller than the data's vocabulary of %d tokens; leave it at "
-        "0, or give at least %d",
-        spec->vocab, data_vocab, data_vocab);
+        "model.vocab: 0 takes the vocabulary of the data, but there is no data here; set a number");
+  }
+  if (spec->vocab < data_vocab) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "model.vocab: %d is smaller than the vocabulary of the data, %d tokens; leave "
+                   "it at 0, or set at least %d",
+                   spec->vocab, data_vocab, data_vocab);
   }
   return RN_OK;
 }
@@ -103,7 +104,7 @@ rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int dat
   const Retnet__Model defaults = RETNET__MODEL__INIT;
   const Retnet__Model *model = config->model != NULL ? config->model : &defaults;
   if (model->arch != RETNET__ARCH__ARCH_RETNET) {
-    return rn_fail(err, RN_ERR_USAGE, "model.arch: only retnet is in this version");
+    return rn_fail(err, RN_ERR_USAGE, "model.arch: this version supports only retnet");
   }
   rn_spec spec = {0};
   take_keys(&defaults, true, &spec);
@@ -116,7 +117,7 @@ rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int dat
   RN_TRY(err, resolve_vocab(err, data_vocab, &spec));
   if (spec.chunk == 0 && spec.retention_scale == RN_SCALE_TS_CHUNKWISE) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "model.chunk: model.retention_scale ts_chunkwise depends on it; give a number");
+                   "model.chunk: model.retention_scale ts_chunkwise depends on it; set a number");
   }
   bool by_table = spec.chunk == 0;
   if (by_table) spec.chunk = 1;
@@ -143,13 +144,13 @@ static rn_status check_positive(rn_err *err, const rn_spec *spec) {
 
 static rn_status check_widths(rn_err *err, const rn_spec *spec) {
   if (spec->dim % spec->heads != 0) {
-    return rn_fail(err, RN_ERR_USAGE, "model.heads: %d heads do not divide model.dim: %d",
-                   spec->heads, spec->dim);
+    return rn_fail(err, RN_ERR_USAGE, "model.heads: %d does not divide model.dim: %d", spec->heads,
+                   spec->dim);
   }
   if (rn_spec_key_width(spec) % 2 != 0) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "model.dim: %d over model.heads: %d gives an odd key width of %d a head; the "
-                   "rotation needs an even one",
+                   "model.dim: %d divided by model.heads: %d gives %d channels per head; the "
+                   "rotary embedding needs an even number",
                    spec->dim, spec->heads, rn_spec_key_width(spec));
   }
   if (spec->value_dim % spec->heads != 0) {
@@ -163,7 +164,7 @@ rn_status rn_spec_check(rn_err *err, const rn_spec *spec) {
   RN_TRY(err, check_positive(err, spec));
   RN_TRY(err, check_widths(err, spec));
   if (!(spec->norm_eps >= 0 && spec->norm_eps < 1)) {
-    return rn_fail(err, RN_ERR_USAGE, "model.norm_eps: %g must lie in 0 .. 1", spec->norm_eps);
+    return rn_fail(err, RN_ERR_USAGE, "model.norm_eps: %g must be between 0 and 1", spec->norm_eps);
   }
   if (!(spec->dropout >= 0 && spec->dropout < 1)) {
     return rn_fail(err, RN_ERR_USAGE, "model.dropout: %g must be at least 0 and less than 1",

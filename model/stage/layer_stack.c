@@ -233,7 +233,7 @@ static rn_status recompute(rn_err *err, rn_layer_stack *stage, const rn_pass *pa
   forward.port = &port;
   forward.form = RN_FORM_CHUNKWISE;
   forward.train = pass->activations->train;
-  rn_span_phase("forward again");
+  rn_span_phase("recompute forward");
   rn_span_begin("layer");
   RN_TRY(err, rn_layer_forward(err, &stage->layer[layer], &forward,
                                rn_layer_activations_input(activations), activations, NULL));

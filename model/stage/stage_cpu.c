@@ -110,7 +110,7 @@ static rn_status take_slot(rn_err *err, cpu_stage *s, rn_stage_slot_shape shape,
   }
   slot->gradient = rn_activations_rows(slot->activations);
   if (!shape.separate_gradient) return RN_OK;
-  return rn_alloc(err, "gradients of rows", s->slot_elements, sizeof(float), &slot->gradient);
+  return rn_alloc(err, "row gradients", s->slot_elements, sizeof(float), &slot->gradient);
 }
 
 static rn_status slot_create(rn_err *err, rn_stage *stage, rn_stage_slot_shape shape,

@@ -42,9 +42,9 @@ case $case in
     # Ranks that were started with other files or keys are caught, whatever the files are.
     sed 's/steps: 4/steps: 5/' run.yaml >other.yaml
     cp run.yaml copy.yaml
-    refuse 1 'not that of rank 0' "${mpmd[@]}" "$bin/retnet-train" run.yaml + \
+    refuse 1 'differs from that of rank 0' "${mpmd[@]}" "$bin/retnet-train" run.yaml + \
       "$bin/retnet-train" other.yaml
-    refuse 1 'not that of rank 0' "${mpmd[@]}" "$bin/retnet-train" run.yaml + \
+    refuse 1 'differs from that of rank 0' "${mpmd[@]}" "$bin/retnet-train" run.yaml + \
       "$bin/retnet-train" run.yaml -s train.steps=5
     "${mpmd[@]}" "$bin/retnet-train" run.yaml -s run.dir=copy + \
       "$bin/retnet-train" copy.yaml -s run.dir=copy >log 2>&1 || fail "a copy: $(cat log)"
@@ -131,8 +131,8 @@ case $case in
     # The same values by other words are the same run; what may change is told.
     "${again[@]}" -s model.scale_embedding=true -s model.vocab=257 -s optimizer.lr=1e-3 \
       -s model.chunk=32 >log 2>&1 || fail "by other words: $(cat log)"
-    for line in 'optimizer.lr was 0.002, is 0.001' 'train.steps was 4, is 6' \
-      'model.chunk was 512, is 32' 'model.preset was "retnet_base", is ""'; do
+    for line in 'optimizer.lr was 0.002, is now 0.001' 'train.steps was 4, is now 6' \
+      'model.chunk was 512, is now 32' 'model.preset was "retnet_base", is now ""'; do
       grep -qF "$line" log || fail "not told: $line: $(cat log)"
     done
     ;;

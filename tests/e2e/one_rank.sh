@@ -98,10 +98,10 @@ case $case in
         if [ "$grid" = data=2 ]; then cp -r first RUN; fi
         echo "export RETNET_FAULT=alloc:$n" >rank1.sh
         on_two "$bin/retnet-train" run.yaml "${keys[@]}"
-        if [ "$code" = 0 ] && ! grep -q 'no memory' two.log; then break; fi
+        if [ "$code" = 0 ] && ! grep -q 'out of memory' two.log; then break; fi
         # A save that fails is reported, and the run goes on.
-        if ! { [ "$code" = 0 ] && grep -q 'not saved.*no memory' two.log; }; then
-          must_name "allocation $n of rank 1 with $grid" 'rank 1 on' 'no memory'
+        if ! { [ "$code" = 0 ] && grep -q 'not saved.*out of memory' two.log; }; then
+          must_name "allocation $n of rank 1 with $grid" 'rank 1 on' 'out of memory'
         fi
         n=$((n + step))
       done

@@ -54,9 +54,9 @@ case $case in
       is_json "$bin/retnet-eval" "${wild[@]}" --data data --json
       has '"loss": null, "perplexity": null, "bits_per_byte": null' out.json
       has 'warning: the loss is not a finite number' err.log
-      refuse 1 'gives no finite numbers' "$bin/retnet-generate" "${wild[@]}" --prompt a --json
-      refuse 1 'gives no finite numbers' "$bin/retnet-generate" "${wild[@]}" --temperature 0
-      [ "$lr" = 1e30 ] || has 'weights are not finite numbers, the first in' refused.log
+      refuse 1 'are not finite' "$bin/retnet-generate" "${wild[@]}" --prompt a --json
+      refuse 1 'are not finite' "$bin/retnet-generate" "${wild[@]}" --temperature 0
+      [ "$lr" = 1e30 ] || has 'weights are not finite, the first one in' refused.log
       "$json_check" <"wild$lr/summary.json" >why.log || fail "summary.json: $(cat why.log)"
       has '"val_loss": null, "val_perplexity": null' "wild$lr/metrics.jsonl"
       "$json_check" --lines <"wild$lr/metrics.jsonl" >why.log || fail "metrics: $(cat why.log)"

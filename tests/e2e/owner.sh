@@ -90,7 +90,7 @@ for how in removed taken; do
   got=0
   wait "$owner" || got=$?
   [ "$got" = 1 ] || fail "$how: ended with $got: $(tail -n 3 owner.log)"
-  grep '^error: ' owner.log | grep -q 'lost RUN/lock' || fail "$how: $(tail -n 3 owner.log)"
+  grep '^error: ' owner.log | grep -q 'lost its lock RUN/lock' || fail "$how: $(tail -n 3 owner.log)"
 done
 grep -q 'on far, since' owner.log || fail "the new owner is not named: $(tail -n 3 owner.log)"
 [ -e RUN/lock ] || fail "another's lock was removed"

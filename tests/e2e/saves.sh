@@ -131,9 +131,9 @@ case $case in
       done
     done
     ends 1 ckpt.write:1- nothing "${stop[@]}"
-    says nothing 'step 1 is not saved, and no checkpoint is in nothing' 'free some space'
+    says nothing 'step 1 is not saved, and nothing has no checkpoint' 'free some space'
     ends 1 ckpt.write:1- end train.steps=2
-    says end 'step 2 is not saved, and no checkpoint is in end'
+    says end 'step 2 is not saved, and end has no checkpoint'
     # On disk, although what is old could not be removed: success, and a warning.
     for site in latest prune; do
       ends 75 "ckpt.$site:1-" "$site" "${stop[@]}"
@@ -141,7 +141,7 @@ case $case in
       has "$site" 1
     done
     RETNET_FAULT=ckpt.write:1- train 2 two "${stop[@]}" && fail 'two ranks: success without a save'
-    says two 'step 1 is not saved, and no checkpoint is in two'
+    says two 'step 1 is not saved, and two has no checkpoint'
     [ "$(grep -c 'is not saved, and' two.log)" = 1 ] || fail "said twice: $(cat two.log)"
     ;;
   failing)
@@ -166,7 +166,7 @@ case $case in
     (ulimit -f 16384 && exec timeout 120 "$bin/retnet-train" run.yaml "${keys[@]}") >limited.log 2>&1 || got=$?
     [ "$got" = 1 ] || fail "limited ended with $got, not 1: $(tail -n 2 limited.log)"
     says limited 'step 2 is not saved: cannot write limited/checkpoints/step-00000002.tmp/part' \
-      'File too large' 'ulimit -f' 'step 6 is not saved, and no checkpoint is in limited'
+      'File too large' 'ulimit -f' 'step 6 is not saved, and limited has no checkpoint'
     has limited ''
     # Nothing can be made in the checkpoints folder for a while; then it can.
     start lost "${lasting[@]}" checkpoint.every=5
@@ -183,7 +183,7 @@ case $case in
     block lost
     reach lost words 'is not saved'
     stop 1 lost
-    says lost 'is not saved, and which checkpoints are on disk is not known (cannot open directory lost' \
+    says lost 'is not saved, and the checkpoints on disk cannot be listed (cannot open directory lost' \
       'cannot make directory'
     ;;
   metrics)

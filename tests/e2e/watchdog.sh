@@ -32,7 +32,7 @@ EOF
   [ "$code" = 3 ] || fail "$fault ended with $code, not 3: $(tail -n 5 stands.log)"
   [ "$(grep -c 'error: no progress' stands.log)" = 1 ] ||
     fail "$fault: not one table: $(tail -n 8 stands.log)"
-  grep -q "rank 1 has not gone past \"$name\" of .*<- behind" stands.log ||
+  grep -q "rank 1 has been in \"$name\" of .*<- late" stands.log ||
     fail "$fault: rank 1 is not named: $(grep -A3 'no progress' stands.log)"
 }
 

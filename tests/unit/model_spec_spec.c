@@ -123,7 +123,7 @@ static void bad_keys_are_named(void) {
     CHECK_FAILS(&err, RN_ERR_USAGE, words, rn_spec_from_config(&err, &config, 257, &spec)); \
   } while (0)
   REFUSED("model.heads|3|model.dim|256", model.has_heads = 1, model.heads = 3);
-  REFUSED("odd key width of 5|model.heads", model.has_dim = 1, model.dim = 20);
+  REFUSED("5 channels per head|model.heads", model.has_dim = 1, model.dim = 20);
   REFUSED("model.value_dim|510|model.heads", model.has_value_dim = 1, model.value_dim = 510);
   REFUSED("model.vocab|100|257", model.has_vocab = 1, model.vocab = 100);
   REFUSED("model.layers|0", model.has_layers = 1, model.layers = 0);

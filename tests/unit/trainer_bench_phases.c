@@ -28,13 +28,13 @@ static void phases_are_told_apart(void) {
   const int step = add("step", -1, 1), pipeline = add("pipeline", step, 2);
   const int forward = add("forward", pipeline, 4), backward = add("backward", pipeline, 8);
   add("head", forward, 16);
-  const int again = add("forward again", backward, 32);
-  add("wait for a state", again, 64);
-  add("weight products", add("layer", backward, 128), 256);
+  const int again = add("recompute forward", backward, 32);
+  add("wait for state", again, 64);
+  add("weight gradient GEMMs", add("layer", backward, 128), 256);
   add("feed-forward", add("weight", pipeline, 512), 1024);
   add("update", step, 2048);
-  add("wait for sums of all", step, 4096);
-  add("sum of a bucket", backward, 8192);
+  add("wait for loss and norm of all ranks", step, 4096);
+  add("bucket reduction", backward, 8192);
   const rn_phase_times times = rn_phase_times_of(&spans);
   CHECK_EQUAL(times.s[RN_PHASE_FORWARD], 4 + 16);
   CHECK_EQUAL(times.s[RN_PHASE_BACKWARD], 8 + 32 + 128);

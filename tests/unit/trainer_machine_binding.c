@@ -26,7 +26,7 @@ static void only_threads_with_cores_of_their_own_are_bound(void) {
   CHECK(find(8, 1, 8) && find(8, 1, 2));
   CHECK(!find(8, 2, 2) && strstr(text, "2 ranks share 8 cores"));
   CHECK(!find(4, 1, 5) && strstr(text, "5 threads on 4 cores"));
-  CHECK(!find(4, 1, 1) && strstr(text, "single thread"));
+  CHECK(!find(4, 1, 1) && strstr(text, "only one thread"));
   static const char *const said[] = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY",
                                      "KMP_AFFINITY"};
   for (int i = 0; i < 4; i++) {

@@ -170,10 +170,10 @@ static void mistake_is_found(spoil *spoiled, const char *words) {
 }
 
 static void mistakes_are_found(void) {
-  mistake_is_found(backward_before_forward, "waits for ever");
+  mistake_is_found(backward_before_forward, "never becomes ready: the schedule deadlocks");
   mistake_is_found(weight_before_backward, "stage 1|weight|out of order");
   mistake_is_found(forwards_in_another_order, "stage 1|another unit");
-  mistake_is_found(a_unit_twice, "stage 1|weight|twice");
+  mistake_is_found(a_unit_twice, "stage 1|weight|repeated");
   mistake_is_found(an_end_too_early, "stage 1|weight|missing");
 }
 

@@ -49,7 +49,7 @@ rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__
   char precision[PRECISION_BYTES];
   int count = 0;
   if (options->keys.count > MAX_KEYS - 1) {
-    return rn_fail(err, RN_ERR_USAGE, "more than %d keys", MAX_KEYS - 1);
+    return rn_fail(err, RN_ERR_USAGE, "more than %d -s options", MAX_KEYS - 1);
   }
   for (int i = 0; i < options->keys.count; i++) keys[count++] = options->keys.word[i];
   if (options->precision != NULL) {
@@ -66,7 +66,7 @@ static rn_status load(rn_err *err, const rn_bench_options *options, Retnet__Conf
   const char *lack = NULL;
   RN_TRY(err, rn_gemm_backend_use(err, (*out)->model->products, (*out)->train->precision, &lack));
   if (lack == NULL) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE, "train.precision bf16: %s: nothing to measure", lack);
+  return rn_fail(err, RN_ERR_USAGE, "train.precision bf16: %s; there is nothing to measure", lack);
 }
 
 rn_status rn_bench_start(rn_err *err, rn_world *world, const rn_bench_options *options,

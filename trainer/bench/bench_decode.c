@@ -199,13 +199,17 @@ static void print_json(const bench *b) {
 static void print_table(const bench *b) {
   double first_s, last_s;
   long_medians(b, &first_s, &last_s);
-  printf("%d threads, %s weights; medians of %d samples of %d tokens\n", b->threads,
+  printf("%d threads, %s weights; medians of %d samples of %d tokens each\n", b->threads,
          b->bf16 ? "bf16" : "fp32", b->rounds, TOKENS);
-  printf("memory is read at %.1f GB/s (a sweep over %.0f MiB: the limit); triad %.1f GB/s\n",
-         1e-9 * sweep_bytes(1) / rn_median(b->read_s, b->rounds), sweep_bytes(1) / (1 << 20),
-         1e-9 * sweep_bytes(SWEEP_ARRAYS) / rn_median(b->triad_s, b->rounds));
-  printf("a sequence's states take %.2f MiB, which are read and written back\n\n",
-         state_bytes(b) / (1 << 20));
+  printf(
+      "memory bandwidth: read %.1f GB/s (sweep over %.0f MiB, used as the limit), triad %.1f "
+      "GB/s\n",
+      1e-9 * sweep_bytes(1) / rn_median(b->read_s, b->rounds), sweep_bytes(1) / (1 << 20),
+      1e-9 * sweep_bytes(SWEEP_ARRAYS) / rn_median(b->triad_s, b->rounds));
+  printf(
+      "states: %.2f MiB per sequence, read and written for each token\n"
+      "\n",
+      state_bytes(b) / (1 << 20));
   printf("%9s %10s %10s %12s %8s %12s\n", "sequences", "ms", "tokens/s", "MB weights", "% limit",
          "with states");
   for (int i = 0; i < BATCHES; i++) {
@@ -214,14 +218,15 @@ static void print_table(const bench *b) {
            1e-6 * (double)rn_decoder_weight_bytes(b->decoder, batches[i]),
            100 * rn_median(b->share[i], b->rounds), 100 * share_with_states(b, i));
   }
-  printf("\n%9s %10s %10s\n", "position", "ms a token", "MiB");
+  printf("\n%9s %10s %10s\n", "position", "ms/token", "MiB");
   for (int i = 0; i < POSITIONS; i++) {
     printf("%9lld %10.3f %10.1f\n", (long long)positions[i],
            1e3 * rn_median(b->position_s[i], b->rounds), (double)b->position_bytes[i] / (1 << 20));
   }
   printf(
-      "\n%d tokens on end: %.3f ms a token in the first quarter, %.3f in the last; %lld bytes "
-      "more\n",
+      "\n"
+      "%d consecutive tokens: %.3f ms/token in the first quarter, %.3f in the last; memory grew by "
+      "%lld bytes\n",
       LONG * TOKENS, 1e3 * first_s, 1e3 * last_s, (long long)(b->long_bytes[1] - b->long_bytes[0]));
 }
 

@@ -83,8 +83,8 @@ static void print_json(const rn_rate *rate, const char *precision, const char *f
 }
 
 static void print_table(const rn_rate *rate, const char *precision, const char *fastest) {
-  printf("GFLOP/s in %s, %d ranks together; medians of %d\n", precision, rn_world_size(rate->world),
-         rate->samples);
+  printf("GFLOP/s in %s, summed over %d ranks; medians of %d samples\n", precision,
+         rn_world_size(rate->world), rate->samples);
   printf("%-18s %-18s %8s", "product", "provider", "threads");
   for (int way = 0; way < WAYS; way++) printf(" %8s", rn_rate_way_name((rn_rate_way)way));
   for (int i = 0; i < rate->count; i++) {

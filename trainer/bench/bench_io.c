@@ -68,7 +68,7 @@ static rn_status make(rn_err *err, const rn_bench_options *options, bench *b) {
   make_up_text(b->text);
   b->made = mkdtemp(b->folder.text) != NULL;
   if (b->made) return RN_OK;
-  return rn_fail(err, RN_ERR_IO, "cannot make a folder %s: %s; give another one by --dir",
+  return rn_fail(err, RN_ERR_IO, "cannot create the folder %s: %s; choose another one with --dir",
                  b->folder.text, strerror(errno));
 }
 
@@ -243,8 +243,10 @@ static void print_json(const bench *b, const thing *things, int count, int round
 
 static void print_table(const bench *b, const thing *things, int count, int rounds) {
   const double ranks = rn_world_size(b->world);
-  printf("MB/s before packing, %.0f ranks together, checkpoint.level %d; medians of %d\n", ranks,
-         b->config->checkpoint->level, rounds);
+  printf(
+      "MB/s of uncompressed data, summed over %.0f ranks, checkpoint.level %d; medians of %d "
+      "samples\n",
+      ranks, b->config->checkpoint->level, rounds);
   printf("%-18s %10s %10s %8s %10s %10s\n", "", "MB", "stored", "ratio", "write", "read");
   for (int i = 0; i < count; i++) {
     const thing *t = &things[i];
@@ -257,7 +259,7 @@ static void print_table(const bench *b, const thing *things, int count, int roun
 rn_status rn_bench_io(rn_err *err, rn_world *world, const rn_bench_options *options) {
   thing things[] = {{"plain file", "plain", write_plain, read_plain, false, 0, {0}, {0}},
                     {"shard", "shard", write_shard, read_shard, true, 0, {0}, {0}},
-                    {"checkpoint part",
+                    {"checkpoint file",
                      "checkpoints/step-00000001/part-00000.zst",
                      write_checkpoint,
                      read_checkpoint,

@@ -168,11 +168,11 @@ static void print_json(const bench *b) {
 }
 
 static void print_table(const bench *b) {
-  printf("%d threads at once; medians of %d\n", b->threads, b->rounds);
-  printf("limits: products %.1f GFLOP/s; bytes in cache %.1f GB/s, in memory %.1f, read %.1f\n",
+  printf("%d threads; medians of %d samples\n", b->threads, b->rounds);
+  printf("limits: GEMM %.1f GFLOP/s; cache %.1f GB/s, memory %.1f GB/s, memory read %.1f GB/s\n",
          1e-9 * b->product_limit, 1e-9 * b->cache_limit, 1e-9 * b->memory_limit,
          1e-9 * b->read_limit);
-  printf("%-24s %-8s %12s %12s %-8s %8s\n", "kernel", "set", "us a run", "rate", "", "% limit");
+  printf("%-24s %-8s %12s %12s %-8s %8s\n", "kernel", "set", "us per call", "rate", "", "% limit");
   for (int i = 0; i < b->lines; i++) {
     const line *l = &b->line[i];
     printf("%-24s %-8s %12.2f %12.1f %-8s %8.1f\n", l->name, l->set, 1e6 * l->call_s,

@@ -10,14 +10,14 @@ static const struct {
 } starts[] = {{"forward", RN_PHASE_FORWARD},
               {"backward", RN_PHASE_BACKWARD},
               {"weight", RN_PHASE_WEIGHT},
-              {"weight products", RN_PHASE_WEIGHT},
-              {"round weights", RN_PHASE_OPTIMIZER},
+              {"weight gradient GEMMs", RN_PHASE_WEIGHT},
+              {"cast weights", RN_PHASE_OPTIMIZER},
               {"zero gradients", RN_PHASE_OPTIMIZER},
-              {"sum of gradients", RN_PHASE_OPTIMIZER},
-              {"sum of a bucket", RN_PHASE_OPTIMIZER},
+              {"gradient reduction", RN_PHASE_OPTIMIZER},
+              {"bucket reduction", RN_PHASE_OPTIMIZER},
               {"gradient norm", RN_PHASE_OPTIMIZER},
               {"update", RN_PHASE_OPTIMIZER},
-              {"gather of weights", RN_PHASE_OPTIMIZER}};
+              {"weight all-gather", RN_PHASE_OPTIMIZER}};
 
 static bool find_start(const char *name, rn_phase *phase) {
   if (strncmp(name, "wait", 4) == 0) {

@@ -100,11 +100,12 @@ static void print_group(const double *seconds) {
 }
 
 static void print_table(const bench *b) {
-  printf("Scan of a state over %d ranks, microseconds, nothing hides it; median of %d.\n",
-         rn_world_size(b->world), ROUNDS);
-  printf("A message takes %.1f us and %.2f GB/s, combining %.2f GB/s.\n", 1e6 * b->cost.latency_s,
-         1e-9 / b->cost.byte_s, 1e-9 / b->cost.combine_s);
-  printf("%10s %32s", "", "measured here");
+  printf(
+      "Scan of a state over %d ranks, without overlap, in microseconds; medians of %d samples.\n",
+      rn_world_size(b->world), ROUNDS);
+  printf("Message latency %.1f us, bandwidth %.2f GB/s; combining two states %.2f GB/s.\n",
+         1e6 * b->cost.latency_s, 1e-9 / b->cost.byte_s, 1e-9 / b->cost.combine_s);
+  printf("%10s %32s", "", "measured");
   for (int i = 0; i < MODELLED; i++) printf("   MODELLED, not run: %4d ranks  ", modelled_ranks[i]);
   printf("\n%10s", "state KiB");
   for (int group = 0; group <= MODELLED; group++) {
@@ -160,7 +161,7 @@ rn_status rn_bench_scan(rn_err *err, rn_world *world, const rn_bench_options *op
   bench b = {.world = world};
   if (ranks == 1) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "a scan needs two ranks or more: mpirun -np 2 retnet-bench scan");
+                   "a scan needs at least two ranks: mpirun -np 2 retnet-bench scan");
   }
   rn_status status = rn_grid_create(err, world, 1, 1, ranks, &b.grid);
   if (status == RN_OK) status = rn_agree(err, world, take_states(err, &b));

@@ -26,7 +26,7 @@ typedef struct thread_counts {
 
 static rn_status refuse_counts(rn_err *err, const char *text) {
   return rn_fail(err, RN_ERR_USAGE,
-                 "--threads %s: up to %d different numbers of at least 1, such as 1,2,4", text,
+                 "--threads %s: expected up to %d distinct positive numbers, such as 1,2,4", text,
                  MAX_COUNTS);
 }
 
@@ -55,17 +55,20 @@ static rn_status parse_counts(rn_err *err, const char *text, thread_counts *out)
 static rn_status parse(rn_err *err, const rn_bench_options *options, Retnet__Config **config,
                        thread_counts *counts) {
   if (options->scan != NULL && strcmp(options->scan, "none") != 0) {
-    return rn_fail(err, RN_ERR_USAGE, "--scan %s: only none; -s parallel.scan=... chooses one",
-                   options->scan);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "--scan %s: the only value is none; choose an algorithm with -s parallel.scan=...",
+        options->scan);
   }
   RN_TRY(err, rn_bench_config(err, options, config));
   if (options->threads == NULL) return RN_OK;
   RN_TRY(err, parse_counts(err, options->threads, counts));
   if (rn_options_given(*config, "parallel.threads")) {
-    return rn_fail(err, RN_ERR_USAGE, "--threads and -s parallel.threads: give one of them");
+    return rn_fail(err, RN_ERR_USAGE, "use either --threads or -s parallel.threads, not both");
   }
   if (options->scan == NULL || counts->count == 1) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE, "--scan none: give one number of threads, not --threads %s",
+  return rn_fail(err, RN_ERR_USAGE,
+                 "--scan none needs a single number of threads, not --threads %s",
                  options->threads);
 }
 
@@ -114,21 +117,21 @@ static void print_json(const rn_measured *m, const char *precision, bool pairs) 
 }
 
 static void print_figures(const rn_measured *m, const char *precision, bool pairs) {
-  printf("%d ranks of %d threads, %s; %s, %s; medians of %d\n", m->ranks, m->threads, m->binding,
-         precision, m->messages, m->steps);
-  printf("step          %10.1f ms  %8.0f tokens/s, peak memory %.0f MiB a rank\n", 1e3 * m->step_s,
-         m->tokens_per_s, m->peak_bytes / (1 << 20));
-  printf("processor     %10.1f ms  of all ranks together\n", 1e3 * m->cpu_s);
-  printf("its products  %10.1f ms  %8.1f %% of the step; %lld by %s, %.1f GFLOP (rank 0)\n",
+  printf("%d ranks of %d threads, %s; %s, %s; medians of %d steps\n", m->ranks, m->threads,
+         m->binding, precision, m->messages, m->steps);
+  printf("step          %10.1f ms  %8.0f tokens/s, peak memory %.0f MiB per rank\n",
+         1e3 * m->step_s, m->tokens_per_s, m->peak_bytes / (1 << 20));
+  printf("CPU time      %10.1f ms  summed over all ranks\n", 1e3 * m->cpu_s);
+  printf("GEMMs alone   %10.1f ms  %8.1f %% of the step; %lld calls of %s, %.1f GFLOP (rank 0)\n",
          1e3 * m->products_s, 100 * m->products_s / m->step_s, (long long)m->product_calls,
          m->backend, 1e-9 * m->product_flops);
-  printf("model         %10.1f GFLOP/s\n", 1e-9 * m->model_flops_per_s);
-  printf("best product  %10.1f GFLOP/s, of which the model reaches %.1f %%; %s\n",
+  printf("model FLOPs   %10.1f GFLOP/s\n", 1e-9 * m->model_flops_per_s);
+  printf("best GEMM     %10.1f GFLOP/s, of which the model reaches %.1f %%; %s\n",
          1e-9 * m->gemm_flops_per_s, 100 * m->model_flops_per_s / m->gemm_flops_per_s, m->gemm);
-  printf("scan          %10.2f ms  a rank waits for it in a step; %s\n", 1e3 * m->scan_wait_s,
+  printf("scan          %10.2f ms  waiting time per rank and step; %s\n", 1e3 * m->scan_wait_s,
          m->scan);
   if (pairs) {
-    printf("scan's cost   %10.2f %% of the step, median of pairs (quarters %.2f and %.2f %%)\n",
+    printf("scan cost     %10.2f %% of the step, median of pairs (quartiles %.2f and %.2f %%)\n",
            100 * m->scan_cost, 100 * m->scan_cost_low, 100 * m->scan_cost_high);
   }
 }
@@ -192,11 +195,11 @@ static void print_row(const rn_measured *m, scaling s) {
 
 static void print_table(const rn_measured *m, int count, const char *precision) {
   const rn_measured *base = base_of(m, count);
-  printf("%d ranks, %s; medians of %d; against %d threads:\n", m->ranks, precision, m->steps,
-         base->threads);
-  printf("  efficiency  speed-up of the step over that of the best product, in %%\n");
-  printf("  products    rate of the best product, and that rate per thread in %%\n");
-  printf("  the others  shares of the step in %% (rank 0)\n");
+  printf("%d ranks, %s; medians of %d steps; relative to %d threads:\n", m->ranks, precision,
+         m->steps, base->threads);
+  printf("  efficiency  speed-up of the step relative to that of the best GEMM, in %%\n");
+  printf("  products    rate of the best GEMM, and its rate per thread in %%\n");
+  printf("  others      percentage of the step time (rank 0)\n");
   printf("%7s %9s %9s %11s %8s %10s", "threads", "tokens/s", "speed-up", "efficiency", "GFLOP/s",
          "products");
   for (int i = 0; i < RN_PHASES; i++) printf("  %s", rn_phase_name((rn_phase)i));

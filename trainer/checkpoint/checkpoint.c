@@ -41,12 +41,13 @@ static void compare_key(void *self, const char *key) {
   rn_options_text(c->new, key, is, sizeof is);
   if (strcmp(was, is) == 0) return;
   if (!is_fixed(c->new, key)) {
-    if (c->tell) rn_log_info("resume: %s was %s, is %s", key, was, is);
+    if (c->tell) rn_log_info("resume: %s was %s, is now %s", key, was, is);
   } else {
-    c->status = rn_fail(c->err, RN_ERR_USAGE,
-                        "%s was %s in the checkpoint and is %s now: it may not change in a run; "
-                        "start another run.dir (checkpoint.init_from takes the weights along)",
-                        key, was, is);
+    c->status =
+        rn_fail(c->err, RN_ERR_USAGE,
+                "%s was %s in the checkpoint and is %s now, but it must not change during a run; "
+                "start a new run.dir (checkpoint.init_from can initialize its weights)",
+                key, was, is);
   }
 }
 
@@ -69,7 +70,7 @@ static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest 
   RN_TRY(err, compare_keys(err, run, m, tell));
   if (m->split == NULL || m->split->content_sum == run->datasets.train.content) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
-                 "data.dir %s does not hold the tokens that this run was trained on so far",
+                 "data.dir %s does not contain the data that this run was trained on so far",
                  run->settings.config->data->dir);
 }
 
@@ -79,7 +80,7 @@ static rn_status check_tensors(rn_err *err, const rn_run *run, rn_ckpt *ckpt) {
     const rn_param *p = &table->param[i];
     const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name);
     if (tensor != NULL && rn_ckpt_elements(tensor) == p->rows * p->cols) continue;
-    return rn_fail(err, RN_ERR_USAGE, "%s: not a checkpoint of this model: %s differs",
+    return rn_fail(err, RN_ERR_USAGE, "%s: the checkpoint is of a different model: %s differs",
                    rn_ckpt_path(ckpt), p->name);
   }
   return RN_OK;
@@ -139,8 +140,8 @@ static rn_status find_given(rn_err *err, rn_world *world, const char *key, const
   if (rn_world_rank(world) == 0 && !rn_file_exists(path)) {
     status = rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s does not exist%s", key, path,
                      strcmp(key, "checkpoint.resume") == 0
-                         ? ": auto goes on from the newest checkpoint in run.dir, never starts "
-                           "a new run; anything else must be the path of a checkpoint"
+                         ? ": auto continues from the newest checkpoint in run.dir, never starts a "
+                           "new run; any other value must be the path of a checkpoint"
                          : "");
   }
   RN_TRY(err, rn_agree(err, world, status));

@@ -34,8 +34,8 @@ static rn_status wait_a_little(rn_err *err, const search *s, backoff *p, const c
   *late = over != 0;
   if (*late) return RN_OK;
   if (p->pause_ms == 0) {
-    rn_log_warn("%s is not yet seen by all ranks: waiting up to %.0f s for the file system", what,
-                s->patience_s);
+    rn_log_warn("%s is not yet visible to all ranks: waiting up to %.0f s for the file system",
+                what, s->patience_s);
   }
   p->pause_ms = p->pause_ms == 0 ? FIRST_PAUSE_MS : 2 * p->pause_ms;
   if (p->pause_ms > LAST_PAUSE_MS) p->pause_ms = LAST_PAUSE_MS;
@@ -52,7 +52,7 @@ static rn_status fail_unseen(rn_err *err, const search *s, bool sees, const char
   if (!sees) {
     status = rn_fail(err, RN_ERR_MISMATCH,
                      "rank %d on %s does not see %s as other ranks do (waited %.0f s): check that "
-                     "all nodes have the same file system there%s%s",
+                     "all nodes mount the same file system there%s%s",
                      rn_world_rank(s->world), rn_world_host(s->world), what, s->patience_s,
                      why == NULL ? "" : ": ", why == NULL ? "" : why->text);
   }

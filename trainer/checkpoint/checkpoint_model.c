@@ -23,8 +23,8 @@ static void count_not_finite(rn_checkpoint_model *l) {
   }
   if (first == NULL) return;
   rn_log_warn(
-      "%s: %lld of %lld weights are not finite numbers, the first in %s: the run had "
-      "diverged; use an earlier checkpoint",
+      "%s: %lld of %lld weights are not finite, the first one in %s: the run had diverged; use an "
+      "earlier checkpoint",
       rn_ckpt_path(l->ckpt), (long long)l->not_finite, (long long)l->table->total, first);
 }
 

@@ -91,7 +91,7 @@ static rn_status read_states(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
     const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_STATE, part.name);
     if (tensor == NULL || rn_ckpt_elements(tensor) !=
                               run->settings.config->data->batch_sequences * c->stream_elements) {
-      return rn_fail(err, RN_ERR_USAGE, "%s: %s is missing, or of other streams",
+      return rn_fail(err, RN_ERR_USAGE, "%s: %s is missing or does not match the streams",
                      rn_ckpt_path(ckpt), part.name);
     }
     RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_STATE, part.name,
@@ -112,7 +112,8 @@ rn_status rn_streams_load(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
     return RN_OK;
   }
   if (m->n_stream != (size_t)data->batch_sequences) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: holds %zu carried streams, not data.batch_sequences %d",
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s: contains %zu TBPTT streams, but data.batch_sequences is %d",
                    rn_ckpt_path(ckpt), m->n_stream, data->batch_sequences);
   }
   c->next = m->stream[0]->position / data->sequence_length;

@@ -47,7 +47,7 @@ static void add(expected *e, Retnet__TensorKind kind, char *name, int dims, int6
 
 static rn_status take_memory(rn_err *err, size_t layers, expected *e) {
   const size_t most = KINDS * (size_t)e->table->count + layers;
-  RN_TRY(err, rn_alloc(err, "names of states", layers, sizeof *e->state_name, &e->state_name));
+  RN_TRY(err, rn_alloc(err, "state names", layers, sizeof *e->state_name, &e->state_name));
   RN_TRY(err, rn_alloc(err, "shapes", most, sizeof *e->shape, &e->shape));
   RN_TRY(err, rn_alloc(err, "tensors", most, sizeof *e->tensor, &e->tensor));
   return rn_alloc(err, "tensors", most, sizeof *e->list, &e->list);
@@ -141,11 +141,11 @@ static rn_status count_layers(rn_err *err, const rn_run *run, Retnet__Layout *la
   const int stages = run->settings.plan.layout.pipeline;
   int *first;
   int32_t *count = NULL;
-  RN_TRY(err, rn_alloc(err, "layers of stages", (size_t)stages + 1, sizeof *first, &first));
+  RN_TRY(err, rn_alloc(err, "layers by stage", (size_t)stages + 1, sizeof *first, &first));
   rn_status status =
       rn_layer_split(err, &run->settings.spec, run->settings.config->parallel, stages, first);
   if (status == RN_OK) {
-    status = rn_alloc(err, "layers of stages", (size_t)stages, sizeof *count, &count);
+    status = rn_alloc(err, "layers by stage", (size_t)stages, sizeof *count, &count);
   }
   for (int s = 0; status == RN_OK && s < stages; s++) count[s] = first[s + 1] - first[s];
   layout->layer_split = count;

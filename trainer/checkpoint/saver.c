@@ -86,11 +86,11 @@ static rn_status take_memory(rn_err *err, rn_saver *s) {
   const size_t pieces = (size_t)s->run->model.weights.shards.slices;
   const size_t states = (size_t)rn_streams_slice_count(s->run);
   RN_TRY(err, rn_alloc(err, "slices", KINDS * pieces + states, sizeof *s->slice, &s->slice));
-  RN_TRY(err, rn_alloc(err, "names of states", states, sizeof *s->name, &s->name));
+  RN_TRY(err, rn_alloc(err, "state names", states, sizeof *s->name, &s->name));
   if (!s->run->settings.config->checkpoint->async) return RN_OK;
   collect_slices(s);
   s->copy_room = elements_of(s);
-  return rn_alloc(err, "copy of a checkpoint", (size_t)s->copy_room, sizeof *s->copy, &s->copy);
+  return rn_alloc(err, "checkpoint copy", (size_t)s->copy_room, sizeof *s->copy, &s->copy);
 }
 
 rn_status rn_saver_create(rn_err *err, rn_run *run, rn_run_lock *lock, rn_write_token *write_token,
@@ -102,7 +102,7 @@ rn_status rn_saver_create(rn_err *err, rn_run *run, rn_run_lock *lock, rn_write_
   s->lock = lock;
   s->write_token = write_token;
   s->state.step = s->saved_step = -1;
-  s->untidy.what = "checkpoints that could not be pruned";
+  s->untidy.what = "failed prune operations";
   rn_status status = take_memory(err, s);
   if (status != RN_OK) {
     rn_saver_destroy(&s);
@@ -205,7 +205,7 @@ static rn_status stage(rn_err *err, void *context) {
 
 rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   const double begin_s = rn_clock_s();
-  rn_progress_begin("start of a save", s->run->counters.step);
+  rn_progress_begin("start save", s->run->counters.step);
   const rn_status staged = rn_collective_wait_for_root(err, s->run->parallel.world, stage, s);
   if (staged == RN_ERR_MPI) return staged;
   RN_TRY(err, rn_agree(err, s->run->parallel.world, staged));
@@ -270,8 +270,9 @@ static rn_status count_bytes(rn_err *err, rn_saver *s) {
   const int ranks = rn_world_size(s->run->parallel.world);
   const double mine[2] = {(double)elements_of(s) * sizeof(float), (double)s->report.stored_bytes};
   double sum[2] = {0}, *all;
-  RN_TRY(err, rn_agree(err, s->run->parallel.world,
-                       rn_alloc(err, "bytes of ranks", (size_t)ranks, sizeof *all, &all)));
+  RN_TRY(err,
+         rn_agree(err, s->run->parallel.world,
+                  rn_alloc(err, "checkpoint bytes by rank", (size_t)ranks, sizeof *all, &all)));
   rn_status status = RN_OK;
   for (int i = 0; status == RN_OK && i < 2; i++) {
     status = rn_world_all_gather_double(err, s->run->parallel.world, mine[i], all);
@@ -306,8 +307,8 @@ static void tell(const rn_saver *s) {
   const rn_save_costs *c = &s->costs;
   const double copies = s->copy_s > 0 ? s->stop_s / s->copy_s : 0;
   rn_log_info(
-      "step %lld saved: %.1f MB as %.1f MB (%.2f : 1), written in %.2f s; training stalled "
-      "%.3f s (%.1f copies of the first rank's share)",
+      "step %lld saved: %.1f MB compressed to %.1f MB (%.2f : 1), written in %.2f s; training "
+      "stalled %.3f s (%.1f times the copy time of rank 0)",
       (long long)s->state.step, 1e-6 * c->raw_bytes, 1e-6 * c->stored_bytes,
       c->stored_bytes > 0 ? c->raw_bytes / c->stored_bytes : 1, s->write_s, s->stop_s, copies);
 }

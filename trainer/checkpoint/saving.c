@@ -93,13 +93,12 @@ static rn_status not_saved(rn_err *err, const rn_run *run, rn_status status) {
   on_disk disk;
   rn_err_clear(err);
   if (look_at_disk(&unread, run, &disk) != RN_OK) {
-    return rn_fail(
-        err, status,
-        "step %lld is not saved, and which checkpoints are on disk is not known (%s): %s",
-        (long long)run->counters.step, unread.text, why.text);
+    return rn_fail(err, status,
+                   "step %lld is not saved, and the checkpoints on disk cannot be listed (%s): %s",
+                   (long long)run->counters.step, unread.text, why.text);
   }
   if (!disk.has_newest) {
-    return rn_fail(err, status, "step %lld is not saved, and no checkpoint is in %s: %s",
+    return rn_fail(err, status, "step %lld is not saved, and %s has no checkpoint: %s",
                    (long long)run->counters.step, run->settings.config->run->dir, why.text);
   }
   return rn_fail(err, status, "step %lld is not saved; the newest checkpoint on disk is %s: %s",
@@ -144,9 +143,9 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
     status = settle(err, s);
     if (status == RN_OK) {
       status = rn_fail(err, RN_ERR_MISMATCH,
-                       "loss or gradient norm were not finite in the last %d steps, which were "
-                       "skipped, and nothing is saved then; start again from it, with a smaller "
-                       "optimizer.lr if this comes again",
+                       "the loss or gradient norm was not finite in the last %d steps; these were "
+                       "skipped, and nothing is saved in that state; start again from that "
+                       "checkpoint, with a smaller optimizer.lr if this happens again",
                        run->counters.bad_steps);
     }
   }
@@ -164,8 +163,8 @@ static void advise(rn_err *err, const rn_run *run) {
   if (look_at_disk(&unread, run, &disk) != RN_OK) {
     (void)rn_fail(
         err, RN_ERR_NUMERICS,
-        "%s; which checkpoint is the last good one is not known (%s): when it can be read, "
-        "start again from one before step %lld with a smaller optimizer.lr",
+        "%s; the last good checkpoint cannot be determined (%s): once the directory can be read, "
+        "start again from a checkpoint before step %lld with a smaller optimizer.lr",
         why.text, unread.text, (long long)(run->counters.step - run->counters.bad_steps));
   } else if (!disk.has_good) {
     (void)rn_fail(
@@ -181,7 +180,7 @@ static void advise(rn_err *err, const rn_run *run) {
   } else {
     (void)rn_fail(err, RN_ERR_NUMERICS,
                   "%s; the last good checkpoint is %s: remove those after it (up to %s), whose "
-                  "weights give such numbers, and start again with a smaller optimizer.lr",
+                  "weights are affected, and start again with a smaller optimizer.lr",
                   why.text, disk.good.path.text, disk.newest.path.text);
   }
 }

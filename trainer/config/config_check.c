@@ -11,11 +11,10 @@ static rn_status check_schedule(rn_err *err, const Retnet__Optimizer *o) {
   }
   if (o->schedule != RETNET__SCHEDULE__SCHEDULE_CONSTANT && o->decay_steps > 0 &&
       o->decay_steps < o->warmup_steps) {
-    return rn_fail(
-        err, RN_ERR_USAGE,
-        "optimizer.decay_steps %lld ends the schedule before optimizer.warmup_steps %lld "
-        "are over: raise it (0: train.steps) or lower warmup_steps",
-        (long long)o->decay_steps, (long long)o->warmup_steps);
+    return rn_fail(err, RN_ERR_USAGE,
+                   "optimizer.decay_steps %lld ends the schedule before the warm-up of "
+                   "optimizer.warmup_steps %lld: raise it (0: train.steps) or lower warmup_steps",
+                   (long long)o->decay_steps, (long long)o->warmup_steps);
   }
   return RN_OK;
 }
@@ -26,13 +25,13 @@ rn_status rn_config_check(rn_err *err, const Retnet__Config *config) {
   RN_TRY(err, check_schedule(err, config->optimizer));
   if (config->run->reproducible && reduction_block > tokens) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "run.leaf %d is above data.sequence_length %d: a leaf is a part of a sequence "
-                   "(0 lets a rule choose)",
+                   "run.leaf %d is above data.sequence_length %d: a reduction block is part of a "
+                   "sequence (0: chosen by rule)",
                    reduction_block, tokens);
   }
   if (config->checkpoint->resume[0] == '\0') {
     return rn_fail(err, RN_ERR_USAGE,
-                   "checkpoint.resume is empty: auto, never or a checkpoint's path is wanted");
+                   "checkpoint.resume is empty: set auto, never or the path of a checkpoint");
   }
   return RN_OK;
 }

@@ -258,8 +258,9 @@ static void scale(const rn_spec *whole, const rn_spec *part, double share, rn_pl
 static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double share,
                      double rows_of_unit, rn_plan_sample *out) {
   const rn_spec *s = &sizes->spec;
-  int used = snprintf(out->text, sizeof out->text, "steps of %d and %d layers, %.0f rows of %.0f",
-                      FEW_LAYERS, MORE_LAYERS, out->rows, rows_of_unit);
+  int used = snprintf(out->text, sizeof out->text,
+                      "steps of models with %d and %d layers, %.0f of %.0f rows", FEW_LAYERS,
+                      MORE_LAYERS, out->rows, rows_of_unit);
   if (s->dim < whole->dim && used >= 0 && (size_t)used < sizeof out->text) {
     used += snprintf(out->text + used, sizeof out->text - (size_t)used,
                      ", dim %d of %d, ffn_dim %d of %d", s->dim, whole->dim, s->ffn_dim,
@@ -272,10 +273,12 @@ static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double sh
   if (used < 0 || (size_t)used >= sizeof out->text) return;
   if (is_narrowed(whole, s)) {
     snprintf(out->text + used, sizeof out->text - (size_t)used,
-             "; scaled by rows, and products (%.0f %% of it) by FLOP, the rest by width",
+             "; times scaled by the number of rows, GEMMs (%.0f %% of the time) by FLOP, the rest "
+             "by width",
              100 * share);
   } else {
-    snprintf(out->text + used, sizeof out->text - (size_t)used, "; scaled by rows and layers");
+    snprintf(out->text + used, sizeof out->text - (size_t)used,
+             "; times scaled by the number of rows and layers");
   }
 }
 

@@ -34,7 +34,7 @@ static void show_config(const rn_effective *effective, const rn_options_places *
   rn_decisions decisions;
   rn_decisions_make(effective->config, plan, spec, &decisions);
   rn_config_notes notes = {effective, places, &decisions};
-  rn_log_info("keys         with their origins; all others are at their defaults");
+  rn_log_info("keys         with their origin; all other keys have their default values");
   rn_options_each(show_key, &notes);
 }
 
@@ -44,14 +44,14 @@ static double mib(size_t bytes) {
 
 static void show_layout(const rn_plan *plan, const rn_spec *spec) {
   const rn_layout *l = &plan->layout;
-  rn_log_info("ranks        %d on nodes of %d, %d threads each", plan->ranks, plan->machine.ranks,
-              plan->machine.threads);
+  rn_log_info("ranks        %d, on nodes of %d ranks, %d threads each", plan->ranks,
+              plan->machine.ranks, plan->machine.threads);
   rn_log_info("grid         data %d x pipeline %d x sequence %d; segments %d, micro-batch %d",
               l->data, l->pipeline, l->sequence, l->segments, l->microbatch);
   rn_log_info("stages       %s", plan->pipeline_reason);
   rn_log_info("parameters   %lld", (long long)rn_spec_parameters(spec));
   for (int s = 0; l->pipeline > 1 && s < l->pipeline; s++) {
-    rn_log_info("  stage %-3d  layers %d to %d, %lld parameters, %d units held", s,
+    rn_log_info("  stage %-3d  layers %d to %d, %lld parameters, activations of up to %d units", s,
                 plan->memory.first[s], plan->memory.first[s + 1] - 1,
                 (long long)plan->memory.parameters[s], plan->memory.pool[s]);
   }
@@ -59,23 +59,23 @@ static void show_layout(const rn_plan *plan, const rn_spec *spec) {
 
 /* Shows the GEMM backend and kernels of this CPU; `lack`: why bf16 is not used, or NULL. */
 static void show_cpu(const char *lack) {
-  rn_log_info("computes     GEMM by %s%s, kernels %s", rn_gemm_backend_in_use()->name,
+  rn_log_info("compute      GEMM backend %s%s, kernels %s", rn_gemm_backend_in_use()->name,
               rn_gemm_takes_bf16() ? " in bf16" : "", rn_kernels_table()->name);
-  if (lack != NULL) rn_log_warn("train.precision bf16: %s; products are in fp32", lack);
+  if (lack != NULL) rn_log_warn("train.precision bf16: %s; matrix products use fp32", lack);
 }
 
 static void show_memory(const rn_plan *plan) {
   const rn_memory *m = rn_memory_largest_rank(&plan->memory);
-  rn_log_info("memory       %.1f MiB a rank at most, %.1f MiB a node of %.1f",
+  rn_log_info("memory       up to %.1f MiB per rank, %.1f MiB per node (of %.1f)",
               mib(rn_memory_total(m)), mib(rn_plan_node_bytes(plan)),
               mib((size_t)plan->machine.memory_bytes));
   if (plan->memory.shared) {
-    rn_log_info("  a node holds the weights of a stage once: its ranks share them");
+    rn_log_info("  the ranks of a node and stage share one copy of the weights");
   }
   rn_log_info("  weights %.1f  gradients %.1f  optimizer %.1f  activations %.1f", mib(m->weights),
               mib(m->gradients), mib(m->optimizer), mib(m->activations));
-  rn_log_info("  work %.1f  states %.1f  buffers %.1f  program %.1f", mib(m->work), mib(m->states),
-              mib(m->buffers), mib(m->program));
+  rn_log_info("  workspace %.1f  states %.1f  buffers %.1f  program %.1f", mib(m->work),
+              mib(m->states), mib(m->buffers), mib(m->program));
 }
 
 /* Shows the messages of one rank in one step. */
@@ -86,16 +86,18 @@ static void show_messages(const Retnet__Config *config, const rn_plan *plan, con
   const int units = rn_shapes_microbatches(l, share) * l->segments;
   if (l->sequence > 1) {
     const rn_scan_source_shape scan = rn_shapes_scan(config, l, layers);
-    rn_log_info("scans        %d a step, states of %.1f KiB each", 2 * layers * units,
+    rn_log_info("scans        %d per step, states of %.1f KiB each", 2 * layers * units,
                 (double)rn_scan_source_state_bytes(spec, scan) / 1024);
   }
   if (l->pipeline > 1) {
-    rn_log_info("stages send  %d messages of at most %.1f KiB each way", units,
+    rn_log_info("pipeline     %d messages of up to %.1f KiB per step in each direction", units,
                 (double)l->microbatch * rn_shapes_tokens(config, l) * spec->dim * 4 / 1024);
   }
   if (l->data * l->sequence > 1) {
-    rn_log_info("gradients    %.1f MiB are summed over %d ranks, as much comes back as weights",
-                mib((size_t)plan->memory.parameters[0] * sizeof(float)), l->data * l->sequence);
+    rn_log_info(
+        "gradients    reduce-scatter of %.1f MiB over %d ranks, all-gather of as much for the "
+        "weights",
+        mib((size_t)plan->memory.parameters[0] * sizeof(float)), l->data * l->sequence);
   }
 }
 
@@ -104,16 +106,17 @@ static void show_time(const Retnet__Config *config, const rn_plan *plan, const r
   const double tokens = (double)config->data->batch_sequences * config->data->sequence_length;
   const double flops = tokens * rn_spec_flops_per_token(spec), step_s = rn_plan_time_total(t);
   rn_log_info(
-      "a step       about %.3g s: %.3g s of units, %.3g s idle, %.3g s for sums over ranks, "
-      "%.3g s for the update",
+      "step time    about %.3g s: %.3g s compute, %.3g s pipeline idle, %.3g s reductions over "
+      "ranks, %.3g s update",
       step_s, t.units_s, t.idle_s, t.sums_s, t.update_s);
-  rn_log_info("  %.0f tokens/s, %.1f GFLOP/s a rank of the model's %.3g FLOP", tokens / step_s,
+  rn_log_info("  %.0f tokens/s, %.1f GFLOP/s per rank (%.3g model FLOP per step)", tokens / step_s,
               1e-9 * flops / step_s / plan->ranks, flops);
   if (t.idle_s > 0.03 * step_s) {
-    rn_log_info("limit        the pipeline idles for %.0f %%: more micro-batches or segments help",
-                100 * t.idle_s / step_s);
+    rn_log_info(
+        "limit        the pipeline is idle %.0f %% of the time: use more micro-batches or segments",
+        100 * t.idle_s / step_s);
   } else if (t.sums_s + t.update_s > 0.3 * step_s) {
-    rn_log_info("limit        sums and update of the weights: more tokens a step help");
+    rn_log_info("limit        gradient reduction and weight update: use more tokens per step");
   } else {
     rn_log_info("limit        matrix products");
   }

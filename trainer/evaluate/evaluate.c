@@ -81,8 +81,8 @@ static rn_status make_grid(rn_err *err, evaluator *e, rn_world *world, const Ret
   const int sequence = p->sequence > 0 ? p->sequence : data > 0 ? ranks / data : 0;
   if (p->pipeline > 1 || data * sequence != ranks) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "evaluation takes parallel.data %d x parallel.sequence %d ranks, without "
-                   "parallel.pipeline; there are %d",
+                   "evaluation needs parallel.data %d x parallel.sequence %d ranks and no "
+                   "parallel.pipeline, but there are %d ranks",
                    p->data, p->sequence, ranks);
   }
   return rn_grid_create(err, world, data, 1, sequence, &e->grid);
@@ -156,9 +156,10 @@ rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *m
   const int sequence_length = options->sequence_length;
   evaluator e = {.model = model, .split = split, .options = options};
   *out = (rn_evaluation){.sequence_length = sequence_length, .tokens = split->tokens - 1};
-  if (split->tokens < 2) return rn_fail(err, RN_ERR_USAGE, "the split holds no target");
+  if (split->tokens < 2) return rn_fail(err, RN_ERR_USAGE, "the split has no targets");
   if (rn_split_header(split)->vocabulary > (uint32_t)model->spec.vocab) {
-    return rn_fail(err, RN_ERR_USAGE, "the data's vocabulary %u is larger than the model's %d",
+    return rn_fail(err, RN_ERR_USAGE,
+                   "the vocabulary of the data (%u) is larger than that of the model (%d)",
                    rn_split_header(split)->vocabulary, model->spec.vocab);
   }
   rn_status status = make_grid(err, &e, world, options->parallel);

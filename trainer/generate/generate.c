@@ -130,7 +130,7 @@ static rn_status sample_tokens(rn_err *err, generator *g, const rn_generation_op
     const float *logits = g->logits + (int64_t)i * g->model->spec.vocab;
     if (!are_finite(logits, g->model->spec.vocab)) {
       return rn_fail(err, RN_ERR_FORMAT,
-                     "%s gives no finite numbers for token %lld: the run had diverged; use an "
+                     "%s: the logits of token %lld are not finite: the run had diverged; use an "
                      "earlier checkpoint",
                      rn_ckpt_path(g->model->ckpt), (long long)index + 1);
     }

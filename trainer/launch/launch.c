@@ -59,8 +59,8 @@ rn_status rn_launch_comm_thread(rn_err *err, rn_world *world, Retnet__Switch wan
 
 void rn_launch_describe(const rn_world *world, const rn_comm_thread *thread, char *text,
                         size_t bytes) {
-  const char *how = thread != NULL              ? "messages moved by a thread of their own"
-                    : rn_world_size(world) == 1 ? "no messages"
-                                                : "messages moved by polls";
+  const char *how = thread != NULL              ? "communication thread"
+                    : rn_world_size(world) == 1 ? "no communication"
+                                                : "communication by polling";
   snprintf(text, bytes, "%s, %s", how, rn_world_level_name(world));
 }

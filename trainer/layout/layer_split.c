@@ -6,15 +6,16 @@ static rn_status given_split(rn_err *err, const rn_spec *spec, const Retnet__Par
                              int stages, int *first) {
   if (parallel->n_layer_split != (size_t)stages) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "parallel.layer_split has %zu entries, but parallel.pipeline is %d: give the "
+                   "parallel.layer_split has %zu entries, but parallel.pipeline is %d: list the "
                    "layers of every stage",
                    parallel->n_layer_split, stages);
   }
   int64_t sum = 0;
   for (int s = 0; s < stages; s++) {
     if (parallel->layer_split[s] < 1) {
-      return rn_fail(err, RN_ERR_USAGE, "parallel.layer_split gives stage %d %d layers: at least 1",
-                     s, parallel->layer_split[s]);
+      return rn_fail(err, RN_ERR_USAGE,
+                     "parallel.layer_split gives stage %d %d layers; it needs at least 1", s,
+                     parallel->layer_split[s]);
     }
     first[s] = (int)sum;
     sum += parallel->layer_split[s];
@@ -22,7 +23,7 @@ static rn_status given_split(rn_err *err, const rn_spec *spec, const Retnet__Par
   }
   if (sum != spec->layers) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "the entries of parallel.layer_split do not add up to model.layers %d",
+                   "the entries of parallel.layer_split must add up to model.layers %d",
                    spec->layers);
   }
   first[stages] = spec->layers;

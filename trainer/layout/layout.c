@@ -7,10 +7,11 @@ enum { MIN_TOKENS_CHOSEN = 32, MICROBATCH_TOKENS = 4096 };
 
 static rn_status check_product(rn_err *err, const rn_layout *l, int ranks) {
   if ((int64_t)l->data * l->pipeline * l->sequence == ranks) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE,
-                 "parallel.data %d x parallel.pipeline %d x parallel.sequence %d is not the number "
-                 "of ranks, %d: change the keys (0 lets a rule choose) or the launch",
-                 l->data, l->pipeline, l->sequence, ranks);
+  return rn_fail(
+      err, RN_ERR_USAGE,
+      "parallel.data %d x parallel.pipeline %d x parallel.sequence %d does not equal the number of "
+      "ranks, %d: change the keys (0: chosen by rule) or the number of ranks",
+      l->data, l->pipeline, l->sequence, ranks);
 }
 
 /* Replaces zeros: pipeline becomes 1, data the largest possible divisor of the batch, sequence the
@@ -35,9 +36,9 @@ static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks,
     l->sequence = rest;
     if (rest > 1 && config->data->sequence_length / rest < MIN_TOKENS_CHOSEN) {
       return rn_fail(err, RN_ERR_USAGE,
-                     "%d ranks leave %d a sequence, less than %d tokens a rank: raise "
-                     "data.sequence_length %d or data.batch_sequences %d, start fewer ranks, or "
-                     "give parallel.sequence",
+                     "with %d ranks, %d ranks share a sequence, which leaves less than %d tokens "
+                     "per rank: raise data.sequence_length %d or data.batch_sequences %d, start "
+                     "fewer ranks, or set parallel.sequence",
                      ranks, rest, MIN_TOKENS_CHOSEN, config->data->sequence_length,
                      config->data->batch_sequences);
     }
@@ -48,10 +49,10 @@ static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks,
 static rn_status check_data(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   const Retnet__Data *data = config->data;
   if (l->data > data->batch_sequences) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "parallel.data %d is more than data.batch_sequences %d: each data rank needs a "
-                   "sequence",
-                   l->data, data->batch_sequences);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "parallel.data %d is above data.batch_sequences %d: each data rank needs a sequence",
+        l->data, data->batch_sequences);
   }
   return RN_OK;
 }
@@ -61,12 +62,13 @@ static rn_status check_pieces(rn_err *err, const Retnet__Config *config, int lay
   const Retnet__Data *data = config->data;
   if ((int64_t)l->sequence * l->segments > data->sequence_length) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "parallel.sequence %d x parallel.segments %d is more pieces than "
-                   "data.sequence_length %d has tokens",
+                   "parallel.sequence %d x parallel.segments %d is above data.sequence_length %d: "
+                   "each segment needs a token",
                    l->sequence, l->segments, data->sequence_length);
   }
   if (l->pipeline > layers) {
-    return rn_fail(err, RN_ERR_USAGE, "parallel.pipeline %d is more than model.layers %d",
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.pipeline %d is above model.layers %d: each stage needs a layer",
                    l->pipeline, layers);
   }
   return RN_OK;
@@ -87,8 +89,8 @@ static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn
         return RN_OK;
       }
       return rn_fail(err, RN_ERR_USAGE,
-                     "model.retention_scale ts_chunkwise needs pieces that are multiples of "
-                     "model.chunk %d: data.sequence_length %d in %d pieces is not",
+                     "model.retention_scale ts_chunkwise needs segments that are multiples of "
+                     "model.chunk %d: data.sequence_length %d in %d segments is not",
                      chunk, config->data->sequence_length, pieces);
     default:
       return RN_OK;
@@ -105,8 +107,8 @@ static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_l
   const int given = config->parallel->microbatch;
   if (given > share) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "parallel.microbatch %d is more than the %d sequences of a data rank "
-                   "(data.batch_sequences %d over parallel.data %d)",
+                   "parallel.microbatch %d is above the %d sequences of a data rank "
+                   "(data.batch_sequences %d / parallel.data %d)",
                    given, share, config->data->batch_sequences, l->data);
   }
   const int64_t tokens = tokens_of_rank(config, l);
@@ -135,9 +137,9 @@ static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, c
       (config->data->sequence_length + l->reduction_block - 1) / l->reduction_block;
   if (l->sequence * l->segments > reduction_blocks) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "run.reproducible: pieces are whole leaves of run.leaf %d tokens, and "
-                   "data.sequence_length %d has %d of them, fewer than parallel.sequence %d x "
-                   "parallel.segments %d",
+                   "run.reproducible: segments consist of whole reduction blocks of run.leaf %d "
+                   "tokens, but data.sequence_length %d has only %d of them, fewer than "
+                   "parallel.sequence %d x parallel.segments %d",
                    l->reduction_block, config->data->sequence_length, reduction_blocks, l->sequence,
                    l->segments);
   }
@@ -145,7 +147,7 @@ static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, c
   if (scan != RETNET__SCAN__SCAN_AUTO && scan != RETNET__SCAN__SCAN_CHAIN) {
     return rn_fail(
         err, RN_ERR_USAGE,
-        "run.reproducible sums states in one order: parallel.scan must be auto or chain");
+        "run.reproducible sums states in a fixed order: parallel.scan must be auto or chain");
   }
   if (config->parallel->scan_epsilon > 0) {
     return rn_fail(err, RN_ERR_USAGE, "run.reproducible needs parallel.scan_epsilon 0, not %g",
@@ -153,7 +155,8 @@ static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, c
   }
   if (config->optimizer->eps < 1e-9) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "run.reproducible rounds gradients to 2^-52: optimizer.eps %g is below 1e-9",
+                   "run.reproducible rounds gradients to multiples of 2^-52: optimizer.eps %g must "
+                   "be at least 1e-9",
                    config->optimizer->eps);
   }
   return RN_OK;
@@ -177,7 +180,7 @@ static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
     return RN_OK;
   }
   return rn_fail(err, RN_ERR_USAGE,
-                 "parallel.split_weight on needs kept activations: use train.recompute none, or "
+                 "parallel.split_weight on needs the activations: use train.recompute none, or "
                  "parallel.split_weight auto");
 }
 

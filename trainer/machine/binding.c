@@ -16,7 +16,7 @@ bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes) {
   for (size_t i = 0; i < sizeof variable / sizeof variable[0]; i++) {
     const char *value = getenv(variable[i]);
     if (value == NULL) continue;
-    snprintf(why, bytes, "placed by %s=%.40s", variable[i], value);
+    snprintf(why, bytes, "bound by %s=%.40s", variable[i], value);
     return false;
   }
   if (cores.sharing > 1) {
@@ -24,7 +24,7 @@ bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes) {
   } else if (threads > cores.cores) {
     snprintf(why, bytes, "not bound: %d threads on %d cores", threads, cores.cores);
   } else if (threads < 2) {
-    snprintf(why, bytes, "not bound: a single thread");
+    snprintf(why, bytes, "not bound: only one thread");
   } else {
     return true;
   }
@@ -35,7 +35,7 @@ void rn_binding_decide(rn_cores cores, int threads) {
   if (decision.decided) return;
   decision.decided = true;
   const bool wanted = rn_binding_find(cores, threads, decision.why, sizeof decision.why);
-  if (wanted) snprintf(decision.why, sizeof decision.why, "not bound: the system refuses it");
+  if (wanted) snprintf(decision.why, sizeof decision.why, "not bound: refused by the system");
   rn_threads_bind(wanted);
 }
 

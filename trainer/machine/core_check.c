@@ -13,7 +13,7 @@ static int share_of(rn_cores c) {
 
 /* Writes the two mpirun options that give a rank more cores. */
 static void suggest_options(rn_cores c, char *text, size_t bytes) {
-  snprintf(text, bytes, "mpirun --bind-to none leaves them free, --map-by slot:PE=%d binds to more",
+  snprintf(text, bytes, "use mpirun --bind-to none, or --map-by slot:PE=%d to bind to more cores",
            share_of(c));
 }
 
@@ -25,12 +25,13 @@ bool rn_core_check_find(rn_cores c, int threads, bool given, char *text, size_t 
     snprintf(text, bytes, "%d threads of a rank are bound to %d of %d cores: %s", threads, c.cores,
              c.offered, how);
   } else if (!given && c.used < c.offered && share > c.cores) {
-    snprintf(text, bytes, "all ranks here (%d) are bound to %d of %d cores, the others idle: %s",
+    snprintf(text, bytes,
+             "all ranks on this node (%d) are bound to %d of %d cores, and the others are idle: %s",
              c.ranks, c.used, c.offered, how);
   } else if (threads > share && threads > 1) {
     snprintf(text, bytes,
-             "ranks of %d threads (%d of them here) share %d cores and wait for each other: set "
-             "parallel.threads (or OMP_NUM_THREADS) to %d, or start fewer ranks",
+             "ranks of %d threads (%d ranks on this node) share %d cores and slow each other down: "
+             "set parallel.threads (or OMP_NUM_THREADS) to %d, or start fewer ranks",
              threads, c.ranks, c.offered > c.used ? c.offered : c.used, share);
   } else {
     return false;

@@ -46,8 +46,8 @@ static int count_startable(pthread_t *thread, int count, int *why) {
 rn_status rn_thread_limit_check(rn_err *err, int threads) {
   if (threads > RN_THREAD_LIMIT) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "parallel.threads %d is above %d, the most that a rank can have: more threads "
-                   "than cores gain nothing",
+                   "parallel.threads %d is above the limit of %d threads per rank: more threads "
+                   "than cores do not help",
                    threads, RN_THREAD_LIMIT);
   }
   if (threads <= sysconf(_SC_NPROCESSORS_ONLN)) return RN_OK;
@@ -58,7 +58,7 @@ rn_status rn_thread_limit_check(rn_err *err, int threads) {
   free(thread);
   if (why == 0) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
-                 "parallel.threads %d: this system starts %d threads of a rank at most (%s; see "
-                 "ulimit -u and the job's limit of tasks): give a smaller number",
+                 "parallel.threads %d: this system allows only %d threads per rank (%s; see ulimit "
+                 "-u and the task limit of the job): set a smaller number",
                  threads, possible, strerror(why));
 }

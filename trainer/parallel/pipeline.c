@@ -74,7 +74,7 @@ static rn_status make_parts(rn_err *err, const rn_spec *spec, rn_pipeline_shape 
                                     .reuse = p->tasks.pool > 0 ? p->slot[0].memory : NULL};
   RN_TRY(err, rn_stage_slot_create(err, p->stage, slot, &memory));
   p->loss_slot = slot_of(memory, p->dim);
-  return rn_alloc(err, "losses of tokens", rows, sizeof(float), &p->token_loss);
+  return rn_alloc(err, "token losses", rows, sizeof(float), &p->token_loss);
 }
 
 rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,

@@ -24,15 +24,15 @@ rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_str
                             .stream_elements = (int64_t)spec->dim * rn_spec_value_width(spec)};
   if (out->sequences < 1) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "data.carry_state: %lld stored sequences are too few for data.batch_sequences "
-                   "%d streams",
+                   "data.carry_state: the data has %lld sequences, too few for "
+                   "data.batch_sequences %d streams",
                    (long long)shape.split_sequences, shape.batch);
   }
   const size_t count = (size_t)elements(out), share = (size_t)rn_range_count(out->share);
   rn_status status;
-  if ((status = rn_alloc(err, "carried states", count, sizeof(float), &out->initial)) != RN_OK ||
-      (status = rn_alloc(err, "carried states", count, sizeof(float), &out->final)) != RN_OK ||
-      (status = rn_alloc(err, "carried states", share, sizeof(int32_t), &out->doc_position)) !=
+  if ((status = rn_alloc(err, "TBPTT states", count, sizeof(float), &out->initial)) != RN_OK ||
+      (status = rn_alloc(err, "TBPTT states", count, sizeof(float), &out->final)) != RN_OK ||
+      (status = rn_alloc(err, "TBPTT states", share, sizeof(int32_t), &out->doc_position)) !=
           RN_OK) {
     rn_tbptt_streams_destroy(out);
   }

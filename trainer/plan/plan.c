@@ -47,8 +47,8 @@ static bool find_stages(const Retnet__Config *config, const rn_spec *spec, rn_pl
     wish.pipeline = p;
     if (ranks % p != 0 || !would_fit(config, wish, spec, ranks, plan->machine, &found)) continue;
     snprintf(found.pipeline_reason, sizeof found.pipeline_reason,
-             "fewer stages need %zu MiB a node, and it has %lld", rn_plan_node_bytes(plan) >> 20,
-             (long long)plan->machine.memory_bytes >> 20);
+             "fewer stages need %zu MiB per node, but a node has %lld",
+             rn_plan_node_bytes(plan) >> 20, (long long)plan->machine.memory_bytes >> 20);
     rn_plan_destroy(plan);
     *plan = found;
     return true;
@@ -93,21 +93,21 @@ static void describe_lack(const Retnet__Config *config, const rn_spec *spec, rn_
   const long long have = (long long)(plan->machine.memory_bytes >> 20);
   const rn_layout *l = &plan->layout;
   char advice[RN_PLAN_REASON_BYTES] =
-      "no number of ranks helps: use train.recompute block or a smaller model";
+      "more ranks do not help: use train.recompute block or a smaller model";
   int ranks = plan->ranks;
   for (int i = 0; i <= DOUBLINGS && ranks <= MOST_RANKS; i++, ranks *= 2) {
     rn_plan found;
     if (!find_any(config, spec, ranks, plan->machine, &found)) continue;
     snprintf(advice, sizeof advice,
-             "%d ranks with parallel.data %d, pipeline %d, sequence %d, microbatch 1 fit (%zu MiB)",
+             "use %d ranks with parallel.data %d, pipeline %d, sequence %d, microbatch 1 (%zu MiB)",
              ranks, found.layout.data, found.layout.pipeline, found.layout.sequence,
              rn_plan_node_bytes(&found) >> 20);
     rn_plan_destroy(&found);
     break;
   }
   snprintf(plan->lack, sizeof plan->lack,
-           "parallel.data %d x pipeline %d x sequence %d, microbatch %d needs %lld MiB on a "
-           "node of %d ranks, which has %lld: %s",
+           "parallel.data %d x pipeline %d x sequence %d with microbatch %d needs %lld MiB on a "
+           "node with %d ranks, which has only %lld: %s",
            l->data, l->pipeline, l->sequence, l->microbatch, need, plan->machine.ranks, have,
            advice);
 }

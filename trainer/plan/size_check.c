@@ -19,7 +19,7 @@ static double smaller(double a, double b) {
 
 static rn_status check(rn_err *err, size s) {
   if (s.value <= s.max) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE, "%s: %.3g %s, and at most %.3g can be counted: lower them",
+  return rn_fail(err, RN_ERR_USAGE, "%s: %.3g %s exceed the limit of %.3g: use smaller values",
                  s.keys, s.value, s.what, s.max);
 }
 
@@ -37,20 +37,20 @@ rn_status rn_size_check(rn_err *err, const Retnet__Config *config, const rn_spec
   const double rows = l->microbatch * tokens, layers = (double)spec->layers / l->pipeline + 1;
   const double state = (double)rn_spec_key_width(spec) * spec->value_dim * l->microbatch;
   const size sizes[] = {
-      {rows, INT_MAX, "tokens of a unit",
-       "parallel.microbatch x data.sequence_length over parallel.sequence and parallel.segments"},
-      {(double)l->microbatch * spec->heads, INT_MAX, "heads of a unit",
+      {rows, INT_MAX, "tokens per unit",
+       "parallel.microbatch x data.sequence_length / (parallel.sequence x parallel.segments)"},
+      {(double)l->microbatch * spec->heads, INT_MAX, "heads per unit",
        "parallel.microbatch x model.heads"},
-      {units, MOST_UNITS, "units of a step",
-       "data.batch_sequences over parallel.data and parallel.microbatch, x parallel.segments"},
+      {units, MOST_UNITS, "units per step",
+       "data.batch_sequences x parallel.segments / (parallel.data x parallel.microbatch)"},
       {l->reduction_block > 0 ? batch * (length / l->reduction_block + 1) : 0, INT_MAX,
-       "leaves of a step", "data.batch_sequences x data.sequence_length over run.leaf"},
+       "reduction blocks per step", "data.batch_sequences x data.sequence_length / run.leaf"},
       {16 * share * length, most_bytes, "bytes of tokens",
-       "data.batch_sequences x data.sequence_length over parallel.data"},
+       "data.batch_sequences x data.sequence_length / parallel.data"},
       {16.0 * (double)rn_spec_parameters(spec), most_bytes, "bytes of weights and moments",
        "model.layers, model.dim, model.value_dim, model.ffn_dim, model.vocab"},
       {16 * layers * state * (l->segments + 1), most_bytes, "bytes of states",
-       "model.dim x model.value_dim over model.heads, x model.layers x parallel.microbatch"},
+       "model.dim x model.value_dim x model.layers x parallel.microbatch / model.heads"},
       {4 * rows * layers * widths_of(spec) * smaller(units, 2.0 * l->pipeline * l->segments + 1),
        most_bytes, "bytes of activations",
        "parallel.microbatch x data.sequence_length x model.layers x model.dim, model.value_dim and "

@@ -136,11 +136,12 @@ static rn_status compare(rn_err *err, const rn_run *run, const sent *all, int st
     RN_TRY(err, simulate(err, run, m, s, &simulated[i]));
   }
   *out = (rn_profile_idle){rn_median(idle, steps), rn_median(simulated, steps)};
-  rn_log_info("pipeline: stages idle %.1f %% of the time, %.1f %% by the schedule alone; %d steps",
-              100 * out->seen, 100 * out->simulated, steps);
+  rn_log_info(
+      "pipeline: stages are idle %.1f %% of the time (%.1f %% according to the schedule); %d steps",
+      100 * out->seen, 100 * out->simulated, steps);
   for (int i = 0; i < run->settings.plan.layout.pipeline; i++) {
-    rn_log_info("  stage %-3d forward %.3f ms, backward %.3f ms, weight half %.3f ms a unit", i,
-                1e3 * m->times[i].forward_s, 1e3 * m->times[i].backward_s,
+    rn_log_info("  stage %-3d forward %.3f ms, backward %.3f ms, backward-weight %.3f ms per unit",
+                i, 1e3 * m->times[i].forward_s, 1e3 * m->times[i].backward_s,
                 1e3 * m->times[i].weight_s);
   }
   return RN_OK;
@@ -153,8 +154,8 @@ static rn_status show(rn_err *err, const rn_run *run, const rn_profile *profile,
   seen s = {0};
   rn_status status = make(err, run, &m);
   if (status == RN_OK) {
-    status = rn_alloc(err, "times of stages", (size_t)run->settings.plan.layout.pipeline,
-                      sizeof *s.sum, &s.sum);
+    status = rn_alloc(err, "stage times", (size_t)run->settings.plan.layout.pipeline, sizeof *s.sum,
+                      &s.sum);
   }
   if (status == RN_OK && steps > 0) status = compare(err, run, all, (int)steps, &m, &s, idle);
   free(s.sum);

@@ -81,14 +81,16 @@ static double waiting_s(const table *t) {
 }
 
 static void print_table(const table *t) {
-  rn_log_info("profile: ms a step, %d ranks, %.0f steps; shares of the step, mean of the ranks",
-              t->ranks, t->steps);
+  rn_log_info(
+      "profile: ms per step over %d ranks and %.0f steps; percentages are of the step time, mean "
+      "over ranks",
+      t->ranks, t->steps);
   rn_log_info("%-*s %8s %10s %10s %10s %8s %8s", NAME_WIDTH, "", "times", "least", "mean", "most",
-              "%", "own %");
+              "%", "self %");
   for (int i = 0; i < t->rows; i++) {
     if (t->row[i].parent < 0) print_row(t, i, 0);
   }
-  rn_log_info("waiting for other ranks: %.3f ms a step, %.1f %%", 1e3 * waiting_s(t),
+  rn_log_info("waiting for other ranks: %.3f ms per step, %.1f %%", 1e3 * waiting_s(t),
               100 * waiting_s(t) / t->step_s);
 }
 

@@ -24,7 +24,7 @@ static rn_status write_own(rn_err *err, const rn_run *run, const rn_profile *pro
   const int rank = rn_world_rank(run->parallel.world);
   const rn_spans *trace = rn_spans_get();
   FILE *file = open_memstream(text, bytes);
-  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for the trace");
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the trace");
   fprintf(file,
           "{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": %d, \"args\": {\"name\": \"rank %d "
           "(data %d, stage %d, sequence %d) on %s\"}},\n",
@@ -33,7 +33,7 @@ static rn_status write_own(rn_err *err, const rn_run *run, const rn_profile *pro
   for (int64_t i = 0; i < trace->events; i++) put_event(file, rank, profile, &trace->event[i]);
   const bool written = ferror(file) == 0;
   return fclose(file) == 0 && written ? RN_OK
-                                      : rn_fail(err, RN_ERR_MEMORY, "no memory for the trace");
+                                      : rn_fail(err, RN_ERR_MEMORY, "out of memory for the trace");
 }
 
 static rn_status write_file(rn_err *err, const rn_run *run, const char *all, size_t bytes) {

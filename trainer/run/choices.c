@@ -42,10 +42,10 @@ static bool same_layout(const rn_layout *a, const rn_layout *b) {
 /* Reports a choice that differs from the checkpoint's or from the rule's. */
 static void tell(const char *what, const char *stored, const char *rule, const char *now) {
   if (strcmp(now, stored) != 0) {
-    rn_log_info("resume: the %s is chosen by the rule: now %s, was %s", what, now, stored);
+    rn_log_info("resume: the %s is now %s by rule, was %s in the checkpoint", what, now, stored);
   } else if (strcmp(now, rule) != 0) {
-    rn_log_info("resume: the %s is %s as in the checkpoint; the rule would take %s now", what, now,
-                rule);
+    rn_log_info("resume: the %s is %s as in the checkpoint; the rule would now choose %s", what,
+                now, rule);
   }
 }
 
@@ -70,8 +70,8 @@ static bool use_products(const char *name, const Retnet__Config *config) {
 static void warn_lack(const char *what, const char *stored, int rank, const char *now) {
   rn_log_warn(
       "resume: the checkpoint was written with %s %s, which the machine or build of rank %d does "
-      "not have: %s are used on all ranks, and results are no longer bit for bit those of a run "
-      "that was not interrupted",
+      "not have: all ranks use %s, and results are no longer bit-identical to those of an "
+      "uninterrupted run",
       what, stored, rank, now);
 }
 
@@ -96,12 +96,12 @@ static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
   if (lack[0] > 0) {
     warn_lack("kernels", c->kernels, ranks - (int)lack[0], kernels);
   } else {
-    tell("set of kernels", c->kernels, kernels, rn_kernels_table()->name);
+    tell("kernel set", c->kernels, kernels, rn_kernels_table()->name);
   }
   if (lack[1] > 0) {
-    warn_lack("GEMM library", c->products, ranks - (int)lack[1], products);
+    warn_lack("GEMM backend", c->products, ranks - (int)lack[1], products);
   } else if (config->model->products == RETNET__PRODUCTS__PRODUCTS_AUTO) {
-    tell("GEMM library", c->products, products, rn_gemm_backend_in_use()->name);
+    tell("GEMM backend", c->products, products, rn_gemm_backend_in_use()->name);
   }
   return RN_OK;
 }

@@ -7,11 +7,10 @@ static rn_status check_val_kind(rn_err *err, const rn_datasets *d, const char *d
       val->document_token == train->document_token) {
     return RN_OK;
   }
-  return rn_fail(
-      err, RN_ERR_FORMAT,
-      "%s: its val split has another tokenizer or vocabulary than its train split; build "
-      "both by one `retnet-data build`",
-      dir);
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s: the tokenizer or vocabulary of its val split differs from that of its train "
+                 "split; build both with one `retnet-data build`",
+                 dir);
 }
 
 rn_status rn_datasets_open(rn_err *err, const Retnet__Data *config, rn_datasets *out) {
@@ -21,7 +20,8 @@ rn_status rn_datasets_open(rn_err *err, const Retnet__Data *config, rn_datasets 
   out->has_train = true;
   if (rn_split_sequences(&out->train, config->sequence_length) < 1) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "%s: %lld tokens are too few for data.sequence_length %d (one more is needed)",
+                   "%s: its %lld tokens are too few for data.sequence_length %d (sequence_length + "
+                   "1 are needed)",
                    config->dir, (long long)out->train.tokens, config->sequence_length);
   }
   if (!rn_file_exists(rn_path_join(config->dir, "val").text)) return RN_OK;

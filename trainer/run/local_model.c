@@ -77,7 +77,7 @@ static rn_status start_sums(rn_err *err, rn_local_model *m, const rn_data_stream
 rn_status rn_local_model_train(rn_err *err, rn_local_model *m, rn_data_stream *data,
                                rn_scan_source *scan, double scale) {
   RN_TRY(err, start_sums(err, m, data));
-  rn_span_phase("round weights");
+  rn_span_phase("cast weights");
   RN_TRY(err, rn_weights_cast(err, &m->weights));
   scan->streams = rn_data_stream_streams(data);
   rn_span_phase("pipeline");

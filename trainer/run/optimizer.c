@@ -24,14 +24,14 @@ static rn_status create_sums(rn_err *err, rn_optimizer *o) {
     RN_TRY(err, rn_alloc(err, "exact sums", own, sizeof(int64_t), &o->exact));
   }
   if (!o->is_exact && o->single_replica) return RN_OK;
-  return rn_alloc(err, "sums of gradients", own, sizeof(float), &o->gradient);
+  return rn_alloc(err, "gradient shard", own, sizeof(float), &o->gradient);
 }
 
 static rn_status create_own(rn_err *err, const rn_spec *spec, rn_optimizer *o) {
   const size_t own = (size_t)o->shards->count;
   const rn_param_table *table = rn_stage_params(o->stage);
   RN_TRY(err, rn_norm_blocks_create(err, spec, table, &o->blocks));
-  RN_TRY(err, rn_alloc(err, "squares of blocks", (size_t)o->blocks.total, sizeof(double),
+  RN_TRY(err, rn_alloc(err, "squared norms by block", (size_t)o->blocks.total, sizeof(double),
                        &o->block_squares));
   RN_TRY(err, create_sums(err, o));
   RN_TRY(err, rn_alloc(err, "first moments", own, sizeof(float), &o->exp_avg));

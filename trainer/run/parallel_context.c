@@ -12,7 +12,7 @@ static rn_status choose_layers(rn_err *err, const rn_run_settings *settings,
                                rn_parallel_context *p) {
   const int stages = settings->plan.layout.pipeline, stage = rn_grid_pipeline(p->grid);
   int *first;
-  RN_TRY(err, rn_alloc(err, "layers of stages", (size_t)stages + 1, sizeof *first, &first));
+  RN_TRY(err, rn_alloc(err, "layers by stage", (size_t)stages + 1, sizeof *first, &first));
   rn_status status =
       rn_layer_split(err, &settings->spec, settings->config->parallel, stages, first);
   if (status == RN_OK) p->layers = (rn_range){first[stage], first[stage + 1]};

@@ -8,9 +8,9 @@ static rn_status check_documents(rn_err *err, const rn_run_settings *s) {
   const bool by_weights = s->spec.retention_scale == RN_SCALE_TS_PARALLEL ||
                           s->spec.retention_scale == RN_SCALE_TS_CHUNKWISE;
   if (by_weights && s->config->data->carry_state) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "model.retention_scale ts_* belongs to whole sequences: set data.carry_state to "
-                   "false");
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "model.retention_scale ts_* needs whole sequences: set data.carry_state to false");
   }
   if (!by_weights || !s->config->data->reset_at_documents) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
@@ -27,7 +27,7 @@ rn_status rn_run_settings_create(rn_err *err, const Retnet__Config *given, int v
   RN_TRY(err, check_documents(err, out));
   const char *lack = NULL;
   RN_TRY(err, rn_gemm_backend_use(err, c->model->products, c->train->precision, &lack));
-  if (lack != NULL) rn_log_warn("train.precision bf16: %s; products are in fp32", lack);
+  if (lack != NULL) rn_log_warn("train.precision bf16: %s; matrix products use fp32", lack);
   RN_TRY(err, rn_plan_create(err, c, &out->spec, ranks, machine, &out->plan));
   return rn_layout_fit_chunk(err, c, &out->plan.layout, &out->spec);
 }

@@ -51,12 +51,12 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, step_sums *
   rn_parallel_context *parallel = &run->parallel;
   RN_TRY(err, rn_optimizer_release_gradient(err, &run->optimizer));
   RN_TRY(err, rn_local_model_train(err, model, &run->data, &parallel->scan, scale));
-  rn_span_phase("sum of gradients");
-  rn_progress_phase("sum gradients");
+  rn_span_phase("gradient reduction");
+  rn_progress_phase("reduce gradients");
   RN_TRY(err, rn_optimizer_sum_gradients(err, &run->optimizer, parallel->p2p));
   rn_span_phase("gradient norm");
   rn_optimizer_square_blocks(&run->optimizer);
-  rn_span_phase("wait for sums of all");
+  rn_span_phase("wait for loss and norm of all ranks");
   if (rn_local_model_is_exact(model)) {
     return sum_in_order(err, parallel->grid, model, &run->optimizer, out);
   }
@@ -81,7 +81,7 @@ static rn_status update(rn_err *err, rn_run *run, const rn_step_result *r) {
   rn_progress_phase("update");
   rn_optimizer_update(&run->optimizer, r->lr, r->grad_norm, run->counters.updates + 1,
                       weights->params);
-  rn_span_phase("gather of weights");
+  rn_span_phase("weight all-gather");
   return rn_weights_start_fetch(err, weights);
 }
 
@@ -98,12 +98,12 @@ static rn_status finish_step(rn_err *err, rn_run *run, bool skipped) {
   rn_step_counters *c = &run->counters;
   count_step(c, config->data, skipped);
   if (config->data->carry_state && skipped && c->bad_steps == 1) {
-    rn_log_warn("step %lld is skipped: carried states go on from zero", (long long)c->step);
+    rn_log_warn("step %lld is skipped: TBPTT states are reset to zero", (long long)c->step);
   }
   RN_TRY(err, rn_data_stream_advance(err, &run->data, run->parallel.grid, skipped));
   if (c->bad_steps == 0 || c->bad_steps < config->train->max_bad_steps) return RN_OK;
   return rn_fail(err, RN_ERR_NUMERICS,
-                 "step %lld: loss or gradient norm were not finite %d times in a row "
+                 "step %lld: the loss or gradient norm was not finite in %d consecutive steps "
                  "(train.max_bad_steps)",
                  (long long)c->step, c->bad_steps);
 }

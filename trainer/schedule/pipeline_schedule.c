@@ -68,7 +68,7 @@ rn_status rn_pipeline_schedule_slots(rn_err *err, rn_pipeline_schedule_shape sha
   const int64_t units = (int64_t)shape.microbatches * shape.segments;
   if (units + shape.stages > INT_MAX / TASKS_OF_A_UNIT) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "%d micro-batches of %d segments are too many units for a step: lower "
+                   "%d micro-batches of %d segments exceed the limit of units per step: lower "
                    "data.batch_sequences or parallel.segments, or raise parallel.microbatch",
                    shape.microbatches, shape.segments);
   }

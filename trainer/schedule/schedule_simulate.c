@@ -55,7 +55,8 @@ static double duration(const world *w, const rank *r, rn_task_kind kind) {
 }
 
 static rn_status complain(rn_err *err, const rank *r, const rn_task *t, const char *what) {
-  return rn_fail(err, RN_ERR_MISMATCH, "stage %d, rank %d: %s of micro-batch %d, segment %d %s",
+  return rn_fail(err, RN_ERR_MISMATCH,
+                 "pipeline schedule: stage %d, rank %d: %s of micro-batch %d, segment %d %s",
                  r->stage, r->position, rn_task_kind_name(t->kind), t->microbatch, t->segment,
                  what);
 }
@@ -66,7 +67,7 @@ static rn_status count_task(rn_err *err, world *w, const rank *r, const rn_task 
                             rn_simulated_stage *out) {
   if (r->position != 0) return RN_OK;
   int *done = &w->done[r->stage * w->units + unit_of(w, t)];
-  if (*done != (int)t->kind) return complain(err, r, t, "comes out of order or twice");
+  if (*done != (int)t->kind) return complain(err, r, t, "is out of order or repeated");
   ++*done;
   const int last = w->sim->shape.split_weight ? RN_TASK_WEIGHT : RN_TASK_BACKWARD;
   if (t->kind == RN_TASK_FORWARD && ++w->live[r->stage] > out->pool) {
@@ -138,9 +139,9 @@ static rn_status run_rows(rn_err *err, world *w, rank *r, const rn_task *t, bool
   track *own = &r->track[t->kind];
   *ended = false;
   if (own->started == own->ended) {
-    if (own->started == w->units) return complain(err, r, t, "is one too many");
+    if (own->started == w->units) return complain(err, r, t, "is redundant");
     const readiness ready = rows_ready(w, r, t, &r->now_s);
-    if (ready == WRONG) return complain(err, r, t, "gets the rows of another unit");
+    if (ready == WRONG) return complain(err, r, t, "receives the rows of another unit");
     if (ready == WAITS) return RN_OK;
     own->start[own->started++] = r->now_s;
     w->steps++;
@@ -179,7 +180,8 @@ static rn_status run_all(rn_err *err, world *w, rn_simulated_stage *out) {
   for (int i = 0; i < ranks; i++) {
     const rank *r = &w->rank[i];
     const rn_pipeline_schedule *list = &w->sim->list[r->stage];
-    if (r->next < list->count) return complain(err, r, &list->task[r->next], "waits for ever");
+    if (r->next < list->count)
+      return complain(err, r, &list->task[r->next], "never becomes ready: the schedule deadlocks");
   }
   return RN_OK;
 }

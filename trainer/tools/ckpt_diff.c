@@ -63,10 +63,10 @@ static void compare_positions(comparison *c) {
   compare_number(c, "next sequence", a->next_sequence, b->next_sequence);
   compare_number(c, "streams", (int64_t)a->n_stream, (int64_t)b->n_stream);
   for (size_t i = 0; i < a->n_stream && i < b->n_stream; i++) {
-    compare_number(c, "stream's next sequence", a->stream[i]->next_sequence,
+    compare_number(c, "next sequence of a stream", a->stream[i]->next_sequence,
                    b->stream[i]->next_sequence);
-    compare_number(c, "stream's position", a->stream[i]->position, b->stream[i]->position);
-    compare_number(c, "stream's tokens since a document", a->stream[i]->since, b->stream[i]->since);
+    compare_number(c, "position of a stream", a->stream[i]->position, b->stream[i]->position);
+    compare_number(c, "document position of a stream", a->stream[i]->since, b->stream[i]->since);
   }
 }
 
@@ -147,7 +147,7 @@ rn_status rn_ckpt_tool_diff(rn_err *err, const char *a, const char *b, bool weig
   c.left = malloc(PIECE * sizeof *c.left);
   c.right = malloc(PIECE * sizeof *c.right);
   if (c.left == NULL || c.right == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "out of memory to compare checkpoints");
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory while comparing checkpoints");
     goto done;
   }
   if (!weights_only) {

@@ -27,10 +27,10 @@ typedef struct exporter {
 } exporter;
 
 static rn_status refuse(rn_err *err, const char *key, const char *official) {
-  return rn_fail(err, RN_ERR_MISMATCH,
-                 "model.%s: the official model has no other than %s, so this one cannot be "
-                 "expressed in its words",
-                 key, official);
+  return rn_fail(
+      err, RN_ERR_MISMATCH,
+      "model.%s: the torchscale model supports only %s, so this checkpoint cannot be exported", key,
+      official);
 }
 
 static rn_status check_expressible(rn_err *err, const rn_spec *spec) {
@@ -59,7 +59,7 @@ static rn_status plan_weights(rn_err *err, exporter *e) {
     const Retnet__Tensor *tensor =
         rn_ckpt_tensor(e->ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, param->name);
     if (tensor == NULL || rn_ckpt_elements(tensor) != param->rows * param->cols) {
-      return rn_fail(err, RN_ERR_MISMATCH, "%s has no weight \"%s\" of its model's size",
+      return rn_fail(err, RN_ERR_MISMATCH, "%s has no weight \"%s\" of the expected size",
                      rn_ckpt_path(e->ckpt), param->name);
     }
     add_row(e, param->name, param->rows, param->cols, param->matrix, (row){param->name, NULL});
@@ -74,7 +74,7 @@ static rn_status plan_weights(rn_err *err, exporter *e) {
 static rn_status plan_buffers(rn_err *err, exporter *e) {
   int heads = e->spec.heads, key_width = rn_spec_key_width(&e->spec);
   double *numbers = malloc((size_t)(heads + key_width) * sizeof *numbers);
-  if (numbers == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the angles");
+  if (numbers == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the rotary angles");
   rn_spec_angles(e->spec.rotary, key_width, numbers);
   for (int i = 0; i < key_width; i++) e->angle[i] = (float)numbers[i / 2];
   rn_spec_log_decay(&e->spec, numbers);
@@ -94,7 +94,7 @@ static rn_status take_memory(rn_err *err, exporter *e) {
   e->decay = calloc((size_t)e->spec.heads, sizeof *e->decay);
   if (e->tensor == NULL || e->row == NULL || e->piece == NULL || e->angle == NULL ||
       e->decay == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory to export %s", rn_ckpt_path(e->ckpt));
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while exporting %s", rn_ckpt_path(e->ckpt));
   }
   return RN_OK;
 }

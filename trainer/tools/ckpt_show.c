@@ -105,7 +105,7 @@ static void show_origin(const Retnet__Manifest *m, FILE *out) {
     fprintf(out, "saved          %s\n", text);
   }
   double stored = (double)stored_bytes(m), raw = (double)raw_bytes(m);
-  fprintf(out, "size           %.3f MB in %zu files, %.3f MB of numbers (ratio %.2f)\n",
+  fprintf(out, "size           %.3f MB in %zu files, %.3f MB uncompressed (ratio %.2f)\n",
           stored / 1e6, m->n_file, raw / 1e6, stored > 0 ? raw / stored : 1.0);
 }
 
@@ -156,7 +156,7 @@ rn_status rn_ckpt_tool_show(rn_err *err, const char *path, FILE *out) {
   show_data(manifest, out);
   show_layout(manifest, out);
   show_origin(manifest, out);
-  fprintf(out, "keys as given\n");
+  fprintf(out, "explicitly set keys\n");
   rn_options_each(print_key, &printer);
   fprintf(out, "tensors\n");
   show_tensors(ckpt, out);

@@ -24,8 +24,8 @@ rn_status rn_ckpt_tool_spec(rn_err *err, const rn_ckpt *ckpt, rn_spec *out) {
       RN_OK) {
     return RN_OK;
   }
-  return rn_fail(err, RN_ERR_FORMAT, "%s holds no model known here: %s", rn_ckpt_path(ckpt),
-                 why.text);
+  return rn_fail(err, RN_ERR_FORMAT, "%s contains a model that this version does not know: %s",
+                 rn_ckpt_path(ckpt), why.text);
 }
 
 const char *rn_ckpt_tool_kind(Retnet__TensorKind kind) {
@@ -109,8 +109,7 @@ rn_status rn_ckpt_tool_prune(rn_err *err, const char *run_dir, int64_t keep_last
                              int64_t keep_every) {
   rn_run_lock *lock = NULL;
   if (rn_ckpt_is_step_folder(run_dir)) {
-    return rn_fail(err, RN_ERR_USAGE, "%s is a checkpoint; prune takes the run's directory",
-                   run_dir);
+    return rn_fail(err, RN_ERR_USAGE, "%s is a checkpoint; prune needs the run directory", run_dir);
   }
   RN_TRY(err, need_checkpoints(err, run_dir));
   RN_TRY(err, rn_run_lock_take(err, run_dir, rn_run_lock_default, &lock));

@@ -134,7 +134,7 @@ rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const r
   char *line = NULL;
   size_t bytes = 0;
   FILE *file = open_memstream(&line, &bytes);
-  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for a line of metrics.jsonl");
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a line of metrics.jsonl");
   put_step(file, run, r, step_s, tokens_per_s, val_loss);
   const rn_status whole = close_text(err, file, "a line of metrics.jsonl");
   rn_status status = whole == RN_OK ? rn_journal_add(err, &m->file, line, bytes) : whole;
@@ -209,7 +209,7 @@ rn_status rn_metrics_summary(rn_err *err, const rn_metrics *m, const rn_run *run
   char *text = NULL;
   size_t bytes = 0;
   FILE *file = open_memstream(&text, &bytes);
-  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for summary.json");
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for summary.json");
   put_summary(file, m, run, saves, seconds, ranks);
   rn_status status = close_text(err, file, "summary.json");
   if (status == RN_OK) {

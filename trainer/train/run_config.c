@@ -54,12 +54,12 @@ static rn_status make_text(rn_err *err, const rn_config_notes *notes, char **tex
   size_t body_bytes = 0;
   bool whole = false;
   FILE *file = open_memstream(&body, &body_bytes);
-  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "no memory for config.yaml");
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for config.yaml");
   fprintf(
       file,
-      "# The effective configuration: it starts, continues and extends the run. Behind each key "
-      "stands\n# where its value came from. When this file is edited, it is not overwritten "
-      "any more.\n");
+      "# The effective configuration; use it to start, continue or extend the run. The comment "
+      "after each\n"
+      "# key names the origin of its value. Once edited, this file is no longer overwritten.\n");
   rn_options_write_yaml_noted(notes->effective->config, rn_config_notes_describe, notes, file);
   if (close_text(file) && (file = open_memstream(text, bytes)) != NULL) {
     mark(body, body_bytes, line);
@@ -71,7 +71,7 @@ static rn_status make_text(rn_err *err, const rn_config_notes *notes, char **tex
   if (whole) return RN_OK;
   free(*text);
   *text = NULL;
-  return rn_fail(err, RN_ERR_MEMORY, "no memory for config.yaml");
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory for config.yaml");
 }
 
 rn_status rn_run_config_write(rn_err *err, const char *run_dir, const rn_config_notes *notes) {
@@ -83,11 +83,11 @@ rn_status rn_run_config_write(rn_err *err, const char *run_dir, const rn_config_
     const rn_path beside = rn_path_join(run_dir, "effective.yaml");
     const char *why_beside = why_not(beside.text);
     if (why_beside != NULL) {
-      rn_log_warn("%s %s, and %s %s: the effective configuration is not written", path.text, why,
+      rn_log_warn("the effective configuration is not written: %s %s, and %s %s", path.text, why,
                   beside.text, why_beside);
       return RN_OK;
     }
-    rn_log_info("%s %s: the effective configuration is in %s", path.text, why, beside.text);
+    rn_log_info("%s %s; the effective configuration is in %s", path.text, why, beside.text);
     path = beside;
   }
   RN_TRY(err, make_text(err, notes, &text, &bytes));

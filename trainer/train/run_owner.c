@@ -42,8 +42,8 @@ static rn_status check_unchanged(rn_err *err, const char *run_dir, int64_t known
   free(entries);
   if (newest <= known_step) return RN_OK;
   return rn_fail(err, RN_ERR_BUSY,
-                 "%s: another job saved step %lld there while this one started: start this one "
-                 "again to go on from it, or choose another run.dir",
+                 "%s: another job saved step %lld there while this one started: start this job "
+                 "again to continue from that step, or choose another run.dir",
                  run_dir, (long long)newest);
 }
 

@@ -162,7 +162,7 @@ static void unsupported_choices_are_reported(rn_world *world, const rules *r) {
   rules alien = *r;
   alien.other.kernels = "sve2";
   resume(world, &alien, r->layout, "", "", true, false, "written with kernels sve2");
-  check_printed(world, "no longer bit for bit");
+  check_printed(world, "no longer bit-identical");
   /* If one rank does not support them, no rank uses them. */
   const int ranks = rn_world_size(world), last = ranks - 1;
   char words[80];

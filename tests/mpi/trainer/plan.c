@@ -48,11 +48,12 @@ int main(int argc, char **argv) {
   const rn_status status = rn_world_start(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   sample_of(world, small, 9, &sample);
-  CHECK(strstr(sample.text, "dim ") == NULL && strstr(sample.text, "scaled by rows") != NULL);
+  CHECK(strstr(sample.text, "dim ") == NULL &&
+        strstr(sample.text, "scaled by the number of rows") != NULL);
   CHECK_EQUAL((int)sample.rows, 128);
   sample_of(world, large, 4, &sample);
   CHECK(strstr(sample.text, " of 8192, ffn_dim ") != NULL);
-  CHECK(strstr(sample.text, " of 50304; scaled by rows, and products") != NULL);
+  CHECK(strstr(sample.text, " of 50304; scaled by the number of rows, GEMMs") != NULL);
 #if !defined(__SANITIZE_ADDRESS__)
   CHECK(rn_machine_peak_bytes() < (int64_t)500 * 1000 * 1000);
 #endif
