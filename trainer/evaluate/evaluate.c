@@ -22,7 +22,7 @@ typedef struct evaluator {
   rn_comm_thread *comm_thread; /* or NULL */
   rn_batch batch;
   rn_pipeline pipeline;
-  double texts; /* targets on this rank that are not document tokens */
+  double text_targets; /* targets on this rank that are not document tokens */
 } evaluator;
 
 static void count_rows(evaluator *e, rn_evaluation *out) {
@@ -31,7 +31,7 @@ static void count_rows(evaluator *e, rn_evaluation *out) {
     const int bucket = (int)floor(log2((double)(e->batch.position + t + 1)));
     out->bucket_loss[bucket] += e->pipeline.token_loss[t];
     out->bucket_tokens[bucket] += 1;
-    e->texts += e->batch.target[t] != document;
+    e->text_targets += e->batch.target[t] != document;
   }
 }
 
@@ -120,13 +120,14 @@ static void close_evaluator(evaluator *e) {
 }
 
 /*
- * Bytes of text that the targets of the split stand for; NAN: unknown. `texts` targets are not
- * document tokens: each is one byte with the byte tokenizer. For another one, the shards record the
- * bytes; the first token of a split, which is no target, is a document token.
+ * Bytes of text that the targets of the split encode; NAN: unknown. With the byte tokenizer each of
+ * the `text_targets` targets that are not document tokens is one byte. For another tokenizer the
+ * shards record the bytes; the first token of a split is a document token, without text.
  */
-static double bytes_of_targets(const rn_split *split, double texts) {
+static double bytes_of_targets(const rn_split *split, double text_targets) {
   double bytes = 0;
-  if (strcmp(rn_split_header(split)->tokenizer, rn_tokenizer_kind().tokenizer) == 0) return texts;
+  const char *tokenizer = rn_split_header(split)->tokenizer;
+  if (strcmp(tokenizer, rn_tokenizer_kind().tokenizer) == 0) return text_targets;
   for (int i = 0; i < split->shards; i++) {
     const Retnet__ShardFooter *footer = split->shard[i].footer;
     if (footer->text_bytes == 0) return NAN;
@@ -136,7 +137,7 @@ static double bytes_of_targets(const rn_split *split, double texts) {
 }
 
 static rn_status sum_over_ranks(rn_err *err, evaluator *e, rn_evaluation *out) {
-  double sums[2] = {out->loss, e->texts};
+  double sums[2] = {out->loss, e->text_targets};
   RN_TRY(err, rn_sum_doubles(err, e->grid, sums, 2));
   for (int i = 0; i < RN_EVALUATE_BUCKETS; i++) {
     double bucket[2] = {out->bucket_loss[i], out->bucket_tokens[i]};

@@ -26,12 +26,12 @@ static bool fits(const rn_plan *plan) {
          rn_plan_node_bytes(plan) <= (size_t)plan->machine.memory_bytes;
 }
 
-/* True if the layout with keys `wish` is valid and fits; the caller then owns *out. */
-static bool would_fit(const Retnet__Config *config, Retnet__Parallel wish, const rn_spec *spec,
+/* True if the layout with parallel section `keys` is valid and fits; the caller then owns *out. */
+static bool would_fit(const Retnet__Config *config, Retnet__Parallel keys, const rn_spec *spec,
                       int ranks, rn_machine machine, rn_plan *out) {
   rn_err unused = {0};
   Retnet__Config changed = *config;
-  changed.parallel = &wish;
+  changed.parallel = &keys;
   if (measure(&unused, &changed, spec, ranks, machine, out) == RN_OK && fits(out)) return true;
   rn_plan_destroy(out);
   return false;
@@ -42,10 +42,10 @@ static bool find_stages(const Retnet__Config *config, const rn_spec *spec, rn_pl
   const int ranks = plan->ranks;
   if (config->parallel->pipeline != 0) return false;
   for (int p = 2; p <= ranks && p <= spec->layers; p++) {
-    Retnet__Parallel wish = *config->parallel;
+    Retnet__Parallel keys = *config->parallel;
     rn_plan found;
-    wish.pipeline = p;
-    if (ranks % p != 0 || !would_fit(config, wish, spec, ranks, plan->machine, &found)) continue;
+    keys.pipeline = p;
+    if (ranks % p != 0 || !would_fit(config, keys, spec, ranks, plan->machine, &found)) continue;
     snprintf(found.pipeline_reason, sizeof found.pipeline_reason,
              "fewer stages need %zu MiB per node, but a node has %lld",
              rn_plan_node_bytes(plan) >> 20, (long long)plan->machine.memory_bytes >> 20);
@@ -74,14 +74,14 @@ static bool find_any(const Retnet__Config *config, const rn_spec *spec, int rank
     if (ranks % p != 0) continue;
     for (int d = ranks / p; d >= 1; d = divisor_below(ranks / p, d)) {
       if (d > config->data->batch_sequences) continue;
-      Retnet__Parallel wish = *config->parallel;
-      wish.data = d;
-      wish.pipeline = p;
-      wish.sequence = ranks / p / d;
-      wish.segments = 0;
-      wish.microbatch = 1;
-      if (wish.n_layer_split != (size_t)p) wish.n_layer_split = 0;
-      if (would_fit(config, wish, spec, ranks, machine, found)) return true;
+      Retnet__Parallel keys = *config->parallel;
+      keys.data = d;
+      keys.pipeline = p;
+      keys.sequence = ranks / p / d;
+      keys.segments = 0;
+      keys.microbatch = 1;
+      if (keys.n_layer_split != (size_t)p) keys.n_layer_split = 0;
+      if (would_fit(config, keys, spec, ranks, machine, found)) return true;
     }
   }
   return false;
