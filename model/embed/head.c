@@ -10,12 +10,12 @@
 
 /* Rows per block: the logits take some tens of MB at most, and the products still occupy all
  * threads. */
-enum { MANY_TOKENS = 4096, BLOCK_OF_FEW = 1024, BLOCK_OF_MANY = 256 };
+enum { LARGE_VOCAB = 4096, SMALL_VOCAB_ROWS = 1024, LARGE_VOCAB_ROWS = 256 };
 
 rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table) {
   return (rn_head){.dim = spec->dim,
                    .vocab = spec->vocab,
-                   .block = spec->vocab > MANY_TOKENS ? BLOCK_OF_MANY : BLOCK_OF_FEW,
+                   .block = spec->vocab > LARGE_VOCAB ? LARGE_VOCAB_ROWS : SMALL_VOCAB_ROWS,
                    .projection = table->output,
                    .has_norm = spec->pre_norm,
                    .norm = rn_norm_make(spec, table->final_norm, table->final_norm_bias)};
@@ -34,7 +34,7 @@ rn_head_work rn_head_buffers(const rn_head *head, int64_t rows, const rn_buffer_
       .stat = rn_buffer_reals(space, "final norm statistics", block * 2, use),
       .row_loss = rn_buffer_doubles(space, "row losses", block, use)};
   if (head->has_norm) {
-    work.back = rn_buffer_reals(space, "d final norm", block * head->dim, use);
+    work.d_normed = rn_buffer_reals(space, "d final norm", block * head->dim, use);
   }
   return work;
 }
@@ -61,13 +61,13 @@ static void project(const rn_head *head, const rn_real *params, int64_t rows, rn
 
 /* Rounds a row to bf16 in place, at the start of its memory. */
 static void round_in_place(int n, rn_real *row) {
-  enum { PIECE = 256 };
+  enum { SLICE = 256 };
   const rn_kernels *kernels = rn_kernels_table();
-  rn_real piece[PIECE];
-  for (int from = 0; from < n; from += PIECE) {
-    const int count = n - from < PIECE ? n - from : PIECE;
-    memcpy(piece, row + from, (size_t)count * sizeof *piece);
-    kernels->round_bf16(count, piece, (rn_bf16 *)(void *)row + from);
+  rn_real slice[SLICE];
+  for (int from = 0; from < n; from += SLICE) {
+    const int count = n - from < SLICE ? n - from : SLICE;
+    memcpy(slice, row + from, (size_t)count * sizeof *slice);
+    kernels->round_bf16(count, slice, (rn_bf16 *)(void *)row + from);
   }
 }
 
@@ -78,14 +78,14 @@ static void backward_block(const rn_head *head, const rn_real *params, const rn_
   const int64_t ld = head->bf16 ? (int64_t)vocab * 2 : vocab;
   const rn_array d_logits = {work->logits, head->bf16};
   const rn_rows together = rn_rows_together(block.rows);
-  rn_real *back = head->has_norm ? work->back : block.dy;
+  rn_real *d_normed = head->has_norm ? work->d_normed : block.dy;
   rn_grad_accumulator_product(accumulator, (rn_weight){head->projection, vocab, dim}, together,
                               (rn_matrix){d_logits, ld}, (rn_matrix){normed, dim});
   rn_matmul_nn(together, dim, vocab, d_logits, ld,
-               rn_array_of_weights(head->weights, params, head->projection), dim, 0, rn_reals(back),
-               dim);
+               rn_array_of_weights(head->weights, params, head->projection), dim, 0,
+               rn_reals(d_normed), dim);
   if (head->has_norm) {
-    const rn_norm_grads grads = {.x = block.y, .stat = work->stat, .dy = back, .dx = block.dy};
+    const rn_norm_grads grads = {.x = block.y, .stat = work->stat, .dy = d_normed, .dx = block.dy};
     rn_norm_backward(&head->norm, params, together, &grads, accumulator);
   }
 }

@@ -33,11 +33,11 @@ rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table);
 
 /** Work space of one block. */
 typedef struct rn_head_work {
-  rn_real *logits;  /* [block, N], then their gradient; in bf16 at the start of each row */
-  rn_array normed;  /* [block, D] */
-  rn_real *back;    /* [block, D]: the gradient of normed; NULL without a norm */
-  rn_real *stat;    /* [block, 2] */
-  double *row_loss; /* [block] */
+  rn_real *logits;   /* [block, N], then their gradient; in bf16 at the start of each row */
+  rn_array normed;   /* [block, D] */
+  rn_real *d_normed; /* [block, D]: the gradient of normed; NULL without a norm */
+  rn_real *stat;     /* [block, 2] */
+  double *row_loss;  /* [block] */
 } rn_head_work;
 
 /** Declares the work space for calls of at most `rows` rows, or takes it (rn_buffer_take). */

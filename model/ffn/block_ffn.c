@@ -20,17 +20,17 @@ rn_ffn_activations rn_ffn_buffers(const rn_ffn_block *b, int64_t rows,
 }
 
 /* Arguments of the functions that process blocks of rows; arrays of all rows. */
-typedef struct ffn_pass {
+typedef struct ffn_work {
   const rn_ffn_block *block;
   const rn_kernels *kernels;
   rn_array fc1, fc2, in;
   rn_ffn_activations activations;
   rn_real *out;
-} ffn_pass;
+} ffn_work;
 
-static ffn_pass pass_of(const rn_ffn_block *block, const rn_real *params, rn_array in,
+static ffn_work work_of(const rn_ffn_block *block, const rn_real *params, rn_array in,
                         const rn_ffn_activations *activations, rn_real *out) {
-  return (ffn_pass){block,
+  return (ffn_work){block,
                     rn_kernels_table(),
                     rn_array_of_weights(block->weights, params, block->fc1),
                     rn_array_of_weights(block->weights, params, block->fc2),
@@ -40,25 +40,25 @@ static ffn_pass pass_of(const rn_ffn_block *block, const rn_real *params, rn_arr
 }
 
 /* Elements of a bf16 row that are widened at a time; those of the gate follow them. */
-enum { PIECE = 512 };
+enum { SLICE = 512 };
 
-static void widen_inner(const ffn_pass *p, int64_t at, int n, rn_real *inner) {
+static void widen_inner(const ffn_work *p, int64_t at, int n, rn_real *inner) {
   const rn_bf16 *from = rn_array_bf16s(p->activations.inner) + at;
   p->kernels->widen_bf16(n, from, inner);
   if (p->block->kind == RN_FFN_GLU) p->kernels->widen_bf16(n, from + p->block->ffn_dim, inner + n);
 }
 
-static void round_inner(const ffn_pass *p, int64_t at, int n, const rn_real *inner) {
+static void round_inner(const ffn_work *p, int64_t at, int n, const rn_real *inner) {
   rn_bf16 *to = rn_array_bf16s(p->activations.inner) + at;
   p->kernels->round_bf16(n, inner, to);
   if (p->block->kind == RN_FFN_GLU) p->kernels->round_bf16(n, inner + n, to + p->block->ffn_dim);
 }
 
-static void activate_bf16(const ffn_pass *p, int64_t row) {
+static void activate_bf16(const ffn_work *p, int64_t row) {
   const rn_ffn_block *b = p->block;
-  rn_real inner[2 * PIECE], product[PIECE];
-  for (int from = 0; from < b->ffn_dim; from += PIECE) {
-    const int n = b->ffn_dim - from < PIECE ? b->ffn_dim - from : PIECE;
+  rn_real inner[2 * SLICE], product[SLICE];
+  for (int from = 0; from < b->ffn_dim; from += SLICE) {
+    const int n = b->ffn_dim - from < SLICE ? b->ffn_dim - from : SLICE;
     widen_inner(p, row * b->ld_inner + from, n, inner);
     p->kernels->ffn(b->kind, b->activation, n, inner, product);
     p->kernels->round_bf16(n, product,
@@ -66,11 +66,11 @@ static void activate_bf16(const ffn_pass *p, int64_t row) {
   }
 }
 
-static void activate_bf16_backward(const ffn_pass *p, int64_t row) {
+static void activate_bf16_backward(const ffn_work *p, int64_t row) {
   const rn_ffn_block *b = p->block;
-  rn_real inner[2 * PIECE], dproduct[PIECE], product[PIECE];
-  for (int from = 0; from < b->ffn_dim; from += PIECE) {
-    const int n = b->ffn_dim - from < PIECE ? b->ffn_dim - from : PIECE;
+  rn_real inner[2 * SLICE], dproduct[SLICE], product[SLICE];
+  for (int from = 0; from < b->ffn_dim; from += SLICE) {
+    const int n = b->ffn_dim - from < SLICE ? b->ffn_dim - from : SLICE;
     widen_inner(p, row * b->ld_inner + from, n, inner);
     p->kernels->widen_bf16(n, rn_array_bf16s(p->activations.product) + row * b->ld_product + from,
                            dproduct);
@@ -81,7 +81,7 @@ static void activate_bf16_backward(const ffn_pass *p, int64_t row) {
   }
 }
 
-static void activate(const ffn_pass *p, int64_t row) {
+static void activate(const ffn_work *p, int64_t row) {
   const rn_ffn_block *b = p->block;
   if (b->bf16) {
     activate_bf16(p, row);
@@ -93,7 +93,7 @@ static void activate(const ffn_pass *p, int64_t row) {
 }
 
 /* On entry `product` holds its gradient. */
-static void activate_backward(const ffn_pass *p, int64_t row) {
+static void activate_backward(const ffn_work *p, int64_t row) {
   const rn_ffn_block *b = p->block;
   if (b->bf16) {
     activate_bf16_backward(p, row);
@@ -105,7 +105,7 @@ static void activate_backward(const ffn_pass *p, int64_t row) {
 }
 
 static void forward_rows(const void *self, rn_range rows) {
-  const ffn_pass *p = self;
+  const ffn_work *p = self;
   const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
   rn_block_nt(rows, inner, D, p->in, D, p->fc1, D, 0, p->activations.inner, p->block->ld_inner);
   if (p->out == NULL) return;
@@ -116,13 +116,13 @@ static void forward_rows(const void *self, rn_range rows) {
 
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
                     rn_ffn_activations *activations, rn_real *y) {
-  const ffn_pass pass = pass_of(block, params, x, activations, y);
+  const ffn_work work = work_of(block, params, x, activations, y);
   rn_span_phase("feed-forward");
-  rn_each_block(rows, NULL, forward_rows, &pass);
+  rn_each_block(rows, NULL, forward_rows, &work);
 }
 
 static void backward_rows(const void *self, rn_range rows) {
-  const ffn_pass *p = self;
+  const ffn_work *p = self;
   const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
   rn_block_nn(rows, F, D, p->in, D, p->fc2, F, 0, p->activations.product, p->block->ld_product);
   for (int64_t r = rows.begin; r < rows.end; r++) activate_backward(p, r);
@@ -132,9 +132,9 @@ static void backward_rows(const void *self, rn_range rows) {
 
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            rn_array dy, rn_ffn_activations *activations, rn_real *dx) {
-  const ffn_pass pass = pass_of(block, params, dy, activations, dx);
+  const ffn_work work = work_of(block, params, dy, activations, dx);
   rn_span_phase("feed-forward");
-  rn_each_block(rows, NULL, backward_rows, &pass);
+  rn_each_block(rows, NULL, backward_rows, &work);
 }
 
 void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x, rn_array dy,

@@ -26,8 +26,8 @@ static rn_retention_view view_without_chunks(const rn_block_retention *b, const 
   rn_retention_view u = view_of(b, unit, activations);
   if (!b->bf16) return u;
   u.q = rn_matrix_of_reals(activations->q, b->dim);
-  u.k = rn_matrix_of_reals(activations->wide_kv, b->ld_pair);
-  u.v = rn_matrix_of_reals(activations->wide_kv + b->dim, b->ld_pair);
+  u.k = rn_matrix_of_reals(activations->kv_reals, b->ld_pair);
+  u.v = rn_matrix_of_reals(activations->kv_reals + b->dim, b->ld_pair);
   return u;
 }
 
@@ -35,7 +35,7 @@ static void widen_kv(const rn_block_retention *b, const rn_block_retention_activ
                      int64_t rows) {
   if (!b->bf16) return;
   b->core.kernels->widen_bf16(rows * b->ld_pair, rn_array_bf16s(activations->kv),
-                              activations->wide_kv);
+                              activations->kv_reals);
 }
 
 static void widen_q(const rn_block_retention *b, const rn_block_retention_activations *activations,
@@ -60,7 +60,7 @@ static rn_real key_scale(const rn_block_retention *b) {
 }
 
 /* Arguments of the functions that process blocks of rows; arrays of all rows. */
-typedef struct rows_pass {
+typedef struct rows_work {
   const rn_block_retention *b;
   const rn_real *params;
   const rn_layer_params *at;
@@ -68,17 +68,17 @@ typedef struct rows_pass {
   const rn_block_retention_activations *activations;
   rn_array in;  /* x forward, dy backward */
   rn_real *out; /* y forward, dx backward */
-} rows_pass;
+} rows_work;
 
-static rn_array weights_at(const rows_pass *p, int64_t at) {
+static rn_array weights_at(const rows_work *p, int64_t at) {
   return rn_array_of_weights(p->b->weights, p->params, at);
 }
 
-static const rn_real *head_weight(const rows_pass *p) {
+static const rn_real *head_weight(const rows_work *p) {
   return p->at->head_norm >= 0 ? p->params + p->at->head_norm : NULL;
 }
 
-static rn_gate gate_of(const rows_pass *p) {
+static rn_gate gate_of(const rows_work *p) {
   const rn_block_retention_activations *t = p->activations;
   const rn_matrix g = {rn_array_from(t->qg, p->b->dim), p->b->ld_pair};
   return (rn_gate){.y = t->normed,
@@ -87,18 +87,19 @@ static rn_gate gate_of(const rows_pass *p) {
                    .z = {t->gated, p->b->ld_gated}};
 }
 
-static rn_rotation rotation(const rows_pass *p, rn_real scale, bool inverse) {
+static rn_rotation rotation(const rows_work *p, rn_real scale, bool inverse) {
   return (rn_rotation){p->tokens, p->b->heads, scale, inverse};
 }
 
-/* At most FEW rows from `begin` on, so that they stay in cache from one kernel to the next. */
-static rn_range some_rows(rn_range rows, int64_t begin) {
-  enum { FEW = 32 };
-  return (rn_range){begin, rows.end - begin < FEW ? rows.end : begin + FEW};
+/* At most CACHED_ROWS rows from `begin` on, so that they stay in cache from one kernel to the next.
+ */
+static rn_range cached_rows(rn_range rows, int64_t begin) {
+  enum { CACHED_ROWS = 32 };
+  return (rn_range){begin, rows.end - begin < CACHED_ROWS ? rows.end : begin + CACHED_ROWS};
 }
 
 static void project_kv(const void *self, rn_range rows) {
-  const rows_pass *p = self;
+  const rows_work *p = self;
   const int D = p->b->dim, ld = p->b->ld_pair;
   rn_block_nt_fp64_accumulate(rows, p->b->pair, D, p->in, D, weights_at(p, p->at->k), D,
                               p->activations->kv, ld);
@@ -107,7 +108,7 @@ static void project_kv(const void *self, rn_range rows) {
 }
 
 static void project_qg(const void *self, rn_range rows) {
-  const rows_pass *p = self;
+  const rows_work *p = self;
   const int D = p->b->dim, ld = p->b->ld_pair;
   rn_block_nt_fp64_accumulate(rows, qg_width(p->b), D, p->in, D, weights_at(p, p->at->q), D,
                               p->activations->qg, ld);
@@ -116,14 +117,14 @@ static void project_qg(const void *self, rn_range rows) {
 }
 
 static void norm_gate_and_project(const void *self, rn_range rows) {
-  const rows_pass *p = self;
+  const rows_work *p = self;
   const rn_block_retention_activations *t = p->activations;
   const rn_gate gate = gate_of(p);
   const int D = p->b->dim, Vd = p->b->value_dim;
-  for (rn_range few = some_rows(rows, rows.begin); few.begin < rows.end;
-       few = some_rows(rows, few.end)) {
-    rn_head_norm_forward(norm_shape(p->b), few, t->alpha, t->o, t->normed, t->factor);
-    rn_gate_forward(norm_shape(p->b), few, &gate, rn_retention_scratch(&p->b->core));
+  for (rn_range cached = cached_rows(rows, rows.begin); cached.begin < rows.end;
+       cached = cached_rows(rows, cached.end)) {
+    rn_head_norm_forward(norm_shape(p->b), cached, t->alpha, t->o, t->normed, t->factor);
+    rn_gate_forward(norm_shape(p->b), cached, &gate, rn_retention_scratch(&p->b->core));
   }
   rn_block_nt(rows, D, Vd, t->gated, p->b->ld_gated, weights_at(p, p->at->out), Vd, 0,
               rn_reals(p->out), D);
@@ -172,23 +173,23 @@ static void retain_first_tokens(const rn_block_retention *b, const rn_layer_para
     if (unit->doc_position[row] != 0) continue;
     const rn_real *raw = in.raw + row * b->dim;
     if (in.norm != NULL) {
-      rn_norm_row_fp64(in.norm, params, raw, activations->wide_row);
+      rn_norm_row_fp64(in.norm, params, raw, activations->row_fp64);
     } else {
-      for (int i = 0; i < b->dim; i++) activations->wide_row[i] = (double)raw[i];
+      for (int i = 0; i < b->dim; i++) activations->row_fp64[i] = (double)raw[i];
     }
     rn_real *o = activations->o + row * b->value_dim;
     const rn_real *v =
         rn_row_load(b->core.kernels, activations->kv, row * b->ld_pair + b->dim, b->value_dim, o);
-    rn_first_token_retain(shape, activations->wide_row, params + at->q, params + at->k, v, o);
+    rn_first_token_retain(shape, activations->row_fp64, params + at->q, params + at->k, v, o);
   }
 }
 
-/* While the scan is in flight: q, g and the inner parts of the chunks; after it: the cross parts.
- * If the state arrives during the projection, one pass computes inner and cross parts. */
-static rn_status retain_in_chunks(rn_err *err, const rows_pass *pass, const rn_retention_view *u,
+/* While the scan is in flight: q, g and the inner terms of the chunks; after it: the cross terms.
+ * If the state arrives during the projection, one pass computes both terms. */
+static rn_status retain_in_chunks(rn_err *err, const rows_work *work, const rn_retention_view *u,
                                   rn_scan_port *port, rn_rows rows) {
-  const rn_block_retention *b = pass->b;
-  const rn_block_retention_activations *activations = pass->activations;
+  const rn_block_retention *b = work->b;
+  const rn_block_retention_activations *activations = work->activations;
   const rn_retention_output out = {activations->o, b->value_dim, activations->alpha};
   const rn_segment_states states = {activations->state, activations->received,
                                     activations->chunk_states, activations->states};
@@ -196,7 +197,7 @@ static rn_status retain_in_chunks(rn_err *err, const rows_pass *pass, const rn_r
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_QG);
   rn_eager_completion_start(&completion, port, RN_SCAN_FORWARD, &b->core, u, states);
   rn_span_phase("q, g projections");
-  rn_each_block(rows, &completion.port, project_qg, pass);
+  rn_each_block(rows, &completion.port, project_qg, work);
   const bool arrived = completion.done;
   if (!arrived) {
     rn_span_phase("retention within chunks");
@@ -230,7 +231,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   const bool chunkwise = form == RN_FORM_CHUNKWISE;
   const rn_retention_view u =
       chunkwise ? view_of(b, unit, activations) : view_without_chunks(b, unit, activations);
-  const rows_pass work = {b, pass->params, layer, unit->tokens, activations, in.x, in.y};
+  const rows_work work = {b, pass->params, layer, unit->tokens, activations, in.x, in.y};
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   activations->form = form;
   if (form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_CHUNKWISE) {
@@ -307,9 +308,9 @@ static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
 
 /* From the gradient of o to those of q, k, v; includes the scan. */
 static rn_status core_backward(rn_err *err, const rn_block_retention *b, const rn_retention_view *u,
-                               rn_scan_port *port, const rows_pass *pass) {
-  const rn_block_retention_activations *activations = pass->activations;
-  const rn_retention_grads grads = grads_of(b, activations, pass->out);
+                               rn_scan_port *port, const rows_work *work) {
+  const rn_block_retention_activations *activations = work->activations;
+  const rn_retention_grads grads = grads_of(b, activations, work->out);
   const int heads = u->sequences * b->heads;
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = activations->form == RN_FORM_CHUNKWISE;
@@ -323,7 +324,7 @@ static rn_status core_backward(rn_err *err, const rn_block_retention *b, const r
     rn_retention_parallel_adjoint_own(&b->core, u, grads.d_o, activations->own);
   }
   rn_retention_decays(&b->core, u, activations->log_decay);
-  RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, pass->at->index,
+  RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, work->at->index,
                           (rn_scan_element){heads, m, activations->log_decay, activations->own}));
   if (chunkwise) return chunks_backward(err, b, u, port, activations, &grads);
   rn_span_phase("retention across chunks");
@@ -336,24 +337,24 @@ static rn_status core_backward(rn_err *err, const rn_block_retention *b, const r
 
 /* From dy to the gradients of g and of the normed rows; without a head weight also to that of o. */
 static void project_and_gate_backward(const void *self, rn_range rows) {
-  const rows_pass *p = self;
+  const rows_work *p = self;
   const rn_block_retention *b = p->b;
   const rn_gate gate = gate_of(p);
   const int D = b->dim, Vd = b->value_dim;
   rn_real *scratch = rn_retention_scratch(&b->core);
   const rn_array d_o = p->activations->d_o;
   rn_block_nn(rows, Vd, D, p->in, D, weights_at(p, p->at->out), Vd, 0, d_o, Vd);
-  for (rn_range few = some_rows(rows, rows.begin); few.begin < rows.end;
-       few = some_rows(rows, few.end)) {
-    rn_gate_backward(norm_shape(b), few, &gate, d_o, scratch);
+  for (rn_range cached = cached_rows(rows, rows.begin); cached.begin < rows.end;
+       cached = cached_rows(rows, cached.end)) {
+    rn_gate_backward(norm_shape(b), cached, &gate, d_o, scratch);
     if (gate.w != NULL) continue;
-    rn_head_norm_backward(norm_shape(b), few, p->activations->normed, p->activations->factor, d_o,
-                          scratch);
+    rn_head_norm_backward(norm_shape(b), cached, p->activations->normed, p->activations->factor,
+                          d_o, scratch);
   }
 }
 
 static void norm_backward(const void *self, rn_range rows) {
-  const rows_pass *p = self;
+  const rows_work *p = self;
   rn_head_norm_backward(norm_shape(p->b), rows, p->activations->normed, p->activations->factor,
                         p->activations->d_o, rn_retention_scratch(&p->b->core));
 }
@@ -361,16 +362,16 @@ static void norm_backward(const void *self, rn_range rows) {
 /* From the gradients of q, k, v to dx, which replaces that of q. Saves the gradients of q, k, v in
  * the activations, beside that of g. */
 static void project_qkvg_backward(const void *self, rn_range rows) {
-  const rows_pass *p = self;
+  const rows_work *p = self;
   const rn_block_retention *b = p->b;
   const rn_block_retention_activations *t = p->activations;
   const int D = b->dim, pair = b->pair, ld = b->ld_pair;
-  for (rn_range few = some_rows(rows, rows.begin); few.begin < rows.end;
-       few = some_rows(rows, few.end)) {
-    rn_rotary_apply(&b->rotary, rotation(p, 1, true), few, rn_matrix_of_reals(p->out, D), NULL);
-    rn_rotary_apply(&b->rotary, rotation(p, key_scale(b), true), few,
+  for (rn_range cached = cached_rows(rows, rows.begin); cached.begin < rows.end;
+       cached = cached_rows(rows, cached.end)) {
+    rn_rotary_apply(&b->rotary, rotation(p, 1, true), cached, rn_matrix_of_reals(p->out, D), NULL);
+    rn_rotary_apply(&b->rotary, rotation(p, key_scale(b), true), cached,
                     rn_matrix_of_reals(t->d_kv, ld), NULL);
-    for (int64_t row = few.begin; row < few.end; row++) {
+    for (int64_t row = cached.begin; row < cached.end; row++) {
       rn_row_put(b->core.kernels, t->qg, row * ld, D, p->out + row * D);
       rn_row_put(b->core.kernels, t->kv, row * ld, pair, t->d_kv + row * ld);
     }
@@ -387,7 +388,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
   const rn_unit *unit = pass->unit;
   const rn_rows rows = rn_rows_of_unit(unit);
   const rn_retention_view u = view_of(b, unit, activations);
-  const rows_pass work = {b, pass->params, layer, unit->tokens, activations, grads.dy, grads.dx};
+  const rows_work work = {b, pass->params, layer, unit->tokens, activations, grads.dy, grads.dx};
   const rn_gate gate = gate_of(&work);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   rn_span_phase("head norm, gate, out projection");

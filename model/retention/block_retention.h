@@ -75,8 +75,8 @@ typedef struct rn_block_retention_activations {
   rn_real *chunk_states; /* [chunks, B, H, K, V]: contributions of chunks to states */
   rn_real *o;            /* [R, H V], then their norm in place */
   rn_real *alpha;        /* [R, H] */
-  rn_real *wide_kv, *q;  /* [R, D + H V], [R, D]: bf16 rows in rn_real, for forms without chunks */
-  double *wide_row;      /* [D] */
+  rn_real *kv_reals, *q; /* [R, D + H V], [R, D]: bf16 rows in rn_real, for forms without chunks */
+  double *row_fp64;      /* [D] */
   double *log_decay;     /* [B, H] */
   rn_array d_o;          /* [R, H V] */
   rn_real *d_kv;         /* [R, D + H V], row stride ld_pair */

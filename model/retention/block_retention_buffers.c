@@ -104,7 +104,7 @@ static void take_forward(const rn_block_retention *b, const rn_buffer_space *s,
   const int64_t rows = rows_of(b);
   t->alpha = rn_buffer_reals(s, "alpha", rows * b->heads,
                              rn_use_in_forward(RN_UNIT_PHASE_INNER, RN_UNIT_PHASE_OUT));
-  t->wide_row = rn_buffer_doubles(s, "wide row", b->dim,
+  t->row_fp64 = rn_buffer_doubles(s, "row in fp64", b->dim,
                                   rn_use_in_forward(RN_UNIT_PHASE_CROSS, RN_UNIT_PHASE_CROSS));
   if (!b->bf16) {
     t->o = t->normed.at;
@@ -115,8 +115,8 @@ static void take_forward(const rn_block_retention *b, const rn_buffer_space *s,
                          rn_use_in_forward(RN_UNIT_PHASE_INNER, RN_UNIT_PHASE_OUT));
   t->chunk_states = rn_buffer_reals(s, "chunk states", chunk_state_count(b),
                                     rn_use_in_forward(RN_UNIT_PHASE_STATES, RN_UNIT_PHASE_CROSS));
-  t->wide_kv = rn_buffer_reals(s, "k, v in fp32", rows * b->ld_pair,
-                               rn_use_in_forward(RN_UNIT_PHASE_STATES, RN_UNIT_PHASE_CROSS));
+  t->kv_reals = rn_buffer_reals(s, "k, v in fp32", rows * b->ld_pair,
+                                rn_use_in_forward(RN_UNIT_PHASE_STATES, RN_UNIT_PHASE_CROSS));
   t->q = rn_buffer_reals(s, "q in fp32", rows * b->dim,
                          rn_use_in_forward(RN_UNIT_PHASE_CROSS, RN_UNIT_PHASE_CROSS));
 }

@@ -213,7 +213,7 @@ static rn_status check_between(rn_err *err, const layer_case *l, const block_run
   return RN_OK;
 }
 
-static rn_pass pass_of(layer_case *l, const block_run *run, rn_form form) {
+static rn_pass work_of(layer_case *l, const block_run *run, rn_form form) {
   return (rn_pass){.params = l->params,
                    .unit = &l->unit,
                    .port = rn_local_state_port(run->local_state),
@@ -226,7 +226,7 @@ static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, cons
                                 const char *form) {
   const rn_layer_params *at = &l->table->layer[0];
   rn_grad_accumulator_start(&l->accumulator);
-  const rn_pass pass = pass_of(l, run, RN_FORM_CHUNKWISE);
+  const rn_pass pass = work_of(l, run, RN_FORM_CHUNKWISE);
   RN_TRY(err, rn_block_retention_backward_input(err, &run->block, at, &pass,
                                                 (rn_block_grads){rn_reals(l->dy), l->dx},
                                                 &run->activations));
@@ -264,7 +264,7 @@ static rn_status run_variant(rn_err *err, layer_case *l, const layer_variant *w,
     snprintf(variant, sizeof variant, "%s", words[w->form]);
   }
   RN_TRY(err, open_run(err, l, &spec, run));
-  const rn_pass pass = pass_of(l, run, w->form);
+  const rn_pass pass = work_of(l, run, w->form);
   const rn_block_rows rows = {.x = rn_reals(l->x), .raw = l->x, .y = l->y};
   RN_TRY(err, rn_block_retention_forward(err, &run->block, &l->table->layer[0], &pass, rows,
                                          &run->activations));

@@ -66,7 +66,7 @@ static void a_row_in_fp64_is_the_formula(rn_block_norm kind) {
     want[i] = (double)f.params[i] * (f.x[i] - mean) / sqrt(square + 0.01) + bias;
   }
   rn_norm_row_fp64(&f.norm, f.params, f.x, wide);
-  CHECK_ARRAY("wide row", wide, want, WIDTH, 1e-14);
+  CHECK_ARRAY("row in fp64", wide, want, WIDTH, 1e-14);
 }
 
 static void backward_is_the_slope(rn_block_norm kind) {
