@@ -60,7 +60,7 @@ room(trainer/run MAY proto/base proto/schema model/base model/spec model/kernel 
      comm/world comm/optimizer comm/pipeline data/batch data/checkpoint trainer/layout
      trainer/optimizer trainer/parallel trainer/config trainer/launch trainer/plan)
 room(trainer/checkpoint MAY proto/base proto/options proto/cli model/spec model/kernel comm/world
-     data/file data/checkpoint data/run trainer/layout trainer/run)
+     data/batch data/file data/checkpoint data/run trainer/layout trainer/parallel trainer/run)
 room(trainer/generate MAY proto/base model/retention model/stage data/file
      trainer/checkpoint)
 room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec

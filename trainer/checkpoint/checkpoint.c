@@ -9,14 +9,16 @@
 #include "proto/base/progress.h"
 #include "proto/options/options.h"
 #include "trainer/checkpoint/checkpoint_find.h"
+#include "trainer/checkpoint/checkpoint_shards.h"
 #include "trainer/checkpoint/checkpoint_streams.h"
+#include "trainer/checkpoint/manifest.h"
 
 /* State of the visit over all keys. */
 typedef struct comparison {
   rn_err *err;
   const Retnet__Config *old, *new;
   rn_status status;
-  bool tell;
+  bool prints; /* keys that differ and may */
 } comparison;
 
 /* True if the key may not change on a resume. With checkpoint.reset_lanes the streams may start
@@ -41,7 +43,7 @@ static void compare_key(void *self, const char *key) {
   rn_options_text(c->new, key, is, sizeof is);
   if (strcmp(was, is) == 0) return;
   if (!is_fixed(c->new, key)) {
-    if (c->tell) rn_log_info("resume: %s was %s, is now %s", key, was, is);
+    if (c->prints) rn_log_info("resume: %s was %s, is now %s", key, was, is);
   } else {
     c->status =
         rn_fail(c->err, RN_ERR_USAGE,
@@ -53,56 +55,26 @@ static void compare_key(void *self, const char *key) {
 
 /* Compares effective values, not the keys as given. Older checkpoints store only the latter, so
  * their effective values are derived first. */
-static rn_status compare_keys(rn_err *err, const rn_run *run, const Retnet__Manifest *m,
-                              bool tell) {
+static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const Retnet__Manifest *m,
+                              bool prints) {
   rn_effective resolved = {0};
   if (m->effective == NULL) {
     RN_TRY(err, rn_effective_create(err, m->config, m->vocabulary->size, &resolved));
   }
-  comparison c = {err, m->effective != NULL ? m->effective : resolved.config, run->settings.config,
-                  RN_OK, tell};
+  comparison c = {err, m->effective != NULL ? m->effective : resolved.config, config, RN_OK,
+                  prints};
   rn_options_each(compare_key, &c);
   rn_effective_destroy(&resolved);
   return c.status;
 }
 
-static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest *m, bool tell) {
-  RN_TRY(err, compare_keys(err, run, m, tell));
+static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest *m) {
+  const Retnet__Config *config = run->settings.config;
+  RN_TRY(err, compare_keys(err, config, m, rn_world_rank(run->parallel.world) == 0));
   if (m->split == NULL || m->split->content_sum == run->datasets.train.content) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
                  "data.dir %s does not contain the data that this run was trained on so far",
-                 run->settings.config->data->dir);
-}
-
-static rn_status check_tensors(rn_err *err, const rn_run *run, rn_ckpt *ckpt) {
-  const rn_param_table *table = rn_stage_params(run->model.pipeline.stage);
-  for (int i = 0; i < table->count; i++) {
-    const rn_param *p = &table->param[i];
-    const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name);
-    if (tensor != NULL && rn_ckpt_elements(tensor) == p->rows * p->cols) continue;
-    return rn_fail(err, RN_ERR_USAGE, "%s: the checkpoint is of a different model: %s differs",
-                   rn_ckpt_path(ckpt), p->name);
-  }
-  return RN_OK;
-}
-
-/* Reads this rank's shards; the other weights are then fetched from their owners. */
-static rn_status read_tensors(rn_err *err, rn_run *run, rn_ckpt *ckpt, bool weights_only) {
-  RN_TRY(err, check_tensors(err, run, ckpt));
-  for (int i = 0; i < run->model.weights.shards.slices; i++) {
-    const rn_shard_slice *piece = &run->model.weights.shards.slice[i];
-    const char *name = piece->param->name;
-    const int64_t first = piece->range.begin - piece->param->offset;
-    const rn_range range = {first, first + rn_range_count(piece->range)};
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, name, range,
-                             run->model.weights.params + piece->range.begin));
-    if (weights_only) continue;
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, name, range,
-                             run->optimizer.exp_avg + piece->offset));
-    RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ, name, range,
-                             run->optimizer.exp_avg_sq + piece->offset));
-  }
-  return RN_OK;
+                 config->data->dir);
 }
 
 static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_only) {
@@ -110,17 +82,14 @@ static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_o
   rn_progress_begin("load checkpoint", run->counters.step);
   rn_status status = rn_ckpt_open(err, path, &ckpt);
   if (status == RN_OK && !weights_only) {
-    status = compare(err, run, rn_ckpt_manifest(ckpt), rn_world_rank(run->parallel.world) == 0);
+    status = compare(err, run, rn_ckpt_manifest(ckpt));
   }
-  if (status == RN_OK) status = read_tensors(err, run, ckpt, weights_only);
-  if (status == RN_OK && !weights_only) status = rn_streams_load(err, run, ckpt);
+  if (status == RN_OK) {
+    status = rn_shards_load(err, ckpt, &run->model.weights, weights_only ? NULL : &run->optimizer);
+  }
+  if (status == RN_OK && !weights_only) status = rn_streams_load(err, &run->data, ckpt);
   if (status == RN_OK && !weights_only) {
-    const Retnet__Manifest *m = rn_ckpt_manifest(ckpt);
-    run->counters.step = m->step;
-    run->counters.tokens = m->tokens;
-    run->counters.next_sequence = m->next_sequence;
-    run->counters.updates = m->updates;
-    run->counters.bad_steps = m->bad_steps;
+    run->counters = rn_manifest_counters(rn_ckpt_manifest(ckpt));
   }
   rn_ckpt_close(&ckpt);
   RN_TRY(err, rn_agree(err, run->parallel.world, status));

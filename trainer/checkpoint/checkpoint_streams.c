@@ -6,8 +6,8 @@
 #include "proto/base/arena.h"
 
 /* The initial states are stored on the first rank of the sequence axis. */
-static bool holds_states(const rn_run *run) {
-  return run->settings.config->data->carry_state && rn_grid_sequence(run->parallel.grid) == 0;
+static bool holds_states(const rn_data_stream *data) {
+  return data->config->carry_state && data->sequence_rank == 0;
 }
 
 static int microbatches_of(const rn_tbptt_streams *c) {
@@ -21,53 +21,53 @@ typedef struct state_part {
   float *states;
 } state_part;
 
-static state_part part_at(const rn_run *run, int microbatch, int layer) {
-  const rn_tbptt_streams *c = &run->data.streams;
+static state_part part_at(const rn_data_stream *data, int microbatch, int layer) {
+  const rn_tbptt_streams *c = &data->streams;
   const rn_range streams = rn_tbptt_streams_indices(c, microbatch);
   state_part part = {.first = streams.begin * c->stream_elements,
                      .count = rn_range_count(streams) * c->stream_elements};
   part.states = rn_tbptt_streams_states(c, c->initial, microbatch) + layer * part.count;
   snprintf(part.name, sizeof part.name, "layers.%lld.state",
-           (long long)(run->parallel.layers.begin + layer));
+           (long long)(data->layers.begin + layer));
   return part;
 }
 
-int rn_streams_slice_count(const rn_run *run) {
-  return holds_states(run) ? microbatches_of(&run->data.streams) * run->data.streams.layers : 0;
+int rn_streams_slice_count(const rn_data_stream *data) {
+  return holds_states(data) ? microbatches_of(&data->streams) * data->streams.layers : 0;
 }
 
-void rn_streams_slices(const rn_run *run, char (*names)[RN_STATE_NAME_BYTES],
+void rn_streams_slices(const rn_data_stream *data, char (*names)[RN_STATE_NAME_BYTES],
                        rn_ckpt_slice *slices) {
-  const rn_tbptt_streams *c = &run->data.streams;
-  for (int i = 0; i < rn_streams_slice_count(run); i++) {
-    const state_part part = part_at(run, i / c->layers, i % c->layers);
+  const rn_tbptt_streams *c = &data->streams;
+  for (int i = 0; i < rn_streams_slice_count(data); i++) {
+    const state_part part = part_at(data, i / c->layers, i % c->layers);
     snprintf(names[i], RN_STATE_NAME_BYTES, "%s", part.name);
-    slices[i] =
-        (rn_ckpt_slice){.kind = RETNET__TENSOR_KIND__KIND_STATE,
-                        .name = names[i],
-                        .dims = 2,
-                        .shape = {run->settings.config->data->batch_sequences, c->stream_elements},
-                        .first = part.first,
-                        .count = part.count,
-                        .data = part.states};
+    slices[i] = (rn_ckpt_slice){.kind = RETNET__TENSOR_KIND__KIND_STATE,
+                                .name = names[i],
+                                .dims = 2,
+                                .shape = {data->config->batch_sequences, c->stream_elements},
+                                .first = part.first,
+                                .count = part.count,
+                                .data = part.states};
   }
 }
 
-rn_status rn_streams_gather(rn_err *err, const rn_run *run, Retnet__Stream **streams) {
-  const rn_tbptt_streams *c = &run->data.streams;
-  const int count = run->settings.config->data->batch_sequences;
-  const int64_t length = run->settings.config->data->sequence_length;
+rn_status rn_streams_gather(rn_err *err, const rn_data_stream *data, rn_world *world,
+                            Retnet__Stream **streams) {
+  const rn_tbptt_streams *c = &data->streams;
+  const int count = data->config->batch_sequences;
+  const int64_t length = data->config->sequence_length;
   int64_t *doc_position = NULL;
   *streams = NULL;
-  if (!run->settings.config->data->carry_state) return RN_OK;
+  if (!data->config->carry_state) return RN_OK;
   rn_status status = rn_alloc(err, "streams", (size_t)count, sizeof **streams, streams);
   if (status == RN_OK)
     status = rn_alloc(err, "streams", (size_t)count, sizeof *doc_position, &doc_position);
-  status = rn_agree(err, run->parallel.world, status);
+  status = rn_agree(err, world, status);
   for (int64_t b = c->share.begin; status == RN_OK && b < c->share.end; b++) {
     doc_position[b] = c->doc_position[b - c->share.begin];
   }
-  if (status == RN_OK) status = rn_world_max(err, run->parallel.world, doc_position, count);
+  if (status == RN_OK) status = rn_world_max(err, world, doc_position, count);
   for (int b = 0; status == RN_OK && b < count; b++) {
     Retnet__Stream *s = &(*streams)[b];
     retnet__stream__init(s);
@@ -84,13 +84,13 @@ rn_status rn_streams_gather(rn_err *err, const rn_run *run, Retnet__Stream **str
   return status;
 }
 
-static rn_status read_states(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
-  const rn_tbptt_streams *c = &run->data.streams;
-  for (int i = 0; i < rn_streams_slice_count(run); i++) {
-    const state_part part = part_at(run, i / c->layers, i % c->layers);
+static rn_status read_states(rn_err *err, rn_data_stream *data, rn_ckpt *ckpt) {
+  const rn_tbptt_streams *c = &data->streams;
+  for (int i = 0; i < rn_streams_slice_count(data); i++) {
+    const state_part part = part_at(data, i / c->layers, i % c->layers);
     const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_STATE, part.name);
-    if (tensor == NULL || rn_ckpt_elements(tensor) !=
-                              run->settings.config->data->batch_sequences * c->stream_elements) {
+    if (tensor == NULL ||
+        rn_ckpt_elements(tensor) != data->config->batch_sequences * c->stream_elements) {
       return rn_fail(err, RN_ERR_USAGE, "%s: %s is missing or does not match the streams",
                      rn_ckpt_path(ckpt), part.name);
     }
@@ -100,25 +100,25 @@ static rn_status read_states(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
   return RN_OK;
 }
 
-rn_status rn_streams_load(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
+rn_status rn_streams_load(rn_err *err, rn_data_stream *data, rn_ckpt *ckpt) {
   const Retnet__Manifest *m = rn_ckpt_manifest(ckpt);
-  const Retnet__Data *data = run->settings.config->data, *was = rn_ckpt_config(m)->data;
-  rn_tbptt_streams *c = &run->data.streams;
-  if (!data->carry_state) return RN_OK;
-  if (was->batch_sequences != data->batch_sequences ||
-      was->sequence_length != data->sequence_length) {
+  const Retnet__Data *now = data->config, *was = rn_ckpt_config(m)->data;
+  rn_tbptt_streams *c = &data->streams;
+  if (!now->carry_state) return RN_OK;
+  if (was->batch_sequences != now->batch_sequences ||
+      was->sequence_length != now->sequence_length) {
     rn_tbptt_streams_reset(c);
     c->next = 0;
     return RN_OK;
   }
-  if (m->n_stream != (size_t)data->batch_sequences) {
+  if (m->n_stream != (size_t)now->batch_sequences) {
     return rn_fail(err, RN_ERR_USAGE,
                    "%s: contains %zu TBPTT streams, but data.batch_sequences is %d",
-                   rn_ckpt_path(ckpt), m->n_stream, data->batch_sequences);
+                   rn_ckpt_path(ckpt), m->n_stream, now->batch_sequences);
   }
-  c->next = m->stream[0]->position / data->sequence_length;
+  c->next = m->stream[0]->position / now->sequence_length;
   for (int64_t b = c->share.begin; b < c->share.end; b++) {
     c->doc_position[b - c->share.begin] = (int32_t)m->stream[b]->since;
   }
-  return read_states(err, run, ckpt);
+  return read_states(err, data, ckpt);
 }

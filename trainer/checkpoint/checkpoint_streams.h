@@ -3,22 +3,22 @@
 #define RN_TRAINER_CHECKPOINT_CHECKPOINT_STREAMS_H
 
 #include "data/checkpoint/ckpt.h"
-#include "trainer/run/run.h"
+#include "trainer/run/data_stream.h"
 
 /** Size of the name of a layer's states, a tensor [streams, H K V] of KIND_STATE. */
 enum { RN_STATE_NAME_BYTES = 40 };
 
 /** Number of slices that rn_streams_slices fills on this rank. */
-int rn_streams_slice_count(const rn_run *run);
+int rn_streams_slice_count(const rn_data_stream *data);
 
 /**
  * Describes the states that this rank holds, the initial states of the next sequences: one slice
  * per micro-batch and layer.
  *
  * Shapes:    slices, names [rn_streams_slice_count].
- * Ownership: the slices point into `names` and into the run's states.
+ * Ownership: the slices point into `names` and into the stream's states.
  */
-void rn_streams_slices(const rn_run *run, char (*names)[RN_STATE_NAME_BYTES],
+void rn_streams_slices(const rn_data_stream *data, char (*names)[RN_STATE_NAME_BYTES],
                        rn_ckpt_slice *slices);
 
 /**
@@ -29,7 +29,8 @@ void rn_streams_slices(const rn_run *run, char (*names)[RN_STATE_NAME_BYTES],
  * Ownership:  the caller frees *streams.
  * Errors:     RN_ERR_MEMORY, agreed.
  */
-rn_status rn_streams_gather(rn_err *err, const rn_run *run, Retnet__Stream **streams);
+rn_status rn_streams_gather(rn_err *err, const rn_data_stream *data, rn_world *world,
+                            Retnet__Stream **streams);
 
 /**
  * Restores the positions and states of the streams, on any layout. If data.batch_sequences or
@@ -38,6 +39,6 @@ rn_status rn_streams_gather(rn_err *err, const rn_run *run, Retnet__Stream **str
  *
  * Errors: those of rn_ckpt_read; RN_ERR_USAGE if the checkpoint lacks these streams.
  */
-rn_status rn_streams_load(rn_err *err, rn_run *run, rn_ckpt *ckpt);
+rn_status rn_streams_load(rn_err *err, rn_data_stream *data, rn_ckpt *ckpt);
 
 #endif

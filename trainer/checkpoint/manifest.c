@@ -6,6 +6,7 @@
 
 #include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
+#include "model/spec/param.h"
 #include "proto/base/arena.h"
 #include "proto/cli/version.h"
 #include "trainer/checkpoint/checkpoint_streams.h"
@@ -23,7 +24,7 @@ typedef struct expected {
   size_t count;
 } expected;
 
-static void forget(expected *e) {
+static void destroy(expected *e) {
   rn_param_table_destroy(&e->table);
   free(e->state_name);
   free(e->shape);
@@ -45,20 +46,20 @@ static void add(expected *e, Retnet__TensorKind kind, char *name, int dims, int6
   e->list[e->count++] = tensor;
 }
 
-static rn_status take_memory(rn_err *err, size_t layers, expected *e) {
-  const size_t most = KINDS * (size_t)e->table->count + layers;
+static rn_status allocate(rn_err *err, size_t layers, expected *e) {
+  const size_t tensors = KINDS * (size_t)e->table->count + layers;
   RN_TRY(err, rn_alloc(err, "state names", layers, sizeof *e->state_name, &e->state_name));
-  RN_TRY(err, rn_alloc(err, "shapes", most, sizeof *e->shape, &e->shape));
-  RN_TRY(err, rn_alloc(err, "tensors", most, sizeof *e->tensor, &e->tensor));
-  return rn_alloc(err, "tensors", most, sizeof *e->list, &e->list);
+  RN_TRY(err, rn_alloc(err, "shapes", tensors, sizeof *e->shape, &e->shape));
+  RN_TRY(err, rn_alloc(err, "tensors", tensors, sizeof *e->tensor, &e->tensor));
+  return rn_alloc(err, "tensors", tensors, sizeof *e->list, &e->list);
 }
 
 /* Lists the weights and moments of the whole model, and the states of all layers. */
-static rn_status expect(rn_err *err, const rn_run *run, expected *e) {
-  const int layers = run->settings.config->data->carry_state ? run->settings.spec.layers : 0;
-  RN_TRY(err,
-         rn_param_table_create(err, &run->settings.spec, 0, run->settings.spec.layers, &e->table));
-  RN_TRY(err, take_memory(err, (size_t)layers, e));
+static rn_status expect(rn_err *err, const rn_manifest_run *run, expected *e) {
+  const rn_spec *spec = &run->settings->spec;
+  const int layers = run->settings->config->data->carry_state ? spec->layers : 0;
+  RN_TRY(err, rn_param_table_create(err, spec, 0, spec->layers, &e->table));
+  RN_TRY(err, allocate(err, (size_t)layers, e));
   for (int i = 0; i < e->table->count; i++) {
     rn_param *p = &e->table->param[i];
     for (int kind = 0; kind < KINDS; kind++) {
@@ -68,15 +69,16 @@ static rn_status expect(rn_err *err, const rn_run *run, expected *e) {
   for (int i = 0; i < layers; i++) {
     snprintf(e->state_name[i], RN_STATE_NAME_BYTES, "layers.%d.state", i);
     add(e, RETNET__TENSOR_KIND__KIND_STATE, e->state_name[i], 2,
-        run->settings.config->data->batch_sequences, run->data.streams.stream_elements);
+        run->settings->config->data->batch_sequences,
+        (int64_t)spec->dim * rn_spec_value_width(spec));
   }
   return RN_OK;
 }
 
 /* ---- the manifest ---- */
 
-static Retnet__Layout layout_of(const rn_run *run) {
-  const rn_layout *l = &run->settings.plan.layout;
+static Retnet__Layout layout_of(const rn_manifest_run *run) {
+  const rn_layout *l = &run->settings->plan.layout;
   Retnet__Layout layout = RETNET__LAYOUT__INIT;
   layout.has_data = layout.has_pipeline = layout.has_sequence = layout.has_segments = 1;
   layout.has_microbatch = layout.has_threads = 1;
@@ -85,65 +87,66 @@ static Retnet__Layout layout_of(const rn_run *run) {
   layout.sequence = l->sequence;
   layout.segments = l->segments;
   layout.microbatch = l->microbatch;
-  layout.threads = run->settings.machine.threads;
+  layout.threads = run->settings->machine.threads;
   return layout;
 }
 
-static Retnet__Choices choices_of(const rn_run *run) {
+static Retnet__Choices choices_of(const rn_manifest_run *run) {
   Retnet__Choices choices = RETNET__CHOICES__INIT;
-  choices.scan = (char *)rn_scan_name(run->parallel.scan.algorithm);
+  choices.scan = (char *)rn_scan_name(run->scan);
   choices.has_chunk = 1;
-  choices.chunk = run->settings.spec.chunk;
+  choices.chunk = run->settings->spec.chunk;
   choices.products = (char *)rn_gemm_backend_in_use()->name;
   choices.kernels = (char *)rn_kernels_table()->name;
   return choices;
 }
 
-static Retnet__Vocabulary vocabulary_of(const rn_run *run) {
-  const Retnet__ShardHeader *header = rn_split_header(&run->datasets.train);
+static Retnet__Vocabulary vocabulary_of(const rn_manifest_run *run) {
+  const Retnet__ShardHeader *header = rn_split_header(run->train);
   Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
-  vocabulary.size = run->settings.spec.vocab;
+  vocabulary.size = run->settings->spec.vocab;
   vocabulary.tokenizer = header->tokenizer;
   vocabulary.has_tokenizer_sum = 1;
   vocabulary.tokenizer_sum = header->tokenizer_hash;
   return vocabulary;
 }
 
-static Retnet__Split split_of(const rn_run *run) {
+static Retnet__Split split_of(const rn_manifest_run *run) {
   Retnet__Split split = RETNET__SPLIT__INIT;
   split.has_content_sum = split.has_tokens = 1;
   split.has_sequence_length = split.has_batch_sequences = 1;
-  split.content_sum = run->datasets.train.content;
-  split.tokens = run->datasets.train.tokens;
-  split.sequence_length = run->settings.config->data->sequence_length;
-  split.batch_sequences = run->settings.config->data->batch_sequences;
+  split.content_sum = run->train->content;
+  split.tokens = run->train->tokens;
+  split.sequence_length = run->settings->config->data->sequence_length;
+  split.batch_sequences = run->settings->config->data->batch_sequences;
   return split;
 }
 
-static void put_state(const rn_run *run, const rn_saved_state *state, Retnet__Manifest *head) {
+static void put_state(const rn_manifest_run *run, const rn_step_counters *c,
+                      Retnet__Manifest *head) {
   head->format = MANIFEST_FORMAT;
-  head->step = state->step;
-  head->tokens = state->tokens;
-  head->next_sequence = state->next_sequence;
-  head->seed = run->settings.config->run->seed;
+  head->step = c->step;
+  head->tokens = c->tokens;
+  head->next_sequence = c->next_sequence;
+  head->seed = run->settings->config->run->seed;
   head->has_updates = head->has_bad_steps = 1;
-  head->updates = state->updates;
-  head->bad_steps = state->bad_steps;
-  head->config = (Retnet__Config *)run->settings.given; /* packing does not change it */
-  head->effective = (Retnet__Config *)run->settings.config;
+  head->updates = c->updates;
+  head->bad_steps = c->bad_steps;
+  head->config = (Retnet__Config *)run->settings->given; /* packing does not change it */
+  head->effective = (Retnet__Config *)run->settings->config;
   head->build = (char *)rn_version_text();
   head->has_saved_unix_s = 1;
   head->saved_unix_s = (int64_t)time(NULL);
 }
 
 /* The number of layers of each stage: count[s], from first[s] to first[s + 1]. */
-static rn_status count_layers(rn_err *err, const rn_run *run, Retnet__Layout *layout) {
-  const int stages = run->settings.plan.layout.pipeline;
+static rn_status count_layers(rn_err *err, const rn_manifest_run *run, Retnet__Layout *layout) {
+  const int stages = run->settings->plan.layout.pipeline;
   int *first;
   int32_t *count = NULL;
   RN_TRY(err, rn_alloc(err, "layers by stage", (size_t)stages + 1, sizeof *first, &first));
   rn_status status =
-      rn_layer_split(err, &run->settings.spec, run->settings.config->parallel, stages, first);
+      rn_layer_split(err, &run->settings->spec, run->settings->config->parallel, stages, first);
   if (status == RN_OK) {
     status = rn_alloc(err, "layers by stage", (size_t)stages, sizeof *count, &count);
   }
@@ -154,37 +157,45 @@ static rn_status count_layers(rn_err *err, const rn_run *run, Retnet__Layout *la
   return status;
 }
 
-static rn_status commit(rn_err *err, const rn_run *run, const rn_saved_state *state,
+static rn_status commit(rn_err *err, const rn_manifest_run *run, const rn_saved_state *state,
                         const expected *e, const rn_ckpt_report *reports, int count) {
   Retnet__Layout layout = layout_of(run);
   Retnet__Choices choices = choices_of(run);
   Retnet__Vocabulary vocabulary = vocabulary_of(run);
   Retnet__Split split = split_of(run);
   Retnet__Manifest head = RETNET__MANIFEST__INIT;
-  put_state(run, state, &head);
+  put_state(run, &state->counters, &head);
   head.layout = &layout;
   head.choices = &choices;
   head.vocabulary = &vocabulary;
   head.split = &split;
   head.n_tensor = e->count;
   head.tensor = e->list;
-  head.n_stream = state->stream != NULL ? (size_t)run->settings.config->data->batch_sequences : 0;
+  head.n_stream = state->stream != NULL ? (size_t)run->settings->config->data->batch_sequences : 0;
   RN_TRY(err, rn_alloc(err, "streams", head.n_stream, sizeof *head.stream, &head.stream));
   for (size_t b = 0; b < head.n_stream; b++) head.stream[b] = &state->stream[b];
   rn_status status = count_layers(err, run, &layout);
   if (status == RN_OK) {
-    status = rn_ckpt_commit(err, run->settings.config->run->dir, &head, reports, count);
+    status = rn_ckpt_commit(err, run->settings->config->run->dir, &head, reports, count);
   }
   free(head.stream);
   free(layout.layer_split);
   return status;
 }
 
-rn_status rn_manifest_commit(rn_err *err, const rn_run *run, const rn_saved_state *state,
+rn_status rn_manifest_commit(rn_err *err, const rn_manifest_run *run, const rn_saved_state *state,
                              const rn_ckpt_report *reports, int count) {
   expected e = {0};
   rn_status status = expect(err, run, &e);
   if (status == RN_OK) status = commit(err, run, state, &e, reports, count);
-  forget(&e);
+  destroy(&e);
   return status;
+}
+
+rn_step_counters rn_manifest_counters(const Retnet__Manifest *m) {
+  return (rn_step_counters){.step = m->step,
+                            .tokens = m->tokens,
+                            .next_sequence = m->next_sequence,
+                            .updates = m->updates,
+                            .bad_steps = m->bad_steps};
 }

@@ -2,24 +2,36 @@
 #ifndef RN_TRAINER_CHECKPOINT_MANIFEST_H
 #define RN_TRAINER_CHECKPOINT_MANIFEST_H
 
+#include "data/batch/split.h"
 #include "data/checkpoint/ckpt.h"
-#include "trainer/run/run.h"
+#include "trainer/parallel/scan_source.h"
+#include "trainer/run/settings.h"
+#include "trainer/run/step_counters.h"
 
-/** The counters at the time of the save; the run may have continued since. */
+/** What a manifest says of the run, and does not change in it. */
+typedef struct rn_manifest_run {
+  const rn_run_settings *settings;
+  const rn_split *train;
+  rn_scan_algorithm scan;
+} rn_manifest_run;
+
+/** The state at the time of the save; the run may have continued since. */
 typedef struct rn_saved_state {
-  int64_t step, tokens, next_sequence, updates;
-  int bad_steps;
+  rn_step_counters counters;
   Retnet__Stream *stream; /* [B] with data.carry_state, else NULL */
 } rn_saved_state;
 
 /**
- * Writes the manifest into the staged folder of state->step and gives the folder its final name.
- * Called by one rank, after all parts are written.
+ * Writes the manifest into the staged folder of the state's step and gives the folder its final
+ * name. Called by one rank, after all files are written; `reports` [count] are those of the ranks.
  *
- * Errors: RN_ERR_MISMATCH if the parts do not cover every tensor of the model and every carried
+ * Errors: RN_ERR_MISMATCH if the slices do not cover every tensor of the model and every carried
  *         state exactly once; RN_ERR_IO, RN_ERR_MEMORY.
  */
-rn_status rn_manifest_commit(rn_err *err, const rn_run *run, const rn_saved_state *state,
+rn_status rn_manifest_commit(rn_err *err, const rn_manifest_run *run, const rn_saved_state *state,
                              const rn_ckpt_report *reports, int count);
+
+/** The counters of a checkpoint. */
+rn_step_counters rn_manifest_counters(const Retnet__Manifest *manifest);
 
 #endif

@@ -36,8 +36,8 @@ typedef struct rn_save_costs {
  *            which uses the token exclusively.
  * Errors:    RN_ERR_MEMORY, on this rank only.
  */
-rn_status rn_saver_create(rn_err *err, rn_run *run, rn_run_lock *lock, rn_write_token *write_token,
-                          rn_saver **out);
+rn_status rn_saver_create(rn_err *err, const rn_run *run, rn_run_lock *lock,
+                          rn_write_token *write_token, rn_saver **out);
 
 /** Joins the thread; an unfinished save keeps its .tmp folder. Accepts NULL. */
 void rn_saver_destroy(rn_saver **saver);

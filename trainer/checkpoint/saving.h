@@ -7,7 +7,7 @@
  * again.
  *
  * A periodic save of step k gets its name only after step k+1 was good, so weights whose own loss
- * is not finite never become a checkpoint. While steps are skipped (run->counters.bad_steps > 0)
+ * is not finite never become a checkpoint. While steps are skipped (bad_steps > 0)
  * nothing is saved, named or pruned; a save that falls due then is made after the next good step.
  */
 #ifndef RN_TRAINER_CHECKPOINT_SAVING_H
@@ -15,16 +15,18 @@
 
 #include "trainer/checkpoint/repeated_warning.h"
 #include "trainer/checkpoint/saver.h"
-#include "trainer/run/run.h"
+#include "trainer/run/step_counters.h"
 
 typedef struct rn_saving {
-  rn_run *run;     /* not owned */
-  rn_saver *saver; /* not owned */
-  bool due;        /* a periodic save waits for a good step */
+  const Retnet__Config *config;     /* not owned */
+  const rn_step_counters *counters; /* of the run, not owned */
+  rn_saver *saver;                  /* not owned */
+  bool due;                         /* a periodic save waits for a good step */
   rn_repeated_warning failures;
 } rn_saving;
 
-rn_saving rn_saving_create(rn_run *run, rn_saver *saver);
+rn_saving rn_saving_create(const Retnet__Config *config, const rn_step_counters *counters,
+                           rn_saver *saver);
 
 /**
  * Starts a periodic save if one is due. Called after every step but the last.

@@ -4,14 +4,15 @@
 #include "proto/base/span.h"
 
 /* Limits for the events of one rank and of all ranks; one takes some hundred bytes in the file. */
-enum { MOST_EVENTS = 1 << 17, MOST_OF_ALL = 1 << 21 };
+enum { MAX_EVENTS = 1 << 17, MAX_EVENTS_OF_ALL = 1 << 21 };
 
-rn_status rn_profile_start(rn_err *err, rn_run *run, rn_profile *out) {
-  const int each = MOST_OF_ALL / rn_world_size(run->parallel.world);
-  *out = (rn_profile){0};
-  RN_TRY(err, rn_agree(err, run->parallel.world,
-                       rn_spans_start(err, each < MOST_EVENTS ? each : MOST_EVENTS)));
-  RN_TRY(err, rn_world_barrier(err, run->parallel.world));
+rn_status rn_profile_start(rn_err *err, const rn_parallel_context *parallel,
+                           const rn_pipeline_schedule_shape *schedule, rn_profile *out) {
+  rn_world *world = parallel->world;
+  const int each = MAX_EVENTS_OF_ALL / rn_world_size(world);
+  *out = (rn_profile){.parallel = parallel, .schedule = schedule};
+  RN_TRY(err, rn_agree(err, world, rn_spans_start(err, each < MAX_EVENTS ? each : MAX_EVENTS)));
+  RN_TRY(err, rn_world_barrier(err, world));
   out->origin_s = rn_clock_s();
   rn_spans_get()->keep_events = true;
   return RN_OK;
@@ -23,10 +24,10 @@ void rn_profile_step(rn_profile *profile) {
   rn_spans_get()->keep_events = profile->steps < RN_PROFILE_TRACED;
 }
 
-rn_status rn_profile_finish(rn_err *err, rn_run *run, const rn_profile *profile) {
+rn_status rn_profile_finish(rn_err *err, const char *run_dir, const rn_profile *profile) {
   rn_profile_idle idle;
-  RN_TRY(err, rn_profile_table(err, run, profile));
-  RN_TRY(err, rn_profile_pipeline(err, run, profile, &idle));
-  RN_TRY(err, rn_profile_trace(err, run, profile));
+  RN_TRY(err, rn_profile_table(err, profile));
+  RN_TRY(err, rn_profile_pipeline(err, profile, &idle));
+  RN_TRY(err, rn_profile_trace(err, run_dir, profile));
   return RN_OK;
 }

@@ -7,7 +7,8 @@
 #ifndef RN_TRAINER_PROFILE_PROFILE_H
 #define RN_TRAINER_PROFILE_PROFILE_H
 
-#include "trainer/run/run.h"
+#include "trainer/run/parallel_context.h"
+#include "trainer/schedule/pipeline_schedule.h"
 
 /** The first RN_PROFILE_TRACED steps are in the trace; the last RN_PROFILE_STEPS steps are compared
  * with the simulated pipeline. */
@@ -19,13 +20,21 @@ typedef struct rn_profile_sample {
 } rn_profile_sample;
 
 typedef struct rn_profile {
-  double origin_s; /* this rank's clock at the common start */
+  const rn_parallel_context *parallel;        /* not owned */
+  const rn_pipeline_schedule_shape *schedule; /* of a step; not owned */
+  double origin_s;                            /* this rank's clock at the common start */
   int64_t steps;
   rn_profile_sample sample[RN_PROFILE_STEPS], before; /* of the last steps; totals so far */
 } rn_profile;
 
-/** Starts recording. Collective: over the world. Errors: RN_ERR_MEMORY, agreed. */
-rn_status rn_profile_start(rn_err *err, rn_run *run, rn_profile *out);
+/**
+ * Starts recording.
+ *
+ * Collective: over the world. Ownership: parallel and schedule must outlive the profile.
+ * Errors:     RN_ERR_MEMORY, agreed.
+ */
+rn_status rn_profile_start(rn_err *err, const rn_parallel_context *parallel,
+                           const rn_pipeline_schedule_shape *schedule, rn_profile *out);
 
 /** Must be called after every step. */
 void rn_profile_step(rn_profile *profile);
@@ -36,7 +45,7 @@ void rn_profile_step(rn_profile *profile);
  *
  * Collective: over the world. Errors: RN_ERR_IO, RN_ERR_MEMORY, agreed.
  */
-rn_status rn_profile_finish(rn_err *err, rn_run *run, const rn_profile *profile);
+rn_status rn_profile_finish(rn_err *err, const char *run_dir, const rn_profile *profile);
 
 /** Fraction of time that the pipeline's stages were idle, median of the last steps: as measured,
  * and as the schedule simulator computes it from the measured task times. 0 without a pipeline. */
@@ -45,10 +54,9 @@ typedef struct rn_profile_idle {
 } rn_profile_idle;
 
 /** The parts of rn_profile_finish, with its Collective and Errors; `idle` is set on rank 0. */
-rn_status rn_profile_pipeline(rn_err *err, rn_run *run, const rn_profile *profile,
-                              rn_profile_idle *idle);
-rn_status rn_profile_table(rn_err *err, rn_run *run, const rn_profile *profile);
-rn_status rn_profile_trace(rn_err *err, rn_run *run, const rn_profile *profile);
+rn_status rn_profile_pipeline(rn_err *err, const rn_profile *profile, rn_profile_idle *idle);
+rn_status rn_profile_table(rn_err *err, const rn_profile *profile);
+rn_status rn_profile_trace(rn_err *err, const char *run_dir, const rn_profile *profile);
 
 /** Stores the sample of the step that just ended. */
 void rn_profile_sample_step(rn_profile *profile);

@@ -59,18 +59,19 @@ typedef struct seen {
   rn_task_times *sum; /* [stages], summed over the tasks of each kind */
 } seen;
 
-static void see(const rn_run *run, const sent *all, int step, seen *out) {
-  const int stages = run->settings.plan.layout.pipeline;
+static void see(const rn_profile *profile, const sent *all, int step, seen *out) {
+  const rn_grid *grid = profile->parallel->grid;
+  const int stages = profile->schedule->stages, ranks = rn_grid_sequence_size(grid);
   out->total_s = 0;
   memset(out->sum, 0, (size_t)stages * sizeof *out->sum);
-  for (int r = 0; r < rn_world_size(run->parallel.world); r++) {
-    if (all[r].data != rn_grid_data(run->parallel.grid)) continue;
+  for (int r = 0; r < rn_world_size(profile->parallel->world); r++) {
+    if (all[r].data != rn_grid_data(grid)) continue;
     const rn_profile_sample *s = &all[r].sample[step];
     rn_task_times *sum = &out->sum[all[r].stage];
     if (s->pipeline_s > out->total_s) out->total_s = s->pipeline_s;
-    sum->forward_s += s->busy_s[RN_TASK_FORWARD] / run->settings.plan.layout.sequence;
-    sum->backward_s += s->busy_s[RN_TASK_BACKWARD] / run->settings.plan.layout.sequence;
-    sum->weight_s += s->busy_s[RN_TASK_WEIGHT] / run->settings.plan.layout.sequence;
+    sum->forward_s += s->busy_s[RN_TASK_FORWARD] / ranks;
+    sum->backward_s += s->busy_s[RN_TASK_BACKWARD] / ranks;
+    sum->weight_s += s->busy_s[RN_TASK_WEIGHT] / ranks;
   }
 }
 
@@ -96,26 +97,27 @@ static void destroy(model *m, int stages) {
   free(m->stage);
 }
 
-static rn_status make(rn_err *err, const rn_run *run, model *m) {
-  const size_t stages = (size_t)run->settings.plan.layout.pipeline;
+static rn_status make(rn_err *err, rn_pipeline_schedule_shape shape, model *m) {
+  const size_t stages = (size_t)shape.stages;
   RN_TRY(err, rn_alloc(err, "simulation", stages, sizeof *m->list, &m->list));
   RN_TRY(err, rn_alloc(err, "simulation", stages, sizeof *m->times, &m->times));
   RN_TRY(err, rn_alloc(err, "simulation", stages, sizeof *m->stage, &m->stage));
-  for (int i = 0; i < run->settings.plan.layout.pipeline; i++) {
-    RN_TRY(err, rn_pipeline_schedule_create(err, run->model.pipeline.schedule, i, &m->list[i]));
+  for (int i = 0; i < shape.stages; i++) {
+    RN_TRY(err, rn_pipeline_schedule_create(err, shape, i, &m->list[i]));
   }
   return RN_OK;
 }
 
 /* Simulates the idle fraction for the same task times if messages take no time. */
-static rn_status simulate(rn_err *err, const rn_run *run, model *m, const seen *s, double *share) {
-  const rn_pipeline_schedule_shape shape = run->model.pipeline.schedule;
+static rn_status simulate(rn_err *err, const rn_profile *profile, model *m, const seen *s,
+                          double *share) {
+  const rn_pipeline_schedule_shape shape = *profile->schedule;
   const double units = (double)shape.microbatches * shape.segments;
   const rn_simulation sim = {.shape = shape,
                              .list = m->list,
                              .times = m->times,
-                             .ranks = run->settings.plan.layout.sequence,
-                             .layers = (int)rn_range_count(run->parallel.layers)};
+                             .ranks = rn_grid_sequence_size(profile->parallel->grid),
+                             .layers = (int)rn_range_count(profile->parallel->layers)};
   double total_s = 0, busy_s_sum = 0;
   for (int i = 0; i < shape.stages; i++) {
     m->times[i] = (rn_task_times){s->sum[i].forward_s / units, s->sum[i].backward_s / units,
@@ -127,57 +129,64 @@ static rn_status simulate(rn_err *err, const rn_run *run, model *m, const seen *
   return RN_OK;
 }
 
-static rn_status compare(rn_err *err, const rn_run *run, const sent *all, int steps, model *m,
-                         seen *s, rn_profile_idle *out) {
+/* The workspace of a comparison. */
+typedef struct comparison {
+  model model;
+  seen seen;
+} comparison;
+
+static rn_status compare(rn_err *err, const rn_profile *profile, const sent *all, int steps,
+                         comparison *c, rn_profile_idle *out) {
+  const int stages = profile->schedule->stages;
+  const rn_task_times *times = c->model.times;
   double idle[RN_PROFILE_STEPS], simulated[RN_PROFILE_STEPS];
   for (int i = 0; i < steps; i++) {
-    see(run, all, i, s);
-    idle[i] = idle_share(s, run->settings.plan.layout.pipeline);
-    RN_TRY(err, simulate(err, run, m, s, &simulated[i]));
+    see(profile, all, i, &c->seen);
+    idle[i] = idle_share(&c->seen, stages);
+    RN_TRY(err, simulate(err, profile, &c->model, &c->seen, &simulated[i]));
   }
   *out = (rn_profile_idle){rn_median(idle, steps), rn_median(simulated, steps)};
   rn_log_info(
       "pipeline: stages are idle %.1f %% of the time (%.1f %% according to the schedule); %d steps",
       100 * out->seen, 100 * out->simulated, steps);
-  for (int i = 0; i < run->settings.plan.layout.pipeline; i++) {
-    rn_log_info("  stage %-3d forward %.3f ms, backward %.3f ms, backward-weight %.3f ms per unit",
-                i, 1e3 * m->times[i].forward_s, 1e3 * m->times[i].backward_s,
-                1e3 * m->times[i].weight_s);
+  for (int i = 0; i < stages; i++) {
+    rn_log_info(
+        "  stage %-3d forward %.3f ms, backward-input %.3f ms, backward-weight %.3f ms per unit", i,
+        1e3 * times[i].forward_s, 1e3 * times[i].backward_s, 1e3 * times[i].weight_s);
   }
   return RN_OK;
 }
 
-static rn_status show(rn_err *err, const rn_run *run, const rn_profile *profile, const sent *all,
+static rn_status show(rn_err *err, const rn_profile *profile, const sent *all,
                       rn_profile_idle *idle) {
   const int64_t steps = profile->steps < RN_PROFILE_STEPS ? profile->steps : RN_PROFILE_STEPS;
-  model m = {0};
-  seen s = {0};
-  rn_status status = make(err, run, &m);
+  const size_t stages = (size_t)profile->schedule->stages;
+  comparison c = {0};
+  rn_status status = make(err, *profile->schedule, &c.model);
   if (status == RN_OK) {
-    status = rn_alloc(err, "stage times", (size_t)run->settings.plan.layout.pipeline, sizeof *s.sum,
-                      &s.sum);
+    status = rn_alloc(err, "stage times", stages, sizeof *c.seen.sum, &c.seen.sum);
   }
-  if (status == RN_OK && steps > 0) status = compare(err, run, all, (int)steps, &m, &s, idle);
-  free(s.sum);
-  destroy(&m, run->settings.plan.layout.pipeline);
+  if (status == RN_OK && steps > 0) status = compare(err, profile, all, (int)steps, &c, idle);
+  free(c.seen.sum);
+  destroy(&c.model, (int)stages);
   return status;
 }
 
-rn_status rn_profile_pipeline(rn_err *err, rn_run *run, const rn_profile *profile,
-                              rn_profile_idle *idle) {
-  sent mine = {.data = rn_grid_data(run->parallel.grid),
-               .stage = rn_grid_pipeline(run->parallel.grid)};
+rn_status rn_profile_pipeline(rn_err *err, const rn_profile *profile, rn_profile_idle *idle) {
+  rn_world *world = profile->parallel->world;
+  const rn_grid *grid = profile->parallel->grid;
+  sent own = {.data = rn_grid_data(grid), .stage = rn_grid_pipeline(grid)};
   char *all = NULL;
   size_t *sizes = NULL;
   *idle = (rn_profile_idle){0};
-  if (run->settings.plan.layout.pipeline == 1) return RN_OK;
-  memcpy(mine.sample, profile->sample, sizeof mine.sample);
-  RN_TRY(err, rn_world_gather_bytes(err, run->parallel.world, &mine, sizeof mine, &all, &sizes));
+  if (profile->schedule->stages == 1) return RN_OK;
+  memcpy(own.sample, profile->sample, sizeof own.sample);
+  RN_TRY(err, rn_world_gather_bytes(err, world, &own, sizeof own, &all, &sizes));
   rn_status status = RN_OK;
-  if (rn_world_rank(run->parallel.world) == 0) {
-    status = show(err, run, profile, (const sent *)(const void *)all, idle);
+  if (rn_world_rank(world) == 0) {
+    status = show(err, profile, (const sent *)(const void *)all, idle);
   }
   free(all);
   free(sizes);
-  return rn_agree(err, run->parallel.world, status);
+  return rn_agree(err, world, status);
 }

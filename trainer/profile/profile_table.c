@@ -9,7 +9,7 @@
 #include "proto/base/span.h"
 #include "trainer/profile/profile.h"
 
-enum { NAME_BYTES = 48, MOST_ROWS = 2 * RN_SPAN_PATHS, NAME_WIDTH = 36 };
+enum { NAME_BYTES = 48, MAX_ROWS = 2 * RN_SPAN_PATHS, NAME_WIDTH = 36 };
 
 /* A path as sent to rank 0; parents come before their children. */
 typedef struct sent {
@@ -24,11 +24,11 @@ typedef struct row {
   const char *name; /* points into the data of the first rank that has it */
   int parent, seen; /* seen: number of ranks that have it */
   int64_t count;
-  double least_s, sum_s, most_s, own_s;
+  double min_s, sum_s, max_s, own_s;
 } row;
 
 typedef struct table {
-  row row[MOST_ROWS];
+  row row[MAX_ROWS];
   int rows, ranks;
   double steps;
   double step_s; /* of one step, mean over the ranks: the 100 % of the table */
@@ -38,24 +38,24 @@ static int find_row(table *t, int parent, const char *name) {
   for (int i = 0; i < t->rows; i++) {
     if (t->row[i].parent == parent && strcmp(t->row[i].name, name) == 0) return i;
   }
-  assert(t->rows < MOST_ROWS);
+  assert(t->rows < MAX_ROWS);
   row *r = &t->row[t->rows];
-  *r = (row){.name = name, .parent = parent, .least_s = 1e300};
+  *r = (row){.name = name, .parent = parent, .min_s = 1e300};
   return t->rows++;
 }
 
 static void add_rank(table *t, const sent *path, int paths) {
-  int place[RN_SPAN_PATHS];
+  int row_of[RN_SPAN_PATHS];
   for (int i = 0; i < paths; i++) {
     const sent *p = &path[i];
-    place[i] = find_row(t, p->parent < 0 ? -1 : place[p->parent], p->name);
-    row *r = &t->row[place[i]];
+    row_of[i] = find_row(t, p->parent < 0 ? -1 : row_of[p->parent], p->name);
+    row *r = &t->row[row_of[i]];
     r->seen++;
     r->count += p->count;
     r->sum_s += p->total_s;
     r->own_s += p->own_s;
-    if (p->total_s < r->least_s) r->least_s = p->total_s;
-    if (p->total_s > r->most_s) r->most_s = p->total_s;
+    if (p->total_s < r->min_s) r->min_s = p->total_s;
+    if (p->total_s > r->max_s) r->max_s = p->total_s;
   }
 }
 
@@ -64,7 +64,7 @@ static void print_row(const table *t, int index, int depth) {
   const double each = 1e3 / t->steps, mean_s = r->sum_s / t->ranks / t->steps;
   rn_log_info("%*s%-*s %8.1f %10.3f %10.3f %10.3f %8.1f %8.1f", 2 * depth, "",
               NAME_WIDTH - 2 * depth, r->name, (double)r->count / t->ranks / t->steps,
-              r->seen < t->ranks ? 0 : each * r->least_s, 1e3 * mean_s, each * r->most_s,
+              r->seen < t->ranks ? 0 : each * r->min_s, 1e3 * mean_s, each * r->max_s,
               100 * mean_s / t->step_s, 100 * r->own_s / t->ranks / t->steps / t->step_s);
   for (int i = index + 1; i < t->rows; i++) {
     if (t->row[i].parent == index) print_row(t, i, depth + 1);
@@ -124,16 +124,17 @@ static rn_status show(rn_err *err, const rn_profile *profile, const char *all, c
   return RN_OK;
 }
 
-rn_status rn_profile_table(rn_err *err, rn_run *run, const rn_profile *profile) {
+rn_status rn_profile_table(rn_err *err, const rn_profile *profile) {
+  rn_world *world = profile->parallel->world;
   sent path[RN_SPAN_PATHS];
   const size_t bytes = (size_t)fill(path) * sizeof *path;
-  const int ranks = rn_world_size(run->parallel.world);
+  const int ranks = rn_world_size(world);
   char *all = NULL;
   size_t *sizes = NULL;
-  RN_TRY(err, rn_world_gather_bytes(err, run->parallel.world, path, bytes, &all, &sizes));
-  const bool root = rn_world_rank(run->parallel.world) == 0;
+  RN_TRY(err, rn_world_gather_bytes(err, world, path, bytes, &all, &sizes));
+  const bool root = rn_world_rank(world) == 0;
   rn_status status = root ? show(err, profile, all, sizes, ranks) : RN_OK;
   free(all);
   free(sizes);
-  return rn_agree(err, run->parallel.world, status);
+  return rn_agree(err, world, status);
 }

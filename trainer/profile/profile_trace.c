@@ -19,54 +19,54 @@ static void put_event(FILE *file, int rank, const rn_profile *profile, const rn_
 }
 
 /* Writes the events of this rank to *text. */
-static rn_status write_own(rn_err *err, const rn_run *run, const rn_profile *profile, char **text,
-                           size_t *bytes) {
-  const int rank = rn_world_rank(run->parallel.world);
+static rn_status write_own(rn_err *err, const rn_profile *profile, char **text, size_t *bytes) {
+  const rn_grid *grid = profile->parallel->grid;
+  const rn_world *world = profile->parallel->world;
+  const int rank = rn_world_rank(world);
   const rn_spans *trace = rn_spans_get();
   FILE *file = open_memstream(text, bytes);
   if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the trace");
   fprintf(file,
           "{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": %d, \"args\": {\"name\": \"rank %d "
           "(data %d, stage %d, sequence %d) on %s\"}},\n",
-          rank, rank, rn_grid_data(run->parallel.grid), rn_grid_pipeline(run->parallel.grid),
-          rn_grid_sequence(run->parallel.grid), rn_world_host(run->parallel.world));
+          rank, rank, rn_grid_data(grid), rn_grid_pipeline(grid), rn_grid_sequence(grid),
+          rn_world_host(world));
   for (int64_t i = 0; i < trace->events; i++) put_event(file, rank, profile, &trace->event[i]);
   const bool written = ferror(file) == 0;
   return fclose(file) == 0 && written ? RN_OK
                                       : rn_fail(err, RN_ERR_MEMORY, "out of memory for the trace");
 }
 
-static rn_status write_file(rn_err *err, const rn_run *run, const char *all, size_t bytes) {
+static rn_status write_file(rn_err *err, const char *run_dir, const char *all, size_t bytes) {
   static const char head[] = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n";
   static const char tail[] = "{\"name\": \"end\", \"ph\": \"M\", \"pid\": 0, \"args\": {}}]}\n";
-  const rn_path path = rn_path_join(run->settings.config->run->dir, "trace.json");
-  const int64_t at = (int64_t)strlen(head), end = at + (int64_t)bytes;
+  const rn_path path = rn_path_join(run_dir, "trace.json");
+  const int64_t begin = (int64_t)strlen(head), end = begin + (int64_t)bytes;
   rn_file file = {0};
-  RN_TRY(err, rn_file_create(
-                  err, rn_path_join(run->settings.config->run->dir, "trace.json.tmp").text, &file));
+  RN_TRY(err, rn_file_create(err, rn_path_join(run_dir, "trace.json.tmp").text, &file));
   rn_status status = rn_file_write(err, &file, 0, head, strlen(head));
-  if (status == RN_OK) status = rn_file_write(err, &file, at, all, bytes);
+  if (status == RN_OK) status = rn_file_write(err, &file, begin, all, bytes);
   if (status == RN_OK) status = rn_file_write(err, &file, end, tail, strlen(tail));
   if (status == RN_OK) return rn_file_publish(err, &file, path.text);
   rn_file_destroy(&file);
   return status;
 }
 
-rn_status rn_profile_trace(rn_err *err, rn_run *run, const rn_profile *profile) {
+rn_status rn_profile_trace(rn_err *err, const char *run_dir, const rn_profile *profile) {
+  rn_world *world = profile->parallel->world;
   char *text = NULL, *all = NULL;
   size_t bytes = 0, total = 0, *sizes = NULL;
-  rn_status status =
-      rn_agree(err, run->parallel.world, write_own(err, run, profile, &text, &bytes));
+  rn_status status = rn_agree(err, world, write_own(err, profile, &text, &bytes));
   if (status == RN_OK) {
-    status = rn_world_gather_bytes(err, run->parallel.world, text, bytes, &all, &sizes);
+    status = rn_world_gather_bytes(err, world, text, bytes, &all, &sizes);
   }
   free(text);
   if (status != RN_OK) return status;
-  if (rn_world_rank(run->parallel.world) == 0) {
-    for (int i = 0; i < rn_world_size(run->parallel.world); i++) total += sizes[i];
-    status = write_file(err, run, all, total);
+  if (rn_world_rank(world) == 0) {
+    for (int i = 0; i < rn_world_size(world); i++) total += sizes[i];
+    status = write_file(err, run_dir, all, total);
   }
   free(all);
   free(sizes);
-  return rn_agree(err, run->parallel.world, status);
+  return rn_agree(err, world, status);
 }

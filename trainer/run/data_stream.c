@@ -21,16 +21,15 @@ static rn_status create_batches(rn_err *err, const rn_run_settings *settings, rn
                   sizeof *s->unit, &s->unit);
 }
 
-static rn_status create_streams(rn_err *err, const rn_run_settings *settings, int layers,
-                                rn_data_stream *s) {
+static rn_status create_streams(rn_err *err, const rn_spec *spec, rn_data_stream *s) {
   if (!s->config->carry_state) return RN_OK;
   const rn_tbptt_streams_shape shape = {
       .split_sequences = rn_split_sequences(&s->datasets->train, s->config->sequence_length),
       .batch = s->config->batch_sequences,
       .share = s->sequences,
       .microbatch = s->layout->microbatch,
-      .layers = layers};
-  return rn_tbptt_streams_create(err, &settings->spec, shape, &s->streams);
+      .layers = (int)rn_range_count(s->layers)};
+  return rn_tbptt_streams_create(err, spec, shape, &s->streams);
 }
 
 rn_status rn_data_stream_create(rn_err *err, const rn_run_settings *settings,
@@ -42,9 +41,10 @@ rn_status rn_data_stream_create(rn_err *err, const rn_run_settings *settings,
                           .seed = (uint64_t)settings->config->run->seed,
                           .vocab = settings->spec.vocab,
                           .sequence_rank = rn_grid_sequence(parallel->grid),
-                          .sequences = parallel->sequences};
+                          .sequences = parallel->sequences,
+                          .layers = parallel->layers};
   RN_TRY(err, create_batches(err, settings, out));
-  return create_streams(err, settings, (int)rn_range_count(parallel->layers), out);
+  return create_streams(err, &settings->spec, out);
 }
 
 void rn_data_stream_destroy(rn_data_stream *s) {

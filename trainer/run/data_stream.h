@@ -31,6 +31,7 @@ typedef struct rn_data_stream {
   int64_t first_sequence;     /* global number of the batch's first sequence, on all data ranks */
   int64_t first_position;     /* of the first token of each of its sequences; 0, unless they
                                  continue streams */
+  rn_range layers;            /* of the stage, whose states the streams keep */
   rn_tbptt_streams streams;   /* data.carry_state; empty otherwise */
 } rn_data_stream;
 

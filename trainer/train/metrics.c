@@ -5,9 +5,8 @@
 #include <string.h>
 
 #include "data/file/journal_filter.h"
-#include "model/kernel/gemm.h"
-#include "model/kernel/kernels.h"
 #include "proto/base/log.h"
+#include "trainer/train/json_text.h"
 
 /* The step of a line {"step": N, ... that this program wrote; -1 for any other line. */
 static int64_t step_of(const rn_line *line) {
@@ -48,174 +47,84 @@ rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics) {
   return rn_journal_close(err, &metrics->file);
 }
 
-static void put_number(FILE *file, const char *name, double value) {
-  if (isfinite(value)) {
-    fprintf(file, ", \"%s\": %.17g", name, value);
-  } else {
-    fprintf(file, ", \"%s\": null", name);
-  }
-}
-
 /* Shows the progress bar, which the next console line overwrites. */
-static void show_progress(const rn_run *run, double left_s) {
+static void show_progress(int64_t step, int64_t steps, double left_s) {
   enum { WIDTH = 30 };
   char bar[WIDTH + 1];
-  const int64_t steps = run->settings.config->train->steps;
-  const int done = (int)(run->counters.step * WIDTH / steps);
+  const int done = (int)(step * WIDTH / steps);
   for (int i = 0; i < WIDTH; i++) bar[i] = i < done ? '#' : '.';
   bar[WIDTH] = '\0';
-  rn_log_progress("[%s] %lld %%, %.0f s left", bar, (long long)(run->counters.step * 100 / steps),
-                  left_s);
+  rn_log_progress("[%s] %lld %%, %.0f s left", bar, (long long)(step * 100 / steps), left_s);
 }
 
-static void print_console(const rn_metrics *m, const rn_run *run, const rn_step_result *r,
-                          double tokens_per_s, const double *val_loss) {
-  const double left_s = (double)(run->settings.config->train->steps - run->counters.step) *
-                        m->total_s / (double)(m->steps > 0 ? m->steps : 1);
+static void print_console(const rn_metrics *m, const rn_run_settings *settings,
+                          const rn_metrics_sample *sample, double tokens_per_s) {
+  const rn_step_result *r = sample->result;
+  const int64_t step = sample->counters->step, steps = settings->config->train->steps;
+  const double left_s = (double)(steps - step) * m->total_s / (double)(m->steps > 0 ? m->steps : 1);
   char scan[40] = "", val[60] = "";
-  if (run->settings.plan.layout.sequence > 1) {
+  if (settings->plan.layout.sequence > 1) {
     snprintf(scan, sizeof scan, "  scan wait %.1f ms", 1e3 * r->scan_wait_s);
   }
-  if (val_loss != NULL) {
-    snprintf(val, sizeof val, "  val_loss %.4f  perplexity %.3f", *val_loss, exp(*val_loss));
+  if (sample->val_loss != NULL) {
+    snprintf(val, sizeof val, "  val_loss %.4f  perplexity %.3f", *sample->val_loss,
+             exp(*sample->val_loss));
   }
   rn_log_info(
       "step %lld/%lld  loss %.4f  norm %.3f  lr %.2e  %.0f tokens/s  %.2f GFLOP/s  ETA %.0f "
       "s%s%s%s",
-      (long long)run->counters.step, (long long)run->settings.config->train->steps, r->loss,
-      r->grad_norm, r->lr, tokens_per_s,
-      tokens_per_s * rn_spec_flops_per_token(&run->settings.spec) / 1e9, left_s, scan,
+      (long long)step, (long long)steps, r->loss, r->grad_norm, r->lr, tokens_per_s,
+      tokens_per_s * rn_spec_flops_per_token(&settings->spec) / 1e9, left_s, scan,
       r->skipped ? "  SKIPPED" : "", val);
-  if (run->counters.step < run->settings.config->train->steps) show_progress(run, left_s);
+  if (step < steps) show_progress(step, steps, left_s);
 }
 
-static void put_step(FILE *file, const rn_run *run, const rn_step_result *r, double step_s,
-                     double tokens_per_s, const double *val_loss) {
-  fprintf(file, "{\"step\": %lld, \"tokens\": %lld", (long long)run->counters.step,
-          (long long)run->counters.tokens);
-  put_number(file, "loss", r->skipped ? NAN : r->loss);
-  put_number(file, "lr", r->lr);
-  put_number(file, "grad_norm", r->grad_norm);
-  put_number(file, "step_s", step_s);
-  put_number(file, "tokens_per_s", tokens_per_s);
-  put_number(file, "model_flops_per_s",
-             tokens_per_s * rn_spec_flops_per_token(&run->settings.spec));
-  if (run->settings.plan.layout.sequence > 1) put_number(file, "scan_wait_s", r->scan_wait_s);
+static void put_step(FILE *file, const rn_run_settings *settings, const rn_metrics_sample *sample,
+                     double tokens_per_s) {
+  const rn_step_result *r = sample->result;
+  fprintf(file, "{\"step\": %lld, \"tokens\": %lld", (long long)sample->counters->step,
+          (long long)sample->counters->tokens);
+  rn_json_put(file, "loss", r->skipped ? NAN : r->loss);
+  rn_json_put(file, "lr", r->lr);
+  rn_json_put(file, "grad_norm", r->grad_norm);
+  rn_json_put(file, "step_s", sample->step_s);
+  rn_json_put(file, "tokens_per_s", tokens_per_s);
+  rn_json_put(file, "model_flops_per_s", tokens_per_s * rn_spec_flops_per_token(&settings->spec));
+  if (settings->plan.layout.sequence > 1) rn_json_put(file, "scan_wait_s", r->scan_wait_s);
   if (r->skipped) fprintf(file, ", \"skipped\": true");
-  if (val_loss != NULL) {
-    put_number(file, "val_loss", *val_loss);
-    put_number(file, "val_perplexity", exp(*val_loss));
+  if (sample->val_loss != NULL) {
+    rn_json_put(file, "val_loss", *sample->val_loss);
+    rn_json_put(file, "val_perplexity", exp(*sample->val_loss));
   }
   fprintf(file, "}\n");
 }
 
-/* Closes a memory stream; fails if the text is incomplete. */
-static rn_status close_text(rn_err *err, FILE *file, const char *what) {
-  const bool whole = ferror(file) == 0;
-  return fclose(file) == 0 && whole ? RN_OK
-                                    : rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", what);
+/* True if the step gets a line. */
+static bool is_logged(const Retnet__Train *train, const rn_metrics_sample *sample) {
+  const int64_t step = sample->counters->step, every = train->log_every > 0 ? train->log_every : 1;
+  return sample->val_loss != NULL || step == train->steps || sample->result->skipped ||
+         step % every == 0;
 }
 
-rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run *run, const rn_step_result *r,
-                          double step_s, const double *val_loss) {
-  const Retnet__Config *c = run->settings.config;
-  const double tokens_per_s = (double)c->data->batch_sequences * c->data->sequence_length / step_s;
-  m->step_s = step_s;
-  m->total_s += step_s;
-  m->scan_wait_s += r->scan_wait_s;
+rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run_settings *settings,
+                          const rn_metrics_sample *sample) {
+  const Retnet__Data *data = settings->config->data;
+  const double tokens_per_s =
+      (double)data->batch_sequences * data->sequence_length / sample->step_s;
+  m->total_s += sample->step_s;
+  m->scan_wait_s += sample->result->scan_wait_s;
   m->steps++;
-  m->loss = r->loss;
-  if (val_loss != NULL) m->val_loss = *val_loss;
-  const bool passed_by =
-      val_loss == NULL && run->counters.step != c->train->steps && !r->skipped &&
-      run->counters.step % (c->train->log_every > 0 ? c->train->log_every : 1) != 0;
-  if (passed_by) return RN_OK;
-  print_console(m, run, r, tokens_per_s, val_loss);
+  m->loss = sample->result->loss;
+  if (sample->val_loss != NULL) m->val_loss = *sample->val_loss;
+  if (!is_logged(settings->config->train, sample)) return RN_OK;
+  print_console(m, settings, sample, tokens_per_s);
   char *line = NULL;
   size_t bytes = 0;
   FILE *file = open_memstream(&line, &bytes);
   if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a line of metrics.jsonl");
-  put_step(file, run, r, step_s, tokens_per_s, val_loss);
-  const rn_status whole = close_text(err, file, "a line of metrics.jsonl");
+  put_step(file, settings, sample, tokens_per_s);
+  const rn_status whole = rn_json_close(err, file, "a line of metrics.jsonl");
   rn_status status = whole == RN_OK ? rn_journal_add(err, &m->file, line, bytes) : whole;
   free(line);
-  return status;
-}
-
-static void put_list(FILE *file, const char *name, const double *values, int count) {
-  fprintf(file, ",\n \"%s\": [", name);
-  for (int i = 0; i < count; i++) fprintf(file, "%s%.0f", i > 0 ? ", " : "", values[i]);
-  fprintf(file, "]");
-}
-
-/* Predicted memory of the rank that needs most. */
-static size_t predicted_bytes(const rn_run *run) {
-  return rn_memory_total(rn_memory_largest_rank(&run->settings.plan.memory));
-}
-
-static void put_saves(FILE *file, const rn_save_costs *c) {
-  const double saves = c->saves > 0 ? (double)c->saves : 1;
-  fprintf(file, ",\n \"checkpoint\": {\"saves\": %lld, \"failed\": %lld", (long long)c->saves,
-          (long long)c->failed);
-  put_number(file, "stop_s", c->stop_s / saves);
-  put_number(file, "copy_s", c->copy_s / saves);
-  put_number(file, "wait_s", c->wait_s / saves);
-  put_number(file, "write_s", c->write_s / saves);
-  put_number(file, "ratio", c->stored_bytes > 0 ? c->raw_bytes / c->stored_bytes : 1);
-  fprintf(file, "}");
-}
-
-static void put_summary(FILE *file, const rn_metrics *m, const rn_run *run,
-                        const rn_save_costs *saves, double seconds, rn_metrics_ranks ranks) {
-  const rn_layout *l = &run->settings.plan.layout;
-  const int size = rn_world_size(run->parallel.world);
-  double least = ranks.peak_bytes[0], most = least, sum = 0, scan = 0;
-  for (int i = 0; i < size; i++) {
-    least = fmin(least, ranks.peak_bytes[i]);
-    most = fmax(most, ranks.peak_bytes[i]);
-    sum += ranks.peak_bytes[i];
-    scan += ranks.scan_bytes[i];
-  }
-  fprintf(file, "{\"step\": %lld, \"tokens\": %lld", (long long)run->counters.step,
-          (long long)run->counters.tokens);
-  put_number(file, "loss", m->loss);
-  put_number(file, "val_loss", m->val_loss);
-  put_number(file, "seconds", seconds);
-  fprintf(file,
-          ", \"ranks\": %d,\n \"layout\": {\"data\": %d, \"pipeline\": %d, \"sequence\": %d, "
-          "\"segments\": %d, \"microbatch\": %d, \"threads\": %d}",
-          size, l->data, l->pipeline, l->sequence, l->segments, l->microbatch,
-          run->settings.machine.threads);
-  fprintf(file,
-          ",\n \"choices\": {\"scan\": \"%s\", \"chunk\": %d, \"products\": \"%s\", "
-          "\"kernels\": \"%s\"}",
-          rn_scan_name(run->parallel.scan.algorithm), run->settings.spec.chunk,
-          rn_gemm_backend_in_use()->name, rn_kernels_table()->name);
-  put_list(file, "tokens_per_rank_step", ranks.targets, size);
-  fprintf(file, ",\n \"scan_bytes_per_step\": %.0f", m->steps > 0 ? scan / (double)m->steps : 0);
-  put_number(file, "scan_wait_s", m->steps > 0 ? m->scan_wait_s / (double)m->steps : 0);
-  fprintf(file, ",\n \"peak_bytes\": {\"min\": %.0f, \"avg\": %.0f, \"max\": %.0f}", least,
-          sum / size, most);
-  fprintf(file, ",\n \"peak_node_bytes\": %lld", (long long)ranks.node_peak_bytes);
-  fprintf(file, ",\n \"predicted_peak_bytes\": %zu", predicted_bytes(run));
-  fprintf(file, ",\n \"predicted_peak_node_bytes\": %zu", rn_plan_node_bytes(&run->settings.plan));
-  fprintf(file, ",\n \"weights_shared_by\": %d", run->model.weights.sharing_ranks);
-  put_saves(file, saves);
-  fprintf(file, ",\n \"parameters\": %lld}\n", (long long)rn_spec_parameters(&run->settings.spec));
-}
-
-rn_status rn_metrics_summary(rn_err *err, const rn_metrics *m, const rn_run *run,
-                             const rn_save_costs *saves, double seconds, rn_metrics_ranks ranks) {
-  char *text = NULL;
-  size_t bytes = 0;
-  FILE *file = open_memstream(&text, &bytes);
-  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for summary.json");
-  put_summary(file, m, run, saves, seconds, ranks);
-  rn_status status = close_text(err, file, "summary.json");
-  if (status == RN_OK) {
-    status = rn_file_replace(err, rn_path_join(run->settings.config->run->dir, "summary.json").text,
-                             text, bytes);
-  }
-  free(text);
   return status;
 }

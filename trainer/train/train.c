@@ -1,12 +1,10 @@
 #include "trainer/train/train.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "comm/world/shm_record.h"
 #include "comm/world/watchdog.h"
-#include "proto/base/arena.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/base/progress.h"
@@ -20,6 +18,7 @@
 #include "trainer/train/metrics.h"
 #include "trainer/train/run_owner.h"
 #include "trainer/train/run_start.h"
+#include "trainer/train/summary.h"
 
 /* One launch of retnet-train: the run, its output, and what the loop has measured so far. */
 typedef struct launch {
@@ -68,45 +67,6 @@ static rn_status agree_between_steps(rn_err *err, const launch *l, agreement *ou
   return RN_OK;
 }
 
-/* ---- the summary ---- */
-
-/* Peak memory that this rank adds to its node: private memory, and on one rank of the node also the
- * shared weights. */
-static int64_t own_peak_bytes(const rn_weights *weights) {
-  return rn_machine_peak_bytes() - rn_machine_shared_bytes() + rn_weights_shared_bytes(weights);
-}
-
-/* Gathers the figures of all ranks into `all` [3, ranks], on rank 0; *node is the largest peak of a
- * node. */
-static rn_status gather_figures(rn_err *err, const launch *l, double *all, int64_t *node) {
-  rn_world *world = l->run.parallel.world;
-  const double own[3] = {(double)rn_data_stream_targets(&l->run.data), (double)l->scan_bytes,
-                         (double)rn_machine_peak_bytes()};
-  RN_TRY(err, rn_world_largest_node(err, world, own_peak_bytes(&l->run.model.weights), node));
-  for (int i = 0; i < 3; i++) {
-    RN_TRY(err, rn_world_all_gather_double(err, world, own[i], all + i * rn_world_size(world)));
-  }
-  return RN_OK;
-}
-
-static rn_status write_summary(rn_err *err, const launch *l) {
-  rn_world *world = l->run.parallel.world;
-  const int ranks = rn_world_size(world);
-  double *all;
-  int64_t node = 0;
-  rn_progress_phase("summary");
-  rn_status status = rn_alloc(err, "summary", 3 * (size_t)ranks, sizeof *all, &all);
-  status = rn_agree(err, world, status);
-  if (status == RN_OK) status = gather_figures(err, l, all, &node);
-  if (status == RN_OK && rn_world_rank(world) == 0) {
-    status = rn_metrics_summary(err, &l->metrics, &l->run, rn_saver_costs(l->saver),
-                                rn_clock_s() - l->since_s,
-                                (rn_metrics_ranks){all, all + ranks, all + 2 * ranks, node});
-  }
-  free(all);
-  return status == RN_ERR_MPI ? status : rn_agree(err, world, status);
-}
-
 /* ---- the loop ---- */
 
 /* Writes the step's line, on the rank that owns run.dir. A failure is counted, not fatal. */
@@ -115,7 +75,8 @@ static void report_step(launch *l, const rn_step_result *result, double step_s,
   rn_err failure = {0};
   if (rn_world_rank(l->run.parallel.world) != 0 || rn_run_lock_check(NULL, l->lock) != RN_OK)
     return;
-  if (rn_metrics_step(&failure, &l->metrics, &l->run, result, step_s, val_loss) == RN_OK) {
+  const rn_metrics_sample sample = {&l->run.counters, result, step_s, val_loss};
+  if (rn_metrics_step(&failure, &l->metrics, &l->run.settings, &sample) == RN_OK) {
     rn_repeated_warning_end(&l->metrics.failures);
   } else {
     rn_repeated_warning_add(&l->metrics.failures, "%s", failure.text);
@@ -160,7 +121,8 @@ static rn_status loop(rn_err *err, launch *l) {
   const bool profiled = run->settings.config->run->profile;
   agreement agreed = {0};
   rn_profile profile;
-  if (profiled) RN_TRY(err, rn_profile_start(err, run, &profile));
+  if (profiled)
+    RN_TRY(err, rn_profile_start(err, &run->parallel, &run->model.pipeline.schedule, &profile));
   while (run->counters.step < steps) {
     RN_TRY(err, one_step(err, l));
     if (profiled) rn_profile_step(&profile);
@@ -176,8 +138,10 @@ static rn_status loop(rn_err *err, launch *l) {
     l->end = RN_TRAIN_STOPPED;
     break;
   }
-  if (profiled) RN_TRY(err, rn_profile_finish(err, run, &profile));
-  return write_summary(err, l);
+  if (profiled) RN_TRY(err, rn_profile_finish(err, run->settings.config->run->dir, &profile));
+  const rn_launch_totals totals = {&l->metrics, rn_saver_costs(l->saver), l->scan_bytes,
+                                   rn_clock_s() - l->since_s};
+  return rn_summary_write(err, run, &totals);
 }
 
 /* Runs the loop; creates and destroys what it needs for checkpoints. */
@@ -191,7 +155,7 @@ static rn_status train_steps(rn_err *err, launch *l) {
     status = rn_shm_record_write(err, world, l->run.settings.config->run->dir);
   }
   if (status == RN_OK) {
-    l->saving = rn_saving_create(&l->run, l->saver);
+    l->saving = rn_saving_create(l->run.settings.config, &l->run.counters, l->saver);
     status = loop(err, l);
     if (status != RN_ERR_MPI && rn_saving_end(err, &l->saving, status) != RN_OK) {
       status = RN_ERR_MPI;

@@ -42,12 +42,13 @@ static void load(int ranks, Retnet__Config **config) {
 /* Two stages are idle for F + B - W and busy for m K (F + B + W), here with F = B = W = 1. */
 static void idle_time_matches_the_schedule(rn_run *run) {
   enum { UNITS = SEQUENCES * SEGMENTS };
-  rn_profile profile = {.steps = 3};
+  rn_profile profile = {
+      .parallel = &run->parallel, .schedule = &run->model.pipeline.schedule, .steps = 3};
   rn_profile_idle idle;
   for (int i = 0; i < 3; i++) {
     profile.sample[i] = (rn_profile_sample){3 * UNITS + 1, {UNITS, UNITS, UNITS}};
   }
-  CHECK_OK(&err, rn_profile_pipeline(&err, run, &profile, &idle));
+  CHECK_OK(&err, rn_profile_pipeline(&err, &profile, &idle));
   if (rn_world_rank(run->parallel.world) != 0) return;
   const double want = run->settings.plan.layout.pipeline == 2 ? 1.0 / (3 * UNITS + 1) : 0;
   CHECK_NEAR(idle.seen, want, 1e-9);
@@ -61,7 +62,8 @@ static void train(rn_world *world, Retnet__Config *config, bool profiled,
   rn_run run;
   rn_profile profile;
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
-  if (profiled) CHECK_OK(&err, rn_profile_start(&err, &run, &profile));
+  if (profiled)
+    CHECK_OK(&err, rn_profile_start(&err, &run.parallel, &run.model.pipeline.schedule, &profile));
   for (int i = 0; i < STEPS; i++) {
     rn_step_result result = {0};
     CHECK_OK(&err, rn_step(&err, &run, &result));
@@ -69,7 +71,7 @@ static void train(rn_world *world, Retnet__Config *config, bool profiled,
     losses_and_norms[2 * i] = result.loss;
     losses_and_norms[2 * i + 1] = result.grad_norm;
   }
-  if (profiled) CHECK_OK(&err, rn_profile_finish(&err, &run, &profile));
+  if (profiled) CHECK_OK(&err, rn_profile_finish(&err, config->run->dir, &profile));
   rn_spans_stop();
   idle_time_matches_the_schedule(&run);
   rn_run_destroy(&run);

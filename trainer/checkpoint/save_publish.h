@@ -1,0 +1,27 @@
+/** Gives a checkpoint its name, when the files of all ranks are written. */
+#ifndef RN_TRAINER_CHECKPOINT_SAVE_PUBLISH_H
+#define RN_TRAINER_CHECKPOINT_SAVE_PUBLISH_H
+
+#include "data/checkpoint/ckpt.h"
+#include "data/run/run_lock.h"
+#include "trainer/checkpoint/manifest.h"
+#include "trainer/run/run.h"
+
+/** Bytes of a checkpoint, before and after compression. */
+typedef struct rn_save_bytes {
+  double raw, stored;
+} rn_save_bytes;
+
+/**
+ * Gathers the reports of all ranks; rank 0 checks that it still owns run.dir (`lock`), writes the
+ * manifest and renames the staged folder. *bytes are
+ * those of this rank before, and the sum over all ranks after.
+ *
+ * Collective: over the world.
+ * Errors:     those of rn_run_lock_check and rn_manifest_commit, agreed; RN_ERR_MPI.
+ */
+rn_status rn_save_publish(rn_err *err, const rn_run *run, rn_run_lock *lock,
+                          const rn_saved_state *state, const rn_ckpt_report *report,
+                          rn_save_bytes *bytes);
+
+#endif

@@ -1,0 +1,24 @@
+/** RUN/summary.json: the result of a launch, and what it took of time, messages and memory. */
+#ifndef RN_TRAINER_TRAIN_SUMMARY_H
+#define RN_TRAINER_TRAIN_SUMMARY_H
+
+#include "trainer/checkpoint/saver.h"
+#include "trainer/run/run.h"
+#include "trainer/train/metrics.h"
+
+/** Totals of a launch on this rank. */
+typedef struct rn_launch_totals {
+  const rn_metrics *metrics; /* used on rank 0 */
+  const rn_save_costs *saves;
+  int64_t scan_bytes; /* states sent in steps */
+  double seconds;
+} rn_launch_totals;
+
+/**
+ * Gathers the figures of all ranks; rank 0 replaces RUN/summary.json.
+ *
+ * Collective: over the world. Errors: RN_ERR_IO, RN_ERR_MEMORY, agreed; RN_ERR_MPI.
+ */
+rn_status rn_summary_write(rn_err *err, const rn_run *run, const rn_launch_totals *totals);
+
+#endif
