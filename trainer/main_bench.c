@@ -16,50 +16,52 @@
 static rn_bench_options given;
 static rn_world *world;
 
-static const rn_arg scan_options[] = {
-    {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0}};
+#define JSON_OPTION \
+  { 0, "json", NULL, "print one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0 }
+#define ROUNDS_OPTION(help) \
+  { 0, "rounds", "N", help, RN_ARG_INTEGER, &given.rounds, 1, RN_QUANTILE_MAX }
+#define PRECISION_OPTION(help) \
+  { 0, "precision", "fp32|bf16", help, RN_ARG_TEXT, &given.precision, 0, 0 }
+#define KEY_OPTION(example)                                                                       \
+  {                                                                                               \
+    's', NULL, "section.key=value", "set a configuration key, for example " example, RN_ARG_LIST, \
+        &given.keys, 0, 0                                                                         \
+  }
+
+static const rn_arg scan_options[] = {JSON_OPTION};
 
 static const rn_arg gemm_options[] = {
-    {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
-    {0, "precision", "fp32|bf16", "of operands", RN_ARG_TEXT, &given.precision, 0, 0},
-    {0, "rounds", "N", "samples of each product (7)", RN_ARG_INTEGER, &given.rounds, 1,
-     RN_QUANTILE_MAX},
-    {'s', NULL, "section.key=value", "a key of the run, such as parallel.threads=2", RN_ARG_LIST,
-     &given.keys, 0, 0}};
+    JSON_OPTION, PRECISION_OPTION("number format of the operands (default fp32)"),
+    ROUNDS_OPTION("samples of each product (default 7)"), KEY_OPTION("parallel.threads=2")};
 
 static const rn_arg io_options[] = {
-    {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
-    {0, "dir", "DIR", "folder to write in (here)", RN_ARG_PATH, &given.dir, 0, 0},
-    {0, "rounds", "N", "samples (3)", RN_ARG_INTEGER, &given.rounds, 1, RN_QUANTILE_MAX},
-    {'s', NULL, "section.key=value", "a key of the run, such as checkpoint.level=3", RN_ARG_LIST,
-     &given.keys, 0, 0}};
+    JSON_OPTION,
+    {0, "dir", "DIR", "folder for the files (default: current directory)", RN_ARG_PATH, &given.dir,
+     0, 0},
+    ROUNDS_OPTION("samples of each measurement (default 3)"),
+    KEY_OPTION("checkpoint.level=3")};
 
-static const rn_arg kernels_options[] = {
-    {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
-    {0, "rounds", "N", "samples of each kernel (5)", RN_ARG_INTEGER, &given.rounds, 1,
-     RN_QUANTILE_MAX},
-    {'s', NULL, "section.key=value", "a key of the run, such as model.chunk=256", RN_ARG_LIST,
-     &given.keys, 0, 0}};
+static const rn_arg kernels_options[] = {JSON_OPTION,
+                                         ROUNDS_OPTION("samples of each kernel (default 5)"),
+                                         KEY_OPTION("model.chunk=256")};
 
 static const rn_arg decode_options[] = {
-    {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
-    {0, "precision", "fp32|bf16", "of weights", RN_ARG_TEXT, &given.precision, 0, 0},
-    {0, "rounds", "N", "samples (11)", RN_ARG_INTEGER, &given.rounds, 1, RN_QUANTILE_MAX},
-    {'s', NULL, "section.key=value", "a key of the run, such as parallel.threads=2", RN_ARG_LIST,
-     &given.keys, 0, 0}};
+    JSON_OPTION, PRECISION_OPTION("number format of the weights (default fp32)"),
+    ROUNDS_OPTION("samples of each measurement (default 11)"), KEY_OPTION("parallel.threads=2")};
 
 static const rn_arg step_options[] = {
-    {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0},
-    {0, "precision", "fp32|bf16", "of activations and products", RN_ARG_TEXT, &given.precision, 0,
-     0},
-    {0, "steps", "N", "steps that are timed (10)", RN_ARG_INTEGER, &given.rounds, 1,
+    JSON_OPTION,
+    PRECISION_OPTION("number format of activations and matrix products (default fp32)"),
+    {0, "steps", "N", "number of timed steps (default 10)", RN_ARG_INTEGER, &given.rounds, 1,
      RN_QUANTILE_MAX},
-    {0, "threads", "LIST", "numbers of threads, such as 1,2,4,8: how the step scales", RN_ARG_TEXT,
-     &given.threads, 0, 0},
-    {0, "scan", "none", "also steps whose scan answers at once, wrongly: what the scan costs",
+    {0, "threads", "LIST",
+     "measure with each of these numbers of threads, for example 1,2,4,8, and show how the step "
+     "scales",
+     RN_ARG_TEXT, &given.threads, 0, 0},
+    {0, "scan", "none",
+     "also time steps without the scan (their results are wrong), to show what the scan costs",
      RN_ARG_TEXT, &given.scan, 0, 0},
-    {'s', NULL, "section.key=value", "a key of the run, such as parallel.sequence=2", RN_ARG_LIST,
-     &given.keys, 0, 0}};
+    KEY_OPTION("parallel.sequence=2")};
 
 static rn_status decode(rn_err *err, const rn_words *words) {
   (void)words;
@@ -93,43 +95,70 @@ static rn_status step(rn_err *err, const rn_words *words) {
 
 static const rn_command commands[] = {
     {"decode",
-     {"retnet-bench decode",
-      "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
-      "Tokens drawn one by one, beside the rate at which memory is read.", decode_options,
-      COUNT(decode_options), 0, 0},
+     {.program = "retnet-bench decode",
+      .form = "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
+      .about = "Times the generation of tokens, one by one, for 1 and more sequences and at "
+               "different positions, and compares it with the memory bandwidth, its limit.",
+      .example = "retnet-bench decode --precision bf16 -s parallel.threads=2",
+      .options = decode_options,
+      .count = COUNT(decode_options)},
      decode},
     {"gemm",
-     {"retnet-bench gemm",
-      "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
-      "Matrix products with every GEMM library of this build, small and large.", gemm_options,
-      COUNT(gemm_options), 0, 0},
+     {.program = "retnet-bench gemm",
+      .form = "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
+      .about = "Times small and large matrix products with each GEMM library of this build.",
+      .example = "retnet-bench gemm --precision bf16",
+      .options = gemm_options,
+      .count = COUNT(gemm_options)},
      gemm},
     {"io",
-     {"retnet-bench io", "[--json] [--dir DIR] [--rounds N] [-s section.key=value]...",
-      "Shards and checkpoints, written and read.", io_options, COUNT(io_options), 0, 0},
+     {.program = "retnet-bench io",
+      .form = "[--json] [--dir DIR] [--rounds N] [-s section.key=value]...",
+      .about = "Times writing and reading of shards and checkpoints, next to a plain file. The "
+               "files are removed afterwards.",
+      .example = "mpirun -np 4 retnet-bench io --dir /scratch",
+      .options = io_options,
+      .count = COUNT(io_options)},
      io},
     {"kernels",
-     {"retnet-bench kernels", "[--json] [--rounds N] [-s section.key=value]...",
-      "Each kernel of a model, beside what limits it.", kernels_options, COUNT(kernels_options), 0,
-      0},
+     {.program = "retnet-bench kernels",
+      .form = "[--json] [--rounds N] [-s section.key=value]...",
+      .about = "Times each kernel of a model with each instruction set of this CPU, and compares "
+               "it with its limit: the GEMM rate or the memory bandwidth.",
+      .example = "retnet-bench kernels -s parallel.threads=2",
+      .options = kernels_options,
+      .count = COUNT(kernels_options)},
      kernels},
     {"scan",
-     {"retnet-bench scan", "[--json]",
-      "The scan of states over the ranks of an mpirun: chain, doubling and exscan side by side.",
-      scan_options, COUNT(scan_options), 0, 0},
+     {.program = "retnet-bench scan",
+      .form = "[--json]",
+      .about =
+          "Times the state scan over all ranks with the algorithms chain, doubling and exscan, for "
+          "states of 1 KiB to 16 MiB, and predicts it for 64 and 512 ranks with a cost model.",
+      .example = "mpirun -np 8 retnet-bench scan",
+      .options = scan_options,
+      .count = COUNT(scan_options)},
      scan},
     {"step",
-     {"retnet-bench step",
-      "[--json] [--precision fp32|bf16] [--steps N] [--threads LIST] [--scan none] [-s "
-      "section.key=value]...",
-      "Training steps of the reference model: 8 layers, dim 512, 2048 tokens.", step_options,
-      COUNT(step_options), 0, 0},
+     {.program = "retnet-bench step",
+      .form = "[--json] [--precision fp32|bf16] [--steps N] [--threads LIST] [--scan none] [-s "
+              "section.key=value]...",
+      .about = "Times training steps on synthetic tokens, and compares them with their matrix "
+               "products alone and with the best GEMM rate. The default model has 8 layers, dim "
+               "512 and one sequence of 2048 tokens.",
+      .example = "mpirun -np 2 retnet-bench step -s parallel.sequence=2",
+      .options = step_options,
+      .count = COUNT(step_options)},
      step},
 };
 
 int main(int argc, char **argv) {
-  const rn_commands all = {"retnet-bench", "Under mpirun, all ranks measure together.", commands,
-                           COUNT(commands), rn_program_version};
+  const rn_commands all = {
+      "retnet-bench",
+      "Benchmarks the parts of a training step, and decoding, on this machine. Under mpirun all "
+      "ranks measure at the same time. Each command prints a table, or one JSON object with "
+      "--json. retnet-train --help lists the configuration keys.",
+      commands, COUNT(commands), rn_program_version};
   rn_err err = {0};
   rn_words words = {0};
   const rn_command *command = NULL;

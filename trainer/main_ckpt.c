@@ -5,6 +5,8 @@
 #include "trainer/machine/program_version.h"
 #include "trainer/tools/ckpt_tool.h"
 
+#define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
+
 enum { DIFFERENT = 1, MOST_KEPT = 1000000000 };
 
 /* Values of options; a count that is not given is -1. */
@@ -40,53 +42,97 @@ static rn_status export_weights(rn_err *err, const rn_words *words) {
   if (given.format == NULL) return rn_fail(err, RN_ERR_USAGE, "--format is missing: torchscale");
   if (given.out == NULL) return rn_fail(err, RN_ERR_USAGE, "--out is missing: FILE.safetensors");
   if (strcmp(given.format, "torchscale") != 0) {
-    return rn_fail(err, RN_ERR_USAGE, "--format %s: this version has only torchscale",
+    return rn_fail(err, RN_ERR_USAGE, "--format %s: this version supports only torchscale",
                    given.format);
   }
   return rn_ckpt_tool_export(err, words->word[0], given.out);
 }
 
 static const rn_arg diff_options[] = {
-    {0, "weights", NULL, "compare the weights alone", RN_ARG_SWITCH, &given.weights, 0, 0}};
+    {0, "weights", NULL, "compare only the weights", RN_ARG_SWITCH, &given.weights, 0, 0}};
 static const rn_arg prune_options[] = {
-    {0, "keep-last", "N", "how many of the newest stay, 0: all (default: as the run's config)",
-     RN_ARG_INTEGER, &given.keep_last, 0, MOST_KEPT},
-    {0, "keep-every", "N", "steps that are multiples stay, 0: none (default: as the run's config)",
+    {0, "keep-last", "N", "number of newest checkpoints to keep; 0: all", RN_ARG_INTEGER,
+     &given.keep_last, 0, MOST_KEPT},
+    {0, "keep-every", "N", "also keep checkpoints whose step is a multiple of N; 0: none",
      RN_ARG_INTEGER, &given.keep_every, 0, MOST_KEPT}};
 static const rn_arg export_options[] = {
-    {0, "format", "FORMAT", "torchscale", RN_ARG_TEXT, &given.format, 0, 0},
-    {0, "out", "FILE", "X.safetensors, or a folder that gets model.safetensors", RN_ARG_PATH,
-     &given.out, 0, 0}};
+    {0, "format", "FORMAT", "torchscale, the only format", RN_ARG_TEXT, &given.format, 0, 0},
+    {0, "out", "FILE", "NAME.safetensors, or a folder in which to write model.safetensors",
+     RN_ARG_PATH, &given.out, 0, 0}};
 
-/* CKPT is a step folder, or a run directory, which selects its newest valid checkpoint. */
 static const rn_command commands[] = {
-    {"list", {"retnet-ckpt list", "DIR", "Checkpoints of a run.", NULL, 0, 1, 1}, list},
-    {"show", {"retnet-ckpt show", "CKPT", "What a checkpoint holds.", NULL, 0, 1, 1}, show},
+    {"list",
+     {.program = "retnet-ckpt list",
+      .form = "DIR",
+      .about = "Lists the checkpoints of a run with step, size in MB and path, and those set aside "
+               "as damaged.",
+      .example = "retnet-ckpt list RUN",
+      .least_words = 1,
+      .most_words = 1},
+     list},
+    {"show",
+     {.program = "retnet-ckpt show",
+      .form = "CKPT",
+      .about = "Prints step, tokens, data position, layout, choices, build and size of a "
+               "checkpoint, and the configuration keys that were set explicitly.",
+      .example = "retnet-ckpt show RUN/checkpoints/step-00000100",
+      .least_words = 1,
+      .most_words = 1},
+     show},
     {"verify",
-     {"retnet-ckpt verify", "CKPT",
-      "Checks every byte; of a run's directory, every checkpoint. Exit 1 for any difference.", NULL,
-      0, 1, 1},
+     {.program = "retnet-ckpt verify",
+      .form = "CKPT",
+      .about =
+          "Verifies every byte of a checkpoint, or of all checkpoints of a run directory. Exit "
+          "code 1 if any byte differs.",
+      .example = "retnet-ckpt verify RUN",
+      .least_words = 1,
+      .most_words = 1},
      verify},
     {"diff",
-     {"retnet-ckpt diff", "A B [--weights]",
-      "Compares what two checkpoints mean. Exit 0 when identical, 1 when not.", diff_options, 1, 2,
-      2},
+     {.program = "retnet-ckpt diff",
+      .form = "[--weights] A B",
+      .about = "Compares model configuration, weights, optimizer moments and data position of two "
+               "checkpoints, whatever layout wrote them. Prints 'identical' and exits with 0, or "
+               "prints the differences and exits with 1.",
+      .example = "retnet-ckpt diff RUN1 RUN2",
+      .options = diff_options,
+      .count = COUNT(diff_options),
+      .least_words = 2,
+      .most_words = 2},
      diff},
     {"prune",
-     {"retnet-ckpt prune", "DIR [--keep-last N] [--keep-every N]", "Removes old checkpoints.",
-      prune_options, 2, 1, 1},
+     {.program = "retnet-ckpt prune",
+      .form = "[--keep-last N] [--keep-every N] DIR",
+      .about = "Removes old checkpoints of a run. The defaults are checkpoint.keep_last and "
+               "checkpoint.keep_every of the run's configuration.",
+      .example = "retnet-ckpt prune --keep-last 2 RUN",
+      .options = prune_options,
+      .count = COUNT(prune_options),
+      .least_words = 1,
+      .most_words = 1},
      prune},
     {"export",
-     {"retnet-ckpt export", "CKPT --format torchscale --out FILE",
-      "Writes the weights for other programs.", export_options, 2, 1, 1},
+     {.program = "retnet-ckpt export",
+      .form = "--format torchscale --out FILE CKPT",
+      .about = "Writes the weights of a checkpoint to a safetensors file, with the tensor names of "
+               "torchscale.",
+      .example = "retnet-ckpt export --format torchscale --out model.safetensors RUN",
+      .options = export_options,
+      .count = COUNT(export_options),
+      .least_words = 1,
+      .most_words = 1},
      export_weights},
 };
 
 int main(int argc, char **argv) {
   const rn_commands all = {
       "retnet-ckpt",
-      "DIR is a run's directory, CKPT a step's folder or a run's directory (its newest good one).",
-      commands, (int)(sizeof commands / sizeof commands[0]), rn_program_version};
+      "Lists, inspects, verifies, compares, prunes and exports checkpoints. DIR is a run "
+      "directory. "
+      "CKPT, A and B are the folder of a checkpoint (step-N) or a run directory, which stands for "
+      "its newest valid checkpoint.",
+      commands, COUNT(commands), rn_program_version};
   const int code = rn_commands_main(&all, argc, argv);
   return code == 0 && !identical ? DIFFERENT : code;
 }

@@ -11,6 +11,8 @@
 #include "trainer/machine/program_version.h"
 
 /* Values of options. */
+#define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
+
 static struct {
   const char *out, *tokenizer, *include, *range;
   double val_fraction;
@@ -32,14 +34,14 @@ static void print_passed_by(const rn_source_counts *counts) {
     printf("; %lld blank lines skipped", (long long)counts->blank_lines);
   }
   if (counts->left_out > 0) {
-    printf("; %lld entries left out (folders read already, broken links, no files)",
+    printf("; %lld entries skipped (folders already read, broken links, special files)",
            (long long)counts->left_out);
   }
   printf("\n");
   if (counts->compressed > 0) {
     rn_log_warn(
-        "%lld files, %s the first, look compressed and were packed as they are; only .zst "
-        "is unpacked",
+        "%lld files (the first is %s) look compressed, but were packed unchanged; only .zst files "
+        "are decompressed",
         (long long)counts->compressed, counts->first_compressed);
   }
 }
@@ -54,7 +56,7 @@ static rn_status build(rn_err *err, const rn_words *words) {
   rn_build_report report;
   if (given.out == NULL) return rn_fail(err, RN_ERR_USAGE, "--out DIR is missing");
   if (strcmp(given.tokenizer, "bytes") != 0) {
-    return rn_fail(err, RN_ERR_USAGE, "--tokenizer %s: this version has only bytes",
+    return rn_fail(err, RN_ERR_USAGE, "--tokenizer %s: this version supports only bytes",
                    given.tokenizer);
   }
   rn_status status = rn_build(err, &options, &report);
@@ -103,7 +105,7 @@ static rn_status verify_split(rn_err *err, const char *name, rn_split *split) {
   for (int i = 0; i < split->shards; i++) {
     RN_TRY(err, rn_shard_verify(err, split->shard[i].file.path));
   }
-  printf("%s: %d shards whole\n", name, split->shards);
+  printf("%s: %d shards ok\n", name, split->shards);
   return RN_OK;
 }
 
@@ -122,7 +124,7 @@ static rn_status recover(rn_err *err, const rn_words *words) {
   printf("%s.recovered: %lld blocks, %lld tokens", path, (long long)saved.blocks,
          (long long)saved.tokens);
   if (saved.lost_bytes > 0) {
-    printf("; %lld bytes were damaged and are left out", (long long)saved.lost_bytes);
+    printf("; %lld damaged bytes skipped", (long long)saved.lost_bytes);
   }
   printf("\n");
   return RN_OK;
@@ -159,7 +161,7 @@ static rn_status read_range(rn_err *err, int64_t tokens, int64_t *from, int64_t 
   if (colon == NULL || read_end(colon + 1, '\0', tokens, to) == NULL || *to < *from ||
       *to > tokens) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "--range %s: A:B is wanted, tokens A to B-1 of %lld; either end may be left out",
+                   "--range %s: expected A:B, for tokens A to B-1 of %lld; A and B may be omitted",
                    given.range, (long long)tokens);
   }
   return RN_OK;
@@ -171,9 +173,9 @@ static rn_status cat(rn_err *err, const rn_words *words) {
   RN_TRY(err, rn_split_open(err, words->word[0], "train", &split));
   const Retnet__ShardHeader *header = rn_split_header(&split);
   if (given.text && strcmp(header->tokenizer, rn_tokenizer_kind().tokenizer) != 0) {
-    const rn_status status =
-        rn_fail(err, RN_ERR_USAGE, "%s: tokens of the tokenizer %s, --text knows only %s",
-                words->word[0], header->tokenizer, rn_tokenizer_kind().tokenizer);
+    const rn_status status = rn_fail(
+        err, RN_ERR_USAGE, "%s: the tokens are of tokenizer %s, but --text supports only %s",
+        words->word[0], header->tokenizer, rn_tokenizer_kind().tokenizer);
     rn_split_close(&split);
     return status;
   }
@@ -184,39 +186,81 @@ static rn_status cat(rn_err *err, const rn_words *words) {
 }
 
 static const rn_arg build_options[] = {
-    {0, "out", "DIR", "gets train/ and val/; empty or absent", RN_ARG_PATH, &given.out, 0, 0},
-    {0, "tokenizer", "NAME", "bytes: 256 bytes and the document's token", RN_ARG_TEXT,
-     &given.tokenizer, 0, 0},
-    {0, "include", "GLOB", "names of files inside folders (default: all)", RN_ARG_TEXT,
-     &given.include, 0, 0},
-    {0, "val-fraction", "F", "share of the text for evaluation (default 0.01)", RN_ARG_NUMBER,
-     &given.val_fraction, 0, 1}};
+    {0, "out", "DIR", "folder to create with train/ and val/ in it; must be empty or absent",
+     RN_ARG_PATH, &given.out, 0, 0},
+    {0, "tokenizer", "NAME", "bytes (default): the 256 byte values and the document token",
+     RN_ARG_TEXT, &given.tokenizer, 0, 0},
+    {0, "include", "GLOB", "inside folders, pack only files with such names (default: all)",
+     RN_ARG_TEXT, &given.include, 0, 0},
+    {0, "val-fraction", "F",
+     "fraction of the documents for validation (default 0.01); with fewer than 20 documents, the "
+     "last part of each document",
+     RN_ARG_NUMBER, &given.val_fraction, 0, 1}};
 static const rn_arg cat_options[] = {
-    {0, "text", NULL, "text instead of numbers", RN_ARG_SWITCH, &given.text, 0, 0},
-    {0, "range", "A:B", "tokens A to B-1 (default: all)", RN_ARG_TEXT, &given.range, 0, 0}};
+    {0, "text", NULL, "print the text instead of token numbers", RN_ARG_SWITCH, &given.text, 0, 0},
+    {0, "range", "A:B", "print tokens A to B-1 (default: all); A and B may be omitted", RN_ARG_TEXT,
+     &given.range, 0, 0}};
 
 static const rn_command commands[] = {
     {"build",
-     {"retnet-data build", "--out DIR INPUT...",
-      "Packs text: files, folders, patterns, .jsonl, each also .zst; - is standard input.",
-      build_options, 4, 1, -1},
+     {.program = "retnet-data build",
+      .form = "--out DIR [--tokenizer NAME] [--include GLOB] [--val-fraction F] INPUT...",
+      .about =
+          "Packs text into shards for training and validation. Each INPUT is a file, a folder "
+          "(searched recursively), a quoted file name pattern, or - for standard input. A file "
+          "is one document; in a .jsonl file each line is one document, in its field "
+          "\"text\". Files that end in .zst are decompressed.",
+      .example = "retnet-data build --out DATA --val-fraction 0.05 text/ more.jsonl",
+      .options = build_options,
+      .count = COUNT(build_options),
+      .least_words = 1,
+      .most_words = -1},
      build},
-    {"stat", {"retnet-data stat", "DIR", "What a data folder holds.", NULL, 0, 1, 1}, stat_data},
+    {"stat",
+     {.program = "retnet-data stat",
+      .form = "DIR",
+      .about =
+          "Prints the numbers of shards, tokens, documents and bytes of each split in the data "
+          "folder DIR.",
+      .example = "retnet-data stat DATA",
+      .least_words = 1,
+      .most_words = 1},
+     stat_data},
     {"verify",
-     {"retnet-data verify", "DIR", "Checks every byte of every shard.", NULL, 0, 1, 1},
+     {.program = "retnet-data verify",
+      .form = "DIR",
+      .about = "Verifies the checksums of all shards in the data folder DIR; every byte is "
+               "covered. Exit code 1 if a shard is damaged.",
+      .example = "retnet-data verify DATA",
+      .least_words = 1,
+      .most_words = 1},
      verify},
     {"recover",
-     {"retnet-data recover", "SHARD", "Saves the whole blocks of a damaged shard beside it.", NULL,
-      0, 1, 1},
+     {.program = "retnet-data recover",
+      .form = "SHARD",
+      .about = "Copies the undamaged blocks of a damaged shard to SHARD.recovered; SHARD itself is "
+               "not changed.",
+      .example = "retnet-data recover DATA/train/00000.rtd",
+      .least_words = 1,
+      .most_words = 1},
      recover},
     {"cat",
-     {"retnet-data cat", "DIR [--text] [--range A:B]", "Prints tokens, or their text.", cat_options,
-      2, 1, 1},
+     {.program = "retnet-data cat",
+      .form = "[--text] [--range A:B] DIR",
+      .about = "Prints the tokens of a split, one number per line. DIR is a data folder, of which "
+               "the training split is read, or a folder with shards in it.",
+      .example = "retnet-data cat --text --range 0:1000 DATA/val",
+      .options = cat_options,
+      .count = COUNT(cat_options),
+      .least_words = 1,
+      .most_words = 1},
      cat},
 };
 
 int main(int argc, char **argv) {
-  const rn_commands all = {"retnet-data", "retnet-data COMMAND --help tells more.", commands,
-                           (int)(sizeof commands / sizeof commands[0]), rn_program_version};
+  const rn_commands all = {
+      "retnet-data",
+      "Builds, inspects and repairs data folders: text packed into shards of tokens.", commands,
+      COUNT(commands), rn_program_version};
   return rn_commands_main(&all, argc, argv);
 }

@@ -32,25 +32,34 @@ typedef struct options {
 
 static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   const rn_arg table[] = {
-      {0, "checkpoint", "DIR", "step folder or run directory", RN_ARG_PATH, &o->checkpoint, 0, 0},
-      {0, "data", "DIR", "data folder; its val split is read", RN_ARG_PATH, &o->data, 0, 0},
-      {0, "form", "FORM", "chunkwise|parallel|recurrent", RN_ARG_TEXT, &o->form, 0, 0},
-      {0, "sequence-length", "T", "instead of the training's", RN_ARG_INTEGER, &o->sequence_length,
-       1, 1 << 30},
-      {'s', NULL, "parallel.key=value", "how ranks share the work; run.watchdog_s too", RN_ARG_LIST,
-       &o->overrides, 0, 0},
-      {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &o->json, 0, 0}};
-  const rn_args args = {"retnet-eval",
-                        "--checkpoint DIR --data DIR [--form FORM] [-s key=value]... [--json]",
-                        "Loss, perplexity and bits per byte of a trained model.",
-                        table,
-                        (int)(sizeof table / sizeof table[0]),
-                        0,
-                        0};
+      {0, "checkpoint", "DIR",
+       "checkpoint (step folder), or run directory (newest valid checkpoint)", RN_ARG_PATH,
+       &o->checkpoint, 0, 0},
+      {0, "data", "DIR", "data folder, of which the val split is read", RN_ARG_PATH, &o->data, 0,
+       0},
+      {0, "form", "FORM", "chunkwise (default), parallel or recurrent", RN_ARG_TEXT, &o->form, 0,
+       0},
+      {0, "sequence-length", "T", "tokens per sequence (default: as in training)", RN_ARG_INTEGER,
+       &o->sequence_length, 1, 1 << 30},
+      {'s', NULL, "parallel.key=value",
+       "set a parallel.* key or run.watchdog_s; all other keys come from the checkpoint",
+       RN_ARG_LIST, &o->overrides, 0, 0},
+      {0, "json", NULL, "print one JSON object on stdout", RN_ARG_SWITCH, &o->json, 0, 0}};
+  const rn_args args = {
+      .program = "retnet-eval",
+      .form =
+          "--checkpoint DIR --data DIR [--form FORM] [--sequence-length T] [-s key=value]... "
+          "[--json]",
+      .about =
+          "Evaluates a checkpoint on the val split of a data folder: loss, perplexity and bits "
+          "per byte, and the loss by position in the sequence.",
+      .example = "mpirun -np 4 retnet-eval --checkpoint RUN --data DATA",
+      .options = table,
+      .count = (int)(sizeof table / sizeof table[0])};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (rn_args_answer(&args, &o->found, rn_program_version)) return RN_OK;
   if (o->checkpoint == NULL || o->data == NULL) {
-    return rn_fail(err, RN_ERR_USAGE, "--checkpoint and --data are wanted; see --help");
+    return rn_fail(err, RN_ERR_USAGE, "--checkpoint and --data are required; see --help");
   }
   return RN_OK;
 }
@@ -92,7 +101,7 @@ static rn_status read_keys(rn_err *err, const options *o, Retnet__Config **confi
   for (int i = 0; i < o->overrides.count; i++) {
     if (strncmp(o->overrides.word[i], section, sizeof section - 1) == 0) continue;
     if (strncmp(o->overrides.word[i], watchdog, sizeof watchdog - 1) == 0) continue;
-    return rn_fail(err, RN_ERR_USAGE, "-s %s: evaluation takes keys of %s* and run.watchdog_s only",
+    return rn_fail(err, RN_ERR_USAGE, "-s %s: evaluation accepts only %s* keys and run.watchdog_s",
                    o->overrides.word[i], section);
   }
   return rn_options_load(err, NULL, o->overrides.word, o->overrides.count, config);

@@ -31,34 +31,48 @@ static const char *const precisions[] = {"fp32", "bf16"};
 static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   const double max = 9e15;
   const rn_arg table[] = {
-      {0, "checkpoint", "DIR", "step folder or run directory", RN_ARG_PATH, &o->checkpoint, 0, 0},
-      {0, "prompt", "TEXT", "what to continue", RN_ARG_LIST, &o->prompts, 0, 0},
-      {0, "prompt-file", "FILE", "a prompt's bytes", RN_ARG_LIST, &o->prompt_files, 0, 0},
-      {0, "prompt-lines", "FILE", "a prompt a line", RN_ARG_LIST, &o->line_files, 0, 0},
-      {0, "tokens", "N", "how many at most (128)", RN_ARG_INTEGER, &o->tokens, 0, max},
-      {0, "temperature", "X", "0: the likeliest (1)", RN_ARG_NUMBER, &o->temperature, 0, 1e6},
-      {0, "top-k", "K", "of the K likeliest; 0: all", RN_ARG_INTEGER, &o->top_k, 0, max},
-      {0, "top-p", "P", "of the likeliest that make P", RN_ARG_NUMBER, &o->top_p, 0, 1},
-      {0, "seed", "S", "of the draws (1)", RN_ARG_INTEGER, &o->seed, 0, max},
-      {0, "precision", "fp32|bf16", "weights as they are, or rounded: half the bytes (fp32)",
-       RN_ARG_TEXT, &o->precision, 0, 0},
-      {0, "ignore-end", NULL, "go on past a document's end", RN_ARG_SWITCH, &o->ignore_end, 0, 0},
-      {0, "json", NULL, "one JSON object on stdout", RN_ARG_SWITCH, &o->json, 0, 0}};
+      {0, "checkpoint", "DIR",
+       "checkpoint (step folder), or run directory (newest valid checkpoint)", RN_ARG_PATH,
+       &o->checkpoint, 0, 0},
+      {0, "prompt", "TEXT", "text to continue; may be repeated", RN_ARG_LIST, &o->prompts, 0, 0},
+      {0, "prompt-file", "FILE", "file with the bytes of one prompt; may be repeated", RN_ARG_LIST,
+       &o->prompt_files, 0, 0},
+      {0, "prompt-lines", "FILE", "file with one prompt per line; may be repeated", RN_ARG_LIST,
+       &o->line_files, 0, 0},
+      {0, "tokens", "N", "maximum number of tokens to generate (default 128)", RN_ARG_INTEGER,
+       &o->tokens, 0, max},
+      {0, "temperature", "X", "sampling temperature; 0: always the most likely token (default 1)",
+       RN_ARG_NUMBER, &o->temperature, 0, 1e6},
+      {0, "top-k", "K", "sample from the K most likely tokens (default 0: all)", RN_ARG_INTEGER,
+       &o->top_k, 0, max},
+      {0, "top-p", "P",
+       "sample from the smallest set of tokens whose probability reaches P (default 1)",
+       RN_ARG_NUMBER, &o->top_p, 0, 1},
+      {0, "seed", "S", "random seed (default 1)", RN_ARG_INTEGER, &o->seed, 0, max},
+      {0, "precision", "fp32|bf16",
+       "number format of the weights (default fp32); bf16 reads half the bytes", RN_ARG_TEXT,
+       &o->precision, 0, 0},
+      {0, "ignore-end", NULL, "continue past the end of a document", RN_ARG_SWITCH, &o->ignore_end,
+       0, 0},
+      {0, "json", NULL, "print one JSON object on stdout", RN_ARG_SWITCH, &o->json, 0, 0}};
   const rn_args args = {
-      "retnet-generate",
-      "--checkpoint DIR [--prompt TEXT]...",
-      "Text from a trained model. Several prompts are continued together, each as if it were "
-      "alone;\n"
-      "they are told in the order of --prompt, --prompt-file, --prompt-lines, when all are done.",
-      table,
-      (int)(sizeof table / sizeof table[0]),
-      0,
-      0};
+      .program = "retnet-generate",
+      .form =
+          "--checkpoint DIR [--prompt TEXT]... [--prompt-file FILE]... [--prompt-lines FILE]... "
+          "[--tokens N] [--temperature X] [--top-k K] [--top-p P] [--seed S] "
+          "[--precision fp32|bf16] [--ignore-end] [--json]",
+      .about =
+          "Generates text with a trained model. Several prompts are continued in one batch, "
+          "and each text is the same as with its prompt alone. The texts are printed in the "
+          "order of --prompt, --prompt-file and --prompt-lines, after all are complete.",
+      .example = "retnet-generate --checkpoint RUN --prompt \"Once upon a time\" --tokens 200",
+      .options = table,
+      .count = (int)(sizeof table / sizeof table[0])};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (rn_args_answer(&args, &o->found, rn_program_version)) return RN_OK;
   RN_TRY(err, rn_args_choose(err, "--precision", o->precision, precisions, 2, &o->bf16));
   if (o->checkpoint != NULL) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE, "--checkpoint is wanted; see --help");
+  return rn_fail(err, RN_ERR_USAGE, "--checkpoint is required; see --help");
 }
 
 static rn_status read_prompts(rn_err *err, const options *o, rn_completions *completions) {
@@ -74,7 +88,7 @@ static rn_status read_prompts(rn_err *err, const options *o, rn_completions *com
   }
   if (completions->count > 0) return RN_OK;
   if (o->line_files.count > 0) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: no line with a prompt", o->line_files.word[0]);
+    return rn_fail(err, RN_ERR_USAGE, "%s: no line contains a prompt", o->line_files.word[0]);
   }
   return rn_completions_add(err, completions, "", 0);
 }
@@ -140,7 +154,8 @@ static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) 
     status = rn_generate(err, model, &how, prompt, out->completions.count,
                          (rn_token_visitor){take_token, out});
   }
-  if (status == RN_OK && out->full) status = rn_fail(err, RN_ERR_MEMORY, "no memory for the text");
+  if (status == RN_OK && out->full)
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory for the text");
   free(token);
   free(prompt);
   return status;
@@ -153,10 +168,10 @@ static rn_status check_tokenizer(rn_err *err, const options *o, const rn_checkpo
   if (model->spec.vocab >= RN_BYTES_VOCABULARY && (name == NULL || strcmp(name, bytes) == 0)) {
     return RN_OK;
   }
-  return rn_fail(
-      err, RN_ERR_USAGE,
-      "%s: a model of %d tokens of the tokenizer %s; this version generates only with %s",
-      o->checkpoint, model->spec.vocab, name != NULL ? name : "unknown", bytes);
+  return rn_fail(err, RN_ERR_USAGE,
+                 "%s: the model has %d tokens of tokenizer %s; this version generates text only "
+                 "with tokenizer %s",
+                 o->checkpoint, model->spec.vocab, name != NULL ? name : "unknown", bytes);
 }
 
 static void bind_threads(int threads) {

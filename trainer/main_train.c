@@ -35,32 +35,41 @@ typedef struct options {
 /* *run: false if the command line asks for --help or --version, which are handled here. */
 static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run) {
   const rn_arg table[] = {
-      {'s', NULL, "section.key=value", "override a config key", RN_ARG_LIST, &o->overrides, 0, 0},
-      {0, "plan", NULL, "print what the run would do and need, without training", RN_ARG_SWITCH,
-       &o->plan, 0, 0},
+      {'s', NULL, "section.key=value", "override a configuration key; may be repeated", RN_ARG_LIST,
+       &o->overrides, 0, 0},
+      {0, "plan", NULL,
+       "print layout, memory, messages and estimated time of the run without training",
+       RN_ARG_SWITCH, &o->plan, 0, 0},
       {0, "ranks", "N", "with --plan: plan for N ranks without launching them", RN_ARG_INTEGER,
        &o->ranks, 1, 1 << 24}};
   const rn_args args = {
-      "retnet-train",
-      "CONFIG.yaml [-s section.key=value]... [--plan [--ranks N]]",
-      "Starts, continues and extends the run in run.dir. RUN/config.yaml then holds the\n"
-      "effective configuration, and serves as CONFIG.yaml too; one that was edited, or\n"
-      "not written by this version, is not overwritten: RUN/effective.yaml is written\n"
-      "beside it. --plan shows where each value comes from; a plan for --ranks N that does not "
-      "fit\n"
-      "the memory ends with a warning and exit code 0, a run would be refused.\n"
-      "One job at a time writes in run.dir: RUN/lock names its owner and holds a\n"
-      "heartbeat. A second job is refused; the lock of a process of this host that is gone\n"
-      "is taken over at once, that of another host when its heartbeat has stood still for\n"
-      "60 s. Programs that only read need no lock. Keys:",
-      table,
-      (int)(sizeof table / sizeof table[0]),
-      1,
-      1};
+      .program = "retnet-train",
+      .form = "CONFIG.yaml [-s section.key=value]... [--plan [--ranks N]]",
+      .about =
+          "Starts, continues or extends the training run in the directory run.dir (RUN below).\n\n"
+          "The effective configuration is written to RUN/config.yaml, which can be used as "
+          "CONFIG.yaml. If that file was edited, or not written by this version, it is kept, and "
+          "the configuration is written to RUN/effective.yaml.\n\n"
+          "--plan also shows the origin of each value. If a plan for --ranks N does not fit into "
+          "memory, --plan prints a warning and exits with 0; a run would be refused.\n\n"
+          "Only one job at a time may write to a run directory. RUN/lock names the owner and holds "
+          "its heartbeat; a second job is refused. The lock of a dead process on this host is "
+          "taken over at once, that of another host after 60 s without a heartbeat. Programs that "
+          "only read need no lock.",
+      .example =
+          "mpirun -np 64 retnet-train run.yaml -s parallel.sequence=8\n"
+          "retnet-train run.yaml --plan --ranks 64",
+      .options = table,
+      .count = (int)(sizeof table / sizeof table[0]),
+      .least_words = 1,
+      .most_words = 1};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
-  if (o->ranks > 0 && !o->plan) return rn_fail(err, RN_ERR_USAGE, "--ranks belongs to --plan");
+  if (o->ranks > 0 && !o->plan) return rn_fail(err, RN_ERR_USAGE, "--ranks requires --plan");
   *run = !rn_args_answer(&args, &o->found, rn_program_version);
-  if (o->found.help) rn_options_print_help(stdout);
+  if (o->found.help) {
+    printf("\nConfiguration keys, with default and range:\n");
+    rn_options_print_help(stdout);
+  }
   return RN_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/wrap.h"
 #include "proto/options/nearest.h"
 
 enum { NAME_BYTES = 96 };
@@ -170,18 +171,47 @@ rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const 
   return check_words(err, args, &out->words);
 }
 
+/* ---- help ---- */
+
+static void print_option(const rn_arg *arg, int margin, FILE *file) {
+  enum { TEXT_MARGIN = 29 };
+  const char letter[] = {'-', arg->letter, '\0'};
+  const int column = fprintf(file, "%*s%s%s%s%s%s%s", margin, "", arg->letter != 0 ? letter : "",
+                             arg->letter != 0 && arg->name != NULL ? ", " : "",
+                             arg->name != NULL ? "--" : "", arg->name != NULL ? arg->name : "",
+                             arg->value != NULL ? " " : "", arg->value != NULL ? arg->value : "");
+  fputc(' ', file);
+  rn_wrap_print(file, arg->help, column + 1, TEXT_MARGIN);
+}
+
+static void print_options(const rn_args *args, int margin, FILE *file) {
+  for (int i = 0; i < args->count; i++) print_option(&args->options[i], margin, file);
+}
+
+void rn_args_print_common(FILE *file) {
+  for (int i = 0; i < EVERYWHERE; i++) print_option(&everywhere[i], 2, file);
+}
+
+void rn_args_print_section(const rn_args *args, FILE *file) {
+  enum { MARGIN = 2, HANGING = 6 };
+  int column = fprintf(file, "%s ", args->program);
+  rn_wrap_print(file, args->form, column, HANGING);
+  rn_wrap_print(file, args->about, 0, MARGIN);
+  print_options(args, 2 * MARGIN, file);
+  column = fprintf(file, "%*sexample: ", MARGIN, "");
+  rn_wrap_print(file, args->example, column, column);
+}
+
 void rn_args_print_help(const rn_args *args, FILE *file) {
-  char left[NAME_BYTES];
-  fprintf(file, "usage: %s %s\n\n%s\n\n", args->program, args->form, args->about);
-  for (int i = 0; i < args->count + EVERYWHERE; i++) {
-    const rn_arg *arg = option_at(args, i);
-    const char letter[] = {'-', arg->letter, '\0'};
-    snprintf(left, sizeof left, "%s%s%s%s%s%s", arg->letter != 0 ? letter : "",
-             arg->letter != 0 && arg->name != NULL ? ", " : "", arg->name != NULL ? "--" : "",
-             arg->name != NULL ? arg->name : "", arg->value != NULL ? " " : "",
-             arg->value != NULL ? arg->value : "");
-    fprintf(file, "  %-26s %s\n", left, arg->help);
-  }
+  enum { MARGIN = 2, HANGING = 7 };
+  rn_wrap_print(file, args->form, fprintf(file, "usage: %s ", args->program), HANGING);
+  fputc('\n', file);
+  rn_wrap_print(file, args->about, 0, 0);
+  fputc('\n', file);
+  print_options(args, MARGIN, file);
+  rn_args_print_common(file);
+  fprintf(file, "\nexample:\n");
+  rn_wrap_print(file, args->example, 0, MARGIN);
 }
 
 bool rn_args_answer(const rn_args *args, const rn_args_found *found,

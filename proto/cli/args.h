@@ -44,8 +44,9 @@ typedef struct rn_arg {
 /** The syntax of a command line. `program` may include a subcommand: "retnet-data build". */
 typedef struct rn_args {
   const char *program;
-  const char *form;  /* "CONFIG.yaml [-s key=value]..." */
-  const char *about; /* one or more lines */
+  const char *form;    /* "CONFIG.yaml [-s key=value]..." */
+  const char *about;   /* what it does; wrapped, '\n' starts a new line */
+  const char *example; /* complete command lines, one per line */
   const rn_arg *options;
   int count;
   int least_words, most_words; /* words that are not options; most -1: no limit */
@@ -66,8 +67,14 @@ typedef struct rn_args_found {
 rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const *argv,
                         rn_args_found *out);
 
-/** Prints "usage: ..." and a line for each option. */
+/** Prints usage, description, every option, --help and --version, and the example. */
 void rn_args_print_help(const rn_args *args, FILE *file);
+
+/** The same as one section of a program's help, without --help and --version. */
+void rn_args_print_section(const rn_args *args, FILE *file);
+
+/** Prints --help and --version. */
+void rn_args_print_common(FILE *file);
 
 /** Prints what --version asks for to stdout. */
 typedef void rn_print_version(const char *program);

@@ -3,33 +3,61 @@
 #include <assert.h>
 #include <string.h>
 
+#include "proto/base/wrap.h"
 #include "proto/cli/program.h"
 
 static void print_help(const rn_commands *c) {
+  printf("usage: %s COMMAND ...\n       %s help COMMAND\n\n", c->program, c->program);
+  rn_wrap_print(stdout, c->about, 0, 0);
   for (int i = 0; i < c->count; i++) {
-    printf("%s %s %s\n", i == 0 ? "usage:" : "      ", c->command[i].args.program,
-           c->command[i].args.form);
+    fputc('\n', stdout);
+    rn_args_print_section(&c->command[i].args, stdout);
   }
-  printf("\n%s\n", c->notes);
+  printf("\nEvery command also takes:\n");
+  rn_args_print_common(stdout);
+}
+
+static rn_status find(rn_err *err, const rn_commands *c, const char *word, const rn_command **out) {
+  const char *names[RN_COMMANDS_MAX];
+  int index = 0;
+  assert(c->count <= RN_COMMANDS_MAX);
+  for (int i = 0; i < c->count; i++) names[i] = c->command[i].name;
+  RN_TRY(err, rn_args_choose(err, "command", word, names, c->count, &index));
+  *out = &c->command[index];
+  return RN_OK;
+}
+
+/* `help [COMMAND]` */
+static rn_status answer_help(rn_err *err, const rn_commands *c, int argc, char *const *argv) {
+  const rn_command *command = NULL;
+  if (argc > 3) {
+    return rn_fail(err, RN_ERR_USAGE, "unexpected argument %s; usage: %s help COMMAND", argv[3],
+                   c->program);
+  }
+  if (argc < 3) {
+    print_help(c);
+    return RN_OK;
+  }
+  RN_TRY(err, find(err, c, argv[2], &command));
+  rn_args_print_help(&command->args, stdout);
+  return RN_OK;
 }
 
 rn_status rn_commands_parse(rn_err *err, const rn_commands *c, int argc, char *const *argv,
                             const rn_command **out, rn_words *words) {
-  const char *names[RN_COMMANDS_MAX], *word = argc > 1 ? argv[1] : "";
+  const char *word = argc > 1 ? argv[1] : "";
   rn_args_found found = {0};
-  int index = 0;
-  assert(c->count <= RN_COMMANDS_MAX);
+  const rn_command *command = NULL;
   *out = NULL;
+  if (strcmp(word, "help") == 0) return answer_help(err, c, argc, argv);
   const bool help = strcmp(word, "--help") == 0, version = strcmp(word, "--version") == 0;
   if (help) print_help(c);
   if (version) c->print_version(c->program);
   if (help || version) return RN_OK;
-  for (int i = 0; i < c->count; i++) names[i] = c->command[i].name;
-  RN_TRY(err, rn_args_choose(err, "command", word, names, c->count, &index));
-  const rn_args *args = &c->command[index].args;
-  rn_status status = rn_args_parse(err, args, argc - 1, argv + 1, &found);
-  const bool answered = status == RN_OK && rn_args_answer(args, &found, c->print_version);
-  if (status == RN_OK && !answered) *out = &c->command[index];
+  RN_TRY(err, find(err, c, word, &command));
+  rn_status status = rn_args_parse(err, &command->args, argc - 1, argv + 1, &found);
+  const bool answered = status == RN_OK && rn_args_answer(&command->args, &found, c->print_version);
+  if (status == RN_OK && !answered) *out = command;
   *words = found.words;
   return status;
 }

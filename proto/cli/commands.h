@@ -13,7 +13,7 @@ typedef struct rn_command {
 
 typedef struct rn_commands {
   const char *program;
-  const char *notes; /* printed under the list of commands */
+  const char *about; /* what the program does, and what all commands share */
   const rn_command *command;
   int count; /* at most RN_COMMANDS_MAX */
   rn_print_version *print_version;
@@ -23,7 +23,7 @@ enum { RN_COMMANDS_MAX = 16 };
 
 /**
  * Parses the command line: the command in *out, the words that are not options in `words`. Handles
- * --help and --version of the program and of each command; *out is then NULL.
+ * --help and --version of the program and of each command, and `help [COMMAND]`; *out is then NULL.
  *
  * Ownership: rn_words_free(words). Errors: RN_ERR_USAGE naming the word with the possible commands,
  * or the option with the nearest known one.

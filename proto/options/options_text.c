@@ -2,9 +2,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "proto/base/wrap.h"
 #include "proto/options/options_key.h"
 
-enum { NOTE_BYTES = 512 };
+enum { NOTE_BYTES = 512, DOC_MARGIN = 6 };
 
 bool rn_options_given(const Retnet__Config *config, const char *name) {
   rn_options_key key;
@@ -130,20 +131,6 @@ static void print_words(const ProtobufCEnumDescriptor *type, FILE *file) {
   }
 }
 
-/* Prints `text` wrapped to 80 columns, indented by six. */
-static void print_wrapped(const char *text, FILE *file) {
-  enum { MARGIN = 6, WIDTH = 80 };
-  int column = 0;
-  for (const char *at = text + strspn(text, " "); *at != '\0'; at += strspn(at, " ")) {
-    const int length = (int)strcspn(at, " ");
-    const bool fits = column > 0 && column + 1 + length <= WIDTH;
-    fprintf(file, "%s%.*s", fits ? " " : "\n      ", length, at);
-    column = fits ? column + 1 + length : MARGIN + length;
-    at += length;
-  }
-  fputc('\n', file);
-}
-
 void rn_options_print_help(FILE *file) {
   const char *section = "";
   char name[RN_OPTIONS_NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES];
@@ -164,7 +151,8 @@ void rn_options_print_help(FILE *file) {
     } else if (schema->range[0] != '\0') {
       fprintf(file, "  (%s)", schema->range);
     }
-    print_wrapped(schema->doc, file);
+    fputc('\n', file);
+    rn_wrap_print(file, schema->doc, 0, DOC_MARGIN);
   }
   rn_options_free(&defaults);
 }

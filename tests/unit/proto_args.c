@@ -25,6 +25,7 @@ static const rn_arg options[] = {
 static const rn_args args = {.program = "retnet-test",
                              .form = "FILE [-s key=value]...",
                              .about = "Tests.",
+                             .example = "retnet-test a.yaml --json",
                              .options = options,
                              .count = sizeof options / sizeof options[0],
                              .least_words = 1,
@@ -107,12 +108,15 @@ static void help_and_version_come_before_complaints(void) {
   rn_args_print_help(&args, file);
   fclose(file);
   const char *wanted[] = {"usage: retnet-test FILE",
+                          "Tests.",
+                          "retnet-test a.yaml --json",
                           "-s key=value",
                           "-o, --out DIR",
                           "--tokens N",
                           "--help",
                           "--version"};
-  for (int i = 0; i < 6; i++) CHECK(strstr(text, wanted[i]) != NULL);
+  for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+    CHECK(strstr(text, wanted[i]) != NULL);
   free(text);
 }
 
