@@ -2,7 +2,8 @@
  * One pass over a unit, forward or backward: the context that a stage passes to its layers and
  * blocks.
  *
- * It is made once per unit; layers and blocks do not change it.
+ * It is made once per unit; layers and blocks do not change it. A caller of model/stage/stage.h
+ * sets unit, port, form, train and weights; the CPU backend adds its memory.
  */
 #ifndef RN_MODEL_PASS_PASS_H
 #define RN_MODEL_PASS_PASS_H

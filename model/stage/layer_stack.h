@@ -1,5 +1,6 @@
 /**
- * The layers of one pipeline stage, run unit by unit.
+ * The layers of one pipeline stage on the CPU, run unit by unit: what model/stage/stage_cpu.c makes
+ * a backend of. Weights and gradients are arrays of the caller, named by the pass.
  *
  * A unit is (micro-batch, segment): B sequences times the T tokens of one segment. A stage that
  * begins at layer 0 has the embedding; one that ends at layer L has the head. forward saves
@@ -25,36 +26,36 @@
 
 typedef struct rn_layer_stack rn_layer_stack;
 
-/** Creates a stage with its workspace. Errors: RN_ERR_MEMORY. */
+/** Creates a stack with its workspace. Errors: RN_ERR_MEMORY. */
 rn_status rn_layer_stack_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                                 rn_layer_stack **out);
-void rn_layer_stack_destroy(rn_layer_stack **stage);
+void rn_layer_stack_destroy(rn_layer_stack **stack);
 
 /**
  * Casts elements `range` of params to the bf16 shadow, if matrix products take bf16
  * (model/kernel/gemm.h); else does nothing. Whenever params [total] have changed, all elements must
  * be cast before they are used.
  */
-void rn_layer_stack_cast_weights(rn_layer_stack *stage, const rn_real *params, rn_range range);
+void rn_layer_stack_cast_weights(rn_layer_stack *stack, const rn_real *params, rn_range range);
 
 /** Bytes of the bf16 shadow; 0 if there is none. */
-size_t rn_layer_stack_bf16_shadow_bytes(const rn_layer_stack *stage);
+size_t rn_layer_stack_bf16_shadow_bytes(const rn_layer_stack *stack);
 
-/** Uses `copy`, which outlives the stage, as the bf16 shadow and frees the stage's own shadow. */
-void rn_layer_stack_use_bf16_shadow(rn_layer_stack *stage, rn_bf16 *copy);
+/** Uses `copy`, which outlives the stack, as the bf16 shadow and frees the stack's own shadow. */
+void rn_layer_stack_use_bf16_shadow(rn_layer_stack *stack, rn_bf16 *copy);
 
 /**
  * From now on forward waits at `port` for each layer group before it reads the weights, and
  * backward reports each layer group whose gradient it has accumulated: the last layer first, the
  * embedding last. For the head's group the caller must wait and report.
  */
-void rn_layer_stack_attach(rn_layer_stack *stage, rn_layer_group_port port);
+void rn_layer_stack_attach(rn_layer_stack *stack, rn_layer_group_port port);
 
-/** The stage's parameter table; owned by the stage. */
-const rn_param_table *rn_layer_stack_table(const rn_layer_stack *stage);
+/** The parameter table; owned by the stack. */
+const rn_param_table *rn_layer_stack_table(const rn_layer_stack *stack);
 
 /**
- * The sizes of the stage that rn_layer_stack_create would make, for the threads of this process.
+ * The sizes of the stack that rn_layer_stack_create would make, for the threads of this process.
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
@@ -64,7 +65,7 @@ rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shap
  * Creates activations for the stage's maximal unit. The memory that activations share belongs to
  * the stage, which outlives them; free with rn_activations_destroy. Errors: RN_ERR_MEMORY.
  */
-rn_status rn_activations_create(rn_err *err, rn_layer_stack *stage, rn_save_policy keep,
+rn_status rn_activations_create(rn_err *err, rn_layer_stack *stack, rn_save_policy keep,
                                 rn_activations **out);
 
 /**
@@ -78,7 +79,7 @@ rn_status rn_activations_create(rn_err *err, rn_layer_stack *stage, rn_save_poli
  * pass->train enables dropout. PARALLEL and RECURRENT are for evaluation and tests. The backward of
  * PARALLEL is rn_layer_stack_backward_input, too (the plain oracle); RECURRENT has none.
  */
-rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stage, const rn_pass *pass,
+rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stack, const rn_pass *pass,
                                  const rn_real *x, rn_real *y);
 
 /**
@@ -88,10 +89,10 @@ rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stage, const rn_pa
  *
  *   sum = sum over rows of -log softmax(head(y))[target];  dy = scale * d sum / d y
  */
-void rn_layer_stack_loss(rn_layer_stack *stage, const rn_pass *pass, rn_loss *loss);
+void rn_layer_stack_loss(rn_layer_stack *stack, const rn_pass *pass, rn_loss *loss);
 
 /** Logits of some rows: y [rows, D] -> logits [rows, N]; for decoding and tests. */
-void rn_layer_stack_logits(rn_layer_stack *stage, const rn_real *params, int rows, const rn_real *y,
+void rn_layer_stack_logits(rn_layer_stack *stack, const rn_real *params, int rows, const rn_real *y,
                            rn_real *logits);
 
 /**
@@ -104,7 +105,7 @@ void rn_layer_stack_logits(rn_layer_stack *stage, const rn_real *params, int row
  * Collective: over the ranks of pass->port (one REVERSE scan per layer, last layer first).
  * Errors:     those of pass->port.
  */
-rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stage, const rn_pass *pass,
+rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, const rn_pass *pass,
                                         rn_real *dy, rn_real *dx);
 
 /**
@@ -112,7 +113,7 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stage, cons
  * afterwards. Does nothing if backward_input has already done so: with pass->weights or
  * RN_SAVE_INPUTS.
  */
-void rn_layer_stack_backward_weight(rn_layer_stack *stage, const rn_pass *pass);
+void rn_layer_stack_backward_weight(rn_layer_stack *stack, const rn_pass *pass);
 
 /** The input rows [B, T, D] of `layer` in the last forward (L: the output of the last layer).
  * The activations must not be RN_SAVE_NOTHING. */

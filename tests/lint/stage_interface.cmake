@@ -1,0 +1,31 @@
+# Fails on code above the model that goes past the interface of a stage (model/stage/stage.h): that
+# includes the layers of the CPU backend, their activations or the decoder, or calls them.
+# cmake -DROOT=<source tree> -P stage_interface.cmake
+cmake_minimum_required(VERSION 3.25)
+
+set(headers "#[ \t]*include[ \t]+\"model/(stage/(layer|layer_stack|activations)|decode/[a-z_]+)\\.h\"")
+set(calls "rn_(layer_stack|layer_activations|activations|decoder)_[a-z_]+\\(")
+# Measures the decoder of the CPU, as bench_kernels.c does its kernels.
+set(exempt "^trainer/bench/bench_decode\\.c$")
+
+file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/trainer/*.[ch] ${ROOT}/comm/*.[ch]
+     ${ROOT}/data/*.[ch])
+list(LENGTH files count)
+if(count EQUAL 0)
+  message(FATAL_ERROR "no source found below ${ROOT}")
+endif()
+
+set(faults "")
+foreach(file ${files})
+  if(file MATCHES "${exempt}")
+    continue()
+  endif()
+  file(STRINGS ${ROOT}/${file} lines REGEX "${headers}|${calls}")
+  foreach(line ${lines})
+    string(APPEND faults "  ${file}: ${line}\n")
+  endforeach()
+endforeach()
+if(faults)
+  message(FATAL_ERROR "use model/stage/stage.h, which all backends provide, in place of:\n${faults}")
+endif()
+message(STATUS "${count} files use stages through their interface")
