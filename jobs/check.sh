@@ -14,7 +14,7 @@ case "${1:-}" in
     ;;
 esac
 
-# What every run of ctest came to, and which tests it skipped for which reason: printed at the end.
+# Results of every run of ctest, and its skipped tests with the reasons; printed at the end.
 summary=$(mktemp)
 finish() {
   rn_say "Summary"
@@ -23,8 +23,8 @@ finish() {
 }
 trap finish EXIT
 
-# reason LOG TEST: why a test was skipped, from ctest's LastTest.log: the line that says so, else its
-# last one.
+# reason LOG TEST: prints why a test was skipped, from the LastTest.log of ctest: the line that begins
+# with "skipped", or the last line.
 reason() {
   awk -v test="$2" '
     /^[0-9]+\/[0-9]+ Test: / { here = $3 == test }

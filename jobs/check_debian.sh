@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Both commands of the README on another release of Debian, from nothing: a fresh root made by
-# debootstrap, a copy of the last commit in it, jobs/quickstart.sh and jobs/check.sh there.
+# Runs both commands of the README on another release of Debian: creates a root with debootstrap,
+# copies the last commit into it, and runs jobs/quickstart.sh and jobs/check.sh there.
 # usage: jobs/check_debian.sh [SUITE]     (default: trixie, Debian 13)
 #
-# Needs root and debootstrap. Packages come from the mirror that this machine's apt takes its own
-# from. The root (about 2 GB) lies in TMPDIR, or /var/tmp, and is removed at the end.
+# Needs root and debootstrap. Packages come from the mirror that apt uses on this machine. The root
+# (about 2 GB) is created in TMPDIR or /var/tmp, and removed at the end.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
@@ -15,7 +15,7 @@ die() {
   exit 1
 }
 
-# The repository that this machine's apt takes its own release from.
+# Prints the repository from which apt of this machine takes its release.
 mirror() {
   # shellcheck source=/dev/null disable=SC2016
   . /etc/os-release
@@ -25,8 +25,8 @@ mirror() {
       $1 == "Debian" && $2 == own && $3 == "main" { print $4; exit }'
 }
 
-# in_root COMMAND...: with the file systems that programs expect. They are mounted in a namespace of
-# this command's own, with its processes: none of them is left, however it ends.
+# in_root COMMAND...: runs it in the root with the file systems that programs expect. Mounts and
+# processes live in a namespace of their own, so that none of them is left, however the command ends.
 in_root() {
   # shellcheck disable=SC2016
   unshare --mount --pid --fork --kill-child bash -euc '

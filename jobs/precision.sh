@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# What bf16 does to the loss: the same run in fp32 and in bf16, and once more in fp32 with other
-# chunks, which differs in the order of sums alone: what chance does. A table, a line a seed.
-# usage: jobs/precision.sh [TEXT...] [-- retnet-train's options]   (default: this machine's C headers)
+# Measures the effect of bf16 on the loss: the same run in fp32 and in bf16, and again in fp32 with
+# another chunk length, which changes only the order of sums, as a measure of chance. Prints a table
+# with one line per seed.
+# usage: jobs/precision.sh [TEXT...] [-- OPTIONS of retnet-train]   (default: the C headers of this machine)
 #
-# SEEDS      how many runs of each kind (4);  STEPS  of a run (300)
-# fp32       mean training loss of the run's last sixth
-# bf16       the same, and how far it is from fp32's
-# chunks     the same of the run in fp32 with chunks of 32 tokens
-# At the end the means over the seeds, with their standard errors.
+# Environment: SEEDS, number of runs of each kind (4); STEPS, steps per run (300)
+# fp32       mean training loss of the last sixth of the run
+# bf16       the same for bf16, and its difference from fp32
+# chunks     the same for fp32 with chunks of 32 tokens
+# The last lines are means over the seeds, with standard errors.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
@@ -31,7 +32,7 @@ trap 'rm -rf "$work"' EXIT
   exit 1
 }
 
-# loss SEED OPTION...: mean of the last sixth of a run's steps.
+# loss SEED OPTION...: prints the mean loss of the last sixth of a run.
 loss() {
   local seed=$1
   shift
@@ -46,7 +47,7 @@ loss() {
   rm -rf "$work/run"
 }
 
-# percent SUM BASE: how far a loss is from another.
+# percent SUM BASE: prints the difference of two losses in percent.
 percent() { awk -v x="$1" -v base="$2" 'BEGIN {print 100 * (x / base - 1)}'; }
 
 printf '%4s %8s %8s %9s %8s %9s\n' seed fp32 bf16 '' chunks ''

@@ -63,7 +63,7 @@ static void combine(const rn_scan *scan, const double *log_x, const float *recei
   }
 }
 
-/* The first rank's contribution includes the state before its piece. */
+/* The first rank's contribution includes the state before its segment. */
 static rn_status begin_states(rn_err *err, rn_scan *scan, float *before, float *after) {
   memset(before, 0, rn_scan_state_bytes(scan));
   scan->before = before;

@@ -214,7 +214,8 @@ static rn_status visit_path(rn_err *err, const walk *w, const char *path, bool n
   return RN_OK;
 }
 
-/* Visits what a pattern matches, in byte order: it may be quoted, or too long for the shell. */
+/* Visits the files that a pattern matches, in byte order. Patterns come quoted, or when their
+ * expansion would be too long for the shell. */
 static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) {
   glob_t found;
   rn_status status = RN_OK;

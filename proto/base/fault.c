@@ -32,7 +32,7 @@ static bool is_current(const char *order) {
   return strncmp(fault.order, order, ORDER_BYTES - 1) == 0;
 }
 
-/* The number of this pass; a new order resets the count. */
+/* Counts how often the site was reached; a changed RETNET_FAULT restarts the count. */
 static long count_pass(const char *order) {
   pthread_mutex_lock(&fault.lock);
   if (!is_current(order)) {

@@ -142,7 +142,7 @@ static rn_status parse_list(rn_err *err, const setting *s, int32_t *items, size_
       return wrong(err, s, "a list of integers with commas between them");
     }
   }
-  if ((*at == ']') != open) return wrong(err, s, "a list with both its brackets, or without any");
+  if ((*at == ']') != open) return wrong(err, s, "a list with matching brackets");
   if (open && *skip_spaces(at + 1) != '\0') return wrong(err, s, "a list of integers");
   return RN_OK;
 }

@@ -52,7 +52,7 @@ state() { squeue -h -t all -j "$job" -o %T; }
 # log_end DIR: the end of its log.
 log_end() { tail -n 15 "$1.log"; }
 # starts DIR: how many pieces have begun.
-starts() { if [ -e "$1.log" ]; then grep -c 'threads per rank, .*from step' "$1.log" || true; else echo 0; fi; }
+starts() { if [ -e "$1.log" ]; then grep -c 'threads per rank, from step' "$1.log" || true; else echo 0; fi; }
 # has_lines DIR COUNT: whether so many steps are logged.
 has_lines() { [ -e "$1/metrics.jsonl" ] && [ "$(wc -l <"$1/metrics.jsonl")" -ge "$2" ]; }
 # newest DIR: the step of the newest checkpoint.
@@ -101,7 +101,7 @@ write_config 1000000
 RETNET_FAULT='read data:1-:slow=200' submit pieces 's|--cpu-bind=cores|--cpu-bind=verbose,cores|' --time=1 --signal=USR1@20
 await pieces requeued is_requeued pieces 1
 first=$(newest pieces)
-grep -q "exit code 75 at step $first: back into the queue" pieces.log || fail "pieces: $(log_end pieces)"
+grep -q "exit code 75 at step $first: requeueing the job" pieces.log || fail "pieces: $(log_end pieces)"
 if scontrol show config | grep -q 'TaskPlugin.*affinity'; then
   [ "$(grep -oE 'mask 0x[0-9a-f]+ set' pieces.log | sort -u | wc -l)" = 2 ] ||
     fail "two ranks of a node are not bound to a core each: $(grep cpu-bind pieces.log)"

@@ -124,7 +124,8 @@ static double three_state_flops(const rn_kernel_bench *b) {
   return 3 * state_flops(b);
 }
 
-/* Number of scores of a chunk that are computed: each band up to the end of its diagonal block. */
+/* Number of scores that the kernel computes for a chunk: each tile of rows up to its diagonal
+ * block. */
 static double scores(const rn_kernel_bench *b) {
   double sum = 0;
   for (int begin = 0; begin < b->chunk; begin += RN_CHUNK_TILE) {

@@ -137,7 +137,7 @@ rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   const rn_step_counters *now = &s->run->counters;
   rn_world *world = s->run->parallel.world;
   const double begin_s = rn_clock_s();
-  rn_progress_begin("start save", now->step);
+  rn_progress_begin("start of a save", now->step);
   const rn_status staged = rn_collective_wait_for_root(err, world, create_stage_dir, s);
   if (staged == RN_ERR_MPI) return staged;
   RN_TRY(err, rn_agree(err, world, staged));

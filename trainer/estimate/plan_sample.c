@@ -40,7 +40,7 @@ typedef struct sampler {
   const Retnet__Config *config;
   const rn_plan *plan;
   const rn_spec *spec;
-  rn_world *world, *single_rank; /* all ranks; this one, which runs the steps */
+  rn_world *world, *single_rank; /* all ranks; only this rank, for the measured steps */
   double start_s;                /* when the whole measurement began */
 } sampler;
 

@@ -85,7 +85,7 @@ bool rn_gemm_sample_warning(const rn_gemm_sample *s, char *text, size_t bytes) {
   snprintf(text, bytes,
            "model.products auto: on this machine %s is %.1f times as fast as the chosen %s for %s "
            "products (a sample of %dx%dx%d); compare them with `retnet-bench gemm`, and set "
-           "model.products=%s if it wins there",
+           "model.products=%s if it is faster there",
            s->name[other], loss, rn_gemm_backend_in_use()->name, kind_names[worst], ROWS, COLS,
            SUMMED, s->name[other]);
   return true;

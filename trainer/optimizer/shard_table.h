@@ -12,8 +12,8 @@
 #include "model/spec/param.h"
 #include "proto/base/status.h"
 
-/** Elements of a block, the granularity of shards and norms, which never spans tensors; elements of
- * a bucket. */
+/** Elements of a block and of a bucket. Blocks are the granularity of shards and norms; a block
+ * never spans two tensors. */
 enum { RN_BLOCK = 16384, RN_BUCKET = 1 << 20 };
 
 /** The intersection of a tensor and one shard of this rank. */

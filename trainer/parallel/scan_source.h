@@ -25,8 +25,10 @@ typedef struct rn_scan_source {
 typedef struct rn_scan_source_shape {
   Retnet__Scan wanted; /* parallel.scan */
   bool reproducible;
-  double epsilon;                  /* parallel.scan_epsilon */
-  int layers, sequences, segments; /* of the stage; of a unit, at most; of a rank */
+  double epsilon; /* parallel.scan_epsilon */
+  int layers;     /* of the stage */
+  int sequences;  /* of a unit, at most */
+  int segments;   /* of each rank */
 } rn_scan_source_shape;
 
 /** The algorithm that a source with `ranks` ranks per sequence would use. */

@@ -52,7 +52,7 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, step_sums *
   RN_TRY(err, rn_optimizer_release_gradient(err, &run->optimizer));
   RN_TRY(err, rn_local_model_train(err, model, &run->data, &parallel->scan, scale));
   rn_span_phase("gradient reduction");
-  rn_progress_phase("reduce gradients");
+  rn_progress_phase("sum gradients");
   RN_TRY(err, rn_optimizer_sum_gradients(err, &run->optimizer, parallel->p2p));
   rn_span_phase("gradient norm");
   rn_optimizer_square_blocks(&run->optimizer);

@@ -57,7 +57,7 @@ static bool is_time_up(const launch *l) {
 
 static rn_status agree_between_steps(rn_err *err, const launch *l, agreement *out) {
   rn_world *world = l->run.parallel.world;
-  rn_progress_phase("agree on next step");
+  rn_progress_phase("agreement between steps");
   const rn_status owned = rn_run_lock_check(err, l->lock);
   int64_t wish[WISHES] = {rn_stop_request_pending() || is_time_up(l), rn_saver_is_writing(l->saver),
                           owned != RN_OK};

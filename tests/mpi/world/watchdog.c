@@ -32,7 +32,7 @@ static int run_rank(int argc, char **argv, const char *how) {
   rn_progress_begin("forward", STEP);
   if (culprit && strcmp(how, "hangs") == 0) pause();
   if (culprit && strcmp(how, "stops") == 0) raise(SIGSTOP);
-  rn_progress_begin("reduce gradients", STEP);
+  rn_progress_begin("sum gradients", STEP);
   status = rn_world_barrier(&err, world);
   rn_watchdog_stop(&watchdog);
   return rn_world_finish(&world, status, &err);
@@ -62,7 +62,7 @@ static void a_hang_is_reported(const char *launcher, const char *self, const cha
   static char output[65536];
   CHECK_EQUAL(run_job(launcher, self, how, output, sizeof output), 3);
   CHECK(strstr(output, "rank 1 has been in \"forward\" of step 7 for ") != NULL);
-  CHECK(strstr(output, "rank 0 has been in \"reduce gradients\" of step 7 for ") != NULL);
+  CHECK(strstr(output, "rank 0 has been in \"sum gradients\" of step 7 for ") != NULL);
   CHECK_EQUAL(occurrences(output, "error: no progress"), 1);
   CHECK_EQUAL(occurrences(output, "<- late"), 1);
   if (check_failures() > 0) fputs(output, stderr);
