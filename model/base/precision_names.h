@@ -5,10 +5,8 @@
 #include "proto/base/real.h"
 
 #define rn_param_init_values RN_NAME(rn_param_init_values)
-#define rn_local_state_bytes RN_NAME(rn_local_state_bytes)
 #define rn_local_state_create RN_NAME(rn_local_state_create)
 #define rn_local_state_destroy RN_NAME(rn_local_state_destroy)
-#define rn_local_state_enable_publish RN_NAME(rn_local_state_enable_publish)
 #define rn_local_state_reset RN_NAME(rn_local_state_reset)
 #define rn_local_state_start RN_NAME(rn_local_state_start)
 #define rn_local_state_port RN_NAME(rn_local_state_port)
@@ -78,8 +76,6 @@
 #define rn_norm_forward RN_NAME(rn_norm_forward)
 #define rn_norm_row_fp64 RN_NAME(rn_norm_row_fp64)
 #define rn_norm_backward RN_NAME(rn_norm_backward)
-#define rn_ffn_inner_bytes RN_NAME(rn_ffn_inner_bytes)
-#define rn_ffn_product_bytes RN_NAME(rn_ffn_product_bytes)
 #define rn_ffn_forward RN_NAME(rn_ffn_forward)
 #define rn_ffn_backward_input RN_NAME(rn_ffn_backward_input)
 #define rn_ffn_backward_weight RN_NAME(rn_ffn_backward_weight)

@@ -69,34 +69,12 @@ static rn_status local_end(void *self, rn_err *err, rn_real *before) {
   local_state->in_progress = false;
   rn_real *state = rn_local_state_state(local_state, local_state->direction, local_state->layer);
   int64_t m = local_state->matrix;
-  if (local_state->port.publish != NULL) {
-    memcpy(before, state, (size_t)(local_state->n * m) * sizeof state[0]);
-    return RN_OK;
-  }
 #pragma omp parallel for schedule(static)
   for (int h = 0; h < local_state->n; h++) {
     advance(exp(local_state->log_decay[h]), m, local_state->own + h * m, state + h * m,
             before + h * m);
   }
   return RN_OK;
-}
-
-static rn_status local_publish(void *self, rn_err *err, const rn_real *after) {
-  rn_local_state *local_state = self;
-  (void)err;
-  memcpy(rn_local_state_state(local_state, local_state->direction, local_state->layer), after,
-         (size_t)(local_state->n * local_state->matrix) * sizeof after[0]);
-  return RN_OK;
-}
-
-void rn_local_state_enable_publish(rn_local_state *local_state) {
-  local_state->port.publish = local_publish;
-}
-
-size_t rn_local_state_bytes(const rn_spec *spec, int layers, int sequences) {
-  const size_t states = (size_t)layers * (size_t)sequences * (size_t)spec->heads;
-  const size_t matrix = (size_t)rn_spec_key_width(spec) * (size_t)rn_spec_value_width(spec);
-  return DIRECTIONS * states * matrix * sizeof(rn_real);
 }
 
 rn_status rn_local_state_create(rn_err *err, const rn_spec *spec, int layers, int sequences,

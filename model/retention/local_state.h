@@ -16,9 +16,6 @@
 
 typedef struct rn_local_state rn_local_state;
 
-/** Bytes of the states. */
-size_t rn_local_state_bytes(const rn_spec *spec, int layers, int sequences);
-
 /**
  * Zero states [layers][sequences H, K, V], for at most these numbers of layers and sequences.
  * Errors: RN_ERR_MEMORY.
@@ -26,9 +23,6 @@ size_t rn_local_state_bytes(const rn_spec *spec, int layers, int sequences);
 rn_status rn_local_state_create(rn_err *err, const rn_spec *spec, int layers, int sequences,
                                 rn_local_state **out);
 void rn_local_state_destroy(rn_local_state **local_state);
-
-/** Adds publish() to the port, as in reproducible mode: the states are then those passed to it. */
-void rn_local_state_enable_publish(rn_local_state *local_state);
 
 /** Resets all states to zero; call between sequences. */
 void rn_local_state_reset(rn_local_state *local_state);

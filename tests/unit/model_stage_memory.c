@@ -1,10 +1,8 @@
-/* The predicted memory of a stage, of its activations and of its local states equals the memory
- * that they allocate. */
+/* The predicted memory of a stage and of its activations equals the memory that they allocate. */
 #include <malloc.h>
 #include <stddef.h>
 
 #include "model/kernel/gemm.h"
-#include "model/retention/local_state.h"
 #include "model/stage/layer_stack.h"
 #include "tests/support/check.h"
 #include "tests/support/sets.h"
@@ -16,7 +14,7 @@ enum { SMALL_BYTES = 24 << 10 };
 enum { LARGE_BYTES = 16 << 20, EDGE_BYTES = 2 << 20 };
 
 #if defined(__SANITIZE_ADDRESS__)
-/* Of the sanitizer's run-time library, whose header not every compiler brings. */
+/* From the run-time library of the sanitizer; not every compiler has its header. */
 size_t __sanitizer_get_current_allocated_bytes(void);
 #endif
 
@@ -52,7 +50,6 @@ static rn_spec base(void) {
 static void check_stage(rn_spec spec, int first, int last, int sequences, int tokens) {
   rn_err err = {0};
   rn_stage_sizes sizes;
-  rn_local_state *local_state = NULL;
   const rn_stage_shape shape = {first, last, sequences, tokens, 1};
   if (!CHECK_OK(&err, rn_layer_stack_measure(&err, &spec, shape, &sizes))) return;
   for (int keep = RN_SAVE_NOTHING; keep <= RN_SAVE_ALL; keep++) {
@@ -72,10 +69,6 @@ static void check_stage(rn_spec spec, int first, int last, int sequences, int to
     rn_activations_destroy(&one);
     rn_layer_stack_destroy(&stage);
   }
-  const int64_t before = allocated();
-  CHECK_OK(&err, rn_local_state_create(&err, &spec, last - first, sequences, &local_state));
-  check_taken(before, rn_local_state_bytes(&spec, last - first, sequences));
-  rn_local_state_destroy(&local_state);
 }
 
 static void check_stages(void) {
