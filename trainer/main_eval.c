@@ -132,9 +132,9 @@ static rn_status open_model(rn_err *err, rn_world *world, const options *o,
                             rn_checkpoint_model *model, bool *gone) {
   rn_path found;
   rn_progress_begin("find checkpoint", 0);
-  RN_TRY(err,
-         rn_checkpoint_find(err, world, o->checkpoint,
-                            (rn_find_how){.must = true, .patience_s = RN_FIND_PATIENCE_S}, &found));
+  RN_TRY(err, rn_checkpoint_find(err, world, o->checkpoint,
+                                 (rn_find_options){.must = true, .timeout_s = RN_FIND_TIMEOUT_S},
+                                 &found));
   rn_progress_begin("load checkpoint", 0);
   const rn_status status = rn_checkpoint_model_open_found(err, found.text, model);
   int64_t again =

@@ -115,7 +115,7 @@ static rn_status find_given(rn_err *err, rn_world *world, const char *key, const
   }
   RN_TRY(err, rn_agree(err, world, status));
   return rn_checkpoint_find(err, world, path,
-                            (rn_find_how){.must = true, .patience_s = RN_FIND_PATIENCE_S}, out);
+                            (rn_find_options){.must = true, .timeout_s = RN_FIND_TIMEOUT_S}, out);
 }
 
 static rn_status find(rn_err *err, const Retnet__Config *c, rn_world *world,
@@ -123,9 +123,10 @@ static rn_status find(rn_err *err, const Retnet__Config *c, rn_world *world,
   const char *resume = c->checkpoint->resume;
   const bool never = strcmp(resume, "never") == 0, own = never || strcmp(resume, "auto") == 0;
   rn_progress_begin("find checkpoint", 0);
-  RN_TRY(err, rn_checkpoint_find(
-                  err, world, c->run->dir,
-                  (rn_find_how){.mark_bad = !never, .patience_s = RN_FIND_PATIENCE_S}, &out->path));
+  RN_TRY(err,
+         rn_checkpoint_find(err, world, c->run->dir,
+                            (rn_find_options){.mark_bad = !never, .timeout_s = RN_FIND_TIMEOUT_S},
+                            &out->path));
   if (out->path.text[0] != '\0' && never) {
     return rn_fail(err, RN_ERR_USAGE,
                    "checkpoint.resume is never, but %s holds checkpoints: choose another run.dir",
@@ -138,8 +139,8 @@ static rn_status find(rn_err *err, const Retnet__Config *c, rn_world *world,
   return find_given(err, world, "checkpoint.init_from", c->checkpoint->init_from, &out->path);
 }
 
-rn_status rn_checkpoint_look(rn_err *err, const Retnet__Config *config, rn_world *world,
-                             rn_checkpoint_source *out) {
+rn_status rn_checkpoint_select(rn_err *err, const Retnet__Config *config, rn_world *world,
+                               rn_checkpoint_source *out) {
   memset(out, 0, sizeof *out);
   RN_TRY(err, find(err, config, world, out));
   if (out->path.text[0] == '\0' || out->weights_only) return RN_OK;

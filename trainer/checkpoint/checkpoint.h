@@ -19,8 +19,8 @@ typedef struct rn_checkpoint_source {
  * Errors:     those of rn_checkpoint_find, agreed; RN_ERR_USAGE if checkpoint.resume is never and
  *             run.dir holds checkpoints.
  */
-rn_status rn_checkpoint_look(rn_err *err, const Retnet__Config *config, rn_world *world,
-                             rn_checkpoint_source *out);
+rn_status rn_checkpoint_select(rn_err *err, const Retnet__Config *config, rn_world *world,
+                               rn_checkpoint_source *out);
 
 /**
  * Loads the state from `source`; does nothing if its path is empty.

@@ -15,7 +15,7 @@ enum { FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 1000 };
 /* One search, led by rank 0. */
 typedef struct search {
   rn_world *world;
-  double patience_s;
+  double timeout_s;
 } search;
 
 /* ---- waiting for a file system ---- */
@@ -29,13 +29,13 @@ typedef struct backoff {
 /* Makes one more pause. *late: the time limit has passed; the same on all ranks. */
 static rn_status wait_a_little(rn_err *err, const search *s, backoff *p, const char *what,
                                bool *late) {
-  int64_t over = rn_clock_s() - p->since_s > s->patience_s;
+  int64_t over = rn_clock_s() - p->since_s > s->timeout_s;
   RN_TRY(err, rn_world_max(err, s->world, &over, 1));
   *late = over != 0;
   if (*late) return RN_OK;
   if (p->pause_ms == 0) {
     rn_log_warn("%s is not yet visible to all ranks: waiting up to %.0f s for the file system",
-                what, s->patience_s);
+                what, s->timeout_s);
   }
   p->pause_ms = p->pause_ms == 0 ? FIRST_PAUSE_MS : 2 * p->pause_ms;
   if (p->pause_ms > LAST_PAUSE_MS) p->pause_ms = LAST_PAUSE_MS;
@@ -53,7 +53,7 @@ static rn_status fail_unseen(rn_err *err, const search *s, bool sees, const char
     status = rn_fail(err, RN_ERR_MISMATCH,
                      "rank %d on %s does not see %s as other ranks do (waited %.0f s): check that "
                      "all nodes mount the same file system there%s%s",
-                     rn_world_rank(s->world), rn_world_host(s->world), what, s->patience_s,
+                     rn_world_rank(s->world), rn_world_host(s->world), what, s->timeout_s,
                      why == NULL ? "" : ": ", why == NULL ? "" : why->text);
   }
   return rn_agree(err, s->world, status);
@@ -120,11 +120,11 @@ static rn_status open_together(rn_err *err, const search *s, const char *path, r
   bool late = false, waits = true;
   while (status == RN_OK && waits && !late) {
     findings found = {.first = -1};
-    rn_err told = {0};
+    rn_err failure = {0};
     if (own != RN_OK) {
-      own = open_share(&told, path, rn_world_rank(s->world), rn_world_size(s->world),
+      own = open_share(&failure, path, rn_world_rank(s->world), rn_world_size(s->world),
                        root ? out : NULL);
-      why = told;
+      why = failure;
     }
     status = share_findings(err, s->world, own, &found);
     if (status == RN_OK) status = differ(err, s->world, path, &found, &waits);
@@ -152,7 +152,7 @@ static rn_status open_for_all(void *context, rn_err *err, const char *path, rn_c
 }
 
 /* The other ranks: open the folders that rank 0 broadcasts, until the path is empty. */
-static rn_status help(rn_err *err, const search *s) {
+static rn_status follow(rn_err *err, const search *s) {
   rn_path path;
   rn_ckpt *none = NULL;
   for (;;) {
@@ -163,13 +163,13 @@ static rn_status help(rn_err *err, const search *s) {
   }
 }
 
-static void tell(void *context, const char *line) {
+static void warn(void *context, const char *line) {
   (void)context;
   rn_log_warn("%s", line);
 }
 
-static rn_status lead(rn_err *err, search *s, const char *path, rn_find_how how, rn_path *out) {
-  const rn_ckpt_notes notes = {.report = tell, .context = s, .open = open_for_all};
+static rn_status lead(rn_err *err, search *s, const char *path, rn_find_options how, rn_path *out) {
+  const rn_ckpt_notes notes = {.report = warn, .context = s, .open = open_for_all};
   rn_ckpt *ckpt = NULL;
   rn_path none = {""};
   rn_status status = rn_ckpt_find(err, path, how.mark_bad, &notes, &ckpt);
@@ -216,13 +216,13 @@ static rn_status agree_on_newest(rn_err *err, const search *s, const char *path)
   }
 }
 
-rn_status rn_checkpoint_find(rn_err *err, rn_world *world, const char *path, rn_find_how how,
+rn_status rn_checkpoint_find(rn_err *err, rn_world *world, const char *path, rn_find_options how,
                              rn_path *out) {
-  search s = {world, how.patience_s};
+  search s = {world, how.timeout_s};
   memset(out, 0, sizeof *out);
   RN_TRY(err, agree_on_newest(err, &s, path));
   const rn_status status =
-      rn_world_rank(world) == 0 ? lead(err, &s, path, how, out) : help(err, &s);
+      rn_world_rank(world) == 0 ? lead(err, &s, path, how, out) : follow(err, &s);
   RN_TRY(err, rn_agree(err, world, status));
   return rn_world_broadcast(err, world, out, sizeof *out);
 }

@@ -11,13 +11,13 @@
  * How long ranks wait for files that other ranks already see: longer than network file systems
  * cache directory entries (NFS: 60 s).
  */
-enum { RN_FIND_PATIENCE_S = 75 };
+enum { RN_FIND_TIMEOUT_S = 75 };
 
-typedef struct rn_find_how {
+typedef struct rn_find_options {
   bool mark_bad; /* as in rn_ckpt_find */
   bool must;     /* finding no checkpoint is an error */
-  double patience_s;
-} rn_find_how;
+  double timeout_s;
+} rn_find_options;
 
 /**
  * Collective form of rn_ckpt_find: *out is the step folder, or empty if there is none and `must` is
@@ -29,9 +29,9 @@ typedef struct rn_find_how {
  *
  * Collective: over the world.
  * Errors:     those of rn_ckpt_find, agreed; RN_ERR_MISMATCH naming the rank that still does not
- *             see the files after `patience_s` seconds; then nothing has been renamed.
+ *             see the files after `timeout_s` seconds; then nothing has been renamed.
  */
-rn_status rn_checkpoint_find(rn_err *err, rn_world *world, const char *path, rn_find_how how,
+rn_status rn_checkpoint_find(rn_err *err, rn_world *world, const char *path, rn_find_options how,
                              rn_path *out);
 
 #endif

@@ -53,7 +53,7 @@ rn_status rn_checkpoint_model_open_found(rn_err *err, const char *step_path,
 }
 
 rn_status rn_checkpoint_model_open(rn_err *err, const char *path, rn_checkpoint_model *out) {
-  enum { MOST_TRIES = 16 };
+  enum { MAX_TRIES = 16 };
   const rn_ckpt_notes notes = {.report = warn};
   for (int i = 1;; i++) {
     *out = (rn_checkpoint_model){0};
@@ -62,7 +62,7 @@ rn_status rn_checkpoint_model_open(rn_err *err, const char *path, rn_checkpoint_
     if (status == RN_OK) return RN_OK;
     const bool gone = !rn_file_exists(rn_ckpt_path(out->ckpt)) && !rn_ckpt_is_step_folder(path);
     rn_checkpoint_model_close(out);
-    if (!gone || i == MOST_TRIES) return status;
+    if (!gone || i == MAX_TRIES) return status;
     rn_err_clear(err);
   }
 }

@@ -25,7 +25,7 @@ typedef struct rn_saved_state {
  * Writes the manifest into the staged folder of the state's step and gives the folder its final
  * name. Called by one rank, after all files are written; `reports` [count] are those of the ranks.
  *
- * Errors: RN_ERR_MISMATCH if the slices do not cover every tensor of the model and every carried
+ * Errors: RN_ERR_MISMATCH if the slices do not cover every tensor of the model and every TBPTT
  *         state exactly once; RN_ERR_IO, RN_ERR_MEMORY.
  */
 rn_status rn_manifest_commit(rn_err *err, const rn_manifest_run *run, const rn_saved_state *state,

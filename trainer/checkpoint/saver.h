@@ -2,7 +2,7 @@
  * Asynchronous checkpoints: the state is copied, a thread compresses and writes the copy, and
  * training continues.
  *
- * Every rank writes its shard of weights, moments and carried states. The ranks of a node write a
+ * Every rank writes its shard of weights, moments and TBPTT states. The ranks of a node write a
  * few files, one rank after the other in each (comm/world/write_token.h), so no rank sends its
  * shard or holds that of another. Only the calling thread calls MPI: it starts a save, checks at
  * step boundaries whether the writers are done, and then finishes the save, which gives the

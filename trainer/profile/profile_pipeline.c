@@ -110,7 +110,7 @@ static rn_status make(rn_err *err, rn_pipeline_schedule_shape shape, model *m) {
 
 /* Simulates the idle fraction for the same task times if messages take no time. */
 static rn_status simulate(rn_err *err, const rn_profile *profile, model *m, const seen *s,
-                          double *share) {
+                          double *idle) {
   const rn_pipeline_schedule_shape shape = *profile->schedule;
   const double units = (double)shape.microbatches * shape.segments;
   const rn_simulation sim = {.shape = shape,
@@ -125,7 +125,7 @@ static rn_status simulate(rn_err *err, const rn_profile *profile, model *m, cons
   }
   RN_TRY(err, rn_pipeline_schedule_simulate(err, &sim, &total_s, m->stage));
   for (int i = 0; i < shape.stages; i++) busy_s_sum += m->stage[i].busy_s;
-  *share = 1 - busy_s_sum / shape.stages / total_s;
+  *idle = 1 - busy_s_sum / shape.stages / total_s;
   return RN_OK;
 }
 

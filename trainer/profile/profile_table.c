@@ -85,8 +85,8 @@ static void print_table(const table *t) {
       "profile: ms per step over %d ranks and %.0f steps; percentages are of the step time, mean "
       "over ranks",
       t->ranks, t->steps);
-  rn_log_info("%-*s %8s %10s %10s %10s %8s %8s", NAME_WIDTH, "", "times", "least", "mean", "most",
-              "%", "self %");
+  rn_log_info("%-*s %8s %10s %10s %10s %8s %8s", NAME_WIDTH, "", "times", "min", "mean", "max", "%",
+              "self %");
   for (int i = 0; i < t->rows; i++) {
     if (t->row[i].parent < 0) print_row(t, i, 0);
   }

@@ -40,7 +40,7 @@ static bool same_layout(const rn_layout *a, const rn_layout *b) {
 }
 
 /* Reports a choice that differs from the checkpoint's or from the rule's. */
-static void tell(const char *what, const char *stored, const char *rule, const char *now) {
+static void report(const char *what, const char *stored, const char *rule, const char *now) {
   if (strcmp(now, stored) != 0) {
     rn_log_info("resume: the %s is now %s by rule, was %s in the checkpoint", what, now, stored);
   } else if (strcmp(now, rule) != 0) {
@@ -52,16 +52,16 @@ static void tell(const char *what, const char *stored, const char *rule, const c
 /* Selects a kernel set by name. Returns false if this build or CPU lacks it; then any set may be
  * selected. */
 static bool use_kernels(const char *name) {
-  enum { MOST_SETS = 16 };
+  enum { MAX_SETS = 16 };
   if (strcmp(rn_kernels_table()->name, name) == 0) return true;
-  for (int i = 0; i < MOST_SETS; i++) {
+  for (int i = 0; i < MAX_SETS; i++) {
     if (rn_kernels_use(i) && strcmp(rn_kernels_table()->name, name) == 0) return true;
   }
   return false;
 }
 
 /* The same for the GEMM backend. For bf16 there is only one, so no other can be selected. */
-static bool use_products(const char *name, const Retnet__Config *config) {
+static bool use_gemm_backend(const char *name, const Retnet__Config *config) {
   if (strcmp(rn_gemm_backend_in_use()->name, name) == 0) return true;
   return config->train->precision == RETNET__PRECISION__PRECISION_FP32 &&
          rn_gemm_backend_use_named(name);
@@ -89,19 +89,19 @@ static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
   /* The maximum identifies the lowest rank that lacks the set or backend. */
   const int ranks = rn_world_size(world), here = ranks - rn_world_rank(world);
   int64_t lack[2] = {kernels_hold && !use_kernels(c->kernels) ? here : 0,
-                     products_hold && !use_products(c->products, config) ? here : 0};
+                     products_hold && !use_gemm_backend(c->products, config) ? here : 0};
   RN_TRY(err, rn_world_max(err, world, lack, 2));
   if (lack[0] > 0) (void)use_kernels(kernels);
   if (lack[1] > 0) (void)rn_gemm_backend_swap(products_before);
   if (lack[0] > 0) {
     warn_lack("kernels", c->kernels, ranks - (int)lack[0], kernels);
   } else {
-    tell("kernel set", c->kernels, kernels, rn_kernels_table()->name);
+    report("kernel set", c->kernels, kernels, rn_kernels_table()->name);
   }
   if (lack[1] > 0) {
     warn_lack("GEMM backend", c->products, ranks - (int)lack[1], products);
   } else if (config->model->products == RETNET__PRODUCTS__PRODUCTS_AUTO) {
-    tell("GEMM backend", c->products, products, rn_gemm_backend_in_use()->name);
+    report("GEMM backend", c->products, products, rn_gemm_backend_in_use()->name);
   }
   return RN_OK;
 }
@@ -115,7 +115,7 @@ static void apply_chunk(const rn_choices *c, const rn_choices_now *now, bool sam
   if (same && c->chunk_key == 0 && (reduction_block == 0 || reduction_block % c->chunk == 0))
     *chunk = c->chunk;
   snprintf(is, sizeof is, "%d", *chunk);
-  tell("chunk", stored, rule, is);
+  report("chunk", stored, rule, is);
 }
 
 void rn_choices_scan(const rn_choices *c, rn_choices_now now, const char *rule,
@@ -129,7 +129,7 @@ void rn_choices_scan(const rn_choices *c, rn_choices_now now, const char *rule,
     if (strcmp(is, "chain") == 0) *scan = RETNET__SCAN__SCAN_CHAIN;
     if (strcmp(is, "doubling") == 0) *scan = RETNET__SCAN__SCAN_DOUBLING;
   }
-  if (c->layout.sequence > 1) tell("scan", c->scan, rule, is);
+  if (c->layout.sequence > 1) report("scan", c->scan, rule, is);
 }
 
 rn_status rn_choices_apply(rn_err *err, rn_world *world, const rn_choices *choices,

@@ -100,7 +100,7 @@ static void start_batches(rn_data_stream *s, int64_t length) {
 
 /* ---- the train split ---- */
 
-/* Reads the sequence with global number g, in the shuffled order of the split. */
+/* Reads the sequence with global index g, in the shuffled order of the split. */
 static rn_status read_sequence(rn_err *err, rn_data_stream *s, int64_t g) {
   const int length = s->config->sequence_length;
   rn_split *split = &s->datasets->train;
@@ -113,7 +113,7 @@ static rn_status read_sequence(rn_err *err, rn_data_stream *s, int64_t g) {
   return RN_OK;
 }
 
-/* Reads the next sequence of stream i of the batch; its global number is g. */
+/* Reads the next sequence of stream i of the batch; its global index is g. */
 static rn_status read_stream(rn_err *err, rn_data_stream *s, int64_t i, int64_t g) {
   int32_t *doc_position = &s->streams.doc_position[i - s->sequences.begin], after = 0;
   const int64_t stored = i * s->streams.sequences + s->streams.next;

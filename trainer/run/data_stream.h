@@ -28,7 +28,7 @@ typedef struct rn_data_stream {
   rn_batch *batch;            /* [segments] this rank's tokens of them, by segment */
   rn_unit *unit;              /* [micro-batches, segments] of the sequences that were read last */
   int microbatches;           /* of them */
-  int64_t first_sequence;     /* global number of the batch's first sequence, on all data ranks */
+  int64_t first_sequence;     /* global index of the batch's first sequence, on all data ranks */
   int64_t first_position;     /* of the first token of each of its sequences; 0, unless they
                                  continue streams */
   rn_range layers;            /* of the stage, whose states the streams keep */

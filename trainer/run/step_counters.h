@@ -10,7 +10,7 @@
 typedef struct rn_step_counters {
   int64_t step;          /* steps that are done, including skipped ones */
   int64_t tokens;        /* target tokens of these steps */
-  int64_t next_sequence; /* global number of the first sequence of the next step */
+  int64_t next_sequence; /* global index of the first sequence of the next step */
   int64_t updates;       /* steps that changed the weights */
   int bad_steps;         /* consecutive steps, up to now, that were skipped */
 } rn_step_counters;

@@ -6,14 +6,14 @@
 
 #include "trainer/tools/ckpt_tool.h"
 
-enum { PIECE = RN_CKPT_FRAME_ELEMENTS };
+enum { FRAME = RN_CKPT_FRAME_ELEMENTS };
 
 /* State of a comparison. */
 typedef struct comparison {
   rn_ckpt *a, *b;
   bool weights_only;
   FILE *out;
-  float *left, *right; /* [PIECE] each */
+  float *left, *right; /* [FRAME] each */
   int64_t differences; /* lines printed */
 } comparison;
 
@@ -70,33 +70,34 @@ static void compare_positions(comparison *c) {
   }
 }
 
-/* Counts the elements whose bits differ; *most is the largest difference, NaN if one is NaN. */
-static void compare_piece(const float *left, const float *right, int64_t count, int64_t *differ,
-                          double *most) {
+/* Counts the elements whose bits differ; *max_difference is the largest difference, NaN if one is
+ * NaN. */
+static void compare_frames(const float *left, const float *right, int64_t count, int64_t *differ,
+                           double *max_difference) {
   if (memcmp(left, right, (size_t)count * sizeof *left) == 0) return;
   for (int64_t i = 0; i < count; i++) {
     if (memcmp(&left[i], &right[i], sizeof *left) == 0) continue;
     double distance = fabs((double)left[i] - (double)right[i]);
     (*differ)++;
-    if (!(distance <= *most) && !isnan(*most)) *most = distance;
+    if (!(distance <= *max_difference) && !isnan(*max_difference)) *max_difference = distance;
   }
 }
 
 static rn_status compare_values(rn_err *err, comparison *c, const Retnet__Tensor *tensor) {
   int64_t elements = rn_ckpt_elements(tensor), differ = 0;
-  double most = 0;
-  for (int64_t first = 0; first < elements; first += PIECE) {
-    int64_t count = elements - first < PIECE ? elements - first : PIECE;
+  double max_difference = 0;
+  for (int64_t first = 0; first < elements; first += FRAME) {
+    int64_t count = elements - first < FRAME ? elements - first : FRAME;
     RN_TRY(err, rn_ckpt_read(err, c->a, tensor->kind, tensor->name,
                              (rn_range){first, first + count}, c->left));
     RN_TRY(err, rn_ckpt_read(err, c->b, tensor->kind, tensor->name,
                              (rn_range){first, first + count}, c->right));
-    compare_piece(c->left, c->right, count, &differ, &most);
+    compare_frames(c->left, c->right, count, &differ, &max_difference);
   }
   if (differ == 0) return RN_OK;
   c->differences++;
   fprintf(c->out, "%s %s: %" PRId64 " of %" PRId64 " elements differ, by at most %g\n",
-          rn_ckpt_tool_kind(tensor->kind), tensor->name, differ, elements, most);
+          rn_ckpt_tool_kind(tensor->kind), tensor->name, differ, elements, max_difference);
   return RN_OK;
 }
 
@@ -144,8 +145,8 @@ rn_status rn_ckpt_tool_diff(rn_err *err, const char *a, const char *b, bool weig
   rn_status status = rn_ckpt_tool_open(err, a, &c.a);
   if (status == RN_OK) status = rn_ckpt_tool_open(err, b, &c.b);
   if (status != RN_OK) goto done;
-  c.left = malloc(PIECE * sizeof *c.left);
-  c.right = malloc(PIECE * sizeof *c.right);
+  c.left = malloc(FRAME * sizeof *c.left);
+  c.right = malloc(FRAME * sizeof *c.right);
   if (c.left == NULL || c.right == NULL) {
     status = rn_fail(err, RN_ERR_MEMORY, "out of memory while comparing checkpoints");
     goto done;

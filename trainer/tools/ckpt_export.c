@@ -6,7 +6,7 @@
 #include "model/spec/param.h"
 #include "trainer/tools/ckpt_tool.h"
 
-enum { PIECE = RN_CKPT_FRAME_ELEMENTS, EXTRA_ROWS = 3, CONFIG_BYTES = 1024 };
+enum { FRAME = RN_CKPT_FRAME_ELEMENTS, EXTRA_ROWS = 3, CONFIG_BYTES = 1024 };
 
 /* Source of one tensor of the file: a weight of the checkpoint, or values computed here. */
 typedef struct row {
@@ -22,7 +22,7 @@ typedef struct exporter {
   rn_safetensors_tensor *tensor;
   row *row;
   int count;
-  float *piece, *angle, *decay;
+  float *frame, *angle, *decay;
   rn_safetensors_writer *writer;
 } exporter;
 
@@ -89,10 +89,10 @@ static rn_status take_memory(rn_err *err, exporter *e) {
   size_t rows = (size_t)e->table->count + EXTRA_ROWS;
   e->tensor = calloc(rows, sizeof *e->tensor);
   e->row = calloc(rows, sizeof *e->row);
-  e->piece = malloc(PIECE * sizeof *e->piece);
+  e->frame = malloc(FRAME * sizeof *e->frame);
   e->angle = calloc((size_t)rn_spec_key_width(&e->spec), sizeof *e->angle);
   e->decay = calloc((size_t)e->spec.heads, sizeof *e->decay);
-  if (e->tensor == NULL || e->row == NULL || e->piece == NULL || e->angle == NULL ||
+  if (e->tensor == NULL || e->row == NULL || e->frame == NULL || e->angle == NULL ||
       e->decay == NULL) {
     return rn_fail(err, RN_ERR_MEMORY, "out of memory while exporting %s", rn_ckpt_path(e->ckpt));
   }
@@ -114,17 +114,17 @@ static void describe(const rn_spec *s, char text[CONFIG_BYTES]) {
            words[s->tie_embeddings]);
 }
 
-static rn_status write_row(rn_err *err, exporter *e, int number) {
-  const row *what = &e->row[number];
-  int64_t elements = e->tensor[number].count;
+static rn_status write_row(rn_err *err, exporter *e, int index) {
+  const row *what = &e->row[index];
+  int64_t elements = e->tensor[index].count;
   if (what->source == NULL) {
     return rn_safetensors_append(err, e->writer, what->values, (size_t)elements * sizeof(float));
   }
-  for (int64_t first = 0; first < elements; first += PIECE) {
-    int64_t count = elements - first < PIECE ? elements - first : PIECE;
+  for (int64_t first = 0; first < elements; first += FRAME) {
+    int64_t count = elements - first < FRAME ? elements - first : FRAME;
     RN_TRY(err, rn_ckpt_read(err, e->ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, what->source,
-                             (rn_range){first, first + count}, e->piece));
-    RN_TRY(err, rn_safetensors_append(err, e->writer, e->piece, (size_t)count * sizeof(float)));
+                             (rn_range){first, first + count}, e->frame));
+    RN_TRY(err, rn_safetensors_append(err, e->writer, e->frame, (size_t)count * sizeof(float)));
   }
   return RN_OK;
 }
@@ -171,7 +171,7 @@ rn_status rn_ckpt_tool_export(rn_err *err, const char *ckpt_path, const char *pa
   rn_ckpt_close(&e.ckpt);
   free(e.tensor);
   free(e.row);
-  free(e.piece);
+  free(e.frame);
   free(e.angle);
   free(e.decay);
   return status;

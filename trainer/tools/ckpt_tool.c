@@ -72,9 +72,9 @@ static rn_status verify_list(rn_err *err, const char *run_dir, FILE *out, int *v
 }
 
 static rn_status verify_run(rn_err *err, const char *run_dir, FILE *out) {
-  enum { MOST_LISTS = 16 };
+  enum { MAX_LISTS = 16 };
   bool gone = true;
-  for (int i = 0, verified = 0; i < MOST_LISTS && gone; i++) {
+  for (int i = 0, verified = 0; i < MAX_LISTS && gone; i++) {
     const rn_status status = verify_list(err, run_dir, out, &verified, &gone);
     if (status != RN_OK || verified > 0) return status;
   }

@@ -9,7 +9,7 @@
 #include "data/file/file.h"
 #include "proto/base/log.h"
 
-enum { MOST_BYTES = 1 << 20, LINE_BYTES = 80 };
+enum { MAX_BYTES = 1 << 20, LINE_BYTES = 80 };
 
 static const char mark_begin[] = "# Written by retnet-train; ";
 
@@ -24,13 +24,13 @@ static void mark(const char *body, size_t bytes, char line[LINE_BYTES]) {
 static const char *why_not(const char *path) {
   static const char *const foreign = "was not written by this version of retnet-train";
   struct stat about;
-  rn_err untold = {0};
+  rn_err ignored = {0};
   void *text = NULL;
   size_t bytes = 0;
   char line[LINE_BYTES];
   if (lstat(path, &about) != 0) return NULL;
   if (!S_ISREG(about.st_mode)) return foreign;
-  if (rn_file_load(&untold, path, MOST_BYTES, &text, &bytes) != RN_OK) return foreign;
+  if (rn_file_load(&ignored, path, MAX_BYTES, &text, &bytes) != RN_OK) return foreign;
   const char *end = memchr(text, '\n', bytes), *why = foreign;
   if (end != NULL) {
     const size_t first = (size_t)(end - (const char *)text) + 1;

@@ -20,7 +20,8 @@ static rn_status take_existing(rn_err *err, void *context) {
   return rn_run_lock_take(err, t->run_dir, rn_run_lock_default, t->out);
 }
 
-rn_status rn_run_owner_look(rn_err *err, rn_world *world, const char *run_dir, rn_run_lock **out) {
+rn_status rn_run_owner_take_existing(rn_err *err, rn_world *world, const char *run_dir,
+                                     rn_run_lock **out) {
   taking t = {run_dir, out};
   *out = NULL;
   rn_progress_begin("lock run.dir", 0);

@@ -14,7 +14,8 @@
  * Collective: over the world; *out is NULL on all ranks but 0.
  * Errors:     those of rn_run_lock_take, agreed.
  */
-rn_status rn_run_owner_look(rn_err *err, rn_world *world, const char *run_dir, rn_run_lock **out);
+rn_status rn_run_owner_take_existing(rn_err *err, rn_world *world, const char *run_dir,
+                                     rn_run_lock **out);
 
 /**
  * Creates run.dir and takes its lock, unless *lock is already held. Rank 0 only.

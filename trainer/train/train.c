@@ -202,7 +202,7 @@ static rn_status train(rn_err *err, const Retnet__Config *given, const rn_option
                        rn_world *world, launch *l) {
   rn_checkpoint_source source;
   RN_TRY(err, rn_shm_record_clean(err, world, given->run->dir));
-  RN_TRY(err, rn_checkpoint_look(err, given, world, &source));
+  RN_TRY(err, rn_checkpoint_select(err, given, world, &source));
   RN_TRY(err, rn_run_create_from(err, given, &source.choices, world, &l->run));
   rn_status status = resume_and_train(err, &source, places, l);
   status = close_metrics(err, world, &l->metrics, status);
@@ -217,7 +217,7 @@ rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_pl
   rn_watchdog *watchdog = NULL;
   rn_stop_request_install();
   RN_TRY(err, rn_watchdog_start(err, world, given->run->watchdog_s, &watchdog));
-  rn_status status = rn_run_owner_look(err, world, given->run->dir, &l.lock);
+  rn_status status = rn_run_owner_take_existing(err, world, given->run->dir, &l.lock);
   if (status == RN_OK) status = train(err, given, places, world, &l);
   *end = l.end;
   if (status == RN_ERR_MPI) return status;

@@ -42,8 +42,8 @@ static rn_path step_path(const char *name) {
   return rn_path_join(rn_path_join(run.text, "checkpoints").text, name);
 }
 
-static rn_status find(double patience_s, rn_path *out) {
-  const rn_find_how how = {.mark_bad = true, .patience_s = patience_s};
+static rn_status find(double timeout_s, rn_path *out) {
+  const rn_find_options how = {.mark_bad = true, .timeout_s = timeout_s};
   return rn_checkpoint_find(&err, world, run.text, how, out);
 }
 

@@ -142,8 +142,8 @@ static void resume(rn_world *world, const rules *r, rn_layout layout, const char
 
 static void stored_choices_hold(rn_world *world, const rules *r) {
   resume(world, r, r->layout, "", "", true, true,
-         "the chunk is 16 as in the checkpoint; the rule would take");
-  check_printed(world, "the set of kernels is ref as in the checkpoint");
+         "the chunk is 16 as in the checkpoint; the rule would now choose");
+  check_printed(world, "the kernel set is ref as in the checkpoint");
   CHECK(rn_world_size(world) == 1 || rn_world_rank(world) != 0 ||
         strstr(printed, "the scan is") != NULL);
 }
@@ -151,9 +151,9 @@ static void stored_choices_hold(rn_world *world, const rules *r) {
 static void another_layout_or_key_chooses_again(rn_world *world, const rules *r) {
   rn_layout other = r->layout;
   other.microbatch = 1;
-  resume(world, r, other, "", "", false, false, "the chunk is chosen by the rule");
-  check_printed(world, "the set of kernels is chosen by the rule");
-  resume(world, r, r->layout, "model.chunk=16", "", false, true, "the chunk is chosen by the rule");
+  resume(world, r, other, "", "", false, false, "the chunk is now");
+  check_printed(world, "the kernel set is now");
+  resume(world, r, r->layout, "model.chunk=16", "", false, true, "the chunk is now");
   resume(world, r, r->layout, "", "model.chunk=32", true, true, NULL);
   CHECK(strstr(printed, "chunk") == NULL);
 }

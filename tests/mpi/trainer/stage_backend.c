@@ -104,7 +104,7 @@ static void second_run(rn_world *world, const layout_case *c, const char *backen
   rn_checkpoint_source source;
   rn_run run;
   if (!CHECK_OK(&err, load(c, true, backend, &config))) return;
-  CHECK_OK(&err, rn_checkpoint_look(&err, config, world, &source));
+  CHECK_OK(&err, rn_checkpoint_select(&err, config, world, &source));
   if (CHECK_OK(&err, rn_run_create_from(&err, config, &source.choices, world, &run))) {
     CHECK_OK(&err, rn_checkpoint_resume(&err, &source, &run));
     CHECK_EQUAL(run.counters.step, STEPS);

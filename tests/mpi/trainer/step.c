@@ -157,7 +157,7 @@ static bool open_run(rn_world *world, Retnet__Config *config, rn_run *run) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
   rn_checkpoint_source source;
   return CHECK_OK(&err,
-                  rn_checkpoint_look(&err, run->settings.config, run->parallel.world, &source)) &&
+                  rn_checkpoint_select(&err, run->settings.config, run->parallel.world, &source)) &&
          CHECK_OK(&err, rn_checkpoint_resume(&err, &source, run));
 }
 
