@@ -98,7 +98,7 @@ case $case in
     cp pair/config.yaml edited
     "$bin/retnet-train" pair/config.yaml >log 2>&1 || fail "edited: $(cat log)"
     cmp -s edited pair/config.yaml || fail "an edited config.yaml was overwritten"
-    grep -q 'config.yaml was edited by hand: .*effective.yaml' log || fail "$(cat log)"
+    grep -q 'config.yaml was edited by hand; .*effective.yaml' log || fail "$(cat log)"
     "$bin/retnet-train" pair/effective.yaml -s train.steps=9 >log 2>&1 || fail "effective: $(cat log)"
     grep -q 'steps: 9' pair/effective.yaml || fail "effective.yaml is not the last launch's"
     mkdir linked

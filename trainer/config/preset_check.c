@@ -64,8 +64,7 @@ rn_status rn_preset_check(rn_err *err, const Retnet__Config *config,
   if (count == 0) return RN_OK;
   rn_log_warn(
       "-s model.preset=%s does not change %d keys that %s gives other values, since given keys "
-      "take "
-      "precedence over a preset: remove them from the file, or give them by -s too: %s",
+      "take precedence over a preset: remove them from the file, or give them by -s too: %s",
       config->model->preset, count, places->file, keys);
   return RN_OK;
 }
