@@ -29,7 +29,7 @@ typedef struct options {
   int64_t ranks;
   rn_args_found found;
   rn_config_text text;
-  rn_options_places places;
+  rn_options_locations locations;
 } options;
 
 /* *run: false if the command line asks for --help or --version, which are handled here. */
@@ -61,8 +61,8 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
           "retnet-train run.yaml --plan --ranks 64",
       .options = table,
       .count = (int)(sizeof table / sizeof table[0]),
-      .least_words = 1,
-      .most_words = 1};
+      .min_words = 1,
+      .max_words = 1};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (o->ranks > 0 && !o->plan) return rn_fail(err, RN_ERR_USAGE, "--ranks requires --plan");
   *run = !rn_args_answer(&args, &o->found, rn_program_version);
@@ -77,11 +77,11 @@ static rn_status load(rn_err *err, options *o, Retnet__Config **config) {
   RN_TRY(err, rn_options_load_text(err,
                                    &(rn_options_input){o->text.path, o->text.text, o->text.bytes,
                                                        o->overrides.word, o->overrides.count},
-                                   &o->places, config));
+                                   &o->locations, config));
   RN_TRY(err, rn_options_require(err, *config, "run.dir"));
   RN_TRY(err, rn_options_require(err, *config, "data.dir"));
   RN_TRY(err, rn_config_check(err, *config));
-  return rn_preset_check(err, *config, &o->places);
+  return rn_preset_check(err, *config, &o->locations);
 }
 
 /* Checks that all ranks have the same configuration. */
@@ -110,7 +110,7 @@ static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_worl
   rn_log_setup(rn_world_rank(*world) != 0, false);
   RN_TRY(err, rn_blas_agree(err, *world, loaded, &blas));
   rn_blas_report();
-  RN_TRY(err, rn_config_text_share(err, *world, &o->text));
+  RN_TRY(err, rn_config_text_broadcast(err, *world, &o->text));
   RN_TRY(err, rn_agree(err, *world, load(err, o, config)));
   RN_TRY(err, rn_world_check_same(err, *world, "the program", build, strlen(build)));
   return check_same(err, *world, *config);
@@ -128,8 +128,8 @@ int main(int argc, char **argv) {
   if (status != RN_OK || !run) return rn_program_finish("retnet-train", status, &err);
   status = start(&err, &argc, &argv, &o, &world, &config);
   if (status == RN_OK) {
-    status = o.plan ? rn_plan_show(&err, config, &o.places, world, (int)o.ranks)
-                    : rn_train(&err, config, &o.places, world, &end);
+    status = o.plan ? rn_plan_show(&err, config, &o.locations, world, (int)o.ranks)
+                    : rn_train(&err, config, &o.locations, world, &end);
   }
   const bool requeue = config != NULL && config->run->requeue_exit && end == RN_TRAIN_STOPPED;
   rn_options_free(&config);

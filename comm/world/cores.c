@@ -40,7 +40,7 @@ static rn_status count_sharing(rn_err *err, const rn_world *world, const rn_mask
                                                  MPI_BYTE, rn_world_node_comm(world)));
   out->sharing = 0;
   for (int r = 0; r < out->ranks; r++) {
-    out->sharing += rn_mask_meets(mine, &all[r]);
+    out->sharing += rn_mask_overlaps(mine, &all[r]);
     CPU_OR_S(RN_MASK_BYTES, used.set, used.set, all[r].set);
   }
   out->used = rn_mask_count(&used);

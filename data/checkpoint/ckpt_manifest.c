@@ -10,7 +10,7 @@
 #include "data/file/little_endian.h"
 #include "proto/options/options.h"
 
-enum { MAGIC_BYTES = 8, TRAILER_BYTES = 24, MOST_BYTES = 1 << 30 };
+enum { MAGIC_BYTES = 8, TRAILER_BYTES = 24, MAX_BYTES = 1 << 30 };
 
 static const char magic[MAGIC_BYTES + 1] = "RNMANIF1";
 
@@ -22,7 +22,7 @@ static void make_trailer(const unsigned char *message, size_t bytes, unsigned ch
 
 rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Manifest *manifest) {
   size_t bytes = retnet__manifest__get_packed_size(manifest);
-  if (bytes > MOST_BYTES) {
+  if (bytes > MAX_BYTES) {
     return rn_fail(err, RN_ERR_IO, "a manifest of %zu bytes is too large for %s: use larger slices",
                    bytes, path);
   }
@@ -73,7 +73,7 @@ static rn_status unpack(rn_err *err, const char *path, const unsigned char *cont
 rn_status rn_ckpt_manifest_read(rn_err *err, const char *path, Retnet__Manifest **out) {
   void *content = NULL;
   size_t size = 0;
-  RN_TRY(err, rn_file_load(err, path, (size_t)MOST_BYTES + TRAILER_BYTES, &content, &size));
+  RN_TRY(err, rn_file_load(err, path, (size_t)MAX_BYTES + TRAILER_BYTES, &content, &size));
   rn_status status = unpack(err, path, content, size, out);
   free(content);
   return status;

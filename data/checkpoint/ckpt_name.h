@@ -19,7 +19,6 @@ bool rn_ckpt_name_parse(const char *name, int64_t *step, rn_ckpt_state *state);
 
 /** "part-00003.zst", and back to its index; -1 for any other name. */
 void rn_ckpt_file_name(char name[RN_CKPT_NAME_BYTES], int index);
-
 int rn_ckpt_file_index(const char *name);
 
 /** RUN/checkpoints, and the folder of a step in it. */

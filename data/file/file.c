@@ -227,16 +227,15 @@ bool rn_file_exists(const char *path) {
   return lstat(path, &info) == 0;
 }
 
-rn_status rn_file_load(rn_err *err, const char *path, size_t most_bytes, void **out,
-                       size_t *bytes) {
+rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes) {
   rn_file file = {0};
   RN_TRY(err, rn_file_open(err, path, &file));
   rn_status status;
   char *data = NULL;
   size_t size = (size_t)file.size_bytes;
-  if (size > most_bytes) {
+  if (size > max_bytes) {
     status = rn_fail(err, RN_ERR_FORMAT, "%s has %zu bytes, but at most %zu are expected", path,
-                     size, most_bytes);
+                     size, max_bytes);
     goto done;
   }
   data = malloc(size + 1);

@@ -71,9 +71,9 @@ bool rn_file_exists(const char *path);
  * Reads a whole file.
  *
  * Ownership: the caller frees *out; a zero byte is appended, so that text is a string.
- * Errors:    RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT if it has more than `most_bytes`.
+ * Errors:    RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT if it has more than `max_bytes`.
  */
-rn_status rn_file_load(rn_err *err, const char *path, size_t most_bytes, void **out, size_t *bytes);
+rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes);
 
 /**
  * Renames a file that was written under a temporary name in the same folder, durably: fsync, close,

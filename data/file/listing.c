@@ -15,17 +15,17 @@ typedef struct walk {
   rn_listing *files;
   rn_listing links; /* links to folders that are not followed yet */
   void *seen;       /* tree of rn_folder_id */
-  const rn_folder_id *never;
-  int nevers;
+  const rn_folder_id *excluded;
+  int excluded_count;
 } walk;
 
 static rn_status push(rn_err *err, rn_listing *list, const char *path) {
-  if (list->count == list->room) {
-    const size_t room = list->room > 0 ? 2 * list->room : 256;
-    char **grown = realloc(list->path, room * sizeof *grown);
+  if (list->count == list->capacity) {
+    const size_t capacity = list->capacity > 0 ? 2 * list->capacity : 256;
+    char **grown = realloc(list->path, capacity * sizeof *grown);
     if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing files");
     list->path = grown;
-    list->room = room;
+    list->capacity = capacity;
   }
   list->path[list->count] = strdup(path);
   if (list->path[list->count] == NULL)
@@ -50,9 +50,9 @@ static int by_id(const void *a, const void *b) {
   return (x->inode > y->inode) - (x->inode < y->inode);
 }
 
-static bool is_never(const walk *w, const rn_folder_id *id) {
-  for (int i = 0; i < w->nevers; i++) {
-    if (by_id(&w->never[i], id) == 0) return true;
+static bool is_excluded(const walk *w, const rn_folder_id *id) {
+  for (int i = 0; i < w->excluded_count; i++) {
+    if (by_id(&w->excluded[i], id) == 0) return true;
   }
   return false;
 }
@@ -65,11 +65,11 @@ static rn_status keep(rn_err *err, walk *w, const rn_folder_id *id) {
   return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing folders");
 }
 
-/* Sets *first if the folder must be read: it is not in `never` and was not visited before. */
+/* Sets *first if the folder must be read: it is not in `excluded` and was not visited before. */
 static rn_status see(rn_err *err, walk *w, const struct stat *info, bool *first) {
   const rn_folder_id id = rn_folder_id_of(info);
   *first = false;
-  if (is_never(w, &id)) return RN_OK;
+  if (is_excluded(w, &id)) return RN_OK;
   if (tfind(&id, &w->seen, by_id) != NULL) {
     w->files->left_out++;
     return RN_OK;
@@ -165,9 +165,9 @@ static rn_status follow_links(rn_err *err, walk *w) {
   return status;
 }
 
-rn_status rn_listing_make(rn_err *err, const char *folder, const rn_folder_id *never, int nevers,
-                          rn_listing *out) {
-  walk w = {.files = out, .never = never, .nevers = nevers};
+rn_status rn_listing_make(rn_err *err, const char *folder, const rn_folder_id *excluded,
+                          int excluded_count, rn_listing *out) {
+  walk w = {.files = out, .excluded = excluded, .excluded_count = excluded_count};
   *out = (rn_listing){0};
   rn_status status = see_parents(err, &w, folder);
   if (status == RN_OK) status = walk_tree(err, &w, folder);

@@ -14,10 +14,11 @@ typedef struct rn_folder_id {
 
 typedef struct rn_listing {
   char **path; /* [count] */
-  size_t count, room;
+  size_t count, capacity;
   int64_t left_out; /* folders listed before, dangling links, sockets, pipes and devices */
 } rn_listing;
 
+/** The identity of the folder that stat() described. */
 static inline rn_folder_id rn_folder_id_of(const struct stat *info) {
   return (rn_folder_id){info->st_dev, info->st_ino};
 }
@@ -26,11 +27,11 @@ static inline rn_folder_id rn_folder_id_of(const struct stat *info) {
  * Lists all files below `folder`, recursively. Links to files count as files. Each folder is listed
  * once: under its own path if it is below `folder`, else under the first link to it in byte order.
  * A link to an ancestor of `folder` is not followed, so there are no loops.
- * The folders in `never` [nevers] are skipped, even `folder` itself.
+ * The folders in `excluded` [excluded_count] are skipped, even `folder` itself.
  * Errors: RN_ERR_IO naming the folder; RN_ERR_MEMORY.
  */
-rn_status rn_listing_make(rn_err *err, const char *folder, const rn_folder_id *never, int nevers,
-                          rn_listing *out);
+rn_status rn_listing_make(rn_err *err, const char *folder, const rn_folder_id *excluded,
+                          int excluded_count, rn_listing *out);
 void rn_listing_free(rn_listing *listing);
 
 #endif

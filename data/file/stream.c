@@ -14,40 +14,40 @@
 typedef struct stream {
   const char *name;
   int fd;
-  char *bytes; /* [room] */
-  size_t count, room, most_bytes;
+  char *bytes; /* [capacity] */
+  size_t count, capacity, max_bytes;
 } stream;
 
-static rn_status grow(rn_err *err, stream *s, size_t room) {
-  char *grown = realloc(s->bytes, room);
+static rn_status grow(rn_err *err, stream *s, size_t capacity) {
+  char *grown = realloc(s->bytes, capacity);
   if (grown == NULL) {
     return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory: cannot allocate %zu bytes to read it",
-                   s->name, room);
+                   s->name, capacity);
   }
   s->bytes = grown;
-  s->room = room;
+  s->capacity = capacity;
   return RN_OK;
 }
 
 /* Allocates the size of a regular file plus one byte, so that its end is found without growing. */
 static rn_status reserve(rn_err *err, stream *s) {
   struct stat info;
-  size_t room = 1 << 16;
+  size_t capacity = 1 << 16;
   if (fstat(s->fd, &info) != 0) return rn_file_fail(err, "read", s->name, errno);
   if (S_ISDIR(info.st_mode)) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: is a folder; give a file", s->name);
   }
-  if (S_ISREG(info.st_mode) && (uint64_t)info.st_size > s->most_bytes) {
+  if (S_ISREG(info.st_mode) && (uint64_t)info.st_size > s->max_bytes) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: has %lld bytes, more than the limit of %zu", s->name,
-                   (long long)info.st_size, s->most_bytes);
+                   (long long)info.st_size, s->max_bytes);
   }
-  if (S_ISREG(info.st_mode)) room = (size_t)info.st_size + 1;
-  return grow(err, s, room);
+  if (S_ISREG(info.st_mode)) capacity = (size_t)info.st_size + 1;
+  return grow(err, s, capacity);
 }
 
 /* Reads more bytes; sets *ended at the end of the input. */
 static rn_status read_some(rn_err *err, stream *s, bool *ended) {
-  const ssize_t got = read(s->fd, s->bytes + s->count, s->room - s->count);
+  const ssize_t got = read(s->fd, s->bytes + s->count, s->capacity - s->count);
   if (got >= 0) {
     s->count += (size_t)got;
     *ended = got == 0;
@@ -63,22 +63,22 @@ static rn_status read_some(rn_err *err, stream *s, bool *ended) {
 static rn_status read_all(rn_err *err, stream *s) {
   RN_TRY(err, reserve(err, s));
   for (bool ended = false; !ended;) {
-    if (s->count == s->room) RN_TRY(err, grow(err, s, 2 * s->room));
+    if (s->count == s->capacity) RN_TRY(err, grow(err, s, 2 * s->capacity));
     RN_TRY(err, read_some(err, s, &ended));
-    if (s->count > s->most_bytes) {
+    if (s->count > s->max_bytes) {
       return rn_fail(err, RN_ERR_FORMAT, "%s: has more bytes than the limit of %zu", s->name,
-                     s->most_bytes);
+                     s->max_bytes);
     }
   }
-  if (s->count == s->room) RN_TRY(err, grow(err, s, s->room + 1));
+  if (s->count == s->capacity) RN_TRY(err, grow(err, s, s->capacity + 1));
   s->bytes[s->count] = '\0';
   return RN_OK;
 }
 
-rn_status rn_stream_load(rn_err *err, const char *path, size_t most_bytes, void **out,
+rn_status rn_stream_load(rn_err *err, const char *path, size_t max_bytes, void **out,
                          size_t *bytes) {
   stream s = {
-      .name = path != NULL ? path : "standard input", .fd = STDIN_FILENO, .most_bytes = most_bytes};
+      .name = path != NULL ? path : "standard input", .fd = STDIN_FILENO, .max_bytes = max_bytes};
   if (path != NULL && path[0] == '\0') {
     return rn_fail(err, RN_ERR_USAGE, "a file name is empty (is a shell variable unset?)");
   }

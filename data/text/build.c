@@ -81,8 +81,9 @@ static rn_status take_document(void *self, rn_err *err, const char *name, const 
 }
 
 static rn_status read_inputs(rn_err *err, builder *b) {
-  const rn_source_options source = {
-      .include = b->options->include, .never = b->target.never, .nevers = b->target.nevers};
+  const rn_source_options source = {.include = b->options->include,
+                                    .excluded = b->target.excluded,
+                                    .excluded_count = b->target.excluded_count};
   for (int i = 0; i < b->options->inputs; i++) {
     RN_TRY(err, rn_source_visit(err, b->options->input[i], &source, take_document, b,
                                 &b->report->passed_by));

@@ -36,9 +36,9 @@ static rn_status check_empty(rn_err *err, const char *path) {
   return status;
 }
 
-static void add_never(rn_build_target *target, const char *path) {
+static void exclude(rn_build_target *target, const char *path) {
   struct stat info;
-  if (stat(path, &info) == 0) target->never[target->nevers++] = rn_folder_id_of(&info);
+  if (stat(path, &info) == 0) target->excluded[target->excluded_count++] = rn_folder_id_of(&info);
 }
 
 /* Removes trailing "/" and "/.". */
@@ -65,8 +65,8 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
   snprintf(target->work.text, sizeof target->work.text, "%.*s%s%s%ld", NAME_BYTES, target->out.text,
            target->exists ? "/" : "", work_name, (long)getpid());
   RN_TRY(err, rn_file_make_folder(err, target->work.text));
-  add_never(target, target->work.text);
-  if (target->exists) add_never(target, target->out.text);
+  exclude(target, target->work.text);
+  if (target->exists) exclude(target, target->out.text);
   return RN_OK;
 }
 

@@ -6,11 +6,11 @@
 
 /** Zero-initialise; rn_build_target_abandon on failure. */
 typedef struct rn_build_target {
-  rn_path out;           /* without trailing slashes */
-  rn_path work;          /* temporary folder of the splits; empty: none */
-  bool exists;           /* out is an existing empty folder, which is kept: mode, mount, link */
-  rn_folder_id never[2]; /* work and out: never read as input */
-  int nevers;
+  rn_path out;              /* without trailing slashes */
+  rn_path work;             /* temporary folder of the splits; empty: none */
+  bool exists;              /* out is an existing empty folder, which is kept: mode, mount, link */
+  rn_folder_id excluded[2]; /* work and out: never read as input */
+  int excluded_count;
 } rn_build_target;
 
 /**

@@ -189,7 +189,7 @@ static bool is_included(const char *include, const char *path) {
 
 static rn_status visit_folder(rn_err *err, const walk *w, const char *path) {
   rn_listing files;
-  RN_TRY(err, rn_listing_make(err, path, w->options->never, w->options->nevers, &files));
+  RN_TRY(err, rn_listing_make(err, path, w->options->excluded, w->options->excluded_count, &files));
   rn_status status = RN_OK;
   for (size_t i = 0; status == RN_OK && i < files.count; i++) {
     if (!is_included(w->options->include, files.path[i])) continue;

@@ -14,9 +14,9 @@ typedef rn_status rn_document_visit(void *self, rn_err *err, const char *name, c
 
 /** Which files of folders are read. */
 typedef struct rn_source_options {
-  const char *include;       /* pattern of names inside folders, or NULL: all */
-  const rn_folder_id *never; /* [nevers] folders that are never read */
-  int nevers;
+  const char *include;          /* pattern of names inside folders, or NULL: all */
+  const rn_folder_id *excluded; /* [excluded_count] folders that are never read */
+  int excluded_count;
 } rn_source_options;
 
 typedef struct rn_source_counts {

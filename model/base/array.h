@@ -24,24 +24,29 @@ typedef struct rn_array {
   bool bf16;
 } rn_array;
 
+/** Elements of rn_real as an array. */
 static inline rn_array rn_reals(const rn_real *x) {
   return (rn_array){(void *)(uintptr_t)x, false};
 }
 
+/** Elements of bf16 as an array. */
 static inline rn_array rn_bf16s(const rn_bf16 *x) {
   return (rn_array){(void *)(uintptr_t)x, true};
 }
 
+/** The elements of an array of rn_real. */
 static inline rn_real *rn_array_reals(rn_array a) {
   assert(!a.bf16);
   return a.at;
 }
 
+/** The elements of an array of bf16. */
 static inline rn_bf16 *rn_array_bf16s(rn_array a) {
   assert(a.bf16);
   return a.at;
 }
 
+/** Bytes of one element. */
 static inline size_t rn_element_bytes(bool bf16) {
   return bf16 ? sizeof(rn_bf16) : sizeof(rn_real);
 }
@@ -72,6 +77,7 @@ typedef struct rn_matrix {
   int64_t ld;
 } rn_matrix;
 
+/** A matrix of rn_real with row stride ld. */
 static inline rn_matrix rn_matrix_of_reals(const rn_real *x, int64_t ld) {
   return (rn_matrix){rn_reals(x), ld};
 }
@@ -90,6 +96,7 @@ static inline rn_bf16 rn_bf16_of(rn_real x) {
   return (rn_bf16)((value == value ? nearest : bits | 0x400000) >> 16);
 }
 
+/** The value of x, exactly. */
 static inline rn_real rn_bf16_value(rn_bf16 x) {
   const uint32_t bits = (uint32_t)x << 16;
   float value;
@@ -115,6 +122,7 @@ static inline rn_array rn_array_of_weights(const rn_bf16 *shadow, const rn_real 
   return shadow != NULL ? rn_bf16s(shadow + at) : rn_reals(params + at);
 }
 
+/** Element i of an array of either type. */
 static inline rn_real rn_array_value(rn_array a, int64_t i) {
   return a.bf16 ? rn_bf16_value(rn_array_bf16s(a)[i]) : rn_array_reals(a)[i];
 }

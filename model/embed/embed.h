@@ -26,6 +26,7 @@ typedef struct rn_embed {
   rn_norm norm;
 } rn_embed;
 
+/** The embedding of a model; its norm only if the spec has one. */
 rn_embed rn_embed_make(const rn_spec *spec, const rn_param_table *table, uint64_t seed);
 
 /**

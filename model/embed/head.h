@@ -29,6 +29,7 @@ typedef struct rn_head {
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
 } rn_head;
 
+/** The head of a model, tied to the embedding if the spec says so. */
 rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table);
 
 /** Work space of one block. */

@@ -35,6 +35,7 @@ typedef struct rn_ffn_block {
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
 } rn_ffn_block;
 
+/** The block of a layer; its products have bf16 operands if `bf16`. */
 static inline rn_ffn_block rn_ffn_block_make(const rn_spec *spec, const rn_layer_params *layer,
                                              bool bf16) {
   int inner = spec->ffn == RN_FFN_GLU ? 2 * spec->ffn_dim : spec->ffn_dim;

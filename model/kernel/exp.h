@@ -12,6 +12,7 @@
 #include "proto/base/real.h"
 
 #ifdef RN_REAL_F64
+/** exp(x); in double that of the C library. */
 static inline double rn_exp(double x) {
   return exp(x);
 }

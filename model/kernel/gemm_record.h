@@ -37,6 +37,7 @@ void rn_gemm_record_start(rn_gemm_record *record);
 /** Stops recording. Errors: RN_ERR_MEMORY if calls are missing. */
 rn_status rn_gemm_record_stop(rn_err *err, rn_gemm_record *record);
 
+/** Frees the recorded calls. */
 void rn_gemm_record_destroy(rn_gemm_record *record);
 
 /** Repeats one call. */

@@ -37,10 +37,12 @@ typedef struct rn_buffer_use {
   rn_phase_set forward, backward; /* the phases that access the buffer, and those in between */
 } rn_buffer_use;
 
+/** A temporary buffer that is accessed in phases first .. last of forward. */
 static inline rn_buffer_use rn_use_in_forward(rn_unit_phase first, rn_unit_phase last) {
   return (rn_buffer_use){RN_BUFFER_TEMPORARY, rn_phase_range(first, last), 0};
 }
 
+/** A temporary buffer that is accessed in phases first .. last of backward. */
 static inline rn_buffer_use rn_use_in_backward(rn_unit_phase first, rn_unit_phase last) {
   return (rn_buffer_use){RN_BUFFER_TEMPORARY, 0, rn_phase_range(first, last)};
 }
@@ -50,6 +52,7 @@ static inline rn_buffer_use rn_use_twice(rn_buffer_use a, rn_buffer_use b) {
   return (rn_buffer_use){a.kind, a.forward | b.forward, a.backward | b.backward};
 }
 
+/** A buffer that backward computes again, and accesses in phases first_again .. last_again. */
 static inline rn_buffer_use rn_use_recomputed(rn_unit_phase first, rn_unit_phase last,
                                               rn_unit_phase first_again, rn_unit_phase last_again) {
   return (rn_buffer_use){RN_BUFFER_RECOMPUTED, rn_phase_range(first, last),

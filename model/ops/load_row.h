@@ -12,6 +12,7 @@
 #include "model/base/array.h"
 #include "model/kernel/kernels.h"
 
+/** A row as rn_real: in place, or widened from bf16 into scratch. */
 static inline rn_real *rn_row_load(const rn_kernels *kernels, rn_array x, int64_t at, int64_t n,
                                    rn_real *scratch) {
   if (!x.bf16) return rn_array_reals(x) + at;
@@ -24,6 +25,7 @@ static inline rn_real *rn_row_buffer(rn_array x, int64_t at, rn_real *scratch) {
   return x.bf16 ? scratch : rn_array_reals(x) + at;
 }
 
+/** Stores a row that was computed in rn_row_buffer. */
 static inline void rn_row_store(const rn_kernels *kernels, rn_array x, int64_t at, int64_t n,
                                 const rn_real *row) {
   if (x.bf16) kernels->round_bf16(n, row, rn_array_bf16s(x) + at);

@@ -29,10 +29,12 @@ typedef struct rn_norm {
 /** Maximal number of partial sums over rows that backward computes at the same time. */
 enum { RN_NORM_PARTS = 64 };
 
+/** Bytes of rn_norm.sums for rows of `width` elements. */
 static inline size_t rn_norm_sums_bytes(int width) {
   return rn_arena_round((size_t)RN_NORM_PARTS * 2 * (size_t)width * sizeof(double));
 }
 
+/** The block norm with its weight and bias at these offsets. */
 static inline rn_norm rn_norm_make(const rn_spec *spec, int64_t weight, int64_t bias) {
   return (rn_norm){spec->block_norm, spec->dim, spec->norm_eps, weight, bias, NULL};
 }

@@ -23,6 +23,7 @@ static inline rn_rows rn_rows_together(int64_t count) {
   return (rn_rows){count, 0, 0};
 }
 
+/** The rows of a unit, with its reduction blocks. */
 static inline rn_rows rn_rows_of_unit(const rn_unit *unit) {
   return (rn_rows){(int64_t)unit->sequences * unit->tokens, unit->tokens, unit->reduction_block};
 }
@@ -38,6 +39,7 @@ static inline int64_t rn_rows_parts(rn_rows rows) {
   return rows.count / rows.tokens * rn_rows_reduction_blocks_each(rows);
 }
 
+/** Rows of part `index`. */
 static inline rn_range rn_rows_part(rn_rows rows, int64_t index) {
   if (rows.reduction_block == 0 || rows.count == 0) return (rn_range){0, rows.count};
   const int64_t each = rn_rows_reduction_blocks_each(rows), first = index / each * rows.tokens;

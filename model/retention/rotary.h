@@ -31,6 +31,7 @@ typedef struct rn_rotary_table {
 /** Bytes of the table. */
 size_t rn_rotary_bytes(int key_width, int max_tokens);
 
+/** Allocates the table. Errors: RN_ERR_MEMORY. */
 rn_status rn_rotary_create(rn_err *err, rn_rotary kind, int key_width, int max_tokens,
                            rn_rotary_table *out);
 void rn_rotary_destroy(rn_rotary_table *table);

@@ -65,9 +65,12 @@ void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config);
 /** Errors: as rn_spec_from_config, for a spec that was not made from a config. */
 rn_status rn_spec_check(rn_err *err, const rn_spec *spec);
 
+/** Key width of a head, K. */
 static inline int rn_spec_key_width(const rn_spec *spec) {
   return spec->dim / spec->heads;
 }
+
+/** Value width of a head, V. */
 static inline int rn_spec_value_width(const rn_spec *spec) {
   return spec->value_dim / spec->heads;
 }

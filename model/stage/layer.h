@@ -76,6 +76,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                                   rn_layer_activations *activations, rn_real *dy);
 
+/** Accumulates the weight gradients after rn_layer_backward_input. */
 void rn_layer_backward_weight(const rn_layer *layer, const rn_pass *pass,
                               const rn_layer_activations *activations);
 

@@ -274,6 +274,7 @@ typedef struct rn_decoder_tokens {
   float *logits;        /* output: the logits after it */
 } rn_decoder_tokens;
 
+/** Decodes one token of each of these sequences. */
 rn_status rn_stage_decoder_step(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                                 rn_decoder_tokens tokens);
 

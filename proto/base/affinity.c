@@ -20,7 +20,7 @@ int rn_mask_count(const rn_mask *mask) {
   return CPU_COUNT_S(RN_MASK_BYTES, mask->set);
 }
 
-bool rn_mask_meets(const rn_mask *a, const rn_mask *b) {
+bool rn_mask_overlaps(const rn_mask *a, const rn_mask *b) {
   rn_mask both;
   CPU_AND_S(RN_MASK_BYTES, both.set, a->set, b->set);
   return rn_mask_count(&both) > 0;

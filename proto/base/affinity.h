@@ -21,10 +21,11 @@ typedef struct rn_mask {
   cpu_set_t set[RN_MASK_BYTES / sizeof(cpu_set_t)];
 } rn_mask;
 
+/** Sets of cores: membership, adding a core, size, whether two have a core in common. */
 bool rn_mask_has(const rn_mask *mask, int core);
 void rn_mask_add(rn_mask *mask, int core);
 int rn_mask_count(const rn_mask *mask);
-bool rn_mask_meets(const rn_mask *a, const rn_mask *b);
+bool rn_mask_overlaps(const rn_mask *a, const rn_mask *b);
 
 /** Writes the cores as a list, "0-3,8", truncated to `bytes`. */
 void rn_mask_text(const rn_mask *mask, char *text, size_t bytes);

@@ -4,6 +4,7 @@
 
 #include <time.h>
 
+/** Seconds of a monotonic clock. */
 static inline double rn_clock_s(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);

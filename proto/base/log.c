@@ -108,6 +108,6 @@ bool rn_log_may_drop(void) {
 
 void rn_log_error(const char *program, const rn_err *err) {
   clear_pending();
-  const char *text = err->text[0] != '\0' ? err->text : rn_status_word(err->status);
+  const char *text = err->text[0] != '\0' ? err->text : rn_status_text(err->status);
   fprintf(stderr, "%s: %s\n", program, text);
 }

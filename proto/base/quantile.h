@@ -8,6 +8,7 @@ enum { RN_QUANTILE_MAX = 100 };
  * 1 <= count <= RN_QUANTILE_MAX. */
 double rn_quantile(const double *values, int count, double share);
 
+/** The median; 1 <= count <= RN_QUANTILE_MAX. */
 static inline double rn_median(const double *values, int count) {
   return rn_quantile(values, count, 0.5);
 }

@@ -15,10 +15,12 @@ static inline rn_range rn_cut(int64_t total, int64_t parts, int64_t index) {
   return (rn_range){begin, begin + each + (index < more)};
 }
 
+/** Number of elements. */
 static inline int64_t rn_range_count(rn_range range) {
   return range.end - range.begin;
 }
 
+/** The minimum of a and b. */
 static inline int64_t rn_smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
 }

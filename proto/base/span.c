@@ -21,15 +21,15 @@ static struct {
   int depth;
 } recorder;
 
-rn_status rn_spans_start(rn_err *err, int64_t most_events) {
+rn_status rn_spans_start(rn_err *err, int64_t max_events) {
   assert(!rn_spans_are_on);
   memset(&recorder, 0, sizeof recorder);
-  recorder.trace.event = malloc((size_t)most_events * sizeof(rn_span_event));
-  if (recorder.trace.event == NULL && most_events > 0) {
+  recorder.trace.event = malloc((size_t)max_events * sizeof(rn_span_event));
+  if (recorder.trace.event == NULL && max_events > 0) {
     return rn_fail(err, RN_ERR_MEMORY, "out of memory for a trace of %lld events",
-                   (long long)most_events);
+                   (long long)max_events);
   }
-  recorder.trace.room = most_events;
+  recorder.trace.capacity = max_events;
   rn_spans_are_on = true;
   return RN_OK;
 }
@@ -85,7 +85,7 @@ static void pop(void) {
   path->count++;
   path->total_s += end_s - s.begin_s;
   if (recorder.depth > 0) t->path[innermost()->path].inner_s += end_s - s.begin_s;
-  if (t->keep_events && t->events < t->room) {
+  if (t->keep_events && t->events < t->capacity) {
     t->event[t->events++] = (rn_span_event){s.path, s.microbatch, s.segment, s.begin_s, end_s};
   }
 }

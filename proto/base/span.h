@@ -36,14 +36,14 @@ typedef struct rn_spans {
   rn_span_path path[RN_SPAN_PATHS];
   int paths;
   rn_span_event *event; /* [events] */
-  int64_t events, room;
+  int64_t events, capacity;
   bool keep_events; /* may be changed between spans; sums are kept in any case */
 } rn_spans;
 
 extern bool rn_spans_are_on;
 
-/** Starts recording, with at most `most_events` single events. Errors: RN_ERR_MEMORY. */
-rn_status rn_spans_start(rn_err *err, int64_t most_events);
+/** Starts recording, with at most `max_events` single events. Errors: RN_ERR_MEMORY. */
+rn_status rn_spans_start(rn_err *err, int64_t max_events);
 /** Stops recording and frees the record. */
 void rn_spans_stop(void);
 /** The current record; valid between start and stop. */
@@ -52,6 +52,7 @@ rn_spans *rn_spans_get(void);
 /** Sum of all spans of one name, in any path. */
 double rn_spans_total_s(const char *name);
 
+/** Behind the inline functions below; called only while recording is on. */
 void rn_span_do_begin(const char *name, int microbatch, int segment);
 void rn_span_do_end(void);
 void rn_span_do_phase(const char *name);
@@ -66,10 +67,12 @@ static inline void rn_span_begin_unit(const char *name, int microbatch, int segm
   if (rn_spans_are_on) rn_span_do_begin(name, microbatch, segment);
 }
 
+/** Ends the innermost span, and a phase in it. */
 static inline void rn_span_end(void) {
   if (rn_spans_are_on) rn_span_do_end();
 }
 
+/** Begins a phase of the innermost span, and ends the phase before. */
 static inline void rn_span_phase(const char *name) {
   if (rn_spans_are_on) rn_span_do_phase(name);
 }

@@ -34,7 +34,7 @@ void rn_err_clear(rn_err *err) {
   memset(err, 0, sizeof *err);
 }
 
-const char *rn_status_word(rn_status status) {
+const char *rn_status_text(rn_status status) {
   return statuses[status].word;
 }
 

@@ -43,7 +43,8 @@ rn_status rn_trace(rn_err *err, rn_status status, const char *file, int line);
 /** Clears the error, for a caller that has handled it. */
 void rn_err_clear(rn_err *err);
 
-const char *rn_status_word(rn_status status);
+/** What a status means, in messages; and the exit code of a program that ends with it. */
+const char *rn_status_text(rn_status status);
 int rn_status_exit_code(rn_status status);
 
 /* Only for functions that hold no resources at that point; others use `goto fail`. */

@@ -141,15 +141,15 @@ static rn_status read_option(rn_err *err, const rn_args *args, int argc, char *c
 }
 
 static rn_status check_words(rn_err *err, const rn_args *args, const rn_words *words) {
-  if (words->count < args->least_words) {
+  if (words->count < args->min_words) {
     return rn_fail(err, RN_ERR_USAGE, "too few arguments; usage: %s %s", args->program, args->form);
   }
   for (int i = 0; i < words->count; i++) {
     if (words->word[i][0] == '\0') return empty(err, "an argument");
   }
-  if (args->most_words >= 0 && words->count > args->most_words) {
+  if (args->max_words >= 0 && words->count > args->max_words) {
     return rn_fail(err, RN_ERR_USAGE, "unexpected argument %s; usage: %s %s",
-                   words->word[args->most_words], args->program, args->form);
+                   words->word[args->max_words], args->program, args->form);
   }
   return RN_OK;
 }

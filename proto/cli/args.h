@@ -19,6 +19,7 @@ typedef struct rn_words {
   int count;
 } rn_words;
 
+/** Frees the list, not the words. */
 void rn_words_free(rn_words *words);
 
 typedef enum {
@@ -49,7 +50,7 @@ typedef struct rn_args {
   const char *example; /* complete command lines, one per line */
   const rn_arg *options;
   int count;
-  int least_words, most_words; /* words that are not options; most -1: no limit */
+  int min_words, max_words; /* words that are not options; most -1: no limit */
 } rn_args;
 
 /** The rest of the command line. Zero-initialise; rn_words_free(&found.words). */

@@ -2,11 +2,9 @@
 
 #include <string.h>
 
-enum { NAME_BYTES = 64 };
+#include "proto/base/range.h"
 
-static int smaller(int a, int b) {
-  return a < b ? a : b;
-}
+enum { NAME_BYTES = 64 };
 
 int rn_nearest_distance(const char *a, const char *b) {
   int row[NAME_BYTES + 1];
@@ -18,7 +16,7 @@ int rn_nearest_distance(const char *a, const char *b) {
     for (int j = 1; j <= length; j++) {
       const int replaced = diagonal + (a[i - 1] != b[j - 1]);
       diagonal = row[j];
-      row[j] = smaller(replaced, smaller(row[j], row[j - 1]) + 1);
+      row[j] = (int)rn_smaller(replaced, rn_smaller(row[j], row[j - 1]) + 1);
     }
   }
   return row[length];

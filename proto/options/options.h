@@ -19,13 +19,13 @@
 enum { RN_OPTIONS_TEXT_BYTES = 6 * 4096 + 16 };
 
 /** An upper bound of the schema's keys, and the `line` of a key set by -s. */
-enum { RN_OPTIONS_MOST_KEYS = 128, RN_OPTIONS_BY_S = -1 };
+enum { RN_OPTIONS_MAX_KEYS = 128, RN_OPTIONS_BY_S = -1 };
 
 /** Where each key was given, in the schema's order: line in the file, -1 by -s, 0 not given. */
-typedef struct rn_options_places {
+typedef struct rn_options_locations {
   const char *file; /* not owned */
-  int line[RN_OPTIONS_MOST_KEYS];
-} rn_options_places;
+  int line[RN_OPTIONS_MAX_KEYS];
+} rn_options_locations;
 
 /** A config of defaults only. The caller owns it: rn_options_free. */
 rn_status rn_options_create(rn_err *err, Retnet__Config **out);
@@ -51,9 +51,9 @@ typedef struct rn_options_input {
   int count;
 } rn_options_input;
 
-/** rn_options_load from text in memory. `places` may be NULL. */
+/** rn_options_load from text in memory. `locations` may be NULL. */
 rn_status rn_options_load_text(rn_err *err, const rn_options_input *input,
-                               rn_options_places *places, Retnet__Config **out);
+                               rn_options_locations *locations, Retnet__Config **out);
 
 /**
  * Reads the whole file, which may be a pipe or a terminal; the caller frees *text.
@@ -66,7 +66,7 @@ rn_status rn_options_set(rn_err *err, Retnet__Config *config, const char *where,
                          const char *value);
 
 /** Index of "section.key" in the schema's order; -1 if there is no such key. */
-int rn_options_number(const char *key);
+int rn_options_key_index(const char *key);
 
 /** Whether the user gave "section.key". */
 bool rn_options_given(const Retnet__Config *config, const char *key);

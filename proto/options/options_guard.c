@@ -9,7 +9,7 @@
 
 #include "proto/base/arena.h"
 
-enum { MOST_BYTES = 1 << 20, MOST_EVENTS = 4096, MOST_DEPTH = 16 };
+enum { MAX_BYTES = 1 << 20, MAX_EVENTS = 4096, MAX_DEPTH = 16 };
 
 rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *bytes) {
   FILE *file = fopen(path, "rb");
@@ -20,16 +20,15 @@ rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *by
                        ? " (mpirun does not pass <(...) on to its ranks: use a file, or /dev/stdin)"
                        : "");
   }
-  rn_status status = rn_alloc(err, "configuration", MOST_BYTES + 1, 1, text);
+  rn_status status = rn_alloc(err, "configuration", MAX_BYTES + 1, 1, text);
   if (status == RN_OK) {
     errno = 0;
-    *bytes = fread(*text, 1, MOST_BYTES + 1, file);
+    *bytes = fread(*text, 1, MAX_BYTES + 1, file);
     if (ferror(file)) {
       status = rn_fail(err, RN_ERR_USAGE, "%s: cannot read the file: %s", path, strerror(errno));
-    } else if (*bytes > MOST_BYTES) {
-      status =
-          rn_fail(err, RN_ERR_USAGE, "%s: has more than %d bytes, too many for a configuration",
-                  path, MOST_BYTES);
+    } else if (*bytes > MAX_BYTES) {
+      status = rn_fail(err, RN_ERR_USAGE,
+                       "%s: has more than %d bytes, too many for a configuration", path, MAX_BYTES);
     }
   }
   fclose(file);
@@ -58,7 +57,7 @@ static rn_status check_tally(rn_err *err, const char *path, const yaml_tally *ta
                    "%s:%zu: the file has more than one YAML document; remove the --- line", path,
                    line);
   }
-  if (tally->depth > MOST_DEPTH || tally->events > MOST_EVENTS) {
+  if (tally->depth > MAX_DEPTH || tally->events > MAX_EVENTS) {
     return rn_fail(err, RN_ERR_USAGE, "%s:%zu: nested too deep, or too long, for a configuration",
                    path, line);
   }

@@ -42,11 +42,11 @@ void rn_options_each(void (*visit)(void *self, const char *key), void *self) {
 
 int rn_options_index(const rn_options_key *key) {
   const int index = (int)(key->schema - rn_schema_table);
-  assert(0 <= index && index < RN_OPTIONS_MOST_KEYS);
+  assert(0 <= index && index < RN_OPTIONS_MAX_KEYS);
   return index;
 }
 
-int rn_options_number(const char *name) {
+int rn_options_key_index(const char *name) {
   rn_options_key key;
   return rn_options_find(name, &key) ? rn_options_index(&key) : -1;
 }
@@ -84,7 +84,8 @@ static size_t prefix_length(const ProtobufCEnumDescriptor *type) {
   return length + 1;
 }
 
-void rn_options_word(const ProtobufCEnumDescriptor *type, int index, char *word, size_t bytes) {
+void rn_options_enum_name(const ProtobufCEnumDescriptor *type, int index, char *word,
+                          size_t bytes) {
   const char *name = type->values[index].name;
   const size_t skip = prefix_length(type);
   snprintf(word, bytes, "%s", strlen(name) > skip ? name + skip : name);

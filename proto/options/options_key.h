@@ -32,7 +32,7 @@ ProtobufCMessage *rn_options_section(const Retnet__Config *config, const rn_opti
 void *rn_options_member(const Retnet__Config *config, const rn_options_key *key);
 
 /** The lower-case word of an enum value, without the schema's prefix. */
-void rn_options_word(const ProtobufCEnumDescriptor *type, int index, char *word, size_t bytes);
+void rn_options_enum_name(const ProtobufCEnumDescriptor *type, int index, char *word, size_t bytes);
 
 /** Whether `value` is valid for a text key: UTF-8, shorter than RN_OPTIONS_STRING_BYTES. */
 bool rn_options_is_text(const char *value);

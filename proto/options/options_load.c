@@ -14,7 +14,7 @@ typedef struct yaml_reader {
   yaml_document_t *document;
   const char *path;
   Retnet__Config *config;
-  rn_options_places *places;
+  rn_options_locations *locations;
   char given[MAX_KEYS][NAME_BYTES];
   int given_count;
 } yaml_reader;
@@ -110,7 +110,7 @@ static rn_status read_key(rn_err *err, yaml_reader *reader, const char *section,
   if (is_null(value)) return RN_OK;
   RN_TRY(err, set_from(err, reader, place, name, value,
                        found.field->label == PROTOBUF_C_LABEL_REPEATED));
-  reader->places->line[rn_options_index(&found)] = (int)key->start_mark.line + 1;
+  reader->locations->line[rn_options_index(&found)] = (int)key->start_mark.line + 1;
   return RN_OK;
 }
 
@@ -156,8 +156,8 @@ static rn_status read_document(rn_err *err, yaml_reader *reader) {
   return RN_OK;
 }
 
-static rn_status read_yaml(rn_err *err, const rn_options_input *input, rn_options_places *places,
-                           Retnet__Config *config) {
+static rn_status read_yaml(rn_err *err, const rn_options_input *input,
+                           rn_options_locations *locations, Retnet__Config *config) {
   yaml_parser_t parser;
   yaml_document_t document;
   yaml_reader *reader;
@@ -170,7 +170,7 @@ static rn_status read_yaml(rn_err *err, const rn_options_input *input, rn_option
   yaml_parser_set_input_string(&parser, (const unsigned char *)input->text, input->bytes);
   if (yaml_parser_load(&parser, &document)) {
     *reader = (yaml_reader){
-        .document = &document, .path = input->name, .config = config, .places = places};
+        .document = &document, .path = input->name, .config = config, .locations = locations};
     status = read_document(err, reader);
     yaml_document_delete(&document);
   } else {
@@ -182,7 +182,7 @@ static rn_status read_yaml(rn_err *err, const rn_options_input *input, rn_option
 }
 
 static rn_status apply_override(rn_err *err, Retnet__Config *config, const char *text,
-                                rn_options_places *places) {
+                                rn_options_locations *locations) {
   char name[NAME_BYTES];
   rn_options_key key;
   const char *equals = strchr(text, '=');
@@ -196,23 +196,23 @@ static rn_status apply_override(rn_err *err, Retnet__Config *config, const char 
         "-s: %s: null is not a value: omit this -s, or write ./null for a file of that name", name);
   }
   RN_TRY(err, rn_options_set(err, config, "-s", name, equals + 1));
-  if (rn_options_find(name, &key)) places->line[rn_options_index(&key)] = RN_OPTIONS_BY_S;
+  if (rn_options_find(name, &key)) locations->line[rn_options_index(&key)] = RN_OPTIONS_BY_S;
   return RN_OK;
 }
 
 rn_status rn_options_load_text(rn_err *err, const rn_options_input *input,
-                               rn_options_places *places, Retnet__Config **out) {
-  rn_options_places unused;
-  if (places == NULL) places = &unused;
-  *places = (rn_options_places){.file = input->name};
+                               rn_options_locations *locations, Retnet__Config **out) {
+  rn_options_locations unused;
+  if (locations == NULL) locations = &unused;
+  *locations = (rn_options_locations){.file = input->name};
   RN_TRY(err, rn_options_create(err, out));
   rn_status status = RN_OK;
   if (input->text != NULL) {
     status = rn_options_check_yaml(err, input->name, input->text, input->bytes);
-    if (status == RN_OK) status = read_yaml(err, input, places, *out);
+    if (status == RN_OK) status = read_yaml(err, input, locations, *out);
   }
   for (int i = 0; status == RN_OK && i < input->count; i++) {
-    status = apply_override(err, *out, input->overrides[i], places);
+    status = apply_override(err, *out, input->overrides[i], locations);
   }
   if (status != RN_OK) rn_options_free(out);
   return status;

@@ -77,7 +77,7 @@ static rn_status parse_word(rn_err *err, const setting *s, int *out) {
   const ProtobufCEnumDescriptor *type = s->key.field->descriptor;
   char words[TEXT_BYTES] = "", word[TEXT_BYTES];
   for (unsigned i = 0; i < type->n_values; i++) {
-    rn_options_word(type, (int)i, word, sizeof word);
+    rn_options_enum_name(type, (int)i, word, sizeof word);
     if (strcmp(word, s->value) == 0) {
       *out = type->values[i].value;
       return RN_OK;

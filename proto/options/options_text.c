@@ -37,7 +37,7 @@ static void list_text(const char *section, const ProtobufCFieldDescriptor *field
 static void word_text(const ProtobufCFieldDescriptor *field, int value, char *text, size_t bytes) {
   const ProtobufCEnumDescriptor *type = field->descriptor;
   for (unsigned i = 0; i < type->n_values; i++) {
-    if (type->values[i].value == value) rn_options_word(type, (int)i, text, bytes);
+    if (type->values[i].value == value) rn_options_enum_name(type, (int)i, text, bytes);
   }
 }
 
@@ -126,7 +126,7 @@ rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const ch
 static void print_words(const ProtobufCEnumDescriptor *type, FILE *file) {
   char word[RN_OPTIONS_NAME_BYTES];
   for (unsigned i = 0; i < type->n_values; i++) {
-    rn_options_word(type, (int)i, word, sizeof word);
+    rn_options_enum_name(type, (int)i, word, sizeof word);
     fprintf(file, "%s%s", i > 0 ? "|" : "", word);
   }
 }

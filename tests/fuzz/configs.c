@@ -204,7 +204,7 @@ static bool settle(rn_status status, uint64_t number, counts *tally) {
   const bool good = status == RN_ERR_USAGE && names_a_key(err.text);
   if (!CHECK(good)) {
     fprintf(stderr, "config %llu: status %s: %s\n", (unsigned long long)number,
-            rn_status_word(status), err.text);
+            rn_status_text(status), err.text);
   }
   rn_err_clear(&err);
   return false;

@@ -21,7 +21,7 @@ static const run_fn runs[][GOLDEN_PRECISIONS] = {
 };
 
 static void print_error(const rn_err *err) {
-  printf("  ERROR: %s (%s)\n", err->text, rn_status_word(err->status));
+  printf("  ERROR: %s (%s)\n", err->text, rn_status_text(err->status));
 }
 
 static int unknown_names(const golden_case *c) {

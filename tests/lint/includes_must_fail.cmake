@@ -2,29 +2,9 @@
 # cmake -DLINT=includes.cmake -DWORK=<scratch folder> -P includes_must_fail.cmake
 cmake_minimum_required(VERSION 3.25)
 
-function(lint_one file line)
-  file(REMOVE_RECURSE ${WORK})
-  file(WRITE ${WORK}/${file} "/* One file. */\n#include <stdio.h>\n${line}\nint x;\n")
-  execute_process(COMMAND ${CMAKE_COMMAND} -DROOT=${WORK} -P ${LINT}
-                  RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE text)
-  set(result ${result} PARENT_SCOPE)
-  set(text "${text}" PARENT_SCOPE)
-endfunction()
-
-function(must_pass file line)
-  lint_one(${file} "${line}")
-  if(NOT result EQUAL 0)
-    message(SEND_ERROR "refused, but right: ${file}: ${line}\n${text}")
-  endif()
-endfunction()
-
-function(must_fail file line)
-  lint_one(${file} "${line}")
-  string(FIND "${text}" "${file}" named)
-  if(result EQUAL 0 OR named EQUAL -1)
-    message(SEND_ERROR "passed or not named, but wrong: ${file}: ${line}\n${text}")
-  endif()
-endfunction()
+include(${CMAKE_CURRENT_LIST_DIR}/must_fail.cmake)
+set(BEFORE "/* One file. */\n#include <stdio.h>\n")
+set(AFTER "int x;\n")
 
 must_pass(model/stage/a.c "#include \"model/stage/a.h\"")
 must_pass(model/kernel/ref/a.c "#include \"proto/base/status.h\"")

@@ -2,30 +2,9 @@
 # cmake -DLINT=mpi_waits.cmake -DWORK=<scratch folder> -P mpi_waits_must_fail.cmake
 cmake_minimum_required(VERSION 3.25)
 
-function(lint_one file text)
-  file(REMOVE_RECURSE ${WORK})
-  file(WRITE ${WORK}/comm/world/good.c "  RN_MPI_WAIT(err, MPI_Barrier(comm));\n")
-  file(WRITE ${WORK}/${file} "${text}\n")
-  execute_process(COMMAND ${CMAKE_COMMAND} -DROOT=${WORK} -P ${LINT}
-                  RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE output)
-  set(result ${result} PARENT_SCOPE)
-  set(output "${output}" PARENT_SCOPE)
-endfunction()
-
-function(must_pass file text)
-  lint_one(${file} "${text}")
-  if(NOT result EQUAL 0)
-    message(SEND_ERROR "refused, but right: ${file}: ${text}\n${output}")
-  endif()
-endfunction()
-
-function(must_fail file text)
-  lint_one(${file} "${text}")
-  string(FIND "${output}" "${file}" named)
-  if(result EQUAL 0 OR named EQUAL -1)
-    message(SEND_ERROR "passed or not named, but wrong: ${file}: ${text}\n${output}")
-  endif()
-endfunction()
+include(${CMAKE_CURRENT_LIST_DIR}/must_fail.cmake)
+set(BESIDE comm/world/good.c)
+set(BESIDE_TEXT "  RN_MPI_WAIT(err, MPI_Barrier(comm));\n")
 
 must_pass(comm/scan/a.c "  RN_MPI_WAIT(err, MPI_Sendrecv(a, n, t, to, 0, b, n, t, from, 0, c, s));")
 must_pass(comm/scan/a.c "  status = RN_MPI_WAIT_STATUS(\n      err, MPI_Exscan(a, b, n, t, op, c));")

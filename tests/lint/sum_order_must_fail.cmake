@@ -2,29 +2,7 @@
 # cmake -DLINT=sum_order.cmake -DWORK=<scratch folder> -P sum_order_must_fail.cmake
 cmake_minimum_required(VERSION 3.25)
 
-function(lint_one file line)
-  file(REMOVE_RECURSE ${WORK})
-  file(WRITE ${WORK}/${file} "${line}\n")
-  execute_process(COMMAND ${CMAKE_COMMAND} -DROOT=${WORK} -P ${LINT}
-                  RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE text)
-  set(result ${result} PARENT_SCOPE)
-  set(text "${text}" PARENT_SCOPE)
-endfunction()
-
-function(must_pass file line)
-  lint_one(${file} "${line}")
-  if(NOT result EQUAL 0)
-    message(SEND_ERROR "refused, but right: ${file}: ${line}\n${text}")
-  endif()
-endfunction()
-
-function(must_fail file line)
-  lint_one(${file} "${line}")
-  string(FIND "${text}" "${file}" named)
-  if(result EQUAL 0 OR named EQUAL -1)
-    message(SEND_ERROR "passed or not named, but wrong: ${file}: ${line}\n${text}")
-  endif()
-endfunction()
+include(${CMAKE_CURRENT_LIST_DIR}/must_fail.cmake)
 
 must_pass(model/a.c "#pragma omp simd")
 must_pass(model/a.c "#pragma omp parallel for schedule(static)")

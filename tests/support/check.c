@@ -23,7 +23,7 @@ bool check_that(bool holds, const char *text, const char *file, int line) {
 
 bool check_ok(rn_err *err, rn_status status, const char *call, const char *file, int line) {
   if (!report(status == RN_OK, file, line)) {
-    fprintf(stderr, "%s: %s: %s\n%s", call, rn_status_word(status), err->text, err->trace);
+    fprintf(stderr, "%s: %s: %s\n%s", call, rn_status_text(status), err->text, err->trace);
     rn_err_clear(err);
   }
   return status == RN_OK;
@@ -44,8 +44,8 @@ bool check_fails(rn_err *err, rn_status want, const char *words, rn_status got, 
                  const char *file, int line) {
   bool holds = got == want && contains_all(err->text, words);
   if (!report(holds, file, line)) {
-    fprintf(stderr, "%s: got \"%s\" (%s), want \"%s\" naming %s\n", call, rn_status_word(got),
-            err->text, rn_status_word(want), words);
+    fprintf(stderr, "%s: got \"%s\" (%s), want \"%s\" naming %s\n", call, rn_status_text(got),
+            err->text, rn_status_text(want), words);
   }
   rn_err_clear(err);
   return holds;

@@ -265,19 +265,19 @@ static void the_places_of_keys_are_kept(void) {
   static const char yaml[] = "run: {dir: a}\nmodel:\n  dim: 64\n  heads: null\ntrain: {steps: 3}\n";
   const char *override[] = {"train.steps=4", "run.seed=5"};
   Retnet__Config *config = NULL;
-  rn_options_places places;
+  rn_options_locations locations;
   if (!CHECK_OK(&err, rn_options_load_text(
                           &err, &(rn_options_input){"x", yaml, sizeof yaml - 1, override, 2},
-                          &places, &config))) {
+                          &locations, &config))) {
     return;
   }
-  CHECK_EQUAL(places.line[rn_options_number("run.dir")], 1);
-  CHECK_EQUAL(places.line[rn_options_number("model.dim")], 3);
-  CHECK_EQUAL(places.line[rn_options_number("model.heads")], 0);
-  CHECK_EQUAL(places.line[rn_options_number("train.steps")], RN_OPTIONS_BY_S);
-  CHECK_EQUAL(places.line[rn_options_number("run.seed")], RN_OPTIONS_BY_S);
-  CHECK_EQUAL(places.line[rn_options_number("train.log_every")], 0);
-  CHECK_EQUAL(rn_options_number("train.none"), -1);
+  CHECK_EQUAL(locations.line[rn_options_key_index("run.dir")], 1);
+  CHECK_EQUAL(locations.line[rn_options_key_index("model.dim")], 3);
+  CHECK_EQUAL(locations.line[rn_options_key_index("model.heads")], 0);
+  CHECK_EQUAL(locations.line[rn_options_key_index("train.steps")], RN_OPTIONS_BY_S);
+  CHECK_EQUAL(locations.line[rn_options_key_index("run.seed")], RN_OPTIONS_BY_S);
+  CHECK_EQUAL(locations.line[rn_options_key_index("train.log_every")], 0);
+  CHECK_EQUAL(rn_options_key_index("train.none"), -1);
   rn_options_free(&config);
 }
 

@@ -13,7 +13,7 @@
 
 static rn_err err;
 
-static rn_options_places places;
+static rn_options_locations locations;
 
 static bool resolve(const char *const *keys, int count, int vocab, rn_effective *out) {
   Retnet__Config *config = NULL;
@@ -21,7 +21,7 @@ static bool resolve(const char *const *keys, int count, int vocab, rn_effective 
   bool done =
       CHECK_OK(&err, rn_options_load_text(
                          &err, &(rn_options_input){"a.yaml", yaml, sizeof yaml - 1, keys, count},
-                         &places, &config)) &&
+                         &locations, &config)) &&
       CHECK_OK(&err, rn_effective_create(&err, config, vocab, out));
   rn_options_free(&config);
   return done;
@@ -29,7 +29,7 @@ static bool resolve(const char *const *keys, int count, int vocab, rn_effective 
 
 static void check_origin(const rn_effective *e, const char *key, const char *want) {
   char text[256];
-  rn_effective_describe(e, &places, key, text, sizeof text);
+  rn_effective_describe(e, &locations, key, text, sizeof text);
   if (!CHECK(strcmp(text, want) == 0)) fprintf(stderr, "%s: %s, not %s\n", key, text, want);
 }
 
@@ -74,7 +74,7 @@ static void the_chunk_of_a_preset_fits_reduction_blocks(void) {
 
 static void write_config(const rn_effective *e, const char *dir) {
   const rn_decisions decisions = {.item = {{"parallel.data", "4"}}, .count = 1};
-  const rn_config_notes notes = {e, &places, &decisions};
+  const rn_config_notes notes = {e, &locations, &decisions};
   CHECK_OK(&err, rn_run_config_write(&err, dir, &notes));
 }
 

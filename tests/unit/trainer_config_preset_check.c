@@ -9,22 +9,22 @@
 static rn_err err;
 
 static rn_status load(const char *yaml, const char *const *keys, int count,
-                      rn_options_places *places, Retnet__Config **config) {
+                      rn_options_locations *locations, Retnet__Config **config) {
   const rn_options_input input = {"a.yaml", yaml, strlen(yaml), keys, count};
-  return rn_options_load_text(&err, &input, places, config);
+  return rn_options_load_text(&err, &input, locations, config);
 }
 
 /* Whether the keys named for this file and these -s are `want`. */
 static bool names(const char *yaml, const char *const *keys, int count, const char *want) {
   Retnet__Config *config = NULL;
-  rn_options_places places;
+  rn_options_locations locations;
   char text[400];
   int found = 0, wanted = want[0] != '\0';
   for (const char *c = want; *c != '\0'; c++) wanted += *c == ',';
-  if (!CHECK_OK(&err, load(yaml, keys, count, &places, &config))) {
+  if (!CHECK_OK(&err, load(yaml, keys, count, &locations, &config))) {
     return false;
   }
-  CHECK_OK(&err, rn_preset_check_find(&err, config, &places, text, sizeof text, &found));
+  CHECK_OK(&err, rn_preset_check_find(&err, config, &locations, text, sizeof text, &found));
   CHECK_EQUAL(found, wanted);
   if (strcmp(text, want) != 0) fprintf(stderr, "named: %s, not %s\n", text, want);
   rn_options_free(&config);
@@ -53,17 +53,18 @@ static void a_long_list_is_cut(void) {
   static const char *const preset[] = {"model.preset=retnet_1b3"};
   static const char yaml[] = "model: {layers: 3, dim: 64, ffn_dim: 64, heads: 2}\n";
   Retnet__Config *config = NULL;
-  rn_options_places places;
+  rn_options_locations locations;
   char text[32];
   int found = 0;
-  if (!CHECK_OK(&err, load(yaml, preset, 1, &places, &config))) {
+  if (!CHECK_OK(&err, load(yaml, preset, 1, &locations, &config))) {
     return;
   }
-  CHECK_OK(&err, rn_preset_check_find(&err, config, &places, text, sizeof text, &found));
+  CHECK_OK(&err, rn_preset_check_find(&err, config, &locations, text, sizeof text, &found));
   CHECK_EQUAL(found, 4);
   CHECK(strcmp(text, "model.layers, model.dim, ...") == 0);
   config->model->preset[0] = 'x';
-  CHECK_EQUAL(rn_preset_check_find(&err, config, &places, text, sizeof text, &found), RN_ERR_USAGE);
+  CHECK_EQUAL(rn_preset_check_find(&err, config, &locations, text, sizeof text, &found),
+              RN_ERR_USAGE);
   rn_err_clear(&err);
   rn_options_free(&config);
 }

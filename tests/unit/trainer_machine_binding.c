@@ -47,7 +47,7 @@ static void check_team(int threads) {
     rn_mask own;
     sched_getaffinity(0, RN_MASK_BYTES, own.set);
     cores += rn_mask_count(&own);
-    inside += rn_mask_meets(&own, &all) && !rn_mask_meets(&own, &seen);
+    inside += rn_mask_overlaps(&own, &all) && !rn_mask_overlaps(&own, &seen);
     CPU_OR_S(RN_MASK_BYTES, seen.set, seen.set, own.set);
   }
   CHECK_EQUAL(cores, threads);

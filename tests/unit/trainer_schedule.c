@@ -3,14 +3,11 @@
  * documented. */
 #include <stdlib.h>
 
+#include "proto/base/range.h"
 #include "tests/support/check.h"
 #include "trainer/schedule/pipeline_schedule.h"
 
 enum { MAX_STAGES = 8, MAX_MICROBATCHES = 16, MAX_SEGMENTS = 16 };
-
-static int smaller(int a, int b) {
-  return a < b ? a : b;
-}
 
 /* Walks a list: what is next of each kind, and which unit is in which slot. */
 static void check_list(rn_pipeline_schedule_shape shape, int stage,
@@ -40,7 +37,7 @@ static void check_list(rn_pipeline_schedule_shape shape, int stage,
   CHECK_EQUAL(next[RN_TASK_WEIGHT], shape.split_weight ? units : 0);
   CHECK_EQUAL(peak, list->pool);
   const int hidden = shape.split_weight ? 0 : stage;
-  CHECK_EQUAL(list->pool, smaller(units, shape.segments + shape.stages - 1 - hidden));
+  CHECK_EQUAL(list->pool, rn_smaller(units, shape.segments + shape.stages - 1 - hidden));
 }
 
 static void lists_are_whole_and_in_order(void) {

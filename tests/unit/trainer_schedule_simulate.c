@@ -3,14 +3,11 @@
  * with the idle time of the formulas. Invalid task lists are detected. */
 #include <stdlib.h>
 
+#include "proto/base/range.h"
 #include "tests/support/check.h"
 #include "trainer/schedule/schedule_simulate.h"
 
 enum { MAX_STAGES = 8, MAX_MICROBATCHES = 16, MAX_SEGMENTS = 16, MAX_RANKS = 8, BUFFERS = 2 };
-
-static int smaller(int a, int b) {
-  return a < b ? a : b;
-}
 
 typedef struct simulated {
   double total_s, busy_s;
@@ -74,7 +71,7 @@ static void idle_and_memory_are_as_stated(rn_pipeline_schedule_shape shape) {
       for (int s = 0; s < shape.stages; s++) {
         CHECK_NEAR(got.stage[s].busy_s, got.busy_s, 1e-9);
         CHECK_EQUAL(got.stage[s].pool,
-                    smaller(units, shape.segments + shape.stages - 1 - (split != 0 ? 0 : s)));
+                    rn_smaller(units, shape.segments + shape.stages - 1 - (split != 0 ? 0 : s)));
       }
     }
   }

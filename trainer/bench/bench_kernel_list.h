@@ -25,6 +25,7 @@ typedef struct rn_kernel_buffers {
   double *sums;                /* [2, D] */
 } rn_kernel_buffers;
 
+/** The sizes and kernels to measure for a model. */
 rn_kernel_bench rn_kernel_bench_make(const rn_spec *spec);
 
 /** Errors: RN_ERR_MEMORY. */

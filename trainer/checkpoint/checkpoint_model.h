@@ -30,6 +30,7 @@ rn_status rn_checkpoint_model_open(rn_err *err, const char *path, rn_checkpoint_
 rn_status rn_checkpoint_model_open_found(rn_err *err, const char *step_path,
                                          rn_checkpoint_model *out);
 
+/** Frees the model; accepts a zeroed one. */
 void rn_checkpoint_model_close(rn_checkpoint_model *loaded);
 
 #endif

@@ -78,6 +78,7 @@ rn_status rn_saver_finish(rn_err *err, rn_saver *saver, int keep_last);
  */
 rn_status rn_saver_drop(rn_err *err, rn_saver *saver);
 
+/** What the saves so far have cost. */
 const rn_save_costs *rn_saver_costs(const rn_saver *saver);
 
 #endif

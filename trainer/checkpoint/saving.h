@@ -25,6 +25,7 @@ typedef struct rn_saving {
   rn_repeated_warning failures;
 } rn_saving;
 
+/** For a run that is saved by `saver`; all three must outlive it. */
 rn_saving rn_saving_create(const Retnet__Config *config, const rn_step_counters *counters,
                            rn_saver *saver);
 

@@ -23,7 +23,7 @@ static rn_status check_same(rn_err *err, rn_world *world, const rn_config_text *
                 : rn_world_check_same(err, world, "CONFIG.yaml", text->text, text->bytes);
 }
 
-rn_status rn_config_text_share(rn_err *err, rn_world *world, rn_config_text *text) {
+rn_status rn_config_text_broadcast(rn_err *err, rn_world *world, rn_config_text *text) {
   const bool first = rn_world_rank(world) == 0;
   uint64_t bytes = 0;
   RN_TRY(err, check_same(err, world, text));

@@ -19,7 +19,8 @@ typedef struct rn_config_text {
   size_t bytes;
 } rn_config_text;
 
-/** Reads `path` if it is a regular file; leaves other files, and failures, to rn_config_text_share.
+/** Reads `path` if it is a regular file; leaves other files, and failures, to
+ * rn_config_text_broadcast.
  */
 void rn_config_text_peek(const char *path, rn_config_text *out);
 
@@ -30,8 +31,9 @@ void rn_config_text_peek(const char *path, rn_config_text *out);
  * Errors: RN_ERR_USAGE if rank 0 cannot read the file; RN_ERR_MISMATCH naming a rank that was
  *         started with a different file; agreed.
  */
-rn_status rn_config_text_share(rn_err *err, rn_world *world, rn_config_text *text);
+rn_status rn_config_text_broadcast(rn_err *err, rn_world *world, rn_config_text *text);
 
+/** Frees the text; accepts a zeroed object. */
 void rn_config_text_free(rn_config_text *text);
 
 #endif

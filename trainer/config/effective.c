@@ -14,9 +14,9 @@ typedef struct tracer {
 
 static void trace_key(void *self, const char *key) {
   const tracer *t = self;
-  t->origin[rn_options_number(key)] = rn_options_given(t->given, key)    ? RN_ORIGIN_GIVEN
-                                      : rn_options_given(t->preset, key) ? RN_ORIGIN_PRESET
-                                                                         : RN_ORIGIN_DEFAULT;
+  t->origin[rn_options_key_index(key)] = rn_options_given(t->given, key)    ? RN_ORIGIN_GIVEN
+                                         : rn_options_given(t->preset, key) ? RN_ORIGIN_PRESET
+                                                                            : RN_ORIGIN_DEFAULT;
 }
 
 static bool has_preset(const Retnet__Config *config) {
@@ -43,7 +43,7 @@ static rn_status apply_preset(rn_err *err, Retnet__Config *config, rn_origin *or
  * changed; rn_layout_fit_chunk checks it. */
 static void fit_chunk_of_preset(Retnet__Config *config, rn_origin *origin) {
   const int chunk = config->model->chunk, reduction_block = rn_layout_reduction_block(config);
-  const int index = rn_options_number("model.chunk");
+  const int index = rn_options_key_index("model.chunk");
   if (origin[index] != RN_ORIGIN_PRESET || reduction_block == 0 || reduction_block % chunk == 0)
     return;
   config->model->chunk = rn_layout_chunk_within(reduction_block, chunk);
@@ -54,7 +54,7 @@ static rn_status resolve(rn_err *err, Retnet__Config *config, int data_vocab, rn
   RN_TRY(err, apply_preset(err, config, out->origin));
   fit_chunk_of_preset(config, out->origin);
   if (config->model->vocab == 0 && data_vocab > 0) {
-    out->origin[rn_options_number("model.vocab")] = RN_ORIGIN_DATA;
+    out->origin[rn_options_key_index("model.vocab")] = RN_ORIGIN_DATA;
     config->model->vocab = data_vocab;
   }
   rn_options_give_all(config);
@@ -79,20 +79,21 @@ void rn_effective_destroy(rn_effective *effective) {
 }
 
 /* The file name is printed in YAML comments, so it must be a single line of printable ASCII. */
-static void describe_location(const rn_options_places *places, int line, char *text, size_t bytes) {
+static void describe_location(const rn_options_locations *locations, int line, char *text,
+                              size_t bytes) {
   if (line == RN_OPTIONS_BY_S) {
     snprintf(text, bytes, "-s");
     return;
   }
-  snprintf(text, bytes, "%.200s:%d", places->file, line);
+  snprintf(text, bytes, "%.200s:%d", locations->file, line);
   for (char *c = text; *c != '\0'; c++) {
     if (*c < ' ' || *c > '~') *c = '?';
   }
 }
 
-void rn_effective_describe(const rn_effective *effective, const rn_options_places *places,
+void rn_effective_describe(const rn_effective *effective, const rn_options_locations *locations,
                            const char *key, char *text, size_t bytes) {
-  const int index = rn_options_number(key);
+  const int index = rn_options_key_index(key);
   switch (effective->origin[index]) {
     case RN_ORIGIN_DEFAULT:
       snprintf(text, bytes, "default");
@@ -109,8 +110,8 @@ void rn_effective_describe(const rn_effective *effective, const rn_options_place
     case RN_ORIGIN_GIVEN:
       break;
   }
-  if (places != NULL && places->line[index] != 0) {
-    describe_location(places, places->line[index], text, bytes);
+  if (locations != NULL && locations->line[index] != 0) {
+    describe_location(locations, locations->line[index], text, bytes);
   } else {
     snprintf(text, bytes, "given");
   }

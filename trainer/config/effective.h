@@ -22,9 +22,9 @@ typedef enum {
 
 /** Zero-initialise it; destroy it with rn_effective_destroy. */
 typedef struct rn_effective {
-  const Retnet__Config *config;           /* every number, word and switch is set */
-  rn_origin origin[RN_OPTIONS_MOST_KEYS]; /* in the schema's order */
-  rn_spec spec;                           /* of the model section */
+  const Retnet__Config *config;          /* every number, word and switch is set */
+  rn_origin origin[RN_OPTIONS_MAX_KEYS]; /* in the schema's order */
+  rn_spec spec;                          /* of the model section */
 } rn_effective;
 
 /**
@@ -36,10 +36,10 @@ rn_status rn_effective_create(rn_err *err, const Retnet__Config *given, int data
 void rn_effective_destroy(rn_effective *effective);
 
 /**
- * Writes the origin of a key's value into text [bytes]: "default", "run.yaml:3", "-s". `places` are
- * the source positions recorded when loading; NULL: unknown, written as "given".
+ * Writes the origin of a key's value into text [bytes]: "default", "run.yaml:3", "-s". `locations`
+ * are the source positions recorded when loading; NULL: unknown, written as "given".
  */
-void rn_effective_describe(const rn_effective *effective, const rn_options_places *places,
+void rn_effective_describe(const rn_effective *effective, const rn_options_locations *locations,
                            const char *key, char *text, size_t bytes);
 
 #endif

@@ -9,7 +9,7 @@
 /* Context of a visit over all keys. */
 typedef struct search {
   const Retnet__Config *config, *preset;
-  const rn_options_places *places;
+  const rn_options_locations *locations;
   char *text;
   size_t bytes;
   int count;
@@ -26,7 +26,7 @@ static void append(search *s, const char *key) {
 static void visit(void *self, const char *key) {
   search *s = self;
   char given[RN_OPTIONS_TEXT_BYTES], of_preset[RN_OPTIONS_TEXT_BYTES];
-  const int line = s->places->line[rn_options_number(key)];
+  const int line = s->locations->line[rn_options_key_index(key)];
   if (line <= 0 || !rn_options_given(s->preset, key)) return;
   rn_options_text(s->config, key, given, sizeof given);
   rn_options_text(s->preset, key, of_preset, sizeof of_preset);
@@ -36,15 +36,15 @@ static void visit(void *self, const char *key) {
 }
 
 rn_status rn_preset_check_find(rn_err *err, const Retnet__Config *config,
-                               const rn_options_places *places, char *text, size_t bytes,
+                               const rn_options_locations *locations, char *text, size_t bytes,
                                int *count) {
   const char *name = config->model->preset;
   Retnet__Config *preset = NULL;
-  search s = {config, NULL, places, text, bytes, 0};
+  search s = {config, NULL, locations, text, bytes, 0};
   text[0] = '\0';
   *count = 0;
   if (name == NULL || name[0] == '\0') return RN_OK;
-  if (places->line[rn_options_number("model.preset")] != RN_OPTIONS_BY_S) return RN_OK;
+  if (locations->line[rn_options_key_index("model.preset")] != RN_OPTIONS_BY_S) return RN_OK;
   RN_TRY(err, rn_options_create(err, &preset));
   const rn_status status = rn_preset_keys(err, name, preset->model);
   if (status == RN_OK) {
@@ -57,14 +57,14 @@ rn_status rn_preset_check_find(rn_err *err, const Retnet__Config *config,
 }
 
 rn_status rn_preset_check(rn_err *err, const Retnet__Config *config,
-                          const rn_options_places *places) {
+                          const rn_options_locations *locations) {
   char keys[400];
   int count;
-  RN_TRY(err, rn_preset_check_find(err, config, places, keys, sizeof keys, &count));
+  RN_TRY(err, rn_preset_check_find(err, config, locations, keys, sizeof keys, &count));
   if (count == 0) return RN_OK;
   rn_log_warn(
       "-s model.preset=%s does not change %d keys that %s gives other values, since given keys "
       "take precedence over a preset: remove them from the file, or give them by -s too: %s",
-      config->model->preset, count, places->file, keys);
+      config->model->preset, count, locations->file, keys);
   return RN_OK;
 }

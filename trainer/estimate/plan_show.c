@@ -22,18 +22,18 @@ static rn_status resolve(rn_err *err, const Retnet__Config *given, rn_effective 
 static void show_key(void *self, const char *key) {
   const rn_config_notes *notes = self;
   char value[RN_OPTIONS_TEXT_BYTES], origin[512];
-  const bool is_default = notes->effective->origin[rn_options_number(key)] == RN_ORIGIN_DEFAULT;
+  const bool is_default = notes->effective->origin[rn_options_key_index(key)] == RN_ORIGIN_DEFAULT;
   if (is_default && rn_decisions_find(notes->decisions, key) == NULL) return;
   rn_options_text(notes->effective->config, key, value, sizeof value);
   rn_config_notes_describe(notes, key, origin, sizeof origin);
   rn_log_info("  %-24s %-12s %s", key, value, origin);
 }
 
-static void show_config(const rn_effective *effective, const rn_options_places *places,
+static void show_config(const rn_effective *effective, const rn_options_locations *locations,
                         const rn_plan *plan, const rn_spec *spec) {
   rn_decisions decisions;
   rn_decisions_make(effective->config, plan, spec, &decisions);
-  rn_config_notes notes = {effective, places, &decisions};
+  rn_config_notes notes = {effective, locations, &decisions};
   rn_log_info("keys         with their origin; all other keys have their default values");
   rn_options_each(show_key, &notes);
 }
@@ -145,8 +145,8 @@ static rn_status plan_run(rn_err *err, const Retnet__Config *given, const rn_wor
   return rn_layout_fit_chunk(err, config, &p->plan.layout, &p->spec);
 }
 
-static void show_plan(const planned_run *p, const rn_options_places *places) {
-  show_config(&p->effective, places, &p->plan, &p->spec);
+static void show_plan(const planned_run *p, const rn_options_locations *locations) {
+  show_config(&p->effective, locations, &p->plan, &p->spec);
   show_layout(&p->plan, &p->spec);
   show_cpu(p->lack);
   show_memory(&p->plan);
@@ -166,14 +166,14 @@ static rn_status show_estimate(rn_err *err, rn_world *world, const planned_run *
   return RN_OK;
 }
 
-rn_status rn_plan_show(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
-                       rn_world *world, int ranks) {
+rn_status rn_plan_show(rn_err *err, const Retnet__Config *given,
+                       const rn_options_locations *locations, rn_world *world, int ranks) {
   rn_machine machine;
   planned_run p = {0};
   RN_TRY(err, rn_machine_query(err, world, given, ranks, &machine));
   rn_status status = rn_agree(err, world, plan_run(err, given, world, ranks, machine, &p));
   if (status == RN_OK) {
-    show_plan(&p, places);
+    show_plan(&p, locations);
     status = rn_agree(err, world, rn_plan_buffers_show(err, p.effective.config, &p.plan, &p.spec));
   }
   if (status == RN_OK) status = show_estimate(err, world, &p);

@@ -6,16 +6,16 @@
 #include "proto/options/options.h"
 
 /**
- * Prints the effective configuration with the origins of its values (`places`), layout, parameters,
- * memory, messages and the estimated time of a step (plan_time.h), for `ranks` ranks (0: those of
- * this launch) on nodes like this one.
+ * Prints the effective configuration with the origins of its values (`locations`), layout,
+ * parameters, memory, messages and the estimated time of a step (plan_time.h), for `ranks` ranks
+ * (0: those of this launch) on nodes like this one.
  *
  * With `ranks` above 0, insufficient memory causes a warning, not an error.
  *
  * Collective: over the world. Errors: those of the config, the data folder, rn_plan_create and
  * rn_plan_sample_take, agreed.
  */
-rn_status rn_plan_show(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
-                       rn_world *world, int ranks);
+rn_status rn_plan_show(rn_err *err, const Retnet__Config *given,
+                       const rn_options_locations *locations, rn_world *world, int ranks);
 
 #endif

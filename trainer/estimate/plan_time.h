@@ -16,6 +16,7 @@ typedef struct rn_plan_time {
   double update_s;
 } rn_plan_time;
 
+/** Seconds of the whole step. */
 static inline double rn_plan_time_total(rn_plan_time t) {
   return t.units_s + t.idle_s + t.sums_s + t.update_s;
 }

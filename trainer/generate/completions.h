@@ -47,6 +47,7 @@ rn_status rn_completions_add_file(rn_err *err, rn_completions *completions, cons
  */
 rn_status rn_completions_add_lines(rn_err *err, rn_completions *completions, const char *path);
 
+/** Frees all prompts and texts. */
 void rn_completions_destroy(rn_completions *completions);
 
 /** Appends a byte; returns false if memory runs out. */

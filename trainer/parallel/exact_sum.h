@@ -15,6 +15,7 @@ typedef struct rn_exact_sum {
   int64_t whole, fraction, others;
 } rn_exact_sum;
 
+/** Adds a value. */
 void rn_exact_sum_add(rn_exact_sum *sum, double value);
 
 /** The sum; NaN if others > 0. */

@@ -92,7 +92,7 @@ void rn_decisions_make(const Retnet__Config *config, const rn_plan *plan, const 
 
 void rn_config_notes_describe(const void *self, const char *key, char *text, size_t bytes) {
   const rn_config_notes *n = self;
-  rn_effective_describe(n->effective, n->places, key, text, bytes);
+  rn_effective_describe(n->effective, n->locations, key, text, bytes);
   const char *decided = rn_decisions_find(n->decisions, key);
   const size_t used = strlen(text);
   if (decided != NULL) snprintf(text + used, bytes - used, "; by rule: %s", decided);

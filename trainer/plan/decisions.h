@@ -30,7 +30,7 @@ const char *rn_decisions_find(const rn_decisions *decisions, const char *key);
 /** The inputs of rn_config_notes_describe. */
 typedef struct rn_config_notes {
   const rn_effective *effective;
-  const rn_options_places *places; /* NULL: not known */
+  const rn_options_locations *locations; /* NULL: not known */
   const rn_decisions *decisions;
 } rn_config_notes;
 

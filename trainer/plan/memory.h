@@ -22,6 +22,7 @@ typedef struct rn_memory {
   size_t program;            /* process and libraries before a run is created */
 } rn_memory;
 
+/** Bytes of all items. */
 size_t rn_memory_total(const rn_memory *memory);
 
 /** Memory and parameters of all stages of a layout. */

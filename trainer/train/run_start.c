@@ -19,7 +19,7 @@
  * planner and the run have chosen. */
 static rn_status prepare_folder(rn_err *err, const rn_run_settings *settings,
                                 const rn_parallel_context *parallel,
-                                const rn_options_places *places) {
+                                const rn_options_locations *locations) {
   const char *dir = settings->config->run->dir;
   rn_decisions decisions;
   RN_TRY(err, rn_ckpt_preflight(err, dir,
@@ -33,14 +33,14 @@ static rn_status prepare_folder(rn_err *err, const rn_run_settings *settings,
     rn_decisions_set(&decisions, "parallel.comm_thread",
                      parallel->comm_thread != NULL ? "on" : "off");
   }
-  const rn_config_notes notes = {&settings->effective, places, &decisions};
+  const rn_config_notes notes = {&settings->effective, locations, &decisions};
   return rn_run_config_write(err, dir, &notes);
 }
 
 /* Arguments of open_folder, which prepares run.dir on rank 0 before the first step. */
 typedef struct folder_work {
   const rn_run *run;
-  const rn_options_places *places;
+  const rn_options_locations *locations;
   int64_t known_step; /* of the checkpoint in run.dir that the run continues; -1: none */
   rn_run_lock **lock;
   rn_metrics *metrics;
@@ -51,7 +51,7 @@ static rn_status open_folder(rn_err *err, void *context) {
   const rn_run_settings *settings = &w->run->settings;
   const char *dir = settings->config->run->dir;
   RN_TRY(err, rn_run_owner_take(err, dir, w->known_step, w->lock));
-  RN_TRY(err, prepare_folder(err, settings, &w->run->parallel, w->places));
+  RN_TRY(err, prepare_folder(err, settings, &w->run->parallel, w->locations));
   return rn_metrics_open(err, dir, w->run->counters.step, w->metrics);
 }
 
@@ -91,11 +91,11 @@ static void print_start(const rn_run *run) {
   }
 }
 
-rn_status rn_run_start(rn_err *err, const rn_options_places *places, bool continues,
+rn_status rn_run_start(rn_err *err, const rn_options_locations *locations, bool continues,
                        const rn_run *run, rn_run_lock **lock, rn_metrics *metrics) {
   rn_world *world = run->parallel.world;
   const bool root = rn_world_rank(world) == 0;
-  folder_work work = {run, places, continues ? run->counters.step : -1, lock, metrics};
+  folder_work work = {run, locations, continues ? run->counters.step : -1, lock, metrics};
   rn_progress_phase("open run.dir");
   const rn_status status = rn_collective_wait_for_root(err, world, open_folder, &work);
   if (status == RN_ERR_MPI) return status;

@@ -16,7 +16,7 @@
  * Errors:     those of rn_run_owner_take, rn_ckpt_preflight, rn_run_config_write and
  *             rn_metrics_open; agreed.
  */
-rn_status rn_run_start(rn_err *err, const rn_options_places *places, bool continues,
+rn_status rn_run_start(rn_err *err, const rn_options_locations *locations, bool continues,
                        const rn_run *run, rn_run_lock **lock, rn_metrics *metrics);
 
 #endif

@@ -185,7 +185,7 @@ static rn_status close_metrics(rn_err *err, const rn_world *world, rn_metrics *m
 
 /* Loads the checkpoint and trains, unless that is of the last step. */
 static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *source,
-                                  const rn_options_places *places, launch *l) {
+                                  const rn_options_locations *locations, launch *l) {
   const Retnet__Config *config = l->run.settings.config;
   RN_TRY(err, rn_checkpoint_resume(err, source, &l->run));
   if (l->run.counters.step >= config->train->steps) {
@@ -194,31 +194,31 @@ static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *sourc
   }
   const rn_path own = rn_path_join(config->run->dir, "checkpoints");
   const bool continues = strncmp(source->path.text, own.text, strlen(own.text)) == 0;
-  RN_TRY(err, rn_run_start(err, places, continues, &l->run, &l->lock, &l->metrics));
+  RN_TRY(err, rn_run_start(err, locations, continues, &l->run, &l->lock, &l->metrics));
   return train_steps(err, l);
 }
 
-static rn_status train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
-                       rn_world *world, launch *l) {
+static rn_status train(rn_err *err, const Retnet__Config *given,
+                       const rn_options_locations *locations, rn_world *world, launch *l) {
   rn_checkpoint_source source;
   RN_TRY(err, rn_shm_record_clean(err, world, given->run->dir));
   RN_TRY(err, rn_checkpoint_select(err, given, world, &source));
   RN_TRY(err, rn_run_create_from(err, given, &source.choices, world, &l->run));
-  rn_status status = resume_and_train(err, &source, places, l);
+  rn_status status = resume_and_train(err, &source, locations, l);
   status = close_metrics(err, world, &l->metrics, status);
   rn_spans_stop();
   if (status != RN_ERR_MPI) rn_run_destroy(&l->run);
   return status;
 }
 
-rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
+rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_locations *locations,
                    rn_world *world, rn_train_end *end) {
   launch l = {.since_s = rn_clock_s(), .end = RN_TRAIN_DONE};
   rn_watchdog *watchdog = NULL;
   rn_stop_request_install();
   RN_TRY(err, rn_watchdog_start(err, world, given->run->watchdog_s, &watchdog));
   rn_status status = rn_run_owner_take_existing(err, world, given->run->dir, &l.lock);
-  if (status == RN_OK) status = train(err, given, places, world, &l);
+  if (status == RN_OK) status = train(err, given, locations, world, &l);
   *end = l.end;
   if (status == RN_ERR_MPI) return status;
   rn_run_lock_release(&l.lock);

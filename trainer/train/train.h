@@ -15,7 +15,7 @@ typedef enum { RN_TRAIN_DONE, RN_TRAIN_STOPPED } rn_train_end;
  *
  * Collective: over the world. Errors: agreed.
  */
-rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_places *places,
+rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_locations *locations,
                    rn_world *world, rn_train_end *end);
 
 #endif

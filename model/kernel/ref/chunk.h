@@ -9,15 +9,18 @@ typedef struct rn_chunk_tile {
   int begin, end;
 } rn_chunk_tile;
 
+/** The tile that begins at row `begin`; the last one may be shorter. */
 static inline rn_chunk_tile rn_chunk_tile_next(const rn_chunk *c, int begin) {
   int end = begin + RN_CHUNK_TILE;
   return (rn_chunk_tile){begin, end < c->tokens ? end : c->tokens};
 }
 
+/** Multiplies columns first .. i of row i by the decay. */
 static inline void rn_row_decay(const rn_chunk *c, int i, int first, rn_real *row) {
   for (int j = first; j <= i; j++) row[j] *= c->decay[j - i];
 }
 
+/** The same, rounded to bf16 into `to`. */
 static inline void rn_row_decay_round(const rn_chunk *c, int i, int first, const rn_real *row,
                                       rn_bf16 *to) {
 #pragma omp simd

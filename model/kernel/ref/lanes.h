@@ -81,6 +81,7 @@ static inline rn_real rn_vec_sum(const rn_vec *x) {
 
 enum { RN_LANES = 16, RN_LANE_VECS = RN_LANES / RN_VEC, RN_LANE_VECS_F64 = RN_LANES / RN_VEC_F64 };
 
+/** The vector that begins at x, which need not be aligned. */
 static inline rn_vec rn_vec_load(const rn_real *x) {
   rn_vec v;
   memcpy(&v, x, sizeof v);
@@ -99,10 +100,12 @@ static inline rn_real rn_lanes_sum(const rn_vec *lane) {
   RN_LANES_REDUCE(rn_real, RN_LANES * sizeof(rn_real), lane);
 }
 
+/** The sum of 16 lanes in double. */
 static inline double rn_lanes_sum_f64(const rn_vec_f64 *lane) {
   RN_LANES_REDUCE(double, RN_LANES * sizeof(double), lane);
 }
 
+/** Adds 16 elements of x to the lanes. */
 static inline void rn_lanes_add(const rn_real *x, rn_vec *lane) {
 #pragma GCC unroll 8
   for (int p = 0; p < RN_LANE_VECS; p++) lane[p] += rn_vec_load(x + p * RN_VEC);
@@ -118,6 +121,7 @@ static inline rn_real rn_row_sum(int n, const rn_real *x) {
   return rn_lanes_sum(lane);
 }
 
+/** Adds 16 products x y to the lanes. */
 static inline void rn_lanes_add_products(const rn_real *x, const rn_real *y, rn_vec *lane) {
 #pragma GCC unroll 8
   for (int p = 0; p < RN_LANE_VECS; p++) {
@@ -138,6 +142,7 @@ static inline rn_real rn_row_dot(int n, const rn_real *x, const rn_real *y) {
   return rn_lanes_sum(lane);
 }
 
+/** Adds 16 squares (x - mean)^2 to the lanes, in double. */
 static inline void rn_lanes_add_squares(const rn_real *x, rn_real mean, rn_vec_f64 *lane) {
 #pragma GCC unroll 8
   for (int p = 0; p < RN_LANE_VECS_F64; p++) {

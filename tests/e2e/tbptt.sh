@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Carried states: four sequences that go on from each other have the losses of one four times as
 # long, on every layout and across a save and a resume on another; a stream that ends starts over.
-# usage: carry.sh BIN
+# usage: tbptt.sh BIN
 set -euo pipefail
 bin=$1
 # shellcheck source=tests/e2e/common.sh

@@ -22,7 +22,7 @@ static void write_split(const char *folder, const char *split) {
 /* Another process puts its `split` into the empty folder while this one builds. */
 static void another_split_stays(const char *split) {
   const rn_path out = rn_path_join(temp_path("out"), split);
-  rn_build_target target = {.nevers = 0};
+  rn_build_target target = {.excluded_count = 0};
   CHECK_OK(&err, rn_file_make_folder(&err, out.text));
   if (!CHECK_OK(&err, rn_build_target_open(&err, out.text, &target))) return;
   write_split(target.work.text, "val");
@@ -45,7 +45,7 @@ static void open_target(const char *out, bool exists, rn_build_target *target) {
 
 static void splits_get_their_names(bool exists) {
   const rn_path out = rn_path_join(temp_path("out"), exists ? "empty" : "new");
-  rn_build_target target = {.nevers = 0};
+  rn_build_target target = {.excluded_count = 0};
   open_target(out.text, exists, &target);
   CHECK_OK(&err, rn_build_target_publish(&err, &target));
   CHECK(rn_file_exists(file_in(out.text, "val").text));
@@ -55,7 +55,7 @@ static void splits_get_their_names(bool exists) {
 /* The splits have their names already when the folder that holds them cannot be synced. */
 static void nothing_stays_if_it_is_not_durable(bool exists) {
   const rn_path out = rn_path_join(temp_path("out"), exists ? "kept" : "undone");
-  rn_build_target target = {.nevers = 0};
+  rn_build_target target = {.excluded_count = 0};
   open_target(out.text, exists, &target);
   const rn_path work = target.work;
   setenv("RETNET_FAULT", exists ? "file.sync_folder:1:EIO" : "file.sync_folder:1:EROFS", 1);

@@ -28,8 +28,8 @@ static const rn_args args = {.program = "retnet-test",
                              .example = "retnet-test a.yaml --json",
                              .options = options,
                              .count = sizeof options / sizeof options[0],
-                             .least_words = 1,
-                             .most_words = 2};
+                             .min_words = 1,
+                             .max_words = 2};
 
 /* Parses a line whose words are parted by single spaces. */
 static rn_status parse(const char *line, char buffer[256], rn_args_found *found) {

@@ -1,0 +1,30 @@
+# For tests of a lint: must_pass and must_fail run it on a tree that has one file.
+# The caller is given LINT, the script, and WORK, a scratch folder. It may set BEFORE and AFTER, the
+# text around the line in question, and BESIDE and BESIDE_TEXT, a second file.
+
+function(lint_one file line)
+  file(REMOVE_RECURSE ${WORK})
+  file(WRITE ${WORK}/${file} "${BEFORE}${line}\n${AFTER}")
+  if(BESIDE)
+    file(WRITE ${WORK}/${BESIDE} "${BESIDE_TEXT}")
+  endif()
+  execute_process(COMMAND ${CMAKE_COMMAND} -DROOT=${WORK} -P ${LINT}
+                  RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE text)
+  set(result ${result} PARENT_SCOPE)
+  set(text "${text}" PARENT_SCOPE)
+endfunction()
+
+function(must_pass file line)
+  lint_one(${file} "${line}")
+  if(NOT result EQUAL 0)
+    message(SEND_ERROR "refused, but right: ${file}: ${line}\n${text}")
+  endif()
+endfunction()
+
+function(must_fail file line)
+  lint_one(${file} "${line}")
+  string(FIND "${text}" "${file}" named)
+  if(result EQUAL 0 OR named EQUAL -1)
+    message(SEND_ERROR "passed or not named, but wrong: ${file}: ${line}\n${text}")
+  endif()
+endfunction()
