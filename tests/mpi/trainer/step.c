@@ -250,6 +250,23 @@ static void a_skipped_step_leaves_no_state(rn_world *world) {
   end(&o);
 }
 
+/* Validation starts from zero states, also after steps that leave TBPTT states behind. */
+static void validation_ignores_the_streams(rn_world *world) {
+  Retnet__Config *config = NULL;
+  rn_run run;
+  rn_step_result result = {0};
+  double before = 0, after = 0;
+  if (!CHECK_OK(&err, load(rn_world_size(world), true, false, &config))) return;
+  config->optimizer->lr = config->optimizer->min_lr = 0;
+  if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
+  CHECK_OK(&err, rn_validate(&err, &run, 0, &before));
+  CHECK_OK(&err, rn_step(&err, &run, &result));
+  CHECK_OK(&err, rn_validate(&err, &run, 0, &after));
+  CHECK(isfinite(before) && before == after);
+  rn_run_destroy(&run);
+  rn_options_free(&config);
+}
+
 /* val is the training batch, so the slope of its loss along the gradient is the squared norm. */
 static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
   Retnet__Config *config = NULL;
@@ -315,6 +332,7 @@ int main(int argc, char **argv) {
   bad_steps_count_in_a_row(world);
   a_bad_loss_skips_a_step(world);
   a_skipped_step_leaves_no_state(world);
+  validation_ignores_the_streams(world);
   if (rn_world_size(world) == 1) {
     make_data(world, B * T + 1);
     the_gradient_is_the_slope_of_the_loss(world);
