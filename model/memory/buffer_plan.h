@@ -54,9 +54,10 @@ static inline rn_buffer_use rn_use_twice(rn_buffer_use a, rn_buffer_use b) {
 
 /** A buffer that backward computes again, and accesses in phases first_again .. last_again. */
 static inline rn_buffer_use rn_use_recomputed(rn_unit_phase first, rn_unit_phase last,
-                                              rn_unit_phase first_again, rn_unit_phase last_again) {
+                                              rn_unit_phase first_backward,
+                                              rn_unit_phase last_backward) {
   return (rn_buffer_use){RN_BUFFER_RECOMPUTED, rn_phase_range(first, last),
-                         rn_phase_range(first_again, last_again)};
+                         rn_phase_range(first_backward, last_backward)};
 }
 
 /** `last`: the last access of forward; `last_backward`: of backward. */

@@ -10,7 +10,7 @@
 static void take_unit_buffers(const rn_stage_memory *memory, const rn_buffer_space *space,
                               rn_activations *out) {
   const rn_buffer_use unit = {.kind = RN_BUFFER_OF_UNIT};
-  out->last = rn_buffer_reals(space, "stage output", memory->rows * memory->dim, unit);
+  out->rows = rn_buffer_reals(space, "stage output", memory->rows * memory->dim, unit);
   out->embed_stat = rn_buffer_reals(space, "embedding norm statistics", memory->rows * 2, unit);
   if (memory->embed != NULL && memory->embed->has_norm) {
     out->d_embed =
@@ -36,20 +36,20 @@ void rn_stage_memory_plan(rn_stage_memory *memory) {
   }
 }
 
-size_t rn_activations_bytes(const rn_stage_memory *memory, rn_save_policy keep) {
-  const rn_buffer_plan *plan = &memory->plan[keep];
+size_t rn_activations_bytes(const rn_stage_memory *memory, rn_save_policy save) {
+  const rn_buffer_plan *plan = &memory->plan[save];
   return plan->bytes[RN_MEMORY_UNIT] + (size_t)memory->layer_count * plan->bytes[RN_MEMORY_LAYER];
 }
 
-size_t rn_stage_memory_workspace_bytes(const rn_stage_memory *memory, rn_save_policy keep) {
-  return memory->plan[keep].bytes[RN_MEMORY_WORKSPACE];
+size_t rn_stage_memory_workspace_bytes(const rn_stage_memory *memory, rn_save_policy save) {
+  return memory->plan[save].bytes[RN_MEMORY_WORKSPACE];
 }
 
 /* ---- workspaces ---- */
 
-static rn_status require_workspace(rn_err *err, rn_stage_memory *memory, rn_save_policy keep) {
-  rn_buffer_plan *plan = &memory->plan[keep];
-  rn_workspace *workspace = &memory->workspace[keep];
+static rn_status require_workspace(rn_err *err, rn_stage_memory *memory, rn_save_policy save) {
+  rn_buffer_plan *plan = &memory->plan[save];
+  rn_workspace *workspace = &memory->workspace[save];
   if (workspace->plan != NULL) return RN_OK;
   RN_TRY(err, rn_workspace_create(err, plan, workspace));
   if (memory->head_workspace != NULL || memory->head == NULL) return RN_OK;
@@ -66,8 +66,8 @@ void rn_stage_memory_destroy(rn_stage_memory *memory) {
 /* ---- activations ---- */
 
 static void take_buffers(rn_stage_memory *memory, rn_activations *out) {
-  rn_buffer_plan *plan = &memory->plan[out->keep];
-  rn_workspace *workspace = &memory->workspace[out->keep];
+  rn_buffer_plan *plan = &memory->plan[out->save];
+  rn_workspace *workspace = &memory->workspace[out->save];
   char *unit = out->arena.base, *layers = unit + plan->bytes[RN_MEMORY_UNIT];
   rn_buffer_space space = {plan, {workspace->arena.base, NULL, unit}};
   out->workspace = workspace;
@@ -84,16 +84,16 @@ static rn_status take_layers(rn_err *err, rn_activations *activations) {
 }
 
 rn_status rn_stage_memory_create_activations(rn_err *err, rn_stage_memory *memory,
-                                             rn_save_policy keep, rn_activations **out) {
+                                             rn_save_policy save, rn_activations **out) {
   *out = NULL;
   rn_activations *activations;
   RN_TRY(err, rn_alloc(err, "activations", 1, sizeof *activations, &activations));
   *activations = (rn_activations){
-      .first_layer = memory->first_layer, .layer_count = memory->layer_count, .keep = keep};
+      .first_layer = memory->first_layer, .layer_count = memory->layer_count, .save = save};
   rn_status status;
   if ((status = take_layers(err, activations)) != RN_OK ||
-      (status = require_workspace(err, memory, keep)) != RN_OK ||
-      (status = rn_arena_create(err, rn_activations_bytes(memory, keep), &activations->arena)) !=
+      (status = require_workspace(err, memory, save)) != RN_OK ||
+      (status = rn_arena_create(err, rn_activations_bytes(memory, save), &activations->arena)) !=
           RN_OK) {
     rn_activations_destroy(&activations);
     return status;
@@ -110,7 +110,7 @@ rn_status rn_activations_create_alias(rn_err *err, const rn_activations *memory,
   RN_TRY(err, rn_alloc(err, "activations", 1, sizeof *activations, &activations));
   *activations = *memory;
   activations->arena = (rn_arena){0};
-  activations->keep = RN_SAVE_NOTHING;
+  activations->save = RN_SAVE_NOTHING;
   rn_status status = take_layers(err, activations);
   if (status != RN_OK) {
     rn_activations_destroy(&activations);

@@ -38,12 +38,12 @@ typedef struct rn_stage_memory {
 typedef struct rn_activations {
   rn_arena arena; /* empty: the memory is that of other activations */
   int first_layer, layer_count;
-  rn_save_policy keep;
+  rn_save_policy save;
   bool train;
   bool weights_done;           /* backward_input has already made the weight gradients */
   rn_layer_activations *layer; /* [layer_count] */
   rn_real *embed_stat;         /* [R, 2] */
-  rn_real *last;               /* [R, D]: the output of the last layer */
+  rn_real *rows;               /* [R, D]: the output of the last layer */
   rn_real *d_embed;            /* [R, D], temporary; NULL without an embedding norm */
   rn_workspace *workspace;     /* of the temporary buffers; not owned */
 } rn_activations;
@@ -52,15 +52,15 @@ typedef struct rn_activations {
 void rn_stage_memory_plan(rn_stage_memory *memory);
 
 /** Bytes of one rn_activations, and of the workspace of its save policy. */
-size_t rn_activations_bytes(const rn_stage_memory *memory, rn_save_policy keep);
-size_t rn_stage_memory_workspace_bytes(const rn_stage_memory *memory, rn_save_policy keep);
+size_t rn_activations_bytes(const rn_stage_memory *memory, rn_save_policy save);
+size_t rn_stage_memory_workspace_bytes(const rn_stage_memory *memory, rn_save_policy save);
 
 /**
  * Creates activations; the first of a save policy also allocates the workspace.
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_stage_memory_create_activations(rn_err *err, rn_stage_memory *memory,
-                                             rn_save_policy keep, rn_activations **out);
+                                             rn_save_policy save, rn_activations **out);
 
 /**
  * Activations with RN_SAVE_NOTHING in the memory of others of the same stage, which must outlive
@@ -77,7 +77,7 @@ void rn_stage_memory_destroy(rn_stage_memory *memory);
 /** Rows [B, T, D]: the output of the stage after forward (unless RN_SAVE_NOTHING); until then a
  * buffer that the caller may use for the stage's input. */
 static inline rn_real *rn_activations_rows(rn_activations *activations) {
-  return activations->last;
+  return activations->rows;
 }
 
 /** The state before the segment of layer `index` of the stage; RN_SAVE_INPUTS only. */

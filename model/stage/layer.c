@@ -22,7 +22,7 @@ static void copy_array(rn_array to, rn_array from, int64_t count) {
 }
 
 /* to = x, in the type of `to` */
-static void put(rn_array to, const rn_real *x, int64_t count) {
+static void store(rn_array to, const rn_real *x, int64_t count) {
   enum { PIECE = 1 << 14 };
   const rn_kernels *kernels = rn_kernels_table();
   if (!to.bf16) {
@@ -37,20 +37,20 @@ static void put(rn_array to, const rn_real *x, int64_t count) {
 }
 
 /* to = residual x + branch */
-static void join(const rn_layer *layer, const rn_real *x, const rn_real *branch, int64_t count,
-                 rn_real *to) {
+static void add_residual(const rn_layer *layer, const rn_real *x, const rn_real *branch,
+                         int64_t count, rn_real *to) {
 #pragma omp parallel for simd schedule(static)
   for (int64_t i = 0; i < count; i++) to[i] = layer->residual * x[i] + branch[i];
 }
 
-static void drop(const rn_layer *layer, const rn_unit *unit, rn_dropout_site site, bool train,
-                 rn_real *rows) {
+static void apply_dropout(const rn_layer *layer, const rn_unit *unit, rn_dropout_site site,
+                          bool train, rn_real *rows) {
   if (!train) return;
-  rn_dropout_rows((rn_dropout){layer->dropout, layer->seed, layer->number, site}, unit,
+  rn_dropout_rows((rn_dropout){layer->dropout, layer->seed, layer->index, site}, unit,
                   layer->retention_norm.width, rows);
 }
 
-static bool drops(const rn_layer *layer, bool train) {
+static bool has_dropout(const rn_layer *layer, bool train) {
   return train && layer->dropout != 0;
 }
 
@@ -59,25 +59,27 @@ typedef struct sublayer {
   const rn_norm *norm;
   rn_dropout_site site;
   rn_real *norm_in, *stat;
-  rn_real *past;
+  rn_real *residual_in;
   rn_array in;
 } sublayer;
 
 static sublayer retention_sublayer(const rn_layer *layer, const rn_layer_activations *t) {
   return (sublayer){
-      &layer->retention_norm, RN_DROPOUT_RETENTION, t->norm_in1, t->stat1, t->past1, t->in1};
+      &layer->retention_norm, RN_DROPOUT_RETENTION, t->norm_in1, t->stat1, t->residual_in1, t->in1};
 }
 
 static sublayer ffn_sublayer(const rn_layer *layer, const rn_layer_activations *t) {
-  return (sublayer){&layer->ffn_norm, RN_DROPOUT_FFN, t->norm_in2, t->stat2, t->past2, t->in2};
+  return (sublayer){&layer->ffn_norm, RN_DROPOUT_FFN,  t->norm_in2,
+                    t->stat2,         t->residual_in2, t->in2};
 }
 
 /* Makes the block's input from the residual input. */
-static void feed(const rn_layer *layer, const rn_real *params, int64_t rows, sublayer h) {
+static void make_block_input(const rn_layer *layer, const rn_real *params, int64_t rows,
+                             sublayer s) {
   if (layer->pre_norm) {
-    rn_norm_forward(h.norm, params, rows, h.past, h.in, h.stat);
+    rn_norm_forward(s.norm, params, rows, s.residual_in, s.in, s.stat);
   } else {
-    put(h.in, h.past, rows * h.norm->width);
+    store(s.in, s.residual_in, rows * s.norm->width);
   }
 }
 
@@ -91,38 +93,38 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   rn_span_phase("norms, residual");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_RETENTION_NORM);
   copy(rn_layer_activations_input(t), x, count);
-  feed(layer, params, rows.count, retention_sublayer(layer, t));
-  const rn_block_rows through = {.x = t->in1,
-                                 .raw = t->past1,
-                                 .norm = layer->pre_norm ? &layer->retention_norm : NULL,
-                                 .y = branch};
-  RN_TRY(err, rn_block_retention_forward(err, layer->retention, &layer->at, pass, through,
+  make_block_input(layer, params, rows.count, retention_sublayer(layer, t));
+  const rn_block_rows block_rows = {.x = t->in1,
+                                    .raw = t->residual_in1,
+                                    .norm = layer->pre_norm ? &layer->retention_norm : NULL,
+                                    .y = branch};
+  RN_TRY(err, rn_block_retention_forward(err, layer->retention, &layer->at, pass, block_rows,
                                          &t->retention));
   rn_span_phase("norms, residual");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN_NORM);
-  drop(layer, pass->unit, RN_DROPOUT_RETENTION, pass->train, branch);
+  apply_dropout(layer, pass->unit, RN_DROPOUT_RETENTION, pass->train, branch);
   if (layer->pre_norm) {
-    join(layer, t->past1, branch, count, t->norm_in2);
+    add_residual(layer, t->residual_in1, branch, count, t->norm_in2);
   } else {
-    join(layer, t->past1, branch, count, t->norm_in1);
-    rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1, rn_reals(t->past2),
-                    t->stat1);
+    add_residual(layer, t->residual_in1, branch, count, t->norm_in1);
+    rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1,
+                    rn_reals(t->residual_in2), t->stat1);
   }
-  feed(layer, params, rows.count, ffn_sublayer(layer, t));
-  const bool asked = y != NULL;
+  make_block_input(layer, params, rows.count, ffn_sublayer(layer, t));
+  const bool wants_output = y != NULL;
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN);
   rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn,
-                 asked || !layer->pre_norm ? branch : NULL);
-  if (!asked && layer->pre_norm) return RN_OK;
+                 wants_output || !layer->pre_norm ? branch : NULL);
+  if (!wants_output && layer->pre_norm) return RN_OK;
   rn_span_phase("norms, residual");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_RESIDUAL);
-  drop(layer, pass->unit, RN_DROPOUT_FFN, pass->train, branch);
+  apply_dropout(layer, pass->unit, RN_DROPOUT_FFN, pass->train, branch);
   if (layer->pre_norm) {
-    join(layer, t->past2, branch, count, y);
+    add_residual(layer, t->residual_in2, branch, count, y);
   } else {
-    join(layer, t->past2, branch, count, t->norm_in2);
-    rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2, rn_reals(asked ? y : branch),
-                    t->stat2);
+    add_residual(layer, t->residual_in2, branch, count, t->norm_in2);
+    rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2,
+                    rn_reals(wants_output ? y : branch), t->stat2);
   }
   return RN_OK;
 }
@@ -135,94 +137,96 @@ static rn_array gradient_at(const rn_layer *layer, rn_real *norm_in) {
 /* The gradient of a block's output, from dy of the sublayer's output: back through the norm
  * (post-norm) and dropout: t->d_out, or dy itself if nothing changes it. `scratch` holds count
  * elements. */
-static rn_array back_to_block(const rn_layer *layer, const rn_pass *pass, sublayer h,
-                              const rn_layer_activations *t, rn_real *dy, rn_real *scratch) {
+static rn_array gradient_of_block_output(const rn_layer *layer, const rn_pass *pass, sublayer s,
+                                         const rn_layer_activations *t, rn_real *dy,
+                                         rn_real *scratch) {
   const rn_unit *unit = pass->unit;
   const rn_rows rows = rn_rows_of_unit(unit);
-  const int64_t count = rows.count * h.norm->width;
-  const bool dropped = drops(layer, t->train);
+  const int64_t count = rows.count * s.norm->width;
+  const bool dropped = has_dropout(layer, t->train);
   rn_span_phase("norms, residual");
   if (!layer->pre_norm) {
-    const rn_norm_grads grads = {.x = h.norm_in, .stat = h.stat, .dy = dy, .dx = dy};
-    rn_norm_backward(h.norm, pass->params, rows, &grads, pass->accumulator);
+    const rn_norm_grads grads = {.x = s.norm_in, .stat = s.stat, .dy = dy, .dx = dy};
+    rn_norm_backward(s.norm, pass->params, rows, &grads, pass->accumulator);
   }
   if (!layer->bf16 && !dropped) return rn_reals(dy);
   if (dropped) {
     rn_real *dropped_dy = layer->bf16 ? scratch : rn_array_reals(t->d_out);
     copy(dropped_dy, dy, count);
-    drop(layer, unit, h.site, t->train, dropped_dy);
+    apply_dropout(layer, unit, s.site, t->train, dropped_dy);
     dy = dropped_dy;
   }
-  put(t->d_out, dy, count);
+  store(t->d_out, dy, count);
   return t->d_out;
 }
 
 /* Pre-norm: replaces d, the gradient of a block's input, by that of the norm's input.
  * `recompute`: also recomputes the block's input. */
-static void back_through_feed(const rn_layer *layer, const rn_pass *pass, sublayer h,
-                              bool recompute, const rn_real *dy, rn_real *d) {
+static void backward_block_input(const rn_layer *layer, const rn_pass *pass, sublayer s,
+                                 bool recompute, const rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
   rn_span_phase("norms, residual");
   if (layer->pre_norm) {
-    const rn_norm_grads grads = {.x = h.past,
-                                 .stat = h.stat,
+    const rn_norm_grads grads = {.x = s.residual_in,
+                                 .stat = s.stat,
                                  .dy = d,
                                  .add = layer->residual == 1 ? dy : NULL,
                                  .dx = d,
-                                 .y = recompute ? h.in : rn_reals(NULL)};
-    rn_norm_backward(h.norm, pass->params, rows, &grads, pass->accumulator);
+                                 .y = recompute ? s.in : rn_reals(NULL)};
+    rn_norm_backward(s.norm, pass->params, rows, &grads, pass->accumulator);
   } else if (recompute) {
-    put(h.in, h.past, rows.count * h.norm->width);
+    store(s.in, s.residual_in, rows.count * s.norm->width);
   }
 }
 
-/* d += residual dy, unless back_through_feed has added it. */
-static void back_past(const rn_layer *layer, const rn_real *dy, int64_t count, rn_real *d) {
+/* d += residual dy, unless backward_block_input has added it. */
+static void add_residual_gradient(const rn_layer *layer, const rn_real *dy, int64_t count,
+                                  rn_real *d) {
   rn_span_phase("norms, residual");
-  if (!layer->pre_norm || layer->residual != 1) join(layer, dy, d, count, d);
+  if (!layer->pre_norm || layer->residual != 1) add_residual(layer, dy, d, count, d);
 }
 
 /* From dy, the gradient of the layer's output, to d, that of the rows between the sublayers. */
 static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_activations *t,
                          rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
-  const sublayer h = ffn_sublayer(layer, t);
-  const int64_t count = rows.count * h.norm->width;
+  const sublayer s = ffn_sublayer(layer, t);
+  const int64_t count = rows.count * s.norm->width;
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_RESIDUAL);
-  const rn_array d_out = back_to_block(layer, pass, h, t, dy, d);
+  const rn_array d_out = gradient_of_block_output(layer, pass, s, t, dy, d);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_FFN);
   rn_ffn_backward_input(&layer->ffn, pass->params, rows, d_out, &t->ffn, d);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_FFN_NORM);
-  back_through_feed(layer, pass, h, t->recompute_inputs && pass->weights, dy, d);
+  backward_block_input(layer, pass, s, t->recompute_inputs && pass->weights, dy, d);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN_WEIGHT);
   if (pass->weights) {
-    rn_ffn_backward_weight(&layer->ffn, rows, h.in, d_out, &t->ffn, pass->accumulator);
+    rn_ffn_backward_weight(&layer->ffn, rows, s.in, d_out, &t->ffn, pass->accumulator);
   } else {
-    copy_array(gradient_at(layer, h.norm_in), d_out, count);
+    copy_array(gradient_at(layer, s.norm_in), d_out, count);
   }
-  back_past(layer, dy, count, d);
+  add_residual_gradient(layer, dy, count, d);
 }
 
 /* From dy, the gradient of the rows between the sublayers, to d, that of the layer's input. */
 static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                                     rn_layer_activations *t, rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
-  const sublayer h = retention_sublayer(layer, t);
-  const int64_t count = rows.count * h.norm->width;
+  const sublayer s = retention_sublayer(layer, t);
+  const int64_t count = rows.count * s.norm->width;
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_RETENTION);
-  const rn_array d_out = back_to_block(layer, pass, h, t, dy, d);
+  const rn_array d_out = gradient_of_block_output(layer, pass, s, t, dy, d);
   RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, &layer->at, pass,
                                                 (rn_block_grads){d_out, d}, &t->retention));
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_RETENTION_NORM);
-  back_through_feed(layer, pass, h, t->recompute_inputs && pass->weights, dy, d);
+  backward_block_input(layer, pass, s, t->recompute_inputs && pass->weights, dy, d);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_QKVG_WEIGHT);
   if (pass->weights) {
-    rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, h.in, &t->retention,
+    rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, s.in, &t->retention,
                                           pass->accumulator);
   } else {
-    copy_array(gradient_at(layer, h.norm_in), d_out, count);
+    copy_array(gradient_at(layer, s.norm_in), d_out, count);
   }
-  back_past(layer, dy, count, d);
+  add_residual_gradient(layer, dy, count, d);
   return RN_OK;
 }
 

@@ -20,7 +20,7 @@
 
 /** Parameter offsets and choices of a layer. */
 typedef struct rn_layer {
-  int number; /* global layer index, a key of dropout */
+  int index; /* global layer index, a key of dropout */
   bool pre_norm;
   rn_real residual;
   double dropout;
@@ -38,15 +38,16 @@ typedef struct rn_layer {
  * blocks' outputs, in the blocks' type.
  */
 typedef struct rn_layer_activations {
-  rn_real *norm_in1, *norm_in2; /* inputs of the norms */
-  rn_real *past1, *past2;       /* residual inputs; with pre-norm also the norms' inputs */
-  rn_array in1, in2;            /* blocks' inputs; equal past1, past2 with post-norm in rn_real */
-  bool recompute_inputs;        /* in1, in2 are temporary: backward_input recomputes them */
-  rn_real *stat1, *stat2;       /* [R, 2] */
-  rn_real *branch;              /* temporary: output of the block that runs */
-  rn_real *d_middle;            /* temporary: gradient of the rows between the sublayers */
-  rn_array d_out; /* temporary: gradient of a block's output, in its type; only if bf16 or
-                     dropout change it */
+  rn_real *norm_in1, *norm_in2;         /* inputs of the norms */
+  rn_real *residual_in1, *residual_in2; /* residual inputs; with pre-norm also the norms' inputs */
+  /* inputs of the blocks; with post-norm in rn_real, residual_in1 and residual_in2 themselves */
+  rn_array in1, in2;
+  bool recompute_inputs;  /* in1, in2 are temporary: backward_input recomputes them */
+  rn_real *stat1, *stat2; /* [R, 2] */
+  rn_real *branch;        /* temporary: output of the block that runs */
+  rn_real *d_middle;      /* temporary: gradient of the rows between the sublayers */
+  rn_array d_out;         /* temporary: gradient of a block's output, in its type; only if bf16 or
+                             dropout change it */
   rn_block_retention_activations retention;
   rn_ffn_activations ffn;
   bool train;              /* forward applied dropout */
@@ -59,7 +60,7 @@ rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
 
 /** Where forward saves x [R, D]. A caller that writes x there saves a copy. */
 static inline rn_real *rn_layer_activations_input(const rn_layer_activations *activations) {
-  return activations->past1;
+  return activations->residual_in1;
 }
 
 /**

@@ -19,10 +19,10 @@ static rn_real *take_input(const rn_buffer_space *s, int64_t count) {
 /* Inputs of the norms, and residual inputs. */
 static void take_residual_rows(const rn_layer *layer, const rn_buffer_space *s, int64_t count,
                                rn_layer_activations *t) {
-  t->past1 = take_input(s, count);
+  t->residual_in1 = take_input(s, count);
   if (layer->pre_norm) {
-    t->norm_in1 = t->past1;
-    t->norm_in2 = t->past2 = rn_buffer_reals(
+    t->norm_in1 = t->residual_in1;
+    t->norm_in2 = t->residual_in2 = rn_buffer_reals(
         s, "middle", count,
         rn_use_saved(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_D_FFN_NORM));
     return;
@@ -33,7 +33,7 @@ static void take_residual_rows(const rn_layer *layer, const rn_buffer_space *s, 
   t->norm_in2 = rn_buffer_reals(
       s, "ffn norm input", count,
       rn_use_saved(RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_D_RESIDUAL));
-  t->past2 = rn_buffer_reals(
+  t->residual_in2 = rn_buffer_reals(
       s, "middle", count,
       rn_use_saved(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_FFN_WEIGHT));
 }
@@ -41,8 +41,8 @@ static void take_residual_rows(const rn_layer *layer, const rn_buffer_space *s, 
 static void take_block_inputs(const rn_layer *layer, const rn_buffer_space *s, int64_t count,
                               rn_layer_activations *t) {
   if (!has_own_input(layer)) {
-    t->in1 = rn_reals(t->past1);
-    t->in2 = rn_reals(t->past2);
+    t->in1 = rn_reals(t->residual_in1);
+    t->in2 = rn_reals(t->residual_in2);
     return;
   }
   t->in1 =

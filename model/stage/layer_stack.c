@@ -43,7 +43,7 @@ static rn_layer make_layer(const rn_layer_stack *stack, int index) {
   const rn_spec *spec = &stack->spec;
   const rn_layer_params *at = &stack->table->layer[index];
   return (rn_layer){
-      .number = stack->first_layer + index,
+      .index = stack->first_layer + index,
       .pre_norm = spec->pre_norm,
       .residual = (rn_real)rn_spec_residual(spec),
       .dropout = spec->dropout,
@@ -160,12 +160,12 @@ void rn_layer_stack_attach(rn_layer_stack *stack, rn_layer_group_port port) {
   stack->port = port;
 }
 
-static rn_status wait_for(rn_err *err, const rn_layer_stack *stack, int part) {
-  return stack->port.wait == NULL ? RN_OK : stack->port.wait(err, stack->port.self, part);
+static rn_status wait_for(rn_err *err, const rn_layer_stack *stack, int group) {
+  return stack->port.wait == NULL ? RN_OK : stack->port.wait(err, stack->port.self, group);
 }
 
-static void tell_of(const rn_layer_stack *stack, int part) {
-  if (stack->port.added != NULL) stack->port.added(stack->port.self, part);
+static void report_group(const rn_layer_stack *stack, int group) {
+  if (stack->port.added != NULL) stack->port.added(stack->port.self, group);
 }
 
 const rn_param_table *rn_layer_stack_table(const rn_layer_stack *stack) {
@@ -203,19 +203,19 @@ rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shap
       .parameters = stack->table->total,
       .work_bytes = rn_norm_sums_bytes(spec->dim) + rn_block_retention_bytes(&stack->retention),
       .copy_bytes = rn_layer_stack_bf16_shadow_bytes(stack)};
-  for (int keep = RN_SAVE_NOTHING; keep <= RN_SAVE_ALL; keep++) {
-    out->activation_bytes[keep] = rn_activations_bytes(&stack->memory, (rn_save_policy)keep);
-    out->workspace_bytes[keep] =
-        rn_stage_memory_workspace_bytes(&stack->memory, (rn_save_policy)keep);
-    out->buffers[keep] = stack->memory.plan[keep];
+  for (int save = RN_SAVE_NOTHING; save <= RN_SAVE_ALL; save++) {
+    out->activation_bytes[save] = rn_activations_bytes(&stack->memory, (rn_save_policy)save);
+    out->workspace_bytes[save] =
+        rn_stage_memory_workspace_bytes(&stack->memory, (rn_save_policy)save);
+    out->buffers[save] = stack->memory.plan[save];
   }
   rn_layer_stack_destroy(&stack);
   return RN_OK;
 }
 
-rn_status rn_activations_create(rn_err *err, rn_layer_stack *stack, rn_save_policy keep,
+rn_status rn_activations_create(rn_err *err, rn_layer_stack *stack, rn_save_policy save,
                                 rn_activations **out) {
-  return rn_stage_memory_create_activations(err, &stack->memory, keep, out);
+  return rn_stage_memory_create_activations(err, &stack->memory, save, out);
 }
 
 static void copy_rows(const rn_layer_stack *stack, const rn_unit *unit, const rn_real *from,
@@ -273,7 +273,7 @@ rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stack, const rn_pa
     rn_progress_unit();
     rows = next;
   }
-  if (activations->keep != RN_SAVE_NOTHING) copy_rows(stack, unit, y, activations->last);
+  if (activations->save != RN_SAVE_NOTHING) copy_rows(stack, unit, y, activations->rows);
   return RN_OK;
 }
 
@@ -293,25 +293,25 @@ void rn_layer_stack_logits(rn_layer_stack *stack, const rn_real *params, int row
 rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, const rn_pass *pass,
                                         rn_real *dy, rn_real *dx) {
   rn_activations *activations = pass->activations;
-  const bool again = activations->keep == RN_SAVE_INPUTS;
+  const bool recomputes = activations->save == RN_SAVE_INPUTS;
   rn_pass down = *pass;
-  assert(activations->keep != RN_SAVE_NOTHING &&
-         (pass->weights || activations->keep != RN_SAVE_MOST));
-  activations->weights_done = down.weights = pass->weights || again;
+  assert(activations->save != RN_SAVE_NOTHING &&
+         (pass->weights || activations->save != RN_SAVE_MOST));
+  activations->weights_done = down.weights = pass->weights || recomputes;
   down.train = activations->train;
   for (int i = stack->layer_count - 1; i >= 0; i--) {
     const double begin_s = rn_slowdown_begin();
-    if (again) RN_TRY(err, recompute(err, stack, pass, i));
+    if (recomputes) RN_TRY(err, recompute(err, stack, pass, i));
     RN_TRY(err, rn_layer_backward_input(err, &stack->layer[i], &down, &activations->layer[i], dy));
     rn_slowdown_end(begin_s);
     rn_progress_unit();
-    if (down.weights) tell_of(stack, 1 + i);
+    if (down.weights) report_group(stack, 1 + i);
   }
   rn_span_phase("embedding");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_EMBED);
   if (stack->has_embedding) {
     rn_embed_backward(&stack->embed, &down, activations->embed_stat, activations->d_embed, dy);
-    tell_of(stack, 0);
+    report_group(stack, 0);
   } else {
     copy_rows(stack, pass->unit, dy, dx);
   }
@@ -325,12 +325,12 @@ void rn_layer_stack_backward_weight(rn_layer_stack *stack, const rn_pass *pass) 
     rn_layer_backward_weight(&stack->layer[i], pass, &activations->layer[i]);
     rn_slowdown_end(begin_s);
     rn_progress_unit();
-    tell_of(stack, 1 + i);
+    report_group(stack, 1 + i);
   }
 }
 
 const rn_real *rn_layer_stack_hidden(const rn_activations *activations, int layer) {
   const int index = layer - activations->first_layer;
-  if (index == activations->layer_count) return activations->last;
+  if (index == activations->layer_count) return activations->rows;
   return rn_layer_activations_input(&activations->layer[index]);
 }

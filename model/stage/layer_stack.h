@@ -65,7 +65,7 @@ rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shap
  * Creates activations for the stage's maximal unit. The memory that activations share belongs to
  * the stage, which outlives them; free with rn_activations_destroy. Errors: RN_ERR_MEMORY.
  */
-rn_status rn_activations_create(rn_err *err, rn_layer_stack *stack, rn_save_policy keep,
+rn_status rn_activations_create(rn_err *err, rn_layer_stack *stack, rn_save_policy save,
                                 rn_activations **out);
 
 /**

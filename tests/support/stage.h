@@ -187,7 +187,7 @@ static inline double test_loss(test_model *m, int segments, bool backward) {
     rn_layer_stack_loss(m->stage, &pass, &part);
     loss += part.sum;
     if (!backward) continue;
-    pass.weights = p % 2 == 0 || m->activations[p]->keep == RN_SAVE_MOST;
+    pass.weights = p % 2 == 0 || m->activations[p]->save == RN_SAVE_MOST;
     CHECK_OK(&err, rn_layer_stack_backward_input(&err, m->stage, &pass, dy, NULL));
     rn_layer_stack_backward_weight(m->stage, &pass);
   }

@@ -35,9 +35,9 @@ static bool apart(const rn_buffer *a, const rn_buffer *b) {
 }
 
 static void live_buffers_do_not_overlap(int list) {
-  rn_buffer buffer[RN_PLACEMENT_MAX], again[RN_PLACEMENT_MAX];
+  rn_buffer buffer[RN_PLACEMENT_MAX], repeated[RN_PLACEMENT_MAX];
   const int count = draw(list, buffer);
-  draw(list, again);
+  draw(list, repeated);
   const size_t bytes = rn_place_buffers(buffer, count);
   size_t sum = 0;
   for (int i = 0; i < count; i++) {
@@ -49,8 +49,8 @@ static void live_buffers_do_not_overlap(int list) {
   }
   CHECK(bytes >= rn_live_bytes_max(buffer, count));
   CHECK(bytes <= sum);
-  CHECK(rn_place_buffers(again, count) == bytes);
-  for (int i = 0; i < count; i++) CHECK(again[i].offset == buffer[i].offset);
+  CHECK(rn_place_buffers(repeated, count) == bytes);
+  for (int i = 0; i < count; i++) CHECK(repeated[i].offset == buffer[i].offset);
 }
 
 /* Three buffers that follow one another take the memory of the two largest neighbours. */

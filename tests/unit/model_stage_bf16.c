@@ -79,14 +79,14 @@ static void forms_agree(rn_spec spec) {
   test_model_close(&got);
 }
 
-static void saving_less_gives_the_same_bits_with(rn_spec spec, rn_save_policy keep) {
+static void saving_less_gives_the_same_bits_with(rn_spec spec, rn_save_policy save) {
   static const int cut[] = {20, TOKENS};
   const Retnet__Precision bf16 = RETNET__PRECISION__PRECISION_BF16;
   rn_err err = {0};
   test_model kept = open_in(bf16, &spec), less = open_in(bf16, &spec);
   for (int p = 0; p < 2; p++) {
     rn_activations_destroy(&less.activations[p]);
-    CHECK_OK(&err, rn_activations_create(&err, less.stage, keep, &less.activations[p]));
+    CHECK_OK(&err, rn_activations_create(&err, less.stage, save, &less.activations[p]));
   }
   CHECK(step(&kept, bf16, cut, 2) == step(&less, bf16, cut, 2));
   CHECK(memcmp(less.gradient, kept.gradient, (size_t)kept.table->total * sizeof(rn_real)) == 0);

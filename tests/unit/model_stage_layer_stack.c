@@ -116,9 +116,9 @@ static void saving_nothing_gives_the_same_rows(void) {
   test_model_close(&m);
 }
 
-/* What backward makes on its way, or again, is what forward would have kept, whoever's buffers it
- * lies in. */
-static void saving_less_gives_the_same_gradient_with(rn_spec spec, rn_save_policy keep) {
+/* What backward recomputes equals what forward would have saved, whatever memory it
+ * is in. */
+static void saving_less_gives_the_same_gradient_with(rn_spec spec, rn_save_policy save) {
   enum { FIRST = 5 };
   static const int ends[] = {FIRST, TOKENS};
   test_model kept = open(spec), less = open(spec);
@@ -126,7 +126,7 @@ static void saving_less_gives_the_same_gradient_with(rn_spec spec, rn_save_polic
   kept.train = less.train = true;
   for (int p = 0; p < 2; p++) {
     rn_activations_destroy(&less.activations[p]);
-    CHECK_OK(&err, rn_activations_create(&err, less.stage, keep, &less.activations[p]));
+    CHECK_OK(&err, rn_activations_create(&err, less.stage, save, &less.activations[p]));
   }
   test_forward(&kept, RN_FORM_CHUNKWISE, ends, 2);
   test_forward(&less, RN_FORM_CHUNKWISE, ends, 2);

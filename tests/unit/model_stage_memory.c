@@ -52,7 +52,7 @@ static void check_stage(rn_spec spec, int first, int last, int sequences, int to
   rn_stage_sizes sizes;
   const rn_stage_shape shape = {first, last, sequences, tokens, 1};
   if (!CHECK_OK(&err, rn_layer_stack_measure(&err, &spec, shape, &sizes))) return;
-  for (int keep = RN_SAVE_NOTHING; keep <= RN_SAVE_ALL; keep++) {
+  for (int save = RN_SAVE_NOTHING; save <= RN_SAVE_ALL; save++) {
     rn_layer_stack *stage = NULL;
     rn_activations *one = NULL, *two = NULL;
     int64_t before = allocated();
@@ -60,11 +60,11 @@ static void check_stage(rn_spec spec, int first, int last, int sequences, int to
     check_taken(before, sizes.work_bytes + sizes.copy_bytes);
     CHECK_EQUAL(sizes.parameters, rn_layer_stack_table(stage)->total);
     before = allocated();
-    CHECK_OK(&err, rn_activations_create(&err, stage, (rn_save_policy)keep, &one));
-    check_taken(before, sizes.activation_bytes[keep] + sizes.workspace_bytes[keep]);
+    CHECK_OK(&err, rn_activations_create(&err, stage, (rn_save_policy)save, &one));
+    check_taken(before, sizes.activation_bytes[save] + sizes.workspace_bytes[save]);
     before = allocated();
-    CHECK_OK(&err, rn_activations_create(&err, stage, (rn_save_policy)keep, &two));
-    check_taken(before, sizes.activation_bytes[keep]);
+    CHECK_OK(&err, rn_activations_create(&err, stage, (rn_save_policy)save, &two));
+    check_taken(before, sizes.activation_bytes[save]);
     rn_activations_destroy(&two);
     rn_activations_destroy(&one);
     rn_layer_stack_destroy(&stage);

@@ -48,7 +48,7 @@ static rn_slot slot_of(rn_stage_slot *memory, int dim) {
 }
 
 static rn_status make_slots(rn_err *err, rn_pipeline *p, rn_pipeline_shape shape) {
-  const rn_stage_slot_shape slot = {.save = shape.keep, .separate_gradient = !is_single(shape)};
+  const rn_stage_slot_shape slot = {.save = shape.save, .separate_gradient = !is_single(shape)};
   RN_TRY(err, rn_pipeline_schedule_create(err, p->schedule, shape.stage, &p->tasks));
   RN_TRY(err, rn_alloc(err, "slots", (size_t)p->tasks.pool, sizeof *p->slot, &p->slot));
   for (int i = 0; i < p->tasks.pool; i++) {
@@ -92,10 +92,10 @@ rn_status rn_pipeline_measure(rn_err *err, const rn_spec *spec, rn_pipeline_shap
       .parameters = stage.parameters,
       .pool = pool,
       .copy_bytes = stage.copy_bytes,
-      .activation_bytes = (size_t)pool * (stage.activation_bytes[shape.keep] + gradient_bytes),
+      .activation_bytes = (size_t)pool * (stage.activation_bytes[shape.save] + gradient_bytes),
       .work_bytes = stage.work_bytes + rows * sizeof(float),
-      .buffers = stage.buffers[pool > 0 ? shape.keep : RN_SAVE_NOTHING]};
-  out->work_bytes += stage.workspace_bytes[pool > 0 ? shape.keep : RN_SAVE_NOTHING];
+      .buffers = stage.buffers[pool > 0 ? shape.save : RN_SAVE_NOTHING]};
+  out->work_bytes += stage.workspace_bytes[pool > 0 ? shape.save : RN_SAVE_NOTHING];
   if (pool == 0) out->work_bytes += stage.activation_bytes[RN_SAVE_NOTHING];
   return RN_OK;
 }

@@ -42,7 +42,7 @@ typedef struct rn_pipeline_shape {
   int stage, first_layer, last_layer;
   int sequences, tokens;
   rn_pipeline_schedule_shape schedule; /* micro-batches 0: losses only */
-  rn_save_policy keep;                 /* what forward saves for backward */
+  rn_save_policy save;                 /* what forward saves for backward */
   uint64_t seed;                       /* of dropout */
 } rn_pipeline_shape;
 

@@ -34,7 +34,7 @@ rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layo
                                           .microbatches = rn_shapes_microbatches(layout, share),
                                           .segments = layout->segments,
                                           .split_weight = split},
-                             .keep = recompute ? RN_SAVE_INPUTS
+                             .save = recompute ? RN_SAVE_INPUTS
                                      : split   ? RN_SAVE_ALL
                                                : RN_SAVE_MOST,
                              .seed = (uint64_t)config->run->seed};
