@@ -1,0 +1,27 @@
+# Every path that README.md and ARCHITECTURE.md name exists: links, and names that begin with a
+# folder of the source tree. A `*` in a name is a pattern that must match a file.
+# cmake -DROOT=<source folder> -P document_paths.cmake
+cmake_minimum_required(VERSION 3.25)
+set(wrong 0)
+foreach(document README.md ARCHITECTURE.md)
+  if(NOT EXISTS ${ROOT}/${document})
+    message(SEND_ERROR "${document} is missing")
+    continue()
+  endif()
+  file(READ ${ROOT}/${document} text)
+  string(REGEX REPLACE "https?://[^ )]*" "" text "${text}")
+  # Brackets and semicolons would group or split the elements of a list.
+  string(REPLACE "](" "@(" text "${text}")
+  string(REGEX REPLACE "[][;]" " " text "${text}")
+  string(REGEX MATCHALL "(^|[^A-Za-z0-9_./-])(proto|model|comm|data|trainer|tests|jobs)/[A-Za-z0-9_./*-]+"
+         names "${text}")
+  string(REGEX MATCHALL "@\\([^)#]+\\)" links "${text}")
+  foreach(name IN LISTS names links)
+    string(REGEX REPLACE "^[^A-Za-z0-9]+" "" name "${name}")
+    string(REGEX REPLACE "[.)/]+$" "" name "${name}")
+    file(GLOB found ${ROOT}/${name})
+    if("${found}" STREQUAL "" AND NOT "${name}" STREQUAL "")
+      message(SEND_ERROR "${document} names ${name}, which does not exist")
+    endif()
+  endforeach()
+endforeach()
