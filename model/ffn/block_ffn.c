@@ -142,10 +142,8 @@ void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x,
                             rn_grad_accumulator *accumulator) {
   int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
   rn_span_phase("weight gradient GEMMs");
-  rn_grad_accumulator_product(accumulator, (rn_weight){block->fc2, dim, ffn_dim}, rows,
-                              (rn_matrix){dy, dim},
-                              (rn_matrix){activations->product, block->ld_product});
-  rn_grad_accumulator_product(accumulator, (rn_weight){block->fc1, inner, dim}, rows,
-                              (rn_matrix){activations->inner, block->ld_inner},
-                              (rn_matrix){x, dim});
+  const rn_weight_product products[] = {
+      {{block->fc2, dim, ffn_dim}, {dy, dim}, {activations->product, block->ld_product}},
+      {{block->fc1, inner, dim}, {activations->inner, block->ld_inner}, {x, dim}}};
+  rn_grad_accumulator_products(accumulator, rows, products, 2);
 }

@@ -65,18 +65,43 @@ static void product_tile(rn_grad_accumulator *accumulator, rn_weight w, int64_t 
 
 void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, rn_weight w, rn_rows rows,
                                  rn_matrix dy, rn_matrix x) {
-  assert(w.offset >= 0 && w.offset + (int64_t)w.n * w.k <= accumulator->total);
-  if (accumulator->exact == NULL) {
-    rn_matmul_tn(rows.count, w.n, w.k, dy.x, dy.ld, x.x, x.ld, 1,
-                 rn_reals(accumulator->gradient + w.offset), w.k);
+  const rn_weight_product product = {w, dy, x};
+  rn_grad_accumulator_products(accumulator, rows, &product, 1);
+}
+
+static int64_t exact_tiles(rn_weight w) {
+  return (int64_t)((w.n + EXACT_ROWS - 1) / EXACT_ROWS) * ((w.k + EXACT_COLS - 1) / EXACT_COLS);
+}
+
+static void exact_products(rn_grad_accumulator *accumulator, rn_rows rows,
+                           const rn_weight_product *products, int count) {
+  int64_t tiles = 0;
+  for (int i = 0; i < count; i++) tiles += exact_tiles(products[i].w);
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t at = 0; at < tiles; at++) {
+    const rn_weight_product *m = products;
+    int64_t tile = at;
+    while (tile >= exact_tiles(m->w)) tile -= exact_tiles(m++->w);
+    product_tile(accumulator, m->w, tile, rows, m->dy, m->x);
+  }
+}
+
+void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_rows rows,
+                                  const rn_weight_product *products, int count) {
+  rn_tn_product sums[RN_TN_PRODUCTS_MAX];
+  assert(count <= RN_TN_PRODUCTS_MAX);
+  if (rows.count == 0) return;
+  if (accumulator->exact != NULL) {
+    exact_products(accumulator, rows, products, count);
     return;
   }
-  const int64_t tiles =
-      (int64_t)((w.n + EXACT_ROWS - 1) / EXACT_ROWS) * ((w.k + EXACT_COLS - 1) / EXACT_COLS);
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t tile = 0; tile < tiles; tile++) {
-    if (rows.count > 0) product_tile(accumulator, w, tile, rows, dy, x);
+  for (int i = 0; i < count; i++) {
+    const rn_weight w = products[i].w;
+    assert(w.offset >= 0 && w.offset + (int64_t)w.n * w.k <= accumulator->total);
+    sums[i] = (rn_tn_product){w.n, w.k, products[i].dy, products[i].x,
+                              rn_matrix_of_reals(accumulator->gradient + w.offset, w.k)};
   }
+  rn_matmul_tn_all(rows.count, sums, count, 1);
 }
 
 void rn_grad_accumulator_vector(rn_grad_accumulator *accumulator, int64_t offset, int64_t n,

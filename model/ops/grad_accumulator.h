@@ -39,6 +39,17 @@ void rn_grad_accumulator_start(rn_grad_accumulator *accumulator);
 void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, rn_weight w, rn_rows rows,
                                  rn_matrix dy, rn_matrix x);
 
+/** One weight gradient of rn_grad_accumulator_products. */
+typedef struct rn_weight_product {
+  rn_weight w;
+  rn_matrix dy, x;
+} rn_weight_product;
+
+/** The gradients of at most RN_TN_PRODUCTS_MAX matrices over the same rows, in one pool of tasks.
+ */
+void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_rows rows,
+                                  const rn_weight_product *products, int count);
+
 /** gradient[offset ...] += values [n]: the gradient of a vector over one reduction block, or over
  * all rows. */
 void rn_grad_accumulator_vector(rn_grad_accumulator *accumulator, int64_t offset, int64_t n,

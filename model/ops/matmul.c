@@ -1,163 +1,201 @@
-/* Products are tiled over the output. Threads never split the sum of a tile, so its order does not
- * depend on their number. */
+/* Products are tiled over the output. The sum of a tile is cut into fixed pieces, which are added
+ * in their order whichever threads compute them, so bits do not depend on the number of threads. */
 #include "model/ops/matmul.h"
 
 #include <assert.h>
 #include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "model/kernel/gemm.h"
+#include "model/ops/tiling.h"
 
-/* How an output is tiled: parts of its rows, each split into tiles of one shape. */
-typedef struct rn_tiling {
-  rn_rows rows;
-  int64_t cols, part_tiles, row_tiles, tiles;
-  int tile_rows, tile_cols;
-} rn_tiling;
+/* Summands of one call of an NT product in fp32: longer sums need more rows a tile to reach the
+ * same rate, since packing w then takes longer. */
+enum { NT_SUM = 512 };
 
-/* Large tiles pack their operands less often; a small output is split finer, so that several
- * threads have work. A function of the output's shape, never of the number of threads. */
-static int tile_rows_of(int64_t rows) {
-  return rows >= 2048 ? 512 : rows >= 1024 ? 256 : rows >= 256 ? 128 : 64;
-}
+/* Arguments of one tile of y = x w^T + beta y; pointers to the tile's first elements. */
+typedef struct nt_tile {
+  int rows, cols, k;
+  rn_array x, w, y;
+  int64_t ldx, ldw, ldy;
+  rn_real beta;
+} nt_tile;
 
-/* Each reduction block has tiles of its own: tiles of the whole output would make their shapes
- * depend on the number of reduction blocks. */
-static rn_tiling tiling_of(rn_rows rows, int64_t cols, int tile_rows, int tile_cols) {
-  const int64_t longest = rows.reduction_block > 0 ? rows.reduction_block : rows.count;
-  if (rows.reduction_block > 0) tile_rows = rows.reduction_block;
-  const int64_t part_tiles = (longest + tile_rows - 1) / tile_rows;
-  const int64_t row_tiles = part_tiles * rn_rows_parts(rows);
-  const int64_t tiles = rows.count == 0 ? 0 : row_tiles * ((cols + tile_cols - 1) / tile_cols);
-  return (rn_tiling){rows, cols, part_tiles, row_tiles, tiles, tile_rows, tile_cols};
-}
-
-/* Wide enough that packing the rows again for each tile is negligible; wider tiles only enlarge
- * the packing buffers. */
-enum { TILE_COLS = 1024 };
-
-static rn_tiling tiling_of_rows(rn_rows rows, int64_t cols) {
-  return tiling_of(rows, cols, tile_rows_of(rows.count), TILE_COLS);
-}
-
-/* Tiles of a weight gradient: about square. If there are several rows of tiles, their number is
- * even, like the number of threads: three tiles on two threads would take the time of four. */
-static rn_tiling tiling_of_weights(int64_t rows, int64_t cols) {
-  enum { ROUND = 64 };
-  const int64_t elements = rows * cols;
-  const int side = elements >= 1 << 19 ? 512 : elements >= 1 << 16 ? 256 : 64;
-  const int64_t down = (rows + side - 1) / side, even = down > 1 ? down + down % 2 : 1;
-  const int64_t unit = even * ROUND, tile_rows = (rows + unit - 1) / unit * ROUND;
-  return tiling_of(rn_rows_together(rows), cols, rows > 0 ? (int)tile_rows : side, side);
-}
-
-typedef struct rn_tile {
-  int64_t row, col;
-  int rows, cols;
-} rn_tile;
-
-/* Consecutive tiles share columns: threads that run at the same time read the same weights. */
-static rn_tile tile_at(const rn_tiling *tiling, int64_t index) {
-  const int64_t row_tile = index % tiling->row_tiles;
-  const rn_range part = rn_rows_part(tiling->rows, row_tile / tiling->part_tiles);
-  const int64_t row = part.begin + row_tile % tiling->part_tiles * tiling->tile_rows;
-  const int64_t col = index / tiling->row_tiles * tiling->tile_cols;
-  const int64_t rows = part.end - row, cols = tiling->cols - col;
-  return (rn_tile){row, col, (int)(rows < tiling->tile_rows ? rows : tiling->tile_rows),
-                   (int)(cols < tiling->tile_cols ? cols : tiling->tile_cols)};
+static void multiply_nt(const nt_tile *t) {
+  const int step = t->x.bf16 || t->y.bf16 ? t->k : NT_SUM;
+  for (int at = 0; at < t->k; at += step) {
+    rn_gemm(RN_GEMM_NT, t->rows, t->cols, t->k - at < step ? t->k - at : step,
+            rn_array_from(t->x, at), t->ldx, rn_array_from(t->w, at), t->ldw, at == 0 ? t->beta : 1,
+            t->y, t->ldy);
+  }
 }
 
 void rn_matmul_nt(rn_rows rows, int n, int k, rn_array x, int64_t ldx, rn_array w, int64_t ldw,
                   rn_real beta, rn_array y, int64_t ldy) {
-  const rn_tiling tiling = tiling_of_rows(rows, n);
+  const rn_tiling tiling = rn_tiling_of_rows(rows, n, x.bf16);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
-    rn_tile t = tile_at(&tiling, i);
-    rn_gemm(RN_GEMM_NT, t.rows, t.cols, k, rn_array_from(x, t.row * ldx), ldx,
-            rn_array_from(w, t.col * ldw), ldw, beta, rn_array_from(y, t.row * ldy + t.col), ldy);
+    const rn_tile t = rn_tiling_tile(&tiling, i);
+    const nt_tile tile = {t.rows,
+                          t.cols,
+                          k,
+                          rn_array_from(x, t.row * ldx),
+                          rn_array_from(w, t.col * ldw),
+                          rn_array_from(y, t.row * ldy + t.col),
+                          ldx,
+                          ldw,
+                          ldy,
+                          beta};
+    multiply_nt(&tile);
   }
 }
 
 void rn_matmul_nn(rn_rows rows, int k, int n, rn_array dy, int64_t lddy, rn_array w, int64_t ldw,
                   rn_real beta, rn_array dx, int64_t lddx) {
-  const rn_tiling tiling = tiling_of_rows(rows, k);
+  const rn_tiling tiling = rn_tiling_of_rows(rows, k, dy.bf16);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
-    rn_tile t = tile_at(&tiling, i);
+    const rn_tile t = rn_tiling_tile(&tiling, i);
     rn_gemm(RN_GEMM_NN, t.rows, t.cols, n, rn_array_from(dy, t.row * lddy), lddy,
             rn_array_from(w, t.col), ldw, beta, rn_array_from(dx, t.row * lddx + t.col), lddx);
   }
 }
 
-/* Rows that one call sums over: the packed operands stay in cache. */
-enum { SUM_ROWS = 1024 };
-
 void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_array x, int64_t ldx,
                   rn_real beta, rn_array dw, int64_t lddw) {
-  assert(rows <= INT32_MAX);
-  const rn_tiling tiling = tiling_of_weights(n, k);
+  const rn_tn_product product = {n, k, {dy, lddy}, {x, ldx}, {dw, lddw}};
+  rn_matmul_tn_all(rows, &product, 1, beta);
+}
+
+/* ---- several weight products in one pool of tasks ---- */
+
+/* A task is one piece of the sum of one tile. Tasks are numbered piece by piece, so the piece
+ * before was begun as many tasks earlier as there are tiles. */
+typedef struct pool {
+  const rn_tn_product *product;
+  int count, pieces;
+  int64_t rows, tiles;
+  rn_tiling tiling[RN_TN_PRODUCTS_MAX];
+  rn_real beta;
+} pool;
+
+static pool pool_of(int64_t rows, const rn_tn_product *products, int count, rn_real beta) {
+  pool p = {.product = products,
+            .count = count,
+            .pieces = (int)rn_tiling_pieces(rows),
+            .rows = rows,
+            .beta = beta};
+  assert(rows <= INT32_MAX && count <= RN_TN_PRODUCTS_MAX);
+  for (int i = 0; i < count; i++) {
+    p.tiling[i] = rn_tiling_of_weight(products[i].n, products[i].k);
+    p.tiles += p.tiling[i].tiles;
+  }
+  return p;
+}
+
+static void multiply_piece(const pool *p, int64_t tile, int piece) {
+  int i = 0;
+  while (tile >= p->tiling[i].tiles) tile -= p->tiling[i++].tiles;
+  const rn_tn_product *m = &p->product[i];
+  const rn_tile t = rn_tiling_tile(&p->tiling[i], tile);
+  const int64_t row = (int64_t)piece * RN_TILING_SUM_ROWS, left = p->rows - row;
+  const rn_matrix dy = rn_matrix_from(m->dy, row, t.row), x = rn_matrix_from(m->x, row, t.col),
+                  dw = rn_matrix_from(m->dw, t.row, t.col);
+  rn_gemm(RN_GEMM_TN, t.rows, t.cols, (int)(left < RN_TILING_SUM_ROWS ? left : RN_TILING_SUM_ROWS),
+          dy.x, dy.ld, x.x, x.ld, piece == 0 ? p->beta : 1, dw.x, dw.ld);
+}
+
+/* Waits until `done` reaches `piece`: the thread that computes the piece before is running, or was
+ * suspended by the system. */
+static void wait_for_piece(atomic_int *done, int piece) {
+  enum { SPINS = 1000 };
+  for (int spins = 0; atomic_load_explicit(done, memory_order_acquire) < piece; spins++) {
+    if (spins > SPINS) sched_yield();
+  }
+}
+
+/* With more tiles than this, each thread computes whole tiles. */
+enum { MAX_SHARED_TILES = 1024 };
+
+static void run_shared_tiles(const pool *p) {
+  atomic_int done[MAX_SHARED_TILES];
+  atomic_llong next = 0;
+  for (int64_t i = 0; i < p->tiles; i++) atomic_init(&done[i], 0);
+#pragma omp parallel
+  for (int64_t i; (i = atomic_fetch_add(&next, 1)) < p->tiles * p->pieces;) {
+    const int64_t tile = i % p->tiles;
+    const int piece = (int)(i / p->tiles);
+    wait_for_piece(&done[tile], piece);
+    multiply_piece(p, tile, piece);
+    atomic_store_explicit(&done[tile], piece + 1, memory_order_release);
+  }
+}
+
+void rn_matmul_tn_all(int64_t rows, const rn_tn_product *products, int count, rn_real beta) {
+  const pool p = pool_of(rows, products, count, beta);
+  if (p.pieces > 1 && p.tiles <= MAX_SHARED_TILES) {
+    run_shared_tiles(&p);
+    return;
+  }
 #pragma omp parallel for schedule(dynamic)
-  for (int64_t i = 0; i < tiling.tiles; i++) {
-    rn_tile t = tile_at(&tiling, i);
-    for (int64_t row = 0; row == 0 || row < rows; row += SUM_ROWS) {
-      rn_gemm(RN_GEMM_TN, t.rows, t.cols, (int)(rows - row < SUM_ROWS ? rows - row : SUM_ROWS),
-              rn_array_from(dy, row * lddy + t.row), lddy, rn_array_from(x, row * ldx + t.col), ldx,
-              row == 0 ? beta : 1, rn_array_from(dw, t.row * lddw + t.col), lddw);
-    }
+  for (int64_t tile = 0; tile < p.tiles; tile++) {
+    for (int piece = 0; piece < p.pieces; piece++) multiply_piece(&p, tile, piece);
   }
 }
 
 /* ---- blocks ---- */
 
-/* Fewer rows make products slow. */
-enum { MIN_POLLED_ROWS = 128 };
-
-/* If a state passes `hops` ranks during this work, blocks get smaller so that there is a poll for
- * each hop. `hops` is the same with a communication thread, so the tiles do not depend on it. */
-static rn_tiling tiling_of_polled_rows(rn_rows rows, int hops) {
-  int tile_rows = tile_rows_of(rows.count);
-  while (tile_rows > MIN_POLLED_ROWS && (int64_t)tile_rows * hops > rows.count) tile_rows /= 2;
-  return tiling_of(rows, 1, tile_rows, TILE_COLS);
-}
-
 void rn_each_block(rn_rows rows, const rn_scan_port *port, rn_block_work *work, const void *self) {
-  const rn_tiling tiling = tiling_of_polled_rows(rows, port != NULL ? port->hops : 0);
+  const rn_tiling tiling =
+      rn_tiling_of_blocks(rows, port != NULL ? port->hops : 0, rn_gemm_takes_bf16());
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < tiling.tiles; i++) {
-    const rn_tile t = tile_at(&tiling, i);
+    const rn_tile t = rn_tiling_tile(&tiling, i);
     work(self, (rn_range){t.row, t.row + t.rows});
     if (port != NULL && omp_get_thread_num() == 0) port->poll(port->self);
   }
 }
 
 static int width_at(int col, int cols) {
-  return cols - col < TILE_COLS ? cols - col : TILE_COLS;
-}
-
-static void block_nt(rn_gemm_kind kind, rn_range rows, int n, int k, rn_array x, int64_t ldx,
-                     rn_array w, int64_t ldw, rn_real beta, rn_array y, int64_t ldy) {
-  for (int col = 0; col < n; col += TILE_COLS) {
-    rn_gemm(kind, (int)rn_range_count(rows), width_at(col, n), k,
-            rn_array_from(x, rows.begin * ldx), ldx, rn_array_from(w, col * ldw), ldw, beta,
-            rn_array_from(y, rows.begin * ldy + col), ldy);
-  }
+  return cols - col < RN_TILING_COLS ? cols - col : RN_TILING_COLS;
 }
 
 void rn_block_nt(rn_range rows, int n, int k, rn_array x, int64_t ldx, rn_array w, int64_t ldw,
                  rn_real beta, rn_array y, int64_t ldy) {
-  block_nt(RN_GEMM_NT, rows, n, k, x, ldx, w, ldw, beta, y, ldy);
+  for (int col = 0; col < n; col += RN_TILING_COLS) {
+    const nt_tile tile = {(int)rn_range_count(rows),
+                          width_at(col, n),
+                          k,
+                          rn_array_from(x, rows.begin * ldx),
+                          rn_array_from(w, col * ldw),
+                          rn_array_from(y, rows.begin * ldy + col),
+                          ldx,
+                          ldw,
+                          ldy,
+                          beta};
+    multiply_nt(&tile);
+  }
 }
 
 void rn_block_nt_fp64_accumulate(rn_range rows, int n, int k, rn_array x, int64_t ldx, rn_array w,
                                  int64_t ldw, rn_array y, int64_t ldy) {
-  block_nt(k <= RN_FP64_SUM_MAX ? RN_GEMM_NT_FP64_ACCUMULATE : RN_GEMM_NT, rows, n, k, x, ldx, w,
-           ldw, 0, y, ldy);
+  if (k > RN_FP64_SUM_MAX) {
+    rn_block_nt(rows, n, k, x, ldx, w, ldw, 0, y, ldy);
+    return;
+  }
+  for (int col = 0; col < n; col += RN_TILING_COLS) {
+    rn_gemm(RN_GEMM_NT_FP64_ACCUMULATE, (int)rn_range_count(rows), width_at(col, n), k,
+            rn_array_from(x, rows.begin * ldx), ldx, rn_array_from(w, col * ldw), ldw, 0,
+            rn_array_from(y, rows.begin * ldy + col), ldy);
+  }
 }
 
 void rn_block_nn(rn_range rows, int k, int n, rn_array dy, int64_t lddy, rn_array w, int64_t ldw,
                  rn_real beta, rn_array dx, int64_t lddx) {
-  for (int col = 0; col < k; col += TILE_COLS) {
+  for (int col = 0; col < k; col += RN_TILING_COLS) {
     rn_gemm(RN_GEMM_NN, (int)rn_range_count(rows), width_at(col, k), n,
             rn_array_from(dy, rows.begin * lddy), lddy, rn_array_from(w, col), ldw, beta,
             rn_array_from(dx, rows.begin * lddx + col), lddx);

@@ -29,6 +29,18 @@ void rn_matmul_nn(rn_rows rows, int k, int n, rn_array dy, int64_t lddy, rn_arra
 void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_array x, int64_t ldx,
                   rn_real beta, rn_array dw, int64_t lddw);
 
+/** One product of rn_matmul_tn_all: dw [n, k] = dy [R, n]^T x [R, k] + beta dw. */
+typedef struct rn_tn_product {
+  int n, k;
+  rn_matrix dy, x, dw;
+} rn_tn_product;
+
+enum { RN_TN_PRODUCTS_MAX = 4 };
+
+/** Several such products over the same rows, their tiles in one pool of tasks: threads that find no
+ * more tiles of one product go on with the next. */
+void rn_matmul_tn_all(int64_t rows, const rn_tn_product *products, int count, rn_real beta);
+
 /* ---- blocks of rows that go through several steps while they are in cache ---- */
 
 /** Processes some rows on the calling thread. */

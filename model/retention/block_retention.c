@@ -428,7 +428,7 @@ void rn_block_retention_backward_weight_in(const rn_block_retention *b, const rn
   const rn_matrix input = {x, b->dim};
   const rn_matrix d_kv = {activations->kv, b->ld_pair}, d_qg = {activations->qg, b->ld_pair};
   rn_span_phase("weight gradient GEMMs");
-  rn_grad_accumulator_product(accumulator, (rn_weight){at->k, b->pair, b->dim}, rows, d_kv, input);
-  rn_grad_accumulator_product(accumulator, (rn_weight){at->q, qg_width(b), b->dim}, rows, d_qg,
-                              input);
+  const rn_weight_product products[] = {{{at->k, b->pair, b->dim}, d_kv, input},
+                                        {{at->q, qg_width(b), b->dim}, d_qg, input}};
+  rn_grad_accumulator_products(accumulator, rows, products, 2);
 }

@@ -1,0 +1,120 @@
+/* Work for every thread: the tiles of rows and of weight products are so many and so equal that a
+ * schedule of them keeps many threads busy; and pieces of a sum that go to different threads are
+ * added in their order, so bits do not depend on threads. Efficiencies are computed from the
+ * tilings in use, not measured. */
+#include "model/ops/tiling.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/base/threads.h"
+#include "model/ops/matmul.h"
+#include "tests/support/check.h"
+#include "tests/support/gradient.h"
+
+enum { MAX_THREADS = 64 };
+
+/* The thread that is free first. */
+static int first_free(const double *busy, int threads) {
+  int first = 0;
+  for (int t = 1; t < threads; t++) {
+    if (busy[t] < busy[first]) first = t;
+  }
+  return first;
+}
+
+static double latest(const double *busy, int threads) {
+  double end = 0;
+  for (int t = 0; t < threads; t++) end = busy[t] > end ? busy[t] : end;
+  return end;
+}
+
+/* Work over (threads x makespan) of blocks of rows in the order of their numbers; the cost of a
+ * block is its number of rows. */
+static double efficiency_of_blocks(int64_t rows, bool bf16, int threads) {
+  const rn_tiling tiling = rn_tiling_of_blocks(rn_rows_together(rows), 0, bf16);
+  double busy[MAX_THREADS] = {0}, work = 0;
+  for (int64_t i = 0; i < tiling.tiles; i++) {
+    const double cost = rn_tiling_tile(&tiling, i).rows;
+    busy[first_free(busy, threads)] += cost;
+    work += cost;
+  }
+  return work / (threads * latest(busy, threads));
+}
+
+/* The same for the products of two weights [n, k] over `rows`: tasks are pieces of the sums, and a
+ * task waits for the piece before it. */
+static double efficiency_of_weights(int64_t rows, const int (*shape)[2], int threads) {
+  enum { MAX_TILES = 4096 };
+  static double done[MAX_TILES], cost[MAX_TILES];
+  double busy[MAX_THREADS] = {0}, work = 0;
+  int64_t tiles = 0;
+  for (int i = 0; i < 2; i++) {
+    const rn_tiling tiling = rn_tiling_of_weight(shape[i][0], shape[i][1]);
+    for (int64_t tile = 0; tile < tiling.tiles; tile++) {
+      const rn_tile t = rn_tiling_tile(&tiling, tile);
+      done[tiles] = 0;
+      cost[tiles++] = (double)t.rows * t.cols;
+    }
+  }
+  for (int64_t task = 0; task < tiles * rn_tiling_pieces(rows); task++) {
+    const int thread = first_free(busy, threads);
+    double *at = &busy[thread], *before = &done[task % tiles];
+    *at = (*at > *before ? *at : *before) + cost[task % tiles];
+    *before = *at;
+    work += cost[task % tiles];
+  }
+  return work / (threads * latest(busy, threads));
+}
+
+static void threads_find_work(void) {
+  /* k;v and q;g, then fc1;gate and fc2, of models with D = 512 and 2048, V = F = 2 D. */
+  static const int narrow_qkvg[2][2] = {{1536, 512}, {1536, 512}},
+                   narrow_ffn[2][2] = {{512, 1024}, {2048, 512}},
+                   wide_qkvg[2][2] = {{6144, 2048}, {6144, 2048}},
+                   wide_ffn[2][2] = {{2048, 4096}, {8192, 2048}};
+  for (int64_t rows = 4096; rows <= 8192; rows *= 2) {
+    for (int threads = 1; threads <= 16; threads *= 2) {
+      CHECK(efficiency_of_blocks(rows, false, threads) >= 0.9);
+      CHECK(efficiency_of_weights(rows, narrow_qkvg, threads) >= 0.9);
+      CHECK(efficiency_of_weights(rows, narrow_ffn, threads) >= 0.9);
+    }
+    for (int threads = 1; threads <= MAX_THREADS; threads *= 2) {
+      CHECK(threads > 32 || efficiency_of_blocks(rows, true, threads) >= 0.9);
+      CHECK(efficiency_of_weights(rows, wide_qkvg, threads) >= 0.9);
+      CHECK(efficiency_of_weights(rows, wide_ffn, threads) >= 0.9);
+    }
+  }
+}
+
+/* Several products in one pool equal each of them by itself, for any number of threads. */
+static void pooled_sums_keep_their_order(void) {
+  enum { ROWS = 3000, N = 192, K = 160, SIZE = N * K };
+  rn_real *dy = malloc(ROWS * N * sizeof *dy), *x = malloc(ROWS * K * sizeof *x);
+  rn_real *alone = calloc(2 * SIZE, sizeof *alone), *pooled = malloc(2 * SIZE * sizeof *pooled);
+  const rn_matrix left = rn_matrix_of_reals(dy, N), right = rn_matrix_of_reals(x, K);
+  static const int threads[] = {1, 2, 3, 5, 8, 8, 8, 8, 8, 8};
+  test_fill(dy, ROWS * N, 1, 1);
+  test_fill(x, ROWS * K, 1, 2);
+  rn_threads_start(1);
+  rn_matmul_tn(ROWS, N, K, left.x, N, right.x, K, 1, rn_reals(alone), K);
+  rn_matmul_tn(ROWS, K, N, right.x, K, left.x, N, 1, rn_reals(alone + SIZE), N);
+  for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
+    const rn_tn_product products[] = {{N, K, left, right, rn_matrix_of_reals(pooled, K)},
+                                      {K, N, right, left, rn_matrix_of_reals(pooled + SIZE, N)}};
+    memset(pooled, 0, 2 * SIZE * sizeof *pooled);
+    rn_threads_start(threads[i]);
+    rn_matmul_tn_all(ROWS, products, 2, 1);
+    CHECK(memcmp(alone, pooled, 2 * SIZE * sizeof *pooled) == 0);
+  }
+  free(alone);
+  free(pooled);
+  free(dy);
+  free(x);
+}
+
+int main(void) {
+  threads_find_work();
+  pooled_sums_keep_their_order();
+  return check_result();
+}
