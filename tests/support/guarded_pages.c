@@ -27,10 +27,17 @@ static void on_touch(int number, siginfo_t *info, void *context) {
     const int length =
         snprintf(text, sizeof text, "%s, element %zu: touched while it was not mapped for this\n",
                  a->name, (size_t)(at - a->base) / a->element_bytes);
-    if (write(STDERR_FILENO, text, (size_t)length) < 0) _exit(GUARDED_TOUCH_STATUS);
-    _exit(GUARDED_TOUCH_STATUS);
+    if (write(STDERR_FILENO, text, (size_t)length) < 0) _exit(GUARDED_EXIT_STATUS);
+    _exit(GUARDED_EXIT_STATUS);
   }
   signal(number, SIG_DFL);
+}
+
+/* Ends the process: the array is not used as the stage's interface says. */
+static void fail(const guarded_array *a, const char *what) {
+  fprintf(stderr, "%s: %s\n", a->name, what);
+  fflush(NULL);
+  _exit(GUARDED_EXIT_STATUS);
 }
 
 static void watch(guarded_array *array) {
@@ -55,6 +62,7 @@ guarded_array *guarded_add(guarded_set *set, const char *name, int64_t count,
   *a = (guarded_array){.name = name,
                        .bytes = pages * page,
                        .element_bytes = element_bytes,
+                       .count = count,
                        .readers = calloc(pages, sizeof *a->readers),
                        .writers = calloc(pages, sizeof *a->writers),
                        .next = set->first};
@@ -114,6 +122,9 @@ void guarded_close_all(guarded_set *set) {
 
 static void count_mapping(guarded_array *a, rn_range range, rn_access access, int by) {
   const size_t page = page_bytes();
+  if (range.begin < 0 || range.begin > range.end || range.end > a->count) {
+    fail(a, "the range is not in the array");
+  }
   if (rn_range_count(range) == 0) return;
   const size_t first = (size_t)range.begin * a->element_bytes / page;
   const size_t last = ((size_t)range.end * a->element_bytes - 1) / page + 1;

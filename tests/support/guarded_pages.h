@@ -12,13 +12,14 @@
 #include "model/stage/stage.h"
 #include "proto/base/range.h"
 
-/** Exit status of a process that touched a protected page. */
-enum { GUARDED_TOUCH_STATUS = 86 };
+/** Exit status of a process that touched a protected page, or misused a call below. */
+enum { GUARDED_EXIT_STATUS = 86 };
 
 typedef struct guarded_array {
   const char *name;
   char *base;
   size_t bytes, element_bytes; /* whole pages */
+  int64_t count;               /* elements */
   bool private_to_mappings;    /* guarded_open_all does not open it */
   bool open;                   /* by guarded_open_all */
   int *readers, *writers;      /* [pages] mappings in force */
@@ -41,6 +42,7 @@ void guarded_close_all(guarded_set *set);
 /**
  * Opens the pages of a range until guarded_unmap: for READ they cannot be written. WRITE fills the
  * range with NaN, so that elements that are not written, or read before, give other results.
+ * A range that is not in the array ends the process.
  */
 void *guarded_map(guarded_array *array, rn_range range, rn_access access);
 void guarded_unmap(guarded_array *array, rn_range range, rn_access access);

@@ -11,7 +11,7 @@
 #include "tests/support/check.h"
 #include "tests/support/guarded_pages.h"
 
-typedef enum { NOTHING, BEFORE_MAP, WRITE_TO_READ, AFTER_UNMAP, ANOTHER_RANGE } touch;
+typedef enum { NOTHING, BEFORE_MAP, WRITE_TO_READ, AFTER_UNMAP, ANOTHER_RANGE, OUTSIDE } touch;
 
 /* Maps a range of the first array and touches it, or something else. */
 static void use(touch kind) {
@@ -32,6 +32,7 @@ static void use(touch kind) {
   if (kind == ANOTHER_RANGE) values[1 << 15] = 2;
   guarded_unmap(array, range, RN_ACCESS_READ);
   if (kind == AFTER_UNMAP) values[0] = mapped[50];
+  if (kind == OUTSIDE) guarded_map(array, (rn_range){-1, 10}, RN_ACCESS_READ);
   guarded_remove(&set, &array);
   CHECK_OK(&err, RN_OK);
 }
@@ -59,8 +60,10 @@ int main(void) {
   char text[200];
   CHECK_EQUAL(status_of(NOTHING, text, sizeof text), 0);
   for (touch kind = BEFORE_MAP; kind <= ANOTHER_RANGE; kind++) {
-    CHECK_EQUAL(status_of(kind, text, sizeof text), GUARDED_TOUCH_STATUS);
+    CHECK_EQUAL(status_of(kind, text, sizeof text), GUARDED_EXIT_STATUS);
     CHECK(strncmp(text, "weights, element ", 17) == 0);
   }
+  CHECK_EQUAL(status_of(OUTSIDE, text, sizeof text), GUARDED_EXIT_STATUS);
+  CHECK(strcmp(text, "weights: the range is not in the array\n") == 0);
   return check_result();
 }

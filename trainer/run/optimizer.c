@@ -46,8 +46,9 @@ static int tied_layer_group(const rn_spec *spec, const rn_pipeline *pipeline) {
   return rn_pipeline_p2p_is_last(pipeline->p2p) ? pipeline->head : -1;
 }
 
+/* Only the first and the last stage have the tied embedding. */
 static void find_tied(const rn_spec *spec, const rn_pipeline *pipeline, rn_optimizer *o) {
-  if (pipeline->p2p == NULL || !spec->tie_embeddings) return;
+  if (tied_layer_group(spec, pipeline) < 0) return;
   o->tied_offset = rn_stage_params(pipeline->stage)->embedding;
   o->tied_count = (int64_t)spec->vocab * spec->dim;
 }
