@@ -21,10 +21,10 @@ rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid
                          rn_node **out);
 /**
  * *max_size = the value of the environment variable RETNET_NODE_RANKS, with which tests of the
- * communication between nodes split a host into nodes; 0 if it is not set.
+ * communication between nodes split a host into nodes; 0 (all ranks of a host) if it is not set.
  *
  * Collective: over the world.
- * Errors:     RN_ERR_USAGE, agreed, naming the variable, unless it is a number of 1 or more;
+ * Errors:     RN_ERR_USAGE, agreed, naming the variable, unless it is a number of 0 or more;
  *             RN_ERR_MPI.
  */
 rn_status rn_node_read_limit(rn_err *err, const rn_world *world, int *max_size);

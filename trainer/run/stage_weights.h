@@ -37,13 +37,13 @@ typedef struct rn_weights {
  * With parallel.share_weights auto, ranks share if a node has several ranks of one stage and every
  * node has enough shared memory; if memory is insufficient, a warning gives the reason. For tests
  * of communication between nodes, the environment variable RETNET_NODE_RANKS=n splits a host into
- * nodes with n ranks of a stage each.
+ * nodes with n ranks of a stage each (0: all).
  *
  * Collective: over the world.
  * Ownership:  stage and grid must outlive the weights. After a failure, too, rn_weights_destroy
  *             frees *out.
  * Errors:     RN_ERR_USAGE naming the key if it is on and sharing is impossible, or naming the
- *             variable if it is not a number of 1 or more; RN_ERR_MEMORY; agreed.
+ *             variable if it is not a number of 0 or more; RN_ERR_MEMORY; agreed.
  */
 rn_status rn_weights_create(rn_err *err, const Retnet__Parallel *config,
                             const rn_parallel_context *parallel, rn_stage *stage, rn_weights *out);

@@ -130,7 +130,7 @@ static void every_grid(rn_world *world, int size) {
 
 /* One rank has a wrong value: all refuse it. */
 static void a_wrong_node_limit_is_refused(rn_world *world, int rank, int size) {
-  static const char *const wrong[] = {"", "0", "-1", "two", "2x", "99999999999999999999"};
+  static const char *const wrong[] = {"", "-1", "two", "2x", "99999999999999999999"};
   int max_size = -1;
   unsetenv("RETNET_NODE_RANKS");
   CHECK_OK(&err, rn_node_read_limit(&err, world, &max_size));
@@ -138,9 +138,12 @@ static void a_wrong_node_limit_is_refused(rn_world *world, int rank, int size) {
   setenv("RETNET_NODE_RANKS", "3", 1);
   CHECK_OK(&err, rn_node_read_limit(&err, world, &max_size));
   CHECK_EQUAL(max_size, 3);
+  setenv("RETNET_NODE_RANKS", "0", 1); /* all ranks of a host */
+  CHECK_OK(&err, rn_node_read_limit(&err, world, &max_size));
+  CHECK_EQUAL(max_size, 0);
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     if (rank == size - 1) setenv("RETNET_NODE_RANKS", wrong[i], 1);
-    CHECK_FAILS(&err, RN_ERR_USAGE, "RETNET_NODE_RANKS|1 or more",
+    CHECK_FAILS(&err, RN_ERR_USAGE, "RETNET_NODE_RANKS|0 for all",
                 rn_node_read_limit(&err, world, &max_size));
   }
   unsetenv("RETNET_NODE_RANKS");
