@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "trainer/optimizer/block.h"
+
 void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_real *gradient,
                      rn_adamw_state state) {
   const double lr = step.lr, t = (double)step.update;
@@ -44,13 +46,12 @@ static double sum_of_block(int64_t n, const rn_real *x) {
 }
 
 double rn_sum_of_squares(int64_t n, const rn_real *x) {
-  enum { BLOCK = 16384 };
-  const int64_t blocks = (n + BLOCK - 1) / BLOCK;
+  const int64_t blocks = (n + RN_BLOCK - 1) / RN_BLOCK;
   double total = 0;
 #pragma omp parallel for ordered schedule(static, 1)
   for (int64_t b = 0; b < blocks; b++) {
-    const int64_t count = n - b * BLOCK < BLOCK ? n - b * BLOCK : BLOCK;
-    const double sum = sum_of_block(count, x + b * BLOCK);
+    const int64_t count = n - b * RN_BLOCK < RN_BLOCK ? n - b * RN_BLOCK : RN_BLOCK;
+    const double sum = sum_of_block(count, x + b * RN_BLOCK);
 #pragma omp ordered
     total += sum;
   }

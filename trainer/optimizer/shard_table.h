@@ -11,10 +11,10 @@
 #include "comm/optimizer/shards.h"
 #include "model/spec/param.h"
 #include "proto/base/status.h"
+#include "trainer/optimizer/block.h"
 
-/** Elements of a block and of a bucket. Blocks are the granularity of shards and norms; a block
- * never spans two tensors. */
-enum { RN_BLOCK = 16384, RN_BUCKET = 1 << 20 };
+/** Elements of a bucket. */
+enum { RN_BUCKET = 1 << 20 };
 
 /** The intersection of a tensor and one shard of this rank. */
 typedef struct rn_shard_slice {
