@@ -7,7 +7,7 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
-enum { DIFFERENT = 1, MOST_KEPT = 1000000000 };
+enum { DIFFERENT = 1, MAX_KEPT = 1000000000 };
 
 /* Values of options; a count that is not given is -1. */
 static struct {
@@ -52,9 +52,9 @@ static const rn_arg diff_options[] = {
     {0, "weights", NULL, "compare only the weights", RN_ARG_SWITCH, &given.weights, 0, 0}};
 static const rn_arg prune_options[] = {
     {0, "keep-last", "N", "number of newest checkpoints to keep; 0: all", RN_ARG_INTEGER,
-     &given.keep_last, 0, MOST_KEPT},
+     &given.keep_last, 0, MAX_KEPT},
     {0, "keep-every", "N", "also keep checkpoints whose step is a multiple of N; 0: none",
-     RN_ARG_INTEGER, &given.keep_every, 0, MOST_KEPT}};
+     RN_ARG_INTEGER, &given.keep_every, 0, MAX_KEPT}};
 static const rn_arg export_options[] = {
     {0, "format", "FORMAT", "torchscale, the only format", RN_ARG_TEXT, &given.format, 0, 0},
     {0, "out", "FILE", "NAME.safetensors, or a folder in which to write model.safetensors",

@@ -146,10 +146,10 @@ static rn_status open_model(rn_err *err, rn_world *world, const options *o,
 
 static rn_status open_input(rn_err *err, rn_world *world, const options *o,
                             rn_checkpoint_model *model, rn_split *split) {
-  enum { MOST_TRIES = 16 };
+  enum { MAX_TRIES = 16 };
   bool gone = true;
   rn_status status = RN_OK;
-  for (int i = 0; i < MOST_TRIES && gone; i++) {
+  for (int i = 0; i < MAX_TRIES && gone; i++) {
     gone = false;
     rn_err_clear(err);
     rn_checkpoint_model_close(model);

@@ -16,12 +16,12 @@ static rn_status check_space(rn_err *err, const char *folder, int64_t bytes) {
   if (statvfs(folder, &info) != 0)
     return rn_file_fail(err, "determine the free space of", folder, errno);
   if (info.f_blocks == 0) return RN_OK; /* some network file systems do not report it */
-  double room = (double)info.f_bavail * (double)info.f_frsize, need = 2.0 * (double)bytes;
-  if (room >= need) return RN_OK;
+  double available = (double)info.f_bavail * (double)info.f_frsize, need = 2.0 * (double)bytes;
+  if (available >= need) return RN_OK;
   return rn_fail(err, RN_ERR_IO,
                  "%s has %.3f GB free, but two checkpoints need %.3f GB: free some space there, or "
                  "set run.dir to a folder on a larger disk",
-                 folder, room / giga, need / giga);
+                 folder, available / giga, need / giga);
 }
 
 static rn_status write_and_read_back(rn_err *err, const char *path) {

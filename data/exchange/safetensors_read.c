@@ -7,7 +7,7 @@
 #include "data/exchange/safetensors.h"
 #include "data/file/file.h"
 
-enum { LENGTH_BYTES = 8, MOST_HEADER_BYTES = 100000000 };
+enum { LENGTH_BYTES = 8, MAX_HEADER_BYTES = 100000000 };
 
 struct rn_safetensors {
   rn_file file;
@@ -169,7 +169,7 @@ static rn_status read_header(rn_err *err, rn_safetensors *file) {
   uint64_t bytes = 0;
   RN_TRY(err, rn_file_read(err, &file->file, 0, length, sizeof length));
   for (int i = LENGTH_BYTES - 1; i >= 0; i--) bytes = bytes << 8 | length[i];
-  if (bytes > MOST_HEADER_BYTES || (int64_t)bytes > file->file.size_bytes - LENGTH_BYTES) {
+  if (bytes > MAX_HEADER_BYTES || (int64_t)bytes > file->file.size_bytes - LENGTH_BYTES) {
     return rn_fail(err, RN_ERR_FORMAT,
                    "%s: its header length of %llu bytes is invalid: is it a safetensors file?",
                    file->file.path, (unsigned long long)bytes);

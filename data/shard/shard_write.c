@@ -174,22 +174,22 @@ rn_status rn_shard_append(rn_err *err, rn_shard_writer *w, const int32_t *tokens
 }
 
 static rn_status write_tail(rn_err *err, rn_shard_writer *w) {
-  Retnet__BlockExtent **places = calloc(w->footer.n_block + 1, sizeof *places);
+  Retnet__BlockExtent **extents = calloc(w->footer.n_block + 1, sizeof *extents);
   XXH3_state_t *hash = XXH3_createState();
   rn_status status = RN_OK;
   unsigned char *frame = NULL;
-  if (places == NULL || hash == NULL) {
+  if (extents == NULL || hash == NULL) {
     status = rn_fail(err, RN_ERR_MEMORY, "%s: out of memory for its footer", w->path.text);
     goto done;
   }
   XXH3_64bits_reset(hash);
   for (size_t i = 0; i < w->footer.n_block; i++) {
     unsigned char sum[8];
-    places[i] = &w->extent[i];
+    extents[i] = &w->extent[i];
     rn_put_u64(sum, w->extent[i].sum);
     XXH3_64bits_update(hash, sum, sizeof sum);
   }
-  w->footer.block = places;
+  w->footer.block = extents;
   w->footer.id = XXH3_64bits_digest(hash);
   const size_t packed = retnet__shard_footer__get_packed_size(&w->footer);
   const size_t bytes = packed + RN_FRAME_HEAD_BYTES + RN_SHARD_SUM_BYTES;
@@ -210,7 +210,7 @@ static rn_status write_tail(rn_err *err, rn_shard_writer *w) {
     status = rn_file_write(err, &w->file, w->offset + (int64_t)bytes, tail, sizeof tail);
   }
 done:
-  free(places);
+  free(extents);
   free(frame);
   XXH3_freeState(hash);
   return status;

@@ -14,7 +14,7 @@
 #include "data/file/file.h"
 #include "data/file/stream.h"
 
-static const size_t most_bytes = (size_t)1 << 36;
+static const size_t max_bytes = (size_t)1 << 36;
 
 /* Arguments of the walk over one input. */
 typedef struct walk {
@@ -40,14 +40,14 @@ static rn_status unpack(rn_err *err, const char *path, void **bytes, size_t *cou
     status = rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while decompressing it", path);
   while (status == RN_OK && (in.pos < in.size || out.pos == out.size)) {
     if (out.pos == out.size) {
-      size_t room = out.size > 0 ? 2 * out.size : 1 << 16;
-      void *grown = room <= most_bytes ? realloc(out.dst, room) : NULL;
+      size_t capacity = out.size > 0 ? 2 * out.size : 1 << 16;
+      void *grown = capacity <= max_bytes ? realloc(out.dst, capacity) : NULL;
       if (grown == NULL) {
         status = rn_fail(err, RN_ERR_MEMORY, "%s: too large to decompress", path);
         break;
       }
       out.dst = grown;
-      out.size = room;
+      out.size = capacity;
     }
     left = ZSTD_decompressStream(stream, &out, &in);
     if (ZSTD_isError(left)) status = rn_fail(err, RN_ERR_FORMAT, "%s: damaged zstd data", path);
@@ -168,7 +168,7 @@ static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool n
                    "with `gunzip -c %s | zstd -o %.*s.zst`",
                    path, path, path, (int)(strlen(path) - strlen(".gz")), path);
   }
-  RN_TRY(err, rn_stream_load(err, path, most_bytes, &bytes, &count));
+  RN_TRY(err, rn_stream_load(err, path, max_bytes, &bytes, &count));
   rn_status status = RN_OK;
   if (count > 0 && ends_with(path, ".zst")) status = unpack(err, path, &bytes, &count);
   if (status == RN_OK) status = visit_bytes(err, w, path, bytes, count, named);
@@ -239,7 +239,7 @@ static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) 
 static rn_status visit_stdin(rn_err *err, const walk *w) {
   void *bytes = NULL;
   size_t count = 0;
-  RN_TRY(err, rn_stream_load(err, NULL, most_bytes, &bytes, &count));
+  RN_TRY(err, rn_stream_load(err, NULL, max_bytes, &bytes, &count));
   rn_status status = count > 0 ? w->visit(w->self, err, "standard input", bytes, count)
                                : rn_fail(err, RN_ERR_FORMAT, "standard input: empty");
   free(bytes);

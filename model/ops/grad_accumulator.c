@@ -6,6 +6,7 @@
 
 #include "model/kernel/gemm.h"
 #include "model/ops/matmul.h"
+#include "proto/base/range.h"
 
 /* Size of the tile of an exact product that a thread computes for one reduction block at a time. */
 enum { EXACT_ROWS = 64, EXACT_COLS = 256 };
@@ -39,17 +40,14 @@ static void add_exactly(rn_grad_accumulator *accumulator, double parts, int64_t 
   accumulator->overflowed = true;
 }
 
-static int smaller(int a, int b) {
-  return a < b ? a : b;
-}
-
 /* One tile of a product, one reduction block after the other. */
 static void product_tile(rn_grad_accumulator *accumulator, rn_weight w, int64_t tile, rn_rows rows,
                          rn_matrix dy, rn_matrix x) {
   rn_real part[EXACT_ROWS * EXACT_COLS];
   const int64_t down = (w.n + EXACT_ROWS - 1) / EXACT_ROWS;
   const int row = (int)(tile % down) * EXACT_ROWS, col = (int)(tile / down) * EXACT_COLS;
-  const int height = smaller(w.n - row, EXACT_ROWS), width = smaller(w.k - col, EXACT_COLS);
+  const int height = (int)rn_smaller(w.n - row, EXACT_ROWS);
+  const int width = (int)rn_smaller(w.k - col, EXACT_COLS);
   for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
     const rn_range block = rn_rows_part(rows, p);
     const rn_matrix dy_block = rn_matrix_from(dy, block.begin, row);

@@ -35,14 +35,14 @@ enum { CONFIGS = 1250 };
 
 enum {
   BATCH = 1250,
-  MOST_KEYS = 40,
+  MAX_KEYS = 40,
   KEY_BYTES = 160,
   PATIENCE_S = 60, /* of one configuration, on a busy machine under sanitizers */
   SHOWN_OF = 1000  /* every so many plans are shown with their time, which is measured */
 };
 
 /* Work of a step that is still tried; a larger one is planned only. */
-static const double most_flops = 5e7;
+static const double max_flops = 5e7;
 
 static rn_err err;
 
@@ -51,8 +51,8 @@ static rn_err err;
 typedef struct draw {
   rn_random_key key;
   uint64_t used;
-  char text[MOST_KEYS][2 * KEY_BYTES];
-  const char *word[MOST_KEYS];
+  char text[MAX_KEYS][2 * KEY_BYTES];
+  const char *word[MAX_KEYS];
   int count;
 } draw;
 
@@ -61,7 +61,7 @@ static uint64_t draw_below(draw *d, uint64_t bound) {
 }
 
 static void add(draw *d, const char *name, const char *value) {
-  if (d->count == MOST_KEYS) return;
+  if (d->count == MAX_KEYS) return;
   snprintf(d->text[d->count], sizeof d->text[0], "%.150s=%s", name, value);
   d->word[d->count] = d->text[d->count];
   d->count++;
@@ -222,7 +222,7 @@ static void train_a_step(rn_world *world, const Retnet__Config *config, uint64_t
   rn_run run;
   rn_step_result result;
   if (!settle(rn_run_create(&err, config, world, &run), number, tally)) return;
-  if (flops_of(&run) > most_flops) {
+  if (flops_of(&run) > max_flops) {
     tally->planned++;
   } else {
     const rn_status status = rn_step(&err, &run, &result);

@@ -10,7 +10,7 @@
 #include "tests/support/fake_ckpt.h"
 #include "tests/support/temp.h"
 
-enum { ROUNDS = 3000, MOST_BYTES = 1 << 16, TRAILER_BYTES = 24 };
+enum { ROUNDS = 3000, MAX_BYTES = 1 << 16, TRAILER_BYTES = 24 };
 
 static rn_err *err = &(rn_err){0};
 
@@ -50,17 +50,17 @@ static bool survives(const char *step_path) {
 
 int main(void) {
   const char *run = temp_path("run"), *step = temp_path("run/checkpoints/step-00000001");
-  static unsigned char work[MOST_BYTES + TRAILER_BYTES];
+  static unsigned char work[MAX_BYTES + TRAILER_BYTES];
   rn_path path = rn_path_join(step, "manifest.pb");
   void *content = NULL;
   size_t size = 0;
   CHECK_OK(err, fake_save(err, run, 1, 1, 2, 1));
-  CHECK_OK(err, rn_file_load(err, path.text, MOST_BYTES, &content, &size));
+  CHECK_OK(err, rn_file_load(err, path.text, MAX_BYTES, &content, &size));
   size_t bytes = size - TRAILER_BYTES;
   const unsigned char *magic = (const unsigned char *)content + bytes;
   for (uint64_t seed = 0; seed < ROUNDS; seed++) {
     memcpy(work, content, bytes);
-    write_manifest(path.text, work, mutate(work, bytes, MOST_BYTES, seed), magic);
+    write_manifest(path.text, work, mutate(work, bytes, MAX_BYTES, seed), magic);
     if (!CHECK(survives(step))) fprintf(stderr, "seed %d\n", (int)seed);
   }
   memcpy(work, content, bytes);

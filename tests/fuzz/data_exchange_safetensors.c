@@ -9,7 +9,7 @@
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 
-enum { ROUNDS = 5000, MOST_BYTES = 4096 };
+enum { ROUNDS = 5000, MAX_BYTES = 4096 };
 
 static rn_err *err = &(rn_err){0};
 
@@ -49,16 +49,16 @@ static bool survives(const char *path) {
 
 int main(void) {
   const char *path = temp_path("fuzzed");
-  static unsigned char work[MOST_BYTES];
+  static unsigned char work[MAX_BYTES];
   void *content = NULL;
   size_t bytes = 0;
   write_sample(path);
-  CHECK_OK(err, rn_file_load(err, path, MOST_BYTES, &content, &bytes));
+  CHECK_OK(err, rn_file_load(err, path, MAX_BYTES, &content, &bytes));
   CHECK(survives(path));
   for (uint64_t seed = 0; seed < ROUNDS; seed++) {
     rn_file file = {0};
     memcpy(work, content, bytes);
-    size_t size = mutate(work, bytes, MOST_BYTES, seed);
+    size_t size = mutate(work, bytes, MAX_BYTES, seed);
     CHECK_OK(err, rn_file_create(err, path, &file));
     CHECK_OK(err, rn_file_write(err, &file, 0, work, size));
     CHECK_OK(err, rn_file_close(err, &file));

@@ -94,19 +94,19 @@ static void wound(copy *c, mutate_dictionary dictionary) {
   }
 }
 
-size_t mutate_with(unsigned char *data, size_t bytes, size_t most_bytes, uint64_t seed,
+size_t mutate_with(unsigned char *data, size_t bytes, size_t max_bytes, uint64_t seed,
                    mutate_dictionary dictionary) {
   copy c = {.byte = data,
             .length = bytes,
-            .capacity = most_bytes,
+            .capacity = max_bytes,
             .key = rn_random_key_named(RN_RANDOM_TEST, seed, "mutate")};
   const uint64_t wounds = 1 + draw(&c, 8);
   for (uint64_t i = 0; i < wounds; i++) wound(&c, dictionary);
   return c.length;
 }
 
-size_t mutate(unsigned char *data, size_t bytes, size_t most_bytes, uint64_t seed) {
-  return mutate_with(data, bytes, most_bytes, seed, (mutate_dictionary){NULL, 0});
+size_t mutate(unsigned char *data, size_t bytes, size_t max_bytes, uint64_t seed) {
+  return mutate_with(data, bytes, max_bytes, seed, (mutate_dictionary){NULL, 0});
 }
 
 int64_t mutate_rounds(int64_t usual) {

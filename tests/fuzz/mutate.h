@@ -17,11 +17,11 @@ typedef struct mutate_dictionary {
   int count;
 } mutate_dictionary;
 
-/** Damages `data`, which has room for `most_bytes`; returns the new size. */
-size_t mutate(unsigned char *data, size_t bytes, size_t most_bytes, uint64_t seed);
+/** Damages `data`, which has room for `max_bytes`; returns the new size. */
+size_t mutate(unsigned char *data, size_t bytes, size_t max_bytes, uint64_t seed);
 
 /** The same, with words of a dictionary among the wounds. */
-size_t mutate_with(unsigned char *data, size_t bytes, size_t most_bytes, uint64_t seed,
+size_t mutate_with(unsigned char *data, size_t bytes, size_t max_bytes, uint64_t seed,
                    mutate_dictionary dictionary);
 
 /** How many rounds to run: RETNET_FUZZ_ROUNDS if it is set, else `usual`. */

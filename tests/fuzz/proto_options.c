@@ -9,7 +9,7 @@
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 
-enum { MOST_BYTES = 4096, ROUNDS = 4000 };
+enum { MAX_BYTES = 4096, ROUNDS = 4000 };
 
 static const char good[] =
     "run: {dir: \"runs/a \\\"b\\\"\", max_hours: 1.5, seed: 7}\n"
@@ -99,7 +99,7 @@ static bool accepted(rn_status status, const rn_err *err, const Retnet__Config *
 }
 
 static void files_are_read_or_refused(int64_t rounds) {
-  char text[MOST_BYTES];
+  char text[MAX_BYTES];
   const char *path = temp_path("damaged.yaml");
   int64_t read = 0;
   for (int64_t i = 0; i < rounds; i++) {
@@ -107,7 +107,7 @@ static void files_are_read_or_refused(int64_t rounds) {
     Retnet__Config *config = NULL;
     memcpy(text, good, sizeof good);
     const size_t bytes =
-        mutate_with((unsigned char *)text, sizeof good - 1, MOST_BYTES, (uint64_t)i, dictionary);
+        mutate_with((unsigned char *)text, sizeof good - 1, MAX_BYTES, (uint64_t)i, dictionary);
     write_file(path, text, bytes);
     rn_status status = rn_options_load(&err, path, NULL, 0, &config);
     read += accepted(status, &err, config, (uint64_t)i);

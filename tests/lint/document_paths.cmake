@@ -2,7 +2,6 @@
 # folder of the source tree. A `*` in a name is a pattern that must match a file.
 # cmake -DROOT=<source folder> -P document_paths.cmake
 cmake_minimum_required(VERSION 3.25)
-set(wrong 0)
 foreach(document README.md ARCHITECTURE.md)
   if(NOT EXISTS ${ROOT}/${document})
     message(SEND_ERROR "${document} is missing")

@@ -6,7 +6,7 @@
 
 #include "proto/base/random.h"
 
-enum { MOST_ELEMENTS = 4096, MOST_SLICES = 4096 };
+enum { MAX_ELEMENTS = 4096, MAX_SLICES = 4096 };
 
 const fake_tensor fake_tensors[FAKE_TENSORS] = {
     {"embed_tokens.weight", 2, {13, 8}},
@@ -49,9 +49,9 @@ Retnet__Manifest fake_head(int64_t step) {
 
 /* The model's slices, cut and assigned to writers at random; they point into `values`. */
 typedef struct fake_plan {
-  rn_ckpt_slice slice[FAKE_MOST_PARTS][MOST_SLICES];
-  int count[FAKE_MOST_PARTS];
-  float values[FAKE_KINDS][FAKE_TENSORS][MOST_ELEMENTS];
+  rn_ckpt_slice slice[FAKE_MAX_PARTS][MAX_SLICES];
+  int count[FAKE_MAX_PARTS];
+  float values[FAKE_KINDS][FAKE_TENSORS][MAX_ELEMENTS];
 } fake_plan;
 
 static void deal_tensor(fake_plan *plan, int kind, int tensor, uint64_t seed, int parts,
@@ -74,7 +74,7 @@ static void deal_tensor(fake_plan *plan, int kind, int tensor, uint64_t seed, in
 
 rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t seed, int parts,
                     uint64_t cut) {
-  rn_ckpt_report reports[FAKE_MOST_PARTS] = {{.bytes = NULL}};
+  rn_ckpt_report reports[FAKE_MAX_PARTS] = {{.bytes = NULL}};
   rn_random_key key = rn_random_key_make(RN_RANDOM_TEST, &cut, 1);
   uint64_t asked = 0;
   fake_plan *plan = calloc(1, sizeof *plan);
@@ -107,7 +107,7 @@ rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t see
 }
 
 bool fake_is(rn_ckpt *ckpt, uint64_t seed) {
-  static float values[MOST_ELEMENTS];
+  static float values[MAX_ELEMENTS];
   for (int kind = 0; kind < FAKE_KINDS; kind++) {
     for (int tensor = 0; tensor < FAKE_TENSORS; tensor++) {
       const fake_tensor *t = &fake_tensors[tensor];

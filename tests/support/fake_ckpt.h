@@ -6,7 +6,7 @@
 
 #include "data/checkpoint/ckpt.h"
 
-enum { FAKE_TENSORS = 6, FAKE_KINDS = 3, FAKE_MOST_PARTS = 8 };
+enum { FAKE_TENSORS = 6, FAKE_KINDS = 3, FAKE_MAX_PARTS = 8 };
 
 typedef struct fake_tensor {
   const char *name;

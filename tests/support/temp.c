@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MOST_PATHS = 256 };
+enum { MAX_PATHS = 256 };
 
 static char folder[512];
-static char *paths[MOST_PATHS];
+static char *paths[MAX_PATHS];
 static int path_count;
 
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
@@ -36,7 +36,7 @@ const char *temp_folder(void) {
 
 const char *temp_path(const char *name) {
   char *path = NULL;
-  if (path_count == MOST_PATHS || asprintf(&path, "%s/%s", temp_folder(), name) < 0) {
+  if (path_count == MAX_PATHS || asprintf(&path, "%s/%s", temp_folder(), name) < 0) {
     fprintf(stderr, "no room for the path of %s\n", name);
     exit(1);
   }

@@ -34,7 +34,7 @@ static bool any_range_reads_back(rn_ckpt *ckpt, uint64_t seed, rn_random_key key
 static void any_cut_over_any_parts_comes_back(void) {
   const char *run = temp_path("run");
   for (uint64_t cut = 0; cut < 24; cut++) {
-    int parts = 1 + (int)(cut % FAKE_MOST_PARTS);
+    int parts = 1 + (int)(cut % FAKE_MAX_PARTS);
     rn_ckpt *ckpt = NULL;
     CHECK_OK(err, fake_save(err, run, (int64_t)cut, cut, parts, cut));
     rn_path path = rn_path_join(run, "checkpoints");

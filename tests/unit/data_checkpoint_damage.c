@@ -9,7 +9,7 @@
 #include "tests/support/fake_ckpt.h"
 #include "tests/support/temp.h"
 
-enum { PARTS = 2, MOST_BYTES = 1 << 20 };
+enum { PARTS = 2, MAX_BYTES = 1 << 20 };
 
 static rn_err *err = &(rn_err){0};
 
@@ -91,7 +91,7 @@ static void damage_file(const char *step_path, const char *name) {
   rn_path path = rn_path_join(step_path, name);
   void *content = NULL;
   size_t bytes = 0;
-  CHECK_OK(err, rn_file_load(err, path.text, MOST_BYTES, &content, &bytes));
+  CHECK_OK(err, rn_file_load(err, path.text, MAX_BYTES, &content, &bytes));
   CHECK_EQUAL(flips_missed(step_path, name, content, bytes), 0);
   CHECK_OK(err, verify(step_path));
   CHECK_EQUAL(cuts_missed(step_path, name, content, bytes), 0);
@@ -107,7 +107,7 @@ static void shares_cover_all_frames_once(const char *step_path) {
     rn_path path = rn_path_join(step_path, names[i]);
     unsigned char *content = NULL;
     size_t bytes = 0;
-    CHECK_OK(err, rn_file_load(err, path.text, MOST_BYTES, (void **)&content, &bytes));
+    CHECK_OK(err, rn_file_load(err, path.text, MAX_BYTES, (void **)&content, &bytes));
     for (size_t at = 0; at < bytes; at += bytes - 1) {
       content[at] ^= 1;
       write_back(path.text, content, bytes);

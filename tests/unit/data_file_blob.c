@@ -24,15 +24,15 @@ static void blobs_of_any_size_come_back(void) {
   static const size_t sizes[] = {0, 1, 2, 1000, 65536, 300001};
   enum { COUNT = sizeof sizes / sizeof *sizes };
   const char *path = temp_path("blobs");
-  rn_blob_extent places[COUNT];
+  rn_blob_extent extents[COUNT];
   unsigned char *raw = sample_bytes(sizes[COUNT - 1]);
   rn_file file = {0};
   int64_t end = 5;
   CHECK_OK(err, rn_file_create(err, path, &file));
   for (int i = 0; i < COUNT; i++) {
-    CHECK_OK(err, rn_blob_write(err, &file, end, (rn_bytes){raw, sizes[i]}, i - 1, &places[i]));
-    CHECK_EQUAL(places[i].offset, end);
-    end += places[i].stored_bytes;
+    CHECK_OK(err, rn_blob_write(err, &file, end, (rn_bytes){raw, sizes[i]}, i - 1, &extents[i]));
+    CHECK_EQUAL(extents[i].offset, end);
+    end += extents[i].stored_bytes;
   }
   CHECK_OK(err, rn_file_sync(err, &file));
   CHECK_OK(err, rn_file_close(err, &file));
@@ -41,16 +41,16 @@ static void blobs_of_any_size_come_back(void) {
   for (int i = 0; i < COUNT; i++) {
     void *back = NULL;
     size_t bytes = 0;
-    if (!CHECK_OK(err, rn_blob_read(err, &file, places[i], sizes[i], &back, &bytes))) continue;
+    if (!CHECK_OK(err, rn_blob_read(err, &file, extents[i], sizes[i], &back, &bytes))) continue;
     CHECK_EQUAL(bytes, sizes[i]);
     CHECK(memcmp(back, raw, bytes) == 0);
     free(back);
     if (sizes[i] > 0) {
       CHECK_FAILS(err, RN_ERR_FORMAT, "blobs|declares",
-                  rn_blob_read(err, &file, places[i], sizes[i] - 1, &back, &bytes));
+                  rn_blob_read(err, &file, extents[i], sizes[i] - 1, &back, &bytes));
     }
   }
-  rn_blob_extent beyond = places[COUNT - 1];
+  rn_blob_extent beyond = extents[COUNT - 1];
   void *back = NULL;
   size_t bytes = 0;
   beyond.stored_bytes++;

@@ -9,7 +9,7 @@
 
 #include "tests/support/check.h"
 
-enum { CORES = 16, MOST_THREADS = 16 };
+enum { CORES = 16, MAX_THREADS = 16 };
 
 static int sibling[RN_MASK_CORES];
 
@@ -60,7 +60,7 @@ static void check_cores(const rn_mask *mask, const int *core, int threads, int s
 
 static void no_two_share_while_one_is_idle(void) {
   static const int aparts[] = {0, 1, 8};
-  int running[MOST_THREADS], core[MOST_THREADS];
+  int running[MAX_THREADS], core[MAX_THREADS];
   const rn_mask mask = mask_of(0, CORES - 1);
   for (int a = 0; a < 3; a++) {
     set_topology(aparts[a]);

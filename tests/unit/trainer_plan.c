@@ -13,7 +13,7 @@
 #include "proto/options/options.h"
 #include "trainer/parallel/shapes.h"
 
-enum { MOST_STAGES = 6, PLACES = 3 };
+enum { MAX_STAGES = 6, PLACES = 3 };
 
 static rn_err err;
 
@@ -24,7 +24,7 @@ static size_t largest_of_all_nodes(const rn_memory_plan *plan, const rn_layout *
   const int ranks = l->data * l->pipeline * l->sequence;
   size_t most = 0;
   for (int begin = 0; begin < ranks; begin += node_ranks) {
-    bool seen[MOST_STAGES] = {false};
+    bool seen[MAX_STAGES] = {false};
     size_t node = 0;
     for (int r = begin; r < begin + node_ranks && r < ranks; r++) {
       const rn_memory *m = rn_memory_of_rank(plan, l, r);
@@ -49,10 +49,10 @@ static void fill_randomly(uint64_t seed, rn_memory_plan *plan) {
 }
 
 static void all_nodes_are_like_those_looked_at(void) {
-  rn_memory memory[MOST_STAGES * PLACES];
-  size_t weights[MOST_STAGES];
+  rn_memory memory[MAX_STAGES * PLACES];
+  size_t weights[MAX_STAGES];
   uint64_t seed = 0;
-  for (int pipeline = 1; pipeline <= MOST_STAGES; pipeline++) {
+  for (int pipeline = 1; pipeline <= MAX_STAGES; pipeline++) {
     for (int sequence = 1; sequence <= 13; sequence++) {
       for (int data = 1; data <= 5; data += 2) {
         const rn_layout l = {.data = data, .pipeline = pipeline, .sequence = sequence};

@@ -30,8 +30,8 @@ static float value_of(int kind, int tensor, int64_t i) {
 
 static rn_status save_slices(const char *run, const recipe *r, const Retnet__Manifest *head,
                              const rn_param_table *table, float *values) {
-  enum { KINDS = 3, MOST_SLICES = 256 };
-  static rn_ckpt_slice slices[MOST_SLICES];
+  enum { KINDS = 3, MAX_SLICES = 256 };
+  static rn_ckpt_slice slices[MAX_SLICES];
   rn_ckpt_report reports[4] = {{.bytes = NULL}};
   rn_path stage = rn_ckpt_stage_path(run, r->step);
   int count = 0;

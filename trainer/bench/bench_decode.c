@@ -28,22 +28,22 @@ enum {
   SWEEPS = 7,  /* per sample */
   LONG = 128,  /* consecutive samples of the long run */
   BATCHES = 3, /* 1, 4, 16 sequences */
-  MOST_SLOTS = 16,
+  MAX_SLOTS = 16,
   POSITIONS = 4,
   SWEEP_ELEMENTS = 1 << 25, /* per array: 128 MiB */
   SWEEP_ARRAYS = 3
 };
 
-static const int batches[BATCHES] = {1, 4, MOST_SLOTS};
+static const int batches[BATCHES] = {1, 4, MAX_SLOTS};
 static const int64_t positions[POSITIONS] = {1, 1000, 100000, 1000000};
 
 typedef struct bench {
   int threads, rounds, vocab;
   bool bf16; /* weights in bf16 */
   rn_decoder *decoder;
-  float *params, *logits; /* [total], [MOST_SLOTS, N] */
+  float *params, *logits; /* [total], [MAX_SLOTS, N] */
   int32_t *order;         /* [N] */
-  int32_t token[MOST_SLOTS];
+  int32_t token[MAX_SLOTS];
   uint64_t draws;
   float *memory[SWEEP_ARRAYS];
   double read_s[RN_QUANTILE_MAX], triad_s[RN_QUANTILE_MAX];
@@ -84,7 +84,7 @@ static double time_triad(bench *b) {
 
 /* Decodes one more token for each of the first `count` slots, sampled as in retnet-generate. */
 static void step(bench *b, int count) {
-  static const int slot[MOST_SLOTS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  static const int slot[MAX_SLOTS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   static const rn_sampling sampling = {1, 0, 1, 1};
   rn_decoder_step(b->decoder, b->params, count, slot, b->token, b->logits);
   for (int i = 0; i < count; i++) {
@@ -115,7 +115,7 @@ static double limit_s(const bench *b, int count, double read_s) {
 
 /* Bytes of the states of one sequence, which a step reads and writes. */
 static double state_bytes(const bench *b) {
-  return (double)rn_decoder_state_bytes(b->decoder) / MOST_SLOTS;
+  return (double)rn_decoder_state_bytes(b->decoder) / MAX_SLOTS;
 }
 
 /* Share of the limit, counting the traffic of the states too. */
@@ -153,7 +153,7 @@ static void time_long_run(bench *b) {
 static void measure(bench *b) {
   time_read(b);
   time_triad(b);
-  time_steps(b, MOST_SLOTS, 0);
+  time_steps(b, MAX_SLOTS, 0);
   for (int round = 0; round < b->rounds; round++) time_round(b, round);
   time_long_run(b);
 }
@@ -242,9 +242,9 @@ static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
   if (status == RN_OK) rn_param_init_values(table, 1, 0, table->total, b->params);
   rn_param_table_destroy(&table);
   if (status != RN_OK) return status;
-  RN_TRY(err, rn_decoder_create(err, &spec, MOST_SLOTS, b->bf16, &b->decoder));
+  RN_TRY(err, rn_decoder_create(err, &spec, MAX_SLOTS, b->bf16, &b->decoder));
   if (b->bf16) rn_decoder_cast_weights(b->decoder, b->params);
-  RN_TRY(err, rn_alloc(err, "logits", MOST_SLOTS * (size_t)spec.vocab, sizeof(float), &b->logits));
+  RN_TRY(err, rn_alloc(err, "logits", MAX_SLOTS * (size_t)spec.vocab, sizeof(float), &b->logits));
   RN_TRY(err, rn_alloc(err, "order", (size_t)spec.vocab, sizeof(int32_t), &b->order));
   for (int i = 0; i < SWEEP_ARRAYS; i++) {
     RN_TRY(err, rn_alloc(err, "memory", SWEEP_ELEMENTS, sizeof(float), &b->memory[i]));

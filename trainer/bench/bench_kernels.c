@@ -22,7 +22,7 @@
 #include "trainer/bench/bench_sweep.h"
 #include "trainer/optimizer/adamw.h"
 
-enum { ROUNDS = 5, SETS = 4, MOST_LINES = 100, MEMORY_ELEMENTS = 1 << 24, MEMORY_ARRAYS = 4 };
+enum { ROUNDS = 5, SETS = 4, MAX_LINES = 100, MEMORY_ELEMENTS = 1 << 24, MEMORY_ARRAYS = 4 };
 
 static const double sample_s = 5e-3;
 
@@ -41,7 +41,7 @@ typedef struct bench {
   rn_kernel_buffers *buffers; /* [threads] */
   float *memory[MEMORY_ARRAYS];
   double product_limit, cache_limit, memory_limit, read_limit;
-  line line[MOST_LINES];
+  line line[MAX_LINES];
   int lines;
 } bench;
 
@@ -70,7 +70,7 @@ static double time_run(bench *b, run_kernel *work) {
 }
 
 static void add_line(bench *b, line l) {
-  if (b->lines < MOST_LINES) b->line[b->lines++] = l;
+  if (b->lines < MAX_LINES) b->line[b->lines++] = l;
 }
 
 static void time_kernels(bench *b) {

@@ -13,7 +13,7 @@ enum {
   HEADS = 4,
   ALGORITHMS = RN_SCAN_EXSCAN + 1,
   SIZES = 8,
-  LEAST_BYTES = 1024,
+  MIN_BYTES = 1024,
   GROWTH = 4,
   ROUNDS = 9,
   MODELLED = 2
@@ -87,7 +87,7 @@ static rn_status fill_row(rn_err *err, bench *b, int64_t bytes, row *r) {
 }
 
 static rn_status fill_rows(rn_err *err, bench *b) {
-  int64_t bytes = LEAST_BYTES;
+  int64_t bytes = MIN_BYTES;
   RN_TRY(err, rn_scan_cost_measure(err, rn_grid_sequence_comm(b->grid), &b->cost));
   for (int i = 0; i < SIZES; i++, bytes *= GROWTH) {
     RN_TRY(err, fill_row(err, b, bytes, &b->rows[i]));
@@ -148,7 +148,7 @@ static void print_json(const bench *b) {
 }
 
 static rn_status take_states(rn_err *err, bench *b) {
-  size_t count = LEAST_BYTES / sizeof(float);
+  size_t count = MIN_BYTES / sizeof(float);
   for (int i = 1; i < SIZES; i++) count *= GROWTH;
   RN_TRY(err, rn_alloc(err, "states", count, sizeof(float), &b->own));
   RN_TRY(err, rn_alloc(err, "states", count, sizeof(float), &b->before));

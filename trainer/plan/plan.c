@@ -5,7 +5,7 @@
 #include "trainer/plan/size_check.h"
 
 /* Limits of the search for a sufficient number of ranks by doubling. */
-enum { DOUBLINGS = 12, MOST_RANKS = 1 << 24 };
+enum { DOUBLINGS = 12, MAX_RANKS = 1 << 24 };
 
 static rn_status measure(rn_err *err, const Retnet__Config *config, const rn_spec *spec, int ranks,
                          rn_machine machine, rn_plan *out) {
@@ -95,7 +95,7 @@ static void describe_lack(const Retnet__Config *config, const rn_spec *spec, rn_
   char advice[RN_PLAN_REASON_BYTES] =
       "more ranks do not help: use train.recompute block or a smaller model";
   int ranks = plan->ranks;
-  for (int i = 0; i <= DOUBLINGS && ranks <= MOST_RANKS; i++, ranks *= 2) {
+  for (int i = 0; i <= DOUBLINGS && ranks <= MAX_RANKS; i++, ranks *= 2) {
     rn_plan found;
     if (!find_any(config, spec, ranks, plan->machine, &found)) continue;
     snprintf(advice, sizeof advice,

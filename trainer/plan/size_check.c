@@ -3,10 +3,10 @@
 #include <limits.h>
 
 /* Maximum units of a step: each has up to three tasks, and int counts all tasks. */
-enum { MOST_UNITS = 1 << 28 };
+enum { MAX_UNITS = 1 << 28 };
 
 /* Maximum bytes of one rank; leaves headroom for products of sizes in 64 bits. */
-static const double most_bytes = 0x1p50;
+static const double max_bytes = 0x1p50;
 
 typedef struct size {
   double value, max;
@@ -41,18 +41,18 @@ rn_status rn_size_check(rn_err *err, const Retnet__Config *config, const rn_spec
        "parallel.microbatch x data.sequence_length / (parallel.sequence x parallel.segments)"},
       {(double)l->microbatch * spec->heads, INT_MAX, "heads per unit",
        "parallel.microbatch x model.heads"},
-      {units, MOST_UNITS, "units per step",
+      {units, MAX_UNITS, "units per step",
        "data.batch_sequences x parallel.segments / (parallel.data x parallel.microbatch)"},
       {l->reduction_block > 0 ? batch * (length / l->reduction_block + 1) : 0, INT_MAX,
        "reduction blocks per step", "data.batch_sequences x data.sequence_length / run.leaf"},
-      {16 * share * length, most_bytes, "bytes of tokens",
+      {16 * share * length, max_bytes, "bytes of tokens",
        "data.batch_sequences x data.sequence_length / parallel.data"},
-      {16.0 * (double)rn_spec_parameters(spec), most_bytes, "bytes of weights and moments",
+      {16.0 * (double)rn_spec_parameters(spec), max_bytes, "bytes of weights and moments",
        "model.layers, model.dim, model.value_dim, model.ffn_dim, model.vocab"},
-      {16 * layers * state * (l->segments + 1), most_bytes, "bytes of states",
+      {16 * layers * state * (l->segments + 1), max_bytes, "bytes of states",
        "model.dim x model.value_dim x model.layers x parallel.microbatch / model.heads"},
       {4 * rows * layers * widths_of(spec) * smaller(units, 2.0 * l->pipeline * l->segments + 1),
-       most_bytes, "bytes of activations",
+       max_bytes, "bytes of activations",
        "parallel.microbatch x data.sequence_length x model.layers x model.dim, model.value_dim and "
        "model.ffn_dim"}};
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) RN_TRY(err, check(err, sizes[i]));

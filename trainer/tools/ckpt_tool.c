@@ -6,12 +6,12 @@
 
 #include "data/run/run_lock.h"
 
-static void tell_on_stderr(void *context, const char *line) {
+static void print_to_stderr(void *context, const char *line) {
   (void)context;
   fprintf(stderr, "warning: %s\n", line);
 }
 
-static const rn_ckpt_notes stderr_notes = {.report = tell_on_stderr};
+static const rn_ckpt_notes stderr_notes = {.report = print_to_stderr};
 
 rn_status rn_ckpt_tool_open(rn_err *err, const char *path, rn_ckpt **out) {
   return rn_ckpt_find(err, path, false, &stderr_notes, out);
