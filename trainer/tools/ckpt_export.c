@@ -99,6 +99,17 @@ static rn_status take_memory(rn_err *err, exporter *e) {
   return RN_OK;
 }
 
+/* The official model's name of an activation; it refuses "unknown". */
+static const char *activation_name(rn_activation activation) {
+  switch (activation) {
+    case RN_ACTIVATION_SWISH:
+      return "swish";
+    case RN_ACTIVATION_GELU:
+      return "gelu";
+  }
+  return "unknown";
+}
+
 /* The constructor arguments of the official model, as JSON. */
 static void describe(const rn_spec *s, char text[CONFIG_BYTES]) {
   static const char *const words[] = {"false", "true"};
@@ -109,9 +120,8 @@ static void describe(const rn_spec *s, char text[CONFIG_BYTES]) {
            "\"deepnorm\": %s, \"layernorm_embedding\": %s, \"no_scale_embedding\": %s, "
            "\"share_decoder_input_output_embed\": %s}",
            s->layers, s->dim, s->value_dim, s->ffn_dim, s->heads, s->vocab,
-           s->activation == RN_ACTIVATION_GELU ? "gelu" : "swish", s->norm_eps, words[s->pre_norm],
-           words[s->deepnorm], words[s->embedding_norm], words[!s->scale_embedding],
-           words[s->tie_embeddings]);
+           activation_name(s->activation), s->norm_eps, words[s->pre_norm], words[s->deepnorm],
+           words[s->embedding_norm], words[!s->scale_embedding], words[s->tie_embeddings]);
 }
 
 static rn_status write_row(rn_err *err, exporter *e, int index) {
