@@ -18,12 +18,12 @@ static const char core_key[] = "OPENBLAS_CORETYPE";
 enum { NAME_BYTES = 64 };
 
 static rn_blas table;
-static char own_choice[NAME_BYTES]; /* OpenBLAS's own choice of core type, if slow */
-static bool overridden;             /* OPENBLAS_CORETYPE was set to override it */
+static char own_choice[NAME_BYTES]; /* core type that OpenBLAS selected, if slow */
+static bool overridden;             /* true if OPENBLAS_CORETYPE was set to override own_choice */
 
 /* ---- the core type ---- */
 
-/* The core type for this CPU's widest vectors; NULL without AVX2. */
+/* Returns the core type for this CPU's widest vectors; NULL without AVX2. */
 static const char *fitting_core(void) {
 #ifdef __x86_64__
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -48,19 +48,21 @@ static bool is_slow(const char *core) {
 #ifdef RN_BLAS_LIBRARY
 static const char threads_key[] = "OPENBLAS_NUM_THREADS";
 
-/* Uses the search path of the dynamic linker, else the path found at build time. */
+/* Opens the library by the search path of the dynamic linker, or else at the path found at build
+ * time. */
 static void *open_library(void) {
   void *library = dlopen(RN_BLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
   return library != NULL ? library : dlopen(RN_BLAS_PATH, RTLD_NOW | RTLD_LOCAL);
 }
 
-/* Stores a function's address in *where; memcpy, since C has no cast for it. */
+/* Stores the address of a function in *where. Uses memcpy because ISO C has no cast from an
+ * object pointer to a function pointer. */
 static void find(void *library, const char *name, void *where) {
   void *found = library != NULL ? dlsym(library, name) : NULL;
   memcpy(where, &found, sizeof found);
 }
 
-/* Runs in the child: writes the name of the core type that OpenBLAS selects to the pipe. */
+/* Runs in the child process: writes to the pipe the name of the core type that OpenBLAS selects. */
 static _Noreturn void report_core(int pipe) {
   char *(*core_name)(void) = NULL;
   setenv(threads_key, "1", 1);
@@ -79,7 +81,8 @@ static size_t read_name(int pipe, char *name) {
   }
 }
 
-/* "unknown" if there is no child process: then OpenBLAS's choice is kept. */
+/* Gets the core type that OpenBLAS selects in a child process. Sets name to "unknown" if no
+ * child can be started; OpenBLAS's choice is then kept. */
 static void ask_child(char *name) {
   int ends[2];
   snprintf(name, NAME_BYTES, "unknown");
@@ -105,7 +108,8 @@ static void choose_core(void) {
   setenv(core_key, fitting_core(), 1);
 }
 
-/* With one thread per call, so that OpenBLAS starts no threads while it is loaded. */
+/* Loads the library with OpenBLAS's thread count set to one, so that OpenBLAS starts no threads
+ * while it is loaded. */
 static void *load_single_threaded(void) {
   const char *given = getenv(threads_key);
   char *saved = given != NULL ? strdup(given) : NULL;
@@ -142,7 +146,7 @@ static void load(void) {
 }
 
 #else
-/* Defined by OpenBLAS or BLIS only. */
+/* Only OpenBLAS and BLIS define these symbols. */
 extern void openblas_set_num_threads(int threads) __attribute__((weak));
 extern char *openblas_get_corename(void) __attribute__((weak));
 extern char *openblas_get_config(void) __attribute__((weak));

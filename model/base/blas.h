@@ -1,10 +1,12 @@
 /**
- * The CBLAS of this build, loaded on first use; OpenBLAS with kernels that fit the CPU.
+ * Access to the CBLAS library of this build, which is loaded on first use. If it is OpenBLAS, makes
+ * sure that its kernels fit the CPU.
  *
- * On a CPU that it does not recognize, OpenBLAS uses kernels for the oldest CPUs, a tenth as fast,
- * and it selects them while it is loaded. So a child process loads it first and reports its choice;
- * if that is slow, OPENBLAS_CORETYPE is set before this process loads it. RN_BLAS_LIBRARY is its
- * name for the dynamic linker; a build that only links a static BLAS cannot choose.
+ * On a CPU that it does not recognize, OpenBLAS uses kernels for the oldest CPUs, which are a tenth
+ * as fast. It selects the kernels while it is loaded. So a child process loads OpenBLAS first and
+ * reports the selection; if those kernels are slow, OPENBLAS_CORETYPE is set before this process
+ * loads OpenBLAS. RN_BLAS_LIBRARY is the library's name for the dynamic linker; a build with a
+ * static BLAS cannot override the selection.
  */
 #ifndef RN_MODEL_BASE_BLAS_H
 #define RN_MODEL_BASE_BLAS_H
@@ -14,7 +16,8 @@
 
 #include "proto/base/status.h"
 
-/** The functions in use; those marked OpenBLAS or BLIS are NULL with other libraries. */
+/** The functions of the loaded library. A function marked OpenBLAS or BLIS is NULL with any
+ * other library. */
 typedef struct rn_blas {
   __typeof__(cblas_sgemm) *sgemm;
   __typeof__(cblas_dgemm) *dgemm;
@@ -24,14 +27,18 @@ typedef struct rn_blas {
   char *(*config)(void);                  /* OpenBLAS */
 } rn_blas;
 
-/** Loads the library once per process. Errors: RN_ERR_LIBRARY, with its name and the reason. */
+/** Loads the library once per process. Errors: RN_ERR_LIBRARY, with the library's name and the
+ * reason. */
 rn_status rn_blas_load(rn_err *err);
 
-/** The loaded library; calls rn_blas_load if nobody has, and exits the process if that fails. */
+/** Returns the loaded library. Calls rn_blas_load if necessary, and exits the process if that
+ * fails. */
 const rn_blas *rn_blas_table(void);
 
-/** The OpenBLAS core type in use ("SkylakeX"), and its config string; "unknown" if not OpenBLAS. */
+/** Returns the OpenBLAS core type in use, for example "SkylakeX"; "unknown" if the library is
+ * not OpenBLAS. */
 const char *rn_blas_core(void);
+/** Returns the config string of OpenBLAS; "unknown" if the library is not OpenBLAS. */
 const char *rn_blas_config(void);
 
 /** A line about the core type for the log of a run, or "" if OpenBLAS's own choice is good. */

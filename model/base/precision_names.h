@@ -1,4 +1,5 @@
-/** The public functions of model/ that are built in two precisions, each under its own name. */
+/** Gives each public function of model/ that is built in two precisions a separate name per
+ * precision. */
 #ifndef RN_MODEL_BASE_PRECISION_NAMES_H
 #define RN_MODEL_BASE_PRECISION_NAMES_H
 

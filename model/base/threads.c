@@ -24,10 +24,11 @@ static void flush_denormals(void) {
 
 /* ---- cores ---- */
 
-/* Binding of the threads of the last rn_threads_start. */
+/* The binding of threads to cores made by the last rn_threads_start. */
 static struct {
   bool wanted, active;
-  unsigned start; /* number of the assignment: a thread with another number is not bound yet */
+  unsigned start; /* number of the current assignment; a thread whose own number differs is not
+                     bound yet */
   int core[RN_MASK_CORES];
 } binding;
 
@@ -41,7 +42,8 @@ static bool bind_to(int core) {
   return sched_setaffinity(0, RN_MASK_BYTES, one.set) == 0;
 }
 
-/* Binds the calling thread of a parallel region, once per assignment. Returns false on failure. */
+/* Binds the calling thread to its core, once per assignment; call in a parallel region. Returns
+ * false on failure. */
 static bool bind_self(void) {
   static _Thread_local unsigned bound;
   if (bound == binding.start) return true;
@@ -66,7 +68,7 @@ static void unbind_all(void) {
   rn_affinity_restore();
 }
 
-/* Assigns a core to each thread, as near as possible to the one on which it runs. */
+/* Assigns a core to each thread, as near as possible to the core on which the thread runs now. */
 static bool assign_cores(const rn_mask *mask, int threads) {
   static int sibling[RN_MASK_CORES], running[RN_MASK_CORES];
   for (int t = 0; t < threads; t++) running[t] = -1;
@@ -103,13 +105,13 @@ bool rn_threads_bound(rn_mask *cores) {
 
 /* ---- start ---- */
 
-/* OpenBLAS built with OpenMP resets OpenMP's number of threads, so that is set last. */
+/* Sets OpenMP's number of threads last, because an OpenBLAS built with OpenMP resets it. */
 void rn_threads_start(int threads) {
   const rn_blas *blas = rn_blas_table();
   assert(threads >= 1);
   if (blas->set_threads != NULL) blas->set_threads(1);
   if (blas->set_blis_threads != NULL) blas->set_blis_threads(1);
-  if (binding.active) unbind_all(); /* new threads inherit the mask of this one */
+  if (binding.active) unbind_all(); /* new threads inherit the affinity mask of this thread */
   omp_set_dynamic(0);
   omp_set_num_threads(threads);
   omp_set_max_active_levels(1); /* no nested parallelism */

@@ -1,4 +1,5 @@
-/** Threads of this process: number, cores, and flushing of denormals. */
+/** The threads of this process: their number, the cores they are bound to, and flush-to-zero
+ * mode. */
 #ifndef RN_MODEL_BASE_THREADS_H
 #define RN_MODEL_BASE_THREADS_H
 
@@ -7,28 +8,29 @@
 #include "proto/base/affinity.h"
 
 /**
- * Uses `threads` OpenMP threads, enables flush-to-zero in each of them, and restricts the BLAS
- * library, whichever is linked, to one thread per call: products are split over threads here.
+ * Sets the number of OpenMP threads and enables flush-to-zero in each of them. Also restricts the
+ * BLAS library to one thread per call, because the callers of products split the work over threads.
  */
 void rn_threads_start(int threads);
 
 /**
- * Whether threads started from now on are bound to one core each, of those that the launcher gave
- * to this process. Takes effect in rn_threads_start, if there are as many cores as threads.
+ * Selects if threads are bound, one to each of the cores that the launcher gave to this process.
+ * Takes effect in the next rn_threads_start, provided that there are at least as many cores as
+ * threads.
  */
 void rn_threads_bind(bool wanted);
 
 /**
- * Binds threads that OpenMP has started since: OpenMP ends threads of its pool when a smaller team
- * does not need them, and new ones inherit the first thread's mask. One short parallel region; call
- * in every step.
+ * Binds the threads that OpenMP has started since rn_threads_start. OpenMP may end pool threads
+ * that a smaller team does not need; the threads that later replace them inherit the first thread's
+ * affinity mask. Costs one short parallel region; call in every step.
  */
 void rn_threads_keep_bound(void);
 
-/** The cores to which the threads are bound; false if they are not bound. */
+/** Gets the cores to which the threads are bound. Returns false if they are not bound. */
 bool rn_threads_bound(rn_mask *cores);
 
-/** The number of OpenMP threads in a parallel region started by this thread. */
+/** Returns the number of OpenMP threads in a parallel region that this thread would start. */
 int rn_threads(void);
 
 #endif

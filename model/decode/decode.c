@@ -1,7 +1,8 @@
 /*
- * All threads run a step together, in one parallel region: each has a range of the columns of a
- * product, or some of the rows and heads, with barriers in between. Each thread computes the norms
- * of all rows for itself: that takes less time than a barrier.
+ * All threads run a step together in one parallel region. Each thread computes a range of the
+ * columns of every product and some of the (row, head) pairs of the retention; barriers separate
+ * these phases. Each thread computes the norms of all rows itself, because that takes less time
+ * than a barrier.
  */
 #include <assert.h>
 #include <math.h>
@@ -23,14 +24,15 @@ typedef struct step {
   const int *slot;
   const int32_t *token;
   rn_real *logits;
-  bool begins;       /* some row is at position 0 */
-  rn_real *normed;   /* [count, D]: this thread's copy */
-  const rn_real *in; /* [count, D]: input of the next block: normed, or the residual stream */
+  bool begins;       /* true if some row is at position 0 */
+  rn_real *normed;   /* [count, D]: normed rows, this thread's copy */
+  const rn_real *in; /* [count, D]: input of the next block: `normed` or the stream */
   int layer;
   const rn_layer_params *at;
 } step;
 
-/* This thread's rows of w; its outputs fill whole cache lines. */
+/* Returns the rows of w that this thread multiplies by. The range is such that the outputs fill
+ * whole cache lines. */
 static rn_range own_columns(rn_weight w) {
   enum { LINE = 64 / sizeof(rn_real) };
   const rn_range lines =
@@ -43,7 +45,7 @@ static rn_array own_weights(const step *s, rn_weight w) {
   return rn_array_of_weights(s->d->bf16_weights, s->params, w.offset + own_columns(w).begin * w.k);
 }
 
-/* y [count, n] = x [count, k] w^T + beta y, w in params: the columns of this thread. */
+/* Computes this thread's columns of y [count, n] = x [count, k] w^T + beta y. */
 static void project(const step *s, rn_weight w, const rn_real *x, rn_real beta, rn_real *y,
                     int64_t ldy) {
   const rn_range own = own_columns(w);
@@ -51,7 +53,7 @@ static void project(const step *s, rn_weight w, const rn_real *x, rn_real beta, 
                           beta, y + own.begin, ldy);
 }
 
-/* Barrier before a product with w; prefetches this thread's weights. */
+/* Waits at the barrier before a product with w; prefetches this thread's rows of w. */
 static void barrier_before(const step *s, rn_weight w) {
   const rn_array own = own_weights(s, w);
   rn_thread_barrier_wait(
@@ -59,7 +61,7 @@ static void barrier_before(const step *s, rn_weight w) {
       (size_t)(rn_range_count(own_columns(w)) * w.k) * rn_element_bytes(own.bf16));
 }
 
-/* Barrier before the retention of this thread's heads; prefetches the states of its first row,
+/* Waits at the barrier before the retention; prefetches the states of this thread's first row,
  * which are contiguous. */
 static void barrier_before_states(const step *s, rn_range own) {
   const rn_decoder *d = s->d;
@@ -98,7 +100,7 @@ static void norm_row(const step *s, rn_norm norm, const rn_real *x, rn_real *y) 
                    norm.bias >= 0 ? s->params + norm.bias : NULL, x, rn_reals(y), stat);
 }
 
-/* Norms the rows of the residual stream, as the input of the next block. */
+/* Applies the norm to the rows of the residual stream to obtain the input of the next block. */
 static void norm_rows(step *s, rn_norm norm) {
   for (int r = 0; r < s->count; r++) {
     const int64_t at = (int64_t)r * norm.width;
@@ -107,7 +109,8 @@ static void norm_rows(step *s, rn_norm norm) {
   s->in = s->normed;
 }
 
-/* A row at position 0 attends to itself alone; its score needs the block's input in double. */
+/* Computes the block's input in double for rows at position 0: such a row attends only to
+ * itself, and its score needs the precision (model/retention/first_token.h). */
 static void norm_first_rows_fp64(const step *s) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;
@@ -124,7 +127,7 @@ static void norm_first_rows_fp64(const step *s) {
   }
 }
 
-/* Embedding and rotation angles of each row. */
+/* Looks up the embedding and computes the rotation angles of each row. */
 static void begin_rows(const step *s) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;
@@ -147,7 +150,7 @@ static void begin_rows(const step *s) {
   }
 }
 
-/* One head of one row, from k, v, q and g to the input of the output projection. */
+/* Computes one head of one row: from k, v, q and g to the input of the output projection. */
 static void retain(const step *s, int row, int h) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim, Vd = d->spec.value_dim, K = d->key_width, V = d->value_width;
@@ -173,7 +176,8 @@ static void retain(const step *s, int row, int h) {
                    d->gated + (int64_t)row * Vd + h * V);
 }
 
-/* stream <- residual stream + x w^T; with post-norm the normed rows replace the stream first. */
+/* Computes stream <- residual * stream + x w^T. With post-norm, the normed rows first replace
+ * the stream. */
 static void add_to_stream(const step *s, rn_weight w, const rn_real *x) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;

@@ -1,5 +1,5 @@
 /**
- * Decoding: a step processes one token of each of several sequences in one pass over the weights.
+ * Decoding. A step processes one token of each of several sequences and reads the weights once.
  *
  *   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n     per layer and head; memory independent of n
  *
@@ -24,35 +24,40 @@
 typedef struct rn_decoder rn_decoder;
 
 /**
- * Creates a decoder of a whole model for at most `slots` sequences, each at its start, with the
- * current number of threads. With `bf16` its products read matrices in bf16, half the bytes;
- * rn_decoder_cast_weights makes them. Errors: RN_ERR_MEMORY.
+ * Creates a decoder of a whole model for at most `slots` sequences; every sequence is at its start.
+ * The decoder uses the current number of threads. With `bf16`, products read matrices in bf16,
+ * which are half the bytes; rn_decoder_cast_weights must then be called before the first step.
+ * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool bf16,
                             rn_decoder **out);
 void rn_decoder_destroy(rn_decoder **decoder);
 
 /**
- * Casts all matrices in params [total] to bf16, in place, and keeps them in the decoder; for a
- * decoder with `bf16`, before its first step. Everything that uses params afterwards uses the same
- * rounded model.
+ * Rounds all matrices in params [total] to bf16 in place, and stores a bf16 copy in the decoder.
+ * For decoders created with `bf16`; call before the first step. Because params are rounded too,
+ * everything that uses them afterwards uses the same model as the decoder.
  */
 void rn_decoder_cast_weights(rn_decoder *decoder, rn_real *params);
 
-/** Bytes of the states, and bytes of weights that a step of `count` sequences reads. */
+/** Returns the bytes of the states of all slots. */
 size_t rn_decoder_state_bytes(const rn_decoder *decoder);
+/** Returns the bytes of weights that a step of `count` sequences reads. */
 size_t rn_decoder_weight_bytes(const rn_decoder *decoder, int count);
 
-/** State [H, K, V] of a slot before its next token: zero at the start; the caller may write it. */
+/** Returns the state [H, K, V] of a slot before its next token. It is zero initially; the caller
+ * may write it. */
 rn_real *rn_decoder_state(rn_decoder *decoder, int slot, int layer);
 
-/** Sets the position of the slot's next token in its sequence, which is one document. */
+/** Sets the position of the slot's next token in its sequence; the whole sequence is one
+ * document. */
 void rn_decoder_position_of(rn_decoder *decoder, int slot, int64_t position);
 
 /**
- * Processes the next token of `count` different slots and returns the logits after each.
+ * Processes the next token of `count` different slots and computes the logits that follow each
+ * token.
  *
- * Shapes: params, all of the model's; slot, token [count]; logits [count, N].
+ * Shapes: params [total], of the whole model; slot, token [count]; logits [count, N].
  */
 void rn_decoder_step(rn_decoder *decoder, const rn_real *params, int count, const int *slot,
                      const int32_t *token, rn_real *logits);

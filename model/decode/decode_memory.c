@@ -1,4 +1,4 @@
-/* Memory of a decoder: creation, bf16 weights, slots. */
+/* Creation of a decoder, its bf16 weights, and its slots. */
 #include <assert.h>
 #include <stdlib.h>
 

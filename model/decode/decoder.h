@@ -10,19 +10,19 @@
 
 struct rn_decoder {
   rn_spec spec;
-  int slots, key_width, value_width, half_dim; /* K, V, K/2 */
-  int kvqg_width;                              /* columns of k, v, q and g together */
-  int inner;                                   /* columns of the first product of the ffn block */
+  int slots, key_width, value_width, half_dim; /* slots; K; V; K/2 */
+  int kvqg_width;                              /* total columns of k, v, q and g */
+  int inner; /* columns of the first product of the feed-forward block */
   rn_param_table *table;
   rn_retention core; /* decays and row scales */
   double *theta;     /* [K/2] */
-  int64_t *position; /* [slots] */
+  int64_t *position; /* [slots]: position of the next token */
   rn_arena arena;
   rn_bf16 *bf16_weights; /* [total]: matrices in bf16, or NULL */
   rn_real *states;       /* [layers, slots, H, K, V] */
-  /* rows of a step, [slots, ...] each */
+  /* the rows of a step; each array is [slots, ...], the comment gives the rest of its shape */
   rn_real *stream;           /* [D] */
-  double *normed_fp64;       /* [D]: the input of a first token, normed in double */
+  double *normed_fp64;       /* [D]: block input of a token at position 0, normed in double */
   rn_real *kvqg, *o, *gated; /* [kvqg_width], [H V], [H V] */
   rn_real *ffn, *product;    /* [inner], [F] */
   rn_real *cosine, *sine;    /* [K/2] */

@@ -5,7 +5,8 @@
 
 #include "model/ops/dropout.h"
 
-/* Channels per slice: one thread scatters the gradient of a slice, over all rows in order. */
+/* Channels per slice. One thread adds up the embedding gradient of a slice, over all rows in
+ * order. */
 enum { SLICE = 32 };
 
 rn_embed rn_embed_make(const rn_spec *spec, const rn_param_table *table, uint64_t seed) {

@@ -1,5 +1,6 @@
 /**
- * From token ids to the first hidden rows: embedding, scale, an optional norm, dropout.
+ * The embedding: converts token ids to the first hidden rows, by lookup, scale, optional norm and
+ * dropout.
  *
  *   x = dropout(norm(s E[id])),  s = sqrt(D) with scale_embedding, else 1
  */
@@ -20,25 +21,27 @@ typedef struct rn_embed {
   int dim, vocab; /* D, N */
   double scale;
   double dropout;
-  uint64_t seed; /* of dropout */
-  int64_t table; /* embed_tokens.weight [N, D] */
+  uint64_t seed; /* seed of dropout */
+  int64_t table; /* parameter offset of embed_tokens.weight [N, D] */
   bool has_norm;
   rn_norm norm;
 } rn_embed;
 
-/** The embedding of a model; its norm only if the spec has one. */
+/** Returns the embedding of a model, with a norm if the spec has one. */
 rn_embed rn_embed_make(const rn_spec *spec, const rn_param_table *table, uint64_t seed);
 
 /**
- * Shapes: y [B, T, D]; stat [B T, 2]: saved for backward with an embedding norm, else unused and
- * may be NULL. The unit's input ids must be in [0, N).
+ * Shapes: y [B, T, D]; stat [B T, 2] is saved for backward if there is an embedding norm, else
+ * unused and may be NULL. The unit's token ids must be in [0, N).
  */
 void rn_embed_forward(const rn_embed *embed, const rn_pass *pass, rn_real *stat, rn_real *y);
 
 /**
- * Accumulates the gradient of the embedding (and its norm); pass->train as in forward.
- * Shapes: dy [B, T, D], overwritten; stat as saved by forward; work [B T, D] with an embedding
- * norm, else unused and may be NULL. The bits are the same for any number of threads.
+ * Accumulates the gradient of the embedding and of its norm, if any. pass->train must be as in
+ * forward.
+ * Shapes: dy [B, T, D], overwritten; stat as saved by forward; work [B T, D] is needed if there is
+ * an embedding norm, else unused and may be NULL. The result is bitwise the same for any number of
+ * threads.
  */
 void rn_embed_backward(const rn_embed *embed, const rn_pass *pass, const rn_real *stat,
                        rn_real *work, rn_real *dy);

@@ -8,8 +8,8 @@
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
-/* Rows per block: the logits take some tens of MB at most, and the products still occupy all
- * threads. */
+/* Rows per block: few enough that the logits take at most some tens of MB, and enough that the
+ * products occupy all threads. */
 enum { LARGE_VOCAB = 4096, SMALL_VOCAB_ROWS = 1024, LARGE_VOCAB_ROWS = 256 };
 
 rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table) {
@@ -39,7 +39,7 @@ rn_head_work rn_head_buffers(const rn_head *head, int64_t rows, const rn_buffer_
   return work;
 }
 
-/* Input of the projection: normed rows, or y itself. */
+/* Returns the input of the projection: normed rows, or y itself if there is no norm. */
 static rn_array projected_rows(const rn_head *head, const rn_real *params, int64_t rows,
                                const rn_real *y, rn_head_work *work) {
   if (head->has_norm) {
@@ -59,7 +59,7 @@ static void project(const rn_head *head, const rn_real *params, int64_t rows, rn
                rn_reals(logits), vocab);
 }
 
-/* Rounds a row to bf16 in place, at the start of its memory. */
+/* Rounds a row to bf16 in place; the result is stored at the start of the row's memory. */
 static void round_in_place(int n, rn_real *row) {
   enum { SLICE = 256 };
   const rn_kernels *kernels = rn_kernels_table();
@@ -71,7 +71,7 @@ static void round_in_place(int n, rn_real *row) {
   }
 }
 
-/* Gradients of a block of rows, from the gradient of the logits in `work`. */
+/* Computes the gradients of a block of rows from the gradient of the logits in `work`. */
 static void backward_block(const rn_head *head, const rn_real *params, const rn_head_work *work,
                            rn_array normed, rn_loss block, rn_grad_accumulator *accumulator) {
   const int dim = head->dim, vocab = head->vocab;
@@ -90,7 +90,7 @@ static void backward_block(const rn_head *head, const rn_real *params, const rn_
   }
 }
 
-/* The block of rows that begins at `from`. */
+/* Returns the loss computation restricted to the block of rows that begins at `from`. */
 static rn_loss block_of(const rn_head *head, const rn_loss *loss, int64_t from) {
   rn_loss block = *loss;
   block.rows = block_rows(head, loss->rows - from);
@@ -101,7 +101,7 @@ static rn_loss block_of(const rn_head *head, const rn_loss *loss, int64_t from) 
   return block;
 }
 
-/* Stores the losses of a block's rows in `work`; replaces the logits by their gradients. */
+/* Stores the losses of a block's rows in `work`, and replaces the logits by their gradients. */
 static void cross_entropies(const rn_head *head, rn_head_work *work, rn_loss block) {
   const int vocab = head->vocab;
   const rn_kernels *kernels = rn_kernels_table();

@@ -1,5 +1,6 @@
 /**
- * Final norm, vocabulary head and cross-entropy, by blocks of rows: T x N logits never exist.
+ * Final norm, vocabulary head and cross-entropy, computed by blocks of rows so that the full T x N
+ * logits are never stored.
  *
  *   logits = W norm(y)     the norm with pre_norm only; W = output_projection, or the embedding
  *   loss   = sum over rows of (log sum_n exp(logits[n]) - logits[target])
@@ -21,35 +22,37 @@
 
 typedef struct rn_head {
   int dim, vocab;     /* D, N */
-  int block;          /* rows per block: a function of N alone */
-  int64_t projection; /* [N, D] */
+  int block;          /* rows per block; depends only on N */
+  int64_t projection; /* parameter offset of the projection [N, D] */
   bool has_norm;
   rn_norm norm;
   bool bf16;              /* products have bf16 operands */
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
 } rn_head;
 
-/** The head of a model, tied to the embedding if the spec says so. */
+/** Returns the head of a model; its projection is the embedding if the spec ties them. */
 rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table);
 
 /** Work space of one block. */
 typedef struct rn_head_work {
-  rn_real *logits;   /* [block, N], then their gradient; in bf16 at the start of each row */
+  rn_real *logits;   /* [block, N], later replaced by the gradient of the logits; with bf16, each
+                        row's gradient is rounded in place */
   rn_array normed;   /* [block, D] */
   rn_real *d_normed; /* [block, D]: the gradient of normed; NULL without a norm */
   rn_real *stat;     /* [block, 2] */
   double *row_loss;  /* [block] */
 } rn_head_work;
 
-/** Declares the work space for calls of at most `rows` rows, or takes it (rn_buffer_take). */
+/** Declares the work space for calls of at most `rows` rows, or returns its addresses (see
+ * rn_buffer_take). */
 rn_head_work rn_head_buffers(const rn_head *head, int64_t rows, const rn_buffer_space *space);
 
 /**
- * A loss computation: sum = sum over rows of their losses, in double, in row order;
- * dy = scale * d sum / d y.
+ * The arguments and results of a loss computation. `sum` is the sum of the rows' losses, computed
+ * in double in row order; dy = scale * d sum / d y.
  *
  * Shapes: y, dy [R, D], may be the same array; target [R], each in [0, N); token_loss [R] or NULL.
- *         dy NULL: the loss only.
+ *         If dy is NULL, only the loss is computed.
  */
 typedef struct rn_loss {
   int64_t rows; /* R */
@@ -57,18 +60,18 @@ typedef struct rn_loss {
   const int32_t *target;
   double scale;
   double sum;          /* output */
-  rn_real *token_loss; /* output: the loss of each row */
+  rn_real *token_loss; /* output: loss of each row */
   rn_real *dy;
 } rn_loss;
 
 /**
- * Computes loss->sum and, unless dy is NULL, the gradients; those of the weights (times scale) are
- * accumulated. The accumulator is unused if dy is NULL.
+ * Computes loss->sum. Unless loss->dy is NULL, also computes dy and accumulates the gradients of
+ * the weights (times scale); the accumulator is otherwise unused.
  */
 void rn_head_loss(const rn_head *head, const rn_real *params, rn_head_work *work, rn_loss *loss,
                   rn_grad_accumulator *accumulator);
 
-/** Shapes: y [R, D], logits [R, N]. */
+/** Computes the logits of some rows. Shapes: y [R, D], logits [R, N]. */
 void rn_head_logits(const rn_head *head, const rn_real *params, int64_t rows, const rn_real *y,
                     rn_head_work *work, rn_real *logits);
 

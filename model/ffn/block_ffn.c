@@ -19,7 +19,7 @@ rn_ffn_activations rn_ffn_buffers(const rn_ffn_block *b, int64_t rows,
                                                    RN_UNIT_PHASE_D_FFN, RN_UNIT_PHASE_FFN_WEIGHT))};
 }
 
-/* Arguments of the functions that process blocks of rows; arrays of all rows. */
+/* Arguments of the functions that process blocks of rows. The arrays hold all rows. */
 typedef struct ffn_work {
   const rn_ffn_block *block;
   const rn_kernels *kernels;
@@ -39,7 +39,8 @@ static ffn_work work_of(const rn_ffn_block *block, const rn_real *params, rn_arr
                     out};
 }
 
-/* Elements of a bf16 row that are widened at a time; those of the gate follow them. */
+/* Number of elements of a bf16 row that are widened at a time. In the scratch array, the
+ * elements of the gate follow those of fc1. */
 enum { SLICE = 512 };
 
 static void widen_inner(const ffn_work *p, int64_t at, int n, rn_real *inner) {
@@ -92,7 +93,8 @@ static void activate(const ffn_work *p, int64_t row) {
   }
 }
 
-/* On entry `product` holds its gradient. */
+/* Computes the gradient of a row of the first product. On entry `product` holds its own
+ * gradient; on return it holds the recomputed product. */
 static void activate_backward(const ffn_work *p, int64_t row) {
   const rn_ffn_block *b = p->block;
   if (b->bf16) {

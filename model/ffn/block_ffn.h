@@ -5,7 +5,7 @@
  *   mlp:  y = fc2 act(fc1 x)
  *
  * Source: torchscale GLU (RetNet), Shazeer, GLU Variants (arXiv 2002.05202). fc1 and gate are
- * contiguous in the parameters and computed as one product.
+ * contiguous in the parameters, so that one product computes both.
  */
 #ifndef RN_MODEL_FFN_BLOCK_FFN_H
 #define RN_MODEL_FFN_BLOCK_FFN_H
@@ -27,15 +27,15 @@ typedef struct rn_ffn_block {
   rn_activation activation;
   int dim, ffn_dim;       /* D, F */
   int inner;              /* outputs of the first product: 2F for glu, F for mlp */
-  int ld_inner;           /* their row stride */
+  int ld_inner;           /* row stride of these outputs */
   int ld_product;         /* row stride of the activated rows */
-  int64_t fc1;            /* [F, D]; with glu, gate [F, D] follows */
-  int64_t fc2;            /* [D, F] */
+  int64_t fc1;            /* parameter offset of fc1 [F, D]; with glu, gate [F, D] follows it */
+  int64_t fc2;            /* parameter offset of fc2 [D, F] */
   bool bf16;              /* rows are stored and multiplied in bf16 */
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
 } rn_ffn_block;
 
-/** The block of a layer; its products have bf16 operands if `bf16`. */
+/** Returns the block of a layer. With `bf16`, its products have bf16 operands. */
 static inline rn_ffn_block rn_ffn_block_make(const rn_spec *spec, const rn_layer_params *layer,
                                              bool bf16) {
   int inner = spec->ffn == RN_FFN_GLU ? 2 * spec->ffn_dim : spec->ffn_dim;
@@ -51,31 +51,35 @@ static inline rn_ffn_block rn_ffn_block_make(const rn_spec *spec, const rn_layer
                         .bf16 = bf16};
 }
 
-/** What forward saves: the first product [R, inner], row stride ld_inner, and its activation
- * [R, F], row stride ld_product. */
+/** The arrays that forward saves for backward. */
 typedef struct rn_ffn_activations {
-  rn_array inner;   /* backward_input replaces it by its gradient */
-  rn_array product; /* input of fc2; backward_input recomputes it */
+  rn_array inner; /* [R, inner], row stride ld_inner: the first product; backward_input replaces it
+                     by its gradient */
+  rn_array product; /* [R, F], row stride ld_product: input of fc2; backward_input recomputes it */
 } rn_ffn_activations;
 
-/** Declares the buffers of a block for at most `rows` rows, or takes them (rn_buffer_take). */
+/** Declares the buffers of a block for at most `rows` rows, or returns their addresses (see
+ * rn_buffer_take). */
 rn_ffn_activations rn_ffn_buffers(const rn_ffn_block *block, int64_t rows,
                                   const rn_buffer_space *space);
 
 /**
- * Shapes: params, the stage's; x, y [R, D], different arrays; x is of the block's type. y NULL:
- *         computes only what backward_input reads of the activations.
+ * Computes y and the activations. If y is NULL, computes only the activations that backward_input
+ * reads.
+ *
+ * Shapes: params, of the stage; x, y [R, D], different arrays; x has the type of the block.
  */
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
                     rn_ffn_activations *activations, rn_real *y);
 
-/** Shapes: dy, dx [R, D], may be the same array; dy is of the block's type. */
+/** Computes the gradient of the input. Shapes: dy, dx [R, D], may be the same array; dy has the
+ * type of the block. */
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            rn_array dy, rn_ffn_activations *activations, rn_real *dx);
 
 /**
- * Accumulates the weight gradients, after backward_input with the same activations.
- * Shapes: x [R, D] the forward's input, dy [R, D] as passed to backward_input.
+ * Accumulates the weight gradients. Call after backward_input with the same activations. Shapes: x
+ * [R, D], the input of forward; dy [R, D], as passed to backward_input.
  */
 void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x, rn_array dy,
                             const rn_ffn_activations *activations,

@@ -1,6 +1,6 @@
 /**
- * exp over rn_real, written so that compilers vectorize it: a vector lane gives the same bits as
- * the scalar tail of a loop.
+ * exp for rn_real, written so that compilers vectorize it; a vector lane gives the same bits as the
+ * scalar remainder of a loop.
  */
 #ifndef RN_MODEL_KERNEL_EXP_H
 #define RN_MODEL_KERNEL_EXP_H
@@ -12,18 +12,18 @@
 #include "proto/base/real.h"
 
 #ifdef RN_REAL_F64
-/** exp(x); in double that of the C library. */
+/** Returns exp(x); in double precision, by the C library. */
 static inline double rn_exp(double x) {
   return exp(x);
 }
 #else
 /**
- * Accurate to 2 units in the last place; x is clamped to [-87, 88], where exp is finite and normal;
- * NaN stays NaN.
+ * Returns exp(x), accurate to 2 units in the last place. x is clamped to [-87, 88], where exp is
+ * finite and normal; NaN stays NaN.
  *
  *   x = n log 2 + r, |r| <= log(2)/2:  exp(x) = 2^n (1 + r + ... + r^7/7!)
  *
- * Adding 1.5 2^23 rounds x / log 2 to an integer, which is then in the low bits.
+ * Adding 1.5 * 2^23 rounds x / log 2 to an integer, which is then in the low bits of the sum.
  */
 static inline float rn_exp(float x) {
   const float rounder = 12582912.0f, log2_high = 0.693359375f, log2_low = -2.12194440e-4f;

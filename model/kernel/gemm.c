@@ -26,21 +26,20 @@ static const rn_gemm_backend *const fp32_backends[] = {
 static const rn_gemm_backend *in_use;
 
 #ifdef RN_HAVE_ONEDNN_GEMM
-/* The AUTO backend with bf16 products added. */
+/* A copy of the AUTO backend with bf16 products added. */
 static rn_gemm_backend with_bf16;
 #endif
 
 #if defined(RN_HAVE_ONEDNN_GEMM) && defined(__x86_64__)
-/* True if the CBLAS is an OpenBLAS with kernels that fit the CPU; other libraries were not
- * measured.
- */
+/* True if the CBLAS is OpenBLAS with kernels that fit the CPU. False for other libraries, which
+ * were not measured. /
 static bool has_fast_openblas(void) {
   char text[256];
   return rn_blas_table()->core_name != NULL && rn_blas_chosen(text, sizeof text) != RN_BLAS_SLOW;
 }
 #endif
 
-/* The AUTO choice: the fastest backend for each kind of product, by CPU type. */
+/* Returns the AUTO choice: the backend that is fastest on this type of CPU. */
 static const rn_gemm_backend *by_rule(void) {
 #if defined(RN_HAVE_ONEDNN_GEMM) && defined(__x86_64__)
   if (rn_gemm_onednn_has_avx512()) return &rn_gemm_onednn;
@@ -88,7 +87,7 @@ void rn_gemm(rn_gemm_kind kind, int m, int n, int k, rn_array a, int64_t lda, rn
   rn_gemm_by(rn_gemm_backend_in_use(), kind, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
 
-/* The backend with bf16, or NULL with the reason in *lack. */
+/* Returns the backend with bf16 products, or NULL with the reason in *lack. */
 static const rn_gemm_backend *in_bf16(const char **lack) {
 #ifdef RN_HAVE_ONEDNN_GEMM
   if (rn_gemm_bf16_supported()) {

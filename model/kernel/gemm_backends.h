@@ -8,27 +8,28 @@
 
 #define rn_gemm_cblas RN_NAME(rn_gemm_cblas)
 
-/** Any CBLAS. */
+/** All products by the CBLAS library, whichever it is. */
 extern const rn_gemm_backend rn_gemm_cblas;
 
 #if defined(RN_HAVE_ONEDNN) && !defined(RN_REAL_F64)
 #define RN_HAVE_ONEDNN_GEMM 1
 
-/** oneDNN's dnnl_sgemm; calls that it cannot do go to CBLAS. */
+/** Products by oneDNN's dnnl_sgemm; calls that fail are repeated with CBLAS. */
 extern const rn_gemm_backend rn_gemm_onednn;
 
 /**
- * NT products by oneDNN, NN and TN products by CBLAS. Without AVX-512, oneDNN's kernels for NN and
- * TN reach 48 and 33 % of OpenBLAS's rate, those for NT 100 to 105 % (oneDNN 2.6, OpenBLAS 0.3.21,
- * one thread, 256x512x1024).
+ * NT products by oneDNN, NN and TN products by CBLAS. Without AVX-512, oneDNN reaches 48 % of
+ * OpenBLAS's rate for NN, 33 % for TN, and 100 to 105 % for NT (oneDNN 2.6, OpenBLAS 0.3.21, one
+ * thread, 256x512x1024).
  */
 extern const rn_gemm_backend rn_gemm_onednn_nt;
 
 /** True if oneDNN uses AVX-512 in fp32 products on this CPU. */
 bool rn_gemm_onednn_has_avx512(void);
 
-/** True if oneDNN multiplies bf16 operands on this CPU; and adds its bf16 products to a table. */
+/** True if oneDNN multiplies bf16 operands on this CPU. */
 bool rn_gemm_bf16_supported(void);
+/** Adds oneDNN's bf16 products to a table. */
 void rn_gemm_bf16_enter(rn_gemm_backend *table);
 #endif
 

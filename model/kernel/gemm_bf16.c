@@ -1,8 +1,8 @@
 /*
  * Products of bf16 operands, summed in single precision, by oneDNN.
  *
- * oneDNN generates code per shape, at the first call. Each thread caches it in a hash table of
- * fixed size, where a new entry replaces the old one with the same hash.
+ * oneDNN generates code for each shape at the first call. Each thread caches the code in a hash
+ * table of fixed size; a new entry replaces an old one with the same hash.
  */
 #include <assert.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -58,7 +58,7 @@ static void create_context_key(void) {
   has_context_key = tss_create(&context_key, destroy_context) == thrd_success;
 }
 
-/* NULL if out of memory. */
+/* Returns the calling thread's state, creating it on first use; NULL if out of memory. */
 static context *context_of_thread(void) {
   static once_flag made = ONCE_FLAG_INIT;
   call_once(&made, create_context_key);
@@ -134,7 +134,7 @@ static bool reserve(context *d, int64_t bytes) {
   return d->packed != NULL;
 }
 
-/* a is one row with element stride lda. */
+/* Computes the product if a is one row with element stride lda. */
 static bool gemm_of_row(context *d, shape s, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   if (!reserve(d, s.k * (int64_t)sizeof *a)) return false;
   rn_bf16 *row = d->packed;
@@ -144,7 +144,7 @@ static bool gemm_of_row(context *d, shape s, const rn_bf16 *a, const rn_bf16 *b,
   return execute(d, s, row, b, c);
 }
 
-/* c is one column with element stride ldc. */
+/* Computes the product if c is one column with element stride ldc. */
 static bool gemm_of_column(context *d, shape s, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   const size_t element = rn_element_bytes(c.bf16);
   if (!reserve(d, s.m * (int64_t)element)) return false;
@@ -162,10 +162,10 @@ static bool gemm_of_column(context *d, shape s, const rn_bf16 *a, const rn_bf16 
 }
 
 /*
- * Returns false if out of memory.
+ * Computes a product by oneDNN. Returns false if out of memory.
  *
- * oneDNN 3 (seen in 3.7.2) assumes that the elements of a vector are contiguous, whatever its
- * strides; so a strided row of a or column of c is packed first.
+ * oneDNN 3 (seen in 3.7.2) ignores the strides of a vector and assumes that its elements are
+ * contiguous. So a strided row of a or column of c goes through a contiguous copy.
  */
 static bool gemm_by_onednn(shape s, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   context *d = context_of_thread();
@@ -185,7 +185,7 @@ static float sum_at(shape s, const rn_bf16 *a, const rn_bf16 *b, int64_t i, int6
   return sum;
 }
 
-/* Slow fallback that allocates no memory. */
+/* Computes a product without allocating memory: a slow fallback. */
 static void gemm_without_memory(shape s, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   for (int64_t i = 0; i < s.m; i++) {
     for (int64_t j = 0; j < s.n; j++) {

@@ -1,4 +1,4 @@
-/* Products by any CBLAS; short sums in double use its dgemm. */
+/* Products by the CBLAS library; nt_fp64_accumulate uses its dgemm. */
 #include <assert.h>
 
 #include "model/base/blas.h"
@@ -31,7 +31,7 @@ static void gemm_tn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_
 #ifdef RN_REAL_F64
 #define gemm_nt_fp64_accumulate gemm_nt
 #else
-/* Block of c that is computed in double at a time, on the stack. */
+/* Size of the block of c that is computed in double on the stack. */
 enum { FP64_BLOCK = 32 };
 
 static int block_at(int at, int n) {

@@ -1,8 +1,8 @@
 /**
  * Records the matrix products that a training step issues, call by call.
  *
- * For benchmarks. The record replaces the backend in use and forwards each call to it, so callers
- * need no change, and there is no cost without a record.
+ * For benchmarks. While recording, a backend that records each call and forwards it to the original
+ * backend is in use. So callers need no change, and there is no cost while nothing is recorded.
  */
 #ifndef RN_MODEL_KERNEL_GEMM_RECORD_H
 #define RN_MODEL_KERNEL_GEMM_RECORD_H
@@ -12,7 +12,7 @@
 #include "model/kernel/gemm.h"
 #include "proto/base/status.h"
 
-/** One call, and the thread that issued it. */
+/** One recorded call, and the thread that issued it. */
 typedef struct rn_recorded_gemm {
   rn_gemm_kind kind;
   int thread;
@@ -22,16 +22,17 @@ typedef struct rn_recorded_gemm {
   int64_t lda, ldb, ldc;
 } rn_recorded_gemm;
 
-/** Calls in the order in which they began. Zero-initialize; free with rn_gemm_record_destroy. */
+/** The recorded calls, in the order in which they began. Zero-initialize before use; free with
+ * rn_gemm_record_destroy. */
 typedef struct rn_gemm_record {
-  const rn_gemm_backend *table; /* the backend that computes them */
+  const rn_gemm_backend *table; /* the backend that computes the products */
   rn_recorded_gemm *call;       /* [count] */
   int64_t count, capacity;
-  double flops; /* of all calls: 2 m n k each */
-  bool lost;    /* out of memory: some calls are missing */
+  double flops; /* sum of 2 m n k over all calls */
+  bool lost;    /* true if some calls are missing because memory ran out */
 } rn_gemm_record;
 
-/** Records all products of this process from now on, appending to those already recorded. */
+/** Starts to record all products of this process; appends to the calls already recorded. */
 void rn_gemm_record_start(rn_gemm_record *record);
 
 /** Stops recording. Errors: RN_ERR_MEMORY if calls are missing. */
@@ -40,7 +41,7 @@ rn_status rn_gemm_record_stop(rn_err *err, rn_gemm_record *record);
 /** Frees the recorded calls. */
 void rn_gemm_record_destroy(rn_gemm_record *record);
 
-/** Repeats one call. */
+/** Repeats one recorded call with the backend `table`. */
 void rn_recorded_gemm_run(const rn_gemm_backend *table, const rn_recorded_gemm *call);
 
 #endif

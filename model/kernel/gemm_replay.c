@@ -5,7 +5,8 @@
 #include <omp.h>
 #include <stdlib.h>
 
-/* Operands less than MERGE_BYTES apart are in one range and keep their distance. */
+/* Operands less than MERGE_BYTES apart are in one range, which preserves the distance between
+ * them. */
 enum { MERGE_BYTES = 1 << 16, PAGE_BYTES = 4096, OPERANDS = 3 };
 
 static const int64_t max_bytes = INT64_C(1) << 30;
@@ -17,7 +18,7 @@ static double flops_of(const rn_recorded_gemm *p) {
   return 2.0 * p->m * p->n * p->k;
 }
 
-/* Assigns each product to a group; a thread's group ends when it has enough FLOPs. */
+/* Assigns each product to a group. A thread's current group ends when it has enough FLOPs. */
 static int64_t assign_groups(const rn_gemm_record *record, int64_t *open, double *filled,
                              int64_t *group) {
   int64_t groups = 0;
@@ -31,7 +32,7 @@ static int64_t assign_groups(const rn_gemm_record *record, int64_t *open, double
   return groups;
 }
 
-/* Stable sort of the products by group. */
+/* Sorts the products by group; stable. */
 static void sort_by_group(const rn_gemm_record *record, const int64_t *group, rn_gemm_replay *r) {
   for (int64_t i = 0; i < record->count; i++) r->first[group[i] + 1]++;
   for (int64_t g = 0; g < r->groups; g++) r->first[g + 1] += r->first[g];
@@ -64,7 +65,7 @@ static rn_status create_groups(rn_err *err, const rn_gemm_record *record, int th
 
 /* ---- memory ---- */
 
-/* Address range begin .. end-1, and the offset of its first byte in the block. */
+/* An address range begin .. end-1, and the offset in the block to which byte `begin` is mapped. */
 typedef struct extent {
   uintptr_t begin, end;
   int64_t offset;
@@ -90,7 +91,7 @@ static int by_begin(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* Merges ranges that are near each other; returns their number. */
+/* Merges ranges that are near each other; returns the number of ranges left. */
 static int64_t merge_extents(int64_t count, extent *all) {
   int64_t merged = 0;
   qsort(all, (size_t)count, sizeof *all, by_begin);
@@ -105,7 +106,8 @@ static int64_t merge_extents(int64_t count, extent *all) {
   return merged;
 }
 
-/* Places the ranges one after the other, keeping offsets in the page; returns the total bytes. */
+/* Places the ranges one after the other and keeps each address's offset within its page; returns
+ * the total bytes. */
 static int64_t assign_offsets(int64_t count, extent *all) {
   int64_t offset = 0;
   for (int64_t i = 0; i < count; i++) {
@@ -132,7 +134,8 @@ static rn_array relocated(const rn_gemm_replay *r, int64_t count, const extent *
   return (rn_array){r->memory.base + offset % max_bytes, x.bf16};
 }
 
-/* Values of at most 0.05 in magnitude, whose products neither overflow nor become denormal. */
+/* Fills the block with values of at most 0.05 in magnitude, whose products neither overflow nor
+ * become denormal. */
 static void fill(rn_arena *memory) {
   rn_real *x = (rn_real *)(void *)memory->base;
   const int64_t count = (int64_t)(memory->size_bytes / sizeof *x);

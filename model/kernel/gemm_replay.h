@@ -1,10 +1,11 @@
 /**
- * Replays recorded products without the work between them.
+ * Replays the recorded products without the other work of a training step.
  *
  * The replay keeps the backend, the shapes, the number of threads, and the relative layout and size
  * of the operands in memory (up to 1 GiB, far larger than any cache). Threads take groups of
- * products in the recorded order and synchronize only at the end. A group has consecutive calls of
- * one thread, some tens of MFLOP: they pass intermediate results through that thread's cache.
+ * products in the recorded order and synchronize only at the end. A group consists of consecutive
+ * calls of one thread, some tens of MFLOP in total, because these calls pass intermediate results
+ * through the thread's cache.
  */
 #ifndef RN_MODEL_KERNEL_GEMM_REPLAY_H
 #define RN_MODEL_KERNEL_GEMM_REPLAY_H
@@ -24,7 +25,7 @@ typedef struct rn_gemm_replay {
 rn_status rn_gemm_replay_create(rn_err *err, const rn_gemm_record *record, rn_gemm_replay *out);
 void rn_gemm_replay_destroy(rn_gemm_replay *replay);
 
-/** Computes all products, in the replay's own memory. */
+/** Computes all products on operands in the replay's own memory. */
 void rn_gemm_replay_run(const rn_gemm_replay *replay);
 
 #endif
