@@ -32,7 +32,7 @@ static rn_gemm_backend with_bf16;
 
 #if defined(RN_HAVE_ONEDNN_GEMM) && defined(__x86_64__)
 /* True if the CBLAS is OpenBLAS with kernels that fit the CPU. False for other libraries, which
- * were not measured. /
+ * were not measured. */
 static bool has_fast_openblas(void) {
   char text[256];
   return rn_blas_table()->core_name != NULL && rn_blas_chosen(text, sizeof text) != RN_BLAS_SLOW;

@@ -47,11 +47,12 @@ const rn_gemm_backend *rn_gemm_backend_in_use(void);
 bool rn_gemm_takes_bf16(void);
 
 /**
- * c = op(a) op(b) + beta c by the backend in use, or by `table`; a and b have the same type. With
+ * Computes c = op(a) op(b) + beta c with the backend in use. a and b must have the same type. With
  * bf16 operands RN_GEMM_NT_FP64_ACCUMULATE is the same as RN_GEMM_NT.
  */
 void rn_gemm(rn_gemm_kind kind, int m, int n, int k, rn_array a, int64_t lda, rn_array b,
              int64_t ldb, rn_real beta, rn_array c, int64_t ldc);
+/** As rn_gemm, with the backend `table`. */
 void rn_gemm_by(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, int k, rn_array a,
                 int64_t lda, rn_array b, int64_t ldb, rn_real beta, rn_array c, int64_t ldc);
 

@@ -2,8 +2,8 @@
  * The table of kernels (inner loops): complete in plain C, overridden per instruction set.
  *
  * Kernels are single-threaded and work on data that fits into a core's cache: one chunk of one
- * head, or a range of rows. The callers split the work over threads. Operands of a chunk's products
- * are all in rn_real or all in bf16; results and rows are in rn_real.
+ * head, or a range of rows. The callers split the work over threads. The operands of a chunk's
+ * products are all in rn_real or all in bf16; results, and rows, are in rn_real.
  */
 #ifndef RN_MODEL_KERNEL_KERNELS_H
 #define RN_MODEL_KERNEL_KERNELS_H
@@ -16,102 +16,111 @@
 #include "model/spec/spec.h"
 #include "proto/base/real.h"
 
-/** Rows of a tile of scores; columns after a tile's last row are not computed. */
+/** Number of rows of a tile of scores. A tile has no columns beyond its last row, which the
+ * causal mask would zero. */
 enum { RN_CHUNK_TILE = 128 };
 
-/** The longest sum that skinny_gemm and the backends' nt_fp64_accumulate compute in double. */
+/** Maximal length of sums that skinny_gemm and nt_fp64_accumulate compute in double. */
 enum { RN_FP64_SUM_MAX = 64 };
 
 /**
  * One chunk of L tokens of one head.
  *
  *   D[i][j] = g^(i-j) where j <= i and both are of one document, else 0
- *   xi[i] = g^(i+1) for i < lead, else 0        decay of the state before the chunk
- *   zeta[m] = g^(L-1-m) for m >= last, else 0   decay of tokens in the state after the chunk
+ *   xi[i] = g^(i+1) for i < lead, else 0        decay applied to the state before the chunk
+ *   zeta[m] = g^(L-1-m) for m >= last, else 0   decay applied to token m in the state after the
+ *   chunk
  */
 typedef struct rn_chunk {
   int tokens, key_width, value_width; /* L, K, V */
-  int64_t ldq, ldk, ldv, ldo;         /* row strides; gradients may have others */
-  const rn_real *decay;               /* decay[-n] = g^n, n = 0 .. L */
+  int64_t ldq, ldk, ldv, ldo;         /* row strides; the gradients' strides may differ */
+  const rn_real *decay;               /* points into a table: decay[-n] = g^n, n = 0 .. L */
   const int32_t *doc_position;        /* [L] */
-  int lead;                           /* rows of a document that began before the chunk */
-  int last;                           /* first row of the document that continues after the chunk */
+  int lead; /* number of rows that belong to a document that began before the chunk */
+  int last; /* first row of the chunk's last document, which may continue in the next chunk */
 } rn_chunk;
 
-/** Gradients of a chunk's q, k, v; dk and dv have the same row stride. */
+/** Gradients of a chunk's q, k and v; dk and dv share a row stride. */
 typedef struct rn_chunk_grads {
   rn_real *dq, *dk, *dv;
   int64_t lddq, lddkv;
 } rn_chunk_grads;
 
-/** Sets `lead` and `last` of a chunk from its `doc_position`. */
+/** Sets `lead` and `last` of a chunk from `doc_position`. */
 void rn_chunk_cut(rn_chunk *chunk);
 
 typedef struct rn_kernels {
   const char *name;
 
-  /** own [K, V] = k^T (v . zeta); work [L K]. */
+  /** own [K, V] = k^T (v . zeta): the contribution of the chunk to the state; work [L K]. */
   void (*chunk_own)(const rn_chunk *c, rn_array k, rn_array v, rn_real *work, rn_real *own);
   /**
-   * o = ((q k^T) . D) v; abs_sum [i ld_sum] = sum_j |(q k^T) . D|[i][j], or NULL; work [tile L],
-   * twice that in bf16.
+   * o = ((q k^T) . D) v; abs_sum [i * ld_sum] = sum over j of |(q k^T) . D|[i][j], unless abs_sum
+   * is NULL; work [tile L], or [2 tile L] in bf16.
    */
   void (*chunk_inner)(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_real *work,
                       rn_real *o, rn_real *abs_sum, int64_t ld_sum);
   /** o += (q state) . xi; work [L K]. */
   void (*chunk_cross)(const rn_chunk *c, rn_array q, rn_array state, rn_real *work, rn_real *o);
 
-  /** own [K, V] = q^T (dout . xi); work [L K]. dout has the row stride of o. */
+  /** own [K, V] = q^T (dout . xi): the contribution of the chunk to the adjoint; work [L K].
+   * dout has the row stride of o. */
   void (*chunk_own_backward)(const rn_chunk *c, rn_array q, rn_array dout, rn_real *work,
                              rn_real *own);
   /**
-   * P = (q k^T) . D, dP = (dout v^T) . D:  dq = dP k, dk = dP^T q, dv = P^T dout;
-   * work [2 tile L], [3 tile L] in bf16.
+   * P = (q k^T) . D, dP = (dout v^T) . D:  dq = dP k, dk = dP^T q, dv = P^T dout; work [2 tile L],
+   * or [3 tile L] in bf16.
    */
   void (*chunk_inner_backward)(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_array dout,
                                rn_real *work, const rn_chunk_grads *grads);
   /**
-   * dq += xi . (dout state^T), dk += zeta . (v adjoint^T), dv += zeta . (k adjoint), with the state
-   * before the chunk and the adjoint of the state after it; work [L max(K, V)].
+   * dq += xi . (dout state^T), dk += zeta . (v adjoint^T), dv += zeta . (k adjoint), where `state`
+   * is the state before the chunk and `adjoint` that of the state after the chunk; work [L max(K,
+   * V)].
    */
   void (*chunk_cross_backward)(const rn_chunk *c, rn_array k, rn_array v, rn_array dout,
                                rn_array state, rn_array adjoint, rn_real *work,
                                const rn_chunk_grads *grads);
 
-  /** One token of one head: state [K, V] <- decay state + k^T v, o [V] = q state; o may be NULL. */
+  /** Processes one token of one head: state [K, V] <- decay state + k^T v, o [V] = q state; o
+   * may be NULL. */
   void (*recur)(int key_width, int value_width, rn_real decay, const rn_real *q, const rn_real *k,
                 const rn_real *v, rn_real *state, rn_real *o);
   /**
-   * y [m, n] = x [m, k] w^T + beta y, w [n, k]: each weight is read once. Sums of at most
-   * RN_FP64_SUM_MAX are computed in double and rounded once. An element's bits depend on its own
-   * row, weights and k alone: not on m, n, nor on how they are split.
+   * y [m, n] = x [m, k] w^T + beta y, with w [n, k]; reads each weight once. Sums of at most
+   * RN_FP64_SUM_MAX are computed in double and rounded once. The bits of an element of y depend
+   * only on k and on the rows of x and w that it multiplies, not on m or n or how a caller splits
+   * them.
    */
   void (*skinny_gemm)(int m, int n, int k, const rn_real *x, int64_t ldx, rn_array w, int64_t ldw,
                       rn_real beta, rn_real *y, int64_t ldy);
 
-  /** One row of all heads: x <- scale R x; `sign` -1: R^-1. Shapes: cosine, sine [K/2]. */
+  /** Rotates one row of all heads: x <- scale R x, or x <- scale R^-1 x if `sign` is -1. Shapes:
+   * cosine, sine [K/2]. */
   void (*rotate)(rn_rotary rotary, int heads, int key_width, const rn_real *cosine,
                  const rn_real *sine, rn_real sign, rn_real scale, rn_real *x);
 
-  /** One row of one head, in place: x [n] becomes y; returns the factor that backward needs. */
+  /** Applies the head norm to one row of one head: replaces x [n] by y. Returns the factor that
+   * backward needs. */
   rn_real (*head_norm)(rn_head_norm kind, int n, double eps, rn_real alpha, rn_real *x);
   /** Replaces dy [n] by the gradient with respect to the row before the norm. */
   void (*head_norm_backward)(rn_head_norm kind, int n, const rn_real *y, rn_real factor,
                              rn_real *dy);
-  /** z [n] = silu(g) y w; g NULL: no gate, w NULL: no weight. */
+  /** z [n] = silu(g) y w. If g is NULL there is no gate; if w is NULL there is no weight. */
   void (*gate)(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn_real *z);
-  /** Replaces dz [n] by the gradient of y w, g by that of the gate's input; recomputes z [n]. */
+  /** Replaces dz [n] by the gradient of y w, and g by the gradient of g; recomputes z [n]. */
   void (*gate_backward)(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz,
                         rn_real *z);
 
-  /** sum [n] = decay sum + x; with decay 0 (a document begins) sum = x, even if sum holds Inf or
-   * NaN. */
+  /** sum [n] = decay sum + x. With decay 0, which means that a document begins, sum = x even if
+   * sum holds Inf or NaN. */
   void (*decay_and_add)(rn_real decay, int64_t n, const rn_real *x, rn_real *sum);
 
-  /** One row: y [n] = w (x - m) r + b, stat = {m, r}; b NULL: none. See model/ops/norm.h. */
+  /** Applies the norm to one row: y [n] = w (x - m) r + b, stat = {m, r}. If b is NULL there is
+   * no bias. See model/ops/norm.h. */
   void (*norm)(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
                const rn_real *x, rn_array y, rn_real *stat);
-  /** dx [n] = add + gradient with respect to x; add may be NULL; dx may be dy, add or x. */
+  /** dx [n] = add + gradient with respect to x. add may be NULL; dx may alias dy, add or x. */
   void (*norm_backward)(rn_block_norm kind, int n, const rn_real *w, const rn_real *x,
                         const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx);
   /** Adds one row's contribution to the gradients of w and b [n]; db may be NULL. */
@@ -119,33 +128,37 @@ typedef struct rn_kernels {
                       double *db);
 
   /**
-   * value [n] = activation(x), and slope [n] its derivative unless NULL; value may be x.
+   * Computes value [n] = activation(x) and, unless slope is NULL, slope [n] = the derivative at x.
+   * value may alias x.
    *
    *   swish(x) = x s(x),  s(x) = 1 / (1 + exp(-x));   slope s (1 + x (1 - s))
    *   gelu(x)  = x F(x),  F the normal distribution;  slope F + x exp(-x^2/2) / sqrt(2 pi)
    */
   void (*activate)(rn_activation activation, int n, const rn_real *x, rn_real *value,
                    rn_real *slope);
-  /** product [n] = act(inner [n]), times inner [n .. 2n] with glu. */
+  /** product [n] = act(inner [0 .. n)); with glu, multiplied by inner [n .. 2n). */
   void (*ffn)(rn_ffn kind, rn_activation activation, int n, const rn_real *inner, rn_real *product);
-  /** Replaces inner by its gradient; recomputes product [n], which may be dproduct. */
+  /** Replaces inner by its gradient; recomputes product [n], which may alias dproduct. */
   void (*ffn_backward)(rn_ffn kind, rn_activation activation, int n, const rn_real *dproduct,
                        rn_real *inner, rn_real *product);
 
-  /** Loss of one row of logits [n]. If `gradient`, replaces logits by scale (softmax - one_hot). */
+  /** Returns the loss of one row of logits [n]. If `gradient`, replaces the logits by scale *
+   * (softmax - one_hot). */
   double (*cross_entropy)(int n, rn_real *logits, int32_t target, bool gradient, double scale);
 
-  /** Rounds x to bf16, to nearest even; NaN stays NaN. widen_bf16 is the reverse. */
+  /** Rounds x to bf16, to nearest even; NaN stays NaN. */
   void (*round_bf16)(int64_t n, const rn_real *x, rn_bf16 *y);
+  /** Converts bf16 to rn_real; exact. */
   void (*widen_bf16)(int64_t n, const rn_bf16 *x, rn_real *y);
 } rn_kernels;
 
-/** The set in use: the widest that this CPU supports, or the one set by rn_kernels_use. */
+/** Returns the kernel set in use: the one chosen by rn_kernels_use, or else the widest that this
+ * CPU supports. */
 const rn_kernels *rn_kernels_table(void);
 
 /**
- * Chooses a set for this process, before any model is created: 0 is ref, plain C; higher numbers
- * have wider vectors. Returns false if this build or CPU has no such set.
+ * Chooses a kernel set for this process; call before any model is created. Set 0 is ref, plain C;
+ * higher numbers have wider vectors. Returns false if this build or CPU has no such set.
  */
 bool rn_kernels_use(int index);
 

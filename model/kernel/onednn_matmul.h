@@ -1,5 +1,5 @@
 /**
- * A matrix product with code that oneDNN generates for its shape: hides the part of oneDNN's C API
+ * A matrix product by oneDNN, which generates code for its shape. Hides the part of oneDNN's C API
  * that differs between versions 2 and 3.
  */
 #ifndef RN_MODEL_KERNEL_ONEDNN_MATMUL_H
@@ -15,14 +15,15 @@ typedef struct rn_onednn_matrix {
   dnnl_data_type_t type;
 } rn_onednn_matrix;
 
-/** The code, and a handle per operand; the caller attaches memory to them before a call. */
+/** The generated code, and a handle for each operand. The caller attaches memory to the handles
+ * before a call. */
 typedef struct rn_onednn_matmul {
   dnnl_primitive_t code;
   dnnl_memory_t a, b, c;
 } rn_onednn_matmul;
 
 /**
- * c = a b, or c += a b if `add`.
+ * Creates a product c = a b, or c += a b if `add`.
  *
  * Ownership: free with rn_onednn_matmul_destroy.
  * Errors:    false if out of memory or if the CPU lacks the type; *out is then empty.
@@ -30,7 +31,7 @@ typedef struct rn_onednn_matmul {
 bool rn_onednn_matmul_create(dnnl_engine_t engine, rn_onednn_matrix a, rn_onednn_matrix b,
                              rn_onednn_matrix c, bool add, rn_onednn_matmul *out);
 
-/** Accepts an empty or half-built one; it is empty afterwards. */
+/** Frees a product and leaves it empty. Accepts an empty or partly created product. */
 void rn_onednn_matmul_destroy(rn_onednn_matmul *matmul);
 
 #endif

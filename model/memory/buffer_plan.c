@@ -8,7 +8,7 @@ rn_buffer_plan rn_buffer_plan_make(rn_save_policy policy) {
   return (rn_buffer_plan){.policy = policy};
 }
 
-/* All phases from the first to the last of a set. */
+/* Returns all phases from the first to the last phase of a set. */
 static rn_phase_set without_holes(rn_phase_set live) {
   int first = 0, last = 63;
   if (live == 0) return 0;
@@ -17,7 +17,8 @@ static rn_phase_set without_holes(rn_phase_set live) {
   return rn_phase_range(first, last);
 }
 
-/* With RN_SAVE_INPUTS, backward recomputes a layer right before it needs the results. */
+/* Returns the phases in which a buffer in the workspace is live. With RN_SAVE_INPUTS, backward
+ * recomputes a layer's forward right before it needs the results. */
 static rn_phase_set live_in_workspace(rn_save_policy policy, rn_buffer_use use) {
   const rn_phase_set both = use.forward | use.backward;
   if (policy == RN_SAVE_NOTHING) return use.forward;

@@ -1,15 +1,16 @@
 /**
- * The buffers of a stage's activations, by name: what each is for, how long it is live, and where
- * it lies.
+ * A plan of the buffers of a stage's activations. For each buffer it has a name, the phases in
+ * which the buffer is live, and its place in memory.
  *
- * A plan is made for one save policy, before any memory is allocated. The blocks declare their
- * buffers (rn_buffer_take in a space without memory); rn_buffer_plan_place then computes offsets
- * and sizes; and the same calls in a space with memory return addresses. There are three memories:
+ * A plan is made for one save policy, before any memory is allocated. First the blocks declare
+ * their buffers with rn_buffer_take. Then rn_buffer_plan_place computes offsets and sizes. After
+ * memory has been allocated, the same calls of rn_buffer_take return addresses. There are three
+ * kinds of memory:
  *
- *   RN_MEMORY_UNIT       of a unit, from its forward to the end of its backward
- *   RN_MEMORY_LAYER      the same, once per layer of the stage
- *   RN_MEMORY_WORKSPACE  of the stage, for buffers that no other unit or layer needs; buffers that
- *                        are live in different phases share bytes
+ *   RN_MEMORY_UNIT       one per unit, from its forward to the end of its backward
+ *   RN_MEMORY_LAYER      one per unit and layer of the stage, for the same time
+ *   RN_MEMORY_WORKSPACE  one per stage, shared by all units and layers; buffers that are live in
+ *                        different phases share bytes
  */
 #ifndef RN_MODEL_MEMORY_BUFFER_PLAN_H
 #define RN_MODEL_MEMORY_BUFFER_PLAN_H
@@ -25,34 +26,37 @@ typedef enum { RN_MEMORY_WORKSPACE, RN_MEMORY_LAYER, RN_MEMORY_UNIT, RN_MEMORIES
 
 /** How long the contents of a buffer are needed. */
 typedef enum {
-  RN_BUFFER_TEMPORARY,  /* within the forward or the backward of one layer */
-  RN_BUFFER_RECOMPUTED, /* as a temporary, unless the policy saves it: backward can recompute it */
-  RN_BUFFER_SAVED,  /* from the layer's forward to its backward, which may recompute the layer */
+  RN_BUFFER_TEMPORARY,  /* needed within the forward, or within the backward, of one layer */
+  RN_BUFFER_RECOMPUTED, /* can be recomputed by backward; temporary unless the policy saves it */
+  RN_BUFFER_SAVED,  /* needed from the layer's forward to its backward, which may recompute it with
+                       the layer */
   RN_BUFFER_INPUT,  /* from the layer's forward to its backward */
-  RN_BUFFER_OF_UNIT /* from the unit's forward to its backward */
+  RN_BUFFER_OF_UNIT /* needed from the unit's forward to its backward */
 } rn_buffer_kind;
 
 typedef struct rn_buffer_use {
   rn_buffer_kind kind;
-  rn_phase_set forward, backward; /* the phases that access the buffer, and those in between */
+  rn_phase_set forward, backward; /* phases that access the buffer, and the phases in between */
 } rn_buffer_use;
 
-/** A temporary buffer that is accessed in phases first .. last of forward. */
+/** Describes a temporary buffer that is accessed in phases first .. last of forward. */
 static inline rn_buffer_use rn_use_in_forward(rn_unit_phase first, rn_unit_phase last) {
   return (rn_buffer_use){RN_BUFFER_TEMPORARY, rn_phase_range(first, last), 0};
 }
 
-/** A temporary buffer that is accessed in phases first .. last of backward. */
+/** Describes a temporary buffer that is accessed in phases first .. last of backward. */
 static inline rn_buffer_use rn_use_in_backward(rn_unit_phase first, rn_unit_phase last) {
   return (rn_buffer_use){RN_BUFFER_TEMPORARY, 0, rn_phase_range(first, last)};
 }
 
-/** Uses of both; the second one does not need what the first one leaves. */
+/** Combines two uses of one buffer; the second use does not need the contents that the first one
+ * leaves. */
 static inline rn_buffer_use rn_use_twice(rn_buffer_use a, rn_buffer_use b) {
   return (rn_buffer_use){a.kind, a.forward | b.forward, a.backward | b.backward};
 }
 
-/** A buffer that backward computes again, and accesses in phases first_again .. last_again. */
+/** Describes a buffer that forward accesses in phases first .. last, and that backward
+ * recomputes and accesses in phases first_backward .. last_backward. */
 static inline rn_buffer_use rn_use_recomputed(rn_unit_phase first, rn_unit_phase last,
                                               rn_unit_phase first_backward,
                                               rn_unit_phase last_backward) {
@@ -60,14 +64,15 @@ static inline rn_buffer_use rn_use_recomputed(rn_unit_phase first, rn_unit_phase
                          rn_phase_range(first_backward, last_backward)};
 }
 
-/** `last`: the last access of forward; `last_backward`: of backward. */
+/** Describes a buffer that forward saves for backward. Forward accesses it in phases first ..
+ * last; backward accesses it until phase last_backward. */
 static inline rn_buffer_use rn_use_saved(rn_unit_phase first, rn_unit_phase last,
                                          rn_unit_phase last_backward) {
   return (rn_buffer_use){RN_BUFFER_SAVED, rn_phase_range(first, last),
                          rn_phase_range(last + 1, last_backward)};
 }
 
-/** A buffer with its memory. */
+/** A buffer, and the kind of memory that it is in. */
 typedef struct rn_planned_buffer {
   rn_buffer buffer;
   rn_memory_kind memory;
@@ -78,24 +83,25 @@ typedef struct rn_buffer_plan {
   rn_planned_buffer planned[RN_PLACEMENT_MAX];
   int count;
   bool placed;
-  size_t bytes[RN_MEMORIES]; /* of each memory; of RN_MEMORY_LAYER for one layer */
+  size_t bytes[RN_MEMORIES]; /* size of each kind of memory; RN_MEMORY_LAYER: size per layer */
 } rn_buffer_plan;
 
-/** A plan without buffers. */
+/** Returns a plan without buffers. */
 rn_buffer_plan rn_buffer_plan_make(rn_save_policy policy);
 
 /** Computes the offsets and sizes, after all buffers have been declared. */
 void rn_buffer_plan_place(rn_buffer_plan *plan);
 
-/** Memory for the buffers of one layer of one unit. */
+/** The memory in which the buffers of one layer of one unit are. */
 typedef struct rn_buffer_space {
   rn_buffer_plan *plan;    /* not owned */
   char *base[RN_MEMORIES]; /* not owned; unused before the plan is placed */
 } rn_buffer_space;
 
 /**
- * Before the plan is placed: declares a buffer and returns NULL. Afterwards: returns its address;
- * NULL if the policy has no use for it. The contents are undefined in the first phase of each use.
+ * Declares a buffer and returns NULL, as long as the plan has not been placed. Afterwards returns
+ * the address of the buffer, or NULL if the save policy does not use the buffer. The contents are
+ * undefined when the first phase of a use begins.
  */
 void *rn_buffer_take(const rn_buffer_space *space, const char *name, size_t bytes,
                      rn_buffer_use use);

@@ -17,7 +17,8 @@ size_t rn_live_bytes_max(const rn_buffer *buffer, int count) {
   return max;
 }
 
-/* Fills order[count] with indices of buffers, the largest first; equal sizes in their order. */
+/* Fills order[count] with the indices of the buffers, sorted by decreasing size; buffers of
+ * equal size keep their order. */
 static void sort_by_size(const rn_buffer *buffer, int count, int *order) {
   for (int i = 0; i < count; i++) {
     int at = i;
@@ -26,8 +27,8 @@ static void sort_by_size(const rn_buffer *buffer, int count, int *order) {
   }
 }
 
-/* The lowest-placed of the buffers order[0, placed) that are live together with `b` and end after
- * `from`; -1: none. */
+/* Returns the buffer with the lowest offset among those of order[0, placed) that are live at the
+ * same time as `b` and end after byte `from`; -1 if there is none. */
 static int next_conflict(const rn_buffer *buffer, const int *order, int placed, const rn_buffer *b,
                          size_t from) {
   int found = -1;
@@ -39,7 +40,8 @@ static int next_conflict(const rn_buffer *buffer, const int *order, int placed, 
   return found;
 }
 
-/* The start of the smallest gap for `b`; if none fits, the end of the last conflicting buffer. */
+/* Returns the offset of the smallest gap that fits `b`; if no gap fits, the end of the last
+ * conflicting buffer. */
 static size_t best_offset(const rn_buffer *buffer, const int *order, int placed,
                           const rn_buffer *b) {
   size_t from = 0, best = 0, best_gap = SIZE_MAX;

@@ -1,8 +1,8 @@
 /**
- * The phases of a unit's computation on a stage, in which buffers are live or not.
+ * The phases of a unit's computation on a stage. The lifetimes of buffers are sets of phases.
  *
  * The phases of one layer come first, in the order of execution: forward, then backward. Layers run
- * one at a time, so one list serves all of them. What runs outside of layers follows.
+ * one at a time, so all layers share one list. The phases outside of layers follow.
  */
 #ifndef RN_MODEL_MEMORY_UNIT_PHASE_H
 #define RN_MODEL_MEMORY_UNIT_PHASE_H
@@ -18,7 +18,7 @@ typedef enum {
   RN_UNIT_PHASE_INNER,          /* retention inside chunks, while the scan is in flight */
   RN_UNIT_PHASE_CROSS,          /* retention across chunks, after the scan */
   RN_UNIT_PHASE_OUT,            /* head norm, gate, output projection */
-  RN_UNIT_PHASE_FFN_NORM,       /* residual; input of the feed-forward block */
+  RN_UNIT_PHASE_FFN_NORM,       /* residual addition; input of the feed-forward block */
   RN_UNIT_PHASE_FFN,            /* feed-forward block */
   RN_UNIT_PHASE_RESIDUAL,       /* output of the layer */
   /* backward of a layer */
@@ -42,12 +42,13 @@ typedef enum {
   RN_UNIT_PHASES
 } rn_unit_phase;
 
-/** A short name for tables, for example "ffn norm". */
+/** Returns a short name for tables, for example "ffn norm". */
 const char *rn_unit_phase_name(rn_unit_phase phase);
 
 enum { RN_UNIT_PHASES_TEXT_BYTES = 160 };
 
-/** Writes a set of phases as ranges, for example "kv .. cross, d out"; too long a text is cut. */
+/** Writes a set of phases as ranges, for example "kv .. cross, d out"; text that is too long is
+ * truncated. */
 void rn_unit_phases_text(rn_phase_set phases, char text[RN_UNIT_PHASES_TEXT_BYTES]);
 
 #endif

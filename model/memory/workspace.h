@@ -1,9 +1,9 @@
 /**
- * The workspace of a plan's buffers, and the phase that runs.
+ * The workspace of a plan's buffers, and the current phase.
  *
- * In a test the workspace may be poisoned: at the begin of each phase all bytes but those of
- * buffers that stay live become NaN, so that whoever reads a buffer outside of its declared
- * lifetime, or before it is written, gets different results.
+ * Tests may poison the workspace: at the start of each phase, all bytes are filled with NaN, except
+ * those of buffers that stay live. Code that reads a buffer outside of its declared lifetime, or
+ * before the buffer is written, then gets different results.
  */
 #ifndef RN_MODEL_MEMORY_WORKSPACE_H
 #define RN_MODEL_MEMORY_WORKSPACE_H
@@ -14,7 +14,7 @@
 typedef struct rn_workspace {
   const rn_buffer_plan *plan; /* not owned */
   rn_arena arena;
-  rn_unit_phase phase; /* the last one that began */
+  rn_unit_phase phase; /* the current phase */
   bool poison;
 } rn_workspace;
 
@@ -22,7 +22,8 @@ typedef struct rn_workspace {
 rn_status rn_workspace_create(rn_err *err, const rn_buffer_plan *plan, rn_workspace *out);
 void rn_workspace_destroy(rn_workspace *workspace);
 
-/** Begins a phase; outside of parallel regions. Costs nothing unless the workspace is poisoned. */
+/** Begins a phase; call outside of parallel regions. Costs nothing unless the workspace is
+ * poisoned. */
 void rn_workspace_begin(rn_workspace *workspace, rn_unit_phase phase);
 
 /** Fills memory with bytes that are NaN in float, double and bf16. */

@@ -1,4 +1,4 @@
-/* The activations, applied to rows: alone, and between the two products of a feed-forward block. */
+/* The activation functions for rows: by themselves, and with the gate of a feed-forward block. */
 #include <math.h>
 #include <stddef.h>
 
@@ -47,7 +47,7 @@ static void ffn(rn_ffn kind, rn_activation activation, int n, const rn_real *inn
   for (int i = 0; i < n; i++) product[i] *= inner[n + i];
 }
 
-/* Elements per step of backward: value and slope stay in cache. */
+/* Elements per step of backward; few enough that value and slope stay in cache. */
 enum { SLICE = 256 };
 
 static void ffn_backward(rn_ffn kind, rn_activation activation, int width, const rn_real *dproduct,

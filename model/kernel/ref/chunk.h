@@ -4,30 +4,31 @@
 
 #include "model/kernel/kernels.h"
 
-/** Rows begin .. end-1 of a chunk; their scores have columns 0 .. end-1. */
+/** A tile of scores: rows begin .. end-1 of a chunk, columns 0 .. end-1. */
 typedef struct rn_chunk_tile {
   int begin, end;
 } rn_chunk_tile;
 
-/** The tile that begins at row `begin`; the last one may be shorter. */
+/** Returns the tile that begins at row `begin`; the chunk's last tile may be shorter. */
 static inline rn_chunk_tile rn_chunk_tile_next(const rn_chunk *c, int begin) {
   int end = begin + RN_CHUNK_TILE;
   return (rn_chunk_tile){begin, end < c->tokens ? end : c->tokens};
 }
 
-/** Multiplies columns first .. i of row i by the decay. */
+/** Multiplies columns first .. i of row i of the scores by the decay. */
 static inline void rn_row_decay(const rn_chunk *c, int i, int first, rn_real *row) {
   for (int j = first; j <= i; j++) row[j] *= c->decay[j - i];
 }
 
-/** The same, rounded to bf16 into `to`. */
+/** As rn_row_decay, but stores the results in `to`, rounded to bf16. */
 static inline void rn_row_decay_round(const rn_chunk *c, int i, int first, const rn_real *row,
                                       rn_bf16 *to) {
 #pragma omp simd
   for (int j = first; j <= i; j++) to[j] = rn_bf16_of(row[j] * c->decay[j - i]);
 }
 
-/** to [rows of the tile, end] = scores . D; to may be scores itself, or bf16. */
+/** Computes to [rows of the tile, end] = scores . D. `to` may be `scores` itself, or an array of
+ * bf16. */
 static inline void rn_chunk_tile_decay(const rn_chunk *c, rn_chunk_tile tile, rn_real *scores,
                                        rn_array to) {
   const size_t bytes = rn_element_bytes(to.bf16);
@@ -44,7 +45,7 @@ static inline void rn_chunk_tile_decay(const rn_chunk *c, rn_chunk_tile tile, rn
   }
 }
 
-/** to [n] = factor from [n] */
+/** Computes to [n] = factor * from [n]. */
 static inline void rn_row_scaled(rn_real factor, int n, rn_array from, int64_t at, rn_array to,
                                  int64_t to_at) {
   if (from.bf16) {
@@ -59,7 +60,7 @@ static inline void rn_row_scaled(rn_real factor, int n, rn_array from, int64_t a
   }
 }
 
-/** [i] = xi[i] from [i], i < lead: dense rows in `work`, of the type of `from`. */
+/** Writes rows xi[i] * from[i], i < lead, to `work`: contiguous, in the type of `from`. */
 static inline rn_array rn_rows_xi(const rn_chunk *c, int width, rn_array from, int64_t ld,
                                   rn_real *work) {
   const rn_array to = {work, from.bf16};
@@ -69,7 +70,8 @@ static inline rn_array rn_rows_xi(const rn_chunk *c, int width, rn_array from, i
   return to;
 }
 
-/** [m - last] = zeta[m] from [m], m >= last: dense rows in `work`, of the type of `from`. */
+/** Writes rows zeta[m] * from[m], m >= last, to `work`: contiguous, in the type of `from`; row m
+ * is at index m - last. */
 static inline rn_array rn_rows_zeta(const rn_chunk *c, int width, rn_array from, int64_t ld,
                                     rn_real *work) {
   const rn_array to = {work, from.bf16};

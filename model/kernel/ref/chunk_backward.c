@@ -1,4 +1,5 @@
-/* One chunk of one head, backward: the adjoints of chunk_forward.c in the same order. */
+/* Backward of one chunk of one head: the adjoints of the functions in chunk_forward.c, in the
+ * same order. */
 #include "model/kernel/gemm.h"
 #include "model/kernel/ref/chunk.h"
 #include "model/kernel/ref/set.h"
@@ -14,8 +15,8 @@ static void chunk_own_backward(const rn_chunk *c, rn_array q, rn_array dout, rn_
   rn_gemm(RN_GEMM_TN, key, value, c->lead, scaled, key, dout, c->ldo, 0, rn_reals(own), value);
 }
 
-/* grad [columns of the tile, width] += scores^T x; columns that no earlier tile has reached are
- * set instead. */
+/* Computes grad [columns of the tile, width] += scores^T x. Rows of grad to which no earlier
+ * tile has contributed are set, not added to. */
 static void add_columns(rn_chunk_tile tile, int width, rn_array scores, rn_array x, int64_t ldx,
                         rn_real *grad, int64_t ldg) {
   int rows = tile.end - tile.begin;

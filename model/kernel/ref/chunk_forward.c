@@ -1,4 +1,4 @@
-/* One chunk of one head, forward: three groups of small products around the decay mask. */
+/* Forward of one chunk of one head: three groups of small matrix products with decay factors. */
 #include <math.h>
 
 #include "model/kernel/gemm.h"

@@ -1,4 +1,4 @@
-/* One row of one head: its norm, its gate, and their gradients. */
+/* The head norm and the gate of one row of one head, and their gradients. */
 #include <math.h>
 #include <stddef.h>
 
@@ -53,7 +53,7 @@ static void gate(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn
   for (int e = 0; e < n; e++) z[e] *= w[e];
 }
 
-/* silu'(g) = s (1 + g (1 - s)) with s = 1 / (1 + e^-g) */
+/* Uses silu'(g) = s (1 + g (1 - s)) with s = 1 / (1 + e^-g). */
 static void gate_backward(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz,
                           rn_real *z) {
   if (g == NULL) {

@@ -1,14 +1,14 @@
 /**
  * Vectors of the instruction set in use, and sums over a row in a specified order.
  *
- *   lane[l] = ((x[l] + x[l + 16]) + x[l + 32]) + ...       l = 0 .. 15; a missing element is 0
+ *   lane[l] = ((x[l] + x[l + 16]) + x[l + 32]) + ...       l = 0 .. 15; 0 beyond the end of the row
  *   lane[l] += lane[l + width]                             width = 8, 4, 2, 1, for l < width
  *   sum = lane[0]
  *
- * The bits of such a sum depend on its elements only: not on the compiler or its optimizations, the
- * instruction set, or the alignment of the row. A loop that a compiler may reorder (an OpenMP
- * reduction, -ffast-math) or fuse (-ffp-contract=fast) does not guarantee this, so the kernels have
- * no such loops or flags; where a multiply-add is to be fused, they call rn_vec_fma().
+ * The bits of such a sum depend only on its elements, not on the compiler or its optimizations, the
+ * instruction set, or the alignment of the row. A compiler may reorder a sum (OpenMP reduction,
+ * -ffast-math) or fuse multiply-adds (-ffp-contract=fast), so the kernels use no such loops or
+ * flags. Where a multiply-add should be fused, they call rn_vec_fma().
  */
 #ifndef RN_MODEL_KERNEL_REF_LANES_H
 #define RN_MODEL_KERNEL_REF_LANES_H
@@ -27,15 +27,15 @@ enum { RN_VEC_BYTES = 32 };
 enum { RN_VEC_BYTES = 16 };
 #endif
 
-/* Lanes of a vector of rn_real, and of one of double. */
+/* Number of lanes of a vector of rn_real (RN_VEC) and of a vector of double (RN_VEC_F64). */
 enum { RN_VEC = RN_VEC_BYTES / sizeof(rn_real), RN_VEC_F64 = RN_VEC_BYTES / sizeof(double) };
 
 typedef rn_real rn_vec __attribute__((vector_size(RN_VEC_BYTES)));
 typedef double rn_vec_f64 __attribute__((vector_size(RN_VEC_BYTES)));
-/** As many rn_real as rn_vec_f64 has doubles. */
+/** A vector with as many elements of rn_real as rn_vec_f64 has doubles. */
 typedef rn_real rn_vec_narrow __attribute__((vector_size(RN_VEC_F64 * sizeof(rn_real))));
 
-/** sum += x y, lane by lane: rounded once if the instruction set has FMA, else twice. */
+/** Computes sum += x y in each lane; rounds once if the instruction set has FMA, else twice. */
 static inline void rn_vec_fma(const rn_vec *x, const rn_vec *y, rn_vec *sum) {
 #if defined(RN_REAL_F64)
   *sum += *x * *y;
@@ -50,11 +50,11 @@ static inline void rn_vec_fma(const rn_vec *x, const rn_vec *y, rn_vec *sum) {
 #endif
 }
 
-/* Adds the upper half to the lower, first by quads of 16 bytes, then inside the last quad: any
- * vector width adds the same pairs. */
+/* Repeatedly adds the upper half of the lanes to the lower half: whole quads of 16 bytes first,
+ * then within the last quad. The pairs that are added are the same for any vector width. */
 enum { RN_QUAD_BYTES = 16 };
 
-/** lane[l] += lane[l + width] for width = lanes / 2, lanes / 4, ... 1; returns lane[0]. */
+/** Computes lane[l] += lane[l + width] for width = lanes / 2, lanes / 4, ... 1; returns lane[0]. */
 #define RN_LANES_REDUCE(type, bytes, lanes)                                           \
   do {                                                                                \
     typedef type quad __attribute__((vector_size(RN_QUAD_BYTES)));                    \
@@ -72,7 +72,7 @@ enum { RN_QUAD_BYTES = 16 };
     return last[0];                                                                   \
   } while (0)
 
-/** The sum of one vector's lanes. */
+/** Returns the sum of the lanes of a vector. */
 static inline rn_real rn_vec_sum(const rn_vec *x) {
   RN_LANES_REDUCE(rn_real, RN_VEC_BYTES, x);
 }
@@ -81,26 +81,26 @@ static inline rn_real rn_vec_sum(const rn_vec *x) {
 
 enum { RN_LANES = 16, RN_LANE_VECS = RN_LANES / RN_VEC, RN_LANE_VECS_F64 = RN_LANES / RN_VEC_F64 };
 
-/** The vector that begins at x, which need not be aligned. */
+/** Loads a vector from x, which need not be aligned. */
 static inline rn_vec rn_vec_load(const rn_real *x) {
   rn_vec v;
   memcpy(&v, x, sizeof v);
   return v;
 }
 
-/** The last, fewer than 16 elements of a row, copied to rest [16] and padded with `missing`. */
+/** Copies the last `count` < 16 elements of a row to rest [16] and pads them with `missing`. */
 static inline const rn_real *rn_row_rest(int count, const rn_real *x, rn_real missing,
                                          rn_real *rest) {
   for (int l = 0; l < RN_LANES; l++) rest[l] = l < count ? x[l] : missing;
   return rest;
 }
 
-/** The sum of 16 lanes. */
+/** Returns the sum of 16 lanes. */
 static inline rn_real rn_lanes_sum(const rn_vec *lane) {
   RN_LANES_REDUCE(rn_real, RN_LANES * sizeof(rn_real), lane);
 }
 
-/** The sum of 16 lanes in double. */
+/** Returns the sum of 16 lanes in double. */
 static inline double rn_lanes_sum_f64(const rn_vec_f64 *lane) {
   RN_LANES_REDUCE(double, RN_LANES * sizeof(double), lane);
 }
@@ -111,7 +111,7 @@ static inline void rn_lanes_add(const rn_real *x, rn_vec *lane) {
   for (int p = 0; p < RN_LANE_VECS; p++) lane[p] += rn_vec_load(x + p * RN_VEC);
 }
 
-/** The sum of x [n]. */
+/** Returns the sum of x [n]. */
 static inline rn_real rn_row_sum(int n, const rn_real *x) {
   rn_vec lane[RN_LANE_VECS] = {0};
   rn_real rest[RN_LANES];
@@ -121,7 +121,7 @@ static inline rn_real rn_row_sum(int n, const rn_real *x) {
   return rn_lanes_sum(lane);
 }
 
-/** Adds 16 products x y to the lanes. */
+/** Adds 16 products x[i] y[i] to the lanes. */
 static inline void rn_lanes_add_products(const rn_real *x, const rn_real *y, rn_vec *lane) {
 #pragma GCC unroll 8
   for (int p = 0; p < RN_LANE_VECS; p++) {
@@ -129,7 +129,7 @@ static inline void rn_lanes_add_products(const rn_real *x, const rn_real *y, rn_
   }
 }
 
-/** The sum of x [n] y [n]; products are rounded before they are added. */
+/** Returns the dot product of x [n] and y [n]; products are rounded before they are added. */
 static inline rn_real rn_row_dot(int n, const rn_real *x, const rn_real *y) {
   rn_vec lane[RN_LANE_VECS] = {0};
   rn_real rest_x[RN_LANES], rest_y[RN_LANES];
@@ -153,7 +153,7 @@ static inline void rn_lanes_add_squares(const rn_real *x, rn_real mean, rn_vec_f
   }
 }
 
-/** The sum of (x [n] - mean)^2 in double; the differences are rounded to rn_real. */
+/** Returns the sum of (x [n] - mean)^2 in double; the differences are rounded to rn_real. */
 static inline double rn_row_squares(int n, const rn_real *x, rn_real mean) {
   rn_vec_f64 lane[RN_LANE_VECS_F64] = {0};
   rn_real rest[RN_LANES];

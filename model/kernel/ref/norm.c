@@ -1,4 +1,4 @@
-/* One row of the norm of a sublayer, and its gradients. */
+/* The norm of a sublayer and its gradients, for one row. */
 #include <math.h>
 #include <stddef.h>
 
@@ -25,7 +25,8 @@ static void scale_row_to_bf16(int n, const rn_real *w, const rn_real *b, const r
 static void norm(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
                  const rn_real *x, rn_array y, rn_real *stat) {
   const rn_real mean = kind == RN_BLOCK_NORM_LAYER ? rn_row_sum(n, x) / (rn_real)n : 0;
-  /* In double: an error in a row's scale affects all its channels, and later norms amplify it. */
+  /* In double, because an error in a row's scale affects all channels of the row, and later
+   * norms amplify the error. */
   const double mean_square = rn_row_squares(n, x, mean) / n;
   const rn_real scale = (rn_real)(1 / sqrt(mean_square + eps));
   stat[0] = mean;
@@ -37,7 +38,7 @@ static void norm(rn_block_norm kind, int n, double eps, const rn_real *w, const 
   }
 }
 
-/* For 16 elements, g = w dy:  along += g (x - mean) scale, sum += g */
+/* For 16 elements, with g = w dy: along += g (x - mean) scale, sum += g */
 static inline void add_gradients(const rn_real *w, const rn_real *dy, const rn_real *x,
                                  const rn_real *stat, rn_vec *along, rn_vec *sum) {
 #pragma GCC unroll 8

@@ -1,4 +1,4 @@
-/* The recurrence of one head, token by token: a state is read and written once. */
+/* The recurrence of one head for one token; reads and writes the state once. */
 #include <stddef.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ static void recur_rows(int rows, int V, rn_real decay, const rn_real *q, const r
   }
 }
 
-/* Columns from .. to-1 of four rows; o sums over the rows in order. */
+/* Updates columns from .. to-1 of four rows of a state, and adds the rows to o in order. */
 static void recur_four_rows(int V, int from, int to, rn_real decay, const rn_real *q,
                             const rn_real *k, const rn_real *restrict v, rn_real *restrict state,
                             rn_real *restrict o) {
@@ -34,8 +34,8 @@ static void recur_four_rows(int V, int from, int to, rn_real decay, const rn_rea
   }
 }
 
-/* The hardware prefetcher does not follow four rows read side by side: prefetch them in memory
- * order. */
+/* The hardware prefetcher does not follow four rows that are read side by side, so the code
+ * prefetches them in memory order. */
 enum { LINE = 64 / sizeof(rn_real), BLOCK = 2 * LINE, AHEAD = 8192 / sizeof(rn_real) };
 
 static void recur_blocks(int V, rn_real decay, const rn_real *q, const rn_real *k, const rn_real *v,

@@ -1,8 +1,9 @@
 /**
- * The kernels' sources are plain C, compiled once as they are (ref) and once more for each vector
- * instruction set; RN_KERNEL_SET names the set that is being compiled.
+ * Kernel sets. The kernels' sources are plain C; they are compiled once as they are (the set `ref`)
+ * and once more for each vector instruction set. RN_KERNEL_SET is the name of the set that is being
+ * compiled.
  *
- * Every file exports one function, which enters its kernels into the table.
+ * Each source file exports one function, which enters the file's kernels into the table.
  */
 #ifndef RN_MODEL_KERNEL_REF_SET_H
 #define RN_MODEL_KERNEL_REF_SET_H
@@ -16,7 +17,7 @@
 #define RN_SET_JOIN(name, set) RN_NAME(name##_##set)
 #define RN_SET_OF(name, set) RN_SET_JOIN(name, set)
 
-/** The name of this set's copy of a function. */
+/** The name that a function has in this set. */
 #define RN_SET(name) RN_SET_OF(name, RN_KERNEL_SET)
 
 void RN_SET(rn_enter_chunk_forward)(rn_kernels *table);
@@ -31,7 +32,7 @@ void RN_SET(rn_enter_activation)(rn_kernels *table);
 void RN_SET(rn_enter_softmax)(rn_kernels *table);
 void RN_SET(rn_enter_round)(rn_kernels *table);
 
-/** Enters all kernels of this set. */
+/** Enters all kernels of this set into the table. */
 void RN_SET(rn_kernels)(rn_kernels *table);
 
 #endif

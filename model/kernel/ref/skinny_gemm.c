@@ -1,11 +1,12 @@
 /*
- * A few rows times a matrix of weights, which is read from memory once.
+ * The product of a few rows and a matrix of weights, which is read from memory once.
  *
- * Sums run in lanes, in one order whatever the numbers of rows and columns, so that the results of
- * a row do not depend on the other rows, nor on how columns are split over threads:
+ * Sums are computed in lanes, in an order that does not depend on the number of rows or columns. So
+ * the results of a row do not depend on the other rows, or on how the columns are split over
+ * threads:
  *
  *   lane[l] = x[l] w[l], then fused with x[l + RN_VEC] w[l + RN_VEC] and so on; see rn_vec_sum()
- *   y = beta y + sum of the lanes, rounded twice
+ *   y = beta y + sum of the lanes     the product and the sum are each rounded
  */
 #include <string.h>
 
@@ -15,9 +16,10 @@
 
 enum { ROWS = 4, COLS = 4 };
 
-/* Prefetch distances. With one row, columns are read one by one, in memory order: far enough ahead
- * for a prefetch into L2, but less than a page. With more rows, columns are read side by side,
- * which the hardware prefetcher does not follow: the prefetches go in memory order. */
+/* Prefetch distances. With one row, the rows of w are read one by one, in memory order; the
+ * distance is large enough for a prefetch into L2, but less than a page. With more rows, several
+ * rows of w are read side by side; the hardware prefetcher does not follow this, so the code
+ * prefetches in memory order. */
 enum { AHEAD_BYTES = 3072, AHEAD_SIDE_BY_SIDE_BYTES = 8192 };
 
 static inline void load(const rn_real *from, int count, rn_vec *to) {
@@ -58,7 +60,7 @@ static inline void put(const gemm *p, int row, int col, rn_real sum) {
   *y = p->beta != 0 ? p->beta * *y + sum : sum;
 }
 
-/* Adds the `count` products from `at` on to all sums of a block. */
+/* Adds `count` products, starting at element `at`, to all sums of a block. */
 __attribute__((always_inline)) static inline void add_lanes(const gemm *p, bool bf16, int rows,
                                                             int cols, int at, int count,
                                                             rn_vec (*sum)[COLS]) {
@@ -88,7 +90,7 @@ __attribute__((always_inline)) static inline void add_lanes(const gemm *p, bool 
   }
 }
 
-/* A block of rows and columns, both numbers compile-time constants. */
+/* Computes a block of y; the numbers of rows and columns are compile-time constants. */
 __attribute__((always_inline)) static inline void block(const gemm *p, bool bf16, int rows,
                                                         int cols) {
   rn_vec sum[ROWS][COLS] = {0};
@@ -107,7 +109,7 @@ __attribute__((always_inline)) static inline void block(const gemm *p, bool bf16
   }
 }
 
-/* All rows times `cols` columns, which stay in cache. */
+/* Computes `cols` columns of y for all rows; the weights stay in cache. */
 __attribute__((always_inline)) static inline void columns(const gemm *p, bool bf16, int m,
                                                           int cols) {
   gemm part = *p;

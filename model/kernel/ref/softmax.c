@@ -1,4 +1,4 @@
-/* Softmax and the loss of one row of logits. */
+/* The softmax and the cross-entropy of one row of logits. */
 #include <assert.h>
 #include <math.h>
 
@@ -6,10 +6,11 @@
 #include "model/kernel/ref/lanes.h"
 #include "model/kernel/ref/set.h"
 
-/* Summands added in rn_real before the partial sum is added in double. */
+/* Number of summands that are added in rn_real before the partial sum is added in double. */
 enum { SUM_SLICE = 512 };
 
-/* With explicit lanes, since compilers may not reorder a maximum; NaN is ignored. */
+/* Returns the largest element; ignores NaN. The lanes are explicit because compilers may not
+ * reorder a maximum. */
 static rn_real largest_of(int n, const rn_real *x) {
   enum { LANES = 16 };
   rn_real top[LANES];
@@ -23,7 +24,7 @@ static rn_real largest_of(int n, const rn_real *x) {
   return top[0];
 }
 
-/* x <- exp(x - max(x)); returns their sum, and the maximum in *largest. */
+/* Replaces x by exp(x - max(x)); returns the sum of the results, and max(x) in *largest. */
 static double exponentials(int n, rn_real *x, rn_real *largest) {
   rn_real top = largest_of(n, x);
   double total = 0;
@@ -38,7 +39,7 @@ static double exponentials(int n, rn_real *x, rn_real *largest) {
   return total;
 }
 
-/* Returns the loss; if `gradient`, replaces logits by scale * (softmax - one_hot(target)). */
+/* Returns the loss. If `gradient`, replaces logits by scale * (softmax - one_hot(target)). */
 static double cross_entropy(int n, rn_real *logits, int32_t target, bool gradient, double scale) {
   assert(target >= 0 && target < n);
   rn_real wanted = logits[target], largest;
