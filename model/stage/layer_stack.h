@@ -5,8 +5,9 @@
  * A unit is (micro-batch, segment): B sequences times the T tokens of one segment. A stage that
  * begins at layer 0 has the embedding; one that ends at layer L has the head. forward saves
  * activations; from them backward_input computes the gradient of the input and, later,
- * backward_weight that of the weights. Nothing is allocated after creation, except activations.
- * Everything here is built twice: _f32 and _f64.
+ * backward_weight that of the weights. Nothing is allocated after creation, except activations
+ * and, with the first ones of a save policy, their workspace. Everything here is built twice: _f32
+ * and _f64.
  */
 #ifndef RN_MODEL_STAGE_LAYER_STACK_H
 #define RN_MODEL_STAGE_LAYER_STACK_H
@@ -26,7 +27,7 @@
 
 typedef struct rn_layer_stack rn_layer_stack;
 
-/** Creates a stack with its workspace. Errors: RN_ERR_MEMORY. */
+/** Creates a stack; the workspaces come with activations. Errors: RN_ERR_MEMORY. */
 rn_status rn_layer_stack_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                                 rn_layer_stack **out);
 void rn_layer_stack_destroy(rn_layer_stack **stack);

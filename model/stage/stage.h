@@ -15,7 +15,8 @@
  *
  * States. A stage obtains the states before a segment, and passes on those after it, through the
  * scan port of the pass: begin, end and publish take host memory, which the port uses until its
- * call contract says that it is done (proto/ports/scan_port.h).
+ * call contract says that it is done (proto/ports/scan_port.h). poll may be called while the stage
+ * computes, and in reproducible mode test, end and publish, too.
  *
  * Threads. All calls come from the thread that created the stage, and the stage calls ports from
  * that thread only. While a stage computes, another thread may progress messages, which access
@@ -127,8 +128,9 @@ typedef struct rn_weights_memory {
 } rn_weights_memory;
 
 /**
- * Creates a stage of the backend in use, with its workspace; slots and the gradient are created by
- * the calls below. No other call allocates memory. Errors: RN_ERR_MEMORY.
+ * Creates a stage of the backend in use; the gradient, slots and decoders are created by the calls
+ * below. The workspace of a save policy is allocated with the first slot that has it. Calls that
+ * create nothing do not allocate memory. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_stage_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out);
 /** Frees the stage; its slots must have been destroyed before. Takes NULL. */
@@ -220,7 +222,7 @@ typedef struct rn_unit_loss {
  */
 rn_status rn_stage_loss(rn_err *err, rn_stage *stage, rn_stage_slot *slot, rn_unit_loss *loss);
 
-/** logits [count, N], in host memory, of rows first_row .. first_row + count - 1 of the slot. */
+/** logits [rn_range_count(rows), N], in host memory, of these rows of the slot. */
 rn_status rn_stage_logits(rn_err *err, rn_stage *stage, rn_stage_slot *slot, rn_range rows,
                           float *logits);
 

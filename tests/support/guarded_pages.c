@@ -73,9 +73,16 @@ guarded_array *guarded_add(guarded_set *set, const char *name, int64_t count,
   return a;
 }
 
+static void check_not_mapped(const guarded_array *a) {
+  for (size_t i = 0; i < a->bytes / page_bytes(); i++) {
+    if (a->readers[i] + a->writers[i] > 0) fail(a, "destroyed while it was mapped");
+  }
+}
+
 void guarded_remove(guarded_set *set, guarded_array **array) {
   guarded_array *a = *array;
   if (a == NULL) return;
+  check_not_mapped(a);
   for (guarded_array **at = &set->first; *at != NULL; at = &(*at)->next) {
     if (*at != a) continue;
     *at = a->next;
@@ -128,8 +135,11 @@ static void count_mapping(guarded_array *a, rn_range range, rn_access access, in
   if (rn_range_count(range) == 0) return;
   const size_t first = (size_t)range.begin * a->element_bytes / page;
   const size_t last = ((size_t)range.end * a->element_bytes - 1) / page + 1;
-  for (size_t i = first; i < last; i++)
-    *(access == RN_ACCESS_READ ? &a->readers[i] : &a->writers[i]) += by;
+  for (size_t i = first; i < last; i++) {
+    int *mappings = access == RN_ACCESS_READ ? &a->readers[i] : &a->writers[i];
+    *mappings += by;
+    if (*mappings < 0) fail(a, "unmapped without a mapping for this");
+  }
   protect(a, first, last);
 }
 

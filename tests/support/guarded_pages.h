@@ -33,6 +33,7 @@ typedef struct guarded_set {
 
 /** Adds a protected array of zeros; `name` must outlive it. Aborts without memory. */
 guarded_array *guarded_add(guarded_set *set, const char *name, int64_t count, size_t element_bytes);
+/** Frees the array; one that is still mapped ends the process. Takes NULL. */
 void guarded_remove(guarded_set *set, guarded_array **array);
 
 /** Opens all arrays for the owner's computation; closes them, except what is mapped. */
@@ -42,7 +43,7 @@ void guarded_close_all(guarded_set *set);
 /**
  * Opens the pages of a range until guarded_unmap: for READ they cannot be written. WRITE fills the
  * range with NaN, so that elements that are not written, or read before, give other results.
- * A range that is not in the array ends the process.
+ * A range that is not in the array, or unmap without its map, ends the process.
  */
 void *guarded_map(guarded_array *array, rn_range range, rn_access access);
 void guarded_unmap(guarded_array *array, rn_range range, rn_access access);

@@ -1,5 +1,6 @@
 #include "tests/support/guarded_stage.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,18 @@ static float *floats(const guarded_array *array) {
 
 /* ---- ports: the caller's code runs while the stage is closed ---- */
 
+/* Polls, and completions of a scan by them, also happen within parallel work, whose other threads
+ * still compute: the stage then stays open. Returns whether it was closed. */
+static bool close_for_scan(stage *s) {
+  if (omp_in_parallel()) return false;
+  guarded_close_all(&s->set);
+  return true;
+}
+
+static void open_again(stage *s, bool closed) {
+  if (closed) guarded_open_all(&s->set);
+}
+
 static rn_status wait(rn_err *err, void *self, int group) {
   stage *s = self;
   guarded_close_all(&s->set);
@@ -76,18 +89,25 @@ static rn_status begin_scan(void *self, rn_err *err, rn_scan_direction direction
   stage *s = self;
   s->states = (rn_range){0, element.n * element.m};
   element.own = hand_out(s->own, s->states, element.own);
-  return s->scan->begin(s->scan->self, err, direction, layer, element);
+  const bool closed = close_for_scan(s);
+  rn_status status = s->scan->begin(s->scan->self, err, direction, layer, element);
+  open_again(s, closed);
+  return status;
 }
 
 static void poll_scan(void *self) {
   stage *s = self;
+  const bool closed = close_for_scan(s);
   s->scan->poll(s->scan->self);
+  open_again(s, closed);
 }
 
 static rn_status end_scan(void *self, rn_err *err, float *before) {
   stage *s = self;
   float *in = guarded_map(s->before, s->states, RN_ACCESS_WRITE);
+  const bool closed = close_for_scan(s);
   rn_status status = s->scan->end(s->scan->self, err, in);
+  open_again(s, closed);
   memcpy(before, in, (size_t)s->states.end * sizeof *in);
   guarded_unmap(s->before, s->states, RN_ACCESS_WRITE);
   guarded_unmap(s->own, s->states, RN_ACCESS_READ);
@@ -97,14 +117,19 @@ static rn_status end_scan(void *self, rn_err *err, float *before) {
 static rn_status publish(void *self, rn_err *err, const float *after) {
   stage *s = self;
   const float *out = hand_out(s->after, s->states, after);
+  const bool closed = close_for_scan(s);
   rn_status status = s->scan->publish(s->scan->self, err, out);
+  open_again(s, closed);
   guarded_unmap(s->after, s->states, RN_ACCESS_READ);
   return status;
 }
 
 static bool test_scan(void *self) {
   stage *s = self;
-  return s->scan->test(s->scan->self);
+  const bool closed = close_for_scan(s);
+  const bool done = s->scan->test(s->scan->self);
+  open_again(s, closed);
+  return done;
 }
 
 /* The port that the layers use in place of `scan`. */

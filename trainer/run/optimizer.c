@@ -92,7 +92,8 @@ void rn_optimizer_destroy(rn_optimizer *o) {
   rn_reduce_scatter_destroy(&o->distributed.reduce_scatter);
   rn_norm_blocks_destroy(&o->blocks);
   free(o->block_squares);
-  if (o->is_exact || !o->single_replica) free(o->gradient);
+  rn_err ignored; /* the stage is destroyed next */
+  if (rn_optimizer_release_gradient(&ignored, o) == RN_OK) free(o->gradient);
   free(o->exact);
   free(o->exp_avg);
   free(o->exp_avg_sq);

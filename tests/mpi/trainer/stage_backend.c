@@ -4,8 +4,10 @@
  * reproducible mode, with carried states and recomputed layers; validation; a save that another
  * layout resumes; evaluation and generation from it.
  *
- * The backend's pages are protected outside its own calls and outside of what is mapped
- * (tests/support/guarded_stage.h), so it also shows that nothing is touched without a mapping.
+ * The backend's pages are protected outside its own computation and outside of what is mapped
+ * (tests/support/guarded_stage.h), so it also shows that nothing is touched without a mapping while
+ * the stage does not compute, ports included, and that every mapping ends. It does not show what
+ * another thread or a poll touches while the stage computes.
  */
 #include <assert.h>
 #include <stdio.h>

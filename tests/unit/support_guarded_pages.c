@@ -1,7 +1,8 @@
 /*
- * The guarded backend notices every touch of its memory outside a mapping: a process that reads
- * unmapped weights, writes what is mapped for reading, or uses a mapping that has ended, dies with
- * a message that names the array. What is mapped can be used.
+ * Guarded pages notice every touch outside a mapping: a process that reads an array that is not
+ * mapped, writes what is mapped for reading, or uses a mapping that has ended, dies with a message
+ * that names the array. So does one that maps a range outside the array, unmaps what is not mapped,
+ * or removes what is still mapped. What is mapped can be used.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,17 @@
 #include "tests/support/check.h"
 #include "tests/support/guarded_pages.h"
 
-typedef enum { NOTHING, BEFORE_MAP, WRITE_TO_READ, AFTER_UNMAP, ANOTHER_RANGE, OUTSIDE } touch;
+typedef enum {
+  NOTHING,
+  BEFORE_MAP,
+  WRITE_TO_READ,
+  AFTER_UNMAP,
+  ANOTHER_RANGE,
+  OUTSIDE,
+  NO_MAP,
+  STILL_READ,
+  STILL_WRITTEN
+} touch;
 
 /* Maps a range of the first array and touches it, or something else. */
 static void use(touch kind) {
@@ -33,6 +44,9 @@ static void use(touch kind) {
   guarded_unmap(array, range, RN_ACCESS_READ);
   if (kind == AFTER_UNMAP) values[0] = mapped[50];
   if (kind == OUTSIDE) guarded_map(array, (rn_range){-1, 10}, RN_ACCESS_READ);
+  if (kind == NO_MAP) guarded_unmap(array, range, RN_ACCESS_READ);
+  if (kind == STILL_READ) guarded_map(array, range, RN_ACCESS_READ);
+  if (kind == STILL_WRITTEN) guarded_map(array, range, RN_ACCESS_READ_WRITE);
   guarded_remove(&set, &array);
   CHECK_OK(&err, RN_OK);
 }
@@ -57,13 +71,22 @@ static int status_of(touch kind, char *text, size_t bytes) {
 }
 
 int main(void) {
+  static const struct {
+    touch kind;
+    const char *message;
+  } misuse[] = {{OUTSIDE, "weights: the range is not in the array\n"},
+                {NO_MAP, "weights: unmapped without a mapping for this\n"},
+                {STILL_READ, "weights: destroyed while it was mapped\n"},
+                {STILL_WRITTEN, "weights: destroyed while it was mapped\n"}};
   char text[200];
   CHECK_EQUAL(status_of(NOTHING, text, sizeof text), 0);
   for (touch kind = BEFORE_MAP; kind <= ANOTHER_RANGE; kind++) {
     CHECK_EQUAL(status_of(kind, text, sizeof text), GUARDED_EXIT_STATUS);
     CHECK(strncmp(text, "weights, element ", 17) == 0);
   }
-  CHECK_EQUAL(status_of(OUTSIDE, text, sizeof text), GUARDED_EXIT_STATUS);
-  CHECK(strcmp(text, "weights: the range is not in the array\n") == 0);
+  for (size_t i = 0; i < sizeof misuse / sizeof misuse[0]; i++) {
+    CHECK_EQUAL(status_of(misuse[i].kind, text, sizeof text), GUARDED_EXIT_STATUS);
+    CHECK(strcmp(text, misuse[i].message) == 0);
+  }
   return check_result();
 }
