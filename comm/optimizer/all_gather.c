@@ -10,10 +10,11 @@
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
-/* Elements of one message at most; its size in bytes must fit in an int. */
+/* Maximum elements per message: the size in bytes must fit in an int. */
 enum { MAX_MESSAGE = 1 << 22 };
 
-/* Completions of a bucket by ranks of the node, over all rounds; one cache line per bucket. */
+/* Counts how many times ranks of the node have completed a bucket, over all rounds; one cache line
+ * per bucket. */
 typedef struct completions {
   _Alignas(64) _Atomic int64_t done;
 } completions;
@@ -25,12 +26,13 @@ struct rn_all_gather {
   char *values;
   size_t bytes_each;
   int replica;
-  MPI_Request *request; /* persistent: receives by bucket, then sends */
-  int *first;           /* [buckets + 1] index of a bucket's first receive; the last: first send */
+  MPI_Request *request; /* persistent: all receives, ordered by bucket, then all sends */
+  int *first; /* [buckets + 1] index in `request` of each bucket's first receive; the last entry is
+                 the index of the first send */
   int receives, sends;
   rn_shared_array *shared_completions; /* [buckets], one array per node */
   int64_t round;
-  int received, complete; /* buckets received by this rank; buckets known to be complete */
+  int received, complete; /* bucket counts: received by this rank; known to be complete */
   bool active;
 };
 
@@ -63,7 +65,8 @@ static rn_status allocate(rn_err *err, rn_all_gather *g) {
                   &g->first);
 }
 
-/* Creates the persistent messages of one shard from or to `peer`, and advances *at past them. */
+/* Creates the persistent requests that receive one shard from `peer` or send it there; advances *at
+ * past them. */
 static rn_status create_messages(rn_err *err, rn_all_gather *g, rn_range range, bool receive,
                                  int peer, int *at) {
   for (int64_t begin = range.begin; begin < range.end; begin += MAX_MESSAGE) {
@@ -80,7 +83,8 @@ static rn_status create_messages(rn_err *err, rn_all_gather *g, rn_range range, 
   return RN_OK;
 }
 
-/* All messages have tag 0: between two ranks they match in order of bucket, then of offset. */
+/* All messages have tag 0: between two ranks, messages match in the order of buckets and, within a
+ * bucket, of offsets. */
 static rn_status create_all_messages(rn_err *err, rn_all_gather *g) {
   const int here = rn_node_of(g->node, g->replica);
   int receive = 0, send = g->receives;
@@ -150,8 +154,8 @@ static completions *completions_of(const rn_all_gather *g, int bucket) {
   return (completions *)rn_shared_array_memory(g->shared_completions) + bucket;
 }
 
-/* Progresses all messages; counts received buckets, in order, in the completion counts of the node.
- */
+/* Progresses all messages. Each bucket received, in order, adds one to its completion count on the
+ * node. */
 static rn_status progress(rn_err *err, rn_all_gather *g, bool *sent) {
   for (int done = 1; done && g->received < g->shards->buckets;) {
     const int first = g->first[g->received], count = g->first[g->received + 1] - first;

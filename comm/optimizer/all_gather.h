@@ -29,10 +29,10 @@ rn_status rn_all_gather_create(rn_err *err, const rn_node *node, const rn_optimi
 void rn_all_gather_destroy(rn_all_gather **all_gather);
 
 /**
- * Starts sending this rank's shards, which it has written, and receiving those of the others. The
- * array is read-only until rn_all_gather_finish.
+ * Starts to send this rank's shards, which must be complete, and to receive those of the other
+ * ranks. The array is read-only until rn_all_gather_finish returns.
  *
- * Collective: over the replicas; none of them still reads the old values.
+ * Collective: over the replicas; none of them may still be reading the old values.
  * Errors:     RN_ERR_MPI.
  */
 rn_status rn_all_gather_start(rn_err *err, rn_all_gather *all_gather);
@@ -50,7 +50,8 @@ rn_status rn_all_gather_wait(rn_err *err, rn_all_gather *all_gather, int bucket)
 bool rn_all_gather_is_complete(const rn_all_gather *all_gather, int bucket);
 
 /**
- * Waits until all buckets are complete and this rank's shards are sent; they may be written again.
+ * Waits until all buckets are complete and this rank's shards are sent; on return the rank may
+ * write its shards again.
  * Collective: over the replicas. Errors: RN_ERR_MPI.
  */
 rn_status rn_all_gather_finish(rn_err *err, rn_all_gather *all_gather);

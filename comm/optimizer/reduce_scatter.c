@@ -11,8 +11,11 @@
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
-/* Buckets in flight; elements summed at a time; doubles of one all-reduce. */
-enum { MAX_IN_FLIGHT = 4, SUM_BLOCK = 4096, GATHER_BLOCK = 1 << 20 };
+enum {
+  MAX_IN_FLIGHT = 4,     /* buckets */
+  SUM_BLOCK = 4096,      /* elements summed at a time */
+  GATHER_BLOCK = 1 << 20 /* doubles per all-reduce */
+};
 
 struct rn_reduce_scatter {
   MPI_Comm comm;
@@ -21,14 +24,14 @@ struct rn_reduce_scatter {
   MPI_Datatype type;
   size_t bytes_each;
   int rank, size;
-  const char **gradient;       /* [buckets] the caller's, of the buckets that were started */
-  char *own;                   /* or NULL */
-  int64_t *at;                 /* [buckets] offset of a bucket's shard in `own` */
-  int64_t longest;             /* elements of this rank's largest shard */
-  char *buffers;               /* [MAX_IN_FLIGHT, size - 1, longest] receive buffers */
-  MPI_Request *request;        /* [MAX_IN_FLIGHT, size, 2]: receive from and send to a rank */
-  int *order;                  /* [buckets] bucket indices in order of start */
-  int started, posted, summed; /* counts; summed <= posted <= started */
+  const char **gradient; /* [buckets] the caller's gradient of each started bucket */
+  char *own;             /* as in rn_reduce_operands; may be NULL */
+  int64_t *at;           /* [buckets] offset in `own` of this rank's shard of each bucket */
+  int64_t longest;       /* elements of this rank's largest shard */
+  char *buffers;         /* [MAX_IN_FLIGHT, size - 1, longest] receive buffers */
+  MPI_Request *request;  /* [MAX_IN_FLIGHT, size, 2]: for each rank, a receive and a send */
+  int *order;            /* [buckets] bucket indices in the order in which they were started */
+  int started, posted, summed; /* counts of buckets; summed <= posted <= started */
   int64_t bytes_sent;
 };
 
@@ -99,7 +102,8 @@ void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter) {
   *reduce_scatter = NULL;
 }
 
-/* Receive buffer for rank i's shard-sized contribution to the bucket order[order_index]. */
+/* Returns the receive buffer for rank i's contribution to this rank's shard of bucket
+ * order[order_index]. */
 static char *buffer_of(const rn_reduce_scatter *r, int order_index, int i) {
   const int64_t index =
       (int64_t)(order_index % MAX_IN_FLIGHT) * (r->size - 1) + (i < r->rank ? i : i - 1);
@@ -110,14 +114,14 @@ static MPI_Request *requests_of(const rn_reduce_scatter *r, int order_index) {
   return r->request + (int64_t)(order_index % MAX_IN_FLIGHT) * 2 * r->size;
 }
 
-/* The gradient of `shard`, a part of a bucket that was started. */
+/* Returns the gradient of `shard`, a part of a bucket that was started. */
 static const char *gradient_of(const rn_reduce_scatter *r, int bucket, rn_range shard) {
   const int64_t within = shard.begin - rn_optimizer_shards_bucket(r->shards, bucket).begin;
   return r->gradient[bucket] + (size_t)within * r->bytes_each;
 }
 
-/* Posts the sends and receives of one bucket. All messages have tag 0 and match in order of start.
- * Empty shards are not sent. */
+/* Posts the sends and receives of one bucket. All messages have tag 0 and match in the order in
+ * which buckets are started. Empty shards are not sent. */
 static rn_status post_bucket(rn_err *err, rn_reduce_scatter *r, int order_index) {
   const int bucket = r->order[order_index];
   const int count = (int)rn_range_count(rn_optimizer_shards_of(r->shards, bucket, r->rank));
@@ -171,8 +175,7 @@ static void sum_bucket(const rn_reduce_scatter *r, int order_index) {
   }
 }
 
-/* Progresses without waiting: sums buckets that are received, posts others while buffers are free.
- */
+/* Progresses without waiting: sums received buckets, and posts others while buffers are free. */
 static rn_status progress(rn_err *err, rn_reduce_scatter *r) {
   for (int done = 1; done && r->summed < r->started;) {
     while (r->posted < r->started && r->posted < r->summed + MAX_IN_FLIGHT) {

@@ -1,8 +1,8 @@
 /**
  * Reduce-scatter of gradients and small sums over the ranks of a grid, with a fixed result.
  *
- * MPI reductions may choose their order by message size and load. Here floating-point sums are
- * taken in rank order 0, 1, 2, ..., and exact sums add integers, for which order does not matter.
+ * MPI may choose the order of a reduction by message size and load. Here floating-point values are
+ * added in rank order 0, 1, 2, ...; exact sums add integers, for which the order does not matter.
  * Gradients are summed bucket by bucket while ranks still compute other buckets; the arrival order
  * of messages does not affect the result.
  */
@@ -16,24 +16,26 @@
 
 typedef struct rn_reduce_scatter rn_reduce_scatter;
 
-/** Elements: float, summed in rank order, or int64_t. */
+/** Element type: float (FLOAT), summed in rank order, or int64_t (EXACT). */
 typedef enum { RN_REDUCE_FLOAT, RN_REDUCE_EXACT } rn_reduce_kind;
 
-/** What is summed, and where the sums of this rank's shards go. */
+/** Element type of a reduction, and the destination of its sums. */
 typedef struct rn_reduce_operands {
-  rn_reduce_kind kind; /* of gradients and sums */
-  void *own;           /* [this rank's shards, concatenated by bucket]; with a single replica also
-                          NULL: the gradients are the sums */
+  rn_reduce_kind kind; /* element type of gradients and sums */
+  void *own; /* sums of this rank's shards, concatenated by bucket; may be NULL with a single
+                replica, whose gradients are already the sums */
 } rn_reduce_operands;
 
 /**
- * Bytes of receive buffers for `replicas` whose largest shard has `longest` elements.
+ * Returns the bytes of receive buffers per rank, for `replicas` ranks and a largest shard of
+ * `longest` elements.
  * Not collective. Errors: none.
  */
 size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kind);
 
 /**
- * own = sum over replicas, in rank order, of the elements of the gradients in this rank's shards.
+ * Creates the reduce-scatter. For each element of this rank's shards, `own` receives the sum of the
+ * gradients of all replicas, in rank order.
  *
  * Collective: over the world. Ownership: grid, shards and arrays outlive the object.
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
@@ -41,15 +43,16 @@ size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kin
 rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
                                    const rn_optimizer_shards *shards, rn_reduce_operands operands,
                                    rn_reduce_scatter **out);
-/** Takes NULL; no bucket is in flight. Collective: over the replicas. Errors: none. */
+/** Takes NULL. No bucket may be in flight. Collective: over the replicas. Errors: none. */
 void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter);
 
-/** Bytes of gradients that this rank sent since create. Not collective. Errors: none. */
+/** Returns the bytes of gradients that this rank has sent since create. Not collective. Errors:
+ * none. */
 int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter);
 
 /**
- * Starts the reduction of a bucket. `gradient` [elements of the bucket] is complete on this rank
- * and must not change until rn_reduce_scatter_finish. Does not wait.
+ * Starts the reduction of a bucket. `gradient` [elements of the bucket] must be complete on this
+ * rank and must not change until rn_reduce_scatter_finish returns. Does not wait.
  *
  * Collective: over the replicas; all start the buckets in the same order.
  * Errors:     RN_ERR_MPI.
@@ -58,14 +61,15 @@ rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *reduce_scatter
                                   const void *gradient);
 
 /**
- * Waits until all buckets, each of which was started once, are summed; `own` is then complete.
+ * Waits until all buckets are summed; `own` is then complete. Each bucket must have been started
+ * once.
  * Collective: over the replicas. Errors: RN_ERR_MPI.
  */
 rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *reduce_scatter);
 
 /**
- * Sums doubles over all ranks of the grid, in world order: bitwise the same on every rank.
- * count <= RN_GRID_SCRATCH.
+ * Sums values [count] over all ranks of the grid, in world order; the result is bitwise the same on
+ * every rank. count <= RN_GRID_SCRATCH.
  *
  * Collective: over the grid.
  * Errors:     RN_ERR_MPI.
@@ -73,8 +77,8 @@ rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *reduce_scatte
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count);
 
 /**
- * Merges values [count] so that every rank has all of them, bit for bit. Each value is nonzero on
- * at most one rank of the grid, or has the same bits on all ranks where it is nonzero.
+ * Merges values [count] over the ranks: on return every rank has the bits of all nonzero values. On
+ * entry a value may be nonzero on several ranks only if it has the same bits on all of them.
  *
  * Collective: over the grid.
  * Errors:     RN_ERR_MPI.

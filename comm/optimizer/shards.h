@@ -9,15 +9,15 @@
 
 #include "proto/base/range.h"
 
-/** edge [buckets, replicas + 1]: slice i of bucket b is [edge[b][i], edge[b][i + 1]). */
+/** Shard boundaries: edge [buckets, replicas + 1]. Slice i of bucket b begins at edge[b][i]. */
 typedef struct rn_optimizer_shards {
   int buckets, replicas;
   int64_t *edge;
 } rn_optimizer_shards;
 
 /**
- * The shard of a bucket that a replica owns: slice (replica + bucket) mod replicas, a rotation that
- * balances slices of uneven length. Not collective. Errors: none.
+ * Returns the shard of a bucket that a replica owns: slice (replica + bucket) mod replicas. The
+ * rotation balances slices of uneven length. Not collective. Errors: none.
  */
 static inline rn_range rn_optimizer_shards_of(const rn_optimizer_shards *shards, int bucket,
                                               int replica) {
@@ -28,7 +28,7 @@ static inline rn_range rn_optimizer_shards_of(const rn_optimizer_shards *shards,
   return (rn_range){edge[slice], edge[slice + 1]};
 }
 
-/** All elements of a bucket. Not collective. Errors: none. */
+/** Returns the range of all elements of a bucket. Not collective. Errors: none. */
 static inline rn_range rn_optimizer_shards_bucket(const rn_optimizer_shards *shards, int bucket) {
   const int64_t *edge = shards->edge + (int64_t)bucket * (shards->replicas + 1);
   return (rn_range){edge[0], edge[shards->replicas]};

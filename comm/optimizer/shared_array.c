@@ -9,12 +9,12 @@
 
 #define SHM_FOLDER "/dev/shm"
 
-/* Left free for other users of shared memory, such as MPI's own segments: 1/16 and 8 MiB. */
+/* Reserve for other users of shared memory, such as MPI's own segments: 1/16 of it plus 8 MiB. */
 enum { RESERVE_DIVISOR = 16, RESERVE_BYTES = 8 << 20, ALIGNMENT_BYTES = 4096 };
 
 struct rn_shared_array {
   void *memory;
-  void *own;      /* private memory of the only rank of a node; NULL otherwise */
+  void *own;      /* private memory if this rank is the only one of its node; NULL otherwise */
   MPI_Win window; /* MPI_WIN_NULL if the memory is private */
 };
 

@@ -12,15 +12,15 @@
 /* Values exchanged between the first and the last stage at a time. */
 enum { END_BLOCK = 1 << 16 };
 
-/* Every MPI supports tags 0..32767; far fewer units are in flight at a time. */
+/* The MPI standard guarantees tags 0..32767; far fewer units are in flight at a time. */
 enum { TAGS = 32767 };
 
 struct rn_pipeline_p2p {
   int stage, stages;
-  int in_flight;    /* messages that are not yet waited for */
-  MPI_Comm comm[2]; /* by direction; the tag is the unit's index modulo TAGS */
+  int in_flight;    /* messages started for which rn_pipeline_p2p_wait has not been called */
+  MPI_Comm comm[2]; /* one per direction; a message's tag is the index of its unit modulo TAGS */
   MPI_Datatype row;
-  void *other_end; /* [END_BLOCK] floats or integers */
+  void *other_end; /* [END_BLOCK] values received from the other end, floats or integers */
 };
 
 rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
@@ -63,7 +63,8 @@ void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p) {
   *p2p = NULL;
 }
 
-/* MPI libraries progress all messages in any call; rn_pipeline_p2p_wait returns the errors. */
+/* Makes one MPI call: MPI libraries progress all messages in any call. Errors are left to
+ * rn_pipeline_p2p_wait. */
 static rn_progress_state poll_messages(void *self) {
   const rn_pipeline_p2p *p2p = self;
   int arrived;
@@ -119,13 +120,14 @@ rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p,
   return RN_OK;
 }
 
-/* The stage at the other end of the pipeline; -1 if there is none or this is a middle stage. */
+/* Returns the stage at the other end of the pipeline; -1 on a middle stage or if there is only one
+ * stage. */
 static int other_end(const rn_pipeline_p2p *p2p) {
   if (p2p->stages == 1) return -1;
   return rn_pipeline_p2p_is_first(p2p) ? p2p->stages - 1 : rn_pipeline_p2p_is_last(p2p) ? 0 : -1;
 }
 
-/* Sends up to END_BLOCK values to stage `other` and receives as many from it. */
+/* Sends up to END_BLOCK values to stage `other` and receives the same number from it. */
 static rn_status sendrecv_block(rn_err *err, rn_pipeline_p2p *p2p, int other, const void *values,
                                 int count, MPI_Datatype type) {
   RN_MPI_WAIT(err, MPI_Sendrecv(values, count, type, other, 0, p2p->other_end, count, type, other,

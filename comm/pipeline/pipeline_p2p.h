@@ -3,8 +3,8 @@
  * to the previous one.
  *
  * Sends and receives are nonblocking and use the caller's buffers; a receive that is posted early
- * lets its sender proceed without waiting. Messages match by direction and by the index of their
- * unit.
+ * lets its sender proceed without waiting. Messages match by direction and by the index of the unit
+ * of work.
  */
 #ifndef RN_COMM_PIPELINE_PIPELINE_P2P_H
 #define RN_COMM_PIPELINE_PIPELINE_P2P_H
@@ -30,7 +30,7 @@ typedef enum {
   RN_PIPELINE_P2P_GRADIENTS /* gradients of activations: to the previous stage */
 } rn_pipeline_p2p_direction;
 
-/** Identifies a message: both ends pass the same. */
+/** Identifies a message: sender and receiver pass the same envelope. */
 typedef struct rn_pipeline_p2p_envelope {
   rn_pipeline_p2p_direction direction;
   int unit;
@@ -45,18 +45,19 @@ typedef struct rn_pipeline_p2p_envelope {
 rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
                                  rn_pipeline_p2p **out);
 /**
- * Takes NULL. Collective: over the stages of the pipeline; no message is in flight. Errors: none.
+ * Takes NULL. Collective: over the stages of the pipeline; no message may be in flight. Errors:
+ * none.
  */
 void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p);
 
 /**
- * From now on `thread` progresses messages while the main thread computes. NULL: no thread.
+ * Makes `thread` progress messages while the main thread computes; NULL: no thread does.
  * Not collective. Errors: none.
  */
 void rn_pipeline_p2p_use_thread(rn_pipeline_p2p *p2p, rn_comm_thread *thread);
 
-/** True if this rank's stage is the first, or the last, of the pipeline. Not collective. Errors:
- * none. */
+/** True if this rank's stage is the first (is_first) or the last (is_last) of the pipeline. Not
+ * collective. Errors: none. */
 bool rn_pipeline_p2p_is_first(const rn_pipeline_p2p *p2p);
 bool rn_pipeline_p2p_is_last(const rn_pipeline_p2p *p2p);
 
@@ -71,7 +72,7 @@ rn_status rn_pipeline_p2p_send(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2
                                int64_t count, const float *rows, rn_pipeline_p2p_message *out);
 
 /**
- * Posts the receive of rows [count, width], which are valid after rn_pipeline_p2p_wait.
+ * Posts the receive of rows [count, width]; they are valid once rn_pipeline_p2p_wait returns.
  *
  * Collective: with the neighbour's send.
  * Errors:     RN_ERR_MPI.
@@ -89,15 +90,16 @@ rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
 rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2p_message *message);
 
 /**
- * values [count] = the sum of the first and the last stage's values, on both: the gradient of the
- * tied embedding, which both stages hold. Does nothing on other stages or with a single stage.
+ * Adds the values [count] of the first and the last stage and returns the sum on both. Used for the
+ * gradient of the tied embedding, which both stages hold. Does nothing on other stages or with a
+ * single stage.
  *
  * Collective: over the first and the last stage.
  * Errors:     RN_ERR_MPI.
  */
 rn_status rn_tied_embedding_reduce(rn_err *err, rn_pipeline_p2p *p2p, int64_t count, float *values);
 
-/** The same for integers. Collective and Errors: as rn_tied_embedding_reduce. */
+/** Like rn_tied_embedding_reduce, for integers. Collective and Errors: as there. */
 rn_status rn_tied_embedding_reduce_exact(rn_err *err, rn_pipeline_p2p *p2p, int64_t count,
                                          int64_t *values);
 

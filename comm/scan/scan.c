@@ -14,7 +14,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/span.h"
 
-/* Below this size the latency dominates, and fewer rounds are faster. */
+/* For states smaller than this, latency dominates, so the algorithm with fewer rounds is faster. */
 enum { SMALL_STATE_BYTES = 32768 };
 
 static const rn_scan_ops *const algorithms[] = {
@@ -35,13 +35,14 @@ size_t rn_scan_bytes(rn_scan_algorithm algorithm, rn_scan_shape shape, int rank,
   return algorithms[algorithm]->bytes(shape, rank, ranks);
 }
 
-/* Returns the error of an earlier progress(), which cannot return it. */
+/* Returns the error that an earlier progress() stored: progress() itself cannot return one. */
 static rn_status check_poll(rn_err *err, const rn_scan *scan) {
   if (scan->poll_err.status == RN_OK) return RN_OK;
   return rn_fail(err, scan->poll_err.status, "%s", scan->poll_err.text);
 }
 
-/* Sets the boundary states on the ranks with the first and the last piece of the sequence. */
+/* Sets sequence_initial on the rank with the first piece of the sequence and sequence_final on the
+ * rank with the last; NULL elsewhere. */
 static void set_boundary(rn_scan *scan) {
   const int index = rn_scan_segment_index(scan), position = rn_scan_position(scan);
   const int64_t offset = (int64_t)scan->layer * scan->n * scan->shape.matrix;
@@ -53,7 +54,8 @@ static void set_boundary(rn_scan *scan) {
   scan->sequence_final = forward && last && scan->final != NULL ? scan->final + offset : NULL;
 }
 
-/* If MPI was released to the thread, each function of the port releases it again on return. */
+/* If the thread owned MPI on entry, each function of the port releases MPI to it again on return.
+ */
 static rn_status scan_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
                             rn_scan_element element) {
   rn_scan *scan = self;

@@ -1,16 +1,17 @@
 /**
  * The scan of states over the ranks that share a sequence, as an implementation of rn_scan_port.
  *
- *   before(piece) = sum over earlier pieces s of (product of the factors between) X(s)
+ *   before(piece) = sum over earlier pieces s of (product of factors between s and piece) X(s)
  *
- * computed as before(next) = a before + X from the first piece to the last; REVERSE from the last
- * to the first. The element (log a, X) and its order are those of proto/ports/scan_port.h.
+ * It is computed as before(next) = a before + X, from the first piece to the last (FORWARD) or from
+ * the last to the first (REVERSE). proto/ports/scan_port.h defines the element (log a, X) and the
+ * order of composition.
  *
  * Segments: a sequence may be cut into K S pieces for S ranks; rank s works on piece kS + s in
- * segment k. The state after rank S-1 of segment k is the initial state of rank 0 in segment k+1,
- * layer by layer; the adjoint goes from rank 0 of segment k+1 to rank S-1 of segment k. Between two
- * segments of a sequence, a rank may run scans of the other direction, which do not block its
- * sends.
+ * segment k. For each layer, the state after rank S-1's piece of segment k is the initial state of
+ * rank 0 in segment k+1; the adjoint goes the other way, from rank 0 of segment k+1 to rank S-1 of
+ * segment k. Between two segments of a sequence, a rank may run scans of the other direction; its
+ * pending sends do not block them.
  */
 #ifndef RN_COMM_SCAN_SCAN_H
 #define RN_COMM_SCAN_SCAN_H
@@ -29,14 +30,15 @@ typedef enum {
   RN_SCAN_SINGLE_RANK /* one rank holds whole sequences: no communication */
 } rn_scan_algorithm;
 
-/** Upper bounds and options of the scans of an object. */
+/** Options of a scan object, and upper bounds that its scans must not exceed. */
 typedef struct rn_scan_shape {
-  int heads;      /* B H of a unit, at most */
-  int64_t matrix; /* elements of a head's state: K V */
+  int heads;      /* maximum of B H in a unit */
+  int64_t matrix; /* elements of one head's state: K V */
   int layers;     /* the port's `layer` is in [0, layers) */
-  int segments;   /* at most; memory per layer is allocated only for more than one */
-  double epsilon; /* factors below it are treated as 0; those below FLT_MIN always are */
-  bool ordered;   /* SINGLE_RANK: the caller computes states and publishes them, as in ORDERED */
+  int segments;   /* maximum segments of a sequence; memory per layer is allocated only if > 1 */
+  double epsilon; /* factors below epsilon are treated as 0; factors below FLT_MIN always are */
+  bool ordered;   /* only for SINGLE_RANK: the caller computes the states and publishes them, as for
+                     ORDERED */
 } rn_scan_shape;
 
 typedef struct rn_scan rn_scan;
@@ -50,67 +52,74 @@ typedef struct rn_scan rn_scan;
 rn_status rn_scan_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm algorithm,
                          rn_scan_shape shape, rn_scan **out);
 /**
- * Takes NULL. Collective: over the sequence axis, whose ranks have ended the same scans.
- * Errors: none; memory of messages that another rank's failure keeps in flight is not freed.
+ * Takes NULL. Collective: over the sequence axis; all of its ranks must have ended the same scans.
+ * Errors: none. If the failure of another rank keeps messages in flight, their memory is not freed.
  */
 void rn_scan_destroy(rn_scan **scan);
 
 /**
- * From now on `thread` progresses messages while the main thread computes, instead of poll();
- * algorithms without progress() communicate in end(). NULL: no thread. Not collective. Errors:
+ * Makes `thread` progress messages while the main thread computes, instead of poll(); NULL: no
+ * thread does. Algorithms without progress() still communicate in end(). Not collective. Errors:
  * none.
  */
 void rn_scan_use_thread(rn_scan *scan, rn_comm_thread *thread);
 
 /**
- * The port, owned by the scan. All of its scans have m = shape.matrix. Not collective, but the
- * calls of the port are, over the sequence axis. Errors: none; those of the port: RN_ERR_MPI.
+ * Returns the port, which the scan owns. All scans through it have m = shape.matrix. Not
+ * collective, but calls through the port are collective over the sequence axis. Errors: none; calls
+ * through the port return RN_ERR_MPI.
  */
 rn_scan_port *rn_scan_port_of(rn_scan *scan);
 
 /**
  * Sets the segment to which the following scans belong; initially segment 0 of 1.
  *
- * FORWARD starts segment 0 from zero or from the initial state below; REVERSE starts the last
- * segment from zero. All ranks of the axis run the same scans in the same order; in each direction,
- * the segments of a sequence follow one another.
+ * FORWARD starts segment 0 from zero or from the initial state of rn_scan_set_boundary; REVERSE
+ * starts the last segment from zero. All ranks of the axis run the same scans in the same order. In
+ * each direction, the segments of a sequence must follow one another.
  *
  * Not collective. Errors: none.
  */
 void rn_scan_set_segment(rn_scan *scan, int segment, int segments);
 
 /**
- * The following FORWARD scans start segment 0 from `initial`, read on the first rank, and write the
- * state after the last segment to `final` on the last rank. NULL: zero; not written.
+ * Sets the boundary states of the following FORWARD scans: the first rank starts segment 0 from
+ * `initial` (NULL: zero); the last rank writes the state after the last segment to `final` (NULL:
+ * not written).
  *
  * Shapes:     both [layers, n, matrix], n as in the scans.
  * Collective: no.
- * Ownership:  the caller's, until the next call; final is complete after end() or publish().
+ * Ownership:  the caller keeps both valid until the next call of this function; `final` is complete
+ *             after end() or publish().
  * Errors:     none.
  */
 void rn_scan_set_boundary(rn_scan *scan, const float *initial, float *final);
 
 /**
- * Bytes of states that rank `rank` of `ranks` allocates for a scan, nearly all of its memory.
+ * Returns the bytes of states that rank `rank` of `ranks` allocates for a scan: nearly all of the
+ * memory that the scan uses.
  * Not collective. Errors: none.
  */
 size_t rn_scan_bytes(rn_scan_algorithm algorithm, rn_scan_shape shape, int rank, int ranks);
 
-/** The algorithm that parallel.scan: auto selects for states of `state_bytes`. Not collective.
- * Errors: none. */
+/** Returns the algorithm that `parallel.scan: auto` selects for states of `state_bytes`. Not
+ * collective. Errors: none. */
 rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes);
-/** The value of parallel.scan that selects the algorithm. Not collective. Errors: none. */
+/** Returns the value of parallel.scan that selects the algorithm. Not collective. Errors: none. */
 const char *rn_scan_name(rn_scan_algorithm algorithm);
 
 /**
- * Writes to text [bytes] the algorithm, its block size and the measurements that chose it.
+ * Writes the algorithm, its block size and the measurements that determined the block size to text
+ * [bytes].
  * Not collective. Errors: none.
  */
 void rn_scan_describe(const rn_scan *scan, char *text, size_t bytes);
 
-/** Bytes sent by this rank, and seconds spent in end(), since create. Not collective. Errors: none.
- */
+/** Returns the bytes that this rank has sent since create. Not collective. Errors: none. */
 int64_t rn_scan_bytes_sent(const rn_scan *scan);
+
+/** Returns the seconds that this rank has waited in end() since create. Not collective. Errors:
+ * none. */
 double rn_scan_wait_s(const rn_scan *scan);
 
 #endif

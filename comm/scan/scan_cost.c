@@ -5,15 +5,15 @@
 #include "comm/world/mpi_check.h"
 
 enum {
-  LARGE = 32768, /* elements of a message whose latency is negligible */
+  LARGE = 32768, /* elements of a message large enough to make latency negligible */
   SERIES = 3,
   SMALL_ROUNDS = 10,
   LARGE_ROUNDS = 3
 };
 
-/* Seconds in which each rank sends `count` elements to one neighbour and receives as many from the
- * other: the minimum of SERIES means, each over several rounds, since a rank can be early for one
- * message but not for all. */
+/* Measures the seconds in which each rank sends `count` elements to one neighbour and receives the
+ * same number from the other. *min_s is the minimum of SERIES means over `rounds` messages each: a
+ * rank can find one message already there, but not all of a series. */
 static rn_status time_messages(rn_err *err, MPI_Comm comm, int count, int rounds,
                                float buffer[2][LARGE], double *min_s) {
   int rank, size;
@@ -57,7 +57,8 @@ static rn_status measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out) {
   return RN_OK;
 }
 
-/* One mark for the watchdog around all messages: RN_MPI_WAIT would add to each measured time. */
+/* Marks the wait for the watchdog once, around all messages: RN_MPI_WAIT would add its own time to
+ * each message. */
 rn_status rn_scan_cost_measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out) {
   rn_progress_wait(true);
   return rn_mpi_waited(measure(err, comm, out));

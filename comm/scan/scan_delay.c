@@ -10,7 +10,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/fault.h"
 
-/* Tag of the time of block 0; those of blocks are below it. */
+/* The time of block b has tag TIME_TAG + b; the blocks themselves have smaller tags. */
 enum { TIME_TAG = 16384 };
 
 static const char site[] = "scan.message";
@@ -18,9 +18,10 @@ static const char site[] = "scan.message";
 struct rn_scan_delay {
   MPI_Comm comm;
   int peer, blocks;
-  double *sent_s;       /* [blocks] time of a block that is being sent */
-  MPI_Request *request; /* [blocks] of the times being sent */
-  double *due_s;        /* [blocks] when a block that has arrived may be seen; INFINITY: none */
+  double *sent_s;       /* [blocks] send time of each block; the buffer of the message */
+  MPI_Request *request; /* [blocks] sends of sent_s */
+  double *
+      due_s; /* [blocks] time at which an arrived block is passed on; INFINITY: none is held back */
 };
 
 rn_status rn_scan_delay_create(rn_err *err, int blocks, int peer, MPI_Comm comm,

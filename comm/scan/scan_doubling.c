@@ -1,8 +1,8 @@
 /*
- * Recursive doubling: for d = 1, 2, 4, ..., each rank sends the state of the last d pieces to the
- * rank d positions later.
+ * Recursive doubling: for d = 1, 2, 4, ..., each rank sends the combined state of the d pieces that
+ * end with its own to the rank d positions later.
  *
- * Source: Hillis & Steele, Data Parallel Algorithms (1986), made exclusive.
+ * Source: Hillis & Steele, Data Parallel Algorithms (1986), changed to an exclusive scan.
  */
 #include <limits.h>
 #include <stdlib.h>
@@ -13,10 +13,12 @@
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
-/* Tags; wrap-around messages cannot match, since they go down the axis and these go up. */
+/* Tags. Wrap-around messages, which may have the same tags, cannot match: they go from the last
+ * rank to the first, these only to later ranks. */
 enum { LOG_DECAYS, STATES };
 
-/* Three states: of the pieces before this one, of those and this one, and a received one. */
+/* Scratch for three states: of all received pieces before this rank's, of those and this rank's
+ * piece, and of the pieces in the message just received. */
 typedef struct doubling {
   float *states;   /* [3, heads, matrix] */
   double *log_sum; /* [3, heads] */
@@ -52,8 +54,8 @@ static void doubling_destroy(rn_scan *scan, bool *ended) {
   free(d);
 }
 
-/* x += exp(log_x) received, where `received` precedes x; if the factor is 0, a NaN in `received`
- * has no effect. */
+/* Computes x += exp(log_x) received, where `received` is the state of the pieces before those of x.
+ * If the factor is 0, a NaN in `received` has no effect. */
 static void combine(const rn_scan *scan, const double *log_x, const float *received, float *x) {
   const int64_t m = scan->shape.matrix;
   for (int i = 0; i < scan->n; i++) {
@@ -63,7 +65,8 @@ static void combine(const rn_scan *scan, const double *log_x, const float *recei
   }
 }
 
-/* The first rank's contribution includes the state before its segment. */
+/* Initialises `before` and `after`. The first rank's contribution includes the state before the
+ * segment. */
 static rn_status begin_states(rn_err *err, rn_scan *scan, float *before, float *after) {
   memset(before, 0, rn_scan_state_bytes(scan));
   scan->before = before;
@@ -77,8 +80,8 @@ static rn_status begin_states(rn_err *err, rn_scan *scan, float *before, float *
   return RN_OK;
 }
 
-/* `before` and `after` are the states before and after this rank's piece, over the pieces received
- * so far; log_before and log_with are the sums of their log decays. */
+/* `before` and `after` are the states before and after this rank's piece, as far as pieces have
+ * been received; log_before and log_after are the sums of the log decays of the same pieces. */
 static rn_status doubling_end(rn_err *err, rn_scan *scan) {
   const doubling *impl = scan->impl;
   const int n = scan->n, rank = rn_scan_position(scan);

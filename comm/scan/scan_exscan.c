@@ -14,7 +14,7 @@ static size_t element_bytes(int64_t m) {
   return sizeof(double) + (size_t)m * sizeof(float);
 }
 
-/* right = left then right (scan_port.h); MPI passes whole elements. */
+/* Computes right = "left then right" as defined in scan_port.h; MPI passes whole elements. */
 static void compose(void *left, void *right, int *count, MPI_Datatype *type) {
   int bytes = 0;
   MPI_Type_size(*type, &bytes);
@@ -77,7 +77,8 @@ static void exscan_destroy(rn_scan *scan, bool *ended) {
   free(x);
 }
 
-/* Writes this rank's elements; those of the first rank include the state before its piece. */
+/* Writes this rank's elements to `mine`; on the first rank they include the state before its piece.
+ */
 static rn_status write_elements(rn_err *err, rn_scan *scan, float *after, char *mine) {
   const int64_t m = scan->shape.matrix;
   const size_t bytes = element_bytes(m), row = (size_t)m * sizeof(float);

@@ -1,8 +1,9 @@
 /**
  * The interface of a scan algorithm, and the state that all algorithms share.
  *
- * scan.c implements the port for all of them: it acquires MPI from the communication thread, counts
- * waiting time, stores an error of progress() for the next call, and calls the algorithm.
+ * scan.c implements the port on top of any algorithm: it acquires MPI from the communication
+ * thread, measures the time spent waiting, keeps an error of progress() until the next call can
+ * return it, and calls the algorithm.
  */
 #ifndef RN_COMM_SCAN_SCAN_OPS_H
 #define RN_COMM_SCAN_SCAN_OPS_H
@@ -16,26 +17,27 @@
 
 enum { RN_SCAN_DIRECTIONS = 2, RN_SCAN_BUFFERS = 2 };
 
-/** An algorithm. Functions that it does not need are NULL. */
+/** The functions of one algorithm; those that the algorithm does not need are NULL. */
 typedef struct rn_scan_ops {
   const char *name; /* the value of parallel.scan */
-  bool blocks;      /* states are sent in blocks whose size is measured at create */
+  bool blocks; /* true if states are sent in blocks; create then measures the best block size */
   /** True if one message can hold states of this shape; NULL: always. */
   bool (*fits)(rn_scan_shape shape);
   size_t (*bytes)(rn_scan_shape shape, int rank, int ranks);
   rn_status (*create)(rn_err *err, rn_scan *scan);
-  /** Frees scan->impl, which may be partly built; *ended as in rn_scan_channel_destroy. */
+  /** Frees scan->impl, which may be partly built; `ended` as in rn_scan_channel_destroy. */
   void (*destroy)(rn_scan *scan, bool *ended);
   rn_status (*begin)(rn_err *err, rn_scan *scan);
-  /** Progresses messages without waiting; called by the thread if `by_thread`, else by poll(). */
+  /** Progresses messages without waiting. `by_thread` is true if the communication thread calls it,
+   * false if poll() does. */
   rn_progress_state (*progress)(rn_err *err, rn_scan *scan, bool by_thread);
-  /** True if end() would not wait, as of the last progress(). */
+  /** True if, at the last progress(), everything that end() needs had arrived. */
   bool (*test)(const rn_scan *scan);
-  /** Completes the scan; scan->before is then the result, NULL for zero. */
+  /** Completes the scan; on return scan->before is the result (NULL: zero). */
   rn_status (*end)(rn_err *err, rn_scan *scan);
-  /** Updates the algorithm's own states, once the caller has its copy of the result. */
+  /** Updates the algorithm's own states; called after the result has been copied to the caller. */
   void (*update)(rn_scan *scan);
-  /** Takes the state after the piece that the caller computed: after [n, matrix]. */
+  /** Receives the state after this piece, after [n, matrix], which the caller has computed. */
   rn_status (*publish)(rn_err *err, rn_scan *scan, const float *after);
   void (*describe)(const rn_scan *scan, char *text, size_t bytes);
 } rn_scan_ops;
@@ -43,11 +45,12 @@ typedef struct rn_scan_ops {
 extern const rn_scan_ops rn_scan_pipelined, rn_scan_doubling, rn_scan_exscan, rn_scan_ordered,
     rn_scan_single_rank;
 
-/** States between segments: from the last rank of a segment to the first rank of the next. */
+/** Channels that carry the state from the last rank of a segment to the first rank of the next. */
 typedef struct rn_scan_wraparound {
-  /* by direction and rn_channel_direction: [layers, RN_SCAN_BUFFERS]; NULL: not on this rank */
+  /* indexed by scan direction and rn_channel_direction; each [layers, RN_SCAN_BUFFERS], or NULL if
+   * this rank does not use it */
   rn_scan_channel *channel[RN_SCAN_DIRECTIONS][2];
-  rn_scan_channel *from, *to; /* of the current scan: previous and next segment, or NULL */
+  rn_scan_channel *from, *to; /* current scan: from previous segment, to next; or NULL */
 } rn_scan_wraparound;
 
 struct rn_scan {
@@ -56,57 +59,62 @@ struct rn_scan {
   void *impl;             /* the algorithm's own state */
   rn_comm_thread *thread; /* calls progress(); NULL: poll() does */
   rn_scan_shape shape;
-  MPI_Comm axis[RN_SCAN_DIRECTIONS]; /* ranks in the order in which the state visits them */
+  MPI_Comm axis[RN_SCAN_DIRECTIONS]; /* ranks of the sequence axis, in the order in which the state
+                                        passes them */
   int position[RN_SCAN_DIRECTIONS], size;
   rn_scan_blocks blocks;
-  rn_scan_cost cost; /* measured if there is a block size to choose; else 0 */
+  rn_scan_cost cost; /* measured if the algorithm uses blocks; else 0 */
   rn_scan_wraparound wraparound;
   int segment, segments;
   const float *initial; /* [layers, n, matrix] before segment 0; NULL: zero */
   float *final;         /* [layers, n, matrix] after the last segment; NULL: not written */
   int64_t bytes_sent;
   double wait_s;
-  rn_err poll_err; /* error of progress(), which the next call returns */
+  rn_err poll_err; /* error of an earlier progress(); the next call of the port returns it */
 
-  /* the current scan */
+  /* ---- the current scan ---- */
   rn_scan_direction direction;
   int layer, n;
   const float *own;
   double *log_decay;   /* [heads]; -inf if the factor is below shape.epsilon */
   float *factor;       /* [heads]: rn_scan_factor(log_decay) */
-  const float *before; /* [n, matrix]: the result; NULL: zero */
+  const float *before; /* [n, matrix]: state before this piece, the result; NULL: zero */
   float *out;          /* [n, matrix]: the state after this piece; NULL: not needed */
-  /* [n, matrix] before the sequence (NULL: zero, or not on this rank), and after it (NULL: not
-   * written here) */
+  /* [n, matrix] state before the sequence; NULL: zero, or this piece is not the first
+   */
   const float *sequence_initial;
+  /* [n, matrix] destination of the state after the sequence; NULL: this rank does not write it */
   float *sequence_final;
 };
 
-/** Bytes of [n, matrix] of the current scan. Not collective. Errors: none. */
+/** Returns the bytes of the [n, matrix] states of the current scan. Not collective. Errors: none.
+ */
 static inline size_t rn_scan_state_bytes(const rn_scan *scan) {
   return (size_t)scan->n * (size_t)scan->shape.matrix * sizeof(float);
 }
 
-/** This rank's position along the current direction. Not collective. Errors: none. */
+/** Returns this rank's position along the direction of the current scan. Not collective. Errors:
+ * none. */
 static inline int rn_scan_position(const rn_scan *scan) {
   return scan->position[scan->direction];
 }
 
-/** The segment's index along the current direction. Not collective. Errors: none. */
+/** Returns the index of the segment along the direction of the current scan. Not collective.
+ * Errors: none. */
 static inline int rn_scan_segment_index(const rn_scan *scan) {
   return scan->direction == RN_SCAN_FORWARD ? scan->segment : scan->segments - 1 - scan->segment;
 }
 
-/** exp(log_decay), or 0 if that is below FLT_MIN: the state is then reset. Not collective. Errors:
- * none. */
+/** Returns exp(log_decay), or 0 (the state is reset) if that is below FLT_MIN. Not collective.
+ * Errors: none. */
 float rn_scan_factor(double log_decay);
 
 /**
- * out = factor before + own, or own if the factor is 0, for a range of [n, matrix].
+ * Computes out = factor before + own, or own if the factor is 0, for a range of [n, matrix].
  * Not collective. Errors: none.
  */
 void rn_scan_advance(const rn_scan *scan, rn_range elements);
-/** The same for all elements of the current scan. Not collective. Errors: none. */
+/** Calls rn_scan_advance for all elements of the current scan. Not collective. Errors: none. */
 void rn_scan_advance_all(const rn_scan *scan);
 
 #endif

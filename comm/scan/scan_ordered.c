@@ -3,8 +3,8 @@
  *
  * A rank receives the state before its piece; the model adds its chunks to it one by one and
  * publishes the result, so the order of operations is the same as on one rank. Rank 0 continues
- * with the state of rank S-1 of the previous segment. Sends are buffered and wait only if DEPTH
- * earlier states of the same layer and direction are still in flight.
+ * with the state of rank S-1 of the previous segment. Sends are buffered: publish() waits only if
+ * DEPTH earlier states of the same layer and direction are still in flight.
  */
 #include <limits.h>
 #include <stdatomic.h>
@@ -17,7 +17,7 @@
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
-/* States of one layer and direction that may be in flight at a time. */
+/* Maximum states of one layer and direction in flight at a time. */
 enum { DEPTH = 2 };
 
 /* A published state whose send may be in flight. */
@@ -29,18 +29,19 @@ typedef struct sending {
 typedef struct ordered {
   float *state; /* [heads, matrix] */
   MPI_Request receive_request;
-  MPI_Request *last_send;   /* of the last published state; NULL: none yet */
+  MPI_Request *last_send;   /* send of the last published state; NULL: none yet */
   atomic_bool has_received; /* the state had arrived at the last progress() */
   sending *sent;            /* [RN_SCAN_DIRECTIONS, layers, DEPTH] */
-  int *next;                /* [RN_SCAN_DIRECTIONS, layers]: index in DEPTH of the oldest */
+  int *next; /* [RN_SCAN_DIRECTIONS, layers]: index in 0..DEPTH-1 of the oldest entry of `sent` */
 } ordered;
 
-/* Index of the current piece along the direction, of size * segments pieces. */
+/* Returns the index of this rank's piece among the size * segments pieces of the sequence, along
+ * the direction of the current scan. */
 static int64_t piece_index(const rn_scan *scan) {
   return (int64_t)rn_scan_segment_index(scan) * scan->size + rn_scan_position(scan);
 }
 
-/* The rank one step after (1) or before (-1) this one along the direction. */
+/* Returns the rank one step after (step = 1) or before (step = -1) this one along the direction. */
 static int neighbour(const rn_scan *scan, int step) {
   return (rn_scan_position(scan) + step + scan->size) % scan->size;
 }

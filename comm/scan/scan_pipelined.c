@@ -1,7 +1,7 @@
 /*
  * The pipelined scan: the state goes from neighbour to neighbour in blocks, so that all ranks work
- * on different blocks at once. A block whose factor is 0 is sent without waiting for the received
- * one.
+ * on different blocks at once. If the factor is 0, a block is sent without waiting for the block
+ * from the previous rank.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,8 +17,9 @@
 typedef struct pipelined {
   rn_scan_channel receive[RN_SCAN_DIRECTIONS], send[RN_SCAN_DIRECTIONS][RN_SCAN_BUFFERS];
   int buffer[RN_SCAN_DIRECTIONS];
-  rn_scan_channel *from, *to; /* of the current scan: to a neighbour or the wrap-around; or NULL */
-  int pending, *received;     /* blocks not yet received; [blocks] scratch of forward_blocks */
+  rn_scan_channel *from, *to; /* channels of the current scan: neighbour or wrap-around; or NULL */
+  int pending, *received;     /* pending: blocks not yet received; received [blocks]: scratch of
+                                 forward_blocks */
 } pipelined;
 
 static int states_held(rn_scan_shape shape, int position, int ranks) {
@@ -76,7 +77,8 @@ static rn_status send_block(rn_err *err, rn_scan *scan, int block) {
   return rn_scan_channel_send(err, p->to, block);
 }
 
-/* Sets where the current scan receives from and sends to: a neighbour, the wrap-around, or NULL. */
+/* Sets the channels from which the current scan receives and to which it sends: neighbour,
+ * wrap-around, or NULL. */
 static void choose_channels(rn_scan *scan) {
   pipelined *p = scan->impl;
   const int d = scan->direction, position = scan->position[d];
@@ -105,7 +107,8 @@ static rn_status pipelined_begin(rn_err *err, rn_scan *scan) {
   return RN_OK;
 }
 
-/* Advances and sends the blocks that have arrived; *count is their number. */
+/* Advances and sends the blocks that have arrived; *count is the number of arrived blocks.
+ */
 static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
   pipelined *p = scan->impl;
   const int blocks = scan->n * scan->blocks.per_head;
@@ -117,8 +120,9 @@ static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
   return RN_OK;
 }
 
-/* After the last receive, MPI still has to progress the sends: poll() calls a cheap probe; the
- * thread tests the sends until all are complete, also after end(). */
+/* After the last receive, MPI still has to progress the sends. Called by poll(), it makes a cheap
+ * probe for that; called by the thread, it tests the sends until all are complete, even after
+ * end(). */
 static rn_progress_state pipelined_progress(rn_err *err, rn_scan *scan, bool by_thread) {
   pipelined *p = scan->impl;
   int sent = 1, count = 0;

@@ -1,5 +1,6 @@
 /*
- * The scan of one rank that holds whole sequences: states stay in memory from segment to segment.
+ * The scan for a single rank, which holds whole sequences: states stay in memory from segment to
+ * segment.
  *
  * A state whose factor is 0 is replaced, not multiplied, so that a NaN in it is not propagated.
  */
@@ -40,7 +41,8 @@ static void single_rank_destroy(rn_scan *scan, bool *ended) {
   free(impl);
 }
 
-/* State of the current layer between segments; NULL if there is one segment. */
+/* Returns the state of the current layer that is kept between segments; NULL if there is one
+ * segment. */
 static float *state_of(const rn_scan *scan) {
   const single_rank *impl = scan->impl;
   float *states = impl->state[scan->direction];

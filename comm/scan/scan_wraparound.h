@@ -2,8 +2,8 @@
  * The wrap-around between segments: the last rank sends the state after its piece to the first
  * rank, for the next segment.
  *
- * The first rank posts the receive when it begins the previous segment. Each layer has two buffers
- * that alternate, since the state of one segment is still read while the next arrives.
+ * The first rank posts the receive when it begins the previous segment. Each layer has two buffers,
+ * used alternately: the state of one segment is still being read while the next one arrives.
  */
 #ifndef RN_COMM_SCAN_SCAN_WRAPAROUND_H
 #define RN_COMM_SCAN_SCAN_WRAPAROUND_H
@@ -17,15 +17,16 @@
  * Errors:     as rn_scan_channel_create.
  */
 rn_status rn_scan_wraparound_create(rn_err *err, rn_scan *scan);
-/** Collective: over the sequence axis. Errors: none; *ended as in rn_scan_channel_destroy. */
+/** Destroys the channels. Collective: over the sequence axis. Errors: none; `ended` as in
+ * rn_scan_channel_destroy. */
 void rn_scan_wraparound_destroy(rn_scan *scan, bool *ended);
 
-/** States that one direction of the wrap-around holds on the rank at `position`. Not collective.
- * Errors: none. */
+/** Returns the number of states that the rank at `position` allocates for one direction of the
+ * wrap-around. Not collective. Errors: none. */
 int rn_scan_wraparound_states(rn_scan_shape shape, int position, int ranks);
 
 /**
- * Sets the current scan's channels and posts the receive for the next segment.
+ * Sets the wrap-around channels of the current scan and posts the receive for the next segment.
  *
  * Collective: no; it does not wait.
  * Errors:     RN_ERR_MPI.
@@ -33,8 +34,9 @@ int rn_scan_wraparound_states(rn_scan_shape shape, int position, int ranks);
 rn_status rn_scan_wraparound_begin(rn_err *err, rn_scan *scan);
 
 /**
- * First rank: sets scan->before to the state of the previous segment, for which it waits, or to the
- * state before the sequence. Does nothing on other ranks.
+ * On the first rank: waits for the state of the previous segment and sets scan->before to it; in
+ * the first segment, sets scan->before to the state before the sequence. Does nothing on other
+ * ranks.
  *
  * Collective: with the last rank's rn_scan_wraparound_send of the previous segment.
  * Errors:     RN_ERR_MPI.
@@ -42,10 +44,11 @@ rn_status rn_scan_wraparound_begin(rn_err *err, rn_scan *scan);
 rn_status rn_scan_wraparound_receive(rn_err *err, rn_scan *scan);
 
 /**
- * Last rank: sends the state after its piece to the next segment, or writes the final state. Does
- * nothing on other ranks.
+ * On the last rank: sends the state after its piece to the next segment; in the last segment,
+ * writes the final state. Does nothing on other ranks.
  *
- * Collective: with the first rank's begin; it waits for an earlier send from the same buffer.
+ * Collective: with the first rank's rn_scan_wraparound_begin; waits until an earlier send from the
+ *             same buffer is complete.
  * Errors:     RN_ERR_MPI.
  */
 rn_status rn_scan_wraparound_send(rn_err *err, rn_scan *scan);

@@ -4,7 +4,7 @@
 
 #include "comm/world/mpi_check.h"
 
-/* Elements of one message at most. */
+/* Maximum elements per message. */
 enum { MAX_MESSAGE = 1 << 24 };
 
 rn_status rn_wraparound_send(rn_err *err, const rn_grid *grid, int64_t count, const float *last,

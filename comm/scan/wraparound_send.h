@@ -5,7 +5,7 @@
 #include "comm/world/grid.h"
 
 /**
- * first [count] on the first rank of the sequence axis = last [count] on the last one.
+ * Copies last [count] of the last rank of the sequence axis to first [count] of the first rank.
  *
  * Collective: over the sequence axis; other ranks do nothing. The arrays do not overlap.
  * Errors:     RN_ERR_MPI.

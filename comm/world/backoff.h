@@ -1,21 +1,23 @@
 /**
  * Backoff of a rank that polls for a message: it spins briefly, then yields the core, then sleeps.
  *
- * Spinning minimises latency, which adds up over the ranks of a scan; yielding and sleeping leave a
- * shared core to the rank that produces the message.
+ * Spinning minimises the latency, which adds up over the ranks of a scan. Yielding and sleeping
+ * leave a shared core to the rank that produces the message.
  */
 #ifndef RN_COMM_WORLD_BACKOFF_H
 #define RN_COMM_WORLD_BACKOFF_H
 
 #include <stdbool.h>
 
-/** State of one wait; `polls` counts the polls and is 0 at its start. */
+/** State of one wait. `polls` counts the polls so far; set it to 0 when a wait begins. */
 typedef struct rn_backoff {
   int polls;
-  bool other_thread; /* not called by the main thread, which may be computing meanwhile */
+  bool other_thread; /* a thread other than the main one waits; its wait is not marked in
+                        proto/base/progress.h */
 } rn_backoff;
 
-/** Waits between two polls, longer as the wait lasts. Not collective. Errors: none. */
+/** Called between two polls: spins, yields or sleeps, depending on how many polls the wait has
+ * taken. Not collective. Errors: none. */
 void rn_backoff_wait(rn_backoff *backoff);
 
 #endif

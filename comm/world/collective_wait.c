@@ -17,7 +17,8 @@ static void pause_since(int64_t begin_ns) {
   nanosleep(&pause, NULL);
 }
 
-/* Units counted by the rounds are subtracted; otherwise a round would be progress for the next. */
+/* Subtracts the units that the rounds themselves have counted; otherwise each round would look like
+ * progress to the next one. */
 rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(void *),
                              void *context) {
   const int64_t begin_ns = rn_progress_now_ns();
@@ -57,12 +58,13 @@ static bool is_job_working(void *context) {
   return atomic_load(&j->working);
 }
 
-/* The thread blocks all signals: the main thread handles them. */
+/* Starts the thread with all signals blocked: the main thread handles them. */
 static bool start_job(pthread_t *thread, job *j) {
   return rn_thread_create(thread, run_job, j) == 0;
 }
 
-/* If no thread starts, rank 0 works here first, and the others wait in their first round. */
+/* If the thread cannot be created, rank 0 does the work in this function first; the other ranks
+ * wait for it in their first round. */
 rn_status rn_collective_wait_for_root(rn_err *err, rn_world *world,
                                       rn_status (*work)(rn_err *err, void *context),
                                       void *context) {

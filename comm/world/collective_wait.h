@@ -1,10 +1,10 @@
 /**
- * Waits for work that only some ranks do, in a way that shows its progress to all watchdogs.
+ * Waits for work that only some ranks do, and shows the progress of that work to all watchdogs.
  *
  * A rank inside a collective call counts no units, and a watchdog (comm/world/watchdog.h) sees only
- * the ranks of its own node. Here the ranks wait in short rounds: they sum the units
- * (proto/base/progress.h) that they have counted, and if the sum has grown, all count one unit. If
- * the work hangs, no rank counts, and the watchdogs of all nodes detect it.
+ * the ranks of its own node. Here the ranks wait in short rounds. In each round they sum the units
+ * (proto/base/progress.h) that all of them have counted; if the sum has grown, every rank counts
+ * one unit. If the work hangs, no rank counts a unit, and the watchdogs of all nodes detect it.
  */
 #ifndef RN_COMM_WORLD_COLLECTIVE_WAIT_H
 #define RN_COMM_WORLD_COLLECTIVE_WAIT_H
@@ -24,8 +24,8 @@ rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(vo
                              void *context);
 
 /**
- * Runs `work` in a thread of rank 0 while all ranks wait in rounds: for file operations that one
- * rank does for all and that may take long. `work` must not call MPI.
+ * Runs `work` in a thread of rank 0 while all ranks wait in rounds: for file operations that may
+ * take long and that one rank does for all. `work` must not call MPI.
  *
  * Collective: over the world.
  * Errors:     the status of `work` on rank 0, not agreed; RN_ERR_MPI when a round fails.

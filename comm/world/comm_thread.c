@@ -12,10 +12,10 @@
 struct rn_comm_thread {
   pthread_t thread;
   pthread_mutex_t lock;      /* of the members below; never held inside MPI */
-  pthread_cond_t wake;       /* for the thread: MPI is released, or `stopping` */
-  pthread_cond_t poll_ended; /* for the main thread: the thread has left MPI */
+  pthread_cond_t wake;       /* wakes the thread: MPI is released, or `stopping` is set */
+  pthread_cond_t poll_ended; /* wakes the main thread: the thread has left MPI */
   bool released, polling, stopping;
-  bool released_again; /* released again since the last poll */
+  bool released_again; /* MPI was released again since the last poll */
   rn_progress_callback callback[RN_COMM_THREAD_MAX_CALLBACKS];
   int callbacks;
 };
@@ -29,7 +29,7 @@ static rn_progress_state run_callbacks(const rn_comm_thread *t) {
   return result;
 }
 
-/* Polls once; the lock is held at entry and exit, but not inside MPI. */
+/* Polls once. The caller holds the lock; it is released during MPI calls. */
 static rn_progress_state poll_once(rn_comm_thread *t) {
   t->polling = true;
   t->released_again = false;
@@ -41,8 +41,9 @@ static rn_progress_state poll_once(rn_comm_thread *t) {
   return state;
 }
 
-/* Polls until no message is in flight or MPI is acquired; the lock is held at entry and exit. The
- * backoff restarts after a release or an arrival, since more messages are then likely. */
+/* Polls until no message is in flight or the main thread acquires MPI. The caller holds the lock.
+ * The backoff restarts when MPI is released again or a message arrives, because more messages are
+ * then likely. */
 static void poll_until_done(rn_comm_thread *t) {
   const rn_backoff start = {.other_thread = true};
   rn_backoff backoff = start;

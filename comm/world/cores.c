@@ -20,14 +20,16 @@ static rn_status read_mask(rn_err *err, rn_mask *mask) {
                  strerror(errno));
 }
 
-/* Cores in the mask of mpirun, the parent process, within which it binds its ranks. */
+/* Returns the number of cores in the affinity mask of mpirun, the parent process; mpirun binds its
+ * ranks to cores of this mask. */
 static int cores_of_launcher(void) {
   rn_mask mask;
   if (getenv("OMPI_COMM_WORLD_SIZE") == NULL) return 0;
   return sched_getaffinity(getppid(), RN_MASK_BYTES, mask.set) == 0 ? rn_mask_count(&mask) : 0;
 }
 
-/* All-gathers the masks of the node; counts those that overlap this rank's and unites all. */
+/* All-gathers the masks of the ranks of the node; counts the masks that overlap this rank's, and
+ * the cores in the union of all. */
 static rn_status count_sharing(rn_err *err, const rn_world *world, const rn_mask *mine,
                                rn_cores *out) {
   rn_mask *all, used = {0};
@@ -57,7 +59,8 @@ rn_status rn_cores_detect(rn_err *err, rn_world *world, rn_cores *out) {
   return count_sharing(err, world, &mask, out);
 }
 
-/* The first number of OMP_NUM_THREADS, which may be a list by nesting level; 0: not set. */
+/* Returns the first number of OMP_NUM_THREADS, which may be a list with one number per nesting
+ * level; 0 if it is not set. */
 static int threads_of_environment(void) {
   const char *text = getenv("OMP_NUM_THREADS");
   const long value = text == NULL ? 0 : strtol(text, NULL, 10);

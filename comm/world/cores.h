@@ -7,10 +7,10 @@
 #include "comm/world/world.h"
 
 typedef struct rn_cores {
-  int cores;   /* in this process's affinity mask, as the launcher bound it */
-  int sharing; /* ranks of the node whose masks overlap this one's, itself included */
-  int ranks;   /* on the node */
-  int used;    /* cores of the node in the mask of at least one rank */
+  int cores;   /* cores in this process's affinity mask, as set by the launcher */
+  int sharing; /* ranks of the node whose masks overlap this rank's, including this rank */
+  int ranks;   /* ranks on the node */
+  int used;    /* cores of the node that are in the mask of at least one rank */
   int offered; /* cores in mpirun's own mask; 0 if mpirun did not start this process */
 } rn_cores;
 
@@ -24,21 +24,21 @@ typedef struct rn_cores {
 rn_status rn_cores_detect(rn_err *err, rn_world *world, rn_cores *out);
 
 /**
- * The thread count: `requested` (parallel.threads) if > 0, else OMP_NUM_THREADS, else
- * max(1, cores / sharing). Not collective. Errors: none.
+ * Returns the thread count: `requested` (parallel.threads) if it is > 0, else OMP_NUM_THREADS if
+ * set, else max(1, cores / sharing). Not collective. Errors: none.
  */
 int rn_cores_threads(rn_cores cores, int requested);
 
 /**
- * True if every rank that shares these cores has a core left besides its `threads`.
+ * True if every rank that shares these cores has at least one core more than its `threads` threads.
  * Not collective. Errors: none.
  */
 bool rn_cores_left_over(rn_cores cores, int threads);
 
 /**
- * An estimate of rn_cores_left_over before MPI is started: true if the rank's mask has more cores
- * than the threads requested by the key or by OMP_NUM_THREADS, and mpirun's own mask has enough for
- * all ranks on this node. Not collective. Errors: none.
+ * Estimates rn_cores_left_over before MPI is started: true if the rank's mask has more cores than
+ * the threads requested by parallel.threads (`requested`) or OMP_NUM_THREADS, and mpirun's own mask
+ * has enough cores for all ranks on this node. Not collective. Errors: none.
  */
 bool rn_cores_may_be_left_over(int requested);
 

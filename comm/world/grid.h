@@ -1,5 +1,5 @@
 /**
- * The grid of ranks: data x pipeline x sequence, sequence innermost, and its communicators.
+ * The grid of ranks, data x pipeline x sequence with sequence innermost, and its communicators.
  *
  * Neighbours on the sequence axis are neighbours in the world, so they usually share a node. The
  * replicas of a stage (data x sequence) hold the same weights; gradients are summed over them.
@@ -26,7 +26,8 @@ rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, i
 /** Takes NULL. Collective: over the world. Errors: none. */
 void rn_grid_destroy(rn_grid **grid);
 
-/** This rank's coordinates, and the sizes of the axes. Not collective. Errors: none. */
+/** Return this rank's coordinate on an axis, or (_size) the number of ranks on it. The replica axis
+ * combines data and sequence. Not collective. Errors: none. */
 int rn_grid_data(const rn_grid *grid);
 int rn_grid_pipeline(const rn_grid *grid);
 int rn_grid_pipeline_size(const rn_grid *grid);
@@ -35,29 +36,33 @@ int rn_grid_sequence_size(const rn_grid *grid);
 int rn_grid_replica(const rn_grid *grid);
 int rn_grid_replica_size(const rn_grid *grid);
 
-/** The world that the grid was created on. Not collective. Errors: none. */
+/** Returns the world that the grid was created on. Not collective. Errors: none. */
 const rn_world *rn_grid_world(const rn_grid *grid);
 
-/** Communicator of all ranks of the grid, in world order. Not collective. Errors: none. */
+/** Returns the communicator of all ranks of the grid, in world order. Not collective. Errors: none.
+ */
 MPI_Comm rn_grid_world_comm(const rn_grid *grid);
-/** Communicator of this rank's pipeline, in order of stage. Not collective. Errors: none. */
+/** Returns the communicator of this rank's pipeline, in the order of stages. Not collective.
+ * Errors: none. */
 MPI_Comm rn_grid_pipeline_comm(const rn_grid *grid);
 /**
- * Communicator of the ranks that share this rank's sequences, in order of their pieces.
+ * Returns the communicator of the ranks that share this rank's sequences, in the order of their
+ * pieces.
  * Not collective. Errors: none.
  */
 MPI_Comm rn_grid_sequence_comm(const rn_grid *grid);
-/** Communicator of the ranks that hold this rank's weights, in world order. Not collective. Errors:
- * none. */
+/** Returns the communicator of the ranks that hold the same weights as this rank, in world order.
+ * Not collective. Errors: none. */
 MPI_Comm rn_grid_replica_comm(const rn_grid *grid);
 
 /**
- * Scratch [ranks of the grid, RN_GRID_SCRATCH] for small sums; not preserved between calls.
+ * Returns scratch memory [ranks of the grid, RN_GRID_SCRATCH] for small sums; any call that sums
+ * may overwrite it.
  * Not collective. Errors: none.
  */
 double *rn_grid_scratch(const rn_grid *grid);
 
-/** rn_agree over the world of the grid. Collective and Errors: as there. */
+/** Calls rn_agree on the world of the grid. Collective and Errors: as rn_agree. */
 rn_status rn_grid_agree(rn_err *err, const rn_grid *grid, rn_status status);
 
 #endif

@@ -1,6 +1,6 @@
 /**
- * MPI return codes as statuses: RN_MPI(err, MPI_Send(...)) makes the enclosing function return on
- * failure, with the text of the call and of MPI's error.
+ * Converts MPI return codes to statuses. RN_MPI(err, MPI_Send(...)) makes the enclosing function
+ * return on failure, and records the text of the call and of MPI's error.
  */
 #ifndef RN_COMM_WORLD_MPI_CHECK_H
 #define RN_COMM_WORLD_MPI_CHECK_H
@@ -12,14 +12,15 @@
 #include "proto/base/status.h"
 
 /**
- * The status of an MPI call that returned `code`; all communicators have MPI_ERRORS_RETURN.
+ * Returns the status of an MPI call that returned `code`; all communicators have MPI_ERRORS_RETURN.
  *
  * Collective: no.
  * Errors:     RN_ERR_MPI with the text of the call and of MPI's error.
  */
 rn_status rn_mpi_status(rn_err *err, int code, const char *call, const char *file, int line);
 
-/** Ends the wait that RN_MPI_WAIT_STATUS begins; returns `status`. Not collective. Errors: none. */
+/** Marks the end of the wait that RN_MPI_WAIT_STATUS begins; returns `status`. Not collective.
+ * Errors: none. */
 static inline rn_status rn_mpi_waited(rn_status status) {
   rn_progress_wait(false);
   return status;
@@ -32,10 +33,11 @@ static inline rn_status rn_mpi_waited(rn_status status) {
 void rn_mpi_version_line(char *line, size_t bytes);
 
 /**
- * Frees a communicator or a window and sets it to null; takes null. Marked for the watchdog.
+ * Frees a communicator or a window and sets it to its null handle, which is also accepted. The call
+ * is marked as a wait for the watchdog.
  *
  * Collective: over the communicator, or over the window.
- * Errors:     none: an error of MPI is ignored, as the caller ends its use of the object.
+ * Errors:     none: an MPI error is ignored, because the caller no longer uses the object.
  */
 void rn_mpi_free_comm(MPI_Comm *comm);
 void rn_mpi_free_window(MPI_Win *window);
@@ -43,8 +45,8 @@ void rn_mpi_free_window(MPI_Win *window);
 #define RN_MPI_STATUS(err, call) rn_mpi_status((err), (call), #call, __FILE__, __LINE__)
 #define RN_MPI(err, call) RN_TRY(err, RN_MPI_STATUS(err, call))
 
-/* The same for a call that waits for other ranks, which is marked for the watchdog. The lint
- * mpi_waits lists these calls. */
+/* Like RN_MPI_STATUS and RN_MPI, for MPI calls that wait for other ranks: marks the wait for the
+ * watchdog. The lint mpi_waits lists the MPI calls that need this. */
 #define RN_MPI_WAIT_STATUS(err, call) \
   (rn_progress_wait(true), rn_mpi_waited(RN_MPI_STATUS(err, call)))
 #define RN_MPI_WAIT(err, call) RN_TRY(err, RN_MPI_WAIT_STATUS(err, call))

@@ -14,11 +14,11 @@ struct rn_node {
   const rn_grid *grid;
   MPI_Comm comm;
   int size, index, replicas, count, largest;
-  int *leader; /* [replicas] first replica of the replica's node */
-  int *of;     /* [replicas] node of the replica */
-  int *at;     /* [replicas] index of the replica on its node */
-  int *first;  /* [nodes + 1] first index into `member` */
-  int *member; /* [replicas] sorted by node, then by index there */
+  int *leader; /* [replicas] for each replica, the first replica of its node */
+  int *of;     /* [replicas] node of each replica */
+  int *at;     /* [replicas] index of each replica on its node */
+  int *first;  /* [nodes + 1] start of each node's replicas in `member` */
+  int *member; /* [replicas] replicas, sorted by node, then by index on the node */
   uint64_t *host;
 };
 
@@ -44,8 +44,8 @@ static rn_status allocate(rn_err *err, int replicas, rn_node **out) {
 }
 
 /*
- * Splits the ranks that MPI reports as sharing memory by host name: a launcher may report ranks of
- * several hosts as one node.
+ * Splits the ranks that MPI reports as sharing memory into groups by host name, because a launcher
+ * may report ranks of several hosts as one node.
  */
 static rn_status split_by_host(rn_err *err, rn_node *n, MPI_Comm shared, uint64_t host,
                                int max_size) {
@@ -82,7 +82,7 @@ static rn_status find_leaders(rn_err *err, rn_node *n, const rn_world *world, co
   return RN_OK;
 }
 
-/* Derives nodes and indices from the leaders. */
+/* Computes of, at, first and member from `leader`. */
 static void index_nodes(rn_node *n) {
   for (int r = 0; r < n->replicas; r++) {
     if (n->leader[r] != r) continue;

@@ -1,7 +1,8 @@
 /**
  * The replicas of a stage grouped by node: the replicas of a node run on one host and share memory.
  *
- * Replicas have the indices of the grid; nodes are numbered in order of their first replica.
+ * Replicas have the indices of rn_grid_replica; nodes are numbered in the order of their first
+ * replicas.
  */
 #ifndef RN_COMM_WORLD_NODE_H
 #define RN_COMM_WORLD_NODE_H
@@ -20,8 +21,8 @@ typedef struct rn_node rn_node;
 rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid, int max_size,
                          rn_node **out);
 /**
- * *max_size = the value of the environment variable RETNET_NODE_RANKS, with which tests of the
- * communication between nodes split a host into nodes; 0 (all ranks of a host) if it is not set.
+ * Reads *max_size from the environment variable RETNET_NODE_RANKS; 0 (all ranks of a host) if it
+ * is not set. Tests of the communication between nodes use the variable to split a host into nodes.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_USAGE, agreed, naming the variable, unless it is a number of 0 or more;
@@ -32,33 +33,37 @@ rn_status rn_node_read_limit(rn_err *err, const rn_world *world, int *max_size);
 /** Takes NULL. Collective: over the node. Errors: none. */
 void rn_node_destroy(rn_node **node);
 
-/** The grid whose replicas are grouped. Not collective. Errors: none. */
+/** Returns the grid whose replicas are grouped. Not collective. Errors: none. */
 const rn_grid *rn_node_grid(const rn_node *node);
 
-/**
- * Replicas on this rank's node, this rank's index among them, and their communicator.
- * Not collective. Errors: none.
- */
+/** Returns the number of replicas on this rank's node. Not collective. Errors: none. */
 int rn_node_size(const rn_node *node);
+
+/** Returns this rank's index among the replicas on its node. Not collective. Errors: none. */
 int rn_node_index(const rn_node *node);
+
+/** Returns the communicator of the replicas on this rank's node. Not collective. Errors: none. */
 MPI_Comm rn_node_comm(const rn_node *node);
 
 /**
- * Waits for all ranks of the node; each then sees what the others wrote before.
+ * Waits for all ranks of the node; afterwards each rank sees what the others wrote to shared memory
+ * before the call.
  * Collective: over the node. Errors: RN_ERR_MPI.
  */
 rn_status rn_node_barrier(rn_err *err, const rn_node *node);
 
-/**
- * Nodes of the stage, the node of a replica, and the replicas on the largest node.
- * Not collective. Errors: none.
- */
+/** Returns the number of nodes of the stage. Not collective. Errors: none. */
 int rn_node_count(const rn_node *node);
+
+/** Returns the node of a replica. Not collective. Errors: none. */
 int rn_node_of(const rn_node *node, int replica);
+
+/** Returns the number of replicas on the largest node. Not collective. Errors: none. */
 int rn_node_largest(const rn_node *node);
 
 /**
- * The replica on node `to` that receives the shards of replica `from`, which is on another node.
+ * Returns the replica on node `to` that receives the shards of replica `from`, which is on another
+ * node.
  * Not collective. Errors: none.
  */
 int rn_node_receiver(const rn_node *node, int from, int to);

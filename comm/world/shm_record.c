@@ -27,7 +27,7 @@ static void record_path(const char *run_dir, const char *suffix, char *path) {
   snprintf(path, PATH_MAX, "%s/shared-memory.txt%s", run_dir, suffix);
 }
 
-/* True for a printable name directly in /dev/shm; no other path is recorded or removed. */
+/* True if `path` is a printable name directly in /dev/shm; no other path is recorded or removed. */
 static bool is_shm_path(const char *path) {
   const size_t folder = sizeof SHM_FOLDER - 1;
   if (strncmp(path, SHM_FOLDER, folder) != 0) return false;
@@ -152,7 +152,8 @@ static bool is_in_use(const entry *entries, const bool *alive, int64_t count, co
   return false;
 }
 
-/* Returns true if the line can be dropped: its file is removed, missing, or a different file. */
+/* Removes the file of a line if it is left over. Returns true if the line can be dropped: the file
+ * is removed, missing, or has been replaced by a different one. */
 static bool remove_left_over(const entry *e) {
   struct stat file;
   if (lstat(e->path, &file) != 0) return errno == ENOENT;

@@ -1,6 +1,6 @@
 /**
- * A record of the shared-memory files that a run maps, so that the next start can remove the files
- * that a killed run left.
+ * A record of the shared-memory files that a run maps: the next start removes the files that a
+ * killed run left behind.
  *
  * `run.dir/shared-memory.txt` has one line per rank and file in /dev/shm: host, process id, start
  * time of the process, inode and path of the file.
@@ -11,7 +11,8 @@
 #include "comm/world/world.h"
 
 /**
- * Appends the files that every rank maps now; called once all windows are allocated.
+ * Appends to the record the files that each rank currently maps; called once all windows are
+ * allocated.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_IO naming the file, RN_ERR_MEMORY, agreed; RN_ERR_MPI.
@@ -19,8 +20,8 @@
 rn_status rn_shm_record_write(rn_err *err, rn_world *world, const char *run_dir);
 
 /**
- * Removes the recorded files on this job's hosts whose recorded processes have all ended; a file
- * whose inode has changed is kept. Lines of other hosts remain in the record.
+ * Removes the recorded files on this job's hosts, if all processes recorded for a file have ended;
+ * keeps a file whose inode has changed. Lines of other hosts remain in the record.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_IO naming the file (a missing record is no error), RN_ERR_MEMORY, agreed;

@@ -15,14 +15,15 @@
 #include "proto/base/arena.h"
 #include "proto/base/progress.h"
 
-/* The limit is CHECKS checks without progress: a process that was suspended misses only one. */
+/* The limit is counted as CHECKS checks without progress, not as elapsed time: a process that was
+ * suspended counts only one check more. */
 enum { CHECKS = 8, LINE_BYTES = 192, GRACE_S = 1 };
 
-/* The marks of one rank, in memory that its node shares. */
+/* The marks of one rank, in memory shared by the ranks of its node. */
 typedef struct heartbeat {
   rn_progress progress;
-  _Atomic int64_t checked_ns; /* last check by its watchdog; old if the process is stopped */
-  _Atomic int printed;        /* first rank of the node only: a rank prints the table */
+  _Atomic int64_t checked_ns; /* last check by the rank's watchdog; old if the process is stopped */
+  _Atomic int printed;        /* first rank of the node only: set when a rank prints the table */
   int rank;
 } heartbeat;
 
@@ -32,7 +33,7 @@ struct rn_watchdog {
   MPI_Win window;
   heartbeat *node, *mine;
   pthread_t thread;
-  pthread_mutex_t lock; /* of `stopping`, whose change `wake` signals */
+  pthread_mutex_t lock; /* guards `stopping`; `wake` signals its change */
   pthread_cond_t wake;
   bool stopping, running;
 };
@@ -41,17 +42,20 @@ static double elapsed_s(int64_t ns) {
   return (double)(rn_progress_now_ns() - ns) * 1e-9;
 }
 
-/* A process is stopped if its watchdog no longer checks. */
+/* True if the process is stopped (SIGSTOP): its watchdog has missed several checks.
+ */
 static bool is_stopped(const rn_watchdog *w, heartbeat *p) {
   return elapsed_s(atomic_load(&p->checked_ns)) > 3 * w->limit_s / CHECKS;
 }
 
-/* True if others may be waiting for this rank: it is stopped or has not marked a wait. */
+/* True if other ranks may be waiting for this rank: its process is stopped, or it is not itself in
+ * a marked wait. */
 static bool may_delay_others(const rn_watchdog *w, heartbeat *p) {
   return is_stopped(w, p) || !rn_progress_is_waiting(&p->progress);
 }
 
-/* The rank that the others probably wait for: the late rank with the oldest mark. */
+/* Returns the rank that the others are probably waiting for: of the ranks that may delay others,
+ * the one with the oldest mark. */
 static int find_slowest(const rn_watchdog *w) {
   int slowest = 0;
   for (int r = 1; r < rn_world_node_ranks(w->world); r++) {
@@ -77,7 +81,7 @@ static int print_heartbeat(const rn_watchdog *w, char *line, size_t bytes, int r
                   slowest ? " <- late" : "");
 }
 
-/* Uses write(): the main thread may hang while it holds the lock of stderr. */
+/* Uses write(), not stdio: the main thread may hang while it holds the lock of stderr. */
 static void print_node(const rn_watchdog *watchdog) {
   const int ranks = rn_world_node_ranks(watchdog->world);
   const size_t bytes = (size_t)(ranks + 1) * LINE_BYTES + MPI_MAX_PROCESSOR_NAME;
@@ -97,7 +101,8 @@ static void print_node(const rn_watchdog *watchdog) {
   free(text);
 }
 
-/* Other nodes print within GRACE_S; then this rank exits and the launcher ends the job. */
+/* Gives the other nodes GRACE_S to print their tables; then this rank exits, and the launcher ends
+ * the job. */
 static void end_job(rn_watchdog *watchdog) {
   if (atomic_exchange(&watchdog->node[0].printed, 1) == 0) print_node(watchdog);
   sleep(GRACE_S);

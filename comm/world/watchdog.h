@@ -1,18 +1,20 @@
 /**
  * Ends a job that no longer makes progress, and reports the current operation of each rank.
  *
- * Progress is the count of units in proto/base/progress.h. A unit is much shorter than a step, so
- * the limit does not bound the duration of a step, an evaluation, a save or a load. A thread on
- * every rank checks whether any rank of its node still counts: while one works, the others may wait
- * for it. The marks of a node are in shared memory, so the other ranks report a process that is
- * stopped, and the table distinguishes ranks that wait from the rank that they wait for.
+ * Progress means that the count of units in proto/base/progress.h grows. A unit is much shorter
+ * than a step, so the limit does not bound the duration of a step, an evaluation, a save or a load.
+ * A thread on every rank checks whether any rank of its node still counts units: as long as one
+ * rank does, the others may be waiting for it. The marks are in memory shared by the node, so other
+ * ranks can report a stopped process, and the printed table distinguishes waiting ranks from the
+ * rank that they wait for.
  *
- * Marks are not sent between nodes. Where a node may wait long for work on another node (rank 0's
- * lock and files of run.dir, and the files of a save), it waits with comm/world/collective_wait.h,
- * which shows that progress to all nodes. Otherwise nodes wait for each other only within a step,
- * an evaluation or a load, where ranks do similar work: the limit must exceed the work of one rank
- * between two messages, at most one sequence of an evaluation whose last round has fewer sequences
- * than there are groups of ranks.
+ * Marks are not sent between nodes. Where a node may wait long for work on another node (rank 0
+ * taking the lock or handling files of run.dir, or the files of a save), it waits with
+ * comm/world/collective_wait.h, which shows the progress of that work to all nodes. Otherwise nodes
+ * wait for each other only within a step, an evaluation or a load, where all ranks do similar work.
+ * The limit must therefore exceed the time that one rank works between two messages. The longest
+ * such time is one sequence of an evaluation, in a last round that has fewer sequences than there
+ * are groups of ranks.
  */
 #ifndef RN_COMM_WORLD_WATCHDOG_H
 #define RN_COMM_WORLD_WATCHDOG_H
@@ -22,10 +24,11 @@
 typedef struct rn_watchdog rn_watchdog;
 
 /**
- * Starts the watchdog and moves the marks of proto/base/progress.h to memory that the node shares.
- * If the ranks of a node count no unit for `limit_s` seconds, the node prints its table to stderr
- * once and ends its processes with the exit code of RN_ERR_WATCHDOG; the launcher then ends the
- * others. Time in which the whole job is suspended does not count. `limit_s` 0: *out is NULL.
+ * Starts the watchdog and moves the marks of proto/base/progress.h to memory shared by the node. If
+ * the ranks of a node count no unit for `limit_s` seconds, the node prints its table to stderr once
+ * and ends its processes with the exit code of RN_ERR_WATCHDOG; the launcher then ends the others.
+ * Time in which the whole job is suspended does not count. If `limit_s` is 0, starts nothing and
+ * sets *out to NULL.
  *
  * Collective: over the world; all pass the same limit. Ownership: the world outlives the watchdog.
  * Errors:     RN_ERR_LIBRARY if no thread can be created, RN_ERR_MEMORY, agreed; RN_ERR_MPI.
@@ -33,8 +36,8 @@ typedef struct rn_watchdog rn_watchdog;
 rn_status rn_watchdog_start(rn_err *err, const rn_world *world, double limit_s, rn_watchdog **out);
 
 /**
- * Stops the watchdog; takes NULL. Not called after an MPI failure: the watchdog keeps running until
- * rn_world_finish ends the process.
+ * Stops the watchdog; takes NULL. Must not be called after an MPI failure: the watchdog then keeps
+ * running until rn_world_finish ends the process.
  *
  * Collective: over the node.
  * Errors:     none.

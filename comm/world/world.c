@@ -17,7 +17,8 @@ struct rn_world {
   char host[MPI_MAX_PROCESSOR_NAME];
 };
 
-/* A launcher that is incompatible with this MPI starts N jobs of one rank each. */
+/* Detects a launcher that does not match this MPI: it would start N jobs of one rank each.
+ */
 static rn_status check_launch(rn_err *err, int size) {
   static const char *const counts[] = {"SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"};
   for (size_t i = 0; size == 1 && i < sizeof counts / sizeof counts[0]; i++) {
@@ -204,7 +205,8 @@ rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, co
   return rn_agree(err, world, status);
 }
 
-/* Buffers of a gather on rank 0: counts and offsets of the ranks' bytes, and the bytes. */
+/* Buffers of a gather on rank 0: the counts and offsets of each rank's bytes, and the gathered
+ * bytes. */
 typedef struct gather_plan {
   int *counts, *offsets;
   size_t *sizes;

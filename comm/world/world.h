@@ -1,8 +1,8 @@
 /**
  * All ranks of a job: start and end of MPI, agreement on errors, and small collectives.
  *
- * The communicators are duplicates, MPI errors are returned as statuses, and a failure that the
- * ranks agreed on is printed once.
+ * All communicators are duplicates, MPI errors are returned as statuses, and a failure on which the
+ * ranks have agreed is printed once.
  */
 #ifndef RN_COMM_WORLD_WORLD_H
 #define RN_COMM_WORLD_WORLD_H
@@ -21,18 +21,18 @@ typedef struct rn_world rn_world;
  * Collective: over all ranks of the job.
  * Errors:     RN_ERR_USAGE if MPI has one rank but the launcher reports more; RN_ERR_LIBRARY if MPI
  *             has no MPI_THREAD_FUNNELED; RN_ERR_MEMORY; RN_ERR_MPI; none is agreed. *out may be
- *             set: rn_world_finish takes it.
+ * set even on failure; pass it to rn_world_finish.
  */
 rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out);
 
 /**
- * The same with MPI_THREAD_SERIALIZED, which comm/world/comm_thread.h needs; rn_world_level returns
- * the level that MPI provides. Collective and Errors: as rn_world_start.
+ * Like rn_world_start, but requests MPI_THREAD_SERIALIZED, which comm/world/comm_thread.h needs;
+ * rn_world_level returns the level that is provided. Collective and Errors: as rn_world_start.
  */
 rn_status rn_world_start_serialized(rn_err *err, int *argc, char ***argv, rn_world **out);
 
 /**
- * rn_world_start without the check of the launcher, for programs that do not compute.
+ * Like rn_world_start, but without the check of the launcher; for programs that do not compute.
  *
  * Collective: over all ranks of the job.
  * Errors:     RN_ERR_LIBRARY, RN_ERR_MEMORY, RN_ERR_MPI as rn_world_start.
@@ -58,41 +58,48 @@ rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world
 /** Frees a subset without ending MPI; takes NULL. Collective: over the subset. Errors: none. */
 void rn_world_close(rn_world **subset);
 
-/** This process's rank, and the number of ranks. Not collective. Errors: none. */
+/** Returns this process's rank. Not collective. Errors: none. */
 int rn_world_rank(const rn_world *world);
+/** Returns the number of ranks. Not collective. Errors: none. */
 int rn_world_size(const rn_world *world);
-/** Number of ranks on this node; name of this node. Not collective. Errors: none. */
+/** Returns the number of ranks on this node. Not collective. Errors: none. */
 int rn_world_node_ranks(const rn_world *world);
+/** Returns the name of this node. Not collective. Errors: none. */
 const char *rn_world_host(const rn_world *world);
 /**
- * Thread level: the lower of the one requested and the one MPI provides; its name.
+ * Returns the MPI thread level: the lower of the requested and the provided one.
  * Not collective. Errors: none.
  */
 int rn_world_level(const rn_world *world);
+/** Returns the name of that level, such as MPI_THREAD_FUNNELED. Not collective. Errors: none. */
 const char *rn_world_level_name(const rn_world *world);
-/** Communicator of the world, a duplicate of MPI_COMM_WORLD or a part of one. Not collective.
+/** Returns the communicator of the world: a duplicate of MPI_COMM_WORLD, or a part of a duplicate.
+ * Not collective.
  * Errors: none. */
 MPI_Comm rn_world_comm(const rn_world *world);
-/** Communicator of the ranks on this node, in world order. Not collective. Errors: none. */
+/** Returns the communicator of the ranks on this node, in world order. Not collective. Errors:
+ * none. */
 MPI_Comm rn_world_node_comm(const rn_world *world);
 
 /**
- * Returns the largest status of all ranks on all ranks, with the text of the first rank that has
- * it. Called after local work that may fail on some ranks only, before the next communication.
+ * Agrees on a status: all ranks return the largest status of any rank, with the text of the first
+ * rank that has it. Call it after local work that may fail on some ranks only, before the next
+ * communication.
  * Collective: over the world. Errors: the agreed status; RN_ERR_MPI.
  */
 rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status);
 
 /**
  * Checks that bytes [count] have the same 64-bit hash on all ranks. Collective: over the world.
- * Errors: RN_ERR_MISMATCH, agreed, naming `what` and the first rank and host that differ from rank
- * 0; RN_ERR_MPI.
+ * Errors: RN_ERR_MISMATCH, agreed, naming `what` and the first rank, with its host, that differs
+ * from rank 0; RN_ERR_MPI.
  */
 rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, const void *bytes,
                               size_t count);
 
 /**
- * Gathers bytes on rank 0: *all, concatenated by rank, and *sizes [ranks]; both NULL elsewhere.
+ * Gathers bytes on rank 0: *all holds the bytes of all ranks, concatenated, and *sizes [ranks]
+ * their counts. Both are NULL on other ranks.
  *
  * Collective: over the world. Ownership: the caller frees both.
  * Errors:     RN_ERR_MEMORY, agreed: out of memory, or 2^31 bytes or more in total; RN_ERR_MPI.
@@ -101,24 +108,26 @@ rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, 
                                 char **all, size_t **sizes);
 
 /**
- * Copies bytes [count] of rank 0 to all ranks, which pass the same count and their own buffers.
+ * Copies bytes [count] of rank 0 to the buffers of all other ranks. All ranks pass the same count.
  * Collective: over the world. Errors: RN_ERR_MPI.
  */
 rn_status rn_world_broadcast(rn_err *err, rn_world *world, void *bytes, size_t count);
 
-/**
- * values [count] = element-wise maximum, or sum. Collective: over the world. Errors: RN_ERR_MPI.
- */
+/** values [count] = element-wise maximum over ranks. Collective: over the world. Errors:
+ * RN_ERR_MPI. */
 rn_status rn_world_max(rn_err *err, rn_world *world, int64_t *values, int count);
+
+/** values [count] = element-wise sum over ranks. Collective: over the world. Errors: RN_ERR_MPI. */
 rn_status rn_world_sum(rn_err *err, rn_world *world, int64_t *values, int count);
 
 /**
- * *out = maximum over nodes of the sum of `mine` over the ranks of a node, on all ranks.
+ * Sums `mine` over the ranks of each node; *out is the largest of these sums, on all ranks.
  * Collective: over the world. Errors: RN_ERR_MPI.
  */
 rn_status rn_world_largest_node(rn_err *err, rn_world *world, int64_t mine, int64_t *out);
 
-/** All-gathers `mine` to all [ranks]. Collective: over the world. Errors: RN_ERR_MPI. */
+/** Gathers `mine` of every rank into all [ranks], on all ranks. Collective: over the world. Errors:
+ * RN_ERR_MPI. */
 rn_status rn_world_all_gather_double(rn_err *err, rn_world *world, double mine, double *all);
 
 /** Waits for all ranks. Collective: over the world. Errors: RN_ERR_MPI. */

@@ -12,9 +12,9 @@
 
 enum { POLL_NS = 1000000 };
 
-/* The last token that a rank passed. */
+/* The token that a rank passed last. */
 typedef struct slot {
-  _Atomic int64_t round; /* round of the token; stored after end and status */
+  _Atomic int64_t round; /* round in which it was passed; stored last, after end and status */
   _Atomic int64_t end;
   _Atomic int status;
   int rank; /* world rank */
@@ -22,12 +22,13 @@ typedef struct slot {
 
 struct rn_write_token {
   MPI_Win window;
-  slot *first, *previous, *mine; /* in the row; before: NULL on its first rank */
+  slot *first, *previous, *mine; /* slots of the row: its first rank, the previous rank (NULL on the
+                                    first), this rank */
   int64_t round;                 /* current or last round of this rank */
   atomic_bool cancelled;
 };
 
-/* The first rank, on the node, of the row of `node_rank`. */
+/* Returns the node rank of the first rank in the row of `node_rank`. */
 static int row_begin(int node_rank, int node_ranks) {
   const int rows = node_ranks < RN_WRITE_TOKEN_FILES ? node_ranks : RN_WRITE_TOKEN_FILES;
   int row = 0;

@@ -1,17 +1,18 @@
 /**
- * A token that orders the ranks of a node that write one file: each rank writes after the previous
- * one, at the offset where that one ended.
+ * A token that orders the writes of several ranks of a node to one file: each rank writes after the
+ * previous one, starting at the offset where the previous one ended.
  *
- * The ranks of a node are split into at most RN_WRITE_TOKEN_FILES rows of consecutive ranks, with
- * one file per row. The token is in memory that the node shares, so a thread that makes no MPI
- * calls can wait for it and pass it.
+ * The ranks of a node are split into at most RN_WRITE_TOKEN_FILES rows of consecutive ranks; each
+ * row writes one file. The token is in memory shared by the node, so even a thread that must not
+ * call MPI can wait for it and pass it.
  */
 #ifndef RN_COMM_WORLD_WRITE_TOKEN_H
 #define RN_COMM_WORLD_WRITE_TOKEN_H
 
 #include "comm/world/world.h"
 
-/** Files that a node writes at a time; more do not help most file systems. */
+/** Maximum number of files that a node writes at a time; more would not be faster on most file
+ * systems. */
 enum { RN_WRITE_TOKEN_FILES = 4 };
 
 typedef struct rn_write_token rn_write_token;
@@ -25,7 +26,7 @@ typedef struct rn_write_token rn_write_token;
 rn_status rn_write_token_create(rn_err *err, const rn_world *world, rn_write_token **out);
 
 /**
- * Takes NULL. Not called after an MPI failure.
+ * Takes NULL. Must not be called after an MPI failure.
  *
  * Collective: over the node.
  * Errors:     none.
@@ -33,15 +34,15 @@ rn_status rn_write_token_create(rn_err *err, const rn_world *world, rn_write_tok
 void rn_write_token_destroy(rn_write_token **write_token);
 
 /**
- * World rank of the first writer of this rank's file, which identifies the file.
+ * Returns the world rank of the first writer of this rank's file; it identifies the file.
  * Not collective. Errors: none.
  */
 int rn_write_token_first(const rn_write_token *write_token);
 
 /**
- * Waits until the previous rank of the row passes the token; *offset is where it ended, 0 for the
- * first rank. All ranks of the node wait and pass equally often, and synchronise between
- * rounds.
+ * Waits until the previous rank of the row passes the token. *offset is the offset at which that
+ * rank ended; 0 on the first rank. All ranks of the node must call wait and pass the same number of
+ * times, and must synchronise between rounds.
  *
  * Collective: no MPI call; over the ranks of the row, in order.
  * Errors:     the status that the previous rank passed; RN_ERR_IO after rn_write_token_cancel.
@@ -49,13 +50,15 @@ int rn_write_token_first(const rn_write_token *write_token);
 rn_status rn_write_token_wait(rn_err *err, rn_write_token *write_token, int64_t *offset);
 
 /**
- * Passes the token: this rank ended at offset `end`, or failed with `status`. Follows every wait.
+ * Passes the token: this rank ended at offset `end`, or failed with `status`. Must be called after
+ * every wait, even a failed one.
  * Not collective. Errors: none.
  */
 void rn_write_token_pass(rn_write_token *write_token, rn_status status, int64_t end);
 
 /**
- * Makes current and later waits on this rank fail, for a job that is ending. Any thread.
+ * Makes current and later waits on this rank fail; used when the job is ending. Any thread may call
+ * it.
  * Not collective. Errors: none.
  */
 void rn_write_token_cancel(rn_write_token *write_token);
