@@ -6,9 +6,11 @@
 #include "proto/schema/config.pb-c.h"
 
 /**
- * Errors: RN_ERR_USAGE naming the keys: optimizer.min_lr above optimizer.lr, a schedule that ends
- *         before its warm-up, run.leaf above the sequence length, an empty checkpoint.resume, a
- *         value that this build does not support.
+ * Checks the keys of `config` against each other.
+ *
+ * Errors: RN_ERR_USAGE naming the keys, if optimizer.min_lr is above optimizer.lr, a schedule ends
+ *         before its warm-up, run.leaf is above the sequence length, checkpoint.resume is empty, or
+ *         this build does not support a value.
  */
 rn_status rn_config_check(rn_err *err, const Retnet__Config *config);
 

@@ -15,7 +15,10 @@ void rn_config_text_peek(const char *path, rn_config_text *out) {
   if (rn_options_read(&ignored, path, &out->text, &out->bytes) != RN_OK) out->text = NULL;
 }
 
-/* Compares the texts if every rank has read the file itself, otherwise the paths. */
+/*
+ * Checks that all ranks have the same configuration. Compares the texts if every rank has read the
+ * file itself, otherwise the paths.
+ */
 static rn_status check_same(rn_err *err, rn_world *world, const rn_config_text *text) {
   int64_t unread = text->text == NULL;
   RN_TRY(err, rn_world_max(err, world, &unread, 1));

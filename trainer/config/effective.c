@@ -23,7 +23,7 @@ static bool has_preset(const Retnet__Config *config) {
   return config->model->preset != NULL && config->model->preset[0] != '\0';
 }
 
-/* Sets keys of the preset that are not given, and records each key's origin so far. */
+/* Sets those keys of the preset that are not given, and records the current origin of every key. */
 static rn_status apply_preset(rn_err *err, Retnet__Config *config, rn_origin *origin) {
   Retnet__Config *preset = NULL;
   rn_status status = rn_options_create(err, &preset);
@@ -39,8 +39,10 @@ static rn_status apply_preset(rn_err *err, Retnet__Config *config, rn_origin *or
   return status;
 }
 
-/* A preset's chunk is adapted to the reduction block of reproducible mode. A given chunk is not
- * changed; rn_layout_fit_chunk checks it. */
+/*
+ * Adapts a preset's chunk length to the reduction block of reproducible mode. A chunk length that
+ * is given is not changed; rn_layout_fit_chunk checks it.
+ */
 static void fit_chunk_of_preset(Retnet__Config *config, rn_origin *origin) {
   const int chunk = config->model->chunk, reduction_block = rn_layout_reduction_block(config);
   const int index = rn_options_key_index("model.chunk");
@@ -78,7 +80,10 @@ void rn_effective_destroy(rn_effective *effective) {
   *effective = (rn_effective){0};
 }
 
-/* The file name is printed in YAML comments, so it must be a single line of printable ASCII. */
+/*
+ * Writes the location of a key's value. The file name is printed in YAML comments, so it must be a
+ * single line of printable ASCII.
+ */
 static void describe_location(const rn_options_locations *locations, int line, char *text,
                               size_t bytes) {
   if (line == RN_OPTIONS_BY_S) {

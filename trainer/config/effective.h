@@ -2,9 +2,10 @@
  * The effective configuration: the value of every key after defaults, preset, file, command line
  * and data are combined, and the origin of each value.
  *
- * It is resolved once and then constant; layout, plan, run, resume and config.yaml all use it. Keys
- * that a rule decides from the layout keep the value 0 or auto, so that the configuration is valid
- * for any number of ranks; trainer/plan/decisions.h reports the rules' results.
+ * The effective configuration is resolved once and then constant; layout, plan, run, resume and
+ * config.yaml all use it. Keys that a rule decides from the layout keep the value 0 or auto, so
+ * that the configuration is valid for any number of ranks; trainer/plan/decisions.h reports the
+ * values that the rules choose.
  */
 #ifndef RN_TRAINER_CONFIG_EFFECTIVE_H
 #define RN_TRAINER_CONFIG_EFFECTIVE_H
@@ -15,20 +16,24 @@
 typedef enum {
   RN_ORIGIN_DEFAULT,
   RN_ORIGIN_PRESET,
-  RN_ORIGIN_GIVEN, /* by file or command line */
+  RN_ORIGIN_GIVEN, /* given in the file or on the command line */
   RN_ORIGIN_DATA,
-  RN_ORIGIN_RULE /* a preset's value was changed to be compatible with other keys */
+  RN_ORIGIN_RULE /* a preset's value that was changed to be compatible with other keys */
 } rn_origin;
 
-/** Zero-initialise it; destroy it with rn_effective_destroy. */
+/**
+ * The effective configuration with the origin of each value. Must be zero-initialised;
+ * rn_effective_destroy frees it.
+ */
 typedef struct rn_effective {
-  const Retnet__Config *config;          /* every number, word and switch is set */
-  rn_origin origin[RN_OPTIONS_MAX_KEYS]; /* in the schema's order */
-  rn_spec spec;                          /* of the model section */
+  const Retnet__Config *config;          /* all numbers, words and switches are set */
+  rn_origin origin[RN_OPTIONS_MAX_KEYS]; /* origin of each key, in the order of the schema */
+  rn_spec spec;                          /* model spec of the model section */
 } rn_effective;
 
 /**
- * Resolves `given`. `data_vocab` is the vocabulary size of the data; 0: no data.
+ * Creates the effective configuration from `given`. `data_vocab` is the vocabulary size of the
+ * data; 0: no data.
  * Errors: RN_ERR_MEMORY, an unknown preset, those of rn_spec_from_config.
  */
 rn_status rn_effective_create(rn_err *err, const Retnet__Config *given, int data_vocab,
@@ -37,7 +42,7 @@ void rn_effective_destroy(rn_effective *effective);
 
 /**
  * Writes the origin of a key's value into text [bytes]: "default", "run.yaml:3", "-s". `locations`
- * are the source positions recorded when loading; NULL: unknown, written as "given".
+ * are the source positions recorded when loading; if NULL, the origin is written as "given".
  */
 void rn_effective_describe(const rn_effective *effective, const rn_options_locations *locations,
                            const char *key, char *text, size_t bytes);

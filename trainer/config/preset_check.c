@@ -6,7 +6,7 @@
 #include "model/spec/preset.h"
 #include "proto/base/log.h"
 
-/* Context of a visit over all keys. */
+/* Context of a visit over all keys that searches for overridden preset keys. */
 typedef struct search {
   const Retnet__Config *config, *preset;
   const rn_options_locations *locations;

@@ -9,8 +9,10 @@ static double mib(size_t bytes) {
   return (double)bytes / (1 << 20);
 }
 
-/* The next smaller buffer of a memory after `last` (NULL: the largest one); NULL: none. Equal sizes
- * follow in the order of the plan. */
+/*
+ * Returns the next smaller buffer of a memory after `last`, or the largest one if `last` is NULL.
+ * Returns NULL if there is none. Buffers of equal size follow in the order of the plan.
+ */
 static const rn_planned_buffer *next_smaller(const rn_buffer_plan *plan, rn_memory_kind memory,
                                              const rn_planned_buffer *last) {
   const rn_planned_buffer *found = NULL;
@@ -26,7 +28,7 @@ static const rn_planned_buffer *next_smaller(const rn_buffer_plan *plan, rn_memo
   return found;
 }
 
-/* Shows the buffers of at least 1 % of a memory. */
+/* Shows the buffers that use at least 1 % of a memory. */
 static void show_memory(const rn_buffer_plan *plan, rn_memory_kind memory, const char *title) {
   char lifetime[RN_UNIT_PHASES_TEXT_BYTES];
   if (plan->bytes[memory] == 0) return;

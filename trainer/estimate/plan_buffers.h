@@ -1,12 +1,12 @@
-/** Shows where the memory of activations goes: the buffers of a stage and their lifetimes. */
+/** Shows which buffers of a stage use the memory of activations, and their lifetimes. */
 #ifndef RN_TRAINER_ESTIMATE_PLAN_BUFFERS_H
 #define RN_TRAINER_ESTIMATE_PLAN_BUFFERS_H
 
 #include "trainer/plan/plan.h"
 
 /**
- * Logs the buffers of the stage with the most memory, the largest ones first: per unit in flight,
- * per layer of a unit, and in the workspace. Errors: RN_ERR_MEMORY.
+ * Logs the buffers of the stage that uses the most memory, largest first: per unit in flight, per
+ * layer of a unit, and in the workspace. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_plan_buffers_show(rn_err *err, const Retnet__Config *config, const rn_plan *plan,
                                const rn_spec *spec);

@@ -12,48 +12,62 @@
 #include "trainer/parallel/shapes.h"
 #include "trainer/run/step.h"
 
-/* Of many small steps the minimum time is taken: it is least disturbed by other load. */
+/*
+ * Small steps are repeated and the minimum time is taken, since it is least disturbed by other
+ * load.
+ */
 enum { WARM_UP = 1, MAX_STEPS = 64 };
-/* Numbers of layers; a larger difference reduces the influence of noise on the time per layer. */
+/*
+ * Numbers of layers of the two measured models. A larger difference reduces the influence of noise
+ * on the time per layer.
+ */
 enum { FEW_LAYERS = 1, MORE_LAYERS = 3 };
 
-/* Bounds: memory of a small run, and FLOP of the steps that probe the rate. */
+/*
+ * MEMORY_BYTES: maximum memory of a small run. PROBE_FLOPS: maximum FLOP of the steps that measure
+ * the FLOP rate.
+ */
 static const double MEMORY_BYTES = 384 << 20, PROBE_FLOPS = 5e10;
-/* Time that all steps should take, and the times after which no further step of a kind starts. On a
- * busy machine fewer steps run, and the result is less accurate. */
+/*
+ * BUDGET_S: target for the time of all steps together. *_UNTIL_S: times after which no further step
+ * of a kind starts. PRODUCTS_FOR_S: limit for timing the matrix products. On a busy machine fewer
+ * steps run, and the result is less accurate.
+ */
 static const double BUDGET_S = 1.8, PROBE_UNTIL_S = 0.4, FEW_UNTIL_S = 1.2, MORE_UNTIL_S = 2.2,
                     PRODUCTS_FOR_S = 0.6;
-/* Lower bound of the products' fraction of a step's time, in case noise distorts the measurement.
+/*
+ * Minimum fraction of a step's time that is attributed to matrix products, in case noise distorts
+ * the measurement.
  */
 static const double MIN_SHARE = 0.3;
 
 /* Times of one step with one unit, for a given number of layers. */
 typedef struct sample {
   rn_task_times unit;
-  double zero_s, update_s; /* of all weights */
-  double products_s;       /* of its matrix products alone; 0: not measured */
+  double zero_s, update_s; /* time for all weights */
+  double products_s;       /* time of the step's matrix products alone; 0: not measured */
   double parameters;
 } sample;
 
-/* The plan whose work is measured, and the ranks that measure. */
+/* The plan to measure, and the ranks that measure it. */
 typedef struct sampler {
   const Retnet__Config *config;
   const rn_plan *plan;
   const rn_spec *spec;
-  rn_world *world, *single_rank; /* all ranks; only this rank, for the measured steps */
-  double start_s;                /* when the whole measurement began */
+  rn_world *world, *single_rank; /* all ranks; only this rank (for the measured steps) */
+  double start_s;                /* start of the whole measurement */
 } sampler;
 
-/* Which steps to measure. */
+/* The steps to measure. */
 typedef struct measurement {
   int layers;
   double until_s; /* time after which no further step starts */
-  bool products;  /* also time the matrix products of a step */
+  bool products;  /* true to time the matrix products of a step, too */
 } measurement;
 
 /* ---- the small run ---- */
 
-/* The plan's config, changed so that one rank runs a model of the measured sizes alone. */
+/* The plan's config, changed so that a single rank runs a model of the measured sizes. */
 typedef struct small_config {
   Retnet__Config config;
   Retnet__Run run;
@@ -63,7 +77,10 @@ typedef struct small_config {
   Retnet__Train train;
 } small_config;
 
-/* In reproducible mode a reduction block is at most a sequence and consists of whole chunks. */
+/*
+ * Sets the reduction block for reproducible mode: it is no longer than a sequence and consists of
+ * whole chunks.
+ */
 static void set_reduction_block(int reduction_block, const rn_plan_sizes *sizes, rn_spec *spec,
                                 Retnet__Run *run) {
   run->leaf = reduction_block < sizes->tokens ? reduction_block : sizes->tokens;
@@ -107,7 +124,7 @@ static void make_small(const sampler *s, const rn_plan_sizes *sizes, int layers,
 
 /* ---- measuring ---- */
 
-/* Times of a step's phases, from the totals of their spans. */
+/* Returns the times of a step's phases, taken from the totals of their spans. */
 static sample sample_of_spans(void) {
   return (sample){.unit = {rn_spans_total_s("forward"), rn_spans_total_s("backward"),
                            rn_spans_total_s("weight")},
@@ -115,7 +132,7 @@ static sample sample_of_spans(void) {
                   .update_s = rn_spans_total_s("gradient norm") + rn_spans_total_s("update")};
 }
 
-/* Times one step and updates the minima in *min. */
+/* Times one step and lowers each minimum in *min that the step undercuts. */
 static rn_status time_step(rn_err *err, rn_run *run, sample *min) {
   rn_step_result result;
   RN_TRY(err, rn_spans_start(err, 0));
@@ -148,7 +165,10 @@ static double busy_s(rn_task_times t) {
   return t.forward_s + t.backward_s + t.weight_s;
 }
 
-/* Time of a step's matrix products alone: records those of one step and replays them. */
+/*
+ * Measures the time of a step's matrix products alone: records the products of one step and replays
+ * them.
+ */
 static rn_status time_products(rn_err *err, rn_run *run, double until_s, double *products_s) {
   rn_gemm_record record = {0};
   rn_gemm_replay replay = {0};
@@ -169,7 +189,7 @@ static rn_status time_products(rn_err *err, rn_run *run, double until_s, double 
   return status;
 }
 
-/* Measures steps of a model of these sizes. */
+/* Measures steps of a model with the sizes `sizes`. */
 static rn_status measure(rn_err *err, const sampler *s, const rn_plan_sizes *sizes, measurement m,
                          sample *out) {
   small_config small;
@@ -201,7 +221,10 @@ static rn_status slowest(rn_err *err, rn_world *world, sample *s) {
   return max_over_ranks(err, world, value, (int)(sizeof value / sizeof value[0]));
 }
 
-/* Chooses sizes whose steps take about BUDGET_S here, from the FLOP rate of a few smaller steps. */
+/*
+ * Chooses sizes for which all steps together take about BUDGET_S on this machine, from the FLOP
+ * rate of a few smaller steps.
+ */
 static rn_status choose_sizes(rn_err *err, const sampler *s, rn_plan_sizes *out) {
   const rn_layout *l = &s->plan->layout;
   const int tokens = rn_shapes_tokens(s->config, l), batch = l->microbatch;
@@ -220,7 +243,9 @@ static rn_status choose_sizes(rn_err *err, const sampler *s, rn_plan_sizes *out)
 
 /* ---- scaling ---- */
 
-/* Proportional to the memory traffic of a layer per row outside of matrix products. */
+/*
+ * Returns a value proportional to the memory traffic per row of a layer outside of matrix products.
+ */
 static double width_of(const rn_spec *s) {
   return 6.0 * s->dim + 4.0 * s->value_dim + 3.0 * s->ffn_dim;
 }
@@ -229,8 +254,10 @@ static rn_task_times scaled(rn_task_times t, double by) {
   return (rn_task_times){by * t.forward_s, by * t.backward_s, by * t.weight_s};
 }
 
-/* The difference between the two numbers of layers gives the time per layer; the rest is that of
- * embedding and head. */
+/*
+ * Computes the time per layer from the difference between the two numbers of layers; the rest is
+ * the time of the embedding and the head.
+ */
 static void split_times(const sample *few, const sample *more, rn_plan_sample *out) {
   const rn_task_times a = few->unit, b = more->unit;
   const double layers = MORE_LAYERS - FEW_LAYERS;
@@ -282,8 +309,10 @@ static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double sh
   }
 }
 
-/* Measures few and more layers of these sizes. *share: fraction of the time of the latter that
- * matrix products take; 1 if it is not needed. */
+/*
+ * Measures a model with few and a model with more layers. *share is the fraction of the latter's
+ * time that matrix products take, or 1 if it is not needed.
+ */
 static rn_status measure_both(rn_err *err, const sampler *s, const rn_plan_sizes *sizes,
                               sample *few, sample *more, double *share) {
   const bool narrowed = is_narrowed(s->spec, &sizes->spec);

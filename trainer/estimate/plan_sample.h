@@ -1,10 +1,10 @@
 /**
- * Measures the cost of a plan's work on this machine: times the steps of small runs, for about two
- * seconds and in a few hundred MiB, and scales them to the sizes of the plan.
+ * Measures the cost of a plan's work on this machine: times the steps of small runs and scales the
+ * times to the sizes of the plan. This takes about two seconds and a few hundred MiB.
  *
- * A model that is small enough is measured at its own widths. Otherwise widths, vocabulary and rows
- * are halved until the steps fit; the time of matrix products is then scaled by FLOP, the rest by
- * width.
+ * A model that is small enough is measured with its own widths. Otherwise widths, vocabulary and
+ * rows are halved until the steps are small enough; the time of matrix products is then scaled by
+ * FLOP, the rest by width.
  */
 #ifndef RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H
 #define RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H
@@ -15,28 +15,34 @@
 enum { RN_PLAN_SAMPLE_TEXT_BYTES = 320 };
 
 typedef struct rn_plan_sample {
-  rn_task_times layer, embed_head; /* of `rows` rows: one layer; embedding and head */
+  rn_task_times layer, embed_head; /* one layer; embedding and head; both for `rows` rows */
   double rows;
-  double zero_s, update_s;              /* per weight: zeroing the gradient; norm and update */
-  char text[RN_PLAN_SAMPLE_TEXT_BYTES]; /* describes what was measured and how it was scaled */
+  double zero_s, update_s;              /* time per weight: zeroing the gradient; norm and update */
+  char text[RN_PLAN_SAMPLE_TEXT_BYTES]; /* describes the measurement and the scaling */
 } rn_plan_sample;
 
-/** Sizes of a measured step: the model (its number of layers is set later) and its rows. */
+/**
+ * Sizes of a measured step: the model (without its number of layers, which is set later) and the
+ * rows.
+ */
 typedef struct rn_plan_sizes {
   rn_spec spec;
   int tokens, sequences;
 } rn_plan_sizes;
 
 /**
- * The largest sizes, up to the plan's own, for which all steps of one and of three layers together
- * need at most `flops` floating-point operations and `bytes` bytes of memory (`exact`: with the
- * exact sums of reproducible mode). If even the smallest sizes exceed a bound, returns these. Pure.
+ * Returns the largest sizes, at most those of the plan, for which the measurement needs at most
+ * `flops` floating-point operations and `bytes` bytes of memory. The measurement consists of all
+ * steps of the models with one and with three layers. `exact`: the memory includes the exact sums
+ * of reproducible mode. If even the smallest sizes exceed a bound, returns the smallest sizes. This
+ * is a pure function.
  */
 rn_plan_sizes rn_plan_sizes_within(const rn_spec *spec, int tokens, int sequences, bool exact,
                                    double flops, double bytes);
 
 /**
- * Measures on all ranks at the same time, as in training, and takes the time of the slowest rank.
+ * Measures the plan's steps. All ranks run at the same time, as in training, and the time of the
+ * slowest rank counts.
  *
  * Collective: over the world. Errors: those of rn_run_create and rn_step, agreed.
  */

@@ -9,7 +9,7 @@
 #include "trainer/parallel/shapes.h"
 #include "trainer/plan/decisions.h"
 
-/* Uses the vocabulary of the data if model.vocab is 0. */
+/* Resolves the config. Uses the vocabulary of the data if model.vocab is 0. */
 static rn_status resolve(rn_err *err, const Retnet__Config *given, rn_effective *out) {
   rn_split split = {0};
   if (given->model->vocab > 0) return rn_effective_create(err, given, 0, out);
@@ -57,7 +57,10 @@ static void show_layout(const rn_plan *plan, const rn_spec *spec) {
   }
 }
 
-/* Shows the GEMM backend and kernels of this CPU; `lack`: why bf16 is not used, or NULL. */
+/*
+ * Shows the GEMM backend and kernels of this CPU. `lack` is the reason why bf16 is not used, or
+ * NULL.
+ */
 static void show_cpu(const char *lack) {
   rn_log_info("compute      GEMM backend %s%s, kernels %s", rn_gemm_backend_in_use()->name,
               rn_gemm_takes_bf16() ? " in bf16" : "", rn_kernels_table()->name);
@@ -78,7 +81,7 @@ static void show_memory(const rn_plan *plan) {
               mib(m->states), mib(m->buffers), mib(m->program));
 }
 
-/* Shows the messages of one rank in one step. */
+/* Shows the messages that one rank sends in one step. */
 static void show_messages(const Retnet__Config *config, const rn_plan *plan, const rn_spec *spec) {
   const rn_layout *l = &plan->layout;
   const int layers = plan->memory.first[1] - plan->memory.first[0];
@@ -122,15 +125,16 @@ static void show_time(const Retnet__Config *config, const rn_plan *plan, const r
   }
 }
 
-/* The planned run: what a run would create before it allocates memory. */
+/* The planned run: everything that a run decides before it allocates memory. */
 typedef struct planned_run {
   rn_effective effective;
-  rn_spec spec; /* with the chunk in use */
+  rn_spec spec; /* model spec with the chunk length in use */
   rn_plan plan;
-  const char *lack; /* why products are not in bf16 although the config asks for it; or NULL */
+  const char *lack; /* reason why matrix products are not in bf16 although the config requests it,
+                       or NULL */
 } planned_run;
 
-/* Plans for `ranks` ranks; 0: for those of `world`. Without communication. */
+/* Plans a run for `ranks` ranks (0: as many as in `world`), without communication. */
 static rn_status plan_run(rn_err *err, const Retnet__Config *given, const rn_world *world,
                           int ranks, rn_machine machine, planned_run *p) {
   RN_TRY(err, rn_gemm_backend_use(err, given->model->products, given->train->precision, &p->lack));

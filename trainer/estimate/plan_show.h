@@ -1,4 +1,7 @@
-/** `retnet-train --plan`: reports what a run would do and need, without training. */
+/**
+ * `retnet-train --plan`: reports what a run would do and which resources it would need, without
+ * training.
+ */
 #ifndef RN_TRAINER_ESTIMATE_PLAN_SHOW_H
 #define RN_TRAINER_ESTIMATE_PLAN_SHOW_H
 

@@ -2,11 +2,15 @@
 #include "proto/base/range.h"
 #include "trainer/estimate/plan_sample.h"
 
-/* Above MAX_ROWS, time is proportional to rows. Below the MIN_ sizes, fixed costs would be
- * scaled too. */
+/*
+ * Above MAX_ROWS, the time is proportional to the number of rows. Sizes below the MIN_ values are
+ * not used, since fixed costs would then be scaled, too.
+ */
 enum { MAX_ROWS = 2048, FEW_ROWS = 512, MIN_ROWS = 128 };
 enum { SMALL_VOCAB = 1024, MIN_VOCAB = 256, SMALL_DIM = 512, MIN_WIDTH = 256 };
-/* Number of steps of one and of three layers; the latter include those that measure the products.
+/*
+ * Number of steps of the models with one and with three layers. STEPS_OF_THREE includes the steps
+ * that measure the matrix products.
  */
 enum { STEPS_OF_ONE = 5, STEPS_OF_THREE = 9, LAYERS_OF_THREE = 3 };
 
@@ -18,17 +22,20 @@ static double flops_of(const rn_plan_sizes *s) {
   const double layer = rn_spec_layer_flops(&s->spec), head = rn_spec_head_flops(&s->spec);
   const double steps =
       STEPS_OF_ONE * (layer + head) + STEPS_OF_THREE * (LAYERS_OF_THREE * layer + head);
-  return 3 * steps * rows_of(s); /* backward is twice forward */
+  return 3 * steps * rows_of(s); /* backward costs twice as much as forward */
 }
 
-/* For three layers: weights, gradients, moments, and a bf16 shadow or exact sums. */
+/*
+ * Returns the bytes for three layers of: weights, gradients, moments, and a bf16 shadow or exact
+ * sums.
+ */
 static double bytes_of_weights(const rn_plan_sizes *s, bool exact) {
   rn_spec three = s->spec;
   three.layers = LAYERS_OF_THREE;
   return (exact ? 28 : 18) * (double)rn_spec_parameters(&three);
 }
 
-/* Upper estimate for three layers: saved activations, states and logits. */
+/* Returns an upper estimate for three layers of: saved activations, states and logits. */
 static double bytes_of_rows(const rn_plan_sizes *s) {
   const rn_spec *p = &s->spec;
   const double widths = 12.0 * p->dim + 8.0 * p->value_dim + 4.0 * p->ffn_dim;
@@ -41,8 +48,10 @@ static int halved(int n, int min) {
   return n / 2 > min ? n / 2 : n < min ? n : min;
 }
 
-/* Halves the number of heads, or with one head its width. Returns false if the model is already
- * small. */
+/*
+ * Halves the number of heads, or the width if there is only one head. Returns false if the model is
+ * already small.
+ */
 static bool narrow(rn_spec *spec) {
   const int heads = spec->heads / 2;
   const bool small =
@@ -54,7 +63,7 @@ static bool narrow(rn_spec *spec) {
     spec->ffn_dim = halved(spec->ffn_dim, 1);
     spec->heads = heads;
   } else {
-    spec->dim = halved(spec->dim, MIN_WIDTH) / 2 * 2; /* a key's width is even */
+    spec->dim = halved(spec->dim, MIN_WIDTH) / 2 * 2; /* the width of a key is even */
     spec->value_dim = halved(spec->value_dim, MIN_WIDTH);
     spec->ffn_dim = halved(spec->ffn_dim, MIN_WIDTH);
   }
@@ -67,9 +76,9 @@ static void limit_rows(int rows, rn_plan_sizes *s) {
 }
 
 /*
- * Halves one size: first the vocabulary, since its cost is a small part of most models; then the
- * rows while there are many, or the widths if weights use most of the memory; then whatever can
- * still be halved. Returns false if nothing can.
+ * Halves one size. First the vocabulary, since its cost is a small part of most models; then the
+ * number of rows while it is large, or the widths if weights use most of the memory; then any size
+ * that can still be halved. Returns false if no size can be halved.
  */
 static bool reduce(rn_plan_sizes *s, bool weights_are_large) {
   const double rows = rows_of(s);

@@ -6,11 +6,15 @@
 #include "proto/base/arena.h"
 #include "trainer/parallel/shapes.h"
 
-/* Maximum of units x stages in a simulation: a few tens of milliseconds and of MiB. */
+/*
+ * Maximum of units x stages in a simulation, which then takes a few tens of milliseconds and MiB.
+ */
 enum { MAX_SIMULATED = 1 << 17 };
 
-/* Times of a unit with `scale` times the sample's rows on stage `stage`. The time of embedding and
- * head is attributed to the last stage. */
+/*
+ * Returns the times of a unit with `scale` times as many rows as the sample, on stage `stage`. The
+ * time of the embedding and the head is attributed to the last stage.
+ */
 static rn_task_times times_of_stage(const rn_plan *plan, const rn_plan_sample *p, int stage,
                                     double scale) {
   const double layers = plan->memory.first[stage + 1] - plan->memory.first[stage];
@@ -30,9 +34,10 @@ static double units_of(rn_pipeline_schedule_shape shape) {
 }
 
 /*
- * Returns a schedule of the same stages that is small enough to simulate; its segments are *longer
- * times as long. Dropping micro-batches between the first and last few does not change the idle
- * time. With more segments than stages, the idle time is proportional to the length of a segment.
+ * Returns a schedule of the same stages that is small enough to simulate; its segments are longer
+ * by a factor of *longer. Dropping micro-batches between the first and last few does not change the
+ * idle time. If there are more segments than stages, the idle time is proportional to the segment
+ * length.
  */
 static rn_pipeline_schedule_shape shorten(rn_pipeline_schedule_shape shape, double *longer) {
   const int limit = MAX_SIMULATED / shape.stages;
@@ -70,8 +75,11 @@ static rn_status simulate(rn_err *err, rn_pipeline_schedule_shape shape, const r
   return status;
 }
 
-/* Memory traffic: an update reads or writes seven values per weight; reduce-scatter and all-gather
- * move about eleven, including copies through shared memory. */
+/*
+ * Computes the times of update and gradient sums from their memory traffic. An update reads or
+ * writes seven values per weight; reduce-scatter and all-gather together move about eleven,
+ * including copies through shared memory.
+ */
 static void add_passes(const rn_plan *plan, const rn_plan_sample *p, rn_plan_time *out) {
   const int replicas = plan->layout.data * plan->layout.sequence;
   double max = 0;
@@ -96,7 +104,7 @@ rn_status rn_plan_time_estimate(rn_err *err, const Retnet__Config *config, const
   for (int s = 0; s < shape.stages; s++) {
     const rn_task_times t = times_of_stage(plan, sample, s, rows / sample->rows);
     const double busy = busy_s(t, units_of(shape));
-    if (busy > out->units_s) out->units_s = busy; /* fmax() crashes GCC 12.2 for aarch64 */
+    if (busy > out->units_s) out->units_s = busy; /* not fmax(): it crashes GCC 12.2 for aarch64 */
   }
   return simulate(err, simulated, plan, sample, longer * rows / sample->rows, &out->idle_s);
 }

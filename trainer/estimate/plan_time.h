@@ -8,15 +8,15 @@
 
 #include "trainer/estimate/plan_sample.h"
 
-/** Time of one step on the most loaded rank. */
+/** Estimated time of one step on the most loaded rank. */
 typedef struct rn_plan_time {
-  double units_s; /* forward and backward of its units */
-  double idle_s;  /* of the pipeline */
+  double units_s; /* forward and backward of all units */
+  double idle_s;  /* idle time of the pipeline */
   double sums_s;  /* reduce-scatter of gradients, all-gather of weights */
   double update_s;
 } rn_plan_time;
 
-/** Seconds of the whole step. */
+/** Returns the time of the whole step in seconds. */
 static inline double rn_plan_time_total(rn_plan_time t) {
   return t.units_s + t.idle_s + t.sums_s + t.update_s;
 }
@@ -26,7 +26,7 @@ static inline double rn_plan_time_total(rn_plan_time t) {
  * are assumed to be hidden by computation.
  *
  * A schedule with too many units is simulated with fewer micro-batches, or with fewer and longer
- * segments: idle time arises only at its beginning and end.
+ * segments, since idle time arises only at the beginning and the end of a schedule.
  *
  * Errors: RN_ERR_MEMORY.
  */

@@ -5,14 +5,17 @@
 #include "comm/world/world.h"
 
 /**
- * Agrees on the result `loaded` of rn_blas_load, which each rank calls before MPI starts; `why` is
- * its error.
+ * Agrees on `loaded`, the result of rn_blas_load, which each rank calls before MPI starts. `why` is
+ * the error of that call.
  *
  * Collective: over the world. Errors: those of rn_blas_load, agreed.
  */
 rn_status rn_blas_agree(rn_err *err, const rn_world *world, rn_status loaded, const rn_err *why);
 
-/** Reports that other kernels were selected, or warns that the requested core type is slow. */
+/**
+ * Logs that kernels other than the default ones were selected, or warns that the requested core
+ * type is slow.
+ */
 void rn_blas_report(void);
 
 #endif

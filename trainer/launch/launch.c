@@ -35,7 +35,10 @@ rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *
                     : rn_world_start(err, argc, argv, out);
 }
 
-/* True if every rank has a free core for the thread and MPI provides the thread level. */
+/*
+ * True if every rank has a free core for the communication thread and MPI provides the required
+ * thread level.
+ */
 static rn_status is_free_for_all(rn_err *err, rn_world *world, int threads, bool *out) {
   rn_cores cores;
   RN_TRY(err, rn_cores_detect(err, world, &cores));

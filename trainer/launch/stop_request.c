@@ -9,8 +9,10 @@
 static volatile sig_atomic_t pending;
 static pthread_t listener;
 
-/* MPI's threads do not block the signals. If one of them runs the handler, it forwards the signal
- * to the listener, which may be blocked in a log write that nobody reads and must be interrupted.
+/*
+ * The threads of MPI do not block the signals. If such a thread runs the handler, it forwards the
+ * signal to the listener thread. This interrupts the listener, which may be blocked in a log write
+ * because nobody reads the log.
  */
 static void handle(int signal) {
   if (!pthread_equal(pthread_self(), listener)) {

@@ -6,17 +6,17 @@
 
 /**
  * Installs handlers for the two signals and blocks them in the calling thread and all threads that
- * it starts later, except while a log line is written. No handler may interrupt a matrix product:
- * oneDNN's generated code uses the stack pointer as a pointer to matrices, so the frame of a
- * handler would overwrite them. After the first request, the log drops lines instead of waiting for
- * a reader, since an mpirun that is terminating no longer reads them. Call it before the OpenMP
- * threads start.
+ * it starts later, except while a log line is written. A handler must not interrupt a matrix
+ * product: oneDNN's generated code uses the stack pointer as a pointer to matrices, so the stack
+ * frame of a handler would overwrite matrix elements. After the first request, the log drops lines
+ * instead of waiting for a reader, since an mpirun that is terminating no longer reads them. Must
+ * be called before the OpenMP threads start.
  */
 void rn_stop_request_install(void);
 
 /**
- * True if this process has been asked to stop; delivers blocked requests first. Call it from the
- * thread that called rn_stop_request_install.
+ * True if this process has been asked to stop; delivers blocked requests first. Must be called from
+ * the thread that called rn_stop_request_install.
  */
 bool rn_stop_request_pending(void);
 

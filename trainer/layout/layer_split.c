@@ -30,17 +30,17 @@ static rn_status given_split(rn_err *err, const rn_spec *spec, const Retnet__Par
   return RN_OK;
 }
 
-/* FLOP per token of stage `stage` with `layers` layers. */
+/* Returns the FLOP per token of stage `stage` with `layers` layers. */
 static double work(const rn_spec *spec, int stages, int stage, int layers) {
   return layers * rn_spec_layer_flops(spec) + (stage == 0 ? rn_spec_embedding_flops(spec) : 0) +
          (stage == stages - 1 ? rn_spec_head_flops(spec) : 0);
 }
 
 /*
- * All layers cost the same, so adding each to the stage that then has the least work minimizes the
- * work of the most loaded stage. Inner stages are equivalent and receive layers round-robin; so
- * only three candidates are compared: the first stage, the next inner stage, the last stage. Ties
- * go to the lowest stage.
+ * All layers cost the same. Each layer is therefore added to the stage that has the least work with
+ * this layer included, which minimizes the work of the most loaded stage. Inner stages are
+ * equivalent and receive layers round-robin, so only three candidates are compared: the first
+ * stage, the next inner stage and the last stage. Ties go to the lowest stage.
  */
 static void even_split(const rn_spec *spec, int stages, int *first) {
   int *count = first + 1, inner = 1;

@@ -14,8 +14,10 @@ static rn_status check_product(rn_err *err, const rn_layout *l, int ranks) {
       l->data, l->pipeline, l->sequence, ranks);
 }
 
-/* Replaces zeros: pipeline becomes 1, data the largest possible divisor of the batch, sequence the
- * rest. */
+/*
+ * Replaces zeros in the grid: pipeline becomes 1, data the largest possible divisor of the batch,
+ * and sequence takes the remaining ranks.
+ */
 static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks, rn_layout *l) {
   const Retnet__Parallel *p = config->parallel;
   *l = (rn_layout){
@@ -74,7 +76,10 @@ static rn_status check_pieces(rn_err *err, const Retnet__Config *config, int lay
   return RN_OK;
 }
 
-/* The scales of the official implementation depend on where the sequence or its chunks begin. */
+/*
+ * Checks the retention scale: the scales of the official implementation depend on where the
+ * sequence or its chunks begin.
+ */
 static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   const int pieces = l->sequence * l->segments, chunk = config->model->chunk;
   switch (config->model->retention_scale) {
@@ -97,7 +102,9 @@ static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn
   }
 }
 
-/* Maximum number of tokens of a sequence that a rank works on, over all its pieces. */
+/*
+ * Returns the maximum number of tokens of one sequence that a rank works on, over all its pieces.
+ */
 static int64_t tokens_of_rank(const Retnet__Config *config, const rn_layout *l) {
   return (config->data->sequence_length + l->sequence - 1) / l->sequence;
 }
@@ -118,7 +125,7 @@ static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_l
   return RN_OK;
 }
 
-/* The rule: the largest power of two that is at most T/16, limited to [16, 512]. */
+/* By rule, the block is the largest power of two that is at most T/16, limited to [16, 512]. */
 int rn_layout_reduction_block(const Retnet__Config *config) {
   enum { MIN_BLOCK = 16, MAX_BLOCK = 512 };
   if (!config->run->reproducible) return 0;
@@ -129,7 +136,9 @@ int rn_layout_reduction_block(const Retnet__Config *config) {
   return reduction_block;
 }
 
-/* Reproducible mode: pieces are whole reduction blocks, and results must not depend on the layout.
+/*
+ * Checks the conditions of reproducible mode: pieces consist of whole reduction blocks, and results
+ * do not depend on the layout.
  */
 static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   if (l->reduction_block == 0) return RN_OK;
@@ -172,8 +181,10 @@ rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index) {
   return (rn_range){begin < length ? begin : length, end < length ? end : length};
 }
 
-/* Recomputed activations exist only until the end of the layer's backward, so both phases must run
- * together. */
+/*
+ * Checks that the two phases of backward are not split with recomputation, since recomputed
+ * activations exist only until the end of the layer's backward.
+ */
 static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
   if (config->parallel->split_weight != RETNET__SWITCH__SWITCH_ON ||
       config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_NONE) {
@@ -184,8 +195,10 @@ static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
                  "parallel.split_weight auto");
 }
 
-/* Called after fill_microbatch: the rule for K needs the number of micro-batches, whose size does
- * not depend on K. */
+/*
+ * Returns K. Must be called after fill_microbatch, since the rule for K needs the number of
+ * micro-batches; the size of a micro-batch does not depend on K.
+ */
 static int segments_of(const Retnet__Config *config, const rn_layout *l) {
   if (config->parallel->segments > 0) return config->parallel->segments;
   const int share = (config->data->batch_sequences + l->data - 1) / l->data;

@@ -1,6 +1,6 @@
 /**
- * The layout of a run: the grid of ranks and the sizes of the units that they work on. Rules fill
- * in what the configuration leaves open.
+ * The layout of a run: the grid of ranks and the sizes of the units that they work on. Rules choose
+ * the values that the configuration leaves at 0.
  *
  * A pure function of the configuration and the number of ranks; nothing is measured.
  */
@@ -15,23 +15,28 @@
 #include "proto/schema/config.pb-c.h"
 
 typedef struct rn_layout {
-  int data, pipeline, sequence; /* their product is the number of ranks */
-  int segments;                 /* pieces of a sequence that a rank processes in turn */
-  int microbatch;               /* sequences of one unit */
-  int reduction_block;          /* tokens of a reduction block (run.leaf); 0: not reproducible */
+  int data, pipeline, sequence; /* grid axes; the product is the number of ranks */
+  int segments;        /* number of pieces of a sequence that a rank processes one after another */
+  int microbatch;      /* number of sequences in a unit */
+  int reduction_block; /* tokens in a reduction block (run.leaf); 0 outside reproducible mode */
 } rn_layout;
 
-/** Tokens of a reduction block: run.leaf, or by rule from data.sequence_length; 0 unless
- * run.reproducible. */
+/**
+ * Returns the number of tokens in a reduction block: run.leaf if set, otherwise a value derived
+ * from data.sequence_length. Returns 0 unless run.reproducible is set.
+ */
 int rn_layout_reduction_block(const Retnet__Config *config);
 
-/** The chunk length to use instead of `chunk` so that no chunk crosses the end of a reduction
- * block: `reduction_block` if it is shorter than `chunk`, else gcd(reduction_block, chunk). */
+/**
+ * Returns the chunk length to use instead of `chunk` so that no chunk crosses the end of a
+ * reduction block: `reduction_block` if it is shorter than `chunk`, otherwise gcd(reduction_block,
+ * chunk).
+ */
 int rn_layout_chunk_within(int reduction_block, int chunk);
 
 /**
- * The layout for `ranks` ranks: keys that are given are kept, rules replace zeros (in the grid:
- * data, then sequence). `config` must be an effective one.
+ * Computes the layout for `ranks` ranks. Keeps the keys that are given; rules replace zeros (in the
+ * grid first data, then sequence). `config` must be an effective configuration.
  *
  * Errors: RN_ERR_USAGE naming the keys: a grid whose product is not the number of ranks, more data
  *         ranks than sequences, more pieces than tokens, more stages than layers, a micro-batch
@@ -42,14 +47,16 @@ rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layer
                             rn_layout *out);
 
 /**
- * Token range of piece `index`, of the sequence x segments pieces of a sequence of `length` tokens.
- * Pieces are as equal as possible; in reproducible mode they consist of whole reduction blocks.
+ * Returns the token range of piece `index`. A sequence of `length` tokens is cut into sequence x
+ * segments pieces. Pieces are as equal as possible; in reproducible mode they consist of whole
+ * reduction blocks.
  */
 rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index);
 
 /**
- * Reproducible mode: changes the spec's chunk so that no chunk crosses the end of a reduction
- * block. Errors: RN_ERR_USAGE if model.chunk is given and does not divide the block.
+ * Reproducible mode: changes the chunk length of `spec` so that no chunk crosses the end of a
+ * reduction block. Errors: RN_ERR_USAGE if model.chunk is given and does not divide the reduction
+ * block.
  */
 rn_status rn_layout_fit_chunk(rn_err *err, const Retnet__Config *config, const rn_layout *layout,
                               rn_spec *spec);

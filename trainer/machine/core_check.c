@@ -5,7 +5,7 @@
 
 #include "proto/base/log.h"
 
-/* Number of cores available to each rank of the node. */
+/* Returns the number of cores available to each rank of the node. */
 static int share_of(rn_cores c) {
   const int cores = c.offered > c.used ? c.offered : c.used;
   return cores > c.ranks ? cores / c.ranks : 1;

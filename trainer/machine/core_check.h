@@ -8,12 +8,16 @@
 #include "comm/world/cores.h"
 
 /**
- * Writes into text [bytes] what is wrong with ranks of `threads` threads on `cores`, and how to fix
- * it. `given`: the user set the number of threads. Returns false if nothing is wrong.
+ * Checks that ranks with `threads` threads have enough of `cores`, and that no cores are left idle.
+ * If the check fails, returns true and writes the problem and its fix into text [bytes]. `given` is
+ * true if the user has set the number of threads.
  */
 bool rn_core_check_find(rn_cores cores, int threads, bool given, char *text, size_t bytes);
 
-/** Prints that text as a warning, once per process. `asked`: parallel.threads. */
+/**
+ * Prints the text of rn_core_check_find as a warning, once per process. `asked` is the value of
+ * parallel.threads.
+ */
 void rn_core_check(rn_cores cores, int asked);
 
 #endif

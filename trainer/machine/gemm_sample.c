@@ -8,7 +8,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/fault.h"
 
-/* One size stands for all: between 128 and 512 rows the order of the backends is the same. */
+/* One size is representative: between 128 and 512 rows the ranking of the backends is the same. */
 enum { ROWS = 256, COLS = 512, SUMMED = 512, ROUNDS = 5, ELEMENTS = 512 * 512 };
 
 static const double loss_worth_a_warning = 1.15;
@@ -24,9 +24,9 @@ static double seconds_of(const rn_gemm_backend *table, rn_gemm_kind kind, float 
   return rn_clock_s() - begin_s;
 }
 
-/* The backends take turns, so that a disturbance meets all of them. */
+/* Times each backend in every round, so that a disturbance affects all backends. */
 static void sample(rn_gemm_sample *s, float *memory) {
-  const double factor = rn_fault_now("gemm.sample") ? 2 : 1; /* a test makes the choice slow */
+  const double factor = rn_fault_now("gemm.sample") ? 2 : 1; /* a test makes the chosen one slow */
   for (int round = 0; round <= ROUNDS; round++) {            /* round 0 generates code */
     for (int k = 0; k < RN_GEMM_SAMPLE_KINDS; k++) {
       const double chosen_s =
@@ -54,12 +54,14 @@ rn_status rn_gemm_sample_take(rn_err *err, rn_gemm_sample *out) {
                        &memory));
 #pragma omp parallel
 #pragma omp master
-  sample(out, memory); /* in a parallel region no library starts threads of its own */
+  sample(out, memory); /* in a parallel region, libraries do not start their own threads */
   free(memory);
   return RN_OK;
 }
 
-/* The fastest backend of a kind, or -1 if none is faster than the chosen one. */
+/*
+ * Returns the fastest backend for a kind of product, or -1 if none is faster than the chosen one.
+ */
 static int fastest_of(const rn_gemm_sample *s, int kind) {
   int best = -1;
   double best_s = s->chosen_s[kind];

@@ -1,8 +1,8 @@
 /**
- * A start-up sample of the GEMM backends: notices where the AUTO choice is wrong for this machine.
+ * Times the GEMM backends at start-up to detect if the AUTO choice is slow on this machine.
  *
- * The choice itself never depends on a measurement, since another backend gives other bits; so the
- * user is told which key to set.
+ * The choice itself never depends on a measurement, since different backends give different bits.
+ * Instead, a warning tells the user which key to set.
  */
 #ifndef RN_TRAINER_MACHINE_GEMM_SAMPLE_H
 #define RN_TRAINER_MACHINE_GEMM_SAMPLE_H
@@ -14,7 +14,10 @@
 
 enum { RN_GEMM_SAMPLE_KINDS = 3, RN_GEMM_SAMPLE_BACKENDS = 4 };
 
-/** Seconds of one product of each kind (RN_GEMM_NN, RN_GEMM_NT, RN_GEMM_TN), minima of a few. */
+/**
+ * Seconds of one product of each kind (RN_GEMM_NN, RN_GEMM_NT, RN_GEMM_TN); each is the minimum of
+ * a few repetitions.
+ */
 typedef struct rn_gemm_sample {
   double chosen_s[RN_GEMM_SAMPLE_KINDS];
   int backends;
@@ -23,18 +26,19 @@ typedef struct rn_gemm_sample {
 } rn_gemm_sample;
 
 /**
- * Takes the sample on the calling thread, in about 0.1 s; allocates some MB meanwhile.
+ * Takes the sample on the calling thread in about 0.1 s, with a few MB of temporary memory.
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_gemm_sample_take(rn_err *err, rn_gemm_sample *out);
 
 /**
- * Writes a warning about the kind whose backend loses most, if another one needs less than 1/1.15
- * of its time: which kind, how much, and what to set. Returns false if there is none.
+ * Writes a warning if, for some kind of product, another backend is more than 1.15 times as fast as
+ * the chosen one. The warning names the kind with the largest loss, the loss, and the key to set.
+ * Returns false if there is nothing to warn about.
  */
 bool rn_gemm_sample_warning(const rn_gemm_sample *sample, char *text, size_t bytes);
 
-/** "NN openblas, NT onednn, TN openblas": the fastest backend of each kind. */
+/** Writes the fastest backend of each kind, for example "NN openblas, NT onednn, TN openblas". */
 void rn_gemm_sample_best(const rn_gemm_sample *sample, char *text, size_t bytes);
 
 #endif

@@ -11,7 +11,7 @@
 #include "trainer/machine/core_check.h"
 #include "trainer/machine/thread_limit.h"
 
-/* Reads a number from the beginning of a file; -1 if there is none (for example "max"). */
+/* Reads a number from the beginning of a file. Returns -1 if there is none (for example "max"). */
 static int64_t integer_in(const char *path) {
   long long value = -1;
   FILE *file = fopen(path, "r");
@@ -21,13 +21,13 @@ static int64_t integer_in(const char *path) {
   return value;
 }
 
-/* Memory in MiB that SLURM grants the job on each node (--mem); 0: all memory. */
+/* Returns the memory in MiB that SLURM grants the job on each node (--mem); 0: all memory. */
 static int64_t mib_of_job(void) {
   const char *text = getenv("SLURM_MEM_PER_NODE");
   return text == NULL ? 0 : strtoll(text, NULL, 10);
 }
 
-/* Physical memory, limited by cgroup and SLURM. */
+/* Returns the physical memory of this node, reduced to the limits of cgroup and SLURM. */
 static int64_t memory_of_node(void) {
   static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
@@ -41,7 +41,7 @@ static int64_t memory_of_node(void) {
   return bytes > 0 ? bytes : 0;
 }
 
-/* How many of `ranks` ranks are placed on a node with `cores` cores. */
+/* Returns how many of `ranks` ranks are placed on a node with `cores` cores. */
 static int ranks_of_node(int cores, int threads, int ranks) {
   const char *text = getenv("SLURM_NTASKS_PER_NODE");
   const long given = text == NULL ? 0 : strtol(text, NULL, 10);

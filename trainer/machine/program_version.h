@@ -1,4 +1,4 @@
-/** What --version prints: the same lines for every program. */
+/** Prints the version of a program; --version shows the same lines for every program. */
 #ifndef RN_TRAINER_MACHINE_PROGRAM_VERSION_H
 #define RN_TRAINER_MACHINE_PROGRAM_VERSION_H
 

@@ -7,7 +7,10 @@
 
 #include "proto/base/arena.h"
 
-/* Threads block at the gate until all have been started, so that all exist at the same time. */
+/*
+ * Started threads block at the gate until all have been started, so that all exist at the same
+ * time.
+ */
 typedef struct gate {
   pthread_mutex_t mutex;
   pthread_cond_t opened;
@@ -29,7 +32,10 @@ static void open_gate(gate *g) {
   pthread_mutex_unlock(&g->mutex);
 }
 
-/* Returns how many of `count` threads can exist at once; *why is the errno of the first failure. */
+/*
+ * Returns how many of `count` threads can exist at the same time. *why is the errno of the first
+ * failure.
+ */
 static int count_startable(pthread_t *thread, int count, int *why) {
   gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
   int started = 0;

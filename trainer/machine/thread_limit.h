@@ -8,10 +8,12 @@
 enum { RN_THREAD_LIMIT = 8192 };
 
 /**
- * OpenMP terminates the process if it cannot start a thread. So if `threads` exceeds the number of
- * cores of this node, starts that many threads as a test and ends them.
+ * Checks that `threads` threads can be started, since OpenMP terminates the process if it cannot
+ * start a thread. If `threads` exceeds the number of cores of this node, starts `threads` threads
+ * as a test and ends them.
  *
- * Errors: RN_ERR_USAGE naming parallel.threads, the possible number and its limit; RN_ERR_MEMORY.
+ * Errors: RN_ERR_USAGE naming parallel.threads, the possible number of threads and the limit that
+ *         applies; RN_ERR_MEMORY.
  */
 rn_status rn_thread_limit_check(rn_err *err, int threads);
 

@@ -31,7 +31,9 @@ void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_
   }
 }
 
-/* Independent partial sums, one per lane, that are then added in lane order. */
+/*
+ * Uses one independent partial sum per lane; the partial sums are added in lane order at the end.
+ */
 static double sum_of_block(int64_t n, const rn_real *x) {
   enum { LANES = 32 };
   double lane[LANES] = {0}, sum = 0;

@@ -30,7 +30,10 @@ typedef struct rn_adamw {
   rn_eps_mode eps_mode;
 } rn_adamw;
 
-/** One update: the values that change from step to step, and whether weight decay applies. */
+/**
+ * Parameters of one update: the values that change from step to step, and whether weight decay
+ * applies.
+ */
 typedef struct rn_adamw_step {
   double lr;
   int64_t update; /* t, from 1 */
@@ -47,10 +50,12 @@ typedef struct rn_adamw_state {
 void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_real *gradient,
                      rn_adamw_state state);
 
-/** Sum of squares in double, in an order that does not depend on the number of threads. */
+/**
+ * Returns the sum of squares in double, in an order that does not depend on the number of threads.
+ */
 double rn_sum_of_squares(int64_t n, const rn_real *x);
 
-/** min(1, clip / (norm + 1e-6)); 1 when clip is 0. */
+/** Returns min(1, clip / (norm + 1e-6)), or 1 if clip is 0. */
 double rn_clip_coefficient(double norm, double clip);
 
 #endif

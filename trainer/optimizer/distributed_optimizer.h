@@ -3,9 +3,9 @@
  * the replicas of the stage, with the computation of its layers.
  *
  * Weights are divided into layer groups (proto/ports/layer_group_port.h; `group` is the index of
- * one) and these into buckets. The last unit's backward reports each layer group whose gradient is
- * complete; its buckets are then reduced while backward continues. Updated weights arrive bucket by
- * bucket; forward waits only for the layer group that it reads next.
+ * one), and layer groups into buckets. The last unit's backward reports each layer group whose
+ * gradient is complete; the buckets of the group are then reduced while backward continues. Updated
+ * weights arrive bucket by bucket; forward waits only for the layer group that it reads next.
  */
 #ifndef RN_TRAINER_OPTIMIZER_DISTRIBUTED_OPTIMIZER_H
 #define RN_TRAINER_OPTIMIZER_DISTRIBUTED_OPTIMIZER_H
@@ -19,32 +19,35 @@
 #include "trainer/optimizer/weights_gather.h"
 
 typedef struct rn_distributed_optimizer {
-  rn_stage *stage;                   /* whose gradient it is; not owned */
+  rn_stage *stage;                   /* the stage that computes the gradient; not owned */
   rn_stage_array gradient;           /* RN_STAGE_GRADIENT or RN_STAGE_EXACT_GRADIENT */
   const rn_shard_table *shard_table; /* not owned */
   rn_reduce_scatter *reduce_scatter; /* owned */
   rn_weights_gather *weights;        /* not owned */
   rn_comm_thread *comm_thread;       /* owns MPI while the stage computes; not owned; NULL: none */
   int held;   /* layer group to which another stage must add first (tied embedding); -1: none */
-  bool last;  /* the current task's additions complete the step's gradient */
-  rn_err err; /* first failure in the port's added(), which returns no status */
+  bool last;  /* true if the current task completes the step's gradient */
+  rn_err err; /* first failure in the port's added(), which cannot return a status */
 } rn_distributed_optimizer;
 
-/** The port for the stage; it points to `optimizer`, which must not move while it is in use. */
+/**
+ * Returns the port for the stage. The port points to `optimizer`, which must not move while it is
+ * in use.
+ */
 rn_layer_group_port rn_distributed_optimizer_port(rn_distributed_optimizer *optimizer);
 
 /**
- * Maps the gradient of a layer group, which must be complete, for reading, and starts the
- * reduce-scatter of its buckets.
+ * Maps the gradient of a layer group for reading and starts the reduce-scatter of its buckets. The
+ * gradient must be complete.
  * Collective: over the replicas of the stage, in the same order of layer groups.
  * Errors: RN_ERR_MPI; those of rn_stage_map.
  */
 rn_status rn_distributed_optimizer_add(rn_err *err, rn_distributed_optimizer *optimizer, int group);
 
 /**
- * Waits until all gradients are reduced, which ends their mappings, and all weights have arrived;
- * this rank may then write its weights. Collective: over the replicas. Errors: RN_ERR_MPI, and a
- * failure of an earlier added().
+ * Waits until all gradients are reduced and all weights have arrived, and unmaps the gradients.
+ * This rank may then write its weights. Collective: over the replicas. Errors: RN_ERR_MPI; a
+ * failure of an earlier call of the port's added().
  */
 rn_status rn_distributed_optimizer_finish(rn_err *err, rn_distributed_optimizer *optimizer);
 

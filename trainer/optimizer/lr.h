@@ -1,4 +1,4 @@
-/** Learning rate schedules: the rate is a pure function of the step. */
+/** Learning rate schedules. The rate is a pure function of the step. */
 #ifndef RN_TRAINER_OPTIMIZER_LR_H
 #define RN_TRAINER_OPTIMIZER_LR_H
 
@@ -13,9 +13,10 @@ typedef struct rn_lr_schedule {
 } rn_lr_schedule;
 
 /**
- * Learning rate of step k (from 1), with W = warmup_steps: peak k/W for k <= W. After that, with
- * x = (k-1-W) / (decay_steps-W), clamped to [0,1], linear and cosine decay from peak to min_lr; wsd
- * stays at peak until x = 0.8 and then decays linearly to min_lr; constant stays at peak.
+ * Returns the learning rate of step k (from 1). With W = warmup_steps, the rate is peak k/W in the
+ * first W steps. After that, with x = (k-1-W) / (decay_steps-W) clamped to [0,1], the schedules
+ * linear and cosine decay from peak to min_lr, wsd stays at peak until x = 0.8 and then decays
+ * linearly to min_lr, and constant stays at peak.
  */
 double rn_lr(const rn_lr_schedule *schedule, int64_t step);
 

@@ -5,23 +5,23 @@
 #include "proto/base/arena.h"
 #include "proto/base/range.h"
 
-/* ceil(count / each). */
+/* Returns ceil(count / each). */
 static int64_t ceil_div(int64_t count, int64_t each) {
   return (count + each - 1) / each;
 }
 
-/* The first element of the block that contains element `at`. */
+/* Returns the first element of the block that contains element `at`. */
 static int64_t start_of_block(const rn_param_table *table, int64_t at) {
   const int64_t offset = table->param[rn_param_at(table, at)].offset;
   return offset + (at - offset) / RN_BLOCK * RN_BLOCK;
 }
 
-/* Offset of a layer's first tensor, which is the retention norm. */
+/* Returns the offset of a layer's first tensor, which is the retention norm. */
 static int64_t layer_begin(const rn_param_table *table, int layer) {
   return table->layer[layer].retention_norm;
 }
 
-/* End of the tensor that begins at `offset`. */
+/* Returns the end of the tensor that begins at `offset`. */
 static int64_t tensor_end(const rn_param_table *table, int64_t offset) {
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
@@ -30,8 +30,10 @@ static int64_t tensor_end(const rn_param_table *table, int64_t offset) {
   return table->total;
 }
 
-/* Boundaries edge [layers + 3] of the layer groups. A stage without layers has its embedding and
- * head in one group. */
+/*
+ * Computes edge [layers + 3], the boundaries of the layer groups. In a stage without layers, the
+ * embedding and the head form one group.
+ */
 static void find_groups(const rn_param_table *table, int layers, int64_t *edge) {
   edge[0] = 0;
   for (int i = 0; i < layers; i++) edge[1 + i] = layer_begin(table, i);

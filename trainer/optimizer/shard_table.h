@@ -1,5 +1,6 @@
 /**
- * Which weights of a stage a rank updates: layer groups, their buckets, and this rank's shards.
+ * Assigns the weights of a stage to the ranks that update them: layer groups, their buckets, and
+ * this rank's shards.
  *
  * Layer groups are those of proto/ports/layer_group_port.h. A layer group is cut into buckets of
  * about RN_BUCKET elements, and a bucket into one shard per replica; all cuts are at block
@@ -13,34 +14,39 @@
 #include "proto/base/status.h"
 #include "trainer/optimizer/block.h"
 
-/** Elements of a bucket. */
+/** Number of elements in a bucket. */
 enum { RN_BUCKET = 1 << 20 };
 
 /** The intersection of a tensor and one shard of this rank. */
 typedef struct rn_shard_slice {
   const rn_param *param;
-  rn_range range; /* of the flat parameters */
-  int64_t offset; /* offset of its first element in arrays of this rank's shards */
+  rn_range range; /* range in the flat parameters */
+  int64_t offset; /* offset of the slice's first element in arrays of this rank's shards */
 } rn_shard_slice;
 
 typedef struct rn_shard_table {
   rn_optimizer_shards shards;
   int groups;
-  int *first;            /* [groups + 1] first bucket of a layer group */
-  rn_shard_slice *slice; /* [slices] of this rank, in ascending order of `offset` */
+  int *first;            /* [groups + 1] first bucket of each layer group */
+  rn_shard_slice *slice; /* [slices] slices of this rank, in ascending order of `offset` */
   int slices;
-  int64_t count; /* elements of this rank's shards */
+  int64_t count; /* number of elements in this rank's shards */
 } rn_shard_table;
 
-/** Creates the table of replica `mine` of `replicas`; `table` lists the stage's tensors and must
- * outlive `out`. Errors: RN_ERR_MEMORY. */
+/**
+ * Creates the table for replica `mine` of `replicas` replicas; `table` lists the stage's tensors
+ * and must outlive `out`. Errors: RN_ERR_MEMORY.
+ */
 rn_status rn_shard_table_create(rn_err *err, const rn_param_table *table, int layers, int replicas,
                                 int mine, rn_shard_table *out);
 void rn_shard_table_destroy(rn_shard_table *shard_table);
 
-/** Upper bounds for a stage of `total` elements: elements that one replica owns; elements of one
- * replica's shard of a bucket. */
+/**
+ * Returns an upper bound of the elements that one replica owns, for a stage of `total` elements.
+ */
 int64_t rn_shard_table_max_elements(int64_t total, int replicas);
+
+/** Returns an upper bound of the elements in one replica's shard of a bucket. */
 int64_t rn_shard_table_max_bucket(int64_t total, int replicas);
 
 #endif

@@ -1,6 +1,6 @@
 /**
- * All-gather of a stage's weights over its replicas, into an array of the trainer and from there
- * into the stage, unless the stage has adopted the array.
+ * All-gather of a stage's weights over the replicas of the stage. Weights arrive in an array of the
+ * trainer and are copied from there to the stage, unless the stage has adopted the array.
  */
 #ifndef RN_TRAINER_OPTIMIZER_WEIGHTS_GATHER_H
 #define RN_TRAINER_OPTIMIZER_WEIGHTS_GATHER_H
@@ -13,14 +13,16 @@
 typedef struct rn_weights_gather {
   rn_all_gather *all_gather;         /* owned */
   rn_stage *stage;                   /* not owned */
-  const float *weights;              /* [total], the array of the all-gather; not owned */
-  bool adopted;                      /* the stage reads `weights` itself */
+  const float *weights;              /* [total] array of the all-gather; not owned */
+  bool adopted;                      /* true if the stage reads `weights` directly */
   const rn_optimizer_shards *shards; /* not owned */
-  int written;                       /* buckets that the stage has since the last start */
+  int written; /* number of buckets written to the stage since the last start */
 } rn_weights_gather;
 
-/** Starts an all-gather, after every replica has changed its shards of the array. Collective: over
- * the replicas. Errors: RN_ERR_MPI. */
+/**
+ * Starts an all-gather; every replica must have updated its shards in the array. Collective: over
+ * the replicas. Errors: RN_ERR_MPI.
+ */
 rn_status rn_weights_gather_start(rn_err *err, rn_weights_gather *gather);
 
 /** True if rn_weights_gather_wait would not communicate. */
@@ -30,7 +32,10 @@ bool rn_weights_gather_is_complete(const rn_weights_gather *gather, int bucket);
  * RN_ERR_MPI. */
 rn_status rn_weights_gather_wait(rn_err *err, rn_weights_gather *gather, int bucket);
 
-/** The stage's weights = buckets 0..bucket, which have arrived. Errors: those of rn_stage_map. */
+/**
+ * Writes buckets 0..bucket, which must have arrived, to the stage's weights. Errors: those of
+ * rn_stage_map.
+ */
 rn_status rn_weights_gather_write(rn_err *err, rn_weights_gather *gather, int bucket);
 
 /** Waits until all buckets have arrived; this rank may then change its shards. Collective: over the

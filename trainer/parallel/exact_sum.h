@@ -1,5 +1,7 @@
-/** A sum of losses whose bits depend neither on the order of additions nor on their distribution
- * over ranks. */
+/**
+ * A sum of losses that is bit-identical for every order of the additions and every distribution of
+ * the losses over ranks.
+ */
 #ifndef RN_TRAINER_PARALLEL_EXACT_SUM_H
 #define RN_TRAINER_PARALLEL_EXACT_SUM_H
 
@@ -8,8 +10,8 @@
 /**
  * The sum is whole + fraction / 2^40; `others` counts values that are not finite or at least 2^52
  * in magnitude. Each value is rounded to a multiple of 2^-40 first, so that integer addition is
- * exact. Zero-initialise it. To combine the sums of several ranks, add the 3 integers element by
- * element.
+ * exact. Must be zero-initialised. To combine the sums of several ranks, add each of the three
+ * integers.
  */
 typedef struct rn_exact_sum {
   int64_t whole, fraction, others;
@@ -18,7 +20,7 @@ typedef struct rn_exact_sum {
 /** Adds a value. */
 void rn_exact_sum_add(rn_exact_sum *sum, double value);
 
-/** The sum; NaN if others > 0. */
+/** Returns the sum; NaN if others > 0. */
 double rn_exact_sum_value(const rn_exact_sum *sum);
 
 #endif

@@ -14,7 +14,7 @@ static bool is_last(const rn_pipeline *p) {
   return p->p2p == NULL || rn_pipeline_p2p_is_last(p->p2p);
 }
 
-/* The stage waits for its other layer groups itself. */
+/* Waits for the weights of the head. The stage itself waits for the other layer groups. */
 static rn_status wait_for_head(rn_err *err, rn_pipeline *p) {
   if (p->optimizer == NULL) return RN_OK;
   const rn_layer_group_port port = rn_distributed_optimizer_port(p->optimizer);
@@ -33,7 +33,10 @@ static int64_t rows_of(const rn_unit *unit) {
 
 /* ---- creation ---- */
 
-/* A single stage receives no rows, so their gradient may use the same buffer. */
+/*
+ * True if there is only one stage. It receives no rows, so rows and their gradient may use the same
+ * buffer.
+ */
 static bool is_single(rn_pipeline_shape shape) {
   return shape.schedule.stages == 1;
 }
@@ -130,7 +133,7 @@ void rn_pipeline_destroy(rn_pipeline *p) {
 
 /* ---- training ---- */
 
-/* Context of one training step: the pipeline and the data of its tasks. */
+/* Context of one training step: the pipeline and the data of the tasks. */
 typedef struct training {
   rn_pipeline *pipeline;
   const rn_unit *unit; /* [micro-batches, segments] */
@@ -139,7 +142,7 @@ typedef struct training {
   rn_batch_loss *loss;
 } training;
 
-/* Index of a task's unit in the step; the same on every stage. */
+/* Returns the index of a task's unit in the step; it is the same on every stage. */
 static int unit_index(const training *t, const rn_task *task) {
   return task->microbatch * t->pipeline->schedule.segments + task->segment;
 }
@@ -148,7 +151,7 @@ static const rn_unit *unit_of(const training *t, const rn_task *task) {
   return t->unit + unit_index(t, task);
 }
 
-/* The pass context of a task, with the port of its scans. */
+/* Returns the pass context of a task, with the port for the task's scans. */
 static rn_pass pass_of(const training *t, const rn_task *task) {
   const rn_pipeline *p = t->pipeline;
   return (rn_pass){.unit = unit_of(t, task),
@@ -169,7 +172,7 @@ static rn_status complete(rn_err *err, const rn_pipeline *p, rn_row_transfer *tr
   return rn_row_transfer_wait(err, transfer, p->p2p, p->stage);
 }
 
-/* Posts the receive of the rows for the slot's next forward task, at or after task `from`. */
+/* Posts the receive for the rows of the slot's next forward task at or after index `from`. */
 static rn_status expect_rows(rn_err *err, training *t, int slot, int from) {
   rn_pipeline *p = t->pipeline;
   if (is_first(p)) return RN_OK;
@@ -198,8 +201,10 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
   return start(err, t, task, &slot->rows_out);
 }
 
-/* The reduction block of a unit that begins at token `first` of sequence b, as a unit for its loss;
- * *row is its first row. */
+/*
+ * Returns the reduction block that begins at token `first` of sequence b as a unit, in order to
+ * compute its loss. *row is the first row of the block.
+ */
 static rn_unit reduction_block_of(const rn_unit *unit, int b, int first, int64_t *row) {
   const int left = unit->tokens - first;
   rn_unit reduction_block = *unit;
@@ -210,7 +215,7 @@ static rn_unit reduction_block_of(const rn_unit *unit, int b, int first, int64_t
   return reduction_block;
 }
 
-/* Loss and gradient of a unit whose rows begin at row `first` of the slot. */
+/* Computes the loss and the gradient of a unit whose rows begin at row `first` of the slot. */
 static rn_status loss_of_rows(rn_err *err, training *t, const rn_unit *unit, rn_slot *slot,
                               int64_t first, double *sum) {
   rn_unit_loss loss = {.unit = unit, .first_row = first, .gradient = true, .scale = t->scale};
@@ -219,7 +224,10 @@ static rn_status loss_of_rows(rn_err *err, training *t, const rn_unit *unit, rn_
   return RN_OK;
 }
 
-/* Where the loss of the reduction block that begins at token `first` of sequence b is added. */
+/*
+ * Returns the element to which the loss of the reduction block that begins at token `first` of
+ * sequence b is added.
+ */
 static double *loss_of_reduction_block(const training *t, const rn_unit *unit, int b, int first) {
   const int64_t sequence = unit->sequence_index[b] - t->loss->first_sequence;
   const int64_t position = unit->position - t->loss->first_position + first;
@@ -239,7 +247,7 @@ static rn_status take_loss(rn_err *err, training *t, const rn_unit *unit, rn_slo
   return RN_OK;
 }
 
-/* The computation of a backward task; on the last stage it begins with the loss. */
+/* Runs the computation of a backward task; on the last stage it begins with the loss. */
 static rn_status compute_backward(rn_err *err, training *t, const rn_task *task, rn_slot *slot) {
   rn_pipeline *p = t->pipeline;
   const rn_unit *unit = unit_of(t, task);
@@ -252,8 +260,10 @@ static rn_status compute_backward(rn_err *err, training *t, const rn_task *task,
   return rn_stage_backward_input(err, p->stage, slot->memory, &pass);
 }
 
-/* The last stage computes the loss here, not in forward, so that the rows and their gradient need
- * no second buffer. */
+/*
+ * The last stage computes the loss here and not in forward, so that the rows and their gradient can
+ * use one buffer.
+ */
 static rn_status backward(rn_err *err, training *t, const rn_task *task) {
   rn_pipeline *p = t->pipeline;
   rn_slot *slot = &p->slot[task->activations];
@@ -266,8 +276,10 @@ static rn_status backward(rn_err *err, training *t, const rn_task *task) {
   return is_first(p) ? RN_OK : start(err, t, task, &slot->gradient_out);
 }
 
-/* The weight phase of backward. After it the slot is free, so the receive of the next unit's rows
- * is posted. */
+/*
+ * Runs the weight phase of backward. The slot is then free, so the receive for the rows of the next
+ * unit is posted.
+ */
 static rn_status backward_weight(rn_err *err, training *t, int at) {
   rn_pipeline *p = t->pipeline;
   const rn_task *task = &p->tasks.task[at];
@@ -280,7 +292,7 @@ static rn_status backward_weight(rn_err *err, training *t, int at) {
   return expect_rows(err, t, task->activations, at + 1);
 }
 
-/* True if no task of this kind follows: its additions complete the step's gradients. */
+/* True if no task of the same kind follows, so that this task completes the step's gradients. */
 static bool is_last_of_kind(const training *t, int at) {
   const rn_pipeline_schedule *tasks = &t->pipeline->tasks;
   for (int i = at + 1; i < tasks->count; i++) {
@@ -310,7 +322,10 @@ static rn_status run_phase(rn_err *err, training *t, int at, rn_task_kind kind) 
   return status;
 }
 
-/* Without split_weight, the weight phase of backward runs directly after the input phase. */
+/*
+ * Runs a task. Without split_weight, the weight phase of backward runs directly after the input
+ * phase.
+ */
 static rn_status run_task(rn_err *err, training *t, int at) {
   const rn_task_kind kind = t->pipeline->tasks.task[at].kind;
   RN_TRY(err, run_phase(err, t, at, kind));
@@ -332,7 +347,9 @@ rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn
 
 /* ---- losses only ---- */
 
-/* Loss, without gradient, of a unit whose rows begin at row `first` of the loss slot. */
+/*
+ * Computes the loss, without gradient, of a unit whose rows begin at row `first` of the loss slot.
+ */
 static rn_status loss_only(rn_err *err, rn_pipeline *p, const rn_unit *unit, int64_t first,
                            double *sum) {
   rn_unit_loss loss = {.unit = unit, .first_row = first, .token_loss = p->token_loss + first};

@@ -1,6 +1,6 @@
 /**
- * A message between neighbouring pipeline stages whose buffer is the rows of a slot: the rows are
- * mapped while the message is in flight.
+ * A message between neighbouring pipeline stages. The rows of a slot are used as the message
+ * buffer, so they are mapped while the message is in flight.
  */
 #ifndef RN_TRAINER_PARALLEL_ROW_TRANSFER_H
 #define RN_TRAINER_PARALLEL_ROW_TRANSFER_H
@@ -17,18 +17,22 @@ typedef struct rn_row_transfer {
   rn_pipeline_p2p_message message;
 } rn_row_transfer;
 
-/** A transfer of one slot, not in flight. */
+/** Returns a transfer for one slot, not in flight. */
 rn_row_transfer rn_row_transfer_make(rn_stage_slot *slot, rn_pipeline_p2p_direction direction,
                                      rn_access access, int width);
 
 /**
- * Maps the first `rows` rows and posts the message of a unit; the transfer is not in flight.
+ * Maps the first `rows` rows and posts the message of a unit. On entry the transfer must not be in
+ * flight.
  * Collective: with the neighbour's counterpart. Errors: RN_ERR_MPI; those of rn_stage_map.
  */
 rn_status rn_row_transfer_start(rn_err *err, rn_row_transfer *transfer, rn_pipeline_p2p *p2p,
                                 rn_stage *stage, int unit, int64_t rows);
 
-/** Waits for the message, if it is in flight, and unmaps its rows. Errors: as for start. */
+/**
+ * If the message is in flight, waits for it and unmaps the rows. Errors: those of
+ * rn_row_transfer_start.
+ */
 rn_status rn_row_transfer_wait(rn_err *err, rn_row_transfer *transfer, rn_pipeline_p2p *p2p,
                                rn_stage *stage);
 

@@ -2,8 +2,9 @@
  * The state scan of a stage, set up for one unit at a time. It runs over the ranks of the sequence
  * axis, or on a single rank if that axis has size 1.
  *
- * A sequence is cut into segments x ranks pieces; segment k of a rank is its k-th piece. The units
- * of a micro-batch run by segment: forward from first to last, backward from last to first.
+ * A sequence is cut into segments x ranks pieces; segment k of a rank is the k-th piece of that
+ * rank. The units of a micro-batch run segment by segment: forward from first to last, backward
+ * from last to first.
  */
 #ifndef RN_TRAINER_PARALLEL_SCAN_SOURCE_H
 #define RN_TRAINER_PARALLEL_SCAN_SOURCE_H
@@ -17,36 +18,40 @@ typedef struct rn_scan_source {
   rn_scan *scan;
   rn_scan_algorithm algorithm;
   int segments;
-  rn_scan_port *override;    /* used instead of the scan, for measurements; not owned; or NULL */
+  rn_scan_port *override;    /* replaces the scan in measurements; not owned; NULL: none */
   rn_tbptt_streams *streams; /* states kept between steps, not owned; NULL: start from zero */
 } rn_scan_source;
 
-/** Parameters of a source. */
+/** Parameters of a scan source. */
 typedef struct rn_scan_source_shape {
   Retnet__Scan wanted; /* parallel.scan */
   bool reproducible;
   double epsilon; /* parallel.scan_epsilon */
-  int layers;     /* of the stage */
-  int sequences;  /* of a unit, at most */
-  int segments;   /* of each rank */
+  int layers;     /* number of layers in the stage */
+  int sequences;  /* maximum number of sequences in a unit */
+  int segments;   /* segments per rank */
 } rn_scan_source_shape;
 
-/** The algorithm that a source with `ranks` ranks per sequence would use. */
+/** Returns the algorithm that a source with `ranks` ranks per sequence would use. */
 rn_scan_algorithm rn_scan_source_choose(const rn_spec *spec, rn_scan_source_shape shape, int ranks);
 
-/** Bytes of scan buffers on rank `rank` of `ranks`; bytes of one state of all heads of a unit. */
+/** Returns the bytes of scan buffers on rank `rank` of `ranks`. */
 size_t rn_scan_source_bytes(const rn_spec *spec, rn_scan_source_shape shape, int rank, int ranks);
+
+/** Returns the bytes of one state of all heads of a unit. */
 int64_t rn_scan_source_state_bytes(const rn_spec *spec, rn_scan_source_shape shape);
 
 /**
- * Collective: over the sequence axis of the grid, which must outlive the source.
+ * Creates the scan of a stage. The grid must outlive the source.
+ *
+ * Collective: over the sequence axis of the grid.
  * Errors:     RN_ERR_MEMORY; RN_ERR_USAGE if states are too large for the scan's messages.
  */
 rn_status rn_scan_source_create(rn_err *err, const rn_grid *grid, const rn_spec *spec,
                                 rn_scan_source_shape shape, rn_scan_source *out);
 void rn_scan_source_destroy(rn_scan_source *source);
 
-/** The port for the scans of one unit; valid until the next call. */
+/** Returns the port for the scans of one unit; it is valid until the next call. */
 rn_scan_port *rn_scan_source_port(rn_scan_source *source, int microbatch, int segment);
 
 #endif

@@ -8,8 +8,10 @@ int rn_shapes_tokens(const Retnet__Config *config, const rn_layout *layout) {
   return (int)rn_range_count(rn_layout_piece(layout, config->data->sequence_length, 0));
 }
 
-/* Recomputed activations exist only during the layer's backward, so with recomputation the rule
- * does not separate the weight phase. */
+/*
+ * Recomputed activations exist only during the layer's backward, so with recomputation the rule
+ * keeps both phases of backward together.
+ */
 static bool splits_weight(const Retnet__Config *config, const rn_layout *layout) {
   switch (config->parallel->split_weight) {
     case RETNET__SWITCH__SWITCH_ON:

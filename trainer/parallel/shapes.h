@@ -1,6 +1,6 @@
 /**
- * Shapes of a rank's pipeline and scan: pure functions of configuration and layout, so that a run
- * allocates and a plan estimates from the same numbers.
+ * Shapes of a rank's pipeline and scan, as pure functions of configuration and layout. A run
+ * allocates memory from them, and a plan estimates memory from them.
  */
 #ifndef RN_TRAINER_PARALLEL_SHAPES_H
 #define RN_TRAINER_PARALLEL_SHAPES_H
@@ -9,17 +9,20 @@
 #include "trainer/parallel/pipeline.h"
 #include "trainer/parallel/scan_source.h"
 
-/** Number of micro-batches of `sequences` sequences. */
+/** Returns the number of micro-batches for `sequences` sequences. */
 int rn_shapes_microbatches(const rn_layout *layout, int64_t sequences);
 
-/** Tokens of the longest piece of a sequence. */
+/** Returns the number of tokens in the longest piece of a sequence. */
 int rn_shapes_tokens(const Retnet__Config *config, const rn_layout *layout);
 
-/** The pipeline of stage `stage` with layers `layers`, for `share` sequences per step. */
+/**
+ * Returns the shape of the pipeline of stage `stage` with layers `layers`, for `share` sequences
+ * per step.
+ */
 rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layout *layout,
                                      int stage, rn_range layers, int64_t share);
 
-/** The scan of a stage with `layers` layers. */
+/** Returns the shape of the scan of a stage with `layers` layers. */
 rn_scan_source_shape rn_shapes_scan(const Retnet__Config *config, const rn_layout *layout,
                                     int layers);
 

@@ -4,7 +4,8 @@
  *
  * The training split is cut into B contiguous streams in stored order. In every step, stream b
  * reads its next sequence, which starts from the state, S_n and rotation position at the end of the
- * previous one. Gradients do not cross sequence boundaries. A stream that ends restarts from zero.
+ * stream's previous sequence. Gradients do not cross sequence boundaries. When the streams end,
+ * they restart from zero states.
  */
 #ifndef RN_TRAINER_PARALLEL_TBPTT_STREAMS_H
 #define RN_TRAINER_PARALLEL_TBPTT_STREAMS_H
@@ -17,45 +18,51 @@
 #include "proto/base/range.h"
 
 typedef struct rn_tbptt_streams {
-  int64_t sequences;       /* of each stream */
-  int64_t next;            /* index in the stream of the next sequence */
+  int64_t sequences;       /* number of sequences per stream */
+  int64_t next;            /* index of the next sequence within its stream */
   rn_range share;          /* streams of this data rank */
-  int size, layers;        /* streams of a micro-batch; layers of the stage */
-  int64_t stream_elements; /* of one stream's states in one layer: H K V */
-  float *initial;          /* states before the next sequences: used on the first sequence rank */
-  float *final;            /* states after the current sequences: used on the last sequence rank */
-  int32_t *doc_position;   /* [share] tokens since the document, or the stream, began */
+  int size, layers;        /* `size`: streams per micro-batch; `layers`: layers of the stage */
+  int64_t stream_elements; /* elements of one stream's states in one layer: H K V */
+  float *initial; /* states at the start of the next sequences; used on the first sequence rank */
+  float *final;   /* states at the end of the current sequences; used on the last sequence rank */
+  int32_t *doc_position; /* [share] tokens since the start of the document or of the stream */
 } rn_tbptt_streams;
 
 /** Parameters of the streams of one rank. */
 typedef struct rn_tbptt_streams_shape {
   int64_t split_sequences;
-  int batch; /* streams: B */
+  int batch; /* B, the number of streams */
   rn_range share;
   int microbatch, layers;
 } rn_tbptt_streams_shape;
 
-/** Bytes that `share` streams need for `layers` layers. */
+/** Returns the number of bytes that `share` streams need for `layers` layers. */
 size_t rn_tbptt_streams_bytes(const rn_spec *spec, int layers, int64_t share);
 
-/** Creates streams at their beginning. Errors: RN_ERR_USAGE if there are more streams than
- * sequences; RN_ERR_MEMORY. */
+/**
+ * Creates the streams, positioned at their first sequences, with zero states. Errors: RN_ERR_USAGE
+ * if there are more streams than sequences; RN_ERR_MEMORY.
+ */
 rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_streams_shape shape,
                                   rn_tbptt_streams *out);
 void rn_tbptt_streams_destroy(rn_tbptt_streams *streams);
 
-/** The states of a micro-batch within `states` (initial or final): [layers, n, K V], n heads. */
+/**
+ * Returns the states of a micro-batch within `states` (the initial or the final ones): [layers, n,
+ * K V], n heads.
+ */
 float *rn_tbptt_streams_states(const rn_tbptt_streams *streams, float *states, int microbatch);
 
-/** The indices in the batch of a micro-batch's streams. */
+/** Returns the range of batch indices of the streams in a micro-batch. */
 rn_range rn_tbptt_streams_indices(const rn_tbptt_streams *streams, int microbatch);
 
-/** Sets all states to zero, as at the beginning of a stream; does not change `next`. */
+/** Sets all states to zero, as at the start of the streams; does not change `next`. */
 void rn_tbptt_streams_reset(rn_tbptt_streams *streams);
 
 /**
- * Called after every step: advances `next` and makes the final states the next initial ones. At
- * the end of the streams, or with `forget` (skipped step), the states become zero instead.
+ * Advances `next` and turns the final states into the initial states of the next step; must be
+ * called after every step. At the end of the streams, or with `forget` (skipped step), sets the
+ * states to zero instead.
  *
  * Collective: over the sequence axis of the grid. Errors: RN_ERR_MPI.
  */

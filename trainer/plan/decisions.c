@@ -23,7 +23,7 @@ const char *rn_decisions_find(const rn_decisions *decisions, const char *key) {
   return NULL;
 }
 
-/* Records `value` if the key is 0. */
+/* Records `value` as a decision if the key is 0. */
 static void decide_number(rn_decisions *d, const char *key, int64_t given, int64_t value) {
   char text[24];
   snprintf(text, sizeof text, "%lld", (long long)value);

@@ -1,4 +1,6 @@
-/** Values that rules chose for keys left at 0 or auto, for one layout. They are only reported. */
+/**
+ * Values that rules chose for keys left at 0 or auto, for one layout. The values are only reported.
+ */
 #ifndef RN_TRAINER_PLAN_DECISIONS_H
 #define RN_TRAINER_PLAN_DECISIONS_H
 
@@ -8,7 +10,7 @@
 enum { RN_DECISIONS_MAX = 20, RN_DECISION_BYTES = 64 };
 
 typedef struct rn_decision {
-  const char *key; /* "parallel.data" */
+  const char *key; /* for example "parallel.data" */
   char value[RN_DECISION_BYTES];
 } rn_decision;
 
@@ -17,25 +19,27 @@ typedef struct rn_decisions {
   int count;
 } rn_decisions;
 
-/** Lists all decisions for `config` and `plan`; spec->chunk must be the chunk in use. */
+/** Lists all decisions for `config` and `plan`. spec->chunk must be the chunk length in use. */
 void rn_decisions_make(const Retnet__Config *config, const rn_plan *plan, const rn_spec *spec,
                        rn_decisions *out);
 
-/** Adds a decision made elsewhere, or replaces the one for the same key. */
+/** Adds a decision that was made elsewhere. Replaces an earlier decision for the same key. */
 void rn_decisions_set(rn_decisions *decisions, const char *key, const char *value);
 
-/** The value, or NULL if no rule decided the key. */
+/** Returns the value of a key, or NULL if no rule decided it. */
 const char *rn_decisions_find(const rn_decisions *decisions, const char *key);
 
-/** The inputs of rn_config_notes_describe. */
+/** Inputs of rn_config_notes_describe. */
 typedef struct rn_config_notes {
   const rn_effective *effective;
-  const rn_options_locations *locations; /* NULL: not known */
+  const rn_options_locations *locations; /* NULL: unknown */
   const rn_decisions *decisions;
 } rn_config_notes;
 
-/** Writes a key's origin and decision, such as "default; by rule: 4". `self` is an rn_config_notes;
- * the function is an rn_options_note. */
+/**
+ * Writes the origin of a key's value and the decision for the key, such as "default; by rule: 4".
+ * `self` points to an rn_config_notes; the function has the type rn_options_note.
+ */
 void rn_config_notes_describe(const void *self, const char *key, char *text, size_t bytes);
 
 #endif

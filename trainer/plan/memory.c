@@ -20,7 +20,7 @@ size_t rn_memory_total(const rn_memory *m) {
          m->buffers + m->program;
 }
 
-/* A rank on the sequence axis that represents its first, inner or last ranks. */
+/* Returns a rank on the sequence axis that represents the first, an inner or the last rank. */
 static int rank_at_position(const rn_layout *layout, int position) {
   return position == FIRST ? 0 : position == LAST ? layout->sequence - 1 : layout->sequence / 2;
 }
@@ -45,7 +45,10 @@ static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const
          (config->data->carry_state ? rn_tbptt_streams_bytes(spec, layers, share) : 0);
 }
 
-/* Measures one stage. First, inner and last ranks differ only in the scan buffers. */
+/*
+ * Measures one stage. The first, inner and last ranks of the sequence axis differ only in their
+ * scan buffers.
+ */
 static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
                                const rn_layout *layout, int stage, rn_memory_plan *plan) {
   const int replicas = layout->data * layout->sequence;
@@ -75,7 +78,10 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
   return RN_OK;
 }
 
-/* True if the node whose first rank is `begin` has a rank below r of the same stage. */
+/*
+ * True if the node whose first rank is `begin` contains a rank below r that belongs to the same
+ * stage as r.
+ */
 static bool has_lower_peer(const rn_layout *layout, int64_t r, int64_t begin) {
   const int64_t last_of_row_before =
       (r / layout->sequence - layout->pipeline + 1) * layout->sequence - 1;
@@ -83,11 +89,11 @@ static bool has_lower_peer(const rn_layout *layout, int64_t r, int64_t begin) {
 }
 
 /*
- * First rank of the next node to examine after the node at `begin`; the number of ranks if there is
- * none. Skips nodes that are equivalent to examined ones, so that few nodes are examined however
- * many ranks there are: nodes that contain only inner ranks of one sequence are equal, and the
- * pattern of nodes repeats after the least common multiple of a node's ranks and the ranks of one
- * data rank.
+ * Returns the first rank of the next node to examine after the node at `begin`, or the number of
+ * ranks if there is none. Skips nodes that are equivalent to nodes already examined, so that only
+ * few nodes are examined for any number of ranks. Nodes that contain only inner ranks of one
+ * sequence are equivalent, and the pattern of nodes repeats after lcm(ranks per node, pipeline x
+ * sequence) ranks.
  */
 static int64_t next_node(const rn_layout *layout, int64_t node_ranks, int64_t begin) {
   const int64_t S = layout->sequence, all = S * layout->pipeline, ranks = all * layout->data;
@@ -104,8 +110,10 @@ static int64_t node_end(const rn_layout *layout, int64_t node_ranks, int64_t beg
   return rn_smaller(begin + node_ranks, ranks);
 }
 
-/* True if some node has several ranks of one stage, and each node's shared memory has room for one
- * copy of the weights of each of its stages. */
+/*
+ * True if at least one node has several ranks of one stage, and on every node the shared memory has
+ * room for one copy of the weights of each stage on this node.
+ */
 static bool can_share(const rn_memory_plan *plan, const rn_layout *layout, rn_machine machine) {
   const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;
   const int64_t n = machine.ranks;
@@ -125,8 +133,9 @@ static bool can_share(const rn_memory_plan *plan, const rn_layout *layout, rn_ma
 }
 
 /*
- * If matrix products read a bf16 shadow, a rank accesses only those of the shared fp32 weights that
- * it updates and those that it casts for its node.
+ * Subtracts the shared fp32 weights that a rank does not access. If matrix products read a bf16
+ * shadow, a rank accesses only the fp32 weights that it updates and those that it casts for its
+ * node.
  */
 static void exclude_unread_weights(const rn_layout *layout, rn_machine machine,
                                    rn_memory_plan *plan) {

@@ -4,7 +4,7 @@
 
 #include "trainer/plan/size_check.h"
 
-/* Limits of the search for a sufficient number of ranks by doubling. */
+/* Limits of the search for a sufficient number of ranks, which doubles the number in each round. */
 enum { DOUBLINGS = 12, MAX_RANKS = 1 << 24 };
 
 static rn_status measure(rn_err *err, const Retnet__Config *config, const rn_spec *spec, int ranks,
@@ -26,7 +26,10 @@ static bool fits(const rn_plan *plan) {
          rn_plan_node_bytes(plan) <= (size_t)plan->machine.memory_bytes;
 }
 
-/* True if the layout with parallel section `keys` is valid and fits; the caller then owns *out. */
+/*
+ * True if the layout with parallel section `keys` is valid and fits into memory. The caller then
+ * owns *out.
+ */
 static bool would_fit(const Retnet__Config *config, Retnet__Parallel keys, const rn_spec *spec,
                       int ranks, rn_machine machine, rn_plan *out) {
   rn_err unused = {0};
@@ -37,7 +40,7 @@ static bool would_fit(const Retnet__Config *config, Retnet__Parallel keys, const
   return false;
 }
 
-/* Finds the smallest number of stages that fits if parallel.pipeline is 0. */
+/* Finds the smallest number of stages that fits into memory, if parallel.pipeline is 0. */
 static bool find_stages(const Retnet__Config *config, const rn_spec *spec, rn_plan *plan) {
   const int ranks = plan->ranks;
   if (config->parallel->pipeline != 0) return false;
@@ -56,7 +59,7 @@ static bool find_stages(const Retnet__Config *config, const rn_spec *spec, rn_pl
   return false;
 }
 
-/* The largest divisor of n below `below`; 0 if there is none. */
+/* Returns the largest divisor of n that is less than `below`, or 0 if there is none. */
 static int divisor_below(int n, int below) {
   int best = 0;
   for (int i = 1; (int64_t)i * i <= n; i++) {
@@ -67,7 +70,7 @@ static int divisor_below(int n, int below) {
   return best;
 }
 
-/* Finds a grid of `ranks` ranks that fits; prefers few stages, then many data ranks. */
+/* Finds a grid of `ranks` ranks that fits into memory. Prefers few stages, then many data ranks. */
 static bool find_any(const Retnet__Config *config, const rn_spec *spec, int ranks,
                      rn_machine machine, rn_plan *found) {
   for (int p = 1; p <= ranks && p <= spec->layers; p++) {
@@ -87,7 +90,7 @@ static bool find_any(const Retnet__Config *config, const rn_spec *spec, int rank
   return false;
 }
 
-/* Writes the memory shortage of a node and a layout that fits into plan->lack. */
+/* Writes the memory shortage of a node, and a layout that fits, into plan->lack. */
 static void describe_lack(const Retnet__Config *config, const rn_spec *spec, rn_plan *plan) {
   const long long need = (long long)(rn_plan_node_bytes(plan) >> 20);
   const long long have = (long long)(plan->machine.memory_bytes >> 20);

@@ -1,6 +1,6 @@
 /**
- * The plan of a run: its layout, chosen by rule, and the memory that it needs, compared with that
- * of the nodes.
+ * The plan of a run: the layout, chosen by rule, and the memory that the run needs, compared with
+ * the memory of the nodes.
  */
 #ifndef RN_TRAINER_PLAN_PLAN_H
 #define RN_TRAINER_PLAN_PLAN_H
@@ -15,8 +15,8 @@ typedef struct rn_plan {
   rn_machine machine;
   rn_layout layout;
   rn_memory_plan memory;
-  char pipeline_reason[RN_PLAN_REASON_BYTES]; /* reason for the number of stages */
-  char lack[RN_PLAN_LACK_BYTES]; /* memory shortage and a layout that fits; "": the plan fits */
+  char pipeline_reason[RN_PLAN_REASON_BYTES]; /* why this number of stages was chosen */
+  char lack[RN_PLAN_LACK_BYTES]; /* memory shortage and a layout that fits; "" if the plan fits */
 } rn_plan;
 
 /**
@@ -24,16 +24,19 @@ typedef struct rn_plan {
  * does not fit into a node's memory, uses the smallest number of stages that fits.
  *
  * Errors: those of rn_layout_resolve and rn_size_check; RN_ERR_USAGE if a node's memory is too
- * small for its ranks, naming a layout that fits, if necessary with more ranks.
+ *         small for its ranks, naming a layout that fits, with more ranks if necessary.
  */
 rn_status rn_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec, int ranks,
                          rn_machine machine, rn_plan *out);
-/** The same, but a layout that does not fit is no error: out->lack describes the shortage. */
+/**
+ * Creates a plan like rn_plan_create, but accepts a layout that does not fit into memory: out->lack
+ * then describes the shortage.
+ */
 rn_status rn_plan_create_any(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
                              int ranks, rn_machine machine, rn_plan *out);
 void rn_plan_destroy(rn_plan *plan);
 
-/** Bytes of the node that uses most memory. */
+/** Returns the bytes of the node that uses the most memory. */
 size_t rn_plan_node_bytes(const rn_plan *plan);
 
 #endif

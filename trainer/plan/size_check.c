@@ -2,10 +2,13 @@
 
 #include <limits.h>
 
-/* Maximum units of a step: each has up to three tasks, and int counts all tasks. */
+/*
+ * Maximum number of units in a step. Each unit has up to three tasks, and an int counts the tasks
+ * of all units.
+ */
 enum { MAX_UNITS = 1 << 28 };
 
-/* Maximum bytes of one rank; leaves headroom for products of sizes in 64 bits. */
+/* Maximum number of bytes of one rank; leaves headroom for products of sizes in 64 bits. */
 static const double max_bytes = 0x1p50;
 
 typedef struct size {
@@ -23,7 +26,7 @@ static rn_status check(rn_err *err, size s) {
                  s.keys, s.value, s.what, s.max);
 }
 
-/* Upper bound of the values that a layer saves per token. */
+/* Returns an upper bound of the number of values that a layer saves per token. */
 static double widths_of(const rn_spec *spec) {
   return 8.0 * spec->dim + 8.0 * spec->value_dim + 6.0 * spec->ffn_dim;
 }

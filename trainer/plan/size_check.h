@@ -5,9 +5,9 @@
 #include "trainer/layout/layout.h"
 
 /**
- * The range of each key is checked separately, but products of keys can overflow. After this check,
- * int can count rows of a unit, heads of a unit, units of a step and reduction blocks of a step,
- * and int64_t can count bytes. Whether a node has enough memory is checked by rn_plan_create.
+ * Checks products of keys, which can overflow even if each key is within its range. If the check
+ * succeeds, an int can count rows of a unit, heads of a unit, units of a step and reduction blocks
+ * of a step, and int64_t can count bytes. rn_plan_create checks that nodes have enough memory.
  *
  * Errors: RN_ERR_USAGE naming the keys, their product and the bound.
  */

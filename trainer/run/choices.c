@@ -39,7 +39,7 @@ static bool same_layout(const rn_layout *a, const rn_layout *b) {
           a->segments == b->segments && a->microbatch == b->microbatch);
 }
 
-/* Reports a choice that differs from the checkpoint's or from the rule's. */
+/* Reports a choice that differs from that of the checkpoint or of the rule. */
 static void report(const char *what, const char *stored, const char *rule, const char *now) {
   if (strcmp(now, stored) != 0) {
     rn_log_info("resume: the %s is now %s by rule, was %s in the checkpoint", what, now, stored);
@@ -49,8 +49,10 @@ static void report(const char *what, const char *stored, const char *rule, const
   }
 }
 
-/* Selects a kernel set by name. Returns false if this build or CPU lacks it; then any set may be
- * selected. */
+/*
+ * Selects a kernel set by name. Returns false if this build or CPU lacks it; which set is then
+ * selected is unspecified.
+ */
 static bool use_kernels(const char *name) {
   enum { MAX_SETS = 16 };
   if (strcmp(rn_kernels_table()->name, name) == 0) return true;
@@ -60,7 +62,10 @@ static bool use_kernels(const char *name) {
   return false;
 }
 
-/* The same for the GEMM backend. For bf16 there is only one, so no other can be selected. */
+/*
+ * Selects a GEMM backend by name. Returns false if this build or CPU lacks it. With bf16 there is
+ * only one backend, so no other can be selected.
+ */
 static bool use_gemm_backend(const char *name, const Retnet__Config *config) {
   if (strcmp(rn_gemm_backend_in_use()->name, name) == 0) return true;
   return config->train->precision == RETNET__PRECISION__PRECISION_FP32 &&
@@ -77,8 +82,8 @@ static void warn_lack(const char *what, const char *stored, int rank, const char
 
 /*
  * Selects the checkpoint's kernel set and GEMM backend, if they are still valid, on every rank.
- * Ranks with different ones would compute different weights, so if one rank lacks them, all ranks
- * use the rule's.
+ * Ranks with different kernels would compute different weights. So if one rank lacks the set or the
+ * backend, all ranks use the one that the rule chooses.
  */
 static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
                             const Retnet__Config *config, bool kernels_hold, bool products_hold) {

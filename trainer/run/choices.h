@@ -2,9 +2,9 @@
  * Choices made by rules that affect the bits of the results: scan algorithm, chunk length, GEMM
  * backend, kernel set.
  *
- * Every checkpoint stores them. A resume keeps a stored choice if the layout (in reproducible mode:
- * any layout) and the key that it belongs to are unchanged, even if the rule or the CPU would
- * choose differently now. A key that is set explicitly (not 0 or auto) always takes precedence.
+ * Every checkpoint stores them. A resumed run keeps a stored choice if its key and the layout are
+ * unchanged (in reproducible mode the layout may change), even if the rule would choose differently
+ * now or on this CPU. A key that is set explicitly (not 0 or auto) always takes precedence.
  */
 #ifndef RN_TRAINER_RUN_CHOICES_H
 #define RN_TRAINER_RUN_CHOICES_H
@@ -14,10 +14,12 @@
 
 enum { RN_CHOICE_BYTES = 32 };
 
-/** The choices of a checkpoint, with the keys and the layout that they were made for; has no
- * pointers, so that it can be broadcast. */
+/**
+ * The choices of a checkpoint, with the keys and the layout that they were made for. Contains no
+ * pointers, so it can be broadcast.
+ */
 typedef struct rn_choices {
-  bool stored; /* a checkpoint exists and contains choices */
+  bool stored; /* true if a checkpoint exists and contains choices */
   char scan[RN_CHOICE_BYTES], products[RN_CHOICE_BYTES], kernels[RN_CHOICE_BYTES];
   int chunk;
   rn_layout layout; /* reduction_block: value of run.leaf, 0 outside reproducible mode */
@@ -30,24 +32,27 @@ typedef struct rn_choices {
 /** Reads the choices from a checkpoint's manifest. */
 void rn_choices_read(const Retnet__Manifest *manifest, rn_choices *out);
 
-/** What stored choices are compared with: the effective config and the layout of this run. */
+/** The effective config and the layout of this run; stored choices are compared with them. */
 typedef struct rn_choices_now {
   const Retnet__Config *config;
   const rn_layout *layout;
 } rn_choices_now;
 
 /**
- * Applies the stored choices that are still valid. On entry *chunk is the rule's value. Kernel set
- * and GEMM backend are selected for this process; if a rank lacks one, all ranks use the rule's and
- * a warning names the rank. Prints every choice that differs from the rule or from the checkpoint.
+ * Applies the stored choices that are still valid. On entry *chunk is the value that the rule
+ * chose; on return it is the value to use. Selects the kernel set and the GEMM backend of this
+ * process. If a rank lacks one of them, all ranks use the one that the rule chose, and a warning
+ * names the rank. Prints every choice that differs from the rule or from the checkpoint.
  *
  * Collective: over the world. Errors: RN_ERR_MPI.
  */
 rn_status rn_choices_apply(rn_err *err, rn_world *world, const rn_choices *choices,
                            rn_choices_now now, int *chunk);
 
-/** The same for the scan over ranks: on entry *scan is parallel.scan; `rule` names the algorithm
- * that the rule would choose. */
+/**
+ * Applies the stored scan algorithm if it is still valid. On entry *scan is the value of
+ * parallel.scan. `rule` names the algorithm that the rule would choose.
+ */
 void rn_choices_scan(const rn_choices *choices, rn_choices_now now, const char *rule,
                      Retnet__Scan *scan);
 

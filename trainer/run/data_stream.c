@@ -62,7 +62,7 @@ static rn_range segment_tokens(const rn_data_stream *s, int64_t length, int segm
   return rn_layout_piece(s->layout, length, segment * s->layout->sequence + s->sequence_rank);
 }
 
-/* The unit of sequences first .. last-1 of one segment's batch. */
+/* Returns the unit that consists of sequences first .. last-1 of one segment's batch. */
 static rn_unit unit_of(const rn_batch *b, int reduction_block, int first, int last) {
   const int64_t row = (int64_t)first * b->tokens;
   return (rn_unit){.sequences = last - first,
@@ -75,8 +75,10 @@ static rn_unit unit_of(const rn_batch *b, int reduction_block, int first, int la
                    .position = b->position};
 }
 
-/* Divides the sequences in the batches into micro-batches. `step` is the key of dropout; `position`
- * is the position of the first token of the sequences. */
+/*
+ * Divides the sequences in the batches into micro-batches. `step` selects the random numbers of
+ * dropout; `position` is the position of the first token of the sequences.
+ */
 static void make_units(rn_data_stream *s, int sequences, int64_t step, int64_t position) {
   const int size = s->layout->microbatch, segments = s->layout->segments;
   s->microbatches = rn_shapes_microbatches(s->layout, sequences);
@@ -100,7 +102,7 @@ static void start_batches(rn_data_stream *s, int64_t length) {
 
 /* ---- the train split ---- */
 
-/* Reads the sequence with global index g, in the shuffled order of the split. */
+/* Reads the sequence with global index g in the shuffled order of the split. */
 static rn_status read_sequence(rn_err *err, rn_data_stream *s, int64_t g) {
   const int length = s->config->sequence_length;
   rn_split *split = &s->datasets->train;
@@ -113,7 +115,7 @@ static rn_status read_sequence(rn_err *err, rn_data_stream *s, int64_t g) {
   return RN_OK;
 }
 
-/* Reads the next sequence of stream i of the batch; its global index is g. */
+/* Reads the next sequence of the batch's stream i; g is the global index of that sequence. */
 static rn_status read_stream(rn_err *err, rn_data_stream *s, int64_t i, int64_t g) {
   int32_t *doc_position = &s->streams.doc_position[i - s->sequences.begin], after = 0;
   const int64_t stored = i * s->streams.sequences + s->streams.next;
@@ -172,7 +174,7 @@ int64_t rn_data_stream_targets(const rn_data_stream *s) {
 
 /* ---- the val split ---- */
 
-/* Reads sequence i of the val split; segments that cannot be read become synthetic. */
+/* Reads sequence i of the val split. Fills segments that cannot be read with synthetic tokens. */
 static rn_status read_val_or_fill(rn_err *err, rn_data_stream *s, int64_t i) {
   rn_status first = RN_OK;
   for (int k = 0; k < s->layout->segments; k++) {

@@ -1,6 +1,8 @@
 #include "trainer/run/datasets.h"
 
-/* The model's vocabulary is that of the train split, so the val split must match it. */
+/*
+ * The vocabulary of the model comes from the train split, so the val split must have the same one.
+ */
 static rn_status check_val_kind(rn_err *err, const rn_datasets *d, const char *dir) {
   const Retnet__ShardHeader *train = rn_split_header(&d->train), *val = rn_split_header(&d->val);
   if (val->tokenizer_hash == train->tokenizer_hash && val->vocabulary == train->vocabulary &&

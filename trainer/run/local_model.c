@@ -18,8 +18,10 @@ static rn_status create_pipeline(rn_err *err, const rn_run_settings *settings,
   return rn_pipeline_create(err, &settings->spec, shape, parallel->p2p, out);
 }
 
-/* Reproducible mode: exact sums of gradients, and losses by reduction block with one element more,
- * in which a step reports an overflow. */
+/*
+ * Reproducible mode: allocates the exact gradient sums and the losses by reduction block. The
+ * losses have one extra element, in which a step reports an overflow.
+ */
 static rn_status create_exact_sums(rn_err *err, const Retnet__Data *data, int block,
                                    rn_local_model *m) {
   m->loss.each = (data->sequence_length + block - 1) / block;

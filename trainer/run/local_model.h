@@ -1,6 +1,7 @@
 /**
- * This rank's part of the model: the stage in its pipeline, its weights, and what a training step
- * accumulates, gradients and (in reproducible mode) losses by reduction block.
+ * This rank's part of the model: the pipeline stage, the weights of the stage, and the sums that a
+ * training step accumulates: gradients and losses (in reproducible mode one loss per reduction
+ * block).
  */
 #ifndef RN_TRAINER_RUN_LOCAL_MODEL_H
 #define RN_TRAINER_RUN_LOCAL_MODEL_H
@@ -14,29 +15,30 @@
 typedef struct rn_local_model {
   rn_pipeline pipeline;
   rn_weights weights;
-  rn_batch_loss loss;       /* of the step */
-  int64_t reduction_blocks; /* reproducible mode: of the whole batch; else 0 */
+  rn_batch_loss loss;       /* loss of the current step */
+  int64_t reduction_blocks; /* number of blocks in the whole batch; 0 outside reproducible mode */
 } rn_local_model;
 
 /**
- * Creates the stage with initial weights (run.seed), which have arrived on every rank.
+ * Creates the stage and initializes its weights from run.seed. On return all weights have arrived
+ * on every rank.
  *
  * Collective: over the world.
- * Ownership:  settings and parallel must outlive the model, which must not move. After a failure,
- *             too, rn_local_model_destroy frees *out.
+ * Ownership:  settings and parallel must outlive the model, which must not move.
+ *             rn_local_model_destroy must be called even after a failure.
  * Errors:     RN_ERR_MEMORY, those of rn_weights_create; agreed.
  */
 rn_status rn_local_model_create(rn_err *err, const rn_run_settings *settings,
                                 const rn_parallel_context *parallel, rn_local_model *out);
-/** Collective: over the world. */
+/** Destroys the model. Collective: over the world. */
 void rn_local_model_destroy(rn_local_model *model);
 
-/** True in reproducible mode, where sums are exact. */
+/** True in reproducible mode, where sums of gradients and losses are exact. */
 bool rn_local_model_is_exact(const rn_local_model *model);
 
 /**
- * Forward and backward of the batch that `data` has read: the gradient, times `scale`, is in the
- * stage, the losses of this rank in model->loss.
+ * Runs forward and backward for the batch that `data` has read. On return the stage contains the
+ * gradient times `scale`, and model->loss the losses of this rank.
  *
  * Collective: over the world. Errors: RN_ERR_MPI.
  */

@@ -11,15 +11,20 @@ static int64_t blocks_in(const rn_param *param) {
   return (param->rows * param->cols + RN_BLOCK - 1) / RN_BLOCK;
 }
 
-/* A position in the tensors of the whole model, and the number of blocks before it. */
+/*
+ * Tensor index in the parameter table of the whole model, and the number of blocks before that
+ * tensor.
+ */
 typedef struct cursor {
   const rn_param_table *whole;
   int at;
   int64_t blocks;
 } cursor;
 
-/* Index of a tensor's first block. A stage lists its tensors in the model's order, except for
- * copies, for which the search wraps around. */
+/*
+ * Returns the index of a tensor's first block. A stage lists its tensors in the order of the model,
+ * except for copies of tensors; for a copy the search wraps around.
+ */
 static int64_t first_block(cursor *c, const rn_param *param) {
   while (strcmp(c->whole->param[c->at].name, param->name) != 0) {
     c->blocks += blocks_in(&c->whole->param[c->at]);

@@ -3,8 +3,8 @@
  *
  * A block is at most RN_BLOCK consecutive elements of one tensor; the first block of a tensor
  * begins at its first element, and shards consist of whole blocks. The sum of squares of a block is
- * one double, computed in a fixed order. A norm that adds these in block order therefore has the
- * same bits for every distribution of blocks over ranks.
+ * one double, computed in a fixed order. A norm that adds these sums in block order therefore has
+ * the same bits for every distribution of blocks over ranks.
  */
 #ifndef RN_TRAINER_RUN_NORM_BLOCKS_H
 #define RN_TRAINER_RUN_NORM_BLOCKS_H
@@ -15,20 +15,20 @@
 
 /** Maps the tensors of a stage to block indices of the whole model. */
 typedef struct rn_norm_blocks {
-  const rn_param_table *table; /* of the stage, not owned */
+  const rn_param_table *table; /* tensors of the stage; not owned */
   int64_t *first;              /* [table->count] model-wide index of a tensor's first block */
-  int64_t total;               /* blocks of the model; a tied embedding counts once */
+  int64_t total;               /* number of blocks in the model; a tied embedding counts once */
 } rn_norm_blocks;
 
-/** Errors: RN_ERR_MEMORY. */
+/** Creates the block indices of the tensors in `table`. Errors: RN_ERR_MEMORY. */
 rn_status rn_norm_blocks_create(rn_err *err, const rn_spec *spec, const rn_param_table *table,
                                 rn_norm_blocks *out);
 void rn_norm_blocks_destroy(rn_norm_blocks *blocks);
 
 /**
- * sum[b] = sum of squares of block b, for the blocks of `own`, except those of tensors that are
+ * Computes sum[b], the sum of squares of block b, for the blocks of `own`. Skips tensors that are
  * copies (tied embedding). Other elements of sum are not changed.
- * Shapes: values [count of own]; sum [total].
+ * Shapes: values [own->count]; sum [total].
  */
 void rn_norm_blocks_squares(const rn_norm_blocks *blocks, const rn_shard_table *own,
                             const float *values, double *sum);

@@ -16,8 +16,10 @@ static rn_lr_schedule schedule_of(const Retnet__Config *c) {
                           .decay_steps = o->decay_steps > 0 ? o->decay_steps : c->train->steps};
 }
 
-/* With a single replica the stage's gradient is the sum over ranks. In reproducible mode the exact
- * sums are converted to the gradient. */
+/*
+ * Allocates the gradient sums. With a single replica the stage's own gradient already is the sum
+ * over ranks. In reproducible mode the exact sums are converted to the gradient.
+ */
 static rn_status create_sums(rn_err *err, rn_optimizer *o) {
   const size_t own = (size_t)o->shards->count;
   if (o->is_exact && !o->single_replica) {
@@ -38,8 +40,10 @@ static rn_status create_own(rn_err *err, const rn_spec *spec, rn_optimizer *o) {
   return rn_alloc(err, "second moments", own, sizeof(float), &o->exp_avg_sq);
 }
 
-/* The layer group with the tied embedding, whose gradient is reduced later since the other end of
- * the pipeline adds to it first; -1: none. */
+/*
+ * Returns the layer group with the tied embedding, or -1 if there is none. The gradient of this
+ * group is reduced later than the others, since the first and the last stage both contribute to it.
+ */
 static int tied_layer_group(const rn_spec *spec, const rn_pipeline *pipeline) {
   if (pipeline->p2p == NULL || !spec->tie_embeddings) return -1;
   if (rn_pipeline_p2p_is_first(pipeline->p2p)) return 0;
@@ -106,7 +110,7 @@ static rn_stage_region gradient_of(const rn_optimizer *o, rn_range range) {
   return (rn_stage_region){.array = o->distributed.gradient, .range = range};
 }
 
-/* Adds up the gradient of a tied embedding from the first and the last stage. */
+/* Adds the gradients of a tied embedding from the first and the last stage. */
 static rn_status sum_tied(rn_err *err, const rn_optimizer *o, rn_pipeline_p2p *p2p) {
   if (o->tied_count == 0) return RN_OK;
   const rn_stage_region tied =
@@ -128,8 +132,10 @@ static void convert(const rn_optimizer *o, const int64_t *exact) {
   }
 }
 
-/* With a single replica: takes the gradient from the stage, where it stays mapped until the next
- * step, or converts it. */
+/*
+ * With a single replica: maps the stage's gradient until the next step; in reproducible mode,
+ * converts the exact sums to the gradient.
+ */
 static rn_status use_stage_gradient(rn_err *err, rn_optimizer *o) {
   const rn_stage_region all = gradient_of(o, (rn_range){0, o->shards->count});
   void *values;
@@ -169,7 +175,7 @@ double rn_optimizer_lr(const rn_optimizer *o, int64_t step) {
   return rn_lr(&o->schedule, step);
 }
 
-/* Goes tensor by tensor, since weight decay depends on the tensor. */
+/* Updates tensor by tensor, since weight decay depends on the tensor. */
 void rn_optimizer_update(rn_optimizer *o, double lr, double grad_norm, int64_t update,
                          float *params) {
   rn_adamw_step step = {

@@ -7,7 +7,7 @@
 #include "trainer/layout/layer_split.h"
 #include "trainer/parallel/shapes.h"
 
-/* The layers of this rank's stage. */
+/* Chooses the layers of this rank's stage. */
 static rn_status choose_layers(rn_err *err, const rn_run_settings *settings,
                                rn_parallel_context *p) {
   const int stages = settings->plan.layout.pipeline, stage = rn_grid_pipeline(p->grid);

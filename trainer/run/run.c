@@ -7,7 +7,7 @@ rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *worl
   return rn_run_create_from(err, given, NULL, world, out);
 }
 
-/* The vocabulary of the data decides on the model, so the data is opened first. */
+/* Opens the data first, since the model depends on the vocabulary of the data. */
 static rn_status open_data(rn_err *err, const Retnet__Config *given, rn_machine machine, int ranks,
                            rn_run *run) {
   RN_TRY(err, rn_datasets_open(err, given->data, &run->datasets));
@@ -26,7 +26,7 @@ static rn_status settle(rn_err *err, const Retnet__Config *given, const rn_choic
   return rn_run_settings_keep_choices(err, choices, world, &run->settings);
 }
 
-/* Creates the parts, each from those before it. */
+/* Creates the parts of the run in the order of their dependencies. */
 static rn_status create_parts(rn_err *err, const rn_choices *choices, rn_world *world,
                               rn_run *run) {
   const rn_run_settings *settings = &run->settings;
@@ -51,7 +51,10 @@ rn_status rn_run_create_from(rn_err *err, const Retnet__Config *given, const rn_
   return status;
 }
 
-/* In the reverse order, after the thread that drives their messages has stopped. */
+/*
+ * Destroys the parts in reverse order, after stopping the communication thread, which drives their
+ * messages.
+ */
 void rn_run_destroy(rn_run *run) {
   rn_parallel_context_stop_thread(&run->parallel);
   rn_optimizer_destroy(&run->optimizer);

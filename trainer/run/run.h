@@ -1,7 +1,7 @@
 /**
  * One training run in memory, assembled from its parts. Each part owns one kind of state and has
- * calls of its own; step.c and validate.c let them work together, trainer/checkpoint/ saves and
- * loads weights, moments, streams and counters.
+ * its own functions; step.c and validate.c combine the parts. trainer/checkpoint/ saves and loads
+ * weights, moments, streams and counters.
  */
 #ifndef RN_TRAINER_RUN_RUN_H
 #define RN_TRAINER_RUN_RUN_H
@@ -17,12 +17,12 @@
 
 typedef struct rn_run {
   rn_datasets datasets;         /* the splits */
-  rn_run_settings settings;     /* configuration, model, plan: constant */
+  rn_run_settings settings;     /* configuration, model and plan; constant */
   rn_parallel_context parallel; /* grid, scan, transfers between stages, communication thread */
-  rn_data_stream data;          /* batches and units; streams of data.carry_state */
-  rn_local_model model;         /* stage, weights, gradient of a step */
+  rn_data_stream data;          /* batches and units; with data.carry_state also the streams */
+  rn_local_model model;         /* stage, weights, gradient of the current step */
   rn_optimizer optimizer;       /* summed gradients, moments */
-  rn_step_counters counters;    /* how far the run is */
+  rn_step_counters counters;    /* number of steps, tokens and updates done so far */
 } rn_run;
 
 /**
@@ -30,15 +30,17 @@ typedef struct rn_run {
  * synthetic tokens (for measurements).
  *
  * Collective: over the world.
- * Ownership:  the caller keeps `given`, which must outlive the run. The run must not move.
+ * Ownership: the caller owns `given`, which must outlive the run. The run must not move.
  * Errors:     those of the config and the data folder, RN_ERR_MEMORY; agreed.
  */
 rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *world, rn_run *out);
-/** The same, but keeps a checkpoint's choices that are still valid (choices.h); NULL: rules decide.
+/**
+ * Creates a run like rn_run_create, but keeps those choices of a checkpoint that are still valid
+ * (choices.h). With NULL, rules decide.
  */
 rn_status rn_run_create_from(rn_err *err, const Retnet__Config *given, const rn_choices *choices,
                              rn_world *world, rn_run *out);
-/** Collective: over the world; must not be called after RN_ERR_MPI. */
+/** Destroys the run; must not be called after RN_ERR_MPI. Collective: over the world. */
 void rn_run_destroy(rn_run *run);
 
 #endif

@@ -3,7 +3,10 @@
 #include "model/kernel/gemm.h"
 #include "proto/base/log.h"
 
-/* Weights of retention that depend on the whole sequence allow no state at its beginning. */
+/*
+ * Rejects settings that need a state before the sequence, or a reset within it, for the retention
+ * scales whose weights depend on the whole sequence.
+ */
 static rn_status check_documents(rn_err *err, const rn_run_settings *s) {
   const bool by_weights = s->spec.retention_scale == RN_SCALE_TS_PARALLEL ||
                           s->spec.retention_scale == RN_SCALE_TS_CHUNKWISE;

@@ -1,6 +1,6 @@
 /**
  * What a run decides before it allocates anything: the effective configuration, the model, the
- * machine and the plan. Constant once the parts of the run are created from it.
+ * machine and the plan. Constant once the parts of the run have been created.
  */
 #ifndef RN_TRAINER_RUN_SETTINGS_H
 #define RN_TRAINER_RUN_SETTINGS_H
@@ -10,10 +10,10 @@
 #include "trainer/run/choices.h"
 
 typedef struct rn_run_settings {
-  const Retnet__Config *given; /* by file and command line; not owned */
+  const Retnet__Config *given; /* config of the file and the command line; not owned */
   rn_effective effective;
   const Retnet__Config *config; /* effective.config */
-  rn_spec spec;                 /* with the chunk length in use */
+  rn_spec spec;                 /* model spec with the chunk length in use */
   rn_machine machine;
   rn_plan plan; /* layout and estimated memory */
 } rn_run_settings;
@@ -22,17 +22,17 @@ typedef struct rn_run_settings {
  * Resolves the configuration for a vocabulary of `vocabulary` tokens (0: no data), selects the GEMM
  * backend of this process, and makes the plan for `ranks` ranks on `machine`.
  *
- * Ownership: the caller keeps `given`, which must outlive the settings. After a failure, too,
- *            rn_run_settings_destroy frees *out.
- * Errors:    those of the keys, naming them; RN_ERR_MEMORY; on this rank only.
+ * Ownership: the caller owns `given`, which must outlive the settings. rn_run_settings_destroy must
+ *            be called even after a failure.
+ * Errors:    invalid keys, which the message names; RN_ERR_MEMORY. On this rank only.
  */
 rn_status rn_run_settings_create(rn_err *err, const Retnet__Config *given, int vocabulary,
                                  int ranks, rn_machine machine, rn_run_settings *out);
 void rn_run_settings_destroy(rn_run_settings *settings);
 
 /**
- * Keeps the choices of a checkpoint that are still valid (choices.h); NULL: keeps none. Another
- * chunk length changes the workspace, so the plan is then made again.
+ * Keeps the choices of a checkpoint that are still valid (choices.h); NULL: keeps none. If this
+ * changes the chunk length, the plan is made again, since the workspace depends on it.
  *
  * Collective: over the world. Errors: RN_ERR_MPI; those of rn_plan_create, agreed.
  */

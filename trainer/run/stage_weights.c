@@ -5,9 +5,12 @@
 #include "proto/base/log.h"
 #include "proto/base/progress.h"
 
-/* ---- which ranks share ---- */
+/* ---- choosing the ranks that share ---- */
 
-/* Maximum number of ranks that may share a copy; 0: all ranks of the stage on a node. */
+/*
+ * Reads the maximum number of ranks that may share a copy of the weights; 0: all ranks of the stage
+ * on a node.
+ */
 static rn_status read_limit(rn_err *err, const Retnet__Parallel *config, const rn_world *world,
                             int *max) {
   RN_TRY(err, rn_node_read_limit(err, world, max));
@@ -24,7 +27,10 @@ static rn_status find_nodes(rn_err *err, const rn_parallel_context *parallel, in
   return RN_OK;
 }
 
-/* Chooses the ranks that share a copy, from the key and the free shared memory of the nodes. */
+/*
+ * Chooses the ranks that share a copy of the weights, from the key and the free shared memory of
+ * the nodes.
+ */
 static rn_status choose_nodes(rn_err *err, const Retnet__Parallel *config,
                               const rn_parallel_context *parallel, size_t bytes, rn_weights *w) {
   const bool must = config->share_weights == RETNET__SWITCH__SWITCH_ON;

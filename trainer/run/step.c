@@ -12,7 +12,7 @@
 
 /* Sums of a step over all ranks, the same on every rank. */
 typedef struct step_sums {
-  double loss, squares; /* of the targets; of the gradient's elements */
+  double loss, squares; /* sum of the targets' losses; squared norm of the gradient */
 } step_sums;
 
 static double sum_of(int64_t count, const double *values) {
@@ -29,8 +29,10 @@ static rn_status sum_plainly(rn_err *err, const rn_grid *grid, double loss, cons
   return RN_OK;
 }
 
-/* Reproducible mode: adds losses and squares in block order. The element after the last loss flags
- * that a gradient sum overflowed. */
+/*
+ * Reproducible mode: adds the losses and the squares of all ranks in block order. The element after
+ * the last loss is nonzero if a gradient sum has overflowed.
+ */
 static rn_status sum_in_order(rn_err *err, const rn_grid *grid, rn_local_model *model,
                               rn_optimizer *o, step_sums *out) {
   const int64_t blocks = model->reduction_blocks;
@@ -45,7 +47,7 @@ static rn_status sum_in_order(rn_err *err, const rn_grid *grid, rn_local_model *
 
 /* ---- the step ---- */
 
-/* Computes the gradient of the batch and the sums over all ranks; `scale` is that of the loss. */
+/* Computes the gradient of the batch, multiplied by `scale`, and the sums over all ranks. */
 static rn_status train_batch(rn_err *err, rn_run *run, double scale, step_sums *out) {
   rn_local_model *model = &run->model;
   rn_parallel_context *parallel = &run->parallel;
@@ -63,7 +65,7 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, step_sums *
   return sum_plainly(err, parallel->grid, model->loss.sum, &run->optimizer, out);
 }
 
-/* Mean over all ranks of the time that each waited for states. */
+/* Computes the mean over all ranks of the time that a rank waited for states. */
 static rn_status mean_wait(rn_err *err, const rn_parallel_context *parallel, double own_s,
                            double *mean_s) {
   *mean_s = 0;
@@ -74,7 +76,7 @@ static rn_status mean_wait(rn_err *err, const rn_parallel_context *parallel, dou
   return RN_OK;
 }
 
-/* Updates this rank's weights and starts to fetch the others. */
+/* Updates this rank's weights and starts to fetch the weights that other ranks update. */
 static rn_status update(rn_err *err, rn_run *run, const rn_step_result *r) {
   rn_weights *weights = &run->model.weights;
   rn_span_phase("update");

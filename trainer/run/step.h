@@ -1,4 +1,7 @@
-/** One optimizer step: read the batch, run forward and backward, sum over ranks, update. */
+/**
+ * One optimizer step: reads the batch, runs forward and backward, sums over ranks, updates the
+ * weights.
+ */
 #ifndef RN_TRAINER_RUN_STEP_H
 #define RN_TRAINER_RUN_STEP_H
 
@@ -6,15 +9,15 @@
 
 typedef struct rn_step_result {
   double loss, grad_norm, lr;
-  double scan_wait_s; /* time that a rank waited for states in this step, mean over ranks */
-  int64_t scan_bytes; /* states that this rank sent in this step */
-  bool skipped;       /* loss or norm was not finite: no weight was updated */
+  double scan_wait_s; /* time waited for states in this step, mean over ranks */
+  int64_t scan_bytes; /* bytes of states that this rank sent in this step */
+  bool skipped;       /* true if loss or norm was not finite, so that no weight was updated */
 } rn_step_result;
 
 /**
- * Performs the step after run->counters and advances them.
+ * Performs the step that follows run->counters and advances the counters.
  *
- * Loss and gradient norm are those before the update; the norm is that before clipping.
+ * The loss and the gradient norm are computed before the update, the norm also before clipping.
  * Collective: over the world.
  * Errors:     unreadable data (agreed); RN_ERR_MPI; RN_ERR_NUMERICS after train.max_bad_steps
  *             consecutive skipped steps.

@@ -3,8 +3,8 @@
 #include "proto/base/progress.h"
 
 /*
- * Adds the losses of the sequences `stored`, of `length` tokens each, to *sums. *read keeps the
- * first failure to read; the return value reports communication failures only.
+ * Adds the losses of the sequences `stored`, of `length` tokens each, to *sums. *read receives the
+ * first read failure; the return value reports only communication failures.
  */
 static rn_status add_losses(rn_err *err, rn_run *run, rn_range stored, int64_t length,
                             rn_status *read, rn_loss_sum *sums) {
@@ -23,15 +23,19 @@ static rn_status add_losses(rn_err *err, rn_run *run, rn_range stored, int64_t l
   return RN_OK;
 }
 
-/* Rounds between two agreements. With a pipeline there are several, since an agreement makes the
- * stages wait for each other. */
+/*
+ * Returns the number of rounds between two agreements on read failures. With a pipeline there are
+ * several, since an agreement makes the stages wait for each other.
+ */
 static int64_t rounds_between(const rn_layout *layout) {
   enum { PER_STAGE = 8 };
   return layout->pipeline > 1 ? PER_STAGE * layout->pipeline : 1;
 }
 
-/* Whole sequences. All data ranks run the same number of rounds: the micro-batches of the data rank
- * with most sequences. */
+/*
+ * Adds the losses of the sequences of full length. All data ranks run the same number of rounds,
+ * namely the number of micro-batches on the data rank with the most sequences.
+ */
 static rn_status add_whole(rn_err *err, rn_run *run, int64_t sequences, rn_loss_sum *sums) {
   const rn_layout *layout = &run->settings.plan.layout;
   const int64_t length = run->settings.config->data->sequence_length, size = layout->microbatch;
@@ -48,7 +52,7 @@ static rn_status add_whole(rn_err *err, rn_run *run, int64_t sequences, rn_loss_
   return RN_OK;
 }
 
-/* The last data rank processes the shorter sequence at the end of the split. */
+/* Adds the losses of the shorter sequence at the end of the split, on the last data rank. */
 static rn_status add_tail(rn_err *err, rn_run *run, int64_t stored, int64_t length,
                           rn_loss_sum *sums) {
   rn_status read = RN_OK;
@@ -58,7 +62,7 @@ static rn_status add_tail(rn_err *err, rn_run *run, int64_t stored, int64_t leng
   return rn_agree(err, run->parallel.world, read);
 }
 
-/* The sum over all ranks; in reproducible mode by integer addition. */
+/* Computes the sum over all ranks; in reproducible mode by integer addition. */
 static rn_status sum_losses(rn_err *err, const rn_run *run, const rn_loss_sum *sums, double *sum) {
   if (!rn_local_model_is_exact(&run->model)) {
     *sum = sums->plain;
@@ -80,7 +84,7 @@ rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss)
   rn_loss_sum sums = {0};
   double sum = 0;
   rn_progress_begin("evaluation", run->counters.step);
-  RN_TRY(err, rn_weights_finish_fetch(err, weights)); /* a rank may have no sequence */
+  RN_TRY(err, rn_weights_finish_fetch(err, weights)); /* also needed on ranks without sequences */
   RN_TRY(err, rn_weights_cast(err, weights));
   RN_TRY(err, add_whole(err, run, all ? stored : sequences, &sums));
   if (tail > 0) RN_TRY(err, add_tail(err, run, stored, tail, &sums));

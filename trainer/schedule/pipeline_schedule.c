@@ -18,17 +18,20 @@ typedef struct making {
   int free_slots;
 } making;
 
-/* Forward tasks before the first forward/backward pair, if the step has that many units. */
+/*
+ * Returns the number of forward tasks before the first forward/backward pair, if the step has that
+ * many units.
+ */
 static int forwards_ahead(rn_pipeline_schedule_shape shape, int stage) {
   return shape.segments - 1 + (shape.stages - 1 - stage);
 }
 
-/* Number of weight tasks that a stage defers until its other tasks are done. */
+/* Returns the number of weight tasks that a stage defers until its other tasks are done. */
 static int weights_waiting(rn_pipeline_schedule_shape shape, int stage) {
   return shape.split_weight ? stage : 0;
 }
 
-/* Appends task `order` (from 0) of kind `kind`. */
+/* Appends the task of kind `kind` with index `order` (from 0). */
 static void add(making *m, rn_task_kind kind, int order) {
   const int segments = m->shape.segments, position = order % segments;
   rn_task *task = &m->list->task[m->list->count++];
@@ -105,8 +108,11 @@ void rn_pipeline_schedule_destroy(rn_pipeline_schedule *list) {
   *list = (rn_pipeline_schedule){0};
 }
 
-/* True if less than 3 % of the step is idle, for F = B = W. In units of F + B + W, the idle time is
- * (p-1)/3 if (m-1) K >= p-1, else taken as 2 (p-1)/3; the busy time is m K. */
+/*
+ * True if less than 3 % of the step is idle, for F = B = W. In units of F + B + W, the busy time is
+ * m K and the idle time is (p-1)/3 if (m-1) K >= p-1; otherwise the idle time is taken as 2
+ * (p-1)/3.
+ */
 static bool is_busy(int stages, int microbatches, int64_t segments) {
   const bool hidden = (microbatches - 1) * segments >= stages - 1;
   const double idle = (hidden ? 1.0 : 2.0) * (stages - 1) / 3.0;

@@ -1,12 +1,12 @@
 /**
- * The schedule of a pipeline stage: its tasks of one step in execution order. It is plain data,
- * computed by a pure function.
+ * The schedule of a pipeline stage: the tasks of one step in execution order. A schedule is plain
+ * data, computed by a pure function.
  *
  * A unit is (micro-batch, segment). Forward tasks run over micro-batches and their segments in
  * order; backward tasks over micro-batches in order and over their segments from last to first. A
  * stage starts backward tasks as soon as it can and then alternates (1F1B). The weight phase of
- * backward can be a separate task: stage s defers s of them, so that the first gradients reach the
- * first stage earlier, and runs the deferred ones at the end, while other stages still drain.
+ * backward can be a separate task: stage s defers s weight tasks, so that the first gradients reach
+ * the first stage earlier, and runs the deferred tasks at the end, while other stages still drain.
  *
  * Idle time with p stages, m micro-batches, K segments, and times F, B, W of a unit's forward,
  * backward-input and backward-weight (W <= F <= B + W):
@@ -15,7 +15,7 @@
  *   not split_weight: (p-1)(F+B+W)
  *
  * Source: Seq1F1B (arXiv 2406.03488) for the order, zero-bubble H1 (arXiv 2401.10241) for separate
- *         weight tasks; for segments of equal cost, which retention has.
+ *         weight tasks. The formulas assume segments of equal cost, which holds for retention.
  */
 #ifndef RN_TRAINER_SCHEDULE_PIPELINE_SCHEDULE_H
 #define RN_TRAINER_SCHEDULE_PIPELINE_SCHEDULE_H
@@ -31,8 +31,8 @@ typedef enum { RN_TASK_FORWARD, RN_TASK_BACKWARD, RN_TASK_WEIGHT } rn_task_kind;
 typedef struct rn_task {
   rn_task_kind kind;
   int microbatch, segment;
-  int activations; /* slot index, 0 .. pool-1: acquired by the unit's forward task, free after its
-                      last task */
+  int activations; /* slot index, 0 .. pool-1; the unit's forward task acquires the slot, the unit's
+                      last task frees it */
 } rn_task;
 
 typedef struct rn_pipeline_schedule {
@@ -43,7 +43,7 @@ typedef struct rn_pipeline_schedule {
 
 typedef struct rn_pipeline_schedule_shape {
   int stages, microbatches, segments; /* p, m, K, each at least 1 */
-  bool split_weight;                  /* false: a BACKWARD task does both phases */
+  bool split_weight;                  /* false: a BACKWARD task runs both phases */
 } rn_pipeline_schedule_shape;
 
 /**
@@ -59,22 +59,22 @@ rn_status rn_pipeline_schedule_create(rn_err *err, rn_pipeline_schedule_shape sh
 /**
  * Computes the number of activation slots of a schedule without creating it.
  *
- * Errors: RN_ERR_USAGE as rn_pipeline_schedule_create.
+ * Errors: RN_ERR_USAGE, as for rn_pipeline_schedule_create.
  */
 rn_status rn_pipeline_schedule_slots(rn_err *err, rn_pipeline_schedule_shape shape, int stage,
                                      int *pool);
 void rn_pipeline_schedule_destroy(rn_pipeline_schedule *list);
 
 /**
- * The rule for K (parallel.segments): 1 without a pipeline. Otherwise the smallest K for which less
- * than 3 % of the step is idle (for F = B = W and split_weight), limited to the largest K that
- * leaves at least 256 tokens per piece.
+ * Chooses the number of segments K (parallel.segments) by rule. K is 1 without a pipeline.
+ * Otherwise K is the smallest number for which less than 3 % of the step is idle (for F = B = W and
+ * split_weight), limited so that each piece has at least 256 tokens.
  *
- * `tokens` counts the tokens of one sequence that a rank works on, over all its pieces.
+ * `tokens` is the number of tokens of one sequence that a rank works on, over all its pieces.
  */
 int rn_pipeline_schedule_segments(int stages, int microbatches, int64_t tokens);
 
-/** "forward", "backward" or "weight", for messages. */
+/** Returns "forward", "backward" or "weight", for messages. */
 const char *rn_task_kind_name(rn_task_kind kind);
 
 #endif

@@ -4,35 +4,36 @@
 
 #include "proto/base/arena.h"
 
-enum { DIRECTIONS = 2 }; /* FORWARD and BACKWARD send rows and states, WEIGHT nothing */
+enum { DIRECTIONS = 2 }; /* only FORWARD and BACKWARD tasks send rows and states */
 
 /* Tasks of one direction on one rank, in execution order. */
 typedef struct track {
   int *unit;           /* [units] */
   double *start, *end; /* [units] */
-  int started, ended;  /* number of tasks */
+  int started, ended;  /* number of tasks started and ended */
 } track;
 
 typedef struct rank {
-  int stage, position; /* position: s, the index among the stage's ranks */
+  int stage, position; /* `position`: s, the rank's index within the stage */
   int next;            /* index of the next task in the stage's schedule */
-  int layer;           /* next layer of that task */
+  int layer;           /* next layer of the task `next` */
   double now_s;
   track track[DIRECTIONS];
-  double *state[DIRECTIONS]; /* [units, layers]: arrival time of the state that this rank
-                                sends; 0: not sent yet (times are at least BEGIN_S) */
+  double *state[DIRECTIONS]; /* [units, layers] time at which the state that this rank sends
+                                arrives; 0: not sent yet (times are at least BEGIN_S) */
 } rank;
 
 typedef struct world {
   const rn_simulation *sim;
   int units;
   rank *rank;    /* [stages, S] */
-  int *done;     /* [stages, units]: tasks of a unit that rank 0 of the stage has done */
-  int *live;     /* [stages]: units whose activations are held */
-  int64_t steps; /* progress counter: no increase in a round means the end or a deadlock */
+  int *done;     /* [stages, units] number of the unit's tasks that rank 0 of the stage has done */
+  int *live;     /* [stages] number of units whose activations are held */
+  int64_t steps; /* progress counter; if a round does not increase it, the simulation has ended or
+                    deadlocked */
 } world;
 
-static const double BEGIN_S = 1; /* start time; above 0 so that 0 can mean "not yet" */
+static const double BEGIN_S = 1; /* start time; greater than 0, so that 0 can mean "not yet" */
 
 static rank *rank_at(const world *w, int stage, int position) {
   return &w->rank[stage * w->sim->ranks + position];
@@ -61,8 +62,10 @@ static rn_status complain(rn_err *err, const rank *r, const rn_task *t, const ch
                  what);
 }
 
-/* Checks that forward, backward and weight of a unit run in this order, each once; updates the
- * stage's results. */
+/*
+ * Checks that the forward, backward and weight tasks of a unit run in this order and once each, and
+ * updates the stage's results.
+ */
 static rn_status count_task(rn_err *err, world *w, const rank *r, const rn_task *t,
                             rn_simulated_stage *out) {
   if (r->position != 0) return RN_OK;
@@ -80,8 +83,10 @@ static rn_status count_task(rn_err *err, world *w, const rank *r, const rn_task 
 
 typedef enum { READY, WAITS, WRONG } readiness;
 
-/* Whether a task's input rows have arrived and a buffer for its output rows is free. Raises *at_s
- * to the time at which both hold. */
+/*
+ * Checks that a task's input rows have arrived and that a buffer for its output rows is free.
+ * Raises *at_s to the time at which both conditions hold.
+ */
 static readiness rows_ready(const world *w, const rank *r, const rn_task *t, double *at_s) {
   const int forward = t->kind == RN_TASK_FORWARD ? 1 : -1, n = r->track[t->kind].started;
   const int before = r->stage - forward, after = r->stage + forward;
@@ -101,8 +106,10 @@ static readiness rows_ready(const world *w, const rank *r, const rn_task *t, dou
   return READY;
 }
 
-/* Arrival time of the state that a layer of a task needs: 0 if not known yet, BEGIN_S if it needs
- * none. */
+/*
+ * Returns the arrival time of the state that a layer of a task needs: 0 if the time is not known
+ * yet, BEGIN_S if the layer needs no state.
+ */
 static double state_arrival(const world *w, const rank *r, const rn_task *t, int layer) {
   const int ranks = w->sim->ranks, segments = w->sim->shape.segments;
   if (ranks == 1) return BEGIN_S;
@@ -117,8 +124,10 @@ static double state_arrival(const world *w, const rank *r, const rn_task *t, int
   return rank_at(w, r->stage, from)->state[t->kind][unit * w->sim->layers + layer];
 }
 
-/* Runs the layers of a task; a layer needs the state after half of its time. Returns true if all
- * layers are done. */
+/*
+ * Runs the remaining layers of a task until one has to wait for a state; a layer needs the state in
+ * the middle of its run time. Returns true if all layers are done.
+ */
 static bool run_layers(world *w, rank *r, const rn_task *t) {
   const int layers = w->sim->layers;
   const double half_s = duration(w, r, t->kind) / (2 * layers);
@@ -134,7 +143,7 @@ static bool run_layers(world *w, rank *r, const rn_task *t) {
   return true;
 }
 
-/* Runs a forward or backward task until it has to wait or ends; *ended says which. */
+/* Runs a forward or backward task until it has to wait or ends. *ended is true if it has ended. */
 static rn_status run_rows(rn_err *err, world *w, rank *r, const rn_task *t, bool *ended) {
   track *own = &r->track[t->kind];
   *ended = false;
