@@ -10,9 +10,9 @@
 #include "proto/cli/commands.h"
 #include "trainer/machine/program_version.h"
 
-/* Values of options. */
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
+/* Values of options. */
 static struct {
   const char *out, *tokenizer, *include, *range;
   double val_fraction;
@@ -69,7 +69,8 @@ static rn_status build(rn_err *err, const rn_words *words) {
   return RN_OK;
 }
 
-/* A split may end with a document token that no document follows, which must not be counted. */
+/* Prints a description of a split. A split may end with a document token that no document follows;
+ * that token is not counted as a document. */
 static rn_status print_split(rn_err *err, const char *name, rn_split *split) {
   int64_t documents = 0, text = 0, stored = 0;
   int32_t last = -1;
@@ -145,8 +146,8 @@ static rn_status print_tokens(rn_err *err, rn_split *split, int64_t from, int64_
   return RN_OK;
 }
 
-/* Reads one end of A:B up to the character `stop`; an empty one is `otherwise`. Returns the
- * position of `stop`, or NULL if the text is not a number. */
+/* Parses one end of a range A:B, up to the character `stop`; an empty end gives `otherwise`.
+ * Returns the position of `stop`, or NULL if the text is not a number. */
 static const char *read_end(const char *text, char stop, int64_t otherwise, int64_t *out) {
   char *end = NULL;
   *out = otherwise;

@@ -95,7 +95,8 @@ static void print_table(const rn_evaluation *e, const char *form, int64_t step) 
   }
 }
 
-/* Only keys for the layout and the watchdog are accepted; all others come from the checkpoint. */
+/* Reads the keys of the command line. Only those of the layout and the watchdog are accepted; all
+ * others come from the checkpoint. */
 static rn_status read_keys(rn_err *err, const options *o, Retnet__Config **config) {
   static const char section[] = "parallel.", watchdog[] = "run.watchdog_s=";
   for (int i = 0; i < o->overrides.count; i++) {
@@ -107,7 +108,8 @@ static rn_status read_keys(rn_err *err, const options *o, Retnet__Config **confi
   return rn_options_load(err, NULL, o->overrides.word, o->overrides.count, config);
 }
 
-/* All ranks derive their work from the number of sequences, so the split must be identical. */
+/* Checks that all ranks see the same split, because they derive their work from the number of
+ * sequences. */
 static rn_status check_same_split(rn_err *err, rn_world *world, const rn_split *split) {
   const uint64_t val[2] = {split->content, (uint64_t)split->tokens};
   return rn_world_check_same(err, world, "the validation data", val, sizeof val);

@@ -120,7 +120,7 @@ static bool take_token(void *self, int prompt, int32_t token) {
   return !out->full;
 }
 
-/* Tokens of every prompt: a document token, then the bytes of the prompt. */
+/* Builds the tokens of every prompt: a document token, then the bytes of the prompt. */
 static rn_status tokens_of(rn_err *err, const rn_completions *completions, int32_t **token,
                            rn_prompt **prompt) {
   size_t count = 0;
@@ -161,7 +161,7 @@ static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) 
   return status;
 }
 
-/* Prompts and texts are bytes, so the model must use the byte tokenizer. */
+/* Checks that the model uses the byte tokenizer, because prompts and texts are bytes. */
 static rn_status check_tokenizer(rn_err *err, const options *o, const rn_checkpoint_model *model) {
   const char *name = model->manifest->vocabulary->tokenizer;
   const char *bytes = rn_tokenizer_kind().tokenizer;

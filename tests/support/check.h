@@ -26,15 +26,15 @@
 #define CHECK_EQUAL(got, want) \
   check_equal((int64_t)(got), (int64_t)(want), #got, __FILE__, __LINE__)
 
-/** |got - want| <= tolerance * max(1, |want|). */
+/** Fails unless |got - want| <= tolerance * max(1, |want|). */
 #define CHECK_NEAR(got, want, tolerance) \
   check_near((got), (want), (tolerance), #got, __FILE__, __LINE__)
 
-/** |got - want| <= tolerance * |want|, also for small |want|. */
+/** Fails unless |got - want| <= tolerance * |want|, also for small |want|. */
 #define CHECK_RELATIVE(got, want, tolerance) \
   check_relative((got), (want), (tolerance), #got, __FILE__, __LINE__)
 
-/** max|got - want| <= tolerance * max|want|, and no element is NaN. */
+/** Fails unless max|got - want| <= tolerance * max|want| and no element is NaN. */
 #define CHECK_ARRAY(what, got, want, count, tolerance) \
   _Generic((got), float *: check_array_f32, const float *: check_array_f32,         \
            double *: check_array_f64, const double *: check_array_f64)(             \

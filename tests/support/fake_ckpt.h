@@ -18,21 +18,21 @@ extern const fake_tensor fake_tensors[FAKE_TENSORS];
 
 int64_t fake_elements(const fake_tensor *tensor);
 
-/** Element `index` of a tensor of the model with this seed. */
+/** Returns element `index` of a tensor of the model with this seed. */
 float fake_value(uint64_t seed, int kind, int tensor, int64_t index);
 
-/** A manifest without tensors and files. Ownership: it points to static data. */
+/** Returns a manifest without tensors and files. Ownership: it points to static data. */
 Retnet__Manifest fake_head(int64_t step);
 
 /**
- * Stages, writes with `parts` writers, commits. `cut` seeds how tensors are cut into slices and
- * which writer gets each slice. If `cut` is odd, some writers append to the file of the writer
- * before them, and the reports are passed in reverse order.
+ * Stages a checkpoint, writes it with `parts` writers, and commits it. `cut` seeds how tensors are
+ * cut into slices and which writer gets each slice. If `cut` is odd, some writers append to the
+ * file of the writer before them, and the reports are passed in reverse order.
  */
 rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t seed, int parts,
                     uint64_t cut);
 
-/** Whether a checkpoint holds exactly the model with this seed. */
+/** True if a checkpoint holds exactly the model with this seed. */
 bool fake_is(rn_ckpt *ckpt, uint64_t seed);
 
 #endif

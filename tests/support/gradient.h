@@ -18,7 +18,7 @@ static const double test_step = 1e-4, test_gradient_tolerance = 1e-8, test_toler
 static const double test_step = 1.0 / 64, test_gradient_tolerance = 4e-3, test_tolerance = 2e-6;
 #endif
 
-/** Fills x [n] with normal numbers times `spread`; a function of `seed`. */
+/** Fills x [n] with normal random numbers times `spread`, which depend only on `seed`. */
 static inline void test_fill(rn_real *x, int64_t n, double spread, uint64_t seed) {
   rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, seed, "values");
   for (int64_t i = 0; i < n; i++) x[i] = (rn_real)(spread * rn_random_normal(key, (uint64_t)i));
@@ -31,7 +31,8 @@ static inline double test_dot(const rn_real *a, const rn_real *b, int64_t n) {
   return sum;
 }
 
-/** (loss(x + step) - loss(x - step)) / their distance, both points rounded to rn_real. */
+/** Returns (loss(x + step) - loss(x - step)) / the distance of the two points, which are rounded to
+ * rn_real. */
 static inline double test_secant(double (*loss)(void *context), void *context, rn_real *x,
                                  double step) {
   rn_real kept = *x;

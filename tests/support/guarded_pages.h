@@ -1,5 +1,5 @@
 /**
- * Arrays in pages of their own that are protected unless someone has opened them. A touch of a
+ * Arrays in separate pages, which are protected unless they have been opened. An access to a
  * protected page ends the process with a message that names the array and the element.
  */
 #ifndef RN_TESTS_SUPPORT_GUARDED_PAGES_H
@@ -21,7 +21,7 @@ typedef struct guarded_array {
   size_t bytes, element_bytes; /* whole pages */
   int64_t count;               /* elements */
   bool private_to_mappings;    /* guarded_open_all does not open it */
-  bool open;                   /* by guarded_open_all */
+  bool open;                   /* opened by guarded_open_all */
   int *readers, *writers;      /* [pages] mappings in force */
   struct guarded_array *next;
 } guarded_array;
@@ -41,9 +41,10 @@ void guarded_open_all(guarded_set *set);
 void guarded_close_all(guarded_set *set);
 
 /**
- * Opens the pages of a range until guarded_unmap: for READ they cannot be written. WRITE fills the
- * range with NaN, so that elements that are not written, or read before, give other results.
- * A range that is not in the array, or unmap without its map, ends the process.
+ * Opens the pages of a range until guarded_unmap. With READ they cannot be written. WRITE fills the
+ * range with NaN, so that an element that is never written, or is read before it is written,
+ * changes the results. Ends the process if the range is not in the array, or if guarded_unmap is
+ * called without a matching guarded_map.
  */
 void *guarded_map(guarded_array *array, rn_range range, rn_access access);
 void guarded_unmap(guarded_array *array, rn_range range, rn_access access);

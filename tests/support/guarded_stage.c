@@ -26,7 +26,7 @@ typedef struct stage {
 
 typedef struct slot {
   rn_activations *activations;
-  guarded_array *rows, *gradient; /* the same array unless separate */
+  guarded_array *rows, *gradient; /* one array, unless the gradient is separate */
 } slot;
 
 static stage *of(rn_stage *s) {
@@ -76,7 +76,7 @@ static void attach(rn_stage *base, rn_layer_group_port port) {
   rn_layer_stack_attach(s->layers, (rn_layer_group_port){.self = s, .wait = wait, .added = added});
 }
 
-/* Copies to the pages of an array, which the caller may then read. */
+/* Copies `values` to the pages of an array, and opens these pages for the caller to read. */
 static const float *hand_out(guarded_array *array, rn_range range, const float *values) {
   void *to = guarded_map(array, range, RN_ACCESS_WRITE);
   memcpy(to, values, (size_t)rn_range_count(range) * sizeof *values);
@@ -379,7 +379,7 @@ static rn_status backward_weight(rn_err *err, rn_stage *base, rn_stage_slot *han
 
 typedef struct decoder {
   rn_decoder *on_cpu;
-  guarded_array *states; /* [layers, sequences, H K V], before the next token */
+  guarded_array *states; /* [layers, sequences, H K V] states before the next token */
   int sequences;
 } decoder;
 
@@ -421,7 +421,8 @@ static rn_status decoder_create(rn_err *err, rn_stage *base, int sequences, bool
   return RN_OK;
 }
 
-/* Between two steps the states are in the guarded pages. */
+/* Moves the states of a sequence to or from the CPU decoder. Between two steps they are in the
+ * guarded pages. */
 static void move_states(stage *s, decoder *d, int sequence, bool to_cpu) {
   const int64_t each = state_elements(s);
   for (int layer = 0; layer < s->spec.layers; layer++) {

@@ -1,11 +1,11 @@
 /**
- * A second backend of the stage, as hardware with memory of its own would be: it computes with the
- * CPU's layers, but weights, gradients, rows and states are in pages that are protected outside its
- * own calls and outside of what the caller has mapped.
+ * A second backend of the stage, which behaves like hardware with separate memory. It computes with
+ * the layers of the CPU, but keeps weights, gradients, rows and states in protected pages. These
+ * are open only during its own calls and where the caller has mapped them.
  *
- * It adopts no memory. While it calls a layer group port or a scan port, its arrays are closed,
- * too, except when the scan port is polled within parallel work, whose other threads use the
- * arrays. The states of a scan are open only from begin to end, own state for reading.
+ * It adopts no memory. Its arrays are also closed while it calls a layer group port or a scan port,
+ * except if it polls the scan port within parallel work, where other threads use the arrays. The
+ * states of a scan are open only from begin to end, and the state `own` only for reading.
  */
 #ifndef RN_TESTS_SUPPORT_GUARDED_STAGE_H
 #define RN_TESTS_SUPPORT_GUARDED_STAGE_H

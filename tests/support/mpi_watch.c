@@ -18,12 +18,13 @@
 
 enum { PLACES = 1 << 16 };
 
-/* A message, identified by the address of its request, which tests and waits are called with. */
+/* A message, identified by the address of its request, which is an argument of MPI_Test and
+ * MPI_Wait. */
 typedef struct message {
   const MPI_Request *place;
   char *buffer;
   size_t bytes;
-  uint64_t sum; /* of the buffer of an active send */
+  uint64_t sum; /* checksum of the buffer of an active send */
   bool sends, active;
 } message;
 
@@ -50,7 +51,7 @@ static void fault(const char *what, const message *m) {
   }
 }
 
-/* The message whose request is at that address; adds a new one if there is none. */
+/* Returns the message whose request is at that address; adds a new one if there is none. */
 static message *at_place(const MPI_Request *place) {
   const uint64_t hash = (uint64_t)(uintptr_t)place * UINT64_C(0x9e3779b97f4a7c15);
   for (uint64_t i = hash >> 48;; i = (i + 1) % PLACES) {

@@ -75,7 +75,8 @@ static void note_fd(const char *what, int fd) {
   if (path_of(fd, path)) note(what, path, "");
 }
 
-/* How many of `bytes` the environment lets this transfer have; -1 with ENOSPC if none. */
+/* Returns how many of `bytes` the environment variables let this call transfer; -1 with errno
+ * ENOSPC if none. */
 static ssize_t left_of(int fd, size_t bytes, bool writes) {
   char path[PATH_MAX];
   const char *full = getenv("RETNET_IO_FULL");

@@ -1,7 +1,8 @@
 /**
  * Selects the kernel set and the GEMM backend of a test.
  *
- * RN_TEST_KERNELS and RN_TEST_PRODUCTS name them; by default a test uses the same as programs.
+ * RN_TEST_KERNELS and RN_TEST_PRODUCTS name them; by default a test uses the same ones as the
+ * programs.
  */
 #ifndef RN_TESTS_SUPPORT_SETS_H
 #define RN_TESTS_SUPPORT_SETS_H

@@ -1,5 +1,5 @@
 /**
- * A small model with all that one training step needs, over whole sequences or in segments.
+ * A small model with everything that one training step needs, over whole sequences or in segments.
  */
 #ifndef RN_TESTS_SUPPORT_STAGE_H
 #define RN_TESTS_SUPPORT_STAGE_H
@@ -26,13 +26,13 @@ typedef struct test_model {
   int32_t *input, *target, *doc_position; /* [B, T] */
   int64_t *sequence_index;                /* [B] */
   int64_t position;
-  rn_real *y; /* [B, T, D] of the last run */
+  rn_real *y; /* [B, T, D] output of the last run */
   rn_real *segment_y[TEST_SEGMENTS];
   rn_unit unit[TEST_SEGMENTS];
   bool train;
 } test_model;
 
-/** Two layers, two heads of 4 keys and 3 values, chunks of 3 tokens. */
+/** Returns a spec with two layers, two heads of 4 keys and 3 values, and chunks of 3 tokens. */
 static inline rn_spec test_spec(void) {
   return (rn_spec){.layers = 2,
                    .dim = 8,
@@ -52,8 +52,8 @@ static inline void *test_take(size_t count, size_t bytes) {
   return memory;
 }
 
-/** Fills doc_position: documents begin where `begins` [B][T] has '|', or `offset` tokens before row
- * 0. */
+/** Fills doc_position. Documents begin where `begins` [B][T] has '|'; the first one of a sequence
+ * begins `offset` tokens before row 0. */
 static inline void test_documents(test_model *m, int offset, const char *const *begins) {
   for (int b = 0; b < m->sequences; b++) {
     for (int t = 0; t < m->tokens; t++) {
@@ -194,7 +194,7 @@ static inline double test_loss(test_model *m, int segments, bool backward) {
   return loss;
 }
 
-/** One whole step in one segment. */
+/** Runs one whole step in one segment; returns the loss. */
 static inline double test_step_whole(test_model *m, rn_form form, bool backward) {
   test_forward(m, form, &m->tokens, 1);
   return test_loss(m, 1, backward);

@@ -5,7 +5,7 @@
 /** Creates a folder in TMPDIR (or /tmp) on the first call; always returns the same string. */
 const char *temp_folder(void);
 
-/** A path in that folder; a new string, freed at exit. */
+/** Returns a path in that folder; a new string, freed at exit. */
 const char *temp_path(const char *name);
 
 #endif

@@ -11,7 +11,7 @@
 
 enum { MAX_KEYS = 64, PRECISION_BYTES = 40 };
 
-/* The reference step: values of keys that neither the command line nor its preset gives. */
+/* Defaults of the reference step, for keys that neither the command line nor its preset sets. */
 static const struct {
   const char *key, *value;
 } reference[] = {{"model.layers", "8"},
@@ -24,7 +24,7 @@ static const struct {
                  {"data.batch_sequences", "1"}};
 enum { REFERENCE_KEYS = sizeof reference / sizeof reference[0] };
 
-/* The keys that the preset of `config` sets, if it has one. */
+/* Creates a configuration with only the keys that the preset of `config` sets, if it has one. */
 static rn_status keys_of_preset(rn_err *err, const Retnet__Config *config, Retnet__Config **out) {
   const char *name = config->model->preset;
   RN_TRY(err, rn_options_create(err, out));

@@ -9,8 +9,8 @@
 rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__Config **out);
 
 /**
- * The same on all ranks; also selects the GEMM backend and starts the threads that the
- * configuration asks for. *threads is their number.
+ * Builds the same configuration on all ranks, selects the GEMM backend and starts the threads that
+ * the configuration asks for. *threads is the number of threads.
  *
  * Collective: over the world. Errors: as above, and RN_ERR_USAGE if bf16 is unsupported; agreed.
  */

@@ -24,9 +24,9 @@
 
 enum {
   ROUNDS = 11,
-  TOKENS = 16, /* per sample */
-  SWEEPS = 7,  /* per sample */
-  LONG = 128,  /* consecutive samples of the long run */
+  TOKENS = 16, /* steps per sample */
+  SWEEPS = 7,  /* sweeps per sample */
+  LONG = 128,  /* samples of the long run, taken consecutively */
   BATCHES = 3, /* 1, 4, 16 sequences */
   MAX_SLOTS = 16,
   POSITIONS = 4,
@@ -47,12 +47,12 @@ typedef struct bench {
   uint64_t draws;
   float *memory[SWEEP_ARRAYS];
   double read_s[RN_QUANTILE_MAX], triad_s[RN_QUANTILE_MAX];
-  double batch_s[BATCHES][RN_QUANTILE_MAX]; /* time of a step */
-  double share[BATCHES][RN_QUANTILE_MAX];   /* of the limit, from the sweeps before and after */
+  double batch_s[BATCHES][RN_QUANTILE_MAX];      /* time of a step */
+  double share[BATCHES][RN_QUANTILE_MAX];        /* fraction of the memory bandwidth limit */
   double position_s[POSITIONS][RN_QUANTILE_MAX]; /* time of a step of one sequence */
-  int64_t position_bytes[POSITIONS];             /* resident memory at that time */
+  int64_t position_bytes[POSITIONS];             /* resident memory at that position */
   double long_s[LONG];                           /* time per token in the long run */
-  int64_t long_bytes[2];                         /* before and after it */
+  int64_t long_bytes[2];                         /* resident memory before and after the long run */
 } bench;
 
 /* ---- sweeps ---- */
@@ -93,7 +93,8 @@ static void step(bench *b, int count) {
   }
 }
 
-/* Seconds per step, median of TOKENS consecutive steps: other processes interrupt a few of them. */
+/* Returns the seconds per step. This is the median of TOKENS consecutive steps, because other
+ * processes interrupt a few of them. */
 static double time_tokens(bench *b, int count) {
   double step_s[TOKENS];
   for (int i = 0; i < TOKENS; i++) {
@@ -118,7 +119,7 @@ static double state_bytes(const bench *b) {
   return (double)rn_decoder_state_bytes(b->decoder) / MAX_SLOTS;
 }
 
-/* Share of the limit, counting the traffic of the states too. */
+/* Returns the fraction of the limit, including the memory traffic of the states. */
 static double share_with_states(const bench *b, int batch) {
   const double weights = (double)rn_decoder_weight_bytes(b->decoder, batches[batch]);
   return rn_median(b->share[batch], b->rounds) *

@@ -24,7 +24,8 @@ static const struct {
 
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
-/* Adds all ways to divide one product, consecutively: they form one row of the table. */
+/* Adds one product with every way to divide it among threads. These entries are consecutive and
+ * form one row of the table. */
 static rn_status add_ways(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
   for (int way = RN_RATE_ROWS; way <= RN_RATE_EACH; way++) {
     product.way = (rn_rate_way)way;
@@ -35,7 +36,7 @@ static rn_status add_ways(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
   return RN_OK;
 }
 
-/* True if an earlier backend uses the same function for such products. */
+/* True if an earlier backend uses the same function for products with this `transposed`. */
 static bool is_known(int provider, bool transposed) {
   const rn_gemm_backend *table = rn_gemm_backend_at(provider);
   bool known = false;
@@ -46,7 +47,7 @@ static bool is_known(int provider, bool transposed) {
   return known;
 }
 
-/* The sequence 1, 2, 4, ..., all. */
+/* Returns the next number of threads in the sequence 1, 2, 4, ..., all. */
 static int more_threads(int threads, int all) {
   return threads < all && 2 * threads > all ? all : 2 * threads;
 }

@@ -1,9 +1,10 @@
 /*
- * retnet-bench io: the throughput of shards and checkpoints, with compression and file system.
+ * retnet-bench io: the throughput of shards and checkpoints, including compression and the file
+ * system.
  *
- * A plain file of the weights is the limit. Writes end with fsync. Before a read the kernel is
- * asked to drop the file from the page cache, so that the read comes from the disk if the kernel
- * does so. Under mpirun every rank has its own files.
+ * The limit is the throughput of a plain file of the weights. Writes end with fsync. Before a read
+ * the kernel is asked to drop the file from the page cache, so that the read comes from the disk if
+ * the kernel does so. Under mpirun every rank has its own files.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -180,7 +181,7 @@ static rn_status read_checkpoint(rn_err *err, bench *b) {
 
 /* ---- timing ---- */
 
-/* One kind of data that is written and read, and its file. */
+/* One kind of data to write and read, and its file. */
 typedef struct thing {
   const char *what, *file;
   rn_status (*write)(rn_err *err, bench *b), (*read)(rn_err *err, bench *b);

@@ -16,8 +16,9 @@ rn_kernel_bench rn_kernel_bench_make(const rn_spec *spec) {
 
 /* ---- buffers ---- */
 
-/* Elements of an area: it must hold the rows of a chunk with the strides of a training step, a band
- * of scores, and the rows of a row-wise kernel. */
+/* Returns the number of elements of an area. An area must be large enough for the rows of a chunk
+ * with the strides of a training step, for the scores of two tiles of rows, and for the rows of a
+ * row-wise kernel. */
 static size_t area_elements(const rn_kernel_bench *b) {
   const size_t chunk = (size_t)b->chunk * (size_t)larger(b->pair, 2 * RN_CHUNK_TILE);
   const size_t rows = RN_BENCH_CACHE_BYTES / sizeof(float) + 2 * (size_t)b->spec.ffn_dim +
@@ -124,8 +125,8 @@ static double three_state_flops(const rn_kernel_bench *b) {
   return 3 * state_flops(b);
 }
 
-/* Number of scores that the kernel computes for a chunk: each tile of rows up to its diagonal
- * block. */
+/* Returns the number of scores that the kernel computes for a chunk: for each tile of rows, the
+ * columns up to the end of its diagonal block. */
 static double scores(const rn_kernel_bench *b) {
   double sum = 0;
   for (int begin = 0; begin < b->chunk; begin += RN_CHUNK_TILE) {
@@ -150,7 +151,8 @@ static int rows_of(double floats) {
   return larger(1, (int)(RN_BENCH_CACHE_BYTES / (floats * sizeof(float))));
 }
 
-/* A row-wise kernel: name, width of a row, number of rows read and written per call, the call. */
+/* Defines a row-wise kernel: name, width of a row, number of rows read plus written per call, and
+ * the call. */
 #define ROWS(name, width, arrays, call)                                    \
   static int name##_rows(const rn_kernel_bench *b) {                       \
     return rows_of((double)(arrays) * (width));                            \
@@ -201,7 +203,7 @@ ROWS(ffn_backward, b->spec.ffn_dim, 6,
 ROWS(cross_entropy, b->spec.vocab, 2,
      b->kernels->cross_entropy(s->vocab, p->area[0] + at, 0, true, 1e-3))
 
-/* ---- decoding: a state, and products of one row with weights that are read once ---- */
+/* ---- decoding: the update of a state, and the product of one row with a matrix ---- */
 
 static void recurrence(const rn_kernel_bench *b, const rn_kernel_buffers *p) {
   b->kernels->recur(b->key_width, b->value_width, 0.5f, p->area[0], p->area[0] + b->key_width,

@@ -5,14 +5,15 @@
 #include "model/kernel/kernels.h"
 #include "proto/base/arena.h"
 
-/** Bytes that a row-wise kernel touches in one run: they stay in the private cache of a core. */
+/** Bytes that a row-wise kernel touches in one run: few enough to stay in the private cache of a
+ * core. */
 enum { RN_BENCH_CACHE_BYTES = 1 << 19, RN_BENCH_AREAS = 5 };
 
 /** The sizes of the model and the kernel set under test. */
 typedef struct rn_kernel_bench {
   const rn_kernels *kernels;
   rn_spec spec;
-  int chunk, key_width, value_width, pair; /* C, K, V; D + value_dim, the row stride of q, k, v */
+  int chunk, key_width, value_width, pair; /* C, K, V, and the row stride of q, k and v */
 } rn_kernel_bench;
 
 /** The operands of one thread. */
@@ -21,14 +22,14 @@ typedef struct rn_kernel_buffers {
   float *area[RN_BENCH_AREAS]; /* values between -0.05 and 0.05 */
   float *state, *adjoint;      /* [K, V] */
   float *decay;                /* [C + 1], as in rn_chunk */
-  int32_t *doc_position;       /* [C] the document began before the chunk */
+  int32_t *doc_position;       /* [C] positions in a document that began before the chunk */
   double *sums;                /* [2, D] */
 } rn_kernel_buffers;
 
-/** The sizes and kernels to measure for a model. */
+/** Returns the sizes of a model; the caller sets `kernels`. */
 rn_kernel_bench rn_kernel_bench_make(const rn_spec *spec);
 
-/** Errors: RN_ERR_MEMORY. */
+/** Allocates and fills the operands of one thread. Errors: RN_ERR_MEMORY. */
 rn_status rn_kernel_buffers_create(rn_err *err, const rn_kernel_bench *bench,
                                    rn_kernel_buffers *out);
 void rn_kernel_buffers_destroy(rn_kernel_buffers *buffers);
@@ -41,10 +42,10 @@ typedef struct rn_kernel_case {
   double (*bytes)(const rn_kernel_bench *bench);
 } rn_kernel_case;
 
-/** The kernel of that index; NULL after the last one. */
+/** Returns kernel number `index`; NULL after the last one. */
 const rn_kernel_case *rn_kernel_case_at(int index);
 
-/** The row-wise kernel with the least work per byte. */
+/** Returns the row-wise kernel with the least work per byte. */
 const rn_kernel_case *rn_kernel_case_plainest(void);
 
 #endif

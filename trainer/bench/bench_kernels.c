@@ -2,10 +2,10 @@
  * retnet-bench kernels: how close each kernel comes to its limit.
  *
  * Chunk kernels are limited by the GEMM rate. Row-wise kernels process 512 KiB per thread, which
- * stays in the cache of the core as rows do between two products; their limit is the rate of the
- * simplest such kernel, y = a y + x. Optimizer kernels stream over memory; their limit is the same
- * operation there, or a read-only sweep for kernels that only read. All threads run the same kernel
- * at once.
+ * stay in the cache of the core, as rows do between two matrix products; their limit is the rate of
+ * the simplest such kernel, y = a y + x. Optimizer kernels stream over arrays in memory; their
+ * limit is the rate of y = a y + x on such arrays, or of a read-only sweep for kernels that only
+ * read. All threads run the same kernel at once.
  */
 #include <omp.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ static const double sample_s = 5e-3;
 /* Result for one kernel of one set, all threads together. */
 typedef struct line {
   const char *name, *set;
-  bool products; /* rate is FLOP/s; else bytes/s */
+  bool products; /* true: rate in FLOP/s; false: in bytes/s */
   double call_s, rate;
   const double *limit;
 } line;

@@ -15,23 +15,24 @@
 #include "trainer/machine/binding.h"
 #include "trainer/run/step.h"
 
-/* With pairs, which measure the scan, the products are timed after the first few steps only. */
+/* With pairs of steps, which measure the scan, the matrix products are timed only after the first
+ * PRODUCTS_BESIDE_PAIRS steps. */
 enum { WARM_UP = 2, PRODUCTS_BESIDE_PAIRS = 3 };
 
-/* The run and its measurements; `none` is for steps without a scan. */
+/* The run and its measurements; `none_s` holds the times of steps without a scan. */
 typedef struct bench {
   rn_run run;
   bool pairs;
   rn_rate rate;
   rn_gemm_replay products;
-  int64_t calls; /* products of a step on this rank; flops: their work */
+  int64_t calls; /* matrix products per step on this rank; `flops` is the FLOP of all of them */
   double flops;
-  double peak_bytes;  /* of the steps only, maximum over the ranks */
+  double peak_bytes;  /* peak memory of the steps only, maximum over the ranks */
   double *of_ranks;   /* [ranks] workspace */
   double cpu_s;       /* CPU time of this rank, sum over the timed steps */
   double cpu_all_s;   /* CPU time of all ranks, per step */
-  int64_t scan_bytes; /* states that this rank sends in a step */
-  int64_t sum_bytes;  /* gradients that this rank sends in a step */
+  int64_t scan_bytes; /* bytes of states that this rank sends in a step */
+  int64_t sum_bytes;  /* bytes of gradients that this rank sends in a step */
   int count;
   rn_phase_times phases; /* sum over the timed steps */
   double step_s[RN_QUANTILE_MAX], none_s[RN_QUANTILE_MAX], wait_s[RN_QUANTILE_MAX];
@@ -95,7 +96,7 @@ static void add_phases(bench *b) {
   for (int i = 0; i < RN_PHASES; i++) b->phases.s[i] += step.s[i];
 }
 
-/* Times a step with the real scan; its figures are reported. */
+/* Times a step with the real scan, and records its CPU time, bytes sent and phases. */
 static rn_status time_real_step(rn_err *err, bench *b) {
   const double cpu_s = processor_s();
   const int64_t sent = rn_scan_bytes_sent(b->run.parallel.scan.scan);
@@ -114,7 +115,7 @@ static rn_status time_real_step(rn_err *err, bench *b) {
   return RN_OK;
 }
 
-/* Every other pair begins with the step without scan. */
+/* Times one step with and one without the scan; every other pair begins with the latter. */
 static rn_status time_pair(rn_err *err, bench *b, rn_scan_port *none) {
   const int i = b->count;
   double unused;
@@ -155,7 +156,7 @@ static rn_status gather_peak(rn_err *err, bench *b) {
   return RN_OK;
 }
 
-/* Reads the peak memory of the steps before the measurement allocates its own. */
+/* Runs the first steps and reads their peak memory, before the measurement allocates its own. */
 static rn_status warm_up(rn_err *err, bench *b) {
   rn_run *run = &b->run;
   double unused;

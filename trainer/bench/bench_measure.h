@@ -9,24 +9,25 @@
 /** How to measure. */
 typedef struct rn_measure_options {
   int steps;  /* timed steps, at most RN_QUANTILE_MAX */
-  bool pairs; /* also time steps without a scan, each beside one with it */
+  bool pairs; /* time each step as a pair: once with the scan, once without */
 } rn_measure_options;
 
 /** Medians over the steps, unless stated otherwise; "rank" is this rank. */
 typedef struct rn_measured {
   int ranks, threads, steps;
   double step_s, tokens_per_s;
-  double cpu_s;          /* CPU time of all ranks together, per step */
-  double peak_bytes;     /* of the process, after the first steps; maximum over the ranks */
-  rn_phase_times phases; /* of the rank, mean of a step; zero with pairs */
-  /* Matrix products of a step on the rank: number, work, time alone. */
+  double cpu_s;      /* CPU time of all ranks together, per step */
+  double peak_bytes; /* peak memory of a process after the first steps; maximum over the ranks */
+  rn_phase_times phases; /* of the rank, mean per step; zero with pairs */
+  /* Matrix products of a step on the rank: number, FLOP, and time when they are replayed alone. */
   int64_t product_calls;
   double product_flops, products_s;
   const char *backend;
-  /* Rate of the model's work, and highest rate of a matrix product; all ranks together. */
+  /* Rate of the model's FLOP, and highest rate of a matrix product; sum over all ranks. */
   double model_flops_per_s, gemm_flops_per_s;
-  char gemm[80]; /* describes the product with that rate */
-  /* Communication of the rank: time that it waits for states, bytes of states and of gradients. */
+  char gemm[80]; /* describes the product with the highest rate */
+  /* Communication of the rank per step: time spent waiting for states, bytes of states and of
+   * gradients sent. */
   const char *scan_name;
   double scan_wait_s;
   int64_t scan_bytes, sum_bytes;
@@ -37,12 +38,12 @@ typedef struct rn_measured {
 } rn_measured;
 
 /**
- * Runs steps on synthetic tokens. The time outside of matrix products follows from the products of
- * one step, which are recorded and replayed alone after each timed step. The efficiency of the
- * products follows from the best GEMM rate of the machine, sampled between the steps. The cost of
- * the scan follows from pairs of steps, one with the scan and one with a port that returns zeros at
- * once (wrong results, valid timing). All are measured in one run, so fluctuations of the machine
- * affect all alike.
+ * Runs steps on synthetic tokens. To find the time outside of matrix products, the products of one
+ * step are recorded, and replayed alone after each timed step. To find the efficiency of the
+ * products, the best GEMM rate of the machine is sampled between the steps. To find the cost of the
+ * scan, each step with the scan is paired with one whose scan port returns zeros at once (wrong
+ * results, valid timing). Everything is measured in one run, so fluctuations of the machine affect
+ * all figures alike.
  *
  * Collective: over the world.
  * Errors:     those of rn_run_create and rn_step; RN_ERR_USAGE for pairs without a scan.

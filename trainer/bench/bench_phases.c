@@ -32,7 +32,7 @@ static bool find_start(const char *name, rn_phase *phase) {
   return false;
 }
 
-/* The phase of a path; false if it is not inside of a step. */
+/* Finds the phase of a span path; returns false if the path is not inside a step. */
 static bool phase_of(const rn_spans *spans, int path, rn_phase *phase) {
   bool found = false;
   *phase = RN_PHASE_OTHER;

@@ -5,10 +5,11 @@
 #include "proto/base/span.h"
 
 /**
- * Every moment of a step belongs to one phase, so the times add up to the time of the spans "step":
- * WEIGHT is the weight-gradient phase of backward and BACKWARD all other work of it, recomputation
- * included; OPTIMIZER zeroes, sums and norms gradients, updates and all-gathers weights, and casts
- * them; WAIT is spent waiting for other ranks, in whatever phase; OTHER is the rest.
+ * Phases of a step. Every moment of a step belongs to exactly one phase, so the times of the phases
+ * add up to the time of the spans "step". WEIGHT is the weight-gradient phase of backward. BACKWARD
+ * is the rest of backward, including recomputation. OPTIMIZER zeroes and sums gradients, computes
+ * their norm, and updates, all-gathers and casts weights. WAIT is all time spent waiting for other
+ * ranks. OTHER is the rest.
  */
 typedef enum {
   RN_PHASE_FORWARD,

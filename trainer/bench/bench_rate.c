@@ -79,7 +79,7 @@ rn_status rn_rate_add_best(rn_err *err, rn_rate *rate) {
 
 /* ---- samples ---- */
 
-/* The operands have the type that the GEMM backend in use takes. */
+/* Operands of a product, in the type that the GEMM backend in use takes. */
 typedef struct operands {
   rn_array x, w, y;
 } operands;
@@ -89,7 +89,7 @@ static operands operands_at(float *memory, int64_t each) {
   return (operands){{memory, bf16}, {memory + each, bf16}, rn_reals(memory + 2 * each)};
 }
 
-/* Computes the given rows of y by one call. */
+/* Computes the given rows of y in one call. */
 static void multiply_rows(const rn_rate_gemm *p, rn_range rows, operands o) {
   const int count = (int)rn_range_count(rows);
   const rn_array to = rn_array_from(o.y, rows.begin * p->n);

@@ -17,7 +17,7 @@
  * each thread computes its own product. */
 typedef enum { RN_RATE_ROWS, RN_RATE_TILES, RN_RATE_EACH } rn_rate_way;
 
-/** y [m, n] = x w^T, or x^T w with `transposed` (as for weight gradients); the sum is over k. */
+/** y [m, n] = x w^T, or x^T w if `transposed` (as for weight gradients); the sum is over k. */
 typedef struct rn_rate_gemm {
   const rn_gemm_backend *table;
   bool transposed;
@@ -30,7 +30,7 @@ typedef struct rn_rate_gemm {
 typedef struct rn_rate {
   rn_world *world; /* not owned */
   int threads;
-  float *memory; /* of the operands */
+  float *memory; /* memory of the operands */
   rn_rate_gemm *product;
   int count, capacity, samples;
 } rn_rate;
@@ -40,8 +40,8 @@ rn_status rn_rate_create(rn_err *err, rn_world *world, int threads, rn_rate *out
 void rn_rate_destroy(rn_rate *rate);
 
 /**
- * Adds a product. Each operand has at most RN_RATE_MAX_ELEMENTS elements, a quarter of that with
- * RN_RATE_EACH. Errors: RN_ERR_MEMORY.
+ * Adds a product. Each operand may have at most RN_RATE_MAX_ELEMENTS elements, or a quarter of that
+ * with RN_RATE_EACH. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_rate_add(rn_err *err, rn_rate *rate, rn_rate_gemm product);
 enum { RN_RATE_MAX_ELEMENTS = 2048 * 1024 };
@@ -53,10 +53,10 @@ rn_status rn_rate_add_best(rn_err *err, rn_rate *rate);
 /** Takes one sample of each product, on all ranks at once. Collective: over the world. */
 rn_status rn_rate_sample(rn_err *err, rn_rate *rate);
 
-/** Median FLOP/s, all ranks together. */
+/** Returns the median FLOP/s of a product, all ranks together. */
 double rn_rate_flops_per_s(const rn_rate *rate, const rn_rate_gemm *product);
 
-/** The product with the highest rate. */
+/** Returns the product with the highest rate. */
 const rn_rate_gemm *rn_rate_best(const rn_rate *rate);
 
 /** "rows", "tiles" or "each". */

@@ -16,7 +16,7 @@
 
 enum { STEPS = 10, MAX_COUNTS = 32 };
 
-/* The numbers of threads to measure; none: as the config says. */
+/* The numbers of threads to measure; if empty, the number that the config gives. */
 typedef struct thread_counts {
   int threads[MAX_COUNTS];
   int count;
@@ -85,7 +85,7 @@ static void print_phases(const rn_measured *m) {
   printf("}");
 }
 
-/* All members of the JSON object but `threads`. */
+/* Prints all members of the JSON object except `threads`. */
 static void print_members(const rn_measured *m, const char *precision, bool pairs) {
   printf("\"ranks\": %d, \"precision\": \"%s\", \"steps\": %d, \"step_s\": %s, ", m->ranks,
          precision, m->steps, RN_JSON(m->step_s));
@@ -140,9 +140,9 @@ static void print_figures(const rn_measured *m, const char *precision, bool pair
 
 /* How measurement m scales from measurement `base`, which has the fewest threads. */
 typedef struct scaling {
-  double speedup;            /* of the step */
-  double product_efficiency; /* rate of the best product over base's rate per thread x threads */
-  double efficiency;         /* of the step: its speed-up over that of the best product */
+  double speedup;            /* speed-up of the step */
+  double product_efficiency; /* speed-up of the best product / ratio of thread counts */
+  double efficiency;         /* speed-up of the step / speed-up of the best product */
 } scaling;
 
 static scaling scaling_of(const rn_measured *base, const rn_measured *m) {
@@ -161,7 +161,7 @@ static const rn_measured *base_of(const rn_measured *m, int count) {
   return base;
 }
 
-/* The members of the last measurement, and all measurements in `threads`. */
+/* Prints the members of the last measurement, and all measurements in the array `threads`. */
 static void print_all_json(const rn_measured *m, int count, const char *precision) {
   printf("{");
   print_members(&m[count - 1], precision, false);

@@ -4,14 +4,15 @@
 
 #include <stdint.h>
 
-/** Reads x [n], n a multiple of RN_SWEEP_LANES, and stores partial sums: 4 n bytes. */
+/** Reads x [n], n a multiple of RN_SWEEP_LANES, and stores partial sums; the traffic is 4 n bytes.
+ */
 void rn_sweep_read(int64_t n, const float *x, float *sum /* [RN_SWEEP_LANES] */);
 enum { RN_SWEEP_LANES = 16 };
 
-/** y [n] = y / 2 + x: 12 n bytes. */
+/** y [n] = y / 2 + x; the traffic is 12 n bytes. */
 void rn_sweep_scale_and_add(int64_t n, const float *x, float *y);
 
-/** z [n] = x + y / 2, the triad: 12 n bytes, without the read for ownership of z. */
+/** z [n] = x + y / 2, the triad; the traffic is 12 n bytes, without the read for ownership of z. */
 void rn_sweep_triad(int64_t n, const float *x, const float *y, float *z);
 
 #endif

@@ -13,16 +13,16 @@
 #include "trainer/checkpoint/checkpoint_streams.h"
 #include "trainer/checkpoint/manifest.h"
 
-/* State of the visit over all keys. */
+/* Context of compare_key, which is called for every key. */
 typedef struct comparison {
   rn_err *err;
   const Retnet__Config *old, *new;
   rn_status status;
-  bool prints; /* keys that differ and may */
+  bool prints; /* print keys that differ and are allowed to */
 } comparison;
 
-/* True if the key may not change on a resume. With checkpoint.reset_lanes the streams may start
- * again, so the keys that cut them may change. */
+/* True if the key must not change on a resume. With checkpoint.reset_lanes the streams may restart,
+ * so the keys that define how the data is cut into streams may change. */
 static bool is_fixed(const Retnet__Config *config, const char *key) {
   const bool cuts_streams =
       strcmp(key, "data.sequence_length") == 0 || strcmp(key, "data.batch_sequences") == 0;
@@ -53,8 +53,8 @@ static void compare_key(void *self, const char *key) {
   }
 }
 
-/* Compares effective values, not the keys as given. Older checkpoints store only the latter, so
- * their effective values are derived first. */
+/* Compares effective values, not the values as given. Older checkpoints store only the given
+ * values; their effective values are derived first. */
 static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const Retnet__Manifest *m,
                               bool prints) {
   rn_effective resolved = {0};
@@ -102,7 +102,8 @@ rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, 
   return load(err, run, source->path.text, source->weights_only);
 }
 
-/* The message also helps users who write a keyword of other programs in place of a path. */
+/* Finds the checkpoint at a path that the user has given. The error message also explains the
+ * accepted keywords, for users who try one that other programs accept. */
 static rn_status find_given(rn_err *err, rn_world *world, const char *key, const char *path,
                             rn_path *out) {
   rn_status status = RN_OK;

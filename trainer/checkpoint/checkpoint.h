@@ -26,8 +26,8 @@ rn_status rn_checkpoint_select(rn_err *err, const Retnet__Config *config, rn_wor
  * Loads the state from `source`; does nothing if its path is empty.
  *
  * Collective: over the world.
- * Errors:     RN_ERR_USAGE naming a key that may not change, with old and new value; RN_ERR_FORMAT;
- *             all agreed.
+ * Errors:     RN_ERR_USAGE naming a key that must not change, and its old and new value;
+ *             RN_ERR_FORMAT; all agreed.
  */
 rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, rn_run *run);
 

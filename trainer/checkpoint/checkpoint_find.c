@@ -20,13 +20,14 @@ typedef struct search {
 
 /* ---- waiting for a file system ---- */
 
-/* Pauses that all ranks make together, up to the time limit; rank 0 reports the reason once. */
+/* A sequence of pauses that all ranks make together, up to the time limit. Rank 0 prints the reason
+ * before the first pause. */
 typedef struct backoff {
   double since_s;
-  int pause_ms; /* the last pause; 0: none yet */
+  int pause_ms; /* length of the last pause; 0: none yet */
 } backoff;
 
-/* Makes one more pause. *late: the time limit has passed; the same on all ranks. */
+/* Pauses once more, or sets *late if the time limit has passed. *late is the same on all ranks. */
 static rn_status wait_a_little(rn_err *err, const search *s, backoff *p, const char *what,
                                bool *late) {
   int64_t over = rn_clock_s() - p->since_s > s->timeout_s;
@@ -45,7 +46,7 @@ static rn_status wait_a_little(rn_err *err, const search *s, backoff *p, const c
   return RN_OK;
 }
 
-/* Ends a search after the time limit; `sees`: this rank sees the newest files. */
+/* Fails a search that has exceeded the time limit. `sees`: this rank sees the newest files. */
 static rn_status fail_unseen(rn_err *err, const search *s, bool sees, const char *what,
                              const rn_err *why) {
   rn_status status = RN_OK;
@@ -73,7 +74,7 @@ static rn_status open_share(rn_err *err, const char *path, int share, int shares
   return status;
 }
 
-/* Counts of what the ranks found, each in its share of the checkpoint. */
+/* Numbers of ranks whose share of the checkpoint is good, missing or wrong. */
 typedef struct findings {
   int64_t good, missing, wrong;
   int first; /* first rank whose share is missing or wrong; -1: none */
@@ -95,8 +96,9 @@ static rn_status share_findings(rn_err *err, rn_world *world, rn_status own, fin
 }
 
 /*
- * True if waiting can help: some rank can read what another rank finds missing or wrong. All ranks
- * try the first such share; if none can read it, it does not exist or is damaged.
+ * Sets *out to true if waiting can help, because some rank can read a share that another rank finds
+ * missing or wrong. All ranks try to read the first such share; if none can, the share does not
+ * exist or is damaged.
  */
 static rn_status differ(rn_err *err, rn_world *world, const char *path, const findings *f,
                         bool *out) {
@@ -111,7 +113,7 @@ static rn_status differ(rn_err *err, rn_world *world, const char *path, const fi
   return RN_OK;
 }
 
-/* On all ranks: opens the folder and verifies one share per rank; sets *out on rank 0 only. */
+/* Opens the folder on all ranks; each rank verifies one share. Sets *out on rank 0 only. */
 static rn_status open_together(rn_err *err, const search *s, const char *path, rn_ckpt **out) {
   const bool root = rn_world_rank(s->world) == 0;
   backoff p = {.since_s = rn_clock_s()};
@@ -141,7 +143,8 @@ static rn_status open_together(rn_err *err, const search *s, const char *path, r
 
 /* ---- the search ---- */
 
-/* Rank 0: called by rn_ckpt_find for each candidate; broadcasts the path and opens it with all. */
+/* Runs on rank 0, where rn_ckpt_find calls it for each candidate: broadcasts the path and opens the
+ * folder together with the other ranks. */
 static rn_status open_for_all(void *context, rn_err *err, const char *path, rn_ckpt **out) {
   const search *s = context;
   rn_path copy = {""};
@@ -151,7 +154,7 @@ static rn_status open_for_all(void *context, rn_err *err, const char *path, rn_c
   return open_together(err, s, path, out);
 }
 
-/* The other ranks: open the folders that rank 0 broadcasts, until the path is empty. */
+/* Runs on the other ranks: opens the folders that rank 0 broadcasts, until the path is empty. */
 static rn_status follow(rn_err *err, const search *s) {
   rn_path path;
   rn_ckpt *none = NULL;
@@ -184,7 +187,8 @@ static rn_status lead(rn_err *err, search *s, const char *path, rn_find_options 
   return status;
 }
 
-/* The step of the newest checkpoint of a run, -1 for none; INT64_MAX for a step folder. */
+/* Finds the step of the newest checkpoint of a run: -1 if there is none, INT64_MAX if `path` is a
+ * step folder. */
 static rn_status newest_step(rn_err *err, const char *path, int64_t *step) {
   rn_ckpt_entry *entries = NULL;
   int count = 0;
@@ -199,12 +203,12 @@ static rn_status newest_step(rn_err *err, const char *path, int64_t *step) {
   return RN_OK;
 }
 
-/* Waits until all ranks see the same newest checkpoint; otherwise rank 0 could miss one that it
- * does not see yet. */
+/* Waits until all ranks see the same newest checkpoint; otherwise rank 0 could miss a checkpoint
+ * that only other ranks see so far. */
 static rn_status agree_on_newest(rn_err *err, const search *s, const char *path) {
   backoff p = {.since_s = rn_clock_s()};
   for (;;) {
-    int64_t own = -1, ends[2]; /* maximum over the ranks, and the negated minimum */
+    int64_t own = -1, ends[2]; /* ends: maximum over the ranks, and negated minimum */
     bool late;
     RN_TRY(err, rn_agree(err, s->world, newest_step(err, path, &own)));
     ends[0] = own;

@@ -8,8 +8,8 @@
 #include "data/file/file.h"
 
 /**
- * How long ranks wait for files that other ranks already see: longer than network file systems
- * cache directory entries (NFS: 60 s).
+ * Seconds to wait for files that other ranks already see. Network file systems cache directory
+ * entries for a shorter time (NFS: 60 s).
  */
 enum { RN_FIND_TIMEOUT_S = 75 };
 
@@ -24,12 +24,12 @@ typedef struct rn_find_options {
  * false.
  *
  * A checkpoint that only some ranks see (a shared file system that is slow to show new files) is
- * not damaged: all ranks wait, and rank 0 reports it. A checkpoint counts as damaged if no rank can
- * verify some share of it.
+ * not damaged: all ranks wait, and rank 0 reports it. A checkpoint is damaged if it has a share
+ * that no rank can verify.
  *
  * Collective: over the world.
  * Errors:     those of rn_ckpt_find, agreed; RN_ERR_MISMATCH naming the rank that still does not
- *             see the files after `timeout_s` seconds; then nothing has been renamed.
+ *             see the files after `timeout_s` seconds; no folder has been renamed then.
  */
 rn_status rn_checkpoint_find(rn_err *err, rn_world *world, const char *path, rn_find_options how,
                              rn_path *out);

@@ -11,7 +11,8 @@ static void warn(void *context, const char *line) {
   rn_log_warn("%s", line);
 }
 
-/* A diverged run may have been saved. Its output is meaningless, so the user is warned here. */
+/* Counts the weights that are not finite, and warns if there are any: the run had diverged, and the
+ * output of the model is meaningless. */
 static void count_not_finite(rn_checkpoint_model *l) {
   const char *first = NULL;
   for (int i = 0; i < l->table->count; i++) {

@@ -26,7 +26,8 @@ typedef struct rn_checkpoint_model {
  * Errors:    RN_ERR_NOT_FOUND; RN_ERR_FORMAT naming the checkpoint; RN_ERR_MEMORY.
  */
 rn_status rn_checkpoint_model_open(rn_err *err, const char *path, rn_checkpoint_model *out);
-/** The same for a step folder that was just verified: does not verify all checksums first. */
+/** Loads the whole model like rn_checkpoint_model_open, from a step folder that was just verified:
+ * skips the verification of all checksums. */
 rn_status rn_checkpoint_model_open_found(rn_err *err, const char *step_path,
                                          rn_checkpoint_model *out);
 

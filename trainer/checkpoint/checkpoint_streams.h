@@ -5,15 +5,16 @@
 #include "data/checkpoint/ckpt.h"
 #include "trainer/run/data_stream.h"
 
-/** Size of the name of a layer's states, a tensor [streams, H K V] of KIND_STATE. */
+/** Maximum size of a tensor name. The states of a layer are a tensor [streams, H K V] of
+ * KIND_STATE. */
 enum { RN_STATE_NAME_BYTES = 40 };
 
 /** Number of slices that rn_streams_slices fills on this rank. */
 int rn_streams_slice_count(const rn_data_stream *data);
 
 /**
- * Describes the states that this rank holds, the initial states of the next sequences: one slice
- * per micro-batch and layer.
+ * Describes the states that this rank holds, which are the initial states of the next sequences.
+ * Fills one slice per micro-batch and layer.
  *
  * Shapes:    slices, names [rn_streams_slice_count].
  * Ownership: the slices point into `names` and into the stream's states.

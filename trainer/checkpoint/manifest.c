@@ -17,7 +17,7 @@ enum { MANIFEST_FORMAT = 1, KINDS = RETNET__TENSOR_KIND__KIND_EXP_AVG_SQ + 1, DI
 /* ---- the expected tensors ---- */
 
 typedef struct expected {
-  rn_param_table *table; /* of the whole model; owns the names */
+  rn_param_table *table; /* parameters of the whole model; owns the names */
   char (*state_name)[RN_STATE_NAME_BYTES];
   int64_t (*shape)[DIMS];
   Retnet__Tensor *tensor, **list;
@@ -139,7 +139,7 @@ static void put_state(const rn_manifest_run *run, const rn_step_counters *c,
   head->saved_unix_s = (int64_t)time(NULL);
 }
 
-/* The number of layers of each stage: count[s], from first[s] to first[s + 1]. */
+/* Stores the number of layers of each stage in layout->layer_split. */
 static rn_status count_layers(rn_err *err, const rn_manifest_run *run, Retnet__Layout *layout) {
   const int stages = run->settings->plan.layout.pipeline;
   int *first;

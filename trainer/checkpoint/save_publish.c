@@ -5,7 +5,8 @@
 #include "comm/world/collective_wait.h"
 #include "proto/base/arena.h"
 
-/* Arguments of commit: the reports of all ranks, concatenated, on rank 0. */
+/* Arguments of commit, which runs on rank 0. `reports` holds the reports of all ranks,
+ * concatenated. */
 typedef struct commit_work {
   const rn_run *run;
   rn_run_lock *lock;

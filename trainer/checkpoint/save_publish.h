@@ -1,4 +1,4 @@
-/** Gives a checkpoint its name, when the files of all ranks are written. */
+/** Publishes a checkpoint once all ranks have written their files. */
 #ifndef RN_TRAINER_CHECKPOINT_SAVE_PUBLISH_H
 #define RN_TRAINER_CHECKPOINT_SAVE_PUBLISH_H
 
@@ -14,8 +14,8 @@ typedef struct rn_save_bytes {
 
 /**
  * Gathers the reports of all ranks; rank 0 checks that it still owns run.dir (`lock`), writes the
- * manifest and renames the staged folder. *bytes are
- * those of this rank before, and the sum over all ranks after.
+ * manifest and renames the staged folder. On entry *bytes holds the bytes of this rank; on return,
+ * the sum over all ranks.
  *
  * Collective: over the world.
  * Errors:     those of rn_run_lock_check and rn_manifest_commit, agreed; RN_ERR_MPI.

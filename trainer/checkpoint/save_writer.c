@@ -12,12 +12,12 @@
 #include "proto/base/arena.h"
 #include "proto/base/clock.h"
 
-/* Priority of the thread (nice), so that the training threads go first. */
+/* Nice value of the writer thread, so that training threads have priority. */
 enum { LOW_PRIORITY = 10 };
 
 struct rn_save_writer {
   rn_write_token *write_token; /* not owned */
-  float *copy;                 /* [copy_elements] of the slices, contiguous; NULL: none */
+  float *copy;                 /* [copy_elements] contiguous copy of the slices; NULL: no copy */
   int64_t copy_elements;
   pthread_t thread;
   bool has_thread;
@@ -27,7 +27,7 @@ struct rn_save_writer {
   int level;
   const rn_ckpt_slice *slices;
   int count;
-  /* Output of the thread, valid when it has stopped writing. */
+  /* Output of the thread, valid once it has stopped writing. */
   rn_status status;
   rn_err err;
   rn_ckpt_report report;
@@ -71,7 +71,7 @@ void rn_save_writer_destroy(rn_save_writer **writer) {
 
 /* ---- the thread ---- */
 
-/* Appends the slices to the shared file, after the rank before this one has written its own. */
+/* Appends the slices to the shared file, after the previous rank has written its slices. */
 static rn_status write_slices(rn_save_writer *w) {
   rn_ckpt_output output = {.stage_path = w->stage_path.text,
                            .index = rn_write_token_first(w->write_token),

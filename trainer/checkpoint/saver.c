@@ -19,16 +19,16 @@
 /* The save in progress, and the totals of all saves. */
 struct rn_saver {
   const rn_run *run;    /* not owned */
-  rn_run_lock *lock;    /* of run.dir, on rank 0; not owned */
+  rn_run_lock *lock;    /* lock of run.dir; rank 0 only; not owned */
   rn_ckpt_slice *slice; /* [slices] what this rank saves */
   char (*name)[RN_STATE_NAME_BYTES];
   int slices;
   rn_save_writer *writer;
   rn_saved_state state;  /* step -1: no save is in progress */
-  rn_ckpt_report report; /* of this rank's writer */
-  rn_save_bytes bytes;   /* of the last save that was published, over all ranks */
-  double stop_s;         /* of this save */
-  int64_t saved_step;    /* of the last save that succeeded; -1: none */
+  rn_ckpt_report report; /* report of this rank's writer */
+  rn_save_bytes bytes;   /* last published save, sum over all ranks */
+  double stop_s;         /* time that this save stalled training */
+  int64_t saved_step;    /* step of the last save that succeeded; -1: none */
   rn_repeated_warning failed_prunes;
   rn_save_costs costs;
 };
@@ -176,8 +176,8 @@ static void print_saved(const rn_saver *s) {
       b.stored > 0 ? b.raw / b.stored : 1, times.write_s, s->stop_s, copies);
 }
 
-/* Arguments of prune, which runs after the checkpoint is on disk: its failure can only leave too
- * many checkpoints, never too few. */
+/* Arguments of prune. It runs after the new checkpoint is on disk, so its failure can leave too
+ * many checkpoints, but never too few. */
 typedef struct pruning {
   const rn_saver *s;
   int keep_last;
@@ -191,7 +191,7 @@ static rn_status prune(rn_err *err, void *context) {
   return rn_ckpt_prune(err, dir, p->keep_last, p->s->run->settings.config->checkpoint->keep_every);
 }
 
-/* Only a failure of MPI is returned; others are warnings. */
+/* Removes old checkpoints. Returns only failures of MPI; other failures are warnings. */
 static rn_status prune_or_warn(rn_err *err, rn_saver *s, int keep_last) {
   rn_world *world = s->run->parallel.world;
   rn_err failure = {0};

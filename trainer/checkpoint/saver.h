@@ -21,19 +21,19 @@ typedef struct rn_saver rn_saver;
 
 /** The cost of all saves so far on this rank. */
 typedef struct rn_save_costs {
-  int64_t saves, failed;          /* succeeded; failed */
+  int64_t saves, failed;          /* saves that succeeded, and that failed */
   double stop_s;                  /* time that training stalled, except wait_s */
   double copy_s;                  /* part of stop_s: copying this rank's shard */
   double wait_s;                  /* waiting for writers that were not done */
   double write_s;                 /* time in the writer threads */
-  double raw_bytes, stored_bytes; /* of the last complete save, over all ranks; on rank 0 */
+  double raw_bytes, stored_bytes; /* last complete save, sum over all ranks; rank 0 only */
 } rn_save_costs;
 
 /**
  * Allocates the saver and the memory for the staged copy.
  *
- * Ownership: run, `lock` (of run.dir; NULL but on rank 0) and `write_token` must outlive the saver,
- *            which uses the token exclusively.
+ * Ownership: run, `lock` (of run.dir; NULL on all ranks but 0) and `write_token` must outlive the
+ *            saver, which uses the token exclusively.
  * Errors:    RN_ERR_MEMORY, on this rank only.
  */
 rn_status rn_saver_create(rn_err *err, const rn_run *run, rn_run_lock *lock,
@@ -50,11 +50,12 @@ void rn_saver_destroy(rn_saver **saver);
  */
 rn_status rn_saver_start(rn_err *err, rn_saver *saver);
 
-/** The step of the save in progress, -1 for none; and whether this rank is still writing it. */
+/** Returns the step of the save in progress; -1 if there is none. */
 int64_t rn_saver_step(const rn_saver *saver);
+/** True while this rank is writing the save in progress. */
 bool rn_saver_is_writing(const rn_saver *saver);
 
-/** The step of the last save that succeeded, -1 for none. */
+/** Returns the step of the last save that succeeded; -1 if there is none. */
 int64_t rn_saver_saved_step(const rn_saver *saver);
 
 /**
@@ -78,7 +79,7 @@ rn_status rn_saver_finish(rn_err *err, rn_saver *saver, int keep_last);
  */
 rn_status rn_saver_drop(rn_err *err, rn_saver *saver);
 
-/** What the saves so far have cost. */
+/** Returns the cost of all saves so far. */
 const rn_save_costs *rn_saver_costs(const rn_saver *saver);
 
 #endif

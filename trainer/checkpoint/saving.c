@@ -18,7 +18,8 @@ static bool is_proven(const rn_step_counters *c, int64_t step) {
   return step < c->step - c->bad_steps;
 }
 
-/* An unproven checkpoint must not be the only one kept: a proven one is kept in addition. */
+/* Returns how many checkpoints to keep (0: all). If only one is to be kept and it is not proven,
+ * keeps a proven one as well. */
 static int checkpoints_to_keep(const rn_saving *s, int64_t step) {
   const int keep = s->config->checkpoint->keep_last;
   if (s->counters->bad_steps > 0) return 0;
@@ -86,8 +87,8 @@ static rn_status look_at_disk(rn_err *err, const rn_saving *s, on_disk *out) {
   return RN_OK;
 }
 
-/* Adds to the error of a failed last save the checkpoint that the next start would continue from.
- */
+/* Adds to the error of a failed last save the name of the checkpoint from which the next launch
+ * would continue. */
 static rn_status not_saved(rn_err *err, const rn_saving *s, rn_status status) {
   const rn_err why = *err;
   rn_err unread = {0};
@@ -126,8 +127,7 @@ static rn_status settle(rn_err *err, rn_saving *s) {
   return RN_OK;
 }
 
-/* Finishes a save in progress, which may be of this step or of an earlier one, then saves this step
- * if it is not saved yet. */
+/* Finishes the save in progress, if any, then saves this step unless that save was of this step. */
 static rn_status save_last(rn_err *err, rn_saving *s) {
   const int64_t step = s->counters->step, in_progress = rn_saver_step(s->saver);
   if (in_progress >= 0) RN_TRY(err, tolerate(err, s, in_progress, finish(err, s)));
@@ -153,7 +153,7 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
   return status == RN_OK || status == RN_ERR_MPI ? status : not_saved(err, s, status);
 }
 
-/* Adds to *err the last good checkpoint, and what to do with those after it. */
+/* Adds to *err the name of the last good checkpoint, and what to do with the later ones. */
 static void advise(rn_err *err, const rn_saving *s) {
   const rn_err why = *err;
   const char *dir = s->config->run->dir;

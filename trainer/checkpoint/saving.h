@@ -6,9 +6,10 @@
  * the training: the first failure is reported, later ones are counted, and the next save tries
  * again.
  *
- * A periodic save of step k gets its name only after step k+1 was good, so weights whose own loss
- * is not finite never become a checkpoint. While steps are skipped (bad_steps > 0)
- * nothing is saved, named or pruned; a save that falls due then is made after the next good step.
+ * A periodic save of step k gets its final name only after step k+1 was good, so a periodic
+ * checkpoint never holds weights whose loss is not finite. While steps are skipped (bad_steps > 0),
+ * nothing is saved, named or pruned; a save that becomes due in that time is made after the next
+ * good step.
  */
 #ifndef RN_TRAINER_CHECKPOINT_SAVING_H
 #define RN_TRAINER_CHECKPOINT_SAVING_H
@@ -19,13 +20,13 @@
 
 typedef struct rn_saving {
   const Retnet__Config *config;     /* not owned */
-  const rn_step_counters *counters; /* of the run, not owned */
+  const rn_step_counters *counters; /* counters of the run; not owned */
   rn_saver *saver;                  /* not owned */
-  bool due;                         /* a periodic save waits for a good step */
+  bool due;                         /* a periodic save is due at the next good step */
   rn_repeated_warning failures;
 } rn_saving;
 
-/** For a run that is saved by `saver`; all three must outlive it. */
+/** Creates the save policy of a run; config, counters and saver must outlive it. */
 rn_saving rn_saving_create(const Retnet__Config *config, const rn_step_counters *counters,
                            rn_saver *saver);
 
@@ -44,7 +45,7 @@ rn_status rn_saving_written(rn_err *err, rn_saving *saving);
 /**
  * Saves the state of the current step before the run ends or stops; RN_OK means that it is on disk.
  *
- * If a save of this step is in progress, it is finished; if it fails, a new save is tried.
+ * If a save of this step is in progress, finishes it; if that fails, tries a new save.
  *
  * Collective: over the world.
  * Errors:     agreed, naming the newest checkpoint on disk; RN_ERR_MISMATCH if this step was

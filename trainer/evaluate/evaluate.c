@@ -35,9 +35,8 @@ static void count_rows(evaluator *e, rn_evaluation *out) {
   }
 }
 
-/* Reads this rank's segment of sequence `index` in stored order; the last one of the split may be
- * shorter.
- */
+/* Reads this rank's segment of sequence `index`, counted in stored order. The last sequence of the
+ * split may be shorter. */
 static rn_status read_own_tokens(rn_err *err, evaluator *e, int64_t index,
                                  const rn_evaluation *out) {
   const int64_t left = out->tokens - index * out->sequence_length;
@@ -51,7 +50,8 @@ static rn_status read_own_tokens(rn_err *err, evaluator *e, int64_t index,
       index, index);
 }
 
-/* Evaluates one sequence per group of ranks, starting at index `first`; fewer may be left. */
+/* Evaluates one sequence per group of ranks, starting at index `first`; groups beyond the last
+ * sequence have none. */
 static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64_t first,
                                rn_evaluation *out) {
   rn_progress_begin("evaluation", e->model->manifest->step);
@@ -120,9 +120,10 @@ static void close_evaluator(evaluator *e) {
 }
 
 /*
- * Bytes of text that the targets of the split encode; NAN: unknown. With the byte tokenizer each of
- * the `text_targets` targets that are not document tokens is one byte. For another tokenizer the
- * shards record the bytes; the first token of a split is a document token, without text.
+ * Returns the bytes of text that the targets of the split encode; NAN if unknown. With the byte
+ * tokenizer each of the `text_targets` targets that are not document tokens is one byte. For
+ * another tokenizer the shards record the bytes; the first token of a split is a document token,
+ * without text.
  */
 static double bytes_of_targets(const rn_split *split, double text_targets) {
   double bytes = 0;
@@ -165,7 +166,7 @@ rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *m
   }
   rn_status status = make_grid(err, &e, world, options->parallel);
   if (status == RN_OK) {
-    /* Sizes the buffers by the targets of the split, which may be fewer than sequence_length. */
+    /* The split may have fewer targets than sequence_length: do not allocate more than it needs. */
     const int64_t targets = split->tokens - 1;
     const int length = targets < sequence_length ? (int)targets : sequence_length;
     status = rn_agree(err, world, open_evaluator(err, &e, length));

@@ -1,4 +1,5 @@
-/** Loss of a trained model on a split, in any of the three forms of retention, on any ranks. */
+/** Loss of a trained model on a split, in any of the three forms of retention, on any number of
+ * ranks. */
 #ifndef RN_TRAINER_EVALUATE_EVALUATE_H
 #define RN_TRAINER_EVALUATE_EVALUATE_H
 
@@ -25,7 +26,8 @@ typedef struct rn_evaluation_options {
 } rn_evaluation_options;
 
 /**
- * Counts every target of the split once: full sequences, and a last one that may be shorter.
+ * Evaluates every target of the split exactly once, in full sequences and a last one that may be
+ * shorter.
  *
  * parallel.data groups of parallel.sequence ranks take the sequences round-robin; the ranks of a
  * group divide each sequence. If one of the keys is 0, it follows from the number of ranks; if both

@@ -25,7 +25,7 @@ typedef struct rn_bytes {
 typedef struct rn_completion {
   rn_bytes prompt, text;
   int64_t tokens; /* sampled after the prompt */
-  bool ended;     /* by an end-of-document token; else the length limit */
+  bool ended;     /* true: by an end-of-document token; false: by the length limit */
 } rn_completion;
 
 /** Zero-initialize; free with rn_completions_destroy. */

@@ -14,10 +14,10 @@ enum { SEGMENT_TOKENS = 256 };
 typedef struct generator {
   const rn_checkpoint_model *model;
   rn_stage *stage;
-  rn_stage_slot *prompt_slot; /* destroyed after the prompts */
+  rn_stage_slot *prompt_slot; /* destroyed after all prompts are processed */
   rn_stage_decoder *decoder;
-  int unfinished; /* completions, compacted to the front of the arrays below */
-  int *prompt;    /* [prompts] index of a completion's prompt, its sequence in the decoder */
+  int unfinished; /* number of unfinished completions, at the front of the arrays below */
+  int *prompt; /* [prompts] index of each completion's prompt, and of its sequence in the decoder */
   int32_t *token; /* [prompts] */
   float *logits;  /* [prompts, N] */
   int32_t *order; /* [N] workspace of rn_sample */
@@ -78,8 +78,8 @@ static rn_status forward_segment(rn_err *err, generator *g, rn_local_state *loca
   return rn_stage_forward(err, g->stage, g->prompt_slot, &pass);
 }
 
-/* Runs prompt `index` through the model; sets the state of its completion in the decoder, and the
- * logits after the prompt. */
+/* Runs prompt `index` through the model. Stores the final state in sequence `index` of the decoder,
+ * and the logits of the last token in g->logits. */
 static rn_status prefill_prompt(rn_err *err, generator *g, rn_local_state *local_state,
                                 rn_prompt prompt, int index) {
   const rn_spec *spec = &g->model->spec;
@@ -122,7 +122,7 @@ static bool are_finite(const float *x, int count) {
   return true;
 }
 
-/* Samples a token for each unfinished completion, and removes those that end. */
+/* Samples a token for each unfinished completion, and removes the completions that end. */
 static rn_status sample_tokens(rn_err *err, generator *g, const rn_generation_options *options,
                                int64_t index, rn_token_visitor visitor) {
   int unfinished = 0;

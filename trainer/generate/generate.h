@@ -18,14 +18,14 @@ typedef struct rn_prompt {
 } rn_prompt;
 
 typedef struct rn_generation_options {
-  bool bf16;          /* round the model's matrices to bf16, and read them in that type */
+  bool bf16;          /* round the model's matrices to bf16, and read them as bf16 */
   int64_t max_tokens; /* of each completion */
-  int vocabulary;     /* sample from ids 0 .. vocabulary - 1 only, those of the tokenizer: the
-                         model may have more, which have no meaning */
+  int vocabulary; /* number of token ids of the tokenizer. The model may have more ids, which have
+                     no meaning and are never sampled */
   rn_sampling sampling;
 } rn_generation_options;
 
-/** Receives each sampled token of a prompt; if the function returns false, the completion ends. */
+/** Receives each sampled token of each prompt. A completion ends if the function returns false. */
 typedef struct rn_token_visitor {
   bool (*visit)(void *self, int prompt, int32_t token);
   void *self;

@@ -31,7 +31,7 @@ static void make_heap(int n, const float *logits, int32_t *heap) {
   for (int i = n / 2 - 1; i >= 0; i--) sift_down(heap, n, i, logits);
 }
 
-/* Moves the first element to the last place of the heap, which shrinks by one. */
+/* Removes the first element from the heap and returns it; also moves it to heap[count - 1]. */
 static int32_t take_first(int32_t *heap, int count, const float *logits) {
   const int32_t first = heap[0];
   heap[0] = heap[count - 1];

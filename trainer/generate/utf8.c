@@ -10,7 +10,8 @@ static const struct {
              {0xf0, 0xf0, 4, 0x90, 0xbf}, {0xf1, 0xf3, 4, 0x80, 0xbf}, {0xf4, 0xf4, 4, 0x80, 0x8f}};
 enum { FORMS = sizeof forms / sizeof forms[0] };
 
-/* Length of the character at `at`, or of the ill-formed subpart there (*whole = false); >= 1. */
+/* Returns the length (>= 1) of the character at `at`. If the bytes there are ill-formed, sets
+ * *whole to false and returns the length of the ill-formed subpart. */
 static size_t piece_at(const unsigned char *at, size_t left, bool *whole) {
   int f = 0;
   while (f < FORMS && (at[0] < forms[f].first || at[0] > forms[f].last)) f++;

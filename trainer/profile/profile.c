@@ -3,7 +3,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/span.h"
 
-/* Limits for the events of one rank and of all ranks; one takes some hundred bytes in the file. */
+/* Limits on the events of one rank and of all ranks; an event takes about 100 bytes of the file. */
 enum { MAX_EVENTS = 1 << 17, MAX_EVENTS_OF_ALL = 1 << 21 };
 
 rn_status rn_profile_start(rn_err *err, const rn_parallel_context *parallel,

@@ -24,7 +24,7 @@ typedef struct rn_profile {
   const rn_pipeline_schedule_shape *schedule; /* of a step; not owned */
   double origin_s;                            /* this rank's clock at the common start */
   int64_t steps;
-  rn_profile_sample sample[RN_PROFILE_STEPS], before; /* of the last steps; totals so far */
+  rn_profile_sample sample[RN_PROFILE_STEPS], before; /* last steps; before: totals so far */
 } rn_profile;
 
 /**
@@ -47,13 +47,15 @@ void rn_profile_step(rn_profile *profile);
  */
 rn_status rn_profile_finish(rn_err *err, const char *run_dir, const rn_profile *profile);
 
-/** Fraction of time that the pipeline's stages were idle, median of the last steps: as measured,
- * and as the schedule simulator computes it from the measured task times. 0 without a pipeline. */
+/** Fraction of time that the stages of the pipeline were idle, median of the last steps. `seen` is
+ * measured; `simulated` is what the schedule simulator computes from the measured task times. Both
+ * are 0 without a pipeline. */
 typedef struct rn_profile_idle {
   double seen, simulated;
 } rn_profile_idle;
 
-/** The parts of rn_profile_finish, with its Collective and Errors; `idle` is set on rank 0. */
+/** The three parts of rn_profile_finish, collective and with the same errors. *idle is set on rank
+ * 0. */
 rn_status rn_profile_pipeline(rn_err *err, const rn_profile *profile, rn_profile_idle *idle);
 rn_status rn_profile_table(rn_err *err, const rn_profile *profile);
 rn_status rn_profile_trace(rn_err *err, const char *run_dir, const rn_profile *profile);

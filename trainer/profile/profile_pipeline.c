@@ -21,7 +21,7 @@ static bool is_called(const rn_span_path *path, const char *name) {
   return strcmp(path->name, name) == 0;
 }
 
-/* Total time of the spans of a kind of task, without the waiting in them. */
+/* Returns the total time of the spans of one kind of task, excluding the waits inside them. */
 static double busy_s(const rn_spans *spans, rn_task_kind kind) {
   const char *name = rn_task_kind_name(kind);
   double sum_s = rn_spans_total_s(name);
@@ -52,8 +52,7 @@ typedef struct sent {
   rn_profile_sample sample[RN_PROFILE_STEPS];
 } sent;
 
-/* A step of rank 0's pipeline: times of the tasks of each stage, mean over the ranks of the stage.
- */
+/* One step of the pipeline that rank 0 belongs to: task times by stage, mean over its ranks. */
 typedef struct seen {
   double total_s;
   rn_task_times *sum; /* [stages], summed over the tasks of each kind */
@@ -108,7 +107,7 @@ static rn_status make(rn_err *err, rn_pipeline_schedule_shape shape, model *m) {
   return RN_OK;
 }
 
-/* Simulates the idle fraction for the same task times if messages take no time. */
+/* Simulates the idle fraction for the measured task times and messages that take no time. */
 static rn_status simulate(rn_err *err, const rn_profile *profile, model *m, const seen *s,
                           double *idle) {
   const rn_pipeline_schedule_shape shape = *profile->schedule;

@@ -31,7 +31,7 @@ typedef struct table {
   row row[MAX_ROWS];
   int rows, ranks;
   double steps;
-  double step_s; /* of one step, mean over the ranks: the 100 % of the table */
+  double step_s; /* time of one step, mean over the ranks; 100 % in the table */
 } table;
 
 static int find_row(table *t, int parent, const char *name) {

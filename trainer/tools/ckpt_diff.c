@@ -70,8 +70,8 @@ static void compare_positions(comparison *c) {
   }
 }
 
-/* Counts the elements whose bits differ; *max_difference is the largest difference, NaN if one is
- * NaN. */
+/* Counts the elements whose bits differ; *max_difference is the largest difference, or NaN if any
+ * difference is NaN. */
 static void compare_frames(const float *left, const float *right, int64_t count, int64_t *differ,
                            double *max_difference) {
   if (memcmp(left, right, (size_t)count * sizeof *left) == 0) return;

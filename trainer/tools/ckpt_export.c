@@ -99,7 +99,7 @@ static rn_status take_memory(rn_err *err, exporter *e) {
   return RN_OK;
 }
 
-/* The official model's name of an activation; it refuses "unknown". */
+/* Returns the official model's name of an activation, or "unknown", which that model rejects. */
 static const char *activation_name(rn_activation activation) {
   switch (activation) {
     case RN_ACTIVATION_SWISH:

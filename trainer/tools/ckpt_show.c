@@ -123,7 +123,7 @@ static void print_key(void *self, const char *key) {
   fprintf(printer->out, "  %s: %s\n", key, text);
 }
 
-/* Prints one line per tensor name, with all kinds that exist of it. */
+/* Prints one line per tensor name, with all kinds of tensor that have this name. */
 static void show_tensors(const rn_ckpt *ckpt, FILE *out) {
   const Retnet__Manifest *m = rn_ckpt_manifest(ckpt);
   for (size_t i = 0; i < m->n_tensor; i++) {

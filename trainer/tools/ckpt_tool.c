@@ -96,7 +96,8 @@ static rn_status prune(rn_err *err, const char *run_dir, int64_t keep_last, int6
   return rn_ckpt_prune(err, run_dir, (int)keep_last, keep_every);
 }
 
-/* Before the lock, so that a path that is no run directory gets no lock file. */
+/* Fails if there are no checkpoints. Called before the lock is taken, so that no lock file is
+ * created in a folder that is not a run directory. */
 static rn_status need_checkpoints(rn_err *err, const char *run_dir) {
   rn_ckpt_entry *entries = NULL;
   int count = 0;

@@ -14,10 +14,11 @@
  * stderr for each damaged one. Errors: those of rn_ckpt_find. */
 rn_status rn_ckpt_tool_open(rn_err *err, const char *path, rn_ckpt **out);
 
-/** The spec of the model in a checkpoint. Errors: RN_ERR_FORMAT if its config is not valid. */
+/** Derives the spec of a checkpoint's model. Errors: RN_ERR_FORMAT if its config is not valid.
+ */
 rn_status rn_ckpt_tool_spec(rn_err *err, const rn_ckpt *ckpt, rn_spec *out);
 
-/** The name of a kind: "weight", "exp_avg", "exp_avg_sq" or "state". */
+/** Returns the name of a kind: "weight", "exp_avg", "exp_avg_sq" or "state". */
 const char *rn_ckpt_tool_kind(Retnet__TensorKind kind);
 
 /** Prints one line for every checkpoint folder of a run. */
@@ -45,8 +46,8 @@ rn_status rn_ckpt_tool_diff(rn_err *err, const char *a, const char *b, bool weig
                             bool *identical);
 
 /**
- * Removes old checkpoints of a run. A negative rule is replaced by that of the newest good
- * checkpoint's config.
+ * Removes old checkpoints of a run. A negative `keep_last` or `keep_every` is replaced by the value
+ * in the config of the newest good checkpoint.
  *
  * Errors: RN_ERR_NOT_FOUND if there is no checkpoint, RN_ERR_FORMAT if none is good, RN_ERR_BUSY if
  *         a job owns the run directory; then nothing is removed.

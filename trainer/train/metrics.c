@@ -8,7 +8,7 @@
 #include "proto/base/log.h"
 #include "trainer/train/json_text.h"
 
-/* The step of a line {"step": N, ... that this program wrote; -1 for any other line. */
+/* Returns the step of a line {"step": N, ... that this program wrote; -1 for any other line. */
 static int64_t step_of(const rn_line *line) {
   const char *text = line->head;
   char *end;
@@ -19,8 +19,8 @@ static int64_t step_of(const rn_line *line) {
   return *end == ',' || *end == '}' ? step : -1;
 }
 
-/* True for a last line without newline that is blank or an incomplete record of this program. If
- * only the newline is missing, the line is whole. */
+/* True if the last line has no newline and is blank or an incomplete record of this program. A
+ * record that lacks only the newline is complete. */
 static bool is_torn(const rn_line *line) {
   static const char beginning[] = "{\"step\": ";
   size_t same = sizeof beginning - 1;
@@ -99,7 +99,7 @@ static void put_step(FILE *file, const rn_run_settings *settings, const rn_metri
   fprintf(file, "}\n");
 }
 
-/* True if the step gets a line. */
+/* True if a line is written for this step. */
 static bool is_logged(const Retnet__Train *train, const rn_metrics_sample *sample) {
   const int64_t step = sample->counters->step, every = train->log_every > 0 ? train->log_every : 1;
   return sample->val_loss != NULL || step == train->steps || sample->result->skipped ||

@@ -1,4 +1,4 @@
-/** The output of a step: its lines in metrics.jsonl and on the console. Rank 0 only. */
+/** Reports each step in metrics.jsonl and on the console. Rank 0 only. */
 #ifndef RN_TRAINER_TRAIN_METRICS_H
 #define RN_TRAINER_TRAIN_METRICS_H
 
@@ -10,7 +10,7 @@
 typedef struct rn_metrics {
   rn_journal file;    /* metrics.jsonl */
   double total_s;     /* sum over the steps of this launch */
-  double scan_wait_s; /* sum over these steps of the mean over ranks */
+  double scan_wait_s; /* mean over ranks, summed over these steps */
   int64_t steps;
   rn_repeated_warning failures; /* consecutive failed writes */
   double val_loss, loss;        /* most recent values; NaN before the first */
@@ -26,17 +26,17 @@ rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_met
 /** Writes the lines that are still pending. Errors: RN_ERR_IO if some cannot be written. */
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics);
 
-/** One step, as it is reported. */
+/** One step to report. */
 typedef struct rn_metrics_sample {
-  const rn_step_counters *counters; /* after the step */
+  const rn_step_counters *counters; /* counters after the step */
   const rn_step_result *result;
   double step_s;
-  const double *val_loss; /* NULL: no evaluation followed */
+  const double *val_loss; /* NULL if no evaluation followed the step */
 } rn_metrics_sample;
 
 /**
- * Adds a step to the totals; at logged, skipped, evaluated and last steps also writes its line to
- * metrics.jsonl and to the console.
+ * Adds a step to the totals. If the step is logged, skipped, evaluated or the last one, also writes
+ * a line to metrics.jsonl and to the console.
  *
  * Errors: RN_ERR_IO, RN_ERR_MEMORY; after RN_ERR_IO the line stays pending.
  */

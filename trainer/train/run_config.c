@@ -19,8 +19,8 @@ static void mark(const char *body, size_t bytes, char line[LINE_BYTES]) {
            rn_blob_sum(body, bytes));
 }
 
-/* Why the file may not be overwritten; NULL: it does not exist, or retnet-train wrote it and it is
- * unchanged. */
+/* Returns the reason why the file must not be overwritten. Returns NULL if the file does not exist,
+ * or if retnet-train wrote it and it is unchanged. */
 static const char *why_not(const char *path) {
   static const char *const foreign = "was not written by this version of retnet-train";
   struct stat about;

@@ -11,7 +11,10 @@
 
 #include "trainer/plan/decisions.h"
 
-/** Writes the file, or warns if neither file may be overwritten. Errors: RN_ERR_IO, RN_ERR_MEMORY.
+/**
+ * Writes one of the two files, or warns if neither may be overwritten.
+ *
+ * Errors: RN_ERR_IO, RN_ERR_MEMORY.
  */
 rn_status rn_run_config_write(rn_err *err, const char *run_dir, const rn_config_notes *notes);
 

@@ -7,9 +7,9 @@
 
 /**
  * Takes the lock of run.dir before anything in it is read or changed. If the folder does not exist
- * or is not writable, *out stays NULL: the job may never write there (a finished run on a
- * read-only disk). All ranks wait together (comm/world/collective_wait.h) while rank 0 observes the
- * heartbeat of another owner.
+ * or is not writable, returns RN_OK and sets *out to NULL, because some jobs write nothing there
+ * (for example, if the run is finished and on a read-only disk). All ranks wait together
+ * (comm/world/collective_wait.h) while rank 0 observes the heartbeat of another owner.
  *
  * Collective: over the world; *out is NULL on all ranks but 0.
  * Errors:     those of rn_run_lock_take, agreed.
@@ -20,10 +20,11 @@ rn_status rn_run_owner_take_existing(rn_err *err, rn_world *world, const char *r
 /**
  * Creates run.dir and takes its lock, unless *lock is already held. Rank 0 only.
  *
- * If the lock is taken only now, another job may have used the folder since this job read its list
- * of checkpoints. A checkpoint later than `known_step` (-1: any checkpoint) shows that.
+ * If *lock was not held, another job may have used the folder after this job listed the
+ * checkpoints. A checkpoint later than `known_step` (-1: any checkpoint) is proof of that.
  *
- * Errors: RN_ERR_BUSY in that case, without the lock; those of rn_run_lock_take.
+ * Errors: RN_ERR_BUSY if another job has used the folder (the lock is then released); those of
+ *         rn_run_lock_take.
  */
 rn_status rn_run_owner_take(rn_err *err, const char *run_dir, int64_t known_step,
                             rn_run_lock **lock);

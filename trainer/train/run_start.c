@@ -41,7 +41,7 @@ static rn_status prepare_folder(rn_err *err, const rn_run_settings *settings,
 typedef struct folder_work {
   const rn_run *run;
   const rn_options_locations *locations;
-  int64_t known_step; /* of the checkpoint in run.dir that the run continues; -1: none */
+  int64_t known_step; /* step of the checkpoint in run.dir from which the run continues; -1: none */
   rn_run_lock **lock;
   rn_metrics *metrics;
 } folder_work;
@@ -55,7 +55,7 @@ static rn_status open_folder(rn_err *err, void *context) {
   return rn_metrics_open(err, dir, w->run->counters.step, w->metrics);
 }
 
-/* Warns where another GEMM backend would be much faster than the one that AUTO takes. */
+/* Warns if another GEMM backend would be much faster than the one that AUTO selects. */
 static rn_status check_gemm_choice(rn_err *err, const Retnet__Config *config) {
   rn_gemm_sample sample;
   char text[400];
@@ -65,7 +65,7 @@ static rn_status check_gemm_choice(rn_err *err, const Retnet__Config *config) {
   return RN_OK;
 }
 
-/* The line that says with what the run starts. */
+/* Prints one line on the model, layout, machine settings and first step of the run. */
 static void print_start(const rn_run *run) {
   const rn_run_settings *settings = &run->settings;
   const rn_parallel_context *parallel = &run->parallel;

@@ -1,4 +1,5 @@
-/** The last preparations of a run: its folder, and the line that says with what it starts. */
+/** Last preparations before the first step: the folder of the run, its files, and a line on the
+ * settings. */
 #ifndef RN_TRAINER_TRAIN_RUN_START_H
 #define RN_TRAINER_TRAIN_RUN_START_H
 
@@ -9,8 +10,9 @@
 
 /**
  * On rank 0: takes the lock of run.dir unless *lock is held, checks that the folder can hold the
- * checkpoints, writes config.yaml with the values that rules and the run have chosen, opens the
- * metrics and prints a line on the run. `continues`: the run was loaded from a checkpoint there.
+ * checkpoints, writes config.yaml with the values that the rules and the run have chosen, opens
+ * metrics.jsonl and prints a line on the settings of the run. `continues`: the run was loaded from
+ * a checkpoint there.
  *
  * Collective: over the world.
  * Errors:     those of rn_run_owner_take, rn_ckpt_preflight, rn_run_config_write and

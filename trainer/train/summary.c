@@ -11,13 +11,13 @@
 #include "trainer/train/json_text.h"
 
 /*
- * Figures of all ranks, on rank 0. The peak of a rank includes the shared memory that it maps, as
- * the system counts it; node_peak_bytes, of the node that uses most memory, counts shared memory
- * once.
+ * Figures of all ranks, on rank 0. `peak_bytes` of a rank includes the shared memory that it maps,
+ * as the system counts it. `node_peak_bytes` is the peak of the node that uses most memory; it
+ * counts shared memory once.
  */
 typedef struct figures {
   int ranks;
-  double *memory; /* of the arrays below, [ranks] each */
+  double *memory; /* [3 ranks] holds the three arrays below, [ranks] each */
   double *targets, *scan_bytes, *peak_bytes;
   int64_t node_peak_bytes;
 } figures;

@@ -1,4 +1,4 @@
-/** RUN/summary.json: the result of a launch, and what it took of time, messages and memory. */
+/** RUN/summary.json: the result of a launch, and the time, messages and memory that it used. */
 #ifndef RN_TRAINER_TRAIN_SUMMARY_H
 #define RN_TRAINER_TRAIN_SUMMARY_H
 

@@ -23,13 +23,13 @@
 /* One launch of retnet-train: the run, its output, and what the loop has measured so far. */
 typedef struct launch {
   rn_run run;
-  rn_run_lock *lock;  /* of run.dir, on rank 0 */
+  rn_run_lock *lock;  /* lock of run.dir; rank 0 only */
   rn_metrics metrics; /* on rank 0 */
   rn_saver *saver;
   rn_saving saving;
-  double since_s;     /* when the launch began */
-  double slowest_s;   /* step, with its evaluation and save */
-  int64_t scan_bytes; /* states that this rank sent in steps */
+  double since_s;     /* start of the launch */
+  double slowest_s;   /* time of the slowest step, including its evaluation and save */
+  int64_t scan_bytes; /* bytes of states that this rank sent in steps */
   rn_train_end end;
 } launch;
 
@@ -69,7 +69,7 @@ static rn_status agree_between_steps(rn_err *err, const launch *l, agreement *ou
 
 /* ---- the loop ---- */
 
-/* Writes the step's line, on the rank that owns run.dir. A failure is counted, not fatal. */
+/* Writes the line of a step, on the rank that owns run.dir. A failure is counted, not fatal. */
 static void report_step(launch *l, const rn_step_result *result, double step_s,
                         const double *val_loss) {
   rn_err failure = {0};
@@ -83,14 +83,14 @@ static void report_step(launch *l, const rn_step_result *result, double step_s,
   }
 }
 
-/* True if the step that was just done is followed by an evaluation. */
+/* True if an evaluation follows the step that has just ended. */
 static bool evaluates(const rn_run *run) {
   const Retnet__Train *train = run->settings.config->train;
   return run->datasets.has_val && train->eval_every > 0 &&
          (run->counters.step == train->steps || divides(train->eval_every, run->counters.step));
 }
 
-/* One step with its evaluation, its line in metrics.jsonl and its checkpoint. */
+/* Runs one step, and its evaluation, line in metrics.jsonl and checkpoint if they are due. */
 static rn_status one_step(rn_err *err, launch *l) {
   rn_run *run = &l->run;
   const Retnet__Train *train = run->settings.config->train;
@@ -128,8 +128,8 @@ static rn_status loop(rn_err *err, launch *l) {
     if (profiled) rn_profile_step(&profile);
     if (run->counters.step == steps) break;
     RN_TRY(err, agree_between_steps(err, l, &agreed));
-    /* The state after a skipped step is never saved: a stop waits for the next good step, or until
-     * train.max_bad_steps ends the run. */
+    /* The state after a skipped step is never saved, so a request to stop takes effect after the
+     * next good step, unless train.max_bad_steps ends the run first. */
     const bool stops = agreed.stop && run->counters.bad_steps == 0;
     if (agreed.saved && !stops) RN_TRY(err, rn_saving_written(err, &l->saving));
     if (!stops) continue;
@@ -144,7 +144,7 @@ static rn_status loop(rn_err *err, launch *l) {
   return rn_summary_write(err, run, &totals);
 }
 
-/* Runs the loop; creates and destroys what it needs for checkpoints. */
+/* Creates the objects that save checkpoints, runs the loop, and destroys them. */
 static rn_status train_steps(rn_err *err, launch *l) {
   rn_world *world = l->run.parallel.world;
   rn_write_token *write_token = NULL;
@@ -169,7 +169,8 @@ static rn_status train_steps(rn_err *err, launch *l) {
 
 /* ---- the launch ---- */
 
-/* Lines of metrics.jsonl that cannot be written fail the run, unless it has failed already. */
+/* Closes metrics.jsonl. If some of its lines cannot be written, the run fails, unless it has failed
+ * already. */
 static rn_status close_metrics(rn_err *err, const rn_world *world, rn_metrics *metrics,
                                rn_status status) {
   rn_err failure = {0};
@@ -183,7 +184,7 @@ static rn_status close_metrics(rn_err *err, const rn_world *world, rn_metrics *m
   return rn_agree(err, world, closed);
 }
 
-/* Loads the checkpoint and trains, unless that is of the last step. */
+/* Loads the checkpoint, and trains unless the checkpoint is of the last step. */
 static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *source,
                                   const rn_options_locations *locations, launch *l) {
   const Retnet__Config *config = l->run.settings.config;
