@@ -18,9 +18,9 @@ typedef struct stage {
   guarded_set set;
   guarded_array *weights, *gradient, *exact;
   rn_grad_accumulator accumulator;
-  rn_layer_group_port port;            /* the caller's */
+  rn_layer_group_port port;            /* port of the caller */
   guarded_array *own, *before, *after; /* states of a scan */
-  rn_scan_port *scan;                  /* the caller's */
+  rn_scan_port *scan;                  /* port of the caller */
   rn_range states;                     /* elements of the scan in progress */
 } stage;
 

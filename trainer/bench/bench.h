@@ -10,7 +10,7 @@ typedef struct rn_bench_options {
   bool json;
   const char *threads;   /* list of numbers of threads to measure; NULL: parallel.threads */
   const char *scan;      /* "none": times pairs of steps, with and without the scan */
-  const char *precision; /* train.precision; NULL: from the keys */
+  const char *precision; /* train.precision; NULL: the value in `keys` */
   int64_t rounds;        /* timed steps or samples; 0: the default of the benchmark */
   const char *dir;       /* directory for files */
   rn_words keys;         /* section.key=value */

@@ -31,7 +31,7 @@ enum { ROUNDS = 3, TEXT_BYTES = 8 << 20, WORDS = 4096, STEP = 1 };
 typedef struct bench {
   rn_world *world;
   Retnet__Config *config;
-  rn_path folder; /* temporary */
+  rn_path folder; /* temporary folder */
   bool made;
   rn_param_table *table;
   float *weights, *read; /* [table->total] */

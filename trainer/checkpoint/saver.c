@@ -78,7 +78,7 @@ rn_status rn_saver_create(rn_err *err, const rn_run *run, rn_run_lock *lock,
   return RN_OK;
 }
 
-/* Frees what belongs to one save, not the buffers that all saves use. */
+/* Frees the memory of one save, but not the buffers that all saves use. */
 static void forget_save(rn_saver *s) {
   free(s->report.bytes);
   free(s->state.stream);

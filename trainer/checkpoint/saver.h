@@ -24,7 +24,7 @@ typedef struct rn_save_costs {
   int64_t saves, failed;          /* saves that succeeded, and that failed */
   double stop_s;                  /* time that training stalled, except wait_s */
   double copy_s;                  /* part of stop_s: copying this rank's shard */
-  double wait_s;                  /* waiting for writers that were not done */
+  double wait_s;                  /* time spent waiting for writers */
   double write_s;                 /* time in the writer threads */
   double raw_bytes, stored_bytes; /* last complete save, sum over all ranks; rank 0 only */
 } rn_save_costs;

@@ -14,7 +14,7 @@ typedef struct rn_evaluation {
   double bits_per_byte; /* NaN if no target is text, or the bytes of text are unknown */
   int64_t tokens, sequences;
   int sequence_length, buckets;
-  double bucket_loss[RN_EVALUATE_BUCKETS]; /* positions [2^i - 1, 2^(i+1) - 1) */
+  double bucket_loss[RN_EVALUATE_BUCKETS]; /* mean loss at positions [2^i - 1, 2^(i+1) - 1) */
   double bucket_tokens[RN_EVALUATE_BUCKETS];
 } rn_evaluation;
 

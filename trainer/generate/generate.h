@@ -19,7 +19,7 @@ typedef struct rn_prompt {
 
 typedef struct rn_generation_options {
   bool bf16;          /* round the model's matrices to bf16, and read them as bf16 */
-  int64_t max_tokens; /* of each completion */
+  int64_t max_tokens; /* length limit of each completion */
   int vocabulary; /* number of token ids of the tokenizer. The model may have more ids, which have
                      no meaning and are never sampled */
   rn_sampling sampling;

@@ -21,7 +21,7 @@ typedef struct rn_profile_sample {
 
 typedef struct rn_profile {
   const rn_parallel_context *parallel;        /* not owned */
-  const rn_pipeline_schedule_shape *schedule; /* of a step; not owned */
+  const rn_pipeline_schedule_shape *schedule; /* schedule of a step; not owned */
   double origin_s;                            /* this rank's clock at the common start */
   int64_t steps;
   rn_profile_sample sample[RN_PROFILE_STEPS], before; /* last steps; before: totals so far */

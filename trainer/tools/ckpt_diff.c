@@ -14,7 +14,7 @@ typedef struct comparison {
   bool weights_only;
   FILE *out;
   float *left, *right; /* [FRAME] each */
-  int64_t differences; /* lines printed */
+  int64_t differences; /* number of lines printed */
 } comparison;
 
 static void compare_number(comparison *c, const char *what, int64_t a, int64_t b) {

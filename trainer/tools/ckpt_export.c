@@ -110,7 +110,7 @@ static const char *activation_name(rn_activation activation) {
   return "unknown";
 }
 
-/* The constructor arguments of the official model, as JSON. */
+/* Writes the constructor arguments of the official model as JSON to `text`. */
 static void describe(const rn_spec *s, char text[CONFIG_BYTES]) {
   static const char *const words[] = {"false", "true"};
   snprintf(text, CONFIG_BYTES,
