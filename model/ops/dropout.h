@@ -1,9 +1,10 @@
 /**
- * Dropout without a stored mask: kept elements are divided by 1 - p, the others are 0.
+ * Dropout without a stored mask: elements that are kept are divided by 1 - p, all others are set to
+ * 0.
  *
- * Whether an element is kept is a function of (seed, step, layer, site, sequence index, position,
- * channel). So it does not depend on how the batch is partitioned, and backward is the same call on
- * the gradient.
+ * The decision to keep an element is a function of (seed, step, layer, site, sequence index,
+ * position, channel). So it does not depend on how the batch is partitioned, and backward makes the
+ * same call on the gradient.
  */
 #ifndef RN_MODEL_OPS_DROPOUT_H
 #define RN_MODEL_OPS_DROPOUT_H
@@ -20,13 +21,13 @@ typedef enum { RN_DROPOUT_EMBED, RN_DROPOUT_RETENTION, RN_DROPOUT_FFN } rn_dropo
 typedef struct rn_dropout {
   double p; /* probability that an element is dropped */
   uint64_t seed;
-  int layer; /* global index; embedding: 0 */
+  int layer; /* global layer index; 0 for the embedding */
   rn_dropout_site site;
 } rn_dropout;
 
 /**
- * Applies dropout to the output of a site or to its gradient; does nothing if p is 0.
- * Shapes: rows [B, T, width] of the unit, in place.
+ * Applies dropout to the output of a site or to its gradient; does nothing if p is 0. Works in
+ * place. Shapes: rows [B, T, width] of the unit.
  */
 void rn_dropout_rows(rn_dropout dropout, const rn_unit *unit, int width, rn_real *rows);
 

@@ -8,7 +8,8 @@
 #include "model/ops/matmul.h"
 #include "proto/base/range.h"
 
-/* Size of the tile of an exact product that a thread computes for one reduction block at a time. */
+/* Size of the tiles of an exact product. A thread computes the contribution of one reduction
+ * block to a tile at a time. */
 enum { EXACT_ROWS = 64, EXACT_COLS = 256 };
 
 void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
@@ -25,7 +26,8 @@ void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
   }
 }
 
-/* sums += values; `parts` summands of the same size must fit. NaN fails the comparison, too. */
+/* Computes sums += values. Sets `overflowed` if `parts` summands as large as a value might not
+ * fit, or if a value is NaN, which fails the comparison, too. */
 static void add_exactly(rn_grad_accumulator *accumulator, double parts, int64_t n,
                         const rn_real *values, int64_t *sums) {
   const double limit = 0x1p11 / parts;
@@ -40,7 +42,7 @@ static void add_exactly(rn_grad_accumulator *accumulator, double parts, int64_t 
   accumulator->overflowed = true;
 }
 
-/* One tile of a product, one reduction block after the other. */
+/* Accumulates one tile of a product, one reduction block after another. */
 static void product_tile(rn_grad_accumulator *accumulator, rn_weight w, int64_t tile, rn_rows rows,
                          rn_matrix dy, rn_matrix x) {
   rn_real part[EXACT_ROWS * EXACT_COLS];

@@ -1,11 +1,11 @@
 /**
  * Accumulates weight gradients over the flat parameters of a stage, in plain or exact sums.
  *
- * Layers never write a gradient themselves: they pass products dW += dY^T X, vectors and rows to
- * the accumulator, which determines how they are summed. Plain sums are in rn_real, in the order of
- * calls. Exact sums are independent of order: the contribution of each reduction block is rounded
- * to a multiple of 2^-52 and added as an integer, so the result does not depend on how reduction
- * blocks are distributed over ranks.
+ * Layers never write a gradient themselves: they pass their contributions (products dW += dY^T X,
+ * vectors, rows) to the accumulator, which determines how these are summed. Plain sums are computed
+ * in rn_real, in the order of the calls. Exact sums do not depend on the order: the contribution of
+ * each reduction block is rounded to a multiple of 2^-52 and added as an integer, so the result
+ * does not depend on how reduction blocks are distributed over ranks.
  */
 #ifndef RN_MODEL_OPS_GRAD_ACCUMULATOR_H
 #define RN_MODEL_OPS_GRAD_ACCUMULATOR_H
@@ -20,14 +20,15 @@
 #include "proto/base/real.h"
 
 typedef struct rn_grad_accumulator {
-  rn_real *gradient; /* [total], laid out as the flat parameters; not owned; NULL when exact */
-  int64_t *exact;    /* [total] multiples of 2^-52, or NULL; not owned */
+  rn_real *gradient; /* [total], laid out as the flat parameters; NULL for exact sums; not owned */
+  int64_t *exact;    /* [total], in units of 2^-52; NULL for plain sums; not owned */
   int64_t total;
-  int64_t reduction_blocks; /* exact: reduction blocks of the whole step, on all ranks */
-  bool overflowed; /* exact: a summand was not finite, or so large that the sum may not fit */
+  int64_t reduction_blocks; /* exact sums: number of reduction blocks in a step, over all ranks */
+  bool overflowed; /* exact sums: a summand was not finite, or so large that the sum might overflow
+                    */
 } rn_grad_accumulator;
 
-/** The value of an exact sum. */
+/** Converts an exact sum to float. */
 static inline float rn_grad_accumulator_value(int64_t exact) {
   return (float)((double)exact * 0x1p-52);
 }
@@ -35,7 +36,7 @@ static inline float rn_grad_accumulator_value(int64_t exact) {
 /** Starts a step: sets the gradient to zero. */
 void rn_grad_accumulator_start(rn_grad_accumulator *accumulator);
 
-/** gradient[w] [n, k] += dy [R, n]^T x [R, k]: the gradient of a matrix. */
+/** Adds the gradient of a matrix: gradient[w] [n, k] += dy [R, n]^T x [R, k]. */
 void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, rn_weight w, rn_rows rows,
                                  rn_matrix dy, rn_matrix x);
 
@@ -50,13 +51,13 @@ typedef struct rn_weight_product {
 void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_rows rows,
                                   const rn_weight_product *products, int count);
 
-/** gradient[offset ...] += values [n]: the gradient of a vector over one reduction block, or over
- * all rows. */
+/** Adds the gradient of a vector: gradient[offset ...] += values [n], which are summed over one
+ * reduction block or over all rows. */
 void rn_grad_accumulator_vector(rn_grad_accumulator *accumulator, int64_t offset, int64_t n,
                                 const rn_real *values);
 
-/** gradient[offset ...] += values [n]: the contribution of one row; `rows`: the maximal number of
- * rows per reduction block. */
+/** Adds the contribution of one row: gradient[offset ...] += values [n]. `rows` is the maximal
+ * number of rows per reduction block. */
 void rn_grad_accumulator_row(rn_grad_accumulator *accumulator, int64_t offset, int64_t n, int rows,
                              const rn_real *values);
 

@@ -1,10 +1,10 @@
 /**
  * Access to rows of arrays of either type, for work in rn_real.
  *
- *   rn_real *row = rn_row_load(kernels, x, at, n, scratch);   the row itself, or widened into
- * scratch [n]
+ *   rn_real *row = rn_row_load(kernels, x, at, n, scratch);   the row in place, or a copy in
+ *   scratch [n]
  *   ... work on row [n] ...
- *   rn_row_store(kernels, x, at, n, row);                  if the row has changed
+ *   rn_row_store(kernels, x, at, n, row);                  if the row was changed
  */
 #ifndef RN_MODEL_OPS_LOAD_ROW_H
 #define RN_MODEL_OPS_LOAD_ROW_H
@@ -12,7 +12,7 @@
 #include "model/base/array.h"
 #include "model/kernel/kernels.h"
 
-/** A row as rn_real: in place, or widened from bf16 into scratch. */
+/** Returns a row as rn_real: the row itself, or a copy widened from bf16 into scratch. */
 static inline rn_real *rn_row_load(const rn_kernels *kernels, rn_array x, int64_t at, int64_t n,
                                    rn_real *scratch) {
   if (!x.bf16) return rn_array_reals(x) + at;
@@ -20,18 +20,19 @@ static inline rn_real *rn_row_load(const rn_kernels *kernels, rn_array x, int64_
   return scratch;
 }
 
-/** Where to compute a row that is only written. */
+/** Returns the memory in which to compute a row that is only written: the row itself, or scratch
+ * for an array of bf16. */
 static inline rn_real *rn_row_buffer(rn_array x, int64_t at, rn_real *scratch) {
   return x.bf16 ? scratch : rn_array_reals(x) + at;
 }
 
-/** Stores a row that was computed in rn_row_buffer. */
+/** Stores a row returned by rn_row_load or rn_row_buffer; does nothing if it is in place. */
 static inline void rn_row_store(const rn_kernels *kernels, rn_array x, int64_t at, int64_t n,
                                 const rn_real *row) {
   if (x.bf16) kernels->round_bf16(n, row, rn_array_bf16s(x) + at);
 }
 
-/** Copies a row of rn_real into an array. */
+/** Copies a row of rn_real into an array of either type. */
 static inline void rn_row_put(const rn_kernels *kernels, rn_array x, int64_t at, int64_t n,
                               const rn_real *row) {
   if (x.bf16) {

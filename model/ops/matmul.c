@@ -1,5 +1,6 @@
-/* Products are tiled over the output. The sum of a tile is cut into fixed pieces, which are added
- * in their order whichever threads compute them, so bits do not depend on the number of threads. */
+/* Products are split into tiles of the output. The sum over rows of a weight gradient is cut
+ * into pieces of fixed size, which are added in order no matter which threads compute them. So bits
+ * do not depend on the number of threads. */
 #include "model/ops/matmul.h"
 
 #include <assert.h>
@@ -12,11 +13,11 @@
 #include "model/kernel/gemm.h"
 #include "model/ops/tiling.h"
 
-/* Summands of one call of an NT product in fp32: longer sums need more rows a tile to reach the
- * same rate, since packing w then takes longer. */
+/* Maximal sum length of one call of an NT product in fp32. Longer sums need tiles with more rows
+ * to reach the same rate, because packing w takes longer. */
 enum { NT_SUM = 512 };
 
-/* Arguments of one tile of y = x w^T + beta y; pointers to the tile's first elements. */
+/* Arguments of one tile of y = x w^T + beta y. The arrays begin at the tile's first elements. */
 typedef struct nt_tile {
   int rows, cols, k;
   rn_array x, w, y;
@@ -72,8 +73,8 @@ void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_arra
 
 /* ---- several weight products in one pool of tasks ---- */
 
-/* A task is one piece of the sum of one tile. Tasks are numbered piece by piece, so the piece
- * before was begun as many tasks earlier as there are tiles. */
+/* A task computes one piece of the sum of one tile. Tasks are ordered by piece, then by tile. So
+ * the previous piece of the same tile was begun `tiles` tasks earlier. */
 typedef struct pool {
   const rn_tn_product *product;
   int count, pieces;
@@ -108,8 +109,8 @@ static void multiply_piece(const pool *p, int64_t tile, int piece) {
           dy.x, dy.ld, x.x, x.ld, piece == 0 ? p->beta : 1, dw.x, dw.ld);
 }
 
-/* Waits until `done` reaches `piece`: the thread that computes the piece before is running, or was
- * suspended by the system. */
+/* Waits until `done` reaches `piece`. Cannot deadlock: some thread has already begun the
+ * previous piece, though the system may have suspended that thread. */
 static void wait_for_piece(atomic_int *done, int piece) {
   enum { SPINS = 1000 };
   for (int spins = 0; atomic_load_explicit(done, memory_order_acquire) < piece; spins++) {
@@ -117,7 +118,8 @@ static void wait_for_piece(atomic_int *done, int piece) {
   }
 }
 
-/* With more tiles than this, each thread computes whole tiles. */
+/* Maximal number of tiles whose pieces are shared among threads. With more tiles, each thread
+ * computes whole tiles. */
 enum { MAX_SHARED_TILES = 1024 };
 
 static void run_shared_tiles(const pool *p) {

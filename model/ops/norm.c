@@ -6,7 +6,7 @@
 
 #include "model/kernel/kernels.h"
 
-/* Minimal number of rows of a part. */
+/* Minimal number of rows per part. */
 enum { MIN_ROWS = 32 };
 
 void rn_norm_row_fp64(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y) {
@@ -36,10 +36,11 @@ void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, c
   }
 }
 
-/* Parts of the rows that threads process: the reduction blocks, or up to RN_NORM_PARTS parts. */
+/* The parts of the rows, each of which one thread processes: the reduction blocks, or up to
+ * RN_NORM_PARTS parts if there are none. */
 typedef struct row_parts {
   rn_rows rows;
-  int64_t count, each; /* each: rows of a part if there are no reduction blocks */
+  int64_t count, each; /* number of parts; rows per part if there are no reduction blocks */
 } row_parts;
 
 static row_parts parts_of(rn_rows rows) {
@@ -55,7 +56,8 @@ static rn_range part_at(row_parts parts, int64_t index) {
   return (rn_range){index * parts.each, end < parts.rows.count ? end : parts.rows.count};
 }
 
-/* One part, row by row while in cache: dx, and the sums [2, D] for weight and bias. */
+/* Processes one part row by row: computes dx, and adds to the sums [2, D] for weight and bias
+ * while the row is in cache. */
 static void backward_part(const rn_norm *norm, const rn_real *params, rn_range rows,
                           const rn_norm_grads *g, double *sums) {
   const int D = norm->width;
@@ -72,7 +74,7 @@ static void backward_part(const rn_norm *norm, const rn_real *params, rn_range r
   }
 }
 
-/* gradient[offset ...] += the sum of `count` parts' sums. */
+/* Adds the sums of `count` parts to gradient[offset ...]. */
 static void accumulate(const rn_norm *norm, const double *sums, int64_t count, int64_t offset,
                        rn_grad_accumulator *accumulator) {
   enum { SLICE = 64 };
@@ -99,7 +101,7 @@ void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows,
     for (int64_t p = 0; p < count; p++) {
       backward_part(norm, params, part_at(parts, first + p), grads, norm->sums + p * 2 * D);
     }
-    /* each reduction block is accumulated by itself */
+    /* each reduction block is accumulated separately */
     const int64_t together = rows.reduction_block > 0 ? 1 : count;
     for (int64_t p = 0; p < count; p += together) {
       const double *sums = norm->sums + p * 2 * D;

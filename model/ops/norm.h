@@ -17,7 +17,7 @@
 #include "proto/base/arena.h"
 #include "proto/base/real.h"
 
-/** One norm of a stage, with the parameter offsets of its weight and bias (-1: no bias). */
+/** A norm of a stage, with the parameter offsets of its weight and its bias (-1: no bias). */
 typedef struct rn_norm {
   rn_block_norm kind;
   int width; /* D */
@@ -29,43 +29,46 @@ typedef struct rn_norm {
 /** Maximal number of partial sums over rows that backward computes at the same time. */
 enum { RN_NORM_PARTS = 64 };
 
-/** Bytes of rn_norm.sums for rows of `width` elements. */
+/** Returns the bytes of rn_norm.sums for rows of `width` elements. */
 static inline size_t rn_norm_sums_bytes(int width) {
   return rn_arena_round((size_t)RN_NORM_PARTS * 2 * (size_t)width * sizeof(double));
 }
 
-/** The block norm with its weight and bias at these offsets. */
+/** Returns the block norm whose weight and bias are at these offsets. */
 static inline rn_norm rn_norm_make(const rn_spec *spec, int64_t weight, int64_t bias) {
   return (rn_norm){spec->block_norm, spec->dim, spec->norm_eps, weight, bias, NULL};
 }
 
 /**
- * Shapes: params, the stage's flat parameters; x, y [R, D], may be the same array; stat [R, 2]: m
- * (0 for rms) and r of each row, for backward.
+ * Computes y and stat. Shapes: params, the flat parameters of the stage; x, y [R, D], may be the
+ * same array; stat [R, 2], m (0 for rms) and r of each row, for backward.
  */
 void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
                      rn_array y, rn_real *stat);
 
-/** One row in double, where rounding in rn_real is too coarse. Shapes: x, y [D]. */
+/** Computes the norm of one row in double, for uses that need more precision than rn_real.
+ * Shapes: x, y [D]. */
 void rn_norm_row_fp64(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y);
 
 /** Arrays of a backward pass over R rows. */
 typedef struct rn_norm_grads {
-  const rn_real *x, *stat; /* [R, D], [R, 2]: as in forward */
+  const rn_real *x, *stat; /* x [R, D] and stat [R, 2] of forward */
   const rn_real *dy;       /* [R, D] */
-  const rn_real *add;      /* [R, D]: dx = add + gradient; NULL: the gradient alone */
-  rn_real *dx; /* [R, D]: out; may be dy, add or x: each row is read before it is written */
-  rn_array y;  /* [R, D]: out, forward's y, recomputed while x is in cache; y.at NULL: it is not */
+  const rn_real *add;      /* [R, D]: added to the gradient, dx = add + gradient; may be NULL */
+  rn_real *dx; /* [R, D]: output; may alias dy, add or x, because each row is read before it is
+                  written */
+  rn_array y;  /* [R, D]: output, forward's y, recomputed while x is in cache; not computed if y.at
+                  is NULL */
 } rn_norm_grads;
 
 /**
- * Computes the gradient with respect to x and accumulates those of weight and bias.
+ * Computes the gradient with respect to x and accumulates the gradients of weight and bias.
  *
- *   u = (x - m) r;  g = w dy;  gradient by x = r (g - mean(g) [layer only] - u mean(g u))
- *   dw = sum over rows of dy u,  db = sum over rows of dy: into the accumulator
+ *   u = (x - m) r;  g = w dy;  d x = r (g - mean(g) [layer only] - u mean(g u))
+ *   dw = sum over rows of dy u,  db = sum over rows of dy
  *
- * Sums over rows are in double: first over parts of the rows, then over the parts. The parts depend
- * on the number of rows alone: the bits are the same for any number of threads.
+ * Sums over rows are computed in double, first within each part of the rows, then over the parts.
+ * The parts depend only on the number of rows, so the bits are the same for any number of threads.
  */
 void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows,
                       const rn_norm_grads *grads, rn_grad_accumulator *accumulator);

@@ -2,8 +2,8 @@
  * One pass over a unit, forward or backward: the context that a stage passes to its layers and
  * blocks.
  *
- * It is made once per unit; layers and blocks do not change it. A caller of model/stage/stage.h
- * sets unit, port, form, train and weights; the CPU backend adds its memory.
+ * A pass is made once per unit; layers and blocks do not change it. A caller of model/stage/stage.h
+ * sets unit, port, form, train and weights; the CPU backend sets the rest.
  */
 #ifndef RN_MODEL_PASS_PASS_H
 #define RN_MODEL_PASS_PASS_H
@@ -18,9 +18,9 @@
 typedef struct rn_pass {
   const rn_real *params; /* [total]: the stage's flat parameters; not owned */
   const rn_unit *unit;   /* not owned */
-  rn_scan_port *port;    /* FORWARD scans of states, or REVERSE scans of adjoints; not owned */
-  rn_form form;          /* forward only */
-  bool train;            /* forward: dropout is enabled */
+  rn_scan_port *port;    /* runs FORWARD scans of states, REVERSE scans of adjoints; not owned */
+  rn_form form;          /* form of the retention; used by forward only */
+  bool train;            /* forward: enables dropout */
   bool weights;          /* backward_input: also accumulates the weight gradients */
   struct rn_activations *activations;      /* of the stage; not owned */
   struct rn_grad_accumulator *accumulator; /* backward only; not owned */

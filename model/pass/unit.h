@@ -4,16 +4,18 @@
 
 #include <stdint.h>
 
-/** One segment of a few sequences. Arrays are [B, T] unless noted; not owned. */
+/** A unit: one segment of each of a few sequences. Arrays are [B, T] unless noted, and not
+ * owned. */
 typedef struct rn_unit {
-  int sequences;                 /* B */
-  int tokens;                    /* T of this segment; may be 0 */
-  int reduction_block;           /* reproducible mode: tokens of a reduction block; else 0 */
-  const int32_t *input;          /* token ids; read by a first stage only */
-  const int32_t *target;         /* read by a last stage only */
-  const int32_t *doc_position;   /* tokens since the document or sequence began, 0 at its first */
+  int sequences;         /* B */
+  int tokens;            /* T, the tokens per sequence in this segment; may be 0 */
+  int reduction_block;   /* reproducible mode: tokens of a reduction block; else 0 */
+  const int32_t *input;  /* token ids; read only by the first stage */
+  const int32_t *target; /* token ids to predict; read only by the last stage */
+  const int32_t
+      *doc_position; /* tokens since the start of the document or sequence; 0 at the first token */
   const int64_t *sequence_index; /* [B]: global index of each sequence, a key of dropout */
-  int64_t position;              /* of the segment's first token in its sequence */
+  int64_t position;              /* position of the segment's first token in the sequence */
   int64_t step;                  /* a key of dropout */
 } rn_unit;
 

@@ -20,7 +20,8 @@ static rn_retention_view view_of(const rn_block_retention *b, const rn_unit *uni
                              .v = {rn_array_from(activations->kv, b->dim), b->ld_pair}};
 }
 
-/* The forms without chunks work in rn_real; in bf16 they read widened copies of q, k, v. */
+/* Returns the view for the forms without chunks, which work in rn_real. If the block is in bf16,
+ * these forms read widened copies of q, k and v. */
 static rn_retention_view view_without_chunks(const rn_block_retention *b, const rn_unit *unit,
                                              const rn_block_retention_activations *activations) {
   rn_retention_view u = view_of(b, unit, activations);
@@ -54,20 +55,21 @@ static int qg_width(const rn_block_retention *b) {
   return b->gate ? b->pair : b->dim;
 }
 
-/* Only keys are scaled: the product q k^T is then that of RetNet's eq. 5. */
+/* Returns the scale of the keys, 1 / sqrt(K). Queries are not scaled, so q k^T is as in RetNet's
+ * eq. 5. */
 static rn_real key_scale(const rn_block_retention *b) {
   return (rn_real)(1 / sqrt((double)b->key_width));
 }
 
-/* Arguments of the functions that process blocks of rows; arrays of all rows. */
+/* Arguments of the functions that process blocks of rows. The arrays hold all rows. */
 typedef struct rows_work {
   const rn_block_retention *b;
   const rn_real *params;
   const rn_layer_params *at;
   int tokens;
   const rn_block_retention_activations *activations;
-  rn_array in;  /* x forward, dy backward */
-  rn_real *out; /* y forward, dx backward */
+  rn_array in;  /* forward: x; backward: dy */
+  rn_real *out; /* forward: y; backward: dx */
 } rows_work;
 
 static rn_array weights_at(const rows_work *p, int64_t at) {
@@ -91,8 +93,8 @@ static rn_rotation rotation(const rows_work *p, rn_real scale, bool inverse) {
   return (rn_rotation){p->tokens, p->b->heads, scale, inverse};
 }
 
-/* At most CACHED_ROWS rows from `begin` on, so that they stay in cache from one kernel to the next.
- */
+/* Returns at most CACHED_ROWS rows that start at `begin`; few enough that they stay in cache
+ * from one kernel to the next. */
 static rn_range cached_rows(rn_range rows, int64_t begin) {
   enum { CACHED_ROWS = 32 };
   return (rn_range){begin, rows.end - begin < CACHED_ROWS ? rows.end : begin + CACHED_ROWS};
@@ -130,7 +132,7 @@ static void norm_gate_and_project(const void *self, rn_range rows) {
               rn_reals(p->out), D);
 }
 
-/* Contribution of this segment to the state, as the form computes it: t->own. */
+/* Computes t->own, the contribution of this segment to the state, as the given form does. */
 static void contribute(const rn_block_retention *b, const rn_retention_view *u, rn_form form,
                        const rn_block_retention_activations *t) {
   const size_t bytes = (size_t)u->sequences * (size_t)b->heads * (size_t)b->key_width *
@@ -149,7 +151,8 @@ static void contribute(const rn_block_retention *b, const rn_retention_view *u, 
   }
 }
 
-/* o from the state before the segment, and the row scale alpha, for the forms without chunks. */
+/* Computes o from the state before the segment, and the row scale alpha, for the forms without
+ * chunks. */
 static void retain_without_chunks(const rn_block_retention *b, const rn_retention_view *u,
                                   rn_form form, rn_block_retention_activations *activations) {
   const bool by_weights = form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_PARALLEL;
@@ -184,8 +187,9 @@ static void retain_first_tokens(const rn_block_retention *b, const rn_layer_para
   }
 }
 
-/* While the scan is in flight: q, g and the inner terms of the chunks; after it: the cross terms.
- * If the state arrives during the projection, one pass computes both terms. */
+/* Computes the retention in the chunkwise form. While the scan is in flight, computes q, g and
+ * the inner terms of the chunks; after the scan, the cross terms. If the state arrives during the
+ * projections, one pass computes both terms. */
 static rn_status retain_in_chunks(rn_err *err, const rows_work *work, const rn_retention_view *u,
                                   rn_scan_port *port, rn_rows rows) {
   const rn_block_retention *b = work->b;
@@ -212,7 +216,8 @@ static rn_status retain_in_chunks(rn_err *err, const rows_work *work, const rn_r
   return RN_OK;
 }
 
-/* Copies the state received to where the forms without chunks and their backward read it. */
+/* Copies the received state to the arrays from which the forms without chunks, and the backward,
+ * read it. */
 static void keep_state_received(const rn_block_retention_activations *t, size_t bytes) {
   memcpy(t->received, t->state, bytes);
   if (!t->states.bf16) memcpy(rn_array_reals(t->states), t->state, bytes);
@@ -272,7 +277,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   return RN_OK;
 }
 
-/* The gradient of q is written to dx. */
+/* Returns where the gradients of q, k and v are written; that of q goes to dx. */
 static rn_retention_grads grads_of(const rn_block_retention *b,
                                    const rn_block_retention_activations *t, rn_real *dx) {
   return (rn_retention_grads){.d_o = {t->d_o, b->value_dim},
@@ -283,7 +288,7 @@ static rn_retention_grads grads_of(const rn_block_retention *b,
                               .lddkv = b->ld_pair};
 }
 
-/* The chunkwise form of core_backward, after the scan's begin(). */
+/* Completes core_backward for the chunkwise form, after the scan's begin(). */
 static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
                                  const rn_retention_view *u, rn_scan_port *port,
                                  const rn_block_retention_activations *t,
@@ -306,7 +311,7 @@ static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
   return RN_OK;
 }
 
-/* From the gradient of o to those of q, k, v; includes the scan. */
+/* Computes the gradients of q, k and v from the gradient of o; includes the scan. */
 static rn_status core_backward(rn_err *err, const rn_block_retention *b, const rn_retention_view *u,
                                rn_scan_port *port, const rows_work *work) {
   const rn_block_retention_activations *activations = work->activations;
@@ -335,7 +340,8 @@ static rn_status core_backward(rn_err *err, const rn_block_retention *b, const r
   return RN_OK;
 }
 
-/* From dy to the gradients of g and of the normed rows; without a head weight also to that of o. */
+/* Computes the gradients of g and of the normed rows from dy; without a head weight also the
+ * gradient of o. */
 static void project_and_gate_backward(const void *self, rn_range rows) {
   const rows_work *p = self;
   const rn_block_retention *b = p->b;
@@ -359,8 +365,8 @@ static void norm_backward(const void *self, rn_range rows) {
                         p->activations->d_o, rn_retention_scratch(&p->b->core));
 }
 
-/* From the gradients of q, k, v to dx, which replaces that of q. Saves the gradients of q, k, v in
- * the activations, beside that of g. */
+/* Computes dx from the gradients of q, k and v; dx replaces the gradient of q. Saves the
+ * gradients of q, k and v in the activations, next to the gradient of g. */
 static void project_qkvg_backward(const void *self, rn_range rows) {
   const rows_work *p = self;
   const rn_block_retention *b = p->b;

@@ -56,7 +56,7 @@ void rn_block_retention_destroy(rn_block_retention *block) {
   rn_rotary_destroy(&block->rotary);
 }
 
-/* Only a recomputation reads it after forward. */
+/* Returns the use of `received`. After forward, only a recomputation reads it. */
 static rn_buffer_use use_of_received(rn_save_policy policy) {
   rn_buffer_use use = rn_use_in_forward(RN_UNIT_PHASE_QG, RN_UNIT_PHASE_CROSS);
   if (policy == RN_SAVE_INPUTS) use.kind = RN_BUFFER_INPUT;
@@ -88,7 +88,7 @@ static void take_saved(const rn_block_retention *b, const rn_buffer_space *s,
       rn_buffer_reals(s, "state received", state_count(b), use_of_received(s->plan->policy));
 }
 
-/* Buffers that both directions use: the scan's. */
+/* Takes the buffers of the scan, which both forward and backward use. */
 static void take_scanned(const rn_block_retention *b, const rn_buffer_space *s,
                          rn_block_retention_activations *t) {
   const rn_buffer_use scan =

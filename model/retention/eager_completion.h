@@ -1,10 +1,11 @@
 /**
- * Eager completion of a scan: computes the states of a segment's chunks as soon as the state before
- * the segment has arrived.
+ * Eager completion of a scan: ends the scan and computes the states of a segment's chunks as soon
+ * as the state before the segment has arrived.
  *
- * In reproducible mode the next ranks wait for the state after the segment. So polling the port
- * below during other work may complete the scan and compute the states; at the latest
- * rn_eager_completion_finish does. The time of completion does not change any result.
+ * This matters in reproducible mode, where the next ranks wait for the state after the segment.
+ * Other work polls the port below; a poll completes the scan if the state has arrived. If no poll
+ * does, rn_eager_completion_finish completes the scan. The time of completion does not change any
+ * result.
  */
 #ifndef RN_MODEL_RETENTION_EAGER_COMPLETION_H
 #define RN_MODEL_RETENTION_EAGER_COMPLETION_H
@@ -14,20 +15,21 @@
 #include "model/retention/retention.h"
 
 typedef struct rn_eager_completion {
-  rn_scan_port port; /* for the work in the meantime: its poll() may complete the scan */
+  rn_scan_port port; /* port for other work to poll; its poll() may complete the scan */
   rn_scan_port *scan;
   rn_scan_direction direction;
   const rn_retention *retention;
   const rn_retention_view *view;
   rn_segment_states states;
   bool done;
-  rn_status status; /* of a completion inside poll(), with its cause in err */
+  rn_status status; /* status of a completion inside poll(); err holds the cause of an error */
   rn_err err;
 } rn_eager_completion;
 
 /**
- * Call after the scan's begin(); its end() and publish() are called here. `states` are as for
- * rn_retention_propagate, but states.state is work space.
+ * Starts the eager completion of a scan. The caller has called the scan's begin(); the completion
+ * calls end() and publish(). `states` are as for rn_retention_propagate, but states.state is work
+ * space.
  *
  * Ownership: all arguments stay valid until rn_eager_completion_finish; *out must not move.
  */

@@ -3,7 +3,8 @@
 #include <math.h>
 #include <stdint.h>
 
-/* Partial sums side by side, then added one by one: a fixed order, whatever the compiler. */
+/* Returns the dot product of w and x. Keeps partial sums in lanes and then adds the lanes one by
+ * one, so that the order does not depend on the compiler. */
 static double dot(int n, const rn_real *w, const double *x) {
   enum { LANES = 8 };
   double lane[LANES] = {0}, sum = 0;

@@ -27,7 +27,7 @@ void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, rn_array y, cons
   }
 }
 
-/* Offset of row i / H, head i % H, with row stride ld. */
+/* Returns the offset of head i % H of row i / H; ld is the row stride. */
 static int64_t head_at(rn_head_norm_shape s, int64_t ld, int64_t i) {
   return i / s.heads * ld + i % s.heads * s.width;
 }
@@ -68,12 +68,13 @@ void rn_gate_backward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, 
 
 enum { LANES = 16 };
 
-/* The columns of a head's rows that one thread sums; threads do not split a sum. */
+/* Returns the columns that one thread sums, starting at `first`. A sum over rows is never split
+ * over threads. */
 static rn_range columns_at(rn_head_norm_shape s, int first) {
   return (rn_range){first, s.width - first < LANES ? s.width : first + LANES};
 }
 
-/* dw = sum over a range of rows of dz y, for some columns. */
+/* Computes dw = sum over a range of rows of dz y, for some columns. */
 static void weight_gradient(rn_head_norm_shape s, rn_range rows, rn_range columns, rn_array y,
                             rn_array dz, rn_real *dw) {
   const rn_kernels *kernels = rn_kernels_table();

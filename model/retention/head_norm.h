@@ -1,5 +1,5 @@
 /**
- * Norm of each head's retention and the swish gate that follows it.
+ * The norm of each head's retention, and the swish gate that follows it.
  *
  *   o' = alpha o;  rms: y = o' / sqrt(mean(o'^2) + eps) = o rsqrt(mean(o^2) + eps / alpha^2)
  *   rms_affine: y w;  group: (o' - mean) / sqrt(var + eps);  none: o'
@@ -25,27 +25,29 @@ typedef struct rn_head_norm_shape {
 } rn_head_norm_shape;
 
 /**
- * All functions but the last process the rows of a range on the calling thread. `scratch` [4 V] is
- * of this thread, used if rows are in bf16.
+ * Computes y and factor. This and all functions below except the last process the rows of a range
+ * on the calling thread; their argument `scratch` [4 V] belongs to this thread and is used if rows
+ * are in bf16.
  *
  * Shapes: o [R, H, V]: the retention, overwritten; y [R, H, V]: the normalized rows, without the
- *         weight, may be o itself; alpha, factor [R, H]: factor is what backward multiplies by.
+ *         weight, may be o itself; alpha, factor [R, H]: factor is a multiplier that backward
+ *         needs.
  */
 void rn_head_norm_forward(rn_head_norm_shape s, rn_range rows, const rn_real *alpha, rn_real *o,
                           rn_array y, rn_real *factor);
 
-/** Replaces dy by do in place; y are the rows that forward wrote. */
+/** Replaces dy by the gradient of o. y holds the rows that forward wrote. */
 void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *factor,
                            rn_array dy, rn_real *scratch);
 
-/** Rows of the gate, z = silu(g) y w. */
+/** The rows of the gate: z = silu(g) y w. */
 typedef struct rn_gate {
   rn_array y;       /* [R, H, V]: the normalized rows */
   const rn_real *w; /* [V]: weight of the head norm, or NULL */
   rn_matrix g, z;   /* [R, H V]; g.x.at NULL: no gate */
 } rn_gate;
 
-/** Computes z. */
+/** Computes the output z of the gate. */
 void rn_gate_forward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, rn_real *scratch);
 
 /** Replaces dz by the gradient of y w, and g by dg (if there is a gate), in place; recomputes z. */
@@ -53,8 +55,8 @@ void rn_gate_backward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, 
                       rn_real *scratch);
 
 /**
- * dz is the gradient of y w. Accumulates the gradient of w at `offset`, summed over rows and heads
- * in an order that does not depend on the number of threads, and replaces dz by dy in place.
+ * Accumulates the gradient of w at `offset` and replaces dz by dy. On entry dz is the gradient of y
+ * w. The sum over rows and heads is in an order that does not depend on the number of threads.
  */
 void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_gate *gate,
                              int64_t offset, rn_array dz, rn_grad_accumulator *accumulator);

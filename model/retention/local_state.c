@@ -11,8 +11,8 @@ enum { DIRECTIONS = 2 };
 
 struct rn_local_state {
   rn_scan_port port;
-  int layers, heads; /* heads of all sequences: B H */
-  int64_t matrix;    /* K V */
+  int layers, heads; /* layers; number of heads of all sequences, B H */
+  int64_t matrix;    /* number of elements of a state, K V */
   rn_real *state[DIRECTIONS];
   /* the scan in progress */
   bool in_progress;
@@ -51,7 +51,8 @@ static bool local_test(void *self) {
   return true;
 }
 
-/* With decay 0 the state is replaced, not multiplied by 0: an Inf or NaN in it must not survive. */
+/* Copies the state to `before` and advances it. With decay 0, replaces the state instead of
+ * multiplying it by 0, so that an Inf or NaN in it does not survive. */
 static void advance(double decay, int64_t m, const rn_real *own, rn_real *state, rn_real *before) {
   memcpy(before, state, (size_t)m * sizeof state[0]);
   if (decay == 0) {

@@ -1,11 +1,12 @@
 /**
- * The local port of the scan: states kept from call to call, by layer, without communication.
+ * The local port of the scan. Keeps the state of each layer from call to call, and does not
+ * communicate.
  *
  *   before(layer) = S(layer),  then  S(layer) <- exp(log a) S(layer) + own
  *
- * With zero states it is the port of a single rank (before = 0). With kept states it passes a
- * prompt's state to decoding, or one segment's state to the next segment. REVERSE scans have their
- * own states, the adjoints.
+ * If the states are reset before each call, this is the port of a single rank (before = 0).
+ * Otherwise it passes the state of a prompt to decoding, or the state of a segment to the next
+ * segment. REVERSE scans have separate states, the adjoints.
  */
 #ifndef RN_MODEL_RETENTION_LOCAL_STATE_H
 #define RN_MODEL_RETENTION_LOCAL_STATE_H
@@ -17,7 +18,8 @@
 typedef struct rn_local_state rn_local_state;
 
 /**
- * Zero states [layers][sequences H, K, V], for at most these numbers of layers and sequences.
+ * Creates states [layers][sequences H, K, V], all zero, for at most the given numbers of layers and
+ * sequences.
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_local_state_create(rn_err *err, const rn_spec *spec, int layers, int sequences,
@@ -30,10 +32,11 @@ void rn_local_state_reset(rn_local_state *local_state);
 /** Resets the states of one direction to zero: FORWARD states, REVERSE adjoints. */
 void rn_local_state_start(rn_local_state *local_state, rn_scan_direction direction);
 
-/** The port; valid as long as local_state. */
+/** Returns the port, which is valid as long as local_state. */
 rn_scan_port *rn_local_state_port(rn_local_state *local_state);
 
-/** State [sequences H, K, V] of a layer, in local_state's own memory; the caller may write it. */
+/** Returns the state [sequences H, K, V] of a layer. It is owned by local_state; the caller may
+ * write it. */
 rn_real *rn_local_state_state(rn_local_state *local_state, rn_scan_direction direction, int layer);
 
 #endif

@@ -1,4 +1,5 @@
-/* Tables of the core, and what all forms share: decays of segments and constant row scales. */
+/* The tables of the core, and functions that all forms share: decays of segments and constant
+ * row scales. */
 #include "model/retention/retention.h"
 
 #include <assert.h>
@@ -22,8 +23,9 @@ static int64_t larger(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
 
-/* Work space of a thread, the largest of: tiles of scores and their gradients, scaled rows of a
- * chunk or rows of a head, a slab of a state. */
+/* Returns the elements of work space of a thread: the largest of what is needed for tiles of
+ * scores and their gradients, for scaled rows of a chunk, for rows of a head, and for a slab of a
+ * state. */
 static int64_t work_elements(const rn_retention *r) {
   const int64_t wide = larger(r->key_width, r->value_width), tiles = r->bf16 ? 3 : 2;
   const int64_t rows = larger(r->chunk, 4) * wide, slab = (int64_t)RN_SLAB_ROWS * r->value_width;
@@ -105,7 +107,8 @@ void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, doub
   }
 }
 
-/* Source: RetNet (arXiv 2307.08621), the normalisation of D; expm1 keeps it exact for g near 1. */
+/* Source: RetNet (arXiv 2307.08621), normalization of D. expm1 keeps the result accurate for g
+ * near 1. */
 double rn_retention_row_sum(const rn_retention *r, int head, int64_t n) {
   const double log_gamma = r->log_gamma[head];
   if (log_gamma == 0) return (double)(n + 1);

@@ -1,5 +1,5 @@
-/* The chunkwise form: chunks of all heads in parallel; states are propagated from chunk to chunk
- * in between. */
+/* The chunkwise form: the chunks of all heads are processed in parallel; between the phases,
+ * states are propagated from chunk to chunk. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -7,21 +7,22 @@
 #include "model/ops/load_row.h"
 #include "model/retention/retention.h"
 
-/* One chunk of one head of one sequence: the kernels' arguments and the offsets of its rows. */
+/* A task: one chunk of one head of one sequence, with the kernels' arguments and the offsets of
+ * the chunk's rows. */
 typedef struct chunk_task {
   rn_chunk chunk;
   int head;
-  int64_t row;     /* b T + first token */
-  int64_t q, k, v; /* offsets of its first row in the view */
+  int64_t row;     /* index of the chunk's first row: b T + first token */
+  int64_t q, k, v; /* offsets of the chunk's first row in the view */
   int64_t o, state;
-  rn_real *work; /* of this thread */
+  rn_real *work; /* work space of this thread */
 } chunk_task;
 
 static int64_t task_count(const rn_retention *r, const rn_retention_view *u) {
   return (int64_t)rn_retention_chunks(r, u->tokens) * u->sequences * r->heads;
 }
 
-/* Tasks are numbered in the layout of states: by chunk, sequence, head. */
+/* Returns task i. Tasks are ordered as in the layout of states: by chunk, sequence, head. */
 static chunk_task task_at(const rn_retention *r, const rn_retention_view *u, int64_t ldo,
                           int64_t index) {
   const int head = (int)(index % r->heads), b = (int)(index / r->heads % u->sequences);
@@ -48,9 +49,9 @@ static chunk_task task_at(const rn_retention *r, const rn_retention_view *u, int
   return t;
 }
 
-/* Some rows of a head's state, few enough to stay in cache over all chunks. */
+/* A slab: some rows of a head's state, few enough to stay in cache over all chunks. */
 typedef struct slab {
-  int64_t head; /* b H + h */
+  int64_t head; /* index of the head over all sequences: b H + h */
   int64_t at, length;
 } slab;
 
@@ -81,7 +82,8 @@ static scan_step step_at(const rn_retention *r, const rn_retention_view *u,
   return (scan_step){whole ? t.chunk.decay[-t.chunk.tokens] : 0, t.state};
 }
 
-/* own = the sum of all chunks' contributions to the segment's state, in scan direction. */
+/* Computes own, the sum of the contributions of all chunks to the segment's state, in the
+ * direction of the scan. */
 static void sum_contributions(const rn_retention *r, const rn_retention_view *u,
                               rn_scan_direction direction, const rn_real *contributions,
                               rn_real *own) {
@@ -141,7 +143,7 @@ static void inner_term(const rn_retention *r, const rn_retention_view *u, const 
                           rn_array_from(u->v.x, t->v), t->work, out->o + t->o, sums, r->heads);
 }
 
-/* torchscale's b: the largest column sum of |state|, divided by S_(C-1). */
+/* Returns the largest column sum of |state|, divided by S_(C-1): `b` in torchscale. */
 static double cross_weight(const rn_retention *r, int head, rn_array state) {
   double largest = 0;
   for (int e = 0; e < r->value_width; e++) {
@@ -154,7 +156,8 @@ static double cross_weight(const rn_retention *r, int head, rn_array state) {
   return largest / rn_retention_row_sum(r, head, r->chunk - 1);
 }
 
-/* alpha of torchscale's chunkwise and parallel forms; in: sum |weights| of each row. */
+/* Computes alpha of torchscale's chunkwise and parallel forms. On entry alpha holds the sum of
+ * |weights| of each row. */
 static void scale_by_weights(const rn_retention *r, const chunk_task *t, rn_array state,
                              rn_real *alpha) {
   const bool chunkwise = r->scale == RN_SCALE_TS_CHUNKWISE;

@@ -1,10 +1,10 @@
-/* The parallel form, computed row by row directly from its formula: slow, the oracle of tests. */
+/* The parallel form, computed row by row directly from its formula: slow, a reference for tests. */
 #include <math.h>
 #include <string.h>
 
 #include "model/retention/retention.h"
 
-/* One head of one sequence; rows of q, k and v have the strides ld*. */
+/* One head of one sequence; ld* are the row strides of q, k and v. */
 typedef struct head_view {
   const int32_t *doc_position;
   const rn_real *q, *k, *v, *power;
@@ -27,7 +27,7 @@ static head_view head_at(const rn_retention *r, const rn_retention_view *u, int6
                      .V = r->value_width};
 }
 
-/* The gradients of one head of one sequence, as rn_retention_grads. */
+/* The gradients of one head of one sequence; see rn_retention_grads. */
 typedef struct head_grads {
   const rn_real *d_o;
   rn_real *dq, *dk, *dv;
@@ -141,7 +141,8 @@ static void inner_backward(const head_view *w, const head_grads *g) {
   }
 }
 
-/* Contributions of the state before the segment and of the adjoint of the state after it. */
+/* Adds the contributions of the state before the segment and of the adjoint of the state after
+ * the segment. */
 static void cross_backward(const head_view *w, const head_grads *g, const rn_real *before,
                            const rn_real *adjoint_after) {
   for (int n = 0; n < w->tokens && w->doc_position[n] > n; n++) {

@@ -1,4 +1,5 @@
-/* The recurrent form: one state per head, one token at a time; memory independent of length. */
+/* The recurrent form: one token at a time, one state per head; the memory does not depend on the
+ * number of tokens. */
 #include <string.h>
 
 #include "model/retention/retention.h"

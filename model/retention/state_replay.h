@@ -1,4 +1,4 @@
-/** The scan of a recomputed forward: it returns the state that the first forward received. */
+/** The scan port of a recomputed forward: returns the state that the first forward received. */
 #ifndef RN_MODEL_RETENTION_STATE_REPLAY_H
 #define RN_MODEL_RETENTION_STATE_REPLAY_H
 
@@ -6,11 +6,11 @@
 #include "proto/ports/scan_port.h"
 
 typedef struct rn_state_replay {
-  const rn_real *before; /* [n, m] for the next scan; not owned */
-  int64_t count;         /* n m of the scan in progress */
+  const rn_real *before; /* [n, m]: state that the next scan returns; not owned */
+  int64_t count;         /* n * m of the scan in progress */
 } rn_state_replay;
 
-/** A port that returns replay->before from every scan. */
+/** Returns a port whose scans return replay->before. */
 rn_scan_port rn_state_replay_port(rn_state_replay *replay);
 
 #endif
