@@ -24,8 +24,7 @@ typedef struct rn_grad_accumulator {
   int64_t *exact;    /* [total], in units of 2^-52; NULL for plain sums; not owned */
   int64_t total;
   int64_t reduction_blocks; /* exact sums: number of reduction blocks in a step, over all ranks */
-  bool overflowed; /* exact sums: a summand was not finite, or so large that the sum might overflow
-                    */
+  bool overflowed; /* exact sums: a summand was not finite, or so large that the sum may overflow */
 } rn_grad_accumulator;
 
 /** Converts an exact sum to float. */

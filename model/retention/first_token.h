@@ -6,9 +6,9 @@
  * The first token attends only to itself, so each head's output depends on a single score (the
  * rotations cancel). If the terms of this score nearly cancel, the head norm amplifies the rounding
  * error of the score by up to 1 / sqrt(eps), a factor of 1000, in all channels at once. Later rows
- * are sums of several v; all their scores would have to be that small, which is less likely with
- * every token. So only this score is computed in double, from the rows before the block's norm. The
- * cost is 2 D^2 products per document.
+ * are sums of several v, whose weights would all have to nearly cancel together; the error falls
+ * with every token. So only this score is computed in double, from the rows before the block's
+ * norm. The cost is 2 D^2 products per document.
  */
 #ifndef RN_MODEL_RETENTION_FIRST_TOKEN_H
 #define RN_MODEL_RETENTION_FIRST_TOKEN_H

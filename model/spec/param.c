@@ -1,4 +1,4 @@
-/* The parameter table, built in one pass over the model in memory order. */
+/* The parameter table. It is built in one pass over the model, in memory order. */
 #include "model/spec/param.h"
 
 #include <assert.h>
@@ -10,8 +10,9 @@
 
 #include "proto/base/arena.h"
 
-/* Outside layers: embedding, final norm, output, and the embedding's norm; a layer: two norms, five
- * matrices and a head norm of retention, three matrices of ffn. Biases of norms count. */
+/* Maximal numbers of tensors. OUTER_PARAMS: embedding, its norm, final norm, output.
+ * LAYER_PARAMS: two norms, five matrices and a head norm of retention, three matrices of the
+ * feed-forward block. Each norm except the head norm counts twice, for weight and bias. */
 enum { OUTER_PARAMS = 6, LAYER_PARAMS = 13 };
 
 static int64_t add(rn_param_table *table, rn_param shape, const char *format, ...)
@@ -34,7 +35,8 @@ static rn_param vector_of(int64_t width, rn_init init) {
   return (rn_param){.rows = width, .cols = 1, .init = init};
 }
 
-/* `divisor` is deepnorm's, else 1; it applies to both initialization rules. */
+/* Returns a matrix with its initialization. `divisor` is that of deepnorm, or 1; it applies to
+ * both initialization rules. */
 static rn_param matrix_of(const rn_spec *spec, int64_t rows, int64_t cols, rn_init init,
                           double spread, double divisor) {
   rn_param param = {.rows = rows, .cols = cols, .matrix = true, .init = init, .spread = spread};
@@ -50,7 +52,7 @@ static double deepnorm_divisor(const rn_spec *spec) {
   return spec->deepnorm ? pow(8.0 * spec->layers, 0.25) : 1.0;
 }
 
-/* Bound of Xavier's uniform distribution for a matrix [rows, cols]. */
+/* Returns the bound of Xavier's uniform distribution for a matrix [rows, cols]. */
 static double xavier(double gain, int64_t rows, int64_t cols) {
   return gain * sqrt(6.0 / (double)(rows + cols));
 }
@@ -143,7 +145,8 @@ static void add_embedding(const rn_spec *spec, rn_param_table *table) {
   table->embedding_norm_bias = norm.bias;
 }
 
-/* If embeddings are tied and the stage has no embedding, its head has a copy. */
+/* Adds the parameters of the head. If embeddings are tied and the stage has no embedding, the
+ * head has a copy of it. */
 static void add_head(const rn_spec *spec, rn_param_table *table) {
   if (spec->pre_norm) {
     rn_norm_offsets norm = add_norm(spec, table, "layer_norm");

@@ -1,4 +1,4 @@
-/* Initial values, each a function of (seed, tensor name, element). */
+/* Initial values of parameters. Each value is a function of (seed, tensor name, element). */
 #include "model/spec/param.h"
 #include "proto/base/random.h"
 

@@ -6,7 +6,8 @@
 #include "proto/schema/config.pb-c.h"
 
 /**
- * The keys that the preset sets, as if they were given in the config; all others are absent.
+ * Gets the keys that a preset sets, marked as if they were given in the config; all other keys are
+ * absent.
  * Source: torchscale examples/fairseq/models/retnet.py; RetNet (arXiv 2307.08621) tables 2 and 7.
  * Errors: RN_ERR_USAGE naming model.preset and the known names.
  */

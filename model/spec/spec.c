@@ -6,7 +6,7 @@
 
 #include "model/spec/preset.h"
 
-/* Enumerators of the schema and of the spec have the same values. */
+/* Checks that an enumerator has the same value in the schema and in the spec. */
 #define RN_SAME(a, b) \
   _Static_assert((int)(a) == (int)(b), "schema and spec must have the same values")
 RN_SAME(RN_DECAY_EQ8, RETNET__DECAY__DECAY_EQ8);
@@ -33,7 +33,7 @@ RN_SAME(RN_SCALE_RAW, RETNET__RETENTION_SCALE__RETENTION_SCALE_RAW);
 RN_SAME(RN_INIT_TORCHSCALE, RETNET__INIT__INIT_TORCHSCALE);
 RN_SAME(RN_INIT_NORMAL002, RETNET__INIT__INIT_NORMAL002);
 
-/* Every key of the spec, with its type here and in the schema. */
+/* The keys of the spec, with their types here and in the schema. */
 #define RN_SPEC_KEYS(X)                                          \
   X(layers, int, int32_t)                                        \
   X(dim, int, int32_t)                                           \
@@ -59,7 +59,7 @@ RN_SAME(RN_INIT_NORMAL002, RETNET__INIT__INIT_NORMAL002);
   X(dropout, double, double)                                     \
   X(chunk, int, int32_t)
 
-/* Copies the keys of the model section: all of them, or only those that were given. */
+/* Copies keys of the model section to the spec: all keys, or only those that were given. */
 static void take_keys(const Retnet__Model *model, bool all, rn_spec *spec) {
 #define RN_TAKE(key, type, schema_type) \
   if (all || model->has_##key) spec->key = (type)model->key;
@@ -76,8 +76,8 @@ void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config) {
 #undef RN_GIVE
 }
 
-/* Chunks about as long as the heads are wide: with shorter ones the products of states dominate,
- * with longer ones the masked half of the scores. */
+/* Returns a chunk length that is about the width of a head. With shorter chunks, products with
+ * states dominate the time; with longer chunks, the masked half of the scores does. */
 static int chunk_by_table(const rn_spec *spec) {
   int widths = rn_spec_key_width(spec) + rn_spec_value_width(spec);
   return widths >= 192 ? 128 : 64;

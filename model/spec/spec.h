@@ -30,7 +30,8 @@ typedef enum { RN_INIT_TORCHSCALE, RN_INIT_NORMAL002 } rn_init_rule;
 /** The three equivalent forms of the retention core. */
 typedef enum { RN_FORM_CHUNKWISE, RN_FORM_PARALLEL, RN_FORM_RECURRENT } rn_form;
 
-/** Sizes in the project's shape letters: D = dim = H K, value_dim = H V, F = ffn_dim, N = vocab. */
+/** A model specification. In the letters used for shapes: D = dim = H K, value_dim = H V, F =
+ * ffn_dim, N = vocab. */
 typedef struct rn_spec {
   int layers, dim, value_dim, ffn_dim, heads, vocab;
   rn_decay decay;
@@ -48,10 +49,10 @@ typedef struct rn_spec {
 } rn_spec;
 
 /**
- * The spec of a config: its preset, overridden by the keys that are given.
+ * Makes the spec of a config: the values of the preset, overridden by the keys that are given.
  *
- * A vocabulary of 0 in the config is replaced by `data_vocab`; a chunk of 0 by a value from a fixed
- * table.
+ * A vocabulary of 0 in the config is replaced by `data_vocab`; a chunk of 0 is replaced by a value
+ * from a fixed table.
  * Errors: RN_ERR_USAGE naming the key (heads not dividing dim, odd key width, value_dim not
  *         divisible by heads, vocabulary smaller than the data's, no chunk although ts_chunkwise
  *         depends on it).
@@ -62,40 +63,44 @@ rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int dat
 /** Writes the spec's values to the model section, which must exist; marks all keys as given. */
 void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config);
 
-/** Errors: as rn_spec_from_config, for a spec that was not made from a config. */
+/** Checks a spec that was not made from a config. Errors: as rn_spec_from_config. */
 rn_status rn_spec_check(rn_err *err, const rn_spec *spec);
 
-/** Key width of a head, K. */
+/** Returns K, the key width of a head. */
 static inline int rn_spec_key_width(const rn_spec *spec) {
   return spec->dim / spec->heads;
 }
 
-/** Value width of a head, V. */
+/** Returns V, the value width of a head. */
 static inline int rn_spec_value_width(const rn_spec *spec) {
   return spec->value_dim / spec->heads;
 }
 
-/** Factor of the residual stream: (2 L)^(1/4) with deepnorm, else 1 (RetNet's DeepNet init). */
+/** Returns the factor of the residual stream: (2 L)^(1/4) with deepnorm (RetNet's DeepNet
+ * initialization), else 1. */
 double rn_spec_residual(const rn_spec *spec);
 
-/** log gamma_h of every head, in double. Source: RetNet eq. 8 and section 3.1 (paper). */
+/** Computes log gamma_h of every head, in double. Source: RetNet eq. 8 and section 3.1 (paper). */
 void rn_spec_log_decay(const rn_spec *spec, double *log_gamma /* [H] */);
 
-/** Angles theta_j of the rotation, j < K/2. Source: torchscale xPos; RoPE for rope_half. */
+/** Computes the angles theta_j of the rotation, j < K/2. Source: torchscale xPos; RoPE for
+ * rope_half. */
 void rn_spec_angles(rn_rotary rotary, int key_width, double *theta /* [K/2] */);
 
 /**
- * Model FLOPs of one token, forward and backward: 3 x (layers and head), counting chunks of 128 and
- * the causal half of the inner part, whatever the kernels compute.
+ * Returns the model FLOPs of one token, forward and backward: 3 * (layers and head). Counts chunks
+ * of 128 and only the causal half of the inner part, no matter what the kernels compute.
  */
 double rn_spec_flops_per_token(const rn_spec *spec);
 
-/** FLOPs of one layer and of the head, and of embedding one token (not in the sum above). */
+/** Returns the FLOPs of one layer for one token. */
 double rn_spec_layer_flops(const rn_spec *spec);
+/** Returns the FLOPs of the head for one token. */
 double rn_spec_head_flops(const rn_spec *spec);
+/** Returns the FLOPs of embedding one token; rn_spec_flops_per_token does not include them. */
 double rn_spec_embedding_flops(const rn_spec *spec);
 
-/** Number of weights; a tied embedding counts once. */
+/** Returns the number of weights; a tied embedding counts once. */
 int64_t rn_spec_parameters(const rn_spec *spec);
 
 #endif

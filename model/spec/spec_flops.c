@@ -7,7 +7,8 @@ double rn_spec_residual(const rn_spec *spec) {
   return spec->deepnorm ? pow(2.0 * spec->layers, 0.25) : 1.0;
 }
 
-/* With eq8, log1p is exact for every h; log(1 - x) in fp32 would be 0 from h = 20 on. */
+/* Returns log gamma of head h. With eq8, log1p is accurate for every h; log(1 - x) in fp32 would
+ * be 0 for h >= 20. */
 static double log_decay_of(const rn_spec *spec, int h) {
   switch (spec->decay) {
     case RN_DECAY_EQ8:

@@ -2,7 +2,8 @@
  * The activations of a unit in flight, and the memory plans of a stage.
  *
  * What forward saves for backward is in the memory of rn_activations. Layers run one at a time, so
- * buffers that only the running layer needs are in a workspace, once per stage and save policy.
+ * the buffers that only the running layer needs are in a workspace. A stage has one workspace per
+ * save policy.
  */
 #ifndef RN_MODEL_STAGE_ACTIVATIONS_H
 #define RN_MODEL_STAGE_ACTIVATIONS_H
@@ -21,51 +22,55 @@
 #include "proto/base/real.h"
 #include "proto/base/status.h"
 
-/** The memory plans of a stage, for units of at most R rows, and the workspaces that exist. */
+/** The memory plans of a stage, for units of at most R rows, and the workspaces that have been
+ * allocated. */
 typedef struct rn_stage_memory {
   const rn_layer *layer; /* [layer_count]; not owned */
   int first_layer, layer_count;
   int64_t rows;
   int dim;
-  const rn_embed *embed; /* NULL: the stage has none; not owned */
-  const rn_head *head;   /* the same */
+  const rn_embed *embed; /* NULL if the stage has no embedding; not owned */
+  const rn_head *head;   /* NULL if the stage has no head; not owned */
   rn_buffer_plan plan[RN_SAVE_POLICIES];
-  rn_workspace workspace[RN_SAVE_POLICIES]; /* allocated with the first rn_activations */
-  rn_workspace *head_workspace;             /* the first one that was allocated */
-  rn_head_work head_work;                   /* in head_workspace */
+  rn_workspace workspace[RN_SAVE_POLICIES]; /* each is allocated with the first rn_activations of
+                                               its policy */
+  rn_workspace *head_workspace; /* workspace used by the head: the first one that was allocated */
+  rn_head_work head_work;       /* buffers of the head, in head_workspace */
 } rn_stage_memory;
 
 typedef struct rn_activations {
-  rn_arena arena; /* empty: the memory is that of other activations */
+  rn_arena arena; /* empty for an alias, which uses the memory of other activations */
   int first_layer, layer_count;
   rn_save_policy save;
   bool train;
-  bool weights_done;           /* backward_input has already made the weight gradients */
+  bool weights_done; /* true if backward_input has already accumulated the weight gradients */
   rn_layer_activations *layer; /* [layer_count] */
   rn_real *embed_stat;         /* [R, 2] */
-  rn_real *rows;               /* [R, D]: the output of the last layer */
+  rn_real *rows;               /* [R, D]: output of the last layer */
   rn_real *d_embed;            /* [R, D], temporary; NULL without an embedding norm */
-  rn_workspace *workspace;     /* of the temporary buffers; not owned */
+  rn_workspace *workspace;     /* workspace of the temporary buffers; not owned */
 } rn_activations;
 
-/** Sets memory->plan, from the other fields of memory. */
+/** Computes memory->plan from the other fields of memory. */
 void rn_stage_memory_plan(rn_stage_memory *memory);
 
-/** Bytes of one rn_activations, and of the workspace of its save policy. */
+/** Returns the bytes of one rn_activations. */
 size_t rn_activations_bytes(const rn_stage_memory *memory, rn_save_policy save);
+/** Returns the bytes of the workspace of a save policy. */
 size_t rn_stage_memory_workspace_bytes(const rn_stage_memory *memory, rn_save_policy save);
 
 /**
- * Creates activations; the first of a save policy also allocates the workspace.
+ * Creates activations. The first call for a save policy also allocates the workspace of this
+ * policy.
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_stage_memory_create_activations(rn_err *err, rn_stage_memory *memory,
                                              rn_save_policy save, rn_activations **out);
 
 /**
- * Activations with RN_SAVE_NOTHING in the memory of others of the same stage, which must outlive
- * them: all layers use the buffers of the first one. A forward with either one invalidates the
- * contents of the other. Errors: RN_ERR_MEMORY.
+ * Creates activations with RN_SAVE_NOTHING in the memory of other activations of the same stage,
+ * which must outlive them. All layers use the buffers of the first layer. A forward with either of
+ * the two invalidates the contents of the other. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_activations_create_alias(rn_err *err, const rn_activations *memory,
                                       rn_activations **out);
@@ -74,19 +79,20 @@ void rn_activations_destroy(rn_activations **activations);
 /** Frees the workspaces; all activations must have been destroyed before. */
 void rn_stage_memory_destroy(rn_stage_memory *memory);
 
-/** Rows [B, T, D]: the output of the stage after forward (unless RN_SAVE_NOTHING); until then a
- * buffer that the caller may use for the stage's input. */
+/** Returns rows [B, T, D]. After forward they hold the output of the stage (unless
+ * RN_SAVE_NOTHING). Before forward, the caller may use them for the stage's input. */
 static inline rn_real *rn_activations_rows(rn_activations *activations) {
   return activations->rows;
 }
 
-/** The state before the segment of layer `index` of the stage; RN_SAVE_INPUTS only. */
+/** Returns the state before the segment that layer `index` of the stage received; only with
+ * RN_SAVE_INPUTS. */
 static inline rn_real *rn_activations_before(const rn_activations *activations, int index) {
   return activations->layer[index].retention.received;
 }
 
-/** For tests: fills the activations with NaN; from now on their workspace is poisoned
- * (model/memory/workspace.h). */
+/** Fills the activations with NaN, and poisons their workspace from now on (see
+ * model/memory/workspace.h). For tests. */
 void rn_activations_poison(rn_activations *activations);
 
 #endif

@@ -21,7 +21,7 @@ static void copy_array(rn_array to, rn_array from, int64_t count) {
   for (int64_t i = 0; i < count; i++) y[i] = x[i];
 }
 
-/* to = x, in the type of `to` */
+/* Copies x to `to`, in the type of `to`. */
 static void store(rn_array to, const rn_real *x, int64_t count) {
   enum { PIECE = 1 << 14 };
   const rn_kernels *kernels = rn_kernels_table();
@@ -36,7 +36,7 @@ static void store(rn_array to, const rn_real *x, int64_t count) {
   }
 }
 
-/* to = residual x + branch */
+/* Computes to = residual * x + branch. */
 static void add_residual(const rn_layer *layer, const rn_real *x, const rn_real *branch,
                          int64_t count, rn_real *to) {
 #pragma omp parallel for simd schedule(static)
@@ -54,7 +54,8 @@ static bool has_dropout(const rn_layer *layer, bool train) {
   return train && layer->dropout != 0;
 }
 
-/* One sublayer: a block with its norm, dropout and residual input, and its activations. */
+/* One sublayer: a block with norm, dropout and residual connection, and the activations of
+ * these. */
 typedef struct sublayer {
   const rn_norm *norm;
   rn_dropout_site site;
@@ -73,7 +74,7 @@ static sublayer ffn_sublayer(const rn_layer *layer, const rn_layer_activations *
                     t->stat2,         t->residual_in2, t->in2};
 }
 
-/* Makes the block's input from the residual input. */
+/* Computes the block's input from the residual input. */
 static void make_block_input(const rn_layer *layer, const rn_real *params, int64_t rows,
                              sublayer s) {
   if (layer->pre_norm) {
@@ -129,14 +130,15 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   return RN_OK;
 }
 
-/* Where the gradient of a block's output is kept for backward_weight: it replaces norm_in. */
+/* Returns the array in which the gradient of a block's output is kept for backward_weight. The
+ * gradient replaces norm_in. */
 static rn_array gradient_at(const rn_layer *layer, rn_real *norm_in) {
   return (rn_array){norm_in, layer->bf16};
 }
 
-/* The gradient of a block's output, from dy of the sublayer's output: back through the norm
- * (post-norm) and dropout: t->d_out, or dy itself if nothing changes it. `scratch` holds count
- * elements. */
+/* Computes the gradient of a block's output from dy, the gradient of the sublayer's output:
+ * applies the backward of the norm (post-norm) and of dropout. Returns t->d_out, or dy itself if
+ * neither dropout nor bf16 requires a separate array. `scratch` has as many elements as dy. */
 static rn_array gradient_of_block_output(const rn_layer *layer, const rn_pass *pass, sublayer s,
                                          const rn_layer_activations *t, rn_real *dy,
                                          rn_real *scratch) {
@@ -160,8 +162,8 @@ static rn_array gradient_of_block_output(const rn_layer *layer, const rn_pass *p
   return t->d_out;
 }
 
-/* Pre-norm: replaces d, the gradient of a block's input, by that of the norm's input.
- * `recompute`: also recomputes the block's input. */
+/* With pre-norm, replaces d, the gradient of a block's input, by the gradient of the norm's
+ * input. With `recompute`, also recomputes the block's input. */
 static void backward_block_input(const rn_layer *layer, const rn_pass *pass, sublayer s,
                                  bool recompute, const rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
@@ -179,14 +181,15 @@ static void backward_block_input(const rn_layer *layer, const rn_pass *pass, sub
   }
 }
 
-/* d += residual dy, unless backward_block_input has added it. */
+/* Computes d += residual * dy, unless backward_block_input has added it already. */
 static void add_residual_gradient(const rn_layer *layer, const rn_real *dy, int64_t count,
                                   rn_real *d) {
   rn_span_phase("norms, residual");
   if (!layer->pre_norm || layer->residual != 1) add_residual(layer, dy, d, count, d);
 }
 
-/* From dy, the gradient of the layer's output, to d, that of the rows between the sublayers. */
+/* Computes d, the gradient of the rows between the sublayers, from dy, the gradient of the
+ * layer's output. */
 static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_activations *t,
                          rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
@@ -207,7 +210,8 @@ static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_ac
   add_residual_gradient(layer, dy, count, d);
 }
 
-/* From dy, the gradient of the rows between the sublayers, to d, that of the layer's input. */
+/* Computes d, the gradient of the layer's input, from dy, the gradient of the rows between the
+ * sublayers. */
 static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                                     rn_layer_activations *t, rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);

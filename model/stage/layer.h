@@ -18,7 +18,7 @@
 #include "model/pass/rows.h"
 #include "model/retention/block_retention.h"
 
-/** Parameter offsets and choices of a layer. */
+/** The parameter offsets and options of a layer. */
 typedef struct rn_layer {
   int index; /* global layer index, a key of dropout */
   bool pre_norm;
@@ -28,56 +28,59 @@ typedef struct rn_layer {
   rn_layer_params at;
   rn_norm retention_norm, ffn_norm;
   rn_ffn_block ffn;
-  rn_block_retention *retention; /* of all layers of the stage; not owned */
-  bool bf16;                     /* the inputs of the blocks are bf16 */
+  rn_block_retention *retention; /* shared by all layers of the stage; not owned */
+  bool bf16;                     /* true if the inputs of the blocks are in bf16 */
 } rn_layer;
 
 /**
- * The buffers of a layer: rows [R, D]; suffix 1 is the retention sublayer, 2 the feed-forward
- * sublayer. After a backward_input without weights, norm_in1 and norm_in2 hold the gradients of the
- * blocks' outputs, in the blocks' type.
+ * The buffers of a layer. Rows are [R, D]. The suffix 1 means the retention sublayer, 2 the
+ * feed-forward sublayer. After a backward_input without weights, norm_in1 and norm_in2 hold the
+ * gradients of the blocks' outputs, in the blocks' type.
  */
 typedef struct rn_layer_activations {
   rn_real *norm_in1, *norm_in2;         /* inputs of the norms */
   rn_real *residual_in1, *residual_in2; /* residual inputs; with pre-norm also the norms' inputs */
-  /* inputs of the blocks; with post-norm in rn_real, residual_in1 and residual_in2 themselves */
+  /* inputs of the blocks; with post-norm in rn_real, aliases of residual_in1 and residual_in2 */
   rn_array in1, in2;
-  bool recompute_inputs;  /* in1, in2 are temporary: backward_input recomputes them */
+  bool recompute_inputs; /* true if in1 and in2 are temporary, and backward_input recomputes them */
   rn_real *stat1, *stat2; /* [R, 2] */
   rn_real *branch;        /* temporary: output of the block that runs */
   rn_real *d_middle;      /* temporary: gradient of the rows between the sublayers */
-  rn_array d_out;         /* temporary: gradient of a block's output, in its type; only if bf16 or
-                             dropout change it */
+  rn_array d_out; /* temporary: gradient of a block's output, in the block's type; used only with
+                     bf16 or dropout */
   rn_block_retention_activations retention;
   rn_ffn_activations ffn;
-  bool train;              /* forward applied dropout */
-  rn_workspace *workspace; /* of the temporary buffers; not owned */
+  bool train;              /* true if forward applied dropout */
+  rn_workspace *workspace; /* workspace of the temporary buffers; not owned */
 } rn_layer_activations;
 
-/** Declares the buffers of a layer for at most `rows` rows, or takes them (rn_buffer_take). */
+/** Declares the buffers of a layer for at most `rows` rows, or returns their addresses (see
+ * rn_buffer_take). */
 rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
                                       const rn_buffer_space *space, rn_workspace *workspace);
 
-/** Where forward saves x [R, D]. A caller that writes x there saves a copy. */
+/** Returns the array in which forward saves x [R, D]. If the caller writes x there, forward need
+ * not copy it. */
 static inline rn_real *rn_layer_activations_input(const rn_layer_activations *activations) {
   return activations->residual_in1;
 }
 
 /**
- * Shapes: x, y [R, D], may alias each other and the activations' input; y NULL: makes only the
- * activations. Collective: as rn_block_retention_forward.
+ * Computes y and the activations; if y is NULL, only the activations. Shapes: x, y [R, D], may
+ * alias each other and rn_layer_activations_input. Collective: as rn_block_retention_forward.
  */
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                            const rn_real *x, rn_layer_activations *activations, rn_real *y);
 
 /**
- * Replaces dy [R, D] by dx in place; with pass->weights also accumulates the weight gradients, else
- * rn_layer_backward_weight does. Collective: as rn_block_retention_backward_input.
+ * Replaces dy [R, D] by dx in place. With pass->weights, also accumulates the weight gradients;
+ * otherwise rn_layer_backward_weight does so later. Collective: as
+ * rn_block_retention_backward_input.
  */
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                                   rn_layer_activations *activations, rn_real *dy);
 
-/** Accumulates the weight gradients after rn_layer_backward_input. */
+/** Accumulates the weight gradients. Call after rn_layer_backward_input without pass->weights. */
 void rn_layer_backward_weight(const rn_layer *layer, const rn_pass *pass,
                               const rn_layer_activations *activations);
 

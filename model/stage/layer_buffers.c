@@ -2,12 +2,14 @@
 #include "model/memory/buffer.h"
 #include "model/stage/layer.h"
 
-/* False if the block reads the residual input directly: post-norm in rn_real. */
+/* True if a block has an input array of its own. False for post-norm in rn_real, where the block
+ * reads the residual input. */
 static bool has_own_input(const rn_layer *layer) {
   return layer->pre_norm || layer->bf16;
 }
 
-/* The layer's input: from the embedding, or the output of the layer before. */
+/* Takes the layer's input, which comes from the embedding or is the output of the previous
+ * layer. */
 static rn_real *take_input(const rn_buffer_space *s, int64_t count) {
   const rn_phase_set forward =
       rn_phase_range(RN_UNIT_PHASE_RETENTION_NORM, RN_UNIT_PHASE_RESIDUAL) |
@@ -16,7 +18,7 @@ static rn_real *take_input(const rn_buffer_space *s, int64_t count) {
                          (rn_buffer_use){.kind = RN_BUFFER_INPUT, .forward = forward});
 }
 
-/* Inputs of the norms, and residual inputs. */
+/* Takes the inputs of the norms and the residual inputs. */
 static void take_residual_rows(const rn_layer *layer, const rn_buffer_space *s, int64_t count,
                                rn_layer_activations *t) {
   t->residual_in1 = take_input(s, count);
@@ -63,7 +65,8 @@ static void take_statistics(const rn_buffer_space *s, int64_t rows, rn_layer_act
       rn_use_saved(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_D_FFN_NORM));
 }
 
-/* A weight phase of its own reads copies of d_out that are made at the end. */
+/* Returns the use of d_out. With RN_SAVE_ALL, d_out is live until the end of the layer's
+ * backward, where it is copied for a separate backward_weight. */
 static rn_buffer_use use_of_d_out(rn_save_policy policy) {
   const rn_unit_phase last =
       policy == RN_SAVE_ALL ? RN_UNIT_PHASE_QKVG_WEIGHT : RN_UNIT_PHASE_OUT_WEIGHT;

@@ -28,9 +28,9 @@ struct rn_layer_stack {
   rn_embed embed;
   rn_head head;
   rn_arena arena;
-  bool bf16;        /* matrix products take bf16, and so do the arrays that they read */
+  bool bf16;        /* true if the operands of matrix products are in bf16 */
   rn_bf16 *weights; /* [total]: the bf16 shadow, or NULL */
-  rn_bf16 *own;     /* the same if the stage owns it, else NULL */
+  rn_bf16 *own;     /* the bf16 shadow if the stack owns it, else NULL */
   rn_stage_memory memory;
 };
 
@@ -55,7 +55,7 @@ static rn_layer make_layer(const rn_layer_stack *stack, int index) {
       .ffn = rn_ffn_block_make(spec, at, stack->bf16)};
 }
 
-/* Sets the bf16 shadow in everything that reads it. */
+/* Stores the address of the bf16 shadow in all objects that read it. */
 static void place_copy(rn_layer_stack *stack, rn_bf16 *copy) {
   stack->weights = copy;
   stack->head.weights = copy;
@@ -71,7 +71,7 @@ static rn_status take_copy(rn_err *err, rn_layer_stack *stack) {
   return RN_OK;
 }
 
-/* All norms share one buffer: only one runs at a time. */
+/* Lets all norms share one buffer of sums, because only one norm runs at a time. */
 static void place_norm_sums(rn_layer_stack *stack, double *sums) {
   stack->embed.norm.sums = sums;
   stack->head.norm.sums = sums;
@@ -81,7 +81,8 @@ static void place_norm_sums(rn_layer_stack *stack, double *sums) {
   }
 }
 
-/* Tables, sums of norms, and the bf16 shadow; the workspace belongs to the activations. */
+/* Allocates tables, sums of norms, and the bf16 shadow. The workspaces are allocated with the
+ * activations. */
 static rn_status take_work(rn_err *err, rn_layer_stack *stack) {
   const rn_spec *spec = &stack->spec;
   RN_TRY(err, rn_block_retention_create(err, spec, stack->max_sequences, stack->max_tokens,
@@ -91,7 +92,7 @@ static rn_status take_work(rn_err *err, rn_layer_stack *stack) {
   return take_copy(err, stack);
 }
 
-/* Makes the stage without its work space: enough to compute sizes. */
+/* Makes a stack without its work space, which suffices to compute sizes. */
 static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                          rn_layer_stack **out) {
   const int first_layer = shape.first_layer, last_layer = shape.last_layer;
@@ -224,7 +225,8 @@ static void copy_rows(const rn_layer_stack *stack, const rn_unit *unit, const rn
   if (to != from) memcpy(to, from, count * sizeof *to);
 }
 
-/* Recomputes a layer's forward from its saved input, into the activations that layers share. */
+/* Recomputes a layer's forward from the saved input; the results are in the activations that all
+ * layers share. */
 static rn_status recompute(rn_err *err, rn_layer_stack *stack, const rn_pass *pass, int layer) {
   rn_layer_activations *activations = &pass->activations->layer[layer];
   rn_state_replay replay = {.before = rn_activations_before(pass->activations, layer)};
@@ -242,7 +244,8 @@ static rn_status recompute(rn_err *err, rn_layer_stack *stack, const rn_pass *pa
   return RN_OK;
 }
 
-/* Where the input rows of layer `index` are written; for layer_count, the stage's output y. */
+/* Returns the array to which the input rows of layer `index` are written; for index =
+ * layer_count, the stage's output y. */
 static rn_real *rows_before(const rn_layer_stack *stack, const rn_activations *activations,
                             int index, rn_real *y) {
   if (index == stack->layer_count) return y;

@@ -1,13 +1,14 @@
 /**
- * The layers of one pipeline stage on the CPU, run unit by unit: what model/stage/stage_cpu.c makes
- * a backend of. Weights and gradients are arrays of the caller, named by the pass.
+ * The layers of one pipeline stage on the CPU, run unit by unit. model/stage/stage_cpu.c is the
+ * stage backend built on it. Weights and gradients are arrays of the caller, to which the pass
+ * points.
  *
- * A unit is (micro-batch, segment): B sequences times the T tokens of one segment. A stage that
- * begins at layer 0 has the embedding; one that ends at layer L has the head. forward saves
- * activations; from them backward_input computes the gradient of the input and, later,
- * backward_weight that of the weights. Nothing is allocated after creation, except activations
- * and, with the first ones of a save policy, their workspace. Everything here is built twice: _f32
- * and _f64.
+ * A unit is a pair (micro-batch, segment): the T tokens of one segment of each of B sequences. A
+ * stage that begins at layer 0 has the embedding; one that ends at layer L has the head. forward
+ * saves activations; from these, backward_input computes the gradient of the input and, later,
+ * backward_weight the gradient of the weights. After creation, the only allocations are activations
+ * and, with the first activations of a save policy, the workspace of this policy. All functions
+ * here are built twice, with the suffixes _f32 and _f64.
  */
 #ifndef RN_MODEL_STAGE_LAYER_STACK_H
 #define RN_MODEL_STAGE_LAYER_STACK_H
@@ -33,30 +34,33 @@ rn_status rn_layer_stack_create(rn_err *err, const rn_spec *spec, rn_stage_shape
 void rn_layer_stack_destroy(rn_layer_stack **stack);
 
 /**
- * Casts elements `range` of params to the bf16 shadow, if matrix products take bf16
- * (model/kernel/gemm.h); else does nothing. Whenever params [total] have changed, all elements must
- * be cast before they are used.
+ * Casts elements `range` of params [total] to the bf16 shadow if matrix products take bf16
+ * (model/kernel/gemm.h); otherwise does nothing. Every element that has changed must be cast before
+ * the stack uses params again.
  */
 void rn_layer_stack_cast_weights(rn_layer_stack *stack, const rn_real *params, rn_range range);
 
-/** Bytes of the bf16 shadow; 0 if there is none. */
+/** Returns the bytes of the bf16 shadow; 0 if there is none. */
 size_t rn_layer_stack_bf16_shadow_bytes(const rn_layer_stack *stack);
 
-/** Uses `copy`, which outlives the stack, as the bf16 shadow and frees the stack's own shadow. */
+/** Uses `copy` as the bf16 shadow from now on, and frees the stack's own shadow. `copy` must
+ * outlive the stack. */
 void rn_layer_stack_use_bf16_shadow(rn_layer_stack *stack, rn_bf16 *copy);
 
 /**
- * From now on forward waits at `port` for each layer group before it reads the weights, and
- * backward reports each layer group whose gradient it has accumulated: the last layer first, the
- * embedding last. For the head's group the caller must wait and report.
+ * Attaches a port for layer groups. From now on, forward waits at `port` for each layer group
+ * before it reads the group's weights. Backward reports each layer group whose gradient it has
+ * accumulated, in order from the last layer to the embedding. For the head's group, the caller must
+ * wait and report.
  */
 void rn_layer_stack_attach(rn_layer_stack *stack, rn_layer_group_port port);
 
-/** The parameter table; owned by the stack. */
+/** Returns the parameter table, which is owned by the stack. */
 const rn_param_table *rn_layer_stack_table(const rn_layer_stack *stack);
 
 /**
- * The sizes of the stack that rn_layer_stack_create would make, for the threads of this process.
+ * Computes the sizes of the stack that rn_layer_stack_create would make, for the number of threads
+ * of this process.
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
@@ -64,45 +68,45 @@ rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shap
 
 /**
  * Creates activations for the stage's maximal unit. The memory that activations share belongs to
- * the stage, which outlives them; free with rn_activations_destroy. Errors: RN_ERR_MEMORY.
+ * the stack, which must outlive them. Free with rn_activations_destroy. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_activations_create(rn_err *err, rn_layer_stack *stack, rn_save_policy save,
                                 rn_activations **out);
 
 /**
- * y = the stage's layers applied to x.
+ * Computes y = the stage's layers applied to x.
  *
- * Shapes:     x [B, T, D] (ignored on a first stage), y [B, T, D]; they may alias, and both may be
- *             rn_activations_rows. On a last stage y are the rows before the final norm.
+ * Shapes:     x [B, T, D] (ignored on the first stage), y [B, T, D]; they may alias, and both may
+ *             be rn_activations_rows. On the last stage, y holds the rows before the final norm.
  * Collective: over the ranks of pass->port (one FORWARD scan per layer, in layer order).
  * Errors:     those of pass->port, of the layer group port, and of rn_block_retention_forward.
  *
- * pass->train enables dropout. PARALLEL and RECURRENT are for evaluation and tests. The backward of
- * PARALLEL is rn_layer_stack_backward_input, too (the plain oracle); RECURRENT has none.
+ * pass->train enables dropout. The forms PARALLEL and RECURRENT are for evaluation and tests.
+ * rn_layer_stack_backward_input also supports PARALLEL, as a reference; RECURRENT has no backward.
  */
 rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stack, const rn_pass *pass,
                                  const rn_real *x, rn_real *y);
 
 /**
- * Final norm, vocabulary head and cross-entropy of a last stage, by blocks of tokens: the T x N
- * logits never exist as a whole. Also accumulates the gradients of the weights of the head and the
- * final norm (times scale).
+ * Computes final norm, vocabulary head and cross-entropy on the last stage, by blocks of tokens so
+ * that the full T x N logits are never stored. Also accumulates the weight gradients of the head
+ * and the final norm (times scale).
  *
  *   sum = sum over rows of -log softmax(head(y))[target];  dy = scale * d sum / d y
  */
 void rn_layer_stack_loss(rn_layer_stack *stack, const rn_pass *pass, rn_loss *loss);
 
-/** Logits of some rows: y [rows, D] -> logits [rows, N]; for decoding and tests. */
+/** Computes the logits [rows, N] of rows y [rows, D]; for decoding and tests. */
 void rn_layer_stack_logits(rn_layer_stack *stack, const rn_real *params, int rows, const rn_real *y,
                            rn_real *logits);
 
 /**
  * Computes the gradient of the unit's input from dy and saves in the activations what
- * backward_weight needs. Accumulates the gradients of vectors (norms) and, on a first stage, of the
- * embedding; with pass->weights also those of matrices, layer by layer while the layer's rows are
- * in cache.
+ * backward_weight needs. Accumulates the gradients of vectors (norms) and, on the first stage, of
+ * the embedding. With pass->weights, also accumulates the gradients of matrices, layer by layer
+ * while the layer's rows are in cache.
  *
- * Shapes:     dy [B, T, D] (overwritten); dx [B, T, D], may be dy, unused on a first stage.
+ * Shapes:     dy [B, T, D] (overwritten); dx [B, T, D], may be dy, unused on the first stage.
  * Collective: over the ranks of pass->port (one REVERSE scan per layer, last layer first).
  * Errors:     those of pass->port.
  */
@@ -111,13 +115,13 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
 
 /**
  * Accumulates the gradients of the unit's weight matrices; local. The activations may be reused
- * afterwards. Does nothing if backward_input has already done so: with pass->weights or
- * RN_SAVE_INPUTS.
+ * afterwards. Does nothing if backward_input has already accumulated them, as it does with
+ * pass->weights or RN_SAVE_INPUTS.
  */
 void rn_layer_stack_backward_weight(rn_layer_stack *stack, const rn_pass *pass);
 
-/** The input rows [B, T, D] of `layer` in the last forward (L: the output of the last layer).
- * The activations must not be RN_SAVE_NOTHING. */
+/** Returns the input rows [B, T, D] of `layer` in the last forward; for layer = L, the output of
+ * the last layer. Not for activations with RN_SAVE_NOTHING. */
 const rn_real *rn_layer_stack_hidden(const rn_activations *activations, int layer);
 
 #endif

@@ -1,4 +1,4 @@
-/* The calls of a stage, passed on to its backend. */
+/* The calls of a stage, which are passed on to its backend. */
 #include "model/stage/stage.h"
 
 #include <assert.h>

@@ -1,34 +1,35 @@
 /**
  * A stage: the layers of one pipeline rank with their weights, gradients and activations, in the
- * memory of the hardware that computes them.
+ * memory of the device that computes them.
  *
- * Everything above the model uses a stage through this interface only. A new backend begins here:
- * it fills rn_stage_ops, as model/stage/stage_cpu.c does for the CPU, and is chosen by
- * rn_stage_backend_swap. What it must provide is written at each call below; the rest holds for all
- * calls.
+ * Everything above the model uses a stage through this interface only. To add a backend, fill
+ * rn_stage_ops, as model/stage/stage_cpu.c does for the CPU, and select it with
+ * rn_stage_backend_swap. Each call below documents what the backend must provide; the following
+ * rules apply to all calls.
  *
- * Memory. The caller never holds a pointer into the memory of a stage, except between rn_stage_map
- * and rn_stage_unmap, and only into the range that it named. On the CPU both cost nothing: map
- * returns the address of the data. A device copies to host memory that it has reserved at creation,
- * and back. Weights may be in memory of the caller (rn_stage_adopt_weights); moments and the
- * optimizer's shards are the caller's alone.
+ * Memory. The caller holds a pointer into the memory of a stage only between rn_stage_map and
+ * rn_stage_unmap, and only into the range that it mapped. On the CPU, both calls cost nothing: map
+ * returns the address of the data. Other devices copy the range to host memory, reserved at
+ * creation, and back. Weights may be in memory of the caller (rn_stage_adopt_weights); moments and
+ * the optimizer's shards always belong to the caller.
  *
- * States. A stage obtains the states before a segment, and passes on those after it, through the
- * scan port of the pass: begin, end and publish take host memory, which the port uses until its
- * call contract says that it is done (proto/ports/scan_port.h). poll may be called while the stage
- * computes, and in reproducible mode test, end and publish, too.
+ * States. Through the scan port of the pass, a stage obtains the states before a segment and passes
+ * on the states after it. The port's begin, end and publish take host memory;
+ * proto/ports/scan_port.h says how long the port uses it. While the stage computes, it may call the
+ * port's poll and, in reproducible mode, also test, end and publish.
  *
  * Threads. All calls come from the thread that created the stage, and the stage calls ports from
- * that thread only. While a stage computes, another thread may progress messages, which access
- * mapped ranges; no other thread enters the stage.
+ * that thread only. While a stage computes, another thread may progress messages that access mapped
+ * ranges, but no other thread calls the stage.
  *
- * Units. A unit is (micro-batch, segment): B sequences times the T tokens of one segment. Its
- * arrays in rn_unit are host memory, read during the call. Each unit in flight has a slot: its
- * activations, its rows and the gradient of its rows, [B, T, D]. Tasks of a slot follow one another
- * as forward, loss (last stage), backward_input, backward_weight.
+ * Units. A unit is a pair (micro-batch, segment): the T tokens of one segment of each of B
+ * sequences. The arrays in rn_unit are in host memory and are read during the call. Each unit in
+ * flight has a slot, which holds its activations, its rows [B, T, D] and the gradient of its rows.
+ * The tasks of a slot run in the order forward, loss (last stage only), backward_input,
+ * backward_weight.
  *
  * Errors. Every call that may compute or copy returns a status; after an error other than
- * RN_ERR_USAGE the stage can only be destroyed.
+ * RN_ERR_USAGE, the caller may only destroy the stage.
  */
 #ifndef RN_MODEL_STAGE_STAGE_H
 #define RN_MODEL_STAGE_STAGE_H
@@ -47,21 +48,24 @@
 
 typedef struct rn_stage_ops rn_stage_ops;
 
-/** The part of a stage that all backends have: the first member of a backend's own struct. */
+/** The part of a stage that is common to all backends: the first member of each backend's own
+ * struct. */
 typedef struct rn_stage {
   const rn_stage_ops *ops;
-  const rn_param_table *table; /* of the stage's weights; owned by the backend */
+  const rn_param_table *table; /* parameter table of the stage's weights; owned by the backend */
 } rn_stage;
 
 /** The memory of one unit in flight; each backend has its own struct. */
 typedef struct rn_stage_slot rn_stage_slot;
 
-/** How to create a slot. */
+/** The options of a new slot. */
 typedef struct rn_stage_slot_shape {
   rn_save_policy save;
-  bool separate_gradient; /* the gradient of the rows has its own memory; else it replaces them */
-  rn_stage_slot *reuse; /* RN_SAVE_NOTHING: uses the memory of this slot, which lives longer. Tasks
-                           of either slot invalidate the contents of the other. NULL: own memory */
+  bool separate_gradient; /* true if the gradient of the rows has separate memory; otherwise it
+                             overwrites the rows */
+  rn_stage_slot *reuse;   /* NULL for separate memory. With RN_SAVE_NOTHING, may be a slot whose
+                             memory the new slot shares, and which must outlive it. Tasks of either
+                             slot then invalidate the contents of the other. */
 } rn_stage_slot_shape;
 
 /** How the gradient of the weights is summed over units (model/ops/grad_accumulator.h). */
@@ -74,15 +78,16 @@ typedef enum {
   RN_STAGE_WEIGHTS,        /* float [total] */
   RN_STAGE_GRADIENT,       /* float [total]; with RN_GRADIENT_FLOAT */
   RN_STAGE_EXACT_GRADIENT, /* int64_t [total], multiples of 2^-52; with RN_GRADIENT_EXACT */
-  RN_STAGE_ROWS, /* float [B, T, D] of a slot: the stage's input, after forward its output */
-  RN_STAGE_ROWS_GRADIENT /* float [B, T, D] of a slot: of the output, after backward_input of the
-                            input; the same memory as the rows unless separate_gradient */
+  RN_STAGE_ROWS, /* float [B, T, D] of a slot: the stage's input; after forward, its output */
+  RN_STAGE_ROWS_GRADIENT /* float [B, T, D] of a slot: gradient of the stage's output; after
+                            backward_input, gradient of the stage's input. Shares the memory of the
+                            rows unless `separate_gradient` was set */
 } rn_stage_array;
 
 /** Elements `range` of one array. */
 typedef struct rn_stage_region {
   rn_stage_array array;
-  rn_stage_slot *slot; /* of ROWS and ROWS_GRADIENT; else NULL */
+  rn_stage_slot *slot; /* slot of ROWS and ROWS_GRADIENT; NULL for other arrays */
   rn_range range;
 } rn_stage_region;
 
@@ -94,12 +99,12 @@ typedef enum {
 } rn_access;
 
 /**
- * Maps a region for the caller: *out is the address of its first element, valid until
+ * Maps a region for the caller: sets *out to the address of the first element, which is valid until
  * rn_stage_unmap with the same region and access.
  *
- * While a region is mapped for reading, the stage may read it and must not be asked to change it;
- * while it is mapped for writing, the stage must not be asked to use it. Regions that do not
- * overlap are independent, and overlapping ones may both be mapped for reading.
+ * While a region is mapped for reading, the caller must not call the stage to change it; while it
+ * is mapped for writing, the caller must not call the stage to use it at all. Regions that do not
+ * overlap are independent; overlapping regions may both be mapped for reading.
  *
  * Errors: those of the device; none on the CPU.
  */
@@ -107,96 +112,103 @@ rn_status rn_stage_map(rn_err *err, rn_stage *stage, rn_stage_region region, rn_
                        void **out);
 
 /**
- * Ends a mapping. After a mapping of weights for writing, the stage also updates what it derives
- * from them (on the CPU the bf16 shadow). Errors: those of the device; none on the CPU.
+ * Ends a mapping. After a mapping of weights for writing, also updates what the stage derives from
+ * the weights (on the CPU, the bf16 shadow). Errors: those of the device; none on the CPU.
  */
 rn_status rn_stage_unmap(rn_err *err, rn_stage *stage, rn_stage_region region, rn_access access);
 
 /**
- * The stage's weights in `range` = weights[range]; `weights` [total] is host memory. Copies unless
- * the stage has adopted `weights`, and updates what it derives from them. Built on map and unmap.
+ * Sets the stage's weights in `range` to weights[range], where `weights` [total] is host memory.
+ * Copies them unless the stage has adopted `weights`, and updates what the stage derives from them.
+ * Implemented with map and unmap.
  */
 rn_status rn_stage_write_weights(rn_err *err, rn_stage *stage, const float *weights,
                                  rn_range range);
 
 /* ---- creation ---- */
 
-/** Memory for the weights of a stage, given by the caller; other ranks may use the same. */
+/** Memory for the weights of a stage, provided by the caller and possibly shared with other
+ * ranks. */
 typedef struct rn_weights_memory {
   float *weights; /* [total] */
-  void *derived;  /* rn_stage_derived_bytes, 64-byte aligned; NULL: the stage's own */
+  void *derived;  /* [rn_stage_derived_bytes], 64-byte aligned; NULL: the stage's own */
 } rn_weights_memory;
 
 /**
  * Creates a stage of the backend in use; the gradient, slots and decoders are created by the calls
- * below. The workspace of a save policy is allocated with the first slot that has it. Calls that
- * create nothing do not allocate memory. Errors: RN_ERR_MEMORY.
+ * below. The workspace of a save policy is allocated with the first slot that has this policy.
+ * Calls that create nothing do not allocate memory. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_stage_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out);
-/** Frees the stage; its slots must have been destroyed before. Takes NULL. */
+/** Frees the stage, whose slots must have been destroyed before. Accepts NULL. */
 void rn_stage_destroy(rn_stage **stage);
 
-/** The sizes of the stage that rn_stage_create would make, for the threads of this process. Errors:
- * RN_ERR_MEMORY. */
+/** Computes the sizes of the stage that rn_stage_create would make, for the number of threads of
+ * this process. Errors: RN_ERR_MEMORY. */
 rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                            rn_stage_sizes *out);
 
-/** The parameter table of the stage's weights; owned by the stage. */
+/** Returns the parameter table of the stage's weights, which is owned by the stage. */
 const rn_param_table *rn_stage_params(const rn_stage *stage);
 
 /**
- * Bytes that the stage derives from its weights and that ranks with the same weights may share (on
- * the CPU the bf16 shadow); 0: none.
+ * Returns the bytes of the data that the stage derives from its weights and that ranks with the
+ * same weights may share (on the CPU, the bf16 shadow); 0 if there are none.
  */
 size_t rn_stage_derived_bytes(const rn_stage *stage);
 
 /**
- * Offers memory for the weights. True: the stage uses it instead of its own from now on. The
- * caller keeps it, may change the weights while the stage does not compute, and then calls
- * rn_stage_write_weights, unless rn_stage_derived_bytes is 0; ranks that share the memory may
- * divide the range among them. False: the stage keeps its own weights, and `memory` stays unused:
- * every change must be written to the stage. A stage on the CPU has no weights of its own and
- * always adopts.
+ * Offers memory for the weights to the stage.
+ *
+ * If this returns true, the stage uses `memory` instead of its own from now on. The caller still
+ * owns it and may change the weights while the stage does not compute. After a change, unless
+ * rn_stage_derived_bytes is 0, the caller calls rn_stage_write_weights; ranks that share the memory
+ * may divide the range among them. If this returns false, the stage keeps its own weights and does
+ * not use `memory`; every change must be written to the stage. A stage on the CPU has no weights of
+ * its own and always returns true.
  */
 bool rn_stage_adopt_weights(rn_stage *stage, rn_weights_memory memory);
 
 /**
- * Creates the gradient of the weights; needed by the loss's gradient and backward. EXACT:
- * `reduction_blocks` is their number in a step, over all ranks. Errors: RN_ERR_MEMORY.
+ * Creates the gradient of the weights, which rn_stage_loss with gradient and the backward calls
+ * need. For EXACT, `reduction_blocks` is the number of reduction blocks in a step, over all ranks.
+ * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_stage_create_gradient(rn_err *err, rn_stage *stage, rn_gradient_kind kind,
                                    int64_t reduction_blocks);
 
-/** Creates a slot for the stage's largest unit. Errors: RN_ERR_MEMORY. */
+/** Creates a slot for units up to the stage's maximal size. Errors: RN_ERR_MEMORY. */
 rn_status rn_stage_slot_create(rn_err *err, rn_stage *stage, rn_stage_slot_shape shape,
                                rn_stage_slot **out);
-/** Takes NULL. */
+/** Frees the slot. Accepts NULL. */
 void rn_stage_slot_destroy(rn_stage *stage, rn_stage_slot **slot);
 
 /**
- * From now on forward waits at `port` for each layer group before it reads the weights, and
- * backward reports each layer group whose gradient it has accumulated: the last layer first, the
- * embedding last. For the head's group the caller waits and reports. In wait the caller may map
- * the group's weights for writing, in added the group's gradient for reading.
+ * Attaches a port for layer groups. From now on, forward waits at `port` for each layer group
+ * before it reads the group's weights. Backward reports each layer group whose gradient it has
+ * accumulated, in order from the last layer to the embedding. For the head's group, the caller
+ * waits and reports. The port's wait() may map the group's weights for writing; its added() may map
+ * the group's gradient for reading.
  */
 void rn_stage_attach(rn_stage *stage, rn_layer_group_port port);
 
 /* ---- the tasks of a unit ---- */
 
-/** Starts a step: sets the gradient to zero. No part of it is mapped. */
+/** Starts a step: sets the gradient to zero. No part of the gradient may be mapped. */
 rn_status rn_stage_start_gradient(rn_err *err, rn_stage *stage);
 
-/** EXACT: true if a sum of this step is not finite or may not fit. */
+/** True if an EXACT sum of this step is not finite or might have overflowed. */
 bool rn_stage_gradient_overflowed(const rn_stage *stage);
 
 /*
- * In the passes that the caller makes, params, activations and accumulator are not set: they are
- * members that the CPU backend fills in for its layers.
+ * The caller does not set params, activations and accumulator in the passes below; the CPU backend
+ * sets them for its layers.
  */
 
 /**
- * The slot's rows = the stage's layers applied to the slot's rows (on a first stage: to the unit's
- * tokens). On a last stage the results are the rows before the final norm.
+ * Applies the stage's layers to the slot's rows in place; on the first stage, applies them to the
+ * unit's tokens and writes the slot's rows. On the last stage, the results are the rows before the
+ * final norm.
  *
  * Collective: over the ranks of pass->port (one FORWARD scan per layer, in layer order).
  * Errors:     those of pass->port, of the layer group port, and of rn_block_retention_forward.
@@ -204,32 +216,32 @@ bool rn_stage_gradient_overflowed(const rn_stage *stage);
 rn_status rn_stage_forward(rn_err *err, rn_stage *stage, rn_stage_slot *slot, const rn_pass *pass);
 
 /**
- * The loss of the rows of a unit, or of a part of one: sum of the rows' losses, in double, in row
- * order.
+ * The loss of the rows of a unit, or of some of its rows: the sum of the rows' losses, computed in
+ * double in row order.
  */
 typedef struct rn_unit_loss {
-  const rn_unit *unit; /* whose targets and number of rows count */
-  int64_t first_row;   /* in the slot */
-  bool gradient;       /* the slot's gradient of these rows = scale * d sum / d rows */
+  const rn_unit *unit; /* determines the targets and the number of rows */
+  int64_t first_row;   /* index in the slot of the first of these rows */
+  bool gradient; /* if true, sets the slot's gradient of these rows to scale * d sum / d rows */
   double scale;
   double sum;        /* output */
-  float *token_loss; /* output: the loss of each row, in host memory; or NULL */
+  float *token_loss; /* output: loss of each row, in host memory; may be NULL */
 } rn_unit_loss;
 
 /**
- * Final norm, vocabulary head and cross-entropy of a last stage. With loss->gradient also
- * accumulates the gradients of the weights of the head and the final norm.
+ * Computes final norm, vocabulary head and cross-entropy on the last stage. With loss->gradient,
+ * also accumulates the weight gradients of the head and the final norm.
  */
 rn_status rn_stage_loss(rn_err *err, rn_stage *stage, rn_stage_slot *slot, rn_unit_loss *loss);
 
-/** logits [rn_range_count(rows), N], in host memory, of these rows of the slot. */
+/** Computes the logits [rn_range_count(rows), N], in host memory, of these rows of the slot. */
 rn_status rn_stage_logits(rn_err *err, rn_stage *stage, rn_stage_slot *slot, rn_range rows,
                           float *logits);
 
 /**
- * The gradient of the slot's rows, from that of the stage's output to that of its input.
- * Accumulates the gradients of vectors (norms) and, on a first stage, of the embedding; with
- * pass->weights also those of matrices.
+ * Replaces the gradient of the slot's rows: on entry the gradient of the stage's output, on return
+ * the gradient of its input. Accumulates the gradients of vectors (norms) and, on the first stage,
+ * of the embedding. With pass->weights, also accumulates the gradients of matrices.
  *
  * Collective: over the ranks of pass->port (one REVERSE scan per layer, last layer first).
  * Errors:     those of pass->port.
@@ -238,8 +250,9 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, rn_stage_slot *s
                                   const rn_pass *pass);
 
 /**
- * Accumulates the gradients of the unit's weight matrices; local. The slot is free afterwards. Does
- * nothing if backward_input has already done so: with pass->weights or RN_SAVE_INPUTS.
+ * Accumulates the gradients of the unit's weight matrices; local. The slot may be reused
+ * afterwards. Does nothing if backward_input has already accumulated them, as it does with
+ * pass->weights or RN_SAVE_INPUTS.
  */
 rn_status rn_stage_backward_weight(rn_err *err, rn_stage *stage, rn_stage_slot *slot,
                                    const rn_pass *pass);
@@ -250,42 +263,43 @@ rn_status rn_stage_backward_weight(rn_err *err, rn_stage *stage, rn_stage_slot *
 typedef struct rn_stage_decoder rn_stage_decoder;
 
 /**
- * Creates a decoder for at most `sequences` sequences, each at its start. With `bf16` it first
- * rounds the stage's matrices to bf16, for the stage and the decoder alike (adopted weights, too).
- * The weights must not change while the decoder exists. Errors: RN_ERR_MEMORY.
+ * Creates a decoder for at most `sequences` sequences; every sequence is at its start. With `bf16`,
+ * first rounds the stage's matrices to bf16, also if they are adopted, so that the stage and the
+ * decoder use the same weights. The weights must not change while the decoder exists. Errors:
+ * RN_ERR_MEMORY.
  */
 rn_status rn_stage_decoder_create(rn_err *err, rn_stage *stage, int sequences, bool bf16,
                                   rn_stage_decoder **out);
-/** Takes NULL; the stage must still exist. */
+/** Frees the decoder; the stage must still exist. Accepts NULL. */
 void rn_stage_decoder_destroy(rn_stage *stage, rn_stage_decoder **decoder);
 
 /** Sets the state [H, K, V] of a sequence in `layer`, from host memory. */
 rn_status rn_stage_decoder_write_state(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                                        int sequence, int layer, const float *state);
 
-/** Sets the position of the sequence's next token; the sequence is one document. */
+/** Sets the position of the sequence's next token; the whole sequence is one document. */
 void rn_stage_decoder_set_position(rn_stage *stage, rn_stage_decoder *decoder, int sequence,
                                    int64_t position);
 
-/** One token for each of several sequences. Shapes: sequence, token [count]; logits [count, N]; all
- * in host memory. */
+/** The next token of each of several sequences. Shapes: sequence, token [count]; logits [count,
+ * N]; all in host memory. */
 typedef struct rn_decoder_tokens {
   int count;
-  const int *sequence;  /* distinct */
-  const int32_t *token; /* the next token of each */
-  float *logits;        /* output: the logits after it */
+  const int *sequence;  /* indices of the sequences; distinct */
+  const int32_t *token; /* next token of each sequence */
+  float *logits;        /* output: logits that follow the token */
 } rn_decoder_tokens;
 
-/** Decodes one token of each of these sequences. */
+/** Processes these tokens and computes the logits. */
 rn_status rn_stage_decoder_step(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                                 rn_decoder_tokens tokens);
 
 /* ---- backends ---- */
 
-/** The calls of a backend. Each does what the function rn_stage_<name> above says. */
+/** The calls of a backend. Each is documented at the function rn_stage_<name> above. */
 struct rn_stage_ops {
   const char *name;
-  /** Sets (*out)->ops and (*out)->table, too. */
+  /** In addition, sets (*out)->ops and (*out)->table. */
   rn_status (*create)(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out);
   void (*destroy)(rn_stage *stage);
   rn_status (*measure)(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage_sizes *out);
@@ -324,11 +338,11 @@ struct rn_stage_ops {
                             rn_decoder_tokens tokens);
 };
 
-/** The CPU backend, in use unless another one is chosen. */
+/** The CPU backend, which is in use unless another one is selected. */
 extern const rn_stage_ops rn_stage_cpu;
 
-/** Creates stages with `ops` from now on; returns the previous backend. Existing stages keep
- * theirs. */
+/** Uses `ops` for stages that are created from now on; returns the previous backend. Existing
+ * stages keep their backend. */
 const rn_stage_ops *rn_stage_backend_swap(const rn_stage_ops *ops);
 
 #endif

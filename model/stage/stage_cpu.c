@@ -1,6 +1,6 @@
 /*
- * The CPU backend: a stack of layers on host memory. Maps are addresses, so they cost nothing;
- * weights are always in memory of the caller.
+ * The CPU backend: a stack of layers on host memory. Mapping returns an address, so it costs
+ * nothing. Weights are always in memory of the caller.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ typedef struct cpu_stage {
 
 typedef struct cpu_slot {
   rn_activations *activations;
-  float *gradient; /* [B, T, D]; the rows unless separate */
+  float *gradient; /* [B, T, D]; shares the memory of the rows unless `separate_gradient` was set */
 } cpu_slot;
 
 static cpu_stage *of(rn_stage *stage) {
@@ -179,7 +179,7 @@ static bool gradient_overflowed(const rn_stage *stage) {
   return of_const(stage)->accumulator.overflowed;
 }
 
-/* The caller's pass with the memory of the stage and the slot. */
+/* Returns the caller's pass with the memory of the stage and the slot added. */
 static rn_pass with_memory(cpu_stage *s, rn_stage_slot *slot, const rn_pass *pass) {
   rn_pass whole = *pass;
   whole.params = s->weights;

@@ -1,4 +1,4 @@
-/** The size of a stage, and the memory that it needs. */
+/** The shape of a stage, and the memory that the stage needs. */
 #ifndef RN_MODEL_STAGE_STAGE_SHAPE_H
 #define RN_MODEL_STAGE_STAGE_SHAPE_H
 
@@ -7,21 +7,21 @@
 
 #include "model/memory/buffer_plan.h"
 
-/** The size of a stage: layers first .. last-1, units of at most B sequences, T tokens. */
+/** The shape of a stage: layers first .. last-1, and units of at most B sequences and T tokens. */
 typedef struct rn_stage_shape {
   int first_layer, last_layer;
   int max_sequences, max_tokens;
-  uint64_t seed; /* of dropout */
+  uint64_t seed; /* seed of dropout */
 } rn_stage_shape;
 
-/** Sizes of a stage. */
+/** The memory sizes of a stage. */
 typedef struct rn_stage_sizes {
   int64_t parameters;
   size_t work_bytes;
-  size_t copy_bytes;                         /* of the bf16 shadow */
-  size_t activation_bytes[RN_SAVE_POLICIES]; /* of one rn_activations */
-  size_t workspace_bytes[RN_SAVE_POLICIES];  /* once per stage, if used by any rn_activations */
-  rn_buffer_plan buffers[RN_SAVE_POLICIES];  /* where these bytes go */
+  size_t copy_bytes;                         /* bytes of the bf16 shadow */
+  size_t activation_bytes[RN_SAVE_POLICIES]; /* bytes of one rn_activations */
+  size_t workspace_bytes[RN_SAVE_POLICIES];  /* bytes of the workspace; allocated once per stage */
+  rn_buffer_plan buffers[RN_SAVE_POLICIES];  /* plans that account for these bytes */
 } rn_stage_sizes;
 
 #endif
