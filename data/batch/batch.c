@@ -45,8 +45,8 @@ void rn_batch_start(rn_batch *batch, int64_t first, int64_t last) {
   batch->tokens = (int)(last - first);
 }
 
-/* Reads tokens 0 .. last-1 of the sequence, stores those of the segment, and counts `doc_position`
- * from token to token. Returns the `doc_position` of token `last`. */
+/* Visits tokens 0 .. last-1 of the sequence, stores those in the segment, and tracks doc_position.
+ * Returns the doc_position of token `last`. */
 static int32_t take_segment(rn_batch *batch, int32_t document, int64_t last, int32_t doc_position) {
   const int64_t row = (int64_t)batch->sequences * batch->tokens;
   for (int64_t t = 0; t < last; t++, doc_position += doc_position < INT32_MAX) {
@@ -60,7 +60,7 @@ static int32_t take_segment(rn_batch *batch, int32_t document, int64_t last, int
   return doc_position;
 }
 
-/* The token that resets `doc_position`; -1, which no token equals, if nothing does. */
+/* Returns the token that resets doc_position; -1, which is no valid token, if none does. */
 static int32_t document_token(rn_sequence_source source) {
   return source.reset_at_documents ? (int32_t)rn_split_header(source.split)->document_token : -1;
 }

@@ -14,9 +14,9 @@
 typedef struct rn_batch {
   int sequences, tokens;   /* B, T of the segment */
   int32_t *input, *target; /* [B, T] */
-  int32_t *doc_position;   /* [B, T] tokens since the document (or sequence) began */
+  int32_t *doc_position;   /* [B, T] number of tokens since the document (or sequence) began */
   int64_t *sequence_index; /* [B] global index of each sequence */
-  int64_t position;        /* of the segment's first token */
+  int64_t position;        /* position of the segment's first token in the sequence */
   int max_sequences, max_tokens;
   int32_t *whole; /* [longest sequence + 1] */
 } rn_batch;
@@ -24,15 +24,16 @@ typedef struct rn_batch {
 /** Bytes that rn_batch_create allocates. */
 size_t rn_batch_bytes(int max_sequences, int max_tokens, int sequence_length);
 
-/** For max_sequences sequences of sequence_length tokens, segments of at most max_tokens. */
+/** Creates a batch for up to max_sequences sequences of sequence_length tokens, in segments of at
+ * most max_tokens. */
 rn_status rn_batch_create(rn_err *err, int max_sequences, int max_tokens, int sequence_length,
                           rn_batch *out);
 void rn_batch_destroy(rn_batch *batch);
 
-/** Starts a batch of segments [first, last) (tokens of a sequence). */
+/** Empties the batch and sets its segment to tokens [first, last) of each sequence. */
 void rn_batch_start(rn_batch *batch, int64_t first, int64_t last);
 
-/** What sequences are read from: a split, cut into sequences of equal length. */
+/** Source of sequences: a split, cut into sequences of equal length. */
 typedef struct rn_sequence_source {
   rn_split *split;
   int sequence_length;
@@ -52,9 +53,9 @@ rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_sequence_source source,
 void rn_batch_fill_synthetic(rn_batch *batch, int vocab, int64_t global_index);
 
 /**
- * Like rn_batch_add for a sequence that continues a stream: its first token is *doc_position
- * tokens after the start of its document or stream. On return *doc_position is that of the next
- * sequence of the stream; for this the whole sequence is read.
+ * Like rn_batch_add, for a sequence that continues a stream. On entry *doc_position is the number
+ * of tokens from the start of the document or stream to the first token of this sequence; on
+ * return, the same for the next sequence of the stream. Reads the whole sequence to compute it.
  */
 rn_status rn_batch_continue(rn_err *err, rn_batch *batch, rn_sequence_source source,
                             int64_t sample_index, int64_t global_index, int32_t *doc_position);

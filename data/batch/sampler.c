@@ -4,7 +4,7 @@
 
 enum { ROUNDS = 6 };
 
-/* A Feistel permutation of 0 .. 4^half_bits - 1. */
+/* Applies a Feistel permutation of 0 .. 4^half_bits - 1 to `value`. */
 static uint64_t feistel(rn_random_key key, int half_bits, uint64_t value) {
   const uint64_t mask = (UINT64_C(1) << half_bits) - 1;
   uint64_t left = value >> half_bits, right = value & mask;

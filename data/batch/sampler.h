@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /**
- * Maps the global sequence number g to one of n stored sequences: index g mod n through the
- * permutation of 0 .. n-1 that belongs to epoch g / n.
+ * Maps the global sequence number g to one of n stored sequences: applies the permutation of epoch
+ * g / n to g mod n.
  *
  * Source: Black & Rogaway, Ciphers with Arbitrary Finite Domains (2002): cycle-walking Feistel.
  */

@@ -10,9 +10,9 @@ typedef struct rn_split {
   int64_t *first; /* [shards + 1] first token of each shard */
   int64_t tokens;
   uint64_t content; /* hash of the shards' ids */
-  int32_t *cached;  /* tokens of one block */
+  int32_t *cached;  /* tokens of the block that was read last */
   int cached_shard;
-  int64_t cached_block; /* -1: none */
+  int64_t cached_block; /* block in `cached`; -1: none */
 } rn_split;
 
 /**

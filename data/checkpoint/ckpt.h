@@ -4,10 +4,10 @@
  * RUN/checkpoints/step-00000100/ holds checkpoint files (part-NNNNN.zst: zstd frames of tensor
  * slices) and a manifest; the schema is proto/schema/checkpoint.proto. A save is: one
  * rn_ckpt_stage_dir, rn_ckpt_write_file by every writer, one rn_ckpt_commit; then
- * rn_ckpt_point_latest and rn_ckpt_prune, whose failure does not invalidate the checkpoint. Before
- * the rename in commit no existing checkpoint changes; a failed save leaves a .tmp folder that
- * readers ignore. RN_ERR_FORMAT and RN_ERR_NOT_FOUND mean that a checkpoint is damaged; other
- * errors do not.
+ * rn_ckpt_point_latest and rn_ckpt_prune, whose failure does not invalidate the checkpoint. No
+ * existing checkpoint changes until the rename in rn_ckpt_commit; a failed save leaves a .tmp
+ * folder, which readers ignore. RN_ERR_FORMAT and RN_ERR_NOT_FOUND mean that a checkpoint is
+ * damaged; other errors do not.
  */
 #ifndef RN_DATA_CHECKPOINT_CKPT_H
 #define RN_DATA_CHECKPOINT_CKPT_H
@@ -23,18 +23,18 @@
 
 enum {
   RN_CKPT_DIMS = 4,
-  RN_CKPT_FRAME_ELEMENTS = 2 * 1024 * 1024, /* maximum of one frame: 8 MiB */
+  RN_CKPT_FRAME_ELEMENTS = 2 * 1024 * 1024, /* maximum elements of one frame: 8 MiB */
 };
 
 /** An open checkpoint; not thread-safe. */
 typedef struct rn_ckpt rn_ckpt;
 
-/** Elements [first, first + count) of a tensor, row-major, to be written. */
+/** A slice to write: elements [first, first + count) of a tensor in row-major order. */
 typedef struct rn_ckpt_slice {
   Retnet__TensorKind kind;
   const char *name;
   int dims;
-  int64_t shape[RN_CKPT_DIMS]; /* of the whole tensor */
+  int64_t shape[RN_CKPT_DIMS]; /* shape of the whole tensor */
   int64_t first, count;
   const float *data; /* [count] */
 } rn_ckpt_slice;
@@ -43,7 +43,7 @@ typedef struct rn_ckpt_slice {
 typedef struct rn_ckpt_report {
   uint8_t *bytes;
   size_t size;
-  int64_t stored_bytes; /* written bytes; set only in the writing process */
+  int64_t stored_bytes; /* bytes written; valid only in the writing process */
 } rn_ckpt_report;
 
 /* ---- saving ---- */
@@ -56,26 +56,27 @@ typedef struct rn_ckpt_report {
  */
 rn_status rn_ckpt_preflight(rn_err *err, const char *run_dir, int64_t bytes);
 
-/** Creates an empty staging folder for a step; removes the one of an earlier failed save. */
+/** Creates an empty staging folder for a step; first removes the one that an earlier failed save
+ * left. */
 rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step);
 
-/** The path of the staging folder. */
+/** Returns the path of the staging folder of a step. */
 rn_path rn_ckpt_stage_path(const char *run_dir, int64_t step);
 
-/** What a writer writes to: file part-<index>.zst of the staging folder, from an offset on. */
+/** Destination of a writer: file part-<index>.zst of the staging folder, starting at an offset. */
 typedef struct rn_ckpt_output {
   const char *stage_path;
   int index;      /* >= 0 */
   int64_t offset; /* bytes; 0: create the file; else the file must have exactly this size */
-  int level;      /* of zstd's compression */
+  int level;      /* zstd compression level */
 } rn_ckpt_output;
 
 /**
  * Creates a checkpoint file in the staging folder, or appends to one: writes the slices compressed,
  * then calls fsync.
  *
- * A file has one writer at a time; the next begins where the last ended. Without slices no file is
- * created.
+ * A file has one writer at a time; the next writer begins where the previous one ended. If there
+ * are no slices, no file is created.
  * Ownership: the caller frees out->bytes.
  * Errors:    RN_ERR_IO; RN_ERR_MISMATCH if the size of the file is not output.offset.
  */
@@ -85,30 +86,32 @@ rn_status rn_ckpt_write_file(rn_err *err, rn_ckpt_output output, const rn_ckpt_s
 /**
  * Writes the manifest and renames the staging folder; one process calls it, after all writers.
  *
- * `head` holds all but tensors and files. If it lists tensors, the reports must have exactly these.
- * If the step already exists, the new folder replaces it in one atomic exchange where the file
- * system supports that.
+ * `head` is the manifest without its files. Its list of tensors may be empty; otherwise the reports
+ * must contain exactly these tensors. If the step already exists, the new folder replaces it in one
+ * atomic exchange where the file system supports that.
  * Errors: RN_ERR_MISMATCH if the slices do not cover every tensor exactly once.
  */
 rn_status rn_ckpt_commit(rn_err *err, const char *run_dir, const Retnet__Manifest *head,
                          const rn_ckpt_report *reports, int count);
 
 /**
- * Writes the name of a committed checkpoint to the file `latest`, a hint for users. Removes the
- * staging folder, which holds the older checkpoint of the same step after an exchange.
+ * Writes the name of a committed checkpoint to the file `latest`, a hint for users. Also removes
+ * the staging folder: if rn_ckpt_commit replaced a checkpoint of the same step, the folder now
+ * holds the replaced one.
  */
 rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step);
 
 /**
- * Removes all checkpoints but the newest `keep_last` (0: keeps all) and those whose step is a
- * multiple of `keep_every` (0: none), and the .bad and .tmp folders that are not newer than the
+ * Removes old checkpoints. Keeps the newest `keep_last` (0: all) and those whose step is a multiple
+ * of `keep_every` (0: no such rule). Also removes .bad and .tmp folders that are not newer than the
  * newest complete checkpoint. Only complete checkpoints count towards keep_last.
  */
 rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t keep_every);
 
 /* ---- finding ---- */
 
-/** The state given by a folder's name: step-N, step-N.bad, step-N.tmp. */
+/** State of a checkpoint folder, from its name: step-N (WHOLE), step-N.bad (BAD), step-N.tmp
+ * (STAGED). */
 typedef enum { RN_CKPT_WHOLE, RN_CKPT_BAD, RN_CKPT_STAGED } rn_ckpt_state;
 
 /** One folder of RUN/checkpoints. */
@@ -125,7 +128,8 @@ typedef struct rn_ckpt_entry {
  */
 rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, int *count);
 
-/** Whether a path is one checkpoint rather than a run: by its name, or by a manifest in it. */
+/** True if `path` is a single checkpoint, not a run directory: it has the name of one or contains a
+ * manifest. */
 bool rn_ckpt_is_step_folder(const char *path);
 
 /** Renames a checkpoint to step-N.bad; replaces an older step-N.bad. */
@@ -134,7 +138,7 @@ rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path);
 /**
  * Callbacks of rn_ckpt_find. `report` is called for a skipped checkpoint with one line, without
  * newline. `open` opens a step folder and verifies its checksums, for example with several ranks;
- * NULL: the calling process does it by itself.
+ * NULL: the calling process does both alone.
  */
 typedef struct rn_ckpt_notes {
   void (*report)(void *context, const char *line);
@@ -146,9 +150,9 @@ typedef struct rn_ckpt_notes {
  * Opens the checkpoint at a path: a step folder, or the newest valid one of a run directory.
  *
  * All checksums are verified. In a run directory, damaged checkpoints are reported to `notes` and
- * skipped. If `mark_bad` and a valid one is found, newer ones whose content is wrong are renamed
- * step-N.bad; one with a missing file keeps its name. A running job may remove an old checkpoint
- * while it is read; this is not reported, and the run is listed again.
+ * skipped. If `mark_bad` is set and a valid checkpoint is found, newer ones whose content is wrong
+ * are renamed to step-N.bad; one with a missing file keeps its name. If a running job removes an
+ * old checkpoint while it is being read, the run is listed again and nothing is reported.
  * Errors: RN_ERR_NOT_FOUND if there is none; RN_ERR_FORMAT if all are damaged; for a step folder
  *         the error of opening it.
  */
@@ -163,7 +167,7 @@ rn_status rn_ckpt_open(rn_err *err, const char *step_path, rn_ckpt **out);
 /** Accepts NULL; clears the pointer. */
 void rn_ckpt_close(rn_ckpt **ckpt);
 
-/** The manifest; valid until the checkpoint is closed. */
+/** Returns the manifest; valid until the checkpoint is closed. */
 const Retnet__Manifest *rn_ckpt_manifest(const rn_ckpt *ckpt);
 
 /**
@@ -173,21 +177,24 @@ const Retnet__Manifest *rn_ckpt_manifest(const rn_ckpt *ckpt);
  */
 rn_status rn_ckpt_none(rn_err *err, const char *path);
 
-/** The path that it was opened at. */
+/** Returns the path at which the checkpoint was opened. */
 const char *rn_ckpt_path(const rn_ckpt *ckpt);
 
-/** The effective configuration; in older checkpoints only the keys that the user gave. */
+/** Returns the effective configuration; in older checkpoints it has only the keys that the user
+ * gave. */
 static inline const Retnet__Config *rn_ckpt_config(const Retnet__Manifest *manifest) {
   return manifest->effective != NULL ? manifest->effective : manifest->config;
 }
 
-/** Finds a tensor, or returns NULL; and the number of elements of a tensor. */
+/** Returns a tensor of the checkpoint, or NULL if there is none of this kind and name. */
 const Retnet__Tensor *rn_ckpt_tensor(const rn_ckpt *ckpt, Retnet__TensorKind kind,
                                      const char *name);
+
+/** Returns the number of elements of a tensor. */
 int64_t rn_ckpt_elements(const Retnet__Tensor *tensor);
 
 /**
- * Reads the elements of a range of a tensor from all slices that hold them; verifies sums.
+ * Reads a range of elements of a tensor from all slices that hold them; verifies their checksums.
  *
  * Errors: RN_ERR_MISMATCH if the checkpoint does not have the tensor or the range.
  */
@@ -200,7 +207,8 @@ rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, cons
  */
 rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int reader, int readers);
 
-/** rn_ckpt_check of all frames, and checks that the folder contains no other file. */
+/** Checks all frames like rn_ckpt_check, and that the folder contains no file besides those of the
+ * checkpoint. */
 rn_status rn_ckpt_verify(rn_err *err, rn_ckpt *ckpt);
 
 #endif

@@ -47,7 +47,7 @@ static rn_status take_name(rn_err *err, const char *run_dir, int64_t step) {
   return rn_file_rename(err, staged.text, final.text);
 }
 
-/* A fault injection site of publishing. */
+/* Fault injection site: returns an I/O error if the test set `site` to fail here. */
 #define FAULT_SITE(err, site, doing, path) \
   if (rn_fault_now(site)) return rn_file_fail((err), (doing), (path), errno)
 

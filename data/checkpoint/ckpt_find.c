@@ -10,7 +10,7 @@
 #include "data/checkpoint/ckpt_name.h"
 #include "proto/base/fault.h"
 
-/* How often a run is listed if its owner removes checkpoints while they are read. */
+/* Maximum listings of a run whose owner removes checkpoints while they are being read. */
 enum { MAX_LISTS = 16 };
 
 static int by_step(const void *a, const void *b) {
@@ -85,9 +85,9 @@ typedef struct search {
   rn_ckpt_entry *entries; /* [count] */
   int count;
   int found;   /* index of the newest valid one; -1: none so far */
-  int damaged; /* number of skipped ones */
-  bool *wrong; /* [count] the content differs from what was written */
-  bool stale;  /* the run's owner, who prunes old checkpoints, removed one meanwhile */
+  int damaged; /* number of damaged checkpoints that were skipped */
+  bool *wrong; /* [count] true if the content of the entry is wrong */
+  bool stale;  /* the job that owns the run has pruned a checkpoint since it was listed */
 } search;
 
 static void report_skipped(const search *s, const rn_ckpt_entry *entry, const rn_err *why) {
@@ -111,7 +111,7 @@ static void mark_wrong(const search *s) {
   }
 }
 
-/* Opens the newest valid checkpoint, if there is one, until the list is stale. */
+/* Opens the newest valid checkpoint, if there is one; stops if the list becomes stale. */
 static rn_status open_newest(rn_err *err, search *s, rn_ckpt **out) {
   for (int i = s->count - 1; i >= 0 && s->found < 0 && !s->stale; i--) {
     const rn_ckpt_entry *entry = &s->entries[i];
@@ -173,7 +173,8 @@ rn_status rn_ckpt_none(rn_err *err, const char *path) {
                  path);
 }
 
-/* Renames damaged ones only if a valid one is found: else the next start would see none. */
+/* Searches one listing. Renames damaged checkpoints only if a valid one is found: otherwise the
+ * next start would find no checkpoint at all. */
 static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
                               const rn_ckpt_notes *notes, bool *stale, rn_ckpt **out) {
   search s = {.notes = notes, .found = -1};
@@ -207,7 +208,7 @@ static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
                  run_dir);
 }
 
-/* The path without trailing slashes. */
+/* Returns the path without trailing slashes. */
 static rn_path without_end(const char *path) {
   rn_path plain;
   snprintf(plain.text, sizeof plain.text, "%s", path);

@@ -29,7 +29,8 @@ void rn_ckpt_context_destroy(rn_ckpt_context *context) {
   *context = (rn_ckpt_context){0};
 }
 
-/* Elements shuffled at a time: their copy stays in the L1 cache for all four byte planes. */
+/* Elements shuffled at a time: few enough to stay in the L1 cache while all four byte planes are
+ * written. */
 enum { L1_ELEMENTS = 4096 };
 
 static void shuffle_piece(const uint32_t *bits, int64_t n, int64_t plane, unsigned char *out) {
@@ -56,7 +57,8 @@ static void unshuffle(const unsigned char *in, int64_t count, float *out) {
   }
 }
 
-/* Whether a sample from the start compresses better with its bytes shuffled. */
+/* Sets *prefers to true if a sample from the start of the data compresses better with its bytes
+ * shuffled. */
 static rn_status sample_prefers_shuffle(rn_err *err, rn_ckpt_context *context, const float *data,
                                         int64_t count, bool *prefers) {
   int64_t sample = count < SAMPLE_ELEMENTS ? count : SAMPLE_ELEMENTS;

@@ -1,9 +1,9 @@
 /**
  * A frame of a checkpoint file: up to RN_CKPT_FRAME_ELEMENTS floats as one blob.
  *
- * Weights compress better with their bytes shuffled, one plane per significance (signs and
- * exponents are similar, the last bits are noise); moments that are still zero do not. A sample
- * decides.
+ * Weights compress better if their bytes are shuffled into one plane per significance: signs and
+ * exponents are similar, the low bits are noise. Moments that are still zero do not. The packer
+ * compresses a sample both ways to decide.
  */
 #ifndef RN_DATA_CHECKPOINT_CKPT_FRAME_H
 #define RN_DATA_CHECKPOINT_CKPT_FRAME_H
@@ -18,8 +18,8 @@
 /** Scratch buffers for frames of up to `elements` elements, reused from frame to frame. */
 typedef struct rn_ckpt_context {
   unsigned char *shuffled; /* the raw bytes of a frame */
-  unsigned char *stored;   /* the compressed bytes; has their upper bound */
-  int level;               /* of zstd's compression; unused for reading */
+  unsigned char *stored;   /* the compressed bytes; as large as their upper bound */
+  int level;               /* zstd compression level; unused for reading */
 } rn_ckpt_context;
 
 /** Allocates the buffers; `level` keeps its value. */

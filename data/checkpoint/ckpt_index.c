@@ -184,7 +184,8 @@ void rn_ckpt_index_destroy(rn_ckpt_index *index) {
 }
 
 int64_t rn_ckpt_index_find(const rn_ckpt_index *index, int64_t tensor, int64_t element) {
-  int64_t low = 0, high = index->count; /* finds the last extent that begins at or before it */
+  int64_t low = 0,
+          high = index->count; /* finds the last extent that begins at or before `element` */
   while (high - low > 1) {
     int64_t middle = (low + high) / 2;
     const Retnet__Slice *slice = index->extent[middle].slice;

@@ -20,10 +20,10 @@ typedef struct rn_ckpt_index {
   int64_t count;
 } rn_ckpt_index;
 
-/** The order of tensors in a manifest: kind, then name. */
+/** Compares tensors by their order in a manifest: kind, then name. */
 int rn_ckpt_tensor_order(const Retnet__Tensor *a, const Retnet__Tensor *b);
 
-/** Index of the tensor in the manifest, or -1. */
+/** Returns the index of the tensor in the manifest, or -1. */
 int64_t rn_ckpt_tensor_index(const Retnet__Manifest *manifest, Retnet__TensorKind kind,
                              const char *name);
 
@@ -40,7 +40,7 @@ rn_status rn_ckpt_index_create(rn_err *err, const char *where, rn_status status,
                                const Retnet__Manifest *manifest, rn_ckpt_index *out);
 void rn_ckpt_index_destroy(rn_ckpt_index *index);
 
-/** Index of the extent that holds an element, which the tensor must have. */
+/** Returns the index of the extent that holds `element`, which must be within the tensor. */
 int64_t rn_ckpt_index_find(const rn_ckpt_index *index, int64_t tensor, int64_t element);
 
 #endif

@@ -11,17 +11,18 @@
 
 enum { RN_CKPT_NAME_BYTES = 48 };
 
-/** "step-00000100" with the suffix of the state. */
+/** Writes the folder name of a step, "step-00000100", with the suffix of `state`. */
 void rn_ckpt_name(char name[RN_CKPT_NAME_BYTES], int64_t step, rn_ckpt_state state);
 
-/** Parses such a name; false for any other name. */
+/** Parses a name written by rn_ckpt_name; false for any other name. */
 bool rn_ckpt_name_parse(const char *name, int64_t *step, rn_ckpt_state *state);
 
-/** "part-00003.zst", and back to its index; -1 for any other name. */
+/** Writes the file name of an index, "part-00003.zst". rn_ckpt_file_index returns the index, or -1
+ * for any other name. */
 void rn_ckpt_file_name(char name[RN_CKPT_NAME_BYTES], int index);
 int rn_ckpt_file_index(const char *name);
 
-/** RUN/checkpoints, and the folder of a step in it. */
+/** Return the path of RUN/checkpoints, and of the folder of a step in it. */
 rn_path rn_ckpt_folder(const char *run_dir);
 rn_path rn_ckpt_step_path(const char *run_dir, int64_t step, rn_ckpt_state state);
 

@@ -1,4 +1,5 @@
-/* Writes slices as consecutive frames to a checkpoint file, new or continued by this writer. */
+/* Writes slices as consecutive frames, to a new checkpoint file or at the end of an existing one.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -89,7 +90,7 @@ static rn_status write_slice(rn_err *err, file_writer *w, uint32_t tensor,
   return RN_OK;
 }
 
-/* The tensor points into `slice`, which must outlive the report. */
+/* Fills *tensor, which points into `slice`; the slice must outlive the report. */
 static void describe_tensor(Retnet__Tensor *tensor, const rn_ckpt_slice *slice) {
   assert(slice->dims >= 0 && slice->dims <= RN_CKPT_DIMS);
   retnet__tensor__init(tensor);

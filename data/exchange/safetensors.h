@@ -36,7 +36,7 @@ typedef struct rn_safetensors_tensor {
   rn_safetensors_type type;
   int dims;
   int64_t shape[RN_SAFETENSORS_DIMS];
-  int64_t count; /* elements; 1 without dimensions */
+  int64_t count; /* number of elements; 1 if dims is 0 */
   int64_t offset;
 } rn_safetensors_tensor;
 
@@ -49,7 +49,7 @@ typedef struct rn_safetensors_note {
 typedef struct rn_safetensors rn_safetensors;
 typedef struct rn_safetensors_writer rn_safetensors_writer;
 
-/** The type's name in files, and the bytes of one element. */
+/** Return the name of the type in files, and the bytes of one element. */
 const char *rn_safetensors_type_name(rn_safetensors_type type);
 size_t rn_safetensors_type_bytes(rn_safetensors_type type);
 
@@ -64,7 +64,7 @@ rn_status rn_safetensors_open(rn_err *err, const char *path, rn_safetensors **ou
 /** Closes and clears the pointer; accepts NULL. */
 void rn_safetensors_close(rn_safetensors **file);
 
-/** The number of tensors, and tensor `index` in the order of names. */
+/** Return the number of tensors, and the tensor at `index` in the order of names. */
 int rn_safetensors_count(const rn_safetensors *file);
 const rn_safetensors_tensor *rn_safetensors_at(const rn_safetensors *file, int index);
 
@@ -88,7 +88,7 @@ rn_status rn_safetensors_read_f64(rn_err *err, const rn_safetensors *file,
                                   const rn_safetensors_tensor *tensor, int64_t first, int64_t count,
                                   double *out);
 
-/** What the header of a new file lists: tensors (name, type, dims, shape) and __metadata__. */
+/** Content of the header of a new file: the tensors (name, type, dims, shape) and __metadata__. */
 typedef struct rn_safetensors_header {
   const rn_safetensors_tensor *tensors; /* [count] */
   int count;

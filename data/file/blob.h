@@ -43,7 +43,7 @@ rn_status rn_blob_pack(rn_err *err, const void *raw, size_t raw_bytes, int level
                        size_t *stored_bytes);
 
 /**
- * The content size of a frame, from its header alone.
+ * Reads the content size of a frame from its header alone.
  *
  * Errors: RN_ERR_FORMAT, naming `where`, unless `stored` is exactly one whole frame that declares
  *         its content size, at most `max_bytes`.

@@ -180,8 +180,8 @@ rn_status rn_file_rename(rn_err *err, const char *from, const char *to) {
   return rn_file_fail(err, "rename", pair, error);
 }
 
-/* A new folder survives a power failure only if its parent was synced. A parent that is writable
- * but not readable cannot be opened and is not synced. */
+/* Creates a folder and syncs its parent: otherwise the folder might not survive a power failure. A
+ * parent that is writable but not readable cannot be opened, so it is not synced. */
 static int make_one_folder(const char *folder) {
   if (mkdir(folder, 0777) != 0) return errno == EEXIST ? 0 : errno;
   const int fd = open(rn_path_folder(folder).text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -15,7 +15,8 @@
 
 enum { RN_PATH_BYTES = PATH_MAX + 64 };
 
-/** A path by value; a truncated one exceeds PATH_MAX, so it never names another file. */
+/** A path by value. A truncated path is still longer than PATH_MAX, so it cannot name a different
+ * file by mistake. */
 typedef struct rn_path {
   char text[RN_PATH_BYTES];
 } rn_path;
@@ -24,7 +25,7 @@ typedef struct rn_path {
 typedef struct rn_file {
   int fd;
   char *path;
-  int64_t size_bytes; /* when it was opened */
+  int64_t size_bytes; /* size at open */
 } rn_file;
 
 /** Opens a regular file to read. Errors: RN_ERR_NOT_FOUND, RN_ERR_IO, RN_ERR_FORMAT. */
@@ -64,7 +65,7 @@ rn_status rn_file_make_folder(rn_err *err, const char *folder);
 /** Removes a file, or a folder with all its content (links are removed, not followed). */
 rn_status rn_file_remove_tree(rn_err *err, const char *path);
 
-/** Whether `path` exists; true also for a dangling link. */
+/** True if `path` exists, even as a dangling link. */
 bool rn_file_exists(const char *path);
 
 /**
@@ -82,8 +83,8 @@ rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **o
 rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path);
 
 /**
- * Replaces a file's content durably: temporary file, fsync, rename, fsync of the folder.
- * After a crash, and at any time for a reader, it has either the old content or the new.
+ * Replaces a file's content durably: temporary file, fsync, rename, fsync of the folder. A reader,
+ * even after a crash, sees either the old or the new content.
  */
 rn_status rn_file_replace(rn_err *err, const char *path, const void *data, size_t bytes);
 

@@ -16,9 +16,9 @@ typedef struct filter {
   rn_line_keep keep;
   const void *self;
   rn_line line;        /* the current line */
-  int64_t begin;       /* its offset */
+  int64_t begin;       /* offset of the current line */
   int64_t prefix;      /* end of the lines before the first removed one */
-  bool removes, mixed; /* a line is removed; a later one is kept */
+  bool removes, mixed; /* removes: a line is removed; mixed: a later line is kept */
   bool unended;        /* the last line of the file is kept and has no newline */
 } filter;
 
@@ -51,11 +51,11 @@ static bool end_line(filter *f, int64_t end) {
   return kept;
 }
 
-/* The destination of kept lines; consecutive ones are copied together. */
+/* Copies the kept lines; consecutive ones are copied together. */
 typedef struct copier {
   rn_file *to;    /* NULL: the pass copies nothing */
-  int64_t from;   /* begin of the lines that are not copied yet */
-  int64_t offset; /* of the next byte in `to` */
+  int64_t from;   /* offset in the input of the first byte not copied yet */
+  int64_t offset; /* offset of the next byte in `to` */
   char *buffer;
 } copier;
 
@@ -118,7 +118,7 @@ static rn_status keep_owner(rn_err *err, const rn_file *old, const rn_file *new_
   return rn_file_fail(err, "set the mode of", new_one->path, errno);
 }
 
-/* A kept line follows a removed one: a new file replaces the old one. */
+/* Used if a kept line follows a removed one: a new file replaces the old one. */
 static rn_status rewrite(rn_err *err, filter *f, const rn_file *file, char *buffer,
                          int64_t *bytes) {
   filter again = {.keep = f->keep, .self = f->self};
@@ -144,7 +144,7 @@ static rn_status rewrite(rn_err *err, filter *f, const rn_file *file, char *buff
   return status;
 }
 
-/* Only lines at the end are removed, if any: truncates the file. */
+/* Used if lines are removed only at the end, or not at all: truncates the file. */
 static rn_status shorten(rn_err *err, const filter *f, const char *path, int64_t *bytes) {
   rn_file file = {0};
   *bytes = f->prefix;

@@ -25,9 +25,9 @@ typedef bool (*rn_line_keep)(const void *self, const rn_line *line);
  * Keeps the lines for which `keep` returns true, in their order; adds a missing newline to a last
  * line. *bytes is the resulting size of the file; 0 if it does not exist.
  *
- * After a crash, and at any time for a reader, the file has the old content or the new: if only
- * lines at the end are removed it is truncated, else a new file replaces it. If no line is removed,
- * no line is rewritten.
+ * A reader, even after a crash, sees either the old or the new content: the file is truncated if
+ * only lines at its end are removed; otherwise a new file replaces it. If no line is removed, no
+ * line is rewritten.
  * Errors: RN_ERR_IO, RN_ERR_MEMORY; RN_ERR_FORMAT if it is not a regular file.
  */
 rn_status rn_journal_filter(rn_err *err, const char *path, rn_line_keep keep, const void *self,

@@ -33,7 +33,7 @@ const rn_run_lock_rule rn_run_lock_default = {.beat_s = 5, .dead_s = 60};
 /* The content of a lock file. `text` is empty if there is no file. */
 typedef struct record {
   char text[RECORD_BYTES];
-  char id[ID_BYTES]; /* of the owner: hash of all but the heartbeat */
+  char id[ID_BYTES]; /* id of the owner: hash of all of the record but the heartbeat */
   rn_process process;
   char job[JOB_BYTES], since[JOB_BYTES];
 } record;
@@ -147,7 +147,7 @@ static rn_path path_of(const rn_run_lock *l, const char *prefix, const char *id)
 /* Writes the whole text at `offset`, however short the transfers are. */
 static bool write_all(int fd, const char *text, size_t bytes, off_t offset) {
   for (size_t done = 0; done < bytes;) {
-    errno = ENOSPC; /* where nothing is written and no reason given */
+    errno = ENOSPC; /* for a write that wrote nothing and set no errno */
     const ssize_t count = pwrite(fd, text + done, bytes - done, offset + (off_t)done);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return false;
@@ -204,9 +204,9 @@ static rn_status follow_successors(rn_err *err, const rn_run_lock *l, record *ou
 }
 
 /*
- * The owner: the process in `lock`, or the last of its successors. A takeover that completes
- * between two reads removes the successor's name, and a dead owner would be found again; so `lock`
- * is read once more, and the search is repeated if it has changed.
+ * Finds the owner: the process in `lock`, or the last of its successors. If a takeover completes
+ * between two reads, the name of the successor is gone, and the search would return the dead owner;
+ * so `lock` is read again, and the search is repeated if it has changed.
  */
 static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
   record first, again;
@@ -220,7 +220,7 @@ static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
   return RN_OK;
 }
 
-/* Whether the file belongs to a process of this host that died before it got the lock. */
+/* True if the file belongs to a process of this host that died before it got the lock. */
 static bool is_left(const char *path) {
   record r;
   return read_record(NULL, path, &r) == RN_OK && is_there(&r) && rn_process_is_local(&r.process) &&
@@ -270,9 +270,9 @@ static rn_status refuse(rn_err *err, const rn_run_lock *l, const record *owner) 
 }
 
 /*
- * Watches an owner until it is dead (*dead is true) or another process is the owner (false). A live
- * process of this host is refused without waiting for a heartbeat, on the second check: it may be
- * about to release the lock on the first.
+ * Watches an owner until it is dead (*dead = true) or another process has become the owner (*dead =
+ * false); fails if the owner is alive. A live owner on this host is detected without waiting for a
+ * heartbeat, but only on the second check: on the first it may be about to release the lock.
  */
 static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, bool *dead) {
   const double begin_s = clock_s(), look_s = l->rule.beat_s / 10;
@@ -433,7 +433,8 @@ void rn_run_lock_release(rn_run_lock **lock) {
   pthread_cond_signal(&l->wake);
   pthread_mutex_unlock(&l->mutex);
   pthread_join(l->thread, NULL);
-  /* Creates its own successor's name first: nobody can take over between check and removal. */
+  /* Creates the name of its own successor first, so that no process can take over between the check
+   * and the removal. */
   const rn_path name = path_of(l, AFTER_PREFIX, l->mine.id);
   const record leaving = describe_self();
   record now;

@@ -25,7 +25,8 @@
 
 typedef struct rn_run_lock rn_run_lock;
 
-/** Seconds between heartbeats, and without one until an owner counts as dead. */
+/** Seconds between heartbeats (beat_s), and seconds without a heartbeat after which an owner counts
+ * as dead (dead_s). */
 typedef struct rn_run_lock_rule {
   double beat_s, dead_s;
 } rn_run_lock_rule;

@@ -57,7 +57,8 @@ rn_status rn_shard_read_block(rn_err *err, const rn_shard *shard, int64_t block,
 /** Checks every byte of the file: all checksums, all postscripts, all blocks against the footer. */
 rn_status rn_shard_verify(rn_err *err, const char *path);
 
-/** What a recovery saved; lost_bytes are the bytes between header and footer that it could not. */
+/** Result of a recovery: tokens and blocks recovered; lost_bytes between header and footer could
+ * not be recovered. */
 typedef struct rn_shard_recovery {
   int64_t tokens, blocks, lost_bytes;
 } rn_shard_recovery;

@@ -20,10 +20,10 @@ typedef struct rn_postscript {
 
 /** Writes the magic and the length at the start, and the sum at the end, of a frame of `bytes`. */
 void rn_frame_seal(unsigned char *frame, size_t bytes);
-/** Whether magic, length and sum are correct. */
+/** Returns 1 if magic, length and sum are correct, else 0. */
 int rn_frame_is_valid(const unsigned char *frame, size_t bytes);
 
-/** Writes a postscript as a frame; and reads one: 1 if it is valid, else 0. */
+/** Write a postscript as a frame, and read one; the reader returns 1 if it is valid, else 0. */
 void rn_postscript_write(rn_postscript p, unsigned char frame[RN_SHARD_POSTSCRIPT_BYTES]);
 int rn_postscript_read(const unsigned char frame[RN_SHARD_POSTSCRIPT_BYTES], rn_postscript *out);
 

@@ -138,7 +138,7 @@ void rn_shard_close(rn_shard *shard) {
   *shard = (rn_shard){0};
 }
 
-/* What a block is decoded by, and into. */
+/* Parameters and destination of decoding a block. */
 typedef struct block_decoder {
   const char *path; /* for messages */
   const Retnet__ShardHeader *header;
@@ -254,7 +254,7 @@ static size_t whole_block(const recovery *r, size_t at, uint64_t *found) {
   return whole ? stored : 0;
 }
 
-/* The next offset >= `at` with a zstd magic number, where a frame may begin. */
+/* Returns the next offset >= `at` with a zstd magic number, where a frame may begin. */
 static size_t next_frame(const recovery *r, size_t at) {
   while (at + 4 <= r->count && rn_get_u32(r->bytes + at) != ZSTD_MAGICNUMBER) at++;
   return at + 4 <= r->count ? at : r->count;
@@ -284,7 +284,7 @@ static rn_status copy_blocks(rn_err *err, const recovery *r, rn_shard_recovery *
   return RN_OK;
 }
 
-/* The header, or its copy in the footer. */
+/* Reads the header, or its copy in the footer if the header is damaged. */
 static rn_status find_header(rn_err *err, const rn_file *file, Retnet__ShardHeader **out) {
   rn_err ignored = {0};
   rn_postscript p;

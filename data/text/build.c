@@ -11,8 +11,8 @@
 
 enum { FEW_DOCUMENTS = 20 };
 
-/* Reads the input once. The first FEW_DOCUMENTS documents are kept in memory, because the split
- * into train and val depends on whether there are more. */
+/* Reads the input once. The first FEW_DOCUMENTS documents are kept in memory, because the way they
+ * are split into train and val depends on whether there are more documents. */
 typedef struct builder {
   const rn_build_options *options;
   rn_build_report *report;
@@ -38,7 +38,7 @@ static rn_status put(rn_err *err, rn_shard_writer *writer, const unsigned char *
   return RN_OK;
 }
 
-/* FEW_DOCUMENTS or more: each document goes to one split as a whole. */
+/* With FEW_DOCUMENTS or more: puts the whole document into one split. */
 static rn_status put_whole(rn_err *err, builder *b, int64_t number, const unsigned char *bytes,
                            size_t count) {
   const rn_random_key key = rn_random_key_named(RN_RANDOM_SPLIT, 0, "val");
@@ -47,7 +47,7 @@ static rn_status put_whole(rn_err *err, builder *b, int64_t number, const unsign
              : put(err, b->train, bytes, count, &b->report->train_tokens);
 }
 
-/* Fewer documents: the last part of each goes to val. */
+/* With fewer documents: puts the last part of each document into val. */
 static rn_status put_parts(rn_err *err, builder *b, const unsigned char *bytes, size_t count) {
   const size_t val = (size_t)((double)count * b->options->val_fraction);
   RN_TRY(err, put(err, b->train, bytes, count - val, &b->report->train_tokens));

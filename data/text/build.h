@@ -18,12 +18,12 @@ typedef struct rn_build_report {
 } rn_build_report;
 
 typedef struct rn_build_options {
-  const char *out;     /* empty or absent */
-  const char *include; /* pattern of names inside folders, or NULL: all */
-  double val_fraction; /* [0, 1) */
+  const char *out;     /* output folder; must be empty or not exist */
+  const char *include; /* pattern of the file names to read inside folders; NULL: all */
+  double val_fraction; /* fraction of the data for val, in [0, 1) */
   const char *const *input;
-  void (*progress)(const rn_build_report *so_far); /* after each document, or NULL */
-  int inputs; /* files, folders, .jsonl, each also .zst; "-" is standard input */
+  void (*progress)(const rn_build_report *so_far); /* called after each document; or NULL */
+  int inputs; /* number of entries of `input`: files, folders, .jsonl, .zst, "-" (stdin) */
 } rn_build_options;
 
 /**

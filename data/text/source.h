@@ -12,17 +12,17 @@
 typedef rn_status rn_document_visit(void *self, rn_err *err, const char *name, const void *bytes,
                                     size_t count);
 
-/** Which files of folders are read. */
+/** Selects the files that are read from folders. */
 typedef struct rn_source_options {
-  const char *include;          /* pattern of names inside folders, or NULL: all */
+  const char *include;          /* pattern of the file names to read inside folders; NULL: all */
   const rn_folder_id *excluded; /* [excluded_count] folders that are never read */
   int excluded_count;
 } rn_source_options;
 
 typedef struct rn_source_counts {
-  int64_t empty_files; /* found in folders or by patterns */
-  int64_t blank_lines; /* of .jsonl */
-  int64_t left_out;    /* as in rn_listing */
+  int64_t empty_files; /* empty files found in folders or by patterns */
+  int64_t blank_lines; /* blank lines in .jsonl files */
+  int64_t left_out;    /* as rn_listing.left_out */
   int64_t compressed;  /* files in unsupported compressed formats, by name; read as plain bytes */
   char first_compressed[RN_PATH_BYTES];
 } rn_source_counts;

@@ -65,7 +65,8 @@ void rn_affinity_restore(void) {
 
 typedef enum { OWN, OTHER_CORE, ANY } choice;
 
-/* First free core of the mask, or -1; with OTHER_CORE, its physical core must be free too. */
+/* Returns the first free core of the mask, or -1; with OTHER_CORE, its physical core must be free
+ * too. */
 static int free_core(const rn_mask *mask, const int *sibling, const rn_mask *taken,
                      const rn_mask *busy, choice how) {
   for (int c = 0; c < RN_MASK_CORES; c++) {
@@ -116,7 +117,7 @@ void rn_affinity_claim(const rn_mask *cores) {
   if (is_claimed) claimed = *cores;
 }
 
-/* The launcher's cores without the claimed ones, or all of them if none is left. */
+/* Returns the launcher's cores without the claimed ones, or all of them if none would be left. */
 static rn_mask free_cores(const rn_mask *all) {
   rn_mask kept, rest;
   if (!is_claimed) return *all;
@@ -135,7 +136,8 @@ static int create_on_free_cores(pthread_t *thread, void *(*start)(void *), void 
   pthread_attr_setaffinity_np(&attributes, RN_MASK_BYTES, cores.set);
   code = pthread_create(thread, &attributes, start, argument);
   pthread_attr_destroy(&attributes);
-  /* The system may have narrowed the mask since start; then create the thread without a mask. */
+  /* If the system has narrowed the mask since start, this fails; then the thread is created without
+   * a mask. */
   return code == 0 ? 0 : pthread_create(thread, NULL, start, argument);
 }
 

@@ -30,13 +30,14 @@ bool rn_mask_overlaps(const rn_mask *a, const rn_mask *b);
 /** Writes the cores as a list, "0-3,8", truncated to `bytes`. */
 void rn_mask_text(const rn_mask *mask, char *text, size_t bytes);
 
-/** The mask that this process was started with. False, with errno, if it cannot be read. */
+/** Reads the mask that this process was started with. Returns false and sets errno if it cannot be
+ * read. */
 bool rn_affinity_launcher(rn_mask *out);
 
 /** Records the calling thread's mask as the launcher's; runs automatically before main. */
 void rn_affinity_remember(void);
 
-/** Restores the launcher's mask of the calling thread, for example before an exec. */
+/** Sets the calling thread's mask back to the launcher's, for example before an exec. */
 void rn_affinity_restore(void);
 
 /**
@@ -44,7 +45,7 @@ void rn_affinity_restore(void);
  * free, else one on a physical core without another thread, else any free one.
  *
  * Shapes: running, core [threads]; sibling [RN_MASK_CORES]: the lowest-numbered core of the same
- * physical core. Pure. False if the mask has fewer cores than threads.
+ * physical core. Pure function. Returns false if the mask has fewer cores than threads.
  */
 bool rn_affinity_assign(const rn_mask *mask, const int *sibling, const int *running, int threads,
                         int *core);
@@ -52,7 +53,7 @@ bool rn_affinity_assign(const rn_mask *mask, const int *sibling, const int *runn
 /** Reads the siblings for rn_affinity_assign; a core of unknown topology is its own sibling. */
 void rn_affinity_siblings(int *sibling /* [RN_MASK_CORES] */);
 
-/** From now on these cores belong to computing threads; NULL: none do. */
+/** Declares that these cores belong to computing threads from now on; NULL: no cores do. */
 void rn_affinity_claim(const rn_mask *cores);
 
 /**

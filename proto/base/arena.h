@@ -20,10 +20,11 @@ rn_status rn_arena_create(rn_err *err, size_t size_bytes, rn_arena *out);
 /** Frees the memory; accepts a zeroed arena too. */
 void rn_arena_destroy(rn_arena *arena);
 
-/** Bytes that rn_arena_take(bytes) uses, padding included; for computing the size of an arena. */
+/** Returns the bytes that rn_arena_take(bytes) uses, including padding; for computing the size of
+ * an arena. */
 size_t rn_arena_round(size_t bytes);
 
-/** The next `bytes` of the arena; exceeding its size is a bug (assert). */
+/** Returns the next `bytes` of the arena; exceeding the size of the arena is a bug (assert). */
 void *rn_arena_take(rn_arena *arena, size_t bytes);
 
 /** calloc for long-lived objects; `what` names the object in the error. Errors: RN_ERR_MEMORY. */

@@ -76,7 +76,7 @@ static void sleep_ms(long ms) {
   while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
 }
 
-/* Counts a pass; the kind of the fault, or NULL if this pass succeeds. */
+/* Counts a pass; returns the kind of its fault, or NULL if this pass succeeds. */
 static const char *kind_at(const char *site, long *pass) {
   const char *order = getenv("RETNET_FAULT");
   if (order == NULL || !names_site(order, site)) return NULL;

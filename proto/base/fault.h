@@ -22,16 +22,17 @@
 /** True if the caller must fail now; errno is then set by the kind. Thread-safe. */
 bool rn_fault_now(const char *site);
 
-/** The fraction by which this pass must be slower, by kind `busy`; 0: not at all. */
+/** Returns the fraction by which kind `busy` slows this pass down; 0: not at all. */
 double rn_fault_busy(const char *site);
 
-/** The seconds by which the message of this pass is late, by kind `late`; 0: not at all. */
+/** Returns the seconds by which kind `late` delays the message of this pass; 0: not at all. */
 double rn_fault_late_s(const char *site);
 
-/** True if the variable names the site. Counts no pass. */
+/** True if RETNET_FAULT names the site. Does not count a pass. */
 bool rn_fault_names(const char *site);
 
-/** Passes through the site that the variable names, since it has its present value: for tests. */
+/** Returns the passes through the named site since RETNET_FAULT got its present value; for tests.
+ */
 long rn_fault_passes(void);
 
 #endif

@@ -7,14 +7,15 @@
 
 enum { RN_JSON_BYTES = 40 };
 
-/** `value` as "%.<digits>g", or null if it is not finite; text is [RN_JSON_BYTES]. */
+/** Formats `value` as "%.<digits>g", or null if it is not finite, into text [RN_JSON_BYTES]. */
 static inline const char *rn_json_double(char *text, int digits, double value) {
   if (!isfinite(value)) return "null";
   snprintf(text, RN_JSON_BYTES, "%.*g", digits, value);
   return text;
 }
 
-/** The same in a compound literal of the caller's block, for printf's %s: 9 digits, or all 17. */
+/** Format `value` for printf's %s, with 9 digits or all 17. The text is a compound literal that
+ * lives until the end of the enclosing block. */
 #define RN_JSON(value) rn_json_double((char[RN_JSON_BYTES]){0}, 9, (value))
 #define RN_JSON_EXACT(value) rn_json_double((char[RN_JSON_BYTES]){0}, 17, (value))
 

@@ -10,10 +10,10 @@
 
 static struct {
   bool quiet, json;
-  bool launched;     /* by mpirun: the streams belong to this rank alone */
+  bool launched;     /* started by mpirun: no other rank writes to these streams */
   bool line_pending; /* a progress line is on the terminal */
   volatile sig_atomic_t may_drop;
-  sigset_t let_in; /* unblocked while a text is written */
+  sigset_t let_in; /* signals to unblock while a text is written */
 } settings;
 
 void rn_log_setup(bool quiet, bool json) {
@@ -22,7 +22,7 @@ void rn_log_setup(bool quiet, bool json) {
   settings.launched = getenv("OMPI_COMM_WORLD_SIZE") != NULL;
 }
 
-/* NULL when quiet. */
+/* Returns the stream for lines; NULL when quiet. */
 static FILE *stream_of_lines(void) {
   if (settings.quiet) return NULL;
   return settings.json ? stderr : stdout;

@@ -18,7 +18,7 @@ enum { RN_PROGRESS_NAME_WORDS = 6, RN_PROGRESS_NAME_BYTES = RN_PROGRESS_NAME_WOR
 /** The marks of one process, possibly in memory that other processes read. Zero-initialise it. */
 typedef struct rn_progress {
   _Atomic int64_t units;     /* units finished plus operations begun; only grows */
-  _Atomic int64_t step;      /* of the current operation */
+  _Atomic int64_t step;      /* step of the current operation */
   _Atomic int64_t last_ns;   /* time of the last mark, by CLOCK_MONOTONIC */
   _Atomic int64_t polled_ns; /* time of the last rn_progress_poll */
   _Atomic int waits;         /* the main thread is in a call that needs other ranks */
@@ -28,31 +28,32 @@ typedef struct rn_progress {
 /** Stores the marks in *marks from now on; NULL: in this process's private memory. */
 void rn_progress_use(rn_progress *marks);
 
-/** The main thread begins `operation` (truncated to 47 bytes) of `step`. */
+/** Marks that the main thread begins `operation` (truncated to 47 bytes) of `step`. */
 void rn_progress_begin(const char *operation, int64_t step);
 
-/** The main thread begins another operation of the same step. */
+/** Marks that the main thread begins another operation of the same step. */
 void rn_progress_phase(const char *operation);
 
-/** One unit of work is done. Thread-safe. */
+/** Counts one finished unit of work. Thread-safe. */
 void rn_progress_unit(void);
 
 /** Units counted so far; only grows. */
 int64_t rn_progress_units(void);
 
-/** The main thread enters (or leaves) a call that returns only after other ranks reach it. */
+/** Marks that the main thread enters (or leaves) a call that may have to wait for other ranks. */
 void rn_progress_wait(bool waits);
 
-/** The main thread polls for a message; it counts as waiting while it repeats this call. */
+/** Marks that the main thread polls for a message; it counts as waiting as long as it repeats this
+ * call. */
 void rn_progress_poll(void);
 
-/** The name of the current operation, as text. */
+/** Copies the name of the current operation in *marks to `name`. */
 void rn_progress_name(rn_progress *marks, char name[RN_PROGRESS_NAME_BYTES]);
 
-/** Whether that process waits for other ranks, according to its last marks. */
+/** True if, according to *marks, the process that sets these marks is waiting for other ranks. */
 bool rn_progress_is_waiting(rn_progress *marks);
 
-/** CLOCK_MONOTONIC, the same for all processes of a host. */
+/** Returns CLOCK_MONOTONIC in nanoseconds; all processes of a host read the same clock. */
 int64_t rn_progress_now_ns(void);
 
 #endif

@@ -4,8 +4,8 @@
 
 enum { RN_QUANTILE_MAX = 100 };
 
-/** The quantile `share` (0.5: median), the mean of both neighbours if it is between two values;
- * 1 <= count <= RN_QUANTILE_MAX. */
+/** Returns the quantile `share` (0.5: median) of the values; between two values, their mean; 1 <=
+ * count <= RN_QUANTILE_MAX. */
 double rn_quantile(const double *values, int count, double share);
 
 /** The median; 1 <= count <= RN_QUANTILE_MAX. */

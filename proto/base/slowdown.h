@@ -5,12 +5,12 @@
 #ifndef RN_PROTO_BASE_SLOWDOWN_H
 #define RN_PROTO_BASE_SLOWDOWN_H
 
-/** Begins a phase; 0 unless the site is set. Returns the CPU time of the calling thread. */
+/** Begins a phase. Returns the CPU time of the calling thread, or 0 if the site is not set. */
 double rn_slowdown_begin(void);
 
 /**
- * Ends a phase: if the site is set, computes for its percentage of the CPU time used since
- * `begin_s`. Returns the seconds of CPU time that it was to add.
+ * Ends a phase: if the site is set, spins until the CPU time used since `begin_s` has grown by its
+ * percentage. Returns the seconds of CPU time added.
  */
 double rn_slowdown_end(double begin_s);
 

@@ -22,7 +22,7 @@ typedef struct rn_span_path {
   const char *name;
   int parent; /* index of the enclosing path; -1: none */
   int64_t count;
-  double total_s, inner_s; /* inner_s: the time in spans inside */
+  double total_s, inner_s; /* inner_s: part of total_s spent in nested spans */
 } rn_span_path;
 
 /** One span; microbatch and segment are -1 if it is not a unit of pipeline work. */
@@ -37,7 +37,7 @@ typedef struct rn_spans {
   int paths;
   rn_span_event *event; /* [events] */
   int64_t events, capacity;
-  bool keep_events; /* may be changed between spans; sums are kept in any case */
+  bool keep_events; /* record single events; may be changed between spans; sums are always kept */
 } rn_spans;
 
 extern bool rn_spans_are_on;
@@ -52,7 +52,7 @@ rn_spans *rn_spans_get(void);
 /** Sum of all spans of one name, in any path. */
 double rn_spans_total_s(const char *name);
 
-/** Behind the inline functions below; called only while recording is on. */
+/** Implement the inline functions below; called only while recording is on. */
 void rn_span_do_begin(const char *name, int microbatch, int segment);
 void rn_span_do_end(void);
 void rn_span_do_phase(const char *name);
@@ -72,7 +72,7 @@ static inline void rn_span_end(void) {
   if (rn_spans_are_on) rn_span_do_end();
 }
 
-/** Begins a phase of the innermost span, and ends the phase before. */
+/** Begins a phase of the innermost span, and ends the previous phase. */
 static inline void rn_span_phase(const char *name) {
   if (rn_spans_are_on) rn_span_do_phase(name);
 }

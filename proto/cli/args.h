@@ -50,7 +50,7 @@ typedef struct rn_args {
   const char *example; /* complete command lines, one per line */
   const rn_arg *options;
   int count;
-  int min_words, max_words; /* words that are not options; most -1: no limit */
+  int min_words, max_words; /* number of words that are not options; max_words -1: no limit */
 } rn_args;
 
 /** The rest of the command line. Zero-initialise; rn_words_free(&found.words). */

@@ -14,8 +14,8 @@ const char *rn_version_text(void);
 const char *rn_version_build_id(void);
 
 /**
- * Prints program, commit, compiler, flags, the libraries of proto/, then each of `lines`. Of
- * `program` only the first word counts: "retnet-data build" prints as "retnet-data".
+ * Prints program, commit, compiler, flags, the libraries of proto/, then each of `lines`. Prints
+ * only the first word of `program`: "retnet-data" for "retnet-data build".
  */
 void rn_version_print(FILE *file, const char *program, const char *const *lines, int count);
 

@@ -18,10 +18,11 @@
 /** Buffer size for the text of any value. */
 enum { RN_OPTIONS_TEXT_BYTES = 6 * 4096 + 16 };
 
-/** An upper bound of the schema's keys, and the `line` of a key set by -s. */
+/** Upper bound of the number of keys in the schema; `line` of a key that was set by -s. */
 enum { RN_OPTIONS_MAX_KEYS = 128, RN_OPTIONS_BY_S = -1 };
 
-/** Where each key was given, in the schema's order: line in the file, -1 by -s, 0 not given. */
+/** Where each key was given, in the order of the schema: line in the file; -1: by -s; 0: not given.
+ */
 typedef struct rn_options_locations {
   const char *file; /* not owned */
   int line[RN_OPTIONS_MAX_KEYS];
@@ -80,7 +81,8 @@ rn_status rn_options_copy(rn_err *err, const Retnet__Config *config, Retnet__Con
 /** Allocates the sections that are NULL, with their defaults. */
 rn_status rn_options_complete(rn_err *err, Retnet__Config *config);
 
-/** Copies keys given in `from` and not in `config`; only numbers, words and switches. */
+/** Copies the keys that are given in `from` but not in `config`; only numbers, words and switches.
+ */
 void rn_options_merge(Retnet__Config *config, const Retnet__Config *from);
 
 /** Marks every number, word and switch as given. */

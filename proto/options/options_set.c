@@ -93,7 +93,7 @@ static rn_status set_string(rn_err *err, const setting *s, char **member) {
     return rn_fail(err, RN_ERR_USAGE, "%s: %s: the value is not UTF-8, or has %d bytes or more",
                    s->where, s->name, RN_OPTIONS_STRING_BYTES);
   }
-  /* No shell has expanded this tilde, and nobody wants a folder named "~". */
+  /* Rejects a leading ~ that no shell has expanded: it would create a folder named "~". */
   if (s->value[0] == '~' && (s->value[1] == '\0' || s->value[1] == '/')) {
     return rn_fail(err, RN_ERR_USAGE,
                    "%s: %s: the ~ in %s is not expanded: write the whole path, or ./%s for a file "

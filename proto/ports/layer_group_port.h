@@ -12,7 +12,7 @@ typedef struct rn_layer_group_port {
   void *self;
   /** Called before the group's weights are read; returns when they are complete. */
   rn_status (*wait)(rn_err *err, void *self, int part);
-  /** Called after one unit has added its gradient of the group. */
+  /** Called after a unit of work has added its contribution to the group's gradient. */
   void (*added)(void *self, int part);
 } rn_layer_group_port;
 

@@ -1,5 +1,6 @@
 /**
- * The interface through which the model gets the state before a segment, from any provider.
+ * The interface through which the model gets the state before a segment, whichever implementation
+ * provides it.
  *
  * The element of the scan is (log a, X): the matrix X that a segment of a sequence adds to the
  * state, and the factor a by which the segment decays the state before it:
@@ -40,7 +41,8 @@ typedef struct rn_scan_element {
  */
 typedef struct rn_scan_port {
   void *self;
-  /** Sequential hops of a state from rank to rank: overlapping work polls at least this often. */
+  /** Number of sequential hops of a state from rank to rank; overlapping work should poll at least
+   * this many times. */
   int hops;
   /** Starts one scan; `layer` identifies the scan for ports that keep a state per layer. */
   rn_status (*begin)(void *self, rn_err *err, rn_scan_direction direction, int layer,
@@ -55,7 +57,8 @@ typedef struct rn_scan_port {
    * this segment (before it, if REVERSE); the caller may reuse the memory on return.
    */
   rn_status (*publish)(void *self, rn_err *err, const rn_real *after);
-  /** NULL, or true if end() would return at once, by the last poll; makes no MPI call. */
+  /** May be NULL. Returns true if, at the last poll, everything that end() needs had arrived; makes
+   * no MPI call. */
   bool (*test)(void *self);
 } rn_scan_port;
 
