@@ -39,8 +39,8 @@ static rn_status prune(rn_err *err, const rn_words *words) {
 }
 
 static rn_status export_weights(rn_err *err, const rn_words *words) {
-  if (given.format == NULL) return rn_fail(err, RN_ERR_USAGE, "--format is missing: torchscale");
-  if (given.out == NULL) return rn_fail(err, RN_ERR_USAGE, "--out is missing: FILE.safetensors");
+  if (given.format == NULL) return rn_fail(err, RN_ERR_USAGE, "--format torchscale is required");
+  if (given.out == NULL) return rn_fail(err, RN_ERR_USAGE, "--out FILE.safetensors is required");
   if (strcmp(given.format, "torchscale") != 0) {
     return rn_fail(err, RN_ERR_USAGE, "--format %s: this version supports only torchscale",
                    given.format);
@@ -64,8 +64,8 @@ static const rn_command commands[] = {
     {"list",
      {.program = "retnet-ckpt list",
       .form = "DIR",
-      .about = "Lists the checkpoints of a run with step, size in MB and path, and those set aside "
-               "as damaged.",
+      .about = "Lists the checkpoints of a run with step, tokens, size in MB and path, including "
+               "damaged and unfinished ones.",
       .example = "retnet-ckpt list RUN",
       .min_words = 1,
       .max_words = 1},

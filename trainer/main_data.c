@@ -54,7 +54,7 @@ static rn_status build(rn_err *err, const rn_words *words) {
                                     .input = words->word,
                                     .inputs = words->count};
   rn_build_report report;
-  if (given.out == NULL) return rn_fail(err, RN_ERR_USAGE, "--out DIR is missing");
+  if (given.out == NULL) return rn_fail(err, RN_ERR_USAGE, "--out DIR is required");
   if (strcmp(given.tokenizer, "bytes") != 0) {
     return rn_fail(err, RN_ERR_USAGE, "--tokenizer %s: this version supports only bytes",
                    given.tokenizer);

@@ -135,7 +135,7 @@ static rn_status check_notes(rn_err *err, const rn_safetensors *file, json_t *no
   if (!json_is_object(notes)) return bad(err, file, "__metadata__", "it is not an object");
   json_object_foreach(notes, key, value) {
     if (!json_is_string(value))
-      return bad(err, file, "__metadata__", "it holds a value that is not a string");
+      return bad(err, file, "__metadata__", "it contains a value that is not a string");
   }
   return RN_OK;
 }

@@ -16,10 +16,10 @@ static bool counts(const char *name) {
 static rn_status check_empty(rn_err *err, const char *path) {
   DIR *folder = opendir(path);
   if (folder == NULL && errno == ENOTDIR) {
-    return rn_fail(err, RN_ERR_USAGE, "--out %s: exists and is not a folder", path);
+    return rn_fail(err, RN_ERR_USAGE, "--out %s is not a folder", path);
   }
   if (folder == NULL && errno == ENOENT) {
-    return rn_fail(err, RN_ERR_USAGE, "--out %s: is a broken link", path);
+    return rn_fail(err, RN_ERR_USAGE, "--out %s is a broken link", path);
   }
   if (folder == NULL) return rn_file_fail(err, "read folder", path, errno);
   const struct dirent *entry;
@@ -28,9 +28,13 @@ static rn_status check_empty(rn_err *err, const char *path) {
   if (entry == NULL && errno != 0) status = rn_file_fail(err, "read folder", path, errno);
   if (entry != NULL) {
     const bool begun = strncmp(entry->d_name, work_name, sizeof work_name - 1) == 0;
-    status = rn_fail(
-        err, RN_ERR_USAGE, "--out %s: exists and is not empty: it holds %s%s", path, entry->d_name,
-        begun ? " of another build; remove it if that build is no longer running" : "");
+    const char *name = entry->d_name;
+    status = begun
+                 ? rn_fail(err, RN_ERR_USAGE,
+                           "--out %s is not empty: it contains %s, the work folder of another "
+                           "build. If that build is no longer running, remove %s",
+                           path, name, name)
+                 : rn_fail(err, RN_ERR_USAGE, "--out %s is not empty: it contains %s", path, name);
   }
   closedir(folder);
   return status;

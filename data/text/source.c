@@ -226,7 +226,8 @@ static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) 
       return rn_fail(err, RN_ERR_NOT_FOUND,
                      "%s: no such file, and no file name matches this pattern", pattern);
     default:
-      return rn_fail(err, RN_ERR_IO, "%s: cannot read the folders of this pattern", pattern);
+      return rn_fail(err, RN_ERR_IO, "%s: cannot read a folder while expanding this pattern",
+                     pattern);
   }
   qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, by_bytes);
   for (size_t i = 0; status == RN_OK && i < found.gl_pathc; i++) {

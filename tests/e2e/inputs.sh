@@ -58,7 +58,7 @@ case $case in
 
     # What cannot be the output is refused before anything is read.
     ln -s nowhere dangling
-    refuse 2 'it holds train' "$data" build --out real in
+    refuse 2 'it contains train' "$data" build --out real in
     refuse 2 'is not a folder' "$data" build --out in/a.txt in
     refuse 2 'a broken link' "$data" build --out dangling in
     refuse 2 --out "$data" build --out '' in
