@@ -197,13 +197,15 @@ rn_blas_choice rn_blas_chosen(char *text, size_t bytes) {
   if (bytes > 0) text[0] = '\0';
   if (overridden) {
     snprintf(text, bytes,
-             "OpenBLAS uses kernels for %s instead of those for %s that it would select", core,
+             "OpenBLAS uses %s kernels instead of the %s kernels that it selects by default", core,
              own_choice);
     return RN_BLAS_CHOSEN;
   }
   if (fitting_core() == NULL || !is_slow(core)) return RN_BLAS_AS_IS;
-  snprintf(text, bytes, "OpenBLAS uses kernels for %s, but this CPU supports those for %s: %s",
-           core, fitting_core(),
-           getenv(core_key) != NULL ? "unset OPENBLAS_CORETYPE" : "set OPENBLAS_CORETYPE to it");
+  char advice[2 * NAME_BYTES] = "unset OPENBLAS_CORETYPE";
+  if (getenv(core_key) == NULL)
+    snprintf(advice, sizeof advice, "set %s=%s", core_key, fitting_core());
+  snprintf(text, bytes, "OpenBLAS uses %s kernels, but this CPU supports %s kernels: %s", core,
+           fitting_core(), advice);
   return RN_BLAS_SLOW;
 }
