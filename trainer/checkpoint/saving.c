@@ -88,8 +88,8 @@ static rn_status look_at_disk(rn_err *err, const rn_saving *s, on_disk *out) {
 }
 
 /* Adds to the error of a failed last save the name of the checkpoint from which the next launch
- * would continue. */
-static rn_status not_saved(rn_err *err, const rn_saving *s, rn_status status) {
+ * would continue, and `advice` about it. */
+static rn_status not_saved(rn_err *err, const rn_saving *s, rn_status status, const char *advice) {
   const rn_err why = *err;
   rn_err unread = {0};
   on_disk disk;
@@ -103,8 +103,8 @@ static rn_status not_saved(rn_err *err, const rn_saving *s, rn_status status) {
     return rn_fail(err, status, "step %lld is not saved, and %s has no checkpoint: %s",
                    (long long)s->counters->step, s->config->run->dir, why.text);
   }
-  return rn_fail(err, status, "step %lld is not saved; the newest checkpoint on disk is %s: %s",
-                 (long long)s->counters->step, disk.newest.path.text, why.text);
+  return rn_fail(err, status, "step %lld is not saved; the newest checkpoint on disk is %s: %s%s",
+                 (long long)s->counters->step, disk.newest.path.text, why.text, advice);
 }
 
 /* ---- the end ---- */
@@ -135,6 +135,7 @@ static rn_status save_last(rn_err *err, rn_saving *s) {
 }
 
 rn_status rn_saving_last(rn_err *err, rn_saving *s) {
+  const char *advice = "";
   rn_status status;
   rn_span_begin("save");
   if (s->counters->bad_steps == 0) {
@@ -144,13 +145,14 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
     if (status == RN_OK) {
       status = rn_fail(err, RN_ERR_MISMATCH,
                        "the loss or gradient norm was not finite in the last %d steps; these were "
-                       "skipped, and nothing is saved in that state; start again from that "
-                       "checkpoint, with a smaller optimizer.lr if this happens again",
+                       "skipped, and nothing is saved in that state",
                        s->counters->bad_steps);
+      advice =
+          "; start again from that checkpoint, with a smaller optimizer.lr if this happens again";
     }
   }
   rn_span_end();
-  return status == RN_OK || status == RN_ERR_MPI ? status : not_saved(err, s, status);
+  return status == RN_OK || status == RN_ERR_MPI ? status : not_saved(err, s, status, advice);
 }
 
 /* Adds to *err the name of the last good checkpoint, and what to do with the later ones. */
