@@ -31,7 +31,7 @@ train() {
 }
 rn_say "Training on $ranks ranks that share every sequence: the first half"
 train -s train.steps=$((steps / 2))
-rn_say "The same command again goes on where it stopped"
+rn_say "The same command continues from the last checkpoint"
 train -s train.steps="$steps"
 
 rn_say "Evaluating in two forms that must agree"
@@ -40,4 +40,4 @@ rn_say "Evaluating in two forms that must agree"
 rn_say "Generating"
 "$bin/retnet-generate" --checkpoint "$work/run" --prompt "#define " --tokens 300 --temperature 0.7
 echo
-rn_say "All of it is in $work; metrics.jsonl and summary.json tell the run's story"
+rn_say "All files are in $work; run/metrics.jsonl and run/summary.json describe the training run"

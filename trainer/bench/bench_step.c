@@ -197,9 +197,11 @@ static void print_table(const rn_measured *m, int count, const char *precision) 
   const rn_measured *base = base_of(m, count);
   printf("%d ranks, %s; medians of %d steps; relative to %d threads:\n", m->ranks, precision,
          m->steps, base->threads);
-  printf("  efficiency  speed-up of the step relative to that of the best GEMM, in %%\n");
-  printf("  products    rate of the best GEMM, and its rate per thread in %%\n");
-  printf("  others      percentage of the step time (rank 0)\n");
+  printf("  efficiency  speed-up of the step, in %% of the speed-up of the best GEMM\n");
+  printf("  GFLOP/s     rate of the best GEMM\n");
+  printf("  products    rate of the best GEMM per thread, in %% of that with %d threads\n",
+         base->threads);
+  printf("  others      phases of the step, in %% of the step time of rank 0\n");
   printf("%7s %9s %9s %11s %8s %10s", "threads", "tokens/s", "speed-up", "efficiency", "GFLOP/s",
          "products");
   for (int i = 0; i < RN_PHASES; i++) printf("  %s", rn_phase_name((rn_phase)i));

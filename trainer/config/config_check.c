@@ -26,7 +26,7 @@ rn_status rn_config_check(rn_err *err, const Retnet__Config *config) {
   if (config->run->reproducible && reduction_block > tokens) {
     return rn_fail(err, RN_ERR_USAGE,
                    "run.leaf %d is above data.sequence_length %d: a reduction block is part of a "
-                   "sequence (0: chosen by rule)",
+                   "sequence (0: chosen automatically)",
                    reduction_block, tokens);
   }
   if (config->checkpoint->resume[0] == '\0') {

@@ -44,7 +44,7 @@ static double mib(size_t bytes) {
 
 static void show_layout(const rn_plan *plan, const rn_spec *spec) {
   const rn_layout *l = &plan->layout;
-  rn_log_info("ranks        %d, on nodes of %d ranks, %d threads each", plan->ranks,
+  rn_log_info("ranks        %d (%d per node, %d threads per rank)", plan->ranks,
               plan->machine.ranks, plan->machine.threads);
   rn_log_info("grid         data %d x pipeline %d x sequence %d; segments %d, micro-batch %d",
               l->data, l->pipeline, l->sequence, l->segments, l->microbatch);
@@ -69,7 +69,7 @@ static void show_cpu(const char *lack) {
 
 static void show_memory(const rn_plan *plan) {
   const rn_memory *m = rn_memory_largest_rank(&plan->memory);
-  rn_log_info("memory       up to %.1f MiB per rank, %.1f MiB per node (of %.1f)",
+  rn_log_info("memory       up to %.1f MiB per rank, %.1f MiB per node (of %.1f MiB)",
               mib(rn_memory_total(m)), mib(rn_plan_node_bytes(plan)),
               mib((size_t)plan->machine.memory_bytes));
   if (plan->memory.shared) {

@@ -10,7 +10,7 @@ static rn_status check_product(rn_err *err, const rn_layout *l, int ranks) {
   return rn_fail(
       err, RN_ERR_USAGE,
       "parallel.data %d x parallel.pipeline %d x parallel.sequence %d does not equal the number of "
-      "ranks, %d: change the keys (0: chosen by rule) or the number of ranks",
+      "ranks, %d: change the keys (0: chosen automatically) or the number of ranks",
       l->data, l->pipeline, l->sequence, ranks);
 }
 

@@ -50,7 +50,7 @@ static bool find_stages(const Retnet__Config *config, const rn_spec *spec, rn_pl
     keys.pipeline = p;
     if (ranks % p != 0 || !would_fit(config, keys, spec, ranks, plan->machine, &found)) continue;
     snprintf(found.pipeline_reason, sizeof found.pipeline_reason,
-             "fewer stages need %zu MiB per node, but a node has %lld",
+             "fewer stages need %zu MiB per node, but a node has only %lld MiB",
              rn_plan_node_bytes(plan) >> 20, (long long)plan->machine.memory_bytes >> 20);
     rn_plan_destroy(plan);
     *plan = found;
@@ -96,7 +96,7 @@ static void describe_lack(const Retnet__Config *config, const rn_spec *spec, rn_
   const long long have = (long long)(plan->machine.memory_bytes >> 20);
   const rn_layout *l = &plan->layout;
   char advice[RN_PLAN_REASON_BYTES] =
-      "more ranks do not help: use train.recompute block or a smaller model";
+      "more ranks do not help; set train.recompute to block or use a smaller model";
   int ranks = plan->ranks;
   for (int i = 0; i <= DOUBLINGS && ranks <= MAX_RANKS; i++, ranks *= 2) {
     rn_plan found;
@@ -109,8 +109,8 @@ static void describe_lack(const Retnet__Config *config, const rn_spec *spec, rn_
     break;
   }
   snprintf(plan->lack, sizeof plan->lack,
-           "parallel.data %d x pipeline %d x sequence %d with microbatch %d needs %lld MiB on a "
-           "node with %d ranks, which has only %lld: %s",
+           "parallel.data %d x pipeline %d x sequence %d with microbatch %d needs %lld MiB per "
+           "node of %d ranks, but a node has only %lld MiB: %s",
            l->data, l->pipeline, l->sequence, l->microbatch, need, plan->machine.ranks, have,
            advice);
 }
@@ -118,8 +118,9 @@ static void describe_lack(const Retnet__Config *config, const rn_spec *spec, rn_
 rn_status rn_plan_create_any(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
                              int ranks, rn_machine machine, rn_plan *out) {
   RN_TRY(err, measure(err, config, spec, ranks, machine, out));
-  snprintf(out->pipeline_reason, sizeof out->pipeline_reason, "%s",
-           config->parallel->pipeline != 0 ? "given" : "all layers fit on each rank");
+  snprintf(
+      out->pipeline_reason, sizeof out->pipeline_reason, "%s",
+      config->parallel->pipeline != 0 ? "set by parallel.pipeline" : "all layers fit on each rank");
   if (fits(out) || find_stages(config, spec, out)) return RN_OK;
   if (config->parallel->pipeline == 0) {
     snprintf(out->pipeline_reason, sizeof out->pipeline_reason, "no number of stages fits");

@@ -1,5 +1,5 @@
 /**
- * The plan of a run: the layout, chosen by rule, and the memory that the run needs, compared with
+ * The plan of a run: the layout, chosen automatically, and the memory that the run needs, compared with
  * the memory of the nodes.
  */
 #ifndef RN_TRAINER_PLAN_PLAN_H
