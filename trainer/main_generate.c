@@ -155,7 +155,7 @@ static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) 
                          (rn_token_visitor){take_token, out});
   }
   if (status == RN_OK && out->full)
-    status = rn_fail(err, RN_ERR_MEMORY, "out of memory for the text");
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory while generating text");
   free(token);
   free(prompt);
   return status;

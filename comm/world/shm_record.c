@@ -183,14 +183,15 @@ static rn_status rewrite_record(rn_err *err, const char *run_dir, const char *te
   char path[PATH_MAX], temporary[PATH_MAX], *kept = NULL;
   size_t bytes = 0;
   FILE *out = open_memstream(&kept, &bytes);
-  if (out == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the shared-memory record");
+  if (out == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing the shared-memory record");
   for (const char *at = text; *at != '\0'; at = line_end(at)) {
     if (!*done++) fwrite(at, 1, (size_t)(line_end(at) - at), out);
   }
   const bool complete = ferror(out) == 0;
   if (fclose(out) != 0 || !complete) {
     free(kept);
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for the shared-memory record");
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing the shared-memory record");
   }
   record_path(run_dir, "", path);
   record_path(run_dir, ".tmp", temporary);

@@ -164,10 +164,11 @@ rn_status rn_ckpt_none(rn_err *err, const char *path) {
     return rn_fail(err, none, "%s is a checkpoint; give the run directory", path);
   }
   if (holds_steps(path)) {
-    return rn_fail(err, none,
-                   "%s holds checkpoints, but it is not the run directory: give its parent folder, "
-                   "or one of its step folders",
-                   path);
+    return rn_fail(
+        err, none,
+        "%s contains checkpoints, but it is not the run directory: give its parent folder, "
+        "or one of its step folders",
+        path);
   }
   return rn_fail(err, none, "%s has no checkpoint: it contains no checkpoints/step-... folder",
                  path);
@@ -189,10 +190,11 @@ static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
   *stale = s.stale;
   if (status != RN_OK || s.found >= 0 || s.stale) return status;
   if (s.damaged == 0) return rn_ckpt_none(err, run_dir);
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s has no valid checkpoint left, all %d are damaged: move its checkpoints away "
-                 "to start a new run, or name another one with checkpoint.resume",
-                 run_dir, s.damaged);
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s has no valid checkpoint: all %d are damaged. Move them away to start a new run, "
+      "or set checkpoint.resume to the path of another checkpoint",
+      run_dir, s.damaged);
 }
 
 static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,

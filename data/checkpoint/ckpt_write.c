@@ -106,7 +106,7 @@ static rn_status open_file(rn_err *err, file_writer *w, const char *path) {
   RN_TRY(err, rn_file_open_to_write(err, path, &w->file));
   if (w->file.size_bytes == w->begin) return RN_OK;
   return rn_fail(err, RN_ERR_MISMATCH,
-                 "%s has %lld bytes, but its writers have written %lld so far", path,
+                 "%s has %lld bytes, but this job has written %lld bytes to it so far", path,
                  (long long)w->file.size_bytes, (long long)w->begin);
 }
 
@@ -130,7 +130,7 @@ static rn_status make_report(rn_err *err, file_writer *w, int count, rn_ckpt_rep
   size_t size = retnet__file_report__get_packed_size(&report);
   uint8_t *bytes = malloc(size + 1);
   if (bytes == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for the report on %s", w->described.name);
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing %s", w->described.name);
   }
   retnet__file_report__pack(&report, bytes);
   *out = (rn_ckpt_report){bytes, size, w->described.bytes - w->begin};

@@ -61,8 +61,9 @@ rn_status rn_blob_unpack(rn_err *err, const char *where, const void *stored, siz
                    ZSTD_getErrorName(result));
   }
   if (result != raw_bytes) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: the zstd frame holds %zu bytes, but %zu are expected",
-                   where, result, raw_bytes);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: the zstd frame contains %zu bytes, but %zu are expected", where, result,
+                   raw_bytes);
   }
   return RN_OK;
 }

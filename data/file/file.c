@@ -65,7 +65,7 @@ static rn_status open_with(rn_err *err, const char *path, int flags, const char 
                            rn_file *out) {
   struct stat info;
   rn_file file = {.path = strdup(path)};
-  if (file.path == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a file name");
+  if (file.path == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while opening %s", path);
   do {
     file.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0666); /* does not block on a FIFO */
   } while (file.fd < 0 && errno == EINTR);

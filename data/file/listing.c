@@ -29,7 +29,7 @@ static rn_status push(rn_err *err, rn_listing *list, const char *path) {
   }
   list->path[list->count] = strdup(path);
   if (list->path[list->count] == NULL)
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", path);
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing %s", path);
   list->count++;
   return RN_OK;
 }

@@ -83,7 +83,7 @@ static rn_status pack_block(rn_err *err, const rn_shard_writer *w, unsigned char
   Retnet__Block *only = &block;
   rn_status status = RN_OK;
   if (bytes == NULL || starts == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "%s: out of memory for a block", w->path.text);
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory while writing %s", w->path.text);
     goto done;
   }
   for (size_t i = 0; i < count; i++) {
@@ -101,7 +101,7 @@ static rn_status pack_block(rn_err *err, const rn_shard_writer *w, unsigned char
   *documents = block.n_document_start;
   *raw = malloc(*raw_bytes);
   if (*raw == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "%s: out of memory for a block", w->path.text);
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory while writing %s", w->path.text);
   } else {
     retnet__shard__pack(&shard, *raw);
   }
@@ -179,7 +179,7 @@ static rn_status write_tail(rn_err *err, rn_shard_writer *w) {
   rn_status status = RN_OK;
   unsigned char *frame = NULL;
   if (extents == NULL || hash == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "%s: out of memory for its footer", w->path.text);
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory while writing %s", w->path.text);
     goto done;
   }
   XXH3_64bits_reset(hash);
@@ -195,7 +195,7 @@ static rn_status write_tail(rn_err *err, rn_shard_writer *w) {
   const size_t bytes = packed + RN_FRAME_HEAD_BYTES + RN_SHARD_SUM_BYTES;
   frame = malloc(bytes);
   if (frame == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "%s: out of memory for its footer", w->path.text);
+    status = rn_fail(err, RN_ERR_MEMORY, "out of memory while writing %s", w->path.text);
     goto done;
   }
   retnet__shard_footer__pack(&w->footer, frame + RN_FRAME_HEAD_BYTES);

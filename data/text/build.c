@@ -73,7 +73,8 @@ static rn_status take_document(void *self, rn_err *err, const char *name, const 
   if (b->options->progress != NULL) b->options->progress(b->report);
   if (number >= FEW_DOCUMENTS) return put_whole(err, b, number, bytes, count);
   b->early[number] = malloc(count + 1);
-  if (b->early[number] == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", name);
+  if (b->early[number] == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading %s", name);
   memcpy(b->early[number], bytes, count);
   b->early_bytes[number] = count;
   b->first_pass = number + 1;

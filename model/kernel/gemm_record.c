@@ -97,7 +97,7 @@ rn_status rn_gemm_record_stop(rn_err *err, rn_gemm_record *record) {
   rn_gemm_backend_swap(record->table);
   recording = NULL;
   if (!record->lost) return RN_OK;
-  return rn_fail(err, RN_ERR_MEMORY, "out of memory for a record of %lld matrix products",
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory while recording %lld matrix products",
                  (long long)record->count);
 }
 

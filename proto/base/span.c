@@ -26,7 +26,7 @@ rn_status rn_spans_start(rn_err *err, int64_t max_events) {
   memset(&recorder, 0, sizeof recorder);
   recorder.trace.event = malloc((size_t)max_events * sizeof(rn_span_event));
   if (recorder.trace.event == NULL && max_events > 0) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for a trace of %lld events",
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory: cannot allocate a trace of %lld events",
                    (long long)max_events);
   }
   recorder.trace.capacity = max_events;

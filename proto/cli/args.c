@@ -28,7 +28,8 @@ void rn_words_free(rn_words *words) {
 
 static rn_status add_word(rn_err *err, rn_words *words, const char *word) {
   const char **grown = realloc(words->word, ((size_t)words->count + 1) * sizeof *grown);
-  if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the command line");
+  if (grown == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading the command line");
   words->word = grown;
   words->word[words->count++] = word;
   return RN_OK;

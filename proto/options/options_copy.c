@@ -14,7 +14,8 @@ rn_status rn_options_complete(rn_err *err, Retnet__Config *config) {
     memcpy(&section, place, sizeof section);
     if (section != NULL) continue;
     section = calloc(1, section_type->sizeof_message);
-    if (section == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the configuration");
+    if (section == NULL)
+      return rn_fail(err, RN_ERR_MEMORY, "out of memory while copying the configuration");
     protobuf_c_message_init(section_type, section);
     memcpy(place, &section, sizeof section);
   }
@@ -41,7 +42,8 @@ rn_status rn_options_copy(rn_err *err, const Retnet__Config *config, Retnet__Con
   retnet__config__pack(config, packed);
   *out = retnet__config__unpack(NULL, bytes, packed);
   free(packed);
-  if (*out == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the configuration");
+  if (*out == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while copying the configuration");
   const rn_status status = rn_options_complete(err, *out);
   if (status != RN_OK) rn_options_free(out);
   return status;

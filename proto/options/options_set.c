@@ -101,7 +101,7 @@ static rn_status set_string(rn_err *err, const setting *s, char **member) {
                    s->where, s->name, s->value, s->value);
   }
   char *copy = strdup(s->value);
-  if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", s->name);
+  if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while setting %s", s->name);
   if (*member != s->key.field->default_value) free(*member);
   *member = copy;
   return RN_OK;
@@ -152,7 +152,7 @@ static rn_status set_list(rn_err *err, const setting *s, ProtobufCMessage *secti
   size_t *count = (size_t *)(void *)((char *)section + s->key.field->quantifier_offset);
   size_t n = 0;
   int32_t *items = calloc(strlen(s->value) + 1, sizeof *items);
-  if (items == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %s", s->name);
+  if (items == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while setting %s", s->name);
   const rn_status status = parse_list(err, s, items, &n);
   if (status != RN_OK) {
     free(items);

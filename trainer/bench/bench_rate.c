@@ -40,7 +40,8 @@ rn_status rn_rate_add(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
     const int capacity = rate->capacity > 0 ? 2 * rate->capacity : 16;
     rn_rate_gemm *grown = realloc(rate->product, (size_t)capacity * sizeof *grown);
     if (grown == NULL)
-      return rn_fail(err, RN_ERR_MEMORY, "out of memory for %d matrix products", capacity);
+      return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing %d matrix products",
+                     capacity);
     rate->product = grown;
     rate->capacity = capacity;
   }

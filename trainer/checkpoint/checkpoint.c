@@ -129,9 +129,10 @@ static rn_status find(rn_err *err, const Retnet__Config *c, rn_world *world,
                             (rn_find_options){.mark_bad = !never, .timeout_s = RN_FIND_TIMEOUT_S},
                             &out->path));
   if (out->path.text[0] != '\0' && never) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "checkpoint.resume is never, but %s holds checkpoints: choose another run.dir",
-                   c->run->dir);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "checkpoint.resume is never, but %s contains checkpoints: choose another run.dir",
+        c->run->dir);
   }
   if (out->path.text[0] != '\0') return RN_OK;
   if (!own) return find_given(err, world, "checkpoint.resume", resume, &out->path);

@@ -15,12 +15,12 @@ rn_status rn_completions_add(rn_err *err, rn_completions *completions, const voi
   if (completions->count == completions->capacity) {
     const int capacity = completions->capacity > 0 ? 2 * completions->capacity : 4;
     rn_completion *grown = realloc(completions->text, (size_t)capacity * sizeof *grown);
-    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for %d prompts", capacity);
+    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading prompts");
     completions->text = grown;
     completions->capacity = capacity;
   }
   unsigned char *copy = malloc(bytes > 0 ? bytes : 1);
-  if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a prompt");
+  if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading a prompt");
   if (bytes > 0) memcpy(copy, prompt, bytes);
   completions->text[completions->count++] = (rn_completion){.prompt = {copy, bytes, bytes}};
   return RN_OK;

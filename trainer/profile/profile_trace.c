@@ -25,7 +25,7 @@ static rn_status write_own(rn_err *err, const rn_profile *profile, char **text, 
   const int rank = rn_world_rank(world);
   const rn_spans *trace = rn_spans_get();
   FILE *file = open_memstream(text, bytes);
-  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the trace");
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing the trace");
   fprintf(file,
           "{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": %d, \"args\": {\"name\": \"rank %d "
           "(data %d, stage %d, sequence %d) on %s\"}},\n",
@@ -33,8 +33,9 @@ static rn_status write_own(rn_err *err, const rn_profile *profile, char **text, 
           rn_world_host(world));
   for (int64_t i = 0; i < trace->events; i++) put_event(file, rank, profile, &trace->event[i]);
   const bool written = ferror(file) == 0;
-  return fclose(file) == 0 && written ? RN_OK
-                                      : rn_fail(err, RN_ERR_MEMORY, "out of memory for the trace");
+  return fclose(file) == 0 && written
+             ? RN_OK
+             : rn_fail(err, RN_ERR_MEMORY, "out of memory while writing the trace");
 }
 
 static rn_status write_file(rn_err *err, const char *run_dir, const char *all, size_t bytes) {

@@ -74,7 +74,8 @@ static rn_status plan_weights(rn_err *err, exporter *e) {
 static rn_status plan_buffers(rn_err *err, exporter *e) {
   int heads = e->spec.heads, key_width = rn_spec_key_width(&e->spec);
   double *numbers = malloc((size_t)(heads + key_width) * sizeof *numbers);
-  if (numbers == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for the rotary angles");
+  if (numbers == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while exporting %s", rn_ckpt_path(e->ckpt));
   rn_spec_angles(e->spec.rotary, key_width, numbers);
   for (int i = 0; i < key_width; i++) e->angle[i] = (float)numbers[i / 2];
   rn_spec_log_decay(&e->spec, numbers);

@@ -121,9 +121,9 @@ rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run_settings *set
   char *line = NULL;
   size_t bytes = 0;
   FILE *file = open_memstream(&line, &bytes);
-  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a line of metrics.jsonl");
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing metrics.jsonl");
   put_step(file, settings, sample, tokens_per_s);
-  const rn_status whole = rn_json_close(err, file, "a line of metrics.jsonl");
+  const rn_status whole = rn_json_close(err, file, "metrics.jsonl");
   rn_status status = whole == RN_OK ? rn_journal_add(err, &m->file, line, bytes) : whole;
   free(line);
   return status;

@@ -54,7 +54,7 @@ static rn_status make_text(rn_err *err, const rn_config_notes *notes, char **tex
   size_t body_bytes = 0;
   bool whole = false;
   FILE *file = open_memstream(&body, &body_bytes);
-  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for config.yaml");
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing config.yaml");
   fprintf(
       file,
       "# The effective configuration; use it to start, continue or extend the run. The comment "
@@ -71,7 +71,7 @@ static rn_status make_text(rn_err *err, const rn_config_notes *notes, char **tex
   if (whole) return RN_OK;
   free(*text);
   *text = NULL;
-  return rn_fail(err, RN_ERR_MEMORY, "out of memory for config.yaml");
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing config.yaml");
 }
 
 rn_status rn_run_config_write(rn_err *err, const char *run_dir, const rn_config_notes *notes) {
