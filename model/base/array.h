@@ -16,7 +16,7 @@
 
 #include "proto/base/real.h"
 
-/** The bits of a bf16 number. */
+/** A bf16 number, stored as its 16 bits. */
 typedef uint16_t rn_bf16;
 
 /** A view of contiguous elements. Does not own them; the owner determines if they may be

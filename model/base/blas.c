@@ -35,7 +35,7 @@ static const char *fitting_core(void) {
   return NULL;
 }
 
-/* True if the core type's kernels do not use AVX2 (called only if the CPU has it). */
+/* True if the core type's kernels do not use AVX2 (call only if the CPU has AVX2). */
 static bool is_slow(const char *core) {
   static const char *const fast[] = {
       "haswell", "zen", "excavator", "skylakex", "cooperlake", "sapphirerapids", "unknown"};

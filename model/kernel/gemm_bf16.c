@@ -27,7 +27,7 @@ typedef struct cached_matmul {
 
 enum { CACHED_MATMULS = 256 };
 
-/* State of one thread, kept for the life of the thread. */
+/* The state of one thread; lives as long as the thread. */
 typedef struct context {
   dnnl_engine_t engine;
   dnnl_stream_t stream;
@@ -75,7 +75,8 @@ static context *context_of_thread(void) {
   return NULL;
 }
 
-/* A matrix [rows, cols], stored row-major or, if transposed, column-major. */
+/* Describes a matrix [rows, cols] to oneDNN, which is stored row-major or, if `transposed`,
+ * column-major. */
 static rn_onednn_matrix matrix(int64_t rows, int64_t cols, bool transposed, int64_t ld,
                                dnnl_data_type_t type) {
   return (rn_onednn_matrix){rows, cols, transposed ? 1 : ld, transposed ? ld : 1, type};

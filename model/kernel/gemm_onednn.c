@@ -3,7 +3,8 @@
 
 #include "model/kernel/gemm_backends.h"
 
-/* dnnl_sgemm fails if it cannot allocate packing buffers; CBLAS is the fallback. */
+/* Computes an NN product. Falls back to CBLAS if dnnl_sgemm fails, as it does if it cannot
+ * allocate packing buffers. */
 static void gemm_nn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
                     int64_t ldb, float beta, float *c, int64_t ldc) {
   if (dnnl_sgemm('N', 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) == dnnl_success) return;

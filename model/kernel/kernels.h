@@ -1,5 +1,6 @@
 /**
- * The table of kernels (inner loops): complete in plain C, overridden per instruction set.
+ * The table of kernels (inner loops). Every kernel exists in plain C and may be overridden per
+ * instruction set.
  *
  * Kernels are single-threaded and work on data that fits into a core's cache: one chunk of one
  * head, or a range of rows. The callers split the work over threads. The operands of a chunk's
@@ -27,9 +28,8 @@ enum { RN_FP64_SUM_MAX = 64 };
  * One chunk of L tokens of one head.
  *
  *   D[i][j] = g^(i-j) where j <= i and both are of one document, else 0
- *   xi[i] = g^(i+1) for i < lead, else 0        decay applied to the state before the chunk
- *   zeta[m] = g^(L-1-m) for m >= last, else 0   decay applied to token m in the state after the
- *   chunk
+ *   xi[i] = g^(i+1) for i < lead, else 0        decay of the state before the chunk
+ *   zeta[m] = g^(L-1-m) for m >= last, else 0   decay of token m in the state after the chunk
  */
 typedef struct rn_chunk {
   int tokens, key_width, value_width; /* L, K, V */

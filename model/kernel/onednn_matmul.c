@@ -4,7 +4,7 @@
 
 #if DNNL_VERSION_MAJOR >= 3
 
-/* Version 3: a memory descriptor is a handle; there is no operation descriptor. */
+/* In oneDNN 3, a memory descriptor is a handle, and there are no operation descriptors. */
 typedef dnnl_memory_desc_t description;
 
 static bool describe(const rn_onednn_matrix *m, description *out) {
@@ -32,7 +32,8 @@ static bool create_plan(dnnl_engine_t engine, const description *abc, dnnl_primi
 
 #else
 
-/* Version 2: a memory descriptor is a value; a primitive needs an operation descriptor, too. */
+/* In oneDNN 2, a memory descriptor is a value, and a primitive also needs an operation
+ * descriptor. */
 typedef dnnl_memory_desc_t description;
 
 static bool describe(const rn_onednn_matrix *m, description *out) {

@@ -24,7 +24,7 @@ typedef enum {
   /* backward of a layer */
   RN_UNIT_PHASE_D_RESIDUAL,       /* gradient of the feed-forward block's output */
   RN_UNIT_PHASE_D_FFN,            /* feed-forward block */
-  RN_UNIT_PHASE_D_FFN_NORM,       /* gradient of the block's input, back through the norm */
+  RN_UNIT_PHASE_D_FFN_NORM,       /* backward of the norm of the block's input */
   RN_UNIT_PHASE_FFN_WEIGHT,       /* weight gradients of the feed-forward block */
   RN_UNIT_PHASE_D_RETENTION,      /* gradient of the retention block's output */
   RN_UNIT_PHASE_D_OUT,            /* output projection, gate, head norm */
@@ -33,10 +33,10 @@ typedef enum {
   RN_UNIT_PHASE_D_INNER,          /* retention inside chunks, while the scan is in flight */
   RN_UNIT_PHASE_D_CROSS,          /* retention across chunks, after the scan */
   RN_UNIT_PHASE_D_QKVG,           /* projections of q, k, v and g */
-  RN_UNIT_PHASE_D_RETENTION_NORM, /* gradient of the block's input, back through the norm */
+  RN_UNIT_PHASE_D_RETENTION_NORM, /* backward of the norm of the block's input */
   RN_UNIT_PHASE_QKVG_WEIGHT,      /* weight gradients of the projections of q, k, v and g */
   /* outside of layers */
-  RN_UNIT_PHASE_EMBED,   /* embedding, or receipt of the stage's input */
+  RN_UNIT_PHASE_EMBED,   /* embedding; on later stages, receipt of the input */
   RN_UNIT_PHASE_HEAD,    /* vocabulary head: loss and its gradient, or logits */
   RN_UNIT_PHASE_D_EMBED, /* gradient of the embedding */
   RN_UNIT_PHASES

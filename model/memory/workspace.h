@@ -18,7 +18,7 @@ typedef struct rn_workspace {
   bool poison;
 } rn_workspace;
 
-/** Allocates the workspace of a plan that has been placed. Errors: RN_ERR_MEMORY. */
+/** Allocates the workspace of a plan, which must have been placed. Errors: RN_ERR_MEMORY. */
 rn_status rn_workspace_create(rn_err *err, const rn_buffer_plan *plan, rn_workspace *out);
 void rn_workspace_destroy(rn_workspace *workspace);
 

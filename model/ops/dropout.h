@@ -17,7 +17,7 @@
 
 typedef enum { RN_DROPOUT_EMBED, RN_DROPOUT_RETENTION, RN_DROPOUT_FFN } rn_dropout_site;
 
-/** Dropout at one site of the model. */
+/** The dropout at one site of the model. */
 typedef struct rn_dropout {
   double p; /* probability that an element is dropped */
   uint64_t seed;

@@ -1,8 +1,7 @@
 /**
  * Access to rows of arrays of either type, for work in rn_real.
  *
- *   rn_real *row = rn_row_load(kernels, x, at, n, scratch);   the row in place, or a copy in
- *   scratch [n]
+ *   rn_real *row = rn_row_load(kernels, x, at, n, scratch);   the row, or a copy in scratch [n]
  *   ... work on row [n] ...
  *   rn_row_store(kernels, x, at, n, row);                  if the row was changed
  */

@@ -50,7 +50,7 @@ void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, c
  * Shapes: x, y [D]. */
 void rn_norm_row_fp64(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y);
 
-/** Arrays of a backward pass over R rows. */
+/** The arrays of a backward pass over R rows. */
 typedef struct rn_norm_grads {
   const rn_real *x, *stat; /* x [R, D] and stat [R, 2] of forward */
   const rn_real *dy;       /* [R, D] */

@@ -21,7 +21,7 @@ typedef struct rn_pass {
   rn_scan_port *port;    /* runs FORWARD scans of states, REVERSE scans of adjoints; not owned */
   rn_form form;          /* form of the retention; used by forward only */
   bool train;            /* forward: enables dropout */
-  bool weights;          /* backward_input: also accumulates the weight gradients */
+  bool weights;          /* backward_input: accumulates the weight gradients, too */
   struct rn_activations *activations;      /* of the stage; not owned */
   struct rn_grad_accumulator *accumulator; /* backward only; not owned */
 } rn_pass;

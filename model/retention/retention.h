@@ -163,7 +163,7 @@ void rn_retention_recurrent(const rn_retention *r, const rn_retention_view *u, r
 /** Returns S_n = 1 + g + ... + g^n of a head, the sum of row n of D, in double. */
 double rn_retention_row_sum(const rn_retention *r, int head, int64_t n);
 
-/** True if the row scale depends on sums of |weights| (torchscale's two training forms). */
+/** True if the row scale depends on sums of |weights|, as in torchscale's two training forms. */
 bool rn_retention_scale_needs_weights(const rn_retention *r);
 
 /**

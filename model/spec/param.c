@@ -79,7 +79,8 @@ static int64_t add_projection(rn_param_table *table, int layer, const char *name
   return add(table, projection, "layers.%d.retention.%s_proj.weight", layer, name);
 }
 
-/* Source: torchscale MultiScaleRetention.reset_parameters. */
+/* Adds the parameters of a retention block. Source of the initial values: torchscale
+ * MultiScaleRetention.reset_parameters. */
 static void add_retention(const rn_spec *spec, rn_param_table *table, int layer,
                           rn_layer_params *at) {
   const double in_gain = exp2(-2.5), out_gain = 0.5, divisor = deepnorm_divisor(spec);

@@ -45,7 +45,7 @@ typedef struct rn_spec {
   bool gate, pre_norm, deepnorm, embedding_norm, tie_embeddings, scale_embedding;
   double norm_eps;
   double dropout;
-  int chunk; /* tokens per chunk of the chunkwise form; > 0 once resolved */
+  int chunk; /* tokens per chunk of the chunkwise form; > 0 after rn_spec_from_config */
 } rn_spec;
 
 /**

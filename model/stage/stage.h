@@ -68,7 +68,7 @@ typedef struct rn_stage_slot_shape {
                              slot then invalidate the contents of the other. */
 } rn_stage_slot_shape;
 
-/** How the gradient of the weights is summed over units (model/ops/grad_accumulator.h). */
+/** How the weight gradients are summed over units; see model/ops/grad_accumulator.h. */
 typedef enum { RN_GRADIENT_FLOAT, RN_GRADIENT_EXACT } rn_gradient_kind;
 
 /* ---- map and unmap ---- */
@@ -84,7 +84,7 @@ typedef enum {
                             rows unless `separate_gradient` was set */
 } rn_stage_array;
 
-/** Elements `range` of one array. */
+/** A region: elements `range` of one array. */
 typedef struct rn_stage_region {
   rn_stage_array array;
   rn_stage_slot *slot; /* slot of ROWS and ROWS_GRADIENT; NULL for other arrays */
@@ -259,7 +259,7 @@ rn_status rn_stage_backward_weight(rn_err *err, rn_stage *stage, rn_stage_slot *
 
 /* ---- decoding ---- */
 
-/** A decoder of a stage that is a whole model (model/decode/decode.h). */
+/** A decoder (model/decode/decode.h) of a stage that holds the whole model. */
 typedef struct rn_stage_decoder rn_stage_decoder;
 
 /**

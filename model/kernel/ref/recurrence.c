@@ -4,7 +4,7 @@
 
 #include "model/kernel/ref/set.h"
 
-/* Rows of a state that are added to o in one pass. */
+/* Number of rows of a state that are added to o in one pass. */
 enum { ROWS = 4 };
 
 static void recur_rows(int rows, int V, rn_real decay, const rn_real *q, const rn_real *k,

@@ -45,7 +45,7 @@ static inline void widen(const rn_bf16 *from, int count, rn_vec *to) {
   *to = __builtin_convertvector(value, rn_vec);
 }
 
-/* The operands of a product; ld* as in skinny_gemm. */
+/* The operands of a product; ld* are the row strides. */
 typedef struct gemm {
   int k;
   const rn_real *x;

@@ -1,4 +1,4 @@
-/* Sums of states, element by element. */
+/* Decay and sum of states, element by element. */
 #include <string.h>
 
 #include "model/kernel/ref/set.h"
