@@ -18,7 +18,7 @@ typedef struct rn_batch {
   int64_t *sequence_index; /* [B] global index of each sequence */
   int64_t position;        /* position of the segment's first token in the sequence */
   int max_sequences, max_tokens;
-  int32_t *whole; /* [longest sequence + 1] */
+  int32_t *whole; /* [sequence_length + 1] scratch: the tokens of the sequence being read */
 } rn_batch;
 
 /** Bytes that rn_batch_create allocates. */

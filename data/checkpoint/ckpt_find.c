@@ -84,7 +84,7 @@ typedef struct search {
   const rn_ckpt_notes *notes;
   rn_ckpt_entry *entries; /* [count] */
   int count;
-  int found;   /* index of the newest valid one; -1: none so far */
+  int found;   /* index of the newest valid checkpoint; -1: none found yet */
   int damaged; /* number of damaged checkpoints that were skipped */
   bool *wrong; /* [count] true if the content of the entry is wrong */
   bool stale;  /* the job that owns the run has pruned a checkpoint since it was listed */
@@ -133,7 +133,7 @@ static rn_status open_newest(rn_err *err, search *s, rn_ckpt **out) {
   return RN_OK;
 }
 
-/* Whether a folder directly contains checkpoints. */
+/* True if a folder directly contains checkpoints. */
 static bool holds_steps(const char *path) {
   DIR *folder = opendir(path);
   int64_t step;

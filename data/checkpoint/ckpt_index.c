@@ -8,7 +8,8 @@
 #include "data/checkpoint/ckpt_name.h"
 #include "data/file/blob.h"
 
-/* Common arguments of the checks: `where` names the manifest, `status` is returned on a fault. */
+/* Common arguments of the checks: `where` names the manifest; `status` is returned if a check
+ * fails. */
 typedef struct check {
   rn_err *err;
   const char *where;

@@ -35,7 +35,7 @@ rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Ma
   return status;
 }
 
-/* Adds the sections that were not stored, with their defaults. */
+/* Adds the config sections that were not stored, with their defaults. */
 static rn_status complete(rn_err *err, Retnet__Manifest *manifest) {
   RN_TRY(err, rn_options_complete(err, manifest->config));
   return manifest->effective != NULL ? rn_options_complete(err, manifest->effective) : RN_OK;

@@ -11,7 +11,8 @@ static int by_order(const void *a, const void *b) {
   return rn_ckpt_tensor_order(*(Retnet__Tensor *const *)a, *(Retnet__Tensor *const *)b);
 }
 
-/* Orders by file, then by end offset: the order in which writers appended to the file. */
+/* Compares by file, then by end offset, which is the order in which writers appended to the file.
+ */
 static int by_end(const void *a, const void *b) {
   const Retnet__CheckpointFile *x = *(Retnet__CheckpointFile *const *)a,
                                *y = *(Retnet__CheckpointFile *const *)b;
@@ -69,7 +70,7 @@ static rn_status collect_tensors(rn_err *err, const char *where, rn_ckpt_merge *
   return RN_OK;
 }
 
-/* Makes slices refer to the manifest's table of tensors instead of the report's. */
+/* Changes the tensor indices of the slices from the report's table of tensors to the manifest's. */
 static rn_status use_table_of(rn_err *err, const char *where, const Retnet__FileReport *report,
                               const Retnet__Manifest *m) {
   for (size_t k = 0; k < report->file->n_slice; k++) {

@@ -4,7 +4,7 @@
 
 #include "data/checkpoint/ckpt.h"
 
-/** A manifest, and the unpacked reports that its tables point into. */
+/** A merged manifest, and the unpacked reports into which its tables point. */
 typedef struct rn_ckpt_merge {
   Retnet__Manifest manifest;
   Retnet__FileReport **report;

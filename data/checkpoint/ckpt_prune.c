@@ -19,7 +19,8 @@ static bool looks_whole(const char *path) {
   return whole;
 }
 
-/* Renames before removing: under its own name, a half-removed checkpoint would look damaged. */
+/* Renames a checkpoint, then removes it: a half-removed one under its own name would look damaged.
+ */
 static rn_status remove_whole(rn_err *err, const char *run_dir, const rn_ckpt_entry *entry) {
   rn_path staged = rn_ckpt_stage_path(run_dir, entry->step);
   if (rn_file_exists(staged.text)) RN_TRY(err, rn_file_remove_tree(err, staged.text));
@@ -32,7 +33,7 @@ rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t
   int count = 0;
   RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
   rn_status status = RN_OK;
-  int64_t newest = -1; /* step of the newest complete one */
+  int64_t newest = -1; /* step of the newest complete checkpoint */
   int kept = 0;
   for (int i = count - 1; i >= 0 && status == RN_OK; i--) {
     const rn_ckpt_entry *entry = &entries[i];

@@ -13,7 +13,7 @@
 
 #include "proto/base/status.h"
 
-/* X(name in files, bytes of an element) */
+/* X(name of the type in files, bytes of an element) */
 #define RN_SAFETENSORS_TYPES(X) \
   X(F32, 4)                     \
   X(F64, 8)                     \

@@ -101,7 +101,7 @@ static int64_t tensor_bytes(const rn_safetensors_tensor *tensor) {
   return tensor->count * (int64_t)types[tensor->type].bytes;
 }
 
-/* An empty tensor sorts before a non-empty one at the same offset. */
+/* Compares by offset; at the same offset, an empty tensor comes before a non-empty one. */
 static int by_offset(const void *a, const void *b) {
   const rn_safetensors_tensor *x = a, *y = b;
   if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;

@@ -1,4 +1,5 @@
-/* Writes safetensors: the header, the tensors in its order; then renames the file. */
+/* Writes safetensors: the header, then the tensors in the order of the header; then renames the
+ * file. */
 #include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ static json_t *tensor_json(const rn_safetensors_tensor *tensor, int64_t *offset)
                    shape, "data_offsets", (json_int_t)begin, (json_int_t)*offset);
 }
 
-/* The header's text, padded with spaces so that the data starts on a multiple of 8. */
+/* Returns the text of the header, padded with spaces so that the data starts at a multiple of 8
+ * bytes. */
 static char *header_text(const rn_safetensors_header *header, size_t *length, int64_t *data_bytes) {
   json_t *root = json_object();
   char *text = NULL, *padded = NULL;

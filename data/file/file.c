@@ -13,7 +13,7 @@
 #include "proto/base/fault.h"
 #include "proto/base/progress.h"
 
-/* What the user can do about common errors. */
+/* Returns what the user can do about a common error. */
 static const char *advice(int error) {
   switch (error) {
     case ENOSPC:

@@ -65,7 +65,7 @@ static rn_status keep(rn_err *err, walk *w, const rn_folder_id *id) {
   return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing folders");
 }
 
-/* Sets *first if the folder must be read: it is not in `excluded` and was not visited before. */
+/* Sets *first to true if the folder must be read: it is not excluded and was not visited before. */
 static rn_status see(rn_err *err, walk *w, const struct stat *info, bool *first) {
   const rn_folder_id id = rn_folder_id_of(info);
   *first = false;

@@ -30,7 +30,7 @@ enum { RECORD_BYTES = 1024, ID_BYTES = 17, JOB_BYTES = 64, BEAT_DIGITS = 20, MAX
 
 const rn_run_lock_rule rn_run_lock_default = {.beat_s = 5, .dead_s = 60};
 
-/* The content of a lock file. `text` is empty if there is no file. */
+/* Content of a lock file; `text` is empty if the file does not exist. */
 typedef struct record {
   char text[RECORD_BYTES];
   char id[ID_BYTES]; /* id of the owner: hash of all of the record but the heartbeat */
@@ -51,7 +51,8 @@ struct rn_run_lock {
   atomic_bool lost;
 };
 
-/* Seconds of a monotonic clock that, on Linux, includes time in suspend. */
+/* Returns the seconds of a monotonic clock, which on Linux also runs while the host is suspended.
+ */
 static double clock_s(void) {
   struct timespec t;
 #ifdef CLOCK_BOOTTIME
@@ -144,7 +145,7 @@ static rn_path path_of(const rn_run_lock *l, const char *prefix, const char *id)
   return rn_path_join(l->folder.text, name);
 }
 
-/* Writes the whole text at `offset`, however short the transfers are. */
+/* Writes the whole text at `offset`, repeating short writes. */
 static bool write_all(int fd, const char *text, size_t bytes, off_t offset) {
   for (size_t done = 0; done < bytes;) {
     errno = ENOSPC; /* for a write that wrote nothing and set no errno */

@@ -235,7 +235,8 @@ typedef struct recovery {
   rn_shard_writer *writer;
 } recovery;
 
-/* Unpacks the block at `at` into ids; returns its stored bytes, or 0 if it is not intact. */
+/* Unpacks the block at offset `at` into ids; returns its size in the file, or 0 if it is not
+ * intact. */
 static size_t whole_block(const recovery *r, size_t at, uint64_t *found) {
   rn_err ignored = {0};
   size_t raw_bytes = 0;

@@ -8,7 +8,8 @@
 
 static const char work_name[] = ".building-";
 
-/* False for entries that a new file system has from the start. */
+/* True if an entry makes a folder non-empty; false for entries that a new file system already has.
+ */
 static bool counts(const char *name) {
   return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, "lost+found") != 0;
 }
@@ -105,7 +106,7 @@ static rn_status publish_into(rn_err *err, rn_build_target *target) {
   return status;
 }
 
-/* Renames the work folder; undoes that if it cannot be made durable. */
+/* Renames the work folder to `out`; undoes the rename if it cannot be made durable. */
 static rn_status publish_as(rn_err *err, rn_build_target *target) {
   const char *out = target->out.text, *work = target->work.text;
   RN_TRY(err, rn_file_rename(err, work, out));

@@ -139,8 +139,8 @@ static void count_compressed(const walk *w, const char *path) {
   }
 }
 
-/* Visits the documents of a file's bytes. A file without any is an error if it was named, and is
- * counted if it was found in a folder or by a pattern. */
+/* Visits the documents of a file's bytes. A file without documents is an error if the user named
+ * it; it is only counted if it was found in a folder or by a pattern. */
 static rn_status visit_bytes(rn_err *err, const walk *w, const char *path, const char *bytes,
                              size_t count, bool named) {
   int64_t documents = 0;
@@ -176,7 +176,7 @@ static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool n
   return status;
 }
 
-/* Whether the file's name, with or without .zst, matches the pattern. */
+/* True if the file's name, with or without .zst, matches the pattern. */
 static bool is_included(const char *include, const char *path) {
   char name[RN_PATH_BYTES];
   const char *slash = strrchr(path, '/');
@@ -204,7 +204,7 @@ static int by_bytes(const void *a, const void *b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Visits a path that was named, or found by a pattern. */
+/* Visits a path that the user named (`named`) or that a pattern matched. */
 static rn_status visit_path(rn_err *err, const walk *w, const char *path, bool named) {
   struct stat info;
   const bool there = stat(path, &info) == 0;
@@ -214,8 +214,8 @@ static rn_status visit_path(rn_err *err, const walk *w, const char *path, bool n
   return RN_OK;
 }
 
-/* Visits the files that a pattern matches, in byte order. Patterns come quoted, or when their
- * expansion would be too long for the shell. */
+/* Visits the files that a pattern matches, in byte order. Patterns get here if the user quotes
+ * them, for example because their expansion would be too long for the shell. */
 static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) {
   glob_t found;
   rn_status status = RN_OK;

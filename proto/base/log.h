@@ -16,28 +16,28 @@
 /** Called once by main: `quiet` on all ranks but the first, `json` if stdout is only for JSON. */
 void rn_log_setup(bool quiet, bool json);
 
-/** One line; the newline is added. */
+/** Prints one line; adds the newline. */
 void rn_log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /** One line "warning: ..." on stderr. */
 void rn_log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /**
- * A line that the next one replaces, such as a progress bar; prints nothing if no terminal shows
- * it. An empty text erases the line.
+ * Prints a line that the next one replaces, such as a progress bar. Prints nothing if the output is
+ * not on a terminal. An empty text erases the line.
  */
 void rn_log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /**
- * Unblocks these signals, which callers may have blocked, while a line is written: a handler that
- * calls rn_log_do_not_wait() then ends the wait for a reader that no longer reads.
+ * Sets signals to unblock while a line is written, even if callers have blocked them: a handler
+ * that calls rn_log_do_not_wait() can then end a write that blocks because nobody reads.
  */
 void rn_log_let_in(const sigset_t *signals);
 
 /**
- * Under a launcher, drops lines from now on that nobody reads: an mpirun that is asked to stop no
- * longer reads its ranks' output, and a rank that blocks on it could not save a checkpoint.
- * Async-signal-safe.
+ * Under a launcher, makes later output drop lines that nobody reads, instead of blocking: once
+ * mpirun is asked to stop, it no longer reads the output of its ranks, and a blocked rank could not
+ * save a checkpoint. Async-signal-safe.
  */
 void rn_log_do_not_wait(void);
 

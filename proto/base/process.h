@@ -15,19 +15,21 @@ typedef struct rn_process {
   char host[RN_PROCESS_TEXT_BYTES];
   char kernel[RN_PROCESS_TEXT_BYTES]; /* boot id and PID namespace; "-": unknown */
   long long pid;
-  unsigned long long start; /* in the kernel's ticks since boot */
+  unsigned long long start; /* start time, in kernel ticks since boot */
 } rn_process;
 
-/** This process. */
+/** Describes this process. */
 rn_process rn_process_self(void);
 
-/** Start time of a live process of this kernel and namespace; 0 if there is none. */
+/** Returns the start time of a live process of this kernel and namespace; 0 if there is none with
+ * this PID. */
 unsigned long long rn_process_start(long long pid);
 
-/** Whether `other` has this process's kernel and namespace, so that its PID is valid here. */
+/** True if `other` belongs to the kernel and namespace of this process, so that its PID is valid
+ * here. */
 bool rn_process_is_local(const rn_process *other);
 
-/** Whether a local process still runs; false for a zombie and for a reused PID. */
+/** True if a local process still runs; false for a zombie and for a reused PID. */
 bool rn_process_is_alive(const rn_process *other);
 
 #endif

@@ -1,8 +1,8 @@
 /**
  * Counter-based random numbers: a function of (key, index), without state.
  *
- * The key hashes what the number is for (purpose, seed, step, layer ...); the index selects one of
- * its numbers. So results never depend on rank, thread, order or local row.
+ * The key is a hash of what the numbers are for (purpose, seed, step, layer ...); the index selects
+ * one number of the key. Results therefore never depend on rank, thread, order or local row.
  * Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011), Philox4x32-10.
  */
 #ifndef RN_PROTO_BASE_RANDOM_H
@@ -14,7 +14,7 @@ typedef struct rn_random_key {
   uint32_t word[2];
 } rn_random_key;
 
-/** What a number is for; part of every key, so that no two uses share numbers. */
+/** Purpose of a number; part of every key, so that no two uses share numbers. */
 typedef enum {
   RN_RANDOM_INIT = 1,
   RN_RANDOM_DROPOUT = 2,
@@ -24,10 +24,10 @@ typedef enum {
   RN_RANDOM_TEST = 6
 } rn_random_purpose;
 
-/** The key of a purpose and `count` words. */
+/** Returns the key of a purpose and `count` words. */
 rn_random_key rn_random_key_make(rn_random_purpose purpose, const uint64_t *words, int count);
 
-/** The key of a purpose, a seed and a text (a tensor's name). */
+/** Returns the key of a purpose, a seed and a text (a tensor's name). */
 rn_random_key rn_random_key_named(rn_random_purpose purpose, uint64_t seed, const char *name);
 
 /** Four independent 32-bit numbers of (key, index). */

@@ -8,7 +8,7 @@ typedef struct rn_range {
   int64_t begin, end;
 } rn_range;
 
-/** Range `index` of the `parts` ranges that partition 0 .. total-1. */
+/** Returns range `index` of the `parts` ranges that partition 0 .. total-1. */
 static inline rn_range rn_cut(int64_t total, int64_t parts, int64_t index) {
   int64_t each = total / parts, more = total % parts;
   int64_t begin = index * each + (index < more ? index : more);

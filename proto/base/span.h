@@ -31,7 +31,7 @@ typedef struct rn_span_event {
   double begin_s, end_s; /* by rn_clock_s */
 } rn_span_event;
 
-/** What was recorded since start. */
+/** The record since rn_spans_start. */
 typedef struct rn_spans {
   rn_span_path path[RN_SPAN_PATHS];
   int paths;
@@ -46,10 +46,10 @@ extern bool rn_spans_are_on;
 rn_status rn_spans_start(rn_err *err, int64_t max_events);
 /** Stops recording and frees the record. */
 void rn_spans_stop(void);
-/** The current record; valid between start and stop. */
+/** Returns the current record; valid between start and stop. */
 rn_spans *rn_spans_get(void);
 
-/** Sum of all spans of one name, in any path. */
+/** Returns the total seconds of all spans of one name, in any path. */
 double rn_spans_total_s(const char *name);
 
 /** Implement the inline functions below; called only while recording is on. */

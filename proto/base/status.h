@@ -2,7 +2,7 @@
 #ifndef RN_PROTO_BASE_STATUS_H
 #define RN_PROTO_BASE_STATUS_H
 
-/* name, exit code of a program that ends with it, the word in messages */
+/* name, exit code of a program that ends with this status, text for messages */
 #define RN_STATUS_LIST(X)                            \
   X(RN_OK, 0, "ok")                                  \
   X(RN_ERR_USAGE, 2, "wrong usage or configuration") \
@@ -43,7 +43,7 @@ rn_status rn_trace(rn_err *err, rn_status status, const char *file, int line);
 /** Clears the error, for a caller that has handled it. */
 void rn_err_clear(rn_err *err);
 
-/** What a status means, in messages; and the exit code of a program that ends with it. */
+/** Return the text of a status for messages, and the exit code of a program that ends with it. */
 const char *rn_status_text(rn_status status);
 int rn_status_exit_code(rn_status status);
 

@@ -9,8 +9,9 @@
 
 #include "proto/base/log.h"
 
-/* open() returns the lowest free descriptor, which is `fd` if the caller goes in ascending order.
- * The access modes are swapped on purpose: using such a stream fails, as if it were closed. */
+/* Opens /dev/null as `fd` if that is closed. open() returns the lowest free descriptor, so the
+ * caller must go in ascending order. The access modes are swapped on purpose: using the stream
+ * fails, as if it were closed. */
 static void take_if_closed(int fd) {
   if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) return;
   const int taken = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);

@@ -11,9 +11,9 @@
 
 /**
  * The first call of main. Opens descriptors 0 to 2 if the caller left them closed, so that no file
- * opened later becomes a standard stream; reading or printing there then fails. Ignores SIGPIPE and
- * SIGXFSZ (ulimit -f): the write fails instead and is reported. Makes output blocking even if the
- * caller made the pipe non-blocking.
+ * opened later becomes a standard stream; reads and writes on these descriptors fail. Ignores
+ * SIGPIPE and SIGXFSZ (ulimit -f): the write fails instead and is reported. Makes output blocking
+ * even if the caller made the pipe non-blocking.
  */
 void rn_program_start(void);
 

@@ -69,7 +69,7 @@ rn_status rn_options_set(rn_err *err, Retnet__Config *config, const char *where,
 /** Index of "section.key" in the schema's order; -1 if there is no such key. */
 int rn_options_key_index(const char *key);
 
-/** Whether the user gave "section.key". */
+/** True if the user gave "section.key". */
 bool rn_options_given(const Retnet__Config *config, const char *key);
 
 /** The value of "section.key" as YAML text; false if there is no such key. */

@@ -49,7 +49,8 @@ rn_status rn_options_copy(rn_err *err, const Retnet__Config *config, Retnet__Con
   return status;
 }
 
-/* Bytes of a value that is stored in the message itself; 0 for texts and lists, which are not. */
+/* Returns the bytes of a value that is stored in the message itself; 0 for texts and lists, which
+ * the message points to. */
 static size_t plain_bytes(const ProtobufCFieldDescriptor *field) {
   if (field->label == PROTOBUF_C_LABEL_REPEATED) return 0;
   switch (field->type) {

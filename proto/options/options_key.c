@@ -75,7 +75,8 @@ void *rn_options_member(const Retnet__Config *config, const rn_options_key *key)
   return (char *)rn_options_section(config, key) + key->field->offset;
 }
 
-/* Values of an enum begin with the type's name in upper snake case and '_'; returns its length. */
+/* Returns the length of the prefix of an enum's values: the name of the type in upper snake case
+ * and '_'. */
 static size_t prefix_length(const ProtobufCEnumDescriptor *type) {
   size_t length = 0;
   for (const char *c = type->short_name; *c != '\0'; c++) {

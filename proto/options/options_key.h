@@ -21,23 +21,23 @@ bool rn_options_find(const char *name, rn_options_key *out);
 bool rn_options_find_row(const rn_schema_key *row, char name[RN_OPTIONS_NAME_BYTES],
                          rn_options_key *out);
 
-/** The key's index in the schema's order. */
+/** Returns the key's index in the order of the schema. */
 int rn_options_index(const rn_options_key *key);
 
-/** The full name nearest to `name`. */
+/** Finds the full key name nearest to `name`. */
 void rn_options_nearest(const char *name, char *nearest, size_t bytes);
 
-/** The section's message, and the member of a key in it. */
+/** Return the message of the key's section, and the key's member in that message. */
 ProtobufCMessage *rn_options_section(const Retnet__Config *config, const rn_options_key *key);
 void *rn_options_member(const Retnet__Config *config, const rn_options_key *key);
 
-/** The lower-case word of an enum value, without the schema's prefix. */
+/** Writes the word of an enum value: lower case, without the prefix in the schema. */
 void rn_options_enum_name(const ProtobufCEnumDescriptor *type, int index, char *word, size_t bytes);
 
-/** Whether `value` is valid for a text key: UTF-8, shorter than RN_OPTIONS_STRING_BYTES. */
+/** True if `value` is valid for a text key: UTF-8, shorter than RN_OPTIONS_STRING_BYTES. */
 bool rn_options_is_text(const char *value);
 
-/** The string (NULL: empty) as a YAML double-quoted scalar. */
+/** Writes the string (NULL: empty) as a YAML double-quoted scalar. */
 void rn_options_quote(const char *string, char *text, size_t bytes);
 
 #endif

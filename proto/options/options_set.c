@@ -124,8 +124,8 @@ static rn_status parse_item(rn_err *err, const setting *s, const char **at, int3
 }
 
 /*
- * Parses "[5, 6, 6]", "5,6,6" or an empty list into items; items are separated by commas, of which
- * one may follow the last. A bracket that is opened must be closed, and nothing may follow it.
+ * Parses "[5, 6, 6]", "5,6,6" or an empty list into items; items are separated by commas, and a
+ * comma may follow the last item. An opening bracket needs a closing one, with nothing after it.
  */
 static rn_status parse_list(rn_err *err, const setting *s, int32_t *items, size_t *count) {
   const char *at = skip_spaces(s->value);

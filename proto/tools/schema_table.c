@@ -31,7 +31,7 @@ static Google__Protobuf__FileDescriptorSet *load(const char *path) {
   return set;
 }
 
-/* The comment before a field. In the location path, 4 and 2 are the field numbers of
+/* Returns the comment before a field. In the location path, 4 and 2 are the field numbers of
  * FileDescriptorProto.message_type and DescriptorProto.field. */
 static const char *comment_of(const Google__Protobuf__FileDescriptorProto *file, int message,
                               int field) {
