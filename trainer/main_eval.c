@@ -16,6 +16,7 @@
 #include "trainer/checkpoint/checkpoint_find.h"
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/launch/blas_check.h"
+#include "trainer/launch/gemm_agree.h"
 #include "trainer/launch/launch.h"
 #include "trainer/machine/binding.h"
 #include "trainer/machine/core_check.h"
@@ -172,6 +173,7 @@ static rn_status evaluate(rn_err *err, rn_world *world, const options *o,
   int form = RN_FORM_CHUNKWISE;
   if (o->form != NULL) RN_TRY(err, rn_args_choose(err, "--form", o->form, forms, 3, &form));
   rn_status status = open_input(err, world, o, &model, &split);
+  if (status == RN_OK) status = rn_gemm_agree(err, world);
   if (status == RN_OK) {
     const int length = o->sequence_length > 0
                            ? (int)o->sequence_length

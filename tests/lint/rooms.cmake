@@ -51,8 +51,8 @@ room(trainer/parallel MAY proto/base proto/schema model/spec model/stage comm/wo
 room(trainer/config MAY proto/base proto/schema proto/options model/spec comm/world trainer/layout)
 room(trainer/machine MAY proto/base proto/schema proto/cli model/base model/kernel comm/world
      comm/optimizer)
-room(trainer/launch MAY proto/base proto/schema proto/options proto/cli model/base comm/world
-     trainer/config)
+room(trainer/launch MAY proto/base proto/schema proto/options proto/cli model/base model/kernel
+     comm/world trainer/config)
 room(trainer/plan MAY proto/base proto/schema model/spec model/kernel comm/optimizer data/shard
      data/batch data/checkpoint trainer/layout trainer/optimizer trainer/parallel trainer/config
      trainer/machine)
@@ -67,7 +67,7 @@ room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/bas
      model/kernel model/ops model/decode comm/world comm/scan data/shard data/checkpoint
      trainer/optimizer trainer/config trainer/machine trainer/launch trainer/run trainer/generate)
 room(trainer/estimate MAY proto/base proto/options model/kernel model/memory comm/world data/batch
-     trainer/schedule trainer/parallel trainer/plan trainer/run)
+     trainer/schedule trainer/parallel trainer/launch trainer/plan trainer/run)
 room(trainer/evaluate MAY proto/base model/base model/stage comm/world comm/optimizer data/batch
      data/text
      trainer/parallel trainer/launch trainer/checkpoint)

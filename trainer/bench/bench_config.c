@@ -7,6 +7,7 @@
 #include "model/spec/preset.h"
 #include "proto/options/options.h"
 #include "trainer/config/config_check.h"
+#include "trainer/launch/gemm_agree.h"
 #include "trainer/machine/machine.h"
 
 enum { MAX_KEYS = 64, PRECISION_BYTES = 40 };
@@ -73,6 +74,7 @@ rn_status rn_bench_start(rn_err *err, rn_world *world, const rn_bench_options *o
                          Retnet__Config **config, int *threads) {
   rn_machine machine;
   RN_TRY(err, rn_agree(err, world, load(err, options, config)));
+  RN_TRY(err, rn_gemm_agree(err, world));
   RN_TRY(err, rn_machine_query(err, world, *config, 0, &machine));
   *threads = machine.threads;
   rn_threads_start(machine.threads);

@@ -6,6 +6,7 @@
 #include "proto/base/log.h"
 #include "trainer/estimate/plan_buffers.h"
 #include "trainer/estimate/plan_time.h"
+#include "trainer/launch/gemm_agree.h"
 #include "trainer/parallel/shapes.h"
 #include "trainer/plan/decisions.h"
 
@@ -176,6 +177,7 @@ rn_status rn_plan_show(rn_err *err, const Retnet__Config *given,
   planned_run p = {0};
   RN_TRY(err, rn_machine_query(err, world, given, ranks, &machine));
   rn_status status = rn_agree(err, world, plan_run(err, given, world, ranks, machine, &p));
+  if (status == RN_OK) status = rn_gemm_agree(err, world);
   if (status == RN_OK) {
     show_plan(&p, locations);
     status = rn_agree(err, world, rn_plan_buffers_show(err, p.effective.config, &p.plan, &p.spec));

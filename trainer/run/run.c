@@ -2,6 +2,7 @@
 
 #include "model/base/threads.h"
 #include "proto/base/progress.h"
+#include "trainer/launch/gemm_agree.h"
 
 rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *world, rn_run *out) {
   return rn_run_create_from(err, given, NULL, world, out);
@@ -23,6 +24,7 @@ static rn_status settle(rn_err *err, const Retnet__Config *given, const rn_choic
   rn_threads_start(machine.threads);
   RN_TRY(err, rn_agree(err, world, open_data(err, given, machine, rn_world_size(world), run)));
   RN_TRY(err, rn_datasets_check_same(err, &run->datasets, world));
+  RN_TRY(err, rn_gemm_agree(err, world));
   return rn_run_settings_keep_choices(err, choices, world, &run->settings);
 }
 

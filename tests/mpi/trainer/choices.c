@@ -1,7 +1,8 @@
 /*
  * A resumed run keeps the automatic choices that its checkpoint stores if layout and keys are the
  * same; otherwise they are made again. An explicit key overrides a stored choice, and a choice that
- * the machine does not support is replaced. Each of these cases prints a message.
+ * the machine does not support is replaced. Each of these cases prints a message. Ranks whose rules
+ * choose different GEMM backends use the same one.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -173,6 +174,39 @@ static void unsupported_choices_are_reported(rn_world *world, const rules *r) {
   CHECK(rn_gemm_backend_in_use() == r->products);
 }
 
+/* The rule of the last rank chooses OpenBLAS: so do all ranks, and one warning names that rank. */
+static void all_ranks_use_one_backend(rn_world *world, const rules *r) {
+  const int last = rn_world_size(world) - 1;
+  rn_run run;
+  Retnet__Config *config = load("");
+  char words[80];
+  if (last == 0) {
+    rn_options_free(&config);
+    return;
+  }
+  snprintf(words, sizeof words, "rank %d uses openblas by rule, but other ranks %s", last,
+           r->products->name);
+  if (rn_world_rank(world) == last) setenv("RETNET_FAULT", "gemm.rule:1-", 1);
+  if (strcmp(r->products->name, "openblas") == 0) {
+    printf("left out: this CPU or this build has no other GEMM backend than openblas\n");
+  } else if (create(world, config, NULL, &run)) {
+    CHECK(strcmp(rn_gemm_backend_in_use()->name, "openblas") == 0);
+    check_printed(world, words);
+    const char *first = strstr(printed, "model.products auto");
+    CHECK((first != NULL) == (rn_world_rank(world) == 0));
+    CHECK(first == NULL || strstr(first + 1, "model.products auto") == NULL);
+    rn_run_destroy(&run);
+    unsetenv("RETNET_FAULT");
+    if (create(world, config, NULL, &run)) { /* the same rule everywhere: no warning */
+      CHECK(rn_gemm_backend_in_use() == r->products);
+      CHECK(strstr(printed, "model.products auto") == NULL);
+      rn_run_destroy(&run);
+    }
+  }
+  unsetenv("RETNET_FAULT");
+  rn_options_free(&config);
+}
+
 /* Stored choices that equal the automatic ones print nothing. */
 static void the_same_choices_are_silent(rn_world *world, const rules *r) {
   rn_run run;
@@ -192,6 +226,7 @@ int main(int argc, char **argv) {
   if (rn_world_start(&err, &argc, &argv, &world) != RN_OK) return 1;
   rn_log_setup(rn_world_rank(world) != 0, false);
   const rules r = find_rules(world);
+  all_ranks_use_one_backend(world, &r);
   if (strcmp(rn_kernels_table()->name, "ref") == 0) {
     printf("skipped: this CPU has no kernels but ref\n");
     rn_world_finish(&world, RN_OK, &err);

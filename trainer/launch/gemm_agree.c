@@ -1,0 +1,41 @@
+#include "trainer/launch/gemm_agree.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "model/kernel/gemm.h"
+#include "proto/base/fault.h"
+#include "proto/base/log.h"
+
+/* A rank that uses one of them has all those before it: OpenBLAS is in every build, and the last
+ * two need the same library. */
+static const char *const names[] = {"openblas", "onednn+openblas", "onednn"};
+
+enum { NAMES = sizeof names / sizeof names[0] };
+
+/* NAMES: none of them, thus in bf16. */
+static int index_in_use(void) {
+  int i = 0;
+  while (i < NAMES && strcmp(names[i], rn_gemm_backend_in_use()->name) != 0) i++;
+  return i;
+}
+
+rn_status rn_gemm_agree(rn_err *err, rn_world *world) {
+  /* A test gives this rank another rule. */
+  if (rn_fault_now("gemm.rule")) (void)rn_gemm_backend_use_named(names[0]);
+  const int ranks = rn_world_size(world), index = index_in_use();
+  /* The maxima: the lowest index, with the lowest rank that has it; and the highest index. */
+  int64_t max[2] = {(int64_t)(NAMES - index) * ranks + ranks - 1 - rn_world_rank(world), index};
+  RN_TRY(err, rn_world_max(err, world, max, 2));
+  const int lowest = NAMES - (int)(max[0] / ranks), rank = ranks - 1 - (int)(max[0] % ranks);
+  const int highest = (int)max[1];
+  if (lowest == highest || highest == NAMES) return RN_OK;
+  const bool has = rn_gemm_backend_use_named(names[lowest]);
+  assert(has);
+  (void)has;
+  rn_log_warn(
+      "model.products auto: rank %d uses %s by rule, but other ranks %s: all ranks use %s, since "
+      "with different backends their results would differ; set model.products to choose",
+      rank, names[lowest], names[highest], names[lowest]);
+  return RN_OK;
+}
