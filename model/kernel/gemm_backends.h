@@ -7,9 +7,14 @@
 #include "model/kernel/gemm.h"
 
 #define rn_gemm_cblas RN_NAME(rn_gemm_cblas)
+#define rn_gemm_cblas_nn RN_NAME(rn_gemm_cblas_nn)
+#define rn_gemm_cblas_tn RN_NAME(rn_gemm_cblas_tn)
 
 /** All products by the CBLAS library, whichever it is. */
 extern const rn_gemm_backend rn_gemm_cblas;
+
+/** Its functions for NN and TN products, which other backends share. */
+rn_gemm_fn rn_gemm_cblas_nn, rn_gemm_cblas_tn;
 
 #if defined(RN_HAVE_ONEDNN) && !defined(RN_REAL_F64)
 #define RN_HAVE_ONEDNN_GEMM 1

@@ -10,8 +10,8 @@
 #define GEMM rn_blas_table()->sgemm
 #endif
 
-static void gemm_nn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
-                    const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc) {
+void rn_gemm_cblas_nn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
+                      const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc) {
   GEMM(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, alpha, a, (int)lda, b, (int)ldb, beta, c,
        (int)ldc);
 }
@@ -22,8 +22,8 @@ static void gemm_nt(int m, int n, int k, rn_real alpha, const rn_real *a, int64_
        (int)ldc);
 }
 
-static void gemm_tn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
-                    const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc) {
+void rn_gemm_cblas_tn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
+                      const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc) {
   GEMM(CblasRowMajor, CblasTrans, CblasNoTrans, m, n, k, alpha, a, (int)lda, b, (int)ldb, beta, c,
        (int)ldc);
 }
@@ -71,7 +71,7 @@ static void gemm_nt_fp64_accumulate(int m, int n, int k, float alpha, const floa
 #endif
 
 const rn_gemm_backend rn_gemm_cblas = {.name = "openblas",
-                                       .nn = gemm_nn,
+                                       .nn = rn_gemm_cblas_nn,
                                        .nt = gemm_nt,
-                                       .tn = gemm_tn,
+                                       .tn = rn_gemm_cblas_tn,
                                        .nt_fp64_accumulate = gemm_nt_fp64_accumulate};

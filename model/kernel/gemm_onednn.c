@@ -35,20 +35,10 @@ const rn_gemm_backend rn_gemm_onednn = {.name = "onednn",
                                         .tn = gemm_tn,
                                         .nt_fp64_accumulate = gemm_nt_fp64_accumulate};
 
-static void cblas_nn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
-                     int64_t ldb, float beta, float *c, int64_t ldc) {
-  rn_gemm_cblas.nn(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
-
-static void cblas_tn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
-                     int64_t ldb, float beta, float *c, int64_t ldc) {
-  rn_gemm_cblas.tn(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
-
 const rn_gemm_backend rn_gemm_onednn_nt = {.name = "onednn+openblas",
-                                           .nn = cblas_nn,
+                                           .nn = rn_gemm_cblas_nn,
                                            .nt = gemm_nt,
-                                           .tn = cblas_tn,
+                                           .tn = rn_gemm_cblas_tn,
                                            .nt_fp64_accumulate = gemm_nt_fp64_accumulate};
 
 bool rn_gemm_onednn_has_avx512(void) {

@@ -1,8 +1,10 @@
 /* A sample of the GEMM backends warns where another one is more than 15 % faster than the chosen
- * one, and names the worst kind; the sample itself is complete and positive. */
+ * one, and names the worst kind; the sample itself is complete and positive. The chosen backend
+ * does not compete with itself, nor with a backend that has the same function for a kind. */
 #include "trainer/machine/gemm_sample.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "model/base/threads.h"
@@ -10,16 +12,16 @@
 
 static char text[400];
 
-/* Seconds of NN, NT, TN by the chosen backend and by two others. */
+/* Seconds of NN, NT, TN by the chosen backend and by another one. */
 static rn_gemm_sample sample_of(double nn, double nt, double tn, double other_nn, double other_tn) {
-  return (rn_gemm_sample){.chosen_s = {nn, nt, tn},
-                          .backends = 2,
-                          .name = {"first", "second"},
-                          .other_s = {{nn, nt, tn}, {other_nn, 2 * nt, other_tn}}};
+  return (rn_gemm_sample){.chosen = "first",
+                          .chosen_s = {nn, nt, tn},
+                          .others = 1,
+                          .name = {"second"},
+                          .other_s = {{other_nn, 2 * nt, other_tn}}};
 }
 
-int main(void) {
-  rn_err err = {0};
+static void the_worst_kind_is_named(void) {
   rn_gemm_sample s = sample_of(1, 1, 1, 1, 1);
   CHECK(!rn_gemm_sample_warning(&s, text, sizeof text));
   s = sample_of(1, 1, 1, 0.9, 0.88); /* 1.14 times as fast */
@@ -27,18 +29,63 @@ int main(void) {
   s = sample_of(1, 1, 1, 0.8, 0.5);
   CHECK(rn_gemm_sample_warning(&s, text, sizeof text));
   CHECK(strstr(text, "second is 2.0 times") && strstr(text, "for TN products"));
-  CHECK(strstr(text, "model.products=second"));
+  CHECK(strstr(text, "the chosen first") && strstr(text, "model.products=second"));
   rn_gemm_sample_best(&s, text, sizeof text);
   CHECK(strcmp(text, "NN second, NT first, TN second") == 0);
+  s.others = 0; /* a build with one backend */
+  CHECK(!rn_gemm_sample_warning(&s, text, sizeof text));
+  rn_gemm_sample_best(&s, text, sizeof text);
+  CHECK(strcmp(text, "NN first, NT first, TN first") == 0);
+}
 
-  rn_threads_start(2);
+static bool has_function_of(const char *other, int kind, const rn_gemm_backend *chosen) {
+  for (int i = 0; rn_gemm_backend_at(i) != NULL; i++) {
+    const rn_gemm_backend *b = rn_gemm_backend_at(i);
+    if (strcmp(b->name, other) != 0) continue;
+    return (kind == RN_GEMM_NN && b->nn == chosen->nn) ||
+           (kind == RN_GEMM_NT && b->nt == chosen->nt) ||
+           (kind == RN_GEMM_TN && b->tn == chosen->tn);
+  }
+  return false;
+}
+
+/* With `chosen` in use, the others are the backends of other names and functions. */
+static void a_sample_is_of_others(const rn_gemm_backend *chosen) {
+  rn_err err = {0};
+  rn_gemm_sample s;
+  int backends = 0, same = 0;
+  while (rn_gemm_backend_at(backends) != NULL) {
+    same += strcmp(rn_gemm_backend_at(backends++)->name, chosen->name) == 0;
+  }
   CHECK_OK(&err, rn_gemm_sample_take(&err, &s));
-  CHECK(s.backends >= 1);
+  CHECK(strcmp(s.chosen, chosen->name) == 0);
+  CHECK_EQUAL(s.others, backends - same);
   for (int k = 0; k < RN_GEMM_SAMPLE_KINDS; k++) {
     CHECK(s.chosen_s[k] > 0 && isfinite(s.chosen_s[k]));
-    for (int i = 0; i < s.backends; i++) {
-      CHECK(s.other_s[i][k] > 0 && isfinite(s.other_s[i][k]));
+    for (int i = 0; i < s.others; i++) {
+      CHECK(strcmp(s.name[i], s.chosen) != 0);
+      CHECK(s.other_s[i][k] > 0);
+      CHECK(isfinite(s.other_s[i][k]) != has_function_of(s.name[i], k, chosen));
     }
+  }
+}
+
+int main(void) {
+  static const char *const names[] = {"openblas", "onednn", "onednn+openblas"};
+  the_worst_kind_is_named();
+  rn_threads_start(2);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (rn_gemm_backend_use_named(names[i])) {
+      a_sample_is_of_others(rn_gemm_backend_in_use());
+    } else {
+      printf("left out: this build has no backend %s\n", names[i]);
+    }
+  }
+  if (rn_gemm_backend_use_named("onednn+openblas")) {
+    const rn_gemm_backend *composed = rn_gemm_backend_in_use();
+    CHECK(has_function_of("openblas", RN_GEMM_NN, composed));
+    CHECK(has_function_of("onednn", RN_GEMM_NT, composed));
+    CHECK(has_function_of("openblas", RN_GEMM_TN, composed));
   }
   return check_result();
 }

@@ -1,8 +1,10 @@
 #include "trainer/machine/gemm_sample.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/arena.h"
 #include "proto/base/clock.h"
@@ -24,16 +26,39 @@ static double seconds_of(const rn_gemm_backend *table, rn_gemm_kind kind, float 
   return rn_clock_s() - begin_s;
 }
 
+/* The backend in use and all others. */
+typedef struct competitors {
+  const rn_gemm_backend *chosen, *other[RN_GEMM_SAMPLE_BACKENDS];
+  int count;
+} competitors;
+
+static competitors find_competitors(void) {
+  competitors c = {.chosen = rn_gemm_backend_in_use()};
+  const rn_gemm_backend *other;
+  for (int i = 0; (other = rn_gemm_backend_at(i)) != NULL; i++) {
+    if (strcmp(other->name, c.chosen->name) == 0) continue;
+    assert(c.count < RN_GEMM_SAMPLE_BACKENDS);
+    c.other[c.count++] = other;
+  }
+  return c;
+}
+
+static bool same_function(const rn_gemm_backend *a, const rn_gemm_backend *b, rn_gemm_kind kind) {
+  if (kind == RN_GEMM_NN) return a->nn == b->nn;
+  return kind == RN_GEMM_NT ? a->nt == b->nt : a->tn == b->tn;
+}
+
 /* Times each backend in every round, so that a disturbance affects all backends. */
-static void sample(rn_gemm_sample *s, float *memory) {
+static void sample(const competitors *c, rn_gemm_sample *s, float *memory) {
   const double factor = rn_fault_now("gemm.sample") ? 2 : 1; /* a test makes the chosen one slow */
   for (int round = 0; round <= ROUNDS; round++) {            /* round 0 generates code */
     for (int k = 0; k < RN_GEMM_SAMPLE_KINDS; k++) {
-      const double chosen_s =
-          factor * seconds_of(rn_gemm_backend_in_use(), (rn_gemm_kind)k, memory);
+      const rn_gemm_kind kind = (rn_gemm_kind)k;
+      const double chosen_s = factor * seconds_of(c->chosen, kind, memory);
       if (round > 0) s->chosen_s[k] = fmin(s->chosen_s[k], chosen_s);
-      for (int i = 0; i < s->backends; i++) {
-        const double other_s = seconds_of(rn_gemm_backend_at(i), (rn_gemm_kind)k, memory);
+      for (int i = 0; i < c->count; i++) {
+        if (same_function(c->other[i], c->chosen, kind)) continue;
+        const double other_s = seconds_of(c->other[i], kind, memory);
         if (round > 0) s->other_s[i][k] = fmin(s->other_s[i][k], other_s);
       }
     }
@@ -41,31 +66,31 @@ static void sample(rn_gemm_sample *s, float *memory) {
 }
 
 rn_status rn_gemm_sample_take(rn_err *err, rn_gemm_sample *out) {
+  const competitors c = find_competitors();
   float *memory;
-  *out = (rn_gemm_sample){.backends = 0};
-  for (int i = 0; i < RN_GEMM_SAMPLE_BACKENDS && rn_gemm_backend_at(i) != NULL; i++) {
-    out->name[out->backends++] = rn_gemm_backend_at(i)->name;
-  }
+  *out = (rn_gemm_sample){.chosen = c.chosen->name, .others = c.count};
+  for (int i = 0; i < c.count; i++) out->name[i] = c.other[i]->name;
   for (int k = 0; k < RN_GEMM_SAMPLE_KINDS; k++) {
     out->chosen_s[k] = INFINITY;
-    for (int i = 0; i < out->backends; i++) out->other_s[i][k] = INFINITY;
+    for (int i = 0; i < c.count; i++) out->other_s[i][k] = INFINITY;
   }
   RN_TRY(err, rn_alloc(err, "operands of the GEMM sample", 3 * (size_t)ELEMENTS, sizeof(float),
                        &memory));
 #pragma omp parallel
 #pragma omp master
-  sample(out, memory); /* in a parallel region, libraries do not start their own threads */
+  sample(&c, out, memory); /* in a parallel region, libraries do not start their own threads */
   free(memory);
   return RN_OK;
 }
 
 /*
- * Returns the fastest backend for a kind of product, or -1 if none is faster than the chosen one.
+ * Returns the fastest other backend for a kind of product, or -1 if none is faster than the chosen
+ * one.
  */
 static int fastest_of(const rn_gemm_sample *s, int kind) {
   int best = -1;
   double best_s = s->chosen_s[kind];
-  for (int i = 0; i < s->backends; i++) {
+  for (int i = 0; i < s->others; i++) {
     if (s->other_s[i][kind] >= best_s) continue;
     best = i;
     best_s = s->other_s[i][kind];
@@ -88,8 +113,7 @@ bool rn_gemm_sample_warning(const rn_gemm_sample *s, char *text, size_t bytes) {
            "model.products auto: on this machine %s is %.1f times as fast as the chosen %s for %s "
            "products (a sample of %dx%dx%d); compare them with `retnet-bench gemm`, and set "
            "model.products=%s if it is faster there",
-           s->name[other], loss, rn_gemm_backend_in_use()->name, kind_names[worst], ROWS, COLS,
-           SUMMED, s->name[other]);
+           s->name[other], loss, s->chosen, kind_names[worst], ROWS, COLS, SUMMED, s->name[other]);
   return true;
 }
 
@@ -97,11 +121,8 @@ void rn_gemm_sample_best(const rn_gemm_sample *s, char *text, size_t bytes) {
   size_t used = 0;
   text[0] = '\0';
   for (int k = 0; k < RN_GEMM_SAMPLE_KINDS && used < bytes; k++) {
-    int best = 0;
-    for (int i = 1; i < s->backends; i++) {
-      if (s->other_s[i][k] < s->other_s[best][k]) best = i;
-    }
+    const int best = fastest_of(s, k);
     used += (size_t)snprintf(text + used, bytes - used, "%s%s %s", k > 0 ? ", " : "", kind_names[k],
-                             s->name[best]);
+                             best < 0 ? s->chosen : s->name[best]);
   }
 }

@@ -2,7 +2,7 @@
  * Times the GEMM backends at start-up to detect if the AUTO choice is slow on this machine.
  *
  * The choice itself never depends on a measurement, since different backends give different bits.
- * Instead, a warning tells the user which key to set.
+ * Instead, a warning tells the user which key to set. The sample is of fp32 products.
  */
 #ifndef RN_TRAINER_MACHINE_GEMM_SAMPLE_H
 #define RN_TRAINER_MACHINE_GEMM_SAMPLE_H
@@ -19,9 +19,11 @@ enum { RN_GEMM_SAMPLE_KINDS = 3, RN_GEMM_SAMPLE_BACKENDS = 4 };
  * a few repetitions.
  */
 typedef struct rn_gemm_sample {
+  const char *chosen; /* the backend in use */
   double chosen_s[RN_GEMM_SAMPLE_KINDS];
-  int backends;
+  int others; /* all other backends; a backend in use that is composed of them is not among them */
   const char *name[RN_GEMM_SAMPLE_BACKENDS];
+  /* INFINITY for a kind for which the other backend has the function of the one in use. */
   double other_s[RN_GEMM_SAMPLE_BACKENDS][RN_GEMM_SAMPLE_KINDS];
 } rn_gemm_sample;
 
@@ -38,7 +40,10 @@ rn_status rn_gemm_sample_take(rn_err *err, rn_gemm_sample *out);
  */
 bool rn_gemm_sample_warning(const rn_gemm_sample *sample, char *text, size_t bytes);
 
-/** Writes the fastest backend of each kind, for example "NN openblas, NT onednn, TN openblas". */
+/**
+ * Writes the fastest backend of each kind, for example "NN openblas, NT onednn, TN openblas"; it
+ * may be the chosen one.
+ */
 void rn_gemm_sample_best(const rn_gemm_sample *sample, char *text, size_t bytes);
 
 #endif

@@ -59,7 +59,9 @@ static rn_status open_folder(rn_err *err, void *context) {
 static rn_status check_gemm_choice(rn_err *err, const Retnet__Config *config) {
   rn_gemm_sample sample;
   char text[400];
-  if (config->model->products != RETNET__PRODUCTS__PRODUCTS_AUTO) return RN_OK;
+  if (config->model->products != RETNET__PRODUCTS__PRODUCTS_AUTO || rn_gemm_takes_bf16()) {
+    return RN_OK; /* only one backend multiplies in bf16 */
+  }
   RN_TRY(err, rn_gemm_sample_take(err, &sample));
   if (rn_gemm_sample_warning(&sample, text, sizeof text)) rn_log_warn("%s", text);
   return RN_OK;
