@@ -1,22 +1,5 @@
 #include "model/memory/placement.h"
 
-static size_t live_bytes(const rn_buffer *buffer, int count, int phase) {
-  size_t bytes = 0;
-  for (int i = 0; i < count; i++) {
-    if (buffer[i].live >> phase & 1) bytes += buffer[i].bytes;
-  }
-  return bytes;
-}
-
-size_t rn_live_bytes_max(const rn_buffer *buffer, int count) {
-  size_t max = 0;
-  for (int phase = 0; phase < 64; phase++) {
-    const size_t bytes = live_bytes(buffer, count, phase);
-    if (bytes > max) max = bytes;
-  }
-  return max;
-}
-
 /* Fills order[count] with the indices of the buffers, sorted by decreasing size; buffers of
  * equal size keep their order. */
 static void sort_by_size(const rn_buffer *buffer, int count, int *order) {

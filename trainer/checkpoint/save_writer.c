@@ -27,11 +27,12 @@ struct rn_save_writer {
   int level;
   const rn_ckpt_slice *slices;
   int count;
+  double copy_s; /* of the caller's copy; the thread does not touch it */
   /* Output of the thread, valid once it has stopped writing. */
   rn_status status;
   rn_err err;
   rn_ckpt_report report;
-  rn_save_times times;
+  double write_s;
 };
 
 rn_status rn_save_writer_create(rn_err *err, rn_write_token *write_token, int64_t copy_elements,
@@ -89,7 +90,7 @@ static void *run_thread(void *self) {
   const double begin_s = rn_clock_s();
   if (w->copy != NULL) setpriority(PRIO_PROCESS, (id_t)gettid(), LOW_PRIORITY);
   w->status = write_slices(w);
-  w->times.write_s = rn_clock_s() - begin_s;
+  w->write_s = rn_clock_s() - begin_s;
   atomic_store(&w->writing, false);
   return NULL;
 }
@@ -105,7 +106,7 @@ static void copy_slices(rn_save_writer *w, rn_ckpt_slice *slices, int count) {
     slices[i].data = to;
     to += slices[i].count;
   }
-  w->times.copy_s = rn_clock_s() - begin_s;
+  w->copy_s = rn_clock_s() - begin_s;
 }
 
 void rn_save_writer_start(rn_save_writer *w, rn_path stage_path, int level, rn_ckpt_slice *slices,
@@ -134,6 +135,10 @@ rn_status rn_save_writer_finish(rn_err *err, rn_save_writer *w, rn_ckpt_report *
   return w->status;
 }
 
-rn_save_times rn_save_writer_times(const rn_save_writer *w) {
-  return w->times;
+double rn_save_writer_copy_s(const rn_save_writer *w) {
+  return w->copy_s;
+}
+
+double rn_save_writer_write_s(const rn_save_writer *w) {
+  return rn_save_writer_is_writing(w) ? 0 : w->write_s;
 }

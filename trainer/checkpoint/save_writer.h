@@ -12,12 +12,6 @@
 
 typedef struct rn_save_writer rn_save_writer;
 
-/** Cost of one save on this rank. */
-typedef struct rn_save_times {
-  double copy_s;  /* time to copy the slices; 0 if they are not copied */
-  double write_s; /* time in the thread, including the wait for previous ranks */
-} rn_save_times;
-
 /**
  * Creates a writer that first copies the slices, which have at most `copy_elements` elements in
  * total. If `copy_elements` is 0, the writer reads the slices in place, and the caller must not
@@ -53,7 +47,12 @@ bool rn_save_writer_is_writing(const rn_save_writer *writer);
  */
 rn_status rn_save_writer_finish(rn_err *err, rn_save_writer *writer, rn_ckpt_report *report);
 
-/** Returns the times of the last save. */
-rn_save_times rn_save_writer_times(const rn_save_writer *writer);
+/** Returns the time, in seconds, that the last start took to copy the slices; 0 if they are not
+ * copied. */
+double rn_save_writer_copy_s(const rn_save_writer *writer);
+
+/** Returns the time, in seconds, that the last save took in the thread, including the wait for
+ * previous ranks; 0 while the thread writes. */
+double rn_save_writer_write_s(const rn_save_writer *writer);
 
 #endif

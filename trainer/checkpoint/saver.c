@@ -146,7 +146,7 @@ rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   collect_slices(s);
   rn_save_writer_start(s->writer, rn_ckpt_stage_path(run_dir(s), now->step), config->level,
                        s->slice, s->slices);
-  s->costs.copy_s += rn_save_writer_times(s->writer).copy_s;
+  s->costs.copy_s += rn_save_writer_copy_s(s->writer);
   if (!config->async) RN_TRY(err, rn_collective_wait(err, world, is_writing, s));
   s->stop_s = rn_clock_s() - begin_s;
   return RN_OK;
@@ -167,13 +167,13 @@ static rn_status wait_for_writers(rn_err *err, rn_saver *s) {
 
 static void print_saved(const rn_saver *s) {
   const rn_save_bytes b = s->bytes;
-  const rn_save_times times = rn_save_writer_times(s->writer);
-  const double copies = times.copy_s > 0 ? s->stop_s / times.copy_s : 0;
+  const double copy_s = rn_save_writer_copy_s(s->writer);
+  const double copies = copy_s > 0 ? s->stop_s / copy_s : 0;
   rn_log_info(
       "step %lld saved: %.1f MB compressed to %.1f MB (%.2f : 1), written in %.2f s; training "
       "stalled %.3f s (%.1f times the copy time of rank 0)",
       (long long)rn_saver_step(s), 1e-6 * b.raw, 1e-6 * b.stored,
-      b.stored > 0 ? b.raw / b.stored : 1, times.write_s, s->stop_s, copies);
+      b.stored > 0 ? b.raw / b.stored : 1, rn_save_writer_write_s(s->writer), s->stop_s, copies);
 }
 
 /* Arguments of prune. It runs after the new checkpoint is on disk, so its failure can leave too
@@ -223,7 +223,7 @@ rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
   }
   if (status == RN_OK) status = prune_or_warn(err, s, keep_last);
   s->stop_s += rn_clock_s() - written_s;
-  s->costs.write_s += rn_save_writer_times(s->writer).write_s;
+  s->costs.write_s += rn_save_writer_write_s(s->writer);
   s->costs.stop_s += s->stop_s;
   if (status == RN_OK) {
     s->costs.saves++;
