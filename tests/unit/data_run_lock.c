@@ -108,11 +108,17 @@ static void living_owner_needs_no_heartbeat(void) {
   waitpid(child, NULL, 0);
 }
 
-/* Files lock.<id>: of those that want the lock. */
+/* Files lock.<id> of processes that want the lock, as soon as they name their process. */
 static int waiting_files(void) {
   glob_t found;
+  struct stat info;
+  int count = 0;
   const rn_path pattern = rn_path_join(folder, "lock.????????????????");
-  const int count = glob(pattern.text, 0, NULL, &found) == 0 ? (int)found.gl_pathc : 0;
+  if (glob(pattern.text, 0, NULL, &found) == 0) {
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+      count += stat(found.gl_pathv[i], &info) == 0 && info.st_size > 0;
+    }
+  }
   globfree(&found);
   return count;
 }
