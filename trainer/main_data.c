@@ -189,8 +189,9 @@ static rn_status cat(rn_err *err, const rn_words *words) {
 static const rn_arg build_options[] = {
     {0, "out", "DIR", "folder to create with train/ and val/ in it; must be empty or absent",
      RN_ARG_PATH, &given.out, 0, 0},
-    {0, "tokenizer", "NAME", "bytes (default): the 256 byte values and the document token",
-     RN_ARG_TEXT, &given.tokenizer, 0, 0},
+    {0, "tokenizer", "NAME",
+     "bytes (default): one token per byte value (256) and an end-of-document token", RN_ARG_TEXT,
+     &given.tokenizer, 0, 0},
     {0, "include", "GLOB", "inside folders, pack only files with such names (default: all)",
      RN_ARG_TEXT, &given.include, 0, 0},
     {0, "val-fraction", "F",
@@ -248,8 +249,8 @@ static const rn_command commands[] = {
     {"cat",
      {.program = "retnet-data cat",
       .form = "[--text] [--range A:B] DIR",
-      .about = "Prints the tokens of a split, one number per line. DIR is a data folder, of which "
-               "the training split is read, or a folder with shards in it.",
+      .about = "Prints the tokens of a split, one number per line. DIR is a data folder (its "
+               "training split is read) or a folder that contains shards.",
       .example = "retnet-data cat --text --range 0:1000 DATA/val",
       .options = cat_options,
       .count = COUNT(cat_options),

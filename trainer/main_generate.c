@@ -169,9 +169,10 @@ static rn_status check_tokenizer(rn_err *err, const options *o, const rn_checkpo
     return RN_OK;
   }
   return rn_fail(err, RN_ERR_USAGE,
-                 "%s: the model has %d tokens of tokenizer %s; this version generates text only "
-                 "with tokenizer %s",
-                 o->checkpoint, model->spec.vocab, name != NULL ? name : "unknown", bytes);
+                 "%s: the model uses tokenizer %s with a vocabulary of %d; this version generates "
+                 "text only with tokenizer %s and a vocabulary of at least %d",
+                 o->checkpoint, name != NULL ? name : "unknown", model->spec.vocab, bytes,
+                 RN_BYTES_VOCABULARY);
 }
 
 static void bind_threads(int threads) {

@@ -54,8 +54,8 @@ static void set_boundary(rn_scan *scan) {
   scan->sequence_final = forward && last && scan->final != NULL ? scan->final + offset : NULL;
 }
 
-/* If the thread owned MPI on entry, each function of the port releases MPI to it again on return.
- */
+/* Each function of the port acquires MPI from the communication thread on entry and, if that thread
+ * owned it, gives it back on return. */
 static rn_status scan_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
                             rn_scan_element element) {
   rn_scan *scan = self;

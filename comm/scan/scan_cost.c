@@ -11,9 +11,10 @@ enum {
   LARGE_ROUNDS = 3
 };
 
-/* Measures the seconds in which each rank sends `count` elements to one neighbour and receives the
- * same number from the other. *min_s is the minimum of SERIES means over `rounds` messages each: a
- * rank can find one message already there, but not all of a series. */
+/* Measures the time of an MPI_Sendrecv of `count` elements around the ring: each rank sends to one
+ * neighbour and receives from the other. *min_s is the minimum of SERIES averages, each over
+ * `rounds` messages: a single message may have arrived before its timer started, but not all
+ * messages of a series. */
 static rn_status time_messages(rn_err *err, MPI_Comm comm, int count, int rounds,
                                float buffer[2][LARGE], double *min_s) {
   int rank, size;

@@ -37,7 +37,7 @@ typedef struct rn_scan_ops {
   rn_status (*end)(rn_err *err, rn_scan *scan);
   /** Updates the algorithm's own states; called after the result has been copied to the caller. */
   void (*update)(rn_scan *scan);
-  /** Receives the state after this piece, after [n, matrix], which the caller has computed. */
+  /** The caller passes `after` [n, matrix], the state after this piece, which it has computed. */
   rn_status (*publish)(rn_err *err, rn_scan *scan, const float *after);
   void (*describe)(const rn_scan *scan, char *text, size_t bytes);
 } rn_scan_ops;

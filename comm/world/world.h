@@ -126,8 +126,8 @@ rn_status rn_world_sum(rn_err *err, rn_world *world, int64_t *values, int count)
  */
 rn_status rn_world_largest_node(rn_err *err, rn_world *world, int64_t mine, int64_t *out);
 
-/** Gathers `mine` of every rank into all [ranks], on all ranks. Collective: over the world. Errors:
- * RN_ERR_MPI. */
+/** Gathers `mine` of each rank into the array `all` [ranks] on every rank.
+ * Collective: over the world. Errors: RN_ERR_MPI. */
 rn_status rn_world_all_gather_double(rn_err *err, rn_world *world, double mine, double *all);
 
 /** Waits for all ranks. Collective: over the world. Errors: RN_ERR_MPI. */

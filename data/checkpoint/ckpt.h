@@ -202,8 +202,8 @@ rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, cons
                        rn_range range, float *out /* [range] */);
 
 /**
- * Checks the sizes of the files and the checksums and content of their frames. `readers` callers
- * divide the frames among them; this one checks those of index `reader`.
+ * Checks the sizes of the files and the checksums and content of their frames. The frames are
+ * divided among `readers` callers; this call checks the part with index `reader`.
  */
 rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int reader, int readers);
 

@@ -6,9 +6,10 @@
 
 /** Zero-initialise; rn_build_target_abandon on failure. */
 typedef struct rn_build_target {
-  rn_path out;              /* without trailing slashes */
-  rn_path work;             /* temporary folder of the splits; empty: none */
-  bool exists;              /* out is an existing empty folder, which is kept: mode, mount, link */
+  rn_path out;  /* without trailing slashes */
+  rn_path work; /* temporary folder of the splits; empty: none */
+  bool exists; /* true if `out` is an existing empty folder: it is filled, not replaced, so that its
+                  mode, mount point or link is kept */
   rn_folder_id excluded[2]; /* work and out: never read as input */
   int excluded_count;
 } rn_build_target;

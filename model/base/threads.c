@@ -27,7 +27,7 @@ static void flush_denormals(void) {
 /* The binding of threads to cores made by the last rn_threads_start. */
 static struct {
   bool wanted, active;
-  unsigned start; /* number of the current assignment; a thread whose own number differs is not
+  unsigned start; /* generation of the current binding; a thread that holds an older one is not
                      bound yet */
   int core[RN_MASK_CORES];
 } binding;

@@ -28,10 +28,10 @@ typedef enum { RN_MEMORY_WORKSPACE, RN_MEMORY_LAYER, RN_MEMORY_UNIT, RN_MEMORIES
 typedef enum {
   RN_BUFFER_TEMPORARY,  /* needed within the forward, or within the backward, of one layer */
   RN_BUFFER_RECOMPUTED, /* can be recomputed by backward; temporary unless the policy saves it */
-  RN_BUFFER_SAVED,  /* needed from the layer's forward to its backward, which may recompute it with
-                       the layer */
-  RN_BUFFER_INPUT,  /* from the layer's forward to its backward */
-  RN_BUFFER_OF_UNIT /* needed from the unit's forward to its backward */
+  RN_BUFFER_SAVED,      /* needed from the layer's forward to its backward; with RN_SAVE_INPUTS not
+                           saved, since backward recomputes the layer */
+  RN_BUFFER_INPUT,      /* from the layer's forward to its backward */
+  RN_BUFFER_OF_UNIT     /* needed from the unit's forward to its backward */
 } rn_buffer_kind;
 
 typedef struct rn_buffer_use {

@@ -71,8 +71,8 @@ typedef enum {
 typedef struct rn_retention_output {
   rn_real *o;
   int64_t ldo;
-  rn_real *alpha; /* valid after the cross term; between the terms, holds sums of |weights| if the
-                     scale needs them */
+  rn_real *alpha; /* valid once the cross term has been computed; after the inner and before the
+                     cross term it holds the sums of |weights| if the scale needs them */
 } rn_retention_output;
 
 /** Gradients: d_o is the input; dq, dk and dv are the output, as strided rows. */

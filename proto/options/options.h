@@ -45,7 +45,7 @@ rn_status rn_options_load(rn_err *err, const char *path, const char *const *over
 
 /** What a configuration is loaded from: the text of a file, and overrides "section.key=value". */
 typedef struct rn_options_input {
-  const char *name; /* of the file, for messages; NULL without text */
+  const char *name; /* name of the file, used in messages; NULL if `text` is NULL */
   const char *text; /* [bytes]; NULL: no file */
   size_t bytes;
   const char *const *overrides; /* [count] */

@@ -23,7 +23,8 @@ typedef struct rn_measured {
   int64_t product_calls;
   double product_flops, products_s;
   const char *backend;
-  /* Rate of the model's FLOP, and highest rate of a matrix product; sum over all ranks. */
+  /* FLOP/s of the model (tokens/s x FLOP per token) and of the fastest GEMM, both summed over all
+   * ranks. */
   double model_flops_per_s, gemm_flops_per_s;
   char gemm[80]; /* describes the product with the highest rate */
   /* Communication of the rank per step: time spent waiting for states, bytes of states and of

@@ -25,17 +25,16 @@ static double flops_of(const rn_plan_sizes *s) {
   return 3 * steps * rows_of(s); /* backward costs twice as much as forward */
 }
 
-/*
- * Returns the bytes for three layers of: weights, gradients, moments, and a bf16 shadow or exact
- * sums.
- */
+/* Returns the bytes of the weights, gradients and moments of a model with three layers, and of its
+ * bf16 shadow or exact sums. */
 static double bytes_of_weights(const rn_plan_sizes *s, bool exact) {
   rn_spec three = s->spec;
   three.layers = LAYERS_OF_THREE;
   return (exact ? 28 : 18) * (double)rn_spec_parameters(&three);
 }
 
-/* Returns an upper estimate for three layers of: saved activations, states and logits. */
+/* Returns an upper bound, in bytes, on the saved activations and states of a model with three
+ * layers, and on its logits. */
 static double bytes_of_rows(const rn_plan_sizes *s) {
   const rn_spec *p = &s->spec;
   const double widths = 12.0 * p->dim + 8.0 * p->value_dim + 4.0 * p->ffn_dim;

@@ -22,7 +22,8 @@ typedef struct rn_evaluation {
 typedef struct rn_evaluation_options {
   rn_form form;
   int sequence_length;
-  const Retnet__Parallel *parallel; /* divides the work: data, sequence, scan, comm_thread */
+  const Retnet__Parallel
+      *parallel; /* how the work is divided: only data, sequence, scan and comm_thread are used */
 } rn_evaluation_options;
 
 /**

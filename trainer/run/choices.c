@@ -42,10 +42,12 @@ static bool same_layout(const rn_layout *a, const rn_layout *b) {
 /* Reports a choice that differs from that of the checkpoint or of the rule. */
 static void report(const char *what, const char *stored, const char *rule, const char *now) {
   if (strcmp(now, stored) != 0) {
-    rn_log_info("resume: the %s is now %s by rule, was %s in the checkpoint", what, now, stored);
+    rn_log_info("resume: the %s is now %s by automatic selection; the checkpoint had %s", what, now,
+                stored);
   } else if (strcmp(now, rule) != 0) {
-    rn_log_info("resume: the %s is %s as in the checkpoint; the rule would now choose %s", what,
-                now, rule);
+    rn_log_info(
+        "resume: the %s is %s as in the checkpoint; automatic selection would now choose %s", what,
+        now, rule);
   }
 }
 

@@ -24,7 +24,8 @@ typedef struct rn_parallel_context {
 /**
  * Creates the grid of the plan's layout, the state scan and the transfers between stages, but does
  * not start the communication thread. Uses the scan algorithm stored in `choices` if it is still
- * valid; otherwise, or if `choices` is NULL, the rule decides.
+ * valid; otherwise, or if `choices` is NULL, selects it from parallel.scan, the number of ranks and
+ * the size of the states.
  *
  * Collective: over the world, which must outlive the context.
  * Errors:     RN_ERR_MEMORY, RN_ERR_USAGE naming the key; agreed.

@@ -143,7 +143,7 @@ static void resume(rn_world *world, const rules *r, rn_layout layout, const char
 
 static void stored_choices_hold(rn_world *world, const rules *r) {
   resume(world, r, r->layout, "", "", true, true,
-         "the chunk is 16 as in the checkpoint; the rule would now choose");
+         "the chunk is 16 as in the checkpoint; automatic selection would now choose");
   check_printed(world, "the kernel set is ref as in the checkpoint");
   CHECK(rn_world_size(world) == 1 || rn_world_rank(world) != 0 ||
         strstr(printed, "the scan is") != NULL);
