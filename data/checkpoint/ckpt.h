@@ -5,8 +5,8 @@
  * slices) and a manifest; the schema is proto/schema/checkpoint.proto. A save is: one
  * rn_ckpt_stage_dir, rn_ckpt_write_file by every writer, one rn_ckpt_commit; then
  * rn_ckpt_point_latest and rn_ckpt_prune, whose failure does not invalidate the checkpoint. No
- * existing checkpoint changes until the rename in rn_ckpt_commit; a failed save leaves a .tmp
- * folder, which readers ignore. RN_ERR_FORMAT and RN_ERR_NOT_FOUND mean that a checkpoint is
+ * existing checkpoint changes until the rename in rn_ckpt_commit; a failed save can leave a
+ * .tmp folder, which readers ignore. RN_ERR_FORMAT and RN_ERR_NOT_FOUND mean that a checkpoint is
  * damaged; other errors do not.
  */
 #ifndef RN_DATA_CHECKPOINT_CKPT_H

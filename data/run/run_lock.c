@@ -18,6 +18,7 @@
 #include "proto/base/affinity.h"
 #include "proto/base/arena.h"
 #include "proto/base/fault.h"
+#include "proto/base/log.h"
 #include "proto/base/process.h"
 #include "proto/base/progress.h"
 
@@ -288,6 +289,14 @@ static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, b
     if (strcmp(now.text, owner->text) != 0 || (local && looks > 1)) return refuse(err, l, owner);
     *dead = clock_s() - begin_s > l->rule.dead_s;
     if (*dead) return RN_OK;
+    if (looks == 1 && !local) {
+      char name[RECORD_BYTES];
+      name_owner(owner, name, sizeof name);
+      rn_log_info(
+          "waiting for a sign of life of the owner of %s, %s: after %.0f s without one, this "
+          "job takes over",
+          l->path.text, name, l->rule.dead_s);
+    }
     nanosleep(&look, NULL);
     rn_progress_unit();
   }

@@ -168,6 +168,8 @@ case $case in
     says limited 'step 2 is not saved: cannot write limited/checkpoints/step-00000002.tmp/part' \
       'File too large' 'ulimit -f' 'step 6 is not saved, and limited has no checkpoint'
     has limited ''
+    # What a failed save wrote would take the space that the next one needs.
+    [ -z "$(ls limited/checkpoints)" ] || fail "files of failed saves are left: $(ls limited/checkpoints)"
     # Nothing can be made in the checkpoints folder for a while; then it can.
     start lost "${lasting[@]}" checkpoint.every=5
     reach lost words 'step 5 saved'

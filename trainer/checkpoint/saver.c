@@ -212,9 +212,31 @@ static rn_status prune_or_warn(rn_err *err, rn_saver *s, int keep_last) {
   return RN_OK;
 }
 
+static rn_status remove_unwritten(rn_err *err, void *context) {
+  const rn_saver *s = context;
+  RN_TRY(err, rn_run_lock_check(err, s->lock));
+  return rn_file_remove_tree(err, rn_ckpt_stage_path(run_dir(s), rn_saver_step(s)).text);
+}
+
+/*
+ * Waits for the writers. If one failed, removes the files of this save: on a full disk they would
+ * take the space that the user frees for the next save. If that fails, they stay until a later
+ * checkpoint is pruned.
+ */
+static rn_status finish_writing(rn_err *err, rn_saver *s) {
+  rn_err failure = {0};
+  const rn_status written = wait_for_writers(err, s);
+  if (written == RN_OK || written == RN_ERR_MPI) return written;
+  const rn_status removed =
+      rn_collective_wait_for_root(&failure, s->run->parallel.world, remove_unwritten, s);
+  if (removed != RN_ERR_MPI) return written;
+  *err = failure;
+  return removed;
+}
+
 rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
   if (rn_saver_step(s) < 0) return RN_OK;
-  rn_status status = wait_for_writers(err, s);
+  rn_status status = finish_writing(err, s);
   const double written_s = rn_clock_s();
   if (status == RN_OK) {
     s->bytes = (rn_save_bytes){.raw = (double)elements_of(s) * sizeof(float),
