@@ -123,7 +123,7 @@ first=$(newest hand)
 release hand
 await hand 'at work again' has_lines hand $((first / 100 + 2))
 scancel "$job"
-ended hand CANCELLED 'not requeued from here'
+ended hand CANCELLED 'this script does not requeue it'
 [ "$(newest hand)" -gt "$first" ] || fail "a cancelled job saved nothing: $(log_end hand)"
 
 # Programs that only end: without progress as often as the script allows, and for good.
@@ -131,7 +131,7 @@ mkdir stub
 printf '#!/bin/sh\nexit %s\n' 75 >stub/retnet-train
 chmod +x stub/retnet-train
 submit stalled "s|^programs=.*|programs=$work/stub|; s/^max_stalled=3/max_stalled=2/"
-ended stalled FAILED '2 pieces ended without a new checkpoint'
+ended stalled FAILED '2 starts ended without a new checkpoint'
 [ "$(starts stalled)" = 2 ] || fail "stalled: $(starts stalled) pieces, not 2"
 printf '#!/bin/sh\nexit %s\n' 4 >stub/retnet-train
 submit wrong "s|^programs=.*|programs=$work/stub|"
