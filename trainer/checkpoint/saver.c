@@ -167,13 +167,11 @@ static rn_status wait_for_writers(rn_err *err, rn_saver *s) {
 
 static void print_saved(const rn_saver *s) {
   const rn_save_bytes b = s->bytes;
-  const double copy_s = rn_save_writer_copy_s(s->writer);
-  const double copies = copy_s > 0 ? s->stop_s / copy_s : 0;
   rn_log_info(
       "step %lld saved: %.1f MB compressed to %.1f MB (%.2f : 1), written in %.2f s; training "
-      "stalled %.3f s (%.1f times the copy time of rank 0)",
+      "stalled %.3f s",
       (long long)rn_saver_step(s), 1e-6 * b.raw, 1e-6 * b.stored,
-      b.stored > 0 ? b.raw / b.stored : 1, rn_save_writer_write_s(s->writer), s->stop_s, copies);
+      b.stored > 0 ? b.raw / b.stored : 1, rn_save_writer_write_s(s->writer), s->stop_s);
 }
 
 /* Arguments of prune. It runs after the new checkpoint is on disk, so its failure can leave too
