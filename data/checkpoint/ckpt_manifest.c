@@ -23,8 +23,9 @@ static void make_trailer(const unsigned char *message, size_t bytes, unsigned ch
 rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Manifest *manifest) {
   size_t bytes = retnet__manifest__get_packed_size(manifest);
   if (bytes > MAX_BYTES) {
-    return rn_fail(err, RN_ERR_IO, "a manifest of %zu bytes is too large for %s: use larger slices",
-                   bytes, path);
+    return rn_fail(err, RN_ERR_IO,
+                   "cannot write %s: the manifest has %zu bytes, more than the limit of %zu", path,
+                   bytes, (size_t)MAX_BYTES);
   }
   unsigned char *content = malloc(bytes + TRAILER_BYTES);
   if (content == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing %s", path);

@@ -35,7 +35,8 @@ static rn_status unpack_reports(rn_err *err, const char *where, const rn_ckpt_re
     merge->report[i] = retnet__file_report__unpack(NULL, reports[i].size, reports[i].bytes);
     merge->count = i + 1;
     if (merge->report[i] == NULL) {
-      return rn_fail(err, RN_ERR_MISMATCH, "%s: report %d of %d was damaged in transfer", where, i,
+      return rn_fail(err, RN_ERR_MISMATCH,
+                     "%s: the list of files from writer %d of %d was damaged in transfer", where, i,
                      count);
     }
   }
@@ -76,7 +77,8 @@ static rn_status use_table_of(rn_err *err, const char *where, const Retnet__File
   for (size_t k = 0; k < report->file->n_slice; k++) {
     Retnet__Slice *slice = report->file->slice[k];
     if (slice->tensor >= report->n_tensor) {
-      return rn_fail(err, RN_ERR_MISMATCH, "%s: a report on %s is inconsistent", where,
+      return rn_fail(err, RN_ERR_MISMATCH,
+                     "%s: the list of contents of %s names a tensor that it does not define", where,
                      report->file->name);
     }
     const Retnet__Tensor *tensor = report->tensor[slice->tensor];

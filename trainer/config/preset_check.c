@@ -63,8 +63,9 @@ rn_status rn_preset_check(rn_err *err, const Retnet__Config *config,
   RN_TRY(err, rn_preset_check_find(err, config, locations, keys, sizeof keys, &count));
   if (count == 0) return RN_OK;
   rn_log_warn(
-      "-s model.preset=%s does not change %d keys that %s gives other values, since given keys "
-      "take precedence over a preset: remove them from the file, or give them by -s too: %s",
+      "-s model.preset=%s does not change %d keys, because %s sets them and explicit keys override "
+      "a "
+      "preset: %s. Remove them from the file, or set them with -s, to use the values of the preset",
       config->model->preset, count, locations->file, keys);
   return RN_OK;
 }

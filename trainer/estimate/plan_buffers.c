@@ -55,6 +55,6 @@ rn_status rn_plan_buffers_show(rn_err *err, const Retnet__Config *config, const 
               (int)(layers.end - layers.begin));
   show_memory(&sizes.buffers, RN_MEMORY_UNIT, "each unit");
   show_memory(&sizes.buffers, RN_MEMORY_LAYER, "each layer of each unit");
-  show_memory(&sizes.buffers, RN_MEMORY_WORKSPACE, "workspace (with live phases)");
+  show_memory(&sizes.buffers, RN_MEMORY_WORKSPACE, "workspace (and when in use)");
   return RN_OK;
 }

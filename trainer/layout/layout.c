@@ -182,8 +182,8 @@ rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index) {
 }
 
 /*
- * Checks that the two phases of backward are not split with recomputation, since recomputed
- * activations exist only until the end of the layer's backward.
+ * Rejects parallel.split_weight together with recomputation: recomputed activations exist only
+ * until the end of the layer's backward, but a deferred weight phase would read them later.
  */
 static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
   if (config->parallel->split_weight != RETNET__SWITCH__SWITCH_ON ||

@@ -4,8 +4,8 @@
 #include "proto/base/log.h"
 
 /*
- * Rejects settings that need a state before the sequence, or a reset within it, for the retention
- * scales whose weights depend on the whole sequence.
+ * Rejects data.carry_state and data.reset_at_documents for model.retention_scale ts_*: these scales
+ * normalize over the whole sequence, so they allow neither an initial state nor a reset within it.
  */
 static rn_status check_documents(rn_err *err, const rn_run_settings *s) {
   const bool by_weights = s->spec.retention_scale == RN_SCALE_TS_PARALLEL ||
