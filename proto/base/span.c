@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/clock.h"
-
 bool rn_spans_are_on;
 
 /* An open span. */
@@ -106,4 +104,18 @@ void rn_span_do_end(void) {
 void rn_span_do_phase(const char *name) {
   end_phase();
   push(name, -1, -1, true);
+}
+
+/* The main thread changes `open` only outside of parallel regions, so other threads may read it. */
+void rn_span_do_task(double begin_s) {
+  if (recorder.depth == 0) return;
+  rn_span_tasks *tasks = &recorder.trace.path[innermost()->path].tasks;
+  const long long ns = (long long)(1e9 * (rn_clock_s() - begin_s));
+  atomic_fetch_add_explicit(&tasks->count, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&tasks->total_ns, ns, memory_order_relaxed);
+  long long longest = atomic_load_explicit(&tasks->longest_ns, memory_order_relaxed);
+  while (ns > longest &&
+         !atomic_compare_exchange_weak_explicit(&tasks->longest_ns, &longest, ns,
+                                                memory_order_relaxed, memory_order_relaxed)) {
+  }
 }

@@ -1,6 +1,8 @@
-/* Spans nest as their marks do, times add up, and nothing is recorded while recording is off. */
+/* Spans nest as their marks do, times add up, and nothing is recorded while recording is off. Tasks
+ * of any thread count for the innermost span that is open. */
 #include "proto/base/span.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "proto/base/clock.h"
@@ -73,6 +75,55 @@ static void events_are_bounded(int most) {
   }
 }
 
+enum { THREADS = 3, TASKS = 4 };
+
+static void *run_tasks(void *self) {
+  (void)self;
+  for (int i = 0; i < TASKS; i++) {
+    const double begin_s = rn_span_task_begin();
+    spend(i == 0 ? 1e-4 : 1e-5);
+    rn_span_task_end(begin_s);
+  }
+  return NULL;
+}
+
+static void run_loop(void) {
+  pthread_t thread[THREADS];
+  for (int i = 0; i < THREADS; i++) {
+    CHECK_EQUAL(pthread_create(&thread[i], NULL, run_tasks, NULL), 0);
+  }
+  for (int i = 0; i < THREADS; i++) CHECK_EQUAL(pthread_join(thread[i], NULL), 0);
+}
+
+static void tasks_are(const char *name, int loops) {
+  const rn_span_tasks *tasks = &find(name)->tasks;
+  const double total_s = 1e-9 * (double)tasks->total_ns,
+               longest_s = 1e-9 * (double)tasks->longest_ns;
+  CHECK_EQUAL(tasks->count, loops * THREADS * TASKS);
+  CHECK(total_s >= 0.99 * loops * THREADS * (1e-4 + (TASKS - 1) * 1e-5));
+  CHECK(loops == 0 ? longest_s == 0 : longest_s >= 0.99e-4 && longest_s < total_s);
+}
+
+static void tasks_belong_to_the_open_span(void) {
+  rn_err err = {0};
+  run_loop();
+  CHECK_OK(&err, rn_spans_start(&err, 0));
+  run_loop();
+  CHECK_EQUAL(rn_spans_get()->paths, 0);
+  rn_span_begin("outer");
+  rn_span_phase("twice");
+  run_loop();
+  run_loop();
+  rn_span_begin("inner");
+  run_loop();
+  rn_span_end();
+  rn_span_end();
+  tasks_are("outer", 0);
+  tasks_are("twice", 2);
+  tasks_are("inner", 1);
+  rn_spans_stop();
+}
+
 int main(void) {
   enum { TIMES = 3, MOST = 8 };
   rn_err err = {0};
@@ -89,5 +140,6 @@ int main(void) {
   rn_spans_stop();
   work();
   CHECK_EQUAL(rn_spans_get()->paths, 0);
+  tasks_belong_to_the_open_span();
   return check_result();
 }
