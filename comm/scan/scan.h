@@ -30,6 +30,9 @@ typedef enum {
   RN_SCAN_SINGLE_RANK /* one rank holds whole sequences: no communication */
 } rn_scan_algorithm;
 
+/** Number of algorithms that parallel.scan can select; they come first in rn_scan_algorithm. */
+enum { RN_SCAN_SELECTABLE = RN_SCAN_ORDERED };
+
 /** Options of a scan object, and upper bounds that its scans must not exceed. */
 typedef struct rn_scan_shape {
   int heads;      /* maximum of B H in a unit */

@@ -11,7 +11,7 @@ static bool holds_states(const rn_data_stream *data) {
 }
 
 static int microbatches_of(const rn_tbptt_streams *c) {
-  return (int)((rn_range_count(c->share) + c->size - 1) / c->size);
+  return (int)((rn_range_count(c->local) + c->size - 1) / c->size);
 }
 
 /* The part of one layer's tensor [streams, H K V] that a rank holds for one micro-batch. */
@@ -64,8 +64,8 @@ rn_status rn_streams_gather(rn_err *err, const rn_data_stream *data, rn_world *w
   if (status == RN_OK)
     status = rn_alloc(err, "streams", (size_t)count, sizeof *doc_position, &doc_position);
   status = rn_agree(err, world, status);
-  for (int64_t b = c->share.begin; status == RN_OK && b < c->share.end; b++) {
-    doc_position[b] = c->doc_position[b - c->share.begin];
+  for (int64_t b = c->local.begin; status == RN_OK && b < c->local.end; b++) {
+    doc_position[b] = c->doc_position[b - c->local.begin];
   }
   if (status == RN_OK) status = rn_world_max(err, world, doc_position, count);
   for (int b = 0; status == RN_OK && b < count; b++) {
@@ -117,8 +117,8 @@ rn_status rn_streams_load(rn_err *err, rn_data_stream *data, rn_ckpt *ckpt) {
                    rn_ckpt_path(ckpt), m->n_stream, now->batch_sequences);
   }
   c->next = m->stream[0]->position / now->sequence_length;
-  for (int64_t b = c->share.begin; b < c->share.end; b++) {
-    c->doc_position[b - c->share.begin] = (int32_t)m->stream[b]->since;
+  for (int64_t b = c->local.begin; b < c->local.end; b++) {
+    c->doc_position[b - c->local.begin] = (int32_t)m->stream[b]->since;
   }
   return read_states(err, data, ckpt);
 }

@@ -66,7 +66,7 @@ static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64
                         .doc_position = e->batch.doc_position,
                         .sequence_index = e->batch.sequence_index,
                         .position = e->batch.position};
-  rn_scan_port *port = rn_scan_source_port(&e->scan, 0, 0);
+  rn_scan_port *port = rn_scan_source_port(&e->scan, (rn_scan_unit){0});
   rn_loss_sum sum = {0};
   RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->options->form, port, &sum));
   out->loss += sum.plain;

@@ -136,7 +136,7 @@ void rn_pipeline_destroy(rn_pipeline *p) {
 /* Context of one training step: the pipeline and the data of the tasks. */
 typedef struct training {
   rn_pipeline *pipeline;
-  const rn_unit *unit; /* [micro-batches, segments] */
+  rn_pipeline_batch batch;
   rn_scan_source *scan;
   double scale;
   rn_batch_loss *loss;
@@ -148,14 +148,15 @@ static int unit_index(const training *t, const rn_task *task) {
 }
 
 static const rn_unit *unit_of(const training *t, const rn_task *task) {
-  return t->unit + unit_index(t, task);
+  return t->batch.unit + unit_index(t, task);
 }
 
 /* Returns the pass context of a task, with the port for the task's scans. */
 static rn_pass pass_of(const training *t, const rn_task *task) {
   const rn_pipeline *p = t->pipeline;
+  const rn_scan_unit unit = {task->microbatch, task->segment, t->batch.streams};
   return (rn_pass){.unit = unit_of(t, task),
-                   .port = rn_scan_source_port(t->scan, task->microbatch, task->segment),
+                   .port = rn_scan_source_port(t->scan, unit),
                    .form = RN_FORM_CHUNKWISE,
                    .train = true,
                    .weights = !p->schedule.split_weight};
@@ -333,9 +334,9 @@ static rn_status run_task(rn_err *err, training *t, int at) {
   return run_phase(err, t, at, RN_TASK_WEIGHT);
 }
 
-rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_scan_source *scan,
-                            double scale, rn_batch_loss *loss) {
-  training t = {p, unit, scan, scale, loss};
+rn_status rn_pipeline_train(rn_err *err, rn_pipeline *p, rn_pipeline_batch batch,
+                            rn_scan_source *scan, double scale, rn_batch_loss *loss) {
+  training t = {p, batch, scan, scale, loss};
   for (int s = 0; s < p->tasks.pool; s++) RN_TRY(err, expect_rows(err, &t, s, 0));
   for (int i = 0; i < p->tasks.count; i++) RN_TRY(err, run_task(err, &t, i));
   for (int s = 0; s < p->tasks.pool; s++) {

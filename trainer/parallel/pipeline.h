@@ -90,16 +90,21 @@ typedef struct rn_batch_loss {
   int64_t each;           /* number of reduction blocks per sequence; 0 outside reproducible mode */
 } rn_batch_loss;
 
+/** The data of a training step. */
+typedef struct rn_pipeline_batch {
+  const rn_unit *unit;       /* [micro-batches, segments] */
+  rn_tbptt_streams *streams; /* states kept between steps; NULL: sequences start from zero */
+} rn_pipeline_batch;
+
 /**
  * Runs the units of a training step. Adds the losses to *loss (on the last stage only; the caller
  * sets it to zero first), and adds the gradient of this stage's weights times `scale` to the
  * stage's gradient.
  *
- * Shapes:     unit [micro-batches, segments].
  * Collective: over the stages of the pipeline and the ranks of `scan`.
  * Errors:     RN_ERR_MPI; those of the stage.
  */
-rn_status rn_pipeline_train(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
+rn_status rn_pipeline_train(rn_err *err, rn_pipeline *pipeline, rn_pipeline_batch batch,
                             rn_scan_source *scan, double scale, rn_batch_loss *loss);
 
 /**

@@ -47,12 +47,12 @@ void rn_scan_source_destroy(rn_scan_source *source) {
   rn_scan_destroy(&source->scan);
 }
 
-rn_scan_port *rn_scan_source_port(rn_scan_source *source, int microbatch, int segment) {
-  rn_tbptt_streams *s = source->streams;
+rn_scan_port *rn_scan_source_port(rn_scan_source *source, rn_scan_unit unit) {
+  rn_tbptt_streams *s = unit.streams;
   if (source->override != NULL) return source->override;
-  const float *initial = s == NULL ? NULL : rn_tbptt_streams_states(s, s->initial, microbatch);
-  float *final = s == NULL ? NULL : rn_tbptt_streams_states(s, s->final, microbatch);
+  const float *initial = s == NULL ? NULL : rn_tbptt_streams_states(s, s->initial, unit.microbatch);
+  float *final = s == NULL ? NULL : rn_tbptt_streams_states(s, s->final, unit.microbatch);
   rn_scan_set_boundary(source->scan, initial, final);
-  rn_scan_set_segment(source->scan, segment, source->segments);
+  rn_scan_set_segment(source->scan, unit.segment, source->segments);
   return rn_scan_port_of(source->scan);
 }

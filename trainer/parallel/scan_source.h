@@ -18,8 +18,7 @@ typedef struct rn_scan_source {
   rn_scan *scan;
   rn_scan_algorithm algorithm;
   int segments;
-  rn_scan_port *override;    /* replaces the scan in measurements; not owned; NULL: none */
-  rn_tbptt_streams *streams; /* states kept between steps, not owned; NULL: start from zero */
+  rn_scan_port *override; /* replaces the scan in measurements; not owned; NULL: none */
 } rn_scan_source;
 
 /** Parameters of a scan source. */
@@ -51,7 +50,13 @@ rn_status rn_scan_source_create(rn_err *err, const rn_grid *grid, const rn_spec 
                                 rn_scan_source_shape shape, rn_scan_source *out);
 void rn_scan_source_destroy(rn_scan_source *source);
 
+/** Unit of a scan: segment `segment` of a micro-batch. */
+typedef struct rn_scan_unit {
+  int microbatch, segment;
+  rn_tbptt_streams *streams; /* states kept between steps, not owned; NULL: start from zero */
+} rn_scan_unit;
+
 /** Returns the port for the scans of one unit; it is valid until the next call. */
-rn_scan_port *rn_scan_source_port(rn_scan_source *source, int microbatch, int segment);
+rn_scan_port *rn_scan_source_port(rn_scan_source *source, rn_scan_unit unit);
 
 #endif

@@ -7,18 +7,18 @@
 #include "proto/base/arena.h"
 
 static int64_t elements(const rn_tbptt_streams *c) {
-  return rn_range_count(c->share) * c->layers * c->stream_elements;
+  return rn_range_count(c->local) * c->layers * c->stream_elements;
 }
 
-size_t rn_tbptt_streams_bytes(const rn_spec *spec, int layers, int64_t share) {
+size_t rn_tbptt_streams_bytes(const rn_spec *spec, int layers, int64_t local) {
   const size_t stream = (size_t)spec->dim * (size_t)rn_spec_value_width(spec);
-  return (size_t)share * (2 * (size_t)layers * stream * sizeof(float) + sizeof(int32_t));
+  return (size_t)local * (2 * (size_t)layers * stream * sizeof(float) + sizeof(int32_t));
 }
 
 rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_streams_shape shape,
                                   rn_tbptt_streams *out) {
   *out = (rn_tbptt_streams){.sequences = shape.split_sequences / shape.batch,
-                            .share = shape.share,
+                            .local = shape.local,
                             .size = shape.microbatch,
                             .layers = shape.layers,
                             .stream_elements = (int64_t)spec->dim * rn_spec_value_width(spec)};
@@ -28,11 +28,11 @@ rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_str
                    "data.batch_sequences %d streams",
                    (long long)shape.split_sequences, shape.batch);
   }
-  const size_t count = (size_t)elements(out), share = (size_t)rn_range_count(out->share);
+  const size_t count = (size_t)elements(out), local = (size_t)rn_range_count(out->local);
   rn_status status;
   if ((status = rn_alloc(err, "TBPTT states", count, sizeof(float), &out->initial)) != RN_OK ||
       (status = rn_alloc(err, "TBPTT states", count, sizeof(float), &out->final)) != RN_OK ||
-      (status = rn_alloc(err, "TBPTT states", share, sizeof(int32_t), &out->doc_position)) !=
+      (status = rn_alloc(err, "TBPTT states", local, sizeof(int32_t), &out->doc_position)) !=
           RN_OK) {
     rn_tbptt_streams_destroy(out);
   }
@@ -51,13 +51,13 @@ float *rn_tbptt_streams_states(const rn_tbptt_streams *c, float *states, int mic
 }
 
 rn_range rn_tbptt_streams_indices(const rn_tbptt_streams *c, int microbatch) {
-  const int64_t begin = c->share.begin + (int64_t)microbatch * c->size, end = begin + c->size;
-  return (rn_range){begin, end < c->share.end ? end : c->share.end};
+  const int64_t begin = c->local.begin + (int64_t)microbatch * c->size, end = begin + c->size;
+  return (rn_range){begin, end < c->local.end ? end : c->local.end};
 }
 
 void rn_tbptt_streams_reset(rn_tbptt_streams *c) {
   memset(c->initial, 0, (size_t)elements(c) * sizeof *c->initial);
-  memset(c->doc_position, 0, (size_t)rn_range_count(c->share) * sizeof *c->doc_position);
+  memset(c->doc_position, 0, (size_t)rn_range_count(c->local) * sizeof *c->doc_position);
 }
 
 rn_status rn_tbptt_streams_advance(rn_err *err, rn_tbptt_streams *c, const rn_grid *grid,

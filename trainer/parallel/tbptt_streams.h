@@ -20,24 +20,24 @@
 typedef struct rn_tbptt_streams {
   int64_t sequences;       /* number of sequences per stream */
   int64_t next;            /* index of the next sequence within its stream */
-  rn_range share;          /* streams of this data rank */
+  rn_range local;          /* streams of this data rank */
   int size, layers;        /* `size`: streams per micro-batch; `layers`: layers of the stage */
   int64_t stream_elements; /* elements of one stream's states in one layer: H K V */
   float *initial; /* states at the start of the next sequences; used on the first sequence rank */
   float *final;   /* states at the end of the current sequences; used on the last sequence rank */
-  int32_t *doc_position; /* [share] tokens since the start of the document or of the stream */
+  int32_t *doc_position; /* [local] tokens since the start of the document or of the stream */
 } rn_tbptt_streams;
 
 /** Parameters of the streams of one rank. */
 typedef struct rn_tbptt_streams_shape {
   int64_t split_sequences;
-  int batch; /* B, the number of streams */
-  rn_range share;
+  int batch;      /* B, the number of streams */
+  rn_range local; /* streams of this data rank */
   int microbatch, layers;
 } rn_tbptt_streams_shape;
 
-/** Returns the number of bytes that `share` streams need for `layers` layers. */
-size_t rn_tbptt_streams_bytes(const rn_spec *spec, int layers, int64_t share);
+/** Returns the number of bytes that `local` streams need for `layers` layers. */
+size_t rn_tbptt_streams_bytes(const rn_spec *spec, int layers, int64_t local);
 
 /**
  * Creates the streams, positioned at their first sequences, with zero states. Errors: RN_ERR_USAGE

@@ -26,7 +26,7 @@ static rn_status create_streams(rn_err *err, const rn_spec *spec, rn_data_stream
   const rn_tbptt_streams_shape shape = {
       .split_sequences = rn_split_sequences(&s->datasets->train, s->config->sequence_length),
       .batch = s->config->batch_sequences,
-      .share = s->sequences,
+      .local = s->sequences,
       .microbatch = s->layout->microbatch,
       .layers = (int)rn_range_count(s->layers)};
   return rn_tbptt_streams_create(err, spec, shape, &s->streams);

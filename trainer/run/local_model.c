@@ -81,7 +81,7 @@ rn_status rn_local_model_train(rn_err *err, rn_local_model *m, rn_data_stream *d
   RN_TRY(err, start_sums(err, m, data));
   rn_span_phase("cast weights");
   RN_TRY(err, rn_weights_cast(err, &m->weights));
-  scan->streams = rn_data_stream_streams(data);
   rn_span_phase("pipeline");
-  return rn_pipeline_train(err, &m->pipeline, data->unit, scan, scale, &m->loss);
+  const rn_pipeline_batch batch = {data->unit, rn_data_stream_streams(data)};
+  return rn_pipeline_train(err, &m->pipeline, batch, scan, scale, &m->loss);
 }

@@ -14,9 +14,8 @@ static rn_status add_losses(rn_err *err, rn_run *run, rn_range stored, int64_t l
   rn_progress_begin("evaluation", run->counters.step);
   const rn_status status = rn_data_stream_read_val(err, &run->data, stored, length);
   if (*read == RN_OK) *read = status;
-  scan->streams = NULL;
   for (int k = 0; k < run->settings.plan.layout.segments; k++) {
-    rn_scan_port *port = rn_scan_source_port(scan, 0, k);
+    rn_scan_port *port = rn_scan_source_port(scan, (rn_scan_unit){.segment = k});
     RN_TRY(err, rn_pipeline_loss_of_unit(err, &run->model.pipeline, &run->data.unit[k], form, port,
                                          sums));
   }

@@ -110,7 +110,7 @@ static void compute_reference(rn_world *single_rank, bool tied, int steps, refer
 /* Losses per token of this rank's piece, without an update. */
 static void token_losses(rn_run *run, float *loss) {
   rn_loss_sum sum = {0};
-  rn_scan_port *port = rn_scan_source_port(&run->parallel.scan, 0, 0);
+  rn_scan_port *port = rn_scan_source_port(&run->parallel.scan, (rn_scan_unit){0});
   CHECK_OK(&err, rn_pipeline_loss_of_unit(&err, &run->model.pipeline, run->data.unit,
                                           RN_FORM_CHUNKWISE, port, &sum));
   memcpy(loss, run->model.pipeline.token_loss, (size_t)run->data.unit->tokens * sizeof *loss);

@@ -232,7 +232,7 @@ static void a_skipped_step_leaves_no_state(rn_world *world) {
   if (!CHECK_OK(&err, load(rn_world_size(world), true, false, &config))) return;
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
   start(&o, &run);
-  const int64_t states = rn_range_count(run.data.streams.share) * run.data.streams.layers *
+  const int64_t states = rn_range_count(run.data.streams.local) * run.data.streams.layers *
                          run.data.streams.stream_elements;
   CHECK(states > 0);
   CHECK_OK(&err, step(&run, &o, false, false));
@@ -240,7 +240,7 @@ static void a_skipped_step_leaves_no_state(rn_world *world) {
   CHECK_OK(&err, step(&run, &o, true, false));
   CHECK_EQUAL(run.data.streams.next, 2);
   CHECK_EQUAL(not_zero(run.data.streams.initial, states), 0);
-  for (int64_t i = 0; i < rn_range_count(run.data.streams.share); i++) {
+  for (int64_t i = 0; i < rn_range_count(run.data.streams.local); i++) {
     CHECK_EQUAL(run.data.streams.doc_position[i], 0);
   }
   CHECK_OK(&err, step(&run, &o, false, false));
