@@ -1,6 +1,6 @@
 # For tests of a lint: must_pass and must_fail run it on a tree that has one file.
 # The caller is given LINT, the script, and WORK, a scratch folder. It may set BEFORE and AFTER, the
-# text around the line in question, and BESIDE and BESIDE_TEXT, a second file.
+# text around the line in question; BESIDE and BESIDE_TEXT, a second file; EMPTY, further files.
 
 function(lint_one file line)
   file(REMOVE_RECURSE ${WORK})
@@ -8,6 +8,9 @@ function(lint_one file line)
   if(BESIDE)
     file(WRITE ${WORK}/${BESIDE} "${BESIDE_TEXT}")
   endif()
+  foreach(empty ${EMPTY})
+    file(WRITE ${WORK}/${empty} "")
+  endforeach()
   execute_process(COMMAND ${CMAKE_COMMAND} -DROOT=${WORK} -P ${LINT}
                   RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE text)
   set(result ${result} PARENT_SCOPE)
@@ -21,10 +24,13 @@ function(must_pass file line)
   endif()
 endfunction()
 
+# must_fail(file line [words]): the message has the words (default: the name of the file).
 function(must_fail file line)
+  set(words ${file} ${ARGN})
+  list(GET words -1 words)
   lint_one(${file} "${line}")
-  string(FIND "${text}" "${file}" named)
+  string(FIND "${text}" "${words}" named)
   if(result EQUAL 0 OR named EQUAL -1)
-    message(SEND_ERROR "passed or not named, but wrong: ${file}: ${line}\n${text}")
+    message(SEND_ERROR "passed, or \"${words}\" not named: ${file}: ${line}\n${text}")
   endif()
 endfunction()

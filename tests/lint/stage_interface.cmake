@@ -2,6 +2,7 @@
 # includes the layers of the CPU backend, their activations or the decoder, or calls them.
 # cmake -DROOT=<source tree> -P stage_interface.cmake
 cmake_minimum_required(VERSION 3.25)
+include(${CMAKE_CURRENT_LIST_DIR}/lines.cmake)
 
 set(headers "#[ \t]*include[ \t]+\"model/(stage/(layer|layer_stack|activations)|decode/[a-z_]+)\\.h\"")
 set(calls "rn_(layer_stack|layer_activations|activations|decoder)_[a-z_]+\\(")
@@ -10,22 +11,9 @@ set(exempt "^trainer/bench/bench_decode\\.c$")
 
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/trainer/*.[ch] ${ROOT}/comm/*.[ch]
      ${ROOT}/data/*.[ch])
-list(LENGTH files count)
-if(count EQUAL 0)
-  message(FATAL_ERROR "no source found below ${ROOT}")
-endif()
-
-set(faults "")
-foreach(file ${files})
-  if(file MATCHES "${exempt}")
-    continue()
-  endif()
-  file(STRINGS ${ROOT}/${file} lines REGEX "${headers}|${calls}")
-  foreach(line ${lines})
-    string(APPEND faults "  ${file}: ${line}\n")
-  endforeach()
-endforeach()
+find_lines(faults PATTERN "${headers}|${calls}" EXEMPT "${exempt}" FILES ${files})
 if(faults)
   message(FATAL_ERROR "use model/stage/stage.h, which all backends provide, in place of:\n${faults}")
 endif()
+list(LENGTH files count)
 message(STATUS "${count} files use stages through their interface")

@@ -4,12 +4,10 @@
  * that names the array. So does one that maps a range outside the array, unmaps what is not mapped,
  * or removes what is still mapped. What is mapped can be used.
  */
-#include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "tests/support/check.h"
+#include "tests/support/child.h"
 #include "tests/support/guarded_pages.h"
 
 typedef enum {
@@ -25,7 +23,7 @@ typedef enum {
 } touch;
 
 /* Maps a range of the first array and touches it, or something else. */
-static void use(touch kind) {
+static void use(int kind) {
   rn_err err = {0};
   guarded_set set = {0};
   guarded_array *array = guarded_add(&set, "weights", 1 << 16, sizeof(float));
@@ -51,25 +49,6 @@ static void use(touch kind) {
   CHECK_OK(&err, RN_OK);
 }
 
-/* Exit status of a process that does so; its message goes to `text`. */
-static int status_of(touch kind, char *text, size_t bytes) {
-  int pipe_of[2], status = 0;
-  CHECK(pipe(pipe_of) == 0);
-  fflush(NULL);
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(pipe_of[1], STDERR_FILENO);
-    use(kind);
-    _exit(check_failures() > 0);
-  }
-  close(pipe_of[1]);
-  const ssize_t count = read(pipe_of[0], text, bytes - 1);
-  text[count > 0 ? count : 0] = '\0';
-  close(pipe_of[0]);
-  CHECK(waitpid(child, &status, 0) == child);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 int main(void) {
   static const struct {
     touch kind;
@@ -79,13 +58,13 @@ int main(void) {
                 {STILL_READ, "weights: destroyed while it was mapped\n"},
                 {STILL_WRITTEN, "weights: destroyed while it was mapped\n"}};
   char text[200];
-  CHECK_EQUAL(status_of(NOTHING, text, sizeof text), 0);
-  for (touch kind = BEFORE_MAP; kind <= ANOTHER_RANGE; kind++) {
-    CHECK_EQUAL(status_of(kind, text, sizeof text), GUARDED_EXIT_STATUS);
+  CHECK_EQUAL(test_child_status(use, NOTHING, text, sizeof text), 0);
+  for (int kind = BEFORE_MAP; kind <= ANOTHER_RANGE; kind++) {
+    CHECK_EQUAL(test_child_status(use, kind, text, sizeof text), GUARDED_EXIT_STATUS);
     CHECK(strncmp(text, "weights, element ", 17) == 0);
   }
   for (size_t i = 0; i < sizeof misuse / sizeof misuse[0]; i++) {
-    CHECK_EQUAL(status_of(misuse[i].kind, text, sizeof text), GUARDED_EXIT_STATUS);
+    CHECK_EQUAL(test_child_status(use, misuse[i].kind, text, sizeof text), GUARDED_EXIT_STATUS);
     CHECK(strcmp(text, misuse[i].message) == 0);
   }
   return check_result();

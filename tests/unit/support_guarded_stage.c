@@ -4,13 +4,11 @@
  * reads nothing gives the forward pass its result.
  */
 #include <omp.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "model/retention/local_state.h"
 #include "tests/support/check.h"
+#include "tests/support/child.h"
 #include "tests/support/guarded_pages.h"
 #include "tests/support/guarded_stage.h"
 
@@ -70,7 +68,7 @@ static void forward(rn_stage *stage, rn_scan_port *port) {
   rn_stage_slot_destroy(stage, &slot);
 }
 
-static void run(moment when) {
+static void run(int when) {
   const rn_spec spec = {.layers = 1,
                         .dim = 8,
                         .value_dim = 8,
@@ -93,38 +91,19 @@ static void run(moment when) {
   CHECK_OK(&err, rn_stage_map(&err, stage, all, RN_ACCESS_WRITE, &weights));
   for (int64_t i = 0; i < all.range.end; i++) ((float *)weights)[i] = 0.01F * (float)(i % 13 - 5);
   CHECK_OK(&err, rn_stage_unmap(&err, stage, all, RN_ACCESS_WRITE));
-  reader r = {.port = rn_local_state_port(states), .when = when, .weights = weights};
+  reader r = {.port = rn_local_state_port(states), .when = (moment)when, .weights = weights};
   rn_scan_port port = {.self = &r, .hops = 1, .begin = begin, .poll = poll, .end = end};
   forward(stage, &port);
   rn_local_state_destroy(&states);
   rn_stage_destroy(&stage);
 }
 
-/* Exit status of a process that does so; its message goes to `text`. */
-static int status_of(moment when, char *text, size_t bytes) {
-  int pipe_of[2], status = 0;
-  CHECK(pipe(pipe_of) == 0);
-  fflush(NULL);
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(pipe_of[1], STDERR_FILENO);
-    run(when);
-    _exit(check_failures() > 0);
-  }
-  close(pipe_of[1]);
-  const ssize_t count = read(pipe_of[0], text, bytes - 1);
-  text[count > 0 ? count : 0] = '\0';
-  close(pipe_of[0]);
-  CHECK(waitpid(child, &status, 0) == child);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 int main(void) {
   char text[400];
   rn_stage_backend_swap(&guarded_stage);
-  CHECK_EQUAL(status_of(NEVER, text, sizeof text), 0);
-  for (moment when = IN_BEGIN; when <= IN_END; when++) {
-    CHECK_EQUAL(status_of(when, text, sizeof text), GUARDED_EXIT_STATUS);
+  CHECK_EQUAL(test_child_status(run, NEVER, text, sizeof text), 0);
+  for (int when = IN_BEGIN; when <= IN_END; when++) {
+    CHECK_EQUAL(test_child_status(run, when, text, sizeof text), GUARDED_EXIT_STATUS);
     CHECK(strncmp(text, "weights, element 0: ", 20) == 0);
   }
   return check_result();

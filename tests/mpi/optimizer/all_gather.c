@@ -10,6 +10,7 @@
 
 #include "comm/optimizer/shared_array.h"
 #include "tests/support/check.h"
+#include "tests/support/world.h"
 
 enum { BUCKETS = 3, ROUNDS = 4 };
 
@@ -131,8 +132,5 @@ int main(int argc, char **argv) {
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   walk_nodes(world, 1);
   if (rn_world_size(world) % 2 == 0) walk_nodes(world, 2);
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

@@ -8,6 +8,7 @@
 #include "comm/scan/scan.h"
 #include "proto/base/fault.h"
 #include "tests/support/check.h"
+#include "tests/support/world.h"
 
 enum { HEADS = 3, MATRIX = 5, TOTAL = HEADS * MATRIX, SCANS = 4 };
 
@@ -52,8 +53,5 @@ int main(int argc, char **argv) {
   }
   rn_scan_destroy(&scan);
   rn_grid_destroy(&grid);
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

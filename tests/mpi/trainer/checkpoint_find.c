@@ -14,6 +14,7 @@
 #include "tests/support/check.h"
 #include "tests/support/fake_ckpt.h"
 #include "tests/support/temp.h"
+#include "tests/support/world.h"
 
 static rn_err err;
 static rn_world *world;
@@ -115,8 +116,5 @@ int main(int argc, char **argv) {
     a_missing_checkpoint_is_an_error(rank);
   }
   an_invalid_checkpoint_is_renamed();
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

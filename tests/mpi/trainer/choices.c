@@ -12,9 +12,9 @@
 #include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
 #include "proto/base/log.h"
-#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
+#include "tests/support/training.h"
 #include "trainer/run/step.h"
 
 enum { TEXT_BYTES = 8192 };
@@ -30,16 +30,13 @@ typedef struct stored {
 
 static Retnet__Config *load(const char *more) {
   char keys[1000];
-  const char *key[30];
-  int count = 0;
   Retnet__Config *config = NULL;
   snprintf(keys, sizeof keys,
            "run.dir=RUN model.layers=1 model.dim=32 model.value_dim=64 model.ffn_dim=48 "
            "model.heads=2 model.vocab=61 data.sequence_length=128 data.batch_sequences=4 "
            "parallel.data=1 parallel.threads=1 %s",
            more);
-  for (char *word = strtok(keys, " "); word != NULL; word = strtok(NULL, " ")) key[count++] = word;
-  if (!CHECK_OK(&err, rn_options_load(&err, NULL, key, count, &config))) exit(check_result());
+  if (!CHECK_OK(&err, test_load_words(&err, keys, &config))) exit(check_result());
   return config;
 }
 

@@ -7,11 +7,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/shared_folder.h"
 #include "tests/support/stage.h"
-#include "tests/support/tokens.h"
+#include "tests/support/training.h"
+#include "tests/support/world.h"
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/run/step.h"
 #include "trainer/run/validate.h"
@@ -27,8 +27,6 @@ typedef struct grid_case {
 
 static rn_status load(grid_case g, Retnet__Config **config) {
   char keys[2 * RN_PATH_BYTES + 1024];
-  const char *key[40];
-  int count = 0;
   snprintf(keys, sizeof keys,
            "run.dir=%s/run data.dir=%s/data model.layers=2 model.dim=32 model.value_dim=48 "
            "model.ffn_dim=40 model.heads=2 model.vocab=%d data.sequence_length=%d "
@@ -36,8 +34,7 @@ static rn_status load(grid_case g, Retnet__Config **config) {
            "parallel.segments=%d parallel.threads=1 parallel.share_weights=off "
            "parallel.comm_thread=off",
            folder.text, folder.text, VOCAB, T, B, g.data, g.pipeline, g.sequence, g.segments);
-  for (char *word = strtok(keys, " "); word != NULL; word = strtok(NULL, " ")) key[count++] = word;
-  return rn_options_load(&err, NULL, key, count, config);
+  return test_load_words(&err, keys, config);
 }
 
 /* Sum of the losses of val's targets [first, last) as one sequence, with the initial weights. */
@@ -204,12 +201,8 @@ int main(int argc, char **argv) {
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   folder = test_shared_folder(world, "evaluate");
   for (int l = 0; l < LENGTHS; l++) {
-    const rn_path data = rn_path_join(folder.text, "data");
-    if (rn_world_rank(world) == 0) {
-      test_write_shard(rn_path_join(data.text, "train").text, "00000.rtd", 0, 4 * B * T + 1);
-      test_write_shard(rn_path_join(data.text, "val").text, "00000.rtd", 0, targets_of[l] + 1);
-    }
-    CHECK_OK(&err, rn_world_barrier(&err, world));
+    test_write_splits(world, rn_path_join(folder.text, "data").text, 4 * B * T + 1,
+                      targets_of[l] + 1);
     for (size_t i = 0; i < sizeof grids / sizeof grids[0]; i++) {
       const bool single_rank = grids[i].ranks == 1;
       if (single_rank == (rn_world_size(world) == 1)) on_grid(world, grids[i], targets_of[l]);
@@ -219,8 +212,5 @@ int main(int argc, char **argv) {
   another_vocabulary_is_refused(world);
   CHECK_OK(&err, rn_world_barrier(&err, world));
   test_remove_shared_folder(world, &folder);
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

@@ -18,6 +18,7 @@
 #include "tests/support/check.h"
 #include "tests/support/sets.h"
 #include "tests/support/temp.h"
+#include "tests/support/world.h"
 #include "trainer/run/step.h"
 
 enum { LAYERS = 6, BATCH = 24, TOKENS = 40, STEPS = 20, THIN_STEPS = 3 };
@@ -306,8 +307,5 @@ int main(int argc, char **argv) {
     train_a_dozen(world, size, steps, by_tied);
   }
   for (int tied = 0; tied < 2; tied++) free_reference(&by_tied[tied]);
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

@@ -10,6 +10,7 @@
 
 #include "proto/options/options.h"
 #include "tests/support/check.h"
+#include "tests/support/world.h"
 #include "trainer/run/step.h"
 
 static rn_err err;
@@ -104,8 +105,5 @@ int main(int argc, char **argv) {
   if (check_failures() == 0) compare(&run, whole);
   rn_run_destroy(&run);
   free(whole);
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

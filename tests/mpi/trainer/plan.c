@@ -9,6 +9,7 @@
 
 #include "model/kernel/gemm.h"
 #include "proto/options/options.h"
+#include "tests/support/world.h"
 
 static rn_err err;
 
@@ -60,8 +61,5 @@ int main(int argc, char **argv) {
 #if !defined(__SANITIZE_ADDRESS__)
   CHECK(rn_machine_peak_bytes() < (int64_t)500 * 1000 * 1000);
 #endif
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

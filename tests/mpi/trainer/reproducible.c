@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/sets.h"
+#include "tests/support/training.h"
+#include "tests/support/world.h"
 #include "trainer/run/step.h"
 
 enum { STEPS = 2, RANKS = 4 };
@@ -39,8 +40,6 @@ typedef struct reference {
 /* Synthetic tokens depend on their index only: they are the same on every layout. */
 static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
   char keys[2000];
-  const char *key[40];
-  int count = 0;
   snprintf(keys, sizeof keys,
            "run.dir=RUN run.leaf=32 model.layers=3 model.dim=40 model.value_dim=72 "
            "model.ffn_dim=56 model.heads=2 model.vocab=61 model.dropout=0.1 "
@@ -51,8 +50,7 @@ static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
            t->exact ? "true" : "false", t->tied ? "true" : "false", products,
            t->bf16 ? "bf16" : "fp32", l->data, l->pipeline, l->sequence, l->segments, l->microbatch,
            l->threads);
-  for (char *word = strtok(keys, " "); word != NULL; word = strtok(NULL, " ")) key[count++] = word;
-  return rn_options_load(&err, NULL, key, count, config);
+  return test_load_words(&err, keys, config);
 }
 
 /* Trains a new run and completes the all-gather of weights; losses_and_norms [STEPS, 2]. */
@@ -186,8 +184,5 @@ int main(int argc, char **argv) {
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   if (CHECK_EQUAL(rn_world_size(world), RANKS)) walk_all(world, bf16);
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

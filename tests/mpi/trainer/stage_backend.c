@@ -14,15 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "comm/world/write_token.h"
-#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/guarded_stage.h"
 #include "tests/support/sets.h"
 #include "tests/support/shared_folder.h"
-#include "tests/support/tokens.h"
+#include "tests/support/training.h"
+#include "tests/support/world.h"
 #include "trainer/checkpoint/checkpoint.h"
-#include "trainer/checkpoint/saver.h"
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/generate/generate.h"
 #include "trainer/run/step.h"
@@ -53,8 +51,6 @@ typedef struct results {
 static rn_status load(const layout_case *c, bool resumes, const char *backend,
                       Retnet__Config **config) {
   char keys[2 * RN_PATH_BYTES + 1024];
-  const char *key[40];
-  int count = 0;
   snprintf(keys, sizeof keys,
            "run.dir=%s/%s data.dir=%s/data model.layers=3 model.dim=32 model.value_dim=48 "
            "model.ffn_dim=40 model.heads=2 model.dropout=0.1 data.sequence_length=%d "
@@ -64,8 +60,7 @@ static rn_status load(const layout_case *c, bool resumes, const char *backend,
            folder.text, backend, folder.text, T, B, resumes ? c->next_data : c->data,
            resumes ? c->next_pipeline : c->pipeline, resumes ? c->next_sequence : c->sequence,
            c->segments, precision, c->keys);
-  for (char *word = strtok(keys, " "); word != NULL; word = strtok(NULL, " ")) key[count++] = word;
-  return rn_options_load(&err, NULL, key, count, config);
+  return test_load_words(&err, keys, config);
 }
 
 static void train(rn_run *run, double *number) {
@@ -78,17 +73,6 @@ static void train(rn_run *run, double *number) {
   }
 }
 
-static void save(rn_world *world, rn_run *run) {
-  rn_write_token *write_token = NULL;
-  rn_saver *saver = NULL;
-  if (!CHECK_OK(&err, rn_write_token_create(&err, world, &write_token))) return;
-  CHECK_OK(&err, rn_saver_create(&err, run, NULL, write_token, &saver));
-  CHECK_OK(&err, rn_saver_start(&err, saver));
-  CHECK_OK(&err, rn_saver_finish(&err, saver, 0));
-  rn_saver_destroy(&saver);
-  rn_write_token_destroy(&write_token);
-}
-
 static void first_run(rn_world *world, const layout_case *c, const char *backend, results *out) {
   Retnet__Config *config = NULL;
   rn_run run;
@@ -96,7 +80,7 @@ static void first_run(rn_world *world, const layout_case *c, const char *backend
   if (CHECK_OK(&err, rn_run_create(&err, config, world, &run))) {
     train(&run, out->number);
     CHECK_OK(&err, rn_validate(&err, &run, 0, &out->number[4 * STEPS]));
-    save(world, &run);
+    test_save_run(world, &run, 0);
     rn_run_destroy(&run);
   }
   rn_options_free(&config);
@@ -235,16 +219,8 @@ int main(int argc, char **argv) {
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   folder = test_shared_folder(world, "stage-backend");
-  const rn_path data = rn_path_join(folder.text, "data");
-  if (rn_world_rank(world) == 0) {
-    test_write_shard(rn_path_join(data.text, "train").text, "00000.rtd", 0, 6 * B * T + 1);
-    test_write_shard(rn_path_join(data.text, "val").text, "00000.rtd", 0, 3 * T + 20);
-  }
-  CHECK_OK(&err, rn_world_barrier(&err, world));
+  test_write_splits(world, rn_path_join(folder.text, "data").text, 6 * B * T + 1, 3 * T + 20);
   walk(world);
   test_remove_shared_folder(world, &folder);
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

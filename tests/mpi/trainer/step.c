@@ -8,12 +8,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "proto/options/options.h"
 #include "tests/support/check.h"
 #include "tests/support/shared_folder.h"
-#include "tests/support/tokens.h"
+#include "tests/support/training.h"
+#include "tests/support/world.h"
 #include "trainer/checkpoint/checkpoint.h"
-#include "trainer/checkpoint/saver.h"
 #include "trainer/run/step.h"
 #include "trainer/run/validate.h"
 
@@ -40,8 +39,6 @@ static double learning_rate(int64_t step) {
 
 static rn_status load(int ranks, bool local_state, bool decay_all, Retnet__Config **config) {
   char keys[2 * RN_PATH_BYTES + 1024];
-  const char *key[40];
-  int count = 0;
   snprintf(keys, sizeof keys,
            "run.dir=%s/run data.dir=%s/data model.layers=2 model.dim=32 model.value_dim=48 "
            "model.ffn_dim=40 model.heads=2 data.sequence_length=%d data.batch_sequences=%d "
@@ -54,8 +51,7 @@ static rn_status load(int ranks, bool local_state, bool decay_all, Retnet__Confi
            folder.text, folder.text, T, B, peak, lowest, beta1, beta2, eps, weight_decay, clip,
            WARMUP, DECAYED, decay_all ? "all" : "matrices", BAD_STEPS, ranks,
            local_state ? "true" : "false");
-  for (char *word = strtok(keys, " "); word != NULL; word = strtok(NULL, " ")) key[count++] = word;
-  return rn_options_load(&err, NULL, key, count, config);
+  return test_load_words(&err, keys, config);
 }
 
 static double *allocate(int64_t count) {
@@ -141,17 +137,6 @@ static rn_status step(rn_run *run, oracle *o, bool bad, bool decay_all) {
   return status;
 }
 
-static void save(rn_world *world, rn_run *run) {
-  rn_write_token *write_token = NULL;
-  rn_saver *saver = NULL;
-  if (!CHECK_OK(&err, rn_write_token_create(&err, world, &write_token))) return;
-  CHECK_OK(&err, rn_saver_create(&err, run, NULL, write_token, &saver));
-  CHECK_OK(&err, rn_saver_start(&err, saver));
-  CHECK_OK(&err, rn_saver_finish(&err, saver, 3));
-  rn_saver_destroy(&saver);
-  rn_write_token_destroy(&write_token);
-}
-
 /* Creates a run, resumed from the newest checkpoint in run.dir if there is one. */
 static bool open_run(rn_world *world, Retnet__Config *config, rn_run *run) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
@@ -172,7 +157,7 @@ static void weights_follow_the_oracle(rn_world *world, bool decay_all) {
   for (int i = 0; i < 7; i++) CHECK_OK(&err, step(&run, &o, bad[i], decay_all));
   CHECK_EQUAL(run.counters.step, 7);
   CHECK_EQUAL(run.counters.next_sequence, 7 * B);
-  save(world, &run);
+  test_save_run(world, &run, 3);
   rn_run_destroy(&run);
   if (!open_run(world, config, &run)) return;
   CHECK_EQUAL(run.counters.step, 7);
@@ -301,16 +286,6 @@ static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
   rn_options_free(&config);
 }
 
-/* Both splits hold the same `tokens` tokens, so val starts with the first training batch. */
-static void make_data(rn_world *world, int64_t tokens) {
-  const rn_path data = rn_path_join(folder.text, "data");
-  if (rn_world_rank(world) == 0) {
-    test_write_shard(rn_path_join(data.text, "train").text, "00000.rtd", 0, tokens);
-    test_write_shard(rn_path_join(data.text, "val").text, "00000.rtd", 0, tokens);
-  }
-  CHECK_OK(&err, rn_world_barrier(&err, world));
-}
-
 static void remove_run(rn_world *world) {
   CHECK_OK(&err, rn_world_barrier(&err, world));
   if (rn_world_rank(world) == 0) {
@@ -324,7 +299,9 @@ int main(int argc, char **argv) {
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   folder = test_shared_folder(world, "step");
-  make_data(world, 4 * B * T + 1);
+  const rn_path data = rn_path_join(folder.text, "data");
+  /* Both splits hold the same tokens, so val starts with the first training batch. */
+  test_write_splits(world, data.text, 4 * B * T + 1, 4 * B * T + 1);
   for (int decay_all = 0; decay_all <= 1; decay_all++) {
     weights_follow_the_oracle(world, decay_all != 0);
     remove_run(world);
@@ -334,12 +311,9 @@ int main(int argc, char **argv) {
   a_skipped_step_leaves_no_state(world);
   validation_ignores_the_streams(world);
   if (rn_world_size(world) == 1) {
-    make_data(world, B * T + 1);
+    test_write_splits(world, data.text, B * T + 1, B * T + 1);
     the_gradient_is_the_slope_of_the_loss(world);
   }
   test_remove_shared_folder(world, &folder);
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

@@ -6,6 +6,7 @@
 
 #include "proto/base/affinity.h"
 #include "tests/support/check.h"
+#include "tests/support/world.h"
 
 static rn_err err;
 
@@ -76,8 +77,5 @@ int main(int argc, char **argv) {
   threads_follow_cores();
   cores_are_left_over_beside_threads();
   sharing_is_by_mask(world);
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/support/check.h"
+#include "tests/support/world.h"
 
 static rn_err err;
 static char folder[PATH_MAX], record[PATH_MAX + 32];
@@ -112,8 +113,5 @@ int main(int argc, char **argv) {
   CHECK_OK(&err, rn_world_barrier(&err, world));
   CHECK_FAILS(&err, RN_ERR_IO, "shared-memory.txt",
               rn_shm_record_write(&err, world, "/no/such/folder"));
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }

@@ -9,6 +9,7 @@
 #include "comm/world/node.h"
 #include "comm/world/world.h"
 #include "tests/support/check.h"
+#include "tests/support/world.h"
 
 static rn_err err;
 
@@ -163,8 +164,5 @@ int main(int argc, char **argv) {
   a_subset_is_a_world_of_its_own(world, rank, size);
   every_grid(world, size);
   a_wrong_node_limit_is_refused(world, rank, size);
-  int64_t failed = check_failures();
-  CHECK_OK(&err, rn_world_max(&err, world, &failed, 1));
-  const int result = check_result();
-  return rn_world_finish(&world, RN_OK, &err) + (failed > 0 ? 1 : result);
+  return test_finish_world(&err, &world);
 }
