@@ -6,10 +6,11 @@
 
 #include "model/kernel/gemm.h"
 #include "model/ops/matmul.h"
+#include "model/ops/weight_product.h"
 #include "proto/base/range.h"
 
-/* Size of the tiles of an exact product. A thread computes the contribution of one reduction
- * block to a tile at a time. */
+/* Size of the tiles of an exact product. A task computes the contribution of one reduction block
+ * to a tile. */
 enum { EXACT_ROWS = 64, EXACT_COLS = 256 };
 
 void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
@@ -42,25 +43,52 @@ static void add_exactly(rn_grad_accumulator *accumulator, double parts, int64_t 
   accumulator->overflowed = true;
 }
 
-/* Accumulates one tile of a product, one reduction block after another. */
-static void product_tile(rn_grad_accumulator *accumulator, rn_weight w, int64_t tile, rn_rows rows,
-                         rn_matrix dy, rn_matrix x) {
+static int64_t exact_tiles_down(int64_t n) {
+  return (n + EXACT_ROWS - 1) / EXACT_ROWS;
+}
+
+/* Adds the contribution of one reduction block, which is a piece of the sum, to a tile. */
+static void add_exact_piece(const rn_weight_sum *sum, int64_t tile, int piece) {
+  rn_grad_accumulator *accumulator = sum->accumulator;
   rn_real part[EXACT_ROWS * EXACT_COLS];
-  const int64_t down = (w.n + EXACT_ROWS - 1) / EXACT_ROWS;
+  const int64_t down = exact_tiles_down(sum->n);
   const int row = (int)(tile % down) * EXACT_ROWS, col = (int)(tile / down) * EXACT_COLS;
-  const int height = (int)rn_smaller(w.n - row, EXACT_ROWS);
-  const int width = (int)rn_smaller(w.k - col, EXACT_COLS);
-  for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
-    const rn_range block = rn_rows_part(rows, p);
-    const rn_matrix dy_block = rn_matrix_from(dy, block.begin, row);
-    const rn_matrix x_block = rn_matrix_from(x, block.begin, col);
-    rn_gemm(RN_GEMM_TN, height, width, (int)rn_range_count(block), dy_block.x, dy_block.ld,
-            x_block.x, x_block.ld, 0, rn_reals(part), width);
-    for (int r = 0; r < height; r++) {
-      add_exactly(accumulator, (double)accumulator->reduction_blocks, width, part + r * width,
-                  accumulator->exact + w.offset + (int64_t)(row + r) * w.k + col);
-    }
+  const int height = (int)rn_smaller(sum->n - row, EXACT_ROWS);
+  const int width = (int)rn_smaller(sum->k - col, EXACT_COLS);
+  const rn_range block = rn_rows_part(sum->rows, piece);
+  const rn_matrix dy = rn_matrix_from(sum->dy, block.begin, row);
+  const rn_matrix x = rn_matrix_from(sum->x, block.begin, col);
+  rn_gemm(RN_GEMM_TN, height, width, (int)rn_range_count(block), dy.x, dy.ld, x.x, x.ld, 0,
+          rn_reals(part), width);
+  for (int r = 0; r < height; r++) {
+    add_exactly(accumulator, (double)accumulator->reduction_blocks, width, part + r * width,
+                accumulator->exact + sum->offset + (int64_t)(row + r) * sum->k + col);
   }
+}
+
+static rn_weight_sum exact_sum(rn_grad_accumulator *accumulator, rn_rows rows,
+                               const rn_weight_product *product) {
+  const rn_weight w = product->w;
+  return (rn_weight_sum){.add_piece = add_exact_piece,
+                         .tiles = exact_tiles_down(w.n) * ((w.k + EXACT_COLS - 1) / EXACT_COLS),
+                         .pieces = (int)rn_rows_parts(rows),
+                         .rows = rows,
+                         .n = w.n,
+                         .k = w.k,
+                         .dy = product->dy,
+                         .x = product->x,
+                         .accumulator = accumulator,
+                         .offset = w.offset};
+}
+
+static rn_weight_sum sum_of(rn_grad_accumulator *accumulator, rn_rows rows,
+                            const rn_weight_product *product) {
+  const rn_weight w = product->w;
+  assert(w.offset >= 0 && w.offset + (int64_t)w.n * w.k <= accumulator->total);
+  if (accumulator->exact != NULL) return exact_sum(accumulator, rows, product);
+  const rn_tn_product plain = {w.n, w.k, product->dy, product->x,
+                               rn_matrix_of_reals(accumulator->gradient + w.offset, w.k)};
+  return rn_weight_product_sum(rows.count, &plain, 1);
 }
 
 void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, rn_weight w, rn_rows rows,
@@ -69,39 +97,25 @@ void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, rn_weight w, 
   rn_grad_accumulator_products(accumulator, rows, &product, 1);
 }
 
-static int64_t exact_tiles(rn_weight w) {
-  return (int64_t)((w.n + EXACT_ROWS - 1) / EXACT_ROWS) * ((w.k + EXACT_COLS - 1) / EXACT_COLS);
-}
-
-static void exact_products(rn_grad_accumulator *accumulator, rn_rows rows,
-                           const rn_weight_product *products, int count) {
-  int64_t tiles = 0;
-  for (int i = 0; i < count; i++) tiles += exact_tiles(products[i].w);
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t at = 0; at < tiles; at++) {
-    const rn_weight_product *m = products;
-    int64_t tile = at;
-    while (tile >= exact_tiles(m->w)) tile -= exact_tiles(m++->w);
-    product_tile(accumulator, m->w, tile, rows, m->dy, m->x);
-  }
-}
-
 void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_rows rows,
                                   const rn_weight_product *products, int count) {
-  rn_tn_product sums[RN_TN_PRODUCTS_MAX];
+  rn_weight_sum sums[RN_TN_PRODUCTS_MAX];
   assert(count <= RN_TN_PRODUCTS_MAX);
   if (rows.count == 0) return;
-  if (accumulator->exact != NULL) {
-    exact_products(accumulator, rows, products, count);
+  for (int i = 0; i < count; i++) sums[i] = sum_of(accumulator, rows, &products[i]);
+  rn_weight_sums_run(sums, count);
+}
+
+void rn_grad_accumulator_defer(rn_grad_accumulator *accumulator, rn_weight_queue *queue,
+                               rn_rows rows, const rn_weight_product *products, int count) {
+  if (queue == NULL) {
+    rn_grad_accumulator_products(accumulator, rows, products, count);
     return;
   }
-  for (int i = 0; i < count; i++) {
-    const rn_weight w = products[i].w;
-    assert(w.offset >= 0 && w.offset + (int64_t)w.n * w.k <= accumulator->total);
-    sums[i] = (rn_tn_product){w.n, w.k, products[i].dy, products[i].x,
-                              rn_matrix_of_reals(accumulator->gradient + w.offset, w.k)};
+  for (int i = 0; i < count && rows.count > 0; i++) {
+    const rn_weight_sum sum = sum_of(accumulator, rows, &products[i]);
+    rn_weight_queue_add(queue, &sum);
   }
-  rn_matmul_tn_all(rows.count, sums, count, 1);
 }
 
 void rn_grad_accumulator_vector(rn_grad_accumulator *accumulator, int64_t offset, int64_t n,

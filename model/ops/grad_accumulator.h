@@ -15,6 +15,7 @@
 
 #include "model/base/array.h"
 #include "model/base/precision_names.h"
+#include "model/ops/weight_queue.h"
 #include "model/pass/rows.h"
 #include "model/spec/param.h"
 #include "proto/base/real.h"
@@ -49,6 +50,14 @@ typedef struct rn_weight_product {
  */
 void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_rows rows,
                                   const rn_weight_product *products, int count);
+
+/**
+ * Adds the gradients of matrices to `queue`, which computes them later; NULL: computes them now.
+ * Ownership: the operands stay valid and unchanged until then. The queue must not hold an earlier
+ * product of the same matrix.
+ */
+void rn_grad_accumulator_defer(rn_grad_accumulator *accumulator, rn_weight_queue *queue,
+                               rn_rows rows, const rn_weight_product *products, int count);
 
 /** Adds the gradient of a vector: gradient[offset ...] += values [n], which are summed over one
  * reduction block or over all rows. */

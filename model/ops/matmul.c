@@ -1,12 +1,8 @@
-/* Products are split into tiles of the output. The sum over rows of a weight gradient is cut
- * into pieces of fixed size, which are added in order no matter which threads compute them. So bits
- * do not depend on the number of threads. */
+/* Products are split into tiles of the output, so bits do not depend on the number of threads. The
+ * products of weight gradients are in weight_product.c. */
 #include "model/ops/matmul.h"
 
-#include <assert.h>
 #include <omp.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -62,89 +58,6 @@ void rn_matmul_nn(rn_rows rows, int k, int n, rn_array dy, int64_t lddy, rn_arra
     const rn_tile t = rn_tiling_tile(&tiling, i);
     rn_gemm(RN_GEMM_NN, t.rows, t.cols, n, rn_array_from(dy, t.row * lddy), lddy,
             rn_array_from(w, t.col), ldw, beta, rn_array_from(dx, t.row * lddx + t.col), lddx);
-  }
-}
-
-void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_array x, int64_t ldx,
-                  rn_real beta, rn_array dw, int64_t lddw) {
-  const rn_tn_product product = {n, k, {dy, lddy}, {x, ldx}, {dw, lddw}};
-  rn_matmul_tn_all(rows, &product, 1, beta);
-}
-
-/* ---- several weight products in one pool of tasks ---- */
-
-/* A task computes one piece of the sum of one tile. Tasks are ordered by piece, then by tile. So
- * the previous piece of the same tile was begun `tiles` tasks earlier. */
-typedef struct pool {
-  const rn_tn_product *product;
-  int count, pieces;
-  int64_t rows, tiles;
-  rn_tiling tiling[RN_TN_PRODUCTS_MAX];
-  rn_real beta;
-} pool;
-
-static pool pool_of(int64_t rows, const rn_tn_product *products, int count, rn_real beta) {
-  pool p = {.product = products,
-            .count = count,
-            .pieces = (int)rn_tiling_pieces(rows),
-            .rows = rows,
-            .beta = beta};
-  assert(rows <= INT32_MAX && count <= RN_TN_PRODUCTS_MAX);
-  for (int i = 0; i < count; i++) {
-    p.tiling[i] = rn_tiling_of_weight(products[i].n, products[i].k);
-    p.tiles += p.tiling[i].tiles;
-  }
-  return p;
-}
-
-static void multiply_piece(const pool *p, int64_t tile, int piece) {
-  int i = 0;
-  while (tile >= p->tiling[i].tiles) tile -= p->tiling[i++].tiles;
-  const rn_tn_product *m = &p->product[i];
-  const rn_tile t = rn_tiling_tile(&p->tiling[i], tile);
-  const int64_t row = (int64_t)piece * RN_TILING_SUM_ROWS, left = p->rows - row;
-  const rn_matrix dy = rn_matrix_from(m->dy, row, t.row), x = rn_matrix_from(m->x, row, t.col),
-                  dw = rn_matrix_from(m->dw, t.row, t.col);
-  rn_gemm(RN_GEMM_TN, t.rows, t.cols, (int)(left < RN_TILING_SUM_ROWS ? left : RN_TILING_SUM_ROWS),
-          dy.x, dy.ld, x.x, x.ld, piece == 0 ? p->beta : 1, dw.x, dw.ld);
-}
-
-/* Waits until `done` reaches `piece`. Cannot deadlock: some thread has already begun the
- * previous piece, though the system may have suspended that thread. */
-static void wait_for_piece(atomic_int *done, int piece) {
-  enum { SPINS = 1000 };
-  for (int spins = 0; atomic_load_explicit(done, memory_order_acquire) < piece; spins++) {
-    if (spins > SPINS) sched_yield();
-  }
-}
-
-/* Maximal number of tiles whose pieces are shared among threads. With more tiles, each thread
- * computes whole tiles. */
-enum { MAX_SHARED_TILES = 1024 };
-
-static void run_shared_tiles(const pool *p) {
-  atomic_int done[MAX_SHARED_TILES];
-  atomic_llong next = 0;
-  for (int64_t i = 0; i < p->tiles; i++) atomic_init(&done[i], 0);
-#pragma omp parallel
-  for (int64_t i; (i = atomic_fetch_add(&next, 1)) < p->tiles * p->pieces;) {
-    const int64_t tile = i % p->tiles;
-    const int piece = (int)(i / p->tiles);
-    wait_for_piece(&done[tile], piece);
-    multiply_piece(p, tile, piece);
-    atomic_store_explicit(&done[tile], piece + 1, memory_order_release);
-  }
-}
-
-void rn_matmul_tn_all(int64_t rows, const rn_tn_product *products, int count, rn_real beta) {
-  const pool p = pool_of(rows, products, count, beta);
-  if (p.pieces > 1 && p.tiles <= MAX_SHARED_TILES) {
-    run_shared_tiles(&p);
-    return;
-  }
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t tile = 0; tile < p.tiles; tile++) {
-    for (int piece = 0; piece < p.pieces; piece++) multiply_piece(&p, tile, piece);
   }
 }
 

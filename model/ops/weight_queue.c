@@ -1,0 +1,219 @@
+#include "model/ops/weight_queue.h"
+
+#include <assert.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/arena.h"
+
+/* The state of a tile is twice the number of its pieces that are done, plus 1 while a thread adds
+ * the next piece. */
+typedef atomic_int tile_state;
+
+/* A product with its progress. */
+typedef struct entry {
+  rn_weight_sum sum;
+  tile_state *tile;       /* [tiles] */
+  atomic_llong unclaimed; /* tasks that no thread has begun */
+  atomic_llong next;      /* tiles are tried in turn, from this one */
+} entry;
+
+static void start(entry *e, const rn_weight_sum *sum, tile_state *tile) {
+  e->sum = *sum;
+  e->tile = tile;
+  atomic_init(&e->unclaimed, sum->tiles * sum->pieces);
+  atomic_init(&e->next, 0);
+  for (int64_t i = 0; i < sum->tiles; i++) atomic_init(&tile[i], 0);
+}
+
+static int64_t unclaimed(const entry *e) {
+  return atomic_load_explicit(&e->unclaimed, memory_order_relaxed);
+}
+
+/* Begins the next piece of a tile; returns false if it is taken, or if no piece is left. */
+static bool claim(const entry *e, int64_t tile, int *piece) {
+  int state = atomic_load_explicit(&e->tile[tile], memory_order_relaxed);
+  *piece = state / 2;
+  return state % 2 == 0 && *piece < e->sum.pieces &&
+         atomic_compare_exchange_strong_explicit(&e->tile[tile], &state, state + 1,
+                                                 memory_order_acquire, memory_order_relaxed);
+}
+
+/* Runs one task of a product. Threads begin with different tiles, so in undisturbed work tasks are
+ * begun in the order of the pieces, then of the tiles. */
+static bool run_task(entry *e) {
+  if (unclaimed(e) == 0) return false;
+  const int64_t first = atomic_fetch_add_explicit(&e->next, 1, memory_order_relaxed);
+  for (int64_t i = 0; i < e->sum.tiles; i++) {
+    const int64_t tile = (first + i) % e->sum.tiles;
+    int piece;
+    if (!claim(e, tile, &piece)) continue;
+    atomic_fetch_sub_explicit(&e->unclaimed, 1, memory_order_relaxed);
+    e->sum.add_piece(&e->sum, tile, piece);
+    atomic_store_explicit(&e->tile[tile], 2 * (piece + 1), memory_order_release);
+    return true;
+  }
+  return false;
+}
+
+/* The oldest products come first. */
+static bool run_one(entry *all, int count) {
+  for (int i = 0; i < count; i++) {
+    if (run_task(&all[i])) return true;
+  }
+  return false;
+}
+
+static bool any_unclaimed(const entry *all, int count) {
+  for (int i = 0; i < count; i++) {
+    if (unclaimed(&all[i]) > 0) return true;
+  }
+  return false;
+}
+
+/* Waits a little for a tile that another thread works on; the system may have suspended that
+ * thread. */
+static void wait_for_tile(int *spins) {
+  enum { SPINS = 1000 };
+  if (++*spins > SPINS) sched_yield();
+}
+
+/* Runs tasks on the calling thread until none is left to begin. */
+static void run_until_claimed(entry *all, int count) {
+  for (int spins = 0; any_unclaimed(all, count);) {
+    if (run_one(all, count)) {
+      spins = 0;
+    } else {
+      wait_for_tile(&spins);
+    }
+  }
+}
+
+/* ---- now ---- */
+
+/* Maximal number of tiles whose pieces are shared among threads. With more tiles, each thread
+ * computes whole tiles. */
+enum { MAX_SHARED_TILES = 1024, MAX_SUMS = 8 };
+
+static int64_t count_tiles(const rn_weight_sum *sums, int count) {
+  int64_t tiles = 0;
+  for (int i = 0; i < count; i++) tiles += sums[i].tiles;
+  return tiles;
+}
+
+static void run_whole_tiles(const rn_weight_sum *sums, int64_t tiles) {
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t at = 0; at < tiles; at++) {
+    const rn_weight_sum *sum = sums;
+    int64_t tile = at;
+    while (tile >= sum->tiles) tile -= sum++->tiles;
+    for (int piece = 0; piece < sum->pieces; piece++) sum->add_piece(sum, tile, piece);
+  }
+}
+
+void rn_weight_sums_run(const rn_weight_sum *sums, int count) {
+  const int64_t tiles = count_tiles(sums, count);
+  tile_state state[MAX_SHARED_TILES];
+  entry all[MAX_SUMS];
+  assert(count <= MAX_SUMS);
+  if (tiles > MAX_SHARED_TILES) {
+    run_whole_tiles(sums, tiles);
+    return;
+  }
+  for (int i = 0, first = 0; i < count; first += (int)sums[i++].tiles) {
+    start(&all[i], &sums[i], &state[first]);
+  }
+#pragma omp parallel
+  run_until_claimed(all, count);
+}
+
+/* ---- later ---- */
+
+struct rn_weight_queue {
+  int count;                             /* products, the oldest first */
+  entry entry[RN_WEIGHT_QUEUE_PRODUCTS]; /* [count] */
+  tile_state tile[RN_WEIGHT_QUEUE_TILES];
+};
+
+size_t rn_weight_queue_bytes(void) {
+  return sizeof(rn_weight_queue);
+}
+
+rn_status rn_weight_queue_create(rn_err *err, rn_weight_queue **out) {
+  return rn_alloc(err, "queue of weight gradients", 1, sizeof **out, out);
+}
+
+void rn_weight_queue_destroy(rn_weight_queue **queue) {
+  free(*queue);
+  *queue = NULL;
+}
+
+bool rn_weight_queue_is_empty(const rn_weight_queue *q) {
+  return !any_unclaimed(q->entry, q->count);
+}
+
+/* Copies an entry and its tiles to a place at or before its own. */
+static void move(entry *to, tile_state *tile, const entry *from) {
+  const int64_t left = unclaimed(from), next = atomic_load(&from->next);
+  for (int64_t i = 0; i < from->sum.tiles; i++) atomic_init(&tile[i], atomic_load(&from->tile[i]));
+  to->sum = from->sum;
+  to->tile = tile;
+  atomic_init(&to->unclaimed, left);
+  atomic_init(&to->next, next);
+}
+
+/* Removes the products that are complete; returns the number of tiles of the others. */
+static int64_t remove_complete(rn_weight_queue *q) {
+  int64_t tiles = 0;
+  int kept = 0;
+  for (int i = 0; i < q->count; i++) {
+    if (unclaimed(&q->entry[i]) == 0) continue;
+    move(&q->entry[kept], &q->tile[tiles], &q->entry[i]);
+    tiles += q->entry[kept++].sum.tiles;
+  }
+  q->count = kept;
+  return tiles;
+}
+
+void rn_weight_queue_add(rn_weight_queue *q, const rn_weight_sum *sum) {
+  int64_t tiles = remove_complete(q);
+  assert(!omp_in_parallel());
+  if (q->count == RN_WEIGHT_QUEUE_PRODUCTS || tiles + sum->tiles > RN_WEIGHT_QUEUE_TILES) {
+    rn_weight_queue_finish(q);
+    tiles = remove_complete(q);
+  }
+  if (sum->tiles > RN_WEIGHT_QUEUE_TILES) {
+    rn_weight_sums_run(sum, 1);
+    return;
+  }
+  start(&q->entry[q->count++], sum, &q->tile[tiles]);
+}
+
+bool rn_weight_queue_run_one(rn_weight_queue *q) {
+  return run_one(q->entry, q->count);
+}
+
+void rn_weight_queue_run(rn_weight_queue *q, rn_weight_queue_until until) {
+  atomic_bool stop = until.reached(until.self);
+#pragma omp parallel
+  {
+    const bool polls = omp_get_thread_num() == 0;
+    for (int spins = 0; !atomic_load(&stop) && any_unclaimed(q->entry, q->count);) {
+      if (run_one(q->entry, q->count)) {
+        spins = 0;
+      } else {
+        wait_for_tile(&spins);
+      }
+      if (polls && until.reached(until.self)) atomic_store(&stop, true);
+    }
+  }
+}
+
+void rn_weight_queue_finish(rn_weight_queue *q) {
+  if (rn_weight_queue_is_empty(q)) return;
+#pragma omp parallel
+  run_until_claimed(q->entry, q->count);
+}

@@ -1,0 +1,90 @@
+/**
+ * Weight gradients that wait: a queue of weight products whose computation is put off, so that
+ * threads that would otherwise wait compute them.
+ *
+ *   dw [n, k] = dy [R, n]^T x [R, k] + beta dw
+ *
+ * The output of a product is cut into tiles, and the sum over the rows into pieces of fixed size. A
+ * task adds one piece to one tile. The tasks of a tile run in the order of the pieces, one at a
+ * time; tasks of different tiles run in any order. The shapes of tasks depend only on the shapes of
+ * the product. So bits depend neither on which threads run the tasks nor on when they run them, and
+ * the queue may be left in the middle and continued later.
+ *
+ * Threads: only rn_weight_queue_run_one may be called inside of a parallel region.
+ */
+#ifndef RN_MODEL_OPS_WEIGHT_QUEUE_H
+#define RN_MODEL_OPS_WEIGHT_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/base/array.h"
+#include "model/base/precision_names.h"
+#include "model/ops/tiling.h"
+#include "model/pass/rows.h"
+#include "proto/base/real.h"
+#include "proto/base/status.h"
+
+/** The product of one weight, cut into tasks. Plain data; operands are not owned. */
+typedef struct rn_weight_sum rn_weight_sum;
+struct rn_weight_sum {
+  /** Adds one piece of the sum to one tile, on the calling thread. */
+  void (*add_piece)(const rn_weight_sum *sum, int64_t tile, int piece);
+  int64_t tiles;
+  int pieces;
+  rn_rows rows;
+  int n, k;
+  rn_matrix dy, x, dw; /* dw: unused for exact sums */
+  rn_real beta;
+  rn_tiling tiling;                        /* unused for exact sums */
+  struct rn_grad_accumulator *accumulator; /* exact sums: where they are; otherwise NULL */
+  int64_t offset;                          /* exact sums: offset of the weight in them */
+};
+
+/** Computes `count` products now, with all threads: the tasks of all are in one pool. */
+void rn_weight_sums_run(const rn_weight_sum *sums, int count);
+
+/** Bounds of a queue: products, and tiles of all products together. */
+enum { RN_WEIGHT_QUEUE_PRODUCTS = 8, RN_WEIGHT_QUEUE_TILES = 2048 };
+
+typedef struct rn_weight_queue rn_weight_queue;
+
+/** Creates an empty queue. Errors: RN_ERR_MEMORY. */
+rn_status rn_weight_queue_create(rn_err *err, rn_weight_queue **out);
+/** Frees a queue; products that wait in it are dropped. Accepts NULL. */
+void rn_weight_queue_destroy(rn_weight_queue **queue);
+/** Returns the bytes of a queue. */
+size_t rn_weight_queue_bytes(void);
+
+/**
+ * Adds a product. If the queue is full, first computes what waits in it; a product with more tiles
+ * than the bound is computed at once.
+ *
+ * Ownership: the operands and dw stay valid and unchanged by others until the product is computed.
+ */
+void rn_weight_queue_add(rn_weight_queue *queue, const rn_weight_sum *sum);
+
+/** True if no task is left to begin. */
+bool rn_weight_queue_is_empty(const rn_weight_queue *queue);
+
+/** Runs one task of the oldest product that has one, on the calling thread. Returns false if there
+ * is none: tasks of the remaining tiles are then being run by other threads. */
+bool rn_weight_queue_run_one(rn_weight_queue *queue);
+
+/** A condition that ends the work on a queue; polled by the first thread between its tasks. */
+typedef struct rn_weight_queue_until {
+  void *self;
+  bool (*reached)(void *self);
+} rn_weight_queue_until;
+
+/**
+ * Runs tasks with all threads until `until` is reached or no task is left, whichever comes first.
+ * Every task that has begun is complete on return.
+ */
+void rn_weight_queue_run(rn_weight_queue *queue, rn_weight_queue_until until);
+
+/** Computes all products that wait, with all threads. */
+void rn_weight_queue_finish(rn_weight_queue *queue);
+
+#endif
