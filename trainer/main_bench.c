@@ -145,7 +145,12 @@ static const rn_command commands[] = {
               "section.key=value]...",
       .about = "Times training steps on synthetic tokens, and compares them with their matrix "
                "products alone and with the best GEMM rate. The default model has 8 layers, dim "
-               "512 and one sequence of 2048 tokens.",
+               "512 and one sequence of 2048 tokens. With --threads also prints where the time of "
+               "each number of threads goes: the share of each subphase, the tasks into "
+               "which its loops are cut, and how busy the threads are with them. With --json, "
+               "`subphases` lists for each its share of the step, the tasks of a step, busy (time "
+               "of all tasks / time of all threads) and longest_task (its time / mean time of the "
+               "subphase); all are of rank 0.",
       .example = "mpirun -np 2 retnet-bench step -s parallel.sequence=2",
       .options = step_options,
       .count = COUNT(step_options)},

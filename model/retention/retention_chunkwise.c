@@ -6,6 +6,7 @@
 
 #include "model/ops/load_row.h"
 #include "model/retention/retention.h"
+#include "proto/base/span.h"
 
 /* A task: one chunk of one head of one sequence, with the kernels' arguments and the offsets of
  * the chunk's rows. */
@@ -124,9 +125,11 @@ void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *
                                 rn_real *contributions, rn_real *own) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
+    const double begin_s = rn_span_task_begin();
     const chunk_task t = task_at(r, u, 0, i);
     r->kernels->chunk_own(&t.chunk, rn_array_from(u->k.x, t.k), rn_array_from(u->v.x, t.v), t.work,
                           contributions + t.state);
+    rn_span_task_end(begin_s);
   }
   sum_contributions(r, u, RN_SCAN_FORWARD, contributions, own);
 }
@@ -182,9 +185,11 @@ void rn_retention_forward_chunks(const rn_retention *r, const rn_retention_view 
                                  rn_array states, const rn_retention_output *out) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
+    const double begin_s = rn_span_task_begin();
     const chunk_task t = task_at(r, u, out->ldo, i);
     if (terms & RN_TERM_INNER) inner_term(r, u, &t, out);
     if (terms & RN_TERM_CROSS) cross_term(r, u, &t, states, out);
+    rn_span_task_end(begin_s);
     poll_by_first_thread(port);
   }
   if ((terms & RN_TERM_CROSS) && !rn_retention_scale_needs_weights(r)) {
@@ -196,9 +201,11 @@ void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view 
                                  rn_real *contributions, rn_real *own) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
+    const double begin_s = rn_span_task_begin();
     const chunk_task t = task_at(r, u, d_o.ld, i);
     r->kernels->chunk_own_backward(&t.chunk, rn_array_from(u->q.x, t.q), rn_array_from(d_o.x, t.o),
                                    t.work, contributions + t.state);
+    rn_span_task_end(begin_s);
   }
   sum_contributions(r, u, RN_SCAN_REVERSE, contributions, own);
 }
@@ -235,9 +242,11 @@ void rn_retention_backward_chunks(const rn_retention *r, const rn_retention_view
                                   rn_chunk_states states, const rn_retention_grads *grads) {
 #pragma omp parallel for schedule(dynamic) num_threads(r->threads)
   for (int64_t i = 0; i < task_count(r, u); i++) {
+    const double begin_s = rn_span_task_begin();
     const chunk_task t = task_at(r, u, grads->d_o.ld, i);
     if (terms & RN_TERM_INNER) inner_term_backward(r, u, &t, grads);
     if (terms & RN_TERM_CROSS) cross_term_backward(r, u, &t, states, grads);
+    rn_span_task_end(begin_s);
     poll_by_first_thread(port);
   }
 }

@@ -1,6 +1,10 @@
 /* The phases of a step add up to its time: weight products count as weight wherever they run, waits
- * as wait, and whatever has no phase of its own belongs to the one that encloses it. */
+ * as wait, and whatever has no phase of its own belongs to the one that encloses it. Spans with one
+ * name in one phase are one subphase; subphases add up to the phases, also over several steps, and
+ * tell the time in which threads are idle from the time of tasks. */
 #include "trainer/bench/bench_phases.h"
+
+#include <string.h>
 
 #include "tests/support/check.h"
 
@@ -51,7 +55,55 @@ static void time_outside_of_steps_does_not_count(void) {
   CHECK_EQUAL(sum_of(rn_phase_times_of(&spans)), 0);
 }
 
+/* Adds tasks of 1 s, and one of `longest_s`, to a path. */
+static void add_tasks(int path, int count, int longest_s) {
+  rn_span_tasks *tasks = &spans.path[path].tasks;
+  tasks->count += count;
+  tasks->total_ns += 1000000000LL * (count - 1 + longest_s);
+  if (1000000000LL * longest_s > tasks->longest_ns) tasks->longest_ns = 1000000000LL * longest_s;
+}
+
+static const rn_subphase *subphase_of(const rn_subphases *subphases, rn_phase phase,
+                                      const char *name) {
+  const rn_subphase *found = NULL;
+  for (int i = 0; i < subphases->count; i++) {
+    const rn_subphase *subphase = &subphases->subphase[i];
+    if (subphase->phase != phase || strcmp(subphase->name, name) != 0) continue;
+    CHECK(found == NULL);
+    found = subphase;
+  }
+  return found;
+}
+
+static void parts_tell_idle_threads(void) {
+  static rn_subphases subphases;
+  spans = (rn_spans){0};
+  const int step = add("step", -1, 0), forward = add("forward", step, 0);
+  const int backward = add("backward", step, 0), again = add("recompute forward", backward, 0);
+  const int norms = add("norms", forward, 4), late = add("norms", again, 8);
+  add("evaluation", -1, 99);
+  add_tasks(norms, 4, 3);
+  add_tasks(late, 8, 1);
+  add_tasks(add("norms", backward, 2), 2, 2);
+  spans.path[norms].count = 2;
+  for (int i = 0; i < 2; i++) rn_subphases_add(&spans, &subphases);
+  const rn_subphase *first = subphase_of(&subphases, RN_PHASE_FORWARD, "norms");
+  const rn_subphase *other = subphase_of(&subphases, RN_PHASE_BACKWARD, "norms");
+  const rn_subphase *none = subphase_of(&subphases, RN_PHASE_OTHER, "step");
+  if (!CHECK(first != NULL && other != NULL && none != NULL)) return;
+  CHECK_EQUAL(first->s, 2 * 4);
+  CHECK_EQUAL(first->count, 4);
+  CHECK_EQUAL(first->tasks, 8);
+  CHECK_NEAR(first->tasks_s, 2 * 6, 1e-9);
+  CHECK_NEAR(rn_subphase_busy(first, 3), 12.0 / (3 * 8), 1e-9);
+  CHECK_NEAR(rn_subphase_longest(first), 3.0 / (8.0 / 4), 1e-9);
+  CHECK_EQUAL(other->s, 2 * (8 + 2));
+  CHECK_EQUAL(other->tasks, 2 * (8 + 2));
+  CHECK(rn_subphase_busy(none, 2) == 0 && rn_subphase_longest(none) == 0);
+}
+
 int main(void) {
+  parts_tell_idle_threads();
   phases_are_told_apart();
   time_outside_of_steps_does_not_count();
   return check_result();

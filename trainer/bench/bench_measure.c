@@ -34,7 +34,8 @@ typedef struct bench {
   int64_t scan_bytes; /* bytes of states that this rank sends in a step */
   int64_t sum_bytes;  /* bytes of gradients that this rank sends in a step */
   int count;
-  rn_phase_times phases; /* sum over the timed steps */
+  rn_phase_times phases; /* sum over the timed steps; so are `subphases` */
+  rn_subphases subphases;
   double step_s[RN_QUANTILE_MAX], none_s[RN_QUANTILE_MAX], wait_s[RN_QUANTILE_MAX];
   int products_count;
   double products_s[RN_QUANTILE_MAX];
@@ -94,6 +95,7 @@ static rn_status time_products(rn_err *err, bench *b, double *products_s) {
 static void add_phases(bench *b) {
   const rn_phase_times step = rn_phase_times_of(rn_spans_get());
   for (int i = 0; i < RN_PHASES; i++) b->phases.s[i] += step.s[i];
+  rn_subphases_add(rn_spans_get(), &b->subphases);
 }
 
 /* Times a step with the real scan, and records its CPU time, bytes sent and phases. */
@@ -219,6 +221,7 @@ static void summarize(const bench *b, rn_measured *out) {
   *out = (rn_measured){.ranks = rn_world_size(b->run.parallel.world),
                        .threads = b->run.settings.machine.threads,
                        .steps = b->count,
+                       .subphases = b->subphases,
                        .cpu_s = b->cpu_all_s,
                        .peak_bytes = b->peak_bytes,
                        .product_calls = b->calls,

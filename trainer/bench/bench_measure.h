@@ -18,7 +18,8 @@ typedef struct rn_measured {
   double step_s, tokens_per_s;
   double cpu_s;      /* CPU time of all ranks together, per step */
   double peak_bytes; /* peak memory of a process after the first steps; maximum over the ranks */
-  rn_phase_times phases; /* of the rank, mean per step; zero with pairs */
+  rn_phase_times phases;  /* of the rank, mean per step; zero with pairs */
+  rn_subphases subphases; /* of the rank, sums over the steps; empty with pairs */
   /* Matrix products of a step on the rank: number, FLOP, and time when they are replayed alone. */
   int64_t product_calls;
   double product_flops, products_s;

@@ -1,5 +1,7 @@
 #include "trainer/bench/bench_phases.h"
 
+#include <assert.h>
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -51,6 +53,41 @@ rn_phase_times rn_phase_times_of(const rn_spans *spans) {
     times.s[phase] += spans->path[i].total_s - spans->path[i].inner_s;
   }
   return times;
+}
+
+/* ---- subphases ---- */
+
+static rn_subphase *find_subphase(rn_subphases *subphases, rn_phase phase, const char *name) {
+  for (int i = 0; i < subphases->count; i++) {
+    rn_subphase *subphase = &subphases->subphase[i];
+    if (subphase->phase == phase && strcmp(subphase->name, name) == 0) return subphase;
+  }
+  assert(subphases->count < RN_SUBPHASES);
+  subphases->subphase[subphases->count] = (rn_subphase){.phase = phase, .name = name};
+  return &subphases->subphase[subphases->count++];
+}
+
+void rn_subphases_add(const rn_spans *spans, rn_subphases *subphases) {
+  for (int i = 0; i < spans->paths; i++) {
+    const rn_span_path *path = &spans->path[i];
+    rn_phase phase;
+    if (!phase_of(spans, i, &phase)) continue;
+    rn_subphase *subphase = find_subphase(subphases, phase, path->name);
+    subphase->s += path->total_s - path->inner_s;
+    subphase->count += (double)path->count;
+    subphase->tasks += (double)path->tasks.count;
+    subphase->tasks_s += 1e-9 * (double)path->tasks.total_ns;
+    subphase->longest_task_s =
+        fmax(subphase->longest_task_s, 1e-9 * (double)path->tasks.longest_ns);
+  }
+}
+
+double rn_subphase_busy(const rn_subphase *subphase, int threads) {
+  return subphase->tasks > 0 ? subphase->tasks_s / (threads * subphase->s) : 0;
+}
+
+double rn_subphase_longest(const rn_subphase *subphase) {
+  return subphase->tasks > 0 ? subphase->longest_task_s * subphase->count / subphase->s : 0;
 }
 
 const char *rn_phase_name(rn_phase phase) {

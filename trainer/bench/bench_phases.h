@@ -25,6 +25,35 @@ typedef struct rn_phase_times {
   double s[RN_PHASES];
 } rn_phase_times;
 
+/** The spans with one name in one phase, for example "q, g projections" in FORWARD. */
+typedef struct rn_subphase {
+  rn_phase phase;
+  const char *name;
+  double s;              /* time, without nested spans */
+  double count;          /* number of spans */
+  double tasks, tasks_s; /* tasks of their parallel loops, and the time of all of them */
+  double longest_task_s;
+} rn_subphase;
+
+enum { RN_SUBPHASES = 64 };
+
+/** Parts of steps, in the order in which they first ran. */
+typedef struct rn_subphases {
+  rn_subphase subphase[RN_SUBPHASES];
+  int count;
+} rn_subphases;
+
+/** Adds the spans inside of "step" spans to the subphases. */
+void rn_subphases_add(const rn_spans *spans, rn_subphases *subphases);
+
+/** Time of the tasks of a subphase divided by the time of `threads` threads: 1 if no thread was
+ * ever idle. Returns 0 if the subphase has no tasks. */
+double rn_subphase_busy(const rn_subphase *subphase, int threads);
+
+/** Longest task divided by the mean time of a span, which cannot be shorter than its longest task.
+ * Returns 0 if the subphase has no tasks. */
+double rn_subphase_longest(const rn_subphase *subphase);
+
 /** Sums the spans inside of "step" spans by phase. */
 rn_phase_times rn_phase_times_of(const rn_spans *spans);
 

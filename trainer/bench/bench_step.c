@@ -12,6 +12,7 @@
 #include "trainer/bench/bench.h"
 #include "trainer/bench/bench_config.h"
 #include "trainer/bench/bench_measure.h"
+#include "trainer/bench/bench_scaling.h"
 #include "trainer/machine/binding.h"
 
 enum { STEPS = 10, MAX_COUNTS = 32 };
@@ -74,17 +75,6 @@ static rn_status parse(rn_err *err, const rn_bench_options *options, Retnet__Con
 
 /* ---- one number of threads ---- */
 
-static void print_phases(const rn_measured *m) {
-  double sum_s = 0;
-  for (int i = 0; i < RN_PHASES; i++) sum_s += m->phases.s[i];
-  printf("\"phases\": {");
-  for (int i = 0; i < RN_PHASES; i++) {
-    printf("%s\"%s\": %s", i > 0 ? ", " : "", rn_phase_name((rn_phase)i),
-           RN_JSON(m->phases.s[i] / sum_s));
-  }
-  printf("}");
-}
-
 /* Prints all members of the JSON object except `threads`. */
 static void print_members(const rn_measured *m, const char *precision, bool pairs) {
   printf("\"ranks\": %d, \"precision\": \"%s\", \"steps\": %d, \"step_s\": %s, ", m->ranks,
@@ -102,7 +92,7 @@ static void print_members(const rn_measured *m, const char *precision, bool pair
   printf("\"sum_bytes\": %lld, \"comm_thread\": %s, ", (long long)m->sum_bytes,
          m->comm_thread ? "true" : "false");
   if (!pairs) {
-    print_phases(m);
+    rn_scaling_print_phases_json(m);
     return;
   }
   printf("\"pairs\": %d, \"step_without_scan_s\": %s, \"scan_cost\": %s, ", m->steps,
@@ -136,77 +126,13 @@ static void print_figures(const rn_measured *m, const char *precision, bool pair
   }
 }
 
-/* ---- several numbers of threads ---- */
-
-/* How measurement m scales from measurement `base`, which has the fewest threads. */
-typedef struct scaling {
-  double speedup;            /* speed-up of the step */
-  double product_efficiency; /* speed-up of the best product / ratio of thread counts */
-  double efficiency;         /* speed-up of the step / speed-up of the best product */
-} scaling;
-
-static scaling scaling_of(const rn_measured *base, const rn_measured *m) {
-  const double product_speedup = m->gemm_flops_per_s / base->gemm_flops_per_s;
-  scaling s = {.speedup = m->tokens_per_s / base->tokens_per_s};
-  s.product_efficiency = product_speedup * base->threads / m->threads;
-  s.efficiency = s.speedup / product_speedup;
-  return s;
-}
-
-static const rn_measured *base_of(const rn_measured *m, int count) {
-  const rn_measured *base = m;
-  for (int i = 1; i < count; i++) {
-    if (m[i].threads < base->threads) base = &m[i];
-  }
-  return base;
-}
-
 /* Prints the members of the last measurement, and all measurements in the array `threads`. */
 static void print_all_json(const rn_measured *m, int count, const char *precision) {
   printf("{");
   print_members(&m[count - 1], precision, false);
   printf(", \"threads\": [");
-  for (int i = 0; i < count; i++) {
-    const scaling s = scaling_of(base_of(m, count), &m[i]);
-    printf("%s{\"threads\": %d, \"tokens_per_s\": %s, \"step_s\": %s, \"products_s\": %s, ",
-           i > 0 ? ", " : "", m[i].threads, RN_JSON(m[i].tokens_per_s), RN_JSON(m[i].step_s),
-           RN_JSON(m[i].products_s));
-    printf("\"model_flops_per_s\": %s, \"gemm_flops_per_s\": %s, ", RN_JSON(m[i].model_flops_per_s),
-           RN_JSON(m[i].gemm_flops_per_s));
-    printf("\"speedup\": %s, \"product_efficiency\": %s, \"efficiency\": %s, ", RN_JSON(s.speedup),
-           RN_JSON(s.product_efficiency), RN_JSON(s.efficiency));
-    print_phases(&m[i]);
-    printf("}");
-  }
+  rn_scaling_print_json(m, count);
   printf("]}\n");
-}
-
-static void print_row(const rn_measured *m, scaling s) {
-  double sum_s = 0;
-  for (int i = 0; i < RN_PHASES; i++) sum_s += m->phases.s[i];
-  printf("%7d %9.0f %9.2f %11.1f %8.1f %10.1f", m->threads, m->tokens_per_s, s.speedup,
-         100 * s.efficiency, 1e-9 * m->gemm_flops_per_s, 100 * s.product_efficiency);
-  for (int i = 0; i < RN_PHASES; i++) {
-    const int width = (int)strlen(rn_phase_name((rn_phase)i));
-    printf("  %*.1f", width, 100 * m->phases.s[i] / sum_s);
-  }
-  printf("\n");
-}
-
-static void print_table(const rn_measured *m, int count, const char *precision) {
-  const rn_measured *base = base_of(m, count);
-  printf("%d ranks, %s; medians of %d steps; relative to %d threads:\n", m->ranks, precision,
-         m->steps, base->threads);
-  printf("  efficiency  speed-up of the step, in %% of the speed-up of the best GEMM\n");
-  printf("  GFLOP/s     rate of the best GEMM\n");
-  printf("  products    rate of the best GEMM per thread, in %% of that with %d threads\n",
-         base->threads);
-  printf("  others      phases of the step, in %% of the step time of rank 0\n");
-  printf("%7s %9s %9s %11s %8s %10s", "threads", "tokens/s", "speed-up", "efficiency", "GFLOP/s",
-         "products");
-  for (int i = 0; i < RN_PHASES; i++) printf("  %s", rn_phase_name((rn_phase)i));
-  printf("\n");
-  for (int i = 0; i < count; i++) print_row(&m[i], scaling_of(base, &m[i]));
 }
 
 /* ---- the command ---- */
@@ -232,7 +158,7 @@ static rn_status measure_all(rn_err *err, rn_world *world, const rn_bench_option
   if (rn_world_rank(world) != 0) return RN_OK;
   rn_bench_precision(config, precision, sizeof precision);
   if (counts->count > 1) {
-    (options->json ? print_all_json : print_table)(m, counts->count, precision);
+    (options->json ? print_all_json : rn_scaling_print)(m, counts->count, precision);
   } else {
     (options->json ? print_json : print_figures)(&m[0], precision, pairs);
   }
