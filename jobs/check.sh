@@ -34,16 +34,24 @@ reason() {
     END { print said != "" ? said : last }' "$1"
 }
 
-# run_tests PRESET [OPTION of ctest ...]
+# longest OUTPUT of ctest: the ten longest tests, with their seconds.
+longest() {
+  sed -nE 's|^ *[0-9]+/[0-9]+ Test +#[0-9]+: ([^ ]+) .* ([0-9.]+) sec *$|\2 \1|p' "$1" | sort -rn |
+    head -n 10 | awk '{ printf "%s%s %.0f", (NR > 1 ? ", " : ""), $2, $1 } END { print " s" }'
+}
+
+# run_tests PRESET [OPTION of ctest ...]. A slot of ctest is half a core (rn_test in RnTargets.cmake).
 run_tests() {
   local preset=$1 build=$RN_ROOT/build out code=0 test
   shift
   [ "$preset" = release ] || build=$build-$preset
   out=$(mktemp)
-  (cd "$RN_ROOT" && ctest --preset "$preset" "$@") | tee "$out" || code=$?
+  (cd "$RN_ROOT" && ctest --preset "$preset" -j $((2 * RN_JOBS)) "$@") | tee "$out" || code=$?
   {
     printf '%s: ' "$preset"
     grep -E '^[0-9]+% tests passed' "$out" || echo 'no test was run'
+    sed -n 's/^Total Test time (real) = /  total: /p' "$out"
+    echo "  longest: $(longest "$out")"
     sed -nE 's/^\t *[0-9]+ - (.*) \((Failed|Timeout|SEGFAULT|Subprocess aborted|Not Run)\).*/  \2: \1/p' "$out"
     sed -nE 's/^\t *[0-9]+ - (.*) \(Skipped\).*/\1/p' "$out" | while read -r test; do
       echo "  skipped: $test: $(reason "$build/Testing/Temporary/LastTest.log" "$test")"

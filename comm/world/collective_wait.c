@@ -19,13 +19,14 @@ static void pause_since(int64_t begin_ns) {
 
 /* Subtracts the units that the rounds themselves have counted; otherwise each round would look like
  * progress to the next one. */
-rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(void *),
-                             void *context) {
+static rn_status wait_in_rounds(rn_err *err, rn_world *world, bool (*is_working)(void *),
+                                void *context, rn_collective_stop *stop) {
   const int64_t begin_ns = rn_progress_now_ns();
   for (int64_t seen = -1, counted = 0;;) {
     const bool working = is_working(context);
-    int64_t sums[2] = {working, rn_progress_units() - counted};
-    RN_TRY(err, rn_world_sum(err, world, sums, 2));
+    int64_t sums[3] = {working, rn_progress_units() - counted, stop != NULL && stop->asked()};
+    RN_TRY(err, rn_world_sum(err, world, sums, 3));
+    if (stop != NULL && sums[2] != 0) atomic_store(&stop->given, true);
     if (sums[0] == 0) return RN_OK;
     if (sums[1] != seen) {
       rn_progress_unit();
@@ -36,6 +37,11 @@ rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(vo
     pause_since(begin_ns);
     rn_progress_wait(false);
   }
+}
+
+rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(void *),
+                             void *context) {
+  return wait_in_rounds(err, world, is_working, context, NULL);
 }
 
 typedef struct job {
@@ -65,21 +71,27 @@ static bool start_job(pthread_t *thread, job *j) {
 
 /* If the thread cannot be created, rank 0 does the work in this function first; the other ranks
  * wait for it in their first round. */
-rn_status rn_collective_wait_for_root(rn_err *err, rn_world *world,
-                                      rn_status (*work)(rn_err *err, void *context),
-                                      void *context) {
+rn_status rn_collective_wait_for_root_or_stop(rn_err *err, rn_world *world,
+                                              rn_status (*work)(rn_err *err, void *context),
+                                              void *context, rn_collective_stop *stop) {
   rn_err own = {0}, failed = {0};
   job j = {.work = work, .context = context, .err = &own};
   pthread_t thread;
   bool started = false;
-  if (rn_world_size(world) == 1) return work(err, context);
   if (rn_world_rank(world) == 0) {
     atomic_store(&j.working, true);
     started = start_job(&thread, &j);
     if (!started) run_job(&j);
   }
-  const rn_status wait_status = rn_collective_wait(&failed, world, is_job_working, &j);
+  const rn_status wait_status = wait_in_rounds(&failed, world, is_job_working, &j, stop);
   if (started) pthread_join(thread, NULL);
   *err = wait_status != RN_OK ? failed : own;
   return wait_status != RN_OK ? wait_status : j.status;
+}
+
+rn_status rn_collective_wait_for_root(rn_err *err, rn_world *world,
+                                      rn_status (*work)(rn_err *err, void *context),
+                                      void *context) {
+  if (rn_world_size(world) == 1) return work(err, context);
+  return rn_collective_wait_for_root_or_stop(err, world, work, context, NULL);
 }

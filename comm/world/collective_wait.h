@@ -9,6 +9,7 @@
 #ifndef RN_COMM_WORLD_COLLECTIVE_WAIT_H
 #define RN_COMM_WORLD_COLLECTIVE_WAIT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "comm/world/world.h"
@@ -32,5 +33,23 @@ rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(vo
  */
 rn_status rn_collective_wait_for_root(rn_err *err, rn_world *world,
                                       rn_status (*work)(rn_err *err, void *context), void *context);
+
+/** A way to end the work early: asked() is called in each round, in the calling thread; when it has
+ * been true on any rank, `given` is set on all ranks, in the same round. */
+typedef struct rn_collective_stop {
+  bool (*asked)(void);
+  atomic_bool given;
+} rn_collective_stop;
+
+/**
+ * rn_collective_wait_for_root for work that ends soon after stop->given is set. The work may also
+ * have been done before that.
+ *
+ * Collective: over the world.
+ * Errors:     as rn_collective_wait_for_root.
+ */
+rn_status rn_collective_wait_for_root_or_stop(rn_err *err, rn_world *world,
+                                              rn_status (*work)(rn_err *err, void *context),
+                                              void *context, rn_collective_stop *stop);
 
 #endif

@@ -271,10 +271,15 @@ static rn_status refuse(rn_err *err, const rn_run_lock *l, const record *owner) 
                  l->folder.text, name);
 }
 
+static bool is_asked_to_stop(const rn_run_lock *l) {
+  return l->rule.stop != NULL && atomic_load(l->rule.stop);
+}
+
 /*
- * Watches an owner until it is dead (*dead = true) or another process has become the owner (*dead =
- * false); fails if the owner is alive. A live owner on this host is detected without waiting for a
- * heartbeat, but only on the second check: on the first it may be about to release the lock.
+ * Watches an owner until it is dead (*dead = true), or until another process has become the owner
+ * or the wait is stopped (*dead = false); fails if the owner is alive. A live owner on this host is
+ * detected without waiting for a heartbeat, but only on the second check: on the first it may be
+ * about to release the lock.
  */
 static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, bool *dead) {
   const double begin_s = clock_s(), look_s = l->rule.beat_s / 10;
@@ -285,7 +290,7 @@ static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, b
     *dead = local && !rn_process_is_alive(&owner->process);
     if (*dead) return RN_OK;
     RN_TRY(err, find_owner(err, l, &now));
-    if (strcmp(now.id, owner->id) != 0) return RN_OK;
+    if (strcmp(now.id, owner->id) != 0 || is_asked_to_stop(l)) return RN_OK;
     if (strcmp(now.text, owner->text) != 0 || (local && looks > 1)) return refuse(err, l, owner);
     *dead = clock_s() - begin_s > l->rule.dead_s;
     if (*dead) return RN_OK;
@@ -302,13 +307,15 @@ static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, b
   }
 }
 
-/* Repeats until the lock is ours or a live owner is found. `own` is the path of our own file. */
-static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own) {
-  for (bool won = false; !won;) {
+/* Repeats until the lock is ours (*won = true), a live owner is found or the wait is stopped. `own`
+ * is the path of our own file. */
+static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own, bool *won) {
+  *won = false;
+  while (!*won && !is_asked_to_stop(l)) {
     record owner, still;
     RN_TRY(err, find_owner(err, l, &owner));
     if (!is_there(&owner)) {
-      RN_TRY(err, make_name(err, l, own, l->path.text, &won));
+      RN_TRY(err, make_name(err, l, own, l->path.text, won));
       continue;
     }
     bool dead;
@@ -316,7 +323,7 @@ static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own) {
     RN_TRY(err, find_owner(err, l, &still));
     if (!dead || strcmp(still.id, owner.id) != 0) continue;
     (void)rn_fault_now("lock.succeed"); /* lets a test delay all contenders to the same moment */
-    RN_TRY(err, succeed(err, l, own, &owner, &won));
+    RN_TRY(err, succeed(err, l, own, &owner, won));
   }
   return RN_OK;
 }
@@ -418,21 +425,19 @@ rn_status rn_run_lock_take(rn_err *err, const char *run_dir, rn_run_lock_rule ru
   pthread_cond_init(&l->wake, &clock);
   pthread_condattr_destroy(&clock);
   const rn_path own = path_of(l, OWN_PREFIX, l->mine.id);
+  bool won = false;
   rn_status status = write_new(err, own.text, l->mine.text);
-  if (status == RN_OK) status = contend(err, l, own.text);
+  if (status == RN_OK) status = contend(err, l, own.text, &won);
   unlink(own.text);
-  if (status == RN_OK) {
+  if (won && status == RN_OK) {
     clean_up(l);
     atomic_store(&l->verified_s, clock_s());
     status = start_thread(err, l);
     if (status != RN_OK) unlink(l->path.text);
   }
-  if (status != RN_OK) {
-    free_lock(&l);
-    return status;
-  }
+  if (!won || status != RN_OK) free_lock(&l);
   *out = l;
-  return RN_OK;
+  return status;
 }
 
 void rn_run_lock_release(rn_run_lock **lock) {

@@ -21,14 +21,17 @@
 #ifndef RN_DATA_RUN_RUN_LOCK_H
 #define RN_DATA_RUN_RUN_LOCK_H
 
+#include <stdatomic.h>
+
 #include "proto/base/status.h"
 
 typedef struct rn_run_lock rn_run_lock;
 
 /** Seconds between heartbeats (beat_s), and seconds without a heartbeat after which an owner counts
- * as dead (dead_s). */
+ * as dead (dead_s). `stop`, unless NULL, ends a wait for another owner when a thread sets it. */
 typedef struct rn_run_lock_rule {
   double beat_s, dead_s;
+  const atomic_bool *stop;
 } rn_run_lock_rule;
 
 /** The rule that all programs use. */
@@ -36,7 +39,8 @@ extern const rn_run_lock_rule rn_run_lock_default;
 
 /**
  * Takes the lock of an existing folder and starts its heartbeat. May wait for dead_s while it
- * watches another owner; it then marks progress for the watchdog (proto/base/progress.h).
+ * watches another owner; it then marks progress for the watchdog (proto/base/progress.h). If
+ * rule.stop is set meanwhile, returns RN_OK with *out NULL and leaves the lock as it is.
  *
  * Errors: RN_ERR_BUSY naming the owner and what to do; RN_ERR_IO if the folder is not writable.
  */

@@ -52,7 +52,9 @@ endfunction()
 
 # rn_test(<kind>/<name> DEPS targets [SOURCES ...] [NP 1 2 3 ...] [ARGS ...] [TIMEOUT s] [LABELS ...])
 # Builds tests/<kind>/<name>.c and runs it; with NP once per number of ranks, oversubscribed.
-# PROCESSORS keeps ctest -j honest; TIMEOUT turns a deadlock into a failure. A test that cannot run
+# PROCESSORS counts half cores: two ranks that start, exchange messages and end keep one core busy.
+# So `ctest -j` takes twice the number of cores. COST, the seconds of a long test, makes it start
+# early. TIMEOUT turns a deadlock into a failure. A test that cannot run
 # on this machine prints why and exits with 77; ctest then counts it as skipped.
 function(rn_test path)
   cmake_parse_arguments(ARG "" "TIMEOUT" "DEPS;SOURCES;NP;ARGS;LABELS" ${ARGN})

@@ -81,7 +81,7 @@ ordered() {
     }' "$log" >ordered.out || fail "$log: $(head -n 3 ordered.out)"
 }
 
-build=("$bin/retnet-data" build --val-fraction 0.1 --include '*.c' "$source")
+build=("$bin/retnet-data" build --val-fraction 0.02 --include '*.c' "$source")
 "${build[@]}" --out data >/dev/null
 cat >run.yaml <<'YAML'
 run: {dir: run}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # One job at a time writes in a run.dir: a second one is refused with who holds it, readers work
 # beside it, a killed owner is succeeded at once, and who lost the lock stops without writing.
+# A job that waits for an owner can be stopped.
 # usage: owner.sh BIN
 set -euo pipefail
 bin=$1
@@ -94,6 +95,26 @@ for how in removed taken; do
 done
 grep -q 'on far, since' owner.log || fail "the new owner is not named: $(tail -n 3 owner.log)"
 [ -e RUN/lock ] || fail "another's lock was removed"
+
+# A job that waits for a silent owner of another host stops as soon as any rank is asked to: nothing
+# is trained, and the owner keeps the lock.
+rm -r RUN/metrics.jsonl RUN/checkpoints
+cp RUN/lock silent
+for how in 'USR1 0' 'TERM 75' 'rank 0'; do
+  code=${how#* }
+  launch=()
+  if [ "${how% *}" = rank ]; then launch=(mpirun -n 2 --oversubscribe --bind-to none); fi
+  start RUN "run.requeue_exit=$([ "$code" = 75 ] && echo true || echo false)"
+  reach RUN words 'waiting for a sign of life'
+  case ${how% *} in
+    rank) kill -TERM "$(pgrep -P "$pid" retnet-train | tail -n 1)" ;;
+    *) kill "-${how% *}" "$pid" ;;
+  esac
+  ended "$code" RUN "stopped by $how while it waits for a lock"
+  has_words RUN 'stopped before the first step' || fail "$how: $(cat RUN.log)"
+  [ ! -e RUN/metrics.jsonl ] || fail "$how: trained"
+  cmp -s silent RUN/lock || fail "$how: the lock has changed"
+done
 
 # A finished run on a disk that cannot be written says so, as before.
 rm -r RUN

@@ -9,7 +9,7 @@ bin=$1 source=$2 case=$3
 # shellcheck source=tests/e2e/common.sh
 source "$(dirname "$(realpath "$0")")/common.sh"
 
-"$bin/retnet-data" build --out data --val-fraction 0.1 --include '*.c' "$source" >/dev/null
+"$bin/retnet-data" build --out data --val-fraction 0.01 --include '*.c' "$source" >/dev/null
 cat >run.yaml <<'YAML'
 run: {dir: RUN, reproducible: true}
 model: {layers: 3, dim: 32, value_dim: 64, ffn_dim: 48, heads: 4, tie_embeddings: true, dropout: 0.1}

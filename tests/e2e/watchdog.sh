@@ -38,11 +38,15 @@ EOF
 
 case $case in
   slow)
-    # A step of 30 s (18 micro-batches of 1.7 s) and an evaluation of 60 s.
+    # A step of 30 s (18 micro-batches of 1.7 s) and, at the same time, an evaluation of 60 s.
     slow=(train.steps=1 train.eval_every=1 train.eval_sequences=30 run.watchdog_s=5 checkpoint.every=0)
-    RETNET_FAULT=forward:1-:slow=1700 must_train 1 step "${slow[@]}" train.eval_every=0 \
+    RETNET_FAULT=forward:1-:slow=1700 start step "${slow[@]}" train.eval_every=0 \
       data.batch_sequences=18
-    RETNET_FAULT=evaluation:1-:slow=2000 must_train 1 evaluation "${slow[@]}"
+    step=$pid
+    RETNET_FAULT=evaluation:1-:slow=2000 start evaluation "${slow[@]}"
+    ended 0 evaluation
+    pid=$step
+    ended 0 step
     for what in step:30 evaluation:60; do
       seconds=$(sed -n 's/.*"seconds": \([0-9]*\).*/\1/p' "${what%:*}/summary.json")
       [ "${seconds:-0}" -ge "${what#*:}" ] || fail "${what%:*} took only $seconds s"

@@ -2,7 +2,9 @@
 #include "data/run/run_lock.h"
 
 #include <glob.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +140,34 @@ static void file_of_a_killed_watcher_is_removed(void) {
   CHECK_EQUAL(waiting_files(), 0);
 }
 
+static void *set_soon(void *flag) {
+  usleep(50000);
+  atomic_store((atomic_bool *)flag, true);
+  return NULL;
+}
+
+/* The wait for a silent owner ends when it is stopped, and the owner keeps the lock. */
+static void stopped_wait_leaves_the_owner(void) {
+  atomic_bool stop = false;
+  const rn_run_lock_rule patient = {.beat_s = 0.05, .dead_s = 1e6, .stop = &stop};
+  rn_run_lock *lock = NULL;
+  rn_err why = {0};
+  pthread_t thread;
+  write_foreign("lock", 1);
+  if (!CHECK(pthread_create(&thread, NULL, set_soon, &stop) == 0)) return;
+  CHECK_OK(&err, rn_run_lock_take(&err, folder, patient, &lock));
+  pthread_join(thread, NULL);
+  CHECK(lock == NULL);
+  CHECK_EQUAL(waiting_files(), 0);
+  char text[64] = "";
+  FILE *file = fopen(lock_file().text, "r");
+  CHECK(file != NULL && fgets(text, sizeof text, file) != NULL && strcmp(text, "host far\n") == 0);
+  if (file != NULL) fclose(file);
+  /* One that is not even begun. */
+  CHECK_OK(&why, rn_run_lock_take(&why, folder, patient, &lock));
+  CHECK(lock == NULL);
+}
+
 /* Of another host, whose heartbeat stands still. */
 static void silent_owner_is_succeeded(void) {
   write_foreign("lock", 3);
@@ -258,6 +288,7 @@ int main(void) {
   living_owner_needs_no_heartbeat();
   take_and_release(lively);
   file_of_a_killed_watcher_is_removed();
+  stopped_wait_leaves_the_owner();
   silent_owner_is_succeeded();
   moving_heartbeat_is_refused();
   remains_are_succeeded();

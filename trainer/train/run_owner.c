@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "comm/world/collective_wait.h"
 #include "data/checkpoint/ckpt.h"
 #include "data/file/file.h"
 #include "proto/base/progress.h"
@@ -11,21 +10,29 @@
 /* Arguments of take_existing, which runs on rank 0. */
 typedef struct taking {
   const char *run_dir;
+  const atomic_bool *stop;
   rn_run_lock **out;
 } taking;
+
+static rn_status take(rn_err *err, const char *run_dir, const atomic_bool *stop,
+                      rn_run_lock **out) {
+  rn_run_lock_rule rule = rn_run_lock_default;
+  rule.stop = stop;
+  return rn_run_lock_take(err, run_dir, rule, out);
+}
 
 static rn_status take_existing(rn_err *err, void *context) {
   const taking *t = context;
   if (access(t->run_dir, W_OK) != 0) return RN_OK;
-  return rn_run_lock_take(err, t->run_dir, rn_run_lock_default, t->out);
+  return take(err, t->run_dir, t->stop, t->out);
 }
 
 rn_status rn_run_owner_take_existing(rn_err *err, rn_world *world, const char *run_dir,
-                                     rn_run_lock **out) {
-  taking t = {run_dir, out};
+                                     rn_collective_stop *stop, rn_run_lock **out) {
+  taking t = {run_dir, &stop->given, out};
   *out = NULL;
   rn_progress_begin("lock run.dir", 0);
-  rn_status status = rn_collective_wait_for_root(err, world, take_existing, &t);
+  rn_status status = rn_collective_wait_for_root_or_stop(err, world, take_existing, &t, stop);
   if (status == RN_ERR_MPI) return status;
   status = rn_agree(err, world, status);
   if (status != RN_OK && status != RN_ERR_MPI) rn_run_lock_release(out);
@@ -49,10 +56,11 @@ static rn_status check_unchanged(rn_err *err, const char *run_dir, int64_t known
 }
 
 rn_status rn_run_owner_take(rn_err *err, const char *run_dir, int64_t known_step,
-                            rn_run_lock **lock) {
+                            const atomic_bool *stop, rn_run_lock **lock) {
   if (*lock != NULL) return RN_OK;
   RN_TRY(err, rn_file_make_folder(err, run_dir));
-  RN_TRY(err, rn_run_lock_take(err, run_dir, rn_run_lock_default, lock));
+  RN_TRY(err, take(err, run_dir, stop, lock));
+  if (*lock == NULL) return RN_OK;
   const rn_status status = check_unchanged(err, run_dir, known_step);
   if (status != RN_OK) rn_run_lock_release(lock);
   return status;

@@ -2,6 +2,7 @@
 #ifndef RN_TRAINER_TRAIN_RUN_OWNER_H
 #define RN_TRAINER_TRAIN_RUN_OWNER_H
 
+#include "comm/world/collective_wait.h"
 #include "comm/world/world.h"
 #include "data/run/run_lock.h"
 
@@ -9,16 +10,18 @@
  * Takes the lock of run.dir before anything in it is read or changed. If the folder does not exist
  * or is not writable, returns RN_OK and sets *out to NULL, because some jobs write nothing there
  * (for example, if the run is finished and on a read-only disk). All ranks wait together
- * (comm/world/collective_wait.h) while rank 0 observes the heartbeat of another owner.
+ * (comm/world/collective_wait.h) while rank 0 observes the heartbeat of another owner, until `stop`
+ * is given: then *out may be NULL.
  *
  * Collective: over the world; *out is NULL on all ranks but 0.
  * Errors:     those of rn_run_lock_take, agreed.
  */
 rn_status rn_run_owner_take_existing(rn_err *err, rn_world *world, const char *run_dir,
-                                     rn_run_lock **out);
+                                     rn_collective_stop *stop, rn_run_lock **out);
 
 /**
- * Creates run.dir and takes its lock, unless *lock is already held. Rank 0 only.
+ * Creates run.dir and takes its lock, unless *lock is already held. Rank 0 only. If `stop` is set
+ * while it waits for another owner, returns RN_OK, and *lock stays NULL.
  *
  * If *lock was not held, another job may have used the folder after this job listed the
  * checkpoints. A checkpoint later than `known_step` (-1: any checkpoint) is proof of that.
@@ -27,6 +30,6 @@ rn_status rn_run_owner_take_existing(rn_err *err, rn_world *world, const char *r
  *         rn_run_lock_take.
  */
 rn_status rn_run_owner_take(rn_err *err, const char *run_dir, int64_t known_step,
-                            rn_run_lock **lock);
+                            const atomic_bool *stop, rn_run_lock **lock);
 
 #endif

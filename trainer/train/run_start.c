@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "comm/world/collective_wait.h"
 #include "data/checkpoint/ckpt.h"
 #include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
@@ -42,6 +41,7 @@ typedef struct folder_work {
   const rn_run *run;
   const rn_options_locations *locations;
   int64_t known_step; /* step of the checkpoint in run.dir from which the run continues; -1: none */
+  const atomic_bool *stop;
   rn_run_lock **lock;
   rn_metrics *metrics;
 } folder_work;
@@ -50,7 +50,8 @@ static rn_status open_folder(rn_err *err, void *context) {
   const folder_work *w = context;
   const rn_run_settings *settings = &w->run->settings;
   const char *dir = settings->config->run->dir;
-  RN_TRY(err, rn_run_owner_take(err, dir, w->known_step, w->lock));
+  RN_TRY(err, rn_run_owner_take(err, dir, w->known_step, w->stop, w->lock));
+  if (*w->lock == NULL) return RN_OK; /* stopped */
   RN_TRY(err, prepare_folder(err, settings, &w->run->parallel, w->locations));
   return rn_metrics_open(err, dir, w->run->counters.step, w->metrics);
 }
@@ -94,14 +95,18 @@ static void print_start(const rn_run *run) {
 }
 
 rn_status rn_run_start(rn_err *err, const rn_options_locations *locations, bool continues,
-                       const rn_run *run, rn_run_lock **lock, rn_metrics *metrics) {
+                       const rn_run *run, rn_collective_stop *stop, rn_run_lock **lock,
+                       rn_metrics *metrics) {
   rn_world *world = run->parallel.world;
   const bool root = rn_world_rank(world) == 0;
-  folder_work work = {run, locations, continues ? run->counters.step : -1, lock, metrics};
+  const int64_t known_step = continues ? run->counters.step : -1;
+  folder_work work = {run, locations, known_step, &stop->given, lock, metrics};
   rn_progress_phase("open run.dir");
-  const rn_status status = rn_collective_wait_for_root(err, world, open_folder, &work);
+  const rn_status status =
+      rn_collective_wait_for_root_or_stop(err, world, open_folder, &work, stop);
   if (status == RN_ERR_MPI) return status;
   RN_TRY(err, rn_agree(err, world, status));
+  if (atomic_load(&stop->given)) return RN_OK;
   RN_TRY(err, rn_agree(err, world, root ? check_gemm_choice(err, run->settings.config) : RN_OK));
   if (root) print_start(run);
   return RN_OK;

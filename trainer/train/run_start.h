@@ -3,6 +3,7 @@
 #ifndef RN_TRAINER_TRAIN_RUN_START_H
 #define RN_TRAINER_TRAIN_RUN_START_H
 
+#include "comm/world/collective_wait.h"
 #include "data/run/run_lock.h"
 #include "proto/options/options.h"
 #include "trainer/run/run.h"
@@ -12,13 +13,15 @@
  * On rank 0: takes the lock of run.dir unless *lock is held, checks that the folder can hold the
  * checkpoints, writes config.yaml with the values that the rules and the run have chosen, opens
  * metrics.jsonl and prints a line on the settings of the run. `continues`: the run was loaded from
- * a checkpoint there.
+ * a checkpoint there. If `stop` is given meanwhile, the run must not start: *lock may be NULL, and
+ * nothing is printed.
  *
  * Collective: over the world.
  * Errors:     those of rn_run_owner_take, rn_ckpt_preflight, rn_run_config_write and
  *             rn_metrics_open; agreed.
  */
 rn_status rn_run_start(rn_err *err, const rn_options_locations *locations, bool continues,
-                       const rn_run *run, rn_run_lock **lock, rn_metrics *metrics);
+                       const rn_run *run, rn_collective_stop *stop, rn_run_lock **lock,
+                       rn_metrics *metrics);
 
 #endif

@@ -23,8 +23,9 @@
 /* One launch of retnet-train: the run, its output, and what the loop has measured so far. */
 typedef struct launch {
   rn_run run;
-  rn_run_lock *lock;  /* lock of run.dir; rank 0 only */
-  rn_metrics metrics; /* on rank 0 */
+  rn_run_lock *lock;       /* lock of run.dir; rank 0 only */
+  rn_collective_stop stop; /* a request to stop before the first step */
+  rn_metrics metrics;      /* on rank 0 */
   rn_saver *saver;
   rn_saving saving;
   double since_s;     /* start of the launch */
@@ -184,6 +185,13 @@ static rn_status close_metrics(rn_err *err, const rn_world *world, rn_metrics *m
   return rn_agree(err, world, closed);
 }
 
+/* Ends a launch that was asked to stop while it waited for the lock of run.dir. */
+static rn_status stop_before_steps(launch *l) {
+  rn_log_info("stopped before the first step of this launch");
+  l->end = RN_TRAIN_STOPPED;
+  return RN_OK;
+}
+
 /* Loads the checkpoint, and trains unless the checkpoint is of the last step. */
 static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *source,
                                   const rn_options_locations *locations, launch *l) {
@@ -195,13 +203,16 @@ static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *sourc
   }
   const rn_path own = rn_path_join(config->run->dir, "checkpoints");
   const bool continues = strncmp(source->path.text, own.text, strlen(own.text)) == 0;
-  RN_TRY(err, rn_run_start(err, locations, continues, &l->run, &l->lock, &l->metrics));
+  RN_TRY(err, rn_run_start(err, locations, continues, &l->run, &l->stop, &l->lock, &l->metrics));
+  if (atomic_load(&l->stop.given)) return stop_before_steps(l);
   return train_steps(err, l);
 }
 
 static rn_status train(rn_err *err, const Retnet__Config *given,
                        const rn_options_locations *locations, rn_world *world, launch *l) {
   rn_checkpoint_source source;
+  RN_TRY(err, rn_run_owner_take_existing(err, world, given->run->dir, &l->stop, &l->lock));
+  if (atomic_load(&l->stop.given)) return stop_before_steps(l);
   RN_TRY(err, rn_shm_record_clean(err, world, given->run->dir));
   RN_TRY(err, rn_checkpoint_select(err, given, world, &source));
   RN_TRY(err, rn_run_create_from(err, given, &source.choices, world, &l->run));
@@ -214,12 +225,12 @@ static rn_status train(rn_err *err, const Retnet__Config *given,
 
 rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_locations *locations,
                    rn_world *world, rn_train_end *end) {
-  launch l = {.since_s = rn_clock_s(), .end = RN_TRAIN_DONE};
+  launch l = {
+      .since_s = rn_clock_s(), .stop = {.asked = rn_stop_request_pending}, .end = RN_TRAIN_DONE};
   rn_watchdog *watchdog = NULL;
   rn_stop_request_install();
   RN_TRY(err, rn_watchdog_start(err, world, given->run->watchdog_s, &watchdog));
-  rn_status status = rn_run_owner_take_existing(err, world, given->run->dir, &l.lock);
-  if (status == RN_OK) status = train(err, given, locations, world, &l);
+  const rn_status status = train(err, given, locations, world, &l);
   *end = l.end;
   if (status == RN_ERR_MPI) return status;
   rn_run_lock_release(&l.lock);

@@ -213,17 +213,16 @@ static void walk(rn_world *world, const grid_case *c, int steps, const reference
   rn_world_close(&subset);
 }
 
+/* With every number of micro-batches; tied and untied take turns, so that every grid has both. */
 static void walk_all(rn_world *world, int size, int segments, const reference *by_tied) {
   int walked = 0;
   for (int d = 1; d <= size; d++) {
     for (int p = 1; d * p <= size && p <= LAYERS; p++) {
       for (int s = 1; d * p * s <= size; s++) {
         for (int m = 1; m <= 4; m++) {
-          for (int tied = 0; tied < 2; tied++) {
-            const grid_case c = {d, p, s, segments, m, tied};
-            walk(world, &c, 1, &by_tied[tied]);
-            walked++;
-          }
+          const int tied = (d + p + s + m) % 2;
+          walk(world, &(grid_case){d, p, s, segments, m, tied}, 1, &by_tied[tied]);
+          walked++;
         }
       }
     }

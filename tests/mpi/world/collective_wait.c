@@ -1,5 +1,6 @@
 /* Ranks that wait for work on rank 0 count units only while the work counts units; rank 0 returns
- * its failure; a wait ends when the work of the last rank ends. */
+ * its failure; a wait ends when the work of the last rank ends; a request of any rank to stop
+ * reaches the work on rank 0. */
 #include "comm/world/collective_wait.h"
 
 #include <pthread.h>
@@ -68,12 +69,41 @@ static void all_wait_for_the_last(void) {
   pthread_join(thread, NULL);
 }
 
+static atomic_bool asked;
+
+static bool is_asked(void) {
+  return atomic_load(&asked);
+}
+
+/* Ends by nothing but the request. */
+static rn_status run_until_stopped(rn_err *work_err, void *context) {
+  const rn_collective_stop *stop = context;
+  (void)work_err;
+  while (!atomic_load(&stop->given)) {
+    usleep(1000);
+    rn_progress_unit();
+  }
+  return RN_OK;
+}
+
+/* The last rank is asked after a while, or no rank is, and the work ends by itself. */
+static void any_rank_stops_the_work(void) {
+  rn_collective_stop stop = {.asked = is_asked};
+  int ticks = 1;
+  CHECK_OK(&err, rn_collective_wait_for_root_or_stop(&err, world, tick, &ticks, &stop));
+  CHECK(!atomic_load(&stop.given));
+  if (rn_world_rank(world) == rn_world_size(world) - 1) atomic_store(&asked, true);
+  CHECK_OK(&err, rn_collective_wait_for_root_or_stop(&err, world, run_until_stopped, &stop, &stop));
+  CHECK(atomic_load(&stop.given));
+}
+
 int main(int argc, char **argv) {
   CHECK_OK(&err, rn_world_start(&err, &argc, &argv, &world));
   int ticks = 1;
   CHECK_OK(&err, rn_collective_wait_for_root(&err, world, tick, &ticks));
   progress_reaches_all();
   all_wait_for_the_last();
+  any_rank_stops_the_work();
   return rn_world_finish(&world, check_failures() > 0 ? RN_ERR_MISMATCH : RN_OK, &err) != 0
              ? 1
              : check_result();
