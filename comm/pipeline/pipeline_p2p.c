@@ -74,7 +74,8 @@ static rn_progress_state poll_messages(void *self) {
 }
 
 void rn_pipeline_p2p_use_thread(rn_pipeline_p2p *p2p, rn_comm_thread *thread) {
-  if (thread != NULL) rn_comm_thread_add(thread, (rn_progress_callback){p2p, poll_messages});
+  if (thread == NULL || rn_comm_thread_waits(thread) != RN_COMM_THREAD_OWN_CORE) return;
+  rn_comm_thread_add(thread, (rn_progress_callback){p2p, poll_messages});
 }
 
 bool rn_pipeline_p2p_is_first(const rn_pipeline_p2p *p2p) {

@@ -74,6 +74,10 @@ static rn_status scan_begin(void *self, rn_err *err, rn_scan_direction direction
   set_boundary(scan);
   rn_status status = check_poll(err, scan);
   if (status == RN_OK) status = scan->ops->begin(err, scan);
+  /* If the state of the previous rank is there already, it goes on at once. */
+  if (status == RN_OK && scan->ops->progress != NULL && scan->poll_err.status == RN_OK) {
+    scan->ops->progress(&scan->poll_err, scan, false);
+  }
   if (released) rn_comm_thread_release(scan->thread);
   return status;
 }
@@ -103,7 +107,7 @@ static rn_status scan_end(void *self, rn_err *err, float *before) {
   rn_status status = check_poll(err, scan);
   if (status == RN_OK) status = scan->ops->end(err, scan);
   rn_span_end();
-  scan->wait_s += rn_clock_s() - start_s;
+  scan->wait_s[scan->direction] += rn_clock_s() - start_s;
   if (status == RN_OK && scan->before != NULL) {
     memcpy(before, scan->before, rn_scan_state_bytes(scan));
   } else if (status == RN_OK) {
@@ -245,6 +249,6 @@ int64_t rn_scan_bytes_sent(const rn_scan *scan) {
   return scan->bytes_sent;
 }
 
-double rn_scan_wait_s(const rn_scan *scan) {
-  return scan->wait_s;
+double rn_scan_wait_s(const rn_scan *scan, rn_scan_direction direction) {
+  return scan->wait_s[direction];
 }

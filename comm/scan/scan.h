@@ -121,8 +121,8 @@ void rn_scan_describe(const rn_scan *scan, char *text, size_t bytes);
 /** Returns the bytes that this rank has sent since create. Not collective. Errors: none. */
 int64_t rn_scan_bytes_sent(const rn_scan *scan);
 
-/** Returns the seconds that this rank has waited in end() since create. Not collective. Errors:
- * none. */
-double rn_scan_wait_s(const rn_scan *scan);
+/** Returns the seconds that this rank has waited in end() of scans of this direction since create.
+ * Not collective. Errors: none. */
+double rn_scan_wait_s(const rn_scan *scan, rn_scan_direction direction);
 
 #endif

@@ -69,7 +69,7 @@ struct rn_scan {
   const float *initial; /* [layers, n, matrix] before segment 0; NULL: zero */
   float *final;         /* [layers, n, matrix] after the last segment; NULL: not written */
   int64_t bytes_sent;
-  double wait_s;
+  double wait_s[RN_SCAN_DIRECTIONS]; /* time spent in end() */
   rn_err poll_err; /* error of an earlier progress(); the next call of the port returns it */
 
   /* ---- the current scan ---- */

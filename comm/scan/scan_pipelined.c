@@ -3,6 +3,7 @@
  * on different blocks at once. If the factor is 0, a block is sent without waiting for the block
  * from the previous rank.
  */
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,8 @@ typedef struct pipelined {
   rn_scan_channel receive[RN_SCAN_DIRECTIONS], send[RN_SCAN_DIRECTIONS][RN_SCAN_BUFFERS];
   int buffer[RN_SCAN_DIRECTIONS];
   rn_scan_channel *from, *to; /* channels of the current scan: neighbour or wrap-around; or NULL */
-  int pending, *received;     /* pending: blocks not yet received; received [blocks]: scratch of
-                                 forward_blocks */
+  atomic_int pending;         /* blocks not yet received and sent on */
+  int *received;              /* [blocks]: scratch of forward_blocks */
 } pipelined;
 
 static int states_held(rn_scan_shape shape, int position, int ranks) {
@@ -140,10 +141,9 @@ static rn_progress_state pipelined_progress(rn_err *err, rn_scan *scan, bool by_
   return sent ? RN_PROGRESS_DONE : RN_PROGRESS_WAITS;
 }
 
-/* With a thread, `pending` must not be read here: the thread changes it. */
 static bool pipelined_test(const rn_scan *scan) {
   const pipelined *p = scan->impl;
-  return p->from == NULL || (scan->thread == NULL && p->pending == 0);
+  return p->pending == 0;
 }
 
 static rn_status pipelined_end(rn_err *err, rn_scan *scan) {

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 
 #include "comm/world/backoff.h"
 #include "proto/base/affinity.h"
@@ -11,6 +13,7 @@
 
 struct rn_comm_thread {
   pthread_t thread;
+  rn_comm_thread_wait wait;
   pthread_mutex_t lock;      /* of the members below; never held inside MPI */
   pthread_cond_t wake;       /* wakes the thread: MPI is released, or `stopping` is set */
   pthread_cond_t poll_ended; /* wakes the main thread: the thread has left MPI */
@@ -41,6 +44,14 @@ static rn_progress_state poll_once(rn_comm_thread *t) {
   return state;
 }
 
+static void wait_before_poll(const rn_comm_thread *t, rn_backoff *backoff) {
+  if (t->wait == RN_COMM_THREAD_PERIODIC) {
+    nanosleep(&(struct timespec){.tv_nsec = RN_COMM_THREAD_PERIOD_US * 1000}, NULL);
+  } else {
+    rn_backoff_wait(backoff);
+  }
+}
+
 /* Polls until no message is in flight or the main thread acquires MPI. The caller holds the lock.
  * The backoff restarts when MPI is released again or a message arrives, because more messages are
  * then likely. */
@@ -53,13 +64,15 @@ static void poll_until_done(rn_comm_thread *t) {
     if (state == RN_PROGRESS_DONE) return;
     if (state == RN_PROGRESS_MOVED) backoff = start;
     pthread_mutex_unlock(&t->lock);
-    rn_backoff_wait(&backoff);
+    wait_before_poll(t, &backoff);
     pthread_mutex_lock(&t->lock);
   }
 }
 
 static void *run(void *argument) {
+  enum { TIMER_SLACK_NS = 5000 }; /* by default the kernel wakes a thread up to 50 us late */
   rn_comm_thread *t = argument;
+  (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
   pthread_mutex_lock(&t->lock);
   while (!t->stopping) {
     if (t->released) poll_until_done(t);
@@ -78,7 +91,8 @@ static rn_status start_thread(rn_err *err, rn_comm_thread *t) {
                  strerror(code));
 }
 
-rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_thread **out) {
+rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_thread_wait wait,
+                               rn_comm_thread **out) {
   rn_comm_thread *t;
   *out = NULL;
   if (rn_world_level(world) < MPI_THREAD_SERIALIZED) {
@@ -88,6 +102,7 @@ rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_threa
                    rn_world_level_name(world));
   }
   RN_TRY(err, rn_alloc(err, "communication thread", 1, sizeof *t, &t));
+  t->wait = wait;
   pthread_mutex_init(&t->lock, NULL);
   pthread_cond_init(&t->wake, NULL);
   pthread_cond_init(&t->poll_ended, NULL);
@@ -98,6 +113,10 @@ rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_threa
     free(t);
   }
   return status;
+}
+
+rn_comm_thread_wait rn_comm_thread_waits(const rn_comm_thread *thread) {
+  return thread->wait;
 }
 
 void rn_comm_thread_stop(rn_comm_thread **thread) {

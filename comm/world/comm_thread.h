@@ -7,6 +7,10 @@
  * the progress callbacks, which poll the messages in flight; if no message is in flight, it sleeps
  * until the next release.
  *
+ * Without a core of its own, the thread sleeps between polls and wakes up at a fixed interval, so
+ * that a message in flight is polled at least every RN_COMM_THREAD_POLL_US, however long the
+ * products are that the other threads compute. A poll takes a few microseconds from them.
+ *
  * Results do not depend on the communication thread: its callbacks do what polls by the main thread
  * would do, and it inherits the floating-point mode of the thread that starts it (POSIX).
  */
@@ -31,6 +35,16 @@ typedef struct rn_progress_callback {
 
 enum { RN_COMM_THREAD_MAX_CALLBACKS = 4 };
 
+/** How the thread waits between two polls. */
+typedef enum {
+  RN_COMM_THREAD_OWN_CORE, /* spins, yields, then sleeps (backoff.h): lowest latency */
+  RN_COMM_THREAD_PERIODIC  /* sleeps for RN_COMM_THREAD_PERIOD_US */
+} rn_comm_thread_wait;
+
+/** Microseconds between two polls of a periodic thread: the sleep, and a bound that leaves time for
+ * the wake-up and the poll itself. */
+enum { RN_COMM_THREAD_PERIOD_US = 150, RN_COMM_THREAD_POLL_US = 200 };
+
 /**
  * Starts the thread; the main thread keeps MPI.
  *
@@ -38,7 +52,10 @@ enum { RN_COMM_THREAD_MAX_CALLBACKS = 4 };
  * Errors:     RN_ERR_LIBRARY, naming parallel.comm_thread, if no thread can be created or MPI is
  *             below MPI_THREAD_SERIALIZED; RN_ERR_MEMORY; neither is agreed.
  */
-rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_thread **out);
+rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_thread_wait wait,
+                               rn_comm_thread **out);
+/** Returns how the thread waits between polls. Not collective. Errors: none. */
+rn_comm_thread_wait rn_comm_thread_waits(const rn_comm_thread *thread);
 /**
  * Acquires MPI for the main thread and ends the thread; takes NULL. The objects of the callbacks
  * must outlive the thread.

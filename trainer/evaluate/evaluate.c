@@ -104,8 +104,9 @@ static rn_status open_evaluator(rn_err *err, evaluator *e, int length) {
 }
 
 static rn_status start_comm_thread(rn_err *err, evaluator *e, rn_world *world) {
-  RN_TRY(err, rn_launch_comm_thread(err, world, e->options->parallel->comm_thread, rn_threads(),
-                                    rn_grid_sequence_size(e->grid) > 1, &e->comm_thread));
+  const bool scans = rn_grid_sequence_size(e->grid) > 1;
+  const rn_comm_thread_use use = {e->options->parallel->comm_thread, rn_threads(), scans, scans};
+  RN_TRY(err, rn_launch_comm_thread(err, world, use, &e->comm_thread));
   rn_scan_use_thread(e->scan.scan, e->comm_thread);
   e->pipeline.comm_thread = e->comm_thread;
   return RN_OK;

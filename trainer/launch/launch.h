@@ -13,27 +13,36 @@
 #include "trainer/config/config_text.h"
 
 /**
- * Starts MPI with MPI_THREAD_SERIALIZED if parallel.comm_thread is on, or if it is auto and a core
- * may be free; otherwise with MPI_THREAD_FUNNELED. If `text` has not been read yet (a pipe), it
- * could turn the key on, so the key counts as on unless `keys` set it to off. Ignores errors in
- * `text` (NULL: no file) and `keys`; the caller reports them when it loads the config.
+ * Starts MPI with MPI_THREAD_FUNNELED if parallel.comm_thread is off, otherwise with
+ * MPI_THREAD_SERIALIZED. If `text` has not been read yet (a pipe), only `keys` can set the key to
+ * off. Ignores errors in `text` (NULL: no file) and `keys`; the caller reports them when it loads
+ * the config.
  *
  * Collective: over all ranks of the job. Errors: those of rn_world_start.
  */
 rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *text,
                     const rn_words *keys, rn_world **out);
 
+/** What the choice of a communication thread depends on; the same on all ranks but for `threads`.
+ */
+typedef struct rn_comm_thread_use {
+  Retnet__Switch wanted; /* parallel.comm_thread */
+  int threads;           /* computing threads of this rank */
+  bool sends;            /* ranks exchange messages */
+  bool scans;            /* ranks share a sequence: states travel while the ranks compute */
+} rn_comm_thread_use;
+
 /**
- * Starts the communication thread of this rank. Sets *out to NULL if no thread is used: if `sends`
- * is false (no messages during computation; must be the same on all ranks), if the key is off, or
- * if it is auto and some rank has no core besides those of its `threads` threads or MPI does not
- * provide the thread level.
+ * Starts the communication thread of this rank. If every rank has a core besides those of its
+ * threads, the thread takes that core; otherwise it polls periodically, and with `auto` it is
+ * started only for scans. Sets *out to NULL if no thread is used: if the ranks send nothing, if
+ * the key is off, or if it is auto and MPI does not provide the thread level.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_LIBRARY naming the key if it is on and the thread cannot run; agreed.
  */
-rn_status rn_launch_comm_thread(rn_err *err, rn_world *world, Retnet__Switch wanted, int threads,
-                                bool sends, rn_comm_thread **out);
+rn_status rn_launch_comm_thread(rn_err *err, rn_world *world, rn_comm_thread_use use,
+                                rn_comm_thread **out);
 
 /** Writes how messages make progress (thread or polls) and the MPI thread level into text [bytes].
  */

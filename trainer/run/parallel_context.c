@@ -51,9 +51,11 @@ rn_status rn_parallel_context_create(rn_err *err, const rn_run_settings *setting
 
 rn_status rn_parallel_context_start_thread(rn_err *err, const rn_run_settings *settings,
                                            rn_parallel_context *p) {
-  RN_TRY(err, rn_launch_comm_thread(err, p->world, settings->config->parallel->comm_thread,
-                                    settings->machine.threads, rn_world_size(p->world) > 1,
-                                    &p->comm_thread));
+  const rn_comm_thread_use use = {.wanted = settings->config->parallel->comm_thread,
+                                  .threads = settings->machine.threads,
+                                  .sends = rn_world_size(p->world) > 1,
+                                  .scans = settings->plan.layout.sequence > 1};
+  RN_TRY(err, rn_launch_comm_thread(err, p->world, use, &p->comm_thread));
   rn_scan_use_thread(p->scan.scan, p->comm_thread);
   if (p->p2p != NULL) rn_pipeline_p2p_use_thread(p->p2p, p->comm_thread);
   return RN_OK;

@@ -110,11 +110,15 @@ static rn_status finish_step(rn_err *err, rn_run *run, bool skipped) {
                  (long long)c->step, c->bad_steps);
 }
 
+static double scan_wait_s(const rn_scan *scan) {
+  return rn_scan_wait_s(scan, RN_SCAN_FORWARD) + rn_scan_wait_s(scan, RN_SCAN_REVERSE);
+}
+
 rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   const Retnet__Data *data = run->settings.config->data;
   const rn_scan *scan = run->parallel.scan.scan;
   const double targets = (double)data->batch_sequences * data->sequence_length;
-  const double waited_s = rn_scan_wait_s(scan);
+  const double waited_s = scan_wait_s(scan);
   const int64_t sent_bytes = rn_scan_bytes_sent(scan), step = run->counters.step + 1;
   step_sums sums = {0};
   rn_threads_keep_bound();
@@ -130,7 +134,7 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
                           .grad_norm = sqrt(sums.squares),
                           .lr = rn_optimizer_lr(&run->optimizer, step),
                           .scan_bytes = rn_scan_bytes_sent(scan) - sent_bytes};
-  RN_TRY(err, mean_wait(err, &run->parallel, rn_scan_wait_s(scan) - waited_s, &out->scan_wait_s));
+  RN_TRY(err, mean_wait(err, &run->parallel, scan_wait_s(scan) - waited_s, &out->scan_wait_s));
   out->skipped = !isfinite(out->loss) || !isfinite(out->grad_norm);
   if (!out->skipped) RN_TRY(err, update(err, run, out));
   rn_span_end();

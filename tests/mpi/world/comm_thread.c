@@ -17,6 +17,7 @@
 enum { ROUNDS = 200 };
 
 static rn_err err;
+static rn_comm_thread_wait wait; /* of the thread under test */
 
 /* A message that needs `left` polls; main_inside is set while the main thread owns MPI. */
 typedef struct fake {
@@ -44,7 +45,7 @@ static void one_thread_is_inside_at_a_time(const rn_world *world) {
   fake f = {.left = 1 << 30};
   rn_comm_thread *thread = NULL;
   atomic_store(&f.main_inside, 1);
-  if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread))) return;
+  if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, wait, &thread))) return;
   rn_comm_thread_add(thread, (rn_progress_callback){&f, poll_fake});
   CHECK(!rn_comm_thread_acquire(thread));
   for (int i = 0; i < ROUNDS; i++) {
@@ -64,11 +65,11 @@ static void one_thread_is_inside_at_a_time(const rn_world *world) {
 static void an_idle_thread_does_not_poll(const rn_world *world) {
   fake f = {.left = 5};
   rn_comm_thread *thread = NULL;
-  if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread))) return;
+  if (!CHECK_OK(&err, rn_comm_thread_start(&err, world, wait, &thread))) return;
   rn_comm_thread_add(thread, (rn_progress_callback){&f, poll_fake});
   for (int i = 1; i <= 3; i++) {
     rn_comm_thread_release(thread);
-    for (int wait = 0; wait < 1000 && atomic_load(&f.polls) < 5 + i; wait++) sleep_us(5000);
+    for (int k = 0; k < 1000 && atomic_load(&f.polls) < 5 + i; k++) sleep_us(5000);
     sleep_us(20000);
     CHECK_EQUAL(atomic_load(&f.polls), 5 + i); /* one poll per release after the message */
     CHECK(rn_comm_thread_acquire(thread));
@@ -80,12 +81,12 @@ static void the_thread_inherits_the_rounding_mode(const rn_world *world) {
   fake f = {0};
   rn_comm_thread *thread = NULL;
   CHECK_EQUAL(fesetround(FE_UPWARD), 0);
-  const bool started = CHECK_OK(&err, rn_comm_thread_start(&err, world, &thread));
+  const bool started = CHECK_OK(&err, rn_comm_thread_start(&err, world, wait, &thread));
   fesetround(FE_TONEAREST);
   if (!started) return;
   rn_comm_thread_add(thread, (rn_progress_callback){&f, poll_fake});
   rn_comm_thread_release(thread);
-  for (int wait = 0; wait < 1000 && atomic_load(&f.polls) == 0; wait++) sleep_us(5000);
+  for (int k = 0; k < 1000 && atomic_load(&f.polls) == 0; k++) sleep_us(5000);
   CHECK(rn_comm_thread_acquire(thread));
   CHECK(f.sum > 1);
   rn_comm_thread_stop(&thread);
@@ -99,12 +100,14 @@ int main(int argc, char **argv) {
                                 : rn_world_start(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   if (serialized) {
-    one_thread_is_inside_at_a_time(world);
-    an_idle_thread_does_not_poll(world);
-    the_thread_inherits_the_rounding_mode(world);
+    for (wait = RN_COMM_THREAD_OWN_CORE; wait <= RN_COMM_THREAD_PERIODIC; wait++) {
+      one_thread_is_inside_at_a_time(world);
+      an_idle_thread_does_not_poll(world);
+      the_thread_inherits_the_rounding_mode(world);
+    }
   } else {
     CHECK_FAILS(&err, RN_ERR_LIBRARY, "parallel.comm_thread|MPI_THREAD_FUNNELED|off",
-                rn_comm_thread_start(&err, world, &thread));
+                rn_comm_thread_start(&err, world, wait, &thread));
     CHECK(thread == NULL);
   }
   const int result = check_result();
