@@ -164,7 +164,7 @@ static void retain(const step *s, int row, int h) {
   if (d->doc_position[row] == 0) memset(state, 0, (size_t)K * (size_t)V * sizeof *state);
   s->kernels->recur(K, V, (rn_real)exp(d->core.log_gamma[h]), q, k, v, state, o);
   if (d->doc_position[row] == 0) {
-    const rn_first_token shape = {D, 1, K, V};
+    const rn_first_token shape = {D, K, V};
     const int64_t head = (int64_t)h * K * D;
     rn_first_token_retain(shape, d->normed_fp64 + (int64_t)row * D, s->params + s->at->q + head,
                           s->params + s->at->k + head, v, o);

@@ -6,8 +6,8 @@
 
 #include "model/kernel/kernels.h"
 
-/* Minimal number of rows per part. */
-enum { MIN_ROWS = 32 };
+/* Minimal number of rows per part; channels whose sums one thread adds up. */
+enum { MIN_ROWS = 32, SLICE = 16 };
 
 void rn_norm_row_fp64(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y) {
   const int D = norm->width;
@@ -74,20 +74,28 @@ static void backward_part(const rn_norm *norm, const rn_real *params, rn_range r
   }
 }
 
-/* Adds the sums of `count` parts to gradient[offset ...]. */
-static void accumulate(const rn_norm *norm, const double *sums, int64_t count, int64_t offset,
-                       rn_grad_accumulator *accumulator) {
-  enum { SLICE = 64 };
-  const int D = norm->width;
-  for (int from = 0; from < D; from += SLICE) {
-    const int channels = D - from < SLICE ? D - from : SLICE;
-    double total[SLICE] = {0};
-    rn_real values[SLICE] = {0};
-    for (int64_t p = 0; p < count; p++) {
-      for (int i = 0; i < channels; i++) total[i] += sums[p * 2 * D + from + i];
-    }
-    for (int i = 0; i < channels; i++) values[i] = (rn_real)total[i];
-    rn_grad_accumulator_vector(accumulator, offset + from, channels, values);
+/* Adds the sums of `count` parts to gradient[offset ...], for at most SLICE channels. */
+static void accumulate(const double *sums, int64_t count, int64_t stride, int channels,
+                       int64_t offset, rn_grad_accumulator *accumulator) {
+  double total[SLICE] = {0};
+  rn_real values[SLICE] = {0};
+  for (int64_t p = 0; p < count; p++) {
+    for (int i = 0; i < channels; i++) total[i] += sums[p * stride + i];
+  }
+  for (int i = 0; i < channels; i++) values[i] = (rn_real)total[i];
+  rn_grad_accumulator_vector(accumulator, offset, channels, values);
+}
+
+/* As accumulate, for both weight and bias, from channel `from` on. Accumulates the sums of
+ * `together` parts at a time. */
+static void accumulate_slice(const rn_norm *norm, int64_t count, int64_t together, int from,
+                             rn_grad_accumulator *accumulator) {
+  const int D = norm->width, channels = D - from < SLICE ? D - from : SLICE;
+  for (int64_t p = 0; p < count; p += together) {
+    const double *sums = norm->sums + p * 2 * D + from;
+    accumulate(sums, together, 2 * D, channels, norm->weight + from, accumulator);
+    if (norm->bias < 0) continue;
+    accumulate(sums + D, together, 2 * D, channels, norm->bias + from, accumulator);
   }
 }
 
@@ -97,16 +105,18 @@ void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows,
   const int D = norm->width;
   for (int64_t first = 0; first < parts.count; first += RN_NORM_PARTS) {
     const int64_t left = parts.count - first, count = left < RN_NORM_PARTS ? left : RN_NORM_PARTS;
-#pragma omp parallel for schedule(static)
-    for (int64_t p = 0; p < count; p++) {
-      backward_part(norm, params, part_at(parts, first + p), grads, norm->sums + p * 2 * D);
-    }
     /* each reduction block is accumulated separately */
     const int64_t together = rows.reduction_block > 0 ? 1 : count;
-    for (int64_t p = 0; p < count; p += together) {
-      const double *sums = norm->sums + p * 2 * D;
-      accumulate(norm, sums, together, norm->weight, accumulator);
-      if (norm->bias >= 0) accumulate(norm, sums + D, together, norm->bias, accumulator);
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+      for (int64_t p = 0; p < count; p++) {
+        backward_part(norm, params, part_at(parts, first + p), grads, norm->sums + p * 2 * D);
+      }
+#pragma omp for schedule(static)
+      for (int from = 0; from < D; from += SLICE) {
+        accumulate_slice(norm, count, together, from, accumulator);
+      }
     }
   }
 }

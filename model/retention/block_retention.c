@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 #include "model/ops/load_row.h"
@@ -165,25 +166,42 @@ static void retain_without_chunks(const rn_block_retention *b, const rn_retentio
   rn_retention_row_scale(&b->core, u, form, activations->alpha);
 }
 
-/* Recomputes o of the first token of each document in double; see first_token.h. */
-static void retain_first_tokens(const rn_block_retention *b, const rn_layer_params *at,
-                                const rn_pass *pass, rn_block_rows in,
-                                rn_block_retention_activations *activations) {
-  const rn_unit *unit = pass->unit;
-  const rn_real *params = pass->params;
-  const rn_first_token shape = {b->dim, b->heads, b->key_width, b->value_width};
-  for (int64_t row = 0; row < (int64_t)unit->sequences * unit->tokens; row++) {
-    if (unit->doc_position[row] != 0) continue;
-    const rn_real *raw = in.raw + row * b->dim;
-    if (in.norm != NULL) {
-      rn_norm_row_fp64(in.norm, params, raw, activations->row_fp64);
-    } else {
-      for (int i = 0; i < b->dim; i++) activations->row_fp64[i] = (double)raw[i];
+/* Recomputes o of one head of the first token of a document in double; see first_token.h. */
+static void retain_first_token(const rows_work *work, rn_block_rows in, int64_t row, int head) {
+  const rn_block_retention *b = work->b;
+  const rn_first_token shape = {b->dim, b->key_width, b->value_width};
+  const rn_real *raw = in.raw + row * b->dim, *params = work->params;
+  const int64_t weights = (int64_t)head * b->key_width * b->dim;
+  const int64_t at = (int64_t)head * b->value_width;
+  double *x = (double *)(void *)rn_retention_scratch(&b->core);
+  rn_real *o = work->activations->o + row * b->value_dim + at;
+  if (in.norm != NULL) {
+    rn_norm_row_fp64(in.norm, params, raw, x);
+  } else {
+    for (int i = 0; i < b->dim; i++) x[i] = (double)raw[i];
+  }
+  const rn_real *v = rn_row_load(b->core.kernels, work->activations->kv,
+                                 row * b->ld_pair + b->dim + at, b->value_width, o);
+  rn_first_token_retain(shape, x, params + work->at->q + weights, params + work->at->k + weights, v,
+                        o);
+}
+
+/* Recomputes o of the first token of each document. A task is one head of one document; each
+ * thread takes every n-th, since neither heads nor documents alone are enough for many threads. */
+static void retain_first_tokens(const rows_work *work, rn_block_rows in, const rn_unit *unit) {
+  const int64_t rows = (int64_t)unit->sequences * unit->tokens;
+#pragma omp parallel num_threads(work->b->core.threads)
+  {
+    const int threads = omp_get_num_threads();
+    int next = omp_get_thread_num(); /* tasks before this thread's next one */
+    for (int64_t row = 0; row < rows; row++) {
+      if (unit->doc_position[row] != 0) continue;
+      for (int head = 0; head < work->b->heads; head++) {
+        if (next-- > 0) continue;
+        retain_first_token(work, in, row, head);
+        next = threads - 1;
+      }
     }
-    rn_real *o = activations->o + row * b->value_dim;
-    const rn_real *v =
-        rn_row_load(b->core.kernels, activations->kv, row * b->ld_pair + b->dim, b->value_dim, o);
-    rn_first_token_retain(shape, activations->row_fp64, params + at->q, params + at->k, v, o);
   }
 }
 
@@ -270,7 +288,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
     retain_without_chunks(b, &u, form, activations);
   }
   rn_span_phase("retention of first tokens");
-  retain_first_tokens(b, layer, pass, in, activations);
+  retain_first_tokens(&work, in, unit);
   rn_span_phase("head norm, gate, out projection");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_OUT);
   rn_each_block(rows, port, norm_gate_and_project, &work);

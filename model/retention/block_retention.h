@@ -84,7 +84,6 @@ typedef struct rn_block_retention_activations {
   rn_real *alpha;        /* [R, H] */
   rn_real *kv_reals,
       *q; /* [R, D + H V] and [R, D]: bf16 rows widened to rn_real, for the forms without chunks */
-  double *row_fp64;        /* [D] */
   double *log_decay;       /* [B, H] */
   rn_array d_o;            /* [R, H V] */
   rn_real *d_kv;           /* [R, D + H V], row stride ld_pair */

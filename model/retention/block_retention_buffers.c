@@ -104,8 +104,6 @@ static void take_forward(const rn_block_retention *b, const rn_buffer_space *s,
   const int64_t rows = rows_of(b);
   t->alpha = rn_buffer_reals(s, "alpha", rows * b->heads,
                              rn_use_in_forward(RN_UNIT_PHASE_INNER, RN_UNIT_PHASE_OUT));
-  t->row_fp64 = rn_buffer_doubles(s, "row in fp64", b->dim,
-                                  rn_use_in_forward(RN_UNIT_PHASE_CROSS, RN_UNIT_PHASE_CROSS));
   if (!b->bf16) {
     t->o = t->normed.at;
     t->chunk_states = t->states.at;

@@ -16,12 +16,13 @@
 #include "model/base/precision_names.h"
 #include "proto/base/real.h"
 
-/** Widths, in order: D, H, K, V. */
+/** Widths, in order: D, K, V. */
 typedef struct rn_first_token {
-  int dim, heads, key_width, value_width;
+  int dim, key_width, value_width;
 } rn_first_token;
 
-/** Computes o from x and v. Shapes: x [D]; wq, wk [H K, D]; v, o [H, V]. */
+/** Computes o of one head from x and v, on the calling thread. Shapes: x [D]; wq, wk [K, D], the
+ * rows of the head; v, o [V], may be the same array. */
 void rn_first_token_retain(rn_first_token s, const double *x, const rn_real *wq, const rn_real *wk,
                            const rn_real *v, rn_real *o);
 

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "proto/base/arena.h"
+#include "proto/base/range.h"
 
-enum { DIRECTIONS = 2 };
+/* Elements of a state that a thread updates at a time: the heads alone are too few tasks. */
+enum { DIRECTIONS = 2, PIECE = 4096 };
 
 struct rn_local_state {
   rn_scan_port port;
@@ -70,10 +72,13 @@ static rn_status local_end(void *self, rn_err *err, rn_real *before) {
   local_state->in_progress = false;
   rn_real *state = rn_local_state_state(local_state, local_state->direction, local_state->layer);
   int64_t m = local_state->matrix;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for collapse(2) schedule(static)
   for (int h = 0; h < local_state->n; h++) {
-    advance(exp(local_state->log_decay[h]), m, local_state->own + h * m, state + h * m,
-            before + h * m);
+    for (int64_t from = 0; from < m; from += PIECE) {
+      const int64_t at = h * m + from;
+      advance(exp(local_state->log_decay[h]), rn_smaller(m - from, PIECE), local_state->own + at,
+              state + at, before + at);
+    }
   }
   return RN_OK;
 }

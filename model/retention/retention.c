@@ -24,12 +24,15 @@ static int64_t larger(int64_t a, int64_t b) {
 }
 
 /* Returns the elements of work space of a thread: the largest of what is needed for tiles of
- * scores and their gradients, for scaled rows of a chunk, for rows of a head, and for a slab of a
- * state. */
-static int64_t work_elements(const rn_retention *r) {
+ * scores and their gradients, for scaled rows of a chunk, for rows of a head, for a slab of a
+ * state, and for an input row in double. Rounded up to a cache line, so that no two threads write
+ * to one line. */
+static int64_t work_elements(const rn_retention *r, int dim) {
+  enum { LINE = 16, REALS_OF_DOUBLE = sizeof(double) / sizeof(rn_real) };
   const int64_t wide = larger(r->key_width, r->value_width), tiles = r->bf16 ? 3 : 2;
-  const int64_t rows = larger(r->chunk, 4) * wide, slab = (int64_t)RN_SLAB_ROWS * r->value_width;
-  return larger(tiles * RN_CHUNK_TILE * r->chunk, larger(rows, slab));
+  const int64_t rows = larger(larger(r->chunk, 4) * wide, (int64_t)REALS_OF_DOUBLE * dim);
+  const int64_t most = larger(tiles * RN_CHUNK_TILE * r->chunk, larger(rows, RN_SLAB_ELEMENTS));
+  return (most + LINE - 1) / LINE * LINE;
 }
 
 rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens) {
@@ -43,7 +46,7 @@ rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens) {
                         .threads = omp_get_max_threads(),
                         .bf16 = rn_gemm_takes_bf16(),
                         .scale = spec->retention_scale};
-  shape.work_each = work_elements(&shape);
+  shape.work_each = work_elements(&shape, spec->dim);
   return shape;
 }
 
@@ -91,16 +94,10 @@ int rn_retention_chunks(const rn_retention *r, int tokens) {
   return (tokens + r->chunk - 1) / r->chunk;
 }
 
-static bool has_boundary(const int32_t *doc_position, int tokens) {
-  for (int t = 0; t < tokens; t++) {
-    if (doc_position[t] == 0) return true;
-  }
-  return false;
-}
-
 void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, double *log_decay) {
   for (int b = 0; b < u->sequences; b++) {
-    const bool reset = has_boundary(u->doc_position + (int64_t)b * u->tokens, u->tokens);
+    const bool reset =
+        rn_retention_has_boundary(u->doc_position + (int64_t)b * u->tokens, u->tokens);
     for (int h = 0; h < r->heads; h++) {
       log_decay[b * r->heads + h] = reset ? -INFINITY : u->tokens * r->log_gamma[h];
     }

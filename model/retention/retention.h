@@ -24,8 +24,9 @@
 #include "model/spec/spec.h"
 #include "proto/ports/scan_port.h"
 
-/** Number of rows of a state that a thread updates at a time, over all chunks. */
-enum { RN_SLAB_ROWS = 16 };
+/** Number of elements of a head's state that a thread updates at a time, over all chunks: few
+ * enough that many threads find work in the states of a few heads. */
+enum { RN_SLAB_ELEMENTS = 1024 };
 
 /** Sizes, decay tables and per-thread work space, for segments of at most max_tokens. */
 typedef struct rn_retention {
@@ -35,10 +36,10 @@ typedef struct rn_retention {
   rn_real *power;    /* [H, max_tokens + 1]: g^i */
   rn_real *decay;    /* [H, C + 1]: each row from g^C down to g^0 */
   const rn_kernels *kernels;
-  int threads;   /* number of threads, set at creation; the core never uses more */
-  rn_real *work; /* [threads, work_each] */
-  int64_t work_each;
-  bool bf16; /* true if the operands of chunks are in bf16 */
+  int threads;       /* number of threads, set at creation; the core never uses more */
+  rn_real *work;     /* [threads, work_each] */
+  int64_t work_each; /* a multiple of a cache line */
+  bool bf16;         /* true if the operands of chunks are in bf16 */
 } rn_retention;
 
 /** The rows of one unit: `tokens` tokens of each of `sequences` sequences; q, k, v have the type
@@ -91,6 +92,15 @@ size_t rn_retention_bytes(const rn_retention *shape);
 rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out);
 void rn_retention_destroy(rn_retention *r);
 
+/** Returns the number of slabs into which the states of all heads of a unit are cut: the tasks that
+ * sum the contributions of chunks, and that propagate states. */
+int64_t rn_retention_slabs(const rn_retention *r, int sequences);
+
+/** True if a document begins in `tokens` consecutive rows. */
+static inline bool rn_retention_has_boundary(const int32_t *doc_position, int tokens) {
+  return tokens > 0 && doc_position[tokens - 1] < tokens; /* the last row counts from its begin */
+}
+
 /** Returns the number of chunks of a segment. */
 int rn_retention_chunks(const rn_retention *r, int tokens);
 
@@ -98,8 +108,8 @@ int rn_retention_chunks(const rn_retention *r, int tokens);
  * document begins in the segment. */
 void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, double *log_decay);
 
-/** Returns scratch of the calling thread, four rows of one head. The next call of the core
- * overwrites it. */
+/** Returns scratch of the calling thread: four rows of one head, or one row of the block's input
+ * in double. The next call of the core overwrites it. */
 rn_real *rn_retention_scratch(const rn_retention *r);
 
 /** Computes the contributions [chunks, B, H, K, V] of the chunks to the state, and own [B, H, K,

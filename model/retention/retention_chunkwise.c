@@ -6,6 +6,7 @@
 
 #include "model/ops/load_row.h"
 #include "model/retention/retention.h"
+#include "proto/base/range.h"
 #include "proto/base/span.h"
 
 /* A task: one chunk of one head of one sequence, with the kernels' arguments and the offsets of
@@ -18,6 +19,10 @@ typedef struct chunk_task {
   int64_t o, state;
   rn_real *work; /* work space of this thread */
 } chunk_task;
+
+static int64_t state_elements(const rn_retention *r) {
+  return (int64_t)r->key_width * r->value_width;
+}
 
 static int64_t task_count(const rn_retention *r, const rn_retention_view *u) {
   return (int64_t)rn_retention_chunks(r, u->tokens) * u->sequences * r->heads;
@@ -44,28 +49,31 @@ static chunk_task task_at(const rn_retention *r, const rn_retention_view *u, int
                   .k = row * u->k.ld + (int64_t)head * r->key_width,
                   .v = row * u->v.ld + (int64_t)head * r->value_width,
                   .o = row * ldo + (int64_t)head * r->value_width,
-                  .state = index * r->key_width * r->value_width,
+                  .state = index * state_elements(r),
                   .work = r->work + omp_get_thread_num() * r->work_each};
   rn_chunk_cut(&t.chunk);
   return t;
 }
 
-/* A slab: some rows of a head's state, few enough to stay in cache over all chunks. */
+/* A slab: some elements of a head's state, few enough to stay in cache over all chunks. */
 typedef struct slab {
   int64_t head; /* index of the head over all sequences: b H + h */
   int64_t at, length;
 } slab;
 
-static int slabs_per_head(const rn_retention *r) {
-  return (r->key_width + RN_SLAB_ROWS - 1) / RN_SLAB_ROWS;
+static int64_t slabs_per_head(const rn_retention *r) {
+  return (state_elements(r) + RN_SLAB_ELEMENTS - 1) / RN_SLAB_ELEMENTS;
+}
+
+int64_t rn_retention_slabs(const rn_retention *r, int sequences) {
+  return (int64_t)sequences * r->heads * slabs_per_head(r);
 }
 
 static slab slab_at(const rn_retention *r, int64_t index) {
-  const int per_head = slabs_per_head(r), first = (int)(index % per_head) * RN_SLAB_ROWS;
-  const int left = r->key_width - first, rows = left < RN_SLAB_ROWS ? left : RN_SLAB_ROWS;
+  const int64_t per_head = slabs_per_head(r), at = index % per_head * RN_SLAB_ELEMENTS;
   return (slab){.head = index / per_head,
-                .at = (int64_t)first * r->value_width,
-                .length = (int64_t)rows * r->value_width};
+                .at = at,
+                .length = rn_smaller(state_elements(r) - at, RN_SLAB_ELEMENTS)};
 }
 
 /* The decay of a head's state across a chunk, and the offset of the chunk's contribution. */
@@ -76,11 +84,15 @@ typedef struct scan_step {
 
 static scan_step step_at(const rn_retention *r, const rn_retention_view *u,
                          rn_scan_direction direction, int64_t head, int step) {
-  const int chunks = rn_retention_chunks(r, u->tokens);
-  const int64_t chunk = direction == RN_SCAN_FORWARD ? step : chunks - 1 - step;
-  const chunk_task t = task_at(r, u, 0, chunk * u->sequences * r->heads + head);
-  const bool whole = t.chunk.lead == t.chunk.tokens;
-  return (scan_step){whole ? t.chunk.decay[-t.chunk.tokens] : 0, t.state};
+  const int64_t heads = (int64_t)u->sequences * r->heads;
+  const int chunk =
+      direction == RN_SCAN_FORWARD ? step : rn_retention_chunks(r, u->tokens) - 1 - step;
+  const int first = chunk * r->chunk, left = u->tokens - first;
+  const int tokens = left < r->chunk ? left : r->chunk;
+  const int32_t *doc_position = u->doc_position + head / r->heads * u->tokens + first;
+  const rn_real *decay = r->decay + (head % r->heads + 1) * (r->chunk + 1) - 1;
+  return (scan_step){rn_retention_has_boundary(doc_position, tokens) ? 0 : decay[-tokens],
+                     (chunk * heads + head) * state_elements(r)};
 }
 
 /* Computes own, the sum of the contributions of all chunks to the segment's state, in the
@@ -89,9 +101,9 @@ static void sum_contributions(const rn_retention *r, const rn_retention_view *u,
                               rn_scan_direction direction, const rn_real *contributions,
                               rn_real *own) {
   const int chunks = rn_retention_chunks(r, u->tokens);
-  const int64_t m = (int64_t)r->key_width * r->value_width;
+  const int64_t m = state_elements(r);
 #pragma omp parallel for schedule(static) num_threads(r->threads)
-  for (int64_t i = 0; i < (int64_t)u->sequences * r->heads * slabs_per_head(r); i++) {
+  for (int64_t i = 0; i < rn_retention_slabs(r, u->sequences); i++) {
     const slab s = slab_at(r, i);
     rn_real *sum = own + s.head * m + s.at;
     memset(sum, 0, (size_t)s.length * sizeof *sum);
@@ -105,9 +117,9 @@ static void sum_contributions(const rn_retention *r, const rn_retention_view *u,
 void rn_retention_propagate(const rn_retention *r, const rn_retention_view *u,
                             rn_scan_direction direction, const rn_segment_states *states) {
   const int chunks = rn_retention_chunks(r, u->tokens);
-  const int64_t m = (int64_t)r->key_width * r->value_width;
+  const int64_t m = state_elements(r);
 #pragma omp parallel for schedule(static) num_threads(r->threads)
-  for (int64_t i = 0; i < (int64_t)u->sequences * r->heads * slabs_per_head(r); i++) {
+  for (int64_t i = 0; i < rn_retention_slabs(r, u->sequences); i++) {
     const slab s = slab_at(r, i);
     const size_t bytes = (size_t)s.length * sizeof(rn_real);
     rn_real *sum = states->state + s.head * m + s.at, *contribution = rn_retention_scratch(r);

@@ -157,8 +157,8 @@ static void first_tokens_add_in_order(int n) {
     q += lane[0][l];
     k += lane[1][l];
   }
-  rn_first_token_retain((rn_first_token){.heads = 1, .dim = n, .key_width = 1, .value_width = 1},
-                        input, w.at, y.at, &v, &o);
+  rn_first_token_retain((rn_first_token){.dim = n, .key_width = 1, .value_width = 1}, input, w.at,
+                        y.at, &v, &o);
   CHECK(same_bits(o, (float)(q * k * 1.5)));
 }
 

@@ -1,5 +1,7 @@
-/* The first row of a document keeps full precision, however close its only score is to zero. */
+/* The first row of a document keeps full precision, however close its only score is to zero. The
+ * number of threads does not change its bits. */
 #include <math.h>
+#include <omp.h>
 
 #include "tests/support/stage.h"
 
@@ -60,6 +62,23 @@ static test_model open(void) {
   return m;
 }
 
+/* More threads than heads, and documents that begin at few rows. */
+static void threads_do_not_change_bits(test_model *m) {
+  rn_real *want = test_take((size_t)m->rows * D, sizeof(rn_real));
+  for (int64_t r = 0; r < m->rows; r++) m->doc_position[r] = (int32_t)(r % TOKENS % 37);
+  static const int threads[] = {1, 2, 3, 5, 8};
+  for (int i = 0; i < 5; i++) {
+    omp_set_num_threads(threads[i]);
+    test_model again = open();
+    memcpy(again.doc_position, m->doc_position, (size_t)m->rows * sizeof m->doc_position[0]);
+    test_forward(&again, RN_FORM_CHUNKWISE, &again.tokens, 1);
+    if (i == 0) memcpy(want, again.y, (size_t)m->rows * D * sizeof *want);
+    CHECK(memcmp(again.y, want, (size_t)m->rows * D * sizeof *want) == 0);
+    test_model_close(&again);
+  }
+  free(want);
+}
+
 int main(void) {
   test_model m = open();
   rn_real *want = test_take((size_t)m.rows * D, sizeof(rn_real));
@@ -74,6 +93,7 @@ int main(void) {
     CHECK_ARRAY("rows", m.y, want, m.rows * D, close);
   }
   free(want);
+  threads_do_not_change_bits(&m);
   test_model_close(&m);
   return check_result();
 }

@@ -1,5 +1,6 @@
 /* For any number of replicas each element of a stage has one owner; shards are whole blocks of one
- * tensor, layer groups begin at their layers, and no replica owns much more than the average. */
+ * tensor, layer groups begin at their layers, and no replica owns much more than the average. The
+ * blocks of a replica cover its shards. */
 #include <stdlib.h>
 
 #include "tests/support/check.h"
@@ -61,6 +62,22 @@ static void mark(const rn_param_table *table, const rn_shard_table *o, int *owne
   CHECK(longest <= rn_shard_table_max_bucket(table->total, o->shards.replicas) + RN_BLOCK);
 }
 
+/* The blocks are the slices in order, cut at every RN_BLOCK elements. */
+static void blocks_cover_the_slices(const rn_shard_table *o) {
+  int64_t block = 0, wrong = 0;
+  for (int i = 0; i < o->slices; i++) {
+    const rn_shard_slice *p = &o->slice[i];
+    for (int64_t at = p->range.begin; at < p->range.end; at += RN_BLOCK, block++) {
+      const rn_shard_block b = rn_shard_table_block(o, block);
+      wrong += b.slice != p || b.range.begin != at ||
+               b.range.end != rn_smaller(at + RN_BLOCK, p->range.end) ||
+               b.offset != p->offset + at - p->range.begin;
+    }
+  }
+  CHECK_EQUAL(block, o->blocks);
+  CHECK_EQUAL(wrong, 0);
+}
+
 static void each_element_has_one_owner(const rn_spec *spec, int first, int last, int replicas) {
   rn_param_table *table = NULL;
   if (!CHECK_OK(&err, rn_param_table_create(&err, spec, first, last, &table))) return;
@@ -72,6 +89,7 @@ static void each_element_has_one_owner(const rn_spec *spec, int first, int last,
       continue;
     if (mine == 0) buckets_cover_the_stage(table, last - first, &o);
     mark(table, &o, owners);
+    blocks_cover_the_slices(&o);
     CHECK(o.count <=
           rn_shard_table_max_elements(table->total, replicas) + (o.groups + 1) * RN_BLOCK / 2);
     rn_shard_table_destroy(&o);

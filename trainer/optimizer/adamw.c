@@ -4,8 +4,8 @@
 
 #include "trainer/optimizer/block.h"
 
-void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_real *gradient,
-                     rn_adamw_state state) {
+void rn_adamw_update_block(const rn_adamw *o, rn_adamw_step step, int64_t n,
+                           const rn_real *gradient, rn_adamw_state state) {
   const double lr = step.lr, t = (double)step.update;
   rn_real *weight = state.weight, *exp_avg = state.exp_avg, *exp_avg_sq = state.exp_avg_sq;
   const double bias1 = 1 - pow(o->beta1, t), root2 = sqrt(1 - pow(o->beta2, t));
@@ -16,7 +16,7 @@ void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_
   const rn_real beta2 = (rn_real)o->beta2, rest2 = (rn_real)(1 - o->beta2);
   const rn_real rate = (rn_real)(torch ? lr / bias1 : lr * root2 / bias1);
   const rn_real root_scale = (rn_real)(torch ? 1 / root2 : 1.0), eps = (rn_real)o->eps;
-#pragma omp parallel for simd schedule(static)
+#pragma omp simd
   for (int64_t i = 0; i < n; i++) {
     rn_real g = clip * gradient[i];
     rn_real m = beta1 * exp_avg[i] + rest1 * g;
@@ -31,10 +31,19 @@ void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_
   }
 }
 
+void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_real *gradient,
+                     rn_adamw_state state) {
+#pragma omp parallel for schedule(static)
+  for (int64_t at = 0; at < n; at += RN_BLOCK) {
+    const rn_adamw_state block = {state.weight + at, state.exp_avg + at, state.exp_avg_sq + at};
+    rn_adamw_update_block(o, step, n - at < RN_BLOCK ? n - at : RN_BLOCK, gradient + at, block);
+  }
+}
+
 /*
  * Uses one independent partial sum per lane; the partial sums are added in lane order at the end.
  */
-static double sum_of_block(int64_t n, const rn_real *x) {
+double rn_sum_of_squares_block(int64_t n, const rn_real *x) {
   enum { LANES = 32 };
   double lane[LANES] = {0}, sum = 0;
   const int64_t whole = n - n % LANES;
@@ -53,7 +62,7 @@ double rn_sum_of_squares(int64_t n, const rn_real *x) {
 #pragma omp parallel for ordered schedule(static, 1)
   for (int64_t b = 0; b < blocks; b++) {
     const int64_t count = n - b * RN_BLOCK < RN_BLOCK ? n - b * RN_BLOCK : RN_BLOCK;
-    const double sum = sum_of_block(count, x + b * RN_BLOCK);
+    const double sum = rn_sum_of_squares_block(count, x + b * RN_BLOCK);
 #pragma omp ordered
     total += sum;
   }

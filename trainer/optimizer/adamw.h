@@ -20,7 +20,9 @@
 #include "proto/base/real.h"
 
 #define rn_adamw_update RN_NAME(rn_adamw_update)
+#define rn_adamw_update_block RN_NAME(rn_adamw_update_block)
 #define rn_sum_of_squares RN_NAME(rn_sum_of_squares)
+#define rn_sum_of_squares_block RN_NAME(rn_sum_of_squares_block)
 #define rn_clip_coefficient RN_NAME(rn_clip_coefficient)
 
 typedef enum { RN_EPS_TORCH, RN_EPS_FAIRSEQ } rn_eps_mode;
@@ -50,10 +52,17 @@ typedef struct rn_adamw_state {
 void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_real *gradient,
                      rn_adamw_state state);
 
+/** As rn_adamw_update, on the calling thread. */
+void rn_adamw_update_block(const rn_adamw *o, rn_adamw_step step, int64_t n,
+                           const rn_real *gradient, rn_adamw_state state);
+
 /**
  * Returns the sum of squares in double, in an order that does not depend on the number of threads.
  */
 double rn_sum_of_squares(int64_t n, const rn_real *x);
+
+/** As rn_sum_of_squares for at most RN_BLOCK elements, on the calling thread. */
+double rn_sum_of_squares_block(int64_t n, const rn_real *x);
 
 /** Returns min(1, clip / (norm + 1e-6)), or 1 if clip is 0. */
 double rn_clip_coefficient(double norm, double clip);

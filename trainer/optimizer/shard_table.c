@@ -1,5 +1,6 @@
 #include "trainer/optimizer/shard_table.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "proto/base/arena.h"
@@ -81,7 +82,8 @@ static void find_slices(const rn_param_table *table, int mine, rn_shard_table *o
       if (table->param[i].offset >= own.end) break;
       if (rn_range_count(range) == 0) continue;
       o->slice[o->slices++] =
-          (rn_shard_slice){&table->param[i], range, o->count + range.begin - own.begin};
+          (rn_shard_slice){&table->param[i], range, o->count + range.begin - own.begin, o->blocks};
+      o->blocks += ceil_div(rn_range_count(range), RN_BLOCK);
     }
     o->count += rn_range_count(own);
   }
@@ -112,6 +114,28 @@ void rn_shard_table_destroy(rn_shard_table *shard_table) {
   free(shard_table->first);
   free(shard_table->slice);
   *shard_table = (rn_shard_table){0};
+}
+
+/* Returns the last slice whose first block is at or before block `index`. */
+static const rn_shard_slice *slice_of(const rn_shard_table *t, int64_t index) {
+  int low = 0, high = t->slices;
+  while (high - low > 1) {
+    const int middle = low + (high - low) / 2;
+    if (t->slice[middle].first_block <= index) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  return &t->slice[low];
+}
+
+rn_shard_block rn_shard_table_block(const rn_shard_table *t, int64_t index) {
+  assert(0 <= index && index < t->blocks);
+  const rn_shard_slice *slice = slice_of(t, index);
+  const int64_t at = (index - slice->first_block) * RN_BLOCK, begin = slice->range.begin + at;
+  return (rn_shard_block){
+      slice, {begin, rn_smaller(begin + RN_BLOCK, slice->range.end)}, slice->offset + at};
 }
 
 int64_t rn_shard_table_max_elements(int64_t total, int replicas) {

@@ -20,8 +20,9 @@ enum { RN_BUCKET = 1 << 20 };
 /** The intersection of a tensor and one shard of this rank. */
 typedef struct rn_shard_slice {
   const rn_param *param;
-  rn_range range; /* range in the flat parameters */
-  int64_t offset; /* offset of the slice's first element in arrays of this rank's shards */
+  rn_range range;      /* range in the flat parameters */
+  int64_t offset;      /* offset of the slice's first element in arrays of this rank's shards */
+  int64_t first_block; /* number of blocks in the slices before this one */
 } rn_shard_slice;
 
 typedef struct rn_shard_table {
@@ -30,8 +31,16 @@ typedef struct rn_shard_table {
   int *first;            /* [groups + 1] first bucket of each layer group */
   rn_shard_slice *slice; /* [slices] slices of this rank, in ascending order of `offset` */
   int slices;
-  int64_t count; /* number of elements in this rank's shards */
+  int64_t count;  /* number of elements in this rank's shards */
+  int64_t blocks; /* number of blocks in this rank's shards */
 } rn_shard_table;
+
+/** A block of this rank's shards: at most RN_BLOCK consecutive elements of one tensor. */
+typedef struct rn_shard_block {
+  const rn_shard_slice *slice;
+  rn_range range; /* range in the flat parameters */
+  int64_t offset; /* offset of the block's first element in arrays of this rank's shards */
+} rn_shard_block;
 
 /**
  * Creates the table for replica `mine` of `replicas` replicas; `table` lists the stage's tensors
@@ -40,6 +49,12 @@ typedef struct rn_shard_table {
 rn_status rn_shard_table_create(rn_err *err, const rn_param_table *table, int layers, int replicas,
                                 int mine, rn_shard_table *out);
 void rn_shard_table_destroy(rn_shard_table *shard_table);
+
+/**
+ * Returns block `index` of this rank's shards. Work on all blocks is one pool of tasks of one size,
+ * in which the tensors, many of which are small, need no parallel loops of their own.
+ */
+rn_shard_block rn_shard_table_block(const rn_shard_table *shard_table, int64_t index);
 
 /**
  * Returns an upper bound of the elements that one replica owns, for a stage of `total` elements.

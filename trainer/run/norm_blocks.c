@@ -57,18 +57,14 @@ void rn_norm_blocks_destroy(rn_norm_blocks *blocks) {
 
 void rn_norm_blocks_squares(const rn_norm_blocks *blocks, const rn_shard_table *own,
                             const float *values, double *sum) {
-  for (int i = 0; i < own->slices; i++) {
-    const rn_shard_slice *p = &own->slice[i];
-    const int64_t within = p->range.begin - p->param->offset, elements = rn_range_count(p->range);
-    if (p->param->copy) continue;
-    assert(within % RN_BLOCK == 0);
-    const int64_t first = blocks->first[p->param - blocks->table->param] + within / RN_BLOCK;
-    const int64_t count = (elements + RN_BLOCK - 1) / RN_BLOCK;
 #pragma omp parallel for schedule(static)
-    for (int64_t b = 0; b < count; b++) {
-      const int64_t left = elements - b * RN_BLOCK;
-      sum[first + b] =
-          rn_sum_of_squares(left < RN_BLOCK ? left : RN_BLOCK, values + p->offset + b * RN_BLOCK);
-    }
+  for (int64_t i = 0; i < own->blocks; i++) {
+    const rn_shard_block b = rn_shard_table_block(own, i);
+    const rn_param *param = b.slice->param;
+    const int64_t within = b.range.begin - param->offset;
+    if (param->copy) continue;
+    assert(within % RN_BLOCK == 0);
+    sum[blocks->first[param - blocks->table->param] + within / RN_BLOCK] =
+        rn_sum_of_squares_block(rn_range_count(b.range), values + b.offset);
   }
 }

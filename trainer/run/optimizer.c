@@ -175,17 +175,18 @@ double rn_optimizer_lr(const rn_optimizer *o, int64_t step) {
   return rn_lr(&o->schedule, step);
 }
 
-/* Updates tensor by tensor, since weight decay depends on the tensor. */
+/* Updates block by block, since weight decay depends on the tensor. */
 void rn_optimizer_update(rn_optimizer *o, double lr, double grad_norm, int64_t update,
                          float *params) {
-  rn_adamw_step step = {
-      .lr = lr, .update = update, .clip = rn_clip_coefficient(grad_norm, o->clip)};
-  for (int i = 0; i < o->shards->slices; i++) {
-    const rn_shard_slice *p = &o->shards->slice[i];
-    const rn_adamw_state state = {params + p->range.begin, o->exp_avg + p->offset,
-                                  o->exp_avg_sq + p->offset};
-    step.decay = o->decay_all || p->param->matrix;
-    rn_adamw_update(&o->adamw, step, rn_range_count(p->range), o->gradient + p->offset, state);
+  const double clip = rn_clip_coefficient(grad_norm, o->clip);
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < o->shards->blocks; i++) {
+    const rn_shard_block b = rn_shard_table_block(o->shards, i);
+    const rn_adamw_step step = {
+        .lr = lr, .update = update, .clip = clip, .decay = o->decay_all || b.slice->param->matrix};
+    const rn_adamw_state state = {params + b.range.begin, o->exp_avg + b.offset,
+                                  o->exp_avg_sq + b.offset};
+    rn_adamw_update_block(&o->adamw, step, rn_range_count(b.range), o->gradient + b.offset, state);
   }
 }
 

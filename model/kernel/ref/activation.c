@@ -1,4 +1,5 @@
 /* The activation functions for rows: by themselves, and with the gate of a feed-forward block. */
+#include <assert.h>
 #include <math.h>
 #include <stddef.h>
 
@@ -30,13 +31,19 @@ static void gelu_row(int n, const rn_real *x, rn_real *value, rn_real *slope) {
 
 static void activate(rn_activation activation, int n, const rn_real *x, rn_real *value,
                      rn_real *slope) {
-  if (activation == RN_ACTIVATION_GELU) {
-    gelu_row(n, x, value, slope);
-  } else if (slope == NULL) {
-    swish_row(n, x, value);
-  } else {
-    swish_row_with_slope(n, x, value, slope);
+  switch (activation) {
+    case RN_ACTIVATION_SWISH:
+      if (slope == NULL) {
+        swish_row(n, x, value);
+      } else {
+        swish_row_with_slope(n, x, value, slope);
+      }
+      return;
+    case RN_ACTIVATION_GELU:
+      gelu_row(n, x, value, slope);
+      return;
   }
+  assert(!"a known activation");
 }
 
 static void ffn(rn_ffn kind, rn_activation activation, int n, const rn_real *inner,
