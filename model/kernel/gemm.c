@@ -78,7 +78,8 @@ void rn_gemm_by(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, i
   rn_gemm_bf16_fn *const gemm[] = {[RN_GEMM_NN] = table->bf16_nn,
                                    [RN_GEMM_NT] = table->bf16_nt,
                                    [RN_GEMM_TN] = table->bf16_tn,
-                                   [RN_GEMM_NT_FP64_ACCUMULATE] = table->bf16_nt};
+                                   [RN_GEMM_NT_FP64_ACCUMULATE] = table->bf16_nt,
+                                   [RN_GEMM_PACKED] = table->bf16_packed};
   gemm[kind](m, n, k, rn_array_bf16s(a), lda, rn_array_bf16s(b), ldb, beta, c, ldc);
 }
 

@@ -36,9 +36,22 @@ typedef struct rn_gemm_backend {
   rn_gemm_fn *nt_fp64_accumulate;
   /** As nn, nt and tn; all three are NULL in a backend without bf16. */
   rn_gemm_bf16_fn *bf16_nn, *bf16_nt, *bf16_tn;
+  /** Returns true if nn with a transposed copy of b is faster than nt on this CPU
+   * (model/kernel/gemm_pack.h). NULL if it never is. */
+  bool (*transposes)(void);
+  /** As bf16_nt, where b is the first panel of a packed weight, and ldb the number of columns of
+   * this panel before the first column of c. NULL if the backend does not pack weights. */
+  rn_gemm_bf16_fn *bf16_packed;
 } rn_gemm_backend;
 
-typedef enum { RN_GEMM_NN, RN_GEMM_NT, RN_GEMM_TN, RN_GEMM_NT_FP64_ACCUMULATE } rn_gemm_kind;
+/** RN_GEMM_PACKED is bf16_packed. */
+typedef enum {
+  RN_GEMM_NN,
+  RN_GEMM_NT,
+  RN_GEMM_TN,
+  RN_GEMM_NT_FP64_ACCUMULATE,
+  RN_GEMM_PACKED
+} rn_gemm_kind;
 
 /** Returns the backend in use: the one set by rn_gemm_backend_use, or else the AUTO choice. */
 const rn_gemm_backend *rn_gemm_backend_in_use(void);

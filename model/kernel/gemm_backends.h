@@ -36,6 +36,11 @@ bool rn_gemm_onednn_has_avx512(void);
 bool rn_gemm_bf16_supported(void);
 /** Adds oneDNN's bf16 products to a table. */
 void rn_gemm_bf16_enter(rn_gemm_backend *table);
+
+/** True if oneDNN multiplies by packed weights with its fastest code. */
+bool rn_gemm_bf16_packs(void);
+/** Such a product. */
+rn_gemm_bf16_fn rn_gemm_bf16_packed;
 #endif
 
 #endif

@@ -70,8 +70,14 @@ static void gemm_nt_fp64_accumulate(int m, int n, int k, float alpha, const floa
 }
 #endif
 
+/* With OpenBLAS, 64 rows are 10 to 25 % faster (AVX-512), or 3 to 10 % (AVX2). */
+static bool always(void) {
+  return true;
+}
+
 const rn_gemm_backend rn_gemm_cblas = {.name = "openblas",
                                        .nn = rn_gemm_cblas_nn,
                                        .nt = gemm_nt,
                                        .tn = rn_gemm_cblas_tn,
-                                       .nt_fp64_accumulate = gemm_nt_fp64_accumulate};
+                                       .nt_fp64_accumulate = gemm_nt_fp64_accumulate,
+                                       .transposes = always};

@@ -33,7 +33,8 @@ const rn_gemm_backend rn_gemm_onednn = {.name = "onednn",
                                         .nn = gemm_nn,
                                         .nt = gemm_nt,
                                         .tn = gemm_tn,
-                                        .nt_fp64_accumulate = gemm_nt_fp64_accumulate};
+                                        .nt_fp64_accumulate = gemm_nt_fp64_accumulate,
+                                        .transposes = rn_gemm_onednn_has_avx512};
 
 const rn_gemm_backend rn_gemm_onednn_nt = {.name = "onednn+openblas",
                                            .nn = rn_gemm_cblas_nn,

@@ -72,6 +72,7 @@ RECORDED(record_nt_fp64_accumulate, RN_GEMM_NT_FP64_ACCUMULATE)
 RECORDED_BF16(record_bf16_nn, RN_GEMM_NN)
 RECORDED_BF16(record_bf16_nt, RN_GEMM_NT)
 RECORDED_BF16(record_bf16_tn, RN_GEMM_TN)
+RECORDED_BF16(record_bf16_packed, RN_GEMM_PACKED)
 
 static const rn_gemm_backend recording_reals = {.nn = record_nn,
                                                 .nt = record_nt,
@@ -90,6 +91,8 @@ void rn_gemm_record_start(rn_gemm_record *record) {
   recorder = rn_gemm_takes_bf16() ? recording_bf16 : recording_reals;
   record->table = rn_gemm_backend_swap(&recorder);
   recorder.name = record->table->name;
+  recorder.transposes = record->table->transposes;
+  if (record->table->bf16_packed != NULL) recorder.bf16_packed = record_bf16_packed;
   recording = record;
 }
 

@@ -5,6 +5,8 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "model/kernel/gemm_pack.h"
+
 /* Operands less than MERGE_BYTES apart are in one range, which preserves the distance between
  * them. */
 enum { MERGE_BYTES = 1 << 16, PAGE_BYTES = 4096, OPERANDS = 3 };
@@ -78,11 +80,26 @@ static extent extent_of(rn_array x, int rows, int cols, int64_t ld) {
                   0};
 }
 
+static int rounded_up(int64_t count, int unit) {
+  return (int)((count + unit - 1) / unit * unit);
+}
+
+/* Returns the extent of the panels of a packed weight that a product reads. */
+static extent extent_of_panels(const rn_recorded_gemm *p) {
+  return extent_of(p->b, 1, rounded_up(p->ldb + p->n, RN_PACK_COLS) * rounded_up(p->k, RN_PACK_SUM),
+                   0);
+}
+
 static void extents_of(const rn_recorded_gemm *p, extent *out) {
   const bool a_transposed = p->kind == RN_GEMM_TN;
   const bool b_transposed = p->kind == RN_GEMM_NT || p->kind == RN_GEMM_NT_FP64_ACCUMULATE;
   out[0] = a_transposed ? extent_of(p->a, p->k, p->m, p->lda) : extent_of(p->a, p->m, p->k, p->lda);
-  out[1] = b_transposed ? extent_of(p->b, p->n, p->k, p->ldb) : extent_of(p->b, p->k, p->n, p->ldb);
+  if (p->kind == RN_GEMM_PACKED) {
+    out[1] = extent_of_panels(p);
+  } else {
+    out[1] =
+        b_transposed ? extent_of(p->b, p->n, p->k, p->ldb) : extent_of(p->b, p->k, p->n, p->ldb);
+  }
   out[2] = extent_of(p->c, p->m, p->n, p->ldc);
 }
 

@@ -1,6 +1,7 @@
 #include "model/kernel/onednn_matmul.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #if DNNL_VERSION_MAJOR >= 3
 
@@ -9,6 +10,9 @@ typedef dnnl_memory_desc_t description;
 
 static bool describe(const rn_onednn_matrix *m, description *out) {
   const dnnl_dims_t dims = {m->rows, m->cols}, strides = {m->row_stride, m->col_stride};
+  if (m->packed) {
+    return dnnl_memory_desc_create_with_tag(out, 2, dims, m->type, dnnl_BA16a64b2a) == dnnl_success;
+  }
   return dnnl_memory_desc_create_with_strides(out, 2, dims, m->type, strides) == dnnl_success;
 }
 
@@ -38,6 +42,9 @@ typedef dnnl_memory_desc_t description;
 
 static bool describe(const rn_onednn_matrix *m, description *out) {
   const dnnl_dims_t dims = {m->rows, m->cols}, strides = {m->row_stride, m->col_stride};
+  if (m->packed) {
+    return dnnl_memory_desc_init_by_tag(out, 2, dims, m->type, dnnl_BA16a64b2a) == dnnl_success;
+  }
   return dnnl_memory_desc_init_by_strides(out, 2, dims, m->type, strides) == dnnl_success;
 }
 
@@ -68,14 +75,21 @@ static bool create_attributes(bool add, dnnl_primitive_attr_t *attr, dnnl_post_o
          dnnl_primitive_attr_set_post_ops(*attr, *ops) == dnnl_success;
 }
 
+static bool is_brgemm(const_dnnl_primitive_desc_t plan) {
+  const char *name = NULL;
+  return dnnl_primitive_desc_query(plan, dnnl_query_impl_info_str, 0, &name) == dnnl_success &&
+         strncmp(name, "brg", strlen("brg")) == 0;
+}
+
 static bool create_code(dnnl_engine_t engine, const description *abc, bool add,
-                        dnnl_primitive_t *out) {
+                        rn_onednn_matmul *out) {
   dnnl_primitive_attr_t attr = NULL;
   dnnl_post_ops_t ops = NULL;
   dnnl_primitive_desc_t plan = NULL;
   const bool created = create_attributes(add, &attr, &ops) &&
                        create_plan(engine, abc, attr, &plan) &&
-                       dnnl_primitive_create(out, plan) == dnnl_success;
+                       dnnl_primitive_create(&out->code, plan) == dnnl_success;
+  out->is_brgemm = created && is_brgemm(plan);
   if (plan != NULL) dnnl_primitive_desc_destroy(plan);
   if (ops != NULL) dnnl_post_ops_destroy(ops);
   if (attr != NULL) dnnl_primitive_attr_destroy(attr);
@@ -88,7 +102,7 @@ bool rn_onednn_matmul_create(dnnl_engine_t engine, rn_onednn_matrix a, rn_onednn
   *out = (rn_onednn_matmul){0};
   const bool created =
       describe(&a, &abc[0]) && describe(&b, &abc[1]) && describe(&c, &abc[2]) &&
-      create_code(engine, abc, add, &out->code) && create_memory(engine, &abc[0], &out->a) &&
+      create_code(engine, abc, add, out) && create_memory(engine, &abc[0], &out->a) &&
       create_memory(engine, &abc[1], &out->b) && create_memory(engine, &abc[2], &out->c);
   for (int i = 0; i < 3; i++) release(&abc[i]);
   if (!created) rn_onednn_matmul_destroy(out);

@@ -9,17 +9,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** A matrix in memory: element (i, j) is at i * row_stride + j * col_stride. */
+/** A matrix in memory: element (i, j) is at i * row_stride + j * col_stride. If `packed`, it is a
+ * bf16 matrix of panels, packed as in model/kernel/gemm_pack.h, and the strides are ignored. */
 typedef struct rn_onednn_matrix {
   int64_t rows, cols, row_stride, col_stride;
   dnnl_data_type_t type;
+  bool packed;
 } rn_onednn_matrix;
 
 /** The generated code, and a handle for each operand. The caller attaches memory to the handles
- * before a call. */
+ * before a call. `is_brgemm` is true if the code is of oneDNN's fastest kind, which also uses AMX;
+ * the other kinds pack both operands in each call. */
 typedef struct rn_onednn_matmul {
   dnnl_primitive_t code;
   dnnl_memory_t a, b, c;
+  bool is_brgemm;
 } rn_onednn_matmul;
 
 /**
