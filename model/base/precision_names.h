@@ -67,6 +67,7 @@
 #define rn_weight_queue_destroy RN_NAME(rn_weight_queue_destroy)
 #define rn_weight_queue_bytes RN_NAME(rn_weight_queue_bytes)
 #define rn_weight_queue_add RN_NAME(rn_weight_queue_add)
+#define rn_weight_queue_notify RN_NAME(rn_weight_queue_notify)
 #define rn_weight_queue_is_empty RN_NAME(rn_weight_queue_is_empty)
 #define rn_weight_queue_run_one RN_NAME(rn_weight_queue_run_one)
 #define rn_weight_queue_run RN_NAME(rn_weight_queue_run)

@@ -140,12 +140,14 @@ void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_
 }
 
 void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x, rn_array dy,
-                            const rn_ffn_activations *activations,
-                            rn_grad_accumulator *accumulator) {
+                            const rn_ffn_activations *activations, rn_grad_accumulator *accumulator,
+                            rn_weight_queue *queue) {
   int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
   rn_span_phase("weight gradient GEMMs");
+  const rn_weight_product fc1 = {
+      {block->fc1, inner, dim}, {activations->inner, block->ld_inner}, {x, dim}};
   const rn_weight_product products[] = {
-      {{block->fc2, dim, ffn_dim}, {dy, dim}, {activations->product, block->ld_product}},
-      {{block->fc1, inner, dim}, {activations->inner, block->ld_inner}, {x, dim}}};
-  rn_grad_accumulator_products(accumulator, rows, products, 2);
+      {{block->fc2, dim, ffn_dim}, {dy, dim}, {activations->product, block->ld_product}}, fc1};
+  if (queue != NULL) rn_grad_accumulator_defer(accumulator, queue, rows, &fc1, 1);
+  rn_grad_accumulator_products(accumulator, queue, rows, products, queue != NULL ? 1 : 2);
 }

@@ -80,9 +80,12 @@ void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_
 /**
  * Accumulates the weight gradients. Call after backward_input with the same activations. Shapes: x
  * [R, D], the input of forward; dy [R, D], as passed to backward_input.
+ *
+ * With `queue`, which may be NULL, the gradient of fc1 waits there; x and activations->inner must
+ * not change until it is computed.
  */
 void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x, rn_array dy,
-                            const rn_ffn_activations *activations,
-                            rn_grad_accumulator *accumulator);
+                            const rn_ffn_activations *activations, rn_grad_accumulator *accumulator,
+                            rn_weight_queue *queue);
 
 #endif

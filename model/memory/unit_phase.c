@@ -24,6 +24,7 @@ const char *rn_unit_phase_name(rn_unit_phase phase) {
       [RN_UNIT_PHASE_D_OUT] = "d out",
       [RN_UNIT_PHASE_OUT_WEIGHT] = "out weight",
       [RN_UNIT_PHASE_D_STATES] = "d states",
+      [RN_UNIT_PHASE_SCAN_WEIGHT] = "scan weight",
       [RN_UNIT_PHASE_D_INNER] = "d inner",
       [RN_UNIT_PHASE_D_CROSS] = "d cross",
       [RN_UNIT_PHASE_D_QKVG] = "d qkvg",

@@ -30,6 +30,7 @@ typedef enum {
   RN_UNIT_PHASE_D_OUT,            /* output projection, gate, head norm */
   RN_UNIT_PHASE_OUT_WEIGHT,       /* weight gradient of the output projection */
   RN_UNIT_PHASE_D_STATES,         /* contributions to adjoints; the scan begins */
+  RN_UNIT_PHASE_SCAN_WEIGHT,      /* weight gradients that waited, while the scan is in flight */
   RN_UNIT_PHASE_D_INNER,          /* retention inside chunks, while the scan is in flight */
   RN_UNIT_PHASE_D_CROSS,          /* retention across chunks, after the scan */
   RN_UNIT_PHASE_D_QKVG,           /* projections of q, k, v and g */

@@ -94,22 +94,22 @@ static rn_weight_sum sum_of(rn_grad_accumulator *accumulator, rn_rows rows,
 void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, rn_weight w, rn_rows rows,
                                  rn_matrix dy, rn_matrix x) {
   const rn_weight_product product = {w, dy, x};
-  rn_grad_accumulator_products(accumulator, rows, &product, 1);
+  rn_grad_accumulator_products(accumulator, NULL, rows, &product, 1);
 }
 
-void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_rows rows,
-                                  const rn_weight_product *products, int count) {
+void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_weight_queue *queue,
+                                  rn_rows rows, const rn_weight_product *products, int count) {
   rn_weight_sum sums[RN_TN_PRODUCTS_MAX];
   assert(count <= RN_TN_PRODUCTS_MAX);
   if (rows.count == 0) return;
   for (int i = 0; i < count; i++) sums[i] = sum_of(accumulator, rows, &products[i]);
-  rn_weight_sums_run(sums, count);
+  rn_weight_sums_run(sums, count, queue);
 }
 
 void rn_grad_accumulator_defer(rn_grad_accumulator *accumulator, rn_weight_queue *queue,
                                rn_rows rows, const rn_weight_product *products, int count) {
   if (queue == NULL) {
-    rn_grad_accumulator_products(accumulator, rows, products, count);
+    rn_grad_accumulator_products(accumulator, NULL, rows, products, count);
     return;
   }
   for (int i = 0; i < count && rows.count > 0; i++) {

@@ -47,9 +47,9 @@ typedef struct rn_weight_product {
 } rn_weight_product;
 
 /** The gradients of at most RN_TN_PRODUCTS_MAX matrices over the same rows, in one pool of tasks.
- */
-void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_rows rows,
-                                  const rn_weight_product *products, int count);
+ * Threads that find no free tile run tasks of `queue`, which may be NULL. */
+void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_weight_queue *queue,
+                                  rn_rows rows, const rn_weight_product *products, int count);
 
 /**
  * Adds the gradients of matrices to `queue`, which computes them later; NULL: computes them now.

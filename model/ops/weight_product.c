@@ -39,7 +39,7 @@ void rn_matmul_tn_all(int64_t rows, const rn_tn_product *products, int count, rn
   rn_weight_sum sums[RN_TN_PRODUCTS_MAX];
   assert(count <= RN_TN_PRODUCTS_MAX);
   for (int i = 0; i < count; i++) sums[i] = rn_weight_product_sum(rows, &products[i], beta);
-  rn_weight_sums_run(sums, count);
+  rn_weight_sums_run(sums, count, NULL);
 }
 
 void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_array x, int64_t ldx,

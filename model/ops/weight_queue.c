@@ -8,22 +8,25 @@
 #include <string.h>
 
 #include "proto/base/arena.h"
+#include "proto/base/span.h"
 
 /* The state of a tile is twice the number of its pieces that are done, plus 1 while a thread adds
  * the next piece. */
 typedef atomic_int tile_state;
 
-/* A product with its progress. */
+/* A product with its progress, and what to do when it and all older ones are complete. */
 typedef struct entry {
   rn_weight_sum sum;
   tile_state *tile;       /* [tiles] */
   atomic_llong unclaimed; /* tasks that no thread has begun */
   atomic_llong next;      /* tiles are tried in turn, from this one */
+  rn_weight_queue_event event;
 } entry;
 
 static void start(entry *e, const rn_weight_sum *sum, tile_state *tile) {
   e->sum = *sum;
   e->tile = tile;
+  e->event = (rn_weight_queue_event){0};
   atomic_init(&e->unclaimed, sum->tiles * sum->pieces);
   atomic_init(&e->next, 0);
   for (int64_t i = 0; i < sum->tiles; i++) atomic_init(&tile[i], 0);
@@ -52,7 +55,9 @@ static bool run_task(entry *e) {
     int piece;
     if (!claim(e, tile, &piece)) continue;
     atomic_fetch_sub_explicit(&e->unclaimed, 1, memory_order_relaxed);
+    const double begin_s = rn_span_task_begin();
     e->sum.add_piece(&e->sum, tile, piece);
+    rn_span_task_end(begin_s);
     atomic_store_explicit(&e->tile[tile], 2 * (piece + 1), memory_order_release);
     return true;
   }
@@ -81,10 +86,11 @@ static void wait_for_tile(int *spins) {
   if (++*spins > SPINS) sched_yield();
 }
 
-/* Runs tasks on the calling thread until none is left to begin. */
-static void run_until_claimed(entry *all, int count) {
+/* Runs tasks on the calling thread until none is left to begin. While no tile is free, runs tasks
+ * of `filler`. */
+static void run_until_claimed(entry *all, int count, rn_weight_queue *filler) {
   for (int spins = 0; any_unclaimed(all, count);) {
-    if (run_one(all, count)) {
+    if (run_one(all, count) || (filler != NULL && rn_weight_queue_run_one(filler))) {
       spins = 0;
     } else {
       wait_for_tile(&spins);
@@ -114,7 +120,7 @@ static void run_whole_tiles(const rn_weight_sum *sums, int64_t tiles) {
   }
 }
 
-void rn_weight_sums_run(const rn_weight_sum *sums, int count) {
+void rn_weight_sums_run(const rn_weight_sum *sums, int count, rn_weight_queue *queue) {
   const int64_t tiles = count_tiles(sums, count);
   tile_state state[MAX_SHARED_TILES];
   entry all[MAX_SUMS];
@@ -127,7 +133,7 @@ void rn_weight_sums_run(const rn_weight_sum *sums, int count) {
     start(&all[i], &sums[i], &state[first]);
   }
 #pragma omp parallel
-  run_until_claimed(all, count);
+  run_until_claimed(all, count, queue);
 }
 
 /* ---- later ---- */
@@ -161,35 +167,60 @@ static void move(entry *to, tile_state *tile, const entry *from) {
   for (int64_t i = 0; i < from->sum.tiles; i++) atomic_init(&tile[i], atomic_load(&from->tile[i]));
   to->sum = from->sum;
   to->tile = tile;
+  to->event = from->event;
   atomic_init(&to->unclaimed, left);
   atomic_init(&to->next, next);
 }
 
-/* Removes the products that are complete; returns the number of tiles of the others. */
-static int64_t remove_complete(rn_weight_queue *q) {
+static int64_t count_waiting_tiles(const rn_weight_queue *q) {
   int64_t tiles = 0;
-  int kept = 0;
-  for (int i = 0; i < q->count; i++) {
-    if (unclaimed(&q->entry[i]) == 0) continue;
-    move(&q->entry[kept], &q->tile[tiles], &q->entry[i]);
-    tiles += q->entry[kept++].sum.tiles;
-  }
-  q->count = kept;
+  for (int i = 0; i < q->count; i++) tiles += q->entry[i].sum.tiles;
   return tiles;
 }
 
+/* Removes the oldest products as long as they are complete, and calls their events. */
+static void remove_complete(rn_weight_queue *q) {
+  rn_weight_queue_event event[RN_WEIGHT_QUEUE_PRODUCTS];
+  int complete = 0;
+  while (complete < q->count && unclaimed(&q->entry[complete]) == 0) {
+    event[complete] = q->entry[complete].event;
+    complete++;
+  }
+  if (complete == 0) return;
+  int64_t tiles = 0;
+  q->count -= complete;
+  for (int i = 0; i < q->count; i++) {
+    move(&q->entry[i], &q->tile[tiles], &q->entry[i + complete]);
+    tiles += q->entry[i].sum.tiles;
+  }
+  for (int i = 0; i < complete; i++) {
+    if (event[i].complete != NULL) event[i].complete(event[i].self, event[i].index);
+  }
+}
+
+void rn_weight_queue_notify(rn_weight_queue *q, rn_weight_queue_event event) {
+  remove_complete(q);
+  if (q->count > 0 && q->entry[q->count - 1].event.complete != NULL) rn_weight_queue_finish(q);
+  if (q->count == 0) {
+    event.complete(event.self, event.index);
+  } else {
+    q->entry[q->count - 1].event = event;
+  }
+}
+
 void rn_weight_queue_add(rn_weight_queue *q, const rn_weight_sum *sum) {
-  int64_t tiles = remove_complete(q);
   assert(!omp_in_parallel());
-  if (q->count == RN_WEIGHT_QUEUE_PRODUCTS || tiles + sum->tiles > RN_WEIGHT_QUEUE_TILES) {
+  remove_complete(q);
+  if (q->count == RN_WEIGHT_QUEUE_PRODUCTS ||
+      count_waiting_tiles(q) + sum->tiles > RN_WEIGHT_QUEUE_TILES) {
     rn_weight_queue_finish(q);
-    tiles = remove_complete(q);
   }
   if (sum->tiles > RN_WEIGHT_QUEUE_TILES) {
-    rn_weight_sums_run(sum, 1);
+    rn_weight_sums_run(sum, 1, NULL);
     return;
   }
-  start(&q->entry[q->count++], sum, &q->tile[tiles]);
+  const int64_t first = count_waiting_tiles(q);
+  start(&q->entry[q->count++], sum, &q->tile[first]);
 }
 
 bool rn_weight_queue_run_one(rn_weight_queue *q) {
@@ -210,10 +241,13 @@ void rn_weight_queue_run(rn_weight_queue *q, rn_weight_queue_until until) {
       if (polls && until.reached(until.self)) atomic_store(&stop, true);
     }
   }
+  remove_complete(q);
 }
 
 void rn_weight_queue_finish(rn_weight_queue *q) {
-  if (rn_weight_queue_is_empty(q)) return;
+  if (!rn_weight_queue_is_empty(q)) {
 #pragma omp parallel
-  run_until_claimed(q->entry, q->count);
+    run_until_claimed(q->entry, q->count, NULL);
+  }
+  remove_complete(q);
 }

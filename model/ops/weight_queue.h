@@ -42,13 +42,14 @@ struct rn_weight_sum {
   int64_t offset;                          /* exact sums: offset of the weight in them */
 };
 
-/** Computes `count` products now, with all threads: the tasks of all are in one pool. */
-void rn_weight_sums_run(const rn_weight_sum *sums, int count);
-
 /** Bounds of a queue: products, and tiles of all products together. */
-enum { RN_WEIGHT_QUEUE_PRODUCTS = 8, RN_WEIGHT_QUEUE_TILES = 2048 };
+enum { RN_WEIGHT_QUEUE_PRODUCTS = 8, RN_WEIGHT_QUEUE_TILES = 4096 };
 
 typedef struct rn_weight_queue rn_weight_queue;
+
+/** Computes `count` products now, with all threads: the tasks of all are in one pool. Threads that
+ * find no free tile run tasks of `queue`, which may be NULL. */
+void rn_weight_sums_run(const rn_weight_sum *sums, int count, rn_weight_queue *queue);
 
 /** Creates an empty queue. Errors: RN_ERR_MEMORY. */
 rn_status rn_weight_queue_create(rn_err *err, rn_weight_queue **out);
@@ -65,6 +66,17 @@ size_t rn_weight_queue_bytes(void);
  */
 void rn_weight_queue_add(rn_weight_queue *queue, const rn_weight_sum *sum);
 
+/** What to do when products are complete. */
+typedef struct rn_weight_queue_event {
+  void *self;
+  int index;
+  void (*complete)(void *self, int index);
+} rn_weight_queue_event;
+
+/** Calls event.complete once all products that are in the queue now are complete: now, or at the
+ * end of the call that finds them complete (rn_weight_queue_notify, _add, _run or _finish). */
+void rn_weight_queue_notify(rn_weight_queue *queue, rn_weight_queue_event event);
+
 /** True if no task is left to begin. */
 bool rn_weight_queue_is_empty(const rn_weight_queue *queue);
 
@@ -72,7 +84,8 @@ bool rn_weight_queue_is_empty(const rn_weight_queue *queue);
  * is none: tasks of the remaining tiles are then being run by other threads. */
 bool rn_weight_queue_run_one(rn_weight_queue *queue);
 
-/** A condition that ends the work on a queue; polled by the first thread between its tasks. */
+/** A condition that ends the work on a queue; polled by the first thread before the work and
+ * between its tasks. */
 typedef struct rn_weight_queue_until {
   void *self;
   bool (*reached)(void *self);

@@ -24,6 +24,7 @@ typedef struct rn_pass {
   bool weights;          /* backward_input: accumulates the weight gradients, too */
   struct rn_activations *activations;      /* of the stage; not owned */
   struct rn_grad_accumulator *accumulator; /* backward only; not owned */
+  struct rn_weight_queue *queue; /* backward with weights: where gradients wait; not owned */
 } rn_pass;
 
 #endif

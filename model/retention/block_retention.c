@@ -306,16 +306,36 @@ static rn_retention_grads grads_of(const rn_block_retention *b,
                               .lddkv = b->ld_pair};
 }
 
-/* Completes core_backward for the chunkwise form, after the scan's begin(). */
+/* Polls a port; never ends the work on a queue. */
+static bool poll_only(void *self) {
+  const rn_scan_port *port = self;
+  port->poll(port->self);
+  return false;
+}
+
+/* Computes the weight gradients that wait, and polls the port meanwhile. */
+static void run_waiting_weights(const rn_block_retention_activations *t, rn_weight_queue *queue,
+                                rn_scan_port *port) {
+  rn_span_phase("weight gradient GEMMs");
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_SCAN_WEIGHT);
+  if (queue != NULL) rn_weight_queue_run(queue, (rn_weight_queue_until){port, poll_only});
+}
+
+/* Completes core_backward for the chunkwise form, after the scan's begin(). While the scan is in
+ * flight, computes weight gradients, then the inner terms of the chunks. If the state arrives
+ * during the weight gradients, one pass computes both terms. */
 static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
-                                 const rn_retention_view *u, rn_scan_port *port,
+                                 const rn_retention_view *u, const rn_pass *pass,
                                  const rn_block_retention_activations *t,
                                  const rn_retention_grads *grads) {
+  rn_scan_port *port = pass->port;
   const rn_segment_states adjoints = {t->state, NULL, t->d_chunk_states, t->adjoints};
   const rn_chunk_states states = {t->states, t->adjoints};
   rn_eager_completion completion;
-  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_INNER);
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_SCAN_WEIGHT);
   rn_eager_completion_start(&completion, port, RN_SCAN_REVERSE, &b->core, u, adjoints);
+  run_waiting_weights(t, pass->queue, &completion.port);
+  rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_INNER);
   const bool arrived = completion.done;
   if (!arrived) {
     rn_span_phase("retention within chunks");
@@ -331,7 +351,8 @@ static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
 
 /* Computes the gradients of q, k and v from the gradient of o; includes the scan. */
 static rn_status core_backward(rn_err *err, const rn_block_retention *b, const rn_retention_view *u,
-                               rn_scan_port *port, const rows_work *work) {
+                               const rn_pass *pass, const rows_work *work) {
+  rn_scan_port *port = pass->port;
   const rn_block_retention_activations *activations = work->activations;
   const rn_retention_grads grads = grads_of(b, activations, work->out);
   const int heads = u->sequences * b->heads;
@@ -349,7 +370,8 @@ static rn_status core_backward(rn_err *err, const rn_block_retention *b, const r
   rn_retention_decays(&b->core, u, activations->log_decay);
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, work->at->index,
                           (rn_scan_element){heads, m, activations->log_decay, activations->own}));
-  if (chunkwise) return chunks_backward(err, b, u, port, activations, &grads);
+  if (chunkwise) return chunks_backward(err, b, u, pass, activations, &grads);
+  run_waiting_weights(activations, pass->queue, port);
   rn_span_phase("retention across chunks");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_CROSS);
   RN_TRY(err, port->end(port->self, err, activations->state));
@@ -425,10 +447,10 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
   }
   if (pass->weights) {
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_OUT_WEIGHT);
-    rn_block_retention_backward_weight_out(b, layer, rows, grads.dy, activations,
-                                           pass->accumulator);
+    rn_block_retention_backward_weight_out(b, layer, rows, grads.dy, activations, pass->accumulator,
+                                           pass->queue);
   }
-  RN_TRY(err, core_backward(err, b, &u, pass->port, &work));
+  RN_TRY(err, core_backward(err, b, &u, pass, &work));
   rn_span_phase("k, v, q, g projections");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_QKVG);
   rn_each_block(rows, NULL, project_qkvg_backward, &work);
@@ -438,21 +460,27 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
 void rn_block_retention_backward_weight_out(const rn_block_retention *b, const rn_layer_params *at,
                                             rn_rows rows, rn_array dy,
                                             const rn_block_retention_activations *activations,
-                                            rn_grad_accumulator *accumulator) {
+                                            rn_grad_accumulator *accumulator,
+                                            rn_weight_queue *queue) {
   rn_span_phase("weight gradient GEMMs");
-  rn_grad_accumulator_product(accumulator, (rn_weight){at->out, b->dim, b->value_dim}, rows,
-                              (rn_matrix){dy, b->dim},
-                              (rn_matrix){activations->gated, b->ld_gated});
+  const rn_weight_product out = {
+      {at->out, b->dim, b->value_dim}, {dy, b->dim}, {activations->gated, b->ld_gated}};
+  if (activations->defers_out) {
+    rn_grad_accumulator_defer(accumulator, queue, rows, &out, 1);
+  } else {
+    rn_grad_accumulator_products(accumulator, queue, rows, &out, 1);
+  }
 }
 
 void rn_block_retention_backward_weight_in(const rn_block_retention *b, const rn_layer_params *at,
                                            rn_rows rows, rn_array x,
                                            const rn_block_retention_activations *activations,
-                                           rn_grad_accumulator *accumulator) {
+                                           rn_grad_accumulator *accumulator,
+                                           rn_weight_queue *queue) {
   const rn_matrix input = {x, b->dim};
   const rn_matrix d_kv = {activations->kv, b->ld_pair}, d_qg = {activations->qg, b->ld_pair};
   rn_span_phase("weight gradient GEMMs");
   const rn_weight_product products[] = {{{at->k, b->pair, b->dim}, d_kv, input},
                                         {{at->q, qg_width(b), b->dim}, d_qg, input}};
-  rn_grad_accumulator_products(accumulator, rows, products, 2);
+  rn_grad_accumulator_defer(accumulator, queue, rows, products, 2);
 }

@@ -84,9 +84,11 @@ typedef struct rn_block_retention_activations {
   rn_real *alpha;        /* [R, H] */
   rn_real *kv_reals,
       *q; /* [R, D + H V] and [R, D]: bf16 rows widened to rn_real, for the forms without chunks */
-  double *log_decay;       /* [B, H] */
-  rn_array d_o;            /* [R, H V] */
-  rn_real *d_kv;           /* [R, D + H V], row stride ld_pair */
+  double *log_decay; /* [B, H] */
+  bool defers_out;   /* true if gated and the gradient of the output live until the scan of backward
+                        has begun, so that the weight gradient of the output projection can wait */
+  rn_array d_o;      /* [R, H V] */
+  rn_real *d_kv;     /* [R, D + H V], row stride ld_pair */
   rn_real *d_chunk_states; /* [chunks, B, H, K, V]: contributions of chunks to adjoints */
   rn_array adjoints;       /* [chunks, B, H, K, V]: adjoint of the state after each chunk */
   rn_workspace *workspace; /* holds the temporary buffers; not owned */
@@ -122,6 +124,8 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block,
  * Computes the gradient of the input. With pass->weights, also accumulates the weight gradient of
  * the output projection, while `gated` is valid. The parallel form has no backward in bf16.
  *
+ * While the scan is in flight, computes all weight gradients that wait in pass->queue.
+ *
  * Collective: over the ranks of pass->port: one REVERSE scan of the layer.
  * Errors:     those of the port.
  */
@@ -131,17 +135,20 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *blo
                                             rn_block_retention_activations *activations);
 
 /** Accumulates the weight gradient of the output projection. Call after backward_input with the
- * same dy. */
+ * same dy. With `queue`, which may be NULL, and activations->defers_out, it waits there. */
 void rn_block_retention_backward_weight_out(const rn_block_retention *block,
                                             const rn_layer_params *at, rn_rows rows, rn_array dy,
                                             const rn_block_retention_activations *activations,
-                                            rn_grad_accumulator *accumulator);
+                                            rn_grad_accumulator *accumulator,
+                                            rn_weight_queue *queue);
 
 /** Accumulates the weight gradients of the input projections (k, v, q, g). Call after
- * backward_input; x is the input of forward. */
+ * backward_input; x is the input of forward. With `queue`, which may be NULL, they wait there; x,
+ * kv and qg must not change until they are computed. */
 void rn_block_retention_backward_weight_in(const rn_block_retention *block,
                                            const rn_layer_params *at, rn_rows rows, rn_array x,
                                            const rn_block_retention_activations *activations,
-                                           rn_grad_accumulator *accumulator);
+                                           rn_grad_accumulator *accumulator,
+                                           rn_weight_queue *queue);
 
 #endif

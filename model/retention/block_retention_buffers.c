@@ -75,9 +75,12 @@ static void take_saved(const rn_block_retention *b, const rn_buffer_space *s,
   t->normed = rn_buffer_array(s, "head norm", rows * b->value_dim, b->bf16,
                               rn_use_saved(b->bf16 ? RN_UNIT_PHASE_OUT : RN_UNIT_PHASE_INNER,
                                            RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_D_OUT));
-  t->gated = rn_buffer_array(s, "gated", rows * b->ld_gated, b->bf16,
-                             rn_use_recomputed(RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_OUT,
-                                               RN_UNIT_PHASE_D_OUT, RN_UNIT_PHASE_OUT_WEIGHT));
+  /* With RN_SAVE_MOST, gated would need memory of its own while the scan is in flight. */
+  t->defers_out = s->plan->policy == RN_SAVE_INPUTS;
+  t->gated = rn_buffer_array(
+      s, "gated", rows * b->ld_gated, b->bf16,
+      rn_use_recomputed(RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_D_OUT,
+                        t->defers_out ? RN_UNIT_PHASE_SCAN_WEIGHT : RN_UNIT_PHASE_OUT_WEIGHT));
   t->factor =
       rn_buffer_reals(s, "head norm factor", rows * b->heads,
                       rn_use_saved(RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_D_OUT));
@@ -131,8 +134,9 @@ static void take_backward(const rn_block_retention *b, const rn_buffer_space *s,
                       rn_use_in_backward(RN_UNIT_PHASE_D_STATES, RN_UNIT_PHASE_D_CROSS));
   t->adjoints = rn_reals(t->d_chunk_states);
   if (!b->bf16) return;
-  t->adjoints = rn_buffer_array(s, "adjoints", chunk_state_count(b), true,
-                                rn_use_in_backward(RN_UNIT_PHASE_D_INNER, RN_UNIT_PHASE_D_CROSS));
+  t->adjoints =
+      rn_buffer_array(s, "adjoints", chunk_state_count(b), true,
+                      rn_use_in_backward(RN_UNIT_PHASE_SCAN_WEIGHT, RN_UNIT_PHASE_D_CROSS));
 }
 
 rn_block_retention_activations rn_block_retention_buffers(const rn_block_retention *b,

@@ -203,7 +203,8 @@ static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_ac
   backward_block_input(layer, pass, s, t->recompute_inputs && pass->weights, dy, d);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN_WEIGHT);
   if (pass->weights) {
-    rn_ffn_backward_weight(&layer->ffn, rows, s.in, d_out, &t->ffn, pass->accumulator);
+    rn_ffn_backward_weight(&layer->ffn, rows, s.in, d_out, &t->ffn, pass->accumulator,
+                           t->defers_inputs ? pass->queue : NULL);
   } else {
     copy_array(gradient_at(layer, s.norm_in), d_out, count);
   }
@@ -226,7 +227,7 @@ static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_QKVG_WEIGHT);
   if (pass->weights) {
     rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, s.in, &t->retention,
-                                          pass->accumulator);
+                                          pass->accumulator, t->defers_inputs ? pass->queue : NULL);
   } else {
     copy_array(gradient_at(layer, s.norm_in), d_out, count);
   }
@@ -245,10 +246,10 @@ void rn_layer_backward_weight(const rn_layer *layer, const rn_pass *pass,
   const rn_rows rows = rn_rows_of_unit(pass->unit);
   rn_grad_accumulator *accumulator = pass->accumulator;
   rn_ffn_backward_weight(&layer->ffn, rows, t->in2, gradient_at(layer, t->norm_in2), &t->ffn,
-                         accumulator);
+                         accumulator, NULL);
   rn_block_retention_backward_weight_out(layer->retention, &layer->at, rows,
                                          gradient_at(layer, t->norm_in1), &t->retention,
-                                         accumulator);
+                                         accumulator, NULL);
   rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, t->in1, &t->retention,
-                                        accumulator);
+                                        accumulator, NULL);
 }

@@ -43,6 +43,9 @@ typedef struct rn_layer_activations {
   /* inputs of the blocks; with post-norm in rn_real, aliases of residual_in1 and residual_in2 */
   rn_array in1, in2;
   bool recompute_inputs; /* true if in1 and in2 are temporary, and backward_input recomputes them */
+  /* true if the operands of the weight gradients of fc1 and of the projections of k, v, q and g
+   * live until the next scan of backward has begun, so that these gradients can wait */
+  bool defers_inputs;
   rn_real *stat1, *stat2; /* [R, 2] */
   rn_real *branch;        /* temporary: output of the block that runs */
   rn_real *d_middle;      /* temporary: gradient of the rows between the sublayers */
@@ -74,8 +77,12 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
 
 /**
  * Replaces dy [R, D] by dx in place. With pass->weights, also accumulates the weight gradients;
- * otherwise rn_layer_backward_weight does so later. Collective: as
- * rn_block_retention_backward_input.
+ * otherwise rn_layer_backward_weight does so later.
+ *
+ * Weight gradients of the layer may wait in pass->queue on return. The backward_input of another
+ * layer computes them; before any other use of the activations' workspace, the caller does.
+ *
+ * Collective: as rn_block_retention_backward_input.
  */
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                                   rn_layer_activations *activations, rn_real *dy);

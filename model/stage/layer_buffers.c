@@ -40,6 +40,15 @@ static void take_residual_rows(const rn_layer *layer, const rn_buffer_space *s, 
       rn_use_saved(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_FFN_WEIGHT));
 }
 
+/* Returns the use of the retention block's input. If the weight gradients of k, v, q and g wait,
+ * the backward of the layer below computes them while its scan is in flight. */
+static rn_buffer_use use_of_retention_input(bool waits) {
+  rn_buffer_use use = rn_use_recomputed(RN_UNIT_PHASE_RETENTION_NORM, RN_UNIT_PHASE_QG,
+                                        RN_UNIT_PHASE_D_RETENTION_NORM, RN_UNIT_PHASE_QKVG_WEIGHT);
+  if (waits) use.backward |= rn_phase_range(RN_UNIT_PHASE_D_RESIDUAL, RN_UNIT_PHASE_SCAN_WEIGHT);
+  return use;
+}
+
 static void take_block_inputs(const rn_layer *layer, const rn_buffer_space *s, int64_t count,
                               rn_layer_activations *t) {
   if (!has_own_input(layer)) {
@@ -47,13 +56,12 @@ static void take_block_inputs(const rn_layer *layer, const rn_buffer_space *s, i
     t->in2 = rn_reals(t->residual_in2);
     return;
   }
-  t->in1 =
-      rn_buffer_array(s, "retention input", count, layer->bf16,
-                      rn_use_recomputed(RN_UNIT_PHASE_RETENTION_NORM, RN_UNIT_PHASE_QG,
-                                        RN_UNIT_PHASE_D_RETENTION_NORM, RN_UNIT_PHASE_QKVG_WEIGHT));
-  t->in2 = rn_buffer_array(s, "ffn input", count, layer->bf16,
-                           rn_use_recomputed(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_FFN,
-                                             RN_UNIT_PHASE_D_FFN_NORM, RN_UNIT_PHASE_FFN_WEIGHT));
+  t->in1 = rn_buffer_array(s, "retention input", count, layer->bf16,
+                           use_of_retention_input(t->defers_inputs));
+  t->in2 = rn_buffer_array(
+      s, "ffn input", count, layer->bf16,
+      rn_use_recomputed(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_FFN, RN_UNIT_PHASE_D_FFN_NORM,
+                        t->defers_inputs ? RN_UNIT_PHASE_SCAN_WEIGHT : RN_UNIT_PHASE_FFN_WEIGHT));
 }
 
 static void take_statistics(const rn_buffer_space *s, int64_t rows, rn_layer_activations *t) {
@@ -66,10 +74,12 @@ static void take_statistics(const rn_buffer_space *s, int64_t rows, rn_layer_act
 }
 
 /* Returns the use of d_out. With RN_SAVE_ALL, d_out is live until the end of the layer's
- * backward, where it is copied for a separate backward_weight. */
+ * backward, where it is copied for a separate backward_weight; with RN_SAVE_INPUTS, until the
+ * weight gradient of the output projection need not wait any longer. */
 static rn_buffer_use use_of_d_out(rn_save_policy policy) {
-  const rn_unit_phase last =
-      policy == RN_SAVE_ALL ? RN_UNIT_PHASE_QKVG_WEIGHT : RN_UNIT_PHASE_OUT_WEIGHT;
+  const rn_unit_phase last = policy == RN_SAVE_ALL      ? RN_UNIT_PHASE_QKVG_WEIGHT
+                             : policy == RN_SAVE_INPUTS ? RN_UNIT_PHASE_SCAN_WEIGHT
+                                                        : RN_UNIT_PHASE_OUT_WEIGHT;
   return rn_use_twice(rn_use_in_backward(RN_UNIT_PHASE_D_RESIDUAL, RN_UNIT_PHASE_FFN_WEIGHT),
                       rn_use_in_backward(RN_UNIT_PHASE_D_RETENTION, last));
 }
@@ -90,7 +100,9 @@ static void take_temporary(const rn_layer *layer, const rn_buffer_space *s, int6
 rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
                                       const rn_buffer_space *space, rn_workspace *workspace) {
   const int64_t count = rows * layer->retention_norm.width;
+  /* With RN_SAVE_INPUTS, the forward of the layer below is recomputed in the same memory. */
   rn_layer_activations t = {.recompute_inputs = space->plan->policy != RN_SAVE_ALL,
+                            .defers_inputs = space->plan->policy >= RN_SAVE_MOST,
                             .retention = rn_block_retention_buffers(layer->retention, space),
                             .ffn = rn_ffn_buffers(&layer->ffn, rows, space),
                             .workspace = workspace};

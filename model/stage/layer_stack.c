@@ -32,6 +32,7 @@ struct rn_layer_stack {
   rn_bf16 *weights; /* [total]: the bf16 shadow, or NULL */
   rn_bf16 *own;     /* the bf16 shadow if the stack owns it, else NULL */
   rn_stage_memory memory;
+  rn_weight_queue *queue; /* weight gradients that wait during a backward */
 };
 
 static int64_t max_rows(const rn_layer_stack *stack) {
@@ -88,6 +89,7 @@ static rn_status take_work(rn_err *err, rn_layer_stack *stack) {
   RN_TRY(err, rn_block_retention_create(err, spec, stack->max_sequences, stack->max_tokens,
                                         &stack->retention));
   RN_TRY(err, rn_arena_create(err, rn_norm_sums_bytes(spec->dim), &stack->arena));
+  RN_TRY(err, rn_weight_queue_create(err, &stack->queue));
   place_norm_sums(stack, rn_arena_take(&stack->arena, rn_norm_sums_bytes(spec->dim)));
   return take_copy(err, stack);
 }
@@ -150,6 +152,7 @@ void rn_layer_stack_destroy(rn_layer_stack **stack) {
   rn_block_retention_destroy(&(*stack)->retention);
   rn_arena_destroy(&(*stack)->arena);
   rn_stage_memory_destroy(&(*stack)->memory);
+  rn_weight_queue_destroy(&(*stack)->queue);
   rn_param_table_destroy(&(*stack)->table);
   free((*stack)->layer);
   free((*stack)->own);
@@ -167,6 +170,15 @@ static rn_status wait_for(rn_err *err, const rn_layer_stack *stack, int group) {
 
 static void report_group(const rn_layer_stack *stack, int group) {
   if (stack->port.added != NULL) stack->port.added(stack->port.self, group);
+}
+
+static void group_is_complete(void *self, int group) {
+  report_group(self, group);
+}
+
+/* Reports a layer group when its weight gradients no longer wait. */
+static void report_group_later(rn_layer_stack *stack, int group) {
+  rn_weight_queue_notify(stack->queue, (rn_weight_queue_event){stack, group, group_is_complete});
 }
 
 const rn_param_table *rn_layer_stack_table(const rn_layer_stack *stack) {
@@ -200,10 +212,11 @@ rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shap
                                  rn_stage_sizes *out) {
   rn_layer_stack *stack;
   RN_TRY(err, outline(err, spec, shape, &stack));
-  *out = (rn_stage_sizes){
-      .parameters = stack->table->total,
-      .work_bytes = rn_norm_sums_bytes(spec->dim) + rn_block_retention_bytes(&stack->retention),
-      .copy_bytes = rn_layer_stack_bf16_shadow_bytes(stack)};
+  *out = (rn_stage_sizes){.parameters = stack->table->total,
+                          .work_bytes = rn_norm_sums_bytes(spec->dim) +
+                                        rn_block_retention_bytes(&stack->retention) +
+                                        rn_weight_queue_bytes(),
+                          .copy_bytes = rn_layer_stack_bf16_shadow_bytes(stack)};
   for (int save = RN_SAVE_NOTHING; save <= RN_SAVE_ALL; save++) {
     out->activation_bytes[save] = rn_activations_bytes(&stack->memory, (rn_save_policy)save);
     out->workspace_bytes[save] =
@@ -298,6 +311,7 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
   rn_activations *activations = pass->activations;
   const bool recomputes = activations->save == RN_SAVE_INPUTS;
   rn_pass down = *pass;
+  down.queue = stack->queue;
   assert(activations->save != RN_SAVE_NOTHING &&
          (pass->weights || activations->save != RN_SAVE_MOST));
   activations->weights_done = down.weights = pass->weights || recomputes;
@@ -306,9 +320,10 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
     const double begin_s = rn_slowdown_begin();
     if (recomputes) RN_TRY(err, recompute(err, stack, pass, i));
     RN_TRY(err, rn_layer_backward_input(err, &stack->layer[i], &down, &activations->layer[i], dy));
+    if (recomputes || i == 0) rn_weight_queue_finish(stack->queue);
     rn_slowdown_end(begin_s);
     rn_progress_unit();
-    if (down.weights) report_group(stack, 1 + i);
+    if (down.weights) report_group_later(stack, 1 + i);
   }
   rn_span_phase("embedding");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_EMBED);

@@ -44,7 +44,7 @@ static void backward(fixture *f) {
   rn_ffn_backward_input(&f->block, f->params, rn_rows_together(ROWS), rn_reals(f->dy),
                         &f->activations, f->dx);
   rn_ffn_backward_weight(&f->block, rn_rows_together(ROWS), rn_reals(f->x), rn_reals(f->dy),
-                         &f->activations, &f->accumulator);
+                         &f->activations, &f->accumulator, NULL);
 }
 
 static double activate(rn_activation activation, double x) {

@@ -1,7 +1,8 @@
 /* A queue of weight gradients gives the same bits as the products computed at once: with plain and
  * with exact sums, for any number of threads, whether it is emptied at once, left at random points
  * and continued, filled again in between, or run by the threads of other parallel work. A condition
- * that is reached ends the work on it; the oldest products come first. */
+ * that is reached ends the work on it; the oldest products come first, and who wants to know is
+ * told in this order when they are complete. */
 #include "model/ops/weight_queue.h"
 
 #include <omp.h>
@@ -68,7 +69,7 @@ static operands open(bool exact) {
   rn_threads_start(1);
   for (int i = 0; i < PRODUCTS; i++) {
     const rn_weight_product product = product_at(&o, i);
-    rn_grad_accumulator_products(&a, rows_of(&o), &product, 1);
+    rn_grad_accumulator_products(&a, NULL, rows_of(&o), &product, 1);
   }
   o.want = a.gradient;
   o.want_exact = a.exact;
@@ -190,6 +191,7 @@ enum { TILES = 3, PIECES = 4 };
 typedef struct record {
   atomic_int begun[2][TILES]; /* pieces of a tile of one of two products */
   atomic_int tasks, mistakes;
+  int told; /* index of the last event */
 } record;
 
 static record ran;
@@ -207,6 +209,18 @@ static void record_piece(const rn_weight_sum *sum, int64_t tile, int piece) {
 static rn_weight_sum recorded(int index) {
   return (rn_weight_sum){
       .add_piece = record_piece, .tiles = TILES, .pieces = PIECES, .offset = index};
+}
+
+/* Events come in order; that of a product with index `index` - 2 after all of its tasks. */
+static void tell(void *self, int index) {
+  record *r = self;
+  r->mistakes += index != r->told + 1;
+  r->told = index;
+  for (int i = 0; i < TILES && index > 1; i++) r->mistakes += r->begun[index - 2][i] < PIECES;
+}
+
+static rn_weight_queue_event event_at(int index) {
+  return (rn_weight_queue_event){&ran, index, tell};
 }
 
 static bool never(void *self) {
@@ -228,8 +242,13 @@ static void order_and_end(int threads) {
   memset(&ran, 0, sizeof ran);
   CHECK_OK(&err, rn_weight_queue_create(&err, &q));
   CHECK(!rn_weight_queue_run_one(q));
+  rn_weight_queue_notify(q, event_at(1));
+  CHECK_EQUAL(ran.told, 1);
   rn_weight_queue_add(q, &first);
+  rn_weight_queue_notify(q, event_at(2));
   rn_weight_queue_add(q, &second);
+  rn_weight_queue_notify(q, event_at(3));
+  CHECK_EQUAL(ran.told, 1);
   rn_weight_queue_run(q, (rn_weight_queue_until){NULL, at_once_reached});
   CHECK_EQUAL(ran.tasks, 0);
   rn_weight_queue_run(q, (rn_weight_queue_until){&polls, after_polls});
@@ -238,6 +257,7 @@ static void order_and_end(int threads) {
   CHECK(rn_weight_queue_is_empty(q));
   CHECK_EQUAL(ran.tasks, 2 * TILES * PIECES);
   CHECK_EQUAL(ran.mistakes, 0);
+  CHECK_EQUAL(ran.told, 3);
   rn_weight_queue_destroy(&q);
   CHECK(q == NULL);
 }

@@ -1,5 +1,7 @@
 /* Eager completion: whenever the state before a segment arrives (at once, during other work, or at
- * its end), rows and gradients have the same bits, and the state is received and published once. */
+ * its end), rows and gradients have the same bits, and the state is received and published once.
+ * In backward, other work includes the weight gradients of the layer's feed-forward block and those
+ * of the layer above: they wait until its scan has begun, and are done when it is waited for. */
 #include "model/retention/eager_completion.h"
 
 #include <stdbool.h>
@@ -14,6 +16,10 @@ enum { SEQUENCES = 2, TOKENS = 29, NEVER = 1 << 20, STATE = 2 * 2 * 4 * 3 };
  * kept. */
 typedef struct fake {
   int polls_until, polls, ends, publishes, early; /* early: published before all polls were over */
+  rn_scan_direction direction;
+  int layer;
+  int waited, done; /* reverse scans at whose end these weight gradients waited, or were done */
+  const test_model *model;
   int64_t count;
   rn_real published[8][STATE];
 } fake;
@@ -21,7 +27,9 @@ typedef struct fake {
 static rn_status begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
                        rn_scan_element element) {
   fake *f = self;
-  (void)err, (void)direction, (void)layer;
+  (void)err;
+  f->direction = direction;
+  f->layer = layer;
   f->polls = 0;
   f->count = element.n * element.m;
   return RN_OK;
@@ -37,9 +45,24 @@ static bool test(void *self) {
   return f->polls >= f->polls_until;
 }
 
+static bool is_zero(const fake *f, int64_t offset) {
+  return f->model->gradient[offset] == 0;
+}
+
+/* Counts the reverse scans that end before, or after, the weight gradients that can wait. */
+static void look_at_weights(fake *f) {
+  const rn_layer_params *at = f->model->table->layer;
+  const bool above = f->layer + 1 < f->model->spec.layers;
+  if (f->direction != RN_SCAN_REVERSE) return;
+  CHECK(is_zero(f, at[f->layer].k) && !is_zero(f, at[f->layer].fc2));
+  f->waited += is_zero(f, at[f->layer].fc1) && (!above || is_zero(f, at[f->layer + 1].k));
+  f->done += !is_zero(f, at[f->layer].fc1) && (!above || !is_zero(f, at[f->layer + 1].k));
+}
+
 static rn_status end(void *self, rn_err *err, rn_real *before) {
   fake *f = self;
   (void)err;
+  look_at_weights(f);
   test_fill(before, f->count, 0.5, (uint64_t)(20 + f->ends));
   f->ends++;
   f->early += test(f);
@@ -56,7 +79,7 @@ static rn_status publish(void *self, rn_err *err, const rn_real *after) {
 /* Forward and backward of a segment whose state arrives at the n-th poll. */
 static void run(test_model *m, fake *f, int polls_until) {
   rn_err err = {0};
-  *f = (fake){.polls_until = polls_until};
+  *f = (fake){.polls_until = polls_until, .model = m};
   rn_scan_port port = {
       .self = f, .begin = begin, .poll = poll, .end = end, .publish = publish, .test = test};
   rn_real *dy = m->segment_y[0] + m->rows * m->spec.dim;
@@ -72,6 +95,8 @@ static void run(test_model *m, fake *f, int polls_until) {
   rn_layer_stack_backward_weight(m->stage, &pass);
   CHECK_EQUAL(f->ends, 2 * m->spec.layers);
   CHECK_EQUAL(f->publishes, 2 * m->spec.layers);
+  if (polls_until == 0) CHECK_EQUAL(f->waited, m->spec.layers);
+  if (polls_until == NEVER) CHECK_EQUAL(f->done, m->spec.layers);
 }
 
 static void bits_do_not_depend_on_when_a_state_arrives(int threads) {
@@ -96,7 +121,9 @@ static void bits_do_not_depend_on_when_a_state_arrives(int threads) {
 }
 
 int main(void) {
-  bits_do_not_depend_on_when_a_state_arrives(1);
-  bits_do_not_depend_on_when_a_state_arrives(2);
+  static const int threads[] = {1, 2, 3, 5, 8};
+  for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
+    bits_do_not_depend_on_when_a_state_arrives(threads[i]);
+  }
   return check_result();
 }
