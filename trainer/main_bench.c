@@ -49,6 +49,13 @@ static const rn_arg decode_options[] = {
     JSON_OPTION, PRECISION_OPTION("number format of the weights (default fp32)"),
     ROUNDS_OPTION("samples of each measurement (default 11)"), KEY_OPTION("parallel.threads=2")};
 
+static const rn_arg ranks_options[] = {
+    JSON_OPTION,
+    PRECISION_OPTION("number format of activations and matrix products (default fp32)"),
+    {0, "steps", "N", "number of timed pairs of steps (default 10)", RN_ARG_INTEGER, &given.rounds,
+     1, RN_QUANTILE_MAX},
+    KEY_OPTION("parallel.threads=1")};
+
 static const rn_arg step_options[] = {
     JSON_OPTION,
     PRECISION_OPTION("number format of activations and matrix products (default fp32)"),
@@ -81,6 +88,11 @@ static rn_status io(rn_err *err, const rn_words *words) {
 static rn_status kernels(rn_err *err, const rn_words *words) {
   (void)words;
   return rn_bench_kernels(err, world, &given);
+}
+
+static rn_status ranks(rn_err *err, const rn_words *words) {
+  (void)words;
+  return rn_bench_ranks(err, world, &given);
 }
 
 static rn_status scan(rn_err *err, const rn_words *words) {
@@ -129,6 +141,16 @@ static const rn_command commands[] = {
       .options = kernels_options,
       .count = COUNT(kernels_options)},
      kernels},
+    {"ranks",
+     {.program = "retnet-bench ranks",
+      .form = "[--json] [--precision fp32|bf16] [--steps N] [-s section.key=value]...",
+      .about = "Times pairs of training steps of the same work: in one, all ranks share each "
+               "sequence, in the other each rank has its own. data.sequence_length and "
+               "data.batch_sequences are those of one rank.",
+      .example = "mpirun -np 2 retnet-bench ranks -s parallel.threads=1",
+      .options = ranks_options,
+      .count = COUNT(ranks_options)},
+     ranks},
     {"scan",
      {.program = "retnet-bench scan",
       .form = "[--json]",

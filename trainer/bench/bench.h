@@ -57,6 +57,15 @@ rn_status rn_bench_kernels(rn_err *err, rn_world *world, const rn_bench_options 
 rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
+ * Times pairs of training steps of the same work: in one, all ranks share each sequence; in the
+ * other, each rank has sequences of its own (data.sequence_length and data.batch_sequences are
+ * those of one rank). Reports both times, their ratio, and the waits for states by direction.
+ *
+ * Collective: over the world. Errors: those of the config; RN_ERR_USAGE on a single rank.
+ */
+rn_status rn_bench_ranks(rn_err *err, rn_world *world, const rn_bench_options *options);
+
+/**
  * Times training steps of the reference model (which the keys may change) on synthetic tokens and
  * reports time, rates, peak memory, the time of the step's matrix products alone, and the best GEMM
  * rate of the machine; with --scan none also the cost of the scan. With several numbers of threads,

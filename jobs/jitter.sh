@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# What unequal ranks and slow messages cost ranks that share sequences: a table in Markdown.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=env
+. "$(dirname "$0")/env"
+
+help() {
+  cat <<'END'
+usage: jobs/jitter.sh [OPTION]... [-- OPTIONS of retnet-bench ranks]
+
+On real machines ranks are never equally fast. This script slows ranks or messages down on purpose
+and measures pairs of steps of the same work: in one, the ranks share each sequence, in the other
+each rank has its own (retnet-bench ranks). The ratio shows what waiting for states costs.
+
+  --ranks N   ranks (2)
+  --layers N  layers of the model (4)
+  --tokens T  tokens of a rank (512)
+  --steps N   pairs of steps of each measurement (10)
+  --busy P    percent of time by which ranks are slowed down (15)
+  --late MS   milliseconds by which each message is delayed (2)
+  --help      print this help and exit
+
+Rows: no jitter; the last rank always P % slower; each phase of a layer on each rank slower by a
+random percentage between 0 and 2 P; each message of a scan MS milliseconds late. `forward` and
+`backward` are the waits of the rank that waits longest, in ms per step; `delay` is what the messages
+of one direction are late together, from the first rank to the last, in ms per step.
+
+RN_BIN names the folder of the programs (build/bin). Options after -- change the rest of
+the model: jobs/jitter.sh --layers 8 -- -s model.dim=256
+END
+}
+
+refuse() {
+  echo "jobs/jitter.sh: $1; see --help" >&2
+  exit 2
+}
+
+ranks=2 layers=4 tokens=512 steps=10 busy=15 late=2
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+  case $1 in
+    --help) help && exit 0 ;;
+    --ranks | --layers | --tokens | --steps | --busy | --late)
+      [ $# -gt 1 ] || refuse "$1 needs a value"
+      [[ $2 =~ ^[1-9][0-9]*$ ]] || refuse "$1 $2: no number of at least 1"
+      declare "${1#--}=$2"
+      shift 2
+      ;;
+    *) refuse "unknown option $1" ;;
+  esac
+done
+[ "$ranks" -gt 1 ] || refuse '--ranks 1: one rank shares nothing'
+[ $# -eq 0 ] || shift
+options=(--json --steps "$steps" -s "model.layers=$layers" -s "data.sequence_length=$tokens"
+  -s parallel.threads=1 "$@")
+bin=${RN_BIN:-$RN_ROOT/build/bin}
+[ -x "$bin/retnet-bench" ] || refuse "$bin/retnet-bench is not there: build first, or set RN_BIN"
+
+errors=$(mktemp)
+trap 'rm -f "$errors"' EXIT
+
+# measure FAULT OF EACH RANK...: the JSON object.
+measure() {
+  local fault launch=()
+  for fault; do
+    [ ${#launch[@]} -eq 0 ] || launch+=(:)
+    launch+=(-n 1)
+    [ "$fault" = none ] || launch+=(-x "RETNET_FAULT=$fault")
+    launch+=("$bin/retnet-bench" ranks "${options[@]}")
+  done
+  mpirun --bind-to none "${launch[@]}" 2>"$errors" </dev/null || {
+    cat "$errors" >&2
+    exit 1
+  }
+}
+
+# row NAME DELAY FAULT...: measures, and prints a row.
+row() {
+  local name=$1 delay=$2
+  shift 2
+  measure "$@" | awk -v name="$name" -v delay="$delay" '
+    function number(key) { match($0, "\"" key "\": [-+.0-9e]*"); split(substr($0, RSTART, RLENGTH), a, ": "); return a[2] }
+    { printf "| %s | %.3f | %.3f | %.3f | %.2f | %.2f | %s |\n", name, number("sequence_step_s"),
+        number("data_step_s"), number("sequence_over_data"), 1e3 * number("wait_forward_s"),
+        1e3 * number("wait_backward_s"), delay }'
+}
+
+none=() last=() random=() slow=()
+for ((r = 0; r < ranks; r++)); do
+  none+=(none) random+=("compute:1-:busy=$busy~$((r + 1))") slow+=("scan.message:1-:late=$late")
+  last+=(none)
+done
+last[ranks - 1]=compute:1-:busy=$busy
+printf '%s ranks of one thread, %s tokens each; medians of %s pairs of steps.\n\n' "$ranks" "$tokens" \
+  "$steps"
+echo '| jitter | sequence s | data s | sequence / data | forward ms | backward ms | delay ms |'
+echo '| --- | --- | --- | --- | --- | --- | --- |'
+row none 0 "${none[@]}"
+row "last rank $busy % slower" 0 "${last[@]}"
+row "each rank 0 to $((2 * busy)) % slower" 0 "${random[@]}"
+row "messages $late ms late" $((layers * late * (ranks - 1))) "${slow[@]}"
