@@ -203,6 +203,25 @@ static void a_bad_loss_skips_a_step(rn_world *world) {
   rn_options_free(&config);
 }
 
+/* Reproducible mode: a finite gradient that does not fit in the exact sums skips the step. */
+static void an_overflow_of_exact_sums_skips_a_step(rn_world *world) {
+  Retnet__Config *config = NULL;
+  rn_run run;
+  rn_step_result result = {0};
+  if (!CHECK_OK(&err, load(rn_world_size(world), false, false, &config))) return;
+  config->run->reproducible = config->run->has_reproducible = 1;
+  if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
+  CHECK_OK(&err, rn_step(&err, &run, &result));
+  CHECK(!result.skipped);
+  CHECK_OK(&err, rn_weights_finish_fetch(&err, &run.model.weights));
+  for (int64_t i = 0; i < run.model.weights.total; i++) run.model.weights.params[i] *= 1e6F;
+  CHECK_OK(&err, rn_step(&err, &run, &result));
+  CHECK(result.skipped && isfinite(result.loss));
+  CHECK_EQUAL(run.counters.updates, 1);
+  rn_run_destroy(&run);
+  rn_options_free(&config);
+}
+
 static int64_t not_zero(const float *values, int64_t count) {
   int64_t found = 0;
   for (int64_t i = 0; i < count; i++) found += values[i] != 0;
@@ -308,6 +327,7 @@ int main(int argc, char **argv) {
   }
   bad_steps_count_in_a_row(world);
   a_bad_loss_skips_a_step(world);
+  an_overflow_of_exact_sums_skips_a_step(world);
   a_skipped_step_leaves_no_state(world);
   validation_ignores_the_streams(world);
   if (rn_world_size(world) == 1) {
