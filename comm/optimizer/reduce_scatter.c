@@ -1,6 +1,7 @@
 #include "comm/optimizer/reduce_scatter.h"
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "comm/world/backoff.h"
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
+#include "proto/base/fault.h"
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
@@ -17,8 +19,17 @@ enum {
   GATHER_BLOCK = 1 << 20 /* doubles per all-reduce */
 };
 
+/* The marks of a rank in peer memory: counts of buckets since create, over all rounds. */
+typedef struct marks {
+  _Alignas(64) _Atomic int64_t complete; /* gradients that others may read */
+  _Alignas(64) _Atomic int64_t summed;   /* buckets for which the rank has read all gradients;
+                                            written at the end of a round */
+} marks;
+static_assert(sizeof(marks) <= RN_PEER_MARKS_BYTES, "the marks fit");
+
 struct rn_reduce_scatter {
   MPI_Comm comm;
+  const rn_peer_memory *peers; /* as in rn_reduce_operands */
   const rn_optimizer_shards *shards;
   rn_reduce_kind kind;
   MPI_Datatype type;
@@ -28,10 +39,13 @@ struct rn_reduce_scatter {
   char *own;             /* as in rn_reduce_operands; may be NULL */
   int64_t *at;           /* [buckets] offset in `own` of this rank's shard of each bucket */
   int64_t longest;       /* elements of this rank's largest shard */
-  char *buffers;         /* [MAX_IN_FLIGHT, size - 1, longest] receive buffers */
+  int senders;           /* number of ranks whose gradients arrive in messages */
+  int *buffer_index;     /* [size] index of each sender, in rank order; -1: no sender */
+  char *buffers;         /* [MAX_IN_FLIGHT, senders, longest] receive buffers */
   MPI_Request *request;  /* [MAX_IN_FLIGHT, size, 2]: for each rank, a receive and a send */
   int *order;            /* [buckets] bucket indices in the order in which they were started */
   int started, posted, summed; /* counts of buckets; summed <= posted <= started */
+  int64_t earlier;             /* number of buckets in all earlier rounds */
   int64_t bytes_sent;
 };
 
@@ -39,8 +53,19 @@ static size_t bytes_of(rn_reduce_kind kind) {
   return kind == RN_REDUCE_EXACT ? sizeof(int64_t) : sizeof(float);
 }
 
-size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kind) {
-  return MAX_IN_FLIGHT * (size_t)(replicas - 1) * (size_t)longest * bytes_of(kind);
+size_t rn_reduce_scatter_bytes(int senders, int64_t longest, rn_reduce_kind kind) {
+  return MAX_IN_FLIGHT * (size_t)senders * (size_t)longest * bytes_of(kind);
+}
+
+/* True if this rank reads the gradients of rank i in place. */
+static bool is_peer(const rn_reduce_scatter *r, int i) {
+  return r->peers != NULL && i != r->rank && rn_peer_memory_of(r->peers, i) != NULL;
+}
+
+static void find_senders(rn_reduce_scatter *r) {
+  for (int i = 0; i < r->size; i++) {
+    r->buffer_index[i] = i == r->rank || is_peer(r, i) ? -1 : r->senders++;
+  }
 }
 
 /* Computes the offsets of this rank's shards and allocates the receive buffers. */
@@ -53,6 +78,9 @@ static rn_status allocate(rn_err *err, rn_reduce_scatter *r) {
   RN_TRY(err,
          rn_alloc(err, "reduce-scatter of gradients", requests, sizeof *r->request, &r->request));
   for (size_t i = 0; i < requests; i++) r->request[i] = MPI_REQUEST_NULL;
+  RN_TRY(err, rn_alloc(err, "reduce-scatter of gradients", (size_t)r->size, sizeof *r->buffer_index,
+                       &r->buffer_index));
+  find_senders(r);
   int64_t at = 0;
   for (int b = 0; b < r->shards->buckets; b++) {
     const int64_t count = rn_range_count(rn_optimizer_shards_of(r->shards, b, r->rank));
@@ -61,7 +89,7 @@ static rn_status allocate(rn_err *err, rn_reduce_scatter *r) {
     if (count > r->longest) r->longest = count;
   }
   return rn_alloc(err, "reduce-scatter of gradients",
-                  rn_reduce_scatter_bytes(r->size, r->longest, r->kind), 1, &r->buffers);
+                  rn_reduce_scatter_bytes(r->senders, r->longest, r->kind), 1, &r->buffers);
 }
 
 rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
@@ -78,7 +106,8 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
                              .bytes_each = bytes_of(operands.kind),
                              .rank = rn_grid_replica(grid),
                              .size = rn_grid_replica_size(grid),
-                             .own = operands.own};
+                             .own = operands.own,
+                             .peers = operands.peers};
     assert(operands.own != NULL || r->size == 1);
     status = allocate(err, r);
   }
@@ -96,6 +125,7 @@ void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter) {
   free((*reduce_scatter)->at);
   free((*reduce_scatter)->gradient);
   free((*reduce_scatter)->order);
+  free((*reduce_scatter)->buffer_index);
   free((*reduce_scatter)->buffers);
   free((*reduce_scatter)->request);
   free(*reduce_scatter);
@@ -105,8 +135,7 @@ void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter) {
 /* Returns the receive buffer for rank i's contribution to this rank's shard of bucket
  * order[order_index]. */
 static char *buffer_of(const rn_reduce_scatter *r, int order_index, int i) {
-  const int64_t index =
-      (int64_t)(order_index % MAX_IN_FLIGHT) * (r->size - 1) + (i < r->rank ? i : i - 1);
+  const int64_t index = (int64_t)(order_index % MAX_IN_FLIGHT) * r->senders + r->buffer_index[i];
   return r->buffers + (size_t)(index * r->longest) * r->bytes_each;
 }
 
@@ -120,6 +149,59 @@ static const char *gradient_of(const rn_reduce_scatter *r, int bucket, rn_range 
   return r->gradient[bucket] + (size_t)within * r->bytes_each;
 }
 
+/* ---- peer memory ---- */
+
+static const marks *marks_of(const rn_reduce_scatter *r, int i) {
+  return rn_peer_memory_marks_of(r->peers, i);
+}
+
+/* True if all ranks whose gradients this rank reads in place have completed `count` buckets. */
+static bool peers_have_completed(const rn_reduce_scatter *r, int64_t count) {
+  for (int i = 0; i < r->size; i++) {
+    if (!is_peer(r, i)) continue;
+    if (atomic_load_explicit(&marks_of(r, i)->complete, memory_order_acquire) < count) return false;
+  }
+  return true;
+}
+
+/* Tells the other ranks of the node that they may read the buckets started so far. */
+static void mark_complete(const rn_reduce_scatter *r) {
+  if (r->peers == NULL) return;
+  marks *own = rn_peer_memory_own_marks(r->peers);
+  atomic_store_explicit(&own->complete, r->earlier + r->started, memory_order_release);
+}
+
+static void mark_summed(const rn_reduce_scatter *r) {
+  if (r->peers == NULL) return;
+  marks *own = rn_peer_memory_own_marks(r->peers);
+  atomic_store_explicit(&own->summed, r->earlier, memory_order_release);
+}
+
+static bool peers_have_summed(const rn_reduce_scatter *r) {
+  for (int i = 0; i < r->size; i++) {
+    if (!is_peer(r, i)) continue;
+    if (atomic_load_explicit(&marks_of(r, i)->summed, memory_order_acquire) < r->earlier) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* Returns the offset of a gradient in the peer memory, in bytes. */
+static size_t offset_of(const rn_reduce_scatter *r, const char *gradient) {
+  return (size_t)(gradient - (const char *)rn_peer_memory_own(r->peers));
+}
+
+/* Gives back the pages of the other ranks that this rank has read: each rank would otherwise be
+ * counted with the memory of all. */
+static void drop_pages(const rn_reduce_scatter *r, const char *gradient, size_t bytes) {
+  for (int i = 0; i < r->size; i++) {
+    if (is_peer(r, i)) rn_peer_memory_drop(r->peers, i, offset_of(r, gradient), bytes);
+  }
+}
+
+/* ---- buckets ---- */
+
 /* Posts the sends and receives of one bucket. All messages have tag 0 and match in the order in
  * which buckets are started. Empty shards are not sent. */
 static rn_status post_bucket(rn_err *err, rn_reduce_scatter *r, int order_index) {
@@ -127,7 +209,7 @@ static rn_status post_bucket(rn_err *err, rn_reduce_scatter *r, int order_index)
   const int count = (int)rn_range_count(rn_optimizer_shards_of(r->shards, bucket, r->rank));
   MPI_Request *request = requests_of(r, order_index);
   for (int i = 0; i < r->size; i++) {
-    if (i == r->rank) continue;
+    if (r->buffer_index[i] < 0) continue;
     const rn_range theirs = rn_optimizer_shards_of(r->shards, bucket, i);
     if (count > 0) {
       RN_MPI(err, MPI_Irecv(buffer_of(r, order_index, i), count, r->type, i, 0, r->comm,
@@ -136,7 +218,6 @@ static rn_status post_bucket(rn_err *err, rn_reduce_scatter *r, int order_index)
     if (rn_range_count(theirs) == 0) continue;
     RN_MPI(err, MPI_Isend(gradient_of(r, bucket, theirs), (int)rn_range_count(theirs), r->type, i,
                           0, r->comm, &request[2 * i + 1]));
-    r->bytes_sent += rn_range_count(theirs) * (int64_t)r->bytes_each;
   }
   return RN_OK;
 }
@@ -153,19 +234,28 @@ static void add_integers(bool first, int64_t count, const int64_t *addend, int64
   for (int64_t j = 0; j < count; j++) sum[j] = first ? addend[j] : sum[j] + addend[j];
 }
 
+/* Returns the gradient of this rank's shard on rank i; `gradient` is its own one. */
+static const char *addend_of(const rn_reduce_scatter *r, int order_index, int i,
+                             const char *gradient) {
+  if (i == r->rank) return gradient;
+  if (!is_peer(r, i)) return buffer_of(r, order_index, i);
+  return (const char *)rn_peer_memory_of(r->peers, i) + offset_of(r, gradient);
+}
+
 /* own = sum of the contributions of all ranks, in rank order. */
 static void sum_bucket(const rn_reduce_scatter *r, int order_index) {
   const int bucket = r->order[order_index];
   const rn_range mine = rn_optimizer_shards_of(r->shards, bucket, r->rank);
   const char *gradient = gradient_of(r, bucket, mine);
   if (r->own == NULL) return;
+  (void)rn_fault_now("reduce_scatter.sum"); /* only kinds that delay this rank */
   char *own = r->own + (size_t)r->at[bucket] * r->bytes_each;
 #pragma omp parallel for schedule(static)
   for (int64_t at = 0; at < rn_range_count(mine); at += SUM_BLOCK) {
     const int64_t left = rn_range_count(mine) - at, count = left < SUM_BLOCK ? left : SUM_BLOCK;
     const size_t here = (size_t)at * r->bytes_each;
     for (int i = 0; i < r->size; i++) {
-      const char *addend = (i == r->rank ? gradient : buffer_of(r, order_index, i)) + here;
+      const char *addend = addend_of(r, order_index, i, gradient) + here;
       if (r->kind == RN_REDUCE_EXACT) {
         add_integers(i == 0, count, (const int64_t *)addend, (int64_t *)(own + here));
       } else {
@@ -173,6 +263,7 @@ static void sum_bucket(const rn_reduce_scatter *r, int order_index) {
       }
     }
   }
+  drop_pages(r, gradient, (size_t)rn_range_count(mine) * r->bytes_each);
 }
 
 /* Progresses without waiting: sums received buckets, and posts others while buffers are free. */
@@ -181,6 +272,7 @@ static rn_status progress(rn_err *err, rn_reduce_scatter *r) {
     while (r->posted < r->started && r->posted < r->summed + MAX_IN_FLIGHT) {
       RN_TRY(err, post_bucket(err, r, r->posted++));
     }
+    if (!peers_have_completed(r, r->earlier + r->summed + 1)) break;
     RN_MPI(err, MPI_Testall(2 * r->size, requests_of(r, r->summed), &done, MPI_STATUSES_IGNORE));
     if (!done) break;
     rn_span_begin("bucket reduction");
@@ -196,6 +288,10 @@ rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *r, int bucket,
   assert(r->started < r->shards->buckets);
   r->gradient[bucket] = gradient;
   r->order[r->started++] = bucket;
+  r->bytes_sent += (rn_range_count(rn_optimizer_shards_bucket(r->shards, bucket)) -
+                    rn_range_count(rn_optimizer_shards_of(r->shards, bucket, r->rank))) *
+                   (int64_t)r->bytes_each;
+  mark_complete(r);
   return progress(err, r);
 }
 
@@ -208,8 +304,16 @@ rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *r) {
     RN_TRY(err, progress(err, r));
     if (r->summed > last_summed) backoff = (rn_backoff){0};
   }
+  r->earlier += r->started;
   r->started = r->posted = r->summed = 0;
+  mark_summed(r);
   return RN_OK;
+}
+
+void rn_reduce_scatter_release(const rn_reduce_scatter *r) {
+  rn_backoff backoff = {0};
+  assert(r->started == 0);
+  while (!peers_have_summed(r)) rn_backoff_wait(&backoff);
 }
 
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count) {

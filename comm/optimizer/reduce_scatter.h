@@ -5,12 +5,18 @@
  * added in rank order 0, 1, 2, ...; exact sums add integers, for which the order does not matter.
  * Gradients are summed bucket by bucket while ranks still compute other buckets; the arrival order
  * of messages does not affect the result.
+ *
+ * Gradients of ranks on the same node may be in peer memory (comm/optimizer/peer_memory.h). A rank
+ * then reads them in place, with all its threads, as soon as their owners have marked them as
+ * complete; a rank that is late makes nobody wait before rn_reduce_scatter_finish. Messages carry
+ * only what comes from other nodes. The order of the sums, and so every bit, is the same.
  */
 #ifndef RN_COMM_OPTIMIZER_REDUCE_SCATTER_H
 #define RN_COMM_OPTIMIZER_REDUCE_SCATTER_H
 
 #include <stdint.h>
 
+#include "comm/optimizer/peer_memory.h"
 #include "comm/optimizer/shards.h"
 #include "comm/world/grid.h"
 
@@ -24,20 +30,23 @@ typedef struct rn_reduce_operands {
   rn_reduce_kind kind; /* element type of gradients and sums */
   void *own; /* sums of this rank's shards, concatenated by bucket; may be NULL with a single
                 replica, whose gradients are already the sums */
+  const rn_peer_memory *peers; /* memory that holds this rank's gradients, at the same offsets as on
+                                  the other ranks; NULL: all gradients are sent in messages */
 } rn_reduce_operands;
 
 /**
- * Returns the bytes of receive buffers per rank, for `replicas` ranks and a largest shard of
- * `longest` elements.
+ * Returns the bytes of receive buffers per rank, for `senders` ranks whose gradients arrive in
+ * messages and a largest shard of `longest` elements.
  * Not collective. Errors: none.
  */
-size_t rn_reduce_scatter_bytes(int replicas, int64_t longest, rn_reduce_kind kind);
+size_t rn_reduce_scatter_bytes(int senders, int64_t longest, rn_reduce_kind kind);
 
 /**
  * Creates the reduce-scatter. For each element of this rank's shards, `own` receives the sum of the
  * gradients of all replicas, in rank order.
  *
- * Collective: over the world. Ownership: grid, shards and arrays outlive the object.
+ * Collective: over the world. Ownership: grid, shards, arrays and peer memory outlive the
+ *             object.
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
@@ -46,13 +55,13 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
 /** Takes NULL. No bucket may be in flight. Collective: over the replicas. Errors: none. */
 void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter);
 
-/** Returns the bytes of gradients that this rank has sent since create. Not collective. Errors:
- * none. */
+/** Returns the bytes of gradients that this rank has passed to other ranks since create, in
+ * messages or in peer memory. Not collective. Errors: none. */
 int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter);
 
 /**
  * Starts the reduction of a bucket. `gradient` [elements of the bucket] must be complete on this
- * rank and must not change until rn_reduce_scatter_finish returns. Does not wait.
+ * rank and must not change until rn_reduce_scatter_release returns. Does not wait.
  *
  * Collective: over the replicas; all start the buckets in the same order.
  * Errors:     RN_ERR_MPI.
@@ -66,6 +75,13 @@ rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *reduce_scatter
  * Collective: over the replicas. Errors: RN_ERR_MPI.
  */
 rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *reduce_scatter);
+
+/**
+ * Waits until no rank reads this rank's gradients any more; they may then change. Call it after
+ * rn_reduce_scatter_finish; more than one call does no harm.
+ * Collective: over the replicas. Errors: none.
+ */
+void rn_reduce_scatter_release(const rn_reduce_scatter *reduce_scatter);
 
 /**
  * Sums values [count] over all ranks of the grid, in world order; the result is bitwise the same on

@@ -73,6 +73,10 @@ bool rn_stage_adopt_weights(rn_stage *stage, rn_weights_memory memory) {
   return stage->ops->adopt_weights(stage, memory);
 }
 
+bool rn_stage_adopt_gradient(rn_stage *stage, void *memory) {
+  return stage->ops->adopt_gradient(stage, memory);
+}
+
 rn_status rn_stage_create_gradient(rn_err *err, rn_stage *stage, rn_gradient_kind kind,
                                    int64_t reduction_blocks) {
   return stage->ops->create_gradient(err, stage, kind, reduction_blocks);

@@ -10,8 +10,9 @@
  * Memory. The caller holds a pointer into the memory of a stage only between rn_stage_map and
  * rn_stage_unmap, and only into the range that it mapped. On the CPU, both calls cost nothing: map
  * returns the address of the data. Other devices copy the range to host memory, reserved at
- * creation, and back. Weights may be in memory of the caller (rn_stage_adopt_weights); moments and
- * the optimizer's shards always belong to the caller.
+ * creation, and back. Weights and their gradient may be in memory of the caller
+ * (rn_stage_adopt_weights, rn_stage_adopt_gradient); moments and the optimizer's shards always
+ * belong to the caller.
  *
  * States. Through the scan port of the pass, a stage obtains the states before a segment and passes
  * on the states after it. The port's begin, end and publish take host memory;
@@ -170,6 +171,16 @@ size_t rn_stage_derived_bytes(const rn_stage *stage);
 bool rn_stage_adopt_weights(rn_stage *stage, rn_weights_memory memory);
 
 /**
+ * Offers zeroed, 64-byte aligned memory for the gradient that rn_stage_create_gradient creates
+ * next: the array of its kind, [total].
+ *
+ * If this returns true, the stage uses `memory`, which the caller still owns and which must outlive
+ * the stage; mapping the gradient then returns addresses in it. If this returns false, the stage
+ * does not use `memory`.
+ */
+bool rn_stage_adopt_gradient(rn_stage *stage, void *memory);
+
+/**
  * Creates the gradient of the weights, which rn_stage_loss with gradient and the backward calls
  * need. For EXACT, `reduction_blocks` is the number of reduction blocks in a step, over all ranks.
  * Errors: RN_ERR_MEMORY.
@@ -305,6 +316,7 @@ struct rn_stage_ops {
   rn_status (*measure)(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage_sizes *out);
   size_t (*derived_bytes)(const rn_stage *stage);
   bool (*adopt_weights)(rn_stage *stage, rn_weights_memory memory);
+  bool (*adopt_gradient)(rn_stage *stage, void *memory);
   rn_status (*create_gradient)(rn_err *err, rn_stage *stage, rn_gradient_kind kind,
                                int64_t reduction_blocks);
   rn_status (*slot_create)(rn_err *err, rn_stage *stage, rn_stage_slot_shape shape,

@@ -17,6 +17,7 @@ typedef struct cpu_stage {
   rn_spec spec;
   size_t slot_elements; /* [B, T, D] */
   float *weights;       /* [total], adopted */
+  void *gradient;       /* memory for the gradient, adopted; NULL: the stage's own */
   rn_grad_accumulator accumulator;
 } cpu_stage;
 
@@ -42,8 +43,10 @@ static cpu_slot *of_slot(rn_stage_slot *slot) {
 static void destroy(rn_stage *stage) {
   cpu_stage *s = of(stage);
   rn_layer_stack_destroy(&s->layers);
-  free(s->accumulator.gradient);
-  free(s->accumulator.exact);
+  if (s->gradient == NULL) {
+    free(s->accumulator.gradient);
+    free(s->accumulator.exact);
+  }
   free(s);
 }
 
@@ -79,12 +82,22 @@ static bool adopt_weights(rn_stage *stage, rn_weights_memory memory) {
   return true;
 }
 
+static bool adopt_gradient(rn_stage *stage, void *memory) {
+  of(stage)->gradient = memory;
+  return true;
+}
+
 static rn_status create_gradient(rn_err *err, rn_stage *stage, rn_gradient_kind kind,
                                  int64_t reduction_blocks) {
   rn_grad_accumulator *a = &of(stage)->accumulator;
   const size_t total = (size_t)stage->table->total;
   a->total = stage->table->total;
   a->reduction_blocks = reduction_blocks;
+  if (of(stage)->gradient != NULL) {
+    if (kind == RN_GRADIENT_EXACT) a->exact = of(stage)->gradient;
+    if (kind == RN_GRADIENT_FLOAT) a->gradient = of(stage)->gradient;
+    return RN_OK;
+  }
   if (kind == RN_GRADIENT_EXACT) {
     return rn_alloc(err, "exact gradients", total, sizeof *a->exact, &a->exact);
   }
@@ -290,6 +303,7 @@ const rn_stage_ops rn_stage_cpu = {.name = "cpu",
                                    .measure = measure,
                                    .derived_bytes = derived_bytes,
                                    .adopt_weights = adopt_weights,
+                                   .adopt_gradient = adopt_gradient,
                                    .create_gradient = create_gradient,
                                    .slot_create = slot_create,
                                    .slot_destroy = slot_destroy,

@@ -202,6 +202,12 @@ static bool adopt_weights(rn_stage *base, rn_weights_memory memory) {
   return false;
 }
 
+static bool adopt_gradient(rn_stage *base, void *memory) {
+  (void)base;
+  (void)memory;
+  return false;
+}
+
 static rn_status create_gradient(rn_err *err, rn_stage *base, rn_gradient_kind kind,
                                  int64_t reduction_blocks) {
   stage *s = of(base);
@@ -472,6 +478,7 @@ const rn_stage_ops guarded_stage = {.name = "guarded",
                                     .measure = measure,
                                     .derived_bytes = derived_bytes,
                                     .adopt_weights = adopt_weights,
+                                    .adopt_gradient = adopt_gradient,
                                     .create_gradient = create_gradient,
                                     .slot_create = slot_create,
                                     .slot_destroy = slot_destroy,

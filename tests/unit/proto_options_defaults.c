@@ -56,6 +56,7 @@ static const char *const defaults[][2] = {
     {"parallel.layer_split", "[]"},
     {"parallel.comm_thread", "auto"},
     {"parallel.share_weights", "auto"},
+    {"parallel.share_gradients", "auto"},
     {"optimizer.lr", "0.0006"},
     {"optimizer.beta1", "0.9"},
     {"optimizer.beta2", "0.98"},

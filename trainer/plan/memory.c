@@ -26,7 +26,7 @@ static int rank_at_position(const rn_layout *layout, int position) {
 }
 
 static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, int64_t share,
-                         int64_t own, int64_t longest) {
+                         int64_t own, int64_t longest, int senders) {
   const int sequences = (int)(share > layout->microbatch ? share : layout->microbatch);
   const size_t batches =
       (size_t)layout->segments *
@@ -34,8 +34,17 @@ static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, 
   const size_t frame = (size_t)rn_smaller(own, RN_CKPT_FRAME_ELEMENTS) * sizeof(float);
   const size_t copy = config->checkpoint->async ? (size_t)own * 3 * sizeof(float) : 0;
   return batches + RN_SHARD_BLOCK_TOKENS * sizeof(int32_t) + 2 * frame + copy +
-         rn_reduce_scatter_bytes(layout->data * layout->sequence, longest,
+         rn_reduce_scatter_bytes(senders, longest,
                                  layout->reduction_block > 0 ? RN_REDUCE_EXACT : RN_REDUCE_FLOAT);
+}
+
+/* Returns the largest number of ranks whose gradients a rank receives in messages. Ranks of one
+ * node read each other's gradients in place; this counts on that only if there is one node. */
+static int senders_of(const Retnet__Config *config, const rn_layout *layout, rn_machine machine) {
+  const int64_t replicas = (int64_t)layout->data * layout->sequence;
+  const bool one_node = replicas * layout->pipeline <= machine.ranks;
+  const bool share = config->parallel->share_gradients != RETNET__SWITCH__SWITCH_OFF;
+  return one_node && share ? 0 : (int)replicas - 1;
 }
 
 static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const rn_layout *layout,
@@ -50,7 +59,8 @@ static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const
  * scan buffers.
  */
 static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
-                               const rn_layout *layout, int stage, rn_memory_plan *plan) {
+                               const rn_layout *layout, rn_machine machine, int stage,
+                               rn_memory_plan *plan) {
   const int replicas = layout->data * layout->sequence;
   const int64_t share = rn_range_count(rn_cut(config->data->batch_sequences, layout->data, 0));
   const rn_range layers = {plan->first[stage], plan->first[stage + 1]};
@@ -73,7 +83,8 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
     m->activations = sizes.activation_bytes;
     m->work = sizes.work_bytes;
     m->states = states_of(config, spec, layout, (int)rn_range_count(layers), share, position);
-    m->buffers = buffers_of(config, layout, share, own, longest);
+    m->buffers =
+        buffers_of(config, layout, share, own, longest, senders_of(config, layout, machine));
   }
   return RN_OK;
 }
@@ -166,7 +177,7 @@ rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const
     status = rn_layer_split(err, spec, config->parallel, layout->pipeline, out->first);
   }
   for (int s = 0; status == RN_OK && s < layout->pipeline; s++) {
-    status = measure_stage(err, config, spec, layout, s, out);
+    status = measure_stage(err, config, spec, layout, machine, s, out);
   }
   if (status != RN_OK) {
     rn_memory_plan_destroy(out);

@@ -32,10 +32,8 @@ static rn_status create_exact_sums(rn_err *err, const Retnet__Data *data, int bl
                   sizeof(double), &m->loss.block);
 }
 
-static rn_status create_own(rn_err *err, const rn_run_settings *settings,
-                            const rn_parallel_context *parallel, rn_local_model *m) {
+static rn_status create_gradient(rn_err *err, const rn_run_settings *settings, rn_local_model *m) {
   const int block = settings->plan.layout.reduction_block;
-  RN_TRY(err, create_pipeline(err, settings, parallel, &m->pipeline));
   if (block > 0) return create_exact_sums(err, settings->config->data, block, m);
   return rn_stage_create_gradient(err, m->pipeline.stage, RN_GRADIENT_FLOAT, 0);
 }
@@ -44,7 +42,13 @@ rn_status rn_local_model_create(rn_err *err, const rn_run_settings *settings,
                                 const rn_parallel_context *parallel, rn_local_model *out) {
   const Retnet__Config *c = settings->config;
   *out = (rn_local_model){.pipeline.stage = NULL};
-  RN_TRY(err, rn_agree(err, parallel->world, create_own(err, settings, parallel, out)));
+  const rn_gradient_kind kind =
+      settings->plan.layout.reduction_block > 0 ? RN_GRADIENT_EXACT : RN_GRADIENT_FLOAT;
+  RN_TRY(err,
+         rn_agree(err, parallel->world, create_pipeline(err, settings, parallel, &out->pipeline)));
+  RN_TRY(err, rn_gradient_memory_create(err, c->parallel, parallel, out->pipeline.stage, kind,
+                                        &out->gradient));
+  RN_TRY(err, rn_agree(err, parallel->world, create_gradient(err, settings, out)));
   rn_progress_begin("initial weights", 0);
   RN_TRY(err, rn_weights_create(err, c->parallel, parallel, out->pipeline.stage, &out->weights));
   rn_weights_init_shards(&out->weights, (uint64_t)c->run->seed);
@@ -54,6 +58,7 @@ rn_status rn_local_model_create(rn_err *err, const rn_run_settings *settings,
 
 void rn_local_model_destroy(rn_local_model *m) {
   rn_pipeline_destroy(&m->pipeline);
+  rn_gradient_memory_destroy(&m->gradient);
   rn_weights_destroy(&m->weights);
   free(m->loss.block);
   *m = (rn_local_model){.pipeline.stage = NULL};

@@ -8,6 +8,7 @@
 
 #include "trainer/parallel/pipeline.h"
 #include "trainer/run/data_stream.h"
+#include "trainer/run/gradient_memory.h"
 #include "trainer/run/parallel_context.h"
 #include "trainer/run/settings.h"
 #include "trainer/run/stage_weights.h"
@@ -15,7 +16,8 @@
 typedef struct rn_local_model {
   rn_pipeline pipeline;
   rn_weights weights;
-  rn_batch_loss loss;       /* loss of the current step */
+  rn_gradient_memory gradient; /* memory of the stage's gradient, if ranks of the node share it */
+  rn_batch_loss loss;          /* loss of the current step */
   int64_t reduction_blocks; /* number of blocks in the whole batch; 0 outside reproducible mode */
 } rn_local_model;
 

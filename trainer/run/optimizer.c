@@ -59,9 +59,8 @@ static void find_tied(const rn_spec *spec, const rn_pipeline *pipeline, rn_optim
 
 static rn_status connect(rn_err *err, const rn_parallel_context *parallel, rn_local_model *model,
                          rn_optimizer *o) {
-  const rn_reduce_operands operands = o->is_exact
-                                          ? (rn_reduce_operands){RN_REDUCE_EXACT, o->exact}
-                                          : (rn_reduce_operands){RN_REDUCE_FLOAT, o->gradient};
+  rn_reduce_operands operands = {RN_REDUCE_FLOAT, o->gradient, model->gradient.peers};
+  if (o->is_exact) operands = (rn_reduce_operands){RN_REDUCE_EXACT, o->exact, operands.peers};
   RN_TRY(err, rn_reduce_scatter_create(err, parallel->grid, &o->shards->shards, operands,
                                        &o->distributed.reduce_scatter));
   rn_pipeline_attach(&model->pipeline, &o->distributed);
@@ -92,12 +91,24 @@ rn_status rn_optimizer_create(rn_err *err, const rn_run_settings *settings,
   return connect(err, parallel, model, out);
 }
 
+static rn_stage_region gradient_of(const rn_optimizer *o, rn_range range) {
+  return (rn_stage_region){.array = o->distributed.gradient, .range = range};
+}
+
+/* With a single replica outside reproducible mode: unmaps the stage's gradient. */
+static rn_status unmap_gradient(rn_err *err, rn_optimizer *o) {
+  if (o->is_exact || !o->single_replica || o->gradient == NULL) return RN_OK;
+  o->gradient = NULL;
+  return rn_stage_unmap(err, o->stage, gradient_of(o, (rn_range){0, o->shards->count}),
+                        RN_ACCESS_READ);
+}
+
 void rn_optimizer_destroy(rn_optimizer *o) {
   rn_reduce_scatter_destroy(&o->distributed.reduce_scatter);
   rn_norm_blocks_destroy(&o->blocks);
   free(o->block_squares);
   rn_err ignored; /* the stage is destroyed next */
-  if (rn_optimizer_release_gradient(&ignored, o) == RN_OK) free(o->gradient);
+  if (unmap_gradient(&ignored, o) == RN_OK) free(o->gradient);
   free(o->exact);
   free(o->exp_avg);
   free(o->exp_avg_sq);
@@ -105,10 +116,6 @@ void rn_optimizer_destroy(rn_optimizer *o) {
 }
 
 /* ---- a step ---- */
-
-static rn_stage_region gradient_of(const rn_optimizer *o, rn_range range) {
-  return (rn_stage_region){.array = o->distributed.gradient, .range = range};
-}
 
 /* Adds the gradients of a tied embedding from the first and the last stage. */
 static rn_status sum_tied(rn_err *err, const rn_optimizer *o, rn_pipeline_p2p *p2p) {
@@ -149,10 +156,8 @@ static rn_status use_stage_gradient(rn_err *err, rn_optimizer *o) {
 }
 
 rn_status rn_optimizer_release_gradient(rn_err *err, rn_optimizer *o) {
-  if (o->is_exact || !o->single_replica || o->gradient == NULL) return RN_OK;
-  o->gradient = NULL;
-  return rn_stage_unmap(err, o->stage, gradient_of(o, (rn_range){0, o->shards->count}),
-                        RN_ACCESS_READ);
+  rn_reduce_scatter_release(o->distributed.reduce_scatter);
+  return unmap_gradient(err, o);
 }
 
 rn_status rn_optimizer_sum_gradients(rn_err *err, rn_optimizer *o, rn_pipeline_p2p *p2p) {

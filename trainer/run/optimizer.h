@@ -58,9 +58,9 @@ void rn_optimizer_destroy(rn_optimizer *optimizer);
 rn_status rn_optimizer_sum_gradients(rn_err *err, rn_optimizer *optimizer, rn_pipeline_p2p *p2p);
 
 /**
- * Releases optimizer->gradient, which is undefined afterwards; must be called before the next step
- * computes gradients.
- * Errors: those of rn_stage_unmap.
+ * Releases optimizer->gradient, which is undefined afterwards, and waits until no other rank reads
+ * the gradient of this rank's stage; must be called before the next step computes gradients.
+ * Collective: over the replicas. Errors: those of rn_stage_unmap.
  */
 rn_status rn_optimizer_release_gradient(rn_err *err, rn_optimizer *optimizer);
 

@@ -74,20 +74,26 @@ static void print_start(const rn_run *run) {
   const rn_parallel_context *parallel = &run->parallel;
   const rn_layout *l = &settings->plan.layout;
   const int sharing = run->model.weights.sharing_ranks;
-  char scan[120], messages[80], bound[160], weights[60] = "not shared";
+  const int reading = run->model.gradient.sharing_ranks;
+  char scan[120], messages[80], bound[160], weights[60] = "not shared", gradients[80] = "";
   if (sharing > 1) {
     snprintf(weights, sizeof weights, "shared by up to %d ranks per node", sharing);
+  }
+  if (reading > 1) {
+    snprintf(gradients, sizeof gradients, ", gradients read in place by up to %d ranks per node",
+             reading);
   }
   rn_scan_describe(parallel->scan.scan, scan, sizeof scan);
   rn_launch_describe(parallel->world, parallel->comm_thread, messages, sizeof messages);
   rn_binding_describe(bound, sizeof bound);
   rn_log_info(
       "%lld parameters; grid data %d x pipeline %d x sequence %d, segments %d, micro-batch %d, %d "
-      "threads per rank, %s; weights %s; scan %s, %s; chunk %d, GEMM backend %s, kernels %s; from "
+      "threads per rank, %s; weights %s%s; scan %s, %s; chunk %d, GEMM backend %s, kernels %s; "
+      "from "
       "step %lld",
       (long long)rn_spec_parameters(&settings->spec), l->data, l->pipeline, l->sequence,
-      l->segments, l->microbatch, settings->machine.threads, bound, weights, scan, messages,
-      settings->spec.chunk, rn_gemm_backend_in_use()->name, rn_kernels_table()->name,
+      l->segments, l->microbatch, settings->machine.threads, bound, weights, gradients, scan,
+      messages, settings->spec.chunk, rn_gemm_backend_in_use()->name, rn_kernels_table()->name,
       (long long)run->counters.step);
   if (settings->config->train->eval_every > 0 && !run->datasets.has_val) {
     rn_log_warn("%s has no val split: evaluation is disabled", settings->config->data->dir);

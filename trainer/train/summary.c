@@ -24,17 +24,17 @@ typedef struct figures {
 
 /* ---- gathering ---- */
 
-/* Peak memory that this rank adds to its node: private memory, and on one rank of the node also the
- * shared weights. */
-static int64_t own_peak_bytes(const rn_weights *weights) {
-  return rn_machine_peak_bytes() - rn_machine_shared_bytes() + rn_weights_shared_bytes(weights);
+/* Peak memory that this rank adds to its node: private memory, its own gradient, and on one rank of
+ * the node also the shared weights. */
+static int64_t own_peak_bytes(const rn_local_model *model) {
+  return rn_machine_peak_bytes() - rn_machine_shared_bytes() + model->gradient.shared_bytes +
+         rn_weights_shared_bytes(&model->weights);
 }
 
 static rn_status gather(rn_err *err, const rn_run *run, int64_t scan_bytes, figures *f) {
   rn_world *world = run->parallel.world;
   const double targets = (double)rn_data_stream_targets(&run->data);
-  RN_TRY(err, rn_world_largest_node(err, world, own_peak_bytes(&run->model.weights),
-                                    &f->node_peak_bytes));
+  RN_TRY(err, rn_world_largest_node(err, world, own_peak_bytes(&run->model), &f->node_peak_bytes));
   RN_TRY(err, rn_world_all_gather_double(err, world, targets, f->targets));
   RN_TRY(err, rn_world_all_gather_double(err, world, (double)scan_bytes, f->scan_bytes));
   return rn_world_all_gather_double(err, world, (double)rn_machine_peak_bytes(), f->peak_bytes);

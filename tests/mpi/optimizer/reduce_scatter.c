@@ -1,6 +1,10 @@
-/* Sums over replicas are in rank order, bit for bit, for any order in which buckets start. */
+/*
+ * Sums over replicas are in rank order, bit for bit, for any order in which buckets start, for any
+ * grouping of ranks into nodes whose ranks read each other's gradients in place, and without it.
+ */
 #include <stdlib.h>
 
+#include "comm/optimizer/peer_memory.h"
 #include "comm/optimizer/reduce_scatter.h"
 #include "proto/base/random.h"
 #include "proto/base/range.h"
@@ -13,12 +17,6 @@ static rn_err err;
 static float value(int rank, int64_t index) {
   uint64_t word = (uint64_t)rank;
   return (float)rn_random_normal(rn_random_key_make(RN_RANDOM_TEST, &word, 1), (uint64_t)index);
-}
-
-static float sum_in_order(int size, int64_t index) {
-  float sum = value(0, index);
-  for (int r = 1; r < size; r++) sum += value(r, index);
-  return sum;
 }
 
 /* Uneven buckets and shards, some of them empty. */
@@ -35,79 +33,166 @@ static rn_optimizer_shards make_shards(int size, int64_t total) {
   return s;
 }
 
-/* Two rounds, in which buckets start in opposite orders. */
-static void sum_twice(rn_reduce_scatter *reduce_scatter, const rn_optimizer_shards *shares,
-                      const void *gradient, size_t bytes_each) {
-  for (int round = 0; round < 2; round++) {
-    for (int b = 0; b < BUCKETS; b++) {
-      const int bucket = round == 0 ? BUCKETS - 1 - b : b;
-      const int64_t begin = rn_optimizer_shards_bucket(shares, bucket).begin;
-      CHECK_OK(&err, rn_reduce_scatter_start(&err, reduce_scatter, bucket,
-                                             (const char *)gradient + (size_t)begin * bytes_each));
-    }
-    CHECK_OK(&err, rn_reduce_scatter_finish(&err, reduce_scatter));
+/* A reduction under test: where the gradients of a rank are, and how they are summed. */
+typedef struct reduction {
+  rn_reduce_kind kind;
+  size_t bytes_each;
+  rn_optimizer_shards shards;
+  int64_t total;
+  rn_peer_memory *peers; /* NULL: the gradients are private */
+  char *gradient, *own;
+  rn_reduce_scatter *reduce_scatter;
+} reduction;
+
+/* `node_ranks` is the maximal number of ranks that share memory; -1: all gradients are private. */
+static bool create(const rn_world *world, const rn_grid *grid, rn_reduce_kind kind, int node_ranks,
+                   int64_t total, reduction *r) {
+  const size_t bytes_each = kind == RN_REDUCE_EXACT ? sizeof(int64_t) : sizeof(float);
+  const size_t bytes = (size_t)total * bytes_each;
+  rn_node *node = NULL;
+  *r = (reduction){.kind = kind, .bytes_each = bytes_each, .total = total};
+  r->shards = make_shards(rn_grid_replica_size(grid), total);
+  if (node_ranks >= 0) {
+    CHECK_OK(&err, rn_node_create(&err, world, grid, node_ranks, &node));
+    CHECK_OK(&err, rn_peer_memory_create(&err, world, node, "gradients", bytes, &r->peers));
+    rn_node_destroy(&node);
+    if (r->peers == NULL) return false;
+  }
+  r->gradient = r->peers != NULL ? rn_peer_memory_own(r->peers) : calloc(bytes, 1);
+  r->own = calloc(bytes, 1);
+  return CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &r->shards,
+                                                 (rn_reduce_operands){kind, r->own, r->peers},
+                                                 &r->reduce_scatter));
+}
+
+static void destroy(reduction *r) {
+  rn_reduce_scatter_destroy(&r->reduce_scatter);
+  if (r->peers == NULL) free(r->gradient);
+  rn_peer_memory_destroy(&r->peers);
+  free(r->shards.edge);
+  free(r->own);
+}
+
+static void write_gradient(reduction *r, int rank, int round) {
+  float *number = (float *)(void *)r->gradient;
+  int64_t *exact = (int64_t *)(void *)r->gradient;
+  for (int64_t i = 0; i < r->total; i++) {
+    if (r->kind == RN_REDUCE_FLOAT) number[i] = value(rank, i + round);
+    if (r->kind == RN_REDUCE_EXACT) exact[i] = ((int64_t)1 << 52) * (rank + 1) + i * (round + 1);
   }
 }
 
-static void sums_are_in_rank_order(const rn_grid *grid, int rank, int size, int64_t total) {
-  rn_optimizer_shards shards = make_shards(size, total);
-  rn_reduce_scatter *reduce_scatter = NULL;
-  float *gradient = calloc((size_t)total, sizeof *gradient);
-  float *own = calloc((size_t)total, sizeof *own);
-  int64_t at = 0, wrong = 0;
-  for (int64_t i = 0; i < total; i++) gradient[i] = value(rank, i);
-  CHECK_OK(&err,
-           rn_reduce_scatter_create(&err, grid, &shards, (rn_reduce_operands){RN_REDUCE_FLOAT, own},
-                                    &reduce_scatter));
-  sum_twice(reduce_scatter, &shards, gradient, sizeof *gradient);
-  for (int b = 0; b < BUCKETS; b++) {
-    const rn_range mine = rn_optimizer_shards_of(&shards, b, rank);
-    for (int64_t i = mine.begin; i < mine.end; i++) wrong += own[at++] != sum_in_order(size, i);
-  }
-  CHECK_EQUAL(wrong, 0);
-  rn_reduce_scatter_destroy(&reduce_scatter);
-  free(shards.edge);
-  free(gradient);
-  free(own);
+static void start_bucket(reduction *r, int bucket) {
+  const int64_t begin = rn_optimizer_shards_bucket(&r->shards, bucket).begin;
+  CHECK_OK(&err, rn_reduce_scatter_start(&err, r->reduce_scatter, bucket,
+                                         r->gradient + (size_t)begin * r->bytes_each));
 }
 
-static void exact_sums_are_of_all_ranks(const rn_grid *grid, int rank, int size, int64_t total) {
-  rn_optimizer_shards shards = make_shards(size, total);
-  rn_reduce_scatter *reduce_scatter = NULL;
-  int64_t *gradient = calloc((size_t)total, sizeof *gradient);
-  int64_t *own = calloc((size_t)total, sizeof *own);
+static bool is_sum(const reduction *r, int size, int round, int64_t at, int64_t index) {
+  if (r->kind == RN_REDUCE_EXACT) {
+    const int64_t numbers = (int64_t)size * (size + 1) / 2;
+    return ((const int64_t *)(const void *)r->own)[at] ==
+           ((int64_t)1 << 52) * numbers + size * index * (round + 1);
+  }
+  float sum = value(0, index + round);
+  for (int i = 1; i < size; i++) sum += value(i, index + round);
+  return ((const float *)(const void *)r->own)[at] == sum;
+}
+
+static void check_sums(const reduction *r, int rank, int size, int round) {
   int64_t at = 0, wrong = 0;
-  for (int64_t i = 0; i < total; i++) gradient[i] = ((int64_t)1 << 52) * (rank + 1) + i;
-  CHECK_OK(&err,
-           rn_reduce_scatter_create(&err, grid, &shards, (rn_reduce_operands){RN_REDUCE_EXACT, own},
-                                    &reduce_scatter));
-  sum_twice(reduce_scatter, &shards, gradient, sizeof *gradient);
   for (int b = 0; b < BUCKETS; b++) {
-    const rn_range mine = rn_optimizer_shards_of(&shards, b, rank);
-    for (int64_t i = mine.begin; i < mine.end; i++) {
-      wrong += own[at++] != ((int64_t)1 << 52) * size * (size + 1) / 2 + size * i;
-    }
+    const rn_range mine = rn_optimizer_shards_of(&r->shards, b, rank);
+    for (int64_t i = mine.begin; i < mine.end; i++) wrong += !is_sum(r, size, round, at++, i);
   }
   CHECK_EQUAL(wrong, 0);
-  rn_reduce_scatter_destroy(&reduce_scatter);
-  free(shards.edge);
-  free(gradient);
-  free(own);
+}
+
+/* Three rounds with other values, in which buckets start in changing orders. */
+static void sums_are_right(const rn_world *world, const rn_grid *grid, rn_reduce_kind kind,
+                           int node_ranks, int64_t total) {
+  const int rank = rn_grid_replica(grid), size = rn_grid_replica_size(grid);
+  reduction r;
+  if (!create(world, grid, kind, node_ranks, total, &r)) return;
+  for (int round = 0; round < 3; round++) {
+    write_gradient(&r, rank, round);
+    for (int b = 0; b < BUCKETS; b++) start_bucket(&r, round == 1 ? b : BUCKETS - 1 - b);
+    CHECK_OK(&err, rn_reduce_scatter_finish(&err, r.reduce_scatter));
+    rn_reduce_scatter_release(r.reduce_scatter);
+    check_sums(&r, rank, size, round);
+  }
+  const int64_t own_bytes = rn_reduce_scatter_bytes_sent(r.reduce_scatter);
+  CHECK(size == 1 ? own_bytes == 0 : own_bytes > 0);
+  destroy(&r);
+}
+
+/*
+ * A rank that sums late still reads the gradients of its round: the others do not change theirs
+ * before it has, although their own sums are complete.
+ */
+static void gradients_stay_until_all_have_read(const rn_world *world, const rn_grid *grid) {
+  const int rank = rn_grid_replica(grid), size = rn_grid_replica_size(grid);
+  reduction r;
+  if (!create(world, grid, RN_REDUCE_FLOAT, 0, 4000, &r)) return;
+  if (rank == size - 1) setenv("RETNET_FAULT", "reduce_scatter.sum:1-:slow=5", 1);
+  for (int round = 0; round < 3; round++) {
+    write_gradient(&r, rank, round);
+    for (int b = 0; b < BUCKETS; b++) start_bucket(&r, b);
+    CHECK_OK(&err, rn_reduce_scatter_finish(&err, r.reduce_scatter));
+    check_sums(&r, rank, size, round);
+    rn_reduce_scatter_release(r.reduce_scatter);
+  }
+  unsetenv("RETNET_FAULT");
+  destroy(&r);
+}
+
+/* The last rank starts no bucket before the others have started all of theirs. */
+static void a_late_rank_blocks_nobody(const rn_world *world, const rn_grid *grid, int node_ranks) {
+  const int rank = rn_grid_replica(grid), size = rn_grid_replica_size(grid);
+  reduction r;
+  if (!create(world, grid, RN_REDUCE_FLOAT, node_ranks, 4000, &r)) return;
+  write_gradient(&r, rank, 0);
+  if (rank == size - 1) MPI_Barrier(rn_world_comm(world));
+  for (int b = 0; b < BUCKETS; b++) start_bucket(&r, b);
+  if (rank != size - 1) MPI_Barrier(rn_world_comm(world));
+  CHECK_OK(&err, rn_reduce_scatter_finish(&err, r.reduce_scatter));
+  check_sums(&r, rank, size, 0);
+  rn_reduce_scatter_release(r.reduce_scatter);
+  destroy(&r);
+}
+
+/* If one rank cannot create its block or open another one, all ranks learn it, and none hangs. */
+static void a_rank_without_memory_is_known_to_all(const rn_world *world, const rn_grid *grid) {
+  static const char *const fault[] = {"peer_memory.create:1", "peer_memory.open:1"};
+  static const char *const words[] = {"share memory|memfd_create", "share memory|/proc/"};
+  const int rank = rn_grid_replica(grid), size = rn_grid_replica_size(grid);
+  for (int i = 0; size > 1 && i < 2; i++) {
+    rn_peer_memory *peers = NULL;
+    rn_node *node = NULL;
+    CHECK_OK(&err, rn_node_create(&err, world, grid, 0, &node));
+    if (rank == size / 2) setenv("RETNET_FAULT", fault[i], 1);
+    CHECK_FAILS(&err, RN_ERR_MEMORY, words[i],
+                rn_peer_memory_create(&err, world, node, "gradients", 1000, &peers));
+    unsetenv("RETNET_FAULT");
+    CHECK(peers == NULL);
+    rn_node_destroy(&node);
+  }
 }
 
 /* With a single replica, the sum is the gradient itself, in place. */
 static void a_single_replica_sends_nothing(const rn_grid *grid) {
-  rn_optimizer_shards shards = make_shards(1, 1000);
-  rn_reduce_scatter *reduce_scatter = NULL;
+  reduction r = {.bytes_each = sizeof(float), .shards = make_shards(1, 1000), .total = 1000};
   float gradient[1000];
+  r.gradient = (char *)gradient;
   for (int i = 0; i < 1000; i++) gradient[i] = (float)i;
-  CHECK_OK(&err,
-           rn_reduce_scatter_create(&err, grid, &shards,
-                                    (rn_reduce_operands){RN_REDUCE_FLOAT, NULL}, &reduce_scatter));
-  sum_twice(reduce_scatter, &shards, gradient, sizeof *gradient);
+  CHECK_OK(&err, rn_reduce_scatter_create(&err, grid, &r.shards,
+                                          (rn_reduce_operands){RN_REDUCE_FLOAT, NULL, NULL},
+                                          &r.reduce_scatter));
+  for (int b = 0; b < BUCKETS; b++) start_bucket(&r, b);
+  CHECK_OK(&err, rn_reduce_scatter_finish(&err, r.reduce_scatter));
   for (int i = 0; i < 1000; i++) CHECK(gradient[i] == (float)i);
-  rn_reduce_scatter_destroy(&reduce_scatter);
-  free(shards.edge);
+  rn_reduce_scatter_destroy(&r.reduce_scatter);
+  free(r.shards.edge);
 }
 
 static void gathered_doubles_have_the_bits_of_their_owners(const rn_grid *grid, int rank,
@@ -144,9 +229,15 @@ int main(int argc, char **argv) {
   if (CHECK_OK(&err, rn_grid_create(&err, world, data, 1, size / data, &grid))) {
     CHECK_EQUAL(rn_grid_data(grid) * (size / data) + rn_grid_sequence(grid), rank);
     CHECK_EQUAL(rn_grid_replica(grid), rank);
-    sums_are_in_rank_order(grid, rank, size, 1000);
-    sums_are_in_rank_order(grid, rank, size, 200003);
-    exact_sums_are_of_all_ranks(grid, rank, size, 200003);
+    for (int node_ranks = -1; node_ranks <= 3; node_ranks++) {
+      sums_are_right(world, grid, RN_REDUCE_FLOAT, node_ranks, 1000);
+      sums_are_right(world, grid, RN_REDUCE_FLOAT, node_ranks, 50003);
+      sums_are_right(world, grid, RN_REDUCE_EXACT, node_ranks, 50003);
+    }
+    gradients_stay_until_all_have_read(world, grid);
+    a_late_rank_blocks_nobody(world, grid, 0);
+    a_late_rank_blocks_nobody(world, grid, 2);
+    a_rank_without_memory_is_known_to_all(world, grid);
     if (size == 1) a_single_replica_sends_nothing(grid);
     gathered_doubles_have_the_bits_of_their_owners(grid, rank, size);
     double numbers[2] = {value(rank, 0), 1}, want = 0;

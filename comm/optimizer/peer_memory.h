@@ -1,0 +1,55 @@
+/**
+ * Memory of each rank that the other ranks of its node read in place.
+ *
+ * Each rank owns one block, which it alone writes; the replicas of its stage on the same node map
+ * the block for reading. The blocks are anonymous files (memfd_create): they use no space of
+ * /dev/shm, and the system frees them with the last process that maps them, however it ends. A page
+ * of a block is placed near the thread that first writes it.
+ */
+#ifndef RN_COMM_OPTIMIZER_PEER_MEMORY_H
+#define RN_COMM_OPTIMIZER_PEER_MEMORY_H
+
+#include <stddef.h>
+
+#include "comm/world/node.h"
+
+typedef struct rn_peer_memory rn_peer_memory;
+
+/** Bytes of marks in front of each block: small values by which its owner informs the others. */
+enum { RN_PEER_MARKS_BYTES = 4032 };
+
+/**
+ * Creates a block of `bytes` of zeroed, 64-byte aligned memory on each rank, and maps the blocks of
+ * the other ranks of the node. A rank that is alone on its node has private memory.
+ *
+ * Collective: over the world. Ownership: the node may be destroyed before the memory.
+ * Errors:     RN_ERR_MEMORY, agreed, naming the host, if a rank cannot create its block or map
+ *             another one (for example in containers with process namespaces of their own);
+ *             RN_ERR_MPI.
+ */
+rn_status rn_peer_memory_create(rn_err *err, const rn_world *world, const rn_node *node,
+                                const char *what, size_t bytes, rn_peer_memory **out);
+/** Unmaps the blocks; takes NULL. Other ranks may still read this rank's block. Collective: no.
+ * Errors: none. */
+void rn_peer_memory_destroy(rn_peer_memory **memory);
+
+/** Returns this rank's block. Not collective. Errors: none. */
+void *rn_peer_memory_own(const rn_peer_memory *memory);
+/** Returns the block of a replica on this node, or NULL if it is on another node. Not collective.
+ * Errors: none. */
+const void *rn_peer_memory_of(const rn_peer_memory *memory, int replica);
+
+/** Return the marks of this rank and of a replica on this node; zero at creation. Not collective.
+ * Errors: none. */
+void *rn_peer_memory_own_marks(const rn_peer_memory *memory);
+const void *rn_peer_memory_marks_of(const rn_peer_memory *memory, int replica);
+
+/**
+ * Removes the pages of `bytes` bytes at `begin` of a replica's block from this process, so that the
+ * system no longer counts them as memory of this process; the next read maps them again. No effect
+ * on this rank's own block.
+ * Not collective. Errors: none.
+ */
+void rn_peer_memory_drop(const rn_peer_memory *memory, int replica, size_t begin, size_t bytes);
+
+#endif
