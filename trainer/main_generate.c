@@ -10,6 +10,7 @@
 #include "proto/base/arena.h"
 #include "proto/base/log.h"
 #include "proto/cli/args.h"
+#include "proto/cli/launched.h"
 #include "proto/cli/program.h"
 #include "trainer/generate/completions.h"
 #include "trainer/generate/generate.h"
@@ -181,6 +182,16 @@ static void bind_threads(int threads) {
   rn_binding_decide((rn_cores){.cores = rn_mask_count(&mask), .sharing = 1}, threads);
 }
 
+/* Ranks would generate the same text, each by itself, on the same cores. */
+static rn_status check_launch(rn_err *err) {
+  const rn_launched launched = rn_launched_detect();
+  if (launched.ranks == 1) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "wrong launch: %s says %d ranks, but retnet-generate runs as one process with "
+                 "threads (OMP_NUM_THREADS); start it without mpirun and srun",
+                 launched.variable, launched.ranks);
+}
+
 static rn_status run(rn_err *err, const options *o) {
   rn_checkpoint_model model = {0};
   output out = {.o = o};
@@ -206,6 +217,7 @@ int main(int argc, char **argv) {
     return rn_program_finish("retnet-generate", status, &err);
   }
   rn_log_setup(false, o.json);
+  if (status == RN_OK) status = check_launch(&err);
   if (status == RN_OK) status = rn_blas_load(&err);
   if (status == RN_OK) status = run(&err, &o);
   rn_words_free(&o.found.words);

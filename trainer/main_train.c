@@ -9,6 +9,7 @@
 #include "proto/base/arena.h"
 #include "proto/base/log.h"
 #include "proto/cli/args.h"
+#include "proto/cli/launched.h"
 #include "proto/cli/program.h"
 #include "proto/cli/version.h"
 #include "proto/options/options.h"
@@ -66,7 +67,7 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (o->ranks > 0 && !o->plan) return rn_fail(err, RN_ERR_USAGE, "--ranks requires --plan");
   *run = !rn_args_answer(&args, &o->found, rn_program_version);
-  if (o->found.help) {
+  if (o->found.help && rn_launched_speaks()) {
     printf("\nConfiguration keys, with default and range:\n");
     rn_options_print_help(stdout);
   }

@@ -9,6 +9,7 @@
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 #include "proto/base/fault.h"
+#include "proto/cli/launched.h"
 #include "proto/cli/program.h"
 
 struct rn_world {
@@ -20,16 +21,12 @@ struct rn_world {
 /* Detects a launcher that does not match this MPI: it would start N jobs of one rank each.
  */
 static rn_status check_launch(rn_err *err, int size) {
-  static const char *const counts[] = {"SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"};
-  for (size_t i = 0; size == 1 && i < sizeof counts / sizeof counts[0]; i++) {
-    const char *text = getenv(counts[i]);
-    if (text == NULL || atoi(text) <= 1) continue;
-    return rn_fail(err, RN_ERR_USAGE,
-                   "wrong launch: %s says %s ranks, but MPI sees only one; start with the mpirun "
-                   "of the MPI that this program was built with, or with srun --mpi=pmix",
-                   counts[i], text);
-  }
-  return RN_OK;
+  const rn_launched launched = rn_launched_detect();
+  if (size > 1 || launched.ranks == 1) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "wrong launch: %s says %d ranks, but MPI sees only one; start with the mpirun of "
+                 "the MPI that this program was built with, or with srun --mpi=pmix",
+                 launched.variable, launched.ranks);
 }
 
 /* Sets the members that derive from world->comm. */

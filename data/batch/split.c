@@ -52,6 +52,10 @@ static rn_status open_shards(rn_err *err, const char *folder, struct dirent **na
                   &split->cached);
 }
 
+static const char *other_split(const char *name) {
+  return strcmp(name, "val") == 0 ? "train" : "val";
+}
+
 rn_status rn_split_open(rn_err *err, const char *dir, const char *name, rn_split *out) {
   *out = (rn_split){0};
   struct dirent **names = NULL;
@@ -67,6 +71,11 @@ rn_status rn_split_open(rn_err *err, const char *dir, const char *name, rn_split
   rn_status status = RN_OK;
   if (count < 0) {
     status = rn_file_fail(err, "open the data folder", unreadable ? folder.text : dir, errno);
+  } else if (count == 0 && rn_file_exists(rn_path_join(dir, other_split(name)).text)) {
+    status = rn_fail(err, RN_ERR_NOT_FOUND,
+                     "%s: has no %s split; build it again into another folder, with "
+                     "`retnet-data build --val-fraction F` and 0 < F < 1",
+                     dir, name);
   } else if (count == 0) {
     status = rn_fail(err, RN_ERR_NOT_FOUND,
                      "%s: found no shards (.rtd) in it or in its folder %s; create them with "

@@ -207,6 +207,15 @@ rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, cons
  */
 rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int reader, int readers);
 
+/** Compares the sizes of all files with the manifest, and reads none. Errors: those of
+ * rn_ckpt_check.
+ */
+rn_status rn_ckpt_check_sizes(rn_err *err, const rn_ckpt *ckpt);
+
+/** Returns the word for a checkpoint that cannot be used: "incomplete" if a file is missing
+ * (RN_ERR_NOT_FOUND), else "damaged". */
+const char *rn_ckpt_fault(rn_status status);
+
 /** Checks all frames like rn_ckpt_check, and that the folder contains no file besides those of the
  * checkpoint. */
 rn_status rn_ckpt_verify(rn_err *err, rn_ckpt *ckpt);

@@ -94,7 +94,7 @@ static void report_skipped(const search *s, const rn_ckpt_entry *entry, const rn
   char line[RN_PATH_BYTES + RN_ERR_TEXT_BYTES + 64];
   if (s->notes == NULL) return;
   snprintf(line, sizeof line, "checkpoint %s is %s, trying the one before it: %s", entry->path.text,
-           why->status == RN_ERR_NOT_FOUND ? "incomplete" : "damaged", why->text);
+           rn_ckpt_fault(why->status), why->text);
   s->notes->report(s->notes->context, line);
 }
 
@@ -190,11 +190,11 @@ static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
   *stale = s.stale;
   if (status != RN_OK || s.found >= 0 || s.stale) return status;
   if (s.damaged == 0) return rn_ckpt_none(err, run_dir);
-  return rn_fail(
-      err, RN_ERR_FORMAT,
-      "%s has no valid checkpoint: all %d are damaged. Move them away to start a new run, "
-      "or set checkpoint.resume to the path of another checkpoint",
-      run_dir, s.damaged);
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s has no valid checkpoint: all %d are damaged or incomplete. Move them away to "
+                 "start a new run, "
+                 "or set checkpoint.resume to the path of another checkpoint",
+                 run_dir, s.damaged);
 }
 
 static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "data/checkpoint/ckpt.h"
 #include "data/checkpoint/ckpt_frame.h"
@@ -88,17 +89,19 @@ static rn_status allocate_scratch(rn_err *err, rn_ckpt *ckpt) {
   return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading %s", ckpt->path.text);
 }
 
+static rn_status check_size(rn_err *err, const char *path, int64_t bytes, int64_t wanted) {
+  if (bytes == wanted) return RN_OK;
+  return rn_fail(err, RN_ERR_FORMAT, "%s is damaged: it has %lld bytes, but the manifest says %lld",
+                 path, (long long)bytes, (long long)wanted);
+}
+
 static rn_status open_file(rn_err *err, rn_ckpt *ckpt, int index) {
   const Retnet__CheckpointFile *file = ckpt->manifest->file[index];
   if (ckpt->file_index == index) return RN_OK;
   rn_file_destroy(&ckpt->file);
   ckpt->file_index = -1;
   RN_TRY(err, rn_file_open(err, rn_path_join(ckpt->path.text, file->name).text, &ckpt->file));
-  if (ckpt->file.size_bytes != file->bytes) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s is damaged: it has %lld bytes, but the manifest says %lld", ckpt->file.path,
-                   (long long)ckpt->file.size_bytes, (long long)file->bytes);
-  }
+  RN_TRY(err, check_size(err, ckpt->file.path, ckpt->file.size_bytes, file->bytes));
   ckpt->file_index = index;
   return RN_OK;
 }
@@ -160,6 +163,21 @@ rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int reader, int readers) {
     first = next;
   }
   return RN_OK;
+}
+
+rn_status rn_ckpt_check_sizes(rn_err *err, const rn_ckpt *ckpt) {
+  for (size_t i = 0; i < ckpt->manifest->n_file; i++) {
+    const Retnet__CheckpointFile *file = ckpt->manifest->file[i];
+    const rn_path path = rn_path_join(ckpt->path.text, file->name);
+    struct stat info;
+    if (stat(path.text, &info) != 0) return rn_file_fail(err, "open", path.text, errno);
+    RN_TRY(err, check_size(err, path.text, (int64_t)info.st_size, file->bytes));
+  }
+  return RN_OK;
+}
+
+const char *rn_ckpt_fault(rn_status status) {
+  return status == RN_ERR_NOT_FOUND ? "incomplete" : "damaged";
 }
 
 static bool belongs(const rn_ckpt *ckpt, const char *name) {

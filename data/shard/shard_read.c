@@ -14,11 +14,11 @@
 
 enum { TAIL_BYTES = RN_SHARD_POSTSCRIPTS * RN_SHARD_POSTSCRIPT_BYTES, MAX_FOOTER_BYTES = 1 << 30 };
 
+#define RECOVER_ADVICE \
+  "recover its undamaged blocks with `retnet-data recover %s`, or build the data again"
+
 static rn_status damaged(rn_err *err, const char *path, const char *what) {
-  return rn_fail(
-      err, RN_ERR_FORMAT,
-      "%s: %s; recover its undamaged blocks with `retnet-data recover %s`, or build the data again",
-      path, what, path);
+  return rn_fail(err, RN_ERR_FORMAT, "%s: %s; " RECOVER_ADVICE, path, what, path);
 }
 
 /* Returns the first valid postscript of the three; *good counts the valid ones. */
@@ -154,12 +154,12 @@ static rn_status unpack_block(rn_err *err, const block_decoder *d, rn_bytes raw,
   if (b == NULL || (b->width != 1 && b->width != 2 && b->width != 4) ||
       b->tokens.len % b->width != 0 || b->tokens.len / b->width > d->header->block_tokens ||
       (want != 0 && b->tokens.len / b->width != want)) {
-    status = damaged(err, d->path, "a block does not match the footer");
+    status = rn_fail(err, RN_ERR_FORMAT, "%s: it does not match the footer", d->path);
   }
   for (size_t i = 0; status == RN_OK && i < b->tokens.len / b->width; i++) {
     const uint64_t id = rn_get_bytes(b->tokens.data + i * b->width, (int)b->width);
     if (id >= d->header->vocabulary) {
-      status = damaged(err, d->path, "a token is outside the vocabulary");
+      status = rn_fail(err, RN_ERR_FORMAT, "%s: a token is outside the vocabulary", d->path);
     }
     d->tokens[i] = (int32_t)id;
   }
@@ -185,7 +185,11 @@ rn_status rn_shard_read_block(rn_err *err, const rn_shard *shard, int64_t block,
   rn_err why = {0};
   const rn_status status = read_block(&why, shard, block, tokens);
   if (status == RN_OK) return RN_OK;
-  return rn_fail(err, status, "block %lld: %s", (long long)block, why.text);
+  if (status != RN_ERR_FORMAT) {
+    return rn_fail(err, status, "block %lld: %s", (long long)block, why.text);
+  }
+  return rn_fail(err, status, "block %lld: %s; " RECOVER_ADVICE, (long long)block, why.text,
+                 shard->file.path);
 }
 
 static bool same_header(const Retnet__ShardHeader *a, const Retnet__ShardHeader *b) {

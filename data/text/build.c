@@ -89,11 +89,16 @@ static rn_status read_inputs(rn_err *err, builder *b) {
     RN_TRY(err, rn_source_visit(err, b->options->input[i], &source, take_document, b,
                                 &b->report->passed_by));
   }
+  const rn_source_counts *passed_by = &b->report->passed_by;
+  if (b->report->documents == 0 && passed_by->not_included > 0 && passed_by->empty_files == 0) {
+    return rn_fail(err, RN_ERR_NOT_FOUND,
+                   "the inputs contain no text: of their %lld files, no name matches --include %s",
+                   (long long)passed_by->not_included, b->options->include);
+  }
   if (b->report->documents == 0) {
     return rn_fail(err, RN_ERR_NOT_FOUND,
                    "the inputs contain no text (%lld empty files and %lld other entries skipped)",
-                   (long long)b->report->passed_by.empty_files,
-                   (long long)b->report->passed_by.left_out);
+                   (long long)passed_by->empty_files, (long long)passed_by->left_out);
   }
   for (int64_t i = 0; b->report->documents < FEW_DOCUMENTS && i < b->first_pass; i++) {
     RN_TRY(err, put_parts(err, b, b->early[i], b->early_bytes[i]));

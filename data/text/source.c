@@ -192,7 +192,10 @@ static rn_status visit_folder(rn_err *err, const walk *w, const char *path) {
   RN_TRY(err, rn_listing_make(err, path, w->options->excluded, w->options->excluded_count, &files));
   rn_status status = RN_OK;
   for (size_t i = 0; status == RN_OK && i < files.count; i++) {
-    if (!is_included(w->options->include, files.path[i])) continue;
+    if (!is_included(w->options->include, files.path[i])) {
+      w->counts->not_included++;
+      continue;
+    }
     status = visit_file(err, w, files.path[i], false);
   }
   w->counts->left_out += files.left_out;

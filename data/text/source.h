@@ -20,10 +20,11 @@ typedef struct rn_source_options {
 } rn_source_options;
 
 typedef struct rn_source_counts {
-  int64_t empty_files; /* empty files found in folders or by patterns */
-  int64_t blank_lines; /* blank lines in .jsonl files */
-  int64_t left_out;    /* as rn_listing.left_out */
-  int64_t compressed;  /* files in unsupported compressed formats, by name; read as plain bytes */
+  int64_t empty_files;  /* empty files found in folders or by patterns */
+  int64_t blank_lines;  /* blank lines in .jsonl files */
+  int64_t left_out;     /* as rn_listing.left_out */
+  int64_t not_included; /* files in folders whose names do not match `include` */
+  int64_t compressed;   /* files in unsupported compressed formats, by name; read as plain bytes */
   char first_compressed[RN_PATH_BYTES];
 } rn_source_counts;
 

@@ -78,6 +78,8 @@
 #define rn_tiling_of_weight RN_NAME(rn_tiling_of_weight)
 #define rn_tiling_tile RN_NAME(rn_tiling_tile)
 #define rn_gemm_backend_in_use RN_NAME(rn_gemm_backend_in_use)
+#define rn_gemm_bf16_disable RN_NAME(rn_gemm_bf16_disable)
+#define rn_gemm_bf16_lack RN_NAME(rn_gemm_bf16_lack)
 #define rn_gemm_takes_bf16 RN_NAME(rn_gemm_takes_bf16)
 #define rn_gemm RN_NAME(rn_gemm)
 #define rn_gemm_by RN_NAME(rn_gemm_by)

@@ -2,6 +2,7 @@
 #include "model/kernel/gemm.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "model/base/blas.h"
@@ -24,6 +25,9 @@ static const rn_gemm_backend *const fp32_backends[] = {
 };
 
 static const rn_gemm_backend *in_use;
+
+/* Why this process must not use bf16, although it could; "" if it may. */
+static char not_everywhere[256];
 
 #ifdef RN_HAVE_ONEDNN_GEMM
 /* A copy of the AUTO backend with bf16 products added. */
@@ -91,6 +95,10 @@ void rn_gemm(rn_gemm_kind kind, int m, int n, int k, rn_array a, int64_t lda, rn
 /* Returns the backend with bf16 products, or NULL with the reason in *lack. */
 static const rn_gemm_backend *in_bf16(const char **lack) {
 #ifdef RN_HAVE_ONEDNN_GEMM
+  if (not_everywhere[0] != '\0') {
+    *lack = not_everywhere;
+    return NULL;
+  }
   if (rn_gemm_bf16_supported()) {
     with_bf16 = *by_rule();
     rn_gemm_bf16_enter(&with_bf16);
@@ -101,6 +109,16 @@ static const rn_gemm_backend *in_bf16(const char **lack) {
   *lack = "this build has no oneDNN (libdnnl-dev)";
 #endif
   return NULL;
+}
+
+const char *rn_gemm_bf16_lack(void) {
+  const char *lack = NULL;
+  (void)in_bf16(&lack);
+  return lack;
+}
+
+void rn_gemm_bf16_disable(const char *reason) {
+  snprintf(not_everywhere, sizeof not_everywhere, "%s", reason);
 }
 
 static rn_status use_bf16(rn_err *err, Retnet__Products products, const char **lack) {

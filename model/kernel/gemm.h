@@ -56,6 +56,13 @@ typedef enum {
 /** Returns the backend in use: the one set by rn_gemm_backend_use, or else the AUTO choice. */
 const rn_gemm_backend *rn_gemm_backend_in_use(void);
 
+/** Returns why this process cannot multiply in bf16, or NULL if it can. */
+const char *rn_gemm_bf16_lack(void);
+
+/** Makes rn_gemm_bf16_lack and rn_gemm_backend_use return `reason` from now on: some other process
+ * of the run cannot multiply in bf16. */
+void rn_gemm_bf16_disable(const char *reason);
+
 /** True if the backend in use multiplies bf16 operands; callers then store them in bf16. */
 bool rn_gemm_takes_bf16(void);
 

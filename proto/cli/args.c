@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "proto/base/wrap.h"
+#include "proto/cli/launched.h"
 #include "proto/options/nearest.h"
 
 enum { NAME_BYTES = 96 };
 
 static const rn_arg everywhere[] = {
-    {.name = "help", .help = "print this help and exit"},
+    {.letter = 'h', .name = "help", .help = "print this help and exit"},
     {.name = "version", .help = "print the versions of program, build and libraries, and exit"},
 };
 enum { EVERYWHERE = sizeof everywhere / sizeof everywhere[0] };
@@ -64,8 +65,8 @@ static rn_status find_long(rn_err *err, const rn_args *args, const char *text, s
 }
 
 static rn_status find_letter(rn_err *err, const rn_args *args, char letter, const rn_arg **out) {
-  for (int i = 0; i < args->count; i++) {
-    *out = &args->options[i];
+  for (int i = 0; i < args->count + EVERYWHERE; i++) {
+    *out = option_at(args, i);
     if ((*out)->letter == letter) return RN_OK;
   }
   return rn_fail(err, RN_ERR_USAGE, "unknown option -%c (%s --help lists all options)", letter,
@@ -75,6 +76,10 @@ static rn_status find_letter(rn_err *err, const rn_args *args, char letter, cons
 static rn_status check_bounds(rn_err *err, const rn_arg *arg, const char *name, const char *text,
                               double number) {
   if (!(arg->low < arg->high) || (number >= arg->low && number <= arg->high)) return RN_OK;
+  if (arg->kind == RN_ARG_INTEGER) {
+    return rn_fail(err, RN_ERR_USAGE, "%s %s: out of range (%.0f .. %.0f)", name, text, arg->low,
+                   arg->high);
+  }
   return rn_fail(err, RN_ERR_USAGE, "%s %s: out of range (%g .. %g)", name, text, arg->low,
                  arg->high);
 }
@@ -158,6 +163,9 @@ static rn_status check_words(rn_err *err, const rn_args *args, const rn_words *w
 rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const *argv,
                         rn_args_found *out) {
   bool options_end = false;
+  const bool has_commands = strchr(args->program, ' ') != NULL; /* then `help` is a command */
+  out->help = !has_commands && argc == 2 && strcmp(argv[1], "help") == 0;
+  if (out->help) return RN_OK;
   for (int at = 1; at < argc; at++) {
     const char *text = argv[at];
     if (options_end || text[0] != '-' || text[1] == '\0') {
@@ -217,8 +225,9 @@ void rn_args_print_help(const rn_args *args, FILE *file) {
 
 bool rn_args_answer(const rn_args *args, const rn_args_found *found,
                     rn_print_version *print_version) {
-  if (found->help) rn_args_print_help(args, stdout);
-  if (found->version) print_version(args->program);
+  const bool speaks = rn_launched_speaks();
+  if (found->help && speaks) rn_args_print_help(args, stdout);
+  if (found->version && speaks) print_version(args->program);
   return found->help || found->version;
 }
 

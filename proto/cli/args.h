@@ -2,7 +2,8 @@
  * A program's command line: a table of options, read into the caller's variables.
  *
  * `--name value`, `--name=value`, `-x value`; `--` ends the options, `-` is an ordinary word.
- * Every program has --help and --version. If an option is repeated, the last value wins.
+ * Every program has --help (-h; and `help` alone) and --version. If an option is repeated, the last
+ * value wins.
  */
 #ifndef RN_PROTO_CLI_ARGS_H
 #define RN_PROTO_CLI_ARGS_H

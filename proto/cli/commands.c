@@ -3,10 +3,13 @@
 #include <assert.h>
 #include <string.h>
 
+#include "proto/base/log.h"
 #include "proto/base/wrap.h"
+#include "proto/cli/launched.h"
 #include "proto/cli/program.h"
 
 static void print_help(const rn_commands *c) {
+  if (!rn_launched_speaks()) return;
   printf("usage: %s COMMAND ...\n       %s help COMMAND\n\n", c->program, c->program);
   rn_wrap_print(stdout, c->about, 0, 0);
   for (int i = 0; i < c->count; i++) {
@@ -39,7 +42,7 @@ static rn_status answer_help(rn_err *err, const rn_commands *c, int argc, char *
     return RN_OK;
   }
   RN_TRY(err, find(err, c, argv[2], &command));
-  rn_args_print_help(&command->args, stdout);
+  if (rn_launched_speaks()) rn_args_print_help(&command->args, stdout);
   return RN_OK;
 }
 
@@ -50,9 +53,10 @@ rn_status rn_commands_parse(rn_err *err, const rn_commands *c, int argc, char *c
   const rn_command *command = NULL;
   *out = NULL;
   if (strcmp(word, "help") == 0) return answer_help(err, c, argc, argv);
-  const bool help = strcmp(word, "--help") == 0, version = strcmp(word, "--version") == 0;
+  const bool help = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0,
+             version = strcmp(word, "--version") == 0;
   if (help) print_help(c);
-  if (version) c->print_version(c->program);
+  if (version && rn_launched_speaks()) c->print_version(c->program);
   if (help || version) return RN_OK;
   RN_TRY(err, find(err, c, word, &command));
   rn_status status = rn_args_parse(err, &command->args, argc - 1, argv + 1, &found);
@@ -62,13 +66,23 @@ rn_status rn_commands_parse(rn_err *err, const rn_commands *c, int argc, char *c
   return status;
 }
 
+/* If a launcher has started several ranks, the first does the work, and says so. */
+static bool does_the_work(const rn_commands *c) {
+  const rn_launched launched = rn_launched_detect();
+  if (launched.ranks > 1 && launched.rank == 0) {
+    rn_log_warn("%s runs as one process, but %d ranks were started: only rank 0 does the work",
+                c->program, launched.ranks);
+  }
+  return launched.rank == 0;
+}
+
 int rn_commands_main(const rn_commands *c, int argc, char *const *argv) {
   rn_err err = {0};
   rn_words words = {0};
   const rn_command *command = NULL;
   rn_program_start();
   rn_status status = rn_commands_parse(&err, c, argc, argv, &command, &words);
-  if (status == RN_OK && command != NULL) status = command->run(&err, &words);
+  if (status == RN_OK && command != NULL && does_the_work(c)) status = command->run(&err, &words);
   rn_words_free(&words);
   return rn_program_finish(c->program, status, &err);
 }

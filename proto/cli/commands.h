@@ -31,7 +31,8 @@ enum { RN_COMMANDS_MAX = 16 };
 rn_status rn_commands_parse(rn_err *err, const rn_commands *commands, int argc, char *const *argv,
                             const rn_command **out, rn_words *words);
 
-/** main of a program without MPI: parses, runs, prints errors on stderr. Returns the exit code. */
+/** main of a program without MPI: parses, runs, prints errors on stderr. Returns the exit code. If
+ * a launcher has started several ranks, only rank 0 runs the command. */
 int rn_commands_main(const rn_commands *commands, int argc, char *const *argv);
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "proto/base/log.h"
+#include "proto/cli/launched.h"
 
 /* Opens /dev/null as `fd` if that is closed. open() returns the lowest free descriptor, so the
  * caller must go in ascending order. The access modes are swapped on purpose: using the stream
@@ -47,6 +48,6 @@ rn_status rn_program_check_output(rn_err *err, rn_status status) {
 
 int rn_program_finish(const char *program, rn_status status, rn_err *err) {
   status = rn_program_check_output(err, status);
-  if (status != RN_OK) rn_log_error(program, err);
+  if (status != RN_OK && rn_launched_speaks_late()) rn_log_error(program, err);
   return rn_status_exit_code(status);
 }

@@ -23,7 +23,8 @@ void rn_program_start(void);
  */
 rn_status rn_program_check_output(rn_err *err, rn_status status);
 
-/** Checks the output, prints the error if any, returns the exit code; for programs without MPI. */
+/** Checks the output, prints the error if any, returns the exit code; for programs without MPI, and
+ * before MPI starts. Of several ranks that a launcher started, one prints. */
 int rn_program_finish(const char *program, rn_status status, rn_err *err);
 
 #endif

@@ -51,14 +51,32 @@ int rn_options_key_index(const char *name) {
   return rn_options_find(name, &key) ? rn_options_index(&key) : -1;
 }
 
+/* A key of the same section is nearer than one of the same name in another section, if it differs
+ * in one letter. */
+static int distance(const char *name, const rn_schema_key *key, const char *full) {
+  const char *dot = strchr(name, '.'), *own = dot != NULL ? dot + 1 : name;
+  const int whole = rn_nearest_distance(name, full),
+            alone = rn_nearest_distance(own, key->name) + 2;
+  return whole < alone ? whole : alone;
+}
+
+void rn_options_nearest_section(const char *name, char *nearest, size_t bytes) {
+  int best = -1;
+  for (unsigned i = 0; i < retnet__config__descriptor.n_fields; i++) {
+    const char *section = retnet__config__descriptor.fields[i].name;
+    const int d = rn_nearest_distance(name, section);
+    if (best >= 0 && d >= best) continue;
+    best = d;
+    snprintf(nearest, bytes, "%s", section);
+  }
+}
+
 void rn_options_nearest(const char *name, char *nearest, size_t bytes) {
   char candidate[RN_OPTIONS_NAME_BYTES];
   int best = -1;
   for (const rn_schema_key *key = rn_schema_table; key->name != NULL; key++) {
     full_name(key, candidate);
-    const int full = rn_nearest_distance(name, candidate);
-    const int without_section = rn_nearest_distance(name, key->name) + 1;
-    const int d = full < without_section ? full : without_section;
+    const int d = distance(name, key, candidate);
     if (best >= 0 && d >= best) continue;
     best = d;
     snprintf(nearest, bytes, "%s", candidate);

@@ -24,6 +24,9 @@ bool rn_options_find_row(const rn_schema_key *row, char name[RN_OPTIONS_NAME_BYT
 /** Returns the key's index in the order of the schema. */
 int rn_options_index(const rn_options_key *key);
 
+/** Finds the section nearest to `name`. */
+void rn_options_nearest_section(const char *name, char *nearest, size_t bytes);
+
 /** Finds the full key name nearest to `name`. */
 void rn_options_nearest(const char *name, char *nearest, size_t bytes);
 

@@ -123,7 +123,11 @@ static rn_status read_section(rn_err *err, yaml_reader *reader, const yaml_node_
   const char *section = (const char *)key->data.scalar.value;
   if (protobuf_c_message_descriptor_get_field_by_name(&retnet__config__descriptor, section) ==
       NULL) {
-    rn_options_nearest(section, nearest, sizeof nearest);
+    if (body != NULL && body->type == YAML_MAPPING_NODE) {
+      rn_options_nearest_section(section, nearest, sizeof nearest);
+    } else {
+      rn_options_nearest(section, nearest, sizeof nearest); /* a key outside its section */
+    }
     return rn_fail(err, RN_ERR_USAGE, "%s: unknown section %s; did you mean %s?", place, section,
                    nearest);
   }

@@ -128,6 +128,18 @@ case $case in
     refuse 2 'run.seed was 1' "${again[@]}" "${preset[@]/#/-s}" -s run.seed=2
     refuse 2 'data.sequence_length was 64' "${again[@]}" "${preset[@]/#/-s}" -s data.sequence_length=32
     refuse 2 model.vocab "${again[@]}" "${preset[@]/#/-s}" -s model.vocab=300
+    # The run continues from its own checkpoint: what else is named is ignored, and that is told.
+    must_train 1 other "${preset[@]}"
+    cp -r run copy
+    in_copy=("$bin/retnet-train" run.yaml -s run.dir=copy -s train.steps=5 "${preset[@]/#/-s}")
+    refuse 1 'checkpoint.resume: latest does not exist: auto' "${in_copy[@]}" -s checkpoint.resume=latest
+    for key in checkpoint.resume=other checkpoint.init_from=other checkpoint.resume=gone/step-00000001; do
+      "${in_copy[@]}" -s "$key" >log 2>&1 || fail "$key: $(cat log)"
+      [ "$(grep -c "^warning: ${key%=*} ${key#*=} is ignored: copy has checkpoints" log)" = 1 ] ||
+        fail "$key is not reported as ignored: $(cat log)"
+    done
+    "${in_copy[@]}" -s checkpoint.resume=copy/checkpoints/step-00000005 >log 2>&1 || fail "$(cat log)"
+    if grep -q 'is ignored' log; then fail "its own checkpoint is not used: $(cat log)"; fi
     # The same values by other words are the same run; what may change is told.
     "${again[@]}" -s model.scale_embedding=true -s model.vocab=257 -s optimizer.lr=1e-3 \
       -s model.chunk=32 >log 2>&1 || fail "by other words: $(cat log)"

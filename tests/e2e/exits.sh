@@ -69,6 +69,9 @@ refuse 2 diff "$bin/retnet-ckpt" diff "$run"
 refuse 1 nowhere "$bin/retnet-ckpt" verify nowhere
 refuse 1 nowhere "$bin/retnet-eval" --checkpoint nowhere --data data
 refuse 1 nowhere "$bin/retnet-eval" --checkpoint "$run" --data nowhere
+"$bin/retnet-data" build --out no-val --val-fraction 0 run.yaml >/dev/null
+refuse 1 'no-val: has no val split; build it again into another folder' "$bin/retnet-eval" \
+  --checkpoint "$run" --data no-val
 refuse 2 form "$bin/retnet-eval" --checkpoint "$run" --data data --form chunky
 refuse 1 nowhere "$bin/retnet-generate" --checkpoint nowhere --prompt x
 refuse 2 temperature "$bin/retnet-generate" --checkpoint "$run" --prompt x --temperature -1

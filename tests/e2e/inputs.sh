@@ -60,6 +60,7 @@ case $case in
     ln -s nowhere dangling
     refuse 2 'it contains train' "$data" build --out real in
     refuse 2 'is not a folder' "$data" build --out in/a.txt in
+    refuse 1 'no name matches --include *.md' "$data" build --out none --include '*.md' in
     refuse 2 'a broken link' "$data" build --out dangling in
     refuse 2 --out "$data" build --out '' in
     mkdir -p begun/.building-1

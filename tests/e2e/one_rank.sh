@@ -56,7 +56,7 @@ case $case in
       keys=()
       for key in $grid; do keys+=(-s "parallel.$key"); done
       on_two "$bin/retnet-train" run.yaml "${keys[@]}"
-      must_name "a damaged val block with $grid" 'rank 1 on' data/val block
+      must_name "a damaged val block with $grid" 'rank 1 on' data/val block 'retnet-data recover data/val'
     done
     rm -rf RUN
     "$bin/retnet-train" run.yaml -s train.eval_every=0 >whole.log 2>&1 || fail "$(tail -n 3 whole.log)"

@@ -154,6 +154,13 @@ case $case in
       fail "products in bf16 are compared with those in fp32: $(cat alone.log)"
     fi
     need_bf16 bf16
+    # All ranks multiply in bf16, or none: one of two lacks it here.
+    mixed=("$bin/retnet-train" run.yaml -s run.dir=mixed -s train.precision=bf16 -s train.steps=2)
+    "${mpmd[@]}" "${mixed[@]}" + env ONEDNN_MAX_CPU_ISA=AVX2 "${mixed[@]}" >mixed.log 2>&1 ||
+      fail "bf16 on one rank of two: $(tail -n 3 mixed.log)"
+    [ "$(grep -c 'bf16: rank 1 on .*no bf16 instructions; matrix products use fp32' mixed.log)" = 1 ] ||
+      fail "the rank without bf16 is not named once: $(cat mixed.log)"
+    if grep -q '"products": "[a-z+]* bf16"' mixed/summary.json; then fail 'ranks mix bf16 and fp32'; fi
     must_train 1 fp32 "${small[@]}"
     # The mean over the last 20 steps: single steps differ by up to 3 %, with the text that is read.
     loss_of() {
@@ -177,6 +184,20 @@ case $case in
     OPENBLAS_CORETYPE=Prescott must_train 1 slow train.steps=3
     grep -q 'unset OPENBLAS_CORETYPE' slow.log || fail "a slow core type is not named: $(cat slow.log)"
     OMPI_COMM_WORLD_SIZE=4 "${one[0]}" --help >/dev/null || fail '--help minds the launch'
+    # What all ranks would say is said by one of them, also before MPI starts.
+    for program in train data eval generate ckpt bench; do
+      refuse_once 2 --nonsense "${launch[@]}" "$bin/retnet-$program" --nonsense
+    done
+    "${launch[@]}" "$bin/retnet-train" --help >help 2>&1 || fail "--help of two ranks: $(tail -n 3 help)"
+    [ "$(grep -c '^usage: ' help)" = 1 ] || fail '--help is printed more than once'
+    refuse 2 --nonsense "${mpmd[@]}" "${one[@]}" + "${one[0]}" --nonsense # by rank 1 alone
+    # Programs that are one process: a rank works, or none.
+    refuse_once 0 'only rank 0 does the work' "${launch[@]}" "$bin/retnet-data" build --out twice \
+      --val-fraction 0 run.yaml
+    [ "$(grep -c '^twice: 1 documents' refused.log)" = 1 ] || fail "built by two ranks: $(cat refused.log)"
+    refuse_once 0 'only rank 0 does the work' "${launch[@]}" "$bin/retnet-ckpt" list anew
+    [ "$(grep -c ' checkpoint$' refused.log)" = 1 ] || fail "listed by two ranks: $(cat refused.log)"
+    refuse_once 2 'wrong launch' "${launch[@]}" "$bin/retnet-generate" --checkpoint anew
     RETNET_FAULT=mpi.level:1 refuse_once 1 'parallel.comm_thread' "${launch[@]}" "${one[@]}" -s parallel.comm_thread=on
     refuse_once 1 'configuration' "${mpmd[@]}" "${one[@]}" + "${one[@]}" -s run.seed=2
     ;;

@@ -223,6 +223,9 @@ case $case in
     refuse 2 model.dim "${here[@]}" -s model.dim=36 -s model.heads=12 -s model.value_dim=60
     refuse 2 model.value_dim "${here[@]}" -s model.value_dim=66
     refuse 2 data.sequence_length "${here[@]}" -s data.sequence_length=100000000
+    # The advice says on how many nodes: ranks that share one would not help.
+    refuse 2 ' ranks, 1 on each node, with parallel.data' "${here[@]}" -s model.layers=200 \
+      -s model.dim=8192 -s model.value_dim=8192 -s model.ffn_dim=8192
     refuse 2 parallel.sequence mpirun -n 3 --oversubscribe "${here[@]}" -s parallel.sequence=2 \
       -s parallel.data=1
     refuse 2 parallel.pipeline "${here[@]}" -s parallel.pipeline=2

@@ -19,7 +19,7 @@ static const rn_arg options[] = {
     {'s', NULL, "key=value", "set a key", RN_ARG_LIST, &overrides, 0, 0},
     {0, "json", NULL, "one JSON object", RN_ARG_SWITCH, &json, 0, 0},
     {'o', "out", "DIR", "where to", RN_ARG_TEXT, &out_folder, 0, 0},
-    {0, "tokens", "N", "how many", RN_ARG_INTEGER, &tokens, 1, 100},
+    {0, "tokens", "N", "how many", RN_ARG_INTEGER, &tokens, 1, 1 << 24},
     {0, "temperature", "X", "how wild", RN_ARG_NUMBER, &heat, 0, 0},
 };
 static const rn_args args = {.program = "retnet-test",
@@ -76,7 +76,7 @@ static void refuse(const char *line, const char *words) {
 static void what_does_not_fit_is_named(void) {
   refuse("a --jsn", "--jsn|--json?");
   refuse("a --temprature 1", "--temprature|--temperature?");
-  refuse("a --tokens=0", "--tokens|0|1 .. 100");
+  refuse("a --tokens=0", "--tokens|0|1 .. 16777216");
   refuse("a --tokens 3x", "--tokens|3x|integer");
   refuse("a --tokens 99999999999999999999", "--tokens");
   refuse("a --temperature nan", "--temperature|nan");
@@ -99,6 +99,13 @@ static void help_and_version_come_before_complaints(void) {
   rn_args_found found;
   CHECK_OK(&err, parse("--help --nonsense", buffer, &found));
   CHECK(found.help && !found.version);
+  CHECK_OK(&err, parse("-h", buffer, &found));
+  CHECK(found.help);
+  CHECK_OK(&err, parse("help", buffer, &found));
+  CHECK(found.help);
+  CHECK_OK(&err, parse("help me", buffer, &found)); /* two files */
+  CHECK(!found.help && found.words.count == 2);
+  rn_words_free(&found.words);
   CHECK_OK(&err, parse("--version", buffer, &found));
   CHECK(found.version && !found.help);
   CHECK(rn_args_answer(&args, &found, print_version));

@@ -28,7 +28,10 @@ static void refuse(const char *yaml, const char *words) {
 
 static void what_is_wrong_is_named(void) {
   refuse("model:\n  layers: 2\n  dimm: 3\n", ":3|model.dimm|model.dim?");
-  refuse("modle: {dim: 3}\n", ":1|modle");
+  refuse("modle: {dim: 3}\n", ":1|modle|mean model?");
+  refuse("steps: 10\n", ":1|steps|mean train.steps?");
+  refuse("model: {lr: 1}\n", "model.lr|mean optimizer.lr?");
+  refuse("model: {hedas: 1}\n", "model.hedas|mean model.heads?");
   refuse("model: {dim: 3.5}\n", "model.dim|integer");
   refuse("model: {dim: 64x}\n", "model.dim|integer");
   refuse("model: {dim: 0}\n", "model.dim|out of range");

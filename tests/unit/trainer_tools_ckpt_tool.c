@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "data/exchange/safetensors.h"
 #include "model/spec/param.h"
@@ -228,10 +229,38 @@ static void show_list_verify_and_prune_work(void) {
   CHECK_FAILS(err, RN_ERR_FORMAT, "step-00000004/x", rn_ckpt_tool_verify(err, run, stdout));
 }
 
+/* What `list` and `verify` say of a run's only checkpoint. */
+static void says(const char *run, rn_status verified, const char *word) {
+  static char text[8192], line[256];
+  rn_err why = {0};
+  FILE *out = fmemopen(text, sizeof text, "w");
+  CHECK_OK(err, rn_ckpt_tool_list(err, run, out));
+  CHECK(rn_ckpt_tool_verify(&why, run, out) == verified);
+  fclose(out);
+  snprintf(line, sizeof line, "step-00000002: %s: ", word);
+  CHECK(strstr(text, line) != NULL);
+  snprintf(line, sizeof line, "step-00000002: %s\n", word);
+  CHECK(strstr(text, line) != NULL);
+}
+
+/* A file that is cut is seen without reading it; a missing one has another word, the same in all
+ * commands. */
+static void list_and_verify_agree(void) {
+  static const char part[] = "cut/checkpoints/step-00000002/part-00000.zst";
+  const char *run = save("cut", (recipe){{SMALL}, 2, 1, 0, false, 0});
+  CHECK_EQUAL(truncate(temp_path(part), 100), 0);
+  says(run, RN_ERR_FORMAT, "damaged");
+  CHECK_EQUAL(unlink(temp_path(part)), 0);
+  says(run, RN_ERR_NOT_FOUND, "incomplete");
+  CHECK_EQUAL(unlink(temp_path("cut/checkpoints/step-00000002/manifest.pb")), 0);
+  says(run, RN_ERR_NOT_FOUND, "incomplete");
+}
+
 int main(void) {
   diff_sees_what_counts();
   export_holds_the_official_names();
   what_the_official_model_lacks_is_refused_by_key();
   show_list_verify_and_prune_work();
+  list_and_verify_agree();
   return check_result();
 }

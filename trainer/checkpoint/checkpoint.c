@@ -102,21 +102,52 @@ rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, 
   return load(err, run, source->path.text, source->weights_only);
 }
 
-/* Finds the checkpoint at a path that the user has given. The error message also explains the
- * accepted keywords, for users who try one that other programs accept. */
+/* Fails if a path that the user has given does not exist. The message also explains the accepted
+ * keywords, for users who try one that other programs accept. */
+static rn_status check_given(rn_err *err, const char *key, const char *path) {
+  if (rn_file_exists(path)) return RN_OK;
+  return rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s does not exist%s", key, path,
+                 strcmp(key, "checkpoint.resume") == 0
+                     ? ": auto continues from the newest checkpoint in run.dir, never starts a new "
+                       "run; any other value must be the path of a checkpoint"
+                     : "");
+}
+
+/* Finds the checkpoint at a path that the user has given. */
 static rn_status find_given(rn_err *err, rn_world *world, const char *key, const char *path,
                             rn_path *out) {
-  rn_status status = RN_OK;
-  if (rn_world_rank(world) == 0 && !rn_file_exists(path)) {
-    status = rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s does not exist%s", key, path,
-                     strcmp(key, "checkpoint.resume") == 0
-                         ? ": auto continues from the newest checkpoint in run.dir, never starts a "
-                           "new run; any other value must be the path of a checkpoint"
-                         : "");
-  }
-  RN_TRY(err, rn_agree(err, world, status));
+  const bool root = rn_world_rank(world) == 0;
+  RN_TRY(err, rn_agree(err, world, root ? check_given(err, key, path) : RN_OK));
   return rn_checkpoint_find(err, world, path,
                             (rn_find_options){.must = true, .timeout_s = RN_FIND_TIMEOUT_S}, out);
+}
+
+static void warn_ignored(const Retnet__Config *c, const char *key, const char *path,
+                         const char *found) {
+  rn_log_warn(
+      "%s %s is ignored: %s has checkpoints, and the run continues from %s; to use %s, choose "
+      "another run.dir",
+      key, path, c->run->dir, found, path);
+}
+
+static bool is_same_folder(const char *a, const char *b) {
+  char *of_a = realpath(a, NULL), *of_b = realpath(b, NULL);
+  const bool same = of_a != NULL && of_b != NULL && strcmp(of_a, of_b) == 0;
+  free(of_a);
+  free(of_b);
+  return same;
+}
+
+/* Warns about keys that have no effect because the run continues from a checkpoint in run.dir. A
+ * word that is neither a keyword nor a path is an error; a path may be gone by now. Rank 0 only. */
+static rn_status check_ignored(rn_err *err, const Retnet__Config *c, const char *found) {
+  const char *resume = c->checkpoint->resume, *init = c->checkpoint->init_from;
+  if (strcmp(resume, "auto") != 0 && !is_same_folder(resume, found)) {
+    if (strchr(resume, '/') == NULL) RN_TRY(err, check_given(err, "checkpoint.resume", resume));
+    warn_ignored(c, "checkpoint.resume", resume, found);
+  }
+  if (init[0] != '\0') warn_ignored(c, "checkpoint.init_from", init, found);
+  return RN_OK;
 }
 
 static rn_status find(rn_err *err, const Retnet__Config *c, rn_world *world,
@@ -134,8 +165,16 @@ static rn_status find(rn_err *err, const Retnet__Config *c, rn_world *world,
         "checkpoint.resume is never, but %s contains checkpoints: choose another run.dir",
         c->run->dir);
   }
-  if (out->path.text[0] != '\0') return RN_OK;
-  if (!own) return find_given(err, world, "checkpoint.resume", resume, &out->path);
+  const bool root = rn_world_rank(world) == 0;
+  if (out->path.text[0] != '\0') {
+    return rn_agree(err, world, root ? check_ignored(err, c, out->path.text) : RN_OK);
+  }
+  if (!own) {
+    if (c->checkpoint->init_from[0] != '\0') {
+      rn_log_warn("checkpoint.init_from is ignored: checkpoint.resume is also given");
+    }
+    return find_given(err, world, "checkpoint.resume", resume, &out->path);
+  }
   if (c->checkpoint->init_from[0] == '\0') return RN_OK;
   out->weights_only = true;
   return find_given(err, world, "checkpoint.init_from", c->checkpoint->init_from, &out->path);

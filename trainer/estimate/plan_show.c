@@ -176,6 +176,7 @@ rn_status rn_plan_show(rn_err *err, const Retnet__Config *given,
   rn_machine machine;
   planned_run p = {0};
   RN_TRY(err, rn_machine_query(err, world, given, ranks, &machine));
+  RN_TRY(err, rn_gemm_bf16_agree(err, world, given->train->precision));
   rn_status status = rn_agree(err, world, plan_run(err, given, world, ranks, machine, &p));
   if (status == RN_OK) status = rn_gemm_agree(err, world);
   if (status == RN_OK) {

@@ -39,3 +39,17 @@ rn_status rn_gemm_agree(rn_err *err, rn_world *world) {
       rank, names[lowest], names[highest], names[lowest]);
   return RN_OK;
 }
+
+rn_status rn_gemm_bf16_agree(rn_err *err, rn_world *world, Retnet__Precision precision) {
+  if (precision != RETNET__PRECISION__PRECISION_BF16) return RN_OK;
+  const char *lack = rn_gemm_bf16_lack();
+  rn_err why = {0};
+  int64_t lacking = lack != NULL;
+  RN_TRY(err, rn_world_sum(err, world, &lacking, 1));
+  if (lacking == 0 || lacking == rn_world_size(world)) return RN_OK;
+  rn_status status = lack != NULL ? rn_fail(&why, RN_ERR_MISMATCH, "%s", lack) : RN_OK;
+  status = rn_agree(&why, world, status);
+  if (status == RN_ERR_MPI) return rn_fail(err, status, "%s", why.text);
+  rn_gemm_bf16_disable(why.text);
+  return RN_OK;
+}

@@ -102,9 +102,10 @@ static void describe_lack(const Retnet__Config *config, const rn_spec *spec, rn_
     rn_plan found;
     if (!find_any(config, spec, ranks, plan->machine, &found)) continue;
     snprintf(advice, sizeof advice,
-             "use %d ranks with parallel.data %d, pipeline %d, sequence %d, microbatch 1 (%zu MiB)",
-             ranks, found.layout.data, found.layout.pipeline, found.layout.sequence,
-             rn_plan_node_bytes(&found) >> 20);
+             "use %d ranks, %d on each node, with parallel.data %d, pipeline %d, sequence %d, "
+             "microbatch 1 (%zu MiB per node)",
+             ranks, ranks < plan->machine.ranks ? ranks : plan->machine.ranks, found.layout.data,
+             found.layout.pipeline, found.layout.sequence, rn_plan_node_bytes(&found) >> 20);
     rn_plan_destroy(&found);
     break;
   }

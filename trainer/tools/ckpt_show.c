@@ -28,12 +28,17 @@ static void list_entry(const rn_ckpt_entry *entry, FILE *out) {
   fprintf(out, "%12" PRId64 "  ", entry->step);
   if (entry->state != RN_CKPT_WHOLE) {
     fprintf(out, "%12s  %9s  %s: %s\n", "", "", entry->path.text, words[entry->state]);
-  } else if (rn_ckpt_open(&why, entry->path.text, &ckpt) == RN_OK) {
+    return;
+  }
+  rn_status status = rn_ckpt_open(&why, entry->path.text, &ckpt);
+  if (status == RN_OK) status = rn_ckpt_check_sizes(&why, ckpt);
+  if (status == RN_OK) {
     const Retnet__Manifest *manifest = rn_ckpt_manifest(ckpt);
     fprintf(out, "%12" PRId64 "  %9.3f  %s\n", manifest->tokens,
             (double)stored_bytes(manifest) / 1e6, entry->path.text);
   } else {
-    fprintf(out, "%12s  %9s  %s: damaged: %s\n", "", "", entry->path.text, why.text);
+    fprintf(out, "%12s  %9s  %s: %s: %s\n", "", "", entry->path.text, rn_ckpt_fault(status),
+            why.text);
   }
   rn_ckpt_close(&ckpt);
 }

@@ -63,7 +63,7 @@ static rn_status verify_list(rn_err *err, const char *run_dir, FILE *out, int *v
     }
     (*verified)++;
     if (found == RN_OK) continue;
-    fprintf(out, "%s: damaged\n", entries[i].path.text);
+    fprintf(out, "%s: %s\n", entries[i].path.text, rn_ckpt_fault(found));
     rn_fail(err, found, "%s", why.text);
     if (status == RN_OK) status = found;
   }
