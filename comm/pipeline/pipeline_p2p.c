@@ -17,7 +17,7 @@ enum { TAGS = 32767 };
 
 struct rn_pipeline_p2p {
   int stage, stages;
-  int in_flight;    /* messages started for which rn_pipeline_p2p_wait has not been called */
+  int in_flight;    /* messages started that are not known to be complete */
   MPI_Comm comm[2]; /* one per direction; a message's tag is the index of its unit modulo TAGS */
   MPI_Datatype row;
   void *other_end; /* [END_BLOCK] values received from the other end, floats or integers */
@@ -104,6 +104,18 @@ rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
   p2p->in_flight++;
   RN_MPI(err, MPI_Irecv(rows, (int)count, p2p->row, from, envelope.unit % TAGS,
                         p2p->comm[envelope.direction], &out->request));
+  return RN_OK;
+}
+
+rn_status rn_pipeline_p2p_test(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2p_message *message,
+                               bool *complete) {
+  int done = 1;
+  const bool known = message->request == MPI_REQUEST_NULL;
+  *complete = true;
+  if (known) return RN_OK;
+  RN_MPI(err, MPI_Test(&message->request, &done, MPI_STATUS_IGNORE));
+  *complete = done != 0;
+  if (done) p2p->in_flight--;
   return RN_OK;
 }
 

@@ -82,6 +82,13 @@ rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
                                   rn_pipeline_p2p_message *out);
 
 /**
+ * Sets *complete to true if a message is sent or received, or is RN_PIPELINE_P2P_NO_MESSAGE; does
+ * not wait. Not collective. Errors: RN_ERR_MPI.
+ */
+rn_status rn_pipeline_p2p_test(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2p_message *message,
+                               bool *complete);
+
+/**
  * Waits until a message is sent or received; returns at once for RN_PIPELINE_P2P_NO_MESSAGE.
  *
  * Collective: with the neighbour's matching send or receive.

@@ -139,15 +139,22 @@ void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_
   rn_each_block(rows, NULL, backward_rows, &work);
 }
 
+void rn_ffn_weight_products(const rn_ffn_block *block, rn_array x, rn_array dy,
+                            const rn_ffn_activations *activations, rn_weight_product out[2]) {
+  const int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
+  out[0] = (rn_weight_product){
+      {block->fc1, inner, dim}, {activations->inner, block->ld_inner}, {x, dim}};
+  out[1] = (rn_weight_product){
+      {block->fc2, dim, ffn_dim}, {dy, dim}, {activations->product, block->ld_product}};
+}
+
 void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x, rn_array dy,
                             const rn_ffn_activations *activations, rn_grad_accumulator *accumulator,
                             rn_weight_queue *queue) {
-  int dim = block->dim, ffn_dim = block->ffn_dim, inner = block->inner;
+  const int waiting = queue != NULL ? 1 : 0;
+  rn_weight_product products[2];
   rn_span_phase("weight gradient GEMMs");
-  const rn_weight_product fc1 = {
-      {block->fc1, inner, dim}, {activations->inner, block->ld_inner}, {x, dim}};
-  const rn_weight_product products[] = {
-      {{block->fc2, dim, ffn_dim}, {dy, dim}, {activations->product, block->ld_product}}, fc1};
-  if (queue != NULL) rn_grad_accumulator_defer(accumulator, queue, rows, &fc1, 1);
-  rn_grad_accumulator_products(accumulator, queue, rows, products, queue != NULL ? 1 : 2);
+  rn_ffn_weight_products(block, x, dy, activations, products);
+  rn_grad_accumulator_defer(accumulator, queue, rows, products, waiting);
+  rn_grad_accumulator_products(accumulator, queue, rows, products + waiting, 2 - waiting);
 }

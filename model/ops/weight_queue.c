@@ -139,6 +139,7 @@ void rn_weight_sums_run(const rn_weight_sum *sums, int count, rn_weight_queue *q
 /* ---- later ---- */
 
 struct rn_weight_queue {
+  rn_weight_queue_source source;
   int count;                             /* products, the oldest first */
   entry entry[RN_WEIGHT_QUEUE_PRODUCTS]; /* [count] */
   tile_state tile[RN_WEIGHT_QUEUE_TILES];
@@ -155,6 +156,10 @@ rn_status rn_weight_queue_create(rn_err *err, rn_weight_queue **out) {
 void rn_weight_queue_destroy(rn_weight_queue **queue) {
   free(*queue);
   *queue = NULL;
+}
+
+void rn_weight_queue_set_source(rn_weight_queue *q, rn_weight_queue_source source) {
+  q->source = source;
 }
 
 bool rn_weight_queue_is_empty(const rn_weight_queue *q) {
@@ -200,7 +205,8 @@ static void remove_complete(rn_weight_queue *q) {
 
 void rn_weight_queue_notify(rn_weight_queue *q, rn_weight_queue_event event) {
   remove_complete(q);
-  if (q->count > 0 && q->entry[q->count - 1].event.complete != NULL) rn_weight_queue_finish(q);
+  if (q->count > 0 && q->entry[q->count - 1].event.complete != NULL)
+    rn_weight_queue_finish(q, NULL);
   if (q->count == 0) {
     event.complete(event.self, event.index);
   } else {
@@ -213,7 +219,7 @@ void rn_weight_queue_add(rn_weight_queue *q, const rn_weight_sum *sum) {
   remove_complete(q);
   if (q->count == RN_WEIGHT_QUEUE_PRODUCTS ||
       count_waiting_tiles(q) + sum->tiles > RN_WEIGHT_QUEUE_TILES) {
-    rn_weight_queue_finish(q);
+    rn_weight_queue_finish(q, NULL);
   }
   if (sum->tiles > RN_WEIGHT_QUEUE_TILES) {
     rn_weight_sums_run(sum, 1, NULL);
@@ -227,27 +233,38 @@ bool rn_weight_queue_run_one(rn_weight_queue *q) {
   return run_one(q->entry, q->count);
 }
 
-void rn_weight_queue_run(rn_weight_queue *q, rn_weight_queue_until until) {
+/* Runs tasks of the products in the queue; returns true if `until` was reached. */
+static bool run_until(rn_weight_queue *q, rn_weight_queue_until until) {
   atomic_bool stop = until.reached(until.self);
+  if (!stop && !rn_weight_queue_is_empty(q)) {
 #pragma omp parallel
-  {
-    const bool polls = omp_get_thread_num() == 0;
-    for (int spins = 0; !atomic_load(&stop) && any_unclaimed(q->entry, q->count);) {
-      if (run_one(q->entry, q->count)) {
-        spins = 0;
-      } else {
-        wait_for_tile(&spins);
+    {
+      const bool polls = omp_get_thread_num() == 0;
+      for (int spins = 0; !atomic_load(&stop) && any_unclaimed(q->entry, q->count);) {
+        if (run_one(q->entry, q->count)) {
+          spins = 0;
+        } else {
+          wait_for_tile(&spins);
+        }
+        if (polls && until.reached(until.self)) atomic_store(&stop, true);
       }
-      if (polls && until.reached(until.self)) atomic_store(&stop, true);
     }
   }
   remove_complete(q);
+  return stop;
 }
 
-void rn_weight_queue_finish(rn_weight_queue *q) {
-  if (!rn_weight_queue_is_empty(q)) {
-#pragma omp parallel
-    run_until_claimed(q->entry, q->count, NULL);
-  }
-  remove_complete(q);
+void rn_weight_queue_run(rn_weight_queue *q, rn_weight_queue_until until) {
+  while (!run_until(q, until) && q->source.add != NULL && q->source.add(q->source.self)) continue;
+}
+
+/* Polls a port; never ends the work on the queue. */
+static bool poll_only(void *self) {
+  const rn_scan_port *port = self;
+  if (port != NULL) port->poll(port->self);
+  return false;
+}
+
+void rn_weight_queue_finish(rn_weight_queue *q, const rn_scan_port *port) {
+  run_until(q, (rn_weight_queue_until){(void *)(uintptr_t)port, poll_only});
 }

@@ -25,6 +25,7 @@
 #include "model/pass/rows.h"
 #include "proto/base/real.h"
 #include "proto/base/status.h"
+#include "proto/ports/scan_port.h"
 
 /** The product of one weight, cut into tasks. Plain data; operands are not owned. */
 typedef struct rn_weight_sum rn_weight_sum;
@@ -84,6 +85,16 @@ bool rn_weight_queue_is_empty(const rn_weight_queue *queue);
  * is none: tasks of the remaining tiles are then being run by other threads. */
 bool rn_weight_queue_run_one(rn_weight_queue *queue);
 
+/** A source of further products: `add` adds some to the queue, or returns false if there are none.
+ */
+typedef struct rn_weight_queue_source {
+  void *self;
+  bool (*add)(void *self);
+} rn_weight_queue_source;
+
+/** Sets the source from which rn_weight_queue_run takes products when none is left. */
+void rn_weight_queue_set_source(rn_weight_queue *queue, rn_weight_queue_source source);
+
 /** A condition that ends the work on a queue; polled by the first thread before the work and
  * between its tasks. */
 typedef struct rn_weight_queue_until {
@@ -92,12 +103,13 @@ typedef struct rn_weight_queue_until {
 } rn_weight_queue_until;
 
 /**
- * Runs tasks with all threads until `until` is reached or no task is left, whichever comes first.
- * Every task that has begun is complete on return.
+ * Runs tasks with all threads until `until` is reached or no task is left, in the queue and in its
+ * source. Every task that has begun is complete on return.
  */
 void rn_weight_queue_run(rn_weight_queue *queue, rn_weight_queue_until until);
 
-/** Computes all products that wait, with all threads. */
-void rn_weight_queue_finish(rn_weight_queue *queue);
+/** Computes all products in the queue, with all threads. Unless `port` is NULL, the first thread
+ * polls it between its tasks. */
+void rn_weight_queue_finish(rn_weight_queue *queue, const rn_scan_port *port);
 
 #endif

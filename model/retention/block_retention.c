@@ -205,11 +205,24 @@ static void retain_first_tokens(const rows_work *work, rn_block_rows in, const r
   }
 }
 
+static bool has_arrived(void *self) {
+  rn_eager_completion *completion = self;
+  completion->port.poll(completion->port.self);
+  return completion->done;
+}
+
+/* Computes weight gradients of other units until the state arrives or none is left. */
+static void run_weights_of_other_units(rn_weight_queue *queue, rn_eager_completion *completion) {
+  if (queue == NULL || completion->done) return;
+  rn_weight_queue_run(queue, (rn_weight_queue_until){completion, has_arrived});
+}
+
 /* Computes the retention in the chunkwise form. While the scan is in flight, computes q, g and
  * the inner terms of the chunks; after the scan, the cross terms. If the state arrives during the
  * projections, one pass computes both terms. */
 static rn_status retain_in_chunks(rn_err *err, const rows_work *work, const rn_retention_view *u,
-                                  rn_scan_port *port, rn_rows rows) {
+                                  const rn_pass *pass, rn_rows rows) {
+  rn_scan_port *port = pass->port;
   const rn_block_retention *b = work->b;
   const rn_block_retention_activations *activations = work->activations;
   const rn_retention_output out = {activations->o, b->value_dim, activations->alpha};
@@ -225,6 +238,7 @@ static rn_status retain_in_chunks(rn_err *err, const rows_work *work, const rn_r
     rn_span_phase("retention within chunks");
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_INNER);
     rn_retention_forward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states.before, &out);
+    run_weights_of_other_units(pass->queue, &completion);
   }
   rn_span_phase(arrived ? "retention (all terms)" : "retention across chunks");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_CROSS);
@@ -275,7 +289,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
                           (rn_scan_element){heads, m, activations->log_decay, activations->own}));
 
   if (chunkwise) {
-    RN_TRY(err, retain_in_chunks(err, &work, &u, port, rows));
+    RN_TRY(err, retain_in_chunks(err, &work, &u, pass, rows));
   } else {
     rn_span_phase("q, g projections");
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_QG);
@@ -306,19 +320,12 @@ static rn_retention_grads grads_of(const rn_block_retention *b,
                               .lddkv = b->ld_pair};
 }
 
-/* Polls a port; never ends the work on a queue. */
-static bool poll_only(void *self) {
-  const rn_scan_port *port = self;
-  port->poll(port->self);
-  return false;
-}
-
 /* Computes the weight gradients that wait, and polls the port meanwhile. */
 static void run_waiting_weights(const rn_block_retention_activations *t, rn_weight_queue *queue,
-                                rn_scan_port *port) {
+                                const rn_scan_port *port) {
   rn_span_phase("weight gradient GEMMs");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_SCAN_WEIGHT);
-  if (queue != NULL) rn_weight_queue_run(queue, (rn_weight_queue_until){port, poll_only});
+  if (queue != NULL) rn_weight_queue_finish(queue, port);
 }
 
 /* Completes core_backward for the chunkwise form, after the scan's begin(). While the scan is in
@@ -334,12 +341,13 @@ static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
   rn_eager_completion completion;
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_SCAN_WEIGHT);
   rn_eager_completion_start(&completion, port, RN_SCAN_REVERSE, &b->core, u, adjoints);
-  run_waiting_weights(t, pass->queue, &completion.port);
+  if (pass->weights) run_waiting_weights(t, pass->queue, &completion.port);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_INNER);
   const bool arrived = completion.done;
   if (!arrived) {
     rn_span_phase("retention within chunks");
     rn_retention_backward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states, grads);
+    run_weights_of_other_units(pass->queue, &completion);
   }
   rn_span_phase(arrived ? "retention (all terms)" : "retention across chunks");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_CROSS);
@@ -371,7 +379,7 @@ static rn_status core_backward(rn_err *err, const rn_block_retention *b, const r
   RN_TRY(err, port->begin(port->self, err, RN_SCAN_REVERSE, work->at->index,
                           (rn_scan_element){heads, m, activations->log_decay, activations->own}));
   if (chunkwise) return chunks_backward(err, b, u, pass, activations, &grads);
-  run_waiting_weights(activations, pass->queue, port);
+  if (pass->weights) run_waiting_weights(activations, pass->queue, port);
   rn_span_phase("retention across chunks");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_CROSS);
   RN_TRY(err, port->end(port->self, err, activations->state));

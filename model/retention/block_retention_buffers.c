@@ -76,7 +76,7 @@ static void take_saved(const rn_block_retention *b, const rn_buffer_space *s,
                               rn_use_saved(b->bf16 ? RN_UNIT_PHASE_OUT : RN_UNIT_PHASE_INNER,
                                            RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_D_OUT));
   /* With RN_SAVE_MOST, gated would need memory of its own while the scan is in flight. */
-  t->defers_out = s->plan->policy == RN_SAVE_INPUTS;
+  t->defers_out = s->plan->policy != RN_SAVE_MOST;
   t->gated = rn_buffer_array(
       s, "gated", rows * b->ld_gated, b->bf16,
       rn_use_recomputed(RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_D_OUT,

@@ -49,6 +49,11 @@ typedef struct rn_activations {
   rn_real *rows;               /* [R, D]: output of the last layer */
   rn_real *d_embed;            /* [R, D], temporary; NULL without an embedding norm */
   rn_workspace *workspace;     /* workspace of the temporary buffers; not owned */
+  /* while the unit's weight gradients wait (model/stage/waiting_units.h) */
+  rn_rows rows_of_weights;
+  rn_grad_accumulator *accumulator; /* not owned */
+  int layers_left;                  /* layers 0 .. layers_left - 1 are not in the queue yet */
+  struct rn_activations *next_waiting;
 } rn_activations;
 
 /** Computes memory->plan from the other fields of memory. */

@@ -241,15 +241,14 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_p
   return retention_backward(err, layer, pass, t, t->d_middle, dy);
 }
 
-void rn_layer_backward_weight(const rn_layer *layer, const rn_pass *pass,
-                              const rn_layer_activations *t) {
-  const rn_rows rows = rn_rows_of_unit(pass->unit);
-  rn_grad_accumulator *accumulator = pass->accumulator;
-  rn_ffn_backward_weight(&layer->ffn, rows, t->in2, gradient_at(layer, t->norm_in2), &t->ffn,
-                         accumulator, NULL);
+void rn_layer_defer_weights(const rn_layer *layer, rn_rows rows, const rn_layer_activations *t,
+                            rn_grad_accumulator *accumulator, rn_weight_queue *queue) {
+  rn_weight_product ffn[2];
+  rn_ffn_weight_products(&layer->ffn, t->in2, gradient_at(layer, t->norm_in2), &t->ffn, ffn);
+  rn_grad_accumulator_defer(accumulator, queue, rows, ffn, 2);
   rn_block_retention_backward_weight_out(layer->retention, &layer->at, rows,
                                          gradient_at(layer, t->norm_in1), &t->retention,
-                                         accumulator, NULL);
+                                         accumulator, queue);
   rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, t->in1, &t->retention,
-                                        accumulator, NULL);
+                                        accumulator, queue);
 }

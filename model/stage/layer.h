@@ -77,7 +77,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
 
 /**
  * Replaces dy [R, D] by dx in place. With pass->weights, also accumulates the weight gradients;
- * otherwise rn_layer_backward_weight does so later.
+ * otherwise rn_layer_defer_weights does so later.
  *
  * Weight gradients of the layer may wait in pass->queue on return. The backward_input of another
  * layer computes them; before any other use of the activations' workspace, the caller does.
@@ -87,8 +87,10 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                                   rn_layer_activations *activations, rn_real *dy);
 
-/** Accumulates the weight gradients. Call after rn_layer_backward_input without pass->weights. */
-void rn_layer_backward_weight(const rn_layer *layer, const rn_pass *pass,
-                              const rn_layer_activations *activations);
+/** Adds all weight gradients of the layer to `queue`. Call after rn_layer_backward_input without
+ * pass->weights; the activations must not change until the queue is finished. */
+void rn_layer_defer_weights(const rn_layer *layer, rn_rows rows,
+                            const rn_layer_activations *activations,
+                            rn_grad_accumulator *accumulator, rn_weight_queue *queue);
 
 #endif

@@ -10,6 +10,7 @@
 #include "model/kernel/kernels.h"
 #include "model/retention/state_replay.h"
 #include "model/stage/layer.h"
+#include "model/stage/waiting_units.h"
 #include "proto/base/arena.h"
 #include "proto/base/progress.h"
 #include "proto/base/slowdown.h"
@@ -32,7 +33,8 @@ struct rn_layer_stack {
   rn_bf16 *weights; /* [total]: the bf16 shadow, or NULL */
   rn_bf16 *own;     /* the bf16 shadow if the stack owns it, else NULL */
   rn_stage_memory memory;
-  rn_weight_queue *queue; /* weight gradients that wait during a backward */
+  rn_weight_queue *queue; /* weight gradients that wait */
+  rn_waiting_units waiting;
 };
 
 static int64_t max_rows(const rn_layer_stack *stack) {
@@ -90,6 +92,8 @@ static rn_status take_work(rn_err *err, rn_layer_stack *stack) {
                                         &stack->retention));
   RN_TRY(err, rn_arena_create(err, rn_norm_sums_bytes(spec->dim), &stack->arena));
   RN_TRY(err, rn_weight_queue_create(err, &stack->queue));
+  stack->waiting = (rn_waiting_units){.layer = stack->layer, .queue = stack->queue};
+  rn_weight_queue_set_source(stack->queue, rn_waiting_units_source(&stack->waiting));
   place_norm_sums(stack, rn_arena_take(&stack->arena, rn_norm_sums_bytes(spec->dim)));
   return take_copy(err, stack);
 }
@@ -269,6 +273,8 @@ rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stack, const rn_pa
                                  const rn_real *x, rn_real *y) {
   const rn_unit *unit = pass->unit;
   rn_activations *activations = pass->activations;
+  rn_pass up = *pass;
+  up.queue = stack->queue;
   assert(unit->sequences <= stack->max_sequences && unit->tokens <= stack->max_tokens);
   activations->train = pass->train;
   rn_span_phase("embedding");
@@ -284,7 +290,7 @@ rn_status rn_layer_stack_forward(rn_err *err, rn_layer_stack *stack, const rn_pa
     rn_real *next = rows_before(stack, activations, i + 1, y);
     RN_TRY(err, wait_for(err, stack, 1 + i));
     const double begin_s = rn_slowdown_begin();
-    RN_TRY(err, rn_layer_forward(err, &stack->layer[i], pass, rows, &activations->layer[i], next));
+    RN_TRY(err, rn_layer_forward(err, &stack->layer[i], &up, rows, &activations->layer[i], next));
     rn_slowdown_end(begin_s);
     rn_progress_unit();
     rows = next;
@@ -320,7 +326,7 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
     const double begin_s = rn_slowdown_begin();
     if (recomputes) RN_TRY(err, recompute(err, stack, pass, i));
     RN_TRY(err, rn_layer_backward_input(err, &stack->layer[i], &down, &activations->layer[i], dy));
-    if (recomputes || i == 0) rn_weight_queue_finish(stack->queue);
+    if (recomputes || (down.weights && i == 0)) rn_weight_queue_finish(stack->queue, NULL);
     rn_slowdown_end(begin_s);
     rn_progress_unit();
     if (down.weights) report_group_later(stack, 1 + i);
@@ -333,18 +339,29 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
   } else {
     copy_rows(stack, pass->unit, dy, dx);
   }
+  if (!activations->weights_done) rn_waiting_units_add(&stack->waiting, pass);
   return RN_OK;
 }
 
+static void layer_is_complete(void *self, int layer) {
+  report_group(self, 1 + layer);
+}
+
 void rn_layer_stack_backward_weight(rn_layer_stack *stack, const rn_pass *pass) {
-  const rn_activations *activations = pass->activations;
-  for (int i = stack->layer_count - 1; !activations->weights_done && i >= 0; i--) {
-    const double begin_s = rn_slowdown_begin();
-    rn_layer_backward_weight(&stack->layer[i], pass, &activations->layer[i]);
-    rn_slowdown_end(begin_s);
-    rn_progress_unit();
-    report_group(stack, 1 + i);
-  }
+  if (pass->activations->weights_done) return;
+  rn_span_phase("weight gradient GEMMs");
+  rn_waiting_units_finish(&stack->waiting, pass->activations,
+                          (rn_weight_queue_event){.self = stack, .complete = layer_is_complete});
+  pass->activations->weights_done = true;
+}
+
+void rn_layer_stack_run_waiting_weights(rn_layer_stack *stack, rn_weight_queue_until until) {
+  if (stack->waiting.first == NULL) return;
+  const double begin_s = rn_slowdown_begin();
+  rn_span_begin("weight gradients while waiting");
+  rn_weight_queue_run(stack->queue, until);
+  rn_span_end();
+  rn_slowdown_end(begin_s);
 }
 
 const rn_real *rn_layer_stack_hidden(const rn_activations *activations, int layer) {

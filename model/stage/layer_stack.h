@@ -115,10 +115,18 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
 
 /**
  * Accumulates the gradients of the unit's weight matrices; local. The activations may be reused
- * afterwards. Does nothing if backward_input has already accumulated them, as it does with
- * pass->weights or RN_SAVE_INPUTS.
+ * afterwards. Called in the order in which backward_input was called. Does nothing if
+ * backward_input has already accumulated them, as it does with pass->weights or RN_SAVE_INPUTS.
  */
 void rn_layer_stack_backward_weight(rn_layer_stack *stack, const rn_pass *pass);
+
+/**
+ * Computes weight gradients of units whose backward_weight has not been called, until `until` is
+ * reached or none is left. Forward and backward_input do the same while they wait for a state. The
+ * gradients do not depend on how much of them is computed early. Layer groups are reported by
+ * backward_weight.
+ */
+void rn_layer_stack_run_waiting_weights(rn_layer_stack *stack, rn_weight_queue_until until);
 
 /** Returns the input rows [B, T, D] of `layer` in the last forward; for layer = L, the output of
  * the last layer. Not for activations with RN_SAVE_NOTHING. */

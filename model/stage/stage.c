@@ -131,6 +131,10 @@ rn_status rn_stage_backward_weight(rn_err *err, rn_stage *stage, rn_stage_slot *
   return stage->ops->backward_weight(err, stage, slot, pass);
 }
 
+rn_status rn_stage_run_waiting_weights(rn_err *err, rn_stage *stage, rn_stage_until until) {
+  return stage->ops->run_waiting_weights(err, stage, until);
+}
+
 /* ---- decoding ---- */
 
 rn_status rn_stage_decoder_create(rn_err *err, rn_stage *stage, int sequences, bool bf16,

@@ -262,11 +262,27 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, rn_stage_slot *s
 
 /**
  * Accumulates the gradients of the unit's weight matrices; local. The slot may be reused
- * afterwards. Does nothing if backward_input has already accumulated them, as it does with
- * pass->weights or RN_SAVE_INPUTS.
+ * afterwards. Called in the order in which backward_input was called. Does nothing if
+ * backward_input has already accumulated them, as it does with pass->weights or RN_SAVE_INPUTS.
  */
 rn_status rn_stage_backward_weight(rn_err *err, rn_stage *stage, rn_stage_slot *slot,
                                    const rn_pass *pass);
+
+/** A condition that ends rn_stage_run_waiting_weights, for example the arrival of a message.
+ * `reached` is called on the caller's thread, before the work and after each part of about a
+ * millisecond. */
+typedef struct rn_stage_until {
+  void *self;
+  bool (*reached)(void *self);
+} rn_stage_until;
+
+/**
+ * For a caller that has nothing else to do: computes weight gradients of units whose
+ * backward_weight has not been called, until `until` is reached or none is left; backward_weight
+ * then has less to do. Gradients do not depend on how much is computed early. Layer groups are
+ * reported by backward_weight. A backend may return at once.
+ */
+rn_status rn_stage_run_waiting_weights(rn_err *err, rn_stage *stage, rn_stage_until until);
 
 /* ---- decoding ---- */
 
@@ -338,6 +354,7 @@ struct rn_stage_ops {
                               const rn_pass *pass);
   rn_status (*backward_weight)(rn_err *err, rn_stage *stage, rn_stage_slot *slot,
                                const rn_pass *pass);
+  rn_status (*run_waiting_weights)(rn_err *err, rn_stage *stage, rn_stage_until until);
 
   rn_status (*decoder_create)(rn_err *err, rn_stage *stage, int sequences, bool bf16,
                               rn_stage_decoder **out);

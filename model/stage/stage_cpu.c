@@ -248,6 +248,13 @@ static rn_status backward_weight(rn_err *err, rn_stage *stage, rn_stage_slot *sl
   return RN_OK;
 }
 
+static rn_status run_waiting_weights(rn_err *err, rn_stage *stage, rn_stage_until until) {
+  (void)err;
+  rn_layer_stack_run_waiting_weights(of(stage)->layers,
+                                     (rn_weight_queue_until){until.self, until.reached});
+  return RN_OK;
+}
+
 /* ---- decoding ---- */
 
 static rn_decoder *of_decoder(rn_stage_decoder *decoder) {
@@ -317,6 +324,7 @@ const rn_stage_ops rn_stage_cpu = {.name = "cpu",
                                    .logits = logits,
                                    .backward_input = backward_input,
                                    .backward_weight = backward_weight,
+                                   .run_waiting_weights = run_waiting_weights,
                                    .decoder_create = decoder_create,
                                    .decoder_destroy = decoder_destroy,
                                    .decoder_write_state = decoder_write_state,

@@ -381,6 +381,30 @@ static rn_status backward_weight(rn_err *err, rn_stage *base, rn_stage_slot *han
   return RN_OK;
 }
 
+/* The condition of the caller, which is called while the stage is closed, unless other threads
+ * compute. */
+typedef struct closed_until {
+  stage *stage;
+  rn_stage_until until;
+} closed_until;
+
+static bool reached(void *self) {
+  closed_until *c = self;
+  const bool closed = close_for_scan(c->stage);
+  const bool is_reached = c->until.reached(c->until.self);
+  open_again(c->stage, closed);
+  return is_reached;
+}
+
+static rn_status run_waiting_weights(rn_err *err, rn_stage *base, rn_stage_until until) {
+  closed_until c = {of(base), until};
+  (void)err;
+  guarded_open_all(&c.stage->set);
+  rn_layer_stack_run_waiting_weights(c.stage->layers, (rn_weight_queue_until){&c, reached});
+  guarded_close_all(&c.stage->set);
+  return RN_OK;
+}
+
 /* ---- decoding ---- */
 
 typedef struct decoder {
@@ -492,6 +516,7 @@ const rn_stage_ops guarded_stage = {.name = "guarded",
                                     .logits = logits,
                                     .backward_input = backward_input,
                                     .backward_weight = backward_weight,
+                                    .run_waiting_weights = run_waiting_weights,
                                     .decoder_create = decoder_create,
                                     .decoder_destroy = decoder_destroy,
                                     .decoder_write_state = decoder_write_state,

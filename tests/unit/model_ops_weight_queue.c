@@ -112,7 +112,7 @@ static int random_below(uint64_t *seed, int n) {
 static void at_once(const operands *o, rn_weight_queue *q) {
   rn_grad_accumulator a = accumulator_of(o);
   add(o, &a, q, 0, PRODUCTS);
-  rn_weight_queue_finish(q);
+  rn_weight_queue_finish(q, NULL);
   CHECK(rn_weight_queue_is_empty(q));
   same(o, &a);
   drop(&a);
@@ -131,7 +131,7 @@ static int left_and_continued(const operands *o, rn_weight_queue *q, uint64_t *s
     rn_weight_queue_run(q, (rn_weight_queue_until){&polls, after_polls});
     left_in_the_middle += !rn_weight_queue_is_empty(q);
   }
-  rn_weight_queue_finish(q);
+  rn_weight_queue_finish(q, NULL);
   same(o, &a);
   drop(&a);
   return left_in_the_middle;
@@ -155,7 +155,7 @@ static void more_than_fit(const operands *o, rn_weight_queue *q) {
   rn_grad_accumulator a = accumulator_of(o), b = accumulator_of(o);
   add(o, &a, q, 0, PRODUCTS);
   add(o, &b, q, 0, PRODUCTS);
-  rn_weight_queue_finish(q);
+  rn_weight_queue_finish(q, NULL);
   same(o, &a);
   same(o, &b);
   drop(&a);

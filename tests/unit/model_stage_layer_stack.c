@@ -233,6 +233,81 @@ static void ts_chunkwise_has_no_parallel_form(void) {
   test_model_close(&m);
 }
 
+/* ---- weight gradients that wait ---- */
+
+static bool after_polls(void *self) {
+  int *left = self;
+  return (*left)-- <= 0;
+}
+
+typedef struct reports {
+  int count, last;
+} reports;
+
+static void note_report(void *self, int group) {
+  reports *r = self;
+  r->count++;
+  r->last = group;
+}
+
+static void backward_input_of(test_model *m, int p) {
+  rn_err err = {0};
+  rn_pass pass = test_pass(m, p, RN_FORM_CHUNKWISE);
+  rn_real *dy = m->segment_y[p] + m->rows * m->spec.dim;
+  rn_loss loss = test_loss_of(m, p, m->segment_y[p], dy);
+  rn_layer_stack_loss(m->stage, &pass, &loss);
+  CHECK_OK(&err, rn_layer_stack_backward_input(&err, m->stage, &pass, dy, NULL));
+}
+
+static void backward_weight_of(test_model *m, int p) {
+  const rn_pass pass = test_pass(m, p, RN_FORM_CHUNKWISE);
+  rn_layer_stack_backward_weight(m->stage, &pass);
+}
+
+static bool has_matrices(const test_model *m) {
+  bool all = true;
+  for (int i = 0; i < m->spec.layers; i++) {
+    const rn_layer_params *at = &m->table->layer[i];
+    all = all && m->gradient[at->k] != 0 && m->gradient[at->fc1] != 0 && m->gradient[at->out] != 0;
+  }
+  return all;
+}
+
+/* Computed while the caller waits (for `polls` polls after each backward_input, before and between
+ * the calls of backward_weight) or not, weight gradients have the same bits. Layer groups are
+ * reported by backward_weight. */
+static void waiting_weights_keep_their_order(rn_spec spec, int polls) {
+  static const int ends[] = {4, 6, TOKENS};
+  enum { UNITS = 3 };
+  test_model want = open(spec), early = open(spec);
+  reports r = {0};
+  rn_layer_stack_attach(early.stage, (rn_layer_group_port){.self = &r, .added = note_report});
+  test_forward(&want, RN_FORM_CHUNKWISE, ends, UNITS);
+  test_forward(&early, RN_FORM_CHUNKWISE, ends, UNITS);
+  rn_grad_accumulator_start(&want.accumulator);
+  rn_grad_accumulator_start(&early.accumulator);
+  for (int p = UNITS - 1; p >= 0; p--) {
+    backward_input_of(&want, p);
+    backward_weight_of(&want, p);
+    backward_input_of(&early, p);
+    int left = p == 1 ? 0 : polls;
+    rn_layer_stack_run_waiting_weights(early.stage, (rn_weight_queue_until){&left, after_polls});
+  }
+  CHECK_EQUAL(r.count, UNITS); /* embedding */
+  CHECK(polls < 1000 || has_matrices(&early));
+  CHECK(polls > 0 || !has_matrices(&early));
+  for (int p = UNITS - 1; p >= 0; p--) {
+    backward_weight_of(&early, p);
+    CHECK_EQUAL(r.count, UNITS + (UNITS - p) * spec.layers);
+    CHECK_EQUAL(r.last, 1);
+    int left = polls;
+    rn_layer_stack_run_waiting_weights(early.stage, (rn_weight_queue_until){&left, after_polls});
+  }
+  CHECK(memcmp(want.gradient, early.gradient, (size_t)want.table->total * sizeof(rn_real)) == 0);
+  test_model_close(&want);
+  test_model_close(&early);
+}
+
 int main(void) {
   test_use_sets();
   rn_spec spec = test_spec();
@@ -248,5 +323,7 @@ int main(void) {
   a_failing_port_is_reported();
   each_phase_of_a_layer_can_be_slowed();
   ts_chunkwise_has_no_parallel_form();
+  for (int polls = 0; polls < 8; polls++) waiting_weights_keep_their_order(test_spec(), polls);
+  waiting_weights_keep_their_order(test_spec(), 1 << 20);
   return check_result();
 }

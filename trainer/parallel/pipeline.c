@@ -169,7 +169,30 @@ static rn_status start(rn_err *err, const training *t, const rn_task *task,
                                rows_of(unit_of(t, task)));
 }
 
+/* A transfer that the stage waits for. */
+typedef struct awaited {
+  const rn_pipeline *pipeline;
+  rn_row_transfer *transfer;
+  rn_err *err;
+  rn_status status; /* of the last test */
+} awaited;
+
+static bool is_complete_or_failed(void *self) {
+  awaited *a = self;
+  bool complete = false;
+  a->status = rn_row_transfer_test(a->err, a->transfer, a->pipeline->p2p, &complete);
+  return complete || a->status != RN_OK;
+}
+
+/* Completes a transfer. While the message is under way, the stage computes weight gradients of
+ * units whose weight task comes later. */
 static rn_status complete(rn_err *err, const rn_pipeline *p, rn_row_transfer *transfer) {
+  if (p->schedule.split_weight && transfer->in_flight) {
+    awaited a = {p, transfer, err, RN_OK};
+    const rn_stage_until until = {&a, is_complete_or_failed};
+    RN_TRY(err, rn_stage_run_waiting_weights(err, p->stage, until));
+    RN_TRY(err, a.status);
+  }
   return rn_row_transfer_wait(err, transfer, p->p2p, p->stage);
 }
 

@@ -27,6 +27,12 @@ rn_status rn_row_transfer_start(rn_err *err, rn_row_transfer *t, rn_pipeline_p2p
   return rn_pipeline_p2p_receive(err, p2p, envelope, rows, at, &t->message);
 }
 
+rn_status rn_row_transfer_test(rn_err *err, rn_row_transfer *t, rn_pipeline_p2p *p2p,
+                               bool *complete) {
+  *complete = true;
+  return t->in_flight ? rn_pipeline_p2p_test(err, p2p, &t->message, complete) : RN_OK;
+}
+
 rn_status rn_row_transfer_wait(rn_err *err, rn_row_transfer *t, rn_pipeline_p2p *p2p,
                                rn_stage *stage) {
   if (!t->in_flight) return RN_OK;

@@ -29,6 +29,11 @@ rn_row_transfer rn_row_transfer_make(rn_stage_slot *slot, rn_pipeline_p2p_direct
 rn_status rn_row_transfer_start(rn_err *err, rn_row_transfer *transfer, rn_pipeline_p2p *p2p,
                                 rn_stage *stage, int unit, int64_t rows);
 
+/** Sets *complete to true if no message is in flight or the message is complete; does not wait.
+ * Errors: RN_ERR_MPI. */
+rn_status rn_row_transfer_test(rn_err *err, rn_row_transfer *transfer, rn_pipeline_p2p *p2p,
+                               bool *complete);
+
 /**
  * If the message is in flight, waits for it and unmaps the rows. Errors: those of
  * rn_row_transfer_start.
