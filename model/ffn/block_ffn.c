@@ -4,8 +4,8 @@
 
 #include "model/kernel/kernels.h"
 #include "model/memory/buffer.h"
-#include "model/ops/load_row.h"
 #include "model/ops/matmul.h"
+#include "model/ops/tile_steps.h"
 #include "proto/base/span.h"
 
 rn_ffn_activations rn_ffn_buffers(const rn_ffn_block *b, int64_t rows,
@@ -19,7 +19,7 @@ rn_ffn_activations rn_ffn_buffers(const rn_ffn_block *b, int64_t rows,
                                                    RN_UNIT_PHASE_D_FFN, RN_UNIT_PHASE_FFN_WEIGHT))};
 }
 
-/* Arguments of the functions that process blocks of rows. The arrays hold all rows. */
+/* Arguments of the functions that compute tiles. The arrays hold all rows. */
 typedef struct ffn_work {
   const rn_ffn_block *block;
   const rn_kernels *kernels;
@@ -39,104 +39,149 @@ static ffn_work work_of(const rn_ffn_block *block, const rn_real *params, rn_arr
                     out};
 }
 
-/* Number of elements of a bf16 row that are widened at a time. In the scratch array, the
- * elements of the gate follow those of fc1. */
-enum { SLICE = 512 };
-
-static void widen_inner(const ffn_work *p, int64_t at, int n, rn_real *inner) {
-  const rn_bf16 *from = rn_array_bf16s(p->activations.inner) + at;
-  p->kernels->widen_bf16(n, from, inner);
-  if (p->block->kind == RN_FFN_GLU) p->kernels->widen_bf16(n, from + p->block->ffn_dim, inner + n);
+static bool has_gate(const ffn_work *p) {
+  return p->block->kind == RN_FFN_GLU;
 }
 
-static void round_inner(const ffn_work *p, int64_t at, int n, const rn_real *inner) {
-  rn_bf16 *to = rn_array_bf16s(p->activations.inner) + at;
-  p->kernels->round_bf16(n, inner, to);
-  if (p->block->kind == RN_FFN_GLU) p->kernels->round_bf16(n, inner + n, to + p->block->ffn_dim);
+static rn_matrix inner_of(const ffn_work *p) {
+  return (rn_matrix){p->activations.inner, p->block->ld_inner};
 }
 
-static void activate_bf16(const ffn_work *p, int64_t row) {
-  const rn_ffn_block *b = p->block;
-  rn_real inner[2 * SLICE], product[SLICE];
-  for (int from = 0; from < b->ffn_dim; from += SLICE) {
-    const int n = b->ffn_dim - from < SLICE ? b->ffn_dim - from : SLICE;
-    widen_inner(p, row * b->ld_inner + from, n, inner);
-    p->kernels->ffn(b->kind, b->activation, n, inner, product);
-    p->kernels->round_bf16(n, product,
-                           rn_array_bf16s(p->activations.product) + row * b->ld_product + from);
+static rn_matrix product_of(const ffn_work *p) {
+  return (rn_matrix){p->activations.product, p->block->ld_product};
+}
+
+/* ---- one row of a tile: `inner` and `product` begin at its first element ---- */
+
+/* Number of elements of a bf16 row that are widened at a time. */
+enum { SLICE = 256 };
+
+static void activate_bf16(const ffn_work *p, int count, const rn_bf16 *inner, rn_bf16 *product) {
+  const rn_kernels *kernels = p->kernels;
+  const rn_activation activation = p->block->activation;
+  rn_real first[SLICE], gate[SLICE], result[SLICE];
+  for (int from = 0; from < count; from += SLICE) {
+    const int n = count - from < SLICE ? count - from : SLICE;
+    kernels->widen_bf16(n, inner + from, first);
+    if (has_gate(p)) kernels->widen_bf16(n, inner + p->block->ffn_dim + from, gate);
+    kernels->ffn(activation, n, first, has_gate(p) ? gate : NULL, result);
+    kernels->round_bf16(n, result, product + from);
   }
 }
 
-static void activate_bf16_backward(const ffn_work *p, int64_t row) {
-  const rn_ffn_block *b = p->block;
-  rn_real inner[2 * SLICE], dproduct[SLICE], product[SLICE];
-  for (int from = 0; from < b->ffn_dim; from += SLICE) {
-    const int n = b->ffn_dim - from < SLICE ? b->ffn_dim - from : SLICE;
-    widen_inner(p, row * b->ld_inner + from, n, inner);
-    p->kernels->widen_bf16(n, rn_array_bf16s(p->activations.product) + row * b->ld_product + from,
-                           dproduct);
-    p->kernels->ffn_backward(b->kind, b->activation, n, dproduct, inner, product);
-    round_inner(p, row * b->ld_inner + from, n, inner);
-    p->kernels->round_bf16(n, product,
-                           rn_array_bf16s(p->activations.product) + row * b->ld_product + from);
+static void activate_bf16_backward(const ffn_work *p, int count, rn_bf16 *inner, rn_bf16 *product) {
+  const rn_kernels *kernels = p->kernels;
+  const rn_activation activation = p->block->activation;
+  rn_real first[SLICE], gate[SLICE], dproduct[SLICE], result[SLICE];
+  for (int from = 0; from < count; from += SLICE) {
+    const int n = count - from < SLICE ? count - from : SLICE;
+    rn_bf16 *linear = inner + p->block->ffn_dim + from;
+    kernels->widen_bf16(n, inner + from, first);
+    if (has_gate(p)) kernels->widen_bf16(n, linear, gate);
+    kernels->widen_bf16(n, product + from, dproduct);
+    kernels->ffn_backward(activation, n, dproduct, first, has_gate(p) ? gate : NULL, result);
+    kernels->round_bf16(n, first, inner + from);
+    if (has_gate(p)) kernels->round_bf16(n, gate, linear);
+    kernels->round_bf16(n, result, product + from);
   }
 }
 
-static void activate(const ffn_work *p, int64_t row) {
-  const rn_ffn_block *b = p->block;
-  if (b->bf16) {
-    activate_bf16(p, row);
-  } else {
-    p->kernels->ffn(b->kind, b->activation, b->ffn_dim,
-                    rn_array_reals(p->activations.inner) + row * b->ld_inner,
-                    rn_array_reals(p->activations.product) + row * b->ld_product);
+static void activate(const ffn_work *p, int count, rn_array inner, rn_array product) {
+  if (p->block->bf16) {
+    activate_bf16(p, count, rn_array_bf16s(inner), rn_array_bf16s(product));
+    return;
   }
+  const rn_real *first = rn_array_reals(inner);
+  p->kernels->ffn(p->block->activation, count, first,
+                  has_gate(p) ? first + p->block->ffn_dim : NULL, rn_array_reals(product));
 }
 
 /* Computes the gradient of a row of the first product. On entry `product` holds its own
  * gradient; on return it holds the recomputed product. */
-static void activate_backward(const ffn_work *p, int64_t row) {
-  const rn_ffn_block *b = p->block;
-  if (b->bf16) {
-    activate_bf16_backward(p, row);
-  } else {
-    rn_real *product = rn_array_reals(p->activations.product) + row * b->ld_product;
-    p->kernels->ffn_backward(b->kind, b->activation, b->ffn_dim, product,
-                             rn_array_reals(p->activations.inner) + row * b->ld_inner, product);
+static void activate_backward(const ffn_work *p, int count, rn_array inner, rn_array product) {
+  if (p->block->bf16) {
+    activate_bf16_backward(p, count, rn_array_bf16s(inner), rn_array_bf16s(product));
+    return;
+  }
+  rn_real *first = rn_array_reals(inner), *both = rn_array_reals(product);
+  p->kernels->ffn_backward(p->block->activation, count, both, first,
+                           has_gate(p) ? first + p->block->ffn_dim : NULL, both);
+}
+
+typedef void activation_work(const ffn_work *p, int count, rn_array inner, rn_array product);
+
+static void each_row(const ffn_work *p, const rn_step_tile *tile, activation_work *work) {
+  for (int64_t row = tile->rows.begin; row < tile->rows.end; row++) {
+    work(p, (int)rn_range_count(tile->cols), rn_matrix_from(inner_of(p), row, tile->cols.begin).x,
+         rn_matrix_from(product_of(p), row, tile->cols.begin).x);
   }
 }
 
-static void forward_rows(const void *self, rn_range rows) {
+/* ---- tiles ---- */
+
+/* Computes the first product for the tile's columns of fc1, and of the gate. */
+static void multiply_by_fc1(const void *self, const rn_step_tile *tile) {
   const ffn_work *p = self;
-  const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
-  rn_block_nt(rows, inner, D, p->in, D, p->fc1, D, 0, p->activations.inner, p->block->ld_inner);
-  if (p->out == NULL) return;
-  for (int64_t r = rows.begin; r < rows.end; r++) activate(p, r);
-  rn_block_nt(rows, D, F, p->activations.product, p->block->ld_product, p->fc2, F, 0,
-              rn_reals(p->out), D);
+  const int D = p->block->dim, F = p->block->ffn_dim;
+  const rn_matrix fc1 = {p->fc1, D}, in = {p->in, D};
+  rn_tile_nt(tile, &(rn_tile_product){.sum = D, .x = in, .w = fc1, .y = inner_of(p)});
+  if (!has_gate(p)) return;
+  rn_tile_nt(tile, &(rn_tile_product){.sum = D,
+                                      .x = in,
+                                      .w = rn_matrix_from(fc1, F, 0),
+                                      .y = rn_matrix_from(inner_of(p), 0, F)});
+}
+
+static void multiply_by_fc1_and_activate(const void *self, const rn_step_tile *tile) {
+  multiply_by_fc1(self, tile);
+  each_row(self, tile, activate);
+}
+
+static void multiply_by_fc2(const void *self, const rn_step_tile *tile) {
+  const ffn_work *p = self;
+  const int D = p->block->dim, F = p->block->ffn_dim;
+  rn_tile_nt(
+      tile,
+      &(rn_tile_product){
+          .sum = F, .x = product_of(p), .w = {p->fc2, F}, .y = rn_matrix_of_reals(p->out, D)});
+}
+
+static void multiply_by_fc2_and_activate_backward(const void *self, const rn_step_tile *tile) {
+  const ffn_work *p = self;
+  const int D = p->block->dim, F = p->block->ffn_dim;
+  rn_tile_nn(tile,
+             &(rn_tile_product){.sum = D, .x = {p->in, D}, .w = {p->fc2, F}, .y = product_of(p)});
+  each_row(p, tile, activate_backward);
+}
+
+static void multiply_by_fc1_backward(const void *self, const rn_step_tile *tile) {
+  const ffn_work *p = self;
+  const int D = p->block->dim;
+  rn_tile_nn(tile, &(rn_tile_product){.sum = p->block->inner,
+                                      .x = inner_of(p),
+                                      .w = {p->fc1, D},
+                                      .y = rn_matrix_of_reals(p->out, D)});
 }
 
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
                     rn_ffn_activations *activations, rn_real *y) {
   const ffn_work work = work_of(block, params, x, activations, y);
+  const int per_column = block->inner / block->ffn_dim * block->dim;
+  const rn_tile_step steps[] = {
+      {y == NULL ? multiply_by_fc1 : multiply_by_fc1_and_activate, {block->ffn_dim, 1, per_column}},
+      {multiply_by_fc2, {block->dim, 1, block->ffn_dim}}};
   rn_span_phase("feed-forward");
-  rn_each_block(rows, NULL, forward_rows, &work);
-}
-
-static void backward_rows(const void *self, rn_range rows) {
-  const ffn_work *p = self;
-  const int D = p->block->dim, F = p->block->ffn_dim, inner = p->block->inner;
-  rn_block_nn(rows, F, D, p->in, D, p->fc2, F, 0, p->activations.product, p->block->ld_product);
-  for (int64_t r = rows.begin; r < rows.end; r++) activate_backward(p, r);
-  rn_block_nn(rows, D, inner, p->activations.inner, p->block->ld_inner, p->fc1, D, 0,
-              rn_reals(p->out), D);
+  rn_tile_steps_run(rows, NULL, steps, y == NULL ? 1 : 2, &work);
 }
 
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            rn_array dy, rn_ffn_activations *activations, rn_real *dx) {
   const ffn_work work = work_of(block, params, dy, activations, dx);
+  const rn_tile_step steps[] = {
+      {multiply_by_fc2_and_activate_backward, {block->ffn_dim, 1, block->dim}},
+      {multiply_by_fc1_backward, {block->dim, 1, block->inner}}};
   rn_span_phase("feed-forward");
-  rn_each_block(rows, NULL, backward_rows, &work);
+  rn_tile_steps_run(rows, NULL, steps, 2, &work);
 }
 
 void rn_ffn_weight_products(const rn_ffn_block *block, rn_array x, rn_array dy,

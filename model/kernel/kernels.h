@@ -136,11 +136,13 @@ typedef struct rn_kernels {
    */
   void (*activate)(rn_activation activation, int n, const rn_real *x, rn_real *value,
                    rn_real *slope);
-  /** product [n] = act(inner [0 .. n)); with glu, multiplied by inner [n .. 2n). */
-  void (*ffn)(rn_ffn kind, rn_activation activation, int n, const rn_real *inner, rn_real *product);
-  /** Replaces inner by its gradient; recomputes product [n], which may alias dproduct. */
-  void (*ffn_backward)(rn_ffn kind, rn_activation activation, int n, const rn_real *dproduct,
-                       rn_real *inner, rn_real *product);
+  /** product [n] = act(inner), multiplied by gate unless it is NULL. */
+  void (*ffn)(rn_activation activation, int n, const rn_real *inner, const rn_real *gate,
+              rn_real *product);
+  /** Replaces inner and gate by their gradients; recomputes product [n], which may alias
+   * dproduct. */
+  void (*ffn_backward)(rn_activation activation, int n, const rn_real *dproduct, rn_real *inner,
+                       rn_real *gate, rn_real *product);
 
   /** Returns the loss of one row of logits [n]. If `gradient`, replaces the logits by scale *
    * (softmax - one_hot). */

@@ -61,58 +61,43 @@ void rn_matmul_nn(rn_rows rows, int k, int n, rn_array dy, int64_t lddy, rn_arra
   }
 }
 
-/* ---- blocks ---- */
+/* ---- tiles of a step ---- */
 
-void rn_each_block(rn_rows rows, const rn_scan_port *port, rn_block_work *work, const void *self) {
-  const rn_tiling tiling =
-      rn_tiling_of_blocks(rows, port != NULL ? port->hops : 0, rn_gemm_takes_bf16());
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t i = 0; i < tiling.tiles; i++) {
-    const rn_tile t = rn_tiling_tile(&tiling, i);
-    work(self, (rn_range){t.row, t.row + t.rows});
-    if (port != NULL && omp_get_thread_num() == 0) port->poll(port->self);
-  }
+static nt_tile nt_tile_of(const rn_step_tile *tile, const rn_tile_product *p) {
+  const rn_matrix x = rn_matrix_from(p->x, tile->rows.begin, 0),
+                  w = rn_matrix_from(p->w, tile->cols.begin, 0),
+                  y = rn_matrix_from(p->y, tile->rows.begin, tile->cols.begin);
+  return (nt_tile){.rows = (int)rn_range_count(tile->rows),
+                   .cols = (int)rn_range_count(tile->cols),
+                   .k = p->sum,
+                   .x = x.x,
+                   .w = w.x,
+                   .y = y.x,
+                   .ldx = x.ld,
+                   .ldw = w.ld,
+                   .ldy = y.ld,
+                   .beta = p->beta};
 }
 
-static int width_at(int col, int cols) {
-  return cols - col < RN_TILING_COLS ? cols - col : RN_TILING_COLS;
+void rn_tile_nt(const rn_step_tile *tile, const rn_tile_product *product) {
+  const nt_tile t = nt_tile_of(tile, product);
+  multiply_nt(&t);
 }
 
-void rn_block_nt(rn_range rows, int n, int k, rn_array x, int64_t ldx, rn_array w, int64_t ldw,
-                 rn_real beta, rn_array y, int64_t ldy) {
-  for (int col = 0; col < n; col += RN_TILING_COLS) {
-    const nt_tile tile = {(int)rn_range_count(rows),
-                          width_at(col, n),
-                          k,
-                          rn_array_from(x, rows.begin * ldx),
-                          rn_array_from(w, col * ldw),
-                          rn_array_from(y, rows.begin * ldy + col),
-                          ldx,
-                          ldw,
-                          ldy,
-                          beta};
-    multiply_nt(&tile);
-  }
-}
-
-void rn_block_nt_fp64_accumulate(rn_range rows, int n, int k, rn_array x, int64_t ldx, rn_array w,
-                                 int64_t ldw, rn_array y, int64_t ldy) {
-  if (k > RN_FP64_SUM_MAX) {
-    rn_block_nt(rows, n, k, x, ldx, w, ldw, 0, y, ldy);
+void rn_tile_nt_fp64_accumulate(const rn_step_tile *tile, const rn_tile_product *product) {
+  const nt_tile t = nt_tile_of(tile, product);
+  assert(product->beta == 0);
+  if (product->sum > RN_FP64_SUM_MAX) {
+    multiply_nt(&t);
     return;
   }
-  for (int col = 0; col < n; col += RN_TILING_COLS) {
-    rn_gemm(RN_GEMM_NT_FP64_ACCUMULATE, (int)rn_range_count(rows), width_at(col, n), k,
-            rn_array_from(x, rows.begin * ldx), ldx, rn_array_from(w, col * ldw), ldw, 0,
-            rn_array_from(y, rows.begin * ldy + col), ldy);
-  }
+  rn_gemm(RN_GEMM_NT_FP64_ACCUMULATE, t.rows, t.cols, t.k, t.x, t.ldx, t.w, t.ldw, 0, t.y, t.ldy);
 }
 
-void rn_block_nn(rn_range rows, int k, int n, rn_array dy, int64_t lddy, rn_array w, int64_t ldw,
-                 rn_real beta, rn_array dx, int64_t lddx) {
-  for (int col = 0; col < k; col += RN_TILING_COLS) {
-    rn_gemm(RN_GEMM_NN, (int)rn_range_count(rows), width_at(col, k), n,
-            rn_array_from(dy, rows.begin * lddy), lddy, rn_array_from(w, col), ldw, beta,
-            rn_array_from(dx, rows.begin * lddx + col), lddx);
-  }
+void rn_tile_nn(const rn_step_tile *tile, const rn_tile_product *p) {
+  const rn_matrix x = rn_matrix_from(p->x, tile->rows.begin, 0),
+                  w = rn_matrix_from(p->w, 0, tile->cols.begin),
+                  y = rn_matrix_from(p->y, tile->rows.begin, tile->cols.begin);
+  rn_gemm(RN_GEMM_NN, (int)rn_range_count(tile->rows), (int)rn_range_count(tile->cols), p->sum, x.x,
+          x.ld, w.x, w.ld, p->beta, y.x, y.ld);
 }

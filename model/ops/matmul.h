@@ -13,9 +13,9 @@
 
 #include "model/base/array.h"
 #include "model/base/precision_names.h"
+#include "model/ops/steps_tiling.h"
 #include "model/pass/rows.h"
 #include "proto/base/real.h"
-#include "proto/ports/scan_port.h"
 
 /** Forward of a linear layer: y [R, N] = x [R, K] w^T + beta y, with w [N, K]. */
 void rn_matmul_nt(rn_rows rows, int n, int k, rn_array x, int64_t ldx, rn_array w, int64_t ldw,
@@ -42,34 +42,29 @@ enum { RN_TN_PRODUCTS_MAX = 4 };
  * product. */
 void rn_matmul_tn_all(int64_t rows, const rn_tn_product *products, int count, rn_real beta);
 
-/* ---- blocks of rows: several steps are applied to a block while it is in cache ---- */
+/* ---- products of one tile of a step (model/ops/tile_steps.h), on the calling thread ---- */
 
-/** Processes a block of rows on the calling thread. */
-typedef void rn_block_work(const void *self, rn_range rows);
+/** The product of which a tile is computed. The arrays hold all rows and columns. */
+typedef struct rn_tile_product {
+  int sum; /* number of products that are summed per element */
+  rn_matrix x, w, y;
+  rn_real beta;
+} rn_tile_product;
 
-/**
- * Calls work(self, rows) for blocks of rows, in parallel. No block crosses the boundary of a
- * reduction block; the block height depends only on the number of rows and the port's `hops`.
- * Unless `port` is NULL, the first thread polls it between blocks.
- */
-void rn_each_block(rn_rows rows, const rn_scan_port *port, rn_block_work *work, const void *self);
+/** y [R, N] = x [R, sum] w^T + beta y, with w [N, sum]. */
+void rn_tile_nt(const rn_step_tile *tile, const rn_tile_product *product);
 
-/** As rn_matmul_nt for one block of rows; x and y are the arrays of all rows. */
-void rn_block_nt(rn_range rows, int n, int k, rn_array x, int64_t ldx, rn_array w, int64_t ldw,
-                 rn_real beta, rn_array y, int64_t ldy);
-/** As rn_matmul_nn for one block of rows; dy and dx are the arrays of all rows. */
-void rn_block_nn(rn_range rows, int k, int n, rn_array dy, int64_t lddy, rn_array w, int64_t ldw,
-                 rn_real beta, rn_array dx, int64_t lddx);
+/** y [R, N] = x [R, sum] w + beta y, with w [sum, N]. */
+void rn_tile_nn(const rn_step_tile *tile, const rn_tile_product *product);
 
 /**
- * As rn_block_nt, but computes sums of at most RN_FP64_SUM_MAX products in double and rounds them
- * once. Used for q, k and v, because a head norm may amplify their rounding errors.
+ * As rn_tile_nt, but computes sums of at most RN_FP64_SUM_MAX products in double and rounds them
+ * once; beta must be 0. Used for q, k and v, because a head norm may amplify their rounding errors.
  *
- * Longer sums are computed as in rn_block_nt, because in double they would add several percent to a
+ * Longer sums are computed as in rn_tile_nt, because in double they would add several percent to a
  * step of a wide model. Results are compared on narrow models, where products take only a small
  * part of the time.
  */
-void rn_block_nt_fp64_accumulate(rn_range rows, int n, int k, rn_array x, int64_t ldx, rn_array w,
-                                 int64_t ldw, rn_array y, int64_t ldy);
+void rn_tile_nt_fp64_accumulate(const rn_step_tile *tile, const rn_tile_product *product);
 
 #endif

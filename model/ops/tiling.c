@@ -24,13 +24,6 @@ rn_tiling rn_tiling_of_rows(rn_rows rows, int64_t cols, bool bf16) {
   return tiling_of(rows, cols, tile_rows_of(rows.count, bf16), RN_TILING_COLS);
 }
 
-rn_tiling rn_tiling_of_blocks(rn_rows rows, int hops, bool bf16) {
-  enum { MIN_ROWS = 128 }; /* products of fewer rows are slow */
-  int tile_rows = tile_rows_of(rows.count, bf16);
-  while (tile_rows > MIN_ROWS && (int64_t)tile_rows * hops > rows.count) tile_rows /= 2;
-  return tiling_of(rows, 1, tile_rows, RN_TILING_COLS);
-}
-
 /* Uses tiles of 128 x 512 for weights of medium size: these are 1 to 3 % slower than tiles of
  * 512 x 512, but there are four times as many. */
 rn_tiling rn_tiling_of_weight(int64_t n, int64_t k) {

@@ -32,13 +32,6 @@ typedef struct rn_tile {
  * factors are in bf16. */
 rn_tiling rn_tiling_of_rows(rn_rows rows, int64_t cols, bool bf16);
 
-/**
- * Returns a tiling into blocks of whole rows. If a state passes `hops` ranks during the work on the
- * blocks, blocks are made smaller so that there is a poll for each hop. `hops` is the same with and
- * without a communication thread, and so are the tiles.
- */
-rn_tiling rn_tiling_of_blocks(rn_rows rows, int hops, bool bf16);
-
 /** Returns the tiling of the gradient [n, k] of a weight. */
 rn_tiling rn_tiling_of_weight(int64_t n, int64_t k);
 

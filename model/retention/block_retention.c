@@ -7,6 +7,7 @@
 
 #include "model/ops/load_row.h"
 #include "model/ops/matmul.h"
+#include "model/ops/tile_steps.h"
 #include "model/retention/eager_completion.h"
 #include "model/retention/first_token.h"
 #include "proto/base/span.h"
@@ -62,7 +63,7 @@ static rn_real key_scale(const rn_block_retention *b) {
   return (rn_real)(1 / sqrt((double)b->key_width));
 }
 
-/* Arguments of the functions that process blocks of rows. The arrays hold all rows. */
+/* Arguments of the functions that compute tiles. The arrays hold all rows. */
 typedef struct rows_work {
   const rn_block_retention *b;
   const rn_real *params;
@@ -94,43 +95,70 @@ static rn_rotation rotation(const rows_work *p, rn_real scale, bool inverse) {
   return (rn_rotation){p->tokens, p->b->heads, scale, inverse};
 }
 
-/* Returns at most CACHED_ROWS rows that start at `begin`; few enough that they stay in cache
- * from one kernel to the next. */
-static rn_range cached_rows(rn_range rows, int64_t begin) {
-  enum { CACHED_ROWS = 32 };
-  return (rn_range){begin, rows.end - begin < CACHED_ROWS ? rows.end : begin + CACHED_ROWS};
-}
-
-static void project_kv(const void *self, rn_range rows) {
-  const rows_work *p = self;
-  const int D = p->b->dim, ld = p->b->ld_pair;
-  rn_block_nt_fp64_accumulate(rows, p->b->pair, D, p->in, D, weights_at(p, p->at->k), D,
-                              p->activations->kv, ld);
-  rn_rotary_apply(&p->b->rotary, rotation(p, key_scale(p->b), false), rows,
-                  (rn_matrix){p->activations->kv, ld}, rn_retention_scratch(&p->b->core));
-}
-
-static void project_qg(const void *self, rn_range rows) {
-  const rows_work *p = self;
-  const int D = p->b->dim, ld = p->b->ld_pair;
-  rn_block_nt_fp64_accumulate(rows, qg_width(p->b), D, p->in, D, weights_at(p, p->at->q), D,
-                              p->activations->qg, ld);
-  rn_rotary_apply(&p->b->rotary, rotation(p, 1, false), rows, (rn_matrix){p->activations->qg, ld},
+/* Rotates the keys or queries of a tile of x. Their columns come first and are whole heads. */
+static void rotate_tile(const rows_work *p, const rn_step_tile *tile, rn_matrix x, rn_real scale) {
+  const int K = p->b->key_width;
+  rn_rotation tile_rotation = rotation(p, scale, false);
+  if (tile->cols.begin >= p->b->dim) return;
+  tile_rotation.heads = (int)((rn_smaller(tile->cols.end, p->b->dim) - tile->cols.begin) / K);
+  rn_rotary_apply(&p->b->rotary, tile_rotation, tile->rows, rn_matrix_from(x, 0, tile->cols.begin),
                   rn_retention_scratch(&p->b->core));
 }
 
-static void norm_gate_and_project(const void *self, rn_range rows) {
+static void project_kv(const void *self, const rn_step_tile *tile) {
+  const rows_work *p = self;
+  const int D = p->b->dim;
+  const rn_matrix kv = {p->activations->kv, p->b->ld_pair};
+  rn_tile_nt_fp64_accumulate(
+      tile,
+      &(rn_tile_product){.sum = D, .x = {p->in, D}, .w = {weights_at(p, p->at->k), D}, .y = kv});
+  rotate_tile(p, tile, kv, key_scale(p->b));
+}
+
+static void project_qg(const void *self, const rn_step_tile *tile) {
+  const rows_work *p = self;
+  const int D = p->b->dim;
+  const rn_matrix qg = {p->activations->qg, p->b->ld_pair};
+  rn_tile_nt_fp64_accumulate(
+      tile,
+      &(rn_tile_product){.sum = D, .x = {p->in, D}, .w = {weights_at(p, p->at->q), D}, .y = qg});
+  rotate_tile(p, tile, qg, 1);
+}
+
+static void norm_and_gate(const void *self, const rn_step_tile *tile) {
   const rows_work *p = self;
   const rn_block_retention_activations *t = p->activations;
   const rn_gate gate = gate_of(p);
+  const rn_head_rows at = {tile->rows, {0, p->b->heads}};
+  rn_head_norm_forward(norm_shape(p->b), at, t->alpha, t->o, t->normed, t->factor);
+  rn_gate_forward(norm_shape(p->b), at, &gate, rn_retention_scratch(&p->b->core));
+}
+
+static void project_out(const void *self, const rn_step_tile *tile) {
+  const rows_work *p = self;
   const int D = p->b->dim, Vd = p->b->value_dim;
-  for (rn_range cached = cached_rows(rows, rows.begin); cached.begin < rows.end;
-       cached = cached_rows(rows, cached.end)) {
-    rn_head_norm_forward(norm_shape(p->b), cached, t->alpha, t->o, t->normed, t->factor);
-    rn_gate_forward(norm_shape(p->b), cached, &gate, rn_retention_scratch(&p->b->core));
-  }
-  rn_block_nt(rows, D, Vd, t->gated, p->b->ld_gated, weights_at(p, p->at->out), Vd, 0,
-              rn_reals(p->out), D);
+  rn_tile_nt(tile, &(rn_tile_product){.sum = Vd,
+                                      .x = {p->activations->gated, p->b->ld_gated},
+                                      .w = {weights_at(p, p->at->out), Vd},
+                                      .y = rn_matrix_of_reals(p->out, D)});
+}
+
+/* The steps of each phase. A tile of k or q, or of d_o, consists of whole heads. */
+
+static void run_kv(const rows_work *p, rn_rows rows) {
+  const rn_tile_step step = {project_kv, {p->b->pair, p->b->key_width, p->b->dim}};
+  rn_tile_steps_run(rows, NULL, &step, 1, p);
+}
+
+static void run_qg(const rows_work *p, rn_rows rows, const rn_scan_port *port) {
+  const rn_tile_step step = {project_qg, {qg_width(p->b), p->b->key_width, p->b->dim}};
+  rn_tile_steps_run(rows, port, &step, 1, p);
+}
+
+static void run_out(const rows_work *p, rn_rows rows, const rn_scan_port *port) {
+  const rn_tile_step steps[] = {{norm_and_gate, {p->b->value_dim, 1, 0}},
+                                {project_out, {p->b->dim, 1, p->b->value_dim}}};
+  rn_tile_steps_run(rows, port, steps, 2, p);
 }
 
 /* Computes t->own, the contribution of this segment to the state, as the given form does. */
@@ -232,7 +260,7 @@ static rn_status retain_in_chunks(rn_err *err, const rows_work *work, const rn_r
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_QG);
   rn_eager_completion_start(&completion, port, RN_SCAN_FORWARD, &b->core, u, states);
   rn_span_phase("q, g projections");
-  rn_each_block(rows, &completion.port, project_qg, work);
+  run_qg(work, rows, &completion.port);
   const bool arrived = completion.done;
   if (!arrived) {
     rn_span_phase("retention within chunks");
@@ -279,7 +307,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
 
   rn_span_phase("k, v projections");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_KV);
-  rn_each_block(rows, NULL, project_kv, &work);
+  run_kv(&work, rows);
   rn_span_phase("chunk states");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_STATES);
   if (!chunkwise) widen_kv(b, activations, rows.count);
@@ -293,7 +321,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   } else {
     rn_span_phase("q, g projections");
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_QG);
-    rn_each_block(rows, port, project_qg, &work);
+    run_qg(&work, rows, port);
     rn_span_phase("retention across chunks");
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_CROSS);
     RN_TRY(err, port->end(port->self, err, activations->state));
@@ -305,7 +333,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   retain_first_tokens(&work, in, unit);
   rn_span_phase("head norm, gate, out projection");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_OUT);
-  rn_each_block(rows, port, norm_gate_and_project, &work);
+  run_out(&work, rows, port);
   return RN_OK;
 }
 
@@ -388,51 +416,87 @@ static rn_status core_backward(rn_err *err, const rn_block_retention *b, const r
   return RN_OK;
 }
 
-/* Computes the gradients of g and of the normed rows from dy; without a head weight also the
- * gradient of o. */
-static void project_and_gate_backward(const void *self, rn_range rows) {
-  const rows_work *p = self;
-  const rn_block_retention *b = p->b;
-  const rn_gate gate = gate_of(p);
-  const int D = b->dim, Vd = b->value_dim;
-  rn_real *scratch = rn_retention_scratch(&b->core);
-  const rn_array d_o = p->activations->d_o;
-  rn_block_nn(rows, Vd, D, p->in, D, weights_at(p, p->at->out), Vd, 0, d_o, Vd);
-  for (rn_range cached = cached_rows(rows, rows.begin); cached.begin < rows.end;
-       cached = cached_rows(rows, cached.end)) {
-    rn_gate_backward(norm_shape(b), cached, &gate, d_o, scratch);
-    if (gate.w != NULL) continue;
-    rn_head_norm_backward(norm_shape(b), cached, p->activations->normed, p->activations->factor,
-                          d_o, scratch);
-  }
-}
-
-static void norm_backward(const void *self, rn_range rows) {
-  const rows_work *p = self;
-  rn_head_norm_backward(norm_shape(p->b), rows, p->activations->normed, p->activations->factor,
+static void norm_backward(const rows_work *p, rn_head_rows at) {
+  rn_head_norm_backward(norm_shape(p->b), at, p->activations->normed, p->activations->factor,
                         p->activations->d_o, rn_retention_scratch(&p->b->core));
 }
 
-/* Computes dx from the gradients of q, k and v; dx replaces the gradient of q. Saves the
- * gradients of q, k and v in the activations, next to the gradient of g. */
-static void project_qkvg_backward(const void *self, rn_range rows) {
+/* Computes the gradients of g and of the normed rows from dy; without a head weight also the
+ * gradient of o. Tiles are whole heads. */
+static void project_and_gate_backward(const void *self, const rn_step_tile *tile) {
+  enum { CACHED_ROWS = 32 }; /* stay in the first-level cache from one kernel to the next */
+  const rows_work *p = self;
+  const rn_block_retention *b = p->b;
+  const rn_gate gate = gate_of(p);
+  const int D = b->dim, Vd = b->value_dim, V = b->value_width;
+  const rn_array d_o = p->activations->d_o;
+  rn_tile_nn(tile,
+             &(rn_tile_product){
+                 .sum = D, .x = {p->in, D}, .w = {weights_at(p, p->at->out), Vd}, .y = {d_o, Vd}});
+  for (int64_t row = tile->rows.begin; row < tile->rows.end; row += CACHED_ROWS) {
+    const rn_head_rows at = {{row, rn_smaller(row + CACHED_ROWS, tile->rows.end)},
+                             {tile->cols.begin / V, tile->cols.end / V}};
+    rn_gate_backward(norm_shape(b), at, &gate, d_o, rn_retention_scratch(&b->core));
+    if (gate.w == NULL) norm_backward(p, at);
+  }
+}
+
+static void norm_backward_rows(const void *self, const rn_step_tile *tile) {
+  const rows_work *p = self;
+  norm_backward(p, (rn_head_rows){tile->rows, {0, p->b->heads}});
+}
+
+/* Rotates the gradients of q and k back, and stores the gradients of q, k and v in the
+ * activations, next to the gradient of g. */
+static void rotate_qkv_backward(const void *self, const rn_step_tile *tile) {
   const rows_work *p = self;
   const rn_block_retention *b = p->b;
   const rn_block_retention_activations *t = p->activations;
   const int D = b->dim, pair = b->pair, ld = b->ld_pair;
-  for (rn_range cached = cached_rows(rows, rows.begin); cached.begin < rows.end;
-       cached = cached_rows(rows, cached.end)) {
-    rn_rotary_apply(&b->rotary, rotation(p, 1, true), cached, rn_matrix_of_reals(p->out, D), NULL);
-    rn_rotary_apply(&b->rotary, rotation(p, key_scale(b), true), cached,
-                    rn_matrix_of_reals(t->d_kv, ld), NULL);
-    for (int64_t row = cached.begin; row < cached.end; row++) {
-      rn_row_put(b->core.kernels, t->qg, row * ld, D, p->out + row * D);
-      rn_row_put(b->core.kernels, t->kv, row * ld, pair, t->d_kv + row * ld);
-    }
+  rn_rotary_apply(&b->rotary, rotation(p, 1, true), tile->rows, rn_matrix_of_reals(p->out, D),
+                  NULL);
+  rn_rotary_apply(&b->rotary, rotation(p, key_scale(b), true), tile->rows,
+                  rn_matrix_of_reals(t->d_kv, ld), NULL);
+  for (int64_t row = tile->rows.begin; row < tile->rows.end; row++) {
+    rn_row_put(b->core.kernels, t->qg, row * ld, D, p->out + row * D);
+    rn_row_put(b->core.kernels, t->kv, row * ld, pair, t->d_kv + row * ld);
   }
-  const rn_array out = rn_reals(p->out);
-  rn_block_nn(rows, D, pair, t->kv, ld, weights_at(p, p->at->k), D, 0, out, D);
-  rn_block_nn(rows, D, qg_width(b), t->qg, ld, weights_at(p, p->at->q), D, 1, out, D);
+}
+
+/* Computes dx, which replaces the gradient of q. */
+static void project_qkvg_backward(const void *self, const rn_step_tile *tile) {
+  const rows_work *p = self;
+  const rn_block_retention *b = p->b;
+  const rn_block_retention_activations *t = p->activations;
+  const int D = b->dim;
+  const rn_matrix dx = rn_matrix_of_reals(p->out, D);
+  rn_tile_nn(
+      tile,
+      &(rn_tile_product){
+          .sum = b->pair, .x = {t->kv, b->ld_pair}, .w = {weights_at(p, p->at->k), D}, .y = dx});
+  rn_tile_nn(tile, &(rn_tile_product){.sum = qg_width(b),
+                                      .x = {t->qg, b->ld_pair},
+                                      .w = {weights_at(p, p->at->q), D},
+                                      .y = dx,
+                                      .beta = 1});
+}
+
+static void run_out_backward(const rows_work *p, rn_rows rows) {
+  const rn_tile_step step = {project_and_gate_backward,
+                             {p->b->value_dim, p->b->value_width, p->b->dim}};
+  rn_tile_steps_run(rows, NULL, &step, 1, p);
+}
+
+static void run_norm_backward(const rows_work *p, rn_rows rows) {
+  const rn_tile_step step = {norm_backward_rows, {p->b->value_dim, 1, 0}};
+  rn_tile_steps_run(rows, NULL, &step, 1, p);
+}
+
+static void run_qkvg_backward(const rows_work *p, rn_rows rows) {
+  const rn_tile_step steps[] = {
+      {rotate_qkv_backward, {p->b->pair, 1, 0}},
+      {project_qkvg_backward, {p->b->dim, 1, p->b->pair + qg_width(p->b)}}};
+  rn_tile_steps_run(rows, NULL, steps, 2, p);
 }
 
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
@@ -447,11 +511,11 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   rn_span_phase("head norm, gate, out projection");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_OUT);
-  rn_each_block(rows, NULL, project_and_gate_backward, &work);
+  run_out_backward(&work, rows);
   if (gate.w != NULL) {
     rn_head_weight_backward(norm_shape(b), rows, &gate, layer->head_norm, activations->d_o,
                             pass->accumulator);
-    rn_each_block(rows, NULL, norm_backward, &work);
+    run_norm_backward(&work, rows);
   }
   if (pass->weights) {
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_OUT_WEIGHT);
@@ -461,7 +525,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
   RN_TRY(err, core_backward(err, b, &u, pass, &work));
   rn_span_phase("k, v, q, g projections");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_QKVG);
-  rn_each_block(rows, NULL, project_qkvg_backward, &work);
+  run_qkvg_backward(&work, rows);
   return RN_OK;
 }
 

@@ -5,25 +5,38 @@
 #include "model/kernel/kernels.h"
 #include "model/ops/load_row.h"
 
-void rn_head_norm_forward(rn_head_norm_shape s, rn_range rows, const rn_real *alpha, rn_real *o,
+/* Returns the number of heads in all rows. */
+static int64_t count_of(rn_head_rows at) {
+  return rn_range_count(at.rows) * rn_range_count(at.heads);
+}
+
+/* Returns the index of head n of `at` among the heads of all rows. */
+static int64_t head_of(rn_head_norm_shape s, rn_head_rows at, int64_t n) {
+  const int64_t heads = rn_range_count(at.heads);
+  return (at.rows.begin + n / heads) * s.heads + at.heads.begin + n % heads;
+}
+
+void rn_head_norm_forward(rn_head_norm_shape s, rn_head_rows at, const rn_real *alpha, rn_real *o,
                           rn_array y, rn_real *factor) {
   const rn_kernels *kernels = rn_kernels_table();
-  for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
+  for (int64_t n = 0; n < count_of(at); n++) {
+    const int64_t i = head_of(s, at, n);
     rn_real *row = o + i * s.width;
     factor[i] = kernels->head_norm(s.kind, s.width, s.eps, alpha[i], row);
     rn_row_store(kernels, y, i * s.width, s.width, row);
   }
 }
 
-void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *factor,
+void rn_head_norm_backward(rn_head_norm_shape s, rn_head_rows at, rn_array y, const rn_real *factor,
                            rn_array dy, rn_real *scratch) {
   const rn_kernels *kernels = rn_kernels_table();
-  for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
-    const int64_t at = i * s.width;
-    const rn_real *y_row = rn_row_load(kernels, y, at, s.width, scratch);
-    rn_real *dy_row = rn_row_load(kernels, dy, at, s.width, scratch + s.width);
+  for (int64_t n = 0; n < count_of(at); n++) {
+    const int64_t i = head_of(s, at, n);
+    const int64_t y_at = i * s.width;
+    const rn_real *y_row = rn_row_load(kernels, y, y_at, s.width, scratch);
+    rn_real *dy_row = rn_row_load(kernels, dy, y_at, s.width, scratch + s.width);
     kernels->head_norm_backward(s.kind, s.width, y_row, factor[i], dy_row);
-    rn_row_store(kernels, dy, at, s.width, dy_row);
+    rn_row_store(kernels, dy, y_at, s.width, dy_row);
   }
 }
 
@@ -38,9 +51,10 @@ static rn_real *load_gate(const rn_kernels *kernels, rn_head_norm_shape s, rn_ma
   return rn_row_load(kernels, g.x, head_at(s, g.ld, i), s.width, scratch);
 }
 
-void rn_gate_forward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, rn_real *scratch) {
+void rn_gate_forward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate, rn_real *scratch) {
   const rn_kernels *kernels = rn_kernels_table();
-  for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
+  for (int64_t n = 0; n < count_of(at); n++) {
+    const int64_t i = head_of(s, at, n);
     const int64_t z_at = head_at(s, gate->z.ld, i);
     const rn_real *y = rn_row_load(kernels, gate->y, i * s.width, s.width, scratch);
     const rn_real *g = load_gate(kernels, s, gate->g, i, scratch + s.width);
@@ -50,17 +64,18 @@ void rn_gate_forward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, r
   }
 }
 
-void rn_gate_backward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, rn_array dz,
+void rn_gate_backward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate, rn_array dz,
                       rn_real *scratch) {
   const rn_kernels *kernels = rn_kernels_table();
-  for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
-    const int64_t at = i * s.width, z_at = head_at(s, gate->z.ld, i);
-    const rn_real *y = rn_row_load(kernels, gate->y, at, s.width, scratch);
+  for (int64_t n = 0; n < count_of(at); n++) {
+    const int64_t i = head_of(s, at, n);
+    const int64_t y_at = i * s.width, z_at = head_at(s, gate->z.ld, i);
+    const rn_real *y = rn_row_load(kernels, gate->y, y_at, s.width, scratch);
     rn_real *g = load_gate(kernels, s, gate->g, i, scratch + s.width);
-    rn_real *dz_row = rn_row_load(kernels, dz, at, s.width, scratch + 2 * s.width);
+    rn_real *dz_row = rn_row_load(kernels, dz, y_at, s.width, scratch + 2 * s.width);
     rn_real *z = rn_row_buffer(gate->z.x, z_at, scratch + 3 * s.width);
     kernels->gate_backward(s.width, y, gate->w, g, dz_row, z);
-    rn_row_store(kernels, dz, at, s.width, dz_row);
+    rn_row_store(kernels, dz, y_at, s.width, dz_row);
     rn_row_store(kernels, gate->z.x, z_at, s.width, z);
     if (g != NULL) rn_row_store(kernels, gate->g.x, head_at(s, gate->g.ld, i), s.width, g);
   }

@@ -24,20 +24,25 @@ typedef struct rn_head_norm_shape {
   double eps;
 } rn_head_norm_shape;
 
+/** Some heads of some rows. */
+typedef struct rn_head_rows {
+  rn_range rows, heads;
+} rn_head_rows;
+
 /**
- * Computes y and factor. This and all functions below except the last process the rows of a range
- * on the calling thread; their argument `scratch` [4 V] belongs to this thread and is used if rows
- * are in bf16.
+ * Computes y and factor. This and all functions below except the last process some heads of some
+ * rows on the calling thread; their argument `scratch` [4 V] belongs to this thread and is used if
+ * rows are in bf16.
  *
  * Shapes: o [R, H, V]: the retention, overwritten; y [R, H, V]: the normalized rows, without the
  *         weight, may be o itself; alpha, factor [R, H]: factor is a multiplier that backward
  *         needs.
  */
-void rn_head_norm_forward(rn_head_norm_shape s, rn_range rows, const rn_real *alpha, rn_real *o,
+void rn_head_norm_forward(rn_head_norm_shape s, rn_head_rows at, const rn_real *alpha, rn_real *o,
                           rn_array y, rn_real *factor);
 
 /** Replaces dy by the gradient of o. y holds the rows that forward wrote. */
-void rn_head_norm_backward(rn_head_norm_shape s, rn_range rows, rn_array y, const rn_real *factor,
+void rn_head_norm_backward(rn_head_norm_shape s, rn_head_rows at, rn_array y, const rn_real *factor,
                            rn_array dy, rn_real *scratch);
 
 /** The rows of the gate: z = silu(g) y w. */
@@ -48,11 +53,11 @@ typedef struct rn_gate {
 } rn_gate;
 
 /** Computes the output z of the gate. */
-void rn_gate_forward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, rn_real *scratch);
+void rn_gate_forward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate, rn_real *scratch);
 
 /** Replaces dz by the gradient of y w and, if there is a gate, g by the gradient of g.
  * Recomputes z. */
-void rn_gate_backward(rn_head_norm_shape s, rn_range rows, const rn_gate *gate, rn_array dz,
+void rn_gate_backward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate, rn_array dz,
                       rn_real *scratch);
 
 /**

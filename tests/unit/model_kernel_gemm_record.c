@@ -27,8 +27,10 @@ static void work(arrays *a) {
   rn_matmul_nt(rows, WIDTH, INNER, x, INNER, w, INNER, 0, y, WIDTH);
   rn_matmul_nn(rows, INNER, WIDTH, y, WIDTH, w, INNER, 0, rn_reals(a->dx), INNER);
   rn_matmul_tn(ROWS, WIDTH, INNER, y, WIDTH, x, INNER, 1, rn_reals(a->dw), INNER);
-  rn_block_nt_fp64_accumulate((rn_range){0, ROWS}, WIDTH, LONG, x, INNER, w, INNER,
-                              rn_reals(a->exact), WIDTH);
+  rn_tile_nt_fp64_accumulate(
+      &(rn_step_tile){.rows = {0, ROWS}, .cols = {0, WIDTH}},
+      &(rn_tile_product){
+          .sum = LONG, .x = {x, INNER}, .w = {w, INNER}, .y = rn_matrix_of_reals(a->exact, WIDTH)});
 }
 
 /* Each of the four products is complete: its calls add up to 2 m n k. */

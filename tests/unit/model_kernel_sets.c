@@ -82,9 +82,9 @@ static void run_rows(const rn_kernels *kernels, int n, rn_head_norm head_norm, r
   kernels->norm_backward(norm, n, w, x, r->stat, dy, b, r->dx);
   kernels->norm_weight(n, x, r->stat, dy, r->dw, r->db);
   kernels->activate(activation, n, x, r->value, r->slope);
-  kernels->ffn(RN_FFN_GLU, activation, n, x, r->product);
+  kernels->ffn(activation, n, x, x + n, r->product);
   memcpy(r->d_inner, x, 2 * bytes);
-  kernels->ffn_backward(RN_FFN_GLU, activation, n, dy, r->d_inner, r->product_recomputed);
+  kernels->ffn_backward(activation, n, dy, r->d_inner, r->d_inner + n, r->product_recomputed);
   CHECK_ARRAY("product, again", r->product_recomputed, r->product, n, 4 * test_tolerance);
   memcpy(r->logits, x, bytes);
   r->loss = kernels->cross_entropy(n, r->logits, n / 2, true, 0.125);

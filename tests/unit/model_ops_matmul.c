@@ -114,8 +114,11 @@ static void beta_zero_forgets_what_was_there(double tolerance) {
 /* Element by element, also where the sum nearly cancels: only the result is rounded. */
 static void fp64_sums_are_rounded_once(int m, int n, int k) {
   product got = make(NT, m, n, k, 2, 0), want = make(NT, m, n, k, 2, 0);
-  rn_block_nt_fp64_accumulate((rn_range){0, m}, n, k, rn_reals(got.a), got.lda, rn_reals(got.b),
-                              got.ldb, rn_reals(got.c), got.ldc);
+  rn_tile_nt_fp64_accumulate(&(rn_step_tile){.rows = {0, m}, .cols = {0, n}},
+                             &(rn_tile_product){.sum = k,
+                                                .x = rn_matrix_of_reals(got.a, got.lda),
+                                                .w = rn_matrix_of_reals(got.b, got.ldb),
+                                                .y = rn_matrix_of_reals(got.c, got.ldc)});
   triple_loop(&want);
   const double close = sizeof(rn_real) == 4 ? ldexp(1, -23) : 1e-9;
   int64_t off = 0;
@@ -245,44 +248,6 @@ static void products_in_bf16_are_right(void) {
   result_in_bf16_is_rounded(NN, 300, 515, 130);
 }
 
-/* Rows that blocks were made of, and looks at a scan in between. */
-typedef struct blocks {
-  int rows, min, polls;
-} blocks;
-
-static void record_block(const void *self, rn_range rows) {
-  blocks *b = *(blocks *const *)self;
-  const int count = (int)rn_range_count(rows);
-  b->rows += count;
-  if (count < b->min) b->min = count;
-}
-
-static void record_poll(void *self) {
-  blocks *b = self;
-  b->polls++;
-}
-
-/* A scan that passes more ranks is polled more often, in blocks that are still worth a product. */
-static void rows_are_cut_for_the_hops_of_a_scan(void) {
-  enum { ROWS = 2048 };
-  static const struct {
-    int hops, polls, min;
-  } cases[] = {{0, 8, 256}, {1, 8, 256}, {8, 8, 256}, {9, 16, 128}, {511, 16, 128}};
-  const char *lack = NULL;
-  rn_err err = {0};
-  CHECK_OK(&err, rn_gemm_backend_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO,
-                                     RETNET__PRECISION__PRECISION_FP32, &lack));
-  rn_threads_start(1);
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    blocks b = {.min = ROWS}, *self = &b;
-    const rn_scan_port port = {.self = &b, .hops = cases[i].hops, .poll = record_poll};
-    rn_each_block(rn_rows_together(ROWS), &port, record_block, &self);
-    CHECK_EQUAL(b.rows, ROWS);
-    CHECK_EQUAL(b.polls, cases[i].polls);
-    CHECK_EQUAL(b.min, cases[i].min);
-  }
-}
-
 /* With the argument bf16 only what needs products of it, skipped where there are none. */
 int main(int argc, char **argv) {
   (void)argv;
@@ -323,6 +288,5 @@ int main(int argc, char **argv) {
                                      RETNET__PRECISION__PRECISION_BF16, &lack));
   CHECK((lack == NULL) == (strcmp(rn_gemm_backend_in_use()->name, "onednn bf16") == 0));
   CHECK((lack == NULL) == rn_gemm_takes_bf16());
-  rows_are_cut_for_the_hops_of_a_scan();
   return check_result();
 }

@@ -29,19 +29,6 @@ static double latest(const double *busy, int threads) {
   return end;
 }
 
-/* Work over (threads x makespan) of blocks of rows in the order of their numbers; the cost of a
- * block is its number of rows. */
-static double efficiency_of_blocks(int64_t rows, bool bf16, int threads) {
-  const rn_tiling tiling = rn_tiling_of_blocks(rn_rows_together(rows), 0, bf16);
-  double busy[MAX_THREADS] = {0}, work = 0;
-  for (int64_t i = 0; i < tiling.tiles; i++) {
-    const double cost = rn_tiling_tile(&tiling, i).rows;
-    busy[first_free(busy, threads)] += cost;
-    work += cost;
-  }
-  return work / (threads * latest(busy, threads));
-}
-
 /* The same for the products of two weights [n, k] over `rows`: tasks are pieces of the sums, and a
  * task waits for the piece before it. */
 static double efficiency_of_weights(int64_t rows, const int (*shape)[2], int threads) {
@@ -75,12 +62,10 @@ static void threads_find_work(void) {
                    wide_ffn[2][2] = {{2048, 4096}, {8192, 2048}};
   for (int64_t rows = 4096; rows <= 8192; rows *= 2) {
     for (int threads = 1; threads <= 16; threads *= 2) {
-      CHECK(efficiency_of_blocks(rows, false, threads) >= 0.9);
       CHECK(efficiency_of_weights(rows, narrow_qkvg, threads) >= 0.9);
       CHECK(efficiency_of_weights(rows, narrow_ffn, threads) >= 0.9);
     }
     for (int threads = 1; threads <= MAX_THREADS; threads *= 2) {
-      CHECK(threads > 32 || efficiency_of_blocks(rows, true, threads) >= 0.9);
       CHECK(efficiency_of_weights(rows, wide_qkvg, threads) >= 0.9);
       CHECK(efficiency_of_weights(rows, wide_ffn, threads) >= 0.9);
     }

@@ -196,10 +196,11 @@ ROWS(norm_weight, b->spec.dim, 2,
 ROWS(activation, b->spec.ffn_dim, 2,
      b->kernels->activate(s->activation, s->ffn_dim, p->area[0] + at, p->area[1] + at, NULL))
 ROWS(ffn, b->spec.ffn_dim, 3,
-     b->kernels->ffn(RN_FFN_GLU, s->activation, s->ffn_dim, p->area[0] + 2 * at, p->area[1] + at))
+     b->kernels->ffn(s->activation, s->ffn_dim, p->area[0] + 2 * at,
+                     p->area[0] + 2 * at + s->ffn_dim, p->area[1] + at))
 ROWS(ffn_backward, b->spec.ffn_dim, 6,
-     b->kernels->ffn_backward(RN_FFN_GLU, s->activation, s->ffn_dim, p->area[1] + at,
-                              p->area[0] + 2 * at, p->area[2] + at))
+     b->kernels->ffn_backward(s->activation, s->ffn_dim, p->area[1] + at, p->area[0] + 2 * at,
+                              p->area[0] + 2 * at + s->ffn_dim, p->area[2] + at))
 ROWS(cross_entropy, b->spec.vocab, 2,
      b->kernels->cross_entropy(s->vocab, p->area[0] + at, 0, true, 1e-3))
 

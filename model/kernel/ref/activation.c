@@ -46,27 +46,27 @@ static void activate(rn_activation activation, int n, const rn_real *x, rn_real 
   assert(!"a known activation");
 }
 
-static void ffn(rn_ffn kind, rn_activation activation, int n, const rn_real *inner,
+static void ffn(rn_activation activation, int n, const rn_real *inner, const rn_real *gate,
                 rn_real *product) {
   activate(activation, n, inner, product, NULL);
-  if (kind == RN_FFN_MLP) return;
+  if (gate == NULL) return;
 #pragma omp simd
-  for (int i = 0; i < n; i++) product[i] *= inner[n + i];
+  for (int i = 0; i < n; i++) product[i] *= gate[i];
 }
 
 /* Elements per step of backward; few enough that value and slope stay in cache. */
 enum { SLICE = 256 };
 
-static void ffn_backward(rn_ffn kind, rn_activation activation, int width, const rn_real *dproduct,
-                         rn_real *inner, rn_real *product) {
+static void ffn_backward(rn_activation activation, int width, const rn_real *dproduct,
+                         rn_real *inner, rn_real *linear, rn_real *product) {
   rn_real value[SLICE], slope[SLICE];
   for (int from = 0; from < width; from += SLICE) {
     const int n = width - from < SLICE ? width - from : SLICE;
-    rn_real *first = inner + from, *gate = first + width;
+    rn_real *first = inner + from;
     const rn_real *dp = dproduct + from;
     rn_real *recomputed = product + from;
     activate(activation, n, first, value, slope);
-    if (kind == RN_FFN_MLP) {
+    if (linear == NULL) {
 #pragma omp simd
       for (int i = 0; i < n; i++) {
         const rn_real d = dp[i];
@@ -75,6 +75,7 @@ static void ffn_backward(rn_ffn kind, rn_activation activation, int width, const
       }
       continue;
     }
+    rn_real *gate = linear + from;
 #pragma omp simd
     for (int i = 0; i < n; i++) {
       const rn_real d = dp[i];

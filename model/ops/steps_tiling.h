@@ -1,0 +1,66 @@
+/**
+ * How the steps of work over rows (model/ops/tile_steps.h) are cut into tiles.
+ *
+ * Rows are cut into blocks that all steps share. Each step cuts a block into tiles: a
+ * product by columns, work on whole rows by rows. All sizes are pure functions of shapes, so that
+ * bits do not depend on the number of threads. In reproducible mode, they do not depend on the
+ * number of rows either.
+ *
+ * Tiles are small enough that 2048 rows of 512 columns are equal work for 64 threads, and large
+ * enough that the product of a tile is about as fast (per FLOP) as a large product.
+ */
+#ifndef RN_MODEL_OPS_STEPS_TILING_H
+#define RN_MODEL_OPS_STEPS_TILING_H
+
+#include <stdint.h>
+
+#include "model/base/precision_names.h"
+#include "model/pass/rows.h"
+#include "proto/base/range.h"
+#include "proto/ports/scan_port.h"
+
+enum { RN_TILE_STEPS_MAX = 3 };
+
+/**
+ * The output of one step. An element of a product is a sum of `sum` products; if `sum` is 0, the
+ * step works on whole rows. No tile boundary falls between multiples of `grain` columns, for
+ * example inside a head.
+ */
+typedef struct rn_step_shape {
+  int cols, grain, sum;
+} rn_step_shape;
+
+/** A tile of the output of a step. */
+typedef struct rn_step_tile {
+  rn_range rows, cols;
+  const rn_scan_port *port; /* to be polled between products; NULL except on the first thread */
+} rn_step_tile;
+
+/** The tiles of one block in one step: at most `down` x `across` tiles of at most `rows` x `cols`
+ * elements. */
+typedef struct rn_step_tiling {
+  int rows, cols;
+  int64_t width, across; /* width: columns of the whole output */
+} rn_step_tiling;
+
+typedef struct rn_steps_tiling {
+  rn_rows rows;
+  int block_rows, count;
+  int64_t part_blocks, blocks; /* blocks of a part (rn_rows_part), of all parts */
+  rn_step_tiling step[RN_TILE_STEPS_MAX];
+} rn_steps_tiling;
+
+/** Returns the tiling of `count` steps. */
+rn_steps_tiling rn_steps_tiling_of(rn_rows rows, const rn_step_shape *steps, int count);
+
+/** Returns the rows of a block; none if the block is past the end of a short part. */
+rn_range rn_steps_tiling_block(const rn_steps_tiling *tiling, int64_t block);
+
+/** Returns the number of tiles of a block in a step; 0 if it has no rows. */
+int64_t rn_steps_tiling_count(const rn_steps_tiling *tiling, int step, int64_t block);
+
+/** Returns tile `index` of a block in a step. */
+rn_step_tile rn_steps_tiling_tile(const rn_steps_tiling *tiling, int step, int64_t block,
+                                  int64_t index);
+
+#endif

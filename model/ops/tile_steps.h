@@ -1,0 +1,33 @@
+/**
+ * Steps of work over rows, split into tiles that threads share without barriers between the steps.
+ *
+ * A tile of a step begins as soon as all tiles of the previous step are complete in the same block
+ * of rows. So the rows of a block are still in cache when the next step reads them, and threads do
+ * not wait for each other at the end of a step. One thread runs all steps of a block before the
+ * next block.
+ */
+#ifndef RN_MODEL_OPS_TILE_STEPS_H
+#define RN_MODEL_OPS_TILE_STEPS_H
+
+#include "model/base/precision_names.h"
+#include "model/ops/steps_tiling.h"
+#include "model/pass/rows.h"
+#include "proto/ports/scan_port.h"
+
+/** Computes one tile of a step on the calling thread. */
+typedef void rn_tile_work(const void *self, const rn_step_tile *tile);
+
+typedef struct rn_tile_step {
+  rn_tile_work *work;
+  rn_step_shape shape;
+} rn_tile_step;
+
+/**
+ * Calls the work function of each step for each of its tiles, in parallel. No block of rows crosses
+ * the boundary of a reduction block. Unless `port` is NULL, the first thread polls it between
+ * tiles.
+ */
+void rn_tile_steps_run(rn_rows rows, const rn_scan_port *port, const rn_tile_step *steps, int count,
+                       const void *self);
+
+#endif
