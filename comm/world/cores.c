@@ -67,6 +67,10 @@ static int threads_of_environment(void) {
   return value >= 1 && value <= MAX_THREADS ? (int)value : 0;
 }
 
+bool rn_cores_threads_given(int requested) {
+  return requested > 0 || threads_of_environment() > 0;
+}
+
 int rn_cores_threads(rn_cores cores, int requested) {
   if (requested > 0) return requested;
   const int value = threads_of_environment();
@@ -77,14 +81,4 @@ int rn_cores_threads(rn_cores cores, int requested) {
 
 bool rn_cores_left_over(rn_cores cores, int threads) {
   return (int64_t)cores.sharing * (threads + 1) <= cores.cores;
-}
-
-bool rn_cores_may_be_left_over(int requested) {
-  const int threads = requested > 0 ? requested : threads_of_environment();
-  const char *text = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
-  const int64_t ranks = text == NULL ? 1 : strtol(text, NULL, 10);
-  rn_mask mask;
-  if (threads == 0 || !rn_affinity_launcher(&mask)) return false;
-  const int offered = cores_of_launcher();
-  return (offered == 0 || ranks * (threads + 1) <= offered) && rn_mask_count(&mask) > threads;
 }

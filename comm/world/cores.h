@@ -29,17 +29,14 @@ rn_status rn_cores_detect(rn_err *err, rn_world *world, rn_cores *out);
  */
 int rn_cores_threads(rn_cores cores, int requested);
 
+/** True if parallel.threads (`requested`) or OMP_NUM_THREADS gives the thread count. Not
+ * collective. Errors: none. */
+bool rn_cores_threads_given(int requested);
+
 /**
  * True if every rank that shares these cores has at least one core more than its `threads` threads.
  * Not collective. Errors: none.
  */
 bool rn_cores_left_over(rn_cores cores, int threads);
-
-/**
- * Estimates rn_cores_left_over before MPI is started: true if the rank's mask has more cores than
- * the threads requested by parallel.threads (`requested`) or OMP_NUM_THREADS, and mpirun's own mask
- * has enough cores for all ranks on this node. Not collective. Errors: none.
- */
-bool rn_cores_may_be_left_over(int requested);
 
 #endif

@@ -52,7 +52,7 @@ state() { squeue -h -t all -j "$job" -o %T; }
 # log_end DIR: the end of its log.
 log_end() { tail -n 15 "$1.log"; }
 # starts DIR: how many pieces have begun.
-starts() { if [ -e "$1.log" ]; then grep -c 'threads per rank, from step' "$1.log" || true; else echo 0; fi; }
+starts() { if [ -e "$1.log" ]; then grep -c 'cores per rank, from step' "$1.log" || true; else echo 0; fi; }
 # has_lines DIR COUNT: whether so many steps are logged.
 has_lines() { [ -e "$1/metrics.jsonl" ] && [ "$(wc -l <"$1/metrics.jsonl")" -ge "$2" ]; }
 # newest DIR: the step of the newest checkpoint.

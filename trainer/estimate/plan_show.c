@@ -9,6 +9,7 @@
 #include "trainer/launch/gemm_agree.h"
 #include "trainer/parallel/shapes.h"
 #include "trainer/plan/decisions.h"
+#include "trainer/plan/message_core.h"
 
 /* Resolves the config. Uses the vocabulary of the data if model.vocab is 0. */
 static rn_status resolve(rn_err *err, const Retnet__Config *given, rn_effective *out) {
@@ -47,6 +48,9 @@ static void show_layout(const rn_plan *plan, const rn_spec *spec) {
   const rn_layout *l = &plan->layout;
   rn_log_info("ranks        %d (%d per node, %d threads per rank)", plan->ranks,
               plan->machine.ranks, plan->machine.threads);
+  if (plan->machine.threads_reason[0] != '\0') {
+    rn_log_info("  %s", plan->machine.threads_reason);
+  }
   rn_log_info("grid         data %d x pipeline %d x sequence %d; segments %d, micro-batch %d",
               l->data, l->pipeline, l->sequence, l->segments, l->microbatch);
   rn_log_info("stages       %s", plan->pipeline_reason);
@@ -142,6 +146,8 @@ static rn_status plan_run(rn_err *err, const Retnet__Config *given, const rn_wor
   RN_TRY(err, resolve(err, given, &p->effective));
   const Retnet__Config *config = p->effective.config;
   p->spec = p->effective.spec;
+  RN_TRY(err, rn_message_core_apply(err, config, &p->spec, ranks > 0 ? ranks : rn_world_size(world),
+                                    &machine));
   if (ranks > 0) {
     RN_TRY(err, rn_plan_create_any(err, config, &p->spec, ranks, machine, &p->plan));
   } else {

@@ -57,8 +57,10 @@ rn_status rn_machine_query(rn_err *err, rn_world *world, const Retnet__Config *c
   int64_t max[] = {-memory_of_node(), rn_machine_resident_bytes(), rn_world_node_ranks(world),
                    -rn_shared_array_free_bytes()};
   RN_TRY(err, rn_world_max(err, world, max, 4));
-  *out = (rn_machine){
-      .memory_bytes = -max[0], .program_bytes = (size_t)max[1], .shared_bytes = -max[3]};
+  *out = (rn_machine){.memory_bytes = -max[0],
+                      .program_bytes = (size_t)max[1],
+                      .shared_bytes = -max[3],
+                      .threads_given = rn_cores_threads_given(config->parallel->threads)};
   if (ranks == 0) {
     rn_core_check(cores, config->parallel->threads);
     out->ranks = (int)max[2];

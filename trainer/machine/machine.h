@@ -2,14 +2,20 @@
 #ifndef RN_TRAINER_MACHINE_MACHINE_H
 #define RN_TRAINER_MACHINE_MACHINE_H
 
+#include <stdbool.h>
+
 #include "comm/world/world.h"
 #include "proto/schema/config.pb-c.h"
 
+enum { RN_MACHINE_REASON_BYTES = 160 };
+
 typedef struct rn_machine {
-  int cores;            /* cores per node that all ranks of the node together can use */
-  int ranks;            /* per node */
-  int threads;          /* per rank */
-  int64_t memory_bytes; /* memory per node; 0: unknown */
+  int cores;          /* cores per node that all ranks of the node together can use */
+  int ranks;          /* per node */
+  int threads;        /* per rank */
+  bool threads_given; /* by parallel.threads or OMP_NUM_THREADS */
+  char threads_reason[RN_MACHINE_REASON_BYTES]; /* why so many, if a rule decided; else "" */
+  int64_t memory_bytes;                         /* memory per node; 0: unknown */
   int64_t shared_bytes; /* shared memory per node that is available to its ranks */
   size_t program_bytes; /* current resident memory of a process, before a run is created */
 } rn_machine;

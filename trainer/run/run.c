@@ -1,6 +1,5 @@
 #include "trainer/run/run.h"
 
-#include "model/base/threads.h"
 #include "proto/base/progress.h"
 #include "trainer/launch/gemm_agree.h"
 
@@ -21,7 +20,6 @@ static rn_status settle(rn_err *err, const Retnet__Config *given, const rn_choic
   rn_machine machine;
   rn_progress_begin("plan", 0);
   RN_TRY(err, rn_machine_query(err, world, given, 0, &machine));
-  rn_threads_start(machine.threads);
   RN_TRY(err, rn_gemm_bf16_agree(err, world, given->train->precision));
   RN_TRY(err, rn_agree(err, world, open_data(err, given, machine, rn_world_size(world), run)));
   RN_TRY(err, rn_datasets_check_same(err, &run->datasets, world));

@@ -1,7 +1,9 @@
 #include "trainer/run/settings.h"
 
+#include "model/base/threads.h"
 #include "model/kernel/gemm.h"
 #include "proto/base/log.h"
+#include "trainer/plan/message_core.h"
 
 /*
  * Rejects data.carry_state and data.reset_at_documents for model.retention_scale ts_*: these scales
@@ -28,10 +30,12 @@ rn_status rn_run_settings_create(rn_err *err, const Retnet__Config *given, int v
   const Retnet__Config *c = out->config = out->effective.config;
   out->spec = out->effective.spec;
   RN_TRY(err, check_documents(err, out));
+  RN_TRY(err, rn_message_core_apply(err, c, &out->spec, ranks, &out->machine));
+  rn_threads_start(out->machine.threads);
   const char *lack = NULL;
   RN_TRY(err, rn_gemm_backend_use(err, c->model->products, c->train->precision, &lack));
   if (lack != NULL) rn_log_warn("train.precision bf16: %s; matrix products use fp32", lack);
-  RN_TRY(err, rn_plan_create(err, c, &out->spec, ranks, machine, &out->plan));
+  RN_TRY(err, rn_plan_create(err, c, &out->spec, ranks, out->machine, &out->plan));
   return rn_layout_fit_chunk(err, c, &out->plan.layout, &out->spec);
 }
 

@@ -19,8 +19,9 @@ typedef struct rn_run_settings {
 } rn_run_settings;
 
 /**
- * Resolves the configuration for a vocabulary of `vocabulary` tokens (0: no data), selects the GEMM
- * backend of this process, and makes the plan for `ranks` ranks on `machine`.
+ * Resolves the configuration for a vocabulary of `vocabulary` tokens (0: no data), decides if a
+ * core is left for messages, starts the threads and selects the GEMM backend of this process, and
+ * makes the plan for `ranks` ranks on `machine`.
  *
  * Ownership: the caller owns `given`, which must outlive the settings. rn_run_settings_destroy must
  *            be called even after a failure.

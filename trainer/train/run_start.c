@@ -95,6 +95,9 @@ static void print_start(const rn_run *run) {
       l->segments, l->microbatch, settings->machine.threads, bound, weights, gradients, scan,
       messages, settings->spec.chunk, rn_gemm_backend_in_use()->name, rn_kernels_table()->name,
       (long long)run->counters.step);
+  if (settings->machine.threads_reason[0] != '\0') {
+    rn_log_info("threads: %s", settings->machine.threads_reason);
+  }
   if (settings->config->train->eval_every > 0 && !run->datasets.has_val) {
     rn_log_warn("%s has no val split: evaluation is disabled", settings->config->data->dir);
   }

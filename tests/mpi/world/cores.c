@@ -16,11 +16,14 @@ static rn_cores shared(int cores, int ranks) {
 
 static void threads_follow_cores(void) {
   unsetenv("OMP_NUM_THREADS");
+  CHECK(!rn_cores_threads_given(0));
+  CHECK(rn_cores_threads_given(1));
   CHECK_EQUAL(rn_cores_threads(shared(8, 1), 0), 8);
   CHECK_EQUAL(rn_cores_threads(shared(8, 3), 0), 2);
   CHECK_EQUAL(rn_cores_threads(shared(2, 64), 0), 1);
   setenv("OMP_NUM_THREADS", "3,2", 1);
   CHECK_EQUAL(rn_cores_threads(shared(8, 1), 0), 3);
+  CHECK(rn_cores_threads_given(0));
   CHECK_EQUAL(rn_cores_threads(shared(8, 1), 5), 5);
   setenv("OMP_NUM_THREADS", "many", 1);
   CHECK_EQUAL(rn_cores_threads(shared(8, 2), 0), 4);
@@ -33,9 +36,6 @@ static void cores_are_left_over_beside_threads(void) {
   CHECK(!rn_cores_left_over(shared(2, 2), 1));
   CHECK(!rn_cores_left_over(shared(8, 3), 2)); /* two cores are left for three ranks */
   CHECK(rn_cores_left_over(shared(9, 3), 2));
-  unsetenv("OMP_NUM_THREADS");
-  CHECK(!rn_cores_may_be_left_over(0)); /* then each core gets a thread */
-  CHECK(!rn_cores_may_be_left_over(8000));
 }
 
 static int nth_core(const cpu_set_t *mask, int number) {
