@@ -185,19 +185,20 @@ case $case in
     grep -q 'unset OPENBLAS_CORETYPE' slow.log || fail "a slow core type is not named: $(cat slow.log)"
     OMPI_COMM_WORLD_SIZE=4 "${one[0]}" --help >/dev/null || fail '--help minds the launch'
     # What all ranks would say is said by one of them, also before MPI starts.
+    two=(mpirun -n 2 --oversubscribe --bind-to none)
     for program in train data eval generate ckpt bench; do
-      refuse_once 2 --nonsense "${launch[@]}" "$bin/retnet-$program" --nonsense
+      refuse_once 2 --nonsense "${two[@]}" "$bin/retnet-$program" --nonsense
     done
-    "${launch[@]}" "$bin/retnet-train" --help >help 2>&1 || fail "--help of two ranks: $(tail -n 3 help)"
+    "${two[@]}" "$bin/retnet-train" --help >help 2>&1 || fail "--help of two ranks: $(tail -n 3 help)"
     [ "$(grep -c '^usage: ' help)" = 1 ] || fail '--help is printed more than once'
     refuse 2 --nonsense "${mpmd[@]}" "${one[@]}" + "${one[0]}" --nonsense # by rank 1 alone
     # Programs that are one process: a rank works, or none.
-    refuse_once 0 'only rank 0 does the work' "${launch[@]}" "$bin/retnet-data" build --out twice \
+    refuse_once 0 'only rank 0 does the work' "${two[@]}" "$bin/retnet-data" build --out twice \
       --val-fraction 0 run.yaml
     [ "$(grep -c '^twice: 1 documents' refused.log)" = 1 ] || fail "built by two ranks: $(cat refused.log)"
-    refuse_once 0 'only rank 0 does the work' "${launch[@]}" "$bin/retnet-ckpt" list anew
+    refuse_once 0 'only rank 0 does the work' "${two[@]}" "$bin/retnet-ckpt" list anew
     [ "$(grep -c ' checkpoint$' refused.log)" = 1 ] || fail "listed by two ranks: $(cat refused.log)"
-    refuse_once 2 'wrong launch' "${launch[@]}" "$bin/retnet-generate" --checkpoint anew
+    refuse_once 2 'wrong launch' "${two[@]}" "$bin/retnet-generate" --checkpoint anew
     RETNET_FAULT=mpi.level:1 refuse_once 1 'parallel.comm_thread' "${launch[@]}" "${one[@]}" -s parallel.comm_thread=on
     refuse_once 1 'configuration' "${mpmd[@]}" "${one[@]}" + "${one[@]}" -s run.seed=2
     ;;

@@ -276,6 +276,11 @@ case $case in
     [ "$(bytes preset.json)" -gt "$(($(bytes reference.json) * 2))" ] ||
       fail "the preset is not measured: $(cat preset.json)"
     refuse 2 --precision "$bin/retnet-bench" decode --precision fp8 "${small[@]}"
+    refuse 2 parallel.sequence "$bin/retnet-bench" step --scan none "${small[@]}"
+    refuse 2 --scan "$bin/retnet-bench" step --scan chain "${small[@]}"
+    ;;
+  bench_parts)
+    small=(-s model.layers=2 -s model.dim=32 -s model.value_dim=64 -s model.ffn_dim=32)
     "$bin/retnet-bench" gemm --json --rounds 1 -s parallel.threads=2 >gemm.json
     for shape in 64 128 256 512; do
       for threads in 1 2; do
@@ -292,8 +297,6 @@ case $case in
     [ -z "$(ls files)" ] || fail "retnet-bench io leaves files behind"
     refuse 1 nowhere "$bin/retnet-bench" io --dir nowhere "${small[@]}"
     refuse 2 mpirun "$bin/retnet-bench" scan
-    refuse 2 parallel.sequence "$bin/retnet-bench" step --scan none "${small[@]}"
-    refuse 2 --scan "$bin/retnet-bench" step --scan chain "${small[@]}"
     refuse 2 scan "$bin/retnet-bench" scn
     ;;
   *)
