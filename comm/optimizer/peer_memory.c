@@ -25,6 +25,7 @@ typedef struct head {
 static_assert(sizeof(head) == 4096, "the block behind it keeps its alignment");
 
 struct rn_peer_memory {
+  const rn_node *node;
   int replica, replicas;
   bool is_private; /* this rank is alone on its node: its block comes from rn_alloc */
   size_t bytes;    /* of a block, with its head */
@@ -137,7 +138,8 @@ static rn_status allocate(rn_err *err, const rn_node *node, const char *what, si
   const rn_grid *grid = rn_node_grid(node);
   rn_peer_memory *m;
   RN_TRY(err, rn_alloc(err, what, 1, sizeof *m, &m));
-  *m = (rn_peer_memory){.replica = rn_grid_replica(grid),
+  *m = (rn_peer_memory){.node = node,
+                        .replica = rn_grid_replica(grid),
                         .replicas = rn_grid_replica_size(grid),
                         .is_private = rn_node_size(node) == 1,
                         .bytes = sizeof(head) + bytes};
@@ -171,6 +173,14 @@ void rn_peer_memory_destroy(rn_peer_memory **memory) {
   free(m->block);
   free(m);
   *memory = NULL;
+}
+
+const rn_node *rn_peer_memory_node(const rn_peer_memory *m) {
+  return m->node;
+}
+
+int rn_peer_memory_replicas(const rn_peer_memory *m) {
+  return m->replicas;
 }
 
 void *rn_peer_memory_own(const rn_peer_memory *m) {

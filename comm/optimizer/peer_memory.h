@@ -22,7 +22,7 @@ enum { RN_PEER_MARKS_BYTES = 4032 };
  * Creates a block of `bytes` of zeroed, 64-byte aligned memory on each rank, and maps the blocks of
  * the other ranks of the node. A rank that is alone on its node has private memory.
  *
- * Collective: over the world. Ownership: the node may be destroyed before the memory.
+ * Collective: over the world. Ownership: the node outlives the memory.
  * Errors:     RN_ERR_MEMORY, agreed, naming the host, if a rank cannot create its block or map
  *             another one (for example in containers with process namespaces of their own);
  *             RN_ERR_MPI.
@@ -32,6 +32,11 @@ rn_status rn_peer_memory_create(rn_err *err, const rn_world *world, const rn_nod
 /** Unmaps the blocks; takes NULL. Other ranks may still read this rank's block. Collective: no.
  * Errors: none. */
 void rn_peer_memory_destroy(rn_peer_memory **memory);
+
+/** Returns the node whose ranks share. Not collective. Errors: none. */
+const rn_node *rn_peer_memory_node(const rn_peer_memory *memory);
+/** Returns the number of replicas, on all nodes. Not collective. Errors: none. */
+int rn_peer_memory_replicas(const rn_peer_memory *memory);
 
 /** Returns this rank's block. Not collective. Errors: none. */
 void *rn_peer_memory_own(const rn_peer_memory *memory);

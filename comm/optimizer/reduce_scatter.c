@@ -1,35 +1,27 @@
 #include "comm/optimizer/reduce_scatter.h"
 
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/optimizer/node_sums.h"
 #include "comm/world/backoff.h"
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
-#include "proto/base/fault.h"
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
 enum {
   MAX_IN_FLIGHT = 4,     /* buckets */
-  SUM_BLOCK = 4096,      /* elements summed at a time */
   GATHER_BLOCK = 1 << 20 /* doubles per all-reduce */
 };
-
-/* The marks of a rank in peer memory: counts of buckets since create, over all rounds. */
-typedef struct marks {
-  _Alignas(64) _Atomic int64_t complete; /* gradients that others may read */
-  _Alignas(64) _Atomic int64_t summed;   /* buckets for which the rank has read all gradients;
-                                            written at the end of a round */
-} marks;
-static_assert(sizeof(marks) <= RN_PEER_MARKS_BYTES, "the marks fit");
 
 struct rn_reduce_scatter {
   MPI_Comm comm;
   const rn_peer_memory *peers; /* as in rn_reduce_operands */
+  rn_node_sums
+      *node_sums; /* sums over nodes; NULL: each rank receives the gradients of other nodes */
   const rn_optimizer_shards *shards;
   rn_reduce_kind kind;
   MPI_Datatype type;
@@ -42,6 +34,7 @@ struct rn_reduce_scatter {
   int senders;           /* number of ranks whose gradients arrive in messages */
   int *buffer_index;     /* [size] index of each sender, in rank order; -1: no sender */
   char *buffers;         /* [MAX_IN_FLIGHT, senders, longest] receive buffers */
+  const char **addend;   /* [size] work space of sum_bucket */
   MPI_Request *request;  /* [MAX_IN_FLIGHT, size, 2]: for each rank, a receive and a send */
   int *order;            /* [buckets] bucket indices in the order in which they were started */
   int started, posted, summed; /* counts of buckets; summed <= posted <= started */
@@ -49,12 +42,8 @@ struct rn_reduce_scatter {
   int64_t bytes_sent;
 };
 
-static size_t bytes_of(rn_reduce_kind kind) {
-  return kind == RN_REDUCE_EXACT ? sizeof(int64_t) : sizeof(float);
-}
-
 size_t rn_reduce_scatter_bytes(int senders, int64_t longest, rn_reduce_kind kind) {
-  return MAX_IN_FLIGHT * (size_t)senders * (size_t)longest * bytes_of(kind);
+  return MAX_IN_FLIGHT * (size_t)senders * (size_t)longest * rn_reduce_kind_bytes(kind);
 }
 
 /* True if this rank reads the gradients of rank i in place. */
@@ -62,9 +51,15 @@ static bool is_peer(const rn_reduce_scatter *r, int i) {
   return r->peers != NULL && i != r->rank && rn_peer_memory_of(r->peers, i) != NULL;
 }
 
+static bool needs_node_sums(const rn_reduce_scatter *r) {
+  return r->peers != NULL && rn_node_sums_serves(rn_peer_memory_node(r->peers));
+}
+
 static void find_senders(rn_reduce_scatter *r) {
+  const bool by_node = needs_node_sums(r);
   for (int i = 0; i < r->size; i++) {
-    r->buffer_index[i] = i == r->rank || is_peer(r, i) ? -1 : r->senders++;
+    const bool sends = i != r->rank && !is_peer(r, i) && !by_node;
+    r->buffer_index[i] = sends ? r->senders++ : -1;
   }
 }
 
@@ -80,6 +75,8 @@ static rn_status allocate(rn_err *err, rn_reduce_scatter *r) {
   for (size_t i = 0; i < requests; i++) r->request[i] = MPI_REQUEST_NULL;
   RN_TRY(err, rn_alloc(err, "reduce-scatter of gradients", (size_t)r->size, sizeof *r->buffer_index,
                        &r->buffer_index));
+  RN_TRY(err, rn_alloc(err, "reduce-scatter of gradients", (size_t)r->size, sizeof *r->addend,
+                       &r->addend));
   find_senders(r);
   int64_t at = 0;
   for (int b = 0; b < r->shards->buckets; b++) {
@@ -90,6 +87,19 @@ static rn_status allocate(rn_err *err, rn_reduce_scatter *r) {
   }
   return rn_alloc(err, "reduce-scatter of gradients",
                   rn_reduce_scatter_bytes(r->senders, r->longest, r->kind), 1, &r->buffers);
+}
+
+static rn_status create_node_sums(rn_err *err, rn_reduce_scatter *r) {
+  if (!needs_node_sums(r)) return RN_OK;
+  return rn_node_sums_create(err,
+                             (rn_node_sums_operands){.comm = r->comm,
+                                                     .node = rn_peer_memory_node(r->peers),
+                                                     .shards = r->shards,
+                                                     .peers = r->peers,
+                                                     .kind = r->kind,
+                                                     .own = r->own,
+                                                     .at = r->at},
+                             &r->node_sums);
 }
 
 rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
@@ -103,7 +113,7 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
                              .shards = shards,
                              .kind = operands.kind,
                              .type = operands.kind == RN_REDUCE_EXACT ? MPI_INT64_T : MPI_FLOAT,
-                             .bytes_each = bytes_of(operands.kind),
+                             .bytes_each = rn_reduce_kind_bytes(operands.kind),
                              .rank = rn_grid_replica(grid),
                              .size = rn_grid_replica_size(grid),
                              .own = operands.own,
@@ -114,6 +124,7 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
   if ((status = rn_grid_agree(err, grid, status)) == RN_OK) {
     status = RN_MPI_WAIT_STATUS(err, MPI_Comm_dup(rn_grid_replica_comm(grid), &r->comm));
   }
+  if (status == RN_OK) status = rn_grid_agree(err, grid, create_node_sums(err, r));
   if (status != RN_OK) rn_reduce_scatter_destroy(&r);
   *out = r;
   return status;
@@ -121,11 +132,13 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
 
 void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter) {
   if (*reduce_scatter == NULL) return;
+  rn_node_sums_destroy(&(*reduce_scatter)->node_sums);
   rn_mpi_free_comm(&(*reduce_scatter)->comm);
   free((*reduce_scatter)->at);
   free((*reduce_scatter)->gradient);
   free((*reduce_scatter)->order);
   free((*reduce_scatter)->buffer_index);
+  free((*reduce_scatter)->addend);
   free((*reduce_scatter)->buffers);
   free((*reduce_scatter)->request);
   free(*reduce_scatter);
@@ -149,44 +162,6 @@ static const char *gradient_of(const rn_reduce_scatter *r, int bucket, rn_range 
   return r->gradient[bucket] + (size_t)within * r->bytes_each;
 }
 
-/* ---- peer memory ---- */
-
-static const marks *marks_of(const rn_reduce_scatter *r, int i) {
-  return rn_peer_memory_marks_of(r->peers, i);
-}
-
-/* True if all ranks whose gradients this rank reads in place have completed `count` buckets. */
-static bool peers_have_completed(const rn_reduce_scatter *r, int64_t count) {
-  for (int i = 0; i < r->size; i++) {
-    if (!is_peer(r, i)) continue;
-    if (atomic_load_explicit(&marks_of(r, i)->complete, memory_order_acquire) < count) return false;
-  }
-  return true;
-}
-
-/* Tells the other ranks of the node that they may read the buckets started so far. */
-static void mark_complete(const rn_reduce_scatter *r) {
-  if (r->peers == NULL) return;
-  marks *own = rn_peer_memory_own_marks(r->peers);
-  atomic_store_explicit(&own->complete, r->earlier + r->started, memory_order_release);
-}
-
-static void mark_summed(const rn_reduce_scatter *r) {
-  if (r->peers == NULL) return;
-  marks *own = rn_peer_memory_own_marks(r->peers);
-  atomic_store_explicit(&own->summed, r->earlier, memory_order_release);
-}
-
-static bool peers_have_summed(const rn_reduce_scatter *r) {
-  for (int i = 0; i < r->size; i++) {
-    if (!is_peer(r, i)) continue;
-    if (atomic_load_explicit(&marks_of(r, i)->summed, memory_order_acquire) < r->earlier) {
-      return false;
-    }
-  }
-  return true;
-}
-
 /* Returns the offset of a gradient in the peer memory, in bytes. */
 static size_t offset_of(const rn_reduce_scatter *r, const char *gradient) {
   return (size_t)(gradient - (const char *)rn_peer_memory_own(r->peers));
@@ -199,8 +174,6 @@ static void drop_pages(const rn_reduce_scatter *r, const char *gradient, size_t 
     if (is_peer(r, i)) rn_peer_memory_drop(r->peers, i, offset_of(r, gradient), bytes);
   }
 }
-
-/* ---- buckets ---- */
 
 /* Posts the sends and receives of one bucket. All messages have tag 0 and match in the order in
  * which buckets are started. Empty shards are not sent. */
@@ -226,14 +199,6 @@ int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter) {
   return reduce_scatter->bytes_sent;
 }
 
-static void add_floats(bool first, int64_t count, const float *addend, float *sum) {
-  for (int64_t j = 0; j < count; j++) sum[j] = first ? addend[j] : sum[j] + addend[j];
-}
-
-static void add_integers(bool first, int64_t count, const int64_t *addend, int64_t *sum) {
-  for (int64_t j = 0; j < count; j++) sum[j] = first ? addend[j] : sum[j] + addend[j];
-}
-
 /* Returns the gradient of this rank's shard on rank i; `gradient` is its own one. */
 static const char *addend_of(const rn_reduce_scatter *r, int order_index, int i,
                              const char *gradient) {
@@ -248,31 +213,20 @@ static void sum_bucket(const rn_reduce_scatter *r, int order_index) {
   const rn_range mine = rn_optimizer_shards_of(r->shards, bucket, r->rank);
   const char *gradient = gradient_of(r, bucket, mine);
   if (r->own == NULL) return;
-  (void)rn_fault_now("reduce_scatter.sum"); /* only kinds that delay this rank */
-  char *own = r->own + (size_t)r->at[bucket] * r->bytes_each;
-#pragma omp parallel for schedule(static)
-  for (int64_t at = 0; at < rn_range_count(mine); at += SUM_BLOCK) {
-    const int64_t left = rn_range_count(mine) - at, count = left < SUM_BLOCK ? left : SUM_BLOCK;
-    const size_t here = (size_t)at * r->bytes_each;
-    for (int i = 0; i < r->size; i++) {
-      const char *addend = addend_of(r, order_index, i, gradient) + here;
-      if (r->kind == RN_REDUCE_EXACT) {
-        add_integers(i == 0, count, (const int64_t *)addend, (int64_t *)(own + here));
-      } else {
-        add_floats(i == 0, count, (const float *)addend, (float *)(own + here));
-      }
-    }
-  }
+  for (int i = 0; i < r->size; i++) r->addend[i] = addend_of(r, order_index, i, gradient);
+  rn_gradient_sum(r->kind, rn_range_count(mine), r->addend, r->size,
+                  r->own + (size_t)r->at[bucket] * r->bytes_each);
   drop_pages(r, gradient, (size_t)rn_range_count(mine) * r->bytes_each);
 }
 
 /* Progresses without waiting: sums received buckets, and posts others while buffers are free. */
 static rn_status progress(rn_err *err, rn_reduce_scatter *r) {
+  if (r->node_sums != NULL) return rn_node_sums_progress(err, r->node_sums, r->earlier, &r->summed);
   for (int done = 1; done && r->summed < r->started;) {
     while (r->posted < r->started && r->posted < r->summed + MAX_IN_FLIGHT) {
       RN_TRY(err, post_bucket(err, r, r->posted++));
     }
-    if (!peers_have_completed(r, r->earlier + r->summed + 1)) break;
+    if (!rn_gradient_peers_have_completed(r->peers, r->earlier + r->summed + 1)) break;
     RN_MPI(err, MPI_Testall(2 * r->size, requests_of(r, r->summed), &done, MPI_STATUSES_IGNORE));
     if (!done) break;
     rn_span_begin("bucket reduction");
@@ -291,7 +245,8 @@ rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *r, int bucket,
   r->bytes_sent += (rn_range_count(rn_optimizer_shards_bucket(r->shards, bucket)) -
                     rn_range_count(rn_optimizer_shards_of(r->shards, bucket, r->rank))) *
                    (int64_t)r->bytes_each;
-  mark_complete(r);
+  if (r->node_sums != NULL) RN_TRY(err, rn_node_sums_start(err, r->node_sums, bucket, gradient));
+  rn_gradient_mark_complete(r->peers, r->earlier + r->started);
   return progress(err, r);
 }
 
@@ -306,14 +261,15 @@ rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *r) {
   }
   r->earlier += r->started;
   r->started = r->posted = r->summed = 0;
-  mark_summed(r);
+  if (r->node_sums != NULL) rn_node_sums_end_round(r->node_sums);
+  rn_gradient_mark_read(r->peers, r->earlier);
   return RN_OK;
 }
 
 void rn_reduce_scatter_release(const rn_reduce_scatter *r) {
   rn_backoff backoff = {0};
   assert(r->started == 0);
-  while (!peers_have_summed(r)) rn_backoff_wait(&backoff);
+  while (!rn_gradient_peers_have_read(r->peers, r->earlier)) rn_backoff_wait(&backoff);
 }
 
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count) {

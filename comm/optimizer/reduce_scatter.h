@@ -9,21 +9,20 @@
  * Gradients of ranks on the same node may be in peer memory (comm/optimizer/peer_memory.h). A rank
  * then reads them in place, with all its threads, as soon as their owners have marked them as
  * complete; a rank that is late makes nobody wait before rn_reduce_scatter_finish. Messages carry
- * only what comes from other nodes. The order of the sums, and so every bit, is the same.
+ * only what comes from other nodes, where possible as partial sums (comm/optimizer/node_sums.h).
+ * The order of the sums, and so every bit, is the same.
  */
 #ifndef RN_COMM_OPTIMIZER_REDUCE_SCATTER_H
 #define RN_COMM_OPTIMIZER_REDUCE_SCATTER_H
 
 #include <stdint.h>
 
+#include "comm/optimizer/gradient_sum.h"
 #include "comm/optimizer/peer_memory.h"
 #include "comm/optimizer/shards.h"
 #include "comm/world/grid.h"
 
 typedef struct rn_reduce_scatter rn_reduce_scatter;
-
-/** Element type: float (FLOAT), summed in rank order, or int64_t (EXACT). */
-typedef enum { RN_REDUCE_FLOAT, RN_REDUCE_EXACT } rn_reduce_kind;
 
 /** Element type of a reduction, and the destination of its sums. */
 typedef struct rn_reduce_operands {

@@ -59,6 +59,41 @@ case $case in
     refuse 2 parallel.share_weights "$bin/retnet-train" run.yaml -s run.dir=alone \
       -s parallel.share_weights=on
     ;;
+  gradients)
+    # How gradients pass between the ranks of a node, and as partial sums between nodes, changes no
+    # bit; nor does a rank whose memory cannot be shared, which one line tells, or a slow one.
+    export OMPI_MCA_btl_sm_backing_directory=$work
+    short=(train.steps=6 checkpoint.every=6)
+    keys=("${short[@]}" parallel.data=3 parallel.sequence=2)
+    must_train 6 off "${keys[@]}" parallel.share_gradients=off
+    must_train 6 on "${keys[@]}" parallel.share_gradients=on
+    grep -q 'gradients read in place by up to 6 ranks' on.log || fail "not shared: $(head -n 3 on.log)"
+    same_run off on
+    for ranks in 2 3 4; do
+      RETNET_NODE_RANKS=$ranks must_train 6 "node$ranks" "${keys[@]}"
+      same_run off "node$ranks"
+    done
+    # One of two ranks with a fault.
+    must_train 2 two "${short[@]}"
+    for fault in peer_memory.create:1 peer_memory.open:1 reduce_scatter.sum:1-:slow=3; do
+      dir=${fault%%:*}
+      command=("$bin/retnet-train" run.yaml -s "run.dir=$dir" "${short[@]/#/-s}")
+      "${mpmd[@]}" env RETNET_FAULT="$fault" "${command[@]}" + "${command[@]}" >"$dir.log" 2>&1 ||
+        fail "$fault: $(tail -n 3 "$dir.log")"
+      same_run two "$dir"
+    done
+    for dir in peer_memory.create peer_memory.open; do
+      [ "$(grep -c 'gradients are sent in messages' "$dir.log")" = 1 ] ||
+        fail "$dir: not told once: $(head -n 5 "$dir.log")"
+    done
+    RETNET_FAULT=peer_memory.create:1 refuse 2 parallel.share_gradients mpirun -n 2 --oversubscribe \
+      "$bin/retnet-train" run.yaml -s run.dir=none -s parallel.share_gradients=on
+    refuse 2 parallel.share_gradients "$bin/retnet-train" run.yaml -s run.dir=alone \
+      -s parallel.share_gradients=on
+    mpirun -n 2 --oversubscribe "$bin/retnet-train" run.yaml -s run.dir=plan --plan \
+      -s parallel.share_gradients=on -s parallel.share_weights=on >plan.log 2>&1 ||
+      fail "--plan with shared gradients: $(tail -n 3 plan.log)"
+    ;;
   weights_bf16)
     half=(parallel.data=3 parallel.sequence=2 train.eval_every=7 train.precision=bf16)
     must_train 6 half-off "${half[@]}" parallel.share_weights=off

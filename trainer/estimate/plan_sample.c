@@ -114,6 +114,7 @@ static void make_small(const sampler *s, const rn_plan_sizes *sizes, int layers,
   out->parallel.microbatch = out->data.batch_sequences;
   out->parallel.threads = s->plan->machine.threads;
   out->parallel.comm_thread = RETNET__SWITCH__SWITCH_OFF;
+  out->parallel.share_weights = out->parallel.share_gradients = RETNET__SWITCH__SWITCH_AUTO;
   out->parallel.n_layer_split = 0;
   if (out->parallel.split_weight == RETNET__SWITCH__SWITCH_AUTO &&
       config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_NONE) {

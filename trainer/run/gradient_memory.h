@@ -10,6 +10,7 @@
 #include "trainer/run/parallel_context.h"
 
 typedef struct rn_gradient_memory {
+  rn_node *node;         /* the ranks that share; NULL: none */
   rn_peer_memory *peers; /* NULL: the gradient is in memory of the stage, and sent in messages */
   int64_t shared_bytes;  /* bytes of this rank's gradient, if other ranks map it */
   int sharing_ranks;     /* maximum number of ranks that share, over nodes and stages; 1: none */

@@ -6,7 +6,6 @@
 
 #include "comm/optimizer/peer_memory.h"
 #include "comm/optimizer/reduce_scatter.h"
-#include "proto/base/random.h"
 #include "proto/base/range.h"
 #include "tests/support/check.h"
 
@@ -14,9 +13,9 @@ enum { BUCKETS = 7 };
 
 static rn_err err;
 
+/* Numbers whose sum depends on the order. */
 static float value(int rank, int64_t index) {
-  uint64_t word = (uint64_t)rank;
-  return (float)rn_random_normal(rn_random_key_make(RN_RANDOM_TEST, &word, 1), (uint64_t)index);
+  return (float)((index * 2654435761 + rank * 40503) % 1000003) * 1e-3f;
 }
 
 /* Uneven buckets and shards, some of them empty. */
@@ -39,6 +38,7 @@ typedef struct reduction {
   size_t bytes_each;
   rn_optimizer_shards shards;
   int64_t total;
+  rn_node *node;
   rn_peer_memory *peers; /* NULL: the gradients are private */
   char *gradient, *own;
   rn_reduce_scatter *reduce_scatter;
@@ -49,13 +49,11 @@ static bool create(const rn_world *world, const rn_grid *grid, rn_reduce_kind ki
                    int64_t total, reduction *r) {
   const size_t bytes_each = kind == RN_REDUCE_EXACT ? sizeof(int64_t) : sizeof(float);
   const size_t bytes = (size_t)total * bytes_each;
-  rn_node *node = NULL;
   *r = (reduction){.kind = kind, .bytes_each = bytes_each, .total = total};
   r->shards = make_shards(rn_grid_replica_size(grid), total);
   if (node_ranks >= 0) {
-    CHECK_OK(&err, rn_node_create(&err, world, grid, node_ranks, &node));
-    CHECK_OK(&err, rn_peer_memory_create(&err, world, node, "gradients", bytes, &r->peers));
-    rn_node_destroy(&node);
+    CHECK_OK(&err, rn_node_create(&err, world, grid, node_ranks, &r->node));
+    CHECK_OK(&err, rn_peer_memory_create(&err, world, r->node, "gradients", bytes, &r->peers));
     if (r->peers == NULL) return false;
   }
   r->gradient = r->peers != NULL ? rn_peer_memory_own(r->peers) : calloc(bytes, 1);
@@ -69,6 +67,7 @@ static void destroy(reduction *r) {
   rn_reduce_scatter_destroy(&r->reduce_scatter);
   if (r->peers == NULL) free(r->gradient);
   rn_peer_memory_destroy(&r->peers);
+  rn_node_destroy(&r->node);
   free(r->shards.edge);
   free(r->own);
 }
@@ -130,10 +129,11 @@ static void sums_are_right(const rn_world *world, const rn_grid *grid, rn_reduce
  * A rank that sums late still reads the gradients of its round: the others do not change theirs
  * before it has, although their own sums are complete.
  */
-static void gradients_stay_until_all_have_read(const rn_world *world, const rn_grid *grid) {
+static void gradients_stay_until_all_have_read(const rn_world *world, const rn_grid *grid,
+                                               int node_ranks) {
   const int rank = rn_grid_replica(grid), size = rn_grid_replica_size(grid);
   reduction r;
-  if (!create(world, grid, RN_REDUCE_FLOAT, 0, 4000, &r)) return;
+  if (!create(world, grid, RN_REDUCE_FLOAT, node_ranks, 4000, &r)) return;
   if (rank == size - 1) setenv("RETNET_FAULT", "reduce_scatter.sum:1-:slow=5", 1);
   for (int round = 0; round < 3; round++) {
     write_gradient(&r, rank, round);
@@ -229,14 +229,15 @@ int main(int argc, char **argv) {
   if (CHECK_OK(&err, rn_grid_create(&err, world, data, 1, size / data, &grid))) {
     CHECK_EQUAL(rn_grid_data(grid) * (size / data) + rn_grid_sequence(grid), rank);
     CHECK_EQUAL(rn_grid_replica(grid), rank);
-    for (int node_ranks = -1; node_ranks <= 3; node_ranks++) {
-      sums_are_right(world, grid, RN_REDUCE_FLOAT, node_ranks, 1000);
-      sums_are_right(world, grid, RN_REDUCE_FLOAT, node_ranks, 50003);
-      sums_are_right(world, grid, RN_REDUCE_EXACT, node_ranks, 50003);
+    for (int node_ranks = -1; node_ranks <= 5; node_ranks++) {
+      sums_are_right(world, grid, RN_REDUCE_FLOAT, node_ranks, 20011);
+      sums_are_right(world, grid, RN_REDUCE_EXACT, node_ranks, 1000);
     }
-    gradients_stay_until_all_have_read(world, grid);
+    gradients_stay_until_all_have_read(world, grid, 0);
+    gradients_stay_until_all_have_read(world, grid, 3);
     a_late_rank_blocks_nobody(world, grid, 0);
     a_late_rank_blocks_nobody(world, grid, 2);
+    a_late_rank_blocks_nobody(world, grid, 3);
     a_rank_without_memory_is_known_to_all(world, grid);
     if (size == 1) a_single_replica_sends_nothing(grid);
     gathered_doubles_have_the_bits_of_their_owners(grid, rank, size);
