@@ -172,7 +172,8 @@ static const rn_command commands[] = {
                "which its loops are cut, and how busy the threads are with them. With --json, "
                "`subphases` lists for each its share of the step, the tasks of a step, busy (time "
                "of all tasks / time of all threads) and longest_task (its time / mean time of the "
-               "subphase); all are of rank 0.",
+               "subphase); all are of rank 0. modelled_efficiency is that of a simulation of the "
+               "tasks.",
       .example = "mpirun -np 2 retnet-bench step -s parallel.sequence=2",
       .options = step_options,
       .count = COUNT(step_options)},

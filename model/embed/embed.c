@@ -4,10 +4,7 @@
 #include <math.h>
 
 #include "model/ops/dropout.h"
-
-/* Channels per slice. One thread adds up the embedding gradient of a slice, over all rows in
- * order. */
-enum { SLICE = 32 };
+#include "proto/base/span.h"
 
 rn_embed rn_embed_make(const rn_spec *spec, const rn_param_table *table, uint64_t seed) {
   return (rn_embed){.dim = spec->dim,
@@ -30,11 +27,16 @@ static void gather_rows(const rn_embed *embed, const rn_pass *pass, rn_real *x) 
   const int32_t *input = pass->unit->input;
   const int dim = embed->dim;
   const int64_t rows = rows_of(pass->unit);
-#pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < rows; r++) {
-    assert(input[r] >= 0 && input[r] < embed->vocab);
-    const rn_real *from = table + (int64_t)input[r] * dim;
-    for (int i = 0; i < dim; i++) x[r * dim + i] = scale * from[i];
+#pragma omp parallel
+  {
+    const double begin_s = rn_span_task_begin();
+#pragma omp for schedule(static) nowait
+    for (int64_t r = 0; r < rows; r++) {
+      assert(input[r] >= 0 && input[r] < embed->vocab);
+      const rn_real *from = table + (int64_t)input[r] * dim;
+      for (int i = 0; i < dim; i++) x[r * dim + i] = scale * from[i];
+    }
+    rn_span_task_end(begin_s);
   }
 }
 
@@ -58,7 +60,7 @@ static void scatter_slice(const rn_embed *embed, const rn_pass *pass, int from, 
   const rn_unit *unit = pass->unit;
   const rn_real scale = (rn_real)embed->scale;
   const int64_t rows = rows_of(unit);
-  rn_real values[SLICE] = {0};
+  rn_real values[RN_EMBED_SLICE] = {0};
   for (int64_t r = 0; r < rows; r++) {
     const rn_real *row = dx + r * embed->dim + from;
     for (int i = 0; i < count; i++) values[i] = scale * row[i];
@@ -77,8 +79,10 @@ void rn_embed_backward(const rn_embed *embed, const rn_pass *pass, const rn_real
                      pass->accumulator);
   }
 #pragma omp parallel for schedule(static)
-  for (int from = 0; from < embed->dim; from += SLICE) {
-    const int count = embed->dim - from < SLICE ? embed->dim - from : SLICE;
+  for (int from = 0; from < embed->dim; from += RN_EMBED_SLICE) {
+    const int count = embed->dim - from < RN_EMBED_SLICE ? embed->dim - from : RN_EMBED_SLICE;
+    const double begin_s = rn_span_task_begin();
     scatter_slice(embed, pass, from, count, dy);
+    rn_span_task_end(begin_s);
   }
 }

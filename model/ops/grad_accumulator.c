@@ -8,22 +8,25 @@
 #include "model/ops/matmul.h"
 #include "model/ops/weight_product.h"
 #include "proto/base/range.h"
+#include "proto/base/span.h"
 
 /* Size of the tiles of an exact product. A task computes the contribution of one reduction block
  * to a tile. */
 enum { EXACT_ROWS = 64, EXACT_COLS = 256 };
 
 void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
-  enum { SLICE = 1 << 16 };
   accumulator->overflowed = false;
 #pragma omp parallel for schedule(static)
-  for (int64_t at = 0; at < accumulator->total; at += SLICE) {
-    int64_t count = accumulator->total - at < SLICE ? accumulator->total - at : SLICE;
+  for (int64_t at = 0; at < accumulator->total; at += RN_ZERO_BLOCK) {
+    const double begin_s = rn_span_task_begin();
+    int64_t count =
+        accumulator->total - at < RN_ZERO_BLOCK ? accumulator->total - at : RN_ZERO_BLOCK;
     if (accumulator->exact != NULL) {
       memset(accumulator->exact + at, 0, (size_t)count * sizeof accumulator->exact[0]);
     } else {
       memset(accumulator->gradient + at, 0, (size_t)count * sizeof accumulator->gradient[0]);
     }
+    rn_span_task_end(begin_s);
   }
 }
 

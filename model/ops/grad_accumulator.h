@@ -33,6 +33,9 @@ static inline float rn_grad_accumulator_value(int64_t exact) {
   return (float)((double)exact * 0x1p-52);
 }
 
+/** Elements that a thread sets to zero at a time. */
+enum { RN_ZERO_BLOCK = 1 << 16 };
+
 /** Starts a step: sets the gradient to zero. */
 void rn_grad_accumulator_start(rn_grad_accumulator *accumulator);
 

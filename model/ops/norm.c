@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/kernel/kernels.h"
+#include "proto/base/span.h"
 
 /* Minimal number of rows per part; channels whose sums one thread adds up. */
 enum { MIN_ROWS = 32, SLICE = 16 };
@@ -30,9 +31,14 @@ static void forward_row(const rn_norm *norm, const rn_real *params, const rn_rea
 void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
                      rn_array y, rn_real *stat) {
   const int D = norm->width;
-#pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < rows; r++) {
-    forward_row(norm, params, x + r * D, rn_array_from(y, r * D), stat + 2 * r);
+#pragma omp parallel
+  {
+    const double begin_s = rn_span_task_begin();
+#pragma omp for schedule(static) nowait
+    for (int64_t r = 0; r < rows; r++) {
+      forward_row(norm, params, x + r * D, rn_array_from(y, r * D), stat + 2 * r);
+    }
+    rn_span_task_end(begin_s);
   }
 }
 
@@ -48,6 +54,10 @@ static row_parts parts_of(rn_rows rows) {
   const int64_t each = even > MIN_ROWS ? even : MIN_ROWS;
   if (rows.reduction_block > 0) return (row_parts){rows, rn_rows_parts(rows), 0};
   return (row_parts){rows, (rows.count + each - 1) / each, each};
+}
+
+int64_t rn_norm_backward_tiles(rn_rows rows) {
+  return parts_of(rows).count;
 }
 
 static rn_range part_at(row_parts parts, int64_t index) {
@@ -111,7 +121,9 @@ void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows,
     {
 #pragma omp for schedule(static)
       for (int64_t p = 0; p < count; p++) {
+        const double begin_s = rn_span_task_begin();
         backward_part(norm, params, part_at(parts, first + p), grads, norm->sums + p * 2 * D);
+        rn_span_task_end(begin_s);
       }
 #pragma omp for schedule(static)
       for (int from = 0; from < D; from += SLICE) {

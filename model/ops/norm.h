@@ -29,6 +29,10 @@ typedef struct rn_norm {
 /** Maximal number of partial sums over rows that backward computes at the same time. */
 enum { RN_NORM_PARTS = 64 };
 
+/** Returns the number of parts into which the backward divides rows; one thread processes a part.
+ */
+int64_t rn_norm_backward_tiles(rn_rows rows);
+
 /** Returns the bytes of rn_norm.sums for rows of `width` elements. */
 static inline size_t rn_norm_sums_bytes(int width) {
   return rn_arena_round((size_t)RN_NORM_PARTS * 2 * (size_t)width * sizeof(double));

@@ -86,3 +86,9 @@ rn_step_tile rn_steps_tiling_tile(const rn_steps_tiling *t, int step, int64_t bl
   return (rn_step_tile){.rows = {row, rn_smaller(row + s->rows, rows.end)},
                         .cols = {col, rn_smaller(col + s->cols, s->width)}};
 }
+
+int64_t rn_steps_tiling_lag(const rn_steps_tiling *t, int threads) {
+  int64_t wave = 0;
+  for (int step = 0; step < t->count; step++) wave += rn_steps_tiling_count(t, step, 0);
+  return threads == 1 ? 0 : 1 + threads / wave;
+}

@@ -59,6 +59,10 @@ rn_range rn_steps_tiling_block(const rn_steps_tiling *tiling, int64_t block);
 /** Returns the number of tiles of a block in a step; 0 if it has no rows. */
 int64_t rn_steps_tiling_count(const rn_steps_tiling *tiling, int step, int64_t block);
 
+/** Returns by how many blocks a step follows the one before it on `threads` threads: about as many
+ * tasks as there are threads lie between a task and those that it waits for. */
+int64_t rn_steps_tiling_lag(const rn_steps_tiling *tiling, int threads);
+
 /** Returns tile `index` of a block in a step. */
 rn_step_tile rn_steps_tiling_tile(const rn_steps_tiling *tiling, int step, int64_t block,
                                   int64_t index);

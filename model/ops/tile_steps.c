@@ -86,14 +86,6 @@ static void run_tasks(team *c) {
   }
 }
 
-/* Returns the lag with which about as many tasks as there are threads lie between a task and those
- * that it waits for. */
-static int64_t lag_of(const rn_steps_tiling *tiling, int threads) {
-  int64_t wave = 0;
-  for (int step = 0; step < tiling->count; step++) wave += rn_steps_tiling_count(tiling, step, 0);
-  return threads == 1 ? 0 : 1 + threads / wave;
-}
-
 void rn_tile_steps_run(rn_rows rows, const rn_scan_port *port, const rn_tile_step *steps, int count,
                        const void *self) {
   rn_step_shape shapes[RN_TILE_STEPS_MAX];
@@ -106,7 +98,7 @@ void rn_tile_steps_run(rn_rows rows, const rn_scan_port *port, const rn_tile_ste
               .self = self,
               .first = first,
               .blocks = rn_smaller(tiling.blocks - first, MAX_BLOCKS),
-              .lag = lag_of(&tiling, omp_get_max_threads())};
+              .lag = rn_steps_tiling_lag(&tiling, omp_get_max_threads())};
 #pragma omp parallel
     run_tasks(&c);
   }

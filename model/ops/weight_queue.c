@@ -116,7 +116,9 @@ static void run_whole_tiles(const rn_weight_sum *sums, int64_t tiles) {
     const rn_weight_sum *sum = sums;
     int64_t tile = at;
     while (tile >= sum->tiles) tile -= sum++->tiles;
+    const double begin_s = rn_span_task_begin();
     for (int piece = 0; piece < sum->pieces; piece++) sum->add_piece(sum, tile, piece);
+    rn_span_task_end(begin_s);
   }
 }
 

@@ -226,7 +226,9 @@ static void retain_first_tokens(const rows_work *work, rn_block_rows in, const r
       if (unit->doc_position[row] != 0) continue;
       for (int head = 0; head < work->b->heads; head++) {
         if (next-- > 0) continue;
+        const double begin_s = rn_span_task_begin();
         retain_first_token(work, in, row, head);
+        rn_span_task_end(begin_s);
         next = threads - 1;
       }
     }

@@ -104,6 +104,7 @@ static void sum_contributions(const rn_retention *r, const rn_retention_view *u,
   const int64_t m = state_elements(r);
 #pragma omp parallel for schedule(static) num_threads(r->threads)
   for (int64_t i = 0; i < rn_retention_slabs(r, u->sequences); i++) {
+    const double begin_s = rn_span_task_begin();
     const slab s = slab_at(r, i);
     rn_real *sum = own + s.head * m + s.at;
     memset(sum, 0, (size_t)s.length * sizeof *sum);
@@ -111,6 +112,7 @@ static void sum_contributions(const rn_retention *r, const rn_retention_view *u,
       const scan_step step = step_at(r, u, direction, s.head, n);
       r->kernels->decay_and_add(step.decay, s.length, contributions + step.state + s.at, sum);
     }
+    rn_span_task_end(begin_s);
   }
 }
 
@@ -120,6 +122,7 @@ void rn_retention_propagate(const rn_retention *r, const rn_retention_view *u,
   const int64_t m = state_elements(r);
 #pragma omp parallel for schedule(static) num_threads(r->threads)
   for (int64_t i = 0; i < rn_retention_slabs(r, u->sequences); i++) {
+    const double begin_s = rn_span_task_begin();
     const slab s = slab_at(r, i);
     const size_t bytes = (size_t)s.length * sizeof(rn_real);
     rn_real *sum = states->state + s.head * m + s.at, *contribution = rn_retention_scratch(r);
@@ -130,6 +133,7 @@ void rn_retention_propagate(const rn_retention *r, const rn_retention_view *u,
       rn_row_put(r->kernels, states->before, step.state + s.at, s.length, sum);
       r->kernels->decay_and_add(step.decay, s.length, contribution, sum);
     }
+    rn_span_task_end(begin_s);
   }
 }
 

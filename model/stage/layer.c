@@ -39,8 +39,13 @@ static void store(rn_array to, const rn_real *x, int64_t count) {
 /* Computes to = residual * x + branch. */
 static void add_residual(const rn_layer *layer, const rn_real *x, const rn_real *branch,
                          int64_t count, rn_real *to) {
-#pragma omp parallel for simd schedule(static)
-  for (int64_t i = 0; i < count; i++) to[i] = layer->residual * x[i] + branch[i];
+#pragma omp parallel
+  {
+    const double begin_s = rn_span_task_begin();
+#pragma omp for simd schedule(static) nowait
+    for (int64_t i = 0; i < count; i++) to[i] = layer->residual * x[i] + branch[i];
+    rn_span_task_end(begin_s);
+  }
 }
 
 static void apply_dropout(const rn_layer *layer, const rn_unit *unit, rn_dropout_site site,

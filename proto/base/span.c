@@ -17,6 +17,7 @@ static struct {
   rn_spans trace;
   span open[RN_SPAN_DEPTH];
   int depth;
+  atomic_int task_path; /* path of the innermost span, for tasks of all threads; -1: none */
 } recorder;
 
 rn_status rn_spans_start(rn_err *err, int64_t max_events) {
@@ -28,6 +29,7 @@ rn_status rn_spans_start(rn_err *err, int64_t max_events) {
                    (long long)max_events);
   }
   recorder.trace.capacity = max_events;
+  recorder.task_path = -1;
   rn_spans_are_on = true;
   return RN_OK;
 }
@@ -72,6 +74,7 @@ static void push(const char *name, int microbatch, int segment, bool is_phase) {
   assert(recorder.depth < RN_SPAN_DEPTH);
   const int path = find_path(around != NULL ? around->path : -1, name);
   recorder.open[recorder.depth++] = (span){path, microbatch, segment, rn_clock_s(), is_phase};
+  recorder.task_path = path;
 }
 
 static void pop(void) {
@@ -82,6 +85,7 @@ static void pop(void) {
   rn_span_path *path = &t->path[s.path];
   path->count++;
   path->total_s += end_s - s.begin_s;
+  recorder.task_path = recorder.depth > 0 ? innermost()->path : -1;
   if (recorder.depth > 0) t->path[innermost()->path].inner_s += end_s - s.begin_s;
   if (t->keep_events && t->events < t->capacity) {
     t->event[t->events++] = (rn_span_event){s.path, s.microbatch, s.segment, s.begin_s, end_s};
@@ -106,10 +110,10 @@ void rn_span_do_phase(const char *name) {
   push(name, -1, -1, true);
 }
 
-/* The main thread changes `open` only outside of parallel regions, so other threads may read it. */
 void rn_span_do_task(double begin_s) {
-  if (recorder.depth == 0) return;
-  rn_span_tasks *tasks = &recorder.trace.path[innermost()->path].tasks;
+  const int path = atomic_load_explicit(&recorder.task_path, memory_order_relaxed);
+  if (path < 0) return;
+  rn_span_tasks *tasks = &recorder.trace.path[path].tasks;
   const long long ns = (long long)(1e9 * (rn_clock_s() - begin_s));
   atomic_fetch_add_explicit(&tasks->count, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&tasks->total_ns, ns, memory_order_relaxed);

@@ -64,6 +64,7 @@ step=("$bin/retnet-bench" step --json --steps 1 "${small[@]}" -s data.sequence_l
 [ "$(grep -oE '\{"threads": [0-9]+' step.json | grep -oE '[0-9]+' | tr '\n' ' ')" = '2 1 3 ' ] ||
   fail "step --threads measures others: $(cat step.json)"
 for name in tokens_per_s step_s products_s gemm_flops_per_s speedup product_efficiency efficiency \
+  modelled_efficiency \
   products_share gemm_share forward backward_input weight optimizer tasks busy longest_task; do
   # In every row, and of those that stand beside the rows once more.
   found=$(grep -oE "\"$name\": ([1-9][0-9.e+-]*|0\.[0-9e-]*[1-9])[,}]" step.json | wc -l)

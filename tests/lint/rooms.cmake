@@ -46,6 +46,8 @@ room(data/text MAY proto/base data/file data/shard)
 room(trainer/schedule MAY proto/base)
 room(trainer/layout MAY proto/base proto/schema model/spec trainer/schedule)
 room(trainer/optimizer MAY proto/base proto/ports model/spec model/stage comm/world comm/optimizer)
+room(trainer/cost MAY proto/base model/base model/spec model/pass model/ops model/retention model/embed
+     trainer/optimizer)
 room(trainer/parallel MAY proto/base proto/schema model/spec model/stage comm/world comm/pipeline
      comm/scan trainer/schedule trainer/layout trainer/optimizer)
 room(trainer/config MAY proto/base proto/schema proto/options model/spec comm/world trainer/layout)
@@ -65,9 +67,9 @@ room(trainer/generate MAY proto/base model/retention model/stage data/file
      trainer/checkpoint)
 room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec
      model/kernel model/ops model/decode comm/world comm/scan data/shard data/checkpoint
-     trainer/optimizer trainer/config trainer/machine trainer/launch trainer/run trainer/generate)
+     trainer/optimizer trainer/cost trainer/parallel trainer/config trainer/machine trainer/launch trainer/run trainer/generate)
 room(trainer/estimate MAY proto/base proto/options model/kernel model/memory comm/world data/batch
-     trainer/schedule trainer/parallel trainer/launch trainer/plan trainer/run)
+     trainer/schedule trainer/cost trainer/parallel trainer/launch trainer/plan trainer/run)
 room(trainer/evaluate MAY proto/base model/base model/stage comm/world comm/optimizer data/batch
      data/text
      trainer/parallel trainer/launch trainer/checkpoint)

@@ -10,6 +10,7 @@
 #include "proto/base/arena.h"
 #include "proto/base/clock.h"
 #include "proto/base/quantile.h"
+#include "trainer/bench/bench_cost.h"
 #include "trainer/bench/bench_rate.h"
 #include "trainer/launch/launch.h"
 #include "trainer/machine/binding.h"
@@ -222,6 +223,7 @@ static void summarize(const bench *b, rn_measured *out) {
                        .threads = b->run.settings.machine.threads,
                        .steps = b->count,
                        .subphases = b->subphases,
+                       .cost = rn_bench_cost(&b->run),
                        .cpu_s = b->cpu_all_s,
                        .peak_bytes = b->peak_bytes,
                        .product_calls = b->calls,

@@ -5,6 +5,7 @@
 #include "comm/world/world.h"
 #include "proto/schema/config.pb-c.h"
 #include "trainer/bench/bench_phases.h"
+#include "trainer/cost/step_cost.h"
 
 /** How to measure. */
 typedef struct rn_measure_options {
@@ -20,6 +21,7 @@ typedef struct rn_measured {
   double peak_bytes; /* peak memory of a process after the first steps; maximum over the ranks */
   rn_phase_times phases;  /* of the rank, mean per step; zero with pairs */
   rn_subphases subphases; /* of the rank, sums over the steps; empty with pairs */
+  rn_step_cost cost;      /* model of a step of the rank */
   /* Matrix products of a step on the rank: number, FLOP, and time when they are replayed alone. */
   int64_t product_calls;
   double product_flops, products_s;

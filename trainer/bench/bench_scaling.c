@@ -13,6 +13,7 @@ typedef struct scaling {
   double speedup;            /* speed-up of the step */
   double product_efficiency; /* speed-up of the best product / ratio of thread counts */
   double efficiency;         /* speed-up of the step / speed-up of the best product */
+  double modelled;           /* efficiency that the tasks of the loops allow */
 } scaling;
 
 static scaling scaling_of(const rn_measured *base, const rn_measured *m) {
@@ -20,6 +21,7 @@ static scaling scaling_of(const rn_measured *base, const rn_measured *m) {
   scaling s = {.speedup = m->tokens_per_s / base->tokens_per_s};
   s.product_efficiency = product_speedup * base->threads / m->threads;
   s.efficiency = s.speedup / product_speedup;
+  s.modelled = rn_step_cost_efficiency(&m->cost) / rn_step_cost_efficiency(&base->cost);
   return s;
 }
 
@@ -90,7 +92,8 @@ void rn_scaling_print_json(const rn_measured *m, int count) {
     printf("\"gemm_share\": %s, \"speedup\": %s, \"product_efficiency\": %s, ",
            RN_JSON(m[i].model_flops_per_s / m[i].gemm_flops_per_s), RN_JSON(s.speedup),
            RN_JSON(s.product_efficiency));
-    printf("\"efficiency\": %s, ", RN_JSON(s.efficiency));
+    printf("\"efficiency\": %s, \"modelled_efficiency\": %s, ", RN_JSON(s.efficiency),
+           RN_JSON(s.modelled));
     rn_scaling_print_phases_json(&m[i]);
     printf("}");
   }
@@ -100,12 +103,13 @@ void rn_scaling_print_json(const rn_measured *m, int count) {
 
 static void print_steps(const rn_measured *m, int count) {
   const rn_measured *base = base_of(m, count);
-  printf("%7s %10s %9s %11s %12s %13s %10s %9s %7s\n", "threads", "tokens/s", "speed-up",
-         "efficiency", "GEMMs alone", "of best GEMM", "best GEMM", "a thread", "waits");
+  printf("%7s %10s %9s %11s %9s %12s %13s %10s %9s %7s\n", "threads", "tokens/s", "speed-up",
+         "efficiency", "modelled", "GEMMs alone", "of best GEMM", "best GEMM", "a thread", "waits");
   for (int i = 0; i < count; i++) {
     const scaling s = scaling_of(base, &m[i]);
-    printf("%7d %10.0f %9.2f %10.1f%% %11.1f%% %12.1f%% %10.1f %8.1f%% %6.1f%%\n", m[i].threads,
-           m[i].tokens_per_s, s.speedup, 100 * s.efficiency, 100 * m[i].products_s / m[i].step_s,
+    printf("%7d %10.0f %9.2f %10.1f%% %8.1f%% %11.1f%% %12.1f%% %10.1f %8.1f%% %6.1f%%\n",
+           m[i].threads, m[i].tokens_per_s, s.speedup, 100 * s.efficiency, 100 * s.modelled,
+           100 * m[i].products_s / m[i].step_s,
            100 * m[i].model_flops_per_s / m[i].gemm_flops_per_s, 1e-9 * m[i].gemm_flops_per_s,
            100 * s.product_efficiency, 100 * m[i].phases.s[RN_PHASE_WAIT] / sum_s(&m[i]));
   }
@@ -113,6 +117,7 @@ static void print_steps(const rn_measured *m, int count) {
       "\n"
       "speed-up      of the step, relative to %d threads\n"
       "efficiency    speed-up of the step, in %% of the speed-up of the best GEMM\n"
+      "modelled      efficiency that a simulation of the loops' tasks gives\n"
       "GEMMs alone   time of the step's GEMMs when they run alone, in %% of the step\n"
       "of best GEMM  FLOP/s of the model, in %% of the FLOP/s of the best GEMM\n"
       "best GEMM     GFLOP/s of the fastest GEMM; `a thread`: rate per thread, in %% of that of %d "
@@ -121,7 +126,7 @@ static void print_steps(const rn_measured *m, int count) {
       base->threads, base->threads);
 }
 
-/* Parts that take less of every step are shown as one. */
+/* Subphases that take less of every step are left out. */
 static const double MIN_SHARE = 0.005;
 
 static bool is_shown(const rn_measured *m, int count, const rn_subphase *subphase) {
@@ -141,6 +146,23 @@ static void print_cell(int width, double value) {
   }
 }
 
+static bool is_kind(rn_phase phase, rn_cost_kind kind) {
+  static const rn_phase of_kind[] = {RN_PHASE_FORWARD, RN_PHASE_BACKWARD, RN_PHASE_WEIGHT,
+                                     RN_PHASE_OPTIMIZER};
+  return of_kind[kind] == phase;
+}
+
+/* The share of the threads' time that a subphase's tasks take in the model; 0 if it is not
+ * modelled. */
+static double modelled_busy(const rn_measured *m, const rn_subphase *subphase) {
+  for (int i = 0; i < m->cost.count; i++) {
+    const rn_phase_cost *p = &m->cost.phase[i];
+    if (!is_kind(subphase->phase, p->kind) || strcmp(p->name, subphase->name) != 0) continue;
+    return rn_phase_cost_efficiency(p, m->threads);
+  }
+  return 0;
+}
+
 static void print_subphase(const rn_measured *m, int count, const rn_subphase *subphase) {
   const rn_measured *widest = widest_of(m, count);
   const rn_subphase *last = find_subphase(widest, subphase);
@@ -151,6 +173,7 @@ static void print_subphase(const rn_measured *m, int count, const rn_subphase *s
     printf(" %6s", "");
   }
   print_cell(8, last != NULL ? rn_subphase_longest(last) : 0);
+  print_cell(9, modelled_busy(widest, subphase));
   for (int i = 0; i < count; i++) {
     const rn_subphase *p = find_subphase(&m[i], subphase);
     print_cell(7, p != NULL ? share_of(&m[i], p) : 0);
@@ -164,7 +187,7 @@ static void print_phase(const rn_measured *m, int count, rn_phase phase) {
   bool any = false;
   for (int i = 0; i < count; i++) any = any || m[i].phases.s[phase] > 0;
   if (!any) return;
-  printf("%-50s", rn_phase_name(phase));
+  printf("%-60s", rn_phase_name(phase));
   for (int i = 0; i < count; i++) printf(" %7.1f      ", 100 * m[i].phases.s[phase] / sum_s(&m[i]));
   printf("\n");
   for (int i = 0; i < widest->subphases.count; i++) {
@@ -176,18 +199,19 @@ static void print_phase(const rn_measured *m, int count, rn_phase phase) {
 
 static void print_subphases(const rn_measured *m, int count) {
   const rn_measured *widest = widest_of(m, count);
-  printf("\n%-34s %6s %8s", "phases, with threads:", "", "");
+  printf("\n%-60s", "phases; columns on the right by number of threads");
   for (int i = 0; i < count; i++) printf(" %7d      ", m[i].threads);
-  printf("\n%-34s %6s %8s", "", "tasks", "longest");
+  printf("\n%-34s %6s %8s %9s", "", "tasks", "longest", "modelled");
   for (int i = 0; i < count; i++) printf(" %7s %5s", "time", "busy");
   printf("\n");
   for (int i = 0; i < RN_PHASES; i++) print_phase(m, count, (rn_phase)i);
   printf(
       "\n"
-      "time     in %% of the step of rank 0; subphases below %.1f %% are left out\n"
-      "busy     time of all tasks, in %% of the subphase's time x threads; the rest is idle\n"
-      "tasks    of parallel loops, each time that the subphase runs, with %d threads\n"
-      "longest  longest task, in %% of the subphase's mean time\n",
+      "time      in %% of the step of rank 0; subphases below %.1f %% are left out\n"
+      "busy      time of all tasks, in %% of the subphase's time x threads; the rest is idle\n"
+      "tasks     of parallel loops, each time that the subphase runs, with %d threads\n"
+      "longest   longest task, in %% of the subphase's mean time, with as many threads\n"
+      "modelled  busy with as many threads, according to a simulation of the tasks\n",
       100 * MIN_SHARE, widest->threads);
 }
 

@@ -283,6 +283,51 @@ static void scale(const rn_spec *whole, const rn_spec *part, double share, rn_pl
   out->embed_head = scaled(out->embed_head, share * head_flops + (1 - share) * head_width);
 }
 
+static rn_cost_unit unit_of(const sampler *s, const rn_spec *spec, int sequences, int tokens) {
+  const Retnet__Train *train = s->config->train;
+  return (rn_cost_unit){.spec = spec,
+                        .sequences = sequences,
+                        .tokens = tokens,
+                        .reduction_block = s->plan->layout.reduction_block,
+                        .bf16 = rn_gemm_takes_bf16(),
+                        .recompute = train->recompute != RETNET__RECOMPUTE__RECOMPUTE_NONE};
+}
+
+/* Multiplies times by the share of the threads' time that the tasks of the measured step take, and
+ * divides by that of the plan. */
+static rn_task_times corrected(rn_task_times t, const rn_step_cost *measured,
+                               const rn_step_cost *plan) {
+  const rn_cost_kind last = t.weight_s > 0 ? RN_COST_BACKWARD : RN_COST_WEIGHT;
+  const rn_cost_kind kinds[][2] = {{RN_COST_FORWARD, RN_COST_FORWARD},
+                                   {RN_COST_BACKWARD, last},
+                                   {RN_COST_WEIGHT, RN_COST_WEIGHT}};
+  double *const time_s[] = {&t.forward_s, &t.backward_s, &t.weight_s};
+  for (int i = 0; i < 3; i++) {
+    *time_s[i] *= rn_step_cost_efficiency_of(measured, kinds[i][0], kinds[i][1]) /
+                  rn_step_cost_efficiency_of(plan, kinds[i][0], kinds[i][1]);
+  }
+  return t;
+}
+
+/* Corrects for the tasks that the sample and the plan have for each thread, and models a step of
+ * the plan. */
+static void correct(const sampler *s, const rn_plan_sizes *sizes, rn_plan_sample *out) {
+  const rn_layout *l = &s->plan->layout;
+  const int threads = s->plan->machine.threads, tokens = rn_shapes_tokens(s->config, l);
+  const rn_cost_unit small = unit_of(s, &sizes->spec, sizes->sequences, sizes->tokens);
+  const rn_cost_unit whole = unit_of(s, s->spec, l->microbatch, tokens);
+  const rn_cost_rates rates = rn_cost_rates_typical(whole.bf16);
+  rn_step_cost a = rn_step_cost_start(threads), b = a, ends_a = a, ends_b = a;
+  rn_step_cost_add_layer(&a, rates, &small, 1);
+  rn_step_cost_add_layer(&b, rates, &whole, s->spec->layers);
+  rn_step_cost_add_ends(&ends_a, rates, &small, 1);
+  rn_step_cost_add_ends(&ends_b, rates, &whole, 1);
+  out->layer = corrected(out->layer, &a, &b);
+  out->embed_head = corrected(out->embed_head, &ends_a, &ends_b);
+  rn_step_cost_add_ends(&b, rates, &whole, 1);
+  out->cost = b;
+}
+
 static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double share,
                      double rows_of_unit, rn_plan_sample *out) {
   const rn_spec *s = &sizes->spec;
@@ -342,6 +387,7 @@ static rn_status measure_all(rn_err *err, const sampler *s, rn_plan_sample *out)
   out->update_s = more.update_s / more.parameters;
   split_times(&few, &more, out);
   scale(s->spec, &sizes.spec, share, out);
+  correct(s, &sizes, out);
   describe(s->spec, &sizes, share,
            (double)s->plan->layout.microbatch * rn_shapes_tokens(s->config, &s->plan->layout), out);
   return RN_OK;

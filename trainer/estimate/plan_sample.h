@@ -4,11 +4,13 @@
  *
  * A model that is small enough is measured with its own widths. Otherwise widths, vocabulary and
  * rows are halved until the steps are small enough; the time of matrix products is then scaled by
- * FLOP, the rest by width.
+ * FLOP, the rest by width. Small steps have fewer tasks than large ones, so that threads are idle
+ * for more of the time; the times are corrected by the share that trainer/cost computes for both.
  */
 #ifndef RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H
 #define RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H
 
+#include "trainer/cost/step_cost.h"
 #include "trainer/plan/plan.h"
 #include "trainer/schedule/schedule_simulate.h"
 
@@ -18,6 +20,7 @@ typedef struct rn_plan_sample {
   rn_task_times layer, embed_head; /* one layer; embedding and head; both for `rows` rows */
   double rows;
   double zero_s, update_s;              /* time per weight: zeroing the gradient; norm and update */
+  rn_step_cost cost;                    /* model of the plan's step, from the tasks of its loops */
   char text[RN_PLAN_SAMPLE_TEXT_BYTES]; /* describes the measurement and the scaling */
 } rn_plan_sample;
 

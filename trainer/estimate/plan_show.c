@@ -165,6 +165,18 @@ static void show_plan(const planned_run *p, const rn_options_locations *location
   show_messages(p->effective.config, &p->plan, &p->spec);
 }
 
+/* Shows how busy the tasks of the loops keep the threads of a rank. */
+static void show_threads(const rn_plan_sample *sample) {
+  const rn_step_cost *cost = &sample->cost;
+  const rn_phase_cost *idle = rn_step_cost_max_idle(cost);
+  if (cost->threads == 1) return;
+  rn_log_info(
+      "threads      %d per rank are busy %.0f %% of the time with the tasks of a step; most idle "
+      "in: %s (%.0f %% busy)",
+      cost->threads, 100 * rn_step_cost_efficiency(cost), idle->name,
+      100 * rn_phase_cost_efficiency(idle, cost->threads));
+}
+
 /* Measures small steps, estimates the time of a step of the plan, and shows both. */
 static rn_status show_estimate(rn_err *err, rn_world *world, const planned_run *p) {
   const Retnet__Config *config = p->effective.config;
@@ -174,6 +186,7 @@ static rn_status show_estimate(rn_err *err, rn_world *world, const planned_run *
   rn_log_info("measured     %s", sample.text);
   RN_TRY(err, rn_agree(err, world, rn_plan_time_estimate(err, config, &p->plan, &sample, &time)));
   show_time(config, &p->plan, &p->spec, time);
+  show_threads(&sample);
   return RN_OK;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/base/arena.h"
+#include "proto/base/span.h"
 #include "trainer/optimizer/adamw.h"
 
 static int64_t blocks_in(const rn_param *param) {
@@ -64,7 +65,9 @@ void rn_norm_blocks_squares(const rn_norm_blocks *blocks, const rn_shard_table *
     const int64_t within = b.range.begin - param->offset;
     if (param->copy) continue;
     assert(within % RN_BLOCK == 0);
+    const double begin_s = rn_span_task_begin();
     sum[blocks->first[param - blocks->table->param] + within / RN_BLOCK] =
         rn_sum_of_squares_block(rn_range_count(b.range), values + b.offset);
+    rn_span_task_end(begin_s);
   }
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/base/arena.h"
+#include "proto/base/span.h"
 
 /* ---- creating ---- */
 
@@ -186,12 +187,14 @@ void rn_optimizer_update(rn_optimizer *o, double lr, double grad_norm, int64_t u
   const double clip = rn_clip_coefficient(grad_norm, o->clip);
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < o->shards->blocks; i++) {
+    const double begin_s = rn_span_task_begin();
     const rn_shard_block b = rn_shard_table_block(o->shards, i);
     const rn_adamw_step step = {
         .lr = lr, .update = update, .clip = clip, .decay = o->decay_all || b.slice->param->matrix};
     const rn_adamw_state state = {params + b.range.begin, o->exp_avg + b.offset,
                                   o->exp_avg_sq + b.offset};
     rn_adamw_update_block(&o->adamw, step, rn_range_count(b.range), o->gradient + b.offset, state);
+    rn_span_task_end(begin_s);
   }
 }
 

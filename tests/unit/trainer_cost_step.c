@@ -1,0 +1,96 @@
+/* Work for every thread: from the tilings of the loops it follows that a training step keeps many
+ * threads busy. Nothing is measured here; the machine need not have the threads. */
+#include "trainer/cost/step_cost.h"
+
+#include <stdio.h>
+
+#include "tests/support/check.h"
+
+enum { LAYERS = 8 };
+
+/* The reference model at width `dim`: heads of 128 keys, value_dim = ffn_dim = 2 dim. */
+static rn_spec spec_of(int dim) {
+  return (rn_spec){.layers = LAYERS,
+                   .dim = dim,
+                   .value_dim = 2 * dim,
+                   .ffn_dim = 2 * dim,
+                   .heads = dim / 128,
+                   .vocab = 1024,
+                   .gate = true,
+                   .pre_norm = true,
+                   .chunk = 128};
+}
+
+static rn_step_cost cost_of(int dim, int sequences, int tokens, int threads, bool bf16,
+                            bool recompute) {
+  const rn_spec spec = spec_of(dim);
+  const rn_cost_unit unit = {&spec, sequences, tokens, 0, bf16, recompute};
+  const rn_cost_rates rates = rn_cost_rates_typical(bf16);
+  rn_step_cost cost = rn_step_cost_start(threads);
+  rn_step_cost_add_layer(&cost, rates, &unit, LAYERS);
+  rn_step_cost_add_ends(&cost, rates, &unit, 1);
+  rn_step_cost_add_update(&cost, rates, rn_spec_parameters(&spec));
+  return cost;
+}
+
+static const char *const kinds[] = {"forward", "backward", "weight", "update"};
+
+static void print(const rn_step_cost *cost) {
+  for (int i = 0; i < cost->count; i++) {
+    const rn_phase_cost *p = &cost->phase[i];
+    printf(
+        "  %-8s %-32s %6lld tasks, %5.1f %% of the time, longest %5.1f %% of the phase's, "
+        "efficiency %.2f\n",
+        kinds[p->kind], p->name, (long long)p->tasks, 100 * p->time_s / rn_step_cost_total(cost),
+        100 * p->longest_s * LAYERS / p->time_s, rn_phase_cost_efficiency(p, cost->threads));
+  }
+}
+
+static void expect(int dim, int sequences, int tokens, int threads, double min) {
+  for (int variant = 0; variant < 3; variant++) {
+    const bool bf16 = variant == 1, recompute = variant == 2;
+    const rn_step_cost cost = cost_of(dim, sequences, tokens, threads, bf16, recompute);
+    const double efficiency = rn_step_cost_efficiency(&cost);
+    printf("dim %d, %d x %d tokens, %d threads%s%s: %.3f\n", dim, sequences, tokens, threads,
+           bf16 ? ", bf16" : "", recompute ? ", recompute" : "", efficiency);
+    if (!CHECK(efficiency >= min && efficiency < 1 + 1e-9)) print(&cost);
+  }
+}
+
+/* Smallest efficiency with 4096 tokens or more, by width and threads. */
+static const struct {
+  int dim, threads;
+  double min;
+} bounds[] = {{512, 16, 0.79}, {512, 64, 0.29},  {1024, 16, 0.91},
+              {1024, 64, 0.4}, {2048, 16, 0.94}, {2048, 64, 0.63}};
+
+static void threads_find_work(void) {
+  for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+    for (int tokens = 4096; tokens <= 8192; tokens *= 2) {
+      expect(bounds[i].dim, 1, tokens, bounds[i].threads, bounds[i].min);
+    }
+  }
+}
+
+/* One thread is never idle; a thread more never makes a step slower by more than a part of the
+ * overhead of loops. */
+static void more_threads_are_faster(void) {
+  for (int dim = 256; dim <= 2048; dim *= 2) {
+    for (int tokens = 2048; tokens <= 8192; tokens *= 2) {
+      double before_s = 0;
+      for (int threads = 1; threads <= 64; threads *= 2) {
+        const rn_step_cost cost = cost_of(dim, 1, tokens, threads, false, false);
+        const double time_s = rn_step_cost_total(&cost);
+        if (threads == 1) CHECK_NEAR(rn_step_cost_efficiency(&cost), 1, 1e-9);
+        CHECK(threads == 1 || time_s < before_s);
+        before_s = time_s;
+      }
+    }
+  }
+}
+
+int main(void) {
+  more_threads_are_faster();
+  threads_find_work();
+  return check_result();
+}

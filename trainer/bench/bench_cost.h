@@ -1,0 +1,11 @@
+/** The modelled time of the steps that retnet-bench measures. */
+#ifndef RN_TRAINER_BENCH_BENCH_COST_H
+#define RN_TRAINER_BENCH_BENCH_COST_H
+
+#include "trainer/cost/step_cost.h"
+#include "trainer/run/run.h"
+
+/** Returns the cost of this rank's part of a step, from the tasks of its loops. */
+rn_step_cost rn_bench_cost(const rn_run *run);
+
+#endif

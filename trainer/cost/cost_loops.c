@@ -1,0 +1,137 @@
+#include "trainer/cost/cost_loops.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "model/ops/tiling.h"
+
+void rn_cost_phase(rn_cost_sum *s, rn_cost_kind kind, const char *name) {
+  rn_step_cost *cost = s->cost;
+  for (int i = 0; i < cost->count; i++) {
+    s->phase = &cost->phase[i];
+    if (s->phase->kind == kind && strcmp(s->phase->name, name) == 0) return;
+  }
+  assert(cost->count < RN_COST_PHASES);
+  s->phase = &cost->phase[cost->count++];
+  *s->phase = (rn_phase_cost){.kind = kind, .name = name};
+}
+
+/* Adds the simulated loop to the phase. */
+static void end_loop(rn_cost_sum *s) {
+  rn_phase_cost *phase = s->phase;
+  const double times = (double)s->times;
+  phase->tasks += s->times * s->loop.tasks;
+  phase->work_s += times * s->loop.work_s;
+  phase->longest_s = fmax(phase->longest_s, s->loop.longest_s);
+  phase->time_s += times * (rn_loop_time_end(&s->loop) + s->rates.loop_s * log2(s->cost->threads));
+}
+
+static double product_s(const rn_cost_sum *s, double m, double n, double k) {
+  return s->rates.flop_s * 2 * m * n * k + s->rates.element_s * (m * k + n * k + m * n);
+}
+
+void rn_cost_static(rn_cost_sum *s, int64_t tasks, double bytes) {
+  rn_loop_time_start(&s->loop, s->cost->threads);
+  rn_loop_time_add_static(&s->loop, tasks, s->rates.byte_s * bytes);
+  end_loop(s);
+}
+
+void rn_cost_items(rn_cost_sum *s, int64_t items, double bytes) {
+  const int64_t each = (items + s->cost->threads - 1) / s->cost->threads;
+  rn_loop_time_start(&s->loop, s->cost->threads);
+  for (int64_t at = 0; at < items; at += each) {
+    rn_loop_time_add(&s->loop, s->rates.byte_s * bytes * (double)rn_smaller(each, items - at), -1,
+                     -1);
+  }
+  end_loop(s);
+}
+
+/* ---- tiles of steps ---- */
+
+static void add_tiles(rn_cost_sum *s, const rn_steps_tiling *tiling, const rn_cost_step *step,
+                      int index, int64_t block) {
+  const int64_t tiles = rn_steps_tiling_count(tiling, index, block);
+  const int groups = RN_LOOP_GROUPS / tiling->count, group = (int)(block % groups);
+  for (int64_t i = 0; i < tiles; i++) {
+    const rn_step_tile tile = rn_steps_tiling_tile(tiling, index, block, i);
+    const double rows = (double)rn_range_count(tile.rows), cols = (double)rn_range_count(tile.cols);
+    double task_s = s->rates.byte_s * step->bytes * rows * cols;
+    if (step->shape.sum > 0) task_s += product_s(s, rows, cols, step->shape.sum);
+    rn_loop_time_add(&s->loop, task_s, index * groups + group,
+                     index > 0 ? (index - 1) * groups + group : -1);
+  }
+}
+
+/* Adds the tiles in the order in which rn_tile_steps_run hands them out. */
+void rn_cost_tiles(rn_cost_sum *s, const rn_cost_step *steps, int count) {
+  rn_step_shape shapes[RN_TILE_STEPS_MAX] = {{0}};
+  for (int i = 0; i < count; i++) shapes[i] = steps[i].shape;
+  const rn_steps_tiling tiling = rn_steps_tiling_of(s->rows, shapes, count);
+  const int64_t lag = rn_steps_tiling_lag(&tiling, s->cost->threads);
+  rn_loop_time_start(&s->loop, s->cost->threads);
+  for (int64_t wave = 0; wave < tiling.blocks + (count - 1) * lag; wave++) {
+    for (int i = 0; i < count; i++) {
+      const int64_t block = wave - i * lag;
+      if (block >= 0 && block < tiling.blocks) add_tiles(s, &tiling, &steps[i], i, block);
+    }
+  }
+  end_loop(s);
+}
+
+void rn_cost_product(rn_cost_sum *s, rn_rows rows, int n, int k) {
+  const rn_tiling tiling = rn_tiling_of_rows(rows, n, s->unit->bf16);
+  rn_loop_time_start(&s->loop, s->cost->threads);
+  for (int64_t i = 0; i < tiling.tiles; i++) {
+    const rn_tile t = rn_tiling_tile(&tiling, i);
+    rn_loop_time_add(&s->loop, product_s(s, t.rows, t.cols, k), -1, -1);
+  }
+  end_loop(s);
+}
+
+/* ---- weight gradients ---- */
+
+static void add_pieces(rn_cost_sum *s, const rn_tiling *tiling, int64_t rows, int first_group,
+                       bool is_shared) {
+  for (int64_t i = 0; i < tiling->tiles; i++) {
+    const rn_tile tile = rn_tiling_tile(tiling, i);
+    const int group = is_shared ? first_group + (int)i : -1;
+    rn_loop_time_add(&s->loop, product_s(s, tile.rows, tile.cols, (double)rows), group, group);
+  }
+}
+
+/* Few tiles: a task is a piece of the sum of a tile, and waits for the piece before. Many tiles: a
+ * task is a tile. */
+void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int count) {
+  int64_t tiles = 0;
+  rn_tiling tiling[8];
+  assert(count <= (int)(sizeof tiling / sizeof tiling[0]));
+  for (int i = 0; i < count; i++) {
+    tiling[i] = rn_tiling_of_weight(weights[i][0], weights[i][1]);
+    tiles += tiling[i].tiles;
+  }
+  const bool is_shared = tiles <= RN_LOOP_GROUPS;
+  const int64_t each = is_shared ? RN_TILING_SUM_ROWS : rows;
+  rn_loop_time_start(&s->loop, s->cost->threads);
+  for (int64_t at = 0; at < rows; at += each) {
+    int first_group = 0;
+    for (int i = 0; i < count; first_group += (int)tiling[i++].tiles) {
+      add_pieces(s, &tiling[i], rn_smaller(each, rows - at), first_group, is_shared);
+    }
+  }
+  end_loop(s);
+}
+
+/* ---- chunks ---- */
+
+void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops) {
+  const int chunks = rn_retention_chunks(r, s->unit->tokens);
+  rn_loop_time_start(&s->loop, s->cost->threads);
+  for (int i = 0; i < chunks; i++) {
+    const int left = s->unit->tokens - i * r->chunk, tokens = left < r->chunk ? left : r->chunk;
+    for (int head = 0; head < s->unit->sequences * r->heads; head++) {
+      rn_loop_time_add(&s->loop, s->rates.flop_s * flops * tokens / r->chunk, -1, -1);
+    }
+  }
+  end_loop(s);
+}

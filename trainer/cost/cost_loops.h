@@ -1,0 +1,50 @@
+/** Loops of a phase: the tasks of the kinds of loops that a layer consists of. */
+#ifndef RN_TRAINER_COST_COST_LOOPS_H
+#define RN_TRAINER_COST_COST_LOOPS_H
+
+#include "model/ops/steps_tiling.h"
+#include "model/pass/rows.h"
+#include "model/retention/retention.h"
+#include "trainer/cost/loop_time.h"
+#include "trainer/cost/step_cost.h"
+
+/** The cost that loops are added to, and the unit that they work on. */
+typedef struct rn_cost_sum {
+  rn_step_cost *cost;
+  rn_phase_cost *phase; /* current phase */
+  int64_t times;        /* number of times that each loop counts */
+  rn_cost_rates rates;
+  const rn_cost_unit *unit;
+  rn_rows rows;
+  rn_loop_time loop; /* workspace */
+} rn_cost_sum;
+
+/** Sets the phase to which the next loops are added. */
+void rn_cost_phase(rn_cost_sum *s, rn_cost_kind kind, const char *name);
+
+/** Adds a loop of `tasks` equal tasks that read and write `bytes` each, split evenly. */
+void rn_cost_static(rn_cost_sum *s, int64_t tasks, double bytes);
+
+/** As rn_cost_static for items so small that the items of a thread count as one task. */
+void rn_cost_items(rn_cost_sum *s, int64_t items, double bytes);
+
+/** A step of row work, and the bytes that it moves for each element of its output, outside of
+ * its product. */
+typedef struct rn_cost_step {
+  rn_step_shape shape;
+  double bytes;
+} rn_cost_step;
+
+/** Adds steps that are computed in tiles over the rows of the unit (model/ops/tile_steps.h). */
+void rn_cost_tiles(rn_cost_sum *s, const rn_cost_step *steps, int count);
+
+/** Adds one product y [R, n] over given rows, with a sum over k, in tiles as of rn_matmul_nt. */
+void rn_cost_product(rn_cost_sum *s, rn_rows rows, int n, int k);
+
+/** Adds the weight gradients [n, k] of several weights, in one pool of tasks. */
+void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int count);
+
+/** Adds a loop over the chunks of all heads, with `flops` for a whole chunk. */
+void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops);
+
+#endif

@@ -1,0 +1,281 @@
+#include "trainer/cost/step_cost.h"
+
+#include "model/embed/embed.h"
+#include "model/embed/head.h"
+#include "model/ops/grad_accumulator.h"
+#include "model/ops/norm.h"
+#include "trainer/cost/cost_loops.h"
+#include "trainer/optimizer/block.h"
+
+/* Bytes that row work moves for each element of a row, reads and writes. */
+enum {
+  NORM = 8,
+  NORM_BACKWARD = 24,
+  RESIDUAL = 12,
+  ROTATE = 8,
+  ROTATE_BACKWARD = 16,
+  HEAD_NORM_AND_GATE = 32,
+  GATE_BACKWARD = 40,
+  GLU = 12,
+  GLU_BACKWARD = 24,
+  DECAY_AND_ADD = 12,
+  CROSS_ENTROPY = 16,
+  ZERO = 4,
+  SQUARE = 4,
+  UPDATE = 28
+};
+
+/*
+ * Measured on a Zen 4 EPYC: products of 128x256x512 to 512x512x1024 in all three kinds
+ * (retnet-bench gemm), row-wise kernels (retnet-bench kernels).
+ */
+rn_cost_rates rn_cost_rates_typical(bool bf16) {
+  return (rn_cost_rates){.flop_s = bf16 ? 1 / 220e9 : 1 / 107e9,
+                         .element_s = bf16 ? 0.1e-9 : 0.2e-9,
+                         .byte_s = 1 / 20e9,
+                         .loop_s = 1.5e-6};
+}
+
+rn_step_cost rn_step_cost_start(int threads) {
+  return (rn_step_cost){.threads = threads};
+}
+
+static rn_cost_sum sum_of(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
+                          int64_t times) {
+  const int64_t rows = (int64_t)unit->sequences * unit->tokens;
+  return (rn_cost_sum){.cost = cost,
+                       .times = times,
+                       .rates = rates,
+                       .unit = unit,
+                       .rows = {rows, unit->tokens, unit->reduction_block}};
+}
+
+static int inner_width(const rn_spec *spec) {
+  return spec->ffn == RN_FFN_GLU ? 2 * spec->ffn_dim : spec->ffn_dim;
+}
+
+static int pair_width(const rn_spec *spec) {
+  return spec->dim + spec->value_dim;
+}
+
+static int qg_width(const rn_spec *spec) {
+  return spec->gate ? pair_width(spec) : spec->dim;
+}
+
+/* ---- the retention ---- */
+
+/* FLOP of the products of a whole chunk. */
+typedef struct chunk_flops {
+  double state, inner, inner_backward;
+} chunk_flops;
+
+static chunk_flops flops_of(const rn_retention *r) {
+  const double chunk = r->chunk, scores = chunk * (chunk + RN_CHUNK_TILE) / 2;
+  return (chunk_flops){2 * chunk * r->key_width * r->value_width,
+                       2 * scores * (r->key_width + r->value_width),
+                       2 * scores * (3 * r->key_width + 2 * r->value_width)};
+}
+
+/* Sums or propagates the states of all chunks. */
+static void add_slabs(rn_cost_sum *s, const rn_retention *r) {
+  const int64_t slabs = rn_retention_slabs(r, s->unit->sequences);
+  const double elements = (double)s->unit->sequences * r->heads * r->key_width * r->value_width;
+  rn_cost_static(
+      s, slabs, elements / (double)slabs * rn_retention_chunks(r, s->unit->tokens) * DECAY_AND_ADD);
+}
+
+/* Chunks without a scan between ranks: the state before the segment is known at once. */
+static void add_retention(rn_cost_sum *s, rn_cost_kind kind, const rn_retention *r) {
+  const chunk_flops f = flops_of(r);
+  const bool forward = kind == RN_COST_FORWARD;
+  rn_cost_phase(s, kind, "chunk states");
+  rn_cost_chunks(s, r, f.state);
+  add_slabs(s, r);
+  rn_cost_phase(s, kind, "retention (all terms)");
+  add_slabs(s, r);
+  rn_cost_chunks(s, r, forward ? f.inner + f.state : f.inner_backward + 3 * f.state);
+  if (forward) rn_cost_items(s, s->rows.count, (double)r->heads * sizeof(float));
+}
+
+static void add_retention_forward(rn_cost_sum *s, rn_cost_kind kind) {
+  const rn_spec *spec = s->unit->spec;
+  const rn_retention r = rn_retention_shape(spec, s->unit->tokens);
+  const int D = spec->dim, K = rn_spec_key_width(spec);
+  const rn_cost_step kv = {{pair_width(spec), K, D}, ROTATE}, qg = {{qg_width(spec), K, D}, ROTATE};
+  const rn_cost_step out[] = {{{spec->value_dim, 1, 0}, HEAD_NORM_AND_GATE},
+                              {{D, 1, spec->value_dim}, 0}};
+  rn_cost_phase(s, kind, "k, v projections");
+  rn_cost_tiles(s, &kv, 1);
+  rn_cost_phase(s, kind, "q, g projections");
+  rn_cost_tiles(s, &qg, 1);
+  add_retention(s, kind, &r);
+  rn_cost_phase(s, kind, "retention of first tokens");
+  rn_cost_static(s, (int64_t)s->unit->sequences * r.heads, 2.0 * sizeof(float) * K * D);
+  rn_cost_phase(s, kind, "head norm, gate, out projection");
+  rn_cost_tiles(s, out, 2);
+}
+
+static void add_retention_backward(rn_cost_sum *s) {
+  const rn_spec *spec = s->unit->spec;
+  const rn_retention r = rn_retention_shape(spec, s->unit->tokens);
+  const int D = spec->dim, pair = pair_width(spec), qg = qg_width(spec);
+  const rn_cost_step out = {{spec->value_dim, rn_spec_value_width(spec), D}, GATE_BACKWARD};
+  const rn_cost_step qkvg[] = {{{pair, 1, 0}, ROTATE_BACKWARD}, {{D, 1, pair + qg}, 0}};
+  rn_cost_phase(s, RN_COST_BACKWARD, "head norm, gate, out projection");
+  rn_cost_tiles(s, &out, 1);
+  add_retention(s, RN_COST_BACKWARD, &r);
+  rn_cost_phase(s, RN_COST_BACKWARD, "k, v, q, g projections");
+  rn_cost_tiles(s, qkvg, 2);
+}
+
+/* ---- a layer ---- */
+
+static void add_norm(rn_cost_sum *s, rn_cost_kind kind) {
+  rn_cost_phase(s, kind, "norms, residual");
+  rn_cost_items(s, s->rows.count, (double)NORM * s->unit->spec->dim);
+}
+
+static void add_residual(rn_cost_sum *s, rn_cost_kind kind) {
+  rn_cost_phase(s, kind, "norms, residual");
+  rn_cost_items(s, s->rows.count, (double)RESIDUAL * s->unit->spec->dim);
+}
+
+static void add_norm_backward(rn_cost_sum *s, const char *phase, rn_rows rows) {
+  const int64_t parts = rn_norm_backward_tiles(rows);
+  rn_cost_phase(s, RN_COST_BACKWARD, phase);
+  rn_cost_static(s, parts, (double)rows.count / (double)parts * NORM_BACKWARD * s->unit->spec->dim);
+}
+
+static void add_forward(rn_cost_sum *s, rn_cost_kind kind, bool whole) {
+  const rn_spec *spec = s->unit->spec;
+  const int D = spec->dim, F = spec->ffn_dim, per_column = inner_width(spec) / F * D;
+  const rn_cost_step ffn[] = {{{F, 1, per_column}, whole ? GLU : 0}, {{D, 1, F}, 0}};
+  add_norm(s, kind);
+  add_retention_forward(s, kind);
+  add_residual(s, kind);
+  add_norm(s, kind);
+  rn_cost_phase(s, kind, "feed-forward");
+  rn_cost_tiles(s, ffn, whole ? 2 : 1);
+  if (whole) add_residual(s, kind);
+}
+
+/* All weights of a layer are one pool, because products wait in a queue, and threads that find no
+ * task of the product that is computed take tasks from there (model/ops/weight_queue.h). */
+static void add_weights(rn_cost_sum *s) {
+  const rn_spec *spec = s->unit->spec;
+  const int D = spec->dim;
+  const int weights[][2] = {{D, spec->ffn_dim},
+                            {inner_width(spec), D},
+                            {D, spec->value_dim},
+                            {pair_width(spec), D},
+                            {qg_width(spec), D}};
+  rn_cost_phase(s, RN_COST_WEIGHT, "weight gradient GEMMs");
+  rn_cost_weights(s, s->rows.count, weights, sizeof weights / sizeof weights[0]);
+}
+
+static void add_backward(rn_cost_sum *s) {
+  const rn_spec *spec = s->unit->spec;
+  const int D = spec->dim, F = spec->ffn_dim, inner = inner_width(spec);
+  const rn_cost_step ffn[] = {{{F, 1, D}, GLU_BACKWARD}, {{D, 1, inner}, 0}};
+  rn_cost_phase(s, RN_COST_BACKWARD, "feed-forward");
+  rn_cost_tiles(s, ffn, 2);
+  add_norm_backward(s, "norms, residual", s->rows);
+  add_retention_backward(s);
+  add_norm_backward(s, "norms, residual", s->rows);
+  add_weights(s);
+}
+
+void rn_step_cost_add_layer(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
+                            int64_t times) {
+  rn_cost_sum s = sum_of(cost, rates, unit, times);
+  add_forward(&s, RN_COST_FORWARD, true);
+  if (unit->recompute) add_forward(&s, RN_COST_BACKWARD, false);
+  add_backward(&s);
+}
+
+/* ---- embedding and head ---- */
+
+static void add_head_block(rn_cost_sum *s, rn_rows rows) {
+  const rn_spec *spec = s->unit->spec;
+  const int D = spec->dim, N = spec->vocab;
+  rn_cost_phase(s, RN_COST_BACKWARD, "head");
+  if (spec->pre_norm) rn_cost_items(s, rows.count, (double)NORM * D);
+  rn_cost_product(s, rows, N, D);
+  rn_cost_phase(s, RN_COST_BACKWARD, "softmax and loss");
+  rn_cost_items(s, rows.count, (double)CROSS_ENTROPY * N);
+  rn_cost_phase(s, RN_COST_BACKWARD, "head");
+  rn_cost_weights(s, rows.count, (const int[][2]){{N, D}}, 1);
+  rn_cost_product(s, rows, D, N);
+  if (spec->pre_norm) add_norm_backward(s, "head", rows);
+}
+
+void rn_step_cost_add_ends(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
+                           int64_t times) {
+  const rn_param_table no_offsets = {0};
+  rn_cost_sum s = sum_of(cost, rates, unit, times);
+  const int64_t rows = s.rows.count, each = rn_head_make(unit->spec, &no_offsets).block;
+  const int D = unit->spec->dim, slices = (D + RN_EMBED_SLICE - 1) / RN_EMBED_SLICE;
+  rn_cost_phase(&s, RN_COST_FORWARD, "embedding");
+  rn_cost_items(&s, rows, (double)2 * sizeof(float) * D);
+  for (int64_t at = 0; at < rows; at += each) {
+    add_head_block(&s, rn_rows_together(rn_smaller(each, rows - at)));
+  }
+  rn_cost_phase(&s, RN_COST_BACKWARD, "embedding");
+  rn_cost_static(&s, slices, (double)rows * RESIDUAL * D / slices);
+}
+
+/* ---- the update ---- */
+
+/* Adds a loop over the weights in blocks. */
+static void add_blocks(rn_cost_sum *s, const char *phase, int64_t parameters, int64_t block,
+                       double bytes) {
+  rn_cost_phase(s, RN_COST_UPDATE, phase);
+  rn_cost_static(s, (parameters + block - 1) / block, bytes * (double)block);
+}
+
+void rn_step_cost_add_update(rn_step_cost *cost, rn_cost_rates rates, int64_t parameters) {
+  rn_cost_sum s = {.cost = cost, .times = 1, .rates = rates};
+  add_blocks(&s, "zero gradients", parameters, RN_ZERO_BLOCK, ZERO);
+  add_blocks(&s, "gradient norm", parameters, RN_BLOCK, SQUARE);
+  add_blocks(&s, "update", parameters, RN_BLOCK, UPDATE);
+}
+
+/* ---- results ---- */
+
+double rn_step_cost_total(const rn_step_cost *cost) {
+  double sum_s = 0;
+  for (int i = 0; i < cost->count; i++) sum_s += cost->phase[i].time_s;
+  return sum_s;
+}
+
+double rn_phase_cost_efficiency(const rn_phase_cost *phase, int threads) {
+  return phase->time_s > 0 ? phase->work_s / (threads * phase->time_s) : 1;
+}
+
+double rn_step_cost_efficiency_of(const rn_step_cost *cost, rn_cost_kind first, rn_cost_kind last) {
+  rn_phase_cost sum = {0};
+  for (int i = 0; i < cost->count; i++) {
+    const rn_phase_cost *phase = &cost->phase[i];
+    if (phase->kind < first || phase->kind > last) continue;
+    sum.work_s += phase->work_s;
+    sum.time_s += phase->time_s;
+  }
+  return rn_phase_cost_efficiency(&sum, cost->threads);
+}
+
+double rn_step_cost_efficiency(const rn_step_cost *cost) {
+  return rn_step_cost_efficiency_of(cost, RN_COST_FORWARD, RN_COST_UPDATE);
+}
+
+static double idle_s(const rn_phase_cost *phase, int threads) {
+  return phase->time_s - phase->work_s / threads;
+}
+
+const rn_phase_cost *rn_step_cost_max_idle(const rn_step_cost *cost) {
+  const rn_phase_cost *most = NULL;
+  for (int i = 0; i < cost->count; i++) {
+    const rn_phase_cost *phase = &cost->phase[i];
+    if (most == NULL || idle_s(phase, cost->threads) > idle_s(most, cost->threads)) most = phase;
+  }
+  return most;
+}

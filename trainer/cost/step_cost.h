@@ -1,0 +1,85 @@
+/**
+ * The time of a training step on a number of threads, from the tasks into which its loops are cut.
+ *
+ * Every phase of a step is a sequence of loops. Their tasks come from the tilings that the loops
+ * themselves use (model/ops, model/retention); the time of a task comes from a few rates; the time
+ * of a loop from a simulation of its threads (loop_time.h). So the model shows which phases have
+ * too few tasks, or too long ones, for a number of threads, without a machine that has them.
+ *
+ * Not modelled: threads that slow each other down (memory, clock), and other ranks.
+ */
+#ifndef RN_TRAINER_COST_STEP_COST_H
+#define RN_TRAINER_COST_STEP_COST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/spec/spec.h"
+
+/** Costs of work on one thread, in seconds. */
+typedef struct rn_cost_rates {
+  double flop_s;    /* a FLOP of a large matrix product */
+  double element_s; /* an element of the factors and of the result of a product: packing, storing */
+  double byte_s;    /* a byte that work outside of products reads or writes */
+  double loop_s;    /* start and end of a parallel loop, per doubling of the number of threads */
+} rn_cost_rates;
+
+/** Returns rates as measured on one core of a CPU with AVX-512, without other load. Their ratios
+ * are similar on other CPUs, and efficiencies depend only on ratios. */
+rn_cost_rates rn_cost_rates_typical(bool bf16);
+
+/** The rows of a unit of work, and the model. */
+typedef struct rn_cost_unit {
+  const rn_spec *spec;
+  int sequences, tokens, reduction_block;
+  bool bf16, recompute;
+} rn_cost_unit;
+
+typedef enum { RN_COST_FORWARD, RN_COST_BACKWARD, RN_COST_WEIGHT, RN_COST_UPDATE } rn_cost_kind;
+
+/** A phase, named as its spans. */
+typedef struct rn_phase_cost {
+  rn_cost_kind kind;
+  const char *name;
+  int64_t tasks;
+  double work_s, longest_s; /* time of all tasks on one thread; of the longest one */
+  double time_s;            /* time of the phase */
+} rn_phase_cost;
+
+enum { RN_COST_PHASES = 32 };
+
+typedef struct rn_step_cost {
+  int threads;
+  rn_phase_cost phase[RN_COST_PHASES];
+  int count;
+} rn_step_cost;
+
+/** Starts a cost without phases. */
+rn_step_cost rn_step_cost_start(int threads);
+
+/** Adds forward and backward of one layer, `times` times. */
+void rn_step_cost_add_layer(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
+                            int64_t times);
+
+/** Adds embedding, head and loss, forward and backward, `times` times. */
+void rn_step_cost_add_ends(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
+                           int64_t times);
+
+/** Adds zeroing of gradients, their norm, and the update, of `parameters` weights. */
+void rn_step_cost_add_update(rn_step_cost *cost, rn_cost_rates rates, int64_t parameters);
+
+/** Returns the time of all phases. */
+double rn_step_cost_total(const rn_step_cost *cost);
+
+/** Returns time of all tasks / (time of the phase x threads); at most 1. */
+double rn_phase_cost_efficiency(const rn_phase_cost *phase, int threads);
+/** The same of all phases together. */
+double rn_step_cost_efficiency(const rn_step_cost *cost);
+/** The same of all phases of the kinds first .. last; 1 if there are none. */
+double rn_step_cost_efficiency_of(const rn_step_cost *cost, rn_cost_kind first, rn_cost_kind last);
+
+/** Returns the phase in which threads are idle for the longest time; NULL if there are no phases.
+ */
+const rn_phase_cost *rn_step_cost_max_idle(const rn_step_cost *cost);
+
+#endif
