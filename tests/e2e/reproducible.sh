@@ -61,7 +61,7 @@ fi
 
 layout 4 sequence=4 comm_thread=on
 layout 4 pipeline=2 sequence=2 segments=2 comm_thread=on
-grep -q 'communication thread, MPI_THREAD_SERIALIZED' np4sequence4commthreadon.log ||
+grep -q 'communication thread.*MPI_THREAD_SERIALIZED' np4sequence4commthreadon.log ||
   fail "the thread is not named: $(cat np4sequence4commthreadon.log)"
 
 must_train 8 moved train.steps=3 parallel.sequence=8
