@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How a training step scales on this machine, with threads and with ranks: two tables in Markdown.
+# How a training step scales on this machine, with threads and with ranks: tables in Markdown.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
@@ -9,7 +9,7 @@ help() {
 usage: jobs/scaling.sh [OPTION]... [-- OPTIONS of retnet-bench step]
 
 Measures training steps on 1, 2, 4 ... threads of one rank, and on 1, 2, 4 ... ranks of one thread,
-and prints a table of each in Markdown. The measurements are repeated in rounds, each of which takes
+and prints tables in Markdown. The measurements are repeated in rounds, each of which takes
 all of them in turn, so that a change of the machine's speed affects all alike; figures are medians.
 
   --threads LIST  numbers of threads, such as 1,2,4,8; none leaves the table out
@@ -21,15 +21,22 @@ all of them in turn, so that a change of the machine's speed affects all alike; 
   --help          print this help and exit
 
 Threads: `efficiency` is the speed-up of the step over that of the best matrix product, so that what
-the machine's cores lose together (clock, memory) does not count; `products` is the rate of that
-product over the rate of the fewest threads, per thread. The phases are shares of the step.
+the machine's cores lose together (clock, memory) does not count; `modelled` is the efficiency that a
+simulation of the step's tasks gives. `a thread` is the rate of that product per thread, relative to
+the fewest threads. `GEMMs alone` is the time of the step's products when they run alone, and `of best
+GEMM` the model's FLOP/s, of the rate of the best product. The phases are shares of the step.
+
+Phases: for the most threads, each part of a step that takes 1 % or more: its share, the tasks of its
+loops in a step, the time of the longest task relative to that of the part, and how busy the threads
+are (time of all tasks / time of all threads).
 
 Ranks: every rank has T tokens a step. `sequence` is a step in which all ranks share one sequence of
-ranks x T tokens, `data` one in which each has a sequence of its own; `sequence / data` is the median
-over the rounds of the ratio of both, measured one after the other. `of one rank` is the time of one
-rank over that of `sequence`: seconds up to as many ranks as there are cores, processor time beyond.
-`waiting` is the share of the step in which the first rank waits for states. `states` and `sums` are
-what it sends in a step, of states and of gradients; `peak` is the memory of the largest rank.
+ranks x T tokens, `data` one in which each has a sequence of its own; `sequence / data` is the ratio of
+steps that alternate in one run (retnet-bench ranks). `of one rank` is the time of one rank over that
+of `sequence`: seconds up to as many ranks as there are cores, processor time beyond. `waiting` is the
+share of the step in which the first rank waits for states. `states` and `sums` are what it sends in a
+step, of states and of gradients; `peak` is the memory of the largest rank. jobs/jitter.sh shows what
+slow ranks and late messages cost.
 
 RN_BIN names the folder of the programs (build/bin). The model is that of retnet-bench step with 2
 layers; options after -- change it: jobs/scaling.sh --tokens 2048 -- -s model.layers=8
@@ -77,12 +84,12 @@ bin=${RN_BIN:-$RN_ROOT/build/bin}
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 
-# bench RANKS OPTION...: a JSON object; messages are printed only if it fails.
+# bench COMMAND RANKS OPTION...: a JSON object; messages are printed only if it fails.
 bench() {
-  local n=$1
-  shift
-  mpirun -n "$n" --bind-to none "$bin/retnet-bench" step --json --steps "$steps" "${options[@]}" \
-    "$@" 2>"$results/errors" </dev/null || {
+  local command=$1 n=$2
+  shift 2
+  mpirun -n "$n" --bind-to none "$bin/retnet-bench" "$command" --json --steps "$steps" \
+    "${options[@]}" "$@" 2>"$results/errors" </dev/null || {
     cat "$results/errors" >&2
     exit 1
   }
@@ -110,7 +117,7 @@ row() {
 
 measure_threads() {
   local line
-  bench 1 --threads "$threads" -s data.sequence_length="$tokens" -s parallel.comm_thread=off \
+  bench step 1 --threads "$threads" -s data.sequence_length="$tokens" -s parallel.comm_thread=off \
     >"$results/line"
   # One line for each number of threads; a single one is the object itself.
   sed 's/{"threads": /\n&/g' "$results/line" | grep '^{"threads": [0-9]' >"$results/lines"
@@ -121,27 +128,36 @@ measure_threads() {
 
 measure_ranks() { # measure_ranks RANKS
   local one=(-s parallel.threads=1 -s parallel.pipeline=1)
-  bench "$1" "${one[@]}" -s parallel.sequence="$1" -s data.batch_sequences=1 \
+  bench step "$1" "${one[@]}" -s parallel.sequence="$1" -s data.batch_sequences=1 \
     -s data.sequence_length=$((tokens * $1)) >>"$results/sequence.$1"
-  bench "$1" "${one[@]}" -s parallel.data="$1" -s data.batch_sequences="$1" \
-    -s data.sequence_length="$tokens" >>"$results/data.$1"
+  if [ "$1" -gt 1 ]; then
+    bench ranks "$1" "${one[@]}" -s data.sequence_length="$tokens" >>"$results/pairs.$1"
+  else
+    # One rank shares nothing.
+    sed 's/.*"step_s": \([^,]*\).*/{"sequence_step_s": \1, "data_step_s": \1, "sequence_over_data": 1}/' \
+      "$results/sequence.1" >"$results/pairs.1"
+  fi
 }
 
 print_threads() {
   local n name cells
   printf '\n### Threads of one rank\n\n'
-  row threads tokens/s speed-up efficiency products forward 'backward input' weight optimizer other
-  row --- --- --- --- --- --- --- --- --- ---
+  row threads tokens/s speed-up efficiency modelled 'a thread' 'GEMMs alone' 'of best GEMM' forward \
+    'backward input' weight optimizer other
+  row --- --- --- --- --- --- --- --- --- --- --- --- ---
   for n in ${threads//,/ }; do
     cells=("$n" "$(figure "threads.$n" tokens_per_s 1 %.0f)")
     if [ "$n" = "$threads" ]; then
-      cells+=(1.00 '100 %' '100 %')
+      cells+=(1.00 '100 %' '100 %' '100 %')
     else
       cells+=("$(figure "threads.$n" speedup 1 %.2f)")
-      for name in efficiency product_efficiency; do
+      for name in efficiency modelled_efficiency product_efficiency; do
         cells+=("$(figure "threads.$n" "$name" 100 '%.0f %%')")
       done
     fi
+    for name in products_share gemm_share; do
+      cells+=("$(figure "threads.$n" "$name" 100 '%.0f %%')")
+    done
     for name in forward backward_input weight optimizer other; do
       cells+=("$(figure "threads.$n" "$name" 100 '%.1f %%')")
     done
@@ -149,10 +165,34 @@ print_threads() {
   done
 }
 
-# ratio RANKS: median over the rounds of sequence / data.
-ratio() {
-  paste <(number step_s <"$results/sequence.$1") <(number step_s <"$results/data.$1") |
-    awk '{ print $1 / $2 }' | median | awk '{ printf "%.2f", $1 }'
+# print_phases: means over the rounds, for the most threads.
+print_phases() {
+  local most
+  most=$(tr , '\n' <<<"$threads" | sort -n | tail -1)
+  printf '\n### Phases of a step with %s threads\n\n' "$most"
+  row phase part share tasks 'longest task' busy
+  row --- --- --- --- --- ---
+  sed 's/{"phase": /\n&/g' "$results/threads.$most" | grep '^{"phase": ' | awk '
+    function number(name) {
+      match($0, "\"" name "\": [-+.0-9e]*")
+      return substr($0, RSTART + length(name) + 4, RLENGTH - length(name) - 4)
+    }
+    {
+      split($0, quoted, "\"")
+      name = quoted[4] " | " quoted[8]
+      if (!(name in seen)) order[++count] = name
+      seen[name]++
+      share[name] += number("share"); tasks[name] += number("tasks")
+      longest[name] += number("longest_task"); busy[name] += number("busy")
+    }
+    END {
+      for (i = 1; i <= count; i++) {
+        n = order[i]
+        if (share[n] < 0.01 * seen[n]) continue
+        printf "| %s | %.1f %% | %.0f | %.1f %% | %.0f %% |\n", n, 100 * share[n] / seen[n],
+          tasks[n] / seen[n], 100 * longest[n] / seen[n], 100 * busy[n] / seen[n]
+      }
+    }'
 }
 
 # of_one RANKS: the time of one rank over that of these.
@@ -177,8 +217,9 @@ print_ranks() {
     'peak MiB'
   row --- --- --- --- --- --- --- --- ---
   for n in ${ranks//,/ }; do
-    row "$n" "$(figure "sequence.$n" step_s 1 %.3f)" "$(figure "data.$n" step_s 1 %.3f)" \
-      "$(ratio "$n")" "$(of_one "$n")" "$(waiting "$n")" \
+    row "$n" "$(figure "pairs.$n" sequence_step_s 1 %.3f)" \
+      "$(figure "pairs.$n" data_step_s 1 %.3f)" "$(figure "pairs.$n" sequence_over_data 1 %.2f)" \
+      "$(of_one "$n")" "$(waiting "$n")" \
       "$(figure "sequence.$n" scan_bytes "$kib" %.0f)" \
       "$(figure "sequence.$n" sum_bytes "$kib" %.0f)" \
       "$(figure "sequence.$n" peak_bytes "$mib" %.0f)"
@@ -191,5 +232,5 @@ for ((round = 0; round < rounds; round++)); do
 done
 printf 'Tokens of a rank: %s; medians of %s rounds of %s steps; %s cores.\n' "$tokens" "$rounds" \
   "$steps" "$cores"
-[ "$threads" = none ] || print_threads
+[ "$threads" = none ] || { print_threads && print_phases; }
 [ "$ranks" = none ] || print_ranks

@@ -9,6 +9,7 @@
 
 #include "model/kernel/gemm.h"
 #include "proto/base/arena.h"
+#include "proto/base/span.h"
 
 static void fill_tables(rn_retention *r) {
   for (int h = 0; h < r->heads; h++) {
@@ -120,13 +121,18 @@ void rn_retention_row_scale(const rn_retention *r, const rn_retention_view *u, r
                             rn_real *alpha) {
   const int64_t rows = (int64_t)u->sequences * u->tokens;
   const bool by_weights = r->scale == RN_SCALE_TS_PARALLEL && form == RN_FORM_PARALLEL;
-#pragma omp parallel for schedule(static)
-  for (int64_t row = 0; row < rows; row++) {
-    for (int h = 0; h < r->heads; h++) {
-      rn_real *a = alpha + row * r->heads + h;
-      const double root = sqrt(rn_retention_row_sum(r, h, u->doc_position[row]));
-      const double weights = by_weights ? fmin(fmax((double)*a / root, 1), 5e4) : 1;
-      *a = r->scale == RN_SCALE_RAW ? (rn_real)1 : (rn_real)(1 / (root * weights));
+#pragma omp parallel
+  {
+    const double begin_s = rn_span_task_begin();
+#pragma omp for schedule(static) nowait
+    for (int64_t row = 0; row < rows; row++) {
+      for (int h = 0; h < r->heads; h++) {
+        rn_real *a = alpha + row * r->heads + h;
+        const double root = sqrt(rn_retention_row_sum(r, h, u->doc_position[row]));
+        const double weights = by_weights ? fmin(fmax((double)*a / root, 1), 5e4) : 1;
+        *a = r->scale == RN_SCALE_RAW ? (rn_real)1 : (rn_real)(1 / (root * weights));
+      }
     }
+    rn_span_task_end(begin_s);
   }
 }

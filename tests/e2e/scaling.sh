@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# jobs/scaling.sh prints a whole table of threads and one of ranks, and nothing if a measurement
+# jobs/scaling.sh prints whole tables of threads, phases and ranks, and nothing if a measurement
 # fails; retnet-bench step --threads measures every number of threads by itself.
 # usage: scaling.sh BIN
 set -euo pipefail
@@ -33,19 +33,26 @@ rows() {
 
 bash "$scaling" "${tiny[@]}" --threads 2,1 --ranks 1,2 -- "${small[@]}" >result.md 2>errors ||
   fail "jobs/scaling.sh ended with $?: $(tail -n 3 errors)"
-table 'Threads of one rank' | rows 10 2 1 || fail "threads: $(cat result.md)"
+table 'Threads of one rank' | rows 13 2 1 || fail "threads: $(cat result.md)"
 table 'Ranks of one thread' | rows 9 1 2 || fail "ranks: $(cat result.md)"
 # Of a rank alone nothing waits or is sent; shares of a step add up; the first row is the measure.
-table 'Threads of one rank' | awk '{sum = 0; for (i = 6; i <= 10; i++) sum += $i}
+table 'Threads of one rank' | awk '{sum = 0; for (i = 9; i <= 13; i++) sum += $i}
   sum < 85 || sum > 100.5 {exit 1}' || fail "shares: $(cat result.md)"
-table 'Threads of one rank' | awk '$1 == 1 && ($3 != 1 || $4 != 100 || $5 != 100) {exit 1}' ||
+table 'Threads of one rank' | awk '$1 == 1 && ($3 != 1 || $4 != 100 || $5 != 100 || $6 != 100) {exit 1}' ||
   fail "one thread is not the measure: $(cat result.md)"
+# Phases that have tasks keep threads busy, and no thread is busy for longer than the phase takes.
+table 'Phases of a step with 2 threads' | awk '{
+    if ($(NF - 2) > 0 && ($(NF - 1) <= 0 || $NF > 101)) exit 1
+    if ($(NF - 3) < 1) exit 1
+    if ($(NF - 2) > 0) some++
+  }
+  END {exit some < 5}' || fail "phases: $(cat result.md)"
 table 'Ranks of one thread' | awk '$1 == 1 && ($5 != 100 || $7 != 0 || $8 != 0) {exit 1}
   $1 == 2 && ($7 == 0 || $8 == 0) {exit 1}' || fail "messages: $(cat result.md)"
 
 bash "$scaling" "${tiny[@]}" --threads 2 --ranks none -- "${small[@]}" >result.md 2>errors ||
   fail "jobs/scaling.sh ended with $?: $(tail -n 3 errors)"
-table 'Threads of one rank' | rows 10 2 || fail "one number of threads: $(cat result.md)"
+table 'Threads of one rank' | rows 13 2 || fail "one number of threads: $(cat result.md)"
 if grep -q 'Ranks of' result.md; then fail 'a table of ranks without ranks'; fi
 
 refuse 1 model.heads bash "$scaling" "${tiny[@]}" -- "${small[@]}" -s model.heads=7

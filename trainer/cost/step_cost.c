@@ -84,15 +84,16 @@ static void add_slabs(rn_cost_sum *s, const rn_retention *r) {
       s, slabs, elements / (double)slabs * rn_retention_chunks(r, s->unit->tokens) * DECAY_AND_ADD);
 }
 
-/* Chunks without a scan between ranks: the state before the segment is known at once. */
+/* Chunks without a scan between ranks: the state before the segment is known at once, and is
+ * propagated before the phase that needs it. */
 static void add_retention(rn_cost_sum *s, rn_cost_kind kind, const rn_retention *r) {
   const chunk_flops f = flops_of(r);
   const bool forward = kind == RN_COST_FORWARD;
   rn_cost_phase(s, kind, "chunk states");
   rn_cost_chunks(s, r, f.state);
   add_slabs(s, r);
-  rn_cost_phase(s, kind, "retention (all terms)");
   add_slabs(s, r);
+  rn_cost_phase(s, kind, "retention (all terms)");
   rn_cost_chunks(s, r, forward ? f.inner + f.state : f.inner_backward + 3 * f.state);
   if (forward) rn_cost_items(s, s->rows.count, (double)r->heads * sizeof(float));
 }
