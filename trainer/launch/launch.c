@@ -49,8 +49,7 @@ void rn_launch_describe(const rn_world *world, const rn_comm_thread *thread, cha
                         size_t bytes) {
   char how[80];
   if (thread != NULL && rn_comm_thread_waits(thread) == RN_COMM_THREAD_PERIODIC) {
-    snprintf(how, sizeof how, "communication thread without a core of its own, polls every %d us",
-             RN_COMM_THREAD_POLL_US);
+    snprintf(how, sizeof how, "communication thread, polls every %d us", RN_COMM_THREAD_POLL_US);
   } else {
     snprintf(how, sizeof how, "%s",
              thread != NULL              ? "communication thread"
