@@ -5,12 +5,43 @@
 #include "model/kernel/kernels.h"
 #include "model/memory/buffer.h"
 #include "model/ops/matmul.h"
+#include "model/ops/pack_weights.h"
 #include "model/ops/tile_steps.h"
 #include "proto/base/span.h"
+
+/* The weights of the products of a phase. The rows of FC1 are followed by those of the gate. */
+enum { FC1, FC2, WEIGHTS };
+typedef struct ffn_weights {
+  rn_packed_weight of[WEIGHTS];
+} ffn_weights;
+
+static ffn_weights forward_weights(const rn_ffn_block *b, rn_array fc1, rn_array fc2) {
+  return (ffn_weights){
+      {rn_weight_nt(b->inner, b->dim, fc1), rn_weight_nt(b->dim, b->ffn_dim, fc2)}};
+}
+
+static ffn_weights backward_weights(const rn_ffn_block *b, rn_array fc1, rn_array fc2) {
+  return (ffn_weights){
+      {rn_weight_nn(b->dim, b->inner, fc1), rn_weight_nn(b->ffn_dim, b->dim, fc2)}};
+}
+
+static void *take_packed(const rn_ffn_block *b, const rn_buffer_space *space) {
+  const rn_array none = {NULL, b->bf16};
+  const ffn_weights forward = forward_weights(b, none, none),
+                    backward = backward_weights(b, none, none);
+  const size_t forward_bytes = rn_pack_weights_bytes(forward.of, WEIGHTS),
+               backward_bytes = rn_pack_weights_bytes(backward.of, WEIGHTS);
+  const size_t bytes = forward_bytes > backward_bytes ? forward_bytes : backward_bytes;
+  if (bytes == 0) return NULL;
+  return rn_buffer_take(space, "packed ffn weights", bytes,
+                        rn_use_twice(rn_use_in_forward(RN_UNIT_PHASE_FFN, RN_UNIT_PHASE_FFN),
+                                     rn_use_in_backward(RN_UNIT_PHASE_D_FFN, RN_UNIT_PHASE_D_FFN)));
+}
 
 rn_ffn_activations rn_ffn_buffers(const rn_ffn_block *b, int64_t rows,
                                   const rn_buffer_space *space) {
   return (rn_ffn_activations){
+      .packed = take_packed(b, space),
       .inner = rn_buffer_array(
           space, "ffn inner", rows * b->ld_inner, b->bf16,
           rn_use_saved(RN_UNIT_PHASE_FFN, RN_UNIT_PHASE_FFN, RN_UNIT_PHASE_FFN_WEIGHT)),
@@ -23,20 +54,31 @@ rn_ffn_activations rn_ffn_buffers(const rn_ffn_block *b, int64_t rows,
 typedef struct ffn_work {
   const rn_ffn_block *block;
   const rn_kernels *kernels;
-  rn_array fc1, fc2, in;
+  ffn_weights weights;
+  rn_array in;
   rn_ffn_activations activations;
   rn_real *out;
 } ffn_work;
 
-static ffn_work work_of(const rn_ffn_block *block, const rn_real *params, rn_array in,
-                        const rn_ffn_activations *activations, rn_real *out) {
-  return (ffn_work){block,
-                    rn_kernels_table(),
-                    rn_array_of_weights(block->weights, params, block->fc1),
-                    rn_array_of_weights(block->weights, params, block->fc2),
-                    in,
-                    *activations,
-                    out};
+typedef ffn_weights weights_of_phase(const rn_ffn_block *b, rn_array fc1, rn_array fc2);
+
+/* Packs the weights of a phase. */
+static ffn_work work_of(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
+                        weights_of_phase *weights_of, const rn_ffn_activations *activations) {
+  ffn_work work = {
+      .block = block,
+      .kernels = rn_kernels_table(),
+      .weights = weights_of(block, rn_array_of_weights(block->weights, params, block->fc1),
+                            rn_array_of_weights(block->weights, params, block->fc2)),
+      .activations = *activations};
+  rn_pack_weights(rows, work.weights.of, WEIGHTS, activations->packed);
+  return work;
+}
+
+/* Returns a product x w. */
+static rn_tile_product product_with(const ffn_work *p, int index, rn_matrix x, rn_matrix y) {
+  const rn_packed_weight *w = &p->weights.of[index];
+  return (rn_tile_product){.sum = w->k, .x = x, .w = w->w, .y = y, .packed = w};
 }
 
 static bool has_gate(const ffn_work *p) {
@@ -122,14 +164,14 @@ static void each_row(const ffn_work *p, const rn_step_tile *tile, activation_wor
 /* Computes the first product for the tile's columns of fc1, and of the gate. */
 static void multiply_by_fc1(const void *self, const rn_step_tile *tile) {
   const ffn_work *p = self;
-  const int D = p->block->dim, F = p->block->ffn_dim;
-  const rn_matrix fc1 = {p->fc1, D}, in = {p->in, D};
-  rn_tile_nt(tile, &(rn_tile_product){.sum = D, .x = in, .w = fc1, .y = inner_of(p)});
+  const int F = p->block->ffn_dim;
+  rn_tile_product product = product_with(p, FC1, (rn_matrix){p->in, p->block->dim}, inner_of(p));
+  rn_tile_nt(tile, &product);
   if (!has_gate(p)) return;
-  rn_tile_nt(tile, &(rn_tile_product){.sum = D,
-                                      .x = in,
-                                      .w = rn_matrix_from(fc1, F, 0),
-                                      .y = rn_matrix_from(inner_of(p), 0, F)});
+  product.w = rn_matrix_from(product.w, F, 0);
+  product.y = rn_matrix_from(product.y, 0, F);
+  product.packed_col = F;
+  rn_tile_nt(tile, &product);
 }
 
 static void multiply_by_fc1_and_activate(const void *self, const rn_step_tile *tile) {
@@ -139,48 +181,48 @@ static void multiply_by_fc1_and_activate(const void *self, const rn_step_tile *t
 
 static void multiply_by_fc2(const void *self, const rn_step_tile *tile) {
   const ffn_work *p = self;
-  const int D = p->block->dim, F = p->block->ffn_dim;
-  rn_tile_nt(
-      tile,
-      &(rn_tile_product){
-          .sum = F, .x = product_of(p), .w = {p->fc2, F}, .y = rn_matrix_of_reals(p->out, D)});
+  const rn_matrix y = rn_matrix_of_reals(p->out, p->block->dim);
+  const rn_tile_product product = product_with(p, FC2, product_of(p), y);
+  rn_tile_nt(tile, &product);
 }
 
 static void multiply_by_fc2_and_activate_backward(const void *self, const rn_step_tile *tile) {
   const ffn_work *p = self;
-  const int D = p->block->dim, F = p->block->ffn_dim;
-  rn_tile_nn(tile,
-             &(rn_tile_product){.sum = D, .x = {p->in, D}, .w = {p->fc2, F}, .y = product_of(p)});
+  const rn_matrix dy = {p->in, p->block->dim};
+  const rn_tile_product product = product_with(p, FC2, dy, product_of(p));
+  rn_tile_nn(tile, &product);
   each_row(p, tile, activate_backward);
 }
 
 static void multiply_by_fc1_backward(const void *self, const rn_step_tile *tile) {
   const ffn_work *p = self;
-  const int D = p->block->dim;
-  rn_tile_nn(tile, &(rn_tile_product){.sum = p->block->inner,
-                                      .x = inner_of(p),
-                                      .w = {p->fc1, D},
-                                      .y = rn_matrix_of_reals(p->out, D)});
+  const rn_matrix dx = rn_matrix_of_reals(p->out, p->block->dim);
+  const rn_tile_product product = product_with(p, FC1, inner_of(p), dx);
+  rn_tile_nn(tile, &product);
 }
 
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
                     rn_ffn_activations *activations, rn_real *y) {
-  const ffn_work work = work_of(block, params, x, activations, y);
+  rn_span_phase("feed-forward");
+  ffn_work work = work_of(block, params, rows, forward_weights, activations);
   const int per_column = block->inner / block->ffn_dim * block->dim;
   const rn_tile_step steps[] = {
       {y == NULL ? multiply_by_fc1 : multiply_by_fc1_and_activate, {block->ffn_dim, 1, per_column}},
       {multiply_by_fc2, {block->dim, 1, block->ffn_dim}}};
-  rn_span_phase("feed-forward");
+  work.in = x;
+  work.out = y;
   rn_tile_steps_run(rows, NULL, steps, y == NULL ? 1 : 2, &work);
 }
 
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            rn_array dy, rn_ffn_activations *activations, rn_real *dx) {
-  const ffn_work work = work_of(block, params, dy, activations, dx);
+  rn_span_phase("feed-forward");
+  ffn_work work = work_of(block, params, rows, backward_weights, activations);
   const rn_tile_step steps[] = {
       {multiply_by_fc2_and_activate_backward, {block->ffn_dim, 1, block->dim}},
       {multiply_by_fc1_backward, {block->dim, 1, block->inner}}};
-  rn_span_phase("feed-forward");
+  work.in = dy;
+  work.out = dx;
   rn_tile_steps_run(rows, NULL, steps, 2, &work);
 }
 

@@ -56,6 +56,7 @@ typedef struct rn_ffn_activations {
   rn_array inner; /* [R, inner], row stride ld_inner: the first product; backward_input replaces it
                      by its gradient */
   rn_array product; /* [R, F], row stride ld_product: input of fc2; backward_input recomputes it */
+  void *packed;     /* packed weights */
 } rn_ffn_activations;
 
 /** Declares the buffers of a block for at most `rows` rows, or returns their addresses (see

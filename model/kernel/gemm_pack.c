@@ -136,14 +136,13 @@ void rn_gemm_pack_piece(const rn_packed_weight *p, int piece) {
 void rn_gemm_packed(const rn_packed_weight *p, int rows, rn_range cols, rn_matrix x, rn_real beta,
                     rn_matrix y) {
   const int width = (int)rn_range_count(cols);
-  const rn_array to = rn_array_from(y.x, cols.begin);
   assert(p->packed.at != NULL && x.x.bf16 == p->packed.bf16 && cols.end <= p->n);
   if (p->packed.bf16) {
     const rn_array panel = rn_bf16s(panel_at(p, cols.begin));
     rn_gemm(RN_GEMM_PACKED, rows, width, p->k, x.x, x.ld, panel, cols.begin % RN_PACK_COLS, beta,
-            to, y.ld);
+            y.x, y.ld);
   } else {
     rn_gemm(RN_GEMM_NN, rows, width, p->k, x.x, x.ld, rn_array_from(p->packed, cols.begin),
-            transposed_ld(p->n), beta, to, y.ld);
+            transposed_ld(p->n), beta, y.x, y.ld);
   }
 }

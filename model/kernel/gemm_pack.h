@@ -42,8 +42,8 @@ int64_t rn_gemm_pack_elements(rn_gemm_kind kind, int n, int k, bool bf16);
 int rn_gemm_pack_pieces(const rn_packed_weight *weight);
 void rn_gemm_pack_piece(const rn_packed_weight *weight, int piece);
 
-/** Computes columns `cols` of y = x op(w) + beta y for `rows` rows. `y` begins at column 0. The
- * weight must be packed. */
+/** Computes columns `cols` of y = x op(w) + beta y for `rows` rows, where the matrix `y` begins at
+ * the first of these columns. The weight must be packed. */
 void rn_gemm_packed(const rn_packed_weight *weight, int rows, rn_range cols, rn_matrix x,
                     rn_real beta, rn_matrix y);
 

@@ -79,22 +79,41 @@ static nt_tile nt_tile_of(const rn_step_tile *tile, const rn_tile_product *p) {
                    .beta = p->beta};
 }
 
+static bool is_packed(const rn_tile_product *p) {
+  return p->packed != NULL && p->packed->packed.at != NULL;
+}
+
+static void multiply_by_packed(const rn_step_tile *tile, const rn_tile_product *p) {
+  const int64_t from = tile->cols.begin + p->packed_col, to = tile->cols.end + p->packed_col;
+  rn_gemm_packed(p->packed, (int)rn_range_count(tile->rows), (rn_range){from, to},
+                 rn_matrix_from(p->x, tile->rows.begin, 0), p->beta,
+                 rn_matrix_from(p->y, tile->rows.begin, tile->cols.begin));
+}
+
 void rn_tile_nt(const rn_step_tile *tile, const rn_tile_product *product) {
   const nt_tile t = nt_tile_of(tile, product);
-  multiply_nt(&t);
+  if (is_packed(product)) {
+    multiply_by_packed(tile, product);
+  } else {
+    multiply_nt(&t);
+  }
 }
 
 void rn_tile_nt_fp64_accumulate(const rn_step_tile *tile, const rn_tile_product *product) {
   const nt_tile t = nt_tile_of(tile, product);
   assert(product->beta == 0);
-  if (product->sum > RN_FP64_SUM_MAX) {
-    multiply_nt(&t);
+  if (product->sum > RN_FP64_SUM_MAX || is_packed(product)) {
+    rn_tile_nt(tile, product);
     return;
   }
   rn_gemm(RN_GEMM_NT_FP64_ACCUMULATE, t.rows, t.cols, t.k, t.x, t.ldx, t.w, t.ldw, 0, t.y, t.ldy);
 }
 
 void rn_tile_nn(const rn_step_tile *tile, const rn_tile_product *p) {
+  if (is_packed(p)) {
+    multiply_by_packed(tile, p);
+    return;
+  }
   const rn_matrix x = rn_matrix_from(p->x, tile->rows.begin, 0),
                   w = rn_matrix_from(p->w, 0, tile->cols.begin),
                   y = rn_matrix_from(p->y, tile->rows.begin, tile->cols.begin);

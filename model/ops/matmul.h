@@ -13,6 +13,7 @@
 
 #include "model/base/array.h"
 #include "model/base/precision_names.h"
+#include "model/kernel/gemm_pack.h"
 #include "model/ops/steps_tiling.h"
 #include "model/pass/rows.h"
 #include "proto/base/real.h"
@@ -44,11 +45,14 @@ void rn_matmul_tn_all(int64_t rows, const rn_tn_product *products, int count, rn
 
 /* ---- products of one tile of a step (model/ops/tile_steps.h), on the calling thread ---- */
 
-/** The product of which a tile is computed. The arrays hold all rows and columns. */
+/** The product of which a tile is computed. The arrays hold all rows and columns. Column 0 of y is
+ * computed from column `packed_col` of the packed weight. */
 typedef struct rn_tile_product {
   int sum; /* number of products that are summed per element */
   rn_matrix x, w, y;
   rn_real beta;
+  const rn_packed_weight *packed; /* w as packed by rn_pack_weights, or NULL */
+  int packed_col;
 } rn_tile_product;
 
 /** y [R, N] = x [R, sum] w^T + beta y, with w [N, sum]. */

@@ -8,6 +8,7 @@
 #include "model/ops/load_row.h"
 #include "model/ops/matmul.h"
 #include "model/ops/tile_steps.h"
+#include "model/retention/block_retention_weights.h"
 #include "model/retention/eager_completion.h"
 #include "model/retention/first_token.h"
 #include "proto/base/span.h"
@@ -70,12 +71,23 @@ typedef struct rows_work {
   const rn_layer_params *at;
   int tokens;
   const rn_block_retention_activations *activations;
-  rn_array in;  /* forward: x; backward: dy */
-  rn_real *out; /* forward: y; backward: dx */
+  rn_array in;                  /* forward: x; backward: dy */
+  rn_real *out;                 /* forward: y; backward: dx */
+  rn_retention_weights weights; /* of the phase */
 } rows_work;
 
-static rn_array weights_at(const rows_work *p, int64_t at) {
-  return rn_array_of_weights(p->b->weights, p->params, at);
+/* Returns a product x w, with weight `index` of the phase. */
+static rn_tile_product product_of(const rows_work *p, int index, rn_matrix x, rn_matrix y) {
+  const rn_packed_weight *w = &p->weights.weight[index];
+  return (rn_tile_product){.sum = w->k, .x = x, .w = w->w, .y = y, .packed = w};
+}
+
+/* Computes the steps of a phase, after packing its weights. */
+static void run_steps(const rows_work *p, rn_unit_phase phase, rn_rows rows,
+                      const rn_scan_port *port, const rn_tile_step *steps, int count) {
+  rows_work work = *p;
+  work.weights = rn_retention_weights_pack(p->b, p->params, p->at, phase, rows, p->activations);
+  rn_tile_steps_run(rows, port, steps, count, &work);
 }
 
 static const rn_real *head_weight(const rows_work *p) {
@@ -107,21 +119,17 @@ static void rotate_tile(const rows_work *p, const rn_step_tile *tile, rn_matrix 
 
 static void project_kv(const void *self, const rn_step_tile *tile) {
   const rows_work *p = self;
-  const int D = p->b->dim;
   const rn_matrix kv = {p->activations->kv, p->b->ld_pair};
-  rn_tile_nt_fp64_accumulate(
-      tile,
-      &(rn_tile_product){.sum = D, .x = {p->in, D}, .w = {weights_at(p, p->at->k), D}, .y = kv});
+  const rn_tile_product product = product_of(p, 0, (rn_matrix){p->in, p->b->dim}, kv);
+  rn_tile_nt_fp64_accumulate(tile, &product);
   rotate_tile(p, tile, kv, key_scale(p->b));
 }
 
 static void project_qg(const void *self, const rn_step_tile *tile) {
   const rows_work *p = self;
-  const int D = p->b->dim;
   const rn_matrix qg = {p->activations->qg, p->b->ld_pair};
-  rn_tile_nt_fp64_accumulate(
-      tile,
-      &(rn_tile_product){.sum = D, .x = {p->in, D}, .w = {weights_at(p, p->at->q), D}, .y = qg});
+  const rn_tile_product product = product_of(p, 0, (rn_matrix){p->in, p->b->dim}, qg);
+  rn_tile_nt_fp64_accumulate(tile, &product);
   rotate_tile(p, tile, qg, 1);
 }
 
@@ -136,29 +144,27 @@ static void norm_and_gate(const void *self, const rn_step_tile *tile) {
 
 static void project_out(const void *self, const rn_step_tile *tile) {
   const rows_work *p = self;
-  const int D = p->b->dim, Vd = p->b->value_dim;
-  rn_tile_nt(tile, &(rn_tile_product){.sum = Vd,
-                                      .x = {p->activations->gated, p->b->ld_gated},
-                                      .w = {weights_at(p, p->at->out), Vd},
-                                      .y = rn_matrix_of_reals(p->out, D)});
+  const rn_matrix gated = {p->activations->gated, p->b->ld_gated};
+  const rn_tile_product product = product_of(p, 0, gated, rn_matrix_of_reals(p->out, p->b->dim));
+  rn_tile_nt(tile, &product);
 }
 
 /* The steps of each phase. A tile of k or q, or of d_o, consists of whole heads. */
 
 static void run_kv(const rows_work *p, rn_rows rows) {
   const rn_tile_step step = {project_kv, {p->b->pair, p->b->key_width, p->b->dim}};
-  rn_tile_steps_run(rows, NULL, &step, 1, p);
+  run_steps(p, RN_UNIT_PHASE_KV, rows, NULL, &step, 1);
 }
 
 static void run_qg(const rows_work *p, rn_rows rows, const rn_scan_port *port) {
   const rn_tile_step step = {project_qg, {qg_width(p->b), p->b->key_width, p->b->dim}};
-  rn_tile_steps_run(rows, port, &step, 1, p);
+  run_steps(p, RN_UNIT_PHASE_QG, rows, port, &step, 1);
 }
 
 static void run_out(const rows_work *p, rn_rows rows, const rn_scan_port *port) {
   const rn_tile_step steps[] = {{norm_and_gate, {p->b->value_dim, 1, 0}},
                                 {project_out, {p->b->dim, 1, p->b->value_dim}}};
-  rn_tile_steps_run(rows, port, steps, 2, p);
+  run_steps(p, RN_UNIT_PHASE_OUT, rows, port, steps, 2);
 }
 
 /* Computes t->own, the contribution of this segment to the state, as the given form does. */
@@ -298,7 +304,13 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   const bool chunkwise = form == RN_FORM_CHUNKWISE;
   const rn_retention_view u =
       chunkwise ? view_of(b, unit, activations) : view_without_chunks(b, unit, activations);
-  const rows_work work = {b, pass->params, layer, unit->tokens, activations, in.x, in.y};
+  const rows_work work = {.b = b,
+                          .params = pass->params,
+                          .at = layer,
+                          .tokens = unit->tokens,
+                          .activations = activations,
+                          .in = in.x,
+                          .out = in.y};
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   activations->form = form;
   if (form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_CHUNKWISE) {
@@ -430,11 +442,11 @@ static void project_and_gate_backward(const void *self, const rn_step_tile *tile
   const rows_work *p = self;
   const rn_block_retention *b = p->b;
   const rn_gate gate = gate_of(p);
-  const int D = b->dim, Vd = b->value_dim, V = b->value_width;
+  const int V = b->value_width;
   const rn_array d_o = p->activations->d_o;
-  rn_tile_nn(tile,
-             &(rn_tile_product){
-                 .sum = D, .x = {p->in, D}, .w = {weights_at(p, p->at->out), Vd}, .y = {d_o, Vd}});
+  const rn_tile_product product =
+      product_of(p, 0, (rn_matrix){p->in, b->dim}, (rn_matrix){d_o, b->value_dim});
+  rn_tile_nn(tile, &product);
   for (int64_t row = tile->rows.begin; row < tile->rows.end; row += CACHED_ROWS) {
     const rn_head_rows at = {{row, rn_smaller(row + CACHED_ROWS, tile->rows.end)},
                              {tile->cols.begin / V, tile->cols.end / V}};
@@ -468,25 +480,19 @@ static void rotate_qkv_backward(const void *self, const rn_step_tile *tile) {
 /* Computes dx, which replaces the gradient of q. */
 static void project_qkvg_backward(const void *self, const rn_step_tile *tile) {
   const rows_work *p = self;
-  const rn_block_retention *b = p->b;
   const rn_block_retention_activations *t = p->activations;
-  const int D = b->dim;
-  const rn_matrix dx = rn_matrix_of_reals(p->out, D);
-  rn_tile_nn(
-      tile,
-      &(rn_tile_product){
-          .sum = b->pair, .x = {t->kv, b->ld_pair}, .w = {weights_at(p, p->at->k), D}, .y = dx});
-  rn_tile_nn(tile, &(rn_tile_product){.sum = qg_width(b),
-                                      .x = {t->qg, b->ld_pair},
-                                      .w = {weights_at(p, p->at->q), D},
-                                      .y = dx,
-                                      .beta = 1});
+  const rn_matrix dx = rn_matrix_of_reals(p->out, p->b->dim);
+  const rn_tile_product kv = product_of(p, 0, (rn_matrix){t->kv, p->b->ld_pair}, dx);
+  rn_tile_product qg = product_of(p, 1, (rn_matrix){t->qg, p->b->ld_pair}, dx);
+  qg.beta = 1;
+  rn_tile_nn(tile, &kv);
+  rn_tile_nn(tile, &qg);
 }
 
 static void run_out_backward(const rows_work *p, rn_rows rows) {
   const rn_tile_step step = {project_and_gate_backward,
                              {p->b->value_dim, p->b->value_width, p->b->dim}};
-  rn_tile_steps_run(rows, NULL, &step, 1, p);
+  run_steps(p, RN_UNIT_PHASE_D_OUT, rows, NULL, &step, 1);
 }
 
 static void run_norm_backward(const rows_work *p, rn_rows rows) {
@@ -498,7 +504,7 @@ static void run_qkvg_backward(const rows_work *p, rn_rows rows) {
   const rn_tile_step steps[] = {
       {rotate_qkv_backward, {p->b->pair, 1, 0}},
       {project_qkvg_backward, {p->b->dim, 1, p->b->pair + qg_width(p->b)}}};
-  rn_tile_steps_run(rows, NULL, steps, 2, p);
+  run_steps(p, RN_UNIT_PHASE_D_QKVG, rows, NULL, steps, 2);
 }
 
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
@@ -508,7 +514,13 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
   const rn_unit *unit = pass->unit;
   const rn_rows rows = rn_rows_of_unit(unit);
   const rn_retention_view u = view_of(b, unit, activations);
-  const rows_work work = {b, pass->params, layer, unit->tokens, activations, grads.dy, grads.dx};
+  const rows_work work = {.b = b,
+                          .params = pass->params,
+                          .at = layer,
+                          .tokens = unit->tokens,
+                          .activations = activations,
+                          .in = grads.dy,
+                          .out = grads.dx};
   const rn_gate gate = gate_of(&work);
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   rn_span_phase("head norm, gate, out projection");

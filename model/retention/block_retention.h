@@ -91,6 +91,7 @@ typedef struct rn_block_retention_activations {
   rn_real *d_kv;     /* [R, D + H V], row stride ld_pair */
   rn_real *d_chunk_states; /* [chunks, B, H, K, V]: contributions of chunks to adjoints */
   rn_array adjoints;       /* [chunks, B, H, K, V]: adjoint of the state after each chunk */
+  void *packed;            /* packed weights of one phase */
   rn_workspace *workspace; /* holds the temporary buffers; not owned */
 } rn_block_retention_activations;
 

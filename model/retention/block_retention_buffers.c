@@ -1,7 +1,7 @@
 /* Sizes, tables and buffers of a retention block. */
 #include "model/kernel/gemm.h"
 #include "model/memory/buffer.h"
-#include "model/retention/block_retention.h"
+#include "model/retention/block_retention_weights.h"
 
 static int64_t rows_of(const rn_block_retention *b) {
   return (int64_t)b->max_sequences * b->max_tokens;
@@ -139,6 +139,20 @@ static void take_backward(const rn_block_retention *b, const rn_buffer_space *s,
                       rn_use_in_backward(RN_UNIT_PHASE_SCAN_WEIGHT, RN_UNIT_PHASE_D_CROSS));
 }
 
+static void take_packed(const rn_block_retention *b, const rn_buffer_space *s,
+                        rn_block_retention_activations *t) {
+  const size_t bytes = rn_retention_weights_bytes(b);
+  if (bytes == 0) return;
+  t->packed = rn_buffer_take(
+      s, "packed weights", bytes,
+      (rn_buffer_use){.kind = RN_BUFFER_TEMPORARY,
+                      .forward = rn_phase_range(RN_UNIT_PHASE_KV, RN_UNIT_PHASE_KV) |
+                                 rn_phase_range(RN_UNIT_PHASE_QG, RN_UNIT_PHASE_QG) |
+                                 rn_phase_range(RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_OUT),
+                      .backward = rn_phase_range(RN_UNIT_PHASE_D_OUT, RN_UNIT_PHASE_D_OUT) |
+                                  rn_phase_range(RN_UNIT_PHASE_D_QKVG, RN_UNIT_PHASE_D_QKVG)});
+}
+
 rn_block_retention_activations rn_block_retention_buffers(const rn_block_retention *b,
                                                           const rn_buffer_space *space) {
   rn_block_retention_activations t = {0};
@@ -146,5 +160,6 @@ rn_block_retention_activations rn_block_retention_buffers(const rn_block_retenti
   take_scanned(b, space, &t);
   take_forward(b, space, &t);
   take_backward(b, space, &t);
+  take_packed(b, space, &t);
   return t;
 }

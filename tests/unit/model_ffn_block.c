@@ -25,7 +25,8 @@ static void prepare(fixture *f, rn_ffn kind, rn_activation activation) {
   int inner = kind == RN_FFN_GLU ? 2 * FFN : FFN;
   rn_layer_params layer = {.fc1 = 0, .gate = DIM * FFN, .fc2 = (int64_t)DIM * inner};
   f->block = rn_ffn_block_make(&spec, &layer, false);
-  f->activations = (rn_ffn_activations){rn_reals(f->inner), rn_reals(f->product)};
+  f->activations =
+      (rn_ffn_activations){.inner = rn_reals(f->inner), .product = rn_reals(f->product)};
   f->accumulator = (rn_grad_accumulator){.gradient = f->gradient, .total = WEIGHTS};
   test_fill(f->params, WEIGHTS, 0.5, 1);
   test_fill(f->x, ROWS * DIM, 1, 2);

@@ -68,7 +68,7 @@ static rn_packed_weight pack(const product *p, rn_array w) {
 static void multiply(const product *p, const rn_packed_weight *weight, rn_range cols, result *r) {
   const rn_matrix x = {p->bf16 ? rn_bf16s(x16) : rn_reals(drawn_x), p->ldx};
   const rn_matrix y = {p->y_bf16 ? rn_bf16s(r->y16) : rn_reals(r->y), p->ldy};
-  rn_gemm_packed(weight, p->rows, cols, x, p->beta, y);
+  rn_gemm_packed(weight, p->rows, cols, x, p->beta, rn_matrix_from(y, 0, cols.begin));
 }
 
 static void start(result *r) {
