@@ -165,16 +165,20 @@ static void show_plan(const planned_run *p, const rn_options_locations *location
   show_messages(p->effective.config, &p->plan, &p->spec);
 }
 
-/* Shows how busy the tasks of the loops keep the threads of a rank. */
+/* Shows how busy the tasks of the loops keep the threads of a rank, and what limits them. */
 static void show_threads(const rn_plan_sample *sample) {
   const rn_step_cost *cost = &sample->cost;
   const rn_phase_cost *idle = rn_step_cost_max_idle(cost);
+  const double busy = rn_step_cost_efficiency(cost), few = 0.95;
   if (cost->threads == 1) return;
   rn_log_info(
-      "threads      %d per rank are busy %.0f %% of the time with the tasks of a step; most idle "
-      "in: %s (%.0f %% busy)",
-      cost->threads, 100 * rn_step_cost_efficiency(cost), idle->name,
-      100 * rn_phase_cost_efficiency(idle, cost->threads));
+      "threads      the tasks of a step keep the %d threads of a rank busy %.0f %% of the time",
+      cost->threads, 100 * busy);
+  if (busy > few) return;
+  rn_log_info(
+      "  fewest tasks for them: %s, %.0f %% busy; use longer segments, larger micro-batches "
+      "or fewer threads per rank",
+      idle->name, 100 * rn_phase_cost_efficiency(idle, cost->threads));
 }
 
 /* Measures small steps, estimates the time of a step of the plan, and shows both. */
