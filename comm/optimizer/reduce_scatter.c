@@ -17,6 +17,9 @@ enum {
   GATHER_BLOCK = 1 << 20 /* doubles per all-reduce */
 };
 
+/* Tag with which no message is sent; see wait_for_ranks. */
+enum { TAG_NONE = 32767 };
+
 struct rn_reduce_scatter {
   MPI_Comm comm;
   const rn_peer_memory *peers; /* as in rn_reduce_operands */
@@ -250,12 +253,23 @@ rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *r, int bucket,
   return progress(err, r);
 }
 
+/*
+ * Waits a little for other ranks. The marks of a rank of this node are read without MPI, but that
+ * rank may itself wait for a message of this rank, such as a state, which MPI delivers only in its
+ * calls. The probe finds nothing: with a message to find, it might return without progress.
+ */
+static void wait_for_ranks(const rn_reduce_scatter *r, rn_backoff *backoff) {
+  int found;
+  (void)MPI_Iprobe(MPI_ANY_SOURCE, TAG_NONE, r->comm, &found, MPI_STATUS_IGNORE);
+  rn_backoff_wait(backoff);
+}
+
 rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *r) {
   rn_backoff backoff = {0};
   assert(r->started == r->shards->buckets);
   RN_TRY(err, progress(err, r));
   for (int last_summed = r->summed; r->summed < r->started; last_summed = r->summed) {
-    rn_backoff_wait(&backoff);
+    wait_for_ranks(r, &backoff);
     RN_TRY(err, progress(err, r));
     if (r->summed > last_summed) backoff = (rn_backoff){0};
   }
@@ -269,7 +283,7 @@ rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *r) {
 void rn_reduce_scatter_release(const rn_reduce_scatter *r) {
   rn_backoff backoff = {0};
   assert(r->started == 0);
-  while (!rn_gradient_peers_have_read(r->peers, r->earlier)) rn_backoff_wait(&backoff);
+  while (!rn_gradient_peers_have_read(r->peers, r->earlier)) wait_for_ranks(r, &backoff);
 }
 
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count) {

@@ -3,6 +3,7 @@
  * grouping of ranks into nodes whose ranks read each other's gradients in place, and without it.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "comm/optimizer/peer_memory.h"
 #include "comm/optimizer/reduce_scatter.h"
@@ -161,6 +162,34 @@ static void a_late_rank_blocks_nobody(const rn_world *world, const rn_grid *grid
   destroy(&r);
 }
 
+/*
+ * A rank that waits for the buckets of another rank still delivers its own messages to it, such as
+ * the last state of a scan: that rank may need them before it can start its buckets.
+ */
+static void a_waiting_rank_delivers_its_messages(const rn_world *world, const rn_grid *grid,
+                                                 int node_ranks) {
+  enum { COUNT = 1 << 20, TAG = 1, LATE_US = 100000 };
+  const int rank = rn_grid_replica(grid), size = rn_grid_replica_size(grid), last = size - 1;
+  const MPI_Comm comm = rn_world_comm(world);
+  MPI_Request send = MPI_REQUEST_NULL;
+  reduction r;
+  if (size == 1 || !create(world, grid, RN_REDUCE_FLOAT, node_ranks, 4000, &r)) return;
+  float *message = calloc(COUNT, sizeof *message);
+  write_gradient(&r, rank, 0);
+  if (rank == 0) MPI_Isend(message, COUNT, MPI_FLOAT, last, TAG, comm, &send);
+  if (rank == last) {
+    usleep(LATE_US); /* the others wait by now */
+    MPI_Recv(message, COUNT, MPI_FLOAT, 0, TAG, comm, MPI_STATUS_IGNORE);
+  }
+  for (int b = 0; b < BUCKETS; b++) start_bucket(&r, b);
+  CHECK_OK(&err, rn_reduce_scatter_finish(&err, r.reduce_scatter));
+  check_sums(&r, rank, size, 0);
+  rn_reduce_scatter_release(r.reduce_scatter);
+  MPI_Wait(&send, MPI_STATUS_IGNORE);
+  free(message);
+  destroy(&r);
+}
+
 /* If one rank cannot create its block or open another one, all ranks learn it, and none hangs. */
 static void a_rank_without_memory_is_known_to_all(const rn_world *world, const rn_grid *grid) {
   static const char *const fault[] = {"peer_memory.create:1", "peer_memory.open:1"};
@@ -221,6 +250,9 @@ static void a_failure_on_one_rank_is_known_to_all(rn_world *world, int rank, int
 int main(int argc, char **argv) {
   rn_world *world = NULL;
   rn_grid *grid = NULL;
+  /* The receiver of a large message cannot read it without the sender, as between nodes. */
+  setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
+  setenv("OMPI_MCA_smsc", "^cma,knem,xpmem", 0);
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   const int size = rn_world_size(world), rank = rn_world_rank(world);
@@ -238,6 +270,8 @@ int main(int argc, char **argv) {
     a_late_rank_blocks_nobody(world, grid, 0);
     a_late_rank_blocks_nobody(world, grid, 2);
     a_late_rank_blocks_nobody(world, grid, 3);
+    a_waiting_rank_delivers_its_messages(world, grid, 0);
+    a_waiting_rank_delivers_its_messages(world, grid, 3);
     a_rank_without_memory_is_known_to_all(world, grid);
     if (size == 1) a_single_replica_sends_nothing(grid);
     gathered_doubles_have_the_bits_of_their_owners(grid, rank, size);
