@@ -1,5 +1,7 @@
 #include "model/ops/pack_weights.h"
 
+#include "proto/base/span.h"
+
 static size_t bytes_of(const rn_packed_weight *p) {
   enum { ALIGNMENT = 64 };
   const bool bf16 = p->w.x.bf16;
@@ -43,5 +45,9 @@ void rn_pack_weights(rn_rows rows, rn_packed_weight *weights, int count, void *b
   for (int i = 0; i < count; i++) pieces += rn_gemm_pack_pieces(&weights[i]);
   if (pieces == 0) return;
 #pragma omp parallel for schedule(dynamic)
-  for (int piece = 0; piece < pieces; piece++) pack_piece(weights, piece);
+  for (int piece = 0; piece < pieces; piece++) {
+    const double begin_s = rn_span_task_begin();
+    pack_piece(weights, piece);
+    rn_span_task_end(begin_s);
+  }
 }

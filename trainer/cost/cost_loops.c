@@ -89,7 +89,20 @@ void rn_cost_product(rn_cost_sum *s, rn_rows rows, int n, int k) {
   end_loop(s);
 }
 
-/* ---- weight gradients ---- */
+/* ---- weights ---- */
+
+void rn_cost_pack(rn_cost_sum *s, const rn_packed_weight *weights, int count) {
+  int64_t pieces = 0;
+  double elements = 0;
+  for (int i = 0; i < count; i++) {
+    rn_packed_weight w = weights[i];
+    if (rn_pack_weights_bytes(&w, 1) == 0) continue;
+    w.packed.at = s; /* any address: only the number of pieces is wanted */
+    pieces += rn_gemm_pack_pieces(&w);
+    elements += (double)w.n * w.k;
+  }
+  if (pieces > 0) rn_cost_static(s, pieces, 2 * sizeof(float) * elements / (double)pieces);
+}
 
 static void add_pieces(rn_cost_sum *s, const rn_tiling *tiling, int64_t rows, int first_group,
                        bool is_shared) {

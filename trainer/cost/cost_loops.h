@@ -2,6 +2,7 @@
 #ifndef RN_TRAINER_COST_COST_LOOPS_H
 #define RN_TRAINER_COST_COST_LOOPS_H
 
+#include "model/ops/pack_weights.h"
 #include "model/ops/steps_tiling.h"
 #include "model/pass/rows.h"
 #include "model/retention/retention.h"
@@ -40,6 +41,9 @@ void rn_cost_tiles(rn_cost_sum *s, const rn_cost_step *steps, int count);
 
 /** Adds one product y [R, n] over given rows, with a sum over k, in tiles as of rn_matmul_nt. */
 void rn_cost_product(rn_cost_sum *s, rn_rows rows, int n, int k);
+
+/** Adds the packing of weights (model/ops/pack_weights.h). */
+void rn_cost_pack(rn_cost_sum *s, const rn_packed_weight *weights, int count);
 
 /** Adds the weight gradients [n, k] of several weights, in one pool of tasks. */
 void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int count);

@@ -84,6 +84,27 @@ static void add_slabs(rn_cost_sum *s, const rn_retention *r) {
       s, slabs, elements / (double)slabs * rn_retention_chunks(r, s->unit->tokens) * DECAY_AND_ADD);
 }
 
+/* Adds the packing of the weights [n, k] of one phase, for products of kind `kind`. */
+static void add_packing(rn_cost_sum *s, rn_gemm_kind kind, const int (*weights)[2], int count) {
+  const rn_array none = {NULL, s->unit->bf16};
+  rn_packed_weight packed[2] = {{0}};
+  for (int i = 0; i < count; i++) {
+    const int n = weights[i][0], k = weights[i][1];
+    packed[i] = kind == RN_GEMM_NT ? rn_weight_nt(n, k, none) : rn_weight_nn(n, k, none);
+  }
+  rn_cost_pack(s, packed, count);
+}
+
+/* Short sums of k, v, q and g are computed in double, from the weight itself. */
+static void add_projection(rn_cost_sum *s, rn_cost_kind kind, const char *phase, int width) {
+  const rn_spec *spec = s->unit->spec;
+  const int weight[][2] = {{width, spec->dim}};
+  const rn_cost_step step = {{width, rn_spec_key_width(spec), spec->dim}, ROTATE};
+  rn_cost_phase(s, kind, phase);
+  if (s->unit->bf16 || spec->dim > RN_FP64_SUM_MAX) add_packing(s, RN_GEMM_NT, weight, 1);
+  rn_cost_tiles(s, &step, 1);
+}
+
 /* Chunks without a scan between ranks: the state before the segment is known at once, and is
  * propagated before the phase that needs it. */
 static void add_retention(rn_cost_sum *s, rn_cost_kind kind, const rn_retention *r) {
@@ -102,17 +123,15 @@ static void add_retention_forward(rn_cost_sum *s, rn_cost_kind kind) {
   const rn_spec *spec = s->unit->spec;
   const rn_retention r = rn_retention_shape(spec, s->unit->tokens);
   const int D = spec->dim, K = rn_spec_key_width(spec);
-  const rn_cost_step kv = {{pair_width(spec), K, D}, ROTATE}, qg = {{qg_width(spec), K, D}, ROTATE};
   const rn_cost_step out[] = {{{spec->value_dim, 1, 0}, HEAD_NORM_AND_GATE},
                               {{D, 1, spec->value_dim}, 0}};
-  rn_cost_phase(s, kind, "k, v projections");
-  rn_cost_tiles(s, &kv, 1);
-  rn_cost_phase(s, kind, "q, g projections");
-  rn_cost_tiles(s, &qg, 1);
+  add_projection(s, kind, "k, v projections", pair_width(spec));
+  add_projection(s, kind, "q, g projections", qg_width(spec));
   add_retention(s, kind, &r);
   rn_cost_phase(s, kind, "retention of first tokens");
   rn_cost_static(s, (int64_t)s->unit->sequences * r.heads, 2.0 * sizeof(float) * K * D);
   rn_cost_phase(s, kind, "head norm, gate, out projection");
+  add_packing(s, RN_GEMM_NT, (const int[][2]){{D, spec->value_dim}}, 1);
   rn_cost_tiles(s, out, 2);
 }
 
@@ -123,9 +142,11 @@ static void add_retention_backward(rn_cost_sum *s) {
   const rn_cost_step out = {{spec->value_dim, rn_spec_value_width(spec), D}, GATE_BACKWARD};
   const rn_cost_step qkvg[] = {{{pair, 1, 0}, ROTATE_BACKWARD}, {{D, 1, pair + qg}, 0}};
   rn_cost_phase(s, RN_COST_BACKWARD, "head norm, gate, out projection");
+  add_packing(s, RN_GEMM_NN, (const int[][2]){{spec->value_dim, D}}, 1);
   rn_cost_tiles(s, &out, 1);
   add_retention(s, RN_COST_BACKWARD, &r);
   rn_cost_phase(s, RN_COST_BACKWARD, "k, v, q, g projections");
+  add_packing(s, RN_GEMM_NN, (const int[][2]){{D, pair}, {D, qg}}, 2);
   rn_cost_tiles(s, qkvg, 2);
 }
 
@@ -156,6 +177,7 @@ static void add_forward(rn_cost_sum *s, rn_cost_kind kind, bool whole) {
   add_residual(s, kind);
   add_norm(s, kind);
   rn_cost_phase(s, kind, "feed-forward");
+  add_packing(s, RN_GEMM_NT, (const int[][2]){{inner_width(spec), D}, {D, F}}, 2);
   rn_cost_tiles(s, ffn, whole ? 2 : 1);
   if (whole) add_residual(s, kind);
 }
@@ -179,6 +201,7 @@ static void add_backward(rn_cost_sum *s) {
   const int D = spec->dim, F = spec->ffn_dim, inner = inner_width(spec);
   const rn_cost_step ffn[] = {{{F, 1, D}, GLU_BACKWARD}, {{D, 1, inner}, 0}};
   rn_cost_phase(s, RN_COST_BACKWARD, "feed-forward");
+  add_packing(s, RN_GEMM_NN, (const int[][2]){{D, inner}, {F, D}}, 2);
   rn_cost_tiles(s, ffn, 2);
   add_norm_backward(s, "norms, residual", s->rows);
   add_retention_backward(s);
