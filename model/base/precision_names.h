@@ -41,6 +41,7 @@
 #define rn_block_retention_buffers RN_NAME(rn_block_retention_buffers)
 #define rn_ffn_buffers RN_NAME(rn_ffn_buffers)
 #define rn_head_buffers RN_NAME(rn_head_buffers)
+#define rn_head_logits_shape RN_NAME(rn_head_logits_shape)
 #define rn_layer_buffers RN_NAME(rn_layer_buffers)
 #define rn_stage_memory_plan RN_NAME(rn_stage_memory_plan)
 #define rn_stage_memory_workspace_bytes RN_NAME(rn_stage_memory_workspace_bytes)

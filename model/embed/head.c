@@ -1,21 +1,34 @@
 #include "model/embed/head.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "model/kernel/kernels.h"
 #include "model/memory/buffer.h"
 #include "model/ops/matmul.h"
+#include "model/ops/tile_steps.h"
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
 /* Rows per block: few enough that the logits take at most some tens of MB, and enough that the
- * products occupy all threads. */
-enum { LARGE_VOCAB = 4096, SMALL_VOCAB_ROWS = 1024, LARGE_VOCAB_ROWS = 256 };
+ * products occupy all threads. A block of few rows is enough work only if the sums over a large
+ * vocabulary are cut, too. */
+enum {
+  SMALL_VOCAB = 1024,
+  LARGE_VOCAB = 4096,
+  SMALL_VOCAB_ROWS = 2048,
+  ROWS = 1024,
+  LARGE_VOCAB_ROWS = 256,
+  PIECES = 16
+};
 
 rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table) {
   return (rn_head){.dim = spec->dim,
                    .vocab = spec->vocab,
-                   .block = spec->vocab > LARGE_VOCAB ? LARGE_VOCAB_ROWS : SMALL_VOCAB_ROWS,
+                   .block = spec->vocab > LARGE_VOCAB    ? LARGE_VOCAB_ROWS
+                            : spec->vocab <= SMALL_VOCAB ? SMALL_VOCAB_ROWS
+                                                         : ROWS,
+                   .pieces = spec->vocab > LARGE_VOCAB ? PIECES : 1,
                    .projection = table->output,
                    .has_norm = spec->pre_norm,
                    .norm = rn_norm_make(spec, table->final_norm, table->final_norm_bias)};
@@ -35,6 +48,10 @@ rn_head_work rn_head_buffers(const rn_head *head, int64_t rows, const rn_buffer_
       .row_loss = rn_buffer_doubles(space, "row losses", block, use)};
   if (head->has_norm) {
     work.d_normed = rn_buffer_reals(space, "d final norm", block * head->dim, use);
+  }
+  if (head->pieces > 1) {
+    work.partial =
+        rn_buffer_reals(space, "d final norm, pieces", head->pieces * block * head->dim, use);
   }
   return work;
 }
@@ -71,25 +88,6 @@ static void round_in_place(int n, rn_real *row) {
   }
 }
 
-/* Computes the gradients of a block of rows from the gradient of the logits in `work`. */
-static void backward_block(const rn_head *head, const rn_real *params, const rn_head_work *work,
-                           rn_array normed, rn_loss block, rn_grad_accumulator *accumulator) {
-  const int dim = head->dim, vocab = head->vocab;
-  const int64_t ld = head->bf16 ? (int64_t)vocab * 2 : vocab;
-  const rn_array d_logits = {work->logits, head->bf16};
-  const rn_rows together = rn_rows_together(block.rows);
-  rn_real *d_normed = head->has_norm ? work->d_normed : block.dy;
-  rn_grad_accumulator_product(accumulator, (rn_weight){head->projection, vocab, dim}, together,
-                              (rn_matrix){d_logits, ld}, (rn_matrix){normed, dim});
-  rn_matmul_nn(together, dim, vocab, d_logits, ld,
-               rn_array_of_weights(head->weights, params, head->projection), dim, 0,
-               rn_reals(d_normed), dim);
-  if (head->has_norm) {
-    const rn_norm_grads grads = {.x = block.y, .stat = work->stat, .dy = d_normed, .dx = block.dy};
-    rn_norm_backward(&head->norm, params, together, &grads, accumulator);
-  }
-}
-
 /* Returns the loss computation restricted to the block of rows that begins at `from`. */
 static rn_loss block_of(const rn_head *head, const rn_loss *loss, int64_t from) {
   rn_loss block = *loss;
@@ -101,36 +99,155 @@ static rn_loss block_of(const rn_head *head, const rn_loss *loss, int64_t from) 
   return block;
 }
 
-/* Stores the losses of a block's rows in `work`, and replaces the logits by their gradients. */
-static void cross_entropies(const rn_head *head, rn_head_work *work, rn_loss block) {
-  const int vocab = head->vocab;
-  const rn_kernels *kernels = rn_kernels_table();
-  const bool round = head->bf16 && block.dy != NULL;
-#pragma omp parallel for schedule(static)
-  for (int64_t r = 0; r < block.rows; r++) {
-    rn_real *logits = work->logits + r * vocab;
-    work->row_loss[r] =
-        kernels->cross_entropy(vocab, logits, block.target[r], block.dy != NULL, block.scale);
-    if (round) round_in_place(vocab, logits);
+/* ---- the steps of one block of rows ---- */
+
+/* Arguments of the functions that compute tiles. */
+typedef struct block_work {
+  const rn_head *head;
+  const rn_head_work *work;
+  rn_array projection, normed;
+  rn_real *d_normed;
+  const rn_loss *loss;
+} block_work;
+
+static rn_matrix projection_of(const block_work *p) {
+  return (rn_matrix){p->projection, p->head->dim};
+}
+
+/* Returns the gradient of the logits. */
+static rn_matrix d_logits_of(const block_work *p) {
+  const int64_t vocab = p->head->vocab;
+  const rn_array logits = {p->work->logits, p->head->bf16};
+  return (rn_matrix){logits, p->head->bf16 ? 2 * vocab : vocab};
+}
+
+static void logits_tile(const void *self, const rn_step_tile *tile) {
+  const block_work *p = self;
+  rn_tile_nt(tile, &(rn_tile_product){.sum = p->head->dim,
+                                      .x = {p->normed, p->head->dim},
+                                      .w = projection_of(p),
+                                      .y = rn_matrix_of_reals(p->work->logits, p->head->vocab)});
+}
+
+/* Stores the losses of rows in `work`, and replaces the logits by their gradients. */
+static void cross_entropies(const void *self, const rn_step_tile *tile) {
+  const block_work *p = self;
+  const int vocab = p->head->vocab;
+  const bool gradient = p->loss->dy != NULL;
+  for (int64_t r = tile->rows.begin; r < tile->rows.end; r++) {
+    rn_real *logits = p->work->logits + r * vocab;
+    p->work->row_loss[r] = rn_kernels_table()->cross_entropy(vocab, logits, p->loss->target[r],
+                                                             gradient, p->loss->scale);
+    if (gradient && p->head->bf16) round_in_place(vocab, logits);
   }
+}
+
+static void d_normed_tile(const void *self, const rn_step_tile *tile) {
+  const block_work *p = self;
+  rn_tile_nn(tile, &(rn_tile_product){.sum = p->head->vocab,
+                                      .x = d_logits_of(p),
+                                      .w = projection_of(p),
+                                      .y = rn_matrix_of_reals(p->d_normed, p->head->dim)});
+}
+
+static rn_real *piece_at(const block_work *p, int64_t piece) {
+  return p->work->partial + piece * p->head->block * p->head->dim;
+}
+
+/* Computes one piece of the sums of whole rows. Piece i has columns i D .. (i + 1) D of the step.
+ */
+static void d_normed_piece(const void *self, const rn_step_tile *tile) {
+  const block_work *p = self;
+  const int D = p->head->dim;
+  const int64_t piece = tile->cols.begin / D;
+  const rn_range sum = rn_cut(p->head->vocab, p->head->pieces, piece);
+  const rn_step_tile whole = {.rows = tile->rows, .cols = {0, D}, .port = tile->port};
+  assert(rn_range_count(tile->cols) == D);
+  rn_tile_nn(&whole, &(rn_tile_product){.sum = (int)rn_range_count(sum),
+                                        .x = rn_matrix_from(d_logits_of(p), 0, sum.begin),
+                                        .w = rn_matrix_from(projection_of(p), sum.begin, 0),
+                                        .y = rn_matrix_of_reals(piece_at(p, piece), D)});
+}
+
+/* Adds the pieces of the sums of rows, in order. */
+static void add_pieces(const void *self, const rn_step_tile *tile) {
+  const block_work *p = self;
+  const int64_t begin = tile->rows.begin * p->head->dim, end = tile->rows.end * p->head->dim;
+  rn_real *sum = p->d_normed;
+  memcpy(sum + begin, piece_at(p, 0) + begin, (size_t)(end - begin) * sizeof *sum);
+  for (int piece = 1; piece < p->head->pieces; piece++) {
+    const rn_real *summand = piece_at(p, piece);
+    for (int64_t i = begin; i < end; i++) sum[i] += summand[i];
+  }
+}
+
+/* Returns the rows of a block. Tiles depend on the size of a whole block, not on that of a short
+ * one, so that bits do not depend on how rows are distributed over ranks. */
+static rn_rows rows_of(const block_work *p) {
+  return (rn_rows){p->loss->rows, (int)p->loss->rows, p->head->block};
+}
+
+/* The projection is not packed, because each of its elements is used for few rows; so a block of
+ * few rows is one tile high. */
+rn_step_shape rn_head_logits_shape(const rn_head *head) {
+  enum { WIDE = 400 };
+  return (rn_step_shape){head->vocab, head->pieces > 1 ? WIDE : 1, head->dim};
+}
+
+/* Computes the losses of a block of rows and, if wanted, the gradients of the logits. */
+static void run_loss(const block_work *p) {
+  const rn_tile_step steps[] = {{logits_tile, rn_head_logits_shape(p->head)},
+                                {cross_entropies, {p->head->vocab, 1, 0}}};
+  rn_tile_steps_run(rows_of(p), NULL, steps, 2, p);
+}
+
+/* Computes the gradient of the normed rows. */
+static void run_d_normed(const block_work *p) {
+  const int dim = p->head->dim, vocab = p->head->vocab, pieces = p->head->pieces;
+  const rn_tile_step whole = {d_normed_tile, {dim, 1, vocab}},
+                     in_pieces[] = {{d_normed_piece, {pieces * dim, dim, vocab / pieces}},
+                                    {add_pieces, {dim, 1, 0}}};
+  if (pieces > 1) {
+    rn_tile_steps_run(rn_rows_together(p->loss->rows), NULL, in_pieces, 2, p);
+  } else {
+    rn_tile_steps_run(rows_of(p), NULL, &whole, 1, p);
+  }
+}
+
+/* Accumulates the weight gradients of a block of rows, and computes the gradient of y. Without a
+ * norm, d_normed may replace the normed rows, so the weight gradient comes first. */
+static void backward_block(const block_work *p, const rn_real *params,
+                           rn_grad_accumulator *accumulator) {
+  const rn_head *head = p->head;
+  const rn_rows together = rn_rows_together(p->loss->rows);
+  rn_grad_accumulator_product(accumulator, (rn_weight){head->projection, head->vocab, head->dim},
+                              together, d_logits_of(p), (rn_matrix){p->normed, head->dim});
+  run_d_normed(p);
+  if (!head->has_norm) return;
+  const rn_norm_grads grads = {
+      .x = p->loss->y, .stat = p->work->stat, .dy = p->d_normed, .dx = p->loss->dy};
+  rn_norm_backward(&head->norm, params, together, &grads, accumulator);
 }
 
 void rn_head_loss(const rn_head *head, const rn_real *params, rn_head_work *work, rn_loss *loss,
                   rn_grad_accumulator *accumulator) {
   loss->sum = 0;
+  rn_span_phase("head");
   for (int64_t from = 0; from < loss->rows; from += head->block) {
     const rn_loss block = block_of(head, loss, from);
-    rn_span_phase("head");
-    const rn_array normed = projected_rows(head, params, block.rows, block.y, work);
-    project(head, params, block.rows, normed, work->logits);
-    rn_span_phase("softmax and loss");
-    cross_entropies(head, work, block);
+    const block_work p = {
+        .head = head,
+        .work = work,
+        .projection = rn_array_of_weights(head->weights, params, head->projection),
+        .normed = projected_rows(head, params, block.rows, block.y, work),
+        .d_normed = head->has_norm ? work->d_normed : block.dy,
+        .loss = &block};
+    run_loss(&p);
     for (int64_t r = 0; r < block.rows; r++) {
       loss->sum += work->row_loss[r];
       if (block.token_loss != NULL) block.token_loss[r] = (rn_real)work->row_loss[r];
     }
-    rn_span_phase("head");
-    if (block.dy != NULL) backward_block(head, params, work, normed, block, accumulator);
+    if (block.dy != NULL) backward_block(&p, params, accumulator);
     rn_progress_unit();
   }
 }

@@ -17,12 +17,14 @@
 #include "model/memory/buffer_plan.h"
 #include "model/ops/grad_accumulator.h"
 #include "model/ops/norm.h"
+#include "model/ops/steps_tiling.h"
 #include "model/spec/param.h"
 #include "proto/base/real.h"
 
 typedef struct rn_head {
   int dim, vocab;     /* D, N */
   int block;          /* rows per block; depends only on N */
+  int pieces;         /* pieces of the sum over N in the gradient of normed; depends only on N */
   int64_t projection; /* parameter offset of the projection [N, D] */
   bool has_norm;
   rn_norm norm;
@@ -33,12 +35,17 @@ typedef struct rn_head {
 /** Returns the head of a model; its projection is the embedding if the spec ties them. */
 rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table);
 
+/** Returns the shape of the logits as the output of a step (model/ops/tile_steps.h). */
+rn_step_shape rn_head_logits_shape(const rn_head *head);
+
 /** Work space of one block. */
 typedef struct rn_head_work {
   rn_real *logits;   /* [block, N], later replaced by the gradient of the logits; with bf16, each
                         row's gradient is rounded in place */
   rn_array normed;   /* [block, D] */
   rn_real *d_normed; /* [block, D]: the gradient of normed; NULL without a norm */
+  rn_real *partial;  /* [pieces, block, D]: pieces of the sums of that gradient; NULL if there is
+                        one piece */
   rn_real *stat;     /* [block, 2] */
   double *row_loss;  /* [block] */
 } rn_head_work;

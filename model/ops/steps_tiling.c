@@ -2,66 +2,80 @@
 
 #include <assert.h>
 
-#include "model/kernel/gemm.h"
-
-/* Number of rows of a block. A product packs its weights for each block, which takes longer in
- * fp32. */
-static int block_rows_of(int64_t rows) {
-  if (rn_gemm_takes_bf16()) return rows >= 256 ? 128 : 64;
-  return rows >= 1024 ? 256 : rows >= 256 ? 128 : 64;
+/* Returns the number of rows of a block. Products of 128 rows are as fast as taller ones if their
+ * weights are packed (model/kernel/gemm_pack.h). A small reduction block is one block. */
+static int block_rows_of(rn_rows rows) {
+  enum { SMALL = 256 };
+  const bool parts = rows.reduction_block > 0;
+  if (parts && rows.reduction_block <= SMALL) return rows.reduction_block;
+  return parts || rows.count >= 1024 ? 128 : 64;
 }
 
 /* Number of rows of a tile in a step that works on whole rows: few enough that they stay in cache
  * from one kernel to the next. */
-enum { CACHED_ROWS = 32 };
+static int cached_rows(int cols) {
+  enum { MAX_ROWS = 32, ELEMENTS = 1 << 15 };
+  const int rows = ELEMENTS / (cols > 0 ? cols : 1);
+  return rows < 1 ? 1 : rows > MAX_ROWS ? MAX_ROWS : rows;
+}
 
 /* The number of threads that the tiles of a product are meant for. */
 enum { THREADS = 64 };
 
-/* Returns the share of the time in which THREADS threads work, if all tasks are equal. */
-static double busy_share(int64_t tasks) {
+/* Returns the share of the time in which THREADS threads work on tiles of `width` columns. */
+static double busy_share(int64_t blocks, int64_t cols, int64_t width) {
+  const int64_t tasks = blocks * ((cols + width - 1) / width);
   const int64_t rounds = (tasks + THREADS - 1) / THREADS;
-  return tasks == 0 ? 1 : (double)tasks / (double)(rounds * THREADS);
+  return (double)(blocks * cols) / (double)(rounds * THREADS * width);
 }
 
-/* Returns the number of columns of a product's tiles: the largest with which THREADS threads are
- * busy, from MIN_COLS to MAX_COLS, or at least one grain. */
+/*
+ * Returns the number of columns of a product's tiles: the largest with which THREADS threads are
+ * busy, from MIN_COLS to MAX_COLS, or at least one grain. In this range, packed products are
+ * equally fast. Wider tiles would be computed for too long between two polls, and leave the
+ * second-level cache.
+ */
 static int tile_cols_of(int64_t blocks, int64_t cols, int grain) {
-  enum { MIN_COLS = 1024, MAX_COLS = 1024, ROUND = 64 };
+  enum { MIN_COLS = 128, MAX_COLS = 256, ROUND = 64 };
   const double busy = 0.9;
-  const int unit = grain >= ROUND ? grain : (ROUND + grain - 1) / grain * grain;
-  const int max = MAX_COLS < unit ? unit : MAX_COLS / unit * unit;
-  int best = max;
-  for (int width = max; width >= unit && (width >= MIN_COLS || width == max); width -= unit) {
-    const double share = busy_share(blocks * ((cols + width - 1) / width));
-    const double best_share = busy_share(blocks * ((cols + best - 1) / best));
-    if (best_share >= busy) break;
-    if (share > best_share) best = width;
+  const int64_t unit = grain >= ROUND ? grain : (ROUND + grain - 1) / grain * grain;
+  const int64_t units = (cols + unit - 1) / unit;
+  int64_t best = 0;
+  for (int64_t across = 1; across <= units; across++) {
+    const int64_t width = (units + across - 1) / across * unit;
+    if (width > MAX_COLS && width > unit) continue;
+    if (best > 0 && (width < MIN_COLS || busy_share(blocks, cols, best) >= busy)) break;
+    if (best == 0 || busy_share(blocks, cols, width) > busy_share(blocks, cols, best)) best = width;
   }
-  return best;
+  return (int)(best > 0 ? best : unit);
 }
 
-static rn_step_tiling step_tiling(const rn_steps_tiling *t, int64_t blocks, rn_step_shape shape) {
-  rn_step_tiling s = {.rows = CACHED_ROWS, .cols = shape.cols, .width = shape.cols, .across = 1};
+static rn_step_tiling step_tiling(int block_rows, int64_t blocks, rn_step_shape shape) {
+  rn_step_tiling s = {
+      .rows = cached_rows(shape.cols), .cols = shape.cols, .width = shape.cols, .across = 1};
   if (shape.sum == 0) return s;
-  s.rows = t->block_rows;
+  s.rows = block_rows;
   s.cols = tile_cols_of(blocks, shape.cols, shape.grain);
   s.across = (shape.cols + s.cols - 1) / s.cols;
   return s;
 }
 
-/* In reproducible mode, the number of columns must not depend on the number of rows, which depends
- * on the layout of the ranks. It is chosen for a typical number of blocks. */
+/* In reproducible mode, tiles must not depend on the number of rows, which depends on the layout of
+ * the ranks. Their width is chosen for as many blocks as there typically are. */
+static int64_t typical_blocks(const rn_steps_tiling *t) {
+  enum { TYPICAL_BLOCKS = 32, MANY = 8 };
+  if (t->rows.reduction_block == 0) return t->blocks;
+  return t->part_blocks >= MANY ? t->part_blocks : TYPICAL_BLOCKS;
+}
+
 rn_steps_tiling rn_steps_tiling_of(rn_rows rows, const rn_step_shape *steps, int count) {
-  enum { TYPICAL_BLOCKS = 32 };
-  const bool parts = rows.reduction_block > 0;
-  const int64_t longest = parts ? rows.reduction_block : rows.count;
-  rn_steps_tiling t = {.rows = rows, .block_rows = block_rows_of(longest), .count = count};
+  const int64_t longest = rows.reduction_block > 0 ? rows.reduction_block : rows.count;
+  rn_steps_tiling t = {.rows = rows, .block_rows = block_rows_of(rows), .count = count};
   assert(count <= RN_TILE_STEPS_MAX);
   t.part_blocks = (longest + t.block_rows - 1) / t.block_rows;
   t.blocks = rows.count == 0 ? 0 : t.part_blocks * rn_rows_parts(rows);
   for (int i = 0; i < count; i++) {
-    t.step[i] = step_tiling(&t, parts ? TYPICAL_BLOCKS : t.blocks, steps[i]);
+    t.step[i] = step_tiling(t.block_rows, typical_blocks(&t), steps[i]);
   }
   return t;
 }
@@ -87,8 +101,12 @@ rn_step_tile rn_steps_tiling_tile(const rn_steps_tiling *t, int step, int64_t bl
                         .cols = {col, rn_smaller(col + s->cols, s->width)}};
 }
 
+/* With fewer blocks, threads would wait at the end, where only the last steps have tasks left;
+ * with more, rows would not stay in cache. */
 int64_t rn_steps_tiling_lag(const rn_steps_tiling *t, int threads) {
-  int64_t wave = 0;
-  for (int step = 0; step < t->count; step++) wave += rn_steps_tiling_count(t, step, 0);
-  return threads == 1 ? 0 : 1 + threads / wave;
+  int64_t fewest = INT64_MAX;
+  for (int step = 0; step + 1 < t->count; step++) {
+    fewest = rn_smaller(fewest, rn_steps_tiling_count(t, step, 0));
+  }
+  return t->count == 1 ? 0 : (3 * (threads - 1) + fewest - 1) / fewest;
 }

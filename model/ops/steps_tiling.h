@@ -36,8 +36,8 @@ typedef struct rn_step_tile {
   const rn_scan_port *port; /* to be polled between products; NULL except on the first thread */
 } rn_step_tile;
 
-/** The tiles of one block in one step: at most `down` x `across` tiles of at most `rows` x `cols`
- * elements. */
+/** The tiles of one block in one step: rows of `across` tiles of at most `rows` x `cols` elements.
+ */
 typedef struct rn_step_tiling {
   int rows, cols;
   int64_t width, across; /* width: columns of the whole output */
@@ -59,8 +59,8 @@ rn_range rn_steps_tiling_block(const rn_steps_tiling *tiling, int64_t block);
 /** Returns the number of tiles of a block in a step; 0 if it has no rows. */
 int64_t rn_steps_tiling_count(const rn_steps_tiling *tiling, int step, int64_t block);
 
-/** Returns by how many blocks a step follows the one before it on `threads` threads: about as many
- * tasks as there are threads lie between a task and those that it waits for. */
+/** Returns by how many blocks a step follows the one before it on `threads` threads: so many that
+ * three rounds of tasks lie between a task and those that it waits for. */
 int64_t rn_steps_tiling_lag(const rn_steps_tiling *tiling, int threads);
 
 /** Returns tile `index` of a block in a step. */

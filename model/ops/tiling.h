@@ -2,9 +2,9 @@
  * Tilings of outputs. A tiling is a pure function of shapes, so that bits do not depend on the
  * number of threads.
  *
- * Tiles are small enough that 4096 rows are enough work for 16 threads, and large enough that the
- * product of a tile is about as fast (per FLOP) as a large product. The loss was measured with
- * oneDNN and OpenBLAS on AVX-512 and AVX2.
+ * Tiles are large enough that the product of a tile is about as fast (per FLOP) as a large product.
+ * The loss was measured with oneDNN and OpenBLAS on AVX-512 and AVX2. The tiles of row work in
+ * layers are in model/ops/steps_tiling.h.
  */
 #ifndef RN_MODEL_OPS_TILING_H
 #define RN_MODEL_OPS_TILING_H
@@ -41,7 +41,7 @@ rn_tile rn_tiling_tile(const rn_tiling *tiling, int64_t index);
 
 /** Number of rows that one call of a weight product sums over: few enough that the packed
  * operands stay in cache. Different threads can compute the pieces of one sum, in order. */
-enum { RN_TILING_SUM_ROWS = 1024 };
+enum { RN_TILING_SUM_ROWS = 512 };
 
 /** Returns the number of pieces of RN_TILING_SUM_ROWS rows in a sum over `rows`; at least 1. */
 static inline int64_t rn_tiling_pieces(int64_t rows) {

@@ -79,16 +79,6 @@ void rn_cost_tiles(rn_cost_sum *s, const rn_cost_step *steps, int count) {
   end_loop(s);
 }
 
-void rn_cost_product(rn_cost_sum *s, rn_rows rows, int n, int k) {
-  const rn_tiling tiling = rn_tiling_of_rows(rows, n, s->unit->bf16);
-  rn_loop_time_start(&s->loop, s->cost->threads);
-  for (int64_t i = 0; i < tiling.tiles; i++) {
-    const rn_tile t = rn_tiling_tile(&tiling, i);
-    rn_loop_time_add(&s->loop, product_s(s, t.rows, t.cols, k), -1, -1);
-  }
-  end_loop(s);
-}
-
 /* ---- weights ---- */
 
 void rn_cost_pack(rn_cost_sum *s, const rn_packed_weight *weights, int count) {

@@ -39,9 +39,6 @@ typedef struct rn_cost_step {
 /** Adds steps that are computed in tiles over the rows of the unit (model/ops/tile_steps.h). */
 void rn_cost_tiles(rn_cost_sum *s, const rn_cost_step *steps, int count);
 
-/** Adds one product y [R, n] over given rows, with a sum over k, in tiles as of rn_matmul_nt. */
-void rn_cost_product(rn_cost_sum *s, rn_rows rows, int n, int k);
-
 /** Adds the packing of weights (model/ops/pack_weights.h). */
 void rn_cost_pack(rn_cost_sum *s, const rn_packed_weight *weights, int count);
 

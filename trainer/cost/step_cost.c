@@ -219,30 +219,46 @@ void rn_step_cost_add_layer(rn_step_cost *cost, rn_cost_rates rates, const rn_co
 
 /* ---- embedding and head ---- */
 
-static void add_head_block(rn_cost_sum *s, rn_rows rows) {
-  const rn_spec *spec = s->unit->spec;
-  const int D = spec->dim, N = spec->vocab;
+/* The gradient of the normed rows; the sums over a large vocabulary are cut into pieces. */
+static void add_d_normed(rn_cost_sum *s, const rn_head *head) {
+  const int D = head->dim, N = head->vocab, pieces = head->pieces;
+  const rn_cost_step whole = {{D, 1, N}, 0},
+                     in_pieces[] = {{{pieces * D, D, N / pieces}, 0},
+                                    {{D, 1, 0}, (double)sizeof(float) * (pieces + 1)}};
+  if (pieces > 1) {
+    s->rows = rn_rows_together(s->rows.count);
+    rn_cost_tiles(s, in_pieces, 2);
+  } else {
+    rn_cost_tiles(s, &whole, 1);
+  }
+}
+
+/* Adds the head's work on the rows of `s`, which are one block. */
+static void add_head_block(rn_cost_sum *s, const rn_head *head) {
+  const int D = head->dim, N = head->vocab;
+  const int64_t rows = s->rows.count;
+  const rn_cost_step loss[] = {{rn_head_logits_shape(head), 0}, {{N, 1, 0}, CROSS_ENTROPY}};
   rn_cost_phase(s, RN_COST_BACKWARD, "head");
-  if (spec->pre_norm) rn_cost_items(s, rows.count, (double)NORM * D);
-  rn_cost_product(s, rows, N, D);
-  rn_cost_phase(s, RN_COST_BACKWARD, "softmax and loss");
-  rn_cost_items(s, rows.count, (double)CROSS_ENTROPY * N);
-  rn_cost_phase(s, RN_COST_BACKWARD, "head");
-  rn_cost_weights(s, rows.count, (const int[][2]){{N, D}}, 1);
-  rn_cost_product(s, rows, D, N);
-  if (spec->pre_norm) add_norm_backward(s, "head", rows);
+  if (head->has_norm) rn_cost_items(s, rows, (double)NORM * D);
+  rn_cost_tiles(s, loss, 2);
+  rn_cost_weights(s, rows, (const int[][2]){{N, D}}, 1);
+  add_d_normed(s, head);
+  if (head->has_norm) add_norm_backward(s, "head", rn_rows_together(rows));
 }
 
 void rn_step_cost_add_ends(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
                            int64_t times) {
   const rn_param_table no_offsets = {0};
   rn_cost_sum s = sum_of(cost, rates, unit, times);
-  const int64_t rows = s.rows.count, each = rn_head_make(unit->spec, &no_offsets).block;
+  const rn_head head = rn_head_make(unit->spec, &no_offsets);
+  const int64_t rows = s.rows.count;
   const int D = unit->spec->dim, slices = (D + RN_EMBED_SLICE - 1) / RN_EMBED_SLICE;
   rn_cost_phase(&s, RN_COST_FORWARD, "embedding");
   rn_cost_items(&s, rows, (double)2 * sizeof(float) * D);
-  for (int64_t at = 0; at < rows; at += each) {
-    add_head_block(&s, rn_rows_together(rn_smaller(each, rows - at)));
+  for (int64_t at = 0; at < rows; at += head.block) {
+    const int64_t count = rn_smaller(head.block, rows - at);
+    s.rows = (rn_rows){count, (int)count, head.block};
+    add_head_block(&s, &head);
   }
   rn_cost_phase(&s, RN_COST_BACKWARD, "embedding");
   rn_cost_static(&s, slices, (double)rows * RESIDUAL * D / slices);
