@@ -43,8 +43,9 @@ struct rn_weight_sum {
   int64_t offset;                          /* exact sums: offset of the weight in them */
 };
 
-/** Bounds of a queue: products, and tiles of all products together. */
-enum { RN_WEIGHT_QUEUE_PRODUCTS = 8, RN_WEIGHT_QUEUE_TILES = 4096 };
+/** Bounds of a queue: products, and tiles of all products together. The products of a layer of
+ * 4096 channels fit with tiles of 64 x 256 elements; those that do not fit do not wait. */
+enum { RN_WEIGHT_QUEUE_PRODUCTS = 8, RN_WEIGHT_QUEUE_TILES = 1 << 15 };
 
 typedef struct rn_weight_queue rn_weight_queue;
 

@@ -24,7 +24,9 @@ typedef struct rn_pass {
   bool weights;          /* backward_input: accumulates the weight gradients, too */
   struct rn_activations *activations;      /* of the stage; not owned */
   struct rn_grad_accumulator *accumulator; /* backward only; not owned */
-  struct rn_weight_queue *queue; /* backward with weights: where gradients wait; not owned */
+  /* weight gradients that wait: backward with weights adds to it, and forward and backward compute
+   * some while a state is in flight; not owned; NULL: none wait */
+  struct rn_weight_queue *queue;
 } rn_pass;
 
 #endif

@@ -321,6 +321,8 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
   assert(activations->save != RN_SAVE_NOTHING &&
          (pass->weights || activations->save != RN_SAVE_MOST));
   activations->weights_done = down.weights = pass->weights || recomputes;
+  /* Otherwise two units would add to the same gradient at the same time. */
+  assert(!down.weights || stack->waiting.first == NULL);
   down.train = activations->train;
   for (int i = stack->layer_count - 1; i >= 0; i--) {
     const double begin_s = rn_slowdown_begin();

@@ -116,7 +116,8 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
 /**
  * Accumulates the gradients of the unit's weight matrices; local. The activations may be reused
  * afterwards. Called in the order in which backward_input was called. Does nothing if
- * backward_input has already accumulated them, as it does with pass->weights or RN_SAVE_INPUTS.
+ * backward_input has already accumulated them, as it does with pass->weights or RN_SAVE_INPUTS;
+ * backward_input may do so only while no other unit waits for its backward_weight.
  */
 void rn_layer_stack_backward_weight(rn_layer_stack *stack, const rn_pass *pass);
 

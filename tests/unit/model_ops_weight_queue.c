@@ -1,8 +1,8 @@
 /* A queue of weight gradients gives the same bits as the products computed at once: with plain and
  * with exact sums, for any number of threads, whether it is emptied at once, left at random points
  * and continued, filled again in between, or run by the threads of other parallel work. A condition
- * that is reached ends the work on it; the oldest products come first, and who wants to know is
- * told in this order when they are complete. */
+ * that is reached ends the work on it; the oldest products come first, and their completion is
+ * reported in this order. The products of a wide layer wait as those of a narrow one do. */
 #include "model/ops/weight_queue.h"
 
 #include <omp.h>
@@ -191,7 +191,7 @@ enum { TILES = 3, PIECES = 4 };
 typedef struct record {
   atomic_int begun[2][TILES]; /* pieces of a tile of one of two products */
   atomic_int tasks, mistakes;
-  int told; /* index of the last event */
+  int reported; /* index of the last event */
 } record;
 
 static record ran;
@@ -212,15 +212,15 @@ static rn_weight_sum recorded(int index) {
 }
 
 /* Events come in order; that of a product with index `index` - 2 after all of its tasks. */
-static void tell(void *self, int index) {
+static void report(void *self, int index) {
   record *r = self;
-  r->mistakes += index != r->told + 1;
-  r->told = index;
+  r->mistakes += index != r->reported + 1;
+  r->reported = index;
   for (int i = 0; i < TILES && index > 1; i++) r->mistakes += r->begun[index - 2][i] < PIECES;
 }
 
 static rn_weight_queue_event event_at(int index) {
-  return (rn_weight_queue_event){&ran, index, tell};
+  return (rn_weight_queue_event){&ran, index, report};
 }
 
 static bool never(void *self) {
@@ -243,12 +243,12 @@ static void order_and_end(int threads) {
   CHECK_OK(&err, rn_weight_queue_create(&err, &q));
   CHECK(!rn_weight_queue_run_one(q));
   rn_weight_queue_notify(q, event_at(1));
-  CHECK_EQUAL(ran.told, 1);
+  CHECK_EQUAL(ran.reported, 1);
   rn_weight_queue_add(q, &first);
   rn_weight_queue_notify(q, event_at(2));
   rn_weight_queue_add(q, &second);
   rn_weight_queue_notify(q, event_at(3));
-  CHECK_EQUAL(ran.told, 1);
+  CHECK_EQUAL(ran.reported, 1);
   rn_weight_queue_run(q, (rn_weight_queue_until){NULL, at_once_reached});
   CHECK_EQUAL(ran.tasks, 0);
   rn_weight_queue_run(q, (rn_weight_queue_until){&polls, after_polls});
@@ -257,14 +257,47 @@ static void order_and_end(int threads) {
   CHECK(rn_weight_queue_is_empty(q));
   CHECK_EQUAL(ran.tasks, 2 * TILES * PIECES);
   CHECK_EQUAL(ran.mistakes, 0);
-  CHECK_EQUAL(ran.told, 3);
+  CHECK_EQUAL(ran.reported, 3);
   rn_weight_queue_destroy(&q);
   CHECK(q == NULL);
+}
+
+/* ---- wide layers ---- */
+
+static atomic_int pieces_added;
+
+static void count_piece(const rn_weight_sum *sum, int64_t tile, int piece) {
+  (void)sum, (void)tile, (void)piece;
+  pieces_added++;
+}
+
+/* The weights of a layer of D channels, in tiles of the smallest size: k and v, q and g, the output
+ * projection, fc1 with the gate, fc2. */
+static void wide_products_wait(void) {
+  enum { D = 4096, TILE_ELEMENTS = 64 * 256 };
+  static const int multiples_of_d[] = {3, 3, 2, 4, 2};
+  rn_err err = {0};
+  rn_weight_queue *q;
+  int64_t tiles = 0;
+  rn_threads_start(2);
+  CHECK_OK(&err, rn_weight_queue_create(&err, &q));
+  for (size_t i = 0; i < sizeof multiples_of_d / sizeof multiples_of_d[0]; i++) {
+    const int64_t n = (int64_t)multiples_of_d[i] * D;
+    const rn_weight_sum sum = {
+        .add_piece = count_piece, .tiles = n * D / TILE_ELEMENTS, .pieces = 1};
+    tiles += sum.tiles;
+    rn_weight_queue_add(q, &sum);
+  }
+  CHECK_EQUAL(pieces_added, 0);
+  rn_weight_queue_finish(q, NULL);
+  CHECK_EQUAL(pieces_added, tiles);
+  rn_weight_queue_destroy(&q);
 }
 
 int main(void) {
   same_bits(false);
   same_bits(true);
   for (int i = 0; i < THREAD_COUNTS; i++) order_and_end(thread_counts[i]);
+  wide_products_wait();
   return check_result();
 }
