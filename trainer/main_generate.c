@@ -1,5 +1,4 @@
 /* retnet-generate: continues prompts. */
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,9 @@
 #include "trainer/generate/completions.h"
 #include "trainer/generate/generate.h"
 #include "trainer/machine/binding.h"
+#include "trainer/machine/core_check.h"
 #include "trainer/machine/program_version.h"
+#include "trainer/machine/thread_limit.h"
 
 typedef struct options {
   const char *checkpoint, *precision;
@@ -176,10 +177,15 @@ static rn_status check_tokenizer(rn_err *err, const options *o, const rn_checkpo
                  RN_BYTES_VOCABULARY);
 }
 
-static void bind_threads(int threads) {
-  rn_mask mask;
-  if (!rn_affinity_launcher(&mask)) return;
-  rn_binding_decide((rn_cores){.cores = rn_mask_count(&mask), .sharing = 1}, threads);
+static rn_status start_threads(rn_err *err) {
+  rn_cores cores;
+  rn_cores_of_process(&cores);
+  const int threads = rn_cores_threads(cores, 0);
+  RN_TRY(err, rn_thread_limit_check(err, threads));
+  rn_core_check(cores, 0);
+  rn_binding_decide(cores, threads);
+  rn_threads_start(threads);
+  return RN_OK;
 }
 
 /* Ranks would generate the same text, each by itself, on the same cores. */
@@ -195,9 +201,8 @@ static rn_status check_launch(rn_err *err) {
 static rn_status run(rn_err *err, const options *o) {
   rn_checkpoint_model model = {0};
   output out = {.o = o};
-  bind_threads(omp_get_max_threads());
-  rn_threads_start(omp_get_max_threads());
-  rn_status status = read_prompts(err, o, &out.completions);
+  rn_status status = start_threads(err);
+  if (status == RN_OK) status = read_prompts(err, o, &out.completions);
   if (status == RN_OK) status = rn_checkpoint_model_open(err, o->checkpoint, &model);
   if (status == RN_OK) status = check_tokenizer(err, o, &model);
   if (status == RN_OK) status = generate(err, &model, &out);

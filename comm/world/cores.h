@@ -5,17 +5,23 @@
 #include <stdbool.h>
 
 #include "comm/world/world.h"
+#include "proto/base/affinity.h"
 
+/** Cores are physical cores, as far as the kernel tells the topology; a core is in a mask if one of
+ * its hardware threads is. */
 typedef struct rn_cores {
-  int cores;   /* cores in this process's affinity mask, as set by the launcher */
-  int sharing; /* ranks of the node whose masks overlap this rank's, including this rank */
-  int ranks;   /* ranks on the node */
-  int used;    /* cores of the node that are in the mask of at least one rank */
-  int offered; /* cores in mpirun's own mask; 0 if mpirun did not start this process */
+  int cores;            /* cores in this process's affinity mask, as set by the launcher */
+  int hardware_threads; /* hardware threads in that mask; 0 is the same as `cores` */
+  int sharing;          /* ranks of the node whose masks overlap this rank's, including this rank */
+  int ranks;            /* ranks on the node */
+  int used;             /* cores of the node that are in the mask of at least one rank */
+  int offered;          /* cores in mpirun's own mask; 0 if mpirun did not start this process */
+  rn_mask own; /* this rank's part of its mask: all of it or, if all ranks that share it have the
+                  same mask, an equal share of its cores; empty if there are too few */
 } rn_cores;
 
 /**
- * Reads the affinity masks of the ranks of this node.
+ * Reads the affinity masks of the ranks of this node, and the topology of its cores.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_LIBRARY, agreed, if the mask cannot be read; RN_ERR_MEMORY, agreed;
@@ -23,9 +29,18 @@ typedef struct rn_cores {
  */
 rn_status rn_cores_detect(rn_err *err, rn_world *world, rn_cores *out);
 
+/** Counts the cores and hardware threads of this process's mask, for a process without MPI. Returns
+ * false if the mask cannot be read. Not collective. Errors: none. */
+bool rn_cores_of_process(rn_cores *out);
+
+/** Returns the hardware threads that are available to each core of `cores`; at least 1. Not
+ * collective. Errors: none. */
+int rn_cores_hyperthreads(rn_cores cores);
+
 /**
  * Returns the thread count: `requested` (parallel.threads) if it is > 0, else OMP_NUM_THREADS if
- * set, else max(1, cores / sharing). Not collective. Errors: none.
+ * set (omp_threads.h), else max(1, cores / sharing): one thread per physical core. Not collective.
+ * Errors: none.
  */
 int rn_cores_threads(rn_cores cores, int requested);
 

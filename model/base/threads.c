@@ -27,13 +27,15 @@ static void flush_denormals(void) {
 /* The binding of threads to cores made by the last rn_threads_start. */
 static struct {
   bool wanted, active;
+  rn_mask cores;  /* where to bind */
   unsigned start; /* generation of the current binding; a thread that holds an older one is not
                      bound yet */
   int core[RN_MASK_CORES];
 } binding;
 
-void rn_threads_bind(bool wanted) {
-  binding.wanted = wanted;
+void rn_threads_bind(const rn_mask *cores) {
+  binding.wanted = cores != NULL;
+  if (cores != NULL) binding.cores = *cores;
 }
 
 static bool bind_to(int core) {
@@ -74,14 +76,14 @@ static bool assign_cores(const rn_mask *mask, int threads) {
   for (int t = 0; t < threads; t++) running[t] = -1;
 #pragma omp parallel
   running[omp_get_thread_num()] = sched_getcpu();
-  rn_affinity_siblings(sibling);
+  rn_affinity_siblings(rn_affinity_folder(), mask, sibling);
   return rn_affinity_assign(mask, sibling, running, threads, binding.core);
 }
 
 static void bind(int threads) {
-  rn_mask mask, cores;
-  if (!rn_affinity_launcher(&mask) || threads > rn_mask_count(&mask)) return;
-  if (!assign_cores(&mask, threads)) return;
+  rn_mask cores;
+  if (threads > rn_mask_count(&binding.cores)) return;
+  if (!assign_cores(&binding.cores, threads)) return;
   binding.start++;
   binding.active = bind_all();
   if (rn_threads_bound(&cores)) {

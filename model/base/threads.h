@@ -14,11 +14,12 @@
 void rn_threads_start(int threads);
 
 /**
- * Selects if threads are bound, one to each of the cores that the launcher gave to this process.
- * Takes effect in the next rn_threads_start, provided that there are at least as many cores as
- * threads.
+ * Selects the cores to which threads are bound, one thread to each core; NULL: threads are not
+ * bound. Of a physical core with several hardware threads, the others are used only if there are
+ * more threads than physical cores. Takes effect in the next rn_threads_start, provided that there
+ * are at least as many cores as threads.
  */
-void rn_threads_bind(bool wanted);
+void rn_threads_bind(const rn_mask *cores);
 
 /**
  * Binds the threads that OpenMP has started since rn_threads_start. OpenMP may end pool threads

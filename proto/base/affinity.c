@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/range.h"
+
 static rn_mask launcher, claimed;
 static bool is_known, is_claimed;
 
@@ -97,19 +99,53 @@ bool rn_affinity_assign(const rn_mask *mask, const int *sibling, const int *runn
   return true;
 }
 
-void rn_affinity_siblings(int *sibling) {
-  char path[96];
+const char *rn_affinity_folder(void) {
+  const char *folder = getenv("RETNET_CPU_FOLDER");
+  return folder != NULL ? folder : "/sys/devices/system/cpu";
+}
+
+/* Returns the first number of a list of siblings, or -1 if the file has none. */
+static int first_sibling(const char *folder, int core) {
+  char path[512];
+  int first = -1;
+  snprintf(path, sizeof path, "%s/cpu%d/topology/thread_siblings_list", folder, core);
+  FILE *file = fopen(path, "r");
+  if (file == NULL) return -1;
+  if (fscanf(file, "%d", &first) != 1) first = -1;
+  fclose(file);
+  return first < RN_MASK_CORES ? first : -1;
+}
+
+void rn_affinity_siblings(const char *folder, const rn_mask *mask, int *sibling) {
   for (int c = 0; c < RN_MASK_CORES; c++) {
-    sibling[c] = c;
-    if (is_known && !rn_mask_has(&launcher, c)) continue;
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", c);
-    FILE *file = fopen(path, "r");
-    if (file == NULL) continue;
-    if (fscanf(file, "%d", &sibling[c]) != 1 || sibling[c] < 0 || sibling[c] >= RN_MASK_CORES) {
-      sibling[c] = c;
-    }
-    fclose(file);
+    const int first = rn_mask_has(mask, c) ? first_sibling(folder, c) : -1;
+    sibling[c] = first >= 0 ? first : c;
   }
+}
+
+int rn_affinity_physical(const rn_mask *mask, const int *sibling) {
+  rn_mask seen = {0};
+  for (int c = 0; c < RN_MASK_CORES; c++) {
+    if (rn_mask_has(mask, c)) rn_mask_add(&seen, sibling[c]);
+  }
+  return rn_mask_count(&seen);
+}
+
+rn_mask rn_affinity_divide(const rn_mask *mask, const int *sibling, int parts, int index) {
+  static int order[RN_MASK_CORES]; /* index of a physical core among those of the mask */
+  const int physical = rn_affinity_physical(mask, sibling);
+  rn_mask seen = {0}, part = {0};
+  int next = 0;
+  if (physical < parts) return part;
+  const rn_range own = rn_cut(physical, parts, index);
+  for (int c = 0; c < RN_MASK_CORES; c++) {
+    if (!rn_mask_has(mask, c)) continue;
+    if (!rn_mask_has(&seen, sibling[c])) order[sibling[c]] = next++;
+    rn_mask_add(&seen, sibling[c]);
+    const int at = order[sibling[c]];
+    if (own.begin <= at && at < own.end) rn_mask_add(&part, c);
+  }
+  return part;
 }
 
 void rn_affinity_claim(const rn_mask *cores) {

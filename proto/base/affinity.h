@@ -4,6 +4,8 @@
  *
  * The launcher's mask is read before any library starts: if OMP_PROC_BIND is set, OpenMP narrows
  * the mask of the main thread at start, and every thread inherits the mask of its creator.
+ *
+ * A core here is what Linux calls a CPU: one hardware thread of a physical core.
  */
 #ifndef RN_PROTO_BASE_AFFINITY_H
 #define RN_PROTO_BASE_AFFINITY_H
@@ -50,8 +52,25 @@ void rn_affinity_restore(void);
 bool rn_affinity_assign(const rn_mask *mask, const int *sibling, const int *running, int threads,
                         int *core);
 
-/** Reads the siblings for rn_affinity_assign; a core of unknown topology is its own sibling. */
-void rn_affinity_siblings(int *sibling /* [RN_MASK_CORES] */);
+/** Returns the folder in which the kernel describes its hardware threads. Tests replace it, by the
+ * environment variable RETNET_CPU_FOLDER. */
+const char *rn_affinity_folder(void);
+
+/**
+ * Reads the siblings of the cores of `mask` for rn_affinity_assign, from the files
+ * cpu<N>/topology/thread_siblings_list of `folder`. A core of unknown topology is its own sibling.
+ */
+void rn_affinity_siblings(const char *folder, const rn_mask *mask,
+                          int *sibling /* [RN_MASK_CORES] */);
+
+/** Returns the number of physical cores that have a hardware thread in `mask`. Pure function. */
+int rn_affinity_physical(const rn_mask *mask, const int *sibling);
+
+/**
+ * Returns part `index` of the `parts` parts of `mask`: all hardware threads, in `mask`, of a share
+ * of its physical cores. Empty if there are fewer physical cores than parts. Pure function.
+ */
+rn_mask rn_affinity_divide(const rn_mask *mask, const int *sibling, int parts, int index);
 
 /** Declares that these cores belong to computing threads from now on; NULL: no cores do. */
 void rn_affinity_claim(const rn_mask *cores);

@@ -1,13 +1,17 @@
 /*
  * Each thread gets its own core: the current one if it is free, no two on one physical core while
- * another is idle, none outside of the launcher's CPU mask. Cores are printed as a list.
+ * another is idle, none outside of the launcher's CPU mask. Physical cores are found in the
+ * kernel's files, and divided among ranks as wholes. Cores are printed as a list.
  */
 #include "proto/base/affinity.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/check.h"
+#include "tests/support/temp.h"
 
 enum { CORES = 16, MAX_THREADS = 16 };
 
@@ -94,6 +98,100 @@ static void too_few_cores_are_no_assignment(void) {
   CHECK(rn_affinity_assign(&mask, sibling, running, 2, core));
 }
 
+/* ---- topologies of other machines ---- */
+
+static char folder[200];
+
+/* Writes the siblings of a core, as the kernel would. */
+static void put_siblings(int core, const char *list) {
+  char path[400];
+  snprintf(path, sizeof path, "mkdir -p %s/cpu%d/topology", folder, core);
+  CHECK_EQUAL(system(path), 0);
+  snprintf(path, sizeof path, "%s/cpu%d/topology/thread_siblings_list", folder, core);
+  FILE *file = fopen(path, "w");
+  if (!CHECK(file != NULL)) return;
+  fputs(list, file);
+  fclose(file);
+}
+
+/* Two sockets of 16 cores with two hardware threads: c and c + 32 are siblings. Cores 3 and 40 are
+ * offline. */
+static void put_two_sockets(void) {
+  char list[40];
+  snprintf(folder, sizeof folder, "%s/cpus", temp_folder());
+  for (int c = 0; c < 32; c++) {
+    snprintf(list, sizeof list, "%d,%d\n", c, c + 32);
+    if (c == 8) snprintf(list, sizeof list, "8\n");
+    if (c != 3) put_siblings(c, list);
+    if (c == 3) snprintf(list, sizeof list, "35\n");
+    if (c != 8) put_siblings(c + 32, list);
+  }
+}
+
+static int physical(const rn_mask *mask) {
+  rn_affinity_siblings(folder, mask, sibling);
+  return rn_affinity_physical(mask, sibling);
+}
+
+static rn_mask two_ranges(int first, int last, int second, int end) {
+  rn_mask mask = mask_of(first, last);
+  for (int c = second; c <= end; c++) rn_mask_add(&mask, c);
+  return mask;
+}
+
+static void physical_cores_are_counted(void) {
+  put_two_sockets();
+  rn_mask all = {0};
+  for (int c = 0; c < 64; c++) {
+    if (c != 3 && c != 40) rn_mask_add(&all, c);
+  }
+  CHECK_EQUAL(physical(&all), 32);
+  const rn_mask lower = two_ranges(0, 2, 4, 31), pair = two_ranges(5, 5, 37, 37);
+  const rn_mask cpuset = two_ranges(4, 7, 36, 37), second = mask_of(41, 44);
+  CHECK_EQUAL(physical(&lower), 31); /* the launcher gives one hardware thread of each core */
+  CHECK_EQUAL(physical(&pair), 1);
+  CHECK_EQUAL(physical(&cpuset), 4);
+  CHECK_EQUAL(physical(&second), 4); /* the siblings are outside of the mask */
+}
+
+static void threads_take_physical_cores_first(void) {
+  int running[64], core[64];
+  rn_mask mask = two_ranges(4, 7, 36, 39);
+  physical(&mask);
+  for (int threads = 1; threads <= 8; threads++) {
+    for (int t = 0; t < threads; t++) running[t] = 36 + t % 4;
+    CHECK(rn_affinity_assign(&mask, sibling, running, threads, core));
+    check_cores(&mask, core, threads, threads > 4 ? threads - 4 : 0);
+  }
+}
+
+/* Parts do not overlap, not even in a physical core, cover the mask, and are nearly equal. */
+static void parts_are_whole_cores(void) {
+  rn_mask mask = two_ranges(4, 16, 36, 50);
+  const int cores = physical(&mask);
+  for (int parts = 1; parts <= cores + 1; parts++) {
+    int covered = 0, sum = 0;
+    for (int i = 0; i < parts; i++) {
+      const rn_mask part = rn_affinity_divide(&mask, sibling, parts, i);
+      const int own = rn_affinity_physical(&part, sibling);
+      CHECK(parts > cores ? own == 0 : own == cores / parts || own == cores / parts + 1);
+      covered += rn_mask_count(&part);
+      sum += own;
+    }
+    CHECK_EQUAL(covered, parts > cores ? 0 : rn_mask_count(&mask));
+    CHECK_EQUAL(sum, parts > cores ? 0 : cores);
+  }
+}
+
+static void unknown_topology_is_one_thread_per_core(void) {
+  const rn_mask mask = mask_of(0, 5);
+  static const char *const wrong[] = {"", "x\n", "-3\n", "99999\n", "\n"};
+  for (int c = 0; c < 5; c++) put_siblings(c, wrong[c]);
+  CHECK_EQUAL(physical(&mask), 6); /* core 5 is its own first sibling */
+  snprintf(folder, sizeof folder, "%s/absent", temp_folder());
+  CHECK_EQUAL(physical(&mask), 6);
+}
+
 static void *note_mask(void *mask) {
   sched_getaffinity(0, RN_MASK_BYTES, ((rn_mask *)mask)->set);
   return NULL;
@@ -153,6 +251,10 @@ int main(void) {
   no_two_share_while_one_is_idle();
   a_thread_stays_where_it_runs();
   too_few_cores_are_no_assignment();
+  physical_cores_are_counted();
+  threads_take_physical_cores_first();
+  parts_are_whole_cores();
+  unknown_topology_is_one_thread_per_core();
   other_threads_run_elsewhere();
   other_threads_get_no_signals();
   return check_result();

@@ -17,15 +17,19 @@
 
 static char text[160];
 
+/* A rank among `sharing` ranks with one mask; each of `cores` cores has two hardware threads. */
 static bool find(int cores, int sharing, int threads) {
-  return rn_binding_find((rn_cores){.cores = cores, .sharing = sharing}, threads, text,
-                         sizeof text);
+  rn_cores c = {.cores = cores, .hardware_threads = 2 * cores, .sharing = sharing};
+  for (int i = 0; i < 2 * (cores / sharing); i++) rn_mask_add(&c.own, i);
+  return rn_binding_find(c, threads, text, sizeof text);
 }
 
 static void only_threads_with_cores_of_their_own_are_bound(void) {
   CHECK(find(8, 1, 8) && find(8, 1, 2));
-  CHECK(!find(8, 2, 2) && strstr(text, "2 ranks share 8 cores"));
-  CHECK(!find(4, 1, 5) && strstr(text, "5 threads on 4 cores"));
+  CHECK(find(8, 1, 16) && find(8, 2, 4) && find(8, 2, 8)); /* a part of a shared mask */
+  CHECK(!find(8, 2, 9) && strstr(text, "2 ranks share 8 cores"));
+  CHECK(!find(1, 2, 2) && strstr(text, "2 ranks share 1 cores"));
+  CHECK(!find(4, 1, 9) && strstr(text, "9 threads on 4 cores"));
   CHECK(!find(4, 1, 1) && strstr(text, "only one thread"));
   static const char *const said[] = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY",
                                      "KMP_AFFINITY"};
@@ -58,7 +62,7 @@ static void threads_are_bound(void) {
   rn_mask all, bound;
   rn_affinity_launcher(&all);
   const int cores = rn_mask_count(&all), most = cores < 8 ? cores : 8;
-  rn_threads_bind(true);
+  rn_threads_bind(&all);
   for (int threads = 2; threads <= most; threads++) {
     rn_threads_start(threads);
     CHECK(rn_threads_bound(&bound));
@@ -75,7 +79,7 @@ static void threads_are_bound(void) {
   CHECK(strncmp(text, "bound to cores ", 15) == 0);
   rn_threads_start(cores + 1); /* then none is bound, and none stays on one core */
   CHECK(!rn_threads_bound(&bound));
-  rn_threads_bind(false);
+  rn_threads_bind(NULL);
   rn_threads_start(2);
   CHECK(!rn_threads_bound(&bound));
   CHECK_EQUAL(sched_getaffinity(0, RN_MASK_BYTES, bound.set), 0);

@@ -30,6 +30,10 @@ int main(void) {
   CHECK(!find(8, 2, 4, 4, true));
   CHECK(!find(8, 2, 0, 4, true));
   CHECK(!find(8, 3, 0, 2, false));
+  /* two hardware threads per core may be used by two threads */
+  rn_cores hyper = {.cores = 8, .hardware_threads = 16, .sharing = 1, .ranks = 1, .used = 8};
+  CHECK(!rn_core_check_find(hyper, 16, true, text, sizeof text));
+  CHECK(rn_core_check_find(hyper, 17, true, text, sizeof text) && strstr(text, "to 8"));
   CHECK(!find(2, 8, 0, 1, true)); /* ranks share cores because they are meant to */
   return check_result();
 }

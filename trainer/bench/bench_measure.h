@@ -36,7 +36,7 @@ typedef struct rn_measured {
   double scan_wait_s;
   int64_t scan_bytes, sum_bytes;
   bool comm_thread;
-  char scan[120], messages[80], binding[160]; /* descriptions */
+  char scan[120], messages[160], binding[240]; /* descriptions */
   /* With pairs: the cost of the scan as a fraction of the step, median and quartiles. */
   double without_scan_s, scan_cost, scan_cost_low, scan_cost_high;
 } rn_measured;

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/world/cores.h"
 #include "proto/base/json.h"
+#include "proto/base/omp_threads.h"
 #include "proto/base/quantile.h"
 #include "proto/options/options.h"
 #include "trainer/bench/bench.h"
@@ -100,13 +102,19 @@ static void print_members(const rn_measured *m, const char *precision, bool pair
   printf("\"scan_cost_quarters\": [%s, %s]", RN_JSON(m->scan_cost_low), RN_JSON(m->scan_cost_high));
 }
 
-static void print_json(const rn_measured *m, const char *precision, bool pairs) {
+static void print_json(const rn_measured *m, const rn_measured *hyper, const char *precision,
+                       bool pairs) {
   printf("{\"threads\": %d, ", m->threads);
   print_members(m, precision, pairs);
+  if (hyper != NULL) {
+    printf(", \"hyperthreads\": {\"threads\": %d, \"tokens_per_s\": %s, \"step_s\": %s}",
+           hyper->threads, RN_JSON(hyper->tokens_per_s), RN_JSON(hyper->step_s));
+  }
   printf("}\n");
 }
 
-static void print_figures(const rn_measured *m, const char *precision, bool pairs) {
+static void print_figures(const rn_measured *m, const rn_measured *hyper, const char *precision,
+                          bool pairs) {
   printf("%d ranks of %d threads, %s; %s, %s; medians of %d steps\n", m->ranks, m->threads,
          m->binding, precision, m->messages, m->steps);
   printf("step          %10.1f ms  %8.0f tokens/s, peak memory %.0f MiB per rank\n",
@@ -123,6 +131,10 @@ static void print_figures(const rn_measured *m, const char *precision, bool pair
   if (pairs) {
     printf("scan cost     %10.2f %% of the step, median of pairs (quartiles %.2f and %.2f %%)\n",
            100 * m->scan_cost, 100 * m->scan_cost_low, 100 * m->scan_cost_high);
+  }
+  if (hyper != NULL) {
+    printf("hyperthreads  %10.1f ms  %8.0f tokens/s with %d threads, one per hardware thread\n",
+           1e3 * hyper->step_s, hyper->tokens_per_s, hyper->threads);
   }
 }
 
@@ -145,22 +157,49 @@ static rn_status measure(rn_err *err, rn_world *world, const rn_bench_options *o
   return rn_measure(err, config, world, how, out);
 }
 
+/*
+ * Measures with a thread on every hardware thread, if physical cores have several and the user has
+ * not set the number of threads. *found: whether it did.
+ */
+static rn_status measure_hyperthreads(rn_err *err, rn_world *world, const rn_bench_options *options,
+                                      Retnet__Config *config, int threads, rn_measured *out,
+                                      bool *found) {
+  rn_cores cores;
+  RN_TRY(err, rn_cores_detect(err, world, &cores));
+  int64_t each = rn_omp_threads() > 0 || rn_options_given(config, "parallel.threads")
+                     ? 1
+                     : rn_cores_hyperthreads(cores);
+  RN_TRY(err, rn_world_max(err, world, &each, 1));
+  *found = each > 1;
+  if (!*found) return RN_OK;
+  config->parallel->threads = threads * (int)each;
+  return measure(err, world, options, config, out);
+}
+
 static rn_status measure_all(rn_err *err, rn_world *world, const rn_bench_options *options,
                              Retnet__Config *config, const thread_counts *counts) {
-  rn_measured m[MAX_COUNTS];
+  rn_measured m[MAX_COUNTS], hyper;
+  bool has_hyper = false;
   char precision[40];
   const bool pairs = options->scan != NULL;
   for (int i = 0; i < counts->count; i++) {
     config->parallel->threads = counts->threads[i];
     RN_TRY(err, measure(err, world, options, config, &m[i]));
   }
-  if (counts->count == 0) RN_TRY(err, measure(err, world, options, config, &m[0]));
+  if (counts->count == 0) {
+    RN_TRY(err, measure(err, world, options, config, &m[0]));
+    if (!pairs) {
+      RN_TRY(err,
+             measure_hyperthreads(err, world, options, config, m[0].threads, &hyper, &has_hyper));
+    }
+  }
   if (rn_world_rank(world) != 0) return RN_OK;
   rn_bench_precision(config, precision, sizeof precision);
   if (counts->count > 1) {
     (options->json ? print_all_json : rn_scaling_print)(m, counts->count, precision);
   } else {
-    (options->json ? print_json : print_figures)(&m[0], precision, pairs);
+    (options->json ? print_json : print_figures)(&m[0], has_hyper ? &hyper : NULL, precision,
+                                                 pairs);
   }
   return RN_OK;
 }

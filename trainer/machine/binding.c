@@ -7,6 +7,7 @@
 
 static struct {
   bool decided;
+  int threads, cores, hyperthreads; /* of this rank's part; hyperthreads per core */
   char why[120];
 } decision = {.why = "not bound"};
 
@@ -19,9 +20,10 @@ bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes) {
     snprintf(why, bytes, "bound by %s=%.40s", variable[i], value);
     return false;
   }
-  if (cores.sharing > 1) {
+  const int own = rn_mask_count(&cores.own);
+  if (cores.sharing > 1 && threads > own) {
     snprintf(why, bytes, "not bound: %d ranks share %d cores", cores.sharing, cores.cores);
-  } else if (threads > cores.cores) {
+  } else if (threads > own) {
     snprintf(why, bytes, "not bound: %d threads on %d cores", threads, cores.cores);
   } else if (threads < 2) {
     snprintf(why, bytes, "not bound: only one thread");
@@ -36,20 +38,33 @@ void rn_binding_decide(rn_cores cores, int threads) {
   decision.decided = true;
   const bool wanted = rn_binding_find(cores, threads, decision.why, sizeof decision.why);
   if (wanted) snprintf(decision.why, sizeof decision.why, "not bound: refused by the system");
-  rn_threads_bind(wanted);
+  rn_threads_bind(wanted ? &cores.own : NULL);
+  decision.threads = threads;
+  decision.cores = cores.cores / (cores.sharing > 0 ? cores.sharing : 1);
+  decision.hyperthreads = rn_cores_hyperthreads(cores);
 }
 
 void rn_binding_reset(void) {
   decision.decided = false;
 }
 
+/* Adds how the threads use the hardware threads of each physical core, if there are several. */
+static void describe_hyperthreads(char *text, size_t bytes) {
+  if (decision.hyperthreads < 2) return;
+  const char *how =
+      decision.threads <= decision.cores ? "one thread per core" : "threads share cores";
+  snprintf(text, bytes, " (%s; %d core%s with %d hardware threads each)", how, decision.cores,
+           decision.cores == 1 ? "" : "s", decision.hyperthreads);
+}
+
 void rn_binding_describe(char *text, size_t bytes) {
   rn_mask cores;
-  char list[80];
+  char list[80], more[90] = "";
+  describe_hyperthreads(more, sizeof more);
   if (rn_threads_bound(&cores)) {
     rn_mask_text(&cores, list, sizeof list);
-    snprintf(text, bytes, "bound to cores %s", list);
+    snprintf(text, bytes, "bound to cores %s%s", list, more);
   } else {
-    snprintf(text, bytes, "%s", decision.why);
+    snprintf(text, bytes, "%s%s", decision.why, more);
   }
 }

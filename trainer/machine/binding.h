@@ -1,5 +1,6 @@
 /**
- * Binding of a rank's threads to cores, one core per thread. Decided once and reported at start.
+ * Binding of a rank's threads to cores, one thread per physical core if there are enough. Decided
+ * once and reported at start.
  */
 #ifndef RN_TRAINER_MACHINE_BINDING_H
 #define RN_TRAINER_MACHINE_BINDING_H
@@ -12,8 +13,10 @@
 /**
  * Returns true if `threads` threads should be bound to `cores`; otherwise writes the reason into
  * why [bytes]. Threads are bound unless an OpenMP variable sets placement (OMP_PROC_BIND,
- * OMP_PLACES, GOMP_CPU_AFFINITY, KMP_AFFINITY), several ranks share the cores, there are fewer
- * cores than threads, or there is only one thread, which the operating system places equally well.
+ * OMP_PLACES, GOMP_CPU_AFFINITY, KMP_AFFINITY), there are fewer hardware threads than threads of
+ * all ranks that share the cores, or there is only one thread, which the operating system places
+ * equally well. Ranks with the same mask bind their threads to equal shares of it (rn_cores.own);
+ * ranks whose masks overlap only in part do not bind theirs.
  */
 bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes);
 
@@ -29,7 +32,10 @@ void rn_binding_decide(rn_cores cores, int threads);
  */
 void rn_binding_reset(void);
 
-/** Writes "bound to cores 0-7", or the reason why threads are not bound, into text [bytes]. */
+/**
+ * Writes "bound to cores 0-7", or the reason why threads are not bound, into text [bytes]; also
+ * whether threads share physical cores if these have several hardware threads.
+ */
 void rn_binding_describe(char *text, size_t bytes);
 
 #endif

@@ -15,8 +15,8 @@
 bool rn_core_check_find(rn_cores cores, int threads, bool given, char *text, size_t bytes);
 
 /**
- * Prints the text of rn_core_check_find as a warning, once per process. `asked` is the value of
- * parallel.threads.
+ * Prints the text of rn_core_check_find as a warning, and one on an OMP_NUM_THREADS that is not
+ * used; once per process. `asked` is the value of parallel.threads.
  */
 void rn_core_check(rn_cores cores, int asked);
 

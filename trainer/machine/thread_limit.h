@@ -2,10 +2,11 @@
 #ifndef RN_TRAINER_MACHINE_THREAD_LIMIT_H
 #define RN_TRAINER_MACHINE_THREAD_LIMIT_H
 
+#include "proto/base/omp_threads.h"
 #include "proto/base/status.h"
 
 /** Maximum number of threads of a rank: the number of cores that Linux supports. */
-enum { RN_THREAD_LIMIT = 8192 };
+enum { RN_THREAD_LIMIT = RN_OMP_THREADS_MAX };
 
 /**
  * Checks that `threads` threads can be started, since OpenMP terminates the process if it cannot

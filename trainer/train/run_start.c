@@ -75,7 +75,7 @@ static void print_start(const rn_run *run) {
   const rn_layout *l = &settings->plan.layout;
   const int sharing = run->model.weights.sharing_ranks;
   const int reading = run->model.gradient.sharing_ranks;
-  char scan[120], messages[80], bound[160], weights[60] = "not shared", gradients[80] = "";
+  char scan[120], messages[160], bound[240], weights[60] = "not shared", gradients[80] = "";
   if (sharing > 1) {
     snprintf(weights, sizeof weights, "shared by up to %d ranks per node", sharing);
   }

@@ -2,6 +2,7 @@
 #include "comm/world/cores.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/base/affinity.h"
@@ -27,6 +28,55 @@ static void threads_follow_cores(void) {
   CHECK_EQUAL(rn_cores_threads(shared(8, 1), 5), 5);
   setenv("OMP_NUM_THREADS", "many", 1);
   CHECK_EQUAL(rn_cores_threads(shared(8, 2), 0), 4);
+  unsetenv("OMP_NUM_THREADS");
+  const rn_cores hyper = {.cores = 16, .hardware_threads = 32, .sharing = 2};
+  CHECK_EQUAL(rn_cores_threads(hyper, 0), 8); /* one thread per physical core */
+  CHECK_EQUAL(rn_cores_threads(hyper, 16), 16);
+  CHECK_EQUAL(rn_cores_hyperthreads(hyper), 2);
+  CHECK_EQUAL(rn_cores_hyperthreads(shared(16, 2)), 1);
+}
+
+/* Two hardware threads that the kernel calls one core are one core, for every rank. */
+static void siblings_are_one_core(rn_world *world) {
+  rn_mask mask;
+  rn_cores before, cores;
+  char folder[] = "/tmp/retnet-cpus-XXXXXX", path[200];
+  int first = 0;
+  rn_affinity_launcher(&mask);
+  CHECK_OK(&err, rn_cores_detect(&err, world, &before));
+  if (!CHECK(mkdtemp(folder) != NULL)) return;
+  while (!rn_mask_has(&mask, first)) first++;
+  for (int c = 0; c < RN_MASK_CORES; c++) {
+    if (!rn_mask_has(&mask, c)) continue;
+    snprintf(path, sizeof path, "mkdir -p %s/cpu%d/topology && echo %d >%s/cpu%d/topology/%s",
+             folder, c, first, folder, c, "thread_siblings_list");
+    CHECK_EQUAL(system(path), 0);
+  }
+  setenv("RETNET_CPU_FOLDER", folder, 1);
+  CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
+  CHECK_EQUAL(cores.cores, 1);
+  CHECK_EQUAL(cores.used, 1);
+  CHECK_EQUAL(cores.hardware_threads, rn_mask_count(&mask));
+  CHECK_EQUAL(cores.sharing, before.sharing);
+  CHECK_EQUAL(rn_cores_hyperthreads(cores), rn_mask_count(&mask));
+  CHECK_EQUAL(rn_mask_count(&cores.own), cores.sharing == 1 ? rn_mask_count(&mask) : 0);
+  setenv("RETNET_CPU_FOLDER", "/nowhere", 1); /* unknown topology: each is a core */
+  CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
+  CHECK_EQUAL(cores.cores, rn_mask_count(&mask));
+  unsetenv("RETNET_CPU_FOLDER");
+  snprintf(path, sizeof path, "rm -r %s", folder);
+  CHECK_EQUAL(system(path), 0);
+}
+
+/* Ranks with the same mask bind their threads to parts of it that do not overlap. */
+static void shares_do_not_overlap(rn_world *world) {
+  const int size = rn_world_size(world);
+  rn_cores cores;
+  CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
+  double mine = rn_mask_count(&cores.own), sum = 0, all[64];
+  CHECK_OK(&err, rn_world_all_gather_double(&err, world, mine, all));
+  for (int r = 0; r < size; r++) sum += all[r];
+  CHECK_EQUAL((int)sum, cores.cores >= size ? cores.hardware_threads : 0);
 }
 
 /* The communication thread needs a core that no other thread uses. */
@@ -54,19 +104,20 @@ static void sharing_is_by_mask(rn_world *world) {
   CHECK_EQUAL(sched_getaffinity(0, sizeof all, &all), 0);
   const int count = CPU_COUNT(&all);
   CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
-  CHECK_EQUAL(cores.cores, count);
+  CHECK_EQUAL(cores.hardware_threads, count);
   CHECK_EQUAL(cores.sharing, size);
-  CHECK_EQUAL(cores.used, count);
+  CHECK_EQUAL(cores.used, cores.cores);
   CPU_ZERO(&one);
   CPU_SET(nth_core(&all, rank % count), &one);
   CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
   CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
-  CHECK_EQUAL(cores.cores, count); /* the launcher's mask, not the narrower one set later */
+  CHECK_EQUAL(cores.hardware_threads,
+              count); /* the launcher's mask, not the narrower one set later */
   rn_affinity_remember();
   CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
   CHECK_EQUAL(cores.cores, 1);
   CHECK_EQUAL(cores.ranks, size);
-  CHECK_EQUAL(cores.used, size < count ? size : count);
+  CHECK(cores.used <= size && cores.used <= count);
   CHECK_EQUAL(cores.sharing, size / count + (rank % count < size % count));
 }
 
@@ -76,6 +127,8 @@ int main(int argc, char **argv) {
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   threads_follow_cores();
   cores_are_left_over_beside_threads();
+  siblings_are_one_core(world);
+  shares_do_not_overlap(world);
   sharing_is_by_mask(world);
   return test_finish_world(&err, &world);
 }
