@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/rounding.h"
 #include "proto/base/wrap.h"
 #include "proto/cli/launched.h"
 #include "proto/options/nearest.h"
@@ -108,6 +109,9 @@ static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, co
   const double number = strtod(text, &end);
   if (end == text || *end != '\0' || !isfinite(number)) {
     return rn_fail(err, RN_ERR_USAGE, "%s %s: not a finite number", name, text);
+  }
+  if (rn_rounds_to_zero(text, number)) {
+    return rn_fail(err, RN_ERR_USAGE, "%s %s: so small that it would be rounded to 0", name, text);
   }
   *(double *)arg->out = number;
   return check_bounds(err, arg, name, text, number);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/rounding.h"
 #include "proto/options/options_key.h"
 
 enum { TEXT_BYTES = 512, MAX_LIST = 1024 };
@@ -58,6 +59,10 @@ static rn_status parse_number(rn_err *err, const setting *s, double *out) {
   double number = strtod(s->value, &end);
   if (end == s->value || *end != '\0' || !isfinite(number) || !is_decimal(s->value)) {
     return wrong(err, s, "a finite number in plain decimal digits");
+  }
+  if (rn_rounds_to_zero(s->value, number)) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: %s: %s is so small that it would be rounded to 0",
+                   s->where, s->name, s->value);
   }
   *out = number;
   return check_range(err, s, number);

@@ -80,6 +80,7 @@ static void what_does_not_fit_is_named(void) {
   refuse("a --tokens 3x", "--tokens|3x|integer");
   refuse("a --tokens 99999999999999999999", "--tokens");
   refuse("a --temperature nan", "--temperature|nan");
+  refuse("a --temperature 1e-400", "--temperature|1e-400|rounded to 0");
   refuse("a --json=yes", "--json|no value");
   refuse("a --out", "--out|DIR");
   refuse("a -x", "-x");

@@ -1,7 +1,7 @@
 /*
  * Every key accepts exactly the range that its comment in config.proto states: a closed bound is
  * accepted and the next number beyond it is not; an open bound is not accepted and the next number
- * inside it is.
+ * inside it is. A number that would be rounded to 0 is refused with a message by every key.
  *
  * The test reads the bounds from the text of the schema, not from the table that the build
  * generates from it.
@@ -50,7 +50,9 @@ static void check_bound(const field *f, const char *key, double bound, int outsi
     snprintf(next, sizeof next, "%.0f", bound + way);
   } else {
     snprintf(at, sizeof at, "%.17g", bound);
-    snprintf(next, sizeof next, "%.17g", nextafter(bound, way > 0 ? DBL_MAX : -DBL_MAX));
+    double beyond = nextafter(bound, way > 0 ? DBL_MAX : -DBL_MAX);
+    if (bound == 0) beyond = way * (double)FLT_MIN; /* smaller ones are 0 in single precision */
+    snprintf(next, sizeof next, "%.17g", beyond);
   }
   expect(key, at, !open);
   expect(key, next, open);
@@ -75,6 +77,7 @@ static void check_range(const field *f, const char *key) {
 
 /* What no comment can allow. */
 static void check_type(const field *f, const char *key) {
+  const bool takes_zero = strncmp(f->range, " > 0", 4) != 0;
   if (!is_whole(f) && strcmp(f->type, "double") != 0) return;
   if (!f->list) expect(key, "", false); /* the empty list */
   expect(key, "x", false);
@@ -82,7 +85,11 @@ static void check_type(const field *f, const char *key) {
   expect(key, "nan", false);
   expect(key, "inf", false);
   expect(key, "1e999", false);
-  if (!is_whole(f)) return;
+  if (!is_whole(f)) {
+    static const char *const zeros[] = {"1e-400", "0.000e-3", "1e-40", "-1e-400", "0.0004e-60"};
+    for (int i = 0; i < 5; i++) expect(key, zeros[i], i == 1 && takes_zero);
+    return;
+  }
   expect(key, "0.5", false);
   expect(key, "9223372036854775808", false);
   expect(key, "-9223372036854775809", false);
