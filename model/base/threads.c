@@ -4,12 +4,14 @@
 #include <omp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__SSE__)
 #include <xmmintrin.h>
 #endif
 
 #include "model/base/blas.h"
+#include "proto/base/arena.h"
 
 static void flush_denormals(void) {
 #if defined(__SSE__)
@@ -105,6 +107,26 @@ bool rn_threads_bound(rn_mask *cores) {
   return binding.active;
 }
 
+/* ---- first touch ---- */
+
+/* Sets page `index` to zero. */
+static void zero_page(char *memory, size_t bytes, size_t page, int64_t index) {
+  const size_t at = (size_t)index * page, left = bytes - at;
+  memset(memory + at, 0, left < page ? left : page);
+}
+
+/* Two loops, because a schedule is fixed when it is compiled. */
+static void zero(rn_touch touch, char *memory, size_t bytes, size_t page) {
+  const int64_t pages = (int64_t)((bytes + page - 1) / page);
+  if (touch == RN_TOUCH_PAGES) {
+#pragma omp parallel for schedule(static, 1)
+    for (int64_t i = 0; i < pages; i++) zero_page(memory, bytes, page, i);
+  } else {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < pages; i++) zero_page(memory, bytes, page, i);
+  }
+}
+
 /* ---- start ---- */
 
 /* Sets OpenMP's number of threads last, because an OpenBLAS built with OpenMP resets it. */
@@ -121,6 +143,7 @@ void rn_threads_start(int threads) {
 #pragma omp parallel
   flush_denormals();
   if (binding.wanted) bind(threads);
+  rn_arena_zero_by(zero);
 }
 
 int rn_threads(void) {

@@ -8,8 +8,10 @@
 #include "proto/base/affinity.h"
 
 /**
- * Sets the number of OpenMP threads and enables flush-to-zero in each of them. Also restricts the
- * BLAS library to one thread per call, because the callers of products split the work over threads.
+ * Sets the number of OpenMP threads and enables flush-to-zero in each of them. From then on, these
+ * threads together are the first to touch large memory that this thread allocates
+ * (rn_arena_zero_by). Also restricts the BLAS library to one thread per call, because the callers
+ * of products split the work over threads.
  */
 void rn_threads_start(int threads);
 

@@ -11,6 +11,13 @@
 #include "proto/base/progress.h"
 
 enum { ALIGNMENT_BYTES = 64, HUGE_PAGE_BYTES = 2 << 20, LARGE_BYTES = 16 << 20 };
+enum { PAGE_BYTES = 1 << 16, SHARED_BYTES = 1 << 20 };
+
+static _Thread_local rn_zero *zero_by;
+
+void rn_arena_zero_by(rn_zero *zero) {
+  zero_by = zero;
+}
 
 size_t rn_arena_round(size_t bytes) {
   return (bytes + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES;
@@ -20,12 +27,16 @@ size_t rn_arena_round(size_t bytes) {
  * Zeroed memory, in huge pages if it is large: matrix products walk down columns, and with small
  * pages every row of a column needs another TLB entry.
  */
-static void *take_zeroed(size_t bytes) {
+static void *take_zeroed(size_t bytes, rn_touch touch) {
   const bool huge = bytes >= LARGE_BYTES;
   void *memory = NULL;
   if (posix_memalign(&memory, huge ? HUGE_PAGE_BYTES : ALIGNMENT_BYTES, bytes) != 0) return NULL;
   if (huge) madvise(memory, bytes, MADV_HUGEPAGE);
-  memset(memory, 0, bytes);
+  if (zero_by != NULL && bytes >= SHARED_BYTES) {
+    zero_by(touch, memory, bytes, huge && touch == RN_TOUCH_PAGES ? HUGE_PAGE_BYTES : PAGE_BYTES);
+  } else {
+    memset(memory, 0, bytes);
+  }
   rn_progress_unit();
   return memory;
 }
@@ -33,7 +44,7 @@ static void *take_zeroed(size_t bytes) {
 rn_status rn_arena_create(rn_err *err, size_t size_bytes, rn_arena *out) {
   *out = (rn_arena){0};
   size_t rounded = rn_arena_round(size_bytes > 0 ? size_bytes : 1);
-  out->base = take_zeroed(rounded);
+  out->base = take_zeroed(rounded, RN_TOUCH_PAGES);
   if (out->base == NULL) {
     return rn_fail(
         err, RN_ERR_MEMORY,
@@ -61,7 +72,7 @@ void *rn_arena_take(rn_arena *arena, size_t bytes) {
 rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_each, void *out) {
   size_t bytes;
   const bool fits = !__builtin_mul_overflow(count > 0 ? count : 1, bytes_each, &bytes);
-  void *memory = fits && !rn_fault_now("alloc") ? take_zeroed(bytes) : NULL;
+  void *memory = fits && !rn_fault_now("alloc") ? take_zeroed(bytes, RN_TOUCH_RANGES) : NULL;
   memcpy(out, &memory, sizeof memory);
   if (memory != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_MEMORY, "out of memory: %s: cannot allocate %zu x %zu bytes", what,

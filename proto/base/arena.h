@@ -6,6 +6,24 @@
 
 #include "proto/base/status.h"
 
+/**
+ * How memory is divided among the threads that touch it first: the kernel takes a page from the
+ * memory of the socket whose thread touches it first. RN_TOUCH_RANGES gives each thread one range,
+ * as loops over a flat array are cut. RN_TOUCH_PAGES gives the threads pages in turn, so that each
+ * of the arrays that share an arena spreads over the memory of all sockets.
+ */
+typedef enum { RN_TOUCH_RANGES, RN_TOUCH_PAGES } rn_touch;
+
+/** Sets memory to zero with several threads; `page` is the size of a page. */
+typedef void rn_zero(rn_touch touch, char *memory, size_t bytes, size_t page);
+
+/**
+ * Sets the function that zeroes large allocations (1 MiB or more) of the calling thread; NULL, the
+ * default: the thread zeroes them itself. Arenas are touched as RN_TOUCH_PAGES, other memory as
+ * RN_TOUCH_RANGES.
+ */
+void rn_arena_zero_by(rn_zero *zero);
+
 /** One block of zeroed, 64-byte aligned memory; `used` is the mark. */
 typedef struct rn_arena {
   char *base;
