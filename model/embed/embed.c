@@ -55,13 +55,15 @@ void rn_embed_forward(const rn_embed *embed, const rn_pass *pass, rn_real *stat,
   drop(embed, pass, y);
 }
 
-static void scatter_slice(const rn_embed *embed, const rn_pass *pass, int from, int count,
+static void scatter_slice(const rn_embed *embed, const rn_pass *pass, int from, int group,
                           const rn_real *dx) {
+  const int count = embed->dim - from < RN_EMBED_SLICE ? embed->dim - from : RN_EMBED_SLICE;
   const rn_unit *unit = pass->unit;
   const rn_real scale = (rn_real)embed->scale;
   const int64_t rows = rows_of(unit);
   rn_real values[RN_EMBED_SLICE] = {0};
   for (int64_t r = 0; r < rows; r++) {
+    if (unit->input[r] % RN_EMBED_GROUPS != group) continue;
     const rn_real *row = dx + r * embed->dim + from;
     for (int i = 0; i < count; i++) values[i] = scale * row[i];
     const int64_t at = embed->table + (int64_t)unit->input[r] * embed->dim + from;
@@ -78,11 +80,12 @@ void rn_embed_backward(const rn_embed *embed, const rn_pass *pass, const rn_real
     rn_norm_backward(&embed->norm, pass->params, rn_rows_of_unit(pass->unit), &grads,
                      pass->accumulator);
   }
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for collapse(2) schedule(dynamic)
   for (int from = 0; from < embed->dim; from += RN_EMBED_SLICE) {
-    const int count = embed->dim - from < RN_EMBED_SLICE ? embed->dim - from : RN_EMBED_SLICE;
-    const double begin_s = rn_span_task_begin();
-    scatter_slice(embed, pass, from, count, dy);
-    rn_span_task_end(begin_s);
+    for (int group = 0; group < RN_EMBED_GROUPS; group++) {
+      const double begin_s = rn_span_task_begin();
+      scatter_slice(embed, pass, from, group, dy);
+      rn_span_task_end(begin_s);
+    }
   }
 }

@@ -27,9 +27,9 @@ typedef struct rn_embed {
   rn_norm norm;
 } rn_embed;
 
-/** Channels per slice. One thread adds up the embedding gradient of a slice, over all rows in
- * order. */
-enum { RN_EMBED_SLICE = 32 };
+/** Channels per slice, and groups of tokens. One thread adds up the embedding gradient of a slice
+ * for the tokens of one group, over all rows in order. */
+enum { RN_EMBED_SLICE = 64, RN_EMBED_GROUPS = 8 };
 
 /** Returns the embedding of a model, with a norm if the spec has one. */
 rn_embed rn_embed_make(const rn_spec *spec, const rn_param_table *table, uint64_t seed);

@@ -6,7 +6,7 @@
 
 #include "tests/support/gradient.h"
 
-enum { SEQUENCES = 2, TOKENS = 9, ROWS = SEQUENCES * TOKENS, DIM = 36, VOCAB = 7 };
+enum { SEQUENCES = 2, TOKENS = 9, ROWS = SEQUENCES * TOKENS, DIM = 36, VOCAB = 11 };
 enum { PARAMS = VOCAB * DIM + 2 * DIM };
 
 typedef struct fixture {

@@ -261,7 +261,8 @@ void rn_step_cost_add_ends(rn_step_cost *cost, rn_cost_rates rates, const rn_cos
     add_head_block(&s, &head);
   }
   rn_cost_phase(&s, RN_COST_BACKWARD, "embedding");
-  rn_cost_static(&s, slices, (double)rows * RESIDUAL * D / slices);
+  const int64_t tasks = (int64_t)slices * RN_EMBED_GROUPS;
+  rn_cost_static(&s, tasks, (double)rows * RESIDUAL * D / (double)tasks);
 }
 
 /* ---- the update ---- */
