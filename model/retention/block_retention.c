@@ -269,7 +269,7 @@ static rn_status retain_in_chunks(rn_err *err, const rows_work *work, const rn_r
   rn_eager_completion_start(&completion, port, RN_SCAN_FORWARD, &b->core, u, states);
   rn_span_phase("q, g projections");
   run_qg(work, rows, &completion.port);
-  const bool arrived = completion.done;
+  const bool arrived = completion.arrived;
   if (!arrived) {
     rn_span_phase("retention within chunks");
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_INNER);
@@ -385,7 +385,7 @@ static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
   rn_eager_completion_start(&completion, port, RN_SCAN_REVERSE, &b->core, u, adjoints);
   if (pass->weights) run_waiting_weights(t, pass->queue, &completion.port);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_INNER);
-  const bool arrived = completion.done;
+  const bool arrived = completion.arrived;
   if (!arrived) {
     rn_span_phase("retention within chunks");
     rn_retention_backward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states, grads);

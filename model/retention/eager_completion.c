@@ -1,17 +1,27 @@
 #include "model/retention/eager_completion.h"
 
-static rn_status complete(rn_err *err, rn_eager_completion *c) {
+#include <omp.h>
+
+static rn_status receive(rn_err *err, rn_eager_completion *c) {
+  c->arrived = true;
+  return c->scan->end(c->scan->self, err, c->states.state);
+}
+
+static rn_status propagate(rn_err *err, rn_eager_completion *c) {
   c->done = true;
-  RN_TRY(err, c->scan->end(c->scan->self, err, c->states.state));
   rn_retention_propagate(c->retention, c->view, c->direction, &c->states);
   return c->scan->publish != NULL ? c->scan->publish(c->scan->self, err, c->states.state) : RN_OK;
 }
 
+/* Inside a parallel region one thread would propagate the states alone, and all others would wait
+ * for it at the end. So this is left to all threads, unless another rank waits for the result. */
 static void poll(void *self) {
   rn_eager_completion *c = self;
   c->scan->poll(c->scan->self);
-  if (c->done || c->scan->test == NULL || !c->scan->test(c->scan->self)) return;
-  c->status = complete(&c->err, c);
+  if (c->arrived || c->scan->test == NULL || !c->scan->test(c->scan->self)) return;
+  c->status = receive(&c->err, c);
+  if (c->status != RN_OK || (c->scan->publish == NULL && omp_in_parallel())) return;
+  c->status = propagate(&c->err, c);
 }
 
 void rn_eager_completion_start(rn_eager_completion *out, rn_scan_port *scan,
@@ -27,6 +37,7 @@ void rn_eager_completion_start(rn_eager_completion *out, rn_scan_port *scan,
 }
 
 rn_status rn_eager_completion_finish(rn_err *err, rn_eager_completion *c) {
-  if (!c->done) return complete(err, c);
-  return c->status == RN_OK ? RN_OK : rn_fail(err, c->status, "%s", c->err.text);
+  if (!c->arrived) RN_TRY(err, receive(err, c));
+  if (c->status != RN_OK) return rn_fail(err, c->status, "%s", c->err.text);
+  return c->done ? RN_OK : propagate(err, c);
 }

@@ -3,9 +3,9 @@
  * as the state before the segment has arrived.
  *
  * This matters in reproducible mode, where the next ranks wait for the state after the segment.
- * Other work polls the port below; a poll completes the scan if the state has arrived. If no poll
- * does, rn_eager_completion_finish completes the scan. The time of completion does not change any
- * result.
+ * Other work polls the port below; a poll receives the state if it has arrived, and in reproducible
+ * mode also completes the scan. What is left, rn_eager_completion_finish does. The time of
+ * completion does not change any result.
  */
 #ifndef RN_MODEL_RETENTION_EAGER_COMPLETION_H
 #define RN_MODEL_RETENTION_EAGER_COMPLETION_H
@@ -15,14 +15,14 @@
 #include "model/retention/retention.h"
 
 typedef struct rn_eager_completion {
-  rn_scan_port port; /* port for other work to poll; its poll() may complete the scan */
+  rn_scan_port port; /* port for other work to poll; its poll() may receive the state */
   rn_scan_port *scan;
   rn_scan_direction direction;
   const rn_retention *retention;
   const rn_retention_view *view;
   rn_segment_states states;
-  bool done;
-  rn_status status; /* status of a completion inside poll(); err holds the cause of an error */
+  bool arrived, done; /* end() has been called; the states have been propagated */
+  rn_status status;   /* status of a completion inside poll(); err holds the cause of an error */
   rn_err err;
 } rn_eager_completion;
 
@@ -37,7 +37,8 @@ void rn_eager_completion_start(rn_eager_completion *out, rn_scan_port *scan,
                                rn_scan_direction direction, const rn_retention *retention,
                                const rn_retention_view *view, rn_segment_states states);
 
-/** Waits for the state if it has not arrived yet. Errors: those of the scan. */
+/** Waits for the state if it has not arrived yet, and propagates it if that is left to do; call
+ * outside of parallel regions. Errors: those of the scan. */
 rn_status rn_eager_completion_finish(rn_err *err, rn_eager_completion *completion);
 
 #endif
