@@ -64,7 +64,11 @@ static rn_array projected_rows(const rn_head *head, const rn_real *params, int64
     return work->normed;
   }
   if (!head->bf16) return rn_reals(y);
-  rn_kernels_table()->round_bf16(rows * head->dim, y, rn_array_bf16s(work->normed));
+  const int64_t dim = head->dim;
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < rows; r++) {
+    rn_kernels_table()->round_bf16(dim, y + r * dim, rn_array_bf16s(work->normed) + r * dim);
+  }
   return work->normed;
 }
 

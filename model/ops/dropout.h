@@ -13,6 +13,7 @@
 
 #include "model/base/precision_names.h"
 #include "model/pass/unit.h"
+#include "proto/base/range.h"
 #include "proto/base/real.h"
 
 typedef enum { RN_DROPOUT_EMBED, RN_DROPOUT_RETENTION, RN_DROPOUT_FFN } rn_dropout_site;
@@ -30,5 +31,9 @@ typedef struct rn_dropout {
  * place. Shapes: rows [B, T, width] of the unit.
  */
 void rn_dropout_rows(rn_dropout dropout, const rn_unit *unit, int width, rn_real *rows);
+
+/** As rn_dropout_rows for some rows, on the calling thread; `x` is the array of all rows. */
+void rn_dropout_range(rn_dropout dropout, const rn_unit *unit, int width, rn_range rows,
+                      rn_real *x);
 
 #endif

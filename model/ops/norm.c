@@ -7,8 +7,8 @@
 #include "model/kernel/kernels.h"
 #include "proto/base/span.h"
 
-/* Minimal number of rows per part; channels whose sums one thread adds up. */
-enum { MIN_ROWS = 32, SLICE = 16 };
+/* Channels whose sums one thread adds up. */
+enum { SLICE = 16 };
 
 void rn_norm_row_fp64(const rn_norm *norm, const rn_real *params, const rn_real *x, double *y) {
   const int D = norm->width;
@@ -28,42 +28,29 @@ static void forward_row(const rn_norm *norm, const rn_real *params, const rn_rea
                            norm->bias >= 0 ? params + norm->bias : NULL, x, y, stat);
 }
 
+void rn_norm_forward_range(const rn_norm *norm, const rn_real *params, rn_range rows,
+                           const rn_real *x, rn_array y, rn_real *stat) {
+  const int D = norm->width;
+  for (int64_t r = rows.begin; r < rows.end; r++) {
+    forward_row(norm, params, x + r * D, rn_array_from(y, r * D), stat + 2 * r);
+  }
+}
+
 void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
                      rn_array y, rn_real *stat) {
-  const int D = norm->width;
 #pragma omp parallel
   {
     const double begin_s = rn_span_task_begin();
 #pragma omp for schedule(static) nowait
     for (int64_t r = 0; r < rows; r++) {
-      forward_row(norm, params, x + r * D, rn_array_from(y, r * D), stat + 2 * r);
+      rn_norm_forward_range(norm, params, (rn_range){r, r + 1}, x, y, stat);
     }
     rn_span_task_end(begin_s);
   }
 }
 
-/* The parts of the rows, each of which one thread processes: the reduction blocks, or up to
- * RN_NORM_PARTS parts if there are none. */
-typedef struct row_parts {
-  rn_rows rows;
-  int64_t count, each; /* number of parts; rows per part if there are no reduction blocks */
-} row_parts;
-
-static row_parts parts_of(rn_rows rows) {
-  const int64_t even = (rows.count + RN_NORM_PARTS - 1) / RN_NORM_PARTS;
-  const int64_t each = even > MIN_ROWS ? even : MIN_ROWS;
-  if (rows.reduction_block > 0) return (row_parts){rows, rn_rows_parts(rows), 0};
-  return (row_parts){rows, (rows.count + each - 1) / each, each};
-}
-
 int64_t rn_norm_backward_tiles(rn_rows rows) {
-  return parts_of(rows).count;
-}
-
-static rn_range part_at(row_parts parts, int64_t index) {
-  if (parts.rows.reduction_block > 0) return rn_rows_part(parts.rows, index);
-  const int64_t end = (index + 1) * parts.each;
-  return (rn_range){index * parts.each, end < parts.rows.count ? end : parts.rows.count};
+  return rn_row_slices_of(rows).count;
 }
 
 /* Processes one part row by row: computes dx, and adds to the sums [2, D] for weight and bias
@@ -111,18 +98,18 @@ static void accumulate_slice(const rn_norm *norm, int64_t count, int64_t togethe
 
 void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows,
                       const rn_norm_grads *grads, rn_grad_accumulator *accumulator) {
-  const row_parts parts = parts_of(rows);
+  const rn_row_slices parts = rn_row_slices_of(rows);
   const int D = norm->width;
-  for (int64_t first = 0; first < parts.count; first += RN_NORM_PARTS) {
-    const int64_t left = parts.count - first, count = left < RN_NORM_PARTS ? left : RN_NORM_PARTS;
-    /* each reduction block is accumulated separately */
-    const int64_t together = rows.reduction_block > 0 ? 1 : count;
+  for (int64_t first = 0; first < parts.count; first += RN_ROW_SLICES) {
+    const int64_t left = parts.count - first, count = left < RN_ROW_SLICES ? left : RN_ROW_SLICES;
+    const int64_t together = rn_row_slices_together(parts, count);
 #pragma omp parallel
     {
 #pragma omp for schedule(static)
       for (int64_t p = 0; p < count; p++) {
         const double begin_s = rn_span_task_begin();
-        backward_part(norm, params, part_at(parts, first + p), grads, norm->sums + p * 2 * D);
+        backward_part(norm, params, rn_row_slice_at(parts, first + p), grads,
+                      norm->sums + p * 2 * D);
         rn_span_task_end(begin_s);
       }
 #pragma omp for schedule(static)

@@ -13,6 +13,7 @@
 #include "model/base/array.h"
 #include "model/base/precision_names.h"
 #include "model/ops/grad_accumulator.h"
+#include "model/pass/row_slices.h"
 #include "model/spec/spec.h"
 #include "proto/base/arena.h"
 #include "proto/base/real.h"
@@ -27,7 +28,7 @@ typedef struct rn_norm {
 } rn_norm;
 
 /** Maximal number of partial sums over rows that backward computes at the same time. */
-enum { RN_NORM_PARTS = 64 };
+enum { RN_NORM_PARTS = RN_ROW_SLICES };
 
 /** Returns the number of parts into which the backward divides rows; one thread processes a part.
  */
@@ -49,6 +50,10 @@ static inline rn_norm rn_norm_make(const rn_spec *spec, int64_t weight, int64_t 
  */
 void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
                      rn_array y, rn_real *stat);
+
+/** As rn_norm_forward for some rows, on the calling thread; the arrays are those of all rows. */
+void rn_norm_forward_range(const rn_norm *norm, const rn_real *params, rn_range rows,
+                           const rn_real *x, rn_array y, rn_real *stat);
 
 /** Computes the norm of one row in double, for uses that need more precision than rn_real.
  * Shapes: x, y [D]. */

@@ -38,13 +38,19 @@ static rn_retention_view view_without_chunks(const rn_block_retention *b, const 
 static void widen_kv(const rn_block_retention *b, const rn_block_retention_activations *activations,
                      int64_t rows) {
   if (!b->bf16) return;
-  b->core.kernels->widen_bf16(rows * b->ld_pair, rn_array_bf16s(activations->kv),
-                              activations->kv_reals);
+#pragma omp parallel for schedule(static)
+  for (int64_t row = 0; row < rows; row++) {
+    const int64_t at = row * b->ld_pair;
+    b->core.kernels->widen_bf16(b->ld_pair, rn_array_bf16s(activations->kv) + at,
+                                activations->kv_reals + at);
+  }
 }
 
 static void widen_q(const rn_block_retention *b, const rn_block_retention_activations *activations,
                     int64_t rows) {
-  for (int64_t row = 0; b->bf16 && row < rows; row++) {
+  if (!b->bf16) return;
+#pragma omp parallel for schedule(static)
+  for (int64_t row = 0; row < rows; row++) {
     b->core.kernels->widen_bf16(b->dim, rn_array_bf16s(activations->qg) + row * b->ld_pair,
                                 activations->q + row * b->dim);
   }
@@ -527,7 +533,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *b,
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_OUT);
   run_out_backward(&work, rows);
   if (gate.w != NULL) {
-    rn_head_weight_backward(norm_shape(b), rows, &gate, layer->head_norm, activations->d_o,
+    rn_head_weight_backward(norm_shape(b), rows, &gate, layer->head_norm, activations->d_o, b->sums,
                             pass->accumulator);
     run_norm_backward(&work, rows);
   }

@@ -42,6 +42,7 @@ typedef struct rn_block_retention {
   rn_retention core;
   rn_rotary_table rotary;
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
+  double *sums;           /* scratch of rn_head_weight_backward; NULL without a head weight */
 } rn_block_retention;
 
 /** The rows of forward: input x [R, D], output y [R, D]. x = norm(raw), or x = raw if norm is

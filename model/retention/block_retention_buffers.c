@@ -1,7 +1,11 @@
 /* Sizes, tables and buffers of a retention block. */
+#include <stdlib.h>
+
 #include "model/kernel/gemm.h"
 #include "model/memory/buffer.h"
+#include "model/pass/row_slices.h"
 #include "model/retention/block_retention_weights.h"
+#include "proto/base/arena.h"
 
 static int64_t rows_of(const rn_block_retention *b) {
   return (int64_t)b->max_sequences * b->max_tokens;
@@ -36,8 +40,15 @@ rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequenc
                               .core = rn_retention_shape(spec, max_tokens)};
 }
 
+/* Returns the number of elements of the sums of the head weight's gradient. */
+static size_t weight_sums(const rn_block_retention *b) {
+  return b->head_norm == RN_HEAD_NORM_RMS_AFFINE ? (size_t)RN_ROW_SLICES * (size_t)b->value_width
+                                                 : 0;
+}
+
 size_t rn_block_retention_bytes(const rn_block_retention *b) {
-  return rn_retention_bytes(&b->core) + rn_rotary_bytes(b->key_width, b->max_tokens);
+  return rn_retention_bytes(&b->core) + rn_rotary_bytes(b->key_width, b->max_tokens) +
+         weight_sums(b) * sizeof(double);
 }
 
 rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
@@ -47,6 +58,9 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
   if (status == RN_OK) {
     status = rn_rotary_create(err, spec->rotary, out->key_width, max_tokens, &out->rotary);
   }
+  if (status == RN_OK && weight_sums(out) > 0) {
+    status = rn_alloc(err, "head weight sums", weight_sums(out), sizeof *out->sums, &out->sums);
+  }
   if (status != RN_OK) rn_block_retention_destroy(out);
   return status;
 }
@@ -54,6 +68,8 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
 void rn_block_retention_destroy(rn_block_retention *block) {
   rn_retention_destroy(&block->core);
   rn_rotary_destroy(&block->rotary);
+  free(block->sums);
+  block->sums = NULL;
 }
 
 /* Returns the use of `received`. After forward, only a recomputation reads it. */

@@ -1,9 +1,11 @@
 #include "model/retention/head_norm.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "model/kernel/kernels.h"
 #include "model/ops/load_row.h"
+#include "model/pass/row_slices.h"
 
 /* Returns the number of heads in all rows. */
 static int64_t count_of(rn_head_rows at) {
@@ -83,50 +85,59 @@ void rn_gate_backward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate
 
 enum { LANES = 16 };
 
-/* Returns the columns that one thread sums, starting at `first`. A sum over rows is never split
- * over threads. */
-static rn_range columns_at(rn_head_norm_shape s, int first) {
-  return (rn_range){first, s.width - first < LANES ? s.width : first + LANES};
-}
-
-/* Computes dw = sum over a range of rows of dz y, for some columns. */
-static void weight_gradient(rn_head_norm_shape s, rn_range rows, rn_range columns, rn_array y,
-                            rn_array dz, rn_real *dw) {
+/* Replaces dz by dy in a part of the rows, and computes the part's sums [V] of dz y. */
+static void weight_backward_part(rn_head_norm_shape s, rn_range rows, const rn_gate *gate,
+                                 rn_array dz, double *sums) {
   const rn_kernels *kernels = rn_kernels_table();
-  const int lanes = (int)rn_range_count(columns);
   rn_real y_scratch[LANES], dz_scratch[LANES];
-  double sum[LANES] = {0};
+  memset(sums, 0, (size_t)s.width * sizeof *sums);
   for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
-    const int64_t at = i * s.width + columns.begin;
-    const rn_real *d = rn_row_load(kernels, dz, at, lanes, dz_scratch);
-    const rn_real *row = rn_row_load(kernels, y, at, lanes, y_scratch);
-    for (int e = 0; e < lanes; e++) sum[e] += (double)d[e] * (double)row[e];
+    for (int first = 0; first < s.width; first += LANES) {
+      const int lanes = s.width - first < LANES ? s.width - first : LANES;
+      const int64_t at = i * s.width + first;
+      rn_real *d = rn_row_load(kernels, dz, at, lanes, dz_scratch);
+      const rn_real *y = rn_row_load(kernels, gate->y, at, lanes, y_scratch);
+      for (int e = 0; e < lanes; e++) sums[first + e] += (double)d[e] * (double)y[e];
+      for (int e = 0; e < lanes; e++) d[e] *= gate->w[first + e];
+      rn_row_store(kernels, dz, at, lanes, d);
+    }
   }
-  for (int e = 0; e < lanes; e++) dw[e] = (rn_real)sum[e];
 }
 
-static void multiply_by_weight(rn_head_norm_shape s, const rn_real *w, rn_array dz, int64_t i) {
-  const rn_kernels *kernels = rn_kernels_table();
-  rn_real scratch[LANES];
-  for (int first = 0; first < s.width; first += LANES) {
-    const int lanes = (int)rn_range_count(columns_at(s, first));
-    rn_real *d = rn_row_load(kernels, dz, i * s.width + first, lanes, scratch);
-    for (int e = 0; e < lanes; e++) d[e] *= w[first + e];
-    rn_row_store(kernels, dz, i * s.width + first, lanes, d);
+/* Adds the sums of `count` parts to gradient[offset ...], `together` parts at a time, for LANES
+ * columns from `first` on. */
+static void accumulate_columns(rn_head_norm_shape s, int64_t count, int64_t together, int first,
+                               const double *sums, int64_t offset,
+                               rn_grad_accumulator *accumulator) {
+  const int lanes = s.width - first < LANES ? s.width - first : LANES;
+  for (int64_t p = 0; p < count; p += together) {
+    double total[LANES] = {0};
+    rn_real dw[LANES];
+    for (int64_t i = p; i < p + together; i++) {
+      for (int e = 0; e < lanes; e++) total[e] += sums[i * s.width + first + e];
+    }
+    for (int e = 0; e < lanes; e++) dw[e] = (rn_real)total[e];
+    rn_grad_accumulator_vector(accumulator, offset + first, lanes, dw);
   }
 }
 
 void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_gate *gate,
-                             int64_t offset, rn_array dz, rn_grad_accumulator *accumulator) {
-#pragma omp parallel for schedule(static)
-  for (int first = 0; first < s.width; first += LANES) {
-    const rn_range columns = columns_at(s, first);
-    rn_real dw[LANES];
-    for (int64_t p = 0; p < rn_rows_parts(rows); p++) {
-      weight_gradient(s, rn_rows_part(rows, p), columns, gate->y, dz, dw);
-      rn_grad_accumulator_vector(accumulator, offset + first, rn_range_count(columns), dw);
+                             int64_t offset, rn_array dz, double *sums,
+                             rn_grad_accumulator *accumulator) {
+  const rn_row_slices parts = rn_row_slices_of(rows);
+  for (int64_t begin = 0; begin < parts.count; begin += RN_ROW_SLICES) {
+    const int64_t count = rn_smaller(parts.count - begin, RN_ROW_SLICES);
+    const int64_t together = rn_row_slices_together(parts, count);
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+      for (int64_t p = 0; p < count; p++) {
+        weight_backward_part(s, rn_row_slice_at(parts, begin + p), gate, dz, sums + p * s.width);
+      }
+#pragma omp for schedule(static)
+      for (int first = 0; first < s.width; first += LANES) {
+        accumulate_columns(s, count, together, first, sums, offset, accumulator);
+      }
     }
   }
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < rows.count * s.heads; i++) multiply_by_weight(s, gate->w, dz, i);
 }

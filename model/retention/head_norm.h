@@ -62,9 +62,11 @@ void rn_gate_backward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate
 
 /**
  * Accumulates the gradient of w at `offset` and replaces dz by dy. On entry dz is the gradient of y
- * w. The sum over rows and heads is in an order that does not depend on the number of threads.
+ * w. `sums` [RN_ROW_SLICES, V] is scratch. The sum over rows and heads is computed in
+ * double, first within each part of the rows (row_slices.h), then over the parts.
  */
 void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_gate *gate,
-                             int64_t offset, rn_array dz, rn_grad_accumulator *accumulator);
+                             int64_t offset, rn_array dz, double *sums,
+                             rn_grad_accumulator *accumulator);
 
 #endif

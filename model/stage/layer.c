@@ -2,6 +2,7 @@
 
 #include "model/kernel/kernels.h"
 #include "model/ops/dropout.h"
+#include "model/ops/residual.h"
 #include "proto/base/span.h"
 
 static void copy(rn_real *to, const rn_real *from, int64_t count) {
@@ -48,11 +49,14 @@ static void add_residual(const rn_layer *layer, const rn_real *x, const rn_real 
   }
 }
 
+static rn_dropout dropout_of(const rn_layer *layer, rn_dropout_site site) {
+  return (rn_dropout){layer->dropout, layer->seed, layer->index, site};
+}
+
 static void apply_dropout(const rn_layer *layer, const rn_unit *unit, rn_dropout_site site,
                           bool train, rn_real *rows) {
   if (!train) return;
-  rn_dropout_rows((rn_dropout){layer->dropout, layer->seed, layer->index, site}, unit,
-                  layer->retention_norm.width, rows);
+  rn_dropout_rows(dropout_of(layer, site), unit, layer->retention_norm.width, rows);
 }
 
 static bool has_dropout(const rn_layer *layer, bool train) {
@@ -79,6 +83,22 @@ static sublayer ffn_sublayer(const rn_layer *layer, const rn_layer_activations *
                     t->stat2,         t->residual_in2, t->in2};
 }
 
+/* Adds a block's output to the residual input of its sublayer: sum = residual * x + branch, and, if
+ * `norm` is not NULL, y = norm(sum). */
+static void end_sublayer(const rn_layer *layer, const rn_pass *pass, sublayer s, rn_real *branch,
+                         rn_real *sum, const rn_norm *norm, rn_array y, rn_real *stat) {
+  const rn_dropout dropout = dropout_of(layer, s.site);
+  const rn_residual residual = {.dropout = pass->train ? &dropout : NULL,
+                                .factor = layer->residual,
+                                .x = s.residual_in,
+                                .branch = branch,
+                                .sum = sum,
+                                .norm = norm,
+                                .y = y,
+                                .stat = stat};
+  rn_residual_forward(&residual, pass->params, pass->unit, layer->retention_norm.width);
+}
+
 /* Computes the block's input from the residual input. */
 static void make_block_input(const rn_layer *layer, const rn_real *params, int64_t rows,
                              sublayer s) {
@@ -94,12 +114,13 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   const rn_real *params = pass->params;
   const rn_rows rows = rn_rows_of_unit(pass->unit);
   const int64_t count = rows.count * layer->retention_norm.width;
+  const sublayer retention = retention_sublayer(layer, t), ffn = ffn_sublayer(layer, t);
   rn_real *branch = t->branch;
   t->train = pass->train;
   rn_span_phase("norms, residual");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_RETENTION_NORM);
   copy(rn_layer_activations_input(t), x, count);
-  make_block_input(layer, params, rows.count, retention_sublayer(layer, t));
+  make_block_input(layer, params, rows.count, retention);
   const rn_block_rows block_rows = {.x = t->in1,
                                     .raw = t->residual_in1,
                                     .norm = layer->pre_norm ? &layer->retention_norm : NULL,
@@ -108,15 +129,13 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
                                          &t->retention));
   rn_span_phase("norms, residual");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN_NORM);
-  apply_dropout(layer, pass->unit, RN_DROPOUT_RETENTION, pass->train, branch);
   if (layer->pre_norm) {
-    add_residual(layer, t->residual_in1, branch, count, t->norm_in2);
+    end_sublayer(layer, pass, retention, branch, t->norm_in2, &layer->ffn_norm, t->in2, t->stat2);
   } else {
-    add_residual(layer, t->residual_in1, branch, count, t->norm_in1);
-    rn_norm_forward(&layer->retention_norm, params, rows.count, t->norm_in1,
-                    rn_reals(t->residual_in2), t->stat1);
+    end_sublayer(layer, pass, retention, branch, t->norm_in1, &layer->retention_norm,
+                 rn_reals(t->residual_in2), t->stat1);
+    make_block_input(layer, params, rows.count, ffn);
   }
-  make_block_input(layer, params, rows.count, ffn_sublayer(layer, t));
   const bool wants_output = y != NULL;
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN);
   rn_ffn_forward(&layer->ffn, params, rows, t->in2, &t->ffn,
@@ -124,13 +143,11 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   if (!wants_output && layer->pre_norm) return RN_OK;
   rn_span_phase("norms, residual");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_RESIDUAL);
-  apply_dropout(layer, pass->unit, RN_DROPOUT_FFN, pass->train, branch);
   if (layer->pre_norm) {
-    add_residual(layer, t->residual_in2, branch, count, y);
+    end_sublayer(layer, pass, ffn, branch, y, NULL, rn_reals(NULL), NULL);
   } else {
-    add_residual(layer, t->residual_in2, branch, count, t->norm_in2);
-    rn_norm_forward(&layer->ffn_norm, params, rows.count, t->norm_in2,
-                    rn_reals(wants_output ? y : branch), t->stat2);
+    end_sublayer(layer, pass, ffn, branch, t->norm_in2, &layer->ffn_norm,
+                 rn_reals(wants_output ? y : branch), t->stat2);
   }
   return RN_OK;
 }

@@ -238,8 +238,12 @@ rn_status rn_activations_create(rn_err *err, rn_layer_stack *stack, rn_save_poli
 
 static void copy_rows(const rn_layer_stack *stack, const rn_unit *unit, const rn_real *from,
                       rn_real *to) {
-  const size_t count = (size_t)unit->sequences * (size_t)unit->tokens * (size_t)stack->spec.dim;
-  if (to != from) memcpy(to, from, count * sizeof *to);
+  const int64_t rows = (int64_t)unit->sequences * unit->tokens, dim = stack->spec.dim;
+  if (to == from) return;
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < rows; r++) {
+    memcpy(to + r * dim, from + r * dim, (size_t)dim * sizeof *to);
+  }
 }
 
 /* Recomputes a layer's forward from the saved input; the results are in the activations that all

@@ -162,6 +162,12 @@ static void add_residual(rn_cost_sum *s, rn_cost_kind kind) {
   rn_cost_items(s, s->rows.count, (double)RESIDUAL * s->unit->spec->dim);
 }
 
+/* One loop (model/ops/residual.h). */
+static void add_residual_and_norm(rn_cost_sum *s, rn_cost_kind kind) {
+  rn_cost_phase(s, kind, "norms, residual");
+  rn_cost_items(s, s->rows.count, (double)(RESIDUAL + NORM) * s->unit->spec->dim);
+}
+
 static void add_norm_backward(rn_cost_sum *s, const char *phase, rn_rows rows) {
   const int64_t parts = rn_norm_backward_tiles(rows);
   rn_cost_phase(s, RN_COST_BACKWARD, phase);
@@ -174,8 +180,7 @@ static void add_forward(rn_cost_sum *s, rn_cost_kind kind, bool whole) {
   const rn_cost_step ffn[] = {{{F, 1, per_column}, whole ? GLU : 0}, {{D, 1, F}, 0}};
   add_norm(s, kind);
   add_retention_forward(s, kind);
-  add_residual(s, kind);
-  add_norm(s, kind);
+  add_residual_and_norm(s, kind);
   rn_cost_phase(s, kind, "feed-forward");
   add_packing(s, RN_GEMM_NT, (const int[][2]){{inner_width(spec), D}, {D, F}}, 2);
   rn_cost_tiles(s, ffn, whole ? 2 : 1);
