@@ -43,19 +43,13 @@ static bool is_inside(const rn_spans *spans, int path, const char *name) {
   return false;
 }
 
-/* True for the phases to compare: of one name, or all but those of the head if `name` is NULL. */
-static bool is_meant(const char *phase, const char *name) {
-  if (name != NULL) return strcmp(phase, name) == 0;
-  return strcmp(phase, "head") != 0 && strcmp(phase, "softmax and loss") != 0;
-}
-
-/* Tasks of all spans inside `around`. */
+/* Tasks of all spans inside `around`: of one name, or of all if `name` is NULL. */
 static int64_t counted(const char *around, const char *name) {
   const rn_spans *spans = rn_spans_get();
   int64_t tasks = 0;
   for (int i = 0; i < spans->paths; i++) {
     if (!is_inside(spans, i, around)) continue;
-    if (is_meant(spans->path[i].name, name)) tasks += spans->path[i].tasks.count;
+    if (name == NULL || strcmp(spans->path[i].name, name) == 0) tasks += spans->path[i].tasks.count;
   }
   return tasks;
 }
@@ -66,7 +60,7 @@ static int64_t modelled(const rn_step_cost *cost, rn_cost_kind first, rn_cost_ki
   for (int i = 0; i < cost->count; i++) {
     const rn_phase_cost *p = &cost->phase[i];
     if (p->kind < first || p->kind > last) continue;
-    if (is_meant(p->name, name)) tasks += p->tasks;
+    if (name == NULL || strcmp(p->name, name) == 0) tasks += p->tasks;
   }
   return tasks;
 }
