@@ -155,22 +155,23 @@ static void d_normed_tile(const void *self, const rn_step_tile *tile) {
 }
 
 static rn_real *piece_at(const block_work *p, int64_t piece) {
-  return p->work->partial + piece * p->head->block * p->head->dim;
+  return p->work->partial + piece * p->loss->rows * p->head->dim;
 }
 
-/* Computes one piece of the sums of whole rows. Piece i has columns i D .. (i + 1) D of the step.
- */
-static void d_normed_piece(const void *self, const rn_step_tile *tile) {
+/* Computes some pieces of the sums of whole rows. Piece i has columns i D .. (i + 1) D of the step;
+ * a tile of a narrow model has several. */
+static void d_normed_pieces(const void *self, const rn_step_tile *tile) {
   const block_work *p = self;
   const int D = p->head->dim;
-  const int64_t piece = tile->cols.begin / D;
-  const rn_range sum = rn_cut(p->head->vocab, p->head->pieces, piece);
   const rn_step_tile whole = {.rows = tile->rows, .cols = {0, D}, .port = tile->port};
-  assert(rn_range_count(tile->cols) == D);
-  rn_tile_nn(&whole, &(rn_tile_product){.sum = (int)rn_range_count(sum),
-                                        .x = rn_matrix_from(d_logits_of(p), 0, sum.begin),
-                                        .w = rn_matrix_from(projection_of(p), sum.begin, 0),
-                                        .y = rn_matrix_of_reals(piece_at(p, piece), D)});
+  assert(tile->cols.begin % D == 0 && tile->cols.end % D == 0);
+  for (int64_t piece = tile->cols.begin / D; piece < tile->cols.end / D; piece++) {
+    const rn_range sum = rn_cut(p->head->vocab, p->head->pieces, piece);
+    rn_tile_nn(&whole, &(rn_tile_product){.sum = (int)rn_range_count(sum),
+                                          .x = rn_matrix_from(d_logits_of(p), 0, sum.begin),
+                                          .w = rn_matrix_from(projection_of(p), sum.begin, 0),
+                                          .y = rn_matrix_of_reals(piece_at(p, piece), D)});
+  }
 }
 
 /* Adds the pieces of the sums of rows, in order. */
@@ -209,7 +210,7 @@ static void run_loss(const block_work *p) {
 static void run_d_normed(const block_work *p) {
   const int dim = p->head->dim, vocab = p->head->vocab, pieces = p->head->pieces;
   const rn_tile_step whole = {d_normed_tile, {dim, 1, vocab}},
-                     in_pieces[] = {{d_normed_piece, {pieces * dim, dim, vocab / pieces}},
+                     in_pieces[] = {{d_normed_pieces, {pieces * dim, dim, vocab / pieces}},
                                     {add_pieces, {dim, 1, 0}}};
   if (pieces > 1) {
     rn_tile_steps_run(rn_rows_together(p->loss->rows), NULL, in_pieces, 2, p);

@@ -44,7 +44,7 @@ typedef struct rn_head_work {
                         row's gradient is rounded in place */
   rn_array normed;   /* [block, D] */
   rn_real *d_normed; /* [block, D]: the gradient of normed; NULL without a norm */
-  rn_real *partial;  /* [pieces, block, D]: pieces of the sums of that gradient; NULL if there is
+  rn_real *partial;  /* [pieces, rows, D]: pieces of the sums of that gradient; NULL if there is
                         one piece */
   rn_real *stat;     /* [block, 2] */
   double *row_loss;  /* [block] */

@@ -1,5 +1,5 @@
 /* Head and loss by blocks equal those of the whole; gradients match finite differences; large
- * logits stay finite. */
+ * logits stay finite; sums over a large vocabulary are right for any width and number of rows. */
 #include "model/embed/head.h"
 
 #include <omp.h>
@@ -9,18 +9,18 @@
 #include "model/memory/workspace.h"
 #include "tests/support/gradient.h"
 
-enum { ROWS = 6, DIM = 8, VOCAB = 11, PARAMS = VOCAB * DIM + 2 * DIM };
+enum { ROWS = 6, DIM = 8, VOCAB = 11, PARAMS = VOCAB * DIM + 2 * DIM, MAX_DIM = 256 };
 
 typedef struct fixture {
   rn_head head;
   rn_buffer_plan plan;
   rn_workspace workspace;
   rn_head_work work;
-  int64_t rows;
+  int64_t rows, params_count;
   double scale;
   int32_t *target;
   rn_real *params, *gradient, *y, *dy, *token_loss;
-  double sums[RN_NORM_PARTS * 2 * DIM];
+  double sums[RN_NORM_PARTS * 2 * MAX_DIM];
   rn_grad_accumulator accumulator;
 } fixture;
 
@@ -28,13 +28,13 @@ static void *take(int64_t count, size_t bytes_each) {
   return calloc((size_t)count, bytes_each);
 }
 
-static void prepare(fixture *f, int64_t rows, bool pre_norm, rn_block_norm kind) {
+static void prepare_shape(fixture *f, int64_t rows, rn_spec spec) {
   rn_err err = {0};
-  *f = (fixture){.rows = rows, .scale = 0.125};
-  rn_spec spec = {
-      .dim = DIM, .vocab = VOCAB, .pre_norm = pre_norm, .block_norm = kind, .norm_eps = 0.01};
-  int64_t bias = kind == RN_BLOCK_NORM_LAYER ? VOCAB * DIM + DIM : -1;
-  rn_param_table table = {.output = 0, .final_norm = VOCAB * DIM, .final_norm_bias = bias};
+  const int64_t matrix = (int64_t)spec.vocab * spec.dim, elements = rows * spec.dim;
+  *f = (fixture){.rows = rows, .params_count = matrix + 2 * spec.dim, .scale = 0.125};
+  const bool has_bias = spec.block_norm == RN_BLOCK_NORM_LAYER;
+  rn_param_table table = {
+      .output = 0, .final_norm = matrix, .final_norm_bias = has_bias ? matrix + spec.dim : -1};
   f->head = rn_head_make(&spec, &table);
   f->head.norm.sums = f->sums;
   f->plan = rn_buffer_plan_make(RN_SAVE_NOTHING);
@@ -45,15 +45,22 @@ static void prepare(fixture *f, int64_t rows, bool pre_norm, rn_block_norm kind)
   space.base[RN_MEMORY_WORKSPACE] = f->workspace.arena.base;
   f->work = rn_head_buffers(&f->head, rows, &space);
   f->target = take(rows, sizeof f->target[0]);
-  f->params = take(PARAMS, sizeof(rn_real));
-  f->gradient = take(PARAMS, sizeof(rn_real));
-  f->y = take(rows * DIM, sizeof(rn_real));
-  f->dy = take(rows * DIM, sizeof(rn_real));
+  f->params = take(f->params_count, sizeof(rn_real));
+  f->gradient = take(f->params_count, sizeof(rn_real));
+  f->y = take(elements, sizeof(rn_real));
+  f->dy = take(elements, sizeof(rn_real));
   f->token_loss = take(rows, sizeof(rn_real));
-  f->accumulator = (rn_grad_accumulator){.gradient = f->gradient, .total = PARAMS};
-  for (int64_t r = 0; r < rows; r++) f->target[r] = (int32_t)((r * r + 3) % VOCAB);
-  test_fill(f->params, PARAMS, 1, 1);
-  test_fill(f->y, rows * DIM, 1, 2);
+  f->accumulator = (rn_grad_accumulator){.gradient = f->gradient, .total = f->params_count};
+  for (int64_t r = 0; r < rows; r++) f->target[r] = (int32_t)((r * r + 3) % spec.vocab);
+  test_fill(f->params, f->params_count, 1, 1);
+  test_fill(f->y, elements, 1, 2);
+}
+
+static void prepare(fixture *f, int64_t rows, bool pre_norm, rn_block_norm kind) {
+  prepare_shape(
+      f, rows,
+      (rn_spec){
+          .dim = DIM, .vocab = VOCAB, .pre_norm = pre_norm, .block_norm = kind, .norm_eps = 0.01});
 }
 
 static void destroy(fixture *f) {
@@ -126,6 +133,37 @@ static void blocks_equal_rows_alone(void) {
   destroy(&f);
 }
 
+/* The gradient of y of row r: the sum over the vocabulary of (softmax - one hot) w. */
+static void gradient_of_row(fixture *f, int64_t r, rn_real *logits, rn_real *out) {
+  const int dim = f->head.dim, vocab = f->head.vocab;
+  double sum[MAX_DIM] = {0}, exponentials = 0;
+  rn_head_logits(&f->head, f->params, 1, f->y + r * dim, &f->work, logits);
+  for (int v = 0; v < vocab; v++) exponentials += exp((double)logits[v]);
+  for (int v = 0; v < vocab; v++) {
+    const double slope = exp((double)logits[v]) / exponentials - (v == f->target[r]);
+    for (int i = 0; i < dim; i++) sum[i] += slope * (double)f->params[(int64_t)v * dim + i];
+  }
+  for (int i = 0; i < dim; i++) out[i] = (rn_real)(f->scale * sum[i]);
+}
+
+/* Sums over a large vocabulary are computed in pieces; one tile has several of a narrow model. */
+static void gradients_with_a_large_vocabulary(int dim) {
+  enum { MANY = 4500 };
+  static const int64_t rows[] = {1, 70, 300};
+  static rn_real logits[MANY], want[MAX_DIM];
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    fixture f;
+    prepare_shape(&f, rows[i], (rn_spec){.dim = dim, .vocab = MANY});
+    CHECK(f.head.pieces > 1);
+    loss_with_gradient(&f);
+    for (int64_t r = 0; r < rows[i]; r += 23) {
+      gradient_of_row(&f, r, logits, want);
+      CHECK_ARRAY("dy", f.dy + r * dim, want, dim, 10 * test_tolerance);
+    }
+    destroy(&f);
+  }
+}
+
 static void extremes_are_finite_and_nan_is_seen(void) {
   fixture f;
   prepare(&f, ROWS, false, RN_BLOCK_NORM_RMS);
@@ -159,6 +197,8 @@ int main(void) {
   backward_is_the_slope(true, RN_BLOCK_NORM_LAYER);
   backward_is_the_slope(false, RN_BLOCK_NORM_RMS);
   blocks_equal_rows_alone();
+  static const int dims[] = {8, 64, 96, 128, 200};
+  for (int i = 0; i < 5; i++) gradients_with_a_large_vocabulary(dims[i]);
   extremes_are_finite_and_nan_is_seen();
   threads_do_not_change_bits();
   return check_result();
