@@ -203,6 +203,7 @@ rn_status rn_all_gather_wait(rn_err *err, rn_all_gather *g, int bucket) {
       g->complete++;
       continue;
     }
+    rn_mpi_progress(g->comm); /* progress() has no requests to test on a single node */
     rn_backoff_wait(&backoff);
     RN_TRY(err, progress(err, g, &sent));
   }

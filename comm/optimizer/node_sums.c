@@ -240,12 +240,12 @@ static void add_bucket(rn_node_sums *c, int index) {
   }
 }
 
-static rn_status send(rn_err *err, rn_node_sums *c, int index, rn_range slices, int to, int tag,
-                      int i) {
-  const int64_t count = rn_range_count(elements_of(c, c->order[index], slices));
+/* Sends slices of a bucket to a rank, as message `i` of the bucket. */
+static rn_status send(rn_err *err, rn_node_sums *c, int index, node_link to, int tag, int i) {
+  const int64_t count = rn_range_count(elements_of(c, c->order[index], to.slices));
   if (count == 0) return RN_OK;
-  RN_MPI(err, MPI_Isend(place_of(c, index, slices), (int)count, c->type, to, tag, c->of.comm,
-                        &c->send[index % SLOTS * c->sends + i]));
+  RN_MPI(err, MPI_Isend(place_of(c, index, to.slices), (int)count, c->type, to.rank, tag,
+                        c->of.comm, &c->send[index % SLOTS * c->sends + i]));
   return RN_OK;
 }
 
@@ -253,13 +253,14 @@ static rn_status send(rn_err *err, rn_node_sums *c, int index, rn_range slices, 
 static rn_status pass_on(rn_err *err, rn_node_sums *c, int index) {
   const int bucket = c->order[index];
   for (int i = 0; i < c->tos; i++) {
-    RN_TRY(err, send(err, c, index, c->to[i].slices, c->to[i].rank, TAG_PART, i));
+    RN_TRY(err, send(err, c, index, c->to[i], TAG_PART, i));
   }
   for (int64_t k = c->slices.begin; c->is_last && k < c->slices.end; k++) {
     const rn_range slice = {k, k + 1};
     const int owner = owner_of(c, bucket, k);
     if (owner != c->rank) {
-      RN_TRY(err, send(err, c, index, slice, owner, TAG_SUM, (int)(k - c->slices.begin)));
+      const node_link to = {owner, slice};
+      RN_TRY(err, send(err, c, index, to, TAG_SUM, (int)(k - c->slices.begin)));
     } else {
       memcpy(c->of.own + (size_t)c->of.at[bucket] * c->bytes_each, place_of(c, index, slice),
              (size_t)rn_range_count(elements_of(c, bucket, slice)) * c->bytes_each);

@@ -17,9 +17,6 @@ enum {
   GATHER_BLOCK = 1 << 20 /* doubles per all-reduce */
 };
 
-/* Tag with which no message is sent; see wait_for_ranks. */
-enum { TAG_NONE = 32767 };
-
 struct rn_reduce_scatter {
   MPI_Comm comm;
   const rn_peer_memory *peers; /* as in rn_reduce_operands */
@@ -256,11 +253,10 @@ rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *r, int bucket,
 /*
  * Waits a little for other ranks. The marks of a rank of this node are read without MPI, but that
  * rank may itself wait for a message of this rank, such as a state, which MPI delivers only in its
- * calls. The probe finds nothing: with a message to find, it might return without progress.
+ * calls.
  */
 static void wait_for_ranks(const rn_reduce_scatter *r, rn_backoff *backoff) {
-  int found;
-  (void)MPI_Iprobe(MPI_ANY_SOURCE, TAG_NONE, r->comm, &found, MPI_STATUS_IGNORE);
+  rn_mpi_progress(r->comm);
   rn_backoff_wait(backoff);
 }
 

@@ -63,13 +63,11 @@ void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p) {
   *p2p = NULL;
 }
 
-/* Makes one MPI call: MPI libraries progress all messages in any call. Errors are left to
- * rn_pipeline_p2p_wait. */
+/* Errors are left to rn_pipeline_p2p_wait. */
 static rn_progress_state poll_messages(void *self) {
   const rn_pipeline_p2p *p2p = self;
-  int arrived;
   if (p2p->in_flight == 0) return RN_PROGRESS_DONE;
-  MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, p2p->comm[0], &arrived, MPI_STATUS_IGNORE);
+  rn_mpi_progress(p2p->comm[0]);
   return RN_PROGRESS_WAITS;
 }
 

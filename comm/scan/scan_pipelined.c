@@ -132,8 +132,7 @@ static rn_progress_state pipelined_progress(rn_err *err, rn_scan *scan, bool by_
     return count > 0 ? RN_PROGRESS_MOVED : RN_PROGRESS_WAITS;
   }
   if (!by_thread) {
-    (void)RN_MPI_STATUS(err, MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, scan->axis[scan->direction],
-                                        &count, MPI_STATUS_IGNORE));
+    rn_mpi_progress(scan->axis[scan->direction]);
   } else if (p->to != NULL) {
     (void)RN_MPI_STATUS(err,
                         MPI_Testall(p->to->blocks, p->to->request, &sent, MPI_STATUSES_IGNORE));

@@ -12,6 +12,12 @@ rn_status rn_mpi_status(rn_err *err, int code, const char *call, const char *fil
   return rn_fail(err, RN_ERR_MPI, "%s:%d: rank %d: %s: %s", file, line, rank, call, text);
 }
 
+void rn_mpi_progress(MPI_Comm comm) {
+  enum { UNUSED_TAG = 32767 }; /* the largest that every MPI library has */
+  int found;
+  MPI_Iprobe(MPI_ANY_SOURCE, UNUSED_TAG, comm, &found, MPI_STATUS_IGNORE);
+}
+
 void rn_mpi_free_comm(MPI_Comm *comm) {
   if (*comm == MPI_COMM_NULL) return;
   rn_progress_wait(true);

@@ -42,6 +42,16 @@ void rn_mpi_version_line(char *line, size_t bytes);
 void rn_mpi_free_comm(MPI_Comm *comm);
 void rn_mpi_free_window(MPI_Win *window);
 
+/**
+ * Lets MPI progress all messages of this process, as a wait without MPI calls must. It probes
+ * `comm` for a message with a tag that nobody uses: a probe that finds a message may return at
+ * once, without progress.
+ *
+ * Collective: no.
+ * Errors:     none: they are left to the calls that complete the messages.
+ */
+void rn_mpi_progress(MPI_Comm comm);
+
 #define RN_MPI_STATUS(err, call) rn_mpi_status((err), (call), #call, __FILE__, __LINE__)
 #define RN_MPI(err, call) RN_TRY(err, RN_MPI_STATUS(err, call))
 

@@ -138,8 +138,10 @@ case $case in
       [ "$(grep -c "^warning: ${key%=*} ${key#*=} is ignored: copy has checkpoints" log)" = 1 ] ||
         fail "$key is not reported as ignored: $(cat log)"
     done
-    "${in_copy[@]}" -s checkpoint.resume=copy/checkpoints/step-00000005 >log 2>&1 || fail "$(cat log)"
-    if grep -q 'is ignored' log; then fail "its own checkpoint is not used: $(cat log)"; fi
+    for own in copy/checkpoints/step-00000005 copy; do
+      "${in_copy[@]}" -s "checkpoint.resume=$own" >log 2>&1 || fail "$(cat log)"
+      if grep -q 'is ignored' log; then fail "its own checkpoint $own is not used: $(cat log)"; fi
+    done
     # The same values by other words are the same run; what may change is told.
     "${again[@]}" -s model.scale_embedding=true -s model.vocab=257 -s optimizer.lr=1e-3 \
       -s model.chunk=32 >log 2>&1 || fail "by other words: $(cat log)"

@@ -138,11 +138,13 @@ static bool is_same_folder(const char *a, const char *b) {
   return same;
 }
 
-/* Warns about keys that have no effect because the run continues from a checkpoint in run.dir. A
- * word that is neither a keyword nor a path is an error; a path may be gone by now. Rank 0 only. */
+/* Warns about keys that have no effect because the run continues from a checkpoint in run.dir. The
+ * path of run.dir stands for its newest checkpoint. A word that is neither a keyword nor a path is
+ * an error; a path may be gone by now. Rank 0 only. */
 static rn_status check_ignored(rn_err *err, const Retnet__Config *c, const char *found) {
   const char *resume = c->checkpoint->resume, *init = c->checkpoint->init_from;
-  if (strcmp(resume, "auto") != 0 && !is_same_folder(resume, found)) {
+  if (strcmp(resume, "auto") != 0 && !is_same_folder(resume, found) &&
+      !is_same_folder(resume, c->run->dir)) {
     if (strchr(resume, '/') == NULL) RN_TRY(err, check_given(err, "checkpoint.resume", resume));
     warn_ignored(c, "checkpoint.resume", resume, found);
   }
