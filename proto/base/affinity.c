@@ -132,18 +132,19 @@ int rn_affinity_physical(const rn_mask *mask, const int *sibling) {
 }
 
 rn_mask rn_affinity_divide(const rn_mask *mask, const int *sibling, int parts, int index) {
-  static int order[RN_MASK_CORES]; /* index of a physical core among those of the mask */
   const int physical = rn_affinity_physical(mask, sibling);
-  rn_mask seen = {0}, part = {0};
-  int next = 0;
+  rn_mask seen = {0}, chosen = {0}, part = {0}; /* seen, chosen: physical cores */
   if (physical < parts) return part;
   const rn_range own = rn_cut(physical, parts, index);
-  for (int c = 0; c < RN_MASK_CORES; c++) {
+  for (int c = 0, next = 0; c < RN_MASK_CORES; c++) {
     if (!rn_mask_has(mask, c)) continue;
-    if (!rn_mask_has(&seen, sibling[c])) order[sibling[c]] = next++;
-    rn_mask_add(&seen, sibling[c]);
-    const int at = order[sibling[c]];
-    if (own.begin <= at && at < own.end) rn_mask_add(&part, c);
+    const int core = sibling[c];
+    if (!rn_mask_has(&seen, core)) {
+      if (own.begin <= next && next < own.end) rn_mask_add(&chosen, core);
+      rn_mask_add(&seen, core);
+      next++;
+    }
+    if (rn_mask_has(&chosen, core)) rn_mask_add(&part, c);
   }
   return part;
 }
