@@ -51,6 +51,39 @@ static void tokens_come_back_from_any_place(void) {
   free(ids);
 }
 
+/* The footer says for each block how many documents begin before it. */
+static void blocks_know_their_first_document(void) {
+  rn_shard shard;
+  if (!CHECK_OK(&err, rn_shard_open(&err, "shard-test/train/0.rtd", &shard))) return;
+  CHECK_EQUAL(shard.footer->n_block, 3);
+  for (size_t i = 0; i < shard.footer->n_block; i++) {
+    const Retnet__BlockExtent *block = shard.footer->block[i];
+    CHECK_EQUAL(block->first_document, (block->first_token + 999) / 1000);
+  }
+  rn_shard_close(&shard);
+}
+
+/* The largest token of a vocabulary comes back, also at the sizes where a token takes more bytes.
+ */
+static void the_largest_token_comes_back(void) {
+  static const int vocabulary[] = {256, 257, 65536, 65537, 1 << 20};
+  int32_t *ids = calloc(RN_SHARD_BLOCK_TOKENS, sizeof *ids);
+  for (size_t i = 0; i < sizeof vocabulary / sizeof vocabulary[0]; i++) {
+    const rn_shard_kind kind = {"large", 1, vocabulary[i], 0};
+    const int32_t tokens[] = {0, vocabulary[i] - 1};
+    rn_shard_writer *writer = NULL;
+    rn_shard shard;
+    CHECK_OK(&err, rn_shard_writer_create(&err, "shard-large.rtd", kind, &writer));
+    CHECK_OK(&err, rn_shard_append(&err, writer, tokens, 2, 2));
+    CHECK_OK(&err, rn_shard_finish(&err, &writer));
+    if (!CHECK_OK(&err, rn_shard_open(&err, "shard-large.rtd", &shard))) break;
+    CHECK_OK(&err, rn_shard_read_block(&err, &shard, 0, ids));
+    CHECK_EQUAL(ids[1], vocabulary[i] - 1);
+    rn_shard_close(&shard);
+  }
+  free(ids);
+}
+
 static void save(const char *path, const void *bytes, size_t count) {
   CHECK_OK(&err, rn_file_replace(&err, path, bytes, count));
 }
@@ -182,6 +215,8 @@ int main(void) {
   CHECK_OK(&err, rn_file_make_folder(&err, "shard-test/train"));
   write_shard("shard-test/train/0.rtd", TOKENS);
   tokens_come_back_from_any_place();
+  blocks_know_their_first_document();
+  the_largest_token_comes_back();
   every_flipped_bit_is_found();
   a_cut_shard_gives_its_whole_blocks();
   damage_costs_one_block();
