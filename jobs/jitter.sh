@@ -58,16 +58,19 @@ bin=${RN_BIN:-$RN_ROOT/build/bin}
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 
+# Runs a command with the fault of this rank: COUNT FAULT... COMMAND... (A launch of the form
+# `mpirun A : B` would do the same, but crashes mpirun of Open MPI 5.0.7.)
+# shellcheck disable=SC2016
+by_rank='rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}} count=$1
+shift
+all=("$@")
+[ "${all[rank]}" = none ] || export RETNET_FAULT=${all[rank]}
+exec "${all[@]:count}"'
+
 # measure FAULT OF EACH RANK...: the JSON object.
 measure() {
-  local fault launch=()
-  for fault; do
-    [ ${#launch[@]} -eq 0 ] || launch+=(:)
-    launch+=(-n 1)
-    [ "$fault" = none ] || launch+=(-x "RETNET_FAULT=$fault")
-    launch+=("$bin/retnet-bench" ranks "${options[@]}")
-  done
-  mpirun --bind-to none "${launch[@]}" 2>"$errors" </dev/null || {
+  mpirun --bind-to none -n $# bash -c "$by_rank" rank $# "$@" "$bin/retnet-bench" ranks \
+    "${options[@]}" 2>"$errors" </dev/null || {
     cat "$errors" >&2
     exit 1
   }
