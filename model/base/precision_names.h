@@ -135,6 +135,7 @@
 #define rn_retention_chunks RN_NAME(rn_retention_chunks)
 #define rn_retention_forward_begin RN_NAME(rn_retention_forward_begin)
 #define rn_eager_completion_start RN_NAME(rn_eager_completion_start)
+#define rn_eager_completion_run_weights RN_NAME(rn_eager_completion_run_weights)
 #define rn_eager_completion_finish RN_NAME(rn_eager_completion_finish)
 #define rn_retention_propagate RN_NAME(rn_retention_propagate)
 #define rn_retention_forward_chunks RN_NAME(rn_retention_forward_chunks)

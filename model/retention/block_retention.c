@@ -247,18 +247,6 @@ static void retain_first_tokens(const rows_work *work, rn_block_rows in, const r
   }
 }
 
-static bool has_arrived(void *self) {
-  rn_eager_completion *completion = self;
-  completion->port.poll(completion->port.self);
-  return completion->done;
-}
-
-/* Computes weight gradients of other units until the state arrives or none is left. */
-static void run_weights_of_other_units(rn_weight_queue *queue, rn_eager_completion *completion) {
-  if (queue == NULL || completion->done) return;
-  rn_weight_queue_run(queue, (rn_weight_queue_until){completion, has_arrived});
-}
-
 /* Computes the retention in the chunkwise form. While the scan is in flight, computes q, g and
  * the inner terms of the chunks; after the scan, the cross terms. If the state arrives during the
  * projections, one pass computes both terms. */
@@ -280,7 +268,7 @@ static rn_status retain_in_chunks(rn_err *err, const rows_work *work, const rn_r
     rn_span_phase("retention within chunks");
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_INNER);
     rn_retention_forward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states.before, &out);
-    run_weights_of_other_units(pass->queue, &completion);
+    rn_eager_completion_run_weights(&completion, pass->queue); /* of other units */
   }
   rn_span_phase(arrived ? "retention (all terms)" : "retention across chunks");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_CROSS);
@@ -395,7 +383,7 @@ static rn_status chunks_backward(rn_err *err, const rn_block_retention *b,
   if (!arrived) {
     rn_span_phase("retention within chunks");
     rn_retention_backward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states, grads);
-    run_weights_of_other_units(pass->queue, &completion);
+    rn_eager_completion_run_weights(&completion, pass->queue); /* of other units */
   }
   rn_span_phase(arrived ? "retention (all terms)" : "retention across chunks");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_CROSS);

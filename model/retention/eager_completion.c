@@ -1,6 +1,7 @@
 #include "model/retention/eager_completion.h"
 
 #include <omp.h>
+#include <stddef.h>
 
 static rn_status receive(rn_err *err, rn_eager_completion *c) {
   c->arrived = true;
@@ -34,6 +35,17 @@ void rn_eager_completion_start(rn_eager_completion *out, rn_scan_port *scan,
                                .view = view,
                                .states = states};
   poll(out);
+}
+
+static bool has_arrived(void *self) {
+  rn_eager_completion *c = self;
+  poll(c);
+  return c->arrived;
+}
+
+void rn_eager_completion_run_weights(rn_eager_completion *c, rn_weight_queue *queue) {
+  if (queue == NULL || c->arrived) return;
+  rn_weight_queue_run(queue, (rn_weight_queue_until){c, has_arrived});
 }
 
 rn_status rn_eager_completion_finish(rn_err *err, rn_eager_completion *c) {

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "model/ops/weight_queue.h"
 #include "model/retention/retention.h"
 
 typedef struct rn_eager_completion {
@@ -36,6 +37,10 @@ typedef struct rn_eager_completion {
 void rn_eager_completion_start(rn_eager_completion *out, rn_scan_port *scan,
                                rn_scan_direction direction, const rn_retention *retention,
                                const rn_retention_view *view, rn_segment_states states);
+
+/** Computes weight gradients of `queue` with all threads until the state arrives or none is left.
+ * Accepts NULL. */
+void rn_eager_completion_run_weights(rn_eager_completion *completion, rn_weight_queue *queue);
 
 /** Waits for the state if it has not arrived yet, and propagates it if that is left to do; call
  * outside of parallel regions. Errors: those of the scan. */

@@ -51,9 +51,9 @@ static bool is_zero(const fake *f, int64_t offset) {
 
 /* Counts the reverse scans that end before, or after, the weight gradients that can wait. */
 static void look_at_weights(fake *f) {
+  if (f->direction != RN_SCAN_REVERSE) return;
   const rn_layer_params *at = f->model->table->layer;
   const bool above = f->layer + 1 < f->model->spec.layers;
-  if (f->direction != RN_SCAN_REVERSE) return;
   CHECK(is_zero(f, at[f->layer].k) && !is_zero(f, at[f->layer].fc2));
   f->waited += is_zero(f, at[f->layer].fc1) && (!above || is_zero(f, at[f->layer + 1].k));
   f->done += !is_zero(f, at[f->layer].fc1) && (!above || !is_zero(f, at[f->layer + 1].k));
@@ -123,11 +123,39 @@ static void bits_do_not_depend_on_when_a_state_arrives(int threads, bool publish
   test_model_close(&want);
 }
 
+static void count_task(const rn_weight_sum *sum, int64_t tile, int piece) {
+  (void)sum, (void)tile, (void)piece;
+}
+
+/* Weight gradients of other units are computed only until the state arrives, also if several
+ * threads compute them and the state is propagated later. */
+static void the_state_ends_the_work_on_other_units(int threads) {
+  const rn_weight_sum many = {.add_piece = count_task, .tiles = 1, .pieces = 1 << 24};
+  test_model model = {0};
+  rn_err err = {0};
+  rn_weight_queue *queue;
+  rn_eager_completion completion;
+  fake f = {.polls_until = 5, .model = &model};
+  rn_scan_port port = {.self = &f, .poll = poll, .end = end, .test = test};
+  rn_threads_start(threads);
+  CHECK_OK(&err, rn_weight_queue_create(&err, &queue));
+  rn_weight_queue_add(queue, &many);
+  rn_eager_completion_start(&completion, &port, RN_SCAN_FORWARD, NULL, NULL,
+                            (rn_segment_states){0});
+  CHECK(!completion.arrived);
+  rn_eager_completion_run_weights(&completion, queue);
+  CHECK(completion.arrived && !completion.done && f.ends == 1);
+  CHECK(!rn_weight_queue_is_empty(queue));
+  rn_eager_completion_run_weights(&completion, NULL);
+  rn_weight_queue_destroy(&queue);
+}
+
 int main(void) {
   static const int threads[] = {1, 2, 3, 5, 8};
   for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
     bits_do_not_depend_on_when_a_state_arrives(threads[i], true);
     bits_do_not_depend_on_when_a_state_arrives(threads[i], false);
+    if (threads[i] > 1) the_state_ends_the_work_on_other_units(threads[i]);
   }
   return check_result();
 }
