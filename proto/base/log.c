@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static struct {
@@ -54,6 +55,14 @@ static bool say(FILE *stream, const char *before, const char *format, va_list ar
   return said;
 }
 
+static bool say_text(FILE *stream, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  const bool said = say(stream, "", format, args, "");
+  va_end(args);
+  return said;
+}
+
 void rn_log_info(const char *format, ...) {
   va_list args;
   va_start(args, format);
@@ -68,26 +77,44 @@ void rn_log_warn(const char *format, ...) {
   va_end(args);
 }
 
-/* A launcher gives each rank a pseudo-terminal even if its own output is redirected, so the test is
- * whether the launcher's stream is a terminal too. */
-static bool is_watched(FILE *stream) {
+/* Opens the terminal to which the stream leads; -1 if none. A launcher gives each rank a
+ * pseudo-terminal even if its own output is redirected, so its stream counts, with its size. */
+static int open_terminal(FILE *stream) {
   char link[64], target[PATH_MAX];
-  if (!isatty(fileno(stream))) return false;
-  if (!settings.launched) return true;
+  if (!isatty(fileno(stream))) return -1;
+  if (!settings.launched) return dup(fileno(stream));
   snprintf(link, sizeof link, "/proc/%ld/fd/%d", (long)getppid(), fileno(stream));
   const ssize_t length = readlink(link, target, sizeof target - 1);
-  if (length <= 0) return false;
+  if (length <= 0) return -1;
   target[length] = '\0';
-  return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+  const bool terminal = strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+  return terminal ? open(target, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC) : -1;
 }
 
-void rn_log_progress(const char *format, ...) {
+int rn_log_progress_columns(void) {
+  enum { USUAL_COLUMNS = 80 };
   FILE *stream = stream_of_lines();
-  if (stream == NULL || !is_watched(stream)) return;
+  const char *kind = getenv("TERM");
+  struct winsize size = {0};
+  if (stream == NULL || (kind != NULL && strcmp(kind, "dumb") == 0)) return 0;
+  const int terminal = open_terminal(stream);
+  if (terminal < 0) return 0;
+  const bool known = ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  close(terminal);
+  return known ? size.ws_col : USUAL_COLUMNS;
+}
+
+/* A line that fills the last column would be wrapped by some terminals, and not be erased. */
+void rn_log_progress(const char *format, ...) {
+  char text[RN_LOG_PROGRESS_BYTES];
+  const int columns = rn_log_progress_columns();
   va_list args;
+  if (columns == 0) return;
   va_start(args, format);
-  settings.line_pending = say(stream, "", format, args, "");
+  vsnprintf(text, sizeof text, format, args);
   va_end(args);
+  if ((size_t)columns <= sizeof text) text[columns - 1] = '\0';
+  settings.line_pending = say_text(stream_of_lines(), "%s", text);
 }
 
 void rn_log_let_in(const sigset_t *signals) {

@@ -22,9 +22,15 @@ void rn_log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /** One line "warning: ..." on stderr. */
 void rn_log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+enum { RN_LOG_PROGRESS_BYTES = 512 };
+
+/** Width of the terminal that shows progress lines; 0 if they are not shown. */
+int rn_log_progress_columns(void);
+
 /**
- * Prints a line that the next one replaces, such as a progress bar. Prints nothing if the output is
- * not on a terminal. An empty text erases the line.
+ * Prints a line that the next one replaces, such as a progress bar, cut to the width of the
+ * terminal (one column per byte). Prints nothing if the output is not on a terminal. An empty text
+ * erases the line.
  */
 void rn_log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -38,7 +38,7 @@ room(data/file MAY proto/base)
 room(data/shard MAY proto/base proto/schema data/file)
 room(data/batch MAY proto/base data/file data/shard)
 room(data/checkpoint MAY proto/base proto/schema proto/options data/file)
-room(data/exchange MAY proto/base data/file)
+room(data/exchange MAY proto/base proto/schema data/file)
 room(data/run MAY proto/base data/file)
 room(data/text MAY proto/base data/file data/shard)
 
@@ -75,7 +75,7 @@ room(trainer/evaluate MAY proto/base model/base model/stage comm/world comm/opti
      trainer/parallel trainer/launch trainer/checkpoint)
 room(trainer/profile MAY proto/base data/file trainer/schedule trainer/run)
 room(trainer/tools MAY proto/base proto/options model/spec data/checkpoint data/exchange data/run)
-room(trainer/train MAY proto/base proto/options model/kernel comm/world data/file data/checkpoint
+room(trainer/train MAY proto/base proto/options model/kernel comm/world data/file data/exchange data/checkpoint
      data/run trainer/machine trainer/launch trainer/plan trainer/run trainer/checkpoint
      trainer/profile)
 room(trainer MAY proto/base proto/options proto/cli model/base comm/world data/batch data/text

@@ -1,12 +1,17 @@
 #include "trainer/train/metrics.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "data/file/journal_filter.h"
+#include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "trainer/train/json_text.h"
+#include "trainer/train/progress_line.h"
+
+enum { MAX_SCALARS = 16 };
 
 /* Returns the step of a line {"step": N, ... that this program wrote; -1 for any other line. */
 static int64_t step_of(const rn_line *line) {
@@ -37,31 +42,59 @@ static bool is_kept(const void *self, const rn_line *line) {
 rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out) {
   const rn_path path = rn_path_join(run_dir, "metrics.jsonl");
   int64_t kept = 0;
-  *out = (rn_metrics){
-      .val_loss = NAN, .loss = NAN, .failures = {.what = "failed writes of metrics.jsonl"}};
+  *out =
+      (rn_metrics){.val_loss = NAN, .loss = NAN, .failures = {.what = "failed writes of metrics"}};
   RN_TRY(err, rn_journal_filter(err, path.text, is_kept, &step, &kept));
-  return rn_journal_open(err, path.text, kept, &out->file);
+  RN_TRY(err, rn_journal_open(err, path.text, kept, &out->file));
+  return rn_event_file_create(err, run_dir, step + 1, &out->events);
 }
 
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics) {
-  return rn_journal_close(err, &metrics->file);
+  if (metrics->shown_s > 0) rn_log_progress("%s", "");
+  const rn_status line = rn_journal_close(err, &metrics->file);
+  const rn_status record = rn_event_file_close(err, &metrics->events);
+  return line != RN_OK ? line : record;
 }
 
-/* Shows the progress bar, which the next console line overwrites. */
-static void show_progress(int64_t step, int64_t steps, double left_s) {
-  enum { WIDTH = 30 };
-  char bar[WIDTH + 1];
-  const int done = (int)(step * WIDTH / steps);
-  for (int i = 0; i < WIDTH; i++) bar[i] = i < done ? '#' : '.';
-  bar[WIDTH] = '\0';
-  rn_log_progress("[%s] %lld %%, %.0f s left", bar, (long long)(step * 100 / steps), left_s);
+/* True for a step that has its own line on a terminal too, where the progress line shows others. */
+static bool is_notable(const Retnet__Train *train, const rn_metrics_sample *sample) {
+  return sample->val_loss != NULL || sample->result->skipped ||
+         sample->counters->step == train->steps;
+}
+
+/* True if a line is written for this step. */
+static bool is_logged(const Retnet__Train *train, const rn_metrics_sample *sample) {
+  const int64_t every = train->log_every > 0 ? train->log_every : 1;
+  return is_notable(train, sample) || sample->counters->step % every == 0;
+}
+
+/* Estimated time until the last step, from the steps of this launch. */
+static double time_left_s(const rn_metrics *m, int64_t step, int64_t steps) {
+  return (double)(steps - step) * m->total_s / (double)(m->steps > 0 ? m->steps : 1);
+}
+
+/* Shows the step in the progress line, a few times a second. */
+static void show_progress(rn_metrics *m, const rn_metrics_sample *sample, int64_t steps,
+                          double tokens_per_s, int columns) {
+  static const double every_s = 0.1;
+  const rn_step_result *r = sample->result;
+  const int64_t step = sample->counters->step;
+  const double now_s = rn_clock_s();
+  char text[RN_LOG_PROGRESS_BYTES];
+  if (now_s - m->shown_s < every_s) return;
+  const rn_progress_values values = {step,         steps,       time_left_s(m, step, steps),
+                                     r->loss,      m->val_loss, r->lr,
+                                     r->grad_norm, tokens_per_s};
+  rn_progress_line(&values, columns, text, sizeof text);
+  rn_log_progress("%s", text);
+  m->shown_s = now_s;
 }
 
 static void print_console(const rn_metrics *m, const rn_run_settings *settings,
                           const rn_metrics_sample *sample, double tokens_per_s) {
   const rn_step_result *r = sample->result;
   const int64_t step = sample->counters->step, steps = settings->config->train->steps;
-  const double left_s = (double)(steps - step) * m->total_s / (double)(m->steps > 0 ? m->steps : 1);
+  const double left_s = time_left_s(m, step, steps);
   char scan[40] = "", val[60] = "";
   if (settings->plan.layout.sequence > 1) {
     snprintf(scan, sizeof scan, "  scan wait %.1f ms", 1e3 * r->scan_wait_s);
@@ -76,34 +109,77 @@ static void print_console(const rn_metrics *m, const rn_run_settings *settings,
       (long long)step, (long long)steps, r->loss, r->grad_norm, r->lr, tokens_per_s,
       tokens_per_s * rn_spec_flops_per_token(&settings->spec) / 1e9, left_s, scan,
       r->skipped ? "  SKIPPED" : "", val);
-  if (step < steps) show_progress(step, steps, left_s);
 }
 
-static void put_step(FILE *file, const rn_run_settings *settings, const rn_metrics_sample *sample,
-                     double tokens_per_s) {
+static void show_step(rn_metrics *m, const rn_run_settings *settings,
+                      const rn_metrics_sample *sample, double tokens_per_s) {
+  const Retnet__Train *train = settings->config->train;
+  const int columns = rn_log_progress_columns();
+  if (columns > 0 ? is_notable(train, sample) : is_logged(train, sample)) {
+    print_console(m, settings, sample, tokens_per_s);
+    m->shown_s = 0; /* the line has erased the progress line */
+  }
+  if (columns > 0 && sample->counters->step < train->steps) {
+    show_progress(m, sample, train->steps, tokens_per_s, columns);
+  }
+}
+
+/* The numbers of a step that both files hold, in the order of metrics.jsonl. */
+typedef struct scalar_list {
+  rn_scalar scalar[MAX_SCALARS];
+  int count;
+} scalar_list;
+
+static void add(scalar_list *list, const char *name, double value) {
+  assert(list->count < MAX_SCALARS);
+  list->scalar[list->count++] = (rn_scalar){name, value};
+}
+
+static scalar_list list_scalars(const rn_run_settings *settings, const rn_metrics_sample *sample,
+                                double tokens_per_s) {
   const rn_step_result *r = sample->result;
+  scalar_list list = {.count = 0};
+  add(&list, "loss", r->skipped ? NAN : r->loss);
+  add(&list, "lr", r->lr);
+  add(&list, "grad_norm", r->grad_norm);
+  add(&list, "step_s", sample->step_s);
+  add(&list, "tokens_per_s", tokens_per_s);
+  add(&list, "model_flops_per_s", tokens_per_s * rn_spec_flops_per_token(&settings->spec));
+  if (settings->plan.layout.sequence > 1) add(&list, "scan_wait_s", r->scan_wait_s);
+  if (sample->val_loss != NULL) {
+    add(&list, "val_loss", *sample->val_loss);
+    add(&list, "val_perplexity", exp(*sample->val_loss));
+  }
+  return list;
+}
+
+/* Writes the line of a step to metrics.jsonl. */
+static rn_status write_line(rn_err *err, rn_metrics *m, const rn_metrics_sample *sample,
+                            const scalar_list *list) {
+  char *line = NULL;
+  size_t bytes = 0;
+  FILE *file = open_memstream(&line, &bytes);
+  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing metrics.jsonl");
   fprintf(file, "{\"step\": %lld, \"tokens\": %lld", (long long)sample->counters->step,
           (long long)sample->counters->tokens);
-  rn_json_put(file, "loss", r->skipped ? NAN : r->loss);
-  rn_json_put(file, "lr", r->lr);
-  rn_json_put(file, "grad_norm", r->grad_norm);
-  rn_json_put(file, "step_s", sample->step_s);
-  rn_json_put(file, "tokens_per_s", tokens_per_s);
-  rn_json_put(file, "model_flops_per_s", tokens_per_s * rn_spec_flops_per_token(&settings->spec));
-  if (settings->plan.layout.sequence > 1) rn_json_put(file, "scan_wait_s", r->scan_wait_s);
-  if (r->skipped) fprintf(file, ", \"skipped\": true");
-  if (sample->val_loss != NULL) {
-    rn_json_put(file, "val_loss", *sample->val_loss);
-    rn_json_put(file, "val_perplexity", exp(*sample->val_loss));
+  for (int i = 0; i < list->count; i++) {
+    rn_json_put(file, list->scalar[i].name, list->scalar[i].value);
   }
-  fprintf(file, "}\n");
+  fprintf(file, "%s}\n", sample->result->skipped ? ", \"skipped\": true" : "");
+  rn_status status = rn_json_close(err, file, "metrics.jsonl");
+  if (status == RN_OK) status = rn_journal_add(err, &m->file, line, bytes);
+  free(line);
+  return status;
 }
 
-/* True if a line is written for this step. */
-static bool is_logged(const Retnet__Train *train, const rn_metrics_sample *sample) {
-  const int64_t step = sample->counters->step, every = train->log_every > 0 ? train->log_every : 1;
-  return sample->val_loss != NULL || step == train->steps || sample->result->skipped ||
-         step % every == 0;
+/* Writes the step to both files, even if one of them fails. */
+static rn_status write_step(rn_err *err, rn_metrics *m, const rn_metrics_sample *sample,
+                            scalar_list *list) {
+  const rn_status line = write_line(err, m, sample, list);
+  add(list, "tokens", (double)sample->counters->tokens);
+  const rn_status record =
+      rn_event_file_add(err, &m->events, sample->counters->step, list->scalar, list->count);
+  return line != RN_OK ? line : record;
 }
 
 rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run_settings *settings,
@@ -116,15 +192,8 @@ rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run_settings *set
   m->steps++;
   m->loss = sample->result->loss;
   if (sample->val_loss != NULL) m->val_loss = *sample->val_loss;
+  show_step(m, settings, sample, tokens_per_s);
   if (!is_logged(settings->config->train, sample)) return RN_OK;
-  print_console(m, settings, sample, tokens_per_s);
-  char *line = NULL;
-  size_t bytes = 0;
-  FILE *file = open_memstream(&line, &bytes);
-  if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing metrics.jsonl");
-  put_step(file, settings, sample, tokens_per_s);
-  const rn_status whole = rn_json_close(err, file, "metrics.jsonl");
-  rn_status status = whole == RN_OK ? rn_journal_add(err, &m->file, line, bytes) : whole;
-  free(line);
-  return status;
+  scalar_list list = list_scalars(settings, sample, tokens_per_s);
+  return write_step(err, m, sample, &list);
 }

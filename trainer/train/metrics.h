@@ -1,29 +1,33 @@
-/** Reports each step in metrics.jsonl and on the console. Rank 0 only. */
+/** Reports each step in metrics.jsonl, for TensorBoard, and on the console. Rank 0 only. */
 #ifndef RN_TRAINER_TRAIN_METRICS_H
 #define RN_TRAINER_TRAIN_METRICS_H
 
+#include "data/exchange/event_file.h"
 #include "data/file/journal.h"
 #include "trainer/checkpoint/repeated_warning.h"
 #include "trainer/run/settings.h"
 #include "trainer/run/step.h"
 
 typedef struct rn_metrics {
-  rn_journal file;    /* metrics.jsonl */
+  rn_journal file; /* metrics.jsonl */
+  rn_event_file events;
   double total_s;     /* sum over the steps of this launch */
   double scan_wait_s; /* mean over ranks, summed over these steps */
   int64_t steps;
-  rn_repeated_warning failures; /* consecutive failed writes */
+  double shown_s;               /* time of the progress line on the terminal; 0: there is none */
+  rn_repeated_warning failures; /* consecutive failed writes of either file */
   double val_loss, loss;        /* most recent values; NaN before the first */
 } rn_metrics;
 
 /**
  * Opens RUN/metrics.jsonl after removing the lines of steps later than `step` and a torn last line.
- * Lines that retnet-train did not write are kept in place.
+ * Lines that retnet-train did not write are kept in place. Creates an event file of TensorBoard, in
+ * which the steps after `step` replace those of earlier event files.
  *
  * Errors: RN_ERR_IO naming the file; RN_ERR_FORMAT if it is not a regular file.
  */
 rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out);
-/** Writes the lines that are still pending. Errors: RN_ERR_IO if some cannot be written. */
+/** Writes what is still pending. Errors: RN_ERR_IO if some of it cannot be written. */
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics);
 
 /** One step to report. */
@@ -35,10 +39,12 @@ typedef struct rn_metrics_sample {
 } rn_metrics_sample;
 
 /**
- * Adds a step to the totals. If the step is logged, skipped, evaluated or the last one, also writes
- * a line to metrics.jsonl and to the console.
+ * Adds a step to the totals. On a terminal, shows it in the progress line; of its own lines there
+ * are then only those of evaluated and skipped steps and of the last one. If the step is logged,
+ * skipped, evaluated or the last one, writes a line to metrics.jsonl (and to the console, if that
+ * is no terminal), and the same numbers to the event file.
  *
- * Errors: RN_ERR_IO, RN_ERR_MEMORY; after RN_ERR_IO the line stays pending.
+ * Errors: RN_ERR_IO, RN_ERR_MEMORY; after RN_ERR_IO the line or record stays pending.
  */
 rn_status rn_metrics_step(rn_err *err, rn_metrics *metrics, const rn_run_settings *settings,
                           const rn_metrics_sample *sample);

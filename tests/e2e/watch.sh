@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# What a user watches a run with: the progress line on a terminal, and TensorBoard's event files.
+# usage: watch.sh BIN CASE
+set -euo pipefail
+bin=$1 case=$2
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
+
+for ((i = 0; i < 400; i++)); do echo "line $i: $((i * i % 97)) $((i * 7 % 13))"; done >text.txt
+"$bin/retnet-data" build --out data --val-fraction 0.1 text.txt >/dev/null
+cat >run.yaml <<'YAML'
+run: {dir: RUN}
+model: {layers: 1, dim: 16, value_dim: 32, ffn_dim: 16, heads: 2}
+data: {dir: data, sequence_length: 32, batch_sequences: 2}
+optimizer: {lr: 2e-3, warmup_steps: 5}
+train: {steps: 12, eval_every: 6, eval_sequences: 2}
+checkpoint: {every: 6}
+YAML
+
+# on_terminal COLUMNS OUT COMMAND: runs it on a terminal of that width; OUT has what it wrote there.
+on_terminal() { TERM=xterm script -qec "stty cols $1; $3" /dev/null </dev/null >"$2"; }
+
+case $case in
+  # One line, rewritten, narrower than the terminal; nothing of it where the output is no terminal.
+  terminal)
+    command -v script >/dev/null || skip 'script (of util-linux) is not installed'
+    on_terminal 50 seen "mpirun -n 2 --oversubscribe --bind-to none '$bin/retnet-train' run.yaml"
+    live=$(tr '\r' '\n' <seen | sed -n 's/^\x1b\[K//; /^step [0-9]*\/12  .*ETA [0-9:]*  /p' | grep -v norm)
+    [ "$(wc -l <<<"$live")" -ge 2 ] || fail "no progress line: $(head -c 500 seen)"
+    [ "$(awk 'length > 49' <<<"$live")" = "" ] || fail "progress lines of 50 columns or more: $live"
+    [ "$(grep -c 'norm' seen)" = 2 ] || fail 'other lines than those of the two evaluations'
+    train 1 plain
+    if grep -q $'\r\|\x1b' plain.log; then fail 'a batch log has control characters'; fi
+    [ "$(grep -c '^step .* norm ' plain.log)" = 12 ] || fail 'a batch log does not have all steps'
+    ;;
+esac
+finish
