@@ -94,6 +94,12 @@ rn_status rn_ckpt_write_file(rn_err *err, rn_ckpt_output output, const rn_ckpt_s
 rn_status rn_ckpt_commit(rn_err *err, const char *run_dir, const Retnet__Manifest *head,
                          const rn_ckpt_report *reports, int count);
 
+/** Like rn_ckpt_commit, for a checkpoint outside a run: `folder` is its path, which must not
+ * exist, and `staged` the folder with its files. */
+rn_status rn_ckpt_commit_folder(rn_err *err, const char *staged, const char *folder,
+                                const Retnet__Manifest *head, const rn_ckpt_report *reports,
+                                int count);
+
 /**
  * Writes the name of a committed checkpoint to the file `latest`, a hint for users. Also removes
  * the staging folder: if rn_ckpt_commit replaced a checkpoint of the same step, the folder now

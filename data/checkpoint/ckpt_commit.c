@@ -51,15 +51,20 @@ static rn_status take_name(rn_err *err, const char *run_dir, int64_t step) {
 #define FAULT_SITE(err, site, doing, path) \
   if (rn_fault_now(site)) return rn_file_fail((err), (doing), (path), errno)
 
-static rn_status publish(rn_err *err, const char *run_dir, const Retnet__Manifest *manifest) {
-  int64_t step = manifest->step;
-  rn_path staged = rn_ckpt_stage_path(run_dir, step);
-  rn_path file = rn_path_join(staged.text, RN_CKPT_MANIFEST_FILE);
-  RN_TRY(err, check_sizes(err, staged.text, manifest));
+/* Completes a staged folder: checks its files, and writes the manifest. */
+static rn_status seal(rn_err *err, const char *staged, const Retnet__Manifest *manifest) {
+  rn_path file = rn_path_join(staged, RN_CKPT_MANIFEST_FILE);
+  RN_TRY(err, check_sizes(err, staged, manifest));
   FAULT_SITE(err, "ckpt.manifest", "write", file.text);
   RN_TRY(err, rn_ckpt_manifest_write(err, file.text, manifest));
-  RN_TRY(err, rn_file_sync_folder(err, staged.text));
-  FAULT_SITE(err, "ckpt.rename", "rename", staged.text);
+  RN_TRY(err, rn_file_sync_folder(err, staged));
+  FAULT_SITE(err, "ckpt.rename", "rename", staged);
+  return RN_OK;
+}
+
+static rn_status publish(rn_err *err, const char *run_dir, const Retnet__Manifest *manifest) {
+  int64_t step = manifest->step;
+  RN_TRY(err, seal(err, rn_ckpt_stage_path(run_dir, step).text, manifest));
   RN_TRY(err, take_name(err, run_dir, step));
   return rn_file_sync_folder(err, rn_ckpt_folder(run_dir).text);
 }
@@ -70,6 +75,18 @@ rn_status rn_ckpt_commit(rn_err *err, const char *run_dir, const Retnet__Manifes
   rn_path staged = rn_ckpt_stage_path(run_dir, head->step);
   RN_TRY(err, rn_ckpt_merge_create(err, staged.text, head, reports, count, &merge));
   rn_status status = publish(err, run_dir, &merge.manifest);
+  rn_ckpt_merge_destroy(&merge);
+  return status;
+}
+
+rn_status rn_ckpt_commit_folder(rn_err *err, const char *staged, const char *folder,
+                                const Retnet__Manifest *head, const rn_ckpt_report *reports,
+                                int count) {
+  rn_ckpt_merge merge;
+  RN_TRY(err, rn_ckpt_merge_create(err, staged, head, reports, count, &merge));
+  rn_status status = seal(err, staged, &merge.manifest);
+  if (status == RN_OK) status = rn_file_rename(err, staged, folder);
+  if (status == RN_OK) status = rn_file_sync_folder(err, rn_path_folder(folder).text);
   rn_ckpt_merge_destroy(&merge);
   return status;
 }

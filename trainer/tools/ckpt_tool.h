@@ -55,16 +55,4 @@ rn_status rn_ckpt_tool_diff(rn_err *err, const char *a, const char *b, bool weig
 rn_status rn_ckpt_tool_prune(rn_err *err, const char *run_dir, int64_t keep_last,
                              int64_t keep_every);
 
-/**
- * Writes the weights to a safetensors file with the names and shapes of the official RetNet
- * decoder.
- *
- * `path` is a file if it ends in .safetensors, else a folder that receives model.safetensors.
- *
- * Source: torchscale's RetNetDecoder state dict: tensors, both entries of a tied embedding, and the
- *         buffers retnet_rel_pos.angle [K] (each theta twice) and .decay [H] (log gamma).
- * Errors: RN_ERR_MISMATCH naming a key whose value the official model does not support.
- */
-rn_status rn_ckpt_tool_export(rn_err *err, const char *ckpt_path, const char *path);
-
 #endif

@@ -1,0 +1,49 @@
+/** `retnet-ckpt export` and `import`: models of other programs. */
+#ifndef RN_TRAINER_EXCHANGE_EXCHANGE_H
+#define RN_TRAINER_EXCHANGE_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "data/exchange/safetensors.h"
+#include "proto/base/status.h"
+
+typedef enum { RN_EXPORT_TORCHSCALE, RN_EXPORT_HF } rn_export_format;
+
+typedef struct rn_export_options {
+  rn_export_format format;
+  rn_safetensors_type dtype; /* F32, BF16 or F16 */
+  int64_t shard_bytes;       /* largest file; 0: all tensors in one file */
+  bool fused_gate;           /* HF: one [2 F, D] gate_proj, as fla before 2025-02-09 */
+} rn_export_options;
+
+/**
+ * Writes the weights of a checkpoint for another program.
+ *
+ * TORCHSCALE: the state dict of the official RetNetDecoder: all tensors, both entries of a tied
+ * embedding, and the buffers retnet_rel_pos.angle [K] (each theta twice) and .decay [H] (log
+ * gamma). `path` is a file if it ends in .safetensors, else a folder.
+ * HF: a folder with config.json and safetensors, for fla's RetNetForCausalLM. A head norm without
+ * weights is written with weights of one.
+ *
+ * Values are exact in F32, else rounded to nearest.
+ * Errors: RN_ERR_MISMATCH naming a key whose value the other program does not support, or a value
+ *         too large for the dtype; then nothing is left behind.
+ */
+rn_status rn_export(rn_err *err, const char *ckpt_path, const char *path,
+                    const rn_export_options *options);
+
+/**
+ * Writes a checkpoint (weights only) from the model of another program, and prints the model's
+ * keys as YAML to `out`.
+ *
+ * `path` is a folder with config.json and safetensors (fla's RetNetForCausalLM), or a safetensors
+ * file, or a folder with one, of torchscale's RetNetDecoder; its configuration is that of
+ * rn_export, or a config.json of RetNetConfig's arguments. Values are exact.
+ * Errors: RN_ERR_FORMAT, RN_ERR_MISMATCH naming file and tensor or key, for a file that is damaged
+ *         or holds a model that ours cannot represent exactly; RN_ERR_USAGE if `ckpt_path` exists.
+ */
+rn_status rn_import(rn_err *err, const char *path, const char *ckpt_path, FILE *out);
+
+#endif

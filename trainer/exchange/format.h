@@ -1,0 +1,66 @@
+/**
+ * Formats in which other programs store models: tensor names, configuration, limits.
+ *
+ * A format is one table entry; export.c and import.c work from it. Tensors inside a checkpoint have
+ * the names of torchscale's RetNetDecoder, so that format needs no table of names.
+ */
+#ifndef RN_TRAINER_EXCHANGE_FORMAT_H
+#define RN_TRAINER_EXCHANGE_FORMAT_H
+
+#include <jansson.h>
+
+#include "data/exchange/safetensors.h"
+#include "model/spec/spec.h"
+#include "proto/base/status.h"
+#include "trainer/exchange/json_fields.h"
+
+/** Our name of a tensor, and that of the other program; `older` is another one that import also
+ * accepts, or NULL. Names of a layer's tensors are without their "layers.N." */
+typedef struct rn_tensor_name {
+  const char *ours, *theirs, *older;
+} rn_tensor_name;
+
+/** Names of all tensors of a model; the layers' tensors begin with `layers`, and the layer's
+ * number. */
+typedef struct rn_tensor_names {
+  const char *layers;
+  const rn_tensor_name *name; /* [count] */
+  int count;
+} rn_tensor_names;
+
+/** What a model consists of besides its weights. */
+typedef struct rn_exchange_model {
+  rn_spec spec;
+  int sequence_length;
+  int document_token; /* id of the token between documents; -1: unknown */
+} rn_exchange_model;
+
+typedef struct rn_exchange_format {
+  const char *program;          /* for messages: "the <program> model" */
+  const rn_tensor_names *names; /* NULL: the names are those of our checkpoints */
+  bool has_buffers;   /* the file also holds torchscale's tables, and a tied embedding twice */
+  bool writes_config; /* to config.json; else into the metadata of the tensors' file */
+
+  /** Errors: RN_ERR_MISMATCH naming a key whose value the other program does not support. */
+  rn_status (*check)(rn_err *err, const rn_spec *spec);
+  /** Returns the configuration in the other program's terms; NULL: out of memory. `dtype` is the
+   * name of the number format of the weights. */
+  json_t *(*describe)(const rn_exchange_model *model, const char *dtype);
+  /** Sets the keys of our model section, and the sequence length. Errors: RN_ERR_FORMAT,
+   * RN_ERR_MISMATCH, naming file and key. */
+  rn_status (*read)(rn_err *err, const rn_json_fields *config, Retnet__Config *out);
+} rn_exchange_format;
+
+extern const rn_exchange_format rn_format_torchscale; /* torchscale RetNetDecoder */
+extern const rn_exchange_format rn_format_fla;        /* fla RetNetForCausalLM */
+
+/** Records that a model cannot be exported: model.`key` must be `supported`. */
+rn_status rn_format_refuse(rn_err *err, const char *program, const char *key,
+                           const char *supported);
+
+/** Writes the other program's name of a tensor; false if it has none. `older` selects the older
+ * name. */
+bool rn_format_name(const rn_exchange_format *format, const char *ours, bool older, char *name,
+                    size_t bytes);
+
+#endif
