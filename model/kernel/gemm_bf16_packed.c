@@ -12,6 +12,7 @@
 #include "model/kernel/gemm_backends.h"
 #include "model/kernel/gemm_pack.h"
 #include "model/kernel/onednn_products.h"
+#include "proto/base/range.h"
 
 /* What brgemm code supports; the same for all shapes. */
 static struct { bool packed, a_strided, c_strided; } supported;
@@ -55,7 +56,7 @@ static void add_rows(int64_t rows, int64_t cols, const float *sums, int64_t ld, 
 }
 
 static size_t aligned(size_t bytes) {
-  return (bytes + 63) / 64 * 64;
+  return (size_t)rn_round_up((int64_t)bytes, 64);
 }
 
 /* Computes a product through a copy of c [m, whole], where `whole` is the number of columns of all
@@ -63,8 +64,7 @@ static size_t aligned(size_t bytes) {
 static bool through_copy_of_c(rn_onednn_thread *thread, rn_onednn_shape s, int64_t skip,
                               const rn_bf16 *a, const rn_bf16 *panel, rn_array c, void *copy) {
   const size_t element = rn_element_bytes(s.c_bf16);
-  const int64_t cols = s.n, ldc = s.ldc,
-                whole = (skip + cols + RN_PACK_COLS - 1) / RN_PACK_COLS * RN_PACK_COLS;
+  const int64_t cols = s.n, ldc = s.ldc, whole = rn_round_up(skip + cols, RN_PACK_COLS);
   const rn_array sums = {copy, s.c_bf16}, wanted = rn_array_from(sums, skip);
   const bool add_afterwards = s.add && !s.c_bf16;
   const size_t bytes = (size_t)cols * element, stride = (size_t)ldc * element,
@@ -107,7 +107,7 @@ static bool multiply(rn_onednn_shape s, int64_t skip, const rn_bf16 *a, const rn
 
 static float sum_at(rn_onednn_shape s, const rn_bf16 *a, const rn_bf16 *panels, int64_t i,
                     int64_t col) {
-  const int64_t sums = (s.k + RN_PACK_SUM - 1) / RN_PACK_SUM * RN_PACK_SUM;
+  const int64_t sums = rn_round_up(s.k, RN_PACK_SUM);
   const rn_bf16 *panel = panels + col / RN_PACK_COLS * RN_PACK_COLS * sums;
   float sum = 0;
   for (int64_t l = 0; l < s.k; l++) {

@@ -7,10 +7,6 @@
 /* Elements of a sum that one piece holds; a multiple of RN_PACK_SUM. */
 enum { PIECE_SUM = 256 };
 
-static int64_t rounded_up(int64_t count, int64_t unit) {
-  return (count + unit - 1) / unit * unit;
-}
-
 /* Returns the row stride of a transposed weight; padded because the rows of a column would
  * otherwise have the same cache set. */
 static int transposed_ld(int n) {
@@ -22,7 +18,7 @@ int64_t rn_gemm_pack_elements(rn_gemm_kind kind, int n, int k, bool bf16) {
   assert(kind == RN_GEMM_NT || kind == RN_GEMM_NN);
   if (bf16) {
     return table->bf16_packed == NULL ? 0
-                                      : rounded_up(n, RN_PACK_COLS) * rounded_up(k, RN_PACK_SUM);
+                                      : rn_round_up(n, RN_PACK_COLS) * rn_round_up(k, RN_PACK_SUM);
   }
   return kind == RN_GEMM_NT && table->transposes != NULL && table->transposes()
              ? (int64_t)k * transposed_ld(n)
@@ -69,7 +65,7 @@ static void transpose(const rn_packed_weight *p, rn_range cols, rn_range sum) {
 
 static rn_bf16 *panel_at(const rn_packed_weight *p, int64_t col) {
   return rn_array_bf16s(p->packed) +
-         col / RN_PACK_COLS * RN_PACK_COLS * rounded_up(p->k, RN_PACK_SUM);
+         col / RN_PACK_COLS * RN_PACK_COLS * rn_round_up(p->k, RN_PACK_SUM);
 }
 
 /* Packs pairs (l, l + 1) of one block of the sum, for all columns of a panel. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "model/kernel/gemm_pack.h"
+#include "proto/base/range.h"
 
 /* Operands less than MERGE_BYTES apart are in one range, which preserves the distance between
  * them. */
@@ -80,14 +81,11 @@ static extent extent_of(rn_array x, int rows, int cols, int64_t ld) {
                   0};
 }
 
-static int rounded_up(int64_t count, int unit) {
-  return (int)((count + unit - 1) / unit * unit);
-}
-
 /* Returns the extent of the panels of a packed weight that a product reads. */
 static extent extent_of_panels(const rn_recorded_gemm *p) {
-  return extent_of(p->b, 1, rounded_up(p->ldb + p->n, RN_PACK_COLS) * rounded_up(p->k, RN_PACK_SUM),
-                   0);
+  const int panels =
+      (int)(rn_round_up(p->ldb + p->n, RN_PACK_COLS) * rn_round_up(p->k, RN_PACK_SUM));
+  return extent_of(p->b, 1, panels, 0);
 }
 
 static void extents_of(const rn_recorded_gemm *p, extent *out) {
@@ -131,7 +129,7 @@ static int64_t assign_offsets(int64_t count, extent *all) {
     const int64_t in_page = (int64_t)(all[i].begin % PAGE_BYTES);
     all[i].offset = offset + in_page;
     const int64_t bytes = in_page + (int64_t)(all[i].end - all[i].begin);
-    offset += (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    offset += rn_round_up(bytes, PAGE_BYTES);
   }
   return offset;
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <threads.h>
 
+#include "proto/base/range.h"
+
 typedef struct cached_matmul {
   rn_onednn_shape of;
   rn_onednn_matmul by;
@@ -119,7 +121,7 @@ void *rn_onednn_scratch(rn_onednn_thread *d, size_t bytes) {
   enum { LINE = 64 };
   if (bytes <= d->scratch_bytes) return d->scratch;
   free(d->scratch);
-  d->scratch = aligned_alloc(LINE, (bytes + LINE - 1) / LINE * LINE);
+  d->scratch = aligned_alloc(LINE, (size_t)rn_round_up((int64_t)bytes, LINE));
   d->scratch_bytes = d->scratch != NULL ? bytes : 0;
   return d->scratch;
 }

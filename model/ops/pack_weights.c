@@ -5,9 +5,8 @@
 static size_t bytes_of(const rn_packed_weight *p) {
   enum { ALIGNMENT = 64 };
   const bool bf16 = p->w.x.bf16;
-  const size_t bytes =
-      (size_t)rn_gemm_pack_elements(p->kind, p->n, p->k, bf16) * rn_element_bytes(bf16);
-  return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  const int64_t elements = rn_gemm_pack_elements(p->kind, p->n, p->k, bf16);
+  return (size_t)rn_round_up(elements * (int64_t)rn_element_bytes(bf16), ALIGNMENT);
 }
 
 size_t rn_pack_weights_bytes(const rn_packed_weight *weights, int count) {

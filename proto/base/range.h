@@ -1,4 +1,4 @@
-/** Partition into nearly equal ranges: the first (total mod parts) have one more element. */
+/** Ranges of integers, and the arithmetic of cutting them. */
 #ifndef RN_PROTO_BASE_RANGE_H
 #define RN_PROTO_BASE_RANGE_H
 
@@ -8,7 +8,8 @@ typedef struct rn_range {
   int64_t begin, end;
 } rn_range;
 
-/** Returns range `index` of the `parts` ranges that partition 0 .. total-1. */
+/** Returns range `index` of the `parts` nearly equal ranges that partition 0 .. total-1: the first
+ * (total mod parts) have one more element. */
 static inline rn_range rn_cut(int64_t total, int64_t parts, int64_t index) {
   int64_t each = total / parts, more = total % parts;
   int64_t begin = index * each + (index < more ? index : more);
@@ -23,6 +24,11 @@ static inline int64_t rn_range_count(rn_range range) {
 /** The minimum of a and b. */
 static inline int64_t rn_smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
+}
+
+/** The least multiple of `unit` that is at least `count`. */
+static inline int64_t rn_round_up(int64_t count, int64_t unit) {
+  return (count + unit - 1) / unit * unit;
 }
 
 /** The greatest common divisor; gcd(0, b) = b. */
