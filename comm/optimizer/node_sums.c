@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/optimizer/gradient_marks.h"
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 #include "proto/base/progress.h"

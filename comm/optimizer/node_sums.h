@@ -11,7 +11,11 @@
 #ifndef RN_COMM_OPTIMIZER_NODE_SUMS_H
 #define RN_COMM_OPTIMIZER_NODE_SUMS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "comm/optimizer/gradient_sum.h"
+#include "comm/optimizer/peer_memory.h"
 #include "comm/optimizer/shards.h"
 
 typedef struct rn_node_sums rn_node_sums;

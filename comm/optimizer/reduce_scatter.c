@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/optimizer/gradient_marks.h"
 #include "comm/optimizer/node_sums.h"
 #include "comm/world/backoff.h"
 #include "comm/world/mpi_check.h"
