@@ -193,7 +193,6 @@ rn_status rn_scan_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm alg
     rn_scan_destroy(&scan);
     return status;
   }
-  if (ops->blocks) scan->port.hops = scan->size - 1;
   if (ops->publish != NULL && (algorithm != RN_SCAN_SINGLE_RANK || shape.ordered)) {
     scan->port.publish = scan_publish;
   }

@@ -163,7 +163,7 @@ static rn_real *piece_at(const block_work *p, int64_t piece) {
 static void d_normed_pieces(const void *self, const rn_step_tile *tile) {
   const block_work *p = self;
   const int D = p->head->dim;
-  const rn_step_tile whole = {.rows = tile->rows, .cols = {0, D}, .port = tile->port};
+  const rn_step_tile whole = {.rows = tile->rows, .cols = {0, D}};
   assert(tile->cols.begin % D == 0 && tile->cols.end % D == 0);
   for (int64_t piece = tile->cols.begin / D; piece < tile->cols.end / D; piece++) {
     const rn_range sum = rn_cut(p->head->vocab, p->head->pieces, piece);

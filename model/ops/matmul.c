@@ -2,7 +2,6 @@
  * products of weight gradients are in weight_product.c. */
 #include "model/ops/matmul.h"
 
-#include <omp.h>
 #include <stddef.h>
 #include <stdint.h>
 

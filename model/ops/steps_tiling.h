@@ -33,7 +33,6 @@ typedef struct rn_step_shape {
 /** A tile of the output of a step. */
 typedef struct rn_step_tile {
   rn_range rows, cols;
-  const rn_scan_port *port; /* to be polled between products; NULL except on the first thread */
 } rn_step_tile;
 
 /** The tiles of one block in one step: rows of `across` tiles of at most `rows` x `cols` elements.

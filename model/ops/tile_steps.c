@@ -68,8 +68,8 @@ static void wait_for_step(team *c, int step, int64_t block) {
 
 static void run_task(team *c, const group *g, int64_t index, const rn_scan_port *port) {
   const int64_t block = block_of(c, g);
-  rn_step_tile tile = rn_steps_tiling_tile(c->tiling, g->step, c->first + block, index - g->begin);
-  tile.port = port;
+  const rn_step_tile tile =
+      rn_steps_tiling_tile(c->tiling, g->step, c->first + block, index - g->begin);
   if (g->step > 0) wait_for_step(c, g->step - 1, block);
   const double begin_s = rn_span_task_begin();
   c->steps[g->step].work(c->self, &tile);

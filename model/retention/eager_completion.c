@@ -28,7 +28,7 @@ static void poll(void *self) {
 void rn_eager_completion_start(rn_eager_completion *out, rn_scan_port *scan,
                                rn_scan_direction direction, const rn_retention *retention,
                                const rn_retention_view *view, rn_segment_states states) {
-  *out = (rn_eager_completion){.port = {.self = out, .poll = poll, .hops = scan->hops},
+  *out = (rn_eager_completion){.port = {.self = out, .poll = poll},
                                .scan = scan,
                                .direction = direction,
                                .retention = retention,

@@ -41,9 +41,6 @@ typedef struct rn_scan_element {
  */
 typedef struct rn_scan_port {
   void *self;
-  /** Number of sequential hops of a state from rank to rank; overlapping work should poll at least
-   * this many times. */
-  int hops;
   /** Starts one scan; `layer` identifies the scan for ports that keep a state per layer. */
   rn_status (*begin)(void *self, rn_err *err, rn_scan_direction direction, int layer,
                      rn_scan_element element);

@@ -1,153 +1,24 @@
 #include "tests/support/guarded_stage.h"
 
-#include <omp.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "model/decode/decode.h"
-#include "model/ops/grad_accumulator.h"
-#include "model/stage/layer_stack.h"
 #include "proto/base/arena.h"
-#include "tests/support/guarded_pages.h"
-
-typedef struct stage {
-  rn_stage base;
-  rn_layer_stack *layers;
-  rn_spec spec;
-  rn_stage_shape shape;
-  guarded_set set;
-  guarded_array *weights, *gradient, *exact;
-  rn_grad_accumulator accumulator;
-  rn_layer_group_port port;            /* port of the caller */
-  guarded_array *own, *before, *after; /* states of a scan */
-  rn_scan_port *scan;                  /* port of the caller */
-  rn_range states;                     /* elements of the scan in progress */
-} stage;
+#include "tests/support/guarded_decoder.h"
+#include "tests/support/guarded_ports.h"
 
 typedef struct slot {
   rn_activations *activations;
   guarded_array *rows, *gradient; /* one array, unless the gradient is separate */
 } slot;
 
-static stage *of(rn_stage *s) {
-  return (stage *)s;
-}
-
 static slot *of_slot(rn_stage_slot *s) {
   return (slot *)s;
-}
-
-static float *floats(const guarded_array *array) {
-  return (float *)(void *)array->base;
-}
-
-/* ---- ports: the caller's code runs while the stage is closed ---- */
-
-/* Polls, and completions of a scan by them, also happen within parallel work, whose other threads
- * still compute: the stage then stays open. Returns whether it was closed. */
-static bool close_for_scan(stage *s) {
-  if (omp_in_parallel()) return false;
-  guarded_close_all(&s->set);
-  return true;
-}
-
-static void open_again(stage *s, bool closed) {
-  if (closed) guarded_open_all(&s->set);
-}
-
-static rn_status wait(rn_err *err, void *self, int group) {
-  stage *s = self;
-  guarded_close_all(&s->set);
-  rn_status status = s->port.wait == NULL ? RN_OK : s->port.wait(err, s->port.self, group);
-  guarded_open_all(&s->set);
-  return status;
-}
-
-static void added(void *self, int group) {
-  stage *s = self;
-  guarded_close_all(&s->set);
-  if (s->port.added != NULL) s->port.added(s->port.self, group);
-  guarded_open_all(&s->set);
-}
-
-static void attach(rn_stage *base, rn_layer_group_port port) {
-  stage *s = of(base);
-  s->port = port;
-  rn_layer_stack_attach(s->layers, (rn_layer_group_port){.self = s, .wait = wait, .added = added});
-}
-
-/* Copies `values` to the pages of an array, and opens these pages for the caller to read. */
-static const float *hand_out(guarded_array *array, rn_range range, const float *values) {
-  void *to = guarded_map(array, range, RN_ACCESS_WRITE);
-  memcpy(to, values, (size_t)rn_range_count(range) * sizeof *values);
-  guarded_unmap(array, range, RN_ACCESS_WRITE);
-  return guarded_map(array, range, RN_ACCESS_READ);
-}
-
-static rn_status begin_scan(void *self, rn_err *err, rn_scan_direction direction, int layer,
-                            rn_scan_element element) {
-  stage *s = self;
-  s->states = (rn_range){0, element.n * element.m};
-  element.own = hand_out(s->own, s->states, element.own);
-  const bool closed = close_for_scan(s);
-  rn_status status = s->scan->begin(s->scan->self, err, direction, layer, element);
-  open_again(s, closed);
-  return status;
-}
-
-static void poll_scan(void *self) {
-  stage *s = self;
-  const bool closed = close_for_scan(s);
-  s->scan->poll(s->scan->self);
-  open_again(s, closed);
-}
-
-static rn_status end_scan(void *self, rn_err *err, float *before) {
-  stage *s = self;
-  float *in = guarded_map(s->before, s->states, RN_ACCESS_WRITE);
-  const bool closed = close_for_scan(s);
-  rn_status status = s->scan->end(s->scan->self, err, in);
-  open_again(s, closed);
-  memcpy(before, in, (size_t)s->states.end * sizeof *in);
-  guarded_unmap(s->before, s->states, RN_ACCESS_WRITE);
-  guarded_unmap(s->own, s->states, RN_ACCESS_READ);
-  return status;
-}
-
-static rn_status publish(void *self, rn_err *err, const float *after) {
-  stage *s = self;
-  const float *out = hand_out(s->after, s->states, after);
-  const bool closed = close_for_scan(s);
-  rn_status status = s->scan->publish(s->scan->self, err, out);
-  open_again(s, closed);
-  guarded_unmap(s->after, s->states, RN_ACCESS_READ);
-  return status;
-}
-
-static bool test_scan(void *self) {
-  stage *s = self;
-  const bool closed = close_for_scan(s);
-  const bool done = s->scan->test(s->scan->self);
-  open_again(s, closed);
-  return done;
-}
-
-/* The port that the layers use in place of `scan`. */
-static rn_scan_port port_for(stage *s, rn_scan_port *scan) {
-  s->scan = scan;
-  return (rn_scan_port){.self = s,
-                        .hops = scan->hops,
-                        .begin = begin_scan,
-                        .poll = poll_scan,
-                        .end = end_scan,
-                        .publish = scan->publish != NULL ? publish : NULL,
-                        .test = scan->test != NULL ? test_scan : NULL};
 }
 
 /* ---- creation ---- */
 
 static void destroy(rn_stage *base) {
-  stage *s = of(base);
+  guarded_cpu_stage *s = guarded_stage_of(base);
   rn_layer_stack_destroy(&s->layers);
   guarded_remove(&s->set, &s->weights);
   guarded_remove(&s->set, &s->gradient);
@@ -158,7 +29,7 @@ static void destroy(rn_stage *base) {
   free(s);
 }
 
-static guarded_array *add_states(stage *s, const char *name) {
+static guarded_array *add_states(guarded_cpu_stage *s, const char *name) {
   const int64_t count =
       (int64_t)s->shape.max_sequences * s->spec.dim * rn_spec_value_width(&s->spec);
   guarded_array *array = guarded_add(&s->set, name, count, sizeof(float));
@@ -167,7 +38,7 @@ static guarded_array *add_states(stage *s, const char *name) {
 }
 
 static rn_status create(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out) {
-  stage *s;
+  guarded_cpu_stage *s;
   *out = NULL;
   RN_TRY(err, rn_alloc(err, "stage", 1, sizeof *s, &s));
   s->spec = *spec;
@@ -210,7 +81,7 @@ static bool adopt_gradient(rn_stage *base, void *memory) {
 
 static rn_status create_gradient(rn_err *err, rn_stage *base, rn_gradient_kind kind,
                                  int64_t reduction_blocks) {
-  stage *s = of(base);
+  guarded_cpu_stage *s = guarded_stage_of(base);
   rn_grad_accumulator *a = &s->accumulator;
   (void)err;
   a->total = base->table->total;
@@ -220,22 +91,22 @@ static rn_status create_gradient(rn_err *err, rn_stage *base, rn_gradient_kind k
     a->exact = (int64_t *)(void *)s->exact->base;
   } else {
     s->gradient = guarded_add(&s->set, "gradient", a->total, sizeof(float));
-    a->gradient = floats(s->gradient);
+    a->gradient = guarded_floats(s->gradient);
   }
   return RN_OK;
 }
 
 static void slot_destroy(rn_stage *base, rn_stage_slot *handle) {
   slot *t = of_slot(handle);
-  if (t->gradient != t->rows) guarded_remove(&of(base)->set, &t->gradient);
-  guarded_remove(&of(base)->set, &t->rows);
+  if (t->gradient != t->rows) guarded_remove(&guarded_stage_of(base)->set, &t->gradient);
+  guarded_remove(&guarded_stage_of(base)->set, &t->rows);
   rn_activations_destroy(&t->activations);
   free(t);
 }
 
 static rn_status slot_create(rn_err *err, rn_stage *base, rn_stage_slot_shape shape,
                              rn_stage_slot **out) {
-  stage *s = of(base);
+  guarded_cpu_stage *s = guarded_stage_of(base);
   slot *t;
   const int64_t elements = (int64_t)s->shape.max_sequences * s->shape.max_tokens * s->spec.dim;
   *out = NULL;
@@ -258,7 +129,7 @@ static rn_status slot_create(rn_err *err, rn_stage *base, rn_stage_slot_shape sh
 
 /* ---- map and unmap ---- */
 
-static guarded_array *array_of(stage *s, rn_stage_region region) {
+static guarded_array *array_of(guarded_cpu_stage *s, rn_stage_region region) {
   switch (region.array) {
     case RN_STAGE_WEIGHTS:
       return s->weights;
@@ -276,18 +147,18 @@ static guarded_array *array_of(stage *s, rn_stage_region region) {
 static rn_status map(rn_err *err, rn_stage *base, rn_stage_region region, rn_access access,
                      void **out) {
   (void)err;
-  *out = guarded_map(array_of(of(base), region), region.range, access);
+  *out = guarded_map(array_of(guarded_stage_of(base), region), region.range, access);
   return RN_OK;
 }
 
 static rn_status unmap(rn_err *err, rn_stage *base, rn_stage_region region, rn_access access) {
-  stage *s = of(base);
+  guarded_cpu_stage *s = guarded_stage_of(base);
   (void)err;
   guarded_unmap(array_of(s, region), region.range, access);
   if (region.array != RN_STAGE_WEIGHTS || access == RN_ACCESS_READ) return RN_OK;
   const bool open = s->weights->open;
   guarded_open_all(&s->set);
-  rn_layer_stack_cast_weights(s->layers, floats(s->weights), region.range);
+  rn_layer_stack_cast_weights(s->layers, guarded_floats(s->weights), region.range);
   if (!open) guarded_close_all(&s->set);
   return RN_OK;
 }
@@ -295,7 +166,7 @@ static rn_status unmap(rn_err *err, rn_stage *base, rn_stage_region region, rn_a
 /* ---- the tasks of a unit ---- */
 
 static rn_status start_gradient(rn_err *err, rn_stage *base) {
-  stage *s = of(base);
+  guarded_cpu_stage *s = guarded_stage_of(base);
   (void)err;
   guarded_open_all(&s->set);
   rn_grad_accumulator_start(&s->accumulator);
@@ -304,22 +175,22 @@ static rn_status start_gradient(rn_err *err, rn_stage *base) {
 }
 
 static bool gradient_overflowed(const rn_stage *base) {
-  return ((const stage *)base)->accumulator.overflowed;
+  return ((const guarded_cpu_stage *)base)->accumulator.overflowed;
 }
 
-static rn_pass with_memory(stage *s, rn_stage_slot *handle, const rn_pass *pass) {
+static rn_pass with_memory(guarded_cpu_stage *s, rn_stage_slot *handle, const rn_pass *pass) {
   rn_pass whole = *pass;
-  whole.params = floats(s->weights);
+  whole.params = guarded_floats(s->weights);
   whole.activations = of_slot(handle)->activations;
   whole.accumulator = &s->accumulator;
   return whole;
 }
 
 static rn_status forward(rn_err *err, rn_stage *base, rn_stage_slot *handle, const rn_pass *pass) {
-  stage *s = of(base);
+  guarded_cpu_stage *s = guarded_stage_of(base);
   rn_pass whole = with_memory(s, handle, pass);
-  rn_scan_port port = port_for(s, pass->port);
-  float *rows = floats(of_slot(handle)->rows);
+  rn_scan_port port = guarded_scan_port(s, pass->port);
+  float *rows = guarded_floats(of_slot(handle)->rows);
   whole.port = &port;
   guarded_open_all(&s->set);
   rn_status status = rn_layer_stack_forward(err, s->layers, &whole, rows, rows);
@@ -328,16 +199,17 @@ static rn_status forward(rn_err *err, rn_stage *base, rn_stage_slot *handle, con
 }
 
 static rn_status loss(rn_err *err, rn_stage *base, rn_stage_slot *handle, rn_unit_loss *unit_loss) {
-  stage *s = of(base);
+  guarded_cpu_stage *s = guarded_stage_of(base);
   const rn_unit *unit = unit_loss->unit;
   const int64_t first = unit_loss->first_row * s->spec.dim;
   const rn_pass pass = with_memory(s, handle, &(rn_pass){.unit = unit});
-  rn_loss rows = {.rows = (int64_t)unit->sequences * unit->tokens,
-                  .y = floats(of_slot(handle)->rows) + first,
-                  .target = unit->target,
-                  .scale = unit_loss->scale,
-                  .token_loss = unit_loss->token_loss,
-                  .dy = unit_loss->gradient ? floats(of_slot(handle)->gradient) + first : NULL};
+  rn_loss rows = {
+      .rows = (int64_t)unit->sequences * unit->tokens,
+      .y = guarded_floats(of_slot(handle)->rows) + first,
+      .target = unit->target,
+      .scale = unit_loss->scale,
+      .token_loss = unit_loss->token_loss,
+      .dy = unit_loss->gradient ? guarded_floats(of_slot(handle)->gradient) + first : NULL};
   (void)err;
   guarded_open_all(&s->set);
   rn_layer_stack_loss(s->layers, &pass, &rows);
@@ -348,21 +220,21 @@ static rn_status loss(rn_err *err, rn_stage *base, rn_stage_slot *handle, rn_uni
 
 static rn_status logits(rn_err *err, rn_stage *base, rn_stage_slot *handle, rn_range rows,
                         float *out) {
-  stage *s = of(base);
-  const float *y = floats(of_slot(handle)->rows) + rows.begin * s->spec.dim;
+  guarded_cpu_stage *s = guarded_stage_of(base);
+  const float *y = guarded_floats(of_slot(handle)->rows) + rows.begin * s->spec.dim;
   (void)err;
   guarded_open_all(&s->set);
-  rn_layer_stack_logits(s->layers, floats(s->weights), (int)rn_range_count(rows), y, out);
+  rn_layer_stack_logits(s->layers, guarded_floats(s->weights), (int)rn_range_count(rows), y, out);
   guarded_close_all(&s->set);
   return RN_OK;
 }
 
 static rn_status backward_input(rn_err *err, rn_stage *base, rn_stage_slot *handle,
                                 const rn_pass *pass) {
-  stage *s = of(base);
+  guarded_cpu_stage *s = guarded_stage_of(base);
   rn_pass whole = with_memory(s, handle, pass);
-  rn_scan_port port = port_for(s, pass->port);
-  float *gradient = floats(of_slot(handle)->gradient);
+  rn_scan_port port = guarded_scan_port(s, pass->port);
+  float *gradient = guarded_floats(of_slot(handle)->gradient);
   whole.port = &port;
   guarded_open_all(&s->set);
   rn_status status = rn_layer_stack_backward_input(err, s->layers, &whole, gradient, gradient);
@@ -372,7 +244,7 @@ static rn_status backward_input(rn_err *err, rn_stage *base, rn_stage_slot *hand
 
 static rn_status backward_weight(rn_err *err, rn_stage *base, rn_stage_slot *handle,
                                  const rn_pass *pass) {
-  stage *s = of(base);
+  guarded_cpu_stage *s = guarded_stage_of(base);
   const rn_pass whole = with_memory(s, handle, pass);
   (void)err;
   guarded_open_all(&s->set);
@@ -381,118 +253,13 @@ static rn_status backward_weight(rn_err *err, rn_stage *base, rn_stage_slot *han
   return RN_OK;
 }
 
-/* The condition of the caller, which is called while the stage is closed, unless other threads
- * compute. */
-typedef struct closed_until {
-  stage *stage;
-  rn_stage_until until;
-} closed_until;
-
-static bool reached(void *self) {
-  closed_until *c = self;
-  const bool closed = close_for_scan(c->stage);
-  const bool is_reached = c->until.reached(c->until.self);
-  open_again(c->stage, closed);
-  return is_reached;
-}
-
 static rn_status run_waiting_weights(rn_err *err, rn_stage *base, rn_stage_until until) {
-  closed_until c = {of(base), until};
+  guarded_until c = {guarded_stage_of(base), until};
   (void)err;
   guarded_open_all(&c.stage->set);
-  rn_layer_stack_run_waiting_weights(c.stage->layers, (rn_weight_queue_until){&c, reached});
+  rn_layer_stack_run_waiting_weights(c.stage->layers,
+                                     (rn_weight_queue_until){&c, guarded_until_reached});
   guarded_close_all(&c.stage->set);
-  return RN_OK;
-}
-
-/* ---- decoding ---- */
-
-typedef struct decoder {
-  rn_decoder *on_cpu;
-  guarded_array *states; /* [layers, sequences, H K V] states before the next token */
-  int sequences;
-} decoder;
-
-static decoder *of_decoder(rn_stage_decoder *d) {
-  return (decoder *)d;
-}
-
-static int64_t state_elements(const stage *s) {
-  return (int64_t)s->spec.dim * rn_spec_value_width(&s->spec);
-}
-
-static void decoder_destroy(rn_stage *base, rn_stage_decoder *handle) {
-  decoder *d = of_decoder(handle);
-  guarded_remove(&of(base)->set, &d->states);
-  rn_decoder_destroy(&d->on_cpu);
-  free(d);
-}
-
-static rn_status decoder_create(rn_err *err, rn_stage *base, int sequences, bool bf16,
-                                rn_stage_decoder **out) {
-  stage *s = of(base);
-  decoder *d;
-  *out = NULL;
-  RN_TRY(err, rn_alloc(err, "decoder", 1, sizeof *d, &d));
-  rn_status status = rn_decoder_create(err, &s->spec, sequences, bf16, &d->on_cpu);
-  if (status != RN_OK) {
-    free(d);
-    return status;
-  }
-  d->sequences = sequences;
-  d->states = guarded_add(&s->set, "states of the decoder",
-                          s->spec.layers * sequences * state_elements(s), sizeof(float));
-  *out = (rn_stage_decoder *)d;
-  if (!bf16) return RN_OK;
-  guarded_open_all(&s->set);
-  rn_decoder_cast_weights(d->on_cpu, floats(s->weights));
-  rn_layer_stack_cast_weights(s->layers, floats(s->weights), (rn_range){0, base->table->total});
-  guarded_close_all(&s->set);
-  return RN_OK;
-}
-
-/* Moves the states of a sequence to or from the CPU decoder. Between two steps they are in the
- * guarded pages. */
-static void move_states(stage *s, decoder *d, int sequence, bool to_cpu) {
-  const int64_t each = state_elements(s);
-  for (int layer = 0; layer < s->spec.layers; layer++) {
-    float *on_cpu = rn_decoder_state(d->on_cpu, sequence, layer);
-    float *guarded = floats(d->states) + ((int64_t)layer * d->sequences + sequence) * each;
-    memcpy(to_cpu ? on_cpu : guarded, to_cpu ? guarded : on_cpu, (size_t)each * sizeof(float));
-    if (!to_cpu) memset(on_cpu, 0xff, (size_t)each * sizeof(float));
-  }
-}
-
-static rn_status decoder_write_state(rn_err *err, rn_stage *base, rn_stage_decoder *handle,
-                                     int sequence, int layer, const float *state) {
-  stage *s = of(base);
-  decoder *d = of_decoder(handle);
-  const int64_t each = state_elements(s);
-  (void)err;
-  guarded_open_all(&s->set);
-  memcpy(floats(d->states) + ((int64_t)layer * d->sequences + sequence) * each, state,
-         (size_t)each * sizeof *state);
-  guarded_close_all(&s->set);
-  return RN_OK;
-}
-
-static void decoder_set_position(rn_stage *base, rn_stage_decoder *handle, int sequence,
-                                 int64_t position) {
-  (void)base;
-  rn_decoder_position_of(of_decoder(handle)->on_cpu, sequence, position);
-}
-
-static rn_status decoder_step(rn_err *err, rn_stage *base, rn_stage_decoder *handle,
-                              rn_decoder_tokens tokens) {
-  stage *s = of(base);
-  decoder *d = of_decoder(handle);
-  (void)err;
-  guarded_open_all(&s->set);
-  for (int i = 0; i < tokens.count; i++) move_states(s, d, tokens.sequence[i], true);
-  rn_decoder_step(d->on_cpu, floats(s->weights), tokens.count, tokens.sequence, tokens.token,
-                  tokens.logits);
-  for (int i = 0; i < tokens.count; i++) move_states(s, d, tokens.sequence[i], false);
-  guarded_close_all(&s->set);
   return RN_OK;
 }
 
@@ -506,7 +273,7 @@ const rn_stage_ops guarded_stage = {.name = "guarded",
                                     .create_gradient = create_gradient,
                                     .slot_create = slot_create,
                                     .slot_destroy = slot_destroy,
-                                    .attach = attach,
+                                    .attach = guarded_attach,
                                     .map = map,
                                     .unmap = unmap,
                                     .start_gradient = start_gradient,
@@ -517,8 +284,8 @@ const rn_stage_ops guarded_stage = {.name = "guarded",
                                     .backward_input = backward_input,
                                     .backward_weight = backward_weight,
                                     .run_waiting_weights = run_waiting_weights,
-                                    .decoder_create = decoder_create,
-                                    .decoder_destroy = decoder_destroy,
-                                    .decoder_write_state = decoder_write_state,
-                                    .decoder_set_position = decoder_set_position,
-                                    .decoder_step = decoder_step};
+                                    .decoder_create = guarded_decoder_create,
+                                    .decoder_destroy = guarded_decoder_destroy,
+                                    .decoder_write_state = guarded_decoder_write_state,
+                                    .decoder_set_position = guarded_decoder_set_position,
+                                    .decoder_step = guarded_decoder_step};

@@ -92,7 +92,7 @@ static void run(int when) {
   for (int64_t i = 0; i < all.range.end; i++) ((float *)weights)[i] = 0.01F * (float)(i % 13 - 5);
   CHECK_OK(&err, rn_stage_unmap(&err, stage, all, RN_ACCESS_WRITE));
   reader r = {.port = rn_local_state_port(states), .when = (moment)when, .weights = weights};
-  rn_scan_port port = {.self = &r, .hops = 1, .begin = begin, .poll = poll, .end = end};
+  rn_scan_port port = {.self = &r, .begin = begin, .poll = poll, .end = end};
   forward(stage, &port);
   rn_local_state_destroy(&states);
   rn_stage_destroy(&stage);
