@@ -159,27 +159,25 @@ static rn_status measure(rn_err *err, rn_world *world, const rn_bench_options *o
 
 /*
  * Measures with a thread on every hardware thread, if physical cores have several and the user has
- * not set the number of threads. *found: whether it did.
+ * not set the number of threads. Otherwise out->threads is 0.
  */
 static rn_status measure_hyperthreads(rn_err *err, rn_world *world, const rn_bench_options *options,
-                                      Retnet__Config *config, int threads, rn_measured *out,
-                                      bool *found) {
+                                      Retnet__Config *config, int threads, rn_measured *out) {
   rn_cores cores;
   RN_TRY(err, rn_cores_detect(err, world, &cores));
   int64_t each = rn_omp_threads() > 0 || rn_options_given(config, "parallel.threads")
                      ? 1
                      : rn_cores_hyperthreads(cores);
   RN_TRY(err, rn_world_max(err, world, &each, 1));
-  *found = each > 1;
-  if (!*found) return RN_OK;
+  out->threads = 0;
+  if (each == 1) return RN_OK;
   config->parallel->threads = threads * (int)each;
   return measure(err, world, options, config, out);
 }
 
 static rn_status measure_all(rn_err *err, rn_world *world, const rn_bench_options *options,
                              Retnet__Config *config, const thread_counts *counts) {
-  rn_measured m[MAX_COUNTS], hyper;
-  bool has_hyper = false;
+  rn_measured m[MAX_COUNTS], hyper = {.threads = 0};
   char precision[40];
   const bool pairs = options->scan != NULL;
   for (int i = 0; i < counts->count; i++) {
@@ -189,8 +187,7 @@ static rn_status measure_all(rn_err *err, rn_world *world, const rn_bench_option
   if (counts->count == 0) {
     RN_TRY(err, measure(err, world, options, config, &m[0]));
     if (!pairs) {
-      RN_TRY(err,
-             measure_hyperthreads(err, world, options, config, m[0].threads, &hyper, &has_hyper));
+      RN_TRY(err, measure_hyperthreads(err, world, options, config, m[0].threads, &hyper));
     }
   }
   if (rn_world_rank(world) != 0) return RN_OK;
@@ -198,8 +195,8 @@ static rn_status measure_all(rn_err *err, rn_world *world, const rn_bench_option
   if (counts->count > 1) {
     (options->json ? print_all_json : rn_scaling_print)(m, counts->count, precision);
   } else {
-    (options->json ? print_json : print_figures)(&m[0], has_hyper ? &hyper : NULL, precision,
-                                                 pairs);
+    (options->json ? print_json : print_figures)(&m[0], hyper.threads > 0 ? &hyper : NULL,
+                                                 precision, pairs);
   }
   return RN_OK;
 }

@@ -3,7 +3,7 @@
 #include "model/embed/embed.h"
 #include "model/embed/head.h"
 #include "model/ops/grad_accumulator.h"
-#include "model/ops/norm.h"
+#include "model/pass/row_slices.h"
 #include "trainer/cost/cost_loops.h"
 #include "trainer/optimizer/block.h"
 
@@ -152,24 +152,14 @@ static void add_retention_backward(rn_cost_sum *s) {
 
 /* ---- a layer ---- */
 
-static void add_norm(rn_cost_sum *s, rn_cost_kind kind) {
+/* One loop over the rows: a norm, a residual connection, or both (model/ops/residual.h). */
+static void add_row_loop(rn_cost_sum *s, rn_cost_kind kind, int bytes_per_element) {
   rn_cost_phase(s, kind, "norms, residual");
-  rn_cost_items(s, s->rows.count, (double)NORM * s->unit->spec->dim);
-}
-
-static void add_residual(rn_cost_sum *s, rn_cost_kind kind) {
-  rn_cost_phase(s, kind, "norms, residual");
-  rn_cost_items(s, s->rows.count, (double)RESIDUAL * s->unit->spec->dim);
-}
-
-/* One loop (model/ops/residual.h). */
-static void add_residual_and_norm(rn_cost_sum *s, rn_cost_kind kind) {
-  rn_cost_phase(s, kind, "norms, residual");
-  rn_cost_items(s, s->rows.count, (double)(RESIDUAL + NORM) * s->unit->spec->dim);
+  rn_cost_items(s, s->rows.count, (double)bytes_per_element * s->unit->spec->dim);
 }
 
 static void add_norm_backward(rn_cost_sum *s, const char *phase, rn_rows rows) {
-  const int64_t parts = rn_norm_backward_tiles(rows);
+  const int64_t parts = rn_row_slices_of(rows).count;
   rn_cost_phase(s, RN_COST_BACKWARD, phase);
   rn_cost_static(s, parts, (double)rows.count / (double)parts * NORM_BACKWARD * s->unit->spec->dim);
 }
@@ -178,13 +168,13 @@ static void add_forward(rn_cost_sum *s, rn_cost_kind kind, bool whole) {
   const rn_spec *spec = s->unit->spec;
   const int D = spec->dim, F = spec->ffn_dim, per_column = inner_width(spec) / F * D;
   const rn_cost_step ffn[] = {{{F, 1, per_column}, whole ? GLU : 0}, {{D, 1, F}, 0}};
-  add_norm(s, kind);
+  add_row_loop(s, kind, NORM);
   add_retention_forward(s, kind);
-  add_residual_and_norm(s, kind);
+  add_row_loop(s, kind, RESIDUAL + NORM);
   rn_cost_phase(s, kind, "feed-forward");
   add_packing(s, RN_GEMM_NT, (const int[][2]){{inner_width(spec), D}, {D, F}}, 2);
   rn_cost_tiles(s, ffn, whole ? 2 : 1);
-  if (whole) add_residual(s, kind);
+  if (whole) add_row_loop(s, kind, RESIDUAL);
 }
 
 /* All weights of a layer are one pool, because products wait in a queue, and threads that find no

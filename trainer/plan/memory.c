@@ -54,13 +54,22 @@ static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const
          (config->data->carry_state ? rn_tbptt_streams_bytes(spec, layers, share) : 0);
 }
 
+/* What the memory is planned for. */
+typedef struct planned_run {
+  const Retnet__Config *config;
+  const rn_spec *spec;
+  const rn_layout *layout;
+  rn_machine machine;
+} planned_run;
+
 /*
  * Measures one stage. The first, inner and last ranks of the sequence axis differ only in their
  * scan buffers.
  */
-static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
-                               const rn_layout *layout, rn_machine machine, int stage,
+static rn_status measure_stage(rn_err *err, const planned_run *run, int stage,
                                rn_memory_plan *plan) {
+  const Retnet__Config *config = run->config;
+  const rn_layout *layout = run->layout;
   const int replicas = layout->data * layout->sequence;
   const int64_t share = rn_range_count(rn_cut(config->data->batch_sequences, layout->data, 0));
   const rn_range layers = {plan->first[stage], plan->first[stage + 1]};
@@ -68,8 +77,9 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
   const size_t exact_bytes = layout->reduction_block > 0 && replicas > 1 ? sizeof(int64_t) : 0;
   const size_t own_sum_bytes = layout->reduction_block > 0 || replicas > 1 ? sizeof(float) : 0;
   rn_pipeline_sizes sizes;
-  RN_TRY(err, rn_pipeline_measure(
-                  err, spec, rn_shapes_pipeline(config, layout, stage, layers, share), &sizes));
+  RN_TRY(err,
+         rn_pipeline_measure(err, run->spec,
+                             rn_shapes_pipeline(config, layout, stage, layers, share), &sizes));
   const int64_t total = sizes.parameters, own = rn_shard_table_max_elements(total, replicas);
   const int64_t longest = rn_shard_table_max_bucket(total, replicas);
   plan->parameters[stage] = total;
@@ -82,9 +92,9 @@ static rn_status measure_stage(rn_err *err, const Retnet__Config *config, const 
     m->optimizer = (size_t)own * (2 * sizeof(float) + own_sum_bytes + exact_bytes);
     m->activations = sizes.activation_bytes;
     m->work = sizes.work_bytes;
-    m->states = states_of(config, spec, layout, (int)rn_range_count(layers), share, position);
+    m->states = states_of(config, run->spec, layout, (int)rn_range_count(layers), share, position);
     m->buffers =
-        buffers_of(config, layout, share, own, longest, senders_of(config, layout, machine));
+        buffers_of(config, layout, share, own, longest, senders_of(config, layout, run->machine));
   }
   return RN_OK;
 }
@@ -171,13 +181,14 @@ static rn_status take(rn_err *err, rn_memory_plan *plan) {
 
 rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
                                 const rn_layout *layout, rn_machine machine, rn_memory_plan *out) {
+  const planned_run run = {config, spec, layout, machine};
   *out = (rn_memory_plan){.stages = layout->pipeline};
   rn_status status = take(err, out);
   if (status == RN_OK) {
     status = rn_layer_split(err, spec, config->parallel, layout->pipeline, out->first);
   }
   for (int s = 0; status == RN_OK && s < layout->pipeline; s++) {
-    status = measure_stage(err, config, spec, layout, machine, s, out);
+    status = measure_stage(err, &run, s, out);
   }
   if (status != RN_OK) {
     rn_memory_plan_destroy(out);
