@@ -234,14 +234,3 @@ void rn_ffn_weight_products(const rn_ffn_block *block, rn_array x, rn_array dy,
   out[1] = (rn_weight_product){
       {block->fc2, dim, ffn_dim}, {dy, dim}, {activations->product, block->ld_product}};
 }
-
-void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x, rn_array dy,
-                            const rn_ffn_activations *activations, rn_grad_accumulator *accumulator,
-                            rn_weight_queue *queue) {
-  const int waiting = queue != NULL ? 1 : 0;
-  rn_weight_product products[2];
-  rn_span_phase("weight gradient GEMMs");
-  rn_ffn_weight_products(block, x, dy, activations, products);
-  rn_grad_accumulator_defer(accumulator, queue, rows, products, waiting);
-  rn_grad_accumulator_products(accumulator, queue, rows, products + waiting, 2 - waiting);
-}

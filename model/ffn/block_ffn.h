@@ -78,20 +78,10 @@ void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows ro
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            rn_array dy, rn_ffn_activations *activations, rn_real *dx);
 
-/** Gets the weight gradients as products, of fc1 and of fc2; arguments as of
- * rn_ffn_backward_weight. */
+/** Gets the weight gradients as products, of fc1 and of fc2. Call after backward_input with the
+ * same activations. Shapes: x [R, D], the input of forward; dy [R, D], as passed to backward_input.
+ */
 void rn_ffn_weight_products(const rn_ffn_block *block, rn_array x, rn_array dy,
                             const rn_ffn_activations *activations, rn_weight_product out[2]);
-
-/**
- * Accumulates the weight gradients. Call after backward_input with the same activations. Shapes: x
- * [R, D], the input of forward; dy [R, D], as passed to backward_input.
- *
- * With `queue`, which may be NULL, the gradient of fc1 waits there; x and activations->inner must
- * not change until it is computed.
- */
-void rn_ffn_backward_weight(const rn_ffn_block *block, rn_rows rows, rn_array x, rn_array dy,
-                            const rn_ffn_activations *activations, rn_grad_accumulator *accumulator,
-                            rn_weight_queue *queue);
 
 #endif

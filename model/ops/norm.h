@@ -13,9 +13,9 @@
 #include "model/base/array.h"
 #include "model/base/precision_names.h"
 #include "model/ops/grad_accumulator.h"
-#include "model/pass/row_slices.h"
+#include "model/ops/row_sums.h"
+#include "model/pass/rows.h"
 #include "model/spec/spec.h"
-#include "proto/base/arena.h"
 #include "proto/base/real.h"
 
 /** A norm of a stage, with the parameter offsets of its weight and its bias (-1: no bias). */
@@ -24,19 +24,12 @@ typedef struct rn_norm {
   int width; /* D */
   double eps;
   int64_t weight, bias;
-  double *sums; /* [RN_NORM_PARTS, 2, D]: scratch of backward; not owned */
+  double *sums; /* rn_norm_sums_bytes: scratch of backward; not owned */
 } rn_norm;
-
-/** Maximal number of partial sums over rows that backward computes at the same time. */
-enum { RN_NORM_PARTS = RN_ROW_SLICES };
-
-/** Returns the number of parts into which the backward divides rows; one thread processes a part.
- */
-int64_t rn_norm_backward_tiles(rn_rows rows);
 
 /** Returns the bytes of rn_norm.sums for rows of `width` elements. */
 static inline size_t rn_norm_sums_bytes(int width) {
-  return rn_arena_round((size_t)RN_NORM_PARTS * 2 * (size_t)width * sizeof(double));
+  return rn_row_sums_bytes(2, width);
 }
 
 /** Returns the block norm whose weight and bias are at these offsets. */
@@ -76,8 +69,7 @@ typedef struct rn_norm_grads {
  *   u = (x - m) r;  g = w dy;  d x = r (g - mean(g) [layer only] - u mean(g u))
  *   dw = sum over rows of dy u,  db = sum over rows of dy
  *
- * Sums over rows are computed in double, first within each part of the rows, then over the parts.
- * The parts depend only on the number of rows, so the bits are the same for any number of threads.
+ * Sums over rows are computed as in row_sums.h.
  */
 void rn_norm_backward(const rn_norm *norm, const rn_real *params, rn_rows rows,
                       const rn_norm_grads *grads, rn_grad_accumulator *accumulator);

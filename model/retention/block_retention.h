@@ -42,8 +42,13 @@ typedef struct rn_block_retention {
   rn_retention core;
   rn_rotary_table rotary;
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
-  double *sums;           /* scratch of rn_head_weight_backward; NULL without a head weight */
+  double *sums;           /* of rn_head_weight_backward; NULL without a head weight */
 } rn_block_retention;
+
+/** Returns the number of columns of qg that the block uses: q and g, or q without a gate. */
+static inline int rn_block_retention_qg_width(const rn_block_retention *block) {
+  return block->gate ? block->pair : block->dim;
+}
 
 /** The rows of forward: input x [R, D], output y [R, D]. x = norm(raw), or x = raw if norm is
  * NULL. */
@@ -136,21 +141,16 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *blo
                                             rn_block_grads grads,
                                             rn_block_retention_activations *activations);
 
-/** Accumulates the weight gradient of the output projection. Call after backward_input with the
- * same dy. With `queue`, which may be NULL, and activations->defers_out, it waits there. */
-void rn_block_retention_backward_weight_out(const rn_block_retention *block,
-                                            const rn_layer_params *at, rn_rows rows, rn_array dy,
-                                            const rn_block_retention_activations *activations,
-                                            rn_grad_accumulator *accumulator,
-                                            rn_weight_queue *queue);
+/** Gets the weight gradient of the output projection as a product. Call after backward_input with
+ * the same dy, while `gated` is valid. */
+rn_weight_product rn_block_retention_product_out(const rn_block_retention *block,
+                                                 const rn_layer_params *at, rn_array dy,
+                                                 const rn_block_retention_activations *activations);
 
-/** Accumulates the weight gradients of the input projections (k, v, q, g). Call after
- * backward_input; x is the input of forward. With `queue`, which may be NULL, they wait there; x,
- * kv and qg must not change until they are computed. */
-void rn_block_retention_backward_weight_in(const rn_block_retention *block,
-                                           const rn_layer_params *at, rn_rows rows, rn_array x,
-                                           const rn_block_retention_activations *activations,
-                                           rn_grad_accumulator *accumulator,
-                                           rn_weight_queue *queue);
+/** Gets the weight gradients of the input projections as products: of k and v, and of q and g. Call
+ * after backward_input; x is the input of forward. */
+void rn_block_retention_products_in(const rn_block_retention *block, const rn_layer_params *at,
+                                    rn_array x, const rn_block_retention_activations *activations,
+                                    rn_weight_product out[2]);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "model/kernel/gemm.h"
 #include "model/memory/buffer.h"
-#include "model/pass/row_slices.h"
+#include "model/ops/row_sums.h"
 #include "model/retention/block_retention_weights.h"
 #include "proto/base/arena.h"
 
@@ -40,15 +40,14 @@ rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequenc
                               .core = rn_retention_shape(spec, max_tokens)};
 }
 
-/* Returns the number of elements of the sums of the head weight's gradient. */
-static size_t weight_sums(const rn_block_retention *b) {
-  return b->head_norm == RN_HEAD_NORM_RMS_AFFINE ? (size_t)RN_ROW_SLICES * (size_t)b->value_width
-                                                 : 0;
+/* Returns the bytes of the sums of the head weight's gradient. */
+static size_t weight_sums_bytes(const rn_block_retention *b) {
+  return b->head_norm == RN_HEAD_NORM_RMS_AFFINE ? rn_row_sums_bytes(1, b->value_width) : 0;
 }
 
 size_t rn_block_retention_bytes(const rn_block_retention *b) {
   return rn_retention_bytes(&b->core) + rn_rotary_bytes(b->key_width, b->max_tokens) +
-         weight_sums(b) * sizeof(double);
+         weight_sums_bytes(b);
 }
 
 rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
@@ -58,8 +57,8 @@ rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_se
   if (status == RN_OK) {
     status = rn_rotary_create(err, spec->rotary, out->key_width, max_tokens, &out->rotary);
   }
-  if (status == RN_OK && weight_sums(out) > 0) {
-    status = rn_alloc(err, "head weight sums", weight_sums(out), sizeof *out->sums, &out->sums);
+  if (status == RN_OK && weight_sums_bytes(out) > 0) {
+    status = rn_alloc(err, "head weight sums", weight_sums_bytes(out), 1, &out->sums);
   }
   if (status != RN_OK) rn_block_retention_destroy(out);
   return status;

@@ -15,7 +15,7 @@ static bool sums_in_fp64(const rn_block_retention *b) {
 
 static rn_retention_weights weights_of(const rn_block_retention *b, weight_arrays w,
                                        rn_unit_phase phase) {
-  const int D = b->dim, Vd = b->value_dim, qg = b->gate ? b->pair : D;
+  const int D = b->dim, Vd = b->value_dim, qg = rn_block_retention_qg_width(b);
   switch (phase) {
     case RN_UNIT_PHASE_KV:
       return (rn_retention_weights){1, {rn_weight_nt(b->pair, D, w.k)}};

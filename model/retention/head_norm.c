@@ -1,11 +1,10 @@
 #include "model/retention/head_norm.h"
 
 #include <stddef.h>
-#include <string.h>
 
 #include "model/kernel/kernels.h"
 #include "model/ops/load_row.h"
-#include "model/pass/row_slices.h"
+#include "model/ops/row_sums.h"
 
 /* Returns the number of heads in all rows. */
 static int64_t count_of(rn_head_rows at) {
@@ -83,61 +82,40 @@ void rn_gate_backward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate
   }
 }
 
-enum { LANES = 16 };
+typedef struct weight_backward {
+  rn_head_norm_shape shape;
+  const rn_gate *gate;
+  rn_array dz;
+} weight_backward;
 
-/* Replaces dz by dy in a part of the rows, and computes the part's sums [V] of dz y. */
-static void weight_backward_part(rn_head_norm_shape s, rn_range rows, const rn_gate *gate,
-                                 rn_array dz, double *sums) {
+/* Replaces dz by dy in some rows, and adds dz y to the sums [V]. */
+static void weight_backward_rows(const void *self, rn_range rows, double *sums) {
+  enum { LANES = 16 };
+  const weight_backward *work = self;
   const rn_kernels *kernels = rn_kernels_table();
+  const int V = work->shape.width, heads = work->shape.heads;
   rn_real y_scratch[LANES], dz_scratch[LANES];
-  memset(sums, 0, (size_t)s.width * sizeof *sums);
-  for (int64_t i = rows.begin * s.heads; i < rows.end * s.heads; i++) {
-    for (int first = 0; first < s.width; first += LANES) {
-      const int lanes = s.width - first < LANES ? s.width - first : LANES;
-      const int64_t at = i * s.width + first;
-      rn_real *d = rn_row_load(kernels, dz, at, lanes, dz_scratch);
-      const rn_real *y = rn_row_load(kernels, gate->y, at, lanes, y_scratch);
+  for (int64_t i = rows.begin * heads; i < rows.end * heads; i++) {
+    for (int first = 0; first < V; first += LANES) {
+      const int lanes = V - first < LANES ? V - first : LANES;
+      const int64_t at = i * V + first;
+      rn_real *d = rn_row_load(kernels, work->dz, at, lanes, dz_scratch);
+      const rn_real *y = rn_row_load(kernels, work->gate->y, at, lanes, y_scratch);
       for (int e = 0; e < lanes; e++) sums[first + e] += (double)d[e] * (double)y[e];
-      for (int e = 0; e < lanes; e++) d[e] *= gate->w[first + e];
-      rn_row_store(kernels, dz, at, lanes, d);
+      for (int e = 0; e < lanes; e++) d[e] *= work->gate->w[first + e];
+      rn_row_store(kernels, work->dz, at, lanes, d);
     }
   }
 }
 
-/* Adds the sums of `count` parts to gradient[offset ...], `together` parts at a time, for LANES
- * columns from `first` on. */
-static void accumulate_columns(rn_head_norm_shape s, int64_t count, int64_t together, int first,
-                               const double *sums, int64_t offset,
-                               rn_grad_accumulator *accumulator) {
-  const int lanes = s.width - first < LANES ? s.width - first : LANES;
-  for (int64_t p = 0; p < count; p += together) {
-    double total[LANES] = {0};
-    rn_real dw[LANES];
-    for (int64_t i = p; i < p + together; i++) {
-      for (int e = 0; e < lanes; e++) total[e] += sums[i * s.width + first + e];
-    }
-    for (int e = 0; e < lanes; e++) dw[e] = (rn_real)total[e];
-    rn_grad_accumulator_vector(accumulator, offset + first, lanes, dw);
-  }
-}
-
-void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_gate *gate,
-                             int64_t offset, rn_array dz, double *sums,
+void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_head_weight_grads *grads,
                              rn_grad_accumulator *accumulator) {
-  const rn_row_slices parts = rn_row_slices_of(rows);
-  for (int64_t begin = 0; begin < parts.count; begin += RN_ROW_SLICES) {
-    const int64_t count = rn_smaller(parts.count - begin, RN_ROW_SLICES);
-    const int64_t together = rn_row_slices_together(parts, count);
-#pragma omp parallel
-    {
-#pragma omp for schedule(static)
-      for (int64_t p = 0; p < count; p++) {
-        weight_backward_part(s, rn_row_slice_at(parts, begin + p), gate, dz, sums + p * s.width);
-      }
-#pragma omp for schedule(static)
-      for (int first = 0; first < s.width; first += LANES) {
-        accumulate_columns(s, count, together, first, sums, offset, accumulator);
-      }
-    }
-  }
+  const weight_backward work = {s, grads->gate, grads->dz};
+  const rn_row_sums sums = {.vectors = 1,
+                            .width = s.width,
+                            .offset = {grads->offset},
+                            .scratch = grads->sums,
+                            .self = &work,
+                            .add_part = weight_backward_rows};
+  rn_row_sums_accumulate(&sums, rows, accumulator);
 }

@@ -60,13 +60,17 @@ void rn_gate_forward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate,
 void rn_gate_backward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate, rn_array dz,
                       rn_real *scratch);
 
-/**
- * Accumulates the gradient of w at `offset` and replaces dz by dy. On entry dz is the gradient of y
- * w. `sums` [RN_ROW_SLICES, V] is scratch. The sum over rows and heads is computed in
- * double, first within each part of the rows (row_slices.h), then over the parts.
- */
-void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_gate *gate,
-                             int64_t offset, rn_array dz, double *sums,
+/** The arrays of a backward pass of the head weight w over R rows. */
+typedef struct rn_head_weight_grads {
+  const rn_gate *gate;
+  int64_t offset; /* parameter offset of w */
+  rn_array dz;    /* [R, H, V]: on entry the gradient of y w; replaced by that of y */
+  double *sums;   /* rn_row_sums_bytes(1, V): scratch */
+} rn_head_weight_grads;
+
+/** Accumulates the gradient of w, the sum of dz y over rows and heads (see row_sums.h), and
+ * replaces dz by the gradient of y. */
+void rn_head_weight_backward(rn_head_norm_shape s, rn_rows rows, const rn_head_weight_grads *grads,
                              rn_grad_accumulator *accumulator);
 
 #endif

@@ -37,18 +37,6 @@ static void store(rn_array to, const rn_real *x, int64_t count) {
   }
 }
 
-/* Computes to = residual * x + branch. */
-static void add_residual(const rn_layer *layer, const rn_real *x, const rn_real *branch,
-                         int64_t count, rn_real *to) {
-#pragma omp parallel
-  {
-    const double begin_s = rn_span_task_begin();
-#pragma omp for simd schedule(static) nowait
-    for (int64_t i = 0; i < count; i++) to[i] = layer->residual * x[i] + branch[i];
-    rn_span_task_end(begin_s);
-  }
-}
-
 static rn_dropout dropout_of(const rn_layer *layer, rn_dropout_site site) {
   return (rn_dropout){layer->dropout, layer->seed, layer->index, site};
 }
@@ -83,20 +71,14 @@ static sublayer ffn_sublayer(const rn_layer *layer, const rn_layer_activations *
                     t->stat2,         t->residual_in2, t->in2};
 }
 
-/* Adds a block's output to the residual input of its sublayer: sum = residual * x + branch, and, if
- * `norm` is not NULL, y = norm(sum). */
-static void end_sublayer(const rn_layer *layer, const rn_pass *pass, sublayer s, rn_real *branch,
-                         rn_real *sum, const rn_norm *norm, rn_array y, rn_real *stat) {
+/* Adds a block's output to the residual input of its sublayer, sum = residual * x + branch, and, if
+ * rows.norm is not NULL, computes y = norm(sum). The caller sets branch, sum, norm, y and stat. */
+static void end_sublayer(const rn_layer *layer, const rn_pass *pass, sublayer s, rn_residual rows) {
   const rn_dropout dropout = dropout_of(layer, s.site);
-  const rn_residual residual = {.dropout = pass->train ? &dropout : NULL,
-                                .factor = layer->residual,
-                                .x = s.residual_in,
-                                .branch = branch,
-                                .sum = sum,
-                                .norm = norm,
-                                .y = y,
-                                .stat = stat};
-  rn_residual_forward(&residual, pass->params, pass->unit, layer->retention_norm.width);
+  rows.dropout = pass->train ? &dropout : NULL;
+  rows.factor = layer->residual;
+  rows.x = s.residual_in;
+  rn_residual_forward(&rows, pass->params, pass->unit, layer->retention_norm.width);
 }
 
 /* Computes the block's input from the residual input. */
@@ -130,10 +112,19 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   rn_span_phase("norms, residual");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN_NORM);
   if (layer->pre_norm) {
-    end_sublayer(layer, pass, retention, branch, t->norm_in2, &layer->ffn_norm, t->in2, t->stat2);
+    end_sublayer(layer, pass, retention,
+                 (rn_residual){.branch = branch,
+                               .sum = t->norm_in2,
+                               .norm = &layer->ffn_norm,
+                               .y = t->in2,
+                               .stat = t->stat2});
   } else {
-    end_sublayer(layer, pass, retention, branch, t->norm_in1, &layer->retention_norm,
-                 rn_reals(t->residual_in2), t->stat1);
+    end_sublayer(layer, pass, retention,
+                 (rn_residual){.branch = branch,
+                               .sum = t->norm_in1,
+                               .norm = &layer->retention_norm,
+                               .y = rn_reals(t->residual_in2),
+                               .stat = t->stat1});
     make_block_input(layer, params, rows.count, ffn);
   }
   const bool wants_output = y != NULL;
@@ -144,10 +135,14 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   rn_span_phase("norms, residual");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_RESIDUAL);
   if (layer->pre_norm) {
-    end_sublayer(layer, pass, ffn, branch, y, NULL, rn_reals(NULL), NULL);
+    end_sublayer(layer, pass, ffn, (rn_residual){.branch = branch, .sum = y});
   } else {
-    end_sublayer(layer, pass, ffn, branch, t->norm_in2, &layer->ffn_norm,
-                 rn_reals(wants_output ? y : branch), t->stat2);
+    end_sublayer(layer, pass, ffn,
+                 (rn_residual){.branch = branch,
+                               .sum = t->norm_in2,
+                               .norm = &layer->ffn_norm,
+                               .y = rn_reals(wants_output ? y : branch),
+                               .stat = t->stat2});
   }
   return RN_OK;
 }
@@ -204,10 +199,37 @@ static void backward_block_input(const rn_layer *layer, const rn_pass *pass, sub
 }
 
 /* Computes d += residual * dy, unless backward_block_input has added it already. */
-static void add_residual_gradient(const rn_layer *layer, const rn_real *dy, int64_t count,
+static void add_residual_gradient(const rn_layer *layer, const rn_pass *pass, const rn_real *dy,
                                   rn_real *d) {
+  const rn_residual rows = {.factor = layer->residual, .x = dy, .branch = d, .sum = d};
   rn_span_phase("norms, residual");
-  if (!layer->pre_norm || layer->residual != 1) add_residual(layer, dy, d, count, d);
+  if (layer->pre_norm && layer->residual == 1) return;
+  rn_residual_forward(&rows, pass->params, pass->unit, layer->retention_norm.width);
+}
+
+/* Accumulates the weight gradients of the feed-forward block. That of fc1 waits if its operands
+ * live long enough. */
+static void accumulate_ffn_weights(const rn_layer *layer, const rn_pass *pass,
+                                   const rn_layer_activations *t, rn_array dy) {
+  const rn_rows rows = rn_rows_of_unit(pass->unit);
+  const int waiting = t->defers_inputs && pass->queue != NULL ? 1 : 0;
+  rn_weight_queue *queue = waiting ? pass->queue : NULL;
+  rn_weight_product fc1_fc2[2];
+  rn_span_phase("weight gradient GEMMs");
+  rn_ffn_weight_products(&layer->ffn, t->in2, dy, &t->ffn, fc1_fc2);
+  rn_grad_accumulator_defer(pass->accumulator, queue, rows, fc1_fc2, waiting);
+  rn_grad_accumulator_products(pass->accumulator, queue, rows, fc1_fc2 + waiting, 2 - waiting);
+}
+
+/* Accumulates the weight gradients of the projections of k, v, q and g. They wait if their operands
+ * live long enough. */
+static void accumulate_projection_weights(const rn_layer *layer, const rn_pass *pass,
+                                          const rn_layer_activations *t) {
+  rn_weight_product kv_qg[2];
+  rn_span_phase("weight gradient GEMMs");
+  rn_block_retention_products_in(layer->retention, &layer->at, t->in1, &t->retention, kv_qg);
+  rn_grad_accumulator_defer(pass->accumulator, t->defers_inputs ? pass->queue : NULL,
+                            rn_rows_of_unit(pass->unit), kv_qg, 2);
 }
 
 /* Computes d, the gradient of the rows between the sublayers, from dy, the gradient of the
@@ -216,7 +238,6 @@ static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_ac
                          rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
   const sublayer s = ffn_sublayer(layer, t);
-  const int64_t count = rows.count * s.norm->width;
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_RESIDUAL);
   const rn_array d_out = gradient_of_block_output(layer, pass, s, t, dy, d);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_FFN);
@@ -225,12 +246,11 @@ static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_ac
   backward_block_input(layer, pass, s, t->recompute_inputs && pass->weights, dy, d);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN_WEIGHT);
   if (pass->weights) {
-    rn_ffn_backward_weight(&layer->ffn, rows, s.in, d_out, &t->ffn, pass->accumulator,
-                           t->defers_inputs ? pass->queue : NULL);
+    accumulate_ffn_weights(layer, pass, t, d_out);
   } else {
-    copy_array(gradient_at(layer, s.norm_in), d_out, count);
+    copy_array(gradient_at(layer, s.norm_in), d_out, rows.count * s.norm->width);
   }
-  add_residual_gradient(layer, dy, count, d);
+  add_residual_gradient(layer, pass, dy, d);
 }
 
 /* Computes d, the gradient of the layer's input, from dy, the gradient of the rows between the
@@ -239,7 +259,6 @@ static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn
                                     rn_layer_activations *t, rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
   const sublayer s = retention_sublayer(layer, t);
-  const int64_t count = rows.count * s.norm->width;
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_RETENTION);
   const rn_array d_out = gradient_of_block_output(layer, pass, s, t, dy, d);
   RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, &layer->at, pass,
@@ -248,12 +267,11 @@ static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn
   backward_block_input(layer, pass, s, t->recompute_inputs && pass->weights, dy, d);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_QKVG_WEIGHT);
   if (pass->weights) {
-    rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, s.in, &t->retention,
-                                          pass->accumulator, t->defers_inputs ? pass->queue : NULL);
+    accumulate_projection_weights(layer, pass, t);
   } else {
-    copy_array(gradient_at(layer, s.norm_in), d_out, count);
+    copy_array(gradient_at(layer, s.norm_in), d_out, rows.count * s.norm->width);
   }
-  add_residual_gradient(layer, dy, count, d);
+  add_residual_gradient(layer, pass, dy, d);
   return RN_OK;
 }
 
@@ -265,12 +283,12 @@ rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_p
 
 void rn_layer_defer_weights(const rn_layer *layer, rn_rows rows, const rn_layer_activations *t,
                             rn_grad_accumulator *accumulator, rn_weight_queue *queue) {
-  rn_weight_product ffn[2];
-  rn_ffn_weight_products(&layer->ffn, t->in2, gradient_at(layer, t->norm_in2), &t->ffn, ffn);
-  rn_grad_accumulator_defer(accumulator, queue, rows, ffn, 2);
-  rn_block_retention_backward_weight_out(layer->retention, &layer->at, rows,
-                                         gradient_at(layer, t->norm_in1), &t->retention,
-                                         accumulator, queue);
-  rn_block_retention_backward_weight_in(layer->retention, &layer->at, rows, t->in1, &t->retention,
-                                        accumulator, queue);
+  const rn_array d_ffn = gradient_at(layer, t->norm_in2);
+  const rn_array d_retention = gradient_at(layer, t->norm_in1);
+  rn_weight_product products[5];
+  rn_ffn_weight_products(&layer->ffn, t->in2, d_ffn, &t->ffn, products);
+  products[2] =
+      rn_block_retention_product_out(layer->retention, &layer->at, d_retention, &t->retention);
+  rn_block_retention_products_in(layer->retention, &layer->at, t->in1, &t->retention, products + 3);
+  rn_grad_accumulator_defer(accumulator, queue, rows, products, 5);
 }

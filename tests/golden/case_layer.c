@@ -230,8 +230,9 @@ static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, cons
   RN_TRY(err, rn_block_retention_backward_input(err, &run->block, at, &pass,
                                                 (rn_block_grads){rn_reals(l->dy), l->dx},
                                                 &run->activations));
-  rn_block_retention_backward_weight_in(&run->block, at, rn_rows_of_unit(&l->unit), rn_reals(l->x),
-                                        &run->activations, &l->accumulator, NULL);
+  rn_weight_product kv_qg[2];
+  rn_block_retention_products_in(&run->block, at, rn_reals(l->x), &run->activations, kv_qg);
+  rn_grad_accumulator_products(&l->accumulator, NULL, rn_rows_of_unit(&l->unit), kv_qg, 2);
   RN_TRY(err, golden_check(err, l->c, variant, l->dx, GOLDEN_SHAPE_3(l->B, l->T, l->spec.dim),
                            "grad.%s.x", form));
   for (int i = 0; i < WEIGHTS; i++) {

@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "model/pass/row_slices.h"
 #include "tests/support/gradient.h"
 
 enum { SEQUENCES = 2, TOKENS = 9, ROWS = SEQUENCES * TOKENS, DIM = 36, VOCAB = 11 };
@@ -17,7 +18,7 @@ typedef struct fixture {
   int64_t numbers[SEQUENCES];
   rn_real params[PARAMS], gradient[PARAMS];
   rn_real y[ROWS * DIM], dy[ROWS * DIM], work[ROWS * DIM], stat[2 * ROWS];
-  double sums[RN_NORM_PARTS * 2 * DIM];
+  double sums[RN_ROW_SLICES * 2 * DIM];
   rn_grad_accumulator accumulator;
 } fixture;
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "model/memory/workspace.h"
+#include "model/pass/row_slices.h"
 #include "tests/support/gradient.h"
 
 enum { ROWS = 6, DIM = 8, VOCAB = 11, PARAMS = VOCAB * DIM + 2 * DIM, MAX_DIM = 256 };
@@ -20,7 +21,7 @@ typedef struct fixture {
   double scale;
   int32_t *target;
   rn_real *params, *gradient, *y, *dy, *token_loss;
-  double sums[RN_NORM_PARTS * 2 * MAX_DIM];
+  double sums[RN_ROW_SLICES * 2 * MAX_DIM];
   rn_grad_accumulator accumulator;
 } fixture;
 

@@ -44,8 +44,9 @@ static void backward(fixture *f) {
   loss(f);
   rn_ffn_backward_input(&f->block, f->params, rn_rows_together(ROWS), rn_reals(f->dy),
                         &f->activations, f->dx);
-  rn_ffn_backward_weight(&f->block, rn_rows_together(ROWS), rn_reals(f->x), rn_reals(f->dy),
-                         &f->activations, &f->accumulator, NULL);
+  rn_weight_product products[2];
+  rn_ffn_weight_products(&f->block, rn_reals(f->x), rn_reals(f->dy), &f->activations, products);
+  rn_grad_accumulator_products(&f->accumulator, NULL, rn_rows_together(ROWS), products, 2);
 }
 
 static double activate(rn_activation activation, double x) {

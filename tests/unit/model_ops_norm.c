@@ -5,6 +5,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "model/pass/row_slices.h"
 #include "tests/support/gradient.h"
 
 /* Rows of several parts, the last one short. */
@@ -14,7 +15,7 @@ typedef struct fixture {
   rn_norm norm;
   rn_real params[2 * WIDTH], gradient[2 * WIDTH];
   rn_real x[ROWS * WIDTH], y[ROWS * WIDTH], dy[ROWS * WIDTH], dx[ROWS * WIDTH], stat[2 * ROWS];
-  double sums[RN_NORM_PARTS * 2 * WIDTH];
+  double sums[RN_ROW_SLICES * 2 * WIDTH];
   rn_grad_accumulator accumulator;
 } fixture;
 

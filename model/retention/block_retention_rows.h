@@ -1,0 +1,47 @@
+/**
+ * The work of a retention block on rows that needs no other row: projections, rotary positions,
+ * head norm and gate, forward and backward, cut into tiles for all threads.
+ *
+ * What crosses rows, the retention itself and the scan, is in block_retention.c and
+ * block_retention_backward.c, which call these functions between its parts.
+ */
+#ifndef RN_MODEL_RETENTION_BLOCK_RETENTION_ROWS_H
+#define RN_MODEL_RETENTION_BLOCK_RETENTION_ROWS_H
+
+#include "model/retention/block_retention.h"
+
+/** The arguments of a pass over the rows of a unit; the arrays hold all rows. */
+typedef struct rn_retention_rows {
+  const rn_block_retention *b;
+  const rn_layer_params *at;
+  const rn_pass *pass;
+  const rn_block_retention_activations *activations;
+  rn_array in;  /* [R, D]; forward: x; backward: dy */
+  rn_real *out; /* [R, D]; forward: y; backward: dx */
+} rn_retention_rows;
+
+/** Returns q, k and v of the unit, as the retention reads them. */
+rn_retention_view rn_retention_rows_view(const rn_retention_rows *rows);
+/** Returns the shape of the head norm. */
+rn_head_norm_shape rn_retention_rows_norm(const rn_retention_rows *rows);
+/** Returns the rows of the gate. */
+rn_gate rn_retention_rows_gate(const rn_retention_rows *rows);
+
+/** Computes k (scaled by 1 / sqrt(K) and rotated) and v from the input. */
+void rn_retention_rows_kv(const rn_retention_rows *rows);
+/** Computes q (rotated) and g from the input. Polls `port` between tiles. */
+void rn_retention_rows_qg(const rn_retention_rows *rows, const rn_scan_port *port);
+/** Computes the output from o and alpha: head norm, gate, projection. Polls `port` between tiles.
+ */
+void rn_retention_rows_out(const rn_retention_rows *rows, const rn_scan_port *port);
+
+/** Computes the gradient of g, and d_o: without a head weight the gradient of o, with one that of
+ * the normed rows times the weight. */
+void rn_retention_rows_out_backward(const rn_retention_rows *rows);
+/** Replaces d_o, the gradient of the normed rows, by that of o. */
+void rn_retention_rows_norm_backward(const rn_retention_rows *rows);
+/** Computes dx from the gradients of k, v, q and g; that of q is in dx. Stores the gradients of q,
+ * k and v in the activations, next to that of g. */
+void rn_retention_rows_qkvg_backward(const rn_retention_rows *rows);
+
+#endif
