@@ -53,24 +53,38 @@ static void compare_key(void *self, const char *key) {
   }
 }
 
-/* Compares effective values, not the values as given. Older checkpoints store only the given
- * values; their effective values are derived first. */
+/* Warns about a key that weights do not fit although they have the right sizes. */
+static void warn_key(void *self, const char *key) {
+  const comparison *c = self;
+  char was[RN_OPTIONS_TEXT_BYTES], is[RN_OPTIONS_TEXT_BYTES];
+  if (strncmp(key, "model.", 6) != 0 || !is_fixed(c->new, key)) return;
+  if (strcmp(key, "model.init") == 0) return;
+  rn_options_text(c->old, key, was, sizeof was);
+  rn_options_text(c->new, key, is, sizeof is);
+  if (strcmp(was, is) == 0) return;
+  rn_log_warn("checkpoint.init_from: the weights were trained with %s: %s, but it is %s now", key,
+              was, is);
+}
+
+/* Calls `visit` for every key. Compares effective values, not the values as given. Older
+ * checkpoints store only the given values; their effective values are derived first. */
 static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const Retnet__Manifest *m,
-                              bool prints) {
+                              bool prints, void (*visit)(void *, const char *)) {
   rn_effective resolved = {0};
   if (m->effective == NULL) {
     RN_TRY(err, rn_effective_create(err, m->config, m->vocabulary->size, &resolved));
   }
   comparison c = {err, m->effective != NULL ? m->effective : resolved.config, config, RN_OK,
                   prints};
-  rn_options_each(compare_key, &c);
+  rn_options_each(visit, &c);
   rn_effective_destroy(&resolved);
   return c.status;
 }
 
 static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest *m) {
   const Retnet__Config *config = run->settings.config;
-  RN_TRY(err, compare_keys(err, config, m, rn_world_rank(run->parallel.world) == 0));
+  const bool prints = rn_world_rank(run->parallel.world) == 0;
+  RN_TRY(err, compare_keys(err, config, m, prints, compare_key));
   if (m->split == NULL || m->split->content_sum == run->datasets.train.content) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
                  "data.dir %s does not contain the data that this run was trained on so far",
@@ -86,6 +100,9 @@ static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_o
   }
   if (status == RN_OK) {
     status = rn_shards_load(err, ckpt, &run->model.weights, weights_only ? NULL : &run->optimizer);
+  }
+  if (status == RN_OK && weights_only && rn_world_rank(run->parallel.world) == 0) {
+    status = compare_keys(err, run->settings.config, rn_ckpt_manifest(ckpt), true, warn_key);
   }
   if (status == RN_OK && !weights_only) status = rn_streams_load(err, &run->data, ckpt);
   if (status == RN_OK && !weights_only) {

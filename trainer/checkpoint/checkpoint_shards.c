@@ -29,6 +29,16 @@ int rn_shards_slices(const rn_weights *weights, const rn_optimizer *optimizer,
   return count;
 }
 
+/* An imported checkpoint has no moments. */
+static rn_status check_moments(rn_err *err, const rn_ckpt *ckpt, const rn_param_table *table) {
+  const char *name = table->param[0].name;
+  if (rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, name) != NULL) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "%s holds only weights, so no run can be resumed from it; to train from them, set "
+                 "checkpoint.init_from to it, and choose a new run.dir",
+                 rn_ckpt_path(ckpt));
+}
+
 static rn_status check_tensors(rn_err *err, rn_ckpt *ckpt, const rn_param_table *table) {
   for (int i = 0; i < table->count; i++) {
     const rn_param *p = &table->param[i];
@@ -42,6 +52,7 @@ static rn_status check_tensors(rn_err *err, rn_ckpt *ckpt, const rn_param_table 
 
 rn_status rn_shards_load(rn_err *err, rn_ckpt *ckpt, rn_weights *weights, rn_optimizer *optimizer) {
   RN_TRY(err, check_tensors(err, ckpt, rn_stage_params(weights->stage)));
+  if (optimizer != NULL) RN_TRY(err, check_moments(err, ckpt, rn_stage_params(weights->stage)));
   for (int i = 0; i < weights->shards.slices; i++) {
     const rn_shard_slice *shard = &weights->shards.slice[i];
     const char *name = shard->param->name;

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# A model leaves in the format of another program, comes back, computes the same and trains on.
+set -euo pipefail
+bin=$1 case=$2
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$(realpath "$0")")/common.sh"
+
+cat >run.yaml <<'YAML'
+model: {layers: 2, dim: 16, value_dim: 24, ffn_dim: 20, heads: 2, rotary: rope_half,
+        retention_scale: raw}
+data: {dir: data, sequence_length: 32, batch_sequences: 2}
+train: {steps: 2, eval_every: 0}
+YAML
+for i in $(seq 400); do echo "line $i of a text to learn"; done >text
+"$bin/retnet-data" build --out data text >/dev/null 2>&1
+"$bin/retnet-train" run.yaml -s run.dir=run >run.log 2>&1 || fail "$(tail -n 3 run.log)"
+ckpt=$bin/retnet-ckpt
+
+case $case in
+  models)
+    "$ckpt" export --format hf --out hf --shard-size 4KB run
+    "$ckpt" import --out imported hf >model.yaml
+    loss() { "$bin/retnet-eval" --checkpoint "$1" --data data --json 2>/dev/null; }
+    [ "$(loss run)" = "$(loss imported)" ] || fail "$(loss run) is not $(loss imported)"
+    "$bin/retnet-generate" --checkpoint imported --prompt line --tokens 4 >/dev/null
+    # What import prints is the section that training needs.
+    sed -n '/^data\|^train/p' run.yaml >>model.yaml
+    "$bin/retnet-train" model.yaml -s run.dir=tuned -s checkpoint.init_from=imported \
+      -s train.steps=1 >tuned.log 2>&1 || fail "$(tail -n 3 tuned.log)"
+    ! grep -q 'trained with' tuned.log || fail "$(grep 'trained with' tuned.log)"
+    "$bin/retnet-train" model.yaml -s run.dir=other -s checkpoint.init_from=imported \
+      -s train.steps=1 -s model.rotary=none -s model.init=torchscale >other.log 2>&1 ||
+      fail "$(tail -n 3 other.log)"
+    grep -q 'trained with model.rotary: rope_half, but it is none' other.log || fail "no warning"
+    ! grep -q 'model.init:' other.log || fail "a warning about model.init"
+    refuse 2 init_from "$bin/retnet-train" model.yaml -s run.dir=new -s checkpoint.resume=imported
+    refuse 2 format "$ckpt" export --out x run
+    refuse 2 torchscal "$ckpt" export --format torchscal --out x run
+    refuse 2 fp64 "$ckpt" export --format hf --dtype fp64 --out x run
+    for size in 0 5XB GB -1GB; do
+      refuse 2 shard-size "$ckpt" export --format hf --shard-size="$size" --out x run
+    done
+    refuse 1 model.rotary "$ckpt" export --format torchscale --out x run
+    refuse 2 imported "$ckpt" import --out imported hf
+    [ ! -e x ] || fail 'a refused export left files'
+    ;;
+  pypi) # the package that everyone reads these files with, where it can be had
+    command -v python3 >/dev/null || skip 'there is no python3'
+    { python3 -m venv venv && venv/bin/pip install -q --retries 0 --timeout 5 safetensors numpy; } \
+      >pip.log 2>&1 || skip "safetensors cannot be installed from PyPI: $(tail -n 1 pip.log)"
+    "$ckpt" export --format hf --out fp32 run
+    "$ckpt" export --format hf --out shards --shard-size 4KB run
+    "$ckpt" export --format hf --out fp16 --dtype fp16 run
+    "$ckpt" export --format hf --out bf16 --dtype bf16 run
+    venv/bin/python - <<'PYTHON' || fail 'safetensors reads something else'
+import glob, json
+import numpy
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+whole = load_file("fp32/model.safetensors")
+parts = {}
+for file in sorted(glob.glob("shards/*.safetensors")):
+    parts.update(load_file(file))
+index = json.load(open("shards/model.safetensors.index.json"))
+assert set(index["weight_map"]) == set(parts) == set(whole) and len(whole) == 2 * 11 + 3
+assert index["metadata"]["total_size"] == sum(t.nbytes for t in whole.values())
+half = load_file("fp16/model.safetensors")
+for name, tensor in whole.items():
+    assert numpy.array_equal(tensor, parts[name]), name
+    assert numpy.array_equal(tensor.astype(numpy.float16), half[name]), name
+with safe_open("bf16/model.safetensors", "numpy") as file:
+    assert file.metadata()["format"] == "pt" and set(file.keys()) == set(whole)
+config = json.load(open("fp32/config.json"))
+save_file(whole, "fp32/model.safetensors")
+PYTHON
+    "$ckpt" import --out imported fp32 >/dev/null || fail 'no import of what safetensors wrote'
+    "$ckpt" export --format hf --out again imported
+    venv/bin/python -c "
+from safetensors.numpy import load_file
+a, b = load_file('fp32/model.safetensors'), load_file('again/model.safetensors')
+assert all((a[name] == b[name]).all() for name in a) and set(a) == set(b)" || fail 'other values'
+    ;;
+esac
+finish
