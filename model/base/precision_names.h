@@ -130,6 +130,7 @@
 #define rn_retention_create RN_NAME(rn_retention_create)
 #define rn_retention_scratch RN_NAME(rn_retention_scratch)
 #define rn_retention_slabs RN_NAME(rn_retention_slabs)
+#define rn_retention_of_layer RN_NAME(rn_retention_of_layer)
 #define rn_retention_shape RN_NAME(rn_retention_shape)
 #define rn_retention_destroy RN_NAME(rn_retention_destroy)
 #define rn_retention_chunks RN_NAME(rn_retention_chunks)

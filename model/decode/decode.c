@@ -150,6 +150,12 @@ static void begin_rows(const step *s) {
   }
 }
 
+/* Returns the scales [slots, H] of a layer. */
+static rn_real *row_scales(const rn_decoder *d, int layer) {
+  const int table = d->core.tables > 1 ? layer : 0;
+  return d->alpha + (int64_t)table * d->slots * d->spec.heads;
+}
+
 /* Computes one head of one row: from k, v, q and g to the input of the output projection. */
 static void retain(const step *s, int row, int h) {
   const rn_decoder *d = s->d;
@@ -162,15 +168,16 @@ static void retain(const step *s, int row, int h) {
   s->kernels->rotate(d->spec.rotary, 1, K, cosine, sine, 1, key_scale, k);
   s->kernels->rotate(d->spec.rotary, 1, K, cosine, sine, 1, 1, q);
   if (d->doc_position[row] == 0) memset(state, 0, (size_t)K * (size_t)V * sizeof *state);
-  s->kernels->recur(K, V, (rn_real)exp(d->core.log_gamma[h]), q, k, v, state, o);
+  const rn_retention core = rn_retention_of_layer(&d->core, s->layer);
+  s->kernels->recur(K, V, (rn_real)exp(core.log_gamma[h]), q, k, v, state, o);
   if (d->doc_position[row] == 0) {
     const rn_first_token shape = {D, K, V};
     const int64_t head = (int64_t)h * K * D;
     rn_first_token_retain(shape, d->normed_fp64 + (int64_t)row * D, s->params + s->at->q + head,
                           s->params + s->at->k + head, v, o);
   }
-  s->kernels->head_norm(d->spec.head_norm, V, d->spec.norm_eps, d->alpha[row * d->spec.heads + h],
-                        o);
+  s->kernels->head_norm(d->spec.head_norm, V, d->spec.norm_eps,
+                        row_scales(d, s->layer)[row * d->spec.heads + h], o);
   s->kernels->gate(V, o, s->at->head_norm >= 0 ? s->params + s->at->head_norm : NULL,
                    d->spec.gate ? q - h * K + D + h * V : NULL,
                    d->gated + (int64_t)row * Vd + h * V);
@@ -265,7 +272,10 @@ void rn_decoder_step(rn_decoder *d, const rn_real *params, int count, const int 
     s.begins = s.begins || position == 0;
   }
   const rn_retention_view view = {.sequences = count, .tokens = 1, .doc_position = d->doc_position};
-  rn_retention_row_scale(&d->core, &view, RN_FORM_RECURRENT, d->alpha);
+  for (int l = 0; l < d->core.tables; l++) {
+    const rn_retention core = rn_retention_of_layer(&d->core, l);
+    rn_retention_row_scale(&core, &view, RN_FORM_RECURRENT, row_scales(d, l));
+  }
   atomic_store(&d->barrier.arrivals, 0);
 #pragma omp parallel num_threads(d->threads)
   all_layers(&s);

@@ -13,7 +13,8 @@ static size_t reals(const rn_decoder *d, int width) {
 static size_t arena_bytes(const rn_decoder *d) {
   const int D = d->spec.dim, Vd = d->spec.value_dim;
   return reals(d, D) + reals(d, d->kvqg_width) + 2 * reals(d, Vd) + reals(d, d->inner) +
-         reals(d, d->spec.ffn_dim) + 2 * reals(d, d->half_dim) + reals(d, d->spec.heads) +
+         reals(d, d->spec.ffn_dim) + 2 * reals(d, d->half_dim) +
+         (size_t)d->core.tables * reals(d, d->spec.heads) +
          rn_arena_round((size_t)d->slots * (size_t)D * sizeof(double)) +
          rn_arena_round((size_t)d->slots * sizeof(int32_t));
 }
@@ -28,7 +29,7 @@ static void take_rows(rn_decoder *d) {
   d->product = rn_arena_take(&d->arena, reals(d, d->spec.ffn_dim));
   d->cosine = rn_arena_take(&d->arena, reals(d, d->half_dim));
   d->sine = rn_arena_take(&d->arena, reals(d, d->half_dim));
-  d->alpha = rn_arena_take(&d->arena, reals(d, d->spec.heads));
+  d->alpha = rn_arena_take(&d->arena, (size_t)d->core.tables * reals(d, d->spec.heads));
   d->normed_fp64 = rn_arena_take(&d->arena, (size_t)d->slots * (size_t)D * sizeof(double));
   d->doc_position = rn_arena_take(&d->arena, (size_t)d->slots * sizeof(int32_t));
 }

@@ -26,7 +26,7 @@ struct rn_decoder {
   rn_real *kvqg, *o, *gated; /* [kvqg_width], [H V], [H V] */
   rn_real *ffn, *product;    /* [inner], [F] */
   rn_real *cosine, *sine;    /* [K/2] */
-  rn_real *alpha;            /* [H] */
+  rn_real *alpha;            /* [core.tables, slots, H] */
   int32_t *doc_position;
   rn_real *normed; /* [threads, slots, D]: normed rows, one copy per thread */
   int threads;     /* number of threads of a step */

@@ -11,7 +11,7 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-static void fill_tables(rn_retention *r) {
+static void fill_tables(const rn_retention *r) {
   for (int h = 0; h < r->heads; h++) {
     rn_real *power = r->power + (int64_t)h * (r->max_tokens + 1);
     for (int i = 0; i <= r->max_tokens; i++) power[i] = (rn_real)exp(r->log_gamma[h] * i);
@@ -44,6 +44,7 @@ rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens) {
                         .value_width = rn_spec_value_width(spec),
                         .chunk = whole || spec->chunk > tokens ? tokens : spec->chunk,
                         .max_tokens = tokens,
+                        .tables = rn_spec_decay_varies(spec) ? spec->layers : 1,
                         .threads = omp_get_max_threads(),
                         .bf16 = rn_gemm_takes_bf16(),
                         .scale = spec->retention_scale};
@@ -52,7 +53,8 @@ rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens) {
 }
 
 size_t rn_retention_bytes(const rn_retention *r) {
-  const size_t heads = (size_t)r->heads, steps = (size_t)r->max_tokens + (size_t)r->chunk + 2;
+  const size_t heads = (size_t)r->tables * (size_t)r->heads,
+               steps = (size_t)r->max_tokens + (size_t)r->chunk + 2;
   const size_t work = (size_t)r->threads * (size_t)r->work_each;
   return heads * sizeof(double) + (heads * steps + work) * sizeof(rn_real);
 }
@@ -61,21 +63,34 @@ rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, 
   *out = rn_retention_shape(spec, max_tokens);
   out->kernels = rn_kernels_table();
   const int tokens = out->max_tokens;
+  const size_t heads = (size_t)out->tables * (size_t)out->heads;
   rn_status status;
-  if ((status = rn_alloc(err, "decays", (size_t)out->heads, sizeof(double), &out->log_gamma)) !=
-          RN_OK ||
-      (status = rn_alloc(err, "decay powers", (size_t)out->heads * (size_t)(tokens + 1),
-                         sizeof(rn_real), &out->power)) != RN_OK ||
-      (status = rn_alloc(err, "decays of a chunk", (size_t)out->heads * (size_t)(out->chunk + 1),
+  if ((status = rn_alloc(err, "decays", heads, sizeof(double), &out->log_gamma)) != RN_OK ||
+      (status = rn_alloc(err, "decay powers", heads * (size_t)(tokens + 1), sizeof(rn_real),
+                         &out->power)) != RN_OK ||
+      (status = rn_alloc(err, "decays of a chunk", heads * (size_t)(out->chunk + 1),
                          sizeof(rn_real), &out->decay)) != RN_OK ||
       (status = rn_alloc(err, "retention workspace", (size_t)out->threads * (size_t)out->work_each,
                          sizeof(rn_real), &out->work)) != RN_OK) {
     rn_retention_destroy(out);
     return status;
   }
-  rn_spec_log_decay(spec, out->log_gamma);
-  fill_tables(out);
+  for (int table = 0; table < out->tables; table++) {
+    const rn_retention layer = rn_retention_of_layer(out, table);
+    rn_spec_log_decay(spec, table, layer.log_gamma);
+    fill_tables(&layer);
+  }
   return RN_OK;
+}
+
+rn_retention rn_retention_of_layer(const rn_retention *r, int layer) {
+  rn_retention own = *r;
+  const int64_t first = r->tables > 1 ? (int64_t)layer * r->heads : 0;
+  assert(r->tables == 1 || layer < r->tables);
+  own.log_gamma += first;
+  own.power += first * (r->max_tokens + 1);
+  own.decay += first * (r->chunk + 1);
+  return own;
 }
 
 void rn_retention_destroy(rn_retention *r) {

@@ -28,13 +28,15 @@
  * enough that many threads find work in the states of a few heads. */
 enum { RN_SLAB_ELEMENTS = 1024 };
 
-/** Sizes, decay tables and per-thread work space, for segments of at most max_tokens. */
+/** Sizes, decay tables and per-thread work space, for segments of at most max_tokens. The tables
+ * are those of the first layer; rn_retention_of_layer returns those of another one. */
 typedef struct rn_retention {
   int heads, key_width, value_width, chunk, max_tokens;
   rn_retention_scale scale;
-  double *log_gamma; /* [H] */
-  rn_real *power;    /* [H, max_tokens + 1]: g^i */
-  rn_real *decay;    /* [H, C + 1]: each row from g^C down to g^0 */
+  int tables;        /* 1, or L if decays depend on the layer */
+  double *log_gamma; /* [tables, H] */
+  rn_real *power;    /* [tables, H, max_tokens + 1]: g^i */
+  rn_real *decay;    /* [tables, H, C + 1]: each row from g^C down to g^0 */
   const rn_kernels *kernels;
   int threads;       /* number of threads, set at creation; the core never uses more */
   rn_real *work;     /* [threads, work_each] */
@@ -90,6 +92,9 @@ size_t rn_retention_bytes(const rn_retention *shape);
 
 /** Creates the core for a spec and segments of at most max_tokens. Errors: RN_ERR_MEMORY. */
 rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out);
+
+/** Returns the core for a layer of the model. Ownership: it points into `r`. */
+rn_retention rn_retention_of_layer(const rn_retention *r, int layer);
 void rn_retention_destroy(rn_retention *r);
 
 /** Returns the number of slabs into which the states of all heads of a unit are cut: the tasks that

@@ -8,7 +8,13 @@
 #include "proto/base/status.h"
 #include "proto/schema/config.pb-c.h"
 
-typedef enum { RN_DECAY_EQ8, RN_DECAY_PAPER, RN_DECAY_SINGLE, RN_DECAY_NONE } rn_decay;
+typedef enum {
+  RN_DECAY_EQ8,
+  RN_DECAY_PAPER,
+  RN_DECAY_SINGLE,
+  RN_DECAY_NONE,
+  RN_DECAY_LIGHTNING
+} rn_decay;
 typedef enum { RN_ROTARY_TORCHSCALE, RN_ROTARY_ROPE_HALF, RN_ROTARY_NONE } rn_rotary;
 typedef enum {
   RN_HEAD_NORM_RMS,
@@ -80,8 +86,19 @@ static inline int rn_spec_value_width(const rn_spec *spec) {
  * initialization), else 1. */
 double rn_spec_residual(const rn_spec *spec);
 
-/** Computes log gamma_h of every head, in double. Source: RetNet eq. 8 and section 3.1 (paper). */
-void rn_spec_log_decay(const rn_spec *spec, double *log_gamma /* [H] */);
+/** True if layers have different decays. */
+static inline bool rn_spec_decay_varies(const rn_spec *spec) {
+  return spec->decay == RN_DECAY_LIGHTNING;
+}
+
+/**
+ * Computes log gamma_h of every head of a layer (0 .. L-1), in double.
+ *
+ * Source: RetNet eq. 8 and section 3.1 (paper). lightning: log gamma_h = -s_h (1 - (l-1)/(L-1) +
+ *         1e-5), BailingMoeV2.5 (Ling and Ring 2.5) modeling_bailing_moe_v2_5.py; s_h are the
+ *         slopes of ALiBi (arXiv 2108.12409), as in Lightning Attention-2 (arXiv 2401.04658).
+ */
+void rn_spec_log_decay(const rn_spec *spec, int layer, double *log_gamma /* [H] */);
 
 /** Computes the angles theta_j of the rotation, j < K/2. Source: torchscale xPos; RoPE for
  * rope_half. */

@@ -7,9 +7,17 @@ double rn_spec_residual(const rn_spec *spec) {
   return spec->deepnorm ? pow(2.0 * spec->layers, 0.25) : 1.0;
 }
 
-/* Returns log gamma of head h. With eq8, log1p is accurate for every h; log(1 - x) in fp32 would
- * be 0 for h >= 20. */
-static double log_decay_of(const rn_spec *spec, int h) {
+/* Returns the slope of head h of n. For other n than powers of two, ALiBi fills up the slopes of
+ * the power below with every second one of the power above. */
+static double alibi_slope(int h, int n) {
+  int power = 1;
+  while (power <= n / 2) power *= 2;
+  return h < power ? exp2(-8.0 * (h + 1) / power) : exp2(-4.0 * (2 * (h - power) + 1) / power);
+}
+
+/* Returns log gamma of head h of a layer. With eq8, log1p is accurate for every h; log(1 - x) in
+ * fp32 would be 0 for h >= 20. */
+static double log_decay_of(const rn_spec *spec, int layer, int h) {
   switch (spec->decay) {
     case RN_DECAY_EQ8:
       return log1p(-ldexp(1.0, -5 - h));
@@ -19,14 +27,18 @@ static double log_decay_of(const rn_spec *spec, int h) {
     }
     case RN_DECAY_SINGLE:
       return log1p(-1.0 / 128);
+    case RN_DECAY_LIGHTNING: {
+      const int steps = spec->layers > 1 ? spec->layers - 1 : 1;
+      return -alibi_slope(h, spec->heads) * (1 - (double)(layer - 1) / steps + 1e-5);
+    }
     case RN_DECAY_NONE:
       break;
   }
   return 0.0;
 }
 
-void rn_spec_log_decay(const rn_spec *spec, double *log_gamma) {
-  for (int h = 0; h < spec->heads; h++) log_gamma[h] = log_decay_of(spec, h);
+void rn_spec_log_decay(const rn_spec *spec, int layer, double *log_gamma) {
+  for (int h = 0; h < spec->heads; h++) log_gamma[h] = log_decay_of(spec, layer, h);
 }
 
 void rn_spec_angles(rn_rotary rotary, int key_width, double *theta) {

@@ -28,7 +28,8 @@ typedef struct rn_layer {
   rn_layer_params at;
   rn_norm retention_norm, ffn_norm;
   rn_ffn_block ffn;
-  rn_block_retention *retention; /* shared by all layers of the stage; not owned */
+  rn_block_retention *retention; /* shared by all layers of the stage, if their decays are equal;
+                                    not owned */
   bool bf16;                     /* true if the inputs of the blocks are in bf16 */
 } rn_layer;
 

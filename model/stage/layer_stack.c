@@ -25,6 +25,7 @@ struct rn_layer_stack {
   rn_param_table *table;
   rn_layer *layer; /* [layer_count] */
   rn_block_retention retention;
+  rn_block_retention *of_layer; /* [layer_count]: copies with a layer's own decays, or NULL */
   bool has_embedding, has_head;
   rn_embed embed;
   rn_head head;
@@ -63,7 +64,10 @@ static void place_copy(rn_layer_stack *stack, rn_bf16 *copy) {
   stack->weights = copy;
   stack->head.weights = copy;
   stack->retention.weights = copy;
-  for (int i = 0; i < stack->layer_count; i++) stack->layer[i].ffn.weights = copy;
+  for (int i = 0; i < stack->layer_count; i++) {
+    stack->layer[i].ffn.weights = copy;
+    stack->layer[i].retention->weights = copy;
+  }
 }
 
 static rn_status take_copy(rn_err *err, rn_layer_stack *stack) {
@@ -84,12 +88,26 @@ static void place_norm_sums(rn_layer_stack *stack, double *sums) {
   }
 }
 
+/* Gives every layer a retention block with its own decays; they share all other memory. */
+static rn_status place_decays(rn_err *err, rn_layer_stack *stack) {
+  if (!rn_spec_decay_varies(&stack->spec)) return RN_OK;
+  RN_TRY(err, rn_alloc(err, "retention of layers", (size_t)stack->layer_count,
+                       sizeof *stack->of_layer, &stack->of_layer));
+  for (int i = 0; i < stack->layer_count; i++) {
+    stack->of_layer[i] = stack->retention;
+    stack->of_layer[i].core = rn_retention_of_layer(&stack->retention.core, stack->first_layer + i);
+    stack->layer[i].retention = &stack->of_layer[i];
+  }
+  return RN_OK;
+}
+
 /* Allocates tables, sums of norms, and the bf16 shadow. The workspaces are allocated with the
  * activations. */
 static rn_status take_work(rn_err *err, rn_layer_stack *stack) {
   const rn_spec *spec = &stack->spec;
   RN_TRY(err, rn_block_retention_create(err, spec, stack->max_sequences, stack->max_tokens,
                                         &stack->retention));
+  RN_TRY(err, place_decays(err, stack));
   RN_TRY(err, rn_arena_create(err, rn_norm_sums_bytes(spec->dim), &stack->arena));
   RN_TRY(err, rn_weight_queue_create(err, &stack->queue));
   stack->waiting = (rn_waiting_units){.layer = stack->layer, .queue = stack->queue};
@@ -159,6 +177,7 @@ void rn_layer_stack_destroy(rn_layer_stack **stack) {
   rn_weight_queue_destroy(&(*stack)->queue);
   rn_param_table_destroy(&(*stack)->table);
   free((*stack)->layer);
+  free((*stack)->of_layer);
   free((*stack)->own);
   free(*stack);
   *stack = NULL;

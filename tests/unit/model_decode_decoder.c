@@ -165,6 +165,9 @@ static void choices_inside_the_blocks(void) {
     spec.rotary = (rn_rotary)i, spec.decay = (rn_decay)i;
     decoding_is_the_recurrent_form("rotation, decay", spec, 17);
   }
+  rn_spec layered = test_spec();
+  layered.decay = RN_DECAY_LIGHTNING;
+  decoding_is_the_recurrent_form("decays of layers", layered, 17);
   for (rn_retention_scale scale = RN_SCALE_CANONICAL; scale <= RN_SCALE_RAW; scale++) {
     rn_spec spec = test_spec();
     spec.retention_scale = scale;

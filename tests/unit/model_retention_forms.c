@@ -125,7 +125,7 @@ static void forms_agree(const char *what, rn_spec spec) {
 }
 
 static void decays_and_scales_do_not_matter(void) {
-  for (rn_decay decay = RN_DECAY_EQ8; decay <= RN_DECAY_NONE; decay++) {
+  for (rn_decay decay = RN_DECAY_EQ8; decay <= RN_DECAY_LIGHTNING; decay++) {
     rn_spec spec = test_spec();
     spec.decay = decay;
     forms_agree("decay", spec);

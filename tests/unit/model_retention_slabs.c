@@ -26,6 +26,26 @@ static void states_are_work_for_64_threads(void) {
   }
 }
 
+/* With model.decay lightning, the tables of a layer hold that layer's powers. */
+static void layers_have_their_own_decays(void) {
+  rn_spec spec = test_spec();
+  rn_retention core;
+  spec.layers = 3, spec.decay = RN_DECAY_LIGHTNING;
+  if (!CHECK_OK(&err, rn_retention_create(&err, &spec, TOKENS, &core))) return;
+  for (int l = 0; l < spec.layers; l++) {
+    double log_gamma[2];
+    const rn_retention layer = rn_retention_of_layer(&core, l);
+    rn_spec_log_decay(&spec, l, log_gamma);
+    for (int h = 0; h < spec.heads; h++) {
+      const double power = exp(7 * log_gamma[h]);
+      CHECK(layer.log_gamma[h] == log_gamma[h]);
+      CHECK_NEAR(layer.power[h * (TOKENS + 1) + 7], power, 1e-6);
+      CHECK_NEAR(layer.decay[(h + 1) * (layer.chunk + 1) - 1 - 2], exp(2 * log_gamma[h]), 1e-6);
+    }
+  }
+  rn_retention_destroy(&core);
+}
+
 static void documents_begin_where_they_begin(void) {
   int32_t position[TOKENS];
   int wrong = 0;
@@ -127,6 +147,7 @@ static void states_pass_from_chunk_to_chunk(int threads) {
 int main(void) {
   static const int threads[] = {1, 2, 3, 5, 8};
   states_are_work_for_64_threads();
+  layers_have_their_own_decays();
   documents_begin_where_they_begin();
   for (int i = 0; i < 5; i++) states_pass_from_chunk_to_chunk(threads[i]);
   return check_result();

@@ -143,22 +143,36 @@ static void bad_keys_are_named(void) {
 static void decays_and_angles_follow_their_formulas(void) {
   rn_spec spec = preset("retnet_65b", 257);
   double log_gamma[32], theta[128];
-  rn_spec_log_decay(&spec, log_gamma);
+  rn_spec_log_decay(&spec, 0, log_gamma);
   for (int h = 0; h < 32; h++) {
     CHECK(log_gamma[h] < 0);
     CHECK_NEAR(expm1(log_gamma[h]) * ldexp(1, 5 + h), -1.0, 1e-14);
   }
   spec.decay = RN_DECAY_PAPER;
-  rn_spec_log_decay(&spec, log_gamma);
+  rn_spec_log_decay(&spec, 0, log_gamma);
   CHECK_NEAR(exp(log_gamma[0]), 31.0 / 32, 1e-14);
   CHECK_NEAR(exp(log_gamma[31]), 511.0 / 512, 1e-14);
   CHECK_NEAR(log(1 - exp(log_gamma[7])), log(1 / 32.) + 7 / 31. * log(1 / 16.), 1e-12);
   spec.decay = RN_DECAY_SINGLE;
-  rn_spec_log_decay(&spec, log_gamma);
+  rn_spec_log_decay(&spec, 0, log_gamma);
   CHECK_NEAR(exp(log_gamma[5]), 127.0 / 128, 1e-14);
   spec.decay = RN_DECAY_NONE;
-  rn_spec_log_decay(&spec, log_gamma);
+  rn_spec_log_decay(&spec, 0, log_gamma);
   CHECK(log_gamma[5] == 0);
+  spec.decay = RN_DECAY_LIGHTNING; /* 64 layers, 32 heads: slopes from 2^(-1/4) to 2^-8 */
+  for (int l = 0; l < 64; l += 21) {
+    rn_spec_log_decay(&spec, l, log_gamma);
+    CHECK_NEAR(-log_gamma[0] / exp2(-0.25), 1 - (l - 1) / 63. + 1e-5, 1e-14);
+    CHECK_NEAR(-log_gamma[31] * 256, 1 - (l - 1) / 63. + 1e-5, 1e-14);
+  }
+  spec.heads = 10; /* slopes of 8 heads, then the first and the third of 16 */
+  rn_spec_log_decay(&spec, 1, log_gamma);
+  CHECK_NEAR(-log_gamma[7] * 256, 1 + 1e-5, 1e-14);
+  CHECK_NEAR(-log_gamma[8] / exp2(-0.5), 1 + 1e-5, 1e-14);
+  CHECK_NEAR(-log_gamma[9] / exp2(-1.5), 1 + 1e-5, 1e-14);
+  spec.layers = 1;
+  rn_spec_log_decay(&spec, 0, log_gamma);
+  CHECK(log_gamma[7] < 0 && log_gamma[7] > -1);
   rn_spec_angles(RN_ROTARY_TORCHSCALE, 256, theta);
   CHECK(theta[0] == 1);
   CHECK_NEAR(theta[127] * 1e4, 1.0, 1e-12);

@@ -158,7 +158,7 @@ static void choices_around_the_blocks(void) {
   whole("rope_half", spec, RN_FORM_CHUNKWISE);
   spec = test_spec(), spec.rotary = RN_ROTARY_NONE;
   whole("no rotation", spec, RN_FORM_CHUNKWISE);
-  for (rn_decay decay = RN_DECAY_PAPER; decay <= RN_DECAY_NONE; decay++) {
+  for (rn_decay decay = RN_DECAY_PAPER; decay <= RN_DECAY_LIGHTNING; decay++) {
     spec = test_spec(), spec.decay = decay;
     whole("another decay", spec, RN_FORM_CHUNKWISE);
   }

@@ -315,6 +315,8 @@ int main(void) {
   two_stages_are_one_model(spec);
   spec.pre_norm = false, spec.embedding_norm = true, spec.head_norm = RN_HEAD_NORM_RMS_AFFINE;
   two_stages_are_one_model(spec);
+  spec.decay = RN_DECAY_LIGHTNING;
+  two_stages_are_one_model(spec);
   saving_nothing_gives_the_same_rows();
   saving_less_gives_the_same_gradient(test_spec());
   spec.gate = false, spec.ffn = RN_FFN_MLP;

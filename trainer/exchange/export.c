@@ -108,7 +108,7 @@ static rn_status plan_tables(rn_err *err, exporter *e) {
   if (numbers == NULL) return no_memory(err, e);
   rn_spec_angles(spec->rotary, key_width, numbers);
   for (int i = 0; i < key_width; i++) e->angle[i] = (float)numbers[i / 2];
-  rn_spec_log_decay(spec, numbers);
+  rn_spec_log_decay(spec, 0, numbers);
   for (int h = 0; h < spec->heads; h++) e->decay[h] = (float)numbers[h];
   free(numbers);
   add_row(e, "retnet_rel_pos.angle", key_width, 0, (row){.values = e->angle});

@@ -113,7 +113,7 @@ static rn_status check_tables(rn_err *err, search *s) {
   double *angle = numbers + width, *decay = angle + width;
   rn_spec_angles(s->spec->rotary, width, numbers);
   for (int i = 0; i < width; i++) angle[i] = numbers[i / 2];
-  rn_spec_log_decay(s->spec, decay);
+  rn_spec_log_decay(s->spec, 0, decay);
   rn_status status = check_table(err, s, "retnet_rel_pos.angle", width, angle,
                                  "does not hold the angles of torchscale's rotation");
   if (status == RN_OK) {
