@@ -76,22 +76,23 @@ rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world
 }
 
 /*
- * If all ranks are on one host, they communicate through shared memory. Open MPI opens TCP anyway,
- * and version 5 prints a line per rank if it cannot pair the host's interfaces. A value of
- * OMPI_MCA_btl that the user has set is kept.
+ * If all ranks are on one host, they communicate through shared memory. Open MPI opens networks
+ * anyway: for TCP, version 5 prints a line per rank if it cannot pair the host's interfaces, and
+ * closing libfabric (ofi) takes a second of sleep in MPI_Finalize. A value of OMPI_MCA_btl that the
+ * user has set is kept.
  */
-static void disable_tcp(void) {
+static void disable_networks(void) {
   const char *ranks = getenv("OMPI_COMM_WORLD_SIZE"),
              *local_ranks = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
   if (ranks != NULL && local_ranks != NULL && strcmp(ranks, local_ranks) == 0)
-    setenv("OMPI_MCA_btl", "^tcp", 0);
+    setenv("OMPI_MCA_btl", "^tcp,ofi", 0);
 }
 
 static rn_status start_mpi(rn_err *err, int *argc, char ***argv, int level, rn_world **out) {
   int provided = 0;
   RN_TRY(err, rn_alloc(err, "world", 1, sizeof **out, out));
   (*out)->comm = (*out)->node = MPI_COMM_NULL;
-  disable_tcp();
+  disable_networks();
   RN_MPI(err, MPI_Init_thread(argc, argv, level, &provided));
   if (rn_fault_now("mpi.level")) provided = MPI_THREAD_FUNNELED;
   if (provided < MPI_THREAD_FUNNELED) {

@@ -1,6 +1,6 @@
 /*
- * A launcher that reports more ranks than MPI has is detected at start, with a helpful message. TCP
- * is disabled only if all ranks are on one host.
+ * A launcher that reports more ranks than MPI has is detected at start, with a helpful message.
+ * Networks are disabled only if all ranks are on one host.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,7 @@ int main(int argc, char **argv) {
 #define OF_ONE "OMPI_COMM_WORLD_SIZE=1 OMPI_COMM_WORLD_LOCAL_SIZE=1 "
   CHECK(strstr(output, "btl: not set") != NULL);
   CHECK_EQUAL(start(argv[0], OF_ONE, output, sizeof output), 0);
-  CHECK(strstr(output, "btl: ^tcp\n") != NULL);
+  CHECK(strstr(output, "btl: ^tcp,ofi\n") != NULL);
   CHECK_EQUAL(start(argv[0], OF_ONE "OMPI_MCA_btl=self", output, sizeof output), 0);
   CHECK(strstr(output, "btl: self\n") != NULL);
   start(argv[0], "OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_LOCAL_SIZE=2", output, sizeof output);
