@@ -1,0 +1,105 @@
+/* A journal has complete lines only, also after a write that got only part of a line to the disk;
+ * lines that could not be written are written before the next one, or at the end. */
+#include "data/file/journal.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "tests/support/check.h"
+#include "tests/support/temp.h"
+
+static rn_err *err = &(rn_err){0};
+
+#define FIRST "the first line\n"
+#define SECOND "the second line, which is longer\n"
+#define THIRD "the third\n"
+
+static const char *path(void) {
+  return temp_path("journal");
+}
+
+/* Files of this process can grow to `bytes` from now on, as on a disk that becomes full. */
+static void limit_files(rlim_t bytes) {
+  struct rlimit limit;
+  CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+  limit.rlim_cur = bytes;
+  CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+static bool holds(const char *want) {
+  void *got = NULL;
+  size_t bytes = 0;
+  if (!CHECK_OK(err, rn_file_load(err, path(), 1 << 20, &got, &bytes))) return false;
+  const bool same = bytes == strlen(want) && memcmp(got, want, bytes) == 0;
+  if (!same) fprintf(stderr, "the file has %zu bytes: %.*s\n", bytes, (int)bytes, (char *)got);
+  free(got);
+  return same;
+}
+
+static rn_status add(rn_journal *journal, const char *line) {
+  return rn_journal_add(err, journal, line, strlen(line));
+}
+
+/* Two failed writes, of which the first leaves half a line and the second a line and a half. */
+static void failed_writes_leave_no_part_of_a_line(rn_journal *journal) {
+  CHECK_OK(err, add(journal, FIRST));
+  CHECK(holds(FIRST));
+  limit_files(strlen(FIRST SECOND) / 2 + strlen(FIRST) / 2);
+  CHECK_FAILS(err, RN_ERR_IO, "journal", add(journal, SECOND));
+  CHECK(holds(FIRST));
+  limit_files(strlen(FIRST SECOND) + 3);
+  CHECK_FAILS(err, RN_ERR_IO, "journal", add(journal, THIRD));
+  CHECK(holds(FIRST));
+}
+
+static void waiting_lines_come_first(void) {
+  rn_journal journal;
+  CHECK_OK(err, rn_journal_open(err, path(), 0, &journal));
+  failed_writes_leave_no_part_of_a_line(&journal);
+  limit_files(RLIM_INFINITY);
+  CHECK_OK(err, add(&journal, "{}\n"));
+  CHECK(holds(FIRST SECOND THIRD "{}\n"));
+  CHECK_OK(err, rn_journal_close(err, &journal));
+}
+
+static void close_writes_what_waits(void) {
+  rn_journal journal;
+  CHECK_OK(err, rn_journal_open(err, path(), 0, &journal));
+  failed_writes_leave_no_part_of_a_line(&journal);
+  limit_files(RLIM_INFINITY);
+  CHECK_OK(err, rn_journal_close(err, &journal));
+  CHECK(holds(FIRST SECOND THIRD));
+}
+
+/* Where the disk stays full to the end, the file ends with the last complete line. */
+static void a_close_that_fails_leaves_complete_lines(void) {
+  rn_journal journal;
+  CHECK_OK(err, rn_journal_open(err, path(), 0, &journal));
+  failed_writes_leave_no_part_of_a_line(&journal);
+  CHECK_FAILS(err, RN_ERR_IO, "journal", rn_journal_close(err, &journal));
+  limit_files(RLIM_INFINITY);
+  CHECK(holds(FIRST));
+}
+
+static void open_removes_what_follows(void) {
+  rn_journal journal;
+  CHECK_OK(err, rn_file_replace(err, path(), FIRST SECOND, strlen(FIRST SECOND)));
+  CHECK_OK(err, rn_journal_open(err, path(), (int64_t)strlen(FIRST), &journal));
+  CHECK(holds(FIRST));
+  CHECK_OK(err, add(&journal, THIRD));
+  CHECK_OK(err, rn_journal_close(err, &journal));
+  CHECK(holds(FIRST THIRD));
+  CHECK_OK(err, rn_journal_close(err, &journal)); /* a second time: nothing happens */
+}
+
+int main(void) {
+  signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails with EFBIG */
+  waiting_lines_come_first();
+  close_writes_what_waits();
+  a_close_that_fails_leaves_complete_lines();
+  open_removes_what_follows();
+  return check_result();
+}

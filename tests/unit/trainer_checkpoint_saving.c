@@ -1,0 +1,191 @@
+/*
+ * The policy of saves, against a saver that only records what it is told. While steps are skipped,
+ * nothing is saved and nothing removed: a save in progress gets its name if its weights are proven
+ * good, and then every older checkpoint stays; else it is dropped.
+ */
+#include "trainer/checkpoint/saving.h"
+
+#include <string.h>
+
+#include "tests/support/check.h"
+#include "tests/support/temp.h"
+
+enum { NOTHING = -1 };
+
+/* What the policy has asked for since the last look. */
+struct rn_saver {
+  const rn_step_counters *counters;
+  int64_t step, saved; /* in progress, last saved; -1: none */
+  int started, finished, dropped;
+  int keep_last; /* of the last save that was finished; NOTHING: none was */
+};
+
+rn_status rn_saver_start(rn_err *err, rn_saver *s) {
+  (void)err;
+  s->started++;
+  s->step = s->counters->step;
+  return RN_OK;
+}
+
+int64_t rn_saver_step(const rn_saver *s) {
+  return s->step;
+}
+
+int64_t rn_saver_saved_step(const rn_saver *s) {
+  return s->saved;
+}
+
+rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
+  (void)err;
+  if (s->step < 0) return RN_OK;
+  s->finished++;
+  s->keep_last = keep_last;
+  s->saved = s->step;
+  s->step = -1;
+  return RN_OK;
+}
+
+rn_status rn_saver_drop(rn_err *err, rn_saver *s) {
+  (void)err;
+  s->dropped++;
+  s->step = -1;
+  return RN_OK;
+}
+
+static rn_err *err = &(rn_err){0};
+
+/* A run that saves every 2 steps, and has no checkpoint on disk. */
+typedef struct fake_run {
+  Retnet__Config config;
+  Retnet__Run run;
+  Retnet__Checkpoint checkpoint;
+  rn_step_counters counters;
+  rn_saver saver;
+  rn_saving saving;
+} fake_run;
+
+static void start(fake_run *f, int keep_last) {
+  memset(f, 0, sizeof *f);
+  retnet__config__init(&f->config);
+  retnet__run__init(&f->run);
+  retnet__checkpoint__init(&f->checkpoint);
+  f->run.dir = (char *)temp_folder();
+  f->checkpoint.every = 2;
+  f->checkpoint.keep_last = keep_last;
+  f->config.run = &f->run;
+  f->config.checkpoint = &f->checkpoint;
+  f->saver = (rn_saver){&f->counters, -1, -1, 0, 0, 0, NOTHING};
+  f->saving = rn_saving_create(&f->config, &f->counters, &f->saver);
+}
+
+static void pass_step(fake_run *f, bool good) {
+  f->counters.step++;
+  f->counters.bad_steps = good ? 0 : f->counters.bad_steps + 1;
+  CHECK_OK(err, rn_saving_step(err, &f->saving));
+}
+
+static void pass_steps(fake_run *f, int good) {
+  for (int i = 0; i < good; i++) pass_step(f, true);
+}
+
+/* Steps 1 to 3 are good; the writers of step 2 are still busy when step 4 is skipped. */
+static void start_with_a_proven_save(fake_run *f, int keep_last) {
+  start(f, keep_last);
+  pass_steps(f, 3);
+  CHECK_EQUAL(f->saver.started, 1);
+  pass_step(f, false);
+}
+
+/* Steps 1 and 2 are good; nothing shows that the weights after step 2 are. */
+static void start_with_an_unproven_save(fake_run *f) {
+  start(f, 1);
+  pass_steps(f, 2);
+  pass_step(f, false);
+}
+
+static void good_steps_save_and_prune(void) {
+  fake_run f;
+  start(&f, 3);
+  pass_steps(&f, 3);
+  CHECK_OK(err, rn_saving_written(err, &f.saving));
+  CHECK_EQUAL(f.saver.saved, 2);
+  CHECK_EQUAL(f.saver.keep_last, 3);
+}
+
+static void no_name_before_the_next_step_is_good(void) {
+  fake_run f;
+  start(&f, 3);
+  pass_steps(&f, 2);
+  CHECK_OK(err, rn_saving_written(err, &f.saving));
+  CHECK_EQUAL(f.saver.finished, 0);
+}
+
+static void nothing_is_named_while_steps_are_skipped(void) {
+  fake_run f;
+  start_with_a_proven_save(&f, 1);
+  CHECK_OK(err, rn_saving_written(err, &f.saving));
+  pass_step(&f, false);
+  CHECK_OK(err, rn_saving_written(err, &f.saving));
+  CHECK_EQUAL(f.saver.started, 1);
+  CHECK_EQUAL(f.saver.finished, 0);
+  pass_step(&f, true); /* step 6: the save that was due at step 4 */
+  CHECK_EQUAL(f.saver.saved, 2);
+  CHECK_EQUAL(f.saver.started, 2);
+  CHECK_EQUAL(f.saver.step, 6);
+}
+
+/* Ends in which the last steps were skipped: by the guard, and by the last step or a stop. */
+static void a_proven_save_is_named_and_removes_none(void) {
+  for (int keep = 1; keep <= 3; keep++) {
+    fake_run f;
+    start_with_a_proven_save(&f, keep);
+    CHECK_OK(err, rn_saving_end(err, &f.saving, RN_ERR_NUMERICS));
+    CHECK_EQUAL(f.saver.saved, 2);
+    CHECK_EQUAL(f.saver.keep_last, 0); /* all */
+    rn_err_clear(err);
+    start_with_a_proven_save(&f, keep);
+    CHECK_FAILS(err, RN_ERR_MISMATCH, "step 4 is not saved|last 1 steps",
+                rn_saving_last(err, &f.saving));
+    CHECK_EQUAL(f.saver.saved, 2);
+    CHECK_EQUAL(f.saver.keep_last, 0);
+    CHECK_EQUAL(f.saver.started, 1);
+  }
+}
+
+static void an_unproven_save_is_dropped(void) {
+  fake_run f;
+  start_with_an_unproven_save(&f);
+  CHECK_OK(err, rn_saving_end(err, &f.saving, RN_ERR_NUMERICS));
+  CHECK_EQUAL(f.saver.dropped, 1);
+  CHECK_EQUAL(f.saver.finished, 0);
+  rn_err_clear(err);
+  start_with_an_unproven_save(&f);
+  CHECK_FAILS(err, RN_ERR_MISMATCH, "step 3 is not saved", rn_saving_last(err, &f.saving));
+  CHECK_EQUAL(f.saver.dropped, 1);
+  CHECK_EQUAL(f.saver.finished, 0);
+}
+
+/* The last save of a run is of weights that no step has tried yet. */
+static void one_that_is_unproven_never_stands_alone(void) {
+  static const int kept[][2] = {{0, 0}, {1, 2}, {2, 2}, {3, 3}};
+  for (int i = 0; i < 4; i++) {
+    fake_run f;
+    start(&f, kept[i][0]);
+    pass_steps(&f, 3);
+    CHECK_OK(err, rn_saving_written(err, &f.saving));
+    CHECK_EQUAL(f.saver.keep_last, kept[i][0]);
+    CHECK_OK(err, rn_saving_last(err, &f.saving));
+    CHECK_EQUAL(f.saver.saved, 3);
+    CHECK_EQUAL(f.saver.keep_last, kept[i][1]);
+  }
+}
+
+int main(void) {
+  good_steps_save_and_prune();
+  no_name_before_the_next_step_is_good();
+  nothing_is_named_while_steps_are_skipped();
+  a_proven_save_is_named_and_removes_none();
+  an_unproven_save_is_dropped();
+  one_that_is_unproven_never_stands_alone();
+  return check_result();
+}
