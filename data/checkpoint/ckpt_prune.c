@@ -7,14 +7,8 @@
 /* A cheap check: valid manifest, file sizes. Only resume and verify read all checksums. */
 static bool looks_whole(const char *path) {
   rn_ckpt *ckpt = NULL;
-  bool whole = rn_ckpt_open(NULL, path, &ckpt) == RN_OK;
-  const Retnet__Manifest *manifest = whole ? rn_ckpt_manifest(ckpt) : NULL;
-  for (size_t i = 0; whole && i < manifest->n_file; i++) {
-    rn_file file = {0};
-    whole = rn_file_open(NULL, rn_path_join(path, manifest->file[i]->name).text, &file) == RN_OK &&
-            file.size_bytes == manifest->file[i]->bytes;
-    rn_file_destroy(&file);
-  }
+  const bool whole =
+      rn_ckpt_open(NULL, path, &ckpt) == RN_OK && rn_ckpt_check_sizes(NULL, ckpt) == RN_OK;
   rn_ckpt_close(&ckpt);
   return whole;
 }

@@ -89,8 +89,7 @@ static void print_start(const rn_run *run) {
   rn_log_info(
       "%lld parameters; grid data %d x pipeline %d x sequence %d, segments %d, micro-batch %d, %d "
       "threads per rank, %s; weights %s%s; scan %s, %s; chunk %d, GEMM backend %s, kernels %s; "
-      "from "
-      "step %lld",
+      "from step %lld",
       (long long)rn_spec_parameters(&settings->spec), l->data, l->pipeline, l->sequence,
       l->segments, l->microbatch, settings->machine.threads, bound, weights, gradients, scan,
       messages, settings->spec.chunk, rn_gemm_backend_in_use()->name, rn_kernels_table()->name,
