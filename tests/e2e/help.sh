@@ -33,7 +33,7 @@ explained() {
   done < <(grep -oE -- '--[a-z-]+' <<<"$usage" | sort -u)
 }
 
-for program in train eval generate; do
+for program in train eval generate report; do
   "$bin/retnet-$program" --help >help
   explained help "$bin/retnet-$program"
 done

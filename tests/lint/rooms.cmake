@@ -80,6 +80,7 @@ room(trainer/exchange MAY proto/base proto/schema proto/options proto/cli model/
 room(trainer/train MAY proto/base proto/options model/kernel comm/world data/file data/exchange data/checkpoint
      data/run trainer/machine trainer/launch trainer/plan trainer/run trainer/checkpoint
      trainer/profile)
-room(trainer MAY proto/base proto/options proto/cli model/base comm/world data/batch data/text
+room(trainer/report MAY proto/base proto/options data/file data/run trainer/generate)
+room(trainer MAY proto/base proto/options proto/cli model/base comm/world data/file data/batch data/text
      trainer/config trainer/machine trainer/launch trainer/checkpoint trainer/generate trainer/bench
-     trainer/estimate trainer/evaluate trainer/tools trainer/exchange trainer/train)
+     trainer/estimate trainer/evaluate trainer/tools trainer/exchange trainer/train trainer/report)

@@ -1,45 +1,22 @@
 #include "trainer/train/run_config.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
-#include "data/file/blob.h"
 #include "data/file/file.h"
+#include "data/run/config_file.h"
 #include "proto/base/log.h"
-
-enum { MAX_BYTES = 1 << 20, LINE_BYTES = 80 };
-
-static const char mark_begin[] = "# Written by retnet-train; ";
-
-/* Writes the first line of the file: a checksum of the rest. */
-static void mark(const char *body, size_t bytes, char line[LINE_BYTES]) {
-  snprintf(line, LINE_BYTES, "%ssum of the rest: %016" PRIx64 "\n", mark_begin,
-           rn_blob_sum(body, bytes));
-}
 
 /* Returns the reason why the file must not be overwritten. Returns NULL if the file does not exist,
  * or if retnet-train wrote it and it is unchanged. */
 static const char *why_not(const char *path) {
-  static const char *const foreign = "was not written by this version of retnet-train";
-  struct stat about;
-  rn_err ignored = {0};
-  void *text = NULL;
-  size_t bytes = 0;
-  char line[LINE_BYTES];
-  if (lstat(path, &about) != 0) return NULL;
-  if (!S_ISREG(about.st_mode)) return foreign;
-  if (rn_file_load(&ignored, path, MAX_BYTES, &text, &bytes) != RN_OK) return foreign;
-  const char *end = memchr(text, '\n', bytes), *why = foreign;
-  if (end != NULL) {
-    const size_t first = (size_t)(end - (const char *)text) + 1;
-    mark(end + 1, bytes - first, line);
-    if (strncmp(text, mark_begin, sizeof mark_begin - 1) == 0) why = "was edited by hand";
-    if (first == strlen(line) && memcmp(text, line, first) == 0) why = NULL;
+  switch (rn_config_file_state(path)) {
+    case RN_CONFIG_FILE_EDITED:
+      return "was edited by hand";
+    case RN_CONFIG_FILE_FOREIGN:
+      return "was not written by this version of retnet-train";
+    default:
+      return NULL;
   }
-  free(text);
-  return why;
 }
 
 /* Closes a memory stream; returns false if the text is incomplete. */
@@ -49,7 +26,7 @@ static bool close_text(FILE *file) {
 }
 
 static rn_status make_text(rn_err *err, const rn_config_notes *notes, char **text, size_t *bytes) {
-  char line[LINE_BYTES];
+  char mark[RN_CONFIG_MARK_BYTES];
   char *body = NULL;
   size_t body_bytes = 0;
   bool whole = false;
@@ -62,8 +39,8 @@ static rn_status make_text(rn_err *err, const rn_config_notes *notes, char **tex
       "# key names the origin of its value. Once edited, this file is no longer overwritten.\n");
   rn_options_write_yaml_noted(notes->effective->config, rn_config_notes_describe, notes, file);
   if (close_text(file) && (file = open_memstream(text, bytes)) != NULL) {
-    mark(body, body_bytes, line);
-    fputs(line, file);
+    rn_config_file_mark(body, body_bytes, mark);
+    fputs(mark, file);
     fwrite(body, 1, body_bytes, file);
     whole = close_text(file);
   }

@@ -1,0 +1,28 @@
+/**
+ * The configuration files of a run directory, config.yaml and effective.yaml: who wrote them.
+ *
+ * The first line of a file that retnet-train wrote holds a checksum of the rest, so a file that was
+ * edited is told from one that was not.
+ */
+#ifndef RN_DATA_RUN_CONFIG_FILE_H
+#define RN_DATA_RUN_CONFIG_FILE_H
+
+#include <stddef.h>
+
+enum { RN_CONFIG_MARK_BYTES = 80 };
+
+typedef enum {
+  RN_CONFIG_FILE_ABSENT,
+  RN_CONFIG_FILE_OURS,   /* written by retnet-train, unchanged */
+  RN_CONFIG_FILE_EDITED, /* written by retnet-train, changed since */
+  RN_CONFIG_FILE_FOREIGN /* not written by this version, or not readable */
+} rn_config_file_kind;
+
+/** Writes the first line of a file whose other lines are `body` into mark [RN_CONFIG_MARK_BYTES].
+ */
+void rn_config_file_mark(const char *body, size_t bytes, char *mark);
+
+/** Says who wrote the file. */
+rn_config_file_kind rn_config_file_state(const char *path);
+
+#endif

@@ -1,0 +1,169 @@
+/*
+ * The report shows what a run directory holds, whatever it holds: texts of any origin are escaped,
+ * lines that hold no step are counted and left out, a step that comes again replaces earlier ones.
+ */
+#include "trainer/report/page.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/file/file.h"
+#include "tests/support/check.h"
+#include "tests/support/temp.h"
+
+static rn_err *err = &(rn_err){0};
+
+static void put(const char *dir, const char *name, const char *text, size_t bytes) {
+  const rn_path path = rn_path_join(dir, name);
+  CHECK_OK(err, rn_file_replace(err, path.text, text, bytes));
+}
+
+static const char *make_run(const char *name) {
+  const char *dir = temp_path(name);
+  CHECK_OK(err, rn_file_make_folder(err, dir));
+  return dir;
+}
+
+/* The page of a run; the caller frees it. */
+static char *page_of(const char *dir) {
+  rn_run_record record = {0};
+  char *text = NULL;
+  size_t bytes = 0;
+  CHECK_OK(err, rn_run_record_read(err, dir, &record));
+  FILE *file = open_memstream(&text, &bytes);
+  CHECK_OK(err, rn_page_write(err, &record, 1, file));
+  fclose(file);
+  rn_run_record_free(&record);
+  return text;
+}
+
+static void strange_lines_are_left_out(void) {
+  static const char lines[] =
+      "{\"step\": 1, \"loss\": 5.5, \"lr\": 0.1}\n"
+      "\n"
+      "a remark\n"
+      "{\"step\": 2, \"loss\": 4.5, \"lr\": 0.1, \"val_loss\": 4.25}\n"
+      "[1, 2]\n{\"step\": \"3\", \"loss\": 1}\n{\"step\": -1}\n{\"loss\": 1e999}\n"
+      "\0\0\n{\"step\": 3, \"loss\": null, \"skipped\": true, \"lr\": 1e308}\n"
+      "{\"step\": 4, \"loss\": 9}\n"
+      "{\"step\": 4, \"loss\": 3.5, \"lr\": \"x\", \"notes\": [[{}]]}\n"
+      "{\"step\": 5, \"lo";
+  const char *dir = make_run("strange");
+  rn_run_record record = {0};
+  put(dir, "metrics.jsonl", lines, sizeof lines - 1);
+  put(dir, "summary.json", "[]", 2);
+  CHECK_OK(err, rn_run_record_read(err, dir, &record));
+  CHECK_EQUAL(record.steps, 4);
+  CHECK_EQUAL(record.lines, 5);
+  CHECK_EQUAL(record.skipped, 1);
+  CHECK_EQUAL(record.strange, 7);
+  const rn_series *loss = rn_run_record_series(&record, "loss");
+  CHECK_EQUAL(loss->count, 3);
+  CHECK_NEAR(rn_series_last(loss), 3.5, 0);
+  CHECK_NEAR(rn_series_min(rn_run_record_series(&record, "val_loss")), 4.25, 0);
+  CHECK_EQUAL(rn_run_record_series(&record, "lr")->count, 2);
+  CHECK(record.summary == NULL && strstr(record.summary_fault, "summary.json") != NULL);
+  CHECK(record.config.fault != NULL);
+  CHECK(isnan(rn_run_record_value(&record, "layout.data")));
+  rn_run_record_free(&record);
+  free(page_of(dir));
+}
+
+/* A resume that starts over cuts what lies behind it, as TensorBoard does. */
+static void a_repeated_step_replaces_later_ones(void) {
+  static const char lines[] =
+      "{\"step\": 1, \"loss\": 5}\n{\"step\": 2, \"loss\": 4, \"val_loss\": 4}\n"
+      "{\"step\": 3, \"loss\": 3}\n{\"step\": 2, \"loss\": 4.5}\n";
+  const char *dir = make_run("again");
+  rn_run_record record = {0};
+  put(dir, "metrics.jsonl", lines, sizeof lines - 1);
+  CHECK_OK(err, rn_run_record_read(err, dir, &record));
+  CHECK_EQUAL(record.steps, 2);
+  CHECK_EQUAL(rn_run_record_series(&record, "loss")->count, 2);
+  CHECK_EQUAL(rn_run_record_series(&record, "val_loss")->count, 0);
+  rn_run_record_free(&record);
+}
+
+static void texts_are_escaped(void) {
+  static const char evil[] = "</script><img src=x onerror=alert(1)>";
+  char text[2048];
+  const char *dir = make_run("<img src=x onerror=alert(2)>\xff\x1b");
+  int bytes = snprintf(text, sizeof text,
+                       "{\"step\": 1, \"loss\": 2, \"val_loss%s\": 3}\n"
+                       "{\"step\": 2, \"loss\": 1, \"val_loss%s\": 2}\n",
+                       evil, evil);
+  put(dir, "metrics.jsonl", text, (size_t)bytes);
+  bytes = snprintf(text, sizeof text,
+                   "{\"ranks\": 2, \"choices\": {\"scan\": \"%s\", \"kernels\": 7},"
+                   " \"layout\": [], \"peak_bytes\": {\"max\": 1048576}}",
+                   evil);
+  put(dir, "summary.json", text, (size_t)bytes);
+  bytes = snprintf(text, sizeof text, "run:\n  dir: \"\xc3\xa9%s\"  # %s\n  \"<b>\": [1, 2]\n",
+                   evil, "<i>-s</i>");
+  put(dir, "config.yaml", text, (size_t)bytes);
+  char *page = page_of(dir);
+  CHECK(strstr(page, "<img") == NULL);
+  CHECK(strstr(page, "<b>\"") == NULL && strstr(page, "<i>-s") == NULL);
+  CHECK(strstr(page, "&lt;img src=x onerror=alert(2)&gt;\xef\xbf\xbd\xef\xbf\xbd") != NULL);
+  CHECK(strstr(page, "\\u003c/script\\u003e") != NULL);
+  CHECK(strstr(page, "run.&lt;b&gt;</code></th><td data-run=\"0\"><code>[1, 2]</code>") != NULL);
+  CHECK(strstr(page, "&lt;i&gt;-s&lt;/i&gt;</small>") != NULL);
+  CHECK(strstr(page, "1 MiB") != NULL);
+  free(page);
+}
+
+/* Keys with comments behind values of every kind, and characters of several bytes before them. */
+static void the_configuration_keeps_its_origins(void) {
+  static const char text[] =
+      "# \xe2\x82\xac\nrun:\n  dir: \"a # b\"  # run.yaml:3\n  seed: 1  # default\n"
+      "parallel:\n  layer_split: [2, 2]  # -s\n  threads: 2\n";
+  rn_config_record config = {0};
+  CHECK_OK(err, rn_config_record_parse(err, "config.yaml", text, sizeof text - 1, &config));
+  CHECK_EQUAL(config.count, 4);
+  const rn_config_entry *dir = rn_config_record_find(&config, "run.dir");
+  const rn_config_entry *split = rn_config_record_find(&config, "parallel.layer_split");
+  const rn_config_entry *threads = rn_config_record_find(&config, "parallel.threads");
+  if (CHECK(dir != NULL && split != NULL && threads != NULL)) {
+    CHECK(strcmp(dir->value, "\"a # b\"") == 0 && strcmp(dir->origin, "run.yaml:3") == 0);
+    CHECK(strcmp(split->value, "[2, 2]") == 0 && strcmp(split->origin, "-s") == 0);
+    CHECK(strcmp(threads->value, "2") == 0 && strcmp(threads->origin, "") == 0);
+  }
+  rn_config_record_free(&config);
+  CHECK_OK(err, rn_config_record_parse(err, "config.yaml", "a: [", 4, &config));
+  CHECK(config.count == 0 && config.fault != NULL);
+  rn_config_record_free(&config);
+}
+
+/* Reducing keeps the extremes, and never exceeds the limit. */
+static void peaks_are_kept(void) {
+  rn_series all = {0}, few = {0};
+  for (int i = 1; i <= 10000; i++) {
+    const double value = i == 4321 ? 100 : i == 8765 ? -100 : i % 7;
+    CHECK_OK(err, rn_series_add(err, &all, (rn_point){i, value}));
+  }
+  CHECK_OK(err, rn_series_reduce(err, &all, 100, &few));
+  CHECK(few.count <= 100);
+  CHECK_NEAR(rn_series_max(&few), 100, 0);
+  CHECK_NEAR(rn_series_min(&few), -100, 0);
+  rn_series_free(&all);
+  rn_series_free(&few);
+}
+
+static void a_missing_run_is_named(void) {
+  rn_run_record record = {0};
+  CHECK_FAILS(err, RN_ERR_NOT_FOUND, "nowhere/metrics.jsonl",
+              rn_run_record_read(err, temp_path("nowhere"), &record));
+  rn_run_record_free(&record);
+}
+
+int main(void) {
+  strange_lines_are_left_out();
+  a_repeated_step_replaces_later_ones();
+  texts_are_escaped();
+  the_configuration_keeps_its_origins();
+  peaks_are_kept();
+  a_missing_run_is_named();
+  return check_result();
+}

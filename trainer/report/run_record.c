@@ -1,0 +1,153 @@
+#include "trainer/report/run_record.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/file/file.h"
+#include "trainer/report/line_reader.h"
+
+enum { MAX_LINE_BYTES = 1 << 20, MAX_SUMMARY_BYTES = 1 << 26 };
+
+/* Larger values are no measurements, and their differences may not be finite. */
+#define MAX_VALUE 1e100
+
+/* ---- metrics.jsonl ---- */
+
+static rn_status no_memory(rn_err *err) {
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading metrics.jsonl");
+}
+
+/* The series of that name, which is made if need be; NULL if there are too many. */
+static rn_status find_series(rn_err *err, rn_run_record *record, const char *name,
+                             rn_series **out) {
+  *out = NULL;
+  for (int i = 0; i < record->series_count; i++) {
+    if (strcmp(record->series[i].name, name) != 0) continue;
+    *out = &record->series[i];
+    return RN_OK;
+  }
+  if (record->series_count == RN_RECORD_MAX_SERIES) return RN_OK;
+  rn_series *fresh = &record->series[record->series_count];
+  fresh->name = strdup(name);
+  if (fresh->name == NULL) return no_memory(err);
+  record->series_count++;
+  *out = fresh;
+  return RN_OK;
+}
+
+/* Adds the numbers of a step. A later line of the same run replaces earlier ones of its steps. */
+static rn_status add_step(rn_err *err, rn_run_record *record, const json_t *line, int64_t step) {
+  const char *name;
+  json_t *value;
+  if (step <= record->steps) {
+    for (int i = 0; i < record->series_count; i++) rn_series_cut(&record->series[i], step);
+  }
+  record->steps = step;
+  record->lines++;
+  if (json_is_true(json_object_get(line, "skipped"))) record->skipped++;
+  json_object_foreach((json_t *)line, name, value) {
+    rn_series *series;
+    if (!json_is_number(value) || strcmp(name, "step") == 0) continue;
+    if (fabs(json_number_value(value)) > MAX_VALUE) continue;
+    RN_TRY(err, find_series(err, record, name, &series));
+    if (series == NULL) continue;
+    RN_TRY(err, rn_series_add(err, series, (rn_point){step, json_number_value(value)}));
+  }
+  return RN_OK;
+}
+
+static rn_status add_line(rn_err *err, rn_run_record *record, const rn_line_text *text) {
+  rn_status status = RN_OK;
+  json_t *line = text->whole ? json_loadb(text->bytes, text->count, 0, NULL) : NULL;
+  const json_t *step = json_object_get(line, "step");
+  if (json_is_integer(step) && json_integer_value(step) > 0) {
+    status = add_step(err, record, line, json_integer_value(step));
+  } else {
+    record->strange++;
+  }
+  json_decref(line);
+  return status;
+}
+
+static rn_status read_metrics(rn_err *err, rn_run_record *record) {
+  const rn_path path = rn_path_join(record->path, "metrics.jsonl");
+  rn_line_reader *reader = NULL;
+  rn_line_text line;
+  RN_TRY(err, rn_line_reader_open(err, path.text, MAX_LINE_BYTES, &reader));
+  rn_status status = RN_OK;
+  while (status == RN_OK && (status = rn_line_reader_next(err, reader, &line)) == RN_OK) {
+    if (line.bytes == NULL) break;
+    if (line.count > 0 || !line.whole) status = add_line(err, record, &line);
+  }
+  rn_line_reader_close(&reader);
+  return status;
+}
+
+/* ---- summary.json ---- */
+
+static rn_status read_summary(rn_err *err, rn_run_record *record) {
+  const rn_path path = rn_path_join(record->path, "summary.json");
+  rn_err fault = {0};
+  json_error_t error = {.text = "no JSON object"};
+  void *text = NULL;
+  size_t bytes = 0;
+  if (!rn_file_exists(path.text)) return RN_OK;
+  if (rn_file_load(&fault, path.text, MAX_SUMMARY_BYTES, &text, &bytes) != RN_OK) {
+    record->summary_fault = strdup(fault.text);
+    return record->summary_fault != NULL ? RN_OK : no_memory(err);
+  }
+  record->summary = json_loadb(text, bytes, 0, &error);
+  free(text);
+  if (json_is_object(record->summary)) return RN_OK;
+  json_decref(record->summary);
+  record->summary = NULL;
+  const int made = asprintf(&record->summary_fault, "%s: %s", path.text, error.text);
+  if (made >= 0) return RN_OK;
+  record->summary_fault = NULL;
+  return no_memory(err);
+}
+
+/* The value of "key" or "key.key"; NULL if it is not there. */
+static const json_t *summary_value(const rn_run_record *record, const char *key) {
+  char section[64];
+  const char *dot = strchr(key, '.');
+  if (dot == NULL) return json_object_get(record->summary, key);
+  snprintf(section, sizeof section, "%.*s", (int)(dot - key), key);
+  return json_object_get(json_object_get(record->summary, section), dot + 1);
+}
+
+double rn_run_record_value(const rn_run_record *record, const char *key) {
+  const json_t *value = summary_value(record, key);
+  return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+const char *rn_run_record_text(const rn_run_record *record, const char *key) {
+  return json_string_value(summary_value(record, key));
+}
+
+/* ---- the record ---- */
+
+rn_status rn_run_record_read(rn_err *err, const char *path, rn_run_record *out) {
+  *out = (rn_run_record){.path = path};
+  RN_TRY(err, read_metrics(err, out));
+  RN_TRY(err, read_summary(err, out));
+  return rn_config_record_read(err, path, &out->config);
+}
+
+const rn_series *rn_run_record_series(const rn_run_record *record, const char *name) {
+  static const rn_series none = {0};
+  for (int i = 0; i < record->series_count; i++) {
+    if (strcmp(record->series[i].name, name) == 0) return &record->series[i];
+  }
+  return &none;
+}
+
+void rn_run_record_free(rn_run_record *record) {
+  for (int i = 0; i < record->series_count; i++) rn_series_free(&record->series[i]);
+  json_decref(record->summary);
+  free(record->summary_fault);
+  rn_config_record_free(&record->config);
+  *record = (rn_run_record){0};
+}
