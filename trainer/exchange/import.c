@@ -1,5 +1,6 @@
 /* Makes a checkpoint from the model of another program. */
 #include <dirent.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -197,7 +198,8 @@ static rn_status commit(rn_err *err, importer *im, const char *ckpt_path) {
 }
 
 static rn_status write_checkpoint(rn_err *err, importer *im, const char *ckpt_path) {
-  snprintf(im->staged.text, sizeof im->staged.text, "%s.tmp", ckpt_path);
+  /* A path that is cut here is still too long to name a file. */
+  snprintf(im->staged.text, sizeof im->staged.text, "%.*s.tmp", PATH_MAX, ckpt_path);
   if (rn_file_exists(im->staged.text)) RN_TRY(err, rn_file_remove_tree(err, im->staged.text));
   RN_TRY(err, rn_file_make_folder(err, im->staged.text));
   rn_status status = write_weights(err, im);
