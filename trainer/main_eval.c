@@ -212,7 +212,7 @@ int main(int argc, char **argv) {
   rn_world *world = NULL;
   rn_program_start();
   rn_status status = parse(&err, argc, argv, &o);
-  if (status != RN_OK || o.found.help || o.found.version) {
+  if (status != RN_OK || rn_args_asks(&o.found)) {
     return rn_program_finish("retnet-eval", status, &err);
   }
   rn_err blas = {0};

@@ -218,7 +218,7 @@ int main(int argc, char **argv) {
   options o = {.precision = "fp32", .tokens = 128, .temperature = 1, .top_p = 1, .seed = 1};
   rn_program_start();
   rn_status status = parse(&err, argc, argv, &o);
-  if (status == RN_OK && (o.found.help || o.found.version)) {
+  if (status == RN_OK && (rn_args_asks(&o.found))) {
     return rn_program_finish("retnet-generate", status, &err);
   }
   rn_log_setup(false, o.json);

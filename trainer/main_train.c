@@ -63,14 +63,11 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
       .options = table,
       .count = (int)(sizeof table / sizeof table[0]),
       .min_words = 1,
-      .max_words = 1};
+      .max_words = 1,
+      .config_keys = true};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (o->ranks > 0 && !o->plan) return rn_fail(err, RN_ERR_USAGE, "--ranks requires --plan");
   *run = !rn_args_answer(&args, &o->found, rn_program_version);
-  if (o->found.help && rn_launched_speaks()) {
-    printf("\nConfiguration keys, with default and range:\n");
-    rn_options_print_help(stdout);
-  }
   return RN_OK;
 }
 

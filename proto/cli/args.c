@@ -8,19 +8,38 @@
 
 #include "proto/base/rounding.h"
 #include "proto/base/wrap.h"
+#include "proto/cli/completion.h"
 #include "proto/cli/launched.h"
+#include "proto/cli/manual.h"
 #include "proto/options/nearest.h"
+#include "proto/options/options.h"
 
 enum { NAME_BYTES = 96 };
 
 static const rn_arg everywhere[] = {
     {.letter = 'h', .name = "help", .help = "print this help and exit"},
     {.name = "version", .help = "print the versions of program, build and libraries, and exit"},
+    {.name = "generate",
+     .value = "man|bash",
+     .help = "print the manual page or the completion for bash, and exit",
+     .kind = RN_ARG_TEXT},
 };
 enum { EVERYWHERE = sizeof everywhere / sizeof everywhere[0] };
 
 static const rn_arg *option_at(const rn_args *args, int i) {
   return i < args->count ? &args->options[i] : &everywhere[i - args->count];
+}
+
+const rn_arg *rn_args_option(const rn_args *args, int i) {
+  const int own = args != NULL ? args->count : 0;
+  if (i >= own + EVERYWHERE) return NULL;
+  return i < own ? &args->options[i] : &everywhere[i - own];
+}
+
+rn_status rn_args_check_generate(rn_err *err, const char *kind) {
+  static const char *const kinds[] = {"man", "bash"};
+  int index;
+  return rn_args_choose(err, "--generate", kind, kinds, 2, &index);
 }
 
 void rn_words_free(rn_words *words) {
@@ -147,6 +166,10 @@ static rn_status read_option(rn_err *err, const rn_args *args, int argc, char *c
       return rn_fail(err, RN_ERR_USAGE, "%s requires a value: %s", name, arg->value);
     attached = argv[++*at];
   }
+  if (arg == &everywhere[2]) {
+    found->generate = attached;
+    return rn_args_check_generate(err, attached);
+  }
   return take_value(err, arg, name, attached);
 }
 
@@ -178,7 +201,7 @@ rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const 
       options_end = true;
     } else {
       RN_TRY(err, read_option(err, args, argc, argv, &at, out));
-      if (out->help || out->version) return RN_OK;
+      if (rn_args_asks(out)) return RN_OK;
     }
   }
   return check_words(err, args, &out->words);
@@ -225,6 +248,9 @@ void rn_args_print_help(const rn_args *args, FILE *file) {
   rn_args_print_common(file);
   fprintf(file, "\nexample:\n");
   rn_wrap_print(file, args->example, 0, MARGIN);
+  if (!args->config_keys) return;
+  fprintf(file, "\nConfiguration keys, with default and range:\n");
+  rn_options_print_help(file);
 }
 
 bool rn_args_answer(const rn_args *args, const rn_args_found *found,
@@ -232,7 +258,11 @@ bool rn_args_answer(const rn_args *args, const rn_args_found *found,
   const bool speaks = rn_launched_speaks();
   if (found->help && speaks) rn_args_print_help(args, stdout);
   if (found->version && speaks) print_version(args->program);
-  return found->help || found->version;
+  if (found->generate != NULL && speaks) {
+    const bool man = strcmp(found->generate, "man") == 0;
+    (man ? rn_manual_print : rn_completion_print)(args, NULL, stdout);
+  }
+  return rn_args_asks(found);
 }
 
 rn_status rn_args_choose(rn_err *err, const char *what, const char *word,

@@ -2,8 +2,8 @@
  * A program's command line: a table of options, read into the caller's variables.
  *
  * `--name value`, `--name=value`, `-x value`; `--` ends the options, `-` is an ordinary word.
- * Every program has --help (-h; and `help` alone) and --version. If an option is repeated, the last
- * value wins.
+ * Every program has --help (-h; and `help` alone), --version and --generate. If an option is
+ * repeated, the last value wins.
  */
 #ifndef RN_PROTO_CLI_ARGS_H
 #define RN_PROTO_CLI_ARGS_H
@@ -52,11 +52,13 @@ typedef struct rn_args {
   const rn_arg *options;
   int count;
   int min_words, max_words; /* number of words that are not options; max_words -1: no limit */
+  bool config_keys;         /* the help also lists all configuration keys */
 } rn_args;
 
 /** The rest of the command line. Zero-initialise; rn_words_free(&found.words). */
 typedef struct rn_args_found {
-  bool help, version; /* parsing stopped at that option */
+  bool help, version;   /* parsing stopped at that option */
+  const char *generate; /* the same: "man" or "bash"; NULL otherwise */
   rn_words words;
 } rn_args_found;
 
@@ -75,13 +77,26 @@ void rn_args_print_help(const rn_args *args, FILE *file);
 /** The same as one section of a program's help, without --help and --version. */
 void rn_args_print_section(const rn_args *args, FILE *file);
 
-/** Prints --help and --version. */
+/** Prints the options that every program has. */
 void rn_args_print_common(FILE *file);
+
+/** The option of index `i` in the order of the help, with those that every program has at the end;
+ * NULL after the last. `args` NULL: only the latter. */
+const rn_arg *rn_args_option(const rn_args *args, int i);
+
+/** Parses the value of --generate. Errors: RN_ERR_USAGE naming the possible values. */
+rn_status rn_args_check_generate(rn_err *err, const char *kind);
 
 /** Prints what --version asks for to stdout. */
 typedef void rn_print_version(const char *program);
 
-/** Prints help or version to stdout if the command line asks for it; then returns true. */
+/** True if the command line asks for help, version, manual page or completion. */
+static inline bool rn_args_asks(const rn_args_found *found) {
+  return found->help || found->version || found->generate != NULL;
+}
+
+/** Prints help, version, manual page or completion to stdout if the command line asks for it; then
+ * returns true. */
 bool rn_args_answer(const rn_args *args, const rn_args_found *found,
                     rn_print_version *print_version);
 

@@ -5,7 +5,9 @@
 
 #include "proto/base/log.h"
 #include "proto/base/wrap.h"
+#include "proto/cli/completion.h"
 #include "proto/cli/launched.h"
+#include "proto/cli/manual.h"
 #include "proto/cli/program.h"
 
 static void print_help(const rn_commands *c) {
@@ -46,6 +48,17 @@ static rn_status answer_help(rn_err *err, const rn_commands *c, int argc, char *
   return RN_OK;
 }
 
+/* `--generate KIND` */
+static rn_status answer_generate(rn_err *err, const rn_commands *c, int argc, char *const *argv) {
+  if (argc != 3) {
+    return rn_fail(err, RN_ERR_USAGE, "usage: %s --generate man|bash", c->program);
+  }
+  RN_TRY(err, rn_args_check_generate(err, argv[2]));
+  if (!rn_launched_speaks()) return RN_OK;
+  (strcmp(argv[2], "man") == 0 ? rn_manual_print : rn_completion_print)(NULL, c, stdout);
+  return RN_OK;
+}
+
 rn_status rn_commands_parse(rn_err *err, const rn_commands *c, int argc, char *const *argv,
                             const rn_command **out, rn_words *words) {
   const char *word = argc > 1 ? argv[1] : "";
@@ -57,6 +70,7 @@ rn_status rn_commands_parse(rn_err *err, const rn_commands *c, int argc, char *c
              version = strcmp(word, "--version") == 0;
   if (help) print_help(c);
   if (version && rn_launched_speaks()) c->print_version(c->program);
+  if (strcmp(word, "--generate") == 0) return answer_generate(err, c, argc, argv);
   if (help || version) return RN_OK;
   RN_TRY(err, find(err, c, word, &command));
   rn_status status = rn_args_parse(err, &command->args, argc - 1, argv + 1, &found);

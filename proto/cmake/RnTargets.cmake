@@ -41,13 +41,27 @@ function(rn_library name)
   target_compile_definitions(rn_${name} PUBLIC ${ARG_DEFINES})
 endfunction()
 
-# rn_program(<name> SOURCES ... DEPS targets) is built into build/bin and installed.
+# rn_program(<name> SOURCES ... DEPS targets) is built into build/bin and installed, with its manual
+# page and its completion for bash, which it prints itself.
 function(rn_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE rn_flags ${ARG_DEPS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  if(CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR)
+    return()
+  endif()
+  set(manual ${CMAKE_BINARY_DIR}/man/${name}.1)
+  set(completion ${CMAKE_BINARY_DIR}/completions/${name})
+  add_custom_command(OUTPUT ${manual} ${completion}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/man ${CMAKE_BINARY_DIR}/completions
+    COMMAND ${name} --generate man > ${manual}
+    COMMAND ${name} --generate bash > ${completion}
+    DEPENDS ${name} VERBATIM)
+  add_custom_target(${name}_manual ALL DEPENDS ${manual} ${completion})
+  install(FILES ${manual} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${completion} DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 endfunction()
 
 # rn_test(<kind>/<name> DEPS targets [SOURCES ...] [NP 1 2 3 ...] [ARGS ...] [TIMEOUT s] [LABELS ...])

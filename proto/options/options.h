@@ -105,6 +105,17 @@ rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const ch
 /** Errors: RN_ERR_USAGE naming a key whose value needs a feature that this build does not have. */
 rn_status rn_options_check_landed(rn_err *err, const Retnet__Config *config);
 
+/** One key as the help shows it. */
+typedef struct rn_options_help {
+  const char *section, *name;
+  const char *value;  /* default, as YAML text */
+  const char *domain; /* its words, "a|b", or its range; "" if any value is allowed */
+  const char *doc;
+} rn_options_help;
+
+/** Calls `visit` with every key in the order of the help; the texts live until it returns. */
+void rn_options_each_help(void (*visit)(void *self, const rn_options_help *help), void *self);
+
 /** Prints all keys with default, words or range, and meaning. */
 void rn_options_print_help(FILE *file);
 

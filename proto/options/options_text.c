@@ -123,36 +123,54 @@ rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const ch
                  name);
 }
 
-static void print_words(const ProtobufCEnumDescriptor *type, FILE *file) {
+/* Writes the words of an enum, or the range of a key. */
+static void domain_text(const rn_schema_key *schema, const ProtobufCFieldDescriptor *field,
+                        char *text, size_t bytes) {
   char word[RN_OPTIONS_NAME_BYTES];
-  for (unsigned i = 0; i < type->n_values; i++) {
+  size_t used = 0;
+  if (field->type != PROTOBUF_C_TYPE_ENUM) {
+    snprintf(text, bytes, "%s", schema->range);
+    return;
+  }
+  const ProtobufCEnumDescriptor *type = field->descriptor;
+  for (unsigned i = 0; i < type->n_values && used < bytes; i++) {
     rn_options_enum_name(type, (int)i, word, sizeof word);
-    fprintf(file, "%s%s", i > 0 ? "|" : "", word);
+    used += (size_t)snprintf(text + used, bytes - used, "%s%s", i > 0 ? "|" : "", word);
   }
 }
 
-void rn_options_print_help(FILE *file) {
-  const char *section = "";
-  char name[RN_OPTIONS_NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES];
+void rn_options_each_help(void (*visit)(void *self, const rn_options_help *help), void *self) {
+  char name[RN_OPTIONS_NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES], domain[NOTE_BYTES];
   Retnet__Config *defaults = NULL;
   rn_err err = {0};
   if (rn_options_create(&err, &defaults) != RN_OK) return;
   for (const rn_schema_key *schema = rn_schema_table; schema->name != NULL; schema++) {
     rn_options_key key;
     if (!rn_options_find_row(schema, name, &key)) continue;
-    if (strcmp(section, schema->section) != 0) fprintf(file, "\n%s:\n", schema->section);
-    section = schema->section;
     rn_options_text(defaults, name, text, sizeof text);
-    fprintf(file, "  %-20s %s", schema->name, text);
-    if (key.field->type == PROTOBUF_C_TYPE_ENUM) {
-      fprintf(file, "  (");
-      print_words(key.field->descriptor, file);
-      fprintf(file, ")");
-    } else if (schema->range[0] != '\0') {
-      fprintf(file, "  (%s)", schema->range);
-    }
-    fputc('\n', file);
-    rn_wrap_print(file, schema->doc, 0, DOC_MARGIN);
+    domain_text(schema, key.field, domain, sizeof domain);
+    visit(self, &(rn_options_help){schema->section, schema->name, text, domain, schema->doc});
   }
   rn_options_free(&defaults);
+}
+
+/* Where the help is printed to, and the section of the key before. */
+typedef struct help_printer {
+  FILE *file;
+  char section[RN_OPTIONS_NAME_BYTES];
+} help_printer;
+
+static void print_key(void *self, const rn_options_help *help) {
+  help_printer *p = self;
+  if (strcmp(p->section, help->section) != 0) fprintf(p->file, "\n%s:\n", help->section);
+  snprintf(p->section, sizeof p->section, "%s", help->section);
+  fprintf(p->file, "  %-20s %s", help->name, help->value);
+  if (help->domain[0] != '\0') fprintf(p->file, "  (%s)", help->domain);
+  fputc('\n', p->file);
+  rn_wrap_print(p->file, help->doc, 0, DOC_MARGIN);
+}
+
+void rn_options_print_help(FILE *file) {
+  help_printer p = {file, ""};
+  rn_options_each_help(print_key, &p);
 }

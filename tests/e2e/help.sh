@@ -19,7 +19,7 @@ explained() {
   sed '1,/^example:$/d' "$help" | grep "${1##*/}" >/dev/null || fail "$*: an example of something else"
   [ "$(sed '1,/^$/d;/^$/,$d' "$help" | wc -c)" -gt 30 ] || fail "$*: not described"
   while read -r option value; do
-    if [ "$option" = --help ] || [ "$option" = --version ]; then continue; fi
+    case $option in --help | --version | --generate) continue ;; esac
     [[ "$usage" == *"$option${value:+ }"* ]] || fail "$*: $option is not in the usage: $usage"
     # A value that is missing, or one too many, is what the program complains of: it knows the option.
     if [ -n "$value" ]; then

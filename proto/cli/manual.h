@@ -1,0 +1,11 @@
+/** Manual pages, from the same tables as --help. */
+#ifndef RN_PROTO_CLI_MANUAL_H
+#define RN_PROTO_CLI_MANUAL_H
+
+#include "proto/cli/commands.h"
+
+/** Prints the manual page (section 1, macros of man(7)) of a program: either `single`, or one with
+ * commands; the other is NULL. */
+void rn_manual_print(const rn_args *single, const rn_commands *commands, FILE *file);
+
+#endif
