@@ -20,6 +20,9 @@ case $case in
   models)
     "$ckpt" export --format hf --out hf --shard-size 4KB run
     "$ckpt" import --out imported hf >model.yaml
+    grep -q '"eos_token_id": 256' hf/config.json || fail "$(cat hf/config.json)"
+    "$ckpt" export --format hf --out again --shard-size 4KB imported
+    diff -r hf again || fail 'other bytes'
     loss() { "$bin/retnet-eval" --checkpoint "$1" --data data --json 2>/dev/null; }
     [ "$(loss run)" = "$(loss imported)" ] || fail "$(loss run) is not $(loss imported)"
     "$bin/retnet-generate" --checkpoint imported --prompt line --tokens 4 >/dev/null

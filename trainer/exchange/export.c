@@ -163,10 +163,16 @@ static rn_status write_rows(rn_err *err, exporter *e) {
 }
 
 static rn_status write_tensors(rn_err *err, exporter *e, const char *path, const char *config) {
+  const Retnet__Manifest *manifest = rn_ckpt_manifest(e->ckpt);
+  const char *tokenizer = manifest->vocabulary->tokenizer;
   char step[32];
-  snprintf(step, sizeof step, "%lld", (long long)rn_ckpt_manifest(e->ckpt)->step);
-  const rn_safetensors_note notes[] = {{"format", "pt"}, {"step", step}, {"config", config}};
-  const int count = e->format->writes_config ? 2 : 3;
+  snprintf(step, sizeof step, "%lld", (long long)manifest->step);
+  rn_safetensors_note notes[4] = {{"format", "pt"}, {"step", step}};
+  int count = 2;
+  if (tokenizer != NULL && strcmp(tokenizer, RN_EXCHANGE_UNKNOWN_TOKENIZER) != 0) {
+    notes[count++] = (rn_safetensors_note){"tokenizer", tokenizer};
+  }
+  if (!e->format->writes_config) notes[count++] = (rn_safetensors_note){"config", config};
   const rn_safetensors_header header = {e->tensor, e->count, notes, count};
   rn_status status =
       rn_tensor_files_create(err, path, &header, e->options->shard_bytes, &e->writer);
@@ -207,6 +213,9 @@ static rn_status export_to(rn_err *err, exporter *e, const char *path) {
   const Retnet__Manifest *manifest = rn_ckpt_manifest(e->ckpt);
   RN_TRY(err, rn_ckpt_tool_spec(err, e->ckpt, &e->model.spec));
   RN_TRY(err, e->format->check(err, &e->model.spec));
+  if (manifest->vocabulary->has_document_token) {
+    e->model.document_token = manifest->vocabulary->document_token;
+  }
   e->model.sequence_length = rn_ckpt_config(manifest)->data->sequence_length;
   RN_TRY(err, rn_param_table_create(err, &e->model.spec, 0, e->model.spec.layers, &e->table));
   RN_TRY(err, take_memory(err, e));

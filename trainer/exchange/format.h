@@ -28,6 +28,9 @@ typedef struct rn_tensor_names {
   int count;
 } rn_tensor_names;
 
+/** Name of the tokenizer of an imported model that does not say which one it is. */
+#define RN_EXCHANGE_UNKNOWN_TOKENIZER "unknown"
+
 /** What a model consists of besides its weights. */
 typedef struct rn_exchange_model {
   rn_spec spec;

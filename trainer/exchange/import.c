@@ -180,10 +180,23 @@ static int64_t noted_step(const importer *im) {
   return strtoll(text, NULL, 10);
 }
 
+/* Fills in the vocabulary. The token that ends a text is the document token; configurations have
+ * one, or a list of which the first is taken. The strings belong to the files. */
+static void describe_vocabulary(const importer *im, Retnet__Vocabulary *out) {
+  const json_t *end = json_object_get(im->config_json, "eos_token_id");
+  if (json_is_array(end)) end = json_array_get(end, 0);
+  const json_int_t token = json_is_integer(end) ? json_integer_value(end) : -1;
+  const char *tokenizer = rn_tensor_files_metadata(im->files, "tokenizer");
+  out->size = im->spec.vocab;
+  out->tokenizer = (char *)(tokenizer != NULL ? tokenizer : RN_EXCHANGE_UNKNOWN_TOKENIZER);
+  out->has_document_token = token >= 0 && token < im->spec.vocab;
+  out->document_token = out->has_document_token ? (int32_t)token : 0;
+}
+
 static rn_status commit(rn_err *err, importer *im, const char *ckpt_path) {
   Retnet__Manifest head = RETNET__MANIFEST__INIT;
   Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
-  vocabulary.size = im->spec.vocab;
+  describe_vocabulary(im, &vocabulary);
   head.format = 1;
   head.step = noted_step(im);
   head.seed = im->config->run->seed;
