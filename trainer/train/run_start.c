@@ -42,18 +42,17 @@ typedef struct folder_work {
   const rn_options_locations *locations;
   int64_t known_step; /* step of the checkpoint in run.dir from which the run continues; -1: none */
   const atomic_bool *stop;
-  rn_run_lock **lock;
-  rn_metrics *metrics;
+  rn_run_folder *folder;
 } folder_work;
 
 static rn_status open_folder(rn_err *err, void *context) {
   const folder_work *w = context;
   const rn_run_settings *settings = &w->run->settings;
   const char *dir = settings->config->run->dir;
-  RN_TRY(err, rn_run_owner_take(err, dir, w->known_step, w->stop, w->lock));
-  if (*w->lock == NULL) return RN_OK; /* stopped */
+  RN_TRY(err, rn_run_owner_take(err, dir, w->known_step, w->stop, &w->folder->lock));
+  if (w->folder->lock == NULL) return RN_OK; /* stopped */
   RN_TRY(err, prepare_folder(err, settings, &w->run->parallel, w->locations));
-  return rn_metrics_open(err, dir, w->run->counters.step, w->metrics);
+  return rn_metrics_open(err, dir, w->run->counters.step, &w->folder->metrics);
 }
 
 /* Warns if another GEMM backend would be much faster than the one that AUTO selects. */
@@ -103,12 +102,11 @@ static void print_start(const rn_run *run) {
 }
 
 rn_status rn_run_start(rn_err *err, const rn_options_locations *locations, bool continues,
-                       const rn_run *run, rn_collective_stop *stop, rn_run_lock **lock,
-                       rn_metrics *metrics) {
+                       const rn_run *run, rn_collective_stop *stop, rn_run_folder *folder) {
   rn_world *world = run->parallel.world;
   const bool root = rn_world_rank(world) == 0;
   const int64_t known_step = continues ? run->counters.step : -1;
-  folder_work work = {run, locations, known_step, &stop->given, lock, metrics};
+  folder_work work = {run, locations, known_step, &stop->given, folder};
   rn_progress_phase("open run.dir");
   const rn_status status =
       rn_collective_wait_for_root_or_stop(err, world, open_folder, &work, stop);

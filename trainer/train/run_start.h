@@ -9,19 +9,24 @@
 #include "trainer/run/run.h"
 #include "trainer/train/metrics.h"
 
+/** What rank 0 holds open in run.dir during a launch. */
+typedef struct rn_run_folder {
+  rn_run_lock *lock; /* lock of run.dir; NULL: not held */
+  rn_metrics metrics;
+} rn_run_folder;
+
 /**
- * On rank 0: takes the lock of run.dir unless *lock is held, checks that the folder can hold the
- * checkpoints, writes config.yaml with the values that the rules and the run have chosen, opens
+ * On rank 0: takes the lock of run.dir unless folder->lock is held, checks that the folder can hold
+ * the checkpoints, writes config.yaml with the values that the rules and the run have chosen, opens
  * metrics.jsonl and prints a line on the settings of the run. `continues`: the run was loaded from
- * a checkpoint there. If `stop` is given meanwhile, the run must not start: *lock may be NULL, and
- * nothing is printed.
+ * a checkpoint there. If `stop` is given meanwhile, the run must not start: the lock may not be
+ * held, and nothing is printed.
  *
  * Collective: over the world.
  * Errors:     those of rn_run_owner_take, rn_ckpt_preflight, rn_run_config_write and
  *             rn_metrics_open; agreed.
  */
 rn_status rn_run_start(rn_err *err, const rn_options_locations *locations, bool continues,
-                       const rn_run *run, rn_collective_stop *stop, rn_run_lock **lock,
-                       rn_metrics *metrics);
+                       const rn_run *run, rn_collective_stop *stop, rn_run_folder *folder);
 
 #endif

@@ -23,9 +23,8 @@
 /* One launch of retnet-train: the run, its output, and what the loop has measured so far. */
 typedef struct launch {
   rn_run run;
-  rn_run_lock *lock;       /* lock of run.dir; rank 0 only */
   rn_collective_stop stop; /* a request to stop before the first step */
-  rn_metrics metrics;      /* on rank 0 */
+  rn_run_folder folder;    /* on rank 0 */
   rn_saver *saver;
   rn_saving saving;
   double since_s;     /* start of the launch */
@@ -59,7 +58,7 @@ static bool is_time_up(const launch *l) {
 static rn_status agree_between_steps(rn_err *err, const launch *l, agreement *out) {
   rn_world *world = l->run.parallel.world;
   rn_progress_phase("agreement between steps");
-  const rn_status owned = rn_run_lock_check(err, l->lock);
+  const rn_status owned = rn_run_lock_check(err, l->folder.lock);
   int64_t wish[WISHES] = {rn_stop_request_pending() || is_time_up(l), rn_saver_is_writing(l->saver),
                           owned != RN_OK};
   RN_TRY(err, rn_world_max(err, world, wish, WISHES));
@@ -74,13 +73,13 @@ static rn_status agree_between_steps(rn_err *err, const launch *l, agreement *ou
 static void report_step(launch *l, const rn_step_result *result, double step_s,
                         const double *val_loss) {
   rn_err failure = {0};
-  if (rn_world_rank(l->run.parallel.world) != 0 || rn_run_lock_check(NULL, l->lock) != RN_OK)
+  if (rn_world_rank(l->run.parallel.world) != 0 || rn_run_lock_check(NULL, l->folder.lock) != RN_OK)
     return;
   const rn_metrics_sample sample = {&l->run.counters, result, step_s, val_loss};
-  if (rn_metrics_step(&failure, &l->metrics, &l->run.settings, &sample) == RN_OK) {
-    rn_repeated_warning_end(&l->metrics.failures);
+  if (rn_metrics_step(&failure, &l->folder.metrics, &l->run.settings, &sample) == RN_OK) {
+    rn_repeated_warning_end(&l->folder.metrics.failures);
   } else {
-    rn_repeated_warning_add(&l->metrics.failures, "%s", failure.text);
+    rn_repeated_warning_add(&l->folder.metrics.failures, "%s", failure.text);
   }
 }
 
@@ -140,7 +139,7 @@ static rn_status loop(rn_err *err, launch *l) {
     break;
   }
   if (profiled) RN_TRY(err, rn_profile_finish(err, run->settings.config->run->dir, &profile));
-  const rn_launch_totals totals = {&l->metrics, rn_saver_costs(l->saver), l->scan_bytes,
+  const rn_launch_totals totals = {&l->folder.metrics, rn_saver_costs(l->saver), l->scan_bytes,
                                    rn_clock_s() - l->since_s};
   return rn_summary_write(err, run, &totals);
 }
@@ -151,7 +150,7 @@ static rn_status train_steps(rn_err *err, launch *l) {
   rn_write_token *write_token = NULL;
   RN_TRY(err, rn_write_token_create(err, world, &write_token));
   rn_status status =
-      rn_agree(err, world, rn_saver_create(err, &l->run, l->lock, write_token, &l->saver));
+      rn_agree(err, world, rn_saver_create(err, &l->run, l->folder.lock, write_token, &l->saver));
   if (status == RN_OK) {
     status = rn_shm_record_write(err, world, l->run.settings.config->run->dir);
   }
@@ -203,7 +202,7 @@ static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *sourc
   }
   const rn_path own = rn_path_join(config->run->dir, "checkpoints");
   const bool continues = strncmp(source->path.text, own.text, strlen(own.text)) == 0;
-  RN_TRY(err, rn_run_start(err, locations, continues, &l->run, &l->stop, &l->lock, &l->metrics));
+  RN_TRY(err, rn_run_start(err, locations, continues, &l->run, &l->stop, &l->folder));
   if (atomic_load(&l->stop.given)) return stop_before_steps(l);
   return train_steps(err, l);
 }
@@ -211,13 +210,13 @@ static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *sourc
 static rn_status train(rn_err *err, const Retnet__Config *given,
                        const rn_options_locations *locations, rn_world *world, launch *l) {
   rn_checkpoint_source source;
-  RN_TRY(err, rn_run_owner_take_existing(err, world, given->run->dir, &l->stop, &l->lock));
+  RN_TRY(err, rn_run_owner_take_existing(err, world, given->run->dir, &l->stop, &l->folder.lock));
   if (atomic_load(&l->stop.given)) return stop_before_steps(l);
   RN_TRY(err, rn_shm_record_clean(err, world, given->run->dir));
   RN_TRY(err, rn_checkpoint_select(err, given, world, &source));
   RN_TRY(err, rn_run_create_from(err, given, &source.choices, world, &l->run));
   rn_status status = resume_and_train(err, &source, locations, l);
-  status = close_metrics(err, world, &l->metrics, status);
+  status = close_metrics(err, world, &l->folder.metrics, status);
   rn_spans_stop();
   if (status != RN_ERR_MPI) rn_run_destroy(&l->run);
   return status;
@@ -233,7 +232,7 @@ rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_lo
   const rn_status status = train(err, given, locations, world, &l);
   *end = l.end;
   if (status == RN_ERR_MPI) return status;
-  rn_run_lock_release(&l.lock);
+  rn_run_lock_release(&l.folder.lock);
   rn_watchdog_stop(&watchdog);
   return status;
 }
