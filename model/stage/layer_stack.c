@@ -351,7 +351,10 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
     const double begin_s = rn_slowdown_begin();
     if (recomputes) RN_TRY(err, recompute(err, stack, pass, i));
     RN_TRY(err, rn_layer_backward_input(err, &stack->layer[i], &down, &activations->layer[i], dy));
-    if (recomputes || (down.weights && i == 0)) rn_weight_queue_finish(stack->queue, NULL);
+    if (recomputes || (down.weights && i == 0)) {
+      rn_span_phase("weight gradient GEMMs");
+      rn_weight_queue_finish(stack->queue, NULL);
+    }
     rn_slowdown_end(begin_s);
     rn_progress_unit();
     if (down.weights) report_group_later(stack, 1 + i);
