@@ -80,6 +80,10 @@ reach() { # reach DIR steps|words WHAT: until so many steps are done, or DIR.log
   fail "$1 does not reach $2 $3: $(tail -n 3 "$1.log")"
 }
 
+# mpirun ends the ranks that outlive a failed one at once, and not after two seconds of grace. Not for
+# tests of what a rank does in that time.
+end_at_once() { export OMPI_MCA_odls_base_sigkill_timeout=0; }
+
 # Two ranks with a command each: "${mpmd[@]}" COMMAND... + COMMAND...
 # shellcheck disable=SC2034
 mpmd=(mpirun -n 2 --oversubscribe --bind-to none bash

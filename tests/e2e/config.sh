@@ -5,6 +5,7 @@ set -euo pipefail
 bin=$1 source=$2 case=$3
 # shellcheck source=tests/e2e/common.sh
 source "$(dirname "$(realpath "$0")")/common.sh"
+end_at_once
 
 "$bin/retnet-data" build --out data --val-fraction 0.1 --include '*.c' "$source" >/dev/null
 cat >run.yaml <<'EOF'

@@ -6,6 +6,7 @@ set -euo pipefail
 bin=$1 source=$2
 # shellcheck source=tests/e2e/common.sh
 source "$(dirname "$(realpath "$0")")/common.sh"
+end_at_once
 
 "$bin/retnet-data" build --out data --val-fraction 0.1 --include '*.c' "$source" >/dev/null
 cat >run.yaml <<'YAML'

@@ -6,6 +6,7 @@ set -euo pipefail
 bin=$1 case=$2
 # shellcheck source=tests/e2e/common.sh
 source "$(dirname "$(realpath "$0")")/common.sh"
+end_at_once
 
 seq -f 'line %g of some plain text for a tiny model' 1 900 >text.txt
 "$bin/retnet-data" build --out data --val-fraction 0.2 text.txt >/dev/null

@@ -16,7 +16,7 @@ optimizer: {lr: 2e-3, warmup_steps: 5, decay_steps: 700}
 train: {steps: 700, eval_every: 0}
 checkpoint: {every: 20, keep_last: 2}
 YAML
-launch=(mpirun -n 2 --oversubscribe --bind-to none --mca odls_base_sigkill_timeout 5)
+launch=(mpirun -n 2 --oversubscribe --bind-to none --mca odls_base_sigkill_timeout 3)
 
 # The message of a failure that all ranks share is told by one of them.
 refuse_once() { # refuse_once CODE WORD COMMAND...
@@ -26,8 +26,10 @@ refuse_once() { # refuse_once CODE WORD COMMAND...
 
 case $case in
   signals)
-    # Runs that last until they are stopped; how far they come decides how long the whole run is.
+    # Runs that last until they are stopped; how far they come decides how long the whole run is, so
+    # their steps are slow.
     lasting=train.steps=1000000
+    export RETNET_FAULT='read data:1-:slow=20'
     start stopped $lasting
     reach stopped steps 10
     kill -USR1 "$pid" # mpirun hands it to its ranks
@@ -48,6 +50,7 @@ case $case in
     ended 0 stopped 'TERM to one rank'
     start stopped $lasting run.max_hours=0.00003 run.requeue_exit=true
     ended 75 stopped max_hours
+    unset RETNET_FAULT
     steps=$(($(steps_of stopped) + 10))
     start stopped "train.steps=$steps"
     ended 0 stopped 'the rest'

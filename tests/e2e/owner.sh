@@ -57,7 +57,7 @@ cp -r whole pruned
 newest=$(find pruned/checkpoints -maxdepth 1 -name 'step-*' | sort | tail -n 1)
 [ "$newest" != "$(find pruned/checkpoints -maxdepth 1 -name 'step-*' | sort | head -n 1)" ] ||
   fail 'one checkpoint only'
-RETNET_FAULT=file.read:1-:slow=500 "$bin/retnet-ckpt" verify pruned >verify.log 2>&1 &
+RETNET_FAULT=file.read:1-:slow=100 "$bin/retnet-ckpt" verify pruned >verify.log 2>&1 &
 verifier=$!
 sleep 1
 rm -r "$newest"

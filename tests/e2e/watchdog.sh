@@ -6,6 +6,7 @@ set -euo pipefail
 bin=$1 case=$2
 # shellcheck source=tests/e2e/common.sh
 source "$(dirname "$(realpath "$0")")/common.sh"
+end_at_once
 
 seq -f 'line %g of some plain text for a tiny model' 1 900 >text.txt
 "$bin/retnet-data" build --out data --val-fraction 0.2 text.txt >/dev/null
@@ -21,19 +22,38 @@ YAML
 
 # stands SITE PROGRAM...: two ranks, one of which stops or loops at the fault site.
 stands() {
-  local fault=$1 name=${1%%:*} code=0
+  local fault=$1 name=${1%%:*} code=0 log
+  log=${name// /-}-$BASHPID.log
   shift
-  cat >launch.sh <<EOF
+  cat >"$log.sh" <<EOF
 if [ "\$OMPI_COMM_WORLD_RANK" = 1 ]; then export RETNET_FAULT='$fault'; fi
 exec "\$@"
 EOF
-  timeout -k 5 120 mpirun -n 2 --oversubscribe --bind-to none bash launch.sh "$@" \
-    >stands.log 2>&1 || code=$?
-  [ "$code" = 3 ] || fail "$fault ended with $code, not 3: $(tail -n 5 stands.log)"
-  [ "$(grep -c 'error: no progress' stands.log)" = 1 ] ||
-    fail "$fault: not one table: $(tail -n 8 stands.log)"
-  grep -q "rank 1 has been in \"$name\" of .*<- late" stands.log ||
-    fail "$fault: rank 1 is not named: $(grep -A3 'no progress' stands.log)"
+  timeout -k 5 120 mpirun -n 2 --oversubscribe --bind-to none bash "$log.sh" "$@" \
+    >"$log" 2>&1 || code=$?
+  [ "$code" = 3 ] || fail "$fault ended with $code, not 3: $(tail -n 5 "$log")"
+  [ "$(grep -c 'error: no progress' "$log")" = 1 ] ||
+    fail "$fault: not one table: $(tail -n 8 "$log")"
+  grep -q "rank 1 has been in \"$name\" of .*<- late" "$log" ||
+    fail "$fault: rank 1 is not named: $(grep -A3 'no progress' "$log")"
+}
+
+# beside COMMAND...: in the background, until `join`.
+beside() {
+  (
+    failures=0
+    "$@"
+    exit "$failures"
+  ) &
+  other=$!
+}
+join() { wait "$other" || failures=$((failures + 1)); }
+
+both() { # both SITE SITE: training that stands at each
+  beside stands "$1" "${train[@]}" -s run.dir=one
+  stands "$2" "${train[@]}" -s run.dir=other
+  join
+  rm -rf one other
 }
 
 case $case in
@@ -63,15 +83,16 @@ case $case in
       fail "retnet-eval: $(tail -n 3 eval.log)"
     ;;
   stands)
+    # Two at a time: they wait.
     train=("$bin/retnet-train" run.yaml -s run.watchdog_s=3)
     must_train 1 whole train.eval_every=0
-    for site in 'initial weights:1:loop' 'read data:3:stop' forward:5:loop 'sum gradients:2:stop' \
-      evaluation:1:loop 'start of a save:1:stop'; do
-      rm -rf RUN
-      stands "$site" "${train[@]}"
-    done
+    both 'initial weights:1:loop' 'read data:3:stop'
+    both forward:5:loop 'sum gradients:2:stop'
+    both evaluation:1:loop 'start of a save:1:stop'
+    beside stands evaluation:3:loop "$bin/retnet-eval" --checkpoint whole --data data \
+      -s run.watchdog_s=3
     stands 'load checkpoint:1:stop' "${train[@]}" -s run.dir=whole -s train.steps=9
-    stands evaluation:3:loop "$bin/retnet-eval" --checkpoint whole --data data -s run.watchdog_s=3
+    join
     ;;
   *)
     fail "no such case: $case"
