@@ -6,7 +6,7 @@
 
 #include "model/base/threads.h"
 #include "model/kernel/gemm.h"
-#include "tests/support/gradient.h"
+#include "tests/support/products.h"
 #include "tests/support/sets.h"
 
 enum { MAX = 150, MAX_PAD = 16, AREA = (MAX + 1) * (MAX + MAX_PAD), THREADS = 2 };
@@ -27,14 +27,9 @@ typedef struct operands {
 static operands drawn, work[THREADS];
 
 static void draw(void) {
-  test_fill(drawn.a, AREA, 1, 1);
-  test_fill(drawn.b, AREA, 1, 2);
-  test_fill(drawn.c, AREA, 1, 3);
-  for (int i = 0; i < AREA; i++) {
-    drawn.a[i] = rn_bf16_value(drawn.a16[i] = rn_bf16_of(drawn.a[i]));
-    drawn.b[i] = rn_bf16_value(drawn.b16[i] = rn_bf16_of(drawn.b[i]));
-    drawn.c[i] = rn_bf16_value(drawn.c16[i] = rn_bf16_of(drawn.c[i]));
-  }
+  test_fill_both(drawn.a, drawn.a16, AREA, 1);
+  test_fill_both(drawn.b, drawn.b16, AREA, 2);
+  test_fill_both(drawn.c, drawn.c16, AREA, 3);
 }
 
 static void copy_shifted(operands *w, int shift) {
@@ -68,7 +63,7 @@ static double element(const product *p, int i, int j, double *size) {
 }
 
 static bool is_formula(const product *p) {
-  const double within = p->c_bf16 ? 1.0 / 128 : sizeof(rn_real) == sizeof(float) ? 1e-6 : 1e-14;
+  const double within = test_product_tolerance(p->c_bf16);
   bool holds = true;
   for (int i = 0; i < p->m && holds; i++) {
     for (int j = 0; j < p->ldc && holds; j++) {
@@ -113,20 +108,15 @@ static void check_product(const product *p, int shift) {
   }
 }
 
-static int draw_size(rn_random_key key, uint64_t at) {
-  static const int common[] = {1, 2, 8, 16, 32, 48, 64, 96, 128};
-  const double u = rn_random_uniform(key, 2 * at), v = rn_random_uniform(key, 2 * at + 1);
-  return u < 0.5 ? common[(int)(v * 9)] : 1 + (int)(v * MAX);
-}
-
 static void check_table(bool bf16) {
-  static const int pads[] = {0, 0, 1, 8, MAX_PAD};
+  static const int common[] = {1, 2, 8, 16, 32, 48, 64, 96, 128};
+  const test_sizes sizes = {common, sizeof common / sizeof *common, MAX, 0.5};
   const rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, 1, "shapes");
   for (uint64_t i = 0; i < 400; i++) {
     product p = {.kind = (rn_gemm_kind)(i % 4), .bf16 = bf16};
-    p.m = draw_size(key, 4 * i);
-    p.n = draw_size(key, 4 * i + 1);
-    p.k = draw_size(key, 4 * i + 2);
+    p.m = test_draw_size(&sizes, key, 4 * i);
+    p.n = test_draw_size(&sizes, key, 4 * i + 1);
+    p.k = test_draw_size(&sizes, key, 4 * i + 2);
     /* Vectors are products of their own in some libraries. */
     if (i % 10 == 7) p.m = 1;
     if (i % 10 == 8) p.n = 1;
@@ -134,9 +124,9 @@ static void check_table(bool bf16) {
     p.beta = (rn_real)(rn_random_uniform(key, 8 * i + 7) < 0.5);
     p.c_bf16 = bf16 && i % 8 >= 4;
     if (p.kind == RN_GEMM_NT_FP64_ACCUMULATE && p.k > RN_FP64_SUM_MAX) p.k = RN_FP64_SUM_MAX;
-    p.lda = (p.kind == RN_GEMM_TN ? p.m : p.k) + pads[i / 4 % 5];
-    p.ldb = (p.kind == RN_GEMM_NN || p.kind == RN_GEMM_TN ? p.n : p.k) + pads[i / 8 % 5];
-    p.ldc = p.n + pads[i / 16 % 5];
+    p.lda = (p.kind == RN_GEMM_TN ? p.m : p.k) + test_pad(i / 4, MAX_PAD);
+    p.ldb = (p.kind == RN_GEMM_NN || p.kind == RN_GEMM_TN ? p.n : p.k) + test_pad(i / 8, MAX_PAD);
+    p.ldc = p.n + test_pad(i / 16, MAX_PAD);
     check_product(&p, (int)(i % 17));
   }
 }

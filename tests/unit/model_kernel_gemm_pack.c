@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "model/base/threads.h"
-#include "tests/support/gradient.h"
+#include "tests/support/products.h"
 #include "tests/support/sets.h"
 
 enum { MAX = 300, MAX_PAD = 32, AREA = MAX * (MAX + MAX_PAD), THREADS = 2 };
@@ -33,14 +33,9 @@ typedef struct result {
 static result got[THREADS];
 
 static void draw(void) {
-  test_fill(drawn_x, AREA, 1, 1);
-  test_fill(drawn_w, AREA, 1, 2);
-  test_fill(drawn_y, AREA, 1, 3);
-  for (int i = 0; i < AREA; i++) {
-    drawn_x[i] = rn_bf16_value(x16[i] = rn_bf16_of(drawn_x[i]));
-    drawn_w[i] = rn_bf16_value(w16[i] = rn_bf16_of(drawn_w[i]));
-    drawn_y[i] = rn_bf16_value(drawn_y16[i] = rn_bf16_of(drawn_y[i]));
-  }
+  test_fill_both(drawn_x, x16, AREA, 1);
+  test_fill_both(drawn_w, w16, AREA, 2);
+  test_fill_both(drawn_y, drawn_y16, AREA, 3);
 }
 
 /* A copy of the weight that ends where its memory ends, so that a sanitizer sees a read beyond. */
@@ -89,7 +84,7 @@ static double element(const product *p, int i, int j, double *size) {
 }
 
 static bool is_formula(const product *p, const result *r) {
-  const double within = p->y_bf16 ? 1.0 / 128 : sizeof(rn_real) == sizeof(float) ? 1e-6 : 1e-14;
+  const double within = test_product_tolerance(p->y_bf16);
   for (int i = 0; i < p->rows; i++) {
     for (int j = 0; j < p->ldy; j++) {
       const int at = i * p->ldy + j;
@@ -130,25 +125,20 @@ static void check_product(const product *p) {
   free(w.at);
 }
 
-static int draw_size(rn_random_key key, uint64_t at) {
-  static const int common[] = {1, 2, 16, 31, 32, 33, 63, 64, 65, 96, 128, 192, 256};
-  const double u = rn_random_uniform(key, 2 * at), v = rn_random_uniform(key, 2 * at + 1);
-  return u < 0.6 ? common[(int)(v * 13)] : 1 + (int)(v * MAX);
-}
-
 static void check_backend(bool bf16) {
-  static const int pads[] = {0, 0, 1, 8, MAX_PAD};
+  static const int common[] = {1, 2, 16, 31, 32, 33, 63, 64, 65, 96, 128, 192, 256};
+  const test_sizes sizes = {common, sizeof common / sizeof *common, MAX, 0.6};
   const rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, 1, "packed shapes");
   for (uint64_t i = 0; i < 150; i++) {
     product p = {.kind = i % 2 == 0 ? RN_GEMM_NT : RN_GEMM_NN, .bf16 = bf16};
-    p.rows = draw_size(key, 5 * i);
-    p.n = draw_size(key, 5 * i + 1);
-    p.k = draw_size(key, 5 * i + 2);
+    p.rows = test_draw_size(&sizes, key, 5 * i);
+    p.n = test_draw_size(&sizes, key, 5 * i + 1);
+    p.k = test_draw_size(&sizes, key, 5 * i + 2);
     p.beta = (rn_real)(i / 2 % 2);
     p.y_bf16 = bf16 && i % 8 >= 4;
-    p.ldx = p.k + pads[i % 5];
-    p.ldw = (p.kind == RN_GEMM_NT ? p.k : p.n) + pads[i / 2 % 5];
-    p.ldy = p.n + pads[i / 4 % 5];
+    p.ldx = p.k + test_pad(i, MAX_PAD);
+    p.ldw = (p.kind == RN_GEMM_NT ? p.k : p.n) + test_pad(i / 2, MAX_PAD);
+    p.ldy = p.n + test_pad(i / 4, MAX_PAD);
     /* All columns, columns from a panel's first one, or any columns. */
     p.cols = (rn_range){0, p.n};
     if (i % 3 > 0) p.cols.begin = (int64_t)(rn_random_uniform(key, 10 * i + 7) * p.n);
