@@ -63,6 +63,26 @@ static void *map(int file, size_t bytes, int access) {
   return memory;
 }
 
+/* Under overcommit_memory = 2 the system may refuse a page at the first write, which then ends the
+ * process by SIGBUS, unless all pages are taken here. Elsewhere they are left to the threads that
+ * write them first, which places them. */
+static bool must_reserve(void) {
+  FILE *file = fopen("/proc/sys/vm/overcommit_memory", "re");
+  const bool strict = file != NULL && fgetc(file) == '2';
+  if (file != NULL) fclose(file);
+  return strict;
+}
+
+/* Returns 0, or the error. */
+static int reserve(int file, size_t bytes) {
+  if (rn_fault_now("peer_memory.reserve")) return errno;
+  if (!must_reserve()) return 0;
+  int error;
+  do error = posix_fallocate(file, 0, (off_t)bytes);
+  while (error == EINTR);
+  return error;
+}
+
 static rn_status create_own(rn_err *err, const rn_world *world, rn_peer_memory *m, int *file) {
   if (exceeds_file_limit(m->bytes)) {
     errno = EFBIG;
@@ -71,6 +91,8 @@ static rn_status create_own(rn_err *err, const rn_world *world, rn_peer_memory *
   *file = rn_fault_now("peer_memory.create") ? -1 : memfd_create("retnet", MFD_CLOEXEC);
   if (*file < 0) return fail(err, world, "memfd_create");
   if (ftruncate(*file, (off_t)m->bytes) != 0) return fail(err, world, "ftruncate");
+  errno = reserve(*file, m->bytes);
+  if (errno != 0) return fail(err, world, "fallocate");
   head *own = map(*file, m->bytes, PROT_READ | PROT_WRITE);
   if (own == NULL) return fail(err, world, "mmap");
   own->token = make_token();

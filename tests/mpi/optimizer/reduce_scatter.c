@@ -192,10 +192,12 @@ static void a_waiting_rank_delivers_its_messages(const rn_world *world, const rn
 
 /* If one rank cannot create its block or open another one, all ranks learn it, and none hangs. */
 static void a_rank_without_memory_is_known_to_all(const rn_world *world, const rn_grid *grid) {
-  static const char *const fault[] = {"peer_memory.create:1", "peer_memory.open:1"};
-  static const char *const words[] = {"share memory|memfd_create", "share memory|/proc/"};
+  static const char *const fault[] = {"peer_memory.create:1", "peer_memory.reserve:1",
+                                      "peer_memory.open:1"};
+  static const char *const words[] = {"share memory|memfd_create", "share memory|fallocate",
+                                      "share memory|/proc/"};
   const int rank = rn_grid_replica(grid), size = rn_grid_replica_size(grid);
-  for (int i = 0; size > 1 && i < 2; i++) {
+  for (int i = 0; size > 1 && i < 3; i++) {
     rn_peer_memory *peers = NULL;
     rn_node *node = NULL;
     CHECK_OK(&err, rn_node_create(&err, world, grid, 0, &node));
