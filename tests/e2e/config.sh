@@ -134,11 +134,16 @@ case $case in
     cp -r run copy
     in_copy=("$bin/retnet-train" run.yaml -s run.dir=copy -s train.steps=5 "${preset[@]/#/-s}")
     refuse 1 'checkpoint.resume: latest does not exist: auto' "${in_copy[@]}" -s checkpoint.resume=latest
-    for key in checkpoint.resume=other checkpoint.init_from=other checkpoint.resume=gone/step-00000001; do
+    for key in checkpoint.resume=other checkpoint.resume=gone/step-00000001; do
       "${in_copy[@]}" -s "$key" >log 2>&1 || fail "$key: $(cat log)"
       [ "$(grep -c "^warning: ${key%=*} ${key#*=} is ignored: copy has checkpoints" log)" = 1 ] ||
         fail "$key is not reported as ignored: $(cat log)"
     done
+    # Its first weights came from elsewhere: that stays in its file, and is no reason for a warning.
+    "${in_copy[@]}" -s checkpoint.init_from=other >log 2>&1 || fail "init_from: $(cat log)"
+    grep -q '^checkpoint.init_from other is for new runs: copy has checkpoints' log ||
+      fail "init_from is not told: $(cat log)"
+    if grep -q '^warning: .*init_from' log; then fail "init_from is warned of: $(cat log)"; fi
     for own in copy/checkpoints/step-00000005 copy; do
       "${in_copy[@]}" -s "checkpoint.resume=$own" >log 2>&1 || fail "$(cat log)"
       if grep -q 'is ignored' log; then fail "its own checkpoint $own is not used: $(cat log)"; fi

@@ -155,9 +155,10 @@ static bool is_same_folder(const char *a, const char *b) {
   return same;
 }
 
-/* Warns about keys that have no effect because the run continues from a checkpoint in run.dir. The
+/* Tells of keys that have no effect because the run continues from a checkpoint in run.dir. The
  * path of run.dir stands for its newest checkpoint. A word that is neither a keyword nor a path is
- * an error; a path may be gone by now. Rank 0 only. */
+ * an error; a path may be gone by now. checkpoint.init_from stays in the file of a run that is
+ * requeued, so it deserves no warning. Rank 0 only. */
 static rn_status check_ignored(rn_err *err, const Retnet__Config *c, const char *found) {
   const char *resume = c->checkpoint->resume, *init = c->checkpoint->init_from;
   if (strcmp(resume, "auto") != 0 && !is_same_folder(resume, found) &&
@@ -165,7 +166,12 @@ static rn_status check_ignored(rn_err *err, const Retnet__Config *c, const char 
     if (strchr(resume, '/') == NULL) RN_TRY(err, check_given(err, "checkpoint.resume", resume));
     warn_ignored(c, "checkpoint.resume", resume, found);
   }
-  if (init[0] != '\0') warn_ignored(c, "checkpoint.init_from", init, found);
+  if (init[0] != '\0') {
+    rn_log_info(
+        "checkpoint.init_from %s is for new runs: %s has checkpoints, and the run continues "
+        "from %s",
+        init, c->run->dir, found);
+  }
   return RN_OK;
 }
 
