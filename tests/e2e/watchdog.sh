@@ -41,9 +41,8 @@ EOF
 # beside COMMAND...: in the background, until `join`.
 beside() {
   (
-    failures=0
     "$@"
-    exit "$failures"
+    exit "$((failures > 0))"
   ) &
   other=$!
 }
