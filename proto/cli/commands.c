@@ -84,8 +84,11 @@ rn_status rn_commands_parse(rn_err *err, const rn_commands *c, int argc, char *c
 static bool does_the_work(const rn_commands *c) {
   const rn_launched launched = rn_launched_detect();
   if (launched.ranks > 1 && launched.rank == 0) {
-    rn_log_warn("%s runs as one process, but %d ranks were started: only rank 0 does the work",
-                c->program, launched.ranks);
+    rn_log_warn(
+        "%s runs as one process, but %d ranks were started: only rank 0 does the work, and "
+        "other arguments of other ranks are not used; start each command by itself, with "
+        "srun -n 1 or without a launcher",
+        c->program, launched.ranks);
   }
   return launched.rank == 0;
 }

@@ -12,7 +12,10 @@ typedef struct rn_launched {
   int ranks, rank;      /* 1, 0 without a launcher */
 } rn_launched;
 
-/** Reads the variables of Open MPI, PMI and SLURM; the first that says more than one rank counts.
+/**
+ * Reads the variables of Open MPI, PMI and SLURM; the first that says more than one rank counts.
+ * Those of PMI and SLURM do not count for a command typed in a shell that was started with
+ * `srun --pty`.
  */
 rn_launched rn_launched_detect(void);
 
@@ -22,7 +25,7 @@ bool rn_launched_speaks(void);
 /**
  * Returns true if this rank should print an error that rank 0 has probably printed too. Rank 0
  * returns true at once. Others pause for a few seconds first: if rank 0 has the same error, the
- * launcher ends them meanwhile. Under srun, which may let them live, they return false.
+ * launcher ends them meanwhile. srun may let them live; there, one rank of each node returns true.
  */
 bool rn_launched_speaks_late(void);
 

@@ -46,8 +46,16 @@ rn_status rn_program_check_output(rn_err *err, rn_status status) {
                  errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
 }
 
+/* Prints an error before MPI starts; other ranks than 0 say which they are. */
+static void print_error(const char *program, const rn_err *err) {
+  const int rank = rn_launched_detect().rank;
+  rn_err named = *err;
+  if (rank > 0) snprintf(named.text, sizeof named.text, "rank %d: %.2000s", rank, err->text);
+  rn_log_error(program, &named);
+}
+
 int rn_program_finish(const char *program, rn_status status, rn_err *err) {
   status = rn_program_check_output(err, status);
-  if (status != RN_OK && rn_launched_speaks_late()) rn_log_error(program, err);
+  if (status != RN_OK && rn_launched_speaks_late()) print_error(program, err);
   return rn_status_exit_code(status);
 }

@@ -194,7 +194,14 @@ case $case in
     done
     "${two[@]}" "$bin/retnet-train" --help >help 2>&1 || fail "--help of two ranks: $(tail -n 3 help)"
     [ "$(grep -c '^usage: ' help)" = 1 ] || fail '--help is printed more than once'
+    # srun lets the others live when a rank ends: one rank of a node tells what rank 0 may not know.
+    for rank in 1 2 3; do
+      env SLURM_JOB_ID=$$ SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=$rank "${one[0]}" \
+        --nonsense >>srun.log 2>&1 &
+    done
     refuse 2 --nonsense "${mpmd[@]}" "${one[@]}" + "${one[0]}" --nonsense # by rank 1 alone
+    wait
+    [ "$(grep -c 'rank [123]: .*--nonsense' srun.log)" = 1 ] || fail "not told once: $(cat srun.log)"
     # Programs that are one process: a rank works, or none.
     refuse_once 0 'only rank 0 does the work' "${two[@]}" "$bin/retnet-data" build --out twice \
       --val-fraction 0 run.yaml
