@@ -5,7 +5,7 @@
 
 #include "data/batch/split.h"
 #include "data/text/build.h"
-#include "data/text/tokenizer.h"
+#include "data/text/split_tokenizer.h"
 #include "proto/base/log.h"
 #include "proto/cli/commands.h"
 #include "trainer/machine/program_version.h"
@@ -14,7 +14,7 @@
 
 /* Values of options. */
 static struct {
-  const char *out, *tokenizer, *include, *range;
+  const char *out, *tokenizer, *special_tokens, *include, *range;
   double val_fraction;
   bool text;
 } given = {.tokenizer = "bytes", .val_fraction = 0.01};
@@ -49,16 +49,14 @@ static void print_passed_by(const rn_source_counts *counts) {
 static rn_status build(rn_err *err, const rn_words *words) {
   const rn_build_options options = {.out = given.out,
                                     .include = given.include,
+                                    .tokenizer = given.tokenizer,
+                                    .special_tokens = given.special_tokens,
                                     .val_fraction = given.val_fraction,
                                     .progress = show_progress,
                                     .input = words->word,
                                     .inputs = words->count};
   rn_build_report report;
   if (given.out == NULL) return rn_fail(err, RN_ERR_USAGE, "--out DIR is required");
-  if (strcmp(given.tokenizer, "bytes") != 0) {
-    return rn_fail(err, RN_ERR_USAGE, "--tokenizer %s: this version supports only bytes",
-                   given.tokenizer);
-  }
   rn_status status = rn_build(err, &options, &report);
   rn_log_progress("%s", "");
   if (status != RN_OK) return status;
@@ -66,6 +64,11 @@ static rn_status build(rn_err *err, const rn_words *words) {
          (long long)report.documents, (long long)report.bytes, (long long)report.train_tokens,
          (long long)report.val_tokens);
   print_passed_by(&report.passed_by);
+  if (!report.lossless) {
+    rn_log_info(
+        "note: this tokenizer may normalise text: decoding does not always give back every "
+        "byte");
+  }
   return RN_OK;
 }
 
@@ -106,6 +109,9 @@ static rn_status verify_split(rn_err *err, const char *name, rn_split *split) {
   for (int i = 0; i < split->shards; i++) {
     RN_TRY(err, rn_shard_verify(err, split->shard[i].file.path));
   }
+  Retnet__Tokenizer *tokenizer = NULL;
+  RN_TRY(err, rn_split_tokenizer_file(err, split, &tokenizer));
+  rn_tokenizer_file_free(tokenizer);
   printf("%s: %d shards ok\n", name, split->shards);
   return RN_OK;
 }
@@ -131,19 +137,54 @@ static rn_status recover(rn_err *err, const rn_words *words) {
   return RN_OK;
 }
 
-static rn_status print_tokens(rn_err *err, rn_split *split, int64_t from, int64_t to, bool text) {
+static rn_status print_ids(rn_err *err, rn_split *split, int64_t from, int64_t to) {
   enum { PIECE = 4096 };
   int32_t ids[PIECE];
-  const int32_t document = (int32_t)rn_split_header(split)->document_token;
   for (int64_t at = from; at < to && !ferror(stdout); at += PIECE) {
     const int64_t piece = to - at < PIECE ? to - at : PIECE;
     RN_TRY(err, rn_split_read(err, split, at, piece, ids));
-    for (int64_t i = 0; i < piece; i++) {
-      if (!text) printf("%d\n", ids[i]);
-      if (text && ids[i] != document) putchar(ids[i]);
-    }
+    for (int64_t i = 0; i < piece; i++) printf("%d\n", ids[i]);
   }
   return RN_OK;
+}
+
+static rn_status print_document(rn_err *err, const rn_tokenizer *tokenizer, rn_tokens *document) {
+  rn_text text = {0};
+  const rn_status status =
+      rn_tokenizer_decode(err, tokenizer, document->id, document->count, &text);
+  if (status == RN_OK && text.count > 0) fwrite(text.bytes, 1, text.count, stdout);
+  rn_text_free(&text);
+  document->count = 0;
+  return status;
+}
+
+/* A tokenizer may decode a document differently from its pieces. If all tokens can be decoded one
+ * by one, a long document is printed in pieces. */
+static rn_status add_for_print(rn_err *err, const rn_tokenizer *tokenizer, int32_t id,
+                               rn_tokens *document) {
+  enum { MANY = 1 << 16 };
+  if (id == tokenizer->document) return print_document(err, tokenizer, document);
+  RN_TRY(err, rn_tokens_add(err, document, id, 0));
+  if (!tokenizer->lossless || document->count < MANY) return RN_OK;
+  return print_document(err, tokenizer, document);
+}
+
+static rn_status print_text(rn_err *err, rn_split *split, const rn_tokenizer *tokenizer,
+                            int64_t from, int64_t to) {
+  enum { PIECE = 4096 };
+  int32_t ids[PIECE];
+  rn_tokens document = {0};
+  rn_status status = RN_OK;
+  for (int64_t at = from; status == RN_OK && at < to && !ferror(stdout); at += PIECE) {
+    const int64_t piece = to - at < PIECE ? to - at : PIECE;
+    status = rn_split_read(err, split, at, piece, ids);
+    for (int64_t i = 0; status == RN_OK && i < piece; i++) {
+      status = add_for_print(err, tokenizer, ids[i], &document);
+    }
+  }
+  if (status == RN_OK) status = print_document(err, tokenizer, &document);
+  rn_tokens_free(&document);
+  return status;
 }
 
 /* Parses one end of a range A:B, up to the character `stop`; an empty end gives `otherwise`.
@@ -168,20 +209,21 @@ static rn_status read_range(rn_err *err, int64_t tokens, int64_t *from, int64_t 
   return RN_OK;
 }
 
+static rn_status cat_split(rn_err *err, rn_split *split) {
+  int64_t from = 0, to = 0;
+  rn_tokenizer *tokenizer = NULL;
+  RN_TRY(err, read_range(err, split->tokens, &from, &to));
+  if (!given.text) return print_ids(err, split, from, to);
+  RN_TRY(err, rn_split_tokenizer(err, split, &tokenizer));
+  const rn_status status = print_text(err, split, tokenizer, from, to);
+  rn_tokenizer_destroy(&tokenizer);
+  return status;
+}
+
 static rn_status cat(rn_err *err, const rn_words *words) {
   rn_split split;
-  int64_t from = 0, to = 0;
   RN_TRY(err, rn_split_open(err, words->word[0], "train", &split));
-  const Retnet__ShardHeader *header = rn_split_header(&split);
-  if (given.text && strcmp(header->tokenizer, rn_tokenizer_kind().tokenizer) != 0) {
-    const rn_status status = rn_fail(
-        err, RN_ERR_USAGE, "%s: the tokens are of tokenizer %s, but --text supports only %s",
-        words->word[0], header->tokenizer, rn_tokenizer_kind().tokenizer);
-    rn_split_close(&split);
-    return status;
-  }
-  rn_status status = read_range(err, split.tokens, &from, &to);
-  if (status == RN_OK) status = print_tokens(err, &split, from, to, given.text);
+  const rn_status status = cat_split(err, &split);
   rn_split_close(&split);
   return status;
 }
@@ -190,13 +232,20 @@ static const rn_arg build_options[] = {
     {0, "out", "DIR", "folder to create with train/ and val/ in it; must be empty or absent",
      RN_ARG_PATH, &given.out, 0, 0},
     {0, "tokenizer", "NAME",
-     "bytes (default): one token per byte value (256) and an end-of-document token", RN_ARG_TEXT,
-     &given.tokenizer, 0, 0},
+     "bytes (default): one token per byte value; tiktoken:FILE: byte-level BPE from a rank file; "
+     "hf:FILE_OR_DIR: byte-level BPE from a tokenizer.json, or vocab.json with merges.txt; "
+     "spm:FILE: "
+     "a sentencepiece model",
+     RN_ARG_TEXT, &given.tokenizer, 0, 0},
+    {0, "special-tokens", "LIST",
+     "special tokens that are recognised in the text: names separated by commas, or all (default: "
+     "none; they are ordinary text)",
+     RN_ARG_TEXT, &given.special_tokens, 0, 0},
     {0, "include", "GLOB", "inside folders, pack only files with such names (default: all)",
      RN_ARG_TEXT, &given.include, 0, 0},
     {0, "val-fraction", "F",
      "fraction of the documents for validation (default 0.01); with fewer than 20 documents, the "
-     "last part of each document",
+     "last part of each document's tokens",
      RN_ARG_NUMBER, &given.val_fraction, 0, 1}};
 static const rn_arg cat_options[] = {
     {0, "text", NULL, "print the text instead of token numbers", RN_ARG_SWITCH, &given.text, 0, 0},
@@ -206,7 +255,9 @@ static const rn_arg cat_options[] = {
 static const rn_command commands[] = {
     {"build",
      {.program = "retnet-data build",
-      .form = "--out DIR [--tokenizer NAME] [--include GLOB] [--val-fraction F] INPUT...",
+      .form = "--out DIR [--tokenizer NAME] [--special-tokens LIST] [--include GLOB] "
+              "[--val-fraction F] "
+              "INPUT...",
       .about =
           "Packs text into shards for training and validation. Each INPUT is a file, a folder "
           "(searched recursively), a quoted file name pattern, or - for standard input. A file "

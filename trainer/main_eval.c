@@ -14,6 +14,7 @@
 #include "proto/cli/program.h"
 #include "proto/options/options.h"
 #include "trainer/checkpoint/checkpoint_find.h"
+#include "trainer/checkpoint/checkpoint_tokenizer.h"
 #include "trainer/evaluate/evaluate.h"
 #include "trainer/launch/blas_check.h"
 #include "trainer/launch/gemm_agree.h"
@@ -159,6 +160,10 @@ static rn_status open_input(rn_err *err, rn_world *world, const options *o,
   }
   if (status != RN_OK) return status;
   status = rn_split_open(err, o->data, "val", split);
+  if (status == RN_OK) {
+    status = rn_checkpoint_check_tokenizer(err, o->checkpoint, model->manifest->vocabulary, split,
+                                           o->data);
+  }
   RN_TRY(err, rn_agree(err, world, status));
   return check_same_split(err, world, split);
 }

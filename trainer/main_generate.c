@@ -3,14 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/text/tokenizer.h"
+#include "data/tokenizer/tokenizer_file.h"
 #include "model/base/blas.h"
 #include "model/base/threads.h"
 #include "proto/base/arena.h"
 #include "proto/base/log.h"
+#include "proto/base/utf8.h"
 #include "proto/cli/args.h"
 #include "proto/cli/launched.h"
 #include "proto/cli/program.h"
+#include "trainer/checkpoint/checkpoint_tokenizer.h"
 #include "trainer/generate/completions.h"
 #include "trainer/generate/generate.h"
 #include "trainer/machine/binding.h"
@@ -19,7 +21,7 @@
 #include "trainer/machine/thread_limit.h"
 
 typedef struct options {
-  const char *checkpoint, *precision;
+  const char *checkpoint, *precision, *special_tokens;
   int bf16; /* index of `precision` in precisions[]; 1: bf16 */
   rn_words prompts, prompt_files, line_files;
   int64_t tokens, top_k, seed;
@@ -41,6 +43,10 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
        &o->prompt_files, 0, 0},
       {0, "prompt-lines", "FILE", "file with one prompt per line; may be repeated", RN_ARG_LIST,
        &o->line_files, 0, 0},
+      {0, "special-tokens", "LIST",
+       "special tokens that are recognised in prompts: names separated by commas, or all (default: "
+       "none)",
+       RN_ARG_TEXT, &o->special_tokens, 0, 0},
       {0, "tokens", "N", "maximum number of tokens to generate (default 128)", RN_ARG_INTEGER,
        &o->tokens, 0, max},
       {0, "temperature", "X", "sampling temperature; 0: always the most likely token (default 1)",
@@ -61,7 +67,8 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
       .program = "retnet-generate",
       .form =
           "--checkpoint DIR [--prompt TEXT]... [--prompt-file FILE]... [--prompt-lines FILE]... "
-          "[--tokens N] [--temperature X] [--top-k K] [--top-p P] [--seed S] "
+          "[--special-tokens LIST] [--tokens N] [--temperature X] [--top-k K] [--top-p P] [--seed "
+          "S] "
           "[--precision fp32|bf16] [--ignore-end] [--json]",
       .about =
           "Generates text with a trained model. Several prompts are continued in one batch, "
@@ -98,83 +105,123 @@ static rn_status read_prompts(rn_err *err, const options *o, rn_completions *com
 /* ---- generation ---- */
 
 /* Receives the generated tokens. A single text is printed while it is generated, except with
- * --json.
- */
+ * --json: whole characters, as their last token arrives. */
 typedef struct output {
   const options *o;
+  rn_tokenizer *tokenizer;
   rn_completions completions;
   bool at_once, full;
 } output;
 
+/* Prints the text so far up to its last complete character, or all of it. */
+static bool print_text(rn_bytes *text, bool all) {
+  const size_t open = all ? 0 : rn_utf8_open_end(text->byte, text->count);
+  const size_t count = text->count - open;
+  if (count == 0) return true;
+  fwrite(text->byte, 1, count, stdout);
+  memmove(text->byte, text->byte + count, open);
+  text->count = open;
+  return fflush(stdout) == 0;
+}
+
 static bool take_token(void *self, int prompt, int32_t token) {
   output *out = self;
   rn_completion *t = &out->completions.text[prompt];
+  const void *bytes = NULL;
+  size_t count = 0;
   t->tokens++;
-  if (token == RN_BYTES_DOCUMENT) {
+  if (token == out->tokenizer->document) {
     t->ended = true;
     return out->o->ignore_end;
   }
-  if (out->at_once) {
-    putchar(token);
-    return fflush(stdout) == 0;
-  }
-  out->full = !rn_bytes_add(&t->text, (unsigned char)token) || out->full;
+  if (rn_tokenizer_token(NULL, out->tokenizer, token, &bytes, &count) != RN_OK) return false;
+  out->full = !rn_bytes_add(&t->text, bytes, count) || out->full;
+  if (out->at_once && !print_text(&t->text, false)) return false;
   return !out->full;
 }
 
-/* Builds the tokens of every prompt: a document token, then the bytes of the prompt. */
-static rn_status tokens_of(rn_err *err, const rn_completions *completions, int32_t **token,
-                           rn_prompt **prompt) {
-  size_t count = 0;
-  for (int i = 0; i < completions->count; i++) count += completions->text[i].prompt.count + 1;
-  RN_TRY(err, rn_alloc(err, "prompts", count, sizeof **token, token));
-  RN_TRY(err, rn_alloc(err, "prompts", (size_t)completions->count, sizeof **prompt, prompt));
-  int32_t *at = *token;
-  for (int i = 0; i < completions->count; i++) {
-    const rn_bytes *bytes = &completions->text[i].prompt;
-    (*prompt)[i] = (rn_prompt){at, (int64_t)bytes->count + 1};
-    *at++ = RN_BYTES_DOCUMENT;
-    for (size_t b = 0; b < bytes->count; b++) *at++ = bytes->byte[b];
+/* Builds the tokens of every prompt: a document token, then the tokens of the prompt. */
+static rn_status tokens_of(rn_err *err, const output *out, rn_tokens *tokens, rn_prompt *prompt) {
+  const rn_completions *completions = &out->completions;
+  rn_encoder *encoder = NULL;
+  RN_TRY(err, rn_encoder_create(err, out->tokenizer, &encoder));
+  rn_status status = RN_OK;
+  if (out->o->special_tokens != NULL) {
+    status = rn_encoder_allow(err, encoder, out->o->special_tokens);
+  }
+  for (int i = 0; status == RN_OK && i < completions->count; i++) {
+    const rn_bytes *text = &completions->text[i].prompt;
+    const size_t before = tokens->count;
+    status = rn_tokens_add(err, tokens, out->tokenizer->document, 0);
+    if (status == RN_OK) {
+      status = rn_encoder_encode(err, encoder, (const char *)text->byte, text->count, tokens);
+    }
+    prompt[i].count = (int64_t)(tokens->count - before);
+  }
+  rn_encoder_destroy(&encoder);
+  const int32_t *at = tokens->id; /* does not move any more */
+  for (int i = 0; i < completions->count; at += prompt[i++].count) prompt[i].token = at;
+  return status;
+}
+
+/* Lists the ids below the vocabulary that no token has. */
+static rn_status list_gaps(rn_err *err, const rn_tokenizer *tokenizer, int32_t **gap, int *count) {
+  *count = 0;
+  RN_TRY(err, rn_alloc(err, "gaps", (size_t)tokenizer->vocabulary, sizeof **gap, gap));
+  for (int32_t id = 0; id < tokenizer->vocabulary; id++) {
+    if (!rn_tokenizer_has(tokenizer, id)) (*gap)[(*count)++] = id;
   }
   return RN_OK;
 }
 
-static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) {
+static rn_status generate_prompts(rn_err *err, rn_checkpoint_model *model, output *out,
+                                  const rn_prompt *prompt) {
   const options *o = out->o;
+  int32_t *gap = NULL;
+  int gaps = 0;
+  RN_TRY(err, list_gaps(err, out->tokenizer, &gap, &gaps));
   const rn_generation_options how = {
       .bf16 = o->bf16 == 1,
       .max_tokens = o->tokens,
-      .vocabulary = RN_BYTES_VOCABULARY,
+      .vocabulary = out->tokenizer->vocabulary,
+      .never = gap,
+      .never_count = gaps,
       .sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed}};
-  const rn_completion *first = &out->completions.text[0];
-  int32_t *token = NULL;
+  const rn_status status = rn_generate(err, model, &how, prompt, out->completions.count,
+                                       (rn_token_visitor){take_token, out});
+  free(gap);
+  return status;
+}
+
+static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) {
+  rn_completion *first = &out->completions.text[0];
+  rn_tokens tokens = {0};
   rn_prompt *prompt = NULL;
-  out->at_once = !o->json && out->completions.count == 1;
+  out->at_once = !out->o->json && out->completions.count == 1;
   if (out->at_once) fwrite(first->prompt.byte, 1, first->prompt.count, stdout);
-  rn_status status = tokens_of(err, &out->completions, &token, &prompt);
-  if (status == RN_OK) {
-    status = rn_generate(err, model, &how, prompt, out->completions.count,
-                         (rn_token_visitor){take_token, out});
-  }
+  rn_status status =
+      rn_alloc(err, "prompts", (size_t)out->completions.count, sizeof *prompt, &prompt);
+  if (status == RN_OK) status = tokens_of(err, out, &tokens, prompt);
+  if (status == RN_OK) status = generate_prompts(err, model, out, prompt);
+  if (out->at_once) (void)print_text(&first->text, true);
   if (status == RN_OK && out->full)
     status = rn_fail(err, RN_ERR_MEMORY, "out of memory while generating text");
-  free(token);
+  rn_tokens_free(&tokens);
   free(prompt);
   return status;
 }
 
-/* Checks that the model uses the byte tokenizer, because prompts and texts are bytes. */
-static rn_status check_tokenizer(rn_err *err, const options *o, const rn_checkpoint_model *model) {
-  const char *name = model->manifest->vocabulary->tokenizer;
-  const char *bytes = rn_tokenizer_kind().tokenizer;
-  if (model->spec.vocab >= RN_BYTES_VOCABULARY && (name == NULL || strcmp(name, bytes) == 0)) {
-    return RN_OK;
-  }
+/* Creates the tokenizer that the checkpoint carries. */
+static rn_status open_tokenizer(rn_err *err, const rn_checkpoint_model *model, output *out) {
+  Retnet__Tokenizer *file = NULL;
+  const char *path = out->o->checkpoint;
+  RN_TRY(err, rn_checkpoint_tokenizer_file(err, path, model->manifest->vocabulary, &file));
+  const rn_status status = rn_tokenizer_create(err, file, &out->tokenizer);
+  rn_tokenizer_file_free(file);
+  if (status != RN_OK || model->spec.vocab >= out->tokenizer->vocabulary) return status;
   return rn_fail(err, RN_ERR_USAGE,
-                 "%s: the model uses tokenizer %s with a vocabulary of %d; this version generates "
-                 "text only with tokenizer %s and a vocabulary of at least %d",
-                 o->checkpoint, name != NULL ? name : "unknown", model->spec.vocab, bytes,
-                 RN_BYTES_VOCABULARY);
+                 "%s: the model has a vocabulary of %d, less than the %d of its tokenizer %s", path,
+                 model->spec.vocab, out->tokenizer->vocabulary, out->tokenizer->name);
 }
 
 static rn_status start_threads(rn_err *err) {
@@ -204,12 +251,13 @@ static rn_status run(rn_err *err, const options *o) {
   rn_status status = start_threads(err);
   if (status == RN_OK) status = read_prompts(err, o, &out.completions);
   if (status == RN_OK) status = rn_checkpoint_model_open(err, o->checkpoint, &model);
-  if (status == RN_OK) status = check_tokenizer(err, o, &model);
+  if (status == RN_OK) status = open_tokenizer(err, &model, &out);
   if (status == RN_OK) status = generate(err, &model, &out);
   if (status == RN_OK && o->json) rn_completions_print_json(&out.completions);
   if (status == RN_OK && !o->json && !out.at_once) rn_completions_print(&out.completions);
   rn_checkpoint_model_close(&model);
   rn_completions_destroy(&out.completions);
+  rn_tokenizer_destroy(&out.tokenizer);
   return status;
 }
 

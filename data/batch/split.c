@@ -52,6 +52,14 @@ static rn_status open_shards(rn_err *err, const char *folder, struct dirent **na
                   &split->cached);
 }
 
+static rn_status load_tokenizer(rn_err *err, const char *folder, rn_split *split) {
+  const size_t max_bytes = (size_t)1 << 29;
+  const rn_path path = rn_path_join(folder, RN_SPLIT_TOKENIZER_FILE);
+  if (!rn_file_exists(path.text)) return RN_OK;
+  return rn_file_load(err, path.text, max_bytes, &split->tokenizer_file,
+                      &split->tokenizer_file_bytes);
+}
+
 static const char *other_split(const char *name) {
   return strcmp(name, "val") == 0 ? "train" : "val";
 }
@@ -83,6 +91,7 @@ rn_status rn_split_open(rn_err *err, const char *dir, const char *name, rn_split
                      dir, name, dir);
   } else {
     status = open_shards(err, folder.text, names, count, out);
+    if (status == RN_OK) status = load_tokenizer(err, folder.text, out);
   }
   for (int i = 0; i < count; i++) free(names[i]);
   free(names);
@@ -95,6 +104,7 @@ void rn_split_close(rn_split *split) {
   free(split->shard);
   free(split->first);
   free(split->cached);
+  free(split->tokenizer_file);
   *split = (rn_split){0};
 }
 

@@ -4,13 +4,18 @@
 
 #include "data/shard/shard.h"
 
+/** The tokenizer's file in the folder of the shards (data/tokenizer/tokenizer_file.h). */
+#define RN_SPLIT_TOKENIZER_FILE "tokenizer.pb.zst"
+
 typedef struct rn_split {
   rn_shard *shard; /* [shards] */
   int shards;
   int64_t *first; /* [shards + 1] first token of each shard */
   int64_t tokens;
-  uint64_t content; /* hash of the shards' ids */
-  int32_t *cached;  /* tokens of the block that was read last */
+  uint64_t content;     /* hash of the shards' ids */
+  void *tokenizer_file; /* its bytes; NULL: none */
+  size_t tokenizer_file_bytes;
+  int32_t *cached; /* tokens of the block that was read last */
   int cached_shard;
   int64_t cached_block; /* block in `cached`; -1: none */
 } rn_split;

@@ -29,14 +29,19 @@ static rn_status grow(rn_err *err, stream *s, size_t capacity) {
   return RN_OK;
 }
 
+static rn_status refuse_folder(rn_err *err, const stream *s) {
+  struct stat info;
+  if (fstat(s->fd, &info) != 0) return rn_file_fail(err, "read", s->name, errno);
+  if (!S_ISDIR(info.st_mode)) return RN_OK;
+  return rn_fail(err, RN_ERR_FORMAT, "%s: is a folder; give a file", s->name);
+}
+
 /* Allocates the size of a regular file plus one byte, so that its end is found without growing. */
 static rn_status reserve(rn_err *err, stream *s) {
   struct stat info;
   size_t capacity = 1 << 16;
+  RN_TRY(err, refuse_folder(err, s));
   if (fstat(s->fd, &info) != 0) return rn_file_fail(err, "read", s->name, errno);
-  if (S_ISDIR(info.st_mode)) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: is a folder; give a file", s->name);
-  }
   if (S_ISREG(info.st_mode) && (uint64_t)info.st_size > s->max_bytes) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: has %lld bytes, more than the limit of %zu", s->name,
                    (long long)info.st_size, s->max_bytes);
@@ -75,19 +80,24 @@ static rn_status read_all(rn_err *err, stream *s) {
   return RN_OK;
 }
 
-rn_status rn_stream_load(rn_err *err, const char *path, size_t max_bytes, void **out,
-                         size_t *bytes) {
-  stream s = {
-      .name = path != NULL ? path : "standard input", .fd = STDIN_FILENO, .max_bytes = max_bytes};
+/* Opens the path; standard input if it is NULL. */
+static rn_status open_stream(rn_err *err, const char *path, stream *s) {
+  s->name = path != NULL ? path : "standard input";
+  s->fd = STDIN_FILENO;
   if (path != NULL && path[0] == '\0') {
     return rn_fail(err, RN_ERR_USAGE, "a file name is empty (is a shell variable unset?)");
   }
-  if (path != NULL) {
-    do {
-      s.fd = open(path, O_RDONLY | O_CLOEXEC);
-    } while (s.fd < 0 && errno == EINTR);
-    if (s.fd < 0) return rn_file_fail(err, "open", path, errno);
-  }
+  if (path == NULL) return RN_OK;
+  do {
+    s->fd = open(path, O_RDONLY | O_CLOEXEC);
+  } while (s->fd < 0 && errno == EINTR);
+  return s->fd < 0 ? rn_file_fail(err, "open", path, errno) : RN_OK;
+}
+
+rn_status rn_stream_load(rn_err *err, const char *path, size_t max_bytes, void **out,
+                         size_t *bytes) {
+  stream s = {.max_bytes = max_bytes};
+  RN_TRY(err, open_stream(err, path, &s));
   const rn_status status = read_all(err, &s);
   if (path != NULL) close(s.fd);
   if (status != RN_OK) {
@@ -97,4 +107,25 @@ rn_status rn_stream_load(rn_err *err, const char *path, size_t max_bytes, void *
   *out = s.bytes;
   *bytes = s.count;
   return RN_OK;
+}
+
+static rn_status take_all(rn_err *err, stream *s, rn_stream_take *take, void *self) {
+  for (bool ended = false; !ended;) {
+    s->count = 0;
+    RN_TRY(err, read_some(err, s, &ended));
+    if (s->count > 0) RN_TRY(err, take(self, err, s->bytes, s->count));
+  }
+  return RN_OK;
+}
+
+rn_status rn_stream_read(rn_err *err, const char *path, rn_stream_take *take, void *self) {
+  enum { PIECE_BYTES = 1 << 20 };
+  stream s = {.max_bytes = SIZE_MAX};
+  RN_TRY(err, open_stream(err, path, &s));
+  rn_status status = refuse_folder(err, &s);
+  if (status == RN_OK) status = grow(err, &s, PIECE_BYTES);
+  if (status == RN_OK) status = take_all(err, &s, take, self);
+  if (path != NULL) close(s.fd);
+  free(s.bytes);
+  return status;
 }

@@ -17,4 +17,12 @@
 rn_status rn_stream_load(rn_err *err, const char *path, size_t max_bytes, void **out,
                          size_t *bytes);
 
+typedef rn_status rn_stream_take(void *self, rn_err *err, const char *bytes, size_t count);
+
+/**
+ * Reads as rn_stream_load, but calls `take` with one piece after the other, of at most 1 MiB, so
+ * that memory does not grow with the input.
+ */
+rn_status rn_stream_read(rn_err *err, const char *path, rn_stream_take *take, void *self);
+
 #endif

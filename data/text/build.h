@@ -3,7 +3,7 @@
  *
  * A document is stored as the document token and its bytes; one more document token ends a split.
  * With 20 documents or more, a keyed hash of its index assigns each document to train or val; with
- * fewer, the last part of each document goes to val.
+ * fewer, the last part of each document's tokens goes to val.
  */
 #ifndef RN_DATA_TEXT_BUILD_H
 #define RN_DATA_TEXT_BUILD_H
@@ -14,15 +14,19 @@
 
 typedef struct rn_build_report {
   int64_t documents, bytes, train_tokens, val_tokens;
+  bool lossless; /* decoding the tokens gives back the text */
   rn_source_counts passed_by;
 } rn_build_report;
 
 typedef struct rn_build_options {
-  const char *out;     /* output folder; must be empty or not exist */
-  const char *include; /* pattern of the file names to read inside folders; NULL: all */
+  const char *out;       /* output folder; must be empty or not exist */
+  const char *include;   /* pattern of the file names to read inside folders; NULL: all */
+  const char *tokenizer; /* "bytes", "tiktoken:FILE", "hf:FILE|DIR", "spm:FILE" */
+  const char
+      *special_tokens; /* names of those that are recognised in texts, or "all"; NULL: none */
   double val_fraction; /* fraction of the data for val, in [0, 1) */
   const char *const *input;
-  void (*progress)(const rn_build_report *so_far); /* called after each document; or NULL */
+  void (*progress)(const rn_build_report *so_far); /* called after each piece of text; or NULL */
   int inputs; /* number of entries of `input`: files, folders, .jsonl, .zst, "-" (stdin) */
 } rn_build_options;
 

@@ -6,11 +6,8 @@
 #include <stdint.h>
 
 #include "data/file/listing.h"
+#include "data/text/documents.h"
 #include "proto/base/status.h"
-
-/** Called with each document in order; `name` is for messages. */
-typedef rn_status rn_document_visit(void *self, rn_err *err, const char *name, const void *bytes,
-                                    size_t count);
 
 /** Selects the files that are read from folders. */
 typedef struct rn_source_options {

@@ -118,7 +118,8 @@ refuse 1 nowhere "$data" build --out x nowhere
 refuse 2 --out "$data" build in
 refuse 2 include "$data" build --out x --inclde '*.c' in
 refuse 2 val-fraction "$data" build --out x --val-fraction 2 in
-refuse 2 spm "$data" build --out x --tokenizer spm:model in
+refuse 1 no_model "$data" build --out x --tokenizer spm:no_model in
+refuse 2 'hf:FILE' "$data" build --out x --tokenizer gpt2 in
 refuse 2 build "$data" bild
 refuse 2 'of 13' "$data" cat piped --range 0:99
 [ ! -e x ] || fail 'a refused build left something behind'

@@ -40,7 +40,8 @@ room(data/batch MAY proto/base data/file data/shard)
 room(data/checkpoint MAY proto/base proto/schema proto/options data/file)
 room(data/exchange MAY proto/base proto/schema data/file)
 room(data/run MAY proto/base data/file)
-room(data/text MAY proto/base data/file data/shard)
+room(data/tokenizer MAY proto/base proto/schema data/file)
+room(data/text MAY proto/base proto/schema data/file data/shard data/batch data/tokenizer)
 
 # trainer/
 room(trainer/schedule MAY proto/base)
@@ -59,10 +60,10 @@ room(trainer/plan MAY proto/base proto/schema model/spec model/kernel comm/world
      comm/optimizer data/shard data/batch data/checkpoint trainer/layout trainer/optimizer
      trainer/parallel trainer/config trainer/machine)
 room(trainer/run MAY proto/base proto/schema model/base model/spec model/kernel model/pass model/stage
-     comm/world comm/optimizer comm/pipeline data/batch data/checkpoint trainer/layout
+     comm/world comm/optimizer comm/pipeline data/batch data/checkpoint data/text trainer/layout
      trainer/optimizer trainer/parallel trainer/config trainer/launch trainer/plan)
-room(trainer/checkpoint MAY proto/base proto/options proto/cli model/spec model/kernel comm/world
-     data/batch data/file data/checkpoint data/run trainer/layout trainer/parallel trainer/run)
+room(trainer/checkpoint MAY proto/base proto/schema proto/options proto/cli model/spec model/kernel comm/world
+     data/batch data/file data/checkpoint data/run data/tokenizer trainer/layout trainer/parallel trainer/run)
 room(trainer/generate MAY proto/base model/retention model/stage data/file
      trainer/checkpoint)
 room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec
@@ -81,6 +82,7 @@ room(trainer/train MAY proto/base proto/options model/kernel comm/world data/fil
      data/run trainer/machine trainer/launch trainer/plan trainer/run trainer/checkpoint
      trainer/profile)
 room(trainer/report MAY proto/base proto/options data/file data/run trainer/generate)
-room(trainer MAY proto/base proto/options proto/cli model/base comm/world data/file data/batch data/text
+room(trainer MAY proto/base proto/options proto/cli model/base comm/world data/file data/batch data/tokenizer
+     data/text
      trainer/config trainer/machine trainer/launch trainer/checkpoint trainer/generate trainer/bench
      trainer/estimate trainer/evaluate trainer/tools trainer/exchange trainer/train trainer/report)

@@ -11,6 +11,7 @@
 #include "trainer/checkpoint/checkpoint_find.h"
 #include "trainer/checkpoint/checkpoint_shards.h"
 #include "trainer/checkpoint/checkpoint_streams.h"
+#include "trainer/checkpoint/checkpoint_tokenizer.h"
 #include "trainer/checkpoint/manifest.h"
 
 /* Context of compare_key, which is called for every key. */
@@ -95,6 +96,10 @@ static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_o
   rn_ckpt *ckpt = NULL;
   rn_progress_begin("load checkpoint", run->counters.step);
   rn_status status = rn_ckpt_open(err, path, &ckpt);
+  if (status == RN_OK) {
+    status = rn_checkpoint_check_tokenizer(err, path, rn_ckpt_manifest(ckpt)->vocabulary,
+                                           &run->datasets.train, run->settings.config->data->dir);
+  }
   if (status == RN_OK && !weights_only) {
     status = compare(err, run, rn_ckpt_manifest(ckpt));
   }

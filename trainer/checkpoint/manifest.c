@@ -108,6 +108,9 @@ static Retnet__Vocabulary vocabulary_of(const rn_manifest_run *run) {
   vocabulary.tokenizer = header->tokenizer;
   vocabulary.has_tokenizer_sum = 1;
   vocabulary.tokenizer_sum = header->tokenizer_hash;
+  vocabulary.has_tokenizer_file = run->train->tokenizer_file != NULL;
+  vocabulary.tokenizer_file =
+      (ProtobufCBinaryData){run->train->tokenizer_file_bytes, run->train->tokenizer_file};
   vocabulary.has_document_token = 1;
   vocabulary.document_token = (int32_t)header->document_token;
   return vocabulary;

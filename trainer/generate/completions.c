@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "data/file/stream.h"
-#include "trainer/generate/utf8.h"
+#include "proto/base/utf8.h"
 
 /* ---- prompts ---- */
 
@@ -64,15 +64,17 @@ void rn_completions_destroy(rn_completions *completions) {
   *completions = (rn_completions){0};
 }
 
-bool rn_bytes_add(rn_bytes *bytes, unsigned char byte) {
-  if (bytes->count == bytes->capacity) {
-    const size_t capacity = bytes->capacity > 0 ? 2 * bytes->capacity : 256;
+bool rn_bytes_add(rn_bytes *bytes, const void *from, size_t count) {
+  if (count > bytes->capacity - bytes->count) {
+    size_t capacity = bytes->capacity > 0 ? bytes->capacity : 256;
+    while (capacity - bytes->count < count) capacity *= 2;
     unsigned char *grown = realloc(bytes->byte, capacity);
     if (grown == NULL) return false;
     bytes->byte = grown;
     bytes->capacity = capacity;
   }
-  bytes->byte[bytes->count++] = byte;
+  if (count > 0) memcpy(bytes->byte + bytes->count, from, count);
+  bytes->count += count;
   return true;
 }
 

@@ -50,8 +50,8 @@ rn_status rn_completions_add_lines(rn_err *err, rn_completions *completions, con
 /** Frees all prompts and texts. */
 void rn_completions_destroy(rn_completions *completions);
 
-/** Appends a byte; returns false if memory runs out. */
-bool rn_bytes_add(rn_bytes *bytes, unsigned char byte);
+/** Appends bytes; returns false if memory runs out. */
+bool rn_bytes_add(rn_bytes *bytes, const void *from, size_t count);
 
 /** Prints the JSON object above in one line on stdout. */
 void rn_completions_print_json(const rn_completions *completions);

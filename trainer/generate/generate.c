@@ -127,13 +127,14 @@ static rn_status sample_tokens(rn_err *err, generator *g, const rn_generation_op
                                int64_t index, rn_token_visitor visitor) {
   int unfinished = 0;
   for (int i = 0; i < g->unfinished; i++) {
-    const float *logits = g->logits + (int64_t)i * g->model->spec.vocab;
+    float *logits = g->logits + (int64_t)i * g->model->spec.vocab;
     if (!are_finite(logits, g->model->spec.vocab)) {
       return rn_fail(err, RN_ERR_FORMAT,
                      "%s: the logits of token %lld are not finite: the run had diverged; use an "
                      "earlier checkpoint",
                      rn_ckpt_path(g->model->ckpt), (long long)index + 1);
     }
+    for (int n = 0; n < options->never_count; n++) logits[options->never[n]] = -INFINITY;
     const int32_t token =
         rn_sample(options->sampling, options->vocabulary, logits, g->order, (uint64_t)index);
     if (!visitor.visit(visitor.self, g->prompt[i], token)) continue;

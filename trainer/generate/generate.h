@@ -22,6 +22,8 @@ typedef struct rn_generation_options {
   int64_t max_tokens; /* length limit of each completion */
   int vocabulary; /* number of token ids of the tokenizer. The model may have more ids, which have
                      no meaning and are never sampled */
+  const int32_t *never; /* [never_count] ids below `vocabulary` that are never sampled */
+  int never_count;
   rn_sampling sampling;
 } rn_generation_options;
 

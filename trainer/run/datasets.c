@@ -1,5 +1,7 @@
 #include "trainer/run/datasets.h"
 
+#include "data/text/split_tokenizer.h"
+
 /*
  * The vocabulary of the model comes from the train split, so the val split must have the same one.
  */
@@ -9,10 +11,19 @@ static rn_status check_val_kind(rn_err *err, const rn_datasets *d, const char *d
       val->document_token == train->document_token) {
     return RN_OK;
   }
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: the tokenizer or vocabulary of its val split differs from that of its train "
-                 "split; build both with one `retnet-data build`",
-                 dir);
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s: the tokenizer or vocabulary of its val split (%s, %u) differs from that of its "
+      "train split (%s, %u); build both with one `retnet-data build`",
+      dir, val->tokenizer, val->vocabulary, train->tokenizer, train->vocabulary);
+}
+
+/* Checks that the tokenizer which checkpoints will carry is that of the tokens. */
+static rn_status check_tokenizer(rn_err *err, const rn_split *split) {
+  Retnet__Tokenizer *file = NULL;
+  RN_TRY(err, rn_split_tokenizer_file(err, split, &file));
+  rn_tokenizer_file_free(file);
+  return RN_OK;
 }
 
 rn_status rn_datasets_open(rn_err *err, const Retnet__Data *config, rn_datasets *out) {
@@ -20,6 +31,7 @@ rn_status rn_datasets_open(rn_err *err, const Retnet__Data *config, rn_datasets 
   if (config->dir == NULL) return RN_OK;
   RN_TRY(err, rn_split_open(err, config->dir, "train", &out->train));
   out->has_train = true;
+  RN_TRY(err, check_tokenizer(err, &out->train));
   if (rn_split_sequences(&out->train, config->sequence_length) < 1) {
     return rn_fail(err, RN_ERR_USAGE,
                    "%s: its %lld tokens are too few for data.sequence_length %d (sequence_length + "

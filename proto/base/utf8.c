@@ -1,5 +1,6 @@
-#include "trainer/generate/utf8.h"
+#include "proto/base/utf8.h"
 
+#include <stdint.h>
 #include <string.h>
 
 /* Length and range of the second byte, by the first byte (Unicode 15, table 3-7). */
@@ -27,9 +28,42 @@ static size_t piece_at(const unsigned char *at, size_t left, bool *whole) {
   return length;
 }
 
+size_t rn_utf8_length(const unsigned char *at, size_t left) {
+  bool whole;
+  if (at[0] < 0x80) return 1;
+  const size_t length = piece_at(at, left, &whole);
+  return whole ? length : 0;
+}
+
+size_t rn_utf8_open_end(const unsigned char *bytes, size_t count) {
+  for (size_t open = 1; open < 4 && open <= count; open++) {
+    const unsigned char *at = bytes + count - open;
+    const size_t needed = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
+    bool whole;
+    if ((at[0] & 0xc0) == 0x80) continue;
+    return at[0] >= 0xc2 && at[0] <= 0xf4 && needed > open && piece_at(at, open, &whole) == open
+               ? open
+               : 0;
+  }
+  return 0;
+}
+
+/* Returns the number of ASCII characters at the start, in steps of eight. */
+static size_t ascii_run(const unsigned char *bytes, size_t count) {
+  size_t at = 0;
+  for (uint64_t eight; at + sizeof eight <= count; at += sizeof eight) {
+    memcpy(&eight, bytes + at, sizeof eight);
+    if ((eight & UINT64_C(0x8080808080808080)) != 0) break;
+  }
+  return at;
+}
+
 bool rn_utf8_is_valid(const unsigned char *bytes, size_t count) {
   bool whole = true;
-  for (size_t at = 0; whole && at < count;) at += piece_at(bytes + at, count - at, &whole);
+  for (size_t at = ascii_run(bytes, count); whole && at < count;) {
+    at += piece_at(bytes + at, count - at, &whole);
+    at += ascii_run(bytes + at, count - at);
+  }
   return whole;
 }
 

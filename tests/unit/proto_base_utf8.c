@@ -1,5 +1,5 @@
 /* Ill-formed UTF-8 is replaced subpart by subpart, as decoders do; valid UTF-8 is unchanged. */
-#include "trainer/generate/utf8.h"
+#include "proto/base/utf8.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,0 +1,39 @@
+/** Documents of one file, read piece by piece: memory does not grow with the file. */
+#ifndef RN_DATA_TEXT_DOCUMENTS_H
+#define RN_DATA_TEXT_DOCUMENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/status.h"
+
+/** A piece of a document. The pieces of a document follow each other; any of them may be empty. */
+typedef struct rn_document_piece {
+  const char *name; /* for messages */
+  const char *bytes;
+  size_t count;
+  bool begins, ends;
+} rn_document_piece;
+
+typedef rn_status rn_document_visit(void *self, rn_err *err, const rn_document_piece *piece);
+
+typedef struct rn_document_format {
+  bool lines; /* each line is a JSON object whose "text" is a document; else the file is one */
+  bool zstd;  /* compressed */
+} rn_document_format;
+
+typedef struct rn_document_counts {
+  int64_t documents, blank_lines, stored_bytes;
+} rn_document_counts;
+
+/**
+ * Visits the documents of a file, or of standard input if `path` is NULL; sets *counts. A line is
+ * in memory as a whole.
+ *
+ * Errors: those of rn_stream_read and of `visit`; RN_ERR_FORMAT naming file and line.
+ */
+rn_status rn_documents_read(rn_err *err, const char *path, rn_document_format format,
+                            rn_document_visit *visit, void *self, rn_document_counts *counts);
+
+#endif

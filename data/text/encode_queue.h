@@ -1,0 +1,35 @@
+/**
+ * Encodes documents with all threads, and passes their tokens on in order. Long documents are cut
+ * where the tokenizer allows it. Memory is bounded, unless a text has no place to be cut.
+ */
+#ifndef RN_DATA_TEXT_ENCODE_QUEUE_H
+#define RN_DATA_TEXT_ENCODE_QUEUE_H
+
+#include <stdbool.h>
+
+#include "data/tokenizer/tokenizer.h"
+
+/** Receives tokens of a document in order; `begins`: of a new one; `ends`: the last. */
+typedef struct rn_queue_visitor {
+  rn_status (*visit)(void *self, rn_err *err, const rn_tokens *tokens, bool begins, bool ends);
+  void *self;
+} rn_queue_visitor;
+
+typedef struct rn_encode_queue rn_encode_queue;
+
+/**
+ * Creates the queue; special tokens named in `special` are allowed in texts (NULL: none).
+ * Ownership: the tokenizer must outlive the queue. Errors: RN_ERR_MEMORY, RN_ERR_USAGE.
+ */
+rn_status rn_encode_queue_create(rn_err *err, const rn_tokenizer *tokenizer, const char *special,
+                                 rn_queue_visitor visitor, rn_encode_queue **out);
+void rn_encode_queue_destroy(rn_encode_queue **queue);
+
+/** Adds a piece of a document. Errors: those of encoding and of the visitor. */
+rn_status rn_encode_queue_add(rn_err *err, rn_encode_queue *queue, const char *bytes, size_t count,
+                              bool ends);
+
+/** Encodes what is left and passes it on. */
+rn_status rn_encode_queue_flush(rn_err *err, rn_encode_queue *queue);
+
+#endif

@@ -1,0 +1,78 @@
+/**
+ * Byte-level byte-pair encoding of one piece of a text.
+ *
+ * Starts from the ids of the single bytes, and merges the adjacent pair with the lowest rank, the
+ * leftmost of equal ones, until no pair has a rank. With `whole_first`, a piece that is a token is
+ * that token, even if merging does not reach it.
+ */
+#ifndef RN_DATA_TOKENIZER_BPE_H
+#define RN_DATA_TOKENIZER_BPE_H
+
+#include <stdbool.h>
+
+#include "data/tokenizer/token_table.h"
+#include "data/tokenizer/tokenizer.h"
+
+/** A pair of adjacent ids, the rank of its merge, and the id that it becomes. */
+typedef struct rn_bpe_pair {
+  int32_t left, right, id;
+  uint32_t rank;
+} rn_bpe_pair;
+
+/** Zero-initialise. */
+typedef struct rn_bpe {
+  const rn_token_table *table; /* of the tokens; RN_TOKEN_TEXT ones take part */
+  int32_t byte_id[256];
+  bool whole_first;
+  rn_bpe_pair *pair; /* [pair_slots] hash table; rank UINT32_MAX: empty */
+  size_t pair_slots, pairs;
+  int32_t *by_bytes; /* [token_slots] hash table of ids; -1: empty */
+  size_t token_slots;
+} rn_bpe;
+
+/**
+ * Sets the tokens: finds the ids of the single bytes, and indexes tokens by their bytes.
+ * Errors: RN_ERR_FORMAT for a byte without a token, two tokens with the same bytes, or an empty
+ *         token; RN_ERR_MEMORY. Ownership: the table must outlive the object.
+ */
+rn_status rn_bpe_set_tokens(rn_err *err, rn_bpe *bpe, const rn_token_table *table);
+
+/** Returns the id of the token with these bytes, or -1. */
+int32_t rn_bpe_find(const rn_bpe *bpe, const unsigned char *bytes, size_t count);
+
+/** Prepares for `count` calls of rn_bpe_add_pair. */
+rn_status rn_bpe_reserve_pairs(rn_err *err, rn_bpe *bpe, size_t count);
+
+/** Adds a pair; one that is there already keeps its lower rank. Ranks are below UINT32_MAX. */
+void rn_bpe_add_pair(rn_bpe *bpe, rn_bpe_pair pair);
+
+/**
+ * Adds every pair of tokens whose joined bytes are a token, with that token's id as the rank: then
+ * merging goes by the rank of the joined bytes, as in tiktoken.
+ */
+rn_status rn_bpe_add_all_splits(rn_err *err, rn_bpe *bpe);
+
+/** Frees the tables and zeroes the object. */
+void rn_bpe_free(rn_bpe *bpe);
+
+/** Work memory of merging; grows with the longest piece. Zero-initialise. */
+typedef struct rn_bpe_work {
+  int32_t *id;           /* [capacity] by the position where the part begins */
+  uint32_t *next, *prev; /* [capacity] positions of the adjacent parts */
+  uint32_t *rank;        /* [capacity] of the pair that begins here; UINT32_MAX: none */
+  size_t capacity;
+  uint64_t *heap; /* [heap_capacity] rank << 32 | position */
+  size_t heap_count, heap_capacity;
+} rn_bpe_work;
+
+/** Frees the arrays and zeroes the object. */
+void rn_bpe_work_free(rn_bpe_work *work);
+
+/**
+ * Appends the ids of a piece of at least one byte, in O(n log n).
+ * Errors: RN_ERR_MEMORY; RN_ERR_USAGE for a piece of 4 GiB or more.
+ */
+rn_status rn_bpe_encode(rn_err *err, const rn_bpe *bpe, rn_bpe_work *work,
+                        const unsigned char *piece, size_t count, rn_tokens *tokens);
+
+#endif

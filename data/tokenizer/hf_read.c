@@ -1,0 +1,150 @@
+/* Finds the files of a Hugging Face tokenizer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "data/file/file.h"
+#include "data/tokenizer/file_content.h"
+#include "data/tokenizer/hf_json.h"
+
+static bool is_folder(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* ---- vocab.json and merges.txt ---- */
+
+static rn_status merges_of(rn_err *err, const char *path, const Retnet__Tokenizer *file,
+                           json_t *merges) {
+  const char *at = (const char *)file->content.data, *end = at + file->content.len;
+  long long number = 0;
+  while (at < end) {
+    const char *stop = memchr(at, '\n', (size_t)(end - at));
+    const char *next = stop != NULL ? stop + 1 : end;
+    if (stop == NULL) stop = end;
+    if (stop > at && stop[-1] == '\r') stop--;
+    const bool header = number++ == 0 && (size_t)(stop - at) > 8 && memcmp(at, "#version", 8) == 0;
+    if (stop > at && !header &&
+        json_array_append_new(merges, json_stringn(at, (size_t)(stop - at))) != 0) {
+      return rn_fail(err, RN_ERR_FORMAT, "%s:%lld: not UTF-8", path, number);
+    }
+    at = next;
+  }
+  return RN_OK;
+}
+
+/* Writes the tokenizer.json that the pair of files stands for, that of GPT-2. */
+static char *json_of_pair(json_t *vocab, json_t *merges) {
+  const json_t *end = json_object_get(vocab, "<|endoftext|>");
+  json_t *added = json_array();
+  if (json_is_integer(end)) {
+    json_array_append_new(
+        added, json_pack("{s:I, s:s, s:b, s:b, s:b, s:b, s:b}", "id", json_integer_value(end),
+                         "content", "<|endoftext|>", "single_word", 0, "lstrip", 0, "rstrip", 0,
+                         "normalized", 0, "special", 1));
+  }
+  json_t *whole = json_pack(
+      "{s:s, s:n, s:n, s:o, s:n, s:{s:s, s:b, s:b, s:b}, s:n, s:{s:s, s:b, s:b, s:b}, "
+      "s:{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:O, s:O}}",
+      "version", "1.0", "truncation", "padding", "added_tokens", added, "normalizer",
+      "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex",
+      1, "post_processor", "decoder", "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 1,
+      "use_regex", 1, "model", "type", "BPE", "dropout", "unk_token", "continuing_subword_prefix",
+      "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", 0, "vocab", vocab,
+      "merges", merges);
+  char *text = whole != NULL ? json_dumps(whole, JSON_COMPACT) : NULL;
+  json_decref(whole);
+  return text;
+}
+
+static rn_status read_pair(rn_err *err, const char *vocab_path, const char *merges_path,
+                           Retnet__Tokenizer *file) {
+  Retnet__Tokenizer merges_file = RETNET__TOKENIZER__INIT;
+  json_t *vocab = NULL, *merges = json_array();
+  char *text = NULL;
+  rn_status status = rn_tokenizer_load(err, vocab_path, file);
+  if (status == RN_OK) {
+    status = rn_tokenizer_parse(err, vocab_path, file->content.data, file->content.len, &vocab);
+  }
+  if (status == RN_OK) status = rn_tokenizer_load(err, merges_path, &merges_file);
+  if (status == RN_OK) status = merges_of(err, merges_path, &merges_file, merges);
+  if (status == RN_OK) {
+    text = json_of_pair(vocab, merges);
+    if (text == NULL) status = rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", vocab_path);
+  }
+  if (status == RN_OK) {
+    free(file->content.data);
+    free(file->file_name);
+    file->content = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
+    file->file_name = strdup("tokenizer.json");
+  }
+  json_decref(vocab);
+  json_decref(merges);
+  free(merges_file.content.data);
+  free(merges_file.file_name);
+  return status;
+}
+
+/* ---- tokenizer_config.json ---- */
+
+/* Sets settings to {"eos_token": NAME} if the configuration beside the file names it. */
+static rn_status read_config(rn_err *err, const char *folder, Retnet__Tokenizer *file) {
+  const rn_path path = rn_path_join(folder, "tokenizer_config.json");
+  void *bytes = NULL;
+  size_t count = 0;
+  json_t *config = NULL;
+  if (!rn_file_exists(path.text)) return RN_OK;
+  RN_TRY(err, rn_file_load(err, path.text, 1 << 26, &bytes, &count));
+  const rn_status status = rn_tokenizer_parse(err, path.text, bytes, count, &config);
+  free(bytes);
+  if (status != RN_OK) return status;
+  const json_t *eos = json_object_get(config, "eos_token");
+  if (json_is_object(eos)) eos = json_object_get(eos, "content");
+  if (json_is_string(eos)) {
+    json_t *settings = json_pack("{s:O}", "eos_token", eos);
+    file->settings = json_dumps(settings, JSON_COMPACT);
+    json_decref(settings);
+  }
+  json_decref(config);
+  return RN_OK;
+}
+
+static rn_status read_folder(rn_err *err, const char *folder, Retnet__Tokenizer *file) {
+  static const char *const pairs[][2] = {{"vocab.json", "merges.txt"},
+                                         {"encoder.json", "vocab.bpe"}};
+  const rn_path whole = rn_path_join(folder, "tokenizer.json");
+  if (rn_file_exists(whole.text)) return rn_tokenizer_load(err, whole.text, file);
+  for (int i = 0; i < 2; i++) {
+    const rn_path vocab = rn_path_join(folder, pairs[i][0]);
+    if (!rn_file_exists(vocab.text)) continue;
+    return read_pair(err, vocab.text, rn_path_join(folder, pairs[i][1]).text, file);
+  }
+  return rn_fail(err, RN_ERR_NOT_FOUND,
+                 "%s: has no tokenizer.json, and no vocab.json with merges.txt; for a "
+                 "tokenizer.model use spm:FILE",
+                 folder);
+}
+
+/* A path that ends in vocab.json stands for it and the merges.txt with the same beginning. */
+static bool is_vocab(const char *path, rn_path *merges) {
+  static const char ending[] = "vocab.json";
+  const size_t length = strlen(path), tail = sizeof ending - 1;
+  if (length < tail || strcmp(path + length - tail, ending) != 0) return false;
+  snprintf(merges->text, sizeof merges->text, "%.*smerges.txt", (int)(length - tail), path);
+  return true;
+}
+
+rn_status rn_hf_read(rn_err *err, const char *path, Retnet__Tokenizer *file) {
+  rn_path merges;
+  if (is_folder(path)) {
+    RN_TRY(err, read_folder(err, path, file));
+    return read_config(err, path, file);
+  }
+  if (is_vocab(path, &merges)) {
+    RN_TRY(err, read_pair(err, path, merges.text, file));
+  } else {
+    RN_TRY(err, rn_tokenizer_load(err, path, file));
+  }
+  return read_config(err, rn_path_folder(path).text, file);
+}

@@ -1,0 +1,26 @@
+/** Patterns of pre-tokenizers, translated for PCRE2. */
+#ifndef RN_DATA_TOKENIZER_PATTERN_H
+#define RN_DATA_TOKENIZER_PATTERN_H
+
+#include "data/tokenizer/tokenizer.h"
+
+/** The patterns of GPT-2, and of cl100k_base and o200k_base, as tiktoken's core is given them. */
+extern const char rn_pattern_gpt2[], rn_pattern_cl100k[], rn_pattern_o200k[];
+
+/**
+ * Translates a pattern: \s, \S and the properties of unicode_classes.h become ranges of code
+ * points, because the Unicode version of PCRE2 is older than that of the reference tokenizers.
+ *
+ * Ownership: the caller frees *out.
+ * Errors:    RN_ERR_FORMAT for a class inside a class or &&, which PCRE2 would read as characters;
+ *            RN_ERR_MEMORY.
+ */
+rn_status rn_pattern_translate(rn_err *err, const char *pattern, rn_text *out);
+
+/**
+ * True if, with this pattern, a text can be cut after a letter or number and before white space.
+ * That was checked for the known patterns, and is not assumed for others.
+ */
+bool rn_pattern_cuts(const char *pattern);
+
+#endif

@@ -1,0 +1,44 @@
+/** The tokens of a vocabulary by id: their bytes and what they are. Ids may have gaps. */
+#ifndef RN_DATA_TOKENIZER_TOKEN_TABLE_H
+#define RN_DATA_TOKENIZER_TOKEN_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/status.h"
+
+/** Ids are smaller: the limit of the shard format. */
+enum { RN_TOKEN_IDS = 1 << 24 };
+
+typedef enum { RN_TOKEN_NONE, RN_TOKEN_TEXT, RN_TOKEN_SPECIAL } rn_token_kind;
+
+typedef struct rn_token {
+  uint32_t offset, count; /* of its bytes in rn_token_table.bytes */
+  rn_token_kind kind;
+} rn_token;
+
+/** Zero-initialise. */
+typedef struct rn_token_table {
+  rn_token *token; /* [ids] */
+  int ids;         /* largest id + 1 */
+  int capacity;
+  unsigned char *bytes;
+  size_t bytes_count, bytes_capacity;
+} rn_token_table;
+
+/**
+ * Adds a token. A zero byte, which is not part of it, follows its bytes.
+ * Errors: RN_ERR_FORMAT if the id is out of range or taken; RN_ERR_MEMORY. The text does not name a
+ *         file: the caller adds where.
+ */
+rn_status rn_token_table_add(rn_err *err, rn_token_table *table, int64_t id, rn_token_kind kind,
+                             const void *bytes, size_t count);
+/** Frees the arrays and zeroes the object. */
+void rn_token_table_free(rn_token_table *table);
+
+/** Returns the bytes of a token. */
+static inline const unsigned char *rn_token_bytes(const rn_token_table *table, int32_t id) {
+  return table->bytes + table->token[id].offset;
+}
+
+#endif

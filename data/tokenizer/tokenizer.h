@@ -1,0 +1,111 @@
+/**
+ * Tokenizers: text to token ids and back.
+ *
+ *   bytes           one id per byte value; document token 256
+ *   tiktoken:FILE   byte-level BPE from a rank file (tiktoken.h)
+ *   hf:FILE         byte-level BPE from a tokenizer.json (hf_json.h)
+ *   spm:FILE        a sentencepiece model, by the sentencepiece library (spm.h)
+ *
+ * A text is any bytes. It is text to the end: special tokens in it are not recognised unless they
+ * are allowed by rn_encoder_allow. Decoding the ids of a text gives the text again, except with
+ * sentencepiece, whose models may normalise (`lossless`).
+ */
+#ifndef RN_DATA_TOKENIZER_TOKENIZER_H
+#define RN_DATA_TOKENIZER_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/status.h"
+
+/** Token ids, and for each the bytes of the text that it stands for. Zero-initialise. */
+typedef struct rn_tokens {
+  int32_t *id;          /* [count] */
+  uint32_t *text_bytes; /* [count] */
+  size_t count, capacity;
+} rn_tokens;
+
+/** Appends a token. Errors: RN_ERR_MEMORY. */
+rn_status rn_tokens_add(rn_err *err, rn_tokens *tokens, int32_t id, uint32_t text_bytes);
+/** Frees the arrays and zeroes the object. */
+void rn_tokens_free(rn_tokens *tokens);
+
+/** Bytes that grow. Zero-initialise. */
+typedef struct rn_text {
+  char *bytes; /* [count] */
+  size_t count, capacity;
+} rn_text;
+
+/** Appends bytes. Errors: RN_ERR_MEMORY. */
+rn_status rn_text_add(rn_err *err, rn_text *text, const void *bytes, size_t count);
+/** Frees the bytes and zeroes the object. */
+void rn_text_free(rn_text *text);
+
+typedef struct rn_special_token {
+  const char *text;
+  int32_t id;
+} rn_special_token;
+
+/** A tokenizer; read-only, shared by threads. */
+typedef struct rn_tokenizer {
+  const struct rn_tokenizer_calls *calls;
+  void *self;
+  char *name;                      /* for example "tiktoken:cl100k_base" */
+  uint64_t hash;                   /* equal for equal content; independent of file names */
+  int vocabulary;                  /* largest id + 1, the document token included */
+  int32_t document;                /* id of the token that begins every document */
+  bool lossless;                   /* decoding gives back every text */
+  bool cuts;                       /* long texts can be cut by rn_tokenizer_cut */
+  const rn_special_token *special; /* [specials] sorted by id */
+  int specials;
+} rn_tokenizer;
+
+/** Creates the byte tokenizer. */
+rn_status rn_tokenizer_bytes(rn_err *err, rn_tokenizer **out);
+void rn_tokenizer_destroy(rn_tokenizer **tokenizer);
+
+/**
+ * The bytes that a token adds inside a text: *count is 0 for control tokens. Special tokens give
+ * their names.
+ *
+ * Ownership: the bytes belong to the tokenizer.
+ * Errors:    RN_ERR_FORMAT naming the id if no token has it.
+ */
+rn_status rn_tokenizer_token(rn_err *err, const rn_tokenizer *tokenizer, int32_t id,
+                             const void **bytes, size_t *count);
+
+/** True if a token has this id. */
+bool rn_tokenizer_has(const rn_tokenizer *tokenizer, int32_t id);
+
+/**
+ * Appends the text of the ids, as the reference implementation of the tokenizer decodes them.
+ * Errors: RN_ERR_FORMAT naming an id that no token has; RN_ERR_MEMORY.
+ */
+rn_status rn_tokenizer_decode(rn_err *err, const rn_tokenizer *tokenizer, const int32_t *id,
+                              size_t count, rn_text *text);
+
+/**
+ * Returns a position in (0, count) where the text may be cut: the ids of both pieces, one after the
+ * other, are those of the whole. Returns the last such position; 0 if none is found.
+ */
+size_t rn_tokenizer_cut(const rn_tokenizer *tokenizer, const char *text, size_t count);
+
+/** Encodes texts; has the work memory of one thread. */
+typedef struct rn_encoder rn_encoder;
+
+/** Ownership: the tokenizer must outlive the encoder. */
+rn_status rn_encoder_create(rn_err *err, const rn_tokenizer *tokenizer, rn_encoder **out);
+void rn_encoder_destroy(rn_encoder **encoder);
+
+/**
+ * Allows special tokens: `names` is a list separated by commas, or "all". An allowed token's text
+ * is encoded as its id. Errors: RN_ERR_USAGE naming a token that the tokenizer does not have.
+ */
+rn_status rn_encoder_allow(rn_err *err, rn_encoder *encoder, const char *names);
+
+/** Appends the ids of a text. Errors: RN_ERR_MEMORY, RN_ERR_LIBRARY. */
+rn_status rn_encoder_encode(rn_err *err, rn_encoder *encoder, const char *text, size_t count,
+                            rn_tokens *tokens);
+
+#endif
