@@ -43,9 +43,10 @@ case $case in
     for size in 0 5XB GB -1GB; do
       refuse 2 shard-size "$ckpt" export --format hf --shard-size="$size" --out x run
     done
+    refuse 2 folder "$ckpt" export --format hf --out x.safetensors run
     refuse 1 model.rotary "$ckpt" export --format torchscale --out x run
     refuse 2 imported "$ckpt" import --out imported hf
-    [ ! -e x ] || fail 'a refused export left files'
+    [ ! -e x ] && [ ! -e x.safetensors ] || fail 'a refused export left files'
     ;;
   pypi) # the package that everyone reads these files with, where it can be had
     command -v python3 >/dev/null || skip 'there is no python3'

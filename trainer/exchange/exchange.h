@@ -29,7 +29,7 @@ typedef struct rn_export_options {
  *
  * Values are exact in F32, else rounded to nearest.
  * Errors: RN_ERR_MISMATCH naming a key whose value the other program does not support, or a value
- *         too large for the dtype; then nothing is left behind.
+ *         too large for the dtype; then nothing is left behind. RN_ERR_USAGE for HF to a file.
  */
 rn_status rn_export(rn_err *err, const char *ckpt_path, const char *path,
                     const rn_export_options *options);

@@ -228,6 +228,10 @@ rn_status rn_export(rn_err *err, const char *ckpt_path, const char *path,
                     const rn_export_options *options) {
   exporter e = {.options = options, .model = {.document_token = -1}};
   e.format = options->format == RN_EXPORT_HF ? &rn_format_fla : &rn_format_torchscale;
+  if (e.format->writes_config && ends_with(path, ".safetensors")) {
+    return rn_fail(err, RN_ERR_USAGE, "--out %s: hf writes several files, so it needs a folder",
+                   path);
+  }
   rn_status status = rn_ckpt_tool_open(err, ckpt_path, &e.ckpt);
   if (status == RN_OK) status = export_to(err, &e, path);
   rn_param_table_destroy(&e.table);
