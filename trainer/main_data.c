@@ -6,6 +6,7 @@
 #include "data/batch/split.h"
 #include "data/text/build.h"
 #include "data/text/split_tokenizer.h"
+#include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/cli/commands.h"
 #include "trainer/machine/program_version.h"
@@ -19,11 +20,22 @@ static struct {
   bool text;
 } given = {.tokenizer = "bytes", .val_fraction = 0.01};
 
+/* At most four times a second: megabytes, their rate, and the time left if the size is known. */
 static void show_progress(const rn_build_report *so_far) {
-  enum { EVERY = 64 };
-  if (so_far->documents % EVERY != 0) return;
-  rn_log_progress("%lld documents, %.1f MB", (long long)so_far->documents,
-                  (double)so_far->bytes / 1e6);
+  static double start_s, next_s;
+  const double now_s = rn_clock_s();
+  if (start_s == 0) start_s = now_s;
+  if (now_s < next_s) return;
+  next_s = now_s + 0.25;
+  const double read =
+      (double)(so_far->passed_by.read_bytes + so_far->passed_by.current.stored_bytes);
+  const double left = (double)so_far->input_bytes - read, rate = read / (now_s - start_s + 1e-9);
+  char eta[48] = "";
+  if (left >= 0 && so_far->input_bytes > 0 && now_s > start_s + 0.5) {
+    snprintf(eta, sizeof eta, ", %.0f %%, %.0f s left", 100 * read / (read + left), left / rate);
+  }
+  rn_log_progress("%lld documents, %.1f MB, %.1f MB/s%s", (long long)so_far->documents,
+                  (double)so_far->bytes / 1e6, now_s > start_s ? rate / 1e6 : 0, eta);
 }
 
 static void print_passed_by(const rn_source_counts *counts) {

@@ -39,6 +39,12 @@ static rn_status read_inputs(rn_err *err, builder *b) {
   const rn_source_options source = {.include = b->options->include,
                                     .excluded = b->target.excluded,
                                     .excluded_count = b->target.excluded_count};
+  int64_t total = 0;
+  bool measured = true;
+  for (int i = 0; i < b->options->inputs; i++) {
+    measured = measured && rn_source_measure(b->options->input[i], &source, &total);
+  }
+  b->report->input_bytes = measured ? total : 0;
   for (int i = 0; i < b->options->inputs; i++) {
     RN_TRY(err, rn_source_visit(err, b->options->input[i], &source, take_piece, b,
                                 &b->report->passed_by));

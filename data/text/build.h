@@ -14,7 +14,8 @@
 
 typedef struct rn_build_report {
   int64_t documents, bytes, train_tokens, val_tokens;
-  bool lossless; /* decoding the tokens gives back the text */
+  int64_t input_bytes; /* of all input files, as stored; 0: unknown */
+  bool lossless;       /* decoding the tokens gives back the text */
   rn_source_counts passed_by;
 } rn_build_report;
 

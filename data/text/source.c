@@ -36,10 +36,21 @@ static void count_compressed(const walk *w, const char *path) {
   }
 }
 
+/* Without a visitor, the walk only adds the sizes of the files. */
+static rn_status measure_file(rn_err *err, const walk *w, const char *path) {
+  struct stat info;
+  if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: has no size", path);
+  }
+  w->counts->read_bytes += info.st_size;
+  return RN_OK;
+}
+
 /* Visits the documents of a file. A file without documents is an error if the user named it; it is
  * only counted if it was found in a folder or by a pattern. */
 static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool named) {
-  rn_document_counts found;
+  rn_document_counts *found = &w->counts->current;
+  if (w->visit == NULL) return measure_file(err, w, path);
   if (ends_with(path, ".gz")) {
     return rn_fail(err, RN_ERR_FORMAT,
                    "%s: gzip is not supported; unpack the file with `gunzip -k %s`, or convert it "
@@ -49,13 +60,15 @@ static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool n
   const rn_document_format format = {
       .lines = ends_with(path, ".jsonl") || ends_with(path, ".jsonl.zst"),
       .zstd = ends_with(path, ".zst")};
-  RN_TRY(err, rn_documents_read(err, path, format, w->visit, w->self, &found));
-  w->counts->blank_lines += found.blank_lines;
-  if (found.documents > 0 && !format.lines) count_compressed(w, path);
-  if (found.documents > 0) return RN_OK;
+  RN_TRY(err, rn_documents_read(err, path, format, w->visit, w->self, found));
+  w->counts->blank_lines += found->blank_lines;
+  w->counts->read_bytes += found->stored_bytes;
+  found->stored_bytes = 0;
+  if (found->documents > 0 && !format.lines) count_compressed(w, path);
+  if (found->documents > 0) return RN_OK;
   if (named) {
-    return rn_fail(err, RN_ERR_FORMAT, found.blank_lines > 0 ? "%s: only blank lines" : "%s: empty",
-                   path);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   found->blank_lines > 0 ? "%s: only blank lines" : "%s: empty", path);
   }
   w->counts->empty_files++;
   return RN_OK;
@@ -138,4 +151,13 @@ rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_option
   if (strcmp(input, "-") == 0) return visit_stdin(err, &w);
   const bool pattern = strpbrk(input, "*?[") != NULL && !rn_file_exists(input);
   return pattern ? visit_pattern(err, &w, input) : visit_path(err, &w, input, true);
+}
+
+bool rn_source_measure(const char *input, const rn_source_options *options, int64_t *bytes) {
+  rn_err ignored = {0};
+  rn_source_counts counts = {0};
+  if (strcmp(input, "-") == 0) return false;
+  if (rn_source_visit(&ignored, input, options, NULL, NULL, &counts) != RN_OK) return false;
+  *bytes += counts.read_bytes;
+  return true;
 }

@@ -17,11 +17,13 @@ typedef struct rn_source_options {
 } rn_source_options;
 
 typedef struct rn_source_counts {
-  int64_t empty_files;  /* empty files found in folders or by patterns */
-  int64_t blank_lines;  /* blank lines in .jsonl files */
-  int64_t left_out;     /* as rn_listing.left_out */
-  int64_t not_included; /* files in folders whose names do not match `include` */
-  int64_t compressed;   /* files in unsupported compressed formats, by name; read as plain bytes */
+  int64_t read_bytes;         /* of the files that were read, as stored */
+  rn_document_counts current; /* of the file that is being read */
+  int64_t empty_files;        /* empty files found in folders or by patterns */
+  int64_t blank_lines;        /* blank lines in .jsonl files */
+  int64_t left_out;           /* as rn_listing.left_out */
+  int64_t not_included;       /* files in folders whose names do not match `include` */
+  int64_t compressed; /* files in unsupported compressed formats, by name; read as plain bytes */
   char first_compressed[RN_PATH_BYTES];
 } rn_source_counts;
 
@@ -36,5 +38,11 @@ typedef struct rn_source_counts {
  */
 rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_options *options,
                           rn_document_visit *visit, void *self, rn_source_counts *counts);
+
+/**
+ * Adds the sizes of the files that rn_source_visit would read to *bytes, for the estimate of the
+ * time left. Returns false for standard input and for files that have no size.
+ */
+bool rn_source_measure(const char *input, const rn_source_options *options, int64_t *bytes);
 
 #endif
