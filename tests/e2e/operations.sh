@@ -24,12 +24,15 @@ refuse_once() { # refuse_once CODE WORD COMMAND...
   [ "$(grep -cF -- "$2" refused.log)" = 1 ] || fail "$2 is said more than once: ${*:3}"
 }
 
+# A run that is disturbed makes slow steps, so that few are enough.
+slow='read data:1-:slow=20' short=train.steps=250
+
 case $case in
   signals)
     # Runs that last until they are stopped; how far they come decides how long the whole run is, so
     # their steps are slow.
     lasting=train.steps=1000000
-    export RETNET_FAULT='read data:1-:slow=20'
+    export RETNET_FAULT=$slow
     start stopped $lasting
     reach stopped steps 10
     kill -USR1 "$pid" # mpirun hands it to its ranks
@@ -62,10 +65,10 @@ case $case in
     grep -q "already at step $steps" stopped.log || fail 'a finished run trains on'
     ;;
   killed)
-    start whole
+    start whole $short
     ended 0 whole
     for round in 1 2; do
-      start killed
+      RETNET_FAULT=$slow start killed $short
       reach killed steps $((round * 50 + 5))
       ranks=$(pgrep -P "$pid" retnet-train)
       # shellcheck disable=SC2086
@@ -74,7 +77,7 @@ case $case in
     done
     left=$(grep -hoE '/dev/shm/.*' killed/shared-memory.txt | sort -u)
     [ -n "$left" ] || fail 'no shared memory is on record'
-    start killed
+    start killed $short
     ended 0 killed 'the rest'
     for file in $left; do
       if [ -e "$file" ]; then fail "$file of a killed run was left behind"; fi
@@ -87,14 +90,14 @@ case $case in
       skip 'mounting a small file system needs root'
     fi
     trap 'umount "$work/small"; rm -rf "$work"' EXIT
-    start whole
+    start whole $short
     ended 0 whole
     head -c 7900k /dev/zero >small/full
     refuse_once 1 'two checkpoints' "$bin/retnet-train" run.yaml -s run.dir=small/run
     rm -r small/full small/run
     mkdir small/run
     ln -s small/run run
-    start run
+    RETNET_FAULT=$slow start run $short
     reach run steps 25
     head -c 16m /dev/zero >small/full 2>/dev/null || true
     for _ in $(seq 300); do
