@@ -2,12 +2,21 @@
 # Runs both commands of the README on another release of Debian: creates a root with debootstrap,
 # copies the last commit into it, and runs jobs/quickstart.sh and jobs/check.sh there.
 # usage: jobs/check_debian.sh [SUITE]     (default: trixie, Debian 13)
+#        jobs/check_debian.sh --make-root DIR [SUITE], then --in-root DIR [SUITE]: in two steps, so that
+#        the root, in an empty folder, can be made beside other work; it is not removed then
 #
 # Needs root and debootstrap. Packages come from the mirror that apt uses on this machine. The root
 # (about 2 GB) is created in TMPDIR or /var/tmp, and removed at the end.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
+step=all root=
+case "${1:-}" in
+  --make-root | --in-root)
+    step=$1 root=${2:?the folder of the root}
+    shift 2
+    ;;
+esac
 suite=${1:-trixie}
 
 die() {
@@ -44,32 +53,45 @@ in_root() {
   ' - "$root" "$@" </dev/null
 }
 
-[ "$(id -u)" = 0 ] || die 'needs root, to make a root of another release'
-command -v debootstrap >/dev/null || die 'needs debootstrap'
-uri=$(mirror)
-[ -n "$uri" ] || die 'apt knows no repository of Debian here: run apt-get update'
-root=$(mktemp -d "${TMPDIR:-/var/tmp}/retnet-$suite.XXXXXX")
-trap 'rm -rf --one-file-system "$root"' EXIT
-
-rn_say "A root of Debian $suite from $uri"
-debootstrap --variant=minbase "$suite" "$root" "$uri" >"$root.log" 2>&1 || {
-  tail -n 20 "$root.log" >&2
+make_root() {
+  local uri
+  command -v debootstrap >/dev/null || die 'needs debootstrap'
+  uri=$(mirror)
+  [ -n "$uri" ] || die 'apt knows no repository of Debian here: run apt-get update'
+  rn_say "A root of Debian $suite from $uri"
+  debootstrap --variant=minbase "$suite" "$root" "$uri" >"$root.log" 2>&1 || {
+    tail -n 20 "$root.log" >&2
+    rm -f "$root.log"
+    die "debootstrap failed"
+  }
   rm -f "$root.log"
-  die "debootstrap failed"
+  chmod 755 "$root" # apt downloads as a user of its own
+  cp /etc/resolv.conf "$root/etc/resolv.conf"
+  grep -q localhost "$root/etc/hosts" 2>/dev/null || echo '127.0.0.1 localhost' >>"$root/etc/hosts"
+  apt-config dump 'Acquire::http::Proxy' 'Acquire::https::Proxy' >"$root/etc/apt/apt.conf.d/01proxy"
 }
-rm -f "$root.log"
-chmod 755 "$root" # apt downloads as a user of its own
-cp /etc/resolv.conf "$root/etc/resolv.conf"
-grep -q localhost "$root/etc/hosts" 2>/dev/null || echo '127.0.0.1 localhost' >>"$root/etc/hosts"
-apt-config dump 'Acquire::http::Proxy' 'Acquire::https::Proxy' >"$root/etc/apt/apt.conf.d/01proxy"
 
-[ -z "$(git -C "$RN_ROOT" status --porcelain)" ] ||
-  rn_say "Changes that are not committed are not checked"
-mkdir "$root/retnet"
-git -C "$RN_ROOT" archive HEAD | tar -x -C "$root/retnet"
+check_in_root() {
+  [ -z "$(git -C "$RN_ROOT" status --porcelain)" ] ||
+    rn_say "Changes that are not committed are not checked"
+  mkdir "$root/retnet"
+  git -C "$RN_ROOT" archive HEAD | tar -x -C "$root/retnet"
 
-rn_say "jobs/quickstart.sh on Debian $suite"
-in_root /retnet/jobs/quickstart.sh
-rn_say "jobs/check.sh on Debian $suite"
-in_root /retnet/jobs/check.sh
-rn_say "Debian $suite ($(cat "$root/etc/debian_version")): both commands succeeded"
+  rn_say "jobs/quickstart.sh on Debian $suite"
+  in_root /retnet/jobs/quickstart.sh
+  rn_say "jobs/check.sh on Debian $suite"
+  in_root /retnet/jobs/check.sh
+  rn_say "Debian $suite ($(cat "$root/etc/debian_version")): both commands succeeded"
+}
+
+[ "$(id -u)" = 0 ] || die 'needs root, to make a root of another release'
+case $step in
+  --make-root) make_root ;;
+  --in-root) check_in_root ;;
+  all)
+    root=$(mktemp -d "${TMPDIR:-/var/tmp}/retnet-$suite.XXXXXX")
+    trap 'rm -rf --one-file-system "$root"' EXIT
+    make_root
+    check_in_root
+    ;;
+esac
