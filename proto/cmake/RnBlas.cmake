@@ -11,6 +11,14 @@ if(CMAKE_OBJDUMP AND EXISTS "${library}")
     set(RN_BLAS_LINK ${CMAKE_DL_LIBS})
     set(RN_BLAS_DEFINITIONS RN_BLAS_LIBRARY="${CMAKE_MATCH_1}"
                             RN_BLAS_PATH="${folder}/${CMAKE_MATCH_1}")
+    # The Debian package of that file, on which our package depends.
+    find_program(DPKG_QUERY dpkg-query)
+    if(DPKG_QUERY)
+      get_filename_component(file "${folder}/${CMAKE_MATCH_1}" REALPATH)
+      execute_process(COMMAND ${DPKG_QUERY} -S ${folder}/${CMAKE_MATCH_1} ${file}
+                      OUTPUT_VARIABLE owner ERROR_QUIET)
+      string(REGEX MATCH "^[a-z0-9.+-]+" RN_BLAS_PACKAGE "${owner}")
+    endif()
   endif()
 endif()
 message(STATUS "CBLAS: ${library}, ${RN_BLAS_DEFINITIONS}")

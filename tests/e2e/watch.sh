@@ -33,5 +33,38 @@ case $case in
     if grep -q $'\r\|\x1b' plain.log; then fail 'a batch log has control characters'; fi
     [ "$(grep -c '^step .* norm ' plain.log)" = 12 ] || fail 'a batch log does not have all steps'
     ;;
+  # TensorBoard itself reads every number of metrics.jsonl, also after a resume that goes back.
+  tensorboard)
+    command -v python3 >/dev/null || skip 'python3 is not installed'
+    python=python3
+    if ! python3 -c 'import tensorboard' 2>/dev/null; then
+      { python3 -m venv venv && timeout 100 venv/bin/pip install -q --retries 1 tensorboard; } \
+        >venv.log 2>&1 || skip "TensorBoard cannot be installed: $(tail -n 1 venv.log)"
+      python=venv/bin/python
+    fi
+    train 1 RUN
+    rm -r RUN/checkpoints/step-00000012 # as if the run had been killed after step 12
+    train 1 RUN train.steps=15
+    [ "$(find RUN -name 'events.out.tfevents.*' | wc -l)" = 2 ] || fail 'not one event file per launch'
+    "$python" - RUN >compared 2>errors <<'PYTHON' || fail "$(tail -n 3 errors)"
+import json, math, struct, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+events = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0})
+events.Reload()
+want = {}
+for line in map(json.loads, open(sys.argv[1] + "/metrics.jsonl")):
+    for name, value in line.items():
+        if name != "step":
+            want.setdefault(name, []).append((line["step"], struct.unpack("f", struct.pack("f", value))[0]))
+assert set(events.Tags()["scalars"]) == set(want), events.Tags()["scalars"]
+for name in want:
+    got = [(event.step, event.value) for event in events.Scalars(name)]
+    assert got == want[name], (name, got, want[name])
+print(len(want), "metrics", sum(map(len, want.values())), "values")
+PYTHON
+    cat compared
+    grep -q '9 metrics' compared || fail "compared: $(cat compared)"
+    ;;
 esac
 finish

@@ -1,0 +1,45 @@
+# What is installed beside the programs, and the Debian package (`cpack` in the build folder): the
+# library that reads and writes the files (shards, checkpoints, safetensors), with its headers,
+# retnet.pc and a CMake package; configurations, documents.
+
+install(TARGETS rn_data rn_proto rn_schema ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY proto data DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/retnet
+        FILES_MATCHING PATTERN "*.h" PATTERN proto/tools EXCLUDE)
+install(DIRECTORY ${CMAKE_BINARY_DIR}/proto/schema
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/retnet/proto FILES_MATCHING PATTERN "*.pb-c.h")
+install(DIRECTORY jobs/configs DESTINATION ${CMAKE_INSTALL_DATADIR}/retnet)
+install(FILES README.md ARCHITECTURE.md jobs/train.sbatch DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
+
+set(RN_PC_SPM)
+if(TARGET rn_spm)
+  install(TARGETS rn_spm ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  set(RN_PC_SPM "-lrn_spm -lsentencepiece -lstdc++")
+endif()
+# From the folder of retnet.pc up to the prefix, so that the files may be moved together.
+file(RELATIVE_PATH RN_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+configure_file(proto/cmake/retnet.pc.in retnet.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/retnet.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+include(CMakePackageConfigHelpers)
+configure_file(proto/cmake/retnet-config.cmake.in retnet-config.cmake @ONLY)
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/retnet-config-version.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/retnet-config.cmake
+              ${CMAKE_BINARY_DIR}/retnet-config-version.cmake
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/retnet)
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_CONTACT "retnet developers <retnet@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "train retentive networks (RetNet) on CPU clusters with MPI")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+# What dpkg-shlibdeps does not see: mpirun, and the BLAS library, which is loaded at run time.
+set(CPACK_DEBIAN_PACKAGE_DEPENDS openmpi-bin)
+if(RN_BLAS_PACKAGE)
+  string(APPEND CPACK_DEBIAN_PACKAGE_DEPENDS ", ${RN_BLAS_PACKAGE}")
+endif()
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "slurm-client, bash-completion")
+include(CPack)
