@@ -49,11 +49,11 @@ size_t rn_retention_weights_bytes(const rn_block_retention *b) {
   static const rn_unit_phase phases[] = {RN_UNIT_PHASE_KV, RN_UNIT_PHASE_QG, RN_UNIT_PHASE_OUT,
                                          RN_UNIT_PHASE_D_OUT, RN_UNIT_PHASE_D_QKVG};
   const rn_array none = {NULL, b->bf16};
-  size_t most = 0;
+  size_t largest = 0;
   for (size_t i = 0; i < sizeof phases / sizeof phases[0]; i++) {
     const rn_retention_weights w = weights_of(b, (weight_arrays){none, none, none}, phases[i]);
     const size_t bytes = rn_pack_weights_bytes(w.weight, w.count);
-    if (bytes > most) most = bytes;
+    if (bytes > largest) largest = bytes;
   }
-  return most;
+  return largest;
 }

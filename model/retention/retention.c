@@ -9,6 +9,7 @@
 
 #include "model/kernel/gemm.h"
 #include "proto/base/arena.h"
+#include "proto/base/range.h"
 #include "proto/base/span.h"
 
 static void fill_tables(const rn_retention *r) {
@@ -32,8 +33,8 @@ static int64_t work_elements(const rn_retention *r, int dim) {
   enum { LINE = 16, REALS_OF_DOUBLE = sizeof(double) / sizeof(rn_real) };
   const int64_t wide = larger(r->key_width, r->value_width), tiles = r->bf16 ? 3 : 2;
   const int64_t rows = larger(larger(r->chunk, 4) * wide, (int64_t)REALS_OF_DOUBLE * dim);
-  const int64_t most = larger(tiles * RN_CHUNK_TILE * r->chunk, larger(rows, RN_SLAB_ELEMENTS));
-  return (most + LINE - 1) / LINE * LINE;
+  const int64_t elements = larger(tiles * RN_CHUNK_TILE * r->chunk, larger(rows, RN_SLAB_ELEMENTS));
+  return rn_round_up(elements, LINE);
 }
 
 rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens) {

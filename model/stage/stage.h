@@ -269,8 +269,8 @@ rn_status rn_stage_backward_weight(rn_err *err, rn_stage *stage, rn_stage_slot *
                                    const rn_pass *pass);
 
 /** A condition that ends rn_stage_run_waiting_weights, for example the arrival of a message.
- * `reached` is called on the caller's thread, before the work and after each part of about a
- * millisecond. */
+ * `reached` is called on the caller's thread, before the work and after each
+ * piece of a tile (a few milliseconds at most). */
 typedef struct rn_stage_until {
   void *self;
   bool (*reached)(void *self);

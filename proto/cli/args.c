@@ -255,10 +255,10 @@ void rn_args_print_help(const rn_args *args, FILE *file) {
 
 bool rn_args_answer(const rn_args *args, const rn_args_found *found,
                     rn_print_version *print_version) {
-  const bool speaks = rn_launched_speaks();
-  if (found->help && speaks) rn_args_print_help(args, stdout);
-  if (found->version && speaks) print_version(args->program);
-  if (found->generate != NULL && speaks) {
+  const bool prints = rn_launched_prints();
+  if (found->help && prints) rn_args_print_help(args, stdout);
+  if (found->version && prints) print_version(args->program);
+  if (found->generate != NULL && prints) {
     const bool man = strcmp(found->generate, "man") == 0;
     (man ? rn_manual_print : rn_completion_print)(args, NULL, stdout);
   }

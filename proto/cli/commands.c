@@ -11,7 +11,7 @@
 #include "proto/cli/program.h"
 
 static void print_help(const rn_commands *c) {
-  if (!rn_launched_speaks()) return;
+  if (!rn_launched_prints()) return;
   printf("usage: %s COMMAND ...\n       %s help COMMAND\n\n", c->program, c->program);
   rn_wrap_print(stdout, c->about, 0, 0);
   for (int i = 0; i < c->count; i++) {
@@ -44,7 +44,7 @@ static rn_status answer_help(rn_err *err, const rn_commands *c, int argc, char *
     return RN_OK;
   }
   RN_TRY(err, find(err, c, argv[2], &command));
-  if (rn_launched_speaks()) rn_args_print_help(&command->args, stdout);
+  if (rn_launched_prints()) rn_args_print_help(&command->args, stdout);
   return RN_OK;
 }
 
@@ -54,7 +54,7 @@ static rn_status answer_generate(rn_err *err, const rn_commands *c, int argc, ch
     return rn_fail(err, RN_ERR_USAGE, "usage: %s --generate man|bash", c->program);
   }
   RN_TRY(err, rn_args_check_generate(err, argv[2]));
-  if (!rn_launched_speaks()) return RN_OK;
+  if (!rn_launched_prints()) return RN_OK;
   (strcmp(argv[2], "man") == 0 ? rn_manual_print : rn_completion_print)(NULL, c, stdout);
   return RN_OK;
 }
@@ -69,7 +69,7 @@ rn_status rn_commands_parse(rn_err *err, const rn_commands *c, int argc, char *c
   const bool help = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0,
              version = strcmp(word, "--version") == 0;
   if (help) print_help(c);
-  if (version && rn_launched_speaks()) c->print_version(c->program);
+  if (version && rn_launched_prints()) c->print_version(c->program);
   if (strcmp(word, "--generate") == 0) return answer_generate(err, c, argc, argv);
   if (help || version) return RN_OK;
   RN_TRY(err, find(err, c, word, &command));

@@ -33,7 +33,7 @@ rn_launched rn_launched_detect(void) {
   return (rn_launched){NULL, 1, 0};
 }
 
-bool rn_launched_speaks(void) {
+bool rn_launched_prints(void) {
   return rn_launched_detect().rank == 0;
 }
 
@@ -50,7 +50,7 @@ static bool speaks_for_node(void) {
          bind(claim, (const struct sockaddr *)&name, bytes) == 0;
 }
 
-bool rn_launched_speaks_late(void) {
+bool rn_launched_prints_late(void) {
   enum { PAUSE_S = 10 };
   const rn_launched launched = rn_launched_detect();
   if (launched.rank == 0) return true;

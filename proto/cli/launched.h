@@ -20,13 +20,13 @@ typedef struct rn_launched {
 rn_launched rn_launched_detect(void);
 
 /** True on the rank that prints what all ranks would print: rank 0. */
-bool rn_launched_speaks(void);
+bool rn_launched_prints(void);
 
 /**
  * Returns true if this rank should print an error that rank 0 has probably printed too. Rank 0
  * returns true at once. Others pause for a few seconds first: if rank 0 has the same error, the
  * launcher ends them meanwhile. srun may let them live; there, one rank of each node returns true.
  */
-bool rn_launched_speaks_late(void);
+bool rn_launched_prints_late(void);
 
 #endif

@@ -56,6 +56,6 @@ static void print_error(const char *program, const rn_err *err) {
 
 int rn_program_finish(const char *program, rn_status status, rn_err *err) {
   status = rn_program_check_output(err, status);
-  if (status != RN_OK && rn_launched_speaks_late()) print_error(program, err);
+  if (status != RN_OK && rn_launched_prints_late()) print_error(program, err);
   return rn_status_exit_code(status);
 }

@@ -186,7 +186,7 @@ static rn_status open_beside_owner(void *context, rn_err *told, const char *path
   return rn_ckpt_open(told, path, out);
 }
 
-static void tell_nothing(void *context, const char *line) {
+static void report_nothing(void *context, const char *line) {
   (void)context;
   CHECK(line == NULL);
 }
@@ -194,7 +194,7 @@ static void tell_nothing(void *context, const char *line) {
 static void pruned_ones_are_not_damaged(void) {
   static char run[RN_PATH_BYTES];
   rn_ckpt *ckpt = NULL;
-  const rn_ckpt_notes notes = {.report = tell_nothing, .context = run, .open = open_beside_owner};
+  const rn_ckpt_notes notes = {.report = report_nothing, .context = run, .open = open_beside_owner};
   snprintf(run, sizeof run, "%s", temp_path("beside"));
   save(run, 40);
   save(run, 50);

@@ -66,7 +66,7 @@ static pid_t start_rank(int rank) {
   const pid_t child = fork();
   if (child != 0) return child;
   set_number("SLURM_PROCID", rank);
-  _exit(rn_launched_speaks_late());
+  _exit(rn_launched_prints_late());
 }
 
 static int end_of(pid_t child) {

@@ -75,7 +75,7 @@ static const rn_subphase *subphase_of(const rn_subphases *subphases, rn_phase ph
   return found;
 }
 
-static void parts_tell_idle_threads(void) {
+static void parts_show_idle_threads(void) {
   static rn_subphases subphases;
   spans = (rn_spans){0};
   const int step = add("step", -1, 0), forward = add("forward", step, 0);
@@ -103,7 +103,7 @@ static void parts_tell_idle_threads(void) {
 }
 
 int main(void) {
-  parts_tell_idle_threads();
+  parts_show_idle_threads();
   phases_are_told_apart();
   time_outside_of_steps_does_not_count();
   return check_result();

@@ -19,7 +19,7 @@ static void suggest_options(rn_cores c, char *text, size_t bytes) {
 
 bool rn_core_check_find(rn_cores c, int threads, bool given, char *text, size_t bytes) {
   char how[120];
-  const int share = share_of(c), most = share * rn_cores_hyperthreads(c);
+  const int share = share_of(c), limit = share * rn_cores_hyperthreads(c);
   suggest_options(c, how, sizeof how);
   if (threads <= share && threads > c.cores) {
     snprintf(text, bytes, "%d threads of a rank are bound to %d of %d cores: %s", threads, c.cores,
@@ -28,7 +28,7 @@ bool rn_core_check_find(rn_cores c, int threads, bool given, char *text, size_t 
     snprintf(text, bytes,
              "all ranks on this node (%d) are bound to %d of %d cores, and the others are idle: %s",
              c.ranks, c.used, c.offered, how);
-  } else if (threads > most && threads > 1) {
+  } else if (threads > limit && threads > 1) {
     snprintf(text, bytes,
              "ranks of %d threads (%d ranks on this node) share %d cores and slow each other down: "
              "set parallel.threads (or OMP_NUM_THREADS) to %d, or start fewer ranks",

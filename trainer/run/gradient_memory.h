@@ -32,7 +32,9 @@ typedef struct rn_gradient_memory {
 rn_status rn_gradient_memory_create(rn_err *err, const Retnet__Parallel *config,
                                     const rn_parallel_context *parallel, rn_stage *stage,
                                     rn_gradient_kind kind, rn_gradient_memory *out);
-/** Frees the memory. Collective: no. Errors: none. */
+/** Frees the memory. Collective: over the ranks of the node, whose communicator is freed. Errors:
+ * none.
+ */
 void rn_gradient_memory_destroy(rn_gradient_memory *memory);
 
 #endif
