@@ -77,7 +77,7 @@ room(trainer/evaluate MAY proto/base model/base model/stage comm/world comm/opti
 room(trainer/profile MAY proto/base data/file trainer/schedule trainer/run)
 room(trainer/tools MAY proto/base proto/options model/spec data/checkpoint data/exchange data/run)
 room(trainer/exchange MAY proto/base proto/schema proto/options proto/cli model/spec data/file
-     data/checkpoint data/exchange trainer/tools)
+     data/checkpoint data/exchange data/tokenizer trainer/tools)
 room(trainer/train MAY proto/base proto/options model/kernel comm/world data/file data/exchange data/checkpoint
      data/run trainer/machine trainer/launch trainer/plan trainer/run trainer/checkpoint
      trainer/profile)

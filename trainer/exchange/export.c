@@ -6,6 +6,7 @@
 #include "data/file/file.h"
 #include "model/spec/param.h"
 #include "trainer/exchange/exchange.h"
+#include "trainer/exchange/exchange_tokenizer.h"
 #include "trainer/exchange/format.h"
 #include "trainer/tools/ckpt_tool.h"
 
@@ -169,7 +170,8 @@ static rn_status write_tensors(rn_err *err, exporter *e, const char *path, const
   snprintf(step, sizeof step, "%lld", (long long)manifest->step);
   rn_safetensors_note notes[4] = {{"format", "pt"}, {"step", step}};
   int count = 2;
-  if (tokenizer != NULL && strcmp(tokenizer, RN_EXCHANGE_UNKNOWN_TOKENIZER) != 0) {
+  const bool goes_along = e->format->writes_config && manifest->vocabulary->has_tokenizer_file;
+  if (tokenizer != NULL && !goes_along && strcmp(tokenizer, RN_EXCHANGE_UNKNOWN_TOKENIZER) != 0) {
     notes[count++] = (rn_safetensors_note){"tokenizer", tokenizer};
   }
   if (!e->format->writes_config) notes[count++] = (rn_safetensors_note){"config", config};
@@ -179,6 +181,7 @@ static rn_status write_tensors(rn_err *err, exporter *e, const char *path, const
   if (status == RN_OK) status = write_rows(err, e);
   rn_tensor_files_abandon(&e->writer);
   if (status != RN_OK || !e->format->writes_config) return status;
+  RN_TRY(err, rn_exchange_write_tokenizer(err, rn_ckpt_path(e->ckpt), manifest->vocabulary, path));
   return rn_file_replace(err, rn_path_join(path, "config.json").text, config, strlen(config));
 }
 

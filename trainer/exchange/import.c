@@ -11,6 +11,7 @@
 #include "proto/cli/version.h"
 #include "proto/options/options.h"
 #include "trainer/exchange/exchange.h"
+#include "trainer/exchange/exchange_tokenizer.h"
 #include "trainer/exchange/import_tensors.h"
 
 enum {
@@ -193,7 +194,7 @@ static void describe_vocabulary(const importer *im, Retnet__Vocabulary *out) {
   out->document_token = out->has_document_token ? (int32_t)token : 0;
 }
 
-static rn_status commit(rn_err *err, importer *im, const char *ckpt_path) {
+static rn_status commit(rn_err *err, importer *im, const char *folder, const char *ckpt_path) {
   Retnet__Manifest head = RETNET__MANIFEST__INIT;
   Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
   describe_vocabulary(im, &vocabulary);
@@ -206,17 +207,21 @@ static rn_status commit(rn_err *err, importer *im, const char *ckpt_path) {
   head.build = (char *)rn_version_text();
   head.has_saved_unix_s = 1;
   head.saved_unix_s = (int64_t)time(NULL);
-  return rn_ckpt_commit_folder(err, im->staged.text, ckpt_path, &head, im->reports,
-                               im->report_count);
+  RN_TRY(err, rn_exchange_read_tokenizer(err, folder, &vocabulary));
+  const rn_status status =
+      rn_ckpt_commit_folder(err, im->staged.text, ckpt_path, &head, im->reports, im->report_count);
+  rn_exchange_free_tokenizer(&vocabulary);
+  return status;
 }
 
-static rn_status write_checkpoint(rn_err *err, importer *im, const char *ckpt_path) {
+static rn_status write_checkpoint(rn_err *err, importer *im, const char *path,
+                                  const char *ckpt_path) {
   /* A path that is cut here is still too long to name a file. */
   snprintf(im->staged.text, sizeof im->staged.text, "%.*s.tmp", PATH_MAX, ckpt_path);
   if (rn_file_exists(im->staged.text)) RN_TRY(err, rn_file_remove_tree(err, im->staged.text));
   RN_TRY(err, rn_file_make_folder(err, im->staged.text));
   rn_status status = write_weights(err, im);
-  if (status == RN_OK) status = commit(err, im, ckpt_path);
+  if (status == RN_OK) status = commit(err, im, path, ckpt_path);
   if (status != RN_OK) rn_file_remove_tree(&(rn_err){0}, im->staged.text);
   return status;
 }
@@ -281,7 +286,7 @@ rn_status rn_import(rn_err *err, const char *path, const char *ckpt_path, FILE *
   importer *im = calloc(1, sizeof *im);
   if (im == NULL) return no_memory(err);
   rn_status status = read_model(err, im, path);
-  if (status == RN_OK) status = write_checkpoint(err, im, folder.text);
+  if (status == RN_OK) status = write_checkpoint(err, im, path, folder.text);
   if (status == RN_OK) print_model(im, folder.text, out);
   destroy(im);
   return status;

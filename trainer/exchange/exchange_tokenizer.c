@@ -1,0 +1,96 @@
+#include "trainer/exchange/exchange_tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/file/file.h"
+#include "data/tokenizer/tokenizer_file.h"
+
+/* Names of the files of each kind of tokenizer, in the order in which import looks for them; the
+ * second one holds the settings, which data/tokenizer finds beside the first. */
+static const struct {
+  const char *kind, *file, *settings;
+} kinds[] = {{"hf", "tokenizer.json", "tokenizer_config.json"},
+             {"spm", "tokenizer.model", NULL},
+             {"tiktoken", "ranks.tiktoken", "ranks.json"}};
+
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+static rn_status write_file(rn_err *err, const Retnet__Tokenizer *file, const char *folder) {
+  for (int i = 0; i < KINDS; i++) {
+    if (strcmp(file->kind, kinds[i].kind) != 0) continue;
+    const rn_path path = rn_path_join(folder, kinds[i].file);
+    RN_TRY(err, rn_file_replace(err, path.text, file->content.data, file->content.len));
+    if (file->settings == NULL || kinds[i].settings == NULL) continue;
+    const rn_path settings = rn_path_join(folder, kinds[i].settings);
+    RN_TRY(err, rn_file_replace(err, settings.text, file->settings, strlen(file->settings)));
+  }
+  return RN_OK;
+}
+
+rn_status rn_exchange_write_tokenizer(rn_err *err, const char *where, const Retnet__Vocabulary *v,
+                                      const char *folder) {
+  Retnet__Tokenizer *file = NULL;
+  if (!v->has_tokenizer_file) return RN_OK;
+  RN_TRY(err, rn_tokenizer_file_unpack(err, where, v->tokenizer_file.data, v->tokenizer_file.len,
+                                       v->tokenizer_sum, &file));
+  const rn_status status = write_file(err, file, folder);
+  rn_tokenizer_file_free(file);
+  return status;
+}
+
+/* Stores the packed file and what the tokenizer made from it says of itself. */
+static rn_status describe(rn_err *err, const Retnet__Tokenizer *file, const rn_tokenizer *tokenizer,
+                          Retnet__Vocabulary *out) {
+  void *packed = NULL;
+  size_t bytes = 0;
+  RN_TRY(err, rn_tokenizer_file_pack(err, file, &packed, &bytes));
+  char *name = strdup(tokenizer->name);
+  if (name == NULL) {
+    free(packed);
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while importing a tokenizer");
+  }
+  out->tokenizer = name;
+  out->has_tokenizer_file = out->has_tokenizer_sum = out->has_document_token = true;
+  out->tokenizer_file = (ProtobufCBinaryData){bytes, packed};
+  out->tokenizer_sum = rn_tokenizer_file_hash(file);
+  out->document_token = tokenizer->document;
+  return RN_OK;
+}
+
+static rn_status read_kind(rn_err *err, const char *text, Retnet__Vocabulary *out) {
+  Retnet__Tokenizer *file = NULL;
+  rn_tokenizer *tokenizer = NULL;
+  rn_status status = rn_tokenizer_file_read(err, text, &file);
+  if (status == RN_OK) status = rn_tokenizer_create(err, file, &tokenizer);
+  if (status == RN_OK && tokenizer->vocabulary > out->size) {
+    status = rn_fail(err, RN_ERR_MISMATCH, "%s: its vocabulary of %d is larger than the model's %d",
+                     text, tokenizer->vocabulary, out->size);
+  }
+  if (status == RN_OK) status = describe(err, file, tokenizer, out);
+  rn_tokenizer_destroy(&tokenizer);
+  rn_tokenizer_file_free(file);
+  return status;
+}
+
+rn_status rn_exchange_read_tokenizer(rn_err *err, const char *folder, Retnet__Vocabulary *out) {
+  for (int i = 0; i < KINDS; i++) {
+    rn_err why = {0};
+    char text[RN_PATH_BYTES + 16];
+    const rn_path path = rn_path_join(folder, kinds[i].file);
+    if (!rn_file_exists(path.text)) continue;
+    snprintf(text, sizeof text, "%s:%s", kinds[i].kind, path.text);
+    const rn_status status = read_kind(&why, text, out);
+    if (status == RN_OK) return RN_OK;
+    if (status == RN_ERR_MEMORY) return rn_fail(err, status, "%s", why.text);
+    fprintf(stderr, "warning: the tokenizer is not imported: %s\n", why.text);
+  }
+  return RN_OK;
+}
+
+void rn_exchange_free_tokenizer(Retnet__Vocabulary *v) {
+  if (!v->has_tokenizer_file) return;
+  free(v->tokenizer);
+  free(v->tokenizer_file.data);
+}

@@ -1,0 +1,29 @@
+/** The tokenizer that goes along with a model: tokenizer.json, tokenizer.model, or a rank file. */
+#ifndef RN_TRAINER_EXCHANGE_EXCHANGE_TOKENIZER_H
+#define RN_TRAINER_EXCHANGE_EXCHANGE_TOKENIZER_H
+
+#include "proto/base/status.h"
+#include "proto/schema/checkpoint.pb-c.h"
+
+/**
+ * Writes the tokenizer that a checkpoint carries into a folder, byte for byte as it was read; does
+ * nothing if it carries none.
+ *
+ * Errors: RN_ERR_FORMAT naming `where` if its hash is another; RN_ERR_IO, RN_ERR_MEMORY.
+ */
+rn_status rn_exchange_write_tokenizer(rn_err *err, const char *where,
+                                      const Retnet__Vocabulary *vocabulary, const char *folder);
+
+/**
+ * Reads the tokenizer of a folder into the fields of `vocabulary` that describe it. Changes
+ * nothing without one, or, with a warning on stderr, if this program does not support it or its
+ * vocabulary is larger than the model's.
+ *
+ * Ownership: rn_exchange_free_tokenizer frees the fields.
+ * Errors:    RN_ERR_MEMORY.
+ */
+rn_status rn_exchange_read_tokenizer(rn_err *err, const char *folder,
+                                     Retnet__Vocabulary *vocabulary);
+void rn_exchange_free_tokenizer(Retnet__Vocabulary *vocabulary);
+
+#endif
