@@ -61,6 +61,12 @@ static rn_status take_memory(rn_err *err, bool bf16, rn_decoder *d) {
 rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool bf16,
                             rn_decoder **out) {
   *out = NULL;
+  if (rn_spec_attention_layers(spec, 0, spec->layers) > 0) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "generation needs retention in all layers: the model has attention layers "
+                   "(model.arch transformer or model.attention_layers), which this version only "
+                   "trains and evaluates");
+  }
   rn_decoder *d;
   RN_TRY(err, rn_alloc(err, "decoder", 1, sizeof *d, &d));
   d->spec = *spec;

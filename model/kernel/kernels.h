@@ -148,6 +148,16 @@ typedef struct rn_kernels {
    * (softmax - one_hot). */
   double (*cross_entropy)(int n, rn_real *logits, int32_t target, bool gradient, double scale);
 
+  /**
+   * Adds scores s [n] of one query, n >= 1, to its online softmax of maximum *top and sum *sum,
+   * which begin as -INFINITY and 0. Replaces s by exp(s - new maximum). Returns exp(old maximum -
+   * new maximum), by which the caller multiplies what it summed before.
+   */
+  rn_real (*softmax_add)(int n, rn_real *s, rn_real *top, rn_real *sum);
+  /** Replaces scores s [n] of one query by probabilities P = exp(s - lse), and dP [n] by dS = P (dP
+   * - delta). */
+  void (*softmax_backward)(int n, rn_real lse, rn_real delta, rn_real *s, rn_real *dp);
+
   /** Rounds x to bf16, to nearest even; NaN stays NaN. */
   void (*round_bf16)(int64_t n, const rn_real *x, rn_bf16 *y);
   /** Converts bf16 to rn_real; exact. */

@@ -74,9 +74,9 @@ static rn_param projection_of(const rn_spec *spec, int64_t rows, int64_t cols, d
   return matrix_of(spec, rows, cols, RN_INIT_UNIFORM, xavier(gain, rows, cols), divisor);
 }
 
-static int64_t add_projection(rn_param_table *table, int layer, const char *name,
+static int64_t add_projection(rn_param_table *table, int layer, const char *block, const char *name,
                               rn_param projection) {
-  return add(table, projection, "layers.%d.retention.%s_proj.weight", layer, name);
+  return add(table, projection, "layers.%d.%s.%s_proj.weight", layer, block, name);
 }
 
 /* Adds the parameters of a retention block. Source of the initial values: torchscale
@@ -89,16 +89,31 @@ static void add_retention(const rn_spec *spec, rn_param_table *table, int layer,
   const rn_param v = projection_of(spec, value_dim, dim, in_gain, divisor);
   const rn_param g = projection_of(spec, value_dim, dim, in_gain, 1);
   const rn_param out = projection_of(spec, dim, value_dim, out_gain, divisor);
-  at->k = add_projection(table, layer, "k", qk);
-  at->v = add_projection(table, layer, "v", v);
-  at->q = add_projection(table, layer, "q", qk);
-  at->g = spec->gate ? add_projection(table, layer, "g", g) : -1;
-  at->out = add_projection(table, layer, "out", out);
+  at->k = add_projection(table, layer, "retention", "k", qk);
+  at->v = add_projection(table, layer, "retention", "v", v);
+  at->q = add_projection(table, layer, "retention", "q", qk);
+  at->g = spec->gate ? add_projection(table, layer, "retention", "g", g) : -1;
+  at->out = add_projection(table, layer, "retention", "out", out);
   at->head_norm = -1;
   if (spec->head_norm == RN_HEAD_NORM_RMS_AFFINE) {
     at->head_norm = add(table, vector_of(rn_spec_value_width(spec), RN_INIT_ONES),
                         "layers.%d.retention.g_norm.weight", layer);
   }
+}
+
+/* Adds the parameters of an attention block. Source of the initial values: torchscale
+ * MultiheadAttention.reset_parameters. */
+static void add_attention(const rn_spec *spec, rn_param_table *table, int layer,
+                          rn_layer_params *at) {
+  const double in_gain = sqrt(0.5), divisor = deepnorm_divisor(spec);
+  const int64_t dim = spec->dim, kv_dim = (int64_t)spec->kv_heads * rn_spec_attention_width(spec);
+  const char *block = "self_attn";
+  at->k = add_projection(table, layer, block, "k", projection_of(spec, kv_dim, dim, in_gain, 1));
+  at->v =
+      add_projection(table, layer, block, "v", projection_of(spec, kv_dim, dim, in_gain, divisor));
+  at->q = add_projection(table, layer, block, "q", projection_of(spec, dim, dim, in_gain, 1));
+  at->out = add_projection(table, layer, block, "out", projection_of(spec, dim, dim, 1, divisor));
+  at->g = at->head_norm = -1;
 }
 
 static rn_param linear_of(const rn_spec *spec, int64_t rows, int64_t cols, double divisor) {
@@ -120,11 +135,17 @@ static void add_ffn(const rn_spec *spec, rn_param_table *table, int layer, rn_la
 
 static void add_layer(const rn_spec *spec, rn_param_table *table, int layer, rn_layer_params *at) {
   char name[RN_PARAM_NAME_BYTES / 2];
-  snprintf(name, sizeof name, "layers.%d.retention_layer_norm", layer);
+  const bool attends = rn_spec_attends(spec, layer);
+  snprintf(name, sizeof name, "layers.%d.%s_layer_norm", layer,
+           attends ? "self_attn" : "retention");
   rn_norm_offsets norm = add_norm(spec, table, name);
   at->retention_norm = norm.weight;
   at->retention_norm_bias = norm.bias;
-  add_retention(spec, table, layer, at);
+  if (attends) {
+    add_attention(spec, table, layer, at);
+  } else {
+    add_retention(spec, table, layer, at);
+  }
   snprintf(name, sizeof name, "layers.%d.final_layer_norm", layer);
   norm = add_norm(spec, table, name);
   at->ffn_norm = norm.weight;

@@ -2,8 +2,9 @@
  * The table of a stage's parameters: names, shapes, offsets, initialization, weight decay groups.
  *
  * Memory order of a layer: retention norm, k, v, q, g in one block, out, ffn norm, fc1 and gate in
- * one block, fc2. So [k;v], [q;g] and [fc1;gate] are one product each. Every tensor has its own
- * name and initial values, which follow torchscale (layers.0.retention.q_proj.weight ...).
+ * one block, fc2. An attention layer has no g. So [k;v], [q;g] and [fc1;gate] are one product each.
+ * Every tensor has its own name and initial values, which follow torchscale
+ * (layers.0.retention.q_proj.weight ...).
  */
 #ifndef RN_MODEL_SPEC_PARAM_H
 #define RN_MODEL_SPEC_PARAM_H

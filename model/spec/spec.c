@@ -5,10 +5,13 @@
 #include <stddef.h>
 
 #include "model/spec/preset.h"
+#include "model/spec/spec_attention.h"
 
 /* Checks that an enumerator has the same value in the schema and in the spec. */
 #define RN_SAME(a, b) \
   _Static_assert((int)(a) == (int)(b), "schema and spec must have the same values")
+RN_SAME(RN_ARCH_RETNET, RETNET__ARCH__ARCH_RETNET);
+RN_SAME(RN_ARCH_TRANSFORMER, RETNET__ARCH__ARCH_TRANSFORMER);
 RN_SAME(RN_DECAY_EQ8, RETNET__DECAY__DECAY_EQ8);
 RN_SAME(RN_DECAY_PAPER, RETNET__DECAY__DECAY_PAPER);
 RN_SAME(RN_DECAY_SINGLE, RETNET__DECAY__DECAY_SINGLE);
@@ -34,8 +37,10 @@ RN_SAME(RN_SCALE_RAW, RETNET__RETENTION_SCALE__RETENTION_SCALE_RAW);
 RN_SAME(RN_INIT_TORCHSCALE, RETNET__INIT__INIT_TORCHSCALE);
 RN_SAME(RN_INIT_NORMAL002, RETNET__INIT__INIT_NORMAL002);
 
-/* The keys of the spec, with their types here and in the schema. */
+/* The keys of the spec, with their types here and in the schema; model.attention_layers is a list
+ * and stored otherwise. */
 #define RN_SPEC_KEYS(X)                                          \
+  X(arch, rn_arch, Retnet__Arch)                                 \
   X(layers, int, int32_t)                                        \
   X(dim, int, int32_t)                                           \
   X(value_dim, int, int32_t)                                     \
@@ -58,7 +63,11 @@ RN_SAME(RN_INIT_NORMAL002, RETNET__INIT__INIT_NORMAL002);
   X(scale_embedding, bool, protobuf_c_boolean)                   \
   X(norm_eps, double, double)                                    \
   X(dropout, double, double)                                     \
-  X(chunk, int, int32_t)
+  X(chunk, int, int32_t)                                         \
+  X(attention_heads, int, int32_t)                               \
+  X(kv_heads, int, int32_t)                                      \
+  X(attention_window, int, int32_t)                              \
+  X(rope_theta, double, double)
 
 /* Copies keys of the model section to the spec: all keys, or only those that were given. */
 static void take_keys(const Retnet__Model *model, bool all, rn_spec *spec) {
@@ -104,9 +113,6 @@ rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int dat
                               rn_spec *out) {
   const Retnet__Model defaults = RETNET__MODEL__INIT;
   const Retnet__Model *model = config->model != NULL ? config->model : &defaults;
-  if (model->arch != RETNET__ARCH__ARCH_RETNET) {
-    return rn_fail(err, RN_ERR_USAGE, "model.arch: this version supports only retnet");
-  }
   rn_spec spec = {0};
   take_keys(&defaults, true, &spec);
   if (model->preset != NULL && model->preset[0] != '\0') {
@@ -115,6 +121,8 @@ rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int dat
     take_keys(&preset, false, &spec);
   }
   take_keys(model, false, &spec);
+  if (config->data != NULL) spec.flop_tokens = config->data->sequence_length;
+  RN_TRY(err, rn_spec_take_attention(err, model, &spec));
   RN_TRY(err, resolve_vocab(err, data_vocab, &spec));
   if (spec.chunk == 0 && spec.retention_scale == RN_SCALE_TS_CHUNKWISE) {
     return rn_fail(err, RN_ERR_USAGE,
@@ -144,6 +152,7 @@ static rn_status check_positive(rn_err *err, const rn_spec *spec) {
 }
 
 static rn_status check_widths(rn_err *err, const rn_spec *spec) {
+  if (spec->arch == RN_ARCH_TRANSFORMER) return RN_OK;
   if (spec->dim % spec->heads != 0) {
     return rn_fail(err, RN_ERR_USAGE, "model.heads: %d does not divide model.dim: %d", spec->heads,
                    spec->dim);
@@ -164,6 +173,7 @@ static rn_status check_widths(rn_err *err, const rn_spec *spec) {
 rn_status rn_spec_check(rn_err *err, const rn_spec *spec) {
   RN_TRY(err, check_positive(err, spec));
   RN_TRY(err, check_widths(err, spec));
+  RN_TRY(err, rn_spec_check_attention(err, spec));
   if (!(spec->norm_eps >= 0 && spec->norm_eps < 1)) {
     return rn_fail(err, RN_ERR_USAGE, "model.norm_eps: %g must be between 0 and 1", spec->norm_eps);
   }

@@ -8,6 +8,7 @@
 #include "proto/base/status.h"
 #include "proto/schema/config.pb-c.h"
 
+typedef enum { RN_ARCH_RETNET, RN_ARCH_TRANSFORMER } rn_arch;
 typedef enum {
   RN_DECAY_EQ8,
   RN_DECAY_PAPER,
@@ -36,9 +37,13 @@ typedef enum { RN_INIT_TORCHSCALE, RN_INIT_NORMAL002 } rn_init_rule;
 /** The three equivalent forms of the retention core. */
 typedef enum { RN_FORM_CHUNKWISE, RN_FORM_PARALLEL, RN_FORM_RECURRENT } rn_form;
 
+/** Number of layers that model.attention_layers can list. */
+enum { RN_SPEC_LISTED_LAYERS = 1024 };
+
 /** A model specification. In the letters used for shapes: D = dim = H K, value_dim = H V, F =
- * ffn_dim, N = vocab. */
+ * ffn_dim, N = vocab. The heads of attention layers are counted separately. */
 typedef struct rn_spec {
+  rn_arch arch;
   int layers, dim, value_dim, ffn_dim, heads, vocab;
   rn_decay decay;
   rn_rotary rotary;
@@ -52,6 +57,12 @@ typedef struct rn_spec {
   double norm_eps;
   double dropout;
   int chunk; /* tokens per chunk of the chunkwise form; > 0 after rn_spec_from_config */
+  /* softmax attention; the numbers of heads are > 0 after rn_spec_from_config */
+  int attention_heads, kv_heads;
+  int attention_window; /* 0: none */
+  double rope_theta;
+  uint64_t attention_layers[RN_SPEC_LISTED_LAYERS / 64]; /* bit l: layer l attends */
+  int flop_tokens; /* length of the sequences of which the FLOPs of attention are counted */
 } rn_spec;
 
 /**
@@ -71,6 +82,21 @@ void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config);
 
 /** Checks a spec that was not made from a config. Errors: as rn_spec_from_config. */
 rn_status rn_spec_check(rn_err *err, const rn_spec *spec);
+
+/** Returns true if layer `layer` of the model has softmax attention in place of retention. */
+static inline bool rn_spec_attends(const rn_spec *spec, int layer) {
+  if (spec->arch == RN_ARCH_TRANSFORMER) return true;
+  return layer < RN_SPEC_LISTED_LAYERS &&
+         (spec->attention_layers[layer / 64] >> layer % 64 & 1) != 0;
+}
+
+/** Returns the number of attention layers among layers first .. last - 1. */
+int rn_spec_attention_layers(const rn_spec *spec, int first, int last);
+
+/** Returns the key and value width of a head of attention layers. */
+static inline int rn_spec_attention_width(const rn_spec *spec) {
+  return spec->dim / spec->attention_heads;
+}
 
 /** Returns K, the key width of a head. */
 static inline int rn_spec_key_width(const rn_spec *spec) {
@@ -100,17 +126,22 @@ static inline bool rn_spec_decay_varies(const rn_spec *spec) {
  */
 void rn_spec_log_decay(const rn_spec *spec, int layer, double *log_gamma /* [H] */);
 
-/** Computes the angles theta_j of the rotation, j < K/2. Source: torchscale xPos; RoPE for
- * rope_half. */
+/** Computes the angles theta_j of the rotation, j < K/2, of retention layers. Source: torchscale
+ * xPos; RoPE for rope_half. */
 void rn_spec_angles(rn_rotary rotary, int key_width, double *theta /* [K/2] */);
+
+/** Computes the angles of the rotation of attention layers, theta_j = base^(-2j/K). Source:
+ * RoFormer (arXiv 2104.09864). */
+void rn_spec_rope_angles(double base, int key_width, double *theta /* [K/2] */);
 
 /**
  * Returns the model FLOPs of one token, forward and backward: 3 * (layers and head). Counts chunks
- * of 128 and only the causal half of the inner part, no matter what the kernels compute.
+ * of 128 and only the causal half of the inner part, no matter what the kernels compute. Attention
+ * counts the keys that a token sees on average in a sequence of one document.
  */
 double rn_spec_flops_per_token(const rn_spec *spec);
 
-/** Returns the FLOPs of one layer for one token. */
+/** Returns the FLOPs of one layer for one token, the mean over all layers. */
 double rn_spec_layer_flops(const rn_spec *spec);
 /** Returns the FLOPs of the head for one token. */
 double rn_spec_head_flops(const rn_spec *spec);

@@ -51,20 +51,52 @@ void rn_spec_angles(rn_rotary rotary, int key_width, double *theta) {
   }
 }
 
-static double matrices_of_a_layer(const rn_spec *spec) {
-  double dim = spec->dim, value_dim = spec->value_dim, ffn_dim = spec->ffn_dim;
-  return 2 * dim * dim + (spec->gate ? 3 : 2) * dim * value_dim +
-         (spec->ffn == RN_FFN_GLU ? 3 : 2) * dim * ffn_dim;
+void rn_spec_rope_angles(double base, int key_width, double *theta) {
+  for (int j = 0; j < key_width / 2; j++) theta[j] = pow(base, -2.0 * j / key_width);
+}
+
+static double ffn_weights(const rn_spec *spec) {
+  return (spec->ffn == RN_FFN_GLU ? 3.0 : 2.0) * spec->dim * spec->ffn_dim;
+}
+
+static double retention_weights(const rn_spec *spec) {
+  const double dim = spec->dim, value_dim = spec->value_dim;
+  return 2 * dim * dim + (spec->gate ? 3 : 2) * dim * value_dim;
+}
+
+static double attention_weights(const rn_spec *spec) {
+  const double dim = spec->dim;
+  return 2 * dim * dim + 2 * dim * spec->kv_heads * rn_spec_attention_width(spec);
+}
+
+/* Returns how many keys a token sees on average. */
+static double mean_visible_keys(const rn_spec *spec) {
+  const double T = spec->flop_tokens, w = spec->attention_window;
+  if (w == 0 || w >= T) return (T + 1) / 2;
+  return w - w * (w - 1) / (2 * T);
 }
 
 enum { PASSES = 3 }; /* forward, gradient of the input, gradient of the weights */
 
-double rn_spec_layer_flops(const rn_spec *spec) {
+static double retention_flops(const rn_spec *spec) {
   enum { COUNTED_CHUNK = 128 };
   double dim = spec->dim, value_dim = spec->value_dim;
   double inner = COUNTED_CHUNK * (dim + value_dim);
   double states = 4 * dim * value_dim / spec->heads;
-  return PASSES * (2 * matrices_of_a_layer(spec) + inner + states);
+  return 2 * retention_weights(spec) + inner + states;
+}
+
+static double attention_flops(const rn_spec *spec) {
+  return 2 * attention_weights(spec) + 4.0 * spec->dim * mean_visible_keys(spec);
+}
+
+double rn_spec_layer_flops(const rn_spec *spec) {
+  const int attending = rn_spec_attention_layers(spec, 0, spec->layers);
+  const double share = (double)attending / spec->layers;
+  double block = 0;
+  if (attending < spec->layers) block += (1 - share) * retention_flops(spec);
+  if (attending > 0) block += share * attention_flops(spec);
+  return PASSES * (2 * ffn_weights(spec) + block);
 }
 
 double rn_spec_embedding_flops(const rn_spec *spec) {
@@ -82,8 +114,11 @@ double rn_spec_flops_per_token(const rn_spec *spec) {
 int64_t rn_spec_parameters(const rn_spec *spec) {
   int64_t norm = (int64_t)spec->dim * (spec->block_norm == RN_BLOCK_NORM_LAYER ? 2 : 1);
   int64_t head_norm = spec->head_norm == RN_HEAD_NORM_RMS_AFFINE ? rn_spec_value_width(spec) : 0;
-  int64_t layer = (int64_t)matrices_of_a_layer(spec) + 2 * norm + head_norm;
+  const int attending = rn_spec_attention_layers(spec, 0, spec->layers);
+  int64_t blocks = spec->layers * ((int64_t)ffn_weights(spec) + 2 * norm);
+  blocks += (spec->layers - attending) * ((int64_t)retention_weights(spec) + head_norm);
+  if (attending > 0) blocks += attending * (int64_t)attention_weights(spec);
   int64_t vocabulary = (int64_t)spec->vocab * spec->dim;
-  return spec->layers * layer + vocabulary * (spec->tie_embeddings ? 1 : 2) +
-         (spec->embedding_norm ? norm : 0) + (spec->pre_norm ? norm : 0);
+  return blocks + vocabulary * (spec->tie_embeddings ? 1 : 2) + (spec->embedding_norm ? norm : 0) +
+         (spec->pre_norm ? norm : 0);
 }

@@ -91,6 +91,21 @@ static void make_block_input(const rn_layer *layer, const rn_real *params, int64
   }
 }
 
+/* Computes the output of the retention or attention block. */
+static rn_status mix_forward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
+                             rn_layer_activations *t) {
+  const rn_block_rows rows = {.x = t->in1,
+                              .raw = t->residual_in1,
+                              .norm = layer->pre_norm ? &layer->retention_norm : NULL,
+                              .y = t->branch};
+  if (!layer->attends) {
+    return rn_block_retention_forward(err, layer->retention, &layer->at, pass, rows, &t->retention);
+  }
+  rn_block_attention_forward(layer->attention, &layer->at, pass, rn_array_reals(t->in1),
+                             &t->attention, t->branch);
+  return RN_OK;
+}
+
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                            const rn_real *x, rn_layer_activations *t, rn_real *y) {
   const rn_real *params = pass->params;
@@ -103,12 +118,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_RETENTION_NORM);
   copy(rn_layer_activations_input(t), x, count);
   make_block_input(layer, params, rows.count, retention);
-  const rn_block_rows block_rows = {.x = t->in1,
-                                    .raw = t->residual_in1,
-                                    .norm = layer->pre_norm ? &layer->retention_norm : NULL,
-                                    .y = branch};
-  RN_TRY(err, rn_block_retention_forward(err, layer->retention, &layer->at, pass, block_rows,
-                                         &t->retention));
+  RN_TRY(err, mix_forward(err, layer, pass, t));
   rn_span_phase("norms, residual");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_FFN_NORM);
   if (layer->pre_norm) {
@@ -221,13 +231,23 @@ static void accumulate_ffn_weights(const rn_layer *layer, const rn_pass *pass,
   rn_grad_accumulator_products(pass->accumulator, queue, rows, fc1_fc2 + waiting, 2 - waiting);
 }
 
+/* Gets the weight gradients of the projections of k, v, q and g as products. */
+static void products_in(const rn_layer *layer, const rn_layer_activations *t,
+                        rn_weight_product out[2]) {
+  if (layer->attends) {
+    rn_block_attention_products_in(layer->attention, &layer->at, t->in1, &t->attention, out);
+  } else {
+    rn_block_retention_products_in(layer->retention, &layer->at, t->in1, &t->retention, out);
+  }
+}
+
 /* Accumulates the weight gradients of the projections of k, v, q and g. They wait if their operands
  * live long enough. */
 static void accumulate_projection_weights(const rn_layer *layer, const rn_pass *pass,
                                           const rn_layer_activations *t) {
   rn_weight_product kv_qg[2];
   rn_span_phase("weight gradient GEMMs");
-  rn_block_retention_products_in(layer->retention, &layer->at, t->in1, &t->retention, kv_qg);
+  products_in(layer, t, kv_qg);
   rn_grad_accumulator_defer(pass->accumulator, t->defers_inputs ? pass->queue : NULL,
                             rn_rows_of_unit(pass->unit), kv_qg, 2);
 }
@@ -253,6 +273,18 @@ static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_ac
   add_residual_gradient(layer, pass, dy, d);
 }
 
+/* Computes d, the gradient of the input of the retention or attention block, from d_out. */
+static rn_status mix_backward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
+                              rn_layer_activations *t, rn_block_grads grads) {
+  if (!layer->attends) {
+    return rn_block_retention_backward_input(err, layer->retention, &layer->at, pass, grads,
+                                             &t->retention);
+  }
+  rn_block_attention_backward_input(layer->attention, &layer->at, pass, rn_array_reals(grads.dy),
+                                    grads.dx, &t->attention);
+  return RN_OK;
+}
+
 /* Computes d, the gradient of the layer's input, from dy, the gradient of the rows between the
  * sublayers. */
 static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
@@ -261,8 +293,7 @@ static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn
   const sublayer s = retention_sublayer(layer, t);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_RETENTION);
   const rn_array d_out = gradient_of_block_output(layer, pass, s, t, dy, d);
-  RN_TRY(err, rn_block_retention_backward_input(err, layer->retention, &layer->at, pass,
-                                                (rn_block_grads){d_out, d}, &t->retention));
+  RN_TRY(err, mix_backward(err, layer, pass, t, (rn_block_grads){d_out, d}));
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_RETENTION_NORM);
   backward_block_input(layer, pass, s, t->recompute_inputs && pass->weights, dy, d);
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_QKVG_WEIGHT);
@@ -287,8 +318,10 @@ void rn_layer_defer_weights(const rn_layer *layer, rn_rows rows, const rn_layer_
   const rn_array d_retention = gradient_at(layer, t->norm_in1);
   rn_weight_product products[5];
   rn_ffn_weight_products(&layer->ffn, t->in2, d_ffn, &t->ffn, products);
-  products[2] =
-      rn_block_retention_product_out(layer->retention, &layer->at, d_retention, &t->retention);
-  rn_block_retention_products_in(layer->retention, &layer->at, t->in1, &t->retention, products + 3);
+  products[2] = layer->attends ? rn_block_attention_product_out(layer->attention, &layer->at,
+                                                                d_retention, &t->attention)
+                               : rn_block_retention_product_out(layer->retention, &layer->at,
+                                                                d_retention, &t->retention);
+  products_in(layer, t, products + 3);
   rn_grad_accumulator_defer(accumulator, queue, rows, products, 5);
 }

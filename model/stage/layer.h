@@ -1,14 +1,16 @@
 /**
- * One layer: retention block and feed-forward block, each with norm, dropout and residual.
+ * One layer: retention or attention block, and feed-forward block, each with norm, dropout and
+ * residual.
  *
  *   pre-norm:   m = a x + ret(norm1 x),   y = a m + ffn(norm2 m)
  *   post-norm:  m = norm1(a x + ret x),   y = norm2(a m + ffn m)
  *
- * a is the residual factor (deepnorm).
+ * a is the residual factor (deepnorm). In attention layers, ret is the attention block.
  */
 #ifndef RN_MODEL_STAGE_LAYER_H
 #define RN_MODEL_STAGE_LAYER_H
 
+#include "model/attention/block_attention.h"
 #include "model/base/array.h"
 #include "model/base/precision_names.h"
 #include "model/ffn/block_ffn.h"
@@ -29,7 +31,10 @@ typedef struct rn_layer {
   rn_norm retention_norm, ffn_norm;
   rn_ffn_block ffn;
   rn_block_retention *retention; /* shared by all layers of the stage, if their decays are equal;
-                                    not owned */
+                                    not owned; NULL if no layer of the stage retains */
+  rn_block_attention *attention; /* shared by all layers of the stage; not owned; NULL if no layer
+                                    of the stage attends */
+  bool attends;                  /* true if the layer is an attention layer */
   bool bf16;                     /* true if the inputs of the blocks are in bf16 */
 } rn_layer;
 
@@ -52,7 +57,9 @@ typedef struct rn_layer_activations {
   rn_real *d_middle;      /* temporary: gradient of the rows between the sublayers */
   rn_array d_out; /* temporary: gradient of a block's output, in the block's type; used only with
                      bf16 or dropout */
+  /* All layers of a stage have the buffers of both kinds of block that the stage has. */
   rn_block_retention_activations retention;
+  rn_block_attention_activations attention;
   rn_ffn_activations ffn;
   bool train;              /* true if forward applied dropout */
   rn_workspace *workspace; /* workspace of the temporary buffers; not owned */

@@ -103,10 +103,11 @@ rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
   /* With RN_SAVE_INPUTS, the forward of the layer below is recomputed in the same memory. */
   rn_layer_activations t = {.recompute_inputs = space->plan->policy != RN_SAVE_ALL,
                             .defers_inputs = space->plan->policy >= RN_SAVE_MOST,
-                            .retention = rn_block_retention_buffers(layer->retention, space),
                             .ffn = rn_ffn_buffers(&layer->ffn, rows, space),
                             .workspace = workspace};
-  t.retention.workspace = workspace;
+  if (layer->retention != NULL) t.retention = rn_block_retention_buffers(layer->retention, space);
+  if (layer->attention != NULL) t.attention = rn_block_attention_buffers(layer->attention, space);
+  t.retention.workspace = t.attention.workspace = workspace;
   take_residual_rows(layer, space, count, &t);
   take_block_inputs(layer, space, count, &t);
   take_statistics(space, rows, &t);

@@ -25,6 +25,8 @@ struct rn_layer_stack {
   rn_param_table *table;
   rn_layer *layer; /* [layer_count] */
   rn_block_retention retention;
+  rn_block_attention attention;
+  int attending;                /* number of attention layers of this stage */
   rn_block_retention *of_layer; /* [layer_count]: copies with a layer's own decays, or NULL */
   bool has_embedding, has_head;
   rn_embed embed;
@@ -43,7 +45,16 @@ static int64_t max_rows(const rn_layer_stack *stack) {
   return rows > 0 ? rows : 1;
 }
 
-static rn_layer make_layer(const rn_layer_stack *stack, int index) {
+/* True if the stage has retention layers; also true without any layer. */
+static bool retains(const rn_layer_stack *stack) {
+  return stack->attending == 0 || stack->attending < stack->layer_count;
+}
+
+static bool attends(const rn_layer_stack *stack) {
+  return stack->attending > 0;
+}
+
+static rn_layer make_layer(rn_layer_stack *stack, int index) {
   const rn_spec *spec = &stack->spec;
   const rn_layer_params *at = &stack->table->layer[index];
   return (rn_layer){
@@ -55,6 +66,9 @@ static rn_layer make_layer(const rn_layer_stack *stack, int index) {
       .at = *at,
       .retention_norm = rn_norm_make(spec, at->retention_norm, at->retention_norm_bias),
       .ffn_norm = rn_norm_make(spec, at->ffn_norm, at->ffn_norm_bias),
+      .retention = retains(stack) ? &stack->retention : NULL,
+      .attention = attends(stack) ? &stack->attention : NULL,
+      .attends = rn_spec_attends(spec, stack->first_layer + index),
       .bf16 = stack->bf16,
       .ffn = rn_ffn_block_make(spec, at, stack->bf16)};
 }
@@ -66,7 +80,7 @@ static void place_copy(rn_layer_stack *stack, rn_bf16 *copy) {
   stack->retention.weights = copy;
   for (int i = 0; i < stack->layer_count; i++) {
     stack->layer[i].ffn.weights = copy;
-    stack->layer[i].retention->weights = copy;
+    if (stack->layer[i].retention != NULL) stack->layer[i].retention->weights = copy;
   }
 }
 
@@ -90,7 +104,7 @@ static void place_norm_sums(rn_layer_stack *stack, double *sums) {
 
 /* Gives every layer a retention block with its own decays; they share all other memory. */
 static rn_status place_decays(rn_err *err, rn_layer_stack *stack) {
-  if (!rn_spec_decay_varies(&stack->spec)) return RN_OK;
+  if (!rn_spec_decay_varies(&stack->spec) || !retains(stack)) return RN_OK;
   RN_TRY(err, rn_alloc(err, "retention of layers", (size_t)stack->layer_count,
                        sizeof *stack->of_layer, &stack->of_layer));
   for (int i = 0; i < stack->layer_count; i++) {
@@ -105,8 +119,14 @@ static rn_status place_decays(rn_err *err, rn_layer_stack *stack) {
  * activations. */
 static rn_status take_work(rn_err *err, rn_layer_stack *stack) {
   const rn_spec *spec = &stack->spec;
-  RN_TRY(err, rn_block_retention_create(err, spec, stack->max_sequences, stack->max_tokens,
-                                        &stack->retention));
+  if (retains(stack)) {
+    RN_TRY(err, rn_block_retention_create(err, spec, stack->max_sequences, stack->max_tokens,
+                                          &stack->retention));
+  }
+  if (attends(stack)) {
+    RN_TRY(err, rn_block_attention_create(err, spec, stack->max_sequences, stack->max_tokens,
+                                          &stack->attention));
+  }
   RN_TRY(err, place_decays(err, stack));
   RN_TRY(err, rn_arena_create(err, rn_norm_sums_bytes(spec->dim), &stack->arena));
   RN_TRY(err, rn_weight_queue_create(err, &stack->queue));
@@ -122,6 +142,11 @@ static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
   const int first_layer = shape.first_layer, last_layer = shape.last_layer;
   assert(0 <= first_layer && first_layer <= last_layer && last_layer <= spec->layers);
   *out = NULL;
+  if (rn_gemm_takes_bf16() && rn_spec_attention_layers(spec, 0, spec->layers) > 0) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "train.precision bf16: attention layers (model.arch transformer, "
+                   "model.attention_layers) compute in fp32 only; set fp32");
+  }
   rn_layer_stack *stack;
   RN_TRY(err, rn_alloc(err, "stage", 1, sizeof *stack, &stack));
   stack->spec = *spec;
@@ -141,14 +166,17 @@ static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
     rn_layer_stack_destroy(&stack);
     return status;
   }
-  stack->retention = rn_block_retention_shape(spec, shape.max_sequences, shape.max_tokens);
+  stack->attending = rn_spec_attention_layers(spec, first_layer, last_layer);
+  if (retains(stack)) {
+    stack->retention = rn_block_retention_shape(spec, shape.max_sequences, shape.max_tokens);
+  }
+  if (attends(stack)) {
+    stack->attention = rn_block_attention_shape(spec, shape.max_sequences, shape.max_tokens);
+  }
   if (stack->has_embedding) stack->embed = rn_embed_make(spec, stack->table, shape.seed);
   if (stack->has_head) stack->head = rn_head_make(spec, stack->table);
   stack->head.bf16 = stack->bf16;
-  for (int i = 0; i < stack->layer_count; i++) {
-    stack->layer[i] = make_layer(stack, i);
-    stack->layer[i].retention = &stack->retention;
-  }
+  for (int i = 0; i < stack->layer_count; i++) stack->layer[i] = make_layer(stack, i);
   stack->memory = (rn_stage_memory){.layer = stack->layer,
                                     .first_layer = first_layer,
                                     .layer_count = stack->layer_count,
@@ -172,6 +200,7 @@ rn_status rn_layer_stack_create(rn_err *err, const rn_spec *spec, rn_stage_shape
 void rn_layer_stack_destroy(rn_layer_stack **stack) {
   if (*stack == NULL) return;
   rn_block_retention_destroy(&(*stack)->retention);
+  rn_block_attention_destroy(&(*stack)->attention);
   rn_arena_destroy(&(*stack)->arena);
   rn_stage_memory_destroy(&(*stack)->memory);
   rn_weight_queue_destroy(&(*stack)->queue);
@@ -235,11 +264,12 @@ rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shap
                                  rn_stage_sizes *out) {
   rn_layer_stack *stack;
   RN_TRY(err, outline(err, spec, shape, &stack));
-  *out = (rn_stage_sizes){.parameters = stack->table->total,
-                          .work_bytes = rn_norm_sums_bytes(spec->dim) +
-                                        rn_block_retention_bytes(&stack->retention) +
-                                        rn_weight_queue_bytes(),
-                          .copy_bytes = rn_layer_stack_bf16_shadow_bytes(stack)};
+  const size_t blocks = (retains(stack) ? rn_block_retention_bytes(&stack->retention) : 0) +
+                        (attends(stack) ? rn_block_attention_bytes(&stack->attention) : 0);
+  *out = (rn_stage_sizes){
+      .parameters = stack->table->total,
+      .work_bytes = rn_norm_sums_bytes(spec->dim) + blocks + rn_weight_queue_bytes(),
+      .copy_bytes = rn_layer_stack_bf16_shadow_bytes(stack)};
   for (int save = RN_SAVE_NOTHING; save <= RN_SAVE_ALL; save++) {
     out->activation_bytes[save] = rn_activations_bytes(&stack->memory, (rn_save_policy)save);
     out->workspace_bytes[save] =

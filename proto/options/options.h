@@ -102,9 +102,6 @@ void rn_options_write_yaml_noted(const Retnet__Config *config, rn_options_note *
 /** Checks that a text key is given and not empty. Errors: RN_ERR_USAGE naming the key. */
 rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const char *key);
 
-/** Errors: RN_ERR_USAGE naming a key whose value needs a feature that this build does not have. */
-rn_status rn_options_check_landed(rn_err *err, const Retnet__Config *config);
-
 /** One key as the help shows it. */
 typedef struct rn_options_help {
   const char *section, *name;

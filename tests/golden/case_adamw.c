@@ -16,7 +16,7 @@ typedef struct adamw_case {
   rn_adamw adamw;
   rn_lr_schedule schedule;
   double clip;
-  int32_t *input, *target; /* [steps, B, T] */
+  int32_t *input, *target, *since; /* [steps, B, T]; since: NULL without packed documents */
   rn_real *params, *exp_avg, *exp_avg_sq;
   double *losses, *norms, *rates; /* [steps] */
 } adamw_case;
@@ -64,9 +64,14 @@ static rn_status load_training(rn_err *err, adamw_case *x) {
   const char *form;
   rn_param_table *table;
   RN_TRY(err, golden_read_model(err, c, &x->spec));
-  RN_TRY(err, golden_string(err, c->config, "form", &form));
-  RN_TRY(err, golden_scale_of(err, c, form, &x->spec, &x->form));
+  if (!golden_has_own_config(c)) {
+    RN_TRY(err, golden_string(err, c->config, "form", &form));
+    RN_TRY(err, golden_scale_of(err, c, form, &x->spec, &x->form));
+  }
   RN_TRY(err, golden_shape_of(err, c, "in.tokens", 3, &shape));
+  if (golden_has(c, "in.since")) {
+    RN_TRY(err, golden_load_ids(err, c, "in.since", shape, INT32_MAX, &x->since));
+  }
   RN_TRY(err, golden_load_ids(err, c, "in.tokens", shape, x->spec.vocab, &x->input));
   RN_TRY(err, golden_load_ids(err, c, "in.targets", shape, x->spec.vocab, &x->target));
   x->steps = (int)shape.n[0], x->B = (int)shape.n[1], x->T = (int)shape.n[2];
@@ -101,6 +106,7 @@ static rn_status train(rn_err *err, adamw_case *x, golden_model *m, const char *
   const int64_t batch = (int64_t)x->B * x->T, total = m->table->total;
   for (int k = 0; k < x->steps; k++) {
     char time[32];
+    m->since = x->since != NULL ? x->since + k * batch : NULL;
     RN_TRY(err, golden_model_step(err, m, x->form, x->input + k * batch, x->target + k * batch,
                                   true, &x->losses[k]));
     x->norms[k] = sqrt(rn_sum_of_squares(total, m->gradient));
@@ -130,6 +136,7 @@ static rn_status check_training(rn_err *err, adamw_case *x, golden_model *m, con
     char base[48];
     double loss;
     snprintf(base, sizeof base, "final_loss_on_batch%d", k);
+    m->since = x->since != NULL ? x->since + k * batch : NULL;
     RN_TRY(err, golden_model_step(err, m, x->form, x->input + k * batch, x->target + k * batch,
                                   false, &loss));
     RN_TRY(err, golden_check_number(err, x->c, variant, loss, base));

@@ -14,18 +14,17 @@ typedef struct decode_case {
   int B, T;
 } decode_case;
 
-/* s of every head after `steps` tokens, from the scale 1 / sqrt(s) that the model gives the last.
- */
-static rn_status scales_after(rn_err *err, const decode_case *x, int steps, double *scale) {
+rn_status golden_scales_after(rn_err *err, golden_case *c, const rn_spec *spec, int steps,
+                              double *scale) {
   rn_retention core = {0};
   rn_real *alpha;
   const int32_t doc_position = steps - 1;
   const rn_retention_view view = {.sequences = 1, .tokens = 1, .doc_position = &doc_position};
-  RN_TRY(err, golden_take(err, x->c, x->spec->heads, sizeof *alpha, &alpha));
-  RN_TRY(err, rn_retention_create(err, x->spec, 1, &core));
+  RN_TRY(err, golden_take(err, c, spec->heads, sizeof *alpha, &alpha));
+  RN_TRY(err, rn_retention_create(err, spec, 1, &core));
   rn_retention_row_scale(&core, &view, RN_FORM_RECURRENT, alpha);
   rn_retention_destroy(&core);
-  for (int h = 0; h < x->spec->heads; h++) scale[h] = 1 / ((double)alpha[h] * (double)alpha[h]);
+  for (int h = 0; h < spec->heads; h++) scale[h] = 1 / ((double)alpha[h] * (double)alpha[h]);
   return RN_OK;
 }
 
@@ -45,7 +44,7 @@ static rn_status check_states(rn_err *err, const decode_case *x, const char *var
   char state[32], name[32];
   double *scale;
   RN_TRY(err, golden_take(err, x->c, x->spec->heads, sizeof *scale, &scale));
-  RN_TRY(err, scales_after(err, x, steps, scale));
+  RN_TRY(err, golden_scales_after(err, x->c, x->spec, steps, scale));
   for (int layer = 0; layer < x->spec->layers; layer++) {
     snprintf(state, sizeof state, "decode.state.%d", layer);
     snprintf(name, sizeof name, "decode.scale.%d", layer);

@@ -56,6 +56,8 @@ static rn_status report_kind(rn_err *err, golden_case *c) {
   for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
     if (!golden_has(c, signs[i].array)) continue;
     c->kind = signs[i].kind;
+    const bool own = json_object_get(c->config, "run_config") != NULL;
+    if (c->kind == GOLDEN_MODEL && own) c->kind = GOLDEN_ATTENTION;
     return RN_OK;
   }
   return rn_fail(err, RN_ERR_FORMAT,

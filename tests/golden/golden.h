@@ -16,12 +16,13 @@
 #include "proto/base/status.h"
 
 typedef enum {
-  GOLDEN_CORE,   /* the retention core alone */
-  GOLDEN_ROTARY, /* rotated rows */
-  GOLDEN_LAYER,  /* one retention block */
-  GOLDEN_MODEL,  /* a whole model */
-  GOLDEN_ADAMW,  /* steps of training */
-  GOLDEN_FLA     /* a model in fla's names and mathematics */
+  GOLDEN_CORE,     /* the retention core alone */
+  GOLDEN_ROTARY,   /* rotated rows */
+  GOLDEN_LAYER,    /* one retention block */
+  GOLDEN_MODEL,    /* a whole model */
+  GOLDEN_ADAMW,    /* steps of training */
+  GOLDEN_FLA,      /* a model in fla's names and mathematics */
+  GOLDEN_ATTENTION /* a model with softmax attention, in our own keys */
 } golden_kind;
 
 /** Kernels and products as the environment asks (tests/support/sets.h). */

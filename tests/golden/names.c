@@ -31,6 +31,12 @@ static const family families[] = {
     {GOLDEN_MODEL, "hidden.*", GOLDEN_COMPARED, GOLDEN_SCALED, 1e-6},
     {GOLDEN_MODEL, "decode.*", GOLDEN_COMPARED, GOLDEN_SCALED, 5e-5},
     {GOLDEN_MODEL, "mid.*", GOLDEN_OPTIONAL, GOLDEN_SCALED, 1e-6},
+    {GOLDEN_ATTENTION, "logits", GOLDEN_COMPARED, GOLDEN_SCALED, 5e-5},
+    {GOLDEN_ATTENTION, "loss", GOLDEN_COMPARED, GOLDEN_SCALED, 5e-6},
+    {GOLDEN_ATTENTION, "grad.*", GOLDEN_COMPARED, GOLDEN_SCALED, 5e-6},
+    {GOLDEN_ATTENTION, "hidden.*", GOLDEN_COMPARED, GOLDEN_SCALED, 1e-6},
+    {GOLDEN_ATTENTION, "decode.*", GOLDEN_COMPARED, GOLDEN_SCALED, 5e-5},
+    {GOLDEN_ATTENTION, "mid.*", GOLDEN_OPTIONAL, GOLDEN_SCALED, 1e-6},
     {GOLDEN_ADAMW, "lr", GOLDEN_COMPARED, GOLDEN_RELATIVE, 1e-6},
     {GOLDEN_ADAMW, "losses", GOLDEN_COMPARED, GOLDEN_SCALED, 1e-5},
     {GOLDEN_ADAMW, "final_loss*", GOLDEN_COMPARED, GOLDEN_SCALED, 1e-5},
@@ -49,7 +55,8 @@ static const char *const given[] = {"in.*", "param.*", "param_init.*", "buf.*",
                                     "packed.cu_seqlens"};
 
 const char *golden_kind_name(golden_kind kind) {
-  static const char *const words[] = {"core", "rotary", "layer", "model", "adamw", "fla model"};
+  static const char *const words[] = {"core",  "rotary",    "layer",    "model",
+                                      "adamw", "fla model", "attention"};
   return words[kind];
 }
 
@@ -81,7 +88,8 @@ golden_meaning golden_meaning_of(golden_kind kind, const char *name) {
   for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
     if (fnmatch(given[i], name, 0) == 0) return (golden_meaning){.role = GOLDEN_GIVEN};
   }
-  if (kind == GOLDEN_MODEL && fnmatch("generate.*.tokens", name, 0) == 0) {
+  if ((kind == GOLDEN_MODEL || kind == GOLDEN_ATTENTION) &&
+      fnmatch("generate.*.tokens", name, 0) == 0) {
     return (golden_meaning){GOLDEN_COMPARED, GOLDEN_EQUAL, 0};
   }
   if (end != NULL) return meaning_of_base(kind, name, end);

@@ -11,7 +11,7 @@
 #include "proto/base/real.h"
 #include "tests/golden/golden.h"
 
-#define GOLDEN_RUNS(X) X(core) X(rotary) X(layer) X(model) X(adamw) X(fla)
+#define GOLDEN_RUNS(X) X(core) X(rotary) X(layer) X(model) X(adamw) X(fla) X(attention)
 
 #define GOLDEN_DECLARE(kind)                                      \
   rn_status golden_run_##kind##_f32(rn_err *err, golden_case *c); \
@@ -32,6 +32,7 @@ GOLDEN_RUNS(GOLDEN_DECLARE)
 #define golden_model_loss RN_NAME(golden_model_loss)
 #define golden_model_step RN_NAME(golden_model_step)
 #define golden_check_logits RN_NAME(golden_check_logits)
+#define golden_scales_after RN_NAME(golden_scales_after)
 #define golden_check_decode RN_NAME(golden_check_decode)
 
 /** An input in the precision at hand; kept by the case. */
@@ -79,6 +80,7 @@ typedef struct golden_model {
   rn_real *params; /* the caller's */
   rn_real *gradient, *y, *dy;
   rn_grad_accumulator accumulator;
+  const int32_t *since; /* [B, T]: doc_position of packed documents; NULL: one document */
   int32_t *doc_position;
   int64_t *numbers;
   rn_unit unit;
@@ -104,6 +106,11 @@ rn_status golden_model_step(rn_err *err, golden_model *m, rn_form form, const in
 /** Logits of the forward before, as [B, count, N]. */
 rn_status golden_check_logits(rn_err *err, golden_case *c, golden_model *m, const char *variant,
                               const char *base);
+
+/** s [H] of every head after `steps` tokens, from the scale 1 / sqrt(s) that the model gives the
+ * last. */
+rn_status golden_scales_after(rn_err *err, golden_case *c, const rn_spec *spec, int steps,
+                              double *scale);
 
 /** decode.* and generate.* of a model case; the spec is the canonical one. */
 rn_status golden_check_decode(rn_err *err, golden_case *c, const rn_spec *spec, rn_real *params,

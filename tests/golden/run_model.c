@@ -43,7 +43,8 @@ rn_status golden_model_forward(rn_err *err, golden_model *m, rn_form form, const
   int32_t *tokens = m->doc_position + (int64_t)m->sequences * m->tokens;
   for (int b = 0; b < m->sequences; b++) {
     for (int t = 0; t < count; t++) {
-      m->doc_position[b * count + t] = first + t;
+      m->doc_position[b * count + t] =
+          m->since != NULL ? m->since[(int64_t)b * ld + first + t] : first + t;
       tokens[b * count + t] = input[(int64_t)b * ld + first + t];
     }
   }

@@ -30,6 +30,7 @@ rn_status golden_read_activation(rn_err *err, const golden_case *c, const char *
 rn_status golden_read_model(rn_err *err, const golden_case *c, rn_spec *spec) {
   enum { WIDEST = 1 << 20, DEEPEST = 4096 };
   bool plain_embedding;
+  if (golden_has_own_config(c)) return golden_read_own(err, c, spec);
   RN_TRY(err, golden_read_layer(err, c, spec));
   RN_TRY(err, golden_int(err, c, "vocab_size", WIDEST, &spec->vocab));
   RN_TRY(err, golden_int(err, c, "decoder_ffn_embed_dim", WIDEST, &spec->ffn_dim));

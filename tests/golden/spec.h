@@ -8,7 +8,12 @@
 /** Sizes, chunk and eps of one retention layer. */
 rn_status golden_read_layer(rn_err *err, const golden_case *c, rn_spec *spec);
 
-/** All of a model. */
+/** True if the case's config has keys of our own, config.run_config.model. */
+bool golden_has_own_config(const golden_case *c);
+/** The spec of config.run_config.model; other keys have the schema's defaults. */
+rn_status golden_read_own(rn_err *err, const golden_case *c, rn_spec *spec);
+
+/** All of a model, from our own keys or torchscale's. */
 rn_status golden_read_model(rn_err *err, const golden_case *c, rn_spec *spec);
 
 rn_status golden_read_activation(rn_err *err, const golden_case *c, const char *key,

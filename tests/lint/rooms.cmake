@@ -20,12 +20,14 @@ room(model/pass MAY proto/base proto/ports model/spec)
 room(model/ops MAY proto/base proto/ports model/base model/spec model/kernel model/pass)
 room(model/retention MAY proto/base proto/ports model/base model/spec model/kernel model/memory
      model/pass model/ops)
+room(model/attention MAY proto/base model/base model/spec model/kernel model/memory model/pass
+     model/ops model/retention)
 room(model/decode MAY proto/base model/base model/spec model/kernel model/ops model/retention)
 room(model/embed MAY proto/base model/base model/spec model/kernel model/memory model/pass
      model/ops)
 room(model/ffn MAY proto/base model/base model/spec model/kernel model/memory model/ops)
 room(model/stage MAY proto/base proto/ports model/base model/spec model/kernel model/memory
-     model/pass model/ops model/retention model/decode model/embed model/ffn)
+     model/pass model/ops model/retention model/attention model/decode model/embed model/ffn)
 
 # comm/
 room(comm/world MAY proto/base proto/cli)

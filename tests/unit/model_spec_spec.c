@@ -134,7 +134,22 @@ static void bad_keys_are_named(void) {
   REFUSED("model.norm_eps", model.has_norm_eps = 1, model.norm_eps = NAN);
   REFUSED("model.preset|retnet_tiny|retnet_base|retnet_6b7",
           model.preset = (char[]){"retnet_tiny"});
-  REFUSED("model.arch", model.arch = RETNET__ARCH__ARCH_TRANSFORMER);
+  int32_t layers[] = {0, 1, 1};
+  REFUSED("model.decay|model.arch transformer", model.has_arch = model.has_decay = 1,
+          model.arch = RETNET__ARCH__ARCH_TRANSFORMER, model.decay = RETNET__DECAY__DECAY_NONE);
+  REFUSED("model.attention_heads|2|model.heads|4", model.has_arch = model.has_attention_heads = 1,
+          model.arch = RETNET__ARCH__ARCH_TRANSFORMER, model.attention_heads = 2);
+  REFUSED("model.attention_layers|model.arch", model.has_arch = 1,
+          model.arch = RETNET__ARCH__ARCH_TRANSFORMER, model.n_attention_layers = 1,
+          model.attention_layers = layers);
+  REFUSED("model.attention_layers|1|twice", model.n_attention_layers = 3,
+          model.attention_layers = layers);
+  REFUSED("model.attention_layers|layer 1", model.has_layers = 1, model.layers = 1,
+          model.n_attention_layers = 2, model.attention_layers = layers);
+  REFUSED("model.attention_heads|3|model.dim|256", model.has_attention_heads = 1,
+          model.attention_heads = 3, model.n_attention_layers = 1, model.attention_layers = layers);
+  REFUSED("model.kv_heads|3|model.attention_heads|4", model.has_kv_heads = 1, model.kv_heads = 3,
+          model.n_attention_layers = 1, model.attention_layers = layers);
 #undef REFUSED
   model = (Retnet__Model)RETNET__MODEL__INIT;
   CHECK_FAILS(&err, RN_ERR_USAGE, "model.vocab", rn_spec_from_config(&err, &config, 0, &spec));

@@ -180,8 +180,21 @@ static void choices_of_scale(void) {
   whole("ts_chunkwise", spec, RN_FORM_CHUNKWISE);
 }
 
+static void softmax_attention(void) {
+  rn_spec spec = test_spec();
+  spec.arch = RN_ARCH_TRANSFORMER, spec.rope_theta = 100;
+  spec.attention_heads = 2, spec.kv_heads = 2;
+  whole("transformer", spec, RN_FORM_CHUNKWISE);
+  spec.kv_heads = 1, spec.attention_window = 3, spec.dropout = 0.3;
+  whole("transformer with a window, one key head, dropout", spec, RN_FORM_CHUNKWISE);
+  spec = test_spec(), spec.pre_norm = false, spec.deepnorm = true;
+  spec.attention_layers[0] = 2, spec.rope_theta = 100, spec.attention_heads = 4, spec.kv_heads = 2;
+  whole("hybrid, post-norm, deepnorm", spec, RN_FORM_CHUNKWISE);
+}
+
 int main(void) {
   omp_set_num_threads(1);
+  softmax_attention();
   choices_of_the_model();
   choices_around_the_blocks();
   choices_of_scale();

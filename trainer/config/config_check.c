@@ -1,7 +1,5 @@
 #include "trainer/config/config_check.h"
 
-#include "proto/options/options.h"
-
 static rn_status check_schedule(rn_err *err, const Retnet__Optimizer *o) {
   if (o->min_lr > o->lr) {
     return rn_fail(err, RN_ERR_USAGE,
@@ -21,7 +19,6 @@ static rn_status check_schedule(rn_err *err, const Retnet__Optimizer *o) {
 
 rn_status rn_config_check(rn_err *err, const Retnet__Config *config) {
   const int reduction_block = config->run->leaf, tokens = config->data->sequence_length;
-  RN_TRY(err, rn_options_check_landed(err, config));
   RN_TRY(err, check_schedule(err, config->optimizer));
   if (config->run->reproducible && reduction_block > tokens) {
     return rn_fail(err, RN_ERR_USAGE,

@@ -35,7 +35,9 @@ static rn_status check(rn_err *err, const rn_spec *spec) {
   const struct {
     bool fits;
     const char *key, *supported;
-  } limits[] = {{spec->rotary == RN_ROTARY_ROPE_HALF, "rotary", "rope_half"},
+  } limits[] = {{spec->arch == RN_ARCH_RETNET, "arch", "retnet"},
+                {rn_spec_attention_layers(spec, 0, spec->layers) == 0, "attention_layers", "[]"},
+                {spec->rotary == RN_ROTARY_ROPE_HALF, "rotary", "rope_half"},
                 {spec->retention_scale == RN_SCALE_RAW, "retention_scale", "raw"},
                 {spec->decay == RN_DECAY_EQ8, "decay", "eq8"},
                 {spec->gate, "gate", "true"},

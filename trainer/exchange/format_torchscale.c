@@ -8,7 +8,9 @@ static rn_status check(rn_err *err, const rn_spec *spec) {
   const struct {
     bool fits;
     const char *key, *supported;
-  } limits[] = {{spec->gate, "gate", "true"},
+  } limits[] = {{spec->arch == RN_ARCH_RETNET, "arch", "retnet"},
+                {rn_spec_attention_layers(spec, 0, spec->layers) == 0, "attention_layers", "[]"},
+                {spec->gate, "gate", "true"},
                 {spec->ffn == RN_FFN_GLU, "ffn", "glu"},
                 {spec->rotary == RN_ROTARY_TORCHSCALE, "rotary", "torchscale"},
                 {spec->decay == RN_DECAY_EQ8, "decay", "eq8"},

@@ -102,6 +102,32 @@ static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn
   }
 }
 
+/* True if the model has attention layers. */
+static bool has_attention(const Retnet__Model *model) {
+  return model->arch == RETNET__ARCH__ARCH_TRANSFORMER || model->n_attention_layers > 0;
+}
+
+/*
+ * Checks that attention layers have whole sequences: their keys and values are not passed between
+ * ranks, segments or steps.
+ */
+static rn_status check_attention(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
+  if (!has_attention(config->model)) return RN_OK;
+  const char *key =
+      config->model->n_attention_layers > 0 ? "model.attention_layers" : "model.arch transformer";
+  if (l->sequence * l->segments > 1) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s needs the whole sequence on one rank: set parallel.sequence and "
+                   "parallel.segments to 1 (they are %d and %d)",
+                   key, l->sequence, l->segments);
+  }
+  if (config->data->carry_state) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s keeps no state from step to step: set data.carry_state false", key);
+  }
+  return RN_OK;
+}
+
 /*
  * Returns the maximum number of tokens of one sequence that a rank works on, over all its pieces.
  */
@@ -201,6 +227,7 @@ static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
  */
 static int segments_of(const Retnet__Config *config, const rn_layout *l) {
   if (config->parallel->segments > 0) return config->parallel->segments;
+  if (has_attention(config->model)) return 1;
   const int share = (config->data->batch_sequences + l->data - 1) / l->data;
   const int microbatches = (share + l->microbatch - 1) / l->microbatch;
   return rn_pipeline_schedule_segments(l->pipeline, microbatches, tokens_of_rank(config, l));
@@ -214,6 +241,7 @@ rn_status rn_layout_resolve(rn_err *err, const Retnet__Config *config, int layer
   RN_TRY(err, fill_microbatch(err, config, out));
   out->segments = segments_of(config, out);
   RN_TRY(err, check_pieces(err, config, layers, out));
+  RN_TRY(err, check_attention(err, config, out));
   RN_TRY(err, check_reproducible(err, config, out));
   RN_TRY(err, check_split_weight(err, config));
   return check_scale(err, config, out);

@@ -34,6 +34,10 @@ static rn_status compare_models(rn_err *err, comparison *c) {
   COMPARE(ffn_dim);
   COMPARE(heads);
   COMPARE(vocab);
+  COMPARE(arch);
+  COMPARE(attention_heads);
+  COMPARE(kv_heads);
+  COMPARE(attention_window);
   COMPARE(decay);
   COMPARE(rotary);
   COMPARE(head_norm);

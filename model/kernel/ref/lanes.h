@@ -13,6 +13,7 @@
 #ifndef RN_MODEL_KERNEL_REF_LANES_H
 #define RN_MODEL_KERNEL_REF_LANES_H
 
+#include <math.h>
 #include <string.h>
 
 #include "proto/base/real.h"
@@ -109,6 +110,20 @@ static inline double rn_lanes_sum_f64(const rn_vec_f64 *lane) {
 static inline void rn_lanes_add(const rn_real *x, rn_vec *lane) {
 #pragma GCC unroll 8
   for (int p = 0; p < RN_LANE_VECS; p++) lane[p] += rn_vec_load(x + p * RN_VEC);
+}
+
+/** Returns the largest element of x [n]; ignores NaN. The lanes are explicit because compilers may
+ * not reorder a maximum. */
+static inline rn_real rn_row_largest(int n, const rn_real *x) {
+  rn_real top[RN_LANES];
+  for (int l = 0; l < RN_LANES; l++) top[l] = -(rn_real)INFINITY;
+  const int whole = n - n % RN_LANES;
+  for (int i = 0; i < whole; i += RN_LANES) {
+    for (int l = 0; l < RN_LANES; l++) top[l] = x[i + l] > top[l] ? x[i + l] : top[l];
+  }
+  for (int i = whole; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];
+  for (int l = 1; l < RN_LANES; l++) top[0] = top[l] > top[0] ? top[l] : top[0];
+  return top[0];
 }
 
 /** Returns the sum of x [n]. */

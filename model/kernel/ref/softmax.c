@@ -9,24 +9,9 @@
 /* Number of summands that are added in rn_real before the partial sum is added in double. */
 enum { SUM_SLICE = 512 };
 
-/* Returns the largest element; ignores NaN. The lanes are explicit because compilers may not
- * reorder a maximum. */
-static rn_real largest_of(int n, const rn_real *x) {
-  enum { LANES = 16 };
-  rn_real top[LANES];
-  for (int l = 0; l < LANES; l++) top[l] = -INFINITY;
-  int whole = n - n % LANES;
-  for (int i = 0; i < whole; i += LANES) {
-    for (int l = 0; l < LANES; l++) top[l] = x[i + l] > top[l] ? x[i + l] : top[l];
-  }
-  for (int i = whole; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];
-  for (int l = 1; l < LANES; l++) top[0] = top[l] > top[0] ? top[l] : top[0];
-  return top[0];
-}
-
 /* Replaces x by exp(x - max(x)); returns the sum of the results, and max(x) in *largest. */
 static double exponentials(int n, rn_real *x, rn_real *largest) {
-  rn_real top = largest_of(n, x);
+  rn_real top = rn_row_largest(n, x);
   double total = 0;
   for (int from = 0; from < n; from += SUM_SLICE) {
     const int count = n - from < SUM_SLICE ? n - from : SUM_SLICE;

@@ -15,5 +15,6 @@ void RN_SET(rn_kernels)(rn_kernels *table) {
   RN_SET(rn_enter_norm)(table);
   RN_SET(rn_enter_activation)(table);
   RN_SET(rn_enter_softmax)(table);
+  RN_SET(rn_enter_attention)(table);
   RN_SET(rn_enter_round)(table);
 }

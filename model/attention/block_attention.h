@@ -1,0 +1,86 @@
+/**
+ * The softmax attention block of a layer, without its norm and residual: grouped-query attention
+ * with rotary embedding, as in Llama.
+ *
+ *   q = rope(x Wq^T), k = rope(x Wk^T), v = x Wv^T,   y = attention(q, k, v) Wo^T
+ *
+ * Shapes: Wq, Wo [D, D]; Wk, Wv [G K, D]. The block works on whole sequences: it takes no part in
+ * scans, and needs all tokens of a sequence in one unit.
+ * Source: transformers, modeling_llama.py; Su et al., RoFormer (arXiv 2104.09864); Ainslie et al.,
+ * GQA (arXiv 2305.13245).
+ */
+#ifndef RN_MODEL_ATTENTION_BLOCK_ATTENTION_H
+#define RN_MODEL_ATTENTION_BLOCK_ATTENTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/attention/attention.h"
+#include "model/base/array.h"
+#include "model/base/precision_names.h"
+#include "model/memory/workspace.h"
+#include "model/ops/grad_accumulator.h"
+#include "model/pass/pass.h"
+#include "model/retention/rotary.h"
+#include "model/spec/param.h"
+#include "proto/base/status.h"
+
+/** Sizes and tables of the block, shared by all attention layers of a stage. */
+typedef struct rn_block_attention {
+  int dim, pair; /* D; columns of kv, 2 G K */
+  int max_sequences, max_tokens;
+  double rope_theta;
+  rn_attention core;
+  rn_rotary_table rotary;
+} rn_block_attention;
+
+/** The buffers of one layer's block. After backward_input, kv and q hold the gradients. */
+typedef struct rn_block_attention_activations {
+  rn_real *kv;  /* [R, 2 G K]: keys, rotated, then values */
+  rn_real *q;   /* [R, D], rotated */
+  rn_real *o;   /* [R, D]: input of the output projection */
+  rn_real *lse; /* [R, H] */
+  /* temporary */
+  rn_real *d_o, *d_kv, *delta; /* [R, D], [R, 2 G K], [R, H] */
+  void *packed;                /* packed weights of one phase */
+  rn_workspace *workspace;     /* holds the temporary buffers; not owned */
+} rn_block_attention_activations;
+
+/** Returns a block for units of at most B sequences and T tokens that has sizes but no tables. */
+rn_block_attention rn_block_attention_shape(const rn_spec *spec, int max_sequences, int max_tokens);
+/** Returns the bytes of the tables of a block. */
+size_t rn_block_attention_bytes(const rn_block_attention *shape);
+
+/** Creates the block, with its tables. Errors: RN_ERR_MEMORY. */
+rn_status rn_block_attention_create(rn_err *err, const rn_spec *spec, int max_sequences,
+                                    int max_tokens, rn_block_attention *out);
+void rn_block_attention_destroy(rn_block_attention *block);
+
+/** Declares the buffers of a layer's block, or returns their addresses (see rn_buffer_take). */
+rn_block_attention_activations rn_block_attention_buffers(const rn_block_attention *shape,
+                                                          const rn_buffer_space *space);
+
+/** Computes the output y [R, D] of x [R, D], distinct arrays, and the activations. The unit holds
+ * whole sequences. */
+void rn_block_attention_forward(rn_block_attention *block, const rn_layer_params *layer,
+                                const rn_pass *pass, const rn_real *x,
+                                rn_block_attention_activations *activations, rn_real *y);
+
+/** Computes the gradient of the input, dx [R, D], from dy [R, D], distinct arrays. With
+ * pass->weights, also accumulates the weight gradient of the output projection, and computes all
+ * weight gradients that wait in pass->queue. */
+void rn_block_attention_backward_input(rn_block_attention *block, const rn_layer_params *layer,
+                                       const rn_pass *pass, const rn_real *dy, rn_real *dx,
+                                       rn_block_attention_activations *activations);
+
+/** As rn_block_retention_product_out. */
+rn_weight_product rn_block_attention_product_out(const rn_block_attention *block,
+                                                 const rn_layer_params *at, rn_array dy,
+                                                 const rn_block_attention_activations *activations);
+
+/** As rn_block_retention_products_in: of k and v, and of q. */
+void rn_block_attention_products_in(const rn_block_attention *block, const rn_layer_params *at,
+                                    rn_array x, const rn_block_attention_activations *activations,
+                                    rn_weight_product out[2]);
+
+#endif

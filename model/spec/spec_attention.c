@@ -1,0 +1,88 @@
+#include "model/spec/spec_attention.h"
+
+#include <stddef.h>
+
+/* Gives the keys that only retention reads the defaults of the schema; refuses those that were set
+ * to something else, since the run would not be what its configuration says. A configuration that a
+ * program has written contains all keys, so that being given is no reason to refuse one. */
+static rn_status clear_retention_keys(rn_err *err, const Retnet__Model *model, rn_spec *spec) {
+  const Retnet__Model defaults = RETNET__MODEL__INIT;
+#define RN_CLEAR(key, type)                                                    \
+  if (model->has_##key && model->key != defaults.key) {                        \
+    return rn_fail(err, RN_ERR_USAGE,                                          \
+                   "model." #key                                               \
+                   " has no effect with model.arch transformer, all of whose " \
+                   "layers are attention layers: leave it out");               \
+  }                                                                            \
+  spec->key = (type)defaults.key;
+  RN_CLEAR(value_dim, int)
+  RN_CLEAR(decay, rn_decay)
+  RN_CLEAR(rotary, rn_rotary)
+  RN_CLEAR(head_norm, rn_head_norm)
+  RN_CLEAR(gate, bool)
+  RN_CLEAR(retention_scale, rn_retention_scale)
+#undef RN_CLEAR
+  return RN_OK;
+}
+
+static rn_status take_layers(rn_err *err, const Retnet__Model *model, rn_spec *spec) {
+  for (size_t i = 0; i < model->n_attention_layers; i++) {
+    const int layer = model->attention_layers[i];
+    if (layer < 0 || layer >= spec->layers || layer >= RN_SPEC_LISTED_LAYERS) {
+      return rn_fail(err, RN_ERR_USAGE,
+                     "model.attention_layers: there is no layer %d: layers are counted from 0 to "
+                     "model.layers - 1 = %d, and at most the first %d can be listed",
+                     layer, spec->layers - 1, RN_SPEC_LISTED_LAYERS);
+    }
+    if (rn_spec_attends(spec, layer)) {
+      return rn_fail(err, RN_ERR_USAGE, "model.attention_layers: layer %d is listed twice", layer);
+    }
+    spec->attention_layers[layer / 64] |= UINT64_C(1) << layer % 64;
+  }
+  return RN_OK;
+}
+
+rn_status rn_spec_take_attention(rn_err *err, const Retnet__Model *model, rn_spec *spec) {
+  if (spec->arch == RN_ARCH_TRANSFORMER) {
+    if (model->n_attention_layers > 0) {
+      return rn_fail(err, RN_ERR_USAGE,
+                     "model.attention_layers is for model.arch retnet: all layers of a transformer "
+                     "are attention layers; leave it out");
+    }
+    if (spec->attention_heads != 0 && spec->attention_heads != spec->heads) {
+      return rn_fail(err, RN_ERR_USAGE,
+                     "model.attention_heads: %d differs from model.heads: %d; with model.arch "
+                     "transformer set model.heads alone",
+                     spec->attention_heads, spec->heads);
+    }
+    RN_TRY(err, clear_retention_keys(err, model, spec));
+  } else {
+    RN_TRY(err, take_layers(err, model, spec));
+  }
+  if (spec->attention_heads == 0) spec->attention_heads = spec->heads;
+  if (spec->kv_heads == 0) spec->kv_heads = spec->attention_heads;
+  return RN_OK;
+}
+
+rn_status rn_spec_check_attention(rn_err *err, const rn_spec *spec) {
+  const char *key = spec->arch == RN_ARCH_TRANSFORMER ? "heads" : "attention_heads";
+  const int heads = spec->attention_heads;
+  if (rn_spec_attention_layers(spec, 0, spec->layers) == 0) return RN_OK;
+  if (heads <= 0 || spec->dim % heads != 0 || spec->dim / heads % 2 != 0) {
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "model.%s: %d must divide model.dim: %d into heads of an even number of channels", key,
+        heads, spec->dim);
+  }
+  if (spec->kv_heads <= 0 || heads % spec->kv_heads != 0) {
+    return rn_fail(err, RN_ERR_USAGE, "model.kv_heads: %d does not divide model.%s: %d",
+                   spec->kv_heads, key, heads);
+  }
+  return RN_OK;
+}
+
+int rn_spec_attention_layers(const rn_spec *spec, int first, int last) {
+  int count = 0;
+  for (int layer = first; layer < last; layer++) count += rn_spec_attends(spec, layer) ? 1 : 0;
+  return count;
+}

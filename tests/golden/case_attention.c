@@ -1,0 +1,134 @@
+/* A model with softmax attention, packed documents included: logits, loss, every gradient, hidden
+ * rows; then logits of a prefix, states of retention layers, and greedy continuation. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/golden/run.h"
+#include "tests/golden/spec.h"
+
+typedef struct attention_case {
+  golden_case *c;
+  rn_spec spec;
+  int B, T;
+  rn_real *params;
+  int32_t *input, *target, *since; /* [B, T] */
+} attention_case;
+
+static rn_status load(rn_err *err, golden_case *c, attention_case *x) {
+  golden_shape shape;
+  rn_param_table *table;
+  RN_TRY(err, golden_read_model(err, c, &x->spec));
+  RN_TRY(err, rn_param_table_create(err, &x->spec, 0, x->spec.layers, &table));
+  rn_status status = golden_params(err, c, table, "param.", NULL, &x->params);
+  rn_param_table_destroy(&table);
+  if (status != RN_OK) return rn_trace(err, status, __FILE__, __LINE__);
+  RN_TRY(err, golden_shape_of(err, c, "in.tokens", 2, &shape));
+  RN_TRY(err, golden_load_ids(err, c, "in.tokens", shape, x->spec.vocab, &x->input));
+  RN_TRY(err, golden_load_ids(err, c, "in.targets", shape, x->spec.vocab, &x->target));
+  RN_TRY(err, golden_load_ids(err, c, "in.since", shape, INT32_MAX, &x->since));
+  x->B = (int)shape.n[0];
+  x->T = (int)shape.n[1];
+  return RN_OK;
+}
+
+static rn_status check_whole(rn_err *err, const attention_case *x, golden_model *m,
+                             const char *variant) {
+  double loss;
+  m->since = x->since;
+  RN_TRY(err, golden_model_forward(err, m, RN_FORM_CHUNKWISE, x->input, x->T, 0, x->T));
+  for (int layer = 0; layer <= x->spec.layers; layer++) {
+    RN_TRY(err, golden_check(err, x->c, variant, rn_layer_stack_hidden(m->activations, layer),
+                             GOLDEN_SHAPE_3(x->B, x->T, x->spec.dim), "hidden.%d", layer));
+  }
+  RN_TRY(err, golden_check_logits(err, x->c, m, variant, "logits"));
+  RN_TRY(err, golden_model_loss(err, m, x->target, true, &loss));
+  RN_TRY(err, golden_check_number(err, x->c, variant, loss, "loss"));
+  RN_TRY(err, golden_check_params(err, x->c, variant, m->table, m->gradient, "grad.", NULL));
+  return RN_OK;
+}
+
+static rn_status run_whole(rn_err *err, const attention_case *x, int chunk) {
+  char variant[32];
+  golden_model m;
+  rn_spec spec = x->spec;
+  spec.chunk = chunk;
+  snprintf(variant, sizeof variant, "chunk %d", chunk);
+  rn_status status = golden_model_open(err, x->c, &spec, x->B, x->T, x->params, &m);
+  if (status == RN_OK) status = check_whole(err, x, &m, variant);
+  golden_model_close(&m);
+  return status;
+}
+
+/* Continues the tokens greedily, and computes the whole prefix again for each token. */
+static rn_status check_greedy(rn_err *err, const attention_case *x, golden_model *m, int length) {
+  enum { PROMPT = 8 };
+  const int N = x->spec.vocab;
+  int32_t *rows;
+  rn_real *logits, *values;
+  const golden_shape shape = GOLDEN_SHAPE_2(x->B, length);
+  RN_TRY(err, golden_take(err, x->c, golden_count(shape), sizeof *rows, &rows));
+  RN_TRY(err, golden_take(err, x->c, golden_count(shape), sizeof *values, &values));
+  RN_TRY(err, golden_take(err, x->c, (int64_t)x->B * length * N, sizeof *logits, &logits));
+  for (int b = 0; b < x->B; b++) {
+    memcpy(rows + b * length, x->input + b * x->T, PROMPT * sizeof *rows);
+  }
+  for (int t = PROMPT; t < length; t++) {
+    rn_local_state_reset(m->local_state);
+    RN_TRY(err, golden_model_forward(err, m, RN_FORM_CHUNKWISE, rows, length, 0, t));
+    rn_layer_stack_logits(m->stage, m->params, x->B * t, m->y, logits);
+    for (int b = 0; b < x->B; b++) {
+      const rn_real *last = logits + ((int64_t)b * t + t - 1) * N;
+      int32_t best = 0;
+      for (int i = 1; i < N; i++) best = last[i] > last[best] ? i : best;
+      rows[b * length + t] = best;
+    }
+  }
+  for (int64_t i = 0; i < golden_count(shape); i++) values[i] = (rn_real)rows[i];
+  RN_TRY(err, golden_check(err, x->c, "prefix", values, shape, "generate.greedy.tokens"));
+  return RN_OK;
+}
+
+static rn_status check_states(rn_err *err, const attention_case *x, golden_model *m, int steps) {
+  double *scale;
+  char state[32], name[32];
+  RN_TRY(err, golden_take(err, x->c, x->spec.heads, sizeof *scale, &scale));
+  RN_TRY(err, golden_scales_after(err, x->c, &x->spec, steps, scale));
+  for (int layer = 0; layer < x->spec.layers; layer++) {
+    if (rn_spec_attends(&x->spec, layer)) continue;
+    snprintf(state, sizeof state, "decode.state.%d", layer);
+    snprintf(name, sizeof name, "decode.scale.%d", layer);
+    RN_TRY(err, golden_check_state(err, x->c, "prefix", &x->spec, x->B,
+                                   rn_local_state_state(m->local_state, RN_SCAN_FORWARD, layer),
+                                   scale, state, name));
+  }
+  return RN_OK;
+}
+
+/* The tokens as one document, whatever in.since says. */
+static rn_status check_prefix(rn_err *err, const attention_case *x, golden_model *m) {
+  golden_shape logits, tokens;
+  RN_TRY(err, golden_shape_of(err, x->c, "decode.logits.f64", 3, &logits));
+  RN_TRY(err, golden_shape_of(err, x->c, "generate.greedy.tokens", 2, &tokens));
+  const int steps = (int)logits.n[1];
+  if (steps > x->T || tokens.n[1] > x->T) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: decode.* is longer than in.tokens", x->c->path);
+  }
+  RN_TRY(err, golden_model_forward(err, m, RN_FORM_CHUNKWISE, x->input, x->T, 0, steps));
+  RN_TRY(err, golden_check_logits(err, x->c, m, "prefix", "decode.logits"));
+  RN_TRY(err, check_states(err, x, m, steps));
+  RN_TRY(err, check_greedy(err, x, m, (int)tokens.n[1]));
+  return RN_OK;
+}
+
+rn_status RN_NAME(golden_run_attention)(rn_err *err, golden_case *c) {
+  attention_case x = {.c = c};
+  golden_model m;
+  RN_TRY(err, load(err, c, &x));
+  RN_TRY(err, run_whole(err, &x, x.spec.chunk));
+  RN_TRY(err, run_whole(err, &x, 7));
+  if (!golden_has(c, "decode.logits.f64")) return RN_OK;
+  rn_status status = golden_model_open(err, c, &x.spec, x.B, x.T, x.params, &m);
+  if (status == RN_OK) status = check_prefix(err, &x, &m);
+  golden_model_close(&m);
+  return status;
+}
