@@ -33,9 +33,8 @@ static void contradictions_are_named(void) {
   CHECK_FAILS(&err, RN_ERR_USAGE, "run.leaf|data.sequence_length", check(reduction_block, 3));
   reduction_block[1] = "run.leaf=64";
   CHECK_OK(&err, check(reduction_block, 3));
-  const char *resume[] = {"checkpoint.resume="}, *arch[] = {"model.arch=transformer"};
+  const char *resume[] = {"checkpoint.resume="};
   CHECK_FAILS(&err, RN_ERR_USAGE, "checkpoint.resume", check(resume, 1));
-  CHECK_FAILS(&err, RN_ERR_USAGE, "model.arch", check(arch, 1));
 }
 
 /* Where memory for their stacks is lacking, a number of threads is refused, not tried by OpenMP. */
