@@ -327,5 +327,6 @@ int main(int argc, char **argv) {
       "retnet-data",
       "Builds, inspects and repairs data folders: text packed into shards of tokens.", commands,
       COUNT(commands), rn_program_version};
+  rn_log_setup(false, false);
   return rn_commands_main(&all, argc, argv);
 }

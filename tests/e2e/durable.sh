@@ -71,7 +71,7 @@ ordered() {
       given = $3
       seen[named($3)] = 1
     }
-    $1 == "unlink" {settle("the removal of " $2)}
+    $1 == "unlink" {settle("the removal of " $2); delete names[$2]; delete dirty[$2]}
     END {
       settle("the end")
       n = split(wanted, want, " ")

@@ -7,8 +7,9 @@
 #include "tests/support/check.h"
 #include "tests/support/sets.h"
 
-/* Headers of blocks, and small parts whose size does not grow with the unit's. */
-enum { SMALL_BYTES = 24 << 10 };
+/* Headers of blocks, and small parts whose size does not grow with the unit's: the structs of a
+ * stage and of its layers. */
+enum { SMALL_BYTES = 32 << 10 };
 
 /* Large blocks begin on the edge of a huge page; what lies before it is reserved and never used. */
 enum { LARGE_BYTES = 16 << 20, EDGE_BYTES = 2 << 20 };

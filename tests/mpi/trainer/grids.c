@@ -47,7 +47,7 @@ static void write_data(void) {
   CHECK(file != NULL && fclose(file) == 0);
   const char *const input[] = {"text"};
   const rn_build_options options = {
-      .out = "data", .val_fraction = 0.1, .input = input, .inputs = 1};
+      .out = "data", .tokenizer = "bytes", .val_fraction = 0.1, .input = input, .inputs = 1};
   rn_build_report report;
   CHECK_OK(&err, rn_build(&err, &options, &report));
 }
