@@ -126,8 +126,8 @@ static const rn_command commands[] = {
     {"io",
      {.program = "retnet-bench io",
       .form = "[--json] [--dir DIR] [--rounds N] [-s section.key=value]...",
-      .about = "Times writing and reading of shards and checkpoints, next to a plain file. The "
-               "files are removed afterwards.",
+      .about = "Measures how fast shards and checkpoints are written and read, compared with a "
+               "plain file. The files are removed afterwards.",
       .example = "mpirun -np 4 retnet-bench io --dir /scratch",
       .options = io_options,
       .count = COUNT(io_options)},

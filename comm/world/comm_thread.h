@@ -41,8 +41,8 @@ typedef enum {
   RN_COMM_THREAD_PERIODIC  /* sleeps for RN_COMM_THREAD_PERIOD_US */
 } rn_comm_thread_wait;
 
-/** Microseconds between two polls of a periodic thread: the sleep, and a bound that leaves time for
- * the wake-up and the poll itself. */
+/** Periodic thread, in microseconds: the sleep between two polls, and an upper bound on the time
+ * from poll to poll, which includes the wake-up and the poll itself. */
 enum { RN_COMM_THREAD_PERIOD_US = 150, RN_COMM_THREAD_POLL_US = 200 };
 
 /**

@@ -2,7 +2,8 @@
  * All ranks of a job: start and end of MPI, agreement on errors, and small collectives.
  *
  * All communicators are duplicates, MPI errors are returned as statuses, and a failure on which the
- * ranks have agreed is printed once.
+ * ranks have agreed is printed once. "Agreed" in an Errors list means that all ranks of the
+ * collective call return the same error (rn_agree).
  */
 #ifndef RN_COMM_WORLD_WORLD_H
 #define RN_COMM_WORLD_WORLD_H

@@ -90,7 +90,7 @@ static rn_status write_slice(rn_err *err, file_writer *w, uint32_t tensor,
   return RN_OK;
 }
 
-/* Fills *tensor, which points into `slice`; the slice must outlive the report. */
+/* Describes `slice` in *tensor, which points into it: the slice must outlive *tensor. */
 static void describe_tensor(Retnet__Tensor *tensor, const rn_ckpt_slice *slice) {
   assert(slice->dims >= 0 && slice->dims <= RN_CKPT_DIMS);
   retnet__tensor__init(tensor);

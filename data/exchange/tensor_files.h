@@ -69,7 +69,8 @@ rn_status rn_tensor_files_create(rn_err *err, const char *path, const rn_safeten
 rn_status rn_tensor_files_append(rn_err *err, rn_tensor_files_writer *writer, const float *values,
                                  int64_t count);
 
-/** Makes the files durable under their names, the index last; all elements must be written. */
+/** Completes the files under their final names; several files also get an index, which is written
+ * last. All elements must have been appended. */
 rn_status rn_tensor_files_finish(rn_err *err, rn_tensor_files_writer **writer);
 
 /** Removes what was written; accepts NULL. */

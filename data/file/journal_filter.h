@@ -10,7 +10,7 @@
 
 enum { RN_LINE_HEAD_BYTES = 64 };
 
-/** Properties of a line, for the decision to keep it. */
+/** The properties of a line that decide whether it is kept. */
 typedef struct rn_line {
   char head[RN_LINE_HEAD_BYTES + 1]; /* its first bytes, zero-terminated */
   size_t head_bytes;

@@ -33,7 +33,7 @@ static rn_status refuse_folder(rn_err *err, const stream *s) {
   struct stat info;
   if (fstat(s->fd, &info) != 0) return rn_file_fail(err, "read", s->name, errno);
   if (!S_ISDIR(info.st_mode)) return RN_OK;
-  return rn_fail(err, RN_ERR_FORMAT, "%s: is a folder; give a file", s->name);
+  return rn_fail(err, RN_ERR_FORMAT, "%s is a folder; give a file", s->name);
 }
 
 /* Allocates the size of a regular file plus one byte, so that its end is found without growing. */

@@ -40,7 +40,7 @@ static void count_compressed(const walk *w, const char *path) {
 static rn_status measure_file(rn_err *err, const walk *w, const char *path) {
   struct stat info;
   if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: has no size", path);
+    return rn_fail(err, RN_ERR_USAGE, "%s: is not a regular file, so its size is unknown", path);
   }
   w->counts->read_bytes += info.st_size;
   return RN_OK;

@@ -35,7 +35,7 @@ rn_status rn_split_tokenizer(rn_err *err, const rn_split *split, rn_tokenizer **
   const char *name = rn_split_header(split)->tokenizer;
   RN_TRY(err, rn_split_tokenizer_file(err, split, &file));
   if (file == NULL && strcmp(name, RN_BYTES_NAME) != 0) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: the tokens of tokenizer %s came without the tokenizer",
+    return rn_fail(err, RN_ERR_USAGE, "%s: tokenizer %s is not stored with the tokens",
                    split->shard[0].file.path, name);
   }
   const rn_status status = rn_tokenizer_create(err, file, out);

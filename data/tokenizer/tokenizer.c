@@ -133,7 +133,7 @@ rn_status rn_tokenizer_token(rn_err *err, const rn_tokenizer *tokenizer, int32_t
                              const void **bytes, size_t *count) {
   const rn_token_table *table = &whole_of(tokenizer)->table;
   if (!rn_tokenizer_has(tokenizer, id)) {
-    return rn_fail(err, RN_ERR_FORMAT, "no token of %s has the id %d (its vocabulary is %d)",
+    return rn_fail(err, RN_ERR_FORMAT, "no token of %s has the id %d (vocabulary size %d)",
                    tokenizer->name, id, tokenizer->vocabulary);
   }
   *bytes = rn_token_bytes(table, id);

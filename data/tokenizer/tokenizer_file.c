@@ -14,7 +14,7 @@
 
 enum { FORMAT = 1, MAX_BYTES = 1 << 29, PACK_LEVEL = 12, NAME_BYTES = 128 };
 
-/* What reads and what creates each kind of tokenizer. */
+/* The functions that read and create one kind of tokenizer. */
 typedef struct kind {
   const char *name;
   rn_status (*read)(rn_err *err, const char *path, Retnet__Tokenizer *file);

@@ -52,14 +52,15 @@ typedef struct rn_steps_tiling {
 /** Returns the tiling of `count` steps. */
 rn_steps_tiling rn_steps_tiling_of(rn_rows rows, const rn_step_shape *steps, int count);
 
-/** Returns the rows of a block; none if the block is past the end of a short part. */
+/** Returns the rows of a block. The range is empty if the part is short and ends before the block.
+ */
 rn_range rn_steps_tiling_block(const rn_steps_tiling *tiling, int64_t block);
 
 /** Returns the number of tiles of a block in a step; 0 if it has no rows. */
 int64_t rn_steps_tiling_count(const rn_steps_tiling *tiling, int step, int64_t block);
 
-/** Returns by how many blocks a step follows the one before it on `threads` threads: so many that
- * three rounds of tasks lie between a task and those that it waits for. */
+/** Returns the number of blocks by which each step lags the previous step: enough that `threads`
+ * threads run three rounds of tasks between a task and the tasks on which it depends. */
 int64_t rn_steps_tiling_lag(const rn_steps_tiling *tiling, int threads);
 
 /** Returns tile `index` of a block in a step. */

@@ -18,7 +18,7 @@ static rn_real *take_input(const rn_buffer_space *s, int64_t count) {
                          (rn_buffer_use){.kind = RN_BUFFER_INPUT, .forward = forward});
 }
 
-/* Takes the inputs of the norms and the residual inputs. */
+/* Reserves buffers for the inputs of the norms and for the residual inputs. */
 static void take_residual_rows(const rn_layer *layer, const rn_buffer_space *s, int64_t count,
                                rn_layer_activations *t) {
   t->residual_in1 = take_input(s, count);

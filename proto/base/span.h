@@ -80,7 +80,7 @@ static inline void rn_span_begin_unit(const char *name, int microbatch, int segm
   if (rn_spans_are_on) rn_span_do_begin(name, microbatch, segment);
 }
 
-/** Ends the innermost span, and a phase in it. */
+/** Ends the innermost span, and its current phase if it has one. */
 static inline void rn_span_end(void) {
   if (rn_spans_are_on) rn_span_do_end();
 }

@@ -18,7 +18,7 @@ enum { NAME_BYTES = 96 };
 
 static const rn_arg everywhere[] = {
     {.letter = 'h', .name = "help", .help = "print this help and exit"},
-    {.name = "version", .help = "print the versions of program, build and libraries, and exit"},
+    {.name = "version", .help = "print program, build and library versions, and exit"},
     {.name = "generate",
      .value = "man|bash",
      .help = "print the manual page or the completion for bash, and exit",

@@ -86,7 +86,7 @@ static bool does_the_work(const rn_commands *c) {
   if (launched.ranks > 1 && launched.rank == 0) {
     rn_log_warn(
         "%s runs as one process, but %d ranks were started: only rank 0 does the work, and "
-        "other arguments of other ranks are not used; start each command by itself, with "
+        "the arguments of the other ranks are ignored; start one process per command, with "
         "srun -n 1 or without a launcher",
         c->program, launched.ranks);
   }

@@ -112,7 +112,7 @@ static void put_single(FILE *file, const rn_args *args) {
   for (int i = 0; (arg = rn_args_option(args, i)) != NULL; i++) put_option(file, arg);
   if (args->config_keys) {
     key_printer p = {file, ""};
-    fputs(".SH CONFIGURATION KEYS\nWith default, and words or range.\n", file);
+    fputs(".SH CONFIGURATION KEYS\nEach key with its default and allowed values or range.\n", file);
     rn_options_each_help(put_key, &p);
   }
   fputs(".SH EXAMPLES\n", file);

@@ -58,7 +58,7 @@ static rn_status check_tally(rn_err *err, const char *path, const yaml_tally *ta
                    line);
   }
   if (tally->depth > MAX_DEPTH || tally->events > MAX_EVENTS) {
-    return rn_fail(err, RN_ERR_USAGE, "%s:%zu: nested too deep, or too long, for a configuration",
+    return rn_fail(err, RN_ERR_USAGE, "%s:%zu: nested too deeply, or too long, for a configuration",
                    path, line);
   }
   return RN_OK;

@@ -9,7 +9,8 @@ bin=$1 source=$2 library=$3 case=$4
 source "$(dirname "$(realpath "$0")")/common.sh"
 here=$(realpath .)
 
-# behind VARIABLE=VALUE... -- COMMAND...: with the library, which looks at what is below this folder.
+# behind VARIABLE=VALUE... -- COMMAND...: runs a command with the library, which logs and disturbs
+# only operations on files below the current folder.
 behind() {
   local given=()
   while [ "$1" != -- ]; do

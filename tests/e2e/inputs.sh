@@ -185,7 +185,7 @@ case $case in
     # Below 20, val is the end of each document.
     texts 19
     "$data" build --out few --val-fraction 0.5 19.jsonl >/dev/null
-    # Half of "<1>" is 1 byte, half of "<10>" two.
+    # Val is the last byte of the 3 bytes of "<1>", and the last 2 of the 4 bytes of "<10>".
     want='<1<2<3<4<5<6<7<8<9<1<1<1<1<1<1<1<1<1<1'
     [ "$("$data" cat --text few/train)" = "$want" ] || fail "few: $("$data" cat --text few/train)"
     ;;

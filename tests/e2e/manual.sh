@@ -53,7 +53,7 @@ case $case in
       help_keys help >a
       man_keys page.1 >b
       same a b "$program: keys of --help and of the manual page"
-      # Those that the build has made for installation.
+      # The build generates the same two files for installation.
       same page.1 "$bin/../man/$program.1" "$program.1 of the build"
       same script "$bin/../completions/$program" "completion of $program of the build"
       bash -n script || fail "$program: the completion is no script"

@@ -18,7 +18,7 @@ checkpoint: {every: 20, keep_last: 2}
 YAML
 launch=(mpirun -n 2 --oversubscribe --bind-to none --mca odls_base_sigkill_timeout 3)
 
-# The message of a failure that all ranks share is told by one of them.
+# Checks that an error that all ranks return is printed only once.
 refuse_once() { # refuse_once CODE WORD COMMAND...
   refuse "$@"
   [ "$(grep -cF -- "$2" refused.log)" = 1 ] || fail "$2 is said more than once: ${*:3}"

@@ -79,7 +79,8 @@ case $case in
       [ ! -e "$dir/checkpoints/step-00000008" ] || fail "$dir: a bad state is a checkpoint"
       ends 0 none "$dir" "${every2[@]}" train.steps=12 optimizer.lr=1e-4
     done
-    # A stop saves weights before any step has shown that they are good: they never stand alone.
+    # The weights saved at a stop have not yet been used in a step and may be bad, so an earlier
+    # checkpoint is kept with them.
     ends 0 none stopped train.steps=8 checkpoint.every=0
     ends 0 none stopped train.steps=9 checkpoint.every=0 checkpoint.keep_last=1
     has stopped '8 9'

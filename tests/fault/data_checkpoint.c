@@ -1,5 +1,5 @@
-/* A save that fails, or is killed, at any place leaves the last checkpoint good and the next whole.
- */
+/* Wherever a save fails or is killed, the previous checkpoint stays valid and the next save is
+ * complete. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

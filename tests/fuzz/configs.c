@@ -41,7 +41,7 @@ enum {
   SHOWN_OF = 1000  /* every so many plans are shown with their time, which is measured */
 };
 
-/* Work of a step that is still tried; a larger one is planned only. */
+/* A configuration whose step needs more FLOP than this is only planned, not trained. */
 static const double max_flops = 5e7;
 
 static rn_err err;
@@ -156,7 +156,8 @@ static void draw_key(draw *d, const rn_schema_key *key) {
   add(d, name, value);
 }
 
-/* A small run that works, with a few keys changed; those that are slow to try, less often. */
+/* Draws a small valid configuration with a few keys changed. Keys that make the test slow are
+ * changed less often. */
 static void draw_config(draw *d, uint64_t number, const char *data) {
   static const char *const base[] = {
       "model.layers=2",         "model.dim=16",      "model.heads=2", "model.vocab=257",

@@ -26,7 +26,8 @@ static void write_manifest(const char *path, unsigned char *data, size_t bytes,
   CHECK_OK(err, rn_file_close(err, &file));
 }
 
-/* Whatever opens can be read: every tensor's first and last elements, or a named error. */
+/* If the checkpoint opens, reading the last elements of each tensor either succeeds or fails with a
+ * message; an open that fails has a message, too. */
 static bool survives(const char *step_path) {
   rn_err why = {0};
   rn_ckpt *ckpt = NULL;

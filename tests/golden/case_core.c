@@ -181,7 +181,8 @@ static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const r
   rn_retention_forward_chunks(r, &u, &no_port, RN_TERM_CROSS, states, &rows_out);
   memcpy(out->states + out->chunks * each, x->state, bytes);
 
-  rn_real *behind_it = out->adjoints + each; /* of the outgoing states, one behind the incoming */
+  /* Adjoints after each chunk; out->adjoints begins with the one before the first chunk. */
+  rn_real *behind_it = out->adjoints + each;
   memcpy(out->adjoints, behind, bytes);
   const rn_retention_grads grads = grads_of(x, dkv);
   const rn_chunk_states boundaries = {states, rn_reals(behind_it)};

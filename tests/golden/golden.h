@@ -97,7 +97,7 @@ bool golden_bound(const golden_case *c, const char *name, double *bound);
 /** The name of the kind in messages. */
 const char *golden_kind_name(golden_kind kind);
 
-/** The meaning of an array's whole name in a case of that kind. */
+/** Returns what an array means in a case of that kind; `name` includes the suffix. */
 golden_meaning golden_meaning_of(golden_kind kind, const char *name);
 
 /** The suffix .f64 or .r32 of a name, or NULL. */

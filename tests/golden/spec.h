@@ -8,7 +8,7 @@
 /** Sizes, chunk and eps of one retention layer. */
 rn_status golden_read_layer(rn_err *err, const golden_case *c, rn_spec *spec);
 
-/** True if the case's config has keys of our own, config.run_config.model. */
+/** True if the case's config contains keys of this program, in config.run_config.model. */
 bool golden_has_own_config(const golden_case *c);
 /** The spec of config.run_config.model; other keys have the schema's defaults. */
 rn_status golden_read_own(rn_err *err, const golden_case *c, rn_spec *spec);

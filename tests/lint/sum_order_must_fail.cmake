@@ -1,4 +1,4 @@
-# The lint of sums passes a tree that keeps the rule and names each kind of breach.
+# Tests sum_order.cmake: it accepts code that follows the rule and reports each kind of violation.
 # cmake -DLINT=sum_order.cmake -DWORK=<scratch folder> -P sum_order_must_fail.cmake
 cmake_minimum_required(VERSION 3.25)
 

@@ -55,7 +55,8 @@ free_ports() {
 write_configuration() {
   local port binding=task/none
   port=$(free_ports)
-  # CPUs of a node are numbered from 0: tasks can be bound where this process may use 0 and 1.
+  # Slurm numbers the CPUs of a node from 0, so it can bind tasks only if this process may use CPUs
+  # 0 and 1.
   if grep -q '^Cpus_allowed_list:[[:space:]]*0-' /proc/self/status; then binding=task/affinity; fi
   # Timeouts are those of a machine that is much too busy.
   cat >"$SLURM_CONF" <<CONF

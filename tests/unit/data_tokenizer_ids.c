@@ -137,7 +137,8 @@ static void a_word_of_a_million_letters_is_encoded(const rn_tokenizer *tokenizer
   free(text);
 }
 
-/* A cut changes no ids, wherever the text ends. */
+/* Encoding a text in two pieces, split at rn_tokenizer_cut, gives the same ids as encoding all of
+ * it at once, wherever the text ends. */
 static void cuts_change_nothing(const rn_tokenizer *tokenizer) {
   static const char text[] =
       "It's  the 1st\n\n  \xc3\xa9t\xc3\xa9 \xe0\xa4\xb9\xe0\xa4\xbf  42 //\n/ \t x  y z\xff w\n";

@@ -12,7 +12,8 @@
 
 enum { ROWS = 300, WIDTH = 520, INNER = 70, LONG = 32 };
 
-/* x [ROWS, INNER], y = x w^T [ROWS, WIDTH], dx = y w, dw = y^T x, and a product of short sums. */
+/* x [ROWS, INNER], y = x w^T [ROWS, WIDTH], dx = y w, dw = y^T x; exact is x w^T over the first
+ * LONG columns, accumulated in fp64. */
 typedef struct arrays {
   rn_real x[ROWS * INNER], w[WIDTH * INNER], y[ROWS * WIDTH], dx[ROWS * INNER], dw[WIDTH * INNER];
   rn_real exact[ROWS * WIDTH];

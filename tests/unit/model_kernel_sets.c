@@ -159,7 +159,7 @@ static void rows_agree(int set, int n, int choice) {
   free(want);
 }
 
-/* To nearest and ties to even, as bits say; infinities and NaN stay what they are. */
+/* Rounds to nearest, ties to even; `want` holds the bits. Infinities and NaN are kept. */
 static void rounding_is_to_nearest(int set) {
   const rn_real x[] = {1, (rn_real)1.00390625, (rn_real)1.01171875, (rn_real)-1.005, INFINITY, NAN};
   const uint16_t want[] = {0x3f80, 0x3f80, 0x3f82, 0xbf81, 0x7f80};

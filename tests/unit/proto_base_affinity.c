@@ -197,7 +197,8 @@ static void *note_mask(void *mask) {
   return NULL;
 }
 
-/* A thread beside the computing ones runs on what they leave, or anywhere if they leave nothing. */
+/* A helper thread runs on the cores that compute threads do not claim, or on all cores if none is
+ * left. */
 static void check_helper(const rn_mask *claimed, const rn_mask *want) {
   pthread_t thread;
   rn_mask got = {0};

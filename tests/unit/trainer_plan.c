@@ -196,7 +196,7 @@ static void idle_time_does_not_grow_with_microbatches(void) {
   }
 }
 
-/* With one micro-batch (p-1)(F+B) units of 1/K of the sequence. */
+/* With one micro-batch, the idle time is (p-1)(F+B), where a unit is 1/K of the sequence. */
 static void many_segments_are_told_as_well(void) {
   static const char *const segments[] = {"parallel.segments=64", "parallel.segments=1048576"};
   static const double count[] = {64, 1048576};

@@ -4,7 +4,7 @@
  * Every phase of a step is a sequence of loops. Their tasks come from the tilings that the loops
  * themselves use (model/ops, model/retention); the time of a task comes from a few rates; the time
  * of a loop from a simulation of its threads (loop_time.h). So the model shows which phases have
- * too few tasks, or too long ones, for a number of threads, without a machine that has them.
+ * too few tasks, or too long ones, for a given number of threads, even if this machine has fewer.
  *
  * Not modelled: threads that slow each other down (memory, clock), and other ranks.
  */
@@ -37,7 +37,7 @@ typedef struct rn_cost_unit {
 
 typedef enum { RN_COST_FORWARD, RN_COST_BACKWARD, RN_COST_WEIGHT, RN_COST_UPDATE } rn_cost_kind;
 
-/** A phase, named as its spans. */
+/** A phase; `name` is also the name of its spans. */
 typedef struct rn_phase_cost {
   rn_cost_kind kind;
   const char *name;

@@ -21,7 +21,7 @@ enum { RN_GEMM_SAMPLE_KINDS = 3, RN_GEMM_SAMPLE_BACKENDS = 4 };
 typedef struct rn_gemm_sample {
   const char *chosen; /* the backend in use */
   double chosen_s[RN_GEMM_SAMPLE_KINDS];
-  int others; /* all other backends; a backend in use that is composed of them is not among them */
+  int others; /* backends other than the one in use, which may be composed of them */
   const char *name[RN_GEMM_SAMPLE_BACKENDS];
   /* INFINITY for a kind for which the other backend has the function of the one in use. */
   double other_s[RN_GEMM_SAMPLE_BACKENDS][RN_GEMM_SAMPLE_KINDS];

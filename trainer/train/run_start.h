@@ -17,10 +17,10 @@ typedef struct rn_run_folder {
 
 /**
  * On rank 0: takes the lock of run.dir unless folder->lock is held, checks that the folder can hold
- * the checkpoints, writes config.yaml with the values that the rules and the run have chosen, opens
- * metrics.jsonl and prints a line on the settings of the run. `continues`: the run was loaded from
- * a checkpoint there. If `stop` is given meanwhile, the run must not start: the lock may not be
- * held, and nothing is printed.
+ * the checkpoints, writes config.yaml with the values that the planner and the run have chosen,
+ * opens metrics.jsonl and prints one line with the settings of the run. `continues`: the run was
+ * loaded from a checkpoint in run.dir. If a stop is requested during the call, nothing is printed,
+ * the lock may not be held, and the caller must not start the run.
  *
  * Collective: over the world.
  * Errors:     those of rn_run_owner_take, rn_ckpt_preflight, rn_run_config_write and
