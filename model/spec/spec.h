@@ -93,6 +93,10 @@ static inline bool rn_spec_attends(const rn_spec *spec, int layer) {
 /** Returns the number of attention layers among layers first .. last - 1. */
 int rn_spec_attention_layers(const rn_spec *spec, int first, int last);
 
+/** Makes the heads of attention layers divide a width that is smaller than that of the model, and
+ * gives the keys that a transformer must not set their defaults. Keeps no list of layers. */
+void rn_spec_fit_attention(rn_spec *spec);
+
 /** Returns the key and value width of a head of attention layers. */
 static inline int rn_spec_attention_width(const rn_spec *spec) {
   return spec->dim / spec->attention_heads;

@@ -1,6 +1,9 @@
 #include "model/spec/spec_attention.h"
 
 #include <stddef.h>
+#include <string.h>
+
+#include "proto/base/range.h"
 
 /* Gives the keys that only retention reads the defaults of the schema; refuses those that were set
  * to something else, since the run would not be what its configuration says. A configuration that a
@@ -23,6 +26,25 @@ static rn_status clear_retention_keys(rn_err *err, const Retnet__Model *model, r
   RN_CLEAR(retention_scale, rn_retention_scale)
 #undef RN_CLEAR
   return RN_OK;
+}
+
+void rn_spec_fit_preset(const Retnet__Model *model, Retnet__Model *preset) {
+  if (model->arch != RETNET__ARCH__ARCH_TRANSFORMER) return;
+  preset->has_value_dim = preset->has_decay = preset->has_rotary = false;
+  preset->has_head_norm = preset->has_gate = preset->has_retention_scale = false;
+}
+
+void rn_spec_fit_attention(rn_spec *spec) {
+  const Retnet__Model defaults = RETNET__MODEL__INIT;
+  if (spec->arch == RN_ARCH_TRANSFORMER) {
+    spec->attention_heads = spec->heads;
+    spec->value_dim = defaults.value_dim;
+  }
+  memset(spec->attention_layers, 0, sizeof spec->attention_layers);
+  while (spec->dim % spec->attention_heads != 0 || spec->dim / spec->attention_heads % 2 != 0) {
+    spec->attention_heads--;
+  }
+  spec->kv_heads = (int)rn_common_divisor(spec->kv_heads, spec->attention_heads);
 }
 
 static rn_status take_layers(rn_err *err, const Retnet__Model *model, rn_spec *spec) {

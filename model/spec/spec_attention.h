@@ -16,6 +16,10 @@
  */
 rn_status rn_spec_take_attention(rn_err *err, const Retnet__Model *model, rn_spec *spec);
 
+/** Makes the keys of a preset not given that only retention reads, if `model`, to which the preset
+ * is applied, is a transformer. */
+void rn_spec_fit_preset(const Retnet__Model *model, Retnet__Model *preset);
+
 /** Checks the heads of attention layers. Errors: RN_ERR_USAGE naming the key. */
 rn_status rn_spec_check_attention(rn_err *err, const rn_spec *spec);
 

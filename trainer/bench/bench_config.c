@@ -1,10 +1,12 @@
 #include "trainer/bench/bench_config.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "model/base/threads.h"
 #include "model/kernel/gemm.h"
 #include "model/spec/preset.h"
+#include "model/spec/spec_attention.h"
 #include "proto/options/options.h"
 #include "trainer/config/config_check.h"
 #include "trainer/launch/gemm_agree.h"
@@ -34,10 +36,13 @@ static rn_status keys_of_preset(rn_err *err, const Retnet__Config *config, Retne
 
 static rn_status complete(rn_err *err, Retnet__Config *config) {
   Retnet__Config *preset = NULL;
+  const bool transformer = config->model->arch == RETNET__ARCH__ARCH_TRANSFORMER;
   rn_status status = keys_of_preset(err, config, &preset);
+  if (status == RN_OK) rn_spec_fit_preset(config->model, preset->model);
   for (int i = 0; status == RN_OK && i < REFERENCE_KEYS; i++) {
     const char *key = reference[i].key;
     if (rn_options_given(config, key) || rn_options_given(preset, key)) continue;
+    if (transformer && strcmp(key, "model.value_dim") == 0) continue;
     status = rn_options_set(err, config, "reference step", key, reference[i].value);
   }
   if (status == RN_OK) rn_options_merge(config, preset);

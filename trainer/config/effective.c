@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/spec/preset.h"
+#include "model/spec/spec_attention.h"
 #include "trainer/layout/layout.h"
 
 /* Context of a visit over all keys that records the origins of their values. */
@@ -31,6 +32,7 @@ static rn_status apply_preset(rn_err *err, Retnet__Config *config, rn_origin *or
     status = rn_preset_keys(err, config->model->preset, preset->model);
   }
   if (status == RN_OK) {
+    rn_spec_fit_preset(config->model, preset->model);
     tracer t = {config, preset, origin};
     rn_options_each(trace_key, &t);
     rn_options_merge(config, preset);

@@ -102,9 +102,11 @@ static void make_small(const sampler *s, const rn_plan_sizes *sizes, int layers,
   /* The plan has already reported that bf16 falls back to fp32. */
   if (!rn_gemm_takes_bf16()) out->train.precision = RETNET__PRECISION__PRECISION_FP32;
   small.layers = layers;
+  rn_spec_fit_attention(&small); /* attention layers of a hybrid are timed as retention layers */
   set_reduction_block(l->reduction_block, sizes, &small, &out->run);
   rn_spec_give_keys(&small, &out->config);
   out->model.preset = NULL;
+  out->model.n_attention_layers = 0;
   out->data.dir = NULL;
   out->data.carry_state = false;
   out->data.sequence_length = sizes->tokens;

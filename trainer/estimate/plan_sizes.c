@@ -72,6 +72,7 @@ static bool narrow(rn_spec *spec) {
 static void limit_rows(int rows, rn_plan_sizes *s) {
   s->tokens = (int)rn_smaller(s->tokens, rows);
   s->sequences = (int)rn_smaller(s->sequences, (rows + s->tokens - 1) / s->tokens);
+  s->spec.flop_tokens = s->tokens;
 }
 
 /*

@@ -74,16 +74,29 @@ static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64
   return RN_OK;
 }
 
-/* Forms the groups of ranks from the keys; by default all ranks divide each sequence. */
+/* Forms the groups of ranks from the keys; by default all ranks divide each sequence, unless
+ * attention layers need whole sequences. */
 static rn_status make_grid(rn_err *err, evaluator *e, rn_world *world, const Retnet__Parallel *p) {
+  const rn_spec *spec = &e->model->spec;
+  const bool whole = rn_spec_attention_layers(spec, 0, spec->layers) > 0;
   const int ranks = rn_world_size(world);
-  const int data = p->data > 0 ? p->data : p->sequence > 0 ? ranks / p->sequence : 1;
+  const int data = p->data > 0       ? p->data
+                   : p->sequence > 0 ? ranks / p->sequence
+                   : whole           ? ranks
+                                     : 1;
   const int sequence = p->sequence > 0 ? p->sequence : data > 0 ? ranks / data : 0;
   if (p->pipeline > 1 || data * sequence != ranks) {
     return rn_fail(err, RN_ERR_USAGE,
                    "evaluation needs parallel.data %d x parallel.sequence %d ranks and no "
                    "parallel.pipeline, but there are %d ranks",
                    p->data, p->sequence, ranks);
+  }
+  if (whole && sequence > 1) {
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "parallel.sequence %d: the model has attention layers, which need whole sequences "
+        "on a rank; set parallel.sequence 1",
+        sequence);
   }
   return rn_grid_create(err, world, data, 1, sequence, &e->grid);
 }

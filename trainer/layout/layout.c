@@ -14,6 +14,16 @@ static rn_status check_product(rn_err *err, const rn_layout *l, int ranks) {
       l->data, l->pipeline, l->sequence, ranks);
 }
 
+/* True if the model has attention layers. */
+static bool has_attention(const Retnet__Model *model) {
+  return model->arch == RETNET__ARCH__ARCH_TRANSFORMER || model->n_attention_layers > 0;
+}
+
+/* Returns the key that makes layers attention layers, for messages. */
+static const char *attention_key(const Retnet__Model *model) {
+  return model->n_attention_layers > 0 ? "model.attention_layers" : "model.arch transformer";
+}
+
 /*
  * Replaces zeros in the grid: pipeline becomes 1, data the largest possible divisor of the batch,
  * and sequence takes the remaining ranks.
@@ -36,6 +46,14 @@ static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks,
   }
   if (l->sequence == 0) {
     l->sequence = rest;
+    if (rest > 1 && has_attention(config->model)) {
+      return rn_fail(
+          err, RN_ERR_USAGE,
+          "%s needs whole sequences on a rank, and data.batch_sequences %d is too small "
+          "for %d ranks: raise it to a multiple of them, set parallel.pipeline, or start "
+          "fewer ranks",
+          attention_key(config->model), config->data->batch_sequences, ranks);
+    }
     if (rest > 1 && config->data->sequence_length / rest < MIN_TOKENS_CHOSEN) {
       return rn_fail(err, RN_ERR_USAGE,
                      "with %d ranks, %d ranks share a sequence, which leaves less than %d tokens "
@@ -102,24 +120,22 @@ static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn
   }
 }
 
-/* True if the model has attention layers. */
-static bool has_attention(const Retnet__Model *model) {
-  return model->arch == RETNET__ARCH__ARCH_TRANSFORMER || model->n_attention_layers > 0;
-}
-
 /*
  * Checks that attention layers have whole sequences: their keys and values are not passed between
  * ranks, segments or steps.
  */
 static rn_status check_attention(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   if (!has_attention(config->model)) return RN_OK;
-  const char *key =
-      config->model->n_attention_layers > 0 ? "model.attention_layers" : "model.arch transformer";
+  const char *key = attention_key(config->model);
   if (l->sequence * l->segments > 1) {
     return rn_fail(err, RN_ERR_USAGE,
                    "%s needs the whole sequence on one rank: set parallel.sequence and "
                    "parallel.segments to 1 (they are %d and %d)",
                    key, l->sequence, l->segments);
+  }
+  if (config->train->precision == RETNET__PRECISION__PRECISION_BF16) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s computes in fp32 only: set train.precision fp32 instead of bf16", key);
   }
   if (config->data->carry_state) {
     return rn_fail(err, RN_ERR_USAGE,
