@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Models with attention layers: any number of ranks evaluates alike, what attention does not support is
+# refused by the key, and --plan, retnet-bench and presets take such models.
+set -euo pipefail
+bin=$1
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$(realpath "$0")")/common.sh"
+
+cat >run.yaml <<'YAML'
+model: {layers: 2, dim: 16, ffn_dim: 20, heads: 2}
+data: {dir: data, sequence_length: 32, batch_sequences: 2}
+train: {steps: 2, eval_every: 0}
+YAML
+for i in $(seq 400); do echo "line $i of a text to learn"; done >text
+"$bin/retnet-data" build --out data text >/dev/null 2>&1
+
+loss() { # loss RANKS DIR: retnet-eval by default settings, without the clock and the number of ranks
+  mpirun -n "$1" --oversubscribe --bind-to none "$bin/retnet-eval" --checkpoint "$2" --data data \
+    --json 2>/dev/null | grep -oE '"loss": [^,}]*' >"loss.$1"
+}
+
+must_train 2 hybrid 'model.attention_layers=[1]'
+must_train 2 whole model.arch=transformer
+for dir in hybrid whole; do
+  loss 1 "$dir"
+  loss 2 "$dir"
+  sed -i 's/.*: //' loss.1 loss.2
+  close_to "$(wc -l <loss.1)" 1e-6 loss.1 loss.2 || fail "$dir: $(paste loss.1 loss.2)"
+  refuse 2 parallel.sequence mpirun -n 2 --oversubscribe --bind-to none "$bin/retnet-eval" \
+    --checkpoint "$dir" --data data -s parallel.sequence=2
+done
+
+one=("$bin/retnet-train" run.yaml -s run.dir=refused -s model.arch=transformer)
+refuse 2 train.precision "${one[@]}" -s train.precision=bf16
+refuse 2 data.carry_state "${one[@]}" -s data.carry_state=true
+refuse 2 parallel.segments "${one[@]}" -s parallel.segments=2
+refuse 2 model.value_dim "${one[@]}" -s model.value_dim=24
+refuse 2 data.batch_sequences "${one[@]}" --plan --ranks 8
+
+wide=(-s model.dim=512 -s model.heads=8 -s model.ffn_dim=1024 -s model.layers=6)
+for keys in model.arch=transformer "model.attention_layers=[1,5]"; do
+  "${one[@]}" "${wide[@]}" -s model.arch=retnet -s "$keys" --plan --ranks 2 >plan.log 2>&1 ||
+    fail "--plan with $keys: $(tail -n 1 plan.log)"
+done
+"${one[@]}" -s model.preset=retnet_xl -s model.layers=2 --plan --ranks 2 >plan.log 2>&1 ||
+  fail "--plan of a preset: $(tail -n 1 plan.log)"
+"$bin/retnet-bench" step --steps 1 -s model.layers=1 -s model.dim=64 -s data.sequence_length=64 \
+  -s model.arch=transformer >bench.log 2>&1 || fail "retnet-bench: $(tail -n 1 bench.log)"
+finish
