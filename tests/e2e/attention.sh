@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Models with attention layers: any number of ranks evaluates alike, what attention does not support is
-# refused by the key, and --plan, retnet-bench and presets take such models.
+# Models with attention layers: any number of ranks evaluates alike, what attention does not support
+# is refused by the key, retnet-ckpt diff compares their keys, and --plan, retnet-bench and presets
+# take such models.
 set -euo pipefail
 bin=$1
 # shellcheck source-path=SCRIPTDIR
@@ -29,6 +30,9 @@ for dir in hybrid whole; do
   refuse 2 parallel.sequence mpirun -n 2 --oversubscribe --bind-to none "$bin/retnet-eval" \
     --checkpoint "$dir" --data data -s parallel.sequence=2
 done
+
+must_train 1 turned 'model.attention_layers=[1]' model.rope_theta=500
+refuse 1 model.rope_theta "$bin/retnet-ckpt" diff hybrid turned
 
 one=("$bin/retnet-train" run.yaml -s run.dir=refused -s model.arch=transformer)
 refuse 2 train.precision "${one[@]}" -s train.precision=bf16

@@ -23,6 +23,16 @@ static void compare_number(comparison *c, const char *what, int64_t a, int64_t b
   fprintf(c->out, "%s: %" PRId64 " and %" PRId64 "\n", what, a, b);
 }
 
+static void compare_real(comparison *c, const char *what, double a, double b) {
+  if (a == b) return;
+  c->differences++;
+  fprintf(c->out, "%s: %g and %g\n", what, a, b);
+}
+
+static const char *kind_of_layer(const rn_spec *spec, int layer) {
+  return rn_spec_attends(spec, layer) ? "attention" : "retention";
+}
+
 static rn_status compare_models(rn_err *err, comparison *c) {
   rn_spec a, b;
   RN_TRY(err, rn_ckpt_tool_spec(err, c->a, &a));
@@ -53,9 +63,13 @@ static rn_status compare_models(rn_err *err, comparison *c) {
   COMPARE(tie_embeddings);
   COMPARE(scale_embedding);
 #undef COMPARE
-  if (a.norm_eps != b.norm_eps) {
+  compare_real(c, "model.norm_eps", a.norm_eps, b.norm_eps);
+  compare_real(c, "model.rope_theta", a.rope_theta, b.rope_theta);
+  for (int layer = 0; layer < a.layers && layer < b.layers; layer++) {
+    if (rn_spec_attends(&a, layer) == rn_spec_attends(&b, layer)) continue;
     c->differences++;
-    fprintf(c->out, "model.norm_eps: %g and %g\n", a.norm_eps, b.norm_eps);
+    fprintf(c->out, "layer %d: %s and %s\n", layer, kind_of_layer(&a, layer),
+            kind_of_layer(&b, layer));
   }
   return RN_OK;
 }
