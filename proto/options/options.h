@@ -113,7 +113,7 @@ typedef struct rn_options_help {
 /** Calls `visit` with every key in the order of the help; the texts live until it returns. */
 void rn_options_each_help(void (*visit)(void *self, const rn_options_help *help), void *self);
 
-/** Prints all keys with default, words or range, and meaning. */
+/** Prints all keys with their defaults, allowed values or ranges, and meanings. */
 void rn_options_print_help(FILE *file);
 
 #endif

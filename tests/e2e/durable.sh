@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What is said to be on disk is there after a power failure: a file is synced before it gets its
-# name, a folder before its own, and the folder that holds the name after. Seen from outside, by a
-# library between the programs and the C library; which also makes transfers short and disks full.
+# Data that a program reports as saved survives a power failure: files and folders are synced before
+# they get their final names, and the parent folder afterwards. A preloaded library logs the calls of
+# the programs to the C library; it can also shorten transfers and simulate a full disk.
 # usage: durable.sh BIN SOURCE PRELOADED_LIBRARY CASE
 set -euo pipefail
 bin=$1 source=$2 library=$3 case=$4

@@ -198,7 +198,7 @@ static bool names_a_key(const char *text) {
   return false;
 }
 
-/* What went well is well; a refusal is one of the configuration, and says of which key. */
+/* Returns true after success. A failure must be a refusal of the configuration that names a key. */
 static bool settle(rn_status status, uint64_t number, counts *tally) {
   if (status == RN_OK) return true;
   tally->refused++;
@@ -233,7 +233,8 @@ static void train_a_step(rn_world *world, const Retnet__Config *config, uint64_t
   rn_run_destroy(&run);
 }
 
-/* For another number of ranks, without them; every so often with all that --plan prints. */
+/* Plans the run for a random number of ranks; for some configurations prints all that --plan
+ * prints. */
 static rn_status plan(rn_world *world, const Retnet__Config *config, draw *d, uint64_t number) {
   static const int numbers[] = {1, 2, 3, 4, 6, 7, 8, 16, 64, 1 << 10};
   const int ranks = numbers[draw_below(d, sizeof numbers / sizeof numbers[0])];

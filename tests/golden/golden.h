@@ -90,7 +90,8 @@ rn_status golden_read_tolerances(rn_err *err, golden_case *c);
 
 /**
  * The bound on a float run's largest error in that array: config.tolerance, else tolerances.json.
- * Nothing is multiplied with it. False where neither lists the array: the meaning's then counts.
+ * The bound is used as it is. Returns false if neither lists the array; the bound of its meaning
+ * then applies.
  */
 bool golden_bound(const golden_case *c, const char *name, double *bound);
 

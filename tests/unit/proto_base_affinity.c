@@ -218,7 +218,7 @@ static void other_threads_run_elsewhere(void) {
   for (int c = first + 1; c < RN_MASK_CORES; c++) {
     if (rn_mask_has(&all, c)) rn_mask_add(&rest, c);
   }
-  sched_setaffinity(0, RN_MASK_BYTES, one.set); /* as a bound thread that makes another */
+  sched_setaffinity(0, RN_MASK_BYTES, one.set); /* the creating thread is bound to one core */
   check_helper(&one, rn_mask_count(&rest) > 0 ? &rest : &all);
   check_helper(&all, &all);
   check_helper(NULL, &all);

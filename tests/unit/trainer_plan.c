@@ -182,7 +182,8 @@ static rn_plan_time time_of(const char *const *keys, int count, int ranks) {
   return time;
 }
 
-/* Four stages of a layer each: (p-1)(F+B-W) once m is large, however many micro-batches follow. */
+/* With four stages of one layer, the idle time approaches (p-1)(F+B-W) and then no longer grows
+ * with the number of micro-batches m. */
 static void idle_time_does_not_grow_with_microbatches(void) {
   static const char *const batch[] = {"data.batch_sequences=64", "data.batch_sequences=100000",
                                       "data.batch_sequences=100000000"};

@@ -23,7 +23,7 @@ typedef struct rn_gemm_sample {
   double chosen_s[RN_GEMM_SAMPLE_KINDS];
   int others; /* backends other than the one in use, which may be composed of them */
   const char *name[RN_GEMM_SAMPLE_BACKENDS];
-  /* INFINITY for a kind for which the other backend has the function of the one in use. */
+  /* INFINITY where the other backend would call the same function as the one in use */
   double other_s[RN_GEMM_SAMPLE_BACKENDS][RN_GEMM_SAMPLE_KINDS];
 } rn_gemm_sample;
 
