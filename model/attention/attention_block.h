@@ -40,7 +40,7 @@ static inline rn_range rn_attention_visible(const rn_attention_head *h, int64_t 
   return (rn_range){first > keys.begin ? first : keys.begin, rn_smaller(n + 1, keys.end)};
 }
 
-/** Returns the address of row n of the head's queries, or of an array of the same shape. */
+/** Returns the offset of row n of the head's queries, or of an array of the same shape. */
 static inline int64_t rn_attention_query_at(const rn_attention_head *h, int64_t n, int64_t ld) {
   return (h->first + n) * ld + (int64_t)h->head * h->a->width;
 }

@@ -40,14 +40,14 @@ void rn_block_attention_destroy(rn_block_attention *block) {
 
 static size_t packed_bytes(const rn_block_attention *b) {
   const rn_layer_params none = {0};
-  size_t most = 0;
+  size_t largest = 0;
   for (int phase = 0; phase < RN_ATTENTION_PHASES; phase++) {
     const rn_attention_weights w =
         rn_attention_weights_of(b, NULL, &none, (rn_attention_phase)phase);
     const size_t bytes = rn_pack_weights_bytes(w.of, w.count);
-    if (bytes > most) most = bytes;
+    if (bytes > largest) largest = bytes;
   }
-  return most;
+  return largest;
 }
 
 static void take_packed(const rn_block_attention *b, const rn_buffer_space *s,

@@ -6,8 +6,8 @@
 #include "model/kernel/ref/set.h"
 
 static rn_real softmax_add(int n, rn_real *s, rn_real *top, rn_real *sum) {
-  const rn_real before = *top,
-                after = rn_row_largest(n, s) > before ? rn_row_largest(n, s) : before;
+  const rn_real before = *top, largest = rn_row_largest(n, s);
+  const rn_real after = largest > before ? largest : before;
   const rn_real fade = before == -(rn_real)INFINITY ? 0 : rn_exp(before - after);
 #pragma omp simd
   for (int i = 0; i < n; i++) s[i] = rn_exp(s[i] - after);
