@@ -1,5 +1,5 @@
-/* Wherever a save fails or is killed, the previous checkpoint stays valid and the next save is
- * complete. */
+/* Checks that the previous checkpoint stays valid wherever a save fails or is killed, and that
+ * the next save is complete. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static rn_status save(const char *run, int64_t step) {
   return fake_save(err, run, step, (uint64_t)step, PARTS, 1);
 }
 
-/* The newest good step, whose values are right; -1 for none. */
+/* Returns the step of the newest valid checkpoint and checks its values; -1 if there is none. */
 static int64_t newest(const char *run) {
   rn_ckpt *ckpt = NULL;
   if (!CHECK_OK(err, rn_ckpt_find(err, run, true, NULL, &ckpt))) return -1;
@@ -33,7 +33,8 @@ static int64_t newest(const char *run) {
   return step;
 }
 
-/* Saves with a fault at the n-th pass of a site; false when that pass never comes. */
+/* Saves with a fault injected when `site` is reached the n-th time, n = pass. Returns false if
+ * it is reached less often. */
 static bool fails(const char *run, const char *site, int pass, int64_t step) {
   char order[64];
   snprintf(order, sizeof order, "%s:%d", site, pass);
@@ -59,7 +60,8 @@ static bool killed(const char *run, const char *site, int pass, int64_t step) {
   return WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL;
 }
 
-/* Every third pass of every site; after each, the run is good and the same step can be saved. */
+/* Injects a fault at every third pass of every site. After each fault checks that the run has a
+ * valid checkpoint and that the same step can be saved. Returns the number of faults. */
 static int every_site(const char *run, bool (*strike)(const char *, const char *, int, int64_t)) {
   int64_t step = 1;
   int struck = 0;

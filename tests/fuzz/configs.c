@@ -1,9 +1,11 @@
 /*
- * Whatever the schema allows either works or is refused with the name of a key: configurations
- * drawn at random from the schema are planned and trained for one step.
+ * Checks that each configuration the schema allows either works or is refused with a message that
+ * names a key. Configurations are drawn at random from the schema, planned, and trained for one
+ * step.
  *
- * The program starts itself for each batch, so that a crash, a sanitizer's report or a hang is told
- * with the number and the keys of the configuration. One by itself: test_fuzz_configs NUMBER.
+ * The program starts a child process for each batch of configurations. If a child crashes, hangs or
+ * ends with a sanitizer's report, the parent prints the number and the keys of the configuration.
+ * To run a single configuration: test_fuzz_configs NUMBER.
  */
 #include <math.h>
 #include <signal.h>
@@ -26,7 +28,7 @@
 #include "trainer/estimate/plan_show.h"
 #include "trainer/run/step.h"
 
-/* All of them run under sanitizers, which see most; elsewhere a part of them, to save time. */
+/* Number of configurations; smaller without sanitizers, which find most faults, to save time. */
 #if defined(__SANITIZE_ADDRESS__)
 enum { CONFIGS = 5000 };
 #else
@@ -37,11 +39,11 @@ enum {
   BATCH = 1250,
   MAX_KEYS = 40,
   KEY_BYTES = 160,
-  PATIENCE_S = 60, /* of one configuration, on a busy machine under sanitizers */
-  SHOWN_OF = 1000  /* every so many plans are shown with their time, which is measured */
+  PATIENCE_S = 60, /* time limit of one configuration, on a busy machine under sanitizers */
+  SHOWN_OF = 1000  /* one plan in SHOWN_OF is also printed, with the time of a step */
 };
 
-/* A configuration whose step needs more FLOP than this is only planned, not trained. */
+/* A configuration whose step needs more FLOP than this is planned but not trained. */
 static const double max_flops = 5e7;
 
 static rn_err err;
@@ -67,7 +69,8 @@ static void add(draw *d, const char *name, const char *value) {
   d->count++;
 }
 
-/* A number that code is likely to trip over: bounds and their neighbours, 0, 1, powers of two. */
+/* Draws a number that is likely to expose a bug: a bound or its neighbour, 0, 1, or a power of
+ * two. */
 static int64_t draw_integer(draw *d, const rn_schema_key *key, bool wide) {
   const int64_t most = wide ? INT64_MAX : INT32_MAX;
   const int64_t low = key->has_low ? (int64_t)key->low : -most;
@@ -109,7 +112,7 @@ static const ProtobufCFieldDescriptor *field_of(const rn_schema_key *key) {
   return protobuf_c_message_descriptor_get_field_by_name(section->descriptor, key->name);
 }
 
-/* The word of an enum as users write it: what stands behind the type's name. */
+/* Draws a value of an enum, spelled as users write it: in lower case, without the type's name. */
 static void draw_word(draw *d, const ProtobufCEnumDescriptor *type, char value[KEY_BYTES]) {
   const char *name = type->values[draw_below(d, type->n_values)].name;
   size_t skip = 1;
@@ -151,7 +154,7 @@ static void draw_key(draw *d, const rn_schema_key *key) {
     if (strcmp(key->name, "dir") == 0) return;
     draw_text(d, key->name, value);
   }
-  /* Planning tens of thousands of layers takes a minute under sanitizers. */
+  /* planning tens of thousands of layers takes a minute under sanitizers */
   if (strcmp(key->name, "layers") == 0 && strtoll(value, NULL, 10) > 1024) return;
   add(d, name, value);
 }
@@ -198,7 +201,8 @@ static bool names_a_key(const char *text) {
   return false;
 }
 
-/* Returns true after success. A failure must be a refusal of the configuration that names a key. */
+/* Returns true if `status` is RN_OK. Otherwise checks that it is a usage error whose message
+ * names a key. */
 static bool settle(rn_status status, uint64_t number, counts *tally) {
   if (status == RN_OK) return true;
   tally->refused++;
@@ -233,8 +237,7 @@ static void train_a_step(rn_world *world, const Retnet__Config *config, uint64_t
   rn_run_destroy(&run);
 }
 
-/* Plans the run for a random number of ranks; for some configurations prints all that --plan
- * prints. */
+/* Plans the run for a random number of ranks. For some configurations prints what --plan prints. */
 static rn_status plan(rn_world *world, const Retnet__Config *config, draw *d, uint64_t number) {
   static const int numbers[] = {1, 2, 3, 4, 6, 7, 8, 16, 64, 1 << 10};
   const int ranks = numbers[draw_below(d, sizeof numbers / sizeof numbers[0])];
@@ -277,7 +280,8 @@ static void print_config(uint64_t number, const char *data) {
   fprintf(stderr, "\n");
 }
 
-/* The batch's process: which one it is at stands in a file that outlives it. */
+/* Runs a batch, in its own process. Writes the number of the current configuration to the file
+ * `place`, which the parent reads if this process fails. */
 static int run_batch(int argc, char **argv, uint64_t first, uint64_t count, const char *data,
                      const char *place) {
   rn_world *world = NULL;
@@ -331,7 +335,7 @@ int main(int argc, char **argv) {
   const char *data = temp_path("data");
   test_write_shard(rn_path_join(data, "train").text, "00000.rtd", 0, 2000);
   setenv("SLURM_MEM_PER_NODE", "1024", 1);
-  /* Stacks of allocations cost most of the time, and leaks are other tests' matter. */
+  /* recording stacks of allocations takes most of the time, and other tests look for leaks */
   setenv("ASAN_OPTIONS", "fast_unwind_on_malloc=1:malloc_context_size=1:detect_leaks=0", 1);
   if (argc == 2) {
     print_config(strtoull(argv[1], NULL, 10), data);

@@ -1,4 +1,5 @@
-/* A manifest with a right sum that says anything at all is read or refused, and never believed. */
+/* Checks that a manifest with a correct checksum but arbitrary contents is either read or
+ * refused, and that no number in it is used unchecked. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +27,8 @@ static void write_manifest(const char *path, unsigned char *data, size_t bytes,
   CHECK_OK(err, rn_file_close(err, &file));
 }
 
-/* If the checkpoint opens, reading the last elements of each tensor either succeeds or fails with a
- * message; an open that fails has a message, too. */
+/* If the checkpoint opens, reading the last elements of each tensor must either succeed or fail
+ * with a message. If it does not open, there must be a message too. */
 static bool survives(const char *step_path) {
   rn_err why = {0};
   rn_ckpt *ckpt = NULL;

@@ -1,4 +1,5 @@
-/* A safetensors file with any bytes in it is read or refused with its name. */
+/* Checks that a safetensors file with arbitrary bytes is either read or refused with a message
+ * that names the file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 
 #include "proto/base/random.h"
 
-/* The copy being damaged, and the random numbers of its round. */
+/* The copy to mutate, and the random numbers for it. */
 typedef struct copy {
   unsigned char *byte;
   size_t length, capacity;
@@ -17,7 +17,8 @@ static uint64_t draw(copy *c, uint64_t below) {
   return below == 0 ? 0 : rn_random_bits(c->key, c->drawn++) % below;
 }
 
-/* Opens a gap of at most `bytes` at `at`, as far as there is room; returns its width. */
+/* Opens a gap of `bytes` at offset `at`, or less if the capacity does not suffice; returns its
+ * width. */
 static size_t open_gap(copy *c, size_t at, size_t bytes) {
   const size_t room = c->capacity - c->length;
   const size_t width = bytes < room ? bytes : room;
@@ -55,7 +56,7 @@ static void cut_end(copy *c) {
   c->length = draw(c, c->length + 1);
 }
 
-/* The same piece once more, right behind itself. */
+/* Inserts a copy of a random piece directly after it. */
 static void double_piece(copy *c) {
   if (c->length == 0) return;
   const size_t at = draw(c, c->length), bytes = 1 + draw(c, c->length - at);

@@ -1,5 +1,6 @@
-/* Whatever a configuration holds, it is read or refused with a text that says where; and what was
- * read is written as YAML that says the same. */
+/* Checks that any configuration is either read or refused with a message that says where the
+ * fault is, and that a configuration which was read is written as YAML that loads to the same
+ * values. */
 #include "proto/options/options.h"
 
 #include <stdlib.h>
@@ -66,7 +67,7 @@ static char *as_yaml(const Retnet__Config *config, size_t *bytes) {
   return text;
 }
 
-/* The effective configuration, written, loads back to what is written the same. */
+/* Checks that the written configuration loads, and that writing it again gives the same text. */
 static void check_round_trip(const Retnet__Config *config, uint64_t number) {
   rn_err err = {0};
   Retnet__Config *again = NULL;

@@ -1,4 +1,5 @@
-/* A model of another program with any bytes in its files is imported, or refused with a reason. */
+/* Checks that a model directory of another program is either imported or refused with a reason
+ * when one of its files contains arbitrary bytes. */
 #include "trainer/exchange/exchange.h"
 
 #include <stdio.h>
@@ -15,7 +16,8 @@ enum { ROUNDS = 400, MAX_BYTES = 1 << 16 };
 
 static rn_err *err = &(rn_err){0};
 
-/* Replaces one file of the folder by mutations of it; the others stay whole. */
+/* Imports the folder many times, with one file replaced by mutations of it; other files are
+ * unchanged. */
 static void every_mutation_is_survived(const char *folder, const char *name) {
   static unsigned char work[MAX_BYTES];
   const rn_path path = rn_path_join(folder, name);

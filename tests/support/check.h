@@ -1,8 +1,9 @@
 /**
- * Checks that are active in release builds too, report every failure, and set the exit code.
+ * Check macros for tests. They are active in release builds too, report every failure, and
+ * determine the exit code.
  *
- * A test is a program: its file opens with the claim, its main ends with `return check_result();`.
- * An MPI test returns an error if check_failures() > 0 on any rank.
+ * A test is a program: its file opens with the claim, and its main() ends with `return
+ * check_result();`. An MPI test returns an error if check_failures() > 0 on any rank.
  */
 #ifndef RN_TESTS_SUPPORT_CHECK_H
 #define RN_TESTS_SUPPORT_CHECK_H
@@ -54,10 +55,10 @@ bool check_array_f32(const char *what, const float *got, const float *want, int6
 bool check_array_f64(const char *what, const double *got, const double *want, int64_t count,
                      double tolerance, const char *file, int line);
 
-/** Number of failed checks in this process so far. */
+/** Returns the number of failed checks in this process so far. */
 int check_failures(void);
 
-/** Prints the counts; returns 0 if checks ran and none failed, else 1. */
+/** Prints the number of checks and failures; returns 0 if checks ran and none failed, else 1. */
 int check_result(void);
 
 #endif

@@ -8,7 +8,7 @@
  * Calls run(argument) in a child process and returns its exit status, or -1 if a signal ended it.
  * If `run` returns, the status is 1 if a check failed in it, else 0.
  *
- * What the child prints on stderr goes to `text`, up to bytes - 1 of one write.
+ * Copies what the child printed on stderr to `text`: the first bytes - 1 characters of one write.
  */
 int test_child_status(void (*run)(int), int argument, char *text, size_t bytes);
 

@@ -47,7 +47,8 @@ Retnet__Manifest fake_head(int64_t step) {
   return head;
 }
 
-/* The model's slices, cut and assigned to writers at random; they point into `values`. */
+/* Slices of the model, which point into `values`. Each tensor is cut at random, and each slice
+ * is assigned to a random writer. */
 typedef struct fake_plan {
   rn_ckpt_slice slice[FAKE_MAX_PARTS][MAX_SLICES];
   int count[FAKE_MAX_PARTS];
@@ -94,7 +95,7 @@ rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t see
     output.offset += reports[i].stored_bytes;
   }
   for (int i = 0; cut % 2 == 1 && i < parts / 2;
-       i++) { /* commit must accept reports in any order */
+       i++) { /* rn_ckpt_commit must accept reports in any order */
     const rn_ckpt_report kept = reports[i];
     reports[i] = reports[parts - 1 - i];
     reports[parts - 1 - i] = kept;

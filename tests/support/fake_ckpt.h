@@ -1,4 +1,4 @@
-/** A small synthetic model for checkpoint tests: a few tensors, values that depend on a seed. */
+/** A small synthetic model for checkpoint tests: a few tensors whose values depend on a seed. */
 #ifndef RN_TESTS_SUPPORT_FAKE_CKPT_H
 #define RN_TESTS_SUPPORT_FAKE_CKPT_H
 
@@ -25,14 +25,15 @@ float fake_value(uint64_t seed, int kind, int tensor, int64_t index);
 Retnet__Manifest fake_head(int64_t step);
 
 /**
- * Stages a checkpoint, writes it with `parts` writers, and commits it. `cut` seeds how tensors are
- * cut into slices and which writer gets each slice. If `cut` is odd, some writers append to the
- * file of the writer before them, and the reports are passed in reverse order.
+ * Creates a staging directory, writes a checkpoint to it with `parts` writers, and commits it.
+ * `cut` seeds how tensors are cut into slices and which writer gets each slice. If `cut` is odd,
+ * some writers append to the file of the previous writer, and the reports are passed in reverse
+ * order.
  */
 rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t seed, int parts,
                     uint64_t cut);
 
-/** True if a checkpoint holds exactly the model with this seed. */
+/** Returns whether a checkpoint contains exactly the model with this seed. */
 bool fake_is(rn_ckpt *ckpt, uint64_t seed);
 
 #endif

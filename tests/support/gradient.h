@@ -1,5 +1,5 @@
 /**
- * Checks gradients against finite differences; the tolerance is tight in double, loose in float.
+ * Checks gradients against finite differences. The tolerance is tight in double and loose in float.
  */
 #ifndef RN_TESTS_SUPPORT_GRADIENT_H
 #define RN_TESTS_SUPPORT_GRADIENT_H
@@ -18,29 +18,31 @@ static const double test_step = 1e-4, test_gradient_tolerance = 1e-8, test_toler
 static const double test_step = 1.0 / 64, test_gradient_tolerance = 4e-3, test_tolerance = 2e-6;
 #endif
 
-/* Slopes are taken of every element; of one of seven under sanitizers, which look at memory and not
- * at numbers. */
+/* Sanitizers check memory accesses, not numbers; with them only every seventh element is
+ * compared with its finite difference, to save time. */
 #if defined(__SANITIZE_ADDRESS__)
 enum { TEST_SLOPE_STRIDE = 7 };
 #else
 enum { TEST_SLOPE_STRIDE = 1 };
 #endif
 
-/** Fills x [n] with normal random numbers times `spread`, which depend only on `seed`. */
+/** Fills x [n] with normal random numbers times `spread`; they depend only on `seed`. */
 static inline void test_fill(rn_real *x, int64_t n, double spread, uint64_t seed) {
   rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, seed, "values");
   for (int64_t i = 0; i < n; i++) x[i] = (rn_real)(spread * rn_random_normal(key, (uint64_t)i));
 }
 
-/** Sum of a[i] b[i] in double: a loss whose gradient with respect to a is b. */
+/** Returns the sum of a[i] b[i], computed in double. As a loss of a, its gradient is b. */
 static inline double test_dot(const rn_real *a, const rn_real *b, int64_t n) {
   double sum = 0;
   for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
   return sum;
 }
 
-/** Returns (loss(x + step) - loss(x - step)) / the distance of the two points, which are rounded to
- * rn_real. */
+/**
+ * Returns (loss(x + step) - loss(x - step)) / distance. Both points are rounded to rn_real;
+ * `distance` is that between the rounded points.
+ */
 static inline double test_secant(double (*loss)(void *context), void *context, rn_real *x,
                                  double step) {
   rn_real kept = *x;
@@ -53,9 +55,10 @@ static inline double test_secant(double (*loss)(void *context), void *context, r
 }
 
 /**
- * Fails unless `gradient` [n] is the gradient of loss(context) with respect to x [n]: the L2 norm
- * of the difference, over the elements whose slope is taken, is small relative to that of
- * `gradient`. The slope is extrapolated from two secants: its error is O(step^4).
+ * Fails unless `gradient` [n] is the gradient of loss(context) with respect to x [n]. Compares
+ * elements i = 0, TEST_SLOPE_STRIDE, ... with finite differences: the L2 norm of the difference
+ * must be small relative to that of `gradient`. Each finite difference is extrapolated from two
+ * secants, so that its error is O(step^4).
  */
 static inline void test_gradient(const char *what, double (*loss)(void *context), void *context,
                                  rn_real *x, int64_t n, const rn_real *gradient) {

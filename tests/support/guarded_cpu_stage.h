@@ -1,4 +1,6 @@
-/** What the files of the guarded stage share: the stage, and its arrays in protected pages. */
+/**
+ * Definitions shared by the source files of the guarded stage: the stage and its protected arrays.
+ */
 #ifndef RN_TESTS_SUPPORT_GUARDED_CPU_STAGE_H
 #define RN_TESTS_SUPPORT_GUARDED_CPU_STAGE_H
 
@@ -15,10 +17,10 @@ typedef struct guarded_cpu_stage {
   guarded_set set;
   guarded_array *weights, *gradient, *exact;
   rn_grad_accumulator accumulator;
-  rn_layer_group_port port;            /* port of the caller */
-  guarded_array *own, *before, *after; /* states of a scan */
-  rn_scan_port *scan;                  /* port of the caller */
-  rn_range states;                     /* elements of the scan in progress */
+  rn_layer_group_port port;            /* layer group port that the caller attached */
+  guarded_array *own, *before, *after; /* states of the scan in progress */
+  rn_scan_port *scan;                  /* scan port of the caller */
+  rn_range states;                     /* range of elements in each of these states */
 } guarded_cpu_stage;
 
 static inline guarded_cpu_stage *guarded_stage_of(rn_stage *stage) {

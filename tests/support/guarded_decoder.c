@@ -9,7 +9,7 @@
 
 typedef struct decoder {
   rn_decoder *on_cpu;
-  guarded_array *states; /* [layers, sequences, H K V] states before the next token */
+  guarded_array *states; /* [layers, sequences, H K V] states after the last token */
   int sequences;
 } decoder;
 
@@ -52,8 +52,8 @@ rn_status guarded_decoder_create(rn_err *err, rn_stage *base, int sequences, boo
   return RN_OK;
 }
 
-/* Moves the states of a sequence to or from the CPU decoder. Between two steps they are in the
- * guarded pages. */
+/* Copies the states of a sequence from the guarded pages to the CPU decoder (`to_cpu`) or back.
+ * Between two steps the states are kept in the guarded pages. */
 static void move_states(guarded_cpu_stage *s, decoder *d, int sequence, bool to_cpu) {
   const int64_t each = state_elements(s);
   for (int layer = 0; layer < s->spec.layers; layer++) {

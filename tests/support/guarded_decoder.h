@@ -1,5 +1,7 @@
-/** The decoder of the guarded stage: between two steps its states are in protected pages. The
- * functions are those of rn_stage_ops. */
+/**
+ * The decoder of the guarded stage. Between two steps its states are in protected pages. The
+ * functions implement those of rn_stage_ops.
+ */
 #ifndef RN_TESTS_SUPPORT_GUARDED_DECODER_H
 #define RN_TESTS_SUPPORT_GUARDED_DECODER_H
 

@@ -9,7 +9,7 @@
 
 enum { MAX_ARRAYS = 4096 };
 
-/* Arrays of all sets, for the signal handler. */
+/* arrays of all sets, for the signal handler */
 static guarded_array *known[MAX_ARRAYS];
 static int known_count;
 
@@ -33,7 +33,7 @@ static void on_touch(int number, siginfo_t *info, void *context) {
   signal(number, SIG_DFL);
 }
 
-/* Ends the process: the array is not used as the stage's interface says. */
+/* Reports a use of the array that violates the stage's interface, and ends the process. */
 static void fail(const guarded_array *a, const char *what) {
   fprintf(stderr, "%s: %s\n", a->name, what);
   fflush(NULL);
@@ -101,7 +101,8 @@ static int protection_of(const guarded_array *a, size_t page) {
   return a->readers[page] > 0 ? PROT_READ : PROT_NONE;
 }
 
-/* Sets the protection of pages [first, last), in runs of equal protection. */
+/* Sets the protection of pages [first, last), with one mprotect per run of pages that need the
+ * same protection. */
 static void protect(const guarded_array *a, size_t first, size_t last) {
   const size_t page = page_bytes();
   for (size_t from = first, to; from < last; from = to) {

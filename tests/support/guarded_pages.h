@@ -12,7 +12,7 @@
 #include "model/stage/stage.h"
 #include "proto/base/range.h"
 
-/** Exit status of a process that touched a protected page, or misused a call below. */
+/** Exit status of a process that accessed a protected page or misused a function below. */
 enum { GUARDED_EXIT_STATUS = 86 };
 
 typedef struct guarded_array {
@@ -22,7 +22,7 @@ typedef struct guarded_array {
   int64_t count;               /* elements */
   bool private_to_mappings;    /* guarded_open_all does not open it */
   bool open;                   /* opened by guarded_open_all */
-  int *readers, *writers;      /* [pages] mappings in force */
+  int *readers, *writers;      /* [pages] number of mappings that are in effect */
   struct guarded_array *next;
 } guarded_array;
 
@@ -31,20 +31,26 @@ typedef struct guarded_set {
   guarded_array *first;
 } guarded_set;
 
-/** Adds a protected array of zeros; `name` must outlive it. Aborts without memory. */
+/** Adds a protected array of zeros; `name` must outlive it. Aborts if there is no memory. */
 guarded_array *guarded_add(guarded_set *set, const char *name, int64_t count, size_t element_bytes);
-/** Frees the array; one that is still mapped ends the process. Takes NULL. */
+/**
+ * Frees the array and sets *array to NULL; ends the process if the array is still mapped. Takes
+ * NULL.
+ */
 void guarded_remove(guarded_set *set, guarded_array **array);
 
-/** Opens all arrays for the owner's computation; closes them, except what is mapped. */
+/**
+ * guarded_open_all unprotects all arrays for the owner's computation. guarded_close_all protects
+ * them again, except ranges that are mapped.
+ */
 void guarded_open_all(guarded_set *set);
 void guarded_close_all(guarded_set *set);
 
 /**
- * Opens the pages of a range until guarded_unmap. With READ they cannot be written. WRITE fills the
- * range with NaN, so that an element that is never written, or is read before it is written,
- * changes the results. Ends the process if the range is not in the array, or if guarded_unmap is
- * called without a matching guarded_map.
+ * Opens the pages of a range until guarded_unmap is called. With READ the pages are read-only. With
+ * WRITE the range is filled with NaN, so that an element changes the results if it is never
+ * written, or is read before it is written. Ends the process if the range is not in the array, or
+ * if guarded_unmap is called without a matching guarded_map.
  */
 void *guarded_map(guarded_array *array, rn_range range, rn_access access);
 void guarded_unmap(guarded_array *array, rn_range range, rn_access access);

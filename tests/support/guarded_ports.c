@@ -3,8 +3,9 @@
 #include <omp.h>
 #include <string.h>
 
-/* Polls, and completions of a scan by them, also happen within parallel work, whose other threads
- * still compute: the stage then stays open. Returns whether it was closed. */
+/* Closes the stage, and returns true, unless the caller is in a parallel region. The port may
+ * poll, or complete a scan, inside a parallel region; the other threads then still compute, so
+ * the stage stays open. */
 static bool close_for_scan(guarded_cpu_stage *s) {
   if (omp_in_parallel()) return false;
   guarded_close_all(&s->set);

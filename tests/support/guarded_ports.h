@@ -1,23 +1,25 @@
-/** The ports of the guarded stage: the code of the caller runs while the stage is closed. */
+/** Ports of the guarded stage: they close the stage while code of the caller runs. */
 #ifndef RN_TESTS_SUPPORT_GUARDED_PORTS_H
 #define RN_TESTS_SUPPORT_GUARDED_PORTS_H
 
 #include "tests/support/guarded_cpu_stage.h"
 
-/** attach() of the stage. */
+/** Implements rn_stage_ops.attach. */
 void guarded_attach(rn_stage *base, rn_layer_group_port port);
 
-/** Returns the port that the layers use in place of `scan`, which stays valid. */
+/** Returns the port that the layers use in place of `scan`, which must remain valid. */
 rn_scan_port guarded_scan_port(guarded_cpu_stage *stage, rn_scan_port *scan);
 
-/** A condition of the caller, which is called while the stage is closed, unless other threads
- * compute. */
+/**
+ * A condition of the caller and the stage to close while it is evaluated. The stage stays open if
+ * other threads compute.
+ */
 typedef struct guarded_until {
   guarded_cpu_stage *stage;
   rn_stage_until until;
 } guarded_until;
 
-/** Returns whether the condition of a guarded_until is met. */
+/** Evaluates the condition of `self`, a guarded_until. */
 bool guarded_until_reached(void *self);
 
 #endif

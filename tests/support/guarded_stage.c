@@ -8,7 +8,7 @@
 
 typedef struct slot {
   rn_activations *activations;
-  guarded_array *rows, *gradient; /* the same array, unless the gradient is separate */
+  guarded_array *rows, *gradient; /* the same array, unless the gradient has separate memory */
 } slot;
 
 static slot *of_slot(rn_stage_slot *s) {

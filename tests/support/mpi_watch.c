@@ -1,11 +1,11 @@
 /*
- * Checks non-blocking messages through the MPI profiling interface (PMPI): the buffer of a send
- * must not change before the program has completed it, and the buffer of a receive contains NaN
- * until then.
+ * Checks non-blocking messages through the MPI profiling interface (PMPI). The program must not
+ * change the buffer of a send until it has completed the send with a test or wait. Until a receive
+ * is completed, its buffer contains NaN.
  *
- * This finds every buffer that is used too early, independent of the library's eager limit and of
- * the other rank's timing. A send whose request is dropped without a test or wait is an error too.
- * MPI_Finalize ends the process with exit code 1 if there was any error.
+ * This finds every buffer that is used too early, independent of the MPI library's eager limit and
+ * of the other rank's timing. A send whose request is dropped without a test or wait is an error
+ * too. MPI_Finalize ends the process with exit code 1 if there was any error.
  */
 #include <mpi.h>
 #include <pthread.h>
@@ -18,13 +18,13 @@
 
 enum { PLACES = 1 << 16 };
 
-/* A message, identified by the address of its request, which is an argument of MPI_Test and
- * MPI_Wait. */
+/* A message, identified by the address of its request. The program passes the same address to
+ * MPI_Test or MPI_Wait. */
 typedef struct message {
   const MPI_Request *place;
   char *buffer;
   size_t bytes;
-  uint64_t sum; /* checksum of the buffer of an active send */
+  uint64_t sum; /* checksum of the buffer when the send was started */
   bool sends, active;
 } message;
 
@@ -51,7 +51,7 @@ static void fault(const char *what, const message *m) {
   }
 }
 
-/* Returns the message whose request is at that address; adds a new one if there is none. */
+/* Returns the message whose request is at address `place`; adds a new one if there is none. */
 static message *at_place(const MPI_Request *place) {
   const uint64_t hash = (uint64_t)(uintptr_t)place * UINT64_C(0x9e3779b97f4a7c15);
   for (uint64_t i = hash >> 48;; i = (i + 1) % PLACES) {
@@ -77,7 +77,8 @@ static void describe(const MPI_Request *place, const void *buffer, size_t bytes,
   pthread_mutex_unlock(&lock);
 }
 
-/* Called before the MPI call: from then on MPI may write to the buffer of a receive. */
+/* Records a message as started. Must be called before the MPI call, which may already write to
+ * the buffer of a receive. */
 static void start(const MPI_Request *place) {
   pthread_mutex_lock(&lock);
   message *m = at_place(place);

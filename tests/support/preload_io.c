@@ -1,14 +1,15 @@
 /*
  * LD_PRELOAD library: logs a program's file operations in their order, and simulates short
- * transfers and a full disk. Affects only paths below RETNET_IO_UNDER.
+ * transfers and a full disk. It affects only paths below RETNET_IO_UNDER.
  *
- *   RETNET_IO_LOG=FILE    lines "create PATH", "mkdir PATH", "write PATH", "fsync PATH",
- *                         "rename FROM TO", "exchange FROM TO", "unlink PATH"; absolute paths
+ *   RETNET_IO_LOG=FILE    log file with lines "create PATH", "mkdir PATH", "write PATH",
+ *                         "fsync PATH", "rename FROM TO", "exchange FROM TO", "unlink PATH";
+ *                         paths are absolute
  *   RETNET_IO_SHORT=1     every read and write of two bytes or more transfers half of them
- *   RETNET_IO_FULL=BYTES  this process can write that many bytes; then writes fail with ENOSPC
+ *   RETNET_IO_FULL=BYTES  this process can write BYTES bytes; further writes fail with ENOSPC
  *
- * A rename and an unlink are logged before the call, other operations after it: so every operation
- * logged before a rename has happened by then, in any process.
+ * A rename or unlink is logged before the call, any other operation after it. Therefore every
+ * operation that is logged before a rename has been completed before it, in any process.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -51,7 +52,7 @@ static void note(const char *what, const char *path, const char *other) {
   errno = kept;
 }
 
-/* The absolute path; the last component need not exist. */
+/* Writes the absolute path to `out`. The last component need not exist. */
 static void absolute(const char *path, char out[PATH_MAX]) {
   char folder[PATH_MAX], real[PATH_MAX];
   const char *slash = strrchr(path, '/');
@@ -75,8 +76,8 @@ static void note_fd(const char *what, int fd) {
   if (path_of(fd, path)) note(what, path, "");
 }
 
-/* Returns how many of `bytes` the environment variables let this call transfer; -1 with errno
- * ENOSPC if none. */
+/* Returns how many of `bytes` this call may transfer according to the environment variables.
+ * Returns -1 with errno ENOSPC if it may transfer none. */
 static ssize_t left_of(int fd, size_t bytes, bool writes) {
   char path[PATH_MAX];
   const char *full = getenv("RETNET_IO_FULL");

@@ -1,19 +1,22 @@
-/**
- * Operands, shapes and tolerances of matrix products, for tests that compare them with a formula.
- */
+/** Operands, sizes and tolerances for tests that compare matrix products with a formula. */
 #ifndef RN_TESTS_SUPPORT_PRODUCTS_H
 #define RN_TESTS_SUPPORT_PRODUCTS_H
 
 #include "model/kernel/gemm.h"
 #include "tests/support/gradient.h"
 
-/** Returns by how much the i-th row stride is larger than the row: at most `largest`. */
+/**
+ * Returns the padding of test i's row stride: how many elements, at most `largest`, are added to
+ * the row's length.
+ */
 static inline int test_pad(uint64_t i, int largest) {
   const int pads[] = {0, 0, 1, 8, largest};
   return pads[i % 5];
 }
 
-/** The sizes that a test draws: with probability `share` one of `common`, else any up to `max`. */
+/**
+ * Distribution of random sizes: with probability `share` one of `common`, else uniform in 1..max.
+ */
 typedef struct test_sizes {
   const int *common; /* [count] */
   int count, max;
@@ -25,13 +28,18 @@ static inline int test_draw_size(const test_sizes *sizes, rn_random_key key, uin
   return u < sizes->share ? sizes->common[(int)(v * sizes->count)] : 1 + (int)(v * sizes->max);
 }
 
-/** Fills x [n] with random numbers that bf16 holds exactly, and x16 [n] with the same numbers. */
+/**
+ * Fills x [n] with random numbers that bf16 represents exactly, and x16 [n] with the same numbers.
+ */
 static inline void test_fill_both(rn_real *x, rn_bf16 *x16, int64_t n, uint64_t seed) {
   test_fill(x, n, 1, seed);
   for (int64_t i = 0; i < n; i++) x[i] = rn_bf16_value(x16[i] = rn_bf16_of(x[i]));
 }
 
-/** The error of an element of a product, relative to the sum of the magnitudes of its terms. */
+/**
+ * Returns the error allowed in an element of a product, relative to the sum of the magnitudes of
+ * the element's terms.
+ */
 static inline double test_product_tolerance(bool is_bf16) {
   if (is_bf16) return 1.0 / 128;
   return sizeof(rn_real) == sizeof(float) ? 1e-6 : 1e-14;

@@ -14,7 +14,7 @@
 #include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
 
-/** The exit code that ctest counts as skipped. */
+/** The exit code that ctest reports as a skipped test. */
 enum { TEST_SKIPPED = 77 };
 
 static inline bool test_use_kernels(const char *name) {
@@ -38,13 +38,16 @@ static inline void test_need(const char *what, const char *name, bool (*use)(con
   exit(TEST_SKIPPED);
 }
 
-/** Selects what the environment names, or exits as skipped. Call it before any other work. */
+/**
+ * Selects the set and the backend that the environment names, or exits with TEST_SKIPPED if this
+ * machine lacks them. Call it before any other work.
+ */
 static inline void test_use_sets(void) {
   test_need("kernels", getenv("RN_TEST_KERNELS"), test_use_kernels);
   test_need("products", getenv("RN_TEST_PRODUCTS"), test_use_gemm_backend);
 }
 
-/** Selects a bf16 GEMM backend, or exits as skipped. */
+/** Selects a bf16 GEMM backend, or exits with TEST_SKIPPED if there is none. */
 static inline void test_use_bf16(void) {
   rn_err err = {0};
   const char *lack = NULL;
@@ -55,7 +58,9 @@ static inline void test_use_bf16(void) {
   exit(TEST_SKIPPED);
 }
 
-/** The value of model.products that selects the backend in use; "auto" if no value names it. */
+/**
+ * Returns the value of model.products that selects the backend in use, or "auto" if no value does.
+ */
 static inline const char *test_gemm_key(void) {
   const char *name = rn_gemm_backend_in_use()->name;
   return strcmp(name, "openblas") == 0 || strcmp(name, "onednn") == 0 ? name : "auto";

@@ -1,4 +1,4 @@
-/** A temporary folder of a test that runs on several ranks. */
+/** Creates a temporary folder for a test that runs on several ranks. */
 #ifndef RN_TESTS_SUPPORT_SHARED_FOLDER_H
 #define RN_TESTS_SUPPORT_SHARED_FOLDER_H
 
@@ -11,8 +11,9 @@
 #include "tests/support/check.h"
 
 /**
- * Creates an empty folder that all ranks share; removes an older one of the same name. The ranks
- * agree on the name because they have the same parent process. Collective: over the world.
+ * Creates an empty folder that all ranks share; deletes an existing one of the same name. The path
+ * contains the process id of the ranks' common parent, so that all ranks use the same one.
+ * Collective: over the world.
  */
 static inline rn_path test_shared_folder(rn_world *world, const char *name) {
   rn_err err = {0};

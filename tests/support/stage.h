@@ -1,5 +1,6 @@
 /**
- * A small model with everything that one training step needs, over whole sequences or in segments.
+ * A small model with everything that one training step needs, over whole sequences or over segments
+ * of them.
  */
 #ifndef RN_TESTS_SUPPORT_STAGE_H
 #define RN_TESTS_SUPPORT_STAGE_H
@@ -15,7 +16,7 @@ enum { TEST_SEGMENTS = 8 };
 
 typedef struct test_model {
   rn_spec spec;
-  int sequences, tokens; /* of whole sequences */
+  int sequences, tokens; /* of whole sequences, not of segments */
   int64_t rows;
   rn_layer_stack *stage;
   rn_activations *activations[TEST_SEGMENTS];
@@ -115,8 +116,9 @@ static inline void test_model_close(test_model *m) {
   free(m->y);
 }
 
-/** Makes unit p from tokens [begin, end) of all sequences, in memory that test_model_open
- * allocated. */
+/**
+ * Makes unit p from tokens [begin, end) of all sequences, in memory that test_model_open allocated.
+ */
 static inline void test_cut(test_model *m, int p, int begin, int end) {
   int32_t *input = (int32_t *)m->unit[p].input, *target = input + m->rows;
   int32_t *doc_position = input + 2 * m->rows;
@@ -137,7 +139,7 @@ static inline void test_cut(test_model *m, int p, int begin, int end) {
                          .step = 9};
 }
 
-/** A pass over unit p, with the local scan port. */
+/** Returns the arguments of a forward or backward pass over unit p, with the local scan port. */
 static inline rn_pass test_pass(test_model *m, int p, rn_form form) {
   return (rn_pass){.params = m->params,
                    .unit = &m->unit[p],
@@ -148,7 +150,7 @@ static inline rn_pass test_pass(test_model *m, int p, rn_form form) {
                    .accumulator = &m->accumulator};
 }
 
-/** The loss of rows y [B, T, D] of unit p. */
+/** Returns the arguments of the loss of rows y [B, T, D] of unit p. */
 static inline rn_loss test_loss_of(const test_model *m, int p, const rn_real *y, rn_real *dy) {
   return (rn_loss){.rows = (int64_t)m->unit[p].sequences * m->unit[p].tokens,
                    .y = y,
@@ -157,7 +159,9 @@ static inline rn_loss test_loss_of(const test_model *m, int p, const rn_real *y,
                    .dy = dy};
 }
 
-/** Forward over segments that end at `ends` [segments], the last one at T; fills y. */
+/**
+ * Runs forward over segments that end before tokens ends[0], ..., ends[segments - 1] = T; fills y.
+ */
 static inline void test_forward(test_model *m, rn_form form, const int *ends, int segments) {
   rn_err err = {0};
   const int width = m->spec.dim;
@@ -175,7 +179,10 @@ static inline void test_forward(test_model *m, rn_form form, const int *ends, in
   }
 }
 
-/** Loss summed over all targets, after test_forward; with `backward` also the gradient. */
+/**
+ * Returns the loss summed over all targets; with `backward` also computes the gradient. Call it
+ * after test_forward.
+ */
 static inline double test_loss(test_model *m, int segments, bool backward) {
   rn_err err = {0};
   double loss = 0;
@@ -194,13 +201,16 @@ static inline double test_loss(test_model *m, int segments, bool backward) {
   return loss;
 }
 
-/** Runs one whole step in one segment; returns the loss. */
+/** Runs a step with whole sequences as one segment; returns the loss. */
 static inline double test_step_whole(test_model *m, rn_form form, bool backward) {
   test_forward(m, form, &m->tokens, 1);
   return test_loss(m, 1, backward);
 }
 
-/** Fails unless every tensor's gradient equals `want` to `tolerance` times its largest element. */
+/**
+ * Fails unless each tensor's gradient equals `want` up to `tolerance` times the largest element of
+ * that gradient.
+ */
 static inline void test_same_gradient(const test_model *m, const rn_real *want, double tolerance) {
   for (int i = 0; i < m->table->count; i++) {
     const rn_param *param = &m->table->param[i];

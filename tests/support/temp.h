@@ -1,11 +1,11 @@
-/** A temporary folder for one test, removed at exit. */
+/** Provides a temporary folder for one test, which is removed at exit. */
 #ifndef RN_TESTS_SUPPORT_TEMP_H
 #define RN_TESTS_SUPPORT_TEMP_H
 
-/** Creates a folder in TMPDIR (or /tmp) on the first call; always returns the same string. */
+/** Returns the path of the folder. The first call creates it in TMPDIR (or /tmp). */
 const char *temp_folder(void);
 
-/** Returns a path in that folder; a new string, freed at exit. */
+/** Returns a path in that folder as a new string, which is freed at exit. */
 const char *temp_path(const char *name);
 
 #endif

@@ -1,4 +1,6 @@
-/** Synthetic splits, with a document every 37 tokens, for tests that train on real shards. */
+/**
+ * Writes synthetic splits, with a document every 37 tokens, for tests that train on real shards.
+ */
 #ifndef RN_TESTS_SUPPORT_TOKENS_H
 #define RN_TESTS_SUPPORT_TOKENS_H
 
@@ -8,7 +10,7 @@
 #include "data/text/tokenizer.h"
 #include "tests/support/check.h"
 
-/** Returns token `at`, which is the same in every split. */
+/** Returns token `at` of the synthetic text, from which all splits are cut. */
 static inline int32_t test_token(int64_t at) {
   return at % 37 == 0 ? RN_BYTES_DOCUMENT : (int32_t)(at * at % 251 * 7 % 11 + at / 37 % 5);
 }
@@ -28,7 +30,7 @@ static inline void test_write_shard_of(rn_shard_kind kind, const char *folder, c
   CHECK_OK(&err, rn_shard_finish(&err, &writer));
 }
 
-/** Writes a shard as above, with the kind of the byte tokenizer. */
+/** Writes a shard as test_write_shard_of does, with the byte tokenizer's kind in its header. */
 static inline void test_write_shard(const char *folder, const char *name, int64_t first,
                                     int64_t count) {
   test_write_shard_of(rn_tokenizer_kind(), folder, name, first, count);

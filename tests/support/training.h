@@ -1,4 +1,4 @@
-/** Parts that tests of training share: configuration from words, splits, a save. */
+/** Functions shared by tests of training: load a configuration, write splits, save a run. */
 #ifndef RN_TESTS_SUPPORT_TRAINING_H
 #define RN_TESTS_SUPPORT_TRAINING_H
 
@@ -10,7 +10,9 @@
 #include "tests/support/tokens.h"
 #include "trainer/checkpoint/saver.h"
 
-/** Loads a configuration from words "section.key=value" separated by spaces; changes `words`. */
+/**
+ * Loads a configuration from `words`: "section.key=value" separated by spaces. Modifies `words`.
+ */
 static inline rn_status test_load_words(rn_err *err, char *words, Retnet__Config **config) {
   enum { MAX_KEYS = 40 };
   const char *key[MAX_KEYS];
@@ -22,8 +24,10 @@ static inline rn_status test_load_words(rn_err *err, char *words, Retnet__Config
   return rn_options_load(err, NULL, key, count, config);
 }
 
-/** Rank 0 writes a train and a val split of so many tokens, both from the first test_token() on.
- * Collective: over the world. */
+/**
+ * Rank 0 writes a train split of `train` tokens and a val split of `val` tokens; both begin with
+ * test_token(0). Collective: over the world.
+ */
 static inline void test_write_splits(rn_world *world, const char *folder, int64_t train,
                                      int64_t val) {
   rn_err err = {0};
@@ -34,8 +38,10 @@ static inline void test_write_splits(rn_world *world, const char *folder, int64_
   CHECK_OK(&err, rn_world_barrier(&err, world));
 }
 
-/** Saves a run, and removes all but the newest `keep_last` checkpoints (0: none). Collective: over
- * the world. */
+/**
+ * Saves a run, then removes all but the newest `keep_last` checkpoints (0: removes none).
+ * Collective: over the world.
+ */
 static inline void test_save_run(rn_world *world, const rn_run *run, int keep_last) {
   rn_err err = {0};
   rn_write_token *write_token = NULL;
