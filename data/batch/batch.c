@@ -60,7 +60,7 @@ static int32_t take_segment(rn_batch *batch, int32_t document, int64_t last, int
   return doc_position;
 }
 
-/* Returns the token that resets doc_position; -1, which is no valid token, if none does. */
+/* Returns the token that resets doc_position, or -1, which is not a valid token, if none does. */
 static int32_t document_token(rn_sequence_source source) {
   return source.reset_at_documents ? (int32_t)rn_split_header(source.split)->document_token : -1;
 }

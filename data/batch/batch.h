@@ -1,5 +1,6 @@
 /**
- * Tokens of a few sequences as the model takes them: inputs, targets, positions in documents.
+ * A batch holds tokens of a few sequences in the layout that the model takes: inputs, targets, and
+ * positions in documents.
  *
  * A rank holds the segment [first, last) of every sequence; it reads the sequence from its start to
  * find the documents that begin before the segment.
@@ -33,7 +34,7 @@ void rn_batch_destroy(rn_batch *batch);
 /** Empties the batch and sets its segment to tokens [first, last) of each sequence. */
 void rn_batch_start(rn_batch *batch, int64_t first, int64_t last);
 
-/** Source of sequences: a split, cut into sequences of equal length. */
+/** A source of sequences is a split that is cut into sequences of equal length. */
 typedef struct rn_sequence_source {
   rn_split *split;
   int sequence_length;
@@ -48,8 +49,8 @@ typedef struct rn_sequence_source {
 rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_sequence_source source,
                        int64_t sample_index, int64_t global_index);
 
-/** Adds the segment of a synthetic sequence: one document of random tokens, a function of its
- * index. */
+/** Adds the segment of a synthetic sequence, which is one document. Its random tokens are a
+ * function of `global_index`. */
 void rn_batch_fill_synthetic(rn_batch *batch, int vocab, int64_t global_index);
 
 /**

@@ -1,4 +1,4 @@
-/** The order of the data: a pure function of (seed, epoch, sequence number), without state. */
+/** Defines the order of the data as a pure function of (seed, epoch, sequence number). */
 #ifndef RN_DATA_BATCH_SAMPLER_H
 #define RN_DATA_BATCH_SAMPLER_H
 

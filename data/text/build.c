@@ -9,7 +9,7 @@
 #include "data/text/source.h"
 #include "data/tokenizer/tokenizer_file.h"
 
-/* What one build works with. */
+/* State of one build. */
 typedef struct builder {
   const rn_build_options *options;
   rn_build_report *report;
@@ -61,7 +61,7 @@ static rn_status read_inputs(rn_err *err, builder *b) {
                  (long long)passed_by->empty_files, (long long)passed_by->left_out);
 }
 
-/* Each split carries the tokenizer, because a split can be used without the other. */
+/* Writes the tokenizer into both splits, so that each split can be used without the other. */
 static rn_status write_tokenizer(rn_err *err, const builder *b, const char *folder) {
   static const char *const names[] = {"train", "val"};
   void *packed = NULL;

@@ -14,7 +14,7 @@
 
 typedef struct rn_build_report {
   int64_t documents, bytes, train_tokens, val_tokens;
-  int64_t input_bytes; /* of all input files, as stored; 0: unknown */
+  int64_t input_bytes; /* size of all input files, as stored; 0: unknown */
   bool lossless;       /* decoding the tokens gives back the text */
   rn_source_counts passed_by;
 } rn_build_report;
@@ -24,8 +24,8 @@ typedef struct rn_build_options {
   const char *include;   /* pattern of the file names to read inside folders; NULL: all */
   const char *tokenizer; /* "bytes", "tiktoken:FILE", "hf:FILE|DIR", "spm:FILE" */
   const char
-      *special_tokens; /* names of those that are recognised in texts, or "all"; NULL: none */
-  double val_fraction; /* fraction of the data for val, in [0, 1) */
+      *special_tokens; /* special tokens to recognise in texts, by name, or "all"; NULL: none */
+  double val_fraction; /* fraction of the data that goes to val, in [0, 1) */
   const char *const *input;
   void (*progress)(const rn_build_report *so_far); /* called after each piece of text; or NULL */
   int inputs; /* number of entries of `input`: files, folders, .jsonl, .zst, "-" (stdin) */

@@ -8,8 +8,8 @@ static rn_status put_document(rn_err *err, rn_build_split *s, rn_shard_writer *w
   return rn_shard_append(err, writer, &s->document_token, 1, 0);
 }
 
-/* Appends tokens [from, to). They are given in runs, so that each block has the bytes of its text.
- */
+/* Appends tokens [from, to) in runs of at most RUN tokens. rn_shard_append divides the text bytes
+ * of a run that spans two blocks in proportion; short runs keep the error small. */
 static rn_status put(rn_err *err, rn_build_split *s, rn_shard_writer *writer,
                      const rn_tokens *tokens, size_t from, size_t to) {
   enum { RUN = 4096 };
@@ -25,13 +25,14 @@ static rn_status put(rn_err *err, rn_build_split *s, rn_shard_writer *writer,
   return RN_OK;
 }
 
-/* With RN_FEW_DOCUMENTS or more: the split that a document belongs to. */
+/* Returns the split that a document belongs to if there are RN_FEW_DOCUMENTS or more. */
 static rn_shard_writer *writer_of(const rn_build_split *s, int64_t document) {
   const rn_random_key key = rn_random_key_named(RN_RANDOM_SPLIT, 0, "val");
   return rn_random_uniform(key, (uint64_t)document) < s->val_fraction ? s->val : s->train;
 }
 
-/* The spool entries of document i end where those of the next begin. */
+/* Returns the end of the document's spool entries, which is where those of the next document
+ * begin. */
 static int64_t end_of(const rn_build_split *s, int64_t document, int64_t documents) {
   return document + 1 < documents ? s->first[document + 1] : s->spool.count;
 }
@@ -47,7 +48,8 @@ static rn_status replay_whole(rn_err *err, rn_build_split *s, int64_t document, 
   return RN_OK;
 }
 
-/* With fewer than RN_FEW_DOCUMENTS: the last part of the tokens goes to val. */
+/* Writes a document when there are fewer than RN_FEW_DOCUMENTS: the last part of its tokens goes to
+ * val. */
 static rn_status replay_parts(rn_err *err, rn_build_split *s, int64_t document, int64_t documents,
                               rn_tokens *tokens) {
   const int64_t val = (int64_t)((double)s->tokens[document] * s->val_fraction);

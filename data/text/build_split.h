@@ -2,8 +2,8 @@
  * Assigns documents to train and val, and writes them.
  *
  * With RN_FEW_DOCUMENTS or more, a keyed hash of its index assigns each document to train or val;
- * with fewer, the last part of each document's tokens goes to val. Which of the two holds is known
- * late: until then, tokens are kept in a file.
+ * with fewer, the last part of each document's tokens goes to val. Until RN_FEW_DOCUMENTS documents
+ * have begun, it is unknown which rule applies, so a temporary file keeps the tokens.
  */
 #ifndef RN_DATA_TEXT_BUILD_SPLIT_H
 #define RN_DATA_TEXT_BUILD_SPLIT_H
@@ -19,9 +19,9 @@ typedef struct rn_build_split {
   int32_t document_token;
   rn_shard_writer *train, *val;
   int64_t train_tokens, val_tokens;
-  int64_t documents; /* begun so far */
+  int64_t documents; /* number of documents begun so far */
   rn_spool spool;
-  int64_t first[RN_FEW_DOCUMENTS]; /* first spool entry and tokens of the documents kept there */
+  int64_t first[RN_FEW_DOCUMENTS]; /* first spool entry of each spooled document */
   int64_t tokens[RN_FEW_DOCUMENTS];
 } rn_build_split;
 
@@ -29,11 +29,11 @@ typedef struct rn_build_split {
 rn_status rn_build_split_open(rn_err *err, const char *folder, rn_shard_kind kind,
                               double val_fraction, rn_build_split *split);
 
-/** Adds tokens of a document; the first of a document if `begins`. */
+/** Adds tokens to the current document; if `begins`, starts a new document first. */
 rn_status rn_build_split_add(rn_err *err, rn_build_split *split, const rn_tokens *tokens,
                              bool begins);
 
-/** Writes what is kept, and finishes the shards; removes an empty val from `folder`. */
+/** Writes the spooled documents and finishes the shards; removes `folder`/val if val is empty. */
 rn_status rn_build_split_finish(rn_err *err, rn_build_split *split, const char *folder);
 
 /** Frees everything; removes unfinished shards. */

@@ -90,7 +90,7 @@ static rn_status move_splits(rn_err *err, const rn_build_target *target, bool mo
   return RN_OK;
 }
 
-/* Moves the splits into the existing folder; removes all that were moved if anything fails. */
+/* Moves the splits into the existing folder. If a move fails, removes those already moved. */
 static rn_status publish_into(rn_err *err, rn_build_target *target) {
   const char *out = target->out.text, *work = target->work.text;
   bool moved[SPLITS] = {false};

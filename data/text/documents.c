@@ -20,8 +20,8 @@ typedef struct documents {
   /* decompression */
   ZSTD_DCtx *zstd;
   char *plain;       /* [ZSTD_DStreamOutSize()] */
-  size_t frame_left; /* 0: between frames */
-  /* lines: the beginning of a line whose end was not read yet */
+  size_t frame_left; /* last result of ZSTD_decompressStream; 0: the frame is complete */
+  /* lines: beginning of the line whose end is not read yet */
   char *line;
   size_t line_count, line_capacity;
   int64_t line_index;

@@ -1,4 +1,4 @@
-/** Documents of one file, read piece by piece: memory does not grow with the file. */
+/** Reads the documents of one file piece by piece, so that memory does not grow with the file. */
 #ifndef RN_DATA_TEXT_DOCUMENTS_H
 #define RN_DATA_TEXT_DOCUMENTS_H
 
@@ -8,7 +8,7 @@
 
 #include "proto/base/status.h"
 
-/** A piece of a document. The pieces of a document follow each other; any of them may be empty. */
+/** A piece of a document. The pieces of a document arrive in order; any of them may be empty. */
 typedef struct rn_document_piece {
   const char *name; /* for messages */
   const char *bytes;
@@ -19,8 +19,9 @@ typedef struct rn_document_piece {
 typedef rn_status rn_document_visit(void *self, rn_err *err, const rn_document_piece *piece);
 
 typedef struct rn_document_format {
-  bool lines; /* each line is a JSON object whose "text" is a document; else the file is one */
-  bool zstd;  /* compressed */
+  bool lines; /* true: each line is a JSON object whose "text" is a document; false: the file is one
+                 document */
+  bool zstd;  /* the file is compressed */
 } rn_document_format;
 
 typedef struct rn_document_counts {
@@ -28,8 +29,8 @@ typedef struct rn_document_counts {
 } rn_document_counts;
 
 /**
- * Visits the documents of a file, or of standard input if `path` is NULL; sets *counts. A line is
- * in memory as a whole.
+ * Visits the documents of a file, or of standard input if `path` is NULL; sets *counts. Each line
+ * is held in memory as a whole.
  *
  * Errors: those of rn_stream_read and of `visit`; RN_ERR_FORMAT naming file and line.
  */

@@ -10,8 +10,8 @@
 enum { SEGMENT_BYTES = 1 << 18, BATCH_BYTES = 1 << 20, SEGMENTS = 4096 };
 
 typedef struct segment {
-  size_t offset, count; /* of its text */
-  bool begins, ends;    /* a document */
+  size_t offset, count; /* of the segment in `text` */
+  bool begins, ends;    /* true if a document begins or ends here */
   rn_tokens tokens;
 } segment;
 
@@ -21,11 +21,11 @@ struct rn_encode_queue {
   int threads;
   bool may_cut;
   rn_encoder **encoder; /* [threads] */
-  rn_text text;         /* of the segments, then of the open one */
+  rn_text text;         /* text of the complete segments, then of the open segment */
   segment *segment;     /* [SEGMENTS] */
-  int segments;         /* complete ones */
+  int segments;         /* number of complete segments */
   size_t open;          /* offset of the open segment */
-  size_t next_try;      /* size of the open segment at which it is cut next */
+  size_t next_try;      /* size of the open segment at which a cut is tried next */
   bool begins;          /* the open segment begins a document */
 };
 
@@ -65,7 +65,7 @@ void rn_encode_queue_destroy(rn_encode_queue **queue) {
   *queue = NULL;
 }
 
-/* Encodes the complete segments; the error of the first that fails is kept. */
+/* Encodes the complete segments; returns the error of the first one that fails. */
 static rn_status encode_all(rn_err *err, rn_encode_queue *q) {
   rn_status status = RN_OK;
   int failed = SEGMENTS;
@@ -100,7 +100,7 @@ rn_status rn_encode_queue_flush(rn_err *err, rn_encode_queue *q) {
   return RN_OK;
 }
 
-/* Makes the first `count` bytes of the open segment a complete one. */
+/* Completes a segment with the first `count` bytes of the open segment. */
 static rn_status complete(rn_err *err, rn_encode_queue *q, size_t count, bool ends) {
   segment *s = &q->segment[q->segments++];
   s->offset = q->open;
@@ -114,8 +114,8 @@ static rn_status complete(rn_err *err, rn_encode_queue *q, size_t count, bool en
   return q->segments == SEGMENTS || q->open >= batch ? rn_encode_queue_flush(err, q) : RN_OK;
 }
 
-/* Cuts the open segment if it is long. A text that cannot be cut is tried again at twice its size.
- */
+/* Cuts the open segment if it is long. If it has no place to be cut, tries again at twice its
+ * size. */
 static rn_status cut_open(rn_err *err, rn_encode_queue *q) {
   const size_t length = q->text.count - q->open;
   if (length < q->next_try || !q->may_cut) return RN_OK;

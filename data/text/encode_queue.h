@@ -1,6 +1,6 @@
 /**
- * Encodes documents with all threads, and passes their tokens on in order. Long documents are cut
- * where the tokenizer allows it. Memory is bounded, unless a text has no place to be cut.
+ * Encodes documents with all threads and passes their tokens to a visitor in order. Long documents
+ * are cut where the tokenizer allows it; memory is bounded unless a text has no such place.
  */
 #ifndef RN_DATA_TEXT_ENCODE_QUEUE_H
 #define RN_DATA_TEXT_ENCODE_QUEUE_H
@@ -9,7 +9,8 @@
 
 #include "data/tokenizer/tokenizer.h"
 
-/** Receives tokens of a document in order; `begins`: of a new one; `ends`: the last. */
+/** Receives the tokens of documents in order; `begins` and `ends`: the first and last call of a
+ * document. */
 typedef struct rn_queue_visitor {
   rn_status (*visit)(void *self, rn_err *err, const rn_tokens *tokens, bool begins, bool ends);
   void *self;
@@ -29,7 +30,7 @@ void rn_encode_queue_destroy(rn_encode_queue **queue);
 rn_status rn_encode_queue_add(rn_err *err, rn_encode_queue *queue, const char *bytes, size_t count,
                               bool ends);
 
-/** Encodes what is left and passes it on. */
+/** Encodes the complete segments and passes their tokens to the visitor. */
 rn_status rn_encode_queue_flush(rn_err *err, rn_encode_queue *queue);
 
 #endif

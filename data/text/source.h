@@ -17,24 +17,27 @@ typedef struct rn_source_options {
 } rn_source_options;
 
 typedef struct rn_source_counts {
-  int64_t read_bytes;         /* of the files that were read, as stored */
-  rn_document_counts current; /* of the file that is being read */
+  int64_t read_bytes;         /* size of the files that were read, as stored */
+  rn_document_counts current; /* counts of the file that is being read */
   int64_t empty_files;        /* empty files found in folders or by patterns */
   int64_t blank_lines;        /* blank lines in .jsonl files */
-  int64_t left_out;           /* as rn_listing.left_out */
+  int64_t left_out;           /* same as rn_listing.left_out */
   int64_t not_included;       /* files in folders whose names do not match `include` */
-  int64_t compressed; /* files in unsupported compressed formats, by name; read as plain bytes */
+  int64_t compressed; /* files whose names end in an unsupported compressed format (.xz, ...); they
+                         are read as plain bytes */
   char first_compressed[RN_PATH_BYTES];
 } rn_source_counts;
 
 /**
- * Visits the documents of an input; adds to *counts.
+ * Visits the documents of an input and adds to *counts.
  *
- * Files of a folder are read in the byte order of their paths, and so are the matches of a pattern
- * (*, ?, [) that is not itself a file's name; "-" is standard input. Each line of a .jsonl file is
- * an object whose "text" is the document; .zst is unpacked. File name extensions ignore case.
- * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line, for a named file without
- *         text, or for a .gz (with the commands that convert it).
+ * Files of a folder are read in the byte order of their paths, and so are the files that match a
+ * pattern (*, ?, [). An input that is the name of an existing file is not a pattern; "-" is
+ * standard input. Each line of a .jsonl file is a JSON object whose "text" is the document; .zst
+ * files are decompressed. The case of file name extensions is ignored.
+ * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line, for a file that the user
+ *         named and that has no text, or for a .gz file (the message has the commands that convert
+ *         it).
  */
 rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_options *options,
                           rn_document_visit *visit, void *self, rn_source_counts *counts);

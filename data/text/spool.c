@@ -35,7 +35,7 @@ static rn_status reserve(rn_err *err, rn_spool *spool) {
   return RN_OK;
 }
 
-/* An entry is the ids, then the bytes of text of each. */
+/* An entry holds the ids of the tokens, then the number of text bytes of each token. */
 rn_status rn_spool_add(rn_err *err, rn_spool *spool, const rn_tokens *tokens) {
   const size_t half = tokens->count * sizeof(int32_t);
   RN_TRY(err, reserve(err, spool));

@@ -1,4 +1,4 @@
-/** Tokens of documents in a temporary file, compressed: for what must be read twice. */
+/** Keeps tokens that are needed later in a compressed temporary file. */
 #ifndef RN_DATA_TEXT_SPOOL_H
 #define RN_DATA_TEXT_SPOOL_H
 

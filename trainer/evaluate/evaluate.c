@@ -12,7 +12,7 @@
 #include "trainer/launch/launch.h"
 #include "trainer/parallel/pipeline.h"
 
-/* The objects of one evaluation. */
+/* State of one evaluation. */
 typedef struct evaluator {
   const rn_checkpoint_model *model;
   rn_split *split;
@@ -35,8 +35,7 @@ static void count_rows(evaluator *e, rn_evaluation *out) {
   }
 }
 
-/* Reads this rank's segment of sequence `index`, counted in stored order. The last sequence of the
- * split may be shorter. */
+/* Reads this rank's segment of sequence `index` of the split. The last sequence may be shorter. */
 static rn_status read_own_tokens(rn_err *err, evaluator *e, int64_t index,
                                  const rn_evaluation *out) {
   const int64_t left = out->tokens - index * out->sequence_length;
@@ -50,8 +49,8 @@ static rn_status read_own_tokens(rn_err *err, evaluator *e, int64_t index,
       index, index);
 }
 
-/* Evaluates one sequence per group of ranks, starting at index `first`; groups beyond the last
- * sequence have none. */
+/* Evaluates one sequence per group of ranks, starting at index `first`. Groups whose index is past
+ * the last sequence have nothing to evaluate. */
 static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64_t first,
                                rn_evaluation *out) {
   rn_progress_begin("evaluation", e->model->manifest->step);
@@ -134,10 +133,10 @@ static void close_evaluator(evaluator *e) {
 }
 
 /*
- * Returns the bytes of text that the targets of the split encode; NAN if unknown. With the byte
- * tokenizer each of the `text_targets` targets that are not document tokens is one byte. For
- * another tokenizer the shards record the bytes; the first token of a split is a document token,
- * without text.
+ * Returns the number of text bytes that the targets of the split encode, or NAN if it is unknown.
+ * With the byte tokenizer, each of the `text_targets` targets that are not document tokens is one
+ * byte. For other tokenizers the shards record the number. The first token of a split, which is not
+ * a target, is a document token and encodes no text.
  */
 static double bytes_of_targets(const rn_split *split, double text_targets) {
   double bytes = 0;

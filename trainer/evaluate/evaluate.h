@@ -1,5 +1,5 @@
-/** Loss of a trained model on a split, in any of the three forms of retention, on any number of
- * ranks. */
+/** Computes the loss of a trained model on a split, in any of the three forms of retention, on any
+ * number of ranks. */
 #ifndef RN_TRAINER_EVALUATE_EVALUATE_H
 #define RN_TRAINER_EVALUATE_EVALUATE_H
 
@@ -11,14 +11,13 @@ enum { RN_EVALUATE_BUCKETS = 32 };
 
 typedef struct rn_evaluation {
   double loss;          /* mean, nats per target */
-  double bits_per_byte; /* NaN if no target is text, or the bytes of text are unknown */
+  double bits_per_byte; /* NaN if no target is text or the number of text bytes is unknown */
   int64_t tokens, sequences;
   int sequence_length, buckets;
   double bucket_loss[RN_EVALUATE_BUCKETS]; /* mean loss at positions [2^i - 1, 2^(i+1) - 1) */
   double bucket_tokens[RN_EVALUATE_BUCKETS];
 } rn_evaluation;
 
-/** How to evaluate. */
 typedef struct rn_evaluation_options {
   rn_form form;
   int sequence_length;
@@ -30,9 +29,9 @@ typedef struct rn_evaluation_options {
  * Evaluates every target of the split exactly once, in full sequences and a last one that may be
  * shorter.
  *
- * parallel.data groups of parallel.sequence ranks take the sequences round-robin; the ranks of a
- * group divide each sequence. If one of the keys is 0, it follows from the number of ranks; if both
- * are 0, all ranks form one group.
+ * The ranks form parallel.data groups of parallel.sequence ranks. The groups take the sequences
+ * round-robin, and the ranks of a group divide each sequence. If one of the keys is 0, it is
+ * computed from the number of ranks; if both are 0, all ranks form one group.
  *
  * Collective: over the world.
  * Errors:     those of reading, agreed; RN_ERR_USAGE if data x sequence is not the number of ranks,

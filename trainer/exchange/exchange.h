@@ -1,4 +1,5 @@
-/** `retnet-ckpt export` and `import`: models of other programs. */
+/** Exports models to other programs and imports models from them (`retnet-ckpt export` and
+ * `import`). */
 #ifndef RN_TRAINER_EXCHANGE_EXCHANGE_H
 #define RN_TRAINER_EXCHANGE_EXCHANGE_H
 
@@ -21,28 +22,31 @@ typedef struct rn_export_options {
 /**
  * Writes the weights of a checkpoint for another program.
  *
- * TORCHSCALE: the state dict of the official RetNetDecoder: all tensors, both entries of a tied
- * embedding, and the buffers retnet_rel_pos.angle [K] (each theta twice) and .decay [H] (log
+ * TORCHSCALE: the state dict of the official RetNetDecoder, with all tensors, both entries of a
+ * tied embedding, and the buffers retnet_rel_pos.angle [K] (each theta twice) and .decay [H] (log
  * gamma). `path` is a file if it ends in .safetensors, else a folder.
  * HF: a folder with config.json and safetensors, for fla's RetNetForCausalLM. A head norm without
  * weights is written with weights of one.
  *
- * Values are exact in F32, else rounded to nearest.
+ * Values are exact in F32, and rounded to nearest in other types.
  * Errors: RN_ERR_MISMATCH naming a key whose value the other program does not support, or a value
- *         too large for the dtype; then nothing is left behind. RN_ERR_USAGE for HF to a file.
+ *         too large for the dtype; nothing is then left at `path`. RN_ERR_USAGE if `path` is a file
+ *         and the format is HF.
  */
 rn_status rn_export(rn_err *err, const char *ckpt_path, const char *path,
                     const rn_export_options *options);
 
 /**
- * Writes a checkpoint (weights only) from the model of another program, and prints the model's
- * keys as YAML to `out`.
+ * Writes a checkpoint (weights only) from the model of another program, and prints the model's keys
+ * as YAML to `out`.
  *
  * `path` is a folder with config.json and safetensors (fla's RetNetForCausalLM), or a safetensors
- * file, or a folder with one, of torchscale's RetNetDecoder; its configuration is that of
- * rn_export, or a config.json of RetNetConfig's arguments. Values are exact.
+ * file of torchscale's RetNetDecoder, or a folder with such a file. The configuration of a
+ * RetNetDecoder is the one that rn_export stored in the file, or a config.json with RetNetConfig's
+ * arguments. Values are exact.
  * Errors: RN_ERR_FORMAT, RN_ERR_MISMATCH naming file and tensor or key, for a file that is damaged
- *         or holds a model that ours cannot represent exactly; RN_ERR_USAGE if `ckpt_path` exists.
+ *         or holds a model that our format cannot represent exactly; RN_ERR_USAGE if `ckpt_path`
+ *         exists.
  */
 rn_status rn_import(rn_err *err, const char *path, const char *ckpt_path, FILE *out);
 

@@ -7,8 +7,8 @@
 #include "data/file/file.h"
 #include "data/tokenizer/tokenizer_file.h"
 
-/* Names of the files of each kind of tokenizer, in the order in which import looks for them; the
- * second one holds the settings, which data/tokenizer finds beside the first. */
+/* Names of the files of each kind of tokenizer, in the order in which import looks for them;
+ * `settings` is in the same folder as `file`, where data/tokenizer expects it. */
 static const struct {
   const char *kind, *file, *settings;
 } kinds[] = {{"hf", "tokenizer.json", "tokenizer_config.json"},
@@ -40,7 +40,8 @@ rn_status rn_exchange_write_tokenizer(rn_err *err, const char *where, const Retn
   return status;
 }
 
-/* Stores the packed file and what the tokenizer made from it says of itself. */
+/* Stores the packed file, its hash, and the name and document token of the tokenizer made from
+ * it. */
 static rn_status describe(rn_err *err, const Retnet__Tokenizer *file, const rn_tokenizer *tokenizer,
                           Retnet__Vocabulary *out) {
   void *packed = NULL;

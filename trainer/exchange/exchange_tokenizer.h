@@ -1,4 +1,5 @@
-/** The tokenizer that goes along with a model: tokenizer.json, tokenizer.model, or a rank file. */
+/** Exports and imports the tokenizer of a model: tokenizer.json, tokenizer.model, or a tiktoken
+ * rank file. */
 #ifndef RN_TRAINER_EXCHANGE_EXCHANGE_TOKENIZER_H
 #define RN_TRAINER_EXCHANGE_EXCHANGE_TOKENIZER_H
 
@@ -6,18 +7,18 @@
 #include "proto/schema/checkpoint.pb-c.h"
 
 /**
- * Writes the tokenizer that a checkpoint carries into a folder, byte for byte as it was read; does
- * nothing if it carries none.
+ * Writes the tokenizer of a checkpoint into a folder, byte for byte as it was read; does nothing if
+ * the checkpoint has none.
  *
- * Errors: RN_ERR_FORMAT naming `where` if its hash is another; RN_ERR_IO, RN_ERR_MEMORY.
+ * Errors: RN_ERR_FORMAT naming `where` if the tokenizer's hash is wrong; RN_ERR_IO, RN_ERR_MEMORY.
  */
 rn_status rn_exchange_write_tokenizer(rn_err *err, const char *where,
                                       const Retnet__Vocabulary *vocabulary, const char *folder);
 
 /**
- * Reads the tokenizer of a folder into the fields of `vocabulary` that describe it. Changes
- * nothing without one, or, with a warning on stderr, if this program does not support it or its
- * vocabulary is larger than the model's.
+ * Reads the tokenizer of a folder into the fields of `vocabulary` that describe it. Changes nothing
+ * if the folder has none. If this program does not support the tokenizer, or its vocabulary is
+ * larger than the model's, prints a warning on stderr and changes nothing.
  *
  * Ownership: rn_exchange_free_tokenizer frees the fields.
  * Errors:    RN_ERR_MEMORY.

@@ -12,8 +12,8 @@
 
 enum { FRAME = RN_CKPT_FRAME_ELEMENTS, OUTER_EXTRAS = 3 };
 
-/* The source of one tensor of the files: the weights `source`, one below the other (the second one
- * may be NULL), or values computed here. */
+/* The source of one tensor of the files: either one or two weights by name, whose rows are
+ * concatenated (source[1] may be NULL), or values computed here. */
 typedef struct row {
   const char *source[2];
   const float *values;
@@ -68,8 +68,8 @@ static rn_status check_stored(rn_err *err, const exporter *e, const rn_param *pa
                  rn_ckpt_path(e->ckpt), param->name);
 }
 
-/* Adds weights of one for a head norm that has none, if the other program always has some. Their
- * place is after the output projection (model/spec/param.h). */
+/* Adds weights of one for a head norm that has none, if the other program always has such weights.
+ * They come after the output projection (model/spec/param.h). */
 static void add_head_norm(exporter *e, const char *last) {
   static const char place[] = ".out_proj.weight", norm[] = ".g_norm.weight";
   char name[RN_PARAM_NAME_BYTES];
@@ -88,7 +88,7 @@ static rn_status plan_weights(rn_err *err, exporter *e) {
     RN_TRY(err, check_stored(err, e, param));
     if (fused && ends_with(param->name, ".ffn.gate.weight")) continue;
     if (fused && ends_with(param->name, ".ffn.fc1.weight")) {
-      what.source[1] = param[1].name; /* the table has gate after fc1 (model/spec/param.h) */
+      what.source[1] = param[1].name; /* in the table, gate follows fc1 (model/spec/param.h) */
       rows *= 2;
     }
     add_row(e, param->name, rows, param->matrix ? param->cols : 0, what);
@@ -97,7 +97,7 @@ static rn_status plan_weights(rn_err *err, exporter *e) {
   return RN_OK;
 }
 
-/* Adds the tables of torchscale's state dict, and the other entry of a tied embedding. */
+/* Adds the tables of torchscale's state dict, and the second entry of a tied embedding. */
 static rn_status plan_tables(rn_err *err, exporter *e) {
   const rn_spec *spec = &e->model.spec;
   const int key_width = rn_spec_key_width(spec);
@@ -191,8 +191,8 @@ static const char *dtype_name(rn_safetensors_type type) {
                                        : "float32";
 }
 
-/* Returns the digits that are needed to write a number exactly: 1e-06, not 9.9999999999999995e-7.
- */
+/* Returns the number of digits that represent a number exactly, so that 1e-06 is not written as
+ * 9.9999999999999995e-7. */
 static int digits_of(double number) {
   enum { FEW = 15, ALL = 17 };
   char text[40];

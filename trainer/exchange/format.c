@@ -1,4 +1,4 @@
-/* What all formats share: names and refusals. */
+/* Functions that all formats share: they translate tensor names and report unsupported models. */
 #include "trainer/exchange/format.h"
 
 #include <stdio.h>

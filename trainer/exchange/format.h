@@ -1,8 +1,8 @@
 /**
- * Formats in which other programs store models: tensor names, configuration, limits.
+ * Describes the formats in which other programs store models: tensor names, configuration, limits.
  *
- * A format is one table entry; export.c and import.c work from it. Tensors inside a checkpoint have
- * the names of torchscale's RetNetDecoder, so that format needs no table of names.
+ * A format is one table entry; export.c and import.c work from it. The tensors of our checkpoints
+ * have the names of torchscale's RetNetDecoder, so that format needs no table of names.
  */
 #ifndef RN_TRAINER_EXCHANGE_FORMAT_H
 #define RN_TRAINER_EXCHANGE_FORMAT_H
@@ -14,21 +14,21 @@
 #include "proto/base/status.h"
 #include "trainer/exchange/json_fields.h"
 
-/** Our name of a tensor, and that of the other program; `older` is another one that import also
- * accepts, or NULL. Names of a layer's tensors are without their "layers.N." */
+/** Our name of a tensor and the other program's name; `older` is an older name that import also
+ * accepts, or NULL. The names of a layer's tensors omit the prefix "layers.N." */
 typedef struct rn_tensor_name {
   const char *ours, *theirs, *older;
 } rn_tensor_name;
 
-/** Names of all tensors of a model; the layers' tensors begin with `layers`, and the layer's
- * number. */
+/** Names of all tensors of a model. In the other program, a layer's tensor names begin with
+ * `layers` and the layer's number. */
 typedef struct rn_tensor_names {
   const char *layers;
   const rn_tensor_name *name; /* [count] */
   int count;
 } rn_tensor_names;
 
-/** Name of the tokenizer of an imported model that does not say which one it is. */
+/** Name of the tokenizer of an imported model that does not name its tokenizer. */
 #define RN_EXCHANGE_UNKNOWN_TOKENIZER "unknown"
 
 /** What a model consists of besides its weights. */
@@ -42,11 +42,11 @@ typedef struct rn_exchange_format {
   const char *program;          /* for messages: "the <program> model" */
   const rn_tensor_names *names; /* NULL: the names are those of our checkpoints */
   bool has_buffers;   /* the file also holds torchscale's tables, and a tied embedding twice */
-  bool writes_config; /* to config.json; else into the metadata of the tensors' file */
+  bool writes_config; /* true: to config.json; false: into the metadata of the tensors' file */
 
   /** Errors: RN_ERR_MISMATCH naming a key whose value the other program does not support. */
   rn_status (*check)(rn_err *err, const rn_spec *spec);
-  /** Returns the configuration in the other program's terms; NULL: out of memory. `dtype` is the
+  /** Returns the configuration with the other program's keys; NULL: out of memory. `dtype` is the
    * name of the number format of the weights. */
   json_t *(*describe)(const rn_exchange_model *model, const char *dtype);
   /** Sets the keys of our model section, and the sequence length. Errors: RN_ERR_FORMAT,
@@ -57,12 +57,13 @@ typedef struct rn_exchange_format {
 extern const rn_exchange_format rn_format_torchscale; /* torchscale RetNetDecoder */
 extern const rn_exchange_format rn_format_fla;        /* fla RetNetForCausalLM */
 
-/** Records that a model cannot be exported: model.`key` must be `supported`. */
+/** Fails because a model cannot be exported: the program supports only `supported` for
+ * model.`key`. */
 rn_status rn_format_refuse(rn_err *err, const char *program, const char *key,
                            const char *supported);
 
-/** Writes the other program's name of a tensor; false if it has none. `older` selects the older
- * name. */
+/** Writes the other program's name of a tensor to `name`; returns false if there is none. `older`
+ * selects the older name. */
 bool rn_format_name(const rn_exchange_format *format, const char *ours, bool older, char *name,
                     size_t bytes);
 

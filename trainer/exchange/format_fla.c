@@ -59,8 +59,8 @@ static rn_status check(rn_err *err, const rn_spec *spec) {
 
 /* ---- export ---- */
 
-/* Returns the factor for which int(dim * factor), as Python computes it, is value_dim. 15 digits of
- * it suffice: it is rounded up if the quotient is not exact. */
+/* Returns the factor for which int(dim * factor), as Python computes it, is value_dim. If the
+ * factor rounded to 15 digits gives another value_dim, it is increased by 1e-14 of its value. */
 static double expand_v(const rn_spec *spec) {
   const double factor = (double)spec->value_dim / spec->dim;
   char text[40];

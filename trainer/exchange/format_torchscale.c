@@ -1,5 +1,6 @@
-/* torchscale's RetNetDecoder. Its state dict has our names, and two tables; its configuration is
- * the arguments of RetNetConfig. Source: torchscale/architecture/{config,retnet}.py. */
+/* The format of torchscale's RetNetDecoder. Its state dict has our tensor names and two more
+ * tables; its configuration consists of the arguments of RetNetConfig. Source:
+ * torchscale/architecture/{config,retnet}.py. */
 #include <string.h>
 
 #include "trainer/exchange/format.h"

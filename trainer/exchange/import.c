@@ -20,7 +20,8 @@ enum {
   MAX_CONFIG_BYTES = 4 << 20
 };
 
-/* State of an import. The weights pass through `batch`, a part of the model at a time. */
+/* State of an import. The weights are copied through `batch`, which holds a part of the model at a
+ * time. */
 typedef struct importer {
   rn_path config_file;
   json_t *config_json;
@@ -32,10 +33,10 @@ typedef struct importer {
   rn_tensor_source *source; /* [table->count] */
   rn_path staged;           /* the folder that is being written */
   float *batch;             /* [BATCH_ELEMENTS] */
-  int64_t used;             /* elements of it that are filled */
+  int64_t used;             /* number of elements of `batch` in use */
   rn_ckpt_slice slice[BATCH_SLICES];
   int slices;
-  int64_t offset;          /* bytes of the checkpoint's file so far */
+  int64_t offset;          /* number of bytes written to the checkpoint's file so far */
   rn_ckpt_report *reports; /* [report_count] */
   int report_count;
 } importer;
@@ -59,7 +60,9 @@ static rn_status parse_config(rn_err *err, importer *im, const char *text, size_
                  im->config_file.text, problem.position, problem.text);
 }
 
-/* Reads config.json beside the tensors or, without one, what rn_export wrote into their file. */
+/* Reads the configuration. If `path` is a folder with a config.json, reads that; else, reads the
+ * one that rn_export wrote into the tensors' file or, without one, config.json in the same
+ * folder. */
 static rn_status load_config(rn_err *err, importer *im, const char *path) {
   const rn_path beside =
       rn_path_join(is_folder(path) ? path : rn_path_folder(path).text, "config.json");
@@ -94,7 +97,8 @@ static rn_status choose_format(rn_err *err, importer *im, const rn_json_fields *
   return RN_OK;
 }
 
-/* A hostile configuration could ask for a huge table of parameters. */
+/* Limits the number of layers, because a hostile configuration could ask for a huge parameter
+ * table. */
 static rn_status check_layers(rn_err *err, const importer *im) {
   const int tensors = rn_tensor_files_count(im->files);
   if (im->config->model->layers <= tensors) return RN_OK;
@@ -171,7 +175,7 @@ static rn_status write_weights(rn_err *err, importer *im) {
   return write_batch(err, im);
 }
 
-/* Returns the step that rn_export noted in the file, or 0. */
+/* Returns the step that rn_export wrote into the file, or 0. */
 static int64_t noted_step(const importer *im) {
   enum { MAX_DIGITS = 15 };
   const char *text = rn_tensor_files_metadata(im->files, "step");
@@ -181,8 +185,8 @@ static int64_t noted_step(const importer *im) {
   return strtoll(text, NULL, 10);
 }
 
-/* Fills in the vocabulary. The token that ends a text is the document token; configurations have
- * one, or a list of which the first is taken. The strings belong to the files. */
+/* Fills in the vocabulary. The document token is the configuration's eos_token_id or, if that is a
+ * list, its first entry. The strings of `out` belong to `im`. */
 static void describe_vocabulary(const importer *im, Retnet__Vocabulary *out) {
   const json_t *end = json_object_get(im->config_json, "eos_token_id");
   if (json_is_array(end)) end = json_array_get(end, 0);
@@ -216,7 +220,8 @@ static rn_status commit(rn_err *err, importer *im, const char *folder, const cha
 
 static rn_status write_checkpoint(rn_err *err, importer *im, const char *path,
                                   const char *ckpt_path) {
-  /* A path that is cut here is still too long to name a file. */
+  /* Truncation does no harm: a path that is truncated here is still too long, so creating the file
+   * fails. */
   snprintf(im->staged.text, sizeof im->staged.text, "%.*s.tmp", PATH_MAX, ckpt_path);
   if (rn_file_exists(im->staged.text)) RN_TRY(err, rn_file_remove_tree(err, im->staged.text));
   RN_TRY(err, rn_file_make_folder(err, im->staged.text));
@@ -241,7 +246,7 @@ static void print_key(void *self, const char *key) {
   fprintf(printer->out, "  %s: %s\n", key + 6, text);
 }
 
-/* Prints the section that a configuration needs to train from this checkpoint. */
+/* Prints the model section of a configuration that trains from this checkpoint. */
 static void print_model(const importer *im, const char *ckpt_path, FILE *out) {
   key_printer printer = {im->config, out};
   fprintf(out, "# %s: %lld parameters. To train from it: checkpoint.init_from, and this section\n",
@@ -262,7 +267,7 @@ static void destroy(importer *im) {
   free(im);
 }
 
-/* True if nothing would be lost by renaming a folder to this path. */
+/* True if nothing exists at this path, or only an empty folder. */
 static bool is_free(const char *path) {
   if (!rn_file_exists(path)) return true;
   DIR *folder = opendir(path);

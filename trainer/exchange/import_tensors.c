@@ -23,7 +23,7 @@ static rn_status bad(rn_err *err, const search *s, int tensor, const char *what)
                  what);
 }
 
-/* Returns the index of the tensor that the other program has for ours, or -1. */
+/* Returns the index of the other program's tensor for our parameter `ours`, or -1. */
 static int find(const search *s, const char *ours) {
   char name[NAME_BYTES], full[2 * NAME_BYTES];
   int found = -1;
@@ -50,8 +50,8 @@ static rn_status check_shape(rn_err *err, const search *s, int tensor, const rn_
                  rn_tensor_files_path(s->files, tensor), t->name, shape);
 }
 
-/* Returns the index of the tensor that holds both fc1 and gate, one below the other, or -1.
- * fc1 is the parameter before gate. */
+/* Returns the index of the tensor that holds the rows of both fc1 and gate, or -1. `index` is gate;
+ * fc1 is the parameter before it. */
 static int find_fused(const search *s, int index) {
   const rn_param *gate = &s->table->param[index];
   if (s->format->names == NULL || strstr(gate->name, ".ffn.gate.weight") == NULL) return -1;
@@ -76,7 +76,7 @@ static rn_status find_param(rn_err *err, search *s, int index) {
   return RN_OK;
 }
 
-/* Checks the shape of every parameter's tensor; a parameter and the next one may share one. */
+/* Checks the shape of every parameter's tensor; two consecutive parameters may share a tensor. */
 static rn_status check_shapes(rn_err *err, const search *s) {
   for (int i = 0; i < s->table->count; i++) {
     const rn_param *p = &s->table->param[i];
@@ -90,7 +90,8 @@ static rn_status check_shapes(rn_err *err, const search *s) {
 
 /* ---- tensors that checkpoints do not store ---- */
 
-/* Checks a table of torchscale's against ours. The official code computes it in fp32. */
+/* Checks that a table of torchscale equals ours within fp32 rounding, because the official code
+ * computes it in fp32. */
 static rn_status check_table(rn_err *err, search *s, const char *ours, int count,
                              const double *expected, const char *meaning) {
   const int tensor = find(s, ours);
@@ -145,7 +146,7 @@ static rn_status check_tied(rn_err *err, search *s) {
   return RN_OK;
 }
 
-/* True for tables of rotary embeddings, which old versions of transformers stored. */
+/* True for rotary embedding tables, which old versions of transformers stored. */
 static bool is_ignored(const char *name) {
   const size_t length = strlen(name), end = strlen(".inv_freq");
   return length > end && strcmp(name + length - end, ".inv_freq") == 0;

@@ -6,18 +6,19 @@
 #include "model/spec/param.h"
 #include "trainer/exchange/format.h"
 
-/** Where the elements of one of our parameters are: from element `first` of a tensor on. */
+/** The location of one of our parameters: its elements begin at element `first` of a tensor. */
 typedef struct rn_tensor_source {
   int tensor;
   int64_t first;
 } rn_tensor_source;
 
 /**
- * Finds every parameter of the table, and checks its shape and that the files hold nothing else.
+ * Finds every parameter of the table, checks its shape, and checks that the files hold no other
+ * tensors.
  *
- * Accepts the older layout of fla's gate_proj [2 F, D], and a prefix "decoder." of torchscale's
- * names, as fairseq writes them. Compares tables and tied embeddings, which our checkpoints do not
- * store, with ours.
+ * Accepts the older layout of fla's gate_proj [2 F, D], and the prefix "decoder." that fairseq adds
+ * to torchscale's names. Checks tables and the second entry of a tied embedding, which our
+ * checkpoints do not store.
  * Shapes: source [table->count].
  * Errors: RN_ERR_FORMAT, RN_ERR_MISMATCH, naming file and tensor.
  */

@@ -7,20 +7,21 @@
 
 #include "proto/base/status.h"
 
-/** A JSON object and what messages call it, for example "hf/config.json". */
+/** A JSON object, and the name that messages give it, for example "hf/config.json". */
 typedef struct rn_json_fields {
   json_t *object;
   const char *file;
 } rn_json_fields;
 
-/** Default of a member that must be present. */
+/** Passed as the default of a member that must be present. */
 #define RN_JSON_REQUIRED (-1)
 
 /** True if the member is present and not null. */
 bool rn_json_has(const rn_json_fields *fields, const char *key);
 
-/** Read a whole number in 1 .. max, a number in min .. max, a boolean, a string; or take the
- * default. Errors: RN_ERR_FORMAT naming the file and the key. */
+/** These functions read an integer in 1 .. max, a number greater than 0 and at most max, a boolean
+ * or a string. They return the default, `otherwise`, if the member is absent. Errors: RN_ERR_FORMAT
+ * naming the file and the key. */
 rn_status rn_json_int(rn_err *err, const rn_json_fields *fields, const char *key, int max,
                       int otherwise, int *out);
 rn_status rn_json_real(rn_err *err, const rn_json_fields *fields, const char *key, double max,

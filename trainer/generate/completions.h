@@ -1,5 +1,5 @@
 /**
- * Prompts and their completions, and their output as bytes or as JSON.
+ * Holds prompts and their completions, and prints them as bytes or as JSON.
  *
  *   one prompt        {"prompt", "text", "tokens", "stop"}
  *   several prompts   {"results": [an object as above for each prompt, in order]}
@@ -24,8 +24,8 @@ typedef struct rn_bytes {
 
 typedef struct rn_completion {
   rn_bytes prompt, text;
-  int64_t tokens; /* sampled after the prompt */
-  bool ended;     /* true: by an end-of-document token; false: by the length limit */
+  int64_t tokens; /* number of tokens sampled after the prompt */
+  bool ended;     /* true: an end-of-document token ended it; false: the length limit did */
 } rn_completion;
 
 /** Zero-initialize; free with rn_completions_destroy. */

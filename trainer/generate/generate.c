@@ -10,7 +10,8 @@
 
 enum { SEGMENT_TOKENS = 256 };
 
-/* The model on its stage, with a slot for prompts and a decoder for completions. */
+/* A generator holds the model's stage, a slot that processes prompts, and a decoder that extends
+ * completions. */
 typedef struct generator {
   const rn_checkpoint_model *model;
   rn_stage *stage;

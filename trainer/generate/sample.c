@@ -10,7 +10,7 @@
 
 #include "proto/base/random.h"
 
-/* Orders by descending logit, then by ascending id. */
+/* True if token a comes before b in the order by descending logit, then by ascending id. */
 static bool goes_before(const float *logits, int32_t a, int32_t b) {
   return logits[a] > logits[b] || (!(logits[b] > logits[a]) && a < b);
 }
