@@ -55,13 +55,13 @@ void rn_attention_scores(const rn_attention_head *h, rn_range queries, rn_range 
                                u->k + rn_attention_key_at(h, keys.begin), u->ldkv, 0, s, BLOCK);
 }
 
-/* The online softmax of a block of queries. */
+/* Running values of the online softmax, for the rows of one block of queries. */
 typedef struct softmax_rows {
   rn_real top[BLOCK], sum[BLOCK];
-  rn_real *o; /* [rows, K]: sums of exponentials times values */
+  rn_real *o; /* [rows, K]: unnormalized output, the sum of exp(score - top) v */
 } softmax_rows;
 
-/* Adds one block of keys to the online softmax. */
+/* Updates the online softmax with one block of keys. */
 static void add_keys(const rn_attention_head *h, rn_range queries, rn_range keys, rn_real *s,
                      softmax_rows *x) {
   const rn_kernels *kernels = rn_kernels_table();
@@ -111,7 +111,7 @@ void rn_attention_forward(const rn_attention *a, const rn_attention_view *view, 
                           rn_real *lse) {
   const int blocks = rn_attention_blocks(view->tokens);
   const int64_t heads = (int64_t)view->sequences * a->heads;
-  /* The last blocks have the most keys and begin first. */
+  /* The last blocks of queries see the most keys, so their tasks begin first. */
 #pragma omp parallel for schedule(dynamic) num_threads(a->threads)
   for (int64_t task = 0; task < heads * blocks; task++) {
     const int head = (int)(task % heads % a->heads);

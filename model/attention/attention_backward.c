@@ -7,7 +7,7 @@
 
 enum { BLOCK = RN_ATTENTION_BLOCK };
 
-/* What backward works on besides a head. */
+/* The arguments of backward that are the same for all heads. */
 typedef struct backward {
   const rn_real *o, *lse;
   rn_real *delta;
@@ -62,7 +62,7 @@ static void query_gradient(const rn_attention_head *h, const backward *x, int bl
   }
 }
 
-/* Adds what one block of queries of one head gives to dk and dv of a block of keys. */
+/* Adds the contribution of one block of queries of one head to dk and dv of a block of keys. */
 static void add_queries(const rn_attention_head *h, const backward *x, rn_range queries,
                         rn_range keys, bool first) {
   const rn_attention_view *u = h->view;
@@ -78,8 +78,8 @@ static void add_queries(const rn_attention_head *h, const backward *x, rn_range 
            x->ldo, first ? 0 : 1, x->grads->dv + at, u->ldkv);
 }
 
-/* Computes dk and dv of one block of keys. Key block `block` is seen by no block of queries whose
- * first row sees only later blocks, nor by the ones after it. */
+/* Computes dk and dv of one block of keys. Because first_key never decreases, the loop over blocks
+ * of queries ends at the first one whose first row sees none of these keys. */
 static void key_gradient(rn_attention_head h, const backward *x, int block) {
   const int group = h.a->heads / h.a->kv_heads, blocks = rn_attention_blocks(h.view->tokens);
   const rn_range keys = rn_attention_block(&h, block);
@@ -102,8 +102,8 @@ void rn_attention_backward(const rn_attention *a, const rn_attention_view *view,
   const int blocks = rn_attention_blocks(view->tokens);
   const int64_t heads = (int64_t)view->sequences * a->heads;
   const int64_t kv_heads = (int64_t)view->sequences * a->kv_heads;
-  /* dk and dv read delta of all queries: the barrier between the loops is needed. The tasks with
-   * the most blocks begin first. */
+  /* The second loop reads the delta of all queries, so the implicit barrier between the loops is
+   * needed. In both loops, the tasks with the most blocks begin first. */
 #pragma omp parallel num_threads(a->threads)
   {
 #pragma omp for schedule(dynamic)

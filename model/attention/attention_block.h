@@ -1,4 +1,4 @@
-/** Blocks of queries and keys, for forward and backward. */
+/** Access to the blocks of queries and keys, shared by forward and backward. */
 #ifndef RN_MODEL_ATTENTION_ATTENTION_BLOCK_H
 #define RN_MODEL_ATTENTION_ATTENTION_BLOCK_H
 
@@ -6,8 +6,8 @@
 #include "model/kernel/gemm.h"
 #include "proto/base/range.h"
 
-/** One sequence and one head: what a task works on. Positions are counted from the start of the
- * sequence; row 0 is its first row. */
+/** The sequence and the head that a task computes. In the functions below, rows and positions are
+ * counted from the start of this sequence. */
 typedef struct rn_attention_head {
   const rn_attention *a;
   const rn_attention_view *view;
@@ -20,13 +20,13 @@ static inline int rn_attention_blocks(int tokens) {
   return (tokens + RN_ATTENTION_BLOCK - 1) / RN_ATTENTION_BLOCK;
 }
 
-/** Returns the positions of a block. */
+/** Returns the range of positions in a block. */
 static inline rn_range rn_attention_block(const rn_attention_head *h, int block) {
   const int64_t begin = (int64_t)block * RN_ATTENTION_BLOCK;
   return (rn_range){begin, rn_smaller(begin + RN_ATTENTION_BLOCK, h->view->tokens)};
 }
 
-/** Returns lo(n), the first key that query n sees. It never falls as n grows. */
+/** Returns lo(n), the first key that query n sees. lo(n) never decreases as n grows. */
 static inline int64_t rn_attention_first_key(const rn_attention_head *h, int64_t n) {
   const int64_t of_document = n - h->view->doc_position[h->first + n];
   const int64_t of_window = h->a->window > 0 ? n - h->a->window + 1 : 0;
@@ -40,12 +40,13 @@ static inline rn_range rn_attention_visible(const rn_attention_head *h, int64_t 
   return (rn_range){first > keys.begin ? first : keys.begin, rn_smaller(n + 1, keys.end)};
 }
 
-/** Returns the offset of row n of the head's queries, or of an array of the same shape. */
+/** Returns the offset of the head's row n in q, or in an array of the same shape with row stride
+ * ld. */
 static inline int64_t rn_attention_query_at(const rn_attention_head *h, int64_t n, int64_t ld) {
   return (h->first + n) * ld + (int64_t)h->head * h->a->width;
 }
 
-/** As rn_attention_query_at, for keys and values. */
+/** Returns the offset of the key head's row n in k and v. */
 static inline int64_t rn_attention_key_at(const rn_attention_head *h, int64_t n) {
   return (h->first + n) * h->view->ldkv + (int64_t)h->kv_head * h->a->width;
 }
@@ -56,8 +57,8 @@ void rn_attention_scores(const rn_attention_head *h, rn_range queries, rn_range 
 /** Returns 1 / sqrt(K). */
 rn_real rn_attention_scale(const rn_attention *a);
 
-/** Returns the calling thread's scratch memory: two blocks of scores, and `width` columns of a
- * block of rows. */
+/** Returns the calling thread's scratch memory: two arrays [RN_ATTENTION_BLOCK,
+ * RN_ATTENTION_BLOCK], then one [RN_ATTENTION_BLOCK, K]. */
 rn_real *rn_attention_scratch(const rn_attention *a);
 
 #endif

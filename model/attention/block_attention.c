@@ -26,7 +26,7 @@ rn_attention_weights rn_attention_weights_of(const rn_block_attention *b, const 
   }
 }
 
-/* What the functions of tiles get. The arrays hold all rows. */
+/* The arguments of the functions that compute one tile. The arrays hold all rows of the unit. */
 typedef struct phase_work {
   const rn_block_attention *b;
   const rn_block_attention_activations *t;
@@ -41,12 +41,13 @@ static rn_tile_product product_of(const phase_work *p, int index, rn_matrix x, r
   return (rn_tile_product){.sum = w->k, .x = x, .w = w->w, .y = y, .packed = w};
 }
 
-/* Short sums of q, k and v are computed in double, from the weight itself. */
+/* True if the sums of q, k and v are so short that they are computed in double. Their weights are
+ * then read unpacked. */
 static bool sums_in_fp64(const rn_block_attention *b, rn_attention_phase phase) {
   return phase == RN_ATTENTION_IN && b->dim <= RN_FP64_SUM_MAX;
 }
 
-/* Computes the steps of a phase, after packing its weights. */
+/* Packs the weights of a phase, if they are read packed, and computes the steps of the phase. */
 static void run_steps(phase_work *p, const rn_layer_params *at, const rn_pass *pass,
                       rn_attention_phase phase, const rn_tile_step *steps, int count) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
@@ -57,7 +58,7 @@ static void run_steps(phase_work *p, const rn_layer_params *at, const rn_pass *p
   rn_tile_steps_run(rows, NULL, steps, count, p);
 }
 
-/* Rotates columns [0, width) of the tile's rows of x [R, ld], as far as the tile has them. */
+/* Rotates those columns of the tile of x [R, ld] that are in [0, width). */
 static void rotate(const phase_work *p, const rn_step_tile *tile, rn_matrix x, int width,
                    bool inverse) {
   const int K = p->b->core.width;
@@ -68,7 +69,7 @@ static void rotate(const phase_work *p, const rn_step_tile *tile, rn_matrix x, i
                   NULL);
 }
 
-/* ---- tiles; those of q, k and v consist of whole heads ---- */
+/* ---- functions that compute one tile; tiles of q, k and v consist of whole heads ---- */
 
 static void project_kv(const void *self, const rn_step_tile *tile) {
   const phase_work *p = self;
@@ -102,8 +103,8 @@ static void project_out_backward(const void *self, const rn_step_tile *tile) {
   rn_tile_nn(tile, &product);
 }
 
-/* Rotates the gradients of q and k back, and stores those of q, k and v in the activations. That of
- * q is in `out`. */
+/* Applies the inverse rotation to the gradients of q and k, and stores the gradients of q, k and v
+ * in the activations. On entry, the gradient of q is in p->out. */
 static void rotate_backward(const void *self, const rn_step_tile *tile) {
   const phase_work *p = self;
   const int D = p->b->dim, pair = p->b->pair;
@@ -116,7 +117,7 @@ static void rotate_backward(const void *self, const rn_step_tile *tile) {
   memcpy(p->t->kv + kv, p->t->d_kv + kv, rows * (size_t)pair * sizeof(rn_real));
 }
 
-/* Computes dx, which replaces the gradient of q. */
+/* Computes dx in p->out, where it overwrites the gradient of q. */
 static void project_in_backward(const void *self, const rn_step_tile *tile) {
   const phase_work *p = self;
   const rn_matrix dx = rn_matrix_of_reals(p->out, p->b->dim);
@@ -161,7 +162,8 @@ void rn_block_attention_forward(rn_block_attention *b, const rn_layer_params *la
   run_steps(&work, layer, pass, RN_ATTENTION_OUT, &out, 1);
 }
 
-/* Accumulates the weight gradient of the output projection, and all those that wait. */
+/* Accumulates the weight gradient of the output projection, and all deferred weight gradients in
+ * the queue. */
 static void run_weights(const rn_block_attention *b, const rn_layer_params *layer,
                         const rn_pass *pass, const rn_real *dy,
                         const rn_block_attention_activations *t) {

@@ -4,10 +4,10 @@
  *
  *   q = rope(x Wq^T), k = rope(x Wk^T), v = x Wv^T,   y = attention(q, k, v) Wo^T
  *
- * Shapes: Wq, Wo [D, D]; Wk, Wv [G K, D]. The block works on whole sequences: it takes no part in
- * scans, and needs all tokens of a sequence in one unit.
- * Source: transformers, modeling_llama.py; Su et al., RoFormer (arXiv 2104.09864); Ainslie et al.,
- * GQA (arXiv 2305.13245).
+ * Shapes: Wq, Wo [D, D]; Wk, Wv [G K, D]. The block takes no part in scans; all tokens of a
+ * sequence must be in one unit.
+ * Source: Hugging Face transformers, modeling_llama.py; Su et al., RoFormer (arXiv 2104.09864);
+ * Ainslie et al., GQA (arXiv 2305.13245).
  */
 #ifndef RN_MODEL_ATTENTION_BLOCK_ATTENTION_H
 #define RN_MODEL_ATTENTION_BLOCK_ATTENTION_H
@@ -25,9 +25,9 @@
 #include "model/spec/param.h"
 #include "proto/base/status.h"
 
-/** Sizes and tables of the block, shared by all attention layers of a stage. */
+/** The sizes and tables of the block, shared by all attention layers of a stage. */
 typedef struct rn_block_attention {
-  int dim, pair; /* D; columns of kv, 2 G K */
+  int dim, pair; /* D; 2 G K, the number of columns of kv */
   int max_sequences, max_tokens;
   double rope_theta;
   rn_attention core;
@@ -36,7 +36,7 @@ typedef struct rn_block_attention {
 
 /** The buffers of one layer's block. After backward_input, kv and q hold the gradients. */
 typedef struct rn_block_attention_activations {
-  rn_real *kv;  /* [R, 2 G K]: keys, rotated, then values */
+  rn_real *kv;  /* [R, 2 G K]: rotated keys, then values */
   rn_real *q;   /* [R, D], rotated */
   rn_real *o;   /* [R, D]: input of the output projection */
   rn_real *lse; /* [R, H] */
@@ -51,7 +51,7 @@ rn_block_attention rn_block_attention_shape(const rn_spec *spec, int max_sequenc
 /** Returns the bytes of the tables of a block. */
 size_t rn_block_attention_bytes(const rn_block_attention *shape);
 
-/** Creates the block, with its tables. Errors: RN_ERR_MEMORY. */
+/** Creates a block with its tables and scratch memory. Errors: RN_ERR_MEMORY. */
 rn_status rn_block_attention_create(rn_err *err, const rn_spec *spec, int max_sequences,
                                     int max_tokens, rn_block_attention *out);
 void rn_block_attention_destroy(rn_block_attention *block);
@@ -60,25 +60,27 @@ void rn_block_attention_destroy(rn_block_attention *block);
 rn_block_attention_activations rn_block_attention_buffers(const rn_block_attention *shape,
                                                           const rn_buffer_space *space);
 
-/** Computes the output y [R, D] of x [R, D], distinct arrays, and the activations. The unit holds
- * whole sequences. */
+/** Computes the output y [R, D] and the activations from the input x [R, D]. x and y must not
+ * overlap. The unit must hold whole sequences. */
 void rn_block_attention_forward(rn_block_attention *block, const rn_layer_params *layer,
                                 const rn_pass *pass, const rn_real *x,
                                 rn_block_attention_activations *activations, rn_real *y);
 
-/** Computes the gradient of the input, dx [R, D], from dy [R, D], distinct arrays. With
+/** Computes the gradient of the input, dx [R, D], from dy [R, D]. dx and dy must not overlap. With
  * pass->weights, also accumulates the weight gradient of the output projection, and computes all
- * weight gradients that wait in pass->queue. */
+ * deferred weight gradients in pass->queue. */
 void rn_block_attention_backward_input(rn_block_attention *block, const rn_layer_params *layer,
                                        const rn_pass *pass, const rn_real *dy, rn_real *dx,
                                        rn_block_attention_activations *activations);
 
-/** As rn_block_retention_product_out. */
+/** Returns the weight gradient of the output projection as a product; see
+ * rn_block_retention_product_out. */
 rn_weight_product rn_block_attention_product_out(const rn_block_attention *block,
                                                  const rn_layer_params *at, rn_array dy,
                                                  const rn_block_attention_activations *activations);
 
-/** As rn_block_retention_products_in: of k and v, and of q. */
+/** Returns the weight gradients of the projections of k and v (out[0]) and of q (out[1]) as
+ * products. */
 void rn_block_attention_products_in(const rn_block_attention *block, const rn_layer_params *at,
                                     rn_array x, const rn_block_attention_activations *activations,
                                     rn_weight_product out[2]);

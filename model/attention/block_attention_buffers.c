@@ -72,7 +72,8 @@ rn_block_attention_activations rn_block_attention_buffers(const rn_block_attenti
   rn_block_attention_activations t = {
       .kv = rn_buffer_reals(s, "attention k, v", rows * b->pair, in),
       .q = rn_buffer_reals(s, "attention q", rows * b->dim, in),
-      /* The weight gradient of the output projection may wait until the end of the unit. */
+      /* o must stay live until the end of backward, because the weight gradient of the output
+       * projection may be deferred until then. */
       .o = rn_buffer_reals(
           s, "attention o", rows * b->dim,
           rn_use_saved(RN_UNIT_PHASE_INNER, RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_QKVG_WEIGHT)),

@@ -1,4 +1,4 @@
-/** The weights of the products of an attention block, packed for the tiles of one phase. */
+/** The weight matrices of an attention block that are packed for the products of one phase. */
 #ifndef RN_MODEL_ATTENTION_BLOCK_ATTENTION_WEIGHTS_H
 #define RN_MODEL_ATTENTION_BLOCK_ATTENTION_WEIGHTS_H
 
@@ -6,10 +6,10 @@
 #include "model/ops/pack_weights.h"
 
 typedef enum {
-  RN_ATTENTION_IN,           /* k and v [2 G K, D]; q [D, D]; for products with the transpose */
-  RN_ATTENTION_OUT,          /* out [D, D], likewise */
-  RN_ATTENTION_OUT_BACKWARD, /* out [D, D] */
-  RN_ATTENTION_IN_BACKWARD,  /* k and v; q */
+  RN_ATTENTION_IN,           /* W of k and v [2 G K, D], W of q [D, D]; for x W^T */
+  RN_ATTENTION_OUT,          /* W of out [D, D]; for x W^T */
+  RN_ATTENTION_OUT_BACKWARD, /* W of out [D, D]; for dy W */
+  RN_ATTENTION_IN_BACKWARD,  /* W of k and v, W of q; for dy W */
   RN_ATTENTION_PHASES
 } rn_attention_phase;
 
@@ -18,7 +18,7 @@ typedef struct rn_attention_weights {
   rn_packed_weight of[2];
 } rn_attention_weights;
 
-/** Returns the weights of a phase, not packed; `params` may be NULL to compute sizes. */
+/** Returns the weights of a phase before they are packed; `params` may be NULL to compute sizes. */
 rn_attention_weights rn_attention_weights_of(const rn_block_attention *block, const rn_real *params,
                                              const rn_layer_params *at, rn_attention_phase phase);
 

@@ -6,7 +6,7 @@ enum {
   LINE_BYTES = 64,
   POLL_BYTES = 512,     /* bytes prefetched between two polls of the arrival count */
   FIRST_BYTES = 4096,   /* bytes that are always prefetched, because the thread reads them first */
-  MAX_BYTES = 256 << 10 /* maximal bytes to prefetch; fits into the private cache of a core */
+  MAX_BYTES = 256 << 10 /* maximum bytes to prefetch; they fit into the private cache of a core */
 };
 
 void rn_thread_barrier_wait(rn_thread_barrier *barrier, const void *next, size_t bytes) {

@@ -1,4 +1,4 @@
-/** A barrier for threads, which prefetch memory while they wait. */
+/** A barrier at which the waiting threads prefetch memory. */
 #ifndef RN_MODEL_DECODE_BARRIER_H
 #define RN_MODEL_DECODE_BARRIER_H
 
@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** The state of the barrier: the number of arrivals so far in a parallel region. Set it to zero
- * before the region. */
+/** The state of the barrier: the number of arrivals since the parallel region began. The caller
+ * sets it to zero before the region. */
 typedef struct rn_thread_barrier {
   atomic_int_least64_t arrivals;
 } rn_thread_barrier;

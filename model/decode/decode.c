@@ -1,8 +1,8 @@
 /*
- * All threads run a step together in one parallel region. Each thread computes a range of the
- * columns of every product and some of the (row, head) pairs of the retention; barriers separate
- * these phases. Each thread computes the norms of all rows itself, because that takes less time
- * than a barrier.
+ * All threads compute a step together in one parallel region. Each thread computes a range of the
+ * columns of every product and a range of the (row, head) pairs of the retention; barriers separate
+ * these phases. Every thread computes the norms of all rows, because that takes less time than a
+ * barrier.
  */
 #include <assert.h>
 #include <math.h>
@@ -26,13 +26,13 @@ typedef struct step {
   rn_real *logits;
   bool begins;       /* true if some row is at position 0 */
   rn_real *normed;   /* [count, D]: normed rows, this thread's copy */
-  const rn_real *in; /* [count, D]: input of the next block: `normed` or the stream */
+  const rn_real *in; /* [count, D]: input of the next block; either `normed` or the stream */
   int layer;
   const rn_layer_params *at;
 } step;
 
-/* Returns the rows of w that this thread multiplies by. The range is such that the outputs fill
- * whole cache lines. */
+/* Returns the range of output columns (rows of w) that this thread computes. Ranges consist of
+ * whole cache lines of an aligned output row. */
 static rn_range own_columns(rn_weight w) {
   enum { LINE = 64 / sizeof(rn_real) };
   const rn_range lines =
@@ -53,7 +53,7 @@ static void project(const step *s, rn_weight w, const rn_real *x, rn_real beta, 
                           beta, y + own.begin, ldy);
 }
 
-/* Waits at the barrier before a product with w; prefetches this thread's rows of w. */
+/* Waits at the barrier before a product with w. Meanwhile prefetches this thread's rows of w. */
 static void barrier_before(const step *s, rn_weight w) {
   const rn_array own = own_weights(s, w);
   rn_thread_barrier_wait(
@@ -61,8 +61,8 @@ static void barrier_before(const step *s, rn_weight w) {
       (size_t)(rn_range_count(own_columns(w)) * w.k) * rn_element_bytes(own.bf16));
 }
 
-/* Waits at the barrier before the retention; prefetches the states of this thread's first row,
- * which are contiguous. */
+/* Waits at the barrier before the retention. Meanwhile prefetches the states that this thread needs
+ * for its first row; they are contiguous. */
 static void barrier_before_states(const step *s, rn_range own) {
   const rn_decoder *d = s->d;
   const int heads = d->spec.heads, row = (int)(own.begin / heads), head = (int)(own.begin % heads);
@@ -109,8 +109,8 @@ static void norm_rows(step *s, rn_norm norm) {
   s->in = s->normed;
 }
 
-/* Computes the block's input in double for rows at position 0: such a row attends only to
- * itself, and its score needs the precision (model/retention/first_token.h). */
+/* Computes the block's input in double for rows at position 0. Such a row attends only to itself,
+ * and its score must be computed in double (see model/retention/first_token.h). */
 static void norm_first_rows_fp64(const step *s) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;
@@ -150,13 +150,13 @@ static void begin_rows(const step *s) {
   }
 }
 
-/* Returns the scales [slots, H] of a layer. */
+/* Returns the row scales [slots, H] of a layer. */
 static rn_real *row_scales(const rn_decoder *d, int layer) {
   const int table = d->core.tables > 1 ? layer : 0;
   return d->alpha + (int64_t)table * d->slots * d->spec.heads;
 }
 
-/* Computes one head of one row: from k, v, q and g to the input of the output projection. */
+/* Computes one head of one row of the input of the output projection, from k, v, q and g. */
 static void retain(const step *s, int row, int h) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim, Vd = d->spec.value_dim, K = d->key_width, V = d->value_width;

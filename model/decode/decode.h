@@ -1,5 +1,5 @@
 /**
- * Decoding. A step processes one token of each of several sequences and reads the weights once.
+ * The decoder. A step processes one token of each of several sequences and reads the weights once.
  *
  *   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n     per layer and head; memory independent of n
  *
@@ -25,8 +25,8 @@ typedef struct rn_decoder rn_decoder;
 
 /**
  * Creates a decoder of a whole model for at most `slots` sequences; every sequence is at its start.
- * The decoder uses the current number of threads. With `bf16`, products read matrices in bf16,
- * which are half the bytes; rn_decoder_cast_weights must then be called before the first step.
+ * The decoder uses rn_threads() threads. With `bf16`, products read weight matrices in bf16, which
+ * halves the memory traffic; rn_decoder_cast_weights must then be called before the first step.
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool bf16,
@@ -35,8 +35,8 @@ void rn_decoder_destroy(rn_decoder **decoder);
 
 /**
  * Rounds all matrices in params [total] to bf16 in place, and stores a bf16 copy in the decoder.
- * For decoders created with `bf16`; call before the first step. Because params are rounded too,
- * everything that uses them afterwards uses the same model as the decoder.
+ * For decoders created with `bf16`; call before the first step. Because params are also rounded,
+ * other computations that use them afterwards use exactly the decoder's weights.
  */
 void rn_decoder_cast_weights(rn_decoder *decoder, rn_real *params);
 
@@ -54,8 +54,8 @@ rn_real *rn_decoder_state(rn_decoder *decoder, int slot, int layer);
 void rn_decoder_position_of(rn_decoder *decoder, int slot, int64_t position);
 
 /**
- * Processes the next token of `count` different slots and computes the logits that follow each
- * token.
+ * Processes the next token of each of `count` different slots. Computes the logits of the token
+ * that follows.
  *
  * Shapes: params [total], of the whole model; slot, token [count]; logits [count, N].
  */

@@ -10,7 +10,7 @@
 
 struct rn_decoder {
   rn_spec spec;
-  int slots, key_width, value_width, half_dim; /* slots; K; V; K/2 */
+  int slots, key_width, value_width, half_dim; /* number of slots; K; V; K/2 */
   int kvqg_width;                              /* total columns of k, v, q and g */
   int inner; /* columns of the first product of the feed-forward block */
   rn_param_table *table;
@@ -21,8 +21,8 @@ struct rn_decoder {
   rn_bf16 *bf16_weights; /* [total]: matrices in bf16, or NULL */
   rn_real *states;       /* [layers, slots, H, K, V] */
   /* the rows of a step; each array is [slots, ...], the comment gives the rest of its shape */
-  rn_real *stream;           /* [D] */
-  double *normed_fp64;       /* [D]: block input of a token at position 0, normed in double */
+  rn_real *stream;     /* [D] */
+  double *normed_fp64; /* [D]: input of the retention block, in double, for a row at position 0 */
   rn_real *kvqg, *o, *gated; /* [kvqg_width], [H V], [H V] */
   rn_real *ffn, *product;    /* [inner], [F] */
   rn_real *cosine, *sine;    /* [K/2] */

@@ -6,7 +6,7 @@
 
 /* ---- plans ---- */
 
-/* Takes the buffers of a unit that belong to no layer. */
+/* Declares or gets those buffers of a unit that belong to no layer (see rn_buffer_take). */
 static void take_unit_buffers(const rn_stage_memory *memory, const rn_buffer_space *space,
                               rn_activations *out) {
   const rn_buffer_use unit = {.kind = RN_BUFFER_OF_UNIT};

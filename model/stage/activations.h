@@ -1,8 +1,8 @@
 /**
  * The activations of a unit in flight, and the memory plans of a stage.
  *
- * What forward saves for backward is in the memory of rn_activations. Layers run one at a time, so
- * the buffers that only the running layer needs are in a workspace. A stage has one workspace per
+ * The arena of rn_activations holds what forward saves for backward. Temporary buffers are in a
+ * workspace that the layers share, because layers run one at a time. A stage has one workspace per
  * save policy.
  */
 #ifndef RN_MODEL_STAGE_ACTIVATIONS_H
@@ -22,8 +22,8 @@
 #include "proto/base/real.h"
 #include "proto/base/status.h"
 
-/** The memory plans of a stage, for units of at most R rows, and the workspaces that have been
- * allocated. */
+/** The memory plans of a stage for units of at most R rows, and the workspaces that have been
+ * allocated so far. */
 typedef struct rn_stage_memory {
   const rn_layer *layer; /* [layer_count]; not owned */
   int first_layer, layer_count;
@@ -32,9 +32,9 @@ typedef struct rn_stage_memory {
   const rn_embed *embed; /* NULL if the stage has no embedding; not owned */
   const rn_head *head;   /* NULL if the stage has no head; not owned */
   rn_buffer_plan plan[RN_SAVE_POLICIES];
-  rn_workspace workspace[RN_SAVE_POLICIES]; /* each is allocated with the first rn_activations of
-                                               its policy */
-  rn_workspace *head_workspace; /* workspace used by the head: the first one that was allocated */
+  rn_workspace
+      workspace[RN_SAVE_POLICIES]; /* allocated with the first rn_activations of the policy */
+  rn_workspace *head_workspace; /* workspace of the head; this is the first workspace allocated */
   rn_head_work head_work;       /* buffers of the head, in head_workspace */
 } rn_stage_memory;
 
@@ -49,10 +49,11 @@ typedef struct rn_activations {
   rn_real *rows;               /* [R, D]: output of the last layer */
   rn_real *d_embed;            /* [R, D], temporary; NULL without an embedding norm */
   rn_workspace *workspace;     /* workspace of the temporary buffers; not owned */
-  /* while the unit's weight gradients wait (model/stage/waiting_units.h) */
+  /* the rest is used only while the unit's weight gradients are deferred
+   * (model/stage/waiting_units.h) */
   rn_rows rows_of_weights;
   rn_grad_accumulator *accumulator; /* not owned */
-  int layers_left;                  /* layers 0 .. layers_left - 1 are not in the queue yet */
+  int layers_left; /* number of layers that are not in the queue yet: layers 0 .. layers_left - 1 */
   struct rn_activations *next_waiting;
 } rn_activations;
 
@@ -65,8 +66,7 @@ size_t rn_activations_bytes(const rn_stage_memory *memory, rn_save_policy save);
 size_t rn_stage_memory_workspace_bytes(const rn_stage_memory *memory, rn_save_policy save);
 
 /**
- * Creates activations. The first call for a save policy also allocates the workspace of this
- * policy.
+ * Creates activations. The first call for a save policy also allocates the policy's workspace.
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_stage_memory_create_activations(rn_err *err, rn_stage_memory *memory,
@@ -75,28 +75,28 @@ rn_status rn_stage_memory_create_activations(rn_err *err, rn_stage_memory *memor
 /**
  * Creates activations with RN_SAVE_NOTHING in the memory of other activations of the same stage,
  * which must outlive them. All layers use the buffers of the first layer. A forward with either of
- * the two invalidates the contents of the other. Errors: RN_ERR_MEMORY.
+ * the two rn_activations invalidates the contents of the other. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_activations_create_alias(rn_err *err, const rn_activations *memory,
                                       rn_activations **out);
 void rn_activations_destroy(rn_activations **activations);
 
-/** Frees the workspaces; all activations must have been destroyed before. */
+/** Frees the workspaces. Destroy all activations first. */
 void rn_stage_memory_destroy(rn_stage_memory *memory);
 
-/** Returns rows [B, T, D]. After forward they hold the output of the stage (unless
- * RN_SAVE_NOTHING). Before forward, the caller may use them for the stage's input. */
+/** Returns the array of rows [B, T, D]. After forward it holds the output of the stage (unless
+ * RN_SAVE_NOTHING). Before forward, the caller may store the stage's input there. */
 static inline rn_real *rn_activations_rows(rn_activations *activations) {
   return activations->rows;
 }
 
-/** Returns the state before the segment that layer `index` of the stage received; only with
- * RN_SAVE_INPUTS. */
+/** Returns the state before the segment, as layer `index` of the stage received it in forward. Only
+ * for activations with RN_SAVE_INPUTS. */
 static inline rn_real *rn_activations_before(const rn_activations *activations, int index) {
   return activations->layer[index].retention.received;
 }
 
-/** Fills the activations with NaN, and poisons their workspace from now on (see
+/** Fills the activations with NaN and enables poisoning of their workspace (see
  * model/memory/workspace.h). For tests. */
 void rn_activations_poison(rn_activations *activations);
 

@@ -51,8 +51,7 @@ static bool has_dropout(const rn_layer *layer, bool train) {
   return train && layer->dropout != 0;
 }
 
-/* One sublayer: a block with norm, dropout and residual connection, and the activations of
- * these. */
+/* A sublayer: the norm, dropout and residual connection of one block, and their activations. */
 typedef struct sublayer {
   const rn_norm *norm;
   rn_dropout_site site;
@@ -71,8 +70,9 @@ static sublayer ffn_sublayer(const rn_layer *layer, const rn_layer_activations *
                     t->stat2,         t->residual_in2, t->in2};
 }
 
-/* Adds a block's output to the residual input of its sublayer, sum = residual * x + branch, and, if
- * rows.norm is not NULL, computes y = norm(sum). The caller sets branch, sum, norm, y and stat. */
+/* Adds a block's output to the residual input of its sublayer, sum = residual * x + branch. If
+ * rows.norm is not NULL, also computes y = norm(sum). The caller sets the fields branch, sum, norm,
+ * y and stat of `rows`. */
 static void end_sublayer(const rn_layer *layer, const rn_pass *pass, sublayer s, rn_residual rows) {
   const rn_dropout dropout = dropout_of(layer, s.site);
   rows.dropout = pass->train ? &dropout : NULL;
@@ -157,8 +157,8 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   return RN_OK;
 }
 
-/* Returns the array in which the gradient of a block's output is kept for backward_weight. The
- * gradient replaces norm_in. */
+/* Returns the array that holds the gradient of a block's output for backward_weight: the memory of
+ * norm_in, which is no longer needed. */
 static rn_array gradient_at(const rn_layer *layer, rn_real *norm_in) {
   return (rn_array){norm_in, layer->bf16};
 }
@@ -189,8 +189,8 @@ static rn_array gradient_of_block_output(const rn_layer *layer, const rn_pass *p
   return t->d_out;
 }
 
-/* With pre-norm, replaces d, the gradient of a block's input, by the gradient of the norm's
- * input. With `recompute`, also recomputes the block's input. */
+/* With pre-norm, computes the gradient of the norm's input from the gradient of the block's input,
+ * in place in d. With `recompute`, also recomputes the block's input. */
 static void backward_block_input(const rn_layer *layer, const rn_pass *pass, sublayer s,
                                  bool recompute, const rn_real *dy, rn_real *d) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
@@ -208,7 +208,7 @@ static void backward_block_input(const rn_layer *layer, const rn_pass *pass, sub
   }
 }
 
-/* Computes d += residual * dy, unless backward_block_input has added it already. */
+/* Computes d += residual * dy, unless backward_block_input has already done so. */
 static void add_residual_gradient(const rn_layer *layer, const rn_pass *pass, const rn_real *dy,
                                   rn_real *d) {
   const rn_residual rows = {.factor = layer->residual, .x = dy, .branch = d, .sum = d};
@@ -217,8 +217,8 @@ static void add_residual_gradient(const rn_layer *layer, const rn_pass *pass, co
   rn_residual_forward(&rows, pass->params, pass->unit, layer->retention_norm.width);
 }
 
-/* Accumulates the weight gradients of the feed-forward block. That of fc1 waits if its operands
- * live long enough. */
+/* Accumulates the weight gradients of the feed-forward block. The gradient of fc1 is deferred if
+ * its operands stay live long enough. */
 static void accumulate_ffn_weights(const rn_layer *layer, const rn_pass *pass,
                                    const rn_layer_activations *t, rn_array dy) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);
@@ -231,7 +231,7 @@ static void accumulate_ffn_weights(const rn_layer *layer, const rn_pass *pass,
   rn_grad_accumulator_products(pass->accumulator, queue, rows, fc1_fc2 + waiting, 2 - waiting);
 }
 
-/* Gets the weight gradients of the projections of k, v, q and g as products. */
+/* Returns the weight gradients of the projections of k, v, q and g in `out`, as products. */
 static void products_in(const rn_layer *layer, const rn_layer_activations *t,
                         rn_weight_product out[2]) {
   if (layer->attends) {
@@ -241,8 +241,8 @@ static void products_in(const rn_layer *layer, const rn_layer_activations *t,
   }
 }
 
-/* Accumulates the weight gradients of the projections of k, v, q and g. They wait if their operands
- * live long enough. */
+/* Accumulates the weight gradients of the projections of k, v, q and g. They are deferred if their
+ * operands stay live long enough. */
 static void accumulate_projection_weights(const rn_layer *layer, const rn_pass *pass,
                                           const rn_layer_activations *t) {
   rn_weight_product kv_qg[2];

@@ -1,6 +1,6 @@
 /**
- * One layer: retention or attention block, and feed-forward block, each with norm, dropout and
- * residual.
+ * A layer consists of a retention or attention block and a feed-forward block, each with norm,
+ * dropout and residual connection.
  *
  *   pre-norm:   m = a x + ret(norm1 x),   y = a m + ffn(norm2 m)
  *   post-norm:  m = norm1(a x + ret x),   y = norm2(a m + ffn m)
@@ -22,7 +22,7 @@
 
 /** The parameter offsets and options of a layer. */
 typedef struct rn_layer {
-  int index; /* global layer index, a key of dropout */
+  int index; /* global layer index; part of the dropout key */
   bool pre_norm;
   rn_real residual;
   double dropout;
@@ -30,34 +30,35 @@ typedef struct rn_layer {
   rn_layer_params at;
   rn_norm retention_norm, ffn_norm;
   rn_ffn_block ffn;
-  rn_block_retention *retention; /* shared by all layers of the stage, if their decays are equal;
-                                    not owned; NULL if no layer of the stage retains */
-  rn_block_attention *attention; /* shared by all layers of the stage; not owned; NULL if no layer
-                                    of the stage attends */
+  rn_block_retention *retention; /* shared by all layers of the stage if their decays are equal; not
+                                    owned; NULL if the stage has no retention layer */
+  rn_block_attention *attention; /* shared by all layers of the stage; not owned; NULL if the stage
+                                    has no attention layer */
   bool attends;                  /* true if the layer is an attention layer */
   bool bf16;                     /* true if the inputs of the blocks are in bf16 */
 } rn_layer;
 
 /**
- * The buffers of a layer. Rows are [R, D]. The suffix 1 means the retention sublayer, 2 the
- * feed-forward sublayer. After a backward_input without weights, norm_in1 and norm_in2 hold the
- * gradients of the blocks' outputs, in the blocks' type.
+ * The buffers of a layer. Rows are [R, D]. The suffix 1 denotes the retention or attention
+ * sublayer, 2 the feed-forward sublayer. After a backward_input without pass->weights, norm_in1 and
+ * norm_in2 hold the gradients of the blocks' outputs, in the blocks' type.
  */
 typedef struct rn_layer_activations {
-  rn_real *norm_in1, *norm_in2;         /* inputs of the norms */
-  rn_real *residual_in1, *residual_in2; /* residual inputs; with pre-norm also the norms' inputs */
+  rn_real *norm_in1, *norm_in2; /* inputs of the norms */
+  rn_real *residual_in1,
+      *residual_in2; /* residual inputs; with pre-norm also inputs of the norms */
   /* inputs of the blocks; with post-norm in rn_real, aliases of residual_in1 and residual_in2 */
   rn_array in1, in2;
   bool recompute_inputs; /* true if in1 and in2 are temporary, and backward_input recomputes them */
   /* true if the operands of the weight gradients of fc1 and of the projections of k, v, q and g
-   * live until the next scan of backward has begun, so that these gradients can wait */
+   * stay live until the next scan of backward has begun, so that these gradients can be deferred */
   bool defers_inputs;
   rn_real *stat1, *stat2; /* [R, 2] */
-  rn_real *branch;        /* temporary: output of the block that runs */
+  rn_real *branch;        /* temporary: output of the current block */
   rn_real *d_middle;      /* temporary: gradient of the rows between the sublayers */
   rn_array d_out; /* temporary: gradient of a block's output, in the block's type; used only with
                      bf16 or dropout */
-  /* All layers of a stage have the buffers of both kinds of block that the stage has. */
+  /* If a stage has retention and attention layers, each of its layers has the buffers of both. */
   rn_block_retention_activations retention;
   rn_block_attention_activations attention;
   rn_ffn_activations ffn;
@@ -77,18 +78,20 @@ static inline rn_real *rn_layer_activations_input(const rn_layer_activations *ac
 }
 
 /**
- * Computes y and the activations; if y is NULL, only the activations. Shapes: x, y [R, D], may
- * alias each other and rn_layer_activations_input. Collective: as rn_block_retention_forward.
+ * Computes the output y and the activations; if y is NULL, only the activations. Shapes: x, y [R,
+ * D], may alias each other and rn_layer_activations_input. Collective: as
+ * rn_block_retention_forward.
  */
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                            const rn_real *x, rn_layer_activations *activations, rn_real *y);
 
 /**
- * Replaces dy [R, D] by dx in place. With pass->weights, also accumulates the weight gradients;
- * otherwise rn_layer_defer_weights does so later.
+ * Computes dx from dy [R, D], in place. With pass->weights, also accumulates the weight gradients;
+ * without, the caller calls rn_layer_defer_weights later.
  *
- * Weight gradients of the layer may wait in pass->queue on return. The backward_input of another
- * layer computes them; before any other use of the activations' workspace, the caller does.
+ * On return, pass->queue may still hold weight gradients of the layer whose operands are in the
+ * workspace of the activations. The next call of rn_layer_backward_input computes them. Before any
+ * other use of the workspace, the caller must finish the queue.
  *
  * Collective: as rn_block_retention_backward_input.
  */

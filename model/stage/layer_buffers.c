@@ -1,14 +1,14 @@
-/* The buffers of one layer. */
+/* Declares the buffers of one layer. */
 #include "model/memory/buffer.h"
 #include "model/stage/layer.h"
 
-/* True if a block has an input array of its own. False for post-norm in rn_real, where the block
- * reads the residual input. */
+/* True if the blocks have separate input arrays. With post-norm in rn_real they do not: the blocks
+ * read the residual inputs. */
 static bool has_own_input(const rn_layer *layer) {
   return layer->pre_norm || layer->bf16;
 }
 
-/* Takes the layer's input, which comes from the embedding or is the output of the previous
+/* Takes the buffer of the layer's input, which is the output of the embedding or of the previous
  * layer. */
 static rn_real *take_input(const rn_buffer_space *s, int64_t count) {
   const rn_phase_set forward =
@@ -18,7 +18,7 @@ static rn_real *take_input(const rn_buffer_space *s, int64_t count) {
                          (rn_buffer_use){.kind = RN_BUFFER_INPUT, .forward = forward});
 }
 
-/* Reserves buffers for the inputs of the norms and for the residual inputs. */
+/* Takes the buffers of the inputs of the norms and of the residual inputs. */
 static void take_residual_rows(const rn_layer *layer, const rn_buffer_space *s, int64_t count,
                                rn_layer_activations *t) {
   t->residual_in1 = take_input(s, count);
@@ -40,8 +40,8 @@ static void take_residual_rows(const rn_layer *layer, const rn_buffer_space *s, 
       rn_use_saved(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_FFN_WEIGHT));
 }
 
-/* Returns the use of the retention block's input. If the weight gradients of k, v, q and g wait,
- * the backward of the layer below computes them while its scan is in flight. */
+/* Returns the lifetime of the retention block's input. If the weight gradients of k, v, q and g are
+ * deferred, the backward of the previous layer computes them while its scan is in flight. */
 static rn_buffer_use use_of_retention_input(bool waits) {
   rn_buffer_use use = rn_use_recomputed(RN_UNIT_PHASE_RETENTION_NORM, RN_UNIT_PHASE_QG,
                                         RN_UNIT_PHASE_D_RETENTION_NORM, RN_UNIT_PHASE_QKVG_WEIGHT);
@@ -73,9 +73,9 @@ static void take_statistics(const rn_buffer_space *s, int64_t rows, rn_layer_act
       rn_use_saved(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_D_FFN_NORM));
 }
 
-/* Returns the use of d_out. With RN_SAVE_ALL, d_out is live until the end of the layer's
+/* Returns the lifetime of d_out. With RN_SAVE_ALL, d_out is live until the end of the layer's
  * backward, where it is copied for a separate backward_weight; with RN_SAVE_INPUTS, until the
- * weight gradient of the output projection need not wait any longer. */
+ * deferred weight gradient of the output projection has been computed. */
 static rn_buffer_use use_of_d_out(rn_save_policy policy) {
   const rn_unit_phase last = policy == RN_SAVE_ALL      ? RN_UNIT_PHASE_QKVG_WEIGHT
                              : policy == RN_SAVE_INPUTS ? RN_UNIT_PHASE_SCAN_WEIGHT
@@ -100,7 +100,9 @@ static void take_temporary(const rn_layer *layer, const rn_buffer_space *s, int6
 rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
                                       const rn_buffer_space *space, rn_workspace *workspace) {
   const int64_t count = rows * layer->retention_norm.width;
-  /* With RN_SAVE_INPUTS, the forward of the layer below is recomputed in the same memory. */
+  /* With RN_SAVE_INPUTS, backward recomputes the forward of the previous layer in the same memory.
+   * Gradients with operands in this memory then cannot be deferred to the previous layer's
+   * backward. */
   rn_layer_activations t = {.recompute_inputs = space->plan->policy != RN_SAVE_ALL,
                             .defers_inputs = space->plan->policy >= RN_SAVE_MOST,
                             .ffn = rn_ffn_buffers(&layer->ffn, rows, space),

@@ -27,7 +27,8 @@ struct rn_layer_stack {
   rn_block_retention retention;
   rn_block_attention attention;
   int attending;                /* number of attention layers of this stage */
-  rn_block_retention *of_layer; /* [layer_count]: copies with a layer's own decays, or NULL */
+  rn_block_retention *of_layer; /* [layer_count]: one copy per layer, with the layer's decays; NULL
+                                   if all decays are equal */
   bool has_embedding, has_head;
   rn_embed embed;
   rn_head head;
@@ -36,7 +37,7 @@ struct rn_layer_stack {
   rn_bf16 *weights; /* [total]: the bf16 shadow, or NULL */
   rn_bf16 *own;     /* the bf16 shadow if the stack owns it, else NULL */
   rn_stage_memory memory;
-  rn_weight_queue *queue; /* weight gradients that wait */
+  rn_weight_queue *queue; /* deferred weight gradients */
   rn_waiting_units waiting;
 };
 
@@ -45,7 +46,7 @@ static int64_t max_rows(const rn_layer_stack *stack) {
   return rows > 0 ? rows : 1;
 }
 
-/* True if the stage has retention layers; also true without any layer. */
+/* True if the stage has retention layers or no layers at all. */
 static bool retains(const rn_layer_stack *stack) {
   return stack->attending == 0 || stack->attending < stack->layer_count;
 }
@@ -102,7 +103,8 @@ static void place_norm_sums(rn_layer_stack *stack, double *sums) {
   }
 }
 
-/* Gives every layer a retention block with its own decays; they share all other memory. */
+/* If decays differ between layers, gives every layer a retention block with the layer's decays; the
+ * blocks share all other memory. */
 static rn_status place_decays(rn_err *err, rn_layer_stack *stack) {
   if (!rn_spec_decay_varies(&stack->spec) || !retains(stack)) return RN_OK;
   RN_TRY(err, rn_alloc(err, "retention of layers", (size_t)stack->layer_count,
@@ -115,8 +117,8 @@ static rn_status place_decays(rn_err *err, rn_layer_stack *stack) {
   return RN_OK;
 }
 
-/* Allocates tables, sums of norms, and the bf16 shadow. The workspaces are allocated with the
- * activations. */
+/* Allocates the memory of the blocks, the sums of the norms, the weight queue and the bf16 shadow.
+ * Workspaces are allocated with the activations. */
 static rn_status take_work(rn_err *err, rn_layer_stack *stack) {
   const rn_spec *spec = &stack->spec;
   if (retains(stack)) {
@@ -136,7 +138,7 @@ static rn_status take_work(rn_err *err, rn_layer_stack *stack) {
   return take_copy(err, stack);
 }
 
-/* Makes a stack without its work space, which suffices to compute sizes. */
+/* Creates a stack without work space. This suffices to compute sizes. */
 static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                          rn_layer_stack **out) {
   const int first_layer = shape.first_layer, last_layer = shape.last_layer;
@@ -228,7 +230,7 @@ static void group_is_complete(void *self, int group) {
   report_group(self, group);
 }
 
-/* Reports a layer group when its weight gradients no longer wait. */
+/* Reports a layer group once its deferred weight gradients are complete. */
 static void report_group_later(rn_layer_stack *stack, int group) {
   rn_weight_queue_notify(stack->queue, (rn_weight_queue_event){stack, group, group_is_complete});
 }
@@ -295,8 +297,7 @@ static void copy_rows(const rn_layer_stack *stack, const rn_unit *unit, const rn
   }
 }
 
-/* Recomputes a layer's forward from the saved input; the results are in the activations that all
- * layers share. */
+/* Recomputes a layer's forward from the saved input, into the activations that all layers share. */
 static rn_status recompute(rn_err *err, rn_layer_stack *stack, const rn_pass *pass, int layer) {
   rn_layer_activations *activations = &pass->activations->layer[layer];
   rn_state_replay replay = {.before = rn_activations_before(pass->activations, layer)};
@@ -314,8 +315,8 @@ static rn_status recompute(rn_err *err, rn_layer_stack *stack, const rn_pass *pa
   return RN_OK;
 }
 
-/* Returns the array to which the input rows of layer `index` are written; for index =
- * layer_count, the stage's output y. */
+/* Returns the array to which the input rows of layer `index` are written. For index = layer_count,
+ * returns the stage's output y. */
 static rn_real *rows_before(const rn_layer_stack *stack, const rn_activations *activations,
                             int index, rn_real *y) {
   if (index == stack->layer_count) return y;
@@ -374,7 +375,8 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
   assert(activations->save != RN_SAVE_NOTHING &&
          (pass->weights || activations->save != RN_SAVE_MOST));
   activations->weights_done = down.weights = pass->weights || recomputes;
-  /* Otherwise two units would add to the same gradient at the same time. */
+  /* If another unit's weight gradients were deferred, two units would add to the same gradient at
+   * the same time. */
   assert(!down.weights || stack->waiting.first == NULL);
   down.train = activations->train;
   for (int i = stack->layer_count - 1; i >= 0; i--) {

@@ -1,7 +1,7 @@
 /**
- * The layers of one pipeline stage on the CPU, run unit by unit. model/stage/stage_cpu.c is the
- * stage backend built on it. Weights and gradients are arrays of the caller, to which the pass
- * points.
+ * The layers of one pipeline stage on the CPU. Each call processes one unit.
+ * model/stage/stage_cpu.c is the stage backend built on this interface. The weights and the
+ * gradients are arrays of the caller; rn_pass points to them.
  *
  * A unit is a pair (micro-batch, segment): the T tokens of one segment of each of B sequences. A
  * stage that begins at layer 0 has the embedding; one that ends at layer L has the head. forward
@@ -28,7 +28,8 @@
 
 typedef struct rn_layer_stack rn_layer_stack;
 
-/** Creates a stack; the workspaces come with activations. Errors: RN_ERR_MEMORY. */
+/** Creates a stack without workspaces; rn_activations_create allocates them. Errors:
+ * RN_ERR_MEMORY. */
 rn_status rn_layer_stack_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                                 rn_layer_stack **out);
 void rn_layer_stack_destroy(rn_layer_stack **stack);
@@ -59,16 +60,16 @@ void rn_layer_stack_attach(rn_layer_stack *stack, rn_layer_group_port port);
 const rn_param_table *rn_layer_stack_table(const rn_layer_stack *stack);
 
 /**
- * Computes the sizes of the stack that rn_layer_stack_create would make, for the number of threads
- * of this process.
+ * Computes the memory sizes of a stack without creating it, for rn_threads() threads.
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_layer_stack_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                                  rn_stage_sizes *out);
 
 /**
- * Creates activations for the stage's maximal unit. The memory that activations share belongs to
- * the stack, which must outlive them. Free with rn_activations_destroy. Errors: RN_ERR_MEMORY.
+ * Creates activations for units up to the stage's maximum size. The memory that activations share
+ * belongs to the stack, which must outlive them. Free with rn_activations_destroy. Errors:
+ * RN_ERR_MEMORY.
  */
 rn_status rn_activations_create(rn_err *err, rn_layer_stack *stack, rn_save_policy save,
                                 rn_activations **out);
@@ -101,7 +102,7 @@ void rn_layer_stack_logits(rn_layer_stack *stack, const rn_real *params, int row
                            rn_real *logits);
 
 /**
- * Computes the gradient of the unit's input from dy and saves in the activations what
+ * Computes the gradient of the unit's input, dx, from dy. Stores in the activations what
  * backward_weight needs. Accumulates the gradients of vectors (norms) and, on the first stage, of
  * the embedding. With pass->weights, also accumulates the gradients of matrices, layer by layer
  * while the layer's rows are in cache.
@@ -114,23 +115,24 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
                                         rn_real *dy, rn_real *dx);
 
 /**
- * Accumulates the gradients of the unit's weight matrices; local. The activations may be reused
- * afterwards. Called in the order in which backward_input was called. Does nothing if
- * backward_input has already accumulated them, as it does with pass->weights or RN_SAVE_INPUTS;
- * backward_input may do so only while no other unit waits for its backward_weight.
+ * Accumulates the gradients of the unit's weight matrices; not collective. The activations may be
+ * reused afterwards. Call it for units in the same order as backward_input. Does nothing if
+ * backward_input has already accumulated these gradients, as it does with pass->weights or
+ * RN_SAVE_INPUTS; such a backward_input must not be called while another unit's backward_weight is
+ * outstanding.
  */
 void rn_layer_stack_backward_weight(rn_layer_stack *stack, const rn_pass *pass);
 
 /**
- * Computes weight gradients of units whose backward_weight has not been called, until `until` is
- * reached or none is left. Forward and backward_input do the same while they wait for a state. The
- * gradients do not depend on how much of them is computed early. Layer groups are reported by
- * backward_weight.
+ * Computes deferred weight gradients, of units whose backward_weight has not been called yet, until
+ * `until` is reached or none is left. Forward and backward_input do the same while they wait for a
+ * state. The gradients do not depend on how many of them are computed early. Layer groups are
+ * reported only in backward_weight.
  */
 void rn_layer_stack_run_waiting_weights(rn_layer_stack *stack, rn_weight_queue_until until);
 
-/** Returns the input rows [B, T, D] of `layer` in the last forward; for layer = L, the output of
- * the last layer. Not for activations with RN_SAVE_NOTHING. */
+/** Returns the input rows [B, T, D] of `layer` in the last forward, or the output of the last layer
+ * if layer = L. Not valid with RN_SAVE_NOTHING. */
 const rn_real *rn_layer_stack_hidden(const rn_activations *activations, int layer);
 
 #endif

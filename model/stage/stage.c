@@ -1,4 +1,4 @@
-/* The calls of a stage, which are passed on to its backend. */
+/* Checks the arguments of the calls of a stage and calls its backend. */
 #include "model/stage/stage.h"
 
 #include <assert.h>

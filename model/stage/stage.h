@@ -1,23 +1,23 @@
 /**
- * A stage: the layers of one pipeline rank with their weights, gradients and activations, in the
- * memory of the device that computes them.
+ * A stage consists of the layers of one pipeline rank with their weights, gradients and
+ * activations, in the memory of the device that computes them.
  *
- * Everything above the model uses a stage through this interface only. To add a backend, fill
+ * Code outside model/ uses a stage only through this interface. To add a backend, fill
  * rn_stage_ops, as model/stage/stage_cpu.c does for the CPU, and select it with
  * rn_stage_backend_swap. Each call below documents what the backend must provide; the following
  * rules apply to all calls.
  *
  * Memory. The caller holds a pointer into the memory of a stage only between rn_stage_map and
  * rn_stage_unmap, and only into the range that it mapped. On the CPU, both calls cost nothing: map
- * returns the address of the data. Other devices copy the range to host memory, reserved at
- * creation, and back. Weights and their gradient may be in memory of the caller
+ * returns the address of the data. Other devices copy the range to host memory, which they allocate
+ * at creation, and back. Weights and their gradient may be in memory of the caller
  * (rn_stage_adopt_weights, rn_stage_adopt_gradient); moments and the optimizer's shards always
  * belong to the caller.
  *
  * States. Through the scan port of the pass, a stage obtains the states before a segment and passes
  * on the states after it. The port's begin, end and publish take host memory;
- * proto/ports/scan_port.h says how long the port uses it. While the stage computes, it may call the
- * port's poll and, in reproducible mode, also test, end and publish.
+ * proto/ports/scan_port.h documents how long the port uses this memory. While the stage computes,
+ * it may call the port's poll and, in reproducible mode, also test, end and publish.
  *
  * Threads. All calls come from the thread that created the stage, and the stage calls ports from
  * that thread only. While a stage computes, another thread may progress messages that access mapped
@@ -62,14 +62,15 @@ typedef struct rn_stage_slot rn_stage_slot;
 /** The options of a new slot. */
 typedef struct rn_stage_slot_shape {
   rn_save_policy save;
-  bool separate_gradient; /* true if the gradient of the rows has separate memory; otherwise it
-                             overwrites the rows */
-  rn_stage_slot *reuse;   /* NULL for separate memory. With RN_SAVE_NOTHING, may be a slot whose
-                             memory the new slot shares, and which must outlive it. Tasks of either
-                             slot then invalidate the contents of the other. */
+  bool separate_gradient; /* true if the gradient of the rows has separate memory; if false, the
+                             gradient overwrites the rows */
+  rn_stage_slot
+      *reuse; /* NULL: the slot gets memory of its own. Otherwise `save` must be RN_SAVE_NOTHING,
+                 and the slot shares the memory of `reuse`, which must outlive it. Tasks of either
+                 slot then invalidate the contents of the other. */
 } rn_stage_slot_shape;
 
-/** How the weight gradients are summed over units; see model/ops/grad_accumulator.h. */
+/** Selects how the weight gradients are summed over units; see model/ops/grad_accumulator.h. */
 typedef enum { RN_GRADIENT_FLOAT, RN_GRADIENT_EXACT } rn_gradient_kind;
 
 /* ---- map and unmap ---- */
@@ -85,14 +86,14 @@ typedef enum {
                             rows unless `separate_gradient` was set */
 } rn_stage_array;
 
-/** A region: elements `range` of one array. */
+/** A region of memory: elements `range` of one array. */
 typedef struct rn_stage_region {
   rn_stage_array array;
-  rn_stage_slot *slot; /* slot of ROWS and ROWS_GRADIENT; NULL for other arrays */
+  rn_stage_slot *slot; /* slot, for ROWS and ROWS_GRADIENT; NULL for other arrays */
   rn_range range;
 } rn_stage_region;
 
-/** Direction of a mapping, as seen by the caller. */
+/** The purpose of a mapping. */
 typedef enum {
   RN_ACCESS_READ = 1,      /* the caller reads the stage's data */
   RN_ACCESS_WRITE = 2,     /* the caller writes every element; the old contents are undefined */
@@ -132,20 +133,21 @@ rn_status rn_stage_write_weights(rn_err *err, rn_stage *stage, const float *weig
  * ranks. */
 typedef struct rn_weights_memory {
   float *weights; /* [total] */
-  void *derived;  /* [rn_stage_derived_bytes], 64-byte aligned; NULL: the stage's own */
+  void *derived;  /* [rn_stage_derived_bytes], 64-byte aligned; NULL: the stage uses memory of its
+                     own */
 } rn_weights_memory;
 
 /**
- * Creates a stage of the backend in use; the gradient, slots and decoders are created by the calls
- * below. The workspace of a save policy is allocated with the first slot that has this policy.
- * Calls that create nothing do not allocate memory. Errors: RN_ERR_MEMORY.
+ * Creates a stage of the backend in use, without gradient, slots and decoders, which the calls
+ * below create. The workspace of a save policy is allocated with the first slot of the policy. Only
+ * calls that create objects allocate memory. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_stage_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out);
-/** Frees the stage, whose slots must have been destroyed before. Accepts NULL. */
+/** Frees the stage. Destroy its slots first. Accepts NULL. */
 void rn_stage_destroy(rn_stage **stage);
 
-/** Computes the sizes of the stage that rn_stage_create would make, for the number of threads of
- * this process. Errors: RN_ERR_MEMORY. */
+/** Computes the memory sizes of a stage without creating it, for rn_threads() threads. Errors:
+ * RN_ERR_MEMORY. */
 rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                            rn_stage_sizes *out);
 
@@ -161,18 +163,18 @@ size_t rn_stage_derived_bytes(const rn_stage *stage);
 /**
  * Offers memory for the weights to the stage.
  *
- * If this returns true, the stage uses `memory` instead of its own from now on. The caller still
- * owns it and may change the weights while the stage does not compute. After a change, unless
+ * If this returns true, the stage uses `memory` for its weights from now on. The caller still owns
+ * the memory and may change the weights while the stage does not compute. After a change, unless
  * rn_stage_derived_bytes is 0, the caller calls rn_stage_write_weights; ranks that share the memory
- * may divide the range among them. If this returns false, the stage keeps its own weights and does
- * not use `memory`; every change must be written to the stage. A stage on the CPU has no weights of
- * its own and always returns true.
+ * may each write a part of the range. If this returns false, the stage keeps its own weights and
+ * does not use `memory`; the caller must pass every change to rn_stage_write_weights. A stage on
+ * the CPU has no weights of its own and always returns true.
  */
 bool rn_stage_adopt_weights(rn_stage *stage, rn_weights_memory memory);
 
 /**
- * Offers zeroed, 64-byte aligned memory for the gradient that rn_stage_create_gradient creates
- * next: the array of its kind, [total].
+ * Offers memory for the gradient that the next rn_stage_create_gradient creates: a zeroed, 64-byte
+ * aligned array [total] of the gradient's element type.
  *
  * If this returns true, the stage uses `memory`, which the caller still owns and which must outlive
  * the stage; mapping the gradient then returns addresses in it. If this returns false, the stage
@@ -188,7 +190,7 @@ bool rn_stage_adopt_gradient(rn_stage *stage, void *memory);
 rn_status rn_stage_create_gradient(rn_err *err, rn_stage *stage, rn_gradient_kind kind,
                                    int64_t reduction_blocks);
 
-/** Creates a slot for units up to the stage's maximal size. Errors: RN_ERR_MEMORY. */
+/** Creates a slot for units up to the stage's maximum size. Errors: RN_ERR_MEMORY. */
 rn_status rn_stage_slot_create(rn_err *err, rn_stage *stage, rn_stage_slot_shape shape,
                                rn_stage_slot **out);
 /** Frees the slot. Accepts NULL. */
@@ -212,8 +214,8 @@ rn_status rn_stage_start_gradient(rn_err *err, rn_stage *stage);
 bool rn_stage_gradient_overflowed(const rn_stage *stage);
 
 /*
- * The caller does not set params, activations and accumulator in the passes below; the CPU backend
- * sets them for its layers.
+ * The caller leaves the fields params, activations and accumulator of the passes below unset; the
+ * CPU backend sets them.
  */
 
 /**
@@ -227,8 +229,8 @@ bool rn_stage_gradient_overflowed(const rn_stage *stage);
 rn_status rn_stage_forward(rn_err *err, rn_stage *stage, rn_stage_slot *slot, const rn_pass *pass);
 
 /**
- * The loss of the rows of a unit, or of some of its rows: the sum of the rows' losses, computed in
- * double in row order.
+ * The loss of all or some rows of a unit: the sum of the losses of the rows, computed in double in
+ * row order.
  */
 typedef struct rn_unit_loss {
   const rn_unit *unit; /* determines the targets and the number of rows */
@@ -245,14 +247,14 @@ typedef struct rn_unit_loss {
  */
 rn_status rn_stage_loss(rn_err *err, rn_stage *stage, rn_stage_slot *slot, rn_unit_loss *loss);
 
-/** Computes the logits [rn_range_count(rows), N], in host memory, of these rows of the slot. */
+/** Computes the logits [rn_range_count(rows), N] of rows `rows` of the slot, in host memory. */
 rn_status rn_stage_logits(rn_err *err, rn_stage *stage, rn_stage_slot *slot, rn_range rows,
                           float *logits);
 
 /**
- * Replaces the gradient of the slot's rows: on entry the gradient of the stage's output, on return
- * the gradient of its input. Accumulates the gradients of vectors (norms) and, on the first stage,
- * of the embedding. With pass->weights, also accumulates the gradients of matrices.
+ * Computes the gradient of the stage's input from the gradient of its output, in place: both are
+ * the slot's gradient of the rows. Accumulates the gradients of vectors (norms) and, on the first
+ * stage, of the embedding. With pass->weights, also accumulates the gradients of matrices.
  *
  * Collective: over the ranks of pass->port (one REVERSE scan per layer, last layer first).
  * Errors:     those of pass->port.
@@ -261,26 +263,26 @@ rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, rn_stage_slot *s
                                   const rn_pass *pass);
 
 /**
- * Accumulates the gradients of the unit's weight matrices; local. The slot may be reused
- * afterwards. Called in the order in which backward_input was called. Does nothing if
- * backward_input has already accumulated them, as it does with pass->weights or RN_SAVE_INPUTS.
+ * Accumulates the gradients of the unit's weight matrices; not collective. The slot may be reused
+ * afterwards. Call it for units in the same order as backward_input. Does nothing if backward_input
+ * has already accumulated these gradients, as it does with pass->weights or RN_SAVE_INPUTS.
  */
 rn_status rn_stage_backward_weight(rn_err *err, rn_stage *stage, rn_stage_slot *slot,
                                    const rn_pass *pass);
 
 /** A condition that ends rn_stage_run_waiting_weights, for example the arrival of a message.
- * `reached` is called on the caller's thread, before the work and after each
- * piece of a tile (a few milliseconds at most). */
+ * `reached` is called on the caller's thread before the work begins, and then after each task of
+ * that thread, that is, at least every few milliseconds. */
 typedef struct rn_stage_until {
   void *self;
   bool (*reached)(void *self);
 } rn_stage_until;
 
 /**
- * For a caller that has nothing else to do: computes weight gradients of units whose
- * backward_weight has not been called, until `until` is reached or none is left; backward_weight
- * then has less to do. Gradients do not depend on how much is computed early. Layer groups are
- * reported by backward_weight. A backend may return at once.
+ * Computes deferred weight gradients, of units whose backward_weight has not been called yet, until
+ * `until` is reached or none is left. For a caller that would otherwise wait; backward_weight then
+ * has less to do. The gradients do not depend on how many of them are computed early. Layer groups
+ * are reported only in backward_weight. A backend may return at once.
  */
 rn_status rn_stage_run_waiting_weights(rn_err *err, rn_stage *stage, rn_stage_until until);
 
@@ -291,9 +293,9 @@ typedef struct rn_stage_decoder rn_stage_decoder;
 
 /**
  * Creates a decoder for at most `sequences` sequences; every sequence is at its start. With `bf16`,
- * first rounds the stage's matrices to bf16, also if they are adopted, so that the stage and the
- * decoder use the same weights. The weights must not change while the decoder exists. Errors:
- * RN_ERR_MEMORY.
+ * first rounds the stage's matrices to bf16 in place, even if the stage has adopted them, so that
+ * the stage and the decoder use the same weights. The weights must not change while the decoder
+ * exists. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_stage_decoder_create(rn_err *err, rn_stage *stage, int sequences, bool bf16,
                                   rn_stage_decoder **out);
@@ -317,16 +319,17 @@ typedef struct rn_decoder_tokens {
   float *logits;        /* output: logits that follow the token */
 } rn_decoder_tokens;
 
-/** Processes these tokens and computes the logits. */
+/** Processes one token of each sequence in `tokens` and computes the logits. */
 rn_status rn_stage_decoder_step(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                                 rn_decoder_tokens tokens);
 
 /* ---- backends ---- */
 
-/** The calls of a backend. Each is documented at the function rn_stage_<name> above. */
+/** The calls of a backend. Each member <name> is documented at the function rn_stage_<name>
+ * above. */
 struct rn_stage_ops {
   const char *name;
-  /** In addition, sets (*out)->ops and (*out)->table. */
+  /** Must also set (*out)->ops and (*out)->table. */
   rn_status (*create)(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out);
   void (*destroy)(rn_stage *stage);
   rn_status (*measure)(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage_sizes *out);

@@ -1,6 +1,6 @@
 /*
- * The CPU backend: a stack of layers on host memory. Mapping returns an address, so it costs
- * nothing. Weights are always in memory of the caller.
+ * The CPU backend of a stage: a stack of layers in host memory. rn_stage_map returns an address and
+ * copies nothing. The weights are always in memory of the caller.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ typedef struct cpu_stage {
   rn_spec spec;
   size_t slot_elements; /* [B, T, D] */
   float *weights;       /* [total], adopted */
-  void *gradient;       /* memory for the gradient, adopted; NULL: the stage's own */
+  void *gradient;       /* adopted memory for the gradient; NULL: the stage allocates its own */
   rn_grad_accumulator accumulator;
 } cpu_stage;
 
@@ -192,7 +192,7 @@ static bool gradient_overflowed(const rn_stage *stage) {
   return of_const(stage)->accumulator.overflowed;
 }
 
-/* Returns the caller's pass with the memory of the stage and the slot added. */
+/* Returns the caller's pass, with the fields that point to memory of the stage and the slot set. */
 static rn_pass with_memory(cpu_stage *s, rn_stage_slot *slot, const rn_pass *pass) {
   rn_pass whole = *pass;
   whole.params = s->weights;

@@ -7,7 +7,8 @@
 
 #include "model/memory/buffer_plan.h"
 
-/** The shape of a stage: layers first .. last-1, and units of at most B sequences and T tokens. */
+/** The shape of a stage: layers first_layer .. last_layer - 1, and units of at most B sequences and
+ * T tokens. */
 typedef struct rn_stage_shape {
   int first_layer, last_layer;
   int max_sequences, max_tokens;
@@ -21,7 +22,7 @@ typedef struct rn_stage_sizes {
   size_t copy_bytes;                         /* bytes of the bf16 shadow */
   size_t activation_bytes[RN_SAVE_POLICIES]; /* bytes of one rn_activations */
   size_t workspace_bytes[RN_SAVE_POLICIES];  /* bytes of the workspace; allocated once per stage */
-  rn_buffer_plan buffers[RN_SAVE_POLICIES];  /* plans that account for these bytes */
+  rn_buffer_plan buffers[RN_SAVE_POLICIES];  /* the buffers that make up these bytes */
 } rn_stage_sizes;
 
 #endif

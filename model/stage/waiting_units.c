@@ -20,7 +20,7 @@ void rn_waiting_units_add(rn_waiting_units *units, const rn_pass *pass) {
   units->last = unit;
 }
 
-/* Adds the next layer of a unit to the queue. */
+/* Adds the weight gradients of the next layer of a unit to the queue. */
 static void add_layer(rn_waiting_units *units, rn_activations *unit) {
   const int i = --unit->layers_left;
   rn_layer_defer_weights(&units->layer[i], unit->rows_of_weights, &unit->layer[i],

@@ -1,9 +1,11 @@
 /**
- * Units of a stage whose weight gradients wait: backward_input has run, backward_weight has not.
+ * The units of a stage whose weight gradients are deferred: backward_input has been called for
+ * them, but not yet backward_weight.
  *
- * The stage's queue takes products from here, layer by layer, whenever the stage or its caller
- * waits for something else. Units are computed in the order of their backward_input, and layers
- * from the last to the first, so gradients do not depend on how much is computed early.
+ * The stage's queue takes weight products from this list, layer by layer, while the stage or its
+ * caller would otherwise wait. Units are processed in the order of their backward_input, and the
+ * layers of a unit from the last to the first, so gradients do not depend on how many of them are
+ * computed early.
  */
 #ifndef RN_MODEL_STAGE_WAITING_UNITS_H
 #define RN_MODEL_STAGE_WAITING_UNITS_H
@@ -16,15 +18,16 @@ typedef struct rn_waiting_units {
   rn_activations *first, *last; /* list in the order of backward_input; not owned */
 } rn_waiting_units;
 
-/** Adds the unit of pass->activations. Its activations must not change until it is finished. */
+/** Adds a unit; pass->activations must not change until rn_waiting_units_finish. */
 void rn_waiting_units_add(rn_waiting_units *units, const rn_pass *pass);
 
-/** Returns the source of products for the queue; *units must not move. */
+/** Returns a source of products for the queue. The source keeps the pointer `units`. */
 rn_weight_queue_source rn_waiting_units_source(rn_waiting_units *units);
 
 /**
- * Computes what is left of the first unit, which must be that of `activations`, and removes it.
- * Calls complete.complete(self, i) for each layer i of the stage, from the last to the first.
+ * Computes the remaining weight gradients of the first unit in the list, which must be the unit of
+ * `activations`, and removes the unit. Calls complete.complete(self, i) for each layer i of the
+ * stage, from the last to the first.
  */
 void rn_waiting_units_finish(rn_waiting_units *units, const rn_activations *activations,
                              rn_weight_queue_event complete);
