@@ -1,4 +1,4 @@
-/* A few steps of training: losses, norms, learning rates, weights and moments. */
+/* Checks losses, gradient norms, learning rates, weights and moments of a few training steps. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +16,7 @@ typedef struct adamw_case {
   rn_adamw adamw;
   rn_lr_schedule schedule;
   double clip;
-  int32_t *input, *target, *since; /* [steps, B, T]; since: NULL without packed documents */
+  int32_t *input, *target, *since; /* [steps, B, T]; since: doc_position, or NULL */
   rn_real *params, *exp_avg, *exp_avg_sq;
   double *losses, *norms, *rates; /* [steps] */
 } adamw_case;
@@ -89,7 +89,7 @@ static rn_status load_training(rn_err *err, adamw_case *x) {
   return RN_OK;
 }
 
-/* Weights and moments at one time: "after<k>" or "final". */
+/* Checks weights and moments at `time`: "after<k>" (after step k) or "final". */
 static rn_status check_time(rn_err *err, const adamw_case *x, const golden_model *m,
                             const char *variant, const char *time) {
   const rn_real *values[] = {x->params, x->exp_avg, x->exp_avg_sq};

@@ -1,5 +1,6 @@
-/* A model with softmax attention, packed documents included: logits, loss, every gradient, hidden
- * rows; then logits of a prefix, states of retention layers, and greedy continuation. */
+/* Checks a model with softmax attention, also with packed documents: logits, loss, all gradients
+ * and hidden rows. Then checks logits of a prefix, states of retention layers, and greedy
+ * continuation. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ typedef struct attention_case {
   rn_spec spec;
   int B, T;
   rn_real *params;
-  int32_t *input, *target, *since; /* [B, T] */
+  int32_t *input, *target, *since; /* [B, T]; since: doc_position */
 } attention_case;
 
 static rn_status load(rn_err *err, golden_case *c, attention_case *x) {
@@ -59,7 +60,7 @@ static rn_status run_whole(rn_err *err, const attention_case *x, int chunk) {
   return status;
 }
 
-/* Continues the tokens greedily, and computes the whole prefix again for each token. */
+/* Continues the tokens greedily. Runs forward over the whole prefix again for each new token. */
 static rn_status check_greedy(rn_err *err, const attention_case *x, golden_model *m, int length) {
   enum { PROMPT = 8 };
   const int N = x->spec.vocab;
@@ -104,7 +105,7 @@ static rn_status check_states(rn_err *err, const attention_case *x, golden_model
   return RN_OK;
 }
 
-/* The tokens as one document, whatever in.since says. */
+/* Treats the tokens as one document and ignores in.since. */
 static rn_status check_prefix(rn_err *err, const attention_case *x, golden_model *m) {
   golden_shape logits, tokens;
   RN_TRY(err, golden_shape_of(err, x->c, "decode.logits.f64", 3, &logits));

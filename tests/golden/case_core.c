@@ -1,5 +1,5 @@
-/* The raw core: outputs, states and adjoints at chunk boundaries, packed documents, in all forms.
- */
+/* Checks the retention core in all forms: outputs, states and adjoints at chunk boundaries, and
+ * packed documents. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "model/retention/retention.h"
 #include "tests/golden/run.h"
 
-/** The case's inputs as the core takes them: rows [B, T, H, width]. */
+/** Inputs of the case in the layout of the core, and its outputs. Rows are [B, T, H, width]. */
 typedef struct core {
   golden_case *c;
   int B, H, T, K, V, chunk;
@@ -105,7 +105,7 @@ static rn_status check_gradients(rn_err *err, core *x, const char *prefix) {
   return RN_OK;
 }
 
-/* The file's own decays in place of those that a model's head numbers give. */
+/* Sets the decays to those of the file, which differ from the decays of a model's heads. */
 static void set_decays(const core *x, rn_retention *r) {
   for (int h = 0; h < x->H; h++) {
     rn_real *power = r->power + (int64_t)h * (r->max_tokens + 1);
@@ -133,21 +133,21 @@ static rn_retention_view view_of(const core *x) {
                              .v = rn_matrix_of_reals(x->v, x->H * x->V)};
 }
 
-/* doc_position: tokens from the start of the document; `offset` of them lie before the rows at
- * hand. */
+/* Marks the rows as one document, of which `offset` tokens precede the rows. */
 static void one_document(core *x, int offset) {
   for (int b = 0; b < x->B; b++) {
     for (int t = 0; t < x->T; t++) x->doc_position[b * x->T + t] = t + offset;
   }
 }
 
-/** States and adjoints of a chunkwise run; memory of the case. */
+/** States and adjoints of a chunkwise run. The case owns the memory. */
 typedef struct chunk_states {
   int chunks;
-  rn_real *states, *adjoints; /* [chunks + 1, B, H, K, V]: at boundaries 0 .. chunks */
+  rn_real *states, *adjoints; /* [chunks + 1, B, H, K, V], at chunk boundaries 0..chunks */
 } chunk_states;
 
-/* Gradients of a run; dkv: rows of dk and dv side by side. */
+/* Returns where a run writes its gradients. A row of `dkv` contains a row of dk, then a row of
+ * dv. */
 static rn_retention_grads grads_of(const core *x, rn_real *dkv) {
   const int64_t ldo = (int64_t)x->H * x->V, ldk = (int64_t)x->H * x->K;
   return (rn_retention_grads){.d_o = rn_matrix_of_reals(x->d_o, ldo),
@@ -158,7 +158,8 @@ static rn_retention_grads grads_of(const core *x, rn_real *dkv) {
                               .lddkv = ldk + ldo};
 }
 
-/* Forward and backward in chunks; `before` and `behind` lie at the ends of the sequence. */
+/* Runs forward and backward in chunks. `before` is the state before the sequence, `behind` the
+ * adjoint of the state after it. */
 static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const rn_real *before,
                             const rn_real *behind, chunk_states *out) {
   const rn_retention_view u = view_of(x);
@@ -181,7 +182,8 @@ static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const r
   rn_retention_forward_chunks(r, &u, &no_port, RN_TERM_CROSS, states, &rows_out);
   memcpy(out->states + out->chunks * each, x->state, bytes);
 
-  /* Adjoints after each chunk; out->adjoints begins with the one before the first chunk. */
+  /* behind_it[i] is the adjoint after chunk i; out->adjoints[0] is the adjoint before the first
+   * chunk */
   rn_real *behind_it = out->adjoints + each;
   memcpy(out->adjoints, behind, bytes);
   const rn_retention_grads grads = grads_of(x, dkv);
@@ -200,7 +202,8 @@ static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const r
   return RN_OK;
 }
 
-/* Rows of one chunk size; at the file's own size the boundaries too. */
+/* Checks the rows for one chunk size; with `boundaries` also the states and adjoints at chunk
+ * boundaries, which the file contains only for its own chunk size. */
 static rn_status check_chunks(rn_err *err, core *x, const rn_retention *r, bool boundaries) {
   chunk_states s;
   one_document(x, 1);
@@ -220,7 +223,7 @@ static rn_status check_chunks(rn_err *err, core *x, const rn_retention *r, bool 
   return RN_OK;
 }
 
-/* Marks the documents of packed.cu_seqlens: 0 = c0 < c1 < ... = T, the same in every row. */
+/* Sets doc_position from packed.cu_seqlens: 0 = c0 < c1 < ... = T, the same for all sequences. */
 static rn_status packed_documents(rn_err *err, core *x) {
   golden_shape shape;
   int32_t *cu;
@@ -247,7 +250,7 @@ static rn_status check_packed(rn_err *err, core *x, const rn_retention *r) {
   return RN_OK;
 }
 
-/* The parallel form, token by token: the oracle. */
+/* Checks the parallel form, which is computed token by token. */
 static rn_status check_parallel(rn_err *err, core *x, const rn_retention *r, bool packed) {
   const int64_t ldo = (int64_t)x->H * x->V, ldk = (int64_t)x->H * x->K;
   const rn_real *before = packed ? x->zero : x->first, *behind = packed ? x->zero : x->last;
@@ -288,7 +291,7 @@ static rn_status check_recurrent(rn_err *err, core *x, const rn_retention *r) {
   return RN_OK;
 }
 
-/* S_n from the scale 1 / sqrt(S_n) that the model gives row n. */
+/* Checks the row sums S_n, computed from the scale 1 / sqrt(S_n) that the model gives row n. */
 static rn_status check_row_sums(rn_err *err, core *x, const rn_retention *r) {
   one_document(x, 0);
   const rn_retention_view u = view_of(x);

@@ -1,11 +1,12 @@
-/* A model in fla's names and mathematics: raw scale, half-split rotation, weighted head norm. */
+/* Checks a model with the names and formulas of fla: raw scale, half-split rotation, head norm
+ * with weights. */
 #include <stdio.h>
 #include <string.h>
 
 #include "tests/golden/run.h"
 #include "tests/golden/spec.h"
 
-/* Our name of a tensor inside a layer, and fla's. */
+/* Names of a tensor inside a layer: this program's and fla's. */
 static const char *const layer_names[][2] = {
     {"retention_layer_norm.weight", "attn_norm.weight"},
     {"retention.q_proj.weight", "attn.q_proj.weight"},
@@ -85,7 +86,7 @@ typedef struct fla_case {
   int B, T;
   rn_real *params;
   int32_t *input;            /* [B, T] */
-  int32_t *context, *target; /* [B, T - 1]: tokens and the ones that follow them */
+  int32_t *context, *target; /* [B, T - 1]: all tokens but the last, and all but the first */
 } fla_case;
 
 static rn_status load_fla(rn_err *err, golden_case *c, fla_case *x) {
@@ -121,7 +122,8 @@ static rn_status check_logits(rn_err *err, const fla_case *x, const rn_spec *spe
   return status;
 }
 
-/* The last token has no target: loss and gradient are those of all tokens but it. */
+/* Checks loss and gradient, which are means over all tokens but the last, since it has no
+ * target. */
 static rn_status check_gradient(rn_err *err, const fla_case *x, const rn_spec *spec, rn_form form,
                                 const char *variant) {
   golden_model m;

@@ -1,4 +1,5 @@
-/* One retention block: outputs, all gradients and what lies between, in the official forms. */
+/* Checks one retention block in the official forms: outputs, all gradients, and intermediate
+ * arrays. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +13,7 @@ typedef struct layer_case {
   golden_case *c;
   rn_spec spec;
   int B, T;
-  rn_param_table *table; /* of a model of this one layer */
+  rn_param_table *table; /* of a model that consists of this layer */
   rn_real *params, *gradient;
   rn_real *x, *dy, *y, *dx; /* [B, T, D] */
   rn_unit unit;
@@ -70,13 +71,13 @@ static rn_status load_layer(rn_err *err, golden_case *c, layer_case *l) {
   return RN_OK;
 }
 
-/** A block at work, with its buffers and local state. */
+/** A block with its buffers and its local state. */
 typedef struct block_run {
   rn_block_retention block;
   rn_block_retention_activations activations;
   rn_buffer_plan plan;
   rn_workspace workspace;
-  rn_arena arena; /* of buffers that are saved */
+  rn_arena arena; /* memory of the saved buffers */
   rn_local_state *local_state;
 } block_run;
 
@@ -103,7 +104,7 @@ static rn_status open_run(rn_err *err, const layer_case *l, const rn_spec *spec,
   return RN_OK;
 }
 
-/* [B, T, count] columns of the activations' rows from `from` on. */
+/* Checks columns [from, from + count) of `rows`, as an array [B, T, count]. */
 static rn_status check_columns(rn_err *err, const layer_case *l, const block_run *run,
                                const char *variant, const rn_real *rows, int from, int count,
                                const char *base) {
@@ -133,7 +134,8 @@ static rn_status check_rotated(rn_err *err, const layer_case *l, const block_run
   return RN_OK;
 }
 
-/* Rows before the norm are alpha o = alpha y / factor, for the norm left y = factor o. */
+/* Checks the rows before and after the head norm. The block stores the row after the norm, y =
+ * factor o; the official row before the norm is alpha o = alpha y / factor. */
 static rn_status check_norm(rn_err *err, const layer_case *l, const block_run *run,
                             const char *variant, const char *form) {
   const int H = run->block.heads, V = run->block.value_width, chunk = l->spec.chunk;
@@ -157,7 +159,7 @@ static rn_status check_norm(rn_err *err, const layer_case *l, const block_run *r
   return RN_OK;
 }
 
-/* The official denominator c of alpha = 1 / (sqrt(S_n) c). */
+/* Checks the official denominator c, which is defined by alpha = 1 / (sqrt(S_n) c). */
 static rn_status check_denominator(rn_err *err, const layer_case *l, const block_run *run,
                                    const char *variant) {
   const int H = run->block.heads;
@@ -177,7 +179,7 @@ static rn_status check_denominator(rn_err *err, const layer_case *l, const block
   return RN_OK;
 }
 
-/* State and scale after the last token of the canonical recurrent form. */
+/* Checks state and scale after the last token of the canonical recurrent form. */
 static rn_status check_final_state(rn_err *err, const layer_case *l, const block_run *run,
                                    const char *variant) {
   double *scale;
@@ -244,12 +246,12 @@ static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, cons
   return RN_OK;
 }
 
-/** One way to an official form: our scale, our form of the core, our chunk. */
+/** A retention scale, a form of the core, and a chunk size that reproduce an official form. */
 typedef struct layer_variant {
   const char *official;
   rn_retention_scale scale;
   rn_form form;
-  int chunk; /* 0: the file's */
+  int chunk; /* 0: the chunk size of the file */
 } layer_variant;
 
 static rn_status run_variant(rn_err *err, layer_case *l, const layer_variant *w, block_run *run) {

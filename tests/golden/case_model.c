@@ -1,4 +1,4 @@
-/* A whole model: logits, loss, every gradient, hidden rows; then decoding. */
+/* Checks logits, loss, all gradients and hidden rows of a whole model, then decoding. */
 #include <stdio.h>
 #include <string.h>
 
@@ -38,7 +38,8 @@ static rn_status check_hidden(rn_err *err, const model_case *x, const golden_mod
   return RN_OK;
 }
 
-/* One way to an official form; hidden rows are those of the parallel form. */
+/* Computes an official form with `form` and checks it. The file's hidden rows are those of the
+ * parallel form. */
 static rn_status check_form(rn_err *err, const model_case *x, golden_model *m, rn_form form,
                             const char *official, const char *variant) {
   char base[64];

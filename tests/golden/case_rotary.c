@@ -1,4 +1,4 @@
-/* Rotated rows at given positions, in both conventions, and the angles. */
+/* Checks rotated rows at given positions, and the angles, in both conventions. */
 #include <string.h>
 
 #include "model/retention/rotary.h"
@@ -8,7 +8,7 @@ typedef struct rotary_case {
   int B, P, K;
   const double *position; /* [P] */
   const rn_real *x;       /* [B, P, K] */
-  rn_real *rows;          /* [P, B, K]: B heads of one token each time */
+  rn_real *rows;          /* [P, B, K]: B heads of one token, for each position */
 } rotary_case;
 
 static rn_status check_convention(rn_err *err, golden_case *c, const rotary_case *r, rn_rotary kind,
@@ -39,7 +39,8 @@ static rn_status check_convention(rn_err *err, golden_case *c, const rotary_case
 rn_status RN_NAME(golden_run_rotary)(rn_err *err, golden_case *c) {
   golden_shape shape;
   rn_real *x;
-  int32_t *whole; /* held to be whole numbers; used as doubles */
+  int32_t *whole; /* loaded only to check that positions are whole numbers; r.position has them as
+                     doubles */
   RN_TRY(err, golden_shape_of(err, c, "in.x", 3, &shape));
   rotary_case r = {.B = (int)shape.n[0], .P = (int)shape.n[1], .K = (int)shape.n[2]};
   if (r.K % 2 != 0) {

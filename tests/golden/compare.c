@@ -1,4 +1,4 @@
-/* Largest error of a quantity, its tolerance, and the line that says so. */
+/* Compares a quantity with its reference, and prints the error, the tolerance and the result. */
 #include <float.h>
 #include <math.h>
 #include <stdarg.h>
@@ -9,14 +9,16 @@
 
 static const char *const precision_name[] = {"f32", "f64"};
 
-/* Of a float as large as x; denormals are flushed in our arithmetic, so one ulp is theirs all. */
+/* Returns one ulp of a float as large as x, but at least FLT_MIN, since this program's
+ * arithmetic flushes denormals to zero. */
 static double float_ulp(double x) {
   int exponent;
   frexp(fabs(x) < FLT_MIN ? FLT_MIN : fabs(x), &exponent);
   return fmax(ldexp(1, exponent - FLT_MANT_DIG), FLT_MIN);
 }
 
-/* The error of one element in the measure's unit; NaN where either is not finite. */
+/* Returns the error of one element in the unit of the measure; NaN if either value is not
+ * finite. */
 static double error_of(golden_measure measure, double got, double want) {
   double error = fabs(got - want);
   switch (measure) {
@@ -37,7 +39,8 @@ typedef struct result {
   double error, tolerance;
 } result;
 
-/* A NaN stays: no comparison with it holds, so it is a miss. */
+/* Once `worst` is NaN it stays NaN. Every comparison with it is false, so that it counts as a
+ * miss. */
 static result measure_error(golden_meaning m, const double *got, const double *want,
                             int64_t count) {
   double worst = 0, size = 0, sum = 0;
@@ -61,7 +64,8 @@ static result measure_error(golden_meaning m, const double *got, const double *w
   return (result){worst, m.tolerance};
 }
 
-/* In double all arrays are held alike, but for those that were stored rounded. */
+/* Replaces the measure in double: 1 ulp if the reference was stored rounded, else a relative
+ * error of 1e-11. */
 static golden_meaning in_precision(golden_meaning m, golden_precision precision, bool rounded) {
   if (precision == GOLDEN_F32 || m.measure == GOLDEN_EQUAL) return m;
   m.measure = rounded ? GOLDEN_ULP : GOLDEN_OWN_SIZE;

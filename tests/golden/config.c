@@ -1,4 +1,4 @@
-/* Values of a case's config, each checked before use. */
+/* Reads values of a case's config, and checks each. */
 #include <math.h>
 
 #include "tests/golden/golden.h"

@@ -1,4 +1,5 @@
-/* Decoding token by token: logits, states and scales of given tokens, and greedy continuation. */
+/* Checks decoding token by token: logits, states and scales for given tokens, and greedy
+ * continuation. */
 #include <stdio.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ rn_status golden_scales_after(rn_err *err, golden_case *c, const rn_spec *spec, 
   return RN_OK;
 }
 
-/* State [B, H, K, V] of a layer. */
+/* Returns the state [B, H, K, V] of a layer. */
 typedef rn_real *state_of_layer(void *self, int layer);
 
 static rn_real *local_state(void *self, int layer) {
@@ -54,7 +55,7 @@ static rn_status check_states(rn_err *err, const decode_case *x, const char *var
   return RN_OK;
 }
 
-/* Step t's logits [B, N] to index t of [B, steps, N]. */
+/* Copies logits [B, N] of step t to all[:, t] of `all` [B, steps, N]. */
 static void put_logits(const rn_real *step, int t, int B, int steps, int vocab, rn_real *all) {
   for (int b = 0; b < B; b++) {
     memcpy(all + ((int64_t)b * steps + t) * vocab, step + (int64_t)b * vocab,
@@ -78,7 +79,7 @@ static rn_status decode_steps(rn_err *err, const decode_case *x, golden_model *m
   return RN_OK;
 }
 
-/* The same by a decoder, slot b for sequence b. */
+/* Does the same with a decoder; sequence b is in slot b. */
 static rn_status step_decoder(rn_err *err, const decode_case *x, rn_decoder *decoder, int steps) {
   const int N = x->spec->vocab;
   rn_real *step, *all;
@@ -107,7 +108,7 @@ static rn_status decode_by_decoder(rn_err *err, const decode_case *x, golden_mod
   return status;
 }
 
-/* The same logits from whole sequences in chunks. */
+/* Computes the same logits from whole sequences in chunks. */
 static rn_status decode_in_chunks(rn_err *err, const decode_case *x, golden_model *m, int steps) {
   char variant[32];
   snprintf(variant, sizeof variant, "chunk %d", m->spec.chunk);
@@ -124,7 +125,8 @@ static int32_t largest(const rn_real *logits, int vocab) {
   return best;
 }
 
-/* Tokens at the head of the file's rows that are the case's own input. */
+/* Returns the length of the prompt: the number of leading tokens of `rows` that equal the case's
+ * input, at least 1. */
 static int prompt_of(const decode_case *x, const int32_t *rows, int length) {
   int common = length - 1 < x->T ? length - 1 : x->T;
   for (int b = 0; b < x->B; b++) {
@@ -169,7 +171,7 @@ static rn_status check_greedy(rn_err *err, const decode_case *x, golden_model *m
   return RN_OK;
 }
 
-/* The reference logits as the file has them, or NULL. */
+/* Returns the name of the array of reference logits, or NULL if the file has none. */
 static const char *logits_of(const golden_case *c) {
   if (golden_has(c, "decode.logits.f64")) return "decode.logits.f64";
   return golden_has(c, "decode.logits.r32") ? "decode.logits.r32" : NULL;
@@ -177,7 +179,8 @@ static const char *logits_of(const golden_case *c) {
 
 typedef rn_status (*decode_run)(rn_err *err, const decode_case *x, golden_model *m, int steps);
 
-/* One run on a model of its own, with tokens of at most `tokens` at once. */
+/* Calls run(), or check_greedy() if it is NULL, with a new model of the given chunk size, which
+ * processes at most `tokens` tokens of a sequence per call. */
 static rn_status on_a_model(rn_err *err, const decode_case *x, int chunk, int tokens,
                             decode_run run) {
   golden_model m;

@@ -1,14 +1,14 @@
-/* Opening a case, telling its kind by its arrays, and loading what it gives. */
+/* Opens a case, determines its kind from the names of its arrays, and loads arrays. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "proto/base/arena.h"
 #include "tests/golden/golden.h"
 
-/** A block of memory of a case, in front of its bytes. */
+/** A block of memory that a case owns: list pointer and contents. */
 struct golden_block {
   struct golden_block *next;
-  double bytes[]; /* aligned for any element */
+  double bytes[]; /* double: aligned for all element types in use */
 };
 
 rn_status golden_take(rn_err *err, golden_case *c, int64_t count, size_t bytes_each, void *out) {

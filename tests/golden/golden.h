@@ -1,8 +1,9 @@
 /**
- * One file of golden vectors at work: its arrays, its config, and what has been held against it.
+ * A file of golden vectors: its arrays, its config, and which arrays have been compared.
  *
- * Free of the precision under test: quantities come as doubles, names without their suffix (.f64,
- * or .r32 where the reference was stored rounded). Memory that a case takes lives until its end.
+ * This header does not depend on the precision under test. Quantities are passed as doubles, and
+ * names without their suffix: .f64, or .r32 if the reference was rounded to float when it was
+ * stored. Memory that golden_take returns is valid until golden_close.
  */
 #ifndef RN_TESTS_GOLDEN_GOLDEN_H
 #define RN_TESTS_GOLDEN_GOLDEN_H
@@ -21,41 +22,41 @@ typedef enum {
   GOLDEN_LAYER,    /* one retention block */
   GOLDEN_MODEL,    /* a whole model */
   GOLDEN_ADAMW,    /* steps of training */
-  GOLDEN_FLA,      /* a model in fla's names and mathematics */
-  GOLDEN_ATTENTION /* a model with softmax attention, in our own keys */
+  GOLDEN_FLA,      /* a model with the names and formulas of fla */
+  GOLDEN_ATTENTION /* a model with softmax attention; its config has keys of this program */
 } golden_kind;
 
-/** Kernels and products as the environment asks (tests/support/sets.h). */
+/** Selects the kernels and the GEMM backend that the environment names (tests/support/sets.h). */
 void golden_use_sets(void);
 
 typedef enum { GOLDEN_F32, GOLDEN_F64, GOLDEN_PRECISIONS } golden_precision;
 
-/** How an error is measured and what it is held against. */
+/** How an error is measured, and the limit that it must not exceed. */
 typedef enum {
-  GOLDEN_SCALED,   /* max|error| against tolerance x max(1, max|reference|) */
-  GOLDEN_OWN_SIZE, /* max|error| against tolerance x max|reference| */
-  GOLDEN_RELATIVE, /* max of |error| / |reference| against tolerance */
-  GOLDEN_ULP,      /* max of |error| / (one float ulp of the reference) against 1 */
-  GOLDEN_EQUAL     /* number of elements that differ against 0 */
+  GOLDEN_SCALED,   /* max|error| <= tolerance x max(1, max|reference|) */
+  GOLDEN_OWN_SIZE, /* max|error| <= tolerance x max|reference| */
+  GOLDEN_RELATIVE, /* max of |error| / |reference| <= tolerance */
+  GOLDEN_ULP,      /* max of |error| / (one float ulp of the reference) <= 1 */
+  GOLDEN_EQUAL     /* all elements are equal */
 } golden_measure;
 
 typedef enum {
   GOLDEN_UNKNOWN,
-  GOLDEN_GIVEN,    /* inputs, and official runs in float: listed */
-  GOLDEN_COMPARED, /* must be reached in both precisions */
-  GOLDEN_OPTIONAL  /* compared where the program has the quantity, else listed */
+  GOLDEN_GIVEN,    /* an input or an official float result: listed only */
+  GOLDEN_COMPARED, /* must be compared in both precisions */
+  GOLDEN_OPTIONAL  /* compared if the program computes the quantity, else listed */
 } golden_role;
 
-/** What a name means in a case: its role and how far float may be off. */
+/** The meaning of an array name in a case: its role, and the error allowed in float. */
 typedef struct golden_meaning {
   golden_role role;
   golden_measure measure;
-  double tolerance; /* in float, where no bound was measured for the array (golden_bound) */
+  double tolerance; /* in float; not used if golden_bound lists a bound for the array */
 } golden_meaning;
 
 enum { GOLDEN_DIMS = 6 };
 
-/** Row-major shape. */
+/** Shape of a row-major array. */
 typedef struct golden_shape {
   int dims;
   int64_t n[GOLDEN_DIMS];
@@ -72,68 +73,79 @@ typedef struct golden_case {
   golden_kind kind;
   rn_safetensors *file;
   json_t *config;
-  json_t *own_bounds, *table_bounds; /* by array name, or NULL: golden_read_tolerances */
-  bool *reached[GOLDEN_PRECISIONS];  /* [arrays]: compared in that precision */
+  json_t *own_bounds, *table_bounds; /* by array name, or NULL; see golden_read_tolerances */
+  bool *reached[GOLDEN_PRECISIONS];  /* [arrays] true if the array was compared in that precision */
   int lines, misses;
-  struct golden_block *blocks; /* memory taken */
+  struct golden_block *blocks; /* memory that golden_take returned */
 } golden_case;
 
-/** Opens the file, reads its config and tells its kind. Errors name the file and what is wrong. */
+/**
+ * Opens the file, reads its config and determines its kind. Errors: name the file and the fault.
+ */
 rn_status golden_open(rn_err *err, const char *path, golden_case *out);
 void golden_close(golden_case *c);
 
 /**
- * The measured bounds on a float run's errors: config.tolerance, and what tolerances.json in the
- * file's folder lists for __metadata__.case. Part of golden_open. Errors: either is malformed.
+ * Reads measured bounds on the errors of a float run: config.tolerance of the file, and the entry
+ * for __metadata__.case in tolerances.json in the file's folder. Called by golden_open. Errors:
+ * either is malformed.
  */
 rn_status golden_read_tolerances(rn_err *err, golden_case *c);
 
 /**
- * The bound on a float run's largest error in that array: config.tolerance, else tolerances.json.
- * The bound is used as it is. Returns false if neither lists the array; the bound of its meaning
- * then applies.
+ * Returns in *bound the bound on the largest error of a float run in that array, from
+ * config.tolerance if it lists the array, else from tolerances.json. The bound is not scaled.
+ * Returns false if neither lists the array; the caller then uses the tolerance of
+ * golden_meaning_of.
  */
 bool golden_bound(const golden_case *c, const char *name, double *bound);
 
-/** The name of the kind in messages. */
+/** Returns the name of the kind for messages. */
 const char *golden_kind_name(golden_kind kind);
 
 /** Returns what an array means in a case of that kind; `name` includes the suffix. */
 golden_meaning golden_meaning_of(golden_kind kind, const char *name);
 
-/** The suffix .f64 or .r32 of a name, or NULL. */
+/** Returns the suffix .f64 or .r32 of a name, or NULL if it has neither. */
 const char *golden_suffix(const char *name);
 
-/** Zeroed memory, freed when the case is closed. Errors: RN_ERR_MEMORY. */
+/** Allocates zeroed memory that golden_close frees. Errors: RN_ERR_MEMORY. */
 rn_status golden_take(rn_err *err, golden_case *c, int64_t count, size_t bytes_each, void *out);
 
 bool golden_has(const golden_case *c, const char *name);
 int64_t golden_count(golden_shape shape);
 bool golden_is_shape(const rn_safetensors_tensor *tensor, golden_shape shape);
 
-/** The shape of an array that must be there with so many dimensions. */
+/**
+ * Returns the shape of an array. Errors: the array is missing or does not have `dims` dimensions.
+ */
 rn_status golden_shape_of(rn_err *err, const golden_case *c, const char *name, int dims,
                           golden_shape *out);
 
-/** An input as doubles (kept by the case); it must be there with this shape. */
+/**
+ * Loads an array as doubles; the case owns the memory. Errors: the array is missing or has another
+ * shape.
+ */
 rn_status golden_load(rn_err *err, golden_case *c, const char *name, golden_shape shape,
                       const double **out);
 
-/** Token ids or the like: whole numbers of [0, limit). */
+/** Loads an array of integers in [0, limit), such as token ids. */
 rn_status golden_load_ids(rn_err *err, golden_case *c, const char *name, golden_shape shape,
                           int64_t limit, int32_t **out);
 
 /**
- * Holds a quantity against the array of that base name, prints one line and counts a miss.
+ * Compares a quantity with the array of that base name. Prints one line, and counts a miss if the
+ * error is too large.
  *
- * `way` tells apart several ways to the same quantity. An array that the file does not have is
- * passed over; one of another shape is a miss. Errors: the file cannot be read; memory.
+ * `variant` names the way in which the quantity was computed. If the file has no such array,
+ * nothing is compared; if the array has another shape, that is a miss. Errors: the file cannot be
+ * read; no memory.
  */
 rn_status golden_compare(rn_err *err, golden_case *c, golden_precision precision,
                          const char *variant, const double *got, golden_shape shape,
                          const char *base, ...) __attribute__((format(printf, 7, 8)));
 
-/** Config values; a missing or misfit one is an error that names it. */
+/** Read a config value. Errors: the value is missing or invalid; the message names it. */
 rn_status golden_int(rn_err *err, const golden_case *c, const char *key, int limit, int *out);
 rn_status golden_real(rn_err *err, const json_t *object, const char *key, double *out);
 rn_status golden_flag(rn_err *err, const golden_case *c, const char *key, bool *out);

@@ -1,7 +1,8 @@
 /*
- * golden_check FILE...: holds our numerics, in both precisions, against files of golden vectors.
+ * golden_check FILE...: compares this program's numerics, in both precisions, with golden vectors.
  *
- * Exit 0: every array was compared, or is listed as not to be, and all errors are in tolerance.
+ * Exit code 0: every array was compared, or is listed as not compared, and all errors are within
+ * their tolerance.
  */
 #include <omp.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 
 typedef rn_status (*run_fn)(rn_err *err, golden_case *c);
 
-/* In the order of golden_kind. */
+/* in the order of golden_kind */
 static const run_fn runs[][GOLDEN_PRECISIONS] = {
 #define RUN_ROW(kind) {golden_run_##kind##_f32, golden_run_##kind##_f64},
     GOLDEN_RUNS(RUN_ROW)
@@ -36,7 +37,7 @@ static int unknown_names(const golden_case *c) {
   return unknown;
 }
 
-/* An array that should have been compared and was not, in some precision, is a miss. */
+/* Counts arrays that should have been compared in both precisions but were not. */
 static int unreached(const golden_case *c) {
   int missed = 0;
   for (int i = 0; i < rn_safetensors_count(c->file); i++) {

@@ -1,7 +1,9 @@
 /*
- * golden_check notices: one value a little off in any kind of array, an array of another name, a
- * file cut short or without its config. A float run is held to the bound that config.tolerance
- * gives for an array, else to that of tolerances.json. Arguments: the program, a file of vectors.
+ * Checks that golden_check fails if one value of any kind of array is slightly off, if an array has
+ * another name, and if a file is truncated or has no config. Checks that the error bound of a float
+ * run is that of config.tolerance, else that of tolerances.json.
+ *
+ * Arguments: the program golden_check, and a file of vectors.
  */
 #include <jansson.h>
 #include <math.h>
@@ -36,7 +38,7 @@ static void read_bytes(const char *path, vectors *v) {
   fclose(in);
 }
 
-/* Exit code of the program on these bytes; -1 when it was killed. */
+/* Returns the exit code of the program for a file of these bytes; -1 if a signal killed it. */
 static int code_of(const vectors *v, const unsigned char *bytes, size_t size) {
   const char *path = temp_path("changed.safetensors");
   FILE *out = fopen(path, "wb");
@@ -61,7 +63,7 @@ static bool ends_with(const char *name, const char *suffix) {
   return all >= part && strcmp(name + all - part, suffix) == 0;
 }
 
-/* The first two words of a name: the kind of array. */
+/* Returns the length of the first two words of a name, which are the kind of array. */
 static size_t kind_length(const char *name) {
   const char *dot = strchr(name, '.');
   const char *second = dot != NULL ? strchr(dot + 1, '.') : NULL;
@@ -84,8 +86,8 @@ static bool is_compared(const char *name) {
   return ends_with(name, ".f64") || ends_with(name, ".r32") || ends_with(name, ".tokens");
 }
 
-/* Changes the middle element by what the double build must see: 1e-9 of the size, 8 ulp, 1 token.
- */
+/* Changes the middle element by an amount that the double build must detect: 1e-9 of the largest
+ * element (at least 1), 8 ulp of a float, or 1 for a token. */
 static void change(const rn_safetensors_tensor *t, unsigned char *bytes) {
   unsigned char *at = bytes + t->offset;
   const int64_t middle = t->count / 2;
@@ -130,7 +132,8 @@ static void a_value_off_is_a_miss(const vectors *v) {
   free(copy);
 }
 
-/* Overwrites the first occurrence of `from` with `to`, as long. */
+/* Replaces the first occurrence of `from` by `to`, which has the same length; the program must
+ * fail. */
 static void rename_in_header(const vectors *v, const char *from, const char *to) {
   unsigned char *copy = malloc(v->size), *at = NULL;
   const size_t length = strlen(from);
@@ -173,7 +176,8 @@ static void a_file_cut_short_is_an_error(const vectors *v) {
 
 /* ---- bounds ---- */
 
-/* The table that lies beside the changed copies; not_json: something else. */
+/* Writes tolerances.json beside the changed vectors: `table`, or the text `not_json` if it is
+ * not NULL. */
 static void write_table(const json_t *table, const char *not_json) {
   const char *path = temp_path("tolerances.json");
   FILE *out = fopen(path, "wb");
@@ -182,7 +186,7 @@ static void write_table(const json_t *table, const char *not_json) {
   if (fclose(out) != 0) abort();
 }
 
-/* The table with another bound for one array of this case. */
+/* Returns a copy of the table with another bound for one array of this case. */
 static json_t *table_with(const vectors *v, const char *array, json_t *bound) {
   json_t *table = json_deep_copy(v->table);
   const char *name = rn_safetensors_metadata(v->file, "case");
@@ -191,7 +195,7 @@ static json_t *table_with(const vectors *v, const char *array, json_t *bound) {
   return table;
 }
 
-/* An array that a float run cannot reach exactly, and that the table lists. */
+/* Returns an array that the table lists and that a float run does not reproduce exactly. */
 static const char *inexact_array(const vectors *v) {
   const char *name = rn_safetensors_metadata(v->file, "case"), *array;
   json_t *bound, *bounds = json_object_get(json_object_get(v->table, "tolerances"), name);
@@ -201,7 +205,8 @@ static const char *inexact_array(const vectors *v) {
   return NULL;
 }
 
-/* True if the file has a bound of its own for the array, which wins over the table's. */
+/* True if the file's config.tolerance has a bound for the array, which overrides that of the
+ * table. */
 static bool has_own_bound(const vectors *v, const char *array) {
   const char *text = rn_safetensors_metadata(v->file, "config");
   json_t *config = text != NULL ? json_loads(text, 0, NULL) : NULL;
@@ -210,7 +215,7 @@ static bool has_own_bound(const vectors *v, const char *array) {
   return has;
 }
 
-/* The file's bytes with config.tolerance set; the header is written anew. */
+/* Returns the file's bytes with config.tolerance set; this needs a new header. */
 static unsigned char *with_own_bound(const vectors *v, const char *array, json_t *bound,
                                      size_t *size) {
   uint64_t length;
@@ -253,13 +258,13 @@ static void check_table(const vectors *v, json_t *table, int code) {
   json_decref(table);
 }
 
-/* No float run is exact: a bound of 0 is missed, one of 1000 held, whichever the table's rows say.
- */
+/* Checks which bound is used. The error of a float run is larger than 0 and smaller than 1000,
+ * so that a bound of 0 fails and a bound of 1000 passes. */
 static void bounds_are_the_files(const vectors *v) {
   const char *array = inexact_array(v);
   if (!CHECK(array != NULL)) return;
   check_table(v, table_with(v, array, json_real(0)), has_own_bound(v, array) ? 0 : 1);
-  check_own_bound(v, array, json_real(1000), 0); /* the file's own bound wins */
+  check_own_bound(v, array, json_real(1000), 0); /* config.tolerance overrides the table */
   check_table(v, table_with(v, array, json_string("1")), 1);
   write_table(NULL, "{");
   fails(v, "a table that is no JSON", v->bytes, v->size);

@@ -1,12 +1,12 @@
-/* What every array name means, by kind of case: the role, and the tolerance in float that counts
- * where no bound was measured for the array. */
+/* Defines the meaning of array names for each kind of case: the role, and the tolerance in float
+ * that applies if no bound was measured for the array. */
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tests/golden/golden.h"
 
-/* Names of quantities, without suffix; the first pattern that fits counts. */
+/* Pattern for names without suffix; the first one that matches applies. */
 typedef struct family {
   golden_kind kind;
   const char *pattern;

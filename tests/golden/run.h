@@ -1,7 +1,8 @@
 /**
- * What all runs need in the precision at hand: arrays in and out, and a model of one stage.
+ * Functions for runs in one precision: load and compare arrays, and compute a model in one stage.
  *
- * Compiled twice; each kind of case has one run per precision, golden_run_<kind>_f32 and _f64.
+ * The code is compiled twice. Each kind of case has one run per precision, golden_run_<kind>_f32
+ * and golden_run_<kind>_f64.
  */
 #ifndef RN_TESTS_GOLDEN_RUN_H
 #define RN_TESTS_GOLDEN_RUN_H
@@ -35,11 +36,11 @@ GOLDEN_RUNS(GOLDEN_DECLARE)
 #define golden_scales_after RN_NAME(golden_scales_after)
 #define golden_check_decode RN_NAME(golden_check_decode)
 
-/** An input in the precision at hand; kept by the case. */
+/** Loads an input in this build's precision; the case owns the memory. */
 rn_status golden_reals(rn_err *err, golden_case *c, const char *name, golden_shape shape,
                        rn_real **out);
 
-/** As golden_compare, for a quantity in the precision at hand. */
+/** As golden_compare, for a quantity in this build's precision. */
 rn_status golden_check(rn_err *err, golden_case *c, const char *variant, const rn_real *got,
                        golden_shape shape, const char *base, ...)
     __attribute__((format(printf, 6, 7)));
@@ -47,29 +48,35 @@ rn_status golden_check_number(rn_err *err, golden_case *c, const char *variant, 
                               const char *base);
 
 /**
- * A canonical state [B, H, K, V] against the official one, S / sqrt(s) as [B, H, V, K], and the
- * scales s [H].
+ * Compares a canonical state [B, H, K, V] with the official state, which is S / sqrt(s) stored as
+ * [B, H, V, K]; also compares the scales s [H].
  */
 rn_status golden_check_state(rn_err *err, golden_case *c, const char *variant, const rn_spec *spec,
                              int sequences, const rn_real *state, const double *scale,
                              const char *state_base, const char *scale_base);
 
-/** [B, X, Y, W] -> [B, Y, X, W]. */
+/** Permutes `in` [B, X, Y, W] to `out` [B, Y, X, W]. */
 void golden_swap(int64_t b, int64_t x, int64_t y, int64_t w, const rn_real *in, rn_real *out);
 
-/** Their name of one of our tensors. */
+/** Writes the name in the file of the tensor that this program calls `ours`. */
 typedef void (*golden_rename)(const char *ours, char *theirs, size_t bytes);
 
-/** All tensors of the table from arrays `prefix` + their name; one too many or few is an error. */
+/**
+ * Loads all tensors of the table from the arrays `prefix` + name in the file. Errors: an array is
+ * missing, or has no tensor in the table.
+ */
 rn_status golden_params(rn_err *err, golden_case *c, const rn_param_table *table,
                         const char *prefix, golden_rename rename, rn_real **out);
 
-/** Values [total] laid out as the parameters, each tensor against `prefix` + their name. */
+/**
+ * Compares `values` [total], which have the layout of the parameters, with the arrays `prefix` +
+ * name.
+ */
 rn_status golden_check_params(rn_err *err, golden_case *c, const char *variant,
                               const rn_param_table *table, const rn_real *values,
                               const char *prefix, golden_rename rename);
 
-/** A whole model and one unit's worth of sequences. */
+/** A whole model and a unit of sequences. */
 typedef struct golden_model {
   rn_spec spec;
   int sequences, tokens;
@@ -77,7 +84,7 @@ typedef struct golden_model {
   rn_activations *activations;
   rn_local_state *local_state;
   const rn_param_table *table;
-  rn_real *params; /* the caller's */
+  rn_real *params; /* memory of the caller */
   rn_real *gradient, *y, *dy;
   rn_grad_accumulator accumulator;
   const int32_t *since; /* [B, T]: doc_position of packed documents; NULL: one document */
@@ -86,33 +93,47 @@ typedef struct golden_model {
   rn_unit unit;
 } golden_model;
 
-/** Ownership: the caller closes, after an error too. Errors: the spec's, memory. */
+/**
+ * Creates a model. Ownership: the caller closes it, also after an error. Errors: of
+ * rn_layer_stack_create; no memory.
+ */
 rn_status golden_model_open(rn_err *err, golden_case *c, const rn_spec *spec, int sequences,
                             int tokens, rn_real *params, golden_model *out);
 void golden_model_close(golden_model *m);
 
-/** Forward of tokens first .. first + count - 1 of rows `input` [B, ld]; y is [B, count, D]. */
+/**
+ * Runs forward over tokens [first, first + count) of `input` [B, ld]; m->y is then [B, count, D].
+ */
 rn_status golden_model_forward(rn_err *err, golden_model *m, rn_form form, const int32_t *input,
                                int ld, int first, int count);
 
-/** Mean loss of the forward before, against targets [B, T]; with `backward` the gradient too. */
+/**
+ * Computes the mean loss of the last forward against targets [B, T]; with `backward` also the
+ * gradient.
+ */
 rn_status golden_model_loss(rn_err *err, golden_model *m, const int32_t *target, bool backward,
                             double *loss);
 
-/** Whole sequences [B, T] from zero states: forward, loss, and with `backward` the gradient. */
+/**
+ * Runs whole sequences [B, T] from zero states: forward, loss, and with `backward` the gradient.
+ */
 rn_status golden_model_step(rn_err *err, golden_model *m, rn_form form, const int32_t *input,
                             const int32_t *target, bool backward, double *loss);
 
-/** Logits of the forward before, as [B, count, N]. */
+/** Compares the logits of the last forward, as [B, count, N]. */
 rn_status golden_check_logits(rn_err *err, golden_case *c, golden_model *m, const char *variant,
                               const char *base);
 
-/** s [H] of every head after `steps` tokens, from the scale 1 / sqrt(s) that the model gives the
- * last. */
+/**
+ * Returns the scale s [H] after `steps` tokens, computed from the factor 1 / sqrt(s) that the model
+ * applies to the last token.
+ */
 rn_status golden_scales_after(rn_err *err, golden_case *c, const rn_spec *spec, int steps,
                               double *scale);
 
-/** decode.* and generate.* of a model case; the spec is the canonical one. */
+/**
+ * Checks the arrays decode.* and generate.* of a model case; `spec` must have the canonical scale.
+ */
 rn_status golden_check_decode(rn_err *err, golden_case *c, const rn_spec *spec, rn_real *params,
                               const int32_t *input, int sequences, int tokens);
 

@@ -1,4 +1,5 @@
-/* A model of one stage: forward, loss and gradient of whole sequences or of a few tokens. */
+/* Implements a model in one stage: forward, loss and gradient of whole sequences or of a few
+ * tokens. */
 #include <math.h>
 #include <string.h>
 

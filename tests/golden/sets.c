@@ -1,4 +1,4 @@
-/* In single precision only: double has one set and one gemm backend, the references. */
+/* Compiled in single precision only: in double there is one kernel set and one GEMM backend. */
 #include "tests/support/sets.h"
 
 #include "tests/golden/golden.h"

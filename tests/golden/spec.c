@@ -1,4 +1,4 @@
-/* The spec that a torchscale config describes. */
+/* Derives the spec from a torchscale config. */
 #include "tests/golden/spec.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* The spec that our own configuration keys describe. */
+/* Derives the spec from this program's configuration keys. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ bool golden_has_own_config(const golden_case *c) {
   return json_is_object(own_keys(c));
 }
 
-/* Writes a value as the command line takes it. */
+/* Writes a value as text in the syntax of the command line. */
 static rn_status value_text(rn_err *err, const golden_case *c, const char *key, const json_t *value,
                             char text[256]) {
   const int written = json_is_string(value)

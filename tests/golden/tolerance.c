@@ -1,4 +1,5 @@
-/* Measured bounds on a float run's error: config.tolerance of a file, and tolerances.json. */
+/* Reads measured bounds on the errors of a float run: config.tolerance of a file, and
+ * tolerances.json. */
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 
 static const char table_name[] = "tolerances.json";
 
-/* The table in the folder of the case's file. */
+/* Writes the path of the table, which is in the folder of the case's file. */
 static rn_status table_path(rn_err *err, const golden_case *c, char *path, size_t bytes) {
   const char *slash = strrchr(c->path, '/');
   const int folder = slash == NULL ? 0 : (int)(slash - c->path) + 1;
@@ -34,7 +35,8 @@ static rn_status check_bounds(rn_err *err, const char *where, json_t *bounds) {
   return RN_OK;
 }
 
-/* The table's bounds for this case; none where there is no table, or the case is not in it. */
+/* Reads the table's bounds for this case; without a table or an entry for the case there are
+ * none. */
 static rn_status read_table(rn_err *err, golden_case *c) {
   char path[PATH_MAX];
   json_error_t error;
