@@ -32,8 +32,8 @@ typedef struct rn_stage_memory {
   const rn_embed *embed; /* NULL if the stage has no embedding; not owned */
   const rn_head *head;   /* NULL if the stage has no head; not owned */
   rn_buffer_plan plan[RN_SAVE_POLICIES];
-  rn_workspace
-      workspace[RN_SAVE_POLICIES]; /* allocated with the first rn_activations of the policy */
+  /* each is allocated with the first rn_activations of its policy */
+  rn_workspace workspace[RN_SAVE_POLICIES];
   rn_workspace *head_workspace; /* workspace of the head; this is the first workspace allocated */
   rn_head_work head_work;       /* buffers of the head, in head_workspace */
 } rn_stage_memory;

@@ -45,8 +45,8 @@ typedef struct rn_layer {
  */
 typedef struct rn_layer_activations {
   rn_real *norm_in1, *norm_in2; /* inputs of the norms */
-  rn_real *residual_in1,
-      *residual_in2; /* residual inputs; with pre-norm also inputs of the norms */
+  /* residual inputs; with pre-norm also inputs of the norms */
+  rn_real *residual_in1, *residual_in2;
   /* inputs of the blocks; with post-norm in rn_real, aliases of residual_in1 and residual_in2 */
   rn_array in1, in2;
   bool recompute_inputs; /* true if in1 and in2 are temporary, and backward_input recomputes them */

@@ -64,10 +64,10 @@ typedef struct rn_stage_slot_shape {
   rn_save_policy save;
   bool separate_gradient; /* true if the gradient of the rows has separate memory; if false, the
                              gradient overwrites the rows */
-  rn_stage_slot
-      *reuse; /* NULL: the slot gets memory of its own. Otherwise `save` must be RN_SAVE_NOTHING,
-                 and the slot shares the memory of `reuse`, which must outlive it. Tasks of either
-                 slot then invalidate the contents of the other. */
+  /* NULL: the slot gets memory of its own. Otherwise `save` must be RN_SAVE_NOTHING, and the slot
+   * shares the memory of `reuse`, which must outlive it. Tasks of either slot then invalidate the
+   * contents of the other. */
+  rn_stage_slot *reuse;
 } rn_stage_slot_shape;
 
 /** Selects how the weight gradients are summed over units; see model/ops/grad_accumulator.h. */
