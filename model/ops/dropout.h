@@ -2,9 +2,9 @@
  * Dropout without a stored mask: elements that are kept are divided by 1 - p, all others are set to
  * 0.
  *
- * The decision to keep an element is a function of (seed, step, layer, site, sequence index,
- * position, channel). So it does not depend on how the batch is partitioned, and backward makes the
- * same call on the gradient.
+ * Whether an element is kept is a function of (seed, step, layer, site, sequence index, position,
+ * channel). The result therefore does not depend on how the batch is partitioned, and backward
+ * makes the same call on the gradient.
  */
 #ifndef RN_MODEL_OPS_DROPOUT_H
 #define RN_MODEL_OPS_DROPOUT_H
@@ -32,7 +32,8 @@ typedef struct rn_dropout {
  */
 void rn_dropout_rows(rn_dropout dropout, const rn_unit *unit, int width, rn_real *rows);
 
-/** As rn_dropout_rows for some rows, on the calling thread; `x` is the array of all rows. */
+/** Does the same as rn_dropout_rows, but only for the given rows and on the calling thread; `x` is
+ * the array of all rows. */
 void rn_dropout_range(rn_dropout dropout, const rn_unit *unit, int width, rn_range rows,
                       rn_real *x);
 

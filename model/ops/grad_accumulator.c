@@ -30,8 +30,8 @@ void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
   }
 }
 
-/* Computes sums += values. Sets `overflowed` if `parts` summands as large as a value might not
- * fit, or if a value is NaN, which fails the comparison, too. */
+/* Computes sums += values. Sets `overflowed` if the sum of `parts` summands of a value's magnitude
+ * might overflow, or if a value is NaN, because the comparison is then false. */
 static void add_exactly(rn_grad_accumulator *accumulator, double parts, int64_t n,
                         const rn_real *values, int64_t *sums) {
   const double limit = 0x1p11 / parts;
@@ -50,7 +50,7 @@ static int64_t exact_tiles_down(int64_t n) {
   return (n + EXACT_ROWS - 1) / EXACT_ROWS;
 }
 
-/* Adds the contribution of one reduction block, which is a piece of the sum, to a tile. */
+/* Adds one piece of the sum, the contribution of one reduction block, to a tile. */
 static void add_exact_piece(const rn_weight_sum *sum, int64_t tile, int piece) {
   rn_grad_accumulator *accumulator = sum->accumulator;
   rn_real part[EXACT_ROWS * EXACT_COLS];

@@ -1,11 +1,11 @@
 /**
  * Accumulates weight gradients over the flat parameters of a stage, in plain or exact sums.
  *
- * Layers never write a gradient themselves: they pass their contributions (products dW += dY^T X,
- * vectors, rows) to the accumulator, which determines how these are summed. Plain sums are computed
- * in rn_real, in the order of the calls. Exact sums do not depend on the order: the contribution of
- * each reduction block is rounded to a multiple of 2^-52 and added as an integer, so the result
- * does not depend on how reduction blocks are distributed over ranks.
+ * Layers do not write to the gradient. They pass their contributions (products dW += dY^T X,
+ * vectors, rows) to the accumulator, which determines how the contributions are summed. Plain sums
+ * are computed in rn_real, in the order of the calls. Exact sums do not depend on the order: the
+ * contribution of each reduction block is rounded to a multiple of 2^-52 and added as an integer,
+ * so the result does not depend on how reduction blocks are distributed over ranks.
  */
 #ifndef RN_MODEL_OPS_GRAD_ACCUMULATOR_H
 #define RN_MODEL_OPS_GRAD_ACCUMULATOR_H
@@ -25,7 +25,8 @@ typedef struct rn_grad_accumulator {
   int64_t *exact;    /* [total], in units of 2^-52; NULL for plain sums; not owned */
   int64_t total;
   int64_t reduction_blocks; /* exact sums: number of reduction blocks in a step, over all ranks */
-  bool overflowed; /* exact sums: a summand was not finite, or so large that the sum may overflow */
+  bool overflowed; /* exact sums: true if a summand was not finite, or so large that the sum might
+                      overflow */
 } rn_grad_accumulator;
 
 /** Converts an exact sum to float. */
@@ -33,7 +34,7 @@ static inline float rn_grad_accumulator_value(int64_t exact) {
   return (float)((double)exact * 0x1p-52);
 }
 
-/** Elements that a thread sets to zero at a time. */
+/** Number of elements that a thread sets to zero at a time. */
 enum { RN_ZERO_BLOCK = 1 << 16 };
 
 /** Starts a step: sets the gradient to zero. */
@@ -49,15 +50,16 @@ typedef struct rn_weight_product {
   rn_matrix dy, x;
 } rn_weight_product;
 
-/** The gradients of at most RN_TN_PRODUCTS_MAX matrices over the same rows, in one pool of tasks.
- * Threads that find no free tile run tasks of `queue`, which may be NULL. */
+/** Adds the gradients of at most RN_TN_PRODUCTS_MAX matrices, summed over the same rows. The
+ * threads share the tiles of all these products; a thread that finds no free tile runs tasks of
+ * `queue`, which may be NULL. */
 void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_weight_queue *queue,
                                   rn_rows rows, const rn_weight_product *products, int count);
 
 /**
- * Adds the gradients of matrices to `queue`, which computes them later; NULL: computes them now.
- * Ownership: the operands stay valid and unchanged until then. The queue must not hold an earlier
- * product of the same matrix.
+ * Adds the gradients of matrices to `queue`, which computes them later. If `queue` is NULL,
+ * computes them now. Ownership: the operands must stay valid and unchanged until the gradients have
+ * been computed. The queue must not hold an earlier product of the same matrix.
  */
 void rn_grad_accumulator_defer(rn_grad_accumulator *accumulator, rn_weight_queue *queue,
                                rn_rows rows, const rn_weight_product *products, int count);
@@ -67,7 +69,7 @@ void rn_grad_accumulator_defer(rn_grad_accumulator *accumulator, rn_weight_queue
 void rn_grad_accumulator_vector(rn_grad_accumulator *accumulator, int64_t offset, int64_t n,
                                 const rn_real *values);
 
-/** Adds the contribution of one row: gradient[offset ...] += values [n]. `rows` is the maximal
+/** Adds the contribution of one row: gradient[offset ...] += values [n]. `rows` is the maximum
  * number of rows per reduction block. */
 void rn_grad_accumulator_row(rn_grad_accumulator *accumulator, int64_t offset, int64_t n, int rows,
                              const rn_real *values);

@@ -1,5 +1,5 @@
 /**
- * Access to rows of arrays of either type, for work in rn_real.
+ * Access to rows of arrays in rn_real or bf16, for computation in rn_real.
  *
  *   rn_real *row = rn_row_load(kernels, x, at, n, scratch);   the row, or a copy in scratch [n]
  *   ... work on row [n] ...
@@ -19,8 +19,8 @@ static inline rn_real *rn_row_load(const rn_kernels *kernels, rn_array x, int64_
   return scratch;
 }
 
-/** Returns the memory in which to compute a row that is only written: the row itself, or scratch
- * for an array of bf16. */
+/** Returns the memory in which to compute a row whose old contents are not needed: the row itself,
+ * or scratch for an array of bf16. */
 static inline rn_real *rn_row_buffer(rn_array x, int64_t at, rn_real *scratch) {
   return x.bf16 ? scratch : rn_array_reals(x) + at;
 }

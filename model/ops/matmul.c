@@ -1,5 +1,6 @@
-/* Products are split into tiles of the output, so bits do not depend on the number of threads. The
- * products of weight gradients are in weight_product.c. */
+/* Products of activations and weights. Each product is split into tiles of the output, so the bits
+ * of the results do not depend on the number of threads. The products of weight gradients are in
+ * weight_product.c. */
 #include "model/ops/matmul.h"
 
 #include <stddef.h>
@@ -8,8 +9,8 @@
 #include "model/kernel/gemm.h"
 #include "model/ops/tiling.h"
 
-/* Maximal sum length of one call of an NT product in fp32. Longer sums need tiles with more rows
- * to reach the same rate, because packing w takes longer. */
+/* Maximum sum length of one call of an NT product in fp32. With longer sums, packing w takes
+ * longer, and only tiles with more rows would reach the same rate. */
 enum { NT_SUM = 512 };
 
 /* Arguments of one tile of y = x w^T + beta y. The arrays begin at the tile's first elements. */
@@ -60,7 +61,7 @@ void rn_matmul_nn(rn_rows rows, int k, int n, rn_array dy, int64_t lddy, rn_arra
   }
 }
 
-/* ---- tiles of a step ---- */
+/* ---- products of one tile of a step ---- */
 
 static nt_tile nt_tile_of(const rn_step_tile *tile, const rn_tile_product *p) {
   const rn_matrix x = rn_matrix_from(p->x, tile->rows.begin, 0),

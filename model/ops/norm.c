@@ -52,8 +52,8 @@ typedef struct backward_work {
   const rn_norm_grads *grads;
 } backward_work;
 
-/* Processes rows one by one: computes dx, and adds to the sums [1 or 2, D] for weight and bias
- * while the row is in cache. */
+/* Computes dx row by row. While a row is in cache, also adds its contributions to the gradients of
+ * weight and bias to sums [1 or 2, D]. */
 static void backward_rows(const void *self, rn_range rows, double *sums) {
   const backward_work *work = self;
   const rn_norm *norm = work->norm;

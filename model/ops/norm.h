@@ -18,13 +18,13 @@
 #include "model/spec/spec.h"
 #include "proto/base/real.h"
 
-/** A norm of a stage, with the parameter offsets of its weight and its bias (-1: no bias). */
+/** A norm, with the parameter offsets of its weight and bias (-1: no bias). */
 typedef struct rn_norm {
   rn_block_norm kind;
   int width; /* D */
   double eps;
   int64_t weight, bias;
-  double *sums; /* rn_norm_sums_bytes: scratch of backward; not owned */
+  double *sums; /* scratch of backward, of rn_norm_sums_bytes(width); not owned */
 } rn_norm;
 
 /** Returns the bytes of rn_norm.sums for rows of `width` elements. */
@@ -32,7 +32,7 @@ static inline size_t rn_norm_sums_bytes(int width) {
   return rn_row_sums_bytes(2, width);
 }
 
-/** Returns the block norm whose weight and bias are at these offsets. */
+/** Returns the norm of a spec's sublayers, with weight and bias at these offsets. */
 static inline rn_norm rn_norm_make(const rn_spec *spec, int64_t weight, int64_t bias) {
   return (rn_norm){spec->block_norm, spec->dim, spec->norm_eps, weight, bias, NULL};
 }
@@ -44,7 +44,8 @@ static inline rn_norm rn_norm_make(const rn_spec *spec, int64_t weight, int64_t 
 void rn_norm_forward(const rn_norm *norm, const rn_real *params, int64_t rows, const rn_real *x,
                      rn_array y, rn_real *stat);
 
-/** As rn_norm_forward for some rows, on the calling thread; the arrays are those of all rows. */
+/** Does the same as rn_norm_forward, but only for the given rows and on the calling thread; the
+ * arrays hold all rows. */
 void rn_norm_forward_range(const rn_norm *norm, const rn_real *params, rn_range rows,
                            const rn_real *x, rn_array y, rn_real *stat);
 
@@ -59,8 +60,8 @@ typedef struct rn_norm_grads {
   const rn_real *add;      /* [R, D]: added to the gradient, dx = add + gradient; may be NULL */
   rn_real *dx; /* [R, D]: output; may alias dy, add or x, because each row is read before it is
                   written */
-  rn_array y;  /* [R, D]: output, forward's y, recomputed while x is in cache; not computed if y.at
-                  is NULL */
+  rn_array y;  /* [R, D]: output; the y of forward, recomputed while x is in cache; not computed if
+                  y.at is NULL */
 } rn_norm_grads;
 
 /**

@@ -1,8 +1,8 @@
 /**
  * Packs the weights of a phase for all tiles of its products, split over threads.
  *
- * Whether weights are packed depends on the gemm backend and on the number of rows (but in
- * reproducible mode not on rows), never on the number of threads.
+ * Whether weights are packed depends on the gemm backend and, except in reproducible mode, on the
+ * number of rows. It does not depend on the number of threads.
  */
 #ifndef RN_MODEL_OPS_PACK_WEIGHTS_H
 #define RN_MODEL_OPS_PACK_WEIGHTS_H
@@ -23,12 +23,13 @@ static inline rn_packed_weight rn_weight_nn(int n, int k, rn_array w) {
   return (rn_packed_weight){.kind = RN_GEMM_NN, .n = n, .k = k, .w = {w, n}};
 }
 
-/** Returns the bytes that rn_pack_weights needs for these weights at most; 0 if it never packs
- * them. Reads only kind, n, k and w.x.bf16. */
+/** Returns the maximum number of bytes that rn_pack_weights needs for these weights; 0 if it never
+ * packs them. Reads only kind, n, k and w.x.bf16. */
 size_t rn_pack_weights_bytes(const rn_packed_weight *weights, int count);
 
-/** Packs the weights into `buffer`, or leaves `packed` empty where packing does not pay, or if
- * `buffer` is NULL. The buffer must be aligned to 64 bytes and outlive the weights. */
+/** Packs the weights into `buffer` and sets their `packed`. If `buffer` is NULL, and for weights
+ * for which packing does not pay, leaves `packed` empty. The buffer must be aligned to 64 bytes and
+ * outlive the weights. */
 void rn_pack_weights(rn_rows rows, rn_packed_weight *weights, int count, void *buffer);
 
 #endif

@@ -1,6 +1,6 @@
 /**
- * The rows behind a block: dropout, the residual connection, and the norm that follows, in one pass
- * over the rows.
+ * Processes the output rows of a block: applies dropout, the residual connection and the norm that
+ * follows, in one pass over the rows.
  *
  *   sum = a x + drop(branch),  y = norm(sum)
  */
@@ -12,7 +12,7 @@
 #include "model/ops/dropout.h"
 #include "model/ops/norm.h"
 
-/** The arrays of R rows [R, D]. `sum` may alias x or branch, y may alias sum. */
+/** The arguments for R rows; arrays are [R, D]. `sum` may alias x or branch, y may alias sum. */
 typedef struct rn_residual {
   const rn_dropout *dropout; /* NULL: none */
   rn_real factor;            /* a */
@@ -24,7 +24,8 @@ typedef struct rn_residual {
   rn_real *stat; /* [R, 2] as in rn_norm_forward */
 } rn_residual;
 
-/** Computes sum and y for the rows of a unit of `width` elements; `params` are those of the norm.
+/** Computes sum and y for the rows of a unit; rows have `width` elements. `params` are the stage's
+ * flat parameters, which the norm reads.
  */
 void rn_residual_forward(const rn_residual *residual, const rn_real *params, const rn_unit *unit,
                          int width);

@@ -6,7 +6,7 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-/* Elements whose sums one thread adds up. */
+/* Number of elements of a vector for which one thread adds up the sums of the parts. */
 enum { SLICE = 16 };
 
 size_t rn_row_sums_bytes(int vectors, int width) {
@@ -24,7 +24,8 @@ static void sum_part(const rn_row_sums *s, rn_range rows, double *sums) {
   rn_span_task_end(begin_s);
 }
 
-/* Adds the sums of `count` parts to the gradient, for one slice of a vector. */
+/* Adds the sums of `count` parts and accumulates the total in the gradient, for one slice of a
+ * vector. */
 static void accumulate(const double *sums, int64_t count, int64_t stride, rn_range slice,
                        int64_t offset, rn_grad_accumulator *accumulator) {
   const int64_t n = rn_range_count(slice);
@@ -37,8 +38,8 @@ static void accumulate(const double *sums, int64_t count, int64_t stride, rn_ran
   rn_grad_accumulator_vector(accumulator, offset + slice.begin, n, values);
 }
 
-/* Adds the sums of `count` parts to the gradient, `together` parts at a time, for one slice of each
- * vector. */
+/* Accumulates the sums of `count` parts in the gradient, for one slice of each vector. Adds the
+ * sums of `together` parts before each call of the accumulator. */
 static void accumulate_slice(const rn_row_sums *s, int64_t count, int64_t together, rn_range slice,
                              rn_grad_accumulator *accumulator) {
   for (int64_t p = 0; p < count; p += together) {

@@ -5,8 +5,8 @@
  *   gradient[offset ...] += sum over rows of a vector [width]
  *
  * Sums are computed in double, first within each part of the rows (row_slices.h), then over the
- * parts in their order. The parts depend only on the number of rows, so the bits are the same for
- * any number of threads.
+ * parts in order. The parts depend only on the number of rows, so the bits are the same for any
+ * number of threads.
  */
 #ifndef RN_MODEL_OPS_ROW_SUMS_H
 #define RN_MODEL_OPS_ROW_SUMS_H
@@ -20,13 +20,13 @@
 
 enum { RN_ROW_SUMS_VECTORS = 2 };
 
-/** What to sum. Plain data; nothing is owned. */
+/** The vectors to sum. Plain data; pointers are not owned. */
 typedef struct rn_row_sums {
   int vectors, width;
   int64_t offset[RN_ROW_SUMS_VECTORS]; /* parameter offset of each vector */
   double *scratch;                     /* rn_row_sums_bytes(vectors, width) */
   const void *self;
-  /** Adds a part of the rows to sums [vectors, width], on the calling thread. */
+  /** Adds the contributions of the given rows to sums [vectors, width], on the calling thread. */
   void (*add_part)(const void *self, rn_range rows, double *sums);
 } rn_row_sums;
 

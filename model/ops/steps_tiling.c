@@ -2,8 +2,8 @@
 
 #include <assert.h>
 
-/* Returns the number of rows of a block. Products of 128 rows are as fast as taller ones if their
- * weights are packed (model/kernel/gemm_pack.h). A small reduction block is one block. */
+/* Returns the number of rows of a block. Products of 128 rows are as fast as products of more rows
+ * if their weights are packed (model/kernel/gemm_pack.h). A small reduction block is not split. */
 static int block_rows_of(rn_rows rows) {
   enum { SMALL = 256 };
   const bool parts = rows.reduction_block > 0;
@@ -11,18 +11,18 @@ static int block_rows_of(rn_rows rows) {
   return parts || rows.count >= 1024 ? 128 : 64;
 }
 
-/* Number of rows of a tile in a step that works on whole rows: few enough that they stay in cache
- * from one kernel to the next. */
+/* Returns the number of rows of a tile in a step that works on whole rows: few enough that they
+ * stay in cache from one kernel to the next. */
 static int cached_rows(int cols) {
   enum { MAX_ROWS = 32, ELEMENTS = 1 << 15 };
   const int rows = ELEMENTS / (cols > 0 ? cols : 1);
   return rows < 1 ? 1 : rows > MAX_ROWS ? MAX_ROWS : rows;
 }
 
-/* The number of threads that the tiles of a product are meant for. */
+/* The number of threads for which the sizes of a product's tiles are chosen. */
 enum { THREADS = 64 };
 
-/* Returns the share of the time in which THREADS threads work on tiles of `width` columns. */
+/* Returns the fraction of the time that THREADS threads are busy, with tiles of `width` columns. */
 static double busy_share(int64_t blocks, int64_t cols, int64_t width) {
   const int64_t tasks = blocks * ((cols + width - 1) / width);
   const int64_t rounds = (tasks + THREADS - 1) / THREADS;
@@ -30,9 +30,9 @@ static double busy_share(int64_t blocks, int64_t cols, int64_t width) {
 }
 
 /*
- * Returns the number of columns of a product's tiles: the largest with which THREADS threads are
- * busy, from MIN_COLS to MAX_COLS, or at least one grain. In this range, packed products are
- * equally fast. Wider tiles would be computed for too long between two polls, and leave the
+ * Returns the number of columns of a product's tiles: the largest from MIN_COLS to MAX_COLS with
+ * which THREADS threads are busy, but at least one grain. In this range, packed products are
+ * equally fast. Wider tiles would take too long between two polls and would not fit in the
  * second-level cache.
  */
 static int tile_cols_of(int64_t blocks, int64_t cols, int grain) {
@@ -61,7 +61,7 @@ static rn_step_tiling step_tiling(int block_rows, int64_t blocks, rn_step_shape 
 }
 
 /* In reproducible mode, tiles must not depend on the number of rows, which depends on the layout of
- * the ranks. Their width is chosen for as many blocks as there typically are. */
+ * the ranks. Their width is chosen for a typical number of blocks. */
 static int64_t typical_blocks(const rn_steps_tiling *t) {
   enum { TYPICAL_BLOCKS = 32, MANY = 8 };
   if (t->rows.reduction_block == 0) return t->blocks;
@@ -101,8 +101,8 @@ rn_step_tile rn_steps_tiling_tile(const rn_steps_tiling *t, int step, int64_t bl
                         .cols = {col, rn_smaller(col + s->cols, s->width)}};
 }
 
-/* With fewer blocks, threads would wait at the end, where only the last steps have tasks left;
- * with more, rows would not stay in cache. */
+/* With a smaller lag, threads would wait for each other at the end, where only the last steps have
+ * tasks left. With a larger lag, rows would not stay in cache. */
 int64_t rn_steps_tiling_lag(const rn_steps_tiling *t, int threads) {
   int64_t fewest = INT64_MAX;
   for (int step = 0; step + 1 < t->count; step++) {

@@ -1,13 +1,13 @@
 /**
- * How the steps of work over rows (model/ops/tile_steps.h) are cut into tiles.
+ * Cuts the steps of work over rows (model/ops/tile_steps.h) into tiles.
  *
- * Rows are cut into blocks that all steps share. Each step cuts a block into tiles: a
- * product by columns, work on whole rows by rows. All sizes are pure functions of shapes, so that
- * bits do not depend on the number of threads. In reproducible mode, they do not depend on the
- * number of rows either.
+ * Rows are cut into blocks, which are the same for all steps. A step cuts a block into tiles: by
+ * columns if the step is a product, by rows if it works on whole rows. All sizes are pure functions
+ * of shapes, so that bits do not depend on the number of threads. In reproducible mode, they do not
+ * depend on the number of rows either.
  *
- * Tiles are small enough that 2048 rows of 512 columns are equal work for 64 threads, and large
- * enough that the product of a tile is about as fast (per FLOP) as a large product.
+ * Tiles are small enough that 64 threads get equal amounts of work with 2048 rows of 512 columns,
+ * and large enough that the product of a tile is about as fast (per FLOP) as a large product.
  */
 #ifndef RN_MODEL_OPS_STEPS_TILING_H
 #define RN_MODEL_OPS_STEPS_TILING_H
@@ -22,9 +22,9 @@
 enum { RN_TILE_STEPS_MAX = 3 };
 
 /**
- * The output of one step. An element of a product is a sum of `sum` products; if `sum` is 0, the
- * step works on whole rows. No tile boundary falls between multiples of `grain` columns, for
- * example inside a head.
+ * The shape of the output of one step. Each element of a product is a sum of `sum` terms; if `sum`
+ * is 0, the step is not a product and works on whole rows. Tile boundaries are at multiples of
+ * `grain` columns, so that, for example, a tile has whole heads.
  */
 typedef struct rn_step_shape {
   int cols, grain, sum;
@@ -35,7 +35,8 @@ typedef struct rn_step_tile {
   rn_range rows, cols;
 } rn_step_tile;
 
-/** The tiles of one block in one step: rows of `across` tiles of at most `rows` x `cols` elements.
+/** The tiles of one block in one step. Tiles have at most `rows` x `cols` elements; `across` tiles
+ * are side by side.
  */
 typedef struct rn_step_tiling {
   int rows, cols;
@@ -45,7 +46,7 @@ typedef struct rn_step_tiling {
 typedef struct rn_steps_tiling {
   rn_rows rows;
   int block_rows, count;
-  int64_t part_blocks, blocks; /* blocks of a part (rn_rows_part), of all parts */
+  int64_t part_blocks, blocks; /* number of blocks of one part (rn_rows_part), and of all parts */
   rn_step_tiling step[RN_TILE_STEPS_MAX];
 } rn_steps_tiling;
 
@@ -56,11 +57,12 @@ rn_steps_tiling rn_steps_tiling_of(rn_rows rows, const rn_step_shape *steps, int
  */
 rn_range rn_steps_tiling_block(const rn_steps_tiling *tiling, int64_t block);
 
-/** Returns the number of tiles of a block in a step; 0 if it has no rows. */
+/** Returns the number of tiles of a block in a step; 0 if the block has no rows. */
 int64_t rn_steps_tiling_count(const rn_steps_tiling *tiling, int step, int64_t block);
 
-/** Returns the number of blocks by which each step lags the previous step: enough that `threads`
- * threads run three rounds of tasks between a task and the tasks on which it depends. */
+/** Returns the number of blocks by which each step lags behind the previous step. It is so large
+ * that `threads` threads run three rounds of tasks between a task and the tasks on which it
+ * depends. */
 int64_t rn_steps_tiling_lag(const rn_steps_tiling *tiling, int threads);
 
 /** Returns tile `index` of a block in a step. */

@@ -1,10 +1,11 @@
 /*
- * Tasks are the tiles of all steps and blocks. Threads claim them in a fixed order from one
- * counter, and wait until the previous step of the block is complete. A task comes after all tasks
- * that it waits for, so these have been claimed before, and no wait can deadlock.
+ * Each tile of each step and block is a task. Threads claim tasks in a fixed order by incrementing
+ * a counter. Before a thread runs a task, it waits until the previous step of the task's block is
+ * complete. In the fixed order, a task comes after all tasks that it waits for; they have already
+ * been claimed, so a wait cannot deadlock.
  *
- * The order consists of waves. In each wave, step s processes one block, `lag` blocks behind step
- * s-1. So the tasks that other threads still compute are rarely those that a task waits for.
+ * The order consists of waves. In each wave, step s processes one block, which is `lag` blocks
+ * behind the block of step s-1. The tasks on which a task depends are then usually complete.
  */
 #include "model/ops/tile_steps.h"
 
@@ -15,7 +16,8 @@
 
 #include "proto/base/span.h"
 
-/* Number of blocks that one team of threads processes; more blocks are processed in turns. */
+/* Maximum number of blocks in one parallel region. If there are more, several regions follow each
+ * other. */
 enum { MAX_BLOCKS = 1024 };
 
 typedef struct team {
@@ -25,7 +27,8 @@ typedef struct team {
   const void *self;
   int64_t first, blocks, lag;
   atomic_llong next;
-  atomic_int done[RN_TILE_STEPS_MAX][MAX_BLOCKS]; /* tiles completed by step and block */
+  /* number of completed tiles of each step and block */
+  atomic_int done[RN_TILE_STEPS_MAX][MAX_BLOCKS];
 } team;
 
 /* The tasks of one step and block. `begin` is the number of tasks before them. */
@@ -43,7 +46,7 @@ static int64_t tasks_of(const team *c, int step, int64_t block) {
   return rn_steps_tiling_count(c->tiling, step, c->first + block);
 }
 
-/* Moves *at forward to the group of task `index`. Returns false if there is no such task. */
+/* Advances *at to the group of task `index`. Returns false if there is no such task. */
 static bool find_group(const team *c, int64_t index, group *at) {
   const int64_t waves = c->blocks + (c->tiling->count - 1) * c->lag;
   while (at->wave < waves) {

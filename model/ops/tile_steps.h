@@ -1,10 +1,11 @@
 /**
- * Steps of work over rows, split into tiles that threads share without barriers between the steps.
+ * Runs steps of work over rows, split into tiles for all threads, without barriers between the
+ * steps.
  *
  * A tile of a step begins as soon as all tiles of the previous step are complete in the same block
- * of rows. So the rows of a block are still in cache when the next step reads them, and threads do
- * not wait for each other at the end of a step. One thread runs all steps of a block before the
- * next block.
+ * of rows. The rows of a block are therefore still in cache when the next step reads them, and
+ * threads do not wait for each other at the end of a step. A single thread runs all steps of a
+ * block before it begins the next block.
  */
 #ifndef RN_MODEL_OPS_TILE_STEPS_H
 #define RN_MODEL_OPS_TILE_STEPS_H
@@ -23,9 +24,9 @@ typedef struct rn_tile_step {
 } rn_tile_step;
 
 /**
- * Calls the work function of each step for each of its tiles, in parallel. No block of rows crosses
- * the boundary of a reduction block. Unless `port` is NULL, the first thread polls it between
- * tiles.
+ * Calls the work function of each step for each tile of the step, in parallel. No block of rows
+ * crosses the boundary of a reduction block. Unless `port` is NULL, the first thread polls it
+ * between tiles.
  */
 void rn_tile_steps_run(rn_rows rows, const rn_scan_port *port, const rn_tile_step *steps, int count,
                        const void *self);

@@ -9,8 +9,8 @@ static int tile_rows_of(int64_t rows, bool bf16) {
   return rows >= 1024 ? 256 : rows >= 256 ? 128 : 64;
 }
 
-/* Tiles each reduction block separately, because the shapes of tiles of the whole output would
- * depend on the number of reduction blocks. */
+/* Tiles each reduction block separately; otherwise the shapes of tiles would depend on the number
+ * of reduction blocks. */
 static rn_tiling tiling_of(rn_rows rows, int64_t cols, int tile_rows, int tile_cols) {
   const int64_t longest = rows.reduction_block > 0 ? rows.reduction_block : rows.count;
   if (rows.reduction_block > 0) tile_rows = rows.reduction_block;
@@ -24,7 +24,7 @@ rn_tiling rn_tiling_of_rows(rn_rows rows, int64_t cols, bool bf16) {
   return tiling_of(rows, cols, tile_rows_of(rows.count, bf16), RN_TILING_COLS);
 }
 
-/* Tiles of at least 64 x 512 are as fast as larger ones; narrower ones are slower in bf16. */
+/* Tiles of 64 x 512 elements are as fast as larger tiles; narrower tiles are slower in bf16. */
 rn_tiling rn_tiling_of_weight(int64_t n, int64_t k) {
   enum { ROUND = 16 };
   const int64_t elements = n * k;

@@ -1,10 +1,10 @@
 /**
- * Tilings of outputs. A tiling is a pure function of shapes, so that bits do not depend on the
- * number of threads.
+ * Cuts the outputs of matrix products into tiles. A tiling is a pure function of shapes, so that
+ * bits do not depend on the number of threads.
  *
  * Tiles are large enough that the product of a tile is about as fast (per FLOP) as a large product.
- * The loss was measured with oneDNN and OpenBLAS on AVX-512 and AVX2. The tiles of row work in
- * layers are in model/ops/steps_tiling.h.
+ * This was measured with oneDNN and OpenBLAS on AVX-512 and AVX2. The tiles of the steps within
+ * layers are defined in model/ops/steps_tiling.h.
  */
 #ifndef RN_MODEL_OPS_TILING_H
 #define RN_MODEL_OPS_TILING_H
@@ -15,8 +15,8 @@
 #include "model/base/precision_names.h"
 #include "model/pass/rows.h"
 
-/** A tiling: the parts of the rows (rn_rows_part), each split into tiles of one shape. The last
- * tiles of a part may be smaller. */
+/** A tiling. Each part of the rows (rn_rows_part) is split into tiles of one shape; the last tiles
+ * of a part may be smaller. */
 typedef struct rn_tiling {
   rn_rows rows;
   int64_t cols, part_tiles, row_tiles, tiles;
@@ -39,8 +39,9 @@ rn_tiling rn_tiling_of_weight(int64_t n, int64_t k);
  * time read the same weights. */
 rn_tile rn_tiling_tile(const rn_tiling *tiling, int64_t index);
 
-/** Number of rows that one call of a weight product sums over: few enough that the packed
- * operands stay in cache. Different threads can compute the pieces of one sum, in order. */
+/** Number of rows in one piece of a weight product, the part of the sum that one call computes. A
+ * piece is small enough that the packed operands stay in cache. Different threads may add the
+ * pieces of one sum, one after the other. */
 enum { RN_TILING_SUM_ROWS = 512 };
 
 /** Returns the number of pieces of RN_TILING_SUM_ROWS rows in a sum over `rows`; at least 1. */
@@ -48,8 +49,8 @@ static inline int64_t rn_tiling_pieces(int64_t rows) {
   return rows <= RN_TILING_SUM_ROWS ? 1 : (rows + RN_TILING_SUM_ROWS - 1) / RN_TILING_SUM_ROWS;
 }
 
-/** Number of columns of a tile of activation rows: so wide that the time to pack the rows again
- * for each tile is negligible. Wider tiles would only enlarge the packing buffers. */
+/** Number of columns of a tile of activation rows. It is so large that the time to pack the rows
+ * again for each tile is negligible; a larger number would only enlarge the packing buffers. */
 enum { RN_TILING_COLS = 1024 };
 
 #endif

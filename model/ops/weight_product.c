@@ -1,5 +1,5 @@
-/* The products of weight gradients. The sum over rows is cut into pieces of fixed size, which are
- * added in order no matter which threads compute them. So bits do not depend on the number of
+/* The products of weight gradients. The sum over rows is cut into pieces of fixed size. The pieces
+ * are added in order, whichever threads compute them, so bits do not depend on the number of
  * threads. */
 #include "model/ops/weight_product.h"
 

@@ -10,16 +10,17 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-/* The state of a tile is twice the number of its pieces that are done, plus 1 while a thread adds
+/* The state of a tile: twice the number of pieces that have been added, plus 1 while a thread adds
  * the next piece. */
 typedef atomic_int tile_state;
 
-/* A product with its progress, and what to do when it and all older ones are complete. */
+/* A product, its progress, and the event to call when this product and all older ones are
+ * complete. */
 typedef struct entry {
   rn_weight_sum sum;
   tile_state *tile;       /* [tiles] */
   atomic_llong unclaimed; /* tasks that no thread has begun */
-  atomic_llong next;      /* tiles are tried in turn, from this one */
+  atomic_llong next;      /* index of the tile that the next thread tries first */
   rn_weight_queue_event event;
 } entry;
 
@@ -36,7 +37,8 @@ static int64_t unclaimed(const entry *e) {
   return atomic_load_explicit(&e->unclaimed, memory_order_relaxed);
 }
 
-/* Begins the next piece of a tile; returns false if it is taken, or if no piece is left. */
+/* Claims the next piece of a tile for the calling thread. Returns false if another thread is adding
+ * a piece to the tile, or if no piece is left. */
 static bool claim(const entry *e, int64_t tile, int *piece) {
   int state = atomic_load_explicit(&e->tile[tile], memory_order_relaxed);
   *piece = state / 2;
@@ -45,8 +47,9 @@ static bool claim(const entry *e, int64_t tile, int *piece) {
                                                  memory_order_acquire, memory_order_relaxed);
 }
 
-/* Runs one task of a product. Threads begin with different tiles, so in undisturbed work tasks are
- * begun in the order of the pieces, then of the tiles. */
+/* Runs one task of a product. Each call tries a different tile first; unless a thread is delayed,
+ * the first pieces of all tiles are therefore added before any second piece. Returns false if no
+ * task can begin now. */
 static bool run_task(entry *e) {
   if (unclaimed(e) == 0) return false;
   const int64_t first = atomic_fetch_add_explicit(&e->next, 1, memory_order_relaxed);
@@ -64,7 +67,7 @@ static bool run_task(entry *e) {
   return false;
 }
 
-/* The oldest products come first. */
+/* Runs one task of the oldest product that has a task that can begin now. */
 static bool run_one(entry *all, int count) {
   for (int i = 0; i < count; i++) {
     if (run_task(&all[i])) return true;
@@ -79,15 +82,15 @@ static bool any_unclaimed(const entry *all, int count) {
   return false;
 }
 
-/* Waits a little for a tile that another thread works on; the system may have suspended that
- * thread. */
+/* Waits briefly for a tile to which another thread adds a piece. Yields the core after some calls,
+ * because the system may have suspended that thread. */
 static void wait_for_tile(int *spins) {
   enum { SPINS = 1000 };
   if (++*spins > SPINS) sched_yield();
 }
 
-/* Runs tasks on the calling thread until none is left to begin. While no tile is free, runs tasks
- * of `filler`. */
+/* Runs tasks on the calling thread until every task has begun. While no tile is free, runs tasks of
+ * `filler`. */
 static void run_until_claimed(entry *all, int count, rn_weight_queue *filler) {
   for (int spins = 0; any_unclaimed(all, count);) {
     if (run_one(all, count) || (filler != NULL && rn_weight_queue_run_one(filler))) {
@@ -98,10 +101,10 @@ static void run_until_claimed(entry *all, int count, rn_weight_queue *filler) {
   }
 }
 
-/* ---- now ---- */
+/* ---- products that are computed now ---- */
 
-/* Maximal number of tiles whose pieces are shared among threads. With more tiles, each thread
- * computes whole tiles. */
+/* MAX_SHARED_TILES: maximum number of tiles whose pieces are distributed over threads. With more
+ * tiles, each thread computes whole tiles. */
 enum { MAX_SHARED_TILES = 1024, MAX_SUMS = 8 };
 
 static int64_t count_tiles(const rn_weight_sum *sums, int count) {
@@ -138,11 +141,11 @@ void rn_weight_sums_run(const rn_weight_sum *sums, int count, rn_weight_queue *q
   run_until_claimed(all, count, queue);
 }
 
-/* ---- later ---- */
+/* ---- the queue of deferred products ---- */
 
 struct rn_weight_queue {
   rn_weight_queue_source source;
-  int count;                             /* products, the oldest first */
+  int count;                             /* number of products in the queue */
   entry entry[RN_WEIGHT_QUEUE_PRODUCTS]; /* [count] */
   tile_state tile[RN_WEIGHT_QUEUE_TILES];
 };
@@ -168,7 +171,7 @@ bool rn_weight_queue_is_empty(const rn_weight_queue *q) {
   return !any_unclaimed(q->entry, q->count);
 }
 
-/* Copies an entry and its tiles to a place at or before its own. */
+/* Copies an entry and its tile states to a position that is not after its old position. */
 static void move(entry *to, tile_state *tile, const entry *from) {
   const int64_t left = unclaimed(from), next = atomic_load(&from->next);
   for (int64_t i = 0; i < from->sum.tiles; i++) atomic_init(&tile[i], atomic_load(&from->tile[i]));
@@ -185,7 +188,8 @@ static int64_t count_waiting_tiles(const rn_weight_queue *q) {
   return tiles;
 }
 
-/* Removes the oldest products as long as they are complete, and calls their events. */
+/* Removes complete products, starting with the oldest, up to the first incomplete one. Calls their
+ * events. */
 static void remove_complete(rn_weight_queue *q) {
   rn_weight_queue_event event[RN_WEIGHT_QUEUE_PRODUCTS];
   int complete = 0;
@@ -260,7 +264,7 @@ void rn_weight_queue_run(rn_weight_queue *q, rn_weight_queue_until until) {
   while (!run_until(q, until) && q->source.add != NULL && q->source.add(q->source.self)) continue;
 }
 
-/* Polls a port; never ends the work on the queue. */
+/* Polls a port. Returns false, so that the work on the queue continues. */
 static bool poll_only(void *self) {
   const rn_scan_port *port = self;
   if (port != NULL) port->poll(port->self);
