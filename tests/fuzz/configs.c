@@ -154,7 +154,7 @@ static void draw_key(draw *d, const rn_schema_key *key) {
     if (strcmp(key->name, "dir") == 0) return;
     draw_text(d, key->name, value);
   }
-  /* planning tens of thousands of layers takes a minute under sanitizers */
+  /* Planning tens of thousands of layers takes a minute under sanitizers. */
   if (strcmp(key->name, "layers") == 0 && strtoll(value, NULL, 10) > 1024) return;
   add(d, name, value);
 }
@@ -335,7 +335,7 @@ int main(int argc, char **argv) {
   const char *data = temp_path("data");
   test_write_shard(rn_path_join(data, "train").text, "00000.rtd", 0, 2000);
   setenv("SLURM_MEM_PER_NODE", "1024", 1);
-  /* recording stacks of allocations takes most of the time, and other tests look for leaks */
+  /* Recording stacks of allocations takes most of the time, and other tests look for leaks. */
   setenv("ASAN_OPTIONS", "fast_unwind_on_malloc=1:malloc_context_size=1:detect_leaks=0", 1);
   if (argc == 2) {
     print_config(strtoull(argv[1], NULL, 10), data);

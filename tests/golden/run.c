@@ -93,7 +93,7 @@ static bool is_ours(const rn_param_table *table, const char *prefix, golden_rena
     their_name(&table->param[i], prefix, rename, name, sizeof name);
     if (strcmp(name, array) == 0) return true;
   }
-  /* official state dicts of a tied model contain the embedding under both names */
+  /* Official state dicts of a tied model contain the embedding under both names. */
   snprintf(name, sizeof name, "%soutput_projection.weight", prefix);
   return table->embedding == table->output && strcmp(name, array) == 0;
 }

@@ -9,7 +9,7 @@
 
 enum { MAX_ARRAYS = 4096 };
 
-/* arrays of all sets, for the signal handler */
+/* Arrays of all sets, for the signal handler. */
 static guarded_array *known[MAX_ARRAYS];
 static int known_count;
 

@@ -1,7 +1,7 @@
 /*
- * For any grouping of ranks into nodes, all ranks have every shard after each round; a node holds
- * one copy, and buckets complete in order. Too little shared memory is an error that names the
- * host.
+ * Checks the all-gather of the distributed optimizer, for any grouping of ranks into nodes: after
+ * each round every rank can read every shard, all ranks of a node share one copy, and buckets
+ * complete in order. If there is too little shared memory, the error names the host.
  */
 #include "comm/optimizer/all_gather.h"
 
@@ -16,7 +16,7 @@ enum { BUCKETS = 3, ROUNDS = 4 };
 
 static rn_err err;
 
-/* Uneven buckets and shards, some of them empty; some shards need several messages. */
+/* Buckets and shards of unequal size: some are empty, and some shards need several messages. */
 static rn_optimizer_shards make_shards(int replicas, int64_t total) {
   rn_optimizer_shards s = {BUCKETS, replicas,
                            calloc((size_t)BUCKETS * ((size_t)replicas + 1), sizeof(int64_t))};
@@ -48,7 +48,7 @@ static int64_t wrong_in(rn_range range, int round, const float *values) {
   return wrong;
 }
 
-/* Ranks of the same node see what a rank writes; ranks of other nodes do not. */
+/* Checks that ranks of the same node see what a rank writes, and ranks of other nodes do not. */
 static void a_node_holds_one_copy(const rn_world *world, const rn_node *node) {
   rn_shared_array *shared = NULL;
   if (!CHECK_OK(&err,
@@ -87,8 +87,7 @@ static void all_have_every_shard(const rn_world *world, const rn_grid *grid, con
     }
     CHECK_OK(&err, rn_all_gather_finish(&err, all_gather));
     CHECK_EQUAL(wrong_in((rn_range){0, total}, round, values), 0);
-    MPI_Barrier(
-        rn_grid_replica_comm(grid)); /* stands for a step's reductions: no rank still reads */
+    MPI_Barrier(rn_grid_replica_comm(grid)); /* as in a step: no rank still reads */
   }
   rn_all_gather_destroy(&all_gather);
   rn_shared_array_destroy(&shared);

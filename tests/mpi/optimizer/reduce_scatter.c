@@ -1,6 +1,7 @@
 /*
- * Sums over replicas are in rank order, bit for bit, for any order in which buckets start, for any
- * grouping of ranks into nodes whose ranks read each other's gradients in place, and without it.
+ * Checks that sums over replicas are bitwise equal to sums in rank order, for any order in which
+ * buckets start and any grouping of ranks into nodes, whose ranks read each other's gradients in
+ * place. Checks the same with gradients in private memory.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,12 +15,12 @@ enum { BUCKETS = 7 };
 
 static rn_err err;
 
-/* Numbers whose sum depends on the order. */
+/* Returns values whose float sum depends on the order of summation. */
 static float value(int rank, int64_t index) {
   return (float)((index * 2654435761 + rank * 40503) % 1000003) * 1e-3f;
 }
 
-/* Uneven buckets and shards, some of them empty. */
+/* Buckets and shards of unequal size, some of them empty. */
 static rn_optimizer_shards make_shards(int size, int64_t total) {
   rn_optimizer_shards s = {BUCKETS, size, calloc(BUCKETS * ((size_t)size + 1), sizeof(int64_t))};
   for (int b = 0; b < BUCKETS; b++) {
@@ -33,19 +34,19 @@ static rn_optimizer_shards make_shards(int size, int64_t total) {
   return s;
 }
 
-/* A reduction under test: where the gradients of a rank are, and how they are summed. */
+/* A reduction, and the memory of this rank's gradients. */
 typedef struct reduction {
   rn_reduce_kind kind;
   size_t bytes_each;
   rn_optimizer_shards shards;
   int64_t total;
   rn_node *node;
-  rn_peer_memory *peers; /* NULL: the gradients are private */
+  rn_peer_memory *peers; /* NULL: gradients are in private memory */
   char *gradient, *own;
   rn_reduce_scatter *reduce_scatter;
 } reduction;
 
-/* `node_ranks` is the maximal number of ranks that share memory; -1: all gradients are private. */
+/* At most `node_ranks` ranks share memory; -1: all gradients are in private memory. */
 static bool create(const rn_world *world, const rn_grid *grid, rn_reduce_kind kind, int node_ranks,
                    int64_t total, reduction *r) {
   const size_t bytes_each = kind == RN_REDUCE_EXACT ? sizeof(int64_t) : sizeof(float);
@@ -108,7 +109,7 @@ static void check_sums(const reduction *r, int rank, int size, int round) {
   CHECK_EQUAL(wrong, 0);
 }
 
-/* Three rounds with other values, in which buckets start in changing orders. */
+/* Reduces different values in three rounds; the order in which buckets start also changes. */
 static void sums_are_right(const rn_world *world, const rn_grid *grid, rn_reduce_kind kind,
                            int node_ranks, int64_t total) {
   const int rank = rn_grid_replica(grid), size = rn_grid_replica_size(grid);
@@ -127,8 +128,8 @@ static void sums_are_right(const rn_world *world, const rn_grid *grid, rn_reduce
 }
 
 /*
- * A rank that sums late still reads the gradients of its round: the others do not change theirs
- * before it has, although their own sums are complete.
+ * Checks that no rank changes its gradients while another rank still reads them. One rank sums
+ * late; the other ranks have completed their own sums by then.
  */
 static void gradients_stay_until_all_have_read(const rn_world *world, const rn_grid *grid,
                                                int node_ranks) {
@@ -147,7 +148,7 @@ static void gradients_stay_until_all_have_read(const rn_world *world, const rn_g
   destroy(&r);
 }
 
-/* The last rank starts no bucket before the others have started all of theirs. */
+/* The last rank starts its buckets only after all other ranks have started all of theirs. */
 static void a_late_rank_blocks_nobody(const rn_world *world, const rn_grid *grid, int node_ranks) {
   const int rank = rn_grid_replica(grid), size = rn_grid_replica_size(grid);
   reduction r;
@@ -163,8 +164,8 @@ static void a_late_rank_blocks_nobody(const rn_world *world, const rn_grid *grid
 }
 
 /*
- * A rank that waits for the buckets of another rank still delivers its own messages to it, such as
- * the last state of a scan: that rank may need them before it can start its buckets.
+ * Checks that a rank that waits for buckets of another rank still completes its own sends to that
+ * rank, such as the last state of a scan: that rank may need them before it can start its buckets.
  */
 static void a_waiting_rank_delivers_its_messages(const rn_world *world, const rn_grid *grid,
                                                  int node_ranks) {
@@ -178,7 +179,7 @@ static void a_waiting_rank_delivers_its_messages(const rn_world *world, const rn
   write_gradient(&r, rank, 0);
   if (rank == 0) MPI_Isend(message, COUNT, MPI_FLOAT, last, TAG, comm, &send);
   if (rank == last) {
-    usleep(LATE_US); /* the others wait by now */
+    usleep(LATE_US); /* all other ranks are waiting by now */
     MPI_Recv(message, COUNT, MPI_FLOAT, 0, TAG, comm, MPI_STATUS_IGNORE);
   }
   for (int b = 0; b < BUCKETS; b++) start_bucket(&r, b);
@@ -190,7 +191,8 @@ static void a_waiting_rank_delivers_its_messages(const rn_world *world, const rn
   destroy(&r);
 }
 
-/* If one rank cannot create its block or open another one, all ranks learn it, and none hangs. */
+/* If one rank cannot create its block or open that of another rank, all ranks must return the
+ * error. */
 static void a_rank_without_memory_is_known_to_all(const rn_world *world, const rn_grid *grid) {
   static const char *const fault[] = {"peer_memory.create:1", "peer_memory.reserve:1",
                                       "peer_memory.open:1"};
@@ -210,7 +212,7 @@ static void a_rank_without_memory_is_known_to_all(const rn_world *world, const r
   }
 }
 
-/* With a single replica, the sum is the gradient itself, in place. */
+/* With a single replica, the sum is the gradient itself and is not copied. */
 static void a_single_replica_sends_nothing(const rn_grid *grid) {
   reduction r = {.bytes_each = sizeof(float), .shards = make_shards(1, 1000), .total = 1000};
   float gradient[1000];
@@ -252,7 +254,8 @@ static void a_failure_on_one_rank_is_known_to_all(rn_world *world, int rank, int
 int main(int argc, char **argv) {
   rn_world *world = NULL;
   rn_grid *grid = NULL;
-  /* The receiver of a large message cannot read it without the sender, as between nodes. */
+  /* Makes the receiver of a large message depend on the sender, as between nodes: no direct
+   * copies. */
   setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
   setenv("OMPI_MCA_smsc", "^cma,knem,xpmem", 0);
   rn_status status = rn_world_start(&err, &argc, &argv, &world);

@@ -1,7 +1,7 @@
 /*
- * The fault site scan.message delays what a receiver sees, not the sender: with a delay of an hour,
- * the first rank ends its scan while the messages to the second have arrived and are held back, and
- * the third gets none. All states are right when the delay ends.
+ * Checks that the fault site scan.message delays messages at the receiver, not at the sender. With
+ * a delay of one hour, the first rank completes its scan, the second receives its messages but does
+ * not see them, and the third gets none. When the fault is cleared, all states are correct.
  */
 #include <stdlib.h>
 
@@ -48,7 +48,7 @@ int main(int argc, char **argv) {
   setenv("RETNET_FAULT", "scan.message:1-:late=1", 1);
   CHECK_OK(&err, rn_scan_create(&err, grid, RN_SCAN_PIPELINED, shape, &scan));
   for (int i = 0; i < SCANS; i++) {
-    /* The order changes from scan to scan, so that the count of passes restarts. */
+    /* The fault differs from scan to scan, so that the count of passes restarts. */
     one_scan(world, rn_scan_port_of(scan), i % 2 == 0 ? RN_SCAN_FORWARD : RN_SCAN_REVERSE);
   }
   rn_scan_destroy(&scan);

@@ -1,8 +1,8 @@
 /*
- * A state in flight is not overwritten before the receiver has it: scans follow each other while a
- * receiver is late, with states far larger than MPI buffers internally.
+ * Checks that a state is not overwritten while it is being sent, although many scans follow each
+ * other and a receiver is late. States are much larger than the messages that MPI buffers.
  *
- * In every round another rank is late; correct results do not depend on the delay.
+ * The late rank changes from round to round. Results must not depend on the delay.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "comm/world/grid.h"
 #include "tests/support/check.h"
 
-/* A state of 512 KiB: MPI sends messages above 4 to 64 KiB directly from the sender's buffer. */
+/* A state of 512 KiB. MPI sends messages above 4 to 64 KiB directly from the sender's buffer. */
 enum { HEADS = 2, MATRIX = 65536, TOTAL = HEADS * MATRIX, SCANS = 6, LAYERS = 2 };
 
 static rn_err err;
@@ -23,7 +23,7 @@ static void delay_rank(int rank, int round, int size) {
   if (rank == round % size) nanosleep(&(struct timespec){.tv_nsec = 40000000}, NULL);
 }
 
-/* Contribution of a rank to a scan: small integers, whose sums are exact. */
+/* Contribution of a rank to a scan. Small integers, so that sums are exact. */
 static float contribution(int scan, int rank, int64_t i) {
   return (float)((i * 7 + scan * 31 + rank * 5) % 13);
 }
@@ -38,7 +38,7 @@ static int64_t count_wrong(const float *values, int scan, int from, int to) {
   return wrong;
 }
 
-/* Ranks before this one along the direction: [first_before, last_before). */
+/* The ranks that precede this one in the direction of the scan are [first_before, last_before). */
 static int first_before(rn_scan_direction d, int rank) {
   return d == RN_SCAN_FORWARD ? 0 : rank + 1;
 }
@@ -84,13 +84,13 @@ static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int s
       CHECK_EQUAL(count_wrong(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
       for (int64_t i = 0; i < TOTAL; i++) after[i] = got[i] + contribution(index, rank, i);
       CHECK_OK(&err, port->publish(port->self, &err, after));
-      for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* may be reused */
+      for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* publish() permits reuse */
     }
   }
   rn_scan_destroy(&scan);
 }
 
-/* The last rank sends its final state to the first, from memory that is then overwritten. */
+/* Checks the state that the last rank sends to the first, from memory that it then overwrites. */
 static void a_wraparound_state_stays(const rn_grid *grid, int rank, int size) {
   for (int round = 0; round < size; round++) {
     delay_rank(rank, round, size);

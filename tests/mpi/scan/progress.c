@@ -1,7 +1,7 @@
 /*
- * With a communication thread that has no core of its own, a state passes through ranks that
- * compute and never poll: the last rank gets its state before any other rank calls MPI again, and
- * the others then see that theirs has arrived. Without the thread, this test would not end.
+ * Checks that a communication thread without a core of its own forwards states while ranks compute
+ * and never poll. The last rank gets its state before any other rank calls MPI again; the other
+ * ranks then find that their own states have arrived. Without the thread, this test would not end.
  */
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -14,14 +14,14 @@
 #include "comm/world/grid.h"
 #include "tests/support/check.h"
 
-/* States of 1.6 MB: MPI does not complete a send before the receiver takes part in it. */
+/* States of 1.6 MB: MPI does not complete such a send before the receiver takes part in it. */
 enum { HEADS = 2, MATRIX = 200000, COUNT = HEADS * MATRIX, LAYERS = 6 };
 
 static rn_err err;
 static float own[COUNT], before[COUNT];
-static atomic_int *ended; /* shared by all ranks: scans that have ended on their last rank */
+static atomic_int *ended; /* shared by all ranks: number of scans completed on their last rank */
 
-/* Maps a file, so that ranks can wait for each other without MPI. */
+/* Maps a file that all ranks share, so that they can wait for each other without MPI. */
 static bool map_counter(rn_world *world) {
   char path[] = "/tmp/rn_scan_progress_XXXXXX";
   int file = -1;
@@ -38,12 +38,12 @@ static bool map_counter(rn_world *world) {
   return CHECK(ended != MAP_FAILED);
 }
 
-/* Stands for work without polls that takes until the scan has ended on its last rank. */
+/* Simulates work without polls. Returns when the last rank has completed `scans` scans. */
 static void compute(int scans) {
   while (atomic_load(ended) < scans) nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
 }
 
-/* True if the state of this rank has arrived, within the time that the thread needs to see it. */
+/* Waits up to 10 s until the thread has received this rank's state; returns whether it has. */
 static bool arrives(const rn_scan_port *port) {
   for (int i = 0; i < 10000 && !port->test(port->self); i++) {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);

@@ -1,7 +1,7 @@
 /*
- * Every scan algorithm gives the result of a serial scan over the pieces, in both directions, for
- * any number of ranks and segments, also with several sequences in flight and with initial states.
- * The results are bitwise the same with the communication thread.
+ * Checks that every scan algorithm gives the result of a serial scan over the pieces: in both
+ * directions, for any number of ranks and segments, with several sequences in flight, and with
+ * initial states. The results with the communication thread are bitwise the same as without it.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -16,18 +16,19 @@
 #include "tests/support/check.h"
 
 static rn_err err;
-static rn_comm_thread *thread; /* communication thread; NULL: polls only */
+static rn_comm_thread *thread; /* NULL: progress only by polls */
 static uint64_t bits;          /* hash of all results so far */
 
-/* The work of a pipeline stage: sequences (micro-batches) of B H heads, split into segments. */
+/* Scans of a pipeline stage: sequences (micro-batches), each with `heads` states, in segments.
+ * Forward runs `ahead` units ahead of backward. */
 typedef struct stage_case {
   int sequences, segments, layers, heads, ahead;
   int64_t matrix;
-  bool streams;   /* sequences have an initial state, and the final one is kept */
+  bool streams;   /* true: sequences have an initial state, and the final state is kept */
   double epsilon; /* factors below it are treated as 0 */
 } stage_case;
 
-/* One scan: a unit in a layer and direction. */
+/* Identifies a scan: its direction, unit and layer. */
 typedef struct scan_index {
   rn_scan_direction direction;
   int sequence, segment, layer;
@@ -47,23 +48,24 @@ static double number(scan_index at, int piece, int64_t index) {
   return random_value(key_of(at, piece), index);
 }
 
-/* Unequal factors, as for pieces of unequal lengths, and some document boundaries. */
+/* Factors differ between pieces, as for pieces of different lengths; some are 0, as at the
+ * boundary of a document. */
 static double log_decay(scan_index at, int piece, int head) {
   if ((at.sequence + piece + head) % 5 == 0) return -INFINITY;
   return -0.3 * (1 + number(at, piece, 1000000 + head));
 }
 
-/* The last sequence has fewer heads: a micro-batch may be smaller. */
+/* The last sequence has fewer heads, since a micro-batch may be smaller. */
 static int heads_of(const stage_case *c, int sequence) {
   return sequence > 0 && sequence == c->sequences - 1 ? (c->heads + 1) / 2 : c->heads;
 }
 
-/* Piece -1 is the initial state of a sequence. */
+/* Returns an element of the initial state of a sequence, which is drawn as piece -1. */
 static double start_of(const stage_case *c, scan_index at, int64_t index) {
   return c->streams && at.direction == RN_SCAN_FORWARD ? number(at, -1, index) : 0;
 }
 
-/* The state before piece `mine`, or after all pieces if `mine` is their number. */
+/* Returns the state before piece `mine`, or the final state if `mine` is the number of pieces. */
 static void serial(const stage_case *c, scan_index at, int size, int mine, float *before) {
   const int pieces = c->segments * size;
   double *state = calloc((size_t)c->matrix, sizeof *state);
@@ -85,7 +87,7 @@ static void serial(const stage_case *c, scan_index at, int size, int mine, float
   free(state);
 }
 
-/* Stands for the model's work while the thread progresses messages. */
+/* Simulates computation during which the thread makes progress. */
 static void compute(void) {
   nanosleep(&(struct timespec){.tv_nsec = 30000}, NULL);
 }
@@ -98,7 +100,7 @@ static void record_bits(const float *values, int64_t count) {
   }
 }
 
-/* What the model does in reproducible mode: it computes and publishes the state after its piece. */
+/* Publishes the state after this rank's piece, as the model does in reproducible mode. */
 static void publish(const stage_case *c, rn_scan_port *port, const double *decay, const float *own,
                     const float *before, int n) {
   float *after = calloc((size_t)(n * c->matrix), sizeof *after);
@@ -148,7 +150,7 @@ static void one_scan(const stage_case *c, rn_scan *scan, scan_index at, int size
   free(want);
 }
 
-/* Initial and final states [layers, n, matrix] of a sequence. */
+/* Initial and final states of a sequence, [layers, n, matrix]. */
 typedef struct boundary {
   float *initial, *final;
 } boundary;
@@ -194,7 +196,8 @@ static void one_unit(const stage_case *c, rn_scan *scan, rn_scan_direction direc
   free(e.final);
 }
 
-/* Forward runs `ahead` units ahead of backward, as on an early stage of a pipeline. */
+/* Runs all units of a stage in the order of a pipeline, with forward `ahead` units ahead of
+ * backward. */
 static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algorithm algorithm,
                                              stage_case c, int size, int rank) {
   const rn_scan_shape shape = {c.heads, c.matrix, c.layers, c.segments, c.epsilon, false};
@@ -214,7 +217,7 @@ static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algori
   rn_scan_destroy(&scan);
 }
 
-/* `without`: hash of the same scans without the thread. */
+/* `without` is the hash of the results of the same scans without the thread. */
 static void a_thread_changes_no_bits(const rn_world *world, const rn_grid *grid, stage_case c,
                                      int size, int rank, uint64_t without) {
   for (int wait = RN_COMM_THREAD_OWN_CORE; wait <= RN_COMM_THREAD_PERIODIC; wait++) {
@@ -226,7 +229,8 @@ static void a_thread_changes_no_bits(const rn_world *world, const rn_grid *grid,
   }
 }
 
-/* With all decays reset, nothing crosses a boundary, not even NaN, at any time of arrival. */
+/* With all factors 0, no value crosses a boundary, not even NaN, at whatever time messages
+ * arrive. */
 static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algorithm, int size,
                                      int rank, int polls) {
   enum { N = 3, M = 9001 };
@@ -252,7 +256,7 @@ static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algo
   rn_scan_destroy(&scan);
 }
 
-/* A factor that is a normal float is not treated as 0. */
+/* Checks that a factor is replaced by 0 only if it is not a normal float. */
 static void only_subnormal_factors_are_dropped(void) {
   CHECK(rn_scan_factor(-87) > 0 && rn_scan_factor(-20) > 0 && rn_scan_factor(0) == 1);
   CHECK(rn_scan_factor(-88) == 0 && rn_scan_factor(-INFINITY) == 0);

@@ -1,8 +1,8 @@
-/* The cost model of the scan gives the expected times for a typical cluster. */
+/* Checks the times that the cost model of the scan gives for a typical cluster. */
 #include "comm/scan/scan_cost.h"
 #include "tests/support/check.h"
 
-/* 12.5 GB/s, 2 us per message, 10 GB/s of combining; states of 8 heads of 256 x 512. */
+/* 12.5 GB/s and 2 us per message, 10 GB/s to combine states; states of 8 heads of 256 x 512. */
 static const rn_scan_cost cluster = {.latency_s = 2e-6, .byte_s = 0.08e-9, .combine_s = 0.1e-9};
 enum { STATE_BYTES = 8 * 256 * 512 * 4 };
 
@@ -24,7 +24,7 @@ static void one_rank_has_no_cost(void) {
   for (int a = RN_SCAN_PIPELINED; a <= RN_SCAN_EXSCAN; a++) CHECK(ms((rn_scan_algorithm)a, 1) == 0);
 }
 
-/* No other block size in the range is more than 10 % cheaper than the chosen one. */
+/* Checks that no block size of the allowed range is more than 10 % cheaper than the chosen one. */
 static void the_block_is_a_good_one(void) {
   for (int ranks = 2; ranks <= 512; ranks *= 4) {
     for (int64_t bytes = 1024; bytes <= 1 << 24; bytes *= 4) {

@@ -1,8 +1,8 @@
 /*
- * If a rank does not see a checkpoint, all ranks wait for it and do not rename it: it is found if
- * it appears in time; otherwise an error names the rank. A checkpoint is renamed to step-N.bad only
- * if all ranks read it and found it invalid; one of which a file is missing on all ranks is
- * skipped.
+ * Checks the search for a checkpoint if not all ranks see it. All ranks then wait and do not rename
+ * it: it is found if it appears in time; otherwise an error names a rank that does not see it. A
+ * checkpoint is renamed to step-N.bad only if all ranks have read it and found it invalid. A
+ * checkpoint that lacks a file on all ranks is skipped.
  */
 #include "trainer/checkpoint/checkpoint_find.h"
 
@@ -54,7 +54,8 @@ static void is_found(const char *name) {
   CHECK(strcmp(out.text, step_path(name).text) == 0);
 }
 
-/* The fault fails passes 1-3 of the site, which are more than one and fit in the time limit. */
+/* The fault hides the checkpoint from this rank in its first three attempts, within the time
+ * limit. */
 static void a_late_checkpoint_is_found(int rank) {
   hide_on_rank(rank, "ckpt.open:1-3:ENOENT");
   is_found("step-00000030");

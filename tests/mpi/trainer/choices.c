@@ -1,8 +1,8 @@
 /*
- * A resumed run keeps the automatic choices that its checkpoint stores if layout and keys are the
- * same; otherwise they are made again. An explicit key overrides a stored choice, and a choice that
- * the machine does not support is replaced. Each of these cases prints a message. Ranks whose rules
- * choose different GEMM backends use the same one.
+ * Checks that a resumed run keeps the automatic choices of its checkpoint if the layout and the
+ * keys are the same, and otherwise chooses again. An explicit key overrides a stored choice; a
+ * choice that the machine does not support is replaced. Each of these cases prints a message. If
+ * the rules of several ranks choose different GEMM backends, all ranks use the same one.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ enum { TEXT_BYTES = 8192 };
 static rn_err err;
 static char printed[TEXT_BYTES];
 
-/* The choices that a checkpoint stores. */
+/* Choices stored in a checkpoint. */
 typedef struct stored {
   const char *scan, *products, *kernels;
   int chunk;
@@ -40,7 +40,7 @@ static Retnet__Config *load(const char *more) {
   return config;
 }
 
-/* Reads the choices of a checkpoint whose run had `config`, layout `l` and choices `s`. */
+/* Returns the choices read from a manifest with `config`, layout `l` and choices `s`. */
 static rn_choices read_stored(Retnet__Config *config, const rn_layout *l, stored s) {
   Retnet__Manifest manifest = RETNET__MANIFEST__INIT;
   Retnet__Layout layout = RETNET__LAYOUT__INIT;
@@ -62,7 +62,7 @@ static rn_choices read_stored(Retnet__Config *config, const rn_layout *l, stored
   return out;
 }
 
-/* Creates a run and redirects its output to the file `printed`. */
+/* Creates a run, and captures its output in `printed`. */
 static bool create(rn_world *world, Retnet__Config *config, const rn_choices *choices,
                    rn_run *run) {
   const char *path = temp_path("printed");
@@ -89,7 +89,7 @@ static void check_printed(rn_world *world, const char *words) {
   if (!CHECK(found)) fprintf(stderr, "want \"%s\", got \"%s\"\n", words, printed);
 }
 
-/* The automatic choices of this machine; `other` has choices that differ from them. */
+/* Automatic choices of this machine; `other` has different choices. */
 typedef struct rules {
   rn_layout layout;
   int chunk;
@@ -114,7 +114,7 @@ static rules find_rules(rn_world *world) {
   return r;
 }
 
-/* Resumes with `keys` a checkpoint that was written with the keys `then` and with `layout`. */
+/* Resumes with `keys` from a checkpoint that was written with the keys `then` and with `layout`. */
 static void resume(rn_world *world, const rules *r, rn_layout layout, const char *then,
                    const char *keys, bool keeps_chunk, bool keeps_sets, const char *words) {
   rn_run run;
@@ -161,7 +161,7 @@ static void unsupported_choices_are_reported(rn_world *world, const rules *r) {
   alien.other.kernels = "sve2";
   resume(world, &alien, r->layout, "", "", true, false, "written with kernels sve2");
   check_printed(world, "no longer bit-identical");
-  /* If one rank does not support them, no rank uses them. */
+  /* If one rank does not support the stored choices, no rank uses them. */
   const int ranks = rn_world_size(world), last = ranks - 1;
   char words[80];
   alien.other.kernels = rn_world_rank(world) == last ? "sve2" : "ref";
@@ -171,7 +171,8 @@ static void unsupported_choices_are_reported(rn_world *world, const rules *r) {
   CHECK(rn_gemm_backend_in_use() == r->products);
 }
 
-/* The rule of the last rank chooses OpenBLAS: so do all ranks, and one warning names that rank. */
+/* The rule of the last rank chooses OpenBLAS. All ranks must use it, and one warning names that
+ * rank. */
 static void all_ranks_use_one_backend(rn_world *world, const rules *r) {
   const int last = rn_world_size(world) - 1;
   rn_run run;
@@ -194,7 +195,7 @@ static void all_ranks_use_one_backend(rn_world *world, const rules *r) {
     CHECK(first == NULL || strstr(first + 1, "model.products auto") == NULL);
     rn_run_destroy(&run);
     unsetenv("RETNET_FAULT");
-    if (create(world, config, NULL, &run)) { /* the same rule everywhere: no warning */
+    if (create(world, config, NULL, &run)) { /* all ranks choose the same: no warning */
       CHECK(rn_gemm_backend_in_use() == r->products);
       CHECK(strstr(printed, "model.products auto") == NULL);
       rn_run_destroy(&run);
@@ -204,7 +205,7 @@ static void all_ranks_use_one_backend(rn_world *world, const rules *r) {
   rn_options_free(&config);
 }
 
-/* Stored choices that equal the automatic ones print nothing. */
+/* Checks that stored choices that equal the automatic ones print no message. */
 static void the_same_choices_are_silent(rn_world *world, const rules *r) {
   rn_run run;
   Retnet__Config *config = load("");

@@ -1,8 +1,8 @@
 /*
- * An evaluation is the mean loss over all targets of the split, including the shorter last
- * sequence: ln V if all weights are zero, and otherwise the loss of the model applied to each
- * sequence separately. val_loss in training and retnet-eval agree with it on any grid, in every
- * form. A val split with another vocabulary is refused.
+ * Checks that an evaluation gives the mean loss over all targets of the split, including those of a
+ * shorter last sequence. The expected loss is ln V if all weights are zero, and otherwise that of
+ * the model applied to each sequence separately. val_loss in training and retnet-eval must agree
+ * with it on any grid and in every form. A val split with another vocabulary is refused.
  */
 #include <math.h>
 #include <string.h>
@@ -37,7 +37,8 @@ static rn_status load(grid_case g, Retnet__Config **config) {
   return test_load_words(&err, keys, config);
 }
 
-/* Sum of the losses of val's targets [first, last) as one sequence, with the initial weights. */
+/* Returns the sum of the losses of val's targets [first, last), computed as one sequence with
+ * the initial weights. */
 static double loss_of(const rn_spec *spec, int64_t first, int64_t last) {
   const int tokens = (int)(last - first);
   test_model m = test_model_open(spec, 1, tokens);
@@ -55,7 +56,7 @@ static double loss_of(const rn_spec *spec, int64_t first, int64_t last) {
   return loss;
 }
 
-/* Mean loss over the first `targets` targets. */
+/* Returns the mean loss over the first `targets` targets. */
 static double oracle(const rn_spec *spec, int64_t targets) {
   double sum = 0;
   for (int64_t first = 0; first < targets; first += T) {
@@ -111,7 +112,8 @@ static void one_evaluation(rn_world *part, const rn_checkpoint_model *model, rn_
   CHECK_RELATIVE(e.bits_per_byte, want * (double)targets / log(2) / (double)bytes, 2e-6);
 }
 
-/* Bits per byte of another tokenizer go by the bytes that the shards record, if they do. */
+/* Checks that bits per byte of another tokenizer are computed from the number of text bytes in
+ * the shard's footer, and are NaN if the footer has no such number. */
 static void bits_go_by_recorded_bytes(rn_world *part, const rn_checkpoint_model *model,
                                       rn_split *split, const Retnet__Parallel *parallel) {
   static char words[] = "words";
@@ -157,7 +159,8 @@ static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) 
   rn_options_free(&config);
 }
 
-/* Full sequences only; a tail of a single target, fewer than ranks; a tail only. */
+/* Only full sequences; a last sequence with one target, fewer than ranks; only a shorter
+ * sequence. */
 static const int64_t targets_of[] = {3 * T, 2 * T + 1, T - 11};
 enum { LENGTHS = sizeof targets_of / sizeof targets_of[0] };
 
@@ -171,7 +174,7 @@ static void on_grid(rn_world *world, grid_case g, int64_t targets) {
   rn_world_close(&part);
 }
 
-/* Training refuses a val split of another vocabulary. */
+/* Checks that training refuses a val split with another vocabulary. */
 static void another_vocabulary_is_refused(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;

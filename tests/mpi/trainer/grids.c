@@ -1,10 +1,11 @@
 /*
- * Training on any grid of ranks agrees with one rank: data x pipeline x sequence, segments,
- * micro-batches, tied embeddings. The first loss agrees to 1e-6, the first gradient of every
- * parameter to 1e-4 of its norm (each rank checks its own part), and 20 losses to 1e-4.
+ * Checks that training on any grid of ranks agrees with training on one rank: data x pipeline x
+ * sequence, segments, micro-batches, tied embeddings. The first loss agrees to 1e-6, the first
+ * gradient of each parameter to 1e-4 of its norm (each rank checks its own part), and 20 losses to
+ * 1e-4.
  *
- * Invalid grids are refused with the right message. Arguments: "segments K" runs one step on all
- * grids with K segments, on parts of the world; "thin" runs fewer steps, for the sets of kernels
+ * Invalid grids are refused with the right message. Arguments: "segments K" runs one step on each
+ * grid of at most all ranks, with K segments; "thin" runs fewer steps, for tests of all kernel sets
  * and GEMM backends (tests/support/sets.h).
  */
 #include <math.h>
@@ -30,15 +31,15 @@ typedef struct grid_case {
   bool tied;
 } grid_case;
 
-/* The results of a single rank. */
+/* Results of a single rank. */
 typedef struct reference {
   int64_t total;
-  float *gradient; /* [total] of the first step */
+  float *gradient; /* [total], of the first step */
   rn_param_table *table;
   double loss[STEPS];
 } reference;
 
-/* Repeated words, so that the model can learn. */
+/* Repeats a few words, so that the model can learn. */
 static void write_data(void) {
   FILE *file = fopen("text", "w");
   for (int i = 0; file != NULL && i < 3000; i++) {
@@ -81,7 +82,7 @@ static rn_status load(const grid_case *c, Retnet__Config **config) {
   return rn_options_load(&err, "run.yaml", keys, KEYS, config);
 }
 
-/* Stores the gradient of a single-rank run, with a parameter table that outlives the run. */
+/* Copies the gradient of a single-rank run, and creates a parameter table that outlives the run. */
 static void keep_reference(const rn_run *run, reference *r) {
   r->total = run->model.weights.total;
   r->gradient = malloc((size_t)run->model.weights.total * sizeof *r->gradient);
@@ -108,7 +109,7 @@ static void compute_reference(rn_world *single_rank, bool tied, int steps, refer
   rn_options_free(&config);
 }
 
-/* Losses per token of this rank's piece, without an update. */
+/* Computes the losses per token of this rank's piece, without an update. */
 static void token_losses(rn_run *run, float *loss) {
   rn_loss_sum sum = {0};
   rn_scan_port *port = rn_scan_source_port(&run->parallel.scan, (rn_scan_unit){0});
@@ -117,7 +118,8 @@ static void token_losses(rn_run *run, float *loss) {
   memcpy(loss, run->model.pipeline.token_loss, (size_t)run->data.unit->tokens * sizeof *loss);
 }
 
-/* A token affects no loss before it, and affects those after it, also on the following ranks. */
+/* Checks that a token does not change the losses before it, and changes those after it, also on
+ * the following ranks. */
 static void a_token_changes_only_what_follows(rn_world *subset, const grid_case *c) {
   enum { CULPRIT = 1 };
   Retnet__Config *config = NULL;
@@ -140,7 +142,8 @@ static void a_token_changes_only_what_follows(rn_world *subset, const grid_case 
   rn_options_free(&config);
 }
 
-/* Compares this rank's part of every gradient with the single rank's, relative to its norm. */
+/* Compares this rank's part of each gradient with the single rank's, relative to the norm of the
+ * whole gradient of that parameter. */
 static bool gradients_agree(const rn_run *run, const reference *r) {
   const rn_param_table *table = rn_stage_params(run->model.pipeline.stage);
   const rn_shard_table *own = &run->model.weights.shards;
@@ -171,7 +174,8 @@ static void name_case(const grid_case *c, char *text, size_t bytes) {
            c->data, c->pipeline, c->sequence, c->segments, c->microbatches, c->tied);
 }
 
-/* Nodes of 1, 2, 3 or all ranks of a stage, to test the transfers between nodes too. */
+/* Limits nodes to 1, 2, 3 or all ranks of a stage, so that transfers between nodes are tested
+ * too. */
 static void choose_nodes(const grid_case *c) {
   const char number[] = {(char)('0' + c->segments % 4), '\0'};
   if (c->segments % 4 == 0) {
@@ -213,7 +217,8 @@ static void walk(rn_world *world, const grid_case *c, int steps, const reference
   rn_world_close(&subset);
 }
 
-/* With every number of micro-batches; tied and untied take turns, so that every grid has both. */
+/* Runs every grid with every number of micro-batches. Tied and untied embeddings alternate, so
+ * that each grid is tested with both. */
 static void walk_all(rn_world *world, int size, int segments, const reference *by_tied) {
   int walked = 0;
   for (int d = 1; d <= size; d++) {
@@ -239,7 +244,8 @@ static void check_causality(rn_world *world, int size) {
   rn_world_close(&subset);
 }
 
-/* Twelve layouts: each axis alone, all together, uneven splits, tied and untied. */
+/* Trains twelve layouts: single axes, all axes together, uneven splits, tied and untied
+ * embeddings. */
 static void train_a_dozen(rn_world *world, int size, int steps, const reference *by_tied) {
   static const grid_case dozen[] = {
       {1, 1, 8, 1, 1, false}, {8, 1, 1, 1, 1, true},  {1, 6, 1, 1, 4, false},

@@ -1,7 +1,7 @@
 /*
- * The gradient of one sequence of 65 536 tokens over many ranks agrees with that of one rank: every
- * parameter to 1e-4 of its norm, where each rank checks its own part. The decay of some heads spans
- * thousands of tokens, so their states matter in all pieces.
+ * Checks that the gradient of one sequence of 65 536 tokens on many ranks agrees with that on one
+ * rank: for each parameter to 1e-4 of its norm. Each rank checks its own part. The states of some
+ * heads decay over thousands of tokens, so that they affect all pieces.
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 
 static rn_err err;
 
-/* Synthetic tokens depend on their index only: they are the same on every layout. */
+/* Synthetic tokens depend only on their index, so that they are the same on every layout. */
 static rn_status load(int sequence, Retnet__Config **config) {
   char key[64];
   snprintf(key, sizeof key, "parallel.sequence=%d", sequence);
@@ -35,7 +35,7 @@ static rn_status load(int sequence, Retnet__Config **config) {
   return rn_options_load(&err, NULL, keys, sizeof keys / sizeof keys[0], config);
 }
 
-/* Runs one step, which leaves the gradient of this rank's weights; returns its loss. */
+/* Runs one step and returns its loss. The gradient of this rank's weights is then in `run`. */
 static double step_on(rn_world *world, int sequence, rn_run *run) {
   Retnet__Config *config = NULL;
   rn_step_result result = {.loss = NAN};
@@ -48,7 +48,7 @@ static double step_on(rn_world *world, int sequence, rn_run *run) {
   return result.loss;
 }
 
-/* Compares the part of every tensor that this rank reduces with the single rank's gradient. */
+/* Compares the part of each gradient that this rank reduces with the single rank's gradient. */
 static void compare(const rn_run *run, const float *whole) {
   const rn_param_table *table = rn_stage_params(run->model.pipeline.stage);
   for (int i = 0; i < table->count; i++) {

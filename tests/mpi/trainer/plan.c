@@ -1,6 +1,6 @@
 /*
- * The time of a plan is measured in bounded memory for any model: the largest preset with all
- * widths scaled down, a small one unscaled. The plan reports what was measured.
+ * Checks that estimating the time of a plan needs little memory for any model. The largest preset
+ * is measured with smaller widths, a small model with its own. The plan reports what was measured.
  */
 #include "tests/support/check.h"
 #include "trainer/estimate/plan_time.h"

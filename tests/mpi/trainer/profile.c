@@ -1,6 +1,7 @@
-/* Profiling does not change results; in the trace, the spans of each rank nest, every unit of every
- * traced step is present, and parts are not longer than the whole. The idle time of a pipeline
- * whose tasks all take one second is that of the schedule's formula. */
+/* Checks that profiling does not change results. In the trace, the spans of each rank must nest,
+ * each unit of each traced step must have its tasks, and the spans inside a span must not be
+ * longer than it. If every task takes one second, the idle time is that of the formula of the
+ * schedule. */
 #include "trainer/profile/profile.h"
 
 #include <jansson.h>
@@ -39,7 +40,8 @@ static void load(int ranks, Retnet__Config **config) {
   CHECK_OK(&err, rn_options_load(&err, NULL, keys, (int)(sizeof keys / sizeof keys[0]), config));
 }
 
-/* Two stages are idle for F + B - W and busy for m K (F + B + W), here with F = B = W = 1. */
+/* The formula: a pipeline of two stages is idle for F + B - W and busy for m K (F + B + W), here
+ * with F = B = W = 1. */
 static void idle_time_matches_the_schedule(rn_run *run) {
   enum { UNITS = SEQUENCES * SEGMENTS };
   rn_profile profile = {
@@ -56,7 +58,7 @@ static void idle_time_matches_the_schedule(rn_run *run) {
   CHECK(idle.simulated >= want - 1e-9 && idle.simulated < 1);
 }
 
-/* Losses and norms of STEPS steps of a new run. */
+/* Trains a new run for STEPS steps; losses_and_norms is [STEPS, 2]. */
 static void train(rn_world *world, Retnet__Config *config, bool profiled,
                   double *losses_and_norms) {
   rn_run run;
@@ -77,11 +79,11 @@ static void train(rn_world *world, Retnet__Config *config, bool profiled,
   rn_run_destroy(&run);
 }
 
-/* One complete span of the trace, in microseconds. */
+/* A complete span of the trace; times in microseconds. */
 typedef struct span {
   const char *name;
   double begin, end, inner;
-  int unit; /* microbatch SEGMENTS + segment, or -1 */
+  int unit; /* microbatch SEGMENTS + segment, or -1 if it has no unit */
 } span;
 
 static int by_begin(const void *a, const void *b) {
@@ -109,7 +111,7 @@ static int read_spans(const json_t *events, int rank, span *out) {
   return count;
 }
 
-/* Times are printed with three decimals. */
+/* The trace has times with three decimals. */
 static const double rounding = 0.01;
 
 static void spans_nest(span *s, int count) {

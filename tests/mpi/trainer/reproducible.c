@@ -1,11 +1,11 @@
 /*
- * Reproducible mode: losses, norms, gradients and weights are bitwise equal to those of one rank
- * for any layout of ranks, segments, micro-batches and threads, including tied embeddings, dropout
- * and bf16. Without the mode, layouts differ in the last digits.
+ * Checks reproducible mode: losses, norms, gradients and weights are bitwise equal to those of one
+ * rank for any layout of ranks, segments, micro-batches and threads, also with tied embeddings,
+ * dropout and bf16. Without the mode, results of different layouts differ in the last digits.
  *
- * Runs for every set of kernels and GEMM backends (tests/support/sets.h): their results must not
- * depend on the address of a reduction block or on what else is computed. Widths are not multiples
- * of a vector register's.
+ * The test runs for every kernel set and GEMM backend (tests/support/sets.h): their results must
+ * not depend on the address of a reduction block, nor on the rows that are computed in the same
+ * call. Widths are not multiples of the length of a vector register.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,14 +30,14 @@ typedef struct layout {
   int data, pipeline, sequence, segments, microbatch, threads;
 } layout;
 
-/* The results of a single rank, and its parameter table. */
+/* Results of a single rank, and its parameter table. */
 typedef struct reference {
   double losses_and_norms[2 * STEPS];
-  float *gradient, *params; /* [total] of the last step, and after it */
+  float *gradient, *params; /* [total]; gradient of the last step, weights after it */
   rn_param_table *table;
 } reference;
 
-/* Synthetic tokens depend on their index only: they are the same on every layout. */
+/* Synthetic tokens depend only on their index, so that they are the same on every layout. */
 static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
   char keys[2000];
   snprintf(keys, sizeof keys,
@@ -53,7 +53,7 @@ static rn_status load(const task *t, const layout *l, Retnet__Config **config) {
   return test_load_words(&err, keys, config);
 }
 
-/* Trains a new run and completes the all-gather of weights; losses_and_norms [STEPS, 2]. */
+/* Trains a new run and completes the all-gather of weights; losses_and_norms is [STEPS, 2]. */
 static bool train(rn_world *world, const task *t, Retnet__Config *config, rn_run *run,
                   double *losses_and_norms) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
@@ -98,7 +98,8 @@ static void free_reference(reference *r) {
   rn_param_table_destroy(&r->table);
 }
 
-/* True if the weights of this rank's stage and its part of the gradients equal the reference. */
+/* Returns whether the weights of this rank's stage and its part of the gradients equal the
+ * reference. */
 static bool has_bits_of(const rn_run *run, const reference *r) {
   const rn_param_table *table = rn_stage_params(run->model.pipeline.stage);
   bool same = true;
@@ -118,7 +119,8 @@ static bool has_bits_of(const rn_run *run, const reference *r) {
   return same;
 }
 
-/* Checks that the results on `subset` equal the single rank's if and only if the mode is on. */
+/* Checks that the results on `subset` equal those of a single rank if and only if the mode is
+ * on. */
 static void compare(rn_world *subset, const task *t, const layout *l, const reference *r) {
   Retnet__Config *config = NULL;
   rn_run run = {0};
@@ -140,7 +142,7 @@ static void compare(rn_world *subset, const task *t, const layout *l, const refe
   rn_options_free(&config);
 }
 
-/* Runs the task on each layout, on the part of the world that it needs. */
+/* Runs the task on each layout, on as many ranks of the world as it needs. */
 static void walk(rn_world *world, const task *t, const layout *layouts, int count) {
   const int rank = rn_world_rank(world);
   rn_world *single_rank = NULL;
@@ -177,7 +179,7 @@ static void walk_all(rn_world *world, bool bf16) {
 
 int main(int argc, char **argv) {
   rn_world *world = NULL;
-  const bool bf16 = argc > 1; /* an argument: bf16 only, skipped if unsupported */
+  const bool bf16 = argc > 1; /* with an argument: bf16 only, skipped if unsupported */
   test_use_sets();
   if (bf16) test_use_bf16();
   products = test_gemm_key();

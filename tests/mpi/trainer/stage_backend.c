@@ -1,13 +1,14 @@
 /*
- * A backend of the stage with memory of its own gives the bits of the CPU: training on 1 to 4
- * ranks (sequence, pipeline, data and mixed), in fp32 and, with the argument "bf16", in bf16, in
- * reproducible mode, with carried states and recomputed layers; validation; a save that another
- * layout resumes; evaluation and generation from it.
+ * Checks that a stage backend with separate memory gives bitwise the results of the CPU backend, on
+ * 1 to 4 ranks (sequence, pipeline, data and mixed): training in fp32 or, with argument "bf16", in
+ * bf16, also in reproducible mode, with carried states and with recomputed layers; validation; a
+ * save that is resumed with another layout; evaluation and generation from a save.
  *
- * The backend's pages are protected outside its own computation and outside of what is mapped
- * (tests/support/guarded_stage.h), so it also shows that nothing is touched without a mapping while
- * the stage does not compute, ports included, and that every mapping ends. It does not show what
- * another thread or a poll touches while the stage computes.
+ * The backend's pages are protected except while it computes and where they are mapped
+ * (tests/support/guarded_stage.h). Therefore the test also shows that the trainer accesses only
+ * mapped ranges while the stage does not compute, which includes port calls, and that it unmaps all
+ * ranges. The test does not detect accesses by another thread or by a poll while the stage
+ * computes.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -32,19 +33,19 @@ static rn_err err;
 static rn_path folder;
 static const char *precision = "fp32";
 
-/* A layout, the layout that resumes, and further keys. */
+/* A layout, the layout with which its save is resumed, and further keys. */
 typedef struct layout_case {
   int data, pipeline, sequence, segments;
   int next_data, next_pipeline, next_sequence;
   const char *keys;
 } layout_case;
 
-/* What one backend computes. */
+/* Results of one backend. */
 typedef struct results {
-  double number[4 * STEPS + 2]; /* losses and norms of two runs; loss of the val split */
-  float *weights;               /* of this rank after the second run */
+  double number[4 * STEPS + 2]; /* losses and norms of two runs; then their val losses */
+  float *weights;               /* this rank's weights after the second run */
   int64_t total;
-  rn_evaluation evaluation[2]; /* chunkwise, recurrent */
+  rn_evaluation evaluation[2]; /* chunkwise and recurrent */
   int32_t token[2][PROMPTS][TOKENS];
 } results;
 
@@ -107,7 +108,7 @@ static void second_run(rn_world *world, const layout_case *c, const char *backen
   rn_options_free(&config);
 }
 
-/* Records the tokens of the completions. */
+/* Receives the tokens of completions. */
 typedef struct record {
   int32_t (*token)[TOKENS]; /* [PROMPTS] */
   int count[PROMPTS];
@@ -119,7 +120,7 @@ static bool take_token(void *self, int prompt, int32_t token) {
   return true;
 }
 
-/* One prompt is longer than a segment of the prefill. */
+/* Generates from two prompts, one of them longer than a segment of the prefill. */
 static void generate(rn_checkpoint_model *model, bool bf16, int32_t (*token)[TOKENS]) {
   int32_t text[300];
   const rn_generation_options options = {.bf16 = bf16,
@@ -195,7 +196,7 @@ static void walk(rn_world *world) {
                                      {1, 2, 1, 2, 2, 1, 1, "model.tie_embeddings=true"},
                                      {2, 1, 1, 1, 1, 1, 2, "run.reproducible=true"},
                                      {1, 1, 2, 1, 2, 1, 1, "data.carry_state=true"}};
-  /* The middle stage has no end of the tied embedding. */
+  /* The middle stage has neither end of the tied embedding. */
   static const layout_case on_3[] = {
       {1, 3, 1, 2, 1, 1, 3, "model.tie_embeddings=true"},
       {1, 3, 1, 1, 1, 3, 1, "run.reproducible=true model.tie_embeddings=true"}};

@@ -1,9 +1,10 @@
 /*
- * A step updates weights by AdamW, compared with an implementation in double precision: decay on
- * matrices only, learning rate by step, bias correction by update, also after skipped steps and a
- * resume; consecutive bad steps are counted, and a bad step resets the TBPTT states.
+ * Checks a step against an implementation of AdamW in double precision: decay of matrices only,
+ * learning rate by step, bias correction by update, also after skipped steps and after a resume.
+ * Consecutive bad steps are counted, and a bad step resets the TBPTT states.
  *
- * The gradient is the slope of the reported loss, and its norm is the reported norm.
+ * Also checks that the gradient is the slope of the reported loss, and that its norm is the
+ * reported norm.
  */
 #include <math.h>
 #include <string.h>
@@ -25,7 +26,7 @@ static const double peak = 1e-2, lowest = 1e-3, beta1 = 0.8, beta2 = 0.95, eps =
                     weight_decay = 0.5, clip = 0.25;
 enum { WARMUP = 4, DECAYED = 12 };
 
-/* Expected weights and moments of this rank. */
+/* Expected weights and moments of this rank's shards. */
 typedef struct oracle {
   int64_t count, updates;
   double *weight, *m, *v;
@@ -79,12 +80,12 @@ static void end(oracle *o) {
   free(o->v);
 }
 
-/* Uses the tensor's name instead of the flag that the code under test reads. */
+/* Decides by the tensor's name instead of the flag that the code under test reads. */
 static bool decays(const rn_param *param, bool all) {
   return all || strstr(param->name, "norm") == NULL;
 }
 
-/* Loshchilov & Hutter, algorithm 2, with PyTorch's eps. */
+/* AdamW (Loshchilov & Hutter, algorithm 2), with eps as in PyTorch. */
 static void update(oracle *o, const rn_run *run, bool decay_all, double lr, double norm) {
   const double coefficient = fmin(1, clip / (norm + 1e-6));
   const double t = (double)++o->updates;
@@ -102,7 +103,7 @@ static void update(oracle *o, const rn_run *run, bool decay_all, double lr, doub
   }
 }
 
-/* The tolerance is the rounding of a few float operations on the weight and on lr. */
+/* The tolerance allows for rounding in a few float operations on the weight and on lr. */
 static void compare(const oracle *o, const rn_run *run, double lr) {
   int64_t seen = 0, wrong = 0;
   for (int i = 0; i < run->model.weights.shards.slices; i++) {
@@ -117,7 +118,7 @@ static void compare(const oracle *o, const rn_run *run, double lr) {
   CHECK_EQUAL(seen, o->count);
 }
 
-/* One step; if `bad`, its gradient has a NaN, and the weights must not change. */
+/* Runs one step. If `bad`, its gradient contains a NaN, and the weights must not change. */
 static rn_status step(rn_run *run, oracle *o, bool bad, bool decay_all) {
   rn_step_result result = {0};
   CHECK_OK(&err, rn_weights_finish_fetch(&err, &run->model.weights));
@@ -137,7 +138,7 @@ static rn_status step(rn_run *run, oracle *o, bool bad, bool decay_all) {
   return status;
 }
 
-/* Creates a run, resumed from the newest checkpoint in run.dir if there is one. */
+/* Creates a run, and resumes it from the newest checkpoint in run.dir if there is one. */
 static bool open_run(rn_world *world, Retnet__Config *config, rn_run *run) {
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, run))) return false;
   rn_checkpoint_source source;
@@ -187,7 +188,7 @@ static void bad_steps_count_in_a_row(rn_world *world) {
   end(&o);
 }
 
-/* A NaN loss skips the step, even if the gradient is finite. */
+/* Checks that a NaN loss skips the step, even if the gradient is finite. */
 static void a_bad_loss_skips_a_step(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;
@@ -203,7 +204,7 @@ static void a_bad_loss_skips_a_step(rn_world *world) {
   rn_options_free(&config);
 }
 
-/* Reproducible mode: a finite gradient that does not fit in the exact sums skips the step. */
+/* In reproducible mode, a finite gradient that overflows the exact sums must skip the step. */
 static void an_overflow_of_exact_sums_skips_a_step(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;
@@ -228,7 +229,8 @@ static int64_t not_zero(const float *values, int64_t count) {
   return found;
 }
 
-/* A bad step may leave NaN in the TBPTT states; the next step starts from zero. */
+/* A bad step may leave NaN in the TBPTT states, so that the next step must start from zero
+ * states. */
 static void a_skipped_step_leaves_no_state(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;
@@ -254,7 +256,7 @@ static void a_skipped_step_leaves_no_state(rn_world *world) {
   end(&o);
 }
 
-/* Validation starts from zero states, also after steps that leave TBPTT states behind. */
+/* Checks that validation starts from zero states, also after steps that have set TBPTT states. */
 static void validation_ignores_the_streams(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;
@@ -271,7 +273,8 @@ static void validation_ignores_the_streams(rn_world *world) {
   rn_options_free(&config);
 }
 
-/* val is the training batch, so the slope of its loss along the gradient is the squared norm. */
+/* val is the training batch, so that the slope of its loss along the gradient is the squared
+ * norm. */
 static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;
@@ -319,7 +322,7 @@ int main(int argc, char **argv) {
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   folder = test_shared_folder(world, "step");
   const rn_path data = rn_path_join(folder.text, "data");
-  /* Both splits hold the same tokens, so val starts with the first training batch. */
+  /* Both splits contain the same tokens, so that val begins with the first training batch. */
   test_write_splits(world, data.text, 4 * B * T + 1, 4 * B * T + 1);
   for (int decay_all = 0; decay_all <= 1; decay_all++) {
     weights_follow_the_oracle(world, decay_all != 0);

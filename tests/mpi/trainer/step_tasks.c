@@ -1,5 +1,5 @@
-/* The model of a step's time counts the tasks that the loops of a step really have, phase by phase,
- * for shapes that no tile divides and for every number of threads. */
+/* Checks that the time model of a step counts as many tasks per phase as the loops of a step
+ * execute, for sizes that are not multiples of a tile and for several numbers of threads. */
 #include <string.h>
 
 #include "model/base/threads.h"
@@ -35,7 +35,7 @@ static void load(int threads, Retnet__Config **config) {
   CHECK_OK(&err, rn_options_load(&err, NULL, keys, (int)(sizeof keys / sizeof keys[0]), config));
 }
 
-/* True if the path is inside a span of that name. */
+/* Returns whether the path is inside a span of that name. */
 static bool is_inside(const rn_spans *spans, int path, const char *name) {
   for (int p = spans->path[path].parent; p >= 0; p = spans->path[p].parent) {
     if (strcmp(spans->path[p].name, name) == 0) return true;
@@ -43,7 +43,8 @@ static bool is_inside(const rn_spans *spans, int path, const char *name) {
   return false;
 }
 
-/* Tasks of all spans inside `around`: of one name, or of all if `name` is NULL. */
+/* Returns the number of tasks of all spans inside `around`: those of one name, or all if `name`
+ * is NULL. */
 static int64_t counted(const char *around, const char *name) {
   const rn_spans *spans = rn_spans_get();
   int64_t tasks = 0;
@@ -76,11 +77,12 @@ static void check_phases(const rn_step_cost *cost) {
     CHECK(want > 0);
     if (!CHECK_EQUAL(counted("forward", forward[i]), want)) printf("forward: %s\n", forward[i]);
   }
-  /* Weight gradients wait, and run in any phase of backward. */
+  /* Weight gradients are deferred and may run in any phase of backward. */
   CHECK_EQUAL(counted("backward", NULL), modelled(cost, RN_COST_BACKWARD, RN_COST_WEIGHT, NULL));
   CHECK_EQUAL(counted("step", update[0]),
               modelled(cost, RN_COST_UPDATE, RN_COST_UPDATE, update[0]));
-  for (int i = 1; i < 3; i++) { /* each tensor has blocks of its own */
+  /* Here each tensor has separate blocks, so that there may be a few more tasks. */
+  for (int i = 1; i < 3; i++) {
     const int64_t whole = modelled(cost, RN_COST_UPDATE, RN_COST_UPDATE, update[i]);
     CHECK(counted("step", update[i]) >= whole && counted("step", update[i]) <= whole + 40);
   }

@@ -1,6 +1,6 @@
-/* Ranks that wait for work on rank 0 count units only while the work counts units; rank 0 returns
- * its failure; a wait ends when the work of the last rank ends; a request of any rank to stop
- * reaches the work on rank 0. */
+/* Checks waiting for work on rank 0 and on all ranks. While ranks wait for rank 0, they count
+ * progress units only if its work does, and rank 0 returns the failure of its work. A wait ends
+ * when the work of the last rank ends. If any rank is asked to stop, the work on rank 0 sees it. */
 #include "comm/world/collective_wait.h"
 
 #include <pthread.h>
@@ -25,7 +25,8 @@ static rn_status tick(rn_err *work_err, void *context) {
   return *ticks > 1 ? rn_fail(work_err, RN_ERR_IO, "no such luck") : RN_OK;
 }
 
-/* Units that this rank counted while the work on rank 0 counted `ticks` units per TICK_US. */
+/* Returns the units that this rank counted while the work on rank 0 counted `ticks` units per
+ * TICK_US. */
 static int64_t units_during(int ticks) {
   const bool first = rn_world_rank(world) == 0;
   const int64_t before = rn_progress_units();
@@ -75,7 +76,7 @@ static bool is_asked(void) {
   return atomic_load(&asked);
 }
 
-/* Ends by nothing but the request. */
+/* Work that ends only when it is asked to stop. */
 static rn_status run_until_stopped(rn_err *work_err, void *context) {
   const rn_collective_stop *stop = context;
   (void)work_err;
@@ -86,7 +87,7 @@ static rn_status run_until_stopped(rn_err *work_err, void *context) {
   return RN_OK;
 }
 
-/* The last rank is asked after a while, or no rank is, and the work ends by itself. */
+/* First no rank is asked to stop, and the work ends by itself; then the last rank is asked. */
 static void any_rank_stops_the_work(void) {
   rn_collective_stop stop = {.asked = is_asked};
   int ticks = 1;

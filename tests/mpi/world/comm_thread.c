@@ -1,8 +1,8 @@
 /*
- * One thread of a rank is inside MPI at a time: the communication thread polls only while MPI is
- * released, and never after it is acquired. It sleeps if nothing is in flight, has the
- * floating-point mode of the thread that started it, and is refused if MPI was not started with
- * MPI_THREAD_SERIALIZED.
+ * Checks that only one thread of a rank is inside MPI at a time: the communication thread polls
+ * only while MPI is released, and never after it is acquired. The thread sleeps if nothing is in
+ * flight, has the floating-point mode of the thread that started it, and is refused if MPI was not
+ * started with MPI_THREAD_SERIALIZED.
  */
 #include "comm/world/comm_thread.h"
 
@@ -17,7 +17,7 @@
 enum { ROUNDS = 200 };
 
 static rn_err err;
-static rn_comm_thread_wait wait; /* of the thread under test */
+static rn_comm_thread_wait wait; /* mode of the thread under test */
 
 /* A message that needs `left` polls; main_inside is set while the main thread owns MPI. */
 typedef struct fake {
@@ -71,7 +71,7 @@ static void an_idle_thread_does_not_poll(const rn_world *world) {
     rn_comm_thread_release(thread);
     for (int k = 0; k < 1000 && atomic_load(&f.polls) < 5 + i; k++) sleep_us(5000);
     sleep_us(20000);
-    CHECK_EQUAL(atomic_load(&f.polls), 5 + i); /* one poll per release after the message */
+    CHECK_EQUAL(atomic_load(&f.polls), 5 + i); /* one poll per release once it is complete */
     CHECK(rn_comm_thread_acquire(thread));
   }
   rn_comm_thread_stop(&thread);

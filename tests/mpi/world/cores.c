@@ -1,4 +1,5 @@
-/* The thread count depends on a rank's cores and the ranks that share them; a key overrides it. */
+/* Checks that the number of threads depends on a rank's cores and on the ranks that share them,
+ * and that a key overrides it. */
 #include "comm/world/cores.h"
 
 #include <sched.h>
@@ -36,7 +37,8 @@ static void threads_follow_cores(void) {
   CHECK_EQUAL(rn_cores_hyperthreads(shared(16, 2)), 1);
 }
 
-/* Two hardware threads that the kernel calls one core are one core, for every rank. */
+/* Checks that hardware threads that the kernel reports as siblings count as one core, on every
+ * rank. */
 static void siblings_are_one_core(rn_world *world) {
   rn_mask mask;
   rn_cores before, cores;
@@ -60,7 +62,8 @@ static void siblings_are_one_core(rn_world *world) {
   CHECK_EQUAL(cores.sharing, before.sharing);
   CHECK_EQUAL(rn_cores_hyperthreads(cores), rn_mask_count(&mask));
   CHECK_EQUAL(rn_mask_count(&cores.own), cores.sharing == 1 ? rn_mask_count(&mask) : 0);
-  setenv("RETNET_CPU_FOLDER", "/nowhere", 1); /* unknown topology: each is a core */
+  /* If the topology is unknown, each hardware thread counts as a core. */
+  setenv("RETNET_CPU_FOLDER", "/nowhere", 1);
   CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
   CHECK_EQUAL(cores.cores, rn_mask_count(&mask));
   unsetenv("RETNET_CPU_FOLDER");
@@ -68,7 +71,7 @@ static void siblings_are_one_core(rn_world *world) {
   CHECK_EQUAL(system(path), 0);
 }
 
-/* Ranks with the same mask bind their threads to parts of it that do not overlap. */
+/* Checks that ranks with the same mask bind their threads to disjoint parts of it. */
 static void shares_do_not_overlap(rn_world *world) {
   const int size = rn_world_size(world);
   rn_cores cores;
@@ -79,12 +82,12 @@ static void shares_do_not_overlap(rn_world *world) {
   CHECK_EQUAL((int)sum, cores.cores >= size ? cores.hardware_threads : 0);
 }
 
-/* The communication thread needs a core that no other thread uses. */
+/* Checks whether there is a core for the communication thread that no other thread uses. */
 static void cores_are_left_over_beside_threads(void) {
   CHECK(rn_cores_left_over(shared(2, 1), 1));
   CHECK(!rn_cores_left_over(shared(2, 1), 2));
   CHECK(!rn_cores_left_over(shared(2, 2), 1));
-  CHECK(!rn_cores_left_over(shared(8, 3), 2)); /* two cores are left for three ranks */
+  CHECK(!rn_cores_left_over(shared(8, 3), 2)); /* only two cores are left for three ranks */
   CHECK(rn_cores_left_over(shared(9, 3), 2));
 }
 
@@ -96,7 +99,8 @@ static int nth_core(const cpu_set_t *mask, int number) {
   return core;
 }
 
-/* Unbound ranks share all cores; ranks bound to one core share it with ranks on the same core. */
+/* Unbound ranks share all cores; a rank bound to one core shares it only with ranks on that
+ * core. */
 static void sharing_is_by_mask(rn_world *world) {
   const int size = rn_world_size(world), rank = rn_world_rank(world);
   rn_cores cores;
@@ -112,7 +116,7 @@ static void sharing_is_by_mask(rn_world *world) {
   CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
   CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
   CHECK_EQUAL(cores.hardware_threads,
-              count); /* the launcher's mask, not the narrower one set later */
+              count); /* the mask of the launcher, not the narrower one set above */
   rn_affinity_remember();
   CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
   CHECK_EQUAL(cores.cores, 1);

@@ -1,6 +1,6 @@
 /*
- * A launcher that reports more ranks than MPI has is detected at start, with a helpful message.
- * Networks are disabled only if all ranks are on one host.
+ * Checks that a launcher that reports more ranks than MPI has is detected at start, with a message
+ * that helps. Checks that networks are disabled only if all ranks are on one host.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* The next start removes recorded shared memory of dead processes on its host, and nothing else. */
+/* Checks that the next start removes recorded shared memory if its process on this host is dead,
+ * and nothing else. */
 #include "comm/world/shm_record.h"
 
 #include <fcntl.h>
@@ -48,7 +49,7 @@ static long long dead_process(void) {
   return child;
 }
 
-/* Files and record lines of a killed run, and lines that no run would write. */
+/* Creates files and record lines as a killed run leaves them, and lines that no run writes. */
 static void leave_files(const char *host, unsigned long long shared) {
   const long long pid = dead_process();
   const unsigned long long dead = make_file(path[DEAD]), replaced = make_file(path[REPLACED]);

@@ -1,5 +1,5 @@
-/* A job that hangs ends with exit code 3 and names the rank and operation; one that counts units
- * continues. */
+/* Checks that a job that hangs ends with exit code 3 and a message that names the rank and the
+ * operation, and that a job that counts progress units continues. */
 #include "comm/world/watchdog.h"
 
 #include <signal.h>
@@ -17,7 +17,7 @@ static rn_err err;
 enum { RANKS = 3, CULPRIT = 1, STEP = 7 };
 static const double limit_s = 0.8;
 
-/* A rank of the job under test; `how` selects what it does. */
+/* Runs one rank of the job under test; `how` selects what it does. */
 static int run_rank(int argc, char **argv, const char *how) {
   rn_world *world = NULL;
   rn_watchdog *watchdog = NULL;
@@ -38,7 +38,7 @@ static int run_rank(int argc, char **argv, const char *how) {
   return rn_world_finish(&world, status, &err);
 }
 
-/* Runs RANKS ranks of this program; returns the exit code and the output. */
+/* Runs this program on RANKS ranks; returns the exit code and the output. */
 static int run_job(const char *launcher, const char *self, const char *how, char *output,
                    size_t bytes) {
   char command[4096];

@@ -1,5 +1,5 @@
-/* Ranks agree on the worst failure and its rank; every grid whose product is the world size has
- * communicators of the right axes; gathered bytes arrive complete. */
+/* Checks that ranks agree on the worst failure and its rank, that each grid with as many places
+ * as ranks has the right communicators for its axes, and that gathered bytes arrive complete. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +74,7 @@ static void sums_and_gathers_are_right(rn_world *world, int rank, int size) {
 
 static void a_subset_is_a_world_of_its_own(rn_world *world, int rank, int size) {
   rn_world *subset = NULL;
-  const int members = (size + 1) / 2; /* the even ranks */
+  const int members = (size + 1) / 2; /* ranks with an even number */
   if (!CHECK_OK(&err, rn_world_split(&err, world, rank % 2 == 0 ? 0 : -1, &subset))) return;
   CHECK((subset != NULL) == (rank % 2 == 0));
   if (subset != NULL) {
@@ -129,7 +129,7 @@ static void every_grid(rn_world *world, int size) {
   CHECK_FAILS(&err, RN_ERR_USAGE, "65536", rn_grid_create(&err, world, 65536, 65536, size, &grid));
 }
 
-/* One rank has a wrong value: all refuse it. */
+/* If one rank has an invalid value, all ranks must refuse it. */
 static void a_wrong_node_limit_is_refused(rn_world *world, int rank, int size) {
   static const char *const wrong[] = {"", "-1", "two", "2x", "99999999999999999999"};
   int max_size = -1;

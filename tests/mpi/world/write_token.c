@@ -1,5 +1,6 @@
-/* The write token passes from rank to rank in few rows per node: each rank begins where the
- * previous one ended, and receives its failure. */
+/* Checks that the write token passes from rank to rank. Ranks are divided into a few rows per
+ * node. In a row, each rank begins to write where the previous one ended, and receives a failure
+ * of it. */
 #include "comm/world/write_token.h"
 
 #include <pthread.h>
@@ -26,7 +27,7 @@ static void *pass_token(void *argument) {
   return NULL;
 }
 
-/* Takes the token in another thread, after a barrier; some ranks are late. */
+/* Takes and passes the token in a thread, after a barrier; some ranks are late. */
 static void pass_in_thread(write_round *t, int rank, int round) {
   pthread_t thread;
   CHECK_OK(&err, rn_world_barrier(&err, world));
@@ -35,7 +36,8 @@ static void pass_in_thread(write_round *t, int rank, int round) {
   pthread_join(thread, NULL);
 }
 
-/* The row of a rank as the header defines it: nearly equal rows of consecutive ranks. */
+/* Returns the ranks of the row of `rank`. As the header defines, rows are consecutive ranks and
+ * nearly equal in length. */
 static rn_range row_of(int rank, int size) {
   const int rows = size < RN_WRITE_TOKEN_FILES ? size : RN_WRITE_TOKEN_FILES;
   rn_range row = {0, 0};
@@ -55,7 +57,7 @@ static void each_write_begins_where_the_previous_ended(rn_write_token *write_tok
   }
 }
 
-/* A failure is passed along its row only; the next round succeeds. */
+/* Checks that a failure is passed on only within its row, and that the next round succeeds. */
 static void failures_are_passed_on(rn_write_token *write_token, int rank, rn_range row) {
   const int culprit = 1;
   write_round t = {.write_token = write_token, .own = rank == culprit ? RN_ERR_MEMORY : RN_OK};
@@ -66,7 +68,7 @@ static void failures_are_passed_on(rn_write_token *write_token, int rank, rn_ran
   CHECK(t.received == RN_OK);
 }
 
-/* If no rank passes the token, rn_write_token_cancel ends the waits. */
+/* Checks that rn_write_token_cancel ends the waits if no rank passes the token. */
 static void cancelling_ends_waits(rn_write_token *write_token, int rank, rn_range row) {
   if (rank == row.begin) {
     CHECK_OK(&err, rn_world_barrier(&err, world));
