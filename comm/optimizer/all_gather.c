@@ -32,7 +32,7 @@ struct rn_all_gather {
   int receives, sends;
   rn_shared_array *shared_completions; /* [buckets], one array per node */
   int64_t round;
-  int received, complete; /* bucket counts: received by this rank; known to be complete */
+  int received, complete; /* buckets: received by this rank; known to be complete */
   bool active;
 };
 
@@ -83,8 +83,8 @@ static rn_status create_messages(rn_err *err, rn_all_gather *g, rn_range range, 
   return RN_OK;
 }
 
-/* All messages have tag 0: between two ranks, messages match in the order of buckets and, within a
- * bucket, of offsets. */
+/* All messages have tag 0. Messages between two ranks match in the order of buckets and, within a
+ * bucket, in the order of offsets. */
 static rn_status create_all_messages(rn_err *err, rn_all_gather *g) {
   const int here = rn_node_of(g->node, g->replica);
   int receive = 0, send = g->receives;
@@ -154,8 +154,8 @@ static completions *completions_of(const rn_all_gather *g, int bucket) {
   return (completions *)rn_shared_array_memory(g->shared_completions) + bucket;
 }
 
-/* Progresses all messages. Each bucket received, in order, adds one to its completion count on the
- * node. */
+/* Progresses all messages. For each bucket that has been received, in order, adds one to the
+ * completion count of the bucket on the node. */
 static rn_status progress(rn_err *err, rn_all_gather *g, bool *sent) {
   for (int done = 1; done && g->received < g->shards->buckets;) {
     const int first = g->first[g->received], count = g->first[g->received + 1] - first;

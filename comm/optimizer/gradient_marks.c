@@ -6,7 +6,7 @@
 
 typedef enum { COMPLETE, READ, MARKS } mark_kind;
 
-/* A mark; each has a cache line of its own. */
+/* One mark, in a separate cache line. */
 typedef struct mark {
   _Alignas(64) _Atomic int64_t buckets;
 } mark;

@@ -1,9 +1,9 @@
 /**
- * The marks by which ranks of a node tell each other which gradients in peer memory are complete,
- * and which have been read. Used by the reduce-scatter.
+ * Marks in peer memory that tell the ranks of a node which gradients are complete, and which have
+ * been read. The reduce-scatter uses them.
  *
- * Marks are counts of buckets since the creation of the peer memory. `peers` may be NULL: no rank
- * shares memory, marking has no effect and the others have nothing to mark.
+ * A mark is a count of buckets since the peer memory was created. `peers` is NULL if no ranks share
+ * memory: setting a mark then does nothing, and testing one returns true.
  */
 #ifndef RN_COMM_OPTIMIZER_GRADIENT_MARKS_H
 #define RN_COMM_OPTIMIZER_GRADIENT_MARKS_H
@@ -13,10 +13,10 @@
 
 #include "comm/optimizer/peer_memory.h"
 
-/** Tells the other ranks of the node that they may read this rank's first `count` buckets. Not
- * collective. Errors: none. */
+/** Marks this rank's first `count` buckets as complete, so that the other ranks of the node may
+ * read them. Not collective. Errors: none. */
 void rn_gradient_mark_complete(const rn_peer_memory *peers, int64_t count);
-/** Tells them that this rank has read all gradients of the first `count` buckets. Not collective.
+/** Marks the first `count` buckets of all ranks of the node as read by this rank. Not collective.
  * Errors: none. */
 void rn_gradient_mark_read(const rn_peer_memory *peers, int64_t count);
 /** True if all ranks of the node have completed their first `count` buckets. Not collective.

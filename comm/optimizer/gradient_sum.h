@@ -1,4 +1,4 @@
-/** Sums of gradients in a fixed order. Used by the reduce-scatter. */
+/** Sums gradients in a fixed order. The reduce-scatter uses it. */
 #ifndef RN_COMM_OPTIMIZER_GRADIENT_SUM_H
 #define RN_COMM_OPTIMIZER_GRADIENT_SUM_H
 

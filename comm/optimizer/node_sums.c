@@ -11,8 +11,8 @@
 #include "proto/base/span.h"
 
 enum {
-  SLOTS = 4,    /* buckets whose partial sums are in memory */
-  AVERAGE = 3,  /* least average number of replicas on a node */
+  SLOTS = 4,    /* maximum number of buckets whose partial sums are in memory */
+  AVERAGE = 3,  /* minimum average number of replicas per node */
   TAG_PART = 0, /* partial sums, from node to node */
   TAG_SUM = 1   /* complete slices, from the last node to their owners */
 };
@@ -31,20 +31,20 @@ struct rn_node_sums {
   rn_range members; /* replicas of this node */
   rn_range slices;  /* slices of each bucket that this rank sums for its node */
   bool is_first, is_last;
-  node_link *from, *to;  /* [froms], [tos] ranks of the node before and of the node after */
-  int froms, tos, sends; /* sends: largest number of messages that a bucket sends */
-  int64_t longest;       /* elements of the largest bucket's slices */
+  node_link *from, *to;  /* [froms], [tos] ranks of the previous node and of the next node */
+  int froms, tos, sends; /* sends: maximum number of messages sent per bucket */
+  int64_t longest;       /* maximum number of elements of `slices` in one bucket */
   char *slots;           /* [SLOTS, longest] partial sums */
   MPI_Request *receive;  /* [SLOTS, froms] */
   MPI_Request *send;     /* [SLOTS, sends] */
-  MPI_Request *sum;      /* [buckets] receives of this rank's shards, in the order of the starts */
+  MPI_Request *sum;      /* [buckets] receives of this rank's shards, in the order of `order` */
   const char **gradient; /* [buckets] */
   const char **addend;   /* [size + 1] work space of add_bucket */
   int *order;            /* [buckets] buckets in the order in which they were started */
   int started, posted, added, sent, arrived; /* counts of buckets; sent <= added <= posted */
 };
 
-/* ---- who sums what ---- */
+/* ---- assignment of slices to ranks ---- */
 
 /* Returns the replicas of a node, which are consecutive. */
 static rn_range members_of(const rn_node *node, int index, int size) {
@@ -90,7 +90,7 @@ static rn_range elements_of(const rn_node_sums *c, int bucket, rn_range slices) 
   return (rn_range){edge[slices.begin], edge[slices.end]};
 }
 
-/* Returns the slice of a bucket that a replica owns, and the replica that owns a slice. */
+/* Returns the slice of a bucket that a replica owns; owner_of is the inverse. */
 static int slice_owned_by(const rn_node_sums *c, int bucket, int replica) {
   return (int)(((int64_t)replica + bucket) % c->size);
 }
@@ -99,7 +99,7 @@ static int owner_of(const rn_node_sums *c, int bucket, int64_t slice) {
   return (int)((slice + c->size - bucket % c->size) % c->size);
 }
 
-/* Returns the rank of the last node that sums a slice. */
+/* Returns the rank that sums a slice on the last node. */
 static int last_to_sum(const rn_node_sums *c, int slice) {
   const rn_range members = members_of(c->of.node, rn_node_count(c->of.node) - 1, c->size);
   int64_t m = members.begin;
@@ -185,7 +185,7 @@ static char *slot_of(const rn_node_sums *c, int index) {
   return c->slots + (size_t)(index % SLOTS) * (size_t)c->longest * c->bytes_each;
 }
 
-/* Returns the place of some of this rank's slices in the slot of a bucket. */
+/* Returns the address of some of this rank's slices in the slot of a bucket. */
 static char *place_of(const rn_node_sums *c, int index, rn_range slices) {
   const int bucket = c->order[index];
   const int64_t before =
@@ -194,7 +194,7 @@ static char *place_of(const rn_node_sums *c, int index, rn_range slices) {
 }
 
 /* Messages between two ranks with the same tag match in the order in which buckets are started.
- * Empty ones are not sent. */
+ * Empty messages are not sent. */
 rn_status rn_node_sums_start(rn_err *err, rn_node_sums *c, int bucket, const char *gradient) {
   const int slice = slice_owned_by(c, bucket, c->rank), from = last_to_sum(c, slice);
   const rn_range mine = elements_of(c, bucket, (rn_range){slice, slice + 1});
@@ -220,7 +220,8 @@ static rn_status post_receives(rn_err *err, rn_node_sums *c, int index) {
   return RN_OK;
 }
 
-/* Adds the gradients of the node's ranks to the slot, and gives back the pages read. */
+/* Adds the gradients of the node's ranks to the partial sum in the slot, and unmaps the pages
+ * read. */
 static void add_bucket(rn_node_sums *c, int index) {
   const int bucket = c->order[index];
   const rn_range elements = elements_of(c, bucket, c->slices);
@@ -241,7 +242,7 @@ static void add_bucket(rn_node_sums *c, int index) {
   }
 }
 
-/* Sends slices of a bucket to a rank, as message `i` of the bucket. */
+/* Sends slices of a bucket to a rank. `i` is the index of the message among those of the bucket. */
 static rn_status send(rn_err *err, rn_node_sums *c, int index, node_link to, int tag, int i) {
   const int64_t count = rn_range_count(elements_of(c, c->order[index], to.slices));
   if (count == 0) return RN_OK;
@@ -250,7 +251,7 @@ static rn_status send(rn_err *err, rn_node_sums *c, int index, node_link to, int
   return RN_OK;
 }
 
-/* Passes the partial sum to the next node; the last node sends each slice to its owner. */
+/* Sends the partial sum to the next node or, on the last node, each slice to its owner. */
 static rn_status pass_on(rn_err *err, rn_node_sums *c, int index) {
   const int bucket = c->order[index];
   for (int i = 0; i < c->tos; i++) {
@@ -270,7 +271,8 @@ static rn_status pass_on(rn_err *err, rn_node_sums *c, int index) {
   return RN_OK;
 }
 
-/* Adds the next bucket if its partial sums have arrived and the ranks of the node are ready. */
+/* Adds the next bucket if its partial sums have arrived and all ranks of the node have completed
+ * their gradients of it. */
 static rn_status add_next(rn_err *err, rn_node_sums *c, int64_t earlier, bool *moved) {
   int here = 0;
   if (c->added == c->posted ||

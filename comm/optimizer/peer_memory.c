@@ -17,7 +17,7 @@
 #include "proto/base/arena.h"
 #include "proto/base/fault.h"
 
-/* The beginning of a block. */
+/* Header of a block. */
 typedef struct head {
   int64_t token; /* identifies the block */
   _Alignas(64) char marks[RN_PEER_MARKS_BYTES];
@@ -28,13 +28,13 @@ struct rn_peer_memory {
   const rn_node *node;
   int replica, replicas;
   bool is_private; /* this rank is alone on its node: its block comes from rn_alloc */
-  size_t bytes;    /* of a block, with its head */
-  head **block;    /* [replicas] blocks of this node; NULL: on another node */
+  size_t bytes;    /* size of a block, including its head */
+  head **block; /* [replicas] blocks of the replicas on this node; NULL for those on other nodes */
 };
 
-/* What a rank tells the others of its node, so that they find its block. */
+/* The data that a rank sends to the other ranks of its node so that they can open its block. */
 typedef struct address {
-  int64_t pid, file, token; /* file: descriptor in the process; -1: none */
+  int64_t pid, file, token; /* file: file descriptor in that process; -1: none */
 } address;
 
 static int64_t make_token(void) {
@@ -48,14 +48,14 @@ static rn_status fail(rn_err *err, const rn_world *world, const char *what) {
                  rn_world_host(world), what, strerror(errno));
 }
 
-/* A file beyond the limit would end the process by SIGXFSZ. */
+/* True if a file of this size exceeds RLIMIT_FSIZE; writing it would end the process by SIGXFSZ. */
 static bool exceeds_file_limit(size_t bytes) {
   struct rlimit limit;
   return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
          limit.rlim_cur < bytes;
 }
 
-/* Maps a file; huge pages are a wish that the system may refuse. */
+/* Maps a file, with huge pages if the system grants them. */
 static void *map(int file, size_t bytes, int access) {
   void *memory = mmap(NULL, bytes, access, MAP_SHARED, file, 0);
   if (memory == MAP_FAILED) return NULL;
@@ -63,9 +63,9 @@ static void *map(int file, size_t bytes, int access) {
   return memory;
 }
 
-/* Under overcommit_memory = 2 the system may refuse a page at the first write, which then ends the
- * process by SIGBUS, unless all pages are taken here. Elsewhere they are left to the threads that
- * write them first, which places them. */
+/* True if all pages must be allocated at creation. With overcommit_memory = 2 the system may refuse
+ * a page at its first write, which ends the process by SIGBUS. In other modes, pages are allocated
+ * at the first write, so that each one is placed near the thread that writes it. */
 static bool must_reserve(void) {
   FILE *file = fopen("/proc/sys/vm/overcommit_memory", "re");
   const bool strict = file != NULL && fgetc(file) == '2';
@@ -73,7 +73,7 @@ static bool must_reserve(void) {
   return strict;
 }
 
-/* Returns 0, or the error. */
+/* Allocates the pages of a file if needed; returns 0 or an errno value. */
 static int reserve(int file, size_t bytes) {
   if (rn_fault_now("peer_memory.reserve")) return errno;
   if (!must_reserve()) return 0;
@@ -100,8 +100,8 @@ static rn_status create_own(rn_err *err, const rn_world *world, rn_peer_memory *
   return RN_OK;
 }
 
-/* Opens the block of another rank. A process of another namespace may have the same PID, so the
- * size and the token are compared. */
+/* Opens the block of another rank. Checks the file's size and token, because the PID may name a
+ * different process if the rank runs in another PID namespace. */
 static rn_status open_block(rn_err *err, const rn_world *world, rn_peer_memory *m, address from,
                             int replica) {
   char path[64];
@@ -124,7 +124,8 @@ static rn_status open_block(rn_err *err, const rn_world *world, rn_peer_memory *
   return status;
 }
 
-/* Opens the blocks of all other ranks of the node, unless one of them has none. */
+/* Opens the blocks of all other ranks of the node. Does nothing if any rank failed to create its
+ * block. */
 static rn_status open_others(rn_err *err, const rn_world *world, const rn_node *node,
                              const address *of, rn_peer_memory *m) {
   const int here = rn_node_of(node, m->replica);
@@ -139,8 +140,8 @@ static rn_status open_others(rn_err *err, const rn_world *world, const rn_node *
   return RN_OK;
 }
 
-/* Creates this rank's block and maps the others. All ranks of the node take part, whatever `status`
- * is. `of` [ranks of the node] is work space. */
+/* Creates this rank's block and maps the others. A rank that fails still takes part in all
+ * collective calls. `of` [ranks of the node] is work space. */
 static rn_status share(rn_err *err, const rn_world *world, const rn_node *node, address *of,
                        rn_peer_memory *m) {
   int file = -1;

@@ -1,10 +1,10 @@
 /**
- * Memory of each rank that the other ranks of its node read in place.
+ * Gives each rank memory that the other ranks of its node read in place.
  *
- * Each rank owns one block, which it alone writes; the replicas of its stage on the same node map
- * the block for reading. The blocks are anonymous files (memfd_create): they use no space of
- * /dev/shm, and the system frees them with the last process that maps them, however it ends. A page
- * of a block is placed near the thread that first writes it.
+ * Each rank owns one block, and only this rank writes it; the replicas of its stage on the same
+ * node map the block for reading. The blocks are anonymous files (memfd_create): they use no space
+ * of /dev/shm, and the system frees them when the last process that maps them ends, even if it is
+ * killed. A page of a block is placed near the thread that first writes it.
  */
 #ifndef RN_COMM_OPTIMIZER_PEER_MEMORY_H
 #define RN_COMM_OPTIMIZER_PEER_MEMORY_H
@@ -15,7 +15,8 @@
 
 typedef struct rn_peer_memory rn_peer_memory;
 
-/** Bytes of marks in front of each block: small values by which its owner informs the others. */
+/** Bytes of marks in front of each block. Marks are small values that the owner sets and the other
+ * ranks read. */
 enum { RN_PEER_MARKS_BYTES = 4032 };
 
 /**
@@ -24,8 +25,7 @@ enum { RN_PEER_MARKS_BYTES = 4032 };
  *
  * Collective: over the world. Ownership: the node outlives the memory.
  * Errors:     RN_ERR_MEMORY, agreed, naming the host, if a rank cannot create its block or map
- *             another one (for example in containers with process namespaces of their own);
- *             RN_ERR_MPI.
+ *             another one (for example in containers with separate PID namespaces); RN_ERR_MPI.
  */
 rn_status rn_peer_memory_create(rn_err *err, const rn_world *world, const rn_node *node,
                                 const char *what, size_t bytes, rn_peer_memory **out);
@@ -33,7 +33,7 @@ rn_status rn_peer_memory_create(rn_err *err, const rn_world *world, const rn_nod
  * Errors: none. */
 void rn_peer_memory_destroy(rn_peer_memory **memory);
 
-/** Returns the node whose ranks share. Not collective. Errors: none. */
+/** Returns the node whose ranks share the memory. Not collective. Errors: none. */
 const rn_node *rn_peer_memory_node(const rn_peer_memory *memory);
 /** Returns the number of replicas, on all nodes. Not collective. Errors: none. */
 int rn_peer_memory_replicas(const rn_peer_memory *memory);
@@ -44,16 +44,15 @@ void *rn_peer_memory_own(const rn_peer_memory *memory);
  * Errors: none. */
 const void *rn_peer_memory_of(const rn_peer_memory *memory, int replica);
 
-/** Return the marks of this rank and of a replica on this node; zero at creation. Not collective.
- * Errors: none. */
+/** Return the marks of this rank, and of a replica on this node; all marks are 0 at creation. Not
+ * collective. Errors: none. */
 void *rn_peer_memory_own_marks(const rn_peer_memory *memory);
 const void *rn_peer_memory_marks_of(const rn_peer_memory *memory, int replica);
 
 /**
  * Removes the pages of `bytes` bytes at `begin` of a replica's block from this process, so that the
- * system no longer counts them as memory of this process; the next read maps them again. No effect
- * on this rank's own block.
- * Not collective. Errors: none.
+ * system no longer counts them as memory of this process; the next read maps them again. Has no
+ * effect on this rank's own block. Not collective. Errors: none.
  */
 void rn_peer_memory_drop(const rn_peer_memory *memory, int replica, size_t begin, size_t bytes);
 

@@ -21,8 +21,8 @@ enum {
 struct rn_reduce_scatter {
   MPI_Comm comm;
   const rn_peer_memory *peers; /* as in rn_reduce_operands */
-  rn_node_sums
-      *node_sums; /* sums over nodes; NULL: each rank receives the gradients of other nodes */
+  rn_node_sums *node_sums;     /* sums over nodes; NULL: gradients of other nodes arrive in messages
+                                  from each rank */
   const rn_optimizer_shards *shards;
   rn_reduce_kind kind;
   MPI_Datatype type;
@@ -168,8 +168,8 @@ static size_t offset_of(const rn_reduce_scatter *r, const char *gradient) {
   return (size_t)(gradient - (const char *)rn_peer_memory_own(r->peers));
 }
 
-/* Gives back the pages of the other ranks that this rank has read: each rank would otherwise be
- * counted with the memory of all. */
+/* Unmaps the pages of other ranks that this rank has read. Otherwise the system would count the
+ * memory of all ranks of the node as memory of each of them. */
 static void drop_pages(const rn_reduce_scatter *r, const char *gradient, size_t bytes) {
   for (int i = 0; i < r->size; i++) {
     if (is_peer(r, i)) rn_peer_memory_drop(r->peers, i, offset_of(r, gradient), bytes);
@@ -200,7 +200,7 @@ int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter) {
   return reduce_scatter->bytes_sent;
 }
 
-/* Returns the gradient of this rank's shard on rank i; `gradient` is its own one. */
+/* Returns rank i's gradient of this rank's shard; `gradient` is this rank's own gradient. */
 static const char *addend_of(const rn_reduce_scatter *r, int order_index, int i,
                              const char *gradient) {
   if (i == r->rank) return gradient;
@@ -220,7 +220,8 @@ static void sum_bucket(const rn_reduce_scatter *r, int order_index) {
   drop_pages(r, gradient, (size_t)rn_range_count(mine) * r->bytes_each);
 }
 
-/* Progresses without waiting: sums received buckets, and posts others while buffers are free. */
+/* Progresses without waiting: sums the buckets received, and posts more buckets while buffers are
+ * free. */
 static rn_status progress(rn_err *err, rn_reduce_scatter *r) {
   if (r->node_sums != NULL) return rn_node_sums_progress(err, r->node_sums, r->earlier, &r->summed);
   for (int done = 1; done && r->summed < r->started;) {
@@ -252,9 +253,9 @@ rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *r, int bucket,
 }
 
 /*
- * Waits a little for other ranks. The marks of a rank of this node are read without MPI, but that
- * rank may itself wait for a message of this rank, such as a state, which MPI delivers only in its
- * calls.
+ * Waits briefly for other ranks, and lets MPI progress. Marks are read without MPI, but the rank
+ * that sets them may be waiting for a message from this rank, such as a scan state, which MPI
+ * progresses only inside MPI calls.
  */
 static void wait_for_ranks(const rn_reduce_scatter *r, rn_backoff *backoff) {
   rn_mpi_progress(r->comm);

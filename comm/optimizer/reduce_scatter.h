@@ -1,16 +1,16 @@
 /**
- * Reduce-scatter of gradients and small sums over the ranks of a grid, with a fixed result.
+ * Reduce-scatter of gradients, and small sums over the ranks of a grid, with reproducible results.
  *
  * MPI may choose the order of a reduction by message size and load. Here floating-point values are
  * added in rank order 0, 1, 2, ...; exact sums add integers, for which the order does not matter.
- * Gradients are summed bucket by bucket while ranks still compute other buckets; the arrival order
- * of messages does not affect the result.
+ * Gradients are summed bucket by bucket while ranks still compute other buckets. The order in which
+ * messages arrive does not affect the result.
  *
  * Gradients of ranks on the same node may be in peer memory (comm/optimizer/peer_memory.h). A rank
  * then reads them in place, with all its threads, as soon as their owners have marked them as
- * complete; a rank that is late makes nobody wait before rn_reduce_scatter_finish. Messages carry
- * only what comes from other nodes, where possible as partial sums (comm/optimizer/node_sums.h).
- * The order of the sums, and so every bit, is the same.
+ * complete; no rank waits for a late rank before rn_reduce_scatter_finish. Only gradients of other
+ * nodes are sent in messages, if possible as partial sums (comm/optimizer/node_sums.h). The order
+ * of the sums does not change, so neither does any bit of the result.
  */
 #ifndef RN_COMM_OPTIMIZER_REDUCE_SCATTER_H
 #define RN_COMM_OPTIMIZER_REDUCE_SCATTER_H
@@ -24,19 +24,18 @@
 
 typedef struct rn_reduce_scatter rn_reduce_scatter;
 
-/** Element type of a reduction, and the destination of its sums. */
+/** Operands of a reduction. */
 typedef struct rn_reduce_operands {
   rn_reduce_kind kind; /* element type of gradients and sums */
   void *own; /* sums of this rank's shards, concatenated by bucket; may be NULL with a single
                 replica, whose gradients are already the sums */
-  const rn_peer_memory *peers; /* memory that holds this rank's gradients, at the same offsets as on
-                                  the other ranks; NULL: all gradients are sent in messages */
+  const rn_peer_memory *peers; /* peer memory that holds this rank's gradients, at the same offsets
+                                  on all ranks; NULL: all gradients are sent in messages */
 } rn_reduce_operands;
 
 /**
- * Returns the bytes of receive buffers per rank, for `senders` ranks whose gradients arrive in
- * messages and a largest shard of `longest` elements.
- * Not collective. Errors: none.
+ * Returns the bytes of receive buffers per rank if the gradients of `senders` ranks arrive in
+ * messages and the largest shard has `longest` elements. Not collective. Errors: none.
  */
 size_t rn_reduce_scatter_bytes(int senders, int64_t longest, rn_reduce_kind kind);
 
@@ -76,8 +75,8 @@ rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *reduce_scatter
 rn_status rn_reduce_scatter_finish(rn_err *err, rn_reduce_scatter *reduce_scatter);
 
 /**
- * Waits until no rank reads this rank's gradients any more; they may then change. Call it after
- * rn_reduce_scatter_finish; more than one call does no harm.
+ * Waits until no rank reads this rank's gradients any more; on return they may be overwritten. Call
+ * it after rn_reduce_scatter_finish; repeated calls are harmless.
  * Collective: over the replicas. Errors: none.
  */
 void rn_reduce_scatter_release(const rn_reduce_scatter *reduce_scatter);
@@ -92,8 +91,9 @@ void rn_reduce_scatter_release(const rn_reduce_scatter *reduce_scatter);
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count);
 
 /**
- * Merges values [count] over the ranks: on return every rank has the bits of all nonzero values. On
- * entry a value may be nonzero on several ranks only if it has the same bits on all of them.
+ * Merges values [count] over the ranks. On return, values[i] on every rank has the bits of the
+ * nonzero values[i] of any rank. On entry, values[i] may be nonzero on several ranks only if it has
+ * the same bits on all of them.
  *
  * Collective: over the grid.
  * Errors:     RN_ERR_MPI.

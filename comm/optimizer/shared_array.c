@@ -9,7 +9,7 @@
 
 #define SHM_FOLDER "/dev/shm"
 
-/* Reserve for other users of shared memory, such as MPI's own segments: 1/16 of it plus 8 MiB. */
+/* Shared memory left for other users, such as MPI's own segments: 1/16 of the total plus 8 MiB. */
 enum { RESERVE_DIVISOR = 16, RESERVE_BYTES = 8 << 20, ALIGNMENT_BYTES = 4096 };
 
 struct rn_shared_array {
@@ -42,7 +42,8 @@ rn_status rn_shared_array_check_space(rn_err *err, const rn_world *world, const 
   return rn_agree(err, world, status);
 }
 
-/* The first rank of the node allocates the whole window; the array starts at its first page. */
+/* The first rank of the node allocates the whole window; the array starts at the first page
+ * boundary in it. */
 static rn_status map_window(rn_err *err, const rn_node *node, size_t bytes, rn_shared_array *s) {
   const MPI_Aint size = rn_node_index(node) == 0 ? (MPI_Aint)bytes + ALIGNMENT_BYTES : 0;
   MPI_Aint all_bytes;

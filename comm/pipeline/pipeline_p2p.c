@@ -9,15 +9,16 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-/* Values exchanged between the first and the last stage at a time. */
+/* Maximum number of values per message between the first and the last stage. */
 enum { END_BLOCK = 1 << 16 };
 
-/* The MPI standard guarantees tags 0..32767; far fewer units are in flight at a time. */
+/* The MPI standard guarantees tags 0..32767; the number of units in flight at a time is far
+ * smaller. */
 enum { TAGS = 32767 };
 
 struct rn_pipeline_p2p {
   int stage, stages;
-  int in_flight;    /* messages started that are not known to be complete */
+  int in_flight;    /* number of started messages that are not known to be complete */
   MPI_Comm comm[2]; /* one per direction; a message's tag is the index of its unit modulo TAGS */
   MPI_Datatype row;
   void *other_end; /* [END_BLOCK] values received from the other end, floats or integers */
@@ -63,7 +64,7 @@ void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p) {
   *p2p = NULL;
 }
 
-/* Errors are left to rn_pipeline_p2p_wait. */
+/* Ignores errors: rn_pipeline_p2p_wait returns them. */
 static rn_progress_state poll_messages(void *self) {
   const rn_pipeline_p2p *p2p = self;
   if (p2p->in_flight == 0) return RN_PROGRESS_DONE;

@@ -1,6 +1,6 @@
 /**
- * Point-to-point transfer between pipeline stages: activations to the next stage, their gradients
- * to the previous one.
+ * Point-to-point transfer between pipeline stages: sends activations to the next stage and their
+ * gradients to the previous stage.
  *
  * Sends and receives are nonblocking and use the caller's buffers; a receive that is posted early
  * lets its sender proceed without waiting. Messages match by direction and by the index of the unit

@@ -35,14 +35,14 @@ size_t rn_scan_bytes(rn_scan_algorithm algorithm, rn_scan_shape shape, int rank,
   return algorithms[algorithm]->bytes(shape, rank, ranks);
 }
 
-/* Returns the error that an earlier progress() stored: progress() itself cannot return one. */
+/* Returns the error that an earlier progress() stored because poll() cannot return an error. */
 static rn_status check_poll(rn_err *err, const rn_scan *scan) {
   if (scan->poll_err.status == RN_OK) return RN_OK;
   return rn_fail(err, scan->poll_err.status, "%s", scan->poll_err.text);
 }
 
-/* Sets sequence_initial on the rank with the first piece of the sequence and sequence_final on the
- * rank with the last; NULL elsewhere. */
+/* Sets sequence_initial on the rank with the first piece of the sequence, and sequence_final on the
+ * rank with the last piece; sets them to NULL on other ranks. */
 static void set_boundary(rn_scan *scan) {
   const int index = rn_scan_segment_index(scan), position = rn_scan_position(scan);
   const int64_t offset = (int64_t)scan->layer * scan->n * scan->shape.matrix;
@@ -55,7 +55,7 @@ static void set_boundary(rn_scan *scan) {
 }
 
 /* Each function of the port acquires MPI from the communication thread on entry and, if that thread
- * owned it, gives it back on return. */
+ * owned MPI, releases it on return. */
 static rn_status scan_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
                             rn_scan_element element) {
   rn_scan *scan = self;
@@ -74,7 +74,7 @@ static rn_status scan_begin(void *self, rn_err *err, rn_scan_direction direction
   set_boundary(scan);
   rn_status status = check_poll(err, scan);
   if (status == RN_OK) status = scan->ops->begin(err, scan);
-  /* If the state of the previous rank is there already, it goes on at once. */
+  /* If the state of the previous rank has already arrived, this sends the next state at once. */
   if (status == RN_OK && scan->ops->progress != NULL && scan->poll_err.status == RN_OK) {
     scan->ops->progress(&scan->poll_err, scan, false);
   }

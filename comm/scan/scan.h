@@ -1,17 +1,17 @@
 /**
- * The scan of states over the ranks that share a sequence, as an implementation of rn_scan_port.
+ * Implements rn_scan_port: the scan of states over the ranks that share a sequence.
  *
  *   before(piece) = sum over earlier pieces s of (product of factors between s and piece) X(s)
  *
- * It is computed as before(next) = a before + X, from the first piece to the last (FORWARD) or from
+ * The scan computes before(next) = a before + X from the first piece to the last (FORWARD) or from
  * the last to the first (REVERSE). proto/ports/scan_port.h defines the element (log a, X) and the
  * order of composition.
  *
  * Segments: a sequence may be cut into K S pieces for S ranks; rank s works on piece kS + s in
  * segment k. For each layer, the state after rank S-1's piece of segment k is the initial state of
- * rank 0 in segment k+1; the adjoint goes the other way, from rank 0 of segment k+1 to rank S-1 of
- * segment k. Between two segments of a sequence, a rank may run scans of the other direction; its
- * pending sends do not block them.
+ * rank 0 in segment k+1; the adjoint is sent in the opposite direction, from rank 0 of segment k+1
+ * to rank S-1 of segment k. Between two segments of a sequence, a rank may run scans in the other
+ * direction; pending sends do not block them.
  */
 #ifndef RN_COMM_SCAN_SCAN_H
 #define RN_COMM_SCAN_SCAN_H
@@ -23,11 +23,11 @@
 #include "proto/ports/scan_port.h"
 
 typedef enum {
-  RN_SCAN_PIPELINED,  /* blocks go from neighbour to neighbour: least volume; overlaps work */
-  RN_SCAN_DOUBLING,   /* ceil(log2 ranks) rounds: for small states */
-  RN_SCAN_EXSCAN,     /* MPI_Exscan with a user-defined operation: reference of the tests */
-  RN_SCAN_ORDERED,    /* serial, chunk by chunk: reproducible mode */
-  RN_SCAN_SINGLE_RANK /* one rank holds whole sequences: no communication */
+  RN_SCAN_PIPELINED,  /* neighbour to neighbour, in blocks: least volume; overlaps with work */
+  RN_SCAN_DOUBLING,   /* ceil(log2 ranks) rounds; for small states */
+  RN_SCAN_EXSCAN,     /* MPI_Exscan with a user-defined operation; reference for the tests */
+  RN_SCAN_ORDERED,    /* serial, chunk by chunk; for reproducible mode */
+  RN_SCAN_SINGLE_RANK /* one rank holds whole sequences; no communication */
 } rn_scan_algorithm;
 
 /** Number of algorithms that parallel.scan can select; they come first in rn_scan_algorithm. */
@@ -38,7 +38,7 @@ typedef struct rn_scan_shape {
   int heads;      /* maximum of B H in a unit */
   int64_t matrix; /* elements of one head's state: K V */
   int layers;     /* the port's `layer` is in [0, layers) */
-  int segments;   /* maximum segments of a sequence; memory per layer is allocated only if > 1 */
+  int segments;   /* maximum number per sequence; memory per layer is allocated only if > 1 */
   double epsilon; /* factors below epsilon are treated as 0; factors below FLT_MIN always are */
   bool ordered;   /* only for SINGLE_RANK: the caller computes the states and publishes them, as for
                      ORDERED */
@@ -61,14 +61,13 @@ rn_status rn_scan_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm alg
 void rn_scan_destroy(rn_scan **scan);
 
 /**
- * Makes `thread` progress messages while the main thread computes, instead of poll(); NULL: no
- * thread does. Algorithms without progress() still communicate in end(). Not collective. Errors:
- * none.
+ * Lets `thread`, instead of poll(), progress messages while the main thread computes; NULL: no
+ * thread. Algorithms without progress() still communicate in end(). Not collective. Errors: none.
  */
 void rn_scan_use_thread(rn_scan *scan, rn_comm_thread *thread);
 
 /**
- * Returns the port, which the scan owns. All scans through it have m = shape.matrix. Not
+ * Returns the port, which the scan owns. All scans through the port have m = shape.matrix. Not
  * collective, but calls through the port are collective over the sequence axis. Errors: none; calls
  * through the port return RN_ERR_MPI.
  */
@@ -99,9 +98,8 @@ void rn_scan_set_segment(rn_scan *scan, int segment, int segments);
 void rn_scan_set_boundary(rn_scan *scan, const float *initial, float *final);
 
 /**
- * Returns the bytes of states that rank `rank` of `ranks` allocates for a scan: nearly all of the
- * memory that the scan uses.
- * Not collective. Errors: none.
+ * Returns the bytes of states that rank `rank` of `ranks` allocates for a scan, which is nearly all
+ * of its memory. Not collective. Errors: none.
  */
 size_t rn_scan_bytes(rn_scan_algorithm algorithm, rn_scan_shape shape, int rank, int ranks);
 
@@ -112,9 +110,8 @@ rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes);
 const char *rn_scan_name(rn_scan_algorithm algorithm);
 
 /**
- * Writes the algorithm, its block size and the measurements that determined the block size to text
- * [bytes].
- * Not collective. Errors: none.
+ * Writes a description to text [bytes]: the algorithm, its block size, and the measurements that
+ * determined the block size. Not collective. Errors: none.
  */
 void rn_scan_describe(const rn_scan *scan, char *text, size_t bytes);
 

@@ -1,4 +1,4 @@
-/* One step of the recurrence: computes the state after a rank's piece from the state before it. */
+/* Computes one step of the recurrence: the state after a rank's piece from the state before it. */
 #include <float.h>
 #include <math.h>
 #include <string.h>

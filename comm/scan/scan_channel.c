@@ -49,8 +49,8 @@ rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
   return rn_scan_delay_create(err, count, peer, comm, &out->delay);
 }
 
-/* Waits up to LAST_WAIT_S; true if all transfers complete. Unless a rank has failed, they complete
- * at once. */
+/* Waits up to LAST_WAIT_S for all transfers; returns true if they complete. Unless a rank has
+ * failed, they complete at once. */
 static bool completes(rn_scan_channel *channel) {
   const double start = MPI_Wtime();
   rn_backoff backoff = {0};

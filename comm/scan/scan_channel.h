@@ -1,8 +1,9 @@
 /**
- * A channel that transfers states between two ranks: a buffer of blocks with persistent requests.
+ * A channel transfers states between two ranks. It consists of a buffer of blocks and their
+ * persistent requests.
  *
  * Each block belongs to one head, so a head whose factor is 0 need not wait for other heads. A scan
- * of fewer heads uses the first blocks.
+ * with fewer heads than the channel uses only its first blocks.
  */
 #ifndef RN_COMM_SCAN_SCAN_CHANNEL_H
 #define RN_COMM_SCAN_SCAN_CHANNEL_H
@@ -15,8 +16,8 @@
 #include "proto/base/range.h"
 #include "proto/base/status.h"
 
-/** Split of states [heads, matrix] into `per_head` blocks of `block` elements for each head; the
- * last block of a head may be shorter. */
+/** Describes the split of states [heads, matrix] into `per_head` blocks of `block` elements per
+ * head; the last block of a head may be shorter. */
 typedef struct rn_scan_blocks {
   int heads, per_head;
   int64_t matrix, block;
@@ -49,9 +50,9 @@ rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
                                  rn_channel_direction direction, int peer, MPI_Comm comm,
                                  rn_scan_channel *out);
 /**
- * Accepts zeroed and partly built channels. If a transfer does not complete because another rank
- * has failed, sets *ended to false; this call then frees nothing, and later calls with the same
- * `ended` neither wait nor free anything.
+ * Destroys a channel; accepts zeroed and partly built channels. If a transfer does not complete
+ * because another rank has failed, sets *ended to false; this call then frees nothing, and later
+ * calls with the same `ended` neither wait nor free anything.
  *
  * Collective: with the peer.
  * Errors:     none.
@@ -62,9 +63,9 @@ void rn_scan_channel_destroy(rn_scan_channel *channel, bool *ended);
 rn_status rn_scan_channel_send(rn_err *err, rn_scan_channel *channel, int block);
 
 /**
- * Tests the receives of the first `blocks` blocks, at least one of which must be pending. On return
- * received [*count] lists the blocks that arrived since the last call. Not collective. Errors:
- * RN_ERR_MPI.
+ * Tests the receives of the first `blocks` blocks, at least one of which must be pending. On
+ * return, received [*count] lists the blocks that arrived since the last call. Not collective.
+ * Errors: RN_ERR_MPI.
  */
 rn_status rn_scan_channel_test(rn_err *err, rn_scan_channel *channel, int blocks, int *count,
                                int *received);

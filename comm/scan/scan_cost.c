@@ -5,16 +5,16 @@
 #include "comm/world/mpi_check.h"
 
 enum {
-  LARGE = 32768, /* elements of a message large enough to make latency negligible */
+  LARGE = 32768, /* number of elements of a message whose latency is negligible */
   SERIES = 3,
   SMALL_ROUNDS = 10,
   LARGE_ROUNDS = 3
 };
 
 /* Measures the time of an MPI_Sendrecv of `count` elements around the ring: each rank sends to one
- * neighbour and receives from the other. *min_s is the minimum of SERIES averages, each over
- * `rounds` messages: a single message may have arrived before its timer started, but not all
- * messages of a series. */
+ * neighbour and receives from the other. *min_s is the minimum of SERIES averages over `rounds`
+ * messages each. Averages are used because a single message may have arrived before its timer
+ * started, but not all messages of a series can. */
 static rn_status time_messages(rn_err *err, MPI_Comm comm, int count, int rounds,
                                float buffer[2][LARGE], double *min_s) {
   int rank, size;
@@ -58,8 +58,8 @@ static rn_status measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out) {
   return RN_OK;
 }
 
-/* Marks the wait for the watchdog once, around all messages: RN_MPI_WAIT would add its own time to
- * each message. */
+/* Marks the wait for the watchdog once, around all messages, because RN_MPI_WAIT would add to the
+ * measured time of each message. */
 rn_status rn_scan_cost_measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out) {
   rn_progress_wait(true);
   return rn_mpi_waited(measure(err, comm, out));

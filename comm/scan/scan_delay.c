@@ -10,7 +10,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/fault.h"
 
-/* The time of block b has tag TIME_TAG + b; the blocks themselves have smaller tags. */
+/* The message with the send time of block b has tag TIME_TAG + b; blocks have smaller tags. */
 enum { TIME_TAG = 16384 };
 
 static const char site[] = "scan.message";
@@ -18,10 +18,10 @@ static const char site[] = "scan.message";
 struct rn_scan_delay {
   MPI_Comm comm;
   int peer, blocks;
-  double *sent_s;       /* [blocks] send time of each block; the buffer of the message */
+  double *sent_s; /* [blocks] send time of each block, and buffer of the message that sends it */
   MPI_Request *request; /* [blocks] sends of sent_s */
-  double *
-      due_s; /* [blocks] time at which an arrived block is passed on; INFINITY: none is held back */
+  double *due_s; /* [blocks] time at which a delayed block may be returned; INFINITY: the block is
+                    not delayed */
 };
 
 rn_status rn_scan_delay_create(rn_err *err, int blocks, int peer, MPI_Comm comm,

@@ -1,10 +1,10 @@
 /**
- * The fault site `scan.message` (proto/base/fault.h): delays the arrival of the blocks of a scan
- * channel, as a slow network would, without delaying the sender.
+ * Implements the fault site `scan.message` (proto/base/fault.h), which delays the arrival of the
+ * blocks of a scan channel, as a slow network would, without delaying the sender.
  *
- * For each block, the sender sends its send time in a separate message; the receiver holds the
- * block back until the delay has passed since that time. RETNET_FAULT must name the site on both
- * ranks, and both must run on one host, because they compare times of its clock.
+ * For each block, the sender sends its send time in a separate message; the receiver does not
+ * return the block until the delay has passed since that time. RETNET_FAULT must name the site on
+ * both ranks, and both must run on one host, because they compare times of that host's clock.
  */
 #ifndef RN_COMM_SCAN_SCAN_DELAY_H
 #define RN_COMM_SCAN_SCAN_DELAY_H
@@ -33,9 +33,9 @@ void rn_scan_delay_destroy(rn_scan_delay **delay);
 rn_status rn_scan_delay_send(rn_err *err, rn_scan_delay *delay, int block);
 
 /**
- * On entry blocks [*count] lists the blocks that have arrived (*count < 0: none); on return, those
- * whose delay has passed. Each block is returned once. `blocks` has capacity for all blocks of the
- * channel.
+ * On entry, blocks [*count] lists the blocks that have arrived (*count < 0: none); on return, it
+ * lists those whose delay has passed. Each block is returned once. `blocks` has capacity for all
+ * blocks of the channel.
  *
  * Collective: no; the peer must have called rn_scan_delay_send for each block.
  * Errors:     RN_ERR_MPI.

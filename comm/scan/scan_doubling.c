@@ -1,6 +1,6 @@
 /*
- * Recursive doubling: for d = 1, 2, 4, ..., each rank sends the combined state of the d pieces that
- * end with its own to the rank d positions later.
+ * Recursive doubling. For d = 1, 2, 4, ..., each rank sends a combined state to the rank d
+ * positions later: the state of the last d pieces, of which the rank's own piece is the last.
  *
  * Source: Hillis & Steele, Data Parallel Algorithms (1986), changed to an exclusive scan.
  */
@@ -13,12 +13,12 @@
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
-/* Tags. Wrap-around messages, which may have the same tags, cannot match: they go from the last
- * rank to the first, these only to later ranks. */
+/* Message tags. Wrap-around messages may have the same tags but cannot match these messages: they
+ * are sent from the last rank to the first, and these only to later ranks. */
 enum { LOG_DECAYS, STATES };
 
-/* Scratch for three states: of all received pieces before this rank's, of those and this rank's
- * piece, and of the pieces in the message just received. */
+/* Workspace for three states: that of all received pieces before this rank's, that of these pieces
+ * and this rank's, and that of the message received last. */
 typedef struct doubling {
   float *states;   /* [3, heads, matrix] */
   double *log_sum; /* [3, heads] */
@@ -65,8 +65,8 @@ static void combine(const rn_scan *scan, const double *log_x, const float *recei
   }
 }
 
-/* Initialises `before` and `after`. The first rank's contribution includes the state before the
- * segment. */
+/* Initialises `before` and `after`. The first rank adds the state before the segment to its
+ * piece. */
 static rn_status begin_states(rn_err *err, rn_scan *scan, float *before, float *after) {
   memset(before, 0, rn_scan_state_bytes(scan));
   scan->before = before;
@@ -80,8 +80,8 @@ static rn_status begin_states(rn_err *err, rn_scan *scan, float *before, float *
   return RN_OK;
 }
 
-/* `before` and `after` are the states before and after this rank's piece, as far as pieces have
- * been received; log_before and log_after are the sums of the log decays of the same pieces. */
+/* `before` and `after` are the states before and after this rank's piece, computed from the pieces
+ * received so far; log_before and log_after are the sums of the log decays of those pieces. */
 static rn_status doubling_end(rn_err *err, rn_scan *scan) {
   const doubling *impl = scan->impl;
   const int n = scan->n, rank = rn_scan_position(scan);
@@ -115,7 +115,7 @@ static rn_status doubling_end(rn_err *err, rn_scan *scan) {
   return rn_scan_wraparound_send(err, scan);
 }
 
-/* All communication is in end(). */
+/* True only on a single rank: all communication is in end(). */
 static bool doubling_test(const rn_scan *scan) {
   return scan->size == 1;
 }

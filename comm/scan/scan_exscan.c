@@ -1,4 +1,5 @@
-/* MPI_Exscan with a user-defined operation: short, slow, and the reference of the tests. */
+/* Scans with MPI_Exscan and a user-defined operation. The code is short and slow; tests use it as
+ * the reference. */
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -77,8 +78,8 @@ static void exscan_destroy(rn_scan *scan, bool *ended) {
   free(x);
 }
 
-/* Writes this rank's elements to `mine`; on the first rank they include the state before its piece.
- */
+/* Writes this rank's elements to `mine`; those of the first rank include the state before its
+ * piece. */
 static rn_status write_elements(rn_err *err, rn_scan *scan, float *after, char *mine) {
   const int64_t m = scan->shape.matrix;
   const size_t bytes = element_bytes(m), row = (size_t)m * sizeof(float);

@@ -1,8 +1,8 @@
 /**
- * The interface of a scan algorithm, and the state that all algorithms share.
+ * Declares the interface of a scan algorithm, and the state that all algorithms share.
  *
  * scan.c implements the port on top of any algorithm: it acquires MPI from the communication
- * thread, measures the time spent waiting, keeps an error of progress() until the next call can
+ * thread, measures the time spent waiting, stores an error of progress() until the next call can
  * return it, and calls the algorithm.
  */
 #ifndef RN_COMM_SCAN_SCAN_OPS_H
@@ -17,10 +17,11 @@
 
 enum { RN_SCAN_DIRECTIONS = 2, RN_SCAN_BUFFERS = 2 };
 
-/** The functions of one algorithm; those that the algorithm does not need are NULL. */
+/** The functions of one algorithm; functions that it does not need are NULL. */
 typedef struct rn_scan_ops {
   const char *name; /* the value of parallel.scan */
-  bool blocks; /* true if states are sent in blocks; create then measures the best block size */
+  bool blocks; /* true if states are sent in blocks; rn_scan_create then measures the best block
+                  size */
   /** True if one message can hold states of this shape; NULL: always. */
   bool (*fits)(rn_scan_shape shape);
   size_t (*bytes)(rn_scan_shape shape, int rank, int ranks);
@@ -31,13 +32,14 @@ typedef struct rn_scan_ops {
   /** Progresses messages without waiting. `by_thread` is true if the communication thread calls it,
    * false if poll() does. */
   rn_progress_state (*progress)(rn_err *err, rn_scan *scan, bool by_thread);
-  /** True if, at the last progress(), everything that end() needs had arrived. */
+  /** True if everything that end() needs had arrived at the last progress(). */
   bool (*test)(const rn_scan *scan);
   /** Completes the scan; on return scan->before is the result (NULL: zero). */
   rn_status (*end)(rn_err *err, rn_scan *scan);
-  /** Updates the algorithm's own states; called after the result has been copied to the caller. */
+  /** Updates the states that the algorithm keeps; called after the result has been copied to the
+   * caller. */
   void (*update)(rn_scan *scan);
-  /** The caller passes `after` [n, matrix], the state after this piece, which it has computed. */
+  /** Takes `after` [n, matrix], the state after this piece, which the caller has computed. */
   rn_status (*publish)(rn_err *err, rn_scan *scan, const float *after);
   void (*describe)(const rn_scan *scan, char *text, size_t bytes);
 } rn_scan_ops;
@@ -50,7 +52,7 @@ typedef struct rn_scan_wraparound {
   /* indexed by scan direction and rn_channel_direction; each [layers, RN_SCAN_BUFFERS], or NULL if
    * this rank does not use it */
   rn_scan_channel *channel[RN_SCAN_DIRECTIONS][2];
-  rn_scan_channel *from, *to; /* current scan: from previous segment, to next; or NULL */
+  rn_scan_channel *from, *to; /* of the current scan: from the previous segment, to the next */
 } rn_scan_wraparound;
 
 struct rn_scan {
@@ -59,8 +61,7 @@ struct rn_scan {
   void *impl;             /* the algorithm's own state */
   rn_comm_thread *thread; /* calls progress(); NULL: poll() does */
   rn_scan_shape shape;
-  MPI_Comm axis[RN_SCAN_DIRECTIONS]; /* ranks of the sequence axis, in the order in which the state
-                                        passes them */
+  MPI_Comm axis[RN_SCAN_DIRECTIONS]; /* ranks of the sequence axis, in the order of the scan */
   int position[RN_SCAN_DIRECTIONS], size;
   rn_scan_blocks blocks;
   rn_scan_cost cost; /* measured if the algorithm uses blocks; else 0 */

@@ -1,10 +1,11 @@
 /*
- * The scan of reproducible mode: a serial scan over the whole sequence, for any number of ranks.
+ * The scan of reproducible mode, which is serial over the whole sequence for any number of ranks.
  *
- * A rank receives the state before its piece; the model adds its chunks to it one by one and
- * publishes the result, so the order of operations is the same as on one rank. Rank 0 continues
- * with the state of rank S-1 of the previous segment. Sends are buffered: publish() waits only if
- * DEPTH earlier states of the same layer and direction are still in flight.
+ * A rank receives the state before its piece. The model adds the chunks of the piece to that state
+ * one by one and publishes the result, so the order of operations is the same as on one rank. In
+ * segments after the first, rank 0 starts with the state of rank S-1 of the previous segment. Sends
+ * are buffered: publish() waits only if DEPTH earlier states of the same layer and direction are
+ * still in flight.
  */
 #include <limits.h>
 #include <stdatomic.h>
@@ -17,7 +18,7 @@
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
-/* Maximum states of one layer and direction in flight at a time. */
+/* Maximum number of states of one layer and direction in flight at a time. */
 enum { DEPTH = 2 };
 
 /* A published state whose send may be in flight. */
@@ -30,7 +31,7 @@ typedef struct ordered {
   float *state; /* [heads, matrix] */
   MPI_Request receive_request;
   MPI_Request *last_send;   /* send of the last published state; NULL: none yet */
-  atomic_bool has_received; /* the state had arrived at the last progress() */
+  atomic_bool has_received; /* true if the state had arrived at the last progress() */
   sending *sent;            /* [RN_SCAN_DIRECTIONS, layers, DEPTH] */
   int *next; /* [RN_SCAN_DIRECTIONS, layers]: index in 0..DEPTH-1 of the oldest entry of `sent` */
 } ordered;
@@ -41,7 +42,8 @@ static int64_t piece_index(const rn_scan *scan) {
   return (int64_t)rn_scan_segment_index(scan) * scan->size + rn_scan_position(scan);
 }
 
-/* Returns the rank one step after (step = 1) or before (step = -1) this one along the direction. */
+/* Returns the rank one step after (step = 1) or before (step = -1) this one in the direction of the
+ * current scan. */
 static int neighbour(const rn_scan *scan, int step) {
   return (rn_scan_position(scan) + step + scan->size) % scan->size;
 }
@@ -98,7 +100,8 @@ static rn_status ordered_begin(rn_err *err, rn_scan *scan) {
   return RN_OK;
 }
 
-/* Progresses the receive and the last send: large messages progress only inside MPI calls. */
+/* Progresses the receive and the last send, because large messages progress only inside MPI
+ * calls. */
 static rn_progress_state ordered_progress(rn_err *err, rn_scan *scan, bool by_thread) {
   ordered *o = scan->impl;
   int received = 1, sent = 1;

@@ -1,7 +1,7 @@
 /*
- * The pipelined scan: the state goes from neighbour to neighbour in blocks, so that all ranks work
- * on different blocks at once. If the factor is 0, a block is sent without waiting for the block
- * from the previous rank.
+ * The pipelined scan sends the state from neighbour to neighbour in blocks, so that ranks work on
+ * different blocks at the same time. If the factor is 0, a block is sent without waiting for the
+ * block from the previous rank.
  */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -19,7 +19,7 @@ typedef struct pipelined {
   rn_scan_channel receive[RN_SCAN_DIRECTIONS], send[RN_SCAN_DIRECTIONS][RN_SCAN_BUFFERS];
   int buffer[RN_SCAN_DIRECTIONS];
   rn_scan_channel *from, *to; /* channels of the current scan: neighbour or wrap-around; or NULL */
-  atomic_int pending;         /* blocks not yet received and sent on */
+  atomic_int pending;         /* number of blocks not yet received and forwarded */
   int *received;              /* [blocks]: scratch of forward_blocks */
 } pipelined;
 
@@ -121,9 +121,9 @@ static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
   return RN_OK;
 }
 
-/* After the last receive, MPI still has to progress the sends. Called by poll(), it makes a cheap
- * probe for that; called by the thread, it tests the sends until all are complete, even after
- * end(). */
+/* Forwards blocks that have arrived. After the last receive, MPI still has to progress the sends:
+ * calls by poll() then make a cheap probe, and calls by the thread test the sends until all are
+ * complete, even after end(). */
 static rn_progress_state pipelined_progress(rn_err *err, rn_scan *scan, bool by_thread) {
   pipelined *p = scan->impl;
   int sent = 1, count = 0;

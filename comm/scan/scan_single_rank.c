@@ -1,8 +1,9 @@
 /*
- * The scan for a single rank, which holds whole sequences: states stay in memory from segment to
- * segment.
+ * The scan for a single rank, which holds whole sequences and keeps the states in memory between
+ * segments.
  *
- * A state whose factor is 0 is replaced, not multiplied, so that a NaN in it is not propagated.
+ * If the factor is 0, the state is replaced, not multiplied, so that a NaN in it does not
+ * propagate.
  */
 #include <stdio.h>
 #include <stdlib.h>

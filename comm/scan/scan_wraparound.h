@@ -1,9 +1,9 @@
 /**
- * The wrap-around between segments: the last rank sends the state after its piece to the first
- * rank, for the next segment.
+ * The wrap-around connects consecutive segments: the last rank sends the state after its piece to
+ * the first rank, which needs it in the next segment.
  *
- * The first rank posts the receive when it begins the previous segment. Each layer has two buffers,
- * used alternately: the state of one segment is still being read while the next one arrives.
+ * The first rank posts the receive one segment ahead. Each layer has two buffers that alternate,
+ * because the state of one segment is still being read while that of the next segment arrives.
  */
 #ifndef RN_COMM_SCAN_SCAN_WRAPAROUND_H
 #define RN_COMM_SCAN_SCAN_WRAPAROUND_H
@@ -34,9 +34,8 @@ int rn_scan_wraparound_states(rn_scan_shape shape, int position, int ranks);
 rn_status rn_scan_wraparound_begin(rn_err *err, rn_scan *scan);
 
 /**
- * On the first rank: waits for the state of the previous segment and sets scan->before to it; in
- * the first segment, sets scan->before to the state before the sequence. Does nothing on other
- * ranks.
+ * On the first rank, waits for the state of the previous segment and sets scan->before to it or, in
+ * the first segment, to the state before the sequence. Does nothing on other ranks.
  *
  * Collective: with the last rank's rn_scan_wraparound_send of the previous segment.
  * Errors:     RN_ERR_MPI.
@@ -44,7 +43,7 @@ rn_status rn_scan_wraparound_begin(rn_err *err, rn_scan *scan);
 rn_status rn_scan_wraparound_receive(rn_err *err, rn_scan *scan);
 
 /**
- * On the last rank: sends the state after its piece to the next segment; in the last segment,
+ * On the last rank, sends the state after its piece to the first rank or, in the last segment,
  * writes the final state. Does nothing on other ranks.
  *
  * Collective: with the first rank's rn_scan_wraparound_begin; waits until an earlier send from the

@@ -1,5 +1,6 @@
 /**
- * Backoff of a rank that polls for a message: it spins briefly, then yields the core, then sleeps.
+ * Backoff of a rank that polls for a message. The rank spins briefly, then yields the core, then
+ * sleeps.
  *
  * Spinning minimises the latency, which adds up over the ranks of a scan. Yielding and sleeping
  * leave a shared core to the rank that produces the message.
@@ -12,7 +13,7 @@
 /** State of one wait. `polls` counts the polls so far; set it to 0 when a wait begins. */
 typedef struct rn_backoff {
   int polls;
-  bool other_thread; /* a thread other than the main one waits; its wait is not marked in
+  bool other_thread; /* true if a thread other than the main one waits; this wait is not marked in
                         proto/base/progress.h */
 } rn_backoff;
 

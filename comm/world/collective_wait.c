@@ -8,7 +8,7 @@
 #include "proto/base/affinity.h"
 #include "proto/base/progress.h"
 
-enum { MAX_PAUSE_MS = 200, WAIT_PARTS = 8 }; /* a pause is 1/8 of the time waited so far */
+enum { MAX_PAUSE_MS = 200, WAIT_PARTS = 8 }; /* a pause is 1/WAIT_PARTS of the time waited so far */
 
 static void pause_since(int64_t begin_ns) {
   int64_t ms = 1 + (rn_progress_now_ns() - begin_ns) / 1000000 / WAIT_PARTS;
@@ -17,8 +17,8 @@ static void pause_since(int64_t begin_ns) {
   nanosleep(&pause, NULL);
 }
 
-/* Subtracts the units that the rounds themselves have counted; otherwise each round would look like
- * progress to the next one. */
+/* Waits in rounds until no rank is working. The sum excludes the units that the rounds themselves
+ * count; otherwise each round would look like progress to the next one. */
 static rn_status wait_in_rounds(rn_err *err, rn_world *world, bool (*is_working)(void *),
                                 void *context, rn_collective_stop *stop) {
   const int64_t begin_ns = rn_progress_now_ns();
@@ -69,8 +69,8 @@ static bool start_job(pthread_t *thread, job *j) {
   return rn_thread_create(thread, run_job, j) == 0;
 }
 
-/* If the thread cannot be created, rank 0 does the work in this function first; the other ranks
- * wait for it in their first round. */
+/* If the thread cannot be created, rank 0 does the work in this function before its first round,
+ * and the other ranks wait in their first round. */
 rn_status rn_collective_wait_for_root_or_stop(rn_err *err, rn_world *world,
                                               rn_status (*work)(rn_err *err, void *context),
                                               void *context, rn_collective_stop *stop) {

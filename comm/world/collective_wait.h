@@ -1,10 +1,11 @@
 /**
  * Waits for work that only some ranks do, and shows the progress of that work to all watchdogs.
  *
- * A rank inside a collective call counts no units, and a watchdog (comm/world/watchdog.h) sees only
- * the ranks of its own node. Here the ranks wait in short rounds. In each round they sum the units
- * (proto/base/progress.h) that all of them have counted; if the sum has grown, every rank counts
- * one unit. If the work hangs, no rank counts a unit, and the watchdogs of all nodes detect it.
+ * A rank inside a collective call counts no units of progress (proto/base/progress.h), and a
+ * watchdog (comm/world/watchdog.h) sees only the ranks of its own node. The functions below
+ * therefore wait in short rounds. In each round the ranks sum the units that all of them have
+ * counted; if the sum has grown, every rank counts one unit. If the work hangs, no rank counts a
+ * unit, and the watchdogs of all nodes detect it.
  */
 #ifndef RN_COMM_WORLD_COLLECTIVE_WAIT_H
 #define RN_COMM_WORLD_COLLECTIVE_WAIT_H
@@ -15,8 +16,8 @@
 #include "comm/world/world.h"
 
 /**
- * Returns when is_working() is false on all ranks; it is called once per round. The work itself
- * runs in another thread, which makes no MPI call.
+ * Returns when is_working(), which is called once per round, is false on all ranks. The work itself
+ * runs in another thread, which makes no MPI calls.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_MPI.
@@ -25,8 +26,8 @@ rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(vo
                              void *context);
 
 /**
- * Runs `work` in a thread of rank 0 while all ranks wait in rounds: for file operations that may
- * take long and that one rank does for all. `work` must not call MPI.
+ * Runs `work` in a thread of rank 0 while all ranks wait in rounds. Used for long file operations
+ * that one rank does for all. `work` must not call MPI.
  *
  * Collective: over the world.
  * Errors:     the status of `work` on rank 0, not agreed; RN_ERR_MPI when a round fails.
@@ -34,16 +35,16 @@ rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(vo
 rn_status rn_collective_wait_for_root(rn_err *err, rn_world *world,
                                       rn_status (*work)(rn_err *err, void *context), void *context);
 
-/** A way to end the work early: asked() is called in each round, in the calling thread; when it has
- * been true on any rank, `given` is set on all ranks, in the same round. */
+/** Ends the work early. Each round calls asked() in the calling thread; if it returns true on any
+ * rank, all ranks set `given` in the same round. */
 typedef struct rn_collective_stop {
   bool (*asked)(void);
   atomic_bool given;
 } rn_collective_stop;
 
 /**
- * rn_collective_wait_for_root for work that ends soon after stop->given is set. The work may also
- * have been done before that.
+ * Like rn_collective_wait_for_root, for work that ends soon after stop->given is set. The work may
+ * also end without a stop.
  *
  * Collective: over the world.
  * Errors:     as rn_collective_wait_for_root.

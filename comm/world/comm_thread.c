@@ -14,7 +14,7 @@
 struct rn_comm_thread {
   pthread_t thread;
   rn_comm_thread_wait wait;
-  pthread_mutex_t lock;      /* of the members below; never held inside MPI */
+  pthread_mutex_t lock;      /* guards the members below; never held inside MPI calls */
   pthread_cond_t wake;       /* wakes the thread: MPI is released, or `stopping` is set */
   pthread_cond_t poll_ended; /* wakes the main thread: the thread has left MPI */
   bool released, polling, stopping;
@@ -32,7 +32,7 @@ static rn_progress_state run_callbacks(const rn_comm_thread *t) {
   return result;
 }
 
-/* Polls once. The caller holds the lock; it is released during MPI calls. */
+/* Polls once. The caller holds the lock, which this function releases during MPI calls. */
 static rn_progress_state poll_once(rn_comm_thread *t) {
   t->polling = true;
   t->released_again = false;

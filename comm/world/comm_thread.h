@@ -1,5 +1,5 @@
 /**
- * The communication thread of a rank: it progresses messages while the other threads compute.
+ * The communication thread of a rank progresses messages while the other threads compute.
  *
  * One thread of a rank is inside MPI at a time (MPI_THREAD_SERIALIZED). By default the main thread
  * owns MPI, and all functions of comm/ assume this. The main thread releases MPI while it computes,
@@ -7,12 +7,12 @@
  * the progress callbacks, which poll the messages in flight; if no message is in flight, it sleeps
  * until the next release.
  *
- * Without a core of its own, the thread sleeps between polls and wakes up at a fixed interval, so
- * that a message in flight is polled at least every RN_COMM_THREAD_POLL_US, however long the
- * products are that the other threads compute. A poll takes a few microseconds from them.
+ * If the thread has no core to itself, it sleeps between polls and wakes up at a fixed interval. A
+ * message in flight is then polled at least every RN_COMM_THREAD_POLL_US, even while the other
+ * threads compute long matrix products. A poll costs them a few microseconds.
  *
- * Results do not depend on the communication thread: its callbacks do what polls by the main thread
- * would do, and it inherits the floating-point mode of the thread that starts it (POSIX).
+ * Results do not depend on the communication thread: its callbacks do the same as polls by the main
+ * thread, and it inherits the floating-point mode of the thread that starts it (POSIX).
  */
 #ifndef RN_COMM_WORLD_COMM_THREAD_H
 #define RN_COMM_WORLD_COMM_THREAD_H
@@ -24,7 +24,7 @@
 typedef struct rn_comm_thread rn_comm_thread;
 
 /** Result of a poll: nothing is in flight (DONE), nothing has arrived (WAITS), something has
- * arrived (MOVED). The results of several callbacks combine to the largest. */
+ * arrived (MOVED). The result of several callbacks is the largest of their results. */
 typedef enum { RN_PROGRESS_DONE, RN_PROGRESS_WAITS, RN_PROGRESS_MOVED } rn_progress_state;
 
 /** A progress callback: `poll` progresses the messages of the object `self` without waiting. */
@@ -41,12 +41,12 @@ typedef enum {
   RN_COMM_THREAD_PERIODIC  /* sleeps for RN_COMM_THREAD_PERIOD_US */
 } rn_comm_thread_wait;
 
-/** Periodic thread, in microseconds: the sleep between two polls, and an upper bound on the time
- * from poll to poll, which includes the wake-up and the poll itself. */
+/** Times of a periodic thread, in microseconds: the sleep between two polls, and an upper bound on
+ * the time from one poll to the next, including the wake-up and the poll itself. */
 enum { RN_COMM_THREAD_PERIOD_US = 150, RN_COMM_THREAD_POLL_US = 200 };
 
 /**
- * Starts the thread; the main thread keeps MPI.
+ * Starts the thread; the main thread still owns MPI.
  *
  * Collective: no.
  * Errors:     RN_ERR_LIBRARY, naming parallel.comm_thread, if no thread can be created or MPI is
@@ -70,8 +70,8 @@ void rn_comm_thread_stop(rn_comm_thread **thread);
 void rn_comm_thread_add(rn_comm_thread *thread, rn_progress_callback callback);
 
 /**
- * Releases MPI: the main thread must not call MPI until it acquires it again. NULL: no effect.
- * Not collective. Errors: none.
+ * Releases MPI: the main thread must not call MPI until it acquires MPI again. NULL: no effect. Not
+ * collective. Errors: none.
  */
 void rn_comm_thread_release(rn_comm_thread *thread);
 /**

@@ -19,7 +19,7 @@ static rn_status read_mask(rn_err *err, rn_mask *mask) {
                  strerror(errno));
 }
 
-/* Returns the number of physical cores in a mask, whose siblings are read into `sibling`. */
+/* Returns the number of physical cores in a mask. Uses `sibling` as workspace. */
 static int count_cores(const rn_mask *mask, int *sibling) {
   rn_affinity_siblings(rn_affinity_folder(), mask, sibling);
   return rn_affinity_physical(mask, sibling);
@@ -32,7 +32,7 @@ static bool read_launchers_mask(rn_mask *mask) {
   return sched_getaffinity(getppid(), RN_MASK_BYTES, mask->set) == 0;
 }
 
-/* Counts the masks [ranks] that overlap this rank's, and the cores in the union of all. */
+/* Counts the masks that overlap this rank's mask, and the cores in the union of all masks. */
 static void count_sharing(const rn_mask *all, const rn_mask *mine, int rank, rn_cores *out) {
   static int sibling[RN_MASK_CORES];
   rn_mask used = {0};

@@ -1,4 +1,5 @@
-/** The cores that this rank may use, the ranks that share them, and the resulting thread count. */
+/** Detects the cores that this rank may use and the ranks that share them, and derives the thread
+ * count. */
 #ifndef RN_COMM_WORLD_CORES_H
 #define RN_COMM_WORLD_CORES_H
 
@@ -7,17 +8,18 @@
 #include "comm/world/world.h"
 #include "proto/base/affinity.h"
 
-/** Cores are physical cores, as far as the kernel tells the topology; a core is in a mask if one of
- * its hardware threads is. */
+/** Cores are physical cores if the kernel reports the topology, else hardware threads. A core is in
+ * a mask if at least one of its hardware threads is. */
 typedef struct rn_cores {
   int cores;            /* cores in this process's affinity mask, as set by the launcher */
-  int hardware_threads; /* hardware threads in that mask; 0 is the same as `cores` */
+  int hardware_threads; /* hardware threads in that mask; 0 means the same number as `cores` */
   int sharing;          /* ranks of the node whose masks overlap this rank's, including this rank */
   int ranks;            /* ranks on the node */
   int used;             /* cores of the node that are in the mask of at least one rank */
   int offered;          /* cores in mpirun's own mask; 0 if mpirun did not start this process */
-  rn_mask own; /* this rank's part of its mask: all of it or, if all ranks that share it have the
-                  same mask, an equal share of its cores; empty if there are too few */
+  rn_mask own; /* the cores of the mask that this rank uses: the whole mask or, if all ranks that
+                  share it have the same mask, an equal share of its cores; empty if there are fewer
+                  cores than ranks */
 } rn_cores;
 
 /**
@@ -33,8 +35,8 @@ rn_status rn_cores_detect(rn_err *err, rn_world *world, rn_cores *out);
  * false if the mask cannot be read. Not collective. Errors: none. */
 bool rn_cores_of_process(rn_cores *out);
 
-/** Returns the hardware threads that are available to each core of `cores`; at least 1. Not
- * collective. Errors: none. */
+/** Returns the number of available hardware threads per core; at least 1. Not collective. Errors:
+ * none. */
 int rn_cores_hyperthreads(rn_cores cores);
 
 /**
@@ -49,8 +51,8 @@ int rn_cores_threads(rn_cores cores, int requested);
 bool rn_cores_threads_given(int requested);
 
 /**
- * True if every rank that shares these cores has at least one core more than its `threads` threads.
- * Not collective. Errors: none.
+ * True if the ranks that share these cores have at least one more core per rank than `threads`. Not
+ * collective. Errors: none.
  */
 bool rn_cores_left_over(rn_cores cores, int threads);
 

@@ -1,5 +1,5 @@
 /**
- * The grid of ranks, data x pipeline x sequence with sequence innermost, and its communicators.
+ * The grid of ranks (data x pipeline x sequence, with sequence innermost) and its communicators.
  *
  * Neighbours on the sequence axis are neighbours in the world, so they usually share a node. The
  * replicas of a stage (data x sequence) hold the same weights; gradients are summed over them.
@@ -56,9 +56,8 @@ MPI_Comm rn_grid_sequence_comm(const rn_grid *grid);
 MPI_Comm rn_grid_replica_comm(const rn_grid *grid);
 
 /**
- * Returns scratch memory [ranks of the grid, RN_GRID_SCRATCH] for small sums; any call that sums
- * may overwrite it.
- * Not collective. Errors: none.
+ * Returns scratch memory [ranks of the grid, RN_GRID_SCRATCH] for small sums; any function that
+ * computes a sum may overwrite it. Not collective. Errors: none.
  */
 double *rn_grid_scratch(const rn_grid *grid);
 

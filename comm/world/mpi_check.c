@@ -13,7 +13,7 @@ rn_status rn_mpi_status(rn_err *err, int code, const char *call, const char *fil
 }
 
 void rn_mpi_progress(MPI_Comm comm) {
-  enum { UNUSED_TAG = 32767 }; /* the largest that every MPI library has */
+  enum { UNUSED_TAG = 32767 }; /* the largest tag that every MPI library supports */
   int found;
   MPI_Iprobe(MPI_ANY_SOURCE, UNUSED_TAG, comm, &found, MPI_STATUS_IGNORE);
 }

@@ -33,8 +33,8 @@ static inline rn_status rn_mpi_waited(rn_status status) {
 void rn_mpi_version_line(char *line, size_t bytes);
 
 /**
- * Frees a communicator or a window and sets it to its null handle, which is also accepted. The call
- * is marked as a wait for the watchdog.
+ * Free a communicator or a window and set it to its null handle; a null handle is accepted. The
+ * call is marked as a wait for the watchdog.
  *
  * Collective: over the communicator, or over the window.
  * Errors:     none: an MPI error is ignored, because the caller no longer uses the object.
@@ -43,12 +43,12 @@ void rn_mpi_free_comm(MPI_Comm *comm);
 void rn_mpi_free_window(MPI_Win *window);
 
 /**
- * Lets MPI progress all messages of this process, as a wait without MPI calls must. It probes
- * `comm` for a message with a tag that nobody uses: a probe that finds a message may return at
+ * Lets MPI progress all messages of this process; for loops that wait without other MPI calls.
+ * Probes `comm` for a tag that is never used, because a probe that finds a message may return at
  * once, without progress.
  *
  * Collective: no.
- * Errors:     none: they are left to the calls that complete the messages.
+ * Errors:     none; the calls that complete the messages return them.
  */
 void rn_mpi_progress(MPI_Comm comm);
 

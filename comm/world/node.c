@@ -82,7 +82,7 @@ static rn_status find_leaders(rn_err *err, rn_node *n, const rn_world *world, co
   return RN_OK;
 }
 
-/* Computes of, at, first and member from `leader`. */
+/* Computes `of`, `at`, `first` and `member` from `leader`. */
 static void index_nodes(rn_node *n) {
   for (int r = 0; r < n->replicas; r++) {
     if (n->leader[r] != r) continue;

@@ -1,5 +1,5 @@
 /**
- * The replicas of a stage grouped by node: the replicas of a node run on one host and share memory.
+ * Groups the replicas of a stage by node; the replicas of a node run on one host and share memory.
  *
  * Replicas have the indices of rn_grid_replica; nodes are numbered in the order of their first
  * replicas.
@@ -21,8 +21,9 @@ typedef struct rn_node rn_node;
 rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid, int max_size,
                          rn_node **out);
 /**
- * Reads *max_size from the environment variable RETNET_NODE_RANKS; 0 (all ranks of a host) if it
- * is not set. Tests of the communication between nodes use the variable to split a host into nodes.
+ * Reads *max_size from the environment variable RETNET_NODE_RANKS; sets it to 0 (all ranks of a
+ * host) if the variable is not set. Tests of the communication between nodes use the variable to
+ * split a host into nodes.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_USAGE, agreed, naming the variable, unless it is a number of 0 or more;

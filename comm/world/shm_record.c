@@ -152,8 +152,8 @@ static bool is_in_use(const entry *entries, const bool *alive, int64_t count, co
   return false;
 }
 
-/* Removes the file of a line if it is left over. Returns true if the line can be dropped: the file
- * is removed, missing, or has been replaced by a different one. */
+/* Removes the file of a line if it still exists. Returns true if the line can be dropped because
+ * the file was removed, is missing, or has been replaced by a different file. */
 static bool remove_left_over(const entry *e) {
   struct stat file;
   if (lstat(e->path, &file) != 0) return errno == ENOENT;
@@ -161,7 +161,7 @@ static bool remove_left_over(const entry *e) {
   return unlink(e->path) == 0;
 }
 
-/* Sets done[line] = 1 for lines of this host that can be dropped. */
+/* Sets done[line] = 1 for each line of this host that can be dropped. */
 static void clean_host(const char *host, const entry *entries, bool *alive, int64_t lines,
                        int64_t *done) {
   for (int64_t i = 0; i < lines; i++) {

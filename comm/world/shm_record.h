@@ -1,6 +1,6 @@
 /**
- * A record of the shared-memory files that a run maps: the next start removes the files that a
- * killed run left behind.
+ * Records the shared-memory files that a run maps, so that the next start can remove the files that
+ * a killed run left behind.
  *
  * `run.dir/shared-memory.txt` has one line per rank and file in /dev/shm: host, process id, start
  * time of the process, inode and path of the file.
@@ -24,7 +24,7 @@ rn_status rn_shm_record_write(rn_err *err, rn_world *world, const char *run_dir)
  * keeps a file whose inode has changed. Lines of other hosts remain in the record.
  *
  * Collective: over the world.
- * Errors:     RN_ERR_IO naming the file (a missing record is no error), RN_ERR_MEMORY, agreed;
+ * Errors:     RN_ERR_IO naming the file (a missing record is not an error), RN_ERR_MEMORY, agreed;
  *             RN_ERR_MPI.
  */
 rn_status rn_shm_record_clean(rn_err *err, rn_world *world, const char *run_dir);

@@ -15,15 +15,16 @@
 #include "proto/base/arena.h"
 #include "proto/base/progress.h"
 
-/* The limit is counted as CHECKS checks without progress, not as elapsed time: a process that was
- * suspended counts only one check more. */
+/* The limit is reached after CHECKS checks without progress, not after an elapsed time, so a
+ * suspension of the process adds at most one check. */
 enum { CHECKS = 8, LINE_BYTES = 192, GRACE_S = 1 };
 
 /* The marks of one rank, in memory shared by the ranks of its node. */
 typedef struct heartbeat {
   rn_progress progress;
-  _Atomic int64_t checked_ns; /* last check by the rank's watchdog; old if the process is stopped */
-  _Atomic int printed;        /* first rank of the node only: set when a rank prints the table */
+  _Atomic int64_t checked_ns; /* time of the last check by the rank's watchdog; stale if the process
+                                 is stopped */
+  _Atomic int printed; /* set when a rank prints the table; only the node's first rank's is used */
   int rank;
 } heartbeat;
 
@@ -101,8 +102,8 @@ static void print_node(const rn_watchdog *watchdog) {
   free(text);
 }
 
-/* Gives the other nodes GRACE_S to print their tables; then this rank exits, and the launcher ends
- * the job. */
+/* Prints the table, waits GRACE_S for the other nodes to print theirs, and exits; the launcher then
+ * ends the job. */
 static void end_job(rn_watchdog *watchdog) {
   if (atomic_exchange(&watchdog->node[0].printed, 1) == 0) print_node(watchdog);
   sleep(GRACE_S);

@@ -3,18 +3,18 @@
  *
  * Progress means that the count of units in proto/base/progress.h grows. A unit is much shorter
  * than a step, so the limit does not bound the duration of a step, an evaluation, a save or a load.
- * A thread on every rank checks whether any rank of its node still counts units: as long as one
- * rank does, the others may be waiting for it. The marks are in memory shared by the node, so other
- * ranks can report a stopped process, and the printed table distinguishes waiting ranks from the
- * rank that they wait for.
+ * A thread on every rank checks whether any rank of its node still counts units. As long as one
+ * rank does, the job is considered alive, because the others may be waiting for that rank. The
+ * marks are in memory shared by the node, so other ranks can report a stopped process, and the
+ * printed table distinguishes waiting ranks from the rank that they wait for.
  *
  * Marks are not sent between nodes. Where a node may wait long for work on another node (rank 0
- * taking the lock or handling files of run.dir, or the files of a save), it waits with
+ * takes the lock or handles files of run.dir, or a save writes files), it uses
  * comm/world/collective_wait.h, which shows the progress of that work to all nodes. Otherwise nodes
  * wait for each other only within a step, an evaluation or a load, where all ranks do similar work.
- * The limit must therefore exceed the time that one rank works between two messages. The longest
- * such time is one sequence of an evaluation, in a last round that has fewer sequences than there
- * are groups of ranks.
+ * The limit must therefore exceed the longest time that a rank works between two messages. This is
+ * the time to evaluate one sequence, in a last round of an evaluation that has fewer sequences than
+ * groups of ranks.
  */
 #ifndef RN_COMM_WORLD_WATCHDOG_H
 #define RN_COMM_WORLD_WATCHDOG_H

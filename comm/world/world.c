@@ -18,8 +18,8 @@ struct rn_world {
   char host[MPI_MAX_PROCESSOR_NAME];
 };
 
-/* Detects a launcher that does not match this MPI: it would start N jobs of one rank each.
- */
+/* Detects a launcher that does not match this MPI library, because such a launcher starts N jobs of
+ * one rank each. */
 static rn_status check_launch(rn_err *err, int size) {
   const rn_launched launched = rn_launched_detect();
   if (size > 1 || launched.ranks == 1) return RN_OK;
@@ -29,7 +29,7 @@ static rn_status check_launch(rn_err *err, int size) {
                  launched.variable, launched.ranks);
 }
 
-/* Sets the members that derive from world->comm. */
+/* Sets the members that are derived from world->comm. */
 static rn_status query_comm(rn_err *err, rn_world *world) {
   int length = 0;
   RN_MPI(err, MPI_Comm_set_errhandler(world->comm, MPI_ERRORS_RETURN));
@@ -76,10 +76,10 @@ rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world
 }
 
 /*
- * If all ranks are on one host, they communicate through shared memory. Open MPI opens networks
- * anyway: for TCP, version 5 prints a line per rank if it cannot pair the host's interfaces, and
- * closing libfabric (ofi) takes a second of sleep in MPI_Finalize. A value of OMPI_MCA_btl that the
- * user has set is kept.
+ * If all ranks are on one host, they communicate through shared memory, and this function disables
+ * Open MPI's networks. Otherwise version 5 prints a line per rank if it cannot pair the host's TCP
+ * interfaces, and MPI_Finalize sleeps for a second to close libfabric (ofi). A value of
+ * OMPI_MCA_btl that the user has set is kept.
  */
 static void disable_networks(void) {
   const char *ranks = getenv("OMPI_COMM_WORLD_SIZE"),

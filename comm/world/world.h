@@ -1,7 +1,8 @@
 /**
- * All ranks of a job: start and end of MPI, agreement on errors, and small collectives.
+ * The world is all ranks of a job. This module starts and ends MPI, agrees on errors, and has small
+ * collectives.
  *
- * All communicators are duplicates, MPI errors are returned as statuses, and a failure on which the
+ * All communicators are duplicates. MPI errors are returned as statuses. A failure on which the
  * ranks have agreed is printed once. "Agreed" in an Errors list means that all ranks of the
  * collective call return the same error (rn_agree).
  */
@@ -22,7 +23,7 @@ typedef struct rn_world rn_world;
  * Collective: over all ranks of the job.
  * Errors:     RN_ERR_USAGE if MPI has one rank but the launcher reports more; RN_ERR_LIBRARY if MPI
  *             has no MPI_THREAD_FUNNELED; RN_ERR_MEMORY; RN_ERR_MPI; none is agreed. *out may be
- * set even on failure; pass it to rn_world_finish.
+ *             set on failure too; pass it to rn_world_finish.
  */
 rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out);
 
@@ -45,7 +46,7 @@ rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out);
  * a rank with an MPI failure prints it and aborts the job.
  *
  * Collective: over the world, unless `status` is RN_ERR_MPI.
- * Errors:     none; the exit code is that of RN_ERR_IO if standard output could not be written.
+ * Errors:     none; returns the exit code of RN_ERR_IO if standard output could not be written.
  */
 int rn_world_finish(rn_world **world, rn_status status, const rn_err *err);
 
@@ -91,9 +92,10 @@ MPI_Comm rn_world_node_comm(const rn_world *world);
 rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status);
 
 /**
- * Checks that bytes [count] have the same 64-bit hash on all ranks. Collective: over the world.
- * Errors: RN_ERR_MISMATCH, agreed, naming `what` and the first rank, with its host, that differs
- * from rank 0; RN_ERR_MPI.
+ * Checks that bytes [count] are the same on all ranks, by comparing 64-bit hashes. Collective: over
+ * the world.
+ * Errors: RN_ERR_MISMATCH, agreed, naming `what` and the first rank that differs from rank 0, with
+ *         its host; RN_ERR_MPI.
  */
 rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, const void *bytes,
                               size_t count);

@@ -12,9 +12,9 @@
 
 enum { POLL_NS = 1000000 };
 
-/* The token that a rank passed last. */
+/* The token that a rank has passed most recently. */
 typedef struct slot {
-  _Atomic int64_t round; /* round in which it was passed; stored last, after end and status */
+  _Atomic int64_t round; /* round in which the token was passed; stored after `end` and `status` */
   _Atomic int64_t end;
   _Atomic int status;
   int rank; /* world rank */
@@ -22,8 +22,8 @@ typedef struct slot {
 
 struct rn_write_token {
   MPI_Win window;
-  slot *first, *previous, *mine; /* slots of the row: its first rank, the previous rank (NULL on the
-                                    first), this rank */
+  slot *first, *previous, *mine; /* slots of the first rank of the row, of the previous rank (NULL
+                                    on the first rank), and of this rank */
   int64_t round;                 /* current or last round of this rank */
   atomic_bool cancelled;
 };

@@ -1,6 +1,6 @@
 /**
- * A token that orders the writes of several ranks of a node to one file: each rank writes after the
- * previous one, starting at the offset where the previous one ended.
+ * A write token orders the writes of several ranks of a node to one file: each rank writes after
+ * the previous one, at the offset where the previous one ended.
  *
  * The ranks of a node are split into at most RN_WRITE_TOKEN_FILES rows of consecutive ranks; each
  * row writes one file. The token is in memory shared by the node, so even a thread that must not
