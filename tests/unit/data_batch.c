@@ -1,7 +1,8 @@
 /*
- * A batch holds tokens, targets and the distance of each token to the start of its document, also
- * if the document began in an earlier segment of the sequence or in an earlier sequence of the
- * stream. A split of several shards is one sequence of tokens, whatever their lengths.
+ * Checks that a batch contains tokens, targets and the distance of each token to the start of its
+ * document, also if the document began in an earlier segment of the sequence or in an earlier
+ * sequence of the stream. A split of several shards must be one sequence of tokens, whatever the
+ * lengths of shards.
  */
 #include "data/batch/batch.h"
 
@@ -18,7 +19,8 @@ enum { T = 50 };
 static rn_err err;
 static rn_split split;
 
-/* Shards that end within a document, at a block's edge, and behind a single token. */
+/* Shards that end inside a document, just after a block of tokens, after a single token, and at
+ * the end of a block. */
 static const int64_t shard_tokens[] = {100, RN_SHARD_BLOCK_TOKENS + 5, 1, 37,
                                        RN_SHARD_BLOCK_TOKENS};
 enum { SHARDS = sizeof shard_tokens / sizeof shard_tokens[0] };
@@ -39,7 +41,7 @@ static void several_shards_are_one_row(void) {
   CHECK_EQUAL(split.shards, SHARDS);
   CHECK_EQUAL(split.tokens, total);
   CHECK_EQUAL(rn_split_sequences(&split, T), (total - 1) / T);
-  CHECK_EQUAL(rn_split_sequences(&split, (int)total), 0); /* the last target is no input */
+  CHECK_EQUAL(rn_split_sequences(&split, (int)total), 0); /* the last target is not an input */
   CHECK_EQUAL(rn_split_sequences(&split, (int)total - 1), 1);
   int32_t *ids = calloc((size_t)total, sizeof *ids);
   if (ids == NULL) abort();
@@ -58,7 +60,8 @@ static void several_shards_are_one_row(void) {
   free(ids);
 }
 
-/* Other content, another hash: also where only the order of shards, or one of them, is another. */
+/* Checks that the content hash of a split changes with its tokens, the number of shards and
+ * their order. */
 static void the_content_is_that_of_all_shards(void) {
   const uint64_t content = split.content;
   rn_split other;
@@ -80,7 +83,8 @@ static void the_content_is_that_of_all_shards(void) {
   CHECK(rename("many/train/00009.rtd", "many/train/00002.rtd") == 0);
 }
 
-/* Tokens since a document began, or since `begin`. */
+/* Returns the number of tokens since the document of token `at` began, or since `begin` if that
+ * is later. Without `reset` returns the number since `begin`. */
 static int32_t distance(int64_t at, int64_t begin, bool reset) {
   int64_t start = begin;
   for (int64_t i = begin; i <= at && reset; i++) {
@@ -99,7 +103,7 @@ static int64_t not_as_wanted(const rn_batch *b, int row, int64_t at, int64_t beg
   return wrong;
 }
 
-/* Every piece of a few sequences, which hold documents that began before the piece. */
+/* Checks all pieces of a few sequences; their documents may begin before the piece. */
 static void pieces_know_where_documents_began(bool reset) {
   static const int64_t cuts[] = {0, 1, 13, 24, 25, T};
   static const int64_t stored[] = {0, 1, 7, 1310, 1311};
@@ -121,8 +125,8 @@ static void pieces_know_where_documents_began(bool reset) {
   rn_batch_destroy(&batch);
 }
 
-/* A stream of sequences: a document goes on from one into the next, in whichever piece. Sequence 37
- * begins with a document. */
+/* Checks a stream of sequences, whose documents continue from one sequence to the next, read
+ * from two different token offsets. Sequence 37 begins with a document. */
 static void streams_go_on(bool reset) {
   enum { FIRST = 34, LAST = 40 };
   rn_batch batch;

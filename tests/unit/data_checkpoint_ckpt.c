@@ -1,4 +1,5 @@
-/* Slices of any shape in any number of parts read back bit for bit, for any range. */
+/* Checks that slices of any shape in any number of files are read back bit for bit, for any
+ * range. */
 #include "data/checkpoint/ckpt.h"
 
 #include <stdio.h>
@@ -72,7 +73,7 @@ static void what_a_checkpoint_lacks_is_named(void) {
   rn_ckpt_close(&ckpt);
 }
 
-/* One tensor of several frames, with values that compress and values that do not. */
+/* Saves one tensor of several frames, with values that compress and values that do not. */
 static void a_tensor_longer_than_a_frame_comes_back(void) {
   int64_t elements = 2 * (int64_t)RN_CKPT_FRAME_ELEMENTS + 12345;
   const char *run = temp_path("long");
@@ -106,7 +107,9 @@ static void a_tensor_longer_than_a_frame_comes_back(void) {
   free(back);
 }
 
-/* Saves [first, first + count) of two parts of a tensor of 10, as given. */
+/* Saves a tensor of 10 elements in two files: elements [first0, first0 + count0) and [first1,
+ * first1 + count1). The second file declares `size1` elements; `expect_more` adds a tensor to
+ * the manifest that no file contains. */
 static rn_status save_two(int64_t first0, int64_t count0, int64_t first1, int64_t count1,
                           int64_t size1, bool expect_more) {
   static const float values[10] = {0};
@@ -145,7 +148,8 @@ static void slices_that_do_not_cover_are_refused(void) {
   CHECK_FAILS(err, RN_ERR_MISMATCH, "\"other\"", save_two(0, 4, 4, 6, 10, true));
 }
 
-/* A file that does not end where the next writer was told to begin is not gone on with. */
+/* A writer must not append to a file that does not end at the offset where this writer shall
+ * begin. */
 static void a_writer_begins_where_the_last_one_ended(void) {
   static const float values[10] = {0};
   const rn_ckpt_slice slice = {RETNET__TENSOR_KIND__KIND_WEIGHT, "w", 1, {10}, 0, 10, values};
@@ -164,7 +168,7 @@ static void a_writer_begins_where_the_last_one_ended(void) {
               rn_ckpt_write_file(err, (rn_ckpt_output){stage.text, 1, end, 1}, &slice, 1, &none));
 }
 
-/* A part must have the size that its writer reported: neither less nor more. */
+/* A file must have exactly the size that its writer reported. */
 static void a_part_of_another_size_is_refused(void) {
   static const float values[10] = {0};
   const rn_ckpt_slice slice = {RETNET__TENSOR_KIND__KIND_WEIGHT, "w", 1, {10}, 0, 10, values};

@@ -1,4 +1,5 @@
-/* verify reports every changed bit, missing byte and extra file of a checkpoint. */
+/* Checks that `retnet-ckpt verify` finds every changed bit, missing byte and extra file of a
+ * checkpoint. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@ enum { PARTS = 2, MAX_BYTES = 1 << 20 };
 
 static rn_err *err = &(rn_err){0};
 
-/* Two tensors, one of them over both parts: small enough to try every bit. */
+/* Saves two tensors, one of them in both files. They are small enough to flip every bit. */
 static rn_status save(const char *run_dir, int64_t step) {
   float values[60];
   for (int i = 0; i < 60; i++) values[i] = fake_value(1, 0, 0, i);
@@ -42,7 +43,7 @@ static rn_status verify(const char *step_path) {
   return status;
 }
 
-/* Failing, and in words that hold the file's name. */
+/* Returns whether verify() fails with a message that names the file. */
 static bool noticed(const char *step_path, const char *name) {
   rn_status status = verify(step_path);
   bool named = strstr(err->text, name) != NULL;
@@ -100,7 +101,7 @@ static void damage_file(const char *step_path, const char *name) {
   free(content);
 }
 
-/* Readers that divide the work: one meets the damage, whatever their number. */
+/* Divides the check among 1 to 5 readers: exactly one of them must find the damage. */
 static void shares_cover_all_frames_once(const char *step_path) {
   static const char *const names[PARTS] = {"part-00000.zst", "part-00001.zst"};
   for (int i = 0; i < PARTS; i++) {
@@ -129,7 +130,8 @@ static void shares_cover_all_frames_once(const char *step_path) {
   }
 }
 
-/* A file that is longer than it should be has no frame that is wrong. */
+/* If a file is too long, all its frames are valid. The first reader must check the sizes of all
+ * files. */
 static void the_first_share_sees_every_size(const char *step_path) {
   const rn_path part = rn_path_join(step_path, "part-00001.zst");
   rn_file file = {0};

@@ -1,5 +1,5 @@
-/* The newest good checkpoint is found whatever else is in the folder, and pruning never removes it.
- */
+/* Checks that the newest valid checkpoint is found whatever else is in the folder, and that
+ * pruning never removes it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,8 @@ static void count_notes(void *context, const char *line) {
   *notes += why && strstr(line, "step-") != NULL;
 }
 
-/* Step of what find gives, -1 for none; *notes counts what it told. */
+/* Returns the step that rn_ckpt_find finds, -1 for none. *notes is the number of checkpoints
+ * that it reported as invalid. */
 static int64_t found(const char *path, bool mark_bad, int *notes) {
   rn_ckpt *ckpt = NULL;
   rn_ckpt_notes tell = {.report = count_notes, .context = notes};
@@ -53,7 +54,8 @@ static void save(const char *run, int64_t step) {
   CHECK_OK(err, fake_save(err, run, step, (uint64_t)step, 2, 3));
 }
 
-/* The names in order, each followed by a space. */
+/* Returns whether the checkpoints are those of `want`: steps in order, each followed by its
+ * state and a space. */
 static bool listed(const char *run, const char *want) {
   rn_ckpt_entry *entries = NULL;
   int count = 0;
@@ -87,7 +89,7 @@ static void damaged_ones_are_passed_by(void) {
   CHECK(listed(run, "10 20 30 40 "));
   CHECK_EQUAL(found(run, true, &notes), 20);
   CHECK_EQUAL(notes, 2);
-  /* What has a file missing keeps its name: it may be there for another host. */
+  /* A checkpoint that lacks a file is not renamed, since another host may see that file. */
   CHECK(listed(run, "10 20 30 40b "));
   CHECK_EQUAL(found(run, true, &notes), 20);
   CHECK_EQUAL(notes, 1);
@@ -176,7 +178,8 @@ static void preflight_names_what_is_wrong(void) {
               rn_ckpt_preflight(err, temp_path("file/run"), 1000));
 }
 
-/* A run whose owner saves step 60 and prunes all before it when its step 50 is being opened. */
+/* Opens a checkpoint while the owner of the run works: when step 50 is opened, the owner has
+ * just saved step 60 and pruned all earlier ones. */
 static rn_status open_beside_owner(void *context, rn_err *told, const char *path, rn_ckpt **out) {
   const char *run = context;
   if (strstr(path, "step-00000050") != NULL) {

@@ -1,7 +1,7 @@
 /*
- * An event file has the bytes that TensorBoard reads: framed records with masked checksums, a
- * version first, then the step from which it replaces earlier files, then the scalars. The name of
- * a file comes after the names of all earlier ones.
+ * Checks that an event file has the bytes that TensorBoard reads: framed records with masked
+ * checksums; first the version, then the step from which it replaces earlier files, then the
+ * scalars. The names of later files must come after those of earlier ones.
  */
 #include "data/exchange/event_file.h"
 
@@ -18,7 +18,7 @@
 
 static rn_err *err = &(rn_err){0};
 
-/* The names of the folder in their order. */
+/* Lists the names in the folder in alphabetical order. */
 static int list(const char *folder, struct dirent ***names) {
   return scandir(folder, names, NULL, alphasort);
 }
@@ -28,7 +28,7 @@ static void free_names(struct dirent **names, int count) {
   free(names);
 }
 
-/* The newest event file of the folder, which is the last in the order of names. */
+/* Returns the newest event file of the folder, which is the last one in the order of names. */
 static rn_path newest(const char *folder) {
   struct dirent **names = NULL;
   const int count = list(folder, &names);
@@ -37,7 +37,7 @@ static rn_path newest(const char *folder) {
   return path;
 }
 
-/* Takes the record at *at of the file; NULL if there is no whole one. */
+/* Reads the record at *at and advances *at; NULL if there is no complete one. */
 static Retnet__Event *take(const unsigned char *bytes, size_t size, size_t *at) {
   if (*at + 12 > size) return NULL;
   const uint64_t length = rn_get_u64(bytes + *at);
@@ -84,7 +84,8 @@ static void records_hold_what_was_added(void) {
   free(bytes);
 }
 
-/* Length and checksum of the first record, with which every event file of TensorFlow begins. */
+/* Checks length and checksum of the first record, which are the same in all event files of
+ * TensorFlow. */
 static void a_file_begins_like_those_of_tensorflow(void) {
   const char *folder = temp_path("records");
   void *bytes = NULL;
@@ -95,7 +96,8 @@ static void a_file_begins_like_those_of_tensorflow(void) {
   free(bytes);
 }
 
-/* Names grow within a second, and after a file from the future. */
+/* Names must increase for files of the same second, and if an existing file has a time in the
+ * future. */
 static void names_are_in_order(void) {
   const char *folder = temp_path("names");
   rn_event_file events;

@@ -1,4 +1,5 @@
-/* Tensors read back by name; a header that does not match its tensors is rejected. */
+/* Checks that tensors are read back by name, and that a header that does not match its tensors
+ * is rejected. */
 #include "data/exchange/safetensors.h"
 
 #include <stdio.h>

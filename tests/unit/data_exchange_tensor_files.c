@@ -1,5 +1,5 @@
-/* Weights in one or several files come back exactly, in fp32, bf16 and fp16; an index that lies or
- * leads out of its folder is rejected. */
+/* Checks that weights in one or several files are read back exactly, in fp32, bf16 and fp16. An
+ * index that contradicts the files or names a file outside its folder is rejected. */
 #include "data/exchange/tensor_files.h"
 
 #include <jansson.h>
@@ -22,7 +22,8 @@ static bool is_nan_of(rn_safetensors_type type, uint16_t element) {
   return (element & 0x7fff) > infinity;
 }
 
-/* Every element of 16 bits survives the way to fp32 and back; a NaN stays one. */
+/* Converts all 16-bit values to fp32 and back: they must be unchanged, and a NaN must remain a
+ * NaN. */
 static void all_elements_come_back(rn_safetensors_type type) {
   int wrong = 0;
   for (int i = 0; i < 65536; i++) {
@@ -37,7 +38,8 @@ static void all_elements_come_back(rn_safetensors_type type) {
   CHECK_EQUAL(wrong, 0);
 }
 
-/* A value between two elements goes to the nearer one, a tie to the even one. */
+/* Checks that a value between two 16-bit values is rounded to the nearer one, and a tie to the
+ * even one. */
 static void values_go_to_the_nearest(rn_safetensors_type type, int last) {
   int wrong = 0;
   for (int i = 0; i < last; i++) {
@@ -113,7 +115,7 @@ static void check_content(const char *path) {
 static void models_come_back_from_any_number_of_files(void) {
   CHECK_OK(err, write_files(temp_path("one"), 0));
   CHECK_OK(err, write_files(temp_path("two"), 2 * ELEMENTS * 4));
-  CHECK_OK(err, write_files(temp_path("four"), 10)); /* each tensor is larger than that */
+  CHECK_OK(err, write_files(temp_path("four"), 10)); /* every tensor is larger than the limit */
   CHECK_OK(err, write_files(temp_path("alone.safetensors"), 10));
   CHECK(rn_file_exists(temp_path("one/model.safetensors")));
   CHECK(rn_file_exists(temp_path("two/model-00002-of-00002.safetensors")));
@@ -122,7 +124,7 @@ static void models_come_back_from_any_number_of_files(void) {
   check_content(temp_path("two"));
   check_content(temp_path("four"));
   check_content(temp_path("alone.safetensors"));
-  /* A reader would take the old model of a folder that holds both forms. */
+  /* If a folder contained both forms, a reader would take the older model. */
   CHECK_FAILS(err, RN_ERR_MISMATCH, "one/model.safetensors", write_files(temp_path("one"), 10));
   CHECK_FAILS(err, RN_ERR_MISMATCH, "index.json", write_files(temp_path("two"), 0));
 }

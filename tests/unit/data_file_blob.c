@@ -1,4 +1,5 @@
-/* A blob reads back as written; a blob that is altered, truncated or too large is rejected. */
+/* Checks that a blob is read back as written, and that a blob that is altered, truncated or too
+ * large is rejected. */
 #include "data/file/blob.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* CRC-32C gives the values of RFC 3720, appendix B.4, and the check value of the catalogues. */
+/* Checks CRC-32C against the values of RFC 3720, appendix B.4, and the check value of CRC
+ * catalogues. */
 #include "data/file/crc32c.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
-/* A journal has complete lines only, also after a write that got only part of a line to the disk;
- * lines that could not be written are written before the next one, or at the end. */
+/* Checks that a journal contains only complete lines, even after a write that stored only part
+ * of a line. Lines that could not be written are written before the next line, or when the
+ * journal is closed. */
 #include "data/file/journal.h"
 
 #include <signal.h>
@@ -21,7 +22,7 @@ static const char *path(void) {
   return temp_path("journal");
 }
 
-/* Files of this process can grow to `bytes` from now on, as on a disk that becomes full. */
+/* Limits the size of this process's files to `bytes`, to simulate a disk that becomes full. */
 static void limit_files(rlim_t bytes) {
   struct rlimit limit;
   CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
@@ -43,7 +44,7 @@ static rn_status add(rn_journal *journal, const char *line) {
   return rn_journal_add(err, journal, line, strlen(line));
 }
 
-/* Two failed writes, of which the first leaves half a line and the second a line and a half. */
+/* Two writes fail: the first after half a line, the second after a line and a half. */
 static void failed_writes_leave_no_part_of_a_line(rn_journal *journal) {
   CHECK_OK(err, add(journal, FIRST));
   CHECK(holds(FIRST));
@@ -74,7 +75,8 @@ static void close_writes_what_waits(void) {
   CHECK(holds(FIRST SECOND THIRD));
 }
 
-/* Where the disk stays full to the end, the file ends with the last complete line. */
+/* If the disk is still full when the journal is closed, the file ends with the last complete
+ * line. */
 static void a_close_that_fails_leaves_complete_lines(void) {
   rn_journal journal;
   CHECK_OK(err, rn_journal_open(err, path(), 0, &journal));
@@ -92,7 +94,7 @@ static void open_removes_what_follows(void) {
   CHECK_OK(err, add(&journal, THIRD));
   CHECK_OK(err, rn_journal_close(err, &journal));
   CHECK(holds(FIRST THIRD));
-  CHECK_OK(err, rn_journal_close(err, &journal)); /* a second time: nothing happens */
+  CHECK_OK(err, rn_journal_close(err, &journal)); /* the second call does nothing */
 }
 
 int main(void) {

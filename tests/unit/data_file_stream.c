@@ -1,4 +1,4 @@
-/* An input is read to its end, in chunks of any size, or its error is returned. */
+/* Checks that an input is read completely, in chunks of any size, or that its error is returned. */
 #include "data/file/stream.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 enum { PIECES = 20, PIECE_BYTES = 10007 };
 static const size_t most = (size_t)1 << 30;
 
-/* A child writes PIECES pieces, resting between them; what is left to read of it is *reader. */
+/* Starts a child that writes PIECES pieces to a pipe, with pauses; *reader is the reading end. */
 static pid_t start_writer(int *reader) {
   int ends[2];
   static char piece[PIECE_BYTES];
@@ -41,7 +41,7 @@ static pid_t start_writer(int *reader) {
   return child;
 }
 
-/* Standard input, made from a pipe, gives all bytes that were written. */
+/* Checks that standard input, connected to a pipe, gives all bytes that were written. */
 static void check_standard_input(int flags) {
   rn_err err = {0};
   void *bytes = NULL;
@@ -83,7 +83,7 @@ static void a_file_may_hold_more_than_it_says(void) {
   void *bytes = NULL;
   size_t count = 0;
   if (CHECK_OK(&err, rn_stream_load(&err, "/proc/self/status", most, &bytes, &count))) {
-    CHECK(count > 100 && strstr(bytes, "Pid:") != NULL); /* its size is 0 */
+    CHECK(count > 100 && strstr(bytes, "Pid:") != NULL); /* although the size of such a file is 0 */
   }
   free(bytes);
 }

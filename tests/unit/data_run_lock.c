@@ -1,4 +1,5 @@
-/* A run directory has one owner: a live owner keeps it, and exactly one job replaces a dead one. */
+/* Checks that a run directory has one owner: a live owner keeps it, and exactly one job replaces
+ * a dead one. */
 #include "data/run/run_lock.h"
 
 #include <glob.h>
@@ -20,7 +21,8 @@
 static rn_err err;
 static const char *folder;
 
-/* Where a heartbeat is expected it has long to come; where none comes nobody waits for long. */
+/* `lively` waits long for an owner with a heartbeat; `brief` waits only a short time for one
+ * without. */
 static const rn_run_lock_rule lively = {.beat_s = 0.05, .dead_s = 60},
                               brief = {.beat_s = 0.05, .dead_s = 0.5};
 
@@ -28,7 +30,7 @@ static rn_path lock_file(void) {
   return rn_path_join(folder, "lock");
 }
 
-/* A lock of a process that cannot be looked up: another kernel's. */
+/* Writes a lock of another host, whose process cannot be looked up. */
 static void write_foreign(const char *name, int beat) {
   char text[512];
   const int bytes = snprintf(text, sizeof text,
@@ -38,7 +40,8 @@ static void write_foreign(const char *name, int beat) {
   CHECK_OK(&err, rn_file_replace(&err, rn_path_join(folder, name).text, text, (size_t)bytes));
 }
 
-/* A child that takes the lock, tells so by a byte, and holds it until it is killed. */
+/* Starts a child that takes the lock, sends a byte when it has done so, and holds it until it is
+ * killed. */
 static pid_t hold(void) {
   int ends[2];
   char byte = 0;
@@ -85,7 +88,7 @@ static void living_owner_is_kept(void) {
   waitpid(child, NULL, 0);
 }
 
-/* Well within the time after which a silent owner would be given up. */
+/* The lock of a killed owner is taken well before the time limit for a missing heartbeat. */
 static void killed_owner_is_succeeded_at_once(void) {
   const pid_t child = hold();
   siginfo_t ended;
@@ -95,8 +98,8 @@ static void killed_owner_is_succeeded_at_once(void) {
   waitpid(child, NULL, 0);
 }
 
-/* One of this host is refused by its process alone: its heartbeat stands still, and is not waited
- * for. */
+/* If the owner is on this host, only its process matters: a stopped owner keeps the lock
+ * although its heartbeat does not change, and take() does not wait for the heartbeat. */
 static void living_owner_needs_no_heartbeat(void) {
   const rn_run_lock_rule patient = {.beat_s = 0.05, .dead_s = 1e6};
   rn_run_lock *lock = NULL;
@@ -110,7 +113,7 @@ static void living_owner_needs_no_heartbeat(void) {
   waitpid(child, NULL, 0);
 }
 
-/* Files lock.<id> of processes that want the lock, as soon as they name their process. */
+/* Counts the files lock.<id> of processes that want the lock and have written their process id. */
 static int waiting_files(void) {
   glob_t found;
   struct stat info;
@@ -125,8 +128,8 @@ static int waiting_files(void) {
   return count;
 }
 
-/* One that was killed while it watched another owner leaves a file, which the next owner removes.
- */
+/* A process that was killed while it waited for the lock leaves a file, which the next owner
+ * removes. */
 static void file_of_a_killed_watcher_is_removed(void) {
   rn_run_lock *lock = NULL;
   write_foreign("lock", 1);
@@ -146,7 +149,8 @@ static void *set_soon(void *flag) {
   return NULL;
 }
 
-/* The wait for a silent owner ends when it is stopped, and the owner keeps the lock. */
+/* If the wait for a silent owner is stopped, take() returns without the lock, and the owner
+ * keeps it. */
 static void stopped_wait_leaves_the_owner(void) {
   atomic_bool stop = false;
   const rn_run_lock_rule patient = {.beat_s = 0.05, .dead_s = 1e6, .stop = &stop};
@@ -163,18 +167,18 @@ static void stopped_wait_leaves_the_owner(void) {
   FILE *file = fopen(lock_file().text, "r");
   CHECK(file != NULL && fgets(text, sizeof text, file) != NULL && strcmp(text, "host far\n") == 0);
   if (file != NULL) fclose(file);
-  /* One that is not even begun. */
+  /* The wait is also stopped if `stop` is true at its beginning. */
   CHECK_OK(&why, rn_run_lock_take(&why, folder, patient, &lock));
   CHECK(lock == NULL);
 }
 
-/* Of another host, whose heartbeat stands still. */
+/* The lock of another host is taken if its heartbeat does not change. */
 static void silent_owner_is_succeeded(void) {
   write_foreign("lock", 3);
   take_and_release(brief);
 }
 
-/* The heartbeat of another host moves. */
+/* The lock of another host is not taken while its heartbeat changes. */
 static void moving_heartbeat_is_refused(void) {
   write_foreign("lock", 0);
   const pid_t child = fork();
@@ -191,7 +195,8 @@ static void moving_heartbeat_is_refused(void) {
   unlink(rn_path_join(folder, "lock.new").text);
 }
 
-/* What a crash left half done: an empty file, and a successor that died before it took over. */
+/* Checks the files that a crash may leave: an empty lock, and the file of a successor that died
+ * before it replaced the lock. */
 static void remains_are_succeeded(void) {
   CHECK_OK(&err, rn_file_replace(&err, lock_file().text, "", 0));
   take_and_release(brief);
@@ -202,14 +207,15 @@ static void remains_are_succeeded(void) {
   rn_run_lock_release(&lock);
 }
 
-/* One of many processes that want the lock of a dead owner; exit code 0: it got it. */
+/* One of many processes that want the lock of a dead owner. Returns 0 if it gets the lock, 1 if
+ * the lock is refused. */
 static int contend(int start, int end) {
   char byte;
   rn_run_lock *lock = NULL;
   if (read(start, &byte, 1) < 0) return 9;
   const rn_status status = rn_run_lock_take(&err, folder, brief, &lock);
   if (status != RN_OK) return status == RN_ERR_BUSY ? 1 : 9;
-  if (read(end, &byte, 1) < 0) return 9; /* holds it until the others are done */
+  if (read(end, &byte, 1) < 0) return 9; /* holds the lock until all others have ended */
   const bool kept = rn_run_lock_check(&err, lock) == RN_OK;
   rn_run_lock_release(&lock);
   return kept ? 0 : 9;
@@ -229,7 +235,7 @@ static void exactly_one_succeeds(const char *fault) {
       close(end[1]);
       _exit(contend(start[0], end[0]));
     }
-    close(start[1]); /* all of them go now */
+    close(start[1]); /* all children start now */
     for (int i = 0; i < CONTENDERS - 1; i++) {
       wait(&code);
       refused_ones += WIFEXITED(code) && WEXITSTATUS(code) == 1;
@@ -246,7 +252,8 @@ static void exactly_one_succeeds(const char *fault) {
   unsetenv("RETNET_FAULT");
 }
 
-/* The owner notices, by itself, that its lock is gone or another's; and leaves that one alone. */
+/* Checks that the owner notices that its lock was removed or taken by another process, and that
+ * it does not remove the lock of the other process. */
 static void lost_lock_is_noticed(bool taken) {
   rn_run_lock *lock = NULL;
   CHECK_OK(&err, rn_run_lock_take(&err, folder, lively, &lock));

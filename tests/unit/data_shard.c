@@ -1,4 +1,5 @@
-/* A shard returns its tokens, equal input gives equal bytes, and every flipped bit is detected. */
+/* Checks that a shard returns its tokens, that equal input gives equal bytes, and that every
+ * flipped bit is detected. */
 #include "data/shard/shard.h"
 
 #include <stdio.h>
@@ -51,7 +52,7 @@ static void tokens_come_back_from_any_place(void) {
   free(ids);
 }
 
-/* The footer says for each block how many documents begin before it. */
+/* The footer must have, for each block, the number of documents that begin before it. */
 static void blocks_know_their_first_document(void) {
   rn_shard shard;
   if (!CHECK_OK(&err, rn_shard_open(&err, "shard-test/train/0.rtd", &shard))) return;
@@ -63,8 +64,7 @@ static void blocks_know_their_first_document(void) {
   rn_shard_close(&shard);
 }
 
-/* The largest token of a vocabulary comes back, also at the sizes where a token takes more bytes.
- */
+/* Checks the largest token of a vocabulary, also at the sizes at which a token needs more bytes. */
 static void the_largest_token_comes_back(void) {
   static const int vocabulary[] = {256, 257, 65536, 65537, 1 << 20};
   int32_t *ids = calloc(RN_SHARD_BLOCK_TOKENS, sizeof *ids);
@@ -135,7 +135,8 @@ static void a_cut_shard_gives_its_whole_blocks(void) {
   free(bytes);
 }
 
-/* Whether a shard holds the blocks of the whole one, all but `left_out` (-1: all). */
+/* Returns whether a shard contains all blocks of the undamaged shard except block `left_out`
+ * (-1: all). */
 static bool holds_all_but(const char *path, int64_t left_out) {
   rn_shard shard;
   bool same = true;
@@ -153,7 +154,8 @@ static bool holds_all_but(const char *path, int64_t left_out) {
   return same;
 }
 
-/* One damaged byte costs at most its own block, wherever it lies; header or footer cost nothing. */
+/* A damaged byte must cost at most its own block, at whatever offset; damage of header or footer
+ * must cost no tokens. */
 static void damage_costs_one_block(void) {
   unsigned char *bytes = NULL;
   size_t count = 0;

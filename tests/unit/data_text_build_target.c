@@ -1,5 +1,5 @@
-/* If the splits cannot be moved into place, the build leaves nothing there and removes nothing of
- * another process. */
+/* Checks a build that cannot move its splits into place: it must leave no files there, and must
+ * not remove files of another process. */
 #include "data/text/build_target.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static void write_split(const char *folder, const char *split) {
   CHECK_OK(&err, rn_file_replace(&err, file_in(folder, split).text, "tokens", 6));
 }
 
-/* Another process puts its `split` into the empty folder while this one builds. */
+/* Another process writes its `split` into the empty folder during the build. */
 static void another_split_stays(const char *split) {
   const rn_path out = rn_path_join(temp_path("out"), split);
   rn_build_target target = {.excluded_count = 0};
@@ -52,7 +52,7 @@ static void splits_get_their_names(bool exists) {
   CHECK(rn_file_exists(file_in(out.text, "train").text));
 }
 
-/* The splits have their names already when the folder that holds them cannot be synced. */
+/* Syncing the parent folder fails, although the splits have already been renamed. */
 static void nothing_stays_if_it_is_not_durable(bool exists) {
   const rn_path out = rn_path_join(temp_path("out"), exists ? "kept" : "undone");
   rn_build_target target = {.excluded_count = 0};

@@ -1,5 +1,5 @@
-/* A damaged or hostile tokenizer file is refused with its name, and a packed one is known by its
- * hash. */
+/* Checks that a damaged or malicious tokenizer file is refused with a message that names it, and
+ * that a packed one is identified by its hash. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static rn_path write_file(const char *name, const char *text) {
   return path;
 }
 
-/* Reads and creates; returns the first failure. */
+/* Reads a tokenizer file and creates its tokenizer; returns the status of the first failure. */
 static rn_status open_named(const char *kind, const char *path) {
   char text[RN_PATH_BYTES + 16];
   Retnet__Tokenizer *file = NULL;
@@ -34,7 +34,7 @@ static rn_status open_named(const char *kind, const char *path) {
 static const char settings[] =
     "{\"pattern\": \"\\\\p{L}+|\\\\P{L}\", \"special_tokens\": {\"<|endoftext|>\": 300}}";
 
-/* The ranks of all single bytes, then `more`. */
+/* Writes a file with the ranks of all single bytes, followed by `more`. */
 static rn_path write_ranks(const char *more) {
   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   char text[8192] = "";

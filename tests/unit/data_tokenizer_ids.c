@@ -1,5 +1,5 @@
-/* Ids equal those of the reference implementations; decoding byte-level BPE gives back every byte.
- */
+/* Checks that token ids equal those of the reference implementations, and that decoding
+ * byte-level BPE gives back every byte. */
 #include <dirent.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ static bool comes_back(const rn_tokenizer *tokenizer, const rn_tokens *tokens, c
   return same;
 }
 
-/* Checks every line of a file whose key `key` holds ids. */
+/* Checks all lines of a file. The array `key` of a line has the expected ids. */
 static void ids_are(const rn_tokenizer *tokenizer, const char *name, const char *key,
                     int at_least) {
   FILE *lines = fopen(rn_path_join(folder, name).text, "rb");
@@ -78,7 +78,7 @@ static void ids_are(const rn_tokenizer *tokenizer, const char *name, const char 
   if (lines != NULL) fclose(lines);
 }
 
-/* The tokenizer.json is stored compressed. */
+/* Decompresses the tokenizer.json; returns its path. */
 static rn_path unpacked_json(void) {
   void *packed = NULL;
   size_t bytes = 0;
@@ -95,7 +95,7 @@ static rn_path unpacked_json(void) {
   return to;
 }
 
-/* Random bytes are mostly not UTF-8: each byte that is not takes part as U+FFFD. */
+/* Random bytes are mostly not UTF-8. Each byte that is not must be encoded as U+FFFD. */
 static void random_bytes_come_back(const rn_tokenizer *tokenizer) {
   enum { BYTES = 512, TEXTS = 200 };
   char text[BYTES];
@@ -118,7 +118,7 @@ static void random_bytes_come_back(const rn_tokenizer *tokenizer) {
   rn_encoder_destroy(&encoder);
 }
 
-/* Quadratic merging would take minutes; the timeout of the test finds it. */
+/* Merging in quadratic time would take minutes, so that this test would time out. */
 static void a_word_of_a_million_letters_is_encoded(const rn_tokenizer *tokenizer) {
   const size_t count = 1000000;
   char *text = malloc(count);

@@ -1,5 +1,5 @@
-/* Every configuration in jobs/configs has the size that its name says, and fits on the nodes that
- * such a model is trained on; no configuration is left out. */
+/* Checks that each configuration in jobs/configs has the size that its name states and fits on
+ * the nodes for which it is meant, and that all of them are checked. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static rn_err *err = &(rn_err){0};
 static const struct {
   const char *name;
   int vocab;
-  double millions; /* parameters; 0: the name says nothing */
+  double millions; /* parameters; 0: the name states no size */
   int64_t batch_tokens;
   int ranks, node_ranks;
 } configs[] = {
