@@ -1,7 +1,8 @@
 /*
- * Each thread gets its own core: the current one if it is free, no two on one physical core while
- * another is idle, none outside of the launcher's CPU mask. Physical cores are found in the
- * kernel's files, and divided among ranks as wholes. Cores are printed as a list.
+ * Checks how threads are assigned to cores: each thread gets a separate core, the current one if it
+ * is free. No two threads share a physical core while another is idle, and none is outside the
+ * launcher's CPU mask. Physical cores are read from the kernel's topology files, and whole cores
+ * are divided among ranks. Masks are printed as lists of cores.
  */
 #include "proto/base/affinity.h"
 
@@ -17,7 +18,7 @@ enum { CORES = 16, MAX_THREADS = 16 };
 
 static int sibling[RN_MASK_CORES];
 
-/* Cores c and c + apart are one physical core; 0: each is its own. */
+/* Makes cores c and c + apart one physical core; 0: each core is a physical core. */
 static void set_topology(int apart) {
   for (int c = 0; c < RN_MASK_CORES; c++) {
     sibling[c] = apart > 0 && c % (2 * apart) >= apart ? c - apart : c;
@@ -49,7 +50,8 @@ static void cores_are_told_as_a_list(void) {
   CHECK(strcmp(small, "0-2,5") == 0);
 }
 
-/* The properties of any assignment; `shared`: physical cores with two threads. */
+/* Checks what must hold for any assignment. `shared` is the number of physical cores with two
+ * threads. */
 static void check_cores(const rn_mask *mask, const int *core, int threads, int shared) {
   rn_mask taken = {0}, busy = {0};
   int twice = 0;
@@ -102,7 +104,7 @@ static void too_few_cores_are_no_assignment(void) {
 
 static char folder[200];
 
-/* Writes the siblings of a core, as the kernel would. */
+/* Writes the file that lists the siblings of a core, in the format of the kernel. */
 static void put_siblings(int core, const char *list) {
   char path[400];
   snprintf(path, sizeof path, "mkdir -p %s/cpu%d/topology", folder, core);
@@ -114,8 +116,8 @@ static void put_siblings(int core, const char *list) {
   fclose(file);
 }
 
-/* Two sockets of 16 cores with two hardware threads: c and c + 32 are siblings. Cores 3 and 40 are
- * offline. */
+/* Two sockets of 16 cores with two hardware threads each: c and c + 32 are siblings. Cores 3 and
+ * 40 are offline. */
 static void put_two_sockets(void) {
   char list[40];
   snprintf(folder, sizeof folder, "%s/cpus", temp_folder());
@@ -148,10 +150,10 @@ static void physical_cores_are_counted(void) {
   CHECK_EQUAL(physical(&all), 32);
   const rn_mask lower = two_ranges(0, 2, 4, 31), pair = two_ranges(5, 5, 37, 37);
   const rn_mask cpuset = two_ranges(4, 7, 36, 37), second = mask_of(41, 44);
-  CHECK_EQUAL(physical(&lower), 31); /* the launcher gives one hardware thread of each core */
+  CHECK_EQUAL(physical(&lower), 31); /* one hardware thread of each physical core */
   CHECK_EQUAL(physical(&pair), 1);
   CHECK_EQUAL(physical(&cpuset), 4);
-  CHECK_EQUAL(physical(&second), 4); /* the siblings are outside of the mask */
+  CHECK_EQUAL(physical(&second), 4); /* the siblings are not in the mask */
 }
 
 static void threads_take_physical_cores_first(void) {
@@ -165,7 +167,7 @@ static void threads_take_physical_cores_first(void) {
   }
 }
 
-/* Parts do not overlap, not even in a physical core, cover the mask, and are nearly equal. */
+/* The parts must cover the mask, must not share a physical core, and must be nearly equal. */
 static void parts_are_whole_cores(void) {
   rn_mask mask = two_ranges(4, 16, 36, 50);
   const int cores = physical(&mask);
@@ -187,7 +189,7 @@ static void unknown_topology_is_one_thread_per_core(void) {
   const rn_mask mask = mask_of(0, 5);
   static const char *const wrong[] = {"", "x\n", "-3\n", "99999\n", "\n"};
   for (int c = 0; c < 5; c++) put_siblings(c, wrong[c]);
-  CHECK_EQUAL(physical(&mask), 6); /* core 5 is its own first sibling */
+  CHECK_EQUAL(physical(&mask), 6); /* without a file, core 5 counts as a physical core */
   snprintf(folder, sizeof folder, "%s/absent", temp_folder());
   CHECK_EQUAL(physical(&mask), 6);
 }
@@ -197,8 +199,8 @@ static void *note_mask(void *mask) {
   return NULL;
 }
 
-/* A helper thread runs on the cores that compute threads do not claim, or on all cores if none is
- * left. */
+/* Checks that a helper thread runs on the cores that compute threads do not claim, or on all
+ * cores if all are claimed. */
 static void check_helper(const rn_mask *claimed, const rn_mask *want) {
   pthread_t thread;
   rn_mask got = {0};
@@ -218,7 +220,7 @@ static void other_threads_run_elsewhere(void) {
   for (int c = first + 1; c < RN_MASK_CORES; c++) {
     if (rn_mask_has(&all, c)) rn_mask_add(&rest, c);
   }
-  sched_setaffinity(0, RN_MASK_BYTES, one.set); /* the creating thread is bound to one core */
+  sched_setaffinity(0, RN_MASK_BYTES, one.set); /* binds the creating thread to one core */
   check_helper(&one, rn_mask_count(&rest) > 0 ? &rest : &all);
   check_helper(&all, &all);
   check_helper(NULL, &all);
@@ -232,7 +234,7 @@ static void *note_signals(void *set) {
   return NULL;
 }
 
-/* Signals are for the main thread, whose own mask does not change. */
+/* Checks that other threads block all signals, and that the main thread's mask does not change. */
 static void other_threads_get_no_signals(void) {
   static const int some[] = {SIGTERM, SIGUSR1, SIGINT, SIGCHLD};
   pthread_t thread;

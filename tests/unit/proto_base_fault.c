@@ -1,4 +1,5 @@
-/* A fault fires at the requested passes of its own site only, and can kill the process. */
+/* Checks that a fault occurs only at the requested passes of its own site, and that it can kill
+ * the process. */
 #include "proto/base/fault.h"
 
 #include <errno.h>
@@ -46,7 +47,8 @@ static void a_range_of_passes_fails(void) {
   for (int pass = 1; pass <= 9; pass++) CHECK(rn_fault_now("step.loss") == (pass >= 3));
 }
 
-/* A constant fraction, or a random one: a function of seed and pass, of mean P and below 2 P. */
+/* `busy=P` gives a constant fraction P %; `busy=P~SEED` a random one, below 2 P % and with mean
+ * P %, which depends only on the seed and the pass. */
 static void a_busy_pass_takes_its_fraction(void) {
   double first[1000], sum = 0;
   setenv("RETNET_FAULT", "compute:2-:busy=15", 1);
@@ -76,7 +78,8 @@ static double cpu_s(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* What a phase adds is CPU time of its thread, so a busy machine does not shorten it. */
+/* A slowed phase spends CPU time of its thread, so that the delay is not shorter on a busy
+ * machine. */
 static void a_slowed_phase_uses_cpu_time(void) {
   unsetenv("RETNET_FAULT");
   CHECK(rn_slowdown_end(rn_slowdown_begin()) == 0);

@@ -1,4 +1,5 @@
-/* Only the designated rank prints log lines, on the stream that JSON output does not use. */
+/* Checks that only one rank prints log lines, and that they go to the stream that JSON output
+ * does not use. */
 #include "proto/base/log.h"
 
 #include <stdlib.h>
@@ -19,7 +20,8 @@ static void say_everything(void) {
   fflush(stdout);
 }
 
-/* What say_everything() writes on one of the two streams, which meanwhile is a file. */
+/* Returns in `text` what say_everything() writes to one of the two streams, redirected to a
+ * file. */
 static void capture(FILE *stream, bool quiet, bool json, char text[TEXT_BYTES]) {
   FILE *file = tmpfile();
   const int kept = dup(fileno(stream));

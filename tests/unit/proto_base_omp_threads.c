@@ -1,5 +1,5 @@
-/* OMP_NUM_THREADS is a number from 1 to 8192, or a list of them; anything else is told, not used.
- */
+/* Checks that OMP_NUM_THREADS is used if it is a number from 1 to 8192 or a list of such
+ * numbers, and otherwise reported and ignored. */
 #include "proto/base/omp_threads.h"
 
 #include <stdlib.h>

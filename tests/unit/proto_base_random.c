@@ -1,4 +1,5 @@
-/* A random number is a function of key and index: its moments are correct, keys do not collide. */
+/* Checks that random numbers are a function of key and index, have the right moments, and differ
+ * between keys. */
 #include "proto/base/random.h"
 #include "tests/support/check.h"
 

@@ -1,5 +1,6 @@
-/* Spans nest as their marks do, times add up, and nothing is recorded while recording is off. Tasks
- * of any thread count for the innermost span that is open. */
+/* Checks that spans nest like the calls that mark them, that times add up, and that nothing is
+ * recorded while recording is off. Tasks of any thread must be counted in the innermost open
+ * span. */
 #include "proto/base/span.h"
 
 #include <pthread.h>
@@ -14,7 +15,7 @@ static void spend(double seconds) {
   }
 }
 
-/* outer { a, b { wait } b, a }, after { } */
+/* Spans: outer { a, b { wait }, a }, after { }. A phase ends when the next one begins. */
 static void work(void) {
   rn_span_begin("outer");
   rn_span_phase("a");

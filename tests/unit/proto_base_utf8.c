@@ -1,4 +1,5 @@
-/* Ill-formed UTF-8 is replaced subpart by subpart, as decoders do; valid UTF-8 is unchanged. */
+/* Checks that each maximal ill-formed part of UTF-8 is replaced by U+FFFD, and that valid UTF-8
+ * is not changed. */
 #include "proto/base/utf8.h"
 
 #include <stdint.h>
@@ -19,7 +20,7 @@ static void mends(const char *from, size_t count, const char *want) {
   CHECK(rn_utf8_is_valid(bytes, count) == (got == count && memcmp(to, from, got) == 0));
 }
 
-/* Every code point, as UTF-8 writes it; surrogates are none. */
+/* Checks all code points; surrogates are not valid. */
 static void every_character_stays(void) {
   int wrong = 0;
   for (uint32_t c = 0; c < 0x110000; c++) {
@@ -43,14 +44,14 @@ int main(void) {
       "\xff"
       "a",
       2, R "a");
-  mends("\xe2\x82", 2, R); /* cut off: one piece */
+  mends("\xe2\x82", 2, R); /* a truncated sequence is one part */
   mends(
       "\xe2\x82"
       "b",
-      3, R "b");                         /* broken off */
-  mends("\xc0\xaf", 2, R R);             /* longer than need be */
+      3, R "b");                         /* truncated by another character */
+  mends("\xc0\xaf", 2, R R);             /* encoded with too many bytes */
   mends("\xed\xa0\x80", 3, R R R);       /* a surrogate */
-  mends("\xf4\x90\x80\x80", 4, R R R R); /* beyond the last */
+  mends("\xf4\x90\x80\x80", 4, R R R R); /* above U+10FFFF */
   mends("\xf0\x9f\x98", 3, R);
   mends("\xf0\x9f\xf0\x9f\x98\x80", 6, R "\xf0\x9f\x98\x80");
   return check_result();

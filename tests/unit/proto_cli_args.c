@@ -1,4 +1,5 @@
-/* A command line is parsed according to its table; an error names the invalid argument. */
+/* Checks that a command line is parsed according to its table, and that an error names the
+ * invalid argument. */
 #include "proto/cli/args.h"
 
 #include <stdlib.h>
@@ -31,7 +32,7 @@ static const rn_args args = {.program = "retnet-test",
                              .min_words = 1,
                              .max_words = 2};
 
-/* Parses a line whose words are parted by single spaces. */
+/* Parses a line whose words are separated by single spaces. */
 static rn_status parse(const char *line, char buffer[256], rn_args_found *found) {
   char *argv[WORDS] = {(char[]){"program"}};
   int argc = 1;

@@ -1,5 +1,5 @@
-/* What counts as a launch of several ranks, and which ranks print an error that others may have
- * too. */
+/* Checks which environments count as a launch of several ranks, and which ranks print an error
+ * that other ranks may have too. */
 #include "proto/cli/launched.h"
 
 #include <signal.h>
@@ -34,7 +34,7 @@ static void check_detected(int ranks, int rank) {
 static void launchers_are_detected(void) {
   forget();
   check_detected(1, 0);
-  set_number("SLURM_NTASKS", 4); /* of the job, not of the step */
+  set_number("SLURM_NTASKS", 4); /* number of tasks of the job, not of the step */
   set_number("SLURM_STEP_NUM_TASKS", 1);
   check_detected(1, 0);
   set_number("SLURM_STEP_NUM_TASKS", 4);
@@ -45,7 +45,8 @@ static void launchers_are_detected(void) {
   check_detected(3, 1);
 }
 
-/* In a shell of `srun --pty`, a command is no task of the step, but mpirun starts ranks as ever. */
+/* In a shell of `srun --pty`, a command is a single process although the step has several tasks;
+ * mpirun can still start ranks there. */
 static void a_command_in_an_interactive_shell_is_one_process(void) {
   forget();
   set_number("SLURM_STEP_NUM_TASKS", 4);
@@ -56,12 +57,12 @@ static void a_command_in_an_interactive_shell_is_one_process(void) {
   set_number("OMPI_COMM_WORLD_SIZE", 2);
   check_detected(2, 0);
   unsetenv("OMPI_COMM_WORLD_SIZE");
-  set_number("SLURM_TASK_PID", getpid()); /* srun --pty retnet-... */
+  set_number("SLURM_TASK_PID", getpid()); /* `srun --pty retnet-...` */
   check_detected(4, 0);
 }
 
-/* Starts a rank of a step of srun whose launch has failed: it ends with 1 if it would print that.
- */
+/* Starts a rank of a step whose launch has failed. Its exit status is 1 if it would print the
+ * error. */
 static pid_t start_rank(int rank) {
   const pid_t child = fork();
   if (child != 0) return child;
@@ -75,8 +76,8 @@ static int end_of(pid_t child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* Rank 0 prints at once. Of the others of a node one waits, whether srun ends it, and the rest are
- * silent. */
+/* Rank 0 prints at once. Of the other ranks of a node, one waits until it may print or is ended
+ * by srun, and all others print nothing. */
 static void one_rank_of_a_node_waits_to_print(void) {
   siginfo_t first = {0};
   forget();
@@ -87,7 +88,7 @@ static void one_rank_of_a_node_waits_to_print(void) {
   sigset_t term;
   sigemptyset(&term);
   sigaddset(&term, SIGTERM);
-  sigprocmask(SIG_BLOCK, &term, NULL); /* a rank may not have come to wait for it */
+  sigprocmask(SIG_BLOCK, &term, NULL); /* a rank may not wait for it yet */
   const pid_t rank[] = {start_rank(1), start_rank(2)};
   CHECK(waitid(P_ALL, 0, &first, WEXITED | WNOWAIT) == 0);
   const int silent = first.si_pid == rank[1];

@@ -1,4 +1,5 @@
-/* The output of a program arrives complete, or its exit status shows that it did not. */
+/* Checks that the output of a program arrives completely, or that its exit status shows that it
+ * did not. */
 #include "proto/cli/program.h"
 
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 #include "proto/base/log.h"
 #include "tests/support/check.h"
 
-enum { LINES = 40000 }; /* more than any pipe holds */
+enum { LINES = 40000 }; /* more than a pipe can hold */
 static const char line[] = "a line of output\n";
 
 /* ---- the program ---- */
@@ -24,7 +25,8 @@ static int print_lines(void) {
   return rn_program_finish("retnet-test", RN_OK, &err);
 }
 
-/* A launcher that was told to end reads no more: lines are dropped on purpose. */
+/* If the launcher was asked to stop, it reads no more output; the program must drop lines and
+ * not wait. */
 static int print_to_a_launcher(void) {
   rn_err err = {0};
   rn_program_start();
@@ -45,7 +47,7 @@ static int fail_and_print(void) {
 
 /* ---- its reader ---- */
 
-/* Runs it with its output in a non-blocking pipe; *reader reads from that. */
+/* Runs the program with its output in a non-blocking pipe; *reader is the reading end. */
 static pid_t start(int (*program)(void), int *reader) {
   int ends[2];
   if (!CHECK(pipe(ends) == 0)) exit(1);
@@ -63,7 +65,7 @@ static pid_t start(int (*program)(void), int *reader) {
   return child;
 }
 
-/* The pipe holds all that it can, or the program has ended. */
+/* Waits until the pipe is full or the program has ended. */
 static void wait_until_full(pid_t child, int reader) {
   for (int before = -1, held = 0; held != before || held == 0;) {
     before = held;

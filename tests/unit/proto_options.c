@@ -1,4 +1,5 @@
-/* Every key of the schema can be set and read back; an error names file, line and key. */
+/* Checks that each key of the schema can be set and read back, and that an error names file,
+ * line and key. */
 #include "proto/options/options.h"
 
 #include <stdlib.h>
@@ -138,7 +139,8 @@ static void the_effective_file_loads_back(void) {
   rn_options_free(&again);
 }
 
-/* Breaks, marks and letters of any script survive the way through the file. */
+/* Checks that texts with line breaks, special characters and letters of any script are read back
+ * unchanged. */
 static void every_text_reads_back(void) {
   static const char *const texts[] = {"a b",
                                       " lead",
@@ -187,7 +189,8 @@ static void what_yaml_cannot_hold_is_refused(void) {
   refuse("model: {dim: 3}\n---\nmodel: {dim: 4}\n", ":2|one YAML document");
 }
 
-/* A plain null, ~ or nothing leaves a key, or a section, at its default; a quoted one is a name. */
+/* null, ~ or an empty value leaves a key or a section at its default; 'null' in quotes is a
+ * string. */
 static void null_is_no_value(void) {
   static const char *const nulls[] = {"null", "~", "", "Null", "NULL"};
   char yaml[300];
@@ -228,7 +231,8 @@ static void null_is_no_value(void) {
   rn_options_free(&config);
 }
 
-/* Where YAMLs and their users differ, a value is taken if it can only mean one thing. */
+/* Where YAML versions or their users disagree, a value is accepted only if it can have just one
+ * meaning. */
 static void surprises_of_yaml_are_settled(void) {
   static const char *const taken[] = {
       "model: {dim: \"64\", gate: False, pre_norm: FALSE}\n",
@@ -263,7 +267,7 @@ static void surprises_of_yaml_are_settled(void) {
   refuse("model: {dim: 64}\n--- \nmodel: {dim: 64}\n", "more than one YAML document");
 }
 
-/* Each key knows its line, or that -s has set it last. */
+/* Checks that the line of each key is recorded, or that option -s has set it last. */
 static void the_places_of_keys_are_kept(void) {
   static const char yaml[] = "run: {dir: a}\nmodel:\n  dim: 64\n  heads: null\ntrain: {steps: 3}\n";
   const char *override[] = {"train.steps=4", "run.seed=5"};
@@ -284,7 +288,7 @@ static void the_places_of_keys_are_kept(void) {
   rn_options_free(&config);
 }
 
-/* Neither depth nor length makes a file costly. */
+/* Deep nesting and long lists must be refused quickly. */
 static void a_file_made_to_hurt_is_refused(void) {
   enum { BYTES = 200000 };
   static char yaml[BYTES + 1];

@@ -1,4 +1,4 @@
-/* The default of every key: a changed default changes the runs of all users. */
+/* Checks the default of each key. A changed default would change the runs of all users. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /*
- * Every key accepts exactly the range that its comment in config.proto states: a closed bound is
- * accepted and the next number beyond it is not; an open bound is not accepted and the next number
- * inside it is. A number that would be rounded to 0 is refused with a message by every key.
+ * Checks that each key accepts exactly the range that its comment in config.proto states. A closed
+ * bound is accepted and the next number outside is not; an open bound is not accepted and the next
+ * number inside is. Every key refuses a number that would be rounded to 0.
  *
  * The test reads the bounds from the text of the schema, not from the table that the build
  * generates from it.
@@ -22,7 +22,7 @@ static rn_err err;
 static Retnet__Config *config;
 static int keys, bounded, open_bounds;
 
-/* The comment before a field, its type and its name. */
+/* A field: the range in the comment above it, its type and its name. */
 typedef struct field {
   char range[LINE_BYTES], type[64], name[64];
   bool list;
@@ -41,7 +41,8 @@ static bool is_whole(const field *f) {
   return strncmp(f->type, "int", 3) == 0;
 }
 
-/* The numbers at a bound and just beyond it, away (-1: below it) or inside. */
+/* Sets the key to the bound and to the next number: outside the range if the bound is closed,
+ * inside if it is open. `outside` is the direction of the outside: -1 below, 1 above the bound. */
 static void check_bound(const field *f, const char *key, double bound, int outside, bool open) {
   char at[400], next[400];
   const double way = open ? -outside : outside;
@@ -51,7 +52,7 @@ static void check_bound(const field *f, const char *key, double bound, int outsi
   } else {
     snprintf(at, sizeof at, "%.17g", bound);
     double beyond = nextafter(bound, way > 0 ? DBL_MAX : -DBL_MAX);
-    if (bound == 0) beyond = way * (double)FLT_MIN; /* smaller ones are 0 in single precision */
+    if (bound == 0) beyond = way * (double)FLT_MIN; /* smaller numbers are 0 in float */
     snprintf(next, sizeof next, "%.17g", beyond);
   }
   expect(key, at, !open);
@@ -60,7 +61,7 @@ static void check_bound(const field *f, const char *key, double bound, int outsi
   open_bounds += open;
 }
 
-/* "1 .. 64", ">= 0", "> 0", ">= 0, < 1". */
+/* Checks a range in one of the forms "1 .. 64", ">= 0", "> 0", ">= 0, < 1". */
 static void check_range(const field *f, const char *key) {
   const char *dots = strstr(f->range, "..");
   if (dots != NULL) {
@@ -75,7 +76,7 @@ static void check_range(const field *f, const char *key) {
   }
 }
 
-/* What no comment can allow. */
+/* Checks values that no key of this type may accept. */
 static void check_type(const field *f, const char *key) {
   const bool takes_zero = strncmp(f->range, " > 0", 4) != 0;
   if (!is_whole(f) && strcmp(f->type, "double") != 0) return;
@@ -107,7 +108,8 @@ static void check_field(const field *f, const char *section) {
   check_type(f, key);
 }
 
-/* A message's fields, up to its closing brace; `section` is its name in small letters. */
+/* Reads the fields of a message up to its closing brace. `section` is the message's name in
+ * lower case. */
 static void read_message(FILE *file, const char *section) {
   char line[LINE_BYTES];
   field f = {.range = ""};

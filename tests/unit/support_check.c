@@ -1,5 +1,4 @@
-/* The checks of the test library can fail: each one must detect an injected fault at any position.
- */
+/* Checks that each macro of tests/support/check.h detects a wrong value. */
 #include <math.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -7,7 +6,7 @@
 
 #include "tests/support/check.h"
 
-/* Whether `check` fails in a process of its own, whose complaints nobody reads. */
+/* Returns whether `check` fails. Runs it in a child process, whose messages are discarded. */
 static bool notices(void (*check)(void)) {
   int how = 0;
   const pid_t child = fork();

@@ -1,8 +1,9 @@
 /*
- * Guarded pages notice every touch outside a mapping: a process that reads an array that is not
- * mapped, writes what is mapped for reading, or uses a mapping that has ended, dies with a message
- * that names the array. So does one that maps a range outside the array, unmaps what is not mapped,
- * or removes what is still mapped. What is mapped can be used.
+ * Checks that guarded pages detect each access outside a mapping. A process that reads an array
+ * that is not mapped, writes to a range that is mapped for reading, or uses a mapping that has
+ * ended, must exit with a message that names the array. The same holds if it maps a range outside
+ * the array, unmaps a range that is not mapped, or removes an array that is still mapped. Mapped
+ * ranges can be used.
  */
 #include <string.h>
 
@@ -22,7 +23,7 @@ typedef enum {
   STILL_WRITTEN
 } touch;
 
-/* Maps a range of the first array and touches it, or something else. */
+/* Maps a range of the array and uses it; `kind` selects a misuse in addition. */
 static void use(int kind) {
   rn_err err = {0};
   guarded_set set = {0};

@@ -1,7 +1,7 @@
 /*
- * The second backend is closed while it calls a scan port outside parallel work: a port that reads
- * the weights in begin, poll or end ends the process with a message that names them. A port that
- * reads nothing gives the forward pass its result.
+ * Checks that the guarded stage is closed while it calls a scan port outside a parallel region. A
+ * port that reads the weights in begin, poll or end ends the process with a message that names the
+ * array. With a port that does not read them, the forward pass gives a result.
  */
 #include <omp.h>
 #include <string.h>
@@ -16,7 +16,7 @@ enum { TOKENS = 4, VOCABULARY = 7 };
 
 typedef enum { NEVER, IN_BEGIN, IN_POLL, IN_END } moment;
 
-/* A port of local states that reads the weights at one moment. */
+/* A port of local states that reads the weights in one of its calls. */
 typedef struct reader {
   rn_scan_port *port;
   moment when;
@@ -83,7 +83,8 @@ static void run(int when) {
   rn_stage *stage = NULL;
   rn_local_state *states = NULL;
   void *weights = NULL;
-  omp_set_num_threads(1); /* no work is parallel, so that polls close the stage, too */
+  omp_set_num_threads(
+      1); /* with one thread no region is parallel, so that polls close the stage too */
   CHECK_OK(&err, rn_stage_create(&err, &spec, (rn_stage_shape){0, 1, 1, TOKENS, 11}, &stage));
   CHECK_OK(&err, rn_local_state_create(&err, &spec, 1, 1, &states));
   const rn_stage_region all = {.array = RN_STAGE_WEIGHTS,
