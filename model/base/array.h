@@ -19,8 +19,8 @@
 /** A bf16 number, stored as its 16 bits. */
 typedef uint16_t rn_bf16;
 
-/** A view of contiguous elements. Does not own them; the owner determines if they may be
- * written. */
+/** A view of contiguous elements, which it does not own; whether they may be written depends on the
+ * owner. */
 typedef struct rn_array {
   void *at;
   bool bf16;
@@ -55,8 +55,8 @@ static inline size_t rn_element_bytes(bool bf16) {
 
 /**
  * Returns the row stride for rows of `width` elements in arrays that products read by column. Pads
- * rows whose size is a multiple of a page (in bf16: of a KiB), because the elements of a column
- * would then compete for a few cache sets.
+ * rows whose size is a multiple of a page (in bf16: of a KiB); without padding, the elements of a
+ * column would compete for a few cache sets.
  */
 static inline int rn_row_distance(int width, bool bf16) {
   enum { PAGE = 4096, KILOBYTE = 1024, LINE = 64 };
@@ -100,7 +100,7 @@ static inline rn_bf16 rn_bf16_of(rn_real x) {
   return (rn_bf16)((value == value ? nearest : bits | 0x400000) >> 16);
 }
 
-/** Converts x to rn_real; exact. */
+/** Converts x to rn_real, exactly. */
 static inline rn_real rn_bf16_value(rn_bf16 x) {
   const uint32_t bits = (uint32_t)x << 16;
   float value;
@@ -108,8 +108,8 @@ static inline rn_real rn_bf16_value(rn_bf16 x) {
   return (rn_real)value;
 }
 
-/** Returns a float near x whose upper and lower 16 bits are both bf16 numbers near x, so that
- * the same bytes are test data for either type. */
+/** Returns a float near x whose upper and lower 16 bits are both bf16 numbers near x. Tests can
+ * then read the same bytes as either type. */
 static inline rn_real rn_real_of_bf16s(rn_real x) {
   const rn_bf16 bf16 = rn_bf16_of(x);
   const float value = (float)x;

@@ -18,12 +18,13 @@ static const char core_key[] = "OPENBLAS_CORETYPE";
 enum { NAME_BYTES = 64 };
 
 static rn_blas table;
-static char own_choice[NAME_BYTES]; /* core type that OpenBLAS selected, if slow */
+static char own_choice[NAME_BYTES]; /* core type that OpenBLAS selects by default, if that is slow;
+                                       else "" */
 static bool overridden;             /* true if OPENBLAS_CORETYPE was set to override own_choice */
 
 /* ---- the core type ---- */
 
-/* Returns the core type for this CPU's widest vectors; NULL without AVX2. */
+/* Returns the OpenBLAS core type for the widest vectors of this CPU; NULL without AVX2. */
 static const char *fitting_core(void) {
 #ifdef __x86_64__
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -48,8 +49,8 @@ static bool is_slow(const char *core) {
 #ifdef RN_BLAS_LIBRARY
 static const char threads_key[] = "OPENBLAS_NUM_THREADS";
 
-/* Opens the library by the search path of the dynamic linker, or else at the path found at build
- * time. */
+/* Opens the library, by name through the dynamic linker, or, if that fails, by the path found at
+ * build time. */
 static void *open_library(void) {
   void *library = dlopen(RN_BLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
   return library != NULL ? library : dlopen(RN_BLAS_PATH, RTLD_NOW | RTLD_LOCAL);
@@ -81,8 +82,8 @@ static size_t read_name(int pipe, char *name) {
   }
 }
 
-/* Gets the core type that OpenBLAS selects in a child process. Sets name to "unknown" if no
- * child can be started; OpenBLAS's choice is then kept. */
+/* Sets `name` to the core type that OpenBLAS selects in a child process, or to "unknown" if no
+ * child can be started; OPENBLAS_CORETYPE is then not set. */
 static void ask_child(char *name) {
   int ends[2];
   snprintf(name, NAME_BYTES, "unknown");
@@ -108,8 +109,8 @@ static void choose_core(void) {
   setenv(core_key, fitting_core(), 1);
 }
 
-/* Loads the library with OpenBLAS's thread count set to one, so that OpenBLAS starts no threads
- * while it is loaded. */
+/* Loads the library with OPENBLAS_NUM_THREADS set to 1, so that OpenBLAS starts no threads while it
+ * is loaded. */
 static void *load_single_threaded(void) {
   const char *given = getenv(threads_key);
   char *saved = given != NULL ? strdup(given) : NULL;

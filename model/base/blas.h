@@ -1,12 +1,12 @@
 /**
- * Access to the CBLAS library of this build, which is loaded on first use. If it is OpenBLAS, makes
- * sure that its kernels fit the CPU.
+ * Access to the CBLAS library of this build, which is loaded on first use. If the library is
+ * OpenBLAS, ensures that it uses fast kernels for the CPU.
  *
- * On a CPU that it does not recognize, OpenBLAS uses kernels for the oldest CPUs, which are a tenth
- * as fast. It selects the kernels while it is loaded. So a child process loads OpenBLAS first and
- * reports the selection; if those kernels are slow, OPENBLAS_CORETYPE is set before this process
- * loads OpenBLAS. RN_BLAS_LIBRARY is the library's name for the dynamic linker; a build with a
- * static BLAS cannot override the selection.
+ * On a CPU that it does not recognize, OpenBLAS uses kernels for the oldest CPUs, which are about
+ * ten times slower. OpenBLAS selects kernels when it is loaded. Therefore, a child process loads
+ * OpenBLAS first and reports the selection; if the selected kernels are slow, this process sets
+ * OPENBLAS_CORETYPE before it loads OpenBLAS. RN_BLAS_LIBRARY is the file name of the library for
+ * the dynamic linker; a build with a static BLAS cannot override the selection.
  */
 #ifndef RN_MODEL_BASE_BLAS_H
 #define RN_MODEL_BASE_BLAS_H
@@ -27,8 +27,8 @@ typedef struct rn_blas {
   char *(*config)(void);                  /* OpenBLAS */
 } rn_blas;
 
-/** Loads the library once per process. Errors: RN_ERR_LIBRARY, with the library's name and the
- * reason. */
+/** Loads the library, unless it is loaded already. Errors: RN_ERR_LIBRARY, with the name of the
+ * library and the reason. */
 rn_status rn_blas_load(rn_err *err);
 
 /** Returns the loaded library. Calls rn_blas_load if necessary, and exits the process if that
@@ -41,7 +41,9 @@ const char *rn_blas_core(void);
 /** Returns the config string of OpenBLAS; "unknown" if the library is not OpenBLAS. */
 const char *rn_blas_config(void);
 
-/** A line about the core type for the log of a run, or "" if OpenBLAS's own choice is good. */
+/** How the core type was selected. AS_IS: OpenBLAS's default, which is fast. CHOSEN: by this
+ * process, because the default is slow. SLOW: it is slow and could not be changed. rn_blas_chosen
+ * also writes a message for the log of a run to `text`; the message is "" for AS_IS. */
 typedef enum { RN_BLAS_AS_IS, RN_BLAS_CHOSEN, RN_BLAS_SLOW } rn_blas_choice;
 rn_blas_choice rn_blas_chosen(char *text, size_t bytes);
 

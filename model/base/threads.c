@@ -26,11 +26,11 @@ static void flush_denormals(void) {
 
 /* ---- cores ---- */
 
-/* The binding of threads to cores made by the last rn_threads_start. */
+/* The binding of threads to cores that the last rn_threads_start made. */
 static struct {
   bool wanted, active;
-  rn_mask cores;  /* where to bind */
-  unsigned start; /* generation of the current binding; a thread that holds an older one is not
+  rn_mask cores;  /* cores to which threads may be bound */
+  unsigned start; /* number of the current assignment; a thread that stored a smaller number is not
                      bound yet */
   int core[RN_MASK_CORES];
 } binding;
@@ -46,8 +46,8 @@ static bool bind_to(int core) {
   return sched_setaffinity(0, RN_MASK_BYTES, one.set) == 0;
 }
 
-/* Binds the calling thread to its core, once per assignment; call in a parallel region. Returns
- * false on failure. */
+/* Binds the calling thread to its core, unless it already did so for this assignment; call in a
+ * parallel region. Returns false on failure. */
 static bool bind_self(void) {
   static _Thread_local unsigned bound;
   if (bound == binding.start) return true;
@@ -72,7 +72,7 @@ static void unbind_all(void) {
   rn_affinity_restore();
 }
 
-/* Assigns a core to each thread, as near as possible to the core on which the thread runs now. */
+/* Assigns each thread a core as near as possible to the core on which the thread runs now. */
 static bool assign_cores(const rn_mask *mask, int threads) {
   static int sibling[RN_MASK_CORES], running[RN_MASK_CORES];
   for (int t = 0; t < threads; t++) running[t] = -1;
@@ -115,7 +115,8 @@ static void zero_page(char *memory, size_t bytes, size_t page, int64_t index) {
   memset(memory + at, 0, left < page ? left : page);
 }
 
-/* Two loops, because a schedule is fixed when it is compiled. */
+/* Zeros memory in parallel. There are two loops because the schedule of a loop is fixed at compile
+ * time. */
 static void zero(rn_touch touch, char *memory, size_t bytes, size_t page) {
   const int64_t pages = (int64_t)((bytes + page - 1) / page);
   if (touch == RN_TOUCH_PAGES) {
@@ -129,7 +130,8 @@ static void zero(rn_touch touch, char *memory, size_t bytes, size_t page) {
 
 /* ---- start ---- */
 
-/* Sets OpenMP's number of threads last, because an OpenBLAS built with OpenMP resets it. */
+/* Sets OpenMP's number of threads after BLAS's, because an OpenBLAS built with OpenMP changes
+ * OpenMP's number. */
 void rn_threads_start(int threads) {
   const rn_blas *blas = rn_blas_table();
   assert(threads >= 1);

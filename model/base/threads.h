@@ -1,5 +1,5 @@
-/** The threads of this process: their number, the cores they are bound to, and flush-to-zero
- * mode. */
+/** The OpenMP threads of this process: their number, the cores to which they are bound, and
+ * flush-to-zero mode. */
 #ifndef RN_MODEL_BASE_THREADS_H
 #define RN_MODEL_BASE_THREADS_H
 
@@ -8,32 +8,32 @@
 #include "proto/base/affinity.h"
 
 /**
- * Sets the number of OpenMP threads and enables flush-to-zero in each of them. From then on, these
- * threads together are the first to touch large memory that this thread allocates
- * (rn_arena_zero_by). Also restricts the BLAS library to one thread per call, because the callers
- * of products split the work over threads.
+ * Sets the number of OpenMP threads and enables flush-to-zero in each of them. From then on, all
+ * these threads together zero large memory that the calling thread allocates, so that pages are
+ * placed near the threads (rn_arena_zero_by). Also restricts the BLAS library to one thread per
+ * call, because the callers of products split the work over threads.
  */
 void rn_threads_start(int threads);
 
 /**
- * Selects the cores to which threads are bound, one thread to each core; NULL: threads are not
- * bound. Of a physical core with several hardware threads, the others are used only if there are
- * more threads than physical cores. Takes effect in the next rn_threads_start, provided that there
- * are at least as many cores as threads.
+ * Selects the cores to which threads are bound, one thread per core; if NULL, threads are not
+ * bound. On a physical core with several hardware threads, only one of these is used unless there
+ * are more threads than physical cores. Takes effect in the next rn_threads_start, if there are at
+ * least as many cores as threads.
  */
 void rn_threads_bind(const rn_mask *cores);
 
 /**
- * Binds the threads that OpenMP has started since rn_threads_start. OpenMP may end pool threads
- * that a smaller team does not need; the threads that later replace them inherit the first thread's
- * affinity mask. Costs one short parallel region; call in every step.
+ * Binds the threads that OpenMP has started since rn_threads_start. When a parallel region needs
+ * fewer threads, OpenMP may end the others; the threads that later replace them inherit the
+ * affinity mask of the first thread. Costs one short parallel region; call in every step.
  */
 void rn_threads_keep_bound(void);
 
-/** Gets the cores to which the threads are bound. Returns false if they are not bound. */
+/** Sets *cores to the cores to which the threads are bound. Returns false if they are not bound. */
 bool rn_threads_bound(rn_mask *cores);
 
-/** Returns the number of OpenMP threads in a parallel region that this thread would start. */
+/** Returns the number of threads of an OpenMP parallel region started by the calling thread. */
 int rn_threads(void);
 
 #endif

@@ -10,9 +10,10 @@
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 
-/* Rows per block: few enough that the logits take at most some tens of MB, and enough that the
- * products occupy all threads. A block of few rows is enough work only if the sums over a large
- * vocabulary are cut, too. */
+/* Sizes of a block of rows. Blocks are small enough that the logits take at most some tens of MB,
+ * and large enough that the products occupy all threads. With a large vocabulary, blocks have few
+ * rows; there is enough work for all threads only because the sums over the vocabulary are also cut
+ * into pieces. */
 enum {
   SMALL_VOCAB = 1024,
   LARGE_VOCAB = 4096,
@@ -92,7 +93,7 @@ static void round_in_place(int n, rn_real *row) {
   }
 }
 
-/* Returns the loss computation restricted to the block of rows that begins at `from`. */
+/* Returns the arguments of the loss computation for the block of rows that begins at `from`. */
 static rn_loss block_of(const rn_head *head, const rn_loss *loss, int64_t from) {
   rn_loss block = *loss;
   block.rows = block_rows(head, loss->rows - from);
@@ -105,7 +106,7 @@ static rn_loss block_of(const rn_head *head, const rn_loss *loss, int64_t from) 
 
 /* ---- the steps of one block of rows ---- */
 
-/* Arguments of the functions that compute tiles. */
+/* The arguments of the functions that compute one tile. */
 typedef struct block_work {
   const rn_head *head;
   const rn_head_work *work;
@@ -133,7 +134,8 @@ static void logits_tile(const void *self, const rn_step_tile *tile) {
                                       .y = rn_matrix_of_reals(p->work->logits, p->head->vocab)});
 }
 
-/* Stores the losses of rows in `work`, and replaces the logits by their gradients. */
+/* Stores the losses of rows in `work` and, if gradients are wanted, replaces the logits by their
+ * gradients. */
 static void cross_entropies(const void *self, const rn_step_tile *tile) {
   const block_work *p = self;
   const int vocab = p->head->vocab;
@@ -158,8 +160,8 @@ static rn_real *piece_at(const block_work *p, int64_t piece) {
   return p->work->partial + piece * p->loss->rows * p->head->dim;
 }
 
-/* Computes some pieces of the sums of whole rows. Piece i has columns i D .. (i + 1) D of the step;
- * a tile of a narrow model has several. */
+/* Computes some pieces of the sums over the vocabulary, for whole rows. Piece i is columns i D ..
+ * (i + 1) D - 1 of the step's output. In a narrow model, a tile contains several pieces. */
 static void d_normed_pieces(const void *self, const rn_step_tile *tile) {
   const block_work *p = self;
   const int D = p->head->dim;
@@ -174,7 +176,7 @@ static void d_normed_pieces(const void *self, const rn_step_tile *tile) {
   }
 }
 
-/* Adds the pieces of the sums of rows, in order. */
+/* Adds the pieces of the sums, in order. */
 static void add_pieces(const void *self, const rn_step_tile *tile) {
   const block_work *p = self;
   const int64_t begin = tile->rows.begin * p->head->dim, end = tile->rows.end * p->head->dim;
@@ -186,20 +188,21 @@ static void add_pieces(const void *self, const rn_step_tile *tile) {
   }
 }
 
-/* Returns the rows of a block. Tiles depend on the size of a whole block, not on that of a short
- * one, so that bits do not depend on how rows are distributed over ranks. */
+/* Returns the rows of a block. The shapes of tiles are chosen for a full block, even if this block
+ * has fewer rows, so that bits do not depend on how rows are distributed over ranks. */
 static rn_rows rows_of(const block_work *p) {
   return (rn_rows){p->loss->rows, (int)p->loss->rows, p->head->block};
 }
 
-/* The projection is not packed, because each of its elements is used for few rows; so a block of
- * few rows is one tile high. */
+/* The projection is not packed, because each element of it is used for few rows. A block of few
+ * rows is therefore one tile high. */
 rn_step_shape rn_head_logits_shape(const rn_head *head) {
   enum { WIDE = 400 };
   return (rn_step_shape){head->vocab, head->pieces > 1 ? WIDE : 1, head->dim};
 }
 
-/* Computes the losses of a block of rows and, if wanted, the gradients of the logits. */
+/* Computes the losses of a block of rows and, if gradients are wanted, the gradients of the
+ * logits. */
 static void run_loss(const block_work *p) {
   const rn_tile_step steps[] = {{logits_tile, rn_head_logits_shape(p->head)},
                                 {cross_entropies, {p->head->vocab, 1, 0}}};
@@ -219,8 +222,8 @@ static void run_d_normed(const block_work *p) {
   }
 }
 
-/* Accumulates the weight gradients of a block of rows, and computes the gradient of y. Without a
- * norm, d_normed may replace the normed rows, so the weight gradient comes first. */
+/* Accumulates the weight gradients of a block of rows, and computes the gradient of y. The weight
+ * gradient comes first because, without a norm, d_normed may overwrite the normed rows. */
 static void backward_block(const block_work *p, const rn_real *params,
                            rn_grad_accumulator *accumulator) {
   const rn_head *head = p->head;

@@ -2,7 +2,7 @@
  * Final norm, vocabulary head and cross-entropy, computed by blocks of rows so that the full T x N
  * logits are never stored.
  *
- *   logits = W norm(y)     the norm with pre_norm only; W = output_projection, or the embedding
+ *   logits = W norm(y)     the norm only with pre_norm; W = output_projection, or the embedding
  *   loss   = sum over rows of (log sum_n exp(logits[n]) - logits[target])
  */
 #ifndef RN_MODEL_EMBED_HEAD_H
@@ -22,13 +22,13 @@
 #include "proto/base/real.h"
 
 typedef struct rn_head {
-  int dim, vocab;     /* D, N */
-  int block;          /* rows per block; depends only on N */
-  int pieces;         /* pieces of the sum over N in the gradient of normed; depends only on N */
+  int dim, vocab; /* D, N */
+  int block;      /* number of rows of a block; depends only on N */
+  int pieces; /* number of pieces of the sum over N in the gradient of normed; depends only on N */
   int64_t projection; /* parameter offset of the projection [N, D] */
   bool has_norm;
   rn_norm norm;
-  bool bf16;              /* products have bf16 operands */
+  bool bf16;              /* true if products have bf16 operands */
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
 } rn_head;
 
@@ -38,16 +38,16 @@ rn_head rn_head_make(const rn_spec *spec, const rn_param_table *table);
 /** Returns the shape of the logits as the output of a step (model/ops/tile_steps.h). */
 rn_step_shape rn_head_logits_shape(const rn_head *head);
 
-/** Work space of one block. */
+/** The work space of one block of rows. */
 typedef struct rn_head_work {
   rn_real *logits;   /* [block, N], later replaced by the gradient of the logits; with bf16, each
                         row's gradient is rounded in place */
   rn_array normed;   /* [block, D] */
   rn_real *d_normed; /* [block, D]: the gradient of normed; NULL without a norm */
-  rn_real *partial;  /* [pieces, rows, D]: pieces of the sums of that gradient; NULL if there is
-                        one piece */
-  rn_real *stat;     /* [block, 2] */
-  double *row_loss;  /* [block] */
+  /* [pieces, rows, D]: pieces of the sums in d_normed; NULL if there is one piece */
+  rn_real *partial;
+  rn_real *stat;    /* [block, 2] */
+  double *row_loss; /* [block] */
 } rn_head_work;
 
 /** Declares the work space for calls of at most `rows` rows, or returns its addresses (see

@@ -9,7 +9,7 @@
 #include "model/ops/tile_steps.h"
 #include "proto/base/span.h"
 
-/* The weights of the products of a phase. The rows of FC1 are followed by those of the gate. */
+/* The weights of the products of a phase. The rows of FC1 are followed by the rows of the gate. */
 enum { FC1, FC2, WEIGHTS };
 typedef struct ffn_weights {
   rn_packed_weight of[WEIGHTS];
@@ -50,7 +50,7 @@ rn_ffn_activations rn_ffn_buffers(const rn_ffn_block *b, int64_t rows,
                                                    RN_UNIT_PHASE_D_FFN, RN_UNIT_PHASE_FFN_WEIGHT))};
 }
 
-/* Arguments of the functions that compute tiles. The arrays hold all rows. */
+/* The arguments of the functions that compute one tile. The arrays hold all rows. */
 typedef struct ffn_work {
   const rn_ffn_block *block;
   const rn_kernels *kernels;
@@ -93,7 +93,7 @@ static rn_matrix product_of(const ffn_work *p) {
   return (rn_matrix){p->activations.product, p->block->ld_product};
 }
 
-/* ---- one row of a tile: `inner` and `product` begin at its first element ---- */
+/* ---- one row of a tile: `inner` and `product` begin at the row's first element ---- */
 
 /* Number of elements of a bf16 row that are widened at a time. */
 enum { SLICE = 256 };
@@ -138,8 +138,8 @@ static void activate(const ffn_work *p, int count, rn_array inner, rn_array prod
                   has_gate(p) ? first + p->block->ffn_dim : NULL, rn_array_reals(product));
 }
 
-/* Computes the gradient of a row of the first product. On entry `product` holds its own
- * gradient; on return it holds the recomputed product. */
+/* Computes the gradient of a row of the first product, in `inner`. On entry, `product` holds the
+ * gradient of `product`; on return, it holds the recomputed product. */
 static void activate_backward(const ffn_work *p, int count, rn_array inner, rn_array product) {
   if (p->block->bf16) {
     activate_bf16_backward(p, count, rn_array_bf16s(inner), rn_array_bf16s(product));
@@ -161,7 +161,7 @@ static void each_row(const ffn_work *p, const rn_step_tile *tile, activation_wor
 
 /* ---- tiles ---- */
 
-/* Computes the first product for the tile's columns of fc1, and of the gate. */
+/* Computes the first product for the tile's columns, with fc1 and with the gate. */
 static void multiply_by_fc1(const void *self, const rn_step_tile *tile) {
   const ffn_work *p = self;
   const int F = p->block->ffn_dim;

@@ -21,17 +21,18 @@
 #include "model/spec/spec.h"
 #include "proto/base/real.h"
 
-/** One layer's block: sizes, choices, and offsets of its weights in the flat parameters. */
+/** The feed-forward block of one layer: sizes, options, and offsets of the weights in the flat
+ * parameters. */
 typedef struct rn_ffn_block {
   rn_ffn kind;
   rn_activation activation;
   int dim, ffn_dim;       /* D, F */
-  int inner;              /* outputs of the first product: 2F for glu, F for mlp */
-  int ld_inner;           /* row stride of these outputs */
+  int inner;              /* number of columns of the first product: 2F for glu, F for mlp */
+  int ld_inner;           /* row stride of the first product */
   int ld_product;         /* row stride of the activated rows */
   int64_t fc1;            /* parameter offset of fc1 [F, D]; with glu, gate [F, D] follows it */
   int64_t fc2;            /* parameter offset of fc2 [D, F] */
-  bool bf16;              /* rows are stored and multiplied in bf16 */
+  bool bf16;              /* true if rows are stored and multiplied in bf16 */
   const rn_bf16 *weights; /* the stage's weights in bf16, or NULL; not owned */
 } rn_ffn_block;
 
@@ -51,10 +52,10 @@ static inline rn_ffn_block rn_ffn_block_make(const rn_spec *spec, const rn_layer
                         .bf16 = bf16};
 }
 
-/** The arrays that forward saves for backward. */
+/** The arrays that forward saves for backward, and the packed weights. */
 typedef struct rn_ffn_activations {
-  rn_array inner; /* [R, inner], row stride ld_inner: the first product; backward_input replaces it
-                     by its gradient */
+  rn_array inner;   /* [R, inner], row stride ld_inner: the first product; after backward_input, its
+                       gradient */
   rn_array product; /* [R, F], row stride ld_product: input of fc2; backward_input recomputes it */
   void *packed;     /* packed weights */
 } rn_ffn_activations;
@@ -68,7 +69,7 @@ rn_ffn_activations rn_ffn_buffers(const rn_ffn_block *block, int64_t rows,
  * Computes y and the activations. If y is NULL, computes only the activations that backward_input
  * reads.
  *
- * Shapes: params, of the stage; x, y [R, D], different arrays; x has the type of the block.
+ * Shapes: params, of the stage; x, y [R, D], must not overlap; x has the type of the block.
  */
 void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows rows, rn_array x,
                     rn_ffn_activations *activations, rn_real *y);
@@ -78,8 +79,9 @@ void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows ro
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            rn_array dy, rn_ffn_activations *activations, rn_real *dx);
 
-/** Gets the weight gradients as products, of fc1 and of fc2. Call after backward_input with the
- * same activations. Shapes: x [R, D], the input of forward; dy [R, D], as passed to backward_input.
+/** Returns the weight gradients of fc1 (with the gate) and of fc2 in `out`, as products. Call after
+ * backward_input with the same activations. Shapes: x [R, D], the input of forward; dy [R, D], as
+ * passed to backward_input.
  */
 void rn_ffn_weight_products(const rn_ffn_block *block, rn_array x, rn_array dy,
                             const rn_ffn_activations *activations, rn_weight_product out[2]);

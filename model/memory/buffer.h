@@ -5,19 +5,19 @@
 #include "model/base/array.h"
 #include "model/memory/buffer_plan.h"
 
-/** As rn_buffer_take, for `count` elements of rn_real. */
+/** Calls rn_buffer_take for `count` elements of rn_real. */
 static inline rn_real *rn_buffer_reals(const rn_buffer_space *space, const char *name,
                                        int64_t count, rn_buffer_use use) {
   return rn_buffer_take(space, name, (size_t)count * sizeof(rn_real), use);
 }
 
-/** As rn_buffer_take, for `count` doubles. */
+/** Calls rn_buffer_take for `count` doubles. */
 static inline double *rn_buffer_doubles(const rn_buffer_space *space, const char *name,
                                         int64_t count, rn_buffer_use use) {
   return rn_buffer_take(space, name, (size_t)count * sizeof(double), use);
 }
 
-/** As rn_buffer_take, for an array of `count` elements of rn_real or bf16. */
+/** Calls rn_buffer_take for an array of `count` elements of rn_real or bf16. */
 static inline rn_array rn_buffer_array(const rn_buffer_space *space, const char *name,
                                        int64_t count, bool bf16, rn_buffer_use use) {
   return (rn_array){rn_buffer_take(space, name, (size_t)count * rn_element_bytes(bf16), use), bf16};

@@ -8,7 +8,7 @@ rn_buffer_plan rn_buffer_plan_make(rn_save_policy policy) {
   return (rn_buffer_plan){.policy = policy};
 }
 
-/* Returns all phases from the first to the last phase of a set. */
+/* Returns the set of all phases from the first to the last phase of `live`. */
 static rn_phase_set without_holes(rn_phase_set live) {
   int first = 0, last = 63;
   if (live == 0) return 0;
@@ -18,7 +18,8 @@ static rn_phase_set without_holes(rn_phase_set live) {
 }
 
 /* Returns the phases in which a buffer in the workspace is live. With RN_SAVE_INPUTS, backward
- * recomputes a layer's forward right before it needs the results. */
+ * recomputes a layer's forward immediately before the layer's backward, so saved buffers are live
+ * from one to the other. */
 static rn_phase_set live_in_workspace(rn_save_policy policy, rn_buffer_use use) {
   const rn_phase_set both = use.forward | use.backward;
   if (policy == RN_SAVE_NOTHING) return use.forward;

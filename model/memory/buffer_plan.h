@@ -1,6 +1,6 @@
 /**
- * A plan of the buffers of a stage's activations. For each buffer it has a name, the phases in
- * which the buffer is live, and its place in memory.
+ * A plan of the buffers of a stage's activations. It stores the name of each buffer, the phases in
+ * which the buffer is live, and the buffer's offset in memory.
  *
  * A plan is made for one save policy, before any memory is allocated. First the blocks declare
  * their buffers with rn_buffer_take. Then rn_buffer_plan_place computes offsets and sizes. After
@@ -26,17 +26,17 @@ typedef enum { RN_MEMORY_WORKSPACE, RN_MEMORY_LAYER, RN_MEMORY_UNIT, RN_MEMORIES
 
 /** How long the contents of a buffer are needed. */
 typedef enum {
-  RN_BUFFER_TEMPORARY,  /* needed within the forward, or within the backward, of one layer */
+  RN_BUFFER_TEMPORARY,  /* needed only within the forward or within the backward of one layer */
   RN_BUFFER_RECOMPUTED, /* can be recomputed by backward; temporary unless the policy saves it */
   RN_BUFFER_SAVED,      /* needed from the layer's forward to its backward; with RN_SAVE_INPUTS not
                            saved, since backward recomputes the layer */
-  RN_BUFFER_INPUT,      /* from the layer's forward to its backward */
+  RN_BUFFER_INPUT,      /* needed from the layer's forward to its backward, with any policy */
   RN_BUFFER_OF_UNIT     /* needed from the unit's forward to its backward */
 } rn_buffer_kind;
 
 typedef struct rn_buffer_use {
   rn_buffer_kind kind;
-  rn_phase_set forward, backward; /* phases that access the buffer, and the phases in between */
+  rn_phase_set forward, backward; /* phases from the first to the last access to the buffer */
 } rn_buffer_use;
 
 /** Describes a temporary buffer that is accessed in phases first .. last of forward. */
@@ -72,7 +72,7 @@ static inline rn_buffer_use rn_use_saved(rn_unit_phase first, rn_unit_phase last
                          rn_phase_range(last + 1, last_backward)};
 }
 
-/** A buffer, and the kind of memory that it is in. */
+/** A buffer and its kind of memory. */
 typedef struct rn_planned_buffer {
   rn_buffer buffer;
   rn_memory_kind memory;
@@ -83,7 +83,8 @@ typedef struct rn_buffer_plan {
   rn_planned_buffer planned[RN_PLACEMENT_MAX];
   int count;
   bool placed;
-  size_t bytes[RN_MEMORIES]; /* size of each kind of memory; RN_MEMORY_LAYER: size per layer */
+  /* size of each kind of memory; for RN_MEMORY_LAYER, the size per layer */
+  size_t bytes[RN_MEMORIES];
 } rn_buffer_plan;
 
 /** Returns a plan without buffers. */
@@ -92,16 +93,16 @@ rn_buffer_plan rn_buffer_plan_make(rn_save_policy policy);
 /** Computes the offsets and sizes, after all buffers have been declared. */
 void rn_buffer_plan_place(rn_buffer_plan *plan);
 
-/** The memory in which the buffers of one layer of one unit are. */
+/** The memory that holds the buffers of one layer of one unit. */
 typedef struct rn_buffer_space {
   rn_buffer_plan *plan;    /* not owned */
   char *base[RN_MEMORIES]; /* not owned; unused before the plan is placed */
 } rn_buffer_space;
 
 /**
- * Declares a buffer and returns NULL, as long as the plan has not been placed. Afterwards returns
- * the address of the buffer, or NULL if the save policy does not use the buffer. The contents are
- * undefined when the first phase of a use begins.
+ * Before the plan is placed, declares a buffer and returns NULL. Afterwards, returns the address of
+ * the buffer, or NULL if the save policy does not use the buffer. The contents are undefined when
+ * the first phase of a use begins.
  */
 void *rn_buffer_take(const rn_buffer_space *space, const char *name, size_t bytes,
                      rn_buffer_use use);

@@ -1,7 +1,7 @@
 #include "model/memory/placement.h"
 
-/* Fills order[count] with the indices of the buffers, sorted by decreasing size; buffers of
- * equal size keep their order. */
+/* Fills order[count] with the indices of the buffers, sorted by decreasing size. The sort is
+ * stable. */
 static void sort_by_size(const rn_buffer *buffer, int count, int *order) {
   for (int i = 0; i < count; i++) {
     int at = i;

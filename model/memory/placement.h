@@ -1,9 +1,9 @@
 /**
  * Places buffers in one block of memory. Buffers that are live at the same time do not overlap.
  *
- * Time is a list of at most 64 phases; a buffer is live in a set of these phases. Buffers are
- * placed by decreasing size, each into the smallest gap that fits between the buffers that it must
- * not overlap. The result depends only on the list of buffers.
+ * Lifetimes are sets of phases, of which there are at most 64. Buffers are placed by decreasing
+ * size, each into the smallest gap that fits between the buffers that it must not overlap. The
+ * result depends only on the list of buffers.
  */
 #ifndef RN_MODEL_MEMORY_PLACEMENT_H
 #define RN_MODEL_MEMORY_PLACEMENT_H
@@ -33,12 +33,12 @@ enum { RN_PLACEMENT_MAX = 64 };
 
 /**
  * Sets the offsets of at most RN_PLACEMENT_MAX buffers and returns the bytes of memory that they
- * need. If all sizes are multiples of some alignment, all offsets are, too.
+ * need. If all sizes are multiples of some alignment, so are all offsets.
  */
 size_t rn_place_buffers(rn_buffer *buffer, int count);
 
-/** Returns the largest number of bytes that are live in one phase: a lower bound for every
- * placement. */
+/** Returns the maximum over all phases of the number of live bytes, which is a lower bound for
+ * every placement. */
 size_t rn_live_bytes_max(const rn_buffer *buffer, int count);
 
 #endif

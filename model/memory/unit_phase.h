@@ -30,14 +30,14 @@ typedef enum {
   RN_UNIT_PHASE_D_OUT,            /* output projection, gate, head norm */
   RN_UNIT_PHASE_OUT_WEIGHT,       /* weight gradient of the output projection */
   RN_UNIT_PHASE_D_STATES,         /* contributions to adjoints; the scan begins */
-  RN_UNIT_PHASE_SCAN_WEIGHT,      /* weight gradients that waited, while the scan is in flight */
+  RN_UNIT_PHASE_SCAN_WEIGHT,      /* deferred weight gradients, while the scan is in flight */
   RN_UNIT_PHASE_D_INNER,          /* retention inside chunks, while the scan is in flight */
   RN_UNIT_PHASE_D_CROSS,          /* retention across chunks, after the scan */
   RN_UNIT_PHASE_D_QKVG,           /* projections of q, k, v and g */
   RN_UNIT_PHASE_D_RETENTION_NORM, /* backward of the norm of the block's input */
   RN_UNIT_PHASE_QKVG_WEIGHT,      /* weight gradients of the projections of q, k, v and g */
   /* outside of layers */
-  RN_UNIT_PHASE_EMBED,   /* embedding; on later stages, receipt of the input */
+  RN_UNIT_PHASE_EMBED,   /* embedding; on other stages than the first, copy of the input */
   RN_UNIT_PHASE_HEAD,    /* vocabulary head: loss and its gradient, or logits */
   RN_UNIT_PHASE_D_EMBED, /* gradient of the embedding */
   RN_UNIT_PHASES

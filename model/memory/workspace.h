@@ -1,9 +1,9 @@
 /**
- * The workspace of a plan's buffers, and the current phase.
+ * The workspace of a plan: memory for its temporary buffers, and the current phase.
  *
  * Tests may poison the workspace: at the start of each phase, all bytes are filled with NaN, except
- * those of buffers that stay live. Code that reads a buffer outside of its declared lifetime, or
- * before the buffer is written, then gets different results.
+ * those of buffers that stay live. Code that reads a buffer outside its declared lifetime, or
+ * before the buffer is written, then computes with NaN.
  */
 #ifndef RN_MODEL_MEMORY_WORKSPACE_H
 #define RN_MODEL_MEMORY_WORKSPACE_H

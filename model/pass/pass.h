@@ -1,9 +1,9 @@
 /**
- * One pass over a unit, forward or backward: the context that a stage passes to its layers and
- * blocks.
+ * A pass is one forward or backward computation of a unit. This struct is the context that a stage
+ * gives to its layers and blocks.
  *
- * A pass is made once per unit; layers and blocks do not change it. A caller of model/stage/stage.h
- * sets unit, port, form, train and weights; the CPU backend sets the rest.
+ * Layers and blocks do not change it. A caller of model/stage/stage.h sets unit, port, form, train
+ * and weights; the CPU backend sets the other fields.
  */
 #ifndef RN_MODEL_PASS_PASS_H
 #define RN_MODEL_PASS_PASS_H
@@ -21,11 +21,12 @@ typedef struct rn_pass {
   rn_scan_port *port;    /* runs FORWARD scans of states, REVERSE scans of adjoints; not owned */
   rn_form form;          /* form of the retention; used by forward only */
   bool train;            /* forward: enables dropout */
-  bool weights;          /* backward_input: accumulates the weight gradients, too */
+  bool weights;          /* backward_input: also accumulates the weight gradients */
   struct rn_activations *activations;      /* of the stage; not owned */
   struct rn_grad_accumulator *accumulator; /* backward only; not owned */
-  /* weight gradients that wait: backward with weights adds to it, and forward and backward compute
-   * some while a state is in flight; not owned; NULL: none wait */
+  /* queue of deferred weight gradients; backward_input with `weights` adds gradients, and forward
+   * and backward_input compute some of them while a state is in flight; not owned; if NULL, no
+   * gradient is deferred */
   struct rn_weight_queue *queue;
 } rn_pass;
 

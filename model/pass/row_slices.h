@@ -1,18 +1,19 @@
 /**
- * The parts of the rows whose contributions to a vector are summed separately: one task each. The
- * parts depend on the rows only, so sums over the parts have the same bits for any number of
- * threads.
+ * Splits rows into parts, for gradients of vectors that are sums over rows. One task sums the
+ * contributions of one part. The parts do not depend on the number of threads, so the bits of the
+ * sums do not either.
  */
 #ifndef RN_MODEL_PASS_ROW_SLICES_H
 #define RN_MODEL_PASS_ROW_SLICES_H
 
 #include "model/pass/rows.h"
 
-/** Maximal number of parts that are summed at the same time, and minimal number of rows of a part
- * that is not a reduction block. */
+/** RN_ROW_SLICES: maximum number of parts that are summed at the same time. RN_ROW_SLICES_MIN_ROWS:
+ * minimum number of rows of a part that is not a reduction block. */
 enum { RN_ROW_SLICES = 64, RN_ROW_SLICES_MIN_ROWS = 32 };
 
-/** The reduction blocks, or up to RN_ROW_SLICES parts if there are none. */
+/** The parts: the reduction blocks, or if there are none, up to RN_ROW_SLICES parts of equal
+ * size. */
 typedef struct rn_row_slices {
   rn_rows rows;
   int64_t count, each; /* number of parts; rows per part if there are no reduction blocks */
@@ -33,8 +34,8 @@ static inline rn_range rn_row_slice_at(rn_row_slices parts, int64_t index) {
   return (rn_range){begin, rn_smaller(begin + parts.each, parts.rows.count)};
 }
 
-/** Returns the number of parts whose sums are added before they are accumulated: each reduction
- * block is accumulated separately. */
+/** Returns how many of `count` parts are added to each other before their sum is added to the
+ * gradient: 1 with reduction blocks, which are added to the gradient separately, otherwise all. */
 static inline int64_t rn_row_slices_together(rn_row_slices parts, int64_t count) {
   return parts.rows.reduction_block > 0 ? 1 : count;
 }

@@ -1,7 +1,7 @@
 /**
- * The rows of a unit, and boundaries between rows that no product or sum may cross.
+ * The rows of a unit, and the boundaries between rows that no product or sum may cross.
  *
- * In reproducible mode, a sequence is split into reduction blocks of a fixed number of tokens; its
+ * In reproducible mode, a sequence is split into reduction blocks of a fixed number of tokens; the
  * last block may be shorter. No product or sum crosses a block boundary, so that shapes, and
  * therefore bits, do not depend on how a sequence is split over ranks. In other modes, all rows are
  * one part.

@@ -12,9 +12,9 @@ typedef struct rn_unit {
   int reduction_block;   /* reproducible mode: tokens of a reduction block; else 0 */
   const int32_t *input;  /* token ids; read only by the first stage */
   const int32_t *target; /* token ids to predict; read only by the last stage */
-  const int32_t
-      *doc_position; /* tokens since the start of the document or sequence; 0 at the first token */
-  const int64_t *sequence_index; /* [B]: global index of each sequence, a key of dropout */
+  /* tokens since the start of the document or sequence; 0 at the first token */
+  const int32_t *doc_position;
+  const int64_t *sequence_index; /* [B]: global index of each sequence; part of the dropout key */
   int64_t position;              /* position of the segment's first token in the sequence */
   int64_t step;                  /* a key of dropout */
 } rn_unit;

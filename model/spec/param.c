@@ -1,4 +1,4 @@
-/* The parameter table. It is built in one pass over the model, in memory order. */
+/* Builds the parameter table in one pass over the model, in memory order. */
 #include "model/spec/param.h"
 
 #include <assert.h>
@@ -10,7 +10,7 @@
 
 #include "proto/base/arena.h"
 
-/* Maximal numbers of tensors. OUTER_PARAMS: embedding, its norm, final norm, output.
+/* Maximum numbers of tensors. OUTER_PARAMS: embedding, embedding norm, final norm, output.
  * LAYER_PARAMS: two norms, five matrices and a head norm of retention, three matrices of the
  * feed-forward block. Each norm except the head norm counts twice, for weight and bias. */
 enum { OUTER_PARAMS = 6, LAYER_PARAMS = 13 };
@@ -18,7 +18,7 @@ enum { OUTER_PARAMS = 6, LAYER_PARAMS = 13 };
 static int64_t add(rn_param_table *table, rn_param shape, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Appends a tensor; returns its offset. */
+/* Appends a tensor and returns its offset. */
 static int64_t add(rn_param_table *table, rn_param shape, const char *format, ...) {
   rn_param *param = &table->param[table->count++];
   *param = shape;
@@ -35,8 +35,8 @@ static rn_param vector_of(int64_t width, rn_init init) {
   return (rn_param){.rows = width, .cols = 1, .init = init};
 }
 
-/* Returns a matrix with its initialization. `divisor` is that of deepnorm, or 1; it applies to
- * both initialization rules. */
+/* Returns a matrix with its initialization. `divisor` is deepnorm_divisor() or 1; both kinds of
+ * initialization divide the spread by it. */
 static rn_param matrix_of(const rn_spec *spec, int64_t rows, int64_t cols, rn_init init,
                           double spread, double divisor) {
   rn_param param = {.rows = rows, .cols = cols, .matrix = true, .init = init, .spread = spread};
@@ -167,8 +167,8 @@ static void add_embedding(const rn_spec *spec, rn_param_table *table) {
   table->embedding_norm_bias = norm.bias;
 }
 
-/* Adds the parameters of the head. If embeddings are tied and the stage has no embedding, the
- * head has a copy of it. */
+/* Adds the parameters of the head. If embeddings are tied and the stage has no embedding, the head
+ * has a copy of the embedding. */
 static void add_head(const rn_spec *spec, rn_param_table *table) {
   if (spec->pre_norm) {
     rn_norm_offsets norm = add_norm(spec, table, "layer_norm");

@@ -1,9 +1,10 @@
 /**
- * The table of a stage's parameters: names, shapes, offsets, initialization, weight decay groups.
+ * The table of a stage's parameters, with the name, shape, offset and initialization of each
+ * tensor, and whether weight decay applies to it.
  *
- * Memory order of a layer: retention norm, k, v, q, g in one block, out, ffn norm, fc1 and gate in
- * one block, fc2. An attention layer has no g. So [k;v], [q;g] and [fc1;gate] are one product each.
- * Every tensor has its own name and initial values, which follow torchscale
+ * Memory order of a layer: retention norm, k, v, q, g, out, ffn norm, fc1, gate, fc2. An attention
+ * layer has no g. Because k and v, q and g, and fc1 and gate are contiguous, one product computes
+ * each pair. Each tensor is still separate in name and initialization, which follow torchscale
  * (layers.0.retention.q_proj.weight ...).
  */
 #ifndef RN_MODEL_SPEC_PARAM_H
@@ -21,18 +22,19 @@ enum { RN_PARAM_NAME_BYTES = 96 };
 
 typedef enum { RN_INIT_ONES, RN_INIT_ZEROS, RN_INIT_UNIFORM, RN_INIT_NORMAL } rn_init;
 
-/** One tensor: weights [rows, cols]. A vector has cols = 1 and matrix = false. */
+/** A tensor of weights [rows, cols]. A vector has cols = 1 and matrix = false. */
 typedef struct rn_param {
   char name[RN_PARAM_NAME_BYTES];
   int64_t rows, cols;
   bool matrix; /* true if optimizer.decay applies to the tensor */
-  bool copy;   /* copy of a tied embedding on the head's stage; the first stage has the original */
+  bool copy;   /* true for the head's copy of a tied embedding; the first stage has the original */
   int64_t offset; /* offset of the first element in the stage's flat parameters */
   rn_init init;
   double spread; /* UNIFORM: bound; NORMAL: standard deviation */
 } rn_param;
 
-/** Offsets of a layer's tensors in the flat parameters; -1 if the model has no such tensor. */
+/** The offsets of a layer's tensors in the flat parameters; -1 for tensors that the model does not
+ * have. */
 typedef struct rn_layer_params {
   int64_t retention_norm, retention_norm_bias, k, v, q, g, out, head_norm;
   int64_t ffn_norm, ffn_norm_bias, fc1, gate, fc2;

@@ -1,4 +1,5 @@
-/** The named models: torchscale's retnet_base .. retnet_65b and the paper's three sizes. */
+/** The models that model.preset can name: torchscale's retnet_base .. retnet_65b and the three
+ * sizes of the paper. */
 #ifndef RN_MODEL_SPEC_PRESET_H
 #define RN_MODEL_SPEC_PRESET_H
 
@@ -6,8 +7,8 @@
 #include "proto/schema/config.pb-c.h"
 
 /**
- * Gets the keys that a preset sets, marked as if they were given in the config; all other keys are
- * absent.
+ * Sets *out to the keys that a preset sets. They are marked as given, as if the config contained
+ * them; all other keys are absent.
  * Source: torchscale examples/fairseq/models/retnet.py; RetNet (arXiv 2307.08621) tables 2 and 7.
  * Errors: RN_ERR_USAGE naming model.preset and the known names.
  */

@@ -1,4 +1,4 @@
-/* Builds and checks a spec from the config's keys. */
+/* Makes a spec from the keys of a config and checks it. */
 #include "model/spec/spec.h"
 
 #include <math.h>
@@ -7,7 +7,7 @@
 #include "model/spec/preset.h"
 #include "model/spec/spec_attention.h"
 
-/* Checks that an enumerator has the same value in the schema and in the spec. */
+/* Checks at compile time that an enumerator has the same value in the schema and in the spec. */
 #define RN_SAME(a, b) \
   _Static_assert((int)(a) == (int)(b), "schema and spec must have the same values")
 RN_SAME(RN_ARCH_RETNET, RETNET__ARCH__ARCH_RETNET);
@@ -37,8 +37,8 @@ RN_SAME(RN_SCALE_RAW, RETNET__RETENTION_SCALE__RETENTION_SCALE_RAW);
 RN_SAME(RN_INIT_TORCHSCALE, RETNET__INIT__INIT_TORCHSCALE);
 RN_SAME(RN_INIT_NORMAL002, RETNET__INIT__INIT_NORMAL002);
 
-/* The keys of the spec, with their types here and in the schema; model.attention_layers is a list
- * and stored otherwise. */
+/* The keys of the spec, with their types in the spec and in the schema. model.attention_layers is
+ * missing because it is a list. */
 #define RN_SPEC_KEYS(X)                                          \
   X(arch, rn_arch, Retnet__Arch)                                 \
   X(layers, int, int32_t)                                        \
@@ -86,8 +86,8 @@ void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config) {
 #undef RN_GIVE
 }
 
-/* Returns a chunk length that is about the width of a head. With shorter chunks, products with
- * states dominate the time; with longer chunks, the masked half of the scores does. */
+/* Returns a chunk length of about the width of a head. With shorter chunks, products with states
+ * dominate the time; with longer chunks, the masked half of the scores dominates it. */
 static int chunk_by_table(const rn_spec *spec) {
   int widths = rn_spec_key_width(spec) + rn_spec_value_width(spec);
   return widths >= 192 ? 128 : 64;

@@ -1,4 +1,5 @@
-/** The model specification: sizes and choices, independent of where the model runs. */
+/** The model specification: the sizes and options of a model, which do not depend on the ranks or
+ * the hardware. */
 #ifndef RN_MODEL_SPEC_SPEC_H
 #define RN_MODEL_SPEC_SPEC_H
 
@@ -37,11 +38,11 @@ typedef enum { RN_INIT_TORCHSCALE, RN_INIT_NORMAL002 } rn_init_rule;
 /** The three equivalent forms of the retention core. */
 typedef enum { RN_FORM_CHUNKWISE, RN_FORM_PARALLEL, RN_FORM_RECURRENT } rn_form;
 
-/** Number of layers that model.attention_layers can list. */
+/** model.attention_layers can list layers 0 .. RN_SPEC_LISTED_LAYERS - 1. */
 enum { RN_SPEC_LISTED_LAYERS = 1024 };
 
-/** A model specification. In the letters used for shapes: D = dim = H K, value_dim = H V, F =
- * ffn_dim, N = vocab. The heads of attention layers are counted separately. */
+/** A model specification. Shapes are written with these letters: D = dim = H K, value_dim = H V, F
+ * = ffn_dim, N = vocab. The number of heads of attention layers is a separate field. */
 typedef struct rn_spec {
   rn_arch arch;
   int layers, dim, value_dim, ffn_dim, heads, vocab;
@@ -57,33 +58,37 @@ typedef struct rn_spec {
   double norm_eps;
   double dropout;
   int chunk; /* tokens per chunk of the chunkwise form; > 0 after rn_spec_from_config */
-  /* softmax attention; the numbers of heads are > 0 after rn_spec_from_config */
+  /* attention layers; the numbers of heads are > 0 after rn_spec_from_config */
   int attention_heads, kv_heads;
   int attention_window; /* 0: none */
   double rope_theta;
   uint64_t attention_layers[RN_SPEC_LISTED_LAYERS / 64]; /* bit l: layer l attends */
-  int flop_tokens; /* length of the sequences of which the FLOPs of attention are counted */
+  int flop_tokens; /* sequence length for which the FLOPs of attention are counted */
 } rn_spec;
 
 /**
- * Makes the spec of a config: the values of the preset, overridden by the keys that are given.
+ * Makes a spec from a config: takes the values of the preset and overrides them with the keys that
+ * are given.
  *
- * A vocabulary of 0 in the config is replaced by `data_vocab`; a chunk of 0 is replaced by a value
- * from a fixed table.
+ * Replaces model.vocab 0 by `data_vocab`, and model.chunk 0 by a value that depends only on the
+ * other keys.
  * Errors: RN_ERR_USAGE naming the key (heads not dividing dim, odd key width, value_dim not
- *         divisible by heads, vocabulary smaller than the data's, no chunk although ts_chunkwise
- *         depends on it).
+ *         divisible by heads, vocabulary smaller than the data's, chunk 0 with ts_chunkwise, whose
+ *         results depend on it).
  */
 rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int data_vocab,
                               rn_spec *out);
 
-/** Writes the spec's values to the model section, which must exist; marks all keys as given. */
+/** Writes the values of the spec to config->model, which must exist, and marks all keys as
+ * given. */
 void rn_spec_give_keys(const rn_spec *spec, Retnet__Config *config);
 
-/** Checks a spec that was not made from a config. Errors: as rn_spec_from_config. */
+/** Checks a spec that was not made by rn_spec_from_config. Errors: the same as for
+ * rn_spec_from_config. */
 rn_status rn_spec_check(rn_err *err, const rn_spec *spec);
 
-/** Returns true if layer `layer` of the model has softmax attention in place of retention. */
+/** Returns true if layer `layer` of the model is an attention layer: softmax attention replaces
+ * retention. */
 static inline bool rn_spec_attends(const rn_spec *spec, int layer) {
   if (spec->arch == RN_ARCH_TRANSFORMER) return true;
   return layer < RN_SPEC_LISTED_LAYERS &&
@@ -93,8 +98,9 @@ static inline bool rn_spec_attends(const rn_spec *spec, int layer) {
 /** Returns the number of attention layers among layers first .. last - 1. */
 int rn_spec_attention_layers(const rn_spec *spec, int first, int last);
 
-/** Makes the heads of attention layers divide a width that is smaller than that of the model, and
- * gives the keys that a transformer must not set their defaults. Keeps no list of layers. */
+/** Adapts a spec whose width has been reduced: reduces the numbers of heads of attention layers to
+ * divisors of the new width. Resets value_dim to its default in a transformer, and clears the list
+ * of attention layers. */
 void rn_spec_fit_attention(rn_spec *spec);
 
 /** Returns the key and value width of a head of attention layers. */
@@ -112,8 +118,8 @@ static inline int rn_spec_value_width(const rn_spec *spec) {
   return spec->value_dim / spec->heads;
 }
 
-/** Returns the factor of the residual stream: (2 L)^(1/4) with deepnorm (RetNet's DeepNet
- * initialization), else 1. */
+/** Returns the factor by which a sublayer multiplies its residual input: (2 L)^(1/4) with deepnorm
+ * (RetNet's DeepNet initialization), else 1. */
 double rn_spec_residual(const rn_spec *spec);
 
 /** True if layers have different decays. */
@@ -130,26 +136,28 @@ static inline bool rn_spec_decay_varies(const rn_spec *spec) {
  */
 void rn_spec_log_decay(const rn_spec *spec, int layer, double *log_gamma /* [H] */);
 
-/** Computes the angles theta_j of the rotation, j < K/2, of retention layers. Source: torchscale
- * xPos; RoPE for rope_half. */
+/** Computes the rotation angles theta_j, j < K/2, of retention layers. Source: torchscale xPos;
+ * RoPE for rope_half. */
 void rn_spec_angles(rn_rotary rotary, int key_width, double *theta /* [K/2] */);
 
-/** Computes the angles of the rotation of attention layers, theta_j = base^(-2j/K). Source:
- * RoFormer (arXiv 2104.09864). */
+/** Computes the rotation angles of attention layers, theta_j = base^(-2j/K). Source: RoFormer
+ * (arXiv 2104.09864). */
 void rn_spec_rope_angles(double base, int key_width, double *theta /* [K/2] */);
 
 /**
- * Returns the model FLOPs of one token, forward and backward: 3 * (layers and head). Counts chunks
- * of 128 and only the causal half of the inner part, no matter what the kernels compute. Attention
- * counts the keys that a token sees on average in a sequence of one document.
+ * Returns the model FLOPs of one token, forward and backward: three times the forward of layers and
+ * head. For retention, counts chunks of 128 tokens and only the causal half of the scores, whatever
+ * the kernels compute. For attention, counts the average number of keys that a token sees in a
+ * sequence of one document.
  */
 double rn_spec_flops_per_token(const rn_spec *spec);
 
-/** Returns the FLOPs of one layer for one token, the mean over all layers. */
+/** Returns the FLOPs of one layer for one token, as the mean over all layers. */
 double rn_spec_layer_flops(const rn_spec *spec);
 /** Returns the FLOPs of the head for one token. */
 double rn_spec_head_flops(const rn_spec *spec);
-/** Returns the FLOPs of embedding one token; rn_spec_flops_per_token does not include them. */
+/** Returns the FLOPs of the embedding for one token; rn_spec_flops_per_token does not include
+ * them. */
 double rn_spec_embedding_flops(const rn_spec *spec);
 
 /** Returns the number of weights; a tied embedding counts once. */

@@ -5,9 +5,9 @@
 
 #include "proto/base/range.h"
 
-/* Gives the keys that only retention reads the defaults of the schema; refuses those that were set
- * to something else, since the run would not be what its configuration says. A configuration that a
- * program has written contains all keys, so that being given is no reason to refuse one. */
+/* Sets the keys that only retention reads to their defaults in the schema. Returns an error if the
+ * config sets one of them to another value, because the run would ignore it. A key that is given
+ * with its default is accepted, because configs written by programs contain all keys. */
 static rn_status clear_retention_keys(rn_err *err, const Retnet__Model *model, rn_spec *spec) {
   const Retnet__Model defaults = RETNET__MODEL__INIT;
 #define RN_CLEAR(key, type)                                                    \

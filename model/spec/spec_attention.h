@@ -1,4 +1,4 @@
-/** The keys of softmax attention: model.arch transformer, model.attention_layers and others. */
+/** Processes the keys of softmax attention: model.arch, model.attention_layers and others. */
 #ifndef RN_MODEL_SPEC_SPEC_ATTENTION_H
 #define RN_MODEL_SPEC_SPEC_ATTENTION_H
 
@@ -8,16 +8,16 @@
 
 /**
  * Stores the list of attention layers in the spec, and replaces numbers of heads that are 0 by
- * their defaults. In a transformer, keys that only retention reads get the defaults of the schema.
+ * their defaults. In a transformer, sets the keys that only retention reads to their defaults in
+ * the schema.
  *
- * Errors: RN_ERR_USAGE naming the key: a layer that is listed twice or that the model does not
- *         have, a list together with arch transformer, or a key of retention that is set to another
- *         value than its default in a transformer.
+ * Errors: RN_ERR_USAGE naming the key: a layer that is listed twice or does not exist, a list with
+ * arch transformer, or, in a transformer, a key of retention with a value other than its default.
  */
 rn_status rn_spec_take_attention(rn_err *err, const Retnet__Model *model, rn_spec *spec);
 
-/** Makes the keys of a preset not given that only retention reads, if `model`, to which the preset
- * is applied, is a transformer. */
+/** If `model`, to which the preset is applied, is a transformer, marks the keys of the preset that
+ * only retention reads as not given. */
 void rn_spec_fit_preset(const Retnet__Model *model, Retnet__Model *preset);
 
 /** Checks the heads of attention layers. Errors: RN_ERR_USAGE naming the key. */

@@ -1,4 +1,4 @@
-/* Numbers derived from a spec: decays, angles, FLOPs, size. */
+/* Computes numbers that follow from a spec: decays, rotation angles, FLOPs, number of weights. */
 #include <math.h>
 
 #include "model/spec/spec.h"
@@ -7,16 +7,16 @@ double rn_spec_residual(const rn_spec *spec) {
   return spec->deepnorm ? pow(2.0 * spec->layers, 0.25) : 1.0;
 }
 
-/* Returns the slope of head h of n. For other n than powers of two, ALiBi fills up the slopes of
- * the power below with every second one of the power above. */
+/* Returns the slope of head h of n heads. If n is not a power of two, ALiBi takes the slopes of the
+ * largest power of two up to n, followed by every second slope of twice that power. */
 static double alibi_slope(int h, int n) {
   int power = 1;
   while (power <= n / 2) power *= 2;
   return h < power ? exp2(-8.0 * (h + 1) / power) : exp2(-4.0 * (2 * (h - power) + 1) / power);
 }
 
-/* Returns log gamma of head h of a layer. With eq8, log1p is accurate for every h; log(1 - x) in
- * fp32 would be 0 for h >= 20. */
+/* Returns log gamma of head h of a layer. eq8 uses log1p, which is accurate for every h; log(1 - x)
+ * in fp32 would be 0 for h >= 20. */
 static double log_decay_of(const rn_spec *spec, int layer, int h) {
   switch (spec->decay) {
     case RN_DECAY_EQ8:
@@ -69,14 +69,16 @@ static double attention_weights(const rn_spec *spec) {
   return 2 * dim * dim + 2 * dim * spec->kv_heads * rn_spec_attention_width(spec);
 }
 
-/* Returns how many keys a token sees on average. */
+/* Returns the average number of keys that a token sees. */
 static double mean_visible_keys(const rn_spec *spec) {
   const double T = spec->flop_tokens, w = spec->attention_window;
   if (w == 0 || w >= T) return (T + 1) / 2;
   return w - w * (w - 1) / (2 * T);
 }
 
-enum { PASSES = 3 }; /* forward, gradient of the input, gradient of the weights */
+enum {
+  PASSES = 3
+}; /* computations of equal cost: forward, gradient of the input, gradient of the weights */
 
 static double retention_flops(const rn_spec *spec) {
   enum { COUNTED_CHUNK = 128 };
