@@ -1,5 +1,6 @@
-/* Blockwise attention and its gradients equal the formulas over all pairs of tokens, with several
- * blocks, windows, documents and grouped heads; bits do not depend on the number of threads. */
+/* Checks that blockwise attention and its gradients equal the formulas over all pairs of tokens,
+ * with several blocks, windows, documents and grouped heads, and that the results do not depend
+ * on the number of threads, bit for bit. */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -24,7 +25,8 @@ static void fill(rn_real *x, int n, int seed) {
   for (int i = 0; i < n; i++) x[i] = (rn_real)(2 * sin(1.7 * i + seed + 0.001 * i * (i % 13)));
 }
 
-/* Documents begin at random tokens, at block boundaries, and one has a single token. */
+/* In the second sequence, documents begin at several tokens, among them block boundaries; the
+ * first document has a single token. */
 static void set_documents(arrays *x) {
   static const int begins[] = {0, 1, 128, 150, 256, 270};
   for (int row = 0; row < B * T; row++) {
@@ -39,7 +41,7 @@ static bool seen(const arrays *x, int row, int n, int m) {
   return m <= n && m >= n - x->since[row] && (window == 0 || m > n - window);
 }
 
-/* One query of one head by the formulas, all keys at once. */
+/* Adds the output and the gradients of one query of one head, computed by the formulas. */
 static void plain_row(arrays *x, int b, int n, int h) {
   const int G = x->a.kv_heads, ld = 2 * G * K, row = b * T + n, at = row * H * K + h * K;
   const double scale = 1 / sqrt((double)K);

@@ -1,7 +1,7 @@
 /*
- * OpenBLAS is loaded with kernels that fit the CPU. They are chosen before it is loaded, in the
- * same process: its id, environment and single thread do not change. A core type that the user sets
- * is kept. Any CBLAS can be the backend.
+ * Checks that OpenBLAS uses kernels that fit the CPU. They are chosen in this process before
+ * OpenBLAS is loaded; the environment and the number of threads do not change. A core type that the
+ * user sets is kept. Any CBLAS can be the backend.
  */
 #include "model/base/blas.h"
 
@@ -46,8 +46,8 @@ static bool is_set(const char *name, const char *want) {
   return want == NULL ? value == NULL : value != NULL && strcmp(value, want) == 0;
 }
 
-/* As a child: `choice` and core type ("" for any) that are wanted, and this process's own number.
- */
+/* Runs as the child: argv[1] is the expected choice, argv[2] the expected core type ("" for
+ * any). */
 static int be_child(char **argv) {
   char text[200];
   const int before = threads_here();

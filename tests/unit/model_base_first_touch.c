@@ -1,6 +1,6 @@
 /*
- * Large memory is zeroed by all threads: each takes its share of the page faults, and every byte is
- * zero, whatever the size. A thread that is not the one that started the others zeroes its own.
+ * Checks that all threads zero large memory: each takes its share of the page faults, and every
+ * byte is zero, for any size. A thread outside the OpenMP team zeroes its memory alone.
  */
 #include <omp.h>
 #include <pthread.h>
@@ -15,7 +15,7 @@ enum { MOST_THREADS = 8, ODD_BYTES = (64 << 20) + 12345 };
 
 static rn_err err;
 
-/* Page faults of each thread of the team so far. */
+/* Reads the number of page faults so far of each thread of the team. */
 static void read_faults(long *faults) {
 #pragma omp parallel
   {
@@ -31,15 +31,15 @@ static void all_is_zero(const char *memory, size_t bytes) {
   CHECK_EQUAL(other, 0);
 }
 
-/* The address sanitizer's own memory has page faults, too, all of them on the first thread. */
+/* With the address sanitizer, the first thread also has page faults in the sanitizer's memory. */
 #if defined(__SANITIZE_ADDRESS__)
 enum { COUNTS_ARE_OURS = 0 };
 #else
 enum { COUNTS_ARE_OURS = 1 };
 #endif
 
-/* No thread has less than half of its share of the faults. Memory of this size comes from the
- * kernel, never from what was freed before. */
+/* Checks that each thread has at least half of an equal share of the faults. Memory of this size
+ * is always new from the kernel, never reused. */
 static void faults_are_shared(const long *before, const long *after, int threads) {
   long sum = 0, fewest = after[0] - before[0];
   for (int t = 0; t < threads; t++) {
@@ -57,7 +57,7 @@ static void threads_share_first_touch(int threads) {
   rn_arena arena;
   rn_threads_start(threads);
   read_faults(before);
-  read_faults(before); /* the first call may fault on the stacks */
+  read_faults(before); /* again: the first call may fault on the stacks */
   CHECK_OK(&err, rn_alloc(&err, "test", ODD_BYTES, 1, &memory));
   read_faults(after);
   faults_are_shared(before, after, threads);
@@ -70,7 +70,7 @@ static void threads_share_first_touch(int threads) {
   free(memory);
 }
 
-/* Fills memory before it is freed, so that the next allocation must zero it. */
+/* Writes to the memory before it is freed, so that the next allocation must zero it. */
 static void any_size_is_zeroed(void) {
   for (size_t bytes = (1 << 20) - 1; bytes < 3 << 20; bytes += 77777) {
     char *memory;

@@ -1,4 +1,4 @@
-/* Every requested thread runs and flushes denormals, with any BLAS. */
+/* Checks that every requested thread runs and flushes denormals, with any BLAS. */
 #include "model/base/threads.h"
 
 #include <float.h>
@@ -8,7 +8,7 @@
 #include "model/base/blas.h"
 #include "tests/support/check.h"
 
-/* Local ones, GCC 12 for aarch64 folds away inside a parallel region. */
+/* If these were local, GCC 12 for aarch64 would compute the product at compile time. */
 static volatile float smallest = FLT_MIN, bf16 = 0.5F;
 
 static void denormals_are_zero_in_every_thread(int threads) {

@@ -1,5 +1,5 @@
-/* Token by token, for one sequence or several, the decoder gives the result of the stage for whole
- * sequences. */
+/* Checks that the decoder, which processes one token of one or several sequences per step, gives
+ * the result of the stage for whole sequences. */
 #include <omp.h>
 
 #include "model/base/array.h"
@@ -23,7 +23,8 @@ static rn_decoder *decoder_of(const rn_spec *spec, int slots, int position, bool
   return d;
 }
 
-/* Logits of the recurrent form of whole sequences that begin at `position`, with empty states. */
+/* Computes logits of whole sequences in the recurrent form, from empty states; the first token
+ * is at `position`. */
 static void whole_sequences(test_model *m, int position, rn_real *logits) {
   m->position = position;
   test_documents(m, position, NULL);
@@ -54,7 +55,8 @@ static void decoding_is_the_recurrent_form(const char *what, rn_spec spec, int p
   decoding_is_the_form(what, spec, position, false);
 }
 
-/* Matrices are cast for everything that uses them; the decoder reads half the bytes of them. */
+/* Matrices are cast to bf16 for the stage and the decoder; the decoder then reads half as many
+ * bytes of them. */
 static void so_it_is_with_weights_in_bf16(void) {
   rn_spec spec = test_spec();
   decoding_is_the_form("bf16", spec, 0, true);
@@ -72,7 +74,7 @@ static void so_it_is_with_weights_in_bf16(void) {
   rn_decoder_destroy(&bf16);
 }
 
-/* Decoding continues from the states of a segment computed in chunks. */
+/* Checks that decoding can continue from the states of a segment that was computed in chunks. */
 static void states_may_come_from_chunks(void) {
   enum { PROMPT = 4 };
   rn_real want[SEQUENCES * TOKENS * VOCAB], got[VOCAB];
@@ -102,7 +104,7 @@ static void states_may_come_from_chunks(void) {
   test_model_close(&m);
 }
 
-/* `lengths` tokens of each sequence, in one step for all that are not at their end. */
+/* Decodes `lengths` tokens of each sequence, in one step for all sequences that have not ended. */
 static void decode(const test_model *m, const int *lengths, int threads, rn_real *logits) {
   rn_threads_start(threads);
   rn_decoder *d = decoder_of(&m->spec, SEQUENCES, 0, false);
@@ -126,7 +128,8 @@ static void decode(const test_model *m, const int *lengths, int threads, rn_real
   rn_decoder_destroy(&d);
 }
 
-/* Widths at which products are cut over threads, with lanes and columns left over. */
+/* The widths are such that matrix products are split among threads, with remainders in rows and
+ * columns. */
 static void bits_do_not_depend_on_others_nor_on_threads(bool pre_norm) {
   rn_spec spec = test_spec();
   spec.dim = 76, spec.value_dim = 92, spec.ffn_dim = 67, spec.vocab = 35;

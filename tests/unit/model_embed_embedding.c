@@ -1,4 +1,5 @@
-/* Embedding rows with scale, norm and dropout; the gradient of a table row sums over its uses. */
+/* Checks embedding rows with scale, norm and dropout. The gradient of a table row is the sum
+ * over its uses. */
 #include "model/embed/embed.h"
 
 #include <omp.h>
@@ -35,7 +36,7 @@ static void prepare(fixture *f, bool norm, bool train) {
       .embedding = 0, .embedding_norm = VOCAB * DIM, .embedding_norm_bias = VOCAB * DIM + DIM};
   f->embed = rn_embed_make(&spec, &table, 3);
   f->embed.norm.sums = f->sums;
-  for (int r = 0; r < ROWS; r++) f->input[r] = r * 4 % VOCAB; /* every token */
+  for (int r = 0; r < ROWS; r++) f->input[r] = r * 4 % VOCAB; /* uses each token */
   f->numbers[1] = 1;
   f->unit = (rn_unit){
       .sequences = SEQUENCES, .tokens = TOKENS, .input = f->input, .sequence_index = f->numbers};

@@ -1,5 +1,6 @@
-/* Head and loss by blocks equal those of the whole; gradients match finite differences; large
- * logits stay finite; sums over a large vocabulary are right for any width and number of rows. */
+/* Checks that head and loss, computed in blocks of rows, equal those of single rows, and that
+ * gradients match finite differences. Large logits must give finite results, and sums over a
+ * large vocabulary must be right for any width and number of rows. */
 #include "model/embed/head.h"
 
 #include <omp.h>
@@ -107,7 +108,8 @@ static void backward_is_the_slope(bool pre_norm, rn_block_norm kind) {
   destroy(&f);
 }
 
-/* Loss and logits of many blocks against each row alone; the sum is that of the rows. */
+/* Compares loss and logits of many blocks with those of single rows; the loss is the sum over
+ * rows. */
 static void blocks_equal_rows_alone(void) {
   fixture f;
   prepare(&f, 2500, true, RN_BLOCK_NORM_RMS);
@@ -134,7 +136,7 @@ static void blocks_equal_rows_alone(void) {
   destroy(&f);
 }
 
-/* The gradient of y of row r: the sum over the vocabulary of (softmax - one hot) w. */
+/* Computes the gradient of y of row r: the sum over the vocabulary of (softmax - one-hot) w. */
 static void gradient_of_row(fixture *f, int64_t r, rn_real *logits, rn_real *out) {
   const int dim = f->head.dim, vocab = f->head.vocab;
   double sum[MAX_DIM] = {0}, exponentials = 0;
@@ -147,7 +149,8 @@ static void gradient_of_row(fixture *f, int64_t r, rn_real *logits, rn_real *out
   for (int i = 0; i < dim; i++) out[i] = (rn_real)(f->scale * sum[i]);
 }
 
-/* Sums over a large vocabulary are computed in pieces; one tile has several of a narrow model. */
+/* Sums over a large vocabulary are computed in pieces; in a narrow model, a tile contains
+ * several of them. */
 static void gradients_with_a_large_vocabulary(int dim) {
   enum { MANY = 4500 };
   static const int64_t rows[] = {1, 70, 300};

@@ -1,4 +1,5 @@
-/* The feed-forward block matches its formula, and its gradients match finite differences. */
+/* Checks that the feed-forward block matches its formula, and that its gradients match finite
+ * differences. */
 #include "model/ffn/block_ffn.h"
 
 #include <omp.h>
@@ -122,7 +123,7 @@ static void activations_survive_extremes(void) {
   }
 }
 
-/* What an element becomes does not depend on its offset in a row. */
+/* Checks that the result of an element does not depend on its offset in the row. */
 static void vectors_and_tails_have_the_same_bits(void) {
   enum { N = 37 };
   rn_real x[N], value[N], slope[N], one_value, one_slope;

@@ -83,8 +83,8 @@ static void run(int when) {
   rn_stage *stage = NULL;
   rn_local_state *states = NULL;
   void *weights = NULL;
-  omp_set_num_threads(
-      1); /* with one thread no region is parallel, so that polls close the stage too */
+  /* With one thread no region is parallel, so that polls close the stage too. */
+  omp_set_num_threads(1);
   CHECK_OK(&err, rn_stage_create(&err, &spec, (rn_stage_shape){0, 1, 1, TOKENS, 11}, &stage));
   CHECK_OK(&err, rn_local_state_create(&err, &spec, 1, 1, &states));
   const rn_stage_region all = {.array = RN_STAGE_WEIGHTS,
