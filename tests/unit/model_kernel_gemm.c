@@ -1,5 +1,6 @@
-/* The products of every GEMM backend match their formula for any shape, do not write between rows,
- * and have the same bits for any operand address, calling thread and preceding calls. */
+/* Checks that the products of each GEMM backend match their formula for any shape and do not
+ * write between rows. The results must not depend, bit for bit, on operand addresses, the
+ * calling thread and preceding calls. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -18,7 +19,7 @@ typedef struct product {
   rn_real beta;
 } product;
 
-/* The operands of a call, `shift` elements into their areas. */
+/* Memory for the operands of a call, which begin `shift` elements later. */
 typedef struct operands {
   rn_real a[AREA], b[AREA], c[AREA];
   rn_bf16 a16[AREA], b16[AREA], c16[AREA];
@@ -117,7 +118,7 @@ static void check_table(bool bf16) {
     p.m = test_draw_size(&sizes, key, 4 * i);
     p.n = test_draw_size(&sizes, key, 4 * i + 1);
     p.k = test_draw_size(&sizes, key, 4 * i + 2);
-    /* Vectors are products of their own in some libraries. */
+    /* Some libraries treat vectors separately. */
     if (i % 10 == 7) p.m = 1;
     if (i % 10 == 8) p.n = 1;
     if (i % 10 == 9) p.k = 1;
@@ -131,7 +132,7 @@ static void check_table(bool bf16) {
   }
 }
 
-/* With the argument bf16 only what needs products of it, skipped where there are none. */
+/* With argument "bf16" tests only bf16 products; skipped if there are none. */
 int main(int argc, char **argv) {
   (void)argv;
   rn_threads_start(THREADS);

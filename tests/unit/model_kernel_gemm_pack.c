@@ -1,6 +1,7 @@
-/* Products with a packed weight match their formula for any shape, columns and strides, do not
- * write outside of their columns, and have the same bits for any division of the rows' columns, any
- * thread and any preceding calls. Packing reads nothing beyond the weight. */
+/* Checks that products with a packed weight match their formula for any shape, column range and
+ * stride, and do not write outside their columns. The results must not depend, bit for bit, on
+ * how the columns are divided, on the thread and on preceding calls. Packing must not read
+ * beyond the weight. */
 #include "model/kernel/gemm_pack.h"
 
 #include <math.h>
@@ -38,7 +39,8 @@ static void draw(void) {
   test_fill_both(drawn_y, drawn_y16, AREA, 3);
 }
 
-/* A copy of the weight that ends where its memory ends, so that a sanitizer sees a read beyond. */
+/* Returns a copy of the weight at the end of an allocation, so that a sanitizer detects reads
+ * beyond it. */
 static rn_array copy_of_weight(const product *p) {
   const int rows = p->kind == RN_GEMM_NT ? p->n : p->k, cols = p->kind == RN_GEMM_NT ? p->k : p->n;
   const size_t count = (size_t)((rows - 1) * p->ldw + cols);
@@ -54,7 +56,7 @@ static rn_packed_weight pack(const product *p, rn_array w) {
   if (elements == 0) return weight;
   const size_t bytes = (size_t)elements * rn_element_bytes(p->bf16);
   weight.packed = (rn_array){malloc(bytes), p->bf16};
-  memset(weight.packed.at, 0x7f, bytes); /* NaN, where a piece is forgotten */
+  memset(weight.packed.at, 0x7f, bytes); /* NaN in pieces that are not packed */
 #pragma omp parallel for
   for (int i = 0; i < rn_gemm_pack_pieces(&weight); i++) rn_gemm_pack_piece(&weight, i);
   return weight;
@@ -139,7 +141,7 @@ static void check_backend(bool bf16) {
     p.ldx = p.k + test_pad(i, MAX_PAD);
     p.ldw = (p.kind == RN_GEMM_NT ? p.k : p.n) + test_pad(i / 2, MAX_PAD);
     p.ldy = p.n + test_pad(i / 4, MAX_PAD);
-    /* All columns, columns from a panel's first one, or any columns. */
+    /* All columns, columns from the first one of a panel, or any columns. */
     p.cols = (rn_range){0, p.n};
     if (i % 3 > 0) p.cols.begin = (int64_t)(rn_random_uniform(key, 10 * i + 7) * p.n);
     if (i % 3 == 1) p.cols.begin -= p.cols.begin % RN_PACK_COLS;
@@ -151,7 +153,7 @@ static void check_backend(bool bf16) {
   }
 }
 
-/* With the argument bf16 only what needs products of it, skipped where there are none. */
+/* With argument "bf16" tests only bf16 products; skipped if there are none. */
 int main(int argc, char **argv) {
   (void)argv;
   rn_threads_start(THREADS);

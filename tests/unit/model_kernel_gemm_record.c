@@ -1,5 +1,6 @@
-/* A record holds every product that is computed while it is on, and changes none. Its replay
- * computes the same products in its own memory, with the same relative operand addresses. */
+/* Checks that a record contains all products computed while it is on, and does not change them.
+ * Its replay must compute the same products in separate memory, with the same relative operand
+ * addresses. */
 #include "model/kernel/gemm_record.h"
 
 #include <stdlib.h>
@@ -12,8 +13,8 @@
 
 enum { ROWS = 300, WIDTH = 520, INNER = 70, LONG = 32 };
 
-/* x [ROWS, INNER], y = x w^T [ROWS, WIDTH], dx = y w, dw = y^T x; exact is x w^T over the first
- * LONG columns, accumulated in fp64. */
+/* x [ROWS, INNER], y = x w^T [ROWS, WIDTH], dx = y w, dw = y^T x; `exact` is x w^T over the
+ * first LONG columns, accumulated in fp64. */
 typedef struct arrays {
   rn_real x[ROWS * INNER], w[WIDTH * INNER], y[ROWS * WIDTH], dx[ROWS * INNER], dw[WIDTH * INNER];
   rn_real exact[ROWS * WIDTH];
@@ -34,7 +35,7 @@ static void work(arrays *a) {
           .sum = LONG, .x = {x, INNER}, .w = {w, INNER}, .y = rn_matrix_of_reals(a->exact, WIDTH)});
 }
 
-/* Each of the four products is complete: its calls add up to 2 m n k. */
+/* Checks that each of the four products is complete: the sum of 2 m n k over its calls is right. */
 static void every_product_is_recorded(const rn_gemm_record *record) {
   const double whole = 2.0 * ROWS * WIDTH;
   double of_kind[RN_GEMM_NT_FP64_ACCUMULATE + 1] = {0};
@@ -50,7 +51,7 @@ static void every_product_is_recorded(const rn_gemm_record *record) {
   CHECK_NEAR(record->flops, whole * (3 * INNER + LONG), 0);
 }
 
-/* Where the products' first operands begin: x in all cases, as it is the first array. */
+/* Returns the smallest address of a first operand. It is that of x, the first array. */
 static const rn_real *min_a(const rn_recorded_gemm *product, int64_t count) {
   const rn_real *min = rn_array_reals(product[0].a);
   for (int64_t i = 1; i < count; i++) {
@@ -64,7 +65,8 @@ static bool lies_alike(rn_array x, const rn_real *begin, rn_array y, const rn_re
   return rn_array_reals(x) - begin == rn_array_reals(y) - other_begin;
 }
 
-/* How many of `all` are p, operands at the same distance from where the arrays begin. */
+/* Returns how many of `all` equal p, with operands at the same distances from the begin of the
+ * arrays. */
 static int times_found(const rn_recorded_gemm *all, int64_t count, const rn_recorded_gemm *p,
                        const rn_real *begin) {
   const rn_real *moved = min_a(all, count);

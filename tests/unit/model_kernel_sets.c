@@ -1,4 +1,4 @@
-/* Every kernel set matches the reference set within rounding, for any sizes. */
+/* Checks that each kernel set matches the reference set within rounding, for any sizes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 
 enum { K = 40, V = 72, TOKENS = 150, LD = K + V + 3, N = 531 };
 
-/* What a set left, to be held against what ref left. */
+/* Results of a kernel set, for comparison with those of `ref`. */
 typedef struct results {
   rn_real own[K * V], o[TOKENS * LD], sums[TOKENS], d_own[K * V];
   rn_real dq[TOKENS * LD], dk[TOKENS * LD], dv[TOKENS * LD];
@@ -23,7 +23,7 @@ typedef struct results {
 
 enum { WORK = 3 * RN_CHUNK_TILE * TOKENS + TOKENS * V };
 
-/* A chunk's operands, and the same in bf16. */
+/* Operands of a chunk, in rn_real or bf16. */
 typedef struct operands {
   rn_array q, k, v, dout, state, adjoint;
 } operands;
@@ -126,7 +126,8 @@ static void compare_rows(const results *got, const results *want) {
   CHECK_RELATIVE(got->loss, want->loss, test_tolerance);
 }
 
-/* A document begins in the middle, or the whole chunk goes on; in bf16 operands have 8 bits. */
+/* With `boundary` a document begins inside the chunk. The tolerance for bf16 allows for operands
+ * of 8 bits. */
 static void chunks_agree(int set, bool boundary, bool bf16) {
   static rn_real powers[TOKENS + 1];
   static int32_t doc_position[TOKENS];
@@ -159,7 +160,8 @@ static void rows_agree(int set, int n, int choice) {
   free(want);
 }
 
-/* Rounds to nearest, ties to even; `want` holds the bits. Infinities and NaN are kept. */
+/* Checks rounding to nearest, ties to even; `want` has the expected bits. Infinities and NaN
+ * must be kept. */
 static void rounding_is_to_nearest(int set) {
   const rn_real x[] = {1, (rn_real)1.00390625, (rn_real)1.01171875, (rn_real)-1.005, INFINITY, NAN};
   const uint16_t want[] = {0x3f80, 0x3f80, 0x3f82, 0xbf81, 0x7f80};
@@ -170,7 +172,7 @@ static void rounding_is_to_nearest(int set) {
   CHECK((y[5] & 0x7fff) > 0x7f80);
 }
 
-/* Rows through weights, whole and cut in any way: the same bits; and the sums themselves. */
+/* Checks the product, and that it has the same bits if rows and columns are divided in any way. */
 static void skinny_gemm_is_a_product(int set, int k, rn_real beta, bool bf16) {
   enum { MAX_ROWS = 9, COLS = 23, LDX = 150, LDY = 29 };
   static rn_real x[MAX_ROWS * LDX], w[COLS * LDX], before[MAX_ROWS * LDY];
@@ -208,7 +210,7 @@ static void skinny_gemm_is_a_product(int set, int k, rn_real beta, bool bf16) {
   }
 }
 
-/* Short sums are made in double, whatever cancels in them. */
+/* Short sums must be accumulated in double, so that cancellation costs no digits. */
 static void fp64_sums_are_exact(int set) {
   const rn_real x[4] = {1, 1, -1, 1}, w[4] = {1 << 26, 1, 1 << 26, (rn_real)0.5};
   rn_real y = 0;
@@ -217,7 +219,7 @@ static void fp64_sums_are_exact(int set) {
   CHECK_NEAR((double)y, 1.5, 0);
 }
 
-/* A head's token: the state decays, k^T v is added, and q reads it. */
+/* Checks one token of a head: the state decays, k^T v is added, and o = q state. */
 static void recurrence_is_its_formula(int set, int key_width, int value_width) {
   static rn_real state[K * V], before[K * V], alone[K * V];
   rn_real q[K], k[K], v[V], o[V];
@@ -244,7 +246,7 @@ static void recurrence_is_its_formula(int set, int key_width, int value_width) {
   }
 }
 
-/* A row's norm rounded is the norm, rounded; and widening undoes no rounding. */
+/* Checks that a norm written in bf16 is the rounded norm, and that widen_bf16 is exact. */
 static void rows_in_bf16_are_rounded(int set, int n, rn_block_norm kind) {
   rn_real x[N], w[N], b[N], y[N], wide[N], stat[2];
   rn_bf16 rounded[N], bf16[N];
@@ -272,7 +274,7 @@ static int chunks_in_bf16_agree(void) {
   return check_result();
 }
 
-/* With the argument bf16 only what needs products of it, skipped where there are none. */
+/* With argument "bf16" tests only chunks in bf16; skipped if there are no bf16 products. */
 int main(int argc, char **argv) {
   (void)argv;
   rn_threads_start(1);

@@ -1,6 +1,6 @@
-/* The kernels add in the order that model/kernel/ref/lanes.h specifies: the same bits from every
- * compiler, at every optimization level and for any row address. The test recomputes the sums, one
- * element at a time. */
+/* Checks that kernels add in the order that model/kernel/ref/lanes.h specifies, so that the
+ * results are bitwise the same for every compiler, optimization level and row address. The test
+ * computes the expected sums one element at a time. */
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 
 enum { MAX = 1100, OFFSETS = 16 };
 
-/* Operands at any address: an array has space for each of them. */
+/* A row of operands, with space to begin at any of OFFSETS offsets. */
 typedef struct row {
   float at[MAX + OFFSETS];
 } row;
@@ -95,7 +95,8 @@ static void softmax_adds_in_order(const rn_kernels *kernels, int n, int offset) 
   }
 }
 
-/* Whether the plain C set, which is compiled as this file is, rounds a product before it adds. */
+/* Returns whether the plain C kernel set uses fused multiply-add. It is compiled with the
+ * options of this file. */
 static bool ref_is_fused(void) {
   const float one = 1.0F + 0x1p-20F;
   rn_vec a, sum;
@@ -119,12 +120,13 @@ static float product_of(int k, int lanes, bool fused, const float *a, const floa
   return lane[0];
 }
 
-/* m rows by n columns of weights, in fp32 and in bf16, with a multiple of what is in y. */
+/* Checks m rows times n columns of weights, in fp32 and in bf16, added to 0.3 times the previous
+ * result. */
 static void skinny_gemm_adds_in_order(const rn_kernels *kernels, int m, int n, int k, int offset) {
   static rn_bf16 bf16s[MAX];
   static float x_fp64[MAX];
   const bool vector_set = strcmp(kernels->name, "ref") != 0, fused = vector_set || ref_is_fused();
-  /* -march may make vectors wider than a set's own. */
+  /* With -march, vectors may be wider than those of the set. */
   const int own = strcmp(kernels->name, "avx512") == 0 ? 16 : vector_set ? 8 : RN_VEC;
   const int lanes = own > RN_VEC ? own : RN_VEC;
   for (int i = 0; i < n * k; i++)
@@ -143,7 +145,7 @@ static void skinny_gemm_adds_in_order(const rn_kernels *kernels, int m, int n, i
   }
 }
 
-/* One head of width one: its score is the product of two sums. */
+/* Checks one head of width one, whose score is the product of two sums. */
 static void first_tokens_add_in_order(int n) {
   double input[MAX], lane[2][8] = {{0}}, q = 0, k = 0;
   const float v = 1.5F;

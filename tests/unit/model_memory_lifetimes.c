@@ -1,6 +1,7 @@
-/* No phase reads a buffer of the workspace outside of its declared lifetime, or before it is
- * written: with all other bytes of the workspace NaN at the begin of each phase, and the saved ones
- * NaN before forward, rows, losses and gradients have the same bits. */
+/* Checks that no phase reads a buffer of the workspace outside its declared lifetime or before
+ * it is written. At the begin of each phase all other bytes of the workspace are set to NaN, and
+ * saved buffers are set to NaN before forward: rows, losses and gradients must have the same
+ * bits as without this. */
 #include "model/kernel/gemm.h"
 #include "tests/support/sets.h"
 #include "tests/support/stage.h"
@@ -58,7 +59,7 @@ static void forms_are_the_same(const rn_spec *spec, rn_save_policy policy) {
   }
 }
 
-/* The parallel form has a backward, in rn_real. */
+/* The parallel form has a backward pass only in rn_real. */
 static void parallel_steps_are_the_same(const rn_spec *spec) {
   test_model clean = open(spec, RN_SAVE_ALL, false), poisoned = open(spec, RN_SAVE_ALL, true);
   const double loss = test_step_whole(&clean, RN_FORM_PARALLEL, true);
@@ -69,7 +70,7 @@ static void parallel_steps_are_the_same(const rn_spec *spec) {
   test_model_close(&poisoned);
 }
 
-/* Forward only, in the memory of activations that training uses. */
+/* Checks forward only, in activations that alias the memory of those used in training. */
 static void aliases_are_the_same(const rn_spec *spec, rn_save_policy policy) {
   test_model clean = open(spec, RN_SAVE_NOTHING, false), poisoned = open(spec, policy, true);
   rn_err err = {0};

@@ -1,6 +1,6 @@
-/* Buffers that are live in the same phase never overlap; the memory is large enough for each phase
- * and not larger than the sum of all buffers; the same list gives the same offsets; and a poisoned
- * workspace leaves exactly the buffers that stay live. */
+/* Checks the placement of buffers: those that are live in the same phase never overlap. The
+ * memory is large enough for each phase and not larger than the sum of all buffers. The same
+ * list gives the same offsets. Poisoning a workspace keeps exactly the buffers that stay live. */
 #include <string.h>
 
 #include "model/memory/workspace.h"
@@ -9,8 +9,8 @@
 
 enum { LISTS = 300, ALIGNMENT = 64 };
 
-/* Up to RN_PLACEMENT_MAX buffers of random sizes, live in one or two random ranges of phases; some
- * empty, some never live. */
+/* Draws up to RN_PLACEMENT_MAX buffers of random sizes, each live in one or two random ranges of
+ * phases. Some are empty, some are never live. */
 static int draw(int list, rn_buffer *buffer) {
   rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, (uint64_t)list, "placement");
   uint64_t next = 0;
@@ -42,7 +42,8 @@ static size_t live_bytes(const rn_buffer *buffer, int count, int phase) {
   return bytes;
 }
 
-/* The largest number of bytes live in one phase: no placement needs less. */
+/* Returns the largest number of bytes that are live in one phase, which is a lower bound of any
+ * placement. */
 static size_t live_bytes_max(const rn_buffer *buffer, int count) {
   size_t max = 0;
   for (int phase = 0; phase < 64; phase++) {
@@ -71,7 +72,8 @@ static void live_buffers_do_not_overlap(int list) {
   for (int i = 0; i < count; i++) CHECK(repeated[i].offset == buffer[i].offset);
 }
 
-/* Three buffers that follow one another take the memory of the two largest neighbours. */
+/* Three buffers whose lifetimes form a chain need only the memory of the largest two that
+ * overlap. */
 static void dead_buffers_take_no_memory(void) {
   rn_buffer buffer[] = {{"a", 640, rn_phase_range(0, 1), 0},
                         {"b", 128, rn_phase_range(1, 2), 0},
@@ -82,7 +84,7 @@ static void dead_buffers_take_no_memory(void) {
   CHECK_EQUAL(buffer[2].offset, 0);
 }
 
-/* The smallest gap that fits is taken, not the first. */
+/* The smallest gap that is large enough must be used, not the first. */
 static void best_gap_is_taken(void) {
   rn_buffer buffer[] = {
       {"floor", 1024, rn_phase_range(1, 1), 0}, {"low", 960, rn_phase_range(0, 1), 0},

@@ -1,4 +1,5 @@
-/* Dropout of an element depends on its identity, not on how the batch is divided. */
+/* Checks that dropout of an element depends on the element's position in the data, not on how
+ * the batch is divided. */
 #include "model/ops/dropout.h"
 
 #include <omp.h>

@@ -1,7 +1,7 @@
 /*
- * Exact sums do not depend on the order of the reduction blocks: together, one by one or reversed
- * they give the same integers, close to the plain sum. Values that are too large or not finite are
- * detected.
+ * Checks that exact sums do not depend on the order of reduction blocks: added together, one by
+ * one, or in reverse order, they give the same integers, which are close to the plain sum. Values
+ * that are too large or not finite must be detected.
  */
 #include <math.h>
 #include <string.h>
@@ -10,8 +10,8 @@
 #include "proto/base/random.h"
 #include "tests/support/check.h"
 
-/* Sequences of TOKENS rows in reduction blocks of REDUCTION_BLOCK, the last one shorter; weights
- * [N, K]. */
+/* Each sequence of TOKENS rows has EACH reduction blocks of REDUCTION_BLOCK rows, the last one
+ * shorter; weights are [N, K]. */
 enum {
   SEQUENCES = 3,
   TOKENS = 42,
@@ -37,7 +37,7 @@ static rn_grad_accumulator start(int64_t *exact) {
   return accumulator;
 }
 
-/* Reduction block `index`, accumulated by itself. */
+/* Adds reduction block `index` only. */
 static void add_reduction_block(rn_grad_accumulator *accumulator, int index) {
   const int first = index / EACH * TOKENS + index % EACH * REDUCTION_BLOCK;
   const int rows =

@@ -1,5 +1,5 @@
-/* Tiled products match a triple loop for any shape and GEMM backend, with the same bits for any
- * number of threads. */
+/* Checks that tiled products match a triple loop for any shape and GEMM backend, and that the
+ * number of threads does not change the results, bit for bit. */
 #include "model/ops/matmul.h"
 
 #include <omp.h>
@@ -14,7 +14,7 @@
 
 typedef enum { NT, NN, TN } product_kind;
 
-/* c [m, n] = sum over k of op(a) op(b) + beta c, with rows `pad` longer than needed. */
+/* c [m, n] = op(a) op(b) + beta c, with sums over k; row strides are `pad` longer than rows. */
 typedef struct product {
   product_kind kind;
   int m, n, k, lda, ldb, ldc;
@@ -111,7 +111,8 @@ static void beta_zero_forgets_what_was_there(double tolerance) {
   destroy(&want);
 }
 
-/* Element by element, also where the sum nearly cancels: only the result is rounded. */
+/* Checks each element with a relative tolerance, also where the sum nearly cancels, since only
+ * the result is rounded. */
 static void fp64_sums_are_rounded_once(int m, int n, int k) {
   product got = make(NT, m, n, k, 2, 0), want = make(NT, m, n, k, 2, 0);
   rn_tile_nt_fp64_accumulate(&(rn_step_tile){.rows = {0, m}, .cols = {0, n}},
@@ -177,7 +178,7 @@ static void products_are_right(void) {
   an_accumulator_adds_products_and_vectors();
 }
 
-/* The operands of p in bf16; it then has their values. */
+/* Returns x in bf16, and rounds x to the same values. */
 static rn_bf16 *bf16s_of(rn_real *x, int64_t count) {
   rn_bf16 *bf16s = malloc((size_t)(count + 1) * sizeof *bf16s);
   for (int64_t i = 0; i < count; i++) {
@@ -198,7 +199,7 @@ static void run_in_bf16(const product *p, const rn_bf16 *a, const rn_bf16 *b, rn
   }
 }
 
-/* Operands have 8 bits, and only they: sums are as good as those of fp32. */
+/* Operands have 8 bits of precision, but sums must be as accurate as those of fp32. */
 static void equals_in_bf16(product_kind kind, int m, int n, int k, int pad, rn_real beta) {
   product p = make(kind, m, n, k, pad, beta), want = make(kind, m, n, k, pad, beta);
   rn_bf16 *a = bf16s_of(p.a, (int64_t)(kind == TN ? k : m) * p.lda);
@@ -216,7 +217,7 @@ static void equals_in_bf16(product_kind kind, int m, int n, int k, int pad, rn_r
   destroy(&p);
 }
 
-/* The same sums, rounded once more. */
+/* Checks that a result in bf16 is the fp32 result, rounded. */
 static void result_in_bf16_is_rounded(product_kind kind, int m, int n, int k) {
   product p = make(kind, m, n, k, 2, 0);
   rn_bf16 *a = bf16s_of(p.a, (int64_t)(kind == TN ? k : m) * p.lda);
@@ -248,7 +249,7 @@ static void products_in_bf16_are_right(void) {
   result_in_bf16_is_rounded(NN, 300, 515, 130);
 }
 
-/* With the argument bf16 only what needs products of it, skipped where there are none. */
+/* With argument "bf16" tests only bf16 products; skipped if there are none. */
 int main(int argc, char **argv) {
   (void)argv;
   if (argc > 1) {
@@ -274,7 +275,8 @@ int main(int argc, char **argv) {
   }
   CHECK_OK(&err, rn_gemm_backend_use(&err, RETNET__PRODUCTS__PRODUCTS_AUTO, fp32, &lack));
   products_are_right();
-  /* A checkpoint stores the backend's name, and a resumed run finds it by that. */
+  /* A checkpoint stores the name of the backend, and a resumed run selects the backend by this
+   * name. */
   const rn_gemm_backend *chosen = rn_gemm_backend_in_use();
   CHECK(rn_gemm_backend_use_named("openblas"));
   CHECK(!rn_gemm_backend_use_named("no such backend"));

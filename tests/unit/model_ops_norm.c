@@ -1,5 +1,5 @@
-/* Norms match their formula, their gradients match finite differences, and the number of threads
- * changes no bit. */
+/* Checks that norms match their formula, that their gradients match finite differences, and that
+ * the number of threads does not change the results, bit for bit. */
 #include "model/ops/norm.h"
 
 #include <omp.h>
@@ -8,7 +8,7 @@
 #include "model/pass/row_slices.h"
 #include "tests/support/gradient.h"
 
-/* Rows of several parts, the last one short. */
+/* ROWS is such that rows are processed in several parts, the last one shorter. */
 enum { ROWS = 75, WIDTH = 70 };
 
 typedef struct fixture {
@@ -137,8 +137,8 @@ static void threads_do_not_change_bits(void) {
   CHECK(memcmp(one.gradient, many.gradient, sizeof one.gradient) == 0);
 }
 
-/* More reduction blocks than parts that are processed at a time; how rows are shared changes no
- * bit. */
+/* There are more reduction blocks than parts that are processed at a time. How rows are divided
+ * into calls must not change the results, bit for bit. */
 static void reduction_blocks_are_accumulated_one_by_one(void) {
   fixture f;
   prepare(&f, RN_BLOCK_NORM_LAYER);

@@ -1,5 +1,5 @@
-/* The rows behind a block in one pass have the bits of dropout, residual connection and norm one
- * after another, for any number of threads, and in place. */
+/* Checks that the combined pass over the rows after a block gives the bits of dropout, residual
+ * connection and norm computed one after another, for any number of threads, and also in place. */
 #include "model/ops/residual.h"
 
 #include <omp.h>
@@ -38,7 +38,7 @@ static void one_after_another(rows *r, bool drops) {
   rn_norm_forward(&norm, r->params, ROWS, r->sum, rn_reals(r->y), r->stat);
 }
 
-/* `aliased`: the sum replaces x, and y replaces the branch. */
+/* With `aliased` the sum replaces x, and y replaces the branch. */
 static void in_one_pass(rows *r, bool drops, bool normed, bool aliased) {
   fill(r);
   const rn_residual residual = {.dropout = drops ? &dropout : NULL,

@@ -1,6 +1,6 @@
-/* Each tile of each step is computed once, after all tiles of the previous step in the same
- * block of rows, for any number of threads and any delays. Blocks do not cross the boundaries of
- * reduction blocks. Only the first thread polls. */
+/* Checks that each tile of each step is computed once, after all tiles of the previous step in
+ * the same block of rows, for any number of threads and any delays. Blocks must not cross
+ * boundaries of reduction blocks, and only the first thread may poll. */
 #include "model/ops/tile_steps.h"
 
 #include <omp.h>
@@ -13,7 +13,7 @@
 
 enum { STEPS = 3 };
 
-/* How often each element of each step was computed; and what went wrong. */
+/* Records how many times each element of each step was computed, and counts errors. */
 typedef struct record {
   rn_tile_step steps[STEPS];
   unsigned char *computed[STEPS];
@@ -22,7 +22,7 @@ typedef struct record {
   atomic_int early, crossing, split_grains, polls, foreign_polls;
 } record;
 
-/* A delay between 0 and delay_s that depends on the tile. */
+/* Waits between 0 and delay_s; the time depends on the tile. */
 static void delay(const record *r, int step, const rn_step_tile *tile) {
   const uint64_t mixed =
       ((uint64_t)tile->rows.begin * 31 + (uint64_t)tile->cols.begin * 17 + (uint64_t)step) *

@@ -1,7 +1,7 @@
-/* Work for every thread: the tiles of rows and of weight products are so many and so equal that a
- * schedule of them keeps many threads busy; and pieces of a sum that go to different threads are
- * added in their order, so bits do not depend on threads. Efficiencies are computed from the
- * tilings in use, not measured. */
+/* Checks that weight products have enough tiles of nearly equal size to keep many threads busy.
+ * The efficiencies are computed from the tilings in use, not measured. Also checks that partial
+ * sums computed by different threads are added in order, so that the number of threads does not
+ * change the results. */
 #include "model/ops/tiling.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 enum { MAX_THREADS = 64 };
 
-/* The thread that is free first. */
+/* Returns the thread that is free first. */
 static int first_free(const double *busy, int threads) {
   int first = 0;
   for (int t = 1; t < threads; t++) {
@@ -29,8 +29,9 @@ static double latest(const double *busy, int threads) {
   return end;
 }
 
-/* The same for the products of two weights [n, k] over `rows`: tasks are pieces of the sums, and a
- * task waits for the piece before it. */
+/* Returns the efficiency for the products of two weights [n, k] over `rows` rows, if free
+ * threads take tasks in order. A task is a piece of the sum of a tile, and waits for the
+ * previous piece of the same tile. */
 static double efficiency_of_weights(int64_t rows, const int (*shape)[2], int threads) {
   enum { MAX_TILES = 4096 };
   static double done[MAX_TILES], cost[MAX_TILES];
@@ -55,7 +56,8 @@ static double efficiency_of_weights(int64_t rows, const int (*shape)[2], int thr
 }
 
 static void threads_find_work(void) {
-  /* k;v and q;g, then fc1;gate and fc2, of models with D = 512 and 2048, V = F = 2 D. */
+  /* k and v, q and g; then fc1 with gate, and fc2; for models with D = 512 and 2048, V = F = 2
+   * D. */
   static const int narrow_qkvg[2][2] = {{1536, 512}, {1536, 512}},
                    narrow_ffn[2][2] = {{512, 1024}, {2048, 512}},
                    wide_qkvg[2][2] = {{6144, 2048}, {6144, 2048}},
@@ -72,7 +74,8 @@ static void threads_find_work(void) {
   }
 }
 
-/* Several products in one pool equal each of them by itself, for any number of threads. */
+/* Several products in one pool must equal separately computed products, for any number of
+ * threads. */
 static void pooled_sums_keep_their_order(void) {
   enum { ROWS = 3000, N = 192, K = 160, SIZE = N * K };
   rn_real *dy = malloc(ROWS * N * sizeof *dy), *x = malloc(ROWS * K * sizeof *x);

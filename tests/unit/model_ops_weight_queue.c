@@ -1,8 +1,9 @@
-/* A queue of weight gradients gives the same bits as the products computed at once: with plain and
- * with exact sums, for any number of threads, whether it is emptied at once, left at random points
- * and continued, filled again in between, or run by the threads of other parallel work. A condition
- * that is reached ends the work on it; the oldest products come first, and their completion is
- * reported in this order. The products of a wide layer wait as those of a narrow one do. */
+/* Checks that a queue of weight gradients gives the bits of products computed at once, with
+ * plain and with exact sums and for any number of threads. It may be emptied in one call, left
+ * at random points and continued, extended in between, or run by the threads of other parallel
+ * work. A call that runs the queue returns when its condition is met. The oldest products come
+ * first, and their completion is reported in this order. Products of a wide layer are deferred
+ * too. */
 #include "model/ops/weight_queue.h"
 
 #include <omp.h>
@@ -27,9 +28,9 @@ static void *zeros(size_t count, size_t bytes) {
   return memory;
 }
 
-/* The operands of a test, and the gradient of the products computed at once. */
+/* Operands of a test, and the gradient that results if the products are computed at once. */
 typedef struct operands {
-  rn_real *dy, *x; /* [ROWS, N] and [ROWS, K]; each product begins 8 elements later */
+  rn_real *dy, *x; /* [ROWS, N] and [ROWS, K]; product i begins 8 i elements later */
   bool exact;
   rn_real *want;
   int64_t *want_exact;
@@ -98,7 +99,7 @@ static void add(const operands *o, rn_grad_accumulator *a, rn_weight_queue *q, i
   }
 }
 
-/* Reached after `left` polls. */
+/* A condition that is met after `left` polls. */
 static bool after_polls(void *self) {
   int *left = self;
   return (*left)-- <= 0;
@@ -118,8 +119,8 @@ static void at_once(const operands *o, rn_weight_queue *q) {
   drop(&a);
 }
 
-/* Leaves the queue at random points; adds products while others are in the middle. Returns how
- * often it was left with tasks in it. */
+/* Leaves the queue at random points and adds products while others are incomplete. Returns how
+ * many times the queue was left before it was empty. */
 static int left_and_continued(const operands *o, rn_weight_queue *q, uint64_t *seed) {
   rn_grad_accumulator a = accumulator_of(o);
   int added = 0, left_in_the_middle = 0;
@@ -137,7 +138,7 @@ static int left_and_continued(const operands *o, rn_weight_queue *q, uint64_t *s
   return left_in_the_middle;
 }
 
-/* The threads of other parallel work run single tasks of the queue. */
+/* Checks tasks of the queue that are run one at a time by the threads of other parallel work. */
 static void as_filler(const operands *o, rn_weight_queue *q, uint64_t *seed) {
   rn_grad_accumulator a = accumulator_of(o);
   add(o, &a, q, 0, PRODUCTS);
@@ -150,7 +151,7 @@ static void as_filler(const operands *o, rn_weight_queue *q, uint64_t *seed) {
   drop(&a);
 }
 
-/* More products than a queue holds: the older ones are computed when a new one finds no room. */
+/* Adds more products than the queue can hold: if it is full, older products are computed first. */
 static void more_than_fit(const operands *o, rn_weight_queue *q) {
   rn_grad_accumulator a = accumulator_of(o), b = accumulator_of(o);
   add(o, &a, q, 0, PRODUCTS);
@@ -189,7 +190,7 @@ static void same_bits(bool exact) {
 enum { TILES = 3, PIECES = 4 };
 
 typedef struct record {
-  atomic_int begun[2][TILES]; /* pieces of a tile of one of two products */
+  atomic_int begun[2][TILES]; /* number of pieces begun, for each tile of two products */
   atomic_int tasks, mistakes;
   int reported; /* index of the last event */
 } record;
@@ -198,7 +199,7 @@ static record ran;
 
 static void record_piece(const rn_weight_sum *sum, int64_t tile, int piece) {
   atomic_int *begun = &ran.begun[sum->offset][tile];
-  /* Younger tasks may only begin when the older product has no tile free. */
+  /* A task of the second product may begin only if no tile of the first one is free. */
   if (sum->offset == 1 && omp_get_num_threads() == 1) {
     for (int i = 0; i < TILES; i++) ran.mistakes += ran.begun[0][i] < PIECES;
   }
@@ -211,7 +212,8 @@ static rn_weight_sum recorded(int index) {
       .add_piece = record_piece, .tiles = TILES, .pieces = PIECES, .offset = index};
 }
 
-/* Events come in order; that of a product with index `index` - 2 after all of its tasks. */
+/* Reports must come in order. Report `index` > 1 must come after all tasks of product `index` -
+ * 2. */
 static void report(void *self, int index) {
   record *r = self;
   r->mistakes += index != r->reported + 1;
@@ -271,8 +273,8 @@ static void count_piece(const rn_weight_sum *sum, int64_t tile, int piece) {
   pieces_added++;
 }
 
-/* The weights of a layer of D channels, in tiles of the smallest size: k and v, q and g, the output
- * projection, fc1 with the gate, fc2. */
+/* Adds the weights of a layer of D channels, in tiles of the smallest size: k and v, q and g,
+ * the output projection, fc1 with the gate, fc2. */
 static void wide_products_wait(void) {
   enum { D = 4096, TILE_ELEMENTS = 64 * 256 };
   static const int multiples_of_d[] = {3, 3, 2, 4, 2};
