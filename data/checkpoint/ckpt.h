@@ -1,13 +1,14 @@
 /**
- * Checkpoints: any number of writers write files in parallel; readers read any range of a tensor.
+ * Checkpoints of a run. Any number of writers write files in parallel; a reader can read any range
+ * of a tensor.
  *
  * RUN/checkpoints/step-00000100/ holds checkpoint files (part-NNNNN.zst: zstd frames of tensor
- * slices) and a manifest; the schema is proto/schema/checkpoint.proto. A save is: one
- * rn_ckpt_stage_dir, rn_ckpt_write_file by every writer, one rn_ckpt_commit; then
- * rn_ckpt_point_latest and rn_ckpt_prune, whose failure does not invalidate the checkpoint. No
- * existing checkpoint changes until the rename in rn_ckpt_commit; a failed save can leave a
- * .tmp folder, which readers ignore. RN_ERR_FORMAT and RN_ERR_NOT_FOUND mean that a checkpoint is
- * damaged; other errors do not.
+ * slices) and a manifest; the schema is proto/schema/checkpoint.proto. To save, one process calls
+ * rn_ckpt_stage_dir, every writer calls rn_ckpt_write_file, and one process calls rn_ckpt_commit,
+ * then rn_ckpt_point_latest and rn_ckpt_prune. A failure of the last two does not invalidate the
+ * checkpoint. No existing checkpoint changes until the rename in rn_ckpt_commit; a failed save may
+ * leave a .tmp folder, which readers ignore. RN_ERR_FORMAT and RN_ERR_NOT_FOUND mean that a
+ * checkpoint is damaged; other errors do not.
  */
 #ifndef RN_DATA_CHECKPOINT_CKPT_H
 #define RN_DATA_CHECKPOINT_CKPT_H
@@ -49,31 +50,31 @@ typedef struct rn_ckpt_report {
 /* ---- saving ---- */
 
 /**
- * Checks, before a run starts, that it can save: free space for two checkpoints of `bytes`, and a
- * small file that can be written and read back.
+ * Checks that a run can save its checkpoints: that there is free space for two checkpoints of
+ * `bytes`, and that a small file can be written and read back. Called before the run starts.
  *
  * Errors: RN_ERR_IO naming the directory, what is missing and what to do.
  */
 rn_status rn_ckpt_preflight(rn_err *err, const char *run_dir, int64_t bytes);
 
-/** Creates an empty staging folder for a step; first removes the one that an earlier failed save
+/** Creates an empty staging folder for a step; first removes a staging folder that a failed save
  * left. */
 rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step);
 
 /** Returns the path of the staging folder of a step. */
 rn_path rn_ckpt_stage_path(const char *run_dir, int64_t step);
 
-/** Destination of a writer: file part-<index>.zst of the staging folder, starting at an offset. */
+/** The destination of a writer: file part-<index>.zst in the staging folder, from `offset` on. */
 typedef struct rn_ckpt_output {
   const char *stage_path;
   int index;      /* >= 0 */
-  int64_t offset; /* bytes; 0: create the file; else the file must have exactly this size */
+  int64_t offset; /* in bytes; 0: create the file; else the file must have exactly this size */
   int level;      /* zstd compression level */
 } rn_ckpt_output;
 
 /**
- * Creates a checkpoint file in the staging folder, or appends to one: writes the slices compressed,
- * then calls fsync.
+ * Creates a checkpoint file in the staging folder, or appends to one. Writes the slices,
+ * compressed, and calls fsync.
  *
  * A file has one writer at a time; the next writer begins where the previous one ended. If there
  * are no slices, no file is created.
@@ -84,18 +85,19 @@ rn_status rn_ckpt_write_file(rn_err *err, rn_ckpt_output output, const rn_ckpt_s
                              int count, rn_ckpt_report *out);
 
 /**
- * Writes the manifest and renames the staging folder; one process calls it, after all writers.
+ * Writes the manifest and renames the staging folder. One process calls it when all writers have
+ * finished.
  *
- * `head` is the manifest without its files. Its list of tensors may be empty; otherwise the reports
- * must contain exactly these tensors. If the step already exists, the new folder replaces it in one
+ * `head` is the manifest without its files. If its list of tensors is not empty, the reports must
+ * contain exactly these tensors. If the step already exists, the new folder replaces it in one
  * atomic exchange where the file system supports that.
  * Errors: RN_ERR_MISMATCH if the slices do not cover every tensor exactly once.
  */
 rn_status rn_ckpt_commit(rn_err *err, const char *run_dir, const Retnet__Manifest *head,
                          const rn_ckpt_report *reports, int count);
 
-/** Like rn_ckpt_commit, for a checkpoint outside a run: `folder` is its path, which must not
- * exist, and `staged` the folder with its files. */
+/** Like rn_ckpt_commit, for a checkpoint outside a run. `staged` is the folder that holds its
+ * files, and `folder` is its final path, which must not exist. */
 rn_status rn_ckpt_commit_folder(rn_err *err, const char *staged, const char *folder,
                                 const Retnet__Manifest *head, const rn_ckpt_report *reports,
                                 int count);
@@ -108,9 +110,9 @@ rn_status rn_ckpt_commit_folder(rn_err *err, const char *staged, const char *fol
 rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step);
 
 /**
- * Removes old checkpoints. Keeps the newest `keep_last` (0: all) and those whose step is a multiple
- * of `keep_every` (0: no such rule). Also removes .bad and .tmp folders that are not newer than the
- * newest complete checkpoint. Only complete checkpoints count towards keep_last.
+ * Removes old checkpoints. Keeps the newest `keep_last` (0: all), and those whose step is a
+ * multiple of `keep_every` (0: no further ones). Also removes .bad and .tmp folders that are not
+ * newer than the newest complete checkpoint. Only complete checkpoints count towards keep_last.
  */
 rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t keep_every);
 
@@ -142,9 +144,9 @@ bool rn_ckpt_is_step_folder(const char *path);
 rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path);
 
 /**
- * Callbacks of rn_ckpt_find. `report` is called for a skipped checkpoint with one line, without
- * newline. `open` opens a step folder and verifies its checksums, for example with several ranks;
- * NULL: the calling process does both alone.
+ * Callbacks of rn_ckpt_find. `report` is called with one line, without a newline, for each skipped
+ * checkpoint. `open` opens a step folder and verifies its checksums, for example with several
+ * ranks; if it is NULL, the calling process does this alone.
  */
 typedef struct rn_ckpt_notes {
   void (*report)(void *context, const char *line);
@@ -153,14 +155,16 @@ typedef struct rn_ckpt_notes {
 } rn_ckpt_notes;
 
 /**
- * Opens the checkpoint at a path: a step folder, or the newest valid one of a run directory.
+ * Opens the checkpoint at a path: a step folder, or a run directory, whose newest valid checkpoint
+ * is opened.
  *
  * All checksums are verified. In a run directory, damaged checkpoints are reported to `notes` and
- * skipped. If `mark_bad` is set and a valid checkpoint is found, newer ones whose content is wrong
- * are renamed to step-N.bad; one with a missing file keeps its name. If a running job removes an
- * old checkpoint while it is being read, the run is listed again and nothing is reported.
- * Errors: RN_ERR_NOT_FOUND if there is none; RN_ERR_FORMAT if all are damaged; for a step folder
- *         the error of opening it.
+ * skipped. If `mark_bad` is set and a valid checkpoint is found, newer checkpoints whose content is
+ * wrong are renamed to step-N.bad; a checkpoint with a missing file keeps its name. If a running
+ * job removes an old checkpoint while it is being read, the run is listed again and nothing is
+ * reported.
+ * Errors: RN_ERR_NOT_FOUND if there is no checkpoint; RN_ERR_FORMAT if all are damaged; for a step
+ *         folder, the error of opening it.
  */
 rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
                        rn_ckpt **out);
@@ -177,8 +181,9 @@ void rn_ckpt_close(rn_ckpt **ckpt);
 const Retnet__Manifest *rn_ckpt_manifest(const rn_ckpt *ckpt);
 
 /**
- * Records why no checkpoint was found at `path`: it does not exist, is a file, is a folder of
- * checkpoints instead of the run's directory, is a checkpoint where a run is needed, or has none.
+ * Fails with the reason why no checkpoint was found at `path`: it does not exist, is a file, is a
+ * folder of checkpoints instead of the run's directory, is a checkpoint although a run is needed,
+ * or contains no checkpoint.
  * Errors: always RN_ERR_NOT_FOUND, or RN_ERR_IO if `path` cannot be examined.
  */
 rn_status rn_ckpt_none(rn_err *err, const char *path);
@@ -186,8 +191,7 @@ rn_status rn_ckpt_none(rn_err *err, const char *path);
 /** Returns the path at which the checkpoint was opened. */
 const char *rn_ckpt_path(const rn_ckpt *ckpt);
 
-/** Returns the effective configuration; in older checkpoints it has only the keys that the user
- * gave. */
+/** Returns the effective configuration or, for older checkpoints, the keys that the user gave. */
 static inline const Retnet__Config *rn_ckpt_config(const Retnet__Manifest *manifest) {
   return manifest->effective != NULL ? manifest->effective : manifest->config;
 }
@@ -213,17 +217,15 @@ rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, cons
  */
 rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int reader, int readers);
 
-/** Compares the sizes of all files with the manifest, and reads none. Errors: those of
- * rn_ckpt_check.
- */
+/** Compares the sizes of all files with the manifest, without reading the files. Errors: those of
+ * rn_ckpt_check. */
 rn_status rn_ckpt_check_sizes(rn_err *err, const rn_ckpt *ckpt);
 
-/** Returns the word for a checkpoint that cannot be used: "incomplete" if a file is missing
- * (RN_ERR_NOT_FOUND), else "damaged". */
+/** Returns the word that describes an unusable checkpoint in messages: "incomplete" if a file is
+ * missing (RN_ERR_NOT_FOUND), else "damaged". */
 const char *rn_ckpt_fault(rn_status status);
 
-/** Checks all frames like rn_ckpt_check, and that the folder contains no file besides those of the
- * checkpoint. */
+/** Checks all frames like rn_ckpt_check; also checks that the folder contains no other files. */
 rn_status rn_ckpt_verify(rn_err *err, rn_ckpt *ckpt);
 
 #endif

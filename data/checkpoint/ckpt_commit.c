@@ -1,4 +1,5 @@
-/* Turns a staging folder into a checkpoint: sizes, manifest, one rename; then the hint `latest`. */
+/* Turns a staging folder into a checkpoint: checks file sizes, writes the manifest, and renames the
+ * folder; then updates the hint `latest`. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static rn_status check_sizes(rn_err *err, const char *staged, const Retnet__Mani
 
 /*
  * If the step exists, exchanges the old and the new folder atomically. On a file system without
- * RENAME_EXCHANGE it takes two renames: the old folder to step-N.bad, then the new one to step-N.
+ * RENAME_EXCHANGE, renames twice: the old folder to step-N.bad, then the new one to step-N.
  */
 static rn_status take_name(rn_err *err, const char *run_dir, int64_t step) {
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
@@ -51,7 +52,7 @@ static rn_status take_name(rn_err *err, const char *run_dir, int64_t step) {
 #define FAULT_SITE(err, site, doing, path) \
   if (rn_fault_now(site)) return rn_file_fail((err), (doing), (path), errno)
 
-/* Completes a staged folder: checks its files, and writes the manifest. */
+/* Checks the files of a staged folder and writes its manifest. */
 static rn_status seal(rn_err *err, const char *staged, const Retnet__Manifest *manifest) {
   rn_path file = rn_path_join(staged, RN_CKPT_MANIFEST_FILE);
   RN_TRY(err, check_sizes(err, staged, manifest));

@@ -10,7 +10,8 @@
 #include "data/checkpoint/ckpt_name.h"
 #include "proto/base/fault.h"
 
-/* Maximum listings of a run whose owner removes checkpoints while they are being read. */
+/* Maximum number of times that a run is listed if its owner removes checkpoints while they are
+ * read. */
 enum { MAX_LISTS = 16 };
 
 static int by_step(const void *a, const void *b) {
@@ -86,8 +87,8 @@ typedef struct search {
   int count;
   int found;   /* index of the newest valid checkpoint; -1: none found yet */
   int damaged; /* number of damaged checkpoints that were skipped */
-  bool *wrong; /* [count] true if the content of the entry is wrong */
-  bool stale;  /* the job that owns the run has pruned a checkpoint since it was listed */
+  bool *wrong; /* [count] true if the entry's content is wrong */
+  bool stale;  /* true if the owner of the run has removed a checkpoint since the listing */
 } search;
 
 static void report_skipped(const search *s, const rn_ckpt_entry *entry, const rn_err *why) {
@@ -99,8 +100,9 @@ static void report_skipped(const search *s, const rn_ckpt_entry *entry, const rn
 }
 
 /*
- * Renames checkpoints whose content is wrong. One with a missing file keeps its name, because a
- * shared file system may show a new file to this host late. A failure to rename is only reported.
+ * Renames checkpoints whose content is wrong. A checkpoint with a missing file keeps its name,
+ * because on a shared file system a new file may become visible to this host late. A failure to
+ * rename is reported but not returned.
  */
 static void mark_wrong(const search *s) {
   for (int i = 0; i < s->count; i++) {
@@ -174,7 +176,7 @@ rn_status rn_ckpt_none(rn_err *err, const char *path) {
                  path);
 }
 
-/* Searches one listing. Renames damaged checkpoints only if a valid one is found: otherwise the
+/* Searches one listing. Renames damaged checkpoints only if a valid one is found; otherwise the
  * next start would find no checkpoint at all. */
 static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
                               const rn_ckpt_notes *notes, bool *stale, rn_ckpt **out) {

@@ -1,4 +1,4 @@
-/* Packs floats into a zstd frame and back, with a byte shuffle if that compresses better. */
+/* Packs floats into a zstd frame, byte-shuffled if that compresses better, and unpacks them. */
 #include "data/checkpoint/ckpt_frame.h"
 
 #include <assert.h>
@@ -29,7 +29,7 @@ void rn_ckpt_context_destroy(rn_ckpt_context *context) {
   *context = (rn_ckpt_context){0};
 }
 
-/* Elements shuffled at a time: few enough to stay in the L1 cache while all four byte planes are
+/* Number of elements shuffled at a time. They stay in the L1 cache while all four byte planes are
  * written. */
 enum { L1_ELEMENTS = 4096 };
 

@@ -1,9 +1,9 @@
 /**
  * A frame of a checkpoint file: up to RN_CKPT_FRAME_ELEMENTS floats as one blob.
  *
- * Weights compress better if their bytes are shuffled into one plane per significance: signs and
- * exponents are similar, the low bits are noise. Moments that are still zero do not. The packer
- * compresses a sample both ways to decide.
+ * Weights compress better if their bytes are shuffled into four planes, one per byte position,
+ * because signs and exponents are similar and the low bits are noise. Moments that are still zero
+ * do not compress better. The packer compresses a sample both ways to decide.
  */
 #ifndef RN_DATA_CHECKPOINT_CKPT_FRAME_H
 #define RN_DATA_CHECKPOINT_CKPT_FRAME_H
@@ -18,7 +18,7 @@
 /** Scratch buffers for frames of up to `elements` elements, reused from frame to frame. */
 typedef struct rn_ckpt_context {
   unsigned char *shuffled; /* the raw bytes of a frame */
-  unsigned char *stored;   /* the compressed bytes; as large as their upper bound */
+  unsigned char *stored;   /* the compressed bytes; allocated with their upper bound */
   int level;               /* zstd compression level; unused for reading */
 } rn_ckpt_context;
 

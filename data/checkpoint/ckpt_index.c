@@ -1,4 +1,4 @@
-/* A manifest is valid only if its slices cover every tensor once and fill every file. */
+/* Checks that the slices of a manifest cover every tensor exactly once and fill every file. */
 #include "data/checkpoint/ckpt_index.h"
 
 #include <assert.h>
@@ -185,8 +185,8 @@ void rn_ckpt_index_destroy(rn_ckpt_index *index) {
 }
 
 int64_t rn_ckpt_index_find(const rn_ckpt_index *index, int64_t tensor, int64_t element) {
-  int64_t low = 0,
-          high = index->count; /* finds the last extent that begins at or before `element` */
+  /* Binary search for the last extent that begins at or before `element`. */
+  int64_t low = 0, high = index->count;
   while (high - low > 1) {
     int64_t middle = (low + high) / 2;
     const Retnet__Slice *slice = index->extent[middle].slice;

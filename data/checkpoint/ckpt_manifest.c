@@ -1,4 +1,5 @@
-/* The manifest file: the packed message, then magic, length and XXH3-64 checksum. */
+/* Reads and writes the manifest file: the packed message, then magic, length and XXH3-64
+ * checksum. */
 #include "data/checkpoint/ckpt_manifest.h"
 
 #include <stdlib.h>
@@ -36,7 +37,7 @@ rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Ma
   return status;
 }
 
-/* Adds the config sections that were not stored, with their defaults. */
+/* Adds the configuration sections that were not stored, with default values. */
 static rn_status complete(rn_err *err, Retnet__Manifest *manifest) {
   RN_TRY(err, rn_options_complete(err, manifest->config));
   return manifest->effective != NULL ? rn_options_complete(err, manifest->effective) : RN_OK;

@@ -1,11 +1,11 @@
-/** The manifest file: the message and a trailer with its checksum. */
+/** Reads and writes the manifest file, which is a message and a trailer with its checksum. */
 #ifndef RN_DATA_CHECKPOINT_CKPT_MANIFEST_H
 #define RN_DATA_CHECKPOINT_CKPT_MANIFEST_H
 
 #include "proto/base/status.h"
 #include "proto/schema/checkpoint.pb-c.h"
 
-/** Writes message and trailer durably. */
+/** Writes the message and the trailer durably. */
 rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Manifest *manifest);
 
 /**

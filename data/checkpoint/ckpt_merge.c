@@ -1,4 +1,5 @@
-/* Merges reports into one manifest: one table of tensors; slices refer to it, grouped by file. */
+/* Merges reports into one manifest, with one table of all tensors and with the slices grouped by
+ * file. */
 #include "data/checkpoint/ckpt_merge.h"
 
 #include <stdlib.h>
@@ -71,7 +72,8 @@ static rn_status collect_tensors(rn_err *err, const char *where, rn_ckpt_merge *
   return RN_OK;
 }
 
-/* Changes the tensor indices of the slices from the report's table of tensors to the manifest's. */
+/* Converts the tensor indices of the slices: on entry they refer to the report's table of tensors,
+ * on return to the manifest's. */
 static rn_status use_table_of(rn_err *err, const char *where, const Retnet__FileReport *report,
                               const Retnet__Manifest *m) {
   for (size_t k = 0; k < report->file->n_slice; k++) {
@@ -134,7 +136,7 @@ static rn_status collect_files(rn_err *err, const char *where, rn_ckpt_merge *me
   return RN_OK;
 }
 
-/* If the head lists tensors, exactly these must have been written. */
+/* Checks that the tensors written are exactly those that the head lists, if it lists any. */
 static rn_status compare_with_head(rn_err *err, const char *where, const Retnet__Manifest *head,
                                    const Retnet__Manifest *m) {
   for (size_t i = 0; i < head->n_tensor; i++) {

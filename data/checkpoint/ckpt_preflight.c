@@ -1,4 +1,4 @@
-/* Checks at the start of a run that it can save its checkpoints. */
+/* Checks, before a run starts, that it can save its checkpoints. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static rn_status check_space(rn_err *err, const char *folder, int64_t bytes) {
   struct statvfs info;
   if (statvfs(folder, &info) != 0)
     return rn_file_fail(err, "determine the free space of", folder, errno);
-  if (info.f_blocks == 0) return RN_OK; /* some network file systems do not report it */
+  if (info.f_blocks == 0) return RN_OK; /* some network file systems do not report their size */
   double available = (double)info.f_bavail * (double)info.f_frsize, need = 2.0 * (double)bytes;
   if (available >= need) return RN_OK;
   return rn_fail(err, RN_ERR_IO,

@@ -4,7 +4,8 @@
 #include "data/checkpoint/ckpt.h"
 #include "data/checkpoint/ckpt_name.h"
 
-/* A cheap check: valid manifest, file sizes. Only resume and verify read all checksums. */
+/* Checks only the manifest and the file sizes, which is fast. Only resume and verify read all
+ * data. */
 static bool looks_whole(const char *path) {
   rn_ckpt *ckpt = NULL;
   const bool whole =
@@ -13,8 +14,8 @@ static bool looks_whole(const char *path) {
   return whole;
 }
 
-/* Renames a checkpoint, then removes it: a half-removed one under its own name would look damaged.
- */
+/* Renames a checkpoint, then removes it. A partly removed checkpoint under its own name would look
+ * damaged. */
 static rn_status remove_whole(rn_err *err, const char *run_dir, const rn_ckpt_entry *entry) {
   rn_path staged = rn_ckpt_stage_path(run_dir, entry->step);
   if (rn_file_exists(staged.text)) RN_TRY(err, rn_file_remove_tree(err, staged.text));

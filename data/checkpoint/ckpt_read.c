@@ -1,4 +1,4 @@
-/* An open checkpoint: reads any range of any tensor from the slices that hold it. */
+/* Reads any range of any tensor of an open checkpoint from the slices that hold it. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -20,9 +20,9 @@ struct rn_ckpt {
   rn_ckpt_index index;
   rn_ckpt_context context;
   rn_file file;         /* the file that was read last */
-  int file_index;       /* its index; -1: none */
+  int file_index;       /* index of `file`; -1: none */
   float *frame;         /* content of the extent that was read last */
-  int64_t extent_index; /* its index; -1: none */
+  int64_t extent_index; /* index of that extent; -1: none */
 };
 
 rn_status rn_ckpt_open(rn_err *err, const char *step_path, rn_ckpt **out) {
@@ -138,7 +138,7 @@ rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, cons
   return RN_OK;
 }
 
-/* Checks frames [begin, end) of a file; both are clipped to its frames. */
+/* Checks frames [begin, end) of a file; the range is clipped to the frames of the file. */
 static rn_status check_frames(rn_err *err, rn_ckpt *ckpt, int index, int64_t begin, int64_t end) {
   const Retnet__CheckpointFile *file = ckpt->manifest->file[index];
   RN_TRY(err, allocate_scratch(err, ckpt));
@@ -150,10 +150,10 @@ static rn_status check_frames(rn_err *err, rn_ckpt *ckpt, int index, int64_t beg
   return RN_OK;
 }
 
-/* Reader 0 checks the size of every file, the others only of files that hold their frames. */
+/* Reader 0 checks the sizes of all files; other readers check only files that hold their frames. */
 rn_status rn_ckpt_check(rn_err *err, rn_ckpt *ckpt, int reader, int readers) {
   const rn_range mine = rn_cut(ckpt->index.count, readers, reader);
-  int64_t first = 0; /* frame of file i */
+  int64_t first = 0; /* index of the first frame of file i */
   for (int i = 0; i < (int)ckpt->manifest->n_file; i++) {
     const int64_t next = first + (int64_t)ckpt->manifest->file[i]->n_slice;
     const bool has_frames = first < mine.end && mine.begin < next;

@@ -10,15 +10,15 @@
 #include "data/checkpoint/ckpt_name.h"
 #include "proto/base/fault.h"
 
-/* Bytes between two calls of fsync: a single fsync of a large file may take minutes, in which the
- * watchdog sees no progress. */
+/* Bytes between two calls of fsync. A single fsync of a large file may take minutes, during which
+ * the watchdog would see no progress. */
 #define SYNC_BYTES (INT64_C(256) << 20)
 
-/* The open file, and the content of the report. */
+/* State of writing one file, with the content of its report. */
 typedef struct file_writer {
   rn_file file;
   int64_t begin;  /* bytes written by earlier writers */
-  int64_t synced; /* bytes at the last fsync */
+  int64_t synced; /* number of bytes written at the last fsync */
   rn_ckpt_context context;
   Retnet__CheckpointFile described;
   Retnet__Slice *slices; /* one for each frame */
@@ -90,7 +90,8 @@ static rn_status write_slice(rn_err *err, file_writer *w, uint32_t tensor,
   return RN_OK;
 }
 
-/* Describes `slice` in *tensor, which points into it: the slice must outlive *tensor. */
+/* Describes the tensor of `slice` in *tensor. The slice must outlive *tensor, which points into
+ * it. */
 static void describe_tensor(Retnet__Tensor *tensor, const rn_ckpt_slice *slice) {
   assert(slice->dims >= 0 && slice->dims <= RN_CKPT_DIMS);
   retnet__tensor__init(tensor);

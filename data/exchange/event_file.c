@@ -17,9 +17,10 @@ enum { HEAD_BYTES = 12, TAIL_BYTES = 4, HOST_BYTES = 64, MAX_SCALARS = 64 };
 
 static const char name_begin[] = "events.out.tfevents.";
 
-/* ---- the name ---- */
+/* ---- file name ---- */
 
-/* Sets *newest to the greatest time in the names of the event files in `folder`; 0 if none. */
+/* Sets *newest to the latest time in the names of the event files in `folder`, or to 0 if there are
+ * none. */
 static rn_status find_newest(rn_err *err, const char *folder, long long *newest) {
   DIR *dir = opendir(folder);
   *newest = 0;
@@ -33,7 +34,7 @@ static rn_status find_newest(rn_err *err, const char *folder, long long *newest)
   return RN_OK;
 }
 
-/* This host's name, limited to the characters that need no care in a path. */
+/* Writes this host's name, limited to characters that are safe in a path. */
 static void plain_host(char host[HOST_BYTES]) {
   if (gethostname(host, HOST_BYTES) != 0) host[0] = '\0';
   host[HOST_BYTES - 1] = '\0';
@@ -83,7 +84,8 @@ static rn_status add_event(rn_err *err, rn_journal *file, const Retnet__Event *e
   return status;
 }
 
-/* The first record of a file says what it is; the second, from which step on it replaces others. */
+/* Adds the first two records: the format version, and the step from which this file replaces
+ * earlier files. */
 static rn_status add_header(rn_err *err, rn_journal *file, int64_t first_step) {
   char version[] = "brain.Event:2";
   Retnet__Event event = RETNET__EVENT__INIT;
@@ -101,7 +103,7 @@ static rn_status add_header(rn_err *err, rn_journal *file, int64_t first_step) {
   return add_event(err, file, &event);
 }
 
-/* ---- the file ---- */
+/* ---- event files ---- */
 
 rn_status rn_event_file_create(rn_err *err, const char *folder, int64_t first_step,
                                rn_event_file *out) {

@@ -1,9 +1,10 @@
 /**
- * Event files of TensorBoard: scalars by step, beside other files of a run.
+ * Writes TensorBoard event files, which hold scalars by step.
  *
  * A file is a sequence of records: u64 length, u32 masked CRC-32C of the length, the bytes of an
- * Event (event.proto), u32 masked CRC-32C of these; all little-endian. The mask of a checksum c is
- * (c >> 15 | c << 17) + 0xa282ead8. Readers take the files of a folder in the order of their names.
+ * Event (event.proto), u32 masked CRC-32C of these bytes. All integers are little-endian. The mask
+ * of a checksum c is (c >> 15 | c << 17) + 0xa282ead8. Readers read the files of a folder in the
+ * order of their names.
  *
  * Source: TensorFlow, tensorflow/core/lib/io/record_writer.h and util/event.proto.
  */
@@ -24,10 +25,10 @@ typedef struct rn_event_file {
 } rn_event_file;
 
 /**
- * Creates `folder`/events.out.tfevents.<time>.<host>.<process>.0, whose name comes after those of
+ * Creates `folder`/events.out.tfevents.<time>.<host>.<process>.0, whose name sorts after those of
  * all event files in the folder, even if the clock was set back. Its first records make readers
- * discard what earlier files hold of `first_step` and of later steps; if they cannot be written
- * yet, they are written before the next record.
+ * discard the values of `first_step` and later steps in earlier files. If these records cannot be
+ * written yet, they are written before the next record.
  *
  * Errors: RN_ERR_IO if the file cannot be created, naming it; RN_ERR_MEMORY.
  */
@@ -35,15 +36,16 @@ rn_status rn_event_file_create(rn_err *err, const char *folder, int64_t first_st
                                rn_event_file *out);
 
 /**
- * Appends the scalars [count] of a step, in single precision, as the format demands; NaN and
- * infinities included, which TensorBoard marks.
+ * Appends the scalars [count] of a step, in single precision, as the format requires. NaN and
+ * infinities are written too; TensorBoard marks them.
  *
- * Errors: RN_ERR_IO: the record is written before the next one; RN_ERR_MEMORY: it is lost.
+ * Errors: RN_ERR_IO: the record stays pending and is written before the next one; RN_ERR_MEMORY:
+ *         the record is lost.
  */
 rn_status rn_event_file_add(rn_err *err, rn_event_file *events, int64_t step,
                             const rn_scalar *scalars, int count);
 
-/** Tries to write the records that are still pending, and closes. Accepts a zeroed file. */
+/** Tries to write the pending records, and closes the file. Accepts a zeroed object. */
 rn_status rn_event_file_close(rn_err *err, rn_event_file *events);
 
 #endif

@@ -1,5 +1,5 @@
-/* Conversions on the bits of the numbers, so they do not depend on the floating-point environment
- * (subnormal numbers are flushed to zero elsewhere in these programs). */
+/* Converts numbers with integer operations on their bits, so that the result does not depend on the
+ * floating-point environment. (These programs flush subnormal numbers to zero.) */
 #include "data/exchange/float_types.h"
 
 #include <assert.h>

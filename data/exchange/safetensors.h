@@ -1,5 +1,5 @@
 /**
- * Safetensors files, for exchange of weights with other programs.
+ * Reads and writes safetensors files, which exchange weights with other programs.
  *
  * A file is an 8-byte little-endian length, that many bytes of JSON header, then the tensors' raw
  * little-endian bytes. Input is untrusted: lengths are limited, types and shapes are checked
@@ -40,7 +40,7 @@ typedef struct rn_safetensors_tensor {
   int64_t offset;
 } rn_safetensors_tensor;
 
-/** One string of the header's __metadata__. */
+/** One key and string of the header's __metadata__. */
 typedef struct rn_safetensors_note {
   const char *key;
   const char *value;
@@ -71,10 +71,10 @@ const rn_safetensors_tensor *rn_safetensors_at(const rn_safetensors *file, int i
 /** Finds a tensor by name, or returns NULL. */
 const rn_safetensors_tensor *rn_safetensors_find(const rn_safetensors *file, const char *name);
 
-/** A string of __metadata__, or NULL. */
+/** Returns the string of a key in __metadata__, or NULL. */
 const char *rn_safetensors_metadata(const rn_safetensors *file, const char *key);
 
-/** Reads elements [first, first + count) in their stored type; `out` must be large enough. */
+/** Reads elements [first, first + count) in their stored type into `out`. */
 rn_status rn_safetensors_read(rn_err *err, const rn_safetensors *file,
                               const rn_safetensors_tensor *tensor, int64_t first, int64_t count,
                               void *out);
@@ -97,15 +97,15 @@ typedef struct rn_safetensors_header {
 } rn_safetensors_header;
 
 /**
- * Creates a file with this header; its tensors follow in the order of the header.
+ * Creates a file with this header. The tensors must then be appended in the order of the header.
  *
- * The file gets its name `path` only in rn_safetensors_finish.
+ * rn_safetensors_finish gives the file its name `path`.
  * Ownership: the header is used only during the call.
  */
 rn_status rn_safetensors_create(rn_err *err, const char *path, const rn_safetensors_header *header,
                                 rn_safetensors_writer **out);
 
-/** Appends bytes; tensors are written in the order given to create. */
+/** Appends bytes of the tensors, which must follow the order of the header. */
 rn_status rn_safetensors_append(rn_err *err, rn_safetensors_writer *writer, const void *data,
                                 size_t bytes);
 

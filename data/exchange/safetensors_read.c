@@ -1,4 +1,4 @@
-/* Reads safetensors: the whole header is checked before any tensor is used. */
+/* Reads safetensors files; checks the whole header before any tensor is used. */
 #include <assert.h>
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Writes safetensors: the header, then the tensors in the order of the header; then renames the
- * file. */
+/* Writes a safetensors file: the header, then the tensors in the order of the header; finally
+ * renames the file. */
 #include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ enum { LENGTH_BYTES = 8, ALIGNMENT = 8 };
 
 struct rn_safetensors_writer {
   rn_file file;
-  rn_path path; /* final name; until finish the file is <path>.new */
+  rn_path path; /* final name; until rn_safetensors_finish, the name is <path>.new */
   int64_t written;
   int64_t declared;
 };

@@ -1,9 +1,10 @@
 /**
- * A model's tensors in one safetensors file, or in several with an index, as Hugging Face stores
- * them: model.safetensors, or model-00001-of-0000N.safetensors and model.safetensors.index.json.
+ * Reads and writes a model's tensors in one safetensors file, or in several with an index, as
+ * Hugging Face stores them: model.safetensors, or model-00001-of-0000N.safetensors and
+ * model.safetensors.index.json.
  *
- * Input is untrusted: sizes are limited before memory is allocated, and the index can only name
- * files of its own folder.
+ * Input is untrusted: sizes are limited before memory is allocated, and the index can name only
+ * files in its folder.
  */
 #ifndef RN_DATA_EXCHANGE_TENSOR_FILES_H
 #define RN_DATA_EXCHANGE_TENSOR_FILES_H
@@ -18,7 +19,7 @@
 typedef struct rn_tensor_files rn_tensor_files;
 
 /**
- * Opens a .safetensors file, or the ones of a folder, and checks all headers and the index.
+ * Opens a .safetensors file, or all those of a folder, and checks the headers and the index.
  *
  * Ownership: rn_tensor_files_close; names and tensors are valid until then.
  * Errors:    RN_ERR_FORMAT naming file and tensor (a tensor in two files, or not in the file that
@@ -56,21 +57,21 @@ typedef struct rn_tensor_files_writer rn_tensor_files_writer;
  * created if necessary.
  *
  * If `shard_bytes` is greater than 0 and the tensors have more bytes, they are written to several
- * files of at most that size each (a larger tensor gets a file of its own) and an index.
- * Ownership: `header` must stay until rn_tensor_files_finish or _abandon.
- * Errors:    RN_ERR_MISMATCH if the folder holds a model in the other form, which readers would
- *            prefer or confuse with this one; RN_ERR_IO, RN_ERR_MEMORY.
+ * files of at most that size and an index. A tensor that is larger gets a separate file.
+ * Ownership: `header` must stay valid until rn_tensor_files_finish or rn_tensor_files_abandon.
+ * Errors:    RN_ERR_MISMATCH if the folder holds a model in the other form (one file or several),
+ *            which readers could load instead of this one; RN_ERR_IO, RN_ERR_MEMORY.
  */
 rn_status rn_tensor_files_create(rn_err *err, const char *path, const rn_safetensors_header *header,
                                  int64_t shard_bytes, rn_tensor_files_writer **out);
 
-/** Appends elements, given in fp32, of one tensor, rounded to its type; tensors follow in the order
+/** Appends fp32 elements of a tensor, rounded to the tensor's type. Tensors must follow the order
  * of the header. Errors: RN_ERR_MISMATCH if a finite value is too large for the type. */
 rn_status rn_tensor_files_append(rn_err *err, rn_tensor_files_writer *writer, const float *values,
                                  int64_t count);
 
-/** Completes the files under their final names; several files also get an index, which is written
- * last. All elements must have been appended. */
+/** Completes the files under their final names. If there are several, writes the index last. All
+ * elements must have been appended. */
 rn_status rn_tensor_files_finish(rn_err *err, rn_tensor_files_writer **writer);
 
 /** Removes what was written; accepts NULL. */

@@ -1,4 +1,4 @@
-/* Reads a set of safetensors files: all headers are checked, and the index against them. */
+/* Reads a set of safetensors files; checks all headers, and the index against the headers. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +42,7 @@ static rn_status add_file(rn_err *err, rn_tensor_files *files, const char *path)
 
 /* ---- the index ---- */
 
-/* True for a plain file name; the index must not lead out of its folder. */
+/* True for a plain file name: the index must not name files outside its folder. */
 static bool is_file_name(const char *name) {
   return name != NULL && name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL &&
          strlen(name) < 256;

@@ -15,9 +15,9 @@ struct rn_tensor_files_writer {
   rn_path path; /* folder, or the file if `is_file` */
   bool is_file;
   int *shard;          /* [header->count]: the file of each tensor */
-  int shards, written; /* number of files, and how many are complete */
-  int tensor;          /* the tensor that is being written */
-  int64_t elements;    /* of it that are written */
+  int shards, written; /* number of files, and number of complete files */
+  int tensor;          /* index of the tensor that is being written */
+  int64_t elements;    /* number of its elements that are written */
   rn_safetensors_writer *file;
 };
 

@@ -1,4 +1,4 @@
-/* One zstd frame and its checksum, in memory and in a file. */
+/* Packs and unpacks a zstd frame with its checksum, in memory and in a file. */
 #include "data/file/blob.h"
 
 #include <stdio.h>

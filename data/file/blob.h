@@ -1,9 +1,9 @@
 /**
  * A blob: one zstd frame with an XXH3-64 checksum of its stored bytes.
  *
- * The smallest unit of shards and checkpoints. Input is untrusted: the checksum is verified first,
- * the frame must fill its extent exactly, and its declared content size is checked against the
- * caller's limit before memory is allocated for it.
+ * Blobs are the smallest units of shards and checkpoints. Input is untrusted: the checksum is
+ * verified first, the frame must fill its extent exactly, and its declared content size is checked
+ * against the caller's limit before memory is allocated for it.
  */
 #ifndef RN_DATA_FILE_BLOB_H
 #define RN_DATA_FILE_BLOB_H
@@ -27,15 +27,16 @@ typedef struct rn_bytes {
   size_t count;
 } rn_bytes;
 
-/** XXH3-64 of the stored bytes. */
+/** Returns the XXH3-64 of the stored bytes. */
 uint64_t rn_blob_sum(const void *bytes, size_t count);
 
-/** Upper bound of the packed size of `raw_bytes`. */
+/** Returns an upper bound of the packed size of `raw_bytes`. */
 size_t rn_blob_bound(size_t raw_bytes);
 
 /**
- * Compresses into one frame that declares its content size; equal input gives equal bytes. The
- * frame has zstd's own content checksum, so that damage is found even if the extent's sum is lost.
+ * Compresses `raw` into one frame that declares its content size; equal input gives equal bytes.
+ * The frame also has zstd's content checksum, so that damage is found even if the extent's checksum
+ * is lost.
  *
  * Shapes: stored [rn_blob_bound(raw_bytes)].
  */
@@ -43,7 +44,7 @@ rn_status rn_blob_pack(rn_err *err, const void *raw, size_t raw_bytes, int level
                        size_t *stored_bytes);
 
 /**
- * Reads the content size of a frame from its header alone.
+ * Reads the content size of a frame from its header, without unpacking the frame.
  *
  * Errors: RN_ERR_FORMAT, naming `where`, unless `stored` is exactly one whole frame that declares
  *         its content size, at most `max_bytes`.
@@ -55,7 +56,7 @@ rn_status rn_blob_raw_bytes(rn_err *err, const char *where, const void *stored, 
 rn_status rn_blob_unpack(rn_err *err, const char *where, const void *stored, size_t stored_bytes,
                          void *raw, size_t raw_bytes);
 
-/** Packs and writes at `offset`; returns the extent. */
+/** Packs `raw` and writes the blob at `offset`; returns its extent in *out. */
 rn_status rn_blob_write(rn_err *err, const rn_file *file, int64_t offset, rn_bytes raw, int level,
                         rn_blob_extent *out);
 
@@ -63,7 +64,8 @@ rn_status rn_blob_write(rn_err *err, const rn_file *file, int64_t offset, rn_byt
  * Reads the stored bytes of an extent and verifies their checksum.
  *
  * Ownership: the caller frees *stored.
- * Errors:    RN_ERR_FORMAT, naming file and offset, for an extent outside the file or a wrong sum.
+ * Errors:    RN_ERR_FORMAT, naming file and offset, for an extent outside the file or a wrong
+ *            checksum.
  */
 rn_status rn_blob_fetch(rn_err *err, const rn_file *file, rn_blob_extent extent, void **stored);
 

@@ -1,4 +1,4 @@
-/** CRC-32C (Castagnoli), the checksum of formats from elsewhere; ours use XXH3. */
+/** CRC-32C (Castagnoli), which the formats of other programs use. Our formats use XXH3. */
 #ifndef RN_DATA_FILE_CRC32C_H
 #define RN_DATA_FILE_CRC32C_H
 
@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 /**
- * The checksum of `bytes` bytes: reflected polynomial 0x82f63b78, initial and final value inverted.
+ * Returns the checksum of `bytes` bytes: reflected polynomial 0x82f63b78, initial and final values
+ * inverted.
  *
  * Source: RFC 3720, appendix B.4, which has test vectors.
  */

@@ -1,4 +1,4 @@
-/* Complete reads and writes over POSIX files, with error messages for the user. */
+/* Reads and writes POSIX files completely, with error messages for the user. */
 #include "data/file/file.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "proto/base/fault.h"
 #include "proto/base/progress.h"
 
-/* Returns what the user can do about a common error. */
+/* Returns advice to the user about a common error. */
 static const char *advice(int error) {
   switch (error) {
     case ENOSPC:
@@ -67,7 +67,7 @@ static rn_status open_with(rn_err *err, const char *path, int flags, const char 
   rn_file file = {.path = strdup(path)};
   if (file.path == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while opening %s", path);
   do {
-    file.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0666); /* does not block on a FIFO */
+    file.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0666); /* do not block on a FIFO */
   } while (file.fd < 0 && errno == EINTR);
   if (file.fd < 0 || fstat(file.fd, &info) != 0) {
     int error = errno;
@@ -180,7 +180,7 @@ rn_status rn_file_rename(rn_err *err, const char *from, const char *to) {
   return rn_file_fail(err, "rename", pair, error);
 }
 
-/* Creates a folder and syncs its parent: otherwise the folder might not survive a power failure. A
+/* Creates a folder and syncs its parent; otherwise the folder might not survive a power failure. A
  * parent that is writable but not readable cannot be opened, so it is not synced. */
 static int make_one_folder(const char *folder) {
   if (mkdir(folder, 0777) != 0) return errno == EEXIST ? 0 : errno;

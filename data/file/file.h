@@ -1,7 +1,7 @@
 /**
- * Files for the rest of data/: complete reads and writes, durable replacement.
+ * File operations for the rest of data/: complete reads and writes, and durable replacement.
  *
- * Every error names the file, the system's reason and what the user can do.
+ * Every error message names the file, the system's reason and what the user can do.
  */
 #ifndef RN_DATA_FILE_FILE_H
 #define RN_DATA_FILE_FILE_H
@@ -56,7 +56,7 @@ rn_status rn_file_sync(rn_err *err, const rn_file *file);
 /** Waits until a folder's entries (new, renamed, removed files) are on the disk. */
 rn_status rn_file_sync_folder(rn_err *err, const char *folder);
 
-/** Renames; durable after rn_file_sync_folder of the parent. */
+/** Renames a file or folder; the new name is durable after rn_file_sync_folder of the parent. */
 rn_status rn_file_rename(rn_err *err, const char *from, const char *to);
 
 /** Makes a folder and its missing parents; an existing folder is not an error. */
@@ -77,24 +77,26 @@ bool rn_file_exists(const char *path);
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes);
 
 /**
- * Renames a file that was written under a temporary name in the same folder, durably: fsync, close,
- * rename, fsync of the folder. Always closes the file; removes it on failure.
+ * Gives a file that was written under a temporary name in the same folder its name `path`, durably:
+ * calls fsync, closes and renames it, and calls fsync on the folder. Always closes the file;
+ * removes it on failure.
  */
 rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path);
 
 /**
- * Replaces a file's content durably: temporary file, fsync, rename, fsync of the folder. A reader,
- * even after a crash, sees either the old or the new content.
+ * Replaces a file's content durably: writes a temporary file, calls fsync, renames it, and calls
+ * fsync on the folder. A reader, even after a crash, sees either the old or the new content.
  */
 rn_status rn_file_replace(rn_err *err, const char *path, const void *data, size_t bytes);
 
-/** Records "cannot `doing` `path`: reason; what to do", from an errno value. */
+/** Fails with the message "cannot `doing` `path`: reason; what to do", derived from an errno
+ * value. */
 rn_status rn_file_fail(rn_err *err, const char *doing, const char *path, int error);
 
-/** `folder`/`name`. */
+/** Returns the path `folder`/`name`. */
 rn_path rn_path_join(const char *folder, const char *name);
 
-/** The parent folder of a path. */
+/** Returns the parent folder of a path. */
 rn_path rn_path_folder(const char *path);
 
 #endif

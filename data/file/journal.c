@@ -19,7 +19,7 @@ rn_status rn_journal_open(rn_err *err, const char *path, int64_t bytes, rn_journ
   return status;
 }
 
-/* Writes all waiting lines or none: after a failure, truncates the file to its previous size. */
+/* Writes all waiting lines or none: if a write fails, truncates the file to its previous size. */
 static rn_status write_waiting(rn_err *err, rn_journal *j) {
   size_t done = 0;
   while (done < j->waiting_bytes) {

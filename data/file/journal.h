@@ -1,6 +1,6 @@
 /**
  * An append-only file of complete lines. A line that cannot be written waits in memory and is
- * written before the next one, so a disk that is full for a while neither splits nor loses a line.
+ * written before the next line, so no line is split or lost while the disk is full.
  */
 #ifndef RN_DATA_FILE_JOURNAL_H
 #define RN_DATA_FILE_JOURNAL_H
@@ -14,17 +14,18 @@ typedef struct rn_journal {
   rn_path path;
   int fd;
   int64_t bytes; /* size of the file, which has only complete lines */
-  char *waiting; /* [waiting_bytes], lines not written yet */
+  char *waiting; /* [waiting_bytes] lines that are not written yet */
   size_t waiting_bytes;
 } rn_journal;
 
 /** Opens or creates the file and truncates it to `bytes`. Errors: RN_ERR_IO naming the file. */
 rn_status rn_journal_open(rn_err *err, const char *path, int64_t bytes, rn_journal *out);
 
-/** Appends a line, which includes its newline. Errors: RN_ERR_IO: it waits; RN_ERR_MEMORY: lost. */
+/** Appends a line; `line` includes the newline. Errors: RN_ERR_IO: the line waits; RN_ERR_MEMORY:
+ * the line is lost. */
 rn_status rn_journal_add(rn_err *err, rn_journal *journal, const char *line, size_t bytes);
 
-/** Tries to write the waiting lines, and closes. Accepts a zeroed journal. */
+/** Tries to write the waiting lines, and closes the file. Accepts a zeroed journal. */
 rn_status rn_journal_close(rn_err *err, rn_journal *journal);
 
 #endif

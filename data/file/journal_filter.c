@@ -17,8 +17,8 @@ typedef struct filter {
   const void *self;
   rn_line line;        /* the current line */
   int64_t begin;       /* offset of the current line */
-  int64_t prefix;      /* end of the lines before the first removed one */
-  bool removes, mixed; /* removes: a line is removed; mixed: a later line is kept */
+  int64_t prefix;      /* offset of the end of the lines before the first removed one */
+  bool removes, mixed; /* removes: a line was removed; mixed: a line was kept after that */
   bool unended;        /* the last line of the file is kept and has no newline */
 } filter;
 
@@ -37,7 +37,7 @@ static void add_bytes(rn_line *line, const char *bytes, size_t count) {
   if (count > 0) line->closed = bytes[count - 1] == '}';
 }
 
-/* Ends the current line at offset `end` (exclusive); returns whether it is kept. */
+/* Ends the current line at offset `end` (exclusive); returns true if the line is kept. */
 static bool end_line(filter *f, int64_t end) {
   const bool kept = f->keep(f->self, &f->line);
   if (!kept) {
@@ -51,7 +51,7 @@ static bool end_line(filter *f, int64_t end) {
   return kept;
 }
 
-/* Copies the kept lines; consecutive ones are copied together. */
+/* State of copying the kept lines; consecutive lines are copied together. */
 typedef struct copier {
   rn_file *to;    /* NULL: the pass copies nothing */
   int64_t from;   /* offset in the input of the first byte not copied yet */
@@ -82,7 +82,7 @@ static rn_status note_line(rn_err *err, filter *f, const rn_file *file, copier *
   return RN_OK;
 }
 
-/* Visits all lines of the file, up to its size at open. */
+/* Visits all lines of the file, up to the size it had when it was opened. */
 static rn_status walk(rn_err *err, filter *f, const rn_file *file, copier *c, char *buffer) {
   start_line(f, 0);
   for (int64_t done = 0; done < file->size_bytes;) {
@@ -118,7 +118,7 @@ static rn_status keep_owner(rn_err *err, const rn_file *old, const rn_file *new_
   return rn_file_fail(err, "set the mode of", new_one->path, errno);
 }
 
-/* Used if a kept line follows a removed one: a new file replaces the old one. */
+/* Replaces the file by a new one. Used if a kept line follows a removed one. */
 static rn_status rewrite(rn_err *err, filter *f, const rn_file *file, char *buffer,
                          int64_t *bytes) {
   filter again = {.keep = f->keep, .self = f->self};
@@ -144,7 +144,7 @@ static rn_status rewrite(rn_err *err, filter *f, const rn_file *file, char *buff
   return status;
 }
 
-/* Used if lines are removed only at the end, or not at all: truncates the file. */
+/* Truncates the file. Used if lines are removed only at the end, or not at all. */
 static rn_status shorten(rn_err *err, const filter *f, const char *path, int64_t *bytes) {
   rn_file file = {0};
   *bytes = f->prefix;
@@ -168,7 +168,7 @@ rn_status rn_journal_filter(rn_err *err, const char *path, rn_line_keep keep, co
   rn_file file = {0};
   *bytes = 0;
   if (!rn_file_exists(path)) return RN_OK;
-  char *real = realpath(path, NULL); /* replaces the target of a link, not the link */
+  char *real = realpath(path, NULL); /* so that the target of a link is replaced, not the link */
   char *buffer = malloc(BUFFER_BYTES);
   rn_status status = real == NULL ? rn_file_fail(err, "open", path, errno)
                      : buffer == NULL

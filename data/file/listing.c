@@ -1,6 +1,6 @@
 /*
- * Walks the tree without following links first, then each link to a folder in byte order, so that
- * the listing does not depend on the order in which the system returns names.
+ * Walks the tree first without following links, then follows each link to a folder in byte order.
+ * The listing therefore does not depend on the order in which the system returns names.
  */
 #include "data/file/listing.h"
 
@@ -78,7 +78,7 @@ static rn_status see(rn_err *err, walk *w, const struct stat *info, bool *first)
   return keep(err, w, &id);
 }
 
-/* Marks all ancestors of `folder` as visited: a link to one of them would be a loop. */
+/* Marks all ancestors of `folder` as visited, because a link to one of them would be a loop. */
 static rn_status see_parents(rn_err *err, walk *w, const char *folder) {
   rn_folder_id below = {0};
   struct stat info;
@@ -95,7 +95,8 @@ static rn_status see_parents(rn_err *err, walk *w, const char *folder) {
 
 /* ---- the walk ---- */
 
-/* Adds an entry of a folder to the files, to the links, or, if not visited yet, to `folders`. */
+/* Adds an entry of a folder to the files, to the links, or to `folders` if it is a folder that was
+ * not visited before. */
 static rn_status sort_entry(rn_err *err, walk *w, const char *path, rn_listing *folders) {
   struct stat itself, target;
   bool first = false;
@@ -136,7 +137,8 @@ static rn_status read_folder(rn_err *err, walk *w, const char *path, rn_listing 
   return status;
 }
 
-/* Visits a folder and all below it, unless already visited; keeps links to folders for later. */
+/* Visits a folder and everything below it, unless it was visited before; collects links to
+ * folders. */
 static rn_status walk_tree(rn_err *err, walk *w, const char *root) {
   struct stat info;
   rn_listing folders = {0};

@@ -15,10 +15,11 @@ typedef struct rn_folder_id {
 typedef struct rn_listing {
   char **path; /* [count] */
   size_t count, capacity;
-  int64_t left_out; /* folders listed before, dangling links, sockets, pipes and devices */
+  int64_t left_out; /* number of entries left out: folders listed before, dangling links, sockets,
+                       pipes, devices */
 } rn_listing;
 
-/** The identity of the folder that stat() described. */
+/** Returns the identity of the folder that stat() described. */
 static inline rn_folder_id rn_folder_id_of(const struct stat *info) {
   return (rn_folder_id){info->st_dev, info->st_ino};
 }

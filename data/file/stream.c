@@ -36,7 +36,8 @@ static rn_status refuse_folder(rn_err *err, const stream *s) {
   return rn_fail(err, RN_ERR_FORMAT, "%s is a folder; give a file", s->name);
 }
 
-/* Allocates the size of a regular file plus one byte, so that its end is found without growing. */
+/* Allocates the size of a regular file plus one byte, so that the end is found without growing the
+ * buffer. */
 static rn_status reserve(rn_err *err, stream *s) {
   struct stat info;
   size_t capacity = 1 << 16;
@@ -80,7 +81,7 @@ static rn_status read_all(rn_err *err, stream *s) {
   return RN_OK;
 }
 
-/* Opens the path; standard input if it is NULL. */
+/* Opens the path, or standard input if it is NULL. */
 static rn_status open_stream(rn_err *err, const char *path, stream *s) {
   s->name = path != NULL ? path : "standard input";
   s->fd = STDIN_FILENO;

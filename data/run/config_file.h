@@ -1,8 +1,9 @@
 /**
- * The configuration files of a run directory, config.yaml and effective.yaml: who wrote them.
+ * Determines whether retnet-train wrote the configuration files of a run directory, config.yaml and
+ * effective.yaml, and whether they were edited since.
  *
- * The first line of a file that retnet-train wrote holds a checksum of the rest, so a file that was
- * edited is told from one that was not.
+ * The first line of a file that retnet-train wrote has a checksum of the rest, which reveals later
+ * edits.
  */
 #ifndef RN_DATA_RUN_CONFIG_FILE_H
 #define RN_DATA_RUN_CONFIG_FILE_H
@@ -22,7 +23,7 @@ typedef enum {
  */
 void rn_config_file_mark(const char *body, size_t bytes, char *mark);
 
-/** Says who wrote the file. */
+/** Returns who wrote the file. */
 rn_config_file_kind rn_config_file_state(const char *path);
 
 #endif

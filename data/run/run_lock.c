@@ -23,7 +23,7 @@
 #include "proto/base/progress.h"
 
 #define LOCK_NAME "lock"
-#define OWN_PREFIX "lock." /* plus an id: the file of a process that contends for the lock */
+#define OWN_PREFIX "lock." /* plus an id: file of a process that contends for the lock */
 #define AFTER_PREFIX "lock.after-"
 #define BEAT_WORD "\nbeat "
 
@@ -34,7 +34,7 @@ const rn_run_lock_rule rn_run_lock_default = {.beat_s = 5, .dead_s = 60};
 /* Content of a lock file; `text` is empty if the file does not exist. */
 typedef struct record {
   char text[RECORD_BYTES];
-  char id[ID_BYTES]; /* id of the owner: hash of all of the record but the heartbeat */
+  char id[ID_BYTES]; /* id of the owner: hash of the record without the heartbeat */
   rn_process process;
   char job[JOB_BYTES], since[JOB_BYTES];
 } record;
@@ -48,7 +48,7 @@ struct rn_run_lock {
   pthread_mutex_t mutex; /* guards `stopping` and access to the file */
   pthread_cond_t wake;   /* signals `stopping` */
   bool stopping, running;
-  _Atomic double verified_s; /* when the file was last verified to be ours */
+  _Atomic double verified_s; /* time at which the file was last verified to be ours */
   atomic_bool lost;
 };
 
@@ -80,7 +80,7 @@ static void parse(record *r) {
   }
 }
 
-/* Reads up to `capacity` bytes from the start of the file; -1 if it cannot be read. */
+/* Reads up to `capacity` bytes from the start of the file; returns -1 if it cannot be read. */
 static ssize_t read_all(int fd, char *text, size_t capacity) {
   size_t done = 0;
   while (done < capacity) {
@@ -104,7 +104,7 @@ static rn_status read_record(rn_err *err, const char *path, record *out) {
   close(fd);
   if (used < 0 && why == ESTALE) return RN_OK; /* replaced while it was read */
   if (used < 0) return rn_file_fail(err, "read", path, why);
-  if (used == 0) snprintf(out->text, sizeof out->text, "empty"); /* being written */
+  if (used == 0) snprintf(out->text, sizeof out->text, "empty"); /* another process is writing it */
   parse(out);
   return RN_OK;
 }
@@ -113,7 +113,8 @@ static bool is_there(const record *r) {
   return r->text[0] != '\0';
 }
 
-/* Describes this process; the time makes the ids of two locks of one process differ. */
+/* Describes this process. The record contains the time, so that two locks of one process have
+ * different ids. */
 static record describe_self(void) {
   record r = {.process = rn_process_self()};
   const char *job = getenv("SLURM_JOB_ID");
@@ -131,7 +132,7 @@ static record describe_self(void) {
   return r;
 }
 
-/* "process 12 on n1 (SLURM job 7), since ..." */
+/* Writes a description of the owner: "process 12 on n1 (SLURM job 7), since ..." */
 static void name_owner(const record *r, char *text, size_t bytes) {
   const bool job = strcmp(r->job, "-") != 0;
   snprintf(text, bytes, "process %lld on %s%s%s%s, since %.19s", r->process.pid, r->process.host,
@@ -149,7 +150,7 @@ static rn_path path_of(const rn_run_lock *l, const char *prefix, const char *id)
 /* Writes the whole text at `offset`, repeating short writes. */
 static bool write_all(int fd, const char *text, size_t bytes, off_t offset) {
   for (size_t done = 0; done < bytes;) {
-    errno = ENOSPC; /* for a write that wrote nothing and set no errno */
+    errno = ENOSPC; /* used if a write writes nothing and sets no errno */
     const ssize_t count = pwrite(fd, text + done, bytes - done, offset + (off_t)done);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return false;
@@ -174,13 +175,14 @@ static rn_status write_new(rn_err *err, const char *path, const char *text) {
   return rn_file_fail(err, "write", path, why);
 }
 
-/* Atomically gives our file the additional name `to`; *won is false if the name already exists. */
+/* Atomically gives our file the additional name `to`; sets *won to false if the name already
+ * exists. */
 static rn_status make_name(rn_err *err, const rn_run_lock *l, const char *from, const char *to,
                            bool *won) {
   struct stat info;
   const bool no_links = rn_fault_now("lock.link");
   const int why_not = no_links ? EPERM : link(from, to) == 0 ? 0 : errno;
-  /* A network file system may create the link and lose the reply; then the link count is 2. */
+  /* A network file system may create the link but lose the reply; the link count is then 2. */
   *won = why_not == 0 || (!no_links && stat(from, &info) == 0 && info.st_nlink == 2);
   if (*won || why_not == EEXIST) return RN_OK;
   if (why_not != EPERM && why_not != ENOTSUP && why_not != ENOSYS && why_not != EMLINK) {
@@ -192,8 +194,8 @@ static rn_status make_name(rn_err *err, const rn_run_lock *l, const char *from, 
   return rn_fail(err, why.status, "%s", why.text);
 }
 
-/* Follows the successors of *out, which have taken over but not yet renamed their file to `lock`.
- */
+/* Sets *out to its last successor. A successor has taken over but has not yet renamed its file to
+ * `lock`. */
 static rn_status follow_successors(rn_err *err, const rn_run_lock *l, record *out) {
   for (int i = 0; is_there(out) && i < MAX_CHAIN; i++) {
     record next;
@@ -207,8 +209,8 @@ static rn_status follow_successors(rn_err *err, const rn_run_lock *l, record *ou
 
 /*
  * Finds the owner: the process in `lock`, or the last of its successors. If a takeover completes
- * between two reads, the name of the successor is gone, and the search would return the dead owner;
- * so `lock` is read again, and the search is repeated if it has changed.
+ * between two reads, the name of the successor no longer exists, and the search would return the
+ * dead owner. Therefore `lock` is read again, and the search is repeated if it has changed.
  */
 static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
   record first, again;
@@ -222,7 +224,7 @@ static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
   return RN_OK;
 }
 
-/* True if the file belongs to a process of this host that died before it got the lock. */
+/* True if the file belongs to a process of this host that ended before it got the lock. */
 static bool is_left(const char *path) {
   record r;
   return read_record(NULL, path, &r) == RN_OK && is_there(&r) && rn_process_is_local(&r.process) &&
@@ -247,9 +249,9 @@ static void clean_up(const rn_run_lock *l) {
   closedir(folder);
 }
 
-/* ---- taking ---- */
+/* ---- taking the lock ---- */
 
-/* Takes over the lock of `dead`; *won is false if another process did so first. */
+/* Takes over the lock of `dead`; sets *won to false if another process did so first. */
 static rn_status succeed(rn_err *err, const rn_run_lock *l, const char *own, const record *dead,
                          bool *won) {
   const rn_path name = path_of(l, AFTER_PREFIX, dead->id);
@@ -276,10 +278,10 @@ static bool is_asked_to_stop(const rn_run_lock *l) {
 }
 
 /*
- * Watches an owner until it is dead (*dead = true), or until another process has become the owner
- * or the wait is stopped (*dead = false); fails if the owner is alive. A live owner on this host is
- * detected without waiting for a heartbeat, but only on the second check: on the first it may be
- * about to release the lock.
+ * Watches an owner. Sets *dead to true if the owner is dead, and to false if another process
+ * becomes the owner or the wait is stopped; fails if the owner is alive. A live owner on this host
+ * is detected without waiting for a heartbeat, but only at the second check, because at the first
+ * check the owner may be about to release the lock.
  */
 static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, bool *dead) {
   const double begin_s = clock_s(), look_s = l->rule.beat_s / 10;
@@ -328,18 +330,19 @@ static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own, boo
   return RN_OK;
 }
 
-/* ---- holding ---- */
+/* ---- holding the lock ---- */
 
 /*
  * Increments the heartbeat if the file is ours, else sets `lost`. Does nothing if the file cannot
- * be read or written: the caller's own write will report that. The caller holds `mutex`.
+ * be read or written, because the caller's next write reports that. The caller holds `mutex`.
  */
 static void verify(rn_run_lock *l) {
   record now = {.text = ""};
   const double at_s = clock_s();
   const int fd = open(l->path.text, O_RDWR | O_CLOEXEC);
   if (fd < 0) {
-    /* If the whole folder is missing, the file system failed; no other owner took the lock. */
+    /* If the whole folder is missing, the file system has failed, and no other process took the
+     * lock. */
     if (errno == ENOENT && rn_file_exists(l->folder.text)) atomic_store(&l->lost, true);
     return;
   }
@@ -448,8 +451,8 @@ void rn_run_lock_release(rn_run_lock **lock) {
   pthread_cond_signal(&l->wake);
   pthread_mutex_unlock(&l->mutex);
   pthread_join(l->thread, NULL);
-  /* Creates the name of its own successor first, so that no process can take over between the check
-   * and the removal. */
+  /* Creates the name that a successor would create, so that no process can take over between the
+   * check and the removal. */
   const rn_path name = path_of(l, AFTER_PREFIX, l->mine.id);
   const record leaving = describe_self();
   record now;

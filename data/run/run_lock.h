@@ -1,8 +1,8 @@
 /**
- * The lock of a run directory: only the job that owns it may write there.
+ * The lock of a run directory. Only the job that owns the lock may write to the directory.
  *
- * `RUN/lock` is a text file that identifies the owner (host, kernel, process, its start time, SLURM
- * job) and ends with a heartbeat, a number that a thread of the owner increments every few seconds.
+ * `RUN/lock` is a text file that identifies the owner (host, kernel, process id, start time, SLURM
+ * job) and ends with a heartbeat: a number that a thread of the owner increments every few seconds.
  * A job that finds the file follows this rule:
  *
  *   the owner ran on this host and has ended              takes over at once
@@ -10,13 +10,13 @@
  *   the heartbeat changes                                 fails, naming the owner
  *   the heartbeat does not change for dead_s              takes over
  *
- * A job compares successive reads of the file by its own clock, so the hosts' clocks need not
- * agree. Nothing relies on flock or fcntl locks, which some shared file systems lack: the lock is
- * created by link(2), or by exclusive creation if the file system has no links. The successor of an
- * owner is the process that creates `lock.after-<id of that owner>`, which only one can; it then
+ * A job measures the time between reads of the file with its own clock, so the clocks of the hosts
+ * need not agree. The lock does not use flock or fcntl, which some shared file systems lack: the
+ * file is created by link(2), or by exclusive creation if the file system has no links. To take
+ * over, a process creates `lock.after-<id of the owner>`, which only one process can do, and then
  * renames its own file to `lock`. An owner that lost its lock (suspended, or without access to the
- * file system, for longer than dead_s) detects this before it writes again. Programs that only read
- * need no lock.
+ * file system, for longer than dead_s) detects the loss before it writes again. Programs that only
+ * read do not need the lock.
  */
 #ifndef RN_DATA_RUN_RUN_LOCK_H
 #define RN_DATA_RUN_RUN_LOCK_H
@@ -28,7 +28,7 @@
 typedef struct rn_run_lock rn_run_lock;
 
 /** Seconds between heartbeats (beat_s), and seconds without a heartbeat after which an owner counts
- * as dead (dead_s). `stop`, unless NULL, ends a wait for another owner when a thread sets it. */
+ * as dead (dead_s). If `stop` is not NULL, a thread can set it to end a wait for another owner. */
 typedef struct rn_run_lock_rule {
   double beat_s, dead_s;
   const atomic_bool *stop;
@@ -38,9 +38,9 @@ typedef struct rn_run_lock_rule {
 extern const rn_run_lock_rule rn_run_lock_default;
 
 /**
- * Takes the lock of an existing folder and starts its heartbeat. May wait for dead_s while it
- * watches another owner; it then marks progress for the watchdog (proto/base/progress.h). If
- * rule.stop is set meanwhile, returns RN_OK with *out NULL and leaves the lock as it is.
+ * Takes the lock of an existing folder and starts the heartbeat. May wait up to dead_s while it
+ * watches another owner, and counts progress for the watchdog meanwhile (proto/base/progress.h). If
+ * rule.stop is set during the wait, returns RN_OK with *out NULL and does not change the lock.
  *
  * Errors: RN_ERR_BUSY naming the owner and what to do; RN_ERR_IO if the folder is not writable.
  */

@@ -1,15 +1,16 @@
 /**
- * Shards (.rtd): tokens in blocks, each block one zstd frame; checksums cover all bytes.
+ * Shards (.rtd files) hold tokens in blocks. Each block is one zstd frame; checksums cover all
+ * bytes.
  *
  *   header frame    skippable, 1024 bytes: "RTDHEAD1", length, ShardHeader, zeros, sum
- *   block frames    zstd; each holds one Block with its field tag, so `zstd -dc` gives a Shard
+ *   block frames    zstd; each holds one Block with its field tag, so `zstd -dc` yields a Shard
  *   footer frame    skippable: ShardFooter, sum
  *   postscripts     three times, skippable, 64 bytes: "RTDPOST1", offset, size and sum of the
  *                   footer, sum
  *
  * Sums are XXH3-64 over the bytes of the frame before them, including its header. Equal tokens and
- * options give equal bytes, independent of time and path. Every block but the last has
- * block_tokens tokens.
+ * options give equal bytes, independent of time and path. Every block but the last has block_tokens
+ * tokens.
  */
 #ifndef RN_DATA_SHARD_SHARD_H
 #define RN_DATA_SHARD_SHARD_H
@@ -31,7 +32,7 @@ typedef struct rn_shard_kind {
 
 typedef struct rn_shard_writer rn_shard_writer;
 
-/** Starts a shard at `path`.tmp. Ownership: the strings of kind must outlive the writer. */
+/** Begins a shard at `path`.tmp. Ownership: the strings of kind must outlive the writer. */
 rn_status rn_shard_writer_create(rn_err *err, const char *path, rn_shard_kind kind,
                                  rn_shard_writer **out);
 /** Appends tokens that encode `text_bytes` bytes of text. */
@@ -57,16 +58,16 @@ rn_status rn_shard_read_block(rn_err *err, const rn_shard *shard, int64_t block,
 /** Checks every byte of the file: all checksums, all postscripts, all blocks against the footer. */
 rn_status rn_shard_verify(rn_err *err, const char *path);
 
-/** Result of a recovery: tokens and blocks recovered; lost_bytes between header and footer could
- * not be recovered. */
+/** Result of a recovery: the numbers of recovered tokens and blocks, and the number of bytes
+ * between header and footer that could not be recovered. */
 typedef struct rn_shard_recovery {
   int64_t tokens, blocks, lost_bytes;
 } rn_shard_recovery;
 
 /**
- * Writes `path`.recovered from the intact blocks of a damaged or truncated shard, including those
- * after a damaged one.
- * Errors: RN_ERR_FORMAT if neither header nor footer is readable, or no block is intact.
+ * Writes `path`.recovered from the intact blocks of a damaged or truncated shard, including blocks
+ * that follow a damaged one.
+ * Errors: RN_ERR_FORMAT if neither the header nor the footer is readable, or if no block is intact.
  */
 rn_status rn_shard_recover(rn_err *err, const char *path, rn_shard_recovery *out);
 

@@ -1,4 +1,5 @@
-/** Private to data/shard: the skippable frames that hold header, footer and postscripts. */
+/** Private to data/shard: skippable frames, which hold the header, the footer and the
+ * postscripts. */
 #ifndef RN_DATA_SHARD_SHARD_FRAME_H
 #define RN_DATA_SHARD_SHARD_FRAME_H
 
@@ -23,7 +24,8 @@ void rn_frame_seal(unsigned char *frame, size_t bytes);
 /** Returns 1 if magic, length and sum are correct, else 0. */
 int rn_frame_is_valid(const unsigned char *frame, size_t bytes);
 
-/** Write a postscript as a frame, and read one; the reader returns 1 if it is valid, else 0. */
+/** Write a postscript as a frame, and read one. rn_postscript_read returns 1 if the frame is valid,
+ * else 0. */
 void rn_postscript_write(rn_postscript p, unsigned char frame[RN_SHARD_POSTSCRIPT_BYTES]);
 int rn_postscript_read(const unsigned char frame[RN_SHARD_POSTSCRIPT_BYTES], rn_postscript *out);
 

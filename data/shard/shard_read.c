@@ -1,4 +1,4 @@
-/* Reads a shard: no content is used before its checksum is verified. */
+/* Reads shards; verifies the checksum of any content before using it. */
 #define ZSTD_STATIC_LINKING_ONLY /* magic numbers of skippable frames */
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +65,8 @@ static rn_status read_footer(rn_err *err, const rn_file *file, rn_postscript p,
   return status;
 }
 
-/* Checks that blocks fill the space from header to footer, and that only the last is partial. */
+/* Checks that blocks fill the space between header and footer, and that only the last is
+ * partial. */
 static rn_status check_extents(rn_err *err, const char *path, const Retnet__ShardFooter *footer,
                                uint64_t footer_offset) {
   uint64_t offset = RN_SHARD_HEADER_BYTES, tokens = 0;
@@ -138,14 +139,14 @@ void rn_shard_close(rn_shard *shard) {
   *shard = (rn_shard){0};
 }
 
-/* Parameters and destination of decoding a block. */
+/* Parameters for decoding a block, and the destination of its tokens. */
 typedef struct block_decoder {
   const char *path; /* for messages */
   const Retnet__ShardHeader *header;
   int32_t *tokens; /* [block_tokens] */
 } block_decoder;
 
-/* Unpacks one block; checks width, vocabulary and the number of tokens (`want`; 0: any). */
+/* Unpacks one block; checks its width and ids, and that it has `want` tokens (0: any number). */
 static rn_status unpack_block(rn_err *err, const block_decoder *d, rn_bytes raw, uint64_t want,
                               uint64_t *count) {
   Retnet__Shard *shard = retnet__shard__unpack(NULL, raw.count, raw.data);
@@ -259,7 +260,8 @@ static size_t whole_block(const recovery *r, size_t at, uint64_t *found) {
   return whole ? stored : 0;
 }
 
-/* Returns the next offset >= `at` with a zstd magic number, where a frame may begin. */
+/* Returns the next offset >= `at` at which a frame may begin because a zstd magic number is
+ * there. */
 static size_t next_frame(const recovery *r, size_t at) {
   while (at + 4 <= r->count && rn_get_u32(r->bytes + at) != ZSTD_MAGICNUMBER) at++;
   return at + 4 <= r->count ? at : r->count;
@@ -289,7 +291,7 @@ static rn_status copy_blocks(rn_err *err, const recovery *r, rn_shard_recovery *
   return RN_OK;
 }
 
-/* Reads the header, or its copy in the footer if the header is damaged. */
+/* Reads the header or, if it is damaged, the copy of the header in the footer. */
 static rn_status find_header(rn_err *err, const rn_file *file, Retnet__ShardHeader **out) {
   rn_err ignored = {0};
   rn_postscript p;

@@ -1,4 +1,5 @@
-/* Writes a shard: each block when full, then footer and postscripts; then renames the file. */
+/* Writes a shard: each block as soon as it is full, then the footer and the postscripts; finally
+ * renames the file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,7 @@ rn_status rn_shard_writer_create(rn_err *err, const char *path, rn_shard_kind ki
   return RN_OK;
 }
 
-/* Packs the pending tokens as one field of a Shard: tag, length, Block. */
+/* Packs the pending tokens as one field of a Shard message: tag, length, Block. */
 static rn_status pack_block(rn_err *err, const rn_shard_writer *w, unsigned char **raw,
                             size_t *raw_bytes, uint64_t *documents) {
   const size_t count = (size_t)w->pending_count, width = (size_t)w->width;

@@ -1,4 +1,5 @@
-/* The tables of byte-pair encoding: tokens by their bytes, merges by their pair of ids. */
+/* The hash tables of byte-pair encoding: tokens by their bytes, and merges by their pairs of
+ * ids. */
 #include "data/tokenizer/bpe.h"
 
 #include <assert.h>
@@ -9,7 +10,7 @@
 #include "data/tokenizer/bpe_pair.h"
 #include "proto/base/arena.h"
 
-/* Returns the slot of the bytes: the one that holds their id, or a free one. */
+/* Returns the slot that holds the id of these bytes, or a free slot if no token has them. */
 static size_t slot_of(const rn_bpe *bpe, const unsigned char *bytes, size_t count) {
   const size_t mask = bpe->token_slots - 1;
   for (size_t i = XXH3_64bits(bytes, count) & mask;; i = (i + 1) & mask) {
@@ -26,7 +27,7 @@ int32_t rn_bpe_find(const rn_bpe *bpe, const unsigned char *bytes, size_t count)
   return bpe->by_bytes[slot_of(bpe, bytes, count)];
 }
 
-/* A power of two that is at least twice the count. */
+/* Returns a power of two that is at least twice the count. */
 static size_t slots_for(size_t count) {
   size_t slots = 16;
   while (slots < 2 * count) slots *= 2;
@@ -84,7 +85,7 @@ void rn_bpe_add_pair(rn_bpe *bpe, rn_bpe_pair pair) {
   *slot = pair;
 }
 
-/* Counts the pairs that join to token `id`, and adds them if `add`. */
+/* Counts the pairs of tokens whose bytes join to those of token `id`; adds them if `add`. */
 static size_t splits_of(rn_bpe *bpe, int32_t id, bool add) {
   const rn_token *token = &bpe->table->token[id];
   const unsigned char *bytes = rn_token_bytes(bpe->table, id);

@@ -1,9 +1,9 @@
 /**
- * Byte-level byte-pair encoding of one piece of a text.
+ * Byte-level byte-pair encoding (BPE) of one piece of a text.
  *
- * Starts from the ids of the single bytes, and merges the adjacent pair with the lowest rank, the
- * leftmost of equal ones, until no pair has a rank. With `whole_first`, a piece that is a token is
- * that token, even if merging does not reach it.
+ * Encoding starts with the ids of the single bytes. It repeatedly merges the adjacent pair with the
+ * lowest rank (of equal ranks, the leftmost pair) until no pair has a rank. With `whole_first`, a
+ * piece whose bytes are a token becomes that token, even if merging would not produce it.
  */
 #ifndef RN_DATA_TOKENIZER_BPE_H
 #define RN_DATA_TOKENIZER_BPE_H
@@ -21,7 +21,7 @@ typedef struct rn_bpe_pair {
 
 /** Zero-initialise. */
 typedef struct rn_bpe {
-  const rn_token_table *table; /* of the tokens; RN_TOKEN_TEXT ones take part */
+  const rn_token_table *table; /* all tokens; only those of kind RN_TOKEN_TEXT are merged */
   int32_t byte_id[256];
   bool whole_first;
   rn_bpe_pair *pair; /* [pair_slots] hash table; rank UINT32_MAX: empty */
@@ -31,7 +31,7 @@ typedef struct rn_bpe {
 } rn_bpe;
 
 /**
- * Sets the tokens: finds the ids of the single bytes, and indexes tokens by their bytes.
+ * Sets the tokens; finds the ids of the single bytes, and indexes the tokens by their bytes.
  * Errors: RN_ERR_FORMAT for a byte without a token, two tokens with the same bytes, or an empty
  *         token; RN_ERR_MEMORY. Ownership: the table must outlive the object.
  */
@@ -43,23 +43,23 @@ int32_t rn_bpe_find(const rn_bpe *bpe, const unsigned char *bytes, size_t count)
 /** Prepares for `count` calls of rn_bpe_add_pair. */
 rn_status rn_bpe_reserve_pairs(rn_err *err, rn_bpe *bpe, size_t count);
 
-/** Adds a pair; one that is there already keeps its lower rank. Ranks are below UINT32_MAX. */
+/** Adds a pair; if the pair was added before, the lower rank counts. Ranks are below UINT32_MAX. */
 void rn_bpe_add_pair(rn_bpe *bpe, rn_bpe_pair pair);
 
 /**
- * Adds every pair of tokens whose joined bytes are a token, with that token's id as the rank: then
- * merging goes by the rank of the joined bytes, as in tiktoken.
+ * Adds every pair of tokens whose joined bytes are a token, with that token's id as the rank, so
+ * that merges are ordered by the rank of the joined bytes, as in tiktoken.
  */
 rn_status rn_bpe_add_all_splits(rn_err *err, rn_bpe *bpe);
 
 /** Frees the tables and zeroes the object. */
 void rn_bpe_free(rn_bpe *bpe);
 
-/** Work memory of merging; grows with the longest piece. Zero-initialise. */
+/** Workspace of merging; grows with the longest piece. Zero-initialise. */
 typedef struct rn_bpe_work {
-  int32_t *id;           /* [capacity] by the position where the part begins */
+  int32_t *id;           /* [capacity] id of the part that begins at each position */
   uint32_t *next, *prev; /* [capacity] positions of the adjacent parts */
-  uint32_t *rank;        /* [capacity] of the pair that begins here; UINT32_MAX: none */
+  uint32_t *rank; /* [capacity] rank of the pair that begins at each position; UINT32_MAX: none */
   size_t capacity;
   uint64_t *heap; /* [heap_capacity] rank << 32 | position */
   size_t heap_count, heap_capacity;

@@ -1,11 +1,11 @@
-/* Merges the bytes of a piece to tokens. Parts are a linked list, by the position where each
- * begins. */
+/* Merges the bytes of a piece into tokens. The parts form a linked list; each is identified by the
+ * position of its first byte. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "data/tokenizer/bpe_pair.h"
 
-enum { FEW_BYTES = 48 }; /* up to this many, a scan for the lowest rank is faster than a heap */
+enum { FEW_BYTES = 48 }; /* up to this length, scanning for the lowest rank is faster than a heap */
 
 void rn_bpe_work_free(rn_bpe_work *work) {
   free(work->id);
@@ -41,7 +41,7 @@ static uint32_t rank_of(const rn_bpe *bpe, int32_t left, int32_t right) {
   return bpe->pair[rn_bpe_pair_slot(bpe, left, right)].rank;
 }
 
-/* Sets the rank of the pair that begins at `at`; the last part begins none. */
+/* Sets the rank of the pair that begins at `at`; no pair begins at the last part. */
 static void set_rank(const rn_bpe *bpe, rn_bpe_work *w, uint32_t at, uint32_t count) {
   const uint32_t next = w->next[at];
   w->rank[at] = next < count ? rank_of(bpe, w->id[at], w->id[next]) : RN_BPE_NO_RANK;
@@ -100,7 +100,7 @@ static uint64_t pop(rn_bpe_work *w) {
   return top;
 }
 
-/* Each of the count - 1 merges removes one entry and adds at most two. */
+/* Reserves 2 count entries: each of the count - 1 merges removes one entry and adds at most two. */
 static rn_status reserve_heap(rn_err *err, rn_bpe_work *w, size_t count) {
   if (2 * count <= w->heap_capacity) return RN_OK;
   free(w->heap);
@@ -109,7 +109,8 @@ static rn_status reserve_heap(rn_err *err, rn_bpe_work *w, size_t count) {
   return w->heap != NULL ? RN_OK : out_of_memory(err, count);
 }
 
-/* An entry is stale if the pair that begins at its position has another rank by now. */
+/* Merges with a heap. An entry is stale if the pair that begins at its position now has a different
+ * rank. */
 static rn_status merge_by_heap(rn_err *err, const rn_bpe *bpe, rn_bpe_work *w, uint32_t count) {
   RN_TRY(err, reserve_heap(err, w, count));
   w->heap_count = 0;

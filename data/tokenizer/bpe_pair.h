@@ -1,4 +1,4 @@
-/** Lookup of the merge of two adjacent ids. */
+/** Looks up the merge of two adjacent ids. */
 #ifndef RN_DATA_TOKENIZER_BPE_PAIR_H
 #define RN_DATA_TOKENIZER_BPE_PAIR_H
 
@@ -6,7 +6,7 @@
 
 #define RN_BPE_NO_RANK UINT32_MAX
 
-/** Returns the slot of the pair: the one that holds it, or a free one, whose rank is
+/** Returns the slot that holds the pair or, if there is none, a free slot, whose rank is
  * RN_BPE_NO_RANK. */
 static inline size_t rn_bpe_pair_slot(const rn_bpe *bpe, int32_t left, int32_t right) {
   const size_t mask = bpe->pair_slots - 1;

@@ -9,12 +9,14 @@
 
 struct rn_bpe_tokenizer {
   rn_pretokenizer *pretokenizer;
-  rn_token_table table; /* moves to the rn_tokenizer; `bpe` refers to `tokens`, a view of it */
+  rn_token_table table; /* rn_bpe_tokenizer_finish moves it to the rn_tokenizer; `tokens` is then a
+                           view of it for `bpe` */
   rn_token_table tokens;
   rn_bpe bpe;
 };
 
-/* The ids of pieces that occurred before: words repeat. A piece replaces the one of its slot. */
+/* A cache of the ids of recent pieces, because words repeat. A new piece replaces the one in its
+ * slot. */
 enum { CACHE_SLOTS = 1 << 15, CACHED_BYTES = 31, CACHED_IDS = 7 };
 
 typedef struct cached {
@@ -148,7 +150,7 @@ rn_status rn_bpe_tokenizer_finish(rn_err *err, rn_bpe_tokenizer **taken, const c
   *taken = NULL;
   bpe->table = (rn_token_table){0};
   RN_TRY(err, rn_tokenizer_make(err, name, hash, &content, out));
-  /* The table was moved, and may have grown by the document token. */
+  /* rn_tokenizer_make took the table and may have added the document token. */
   bpe->tokens = content.table;
   bpe->bpe.table = &bpe->tokens;
   return RN_OK;

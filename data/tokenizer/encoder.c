@@ -1,4 +1,4 @@
-/* Encodes texts with one thread; finds the special tokens that are allowed in them. */
+/* Encodes texts with one thread, and finds allowed special tokens in them. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@ struct rn_encoder {
   const rn_tokenizer *tokenizer;
   void *work;
   bool *allowed; /* [specials] */
-  size_t *next;  /* [specials] position of each in the text */
+  size_t *next;  /* [specials] next position of each special token in the text */
   bool any;
 };
 
@@ -69,14 +69,15 @@ rn_status rn_encoder_allow(rn_err *err, rn_encoder *e, const char *names) {
   return RN_OK;
 }
 
-/* Returns the first position of `special` at or after `at`; `count` if there is none. */
+/* Returns the first position of `special` at or after `at`, or `count` if there is none. */
 static size_t find(const char *special, const char *text, size_t count, size_t at) {
   const char *found = memmem(text + at, count - at, special, strlen(special));
   return found != NULL ? (size_t)(found - text) : count;
 }
 
-/* Finds the leftmost allowed special token at or after `at`; the longest of those that begin there.
- * Returns its position, or `count`. Each token's next position is kept until it is passed. */
+/* Finds the leftmost allowed special token at or after `at` and, of several that begin there, the
+ * longest. Returns its position, or `count` if there is none. The next position of each token is
+ * cached until `at` has passed it. */
 static size_t next_special(rn_encoder *e, const char *text, size_t count, size_t at, int *which) {
   size_t first = count, longest = 0;
   for (int i = 0; i < e->tokenizer->specials; i++) {

@@ -1,4 +1,4 @@
-/** Reading of tokenizer files into the Tokenizer message. */
+/** Reads tokenizer files into the Tokenizer message. */
 #ifndef RN_DATA_TOKENIZER_FILE_CONTENT_H
 #define RN_DATA_TOKENIZER_FILE_CONTENT_H
 
@@ -7,7 +7,8 @@
 #include "data/tokenizer/token_table.h"
 #include "proto/schema/tokenizer.pb-c.h"
 
-/** Sets content to the bytes of the file, and file_name to its name without the folder. */
+/** Sets file->content to the bytes of the file, and file->file_name to its name without the
+ * folder. */
 rn_status rn_tokenizer_load(rn_err *err, const char *path, Retnet__Tokenizer *file);
 
 /**
@@ -17,7 +18,7 @@ rn_status rn_tokenizer_load(rn_err *err, const char *path, Retnet__Tokenizer *fi
 rn_status rn_tokenizer_parse(rn_err *err, const char *where, const void *bytes, size_t count,
                              json_t **out);
 
-/** Records RN_ERR_FORMAT "where: the text of `inner`", and clears nothing. */
+/** Fails with the status of `inner` and the message "`where`: text of `inner`". */
 rn_status rn_tokenizer_fail_at(rn_err *err, const char *where, const rn_err *inner);
 
 #endif

@@ -4,7 +4,7 @@ static bool is_itself(unsigned byte) {
   return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
 }
 
-/* Returns the byte that a code point from U+0100 on stands for, or -1. */
+/* Returns the byte that a code point at or above U+0100 represents, or -1. */
 static int byte_of(unsigned code) {
   unsigned next = 0x100;
   for (unsigned byte = 0; byte < 256; byte++) {

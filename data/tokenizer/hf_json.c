@@ -8,7 +8,7 @@
 #include "data/tokenizer/hf_alphabet.h"
 #include "data/tokenizer/pattern.h"
 
-/* Arguments of reading one file. */
+/* State of reading one file. */
 typedef struct reading {
   const char *where;
   const json_t *root, *model;
@@ -140,7 +140,8 @@ static rn_status add_token(rn_err *err, const reading *r, const char *name, cons
   return rn_fail(err, status, "%s: token \"%.60s\": %s", r->where, name, inner.text);
 }
 
-/* Adds the added tokens first: one may be in the vocabulary too, and is special there. */
+/* Adds the added tokens. They are added before the vocabulary, because a token that is in both is
+ * special. */
 static rn_status add_added(rn_err *err, const reading *r) {
   const json_t *added = json_object_get(r->root, "added_tokens");
   for (size_t i = 0; i < json_array_size(added); i++) {
@@ -236,7 +237,7 @@ static rn_status add_merges(rn_err *err, const reading *r) {
   return RN_OK;
 }
 
-/* ---- the whole ---- */
+/* ---- tokenizer ---- */
 
 static int32_t find_special(const rn_token_table *table, const char *name) {
   for (int32_t id = 0; name != NULL && id < table->ids; id++) {
@@ -265,7 +266,7 @@ static rn_status fill(rn_err *err, reading *r, rn_bpe_tokenizer **bpe) {
   rn_err inner = {0};
   RN_TRY(err, check_components(err, r));
   RN_TRY(err, find_pattern(err, r, &pattern));
-  /* Without any pattern a text is one piece. */
+  /* Without a pattern, the whole text is one piece. */
   if (rn_bpe_tokenizer_create(&inner, pattern != NULL ? pattern : "(?s:.+)", bpe) != RN_OK) {
     return rn_tokenizer_fail_at(err, r->where, &inner);
   }

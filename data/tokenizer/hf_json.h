@@ -1,10 +1,11 @@
 /**
- * Byte-level BPE from a tokenizer.json of Hugging Face's tokenizers.
+ * Reads byte-level BPE tokenizers from a tokenizer.json of Hugging Face's tokenizers.
  *
- * Understood are model BPE (with ignore_merges), pre-tokenizers ByteLevel and Sequence of Split and
- * ByteLevel, and no normalizer; anything else that changes ids is an error that names it. The added
- * tokens are special tokens: in a text they are text. The document token is eos_token of
- * tokenizer_config.json beside the file, else an added token with a usual name for it.
+ * Supports the model BPE (with ignore_merges), the pre-tokenizers ByteLevel and Sequence of Split
+ * and ByteLevel, and no normalizer. Any other component that changes ids is an error that names the
+ * component. Added tokens become special tokens, which are not recognised in texts unless they are
+ * allowed. The document token is the eos_token of tokenizer_config.json in the same folder or,
+ * without one, an added token with a common name for it.
  */
 #ifndef RN_DATA_TOKENIZER_HF_JSON_H
 #define RN_DATA_TOKENIZER_HF_JSON_H
@@ -13,8 +14,8 @@
 #include "proto/schema/tokenizer.pb-c.h"
 
 /**
- * Reads a tokenizer.json, or a folder with one, or the older pair vocab.json and merges.txt (a
- * folder, or the path of NAMEvocab.json), which becomes a tokenizer.json.
+ * Reads a tokenizer.json, or a folder with one. Also reads the older pair vocab.json and merges.txt
+ * (a folder, or the path of NAMEvocab.json) and converts it to a tokenizer.json.
  */
 rn_status rn_hf_read(rn_err *err, const char *path, Retnet__Tokenizer *file);
 

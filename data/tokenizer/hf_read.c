@@ -34,7 +34,8 @@ static rn_status merges_of(rn_err *err, const char *path, const Retnet__Tokenize
   return RN_OK;
 }
 
-/* Writes the tokenizer.json that the pair of files stands for, that of GPT-2. */
+/* Returns the text of the tokenizer.json that is equivalent to the pair of files, with the settings
+ * of GPT-2. */
 static char *json_of_pair(json_t *vocab, json_t *merges) {
   const json_t *end = json_object_get(vocab, "<|endoftext|>");
   json_t *added = json_array();
@@ -88,7 +89,7 @@ static rn_status read_pair(rn_err *err, const char *vocab_path, const char *merg
 
 /* ---- tokenizer_config.json ---- */
 
-/* Sets settings to {"eos_token": NAME} if the configuration beside the file names it. */
+/* Sets file->settings to {"eos_token": NAME} if tokenizer_config.json in the folder names one. */
 static rn_status read_config(rn_err *err, const char *folder, Retnet__Tokenizer *file) {
   const rn_path path = rn_path_join(folder, "tokenizer_config.json");
   void *bytes = NULL;
@@ -126,7 +127,8 @@ static rn_status read_folder(rn_err *err, const char *folder, Retnet__Tokenizer 
                  folder);
 }
 
-/* A path that ends in vocab.json stands for it and the merges.txt with the same beginning. */
+/* True if a path ends in vocab.json; sets *merges to the path of the merges.txt with the same
+ * prefix. */
 static bool is_vocab(const char *path, rn_path *merges) {
   static const char ending[] = "vocab.json";
   const size_t length = strlen(path), tail = sizeof ending - 1;

@@ -18,10 +18,10 @@ const char rn_pattern_o200k[] =
     "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" CONTRACTION "?|[^\\r\\n\\p{L}\\p{N}]?" UPPER
     "+" LOWER "*" CONTRACTION "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" SPACES;
 
-/* cl100k's with one digit per piece, as in Qwen 2. */
+/* The pattern of cl100k with one digit per piece, as in Qwen 2. */
 static const char one_digit[] =
     CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" SPACES;
-/* The spellings of tiktoken 0.14. */
+/* The same patterns as tiktoken 0.14 writes them. */
 static const char gpt2_new[] =
     "'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s";
 static const char cl100k_new[] =
@@ -43,7 +43,7 @@ static rn_status add_range(rn_err *err, rn_text *out, uint32_t first, uint32_t l
   return rn_text_add(err, out, text, (size_t)length);
 }
 
-/* Adds the ranges of a class, or of all other code points. */
+/* Adds the ranges of a class or, if `negated`, of all other code points. */
 static rn_status add_class(rn_err *err, rn_text *out, const rn_unicode_class *set, bool negated) {
   uint32_t from = 0;
   for (size_t i = 0; i < set->ranges; i++) {
@@ -95,7 +95,7 @@ static rn_status translate_escape(rn_err *err, const char **at, bool inside, rn_
 
 rn_status rn_pattern_translate(rn_err *err, const char *pattern, rn_text *out) {
   bool inside = false;
-  const char *opened = NULL; /* where the first member of the class stands */
+  const char *opened = NULL; /* position of the first member of the class */
   for (const char *at = pattern; *at != '\0';) {
     if (*at == '\\') {
       RN_TRY(err, translate_escape(err, &at, inside, out));

@@ -1,10 +1,10 @@
-/** Patterns of pre-tokenizers, translated for PCRE2. */
+/** Translates patterns of pre-tokenizers for PCRE2. */
 #ifndef RN_DATA_TOKENIZER_PATTERN_H
 #define RN_DATA_TOKENIZER_PATTERN_H
 
 #include "data/tokenizer/tokenizer.h"
 
-/** The patterns of GPT-2, and of cl100k_base and o200k_base, as tiktoken's core is given them. */
+/** The patterns of GPT-2, cl100k_base and o200k_base, as tiktoken passes them to its core. */
 extern const char rn_pattern_gpt2[], rn_pattern_cl100k[], rn_pattern_o200k[];
 
 /**
@@ -19,7 +19,7 @@ rn_status rn_pattern_translate(rn_err *err, const char *pattern, rn_text *out);
 
 /**
  * True if, with this pattern, a text can be cut after a letter or number and before white space.
- * That was checked for the known patterns, and is not assumed for others.
+ * This was checked for the patterns listed in pattern.c and is not assumed for others.
  */
 bool rn_pattern_cuts(const char *pattern);
 

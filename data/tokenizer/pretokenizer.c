@@ -23,7 +23,7 @@ struct rn_pretokenizer_work {
   pcre2_match_context *context;
   pcre2_jit_stack *stack;
   rn_text repaired; /* the text with U+FFFD for each bad byte */
-  size_t *bad;      /* [bad_count] positions of these in `repaired`, ascending */
+  size_t *bad;      /* [bad_count] positions of these bytes in `repaired`, ascending */
   size_t bad_count, bad_capacity;
 };
 
@@ -43,7 +43,7 @@ static rn_status compile(rn_err *err, const rn_text *pattern, rn_pretokenizer *p
   p->code = pcre2_compile((PCRE2_SPTR)pattern->bytes, pattern->count,
                           PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY, &code, &offset, NULL);
   if (p->code == NULL) return library_error(err, RN_ERR_FORMAT, "the pattern cannot be read", code);
-  p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0; /* else it is interpreted */
+  p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0; /* if not, it is interpreted */
   return RN_OK;
 }
 
@@ -109,8 +109,7 @@ rn_status rn_pretokenizer_work_create(rn_err *err, const rn_pretokenizer *p,
     return out_of_memory(err);
   }
   pcre2_jit_stack_assign(w->context, NULL, w->stack);
-  pcre2_set_match_limit(w->context,
-                        UINT32_MAX); /* a run of 10 million blanks exceeds the default */
+  pcre2_set_match_limit(w->context, UINT32_MAX); /* 10 million blanks exceed the default limit */
   *out = w;
   return RN_OK;
 }
@@ -150,14 +149,15 @@ static rn_status repair(rn_err *err, rn_pretokenizer_work *w, const unsigned cha
   return RN_OK;
 }
 
-/* Finds the next match at or after `at`; sets its range, or an empty one at the end. */
+/* Sets `range` to the next match at or after `at`, or to an empty range at the end if there is
+ * none. */
 static rn_status next_match(rn_err *err, rn_pretokenizer_work *w, const unsigned char *text,
                             size_t count, size_t at, size_t range[2]) {
   const rn_pretokenizer *p = w->pretokenizer;
   const uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY; /* the text is valid UTF-8 */
   int found = p->jit ? pcre2_jit_match(p->code, text, count, at, options, w->match, w->context)
                      : pcre2_match(p->code, text, count, at, options, w->match, w->context);
-  if (found == PCRE2_ERROR_JIT_STACKLIMIT) { /* the interpreter takes memory from the heap */
+  if (found == PCRE2_ERROR_JIT_STACKLIMIT) { /* the interpreter uses the heap instead */
     found = pcre2_match(p->code, text, count, at, options | PCRE2_NO_JIT, w->match, w->context);
   }
   range[0] = range[1] = count;
@@ -169,11 +169,11 @@ static rn_status next_match(rn_err *err, rn_pretokenizer_work *w, const unsigned
   return RN_OK;
 }
 
-/* Visits the piece [from, to) of the repaired text with its original bytes; `first` is the first
- * bad byte at or after `from`. */
+/* State of splitting a text. Pieces are found in the repaired text and visited with their original
+ * bytes; `first` is the index in `bad` of the first bad byte that is not visited yet. */
 typedef struct splitting {
   rn_pretokenizer_work *work;
-  const unsigned char *original; /* what is left of the text */
+  const unsigned char *original; /* the part of the text that is not visited yet */
   size_t first;
   rn_piece_visit *visit;
   void *self;

@@ -19,7 +19,7 @@ static void destroy_work(void *work) {
   (void)work;
 }
 
-/* Where the ids of a text go. */
+/* Destination of the ids of a text. */
 typedef struct encoding {
   rn_err *err;
   rn_tokens *tokens;
@@ -51,7 +51,7 @@ static bool take_text(void *self, const char *text, size_t count) {
   return rn_text_add(d->err, d->text, text, count) == RN_OK;
 }
 
-/* The document token of its own, if any, is not the model's: it has no text. */
+/* Decodes runs of ids of the model. A document token that was added to the model has no text. */
 static rn_status decode(rn_err *err, const void *self, const int32_t *id, size_t count,
                         rn_text *text) {
   decoding d = {err, text};
@@ -67,7 +67,8 @@ static rn_status decode(rn_err *err, const void *self, const int32_t *id, size_t
   return RN_OK;
 }
 
-/* Ids depend on the whole text: rounding of scores, and blanks at its ends. */
+/* Finds no cut, because ids depend on the whole text: scores are rounded, and blanks at the ends of
+ * the text are special. */
 static size_t cut(const void *self, const char *text, size_t count) {
   (void)self;
   (void)text;
@@ -79,7 +80,7 @@ static void destroy(void *self) {
   rn_spm_model_destroy(self);
 }
 
-/* The bytes that a piece adds inside a text: U+2581 is a blank. */
+/* Adds a piece to the table, with the bytes that it adds inside a text; U+2581 becomes a blank. */
 static rn_status add_piece(rn_err *err, const rn_spm_model *model, int id, rn_token_table *table) {
   static const char blank[] = "\xe2\x96\x81", unknown[] = " \xe2\x81\x87 ";
   const char *text;

@@ -1,8 +1,8 @@
 /**
- * sentencepiece models, encoded and decoded by the sentencepiece library.
+ * Tokenizers for sentencepiece models, which encode and decode with the sentencepiece library.
  *
- * The document token is </s>; a model without one gets an id after all others. A model may
- * normalise: decoding gives back the text only as far as the model allows.
+ * The document token is </s>; if a model has none, an id after all others is added. A model may
+ * normalise texts, so decoding does not always return the original text.
  */
 #ifndef RN_DATA_TOKENIZER_SPM_H
 #define RN_DATA_TOKENIZER_SPM_H

@@ -1,4 +1,4 @@
-/* A build without the sentencepiece library. */
+/* Reports that this build has no sentencepiece library. */
 #include "data/tokenizer/file_content.h"
 #include "data/tokenizer/spm.h"
 

@@ -31,7 +31,7 @@ static size_t decode_base64(char *text, size_t length) {
   return out - padding;
 }
 
-/* Reads a rank in decimal; returns -1 unless all bytes are digits and it is in range. */
+/* Reads a decimal rank; returns -1 unless all bytes are digits and the rank is in range. */
 static int64_t rank_of(const char *text, size_t length) {
   int64_t rank = 0;
   if (length == 0 || length > 9) return -1;
@@ -93,7 +93,7 @@ static rn_status add_specials(rn_err *err, const Retnet__Tokenizer *file, const 
   return RN_OK;
 }
 
-/* Returns the id of end_of_text, by default <|endoftext|>; -1 if there is none. */
+/* Sets *document to the id of end_of_text (by default <|endoftext|>), or to -1 if there is none. */
 static rn_status find_document(rn_err *err, const Retnet__Tokenizer *file, const json_t *settings,
                                int32_t *document) {
   const json_t *end = json_object_get(settings, "end_of_text");

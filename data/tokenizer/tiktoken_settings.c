@@ -1,4 +1,5 @@
-/* Pattern and special tokens of a rank file: from the JSON beside it, or known by its content. */
+/* Finds the pattern and the special tokens of a rank file, in the JSON file in the same folder or,
+ * for known rank files, in a table. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 
 static const char end_of_text[] = "<|endoftext|>";
 
-/* The rank files that tiktoken downloads, by the XXH3-128 of their bytes. */
+/* The rank files that tiktoken downloads, identified by the XXH3-128 of their bytes. */
 static const struct {
   uint64_t high, low;
   const char *pattern;
@@ -47,8 +48,8 @@ static json_t *known_settings(const Retnet__Tokenizer *file) {
   return NULL;
 }
 
-/* Keeps only the keys that the tokenizer depends on: what else the file has does not change the
- * hash. */
+/* Keeps only the keys that the tokenizer depends on, so that other keys of the file do not change
+ * the hash. */
 static rn_status settings_of(rn_err *err, const char *where, const json_t *beside, json_t **out) {
   const json_t *pattern = json_object_get(beside, "pattern");
   const json_t *special = json_object_get(beside, "special_tokens");

@@ -1,4 +1,4 @@
-/** The tokens of a vocabulary by id: their bytes and what they are. Ids may have gaps. */
+/** A table of the tokens of a vocabulary by id, with their bytes and kinds. Ids may have gaps. */
 #ifndef RN_DATA_TOKENIZER_TOKEN_TABLE_H
 #define RN_DATA_TOKENIZER_TOKEN_TABLE_H
 
@@ -7,13 +7,13 @@
 
 #include "proto/base/status.h"
 
-/** Ids are smaller: the limit of the shard format. */
+/** Exclusive upper bound of ids, set by the shard format. */
 enum { RN_TOKEN_IDS = 1 << 24 };
 
 typedef enum { RN_TOKEN_NONE, RN_TOKEN_TEXT, RN_TOKEN_SPECIAL } rn_token_kind;
 
 typedef struct rn_token {
-  uint32_t offset, count; /* of its bytes in rn_token_table.bytes */
+  uint32_t offset, count; /* of the token's bytes in rn_token_table.bytes */
   rn_token_kind kind;
 } rn_token;
 
@@ -27,9 +27,9 @@ typedef struct rn_token_table {
 } rn_token_table;
 
 /**
- * Adds a token. A zero byte, which is not part of it, follows its bytes.
- * Errors: RN_ERR_FORMAT if the id is out of range or taken; RN_ERR_MEMORY. The text does not name a
- *         file: the caller adds where.
+ * Adds a token. A zero byte, which `count` does not include, is stored after its bytes.
+ * Errors: RN_ERR_FORMAT if the id is out of range or taken; RN_ERR_MEMORY. The message does not
+ *         name a file; the caller adds the name.
  */
 rn_status rn_token_table_add(rn_err *err, rn_token_table *table, int64_t id, rn_token_kind kind,
                              const void *bytes, size_t count);

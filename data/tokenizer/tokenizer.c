@@ -6,7 +6,7 @@
 #include "data/tokenizer/tokenizer_calls.h"
 #include "proto/base/arena.h"
 
-/* The public part comes first, so that one pointer serves both. */
+/* The public part is the first member, so that a pointer to it is also a pointer to the whole. */
 typedef struct whole {
   rn_tokenizer public;
   rn_token_table table;
@@ -77,7 +77,7 @@ static rn_status list_specials(rn_err *err, whole *w) {
   return RN_OK;
 }
 
-/* Gives a vocabulary without a token for the end of a text one more id. */
+/* Adds an id for the document token if the vocabulary has no token for the end of a text. */
 static rn_status add_document(rn_err *err, rn_tokenizer_content *content) {
   if (content->document >= 0) return RN_OK;
   content->document = content->table.ids;

@@ -1,14 +1,14 @@
 /**
- * Tokenizers: text to token ids and back.
+ * Tokenizers convert text to token ids and back.
  *
  *   bytes           one id per byte value; document token 256
  *   tiktoken:FILE   byte-level BPE from a rank file (tiktoken.h)
  *   hf:FILE         byte-level BPE from a tokenizer.json (hf_json.h)
- *   spm:FILE        a sentencepiece model, by the sentencepiece library (spm.h)
+ *   spm:FILE        a sentencepiece model, with the sentencepiece library (spm.h)
  *
- * A text is any bytes. It is text to the end: special tokens in it are not recognised unless they
- * are allowed by rn_encoder_allow. Decoding the ids of a text gives the text again, except with
- * sentencepiece, whose models may normalise (`lossless`).
+ * A text is any sequence of bytes. Special tokens in a text are not recognised unless
+ * rn_encoder_allow allows them. Decoding the ids of a text returns the text, except with
+ * sentencepiece models, which may normalise it (`lossless`).
  */
 #ifndef RN_DATA_TOKENIZER_TOKENIZER_H
 #define RN_DATA_TOKENIZER_TOKENIZER_H
@@ -19,7 +19,7 @@
 
 #include "proto/base/status.h"
 
-/** Token ids, and for each the bytes of the text that it stands for. Zero-initialise. */
+/** Token ids, and for each id the number of text bytes that it encodes. Zero-initialise. */
 typedef struct rn_tokens {
   int32_t *id;          /* [count] */
   uint32_t *text_bytes; /* [count] */
@@ -31,7 +31,7 @@ rn_status rn_tokens_add(rn_err *err, rn_tokens *tokens, int32_t id, uint32_t tex
 /** Frees the arrays and zeroes the object. */
 void rn_tokens_free(rn_tokens *tokens);
 
-/** Bytes that grow. Zero-initialise. */
+/** A growing array of bytes. Zero-initialise. */
 typedef struct rn_text {
   char *bytes; /* [count] */
   size_t count, capacity;
@@ -52,11 +52,11 @@ typedef struct rn_tokenizer {
   const struct rn_tokenizer_calls *calls;
   void *self;
   char *name;                      /* for example "tiktoken:cl100k_base" */
-  uint64_t hash;                   /* equal for equal content; independent of file names */
-  int vocabulary;                  /* largest id + 1, the document token included */
+  uint64_t hash;                   /* hash of the content; independent of file names */
+  int vocabulary;                  /* largest id + 1, including the document token */
   int32_t document;                /* id of the token that begins every document */
-  bool lossless;                   /* decoding gives back every text */
-  bool cuts;                       /* long texts can be cut by rn_tokenizer_cut */
+  bool lossless;                   /* decoding the ids of any text returns the text */
+  bool cuts;                       /* rn_tokenizer_cut can cut long texts */
   const rn_special_token *special; /* [specials] sorted by id */
   int specials;
 } rn_tokenizer;
@@ -66,8 +66,8 @@ rn_status rn_tokenizer_bytes(rn_err *err, rn_tokenizer **out);
 void rn_tokenizer_destroy(rn_tokenizer **tokenizer);
 
 /**
- * The bytes that a token adds inside a text: *count is 0 for control tokens. Special tokens give
- * their names.
+ * Returns the bytes that a token adds inside a text. *count is 0 for control tokens. For special
+ * tokens, returns their names.
  *
  * Ownership: the bytes belong to the tokenizer.
  * Errors:    RN_ERR_FORMAT naming the id if no token has it.
@@ -86,15 +86,15 @@ rn_status rn_tokenizer_decode(rn_err *err, const rn_tokenizer *tokenizer, const 
                               size_t count, rn_text *text);
 
 /**
- * Returns a position in (0, count) where the text may be cut: the ids of both pieces, one after the
- * other, are those of the whole. Returns the last such position; 0 if none is found.
+ * Returns the last position in (0, count) where the text may be cut, or 0 if none is found. A text
+ * may be cut where the ids of the two pieces, concatenated, equal the ids of the whole text.
  */
 size_t rn_tokenizer_cut(const rn_tokenizer *tokenizer, const char *text, size_t count);
 
-/** Encodes texts; has the work memory of one thread. */
+/** An encoder has the workspace to encode texts with one thread. */
 typedef struct rn_encoder rn_encoder;
 
-/** Ownership: the tokenizer must outlive the encoder. */
+/** Creates an encoder. Ownership: the tokenizer must outlive the encoder. */
 rn_status rn_encoder_create(rn_err *err, const rn_tokenizer *tokenizer, rn_encoder **out);
 void rn_encoder_destroy(rn_encoder **encoder);
 

@@ -72,7 +72,7 @@ uint64_t rn_tokenizer_file_hash(const Retnet__Tokenizer *file) {
   return XXH3_64bits_withSeed(file->content.data, file->content.len, hash);
 }
 
-/* kind:file name, without the folder and the last extension. */
+/* Writes the tokenizer's name, "kind:file name", without the folder and the last extension. */
 static void name_of(const Retnet__Tokenizer *file, char name[NAME_BYTES]) {
   const char *dot = strrchr(file->file_name, '.');
   const size_t length = dot != NULL ? (size_t)(dot - file->file_name) : strlen(file->file_name);

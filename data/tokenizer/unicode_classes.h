@@ -17,7 +17,7 @@ typedef struct rn_unicode_class {
   size_t ranges;
 } rn_unicode_class;
 
-/** Returns the class with the name of `length` bytes, or NULL. */
+/** Returns the class with this name, of `length` bytes, or NULL. */
 const rn_unicode_class *rn_unicode_class_find(const char *name, size_t length);
 
 /** True if the class contains the code point. */
