@@ -1,7 +1,8 @@
-/* Eager completion: whenever the state before a segment arrives (at once, during other work, or at
- * its end), rows and gradients have the same bits, and the state is received and published once.
- * In backward, other work includes the weight gradients of the layer's feed-forward block and those
- * of the layer above: they wait until its scan has begun, and are done when it is waited for. */
+/* Checks eager completion of a scan. Whenever the state before a segment arrives (at once,
+ * during other work, or only at its end), rows and gradients must have the same bits, and the
+ * state must be received and published once. In backward, other work includes the weight
+ * gradients of the layer's feed-forward block and of the layer above: they are deferred until
+ * the layer's scan has begun, and computed before its state is waited for. */
 #include "model/retention/eager_completion.h"
 
 #include <stdbool.h>
@@ -12,13 +13,13 @@
 
 enum { SEQUENCES = 2, TOKENS = 29, NEVER = 1 << 20, STATE = 2 * 2 * 4 * 3 };
 
-/* A rank in the middle of a sequence: the state that arrives is synthetic, what is published is
- * kept. */
+/* Port of a rank in the middle of a sequence. The state that it receives is synthetic; the
+ * states that the layers publish are recorded. */
 typedef struct fake {
-  int polls_until, polls, ends, publishes, early; /* early: published before all polls were over */
+  int polls_until, polls, ends, publishes, early; /* early: scans ended after their state arrived */
   rn_scan_direction direction;
   int layer;
-  int waited, done; /* reverse scans at whose end these weight gradients waited, or were done */
+  int waited, done; /* reverse scans that ended before, or after, these weight gradients */
   const test_model *model;
   int64_t count;
   rn_real published[8][STATE];
@@ -49,7 +50,8 @@ static bool is_zero(const fake *f, int64_t offset) {
   return f->model->gradient[offset] == 0;
 }
 
-/* Counts the reverse scans that end before, or after, the weight gradients that can wait. */
+/* Counts reverse scans that end before the weight gradients that can be deferred, and those that
+ * end after them. */
 static void look_at_weights(fake *f) {
   if (f->direction != RN_SCAN_REVERSE) return;
   const rn_layer_params *at = f->model->table->layer;
@@ -76,7 +78,7 @@ static rn_status publish(void *self, rn_err *err, const rn_real *after) {
   return RN_OK;
 }
 
-/* Forward and backward of a segment whose state arrives at the n-th poll. */
+/* Runs forward and backward of a segment; in each scan the state arrives at poll `polls_until`. */
 static void run(test_model *m, fake *f, int polls_until, bool publishes) {
   rn_err err = {0};
   *f = (fake){.polls_until = polls_until, .model = m};
@@ -96,12 +98,14 @@ static void run(test_model *m, fake *f, int polls_until, bool publishes) {
   rn_layer_stack_backward_weight(m->stage, &pass);
   CHECK_EQUAL(f->ends, 2 * m->spec.layers);
   CHECK_EQUAL(f->publishes, publishes ? 2 * m->spec.layers : 0);
-  /* With several threads, one that finds no tile of other products may compute them earlier. */
+  /* With several threads, one that finds no tile of other products may compute weight gradients
+   * earlier. */
   if (polls_until == 0 && rn_threads() == 1) CHECK_EQUAL(f->waited, m->spec.layers);
   if (polls_until == NEVER) CHECK_EQUAL(f->done, m->spec.layers);
 }
 
-/* Without publish(), states that arrive during other work are propagated after it. */
+/* Without publish(), the layers propagate states that arrive during other work only after this
+ * work. */
 static void bits_do_not_depend_on_when_a_state_arrives(int threads, bool publishes) {
   static const int times[] = {0, 1, 2, 5};
   rn_spec spec = test_spec();
@@ -127,7 +131,7 @@ static void count_task(const rn_weight_sum *sum, int64_t tile, int piece) {
   (void)sum, (void)tile, (void)piece;
 }
 
-/* Weight gradients of other units are computed only until the state arrives, also if several
+/* Weight gradients of other units must be computed only until the state arrives, also if several
  * threads compute them and the state is propagated later. */
 static void the_state_ends_the_work_on_other_units(int threads) {
   const rn_weight_sum many = {.add_piece = count_task, .tiles = 1, .pieces = 1 << 24};

@@ -1,5 +1,5 @@
-/* The first row of a document keeps full precision, however close its only score is to zero. The
- * number of threads does not change its bits. */
+/* Checks that the first row of a document has full precision, however close to zero its only
+ * score is, and that the number of threads does not change the result, bit for bit. */
 #include <math.h>
 #include <omp.h>
 
@@ -19,14 +19,15 @@ static double product(const rn_real *w, const double *x) {
   return sum;
 }
 
-/* The rms norm of an embedding row with weight 1, as the first layer reads it. */
+/* Computes the RMS norm of an embedding row, which is the input of the first layer. */
 static void normed(const rn_real *row, const rn_real *weight, double eps, double *out) {
   double square = 0;
   for (int i = 0; i < D; i++) square += (double)row[i] * (double)row[i] / D;
   for (int i = 0; i < D; i++) out[i] = (double)weight[i] * (double)row[i] / sqrt(square + eps);
 }
 
-/* y = headnorm((q . k) v) Wo of one token of its own document, on top of its embedding. */
+/* Computes the result of one token that is a document: y = row + headnorm((q . k) v) Wo. *min
+ * becomes the smallest score. */
 static void one_token(const test_model *m, const rn_real *row, double *y, double *min) {
   const rn_layer_params *at = &m->table->layer[0];
   double x[D], z[H * V];
@@ -50,7 +51,7 @@ static void one_token(const test_model *m, const rn_real *row, double *y, double
   }
 }
 
-/* Every token begins a document; the feed-forward block adds nothing. */
+/* Opens a model in which every token begins a document and the feed-forward block adds nothing. */
 static test_model open(void) {
   rn_spec spec = test_spec();
   spec.layers = 1, spec.dim = D, spec.heads = H, spec.value_dim = H * V, spec.vocab = 600;
@@ -62,7 +63,7 @@ static test_model open(void) {
   return m;
 }
 
-/* More threads than heads, and documents that begin at few rows. */
+/* Uses more threads than heads; documents begin in few of the rows. */
 static void threads_do_not_change_bits(test_model *m) {
   rn_real *want = test_take((size_t)m->rows * D, sizeof(rn_real));
   for (int64_t r = 0; r < m->rows; r++) m->doc_position[r] = (int32_t)(r % TOKENS % 37);

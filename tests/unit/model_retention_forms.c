@@ -1,4 +1,5 @@
-/* Parallel, recurrent and chunkwise retention agree for any chunk, document and segmentation. */
+/* Checks that parallel, recurrent and chunkwise retention agree for any chunk size, documents
+ * and segmentation. */
 #include "tests/support/sets.h"
 #include "tests/support/stage.h"
 
@@ -12,7 +13,7 @@ enum { SEQUENCES = 2, TOKENS = 13 };
 
 typedef struct packing {
   const char *what;
-  int offset; /* tokens of the first document that lie before the sequence at hand */
+  int offset; /* tokens of the first document before the sequence */
   const char *begins[SEQUENCES];
 } packing;
 
@@ -55,7 +56,7 @@ static void token_by_token_is_the_parallel_form(const char *what, rn_spec spec,
   test_model_close(&oracle);
 }
 
-/* Cuts lie inside documents, at their edges, inside chunks and at one token twice: no tokens. */
+/* Segments end inside documents, at their boundaries and inside chunks; one segment is empty. */
 static void any_cut_is_the_whole(const packing *packed, rn_form form) {
   static const int cuts[][TEST_SEGMENTS] = {
       {6, 13}, {1, 5, 5, 7, 13}, {3, 6, 7, 8, 12, 13}, {13, 13}};
@@ -94,7 +95,7 @@ static void forms_may_follow_each_other(void) {
   test_model_close(&whole);
 }
 
-/* Wide heads and chunks longer than any tile inside the kernels. */
+/* Heads are wide, and chunks are longer than any tile inside the kernels. */
 static void long_chunks_are_the_parallel_form(void) {
   enum { LONG = 150 };
   rn_spec spec = test_spec();

@@ -1,4 +1,5 @@
-/* A local state accumulates the decayed states of successive segments; a reset clears it. */
+/* Checks that a local state accumulates the decayed states of successive segments, and that a
+ * reset clears it. */
 #include "model/retention/local_state.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /*
- * Between the GEMMs, the states of a few heads are enough work for 64 threads. Slabs of any number
- * give the state that a serial sum gives, and the number of threads changes no bit. A document that
- * begins in a chunk is found without a walk over its rows.
+ * Checks that the states of a few heads can be divided among 64 threads between the GEMMs. For any
+ * number of threads, the states must have the bits of a serial sum. A document that begins in a
+ * chunk must be found.
  */
 #include <math.h>
 #include <omp.h>
@@ -26,7 +26,8 @@ static void states_are_work_for_64_threads(void) {
   }
 }
 
-/* With model.decay lightning, the tables of a layer hold that layer's powers. */
+/* With `model.decay: lightning` each layer has different decays: checks the tables of each
+ * layer. */
 static void layers_have_their_own_decays(void) {
   rn_spec spec = test_spec();
   rn_retention core;
@@ -62,12 +63,12 @@ static void documents_begin_where_they_begin(void) {
   CHECK_EQUAL(wrong, 0);
 }
 
-/* States of heads whose elements are not a multiple of a slab's. */
+/* States of several heads; the number of elements of a head is not a multiple of a slab. */
 typedef struct fixture {
   rn_retention core;
   rn_retention_view view;
   int32_t doc_position[SEQUENCES * TOKENS];
-  int64_t matrix, heads; /* elements of a state; heads of all sequences */
+  int64_t matrix, heads; /* elements of a state; number of heads of all sequences */
   rn_real *contributions, *before, *state, *received;
 } fixture;
 
@@ -109,7 +110,7 @@ static bool begins(const fixture *f, int64_t sequence, int chunk) {
   return false;
 }
 
-/* The state before each chunk, element by element. */
+/* Checks the state before each chunk, element by element. */
 static void check_states(const fixture *f, const rn_real *first) {
   int64_t wrong = 0;
   for (int64_t i = 0; i < f->heads * f->matrix; i++) {

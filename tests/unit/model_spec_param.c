@@ -1,5 +1,5 @@
-/* Initial values depend only on (seed, name, element) and have the official standard deviations;
- * the table has no gaps and no overlaps. */
+/* Checks that initial values depend only on (seed, name, element) and have the standard
+ * deviations of the official code, and that the parameter table has no gaps and no overlaps. */
 #include "model/spec/param.h"
 
 #include <omp.h>
@@ -42,7 +42,7 @@ static double deviation_of(const rn_param_table *table, const char *name, uint64
   return sqrt(square - mean * mean);
 }
 
-/* Standard deviations of the official code's tensors at these sizes. */
+/* Compares standard deviations with those of the official code's tensors of these sizes. */
 static void spreads_are_the_official_ones(void) {
   static const struct {
     const char *name;
@@ -76,7 +76,8 @@ static void spreads_are_the_official_ones(void) {
   rn_param_table_destroy(&table);
 }
 
-/* Any range, thread count and cut into stages gives an element the same value. */
+/* Checks that the value of an element is the same for any range, number of threads and division
+ * into stages. */
 static void an_element_does_not_depend_on_the_range(void) {
   rn_spec spec = small_spec();
   spec.dim = 64, spec.value_dim = 96, spec.ffn_dim = 80, spec.block_norm = RN_BLOCK_NORM_LAYER;

@@ -1,4 +1,5 @@
-/* A spec follows from the keys: presets and their sizes, overrides, tables; errors name the key. */
+/* Checks that a spec follows from the keys: presets and their sizes, overrides, tables. Errors
+ * must name the key. */
 #include <math.h>
 #include <stdio.h>
 
@@ -19,7 +20,7 @@ static rn_spec preset(const char *name, int vocab) {
   return spec;
 }
 
-/* Millions, to the digits of the official configurations' own counts. */
+/* Sizes in millions, with as many digits as the official configurations state. */
 static void presets_have_their_sizes(void) {
   static const struct {
     const char *name;
@@ -82,7 +83,8 @@ static void given_keys_win_over_the_preset(void) {
   CHECK_EQUAL(spec.vocab, 257);
 }
 
-/* The effective config, read back with every key given, describes the same model. */
+/* Checks that the effective config, with every key set, gives the same spec when it is read
+ * back. */
 static void a_filled_config_reads_back(void) {
   Retnet__Config config = RETNET__CONFIG__INIT;
   Retnet__Model model = RETNET__MODEL__INIT;
@@ -180,7 +182,7 @@ static void decays_and_angles_follow_their_formulas(void) {
     CHECK_NEAR(-log_gamma[0] / exp2(-0.25), 1 - (l - 1) / 63. + 1e-5, 1e-14);
     CHECK_NEAR(-log_gamma[31] * 256, 1 - (l - 1) / 63. + 1e-5, 1e-14);
   }
-  spec.heads = 10; /* slopes of 8 heads, then the first and the third of 16 */
+  spec.heads = 10; /* slopes of 8 heads, then slopes 1 and 3 of 16 heads */
   rn_spec_log_decay(&spec, 1, log_gamma);
   CHECK_NEAR(-log_gamma[7] * 256, 1 + 1e-5, 1e-14);
   CHECK_NEAR(-log_gamma[8] / exp2(-0.5), 1 + 1e-5, 1e-14);
@@ -197,7 +199,8 @@ static void decays_and_angles_follow_their_formulas(void) {
   CHECK(theta[0] == 1);
 }
 
-/* The reference step: 3 (8 layers + head), its inner half 128 (D + value_dim). */
+/* The reference step costs 3 (8 layers + head); the inner part of retention costs 128 (D +
+ * value_dim). */
 static void model_flops_are_the_formula(void) {
   rn_spec spec = preset("retnet_base", 256);
   spec.layers = 8, spec.dim = 512, spec.value_dim = 1024, spec.ffn_dim = 1024, spec.heads = 4;

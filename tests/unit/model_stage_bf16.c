@@ -1,5 +1,5 @@
-/* A stage with rows and weights in bf16 matches one in fp32 within rounding: in every form, with
- * every norm, in one segment or several, with activations saved or recomputed. */
+/* Checks that a stage with rows and weights in bf16 matches one in fp32 within rounding: in
+ * every form, with every norm, in one or several segments, with activations saved or recomputed. */
 #include "model/base/threads.h"
 #include "model/kernel/gemm.h"
 #include "tests/support/sets.h"
@@ -7,7 +7,7 @@
 
 enum { SEQUENCES = 2, TOKENS = 75 };
 
-/* Of what is largest: some roundings to 8 bits follow one another. */
+/* Tolerance relative to the largest element; several roundings to 8 bits add up. */
 static const double near_it = 0.03;
 
 static void use(Retnet__Precision precision) {
@@ -99,7 +99,7 @@ static void saving_less_gives_the_same_bits(rn_spec spec) {
   saving_less_gives_the_same_bits_with(spec, RN_SAVE_MOST);
 }
 
-/* The bf16 shadow from before the weights changed must not be used. */
+/* Checks that a bf16 shadow from before the weights changed is not used. */
 static void weights_are_cast_again(rn_spec spec) {
   const Retnet__Precision bf16 = RETNET__PRECISION__PRECISION_BF16;
   test_model fresh = open_in(bf16, &spec), used = open_in(bf16, &spec);
@@ -125,7 +125,8 @@ int main(void) {
   spec.tie_embeddings = true;
   same_as_fp32(spec);
   saving_less_gives_the_same_bits(spec);
-  /* rows of whole kilobytes, which lie further apart than they are wide: gated, or k and v */
+  /* Rows of a whole number of KiB, which are padded: of the gated feed-forward block, or of k
+   * and v. */
   spec = base();
   spec.ffn_dim = 512;
   spec.value_dim = 512;

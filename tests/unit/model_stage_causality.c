@@ -1,4 +1,5 @@
-/* A token affects no earlier token and no other document; the number of threads affects nothing. */
+/* Checks that a token affects no earlier token and no other document, and that the number of
+ * threads affects no result. */
 #include <omp.h>
 
 #include "tests/support/sets.h"
@@ -21,7 +22,7 @@ static bool same_row(const test_model *a, const test_model *b, int sequence, int
   return memcmp(a->y + at, b->y + at, (size_t)a->spec.dim * sizeof(rn_real)) == 0;
 }
 
-/* Sequence 0 holds two documents, 0 .. 5 and 6 .. 12; sequence 1 is one. */
+/* Sequence 0 contains two documents, tokens 0..5 and 6..12; sequence 1 is one document. */
 static bool may_see(int sequence, int token, int other_sequence, int other) {
   if (sequence != other_sequence || other > token) return false;
   return sequence == 1 || (token >= 6) == (other >= 6);

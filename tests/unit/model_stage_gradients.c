@@ -1,4 +1,5 @@
-/* The gradient of every parameter matches finite differences of the loss, for all model keys. */
+/* Checks that the gradient of every parameter matches finite differences of the loss, for all
+ * model keys. */
 #include <math.h>
 #include <omp.h>
 
@@ -19,7 +20,8 @@ static double loss_of(void *context) {
   return test_loss(t->model, t->segments, false);
 }
 
-/* A gradient that is nothing but rounding has no slope: a shift that a norm takes out again. */
+/* Returns whether a gradient consists only of rounding errors, as for a shift that a norm
+ * removes; such a gradient cannot be compared with a slope. */
 static bool is_rounding(const test_model *m, const rn_param *param, const rn_real *gradient) {
   double own =
       test_dot(gradient + param->offset, gradient + param->offset, param->rows * param->cols);
@@ -78,7 +80,7 @@ static void move(test_model *m, const rn_param *param, const rn_real *variant, d
   for (int64_t i = 0; i < n; i++) m->params[param->offset + i] += (rn_real)by * variant[i];
 }
 
-/* (loss(x + h way) - loss(x - h way)) / 2 h */
+/* Returns (loss(x + h v) - loss(x - h v)) / 2 h for v = variant. */
 static double slope_along(trial *t, const rn_param *param, const rn_real *variant, double h) {
   move(t->model, param, variant, h);
   const double ahead = loss_of(t);
@@ -88,7 +90,8 @@ static double slope_along(trial *t, const rn_param *param, const rn_real *varian
   return (ahead - behind) / (2 * h);
 }
 
-/* Rows of whole pages, which lie further apart than they are wide: one direction a parameter. */
+/* Rows of a whole number of pages, which are padded. Checks the slope in one direction per
+ * parameter, since there are too many elements. */
 static void wide_rows(void) {
   enum { PAGE = 4096 / sizeof(double) };
   rn_spec spec = test_spec();
@@ -164,8 +167,9 @@ static void choices_around_the_blocks(void) {
   }
 }
 
-/* torchscale's scales depend on q and k, but are constants in gradients: with the norm's eps next
- * to nothing they fall out of the loss, and slopes are true again. */
+/* torchscale's scales depend on q and k, but its gradients treat them as constants. If the eps
+ * of the norm is almost 0, the scales cancel in the loss, and the gradients agree with the
+ * slopes. */
 static void choices_of_scale(void) {
   rn_spec spec = test_spec();
   spec.retention_scale = RN_SCALE_RAW;

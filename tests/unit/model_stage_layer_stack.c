@@ -1,5 +1,5 @@
-/* A model divided into stages equals the whole model; the failure of a port is returned; no call
- * leaves state that affects the next one. */
+/* Checks that a model divided into stages equals the whole model, that the failure of a port is
+ * returned, and that no call leaves state that affects the next one. */
 #include <stdlib.h>
 
 #include "proto/base/fault.h"
@@ -12,7 +12,7 @@ static test_model open(rn_spec spec) {
   return test_model_open(&spec, SEQUENCES, TOKENS);
 }
 
-/* Weights of a stage are those of the same names in the whole model. */
+/* Copies to the stage the weights of the same names in the whole model. */
 static void take_weights(const test_model *m, const rn_param_table *table, rn_real *params) {
   for (int i = 0; i < table->count; i++) {
     const rn_param *param = &table->param[i], *same = rn_param_find(m->table, param->name);
@@ -116,8 +116,8 @@ static void saving_nothing_gives_the_same_rows(void) {
   test_model_close(&m);
 }
 
-/* What backward recomputes equals what forward would have saved, whatever memory it
- * is in. */
+/* Checks that what backward recomputes equals what forward would have saved, in whichever memory
+ * it is recomputed. */
 static void saving_less_gives_the_same_gradient_with(rn_spec spec, rn_save_policy save) {
   enum { FIRST = 5 };
   static const int ends[] = {FIRST, TOKENS};
@@ -136,7 +136,8 @@ static void saving_less_gives_the_same_gradient_with(rn_spec spec, rn_save_polic
   test_model_close(&less);
 }
 
-/* Rows of the ffn block that fit where retention works, some of them, and none. */
+/* Tests sizes at which all rows of the feed-forward block fit in the memory that retention uses,
+ * some of them, or none. */
 static void saving_less_gives_the_same_gradient(rn_spec spec) {
   static const int ffn_dim[] = {5, 20, 400};
   for (int i = 0; i < 3; i++) {
@@ -146,8 +147,8 @@ static void saving_less_gives_the_same_gradient(rn_spec spec) {
   }
 }
 
-/* A step leaves no state in the stage or its activations that affects the next one, whatever its
- * size. */
+/* Checks that a step leaves no state in the stage or in its activations that affects the next
+ * step, which may have another size. */
 static void steps_do_not_see_each_other(void) {
   test_model fresh = open(test_spec()), used = open(test_spec());
   used.position = 70;
@@ -161,7 +162,7 @@ static void steps_do_not_see_each_other(void) {
   test_model_close(&used);
 }
 
-/* A port that fails at its n-th call. */
+/* A port that fails after `calls_left` calls. */
 typedef struct broken_port {
   int calls_left;
 } broken_port;
@@ -202,8 +203,8 @@ static void a_failing_port_is_reported(void) {
   test_model_close(&m);
 }
 
-/* A layer passes the fault site `compute` once in forward, in backward-input, and in
- * backward-weight if that is a phase of its own. */
+/* A layer reaches the fault site `compute` once in forward, once in backward-input, and once in
+ * backward-weight if that is a separate phase. */
 static void each_phase_of_a_layer_can_be_slowed(void) {
   test_model m = open(test_spec());
   rn_err err = {0};
@@ -273,9 +274,9 @@ static bool has_matrices(const test_model *m) {
   return all;
 }
 
-/* Computed while the caller waits (for `polls` polls after each backward_input, before and between
- * the calls of backward_weight) or not, weight gradients have the same bits. Layer groups are
- * reported by backward_weight. */
+/* Compares weight gradients computed while the caller waits with those computed at once: they
+ * must have the same bits. The caller waits for `polls` polls after each backward_input and
+ * between the calls of backward_weight. backward_weight must report the layer groups. */
 static void waiting_weights_keep_their_order(rn_spec spec, int polls) {
   static const int ends[] = {4, 6, TOKENS};
   enum { UNITS = 3 };
@@ -293,7 +294,7 @@ static void waiting_weights_keep_their_order(rn_spec spec, int polls) {
     int left = p == 1 ? 0 : polls;
     rn_layer_stack_run_waiting_weights(early.stage, (rn_weight_queue_until){&left, after_polls});
   }
-  CHECK_EQUAL(r.count, UNITS); /* embedding */
+  CHECK_EQUAL(r.count, UNITS); /* the group of the embedding */
   CHECK(polls < 1000 || has_matrices(&early));
   CHECK(polls > 0 || !has_matrices(&early));
   for (int p = UNITS - 1; p >= 0; p--) {

@@ -1,4 +1,5 @@
-/* The predicted memory of a stage and of its activations equals the memory that they allocate. */
+/* Checks that the predicted memory of a stage and of its activations equals the memory that they
+ * allocate. */
 #include <malloc.h>
 #include <stddef.h>
 
@@ -7,15 +8,16 @@
 #include "tests/support/check.h"
 #include "tests/support/sets.h"
 
-/* Headers of blocks, and small parts whose size does not grow with the unit's: the structs of a
- * stage and of its layers. */
+/* Memory that is not predicted: headers of blocks, and structs of a stage and its layers, whose
+ * size does not depend on the unit. */
 enum { SMALL_BYTES = 32 << 10 };
 
-/* Large blocks begin on the edge of a huge page; what lies before it is reserved and never used. */
+/* Blocks of at least LARGE_BYTES begin on the boundary of a huge page of EDGE_BYTES; the memory
+ * before it is allocated but not used. */
 enum { LARGE_BYTES = 16 << 20, EDGE_BYTES = 2 << 20 };
 
 #if defined(__SANITIZE_ADDRESS__)
-/* From the run-time library of the sanitizer; not every compiler has its header. */
+/* Declared here because not every compiler has the header of the sanitizer's run-time library. */
 size_t __sanitizer_get_current_allocated_bytes(void);
 #endif
 
@@ -94,7 +96,7 @@ static void check_stages(void) {
   check_stage(spec, 0, 2, 1, 2048);
 }
 
-/* With the argument bf16 in that, skipped where there is no such thing. */
+/* With argument "bf16" tests bf16; skipped if it is not supported. */
 int main(int argc, char **argv) {
   (void)argv;
   if (argc > 1) test_use_bf16();

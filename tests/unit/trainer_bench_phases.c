@@ -1,7 +1,8 @@
-/* The phases of a step add up to its time: weight products count as weight wherever they run, waits
- * as wait, and whatever has no phase of its own belongs to the one that encloses it. Spans with one
- * name in one phase are one subphase; subphases add up to the phases, also over several steps, and
- * tell the time in which threads are idle from the time of tasks. */
+/* Checks that the phases of a step add up to its time. Weight products are counted as weight
+ * wherever they run, and waits as wait; any other span belongs to the phase that encloses it.
+ * Spans of one name in one phase are one subphase. Subphases must add up to the phases, also
+ * over several steps, and must separate the time in which threads are idle from the time of
+ * tasks. */
 #include "trainer/bench/bench_phases.h"
 
 #include <string.h>
@@ -10,7 +11,7 @@
 
 static rn_spans spans;
 
-/* Adds a path with `own_s` seconds of its own; returns its index. */
+/* Adds a path with `own_s` seconds that are not in its children; returns its index. */
 static int add(const char *name, int parent, double own_s) {
   spans.path[spans.paths] = (rn_span_path){.name = name, .parent = parent, .count = 1};
   for (int p = spans.paths; p >= 0; p = spans.path[p].parent) {
@@ -26,7 +27,7 @@ static double sum_of(rn_phase_times times) {
   return sum;
 }
 
-/* One path of each kind, with times of which every sum is different. */
+/* Adds one path of each kind; the times are powers of two, so that all sums are different. */
 static void phases_are_told_apart(void) {
   spans = (rn_spans){0};
   const int step = add("step", -1, 1), pipeline = add("pipeline", step, 2);
@@ -55,7 +56,7 @@ static void time_outside_of_steps_does_not_count(void) {
   CHECK_EQUAL(sum_of(rn_phase_times_of(&spans)), 0);
 }
 
-/* Adds tasks of 1 s, and one of `longest_s`, to a path. */
+/* Adds `count` tasks to a path: all take 1 s except one of `longest_s`. */
 static void add_tasks(int path, int count, int longest_s) {
   rn_span_tasks *tasks = &spans.path[path].tasks;
   tasks->count += count;

@@ -1,7 +1,7 @@
 /*
- * The policy of saves, against a saver that only records what it is told. While steps are skipped,
- * nothing is saved and nothing removed: a save in progress gets its name if its weights are proven
- * good, and then every older checkpoint stays; else it is dropped.
+ * Checks the policy of saves with a saver that only records the calls. While steps are skipped, no
+ * save is started and no checkpoint is removed. A save in progress is completed if a later good
+ * step has proven its weights, and then all older checkpoints are kept; otherwise it is dropped.
  */
 #include "trainer/checkpoint/saving.h"
 
@@ -12,12 +12,12 @@
 
 enum { NOTHING = -1 };
 
-/* What the policy has asked for since the last look. */
+/* Records what the policy has requested. */
 struct rn_saver {
   const rn_step_counters *counters;
-  int64_t step, saved; /* in progress, last saved; -1: none */
+  int64_t step, saved; /* step in progress and last saved step; -1: none */
   int started, finished, dropped;
-  int keep_last; /* of the last save that was finished; NOTHING: none was */
+  int keep_last; /* of the last completed save; NOTHING: no save was completed */
 };
 
 rn_status rn_saver_start(rn_err *err, rn_saver *s) {
@@ -88,7 +88,7 @@ static void pass_steps(fake_run *f, int good) {
   for (int i = 0; i < good; i++) pass_step(f, true);
 }
 
-/* Steps 1 to 3 are good; the writers of step 2 are still busy when step 4 is skipped. */
+/* Steps 1 to 3 are good. The save of step 2 is still being written when step 4 is skipped. */
 static void start_with_a_proven_save(fake_run *f, int keep_last) {
   start(f, keep_last);
   pass_steps(f, 3);
@@ -96,7 +96,7 @@ static void start_with_a_proven_save(fake_run *f, int keep_last) {
   pass_step(f, false);
 }
 
-/* Steps 1 and 2 are good; nothing shows that the weights after step 2 are. */
+/* Steps 1 and 2 are good, but no good step has followed that proves the weights after step 2. */
 static void start_with_an_unproven_save(fake_run *f) {
   start(f, 1);
   pass_steps(f, 2);
@@ -128,20 +128,21 @@ static void nothing_is_named_while_steps_are_skipped(void) {
   CHECK_OK(err, rn_saving_written(err, &f.saving));
   CHECK_EQUAL(f.saver.started, 1);
   CHECK_EQUAL(f.saver.finished, 0);
-  pass_step(&f, true); /* step 6: the save that was due at step 4 */
+  pass_step(&f, true); /* step 6: starts the save that was due at step 4 */
   CHECK_EQUAL(f.saver.saved, 2);
   CHECK_EQUAL(f.saver.started, 2);
   CHECK_EQUAL(f.saver.step, 6);
 }
 
-/* Ends in which the last steps were skipped: by the guard, and by the last step or a stop. */
+/* The run ends while steps are skipped: because of too many bad steps, or after the last step or
+ * a stop. */
 static void a_proven_save_is_named_and_removes_none(void) {
   for (int keep = 1; keep <= 3; keep++) {
     fake_run f;
     start_with_a_proven_save(&f, keep);
     CHECK_OK(err, rn_saving_end(err, &f.saving, RN_ERR_NUMERICS));
     CHECK_EQUAL(f.saver.saved, 2);
-    CHECK_EQUAL(f.saver.keep_last, 0); /* all */
+    CHECK_EQUAL(f.saver.keep_last, 0); /* keeps all */
     rn_err_clear(err);
     start_with_a_proven_save(&f, keep);
     CHECK_FAILS(err, RN_ERR_MISMATCH, "step 4 is not saved|last 1 steps",
@@ -165,7 +166,8 @@ static void an_unproven_save_is_dropped(void) {
   CHECK_EQUAL(f.saver.finished, 0);
 }
 
-/* The last save of a run is of weights that no step has tried yet. */
+/* The last save of a run has weights that no later step has proven; another checkpoint must be
+ * kept. */
 static void one_that_is_unproven_never_stands_alone(void) {
   static const int kept[][2] = {{0, 0}, {1, 2}, {2, 2}, {3, 3}};
   for (int i = 0; i < 4; i++) {

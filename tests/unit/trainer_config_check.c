@@ -1,4 +1,5 @@
-/* Conflicting keys are rejected by name, and so are more threads than the system can start. */
+/* Checks that conflicting keys are rejected by name, and also more threads than the system can
+ * start. */
 #include "trainer/config/config_check.h"
 
 #include <sys/resource.h>
@@ -37,13 +38,14 @@ static void contradictions_are_named(void) {
   CHECK_FAILS(&err, RN_ERR_USAGE, "checkpoint.resume", check(resume, 1));
 }
 
-/* Where memory for their stacks is lacking, a number of threads is refused, not tried by OpenMP. */
+/* If there is no memory for the stacks of all threads, the number must be refused before OpenMP
+ * starts them. */
 static void threads_that_cannot_be_started_are_refused(void) {
   CHECK_OK(&err, rn_thread_limit_check(&err, 1));
   CHECK_OK(&err, rn_thread_limit_check(&err, 64));
   CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.threads 65536|8192",
               rn_thread_limit_check(&err, 65536));
-#ifndef __SANITIZE_ADDRESS__ /* its own memory is beyond any limit */
+#ifndef __SANITIZE_ADDRESS__ /* the sanitizer needs more memory than any limit */
   const struct rlimit little = {256 << 20, 256 << 20};
   if (setrlimit(RLIMIT_AS, &little) != 0) return;
   CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.threads 8000|smaller number",

@@ -1,5 +1,5 @@
-/* Defaults, preset, given keys and data determine one value per key, and its origin is kept; the
- * written configuration yields the same values again. */
+/* Checks that defaults, preset, given keys and data determine one value per key, and that its
+ * origin is recorded. The written configuration must yield the same values again. */
 #include "trainer/config/effective.h"
 
 #include <stdlib.h>
@@ -57,7 +57,7 @@ static void values_come_in_order_and_know_their_origin(void) {
   rn_effective_destroy(&e);
 }
 
-/* A preset's chunk is fitted to the reduction blocks; one that was given is not touched. */
+/* The chunk of a preset is fitted to the reduction blocks; a given chunk is not changed. */
 static void the_chunk_of_a_preset_fits_reduction_blocks(void) {
   const char *keys[] = {"model.preset=retnet_base", "run.reproducible=true",
                         "data.sequence_length=1024", "model.chunk=24"};
@@ -103,7 +103,8 @@ static void compare_key(void *self, const char *key) {
   if (!CHECK(strcmp(a, b) == 0)) fprintf(stderr, "%s: %s and %s\n", key, a, b);
 }
 
-/* For every preset: values that are read back from config.yaml are the same, the data's too. */
+/* Checks for each preset that config.yaml yields the same values when it is read back, also
+ * those that depend on the data. */
 static void what_is_written_resolves_to_the_same(void) {
   static const char *const presets[] = {"model.preset=",           "model.preset=retnet_base",
                                         "model.preset=retnet_65b", "model.preset=retnet_1b3",
@@ -132,7 +133,8 @@ static void what_is_written_resolves_to_the_same(void) {
   }
 }
 
-/* Our own file is replaced; one without our first line, edited, or a link stays. */
+/* A config.yaml that this program wrote is replaced. One without this program's first line, one
+ * that was edited, and a symbolic link are kept; effective.yaml is then written beside it. */
 static void a_config_of_the_users_own_stays(void) {
   rn_effective e, other;
   const char *keys[] = {"train.steps=7"}, *others[] = {"train.steps=8"};

@@ -1,5 +1,6 @@
-/* A preset given by -s names the keys of the file that keep other values; a preset of the file,
- * keys given by -s and keys of equal value are not named. */
+/* Checks which keys are named if a preset is set by option -s: the keys of the file whose values
+ * differ from the preset. A preset in the file, keys set by -s, and keys of equal value are not
+ * reported. */
 #include "trainer/config/preset_check.h"
 
 #include <string.h>
@@ -14,7 +15,7 @@ static rn_status load(const char *yaml, const char *const *keys, int count,
   return rn_options_load_text(&err, &input, locations, config);
 }
 
-/* Whether the keys named for this file and these -s are `want`. */
+/* Returns whether the keys named for this file and these -s options are `want`. */
 static bool names(const char *yaml, const char *const *keys, int count, const char *want) {
   Retnet__Config *config = NULL;
   rn_options_locations locations;
@@ -34,8 +35,9 @@ static bool names(const char *yaml, const char *const *keys, int count, const ch
 static void keys_of_the_file_are_named(void) {
   static const char *const preset[] = {"model.preset=retnet_1b3", "model.ffn_dim=7"};
   CHECK(names("model: {layers: 3, dim: 64}\n", preset, 1, "model.layers, model.dim"));
-  CHECK(names("model: {dim: 64, layers: 24}\n", preset, 1, "model.dim")); /* it has 24 layers */
-  CHECK(names("model: {dim: 64, ffn_dim: 5}\n", preset, 2, "model.dim")); /* ffn_dim is by -s */
+  /* The preset has 24 layers. */
+  CHECK(names("model: {dim: 64, layers: 24}\n", preset, 1, "model.dim"));
+  CHECK(names("model: {dim: 64, ffn_dim: 5}\n", preset, 2, "model.dim")); /* ffn_dim is set by -s */
   CHECK(names("model: {norm_eps: 1e-5, vocab: 999}\n", preset, 1, ""));
   CHECK(names("model: {preset: retnet_base, layers: 2}\n", preset, 1, "model.layers"));
 }
@@ -48,7 +50,7 @@ static void other_configurations_are_not(void) {
   CHECK(names("model: {layers: 3}\n", none, 1, ""));
 }
 
-/* A text that is too short ends with "..."; the count is that of all keys. */
+/* If the buffer is too small, the text ends with "..."; the count includes all keys. */
 static void a_long_list_is_cut(void) {
   static const char *const preset[] = {"model.preset=retnet_1b3"};
   static const char yaml[] = "model: {layers: 3, dim: 64, ffn_dim: 64, heads: 2}\n";

@@ -1,5 +1,5 @@
-/* The simulated time of a loop: threads take tasks in order, tasks wait for the groups they depend
- * on, and the time lies between the bounds that any schedule obeys. */
+/* Checks the simulated time of a loop: threads take tasks in order, tasks wait for the groups
+ * that they depend on, and the time is between the bounds that hold for any schedule. */
 #include "trainer/cost/loop_time.h"
 
 #include <math.h>
@@ -21,8 +21,8 @@ static void threads_share_equal_tasks(void) {
   }
 }
 
-/* Two threads, tasks of 3, 1, 1, 1, 4: the second thread takes the short ones; at 3 s both are
- * free, and one takes the last. */
+/* Two threads, tasks of 3, 1, 1, 1 and 4 s. The second thread takes the three short ones; at 3 s
+ * both threads are free, and one takes the last task. */
 static void the_first_free_thread_takes_the_next_task(void) {
   static const double tasks[] = {3, 1, 1, 1, 4};
   rn_loop_time_start(&loop, 2);
@@ -31,8 +31,7 @@ static void the_first_free_thread_takes_the_next_task(void) {
   CHECK(loop.tasks == 5 && loop.longest_s == 4);
 }
 
-/* Sums with 4 pieces that must follow each other: 3 tiles occupy 3 threads, no matter how many
- * there are. */
+/* Sums of 4 pieces that must be added in order: 3 tiles can use at most 3 threads. */
 static void tasks_wait_for_their_group(void) {
   enum { TILES = 3, PIECES = 4 };
   for (int threads = 1; threads <= 16; threads++) {
@@ -45,8 +44,8 @@ static void tasks_wait_for_their_group(void) {
   }
 }
 
-/* Tasks of irregular lengths: no schedule beats the mean or the longest task, and a schedule in
- * order is at most longer by one task. */
+/* Tasks of irregular lengths: no schedule is shorter than the mean work per thread or the
+ * longest task, and a schedule in order is longer than the mean by at most one task. */
 static void times_are_between_their_bounds(void) {
   for (int threads = 1; threads <= 64; threads += 7) {
     rn_loop_time_start(&loop, threads);

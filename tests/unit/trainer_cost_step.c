@@ -1,5 +1,5 @@
-/* Work for every thread: from the tilings of the loops it follows that a training step keeps many
- * threads busy. Nothing is measured here; the machine need not have the threads. */
+/* Checks that the loops of a training step can keep many threads busy, computed from their
+ * tilings. Nothing is measured, so that the machine need not have as many threads. */
 #include "trainer/cost/step_cost.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 enum { LAYERS = 8 };
 
-/* The reference model at width `dim`: heads of 128 keys, value_dim = ffn_dim = 2 dim. */
+/* Returns the reference model of width `dim`: heads of 128 keys, value_dim = ffn_dim = 2 dim. */
 static rn_spec spec_of(int dim) {
   return (rn_spec){.layers = LAYERS,
                    .dim = dim,
@@ -45,8 +45,9 @@ static void print(const rn_step_cost *cost) {
   }
 }
 
-/* Smallest efficiency by width, tokens and threads, and with any smaller number of threads. Numbers
- * of threads that do not divide the tasks leave threads without work in the last round. */
+/* Smallest efficiency by width, tokens and threads, and with any smaller number of threads. If
+ * the number of threads does not divide the number of tasks, some threads are idle in the last
+ * round. */
 static const struct {
   int dim, tokens, threads;
   double min, with_fewer;
@@ -77,8 +78,7 @@ static void threads_find_work(void) {
   }
 }
 
-/* One thread is never idle; a thread more never makes a step slower by more than a part of the
- * overhead of loops. */
+/* One thread must never be idle, and twice as many threads must always make a step faster. */
 static void more_threads_are_faster(void) {
   for (int dim = 256; dim <= 2048; dim *= 2) {
     for (int tokens = 2048; tokens <= 8192; tokens *= 2) {

@@ -1,5 +1,6 @@
-/* A model that goes out and comes back has equal bytes; what the other program or ours cannot
- * compute, and any file that is damaged or hostile, is refused by name. */
+/* Checks that a model that is exported and imported has the same bytes. Models that the other
+ * program or this one cannot compute are refused with the key, and damaged or malicious files
+ * with their name. */
 #include "trainer/exchange/exchange.h"
 
 #include <dirent.h>
@@ -169,7 +170,7 @@ static const char *path_of(const char *name, const char *what, int number) {
   return temp_path(text);
 }
 
-/* Compares the files of two folders; the first one has `count`. */
+/* Compares the files of two folders; each must contain `count` files. */
 static void same_folders(const char *a, const char *b, int count) {
   DIR *folder = opendir(a);
   const struct dirent *item;
@@ -182,7 +183,7 @@ static void same_folders(const char *a, const char *b, int count) {
   CHECK_EQUAL(count, 0);
 }
 
-/* Exports, imports, exports again, and compares the files, of which there are `count`. */
+/* Exports, imports and exports again; compares the `count` files of both exports. */
 static void returns(const char *name, const char *run, rn_export_options options, int count) {
   const char *ckpt = path_of(name, "imported", 0);
   const char *first = path_of(name, "export", 1), *second = path_of(name, "export", 2);
@@ -244,7 +245,8 @@ static void both_layouts_of_the_gate_are_the_same_model(void) {
 
 /* ---- what is refused ---- */
 
-/* Sets a key of plain.export1/config.json, a model of 4 layers, and imports it. */
+/* Sets a key in plain.export1/config.json, which describes a model of 4 layers; the import must
+ * fail. */
 static void config_fails(const char *key, const char *value, rn_status status, const char *words) {
   const char *path = temp_path("plain.export1/config.json"), *ckpt = temp_path("refused");
   json_t *config = json_load_file(path, 0, NULL), *old = json_incref(json_object_get(config, key));
@@ -325,13 +327,14 @@ static void damaged_files_are_refused(void) {
   CHECK(rn_file_exists(config) && !rn_file_exists(ckpt));
 }
 
-/* A state dict whose tables are not torchscale's would be another model. */
+/* A state dict whose tables differ from those of torchscale is another model and must be
+ * refused. */
 static void other_tables_are_refused(void) {
   const char *path = temp_path("official.export1/model.safetensors");
   void *bytes = NULL;
   size_t size = 0;
   CHECK_OK(err, rn_file_load(err, path, 1 << 20, &bytes, &size));
-  ((char *)bytes)[size - 1] ^= 0x20; /* the last decay */
+  ((char *)bytes)[size - 1] ^= 0x20; /* changes the last decay */
   CHECK_OK(err, rn_file_replace(err, path, bytes, size));
   free(bytes);
   CHECK_FAILS(err, RN_ERR_MISMATCH, "retnet_rel_pos.decay",

@@ -1,5 +1,5 @@
-/* The sampled token is the one where the cumulative probability, from the most likely token on,
- * exceeds a uniform random number. */
+/* Checks that the sampled token is the first one at which the cumulative probability, in order
+ * of decreasing probability, exceeds a uniform random number. */
 #include "trainer/generate/sample.h"
 
 #include <math.h>
@@ -19,7 +19,7 @@ static int by_logit(const void *a, const void *b) {
   return i < j ? -1 : 1;
 }
 
-/* The definition, with all tokens in order. */
+/* Samples by the definition, from all tokens in order. */
 static int32_t drawn_from_all(rn_sampling s, uint64_t index) {
   int32_t order[N];
   for (int i = 0; i < N; i++) order[i] = i;
@@ -46,8 +46,8 @@ static void draws_are_those_of_the_definition(rn_sampling s) {
   CHECK_EQUAL(other, 0);
 }
 
-/* Within five deviations of each token's own count; draws are keyed, so they are always the same.
- */
+/* Checks that counts are within five standard deviations. The random numbers are keyed, so that
+ * the result is always the same. */
 static void tokens_come_as_often_as_they_are_likely(void) {
   const rn_sampling s = {0.7, 0, 1, 3};
   int32_t order[N];

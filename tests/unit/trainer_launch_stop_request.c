@@ -1,5 +1,5 @@
-/* A stop signal is blocked while threads compute, detected between two steps whichever thread
- * receives it, and ends a wait for a reader of log lines that is gone. */
+/* Checks that a stop signal is blocked while threads compute, is detected between two steps
+ * whichever thread receives it, and ends a wait for a reader of log lines that reads no more. */
 #include "trainer/launch/stop_request.h"
 
 #include <omp.h>
@@ -41,7 +41,7 @@ static void is_heard(int number, bool earlier) {
   all_threads_hold_back(number);
 }
 
-/* Threads of libraries are older than the listener and hold nothing back. */
+/* Threads of libraries may exist before the listener, and do not block the signal. */
 static pthread_barrier_t listening;
 static int line_pipe[2];
 
@@ -58,7 +58,7 @@ static void *library_thread(void *unused) {
   return unused;
 }
 
-/* More lines than the pipe takes: without the handler this waits for ever. */
+/* Prints more lines than the pipe can hold. Without the signal handler this would wait forever. */
 static void lines_that_nobody_reads_are_dropped(void) {
   const int kept = dup(STDOUT_FILENO);
   if (!CHECK(kept >= 0 && dup2(line_pipe[1], STDOUT_FILENO) >= 0)) return;

@@ -1,5 +1,5 @@
-/* The grid is a pure function of keys and ranks: zeros are filled in as documented, and invalid
- * combinations are rejected. */
+/* Checks that the grid is a function of keys and number of ranks only. Zeros are filled in as
+ * documented, and invalid combinations are rejected. */
 #include "tests/support/check.h"
 #include "trainer/layout/layout.h"
 
@@ -58,7 +58,7 @@ static void zeros_are_filled_data_first_then_sequence(void) {
   check_grid((keys){8, 256, 2, 1, 3, 3, 0, false}, 6, 2, 3, 3);
 }
 
-/* Stages are kept busy by many small micro-batches, one rank by few large ones. */
+/* Many small micro-batches keep stages busy, so that each has one sequence. */
 static void stages_get_single_sequences(void) {
   rn_err err = {0};
   rn_layout l;
@@ -81,8 +81,8 @@ static void official_scales_need_their_chunks_whole(void) {
               resolve_with_scale(&err, four, chunks, 4, &l));
 }
 
-/* Every token is in one piece, and pieces of reproducible mode begin at boundaries of reduction
- * blocks. */
+/* Each token must be in one piece. In reproducible mode, pieces must begin at boundaries of
+ * reduction blocks. */
 static void check_pieces(keys k, int ranks, int reduction_block) {
   rn_err err = {0};
   rn_layout l;
@@ -128,7 +128,8 @@ static void misfits_are_refused_by_key(void) {
               resolve(&err, (keys){1, 64, 0, 0, 0, 0, 0, false}, 4, &l));
 }
 
-/* Layers that are computed again have their activations once. */
+/* split_weight needs the activations of a layer twice, but recomputed activations exist only
+ * once. */
 static void split_weight_needs_kept_activations(void) {
   Retnet__Config config = RETNET__CONFIG__INIT;
   Retnet__Run run = RETNET__RUN__INIT;

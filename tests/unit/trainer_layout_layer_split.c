@@ -1,5 +1,5 @@
-/* Stages get as equal an amount of work as whole layers allow, including head and embedding; a
- * given split is used, and an invalid one is rejected with its key. */
+/* Checks that stages get as equal an amount of work as whole layers allow, including head and
+ * embedding. A given split is used, and an invalid one is rejected with its key. */
 #include "tests/support/check.h"
 #include "trainer/layout/layer_split.h"
 
@@ -29,7 +29,8 @@ static double heaviest(const rn_spec *spec, int stages, const int *first) {
   return most;
 }
 
-/* The lightest possible heaviest stage, over all splits of the layers left to the stages left. */
+/* Returns the smallest possible work of the most loaded stage, over all splits of `layers`
+ * layers among stages `stage` and following. */
 static double best(const rn_spec *spec, int stages, int stage, int layers) {
   const int left = stages - stage;
   if (left == 1) return work(spec, stages, stage, layers);

@@ -1,7 +1,8 @@
 /*
- * By default each thread is bound to its own core from the launcher's CPU mask, also the threads
- * that OpenMP starts later; but not if the user places them, if ranks share cores, or if there are
- * too few cores. The launcher's mask is found even if OpenMP has narrowed that of the first thread.
+ * Checks that by default each thread, including those that OpenMP starts later, is bound to its own
+ * core of the launcher's CPU mask. Threads are not bound if the user places them, if ranks share
+ * cores, or if there are too few cores. The launcher's mask must be found even if OpenMP has
+ * narrowed that of the first thread.
  */
 #include "trainer/machine/binding.h"
 
@@ -17,7 +18,8 @@
 
 static char text[160];
 
-/* A rank among `sharing` ranks with one mask; each of `cores` cores has two hardware threads. */
+/* Returns whether threads are bound, for a rank that shares a mask with `sharing` ranks. Each of
+ * `cores` cores has two hardware threads. */
 static bool find(int cores, int sharing, int threads) {
   rn_cores c = {.cores = cores, .hardware_threads = 2 * cores, .sharing = sharing};
   for (int i = 0; i < 2 * (cores / sharing); i++) rn_mask_add(&c.own, i);
@@ -26,7 +28,7 @@ static bool find(int cores, int sharing, int threads) {
 
 static void only_threads_with_cores_of_their_own_are_bound(void) {
   CHECK(find(8, 1, 8) && find(8, 1, 2));
-  CHECK(find(8, 1, 16) && find(8, 2, 4) && find(8, 2, 8)); /* a part of a shared mask */
+  CHECK(find(8, 1, 16) && find(8, 2, 4) && find(8, 2, 8)); /* 2 ranks: half of the mask each */
   CHECK(!find(8, 2, 9) && strstr(text, "2 ranks share 8 cores"));
   CHECK(!find(1, 2, 2) && strstr(text, "2 ranks share 1 cores"));
   CHECK(!find(4, 1, 9) && strstr(text, "9 threads on 4 cores"));
@@ -40,7 +42,8 @@ static void only_threads_with_cores_of_their_own_are_bound(void) {
   }
 }
 
-/* Every thread of a team of that size has one core, and no two the same. */
+/* Checks that each thread of a team of that size has one core, and that no two threads have the
+ * same. */
 static void check_team(int threads) {
   rn_mask all, seen = {0};
   int cores = 0, inside = 0;
@@ -68,7 +71,7 @@ static void threads_are_bound(void) {
     CHECK(rn_threads_bound(&bound));
     CHECK_EQUAL(rn_mask_count(&bound), threads);
     check_team(threads);
-    if (threads > 2) { /* a smaller team ends the others; new ones are bound as well */
+    if (threads > 2) { /* a smaller team ends other threads; new ones must be bound too */
 #pragma omp parallel num_threads(2)
       sched_yield();
       rn_threads_keep_bound();
@@ -77,7 +80,7 @@ static void threads_are_bound(void) {
   }
   rn_binding_describe(text, sizeof text);
   CHECK(strncmp(text, "bound to cores ", 15) == 0);
-  rn_threads_start(cores + 1); /* then none is bound, and none stays on one core */
+  rn_threads_start(cores + 1); /* too few cores: no thread is bound */
   CHECK(!rn_threads_bound(&bound));
   rn_threads_bind(NULL);
   rn_threads_start(2);
@@ -86,7 +89,7 @@ static void threads_are_bound(void) {
   CHECK(memcmp(&bound, &all, sizeof all) == 0);
 }
 
-/* The child's exit code: 0 where it knows the mask of its parent, which is not narrowed. */
+/* Runs as the child: returns 0 if the mask found is that of its parent, not a narrowed one. */
 static int look_as_child(const char *want) {
   rn_mask all;
   if (!rn_affinity_launcher(&all)) return 2;

@@ -1,5 +1,5 @@
-/* A launch with too few cores for its threads gets a warning with the fix; other launches do not.
- */
+/* Checks that a launch with too few cores for its threads gets a warning with the fix, and that
+ * other launches get none. */
 #include "trainer/machine/core_check.h"
 
 #include <string.h>
@@ -8,7 +8,8 @@
 
 static char text[300];
 
-/* A node of `offered` cores where each of `ranks` ranks is bound to `each`, or to all (0). */
+/* Returns whether there is a warning for a node of `offered` cores where each of `ranks` ranks
+ * is bound to `each` cores, or to all (0). */
 static bool find(int offered, int ranks, int each, int threads, bool given) {
   const int used = each == 0 || ranks * each > offered ? offered : ranks * each;
   const rn_cores cores = {.cores = each == 0 ? offered : each,
@@ -25,15 +26,15 @@ int main(void) {
   CHECK(find(8, 2, 1, 1, false) && strstr(text, "idle") && strstr(text, "PE=4"));
   CHECK(find(8, 4, 1, 4, true) && strstr(text, "parallel.threads") && strstr(text, "to 2"));
   CHECK(find(2, 2, 0, 2, true) && strstr(text, "parallel.threads") && strstr(text, "to 1"));
-  CHECK(!find(8, 2, 1, 1, true)); /* one thread is what was asked for */
+  CHECK(!find(8, 2, 1, 1, true)); /* the user asked for one thread */
   CHECK(!find(8, 8, 1, 1, false));
   CHECK(!find(8, 2, 4, 4, true));
   CHECK(!find(8, 2, 0, 4, true));
   CHECK(!find(8, 3, 0, 2, false));
-  /* two hardware threads per core may be used by two threads */
+  /* Two threads may use the two hardware threads of a core. */
   rn_cores hyper = {.cores = 8, .hardware_threads = 16, .sharing = 1, .ranks = 1, .used = 8};
   CHECK(!rn_core_check_find(hyper, 16, true, text, sizeof text));
   CHECK(rn_core_check_find(hyper, 17, true, text, sizeof text) && strstr(text, "to 8"));
-  CHECK(!find(2, 8, 0, 1, true)); /* ranks share cores because they are meant to */
+  CHECK(!find(2, 8, 0, 1, true)); /* ranks share cores on purpose */
   return check_result();
 }

@@ -1,6 +1,7 @@
-/* A sample of the GEMM backends warns where another one is more than 15 % faster than the chosen
- * one, and names the worst kind; the sample itself is complete and positive. The chosen backend
- * does not compete with itself, nor with a backend that has the same function for a kind. */
+/* Checks that a sample of the GEMM backends gives a warning if another backend is more than 15 %
+ * faster than the chosen one, and names the kind with the largest difference. The sample must be
+ * complete and positive. The chosen backend is not compared with itself, nor with a backend that
+ * uses the same function. */
 #include "trainer/machine/gemm_sample.h"
 
 #include <math.h>
@@ -12,7 +13,7 @@
 
 static char text[400];
 
-/* Seconds of NN, NT, TN by the chosen backend and by another one. */
+/* Returns a sample with the seconds of NN, NT and TN of the chosen backend and of another one. */
 static rn_gemm_sample sample_of(double nn, double nt, double tn, double other_nn, double other_tn) {
   return (rn_gemm_sample){.chosen = "first",
                           .chosen_s = {nn, nt, tn},
@@ -24,7 +25,7 @@ static rn_gemm_sample sample_of(double nn, double nt, double tn, double other_nn
 static void the_worst_kind_is_named(void) {
   rn_gemm_sample s = sample_of(1, 1, 1, 1, 1);
   CHECK(!rn_gemm_sample_warning(&s, text, sizeof text));
-  s = sample_of(1, 1, 1, 0.9, 0.88); /* 1.14 times as fast */
+  s = sample_of(1, 1, 1, 0.9, 0.88); /* 1 / 0.88 = 1.14 times as fast */
   CHECK(!rn_gemm_sample_warning(&s, text, sizeof text));
   s = sample_of(1, 1, 1, 0.8, 0.5);
   CHECK(rn_gemm_sample_warning(&s, text, sizeof text));
@@ -49,7 +50,7 @@ static bool has_function_of(const char *other, int kind, const rn_gemm_backend *
   return false;
 }
 
-/* With `chosen` in use, the others are the backends of other names and functions. */
+/* With `chosen` in use, the sample must contain only backends with other names and functions. */
 static void a_sample_is_of_others(const rn_gemm_backend *chosen) {
   rn_err err = {0};
   rn_gemm_sample s;

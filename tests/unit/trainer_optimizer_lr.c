@@ -1,4 +1,5 @@
-/* The learning rate rises, holds and falls as documented, and is defined at all boundaries. */
+/* Checks that the learning rate rises, stays and falls as documented, and is defined at all
+ * boundaries. */
 #include "tests/support/check.h"
 #include "trainer/optimizer/lr.h"
 

@@ -1,6 +1,6 @@
-/* For any number of replicas each element of a stage has one owner; shards are whole blocks of one
- * tensor, layer groups begin at their layers, and no replica owns much more than the average. The
- * blocks of a replica cover its shards. */
+/* Checks that for any number of replicas each element of a stage has one owner. Shards are whole
+ * blocks of one tensor, layer groups begin at their layers, and no replica owns much more than
+ * the average. The blocks of a replica must cover its shards. */
 #include <stdlib.h>
 
 #include "tests/support/check.h"
@@ -20,7 +20,8 @@ static rn_spec model(int dim, int vocab, bool tied) {
                    .tie_embeddings = tied};
 }
 
-/* Buckets follow one another without gaps, and a part's first one begins with its layer. */
+/* Checks that buckets follow one another without gaps, and that the first one of a layer group
+ * begins with its layer. */
 static void buckets_cover_the_stage(const rn_param_table *table, int layers,
                                     const rn_shard_table *o) {
   int64_t end = 0;
@@ -39,7 +40,7 @@ static void buckets_cover_the_stage(const rn_param_table *table, int layers,
   }
 }
 
-/* Adds this replica's pieces to the owners of all elements. */
+/* Counts the owners of each element: adds 1 for elements in slices of this replica. */
 static void mark(const rn_param_table *table, const rn_shard_table *o, int *owners) {
   int64_t count = 0, longest = 0;
   for (int i = 0; i < o->slices; i++) {
@@ -62,7 +63,7 @@ static void mark(const rn_param_table *table, const rn_shard_table *o, int *owne
   CHECK(longest <= rn_shard_table_max_bucket(table->total, o->shards.replicas) + RN_BLOCK);
 }
 
-/* The blocks are the slices in order, cut at every RN_BLOCK elements. */
+/* Checks that the blocks are the slices in order, divided every RN_BLOCK elements. */
 static void blocks_cover_the_slices(const rn_shard_table *o) {
   int64_t block = 0, wrong = 0;
   for (int i = 0; i < o->slices; i++) {

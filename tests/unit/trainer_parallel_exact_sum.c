@@ -1,5 +1,5 @@
-/* A sum of losses has the same bits in any order and grouping; its error is at most 2^-40 per
- * value. */
+/* Checks that a sum of losses has the same bits in any order and grouping, with an error of at
+ * most 2^-40 per value. */
 #include "trainer/parallel/exact_sum.h"
 
 #include <math.h>
@@ -13,7 +13,7 @@ static double value_of(int i) {
   return ldexp((double)((i * 7919) % 104729) / 3, (i * 31) % 40 - 20) * (i % 5 == 0 ? -1 : 1);
 }
 
-/* Values first, first + stride, ... */
+/* Returns the sum of values first, first + stride, ... */
 static rn_exact_sum sum_of(int first, int stride) {
   rn_exact_sum sum = {0};
   for (int i = first; i < VALUES; i += stride) rn_exact_sum_add(&sum, value_of(i));

@@ -1,8 +1,8 @@
 /*
- * A plan works for any number of ranks, layers and units: identical nodes are computed once, with
- * the result of computing all of them; the measured steps are as large as their bounds allow and
- * have the sizes of the model if these fit; long schedules keep their idle time. The TIMEOUT of the
- * test bounds the run time.
+ * Checks that a plan works for any number of ranks, layers and units. Identical nodes are computed
+ * once, with the result of computing all of them. The measured steps are as large as their bounds
+ * allow, and have the sizes of the model if these fit. Long schedules keep their idle time. The
+ * TIMEOUT of this test limits the time of planning.
  */
 #include "tests/support/check.h"
 #include "trainer/estimate/plan_time.h"
@@ -19,7 +19,7 @@ static rn_err err;
 
 /* ---- nodes ---- */
 
-/* Memory of a node by going through all of them, rank by rank, as the definition says. */
+/* Returns the largest memory of a node by the definition: adds up all ranks of each node. */
 static size_t largest_of_all_nodes(const rn_memory_plan *plan, const rn_layout *l, int node_ranks) {
   const int ranks = l->data * l->pipeline * l->sequence;
   size_t most = 0;
@@ -74,7 +74,7 @@ static void load(const char *const *keys, int count, Retnet__Config **config, rn
   CHECK_OK(&err, rn_spec_from_config(&err, *config, 0, spec));
 }
 
-/* What a run of three layers of these sizes holds, counted part by part. */
+/* Returns the memory of a run with three layers of these sizes, without communication buffers. */
 static double bytes_of_run(const rn_plan_sizes *sizes) {
   char key[9][64];
   const char *keys[9];
@@ -125,7 +125,7 @@ static void check_sizes_within(const char *const *keys, int count, int tokens, i
   rn_options_free(&config);
 }
 
-/* On a slow machine, and on one where memory alone bounds them. */
+/* Checks sizes for a slow machine, and for one so fast that only memory limits them. */
 static void check_sizes(const char *const *keys, int count, int tokens, int sequences) {
   check_sizes_within(keys, count, tokens, sequences, 1e11);
   check_sizes_within(keys, count, tokens, sequences, 1e17);
@@ -164,7 +164,8 @@ static void what_fits_is_measured_as_it_is(void) {
 
 /* ---- time ---- */
 
-/* The plan of these keys, its time by a sample in which all parts of a unit are one second. */
+/* Plans for these keys, and estimates the time from a sample in which each part of a unit takes
+ * one second. */
 static rn_plan_time time_of(const char *const *keys, int count, int ranks) {
   const rn_machine machine = {.cores = 128, .ranks = 128, .threads = 1};
   Retnet__Config *config = NULL;
@@ -182,8 +183,8 @@ static rn_plan_time time_of(const char *const *keys, int count, int ranks) {
   return time;
 }
 
-/* With four stages of one layer, the idle time approaches (p-1)(F+B-W) and then no longer grows
- * with the number of micro-batches m. */
+/* With four stages of one layer, the idle time approaches (p-1)(F+B-W) and then does not grow
+ * with the number of micro-batches. */
 static void idle_time_does_not_grow_with_microbatches(void) {
   static const char *const batch[] = {"data.batch_sequences=64", "data.batch_sequences=100000",
                                       "data.batch_sequences=100000000"};
@@ -197,7 +198,8 @@ static void idle_time_does_not_grow_with_microbatches(void) {
   }
 }
 
-/* With one micro-batch, the idle time is (p-1)(F+B), where a unit is 1/K of the sequence. */
+/* With one micro-batch the idle time is (p-1)(F+B), where F and B are times of a unit, 1/K of
+ * the sequence. */
 static void many_segments_are_told_as_well(void) {
   static const char *const segments[] = {"parallel.segments=64", "parallel.segments=1048576"};
   static const double count[] = {64, 1048576};

@@ -1,7 +1,8 @@
 /*
- * A core is left for messages where it saves time: with many cores and many ranks a sequence, whose
- * states arrive too late by polls; not where a core is a large part of the rank's work. The rule
- * stays away from numbers of threads that the user gives, and from ranks that share no sequence.
+ * Checks the rule that leaves a core for messages where this saves time: with many cores, and with
+ * many ranks per sequence, whose states would arrive too late with polls. It leaves none if a core
+ * is a large part of the rank's compute power. It does not change a number of threads that the user
+ * gives, and does not apply if ranks share no sequence.
  */
 #include "trainer/plan/message_core.h"
 
@@ -13,7 +14,7 @@
 
 static rn_err err;
 
-/* The reference step: 2048 tokens a rank, dim 512, 4 heads. */
+/* The reference step: 2048 tokens per rank, dim 512, 4 heads. */
 static rn_message_core_case reference(int cores, int ranks) {
   return (rn_message_core_case){.cores = cores,
                                 .ranks = ranks,
@@ -23,15 +24,15 @@ static rn_message_core_case reference(int cores, int ranks) {
 }
 
 static void a_core_is_left_where_it_saves_time(void) {
-  CHECK(!rn_message_core_wins(reference(1, 64))); /* there is none to leave */
-  CHECK(!rn_message_core_wins(reference(64, 1))); /* nothing travels */
+  CHECK(!rn_message_core_wins(reference(1, 64))); /* no core to leave */
+  CHECK(!rn_message_core_wins(reference(64, 1))); /* no messages */
   for (int ranks = 2; ranks <= 64; ranks *= 2) CHECK(!rn_message_core_wins(reference(2, ranks)));
   for (int ranks = 2; ranks <= 8; ranks++) CHECK(!rn_message_core_wins(reference(8, ranks)));
   CHECK(rn_message_core_wins(reference(64, 16)));
   CHECK(rn_message_core_wins(reference(64, 64)));
 }
 
-/* More ranks and more cores never speak against it. */
+/* If the rule leaves a core, it must also do so with more ranks or more cores. */
 static void the_rule_has_one_threshold(void) {
   for (int cores = 2; cores <= 64; cores++) {
     bool won = false;
@@ -49,10 +50,11 @@ static void a_core_costs_its_part_of_the_work(void) {
   CHECK(rn_message_core_layer_s(c, true) > 1.14 * work_s);
   CHECK(rn_message_core_layer_s(c, true) < 1.15 * work_s);
   CHECK(rn_message_core_layer_s(c, false) >= work_s);
-  CHECK(rn_message_core_layer_s(c, false) < 1.01 * work_s); /* hidden; polls take CPU time */
+  CHECK(rn_message_core_layer_s(c, false) < 1.01 * work_s); /* hidden, but polls take time */
 }
 
-/* The machine after the rule, for `key` and 16 ranks of 64 cores that share a sequence. */
+/* Applies the rule to `machine`, for `key` and 16 ranks that share a sequence; returns the
+ * changed machine. */
 static rn_machine apply(const char *key, rn_machine machine) {
   const char *const keys[] = {"model.dim=512",      "model.value_dim=1024",       "model.heads=4",
                               "model.vocab=256",    "data.sequence_length=32768", "run.dir=x",

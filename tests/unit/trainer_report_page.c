@@ -1,6 +1,7 @@
 /*
- * The report shows what a run directory holds, whatever it holds: texts of any origin are escaped,
- * lines that hold no step are counted and left out, a step that comes again replaces earlier ones.
+ * Checks that the report shows the contents of a run directory, whatever they are. Texts of any
+ * origin are escaped, lines without a step are counted and left out, and a repeated step replaces
+ * earlier ones.
  */
 #include "trainer/report/page.h"
 
@@ -26,7 +27,7 @@ static const char *make_run(const char *name) {
   return dir;
 }
 
-/* The page of a run; the caller frees it. */
+/* Returns the page of a run; the caller frees it. */
 static char *page_of(const char *dir) {
   rn_run_record record = {0};
   char *text = NULL;
@@ -71,7 +72,8 @@ static void strange_lines_are_left_out(void) {
   free(page_of(dir));
 }
 
-/* A resume that starts over cuts what lies behind it, as TensorBoard does. */
+/* If a resume starts again from an earlier step, later steps from before are removed, as in
+ * TensorBoard. */
 static void a_repeated_step_replaces_later_ones(void) {
   static const char lines[] =
       "{\"step\": 1, \"loss\": 5}\n{\"step\": 2, \"loss\": 4, \"val_loss\": 4}\n"
@@ -114,7 +116,7 @@ static void texts_are_escaped(void) {
   free(page);
 }
 
-/* Keys with comments behind values of every kind, and characters of several bytes before them. */
+/* Checks keys whose values are followed by comments, after characters of several bytes. */
 static void the_configuration_keeps_its_origins(void) {
   static const char text[] =
       "# \xe2\x82\xac\nrun:\n  dir: \"a # b\"  # run.yaml:3\n  seed: 1  # default\n"
@@ -136,7 +138,7 @@ static void the_configuration_keeps_its_origins(void) {
   rn_config_record_free(&config);
 }
 
-/* Reducing keeps the extremes, and never exceeds the limit. */
+/* Checks that reducing a series keeps the extremes and does not exceed the limit. */
 static void peaks_are_kept(void) {
   rn_series all = {0}, few = {0};
   for (int i = 1; i <= 10000; i++) {

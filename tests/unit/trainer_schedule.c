@@ -1,6 +1,6 @@
-/* Every unit runs forward, backward-input and backward-weight once, in the documented order; its
- * activations stay in their slot until its last task, and no stage needs more slots than
- * documented. */
+/* Checks that every unit runs forward, backward-input and backward-weight once, in the
+ * documented order. Its activations must stay in their slot until its last task, and no stage
+ * may need more slots than documented. */
 #include <stdlib.h>
 
 #include "proto/base/range.h"
@@ -9,7 +9,8 @@
 
 enum { MAX_STAGES = 8, MAX_MICROBATCHES = 16, MAX_SEGMENTS = 16 };
 
-/* Walks a list: what is next of each kind, and which unit is in which slot. */
+/* Checks a task list. next[] is the number of units begun per kind of task, slot[] the unit in
+ * each slot. */
 static void check_list(rn_pipeline_schedule_shape shape, int stage,
                        const rn_pipeline_schedule *list) {
   const int units = shape.microbatches * shape.segments;
@@ -83,11 +84,11 @@ static void too_many_units_are_refused(void) {
 
 static void segments_follow_the_rule(void) {
   CHECK_EQUAL(rn_pipeline_schedule_segments(1, 4, 1 << 20), 1);
-  CHECK_EQUAL(rn_pipeline_schedule_segments(2, 4, 1 << 20), 3);  /* 1/3 of 12.33 is 2.7 % */
-  CHECK_EQUAL(rn_pipeline_schedule_segments(2, 11, 1 << 20), 1); /* 1/3 of 11.33: 2.9 % */
-  CHECK_EQUAL(rn_pipeline_schedule_segments(2, 1, 1 << 20), 22); /* 2/3 of 22.67: 2.9 % */
-  CHECK_EQUAL(rn_pipeline_schedule_segments(4, 4, 1 << 20), 9);  /* 1 of 37: 2.7 % */
-  CHECK_EQUAL(rn_pipeline_schedule_segments(4, 4, 2048), 8);     /* 256 tokens a piece */
+  CHECK_EQUAL(rn_pipeline_schedule_segments(2, 4, 1 << 20), 3);  /* idle: 1/3 of 12.33, 2.7 % */
+  CHECK_EQUAL(rn_pipeline_schedule_segments(2, 11, 1 << 20), 1); /* idle: 1/3 of 11.33, 2.9 % */
+  CHECK_EQUAL(rn_pipeline_schedule_segments(2, 1, 1 << 20), 22); /* idle: 2/3 of 22.67, 2.9 % */
+  CHECK_EQUAL(rn_pipeline_schedule_segments(4, 4, 1 << 20), 9);  /* idle: 1 of 37, 2.7 % */
+  CHECK_EQUAL(rn_pipeline_schedule_segments(4, 4, 2048), 8);     /* 256 tokens per piece */
   CHECK_EQUAL(rn_pipeline_schedule_segments(4, 4, 2047), 7);
   CHECK_EQUAL(rn_pipeline_schedule_segments(4, 4, 100), 1);
 }

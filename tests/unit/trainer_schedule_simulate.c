@@ -1,6 +1,6 @@
-/* Every pipeline of up to 8 stages, 16 micro-batches, 16 segments and 8 ranks per sequence
- * finishes, in order, within the documented memory, with one buffer at each end of a message, and
- * with the idle time of the formulas. Invalid task lists are detected. */
+/* Checks that every pipeline of up to 8 stages, 16 micro-batches, 16 segments and 8 ranks per
+ * sequence finishes in order, within the documented memory, with one buffer at each end of a
+ * message, and with the idle time of the formulas. Invalid task lists must be detected. */
 #include <stdlib.h>
 
 #include "proto/base/range.h"
@@ -41,7 +41,8 @@ static void for_all_shapes(check_shape *check) {
   }
 }
 
-/* Idle time by formula, for W <= F; between its two cases only the bounds are known. */
+/* Checks the idle time against the formulas, for W <= F. Between the two cases that have a
+ * formula, only bounds are known. */
 static void check_idle(rn_pipeline_schedule_shape shape, rn_task_times t, double idle_s) {
   const int behind = shape.stages - 1;
   const double hidden = behind * (t.forward_s + t.backward_s - t.weight_s);
@@ -77,7 +78,8 @@ static void idle_and_memory_are_as_stated(rn_pipeline_schedule_shape shape) {
   }
 }
 
-/* One buffer at each end suffices: a step with them takes no longer than with any number. */
+/* Checks that one buffer at each end of a message suffices: with unlimited buffers a step is not
+ * faster. */
 static void striped_ranks_come_to_the_end(rn_pipeline_schedule_shape shape) {
   const rn_task_times times = {1, 1.25, 0.75};
   for (int ranks = 1; ranks <= MAX_RANKS; ranks++) {
@@ -149,7 +151,7 @@ static void an_end_too_early(rn_pipeline_schedule *list) {
   list->count--;
 }
 
-/* The last but one of three stages gets a list with a mistake. */
+/* Stage 1 of three gets a list with a mistake. */
 static void mistake_is_found(spoil *spoiled, const char *words) {
   rn_err err = {0};
   const rn_pipeline_schedule_shape shape = {3, 3, 2, true};

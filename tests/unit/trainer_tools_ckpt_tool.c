@@ -1,4 +1,5 @@
-/* diff reports exactly the logical differences; show, list, verify and prune agree. */
+/* Checks that `diff` reports exactly the logical differences, and that show, list, verify and
+ * prune agree. */
 #include "trainer/tools/ckpt_tool.h"
 
 #include <string.h>
@@ -10,7 +11,7 @@
 
 static rn_err *err = &(rn_err){0};
 
-/* Whether a and b differ, and the words are in what is said about it. */
+/* Returns whether a and b differ. The report must contain `words`. */
 static bool differs(const char *a, const char *b, bool weights_only, const char *words) {
   char text[8192] = "";
   bool identical = false;
@@ -79,7 +80,7 @@ static void show_list_verify_and_prune_work(void) {
   CHECK_FAILS(err, RN_ERR_FORMAT, "step-00000004/x", rn_ckpt_tool_verify(err, run, stdout));
 }
 
-/* What `list` and `verify` say of a run's only checkpoint. */
+/* Checks what `list` and `verify` print about the only checkpoint of a run. */
 static void says(const char *run, rn_status verified, const char *word) {
   static char text[8192], line[256];
   rn_err why = {0};
@@ -93,8 +94,8 @@ static void says(const char *run, rn_status verified, const char *word) {
   CHECK(strstr(text, line) != NULL);
 }
 
-/* A file that is cut is seen without reading it; a missing one has another word, the same in all
- * commands. */
+/* A truncated file is detected by its size. A missing file is reported by another word, which
+ * all commands use. */
 static void list_and_verify_agree(void) {
   static const char part[] = "cut/checkpoints/step-00000002/part-00000.zst";
   const char *run = model_ckpt_save("cut", (model_ckpt){{MODEL_CKPT_SMALL}, 2, 1, 0, false, 0});

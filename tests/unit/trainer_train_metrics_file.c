@@ -1,6 +1,6 @@
 /*
- * A resume removes from metrics.jsonl the lines of later steps and a torn last line, and nothing
- * else: lines of other programs are kept in place, whatever their content and length.
+ * Checks that a resume removes from metrics.jsonl the lines of later steps and an incomplete last
+ * line, and nothing else. Lines of other programs stay in place, whatever their content and length.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static rn_err *err = &(rn_err){0};
 #define STEP(n) "{\"step\": " #n ", \"tokens\": 64}\n"
 #define TEXT(text) (text), sizeof(text) - 1
 
-/* A resume at step 2: the file before and after. */
+/* The file before and after a resume at step 2. */
 typedef struct example {
   const char *before;
   size_t before_bytes;
@@ -43,7 +43,7 @@ static const example examples[] = {
     {TEXT("{\"step\":1}\n{ \"step\" : 3}\n"), TEXT("{\"step\":1}\n")},
     {TEXT("{\"step\": 9.5}\n{\"step\": \"9\"}\n{\"steps\": 9}\n" STEP(2)),
      TEXT("{\"step\": 9.5}\n{\"step\": \"9\"}\n{\"steps\": 9}\n" STEP(2))},
-    /* The last line has no newline. */
+    /* The last line has no newline: */
     {TEXT(STEP(1) "{\"step\": 2, \"tok"), TEXT(STEP(1))},
     {TEXT(STEP(1) "{\"st"), TEXT(STEP(1))},
     {TEXT(STEP(1) "{\"step\": 1"), TEXT(STEP(1))},
@@ -86,7 +86,7 @@ static void lines_of_later_steps_go(void) {
   }
 }
 
-/* Lines around the size of the buffer, and beyond it: each between two of ours. */
+/* Long lines around the size of the read buffer and above, each between two lines of steps. */
 static void long_lines_stay(void) {
   static const size_t lengths[] = {(1 << 20) - 60, (1 << 20) - 30, 1 << 20, (5 << 20) + 7};
   const size_t room = (size_t)9 << 20;
@@ -108,7 +108,8 @@ static void long_lines_stay(void) {
   free(after);
 }
 
-/* Only what must be written is: a file that stays as it is, or is shortened, is the same file. */
+/* A file is written only if necessary: one that does not change, or is only shortened, stays the
+ * same file. */
 static void a_link_stays_one(void) {
   struct stat info;
   const rn_path target = rn_path_join(temp_path("run"), "elsewhere");
@@ -120,7 +121,7 @@ static void a_link_stays_one(void) {
   CHECK(holds(TEXT("a remark\n" STEP(1))));
 }
 
-/* A file that is written anew is whose it was; only root can show that of the owner. */
+/* A file that is written anew keeps its mode and owner; only root can test the owner. */
 static void mode_and_owner_stay(void) {
   struct stat before, after;
   CHECK_OK(err, rn_file_replace(err, path().text, TEXT(STEP(3) "a remark\n" STEP(1))));

@@ -1,5 +1,5 @@
-/* The progress line shows whole values in the order of their importance, and never fills the last
- * column of the terminal. */
+/* Checks that the progress line shows whole values in order of importance and never uses the
+ * last column of the terminal. */
 #include "trainer/train/progress_line.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* A job that creates run.dir late does not overwrite what another job has saved there meanwhile. */
+/* Checks that a job that creates run.dir late does not overwrite what another job has saved
+ * there meanwhile. */
 #include "trainer/train/run_owner.h"
 
 #include <string.h>
