@@ -1,6 +1,6 @@
 /**
- * exp for rn_real, written so that compilers vectorize it; a vector lane gives the same bits as the
- * scalar remainder of a loop.
+ * exp for rn_real, written so that compilers vectorize it. Vector lanes and the scalar remainder of
+ * a loop give the same bits.
  */
 #ifndef RN_MODEL_KERNEL_EXP_H
 #define RN_MODEL_KERNEL_EXP_H
@@ -12,7 +12,7 @@
 #include "proto/base/real.h"
 
 #ifdef RN_REAL_F64
-/** Returns exp(x); in double precision, by the C library. */
+/** Returns exp(x) in double precision, computed by the C library. */
 static inline double rn_exp(double x) {
   return exp(x);
 }

@@ -26,7 +26,7 @@ static const rn_gemm_backend *const fp32_backends[] = {
 
 static const rn_gemm_backend *in_use;
 
-/* Why this process must not use bf16, although it could; "" if it may. */
+/* The reason why this process must not use bf16 even if it can; "" if it may. */
 static char not_everywhere[256];
 
 #ifdef RN_HAVE_ONEDNN_GEMM
@@ -35,8 +35,8 @@ static rn_gemm_backend with_bf16;
 #endif
 
 #if defined(RN_HAVE_ONEDNN_GEMM) && defined(__x86_64__)
-/* True if the CBLAS is OpenBLAS with kernels that fit the CPU. False for other libraries, which
- * were not measured. */
+/* True if the CBLAS library is OpenBLAS with fast kernels for this CPU. False for other libraries,
+ * because their speed has not been measured. */
 static bool has_fast_openblas(void) {
   char text[256];
   return rn_blas_table()->core_name != NULL && rn_blas_chosen(text, sizeof text) != RN_BLAS_SLOW;

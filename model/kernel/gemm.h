@@ -19,11 +19,11 @@
 #include "proto/base/status.h"
 #include "proto/schema/config.pb-c.h"
 
-/** c [m, n] = alpha op(a) op(b) + beta c, summed over k; row-major, ld = row stride. */
+/** Computes c [m, n] = alpha op(a) op(b) + beta c, summed over k; row-major, ld = row stride. */
 typedef void rn_gemm_fn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
                         const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc);
 
-/** As rn_gemm_fn with bf16 operands, summed in single precision; alpha is 1, beta is 0 or 1. */
+/** Does the same with bf16 operands, summed in single precision; alpha is 1, beta is 0 or 1. */
 typedef void rn_gemm_bf16_fn(int m, int n, int k, const rn_bf16 *a, int64_t lda, const rn_bf16 *b,
                              int64_t ldb, rn_real beta, rn_array c, int64_t ldc);
 
@@ -32,19 +32,21 @@ typedef struct rn_gemm_backend {
   rn_gemm_fn *nn; /* a [m, k], b [k, n] */
   rn_gemm_fn *nt; /* a [m, k], b [n, k] */
   rn_gemm_fn *tn; /* a [k, m], b [k, n] */
-  /** As nt, but sums each element in double and rounds it once; k <= RN_FP64_SUM_MAX. */
+  /** Does the same as nt, but computes each element in double and rounds it once; k <=
+   * RN_FP64_SUM_MAX. */
   rn_gemm_fn *nt_fp64_accumulate;
-  /** As nn, nt and tn; all three are NULL in a backend without bf16. */
+  /** The same products with bf16 operands; all three are NULL in a backend without bf16. */
   rn_gemm_bf16_fn *bf16_nn, *bf16_nt, *bf16_tn;
   /** Returns true if nn with a transposed copy of b is faster than nt on this CPU
-   * (model/kernel/gemm_pack.h). NULL if it never is. */
+   * (model/kernel/gemm_pack.h). NULL if nn is never faster. */
   bool (*transposes)(void);
-  /** As bf16_nt, where b is the first panel of a packed weight, and ldb the number of columns of
-   * this panel before the first column of c. NULL if the backend does not pack weights. */
+  /** Does the same as bf16_nt, but b is packed: the pointer `b` is the first panel that the product
+   * reads, and ldb is the number of columns of this panel that precede the first column of c. NULL
+   * if the backend does not pack weights. */
   rn_gemm_bf16_fn *bf16_packed;
 } rn_gemm_backend;
 
-/** RN_GEMM_PACKED is bf16_packed. */
+/** The kinds of products. RN_GEMM_PACKED is bf16_packed. */
 typedef enum {
   RN_GEMM_NN,
   RN_GEMM_NT,
@@ -56,11 +58,11 @@ typedef enum {
 /** Returns the backend in use: the one set by rn_gemm_backend_use, or else the AUTO choice. */
 const rn_gemm_backend *rn_gemm_backend_in_use(void);
 
-/** Returns why this process cannot multiply in bf16, or NULL if it can. */
+/** Returns the reason why this process cannot multiply in bf16, or NULL if it can. */
 const char *rn_gemm_bf16_lack(void);
 
-/** Makes rn_gemm_bf16_lack and rn_gemm_backend_use return `reason` from now on: some other process
- * of the run cannot multiply in bf16. */
+/** Makes rn_gemm_bf16_lack and rn_gemm_backend_use return `reason` from now on. Call if another
+ * process of the run cannot multiply in bf16. */
 void rn_gemm_bf16_disable(const char *reason);
 
 /** True if the backend in use multiplies bf16 operands; callers then store them in bf16. */
@@ -72,7 +74,7 @@ bool rn_gemm_takes_bf16(void);
  */
 void rn_gemm(rn_gemm_kind kind, int m, int n, int k, rn_array a, int64_t lda, rn_array b,
              int64_t ldb, rn_real beta, rn_array c, int64_t ldc);
-/** As rn_gemm, with the backend `table`. */
+/** Does the same as rn_gemm, with the backend `table`. */
 void rn_gemm_by(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, int k, rn_array a,
                 int64_t lda, rn_array b, int64_t ldb, rn_real beta, rn_array c, int64_t ldc);
 
@@ -81,10 +83,10 @@ void rn_gemm_by(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, i
  *
  * The AUTO choice depends only on the build, the precision and the CPU type. If the build has
  * oneDNN, AUTO selects oneDNN on CPUs with AVX-512, and oneDNN for NT products with OpenBLAS for NN
- * and TN products on CPUs with AVX2. Otherwise it selects CBLAS. BF16 adds oneDNN's products of
- * bf16 operands. If the build or the CPU does not support them, operands stay in single precision
- * and *lack gives the reason; otherwise *lack is NULL. Errors: RN_ERR_USAGE, naming the key, for a
- * backend that is not in this build, or for bf16 with OpenBLAS.
+ * and TN products on CPUs with AVX2. Otherwise it selects CBLAS. With precision BF16, products also
+ * take bf16 operands, and oneDNN computes them. If the build or the CPU does not support this,
+ * operands stay in single precision and *lack is the reason; otherwise *lack is NULL. Errors:
+ * RN_ERR_USAGE, naming the key, for a backend that is not in this build, or for bf16 with OpenBLAS.
  */
 rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Precision precision,
                               const char **lack);
@@ -95,8 +97,8 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
 bool rn_gemm_backend_use_named(const char *name);
 
 /**
- * Returns backend `index` for the precision in use, for tests and benchmarks; NULL if index is past
- * the last one of this build.
+ * Returns backend `index` for the precision in use, for tests and benchmarks; NULL if this build
+ * has no such backend.
  */
 const rn_gemm_backend *rn_gemm_backend_at(int index);
 

@@ -10,21 +10,21 @@
 #define rn_gemm_cblas_nn RN_NAME(rn_gemm_cblas_nn)
 #define rn_gemm_cblas_tn RN_NAME(rn_gemm_cblas_tn)
 
-/** All products by the CBLAS library, whichever it is. */
+/** Computes all products by the CBLAS library of the build. */
 extern const rn_gemm_backend rn_gemm_cblas;
 
-/** Its functions for NN and TN products, which other backends share. */
+/** The functions of rn_gemm_cblas for NN and TN products, which other backends also use. */
 rn_gemm_fn rn_gemm_cblas_nn, rn_gemm_cblas_tn;
 
 #if defined(RN_HAVE_ONEDNN) && !defined(RN_REAL_F64)
 #define RN_HAVE_ONEDNN_GEMM 1
 
-/** Products by oneDNN's dnnl_sgemm; calls that fail are repeated with CBLAS. */
+/** Computes all products by oneDNN's dnnl_sgemm; repeats calls that fail with CBLAS. */
 extern const rn_gemm_backend rn_gemm_onednn;
 
 /**
- * NT products by oneDNN, NN and TN products by CBLAS. Without AVX-512, oneDNN reaches 48 % of
- * OpenBLAS's rate for NN, 33 % for TN, and 100 to 105 % for NT (oneDNN 2.6, OpenBLAS 0.3.21, one
+ * Computes NT products by oneDNN, NN and TN products by CBLAS. Without AVX-512, oneDNN reaches 48 %
+ * of OpenBLAS's rate for NN, 33 % for TN, and 100 to 105 % for NT (oneDNN 2.6, OpenBLAS 0.3.21, one
  * thread, 256x512x1024).
  */
 extern const rn_gemm_backend rn_gemm_onednn_nt;
@@ -39,7 +39,7 @@ void rn_gemm_bf16_enter(rn_gemm_backend *table);
 
 /** True if oneDNN multiplies by packed weights with its fastest code. */
 bool rn_gemm_bf16_packs(void);
-/** Such a product. */
+/** Computes a product with a packed weight; see rn_gemm_backend.bf16_packed. */
 rn_gemm_bf16_fn rn_gemm_bf16_packed;
 #endif
 

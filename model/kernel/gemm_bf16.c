@@ -46,7 +46,8 @@ static bool gemm_of_column(rn_onednn_thread *d, rn_onednn_shape s, const rn_bf16
  * Computes a product by oneDNN. Returns false if out of memory.
  *
  * oneDNN 3 (seen in 3.7.2) ignores the strides of a vector and assumes that its elements are
- * contiguous. So a strided row of a or column of c goes through a contiguous copy.
+ * contiguous. Therefore, a row of a or a column of c that is strided is copied to or from
+ * contiguous memory.
  */
 static bool gemm_by_onednn(rn_onednn_shape s, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   rn_onednn_thread *d = rn_onednn_thread_own();
@@ -66,7 +67,7 @@ static float sum_at(rn_onednn_shape s, const rn_bf16 *a, const rn_bf16 *b, int64
   return sum;
 }
 
-/* Computes a product without allocating memory: a slow fallback. */
+/* Computes a product without allocating memory. This is a slow fallback. */
 static void gemm_without_memory(rn_onednn_shape s, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   for (int64_t i = 0; i < s.m; i++) {
     for (int64_t j = 0; j < s.n; j++) {

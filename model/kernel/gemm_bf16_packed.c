@@ -1,9 +1,9 @@
 /*
  * Products of bf16 rows with a packed weight, by oneDNN's brgemm code.
  *
- * oneDNN 2 has this code only for operands without gaps between rows, and only for whole panels.
- * Otherwise the tile goes through copies in scratch memory, which costs 3 to 5 %; the code that
- * oneDNN would use instead is 10 to 25 % slower.
+ * oneDNN 2 has brgemm code only for operands without gaps between rows, and only for whole panels.
+ * For other tiles, the operands are copied to and from scratch memory, which costs 3 to 5 %; the
+ * code that oneDNN would use for them is 10 to 25 % slower.
  */
 #include <assert.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 #include "model/kernel/onednn_products.h"
 #include "proto/base/range.h"
 
-/* What brgemm code supports; the same for all shapes. */
+/* The operands that brgemm code supports. This does not depend on the shape. */
 static struct { bool packed, a_strided, c_strided; } supported;
 
 static void probe(void) {
@@ -47,7 +47,7 @@ static void copy_rows(int64_t rows, size_t bytes, const void *from, size_t from_
   }
 }
 
-/* Adds rows of sums to c. */
+/* Adds `sums` to c, row by row. */
 static void add_rows(int64_t rows, int64_t cols, const float *sums, int64_t ld, float *c,
                      int64_t ldc) {
   for (int64_t i = 0; i < rows; i++) {
@@ -59,8 +59,8 @@ static size_t aligned(size_t bytes) {
   return (size_t)rn_round_up((int64_t)bytes, 64);
 }
 
-/* Computes a product through a copy of c [m, whole], where `whole` is the number of columns of all
- * panels that the product touches, and `skip` that of columns before c. */
+/* Computes a product in a copy of c, [m, whole], where `whole` is the number of columns of all
+ * panels that the product reads, and `skip` is the number of their columns that precede c. */
 static bool through_copy_of_c(rn_onednn_thread *thread, rn_onednn_shape s, int64_t skip,
                               const rn_bf16 *a, const rn_bf16 *panel, rn_array c, void *copy) {
   const size_t element = rn_element_bytes(s.c_bf16);
@@ -117,7 +117,7 @@ static float sum_at(rn_onednn_shape s, const rn_bf16 *a, const rn_bf16 *panels, 
   return sum;
 }
 
-/* Computes a product without allocating memory: a slow fallback. */
+/* Computes a product without allocating memory. This is a slow fallback. */
 static void multiply_without_memory(rn_onednn_shape s, int64_t skip, const rn_bf16 *a,
                                     const rn_bf16 *panels, rn_array c) {
   for (int64_t i = 0; i < s.m; i++) {

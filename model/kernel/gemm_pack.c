@@ -4,11 +4,11 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Elements of a sum that one piece holds; a multiple of RN_PACK_SUM. */
+/* Number of elements of a sum in one piece; a multiple of RN_PACK_SUM. */
 enum { PIECE_SUM = 256 };
 
-/* Returns the row stride of a transposed weight; padded because the rows of a column would
- * otherwise have the same cache set. */
+/* Returns the row stride of a transposed weight. Rows are padded, because the elements of a column
+ * would otherwise all be in the same cache set. */
 static int transposed_ld(int n) {
   return rn_row_distance(n, false);
 }
@@ -81,7 +81,7 @@ static void pack_any(const rn_packed_weight *p, int64_t col, int64_t from, rn_bf
   }
 }
 
-/* As pack_any, for a block without tails; w begins at the block. */
+/* Does the same as pack_any for a block that is complete; w begins at the block. */
 static void pack_nt(const rn_bf16 *w, int64_t ld, rn_bf16 *to) {
   for (int j = 0; j < RN_PACK_COLS; j++) {
     for (int l = 0; l < RN_PACK_SUM; l += 2) {

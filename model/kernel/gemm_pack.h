@@ -1,16 +1,17 @@
 /**
- * Weights packed for products with many blocks of rows.
+ * Packs weights for products with many blocks of rows.
  *
- * A gemm backend rearranges its operands in each call, which costs more the fewer rows a call has:
- * 25 % of the rate with 64 rows in single precision. So a weight that is used for many blocks of
- * rows is rearranged once, by all threads, and the products then use the copy. Two layouts exist:
+ * A gemm backend rearranges its operands in each call. The fewer rows a call has, the larger is the
+ * cost: 25 % of the rate with 64 rows in single precision. Therefore, a weight that is used for
+ * many blocks of rows is rearranged once, by all threads, and the products use the rearranged copy.
+ * Two layouts exist:
  *
  *   in rn_real   w [n, k] of an NT product is transposed to [k, ld]; products are NN products
  *   in bf16      panels of RN_PACK_COLS columns [columns / 64][sum / 32][16][64][2]: pairs of
  *                consecutive elements of a sum are neighbors, as AVX-512 and AMX instructions need
  *                them (oneDNN calls this layout BA16a64b2a). Tails are zero.
  *
- * Which weights are packed depends on the backend, hence only on the build and the CPU.
+ * Which weights are packed depends only on the backend, and so only on the build and the CPU.
  */
 #ifndef RN_MODEL_KERNEL_GEMM_PACK_H
 #define RN_MODEL_KERNEL_GEMM_PACK_H
@@ -22,7 +23,7 @@
 #include "model/kernel/gemm.h"
 #include "proto/base/range.h"
 
-/** Columns of a panel, and the multiple to which its sums are padded. */
+/** Number of columns of a panel, and the multiple to which sums are padded. */
 enum { RN_PACK_COLS = 64, RN_PACK_SUM = 32 };
 
 /** A weight of products y [rows, n] = x [rows, k] op(w). `w` is [n, k] for RN_GEMM_NT, and [k, n]
@@ -42,8 +43,8 @@ int64_t rn_gemm_pack_elements(rn_gemm_kind kind, int n, int k, bool bf16);
 int rn_gemm_pack_pieces(const rn_packed_weight *weight);
 void rn_gemm_pack_piece(const rn_packed_weight *weight, int piece);
 
-/** Computes columns `cols` of y = x op(w) + beta y for `rows` rows, where the matrix `y` begins at
- * the first of these columns. The weight must be packed. */
+/** Computes columns `cols` of x op(w) + beta y for `rows` rows. The matrix `y` begins at the first
+ * of these columns. The weight must be packed. */
 void rn_gemm_packed(const rn_packed_weight *weight, int rows, rn_range cols, rn_matrix x,
                     rn_real beta, rn_matrix y);
 

@@ -1,8 +1,9 @@
 /**
  * Records the matrix products that a training step issues, call by call.
  *
- * For benchmarks. While recording, a backend that records each call and forwards it to the original
- * backend is in use. So callers need no change, and there is no cost while nothing is recorded.
+ * For benchmarks. While recording, the backend in use is one that records each call and forwards it
+ * to the original backend. Callers therefore need no change, and there is no cost while nothing is
+ * recorded.
  */
 #ifndef RN_MODEL_KERNEL_GEMM_RECORD_H
 #define RN_MODEL_KERNEL_GEMM_RECORD_H
@@ -12,7 +13,7 @@
 #include "model/kernel/gemm.h"
 #include "proto/base/status.h"
 
-/** One recorded call, and the thread that issued it. */
+/** A recorded call and the thread that issued it. */
 typedef struct rn_recorded_gemm {
   rn_gemm_kind kind;
   int thread;

@@ -8,8 +8,8 @@
 #include "model/kernel/gemm_pack.h"
 #include "proto/base/range.h"
 
-/* Operands less than MERGE_BYTES apart are in one range, which preserves the distance between
- * them. */
+/* Operands that are less than MERGE_BYTES apart are mapped in one range, which preserves the
+ * distance between them. */
 enum { MERGE_BYTES = 1 << 16, PAGE_BYTES = 4096, OPERANDS = 3 };
 
 static const int64_t max_bytes = INT64_C(1) << 30;
@@ -149,7 +149,7 @@ static rn_array relocated(const rn_gemm_replay *r, int64_t count, const extent *
   return (rn_array){r->memory.base + offset % max_bytes, x.bf16};
 }
 
-/* Fills the block with values of at most 0.05 in magnitude, whose products neither overflow nor
+/* Fills the block with values of at most 0.05 in magnitude; their products neither overflow nor
  * become denormal. */
 static void fill(rn_arena *memory) {
   rn_real *x = (rn_real *)(void *)memory->base;

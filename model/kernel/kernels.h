@@ -2,9 +2,9 @@
  * The table of kernels (inner loops). Every kernel exists in plain C and may be overridden per
  * instruction set.
  *
- * Kernels are single-threaded and work on data that fits into a core's cache: one chunk of one
- * head, or a range of rows. The callers split the work over threads. The operands of a chunk's
- * products are all in rn_real or all in bf16; results, and rows, are in rn_real.
+ * Kernels are single-threaded and work on data that fits into the cache of a core: one chunk of one
+ * head, or a few rows. The callers split the work over threads. The operands of a chunk's products
+ * are either all in rn_real or all in bf16; results are in rn_real.
  */
 #ifndef RN_MODEL_KERNEL_KERNELS_H
 #define RN_MODEL_KERNEL_KERNELS_H
@@ -17,15 +17,15 @@
 #include "model/spec/spec.h"
 #include "proto/base/real.h"
 
-/** Number of rows of a tile of scores. A tile has no columns beyond its last row, which the
+/** Number of rows of a tile of scores. A tile leaves out the columns after its last row, which the
  * causal mask would zero. */
 enum { RN_CHUNK_TILE = 128 };
 
-/** Maximal length of sums that skinny_gemm and nt_fp64_accumulate compute in double. */
+/** Maximum length of sums that skinny_gemm and nt_fp64_accumulate compute in double. */
 enum { RN_FP64_SUM_MAX = 64 };
 
 /**
- * One chunk of L tokens of one head.
+ * A chunk of L tokens of one head.
  *
  *   D[i][j] = g^(i-j) where j <= i and both are of one document, else 0
  *   xi[i] = g^(i+1) for i < lead, else 0        decay of the state before the chunk
@@ -40,7 +40,7 @@ typedef struct rn_chunk {
   int last; /* first row of the chunk's last document, which may continue in the next chunk */
 } rn_chunk;
 
-/** Gradients of a chunk's q, k and v; dk and dv share a row stride. */
+/** The gradients of a chunk's q, k and v; dk and dv have the same row stride. */
 typedef struct rn_chunk_grads {
   rn_real *dq, *dk, *dv;
   int64_t lddq, lddkv;
@@ -52,31 +52,32 @@ void rn_chunk_cut(rn_chunk *chunk);
 typedef struct rn_kernels {
   const char *name;
 
-  /** own [K, V] = k^T (v . zeta): the contribution of the chunk to the state; work [L K]. */
+  /** Computes own [K, V] = k^T (v . zeta), the contribution of the chunk to the state; work [L
+   * K]. */
   void (*chunk_own)(const rn_chunk *c, rn_array k, rn_array v, rn_real *work, rn_real *own);
   /**
-   * o = ((q k^T) . D) v; abs_sum [i * ld_sum] = sum over j of |(q k^T) . D|[i][j], unless abs_sum
-   * is NULL; work [tile L], or [2 tile L] in bf16.
+   * Computes o = ((q k^T) . D) v and, unless abs_sum is NULL, abs_sum [i * ld_sum] = sum over j of
+   * |(q k^T) . D|[i][j]; work [tile L], or [2 tile L] in bf16.
    */
   void (*chunk_inner)(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_real *work,
                       rn_real *o, rn_real *abs_sum, int64_t ld_sum);
-  /** o += (q state) . xi; work [L K]. */
+  /** Computes o += (q state) . xi; work [L K]. */
   void (*chunk_cross)(const rn_chunk *c, rn_array q, rn_array state, rn_real *work, rn_real *o);
 
-  /** own [K, V] = q^T (dout . xi): the contribution of the chunk to the adjoint; work [L K].
-   * dout has the row stride of o. */
+  /** Computes own [K, V] = q^T (dout . xi), the contribution of the chunk to the adjoint; work [L
+   * K]. dout has the row stride of o. */
   void (*chunk_own_backward)(const rn_chunk *c, rn_array q, rn_array dout, rn_real *work,
                              rn_real *own);
   /**
-   * P = (q k^T) . D, dP = (dout v^T) . D:  dq = dP k, dk = dP^T q, dv = P^T dout; work [2 tile L],
-   * or [3 tile L] in bf16.
+   * With P = (q k^T) . D and dP = (dout v^T) . D, computes dq = dP k, dk = dP^T q, dv = P^T dout;
+   * work [2 tile L], or [3 tile L] in bf16.
    */
   void (*chunk_inner_backward)(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_array dout,
                                rn_real *work, const rn_chunk_grads *grads);
   /**
-   * dq += xi . (dout state^T), dk += zeta . (v adjoint^T), dv += zeta . (k adjoint), where `state`
-   * is the state before the chunk and `adjoint` that of the state after the chunk; work [L max(K,
-   * V)].
+   * Computes dq += xi . (dout state^T), dk += zeta . (v adjoint^T), dv += zeta . (k adjoint), where
+   * `state` is the state before the chunk and `adjoint` is the adjoint of the state after the
+   * chunk; work [L max(K, V)].
    */
   void (*chunk_cross_backward)(const rn_chunk *c, rn_array k, rn_array v, rn_array dout,
                                rn_array state, rn_array adjoint, rn_real *work,
@@ -87,10 +88,10 @@ typedef struct rn_kernels {
   void (*recur)(int key_width, int value_width, rn_real decay, const rn_real *q, const rn_real *k,
                 const rn_real *v, rn_real *state, rn_real *o);
   /**
-   * y [m, n] = x [m, k] w^T + beta y, with w [n, k]; reads each weight once. Sums of at most
-   * RN_FP64_SUM_MAX are computed in double and rounded once. The bits of an element of y depend
-   * only on k and on the rows of x and w that it multiplies, not on m or n or how a caller splits
-   * them.
+   * Computes y [m, n] = x [m, k] w^T + beta y, with w [n, k]; reads each weight once. Sums of at
+   * most RN_FP64_SUM_MAX products are computed in double and rounded once. The bits of an element
+   * of y depend only on k and on one row of x and one row of w, not on m, on n, or on how a caller
+   * splits m and n.
    */
   void (*skinny_gemm)(int m, int n, int k, const rn_real *x, int64_t ldx, rn_array w, int64_t ldw,
                       rn_real beta, rn_real *y, int64_t ldy);
@@ -106,13 +107,14 @@ typedef struct rn_kernels {
   /** Replaces dy [n] by the gradient with respect to the row before the norm. */
   void (*head_norm_backward)(rn_head_norm kind, int n, const rn_real *y, rn_real factor,
                              rn_real *dy);
-  /** z [n] = silu(g) y w. If g is NULL there is no gate; if w is NULL there is no weight. */
+  /** Computes z [n] = silu(g) y w. If g is NULL there is no gate; if w is NULL there is no
+   * weight. */
   void (*gate)(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn_real *z);
   /** Replaces dz [n] by the gradient of y w, and g by the gradient of g; recomputes z [n]. */
   void (*gate_backward)(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz,
                         rn_real *z);
 
-  /** sum [n] = decay sum + x. With decay 0, which means that a document begins, sum = x even if
+  /** Computes sum [n] = decay sum + x. Decay 0 means that a document begins; then sum = x even if
    * sum holds Inf or NaN. */
   void (*decay_and_add)(rn_real decay, int64_t n, const rn_real *x, rn_real *sum);
 
@@ -120,7 +122,8 @@ typedef struct rn_kernels {
    * no bias. See model/ops/norm.h. */
   void (*norm)(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
                const rn_real *x, rn_array y, rn_real *stat);
-  /** dx [n] = add + gradient with respect to x. add may be NULL; dx may alias dy, add or x. */
+  /** Computes dx [n] = add + gradient with respect to x. add may be NULL; dx may alias dy, add or
+   * x. */
   void (*norm_backward)(rn_block_norm kind, int n, const rn_real *w, const rn_real *x,
                         const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx);
   /** Adds one row's contribution to the gradients of w and b [n]; db may be NULL. */
@@ -136,7 +139,7 @@ typedef struct rn_kernels {
    */
   void (*activate)(rn_activation activation, int n, const rn_real *x, rn_real *value,
                    rn_real *slope);
-  /** product [n] = act(inner), multiplied by gate unless it is NULL. */
+  /** Computes product [n] = act(inner), multiplied by gate unless gate is NULL. */
   void (*ffn)(rn_activation activation, int n, const rn_real *inner, const rn_real *gate,
               rn_real *product);
   /** Replaces inner and gate by their gradients; recomputes product [n], which may alias
@@ -149,9 +152,10 @@ typedef struct rn_kernels {
   double (*cross_entropy)(int n, rn_real *logits, int32_t target, bool gradient, double scale);
 
   /**
-   * Adds scores s [n] of one query, n >= 1, to its online softmax of maximum *top and sum *sum,
-   * which begin as -INFINITY and 0. Replaces s by exp(s - new maximum). Returns exp(old maximum -
-   * new maximum), by which the caller multiplies what it summed before.
+   * Updates the online softmax of one query, with maximum *top and sum *sum, by n >= 1 scores s
+   * [n]. Before the first call, *top is -INFINITY and *sum is 0. Replaces s by exp(s - new
+   * maximum). Returns exp(old maximum - new maximum), by which the caller must multiply its earlier
+   * sums.
    */
   rn_real (*softmax_add)(int n, rn_real *s, rn_real *top, rn_real *sum);
   /** Replaces scores s [n] of one query by probabilities P = exp(s - lse), and dP [n] by dS = P (dP
@@ -160,12 +164,12 @@ typedef struct rn_kernels {
 
   /** Rounds x to bf16, to nearest even; NaN stays NaN. */
   void (*round_bf16)(int64_t n, const rn_real *x, rn_bf16 *y);
-  /** Converts bf16 to rn_real; exact. */
+  /** Converts bf16 to rn_real, exactly. */
   void (*widen_bf16)(int64_t n, const rn_bf16 *x, rn_real *y);
 } rn_kernels;
 
-/** Returns the kernel set in use: the one chosen by rn_kernels_use, or else the widest that this
- * CPU supports. */
+/** Returns the kernel set in use: the set chosen by rn_kernels_use, or else the set with the widest
+ * vectors that this CPU supports. */
 const rn_kernels *rn_kernels_table(void);
 
 /**

@@ -1,6 +1,6 @@
 /**
- * A matrix product by oneDNN, which generates code for its shape. Hides the part of oneDNN's C API
- * that differs between versions 2 and 3.
+ * A matrix product by oneDNN, which generates code for the product's shape. Hides the differences
+ * between the C APIs of oneDNN 2 and 3.
  */
 #ifndef RN_MODEL_KERNEL_ONEDNN_MATMUL_H
 #define RN_MODEL_KERNEL_ONEDNN_MATMUL_H
@@ -18,8 +18,8 @@ typedef struct rn_onednn_matrix {
 } rn_onednn_matrix;
 
 /** The generated code, and a handle for each operand. The caller attaches memory to the handles
- * before a call. `is_brgemm` is true if the code is of oneDNN's fastest kind, which also uses AMX;
- * the other kinds pack both operands in each call. */
+ * before a call. `is_brgemm` is true if the code is oneDNN's brgemm code, which is the fastest and
+ * also uses AMX; other code packs both operands in each call. */
 typedef struct rn_onednn_matmul {
   dnnl_primitive_t code;
   dnnl_memory_t a, b, c;
@@ -30,7 +30,8 @@ typedef struct rn_onednn_matmul {
  * Creates a product c = a b, or c += a b if `add`.
  *
  * Ownership: free with rn_onednn_matmul_destroy.
- * Errors:    false if out of memory or if the CPU lacks the type; *out is then empty.
+ * Errors:    returns false if out of memory or if the CPU does not support the type; *out is then
+ *            empty.
  */
 bool rn_onednn_matmul_create(dnnl_engine_t engine, rn_onednn_matrix a, rn_onednn_matrix b,
                              rn_onednn_matrix c, bool add, rn_onednn_matmul *out);

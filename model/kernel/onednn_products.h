@@ -10,14 +10,14 @@
 #include "model/base/array.h"
 #include "model/kernel/onednn_matmul.h"
 
-/** A product c = op(a) op(b), or c += op(a) op(b) if `add`: everything that the generated code
- * depends on. If `b_packed`, b consists of panels (model/kernel/gemm_pack.h). */
+/** The shape of a product c = op(a) op(b), or c += op(a) op(b) if `add`. It determines the
+ * generated code. If `b_packed`, b consists of panels (model/kernel/gemm_pack.h). */
 typedef struct rn_onednn_shape {
   int64_t m, n, k, lda, ldb, ldc;
   bool a_transposed, b_transposed, b_packed, add, c_bf16;
 } rn_onednn_shape;
 
-/** The state of one thread: code, and scratch memory. Lives as long as the thread. */
+/** The generated code and the scratch memory of one thread. Freed when the thread ends. */
 typedef struct rn_onednn_thread rn_onednn_thread;
 
 /** Returns the calling thread's state, creating it on first use; NULL if out of memory. */
@@ -27,7 +27,7 @@ rn_onednn_thread *rn_onednn_thread_own(void);
 bool rn_onednn_execute(rn_onednn_thread *thread, rn_onednn_shape shape, const rn_bf16 *a,
                        const rn_bf16 *b, rn_array c);
 
-/** Returns true if oneDNN generates code of its fastest kind (rn_onednn_matmul) for a product. */
+/** Returns true if oneDNN generates brgemm code for a product; see rn_onednn_matmul. */
 bool rn_onednn_is_brgemm(rn_onednn_thread *thread, rn_onednn_shape shape);
 
 /** Returns scratch memory of the thread, valid until the next call; NULL if out of memory. */

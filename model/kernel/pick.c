@@ -49,7 +49,7 @@ static void enter_widest(void) {
   for (int i = SETS - 1; i >= 0 && !enter(i); i--) continue;
 }
 
-/* May be called for the first time by several threads at once. */
+/* Uses call_once because several threads may make the first call at the same time. */
 const rn_kernels *rn_kernels_table(void) {
   static once_flag entered = ONCE_FLAG_INIT;
   call_once(&entered, enter_widest);

@@ -16,7 +16,7 @@ typedef struct rn_unit {
   const int32_t *doc_position;
   const int64_t *sequence_index; /* [B]: global index of each sequence; part of the dropout key */
   int64_t position;              /* position of the segment's first token in the sequence */
-  int64_t step;                  /* a key of dropout */
+  int64_t step;                  /* optimizer step; part of the dropout key */
 } rn_unit;
 
 #endif

@@ -9,8 +9,8 @@
 #include "model/retention/first_token.h"
 #include "proto/base/span.h"
 
-/* Returns the view for the forms without chunks, which work in rn_real. If the block is in bf16,
- * these forms read widened copies of q, k and v. */
+/* Returns q, k and v for the forms without chunks, which compute in rn_real. If the block is in
+ * bf16, these are widened copies. */
 static rn_retention_view view_without_chunks(const rn_retention_rows *rows) {
   const rn_block_retention *b = rows->b;
   const rn_block_retention_activations *activations = rows->activations;
@@ -43,7 +43,7 @@ static void widen_q(const rn_block_retention *b, const rn_block_retention_activa
   }
 }
 
-/* Computes t->own, the contribution of this segment to the state, as the given form does. */
+/* Computes t->own, the contribution of this segment to the state, in the given form. */
 static void contribute(const rn_block_retention *b, const rn_retention_view *u, rn_form form,
                        const rn_block_retention_activations *t) {
   const size_t bytes = (size_t)u->sequences * (size_t)b->heads * (size_t)b->key_width *
@@ -97,15 +97,16 @@ static void retain_first_token(const rn_retention_rows *work, rn_block_rows in, 
                         o);
 }
 
-/* Recomputes o of the first token of each document. A task is one head of one document; each
- * thread takes every n-th, since neither heads nor documents alone are enough for many threads. */
+/* Recomputes o of the first token of each document. A task is one head of one document; neither the
+ * heads nor the documents alone would be enough tasks for many threads. With n threads, each thread
+ * takes every n-th task. */
 static void retain_first_tokens(const rn_retention_rows *work, rn_block_rows in) {
   const rn_unit *unit = work->pass->unit;
   const int64_t rows = (int64_t)unit->sequences * unit->tokens;
 #pragma omp parallel num_threads(work->b->core.threads)
   {
     const int threads = omp_get_num_threads();
-    int next = omp_get_thread_num(); /* tasks before this thread's next one */
+    int next = omp_get_thread_num(); /* number of tasks to skip before this thread's next task */
     for (int64_t row = 0; row < rows; row++) {
       if (unit->doc_position[row] != 0) continue;
       for (int head = 0; head < work->b->heads; head++) {
@@ -150,8 +151,7 @@ static rn_status retain_in_chunks(rn_err *err, const rn_retention_rows *work,
   return RN_OK;
 }
 
-/* Copies the received state to the arrays from which the forms without chunks, and the backward,
- * read it. */
+/* Copies the received state to the arrays that the forms without chunks and the backward read. */
 static void keep_state_received(const rn_block_retention_activations *t, size_t bytes) {
   memcpy(t->received, t->state, bytes);
   if (!t->states.bf16) memcpy(rn_array_reals(t->states), t->state, bytes);

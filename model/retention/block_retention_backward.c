@@ -7,7 +7,7 @@
 #include "model/retention/eager_completion.h"
 #include "proto/base/span.h"
 
-/* Returns where the gradients of q, k and v are written; that of q goes to dx. */
+/* Returns the arrays for the gradients of q, k and v. The gradient of q is written to dx. */
 static rn_retention_grads grads_of(const rn_block_retention *b,
                                    const rn_block_retention_activations *t, rn_real *dx) {
   return (rn_retention_grads){.d_o = {t->d_o, b->value_dim},
@@ -18,7 +18,7 @@ static rn_retention_grads grads_of(const rn_block_retention *b,
                               .lddkv = b->ld_pair};
 }
 
-/* Computes the weight gradients that wait, and polls the port meanwhile. */
+/* Computes the deferred weight gradients and polls the port meanwhile. */
 static void run_waiting_weights(const rn_block_retention_activations *t, rn_weight_queue *queue,
                                 const rn_scan_port *port) {
   rn_span_phase("weight gradient GEMMs");
@@ -26,9 +26,9 @@ static void run_waiting_weights(const rn_block_retention_activations *t, rn_weig
   if (queue != NULL) rn_weight_queue_finish(queue, port);
 }
 
-/* Completes core_backward for the chunkwise form, after the scan's begin(). While the scan is in
- * flight, computes weight gradients, then the inner terms of the chunks. If the state arrives
- * during the weight gradients, one pass computes both terms. */
+/* Does the part of core_backward after the scan's begin(), for the chunkwise form. While the scan
+ * is in flight, computes weight gradients, then the inner terms of the chunks; after the scan, the
+ * cross terms. If the state arrives during the weight gradients, one pass computes both terms. */
 static rn_status chunks_backward(rn_err *err, const rn_retention_rows *work,
                                  const rn_retention_view *u, const rn_retention_grads *grads) {
   const rn_block_retention *b = work->b;
@@ -89,8 +89,8 @@ static rn_status core_backward(rn_err *err, const rn_retention_rows *work) {
   return RN_OK;
 }
 
-/* Accumulates the weight gradient of the output projection; it waits for the scan if its operands
- * live that long. */
+/* Accumulates the weight gradient of the output projection. If its operands stay live long enough,
+ * defers it until the scan is in flight. */
 static void accumulate_out(const rn_retention_rows *work) {
   const rn_pass *pass = work->pass;
   const rn_block_retention_activations *t = work->activations;
@@ -105,7 +105,8 @@ static void accumulate_out(const rn_retention_rows *work) {
   }
 }
 
-/* Computes the gradients of g and of o from dy, and the gradient of the head weight. */
+/* Computes the gradients of g and o from dy, and accumulates the gradient of the head norm's
+ * weight. */
 static void out_backward(const rn_retention_rows *work) {
   const rn_pass *pass = work->pass;
   const rn_gate gate = rn_retention_rows_gate(work);

@@ -1,4 +1,4 @@
-/* Sizes, tables and buffers of a retention block. */
+/* The sizes, tables and buffers of a retention block. */
 #include <stdlib.h>
 
 #include "model/kernel/gemm.h"
@@ -40,7 +40,7 @@ rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequenc
                               .core = rn_retention_shape(spec, max_tokens)};
 }
 
-/* Returns the bytes of the sums of the head weight's gradient. */
+/* Returns the bytes of the sums for the gradient of the head norm's weight. */
 static size_t weight_sums_bytes(const rn_block_retention *b) {
   return b->head_norm == RN_HEAD_NORM_RMS_AFFINE ? rn_row_sums_bytes(1, b->value_width) : 0;
 }
@@ -71,7 +71,7 @@ void rn_block_retention_destroy(rn_block_retention *block) {
   block->sums = NULL;
 }
 
-/* Returns the use of `received`. After forward, only a recomputation reads it. */
+/* Returns the lifetime of `received`. After forward, only a recomputed forward reads it. */
 static rn_buffer_use use_of_received(rn_save_policy policy) {
   rn_buffer_use use = rn_use_in_forward(RN_UNIT_PHASE_QG, RN_UNIT_PHASE_CROSS);
   if (policy == RN_SAVE_INPUTS) use.kind = RN_BUFFER_INPUT;
@@ -90,7 +90,7 @@ static void take_saved(const rn_block_retention *b, const rn_buffer_space *s,
   t->normed = rn_buffer_array(s, "head norm", rows * b->value_dim, b->bf16,
                               rn_use_saved(b->bf16 ? RN_UNIT_PHASE_OUT : RN_UNIT_PHASE_INNER,
                                            RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_D_OUT));
-  /* With RN_SAVE_MOST, gated would need memory of its own while the scan is in flight. */
+  /* With RN_SAVE_MOST, the longer lifetime of `gated` would enlarge the workspace. */
   t->defers_out = s->plan->policy != RN_SAVE_MOST;
   t->gated = rn_buffer_array(
       s, "gated", rows * b->ld_gated, b->bf16,
@@ -106,7 +106,7 @@ static void take_saved(const rn_block_retention *b, const rn_buffer_space *s,
       rn_buffer_reals(s, "state received", state_count(b), use_of_received(s->plan->policy));
 }
 
-/* Takes the buffers of the scan, which both forward and backward use. */
+/* Takes the buffers of the scan, which forward and backward both use. */
 static void take_scanned(const rn_block_retention *b, const rn_buffer_space *s,
                          rn_block_retention_activations *t) {
   const rn_buffer_use scan =

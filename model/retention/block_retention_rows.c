@@ -25,13 +25,13 @@ rn_head_norm_shape rn_retention_rows_norm(const rn_retention_rows *rows) {
   return (rn_head_norm_shape){b->head_norm, b->heads, b->value_width, b->eps};
 }
 
-/* Returns the scale of the keys, 1 / sqrt(K). Queries are not scaled, so q k^T is as in RetNet's
- * eq. 5. */
+/* Returns the scale of the keys, 1 / sqrt(K). Queries are not scaled, so no other factor is needed
+ * in q k^T of RetNet's eq. 5. */
 static rn_real key_scale(const rn_block_retention *b) {
   return (rn_real)(1 / sqrt((double)b->key_width));
 }
 
-/* What the functions of tiles get: the rows, and the weights of the phase. */
+/* The arguments of the functions that compute one tile: the rows, and the weights of the phase. */
 typedef struct phase {
   const rn_retention_rows *rows;
   rn_retention_weights weights;
@@ -43,7 +43,7 @@ static rn_tile_product product_of(const phase *p, int index, rn_matrix x, rn_mat
   return (rn_tile_product){.sum = w->k, .x = x, .w = w->w, .y = y, .packed = w};
 }
 
-/* Computes the steps of a phase, after packing its weights. */
+/* Packs the weights of a phase and computes the steps of the phase. */
 static void run_steps(const rn_retention_rows *r, rn_unit_phase unit_phase,
                       const rn_scan_port *port, const rn_tile_step *steps, int count) {
   const rn_rows rows = rn_rows_of_unit(r->pass->unit);
@@ -67,7 +67,8 @@ static rn_rotation rotation(const rn_retention_rows *r, rn_real scale, bool inve
   return (rn_rotation){r->pass->unit->tokens, r->b->heads, scale, inverse};
 }
 
-/* Rotates the keys or queries of a tile of x. Their columns come first and are whole heads. */
+/* Rotates the keys or queries in a tile of x. They are in columns [0, D) of x; the tile has whole
+ * heads of them. */
 static void rotate_tile(const rn_retention_rows *r, const rn_step_tile *tile, rn_matrix x,
                         rn_real scale) {
   const int K = r->b->key_width;
@@ -113,7 +114,7 @@ static void project_out(const void *self, const rn_step_tile *tile) {
   rn_tile_nt(tile, &product);
 }
 
-/* The steps of each phase. A tile of k or q, or of d_o, consists of whole heads. */
+/* The steps of each phase follow. A tile of k, q or d_o consists of whole heads. */
 
 void rn_retention_rows_kv(const rn_retention_rows *rows) {
   const rn_tile_step step = {project_kv, {rows->b->pair, rows->b->key_width, rows->b->dim}};
@@ -138,10 +139,10 @@ static void norm_backward(const rn_retention_rows *r, rn_head_rows at) {
                         rn_retention_scratch(&r->b->core));
 }
 
-/* Computes the gradients of g and of the normed rows from dy; without a head weight also the
- * gradient of o. Tiles are whole heads. */
+/* Computes the gradients of g and of the normed rows from dy. If the head norm has no weight, also
+ * computes the gradient of o. A tile consists of whole heads. */
 static void project_and_gate_backward(const void *self, const rn_step_tile *tile) {
-  enum { CACHED_ROWS = 32 }; /* stay in the first-level cache from one kernel to the next */
+  enum { CACHED_ROWS = 32 }; /* fit in the first-level cache from one kernel to the next */
   const phase *p = self;
   const rn_retention_rows *r = p->rows;
   const rn_block_retention *b = r->b;
@@ -164,8 +165,8 @@ static void norm_backward_rows(const void *self, const rn_step_tile *tile) {
   norm_backward(r, (rn_head_rows){tile->rows, {0, r->b->heads}});
 }
 
-/* Rotates the gradients of q and k back, and stores the gradients of q, k and v in the
- * activations, next to the gradient of g. */
+/* Applies the inverse rotation to the gradients of q and k, and stores the gradients of q, k and v
+ * in the activations, next to the gradient of g. */
 static void rotate_qkv_backward(const void *self, const rn_step_tile *tile) {
   const rn_retention_rows *r = ((const phase *)self)->rows;
   const rn_block_retention *b = r->b;
@@ -181,7 +182,7 @@ static void rotate_qkv_backward(const void *self, const rn_step_tile *tile) {
   }
 }
 
-/* Computes dx, which replaces the gradient of q. */
+/* Computes dx in rows->out, where it overwrites the gradient of q. */
 static void project_qkvg_backward(const void *self, const rn_step_tile *tile) {
   const phase *p = self;
   const rn_retention_rows *r = p->rows;

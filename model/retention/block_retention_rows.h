@@ -20,11 +20,11 @@ typedef struct rn_retention_rows {
   rn_real *out; /* [R, D]; forward: y; backward: dx */
 } rn_retention_rows;
 
-/** Returns q, k and v of the unit, as the retention reads them. */
+/** Returns q, k and v of the unit, as arguments of the retention. */
 rn_retention_view rn_retention_rows_view(const rn_retention_rows *rows);
 /** Returns the shape of the head norm. */
 rn_head_norm_shape rn_retention_rows_norm(const rn_retention_rows *rows);
-/** Returns the rows of the gate. */
+/** Returns the arguments of the gate. */
 rn_gate rn_retention_rows_gate(const rn_retention_rows *rows);
 
 /** Computes k (scaled by 1 / sqrt(K) and rotated) and v from the input. */
@@ -35,13 +35,13 @@ void rn_retention_rows_qg(const rn_retention_rows *rows, const rn_scan_port *por
  */
 void rn_retention_rows_out(const rn_retention_rows *rows, const rn_scan_port *port);
 
-/** Computes the gradient of g, and d_o: without a head weight the gradient of o, with one that of
- * the normed rows times the weight. */
+/** Computes the gradient of g, and d_o. If the head norm has no weight, d_o is the gradient of o;
+ * otherwise, it is the gradient of the product of the normed rows and the weight. */
 void rn_retention_rows_out_backward(const rn_retention_rows *rows);
-/** Replaces d_o, the gradient of the normed rows, by that of o. */
+/** Replaces d_o, the gradient of the normed rows, by the gradient of o. */
 void rn_retention_rows_norm_backward(const rn_retention_rows *rows);
-/** Computes dx from the gradients of k, v, q and g; that of q is in dx. Stores the gradients of q,
- * k and v in the activations, next to that of g. */
+/** Computes dx from the gradients of k, v, q and g. On entry, dx holds the gradient of q. Stores
+ * the gradients of q, k and v in the activations, next to the gradient of g. */
 void rn_retention_rows_qkvg_backward(const rn_retention_rows *rows);
 
 #endif

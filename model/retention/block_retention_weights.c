@@ -3,12 +3,13 @@
 #include <assert.h>
 #include <stddef.h>
 
-/* The three weights of a block; k is followed by v, and q by g. */
+/* The weights of a block, in three arrays: k and v, q and g, out. */
 typedef struct weight_arrays {
   rn_array k, q, out;
 } weight_arrays;
 
-/* Short sums of k, v, q and g are computed in double, from the weight itself. */
+/* True if the sums of k, v, q and g are so short that they are computed in double. Their weights
+ * are then read unpacked. */
 static bool sums_in_fp64(const rn_block_retention *b) {
   return !b->bf16 && b->dim <= RN_FP64_SUM_MAX;
 }

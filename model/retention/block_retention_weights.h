@@ -1,4 +1,4 @@
-/** The weights of the products of a retention block, packed for the tiles of one phase. */
+/** The weight matrices of a retention block, packed for the products of one phase. */
 #ifndef RN_MODEL_RETENTION_BLOCK_RETENTION_WEIGHTS_H
 #define RN_MODEL_RETENTION_BLOCK_RETENTION_WEIGHTS_H
 

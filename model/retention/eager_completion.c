@@ -14,8 +14,9 @@ static rn_status propagate(rn_err *err, rn_eager_completion *c) {
   return c->scan->publish != NULL ? c->scan->publish(c->scan->self, err, c->states.state) : RN_OK;
 }
 
-/* Inside a parallel region one thread would propagate the states alone, and all others would wait
- * for it at the end. So this is left to all threads, unless another rank waits for the result. */
+/* Inside a parallel region, one thread would propagate the states alone, and all other threads
+ * would wait for it at the end of the region. Therefore, propagation is left to
+ * rn_eager_completion_finish, which uses all threads, unless another rank waits for the result. */
 static void poll(void *self) {
   rn_eager_completion *c = self;
   c->scan->poll(c->scan->self);

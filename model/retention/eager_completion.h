@@ -3,9 +3,9 @@
  * as the state before the segment has arrived.
  *
  * This matters in reproducible mode, where the next ranks wait for the state after the segment.
- * Other work polls the port below; a poll receives the state if it has arrived, and in reproducible
- * mode also completes the scan. What is left, rn_eager_completion_finish does. The time of
- * completion does not change any result.
+ * Other work polls the port below. A poll receives the state if it has arrived, and in reproducible
+ * mode also completes the scan. rn_eager_completion_finish does whatever is left. Results do not
+ * depend on when the scan is completed.
  */
 #ifndef RN_MODEL_RETENTION_EAGER_COMPLETION_H
 #define RN_MODEL_RETENTION_EAGER_COMPLETION_H
@@ -29,8 +29,8 @@ typedef struct rn_eager_completion {
 
 /**
  * Starts the eager completion of a scan. The caller has called the scan's begin(); the completion
- * calls end() and publish(). `states` are as for rn_retention_propagate, but states.state is work
- * space.
+ * calls end() and publish(). `states` are the arguments of rn_retention_propagate; states.state is
+ * overwritten.
  *
  * Ownership: all arguments stay valid until rn_eager_completion_finish; *out must not move.
  */
@@ -38,12 +38,12 @@ void rn_eager_completion_start(rn_eager_completion *out, rn_scan_port *scan,
                                rn_scan_direction direction, const rn_retention *retention,
                                const rn_retention_view *view, rn_segment_states states);
 
-/** Computes weight gradients of `queue` with all threads until the state arrives or none is left.
- * Accepts NULL. */
+/** Computes deferred weight gradients of `queue` with all threads, until the state arrives or none
+ * is left. Does nothing if `queue` is NULL. */
 void rn_eager_completion_run_weights(rn_eager_completion *completion, rn_weight_queue *queue);
 
-/** Waits for the state if it has not arrived yet, and propagates it if that is left to do; call
- * outside of parallel regions. Errors: those of the scan. */
+/** Waits for the state if it has not been received yet, and propagates it if that has not been done
+ * yet. Call outside parallel regions. Errors: those of the scan. */
 rn_status rn_eager_completion_finish(rn_err *err, rn_eager_completion *completion);
 
 #endif

@@ -6,7 +6,7 @@
 #include "model/ops/load_row.h"
 #include "model/ops/row_sums.h"
 
-/* Returns the number of heads in all rows. */
+/* Returns the number of (row, head) pairs of `at`. */
 static int64_t count_of(rn_head_rows at) {
   return rn_range_count(at.rows) * rn_range_count(at.heads);
 }
@@ -88,7 +88,7 @@ typedef struct weight_backward {
   rn_array dz;
 } weight_backward;
 
-/* Replaces dz by dy in some rows, and adds dz y to the sums [V]. */
+/* Adds dz y to sums [V] in some rows, then replaces dz by dy in these rows. */
 static void weight_backward_rows(const void *self, rn_range rows, double *sums) {
   enum { LANES = 16 };
   const weight_backward *work = self;

@@ -24,15 +24,15 @@ typedef struct rn_head_norm_shape {
   double eps;
 } rn_head_norm_shape;
 
-/** Some heads of some rows. */
+/** A range of heads of a range of rows. */
 typedef struct rn_head_rows {
   rn_range rows, heads;
 } rn_head_rows;
 
 /**
- * Computes y and factor. This and all functions below except the last process some heads of some
- * rows on the calling thread; their argument `scratch` [4 V] belongs to this thread and is used if
- * rows are in bf16.
+ * Computes y and factor. This function and all functions below except rn_head_weight_backward
+ * process the heads `at` on the calling thread; they use `scratch` [4 V], which belongs to this
+ * thread, if rows are in bf16.
  *
  * Shapes: o [R, H, V]: the retention, overwritten; y [R, H, V]: the normalized rows, without the
  *         weight, may be o itself; alpha, factor [R, H]: factor is a multiplier that backward
@@ -64,7 +64,7 @@ void rn_gate_backward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate
 typedef struct rn_head_weight_grads {
   const rn_gate *gate;
   int64_t offset; /* parameter offset of w */
-  rn_array dz;    /* [R, H, V]: on entry the gradient of y w; replaced by that of y */
+  rn_array dz;    /* [R, H, V]: on entry, the gradient of y w; on return, the gradient of y */
   double *sums;   /* rn_row_sums_bytes(1, V): scratch */
 } rn_head_weight_grads;
 

@@ -8,12 +8,13 @@
 #include "proto/base/arena.h"
 #include "proto/base/range.h"
 
-/* Elements of a state that a thread updates at a time: the heads alone are too few tasks. */
+/* PIECE: number of elements of a state that one task updates. With whole heads as tasks, there
+ * would be too few tasks. */
 enum { DIRECTIONS = 2, PIECE = 4096 };
 
 struct rn_local_state {
   rn_scan_port port;
-  int layers, heads; /* layers; number of heads of all sequences, B H */
+  int layers, heads; /* number of layers; number of heads of all sequences, B H */
   int64_t matrix;    /* number of elements of a state, K V */
   rn_real *state[DIRECTIONS];
   /* the scan in progress */

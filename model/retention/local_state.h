@@ -1,12 +1,12 @@
 /**
- * The local port of the scan. Keeps the state of each layer from call to call, and does not
- * communicate.
+ * A scan port that does not communicate. It keeps the state of each layer from one scan to the
+ * next.
  *
  *   before(layer) = S(layer),  then  S(layer) <- exp(log a) S(layer) + own
  *
- * If the states are reset before each call, this is the port of a single rank (before = 0).
- * Otherwise it passes the state of a prompt to decoding, or the state of a segment to the next
- * segment. REVERSE scans have separate states, the adjoints.
+ * If the states are reset before each scan, this is the port of a single rank (before = 0).
+ * Otherwise, it passes the state after a prompt to decoding, or the state after a segment to the
+ * next segment. REVERSE scans have separate states, the adjoints.
  */
 #ifndef RN_MODEL_RETENTION_LOCAL_STATE_H
 #define RN_MODEL_RETENTION_LOCAL_STATE_H
@@ -32,7 +32,7 @@ void rn_local_state_reset(rn_local_state *local_state);
 /** Resets the states of one direction to zero: FORWARD states, REVERSE adjoints. */
 void rn_local_state_start(rn_local_state *local_state, rn_scan_direction direction);
 
-/** Returns the port, which is valid as long as local_state. */
+/** Returns the port, which is valid until local_state is destroyed. */
 rn_scan_port *rn_local_state_port(rn_local_state *local_state);
 
 /** Returns the state [sequences H, K, V] of a layer. It is owned by local_state; the caller may

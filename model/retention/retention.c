@@ -1,5 +1,5 @@
-/* The tables of the core, and functions that all forms share: decays of segments and constant
- * row scales. */
+/* The tables of the retention core, and functions that all forms share: decays of segments, and row
+ * scales that do not depend on weights. */
 #include "model/retention/retention.h"
 
 #include <assert.h>
@@ -25,10 +25,10 @@ static int64_t larger(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
 
-/* Returns the elements of work space of a thread: the largest of what is needed for tiles of
- * scores and their gradients, for scaled rows of a chunk, for rows of a head, for a slab of a
- * state, and for an input row in double. Rounded up to a cache line, so that no two threads write
- * to one line. */
+/* Returns the number of elements of a thread's work space, which is used at different times for
+ * tiles of scores and their gradients, scaled rows of a chunk, rows of a head, a slab of a state,
+ * and an input row in double. The number is rounded up to whole cache lines, so that no two threads
+ * write to the same line. */
 static int64_t work_elements(const rn_retention *r, int dim) {
   enum { LINE = 16, REALS_OF_DOUBLE = sizeof(double) / sizeof(rn_real) };
   const int64_t wide = larger(r->key_width, r->value_width), tiles = r->bf16 ? 3 : 2;

@@ -6,7 +6,7 @@
  *   chunkwise   o_i = inner part of the chunk + g^(i+1) q_i R
  *               R <- g^L R + sum over i of g^(L-1-i) k_i^T v_i
  *
- * Documents: `doc_position` counts tokens from the start of the document; no token sees a token of
+ * Documents: `doc_position` counts tokens from the start of the document; no token sees tokens of
  * an earlier document. The chunkwise form runs in phases: begin (contributions of chunks, start of
  * the scan), inner part, end (state before each chunk, cross part). The inner part hides the
  * transfer of states.
@@ -24,12 +24,13 @@
 #include "model/spec/spec.h"
 #include "proto/ports/scan_port.h"
 
-/** Number of elements of a head's state that a thread updates at a time, over all chunks: few
- * enough that many threads find work in the states of a few heads. */
+/** Number of elements of a head's state in a slab, which one task updates over all chunks. Slabs
+ * are so small that there are enough tasks for many threads in the states of a few heads. */
 enum { RN_SLAB_ELEMENTS = 1024 };
 
-/** Sizes, decay tables and per-thread work space, for segments of at most max_tokens. The tables
- * are those of the first layer; rn_retention_of_layer returns those of another one. */
+/** The sizes, decay tables and work space of the threads, for segments of at most max_tokens. The
+ * pointers to tables are those of the first layer; rn_retention_of_layer returns a core with the
+ * pointers of another layer. */
 typedef struct rn_retention {
   int heads, key_width, value_width, chunk, max_tokens;
   rn_retention_scale scale;
@@ -44,8 +45,8 @@ typedef struct rn_retention {
   bool bf16;         /* true if the operands of chunks are in bf16 */
 } rn_retention;
 
-/** The rows of one unit: `tokens` tokens of each of `sequences` sequences; q, k, v have the type
- * of the core. */
+/** The queries, keys and values of one unit: `tokens` tokens of each of `sequences` sequences; q,
+ * k, v have the type of the core. */
 typedef struct rn_retention_view {
   int sequences, tokens;
   const int32_t *doc_position; /* [B, T] */
@@ -56,14 +57,14 @@ typedef struct rn_retention_view {
  * of states. */
 typedef struct rn_segment_states {
   rn_real *state;         /* [B, H, K, V] */
-  rn_real *received;      /* [B, H, K, V] or NULL: output, the state that `state` holds on entry */
+  rn_real *received;      /* [B, H, K, V] or NULL: output, a copy of `state` as it is on entry */
   rn_real *contributions; /* [chunks, B, H, K, V]: contributions of chunks, in rn_real */
   rn_array before;        /* [chunks, B, H, K, V]: state before each chunk; in rn_real may alias
                              contributions */
 } rn_segment_states;
 
-/** Terms of the chunkwise form: INNER is from within each chunk, CROSS from the state before the
- * chunk. */
+/** The terms of the chunkwise form. INNER: contribution of tokens of the same chunk. CROSS:
+ * contribution of the state before the chunk. */
 typedef enum {
   RN_TERM_INNER = 1,
   RN_TERM_CROSS = 2,
@@ -74,8 +75,8 @@ typedef enum {
 typedef struct rn_retention_output {
   rn_real *o;
   int64_t ldo;
-  rn_real *alpha; /* valid once the cross term has been computed; after the inner and before the
-                     cross term it holds the sums of |weights| if the scale needs them */
+  rn_real *alpha; /* valid once the cross term has been computed; between the inner and the cross
+                     term, holds the sums of |weights| if the scale needs them */
 } rn_retention_output;
 
 /** Gradients: d_o is the input; dq, dk and dv are the output, as strided rows. */
@@ -85,7 +86,7 @@ typedef struct rn_retention_grads {
   int64_t lddq, lddkv; /* row strides of dq, and of dk and dv */
 } rn_retention_grads;
 
-/** Returns a core that has sizes, for the threads of this process, but no memory. */
+/** Returns a core that has sizes, for rn_threads() threads, but no memory. */
 rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens);
 /** Returns the bytes of memory that a core of this shape needs. */
 size_t rn_retention_bytes(const rn_retention *shape);
@@ -97,13 +98,14 @@ rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, 
 rn_retention rn_retention_of_layer(const rn_retention *r, int layer);
 void rn_retention_destroy(rn_retention *r);
 
-/** Returns the number of slabs into which the states of all heads of a unit are cut: the tasks that
- * sum the contributions of chunks, and that propagate states. */
+/** Returns the number of slabs into which the states of all heads of a unit are cut. Each slab is a
+ * task when contributions of chunks are summed and when states are propagated. */
 int64_t rn_retention_slabs(const rn_retention *r, int sequences);
 
 /** True if a document begins in `tokens` consecutive rows. */
 static inline bool rn_retention_has_boundary(const int32_t *doc_position, int tokens) {
-  return tokens > 0 && doc_position[tokens - 1] < tokens; /* the last row counts from its begin */
+  /* true if the last row's document begins in these rows */
+  return tokens > 0 && doc_position[tokens - 1] < tokens;
 }
 
 /** Returns the number of chunks of a segment. */
@@ -122,8 +124,8 @@ rn_real *rn_retention_scratch(const rn_retention *r);
 void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u,
                                 rn_real *contributions, rn_real *own);
 
-/** Computes the contributions to the adjoint from the gradient of o; otherwise as
- * rn_retention_forward_begin. Sums from the last chunk to the first. */
+/** Computes the contributions of the chunks and of the segment to the adjoint from the gradient of
+ * o, with the same shapes as rn_retention_forward_begin. Sums from the last chunk to the first. */
 void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_matrix d_o,
                                  rn_real *contributions, rn_real *own);
 
@@ -139,8 +141,8 @@ void rn_retention_propagate(const rn_retention *r, const rn_retention_view *u,
 /**
  * Computes the given terms of o: INNER sets o, CROSS adds to it. RN_TERM_BOTH computes both terms
  * in one pass over the chunks, for the case that the state has already arrived. `states` [chunks,
- * B, H, K, V] are the states before the chunks, which CROSS reads. Overlap: the first thread polls
- * `port`, unless NULL, between chunks.
+ * B, H, K, V] are the states before the chunks, which CROSS reads. Overlap: unless `port` is NULL,
+ * the first thread polls it between chunks.
  */
 void rn_retention_forward_chunks(const rn_retention *r, const rn_retention_view *u,
                                  const rn_scan_port *port, rn_retention_terms terms,
@@ -152,7 +154,7 @@ typedef struct rn_chunk_states {
   rn_array before, adjoint_after;
 } rn_chunk_states;
 
-/** Computes the given terms of the gradients of q, k and v; otherwise as
+/** Computes the given terms of the gradients of q, k and v; the terms and `port` are as in
  * rn_retention_forward_chunks. */
 void rn_retention_backward_chunks(const rn_retention *r, const rn_retention_view *u,
                                   const rn_scan_port *port, rn_retention_terms terms,
@@ -182,8 +184,8 @@ double rn_retention_row_sum(const rn_retention *r, int head, int64_t n);
 bool rn_retention_scale_needs_weights(const rn_retention *r);
 
 /**
- * Computes the row scale alpha [B, T, H]. For the forms without chunks, and for the chunkwise form
- * unless rn_retention_scale_needs_weights.
+ * Computes the row scale alpha [B, T, H]. For the forms without chunks; for the chunkwise form only
+ * if rn_retention_scale_needs_weights returns false.
  *
  *   canonical    1 / sqrt(S_n)
  *   raw          1

@@ -1,5 +1,5 @@
-/* The chunkwise form: the chunks of all heads are processed in parallel; between the phases,
- * states are propagated from chunk to chunk. */
+/* The chunkwise form. In each phase, the chunks of all heads are processed in parallel; between the
+ * phases, states are propagated from chunk to chunk. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "proto/base/range.h"
 #include "proto/base/span.h"
 
-/* A task: one chunk of one head of one sequence, with the kernels' arguments and the offsets of
+/* A task is one chunk of one head of one sequence: the arguments of the kernels, and the offsets of
  * the chunk's rows. */
 typedef struct chunk_task {
   rn_chunk chunk;
@@ -28,7 +28,7 @@ static int64_t task_count(const rn_retention *r, const rn_retention_view *u) {
   return (int64_t)rn_retention_chunks(r, u->tokens) * u->sequences * r->heads;
 }
 
-/* Returns task i. Tasks are ordered as in the layout of states: by chunk, sequence, head. */
+/* Returns task `index`. Tasks are in the order of the array of states: by chunk, sequence, head. */
 static chunk_task task_at(const rn_retention *r, const rn_retention_view *u, int64_t ldo,
                           int64_t index) {
   const int head = (int)(index % r->heads), b = (int)(index / r->heads % u->sequences);
@@ -55,7 +55,8 @@ static chunk_task task_at(const rn_retention *r, const rn_retention_view *u, int
   return t;
 }
 
-/* A slab: some elements of a head's state, few enough to stay in cache over all chunks. */
+/* A slab is a range of elements of a head's state, small enough to stay in cache over all
+ * chunks. */
 typedef struct slab {
   int64_t head; /* index of the head over all sequences: b H + h */
   int64_t at, length;

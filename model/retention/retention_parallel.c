@@ -1,4 +1,5 @@
-/* The parallel form, computed row by row directly from its formula: slow, a reference for tests. */
+/* The parallel form, computed row by row directly from the formula. It is slow and serves as a
+ * reference for tests. */
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* The recurrent form: one token at a time, one state per head; the memory does not depend on the
- * number of tokens. */
+/* The recurrent form: processes one token at a time and keeps one state per head, so that memory
+ * does not depend on the number of tokens. */
 #include <string.h>
 
 #include "model/retention/retention.h"

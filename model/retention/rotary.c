@@ -49,7 +49,7 @@ void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens) {
   }
 }
 
-/* Rotates bf16 rows head by head, so that `scratch` need only hold one head. */
+/* Rotates bf16 rows head by head, so that `scratch` needs to hold only one head. */
 void rn_rotary_apply(const rn_rotary_table *table, rn_rotation rotation, rn_range rows, rn_matrix x,
                      rn_real *scratch) {
   const rn_kernels *kernels = rn_kernels_table();

@@ -1,4 +1,4 @@
-/* The activation functions for rows: by themselves, and with the gate of a feed-forward block. */
+/* The activation functions for rows, with and without the gate of a feed-forward block. */
 #include <assert.h>
 #include <math.h>
 #include <stddef.h>
@@ -54,7 +54,8 @@ static void ffn(rn_activation activation, int n, const rn_real *inner, const rn_
   for (int i = 0; i < n; i++) product[i] *= gate[i];
 }
 
-/* Elements per step of backward; few enough that value and slope stay in cache. */
+/* Number of elements that backward processes at a time; few enough that value and slope stay in
+ * cache. */
 enum { SLICE = 256 };
 
 static void ffn_backward(rn_activation activation, int width, const rn_real *dproduct,

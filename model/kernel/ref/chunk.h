@@ -20,7 +20,7 @@ static inline void rn_row_decay(const rn_chunk *c, int i, int first, rn_real *ro
   for (int j = first; j <= i; j++) row[j] *= c->decay[j - i];
 }
 
-/** As rn_row_decay, but stores the results in `to`, rounded to bf16. */
+/** Does the same as rn_row_decay, but stores the results in `to`, rounded to bf16. */
 static inline void rn_row_decay_round(const rn_chunk *c, int i, int first, const rn_real *row,
                                       rn_bf16 *to) {
 #pragma omp simd
@@ -60,7 +60,8 @@ static inline void rn_row_scaled(rn_real factor, int n, rn_array from, int64_t a
   }
 }
 
-/** Writes rows xi[i] * from[i], i < lead, to `work`: contiguous, in the type of `from`. */
+/** Writes the rows xi[i] * from[i], i < lead, to `work`, without gaps between rows, in the type of
+ * `from`. */
 static inline rn_array rn_rows_xi(const rn_chunk *c, int width, rn_array from, int64_t ld,
                                   rn_real *work) {
   const rn_array to = {work, from.bf16};
@@ -70,8 +71,8 @@ static inline rn_array rn_rows_xi(const rn_chunk *c, int width, rn_array from, i
   return to;
 }
 
-/** Writes rows zeta[m] * from[m], m >= last, to `work`: contiguous, in the type of `from`; row m
- * is at index m - last. */
+/** Writes the rows zeta[m] * from[m], m >= last, to `work`, without gaps between rows, in the type
+ * of `from`. Row m is at index m - last. */
 static inline rn_array rn_rows_zeta(const rn_chunk *c, int width, rn_array from, int64_t ld,
                                     rn_real *work) {
   const rn_array to = {work, from.bf16};

@@ -1,4 +1,5 @@
-/* Forward of one chunk of one head: three groups of small matrix products with decay factors. */
+/* Forward of one chunk of one head: the contribution to the state, the inner term and the cross
+ * term, each computed by small matrix products with decay factors. */
 #include <math.h>
 
 #include "model/kernel/gemm.h"

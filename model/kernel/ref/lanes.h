@@ -1,14 +1,14 @@
 /**
- * Vectors of the instruction set in use, and sums over a row in a specified order.
+ * Vectors of the instruction set in use, and sums over a row in a fixed order.
  *
  *   lane[l] = ((x[l] + x[l + 16]) + x[l + 32]) + ...       l = 0 .. 15; 0 beyond the end of the row
  *   lane[l] += lane[l + width]                             width = 8, 4, 2, 1, for l < width
  *   sum = lane[0]
  *
  * The bits of such a sum depend only on its elements, not on the compiler or its optimizations, the
- * instruction set, or the alignment of the row. A compiler may reorder a sum (OpenMP reduction,
- * -ffast-math) or fuse multiply-adds (-ffp-contract=fast), so the kernels use no such loops or
- * flags. Where a multiply-add should be fused, they call rn_vec_fma().
+ * instruction set, or the alignment of the row. The kernels do not use OpenMP reductions,
+ * -ffast-math or -ffp-contract=fast, with which a compiler may reorder sums or fuse multiply-adds.
+ * Where a multiply-add should be fused, they call rn_vec_fma().
  */
 #ifndef RN_MODEL_KERNEL_REF_LANES_H
 #define RN_MODEL_KERNEL_REF_LANES_H
@@ -51,8 +51,8 @@ static inline void rn_vec_fma(const rn_vec *x, const rn_vec *y, rn_vec *sum) {
 #endif
 }
 
-/* Repeatedly adds the upper half of the lanes to the lower half: whole quads of 16 bytes first,
- * then within the last quad. The pairs that are added are the same for any vector width. */
+/* Repeatedly adds the upper half of the lanes to the lower half: first whole quads of 16 bytes,
+ * then the lanes of the last quad. The pairs that are added are the same for every vector width. */
 enum { RN_QUAD_BYTES = 16 };
 
 /** Computes lane[l] += lane[l + width] for width = lanes / 2, lanes / 4, ... 1; returns lane[0]. */

@@ -25,8 +25,8 @@ static void scale_row_to_bf16(int n, const rn_real *w, const rn_real *b, const r
 static void norm(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
                  const rn_real *x, rn_array y, rn_real *stat) {
   const rn_real mean = kind == RN_BLOCK_NORM_LAYER ? rn_row_sum(n, x) / (rn_real)n : 0;
-  /* In double, because an error in a row's scale affects all channels of the row, and later
-   * norms amplify the error. */
+  /* The mean square is computed in double, because an error in a row's scale affects all channels
+   * of the row, and later norms amplify the error. */
   const double mean_square = rn_row_squares(n, x, mean) / n;
   const rn_real scale = (rn_real)(1 / sqrt(mean_square + eps));
   stat[0] = mean;

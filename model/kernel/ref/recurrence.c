@@ -34,8 +34,8 @@ static void recur_four_rows(int V, int from, int to, rn_real decay, const rn_rea
   }
 }
 
-/* The hardware prefetcher does not follow four rows that are read side by side, so the code
- * prefetches them in memory order. */
+/* The hardware prefetcher does not recognize accesses to four rows in parallel, so the code
+ * prefetches the rows in memory order. */
 enum { LINE = 64 / sizeof(rn_real), BLOCK = 2 * LINE, AHEAD = 8192 / sizeof(rn_real) };
 
 static void recur_blocks(int V, rn_real decay, const rn_real *q, const rn_real *k, const rn_real *v,

@@ -1,9 +1,9 @@
 /*
- * The product of a few rows and a matrix of weights, which is read from memory once.
+ * The product of a few rows and a matrix of weights. Each weight is read from memory once.
  *
- * Sums are computed in lanes, in an order that does not depend on the number of rows or columns. So
- * the results of a row do not depend on the other rows, or on how the columns are split over
- * threads:
+ * Sums are computed in lanes, in an order that does not depend on the number of rows or columns.
+ * The results of a row therefore do not depend on the other rows, or on how the columns are split
+ * over threads:
  *
  *   lane[l] = x[l] w[l], then fused with x[l + RN_VEC] w[l + RN_VEC] and so on; see rn_vec_sum()
  *   y = beta y + sum of the lanes     the product and the sum are each rounded
@@ -16,10 +16,10 @@
 
 enum { ROWS = 4, COLS = 4 };
 
-/* Prefetch distances. With one row, the rows of w are read one by one, in memory order; the
- * distance is large enough for a prefetch into L2, but less than a page. With more rows, several
- * rows of w are read side by side; the hardware prefetcher does not follow this, so the code
- * prefetches in memory order. */
+/* Prefetch distances. With one row of x, the rows of w are read one by one, in memory order; the
+ * distance is large enough for a prefetch into L2, but less than a page. With more rows of x,
+ * several rows of w are read in parallel; the hardware prefetcher does not recognize this, so the
+ * code prefetches in memory order. */
 enum { AHEAD_BYTES = 3072, AHEAD_SIDE_BY_SIDE_BYTES = 8192 };
 
 static inline void load(const rn_real *from, int count, rn_vec *to) {
@@ -95,7 +95,8 @@ __attribute__((always_inline)) static inline void block(const gemm *p, bool bf16
                                                         int cols) {
   rn_vec sum[ROWS][COLS] = {0};
   int at = 0;
-  /* Unrolled by two: the speed of this loop then does not depend on its alignment in memory. */
+  /* The loop is unrolled by two, because its speed then does not depend on the alignment of the
+   * code. */
   for (; cols == 1 && at + 2 * RN_VEC <= p->k; at += 2 * RN_VEC) {
     add_lanes(p, bf16, rows, cols, at, RN_VEC, sum);
     add_lanes(p, bf16, rows, cols, at + RN_VEC, RN_VEC, sum);

@@ -6,7 +6,7 @@
 #include "model/kernel/ref/lanes.h"
 #include "model/kernel/ref/set.h"
 
-/* Number of summands that are added in rn_real before the partial sum is added in double. */
+/* Number of terms that are added in rn_real before their sum is added to a sum in double. */
 enum { SUM_SLICE = 512 };
 
 /* Replaces x by exp(x - max(x)); returns the sum of the results, and max(x) in *largest. */
