@@ -12,10 +12,10 @@
 
 enum { DIFFERENT = 1, MAX_KEPT = 1000000000 };
 
-/* The size at which Hugging Face divides a model. */
+/* The file size above which Hugging Face splits a model. */
 static const int64_t DEFAULT_SHARD_BYTES = 5000000000;
 
-/* Values of options; a count that is not given is -1. */
+/* Values of options. A count that is not given is -1. */
 static struct {
   bool weights, fused_gate;
   const char *format, *out, *dtype, *shard_size;

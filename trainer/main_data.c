@@ -20,7 +20,8 @@ static struct {
   bool text;
 } given = {.tokenizer = "bytes", .val_fraction = 0.01};
 
-/* At most four times a second: megabytes, their rate, and the time left if the size is known. */
+/* Shows megabytes, their rate and, if the size is known, the time left; at most four times a
+ * second. */
 static void show_progress(const rn_build_report *so_far) {
   static double start_s, next_s;
   const double now_s = rn_clock_s();
@@ -102,7 +103,8 @@ static rn_status print_split(rn_err *err, const char *name, rn_split *split) {
   return RN_OK;
 }
 
-/* Calls `each` for the splits train and val of a folder; for a split folder, only for itself. */
+/* Calls `each` for the splits train and val of a data folder, or for the split if `dir` is the
+ * folder of a split. */
 static rn_status each_split(rn_err *err, const char *dir,
                             rn_status (*each)(rn_err *err, const char *name, rn_split *split)) {
   static const char *const names[] = {"train", "val"};
@@ -170,8 +172,9 @@ static rn_status print_document(rn_err *err, const rn_tokenizer *tokenizer, rn_t
   return status;
 }
 
-/* A tokenizer may decode a document differently from its pieces. If all tokens can be decoded one
- * by one, a long document is printed in pieces. */
+/* Adds a token to the document to print. In general a document must be decoded as a whole, because
+ * its pieces may decode differently. If all tokens can be decoded one by one, a long document is
+ * printed in pieces. */
 static rn_status add_for_print(rn_err *err, const rn_tokenizer *tokenizer, int32_t id,
                                rn_tokens *document) {
   enum { MANY = 1 << 16 };
@@ -199,8 +202,8 @@ static rn_status print_text(rn_err *err, rn_split *split, const rn_tokenizer *to
   return status;
 }
 
-/* Parses one end of a range A:B, up to the character `stop`; an empty end gives `otherwise`.
- * Returns the position of `stop`, or NULL if the text is not a number. */
+/* Parses one end of a range A:B, up to the character `stop`; if the end is empty, sets *out to
+ * `otherwise`. Returns the position of `stop`, or NULL if the text is not a number. */
 static const char *read_end(const char *text, char stop, int64_t otherwise, int64_t *out) {
   char *end = NULL;
   *out = otherwise;

@@ -1,4 +1,4 @@
-/* retnet-eval: loss, perplexity and bits per byte of a checkpoint on a data folder. */
+/* retnet-eval computes loss, perplexity and bits per byte of a checkpoint on a data folder. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,8 +96,8 @@ static void print_table(const rn_evaluation *e, const char *form, int64_t step) 
   }
 }
 
-/* Reads the keys of the command line. Only those of the layout and the watchdog are accepted; all
- * others come from the checkpoint. */
+/* Reads the keys of the command line. Only keys of the layout and the watchdog are accepted; all
+ * other keys come from the checkpoint. */
 static rn_status read_keys(rn_err *err, const options *o, Retnet__Config **config) {
   static const char section[] = "parallel.", watchdog[] = "run.watchdog_s=";
   for (int i = 0; i < o->overrides.count; i++) {
@@ -129,7 +129,7 @@ static rn_status start_threads(rn_err *err, rn_world *world, int asked) {
 
 /*
  * Finds the checkpoint once for all ranks, since an active run may write a newer one meanwhile.
- * *gone: the run removed the checkpoint before all ranks had loaded it.
+ * Sets *gone to true if the run removed the checkpoint before all ranks had loaded it.
  */
 static rn_status open_model(rn_err *err, rn_world *world, const options *o,
                             rn_checkpoint_model *model, bool *gone) {

@@ -104,8 +104,8 @@ static rn_status read_prompts(rn_err *err, const options *o, rn_completions *com
 
 /* ---- generation ---- */
 
-/* Receives the generated tokens. A single text is printed while it is generated, except with
- * --json: whole characters, as their last token arrives. */
+/* Receives the generated tokens. Without --json, a single text is printed while it is generated:
+ * each character as soon as its last token arrives. */
 typedef struct output {
   const options *o;
   rn_tokenizer *tokenizer;
@@ -113,7 +113,7 @@ typedef struct output {
   bool at_once, full;
 } output;
 
-/* Prints the text so far up to its last complete character, or all of it. */
+/* Prints the text up to its last complete character or, if `all`, the whole text. */
 static bool print_text(rn_bytes *text, bool all) {
   const size_t open = all ? 0 : rn_utf8_open_end(text->byte, text->count);
   const size_t count = text->count - open;
@@ -159,12 +159,12 @@ static rn_status tokens_of(rn_err *err, const output *out, rn_tokens *tokens, rn
     prompt[i].count = (int64_t)(tokens->count - before);
   }
   rn_encoder_destroy(&encoder);
-  const int32_t *at = tokens->id; /* does not move any more */
+  const int32_t *at = tokens->id; /* the array is complete, so it no longer moves */
   for (int i = 0; i < completions->count; at += prompt[i++].count) prompt[i].token = at;
   return status;
 }
 
-/* Lists the ids below the vocabulary that no token has. */
+/* Lists the ids below the vocabulary size that belong to no token. */
 static rn_status list_gaps(rn_err *err, const rn_tokenizer *tokenizer, int32_t **gap, int *count) {
   *count = 0;
   RN_TRY(err, rn_alloc(err, "gaps", (size_t)tokenizer->vocabulary, sizeof **gap, gap));
@@ -211,7 +211,7 @@ static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) 
   return status;
 }
 
-/* Creates the tokenizer that the checkpoint carries. */
+/* Creates the tokenizer that is stored in the checkpoint. */
 static rn_status open_tokenizer(rn_err *err, const rn_checkpoint_model *model, output *out) {
   Retnet__Tokenizer *file = NULL;
   const char *path = out->o->checkpoint;
@@ -235,7 +235,7 @@ static rn_status start_threads(rn_err *err) {
   return RN_OK;
 }
 
-/* Ranks would generate the same text, each by itself, on the same cores. */
+/* Fails if there are several ranks, because each would generate the same text on the same cores. */
 static rn_status check_launch(rn_err *err) {
   const rn_launched launched = rn_launched_detect();
   if (launched.ranks == 1) return RN_OK;

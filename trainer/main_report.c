@@ -1,4 +1,4 @@
-/* retnet-report: one HTML page on one or several runs. */
+/* retnet-report writes one HTML page about one or more runs. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,7 +15,7 @@ typedef struct options {
   rn_args_found found;
 } options;
 
-/* *run: false if the command line asks for --help or --version, which are handled here. */
+/* Sets *run to false if the command line has --help or --version, which are handled here. */
 static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run) {
   enum { MAX_RUNS = 64 };
   const rn_arg table[] = {{0, "out", "FILE", "write the page to FILE instead of standard output",

@@ -33,7 +33,7 @@ typedef struct options {
   rn_options_locations locations;
 } options;
 
-/* *run: false if the command line asks for --help or --version, which are handled here. */
+/* Sets *run to false if the command line has --help or --version, which are handled here. */
 static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run) {
   const rn_arg table[] = {
       {'s', NULL, "section.key=value", "override a configuration key; may be repeated", RN_ARG_LIST,
@@ -95,8 +95,8 @@ static rn_status check_same(rn_err *err, rn_world *world, const Retnet__Config *
   return status;
 }
 
-/* Starts MPI and loads the configuration. All ranks must run the same binary, since another build
- * may round differently. */
+/* Starts MPI and loads the configuration. Checks that all ranks run the same binary, because
+ * another build may round differently. */
 static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_world **world,
                        Retnet__Config **config) {
   const char *build = rn_version_build_id();

@@ -1,4 +1,4 @@
-/** The benchmarks of retnet-bench: each measures one thing and prints a table or a JSON object. */
+/** Declares the benchmarks of retnet-bench. Each one prints a table or a JSON object. */
 #ifndef RN_TRAINER_BENCH_BENCH_H
 #define RN_TRAINER_BENCH_BENCH_H
 
@@ -8,11 +8,11 @@
 /** The command-line options; each benchmark uses those that apply to it. */
 typedef struct rn_bench_options {
   bool json;
-  const char *threads;   /* list of numbers of threads to measure; NULL: parallel.threads */
-  const char *scan;      /* "none": times pairs of steps, with and without the scan */
+  const char *threads;   /* list of thread counts to measure; NULL: parallel.threads */
+  const char *scan;      /* "none": time pairs of steps, with and without the scan */
   const char *precision; /* train.precision; NULL: the value in `keys` */
   int64_t rounds;        /* timed steps or samples; 0: the default of the benchmark */
-  const char *dir;       /* directory for files */
+  const char *dir;       /* directory for the files of the benchmark */
   rn_words keys;         /* section.key=value */
 } rn_bench_options;
 
@@ -33,7 +33,7 @@ rn_status rn_bench_scan(rn_err *err, rn_world *world, const rn_bench_options *op
 rn_status rn_bench_gemm(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
- * Times writing and reading of shards and checkpoint parts, with a plain file for comparison.
+ * Times writing and reading of shards and checkpoint files, with a plain file for comparison.
  *
  * Collective: over the world; all ranks measure at once. Errors: those of the config and of files.
  */
@@ -41,7 +41,7 @@ rn_status rn_bench_io(rn_err *err, rn_world *world, const rn_bench_options *opti
 
 /**
  * Times every kernel of a model with these keys, for every instruction set of this machine, and
- * compares it with its limit.
+ * compares the rate with the kernel's limit.
  *
  * Collective: over the world; rank 0 reports its own results. Errors: those of the config.
  */
@@ -57,9 +57,10 @@ rn_status rn_bench_kernels(rn_err *err, rn_world *world, const rn_bench_options 
 rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
- * Times pairs of training steps of the same work: in one, all ranks share each sequence; in the
- * other, each rank has sequences of its own (data.sequence_length and data.batch_sequences are
- * those of one rank). Reports both times, their ratio, and the waits for states by direction.
+ * Times pairs of training steps with the same work. In one step of a pair, all ranks share each
+ * sequence; in the other, each rank has separate sequences (data.sequence_length and
+ * data.batch_sequences then apply to one rank). Reports both times, their ratio, and the waits for
+ * states by direction.
  *
  * Collective: over the world. Errors: those of the config; RN_ERR_USAGE on a single rank.
  */
@@ -68,7 +69,7 @@ rn_status rn_bench_ranks(rn_err *err, rn_world *world, const rn_bench_options *o
 /**
  * Times training steps of the reference model (which the keys may change) on synthetic tokens and
  * reports time, rates, peak memory, the time of the step's matrix products alone, and the best GEMM
- * rate of the machine; with --scan none also the cost of the scan. With several numbers of threads,
+ * rate of the machine; with --scan none, also the cost of the scan. With several thread counts,
  * reports how the step and its phases scale.
  *
  * Collective: over the world. Errors: those of the config; RN_ERR_USAGE.

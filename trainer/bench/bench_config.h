@@ -1,4 +1,5 @@
-/** The configuration that is measured: the reference step, overridden by command-line keys. */
+/** Builds the configuration to measure: that of the reference step, with the keys of the command
+ * line. */
 #ifndef RN_TRAINER_BENCH_BENCH_CONFIG_H
 #define RN_TRAINER_BENCH_BENCH_CONFIG_H
 

@@ -1,4 +1,4 @@
-/** The modelled time of the steps that retnet-bench measures. */
+/** Models the time of the steps that retnet-bench measures. */
 #ifndef RN_TRAINER_BENCH_BENCH_COST_H
 #define RN_TRAINER_BENCH_BENCH_COST_H
 

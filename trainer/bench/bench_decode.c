@@ -1,10 +1,10 @@
 /*
- * retnet-bench decode: how close decoding comes to the memory bandwidth.
+ * retnet-bench decode measures how close decoding comes to the memory bandwidth.
  *
- * A token needs every weight once, and the weights exceed the caches, so decoding of one sequence
- * is limited by the memory read bandwidth. The limit is measured by a read-only sweep with the same
- * threads, between the samples of decoding; each sample is compared with the sweeps before and
- * after it.
+ * Decoding a token reads every weight once, and the weights are larger than the caches, so the
+ * decoding of one sequence is limited by the memory read bandwidth. To measure this limit, the same
+ * threads sweep over memory, reading only, between the decoding samples. Each sample is compared
+ * with the sweeps before and after it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ static double sweep_bytes(int arrays) {
   return (double)arrays * SWEEP_ELEMENTS * sizeof(float);
 }
 
-/* Median of SWEEPS sweeps, as time_tokens takes the median of TOKENS steps. */
+/* Returns the median time of SWEEPS sweeps; time_tokens takes a median too. */
 static double time_read(bench *b) {
   float sum[RN_SWEEP_LANES];
   double sweep_s[SWEEPS];
@@ -114,7 +114,7 @@ static double limit_s(const bench *b, int count, double read_s) {
   return (double)rn_decoder_weight_bytes(b->decoder, count) * read_s / sweep_bytes(1);
 }
 
-/* Bytes of the states of one sequence, which a step reads and writes. */
+/* Returns the bytes of the states of one sequence, which a step reads and writes. */
 static double state_bytes(const bench *b) {
   return (double)rn_decoder_state_bytes(b->decoder) / MAX_SLOTS;
 }
@@ -163,7 +163,7 @@ static void measure(bench *b) {
 
 enum { QUARTER = LONG / 4 };
 
-/* Medians of the long run's first and last quarter. */
+/* Computes the medians of the first and the last quarter of the long run. */
 static void long_medians(const bench *b, double *first_s, double *last_s) {
   *first_s = rn_median(b->long_s, QUARTER);
   *last_s = rn_median(b->long_s + LONG - QUARTER, QUARTER);

@@ -1,7 +1,7 @@
 /*
- * retnet-bench gemm: the rate of each GEMM backend for the matrix products of a model.
+ * retnet-bench gemm measures the rate of each GEMM backend for the matrix products of a model.
  *
- * Small products are those of chunks, where each thread computes its own; large products are
+ * Small products are those of chunks; each thread computes separate ones. Large products are
  * divided among the threads by rows or by tiles.
  */
 #include <stdio.h>

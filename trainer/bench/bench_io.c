@@ -1,10 +1,10 @@
 /*
- * retnet-bench io: the throughput of shards and checkpoints, including compression and the file
- * system.
+ * retnet-bench io measures the throughput of shards and checkpoints, including compression and the
+ * file system.
  *
- * The limit is the throughput of a plain file of the weights. Writes end with fsync. Before a read
- * the kernel is asked to drop the file from the page cache, so that the read comes from the disk if
- * the kernel does so. Under mpirun every rank has its own files.
+ * The limit is the throughput of a plain file with the weights. Writes end with fsync. Before a
+ * read, the kernel is asked to drop the file from the page cache; if it does, the file is read from
+ * the disk. Under mpirun each rank writes and reads separate files.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@
 
 enum { ROUNDS = 3, TEXT_BYTES = 8 << 20, WORDS = 4096, STEP = 1 };
 
-/* The data: weights of a model, and a text of synthetic words. */
+/* The data of the benchmark: the weights of a model, and a text of synthetic words. */
 typedef struct bench {
   rn_world *world;
   Retnet__Config *config;
@@ -40,7 +40,8 @@ typedef struct bench {
 
 /* ---- data ---- */
 
-/* Words of 2 to 9 letters with a skewed distribution: compresses about as well as real text. */
+/* Fills `text` with words of 2 to 9 letters. Their distribution is skewed, so that the text
+ * compresses about as well as real text. */
 static void make_up_text(int32_t *text) {
   const rn_random_key words = rn_random_key_named(RN_RANDOM_INIT, 1, "words");
   const rn_random_key order = rn_random_key_named(RN_RANDOM_INIT, 1, "order");

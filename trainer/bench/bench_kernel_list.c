@@ -116,7 +116,7 @@ static void cross_backward(const rn_kernel_bench *b, const rn_kernel_buffers *p)
                                    rn_reals(p->adjoint), WORK(p), &grads);
 }
 
-/* FLOP of the product of a chunk's rows with a state. */
+/* Returns the FLOP of the product of a chunk's rows with a state. */
 static double state_flops(const rn_kernel_bench *b) {
   return 2.0 * b->chunk * b->key_width * b->value_width;
 }
@@ -146,13 +146,13 @@ static double inner_backward_flops(const rn_kernel_bench *b) {
 
 /* ---- rows ---- */
 
-/* Number of rows that fill RN_BENCH_CACHE_BYTES if each touches `floats` values. */
+/* Returns the number of rows that fill RN_BENCH_CACHE_BYTES if each row touches `floats` values. */
 static int rows_of(double floats) {
   return larger(1, (int)(RN_BENCH_CACHE_BYTES / (floats * sizeof(float))));
 }
 
-/* Defines a row-wise kernel: name, width of a row, number of rows read plus written per call, and
- * the call. */
+/* Defines a row-wise kernel by its name, the width of a row, the number of arrays read plus
+ * written, and the call. */
 #define ROWS(name, width, arrays, call)                                    \
   static int name##_rows(const rn_kernel_bench *b) {                       \
     return rows_of((double)(arrays) * (width));                            \
@@ -204,7 +204,7 @@ ROWS(ffn_backward, b->spec.ffn_dim, 6,
 ROWS(cross_entropy, b->spec.vocab, 2,
      b->kernels->cross_entropy(s->vocab, p->area[0] + at, 0, true, 1e-3))
 
-/* ---- decoding: the update of a state, and the product of one row with a matrix ---- */
+/* ---- decoding: update of a state, product of a row with a matrix ---- */
 
 static void recurrence(const rn_kernel_bench *b, const rn_kernel_buffers *p) {
   b->kernels->recur(b->key_width, b->value_width, 0.5f, p->area[0], p->area[0] + b->key_width,

@@ -1,12 +1,11 @@
-/** The kernels of a model, each in a form that one thread can run on its own buffers. */
+/** Lists the kernels of a model, each in a form that one thread can run on separate buffers. */
 #ifndef RN_TRAINER_BENCH_BENCH_KERNEL_LIST_H
 #define RN_TRAINER_BENCH_BENCH_KERNEL_LIST_H
 
 #include "model/kernel/kernels.h"
 #include "proto/base/arena.h"
 
-/** Bytes that a row-wise kernel touches in one run: few enough to stay in the private cache of a
- * core. */
+/** Bytes that a row-wise kernel touches in one run. They fit into the private cache of a core. */
 enum { RN_BENCH_CACHE_BYTES = 1 << 19, RN_BENCH_AREAS = 5 };
 
 /** The sizes of the model and the kernel set under test. */
@@ -19,7 +18,7 @@ typedef struct rn_kernel_bench {
 /** The operands of one thread. */
 typedef struct rn_kernel_buffers {
   rn_arena arena;
-  float *area[RN_BENCH_AREAS]; /* values between -0.05 and 0.05 */
+  float *area[RN_BENCH_AREAS]; /* filled with values between -0.05 and 0.05 */
   float *state, *adjoint;      /* [K, V] */
   float *decay;                /* [C + 1], as in rn_chunk */
   int32_t *doc_position;       /* [C] positions in a document that began before the chunk */
@@ -34,7 +33,7 @@ rn_status rn_kernel_buffers_create(rn_err *err, const rn_kernel_bench *bench,
                                    rn_kernel_buffers *out);
 void rn_kernel_buffers_destroy(rn_kernel_buffers *buffers);
 
-/** One kernel: `flops` is set if the GEMM rate is its limit, else `bytes`. */
+/** One kernel. `flops` is set if the GEMM rate limits it; otherwise `bytes` is set. */
 typedef struct rn_kernel_case {
   const char *name;
   void (*run)(const rn_kernel_bench *bench, const rn_kernel_buffers *buffers);
@@ -42,7 +41,7 @@ typedef struct rn_kernel_case {
   double (*bytes)(const rn_kernel_bench *bench);
 } rn_kernel_case;
 
-/** Returns kernel number `index`; NULL after the last one. */
+/** Returns the kernel with index `index`, or NULL after the last one. */
 const rn_kernel_case *rn_kernel_case_at(int index);
 
 /** Returns the row-wise kernel with the least work per byte. */

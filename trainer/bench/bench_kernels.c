@@ -1,11 +1,11 @@
 /*
- * retnet-bench kernels: how close each kernel comes to its limit.
+ * retnet-bench kernels measures how close each kernel comes to its limit.
  *
  * Chunk kernels are limited by the GEMM rate. Row-wise kernels process 512 KiB per thread, which
- * stay in the cache of the core, as rows do between two matrix products; their limit is the rate of
- * the simplest such kernel, y = a y + x. Optimizer kernels stream over arrays in memory; their
- * limit is the rate of y = a y + x on such arrays, or of a read-only sweep for kernels that only
- * read. All threads run the same kernel at once.
+ * stay in the cache of the core, as rows do between two matrix products. The limit of a row-wise
+ * kernel is the rate of the simplest one, y = a y + x. Optimizer kernels stream over arrays in
+ * memory; their limit is the rate of y = a y + x on such arrays, or of a read-only sweep for
+ * kernels that only read. All threads run the same kernel at once.
  */
 #include <omp.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@ enum { ROUNDS = 5, SETS = 4, MAX_LINES = 100, MEMORY_ELEMENTS = 1 << 24, MEMORY_
 
 static const double sample_s = 5e-3;
 
-/* Result for one kernel of one set, all threads together. */
+/* Result for one kernel of one instruction set, summed over the threads. */
 typedef struct line {
   const char *name, *set;
   bool products; /* true: rate in FLOP/s; false: in bytes/s */
@@ -49,7 +49,7 @@ typedef struct bench {
 
 typedef void run_kernel(const rn_kernel_bench *bench, const rn_kernel_buffers *buffers);
 
-/* Seconds for `times` runs on all threads at once. */
+/* Returns the seconds of `times` runs on all threads at once. */
 static double run(bench *b, run_kernel *work, int times) {
   const double begin_s = rn_clock_s();
 #pragma omp parallel num_threads(b->threads)
@@ -60,7 +60,7 @@ static double run(bench *b, run_kernel *work, int times) {
   return rn_clock_s() - begin_s;
 }
 
-/* Median seconds of one run. */
+/* Returns the median seconds of one run. */
 static double time_run(bench *b, run_kernel *work) {
   double sample[RN_QUANTILE_MAX];
   int times = 1;

@@ -16,11 +16,11 @@
 #include "trainer/machine/binding.h"
 #include "trainer/run/step.h"
 
-/* With pairs of steps, which measure the scan, the matrix products are timed only after the first
- * PRODUCTS_BESIDE_PAIRS steps. */
+/* Steps before the measurement. With pairs of steps, which measure the scan, matrix products are
+ * timed only after the first PRODUCTS_BESIDE_PAIRS steps. */
 enum { WARM_UP = 2, PRODUCTS_BESIDE_PAIRS = 3 };
 
-/* The run and its measurements; `none_s` holds the times of steps without a scan. */
+/* The run and its measurements. `none_s` holds the times of the steps without a scan. */
 typedef struct bench {
   rn_run run;
   bool pairs;
@@ -63,7 +63,7 @@ static rn_status zero_end(void *self, rn_err *err, float *before) {
 
 /* ---- timing ---- */
 
-/* CPU time of this process, all threads. */
+/* Returns the CPU time of all threads of this process. */
 static double processor_s(void) {
   struct timespec now;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
@@ -118,7 +118,7 @@ static rn_status time_real_step(rn_err *err, bench *b) {
   return RN_OK;
 }
 
-/* Times one step with and one without the scan; every other pair begins with the latter. */
+/* Times one step with the scan and one without it. The order alternates from pair to pair. */
 static rn_status time_pair(rn_err *err, bench *b, rn_scan_port *none) {
   const int i = b->count;
   double unused;
@@ -159,7 +159,7 @@ static rn_status gather_peak(rn_err *err, bench *b) {
   return RN_OK;
 }
 
-/* Runs the first steps and reads their peak memory, before the measurement allocates its own. */
+/* Runs the first steps and reads their peak memory, before the measurement allocates memory. */
 static rn_status warm_up(rn_err *err, bench *b) {
   rn_run *run = &b->run;
   double unused;

@@ -1,4 +1,4 @@
-/** Measures the training steps of one configuration, and where their time is lost. */
+/** Measures the training steps of one configuration, and in which parts time is lost. */
 #ifndef RN_TRAINER_BENCH_BENCH_MEASURE_H
 #define RN_TRAINER_BENCH_BENCH_MEASURE_H
 
@@ -7,22 +7,22 @@
 #include "trainer/bench/bench_phases.h"
 #include "trainer/cost/step_cost.h"
 
-/** How to measure. */
 typedef struct rn_measure_options {
   int steps;  /* timed steps, at most RN_QUANTILE_MAX */
   bool pairs; /* time each step as a pair: once with the scan, once without */
 } rn_measure_options;
 
-/** Medians over the steps, unless stated otherwise; "rank" is this rank. */
+/** Results of a measurement: medians over the steps, unless stated otherwise. "The rank" is this
+ * rank. */
 typedef struct rn_measured {
   int ranks, threads, steps;
   double step_s, tokens_per_s;
   double cpu_s;      /* CPU time of all ranks together, per step */
   double peak_bytes; /* peak memory of a process after the first steps; maximum over the ranks */
-  rn_phase_times phases;  /* of the rank, mean per step; zero with pairs */
-  rn_subphases subphases; /* of the rank, sums over the steps; empty with pairs */
-  rn_step_cost cost;      /* model of a step of the rank */
-  /* Matrix products of a step on the rank: number, FLOP, and time when they are replayed alone. */
+  rn_phase_times phases;  /* phase times of the rank, mean per step; zero with pairs */
+  rn_subphases subphases; /* subphases of the rank, summed over the steps; empty with pairs */
+  rn_step_cost cost;      /* modelled cost of the rank's part of a step */
+  /* Matrix products of a step on the rank: number, FLOP, and time if only they are replayed. */
   int64_t product_calls;
   double product_flops, products_s;
   const char *backend;
@@ -30,7 +30,7 @@ typedef struct rn_measured {
    * ranks. */
   double model_flops_per_s, gemm_flops_per_s;
   char gemm[80]; /* describes the product with the highest rate */
-  /* Communication of the rank per step: time spent waiting for states, bytes of states and of
+  /* Communication of the rank per step: time spent waiting for states, and bytes of states and of
    * gradients sent. */
   const char *scan_name;
   double scan_wait_s;
@@ -45,9 +45,9 @@ typedef struct rn_measured {
  * Runs steps on synthetic tokens. To find the time outside of matrix products, the products of one
  * step are recorded, and replayed alone after each timed step. To find the efficiency of the
  * products, the best GEMM rate of the machine is sampled between the steps. To find the cost of the
- * scan, each step with the scan is paired with one whose scan port returns zeros at once (wrong
- * results, valid timing). Everything is measured in one run, so fluctuations of the machine affect
- * all figures alike.
+ * scan, each step with the scan is paired with a step whose scan port returns zeros at once; its
+ * results are wrong but its timing is valid. Everything is measured in one run, so that
+ * fluctuations of the machine affect all figures alike.
  *
  * Collective: over the world.
  * Errors:     those of rn_run_create and rn_step; RN_ERR_USAGE for pairs without a scan.

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Spans that begin a phase; all others belong to the phase of the enclosing span. */
+/* Spans that begin a phase. Other spans belong to the phase of the enclosing span. */
 static const struct {
   const char *span;
   rn_phase phase;

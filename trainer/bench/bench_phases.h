@@ -1,4 +1,4 @@
-/** The time of training steps by phase, from the spans of this rank (proto/base/span.h). */
+/** Computes the time of training steps by phase from the spans of this rank (proto/base/span.h). */
 #ifndef RN_TRAINER_BENCH_BENCH_PHASES_H
 #define RN_TRAINER_BENCH_BENCH_PHASES_H
 
@@ -29,15 +29,15 @@ typedef struct rn_phase_times {
 typedef struct rn_subphase {
   rn_phase phase;
   const char *name;
-  double s;              /* time, without nested spans */
+  double s;              /* total time, without nested spans */
   double count;          /* number of spans */
-  double tasks, tasks_s; /* tasks of their parallel loops, and the time of all of them */
+  double tasks, tasks_s; /* number and total time of the tasks of their parallel loops */
   double longest_task_s;
 } rn_subphase;
 
 enum { RN_SUBPHASES = 64 };
 
-/** Parts of steps, in the order in which they first ran. */
+/** The subphases of steps, in the order in which they first ran. */
 typedef struct rn_subphases {
   rn_subphase subphase[RN_SUBPHASES];
   int count;
@@ -46,18 +46,18 @@ typedef struct rn_subphases {
 /** Adds the spans inside of "step" spans to the subphases. */
 void rn_subphases_add(const rn_spans *spans, rn_subphases *subphases);
 
-/** Time of the tasks of a subphase divided by the time of `threads` threads: 1 if no thread was
- * ever idle. Returns 0 if the subphase has no tasks. */
+/** Returns the fraction of the time of `threads` threads that the tasks of a subphase used: 1 if no
+ * thread was ever idle, 0 if the subphase has no tasks. */
 double rn_subphase_busy(const rn_subphase *subphase, int threads);
 
-/** Longest task divided by the mean time of a span, which cannot be shorter than its longest task.
- * Returns 0 if the subphase has no tasks. */
+/** Returns the time of the longest task divided by the mean time of a span, or 0 if the subphase
+ * has no tasks. A span cannot be shorter than its longest task. */
 double rn_subphase_longest(const rn_subphase *subphase);
 
 /** Sums the spans inside of "step" spans by phase. */
 rn_phase_times rn_phase_times_of(const rn_spans *spans);
 
-/** "forward", "backward_input", "weight", "optimizer", "wait" or "other". */
+/** Returns "forward", "backward_input", "weight", "optimizer", "wait" or "other". */
 const char *rn_phase_name(rn_phase phase);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * retnet-bench ranks: what it costs that ranks share sequences. Steps in which all ranks share each
- * sequence alternate with steps in which every rank has sequences of its own.
+ * retnet-bench ranks measures the cost of sharing sequences among ranks. Steps in which all ranks
+ * share each sequence alternate with steps in which each rank has separate sequences.
  */
 #include <stdio.h>
 
@@ -15,7 +15,8 @@
 
 enum { STEPS = 10, WARM_UP = 2, DIRECTIONS = 2 };
 
-/* Which ranks work on a sequence. */
+/* Layouts to compare: all ranks share each sequence (SEQUENCE), or each rank has separate ones
+ * (DATA). */
 typedef enum { SEQUENCE, DATA, LAYOUTS } layout;
 
 typedef struct bench {
@@ -27,7 +28,8 @@ typedef struct bench {
 } bench;
 
 /* Changes the config so that each of `ranks` ranks works on batch_sequences sequences of
- * sequence_length tokens, or on its part of as many sequences that are `ranks` times as long. */
+ * sequence_length tokens, or on its part of batch_sequences sequences that are `ranks` times as
+ * long. */
 static rn_status distribute(rn_err *err, Retnet__Config *config, layout l, int ranks) {
   int32_t *grown = l == SEQUENCE ? &config->data->sequence_length : &config->data->batch_sequences;
   if (*grown > INT32_MAX / ranks) {
@@ -73,7 +75,7 @@ static double waited_s(const bench *b, int direction) {
   return rn_scan_wait_s(b->run[SEQUENCE].parallel.scan.scan, (rn_scan_direction)direction);
 }
 
-/* Times one step of each layout; every other pair begins with the other one. */
+/* Times one step of each layout. The order alternates from pair to pair. */
 static rn_status time_pair(rn_err *err, bench *b, int i) {
   int64_t ns[DIRECTIONS];
   double before_s[DIRECTIONS];
@@ -96,7 +98,8 @@ static rn_status time_pairs(rn_err *err, bench *b, int count) {
 
 /* ---- results ---- */
 
-/* Time of a step with shared sequences over that of its partner: quantile of the pairs. */
+/* Returns a quantile, over the pairs, of the time of the step with shared sequences divided by the
+ * time of the other step. */
 static double ratio(const bench *b, double share) {
   double pair[RN_QUANTILE_MAX];
   for (int i = 0; i < b->count; i++) pair[i] = b->step_s[SEQUENCE][i] / b->step_s[DATA][i];

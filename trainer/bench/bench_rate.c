@@ -9,7 +9,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/range.h"
 
-/* FLOP of one sample: takes some tens of milliseconds. */
+/* FLOP of one sample, which takes a few tens of milliseconds. */
 static const double sample_flops = 4e9;
 
 /* ---- the set ---- */
@@ -49,7 +49,7 @@ rn_status rn_rate_add(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
   return RN_OK;
 }
 
-/* True if the set already holds products of a backend with the same function for x w^T. */
+/* True if the set already has products of a backend with the same function for x w^T. */
 static bool is_known(const rn_rate *rate, const rn_gemm_backend *table) {
   bool known = false;
   for (int i = 0; i < rate->count; i++) {
@@ -129,7 +129,7 @@ static void multiply(const rn_rate *rate, const rn_rate_gemm *p) {
   }
 }
 
-/* FLOP of one execution by the threads of a rank. */
+/* Returns the FLOP of one execution by all threads of a rank. */
 static double flops_of(const rn_rate_gemm *p) {
   return 2.0 * p->m * p->n * p->k * (p->way == RN_RATE_EACH ? p->threads : 1);
 }

@@ -1,8 +1,8 @@
 /**
- * Rates of matrix products: a set of products is sampled round-robin, several times.
+ * Measures the rates of a set of matrix products, which are sampled round-robin several times.
  *
- * Samples of different products are interleaved, also with other measurements, so that fluctuations
- * of the machine affect all alike; results are medians.
+ * The samples of the products are interleaved with each other and with other measurements, so that
+ * fluctuations of the machine affect all of them alike. Results are medians.
  */
 #ifndef RN_TRAINER_BENCH_BENCH_RATE_H
 #define RN_TRAINER_BENCH_BENCH_RATE_H
@@ -13,11 +13,12 @@
 #include "model/kernel/gemm.h"
 #include "proto/base/quantile.h"
 
-/** How threads divide a product: a range of rows each; by tiles, as the model does; or not at all:
- * each thread computes its own product. */
+/** How threads divide a product: each thread computes a range of rows (ROWS), tiles, as in the
+ * model (TILES), or a whole product (EACH). */
 typedef enum { RN_RATE_ROWS, RN_RATE_TILES, RN_RATE_EACH } rn_rate_way;
 
-/** y [m, n] = x w^T, or x^T w if `transposed` (as for weight gradients); the sum is over k. */
+/** A product y [m, n] = x w^T, or x^T w if `transposed` (as for weight gradients), with sums over
+ * k. */
 typedef struct rn_rate_gemm {
   const rn_gemm_backend *table;
   bool transposed;
@@ -59,7 +60,7 @@ double rn_rate_flops_per_s(const rn_rate *rate, const rn_rate_gemm *product);
 /** Returns the product with the highest rate. */
 const rn_rate_gemm *rn_rate_best(const rn_rate *rate);
 
-/** "rows", "tiles" or "each". */
+/** Returns "rows", "tiles" or "each". */
 const char *rn_rate_way_name(rn_rate_way way);
 
 #endif

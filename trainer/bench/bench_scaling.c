@@ -8,12 +8,12 @@
 
 /* ---- figures ---- */
 
-/* How measurement m scales from measurement `base`, which has the fewest threads. */
+/* Scaling of a measurement relative to the measurement with the fewest threads. */
 typedef struct scaling {
   double speedup;            /* speed-up of the step */
   double product_efficiency; /* speed-up of the best product / ratio of thread counts */
   double efficiency;         /* speed-up of the step / speed-up of the best product */
-  double modelled;           /* efficiency that the tasks of the loops allow */
+  double modelled;           /* upper bound of the efficiency, from the tasks of the loops */
 } scaling;
 
 static scaling scaling_of(const rn_measured *base, const rn_measured *m) {
@@ -41,14 +41,14 @@ static const rn_measured *widest_of(const rn_measured *m, int count) {
   return widest;
 }
 
-/* Time of all phases, per step. */
+/* Returns the time of all phases per step. */
 static double sum_s(const rn_measured *m) {
   double sum = 0;
   for (int i = 0; i < RN_PHASES; i++) sum += m->phases.s[i];
   return sum;
 }
 
-/* Time of a subphase as a share of the step. */
+/* Returns the time of a subphase as a fraction of the step. */
 static double share_of(const rn_measured *m, const rn_subphase *subphase) {
   return subphase->s / m->steps / sum_s(m);
 }
@@ -126,7 +126,7 @@ static void print_steps(const rn_measured *m, int count) {
       base->threads, base->threads);
 }
 
-/* Subphases that take less of every step are left out. */
+/* Subphases that take less than this fraction of the step in all measurements are not printed. */
 static const double MIN_SHARE = 0.005;
 
 static bool is_shown(const rn_measured *m, int count, const rn_subphase *subphase) {
@@ -137,7 +137,7 @@ static bool is_shown(const rn_measured *m, int count, const rn_subphase *subphas
   return false;
 }
 
-/* Prints a percentage, or nothing if there is none. */
+/* Prints a percentage, or blanks if the value is 0. */
 static void print_cell(int width, double value) {
   if (value > 0) {
     printf(" %*.1f", width, 100 * value);
@@ -152,8 +152,8 @@ static bool is_kind(rn_phase phase, rn_cost_kind kind) {
   return of_kind[kind] == phase;
 }
 
-/* The share of the threads' time that a subphase's tasks take in the model; 0 if it is not
- * modelled. */
+/* Returns the fraction of the threads' time that the tasks of a subphase use according to the cost
+ * model, or 0 if the subphase is not modelled. */
 static double modelled_busy(const rn_measured *m, const rn_subphase *subphase) {
   for (int i = 0; i < m->cost.count; i++) {
     const rn_phase_cost *p = &m->cost.phase[i];

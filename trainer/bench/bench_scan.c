@@ -1,4 +1,5 @@
-/* retnet-bench scan: measured time of each algorithm here, predicted time on more ranks. */
+/* retnet-bench scan measures the time of each scan algorithm on these ranks and predicts it for
+ * more ranks. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -54,7 +55,7 @@ static rn_status one_round(rn_err *err, bench *b, rn_scan *scan, int64_t matrix,
   return rn_world_max(err, b->world, ns, 1);
 }
 
-/* Median of ROUNDS scans, after a warm-up scan that is not counted. */
+/* Measures the median time of ROUNDS scans, after a warm-up scan that is not counted. */
 static rn_status measure(rn_err *err, bench *b, rn_scan_algorithm algorithm, int64_t bytes,
                          double *median_s) {
   const int64_t matrix = bytes / HEADS / (int64_t)sizeof(float);

@@ -1,6 +1,6 @@
 /*
- * retnet-bench step: training steps on synthetic tokens, and where their time is lost; with several
- * numbers of threads, a table of how the steps and their phases scale.
+ * retnet-bench step times training steps on synthetic tokens and shows in which parts time is lost.
+ * With several thread counts, it prints a table of how the steps and their phases scale.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 
 enum { STEPS = 10, MAX_COUNTS = 32 };
 
-/* The numbers of threads to measure; if empty, the number that the config gives. */
+/* The thread counts to measure; if empty, the count from the config. */
 typedef struct thread_counts {
   int threads[MAX_COUNTS];
   int count;
@@ -75,7 +75,7 @@ static rn_status parse(rn_err *err, const rn_bench_options *options, Retnet__Con
                  options->threads);
 }
 
-/* ---- one number of threads ---- */
+/* ---- one thread count ---- */
 
 /* Prints all members of the JSON object except `threads`. */
 static void print_members(const rn_measured *m, const char *precision, bool pairs) {
@@ -158,8 +158,8 @@ static rn_status measure(rn_err *err, rn_world *world, const rn_bench_options *o
 }
 
 /*
- * Measures with a thread on every hardware thread, if physical cores have several and the user has
- * not set the number of threads. Otherwise out->threads is 0.
+ * If physical cores have several hardware threads and the user has not set the thread count,
+ * measures with one thread per hardware thread. Otherwise sets out->threads to 0.
  */
 static rn_status measure_hyperthreads(rn_err *err, rn_world *world, const rn_bench_options *options,
                                       Retnet__Config *config, int threads, rn_measured *out) {

@@ -1,6 +1,7 @@
 #include "trainer/bench/bench_sweep.h"
 
-/* Reads one cache line per iteration: with more streams in flight the hardware prefetches less. */
+/* Reads one cache line per iteration, because the hardware prefetches less if more streams are
+ * read. */
 void rn_sweep_read(int64_t n, const float *x, float *out) {
   float sum[RN_SWEEP_LANES] = {0};
 #pragma omp parallel for schedule(static) reduction(+ : sum)

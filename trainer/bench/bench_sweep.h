@@ -1,4 +1,4 @@
-/** Sweeps over memory by all threads, to measure the memory bandwidth. */
+/** Sweeps over memory with all threads to measure the memory bandwidth. */
 #ifndef RN_TRAINER_BENCH_BENCH_SWEEP_H
 #define RN_TRAINER_BENCH_BENCH_SWEEP_H
 
@@ -9,10 +9,11 @@
 void rn_sweep_read(int64_t n, const float *x, float *sum /* [RN_SWEEP_LANES] */);
 enum { RN_SWEEP_LANES = 16 };
 
-/** y [n] = y / 2 + x; the traffic is 12 n bytes. */
+/** Computes y [n] = y / 2 + x; the traffic is 12 n bytes. */
 void rn_sweep_scale_and_add(int64_t n, const float *x, float *y);
 
-/** z [n] = x + y / 2, the triad; the traffic is 12 n bytes, without the read for ownership of z. */
+/** Computes the triad z [n] = x + y / 2; the traffic is 12 n bytes, not counting the read for
+ * ownership of z. */
 void rn_sweep_triad(int64_t n, const float *x, const float *y, float *z);
 
 #endif

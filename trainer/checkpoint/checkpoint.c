@@ -19,7 +19,7 @@ typedef struct comparison {
   rn_err *err;
   const Retnet__Config *old, *new;
   rn_status status;
-  bool prints; /* print keys that differ and are allowed to */
+  bool prints; /* print the keys that differ and may differ */
 } comparison;
 
 /* True if the key must not change on a resume. With checkpoint.reset_lanes the streams may restart,
@@ -54,7 +54,8 @@ static void compare_key(void *self, const char *key) {
   }
 }
 
-/* Warns about a key that weights do not fit although they have the right sizes. */
+/* Warns about a key whose value differs from the one the weights were trained with, although all
+ * tensor sizes match. */
 static void warn_key(void *self, const char *key) {
   const comparison *c = self;
   char was[RN_OPTIONS_TEXT_BYTES], is[RN_OPTIONS_TEXT_BYTES];
@@ -67,8 +68,8 @@ static void warn_key(void *self, const char *key) {
               was, is);
 }
 
-/* Calls `visit` for every key. Compares effective values, not the values as given. Older
- * checkpoints store only the given values; their effective values are derived first. */
+/* Calls `visit` for every key. Compares effective values, not the values that the user gave. Older
+ * checkpoints store only the latter, so their effective values are derived first. */
 static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const Retnet__Manifest *m,
                               bool prints, void (*visit)(void *, const char *)) {
   rn_effective resolved = {0};
@@ -160,10 +161,11 @@ static bool is_same_folder(const char *a, const char *b) {
   return same;
 }
 
-/* Tells of keys that have no effect because the run continues from a checkpoint in run.dir. The
- * path of run.dir stands for its newest checkpoint. A word that is neither a keyword nor a path is
- * an error; a path may be gone by now. checkpoint.init_from stays in the file of a run that is
- * requeued, so it deserves no warning. Rank 0 only. */
+/* Reports keys that have no effect because the run continues from checkpoint `found` in run.dir.
+ * checkpoint.resume may name `found` or run.dir. Any other path is ignored with a warning, because
+ * it may no longer exist; a word that is neither a keyword nor a path is an error.
+ * checkpoint.init_from is only logged, because it normally stays in the configuration of a requeued
+ * run. Rank 0 only. */
 static rn_status check_ignored(rn_err *err, const Retnet__Config *c, const char *found) {
   const char *resume = c->checkpoint->resume, *init = c->checkpoint->init_from;
   if (strcmp(resume, "auto") != 0 && !is_same_folder(resume, found) &&

@@ -1,4 +1,5 @@
-/** Collective resume from a checkpoint of any layout, on top of data/checkpoint/ckpt.h. */
+/** Resumes a run on all ranks from a checkpoint that any layout wrote, based on
+ * data/checkpoint/ckpt.h. */
 #ifndef RN_TRAINER_CHECKPOINT_CHECKPOINT_H
 #define RN_TRAINER_CHECKPOINT_CHECKPOINT_H
 
@@ -7,13 +8,13 @@
 /** The checkpoint that a run continues from; empty path: the run starts from step 0. */
 typedef struct rn_checkpoint_source {
   rn_path path;
-  bool weights_only; /* checkpoint.init_from */
+  bool weights_only; /* true for checkpoint.init_from */
   rn_choices choices;
 } rn_checkpoint_source;
 
 /**
- * Finds the checkpoint that run.dir, checkpoint.resume and checkpoint.init_from select. Called
- * before the run is created, because the run takes over the choices stored in the checkpoint.
+ * Finds the checkpoint that run.dir, checkpoint.resume and checkpoint.init_from select. Must be
+ * called before the run is created, because the run adopts the choices stored in the checkpoint.
  *
  * Collective: over the world.
  * Errors:     those of rn_checkpoint_find, agreed; RN_ERR_USAGE if checkpoint.resume is never and
@@ -26,7 +27,7 @@ rn_status rn_checkpoint_select(rn_err *err, const Retnet__Config *config, rn_wor
  * Loads the state from `source`; does nothing if its path is empty.
  *
  * Collective: over the world.
- * Errors:     RN_ERR_USAGE naming a key that must not change, and its old and new value;
+ * Errors:     RN_ERR_USAGE naming a key that must not change, with its old and new value;
  *             RN_ERR_FORMAT; all agreed.
  */
 rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, rn_run *run);

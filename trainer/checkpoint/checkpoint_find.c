@@ -20,8 +20,8 @@ typedef struct search {
 
 /* ---- waiting for a file system ---- */
 
-/* A sequence of pauses that all ranks make together, up to the time limit. Rank 0 prints the reason
- * before the first pause. */
+/* State of waiting: all ranks pause together until the time limit has passed. Rank 0 prints the
+ * reason before the first pause. */
 typedef struct backoff {
   double since_s;
   int pause_ms; /* length of the last pause; 0: none yet */
@@ -46,7 +46,7 @@ static rn_status wait_a_little(rn_err *err, const search *s, backoff *p, const c
   return RN_OK;
 }
 
-/* Fails a search that has exceeded the time limit. `sees`: this rank sees the newest files. */
+/* Fails because the time limit has passed. `sees` is true if this rank sees the newest files. */
 static rn_status fail_unseen(rn_err *err, const search *s, bool sees, const char *what,
                              const rn_err *why) {
   rn_status status = RN_OK;
@@ -113,7 +113,8 @@ static rn_status differ(rn_err *err, rn_world *world, const char *path, const fi
   return RN_OK;
 }
 
-/* Opens the folder on all ranks; each rank verifies one share. Sets *out on rank 0 only. */
+/* Opens the folder on all ranks; each rank verifies one share of the data. Sets *out on rank 0
+ * only. */
 static rn_status open_together(rn_err *err, const search *s, const char *path, rn_ckpt **out) {
   const bool root = rn_world_rank(s->world) == 0;
   backoff p = {.since_s = rn_clock_s()};
@@ -203,7 +204,7 @@ static rn_status newest_step(rn_err *err, const char *path, int64_t *step) {
   return RN_OK;
 }
 
-/* Waits until all ranks see the same newest checkpoint; otherwise rank 0 could miss a checkpoint
+/* Waits until all ranks see the same newest checkpoint. Otherwise rank 0 could miss a checkpoint
  * that only other ranks see so far. */
 static rn_status agree_on_newest(rn_err *err, const search *s, const char *path) {
   backoff p = {.since_s = rn_clock_s()};

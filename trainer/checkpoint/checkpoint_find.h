@@ -14,22 +14,22 @@
 enum { RN_FIND_TIMEOUT_S = 75 };
 
 typedef struct rn_find_options {
-  bool mark_bad; /* as in rn_ckpt_find */
-  bool must;     /* finding no checkpoint is an error */
+  bool mark_bad; /* see rn_ckpt_find */
+  bool must;     /* true if finding no checkpoint is an error */
   double timeout_s;
 } rn_find_options;
 
 /**
- * Collective form of rn_ckpt_find: *out is the step folder, or empty if there is none and `must` is
- * false.
+ * Like rn_ckpt_find, but collective. Sets *out to the path of the step folder, or to "" if there is
+ * none and `must` is false.
  *
- * A checkpoint that only some ranks see (a shared file system that is slow to show new files) is
- * not damaged: all ranks wait, and rank 0 reports it. A checkpoint is damaged if it has a share
- * that no rank can verify.
+ * A checkpoint that only some ranks see is not damaged: a shared file system may be slow to show
+ * new files. All ranks then wait, and rank 0 reports the wait. A checkpoint is damaged if it has a
+ * share that no rank can verify.
  *
  * Collective: over the world.
  * Errors:     those of rn_ckpt_find, agreed; RN_ERR_MISMATCH naming the rank that still does not
- *             see the files after `timeout_s` seconds; no folder has been renamed then.
+ *             see the files after `timeout_s` seconds; no folder is renamed in this case.
  */
 rn_status rn_checkpoint_find(rn_err *err, rn_world *world, const char *path, rn_find_options how,
                              rn_path *out);

@@ -1,4 +1,4 @@
-/** A trained model loaded from a checkpoint for evaluation and generation. */
+/** Loads a trained model from a checkpoint for evaluation and generation. */
 #ifndef RN_TRAINER_CHECKPOINT_CHECKPOINT_MODEL_H
 #define RN_TRAINER_CHECKPOINT_CHECKPOINT_MODEL_H
 
@@ -19,15 +19,15 @@ typedef struct rn_checkpoint_model {
  * Loads the whole model from a step folder, or from the newest good checkpoint of a run directory.
  *
  * Damaged checkpoints of a run directory are skipped with a warning and keep their names. If a
- * running job prunes the checkpoint during the read, the search starts again. Prints a warning if
+ * running job removes the checkpoint while it is read, the search is repeated. Prints a warning if
  * weights are not finite.
  *
  * Ownership: rn_checkpoint_model_close.
  * Errors:    RN_ERR_NOT_FOUND; RN_ERR_FORMAT naming the checkpoint; RN_ERR_MEMORY.
  */
 rn_status rn_checkpoint_model_open(rn_err *err, const char *path, rn_checkpoint_model *out);
-/** Loads the whole model like rn_checkpoint_model_open, from a step folder that was just verified:
- * skips the verification of all checksums. */
+/** Loads the whole model like rn_checkpoint_model_open, from a step folder that was just verified;
+ * does not verify the checksums again. */
 rn_status rn_checkpoint_model_open_found(rn_err *err, const char *step_path,
                                          rn_checkpoint_model *out);
 

@@ -29,7 +29,7 @@ int rn_shards_slices(const rn_weights *weights, const rn_optimizer *optimizer,
   return count;
 }
 
-/* An imported checkpoint has no moments. */
+/* Checks that the checkpoint has moments; an imported checkpoint has none. */
 static rn_status check_moments(rn_err *err, const rn_ckpt *ckpt, const rn_param_table *table) {
   const char *name = table->param[0].name;
   if (rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, name) != NULL) return RN_OK;

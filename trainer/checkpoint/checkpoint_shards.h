@@ -1,4 +1,4 @@
-/** Weights and moments in a checkpoint: each rank saves and loads those that it updates. */
+/** Saves and loads weights and moments; each rank handles those that it updates. */
 #ifndef RN_TRAINER_CHECKPOINT_CHECKPOINT_SHARDS_H
 #define RN_TRAINER_CHECKPOINT_CHECKPOINT_SHARDS_H
 
@@ -6,7 +6,7 @@
 #include "trainer/run/optimizer.h"
 #include "trainer/run/stage_weights.h"
 
-/** Maximum number of slices that rn_shards_slices fills. */
+/** Returns the maximum number of slices that rn_shards_slices fills. */
 int rn_shards_max_slices(const rn_weights *weights);
 
 /**
@@ -20,10 +20,10 @@ int rn_shards_slices(const rn_weights *weights, const rn_optimizer *optimizer,
                      rn_ckpt_slice *slices);
 
 /**
- * Reads this rank's shards of the weights; those of other ranks must be fetched afterwards. Reads
- * the moments, too, unless `optimizer` is NULL.
+ * Reads this rank's shards of the weights; the shards of other ranks must be fetched afterwards.
+ * Also reads the moments unless `optimizer` is NULL.
  *
- * Errors: those of rn_ckpt_read; RN_ERR_USAGE naming a tensor of another size.
+ * Errors: those of rn_ckpt_read; RN_ERR_USAGE naming a tensor with a different size.
  */
 rn_status rn_shards_load(rn_err *err, rn_ckpt *ckpt, rn_weights *weights, rn_optimizer *optimizer);
 

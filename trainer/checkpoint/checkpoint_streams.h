@@ -1,4 +1,4 @@
-/** The TBPTT streams in a checkpoint: the position of each stream, and its states by layer. */
+/** Saves and loads the TBPTT streams: the position of each stream, and its states by layer. */
 #ifndef RN_TRAINER_CHECKPOINT_CHECKPOINT_STREAMS_H
 #define RN_TRAINER_CHECKPOINT_CHECKPOINT_STREAMS_H
 
@@ -9,7 +9,7 @@
  * KIND_STATE. */
 enum { RN_STATE_NAME_BYTES = 40 };
 
-/** Number of slices that rn_streams_slices fills on this rank. */
+/** Returns the number of slices that rn_streams_slices fills on this rank. */
 int rn_streams_slice_count(const rn_data_stream *data);
 
 /**

@@ -1,4 +1,4 @@
-/** The tokenizer that a checkpoint carries. */
+/** Reads and checks the tokenizer that is stored in a checkpoint. */
 #ifndef RN_TRAINER_CHECKPOINT_CHECKPOINT_TOKENIZER_H
 #define RN_TRAINER_CHECKPOINT_CHECKPOINT_TOKENIZER_H
 
@@ -7,8 +7,8 @@
 #include "proto/schema/checkpoint.pb-c.h"
 
 /**
- * Checks that the tokens of `split`, in folder `dir`, are those of the checkpoint's tokenizer. A
- * checkpoint that does not record its tokenizer passes.
+ * Checks that `split`, in folder `dir`, was made with the checkpoint's tokenizer. Returns RN_OK if
+ * the checkpoint does not record a tokenizer.
  * Errors: RN_ERR_USAGE naming both tokenizers.
  */
 rn_status rn_checkpoint_check_tokenizer(rn_err *err, const char *checkpoint,
@@ -16,10 +16,10 @@ rn_status rn_checkpoint_check_tokenizer(rn_err *err, const char *checkpoint,
                                         const char *dir);
 
 /**
- * Unpacks the tokenizer that the checkpoint carries. *out is NULL for the byte tokenizer.
+ * Unpacks the tokenizer of the checkpoint. Sets *out to NULL for the byte tokenizer.
  *
  * Ownership: the caller frees *out with rn_tokenizer_file_free.
- * Errors:    RN_ERR_USAGE if the checkpoint carries none; RN_ERR_FORMAT for another hash.
+ * Errors:    RN_ERR_USAGE if the checkpoint has no tokenizer; RN_ERR_FORMAT if its hash is wrong.
  */
 rn_status rn_checkpoint_tokenizer_file(rn_err *err, const char *checkpoint,
                                        const Retnet__Vocabulary *vocabulary,

@@ -1,4 +1,4 @@
-/** A warning that may recur at every step: prints the first, counts the others. */
+/** Prints a warning that may recur at every step: prints the first ones and counts the others. */
 #ifndef RN_TRAINER_CHECKPOINT_REPEATED_WARNING_H
 #define RN_TRAINER_CHECKPOINT_REPEATED_WARNING_H
 

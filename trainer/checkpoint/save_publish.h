@@ -7,7 +7,7 @@
 #include "trainer/checkpoint/manifest.h"
 #include "trainer/run/run.h"
 
-/** Bytes of a checkpoint, before and after compression. */
+/** Bytes of a checkpoint: raw, and stored after compression. */
 typedef struct rn_save_bytes {
   double raw, stored;
 } rn_save_bytes;

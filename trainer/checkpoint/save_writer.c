@@ -27,7 +27,7 @@ struct rn_save_writer {
   int level;
   const rn_ckpt_slice *slices;
   int count;
-  double copy_s; /* of the caller's copy; the thread does not touch it */
+  double copy_s; /* time of the copy; only the calling thread accesses it */
   /* Output of the thread, valid once it has stopped writing. */
   rn_status status;
   rn_err err;

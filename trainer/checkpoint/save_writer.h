@@ -1,6 +1,6 @@
 /**
- * Writes one rank's slices of a checkpoint into a file that the ranks of a node share, in a thread
- * of its own. If the slices are copied first, training continues during the write.
+ * Writes one rank's slices of a checkpoint into a file that ranks of a node share. A separate
+ * thread writes; if the slices are copied first, training continues meanwhile.
  */
 #ifndef RN_TRAINER_CHECKPOINT_SAVE_WRITER_H
 #define RN_TRAINER_CHECKPOINT_SAVE_WRITER_H
@@ -31,7 +31,7 @@ void rn_save_writer_destroy(rn_save_writer **writer);
  * created, writes them before it returns. If the slices are copied, slices[i].data points into the
  * copy on return.
  *
- * Ownership: slices must stay until rn_save_writer_finish.
+ * Ownership: slices must stay valid until rn_save_writer_finish.
  */
 void rn_save_writer_start(rn_save_writer *writer, rn_path stage_path, int level,
                           rn_ckpt_slice *slices, int count);
@@ -42,7 +42,7 @@ bool rn_save_writer_is_writing(const rn_save_writer *writer);
 /**
  * Waits for the thread and returns its status and report.
  *
- * Ownership: the caller frees report->bytes, also after a failure.
+ * Ownership: the caller frees report->bytes, on failure too.
  * Errors:    those of rn_ckpt_write_file, and of the previous ranks that write into the same file.
  */
 rn_status rn_save_writer_finish(rn_err *err, rn_save_writer *writer, rn_ckpt_report *report);

@@ -20,13 +20,13 @@
 struct rn_saver {
   const rn_run *run;    /* not owned */
   rn_run_lock *lock;    /* lock of run.dir; rank 0 only; not owned */
-  rn_ckpt_slice *slice; /* [slices] what this rank saves */
+  rn_ckpt_slice *slice; /* [slices] tensor slices that this rank saves */
   char (*name)[RN_STATE_NAME_BYTES];
   int slices;
   rn_save_writer *writer;
   rn_saved_state state;  /* step -1: no save is in progress */
   rn_ckpt_report report; /* report of this rank's writer */
-  rn_save_bytes bytes;   /* last published save, sum over all ranks */
+  rn_save_bytes bytes;   /* bytes of the last published save, summed over all ranks */
   double stop_s;         /* time that this save stalled training */
   int64_t saved_step;    /* step of the last save that succeeded; -1: none */
   rn_repeated_warning failed_prunes;
@@ -174,8 +174,8 @@ static void print_saved(const rn_saver *s) {
       b.stored > 0 ? b.raw / b.stored : 1, rn_save_writer_write_s(s->writer), s->stop_s);
 }
 
-/* Arguments of prune. It runs after the new checkpoint is on disk, so its failure can leave too
- * many checkpoints, but never too few. */
+/* Arguments of prune, which runs after the new checkpoint is on disk. A failure of prune can
+ * therefore leave too many checkpoints, but never too few. */
 typedef struct pruning {
   const rn_saver *s;
   int keep_last;
@@ -217,9 +217,9 @@ static rn_status remove_unwritten(rn_err *err, void *context) {
 }
 
 /*
- * Waits for the writers. If one failed, removes the files of this save: on a full disk they would
- * take the space that the user frees for the next save. If that fails, they stay until a later
- * checkpoint is pruned.
+ * Waits for the writers. If a writer failed, removes the files of this save, because on a full disk
+ * they would take the space that the user frees for the next save. If the removal fails, the files
+ * stay until a later checkpoint is pruned.
  */
 static rn_status finish_writing(rn_err *err, rn_saver *s) {
   rn_err failure = {0};

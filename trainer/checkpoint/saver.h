@@ -1,14 +1,13 @@
 /**
- * Asynchronous checkpoints: the state is copied, a thread compresses and writes the copy, and
- * training continues.
+ * Saves checkpoints asynchronously: the state is copied, and a thread compresses and writes the
+ * copy while training continues.
  *
- * Every rank writes its shard of weights, moments and TBPTT states. The ranks of a node write a
- * few files, one rank after the other in each (comm/world/write_token.h), so no rank sends its
- * shard or holds that of another. Only the calling thread calls MPI: it starts a save, checks at
- * step boundaries whether the writers are done, and then finishes the save, which gives the
- * checkpoint its name. At most one save is in progress. Without checkpoint.async nothing is copied,
- * and everything is written when rn_saver_start returns. trainer/checkpoint/saving.h decides when
- * to save.
+ * Every rank writes its shard of weights, moments and TBPTT states. The ranks of a node write a few
+ * files, in which they take turns (comm/world/write_token.h), so no rank sends its shard to another
+ * rank. Only the calling thread calls MPI. It starts a save, checks at step boundaries whether the
+ * writers are done, and then finishes the save, which gives the checkpoint its final name. At most
+ * one save is in progress. Without checkpoint.async nothing is copied, and everything is written
+ * when rn_saver_start returns. trainer/checkpoint/saving.h decides when to save.
  */
 #ifndef RN_TRAINER_CHECKPOINT_SAVER_H
 #define RN_TRAINER_CHECKPOINT_SAVER_H
@@ -21,12 +20,12 @@ typedef struct rn_saver rn_saver;
 
 /** The cost of all saves so far on this rank. */
 typedef struct rn_save_costs {
-  int64_t saves, failed;          /* saves that succeeded, and that failed */
+  int64_t saves, failed;          /* number of saves that succeeded, and number that failed */
   double stop_s;                  /* time that training stalled, except wait_s */
   double copy_s;                  /* part of stop_s: copying this rank's shard */
   double wait_s;                  /* time spent waiting for writers */
   double write_s;                 /* time in the writer threads */
-  double raw_bytes, stored_bytes; /* last complete save, sum over all ranks; rank 0 only */
+  double raw_bytes, stored_bytes; /* last complete save, summed over all ranks; rank 0 only */
 } rn_save_costs;
 
 /**
@@ -59,9 +58,9 @@ bool rn_saver_is_writing(const rn_saver *saver);
 int64_t rn_saver_saved_step(const rn_saver *saver);
 
 /**
- * Waits for all writers, names the checkpoint, removes all but the newest `keep_last` (0: keeps
- * all) and those that checkpoint.keep_every keeps, and reports the cost. Does nothing if no save is
- * in progress.
+ * Waits for all writers, gives the checkpoint its final name, prunes old checkpoints, and reports
+ * the cost. Pruning keeps the newest `keep_last` checkpoints (0: all) and those that
+ * checkpoint.keep_every keeps. Does nothing if no save is in progress.
  *
  * RN_OK means that the state is on disk; a failure to remove older checkpoints is only a warning.
  * Nothing is removed before the new checkpoint is complete.

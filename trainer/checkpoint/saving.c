@@ -13,7 +13,8 @@ rn_saving rn_saving_create(const Retnet__Config *config, const rn_step_counters 
       .config = config, .counters = counters, .saver = saver, .failures = {.what = "failed saves"}};
 }
 
-/* True if the weights of `step` gave a finite loss and gradient in the step after it. */
+/* True if the weights of `step` are proven good: they gave a finite loss and gradient in the next
+ * step. */
 static bool is_proven(const rn_step_counters *c, int64_t step) {
   return step < c->step - c->bad_steps;
 }
@@ -60,9 +61,9 @@ rn_status rn_saving_step(rn_err *err, rn_saving *s) {
   return tolerate(err, s, s->counters->step, status);
 }
 
-/* ---- what is on disk ---- */
+/* ---- checkpoints on disk ---- */
 
-/* The newest checkpoint of a run, and the newest one whose weights are proven good. */
+/* The newest checkpoint of a run on disk, and the newest one whose weights are proven good. */
 typedef struct on_disk {
   bool has_newest, has_good;
   rn_ckpt_entry newest, good;
@@ -87,8 +88,8 @@ static rn_status look_at_disk(rn_err *err, const rn_saving *s, on_disk *out) {
   return RN_OK;
 }
 
-/* Adds to the error of a failed last save the name of the checkpoint from which the next launch
- * would continue, and `advice` about it. */
+/* Adds two things to the error of a failed last save: the name of the checkpoint from which the
+ * next launch would continue, and `advice`. */
 static rn_status not_saved(rn_err *err, const rn_saving *s, rn_status status, const char *advice) {
   const rn_err why = *err;
   rn_err unread = {0};
@@ -114,8 +115,8 @@ static rn_status save_now(rn_err *err, rn_saving *s) {
   return status == RN_OK ? finish(err, s) : status;
 }
 
-/* Handles a save in progress while steps are skipped: names it if its weights are good, else drops
- * it. */
+/* Ends a save in progress while steps are skipped: publishes it if its weights are proven good,
+ * else drops it. */
 static rn_status settle(rn_err *err, rn_saving *s) {
   const int64_t step = rn_saver_step(s->saver);
   if (step < 0) return RN_OK;
@@ -127,7 +128,8 @@ static rn_status settle(rn_err *err, rn_saving *s) {
   return RN_OK;
 }
 
-/* Finishes the save in progress, if any, then saves this step unless that save was of this step. */
+/* Finishes the save in progress, if any. Then saves this step, unless the finished save was already
+ * of this step. */
 static rn_status save_last(rn_err *err, rn_saving *s) {
   const int64_t step = s->counters->step, in_progress = rn_saver_step(s->saver);
   if (in_progress >= 0) RN_TRY(err, tolerate(err, s, in_progress, finish(err, s)));
@@ -155,7 +157,8 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
   return status == RN_OK || status == RN_ERR_MPI ? status : not_saved(err, s, status, advice);
 }
 
-/* Adds to *err the name of the last good checkpoint, and what to do with the later ones. */
+/* Adds to *err the name of the last good checkpoint, and advice on what to do with later
+ * checkpoints. */
 static void advise(rn_err *err, const rn_saving *s) {
   const rn_err why = *err;
   const char *dir = s->config->run->dir;

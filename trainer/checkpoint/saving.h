@@ -1,14 +1,14 @@
 /**
- * When a run saves and what it reports: periodic saves, the last save, and failed saves.
+ * Decides when a run saves, and reports failed saves. There are periodic saves and a last save.
  *
- * A save has one of three outcomes: saved (the state is on disk under its name), saved but older
- * checkpoints could not be pruned (a warning), or not saved. A failed periodic save does not end
- * the training: the first failure is reported, later ones are counted, and the next save tries
- * again.
+ * A save has one of three outcomes: saved (the state is on disk under its final name), saved
+ * although older checkpoints could not be pruned (a warning), or not saved. A failed periodic save
+ * does not end the training: the first failure is reported, later ones are counted, and the next
+ * save tries again.
  *
  * A periodic save of step k gets its final name only after step k+1 was good, so a periodic
  * checkpoint never holds weights whose loss is not finite. While steps are skipped (bad_steps > 0),
- * nothing is saved, named or pruned; a save that becomes due in that time is made after the next
+ * nothing is saved, renamed or pruned; a save that becomes due in that time starts after the next
  * good step.
  */
 #ifndef RN_TRAINER_CHECKPOINT_SAVING_H
@@ -37,13 +37,14 @@ rn_saving rn_saving_create(const Retnet__Config *config, const rn_step_counters 
 rn_status rn_saving_step(rn_err *err, rn_saving *saving);
 
 /**
- * Names the save in progress if its weights are proven good. Called when all writers are done.
+ * Publishes the save in progress if its weights are proven good. Called when all writers are done.
  * Collective: over the world. Errors: RN_ERR_MPI.
  */
 rn_status rn_saving_written(rn_err *err, rn_saving *saving);
 
 /**
- * Saves the state of the current step before the run ends or stops; RN_OK means that it is on disk.
+ * Saves the state of the current step before the run ends or stops. RN_OK means that the state is
+ * on disk.
  *
  * If a save of this step is in progress, finishes it; if that fails, tries a new save.
  *
@@ -55,9 +56,10 @@ rn_status rn_saving_last(rn_err *err, rn_saving *saving);
 
 /**
  * Finishes the save in progress after the loop ended with `status`. If steps are being skipped and
- * the weights of that save may be the cause, drops it instead. Reports the counted failures.
+ * the weights of that save may be the cause, drops the save instead. Reports the number of failed
+ * saves.
  *
- * For RN_ERR_NUMERICS, *err then names the last good checkpoint and what to do.
+ * For RN_ERR_NUMERICS, *err on return names the last good checkpoint and says what to do.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_MPI only.

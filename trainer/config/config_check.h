@@ -1,4 +1,4 @@
-/** Checks for keys that contradict each other independently of data, model and number of ranks. */
+/** Checks keys that can contradict each other independently of data, model and number of ranks. */
 #ifndef RN_TRAINER_CONFIG_CONFIG_CHECK_H
 #define RN_TRAINER_CONFIG_CONFIG_CHECK_H
 

@@ -3,9 +3,9 @@
  * and data are combined, and the origin of each value.
  *
  * The effective configuration is resolved once and then constant; layout, plan, run, resume and
- * config.yaml all use it. Keys that a rule decides from the layout keep the value 0 or auto, so
- * that the configuration is valid for any number of ranks; trainer/plan/decisions.h reports the
- * values that the rules choose.
+ * config.yaml all use it. Keys whose values a rule derives from the layout keep the value 0 or
+ * auto, so that the configuration is valid for any number of ranks; trainer/plan/decisions.h
+ * reports the values that the rules choose.
  */
 #ifndef RN_TRAINER_CONFIG_EFFECTIVE_H
 #define RN_TRAINER_CONFIG_EFFECTIVE_H
@@ -26,7 +26,7 @@ typedef enum {
  * rn_effective_destroy frees it.
  */
 typedef struct rn_effective {
-  const Retnet__Config *config;          /* all numbers, words and switches are set */
+  const Retnet__Config *config;          /* every key has a value */
   rn_origin origin[RN_OPTIONS_MAX_KEYS]; /* origin of each key, in the order of the schema */
   rn_spec spec;                          /* model spec of the model section */
 } rn_effective;

@@ -63,7 +63,7 @@ static void add_tiles(rn_cost_sum *s, const rn_steps_tiling *tiling, const rn_co
   }
 }
 
-/* Adds the tiles in the order in which rn_tile_steps_run hands them out. */
+/* Adds the tiles in the order in which rn_tile_steps_run assigns them to threads. */
 void rn_cost_tiles(rn_cost_sum *s, const rn_cost_step *steps, int count) {
   rn_step_shape shapes[RN_TILE_STEPS_MAX] = {{0}};
   for (int i = 0; i < count; i++) shapes[i] = steps[i].shape;
@@ -87,7 +87,7 @@ void rn_cost_pack(rn_cost_sum *s, const rn_packed_weight *weights, int count) {
   for (int i = 0; i < count; i++) {
     rn_packed_weight w = weights[i];
     if (rn_pack_weights_bytes(&w, 1) == 0) continue;
-    w.packed.at = s; /* any address: only the number of pieces is wanted */
+    w.packed.at = s; /* an arbitrary address, because only the number of pieces is needed */
     pieces += rn_gemm_pack_pieces(&w);
     elements += (double)w.n * w.k;
   }
@@ -103,8 +103,8 @@ static void add_pieces(rn_cost_sum *s, const rn_tiling *tiling, int64_t rows, in
   }
 }
 
-/* Few tiles: a task is a piece of the sum of a tile, and waits for the piece before. Many tiles: a
- * task is a tile. */
+/* If there are many tiles, a task is a tile. If there are few, the sum of each tile is cut into
+ * pieces; a task is a piece, and waits for the previous piece of its tile. */
 void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int count) {
   int64_t tiles = 0;
   rn_tiling tiling[8];

@@ -1,4 +1,4 @@
-/** Loops of a phase: the tasks of the kinds of loops that a layer consists of. */
+/** Adds loops to a phase, for each kind of loop that a layer consists of. */
 #ifndef RN_TRAINER_COST_COST_LOOPS_H
 #define RN_TRAINER_COST_COST_LOOPS_H
 
@@ -9,11 +9,11 @@
 #include "trainer/cost/loop_time.h"
 #include "trainer/cost/step_cost.h"
 
-/** The cost that loops are added to, and the unit that they work on. */
+/** The cost to which loops are added, and the unit that the loops work on. */
 typedef struct rn_cost_sum {
   rn_step_cost *cost;
   rn_phase_cost *phase; /* current phase */
-  int64_t times;        /* number of times that each loop counts */
+  int64_t times;        /* number of times that each added loop runs */
   rn_cost_rates rates;
   const rn_cost_unit *unit;
   rn_rows rows;
@@ -26,11 +26,11 @@ void rn_cost_phase(rn_cost_sum *s, rn_cost_kind kind, const char *name);
 /** Adds a loop of `tasks` equal tasks that read and write `bytes` each, split evenly. */
 void rn_cost_static(rn_cost_sum *s, int64_t tasks, double bytes);
 
-/** As rn_cost_static for items so small that the items of a thread count as one task. */
+/** Like rn_cost_static, for many small items: the items of a thread are one task. */
 void rn_cost_items(rn_cost_sum *s, int64_t items, double bytes);
 
-/** A step of row work, and the bytes that it moves for each element of its output, outside of
- * its product. */
+/** A step of row work. Besides computing its product, it moves `bytes` bytes per element of its
+ * output. */
 typedef struct rn_cost_step {
   rn_step_shape shape;
   double bytes;
@@ -42,7 +42,7 @@ void rn_cost_tiles(rn_cost_sum *s, const rn_cost_step *steps, int count);
 /** Adds the packing of weights (model/ops/pack_weights.h). */
 void rn_cost_pack(rn_cost_sum *s, const rn_packed_weight *weights, int count);
 
-/** Adds the weight gradients [n, k] of several weights, in one pool of tasks. */
+/** Adds the gradients of several weights [n, k] as one pool of tasks. */
 void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int count);
 
 /** Adds a loop over the chunks of all heads, with `flops` for a whole chunk. */

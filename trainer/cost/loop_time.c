@@ -12,7 +12,7 @@ void rn_loop_time_start(rn_loop_time *loop, int threads) {
   memset(loop->group_s, 0, sizeof loop->group_s);
 }
 
-/* Replaces the smallest time of the heap by a later one. */
+/* Replaces the smallest time in the heap by `s`, which is not smaller. */
 static void replace_first(rn_loop_time *loop, double s) {
   double *heap = loop->free_s;
   int at = 0;
@@ -43,7 +43,8 @@ void rn_loop_time_add(rn_loop_time *loop, double s, int group, int after) {
 void rn_loop_time_add_static(rn_loop_time *loop, int64_t tasks, double s) {
   const int64_t most = (tasks + loop->threads - 1) / loop->threads;
   assert(loop->tasks == 0);
-  /* Threads that have one task less are of no interest, since only the end is asked for. */
+  /* One thread with the maximum number of tasks is enough, because only the end of the loop
+   * matters. */
   loop->free_s[loop->threads - 1] = (double)most * s;
   count_tasks(loop, tasks, s);
 }

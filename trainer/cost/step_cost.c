@@ -7,7 +7,7 @@
 #include "trainer/cost/cost_loops.h"
 #include "trainer/optimizer/block.h"
 
-/* Bytes that row work moves for each element of a row, reads and writes. */
+/* Bytes that row work reads and writes per element of a row. */
 enum {
   NORM = 8,
   NORM_BACKWARD = 24,
@@ -26,8 +26,8 @@ enum {
 };
 
 /*
- * Measured on a Zen 4 EPYC: products of 128x256x512 to 512x512x1024 in all three kinds
- * (retnet-bench gemm), row-wise kernels (retnet-bench kernels).
+ * Measured on a Zen 4 EPYC with retnet-bench gemm (products of 128x256x512 to 512x512x1024, all
+ * three kinds) and retnet-bench kernels (row-wise kernels).
  */
 rn_cost_rates rn_cost_rates_typical(bool bf16) {
   return (rn_cost_rates){.flop_s = bf16 ? 1 / 220e9 : 1 / 107e9,
@@ -62,9 +62,9 @@ static int qg_width(const rn_spec *spec) {
   return spec->gate ? pair_width(spec) : spec->dim;
 }
 
-/* ---- the retention ---- */
+/* ---- retention ---- */
 
-/* FLOP of the products of a whole chunk. */
+/* FLOP of the matrix products of a whole chunk. */
 typedef struct chunk_flops {
   double state, inner, inner_backward;
 } chunk_flops;
@@ -95,7 +95,8 @@ static void add_packing(rn_cost_sum *s, rn_gemm_kind kind, const int (*weights)[
   rn_cost_pack(s, packed, count);
 }
 
-/* Short sums of k, v, q and g are computed in double, from the weight itself. */
+/* Adds a projection. In fp32, sums of at most RN_FP64_SUM_MAX terms are computed in double from the
+ * weight itself, so the weight is not packed. */
 static void add_projection(rn_cost_sum *s, rn_cost_kind kind, const char *phase, int width) {
   const rn_spec *spec = s->unit->spec;
   const int weight[][2] = {{width, spec->dim}};
@@ -105,8 +106,8 @@ static void add_projection(rn_cost_sum *s, rn_cost_kind kind, const char *phase,
   rn_cost_tiles(s, &step, 1);
 }
 
-/* Chunks without a scan between ranks: the state before the segment is known at once, and is
- * propagated before the phase that needs it. */
+/* Adds the retention of all chunks, as if there were no scan between ranks: the state before the
+ * segment is available at once, and all terms of a chunk are computed in one phase. */
 static void add_retention(rn_cost_sum *s, rn_cost_kind kind, const rn_retention *r) {
   const chunk_flops f = flops_of(r);
   const bool forward = kind == RN_COST_FORWARD;
@@ -150,7 +151,7 @@ static void add_retention_backward(rn_cost_sum *s) {
   rn_cost_tiles(s, qkvg, 2);
 }
 
-/* ---- a layer ---- */
+/* ---- layers ---- */
 
 /* One loop over the rows: a norm, a residual connection, or both (model/ops/residual.h). */
 static void add_row_loop(rn_cost_sum *s, rn_cost_kind kind, int bytes_per_element) {
@@ -177,8 +178,9 @@ static void add_forward(rn_cost_sum *s, rn_cost_kind kind, bool whole) {
   if (whole) add_row_loop(s, kind, RESIDUAL);
 }
 
-/* All weights of a layer are one pool, because products wait in a queue, and threads that find no
- * task of the product that is computed take tasks from there (model/ops/weight_queue.h). */
+/* Adds the weight gradients of a layer as one pool of tasks. In the model, products wait in a
+ * queue, and threads without a task of the current product take tasks from the queue
+ * (model/ops/weight_queue.h). */
 static void add_weights(rn_cost_sum *s) {
   const rn_spec *spec = s->unit->spec;
   const int D = spec->dim;
@@ -214,7 +216,7 @@ void rn_step_cost_add_layer(rn_step_cost *cost, rn_cost_rates rates, const rn_co
 
 /* ---- embedding and head ---- */
 
-/* The gradient of the normed rows; the sums over a large vocabulary are cut into pieces. */
+/* Adds the gradient of the normed rows. Sums over a large vocabulary are cut into pieces. */
 static void add_d_normed(rn_cost_sum *s, const rn_head *head) {
   const int D = head->dim, N = head->vocab, pieces = head->pieces;
   const rn_cost_step whole = {{D, 1, N}, 0},
@@ -228,7 +230,7 @@ static void add_d_normed(rn_cost_sum *s, const rn_head *head) {
   }
 }
 
-/* Adds the head's work on the rows of `s`, which are one block. */
+/* Adds the work of the head on one block of rows, s->rows. */
 static void add_head_block(rn_cost_sum *s, const rn_head *head) {
   const int D = head->dim, N = head->vocab;
   const int64_t rows = s->rows.count;
@@ -260,7 +262,7 @@ void rn_step_cost_add_ends(rn_step_cost *cost, rn_cost_rates rates, const rn_cos
   rn_cost_static(&s, tasks, (double)rows * RESIDUAL * D / (double)tasks);
 }
 
-/* ---- the update ---- */
+/* ---- update ---- */
 
 /* Adds a loop over the weights in blocks. */
 static void add_blocks(rn_cost_sum *s, const char *phase, int64_t parameters, int64_t block,

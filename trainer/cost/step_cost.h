@@ -1,12 +1,14 @@
 /**
- * The time of a training step on a number of threads, from the tasks into which its loops are cut.
+ * Models the time of a training step on a number of threads, from the tasks into which its loops
+ * are cut.
  *
- * Every phase of a step is a sequence of loops. Their tasks come from the tilings that the loops
- * themselves use (model/ops, model/retention); the time of a task comes from a few rates; the time
- * of a loop from a simulation of its threads (loop_time.h). So the model shows which phases have
- * too few tasks, or too long ones, for a given number of threads, even if this machine has fewer.
+ * Every phase of a step is a sequence of loops. The tasks of a loop come from the tiling that the
+ * loop itself uses (model/ops, model/retention), the time of a task from a few rates, and the time
+ * of a loop from a simulation of its threads (loop_time.h). The model thus shows which phases have
+ * too few or too long tasks for a given number of threads, even if this machine has fewer threads.
  *
- * Not modelled: threads that slow each other down (memory, clock), and other ranks.
+ * The model does not include other ranks, or threads that slow each other down (memory, clock
+ * frequency).
  */
 #ifndef RN_TRAINER_COST_STEP_COST_H
 #define RN_TRAINER_COST_STEP_COST_H
@@ -16,19 +18,19 @@
 
 #include "model/spec/spec.h"
 
-/** Costs of work on one thread, in seconds. */
+/** Times of work on one thread, in seconds. */
 typedef struct rn_cost_rates {
-  double flop_s;    /* a FLOP of a large matrix product */
-  double element_s; /* an element of the factors and of the result of a product: packing, storing */
-  double byte_s;    /* a byte that work outside of products reads or writes */
-  double loop_s;    /* start and end of a parallel loop, per doubling of the number of threads */
+  double flop_s;    /* per FLOP of a large matrix product */
+  double element_s; /* per element of the operands and the result of a product (packing, storing) */
+  double byte_s;    /* per byte that work outside of products reads or writes */
+  double loop_s;    /* per parallel loop (start and end) and doubling of the number of threads */
 } rn_cost_rates;
 
-/** Returns rates as measured on one core of a CPU with AVX-512, without other load. Their ratios
- * are similar on other CPUs, and efficiencies depend only on ratios. */
+/** Returns rates measured on one core of a CPU with AVX-512, without other load. The ratios of the
+ * rates are similar on other CPUs, and efficiencies depend only on ratios. */
 rn_cost_rates rn_cost_rates_typical(bool bf16);
 
-/** The rows of a unit of work, and the model. */
+/** A unit of work: the model and the rows. */
 typedef struct rn_cost_unit {
   const rn_spec *spec;
   int sequences, tokens, reduction_block;
@@ -42,7 +44,7 @@ typedef struct rn_phase_cost {
   rn_cost_kind kind;
   const char *name;
   int64_t tasks;
-  double work_s, longest_s; /* time of all tasks on one thread; of the longest one */
+  double work_s, longest_s; /* time of all tasks on one thread, and of the longest task */
   double time_s;            /* time of the phase */
 } rn_phase_cost;
 
@@ -54,7 +56,7 @@ typedef struct rn_step_cost {
   int count;
 } rn_step_cost;
 
-/** Starts a cost without phases. */
+/** Returns a cost without phases. */
 rn_step_cost rn_step_cost_start(int threads);
 
 /** Adds forward and backward of one layer, `times` times. */
@@ -65,17 +67,18 @@ void rn_step_cost_add_layer(rn_step_cost *cost, rn_cost_rates rates, const rn_co
 void rn_step_cost_add_ends(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
                            int64_t times);
 
-/** Adds zeroing of gradients, their norm, and the update, of `parameters` weights. */
+/** Adds zeroing of the gradients, their norm, and the update, for `parameters` weights. */
 void rn_step_cost_add_update(rn_step_cost *cost, rn_cost_rates rates, int64_t parameters);
 
 /** Returns the time of all phases. */
 double rn_step_cost_total(const rn_step_cost *cost);
 
-/** Returns time of all tasks / (time of the phase x threads); at most 1. */
+/** Returns the efficiency of a phase: time of all tasks / (time of the phase x threads), at most
+ * 1. */
 double rn_phase_cost_efficiency(const rn_phase_cost *phase, int threads);
-/** The same of all phases together. */
+/** Returns the efficiency of all phases together. */
 double rn_step_cost_efficiency(const rn_step_cost *cost);
-/** The same of all phases of the kinds first .. last; 1 if there are none. */
+/** Returns the efficiency of all phases of the kinds first .. last, or 1 if there are none. */
 double rn_step_cost_efficiency_of(const rn_step_cost *cost, rn_cost_kind first, rn_cost_kind last);
 
 /** Returns the phase in which threads are idle for the longest time; NULL if there are no phases.

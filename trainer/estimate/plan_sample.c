@@ -29,15 +29,15 @@ enum { FEW_LAYERS = 1, MORE_LAYERS = 3 };
  */
 static const double MEMORY_BYTES = 384 << 20, PROBE_FLOPS = 5e10;
 /*
- * BUDGET_S: target for the time of all steps together. *_UNTIL_S: times after which no further step
- * of a kind starts. PRODUCTS_FOR_S: limit for timing the matrix products. On a busy machine fewer
+ * BUDGET_S: target for the total time of all steps. *_UNTIL_S: times after which no further step of
+ * that kind starts. PRODUCTS_FOR_S: limit for timing the matrix products. On a busy machine fewer
  * steps run, and the result is less accurate.
  */
 static const double BUDGET_S = 1.8, PROBE_UNTIL_S = 0.4, FEW_UNTIL_S = 1.2, MORE_UNTIL_S = 2.2,
                     PRODUCTS_FOR_S = 0.6;
 /*
- * Minimum fraction of a step's time that is attributed to matrix products, in case noise distorts
- * the measurement.
+ * Minimum fraction of a step's time that is attributed to matrix products even if noise makes the
+ * measured fraction smaller.
  */
 static const double MIN_SHARE = 0.3;
 
@@ -54,7 +54,7 @@ typedef struct sampler {
   const Retnet__Config *config;
   const rn_plan *plan;
   const rn_spec *spec;
-  rn_world *world, *single_rank; /* all ranks; only this rank (for the measured steps) */
+  rn_world *world, *single_rank; /* all ranks; this rank only, for the measured steps */
   double start_s;                /* start of the whole measurement */
 } sampler;
 
@@ -295,8 +295,8 @@ static rn_cost_unit unit_of(const sampler *s, const rn_spec *spec, int sequences
                         .recompute = train->recompute != RETNET__RECOMPUTE__RECOMPUTE_NONE};
 }
 
-/* Multiplies times by the share of the threads' time that the tasks of the measured step take, and
- * divides by that of the plan. */
+/* Scales times by the ratio of the modelled efficiencies of the measured step and of the plan's
+ * step. */
 static rn_task_times corrected(rn_task_times t, const rn_step_cost *measured,
                                const rn_step_cost *plan) {
   const rn_cost_kind last = t.weight_s > 0 ? RN_COST_BACKWARD : RN_COST_WEIGHT;
@@ -311,8 +311,8 @@ static rn_task_times corrected(rn_task_times t, const rn_step_cost *measured,
   return t;
 }
 
-/* Corrects for the tasks that the sample and the plan have for each thread, and models a step of
- * the plan. */
+/* Corrects the times for the different efficiencies of the sample and the plan, and models a step
+ * of the plan. */
 static void correct(const sampler *s, const rn_plan_sizes *sizes, rn_plan_sample *out) {
   const rn_layout *l = &s->plan->layout;
   const int threads = s->plan->machine.threads, tokens = rn_shapes_tokens(s->config, l);
@@ -359,8 +359,8 @@ static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double sh
 }
 
 /*
- * Measures a model with few and a model with more layers. *share is the fraction of the latter's
- * time that matrix products take, or 1 if it is not needed.
+ * Measures a model with few layers and one with more layers. *share is the fraction of the larger
+ * model's time that matrix products take, or 1 if it is not needed.
  */
 static rn_status measure_both(rn_err *err, const sampler *s, const rn_plan_sizes *sizes,
                               sample *few, sample *more, double *share) {

@@ -2,10 +2,11 @@
  * Measures the cost of a plan's work on this machine: times the steps of small runs and scales the
  * times to the sizes of the plan. This takes about two seconds and a few hundred MiB.
  *
- * A model that is small enough is measured with its own widths. Otherwise widths, vocabulary and
+ * A model that is small enough is measured with its actual widths. Otherwise widths, vocabulary and
  * rows are halved until the steps are small enough; the time of matrix products is then scaled by
- * FLOP, the rest by width. Small steps have fewer tasks than large ones, so that threads are idle
- * for more of the time; the times are corrected by the share that trainer/cost computes for both.
+ * FLOP, and the rest by width. Small steps have fewer tasks than large ones, so their threads are
+ * idle for a larger fraction of the time. The times are corrected by the efficiencies that
+ * trainer/cost computes for both.
  */
 #ifndef RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H
 #define RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H
@@ -19,8 +20,8 @@ enum { RN_PLAN_SAMPLE_TEXT_BYTES = 320 };
 typedef struct rn_plan_sample {
   rn_task_times layer, embed_head; /* one layer; embedding and head; both for `rows` rows */
   double rows;
-  double zero_s, update_s;              /* time per weight: zeroing the gradient; norm and update */
-  rn_step_cost cost;                    /* model of the plan's step, from the tasks of its loops */
+  double zero_s, update_s; /* time per weight: zeroing the gradient; norm and update */
+  rn_step_cost cost;       /* modelled cost of the plan's step, from the tasks of its loops */
   char text[RN_PLAN_SAMPLE_TEXT_BYTES]; /* describes the measurement and the scaling */
 } rn_plan_sample;
 
@@ -36,9 +37,9 @@ typedef struct rn_plan_sizes {
 /**
  * Returns the largest sizes, at most those of the plan, for which the measurement needs at most
  * `flops` floating-point operations and `bytes` bytes of memory. The measurement consists of all
- * steps of the models with one and with three layers. `exact`: the memory includes the exact sums
- * of reproducible mode. If even the smallest sizes exceed a bound, returns the smallest sizes. This
- * is a pure function.
+ * steps of the models with one and with three layers. If `exact`, the memory includes the exact
+ * sums of reproducible mode. If even the smallest sizes exceed a bound, returns the smallest sizes.
+ * Pure function.
  */
 rn_plan_sizes rn_plan_sizes_within(const rn_spec *spec, int tokens, int sequences, bool exact,
                                    double flops, double bytes);

@@ -139,7 +139,7 @@ typedef struct planned_run {
                        or NULL */
 } planned_run;
 
-/* Plans a run for `ranks` ranks (0: as many as in `world`), without communication. */
+/* Plans a run for `ranks` ranks (0: the number of ranks in `world`), without communication. */
 static rn_status plan_run(rn_err *err, const Retnet__Config *given, const rn_world *world,
                           int ranks, rn_machine machine, planned_run *p) {
   RN_TRY(err, rn_gemm_backend_use(err, given->model->products, given->train->precision, &p->lack));
@@ -165,7 +165,7 @@ static void show_plan(const planned_run *p, const rn_options_locations *location
   show_messages(p->effective.config, &p->plan, &p->spec);
 }
 
-/* Shows how busy the tasks of the loops keep the threads of a rank, and what limits them. */
+/* Shows which fraction of time the threads of a rank are busy, and which phase limits it. */
 static void show_threads(const rn_plan_sample *sample) {
   const rn_step_cost *cost = &sample->cost;
   const rn_phase_cost *idle = rn_step_cost_max_idle(cost);

@@ -76,9 +76,9 @@ static void limit_rows(int rows, rn_plan_sizes *s) {
 }
 
 /*
- * Halves one size. First the vocabulary, since its cost is a small part of most models; then the
- * number of rows while it is large, or the widths if weights use most of the memory; then any size
- * that can still be halved. Returns false if no size can be halved.
+ * Halves one size. Starts with the vocabulary, because its cost is a small part of most models.
+ * Then halves the number of rows while it is large, or the widths if weights use most of the
+ * memory; then any size that can still be halved. Returns false if no size can be halved.
  */
 static bool reduce(rn_plan_sizes *s, bool weights_are_large) {
   const double rows = rows_of(s);

@@ -7,7 +7,8 @@
 #include "trainer/parallel/shapes.h"
 
 /*
- * Maximum of units x stages in a simulation, which then takes a few tens of milliseconds and MiB.
+ * Maximum of units x stages in a simulation, so that it takes a few tens of milliseconds and of
+ * MiB.
  */
 enum { MAX_SIMULATED = 1 << 17 };
 
@@ -34,7 +35,7 @@ static double units_of(rn_pipeline_schedule_shape shape) {
 }
 
 /*
- * Returns a schedule of the same stages that is small enough to simulate; its segments are longer
+ * Returns a schedule with the same stages that is small enough to simulate; its segments are longer
  * by a factor of *longer. Dropping micro-batches between the first and last few does not change the
  * idle time. If there are more segments than stages, the idle time is proportional to the segment
  * length.

@@ -7,13 +7,13 @@
 #include "proto/base/fault.h"
 #include "proto/base/log.h"
 
-/* A rank that uses one of them has all those before it: OpenBLAS is in every build, and the last
- * two need the same library. */
+/* GEMM backends. A rank that uses one of them also has all earlier ones: OpenBLAS is in every
+ * build, and the last two need the same library. */
 static const char *const names[] = {"openblas", "onednn+openblas", "onednn"};
 
 enum { NAMES = sizeof names / sizeof names[0] };
 
-/* NAMES: none of them, thus in bf16. */
+/* Returns the index of the backend in use, or NAMES if it is none of these, which means bf16. */
 static int index_in_use(void) {
   int i = 0;
   while (i < NAMES && strcmp(names[i], rn_gemm_backend_in_use()->name) != 0) i++;
@@ -21,10 +21,10 @@ static int index_in_use(void) {
 }
 
 rn_status rn_gemm_agree(rn_err *err, rn_world *world) {
-  /* A test gives this rank another rule. */
+  /* A test makes this rank choose a different backend. */
   if (rn_fault_now("gemm.rule")) (void)rn_gemm_backend_use_named(names[0]);
   const int ranks = rn_world_size(world), index = index_in_use();
-  /* The maxima: the lowest index, with the lowest rank that has it; and the highest index. */
+  /* The maxima give the lowest index with the lowest rank that has it, and the highest index. */
   int64_t max[2] = {(int64_t)(NAMES - index) * ranks + ranks - 1 - rn_world_rank(world), index};
   RN_TRY(err, rn_world_max(err, world, max, 2));
   const int lowest = NAMES - (int)(max[0] / ranks), rank = ranks - 1 - (int)(max[0] % ranks);

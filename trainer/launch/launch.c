@@ -21,8 +21,8 @@ rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *
                     : rn_world_start(err, argc, argv, out);
 }
 
-/* Sets *free if every rank has a core besides those of its threads, and *able if MPI provides the
- * thread level on every rank. */
+/* Sets *free to true if every rank has one more core than threads, and *able to true if MPI
+ * provides the thread level on every rank. */
 static rn_status query(rn_err *err, rn_world *world, int threads, bool *free, bool *able) {
   rn_cores cores;
   RN_TRY(err, rn_cores_detect(err, world, &cores));

@@ -23,20 +23,19 @@
 rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *text,
                     const rn_words *keys, rn_world **out);
 
-/** What the choice of a communication thread depends on; the same on all ranks but for `threads`.
- */
+/** Inputs to the choice of a communication thread; all but `threads` are the same on all ranks. */
 typedef struct rn_comm_thread_use {
   Retnet__Switch wanted; /* parallel.comm_thread */
   int threads;           /* computing threads of this rank */
-  bool sends;            /* ranks exchange messages */
-  bool scans;            /* ranks share a sequence: states travel while the ranks compute */
+  bool sends;            /* true if ranks exchange messages */
+  bool scans; /* true if ranks share sequences: states are in flight during computation */
 } rn_comm_thread_use;
 
 /**
- * Starts the communication thread of this rank. If every rank has a core besides those of its
- * threads, the thread takes that core; otherwise it polls periodically, and with `auto` it is
- * started only for scans. Sets *out to NULL if no thread is used: if the ranks send nothing, if
- * the key is off, or if it is auto and MPI does not provide the thread level.
+ * Starts the communication thread of this rank. If every rank has one more core than threads, the
+ * communication thread uses that core. Otherwise it polls periodically and, with `auto`, is started
+ * only for scans. Sets *out to NULL if no thread is used: if the ranks send nothing, if the key is
+ * off, or if it is auto and MPI does not provide the thread level.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_LIBRARY naming the key if it is on and the thread cannot run; agreed.

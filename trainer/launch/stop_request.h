@@ -1,4 +1,4 @@
-/** Requests to stop a run cleanly: SIGTERM or SIGUSR1, checked between steps. */
+/** Handles SIGTERM and SIGUSR1, which ask a run to stop cleanly; they are checked between steps. */
 #ifndef RN_TRAINER_LAUNCH_STOP_REQUEST_H
 #define RN_TRAINER_LAUNCH_STOP_REQUEST_H
 

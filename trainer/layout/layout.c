@@ -25,8 +25,8 @@ static const char *attention_key(const Retnet__Model *model) {
 }
 
 /*
- * Replaces zeros in the grid: pipeline becomes 1, data the largest possible divisor of the batch,
- * and sequence takes the remaining ranks.
+ * Replaces zeros in the grid: sets pipeline to 1, data to the largest possible divisor of the
+ * batch, and sequence to the number of remaining ranks.
  */
 static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks, rn_layout *l) {
   const Retnet__Parallel *p = config->parallel;
@@ -95,8 +95,8 @@ static rn_status check_pieces(rn_err *err, const Retnet__Config *config, int lay
 }
 
 /*
- * Checks the retention scale: the scales of the official implementation depend on where the
- * sequence or its chunks begin.
+ * Checks that the retention scale is allowed for the layout. The scales of the official
+ * implementation depend on where the sequence or its chunks begin.
  */
 static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   const int pieces = l->sequence * l->segments, chunk = config->model->chunk;
@@ -167,7 +167,7 @@ static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_l
   return RN_OK;
 }
 
-/* By rule, the block is the largest power of two that is at most T/16, limited to [16, 512]. */
+/* By default, the block is the largest power of two that is at most T/16, limited to [16, 512]. */
 int rn_layout_reduction_block(const Retnet__Config *config) {
   enum { MIN_BLOCK = 16, MAX_BLOCK = 512 };
   if (!config->run->reproducible) return 0;
@@ -225,7 +225,7 @@ rn_range rn_layout_piece(const rn_layout *layout, int64_t length, int index) {
 
 /*
  * Rejects parallel.split_weight together with recomputation: recomputed activations exist only
- * until the end of the layer's backward, but a deferred weight phase would read them later.
+ * until the end of the layer's backward phase, but a deferred weight phase would read them later.
  */
 static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
   if (config->parallel->split_weight != RETNET__SWITCH__SWITCH_ON ||

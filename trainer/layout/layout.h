@@ -35,8 +35,8 @@ int rn_layout_reduction_block(const Retnet__Config *config);
 int rn_layout_chunk_within(int reduction_block, int chunk);
 
 /**
- * Computes the layout for `ranks` ranks. Keeps the keys that are given; rules replace zeros (in the
- * grid first data, then sequence). `config` must be an effective configuration.
+ * Computes the layout for `ranks` ranks. Uses the keys that are given; rules replace zeros (in the
+ * grid, first data, then sequence). `config` must be an effective configuration.
  *
  * Errors: RN_ERR_USAGE naming the keys: a grid whose product is not the number of ranks, more data
  *         ranks than sequences, more pieces than tokens, more stages than layers, a micro-batch

@@ -7,7 +7,7 @@
 
 static struct {
   bool decided;
-  int threads, cores, hyperthreads; /* of this rank's part; hyperthreads per core */
+  int threads, cores, hyperthreads; /* cores of this rank's share, and hardware threads per core */
   char why[120];
 } decision = {.why = "not bound"};
 

@@ -1,6 +1,6 @@
 /**
- * Binding of a rank's threads to cores, one thread per physical core if there are enough. Decided
- * once and reported at start.
+ * Binds a rank's threads to cores, one thread per physical core if there are enough. The binding is
+ * decided once and reported at start.
  */
 #ifndef RN_TRAINER_MACHINE_BINDING_H
 #define RN_TRAINER_MACHINE_BINDING_H
@@ -15,8 +15,8 @@
  * why [bytes]. Threads are bound unless an OpenMP variable sets placement (OMP_PROC_BIND,
  * OMP_PLACES, GOMP_CPU_AFFINITY, KMP_AFFINITY), there are fewer hardware threads than threads of
  * all ranks that share the cores, or there is only one thread, which the operating system places
- * equally well. Ranks with the same mask bind their threads to equal shares of it (rn_cores.own);
- * ranks whose masks overlap only in part do not bind theirs.
+ * equally well. Ranks with the same mask bind their threads to equal shares of the mask
+ * (rn_cores.own); ranks whose masks overlap only in part do not bind their threads.
  */
 bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes);
 
@@ -27,8 +27,8 @@ bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes);
 void rn_binding_decide(rn_cores cores, int threads);
 
 /**
- * Allows the next call of rn_binding_decide to decide again, for measurements with several numbers
- * of threads.
+ * Allows the next call of rn_binding_decide to decide again, for measurements with several thread
+ * counts.
  */
 void rn_binding_reset(void);
 

@@ -1,4 +1,4 @@
-/** Checks at start that each rank has enough cores for its threads, and suggests a fix if not. */
+/** Checks at start whether each rank has enough cores for its threads; if not, suggests a fix. */
 #ifndef RN_TRAINER_MACHINE_CORE_CHECK_H
 #define RN_TRAINER_MACHINE_CORE_CHECK_H
 
@@ -15,8 +15,8 @@
 bool rn_core_check_find(rn_cores cores, int threads, bool given, char *text, size_t bytes);
 
 /**
- * Prints the text of rn_core_check_find as a warning, and one on an OMP_NUM_THREADS that is not
- * used; once per process. `asked` is the value of parallel.threads.
+ * Prints the text of rn_core_check_find as a warning. Also warns if OMP_NUM_THREADS is set but not
+ * used. Each warning is printed once per process. `asked` is the value of parallel.threads.
  */
 void rn_core_check(rn_cores cores, int asked);
 

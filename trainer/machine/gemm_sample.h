@@ -21,9 +21,9 @@ enum { RN_GEMM_SAMPLE_KINDS = 3, RN_GEMM_SAMPLE_BACKENDS = 4 };
 typedef struct rn_gemm_sample {
   const char *chosen; /* the backend in use */
   double chosen_s[RN_GEMM_SAMPLE_KINDS];
-  int others; /* backends other than the one in use, which may be composed of them */
+  int others; /* number of other backends; the backend in use may be composed of them */
   const char *name[RN_GEMM_SAMPLE_BACKENDS];
-  /* INFINITY where the other backend would call the same function as the one in use */
+  /* INFINITY if the other backend would call the same function as the one in use */
   double other_s[RN_GEMM_SAMPLE_BACKENDS][RN_GEMM_SAMPLE_KINDS];
 } rn_gemm_sample;
 

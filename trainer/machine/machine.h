@@ -1,4 +1,5 @@
-/** The machine of a plan: cores and memory of each node, and the number of ranks per node. */
+/** Describes the machine of a plan: cores and memory of each node, and the number of ranks per
+ * node. */
 #ifndef RN_TRAINER_MACHINE_MACHINE_H
 #define RN_TRAINER_MACHINE_MACHINE_H
 
@@ -13,8 +14,8 @@ typedef struct rn_machine {
   int cores;          /* cores per node that all ranks of the node together can use */
   int ranks;          /* per node */
   int threads;        /* per rank */
-  bool threads_given; /* by parallel.threads or OMP_NUM_THREADS */
-  char threads_reason[RN_MACHINE_REASON_BYTES]; /* why so many, if a rule decided; else "" */
+  bool threads_given; /* true if parallel.threads or OMP_NUM_THREADS sets `threads` */
+  char threads_reason[RN_MACHINE_REASON_BYTES]; /* why a rule chose `threads`; "" if it is given */
   int64_t memory_bytes;                         /* memory per node; 0: unknown */
   int64_t shared_bytes; /* shared memory per node that is available to its ranks */
   size_t program_bytes; /* current resident memory of a process, before a run is created */

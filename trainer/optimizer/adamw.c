@@ -41,7 +41,7 @@ void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_
 }
 
 /*
- * Uses one independent partial sum per lane; the partial sums are added in lane order at the end.
+ * Computes one partial sum per lane; adds the partial sums in lane order at the end.
  */
 double rn_sum_of_squares_block(int64_t n, const rn_real *x) {
   enum { LANES = 32 };

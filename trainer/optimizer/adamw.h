@@ -1,5 +1,5 @@
 /**
- * AdamW with decoupled decay, on any range of the flat parameters.
+ * AdamW with decoupled weight decay, on any range of the flat parameters.
  *
  *   g = c dL/dw           c = min(1, clip / (norm + 1e-6)), the global norm taken before clipping
  *   m = b1 m + (1-b1) g,  v = b2 v + (1-b2) g^2
@@ -52,7 +52,7 @@ typedef struct rn_adamw_state {
 void rn_adamw_update(const rn_adamw *o, rn_adamw_step step, int64_t n, const rn_real *gradient,
                      rn_adamw_state state);
 
-/** As rn_adamw_update, on the calling thread. */
+/** Like rn_adamw_update, on the calling thread only. */
 void rn_adamw_update_block(const rn_adamw *o, rn_adamw_step step, int64_t n,
                            const rn_real *gradient, rn_adamw_state state);
 
@@ -61,7 +61,7 @@ void rn_adamw_update_block(const rn_adamw *o, rn_adamw_step step, int64_t n,
  */
 double rn_sum_of_squares(int64_t n, const rn_real *x);
 
-/** As rn_sum_of_squares for at most RN_BLOCK elements, on the calling thread. */
+/** Like rn_sum_of_squares, for at most RN_BLOCK elements and on the calling thread only. */
 double rn_sum_of_squares_block(int64_t n, const rn_real *x);
 
 /** Returns min(1, clip / (norm + 1e-6)), or 1 if clip is 0. */

@@ -1,9 +1,9 @@
-/** The granularity of shards and norms. */
+/** Defines the granularity of shards and norms. */
 #ifndef RN_TRAINER_OPTIMIZER_BLOCK_H
 #define RN_TRAINER_OPTIMIZER_BLOCK_H
 
-/** Elements of a block; a block never spans two tensors. Norms are summed block by block, so that
- * the order of a sum does not depend on the number of ranks or threads. */
+/** Maximum number of elements of a block; a block never spans two tensors. Norms are summed block
+ * by block, so that the order of a sum does not depend on the number of ranks or threads. */
 enum { RN_BLOCK = 16384 };
 
 #endif

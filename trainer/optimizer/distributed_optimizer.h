@@ -25,9 +25,10 @@ typedef struct rn_distributed_optimizer {
   rn_reduce_scatter *reduce_scatter; /* owned */
   rn_weights_gather *weights;        /* not owned */
   rn_comm_thread *comm_thread;       /* owns MPI while the stage computes; not owned; NULL: none */
-  int held;   /* layer group to which another stage must add first (tied embedding); -1: none */
+  int held;   /* layer group whose gradient another stage must complete first (tied embedding); -1:
+                 none */
   bool last;  /* true if the current task completes the step's gradient */
-  rn_err err; /* first failure in the port's added(), which cannot return a status */
+  rn_err err; /* first failure of added(), a function of the port that cannot return a status */
 } rn_distributed_optimizer;
 
 /**
@@ -45,8 +46,8 @@ rn_layer_group_port rn_distributed_optimizer_port(rn_distributed_optimizer *opti
 rn_status rn_distributed_optimizer_add(rn_err *err, rn_distributed_optimizer *optimizer, int group);
 
 /**
- * Waits until all gradients are reduced and all weights have arrived, and unmaps the gradients.
- * This rank may then write its weights. Collective: over the replicas. Errors: RN_ERR_MPI; a
+ * Waits until all gradients are reduced and all weights have arrived, and unmaps the gradients. On
+ * return, this rank may write its weights. Collective: over the replicas. Errors: RN_ERR_MPI; a
  * failure of an earlier call of the port's added().
  */
 rn_status rn_distributed_optimizer_finish(rn_err *err, rn_distributed_optimizer *optimizer);

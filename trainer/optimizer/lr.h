@@ -1,4 +1,4 @@
-/** Learning rate schedules. The rate is a pure function of the step. */
+/** Learning rate schedules, which are pure functions of the step. */
 #ifndef RN_TRAINER_OPTIMIZER_LR_H
 #define RN_TRAINER_OPTIMIZER_LR_H
 

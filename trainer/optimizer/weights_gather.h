@@ -25,7 +25,7 @@ typedef struct rn_weights_gather {
  */
 rn_status rn_weights_gather_start(rn_err *err, rn_weights_gather *gather);
 
-/** True if rn_weights_gather_wait would not communicate. */
+/** True if buckets 0..bucket have arrived, so that rn_weights_gather_wait would not wait. */
 bool rn_weights_gather_is_complete(const rn_weights_gather *gather, int bucket);
 
 /** Waits until buckets 0..bucket have arrived. Collective: as rn_all_gather_wait. Errors:
@@ -38,8 +38,8 @@ rn_status rn_weights_gather_wait(rn_err *err, rn_weights_gather *gather, int buc
  */
 rn_status rn_weights_gather_write(rn_err *err, rn_weights_gather *gather, int bucket);
 
-/** Waits until all buckets have arrived; this rank may then change its shards. Collective: over the
- * replicas. Errors: RN_ERR_MPI. */
+/** Waits until all buckets have arrived; on return, this rank may change its shards. Collective:
+ * over the replicas. Errors: RN_ERR_MPI. */
 rn_status rn_weights_gather_finish(rn_err *err, rn_weights_gather *gather);
 
 #endif

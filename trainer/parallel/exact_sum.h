@@ -1,6 +1,6 @@
 /**
- * A sum of losses that is bit-identical for every order of the additions and every distribution of
- * the losses over ranks.
+ * Sums losses so that the result is bit-identical for every order of the additions and every
+ * distribution of the losses over ranks.
  */
 #ifndef RN_TRAINER_PARALLEL_EXACT_SUM_H
 #define RN_TRAINER_PARALLEL_EXACT_SUM_H

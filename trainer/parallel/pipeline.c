@@ -34,8 +34,8 @@ static int64_t rows_of(const rn_unit *unit) {
 /* ---- creation ---- */
 
 /*
- * True if there is only one stage. It receives no rows, so rows and their gradient may use the same
- * buffer.
+ * True if there is only one stage. A single stage receives no rows, so rows and their gradient may
+ * use the same buffer.
  */
 static bool is_single(rn_pipeline_shape shape) {
   return shape.schedule.stages == 1;
@@ -133,7 +133,7 @@ void rn_pipeline_destroy(rn_pipeline *p) {
 
 /* ---- training ---- */
 
-/* Context of one training step: the pipeline and the data of the tasks. */
+/* Context of one training step: the pipeline, and the data that its tasks use. */
 typedef struct training {
   rn_pipeline *pipeline;
   rn_pipeline_batch batch;
@@ -169,12 +169,12 @@ static rn_status start(rn_err *err, const training *t, const rn_task *task,
                                rows_of(unit_of(t, task)));
 }
 
-/* A transfer that the stage waits for. */
+/* A transfer for which the stage waits. */
 typedef struct awaited {
   const rn_pipeline *pipeline;
   rn_row_transfer *transfer;
   rn_err *err;
-  rn_status status; /* of the last test */
+  rn_status status; /* status of the last test */
 } awaited;
 
 static bool is_complete_or_failed(void *self) {
@@ -184,8 +184,8 @@ static bool is_complete_or_failed(void *self) {
   return complete || a->status != RN_OK;
 }
 
-/* Completes a transfer. While the message is under way, the stage computes weight gradients of
- * units whose weight task comes later. */
+/* Completes a transfer. While the message is in flight, the stage computes weight gradients of
+ * units whose weight tasks come later. */
 static rn_status complete(rn_err *err, const rn_pipeline *p, rn_row_transfer *transfer) {
   if (p->schedule.split_weight && transfer->in_flight) {
     awaited a = {p, transfer, err, RN_OK};
@@ -226,8 +226,8 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
 }
 
 /*
- * Returns the reduction block that begins at token `first` of sequence b as a unit, in order to
- * compute its loss. *row is the first row of the block.
+ * Returns the reduction block that begins at token `first` of sequence b, as a unit whose loss is
+ * computed. *row is the first row of the block.
  */
 static rn_unit reduction_block_of(const rn_unit *unit, int b, int first, int64_t *row) {
   const int left = unit->tokens - first;
@@ -301,8 +301,8 @@ static rn_status backward(rn_err *err, training *t, const rn_task *task) {
 }
 
 /*
- * Runs the weight phase of backward. The slot is then free, so the receive for the rows of the next
- * unit is posted.
+ * Runs the weight phase of backward. Then posts the receive for the rows of the next unit, because
+ * the slot is free.
  */
 static rn_status backward_weight(rn_err *err, training *t, int at) {
   rn_pipeline *p = t->pipeline;

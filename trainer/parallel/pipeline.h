@@ -4,8 +4,9 @@
  *
  * Every unit in flight has a slot with its activations, its rows and their gradient. Messages use
  * the slot's buffers directly: rows are received into a slot as soon as it is free, gradients as
- * soon as its forward is done, and both are sent from where they were computed. So each receive is
- * posted before its message is needed, no send waits for another send, and no data is copied.
+ * soon as its forward is done, and both are sent from the buffers in which they were computed. Each
+ * receive is therefore posted before its message is needed, no send waits for another send, and no
+ * data is copied.
  */
 #ifndef RN_TRAINER_PARALLEL_PIPELINE_H
 #define RN_TRAINER_PARALLEL_PIPELINE_H
@@ -29,12 +30,12 @@ typedef struct rn_pipeline {
   rn_pipeline_p2p *p2p;        /* connects neighbouring stages, not owned; NULL: single stage */
   rn_comm_thread *comm_thread; /* owns MPI while the stage computes; not owned; NULL: none */
   rn_distributed_optimizer *optimizer; /* not owned; NULL: weights are complete, no reduction */
-  int dim, head;                       /* `dim`: D; `head`: index of the head's layer group */
+  int dim, head;                       /* D, and the index of the head's layer group */
   rn_pipeline_schedule_shape schedule;
   rn_pipeline_schedule tasks; /* schedule of a training step; empty if only losses are computed */
   rn_slot *slot;              /* [tasks.pool] */
-  rn_slot loss_slot; /* slot for evaluation between steps; reuses the memory of slot 0 if there are
-                        slots */
+  rn_slot loss_slot; /* slot for evaluation between steps; if there are slots, it reuses the memory
+                        of slot 0 */
   float *token_loss; /* [B, T] */
 } rn_pipeline;
 
@@ -108,8 +109,8 @@ rn_status rn_pipeline_train(rn_err *err, rn_pipeline *pipeline, rn_pipeline_batc
                             rn_scan_source *scan, double scale, rn_batch_loss *loss);
 
 /**
- * A sum of losses. In reproducible mode `exact` is used, to which one loss per reduction block is
- * added; otherwise `plain`.
+ * A sum of losses. Reproducible mode uses `exact`, to which one loss per reduction block is added;
+ * other modes use `plain`.
  */
 typedef struct rn_loss_sum {
   double plain;

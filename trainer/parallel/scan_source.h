@@ -1,6 +1,6 @@
 /**
- * The state scan of a stage, set up for one unit at a time. It runs over the ranks of the sequence
- * axis, or on a single rank if that axis has size 1.
+ * Provides the state scan of a stage, for one unit at a time. The scan runs over the ranks of the
+ * sequence axis, or on a single rank if that axis has size 1.
  *
  * A sequence is cut into segments x ranks pieces; segment k of a rank is the k-th piece of that
  * rank. The units of a micro-batch run segment by segment: forward from first to last, backward
@@ -50,10 +50,10 @@ rn_status rn_scan_source_create(rn_err *err, const rn_grid *grid, const rn_spec 
                                 rn_scan_source_shape shape, rn_scan_source *out);
 void rn_scan_source_destroy(rn_scan_source *source);
 
-/** Unit of a scan: segment `segment` of a micro-batch. */
+/** The unit that is scanned: segment `segment` of a micro-batch. */
 typedef struct rn_scan_unit {
   int microbatch, segment;
-  rn_tbptt_streams *streams; /* states kept between steps, not owned; NULL: start from zero */
+  rn_tbptt_streams *streams; /* kept between steps; not owned; NULL: sequences start from zero */
 } rn_scan_unit;
 
 /** Returns the port for the scans of one unit; it is valid until the next call. */

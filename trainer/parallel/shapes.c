@@ -9,8 +9,8 @@ int rn_shapes_tokens(const Retnet__Config *config, const rn_layout *layout) {
 }
 
 /*
- * Recomputed activations exist only during the layer's backward, so with recomputation the rule
- * keeps both phases of backward together.
+ * True if the weight phase is split from backward. By rule it is not split with recomputation,
+ * because recomputed activations exist only during the layer's backward phase.
  */
 static bool splits_weight(const Retnet__Config *config, const rn_layout *layout) {
   switch (config->parallel->split_weight) {

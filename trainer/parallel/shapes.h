@@ -1,6 +1,6 @@
 /**
- * Shapes of a rank's pipeline and scan, as pure functions of configuration and layout. A run
- * allocates memory from them, and a plan estimates memory from them.
+ * Computes the shapes of a rank's pipeline and scan as pure functions of configuration and layout.
+ * A run uses them to allocate memory, and a plan to estimate memory.
  */
 #ifndef RN_TRAINER_PARALLEL_SHAPES_H
 #define RN_TRAINER_PARALLEL_SHAPES_H

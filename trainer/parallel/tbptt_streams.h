@@ -1,6 +1,6 @@
 /**
- * States kept from step to step (data.carry_state): training on unbounded contexts by truncated
- * backpropagation through time.
+ * Keeps states from step to step (data.carry_state), to train on unbounded contexts by truncated
+ * backpropagation through time (TBPTT).
  *
  * The training split is cut into B contiguous streams in stored order. In every step, stream b
  * reads its next sequence, which starts from the state, S_n and rotation position at the end of the
@@ -48,8 +48,8 @@ rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_str
 void rn_tbptt_streams_destroy(rn_tbptt_streams *streams);
 
 /**
- * Returns the states of a micro-batch within `states` (the initial or the final ones): [layers, n,
- * K V], n heads.
+ * Returns the states [layers, n, K V] of a micro-batch, with n heads in total, within `states` (the
+ * initial or the final states).
  */
 float *rn_tbptt_streams_states(const rn_tbptt_streams *streams, float *states, int microbatch);
 
@@ -61,8 +61,8 @@ void rn_tbptt_streams_reset(rn_tbptt_streams *streams);
 
 /**
  * Advances `next` and turns the final states into the initial states of the next step; must be
- * called after every step. At the end of the streams, or with `forget` (skipped step), sets the
- * states to zero instead.
+ * called after every step. At the end of the streams, or if `forget` is true (a skipped step), sets
+ * the states to zero instead.
  *
  * Collective: over the sequence axis of the grid. Errors: RN_ERR_MPI.
  */

@@ -1,5 +1,6 @@
 /**
- * Values that rules chose for keys left at 0 or auto, for one layout. The values are only reported.
+ * Lists the values that rules chose, for one layout, for keys left at 0 or auto. The values are
+ * only reported.
  */
 #ifndef RN_TRAINER_PLAN_DECISIONS_H
 #define RN_TRAINER_PLAN_DECISIONS_H
@@ -37,8 +38,8 @@ typedef struct rn_config_notes {
 } rn_config_notes;
 
 /**
- * Writes the origin of a key's value and the decision for the key, such as "default; by rule: 4".
- * `self` points to an rn_config_notes; the function has the type rn_options_note.
+ * Writes the origin of a key's value and the decision for the key, for example "default; by rule:
+ * 4". `self` points to an rn_config_notes; the function has the type rn_options_note.
  */
 void rn_config_notes_describe(const void *self, const char *key, char *text, size_t bytes);
 

@@ -39,7 +39,8 @@ static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, 
 }
 
 /* Returns the largest number of ranks whose gradients a rank receives in messages. Ranks of one
- * node read each other's gradients in place; this counts on that only if there is one node. */
+ * node read each other's gradients in place; this estimate assumes so only if there is just one
+ * node. */
 static int senders_of(const Retnet__Config *config, const rn_layout *layout, rn_machine machine) {
   const int64_t replicas = (int64_t)layout->data * layout->sequence;
   const bool one_node = replicas * layout->pipeline <= machine.ranks;
@@ -54,7 +55,7 @@ static size_t states_of(const Retnet__Config *config, const rn_spec *spec, const
          (config->data->carry_state ? rn_tbptt_streams_bytes(spec, layers, share) : 0);
 }
 
-/* What the memory is planned for. */
+/* The run for which memory is planned. */
 typedef struct planned_run {
   const Retnet__Config *config;
   const rn_spec *spec;
@@ -100,8 +101,7 @@ static rn_status measure_stage(rn_err *err, const planned_run *run, int stage,
 }
 
 /*
- * True if the node whose first rank is `begin` contains a rank below r that belongs to the same
- * stage as r.
+ * True if the node whose first rank is `begin` contains a rank below r of the same stage as r.
  */
 static bool has_lower_peer(const rn_layout *layout, int64_t r, int64_t begin) {
   const int64_t last_of_row_before =

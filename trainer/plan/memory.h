@@ -1,7 +1,7 @@
 /**
  * Estimates the memory that a rank will use, by category, before anything is allocated.
  *
- * The sizes come from functions that are defined next to the functions that allocate.
+ * The sizes come from functions next to those that allocate the memory.
  */
 #ifndef RN_TRAINER_PLAN_MEMORY_H
 #define RN_TRAINER_PLAN_MEMORY_H
@@ -22,10 +22,10 @@ typedef struct rn_memory {
   size_t program;            /* process and libraries before a run is created */
 } rn_memory;
 
-/** Returns the bytes of all categories together. */
+/** Returns the sum of all categories, in bytes. */
 size_t rn_memory_total(const rn_memory *memory);
 
-/** Memory and parameters of all stages of a layout. */
+/** Memory and number of parameters of all stages of a layout. */
 typedef struct rn_memory_plan {
   int stages;
   int *first;          /* [stages + 1] first layer of each stage */

@@ -7,17 +7,19 @@
 #include "comm/world/comm_thread.h"
 #include "trainer/parallel/shapes.h"
 
-/* The part of the work of a layer that runs while its scan is in flight: forward the q, g
- * projections and the terms within chunks, backward the latter and weight gradients. */
+/* Fraction of a layer's work that runs while its scan is in flight: in forward, the q, g
+ * projections and the terms within chunks; in backward, the terms within chunks and the weight
+ * gradients. */
 static const double hidden = 0.25;
 
-/* Forward is one of three passes: backward computes gradients of inputs and of weights. */
+/* Fraction of a layer's work that is forward. Backward costs twice as much, because it computes
+ * gradients of inputs and of weights. */
 static const double forward = 1.0 / 3;
 
-/* CPU time of one poll, in seconds: waking up, MPI, going to sleep. */
+/* CPU seconds of one poll, including waking up and going back to sleep. */
 static const double poll_cpu_s = 3e-6;
 
-/* A message between nodes: 5 us, 10 GB/s; states are combined at 5 GB/s. */
+/* Cost of a message between nodes: 5 us latency, 10 GB/s; states are combined at 5 GB/s. */
 static const rn_scan_cost network = {.latency_s = 5e-6, .byte_s = 1e-10, .combine_s = 2e-10};
 
 static double travel_s(rn_message_core_case c, double poll_s) {
@@ -42,7 +44,7 @@ bool rn_message_core_wins(rn_message_core_case c) {
 
 static rn_message_core_case case_of(const Retnet__Config *config, const rn_spec *spec,
                                     const rn_layout *l, int cores) {
-  enum { GFLOPS_FP32 = 50, GFLOPS_BF16 = 150 }; /* of a core in the products of a step */
+  enum { GFLOPS_FP32 = 50, GFLOPS_BF16 = 150 }; /* of one core in matrix products */
   const bool bf16 = config->train->precision == RETNET__PRECISION__PRECISION_BF16;
   const double rows = (double)l->microbatch * rn_shapes_tokens(config, l);
   return (rn_message_core_case){

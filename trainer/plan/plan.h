@@ -1,6 +1,6 @@
 /**
- * The plan of a run: the layout, chosen automatically, and the memory that the run needs, compared
- * with the memory of the nodes.
+ * The plan of a run consists of the layout, which is chosen automatically, and the memory that the
+ * run needs, which is compared with the memory of the nodes.
  */
 #ifndef RN_TRAINER_PLAN_PLAN_H
 #define RN_TRAINER_PLAN_PLAN_H

@@ -8,7 +8,7 @@
  */
 enum { MAX_UNITS = 1 << 28 };
 
-/* Maximum number of bytes of one rank; leaves headroom for products of sizes in 64 bits. */
+/* Maximum number of bytes of one rank, so that products of sizes fit in 64 bits. */
 static const double max_bytes = 0x1p50;
 
 typedef struct size {

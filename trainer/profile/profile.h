@@ -1,6 +1,6 @@
 /**
- * run.profile: where the steps of a run spend their time, as a table at the end of the run and as a
- * trace of the first steps in the Chrome trace event format.
+ * Implements run.profile, which shows where the steps of a run spend time: as a table at the end of
+ * the run, and as a trace of the first steps in the Chrome trace event format.
  *
  * Spans are recorded by proto/base/span.h; this module combines the records of all ranks.
  */
@@ -14,7 +14,7 @@
  * with the simulated pipeline. */
 enum { RN_PROFILE_TRACED = 10, RN_PROFILE_STEPS = 10 };
 
-/** Time of a step in the pipeline, and in the tasks of each kind without waiting. */
+/** Time of a step in the pipeline, and its time in tasks of each kind, without waiting. */
 typedef struct rn_profile_sample {
   double pipeline_s, busy_s[RN_TASK_WEIGHT + 1];
 } rn_profile_sample;
@@ -24,7 +24,8 @@ typedef struct rn_profile {
   const rn_pipeline_schedule_shape *schedule; /* schedule of a step; not owned */
   double origin_s;                            /* this rank's clock at the common start */
   int64_t steps;
-  rn_profile_sample sample[RN_PROFILE_STEPS], before; /* last steps; before: totals so far */
+  rn_profile_sample sample[RN_PROFILE_STEPS],
+      before; /* last steps; totals before the current step */
 } rn_profile;
 
 /**
@@ -41,15 +42,15 @@ void rn_profile_step(rn_profile *profile);
 
 /**
  * Prints the table, and for a pipeline its measured and simulated idle time, and replaces
- * RUN/trace.json; all on rank 0.
+ * RUN/trace.json; rank 0 does all of this.
  *
  * Collective: over the world. Errors: RN_ERR_IO, RN_ERR_MEMORY, agreed.
  */
 rn_status rn_profile_finish(rn_err *err, const char *run_dir, const rn_profile *profile);
 
-/** Fraction of time that the stages of the pipeline were idle, median of the last steps. `seen` is
- * measured; `simulated` is what the schedule simulator computes from the measured task times. Both
- * are 0 without a pipeline. */
+/** Fraction of time that the stages of the pipeline were idle, as the median of the last steps.
+ * `seen` is measured; `simulated` is computed by the schedule simulator from the measured task
+ * times. Both are 0 without a pipeline. */
 typedef struct rn_profile_idle {
   double seen, simulated;
 } rn_profile_idle;
