@@ -1,5 +1,5 @@
-/* Standard input is one JSON object (or with --lines, one on each line) and nothing else: exit 0.
- */
+/* Exits with 0 if standard input is one JSON object, or with --lines one object per line, and
+ * nothing else. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
