@@ -12,7 +12,8 @@
  * the schema.
  *
  * Errors: RN_ERR_USAGE naming the key: a layer that is listed twice or does not exist, a list with
- * arch transformer, or, in a transformer, a key of retention with a value other than its default.
+ *         arch transformer, or, in a transformer, a key of retention with a value other than its
+ *         default.
  */
 rn_status rn_spec_take_attention(rn_err *err, const Retnet__Model *model, rn_spec *spec);
 

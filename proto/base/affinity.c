@@ -44,12 +44,13 @@ void rn_mask_text(const rn_mask *mask, char *text, size_t bytes) {
   }
 }
 
-/* Not instrumented: the call before main precedes the initialization of the sanitizers. */
+/* The sanitizers must not instrument this function, because it is called before they are
+ * initialized. */
 __attribute__((no_sanitize("address", "undefined"))) void rn_affinity_remember(void) {
   is_known = sched_getaffinity(0, RN_MASK_BYTES, launcher.set) == 0;
 }
 
-/* .preinit_array runs before the constructors of all libraries. */
+/* The functions in .preinit_array run before the constructors of all libraries. */
 __attribute__((section(".preinit_array"),
                used)) static void (*const remember)(void) = rn_affinity_remember;
 
@@ -67,8 +68,8 @@ void rn_affinity_restore(void) {
 
 typedef enum { OWN, OTHER_CORE, ANY } choice;
 
-/* Returns the first free core of the mask, or -1; with OTHER_CORE, its physical core must be free
- * too. */
+/* Returns the first core of the mask that is not taken, or -1. With OTHER_CORE, no thread may be
+ * assigned to the same physical core. */
 static int free_core(const rn_mask *mask, const int *sibling, const rn_mask *taken,
                      const rn_mask *busy, choice how) {
   for (int c = 0; c < RN_MASK_CORES; c++) {
@@ -104,7 +105,7 @@ const char *rn_affinity_folder(void) {
   return folder != NULL ? folder : "/sys/devices/system/cpu";
 }
 
-/* Returns the first number of a list of siblings, or -1 if the file has none. */
+/* Returns the first number in the core's list of siblings, or -1 if the list cannot be read. */
 static int first_sibling(const char *folder, int core) {
   char path[512];
   int first = -1;
@@ -173,8 +174,8 @@ static int create_on_free_cores(pthread_t *thread, void *(*start)(void *), void 
   pthread_attr_setaffinity_np(&attributes, RN_MASK_BYTES, cores.set);
   code = pthread_create(thread, &attributes, start, argument);
   pthread_attr_destroy(&attributes);
-  /* If the system has narrowed the mask since start, this fails; then the thread is created without
-   * a mask. */
+  /* If the system has reduced the set of allowed cores since start, this fails; then the thread is
+   * created without a mask. */
   return code == 0 ? 0 : pthread_create(thread, NULL, start, argument);
 }
 

@@ -24,8 +24,8 @@ size_t rn_arena_round(size_t bytes) {
 }
 
 /*
- * Zeroed memory, in huge pages if it is large: matrix products walk down columns, and with small
- * pages every row of a column needs another TLB entry.
+ * Allocates zeroed memory, in huge pages if it is large. Matrix products read columns, and with
+ * small pages every row of a column would need a separate TLB entry.
  */
 static void *take_zeroed(size_t bytes, rn_touch touch) {
   const bool huge = bytes >= LARGE_BYTES;

@@ -1,4 +1,5 @@
-/** Workspace allocated once and handed out by moving a mark: no allocation inside a step. */
+/** An arena is a block of memory that is allocated once and then divided into pieces, so that
+ * nothing is allocated within a step. */
 #ifndef RN_PROTO_BASE_ARENA_H
 #define RN_PROTO_BASE_ARENA_H
 
@@ -7,10 +8,10 @@
 #include "proto/base/status.h"
 
 /**
- * How memory is divided among the threads that touch it first: the kernel takes a page from the
- * memory of the socket whose thread touches it first. RN_TOUCH_RANGES gives each thread one range,
- * as loops over a flat array are cut. RN_TOUCH_PAGES gives the threads pages in turn, so that each
- * of the arrays that share an arena spreads over the memory of all sockets.
+ * Selects which thread touches each page first. Linux places a page in the memory of the socket
+ * whose thread touches it first. With RN_TOUCH_RANGES, each thread touches one range, the same as
+ * in loops over a flat array. With RN_TOUCH_PAGES, the threads touch pages in turn, so that each
+ * array in an arena is spread over the memory of all sockets.
  */
 typedef enum { RN_TOUCH_RANGES, RN_TOUCH_PAGES } rn_touch;
 
@@ -18,13 +19,12 @@ typedef enum { RN_TOUCH_RANGES, RN_TOUCH_PAGES } rn_touch;
 typedef void rn_zero(rn_touch touch, char *memory, size_t bytes, size_t page);
 
 /**
- * Sets the function that zeroes large allocations (1 MiB or more) of the calling thread; NULL, the
- * default: the thread zeroes them itself. Arenas are touched as RN_TOUCH_PAGES, other memory as
- * RN_TOUCH_RANGES.
+ * Sets the function that zeroes large allocations (1 MiB or more) of the calling thread. NULL, the
+ * default: the calling thread zeroes them. Arenas use RN_TOUCH_PAGES, other memory RN_TOUCH_RANGES.
  */
 void rn_arena_zero_by(rn_zero *zero);
 
-/** One block of zeroed, 64-byte aligned memory; `used` is the mark. */
+/** A block of zeroed, 64-byte aligned memory; the first `used_bytes` bytes have been taken. */
 typedef struct rn_arena {
   char *base;
   size_t size_bytes;
@@ -32,20 +32,21 @@ typedef struct rn_arena {
   size_t peak_bytes;
 } rn_arena;
 
-/** Allocates `size_bytes`, which the arena owns until destroy. Errors: RN_ERR_MEMORY. */
+/** Allocates an arena of `size_bytes`. Errors: RN_ERR_MEMORY. */
 rn_status rn_arena_create(rn_err *err, size_t size_bytes, rn_arena *out);
 
-/** Frees the memory; accepts a zeroed arena too. */
+/** Frees the memory; accepts a zero-initialized arena. */
 void rn_arena_destroy(rn_arena *arena);
 
-/** Returns the bytes that rn_arena_take(bytes) uses, including padding; for computing the size of
- * an arena. */
+/** Returns the number of bytes that rn_arena_take(bytes) uses, including padding. For computing the
+ * size of an arena. */
 size_t rn_arena_round(size_t bytes);
 
 /** Returns the next `bytes` of the arena; exceeding the size of the arena is a bug (assert). */
 void *rn_arena_take(rn_arena *arena, size_t bytes);
 
-/** calloc for long-lived objects; `what` names the object in the error. Errors: RN_ERR_MEMORY. */
+/** Allocates zeroed memory for a long-lived object; error messages name the object as `what`.
+ * Errors: RN_ERR_MEMORY. */
 rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_each, void *out);
 
 #endif

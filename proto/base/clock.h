@@ -1,10 +1,10 @@
-/** Seconds of the monotonic clock, for durations. */
+/** The monotonic clock, for durations. */
 #ifndef RN_PROTO_BASE_CLOCK_H
 #define RN_PROTO_BASE_CLOCK_H
 
 #include <time.h>
 
-/** Seconds of a monotonic clock. */
+/** Returns the time in seconds. */
 static inline double rn_clock_s(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);

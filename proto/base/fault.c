@@ -16,7 +16,8 @@ enum { ORDER_BYTES = 128 };
 
 static const char slow[] = ":slow=", busy[] = ":busy=", late[] = ":late=";
 
-/* The last value read from RETNET_FAULT, and the passes counted since it was first seen. */
+/* The last value read from RETNET_FAULT, and the number of passes since RETNET_FAULT got this
+ * value. */
 static struct {
   pthread_mutex_t lock;
   char order[ORDER_BYTES];
@@ -32,7 +33,7 @@ static bool is_current(const char *order) {
   return strncmp(fault.order, order, ORDER_BYTES - 1) == 0;
 }
 
-/* Counts how often the site was reached; a changed RETNET_FAULT restarts the count. */
+/* Counts a pass and returns the count. If RETNET_FAULT has changed, first sets the count to 0. */
 static long count_pass(const char *order) {
   pthread_mutex_lock(&fault.lock);
   if (!is_current(order)) {
@@ -44,7 +45,8 @@ static long count_pass(const char *order) {
   return pass;
 }
 
-/* True if `pass` is in the range "5", "5-7" or "5-"; *kind points to the text after it. */
+/* True if `pass` is in `range`, for example "5", "5-7" or "5-". Sets *kind to the text after the
+ * range. */
 static bool is_meant(const char *range, long pass, char **kind) {
   const long first = strtol(range, kind, 10);
   long last = first;
@@ -76,7 +78,7 @@ static void sleep_ms(long ms) {
   while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
 }
 
-/* Counts a pass; returns the kind of its fault, or NULL if this pass succeeds. */
+/* Counts a pass. Returns the kind of fault to inject in this pass, or NULL for none. */
 static const char *kind_at(const char *site, long *pass) {
   const char *order = getenv("RETNET_FAULT");
   if (order == NULL || !names_site(order, site)) return NULL;

@@ -1,14 +1,14 @@
 /**
- * Named sites where a test can inject faults.
+ * Injects faults at named sites, for tests.
  *
- * RETNET_FAULT="site:n[:kind]" triggers at the n-th pass (from 1) through that site, "site:n-m" at
- * passes n to m, "site:n-" at the n-th and all later ones. Kinds: `fail` (the default) makes the
- * caller behave as if its system call had failed with ENOSPC; EIO, EDQUOT, EROFS, EFBIG and ENOENT
- * do the same with that error; `kill` ends the process at once, as kill -9 does; `stop` suspends
- * it; `loop` blocks the calling thread forever; `slow=MS` delays the pass by MS milliseconds and
- * lets it succeed. If the variable is not set, a pass costs one getenv().
+ * RETNET_FAULT="site:n[:kind]" injects a fault at the n-th pass (from 1) through that site,
+ * "site:n-m" at passes n to m, "site:n-" at the n-th and all later passes. Kinds: `fail` (the
+ * default) makes the caller behave as if its system call had failed with ENOSPC; EIO, EDQUOT,
+ * EROFS, EFBIG and ENOENT do the same with that error; `kill` ends the process at once, as kill -9
+ * does; `stop` suspends it; `loop` blocks the calling thread forever; `slow=MS` delays the pass by
+ * MS milliseconds, after which it succeeds. If the variable is not set, a pass costs one getenv().
  *
- * Two sites imitate a machine on which ranks are not equally fast. They have kinds of their own:
+ * Two sites simulate a machine on which ranks are not equally fast. They have separate kinds:
  *
  *   compute:n-:busy=P     each phase (forward, backward, weight) of a layer uses P % more CPU time
  *   compute:n-:busy=P~S   the same with a random percentage in [0, 2 P), by the seed S and the pass
@@ -19,19 +19,22 @@
 
 #include <stdbool.h>
 
-/** True if the caller must fail now; errno is then set by the kind. Thread-safe. */
+/** Counts a pass and returns true if the caller must fail; errno is then set according to the kind.
+ * Thread-safe. */
 bool rn_fault_now(const char *site);
 
-/** Returns the fraction by which kind `busy` slows this pass down; 0: not at all. */
+/** Counts a pass and returns the fraction by which kind `busy` slows it down; 0 if it does not. */
 double rn_fault_busy(const char *site);
 
-/** Returns the seconds by which kind `late` delays the message of this pass; 0: not at all. */
+/** Counts a pass and returns the seconds by which kind `late` delays its message; 0 if it does
+ * not. */
 double rn_fault_late_s(const char *site);
 
 /** True if RETNET_FAULT names the site. Does not count a pass. */
 bool rn_fault_names(const char *site);
 
-/** Returns the passes through the named site since RETNET_FAULT got its present value; for tests.
+/** Returns the number of passes through the site that RETNET_FAULT names, since RETNET_FAULT got
+ * its current value. For tests.
  */
 long rn_fault_passes(void);
 

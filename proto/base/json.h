@@ -1,4 +1,4 @@
-/** Numbers in JSON, which has no infinity and no NaN. */
+/** Formats numbers for JSON, which has no infinity and no NaN. */
 #ifndef RN_PROTO_BASE_JSON_H
 #define RN_PROTO_BASE_JSON_H
 
@@ -14,8 +14,8 @@ static inline const char *rn_json_double(char *text, int digits, double value) {
   return text;
 }
 
-/** Format `value` for printf's %s, with 9 digits or all 17. The text is a compound literal that
- * lives until the end of the enclosing block. */
+/** These macros format `value` for printf's %s, with 9 or 17 digits. The text is valid until the
+ * end of the enclosing block. */
 #define RN_JSON(value) rn_json_double((char[RN_JSON_BYTES]){0}, 9, (value))
 #define RN_JSON_EXACT(value) rn_json_double((char[RN_JSON_BYTES]){0}, 17, (value))
 

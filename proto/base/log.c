@@ -11,8 +11,8 @@
 
 static struct {
   bool quiet, json;
-  bool launched;     /* started by mpirun: no other rank writes to these streams */
-  bool line_pending; /* a progress line is on the terminal */
+  bool launched;     /* true if started by mpirun; then no other rank writes to the same streams */
+  bool line_pending; /* true while a progress line is on the terminal */
   volatile sig_atomic_t may_drop;
   sigset_t let_in; /* signals to unblock while a text is written */
 } settings;
@@ -23,7 +23,7 @@ void rn_log_setup(bool quiet, bool json) {
   settings.launched = getenv("OMPI_COMM_WORLD_SIZE") != NULL;
 }
 
-/* Returns the stream for lines; NULL when quiet. */
+/* Returns the stream to which lines are written; NULL if quiet. */
 static FILE *stream_of_lines(void) {
   if (settings.quiet) return NULL;
   return settings.json ? stderr : stdout;
@@ -40,7 +40,7 @@ static void clear_pending(void) {
   settings.line_pending = false;
 }
 
-/* Writes one text as a whole, after erasing the progress line. */
+/* Erases the progress line, then writes a text and flushes the stream. */
 static bool say(FILE *stream, const char *before, const char *format, va_list args,
                 const char *after) {
   sigset_t held;
@@ -77,8 +77,9 @@ void rn_log_warn(const char *format, ...) {
   va_end(args);
 }
 
-/* Opens the terminal to which the stream leads; -1 if none. A launcher gives each rank a
- * pseudo-terminal even if its own output is redirected, so its stream counts, with its size. */
+/* Opens the terminal to which the stream is connected; returns -1 if there is none. A launcher
+ * gives each rank a pseudo-terminal even if the launcher's output is redirected. Under a launcher,
+ * therefore opens the terminal of the launcher's stream. */
 static int open_terminal(FILE *stream) {
   char link[64], target[PATH_MAX];
   if (!isatty(fileno(stream))) return -1;
@@ -104,7 +105,8 @@ int rn_log_progress_columns(void) {
   return known ? size.ws_col : USUAL_COLUMNS;
 }
 
-/* A line that fills the last column would be wrapped by some terminals, and not be erased. */
+/* Leaves the last column empty: some terminals wrap a line that fills it, and such a line would not
+ * be erased. */
 void rn_log_progress(const char *format, ...) {
   char text[RN_LOG_PROGRESS_BYTES];
   const int columns = rn_log_progress_columns();

@@ -1,5 +1,5 @@
 /**
- * The lines that a program prints for its user, from one rank only.
+ * Prints lines for the user, from one rank only.
  *
  * Lines go to stdout, or to stderr in a program whose stdout is one JSON object. Libraries do not
  * log: they return an rn_err, and main prints it.
@@ -13,18 +13,19 @@
 
 #include "proto/base/status.h"
 
-/** Called once by main: `quiet` on all ranks but the first, `json` if stdout is only for JSON. */
+/** Called once by main. `quiet` is true on all ranks except the first; `json` is true if stdout is
+ * only for JSON. */
 void rn_log_setup(bool quiet, bool json);
 
 /** Prints one line; adds the newline. */
 void rn_log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/** One line "warning: ..." on stderr. */
+/** Prints one line "warning: ..." on stderr. */
 void rn_log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 enum { RN_LOG_PROGRESS_BYTES = 512 };
 
-/** Width of the terminal that shows progress lines; 0 if they are not shown. */
+/** Returns the width of the terminal that shows progress lines; 0 if they are not shown. */
 int rn_log_progress_columns(void);
 
 /**
@@ -35,19 +36,21 @@ int rn_log_progress_columns(void);
 void rn_log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /**
- * Sets signals to unblock while a line is written, even if callers have blocked them: a handler
- * that calls rn_log_do_not_wait() can then end a write that blocks because nobody reads.
+ * Sets signals that are unblocked while a line is written, even if the caller has blocked them. If
+ * the write blocks because nobody reads the output, a signal handler can then end it by calling
+ * rn_log_do_not_wait().
  */
 void rn_log_let_in(const sigset_t *signals);
 
 /**
- * Under a launcher, makes later output drop lines that nobody reads, instead of blocking: once
- * mpirun is asked to stop, it no longer reads the output of its ranks, and a blocked rank could not
- * save a checkpoint. Async-signal-safe.
+ * Under a launcher, makes later writes drop lines that nobody reads instead of blocking. After
+ * mpirun has been asked to stop, it does not read the output of ranks any more, and a rank that is
+ * blocked in a write could not save a checkpoint. Async-signal-safe.
  */
 void rn_log_do_not_wait(void);
 
-/** True after rn_log_do_not_wait() under a launcher: lines may have been dropped on purpose. */
+/** True if rn_log_do_not_wait() has been called under a launcher, so that lines may have been
+ * dropped intentionally. */
 bool rn_log_may_drop(void);
 
 /** Prints "program: cause" on stderr even if quiet; main calls it on the reporting rank. */

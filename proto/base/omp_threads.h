@@ -1,11 +1,11 @@
-/** The number of threads that the user asks for with OMP_NUM_THREADS. */
+/** Reads the number of threads that the user requests with OMP_NUM_THREADS. */
 #ifndef RN_PROTO_BASE_OMP_THREADS_H
 #define RN_PROTO_BASE_OMP_THREADS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/** The largest number of threads of a rank: the number of cores that Linux supports. */
+/** Maximum number of threads of a rank: the number of cores that Linux supports. */
 enum { RN_OMP_THREADS_MAX = 8192 };
 
 /**
@@ -14,8 +14,8 @@ enum { RN_OMP_THREADS_MAX = 8192 };
  */
 int rn_omp_threads(void);
 
-/** If OMP_NUM_THREADS is set and rn_omp_threads returns 0, writes what was given, and that `used`
- * threads are used instead, into text [bytes] and returns true. */
+/** If OMP_NUM_THREADS is set but rn_omp_threads returns 0, returns true and writes a warning to
+ * text [bytes]: the value of the variable, and that `used` threads are used instead. */
 bool rn_omp_threads_refused(int used, char *text, size_t bytes);
 
 #endif

@@ -12,7 +12,7 @@ unsigned long long rn_process_start(long long pid) {
   const size_t used = fread(text, 1, sizeof text - 1, file);
   fclose(file);
   text[used] = '\0';
-  const char *at = strrchr(text, ')'); /* the name before it may contain any byte */
+  const char *at = strrchr(text, ')'); /* skips the name, which may contain any byte */
   char state = 0;
   unsigned long long start = 0;
   if (at == NULL || sscanf(at + 1,
@@ -24,7 +24,7 @@ unsigned long long rn_process_start(long long pid) {
   return state == 'Z' || state == 'X' ? 0 : start;
 }
 
-/* "boot id/PID namespace"; "-" if the system does not report both. */
+/* Writes "boot id/PID namespace", or "-" if one of the two is unknown. */
 static void name_kernel(char *text, size_t bytes) {
   char boot[64] = "", space[64] = "";
   FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");

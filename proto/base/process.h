@@ -1,4 +1,4 @@
-/** Identity of a process beyond its PID, and whether another process is still alive. */
+/** Identifies a process beyond its PID, and tests whether a process is still alive. */
 #ifndef RN_PROTO_BASE_PROCESS_H
 #define RN_PROTO_BASE_PROCESS_H
 
@@ -7,13 +7,13 @@
 enum { RN_PROCESS_TEXT_BYTES = 128 };
 
 /**
- * A process, described so that another one can test later whether it has ended. PIDs are reused, by
- * other processes and after a reboot, and are valid only within one kernel and one PID namespace
- * (two containers of one host have two).
+ * A description of a process from which another process can later test whether the process has
+ * ended. PIDs are reused, also after a reboot, and are valid only within one kernel and one PID
+ * namespace (each container has its own).
  */
 typedef struct rn_process {
   char host[RN_PROCESS_TEXT_BYTES];
-  char kernel[RN_PROCESS_TEXT_BYTES]; /* boot id and PID namespace; "-": unknown */
+  char kernel[RN_PROCESS_TEXT_BYTES]; /* boot id and PID namespace; "-" if unknown */
   long long pid;
   unsigned long long start; /* start time, in kernel ticks since boot */
 } rn_process;
@@ -21,8 +21,8 @@ typedef struct rn_process {
 /** Describes this process. */
 rn_process rn_process_self(void);
 
-/** Returns the start time of a live process of this kernel and namespace; 0 if there is none with
- * this PID. */
+/** Returns the start time of the live process with this PID in this kernel and namespace; 0 if
+ * there is none. */
 unsigned long long rn_process_start(long long pid);
 
 /** True if `other` belongs to the kernel and namespace of this process, so that its PID is valid

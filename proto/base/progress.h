@@ -1,9 +1,11 @@
 /**
- * What this process is doing, for a watchdog: the current operation and a count of finished units.
+ * Records what this process is doing, for a watchdog: the current operation, and a count of
+ * finished units of work.
  *
- * The main thread names the operation that it begins; any thread counts a unit (a layer of a
- * micro-batch, a batch of an evaluation, a chunk of a file, a bucket of gradients) when it is done.
- * A mark costs a few stores and one reading of the clock (< 0.1 us).
+ * The main thread sets the name of the operation that it begins. Any thread counts a unit (a layer
+ * of a micro-batch, a batch of an evaluation, a chunk of a file, a bucket of gradients) when it has
+ * finished the unit. These calls are called marks; a mark costs a few stores and one reading of the
+ * clock (< 0.1 us).
  */
 #ifndef RN_PROTO_BASE_PROGRESS_H
 #define RN_PROTO_BASE_PROGRESS_H
@@ -15,17 +17,17 @@
 
 enum { RN_PROGRESS_NAME_WORDS = 6, RN_PROGRESS_NAME_BYTES = RN_PROGRESS_NAME_WORDS * 8 };
 
-/** The marks of one process, possibly in memory that other processes read. Zero-initialise it. */
+/** The marks of one process, possibly in memory that other processes read. Zero-initialize it. */
 typedef struct rn_progress {
-  _Atomic int64_t units;     /* units finished plus operations begun; only grows */
+  _Atomic int64_t units;     /* units finished plus operations begun; never decreases */
   _Atomic int64_t step;      /* step of the current operation */
   _Atomic int64_t last_ns;   /* time of the last mark, by CLOCK_MONOTONIC */
   _Atomic int64_t polled_ns; /* time of the last rn_progress_poll */
-  _Atomic int waits;         /* the main thread is in a call that needs other ranks */
+  _Atomic int waits;         /* nonzero while the main thread is in a call that needs other ranks */
   _Atomic uint64_t name[RN_PROGRESS_NAME_WORDS];
 } rn_progress;
 
-/** Stores the marks in *marks from now on; NULL: in this process's private memory. */
+/** Stores the marks in *marks from now on; if NULL, in private memory of this process. */
 void rn_progress_use(rn_progress *marks);
 
 /** Marks that the main thread begins `operation` (truncated to 47 bytes) of `step`. */
@@ -37,20 +39,20 @@ void rn_progress_phase(const char *operation);
 /** Counts one finished unit of work. Thread-safe. */
 void rn_progress_unit(void);
 
-/** Units counted so far; only grows. */
+/** Returns the number of units counted so far. */
 int64_t rn_progress_units(void);
 
 /** Marks that the main thread enters (or leaves) a call that may have to wait for other ranks. */
 void rn_progress_wait(bool waits);
 
-/** Marks that the main thread polls for a message; it counts as waiting as long as it repeats this
- * call. */
+/** Marks that the main thread polls for a message. The thread is considered to be waiting as long
+ * as it repeats this call. */
 void rn_progress_poll(void);
 
 /** Copies the name of the current operation in *marks to `name`. */
 void rn_progress_name(rn_progress *marks, char name[RN_PROGRESS_NAME_BYTES]);
 
-/** True if, according to *marks, the process that sets these marks is waiting for other ranks. */
+/** True if the process that sets *marks is waiting for other ranks. */
 bool rn_progress_is_waiting(rn_progress *marks);
 
 /** Returns CLOCK_MONOTONIC in nanoseconds; all processes of a host read the same clock. */

@@ -4,11 +4,11 @@
 
 enum { RN_QUANTILE_MAX = 100 };
 
-/** Returns the quantile `share` (0.5: median) of the values; between two values, their mean; 1 <=
- * count <= RN_QUANTILE_MAX. */
+/** Returns the quantile `share` (0.5: median) of the values; if it falls between two values,
+ * returns their mean. 1 <= count <= RN_QUANTILE_MAX. */
 double rn_quantile(const double *values, int count, double share);
 
-/** The median; 1 <= count <= RN_QUANTILE_MAX. */
+/** Returns the median; 1 <= count <= RN_QUANTILE_MAX. */
 static inline double rn_median(const double *values, int count) {
   return rn_quantile(values, count, 0.5);
 }

@@ -11,7 +11,8 @@ static philox4x32_ctr_t philox(rn_random_key key, uint64_t low, uint64_t high) {
   return philox4x32(counter, philox_key);
 }
 
-/* Absorbs the words in order: the key so far encrypts the next word and its index. */
+/* Hashes the words in order: for each word, encrypts the word and its index with the key so far, to
+ * obtain the next key. */
 rn_random_key rn_random_key_make(rn_random_purpose purpose, const uint64_t *words, int count) {
   rn_random_key key = {{(uint32_t)purpose, (uint32_t)count}};
   for (int i = 0; i < count; i++) {

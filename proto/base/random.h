@@ -1,8 +1,8 @@
 /**
- * Counter-based random numbers: a function of (key, index), without state.
+ * Counter-based random numbers: each number is a function of (key, index), without state.
  *
- * The key is a hash of what the numbers are for (purpose, seed, step, layer ...); the index selects
- * one number of the key. Results therefore never depend on rank, thread, order or local row.
+ * The key is a hash of purpose, seed, step, layer and so on; the index selects one number of the
+ * key. Results therefore do not depend on ranks, threads, the order of calls, or local row numbers.
  * Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011), Philox4x32-10.
  */
 #ifndef RN_PROTO_BASE_RANDOM_H
@@ -14,7 +14,8 @@ typedef struct rn_random_key {
   uint32_t word[2];
 } rn_random_key;
 
-/** Purpose of a number; part of every key, so that no two uses share numbers. */
+/** The purpose of a number. It is part of every key, so that different uses have different
+ * numbers. */
 typedef enum {
   RN_RANDOM_INIT = 1,
   RN_RANDOM_DROPOUT = 2,
@@ -30,16 +31,16 @@ rn_random_key rn_random_key_make(rn_random_purpose purpose, const uint64_t *word
 /** Returns the key of a purpose, a seed and a text (a tensor's name). */
 rn_random_key rn_random_key_named(rn_random_purpose purpose, uint64_t seed, const char *name);
 
-/** Four independent 32-bit numbers of (key, index). */
+/** Computes four independent 32-bit numbers of (key, index). */
 void rn_random_four(rn_random_key key, uint64_t index, uint64_t index_high, uint32_t out[4]);
 
-/** 64 random bits of (key, index). */
+/** Returns 64 random bits of (key, index). */
 uint64_t rn_random_bits(rn_random_key key, uint64_t index);
 
-/** Uniform in [0, 1), 53 bits. */
+/** Returns a number uniform in [0, 1), with 53 bits. */
 double rn_random_uniform(rn_random_key key, uint64_t index);
 
-/** Standard normal (Box-Muller). */
+/** Returns a number of the standard normal distribution (Box-Muller). */
 double rn_random_normal(rn_random_key key, uint64_t index);
 
 #endif

@@ -1,9 +1,10 @@
 /**
- * One source, two precisions: the numerics are written in terms of rn_real and compiled twice.
+ * The floating-point type of numerical code, which is written in terms of rn_real and compiled
+ * twice, for float and double.
  *
- * Only float is installed; double serves the tests and golden_check. Each folder that is compiled
- * twice lists its public functions in a names header (model/base/precision_names.h), which adds
- * the suffix of the precision, so that both builds can be linked into one program.
+ * Only the float build is installed; tests and golden_check use the double build. Each folder that
+ * is compiled twice lists its public functions in a names header (model/base/precision_names.h),
+ * which adds the suffix of the precision, so that both builds can be linked into one program.
  */
 #ifndef RN_PROTO_BASE_REAL_H
 #define RN_PROTO_BASE_REAL_H

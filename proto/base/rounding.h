@@ -1,4 +1,4 @@
-/** Checks of numbers that a user has written. */
+/** Checks numbers that a user has written. */
 #ifndef RN_PROTO_BASE_ROUNDING_H
 #define RN_PROTO_BASE_ROUNDING_H
 
@@ -8,8 +8,8 @@
 #include <string.h>
 
 /**
- * True if `text`, whose value strtod has returned as `number`, is not 0 but is 0 in single
- * precision. Such a number would silently switch something off, or be divided by.
+ * True if `number`, which strtod has read from `text`, is 0 in single precision although `text` is
+ * not 0. Such a number could silently disable a feature or cause a division by 0.
  */
 static inline bool rn_rounds_to_zero(const char *text, double number) {
   return fabs(number) < (double)FLT_MIN && strcspn(text, "123456789") < strcspn(text, "eE");

@@ -6,7 +6,8 @@
 
 static const char site[] = "compute";
 
-/* CPU time, not elapsed time: waiting for other ranks is not slowed down. */
+/* Returns the CPU time of the calling thread. Elapsed time would include waiting for other ranks,
+ * which must not be slowed down. */
 static double thread_s(void) {
   struct timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);

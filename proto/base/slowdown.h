@@ -1,6 +1,6 @@
 /**
- * The fault site `compute` (proto/base/fault.h): a phase of a layer uses more CPU time than it
- * needs, as on a slower core, so that tests see what a slow rank costs the others.
+ * The fault site `compute` (proto/base/fault.h) makes a phase of a layer use more CPU time than it
+ * needs, as on a slower core. Tests then measure how a slow rank delays other ranks.
  */
 #ifndef RN_PROTO_BASE_SLOWDOWN_H
 #define RN_PROTO_BASE_SLOWDOWN_H
@@ -9,8 +9,8 @@
 double rn_slowdown_begin(void);
 
 /**
- * Ends a phase: if the site is set, spins until the CPU time used since `begin_s` has grown by its
- * percentage. Returns the seconds of CPU time added.
+ * Ends a phase. If the site is set, spins until the CPU time used since `begin_s` has increased by
+ * the percentage of the site. Returns the added CPU time in seconds.
  */
 double rn_slowdown_end(double begin_s);
 

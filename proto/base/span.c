@@ -17,7 +17,7 @@ static struct {
   rn_spans trace;
   span open[RN_SPAN_DEPTH];
   int depth;
-  atomic_int task_path; /* path of the innermost span, for tasks of all threads; -1: none */
+  atomic_int task_path; /* index of the innermost span's path, for tasks of all threads; -1: none */
 } recorder;
 
 rn_status rn_spans_start(rn_err *err, int64_t max_events) {
@@ -53,7 +53,8 @@ double rn_spans_total_s(const char *name) {
   return total_s;
 }
 
-/* Compares by content too: equal names may be different literals. */
+/* Returns the index of a path; adds the path if it is new. Compares names by content, because equal
+ * names may be different literals. */
 static int find_path(int parent, const char *name) {
   rn_spans *t = &recorder.trace;
   for (int i = 0; i < t->paths; i++) {

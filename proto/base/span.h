@@ -1,15 +1,15 @@
 /**
- * A profiler for the main thread: nested, named spans of time.
+ * A profiler of the main thread that records nested, named spans of time.
  *
- * A span lasts from begin to end; a phase lasts from its mark to the next phase or the end of the
- * enclosing span, so that a function with consecutive phases marks each with one line. Sums are
- * kept by path ("step / forward / k, v projection"), single events up to a capacity. While
- * recording is off, a mark costs one test of a flag. Only the main thread may set marks, outside
- * of parallel regions.
+ * A span lasts from rn_span_begin to rn_span_end. A phase is a span that lasts from rn_span_phase
+ * to the next phase or to the end of the enclosing span, so that a function with consecutive phases
+ * needs one call for each. Sums are recorded for each path ("step / forward / k, v projection"),
+ * and single events up to a maximum number. While nothing is recorded, a call costs one test of a
+ * flag. Only the main thread may begin and end spans, outside parallel regions.
  *
- * Tasks are the pieces of a parallel loop; any thread may record them, and they belong to the span
- * that is open while the loop runs. They show if a phase has enough pieces for its threads: the
- * threads are idle for the time of the phase x threads - the time of its tasks.
+ * Tasks are the pieces of a parallel loop. Any thread may record them; they belong to the span that
+ * is open while the loop runs. They show whether a phase has enough pieces for all threads: the
+ * idle time of the threads is (time of the phase) x (threads) - (time of its tasks).
  */
 #ifndef RN_PROTO_BASE_SPAN_H
 #define RN_PROTO_BASE_SPAN_H
@@ -34,22 +34,22 @@ typedef struct rn_span_path {
   int parent; /* index of the enclosing path; -1: none */
   int64_t count;
   double total_s, inner_s; /* inner_s: part of total_s spent in nested spans */
-  rn_span_tasks tasks;     /* of these spans, without nested ones */
+  rn_span_tasks tasks;     /* tasks of these spans, without tasks of nested spans */
 } rn_span_path;
 
-/** One span; microbatch and segment are -1 if it is not a unit of pipeline work. */
+/** A single span; microbatch and segment are -1 if the span is not a unit of pipeline work. */
 typedef struct rn_span_event {
   int path, microbatch, segment;
-  double begin_s, end_s; /* by rn_clock_s */
+  double begin_s, end_s; /* times of rn_clock_s */
 } rn_span_event;
 
-/** The record since rn_spans_start. */
+/** Everything recorded since rn_spans_start. */
 typedef struct rn_spans {
   rn_span_path path[RN_SPAN_PATHS];
   int paths;
   rn_span_event *event; /* [events] */
   int64_t events, capacity;
-  bool keep_events; /* record single events; may be changed between spans; sums are always kept */
+  bool keep_events; /* true: record single events, not only sums; may be changed between spans */
 } rn_spans;
 
 extern bool rn_spans_are_on;
@@ -61,16 +61,16 @@ void rn_spans_stop(void);
 /** Returns the current record; valid between start and stop. */
 rn_spans *rn_spans_get(void);
 
-/** Returns the total seconds of all spans of one name, in any path. */
+/** Returns the total seconds of all spans of one name, whatever their paths. */
 double rn_spans_total_s(const char *name);
 
-/** Implement the inline functions below; called only while recording is on. */
+/** These functions implement the inline functions below. They are called only while recording. */
 void rn_span_do_begin(const char *name, int microbatch, int segment);
 void rn_span_do_end(void);
 void rn_span_do_phase(const char *name);
 void rn_span_do_task(double begin_s);
 
-/** Names must be string literals: only the pointer is stored. */
+/** Begins a span. `name` must be a string literal, because only the pointer is stored. */
 static inline void rn_span_begin(const char *name) {
   if (rn_spans_are_on) rn_span_do_begin(name, -1, -1);
 }

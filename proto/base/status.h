@@ -1,4 +1,4 @@
-/** Errors and how they are returned: a status for the program, a text for the user. */
+/** Errors. A function returns a status for the program; rn_err holds a text for the user. */
 #ifndef RN_PROTO_BASE_STATUS_H
 #define RN_PROTO_BASE_STATUS_H
 
@@ -26,28 +26,30 @@ typedef enum {
 
 enum { RN_ERR_TEXT_BYTES = 2048, RN_ERR_TRACE_BYTES = 2048 };
 
-/** The first cause (what, where, what to do) and its call trace; zero-initialise it. */
+/** The first cause of an error (what, where, what to do) and the call trace; zero-initialize it. */
 typedef struct rn_err {
   rn_status status;
   char text[RN_ERR_TEXT_BYTES];
   char trace[RN_ERR_TRACE_BYTES];
 } rn_err;
 
-/** Records a cause, unless one is recorded already (the first wins); returns `status`. */
+/** Records a cause, unless one is recorded already, and returns `status`. */
 rn_status rn_fail(rn_err *err, rn_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/** Adds one line "file:line" to the call trace; returns `status`. */
+/** Adds one line "file:line" to the call trace and returns `status`. */
 rn_status rn_trace(rn_err *err, rn_status status, const char *file, int line);
 
 /** Clears the error, for a caller that has handled it. */
 void rn_err_clear(rn_err *err);
 
-/** Return the text of a status for messages, and the exit code of a program that ends with it. */
+/** These functions return the text of a status for messages, and the exit code of a program that
+ * ends with this status. */
 const char *rn_status_text(rn_status status);
 int rn_status_exit_code(rn_status status);
 
-/* Only for functions that hold no resources at that point; others use `goto fail`. */
+/* Returns from the calling function if `call` fails. Use it only where the function holds no
+ * resources; elsewhere use `goto fail`. */
 #define RN_TRY(err, call)                                                      \
   do {                                                                         \
     rn_status rn_try_ = (call);                                                \

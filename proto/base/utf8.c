@@ -3,7 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Length and range of the second byte, by the first byte (Unicode 15, table 3-7). */
+/* For ranges of the first byte: the length of the character and the range of its second byte
+ * (Unicode 15, table 3-7). */
 static const struct {
   unsigned char first, last, bytes, low, high;
 } forms[] = {{0x00, 0x7f, 1, 0, 0},       {0xc2, 0xdf, 2, 0x80, 0xbf}, {0xe0, 0xe0, 3, 0xa0, 0xbf},
@@ -48,7 +49,7 @@ size_t rn_utf8_open_end(const unsigned char *bytes, size_t count) {
   return 0;
 }
 
-/* Returns the number of ASCII characters at the start, in steps of eight. */
+/* Returns the number of ASCII characters at the start, rounded down to a multiple of eight. */
 static size_t ascii_run(const unsigned char *bytes, size_t count) {
   size_t at = 0;
   for (uint64_t eight; at + sizeof eight <= count; at += sizeof eight) {

@@ -1,4 +1,4 @@
-/** Validation and repair of bytes that may not be valid UTF-8. */
+/** Validates and repairs bytes that may not be valid UTF-8. */
 #ifndef RN_PROTO_BASE_UTF8_H
 #define RN_PROTO_BASE_UTF8_H
 
@@ -8,7 +8,7 @@
 /** Returns the length of the well-formed character at `at`, 1 to 4; 0 if none begins there. */
 size_t rn_utf8_length(const unsigned char *at, size_t left);
 
-/** Returns the number of bytes at the end, 0 to 3, that begin a character which is not complete. */
+/** Returns the number of bytes (0 to 3) of an incomplete character at the end. */
 size_t rn_utf8_open_end(const unsigned char *bytes, size_t count);
 
 /** True if all bytes form valid UTF-8. */

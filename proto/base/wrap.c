@@ -4,7 +4,7 @@
 
 enum { WIDTH = 80 };
 
-/* Bytes of the next word; text in brackets is not broken. */
+/* Returns the number of bytes of the next word; text in [brackets] is one word. */
 static int word_length(const char *text) {
   int depth = 0, i = 0;
   for (; text[i] != '\0' && text[i] != '\n' && (text[i] != ' ' || depth > 0); i++) {
@@ -14,7 +14,7 @@ static int word_length(const char *text) {
 }
 
 void rn_wrap_print(FILE *file, const char *text, int column, int margin) {
-  bool at_start = true; /* no word on this line yet */
+  bool at_start = true; /* true if the line has no word yet */
   for (const char *at = text; *at != '\0';) {
     const int length = word_length(at);
     const bool full = !at_start && length > 0 && column + 1 + length > WIDTH;

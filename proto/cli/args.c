@@ -190,7 +190,7 @@ static rn_status check_words(rn_err *err, const rn_args *args, const rn_words *w
 rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const *argv,
                         rn_args_found *out) {
   bool options_end = false;
-  const bool has_commands = strchr(args->program, ' ') != NULL; /* then `help` is a command */
+  const bool has_commands = strchr(args->program, ' ') != NULL; /* if so, `help` is a command */
   out->help = !has_commands && argc == 2 && strcmp(argv[1], "help") == 0;
   if (out->help) return RN_OK;
   for (int at = 1; at < argc; at++) {

@@ -1,9 +1,10 @@
 /**
- * A program's command line: a table of options, read into the caller's variables.
+ * Parses a program's command line by a table of options, and stores the values in the caller's
+ * variables.
  *
- * `--name value`, `--name=value`, `-x value`; `--` ends the options, `-` is an ordinary word.
- * Every program has --help (-h; and `help` alone), --version and --generate. If an option is
- * repeated, the last value wins.
+ * Options are written `--name value`, `--name=value` or `-x value`; `--` ends the options, and `-`
+ * is an ordinary word. Every program has --help (-h; and `help` alone), --version and --generate.
+ * If an option is repeated, the last value wins.
  */
 #ifndef RN_PROTO_CLI_ARGS_H
 #define RN_PROTO_CLI_ARGS_H
@@ -14,7 +15,8 @@
 
 #include "proto/base/status.h"
 
-/** Words of a command line, in order; they point into argv. Zero-initialise; rn_words_free. */
+/** Words of a command line, in order; they point into argv. Zero-initialize; free with
+ * rn_words_free. */
 typedef struct rn_words {
   const char **word;
   int count;
@@ -26,13 +28,13 @@ void rn_words_free(rn_words *words);
 typedef enum {
   RN_ARG_SWITCH,  /* out is bool *, set to true */
   RN_ARG_TEXT,    /* const char ** */
-  RN_ARG_PATH,    /* const char **; empty (as from an unset shell variable) is an error */
+  RN_ARG_PATH,    /* const char **; an empty value (as from an unset shell variable) is an error */
   RN_ARG_LIST,    /* rn_words *; each occurrence of the option adds one word */
   RN_ARG_INTEGER, /* int64_t * */
   RN_ARG_NUMBER   /* double *, finite */
 } rn_arg_kind;
 
-/** One option; `low` and `high` bound integers and numbers when low < high. */
+/** An option. If low < high, `low` and `high` are the bounds of an integer or number. */
 typedef struct rn_arg {
   char letter;       /* 0: none */
   const char *name;  /* without dashes; NULL: the option has only a letter */
@@ -55,18 +57,19 @@ typedef struct rn_args {
   bool config_keys;         /* the help also lists all configuration keys */
 } rn_args;
 
-/** The rest of the command line. Zero-initialise; rn_words_free(&found.words). */
+/** The rest of the command line. Zero-initialize; free with rn_words_free(&found.words). */
 typedef struct rn_args_found {
-  bool help, version;   /* parsing stopped at that option */
-  const char *generate; /* the same: "man" or "bash"; NULL otherwise */
+  bool help, version; /* true if the command line has this option; parsing stops there */
+  /* value of --generate, "man" or "bash", where parsing also stops; else NULL */
+  const char *generate;
   rn_words words;
 } rn_args_found;
 
 /**
  * Parses argv[1 .. argc-1].
  *
- * Errors: RN_ERR_USAGE naming the option, its value and bounds (for an unknown option the nearest
- *         known one); RN_ERR_USAGE for too many, too few or empty words.
+ * Errors: RN_ERR_USAGE naming the option, its value and bounds, or for an unknown option the
+ *         nearest known one; RN_ERR_USAGE for too many, too few or empty words.
  */
 rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const *argv,
                         rn_args_found *out);
@@ -74,20 +77,20 @@ rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const 
 /** Prints usage, description, every option, --help and --version, and the example. */
 void rn_args_print_help(const rn_args *args, FILE *file);
 
-/** The same as one section of a program's help, without --help and --version. */
+/** Prints the same as one section of a program's help, without --help and --version. */
 void rn_args_print_section(const rn_args *args, FILE *file);
 
 /** Prints the options that every program has. */
 void rn_args_print_common(FILE *file);
 
-/** The option of index `i` in the order of the help, with those that every program has at the end;
- * NULL after the last. `args` NULL: only the latter. */
+/** Returns option `i` in the order of the help, or NULL after the last option. The options that
+ * every program has come last; if `args` is NULL, they are the only ones. */
 const rn_arg *rn_args_option(const rn_args *args, int i);
 
 /** Parses the value of --generate. Errors: RN_ERR_USAGE naming the possible values. */
 rn_status rn_args_check_generate(rn_err *err, const char *kind);
 
-/** Prints what --version asks for to stdout. */
+/** Prints the output of --version to stdout. */
 typedef void rn_print_version(const char *program);
 
 /** True if the command line asks for help, version, manual page or completion. */
@@ -95,12 +98,13 @@ static inline bool rn_args_asks(const rn_args_found *found) {
   return found->help || found->version || found->generate != NULL;
 }
 
-/** Prints help, version, manual page or completion to stdout if the command line asks for it; then
+/** If the command line asks for help, version, manual page or completion, prints it to stdout and
  * returns true. */
 bool rn_args_answer(const rn_args *args, const rn_args_found *found,
                     rn_print_version *print_version);
 
-/** Index of `word` in `choices`. Errors: RN_ERR_USAGE naming `what`, word and choices. */
+/** Sets *out to the index of `word` in `choices`. Errors: RN_ERR_USAGE naming `what`, word and
+ * choices. */
 rn_status rn_args_choose(rn_err *err, const char *what, const char *word,
                          const char *const *choices, int count, int *out);
 

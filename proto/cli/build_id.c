@@ -1,4 +1,5 @@
-/* The linker's build id of the running program, read from the ELF notes in its own memory. */
+/* Reads the linker's build id of the running program from the ELF notes in the memory of the
+ * process. */
 #include <elf.h>
 #include <link.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static void search_notes(const char *notes, size_t bytes, char *text) {
   }
 }
 
-/* The program itself is the first object; returning 1 ends the iteration before any library. */
+/* Called for the program first; returns 1, which ends the iteration before the libraries. */
 static int visit_program(struct dl_phdr_info *info, size_t size, void *text) {
   (void)size;
   for (int i = 0; i < info->dlpi_phnum; i++) {

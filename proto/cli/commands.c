@@ -80,7 +80,8 @@ rn_status rn_commands_parse(rn_err *err, const rn_commands *c, int argc, char *c
   return status;
 }
 
-/* If a launcher has started several ranks, the first does the work, and says so. */
+/* Returns true if this process does the work. If a launcher has started several ranks, only the
+ * first does, and warns about it. */
 static bool does_the_work(const rn_commands *c) {
   const rn_launched launched = rn_launched_detect();
   if (launched.ranks > 1 && launched.rank == 0) {

@@ -5,13 +5,13 @@
 
 #include "proto/options/options.h"
 
-/* A shell function's name for a program: retnet-train is _retnet_train. */
+/* Writes the name of a program's shell function; for retnet-train it is _retnet_train. */
 static void put_name(FILE *file, const char *program) {
   fputc('_', file);
   for (const char *c = program; *c != '\0'; c++) fputc(*c == '-' ? '_' : *c, file);
 }
 
-/* The words "a|b" with spaces between them. */
+/* Writes the words of "a|b" with spaces between them. */
 static void put_words(FILE *file, const char *words) {
   for (const char *c = words; *c != '\0'; c++) fputc(*c == '|' ? ' ' : *c, file);
 }
@@ -21,7 +21,7 @@ static bool is_choice(const char *value) {
   return value != NULL && strchr(value, '|') != NULL && strpbrk(value, "[]<>: ='\"$`\\") == NULL;
 }
 
-/* A case for each option of the table that takes a value: its words, or files. */
+/* Writes a case for each option that takes a value; it completes the option's words, or files. */
 static void put_values(FILE *file, const rn_args *args) {
   const rn_arg *arg;
   for (int i = 0; (arg = rn_args_option(args, i)) != NULL; i++) {
@@ -53,7 +53,7 @@ static bool takes_keys(const rn_args *args) {
   return false;
 }
 
-/* The words of one command line: values of options first, then options. */
+/* Writes the code that completes one command line: the values of options, then the options. */
 static void put_line(FILE *file, const rn_args *args) {
   fputs("      case $previous in\n", file);
   if (takes_keys(args)) fputs("        -s) words=$keys; compopt -o nospace ;;\n", file);
@@ -76,7 +76,7 @@ static void put_key_words(void *self, const rn_options_help *help) {
   fputs("' ;;\n", self);
 }
 
-/* Values of keys: bash separates "key=value" into three words. */
+/* Writes the code that completes the values of keys. Bash splits "key=value" into three words. */
 static void put_keys(FILE *file) {
   fputs("  local key='' keys='", file);
   rn_options_each_help(put_key_name, file);
@@ -90,7 +90,7 @@ static void put_keys(FILE *file) {
         file);
 }
 
-/* The first word of a program with commands. */
+/* Writes the code that completes the first word of a program with commands. */
 static void put_first_word(FILE *file, const rn_commands *c) {
   const rn_arg *arg;
   fputs("    1:*) words='help", file);

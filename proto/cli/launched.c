@@ -16,7 +16,7 @@ static int number(const char *variable) {
   return text != NULL ? atoi(text) : 0;
 }
 
-/* True in a shell of `srun --pty`: this process is not itself a task of the step. */
+/* True in a shell started by `srun --pty`, where this process is not a task of the job step. */
 static bool is_interactive(void) {
   return getenv("SLURM_PTY_PORT") != NULL && number("SLURM_TASK_PID") != (int)getpid();
 }
@@ -37,8 +37,8 @@ bool rn_launched_prints(void) {
   return rn_launched_detect().rank == 0;
 }
 
-/* True for the first rank of this node and job step that asks, as long as it lives. The name of the
- * socket is abstract: no file is left. */
+/* True for the first rank of this node and job step that calls this, as long as that process lives.
+ * The name of the socket is abstract, so no file is created. */
 static bool speaks_for_node(void) {
   struct sockaddr_un name = {.sun_family = AF_UNIX};
   const char *job = getenv("SLURM_JOB_ID"), *step = getenv("SLURM_STEP_ID");
@@ -56,7 +56,7 @@ bool rn_launched_prints_late(void) {
   if (launched.rank == 0) return true;
   const bool by_mpirun = strncmp(launched.variable, "OMPI", 4) == 0;
   if (!by_mpirun && getenv("SLURM_STEP_ID") != NULL && !speaks_for_node()) return false;
-  /* The mpirun of Open MPI ends a process by SIGCONT and then, maybe seconds later, SIGTERM. */
+  /* Open MPI's mpirun ends a process with SIGCONT, followed by SIGTERM, possibly seconds later. */
   const struct timespec pause = {.tv_sec = PAUSE_S};
   sigset_t ends;
   sigemptyset(&ends);

@@ -1,6 +1,6 @@
 /**
- * What the environment says of the launcher (mpirun, srun) that started this process: for what is
- * done before MPI starts, and for programs that do not use MPI.
+ * Detects from environment variables the launcher (mpirun, srun) that started this process. For
+ * code that runs before MPI is initialized, and for programs that do not use MPI.
  */
 #ifndef RN_PROTO_CLI_LAUNCHED_H
 #define RN_PROTO_CLI_LAUNCHED_H
@@ -8,14 +8,15 @@
 #include <stdbool.h>
 
 typedef struct rn_launched {
-  const char *variable; /* the environment variable that says so; NULL without a launcher */
+  const char *variable; /* the environment variable that gives the number of ranks; NULL without a
+                           launcher */
   int ranks, rank;      /* 1, 0 without a launcher */
 } rn_launched;
 
 /**
- * Reads the variables of Open MPI, PMI and SLURM; the first that says more than one rank counts.
- * Those of PMI and SLURM do not count for a command typed in a shell that was started with
- * `srun --pty`.
+ * Reads the variables of Open MPI, PMI and SLURM, in this order, and uses the first that gives more
+ * than one rank. Ignores the variables of PMI and SLURM for a command typed in a shell that was
+ * started with `srun --pty`.
  */
 rn_launched rn_launched_detect(void);
 
@@ -23,9 +24,10 @@ rn_launched rn_launched_detect(void);
 bool rn_launched_prints(void);
 
 /**
- * Returns true if this rank should print an error that rank 0 has probably printed too. Rank 0
- * returns true at once. Others pause for a few seconds first: if rank 0 has the same error, the
- * launcher ends them meanwhile. srun may let them live; there, one rank of each node returns true.
+ * Returns true if this rank should print an error that rank 0 has probably printed, too. Rank 0
+ * returns true at once. The other ranks first wait for some seconds, because the launcher usually
+ * ends them after rank 0 has exited. srun may not end them; under srun, one rank per node returns
+ * true.
  */
 bool rn_launched_prints_late(void);
 

@@ -6,7 +6,7 @@
 #include "proto/cli/version.h"
 #include "proto/options/options.h"
 
-/* Writes text so that roff takes no character of it for its own. */
+/* Writes text, with escapes for characters that have a meaning in roff. */
 static void put_escaped(FILE *file, const char *text, size_t bytes) {
   for (size_t i = 0; i < bytes; i++) {
     if (i == 0 && (text[i] == '.' || text[i] == '\'')) fputs("\\&", file);
@@ -26,8 +26,8 @@ static void put(FILE *file, const char *text) {
   put_escaped(file, text, strlen(text));
 }
 
-/* Writes lines of text, each with `between` before it unless it is the first; an empty line begins
- * a paragraph. */
+/* Writes lines of text, with `between` before each line except the first. An empty line begins a
+ * paragraph. */
 static void put_lines(FILE *file, const char *text, const char *between) {
   for (const char *at = text; *at != '\0';) {
     const size_t length = strcspn(at, "\n");
@@ -70,7 +70,8 @@ static void put_examples(FILE *file, const char *example) {
   fputs(".fi\n", file);
 }
 
-/* The first sentence of a description, without its full stop and its capital letter. */
+/* Writes the first sentence of a description, without full stop and starting with a lower-case
+ * letter. */
 static void put_first_sentence(FILE *file, const char *about) {
   size_t end = 0;
   while (about[end] != '\0' && !(about[end] == '.' && strchr(" \n", about[end + 1]) != NULL)) end++;
@@ -80,7 +81,7 @@ static void put_first_sentence(FILE *file, const char *about) {
   fputc('\n', file);
 }
 
-/* Where keys are printed to, and the section of the key before. */
+/* The file to which keys are printed, and the section of the previous key. */
 typedef struct key_printer {
   FILE *file;
   char section[64];

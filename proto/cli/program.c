@@ -10,9 +10,9 @@
 #include "proto/base/log.h"
 #include "proto/cli/launched.h"
 
-/* Opens /dev/null as `fd` if that is closed. open() returns the lowest free descriptor, so the
- * caller must go in ascending order. The access modes are swapped on purpose: using the stream
- * fails, as if it were closed. */
+/* Opens /dev/null as `fd` if `fd` is closed. open() returns the lowest free descriptor, so the
+ * caller must process descriptors in ascending order. The access modes are intentionally wrong, so
+ * that using the stream fails as if it were closed. */
 static void take_if_closed(int fd) {
   if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) return;
   const int taken = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
@@ -31,7 +31,8 @@ void rn_program_start(void) {
   signal(SIGXFSZ, SIG_IGN);
 }
 
-/* Network file systems may report a full disk only on close; closing a duplicate is enough. */
+/* True if closing `fd` reports an error. Network file systems may report a full disk only on close;
+ * closing a duplicate descriptor is enough. */
 static bool close_fails(int fd) {
   const int copy = dup(fd);
   return copy >= 0 && close(copy) != 0 && errno != EINTR;
@@ -46,7 +47,7 @@ rn_status rn_program_check_output(rn_err *err, rn_status status) {
                  errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
 }
 
-/* Prints an error before MPI starts; other ranks than 0 say which they are. */
+/* Prints an error before MPI is initialized. Ranks other than 0 add their number. */
 static void print_error(const char *program, const rn_err *err) {
   const int rank = rn_launched_detect().rank;
   rn_err named = *err;

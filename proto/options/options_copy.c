@@ -1,4 +1,4 @@
-/* Whole configurations: create, copy, merge. */
+/* Creates, copies and merges whole configurations. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,8 +49,8 @@ rn_status rn_options_copy(rn_err *err, const Retnet__Config *config, Retnet__Con
   return status;
 }
 
-/* Returns the bytes of a value that is stored in the message itself; 0 for texts and lists, which
- * the message points to. */
+/* Returns the number of bytes of a value that is stored in the message; 0 for texts and lists,
+ * because the message stores only pointers to them. */
 static size_t plain_bytes(const ProtobufCFieldDescriptor *field) {
   if (field->label == PROTOBUF_C_LABEL_REPEATED) return 0;
   switch (field->type) {

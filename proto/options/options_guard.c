@@ -1,5 +1,6 @@
-/* Reads a configuration file and bounds its size, depth and number of events before it is loaded:
- * libyaml's time is quadratic in the depth and in the number of anchors. */
+/* Reads a configuration file and checks its size, depth and number of events before it is loaded.
+ * This is necessary because libyaml's time is quadratic in the depth and in the number of
+ * anchors. */
 #include "proto/options/options_guard.h"
 
 #include <errno.h>
@@ -39,7 +40,7 @@ rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *by
   return status;
 }
 
-/* Counts over the parser's events so far. */
+/* Counts of the parser's events so far. */
 typedef struct yaml_tally {
   int events, depth, documents;
 } yaml_tally;

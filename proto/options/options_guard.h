@@ -1,4 +1,4 @@
-/** Private to proto/options: limits on a configuration file, checked before it is loaded. */
+/** Checks limits of a configuration file before it is loaded. Used only in proto/options. */
 #ifndef RN_PROTO_OPTIONS_OPTIONS_GUARD_H
 #define RN_PROTO_OPTIONS_OPTIONS_GUARD_H
 
@@ -7,10 +7,11 @@
 
 #include "proto/options/options.h"
 
-/** Errors: RN_ERR_USAGE with the line: not YAML, several documents, too deep or too long. */
+/** Checks the YAML text of a file. Errors: RN_ERR_USAGE with the line if the text is not YAML, has
+ * several documents, or is too deep or too long. */
 rn_status rn_options_check_yaml(rn_err *err, const char *path, const char *text, size_t bytes);
 
-/** Records the parser's error. Errors: RN_ERR_USAGE with the line; RN_ERR_MEMORY. */
+/** Returns the parser's error as RN_ERR_USAGE with the line, or as RN_ERR_MEMORY. */
 rn_status rn_options_yaml_problem(rn_err *err, const char *path, const yaml_parser_t *parser);
 
 #endif

@@ -51,8 +51,8 @@ int rn_options_key_index(const char *name) {
   return rn_options_find(name, &key) ? rn_options_index(&key) : -1;
 }
 
-/* A key of the same section is nearer than one of the same name in another section, if it differs
- * in one letter. */
+/* Returns the distance of `name` from a key. It is such that a key in the same section that differs
+ * in one letter is nearer than a key of the same name in another section. */
 static int distance(const char *name, const rn_schema_key *key, const char *full) {
   const char *dot = strchr(name, '.'), *own = dot != NULL ? dot + 1 : name;
   const int whole = rn_nearest_distance(name, full),
@@ -93,8 +93,8 @@ void *rn_options_member(const Retnet__Config *config, const rn_options_key *key)
   return (char *)rn_options_section(config, key) + key->field->offset;
 }
 
-/* Returns the length of the prefix of an enum's values: the name of the type in upper snake case
- * and '_'. */
+/* Returns the length of the prefix of an enum's values. The prefix is the name of the type in upper
+ * case, with '_' between words and at the end. */
 static size_t prefix_length(const ProtobufCEnumDescriptor *type) {
   size_t length = 0;
   for (const char *c = type->short_name; *c != '\0'; c++) {

@@ -1,14 +1,16 @@
-/** Private to proto/options: finds a key of the schema, and its value in a message. */
+/** Finds a key of the schema, and the value of the key in a message. Used only in proto/options. */
 #ifndef RN_PROTO_OPTIONS_OPTIONS_KEY_H
 #define RN_PROTO_OPTIONS_OPTIONS_KEY_H
 
 #include "proto/options/options.h"
 #include "proto/options/schema_table.h"
 
-/* The limit of a text value; quoting takes up to six bytes per byte (RN_OPTIONS_TEXT_BYTES). */
+/* Maximum length of a text value. Quoting takes up to six bytes per byte, hence
+ * RN_OPTIONS_TEXT_BYTES. */
 enum { RN_OPTIONS_STRING_BYTES = 4096, RN_OPTIONS_NAME_BYTES = 64 };
 
-/** One key: the field of its section in Config, its own field, and its row of the schema table. */
+/** A key: the field of its section in Config, the field of the key in the section, and its row of
+ * the schema table. */
 typedef struct rn_options_key {
   const ProtobufCFieldDescriptor *section, *field;
   const rn_schema_key *schema;
@@ -30,7 +32,8 @@ void rn_options_nearest_section(const char *name, char *nearest, size_t bytes);
 /** Finds the full key name nearest to `name`. */
 void rn_options_nearest(const char *name, char *nearest, size_t bytes);
 
-/** Return the message of the key's section, and the key's member in that message. */
+/** These functions return the message of the key's section, and the key's member in that
+ * message. */
 ProtobufCMessage *rn_options_section(const Retnet__Config *config, const rn_options_key *key);
 void *rn_options_member(const Retnet__Config *config, const rn_options_key *key);
 

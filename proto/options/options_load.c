@@ -9,7 +9,7 @@
 
 enum { PLACE_BYTES = 512, NAME_BYTES = 256, MAX_KEYS = 256, MAX_ITEMS = 1024 };
 
-/* The document being read, and the keys that it has given so far. */
+/* The YAML document, and the keys that have been set from it so far. */
 typedef struct yaml_reader {
   yaml_document_t *document;
   const char *path;
@@ -40,7 +40,8 @@ static bool is_text(const yaml_node_t *node) {
          strlen((const char *)node->data.scalar.value) == node->data.scalar.length;
 }
 
-/* A plain null, ~ or nothing: the key or section counts as absent. */
+/* True if the value is an unquoted null or ~, or if there is none. The key or section is then
+ * absent. */
 static bool is_null(const yaml_node_t *node) {
   static const char *const words[] = {"", "~", "null", "Null", "NULL"};
   if (!is_text(node) || node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) return false;
@@ -126,7 +127,8 @@ static rn_status read_section(rn_err *err, yaml_reader *reader, const yaml_node_
     if (body != NULL && body->type == YAML_MAPPING_NODE) {
       rn_options_nearest_section(section, nearest, sizeof nearest);
     } else {
-      rn_options_nearest(section, nearest, sizeof nearest); /* a key outside its section */
+      rn_options_nearest(section, nearest,
+                         sizeof nearest); /* it may be a key outside its section */
     }
     return rn_fail(err, RN_ERR_USAGE, "%s: unknown section %s; did you mean %s?", place, section,
                    nearest);

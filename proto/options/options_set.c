@@ -1,4 +1,4 @@
-/* Parses text into a member of the message, with every check of the schema. */
+/* Parses text into a member of the message and does all checks of the schema. */
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -11,7 +11,7 @@
 
 enum { TEXT_BYTES = 512, MAX_LIST = 1024 };
 
-/* A new value of a key, and where it comes from. */
+/* A new value of a key, and the place where it was given. */
 typedef struct setting {
   const char *where, *name, *value;
   rn_options_key key;
@@ -33,7 +33,8 @@ static rn_status check_range(rn_err *err, const setting *s, double number) {
                  schema->range);
 }
 
-/* Rejects spaces, octal and hexadecimal, which YAML implementations read differently. */
+/* Returns false for spaces, octal and hexadecimal numbers, which YAML implementations read
+ * differently. */
 static bool is_decimal(const char *value) {
   const char *digits = value + (*value == '+' || *value == '-');
   if (digits[0] == '0' && isdigit((unsigned char)digits[1])) return false;
@@ -98,7 +99,7 @@ static rn_status set_string(rn_err *err, const setting *s, char **member) {
     return rn_fail(err, RN_ERR_USAGE, "%s: %s: the value is not UTF-8, or has %d bytes or more",
                    s->where, s->name, RN_OPTIONS_STRING_BYTES);
   }
-  /* Rejects a leading ~ that no shell has expanded: it would create a folder named "~". */
+  /* Rejects a leading ~ that no shell has expanded, because it would create a folder named "~". */
   if (s->value[0] == '~' && (s->value[1] == '\0' || s->value[1] == '/')) {
     return rn_fail(err, RN_ERR_USAGE,
                    "%s: %s: the ~ in %s is not expanded: write the whole path, or ./%s for a file "

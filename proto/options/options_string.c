@@ -1,9 +1,10 @@
-/* Text values: validation, and quoting in YAML so that they read back unchanged. */
+/* Validates text values, and quotes them for YAML so that they read back unchanged. */
 #include <string.h>
 
 #include "proto/options/options_key.h"
 
-/* Length in bytes of the UTF-8 character at `text`, and its code point; 0 if it is not valid. */
+/* Returns the length in bytes of the UTF-8 character at `text`, and its code point in *code;
+ * returns 0 if the character is not valid. */
 static int character_at(const unsigned char *text, uint32_t *code) {
   static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
   const int length = text[0] < 0x80   ? 1
@@ -31,7 +32,8 @@ bool rn_options_is_text(const char *value) {
   return strlen(value) < RN_OPTIONS_STRING_BYTES;
 }
 
-/* YAML reads these as line breaks, drops or rejects them unless they are escaped by number. */
+/* True for characters that YAML reads as line breaks, drops or rejects unless they are written as
+ * numeric escapes. */
 static bool needs_number(uint32_t code) {
   return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 ||
          code == 0xfeff || code == 0xfffe || code == 0xffff;

@@ -1,4 +1,4 @@
-/* Formats the message as text: single values, the effective YAML, and help. */
+/* Formats configurations as text: single values, YAML, and help. */
 #include <math.h>
 #include <string.h>
 
@@ -41,7 +41,8 @@ static void word_text(const ProtobufCFieldDescriptor *field, int value, char *te
   }
 }
 
-/* Shortest text that reads back as the same double; integers below 1e6 without an exponent. */
+/* Writes the shortest text that reads back as the same double. Integers below 1e6 have no
+ * exponent. */
 static void number_text(double number, char *text, size_t bytes) {
   if (fabs(number) < 1e6 && number == nearbyint(number)) {
     snprintf(text, bytes, "%.0f", number);
@@ -154,7 +155,7 @@ void rn_options_each_help(void (*visit)(void *self, const rn_options_help *help)
   rn_options_free(&defaults);
 }
 
-/* Where the help is printed to, and the section of the key before. */
+/* The file to which the help is printed, and the section of the previous key. */
 typedef struct help_printer {
   FILE *file;
   char section[RN_OPTIONS_NAME_BYTES];

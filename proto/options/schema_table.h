@@ -1,4 +1,4 @@
-/** Help and range of each key, generated from the comments in config.proto. */
+/** The help and range of each key, generated from the comments in config.proto. */
 #ifndef RN_PROTO_OPTIONS_SCHEMA_TABLE_H
 #define RN_PROTO_OPTIONS_SCHEMA_TABLE_H
 
@@ -7,7 +7,7 @@
 typedef struct rn_schema_key {
   const char *section, *name; /* "model", "dim" */
   const char *doc;            /* one line */
-  const char *range;          /* as written, "" if none */
+  const char *range;          /* range as written in the comment; "" if there is none */
   bool has_low, has_high, low_open, high_open;
   double low, high;
 } rn_schema_key;

@@ -1,7 +1,7 @@
 /**
- * The model's calls around each layer group, so that the optimizer can all-gather weights and
- * reduce-scatter gradients while the model computes. Group 0 is the embedding, group 1 + i layer i
- * of the stage, the last group the head.
+ * The model calls this port before and after its work on each layer group, so that the optimizer
+ * can all-gather weights and reduce-scatter gradients while the model computes. Group 0 is the
+ * embedding, group 1 + i is layer i of the stage, and the last group is the head.
  */
 #ifndef RN_PROTO_PORTS_LAYER_GROUP_PORT_H
 #define RN_PROTO_PORTS_LAYER_GROUP_PORT_H
@@ -10,7 +10,7 @@
 
 typedef struct rn_layer_group_port {
   void *self;
-  /** Called before the group's weights are read; returns when they are complete. */
+  /** Called before the group's weights are read. Returns when the weights are complete. */
   rn_status (*wait)(rn_err *err, void *self, int part);
   /** Called after a unit of work has added its contribution to the group's gradient. */
   void (*added)(void *self, int part);

@@ -1,15 +1,14 @@
 /**
- * The interface through which the model gets the state before a segment, whichever implementation
- * provides it.
+ * The interface through which the model gets the state before a segment.
  *
  * The element of the scan is (log a, X): the matrix X that a segment of a sequence adds to the
  * state, and the factor a by which the segment decays the state before it:
  *
  *   (log a1, X1) then (log a2, X2) = (log a1 + log a2, exp(log a2) X1 + X2)
  *
- * The operation is associative, not commutative; log a = -inf marks a document boundary inside the
- * segment. comm/ implements ports across ranks, model/retention/local_state.h the port of a single
- * rank, tests implement fakes.
+ * The operation is associative but not commutative. log a = -inf means that the segment contains a
+ * document boundary. comm/ implements ports across ranks, model/retention/local_state.h implements
+ * the port of a single rank, and tests implement fakes.
  */
 #ifndef RN_PROTO_PORTS_SCAN_PORT_H
 #define RN_PROTO_PORTS_SCAN_PORT_H
@@ -22,10 +21,11 @@
 
 typedef enum {
   RN_SCAN_FORWARD, /* states: from the first token to the last */
-  RN_SCAN_REVERSE  /* adjoints: from the last to the first */
+  RN_SCAN_REVERSE  /* adjoints: from the last token to the first */
 } rn_scan_direction;
 
-/** This rank's element: n = B H heads of all sequences, each with a state of m = K V elements. */
+/** The element of this rank: n = B H heads of all sequences, each with a state of m = K V
+ * elements. */
 typedef struct rn_scan_element {
   int n;
   int64_t m;
@@ -35,7 +35,8 @@ typedef struct rn_scan_element {
 
 /**
  * Shapes:     before [n, m] of the element.
- * Collective: over the ranks that share the sequence; all make the same calls in the same order.
+ * Collective: over the ranks that share the sequence; all of them make the same calls in the same
+ *             order.
  * Ownership:  the caller must not change the element's arrays until end() returns.
  * Overlap:    work between begin() and end() hides the transfer; poll() progresses it.
  */
@@ -49,12 +50,13 @@ typedef struct rn_scan_port {
   /** Completes the scan: before = the state before this segment (after it, if REVERSE). */
   rn_status (*end)(void *self, rn_err *err, rn_real *before);
   /**
-   * NULL except in reproducible mode, whose port ignores `own`: it uses the state that the caller
-   * accumulates chunk by chunk and passes here, once after end(). after [n, m] = the state after
-   * this segment (before it, if REVERSE); the caller may reuse the memory on return.
+   * NULL except in reproducible mode. In reproducible mode, the port ignores `own`; it uses the
+   * state that the caller accumulates chunk by chunk and passes to this function, once after end().
+   * after [n, m] = the state after this segment (before it, if REVERSE); the caller may reuse the
+   * memory on return.
    */
   rn_status (*publish)(void *self, rn_err *err, const rn_real *after);
-  /** May be NULL. Returns true if, at the last poll, everything that end() needs had arrived; makes
+  /** May be NULL. Returns true if everything that end() needs had arrived at the last poll; makes
    * no MPI call. */
   bool (*test)(void *self);
 } rn_scan_port;

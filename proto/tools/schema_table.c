@@ -1,5 +1,5 @@
 /*
- * Build tool: turns the compiled schema with its comments into the table of schema_table.h.
+ * A build tool that converts the compiled schema with its comments to the table of schema_table.h.
  *
  * usage: schema_table DESCRIPTOR_SET > schema_table.c
  */
