@@ -33,8 +33,8 @@ static int64_t newest(const char *run) {
   return step;
 }
 
-/* Saves with a fault injected when `site` is reached the n-th time, n = pass. Returns false if
- * it is reached less often. */
+/* Saves with a fault that occurs when the save reaches `site` for the `pass`-th time. Returns
+ * false if the save reaches it fewer times. */
 static bool fails(const char *run, const char *site, int pass, int64_t step) {
   char order[64];
   snprintf(order, sizeof order, "%s:%d", site, pass);

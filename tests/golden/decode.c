@@ -79,7 +79,7 @@ static rn_status decode_steps(rn_err *err, const decode_case *x, golden_model *m
   return RN_OK;
 }
 
-/* Does the same with a decoder; sequence b is in slot b. */
+/* As decode_steps, with a decoder; sequence b is in slot b. */
 static rn_status step_decoder(rn_err *err, const decode_case *x, rn_decoder *decoder, int steps) {
   const int N = x->spec->vocab;
   rn_real *step, *all;

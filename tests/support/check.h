@@ -2,8 +2,8 @@
  * Check macros for tests. They are active in release builds too, report every failure, and
  * determine the exit code.
  *
- * A test is a program: its file opens with the claim, and its main() ends with `return
- * check_result();`. An MPI test returns an error if check_failures() > 0 on any rank.
+ * A test is a program: its file opens with the claim, and its main() returns check_result(). An MPI
+ * test returns an error if check_failures() > 0 on any rank.
  */
 #ifndef RN_TESTS_SUPPORT_CHECK_H
 #define RN_TESTS_SUPPORT_CHECK_H

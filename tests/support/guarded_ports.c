@@ -3,9 +3,9 @@
 #include <omp.h>
 #include <string.h>
 
-/* Closes the stage, and returns true, unless the caller is in a parallel region. The port may
- * poll, or complete a scan, inside a parallel region; the other threads then still compute, so
- * the stage stays open. */
+/* Closes the stage and returns true; in a parallel region does nothing and returns false. The
+ * layers may poll or complete a scan inside a parallel region, while other threads compute, so
+ * that the stage must stay open. */
 static bool close_for_scan(guarded_cpu_stage *s) {
   if (omp_in_parallel()) return false;
   guarded_close_all(&s->set);

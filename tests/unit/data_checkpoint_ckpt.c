@@ -148,7 +148,7 @@ static void slices_that_do_not_cover_are_refused(void) {
   CHECK_FAILS(err, RN_ERR_MISMATCH, "\"other\"", save_two(0, 4, 4, 6, 10, true));
 }
 
-/* A writer must not append to a file that does not end at the offset where this writer shall
+/* A writer must not append to a file that does not end at the offset at which the writer is to
  * begin. */
 static void a_writer_begins_where_the_last_one_ended(void) {
   static const float values[10] = {0};

@@ -95,7 +95,7 @@ static rn_path unpacked_json(void) {
   return to;
 }
 
-/* Random bytes are mostly not UTF-8. Each byte that is not must be encoded as U+FFFD. */
+/* Random bytes are mostly invalid UTF-8. Each invalid byte must be encoded as U+FFFD. */
 static void random_bytes_come_back(const rn_tokenizer *tokenizer) {
   enum { BYTES = 512, TEXTS = 200 };
   char text[BYTES];

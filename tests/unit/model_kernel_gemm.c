@@ -19,7 +19,7 @@ typedef struct product {
   rn_real beta;
 } product;
 
-/* Memory for the operands of a call, which begin `shift` elements later. */
+/* Memory for the operands of a call, which begin at element `shift`. */
 typedef struct operands {
   rn_real a[AREA], b[AREA], c[AREA];
   rn_bf16 a16[AREA], b16[AREA], c16[AREA];

@@ -65,8 +65,8 @@ static bool lies_alike(rn_array x, const rn_real *begin, rn_array y, const rn_re
   return rn_array_reals(x) - begin == rn_array_reals(y) - other_begin;
 }
 
-/* Returns how many of `all` equal p, with operands at the same distances from the begin of the
- * arrays. */
+/* Returns how many of `all` equal p, with operands at the same distances from the beginning of
+ * the arrays. */
 static int times_found(const rn_recorded_gemm *all, int64_t count, const rn_recorded_gemm *p,
                        const rn_real *begin) {
   const rn_real *moved = min_a(all, count);

@@ -1,7 +1,7 @@
 /* Checks that no phase reads a buffer of the workspace outside its declared lifetime or before
- * it is written. At the begin of each phase all other bytes of the workspace are set to NaN, and
- * saved buffers are set to NaN before forward: rows, losses and gradients must have the same
- * bits as without this. */
+ * it is written. When a phase begins, all other bytes of the workspace are set to NaN, and saved
+ * buffers are set to NaN before forward: rows, losses and gradients must have the same bits as
+ * without this. */
 #include "model/kernel/gemm.h"
 #include "tests/support/sets.h"
 #include "tests/support/stage.h"

@@ -105,7 +105,7 @@ static void help_and_version_come_before_complaints(void) {
   CHECK(found.help);
   CHECK_OK(&err, parse("help", buffer, &found));
   CHECK(found.help);
-  CHECK_OK(&err, parse("help me", buffer, &found)); /* two files */
+  CHECK_OK(&err, parse("help me", buffer, &found)); /* two file names */
   CHECK(!found.help && found.words.count == 2);
   rn_words_free(&found.words);
   CHECK_OK(&err, parse("--version", buffer, &found));

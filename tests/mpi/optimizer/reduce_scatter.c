@@ -254,8 +254,8 @@ static void a_failure_on_one_rank_is_known_to_all(rn_world *world, int rank, int
 int main(int argc, char **argv) {
   rn_world *world = NULL;
   rn_grid *grid = NULL;
-  /* Makes the receiver of a large message depend on the sender, as between nodes: no direct
-   * copies. */
+  /* Disables direct copies, so that the receiver of a large message depends on the sender, as
+   * between nodes. */
   setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
   setenv("OMPI_MCA_smsc", "^cma,knem,xpmem", 0);
   rn_status status = rn_world_start(&err, &argc, &argv, &world);

@@ -159,8 +159,8 @@ static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) 
   rn_options_free(&config);
 }
 
-/* Only full sequences; a last sequence with one target, fewer than ranks; only a shorter
- * sequence. */
+/* Numbers of targets: only full sequences; a last sequence with one target, which is fewer than
+ * ranks; only one shorter sequence. */
 static const int64_t targets_of[] = {3 * T, 2 * T + 1, T - 11};
 enum { LENGTHS = sizeof targets_of / sizeof targets_of[0] };
 

@@ -4,9 +4,9 @@
  * gradient of each parameter to 1e-4 of its norm (each rank checks its own part), and 20 losses to
  * 1e-4.
  *
- * Invalid grids are refused with the right message. Arguments: "segments K" runs one step on each
- * grid of at most all ranks, with K segments; "thin" runs fewer steps, for tests of all kernel sets
- * and GEMM backends (tests/support/sets.h).
+ * Invalid grids are refused with the right message. Arguments: "segments K" runs one step with K
+ * segments on every grid that the ranks suffice for; "thin" runs fewer steps, for tests of all
+ * kernel sets and GEMM backends (tests/support/sets.h).
  */
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Checks that profiling does not change results. In the trace, the spans of each rank must nest,
- * each unit of each traced step must have its tasks, and the spans inside a span must not be
- * longer than it. If every task takes one second, the idle time is that of the formula of the
- * schedule. */
+ * each unit of each traced step must have its tasks, and the spans inside a span must not take
+ * longer in total than that span. If every task takes one second, the idle time must be that of
+ * the schedule's formula. */
 #include "trainer/profile/profile.h"
 
 #include <jansson.h>

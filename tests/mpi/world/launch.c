@@ -1,6 +1,6 @@
 /*
  * Checks that a launcher that reports more ranks than MPI has is detected at start, with a message
- * that helps. Checks that networks are disabled only if all ranks are on one host.
+ * that says how to launch. Checks that networks are disabled only if all ranks are on one host.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* Checks that ranks agree on the worst failure and its rank, that each grid with as many places
- * as ranks has the right communicators for its axes, and that gathered bytes arrive complete. */
+/* Checks that ranks agree on the worst failure and its rank, that every grid whose size is the
+ * number of ranks has the right communicators for its axes, and that gathered bytes arrive
+ * complete. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Checks that the write token passes from rank to rank. Ranks are divided into a few rows per
- * node. In a row, each rank begins to write where the previous one ended, and receives a failure
- * of it. */
+ * node. In a row, each rank begins to write where the previous one ended, and receives that
+ * rank's failure. */
 #include "comm/world/write_token.h"
 
 #include <pthread.h>
