@@ -46,13 +46,14 @@ void rn_profile_sample_step(rn_profile *profile) {
 
 /* ---- the pipeline ---- */
 
-/* What a rank sends to rank 0. */
+/* Data that each rank sends to rank 0. */
 typedef struct sent {
   int data, stage;
   rn_profile_sample sample[RN_PROFILE_STEPS];
 } sent;
 
-/* One step of the pipeline that rank 0 belongs to: task times by stage, mean over its ranks. */
+/* One step of the pipeline that rank 0 belongs to: task times by stage, as means over the ranks of
+ * the stage. */
 typedef struct seen {
   double total_s;
   rn_task_times *sum; /* [stages], summed over the tasks of each kind */
@@ -107,7 +108,7 @@ static rn_status make(rn_err *err, rn_pipeline_schedule_shape shape, model *m) {
   return RN_OK;
 }
 
-/* Simulates the idle fraction for the measured task times and messages that take no time. */
+/* Simulates the idle fraction for the measured task times, assuming that messages take no time. */
 static rn_status simulate(rn_err *err, const rn_profile *profile, model *m, const seen *s,
                           double *idle) {
   const rn_pipeline_schedule_shape shape = *profile->schedule;
@@ -128,7 +129,7 @@ static rn_status simulate(rn_err *err, const rn_profile *profile, model *m, cons
   return RN_OK;
 }
 
-/* The workspace of a comparison. */
+/* Workspace of a comparison. */
 typedef struct comparison {
   model model;
   seen seen;

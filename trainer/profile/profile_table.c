@@ -1,4 +1,4 @@
-/* The table of a profile: every path of spans, over all ranks, indented by nesting. */
+/* Prints the table of a profile: every path of nested spans, over all ranks, indented by depth. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 enum { NAME_BYTES = 48, MAX_ROWS = 2 * RN_SPAN_PATHS, NAME_WIDTH = 36 };
 
-/* A path as sent to rank 0; parents come before their children. */
+/* A path of spans as it is sent to rank 0. Parents are sent before their children. */
 typedef struct sent {
   char name[NAME_BYTES];
   int parent;
@@ -19,10 +19,10 @@ typedef struct sent {
   double total_s, own_s;
 } sent;
 
-/* A path over all ranks; a rank that never recorded it counts with time 0. */
+/* A path over all ranks. A rank that never recorded the path counts with time 0. */
 typedef struct row {
-  const char *name; /* points into the data of the first rank that has it */
-  int parent, seen; /* seen: number of ranks that have it */
+  const char *name; /* points into the data of the first rank that has the path */
+  int parent, seen; /* seen: number of ranks that have the path */
   int64_t count;
   double min_s, sum_s, max_s, own_s;
 } row;
@@ -71,7 +71,8 @@ static void print_row(const table *t, int index, int depth) {
   }
 }
 
-/* Time per step in all spans whose name begins with "wait", mean over the ranks. */
+/* Returns the time per step in all spans whose name begins with "wait", as the mean over the
+ * ranks. */
 static double waiting_s(const table *t) {
   double sum_s = 0;
   for (int i = 0; i < t->rows; i++) {
@@ -107,7 +108,7 @@ static int fill(sent *path) {
   return trace->paths;
 }
 
-/* Rank 0: `all` holds the paths of all ranks, concatenated by rank. */
+/* Prints the table on rank 0. `all` holds the paths of all ranks, in rank order. */
 static rn_status show(rn_err *err, const rn_profile *profile, const char *all, const size_t *sizes,
                       int ranks) {
   table *t;

@@ -1,4 +1,5 @@
-/* RUN/trace.json: individual spans in the Chrome trace event format, one process per rank. */
+/* Writes RUN/trace.json: individual spans in the Chrome trace event format, with one process per
+ * rank. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,11 +5,11 @@
 
 #include "trainer/report/html.h"
 
-/* The drawing has its own coordinates, which the page stretches to the place that there is; texts
- * are HTML beside it, so that they keep their size. */
+/* Size of the drawing in SVG coordinates. The page scales the drawing to the available space;
+ * labels are separate HTML elements, so that they are not scaled. */
 enum { WIDTH = 1000, HEIGHT = 400, MAX_POINTS = 800, MAX_TICKS = 12, SMOOTHED_POINTS = 60 };
 
-/* An axis from `low` to `high`; of logarithms if `log`. */
+/* An axis from `low` to `high`. If `log`, these are base-10 logarithms. */
 typedef struct axis {
   double low, high;
   bool log;
@@ -26,20 +26,21 @@ typedef struct axes {
 
 /* ---- axes ---- */
 
-/* The step between ticks, 1, 2 or 5 times a power of ten, that gives about `ticks` of them. */
+/* Returns the step that gives about `ticks` ticks: 1, 2 or 5 times a power of ten. */
 static double tick_step(double range, int ticks) {
   const double rough = range / ticks, power = pow(10, floor(log10(rough)));
   const double digit = rough / power;
   return power * (digit < 1.5 ? 1 : digit < 3.5 ? 2 : digit < 7.5 ? 5 : 10);
 }
 
-/* Adds a tick if it lies on the axis and there is space for it. */
+/* Adds a tick if its value is on the axis and the array is not full. */
 static void add_tick(const axis *a, double value, double tick[MAX_TICKS], int *count) {
   const double at = on_axis(a, value);
   if (at > -1e-9 && at < 1 + 1e-9 && *count < MAX_TICKS) tick[(*count)++] = value;
 }
 
-/* Ticks of a logarithmic axis: powers of ten, and 2 and 5 times these if it is short. */
+/* Finds the ticks of a logarithmic axis: powers of ten and, on a short axis, 2 and 5 times
+ * these. */
 static int find_log_ticks(const axis *a, double tick[MAX_TICKS]) {
   const double range = a->high - a->low, step = fmax(1, ceil(range / (MAX_TICKS - 2)));
   int count = 0;
@@ -52,7 +53,7 @@ static int find_log_ticks(const axis *a, double tick[MAX_TICKS]) {
   return count;
 }
 
-/* Ticks of the axis, as values; returns their number. */
+/* Finds the values of the ticks of an axis; returns their number. */
 static int find_ticks(const axis *a, double tick[MAX_TICKS]) {
   if (a->log) return find_log_ticks(a, tick);
   const double step = tick_step(a->high - a->low, 5);
@@ -71,7 +72,7 @@ static void widen(axis *a) {
   a->high += by;
 }
 
-/* The axes that hold all finite values; false if there are none. */
+/* Computes the axes that contain all finite values; returns false if there are none. */
 static bool find_axes(const rn_chart *chart, axes *a) {
   axis *x = &a->x, *y = &a->y;
   bool any = false, positive = true;
@@ -128,7 +129,7 @@ static void put_tick_texts(FILE *file, const axes *a) {
 
 /* ---- curves ---- */
 
-/* A path through the points, or a dot at each. */
+/* Writes a path through the points or, if `dots`, a dot at each point. */
 static void put_path(FILE *file, const rn_series *s, const axes *a, bool dots) {
   for (size_t i = 0; i < s->count; i++) {
     const char *move = i == 0 || dots ? "M" : i == 1 ? "L" : " ";
@@ -138,7 +139,7 @@ static void put_path(FILE *file, const rn_series *s, const axes *a, bool dots) {
   }
 }
 
-/* Writes the series as a path element of that class. */
+/* Writes the series as a path element with this class. */
 static rn_status put_line(rn_err *err, FILE *file, const rn_series *series, const char *class,
                           int run, const axes *a) {
   rn_series drawn = {0};

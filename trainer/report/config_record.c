@@ -11,8 +11,8 @@
 
 enum { MAX_BYTES = 1 << 20, MAX_ENTRIES = 1024 };
 
-/* The text of the file, the nodes that the parser found in it, and a position in the text. The
- * parser counts characters, of which the text at `byte` is number `character`. */
+/* The text of the file, the parsed document, and a position in the text. The parser counts
+ * characters; the character with index `character` begins at byte `byte`. */
 typedef struct source {
   const char *text;
   size_t bytes;
@@ -20,8 +20,8 @@ typedef struct source {
   size_t character, byte;
 } source;
 
-/* The byte at which a character begins. Nodes come in the order of the text, so that the position
- * mostly moves forward. */
+/* Returns the byte at which a character begins. Nodes are visited mostly in the order of the text,
+ * so the position rarely has to restart. */
 static size_t byte_of(source *s, size_t character) {
   if (character < s->character) s->character = s->byte = 0;
   while (s->character < character && s->byte < s->bytes) {
@@ -42,7 +42,8 @@ static rn_status note_fault(rn_err *err, rn_config_record *out, const char *faul
   return out->fault != NULL ? RN_OK : no_memory(err);
 }
 
-/* The comment that follows byte `at` on its line; "" if none. The caller frees it. */
+/* Returns the comment that follows byte `at` on the same line, or "" if there is none. The caller
+ * frees it. */
 static char *comment_after(const source *s, size_t at) {
   while (at < s->bytes && (s->text[at] == ' ' || s->text[at] == '\t')) at++;
   if (at >= s->bytes || s->text[at] != '#') return strdup("");
@@ -57,7 +58,7 @@ static rn_status add_entry(rn_err *err, source *s, const char *section,
   const yaml_node_t *key = yaml_document_get_node(&s->document, pair->key);
   const yaml_node_t *value = yaml_document_get_node(&s->document, pair->value);
   if (key == NULL || value == NULL || key->type != YAML_SCALAR_NODE) return RN_OK;
-  if (out->count == MAX_ENTRIES) return RN_OK; /* more than any version has */
+  if (out->count == MAX_ENTRIES) return RN_OK; /* no version has so many keys */
   rn_config_entry *grown = realloc(out->entry, (out->count + 1) * sizeof *grown), entry = {0};
   if (grown == NULL) return no_memory(err);
   out->entry = grown;
@@ -72,7 +73,7 @@ static rn_status add_entry(rn_err *err, source *s, const char *section,
   return entry.value != NULL && entry.origin != NULL ? RN_OK : no_memory(err);
 }
 
-/* Adds the keys of all sections: the mappings that the root mapping holds. */
+/* Adds the keys of all sections. A section is a mapping in the root mapping. */
 static rn_status add_sections(rn_err *err, source *s, rn_config_record *out) {
   const yaml_node_t *root = yaml_document_get_root_node(&s->document);
   if (root == NULL || root->type != YAML_MAPPING_NODE) {

@@ -1,4 +1,5 @@
-/** The configuration of a run with the origin of each value, from the file that the run wrote. */
+/** Reads the configuration of a run, with the origin of each value, from the file that the run
+ * wrote. */
 #ifndef RN_TRAINER_REPORT_CONFIG_RECORD_H
 #define RN_TRAINER_REPORT_CONFIG_RECORD_H
 
@@ -6,14 +7,14 @@
 
 #include "proto/base/status.h"
 
-/** One key. */
+/** One key of the configuration. */
 typedef struct rn_config_entry {
   char *key;    /* "section.key" */
   char *value;  /* as written in YAML */
-  char *origin; /* the comment after it; "" if none */
+  char *origin; /* the comment after the value; "" if there is none */
 } rn_config_entry;
 
-/** Zero-initialise it. */
+/** Zero-initialise. */
 typedef struct rn_config_record {
   rn_config_entry *entry; /* [count] */
   size_t count;
@@ -27,14 +28,14 @@ typedef struct rn_config_record {
  */
 rn_status rn_config_record_read(rn_err *err, const char *run_dir, rn_config_record *out);
 
-/** The same from text, for tests; `name` is that of the file in messages. */
+/** Like rn_config_record_read, but reads `text`; for tests. Messages call the file `name`. */
 rn_status rn_config_record_parse(rn_err *err, const char *name, const char *text, size_t bytes,
                                  rn_config_record *out);
 
-/** The entry of a key; NULL if there is none. */
+/** Returns the entry of a key, or NULL if there is none. */
 const rn_config_entry *rn_config_record_find(const rn_config_record *config, const char *key);
 
-/** Accepts a zeroed record. */
+/** Frees the entries; accepts a zeroed record. */
 void rn_config_record_free(rn_config_record *config);
 
 #endif

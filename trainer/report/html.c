@@ -9,7 +9,7 @@
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
-/* A copy in valid UTF-8; NULL if there is no memory. The caller frees it. */
+/* Returns a copy of the text in valid UTF-8, or NULL if memory runs out. The caller frees it. */
 static char *valid_copy(const char *text) {
   const size_t bytes = strlen(text);
   char *copy = malloc(3 * bytes + 1);
@@ -61,7 +61,8 @@ void rn_html_json_string(FILE *file, const char *text) {
   free(valid);
 }
 
-/* Divides by `base` while the value has more digits than it should; returns the unit's index. */
+/* Divides the value by `base` until it is below the limit (`limit` before the first division, then
+ * `base`) or the units run out; returns the index of the unit. */
 static int scale(double *value, double base, double limit, int units) {
   int unit = 0;
   while (fabs(*value) >= limit && unit + 1 < units) {

@@ -1,19 +1,21 @@
-/** Text in HTML, and numbers as people read them. */
+/** Writes text as HTML, and numbers in human-readable form. */
 #ifndef RN_TRAINER_REPORT_HTML_H
 #define RN_TRAINER_REPORT_HTML_H
 
 #include <stdio.h>
 
 /**
- * Writes text of any origin as HTML content or as the value of a quoted attribute: special
- * characters escaped, control characters and bytes that are not UTF-8 replaced by U+FFFD.
+ * Writes untrusted text as HTML content or as the value of a quoted attribute. Escapes special
+ * characters, and replaces control characters and bytes that are not UTF-8 by U+FFFD.
  */
 void rn_html_text(FILE *file, const char *text);
 
-/** Writes text as a JSON string that may stand in a script element: no tag can begin in it. */
+/** Writes text as a JSON string that is safe inside a script element, because no tag can begin in
+ * it. */
 void rn_html_json_string(FILE *file, const char *text);
 
-/** Writes a number with 4 significant digits, and with k, M, G, T from 10 000 on; "-" for NaN. */
+/** Writes a number with 4 significant digits, and from 10 000 on with the unit k, M, G, ...; "-"
+ * for NaN. */
 void rn_html_value(FILE *file, double value);
 
 /** Writes a number of bytes, in B, KiB, MiB, GiB or TiB; "-" for NaN. */

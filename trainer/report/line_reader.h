@@ -1,4 +1,4 @@
-/** Reads the lines of a file of any content, with bounded memory. */
+/** Reads the lines of a file with any content, with bounded memory. */
 #ifndef RN_TRAINER_REPORT_LINE_READER_H
 #define RN_TRAINER_REPORT_LINE_READER_H
 
@@ -9,22 +9,22 @@
 
 typedef struct rn_line_reader rn_line_reader;
 
-/** A line without its newline. It stays valid until the next call. */
+/** A line without its newline, valid until the next call. */
 typedef struct rn_line_text {
   const char *bytes; /* [count]; NULL at the end of the file */
   size_t count;
-  bool whole; /* false if the line is longer than the limit: only its beginning is here */
+  bool whole; /* false if the line is longer than the limit; `bytes` is then only its beginning */
 } rn_line_text;
 
-/** Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT if it is not a regular file; RN_ERR_MEMORY.
- */
+/** Opens a file. Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT if it is not a regular file;
+ * RN_ERR_MEMORY. */
 rn_status rn_line_reader_open(rn_err *err, const char *path, size_t max_bytes,
                               rn_line_reader **out);
 
 /** Reads the next line. Errors: RN_ERR_IO. */
 rn_status rn_line_reader_next(rn_err *err, rn_line_reader *reader, rn_line_text *out);
 
-/** Accepts NULL. */
+/** Closes the reader and clears the pointer; accepts NULL. */
 void rn_line_reader_close(rn_line_reader **reader);
 
 #endif

@@ -38,7 +38,7 @@ static void put_legend(FILE *file, const rn_run_record *runs, int count) {
   fputs("</div></header>\n<main>\n", file);
 }
 
-/* ---- remarks on what could not be read ---- */
+/* ---- remarks on missing or unreadable data ---- */
 
 static void put_remark(FILE *file, const rn_run_record *run, const char *text) {
   fputs("<li><bdi>", file);
@@ -72,7 +72,7 @@ static void put_remarks(FILE *file, const rn_run_record *runs, int count) {
 
 /* ---- charts ---- */
 
-/* The curves of a chart, for which there is memory for all series of all runs. */
+/* The curves of a chart. `curve` has room for all series of all runs. */
 typedef struct curves {
   rn_curve *curve;
   int count;

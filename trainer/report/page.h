@@ -1,4 +1,4 @@
-/** The report: one HTML page that needs no other file and no network. */
+/** Writes the report as one HTML page that needs no other files and no network. */
 #ifndef RN_TRAINER_REPORT_PAGE_H
 #define RN_TRAINER_REPORT_PAGE_H
 
@@ -6,7 +6,7 @@
 
 #include "trainer/report/run_record.h"
 
-/** Writes the page of the runs [count]; equal records give equal bytes. Errors: RN_ERR_MEMORY. */
+/** Writes the page about runs [count]. Equal records give equal bytes. Errors: RN_ERR_MEMORY. */
 rn_status rn_page_write(rn_err *err, const rn_run_record *runs, int count, FILE *file);
 
 #endif

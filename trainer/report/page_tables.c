@@ -8,9 +8,10 @@
 
 /* ---- figures ---- */
 
-/* What a row shows of each run: a value of the summary, of a series or of the configuration. */
+/* Source of a row's values: summary.json (NUMBER to DURATION), a series (LAST to RECENT) or the
+ * configuration. */
 typedef enum {
-  GROUP, /* no value: a heading */
+  GROUP, /* a heading, without values */
   NUMBER,
   TEXT,
   BYTES,
@@ -100,7 +101,8 @@ static void put_run_heads(FILE *file, const rn_run_record *runs, int count) {
   }
 }
 
-/* The steps of the runs, which metrics.jsonl counts itself. */
+/* Writes the rows with the numbers of steps, which come from counting the lines of
+ * metrics.jsonl. */
 static void put_step_rows(FILE *file, const rn_run_record *runs, int count) {
   fputs("<tr><th scope=\"row\">last step</th>", file);
   for (int i = 0; i < count; i++) {
@@ -200,7 +202,7 @@ static void put_key(FILE *file, const rn_run_record *runs, int count, const char
   fputs("</tr>\n", file);
 }
 
-/* True if one of the runs before `run` has the key, whose row is then there already. */
+/* True if a run before `run` has the key, so that the row of the key is already written. */
 static bool is_shown(const rn_run_record *runs, int run, const char *key) {
   for (int i = 0; i < run; i++) {
     if (rn_config_record_find(&runs[i].config, key) != NULL) return true;

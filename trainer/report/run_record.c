@@ -10,7 +10,7 @@
 
 enum { MAX_LINE_BYTES = 1 << 20, MAX_SUMMARY_BYTES = 1 << 26 };
 
-/* Larger values are no measurements, and their differences may not be finite. */
+/* Larger values are ignored: they are not measurements, and their differences may overflow. */
 #define MAX_VALUE 1e100
 
 /* ---- metrics.jsonl ---- */
@@ -19,7 +19,8 @@ static rn_status no_memory(rn_err *err) {
   return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading metrics.jsonl");
 }
 
-/* The series of that name, which is made if need be; NULL if there are too many. */
+/* Finds the series with this name, or creates it. Sets *out to NULL if there are too many
+ * series. */
 static rn_status find_series(rn_err *err, rn_run_record *record, const char *name,
                              rn_series **out) {
   *out = NULL;
@@ -37,7 +38,8 @@ static rn_status find_series(rn_err *err, rn_run_record *record, const char *nam
   return RN_OK;
 }
 
-/* Adds the numbers of a step. A later line of the same run replaces earlier ones of its steps. */
+/* Adds the numbers of a step. If a run was resumed from an earlier step, its later lines replace
+ * the earlier lines of the same steps. */
 static rn_status add_step(rn_err *err, rn_run_record *record, const json_t *line, int64_t step) {
   const char *name;
   json_t *value;
@@ -109,7 +111,7 @@ static rn_status read_summary(rn_err *err, rn_run_record *record) {
   return no_memory(err);
 }
 
-/* The value of "key" or "key.key"; NULL if it is not there. */
+/* Returns the value of "key" or "key.key", or NULL if there is none. */
 static const json_t *summary_value(const rn_run_record *record, const char *key) {
   char section[64];
   const char *dot = strchr(key, '.');
@@ -127,7 +129,7 @@ const char *rn_run_record_text(const rn_run_record *record, const char *key) {
   return json_string_value(summary_value(record, key));
 }
 
-/* ---- the record ---- */
+/* ---- records ---- */
 
 rn_status rn_run_record_read(rn_err *err, const char *path, rn_run_record *out) {
   *out = (rn_run_record){.path = path};

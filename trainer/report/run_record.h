@@ -1,4 +1,5 @@
-/** What a run directory says of its run: metrics.jsonl, summary.json and the configuration. */
+/** Reads the data of a run from its run directory: metrics.jsonl, summary.json and the
+ * configuration. */
 #ifndef RN_TRAINER_REPORT_RUN_RECORD_H
 #define RN_TRAINER_REPORT_RUN_RECORD_H
 
@@ -9,40 +10,40 @@
 
 enum { RN_RECORD_MAX_SERIES = 64 };
 
-/** Zero-initialise it. */
+/** Zero-initialise. */
 typedef struct rn_run_record {
   const char *path; /* as given; not owned */
   rn_series series[RN_RECORD_MAX_SERIES];
   int series_count;
   int64_t steps;       /* the last step; 0 without metrics */
-  int64_t lines;       /* lines of metrics.jsonl that hold a step */
-  int64_t skipped;     /* steps that are marked as skipped */
-  int64_t strange;     /* lines that hold no step, left out */
+  int64_t lines;       /* number of lines of metrics.jsonl that have a step */
+  int64_t skipped;     /* number of steps that are marked as skipped */
+  int64_t strange;     /* number of lines without a step, which are ignored */
   json_t *summary;     /* an object; NULL if there is none */
-  char *summary_fault; /* why there is none, although the file exists; NULL otherwise */
+  char *summary_fault; /* why `summary` is NULL although the file exists; NULL otherwise */
   rn_config_record config;
 } rn_run_record;
 
 /**
- * Reads a run directory, also while the run writes to it. Lines of metrics.jsonl that hold no step,
- * and values that are no numbers, are left out. If a step comes again, its later line counts, as in
- * a run that was resumed. A summary or configuration that cannot be read is described in the
- * record.
+ * Reads a run directory; the run may still be writing to it. Ignores lines of metrics.jsonl without
+ * a step, and values that are not numbers. If a step occurs more than once, as in a resumed run,
+ * its last line counts. If the summary or the configuration cannot be read, the record contains the
+ * reason.
  *
- * Ownership: rn_run_record_free, also after an error; `path` must outlive the record.
- * Errors:    RN_ERR_NOT_FOUND if there is no such folder or no metrics.jsonl in it; RN_ERR_IO;
+ * Ownership: rn_run_record_free, on failure too; `path` must outlive the record.
+ * Errors:    RN_ERR_NOT_FOUND if the folder does not exist or has no metrics.jsonl; RN_ERR_IO;
  *            RN_ERR_FORMAT if metrics.jsonl is not a regular file; RN_ERR_MEMORY.
  */
 rn_status rn_run_record_read(rn_err *err, const char *path, rn_run_record *out);
 void rn_run_record_free(rn_run_record *record);
 
-/** The series of that name; an empty one if there is none. */
+/** Returns the series with this name, or an empty series if there is none. */
 const rn_series *rn_run_record_series(const rn_run_record *record, const char *name);
 
-/** A number of the summary by "key" or "key.key"; NaN if it is not there. */
+/** Returns a number of the summary by "key" or "key.key", or NaN if there is none. */
 double rn_run_record_value(const rn_run_record *record, const char *key);
 
-/** A text of the summary by "key" or "key.key"; NULL if it is not there. */
+/** Returns a text of the summary by "key" or "key.key", or NULL if there is none. */
 const char *rn_run_record_text(const rn_run_record *record, const char *key);
 
 #endif

@@ -13,14 +13,14 @@ typedef struct rn_point {
   double value;
 } rn_point;
 
-/** The values of one metric, in ascending order of their steps. Zero-initialise it. */
+/** The values of one metric, in ascending order of their steps. Zero-initialise. */
 typedef struct rn_series {
   char *name;
   rn_point *point; /* [count] */
   size_t count, capacity;
 } rn_series;
 
-/** Appends a point after removing those of its step and of later ones. Errors: RN_ERR_MEMORY. */
+/** Removes the points of this and later steps, then appends a point. Errors: RN_ERR_MEMORY. */
 rn_status rn_series_add(rn_err *err, rn_series *series, rn_point point);
 
 /** Removes the points from `step` on. */
@@ -30,18 +30,19 @@ void rn_series_cut(rn_series *series, int64_t step);
 void rn_series_free(rn_series *series);
 
 /**
- * Reduces the series to at most `max` points (an even number, 4 or more): of each of max / 2 ranges
- * with equally many points, the smallest and the largest value stay, so that no peak is lost.
+ * Reduces the series to at most `max` points (an even number, 4 or more). Divides it into max / 2
+ * ranges with equally many points and keeps the smallest and the largest value of each range, so
+ * that no peak is lost.
  */
 rn_status rn_series_reduce(rn_err *err, const rn_series *series, size_t max, rn_series *out);
 
-/** The exponential moving average with a time constant of `points` points. */
+/** Computes the exponential moving average with a time constant of `points` points. */
 rn_status rn_series_smooth(rn_err *err, const rn_series *series, double points, rn_series *out);
 
-/** Median of the last values, at most RN_QUANTILE_MAX; NaN if there are none. */
+/** Returns the median of the last values, of at most RN_QUANTILE_MAX; NaN if there are none. */
 double rn_series_recent(const rn_series *series);
 
-/** The last, smallest or largest value; NaN if there are none. */
+/** Return the last, smallest or largest value; NaN if there are none. */
 double rn_series_last(const rn_series *series);
 double rn_series_min(const rn_series *series);
 double rn_series_max(const rn_series *series);

@@ -39,7 +39,7 @@ static bool same_layout(const rn_layout *a, const rn_layout *b) {
           a->segments == b->segments && a->microbatch == b->microbatch);
 }
 
-/* Reports a choice that differs from that of the checkpoint or of the rule. */
+/* Reports a choice that differs from the checkpoint's choice or from the rule's. */
 static void report(const char *what, const char *stored, const char *rule, const char *now) {
   if (strcmp(now, stored) != 0) {
     rn_log_info("resume: the %s is now %s by automatic selection; the checkpoint had %s", what, now,
@@ -84,8 +84,8 @@ static void warn_lack(const char *what, const char *stored, int rank, const char
 
 /*
  * Selects the checkpoint's kernel set and GEMM backend, if they are still valid, on every rank.
- * Ranks with different kernels would compute different weights. So if one rank lacks the set or the
- * backend, all ranks use the one that the rule chooses.
+ * Ranks with different kernels would compute different weights; therefore, if one rank lacks the
+ * set or the backend, all ranks use the one that the rule chooses.
  */
 static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
                             const Retnet__Config *config, bool kernels_hold, bool products_hold) {

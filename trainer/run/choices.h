@@ -1,6 +1,6 @@
 /**
- * Choices made by rules that affect the bits of the results: scan algorithm, chunk length, GEMM
- * backend, kernel set.
+ * Handles the choices that rules make and that affect the bits of the results: scan algorithm,
+ * chunk length, GEMM backend, kernel set.
  *
  * Every checkpoint stores them. A resumed run keeps a stored choice if its key and the layout are
  * unchanged (in reproducible mode the layout may change), even if the rule would choose differently
@@ -15,7 +15,7 @@
 enum { RN_CHOICE_BYTES = 32 };
 
 /**
- * The choices of a checkpoint, with the keys and the layout that they were made for. Contains no
+ * The choices of a checkpoint, with the keys and the layout for which they were made. Contains no
  * pointers, so it can be broadcast.
  */
 typedef struct rn_choices {

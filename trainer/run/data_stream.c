@@ -57,7 +57,7 @@ void rn_data_stream_destroy(rn_data_stream *s) {
 
 /* ---- units ---- */
 
-/* This rank's tokens of a segment of a sequence of `length` tokens. */
+/* Returns the range of this rank's tokens in a segment of a sequence of `length` tokens. */
 static rn_range segment_tokens(const rn_data_stream *s, int64_t length, int segment) {
   return rn_layout_piece(s->layout, length, segment * s->layout->sequence + s->sequence_rank);
 }

@@ -2,9 +2,9 @@
  * Supplies the tokens that this rank works on in each step: reads the sequences of a batch, cuts
  * them into segments and groups the segments into the units of the pipeline.
  *
- * The batch of a step follows from the counters alone, so a resumed run reads the same data as an
+ * The batch of a step depends only on the counters, so a resumed run reads the same data as an
  * uninterrupted one. With data.carry_state the sequences are consecutive parts of streams
- * (tbptt_streams.h); the position and the states of the streams are kept here. Without a train
+ * (tbptt_streams.h); this object owns the positions and states of the streams. Without a train
  * split, tokens are synthetic (for measurements).
  */
 #ifndef RN_TRAINER_RUN_DATA_STREAM_H

@@ -3,7 +3,8 @@
 #include "data/text/split_tokenizer.h"
 
 /*
- * The vocabulary of the model comes from the train split, so the val split must have the same one.
+ * Checks that the val split has the same vocabulary as the train split, which determines the
+ * model's.
  */
 static rn_status check_val_kind(rn_err *err, const rn_datasets *d, const char *dir) {
   const Retnet__ShardHeader *train = rn_split_header(&d->train), *val = rn_split_header(&d->val);
@@ -18,7 +19,7 @@ static rn_status check_val_kind(rn_err *err, const rn_datasets *d, const char *d
       dir, val->tokenizer, val->vocabulary, train->tokenizer, train->vocabulary);
 }
 
-/* Checks that the tokenizer which checkpoints will carry is that of the tokens. */
+/* Checks that the tokenizer that checkpoints will store is the one that made the tokens. */
 static rn_status check_tokenizer(rn_err *err, const rn_split *split) {
   Retnet__Tokenizer *file = NULL;
   RN_TRY(err, rn_split_tokenizer_file(err, split, &file));

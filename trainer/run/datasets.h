@@ -1,5 +1,6 @@
 /**
- * The splits of data.dir: `train`, and `val` if it exists. Without data.dir there are no splits.
+ * Opens the splits of data.dir: `train`, and `val` if it exists. Without data.dir there are no
+ * splits.
  */
 #ifndef RN_TRAINER_RUN_DATASETS_H
 #define RN_TRAINER_RUN_DATASETS_H

@@ -1,6 +1,6 @@
 /**
- * Memory of the gradient of this rank's stage which the other ranks of the node read in place
- * (parallel.share_gradients).
+ * Allocates the gradient of this rank's stage in memory that the other ranks of the node read in
+ * place (parallel.share_gradients).
  */
 #ifndef RN_TRAINER_RUN_GRADIENT_MEMORY_H
 #define RN_TRAINER_RUN_GRADIENT_MEMORY_H
@@ -10,9 +10,9 @@
 #include "trainer/run/parallel_context.h"
 
 typedef struct rn_gradient_memory {
-  rn_node *node;         /* the ranks that share; NULL: none */
-  rn_peer_memory *peers; /* NULL: the gradient is in memory of the stage, and sent in messages */
-  int64_t shared_bytes;  /* bytes of this rank's gradient, if other ranks map it */
+  rn_node *node;         /* ranks that share memory; NULL: none */
+  rn_peer_memory *peers; /* NULL: the stage allocates the gradient, which is sent in messages */
+  int64_t shared_bytes;  /* bytes of this rank's gradient if other ranks map it, else 0 */
   int sharing_ranks;     /* maximum number of ranks that share, over nodes and stages; 1: none */
 } rn_gradient_memory;
 

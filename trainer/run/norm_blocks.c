@@ -13,8 +13,8 @@ static int64_t blocks_in(const rn_param *param) {
 }
 
 /*
- * Tensor index in the parameter table of the whole model, and the number of blocks before that
- * tensor.
+ * A tensor of the whole model: its index in the parameter table, and the number of blocks before
+ * it.
  */
 typedef struct cursor {
   const rn_param_table *whole;

@@ -18,8 +18,8 @@ static rn_lr_schedule schedule_of(const Retnet__Config *c) {
 }
 
 /*
- * Allocates the gradient sums. With a single replica the stage's own gradient already is the sum
- * over ranks. In reproducible mode the exact sums are converted to the gradient.
+ * Allocates the gradient sums. With a single replica, the stage's gradient is already the sum over
+ * ranks. In reproducible mode, the exact sums are converted to the gradient.
  */
 static rn_status create_sums(rn_err *err, rn_optimizer *o) {
   const size_t own = (size_t)o->shards->count;
@@ -51,7 +51,7 @@ static int tied_layer_group(const rn_spec *spec, const rn_pipeline *pipeline) {
   return rn_pipeline_p2p_is_last(pipeline->p2p) ? pipeline->head : -1;
 }
 
-/* Only the first and the last stage have the tied embedding. */
+/* Finds the tied embedding, which only the first and the last stage have. */
 static void find_tied(const rn_spec *spec, const rn_pipeline *pipeline, rn_optimizer *o) {
   if (tied_layer_group(spec, pipeline) < 0) return;
   o->tied_offset = rn_stage_params(pipeline->stage)->embedding;
@@ -96,7 +96,7 @@ static rn_stage_region gradient_of(const rn_optimizer *o, rn_range range) {
   return (rn_stage_region){.array = o->distributed.gradient, .range = range};
 }
 
-/* With a single replica outside reproducible mode: unmaps the stage's gradient. */
+/* Unmaps the stage's gradient, which is mapped with a single replica outside reproducible mode. */
 static rn_status unmap_gradient(rn_err *err, rn_optimizer *o) {
   if (o->is_exact || !o->single_replica || o->gradient == NULL) return RN_OK;
   o->gradient = NULL;
@@ -108,7 +108,7 @@ void rn_optimizer_destroy(rn_optimizer *o) {
   rn_reduce_scatter_destroy(&o->distributed.reduce_scatter);
   rn_norm_blocks_destroy(&o->blocks);
   free(o->block_squares);
-  rn_err ignored; /* the stage is destroyed next */
+  rn_err ignored; /* an error does not matter, because the stage is destroyed next */
   if (unmap_gradient(&ignored, o) == RN_OK) free(o->gradient);
   free(o->exact);
   free(o->exp_avg);
@@ -141,8 +141,8 @@ static void convert(const rn_optimizer *o, const int64_t *exact) {
 }
 
 /*
- * With a single replica: maps the stage's gradient until the next step; in reproducible mode,
- * converts the exact sums to the gradient.
+ * Uses the stage's gradient, with a single replica: maps it until the next step or, in reproducible
+ * mode, converts the exact sums to the gradient.
  */
 static rn_status use_stage_gradient(rn_err *err, rn_optimizer *o) {
   const rn_stage_region all = gradient_of(o, (rn_range){0, o->shards->count});
@@ -181,7 +181,7 @@ double rn_optimizer_lr(const rn_optimizer *o, int64_t step) {
   return rn_lr(&o->schedule, step);
 }
 
-/* Updates block by block, since weight decay depends on the tensor. */
+/* Updates block by block, because weight decay depends on the tensor. */
 void rn_optimizer_update(rn_optimizer *o, double lr, double grad_norm, int64_t update,
                          float *params) {
   const double clip = rn_clip_coefficient(grad_norm, o->clip);

@@ -7,7 +7,7 @@ rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *worl
   return rn_run_create_from(err, given, NULL, world, out);
 }
 
-/* Opens the data first, since the model depends on the vocabulary of the data. */
+/* Opens the data. This comes first, because the model depends on the vocabulary of the data. */
 static rn_status open_data(rn_err *err, const Retnet__Config *given, rn_machine machine, int ranks,
                            rn_run *run) {
   RN_TRY(err, rn_datasets_open(err, given->data, &run->datasets));

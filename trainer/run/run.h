@@ -1,7 +1,7 @@
 /**
- * One training run in memory, assembled from its parts. Each part owns one kind of state and has
- * its own functions; step.c and validate.c combine the parts. trainer/checkpoint/ saves and loads
- * weights, moments, streams and counters.
+ * One training run in memory, assembled from parts. Each part owns one kind of state; step.c and
+ * validate.c combine the parts. trainer/checkpoint/ saves and loads weights, moments, streams and
+ * counters.
  */
 #ifndef RN_TRAINER_RUN_RUN_H
 #define RN_TRAINER_RUN_RUN_H

@@ -1,6 +1,6 @@
 /**
- * What a run decides before it allocates anything: the effective configuration, the model, the
- * machine and the plan. Constant once the parts of the run have been created.
+ * The decisions of a run before it allocates anything: the effective configuration, the model, the
+ * machine and the plan. They are constant once the parts of the run have been created.
  */
 #ifndef RN_TRAINER_RUN_SETTINGS_H
 #define RN_TRAINER_RUN_SETTINGS_H
@@ -19,8 +19,8 @@ typedef struct rn_run_settings {
 } rn_run_settings;
 
 /**
- * Resolves the configuration for a vocabulary of `vocabulary` tokens (0: no data), decides if a
- * core is left for messages, starts the threads and selects the GEMM backend of this process, and
+ * Resolves the configuration for a vocabulary of `vocabulary` tokens (0: no data), decides whether
+ * a core is left for messages, starts the threads and selects the GEMM backend of this process, and
  * makes the plan for `ranks` ranks on `machine`.
  *
  * Ownership: the caller owns `given`, which must outlive the settings. rn_run_settings_destroy must

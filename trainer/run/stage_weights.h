@@ -22,7 +22,7 @@ typedef struct rn_weights {
   rn_node *node;         /* the ranks that share one copy of the weights */
   rn_shared_array *memory;
   rn_shared_array *derived; /* values that the stage derives from the weights (bf16 shadow); NULL:
-                               not shared, or none */
+                               none, or not shared */
   bool is_current;          /* true if `derived` matches the weights */
   rn_weights_gather gather; /* fetches the shards of other replicas */
   float *params;            /* [total] in `memory`; an all-gather may be in flight */
@@ -72,8 +72,8 @@ rn_status rn_weights_finish_fetch(rn_err *err, rn_weights *weights);
 rn_status rn_weights_cast(rn_err *err, rn_weights *weights);
 
 /**
- * Returns the number of bytes that the ranks of this node share on one of these ranks, and 0 on the
- * others.
+ * Returns, on one rank of this node, the number of bytes that the ranks of the node share, and 0 on
+ * the others.
  */
 int64_t rn_weights_shared_bytes(const rn_weights *weights);
 

@@ -10,7 +10,7 @@
 
 /* ---- sums over all ranks ---- */
 
-/* Sums of a step over all ranks, the same on every rank. */
+/* Sums of a step over all ranks; the same on every rank. */
 typedef struct step_sums {
   double loss, squares; /* sum of the targets' losses; squared norm of the gradient */
 } step_sums;

@@ -1,6 +1,6 @@
 /**
- * One optimizer step: reads the batch, runs forward and backward, sums over ranks, updates the
- * weights.
+ * Performs one optimizer step: reads the batch, runs forward and backward, sums over ranks, and
+ * updates the weights.
  */
 #ifndef RN_TRAINER_RUN_STEP_H
 #define RN_TRAINER_RUN_STEP_H
@@ -9,7 +9,7 @@
 
 typedef struct rn_step_result {
   double loss, grad_norm, lr;
-  double scan_wait_s; /* time waited for states in this step, mean over ranks */
+  double scan_wait_s; /* time that a rank waited for states in this step, mean over ranks */
   int64_t scan_bytes; /* bytes of states that this rank sent in this step */
   bool skipped;       /* true if loss or norm was not finite, so that no weight was updated */
 } rn_step_result;
@@ -17,7 +17,8 @@ typedef struct rn_step_result {
 /**
  * Performs the step that follows run->counters and advances the counters.
  *
- * The loss and the gradient norm are computed before the update, the norm also before clipping.
+ * The loss and the gradient norm in *out are those before the update; the norm is the one before
+ * clipping.
  * Collective: over the world.
  * Errors:     unreadable data (agreed); RN_ERR_MPI; RN_ERR_NUMERICS after train.max_bad_steps
  *             consecutive skipped steps.

@@ -1,5 +1,5 @@
 /**
- * The counters of a run's progress, which change once per step. A checkpoint stores them with the
+ * Counters of a run's progress, which change once per step. A checkpoint stores them with the
  * weights and moments.
  */
 #ifndef RN_TRAINER_RUN_STEP_COUNTERS_H
@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 typedef struct rn_step_counters {
-  int64_t step;          /* steps done, including skipped ones */
-  int64_t tokens;        /* target tokens of these steps */
+  int64_t step;          /* number of steps done, including skipped ones */
+  int64_t tokens;        /* number of target tokens of these steps */
   int64_t next_sequence; /* global index of the first sequence of the next step */
-  int64_t updates;       /* steps that changed the weights */
+  int64_t updates;       /* number of steps that changed the weights */
   int bad_steps;         /* number of consecutive skipped steps up to now */
 } rn_step_counters;
 

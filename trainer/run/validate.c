@@ -3,7 +3,7 @@
 #include "proto/base/progress.h"
 
 /*
- * Adds the losses of the sequences `stored`, of `length` tokens each, to *sums. *read receives the
+ * Adds the losses of the sequences `stored`, of `length` tokens each, to *sums. Sets *read to the
  * first read failure; the return value reports only communication failures.
  */
 static rn_status add_losses(rn_err *err, rn_run *run, rn_range stored, int64_t length,
@@ -23,8 +23,8 @@ static rn_status add_losses(rn_err *err, rn_run *run, rn_range stored, int64_t l
 }
 
 /*
- * Returns the number of rounds between two agreements on read failures. With a pipeline there are
- * several, since an agreement makes the stages wait for each other.
+ * Returns the number of rounds between two agreements on read failures. It is more than one with a
+ * pipeline, because an agreement makes the stages wait for each other.
  */
 static int64_t rounds_between(const rn_layout *layout) {
   enum { PER_STAGE = 8 };
@@ -32,8 +32,8 @@ static int64_t rounds_between(const rn_layout *layout) {
 }
 
 /*
- * Adds the losses of the sequences of full length. All data ranks run the same number of rounds,
- * namely the number of micro-batches on the data rank with the most sequences.
+ * Adds the losses of the sequences of full length. All data ranks run the same number of rounds:
+ * the number of micro-batches of the data rank with the most sequences.
  */
 static rn_status add_whole(rn_err *err, rn_run *run, int64_t sequences, rn_loss_sum *sums) {
   const rn_layout *layout = &run->settings.plan.layout;
@@ -83,7 +83,7 @@ rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, double *loss)
   rn_loss_sum sums = {0};
   double sum = 0;
   rn_progress_begin("evaluation", run->counters.step);
-  RN_TRY(err, rn_weights_finish_fetch(err, weights)); /* also needed on ranks without sequences */
+  RN_TRY(err, rn_weights_finish_fetch(err, weights)); /* even without sequences */
   RN_TRY(err, rn_weights_cast(err, weights));
   RN_TRY(err, add_whole(err, run, all ? stored : sequences, &sums));
   if (tail > 0) RN_TRY(err, add_tail(err, run, stored, tail, &sums));

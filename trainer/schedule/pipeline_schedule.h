@@ -1,6 +1,6 @@
 /**
- * The schedule of a pipeline stage: the tasks of one step in execution order. A schedule is plain
- * data, computed by a pure function.
+ * The schedule of a pipeline stage is the list of tasks of one step, in execution order. It is
+ * plain data, computed by a pure function.
  *
  * A unit is (micro-batch, segment). Forward tasks run over micro-batches and their segments in
  * order; backward tasks over micro-batches in order and over their segments from last to first. A
@@ -31,8 +31,8 @@ typedef enum { RN_TASK_FORWARD, RN_TASK_BACKWARD, RN_TASK_WEIGHT } rn_task_kind;
 typedef struct rn_task {
   rn_task_kind kind;
   int microbatch, segment;
-  int activations; /* slot index, 0 .. pool-1; the unit's forward task acquires the slot, the unit's
-                      last task frees it */
+  int activations; /* slot index, 0 .. pool-1; the unit's forward task acquires the slot, and the
+                      unit's last task frees it */
 } rn_task;
 
 typedef struct rn_pipeline_schedule {

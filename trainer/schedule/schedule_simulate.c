@@ -84,8 +84,8 @@ static rn_status count_task(rn_err *err, world *w, const rank *r, const rn_task 
 typedef enum { READY, WAITS, WRONG } readiness;
 
 /*
- * Checks that a task's input rows have arrived and that a buffer for its output rows is free.
- * Raises *at_s to the time at which both conditions hold.
+ * Checks that a task's input rows have arrived and that a buffer for its output rows is free. If
+ * both hold only later than *at_s, raises *at_s to that time.
  */
 static readiness rows_ready(const world *w, const rank *r, const rn_task *t, double *at_s) {
   const int forward = t->kind == RN_TASK_FORWARD ? 1 : -1, n = r->track[t->kind].started;
@@ -125,8 +125,8 @@ static double state_arrival(const world *w, const rank *r, const rn_task *t, int
 }
 
 /*
- * Runs the remaining layers of a task until one has to wait for a state; a layer needs the state in
- * the middle of its run time. Returns true if all layers are done.
+ * Runs the remaining layers of a task until a layer has to wait for a state. A layer needs the
+ * state after half of its run time. Returns true if all layers are done.
  */
 static bool run_layers(world *w, rank *r, const rn_task *t) {
   const int layers = w->sim->layers;

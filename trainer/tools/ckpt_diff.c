@@ -1,4 +1,4 @@
-/* Compares two checkpoints by content, not by the files that hold it. */
+/* Compares the content of two checkpoints, independently of how it is distributed over files. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>

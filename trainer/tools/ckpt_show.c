@@ -1,4 +1,4 @@
-/* Human-readable lists and descriptions of checkpoints. */
+/* Prints human-readable lists and descriptions of checkpoints. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

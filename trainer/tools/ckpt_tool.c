@@ -1,4 +1,4 @@
-/* Verifying and pruning, and the functions that all commands share. */
+/* Verifies and prunes checkpoints; also has the functions that all commands share. */
 #include "trainer/tools/ckpt_tool.h"
 
 #include <stdlib.h>
@@ -42,9 +42,9 @@ static rn_status verify_step(rn_err *err, const char *path, FILE *out) {
   return status;
 }
 
-/* Verifies all steps, also after a damaged one; returns the first error. A step that the owner of
- * the run has removed meanwhile is skipped and sets *gone; if no step is left, the caller lists the
- * run again. */
+/* Verifies all steps, and continues after a damaged one; returns the first error. A step that the
+ * owner of the run has removed meanwhile is skipped and sets *gone; if no step is left, the caller
+ * lists the run again. */
 static rn_status verify_list(rn_err *err, const char *run_dir, FILE *out, int *verified,
                              bool *gone) {
   rn_ckpt_entry *entries = NULL;

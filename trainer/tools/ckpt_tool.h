@@ -1,4 +1,4 @@
-/** The commands of retnet-ckpt, which work on checkpoints on disk. */
+/** Implements the commands of retnet-ckpt, which work on checkpoints on disk. */
 #ifndef RN_TRAINER_TOOLS_CKPT_TOOL_H
 #define RN_TRAINER_TOOLS_CKPT_TOOL_H
 
@@ -11,7 +11,7 @@
 #include "proto/base/status.h"
 
 /** Opens a step folder, or the newest good checkpoint of a run directory; prints a warning on
- * stderr for each damaged one. Errors: those of rn_ckpt_find. */
+ * stderr for each damaged checkpoint. Errors: those of rn_ckpt_find. */
 rn_status rn_ckpt_tool_open(rn_err *err, const char *path, rn_ckpt **out);
 
 /** Derives the spec of a checkpoint's model. Errors: RN_ERR_FORMAT if its config is not valid.
@@ -24,7 +24,8 @@ const char *rn_ckpt_tool_kind(Retnet__TensorKind kind);
 /** Prints one line for every checkpoint folder of a run. */
 rn_status rn_ckpt_tool_list(rn_err *err, const char *run_dir, FILE *out);
 
-/** Prints the manifest, with the keys as given and the names and shapes of the tensors. */
+/** Prints the manifest, with the keys that the user gave and the names and shapes of the tensors.
+ */
 rn_status rn_ckpt_tool_show(rn_err *err, const char *path, FILE *out);
 
 /**
@@ -37,8 +38,9 @@ rn_status rn_ckpt_tool_show(rn_err *err, const char *path, FILE *out);
 rn_status rn_ckpt_tool_verify(rn_err *err, const char *path, FILE *out);
 
 /**
- * Compares the logical content of two checkpoints, whatever layout wrote them: the model keys
- * (except dropout, chunk, products), step, tokens, data position, and the bits of every tensor.
+ * Compares the logical content of two checkpoints, independently of the layouts that wrote them:
+ * the model keys (except dropout, chunk, products), step, tokens, data position, and the bits of
+ * every tensor.
  *
  * Prints "identical", or one line per difference. `weights_only` compares the weights only.
  */
@@ -50,7 +52,7 @@ rn_status rn_ckpt_tool_diff(rn_err *err, const char *a, const char *b, bool weig
  * in the config of the newest good checkpoint.
  *
  * Errors: RN_ERR_NOT_FOUND if there is no checkpoint, RN_ERR_FORMAT if none is good, RN_ERR_BUSY if
- *         a job owns the run directory; then nothing is removed.
+ *         a job owns the run directory. On failure nothing is removed.
  */
 rn_status rn_ckpt_tool_prune(rn_err *err, const char *run_dir, int64_t keep_last,
                              int64_t keep_every);

@@ -13,7 +13,7 @@
 
 enum { MAX_SCALARS = 16 };
 
-/* Returns the step of a line {"step": N, ... that this program wrote; -1 for any other line. */
+/* Returns the step of a line {"step": N, ... that this program wrote, or -1 for any other line. */
 static int64_t step_of(const rn_line *line) {
   const char *text = line->head;
   char *end;
@@ -56,7 +56,8 @@ rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics) {
   return line != RN_OK ? line : record;
 }
 
-/* True for a step that has its own line on a terminal too, where the progress line shows others. */
+/* True for a step that gets a separate line even on a terminal, where the progress line shows other
+ * steps. */
 static bool is_notable(const Retnet__Train *train, const rn_metrics_sample *sample) {
   return sample->val_loss != NULL || sample->result->skipped ||
          sample->counters->step == train->steps;
@@ -68,12 +69,12 @@ static bool is_logged(const Retnet__Train *train, const rn_metrics_sample *sampl
   return is_notable(train, sample) || sample->counters->step % every == 0;
 }
 
-/* Estimated time until the last step, from the steps of this launch. */
+/* Returns the estimated time until the last step, from the steps of this launch. */
 static double time_left_s(const rn_metrics *m, int64_t step, int64_t steps) {
   return (double)(steps - step) * m->total_s / (double)(m->steps > 0 ? m->steps : 1);
 }
 
-/* Shows the step in the progress line, a few times a second. */
+/* Shows the step in the progress line, at most ten times a second. */
 static void show_progress(rn_metrics *m, const rn_metrics_sample *sample, int64_t steps,
                           double tokens_per_s, int columns) {
   static const double every_s = 0.1;
@@ -117,14 +118,14 @@ static void show_step(rn_metrics *m, const rn_run_settings *settings,
   const int columns = rn_log_progress_columns();
   if (columns > 0 ? is_notable(train, sample) : is_logged(train, sample)) {
     print_console(m, settings, sample, tokens_per_s);
-    m->shown_s = 0; /* the line has erased the progress line */
+    m->shown_s = 0; /* printing the line has erased the progress line */
   }
   if (columns > 0 && sample->counters->step < train->steps) {
     show_progress(m, sample, train->steps, tokens_per_s, columns);
   }
 }
 
-/* The numbers of a step that both files hold, in the order of metrics.jsonl. */
+/* The numbers of a step that are written to both files, in the order of metrics.jsonl. */
 typedef struct scalar_list {
   rn_scalar scalar[MAX_SCALARS];
   int count;

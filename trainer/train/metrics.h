@@ -1,4 +1,5 @@
-/** Reports each step in metrics.jsonl, for TensorBoard, and on the console. Rank 0 only. */
+/** Reports each step in metrics.jsonl, in a TensorBoard event file, and on the console. Rank 0
+ * only. */
 #ifndef RN_TRAINER_TRAIN_METRICS_H
 #define RN_TRAINER_TRAIN_METRICS_H
 
@@ -21,13 +22,14 @@ typedef struct rn_metrics {
 
 /**
  * Opens RUN/metrics.jsonl after removing the lines of steps later than `step` and a torn last line.
- * Lines that retnet-train did not write are kept in place. Creates an event file of TensorBoard, in
- * which the steps after `step` replace those of earlier event files.
+ * Lines that retnet-train did not write are kept in place. Also creates a TensorBoard event file,
+ * whose steps after `step` replace those of earlier event files.
  *
  * Errors: RN_ERR_IO naming the file; RN_ERR_FORMAT if it is not a regular file.
  */
 rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out);
-/** Writes what is still pending. Errors: RN_ERR_IO if some of it cannot be written. */
+/** Writes the pending lines and records, and closes both files. Errors: RN_ERR_IO if a line or
+ * record cannot be written. */
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics);
 
 /** One step to report. */
@@ -39,10 +41,10 @@ typedef struct rn_metrics_sample {
 } rn_metrics_sample;
 
 /**
- * Adds a step to the totals. On a terminal, shows it in the progress line; of its own lines there
- * are then only those of evaluated and skipped steps and of the last one. If the step is logged,
- * skipped, evaluated or the last one, writes a line to metrics.jsonl (and to the console, if that
- * is no terminal), and the same numbers to the event file.
+ * Adds a step to the totals. If the step is logged, skipped, evaluated or the last one, writes a
+ * line to metrics.jsonl and the same numbers to the event file. On a console that is not a
+ * terminal, prints a line for each of these steps. On a terminal, shows each step in the progress
+ * line, and prints lines only for skipped and evaluated steps and the last one.
  *
  * Errors: RN_ERR_IO, RN_ERR_MEMORY; after RN_ERR_IO the line or record stays pending.
  */

@@ -6,15 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The line so far; `limit` is the number of characters that it may have. `full`: a value did not
- * fit, so that no other may follow. */
+/* The line so far. `limit` is its maximum number of characters. `full` is true once a value did not
+ * fit; later values are then omitted too. */
 typedef struct line {
   char *text;
   size_t used, limit;
   bool full;
 } line;
 
-/* Appends a value, separated from the one before. */
+/* Appends a value, separated by blanks from the previous one. */
 __attribute__((format(printf, 2, 3))) static void append(line *l, const char *format, ...) {
   char value[64];
   va_list args;

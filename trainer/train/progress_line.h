@@ -1,11 +1,11 @@
-/** The line that shows the progress of a run on a terminal. */
+/** Formats the line that shows the progress of a run on a terminal. */
 #ifndef RN_TRAINER_TRAIN_PROGRESS_LINE_H
 #define RN_TRAINER_TRAIN_PROGRESS_LINE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/** What the line shows; a value that is NaN is left out. */
+/** The values that the line shows. A value that is NaN is omitted. */
 typedef struct rn_progress_values {
   int64_t step, steps;
   double left_s; /* estimated time until the last step */
@@ -13,8 +13,8 @@ typedef struct rn_progress_values {
 } rn_progress_values;
 
 /**
- * Writes the line: step, loss, time left, then as many of the other values and as long a bar as fit
- * into `columns` - 1 characters. A value is shown as a whole or not at all.
+ * Writes the line: step, loss and time left, then as many other values as fit into `columns` - 1
+ * characters, then a bar if there is space. Values are not truncated.
  */
 void rn_progress_line(const rn_progress_values *values, int columns, char *text, size_t bytes);
 

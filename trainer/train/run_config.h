@@ -1,10 +1,9 @@
 /**
- * RUN/config.yaml: the effective configuration, from which the run can be started, continued and
- * extended.
+ * Writes RUN/config.yaml, the effective configuration, with which the run can be started, continued
+ * and extended.
  *
- * Its first line holds a checksum of the rest. A config.yaml without that line, or with a different
- * checksum, belongs to the user or was edited: it is not overwritten, and RUN/effective.yaml is
- * written instead.
+ * The first line has a checksum of the rest. A config.yaml without this line is the user's, and one
+ * with a wrong checksum was edited. Neither is overwritten; RUN/effective.yaml is written instead.
  */
 #ifndef RN_TRAINER_TRAIN_RUN_CONFIG_H
 #define RN_TRAINER_TRAIN_RUN_CONFIG_H

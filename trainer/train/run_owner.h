@@ -1,4 +1,4 @@
-/** The lock of run.dir (data/run/run_lock.h), which rank 0 holds for the job. */
+/** Takes the lock of run.dir (data/run/run_lock.h), which rank 0 holds for the job. */
 #ifndef RN_TRAINER_TRAIN_RUN_OWNER_H
 #define RN_TRAINER_TRAIN_RUN_OWNER_H
 
@@ -9,9 +9,9 @@
 /**
  * Takes the lock of run.dir before anything in it is read or changed. If the folder does not exist
  * or is not writable, returns RN_OK and sets *out to NULL, because some jobs write nothing there
- * (for example, if the run is finished and on a read-only disk). All ranks wait together
- * (comm/world/collective_wait.h) while rank 0 observes the heartbeat of another owner, until `stop`
- * is given: then *out may be NULL.
+ * (for example, if the run is finished and on a read-only disk). While rank 0 observes the
+ * heartbeat of another owner, all ranks wait (comm/world/collective_wait.h). If `stop` is given
+ * meanwhile, the wait ends, and *out may be NULL.
  *
  * Collective: over the world; *out is NULL on all ranks but 0.
  * Errors:     those of rn_run_lock_take, agreed.
@@ -21,10 +21,11 @@ rn_status rn_run_owner_take_existing(rn_err *err, rn_world *world, const char *r
 
 /**
  * Creates run.dir and takes its lock, unless *lock is already held. Rank 0 only. If `stop` is set
- * while it waits for another owner, returns RN_OK, and *lock stays NULL.
+ * during a wait for another owner, returns RN_OK, and *lock stays NULL.
  *
  * If *lock was not held, another job may have used the folder after this job listed the
- * checkpoints. A checkpoint later than `known_step` (-1: any checkpoint) is proof of that.
+ * checkpoints. This is the case if there is a checkpoint later than `known_step` (-1: any
+ * checkpoint).
  *
  * Errors: RN_ERR_BUSY if another job has used the folder (the lock is then released); those of
  *         rn_run_lock_take.

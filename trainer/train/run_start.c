@@ -50,7 +50,7 @@ static rn_status open_folder(rn_err *err, void *context) {
   const rn_run_settings *settings = &w->run->settings;
   const char *dir = settings->config->run->dir;
   RN_TRY(err, rn_run_owner_take(err, dir, w->known_step, w->stop, &w->folder->lock));
-  if (w->folder->lock == NULL) return RN_OK; /* stopped */
+  if (w->folder->lock == NULL) return RN_OK; /* a stop was requested */
   RN_TRY(err, prepare_folder(err, settings, &w->run->parallel, w->locations));
   return rn_metrics_open(err, dir, w->run->counters.step, &w->folder->metrics);
 }
@@ -60,14 +60,15 @@ static rn_status check_gemm_choice(rn_err *err, const Retnet__Config *config) {
   rn_gemm_sample sample;
   char text[400];
   if (config->model->products != RETNET__PRODUCTS__PRODUCTS_AUTO || rn_gemm_takes_bf16()) {
-    return RN_OK; /* only one backend multiplies in bf16 */
+    return RN_OK; /* there is no choice: only one backend multiplies in bf16 */
   }
   RN_TRY(err, rn_gemm_sample_take(err, &sample));
   if (rn_gemm_sample_warning(&sample, text, sizeof text)) rn_log_warn("%s", text);
   return RN_OK;
 }
 
-/* Prints one line on the model, layout, machine settings and first step of the run. */
+/* Prints one line with the model, the layout, the machine settings and the first step of the
+ * run. */
 static void print_start(const rn_run *run) {
   const rn_run_settings *settings = &run->settings;
   const rn_parallel_context *parallel = &run->parallel;

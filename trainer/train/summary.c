@@ -11,9 +11,9 @@
 #include "trainer/train/json_text.h"
 
 /*
- * Figures of all ranks, on rank 0. `peak_bytes` of a rank includes the shared memory that it maps,
- * as the system counts it. `node_peak_bytes` is the peak of the node that uses most memory; it
- * counts shared memory once.
+ * Figures of all ranks, on rank 0. `peak_bytes` of a rank includes the shared memory that the rank
+ * maps, as the system counts it. `node_peak_bytes` is the peak of the node that uses the most
+ * memory, with shared memory counted once.
  */
 typedef struct figures {
   int ranks;
@@ -24,8 +24,8 @@ typedef struct figures {
 
 /* ---- gathering ---- */
 
-/* Peak memory that this rank adds to its node: private memory, its own gradient, and on one rank of
- * the node also the shared weights. */
+/* Returns the peak memory that this rank adds to its node: private memory, its gradient and, on one
+ * rank of the node, the shared weights. */
 static int64_t own_peak_bytes(const rn_local_model *model) {
   return rn_machine_peak_bytes() - rn_machine_shared_bytes() + model->gradient.shared_bytes +
          rn_weights_shared_bytes(&model->weights);
@@ -49,7 +49,7 @@ static rn_status allocate(rn_err *err, int ranks, figures *f) {
   return RN_OK;
 }
 
-/* ---- the text ---- */
+/* ---- text ---- */
 
 static void put_layout(FILE *file, const rn_layout *l, int ranks, int threads) {
   fprintf(file,

@@ -1,4 +1,5 @@
-/** RUN/summary.json: the result of a launch, and the time, messages and memory that it used. */
+/** Writes RUN/summary.json, which has the result of a launch and the time, messages and memory that
+ * it used. */
 #ifndef RN_TRAINER_TRAIN_SUMMARY_H
 #define RN_TRAINER_TRAIN_SUMMARY_H
 
@@ -10,7 +11,7 @@
 typedef struct rn_launch_totals {
   const rn_metrics *metrics; /* used on rank 0 */
   const rn_save_costs *saves;
-  int64_t scan_bytes; /* states sent in steps */
+  int64_t scan_bytes; /* bytes of states sent in steps */
   double seconds;
 } rn_launch_totals;
 

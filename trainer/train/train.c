@@ -20,11 +20,11 @@
 #include "trainer/train/run_start.h"
 #include "trainer/train/summary.h"
 
-/* One launch of retnet-train: the run, its output, and what the loop has measured so far. */
+/* One launch of retnet-train: the run, its output, and the measurements of the loop. */
 typedef struct launch {
   rn_run run;
   rn_collective_stop stop; /* a request to stop before the first step */
-  rn_run_folder folder;    /* on rank 0 */
+  rn_run_folder folder;    /* used on rank 0 */
   rn_saver *saver;
   rn_saving saving;
   double since_s;     /* start of the launch */
@@ -39,10 +39,10 @@ static bool divides(int64_t every, int64_t step) {
 
 /* ---- between two steps ---- */
 
-/* What all ranks agree on between two steps. */
+/* The values on which all ranks agree between two steps. */
 typedef struct agreement {
-  bool stop;  /* some rank was asked to stop, or run.max_hours is nearly reached */
-  bool saved; /* all writers of the save in progress are done */
+  bool stop;  /* true if a rank was asked to stop, or if run.max_hours is nearly reached */
+  bool saved; /* true if all writers of the save in progress are done */
 } agreement;
 
 enum { WISH_STOP, WISH_WRITE, WISH_LEAVE, WISHES };
@@ -69,7 +69,8 @@ static rn_status agree_between_steps(rn_err *err, const launch *l, agreement *ou
 
 /* ---- the loop ---- */
 
-/* Writes the line of a step, on the rank that owns run.dir. A failure is counted, not fatal. */
+/* Writes the line of a step on the rank that owns run.dir. A failure is counted and does not end
+ * the run. */
 static void report_step(launch *l, const rn_step_result *result, double step_s,
                         const double *val_loss) {
   rn_err failure = {0};
@@ -167,10 +168,10 @@ static rn_status train_steps(rn_err *err, launch *l) {
   return status;
 }
 
-/* ---- the launch ---- */
+/* ---- launch ---- */
 
-/* Closes metrics.jsonl. If some of its lines cannot be written, the run fails, unless it has failed
- * already. */
+/* Closes metrics.jsonl. If some lines cannot be written, the run fails with this error, unless it
+ * has already failed. */
 static rn_status close_metrics(rn_err *err, const rn_world *world, rn_metrics *metrics,
                                rn_status status) {
   rn_err failure = {0};
@@ -191,7 +192,7 @@ static rn_status stop_before_steps(launch *l) {
   return RN_OK;
 }
 
-/* Loads the checkpoint, and trains unless the checkpoint is of the last step. */
+/* Loads the checkpoint; trains unless the checkpoint is that of the last step. */
 static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *source,
                                   const rn_options_locations *locations, launch *l) {
   const Retnet__Config *config = l->run.settings.config;

@@ -1,11 +1,12 @@
-/** The training loop: steps, evaluations, checkpoints, and the reasons to stop. */
+/** Runs the training loop: steps, evaluations and checkpoints, until all steps are done or a stop
+ * is requested. */
 #ifndef RN_TRAINER_TRAIN_TRAIN_H
 #define RN_TRAINER_TRAIN_TRAIN_H
 
 #include "proto/options/options.h"
 #include "trainer/run/run.h"
 
-/** Why the training ended without an error: all steps are done, or it was asked to stop. */
+/** Reason why the training ended without an error: all steps are done, or a stop was requested. */
 typedef enum { RN_TRAIN_DONE, RN_TRAIN_STOPPED } rn_train_end;
 
 /**
