@@ -1,4 +1,4 @@
-/* retnet-bench: benchmarks the components of a training step, and decoding, on this machine. */
+/* retnet-bench benchmarks the components of a training step, and decoding, on this machine. */
 #include <stdio.h>
 
 #include "model/base/blas.h"

@@ -1,4 +1,4 @@
-/* retnet-ckpt: lists, shows, verifies, compares, prunes, exports and imports checkpoints. */
+/* retnet-ckpt lists, shows, verifies, compares, prunes, exports and imports checkpoints. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

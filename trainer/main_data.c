@@ -1,4 +1,4 @@
-/* retnet-data: builds, describes, checks, recovers and prints data folders. */
+/* retnet-data builds, describes, checks, recovers and prints data folders. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* retnet-generate: continues prompts. */
+/* retnet-generate continues prompts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* retnet-train: starts, continues and extends a run, always with the same command. */
+/* retnet-train starts, continues and extends a run, always with the same command. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

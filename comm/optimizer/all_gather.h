@@ -1,5 +1,5 @@
 /**
- * All-gather of an array (the weights of a stage) over the replicas of the stage.
+ * All-gathers an array (the weights of a stage) over the replicas of the stage.
  *
  * A node holds one copy of the array (comm/optimizer/shared_array.h), so nothing is copied inside a
  * node: a bucket is complete when every rank of the node has written its shard and received the

@@ -1,5 +1,6 @@
 /**
- * Reduce-scatter of gradients, and small sums over the ranks of a grid, with reproducible results.
+ * Reduce-scatters gradients and computes small sums over the ranks of a grid, with reproducible
+ * results.
  *
  * MPI may choose the order of a reduction by message size and load. Here floating-point values are
  * added in rank order 0, 1, 2, ...; exact sums add integers, for which the order does not matter.

@@ -51,8 +51,8 @@ rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
 void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p);
 
 /**
- * Makes `thread` progress messages while the main thread computes; NULL: no thread does.
- * Not collective. Errors: none.
+ * Lets `thread` progress messages while the main thread computes; NULL: no thread. Not collective.
+ * Errors: none.
  */
 void rn_pipeline_p2p_use_thread(rn_pipeline_p2p *p2p, rn_comm_thread *thread);
 
@@ -106,7 +106,8 @@ rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2
  */
 rn_status rn_tied_embedding_reduce(rn_err *err, rn_pipeline_p2p *p2p, int64_t count, float *values);
 
-/** Like rn_tied_embedding_reduce, for integers. Collective and Errors: as there. */
+/** Like rn_tied_embedding_reduce, for integers. Collective and Errors: as for
+ * rn_tied_embedding_reduce. */
 rn_status rn_tied_embedding_reduce_exact(rn_err *err, rn_pipeline_p2p *p2p, int64_t count,
                                          int64_t *values);
 

@@ -1,8 +1,9 @@
 /**
- * Cost model of the scan algorithms, and the block size that minimises the pipelined scan.
+ * Models the time of the scan algorithms, and finds the block size that minimises the time of the
+ * pipelined scan.
  *
- * Seconds of a scan, for latency a, time b per byte moved and c per byte combined, P ranks and
- * S bytes of state:
+ * Seconds of a scan, for latency a, time b per byte moved and c per byte combined, P ranks and S
+ * bytes of state:
  *
  *   pipelined, n blocks    (P - 2 + n) (a + S (b + c) / n)
  *                          minimal at n = sqrt((P - 2) S (b + c) / a)

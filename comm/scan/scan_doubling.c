@@ -1,5 +1,5 @@
 /*
- * Recursive doubling. For d = 1, 2, 4, ..., each rank sends a combined state to the rank d
+ * Scans by recursive doubling. For d = 1, 2, 4, ..., each rank sends a combined state to the rank d
  * positions later: the state of the last d pieces, of which the rank's own piece is the last.
  *
  * Source: Hillis & Steele, Data Parallel Algorithms (1986), changed to an exclusive scan.

@@ -1,6 +1,6 @@
 /**
- * Backoff of a rank that polls for a message. The rank spins briefly, then yields the core, then
- * sleeps.
+ * Implements the backoff of a rank that polls for a message: the rank spins briefly, then yields
+ * the core, then sleeps.
  *
  * Spinning minimises the latency, which adds up over the ranks of a scan. Yielding and sleeping
  * leave a shared core to the rank that produces the message.

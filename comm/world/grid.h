@@ -1,5 +1,6 @@
 /**
- * The grid of ranks (data x pipeline x sequence, with sequence innermost) and its communicators.
+ * Creates the grid of ranks (data x pipeline x sequence, with sequence innermost) and its
+ * communicators.
  *
  * Neighbours on the sequence axis are neighbours in the world, so they usually share a node. The
  * replicas of a stage (data x sequence) hold the same weights; gradients are summed over them.

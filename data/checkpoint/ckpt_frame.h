@@ -1,5 +1,5 @@
 /**
- * A frame of a checkpoint file: up to RN_CKPT_FRAME_ELEMENTS floats as one blob.
+ * A frame of a checkpoint file holds up to RN_CKPT_FRAME_ELEMENTS floats as one blob.
  *
  * Weights compress better if their bytes are shuffled into four planes, one per byte position,
  * because signs and exponents are similar and the low bits are noise. Moments that are still zero

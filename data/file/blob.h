@@ -1,5 +1,5 @@
 /**
- * A blob: one zstd frame with an XXH3-64 checksum of its stored bytes.
+ * A blob is one zstd frame with an XXH3-64 checksum of its stored bytes.
  *
  * Blobs are the smallest units of shards and checkpoints. Input is untrusted: the checksum is
  * verified first, the frame must fill its extent exactly, and its declared content size is checked

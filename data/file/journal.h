@@ -1,6 +1,6 @@
 /**
- * An append-only file of complete lines. A line that cannot be written waits in memory and is
- * written before the next line, so no line is split or lost while the disk is full.
+ * A journal is an append-only file of complete lines. A line that cannot be written waits in memory
+ * and is written before the next line, so no line is split or lost while the disk is full.
  */
 #ifndef RN_DATA_FILE_JOURNAL_H
 #define RN_DATA_FILE_JOURNAL_H

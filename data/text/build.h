@@ -2,8 +2,8 @@
  * Builds a data folder, with shards of train and val, from texts.
  *
  * A document is stored as the document token and its bytes; one more document token ends a split.
- * With 20 documents or more, a keyed hash of its index assigns each document to train or val; with
- * fewer, the last part of each document's tokens goes to val.
+ * With 20 documents or more, a keyed hash of each document's index assigns the document to train or
+ * val; with fewer, the last part of each document's tokens goes to val.
  */
 #ifndef RN_DATA_TEXT_BUILD_H
 #define RN_DATA_TEXT_BUILD_H

@@ -1,4 +1,5 @@
-/** The output folder of a build. The splits get their final names when all of them are complete. */
+/** Manages the output folder of a build. The splits get their final names when all of them are
+ * complete. */
 #ifndef RN_DATA_TEXT_BUILD_TARGET_H
 #define RN_DATA_TEXT_BUILD_TARGET_H
 

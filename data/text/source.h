@@ -1,4 +1,4 @@
-/** Sources of documents: files, folders, JSON lines and standard input. */
+/** Reads documents from files, folders, JSON lines and standard input. */
 #ifndef RN_DATA_TEXT_SOURCE_H
 #define RN_DATA_TEXT_SOURCE_H
 

@@ -1,5 +1,5 @@
-/* The hash tables of byte-pair encoding: tokens by their bytes, and merges by their pairs of
- * ids. */
+/* Implements the hash tables of byte-pair encoding: tokens by their bytes, and merges by their
+ * pairs of ids. */
 #include "data/tokenizer/bpe.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
 /**
- * Byte-level byte-pair encoding (BPE) of one piece of a text.
+ * Encodes one piece of a text by byte-level byte-pair encoding (BPE).
  *
  * Encoding starts with the ids of the single bytes. It repeatedly merges the adjacent pair with the
  * lowest rank (of equal ranks, the leftmost pair) until no pair has a rank. With `whole_first`, a

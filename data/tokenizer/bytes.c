@@ -1,4 +1,4 @@
-/* The byte tokenizer: 256 byte values and the document token. */
+/* Implements the byte tokenizer, whose tokens are the 256 byte values and the document token. */
 #include "data/tokenizer/bytes.h"
 
 #include "data/tokenizer/tokenizer_calls.h"

@@ -1,4 +1,4 @@
-/** Constants of the byte tokenizer. */
+/** Defines the constants of the byte tokenizer. */
 #ifndef RN_DATA_TOKENIZER_BYTES_H
 #define RN_DATA_TOKENIZER_BYTES_H
 

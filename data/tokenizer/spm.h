@@ -1,5 +1,6 @@
 /**
- * Tokenizers for sentencepiece models, which encode and decode with the sentencepiece library.
+ * Creates tokenizers for sentencepiece models, which encode and decode with the sentencepiece
+ * library.
  *
  * The document token is </s>; if a model has none, an id after all others is added. A model may
  * normalise texts, so decoding does not always return the original text.

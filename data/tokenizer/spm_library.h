@@ -1,5 +1,5 @@
-/** A C interface to the sentencepiece library. Texts are arbitrary bytes with a length. Functions
- * that return a bool return false if the library fails. */
+/** Declares a C interface to the sentencepiece library. Texts are arbitrary bytes with a length.
+ * Functions that return a bool return false if the library fails. */
 #ifndef RN_DATA_TOKENIZER_SPM_LIBRARY_H
 #define RN_DATA_TOKENIZER_SPM_LIBRARY_H
 

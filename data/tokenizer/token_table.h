@@ -1,4 +1,4 @@
-/** A table of the tokens of a vocabulary by id, with their bytes and kinds. Ids may have gaps. */
+/** Stores the tokens of a vocabulary by id, with their bytes and kinds. Ids may have gaps. */
 #ifndef RN_DATA_TOKENIZER_TOKEN_TABLE_H
 #define RN_DATA_TOKENIZER_TOKEN_TABLE_H
 

@@ -69,7 +69,7 @@ static void warn_key(void *self, const char *key) {
 }
 
 /* Calls `visit` for every key. Compares effective values, not the values that the user gave. Older
- * checkpoints store only the latter, so their effective values are derived first. */
+ * checkpoints store only what the user gave, so their effective values are derived first. */
 static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const Retnet__Manifest *m,
                               bool prints, void (*visit)(void *, const char *)) {
   rn_effective resolved = {0};

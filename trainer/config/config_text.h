@@ -1,5 +1,5 @@
 /**
- * The text of a configuration file, read once and identical on all ranks.
+ * Reads the text of a configuration file once and distributes it to all ranks.
  *
  * The MPI thread level depends on keys, so each rank reads a regular file before MPI_Init. A pipe
  * is read after MPI_Init and only by rank 0, since other ranks may not have the pipe, or would

@@ -31,7 +31,7 @@ typedef struct rn_tensor_names {
 /** Name of the tokenizer of an imported model that does not name its tokenizer. */
 #define RN_EXCHANGE_UNKNOWN_TOKENIZER "unknown"
 
-/** What a model consists of besides its weights. */
+/** The properties of a model that are stored besides its weights. */
 typedef struct rn_exchange_model {
   rn_spec spec;
   int sequence_length;

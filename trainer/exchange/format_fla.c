@@ -1,5 +1,5 @@
-/* RetNetForCausalLM of flash-linear-attention (fla), as Hugging Face's transformers load it.
- * Source: fla/models/retnet (configuration_retnet.py, modeling_retnet.py),
+/* Describes the format of RetNetForCausalLM of flash-linear-attention (fla), as Hugging Face's
+ * transformers load it. Source: fla/models/retnet (configuration_retnet.py, modeling_retnet.py),
  * fla/layers/multiscale_retention.py, fla/modules/mlp.py. */
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* The format of torchscale's RetNetDecoder. Its state dict has our tensor names and two more
- * tables; its configuration consists of the arguments of RetNetConfig. Source:
+/* Describes the format of torchscale's RetNetDecoder. Its state dict has our tensor names and two
+ * more tables; its configuration consists of the arguments of RetNetConfig. Source:
  * torchscale/architecture/{config,retnet}.py. */
 #include <string.h>
 

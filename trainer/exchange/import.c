@@ -97,7 +97,7 @@ static rn_status choose_format(rn_err *err, importer *im, const rn_json_fields *
   return RN_OK;
 }
 
-/* Limits the number of layers, because a hostile configuration could ask for a huge parameter
+/* Limits the number of layers, because a hostile configuration could require a huge parameter
  * table. */
 static rn_status check_layers(rn_err *err, const importer *im) {
   const int tensors = rn_tensor_files_count(im->files);

@@ -5,8 +5,8 @@
  *   several prompts   {"results": [an object as above for each prompt, in order]}
  *
  * A JSON string cannot hold arbitrary bytes: if a completion is not valid UTF-8, "text" contains
- * U+FFFD for each ill-formed subsequence, and "text_hex" contains the bytes themselves; likewise
- * "prompt" and "prompt_hex".
+ * U+FFFD for each ill-formed subsequence, and "text_hex" contains the bytes themselves; the same
+ * applies to "prompt" and "prompt_hex".
  */
 #ifndef RN_TRAINER_GENERATE_COMPLETIONS_H
 #define RN_TRAINER_GENERATE_COMPLETIONS_H

@@ -1,6 +1,6 @@
 /**
- * Text generation. Prefill processes the prompts one after the other in the chunkwise form; then
- * the recurrent form decodes all of them together, one token per step: each step reads the weights
+ * Generates text. Prefill processes the prompts one after the other in the chunkwise form; then the
+ * recurrent form decodes all of them together, one token per step: each step reads the weights
  * once, and memory does not grow with the length. The completion of a prompt does not depend on the
  * other prompts.
  */

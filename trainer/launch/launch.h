@@ -1,8 +1,9 @@
 /**
  * Starts MPI and the communication thread as parallel.comm_thread requires.
  *
- * MPI_Init_thread must be told whether a second thread will call MPI. So each rank first evaluates
- * the keys by itself; after MPI has started, all ranks decide together whether to run the thread.
+ * The level that is passed to MPI_Init_thread depends on whether a second thread will call MPI.
+ * Each rank therefore evaluates the keys before MPI starts; once it has started, all ranks decide
+ * together whether to run the thread.
  */
 #ifndef RN_TRAINER_LAUNCH_LAUNCH_H
 #define RN_TRAINER_LAUNCH_LAUNCH_H

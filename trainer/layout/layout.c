@@ -19,7 +19,7 @@ static bool has_attention(const Retnet__Model *model) {
   return model->arch == RETNET__ARCH__ARCH_TRANSFORMER || model->n_attention_layers > 0;
 }
 
-/* Returns the key that makes layers attention layers, for messages. */
+/* Returns the key that selects attention layers, for messages. */
 static const char *attention_key(const Retnet__Model *model) {
   return model->n_attention_layers > 0 ? "model.attention_layers" : "model.arch transformer";
 }

@@ -2,7 +2,7 @@
  * Times the GEMM backends at start-up to detect if the AUTO choice is slow on this machine.
  *
  * The choice itself never depends on a measurement, since different backends give different bits.
- * Instead, a warning tells the user which key to set. The sample is of fp32 products.
+ * Instead, a warning tells the user which key to set. Only fp32 products are timed.
  */
 #ifndef RN_TRAINER_MACHINE_GEMM_SAMPLE_H
 #define RN_TRAINER_MACHINE_GEMM_SAMPLE_H

@@ -1,5 +1,5 @@
 /**
- * AdamW with decoupled weight decay, on any range of the flat parameters.
+ * Implements AdamW with decoupled weight decay, on any range of the flat parameters.
  *
  *   g = c dL/dw           c = min(1, clip / (norm + 1e-6)), the global norm taken before clipping
  *   m = b1 m + (1-b1) g,  v = b2 v + (1-b2) g^2

@@ -1,5 +1,5 @@
 /**
- * All-gather of a stage's weights over the replicas of the stage. Weights arrive in an array of the
+ * All-gathers a stage's weights over the replicas of the stage. Weights arrive in an array of the
  * trainer and are copied from there to the stage, unless the stage has adopted the array.
  */
 #ifndef RN_TRAINER_OPTIMIZER_WEIGHTS_GATHER_H

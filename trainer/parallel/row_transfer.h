@@ -1,6 +1,6 @@
 /**
- * A message between neighbouring pipeline stages. The rows of a slot are used as the message
- * buffer, so they are mapped while the message is in flight.
+ * Transfers rows or their gradients between neighbouring pipeline stages. The rows of a slot are
+ * the message buffer, so they are mapped while the message is in flight.
  */
 #ifndef RN_TRAINER_PARALLEL_ROW_TRANSFER_H
 #define RN_TRAINER_PARALLEL_ROW_TRANSFER_H

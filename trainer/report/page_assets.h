@@ -1,4 +1,5 @@
-/** Style and script of the page: page_style.css and page_script.js, embedded by the build. */
+/** Declares the style and the script of the page: page_style.css and page_script.js, which the
+ * build embeds. */
 #ifndef RN_TRAINER_REPORT_PAGE_ASSETS_H
 #define RN_TRAINER_REPORT_PAGE_ASSETS_H
 

@@ -1,4 +1,4 @@
-/** Values by step, as read from metrics.jsonl. */
+/** Stores values by step, as read from metrics.jsonl. */
 #ifndef RN_TRAINER_REPORT_SERIES_H
 #define RN_TRAINER_REPORT_SERIES_H
 

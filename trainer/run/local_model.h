@@ -1,7 +1,7 @@
 /**
- * This rank's part of the model: the pipeline stage, the weights of the stage, and the sums that a
- * training step accumulates. The sums are gradients and losses (in reproducible mode, one loss per
- * reduction block).
+ * Holds this rank's part of the model: the pipeline stage, the weights of the stage, and the sums
+ * that a training step accumulates. The sums are gradients and losses (in reproducible mode, one
+ * loss per reduction block).
  */
 #ifndef RN_TRAINER_RUN_LOCAL_MODEL_H
 #define RN_TRAINER_RUN_LOCAL_MODEL_H

@@ -1,8 +1,9 @@
 /**
- * The weights of this rank's stage, and the assignment of weights to the ranks that update them.
- * The replicas of a stage on one node share one copy where possible (parallel.share_weights).
+ * Holds the weights of this rank's stage, and assigns weights to the ranks that update them. The
+ * replicas of a stage on one node share one copy where possible (parallel.share_weights).
  *
- * Each replica writes only its own shards; comm/optimizer/all_gather.h fetches those of the others.
+ * Each replica writes only its own shards; comm/optimizer/all_gather.h fetches the shards of the
+ * other replicas.
  */
 #ifndef RN_TRAINER_RUN_STAGE_WEIGHTS_H
 #define RN_TRAINER_RUN_STAGE_WEIGHTS_H

@@ -1,5 +1,5 @@
 /**
- * Discrete-event simulation of the schedules of a pipeline, without MPI.
+ * Simulates the schedules of a pipeline as discrete events, without MPI.
  *
  * Every rank executes its stage's schedule. Rows are received in the order in which they are sent.
  * With several ranks per stage, sequences are striped: in each layer, rank s receives the state of
