@@ -103,7 +103,7 @@ void rn_scan_set_boundary(rn_scan *scan, const float *initial, float *final);
  */
 size_t rn_scan_bytes(rn_scan_algorithm algorithm, rn_scan_shape shape, int rank, int ranks);
 
-/** Returns the algorithm that `parallel.scan: auto` selects for states of `state_bytes`. Not
+/** Returns the algorithm that `parallel.scan: auto` selects for states of `state_bytes` bytes. Not
  * collective. Errors: none. */
 rn_scan_algorithm rn_scan_choose(int ranks, int64_t state_bytes);
 /** Returns the value of parallel.scan that selects the algorithm. Not collective. Errors: none. */

@@ -42,8 +42,7 @@ double rn_scan_cost_s(rn_scan_cost cost, rn_scan_algorithm algorithm, int ranks,
 
 /**
  * Returns the power of two in [RN_SCAN_MIN_BLOCK, RN_SCAN_MAX_BLOCK] that minimises the time of a
- * pipelined scan of states of `bytes`.
- * Not collective. Errors: none.
+ * pipelined scan of states of `bytes` bytes. Not collective. Errors: none.
  */
 int64_t rn_scan_cost_block(rn_scan_cost cost, int ranks, int64_t bytes);
 

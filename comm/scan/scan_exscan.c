@@ -125,7 +125,7 @@ static rn_status exscan_end(rn_err *err, rn_scan *scan) {
   return rn_scan_wraparound_send(err, scan);
 }
 
-/* All communication is in end(). */
+/* True only on a single rank: all communication is in end(). */
 static bool exscan_test(const rn_scan *scan) {
   return scan->size == 1;
 }

@@ -14,7 +14,7 @@
  * Creates the channels of this rank, if shape.segments > 1.
  *
  * Collective: no.
- * Errors:     as rn_scan_channel_create.
+ * Errors:     those of rn_scan_channel_create.
  */
 rn_status rn_scan_wraparound_create(rn_err *err, rn_scan *scan);
 /** Destroys the channels. Collective: over the sequence axis. Errors: none; `ended` as in

@@ -5,7 +5,8 @@
 #include "comm/world/grid.h"
 
 /**
- * Copies last [count] of the last rank of the sequence axis to first [count] of the first rank.
+ * Copies the array `last` [count] of the last rank of the sequence axis to the array `first`
+ * [count] of the first rank.
  *
  * Collective: over the sequence axis; other ranks do nothing. The arrays do not overlap.
  * Errors:     RN_ERR_MPI.

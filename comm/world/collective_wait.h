@@ -47,7 +47,7 @@ typedef struct rn_collective_stop {
  * also end without a stop.
  *
  * Collective: over the world.
- * Errors:     as rn_collective_wait_for_root.
+ * Errors:     those of rn_collective_wait_for_root.
  */
 rn_status rn_collective_wait_for_root_or_stop(rn_err *err, rn_world *world,
                                               rn_status (*work)(rn_err *err, void *context),

@@ -62,7 +62,7 @@ MPI_Comm rn_grid_replica_comm(const rn_grid *grid);
  */
 double *rn_grid_scratch(const rn_grid *grid);
 
-/** Calls rn_agree on the world of the grid. Collective and Errors: as rn_agree. */
+/** Calls rn_agree on the world of the grid. Collective and Errors: as for rn_agree. */
 rn_status rn_grid_agree(rn_err *err, const rn_grid *grid, rn_status status);
 
 #endif

@@ -29,7 +29,7 @@ rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out);
 
 /**
  * Like rn_world_start, but requests MPI_THREAD_SERIALIZED, which comm/world/comm_thread.h needs;
- * rn_world_level returns the level that is provided. Collective and Errors: as rn_world_start.
+ * rn_world_level returns the level that is provided. Collective and Errors: as for rn_world_start.
  */
 rn_status rn_world_start_serialized(rn_err *err, int *argc, char ***argv, rn_world **out);
 
@@ -37,7 +37,7 @@ rn_status rn_world_start_serialized(rn_err *err, int *argc, char ***argv, rn_wor
  * Like rn_world_start, but without the check of the launcher; for programs that do not compute.
  *
  * Collective: over all ranks of the job.
- * Errors:     RN_ERR_LIBRARY, RN_ERR_MEMORY, RN_ERR_MPI as rn_world_start.
+ * Errors:     RN_ERR_LIBRARY, RN_ERR_MEMORY, RN_ERR_MPI, as for rn_world_start.
  */
 rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out);
 

@@ -18,7 +18,7 @@
 /** Scratch buffers for frames of up to `elements` elements, reused from frame to frame. */
 typedef struct rn_ckpt_context {
   unsigned char *shuffled; /* the raw bytes of a frame */
-  unsigned char *stored;   /* the compressed bytes; allocated with their upper bound */
+  unsigned char *stored;   /* the compressed bytes; allocated for the worst case */
   int level;               /* zstd compression level; unused for reading */
 } rn_ckpt_context;
 

@@ -77,8 +77,8 @@ bool rn_file_exists(const char *path);
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes);
 
 /**
- * Gives a file that was written under a temporary name in the same folder its name `path`, durably:
- * calls fsync, closes and renames it, and calls fsync on the folder. Always closes the file;
+ * Renames a file, which was written under a temporary name in the same folder, to `path`, durably:
+ * calls fsync, closes and renames the file, and calls fsync on the folder. Always closes the file;
  * removes it on failure.
  */
 rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path);

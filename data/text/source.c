@@ -36,7 +36,7 @@ static void count_compressed(const walk *w, const char *path) {
   }
 }
 
-/* Without a visitor, the walk only adds the sizes of the files. */
+/* Adds the size of a file. A walk without a visitor only measures the files. */
 static rn_status measure_file(rn_err *err, const walk *w, const char *path) {
   struct stat info;
   if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) {

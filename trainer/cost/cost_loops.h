@@ -23,7 +23,8 @@ typedef struct rn_cost_sum {
 /** Sets the phase to which the next loops are added. */
 void rn_cost_phase(rn_cost_sum *s, rn_cost_kind kind, const char *name);
 
-/** Adds a loop of `tasks` equal tasks that read and write `bytes` each, split evenly. */
+/** Adds a loop of `tasks` equal tasks, each of which reads and writes `bytes` bytes, split evenly
+ * among the threads. */
 void rn_cost_static(rn_cost_sum *s, int64_t tasks, double bytes);
 
 /** Like rn_cost_static, for many small items: the items of a thread are one task. */

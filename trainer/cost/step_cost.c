@@ -153,7 +153,7 @@ static void add_retention_backward(rn_cost_sum *s) {
 
 /* ---- layers ---- */
 
-/* One loop over the rows: a norm, a residual connection, or both (model/ops/residual.h). */
+/* Adds one loop over the rows: a norm, a residual connection, or both (model/ops/residual.h). */
 static void add_row_loop(rn_cost_sum *s, rn_cost_kind kind, int bytes_per_element) {
   rn_cost_phase(s, kind, "norms, residual");
   rn_cost_items(s, s->rows.count, (double)bytes_per_element * s->unit->spec->dim);

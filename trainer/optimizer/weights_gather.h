@@ -28,7 +28,7 @@ rn_status rn_weights_gather_start(rn_err *err, rn_weights_gather *gather);
 /** True if buckets 0..bucket have arrived, so that rn_weights_gather_wait would not wait. */
 bool rn_weights_gather_is_complete(const rn_weights_gather *gather, int bucket);
 
-/** Waits until buckets 0..bucket have arrived. Collective: as rn_all_gather_wait. Errors:
+/** Waits until buckets 0..bucket have arrived. Collective: as for rn_all_gather_wait. Errors:
  * RN_ERR_MPI. */
 rn_status rn_weights_gather_wait(rn_err *err, rn_weights_gather *gather, int bucket);
 

@@ -27,8 +27,8 @@ typedef struct rn_simulation {
   int ranks;                        /* S: ranks that share each sequence */
   int layers;             /* layers per stage; each layer sends one state per unit and direction */
   double rows_s, state_s; /* message time between stages; between ranks of a stage */
-  int buffers; /* maximum number of row messages in flight between two ranks, counting buffers of
-                  both; 0: unlimited */
+  int buffers; /* maximum number of row messages in flight between two ranks, including those in
+                  buffers of either; 0: unlimited */
 } rn_simulation;
 
 /** Result for one stage. The idle fraction of the stage is 1 - busy_s / total_s. */
