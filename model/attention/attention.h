@@ -1,5 +1,5 @@
 /**
- * Causal softmax attention, computed block by block, so that no array of tokens x tokens is stored.
+ * Computes causal softmax attention block by block, so that no array of tokens x tokens is stored.
  *
  *   P[n][m] = softmax over m of q_n . k_m / sqrt(K),   lo(n) <= m <= n,   o_n = sum_m P[n][m] v_m
  *   lo(n) = max(n - doc_position(n), n - window + 1)    the second term applies only with a window

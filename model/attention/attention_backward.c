@@ -78,8 +78,8 @@ static void add_queries(const rn_attention_head *h, const backward *x, rn_range 
            x->ldo, first ? 0 : 1, x->grads->dv + at, u->ldkv);
 }
 
-/* Computes dk and dv of one block of keys. Because first_key never decreases, the loop over blocks
- * of queries ends at the first one whose first row sees none of these keys. */
+/* Computes dk and dv of one block of keys. Because lo(n) never decreases, the loop over blocks of
+ * queries ends at the first block whose first row sees none of these keys. */
 static void key_gradient(rn_attention_head h, const backward *x, int block) {
   const int group = h.a->heads / h.a->kv_heads, blocks = rn_attention_blocks(h.view->tokens);
   const rn_range keys = rn_attention_block(&h, block);

@@ -1,4 +1,4 @@
-/** Access to the blocks of queries and keys, shared by forward and backward. */
+/** Gives forward and backward access to the blocks of queries and keys. */
 #ifndef RN_MODEL_ATTENTION_ATTENTION_BLOCK_H
 #define RN_MODEL_ATTENTION_ATTENTION_BLOCK_H
 

@@ -1,6 +1,6 @@
 /**
- * The softmax attention block of a layer, without its norm and residual: grouped-query attention
- * with rotary embedding, as in Llama.
+ * Computes the softmax attention block of a layer, without norm and residual connection:
+ * grouped-query attention with rotary embedding, as in Llama.
  *
  *   q = rope(x Wq^T), k = rope(x Wk^T), v = x Wv^T,   y = attention(q, k, v) Wo^T
  *

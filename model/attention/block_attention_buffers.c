@@ -1,4 +1,4 @@
-/* Sizes, tables and buffers of an attention block. */
+/* Defines the sizes, tables and buffers of an attention block. */
 #include "model/attention/block_attention.h"
 #include "model/attention/block_attention_weights.h"
 #include "model/memory/buffer.h"

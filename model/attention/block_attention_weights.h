@@ -1,4 +1,5 @@
-/** The weight matrices of an attention block that are packed for the products of one phase. */
+/** Lists the weight matrices of an attention block that are packed for the products of each
+ * phase. */
 #ifndef RN_MODEL_ATTENTION_BLOCK_ATTENTION_WEIGHTS_H
 #define RN_MODEL_ATTENTION_BLOCK_ATTENTION_WEIGHTS_H
 

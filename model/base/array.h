@@ -1,6 +1,6 @@
 /**
- * Arrays of rn_real or of bf16. A bf16 array takes half the memory of fp32, and bf16 products read
- * it directly.
+ * Defines arrays of rn_real or of bf16. A bf16 array takes half the memory of fp32, and bf16
+ * products read it directly.
  *
  * A bf16 number is the upper half of a float. Rows are processed in rn_real: a row is widened when
  * it is read and rounded when it is written.

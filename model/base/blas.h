@@ -1,5 +1,5 @@
 /**
- * Access to the CBLAS library of this build, which is loaded on first use. If the library is
+ * Gives access to the CBLAS library of this build, which is loaded on first use. If the library is
  * OpenBLAS, ensures that it uses fast kernels for the CPU.
  *
  * On a CPU that it does not recognize, OpenBLAS uses kernels for the oldest CPUs, which are about

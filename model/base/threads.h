@@ -1,4 +1,4 @@
-/** The OpenMP threads of this process: their number, the cores to which they are bound, and
+/** Manages the OpenMP threads of this process: their number, the cores to which they are bound, and
  * flush-to-zero mode. */
 #ifndef RN_MODEL_BASE_THREADS_H
 #define RN_MODEL_BASE_THREADS_H

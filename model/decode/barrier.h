@@ -1,4 +1,4 @@
-/** A barrier at which the waiting threads prefetch memory. */
+/** Implements a barrier at which the waiting threads prefetch memory. */
 #ifndef RN_MODEL_DECODE_BARRIER_H
 #define RN_MODEL_DECODE_BARRIER_H
 

@@ -1,5 +1,6 @@
 /**
- * The decoder. A step processes one token of each of several sequences and reads the weights once.
+ * The decoder generates text with the recurrent form. A step processes one token of each of several
+ * sequences and reads the weights once.
  *
  *   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n     per layer and head; memory independent of n
  *

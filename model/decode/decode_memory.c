@@ -1,4 +1,4 @@
-/* Creation of a decoder, its bf16 weights, and its slots. */
+/* Creates a decoder, its bf16 weights, and its slots. */
 #include <assert.h>
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
-/** The decoder object: tables of the model, states of the sequences, and the rows of a step. */
+/** Defines the decoder object, with tables of the model, states of the sequences, and the rows of a
+ * step. */
 #ifndef RN_MODEL_DECODE_DECODER_H
 #define RN_MODEL_DECODE_DECODER_H
 

@@ -1,5 +1,5 @@
 /**
- * Final norm, vocabulary head and cross-entropy, computed by blocks of rows so that the full T x N
+ * Computes final norm, vocabulary head and cross-entropy by blocks of rows, so that the full T x N
  * logits are never stored.
  *
  *   logits = W norm(y)     the norm only with pre_norm; W = output_projection, or the embedding

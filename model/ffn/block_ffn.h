@@ -1,5 +1,5 @@
 /**
- * The feed-forward block of a layer, without its norm and residual.
+ * Computes the feed-forward block of a layer, without norm and residual connection.
  *
  *   glu:  y = fc2 (act(fc1 x) * (gate x))      the activation is on fc1; gate is the linear branch
  *   mlp:  y = fc2 act(fc1 x)

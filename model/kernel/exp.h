@@ -1,6 +1,6 @@
 /**
- * exp for rn_real, written so that compilers vectorize it. Vector lanes and the scalar remainder of
- * a loop give the same bits.
+ * Defines exp for rn_real, written so that compilers vectorize it. Vector lanes and the scalar
+ * remainder of a loop give the same bits.
  */
 #ifndef RN_MODEL_KERNEL_EXP_H
 #define RN_MODEL_KERNEL_EXP_H

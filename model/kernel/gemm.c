@@ -1,4 +1,4 @@
-/* Selection of the gemm backend: the configured one, or the AUTO choice. */
+/* Selects the gemm backend: the configured one, or the AUTO choice. */
 #include "model/kernel/gemm.h"
 
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /**
- * The gemm backends: tables of single-threaded matrix products, on which all larger products are
+ * A gemm backend is a table of single-threaded matrix products, on which all larger products are
  * built.
  *
  * A backend fills the whole table; the caller splits the work over threads. Calls must come from

@@ -1,4 +1,4 @@
-/** The gemm backends of this build. */
+/** Declares the gemm backends of this build. */
 #ifndef RN_MODEL_KERNEL_GEMM_BACKENDS_H
 #define RN_MODEL_KERNEL_GEMM_BACKENDS_H
 
@@ -19,7 +19,8 @@ rn_gemm_fn rn_gemm_cblas_nn, rn_gemm_cblas_tn;
 #if defined(RN_HAVE_ONEDNN) && !defined(RN_REAL_F64)
 #define RN_HAVE_ONEDNN_GEMM 1
 
-/** Computes all products by oneDNN's dnnl_sgemm; repeats calls that fail with CBLAS. */
+/** Computes all products by oneDNN's dnnl_sgemm. If a call of dnnl_sgemm fails, computes the
+ * product by CBLAS. */
 extern const rn_gemm_backend rn_gemm_onednn;
 
 /**

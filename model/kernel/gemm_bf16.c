@@ -1,4 +1,4 @@
-/* Products of bf16 operands, summed in single precision, by oneDNN. */
+/* Computes products of bf16 operands by oneDNN, summed in single precision. */
 #include <assert.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /**
- * The table of kernels (inner loops). Every kernel exists in plain C and may be overridden per
- * instruction set.
+ * Defines the table of kernels (inner loops). Every kernel exists in plain C and may be overridden
+ * per instruction set.
  *
  * Kernels are single-threaded and work on data that fits into the cache of a core: one chunk of one
  * head, or a few rows. The callers split the work over threads. The operands of a chunk's products

@@ -1,6 +1,6 @@
 /**
- * A matrix product by oneDNN, which generates code for the product's shape. Hides the differences
- * between the C APIs of oneDNN 2 and 3.
+ * Creates a matrix product by oneDNN, which generates code for the product's shape. Hides the
+ * differences between the C APIs of oneDNN 2 and 3.
  */
 #ifndef RN_MODEL_KERNEL_ONEDNN_MATMUL_H
 #define RN_MODEL_KERNEL_ONEDNN_MATMUL_H

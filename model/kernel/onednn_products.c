@@ -53,7 +53,7 @@ rn_onednn_thread *rn_onednn_thread_own(void) {
   return NULL;
 }
 
-/* Describes a matrix [rows, cols] to oneDNN, which is stored row-major or, if `transposed`,
+/* Describes a matrix [rows, cols] to oneDNN. The matrix is row-major or, if `transposed`,
  * column-major. */
 static rn_onednn_matrix matrix(int64_t rows, int64_t cols, bool transposed, int64_t ld,
                                dnnl_data_type_t type) {

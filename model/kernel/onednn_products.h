@@ -1,5 +1,6 @@
 /**
- * Products of bf16 operands by oneDNN, whose code is generated for each shape at the first call.
+ * Computes products of bf16 operands by oneDNN, whose code is generated for each shape at the first
+ * call.
  *
  * Each thread caches the code in a hash table of fixed size; a new entry replaces an old one with
  * the same hash.

@@ -1,4 +1,4 @@
-/** Typed access to the buffers of a plan. */
+/** Gives typed access to the buffers of a plan. */
 #ifndef RN_MODEL_MEMORY_BUFFER_H
 #define RN_MODEL_MEMORY_BUFFER_H
 

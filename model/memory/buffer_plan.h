@@ -1,5 +1,5 @@
 /**
- * A plan of the buffers of a stage's activations. It stores the name of each buffer, the phases in
+ * Plans the buffers of a stage's activations. A plan stores the name of each buffer, the phases in
  * which the buffer is live, and the buffer's offset in memory.
  *
  * A plan is made for one save policy, before any memory is allocated. First the blocks declare
@@ -30,8 +30,8 @@ typedef enum {
   RN_BUFFER_RECOMPUTED, /* can be recomputed by backward; temporary unless the policy saves it */
   RN_BUFFER_SAVED,      /* needed from the layer's forward to its backward; with RN_SAVE_INPUTS not
                            saved, since backward recomputes the layer */
-  RN_BUFFER_INPUT,      /* needed from the layer's forward to its backward, with any policy */
-  RN_BUFFER_OF_UNIT     /* needed from the unit's forward to its backward */
+  RN_BUFFER_INPUT,  /* needed from the layer's forward to its backward, also with RN_SAVE_INPUTS */
+  RN_BUFFER_OF_UNIT /* needed from the unit's forward to its backward */
 } rn_buffer_kind;
 
 typedef struct rn_buffer_use {

@@ -1,4 +1,5 @@
-/** The save policy: how much of a unit's forward is kept in memory until the unit's backward. */
+/** The save policy determines how much of a unit's forward is kept in memory until the unit's
+ * backward. */
 #ifndef RN_MODEL_MEMORY_SAVE_POLICY_H
 #define RN_MODEL_MEMORY_SAVE_POLICY_H
 

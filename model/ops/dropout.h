@@ -1,6 +1,6 @@
 /**
- * Dropout without a stored mask: elements that are kept are divided by 1 - p, all others are set to
- * 0.
+ * Computes dropout without a stored mask: divides the elements that are kept by 1 - p, and sets all
+ * other elements to 0.
  *
  * Whether an element is kept is a function of (seed, step, layer, site, sequence index, position,
  * channel). The result therefore does not depend on how the batch is partitioned, and backward

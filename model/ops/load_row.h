@@ -1,5 +1,5 @@
 /**
- * Access to rows of arrays in rn_real or bf16, for computation in rn_real.
+ * Gives access to rows of arrays in rn_real or bf16, for computation in rn_real.
  *
  *   rn_real *row = rn_row_load(kernels, x, at, n, scratch);   the row, or a copy in scratch [n]
  *   ... work on row [n] ...

@@ -1,6 +1,6 @@
-/* Products of activations and weights. Each product is split into tiles of the output, so the bits
- * of the results do not depend on the number of threads. The products of weight gradients are in
- * weight_product.c. */
+/* Computes products of activations and weights. Each product is split into tiles of the output, so
+ * the bits of the results do not depend on the number of threads. The products of weight gradients
+ * are in weight_product.c. */
 #include "model/ops/matmul.h"
 
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /**
- * Matrix products of whole activations, split over threads into tiles.
+ * Computes matrix products of whole activations, split into tiles for all threads.
  *
  * Each tile is computed by one single-threaded call of the gemm backend. OpenMP and the BLAS
  * library therefore do not compete for cores, and the bits of the results do not depend on the

@@ -1,5 +1,5 @@
 /**
- * The norm of a sublayer's rows: RMS with a weight, or LayerNorm with weight and bias.
+ * Computes the norm of a sublayer's rows: RMS with a weight, or LayerNorm with weight and bias.
  *
  *   rms:    y = w x r              r = 1 / sqrt(mean(x^2) + eps)
  *   layer:  y = w (x - m) r + b    r = 1 / sqrt(mean((x - m)^2) + eps), m = mean(x)

@@ -1,6 +1,6 @@
 /**
- * Gradients of vectors that are sums over rows: the weight and bias of a norm, the weight of the
- * head norm.
+ * Computes gradients of vectors that are sums over rows: the weight and bias of a norm, the weight
+ * of the head norm.
  *
  *   gradient[offset ...] += sum over rows of a vector [width]
  *

@@ -1,6 +1,6 @@
-/* The products of weight gradients. The sum over rows is cut into pieces of fixed size. The pieces
- * are added in order, whichever threads compute them, so bits do not depend on the number of
- * threads. */
+/* Computes the products of weight gradients. The sum over rows is cut into pieces of fixed size.
+ * The pieces are added in order, whichever threads compute them, so bits do not depend on the
+ * number of threads. */
 #include "model/ops/weight_product.h"
 
 #include <assert.h>

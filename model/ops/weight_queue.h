@@ -1,6 +1,6 @@
 /**
- * A queue of deferred weight gradients. Threads that would otherwise wait, for example for a
- * message, compute them.
+ * Implements a queue of deferred weight gradients. Threads that would otherwise wait, for example
+ * for a message, compute them.
  *
  *   dw [n, k] = dy [R, n]^T x [R, k] + beta dw
  *

@@ -1,5 +1,5 @@
 /**
- * The rows of a unit, and the boundaries between rows that no product or sum may cross.
+ * Describes the rows of a unit, and the boundaries between rows that no product or sum may cross.
  *
  * In reproducible mode, a sequence is split into reduction blocks of a fixed number of tokens; the
  * last block may be shorter. No product or sum crosses a block boundary, so that shapes, and

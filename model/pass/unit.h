@@ -1,4 +1,4 @@
-/** A unit of work of a stage: one segment of one micro-batch. */
+/** Defines the unit of work of a stage: one segment of one micro-batch. */
 #ifndef RN_MODEL_PASS_UNIT_H
 #define RN_MODEL_PASS_UNIT_H
 

@@ -141,7 +141,8 @@ static rn_status retain_in_chunks(rn_err *err, const rn_retention_rows *work,
     rn_span_phase("retention within chunks");
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_INNER);
     rn_retention_forward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states.before, &out);
-    rn_eager_completion_run_weights(&completion, work->pass->queue); /* of other units */
+    rn_eager_completion_run_weights(&completion,
+                                    work->pass->queue); /* weight gradients of other units */
   }
   rn_span_phase(arrived ? "retention (all terms)" : "retention across chunks");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_CROSS);

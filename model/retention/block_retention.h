@@ -1,5 +1,5 @@
 /**
- * The multi-scale retention block of a layer, without its norm and residual.
+ * Computes the multi-scale retention block of a layer, without norm and residual connection.
  *
  *   k = rot(x Wk^T / sqrt(K)), v = x Wv^T, q = rot(x Wq^T), g = x Wg^T
  *   y = (silu(g) * headnorm(alpha * retention(q, k, v))) Wo^T

@@ -46,7 +46,7 @@ static rn_status chunks_backward(rn_err *err, const rn_retention_rows *work,
   if (!arrived) {
     rn_span_phase("retention within chunks");
     rn_retention_backward_chunks(&b->core, u, &completion.port, RN_TERM_INNER, states, grads);
-    rn_eager_completion_run_weights(&completion, pass->queue); /* of other units */
+    rn_eager_completion_run_weights(&completion, pass->queue); /* weight gradients of other units */
   }
   rn_span_phase(arrived ? "retention (all terms)" : "retention across chunks");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_CROSS);

@@ -1,4 +1,4 @@
-/* The sizes, tables and buffers of a retention block. */
+/* Defines the sizes, tables and buffers of a retention block. */
 #include <stdlib.h>
 
 #include "model/kernel/gemm.h"

@@ -25,8 +25,8 @@ rn_head_norm_shape rn_retention_rows_norm(const rn_retention_rows *rows) {
   return (rn_head_norm_shape){b->head_norm, b->heads, b->value_width, b->eps};
 }
 
-/* Returns the scale of the keys, 1 / sqrt(K). Queries are not scaled, so no other factor is needed
- * in q k^T of RetNet's eq. 5. */
+/* Returns the scale of the keys, 1 / sqrt(K). Queries are not scaled, so that q k^T is the same as
+ * in RetNet's eq. 5. */
 static rn_real key_scale(const rn_block_retention *b) {
   return (rn_real)(1 / sqrt((double)b->key_width));
 }

@@ -1,9 +1,10 @@
 /**
- * The work of a retention block on rows that needs no other row: projections, rotary positions,
- * head norm and gate, forward and backward, cut into tiles for all threads.
+ * Computes the parts of a retention block in which no row depends on other rows: projections,
+ * rotary embedding, head norm and gate, forward and backward. The work is cut into tiles for all
+ * threads.
  *
- * What crosses rows, the retention itself and the scan, is in block_retention.c and
- * block_retention_backward.c, which call these functions between its parts.
+ * The parts that combine rows, the retention and the scan, are in block_retention.c and
+ * block_retention_backward.c, which call these functions.
  */
 #ifndef RN_MODEL_RETENTION_BLOCK_RETENTION_ROWS_H
 #define RN_MODEL_RETENTION_BLOCK_RETENTION_ROWS_H

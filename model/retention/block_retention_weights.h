@@ -1,4 +1,4 @@
-/** The weight matrices of a retention block, packed for the products of one phase. */
+/** Packs the weight matrices of a retention block for the products of one phase. */
 #ifndef RN_MODEL_RETENTION_BLOCK_RETENTION_WEIGHTS_H
 #define RN_MODEL_RETENTION_BLOCK_RETENTION_WEIGHTS_H
 
@@ -16,11 +16,11 @@ typedef struct rn_retention_weights {
 /**
  * Packs the weights of a phase into activations->packed; valid until the next call.
  *
- *   RN_UNIT_PHASE_KV      k and v [D + H V, D], for products with the transposed weight
- *   RN_UNIT_PHASE_QG      q and g [D + H V or D, D], likewise
- *   RN_UNIT_PHASE_OUT     out [D, H V], likewise
- *   RN_UNIT_PHASE_D_OUT   out [D, H V]
- *   RN_UNIT_PHASE_D_QKVG  k and v; q and g
+ *   RN_UNIT_PHASE_KV      W of k and v [D + H V, D]; for x W^T
+ *   RN_UNIT_PHASE_QG      W of q and g [D + H V or D, D]; for x W^T
+ *   RN_UNIT_PHASE_OUT     W of out [D, H V]; for x W^T
+ *   RN_UNIT_PHASE_D_OUT   W of out [D, H V]; for dy W
+ *   RN_UNIT_PHASE_D_QKVG  W of k and v, W of q and g; for dy W
  */
 rn_retention_weights rn_retention_weights_pack(const rn_block_retention *block,
                                                const rn_real *params, const rn_layer_params *at,

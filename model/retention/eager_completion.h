@@ -1,6 +1,6 @@
 /**
- * Eager completion of a scan: ends the scan and computes the states of a segment's chunks as soon
- * as the state before the segment has arrived.
+ * Completes a scan eagerly: ends the scan and computes the states of a segment's chunks as soon as
+ * the state before the segment has arrived.
  *
  * This matters in reproducible mode, where the next ranks wait for the state after the segment.
  * Other work polls the port below. A poll receives the state if it has arrived, and in reproducible

@@ -1,5 +1,5 @@
 /**
- * The norm of each head's retention, and the swish gate that follows it.
+ * Computes the norm of each head's retention, and the swish gate that follows it.
  *
  *   o' = alpha o;  rms: y = o' / sqrt(mean(o'^2) + eps) = o rsqrt(mean(o^2) + eps / alpha^2)
  *   rms_affine: y w;  group: (o' - mean) / sqrt(var + eps);  none: o'
@@ -45,7 +45,7 @@ void rn_head_norm_forward(rn_head_norm_shape s, rn_head_rows at, const rn_real *
 void rn_head_norm_backward(rn_head_norm_shape s, rn_head_rows at, rn_array y, const rn_real *factor,
                            rn_array dy, rn_real *scratch);
 
-/** The rows of the gate: z = silu(g) y w. */
+/** The arguments of the gate, z = silu(g) y w. */
 typedef struct rn_gate {
   rn_array y;       /* [R, H, V]: the normalized rows */
   const rn_real *w; /* [V]: weight of the head norm, or NULL */

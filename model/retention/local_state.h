@@ -1,6 +1,6 @@
 /**
- * A scan port that does not communicate. It keeps the state of each layer from one scan to the
- * next.
+ * Implements a scan port that does not communicate. It keeps the state of each layer from one scan
+ * to the next.
  *
  *   before(layer) = S(layer),  then  S(layer) <- exp(log a) S(layer) + own
  *

@@ -1,5 +1,5 @@
-/* The tables of the retention core, and functions that all forms share: decays of segments, and row
- * scales that do not depend on weights. */
+/* Defines the tables of the retention core, and functions that all forms share: decays of segments,
+ * and row scales that do not depend on sums of |weights|. */
 #include "model/retention/retention.h"
 
 #include <assert.h>

@@ -1,5 +1,6 @@
 /**
- * The retention core: three equivalent forms of one linear recurrence, per sequence and head.
+ * Computes retention in three equivalent forms of one linear recurrence, for each sequence and
+ * head.
  *
  *   parallel    o_n = sum over m <= n of g^(n-m) (q_n . k_m) v_m
  *   recurrent   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n

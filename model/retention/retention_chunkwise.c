@@ -1,5 +1,5 @@
-/* The chunkwise form. In each phase, the chunks of all heads are processed in parallel; between the
- * phases, states are propagated from chunk to chunk. */
+/* Computes the chunkwise form. In each phase, the chunks of all heads are processed in parallel;
+ * between the phases, states are propagated from chunk to chunk. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>

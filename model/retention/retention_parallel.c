@@ -1,4 +1,4 @@
-/* The parallel form, computed row by row directly from the formula. It is slow and serves as a
+/* Computes the parallel form row by row, directly from the formula. This is slow and serves as a
  * reference for tests. */
 #include <math.h>
 #include <string.h>

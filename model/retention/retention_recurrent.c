@@ -1,5 +1,5 @@
-/* The recurrent form: processes one token at a time and keeps one state per head, so that memory
- * does not depend on the number of tokens. */
+/* Computes the recurrent form: processes one token at a time and keeps one state per head, so that
+ * memory does not depend on the number of tokens. */
 #include <string.h>
 
 #include "model/retention/retention.h"

@@ -1,4 +1,4 @@
-/** The scan port of a recomputed forward, which returns the state that the first forward
+/** Implements the scan port of a recomputed forward, which returns the state that the first forward
  * received. */
 #ifndef RN_MODEL_RETENTION_STATE_REPLAY_H
 #define RN_MODEL_RETENTION_STATE_REPLAY_H

@@ -1,6 +1,6 @@
 /**
- * The table of a stage's parameters, with the name, shape, offset and initialization of each
- * tensor, and whether weight decay applies to it.
+ * The parameter table of a stage stores the name, shape, offset and initialization of each tensor,
+ * and whether weight decay applies to it.
  *
  * Memory order of a layer: retention norm, k, v, q, g, out, ffn norm, fc1, gate, fc2. An attention
  * layer has no g. Because k and v, q and g, and fc1 and gate are contiguous, one product computes

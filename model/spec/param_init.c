@@ -1,4 +1,5 @@
-/* Initial values of parameters. Each value is a function of (seed, tensor name, element). */
+/* Computes the initial values of parameters. Each value is a function of (seed, tensor name,
+ * element). */
 #include "model/spec/param.h"
 #include "proto/base/random.h"
 

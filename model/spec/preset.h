@@ -1,5 +1,5 @@
-/** The models that model.preset can name: torchscale's retnet_base .. retnet_65b and the three
- * sizes of the paper. */
+/** Defines the models that model.preset can name: torchscale's retnet_base .. retnet_65b and the
+ * three sizes of the paper. */
 #ifndef RN_MODEL_SPEC_PRESET_H
 #define RN_MODEL_SPEC_PRESET_H
 

@@ -1,5 +1,5 @@
-/** The model specification: the sizes and options of a model, which do not depend on the ranks or
- * the hardware. */
+/** The model specification contains the sizes and options of a model. It does not depend on the
+ * ranks or the hardware. */
 #ifndef RN_MODEL_SPEC_SPEC_H
 #define RN_MODEL_SPEC_SPEC_H
 

@@ -1,5 +1,5 @@
 /**
- * The activations of a unit in flight, and the memory plans of a stage.
+ * Defines the activations of a unit in flight, and the memory plans of a stage.
  *
  * The arena of rn_activations holds what forward saves for backward. Temporary buffers are in a
  * workspace that the layers share, because layers run one at a time. A stage has one workspace per

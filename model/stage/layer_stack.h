@@ -1,5 +1,5 @@
 /**
- * The layers of one pipeline stage on the CPU. Each call processes one unit.
+ * Runs the layers of one pipeline stage on the CPU. Each call processes one unit.
  * model/stage/stage_cpu.c is the stage backend built on this interface. The weights and the
  * gradients are arrays of the caller; rn_pass points to them.
  *

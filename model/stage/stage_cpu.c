@@ -1,6 +1,6 @@
 /*
- * The CPU backend of a stage: a stack of layers in host memory. rn_stage_map returns an address and
- * copies nothing. The weights are always in memory of the caller.
+ * The CPU backend of a stage is a stack of layers in host memory. rn_stage_map returns an address
+ * and copies nothing. The weights are always in memory of the caller.
  */
 #include <stdlib.h>
 #include <string.h>

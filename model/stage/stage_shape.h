@@ -1,4 +1,4 @@
-/** The shape of a stage, and the memory that the stage needs. */
+/** Defines the shape of a stage, and the sizes of the memory that the stage needs. */
 #ifndef RN_MODEL_STAGE_STAGE_SHAPE_H
 #define RN_MODEL_STAGE_STAGE_SHAPE_H
 

@@ -1,6 +1,6 @@
 /**
- * The units of a stage whose weight gradients are deferred: backward_input has been called for
- * them, but not yet backward_weight.
+ * Lists the units of a stage whose weight gradients are deferred: backward_input has been called
+ * for them, but not yet backward_weight.
  *
  * The stage's queue takes weight products from this list, layer by layer, while the stage or its
  * caller would otherwise wait. Units are processed in the order of their backward_input, and the

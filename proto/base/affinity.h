@@ -1,6 +1,6 @@
 /**
- * The cores of this process: the cores that the launcher allows, the cores to which compute threads
- * are bound, and the cores that are left for other threads.
+ * Manages the cores of this process: the cores that the launcher allows, the cores to which compute
+ * threads are bound, and the cores that are left for other threads.
  *
  * The launcher's mask is read before any library is initialized. This is necessary because, if
  * OMP_PROC_BIND is set, OpenMP reduces the mask of the main thread at its initialization, and every

@@ -1,4 +1,4 @@
-/** The monotonic clock, for durations. */
+/** Reads the monotonic clock, to measure durations. */
 #ifndef RN_PROTO_BASE_CLOCK_H
 #define RN_PROTO_BASE_CLOCK_H
 

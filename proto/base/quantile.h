@@ -1,4 +1,4 @@
-/** Quantiles of a few measurements. */
+/** Computes quantiles of a few measurements. */
 #ifndef RN_PROTO_BASE_QUANTILE_H
 #define RN_PROTO_BASE_QUANTILE_H
 

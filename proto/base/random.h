@@ -1,5 +1,5 @@
 /**
- * Counter-based random numbers: each number is a function of (key, index), without state.
+ * Computes counter-based random numbers: each number is a function of (key, index), without state.
  *
  * The key is a hash of purpose, seed, step, layer and so on; the index selects one number of the
  * key. Results therefore do not depend on ranks, threads, the order of calls, or local row numbers.

@@ -1,4 +1,4 @@
-/** Ranges of integers, and functions that divide them. */
+/** Defines ranges of integers and functions that divide them. */
 #ifndef RN_PROTO_BASE_RANGE_H
 #define RN_PROTO_BASE_RANGE_H
 

@@ -1,6 +1,6 @@
 /**
- * The floating-point type of numerical code, which is written in terms of rn_real and compiled
- * twice, for float and double.
+ * Defines rn_real, the floating-point type of numerical code. This code is compiled twice, for
+ * float and for double.
  *
  * Only the float build is installed; tests and golden_check use the double build. Each folder that
  * is compiled twice lists its public functions in a names header (model/base/precision_names.h),

@@ -1,5 +1,5 @@
 /**
- * A profiler of the main thread that records nested, named spans of time.
+ * Profiles the main thread by recording nested, named spans of time.
  *
  * A span lasts from rn_span_begin to rn_span_end. A phase is a span that lasts from rn_span_phase
  * to the next phase or to the end of the enclosing span, so that a function with consecutive phases

@@ -1,4 +1,5 @@
-/** Errors. A function returns a status for the program; rn_err holds a text for the user. */
+/** Defines errors. A function returns a status for the program, and rn_err holds a text for the
+ * user. */
 #ifndef RN_PROTO_BASE_STATUS_H
 #define RN_PROTO_BASE_STATUS_H
 

@@ -1,4 +1,5 @@
-/** Programs with subcommands. One table defines the help, the commands and their options. */
+/** Implements programs with subcommands. One table defines the help, the commands and their
+ * options. */
 #ifndef RN_PROTO_CLI_COMMANDS_H
 #define RN_PROTO_CLI_COMMANDS_H
 

@@ -1,4 +1,5 @@
-/** The help and range of each key, generated from the comments in config.proto. */
+/** Declares the help and range of each key, which are generated from the comments in
+ * config.proto. */
 #ifndef RN_PROTO_OPTIONS_SCHEMA_TABLE_H
 #define RN_PROTO_OPTIONS_SCHEMA_TABLE_H
 

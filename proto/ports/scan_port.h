@@ -1,5 +1,5 @@
 /**
- * The interface through which the model gets the state before a segment.
+ * Defines the interface through which the model gets the state before a segment.
  *
  * The element of the scan is (log a, X): the matrix X that a segment of a sequence adds to the
  * state, and the factor a by which the segment decays the state before it:

@@ -1,5 +1,5 @@
 /*
- * A build tool that converts the compiled schema with its comments to the table of schema_table.h.
+ * Converts the compiled schema with its comments to the table of schema_table.h; a build tool.
  *
  * usage: schema_table DESCRIPTOR_SET > schema_table.c
  */

@@ -1,4 +1,4 @@
-/* The activation functions for rows, with and without the gate of a feed-forward block. */
+/* Computes the activation functions for rows, with and without the gate of a feed-forward block. */
 #include <assert.h>
 #include <math.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* The softmax of attention, for one query and the keys of one block. */
+/* Computes the softmax of attention for one query and the keys of one block. */
 #include <math.h>
 
 #include "model/kernel/exp.h"

@@ -1,4 +1,4 @@
-/** Building blocks of the chunk kernels, forward and backward. */
+/** Defines functions that the chunk kernels of forward and backward share. */
 #ifndef RN_MODEL_KERNEL_REF_CHUNK_H
 #define RN_MODEL_KERNEL_REF_CHUNK_H
 

@@ -1,5 +1,5 @@
-/* Backward of one chunk of one head: the adjoints of the functions in chunk_forward.c, in the
- * same order. */
+/* Computes the backward of one chunk of one head: the adjoints of the functions in chunk_forward.c,
+ * in the same order. */
 #include "model/kernel/gemm.h"
 #include "model/kernel/ref/chunk.h"
 #include "model/kernel/ref/set.h"

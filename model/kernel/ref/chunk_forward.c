@@ -1,5 +1,5 @@
-/* Forward of one chunk of one head: the contribution to the state, the inner term and the cross
- * term, each computed by small matrix products with decay factors. */
+/* Computes the forward of one chunk of one head: the contribution to the state, the inner term and
+ * the cross term, by small matrix products with decay factors. */
 #include <math.h>
 
 #include "model/kernel/gemm.h"

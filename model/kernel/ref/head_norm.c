@@ -1,4 +1,4 @@
-/* The head norm and the gate of one row of one head, and their gradients. */
+/* Computes the head norm and the gate of one row of one head, and their gradients. */
 #include <math.h>
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
 /**
- * Vectors of the instruction set in use, and sums over a row in a fixed order.
+ * Defines vectors of the instruction set in use, and sums over a row in a fixed order.
  *
  *   lane[l] = ((x[l] + x[l + 16]) + x[l + 32]) + ...       l = 0 .. 15; 0 beyond the end of the row
  *   lane[l] += lane[l + width]                             width = 8, 4, 2, 1, for l < width

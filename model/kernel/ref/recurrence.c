@@ -1,4 +1,4 @@
-/* The recurrence of one head for one token; reads and writes the state once. */
+/* Computes the recurrence of one head for one token; reads and writes the state once. */
 #include <stddef.h>
 #include <string.h>
 

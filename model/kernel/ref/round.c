@@ -1,4 +1,4 @@
-/* Conversion from rn_real to bf16 and back. */
+/* Converts rn_real to bf16 and back. */
 #include "model/kernel/ref/set.h"
 
 static void round_bf16(int64_t n, const rn_real *x, rn_bf16 *y) {

@@ -1,7 +1,7 @@
 /**
- * Kernel sets. The sources of the kernels are plain C. They are compiled once without extra flags
- * (the set `ref`) and once more for each vector instruction set. RN_KERNEL_SET is the name of the
- * set that is being compiled.
+ * Names the functions of a kernel set. The sources of the kernels are plain C. They are compiled
+ * once without extra flags (the set `ref`) and once more for each vector instruction set.
+ * RN_KERNEL_SET is the name of the set that is being compiled.
  *
  * Each source file exports one function, which enters the file's kernels into the table.
  */

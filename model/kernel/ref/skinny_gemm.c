@@ -1,5 +1,5 @@
 /*
- * The product of a few rows and a matrix of weights. Each weight is read from memory once.
+ * Computes the product of a few rows and a matrix of weights. Each weight is read from memory once.
  *
  * Sums are computed in lanes, in an order that does not depend on the number of rows or columns.
  * The results of a row therefore do not depend on the other rows, or on how the columns are split

@@ -1,4 +1,4 @@
-/* The softmax and the cross-entropy of one row of logits. */
+/* Computes the softmax and the cross-entropy of one row of logits. */
 #include <assert.h>
 #include <math.h>
 

@@ -1,4 +1,4 @@
-/* Decay and sum of states, element by element. */
+/* Decays and adds states, element by element. */
 #include <string.h>
 
 #include "model/kernel/ref/set.h"
